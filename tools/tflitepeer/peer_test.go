@@ -1,0 +1,157 @@
+package tflitepeer
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// peer returns the real program, or skips the test.
+func peer(t *testing.T) Peer {
+	t.Helper()
+	p, err := FromEnvironment()
+	if err != nil {
+		t.Skip("skipped: ", err)
+	}
+	return p
+}
+
+// shared returns a path inside the folder of reference material beside the checkout, or skips the test.
+func shared(t *testing.T, name string) string {
+	t.Helper()
+	dir := os.Getenv("IMPRINT_SHARED")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared")
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("skipped: no reference material: ", err)
+	}
+	return path
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestGolden runs every recorded input through the library and compares with the recorded output. It shows that the
+// recordings the other tests rely on are what the library gives, and that this program feeds it correctly.
+func TestGolden(t *testing.T) {
+	p := peer(t)
+	golden, models := shared(t, "golden"), shared(t, "models")
+	var manifest struct {
+		Models map[string]struct {
+			File  string
+			Cases []struct{ Input, Output string }
+		}
+	}
+	if err := json.Unmarshal(readFile(t, filepath.Join(golden, "manifest.json")), &manifest); err != nil {
+		t.Fatal(err)
+	}
+	if len(manifest.Models) == 0 {
+		t.Fatal("the manifest names no model")
+	}
+	suffix := ""
+	if runtime.GOARCH == "arm64" {
+		suffix = ".arm64" // the library itself differs from processor to processor
+	}
+	for name, m := range manifest.Models {
+		t.Run(name, func(t *testing.T) {
+			if len(m.Cases) == 0 {
+				t.Fatal("the manifest names no case")
+			}
+			var inputs [][]byte
+			for _, c := range m.Cases {
+				inputs = append(inputs, readFile(t, filepath.Join(golden, name, c.Input)))
+			}
+			outputs, err := p.Run(t.Context(), filepath.Join(models, m.File), inputs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, c := range m.Cases {
+				want := readFile(t, filepath.Join(golden, name, c.Output+suffix))
+				if !bytes.Equal(outputs[i], want) {
+					t.Errorf("%s: the library gives other bytes than recorded: %d of %d differ", c.Input, differing(outputs[i], want), len(want))
+				}
+			}
+			t.Logf("%d cases", len(m.Cases))
+		})
+	}
+}
+
+// differing counts the bytes in which got is not want.
+func differing(got, want []byte) int {
+	n := max(len(got), len(want)) - min(len(got), len(want))
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			n++
+		}
+	}
+	return n
+}
+
+func TestThreadsGiveTheSameBytes(t *testing.T) {
+	p := peer(t)
+	model := shared(t, "models/mobilenet_v1_0.25_128_quant.tflite")
+	in := [][]byte{readFile(t, shared(t, "golden/mobilenet_v1_0.25_128_quant/cat.bmp.in"))}
+	one, err := p.Run(t.Context(), model, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Threads = 2
+	two, err := p.Run(t.Context(), model, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.EqualFunc(one, two, bytes.Equal) {
+		t.Error("two threads give other bytes than one")
+	}
+}
+
+func TestTime(t *testing.T) {
+	p := peer(t)
+	p.Threads = 2
+	timing, err := p.Time(t.Context(), shared(t, "models/mobilenet_v1_0.25_128_quant.tflite"), nil, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if timing.Repeat != 3 || timing.Threads != 2 || timing.Min <= 0 || timing.Median < timing.Min {
+		t.Errorf("got %+v, want 3 runs on 2 threads with 0 < min <= median", timing)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	p := peer(t)
+	model := shared(t, "models/mobilenet_v1_0.25_128_quant.tflite")
+	frame := make([]byte, 128*128*3)
+	tests := []struct {
+		name, model string
+		inputs      [][]byte
+		want        string
+	}{
+		{"missing model", "no-such.tflite", [][]byte{frame}, "cannot load no-such.tflite"},
+		{"operator of the Edge TPU", shared(t, "models/mobilenet_v1_0.25_128_quant_edgetpu.tflite"), [][]byte{frame}, "edgetpu-custom-op"},
+		{"frame cut short", model, [][]byte{frame[1:]}, "ends inside a frame"},
+		{"two halves are not two frames", model, [][]byte{frame[:len(frame)/2], frame[len(frame)/2:]}, "1 frames"},
+		{"empty input", model, [][]byte{{}}, "0 frames"},
+		{"inputs of two lengths", model, [][]byte{frame, frame[1:]}, "input 1 has 49151 bytes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := p.Run(t.Context(), tt.model, tt.inputs)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got error %v, want one with %q", err, tt.want)
+			}
+		})
+	}
+}

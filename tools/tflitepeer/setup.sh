@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Gets the TensorFlow Lite C library 2.9 and builds tflitepeer.c on it; prints the path of the binary.
+#
+# The library is the one in the npm package tfjs-tflite-node. The package is unpacked, never installed: none of its
+# scripts run and none of its dependencies are fetched. All files go to $XDG_CACHE_HOME/imprint/tflitepeer.
+#
+# Exit status: 0 with the path on standard output; 3 with one line on standard error when the library or a compiler
+# cannot be had on this machine; 1 when what was downloaded is not what it must be, or does not compile.
+set -euo pipefail
+
+package=tfjs-tflite-node
+version=0.0.2
+package_sha512=65e77d6e23b3f65916b1e92f3f07449b15e7b235c99d93bc88e574b36636d10535e5cc223de7731440588866caeec998a6426940d358f52ba4a0a9948bd6e4f7
+
+unavailable() { echo "tflitepeer: $*" >&2; exit 3; }
+broken() { echo "tflitepeer: $*" >&2; exit 1; }
+
+case "$(uname -s)/$(uname -m)" in
+Linux/x86_64)
+	platform=linux_amd64
+	library_sha256=dc89b4cd86d956516570bd483668e6dd98907f49901d0567dedc69a29a56b7f7 ;;
+Linux/aarch64)
+	platform=linux_arm64
+	library_sha256=ec0dee4fb3418e680d010248ac1e304d9656cc5c8de54caaf91d666712e2f633 ;;
+*)
+	unavailable "$package $version has no library for $(uname -s) on $(uname -m)" ;;
+esac
+
+source=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/tflitepeer.c
+[ -n "${XDG_CACHE_HOME:-}${HOME:-}" ] || unavailable "neither XDG_CACHE_HOME nor HOME is set"
+home=${XDG_CACHE_HOME:-$HOME/.cache}/imprint/tflitepeer/$version-$platform
+library=$home/tensorflow/lib/libtensorflowlite_c.so
+# Another version of the source, another binary: a check never runs yesterday's program.
+binary=$home/tflitepeer-$(sha256sum "$source" | cut -c1-16)
+
+sum_of() { "$1" "$2" | cut -d' ' -f1; }
+
+compiler=$(command -v "${CC:-cc}" || true)
+[ -n "$compiler" ] || unavailable "no C compiler (${CC:-cc}) found"
+
+mkdir -p "$home" || unavailable "cannot create $home"
+# Beside the destination, so that moving into place is one rename, safe beside another run of this script.
+fresh=$(mktemp -d "$home/new.XXXXXX")
+trap 'rm -rf "$fresh"' EXIT
+
+is_library() { [ -f "$1" ] && [ "$(sum_of sha256sum "$1")" = "$library_sha256" ]; }
+
+if ! is_library "$library"; then
+	command -v npm >/dev/null || unavailable "npm, which fetches $package, is not installed"
+	if ! (cd "$fresh" && npm pack --ignore-scripts --loglevel=error "$package@$version") >/dev/null 2>"$fresh/npm.err"; then
+		unavailable "npm cannot get $package@$version: $(tr -s '\n' ' ' <"$fresh/npm.err" | cut -c1-300)"
+	fi
+	tarball=$fresh/$package-$version.tgz
+	[ "$(sum_of sha512sum "$tarball")" = "$package_sha512" ] || broken "$package@$version is not the package of SHA-512 $package_sha512"
+	tar -xzf "$tarball" -C "$fresh" package/cc_deps/include "package/cc_deps/$platform/libtensorflowlite_c.so"
+	mv "$fresh/package/cc_deps/$platform" "$fresh/package/cc_deps/lib"
+	is_library "$fresh/package/cc_deps/lib/libtensorflowlite_c.so" ||
+		broken "the library in $package@$version is not the one of SHA-256 $library_sha256"
+	rm -rf "$home/tensorflow"
+	# Another run may have put the same library there meanwhile; then that one serves.
+	mv -T "$fresh/package/cc_deps" "$home/tensorflow" 2>/dev/null || is_library "$library" || broken "cannot write $home/tensorflow"
+fi
+
+if ! [ -x "$binary" ]; then
+	"$compiler" -std=c11 -O2 -Wall -Wextra -Werror -I"$home/tensorflow/include" -o "$fresh/tflitepeer" "$source" \
+		-L"$home/tensorflow/lib" -ltensorflowlite_c -Wl,-rpath,"$home/tensorflow/lib" || broken "$source does not compile"
+	mv "$fresh/tflitepeer" "$binary"
+fi
+echo "$binary"
