@@ -1,0 +1,120 @@
+package dataset
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+)
+
+// maxScans is the most scans a JPEG may have. Encoders write about ten; each
+// costs a pass over all pixels however few bytes it takes in the file.
+const maxScans = 100
+
+// jpegScan is what the markers of a JPEG tell.
+type jpegScan struct {
+	scans         int
+	bytesPerPixel int    // of the decoder's buffers, rounded up
+	exif          []byte // TIFF block, nil if none
+}
+
+// scanJPEG goes through the markers of a JPEG (ITU-T T.81 annex B). It passes over
+// whatever makes no sense, as Go's decoder does, and leaves complaining to that.
+func scanJPEG(b []byte) jpegScan {
+	s := jpegScan{bytesPerPixel: 3}
+	sof := false
+	for {
+		i := bytes.IndexByte(b, 0xff)
+		if i < 0 || i+1 >= len(b) {
+			return s
+		}
+		marker := b[i+1]
+		if marker == 0xff { // fill byte
+			b = b[i+1:]
+			continue
+		}
+		b = b[i+2:]
+		switch {
+		case marker == 0, marker == 0x01, marker >= 0xd0 && marker <= 0xd8:
+			continue // no segment: stuffing, TEM, RST0-7, SOI
+		case marker == 0xd9: // EOI
+			return s
+		}
+		if len(b) < 2 {
+			return s
+		}
+		n := int(binary.BigEndian.Uint16(b))
+		if n < 2 || n > len(b) {
+			return s
+		}
+		segment := b[2:n]
+		b = b[n:]
+		switch {
+		case marker == 0xda: // SOS
+			s.scans++
+		case !sof && marker >= 0xc0 && marker <= 0xc2:
+			sof = true
+			s.bytesPerPixel = sofMemory(segment, marker == 0xc2)
+		case marker == 0xe1 && s.exif == nil && bytes.HasPrefix(segment, exifPrefix):
+			s.exif = segment[len(exifPrefix):]
+		}
+	}
+}
+
+// sofMemory gives the bytes Go's decoder takes for a pixel: one for each sample
+// and, if progressive, four more for its coefficient.
+func sofMemory(segment []byte, progressive bool) int {
+	const fixed = 6
+	samples, hv := 0, 1
+	if len(segment) > fixed {
+		for i := fixed; i+3 <= len(segment); i += 3 {
+			n := int(segment[i+1]>>4) * int(segment[i+1]&15)
+			samples += n
+			hv = max(hv, n)
+		}
+	}
+	each := 1
+	if progressive {
+		each = 5
+	}
+	return max(1, (samples*each+hv-1)/hv)
+}
+
+// pngEXIF finds the eXIf chunk of a PNG (PNG specification, third edition 11.3.3).
+func pngEXIF(b []byte) []byte {
+	for b = b[8:]; len(b) >= 12; {
+		n := int64(binary.BigEndian.Uint32(b))
+		if n > int64(len(b)-12) {
+			return nil
+		}
+		switch string(b[4:8]) {
+		case "eXIf":
+			return b[8 : 8+n]
+		case "IEND":
+			return nil
+		}
+		b = b[12+n:]
+	}
+	return nil
+}
+
+// webpEXIF finds the EXIF chunk of a WebP (RFC 9649 2.7). It refuses animations,
+// which the decoder cannot read.
+func webpEXIF(b []byte) ([]byte, error) {
+	for b = b[12:]; len(b) >= 8; {
+		name, n := string(b[:4]), int64(binary.LittleEndian.Uint32(b[4:]))
+		b = b[8:]
+		if n > int64(len(b)) {
+			return nil, nil
+		}
+		chunk := b[:n]
+		switch {
+		case name == "VP8X" && n > 0 && chunk[0]&2 != 0:
+			return nil, fmt.Errorf("%w: an animated WebP: save one frame as JPEG or PNG", ErrFormat)
+		case name == "EXIF":
+			return bytes.TrimPrefix(chunk, exifPrefix), nil
+		}
+		// Chunks are padded to even sizes; the pad of the last may be missing.
+		b = b[min(n+n&1, int64(len(b))):]
+	}
+	return nil, nil
+}
