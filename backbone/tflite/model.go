@@ -43,10 +43,22 @@ type Model struct {
 	MetadataBuffer []int32
 	Metadata       []Metadata
 	SignatureDefs  []SignatureDef
-	// Tail is whatever follows the flatbuffer in the file: nothing, or the zip
-	// archive of associated files (see AssociatedFiles).
+	// Tail is whatever follows the flatbuffer in the file, without leading
+	// zeros: nothing, or the zip archive of associated files (see
+	// AssociatedFiles). Offsets inside the archive count from the start of
+	// Tail; in a file they count from the start of the file.
 	Tail []byte
+
+	// beyond names the first field that the schema of this package lacks.
+	// Such a field may hold an offset, so it cannot be written again.
+	beyond string
+
+	carried carried // external buffers
 }
+
+// carried holds the fields of a table that this package preserves without
+// interpreting them; nil when there are none.
+type carried = *node
 
 // A Buffer is the content of one buffer table.
 type Buffer []byte
@@ -86,9 +98,7 @@ type Tensor struct {
 	IsVariable     bool
 	HasRank        bool
 
-	// carried holds what this package preserves without interpreting it
-	// (sparsity, variant tensors).
-	carried carried
+	carried carried // sparsity, variant tensors, external buffer
 }
 
 // Quantization maps stored integers q to reals: scale·(q − zero point).
@@ -98,7 +108,7 @@ type Quantization struct {
 	ZeroPoint []int64
 	Dimension int32
 
-	carried carried // custom quantization details
+	carried carried // custom, blockwise or multi-axis details
 }
 
 // An Operator is one node of a Subgraph.
@@ -113,7 +123,7 @@ type Operator struct {
 	Intermediates          []int32
 	DebugMetadataIndex     int32 // -1 when absent
 
-	carried carried // BuiltinOptions2
+	carried carried // second options, format of the custom options
 }
 
 // A SignatureDef names inputs and outputs of a subgraph.
@@ -121,6 +131,8 @@ type SignatureDef struct {
 	Inputs, Outputs []TensorMap
 	Key             string
 	Subgraph        uint32
+
+	carried carried // deprecated tag
 }
 
 // A TensorMap gives a tensor a name in a SignatureDef.

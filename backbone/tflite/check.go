@@ -1,0 +1,159 @@
+package tflite
+
+import (
+	"fmt"
+	"math"
+)
+
+// maxTensorBytes bounds one tensor, so that sizes fit an int everywhere.
+const maxTensorBytes = math.MaxInt32
+
+// check tests every index and size that one part of a model gives about
+// another. Operators' own rules (shapes that fit each other, strides) are for
+// whoever runs them.
+func (m *Model) check() error {
+	if m.Version != 3 {
+		return fmt.Errorf("schema version %d, want 3: %w", m.Version, ErrUnsupported)
+	}
+	if len(m.Subgraphs) == 0 {
+		return corrupt("no subgraph")
+	}
+	for i := range m.Subgraphs {
+		if err := m.checkSubgraph(&m.Subgraphs[i]); err != nil {
+			return fmt.Errorf("subgraph %d: %w", i, err)
+		}
+	}
+	for i, b := range m.MetadataBuffer {
+		if b < 0 || int(b) >= len(m.Buffers) {
+			return corrupt("metadata buffer %d is buffer %d of %d", i, b, len(m.Buffers))
+		}
+	}
+	for _, d := range m.Metadata {
+		if int64(d.Buffer) >= int64(len(m.Buffers)) {
+			return corrupt("metadata %q is in buffer %d of %d", d.Name, d.Buffer, len(m.Buffers))
+		}
+	}
+	for _, s := range m.SignatureDefs {
+		if int64(s.Subgraph) >= int64(len(m.Subgraphs)) {
+			return corrupt("signature %q is of subgraph %d of %d", s.Key, s.Subgraph, len(m.Subgraphs))
+		}
+		tensors := len(m.Subgraphs[s.Subgraph].Tensors)
+		for _, list := range [...][]TensorMap{s.Inputs, s.Outputs} {
+			for _, t := range list {
+				if int64(t.Tensor) >= int64(tensors) {
+					return corrupt("signature %q names %q tensor %d of %d", s.Key, t.Name, t.Tensor, tensors)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Model) checkSubgraph(s *Subgraph) error {
+	indices := func(what string, list []int32, lowest int32) error {
+		for _, t := range list {
+			if t < lowest || int(t) >= len(s.Tensors) {
+				return corrupt("%s: tensor %d of %d", what, t, len(s.Tensors))
+			}
+		}
+		return nil
+	}
+	if err := indices("inputs", s.Inputs, 0); err != nil {
+		return err
+	}
+	if err := indices("outputs", s.Outputs, 0); err != nil {
+		return err
+	}
+	for i := range s.Tensors {
+		if err := m.checkTensor(&s.Tensors[i]); err != nil {
+			return fmt.Errorf("tensor %d %q: %w", i, s.Tensors[i].Name, err)
+		}
+	}
+	for i := range s.Operators {
+		op := &s.Operators[i]
+		err := indices("inputs", op.Inputs, -1)
+		if err == nil {
+			err = indices("outputs", op.Outputs, 0)
+		}
+		if err == nil {
+			err = indices("intermediates", op.Intermediates, -1)
+		}
+		if err == nil && int64(op.Opcode) >= int64(len(m.OperatorCodes)) {
+			err = corrupt("operator code %d of %d", op.Opcode, len(m.OperatorCodes))
+		}
+		if err != nil {
+			return fmt.Errorf("operator %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (m *Model) checkTensor(t *Tensor) error {
+	// Index 0 is always valid: it means "no buffer".
+	if t.Buffer != 0 && int64(t.Buffer) >= int64(len(m.Buffers)) {
+		return corrupt("buffer %d of %d", t.Buffer, len(m.Buffers))
+	}
+	size, err := t.byteSize()
+	if err != nil {
+		return err
+	}
+	for _, d := range t.ShapeSignature {
+		if d < -1 {
+			return corrupt("shape signature %d", t.ShapeSignature)
+		}
+	}
+	if err := t.checkQuantization(); err != nil {
+		return err
+	}
+	if t.Buffer == 0 || t.IsVariable || size < 0 || t.carried != nil {
+		return nil
+	}
+	if n := len(m.Buffers[t.Buffer]); n != 0 && n != size {
+		return corrupt("buffer %d has %d bytes, %s%d needs %d", t.Buffer, n, t.Type, t.Shape, size)
+	}
+	return nil
+}
+
+// byteSize gives the bytes of a tensor's content; -1 for types whose elements
+// have no fixed size.
+func (t *Tensor) byteSize() (int, error) {
+	bits := int64(t.Type.bits())
+	n := int64(1)
+	for _, d := range t.Shape {
+		if d < 0 {
+			return 0, corrupt("shape %d", t.Shape)
+		}
+		// Elements without a known size count as one byte.
+		if n *= int64(d); n > maxTensorBytes*8/max(bits, 8) {
+			return 0, fmt.Errorf("shape %d: %w", t.Shape, ErrTooLarge)
+		}
+	}
+	if bits == 0 {
+		return -1, nil
+	}
+	return int((n*bits + 7) / 8), nil
+}
+
+func (t *Tensor) checkQuantization() error {
+	q := t.Quantization
+	if q == nil || q.carried != nil {
+		return nil // with details, scale and zero point have no meaning
+	}
+	for _, s := range q.Scale {
+		if math.IsNaN(float64(s)) || math.IsInf(float64(s), 0) {
+			return corrupt("scale %g", s)
+		}
+	}
+	for _, n := range [...]int{len(q.Scale), len(q.ZeroPoint)} {
+		if n <= 1 {
+			continue
+		}
+		if q.Dimension < 0 || int(q.Dimension) >= len(t.Shape) {
+			return corrupt("quantized along dimension %d of %d", q.Dimension, len(t.Shape))
+		}
+		if n != int(t.Shape[q.Dimension]) {
+			return corrupt("%d scales or zero points for %d slices along dimension %d", n, t.Shape[q.Dimension], q.Dimension)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,189 @@
+package tflite
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// A node is a table in memory, to be written or to be carried over from one
+// file to another. The values by slot are nil (absent), uint64 (the bits of a
+// scalar or the type of a union), []byte (a vector's elements), string,
+// []string, *node or []*node.
+type node struct {
+	t *tableType
+	v []any
+}
+
+func newNode(t *tableType) *node { return &node{t, make([]any, len(t.fields))} }
+
+// readNode reads a whole table except the given slots. It gives nil when
+// nothing is left and slots were excepted.
+func readNode(v view, except ...int) *node {
+	n := newNode(v.t)
+	empty := true
+	for slot := range v.t.fields {
+		if v.at(slot) == 0 || contains(except, slot) {
+			continue
+		}
+		f := &v.t.fields[slot]
+		// Nothing is lost with an explicit zero here: it is every such default.
+		if f.kind == kindUnionType || f.kind == kindScalar && except != nil {
+			if v.scalar(slot, 0) == 0 {
+				continue
+			}
+		}
+		empty = false
+		switch f.kind {
+		case kindScalar, kindUnionType:
+			n.v[slot] = v.scalar(slot, 0)
+		case kindVector:
+			n.v[slot] = v.raw(slot)
+		case kindString:
+			n.v[slot] = v.text(slot)
+		case kindStrings:
+			count, p := v.elements(slot)
+			list := make([]string, count)
+			for i := range list {
+				list[i] = textAt(v.b, v.follow(p+4*i))
+			}
+			n.v[slot] = list
+		case kindTable, kindUnion:
+			sub, _ := v.table(slot)
+			n.v[slot] = readNode(sub)
+		case kindTables:
+			n.v[slot] = eachTable(v, slot, func(v view) *node { return readNode(v) })
+		}
+	}
+	if empty && except != nil {
+		return nil
+	}
+	return n
+}
+
+func contains(list []int, x int) bool {
+	for _, y := range list {
+		if x == y {
+			return true
+		}
+	}
+	return false
+}
+
+// carryInto copies the slots of n, which may be nil, into m.
+func (n *node) carryInto(m *node) {
+	if n == nil {
+		return
+	}
+	for slot, v := range n.v {
+		if v != nil {
+			m.v[slot] = v
+		}
+	}
+}
+
+// get gives a scalar's bits, or def when it is absent. n may be nil.
+func (n *node) get(slot int, def uint64) uint64 {
+	if n == nil || slot >= len(n.v) {
+		return def
+	}
+	if x, ok := n.v[slot].(uint64); ok {
+		return x
+	}
+	return def
+}
+
+// vector gives the elements of a vector of scalars, nil when it is absent.
+func (n *node) vector(slot int) []byte {
+	if n == nil {
+		return nil
+	}
+	raw, _ := n.v[slot].([]byte)
+	return raw
+}
+
+func (n *node) text(slot int) string {
+	if n == nil {
+		return ""
+	}
+	s, _ := n.v[slot].(string)
+	return s
+}
+
+func (n *node) tables(slot int) []*node {
+	if n == nil {
+		return nil
+	}
+	list, _ := n.v[slot].([]*node)
+	return list
+}
+
+// set stores a scalar; like the official writers it leaves out the default.
+func (n *node) set(slot int, bits, def uint64) {
+	if bits != def {
+		n.v[slot] = bits
+	}
+}
+
+func (n *node) setFlag(slot int, on bool) {
+	if on {
+		n.v[slot] = uint64(1)
+	}
+}
+
+func (n *node) setText(slot int, s string) {
+	if s != "" {
+		n.v[slot] = s
+	}
+}
+
+func (n *node) setRaw(slot int, raw []byte) {
+	if raw != nil {
+		n.v[slot] = raw
+	}
+}
+
+func (n *node) setInt32s(slot int, list []int32) {
+	if list == nil {
+		return
+	}
+	raw := make([]byte, 0, 4*len(list))
+	for _, x := range list {
+		raw = binary.LittleEndian.AppendUint32(raw, uint32(x))
+	}
+	n.v[slot] = raw
+}
+
+func (n *node) setInt64s(slot int, list []int64) {
+	if list == nil {
+		return
+	}
+	raw := make([]byte, 0, 8*len(list))
+	for _, x := range list {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(x))
+	}
+	n.v[slot] = raw
+}
+
+func (n *node) setFloat32s(slot int, list []float32) {
+	if list == nil {
+		return
+	}
+	raw := make([]byte, 0, 4*len(list))
+	for _, x := range list {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
+	}
+	n.v[slot] = raw
+}
+
+// setEach stores a vector of tables; nil is left out.
+func setEach[T any](n *node, slot int, list []T, build func(*node, *T)) {
+	if list == nil {
+		return
+	}
+	nodes := make([]*node, len(list))
+	for i := range list {
+		nodes[i] = newNode(n.t.fields[slot].table)
+		build(nodes[i], &list[i])
+	}
+	n.v[slot] = nodes
+}
