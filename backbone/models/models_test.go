@@ -1,0 +1,84 @@
+package models
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestListIsConsistent(t *testing.T) {
+	sum := regexp.MustCompile(`^[0-9a-f]{64}$`)
+	list := List()
+	if len(list) == 0 {
+		t.Fatal("the list is empty")
+	}
+	for i, p := range list {
+		if !sum.MatchString(p.SHA256) || p.Size <= 0 || p.Input <= 0 || !strings.HasSuffix(p.About, ".") {
+			t.Errorf("%s: incomplete: %+v", p.Name, p)
+		}
+		if !p.Compiled() && p.Embedding == 0 {
+			t.Errorf("%s: no length of the embedding", p.Name)
+		}
+		if p.Compiled() && (i == 0 || list[i-1].Name != p.Twin) {
+			t.Errorf("%s does not follow the model it was compiled from", p.Name)
+		}
+		for _, q := range list[:i] {
+			if p.Name == q.Name || p.SHA256 == q.SHA256 {
+				t.Errorf("%s and %s share a name or a sum", p.Name, q.Name)
+			}
+		}
+		if p.Twin == "" {
+			continue
+		}
+		twin, err := Find(p.Twin)
+		if err != nil {
+			t.Fatalf("%s: %v", p.Name, err)
+		}
+		if twin.Twin != p.Name || twin.Compiled() == p.Compiled() || twin.Input != p.Input {
+			t.Errorf("%s: its twin is %+v", p.Name, twin)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	for _, name := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v1_0.25_128_quant.tflite"} {
+		p, err := Find(name)
+		if err != nil || p.Name != "mobilenet_v1_0.25_128_quant" || p.File() != "mobilenet_v1_0.25_128_quant.tflite" {
+			t.Errorf("Find(%q) = %+v, %v", name, p, err)
+		}
+	}
+	tests := []struct{ name, want string }{
+		{"mobilenet_v1_0.25_128_qaunt", "did you mean mobilenet_v1_0.25_128_quant or"},
+		{"MOBILENET_v1_0.5_160_quant", "did you mean mobilenet_v1_0.5_160_quant or"},
+		{"extractor", "did you mean mobilenet_v1_1.0_224_quant_embedding_extractor or"},
+		{"inat_bird", "did you mean mobilenet_v2_1.0_224_inat_bird_quant?"},
+		{"", `unknown model ""`},
+		{"resnet50", `unknown model "resnet50"`},
+	}
+	for _, tt := range tests {
+		_, err := Find(tt.name)
+		if !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Find(%q): got %v, want ErrUnknown with %q", tt.name, err, tt.want)
+		}
+	}
+	if _, err := Find("resnet50"); strings.Contains(err.Error(), "mean") {
+		t.Errorf("a name near nothing got a proposal: %v", err)
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	tests := []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"abc", "", 3}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"same", "same", 0}, {"ab", "ba", 2}}
+	for _, tt := range tests {
+		if got := editDistance(tt.a, tt.b); got != tt.want {
+			t.Errorf("editDistance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}

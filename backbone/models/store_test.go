@@ -1,0 +1,550 @@
+package models
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// fixture is a model that no one published, of a size that takes many reads.
+func fixture() (Published, []byte) {
+	content := make([]byte, 300_000)
+	for r, i := rand.New(rand.NewPCG(1, 2)), 0; i < len(content); i++ {
+		content[i] = byte(r.Uint32())
+	}
+	sum := sha256.Sum256(content)
+	return Published{Name: "fixture", Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:])}, content
+}
+
+// server records what it is asked for and answers with handle, which is told the number of the request, from 1.
+type server struct {
+	*httptest.Server
+	mu       sync.Mutex
+	requests []http.Header
+}
+
+func serve(t *testing.T, handle func(n int, w http.ResponseWriter, r *http.Request)) (*server, Store) {
+	t.Helper()
+	s := new(server)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.requests = append(s.requests, r.Header.Clone())
+		n := len(s.requests)
+		s.mu.Unlock()
+		if r.URL.Path != "/base/fixture.tflite" {
+			t.Errorf("request for %s", r.URL.Path)
+		}
+		handle(n, w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s, Store{
+		Dir: filepath.Join(t.TempDir(), "models"), BaseURL: s.URL + "/base",
+		stall: 20 * time.Second, backoff: time.Microsecond, lockPoll: time.Millisecond,
+	}
+}
+
+func (s *server) asked() []http.Header {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// content serves the bytes with ranges and a strong tag.
+func content(w http.ResponseWriter, r *http.Request, b []byte, tag string) {
+	w.Header().Set("ETag", tag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
+}
+
+// breakOff sends b after promising promised bytes, then drops the connection.
+func breakOff(w http.ResponseWriter, status int, b []byte, promised int) {
+	w.Header().Set("Content-Length", strconv.Itoa(promised))
+	w.WriteHeader(status)
+	w.Write(b)
+	w.(http.Flusher).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// leaveBehind writes what an earlier, interrupted pull would have left.
+func leaveBehind(t *testing.T, s Store, part []byte, tag string) {
+	t.Helper()
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(s.Dir, "fixture.tflite.part")
+	if err := os.WriteFile(path, part, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if tag != "" {
+		if err := os.WriteFile(path+".etag", []byte(tag), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// files returns the names in the store's folder, without the lock.
+func files(t *testing.T, s Store) []string {
+	t.Helper()
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".lock") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// wantPulled checks that err is nil and the folder holds the model and nothing else.
+func wantPulled(t *testing.T, s Store, path string, err error, want []byte) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the file at %s is not the model", path)
+	}
+	if names := files(t, s); !slices.Equal(names, []string{"fixture.tflite"}) {
+		t.Errorf("files left: %v, want fixture.tflite alone", names)
+	}
+}
+
+func TestPullWhole(t *testing.T) {
+	p, b := fixture()
+	srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
+	var last, total int64
+	calls := 0
+	path, err := s.pull(t.Context(), p, func(done, of int64) {
+		if done <= last {
+			t.Errorf("progress went from %d to %d", last, done)
+		}
+		last, total = done, of
+		calls++
+	})
+	wantPulled(t, s, path, err, b)
+	if last != p.Size || total != p.Size || calls < 2 {
+		t.Errorf("progress ended at %d of %d after %d calls, want %d of %d", last, total, calls, p.Size, p.Size)
+	}
+	first := srv.asked()[0]
+	if first.Get("Range") != "" || first.Get("If-Range") != "" || first.Get("Accept-Encoding") != "identity" {
+		t.Errorf("first request has headers %v", first)
+	}
+
+	path, err = s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if n := len(srv.asked()); n != 1 {
+		t.Errorf("%d requests, want the second pull to make none", n)
+	}
+
+	if err := os.WriteFile(path, b[1:], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	path, err = s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if n := len(srv.asked()); n != 2 {
+		t.Errorf("%d requests, want a damaged file to be fetched again", n)
+	}
+}
+
+func TestPullResumes(t *testing.T) {
+	p, b := fixture()
+	wrong := bytes.Repeat([]byte{1}, 1000)
+	ignoreRange := func(_ int, w http.ResponseWriter, r *http.Request) { w.Write(b) }
+	honest := func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) }
+	tests := []struct {
+		name        string
+		part        []byte
+		tag         string
+		handle      func(n int, w http.ResponseWriter, r *http.Request)
+		wantIfRange string
+		requests    int
+	}{
+		{"same tag", b[:1000], `"a"`, honest, `"a"`, 1},
+		{"another tag starts anew", wrong, `"b"`, honest, `"b"`, 1},
+		{"no tag", b[:1000], "", honest, "", 1},
+		{"server ignores Range", wrong, `"a"`, ignoreRange, `"a"`, 1},
+		{"nothing is missing", b, `"a"`, honest, "", 0},
+		{"another range than asked for", b[:1000], `"a"`, func(n int, w http.ResponseWriter, r *http.Request) {
+			if n == 1 {
+				w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(b)-1, len(b)))
+				w.WriteHeader(http.StatusPartialContent)
+				return
+			}
+			honest(n, w, r)
+		}, `"a"`, 2},
+		{"range refused", b[:1000], `"a"`, func(n int, w http.ResponseWriter, r *http.Request) {
+			if n == 1 {
+				w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+				return
+			}
+			honest(n, w, r)
+		}, `"a"`, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			srv, s := serve(t, tt.handle)
+			leaveBehind(t, s, tt.part, tt.tag)
+			path, err := s.pull(t.Context(), p, nil)
+			wantPulled(t, s, path, err, b)
+			asked := srv.asked()
+			if len(asked) != tt.requests {
+				t.Fatalf("%d requests, want %d", len(asked), tt.requests)
+			}
+			if tt.requests == 0 {
+				return
+			}
+			if got, want := asked[0].Get("Range"), fmt.Sprintf("bytes=%d-", len(tt.part)); got != want {
+				t.Errorf("Range %q, want %q", got, want)
+			}
+			if got := asked[0].Get("If-Range"); got != tt.wantIfRange {
+				t.Errorf("If-Range %q, want %q", got, tt.wantIfRange)
+			}
+			if tt.requests == 2 && asked[1].Get("Range") != "" {
+				t.Errorf("second request still has Range %q", asked[1].Get("Range"))
+			}
+		})
+	}
+}
+
+// A line that breaks off again and again must end in a whole file as long as every try brings some of it.
+func TestPullGoesOnAfterEveryBreak(t *testing.T) {
+	p, b := fixture()
+	const step = 20_000 // more breaks than attempts in a row
+	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		var from int
+		fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
+		w.Header().Set("ETag", `"a"`)
+		if from == 0 {
+			breakOff(w, http.StatusOK, b[:step], len(b))
+		}
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(b)-1, len(b)))
+		breakOff(w, http.StatusPartialContent, b[from:min(from+step, len(b))], len(b)-from)
+	})
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if got, want := len(srv.asked()), len(b)/step; got != want {
+		t.Errorf("%d requests, want %d", got, want)
+	}
+}
+
+func TestPullRetries(t *testing.T) {
+	p, b := fixture()
+	for _, status := range []int{500, 502, 503, 429, 408} {
+		srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+			if n < attempts {
+				w.WriteHeader(status)
+				return
+			}
+			content(w, r, b, `"a"`)
+		})
+		path, err := s.pull(t.Context(), p, nil)
+		wantPulled(t, s, path, err, b)
+		if n := len(srv.asked()); n != attempts {
+			t.Errorf("status %d: %d requests, want %d", status, n, attempts)
+		}
+	}
+}
+
+func TestPullFails(t *testing.T) {
+	p, b := fixture()
+	other := bytes.Clone(b)
+	other[len(b)-1] ^= 1
+	half := b[:len(b)/2]
+	const part = "fixture.tflite.part"
+	tests := []struct {
+		name     string
+		left     []byte // by an earlier pull
+		handle   func(w http.ResponseWriter, r *http.Request)
+		content  bool // want ErrContent
+		want     string
+		requests int
+		files    []string
+	}{
+		{name: "not there", requests: 1, want: "404 Not Found",
+			handle: func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }},
+		{name: "not there keeps what is there", left: half, requests: 1, want: "404 Not Found", files: []string{part},
+			handle: func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }},
+		{name: "server broken", requests: attempts, want: "500 Internal Server Error",
+			handle: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) }},
+		{name: "other content", requests: 1, content: true, want: "SHA-256",
+			handle: func(w http.ResponseWriter, r *http.Request) { content(w, r, other, `"a"`) }},
+		{name: "other content after what is there", left: half, requests: 1, content: true, want: "SHA-256",
+			handle: func(w http.ResponseWriter, r *http.Request) { content(w, r, other, `"a"`) }},
+		{name: "other size keeps what is there", left: half, requests: 1, content: true, want: "17 bytes, not 300000", files: []string{part},
+			handle: func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "please log in! :)") }},
+		{name: "too long without saying so", requests: 1, content: true, want: "more than 300000 bytes",
+			handle: func(w http.ResponseWriter, r *http.Request) { w.Write(b); w.(http.Flusher).Flush(); w.Write(b) }},
+		{name: "what is there is too long", left: append(bytes.Clone(b), 0), requests: 0, content: true, want: "300001 bytes, more than 300000"},
+		{name: "what is there is wrong", left: other, requests: 0, content: true, want: "SHA-256"},
+		{name: "always the same half", requests: attempts, want: "after 150000 of 300000 bytes", files: []string{part},
+			handle: func(w http.ResponseWriter, r *http.Request) { breakOff(w, 200, half, len(b)) }},
+		{name: "short without saying so", requests: attempts, want: "unexpected EOF", files: []string{part},
+			handle: func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); w.Write(half) }},
+		{name: "compressed", requests: 1, want: "Content-Encoding gzip",
+			handle: func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Encoding", "gzip"); w.Write(b) }},
+		{name: "redirected in the clear", requests: 1, want: "redirected away from https to http://192.0.2.1/",
+			handle: func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+			}},
+		{name: "redirected for ever", requests: 10 * attempts, want: "redirected 10 times",
+			handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { tt.handle(w, r) })
+			if tt.left != nil {
+				leaveBehind(t, s, tt.left, "")
+			}
+			_, err := s.pull(t.Context(), p, nil)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, ErrContent) != tt.content {
+				t.Errorf("got error %v, want %q, ErrContent %v", err, tt.want, tt.content)
+			}
+			if n := len(srv.asked()); n != tt.requests {
+				t.Errorf("%d requests, want %d", n, tt.requests)
+			}
+			if got := files(t, s); !slices.Equal(got, tt.files) {
+				t.Errorf("files left: %v, want %v", got, tt.files)
+			}
+		})
+	}
+}
+
+func TestPullFollowsRedirectOnThisMachine(t *testing.T) {
+	p, b := fixture()
+	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if n == 1 {
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+			return
+		}
+		content(w, r, b, `"a"`)
+	})
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if n := len(srv.asked()); n != 2 {
+		t.Errorf("%d requests, want 2", n)
+	}
+}
+
+func TestPullOffline(t *testing.T) {
+	p, _ := fixture()
+	srv, s := serve(t, func(int, http.ResponseWriter, *http.Request) {})
+	srv.Close()
+	_, err := s.pull(t.Context(), p, nil)
+	if err == nil || !strings.Contains(err.Error(), "connect") {
+		t.Errorf("got error %v, want a refused connection", err)
+	}
+	if got := files(t, s); len(got) != 0 {
+		t.Errorf("files left: %v", got)
+	}
+}
+
+func TestPullStalls(t *testing.T) {
+	p, b := fixture()
+	_, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Range") != "" {
+			content(w, r, b, `"a"`)
+			return
+		}
+		w.Header().Set("ETag", `"a"`)
+		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+		w.Write(b[:1000])
+		w.(http.Flusher).Flush()
+		<-r.Context().Done() // until the client gives up
+	})
+	s.stall = 100 * time.Millisecond
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+
+	_, s = serve(t, func(n int, w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	s.stall = time.Millisecond
+	if _, err := s.pull(t.Context(), p, nil); !errors.Is(err, errStalled) {
+		t.Errorf("got error %v, want %v", err, errStalled)
+	}
+}
+
+func TestPullCancelled(t *testing.T) {
+	p, b := fixture()
+	srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Range") != "" {
+			content(w, r, b, `"a"`)
+			return
+		}
+		w.Header().Set("ETag", `"a"`)
+		w.Write(b[:1000])
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := s.pull(ctx, p, func(done, total int64) { cancel() })
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("got error %v, want %v", err, context.Canceled)
+	}
+	if got, want := files(t, s), []string{"fixture.tflite.part", "fixture.tflite.part.etag"}; !slices.Equal(got, want) {
+		t.Fatalf("files left: %v, want %v", got, want)
+	}
+
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if got := srv.asked()[1].Get("Range"); got != "bytes=1000-" {
+		t.Errorf("the next pull asked for Range %q, want bytes=1000-", got)
+	}
+}
+
+func TestPullTogether(t *testing.T) {
+	p, b := fixture()
+	srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			path, err := s.pull(t.Context(), p, nil)
+			if err == nil {
+				err = check(path, p)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(srv.asked()); n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+}
+
+func TestPullWaitsForTheLockOnlyAsLongAsWanted(t *testing.T) {
+	p, _ := fixture()
+	_, s := serve(t, func(int, http.ResponseWriter, *http.Request) { t.Error("request without the lock") })
+	leaveBehind(t, s, nil, "")
+	unlock, err := lock(t.Context(), filepath.Join(s.Dir, "fixture.tflite.lock"), time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := s.pull(ctx, p, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got error %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestPullDiskFull(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("skipped: needs /dev/full")
+	}
+	p, b := fixture()
+	_, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", filepath.Join(s.Dir, "fixture.tflite.part")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.pull(t.Context(), p, nil)
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got error %v, want %v", err, syscall.ENOSPC)
+	}
+}
+
+func TestPathAndPullByName(t *testing.T) {
+	const name = "mobilenet_v1_0.25_128_quant"
+	var requests atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		http.NotFound(w, r)
+	}))
+	defer srv.Close()
+	s := Store{Dir: t.TempDir(), BaseURL: srv.URL + "/"}
+	if _, err := s.Path("mobilenet"); !errors.Is(err, ErrUnknown) {
+		t.Errorf("got error %v, want ErrUnknown", err)
+	}
+	if _, err := s.Pull(t.Context(), "mobilenet", nil); !errors.Is(err, ErrUnknown) {
+		t.Errorf("got error %v, want ErrUnknown", err)
+	}
+	if _, err := s.Path(name); !errors.Is(err, ErrNotPulled) {
+		t.Errorf("got error %v, want ErrNotPulled", err)
+	}
+	_, err := s.Pull(t.Context(), name, nil)
+	if want := "models: pull " + name + ": get " + srv.URL + "/" + name + ".tflite: 404 Not Found"; err == nil || err.Error() != want {
+		t.Errorf("got error %v, want %s", err, want)
+	}
+	if n := requests.Load(); n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+	if err := os.WriteFile(filepath.Join(s.Dir, name+".tflite"), []byte("something else"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Path(name); !errors.Is(err, ErrContent) {
+		t.Errorf("got error %v, want ErrContent", err)
+	}
+}
+
+func TestDefaultFolder(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	t.Setenv("HOME", cache)
+	t.Setenv("LocalAppData", cache)
+	p, _ := fixture()
+	path, err := Store{}.destination(p)
+	user, _ := os.UserCacheDir()
+	if want := filepath.Join(user, "imprint", "models", "fixture.tflite"); err != nil || path != want {
+		t.Errorf("got %s, %v, want %s", path, err, want)
+	}
+}
+
+// TestPublishedFiles holds the list against the published files themselves, pulled from a server on this machine.
+func TestPublishedFiles(t *testing.T) {
+	dir := os.Getenv("IMPRINT_SHARED")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared")
+	}
+	dir = filepath.Join(dir, "models")
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("skipped: no published models beside the checkout: ", err)
+	}
+	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer srv.Close()
+	s := Store{Dir: t.TempDir(), BaseURL: srv.URL}
+	checked := 0
+	for _, p := range List() {
+		if _, err := os.Stat(filepath.Join(dir, p.File())); err != nil {
+			continue
+		}
+		pulled, err := s.Pull(t.Context(), p.Name, nil)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		found, err := s.Path(p.File())
+		if err != nil || found != pulled {
+			t.Errorf("%s: pulled to %s, found at %s, %v", p.Name, pulled, found, err)
+		}
+		checked++
+	}
+	if checked == 0 {
+		t.Errorf("%s has none of the listed models", dir)
+	}
+	t.Logf("%d of %d listed models checked", checked, len(List()))
+}
