@@ -1,0 +1,234 @@
+package backbone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/imprintkit/imprint/backbone/kernels"
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+var (
+	// ErrUnsupportedOperator is wrapped when a model needs an operator, or a
+	// form of one, that this package cannot run.
+	ErrUnsupportedOperator = errors.New("unsupported operator")
+	// ErrModelTooLarge is wrapped when running a model would take more memory
+	// than MaxArena.
+	ErrModelTooLarge = errors.New("model needs too much memory")
+	// ErrClosed is returned by Invoke after Close.
+	ErrClosed = errors.New("interpreter is closed")
+)
+
+// InterpreterOptions choose how and how much of a model is run.
+type InterpreterOptions struct {
+	// Threads is the number of goroutines that share each operator's work;
+	// fewer than 2 means only the one that calls Invoke. The results do not
+	// depend on it.
+	Threads int
+	// Outputs are the tensors wanted, as indices into the subgraph: only the
+	// operators they need are prepared and run. Nil means the model's outputs.
+	Outputs []int32
+	// KeepAll gives every tensor memory of its own, so that Tensor can show
+	// it after Invoke.
+	KeepAll bool
+}
+
+// TensorInfo describes an input or output.
+type TensorInfo struct {
+	Name  string
+	Index int32 // in the subgraph's tensors
+	Type  tflite.TensorType
+	Shape []int32
+	// Scale and ZeroPoint have one entry for the tensor, or one per slice along
+	// the model's quantised dimension; they are empty when it is not quantised.
+	Scale     []float32
+	ZeroPoint []int64
+}
+
+// An Interpreter runs the first subgraph of a model on the CPU. Fill Input,
+// call Invoke, read Output.
+//
+// An Interpreter is for one goroutine at a time; Clone makes others, which may
+// run at the same time and share the weights. Close ends the goroutines of one
+// with more than one thread.
+type Interpreter struct {
+	*program // shared among clones, never written
+	arena    []byte
+	args     []kernels.Args // of every step
+	threads  []thread
+	wait     sync.WaitGroup // of the goroutines
+	started  bool
+	closed   bool
+
+	// The step that all threads work on.
+	current *step
+	memory  *kernels.Args
+	next    atomic.Int64 // piece to be computed
+	ctx     context.Context
+	done    sync.WaitGroup // of the step
+}
+
+// A thread is one goroutine's share; the first is the caller of Invoke.
+type thread struct {
+	scratch []byte
+	start   chan struct{}
+	args    kernels.Args
+}
+
+// NewInterpreter prepares the operators that o asks for. It keeps no reference
+// to m's constants except those that are operands of element-wise operators or
+// outputs; they must not change.
+func NewInterpreter(m *tflite.Model, o InterpreterOptions) (*Interpreter, error) {
+	p, err := prepare(m, o)
+	if err != nil {
+		return nil, err
+	}
+	return p.start(max(o.Threads, 1)), nil
+}
+
+// Clone makes another Interpreter with the same options, which shares the
+// prepared weights and has its own memory.
+func (in *Interpreter) Clone() (*Interpreter, error) {
+	return in.program.start(len(in.threads)), nil
+}
+
+func (p *program) start(threads int) *Interpreter {
+	in := &Interpreter{program: p, arena: alignedBytes(p.arenaSize), threads: make([]thread, threads)}
+	in.args = make([]kernels.Args, len(p.steps))
+	for i, s := range p.steps {
+		in.args[i].Out = in.bytes(s.output)
+		for _, t := range s.inputs {
+			in.args[i].In = append(in.args[i].In, in.bytes(t))
+		}
+	}
+	for i := range in.threads {
+		in.threads[i].scratch = alignedBytes(p.scratchSize)
+	}
+	return in
+}
+
+// startThreads starts the goroutines that help Invoke, until Close.
+func (in *Interpreter) startThreads() {
+	for i := range in.threads[1:] {
+		t := &in.threads[1+i]
+		t.start = make(chan struct{}, 1)
+		in.wait.Add(1)
+		go func() {
+			defer in.wait.Done()
+			for range t.start {
+				in.work(t)
+				in.done.Done()
+			}
+		}()
+	}
+	in.started = true
+}
+
+// bytes is the memory of a tensor: nil for an operand left out.
+func (in *Interpreter) bytes(t int32) []byte {
+	if t < 0 {
+		return nil
+	}
+	p := &in.places[t]
+	if p.constant != nil {
+		return p.constant
+	}
+	if !p.planned {
+		return nil
+	}
+	return in.arena[p.offset : p.offset+p.size : p.offset+p.size]
+}
+
+// Close ends the goroutines that the first Invoke started and waits for them.
+// It may be called twice; Invoke may not be called after it.
+func (in *Interpreter) Close() {
+	if in.closed {
+		return
+	}
+	in.closed = true
+	if in.started {
+		for _, t := range in.threads[1:] {
+			close(t.start)
+		}
+	}
+	in.wait.Wait()
+}
+
+// Inputs describes the model's inputs.
+func (in *Interpreter) Inputs() []TensorInfo { return in.describe(in.inputs) }
+
+// Outputs describes the outputs asked for.
+func (in *Interpreter) Outputs() []TensorInfo { return in.describe(in.outputs) }
+
+func (p *program) describe(list []int32) []TensorInfo {
+	infos := make([]TensorInfo, len(list))
+	for i, t := range list {
+		infos[i] = describe(p.graph, t)
+	}
+	return infos
+}
+
+// Input is the memory of input i, to be filled before Invoke. It keeps its
+// content. It panics, as indexing does, if there is no input i.
+func (in *Interpreter) Input(i int) []byte { return in.bytes(in.inputs[i]) }
+
+// Output is the memory of output i, valid until the next Invoke. It panics, as
+// indexing does, if there is no output i.
+func (in *Interpreter) Output(i int) []byte { return in.bytes(in.outputs[i]) }
+
+// Tensor is the memory of any tensor, valid until the next Invoke. Without
+// KeepAll only inputs, outputs and constants have memory of their own.
+func (in *Interpreter) Tensor(index int32) ([]byte, error) {
+	if index < 0 || int(index) >= len(in.places) {
+		return nil, fmt.Errorf("there is no tensor %d among %d", index, len(in.places))
+	}
+	p := &in.places[index]
+	if p.constant == nil && !p.kept {
+		return nil, fmt.Errorf("tensor %d (%s) is not kept", index, in.graph.Tensors[index].Name)
+	}
+	return in.bytes(index), nil
+}
+
+// Invoke runs the operators. When ctx ends first, Invoke returns its error and
+// the outputs are undefined.
+func (in *Interpreter) Invoke(ctx context.Context) error {
+	if in.closed {
+		return ErrClosed
+	}
+	if !in.started {
+		in.startThreads()
+	}
+	in.ctx = ctx
+	for i := range in.steps {
+		in.current, in.memory = &in.steps[i], &in.args[i]
+		in.next.Store(0)
+		helpers := min(len(in.threads), in.current.parts) - 1
+		in.done.Add(helpers)
+		for _, t := range in.threads[1 : 1+helpers] {
+			t.start <- struct{}{}
+		}
+		in.work(&in.threads[0])
+		in.done.Wait()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// work computes pieces of the current step until none is left.
+func (in *Interpreter) work(t *thread) {
+	s := in.current
+	t.args = *in.memory
+	t.args.Scratch = t.scratch
+	for in.ctx.Err() == nil {
+		p := int(in.next.Add(1)) - 1
+		if p >= s.parts {
+			return
+		}
+		s.kernel.Run(&t.args, p, p+1)
+	}
+}

@@ -1,0 +1,138 @@
+package backbone
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+// sharedPath is a file of the folder of reference material beside the
+// checkout; without it the test is skipped.
+func sharedPath(t testing.TB, elem ...string) string {
+	t.Helper()
+	root := os.Getenv("IMPRINT_SHARED")
+	if root == "" {
+		root = filepath.Join("..", "..", "shared")
+	}
+	path := filepath.Join(slices.Concat([]string{root}, elem)...)
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("no reference material beside the checkout: ", err)
+	}
+	return path
+}
+
+func sharedFile(t testing.TB, elem ...string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(sharedPath(t, elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func sharedModel(t testing.TB, name string) *tflite.Model {
+	t.Helper()
+	m, err := tflite.Parse(sharedFile(t, "models", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+type goldenModel struct {
+	File  string
+	Cases []struct{ Image, Input, Output string }
+}
+
+func goldenModels(t testing.TB) map[string]goldenModel {
+	var manifest struct{ Models map[string]goldenModel }
+	if err := json.Unmarshal(sharedFile(t, "golden", "manifest.json"), &manifest); err != nil {
+		t.Fatal(err)
+	}
+	return manifest.Models
+}
+
+// TestGoldenOutputs compares whole models with what TensorFlow Lite gave.
+func TestGoldenOutputs(t *testing.T) {
+	for name, g := range goldenModels(t) {
+		t.Run(name, func(t *testing.T) {
+			in, err := NewInterpreter(sharedModel(t, g.File), InterpreterOptions{Threads: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			for _, c := range g.Cases {
+				x := sharedFile(t, "golden", name, c.Input)
+				if len(x) != len(in.Input(0)) {
+					t.Fatalf("%s: %d bytes, the model takes %d", c.Input, len(x), len(in.Input(0)))
+				}
+				copy(in.Input(0), x)
+				if err := in.Invoke(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				if want := sharedFile(t, "golden", name, c.Output); !bytes.Equal(in.Output(0), want) {
+					n, most := difference(in.Output(0), want)
+					t.Errorf("%s: %d of %d bytes differ, by up to %d", c.Output, n, len(want), most)
+				}
+			}
+		})
+	}
+}
+
+func difference(got, want []byte) (n, most int) {
+	for i := range min(len(got), len(want)) {
+		if d := int(got[i]) - int(want[i]); d != 0 {
+			n, most = n+1, max(most, d, -d)
+		}
+	}
+	return n, most
+}
+
+// TestGoldenLayers compares every operator's output with TensorFlow Lite's.
+func TestGoldenLayers(t *testing.T) {
+	var runs map[string]struct {
+		Layers []struct {
+			Op, Tensor   int32
+			Type, SHA256 string
+		}
+	}
+	if err := json.Unmarshal(sharedFile(t, "golden", "layers.json"), &runs); err != nil {
+		t.Fatal(err)
+	}
+	models := goldenModels(t)
+	for name, run := range runs {
+		t.Run(name, func(t *testing.T) {
+			model, image := filepath.Split(name)
+			model = filepath.Clean(model)
+			in, err := NewInterpreter(sharedModel(t, models[model].File), InterpreterOptions{KeepAll: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			copy(in.Input(0), sharedFile(t, "golden", model, image+".in"))
+			if err := in.Invoke(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if len(run.Layers) == 0 {
+				t.Fatal("no layers recorded")
+			}
+			for _, l := range run.Layers {
+				got, err := in.Tensor(l.Tensor)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if sum := sha256.Sum256(got); hex.EncodeToString(sum[:]) != l.SHA256 {
+					t.Fatalf("operator %d (%s) is the first whose output differs", l.Op, l.Type)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,134 @@
+package kernels
+
+import "fmt"
+
+// addShift is the headroom that ADD and SUB give codes before they are scaled.
+const addShift = 20
+
+type elementwise struct {
+	plan   broadcast
+	kind   byte // '+' or '*': SUB is ADD with a negated table
+	a, b   [256]int32
+	scale  multiplier
+	zero   int32
+	lo, hi int32
+}
+
+// NewAdd prepares ADD of two tensors, broadcast against each other: uint8,
+// int8 or float32.
+func NewAdd(act Activation, a, b, out *Tensor) (Kernel, error) {
+	return newBinary("add", '+', act, a, b, out)
+}
+
+// NewSub prepares SUB, a − b, like [NewAdd].
+func NewSub(act Activation, a, b, out *Tensor) (Kernel, error) {
+	return newBinary("sub", '-', act, a, b, out)
+}
+
+// NewMul prepares MUL like [NewAdd].
+func NewMul(act Activation, a, b, out *Tensor) (Kernel, error) {
+	return newBinary("mul", '*', act, a, b, out)
+}
+
+func newBinary(name string, kind byte, act Activation, a, b, out *Tensor) (Kernel, error) {
+	k, err := prepareBinary(kind, act, a, b, out)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return k, nil
+}
+
+func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error) {
+	for _, t := range []*Tensor{a, b, out} {
+		if err := t.check("operand"); err != nil {
+			return nil, err
+		}
+	}
+	if err := sameType(a, b, out); err != nil {
+		return nil, err
+	}
+	plan, err := newBroadcast(a.Shape, b.Shape, out.Shape)
+	if err != nil {
+		return nil, err
+	}
+	if a.Type == Float32 {
+		return newFloatBinary(kind, act, plan)
+	}
+	for _, t := range []*Tensor{a, b, out} {
+		if err := t.checkQuantised("operand"); err != nil {
+			return nil, err
+		}
+	}
+	k := &elementwise{plan: plan, kind: kind, zero: out.zero()}
+	if k.lo, k.hi, err = act.codes(out); err != nil {
+		return nil, err
+	}
+	if kind == '*' {
+		for i := range 256 {
+			k.a[i] = code(a.Type, i) - a.zero()
+			k.b[i] = code(b.Type, i) - b.zero()
+		}
+		k.scale, err = newMultiplier(float64(float32(a.scale()*b.scale()) / out.scale()))
+		return k, err
+	}
+	twice := 2 * max(float64(a.scale()), float64(b.scale()))
+	ma, err := newMultiplier(float64(a.scale()) / twice)
+	if err != nil {
+		return nil, err
+	}
+	mb, err := newMultiplier(float64(b.scale()) / twice)
+	if err != nil {
+		return nil, err
+	}
+	if k.scale, err = newMultiplier(twice / float64((1<<addShift)*float64(out.scale()))); err != nil {
+		return nil, err
+	}
+	if k.scale.left > 0 {
+		return nil, fmt.Errorf("%w: scales %v and %v are too large for output scale %v", ErrInvalid, a.scale(), b.scale(), out.scale())
+	}
+	for i := range 256 {
+		k.a[i] = ma.apply((code(a.Type, i) - a.zero()) << addShift)
+		k.b[i] = mb.apply((code(b.Type, i) - b.zero()) << addShift)
+		if kind == '-' {
+			k.b[i] = -k.b[i]
+		}
+	}
+	k.kind = '+'
+	return k, nil
+}
+
+// code is the value of a byte of an 8-bit type.
+func code(t Type, b int) int32 {
+	if t == Int8 {
+		return int32(int8(b))
+	}
+	return int32(b)
+}
+
+func (k *elementwise) Parts() int   { return k.plan.parts() }
+func (k *elementwise) Scratch() int { return 0 }
+
+func (k *elementwise) Run(a *Args, lo, hi int) {
+	x, y := a.In[0], a.In[1]
+	for p := lo; p < hi; p++ {
+		r := k.plan.part(p)
+		out := a.Out[r.out:][:r.n]
+		if r.stepA == 1 && r.stepB == 1 && k.kind == '+' {
+			u, v := x[r.a:][:r.n], y[r.b:][:r.n]
+			for i := range out {
+				s := k.scale.apply(k.a[u[i]] + k.b[v[i]])
+				out[i] = byte(clamp(s+k.zero, k.lo, k.hi))
+			}
+			continue
+		}
+		for i := range out {
+			s, t := k.a[x[r.a+i*r.stepA]], k.b[y[r.b+i*r.stepB]]
+			if k.kind == '*' {
+				s *= t
+			} else {
+				s += t
+			}
+			out[i] = byte(clamp(k.scale.apply(s)+k.zero, k.lo, k.hi))
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package kernels
+
+import "fmt"
+
+// Conv2DParams are the options of CONV_2D.
+type Conv2DParams struct {
+	Window
+	Activation Activation
+}
+
+type conv2D struct {
+	geometry
+	groups  int
+	m       []*matrix // one per group of input channels
+	pixels  int       // n·outH·outW
+	rows    int       // pixels of one part
+	columns int       // parts into which the channels divide
+	direct  bool      // the input's pixels are the rows of the product
+	padding byte      // the input's zero point, unsigned
+}
+
+// NewConv2D prepares CONV_2D of in (n, h, w, c) with a constant filter of
+// shape (channels, kh, kw, c/groups) and a constant int32 bias of channels
+// elements or nil. Types are uint8, int8 with a symmetric filter that may have
+// one scale per channel (Axis 0), or float32.
+func NewConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
+	k, err := newConv2D(p, in, filter, bias, out)
+	if err != nil {
+		return nil, fmt.Errorf("conv_2d: %w", err)
+	}
+	return k, nil
+}
+
+func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
+	if in != nil && in.Type == Float32 {
+		return newFloatConv(p.Window, p.Activation, false, in, filter, bias, out)
+	}
+	if err := checkWeighted(in, filter, out, 0); err != nil {
+		return nil, err
+	}
+	g, err := p.Window.over(in, filter.Shape[1], filter.Shape[2])
+	if err != nil {
+		return nil, err
+	}
+	channels, fc := filter.Shape[0], filter.Shape[3]
+	if err := g.checkOutput(out, channels); err != nil {
+		return nil, err
+	}
+	if g.inC%fc != 0 || channels%(g.inC/fc) != 0 {
+		return nil, fmt.Errorf("%w: filter of shape %v for %d channels", ErrInvalid, filter.Shape, g.inC)
+	}
+	b, err := biasCodes(bias, channels)
+	if err != nil {
+		return nil, err
+	}
+	scales, err := weightScales(in, filter, out, channels, in.Type == Int8)
+	if err != nil {
+		return nil, err
+	}
+	lo, hi, err := p.Activation.codes(out)
+	if err != nil {
+		return nil, err
+	}
+	c := &conv2D{geometry: g, groups: g.inC / fc, pixels: g.n * g.outH * g.outW}
+	depth := g.kH * g.kW * fc
+	per := channels / c.groups
+	for i := range c.groups {
+		var gb []int32
+		if b != nil {
+			gb = b[i*per:][:per]
+		}
+		m, err := packMatrix(filter.Data[i*per*depth:][:per*depth], per, depth, filter.Type, filter.zero(), gb, in, scales[i*per:][:per])
+		if err != nil {
+			return nil, err
+		}
+		m.lo, m.hi, m.zero = lo, hi, out.zero()
+		// Grouped convolutions run TensorFlow Lite's reference kernel.
+		m.tiesAway = c.groups > 1
+		c.m = append(c.m, m)
+	}
+	c.direct = g.kH == 1 && g.kW == 1 && g.StrideH == 1 && g.StrideW == 1 && c.groups == 1
+	c.padding = byte(in.zero()) ^ c.m[0].flip
+	c.rows = min(maxRows, c.pixels)
+	c.columns = 1
+	if blocks := (c.pixels + c.rows - 1) / c.rows; blocks < 8 && c.groups == 1 {
+		// Few pixels: divide the channels too, so that threads find work.
+		c.columns = min(8/blocks, (channels+group-1)/group)
+	}
+	return c, nil
+}
+
+// checkWeighted verifies what convolutions have in common; axis is the one
+// along which the filter's scales may vary.
+func checkWeighted(in, filter, out *Tensor, axis int) error {
+	if err := in.checkQuantised("input"); err != nil {
+		return err
+	}
+	if err := out.checkQuantised("output"); err != nil {
+		return err
+	}
+	if err := filter.check("filter"); err != nil {
+		return err
+	}
+	if err := sameType(in, filter, out); err != nil {
+		return err
+	}
+	if len(filter.Shape) != 4 {
+		return fmt.Errorf("%w: filter has shape %v, want 4 axes", ErrInvalid, filter.Shape)
+	}
+	if filter.Data == nil {
+		return fmt.Errorf("%w: filter is not constant", ErrUnsupported)
+	}
+	switch len(filter.Scale) {
+	case 0:
+		return fmt.Errorf("%w: filter has no scale", ErrInvalid)
+	case 1:
+	default:
+		if in.Type != Int8 {
+			return fmt.Errorf("%w: %v filter with a scale per channel", ErrUnsupported, in.Type)
+		}
+		if filter.Axis != axis || len(filter.Scale) != filter.Shape[axis] {
+			return fmt.Errorf("%w: filter of shape %v has %d scales along axis %d", ErrInvalid, filter.Shape, len(filter.Scale), filter.Axis)
+		}
+	}
+	if in.Type == Int8 {
+		for _, z := range filter.ZeroPoint {
+			if z != 0 {
+				return fmt.Errorf("%w: int8 filter with zero point %d", ErrUnsupported, z)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *conv2D) Parts() int { return (c.pixels + c.rows - 1) / c.rows * c.columns }
+
+func (c *conv2D) Scratch() int {
+	if c.direct && c.m[0].flip == 0 {
+		return 0
+	}
+	return c.rows * c.m[0].depth
+}
+
+func (c *conv2D) Run(a *Args, lo, hi int) {
+	m := c.m[0]
+	depth, stride := m.depth, m.channels*c.groups
+	groups := (m.channels + group - 1) / group
+	gathered := -1
+	var x []byte
+	for p := lo; p < hi; p++ {
+		block, column := p/c.columns, p%c.columns
+		first := block * c.rows
+		rows := min(c.rows, c.pixels-first)
+		for i, m := range c.m {
+			switch {
+			case c.groups == 1 && gathered == block:
+			case c.direct && m.flip == 0:
+				x = a.In[0][first*depth:][:rows*depth]
+			case c.direct:
+				x = a.Scratch[:rows*depth]
+				copyFlipped(x, a.In[0][first*depth:][:rows*depth], m.flip)
+			default:
+				x = a.Scratch[:rows*depth]
+				c.gather(x, a.In[0], first, rows, i*c.inC/c.groups, m.flip)
+			}
+			gathered = block
+			m.multiply(x, rows, a.Out[first*stride+i*m.channels:], stride, column*groups/c.columns, (column+1)*groups/c.columns)
+		}
+	}
+}
+
+// gather copies what the window sees of rows output pixels, as unsigned bytes,
+// for the channels of one group that begin at channel.
+func (c *conv2D) gather(x, in []byte, first, rows, channel int, flip byte) {
+	n := c.inC / c.groups
+	for r := range rows {
+		p := first + r
+		ox, oy, image := p%c.outW, p/c.outW%c.outH, p/(c.outW*c.outH)
+		x0 := ox*c.StrideW - c.padLeft
+		for ky := range c.kH {
+			row := x[:c.kW*n]
+			x = x[c.kW*n:]
+			y := oy*c.StrideH - c.padTop + ky*c.DilationH
+			if y < 0 || y >= c.inH {
+				fill(row, c.padding)
+				continue
+			}
+			line := in[(image*c.inH+y)*c.inW*c.inC:][:c.inW*c.inC]
+			if c.DilationW == 1 && c.groups == 1 && x0 >= 0 && x0+c.kW <= c.inW {
+				copyFlipped(row, line[x0*n:][:c.kW*n], flip)
+				continue
+			}
+			for kx := range c.kW {
+				pixel := row[kx*n:][:n]
+				if px := x0 + kx*c.DilationW; px < 0 || px >= c.inW {
+					fill(pixel, c.padding)
+				} else {
+					copyFlipped(pixel, line[px*c.inC+channel:][:n], flip)
+				}
+			}
+		}
+	}
+}
+
+func fill(b []byte, v byte) {
+	for i := range b {
+		b[i] = v
+	}
+}

@@ -1,0 +1,104 @@
+package kernels
+
+import "fmt"
+
+// FullyConnectedParams are the options of FULLY_CONNECTED.
+type FullyConnectedParams struct {
+	Activation Activation
+}
+
+type fullyConnected struct {
+	m       *matrix
+	batch   int
+	columns int
+}
+
+// NewFullyConnected prepares FULLY_CONNECTED: in, seen as rows of depth
+// elements, times constant weights of shape (channels, depth), plus a constant
+// int32 bias of channels elements or nil. Types are uint8, int8 or float32 (with
+// a float32 bias); weights are quantised as one whole.
+func NewFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (Kernel, error) {
+	k, err := newFullyConnected(p, in, weights, bias, out)
+	if err != nil {
+		return nil, fmt.Errorf("fully_connected: %w", err)
+	}
+	return k, nil
+}
+
+func newFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (Kernel, error) {
+	if in != nil && in.Type == Float32 {
+		return newFloatFullyConnected(p, in, weights, bias, out)
+	}
+	for _, t := range []struct {
+		*Tensor
+		what string
+	}{{in, "input"}, {weights, "weights"}, {out, "output"}} {
+		if err := t.checkQuantised(t.what); err != nil {
+			return nil, err
+		}
+	}
+	if err := sameType(in, weights, out); err != nil {
+		return nil, err
+	}
+	batch, channels, depth, err := productShape(in, weights, out)
+	if err != nil {
+		return nil, err
+	}
+	b, err := biasCodes(bias, channels)
+	if err != nil {
+		return nil, err
+	}
+	scales, err := weightScales(in, weights, out, channels, false)
+	if err != nil {
+		return nil, err
+	}
+	m, err := packMatrix(weights.Data, channels, depth, weights.Type, weights.zero(), b, in, scales)
+	if err != nil {
+		return nil, err
+	}
+	if m.lo, m.hi, err = p.Activation.codes(out); err != nil {
+		return nil, err
+	}
+	m.zero = out.zero()
+	return &fullyConnected{m: m, batch: batch, columns: min(8, (channels+group-1)/group)}, nil
+}
+
+func productShape(in, weights, out *Tensor) (batch, channels, depth int, err error) {
+	if len(weights.Shape) != 2 {
+		return 0, 0, 0, fmt.Errorf("%w: weights have shape %v, want 2 axes", ErrInvalid, weights.Shape)
+	}
+	if weights.Data == nil {
+		return 0, 0, 0, fmt.Errorf("%w: weights are not constant", ErrUnsupported)
+	}
+	channels, depth = weights.Shape[0], weights.Shape[1]
+	batch = in.Elements() / depth
+	if batch*depth != in.Elements() || batch*channels != out.Elements() {
+		return 0, 0, 0, fmt.Errorf("%w: input %v, weights %v and output %v", ErrInvalid, in.Shape, weights.Shape, out.Shape)
+	}
+	return batch, channels, depth, nil
+}
+
+func (f *fullyConnected) Parts() int { return (f.batch + maxRows - 1) / maxRows * f.columns }
+
+func (f *fullyConnected) Scratch() int {
+	if f.m.flip == 0 {
+		return 0
+	}
+	return min(f.batch, maxRows) * f.m.depth
+}
+
+func (f *fullyConnected) Run(a *Args, lo, hi int) {
+	m := f.m
+	groups := (m.channels + group - 1) / group
+	for p := lo; p < hi; p++ {
+		block, column := p/f.columns, p%f.columns
+		first := block * maxRows
+		rows := min(maxRows, f.batch-first)
+		x := a.In[0][first*m.depth:][:rows*m.depth]
+		if m.flip != 0 {
+			copyFlipped(a.Scratch[:len(x)], x, m.flip)
+			x = a.Scratch[:len(x)]
+		}
+		m.multiply(x, rows, a.Out[first*m.channels:], m.channels, column*groups/f.columns, (column+1)*groups/f.columns)
+	}
+}

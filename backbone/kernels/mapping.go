@@ -1,0 +1,184 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+)
+
+// A mapping replaces every code by another: all functions of one 8-bit tensor.
+type mapping struct {
+	table [256]byte
+	n     int
+}
+
+func (k *mapping) Parts() int   { return chunks(k.n) }
+func (k *mapping) Scratch() int { return 0 }
+
+func (k *mapping) Run(a *Args, lo, hi int) {
+	from, to := span(lo, hi, k.n)
+	out := a.Out[from:to]
+	in := a.In[0][from:][:len(out)]
+	for i, b := range in {
+		out[i] = k.table[b]
+	}
+}
+
+// newMapping makes the table of f of the codes of in, saturated
+// to lo…hi.
+func newMapping(in *Tensor, lo, hi int32, f func(q int32) int32) *mapping {
+	k := &mapping{n: in.Elements()}
+	for b := range k.table {
+		k.table[b] = byte(clamp(f(code(in.Type, b)), lo, hi))
+	}
+	return k
+}
+
+// checkMapping verifies the operands of a function of codes.
+func checkMapping(in, out *Tensor) error {
+	if err := in.checkQuantised("input"); err != nil {
+		return err
+	}
+	if err := out.checkQuantised("output"); err != nil {
+		return err
+	}
+	return sameElements(in, out)
+}
+
+func sameElements(in, out *Tensor) error {
+	if !sameShape(in.Shape, out.Shape) {
+		return fmt.Errorf("%w: input has shape %v, output %v", ErrInvalid, in.Shape, out.Shape)
+	}
+	return nil
+}
+
+// NewReLU prepares RELU, RELU6 or RELU_N1_TO_1 as an operator of its own, on
+// uint8, int8 or float32.
+func NewReLU(act Activation, in, out *Tensor) (Kernel, error) {
+	k, err := newReLU(act, in, out)
+	if err != nil {
+		return nil, fmt.Errorf("relu: %w", err)
+	}
+	return k, nil
+}
+
+func newReLU(act Activation, in, out *Tensor) (Kernel, error) {
+	if in != nil && in.Type == Float32 {
+		lo, hi, err := act.bounds()
+		if err != nil {
+			return nil, err
+		}
+		return newFloatMapping(in, out, func(v float32) float32 { return clampFloat(v, float32(lo), float32(hi)) })
+	}
+	if err := checkMapping(in, out); err != nil {
+		return nil, err
+	}
+	if err := sameType(in, out); err != nil {
+		return nil, err
+	}
+	lo, hi, err := act.codes(out)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMultiplier(float64(in.scale() / out.scale()))
+	if err != nil {
+		return nil, err
+	}
+	return newMapping(in, lo, hi, func(q int32) int32 {
+		return m.apply(q-in.zero()) + out.zero()
+	}), nil
+}
+
+// NewLogistic prepares LOGISTIC, 1/(1+e^−x), on uint8, int8 or float32. Codes
+// are looked up in a table computed in float32.
+func NewLogistic(in, out *Tensor) (Kernel, error) {
+	k, err := newLogistic(in, out)
+	if err != nil {
+		return nil, fmt.Errorf("logistic: %w", err)
+	}
+	return k, nil
+}
+
+func logistic(v float32) float32 { return 1 / (1 + exp(-v)) }
+
+func newLogistic(in, out *Tensor) (Kernel, error) {
+	if in != nil && in.Type == Float32 {
+		return newFloatMapping(in, out, logistic)
+	}
+	if err := checkMapping(in, out); err != nil {
+		return nil, err
+	}
+	if err := sameType(in, out); err != nil {
+		return nil, err
+	}
+	lo, hi := out.Type.limits()
+	inverse := 1 / out.scale()
+	return newMapping(in, lo, hi, func(q int32) int32 {
+		v := logistic(in.scale() * float32(q-in.zero()))
+		return int32(roundToInt(float32(v*inverse))) + out.zero()
+	}), nil
+}
+
+// NewHardSwish prepares HARD_SWISH, x·relu6(x+3)/6, on uint8 or int8, in the
+// 16-bit fixed-point arithmetic of TensorFlow Lite.
+func NewHardSwish(in, out *Tensor) (Kernel, error) {
+	k, err := newHardSwish(in, out)
+	if err != nil {
+		return nil, fmt.Errorf("hard_swish: %w", err)
+	}
+	return k, nil
+}
+
+func newHardSwish(in, out *Tensor) (Kernel, error) {
+	if err := checkMapping(in, out); err != nil {
+		return nil, err
+	}
+	if err := sameType(in, out); err != nil {
+		return nil, err
+	}
+	// Inputs are shifted left by 7 bits; ±3 is the whole range of 16 bits on
+	// the scale of the inner relu.
+	fine := float32(1.0/128) * in.scale()
+	toOut, err := newMultiplier(float64(fine / out.scale()))
+	if err != nil {
+		return nil, err
+	}
+	toRelu, err := newMultiplier(float64(fine / (3.0 / 32768)))
+	if err != nil {
+		return nil, err
+	}
+	if toOut.left > 0 {
+		return nil, fmt.Errorf("%w: input scale %v is too large for output scale %v", ErrInvalid, in.scale(), out.scale())
+	}
+	outFactor, reluFactor := toOut.sixteen(), toRelu.sixteen()
+	lo, hi := out.Type.limits()
+	return newMapping(in, lo, hi, func(q int32) int32 {
+		x := saturate16((q - in.zero()) << 7)
+		onOut := doublingHigh16(x, outFactor)
+		relu := x
+		if toRelu.left > 0 {
+			relu = saturate16(relu << (toRelu.left - 1))
+		}
+		relu = doublingHigh16(relu, reluFactor)
+		if toRelu.left > 0 {
+			relu = saturate16(relu << 1)
+		}
+		relu = shiftAway(relu, toRelu.right)
+		relu = (relu + 1<<15) >> 1
+		return shiftAway(relu*onOut/(1<<15), toOut.right) + out.zero()
+	}), nil
+}
+
+// sixteen is the mantissa rounded to 16 bits.
+func (m multiplier) sixteen() int32 {
+	return int32(min((int64(m.mantissa)+1<<15)>>16, math.MaxInt16))
+}
+
+func saturate16(v int32) int32 { return clamp(v, math.MinInt16, math.MaxInt16) }
+
+// doublingHigh16 is a·b/2¹⁵ of 16-bit values, rounded to nearest, ties up.
+func doublingHigh16(a, b int32) int32 {
+	if a == math.MinInt16 && b == math.MinInt16 {
+		return math.MaxInt16
+	}
+	return (a*b + 1<<14) >> 15
+}

@@ -1,0 +1,145 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+)
+
+type mean struct {
+	shape, step []int // of the output's axes
+	reduced     []int // lengths of the axes summed
+	reducedStep []int
+	outputs     int
+	count       int32
+	finish      func(sum int32) int32
+	kind        Type
+}
+
+// NewMean prepares MEAN of in over constant int32 axes, negative ones counting
+// from the end, on uint8, int8 or float32.
+func NewMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
+	k, err := newMean(keepDims, in, axes, out)
+	if err != nil {
+		return nil, fmt.Errorf("mean: %w", err)
+	}
+	return k, nil
+}
+
+func newMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
+	if err := in.check("input"); err != nil {
+		return nil, err
+	}
+	if err := out.check("output"); err != nil {
+		return nil, err
+	}
+	if err := sameType(in, out); err != nil {
+		return nil, err
+	}
+	list, err := integers("axes", axes)
+	if err != nil {
+		return nil, err
+	}
+	reduce := make([]bool, len(in.Shape))
+	for _, a := range list {
+		if a < -len(reduce) || a >= len(reduce) {
+			return nil, fmt.Errorf("%w: axis %d of a tensor of shape %v", ErrInvalid, a, in.Shape)
+		}
+		if a < 0 {
+			a += len(reduce)
+		}
+		reduce[a] = true
+	}
+	k := &mean{outputs: out.Elements(), count: 1, kind: in.Type}
+	var want []int
+	step := in.Elements()
+	for i, d := range in.Shape {
+		step /= d
+		if reduce[i] {
+			k.reduced, k.reducedStep = append(k.reduced, d), append(k.reducedStep, step)
+			k.count *= int32(d)
+			if keepDims {
+				want = append(want, 1)
+			}
+			continue
+		}
+		k.shape, k.step = append(k.shape, d), append(k.step, step)
+		want = append(want, d)
+	}
+	if !sameShape(want, out.Shape) {
+		return nil, fmt.Errorf("%w: output has shape %v, want %v", ErrInvalid, out.Shape, want)
+	}
+	if in.Type == Float32 {
+		return k, nil
+	}
+	if err := in.checkQuantised("input"); err != nil {
+		return nil, err
+	}
+	if err := out.checkQuantised("output"); err != nil {
+		return nil, err
+	}
+	// The means over an image, as models take them, have a kernel of their own.
+	image := keepDims && len(list) == 2 && len(in.Shape) == 4 &&
+		(list[0] == 1 && list[1] == 2 || list[0] == 2 && list[1] == 1)
+	k.finish, err = meanCodes(image, k.count, in, out)
+	return k, err
+}
+
+// meanCodes gives the function from a sum of count codes to a code.
+func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32, error) {
+	lo, hi := out.Type.limits()
+	n, zero := float32(count), out.zero()
+	same := in.scale() == out.scale() && in.zero() == out.zero()
+	ratio := in.scale() / out.scale()
+	switch {
+	case image && in.Type == Uint8:
+		m, err := newMultiplier(float64(in.scale() / float32(n*out.scale())))
+		bias := float32(float32(in.zero())*in.scale()) / out.scale()
+		rounded := int32(float32(bias + 0.5))
+		return func(sum int32) int32 {
+			return clamp(m.apply(sum)+zero-rounded, lo, hi)
+		}, err
+	case image && same:
+		return func(sum int32) int32 {
+			return int32(math.Round(float64(float32(sum) / n)))
+		}, nil
+	case same:
+		return func(sum int32) int32 { return sum / count }, nil
+	}
+	bias := float32(float32(-in.zero()) * ratio)
+	return func(sum int32) int32 {
+		v := float32(float32(float32(sum)/n)*ratio) + bias
+		return clamp(int32(roundToInt(v))+zero, lo, hi)
+	}, nil
+}
+
+func (k *mean) Parts() int   { return (k.outputs + 63) / 64 }
+func (k *mean) Scratch() int { return 0 }
+
+func (k *mean) Run(a *Args, lo, hi int) {
+	for o := lo * 64; o < min(hi*64, k.outputs); o++ {
+		at, rest := 0, o
+		for i := len(k.shape) - 1; i >= 0; i-- {
+			at += rest % k.shape[i] * k.step[i]
+			rest /= k.shape[i]
+		}
+		var sum int32
+		var total float32
+		for e := range int(k.count) {
+			p, rest := at, e
+			for i := len(k.reduced) - 1; i >= 0; i-- {
+				p += rest % k.reduced[i] * k.reducedStep[i]
+				rest /= k.reduced[i]
+			}
+			if k.kind == Float32 {
+				total += floatAt(a.In[0], p)
+			} else {
+				sum += code(k.kind, int(a.In[0][p]))
+			}
+		}
+		if k.kind == Float32 {
+			putFloat(a.Out, o, total/float32(k.count))
+		} else {
+			a.Out[o] = byte(k.finish(sum))
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package kernels
+
+import "fmt"
+
+type softmax struct {
+	table        [256]float32 // e^(−scale·beta·i) for i below the largest code
+	rows, n      int
+	scale        float32
+	zero, lo, hi int32
+	flip         byte
+}
+
+// NewSoftmax prepares SOFTMAX over the last axis, e^(beta·x) divided by its
+// sum, on uint8, int8 or float32.
+func NewSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
+	k, err := newSoftmax(beta, in, out)
+	if err != nil {
+		return nil, fmt.Errorf("softmax: %w", err)
+	}
+	return k, nil
+}
+
+func newSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
+	if err := in.check("input"); err != nil {
+		return nil, err
+	}
+	if err := out.check("output"); err != nil {
+		return nil, err
+	}
+	if err := sameElements(in, out); err != nil {
+		return nil, err
+	}
+	if len(in.Shape) == 0 {
+		return nil, fmt.Errorf("%w: input is a scalar", ErrInvalid)
+	}
+	n := in.Shape[len(in.Shape)-1]
+	rows := in.Elements() / n
+	if in.Type == Float32 && out.Type == Float32 {
+		return &floatSoftmax{rows: rows, n: n, beta: beta}, nil
+	}
+	if err := checkMapping(in, out); err != nil {
+		return nil, err
+	}
+	if err := sameType(in, out); err != nil {
+		return nil, err
+	}
+	k := &softmax{rows: rows, n: n, scale: out.scale(), zero: out.zero()}
+	if in.Type == Int8 {
+		k.flip = 0x80
+	}
+	k.lo, k.hi = out.Type.limits()
+	step := float32(-in.scale() * beta)
+	for i := range k.table {
+		k.table[i] = exp(float32(step * float32(i)))
+	}
+	return k, nil
+}
+
+func (k *softmax) Parts() int   { return k.rows }
+func (k *softmax) Scratch() int { return 0 }
+
+func (k *softmax) Run(a *Args, lo, hi int) {
+	for row := lo; row < hi; row++ {
+		in := a.In[0][row*k.n:][:k.n]
+		out := a.Out[row*k.n:][:k.n]
+		var top byte
+		for _, b := range in {
+			top = max(top, b^k.flip)
+		}
+		var sum float32
+		for _, b := range in {
+			sum += k.table[top-b^k.flip]
+		}
+		inverse := 1 / float32(sum*k.scale)
+		for i, b := range in {
+			p := float32(k.table[top-b^k.flip] * inverse)
+			out[i] = byte(clamp(int32(roundToInt(p))+k.zero, k.lo, k.hi))
+		}
+	}
+}

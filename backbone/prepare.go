@@ -1,0 +1,299 @@
+package backbone
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/imprintkit/imprint/backbone/kernels"
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+// MaxArena is the most memory, in bytes, that the tensors of one Interpreter
+// may take.
+const MaxArena = 1 << 30
+
+// alignment of every tensor's memory, a cache line.
+const alignment = 64
+
+// A program is a model prepared to run: what clones share.
+type program struct {
+	graph           *tflite.Subgraph
+	inputs, outputs []int32
+	steps           []step
+	places          []place // of the graph's tensors
+	arenaSize       int
+	scratchSize     int // of one thread
+}
+
+// A step is an operator to run.
+type step struct {
+	kernel kernels.Kernel
+	parts  int
+	inputs []int32
+	output int32
+}
+
+// A place is where a tensor's bytes are.
+type place struct {
+	constant     []byte
+	planned      bool // has memory in the arena
+	kept         bool // keeps it from one Invoke to the next
+	offset, size int
+	first, last  int // steps that write and read it
+}
+
+func prepare(m *tflite.Model, o InterpreterOptions) (*program, error) {
+	if len(m.Subgraphs) == 0 {
+		return nil, fmt.Errorf("model has no subgraph: %w", tflite.ErrCorrupt)
+	}
+	g := &m.Subgraphs[0]
+	p := &program{graph: g, inputs: g.Inputs, outputs: g.Outputs, places: make([]place, len(g.Tensors))}
+	if o.Outputs != nil {
+		p.outputs = slices.Clone(o.Outputs)
+	}
+	for _, t := range slices.Concat(p.inputs, p.outputs) {
+		if t < 0 || int(t) >= len(g.Tensors) {
+			return nil, fmt.Errorf("there is no tensor %d among %d: %w", t, len(g.Tensors), tflite.ErrCorrupt)
+		}
+	}
+	needed, err := neededOperators(g, p.inputs, p.outputs)
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.places {
+		p.places[i].first, p.places[i].last = -1, -1
+		if b := g.Tensors[i].Buffer; int(b) < len(m.Buffers) && len(m.Buffers[b]) > 0 && !slices.Contains(p.inputs, int32(i)) {
+			p.places[i].constant = m.Buffers[b]
+		}
+	}
+	for _, t := range p.inputs {
+		if err := p.place(t, true); err != nil {
+			return nil, err
+		}
+	}
+	for _, i := range needed {
+		op := &g.Operators[i]
+		if err := p.add(m, op, o.KeepAll); err != nil {
+			return nil, fmt.Errorf("operator %d (%s), output %s: %w", i, operatorName(m, op), outputNames(g, op), err)
+		}
+	}
+	for _, t := range p.outputs {
+		l := &p.places[t]
+		if l.constant == nil && !l.planned {
+			return nil, fmt.Errorf("output %s is computed by no operator: %w", tensorName(g, t), tflite.ErrCorrupt)
+		}
+		l.kept = true
+	}
+	return p, p.plan()
+}
+
+// neededOperators lists, in order, the operators that the outputs depend on.
+func neededOperators(g *tflite.Subgraph, inputs, outputs []int32) ([]int, error) {
+	wanted := make([]bool, len(g.Tensors))
+	for _, t := range outputs {
+		wanted[t] = true
+	}
+	var list []int
+	for i := len(g.Operators) - 1; i >= 0; i-- {
+		op := &g.Operators[i]
+		use := false
+		for _, t := range op.Outputs {
+			if t < 0 || int(t) >= len(g.Tensors) {
+				return nil, fmt.Errorf("operator %d writes tensor %d of %d: %w", i, t, len(g.Tensors), tflite.ErrCorrupt)
+			}
+			use = use || wanted[t] && !slices.Contains(inputs, t)
+		}
+		if !use {
+			continue
+		}
+		list = append(list, i)
+		for _, t := range op.Inputs {
+			if t < -1 || int(t) >= len(g.Tensors) {
+				return nil, fmt.Errorf("operator %d reads tensor %d of %d: %w", i, t, len(g.Tensors), tflite.ErrCorrupt)
+			}
+			if t >= 0 {
+				wanted[t] = true
+			}
+		}
+	}
+	slices.Reverse(list)
+	return list, nil
+}
+
+// place gives tensor t memory in the arena.
+func (p *program) place(t int32, kept bool) error {
+	tensor, err := kernelTensor(p.graph, t, nil)
+	if err != nil {
+		return err
+	}
+	l := &p.places[t]
+	size := tensor.Type.Size()
+	for _, d := range tensor.Shape {
+		if d <= 0 {
+			return fmt.Errorf("tensor %s has shape %v: %w", tensorName(p.graph, t), tensor.Shape, kernels.ErrInvalid)
+		}
+		if d > MaxArena/size {
+			return fmt.Errorf("tensor %s of shape %v: %w", tensorName(p.graph, t), tensor.Shape, ErrModelTooLarge)
+		}
+		size *= d
+	}
+	l.size, l.planned = size, true
+	l.kept = l.kept || kept
+	return nil
+}
+
+// add prepares op as the next step.
+func (p *program) add(m *tflite.Model, op *tflite.Operator, keep bool) error {
+	if len(op.Outputs) != 1 {
+		return fmt.Errorf("%d outputs: %w", len(op.Outputs), ErrUnsupportedOperator)
+	}
+	out := op.Outputs[0]
+	if l := &p.places[out]; l.planned || l.constant != nil {
+		return fmt.Errorf("tensor %s is written twice: %w", tensorName(p.graph, out), tflite.ErrCorrupt)
+	}
+	now := len(p.steps)
+	o := operands{p: p, op: op}
+	for _, t := range op.Inputs {
+		if t < 0 {
+			o.in = append(o.in, nil)
+			continue
+		}
+		l := &p.places[t]
+		if l.constant == nil && !l.planned {
+			return fmt.Errorf("input %s is not computed before it: %w", tensorName(p.graph, t), tflite.ErrCorrupt)
+		}
+		if p.graph.Tensors[t].IsVariable {
+			return fmt.Errorf("input %s is a variable: %w", tensorName(p.graph, t), ErrUnsupportedOperator)
+		}
+		tensor, err := kernelTensor(p.graph, t, l.constant)
+		if err != nil {
+			return err
+		}
+		o.in = append(o.in, tensor)
+		l.last = now
+	}
+	var err error
+	if o.out, err = kernelTensor(p.graph, out, nil); err != nil {
+		return err
+	}
+	if err := p.place(out, keep); err != nil {
+		return err
+	}
+	k, inputs, err := o.kernel(m)
+	if err != nil {
+		if errors.Is(err, kernels.ErrUnsupported) {
+			err = fmt.Errorf("%w: %w", ErrUnsupportedOperator, err)
+		}
+		return err
+	}
+	p.places[out].first, p.places[out].last = now, now
+	p.scratchSize = max(p.scratchSize, k.Scratch())
+	p.steps = append(p.steps, step{kernel: k, parts: k.Parts(), inputs: inputs, output: out})
+	return nil
+}
+
+// plan lays the tensors into one arena. Large tensors are placed first, each at
+// the lowest offset where it overlaps none that lives at the same time.
+func (p *program) plan() error {
+	var order, done []*place
+	for i := range p.places {
+		l := &p.places[i]
+		if !l.planned {
+			continue
+		}
+		if l.kept {
+			l.first, l.last = -1, len(p.steps)
+		}
+		order = append(order, l)
+	}
+	slices.SortStableFunc(order, func(a, b *place) int { return b.size - a.size })
+	for _, l := range order {
+		for i := 0; i < len(done); {
+			d := done[i]
+			if l.first <= d.last && d.first <= l.last && l.offset < d.offset+d.size && d.offset < l.offset+l.size {
+				l.offset = (d.offset + d.size + alignment - 1) &^ (alignment - 1)
+			}
+			i++
+		}
+		// done is sorted by offset, so that one pass finds the lowest gap.
+		at, _ := slices.BinarySearchFunc(done, l.offset, func(d *place, offset int) int { return d.offset - offset })
+		done = slices.Insert(done, at, l)
+		p.arenaSize = max(p.arenaSize, l.offset+l.size)
+		if p.arenaSize > MaxArena {
+			return fmt.Errorf("its tensors take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+		}
+	}
+	return nil
+}
+
+// alignedBytes allocates n bytes at a multiple of alignment.
+func alignedBytes(n int) []byte {
+	b := make([]byte, n+alignment)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (alignment - 1)
+	return b[skip : skip+n : skip+n]
+}
+
+// kernelTensor describes tensor t of g to the kernels.
+func kernelTensor(g *tflite.Subgraph, t int32, data []byte) (*kernels.Tensor, error) {
+	source := &g.Tensors[t]
+	k := &kernels.Tensor{Data: data, Shape: make([]int, len(source.Shape))}
+	for i, d := range source.Shape {
+		k.Shape[i] = int(d)
+	}
+	switch source.Type {
+	case tflite.TypeFloat32:
+		k.Type = kernels.Float32
+	case tflite.TypeInt32:
+		k.Type = kernels.Int32
+	case tflite.TypeInt64:
+		k.Type = kernels.Int64
+	case tflite.TypeUint8:
+		k.Type = kernels.Uint8
+	case tflite.TypeInt8:
+		k.Type = kernels.Int8
+	default:
+		return nil, fmt.Errorf("tensor %s is %v: %w", tensorName(g, t), source.Type, ErrUnsupportedOperator)
+	}
+	if q := source.Quantization; q != nil {
+		k.Scale, k.ZeroPoint, k.Axis = q.Scale, q.ZeroPoint, int(q.Dimension)
+	}
+	return k, nil
+}
+
+func describe(g *tflite.Subgraph, t int32) TensorInfo {
+	source := &g.Tensors[t]
+	info := TensorInfo{Name: source.Name, Index: t, Type: source.Type, Shape: slices.Clone(source.Shape)}
+	if q := source.Quantization; q != nil {
+		info.Scale, info.ZeroPoint = slices.Clone(q.Scale), slices.Clone(q.ZeroPoint)
+	}
+	return info
+}
+
+func tensorName(g *tflite.Subgraph, t int32) string {
+	return fmt.Sprintf("%d (%q)", t, g.Tensors[t].Name)
+}
+
+func outputNames(g *tflite.Subgraph, op *tflite.Operator) string {
+	names := ""
+	for i, t := range op.Outputs {
+		if i > 0 {
+			names += ", "
+		}
+		names += tensorName(g, t)
+	}
+	return names
+}
+
+// operatorName is the builtin operator or the custom operator's own name.
+func operatorName(m *tflite.Model, op *tflite.Operator) string {
+	if int(op.Opcode) >= len(m.OperatorCodes) {
+		return fmt.Sprintf("operator code %d", op.Opcode)
+	}
+	c := &m.OperatorCodes[op.Opcode]
+	if c.Builtin == tflite.OpCustom {
+		return c.CustomCode
+	}
+	return c.Builtin.String()
+}
