@@ -50,7 +50,7 @@ func codecOf(format string) codec {
 	case "png":
 		return codec{png.DecodeConfig, png.Decode}
 	case "webp":
-		return codec{webp.DecodeConfig, webp.Decode}
+		return codec{webp.DecodeConfig, decodeWebP}
 	case "gif":
 		return codec{gif.DecodeConfig, gif.Decode}
 	default:
@@ -96,13 +96,15 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 		if block, err = webpEXIF(b); err != nil {
 			return h, err
 		}
+		// Whatever the colour model is said to be (golang/go#81661).
+		h.memory = (4 + 4) * pixels
 	}
 	h.exif = parseEXIF(block)
 	switch config.ColorModel { // what the decoder gives and what flatten adds
 	case color.RGBA64Model, color.NRGBA64Model:
 		h.memory = (8 + 4) * pixels
-	case color.CMYKModel, color.NYCbCrAModel, color.NRGBAModel:
-		h.memory = (4 + 4) * pixels
+	case color.CMYKModel, color.NRGBAModel:
+		h.memory = max(h.memory, (4+4)*pixels)
 	default:
 		h.memory = max(h.memory, 5*pixels)
 	}

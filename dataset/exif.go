@@ -21,7 +21,7 @@ type exif struct {
 // good: then the values not found are zero.
 //
 // The block is cut out of the file before imagemeta sees it, because imagemeta
-// v1.0.1 loses the EXIF of a WebP whose picture has an odd number of bytes, and
+// v1.0.1 loses the EXIF of a WebP that has a chunk of odd size before it, and
 // because the limits here bound its work: it follows up to LimitTagSize/4 SubIFD
 // pointers, each to as many tags as the block has room for, without counting them
 // as tags. Its Timeout is not used, as that leaves a goroutine running.
@@ -44,7 +44,7 @@ func parseEXIF(block []byte) exif {
 		LimitTagSize: maxTag,
 		ShouldHandleTag: func(t imagemeta.TagInfo) bool {
 			return t.Namespace == "IFD0" && t.Tag == "Orientation" ||
-				t.Namespace == "IFD0/ExifIFD" && t.Tag == "DateTimeOriginal"
+				t.Namespace == "IFD0/ExifIFDP" && t.Tag == "DateTimeOriginal"
 		},
 		HandleTag: func(t imagemeta.TagInfo) error {
 			switch v := t.Value.(type) {

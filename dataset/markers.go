@@ -3,7 +3,6 @@ package dataset
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 )
 
 // maxScans is the most scans a JPEG may have. Encoders write about ten; each
@@ -95,26 +94,4 @@ func pngEXIF(b []byte) []byte {
 		b = b[12+n:]
 	}
 	return nil
-}
-
-// webpEXIF finds the EXIF chunk of a WebP (RFC 9649 2.7). It refuses animations,
-// which the decoder cannot read.
-func webpEXIF(b []byte) ([]byte, error) {
-	for b = b[12:]; len(b) >= 8; {
-		name, n := string(b[:4]), int64(binary.LittleEndian.Uint32(b[4:]))
-		b = b[8:]
-		if n > int64(len(b)) {
-			return nil, nil
-		}
-		chunk := b[:n]
-		switch {
-		case name == "VP8X" && n > 0 && chunk[0]&2 != 0:
-			return nil, fmt.Errorf("%w: an animated WebP: save one frame as JPEG or PNG", ErrFormat)
-		case name == "EXIF":
-			return bytes.TrimPrefix(chunk, exifPrefix), nil
-		}
-		// Chunks are padded to even sizes; the pad of the last may be missing.
-		b = b[min(n+n&1, int64(len(b))):]
-	}
-	return nil, nil
 }

@@ -1,0 +1,109 @@
+package dataset
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+func TestReadList(t *testing.T) {
+	base := filepath.Join("some", "where")
+	at := func(p string) string { return filepath.Join(base, p) }
+	tests := []struct {
+		name, text string
+		want       []Item
+	}{
+		{"empty", "", nil},
+		{"paths", "a.jpg\n\n  \n# no.jpg\n  # no.jpg\nb.png", []Item{{at("a.jpg"), ""}, {at("b.png"), ""}}},
+		{"labels", "a.jpg\tred cone\nb.jpg,blue\nc.jpg, left, right \n", []Item{{at("a.jpg"), "red cone"}, {at("b.jpg"), "blue"}, {at("c.jpg"), "left, right"}}},
+		{"commas in paths", "a,b.jpg\na,b.jpg,c\na,b\tc\na,b\n", []Item{{at("a,b.jpg"), ""}, {at("a,b.jpg"), "c"}, {at("a,b"), "c"}, {at("a,b"), ""}}},
+		{"windows", "\ufeffa.jpg\tx\r\nb.jpg\r\n", []Item{{at("a.jpg"), "x"}, {at("b.jpg"), ""}}},
+		{"absolute", "/x/a.jpg", []Item{{"/x/a.jpg", ""}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := ReadList(strings.NewReader(tt.text), base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestReadListErrors(t *testing.T) {
+	broken := errors.New("broken pipe")
+	for words, r := range map[string]io.Reader{
+		"line 2: no path":       strings.NewReader("a.jpg\n\tcat\n"),
+		"line 1: the path hold": strings.NewReader("a\x00.jpg\n"),
+		"longer than 8192":      strings.NewReader("a.jpg\n" + strings.Repeat("a", maxListLine+1)),
+		"more than 1048576":     strings.NewReader(strings.Repeat("a\n", maxListItems+1)),
+		"broken pipe":           iotest.ErrReader(broken),
+	} {
+		items, err := ReadList(r, "")
+		if err == nil || items != nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("got %d items and %v, want an error with %q", len(items), err, words)
+		}
+	}
+}
+
+func TestReadStdin(t *testing.T) {
+	l := Limits{MaxPixels: 1000, MaxBytes: 4000}
+	photo := asPNG(t, corners(8, 6))
+	p, items, err := ReadStdin(bytes.NewReader(photo), "", l)
+	if err != nil || items != nil || p == nil || p.Path != "-" || p.Width != 8 {
+		t.Errorf("photo: got %+v, %v, %v", p, items, err)
+	}
+	p, items, err = ReadStdin(strings.NewReader("a.jpg\tcat\n"), "dir", l)
+	if want := []Item{{filepath.Join("dir", "a.jpg"), "cat"}}; err != nil || p != nil || !reflect.DeepEqual(items, want) {
+		t.Errorf("list: got %v, %v, %v", p, items, err)
+	}
+	for name, tt := range map[string]struct {
+		r    io.Reader
+		want error
+	}{
+		"nothing":   {strings.NewReader(""), ErrEmpty},
+		"heic":      {strings.NewReader("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), ErrHEIC},
+		"binary":    {strings.NewReader("II*\x00\x08\x00\x00\x00"), ErrFormat},
+		"too long":  {bytes.NewReader(append(photo, make([]byte, 4000)...)), ErrTooLarge},
+		"truncated": {bytes.NewReader(photo[:len(photo)/2]), ErrDamaged},
+	} {
+		if p, items, err := ReadStdin(tt.r, "", l); !errors.Is(err, tt.want) || p != nil || items != nil {
+			t.Errorf("%s: got %v, %v, %v, want %v", name, p, items, err, tt.want)
+		}
+	}
+}
+
+func FuzzReadList(f *testing.F) {
+	f.Add("a.jpg\tcat\nb,c.png,dog\n# x\n\n/abs.gif")
+	f.Add("\ufeff,\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		items, err := ReadList(strings.NewReader(text), "")
+		if err != nil {
+			return
+		}
+		// A list written from what was read reads the same.
+		var b strings.Builder
+		for _, item := range items {
+			if item.Path == "" || strings.ContainsAny(item.Path+item.Label, "\x00\n") {
+				t.Fatalf("item %q", item)
+			}
+			if strings.HasPrefix(item.Path, "#") || strings.Contains(item.Label, "\t") {
+				return // only possible by way of filepath.Join, and not writable
+			}
+			fmt.Fprintf(&b, "%s\t%s\n", item.Path, item.Label)
+		}
+		again, err := ReadList(strings.NewReader(b.String()), "")
+		if err != nil || !reflect.DeepEqual(again, items) {
+			t.Fatalf("got %q, %v, want %q", again, err, items)
+		}
+	})
+}
