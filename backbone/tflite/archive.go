@@ -2,6 +2,7 @@ package tflite
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -40,43 +41,54 @@ func findEndRecord(tail []byte) int {
 	return -1
 }
 
-// rebaseArchive checks the zip archive in tail and gives tail with the
-// archive's offsets counting from start bytes before tail. The tools that make
-// such models count from the start of the file (so do all of Coral's), others
-// from the start of the archive; readers accept both, and so does this. A tail
-// that holds no archive is given back as it is.
-func rebaseArchive(tail []byte, start int) ([]byte, error) {
+// An archive is where the parts of a zip archive lie in a tail.
+type archive struct {
+	start     int64 // of the first file, or of the directory
+	directory int64
+	end       int64 // of the directory: the end record
+	files     []archiveFile
+}
+
+type archiveFile struct {
+	entry int64 // of its entry in the directory
+	local int64 // of its local header
+	size  int64 // of its local header and packed content
+}
+
+// scanArchive checks the zip archive in tail against the limits; nil when tail
+// does not hold one. The tools that make models with archives count offsets
+// from the start of the file (all of Coral's do), others from the start of the
+// archive; either is accepted, as the distance shows in the end record.
+func scanArchive(tail []byte) (*archive, error) {
 	end := findEndRecord(tail)
 	if end < 0 {
 		if bytes.HasPrefix(tail, []byte(localHeader)) {
 			return nil, corrupt("zip archive without an end")
 		}
-		return tail, nil
+		return nil, nil
 	}
 	record := tail[end:]
-	files := int(binary.LittleEndian.Uint16(record[10:]))
-	if binary.LittleEndian.Uint32(record[4:]) != 0 || int(binary.LittleEndian.Uint16(record[8:])) != files {
+	count := int(binary.LittleEndian.Uint16(record[10:]))
+	if binary.LittleEndian.Uint32(record[4:]) != 0 || int(binary.LittleEndian.Uint16(record[8:])) != count {
 		return nil, corrupt("zip archive in several parts")
 	}
-	if files > maxArchiveFiles {
-		return nil, fmt.Errorf("zip archive of %d files, more than %d: %w", files, maxArchiveFiles, ErrTooLarge)
+	if count > maxArchiveFiles {
+		return nil, fmt.Errorf("zip archive of %d files, more than %d: %w", count, maxArchiveFiles, ErrTooLarge)
 	}
-	directory := int64(end) - int64(binary.LittleEndian.Uint32(record[12:]))
-	if directory < 0 {
-		return nil, corrupt("zip directory of %d bytes", binary.LittleEndian.Uint32(record[12:]))
+	a := &archive{end: int64(end)}
+	a.directory = a.end - int64(binary.LittleEndian.Uint32(record[12:]))
+	if a.directory < 0 {
+		return nil, corrupt("zip directory of %d bytes", a.end-a.directory)
 	}
-	shift := directory - int64(binary.LittleEndian.Uint32(record[endRecordOffset:]))
+	shift := a.directory - int64(binary.LittleEndian.Uint32(record[endRecordOffset:]))
 
-	out := bytes.Clone(tail)
-	binary.LittleEndian.PutUint32(out[end+endRecordOffset:], uint32(directory+int64(start)))
 	names := map[string]bool{}
-	var spans [][2]int64
-	pos := directory
-	for i := range files {
-		if int64(end)-pos < centralHeaderSize || string(tail[pos:pos+4]) != centralHeader {
+	pos := a.directory
+	for i := range count {
+		if a.end-pos < centralHeaderSize || string(tail[pos:pos+4]) != centralHeader {
 			return nil, corrupt("zip directory entry %d", i)
 		}
-		entry := tail[pos:end]
+		entry := tail[pos:a.end]
 		size := centralHeaderSize + int(binary.LittleEndian.Uint16(entry[28:])) +
 			int(binary.LittleEndian.Uint16(entry[30:])) + int(binary.LittleEndian.Uint16(entry[32:]))
 		if size > len(entry) {
@@ -90,23 +102,39 @@ func rebaseArchive(tail []byte, start int) ([]byte, error) {
 			return nil, corrupt("two files %q in the zip archive", name)
 		}
 		names[name] = true
-		local := int64(binary.LittleEndian.Uint32(entry[centralOffset:])) + shift
-		length, err := localLength(tail[:directory], local, name, entry)
-		if err != nil {
+		f := archiveFile{entry: pos, local: int64(binary.LittleEndian.Uint32(entry[centralOffset:])) + shift}
+		if f.size, err = localSize(tail[:a.directory], f.local, name, entry); err != nil {
 			return nil, err
 		}
-		spans = append(spans, [2]int64{local, local + length})
-		binary.LittleEndian.PutUint32(out[pos+centralOffset:], uint32(local+int64(start)))
+		a.files = append(a.files, f)
 		pos += int64(size)
 	}
-	if pos != int64(end) {
-		return nil, corrupt("%d bytes behind the zip directory", int64(end)-pos)
+	if pos != a.end {
+		return nil, corrupt("%d bytes behind the zip directory", a.end-pos)
 	}
-	slices.SortFunc(spans, func(a, b [2]int64) int { return int(a[0] - b[0]) })
-	for i := 1; i < len(spans); i++ {
-		if spans[i][0] < spans[i-1][1] {
+	a.start = a.directory
+	byPlace := slices.SortedFunc(slices.Values(a.files), func(f, g archiveFile) int { return cmp.Compare(f.local, g.local) })
+	for i, f := range byPlace {
+		a.start = min(a.start, f.local)
+		if i > 0 && f.local < byPlace[i-1].local+byPlace[i-1].size {
 			return nil, corrupt("files overlap in the zip archive")
 		}
+	}
+	return a, nil
+}
+
+// rebaseArchive checks tail and gives it with the offsets of its zip archive
+// counting from base bytes before tail. A tail without an archive is given
+// back as it is.
+func rebaseArchive(tail []byte, base int) ([]byte, error) {
+	a, err := scanArchive(tail)
+	if a == nil {
+		return tail, err
+	}
+	out := bytes.Clone(tail)
+	binary.LittleEndian.PutUint32(out[a.end+endRecordOffset:], uint32(a.directory+int64(base)))
+	for _, f := range a.files {
+		binary.LittleEndian.PutUint32(out[f.entry+centralOffset:], uint32(f.local+int64(base)))
 	}
 	return out, nil
 }
@@ -139,9 +167,9 @@ func checkFileName(name string) error {
 	return nil
 }
 
-// localLength checks the local header at pos of the archive's files and gives
-// its length with the packed file.
-func localLength(files []byte, pos int64, name string, entry []byte) (int64, error) {
+// localSize checks the local header at pos of the archive's files and gives its
+// size with the packed file.
+func localSize(files []byte, pos int64, name string, entry []byte) (int64, error) {
 	if pos < 0 || pos > int64(len(files)-localHeaderSize) || string(files[pos:pos+4]) != localHeader {
 		return 0, corrupt("zip file %q at byte %d", name, pos)
 	}

@@ -12,7 +12,7 @@ type writer struct {
 
 // writeFlatbuffer gives a whole flatbuffer; size is a guess at its length.
 func writeFlatbuffer(root *node, identifier string, size int) []byte {
-	w := &writer{b: make([]byte, 4, size), vtables: map[string]int{}}
+	w := &writer{b: append(make([]byte, 0, size), 0, 0, 0, 0), vtables: map[string]int{}}
 	w.b = append(w.b, identifier...)
 	binary.LittleEndian.PutUint32(w.b, uint32(w.table(root)))
 	return w.b

@@ -1,0 +1,124 @@
+package tflite
+
+// The tables of the metadata that describe a model to people and tools, kept
+// in the buffer TFLITE_METADATA. Source: tensorflow_lite_support/metadata/
+// metadata_schema.fbs (1.1.0) of tensorflow/tflite-support.
+
+const metadataIdentifier = "M001"
+
+const (
+	mmName = iota
+	mmDescription
+	mmVersion
+	mmSubgraphs
+	mmAuthor
+	mmLicense
+	mmFiles
+	mmMinParserVersion
+)
+
+var modelMetadataTable = &tableType{"ModelMetadata", []field{
+	mmName:             text("name"),
+	mmDescription:      text("description"),
+	mmVersion:          text("version"),
+	mmSubgraphs:        many("subgraph_metadata", subgraphMetadataTable),
+	mmAuthor:           text("author"),
+	mmLicense:          text("license"),
+	mmFiles:            many("associated_files", associatedFileTable),
+	mmMinParserVersion: text("min_parser_version"),
+}}
+
+const (
+	smName = iota
+	smDescription
+	smInputs
+	smOutputs
+	smFiles
+	smInputUnits
+	smOutputUnits
+)
+
+var subgraphMetadataTable = &tableType{"SubGraphMetadata", []field{
+	smName:        text("name"),
+	smDescription: text("description"),
+	smInputs:      many("input_tensor_metadata", tensorMetadataTable),
+	smOutputs:     many("output_tensor_metadata", tensorMetadataTable),
+	smFiles:       many("associated_files", associatedFileTable),
+	smInputUnits:  many("input_process_units", processUnitTable),
+	smOutputUnits: many("output_process_units", processUnitTable),
+}}
+
+const (
+	tmName = iota
+	tmDescription
+	tmDimensionNames
+	tmContent
+	tmUnits
+	tmStats
+	tmFiles
+)
+
+var tensorMetadataTable = &tableType{"TensorMetadata", []field{
+	tmName:           text("name"),
+	tmDescription:    text("description"),
+	tmDimensionNames: texts("dimension_names"),
+	tmContent: one("content", &tableType{"Content", []field{
+		unionType("content_properties_type"),
+		union("content_properties", []*tableType{
+			nil,
+			{name: "FeatureProperties"},
+			{"ImageProperties", []field{
+				scalar("color_space", 1),
+				one("default_size", &tableType{"ImageSize", []field{scalar("width", 4), scalar("height", 4)}}),
+			}},
+			{"BoundingBoxProperties", []field{vector("index", 4), scalar("type", 1), scalar("coordinate_type", 1)}},
+		}),
+		one("range", &tableType{"ValueRange", []field{scalar("min", 4), scalar("max", 4)}}),
+	}}),
+	tmUnits: many("process_units", processUnitTable),
+	tmStats: one("stats", &tableType{"Stats", []field{vector("max", 4), vector("min", 4)}}),
+	tmFiles: many("associated_files", associatedFileTable),
+}}
+
+const (
+	unitOptionsType = iota
+	unitOptions
+)
+
+// unitNormalization is a member of the union ProcessUnitOptions, whose fields
+// are the means and the standard deviations.
+const unitNormalization = 1
+
+var processUnitTable = &tableType{"ProcessUnit", []field{
+	unitOptionsType: unionType("options_type"),
+	unitOptions: union("options", []*tableType{
+		nil,
+		{"NormalizationOptions", []field{vector("mean", 4), vector("std", 4)}},
+		{"ScoreCalibrationOptions", []field{scalar("score_transformation", 1), scalar("default_score", 4)}},
+		{"ScoreThresholdingOptions", []field{scalar("global_score_threshold", 4)}},
+		{"BertTokenizerOptions", []field{many("vocab_file", associatedFileTable)}},
+		{"SentencePieceTokenizerOptions", []field{
+			many("sentencePiece_model", associatedFileTable), many("vocab_file", associatedFileTable),
+		}},
+	}),
+}}
+
+const (
+	afName = iota
+	afDescription
+	afType
+	afLocale
+)
+
+// Kinds of associated file that hold one label a line.
+const (
+	fileAxisLabels  = 2
+	fileValueLabels = 3
+)
+
+var associatedFileTable = &tableType{"AssociatedFile", []field{
+	afName:        text("name"),
+	afDescription: text("description"),
+	afType:        scalar("type", 1),
+	afLocale:      text("locale"),
+}}

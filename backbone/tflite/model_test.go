@@ -1,0 +1,64 @@
+package tflite
+
+import "encoding/binary"
+
+// smallModel is a model that uses most of the format: three operators, one of
+// them custom, two subgraphs, per-channel quantization, a signature, metadata
+// and labels.
+func smallModel() *Model {
+	weights := make([]byte, 4*3)
+	for i := range weights {
+		weights[i] = byte(i + 1)
+	}
+	m := &Model{
+		Version:     3,
+		Description: "small",
+		Buffers:     []Buffer{nil, weights, make(Buffer, 16), {}},
+		Subgraphs: []Subgraph{
+			{
+				Name: "main",
+				Tensors: []Tensor{
+					{Name: "in", Shape: []int32{1, 1, 1, 4}, ShapeSignature: []int32{-1, 1, 1, 4}, Type: TypeUint8, Quantization: &Quantization{Min: []float32{0}, Max: []float32{1}, Scale: []float32{1.0 / 255}, ZeroPoint: []int64{0}}, HasRank: true},
+					{Name: "hidden", Shape: []int32{1, 1, 1, 4}, Type: TypeUint8, Quantization: &Quantization{Scale: []float32{0.5}, ZeroPoint: []int64{128}}},
+					{Name: "weights", Shape: []int32{3, 4}, Type: TypeInt8, Buffer: 1, Quantization: &Quantization{Scale: []float32{1, 2, 3}, ZeroPoint: []int64{0, 0, 0}}},
+					{Name: "bias", Shape: []int32{4}, Type: TypeFloat32, Buffer: 2},
+					{Name: "logits", Shape: []int32{1, 3}, Type: TypeUint8},
+					{Name: "out", Shape: []int32{1, 3}, Type: TypeUint8, Quantization: &Quantization{Scale: []float32{1.0 / 256}, ZeroPoint: []int64{0}}},
+					{Name: "state", Shape: []int32{2}, Type: TypeFloat32, Buffer: 3, IsVariable: true},
+				},
+				Inputs:  []int32{0},
+				Outputs: []int32{5},
+			},
+			{Name: "body", Tensors: []Tensor{}, Operators: []Operator{}, DebugMetadataIndex: 7},
+		},
+		SignatureDefs: []SignatureDef{{
+			Key:     "serving_default",
+			Inputs:  []TensorMap{{"x", 0}},
+			Outputs: []TensorMap{{"probabilities", 5}, {"logits", 4}},
+		}},
+	}
+	m.Subgraphs[0].DebugMetadataIndex = -1
+	m.Subgraphs[0].Operators = []Operator{
+		{Opcode: m.OperatorCode(OpCustom, "edgetpu-custom-op", 1), Inputs: []int32{0}, Outputs: []int32{1}, CustomOptions: []byte("payload"), DebugMetadataIndex: -1},
+		{Opcode: m.OperatorCode(OpFullyConnected, "", 2), Inputs: []int32{1, 2, -1}, Outputs: []int32{4}, Options: FullyConnectedOptions{Activation: ActRelu6}.Options(), MutatingVariableInputs: []bool{false, true, false}, Intermediates: []int32{6}, DebugMetadataIndex: 3},
+		{Opcode: m.OperatorCode(OpSoftmax, "", 1), Inputs: []int32{4}, Outputs: []int32{5}, Options: SoftmaxOptions{Beta: 1}.Options(), DebugMetadataIndex: -1},
+	}
+	m.SetMetadataEntry("min_runtime_version", []byte("1.5.0\x00\x00\x00"))
+	return m
+}
+
+// place gives the byte of a file at which the vector in a slot of the table
+// reached by path begins; path alternates slots of vectors of tables and
+// indices.
+func place(b []byte, path ...int) view {
+	v := rootView(b, modelTable)
+	for i := 0; i+1 < len(path); i += 2 {
+		_, first := v.elements(path[i])
+		v = viewAt(b, v.follow(first+4*path[i+1]), v.t.fields[path[i]].table)
+	}
+	return v
+}
+
+func putUint32(b []byte, pos int, x uint32) { binary.LittleEndian.PutUint32(b[pos:], x) }
+
+func getUint32(b []byte, pos int) uint32 { return binary.LittleEndian.Uint32(b[pos:]) }
