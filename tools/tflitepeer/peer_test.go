@@ -44,9 +44,9 @@ func readFile(t *testing.T, path string) []byte {
 	return b
 }
 
-// TestGolden runs every recorded input through the library and compares with the recorded output. It shows that the
-// recordings the other tests rely on are what the library gives, and that this program feeds it correctly.
-func TestGolden(t *testing.T) {
+// TestPeerGivesTheRecordedOutputs runs every recorded input through the library. It shows that the recordings the other
+// tests rely on are what the library gives, and that this program feeds it correctly.
+func TestPeerGivesTheRecordedOutputs(t *testing.T) {
 	p := peer(t)
 	golden, models := shared(t, "golden"), shared(t, "models")
 	var manifest struct {
@@ -100,7 +100,7 @@ func differing(got, want []byte) int {
 	return n
 }
 
-func TestThreadsGiveTheSameBytes(t *testing.T) {
+func TestPeerThreadsGiveTheSameBytes(t *testing.T) {
 	p := peer(t)
 	model := shared(t, "models/mobilenet_v1_0.25_128_quant.tflite")
 	in := [][]byte{readFile(t, shared(t, "golden/mobilenet_v1_0.25_128_quant/cat.bmp.in"))}
@@ -118,7 +118,7 @@ func TestThreadsGiveTheSameBytes(t *testing.T) {
 	}
 }
 
-func TestTime(t *testing.T) {
+func TestPeerTime(t *testing.T) {
 	p := peer(t)
 	p.Threads = 2
 	timing, err := p.Time(t.Context(), shared(t, "models/mobilenet_v1_0.25_128_quant.tflite"), nil, 3)
@@ -130,7 +130,7 @@ func TestTime(t *testing.T) {
 	}
 }
 
-func TestFailures(t *testing.T) {
+func TestPeerFailures(t *testing.T) {
 	p := peer(t)
 	model := shared(t, "models/mobilenet_v1_0.25_128_quant.tflite")
 	frame := make([]byte, 128*128*3)
