@@ -36,6 +36,9 @@ var ErrNoLabel = errors.New("no label")
 type Item struct {
 	Path  string
 	Label string
+	// Content is the photo's file when it has been read already; nil means that
+	// it is to be read from Path.
+	Content []byte
 }
 
 // Photo is a decoded photo, upright.

@@ -51,7 +51,7 @@ func ReadList(r io.Reader, base string) ([]Item, error) {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(base, path)
 		}
-		items = append(items, Item{path, label})
+		items = append(items, Item{Path: path, Label: label})
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
 		return nil, fmt.Errorf("read photo list: a line is longer than %d bytes", maxListLine)
@@ -73,25 +73,23 @@ func splitLine(line string) (path, label string) {
 	return strings.TrimSpace(line), ""
 }
 
-// ReadStdin reads what was piped in: one photo, told by its first bytes, or else a
-// list as for ReadList. One of the results is nil; the photo's path is "-".
-func ReadStdin(r io.Reader, base string, l Limits) (*Photo, []Item, error) {
+// ReadStdin reads what was piped in: one photo, told by its first bytes, as an item
+// with the path "-" and its content, or else a list as for ReadList.
+func ReadStdin(r io.Reader, base string, l Limits) ([]Item, error) {
 	br := bufio.NewReader(r)
 	head, err := br.Peek(sniffLen)
 	if err != nil && err != io.EOF {
-		return nil, nil, fmt.Errorf("read standard input: %w", err)
+		return nil, fmt.Errorf("read standard input: %w", err)
 	}
 	if _, err := sniff(head); errors.Is(err, ErrFormat) && !bytes.ContainsRune(head, 0) {
-		items, err := ReadList(br, base)
-		return nil, items, err
+		return ReadList(br, base)
 	}
 	b, err := readAtMost(br, l.MaxBytes)
 	if err == nil {
-		var p *Photo
-		if p, err = Decode(b, l); err == nil {
-			p.Path = "-"
-			return p, nil, nil
-		}
+		_, err = readHeader(b, l)
 	}
-	return nil, nil, fmt.Errorf("read photo from standard input: %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("read photo from standard input: %w", err)
+	}
+	return []Item{{Path: "-", Content: b}}, nil
 }

@@ -8,18 +8,19 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Load reads and decodes items with the given number of workers (0: one for each
-// core) and calls fn for each, one call at a time and in the order of items. A
-// photo that cannot be read is delivered as an error, p nil, and does not stop the
-// run; an error from fn does, and is returned.
+// Load reads and decodes items on so many goroutines (0: one for each core), calls
+// work there with each photo and the goroutine's number, and deliver on the
+// caller's goroutine with what work made of it, in the order of items. A photo that
+// cannot be read is delivered as an error and does not stop the run; an error from
+// deliver does, and is returned.
 //
 // All photos under way together take no more memory than one photo of the largest
-// size l allows, as long as fn does not keep them. Load does not look for
+// size l allows, as long as work does not keep them. Load does not look for
 // duplicates: compare Photo.SHA256.
 //
-// When ctx ends Load returns its error after the photos then being decoded.
-// No goroutine outlives Load.
-func Load(ctx context.Context, items []Item, l Limits, workers int, fn func(i int, p *Photo, err error) error) error {
+// When ctx ends Load returns its error after the photos then under way. No
+// goroutine outlives Load.
+func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work func(ctx context.Context, worker int, p *Photo) T, deliver func(i int, v T, err error) error) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
@@ -29,8 +30,8 @@ func Load(ctx context.Context, items []Item, l Limits, workers int, fn func(i in
 	defer cancel()
 
 	memory := semaphore.NewWeighted(l.memory() + l.MaxBytes)
-	ordered := make(chan *pending, workers)
-	queue := make(chan *pending)
+	ordered := make(chan *pending[T], workers)
+	queue := make(chan *pending[T])
 	wg.Go(func() {
 		defer close(ordered)
 		defer close(queue)
@@ -38,7 +39,7 @@ func Load(ctx context.Context, items []Item, l Limits, workers int, fn func(i in
 		// What holds memory is then always ahead of what waits for it, so
 		// delivering in order cannot block for ever.
 		for _, item := range items {
-			p := begin(item, l)
+			p := begin[T](item, l)
 			if memory.Acquire(ctx, p.memory) != nil {
 				return
 			}
@@ -54,15 +55,19 @@ func Load(ctx context.Context, items []Item, l Limits, workers int, fn func(i in
 			}
 		}
 	})
-	for range workers {
+	for w := range workers {
 		wg.Go(func() {
 			for p := range queue {
-				p.finish()
+				if photo := p.decode(); photo != nil {
+					p.value = work(ctx, w, photo)
+				}
+				memory.Release(p.memory)
+				close(p.done)
 			}
 		})
 	}
 	for i := range items {
-		var p *pending
+		var p *pending[T]
 		select {
 		case p = <-ordered:
 		case <-ctx.Done():
@@ -78,30 +83,32 @@ func Load(ctx context.Context, items []Item, l Limits, workers int, fn func(i in
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fn(i, p.photo, p.err); err != nil {
+		if err := deliver(i, p.value, p.err); err != nil {
 			return err
 		}
-		memory.Release(p.memory)
 	}
 	return nil
 }
 
 // pending is a photo on its way through Load.
-type pending struct {
+type pending[T any] struct {
 	item   Item
 	bytes  []byte
 	header header
-	memory int64 // bytes held until it is delivered
+	memory int64 // bytes held until work is done
 
-	done  chan struct{} // closed when photo or err is set
-	photo *Photo
+	done  chan struct{} // closed when value or err is set
+	value T
 	err   error
 }
 
 // begin reads a file and its header.
-func begin(item Item, l Limits) *pending {
-	p := &pending{item: item, done: make(chan struct{})}
-	if p.bytes, p.err = readBytes(item.Path, l); p.err == nil {
+func begin[T any](item Item, l Limits) *pending[T] {
+	p := &pending[T]{item: item, bytes: item.Content, done: make(chan struct{})}
+	if p.bytes == nil {
+		p.bytes, p.err = readBytes(item.Path, l)
+	}
+	if p.err == nil {
 		p.header, p.err = readHeader(p.bytes, l)
 	}
 	if p.err != nil {
@@ -112,16 +119,17 @@ func begin(item Item, l Limits) *pending {
 	return p
 }
 
-// finish decodes what begin has read.
-func (p *pending) finish() {
-	defer close(p.done)
+// decode decodes what begin has read; without a photo p.err says why.
+func (p *pending[T]) decode() *Photo {
+	var photo *Photo
 	if p.err == nil {
-		p.photo, p.err = p.header.decode(p.bytes)
+		photo, p.err = p.header.decode(p.bytes)
 		p.bytes = nil
 	}
 	if p.err != nil {
 		p.err = inFile(p.item.Path, p.err)
-		return
+		return nil
 	}
-	p.photo.Path, p.photo.Label = p.item.Path, p.item.Label
+	photo.Path, photo.Label = p.item.Path, p.item.Label
+	return photo
 }

@@ -56,7 +56,7 @@ func set(t testing.TB, n int) []Item {
 			b = b[:len(b)/2]
 		}
 		files[name] = b
-		items = append(items, Item{name, fmt.Sprint("label ", i)})
+		items = append(items, Item{Path: name, Label: fmt.Sprint("label ", i)})
 	}
 	dir := write(t, files)
 	for i := range items {
@@ -64,6 +64,9 @@ func set(t testing.TB, n int) []Item {
 	}
 	return items
 }
+
+// same is work that hands the photo on.
+func same(_ context.Context, _ int, p *Photo) *Photo { return p }
 
 func TestLoad(t *testing.T) {
 	defer goleak.VerifyNone(t)
@@ -73,7 +76,7 @@ func TestLoad(t *testing.T) {
 		for _, workers := range []int{0, 1, 3, 200} {
 			next := 0
 			var inside atomic.Int32
-			err := Load(t.Context(), items, l, workers, func(i int, p *Photo, err error) error {
+			err := Load(t.Context(), items, l, workers, same, func(i int, p *Photo, err error) error {
 				if inside.Add(1) != 1 {
 					t.Error("fn is called twice at a time")
 				}
@@ -102,7 +105,7 @@ func TestLoad(t *testing.T) {
 			}
 		}
 	}
-	if err := Load(t.Context(), nil, tight, 0, nil); err != nil {
+	if err := Load(t.Context(), nil, tight, 0, same, nil); err != nil {
 		t.Errorf("no items: %v", err)
 	}
 }
@@ -113,7 +116,7 @@ func TestLoadStops(t *testing.T) {
 	full := errors.New("disk full")
 	for _, at := range []int{0, 1, 25, 49} {
 		calls := 0
-		err := Load(t.Context(), items, DefaultLimits(), 2, func(i int, _ *Photo, _ error) error {
+		err := Load(t.Context(), items, DefaultLimits(), 2, same, func(i int, _ *Photo, _ error) error {
 			calls++
 			if i == at {
 				return full
@@ -126,7 +129,7 @@ func TestLoadStops(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		calls = 0
-		err = Load(ctx, items, DefaultLimits(), 2, func(i int, _ *Photo, _ error) error {
+		err = Load(ctx, items, DefaultLimits(), 2, same, func(i int, _ *Photo, _ error) error {
 			calls++
 			if i == at {
 				cancel()
@@ -140,7 +143,7 @@ func TestLoadStops(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := Load(ctx, items, DefaultLimits(), 2, func(int, *Photo, error) error {
+	err := Load(ctx, items, DefaultLimits(), 2, same, func(int, *Photo, error) error {
 		t.Error("fn is called")
 		return nil
 	})
@@ -157,5 +160,5 @@ func TestLoadPanic(t *testing.T) {
 			t.Error("the panic of fn is lost")
 		}
 	}()
-	_ = Load(t.Context(), items, DefaultLimits(), 2, func(int, *Photo, error) error { panic("mine") })
+	_ = Load(t.Context(), items, DefaultLimits(), 2, same, func(int, *Photo, error) error { panic("mine") })
 }

@@ -122,6 +122,7 @@ func bilinear(dst []byte, stride, w, h int, img image.Image, r image.Rectangle) 
 	// several times, first as the lower and then as the upper one.
 	top, bottom := make([]byte, 6*w), make([]byte, 6*w)
 	haveTop, haveBottom := r.Min.Y-1, r.Min.Y-1
+	var upper, lower [256]float32
 	for y := range h {
 		y0, y1 := rows.at[2*y], rows.at[2*y+1]
 		if haveTop != y0 {
@@ -137,18 +138,21 @@ func bilinear(dst []byte, stride, w, h int, img image.Image, r image.Rectangle) 
 			sample(bottom, img, y1, cols.at)
 			haveBottom = y1
 		}
+		// Every sample is first multiplied by its row's weight. There are only
+		// 256 samples.
 		wy1 := rows.weight[y]
 		wy0 := 1 - wy1
+		for i := range 256 {
+			upper[i], lower[i] = float32(i)*wy0, float32(i)*wy1
+		}
 		out := dst[y*stride : y*stride+3*w]
 		for x, wx1 := range cols.weight {
 			wx0 := 1 - wx1
 			t, b, o := top[6*x:6*x+6], bottom[6*x:6*x+6], out[3*x:3*x+3]
-			for c := range o {
+			for c := range 3 {
 				// The order of products and sums is part of the result.
-				v := float32(float32(float32(t[c])*wy0)*wx0) +
-					float32(float32(float32(b[c])*wy1)*wx0) +
-					float32(float32(float32(t[c+3])*wy0)*wx1) +
-					float32(float32(float32(b[c+3])*wy1)*wx1)
+				v := float32(upper[t[c]]*wx0) + float32(lower[b[c]]*wx0) +
+					float32(upper[t[c+3]]*wx1) + float32(lower[b[c+3]]*wx1)
 				o[c] = uint8(int32(v + 0.5))
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"image"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -248,7 +249,7 @@ func TestResizeErrors(t *testing.T) {
 		"long":     Crop.Resize(make([]byte, 13), img, 2, 2),
 		"zero":     Crop.Resize(nil, img, 0, 2),
 		"negative": Crop.Resize(make([]byte, 12), img, -2, -2),
-		"huge":     Crop.Resize(nil, img, 1<<62, 4),
+		"huge":     Crop.Resize(nil, img, math.MaxInt, 4),
 		"empty":    Crop.Resize(make([]byte, 12), image.NewNRGBA(image.Rect(0, 0, 0, 5)), 2, 2),
 		"fit":      Fit("").Resize(make([]byte, 12), img, 2, 2),
 	} {

@@ -51,7 +51,7 @@ func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 		case label == "":
 			return nil, nil, fmt.Errorf("photo %s: %w: name a label, or a folder that holds one folder of photos for each label", path, ErrNoLabel)
 		default:
-			w.items = append(w.items, Item{path, label})
+			w.items = append(w.items, Item{Path: path, Label: label})
 		}
 	}
 	return w.items, w.skipped, nil
@@ -105,7 +105,7 @@ func (w *walker) folder(dir, label string) {
 			w.folder(path, label)
 		case !hasPhotoName(e.Name()):
 		case e.Type().IsRegular():
-			w.items = append(w.items, Item{path, label})
+			w.items = append(w.items, Item{Path: path, Label: label})
 		case e.Type()&os.ModeSymlink != 0:
 			w.skip(path, errSymlink)
 		default:

@@ -18,7 +18,7 @@ func in(t *testing.T, dir string, items []Item) []Item {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, Item{filepath.ToSlash(path), item.Label})
+		out = append(out, Item{Path: filepath.ToSlash(path), Label: item.Label})
 	}
 	return out
 }
@@ -38,15 +38,15 @@ func TestWalk(t *testing.T) {
 		want        []Item
 	}{
 		{"labelled folders", "", []string{"set"}, []Item{
-			{"set/Ape/z.bmp", "Ape"},
-			{"set/cat/a.PNG", "cat"}, {"set/cat/b.jpg", "cat"}, {"set/cat/more/c.webp", "cat"},
-			{"set/dog/1.heic", "dog"}, {"set/dog/2.jpeg", "dog"},
+			{"set/Ape/z.bmp", "Ape", nil},
+			{"set/cat/a.PNG", "cat", nil}, {"set/cat/b.jpg", "cat", nil}, {"set/cat/more/c.webp", "cat", nil},
+			{"set/dog/1.heic", "dog", nil}, {"set/dog/2.jpeg", "dog", nil},
 		}},
 		{"one label", "pet", []string{"flat", "set/dog"}, []Item{
-			{"flat/cat/g.jpg", "pet"}, {"flat/f.gif", "pet"}, {"set/dog/1.heic", "pet"}, {"set/dog/2.jpeg", "pet"},
+			{"flat/cat/g.jpg", "pet", nil}, {"flat/f.gif", "pet", nil}, {"set/dog/1.heic", "pet", nil}, {"set/dog/2.jpeg", "pet", nil},
 		}},
 		{"named explicitly", "it", []string{"odd/photo", "set/cat/.hidden.jpg"}, []Item{
-			{"odd/photo", "it"}, {"set/cat/.hidden.jpg", "it"},
+			{"odd/photo", "it", nil}, {"set/cat/.hidden.jpg", "it", nil},
 		}},
 		{"no photos", "it", []string{"odd"}, nil},
 	}
@@ -90,7 +90,7 @@ func TestWalkSymlinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := in(t, dir, items), []Item{{"all/cat/a.jpg", "cat"}}; !reflect.DeepEqual(got, want) {
+	if got, want := in(t, dir, items), []Item{{"all/cat/a.jpg", "cat", nil}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	var names []string

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/imprint"
+)
+
+func runCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "run any model on raw tensor bytes",
+		ArgsUsage: "MODEL",
+		Description: `Files hold the bytes of one tensor, row-major and little-endian. --input and --output
+are repeated, in the model's order, for a model with several.
+
+Examples:
+   imprint run model.tflite --input photo.rgb --output scores.raw
+   imprint run model.tflite --input photo.rgb --output layer.raw --tensor 31
+   imprint run model.tflite --input photo.rgb --repeat 100 --threads 2 --json`,
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "input", Aliases: []string{"i"}, Usage: "read an input tensor from `FILE`"},
+			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write an output tensor to `FILE` (default: none)"},
+			&cli.IntSliceFlag{Name: "tensor", Usage: "write the tensor with this `INDEX` instead of an output (default: outputs)"},
+			&cli.IntFlag{Name: "repeat", Usage: "run `N` times", Value: 1},
+			&cli.IntFlag{Name: "threads", Usage: "use `N` cores", Value: 1},
+			jsonFlag("times")},
+		Action: runModel,
+	}
+}
+
+func runModel(c *cli.Context) error {
+	if err := needArgs(c, 1, 1); err != nil {
+		return err
+	}
+	n, err := threads(c)
+	if err != nil {
+		return err
+	}
+	if r := c.Int("repeat"); r < 1 || r > 1e6 {
+		return usagef("--repeat %d: it must be 1 to 1000000", r)
+	}
+	o := imprint.RunOptions{Threads: n, Repeat: c.Int("repeat")}
+	for _, t := range c.IntSlice("tensor") {
+		o.Tensors = append(o.Tensors, int32(t))
+	}
+	for _, path := range c.StringSlice("input") {
+		b, err := imprint.ReadTensor(path)
+		if err != nil {
+			return err
+		}
+		o.Inputs = append(o.Inputs, b)
+	}
+	model, outputs := c.Args().First(), c.StringSlice("output")
+	r, err := imprint.Run(c.Context, model, o)
+	if err != nil {
+		return err
+	}
+	if len(outputs) > 0 && len(outputs) != len(r.Outputs) {
+		return usagef("run %s gives %d tensors, and %d files were named with --output", model, len(r.Outputs), len(outputs))
+	}
+	for i, path := range outputs {
+		if err := os.WriteFile(path, r.Outputs[i], 0o644); err != nil {
+			return fmt.Errorf("write the output: %w", err)
+		}
+	}
+	least, median := slices.Min(r.Times), middle(r.Times)
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, struct {
+			Min    float64 `json:"min_ms"`
+			Median float64 `json:"median_ms"`
+			Device string  `json:"device"`
+		}{ms(least), ms(median), "cpu"})
+	}
+	fmt.Fprintf(c.App.Writer, "min %.3f ms, median %.3f ms of %d %s on cpu\n", ms(least), ms(median), len(r.Times), plural(len(r.Times), "run"))
+	return nil
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// middle is the median; of an even number the mean of the two in the middle.
+func middle(d []time.Duration) time.Duration {
+	d = slices.Sorted(slices.Values(d))
+	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2
+}

@@ -1,0 +1,386 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint"
+)
+
+func addCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "add",
+		Usage:     "teach photos of a class",
+		ArgsUsage: "PHOTO|DIR|- …",
+		Description: `Each photo is embedded, and the model is written anew with what was learned.
+Photos that are damaged or known already are skipped and named.
+
+Examples:
+   imprint add --label cone ./photos/cone         all photos in a folder
+   imprint add --label cone 1.jpg 2.jpg           single photos
+   imprint add ./photos                           ./photos/cone/*, ./photos/duck/*, …
+   imprint add --list photos.txt                  lines of path, tab, label
+   ls *.jpg | imprint add --label cone -          paths (or one photo) from a pipe`,
+		Flags: withWorkspace(
+			&cli.StringFlag{Name: "label", Aliases: []string{"l"}, Usage: "what the photos show is called `NAME` (default: the name of the folder they are in)"},
+			&cli.StringFlag{Name: "list", Usage: "read paths of photos, and labels after a tab, from `FILE` (default: none)"},
+			fitFlag(), layoutFlag(), keepFlag(), jsonFlag("what was learned")),
+		Action: add,
+	}
+}
+
+func add(c *cli.Context) error {
+	if c.NArg() == 0 && c.String("list") == "" {
+		return usagef("add needs photos: %s", c.Command.ArgsUsage)
+	}
+	if c.IsSet("label") && c.String("label") == "" {
+		return usagef("--label is empty")
+	}
+	photos, err := items(c, c.String("label"))
+	if err != nil {
+		return err
+	}
+	if len(photos) == 0 {
+		return fmt.Errorf("add %s: %w found", strings.Join(c.Args().Slice(), " "), imprint.ErrNoPhotos)
+	}
+	k, err := open(c, false)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	fresh := k.Generation() == 0
+	learned, err := k.Add(c.Context, photos, progress(c.App.ErrWriter, "photo"))
+	if learned != nil && !c.Bool("json") {
+		tellSkipped(c.App.ErrWriter, learned.Skipped)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, struct {
+			*imprint.Learned
+			MS         float64 `json:"ms"`
+			Generation uint64  `json:"generation"`
+			Model      string  `json:"model"`
+		}{learned, float64(learned.Elapsed.Microseconds()) / 1000, k.Generation(), k.ModelPath()})
+	}
+	if fresh {
+		b := k.Backbone()
+		fmt.Fprintf(c.App.Writer, "backbone %s: photos %d×%d fitted by %s, embedding %q of %d values\n",
+			b.Name, b.Width, b.Height, k.Settings().Fit, b.Embedding.Name, b.Dim())
+	}
+	var parts []string
+	for label, n := range learned.Classes {
+		parts = append(parts, fmt.Sprintf("%s: %d %s", label, n, plural(n, "photo")))
+	}
+	slices.Sort(parts)
+	if len(parts) == 0 {
+		parts = []string{"nothing new"}
+	}
+	fmt.Fprintf(c.App.Writer, "learned %s, %d skipped, in %d ms\n", strings.Join(parts, ", "), len(learned.Skipped), learned.Elapsed.Milliseconds())
+	tellModel(c.App.Writer, k, learned.Estimate)
+	return nil
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
+func tellSkipped(w io.Writer, skipped []imprint.Skipped) {
+	for _, s := range skipped {
+		// The reason of a photo that can't be read names it.
+		if strings.Contains(s.Reason, s.Path) {
+			fmt.Fprintf(w, "imprint: skipped: %s\n", s.Reason)
+		} else {
+			fmt.Fprintf(w, "imprint: skipped: %s: %s\n", s.Path, s.Reason)
+		}
+	}
+}
+
+// tellModel says what the model is now.
+func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
+	classes, photos := k.Classes(), 0
+	for _, c := range classes {
+		photos += len(c.Photos)
+	}
+	if len(classes) == 0 {
+		fmt.Fprintln(w, "nothing is taught now; the model has been withdrawn")
+		return
+	}
+	fmt.Fprintf(w, "model %s: %d %s from %d %s, generation %d\n", k.ModelPath(), len(classes), map[bool]string{true: "class", false: "classes"}[len(classes) == 1],
+		photos, plural(photos, "photo"), k.Generation())
+	fmt.Fprintln(w, estimateLine(e, len(classes)))
+}
+
+// estimateLine is the leave-one-out accuracy in words.
+func estimateLine(e classifier.Estimate, classes int) string {
+	if classes < 2 {
+		return "accuracy: not to be told from one class"
+	}
+	if e.Total == 0 {
+		return "accuracy: not to be told from one photo a class; two or more give an estimate"
+	}
+	line := fmt.Sprintf("accuracy, leaving one photo out at a time: %d of %d, %.1f %%", e.Right, e.Total, 100*e.Accuracy())
+	if e.Alone > 0 {
+		line += fmt.Sprintf(" (%d %s alone in a class not counted)", e.Alone, plural(e.Alone, "photo"))
+	}
+	return line
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+func removeCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "remove",
+		Aliases:   []string{"rm"},
+		Usage:     "forget a class, or single photos",
+		ArgsUsage: "[PHOTO …]",
+		Description: `The model becomes byte for byte what it would be had they never been taught.
+
+Examples:
+   imprint remove --label cone               the whole class
+   imprint remove ./photos/cone/7.jpg        one photo`,
+		Flags:  withWorkspace(&cli.StringFlag{Name: "label", Aliases: []string{"l"}, Usage: "forget photos called `NAME` only (default: any)"}),
+		Action: remove,
+	}
+}
+
+func remove(c *cli.Context) error {
+	label := c.String("label")
+	if label == "" && c.NArg() == 0 {
+		return usagef("remove needs --label NAME or photos")
+	}
+	return change(c, func(k *imprint.Kit) (string, error) {
+		n, err := k.Remove(c.Context, label, c.Args().Slice())
+		return fmt.Sprintf("removed %d %s", n, plural(n, "photo")), err
+	})
+}
+
+// change runs a verb that needs a workspace and says what the model is afterwards.
+func change(c *cli.Context, verb func(*imprint.Kit) (string, error)) error {
+	k, err := open(c, true)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	done, err := verb(k)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.App.Writer, done)
+	tellModel(c.App.Writer, k, k.Estimate())
+	return nil
+}
+
+func undoCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "undo",
+		Usage: "take the last change back",
+		Description: `The last 32 changes can be taken back one after the other.
+
+Example:
+   imprint undo`,
+		Flags: withWorkspace(),
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			return change(c, func(k *imprint.Kit) (string, error) {
+				verb, err := k.Undo(c.Context)
+				return "took back: " + verb, err
+			})
+		},
+	}
+}
+
+func renameCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "rename",
+		Usage:     "give a class another name",
+		ArgsUsage: "OLD NEW",
+		Description: `No photo is embedded again.
+
+Example:
+   imprint rename cone "traffic cone"`,
+		Flags: withWorkspace(),
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 2, 2); err != nil {
+				return err
+			}
+			from, to := c.Args().Get(0), c.Args().Get(1)
+			return change(c, func(k *imprint.Kit) (string, error) {
+				return fmt.Sprintf("renamed %s to %s", from, to), k.Rename(c.Context, from, to)
+			})
+		},
+	}
+}
+
+func retrainCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "retrain",
+		Usage: "write the model anew from the stored embeddings",
+		Description: `Needed only to change how the model is written: photos are not read again.
+
+Examples:
+   imprint retrain --layout coral
+   imprint retrain --keep-classes`,
+		Flags: withWorkspace(layoutFlag(), keepFlag()),
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			start := time.Now()
+			return change(c, func(k *imprint.Kit) (string, error) {
+				err := k.Retrain(c.Context)
+				return fmt.Sprintf("retrained in %d ms", time.Since(start).Milliseconds()), err
+			})
+		},
+	}
+}
+
+func listCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "list",
+		Usage: "show what has been taught",
+		Description: `Examples:
+   imprint list
+   imprint list --photos`,
+		Flags: withWorkspace(
+			&cli.BoolFlag{Name: "photos", Usage: "name every photo (default: count them)"},
+			jsonFlag("classes and photos")),
+		Action: list,
+	}
+}
+
+func list(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	k, err := open(c, true)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, struct {
+			Backbone   string              `json:"backbone"`
+			Generation uint64              `json:"generation"`
+			Settings   imprint.Settings    `json:"settings"`
+			Classes    []imprint.Class     `json:"classes"`
+			Estimate   classifier.Estimate `json:"estimate"`
+			Model      string              `json:"model"`
+		}{k.Backbone().Name, k.Generation(), k.Settings(), k.Classes(), k.Estimate(), k.ModelPath()})
+	}
+	for _, class := range k.Classes() {
+		fmt.Fprintf(c.App.Writer, "%s  %d %s\n", class.Label, len(class.Photos), plural(len(class.Photos), "photo"))
+		if c.Bool("photos") {
+			for _, p := range class.Photos {
+				fmt.Fprintf(c.App.Writer, "    %s  %s\n", p.SHA256[:12], p.Path)
+			}
+		}
+	}
+	s := k.Settings()
+	fmt.Fprintf(c.App.Writer, "backbone %s, photos fitted by %s, layout %s", k.Backbone().Name, s.Fit, s.Layout)
+	if s.KeepClasses {
+		fmt.Fprint(c.App.Writer, ", its own classes kept")
+	}
+	fmt.Fprintln(c.App.Writer)
+	tellModel(c.App.Writer, k, k.Estimate())
+	return nil
+}
+
+func classifyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "classify",
+		Usage:     "name what is on photos",
+		ArgsUsage: "PHOTO|DIR|- …",
+		Description: `Examples:
+   imprint classify new.jpg
+   imprint classify --top 3 --json ./photos
+   imprint classify --model model.tflite new.jpg      with a written model alone`,
+		Flags: withWorkspace(
+			&cli.IntFlag{Name: "top", Usage: "show the `N` best classes", Value: 1},
+			&cli.StringFlag{Name: "list", Usage: "read paths of photos from `FILE` (default: none)"},
+			&cli.StringFlag{Name: "model", Usage: "use model `FILE` instead of the workspace (default: none)"},
+			fitFlag(), jsonFlag("one object a line")),
+		Action: classify,
+	}
+}
+
+func classify(c *cli.Context) error {
+	if c.NArg() == 0 && c.String("list") == "" {
+		return usagef("classify needs photos: %s", c.Command.ArgsUsage)
+	}
+	if c.Int("top") < 1 {
+		return usagef("--top %d: it must be 1 or more", c.Int("top"))
+	}
+	photos, err := items(c, "?")
+	if err != nil {
+		return err
+	}
+	if len(photos) == 0 {
+		return fmt.Errorf("classify %s: %w found", strings.Join(c.Args().Slice(), " "), imprint.ErrNoPhotos)
+	}
+	var bad error
+	deliver := func(r imprint.Result) error {
+		if r.Err != nil {
+			bad = errors.Join(errReported, r.Err)
+			fmt.Fprintf(c.App.ErrWriter, "imprint: error: %v\n", r.Err)
+			if h := hint(r.Err); h != "" {
+				fmt.Fprintf(c.App.ErrWriter, "imprint: hint: %s\n", h)
+			}
+			if !c.Bool("json") {
+				return nil
+			}
+		}
+		if c.Bool("json") {
+			return printJSON(c.App.Writer, r)
+		}
+		fmt.Fprintf(c.App.Writer, "%s: %s\n", r.Path, scoreLine(r.Top))
+		return nil
+	}
+	if model := c.String("model"); model != "" {
+		f, err := fit(c)
+		if err != nil {
+			return err
+		}
+		n, err := threads(c)
+		if err != nil {
+			return err
+		}
+		err = imprint.ClassifyWith(c.Context, model, f, photos, c.Int("top"), n, deliver)
+		return errors.Join(err, bad)
+	}
+	k, err := open(c, true)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	if err := k.Classify(c.Context, photos, c.Int("top"), deliver); err != nil {
+		return err
+	}
+	return bad
+}
+
+func scoreLine(top []imprint.Score) string {
+	var parts []string
+	for _, s := range top {
+		parts = append(parts, fmt.Sprintf("%s %.3f", s.Label, s.Score))
+	}
+	return strings.Join(parts, ", ")
+}

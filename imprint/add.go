@@ -1,0 +1,166 @@
+package imprint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// Learned tells what Add did.
+type Learned struct {
+	Photos  int            `json:"photos"` // taught
+	Classes map[string]int `json:"classes"`
+	Skipped []Skipped      `json:"skipped,omitempty"`
+	// Elapsed is the time from the first photo to the written model.
+	Elapsed time.Duration `json:"-"`
+	// Estimate is the leave-one-out accuracy over all classes afterwards.
+	Estimate classifier.Estimate `json:"estimate"`
+}
+
+// Skipped is a photo that was not taught, and why.
+type Skipped struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+	// Duplicate is true if the photo is fine but known already.
+	Duplicate bool `json:"duplicate"`
+}
+
+// Add teaches photos under their labels, in one change. Photos that can't be read
+// or are known already are skipped and named in the result; if none is left, Add
+// fails with ErrNoPhotos, or for duplicates alone changes nothing. progress, if
+// not nil, is called after each photo.
+func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done, total int)) (*Learned, error) {
+	start := time.Now()
+	for _, it := range items {
+		if err := checkLabel(it.Label); err != nil {
+			return nil, fmt.Errorf("add %s: %w", it.Path, err)
+		}
+	}
+	known := make(map[digest]string)
+	for _, e := range k.state.Examples {
+		known[e.Photo] = e.Label
+	}
+	learned := &Learned{Classes: make(map[string]int)}
+	var fresh []example
+	skipDuplicate := func(path, as string) {
+		learned.Skipped = append(learned.Skipped, Skipped{path, fmt.Sprintf("the same photo has been taught as %q", as), true})
+	}
+	err := k.embed(ctx, items, func(i int, e embedded) error {
+		if progress != nil {
+			defer progress(i+1, len(items))
+		}
+		it := items[i]
+		if e.err != nil {
+			learned.Skipped = append(learned.Skipped, Skipped{Path: it.Path, Reason: e.err.Error()})
+			return nil
+		}
+		if as, ok := known[e.photo]; ok {
+			skipDuplicate(it.Path, as)
+			return nil
+		}
+		path := it.Path
+		if it.Content == nil {
+			var err error
+			if path, err = filepath.Abs(path); err != nil {
+				return err
+			}
+		}
+		known[e.photo] = it.Label
+		fresh = append(fresh, example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), raw: e.raw})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add photos: %w", err)
+	}
+	if len(fresh) == 0 {
+		if slices.ContainsFunc(learned.Skipped, func(s Skipped) bool { return s.Duplicate }) {
+			learned.Estimate = k.Estimate()
+			return learned, nil
+		}
+		return learned, fmt.Errorf("add: %w that can be taught among %d", ErrNoPhotos, len(items))
+	}
+	err = k.commit(ctx, func(s *state) error {
+		// Another process may have taught some of them while these were embedded.
+		added := slices.DeleteFunc(slices.Clone(fresh), func(e example) bool {
+			i := slices.IndexFunc(s.Examples, func(o example) bool { return o.Photo == e.Photo })
+			if i >= 0 {
+				skipDuplicate(e.Path, s.Examples[i].Label)
+			}
+			return i >= 0
+		})
+		if len(added) == 0 {
+			return errAllKnown
+		}
+		for _, e := range added {
+			learned.Classes[e.Label]++
+		}
+		learned.Photos = len(added)
+		c := change{Verb: "add", Added: added, Settings: s.Settings}
+		k.choose(&s.Settings)
+		s.apply(c)
+		return nil
+	})
+	if err != nil && !errors.Is(err, errAllKnown) {
+		return nil, err
+	}
+	learned.Estimate = k.Estimate()
+	learned.Elapsed = time.Since(start)
+	return learned, nil
+}
+
+var errAllKnown = errors.New("all photos are known")
+
+// embedded is what became of one photo.
+type embedded struct {
+	photo digest
+	raw   []byte
+	took  time.Duration // by the backbone alone
+	err   error
+}
+
+// embed reads and embeds photos on all cores and delivers them in order. Only an
+// error of the backbone or of the context ends it early.
+func (k *Kit) embed(ctx context.Context, items []dataset.Item, deliver func(i int, e embedded) error) error {
+	return embedPhotos(ctx, k.backbone, &k.runners, k.options.Threads, k.state.Settings.Fit, items, deliver)
+}
+
+// embedPhotos does that with any backbone; runners keeps one for each core.
+func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone.Runner, threads int, fit dataset.Fit, items []dataset.Item, deliver func(i int, e embedded) error) error {
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	threads = min(threads, len(items))
+	for len(*runners) < threads {
+		r, err := b.NewRunner()
+		if err != nil {
+			return err
+		}
+		*runners = append(*runners, r)
+	}
+	work := func(ctx context.Context, worker int, p *dataset.Photo) embedded {
+		r := (*runners)[worker]
+		if err := fit.Resize(r.RGB(), p.Image, b.Width, b.Height); err != nil {
+			return embedded{err: fmt.Errorf("fit %s: %w", p.Path, err)}
+		}
+		start := time.Now()
+		raw, err := r.Embed(ctx)
+		if err != nil {
+			return embedded{err: err}
+		}
+		return embedded{photo: p.SHA256, raw: slices.Clone(raw), took: time.Since(start)}
+	}
+	return dataset.Load(ctx, items, dataset.DefaultLimits(), threads, work, func(i int, e embedded, err error) error {
+		if err != nil {
+			e.err = err
+		}
+		return deliver(i, e)
+	})
+}

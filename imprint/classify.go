@@ -1,0 +1,99 @@
+package imprint
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// A Result is what was seen on one photo. As JSON it is one object.
+type Result struct {
+	Path   string
+	Label  string
+	Score  float64 // of Label, 0…1
+	Top    []Score // the best classes, best first
+	Device string  // what ran the backbone
+	// Elapsed is the time that the backbone and the head took.
+	Elapsed time.Duration
+	// Err says why the photo could not be classified; then only Path is set.
+	Err error
+}
+
+// A Score is a class and its probability.
+type Score struct {
+	Label string  `json:"label"`
+	Score float64 `json:"score"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (r Result) MarshalJSON() ([]byte, error) {
+	if r.Err != nil {
+		return json.Marshal(struct {
+			Path  string `json:"path"`
+			Error string `json:"error"`
+		}{r.Path, r.Err.Error()})
+	}
+	return json.Marshal(struct {
+		Path   string  `json:"path"`
+		Label  string  `json:"label"`
+		Score  float64 `json:"score"`
+		Top    []Score `json:"top"`
+		Device string  `json:"device"`
+		MS     float64 `json:"ms"`
+	}{r.Path, r.Label, r.Score, r.Top, r.Device, milliseconds(r.Elapsed)})
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// Classify names what is on photos, on all cores, and delivers the results in
+// order, each with its top best classes (all if top is 0). A photo that can't be
+// read is a Result with Err. deliver's error ends it.
+func (k *Kit) Classify(ctx context.Context, photos []dataset.Item, top int, deliver func(Result) error) error {
+	head, err := k.currentHead()
+	if err != nil {
+		return fmt.Errorf("classify: %w", err)
+	}
+	x, logits := make([]float64, head.Dim), make([]float64, len(head.Labels))
+	return k.embed(ctx, photos, func(i int, e embedded) error {
+		if e.err != nil {
+			return deliver(Result{Path: photos[i].Path, Err: e.err})
+		}
+		start := time.Now()
+		unit(k.backbone, x, e.raw)
+		head.Logits(logits, x)
+		classifier.Scores(logits)
+		r := newResult(photos[i].Path, head.Labels, logits, top)
+		r.Elapsed = e.took + time.Since(start)
+		return deliver(r)
+	})
+}
+
+// newResult ranks scores.
+func newResult(path string, labels []string, scores []float64, top int) Result {
+	order := make([]int, len(scores))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case scores[a] > scores[b]:
+			return -1
+		case scores[a] < scores[b]:
+			return 1
+		}
+		return 0
+	})
+	if top > 0 {
+		order = order[:min(top, len(order))]
+	}
+	r := Result{Path: path, Label: labels[order[0]], Score: scores[order[0]], Device: "cpu"}
+	for _, c := range order {
+		r.Top = append(r.Top, Score{labels[c], scores[c]})
+	}
+	return r
+}

@@ -1,0 +1,258 @@
+package imprint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// ErrProtocol is wrapped when a set does not allow the evaluation asked for.
+var ErrProtocol = errors.New("evaluation is not possible")
+
+// Estimate is the leave-one-out accuracy of the workspace's mean head on its own
+// examples.
+func (k *Kit) Estimate() classifier.Estimate {
+	sums, examples, err := k.sums(k.state)
+	if err != nil {
+		return classifier.Estimate{} // the state was checked when it was read
+	}
+	return sums.LeaveOneOut(examples)
+}
+
+// An Evaluation is the accuracy of heads taught with few photos.
+type Evaluation struct {
+	Set     string     `json:"set"`
+	Results []Accuracy `json:"results"`
+	Skipped []Skipped  `json:"skipped,omitempty"`
+}
+
+// Accuracy is the share of right answers in percent, over several draws of the
+// photos taught.
+type Accuracy struct {
+	Head  string  `json:"head"`
+	Shots int     `json:"shots"` // photos a class
+	Mean  float64 `json:"mean"`
+	Std   float64 `json:"std"` // of the draws, dividing by their number
+	Draws int     `json:"draws"`
+}
+
+// A Set is a set of labelled embeddings and the draws to evaluate.
+type Set struct {
+	Name    string
+	Classes []string
+	Labels  []int       // class of each embedding
+	Units   [][]float64 // the embeddings, of length 1
+	// Shots has for each draw and class the embeddings to teach; k photos are the
+	// first k. Test has for each draw the embeddings to classify.
+	Shots [][][]int
+	Test  [][]int
+}
+
+// Evaluate teaches a mean head with each number of photos in shots and counts how
+// often it is right, draw by draw.
+func (s *Set) Evaluate(shots []int) (*Evaluation, error) {
+	ev := &Evaluation{Set: s.Name}
+	for _, k := range shots {
+		var percent []float64
+		for d := range s.Shots {
+			p, err := s.draw(d, k)
+			if err != nil {
+				return nil, fmt.Errorf("evaluate %s with %d photos a class: %w", s.Name, k, err)
+			}
+			percent = append(percent, p)
+		}
+		mean, std := stat.PopMeanStdDev(percent, nil)
+		ev.Results = append(ev.Results, Accuracy{Head: "mean", Shots: k, Mean: mean, Std: std, Draws: len(percent)})
+	}
+	return ev, nil
+}
+
+// draw returns the accuracy of one draw in percent.
+func (s *Set) draw(d, k int) (float64, error) {
+	var sums classifier.Sums
+	for c, rows := range s.Shots[d] {
+		if k < 1 || k > len(rows) {
+			return 0, fmt.Errorf("%w: draw %d has %d photos of %q to teach", ErrProtocol, d, len(rows), s.Classes[c])
+		}
+		for _, row := range rows[:k] {
+			if err := sums.Add(s.Classes[c], s.Units[row]); err != nil {
+				return 0, err
+			}
+		}
+	}
+	head, err := sums.Mean()
+	if err != nil {
+		return 0, err
+	}
+	right := 0
+	logits := make([]float64, len(head.Labels))
+	for _, row := range s.Test[d] {
+		head.Logits(logits, s.Units[row])
+		if head.Labels[classifier.Best(logits)] == s.Classes[s.Labels[row]] {
+			right++
+		}
+	}
+	if len(s.Test[d]) == 0 {
+		return 0, fmt.Errorf("%w: draw %d has no photo to classify", ErrProtocol, d)
+	}
+	return 100 * float64(right) / float64(len(s.Test[d])), nil
+}
+
+// check says whether all rows of the draws exist.
+func (s *Set) check() error {
+	inside := func(rows []int) bool {
+		return !slices.ContainsFunc(rows, func(r int) bool { return r < 0 || r >= len(s.Labels) })
+	}
+	if len(s.Shots) == 0 || len(s.Shots) != len(s.Test) {
+		return fmt.Errorf("%w: %d draws to teach and %d to classify", ErrProtocol, len(s.Shots), len(s.Test))
+	}
+	for _, c := range s.Labels {
+		if c < 0 || c >= len(s.Classes) {
+			return fmt.Errorf("%w: class %d of %d", ErrProtocol, c, len(s.Classes))
+		}
+	}
+	for d := range s.Shots {
+		if len(s.Shots[d]) != len(s.Classes) || !inside(s.Test[d]) || slices.ContainsFunc(s.Shots[d], func(r []int) bool { return !inside(r) }) {
+			return fmt.Errorf("%w: draw %d does not fit %d classes and %d photos", ErrProtocol, d, len(s.Classes), len(s.Labels))
+		}
+	}
+	return nil
+}
+
+// ReadSet reads stored embeddings: emb.u8 (or emb.crop.u8 for photos fitted by
+// dataset.Crop; uint8, zero point 0, one row a photo), labels.json and
+// episodes.json in folder dir.
+func ReadSet(dir string, fit dataset.Fit) (*Set, error) {
+	name := "emb.u8"
+	if fit == dataset.Crop {
+		name = "emb.crop.u8"
+	}
+	s := &Set{Name: filepath.Base(filepath.Clean(dir))}
+	var labels struct {
+		Classes []string
+		Labels  []int
+	}
+	var episodes struct {
+		Shots [][][]int
+		Test  [][]int
+	}
+	for file, v := range map[string]any{"labels.json": &labels, "episodes.json": &episodes} {
+		path := filepath.Join(dir, file)
+		b, err := readFile(path, maxState)
+		if err != nil {
+			return nil, fmt.Errorf("read embeddings: %w", err)
+		}
+		if err := json.Unmarshal(b, v); err != nil {
+			return nil, fmt.Errorf("read embeddings: %s: %w", path, err)
+		}
+	}
+	s.Classes, s.Labels, s.Shots, s.Test = labels.Classes, labels.Labels, episodes.Shots, episodes.Test
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("read embeddings in %s: %w", dir, err)
+	}
+	path := filepath.Join(dir, name)
+	b, err := readFile(path, maxState)
+	if err != nil {
+		return nil, fmt.Errorf("read embeddings: %w", err)
+	}
+	if len(s.Labels) == 0 || len(b) == 0 || len(b)%len(s.Labels) != 0 {
+		return nil, fmt.Errorf("read embeddings: %s: %w: %d bytes for %d photos", path, ErrProtocol, len(b), len(s.Labels))
+	}
+	dim := len(b) / len(s.Labels)
+	for i := range s.Labels {
+		x := make([]float64, dim)
+		for j, q := range b[i*dim : (i+1)*dim] {
+			x[j] = float64(q)
+		}
+		classifier.Unit(x)
+		s.Units = append(s.Units, x)
+	}
+	return s, nil
+}
+
+// EmbedSet embeds labelled photos and draws from them: for each of draws draws,
+// photos of each class are taken at random, as many as the largest number of
+// shots, and all others are classified. The same items give the same draws.
+func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit dataset.Fit, items []dataset.Item, shots, draws, threads int, progress func(done, total int)) (*Set, []Skipped, error) {
+	s := &Set{Name: name}
+	var skipped []Skipped
+	seen := make(map[digest]bool)
+	for _, it := range items {
+		if !slices.Contains(s.Classes, it.Label) {
+			s.Classes = append(s.Classes, it.Label)
+		}
+	}
+	slices.Sort(s.Classes)
+	var runners []*backbone.Runner
+	defer func() {
+		for _, r := range runners {
+			r.Close()
+		}
+	}()
+	err := embedPhotos(ctx, b, &runners, threads, fit, items, func(i int, e embedded) error {
+		if progress != nil {
+			progress(i+1, len(items))
+		}
+		switch {
+		case e.err != nil:
+			skipped = append(skipped, Skipped{Path: items[i].Path, Reason: e.err.Error()})
+			return nil
+		case seen[e.photo]:
+			skipped = append(skipped, Skipped{items[i].Path, "the same photo is in the set already", true})
+			return nil
+		}
+		seen[e.photo] = true
+		x := make([]float64, b.Dim())
+		unit(b, x, e.raw)
+		c, _ := slices.BinarySearch(s.Classes, items[i].Label)
+		s.Labels, s.Units = append(s.Labels, c), append(s.Units, x)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("embed %s: %w", name, err)
+	}
+	if err := s.sample(shots, draws); err != nil {
+		return nil, nil, fmt.Errorf("evaluate %s: %w", name, err)
+	}
+	return s, skipped, nil
+}
+
+// sample fills Shots and Test with random draws from a fixed seed.
+func (s *Set) sample(shots, draws int) error {
+	rows := make([][]int, len(s.Classes))
+	for i, c := range s.Labels {
+		rows[c] = append(rows[c], i)
+	}
+	for c, r := range rows {
+		if len(r) <= shots {
+			return fmt.Errorf("%w: class %q has %d photos; teaching %d and classifying at least one needs more", ErrProtocol, s.Classes[c], len(r), shots)
+		}
+	}
+	if len(s.Classes) < 2 {
+		return fmt.Errorf("%w: it has %d classes; two are the least", ErrProtocol, len(s.Classes))
+	}
+	random := rand.New(rand.NewPCG(2018, uint64(math.MaxUint32)))
+	for range draws {
+		var teach [][]int
+		var test []int
+		for c := range rows {
+			r := slices.Clone(rows[c])
+			random.Shuffle(len(r), func(i, j int) { r[i], r[j] = r[j], r[i] })
+			teach = append(teach, r[:shots])
+			test = append(test, r[shots:]...)
+		}
+		s.Shots, s.Test = append(s.Shots, teach), append(s.Test, test)
+	}
+	return nil
+}

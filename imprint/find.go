@@ -1,0 +1,104 @@
+package imprint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/models"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// FindBackbone returns the file of a backbone that was named by its path or by the
+// name of a published model that has been pulled. With no name it is the only
+// .tflite file of the current folder, or else the only model pulled.
+func FindBackbone(name string) (string, error) {
+	if name == "" {
+		return findOnly()
+	}
+	if _, err := os.Stat(name); err == nil {
+		return name, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("load backbone: %w", err)
+	}
+	if strings.ContainsRune(name, filepath.Separator) {
+		return "", fmt.Errorf("load backbone %s: %w: no such file", name, ErrNoBackbone)
+	}
+	published, err := models.Find(name)
+	if err != nil {
+		return "", fmt.Errorf("load backbone %s: %w: no such file, and %w", name, ErrNoBackbone, err)
+	}
+	path, err := models.Store{}.Path(published.Name)
+	if err != nil {
+		return "", fmt.Errorf("load backbone %s: %w: it has not been pulled: imprint models pull %s", name, ErrNoBackbone, published.Name)
+	}
+	return path, nil
+}
+
+func findOnly() (string, error) {
+	here, err := filepath.Glob("*.tflite")
+	if err != nil {
+		return "", err
+	}
+	if len(here) == 1 {
+		return here[0], nil
+	}
+	var pulled []string
+	for _, m := range models.List() {
+		if path, err := (models.Store{}).Path(m.Name); err == nil {
+			pulled = append(pulled, path)
+		}
+	}
+	if len(pulled) == 1 {
+		return pulled[0], nil
+	}
+	return "", fmt.Errorf("%w: this workspace is new, so name the model that embeds the photos (here are %d .tflite files, and %d models have been pulled)",
+		ErrNoBackbone, len(here), len(pulled))
+}
+
+// LoadBackbone loads the backbone of o, or that of the workspace in dir if o names
+// none, and says how photos are fitted to it: as o says, or as the workspace or the
+// model's metadata does, or by dataset.Crop.
+func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Fit, error) {
+	if o.Backbone == "" {
+		way := o.Fit
+		o.Fit = ""
+		k, err := Open(dir, o)
+		if err != nil {
+			return nil, "", err
+		}
+		if way == "" {
+			way = k.Settings().Fit
+		}
+		return k.backbone, way, k.Close()
+	}
+	path, err := FindBackbone(o.Backbone)
+	if err != nil {
+		return nil, "", err
+	}
+	file, err := readFile(path, tflite.MaxFileSize)
+	if err != nil {
+		return nil, "", fmt.Errorf("load backbone: %w", err)
+	}
+	b, err := backbone.Parse(file, backbone.Options{Name: filepath.Base(path), Embedding: o.Embedding})
+	if err != nil {
+		return nil, "", err
+	}
+	return b, fitFor(b, o.Fit), nil
+}
+
+// fitFor is way, or if that is "" what b's metadata says, or dataset.Crop.
+func fitFor(b *backbone.Backbone, way dataset.Fit) dataset.Fit {
+	if way == "" {
+		way = dataset.Crop
+		if own, ok := modelFit(b.Model()); ok {
+			way = own
+		}
+	}
+	return way
+}

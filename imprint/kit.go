@@ -1,0 +1,306 @@
+// Package imprint teaches a frozen backbone new classes from a few photos and
+// keeps what it learned in a workspace on disk. Start with [Open]; then
+// [Kit.Add] photos of a class and [Kit.Classify] others.
+//
+// A workspace is a folder: the backbone, two generations of the state (examples
+// and settings, each with a checksum), and the published model.tflite and
+// labels.txt made from them. A change that a method has returned from without
+// error is on the disk and survives the end of the process or of the power; one
+// that has not leaves the workspace as it was. There is one writer at a time,
+// across processes; readers never wait. If the newest state is damaged the one
+// before is used, with a warning. model.tflite is always a whole model, and is
+// made anew whenever it does not belong to the state.
+//
+// The model depends only on the backbone, the settings and the set of photos:
+// not on their order, on time, or on what was added and removed in between.
+//
+// A Kit is used by one goroutine at a time; its methods use all cores themselves.
+package imprint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+var (
+	// ErrNoBackbone is returned when a workspace is new and no backbone is named.
+	ErrNoBackbone = errors.New("no backbone")
+	// ErrOtherBackbone is wrapped when another backbone is named than the one that
+	// made the workspace's embeddings.
+	ErrOtherBackbone = errors.New("the workspace was taught with another backbone")
+	// ErrOtherFit is wrapped when photos are to be fitted otherwise than those
+	// already taught.
+	ErrOtherFit = errors.New("the workspace was taught with photos fitted otherwise")
+	// ErrLabel is wrapped when a name can't be a label.
+	ErrLabel = errors.New("unusable label")
+	// ErrUnknownLabel is wrapped when no photo of a label has been taught.
+	ErrUnknownLabel = errors.New("no such label")
+	// ErrNoPhotos is wrapped when nothing that was given can be taught or removed.
+	ErrNoPhotos = errors.New("no photos")
+	// ErrNothingTaught is wrapped when the workspace has no class.
+	ErrNothingTaught = errors.New("nothing has been taught yet")
+	// ErrNothingToUndo is returned when no change is left to take back.
+	ErrNothingToUndo = errors.New("nothing to undo")
+)
+
+// Options say how to open a workspace. The zero value is for one that exists.
+type Options struct {
+	// Backbone is the file of the model that embeds photos, or the name of a pulled
+	// one. It is needed for a new workspace only, which keeps a copy.
+	Backbone  string
+	Embedding string      // tensor to use as the embedding; "" finds it
+	Fit       dataset.Fit // for a new workspace; "" is dataset.Crop
+	// Layout and KeepClasses change the settings with the next change; "" and nil
+	// leave them.
+	Layout      classifier.Layout
+	KeepClasses *bool
+	Threads     int  // at most so many cores; 0 is all
+	Existing    bool // fail with ErrNothingTaught if there is no workspace yet
+}
+
+// A Kit is an open workspace.
+type Kit struct {
+	store    store
+	options  Options
+	state    *state // what is known of the disk; never nil
+	backbone *backbone.Backbone
+	file     []byte             // of the backbone
+	head     *classifier.Head   // of state; nil until needed
+	runners  []*backbone.Runner // one for each core used so far
+	warnings []string
+}
+
+// Open opens the workspace in dir, which need not exist yet: the first change
+// creates it.
+func Open(dir string, o Options) (*Kit, error) {
+	k := &Kit{store: store{dir}, options: o}
+	found, warnings, err := k.store.load()
+	if err != nil {
+		return nil, err
+	}
+	k.warnings = warnings
+	switch {
+	case found != nil:
+		k.state = found
+	case o.Existing:
+		return nil, fmt.Errorf("open workspace %s: %w", dir, ErrNothingTaught)
+	default:
+		k.state = &state{Version: stateVersion, Settings: Settings{Layout: classifier.Float}}
+	}
+	if err := k.loadBackbone(found == nil); err != nil {
+		return nil, err
+	}
+	if found == nil {
+		k.state.Settings.Fit = fitFor(k.backbone, o.Fit)
+	}
+	if o.Fit != "" && o.Fit != k.state.Settings.Fit {
+		return nil, fmt.Errorf("open workspace %s: %w: %s, not %s", dir, ErrOtherFit, k.state.Settings.Fit, o.Fit)
+	}
+	return k, nil
+}
+
+// loadBackbone loads the workspace's backbone, or for a new workspace the one of
+// the options.
+func (k *Kit) loadBackbone(fresh bool) error {
+	path, name := k.store.path(backboneFile), k.state.Backbone.Name
+	if k.options.Backbone != "" || fresh {
+		var err error
+		if path, err = FindBackbone(k.options.Backbone); err != nil {
+			return err
+		}
+		name = filepath.Base(path)
+	}
+	file, err := readFile(path, tflite.MaxFileSize)
+	if errors.Is(err, fs.ErrNotExist) && k.options.Backbone == "" && !fresh {
+		return fmt.Errorf("%w: %s is missing: name the model %s again with --backbone", ErrCorrupt, path, name)
+	}
+	if err != nil {
+		return fmt.Errorf("load backbone: %w", err)
+	}
+	if want := k.state.Backbone; !fresh && sum(file) != want.SHA256 {
+		if k.options.Backbone == "" {
+			return fmt.Errorf("%w: %s is not the model %s that it was: name that again with --backbone", ErrCorrupt, path, want.Name)
+		}
+		return fmt.Errorf("open workspace %s with %s: %w, %s", k.store.dir, name, ErrOtherBackbone, want.Name)
+	}
+	embedding := k.options.Embedding
+	if !fresh && embedding == "" {
+		embedding = fmt.Sprint("#", k.state.Backbone.Embedding)
+	}
+	b, err := backbone.Parse(file, backbone.Options{Name: name, Embedding: embedding})
+	if err != nil {
+		return err
+	}
+	ref := backboneRef{Name: name, SHA256: b.SHA256, Embedding: b.Embedding.Index, Size: b.EmbeddingSize()}
+	if want := k.state.Backbone; fresh {
+		k.state.Backbone = ref
+	} else if ref.Embedding != want.Embedding || ref.Size != want.Size {
+		return fmt.Errorf("open workspace %s: %w tensor, %d, not %d", k.store.dir, ErrOtherBackbone, want.Embedding, ref.Embedding)
+	}
+	k.backbone, k.file = b, file
+	return nil
+}
+
+// Warnings tell of damage that Open worked around.
+func (k *Kit) Warnings() []string { return k.warnings }
+
+// Backbone returns the model that embeds the photos.
+func (k *Kit) Backbone() *backbone.Backbone { return k.backbone }
+
+// Settings returns the choices that the published model was made with.
+func (k *Kit) Settings() Settings { return k.state.Settings }
+
+// Generation counts the changes of the workspace.
+func (k *Kit) Generation() uint64 { return k.state.Generation }
+
+// ModelPath is where the model is published.
+func (k *Kit) ModelPath() string { return k.store.path(modelFile) }
+
+// Close stops what the Kit has started. Nothing is written: every change was.
+func (k *Kit) Close() error {
+	for _, r := range k.runners {
+		r.Close()
+	}
+	k.runners = nil
+	return nil
+}
+
+// A Class is one taught label.
+type Class struct {
+	Label  string  `json:"label"`
+	Photos []Photo `json:"photos"`
+}
+
+// A Photo is one taught photo.
+type Photo struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+}
+
+// Classes returns what has been taught, in order of labels.
+func (k *Kit) Classes() []Class {
+	var classes []Class
+	for _, e := range k.state.Examples {
+		if n := len(classes); n == 0 || classes[n-1].Label != e.Label {
+			classes = append(classes, Class{Label: e.Label})
+		}
+		c := &classes[len(classes)-1]
+		c.Photos = append(c.Photos, Photo{e.Path, e.Photo.String()})
+	}
+	return classes
+}
+
+// Labels returns the names of the classes of the model, in the order of its
+// scores: the backbone's own if they are kept, then the taught ones.
+func (k *Kit) Labels() ([]string, error) {
+	h, err := k.currentHead()
+	if err != nil {
+		return nil, err
+	}
+	return h.Labels, nil
+}
+
+// commit makes a change the workspace's next generation: plan is given the state
+// as it is on the disk now, and changes it.
+func (k *Kit) commit(ctx context.Context, plan func(*state) error) (err error) {
+	created, err := makeDir(k.store.dir)
+	if err != nil {
+		return fmt.Errorf("create the workspace: %w", err)
+	}
+	unlock, err := k.store.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	k.store.sweep()
+	now, _, err := k.store.load()
+	if err != nil {
+		return err
+	}
+	if now == nil {
+		defer func() {
+			if err != nil && created { // nobody else's work can be in there
+				os.RemoveAll(k.store.dir)
+			}
+		}()
+		fresh := *k.state
+		now = &fresh
+	} else if now.Backbone != k.state.Backbone || now.Settings.Fit != k.state.Settings.Fit {
+		return fmt.Errorf("change %s: %w by another process meanwhile", k.store.dir, ErrOtherBackbone)
+	}
+	if err := plan(now); err != nil {
+		return err
+	}
+	now.Generation++
+	model, head, err := k.build(now)
+	if err != nil {
+		return err
+	}
+	now.Model = sum(model)
+	b, err := now.encode()
+	if err != nil {
+		return err
+	}
+	// The state names its backbone, so that must be there first; the model is made
+	// from both, and made again if it does not come to be written.
+	if err := k.keepBackbone(); err != nil {
+		return err
+	}
+	if err := k.store.setDamagedAside(); err != nil {
+		return err
+	}
+	if err := k.store.write(slotFile(now.Generation), b); err != nil {
+		return err
+	}
+	k.state, k.head = now, head
+	return k.publish(model, head)
+}
+
+// keepBackbone stores the backbone in the workspace, unless it is there.
+func (k *Kit) keepBackbone() error {
+	path := k.store.path(backboneFile)
+	if b, err := readFile(path, tflite.MaxFileSize); err == nil && sum(b) == k.state.Backbone.SHA256 {
+		return nil
+	}
+	return k.store.write(backboneFile, k.file)
+}
+
+// makeDir makes dir and says whether it was not there before.
+func makeDir(dir string) (created bool, err error) {
+	if _, err := os.Stat(dir); err == nil {
+		return false, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return false, err
+	}
+	return true, syncDir(filepath.Dir(dir))
+}
+
+// checkLabel says why a name can't be a label: it is a line of labels.txt.
+func checkLabel(label string) error {
+	switch {
+	case label == "":
+		return fmt.Errorf("%w: it is empty", ErrLabel)
+	case len(label) > 200:
+		return fmt.Errorf("%w: %.20q… has more than 200 bytes", ErrLabel, label)
+	case !utf8.ValidString(label):
+		return fmt.Errorf("%w: %q is not UTF-8", ErrLabel, label)
+	case strings.TrimSpace(label) != label:
+		return fmt.Errorf("%w: %q begins or ends with a space", ErrLabel, label)
+	case strings.ContainsFunc(label, unicode.IsControl):
+		return fmt.Errorf("%w: %q has a control character", ErrLabel, label)
+	}
+	return nil
+}

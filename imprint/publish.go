@@ -1,0 +1,285 @@
+package imprint
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"strings"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// metadataName is the entry of a written model's metadata that says how photos
+// have to be prepared for it.
+const metadataName = "IMPRINT"
+
+// modelMetadata is that entry, as JSON.
+type modelMetadata struct {
+	Version int               `json:"version"`
+	Fit     dataset.Fit       `json:"fit"`
+	Layout  classifier.Layout `json:"layout"`
+}
+
+// modelFit returns the way of fitting photos that m was written with.
+func modelFit(m *tflite.Model) (dataset.Fit, bool) {
+	b, ok := m.MetadataEntry(metadataName)
+	if !ok {
+		return "", false
+	}
+	var meta modelMetadata
+	if json.Unmarshal(b, &meta) != nil {
+		return "", false
+	}
+	fit, err := dataset.ParseFit(string(meta.Fit))
+	return fit, err == nil
+}
+
+// sums adds up the examples of s.
+func (k *Kit) sums(s *state) (*classifier.Sums, []classifier.Example, error) {
+	sums, examples := new(classifier.Sums), make([]classifier.Example, len(s.Examples))
+	for i, e := range s.Examples {
+		x := make([]float64, k.backbone.Dim())
+		norm := unit(k.backbone, x, e.raw)
+		examples[i] = classifier.Example{Label: e.Label, Unit: x, Norm: norm}
+		if err := sums.Add(e.Label, x); err != nil {
+			return nil, nil, err
+		}
+	}
+	return sums, examples, nil
+}
+
+// unit writes the unit vector of a raw embedding into dst and returns the length
+// that it had.
+func unit(b *backbone.Backbone, dst []float64, raw []byte) float64 {
+	b.Dequantize(dst, raw)
+	return classifier.Unit(dst)
+}
+
+// newHead makes the head of s, and for each class the length of its sum, 0 for one
+// of the backbone's own.
+func (k *Kit) newHead(s *state) (*classifier.Head, []float64, error) {
+	sums, examples, err := k.sums(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	var head *classifier.Head
+	kept := 0
+	if s.Settings.KeepClasses {
+		base, err := k.ownClasses()
+		if err != nil {
+			return nil, nil, err
+		}
+		kept = len(base.Labels)
+		head, err = sums.Keep(base, examples)
+		if err != nil {
+			return nil, nil, err
+		}
+	} else if head, err = sums.Mean(); err != nil {
+		return nil, nil, err
+	}
+	norms := make([]float64, len(head.Labels))
+	for c := kept; c < len(norms); c++ {
+		norms[c] = sums.Norm(head.Labels[c])
+	}
+	return head, norms, nil
+}
+
+// ownClasses reads the backbone's own last layer.
+func (k *Kit) ownClasses() (*classifier.Head, error) {
+	m, op := k.backbone.Model(), k.backbone.LastLayer
+	if op < 0 {
+		return nil, fmt.Errorf("keep the classes of %s: %w: it has no last layer", k.backbone.Name, ErrNothingTaught)
+	}
+	weights := m.Subgraphs[0].Tensors[m.Subgraphs[0].Operators[op].Inputs[1]]
+	classes := int(weights.Shape[0])
+	labels, err := m.Labels()
+	if err != nil && !errors.Is(err, tflite.ErrNoLabels) {
+		return nil, fmt.Errorf("keep the classes of %s: %w", k.backbone.Name, err)
+	}
+	for len(labels) < classes {
+		labels = append(labels, fmt.Sprintf("class %d", len(labels)))
+	}
+	base, err := classifier.LastLayer(m, op, labels[:classes])
+	if err != nil {
+		return nil, fmt.Errorf("keep the classes of %s: %w", k.backbone.Name, err)
+	}
+	return base, nil
+}
+
+// currentHead returns the head of the Kit's state.
+func (k *Kit) currentHead() (*classifier.Head, error) {
+	if k.head == nil {
+		if len(k.state.Examples) == 0 {
+			return nil, fmt.Errorf("workspace %s: %w", k.store.dir, ErrNothingTaught)
+		}
+		head, _, err := k.newHead(k.state)
+		if err != nil {
+			return nil, err
+		}
+		k.head = head
+	}
+	return k.head, nil
+}
+
+// build makes the model file of s and its head; both are nil if nothing is taught.
+func (k *Kit) build(s *state) ([]byte, *classifier.Head, error) {
+	if len(s.Examples) == 0 {
+		return nil, nil, nil
+	}
+	head, norms, err := k.newHead(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := k.write(head, norms, s.Settings)
+	return b, head, err
+}
+
+// write returns the backbone's model with head behind it, as a file that has been
+// read back and holds that head.
+func (k *Kit) write(head *classifier.Head, norms []float64, s Settings) ([]byte, error) {
+	m, err := tflite.Parse(k.file)
+	if err != nil {
+		return nil, err
+	}
+	if err := head.Append(m, k.backbone.Embedding.Index, s.Layout, norms); err != nil {
+		return nil, err
+	}
+	if err := m.SetLabels(head.Labels); err != nil {
+		return nil, fmt.Errorf("put the labels into the model: %w", err)
+	}
+	meta, err := json.Marshal(modelMetadata{Version: 1, Fit: s.Fit, Layout: s.Layout})
+	if err != nil {
+		return nil, err
+	}
+	m.SetMetadataEntry(metadataName, meta)
+	b, err := m.Encode()
+	if err != nil {
+		return nil, fmt.Errorf("write the model: %w", err)
+	}
+	if err := checkWritten(b, head, s.Layout); err != nil {
+		return nil, fmt.Errorf("the model that was written does not hold what it should, and is not published: %w", err)
+	}
+	return b, nil
+}
+
+// checkWritten reads a written model back.
+func checkWritten(b []byte, head *classifier.Head, layout classifier.Layout) error {
+	m, err := tflite.Parse(b)
+	if err != nil {
+		return err
+	}
+	got, _, err := classifier.Read(m)
+	if err != nil {
+		return err
+	}
+	var largest, tolerance float64
+	for _, w := range head.Weights {
+		largest = max(largest, math.Abs(float64(w)))
+	}
+	if layout == classifier.Coral {
+		tolerance = largest / 100
+	}
+	if len(got.Weights) != len(head.Weights) {
+		return fmt.Errorf("%d weights instead of %d", len(got.Weights), len(head.Weights))
+	}
+	for i, w := range head.Weights {
+		if math.Abs(float64(got.Weights[i])-float64(w)) > tolerance {
+			return fmt.Errorf("weight %d is %v instead of %v", i, got.Weights[i], w)
+		}
+	}
+	return nil
+}
+
+// publish puts the model and its labels into the workspace, or removes them when
+// nothing is taught.
+func (k *Kit) publish(model []byte, head *classifier.Head) error {
+	if model == nil {
+		for _, name := range []string{modelFile, labelsFile} {
+			if err := os.Remove(k.store.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("withdraw the model: %w", err)
+			}
+		}
+		return syncDir(k.store.dir)
+	}
+	if err := k.store.write(labelsFile, labelLines(head.Labels)); err != nil {
+		return err
+	}
+	return k.store.write(modelFile, model)
+}
+
+// Repair publishes the model anew if it is not the one of the state, as after a
+// process that was killed between writing the two. It says whether it had to.
+func (k *Kit) Repair(ctx context.Context) (bool, error) {
+	if !k.unpublished() {
+		return false, nil
+	}
+	unlock, err := k.store.lock(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	if s, _, err := k.store.load(); err != nil || s == nil || s.Generation != k.state.Generation || !k.unpublished() {
+		return false, err // somebody else has changed it, and published
+	}
+	model, head, err := k.build(k.state)
+	if err != nil {
+		return false, err
+	}
+	return true, k.publish(model, head)
+}
+
+func (k *Kit) unpublished() bool {
+	if len(k.state.Examples) == 0 {
+		return false
+	}
+	b, err := readFile(k.ModelPath(), math.MaxInt64)
+	return err != nil || sum(b) != k.state.Model
+}
+
+// Export writes the model of the workspace to path, in any layout, and its labels
+// beside it if labels is not "".
+func (k *Kit) Export(path, labels string, layout classifier.Layout, keepClasses bool) error {
+	s := *k.state
+	s.Settings.Layout, s.Settings.KeepClasses = layout, keepClasses
+	model, head, err := k.build(&s)
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	if model == nil {
+		return fmt.Errorf("export: %w", ErrNothingTaught)
+	}
+	if labels != "" {
+		if err := writeFile(labels, labelLines(head.Labels)); err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+	}
+	if err := writeFile(path, model); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return nil
+}
+
+// labelLines is labels.txt. The number comes first on every line, because readers
+// of Coral's files take a name that begins with digits ("50 limit") for a number.
+func labelLines(labels []string) []byte {
+	var b strings.Builder
+	for i, l := range labels {
+		fmt.Fprintf(&b, "%d  %s\n", i, l)
+	}
+	return []byte(b.String())
+}
+
+func sum(b []byte) digest {
+	if b == nil {
+		return digest{}
+	}
+	return sha256.Sum256(b)
+}

@@ -1,0 +1,217 @@
+package imprint
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// ErrCorrupt is wrapped when a file of the workspace is damaged.
+var ErrCorrupt = errors.New("damaged workspace file")
+
+// A state file is, little-endian: stateMagic; the length of the JSON that follows
+// in 4 bytes; a state as JSON; the raw embeddings, one after the other, of its
+// examples and then of the examples in its history; the SHA-256 of all that.
+const (
+	stateMagic   = "IMPRINT1"
+	stateVersion = 1
+	maxState     = 1 << 30
+	// maxHistory is how many changes can be undone.
+	maxHistory = 32
+)
+
+// A state is everything a workspace has learned.
+type state struct {
+	Version    int
+	Generation uint64
+	Backbone   backboneRef
+	Settings   Settings
+	// Model is the SHA-256 of the model.tflite made of this state.
+	Model    digest
+	Examples []example // in the order of byLabel
+	History  []change  `json:",omitempty"` // the newest last
+}
+
+// A backboneRef says which backbone made the embeddings.
+type backboneRef struct {
+	Name      string
+	SHA256    digest
+	Embedding int32 // tensor index in the main graph
+	Size      int   // of a raw embedding, in bytes
+}
+
+// Settings are the choices a workspace's model is made with.
+type Settings struct {
+	Fit         dataset.Fit       // how photos are fitted to the model
+	Layout      classifier.Layout // of the published model
+	KeepClasses bool              // keep the backbone's own classes
+}
+
+// An example is one photo that was taught.
+type example struct {
+	Label string
+	Photo digest // of the photo file
+	Path  string // where it was read
+	Time  time.Time
+	raw   []byte // its embedding
+}
+
+// A change is what one verb did, enough to undo it.
+type change struct {
+	Verb     string
+	Added    []example `json:",omitempty"` // without raw: they are in Examples
+	Removed  []example `json:",omitempty"`
+	Settings Settings  // before the change
+}
+
+// byLabel orders examples by what they are, not by when they came, so that the
+// order of teaching leaves no trace in the model.
+func byLabel(a, b example) int {
+	return cmp.Or(cmp.Compare(a.Label, b.Label), bytes.Compare(a.Photo[:], b.Photo[:]))
+}
+
+// apply makes a change: removes c.Removed, adds c.Added and remembers it.
+func (s *state) apply(c change) {
+	s.replace(c.Removed, c.Added)
+	c.Added = slices.Clone(c.Added)
+	for i := range c.Added {
+		c.Added[i].raw = nil
+	}
+	s.History = append(s.History, c)
+	if n := len(s.History) - maxHistory; n > 0 {
+		s.History = s.History[n:]
+	}
+}
+
+// undo takes the last change back and returns it.
+func (s *state) undo() change {
+	c := s.History[len(s.History)-1]
+	s.History = s.History[:len(s.History)-1]
+	s.replace(c.Added, c.Removed)
+	s.Settings = c.Settings
+	return c
+}
+
+func (s *state) replace(remove, add []example) {
+	gone := make(map[string]bool, len(remove))
+	for _, e := range remove {
+		gone[e.Label+"\x00"+string(e.Photo[:])] = true
+	}
+	kept := make([]example, 0, len(s.Examples)+len(add))
+	for _, e := range s.Examples {
+		if !gone[e.Label+"\x00"+string(e.Photo[:])] {
+			kept = append(kept, e)
+		}
+	}
+	s.Examples = append(kept, add...)
+	slices.SortFunc(s.Examples, byLabel)
+}
+
+// withRaw calls f for every example whose embedding is stored, in file order.
+func (s *state) withRaw(f func(*example)) {
+	for i := range s.Examples {
+		f(&s.Examples[i])
+	}
+	for i := range s.History {
+		for j := range s.History[i].Removed {
+			f(&s.History[i].Removed[j])
+		}
+	}
+}
+
+// encode returns the state file of s.
+func (s *state) encode() ([]byte, error) {
+	head, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode the workspace's state: %w", err)
+	}
+	b := append([]byte(stateMagic), 0, 0, 0, 0)
+	binary.LittleEndian.PutUint32(b[len(stateMagic):], uint32(len(head)))
+	b = append(b, head...)
+	s.withRaw(func(e *example) { b = append(b, e.raw...) })
+	if len(b) > maxState-sha256.Size {
+		return nil, fmt.Errorf("the workspace would be larger than %d MiB: split it", maxState>>20)
+	}
+	sum := sha256.Sum256(b)
+	return append(b, sum[:]...), nil
+}
+
+// decodeState reads a state file. The embeddings are sub-slices of b.
+func decodeState(b []byte) (*state, error) {
+	bad := func(format string, a ...any) (*state, error) {
+		return nil, fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, a...))
+	}
+	start := len(stateMagic) + 4
+	if len(b) < start+sha256.Size {
+		return bad("it has %d bytes", len(b))
+	}
+	if string(b[:len(stateMagic)]) != stateMagic {
+		return bad("it does not begin with %s", stateMagic)
+	}
+	body := b[:len(b)-sha256.Size]
+	if sha256.Sum256(body) != [sha256.Size]byte(b[len(body):]) {
+		return bad("its checksum is wrong")
+	}
+	n := uint64(binary.LittleEndian.Uint32(b[len(stateMagic):]))
+	if n > uint64(len(body)-start) {
+		return bad("its header is longer than the file")
+	}
+	s := new(state)
+	if err := json.Unmarshal(body[start:start+int(n)], s); err != nil {
+		return bad("%v", err)
+	}
+	if s.Version != stateVersion {
+		return nil, fmt.Errorf("%w: it is of version %d, and this program knows %d: update imprint", ErrCorrupt, s.Version, stateVersion)
+	}
+	if s.Backbone.Size <= 0 {
+		return bad("embeddings of %d bytes", s.Backbone.Size)
+	}
+	raw := body[start+int(n):]
+	short := false
+	s.withRaw(func(e *example) {
+		if len(raw) < s.Backbone.Size {
+			short = true
+			return
+		}
+		e.raw, raw = raw[:s.Backbone.Size:s.Backbone.Size], raw[s.Backbone.Size:]
+	})
+	if short || len(raw) > 0 {
+		return bad("the embeddings do not fit the examples")
+	}
+	if !slices.IsSortedFunc(s.Examples, byLabel) {
+		return bad("the examples are out of order")
+	}
+	for _, e := range s.Examples {
+		if err := checkLabel(e.Label); err != nil {
+			return bad("%v", err)
+		}
+	}
+	return s, nil
+}
+
+// A digest is a SHA-256, written in hexadecimal.
+type digest [sha256.Size]byte
+
+func (d digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (d digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *digest) UnmarshalText(b []byte) error {
+	if hex.DecodedLen(len(b)) != len(d) {
+		return fmt.Errorf("a SHA-256 of %d characters", len(b))
+	}
+	_, err := hex.Decode(d[:], b)
+	return err
+}
