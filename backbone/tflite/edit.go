@@ -98,7 +98,7 @@ func (m *Model) Prune(sub int, outputs []int32) error {
 	for _, t := range outputs {
 		needed[t] = true
 	}
-	var operators []Operator
+	operators := []Operator{}
 	for _, op := range slices.Backward(s.Operators) {
 		if len(op.Outputs) > 0 && !slices.ContainsFunc(op.Outputs, func(t int32) bool { return needed[t] }) {
 			continue
@@ -147,7 +147,7 @@ func (m *Model) Prune(sub int, outputs []int32) error {
 // index of each old one, -1 when dropped.
 func renumber[T any](list *[]T, keep []bool) []int32 {
 	index := make([]int32, len(keep))
-	var kept []T
+	kept := []T{}
 	for i, on := range keep {
 		index[i] = -1
 		if on {

@@ -42,7 +42,7 @@ func (m *Model) Encode() ([]byte, error) {
 func (m *Model) node() *node {
 	n := newNode(modelTable)
 	n.set(modelVersion, uint64(m.Version), 0)
-	setEach(n, modelOperatorCodes, m.OperatorCodes, func(n *node, c *OperatorCode) {
+	setEach(n, modelOperatorCodes, nonNil(m.OperatorCodes), func(n *node, c *OperatorCode) {
 		// Both fields, so that readers from before the newer one understand.
 		n.set(opcodeDeprecatedBuiltin, uint64(uint8(min(c.Builtin, placeholderOperator))), 0)
 		n.setText(opcodeCustom, c.CustomCode)
@@ -51,7 +51,7 @@ func (m *Model) node() *node {
 	})
 	setEach(n, modelSubgraphs, m.Subgraphs, buildSubgraph)
 	n.setText(modelDescription, m.Description)
-	setEach(n, modelBuffers, m.Buffers, func(n *node, b *Buffer) { n.setRaw(bufferData, *b) })
+	setEach(n, modelBuffers, nonNil(m.Buffers), func(n *node, b *Buffer) { n.setRaw(bufferData, *b) })
 	n.setInt32s(modelMetadataBuffer, m.MetadataBuffer)
 	setEach(n, modelMetadata, m.Metadata, func(n *node, d *Metadata) {
 		n.v[metadataName] = d.Name

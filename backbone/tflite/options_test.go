@@ -1,0 +1,117 @@
+package tflite
+
+import (
+	"reflect"
+	"testing"
+)
+
+// Every view gives back what its constructor was given, also through a file,
+// and the schema's defaults for options that are absent or of another type.
+func TestOptions(t *testing.T) {
+	other := ReducerOptions{KeepDims: true}.Options()
+	for _, test := range []struct {
+		options  Options
+		view     func(Options) any
+		want     any
+		defaults any
+	}{
+		{Conv2DOptions{PaddingValid, 2, 3, ActRelu6, 4, 5, TypeInt16}.Options(), func(o Options) any { return o.Conv2D() }, Conv2DOptions{PaddingValid, 2, 3, ActRelu6, 4, 5, TypeInt16}, Conv2DOptions{DilationW: 1, DilationH: 1}},
+		{DepthwiseConv2DOptions{PaddingValid, 2, 3, 7, ActRelu, 4, 5}.Options(), func(o Options) any { return o.DepthwiseConv2D() }, DepthwiseConv2DOptions{PaddingValid, 2, 3, 7, ActRelu, 4, 5}, DepthwiseConv2DOptions{DilationW: 1, DilationH: 1}},
+		{Pool2DOptions{PaddingValid, 2, 3, 4, 5, ActReluN1To1}.Options(), func(o Options) any { return o.Pool2D() }, Pool2DOptions{PaddingValid, 2, 3, 4, 5, ActReluN1To1}, Pool2DOptions{}},
+		{FullyConnectedOptions{ActRelu, 1, true, true, TypeInt64}.Options(), func(o Options) any { return o.FullyConnected() }, FullyConnectedOptions{ActRelu, 1, true, true, TypeInt64}, FullyConnectedOptions{}},
+		{SoftmaxOptions{1.5}.Options(), func(o Options) any { return o.Softmax() }, SoftmaxOptions{1.5}, SoftmaxOptions{}},
+		{ReshapeOptions{[]int32{1, -1}}.Options(), func(o Options) any { return o.Reshape() }, ReshapeOptions{[]int32{1, -1}}, ReshapeOptions{}},
+		{SqueezeOptions{[]int32{1, 2}}.Options(), func(o Options) any { return o.Squeeze() }, SqueezeOptions{[]int32{1, 2}}, SqueezeOptions{}},
+		{ConcatenationOptions{-1, ActRelu}.Options(), func(o Options) any { return o.Concatenation() }, ConcatenationOptions{-1, ActRelu}, ConcatenationOptions{}},
+		{AddOptions{ActRelu, false}.Options(), func(o Options) any { return o.Add() }, AddOptions{ActRelu, false}, AddOptions{PotScaleInt16: true}},
+		{SubOptions{ActRelu, true}.Options(), func(o Options) any { return o.Sub() }, SubOptions{ActRelu, true}, SubOptions{PotScaleInt16: true}},
+		{MulOptions{ActRelu}.Options(), func(o Options) any { return o.Mul() }, MulOptions{ActRelu}, MulOptions{}},
+		{L2NormOptions{ActRelu}.Options(), func(o Options) any { return o.L2Norm() }, L2NormOptions{ActRelu}, L2NormOptions{}},
+		{LeakyReluOptions{0.25}.Options(), func(o Options) any { return o.LeakyRelu() }, LeakyReluOptions{0.25}, LeakyReluOptions{}},
+		{StridedSliceOptions{1, 2, 3, 4, 5, true}.Options(), func(o Options) any { return o.StridedSlice() }, StridedSliceOptions{1, 2, 3, 4, 5, true}, StridedSliceOptions{}},
+		{other, func(o Options) any { return o.Reducer() }, ReducerOptions{true}, nil},
+	} {
+		m := smallModel()
+		m.Subgraphs[0].Operators[2].Options = test.options
+		again, err := Parse(roundTrip(t, m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := again.Subgraphs[0].Operators[2].Options
+		if got := test.view(read); read.Type != test.options.Type || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%v: got %+v, want %+v", read.Type, got, test.want)
+		}
+		if test.defaults == nil {
+			continue
+		}
+		for _, o := range []Options{{}, other, EmptyOptions(test.options.Type)} {
+			if got := test.view(o); !reflect.DeepEqual(got, test.defaults) {
+				t.Errorf("%v seen as %v: got %+v, want %+v", o.Type, test.options.Type, got, test.defaults)
+			}
+		}
+	}
+	for _, o := range []Options{EmptyOptions(OptionsNone), EmptyOptions(255)} {
+		if !reflect.DeepEqual(o, Options{}) {
+			t.Errorf("got %+v, want none", o)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, test := range []struct {
+		got  interface{ String() string }
+		want string
+	}{
+		{OpConv2D, "CONV_2D"}, {OpL2Normalization, "L2_NORMALIZATION"}, {OpCustom, "CUSTOM"}, {OpPadV2, "PADV2"},
+		{OpHardSwish, "HARD_SWISH"}, {OpQuantize, "QUANTIZE"}, {OpReluN1To1, "RELU_N1_TO_1"}, {placeholderOperator, "PLACEHOLDER_FOR_GREATER_OP_CODES"},
+		{BuiltinOperator(209), "STABLEHLO_CASE"}, {BuiltinOperator(210), "BuiltinOperator(210)"}, {BuiltinOperator(-1), "BuiltinOperator(-1)"},
+		{TypeUint8, "uint8"}, {TypeInt8, "int8"}, {TypeFloat32, "float32"}, {TypeFloat8E5M2, "float8_e5m2"}, {TensorType(-1), "TensorType(-1)"},
+		{ActRelu6, "RELU6"}, {ActSignBit, "SIGN_BIT"}, {Activation(6), "Activation(6)"},
+		{PaddingSame, "SAME"}, {PaddingValid, "VALID"}, {Padding(2), "Padding(2)"},
+		{OptionsConv2D, "Conv2DOptions"}, {OptionsHardSwish, "HardSwishOptions"}, {OptionsQuantize, "QuantizeOptions"}, {OptionsLeakyRelu, "LeakyReluOptions"},
+		{OptionsNone, "NONE"}, {OptionsType(126), "RightShiftOptions"}, {OptionsType(127), "OptionsType(127)"},
+	} {
+		if got := test.got.String(); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+	for tensorType, want := range map[TensorType]int{TypeUint8: 1, TypeInt16: 2, TypeFloat32: 4, TypeInt64: 8, TypeComplex128: 16, TypeString: 0, TypeInt4: 0, 99: 0} {
+		if got := tensorType.Size(); got != want {
+			t.Errorf("%v has %d bytes, want %d", tensorType, got, want)
+		}
+	}
+}
+
+// The verifier's bounds hold for the schemas themselves.
+func TestSchemas(t *testing.T) {
+	var walk func(table *tableType, depth int)
+	walk = func(table *tableType, depth int) {
+		if depth > maxDepth {
+			t.Fatalf("%s is at depth %d", table.name, depth)
+		}
+		if len(table.fields) > maxSlots {
+			t.Errorf("%s has %d fields", table.name, len(table.fields))
+		}
+		for slot, f := range table.fields {
+			if f.name == "" {
+				t.Errorf("slot %d of %s is not described", slot, table.name)
+			}
+			if f.kind == kindUnion && table.fields[slot-1].kind != kindUnionType {
+				t.Errorf("%s.%s has no type", table.name, f.name)
+			}
+			for _, sub := range append([]*tableType{f.table}, f.union...) {
+				if sub != nil {
+					walk(sub, depth+1)
+				}
+			}
+		}
+	}
+	walk(modelTable, 1)
+	walk(modelMetadataTable, 1)
+	if got := len(builtinOptions) - 1; got != 126 {
+		t.Errorf("%d builtin options, want 126", got)
+	}
+	if got := len(builtinOptions2) - 1; got != 23 {
+		t.Errorf("%d second options, want 23", got)
+	}
+}
