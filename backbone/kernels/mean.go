@@ -1,9 +1,6 @@
 package kernels
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 type mean struct {
 	shape, step []int // of the output's axes
@@ -98,11 +95,7 @@ func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32,
 		return func(sum int32) int32 {
 			return clamp(m.apply(sum)+zero-rounded, lo, hi)
 		}, err
-	case image && same:
-		return func(sum int32) int32 {
-			return int32(math.Round(float64(float32(sum) / n)))
-		}, nil
-	case same:
+	case same && !image:
 		return func(sum int32) int32 { return sum / count }, nil
 	}
 	bias := float32(float32(-in.zero()) * ratio)

@@ -79,9 +79,20 @@ func (k *l2Normalization) Run(a *Args, lo, hi int) {
 			squares += d * d
 		}
 		m := inverseRoot(squares)
+		factor := int32(128)
+		if k.signed {
+			// The int8 kernel folds the factor 128 into the exponent, which
+			// rounds differently.
+			factor = 1
+			if m.right >= 7 {
+				m.right -= 7
+			} else {
+				m.left, m.right = 7-m.right, 0
+			}
+		}
 		for i, b := range in {
 			d := code(kind, int(b)) - k.zero
-			out[i] = byte(clamp(m.apply(128*d)+zero, low, high))
+			out[i] = byte(clamp(m.apply(factor*d)+zero, low, high))
 		}
 	}
 }
