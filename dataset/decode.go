@@ -85,8 +85,8 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	switch h.format {
 	case "jpeg":
 		scan := scanJPEG(b)
-		if scan.scans > maxScans {
-			return h, fmt.Errorf("%w: jpeg of %d scans, limit %d", ErrTooLarge, scan.scans, maxScans)
+		if most := max(commonScans, min(maxScans, maxScanned/pixels)); int64(scan.scans) > most {
+			return h, fmt.Errorf("%w: jpeg of %d×%d pixels in %d scans, limit %d", ErrTooLarge, h.width, h.height, scan.scans, most)
 		}
 		block = scan.exif
 		h.memory = pixels * int64(scan.bytesPerPixel)
@@ -157,6 +157,9 @@ func recovered(err *error) {
 
 // broken says whether a decoder's error means a kind we do not read or damage.
 func broken(err error) error {
+	if err == png.UnsupportedError("dimension overflow") { // where int has 32 bits
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
 	if errors.As(err, new(jpeg.UnsupportedError)) || errors.As(err, new(png.UnsupportedError)) || errors.Is(err, bmp.ErrUnsupported) {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}

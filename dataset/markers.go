@@ -5,9 +5,14 @@ import (
 	"encoding/binary"
 )
 
-// maxScans is the most scans a JPEG may have. Encoders write about ten; each
-// costs a pass over all pixels however few bytes it takes in the file.
-const maxScans = 100
+// A scan costs a pass over all pixels, however few bytes it takes in the file.
+// Encoders write about ten, so commonScans are always allowed; more, up to
+// maxScans, while pixels times scans is at most maxScanned.
+const (
+	commonScans = 20
+	maxScans    = 100
+	maxScanned  = int64(1e9) // half a second or so of one core
+)
 
 // jpegScan is what the markers of a JPEG tell.
 type jpegScan struct {
