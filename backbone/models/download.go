@@ -17,6 +17,9 @@ import (
 // attempts is how often in a row a download may fail without having come any further.
 const attempts = 4
 
+// longestPause is how long a server may send nothing, whether before its answer or within.
+const longestPause = 30 * time.Second
+
 var (
 	errStalled  = errors.New("the server has stopped sending")
 	errInsecure = errors.New("redirected away from https")
@@ -72,7 +75,6 @@ type download struct {
 	path     string
 	client   *http.Client
 	progress func(done, total int64)
-	stall    time.Duration // longest pause of the server
 	backoff  time.Duration // before the first retry; doubled for each that follows
 
 	part   *os.File // path + ".part"
@@ -152,7 +154,7 @@ func (d *download) fill(ctx context.Context) error {
 func (d *download) request(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := time.AfterFunc(d.stall, func() { cancel(errStalled) })
+	watch := time.AfterFunc(longestPause, func() { cancel(errStalled) })
 	defer watch.Stop()
 	// broken is a failure of the line; the context knows better than the error whether it was a stall.
 	broken := func(err error) error {
@@ -189,7 +191,7 @@ func (d *download) request(ctx context.Context) error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := resp.Body.Read(buf)
-		watch.Reset(d.stall)
+		watch.Reset(longestPause)
 		if d.offset+int64(n) > d.model.Size {
 			d.offset = 0
 			return fmt.Errorf("get %s: %w: more than %d bytes", d.url, ErrContent, d.model.Size)

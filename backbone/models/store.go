@@ -31,8 +31,8 @@ type Store struct {
 	BaseURL string       // the folder with the files; default: the publisher's
 	Client  *http.Client // default: one that honours the proxy variables of the environment
 
-	// Tests set these; zero means the default.
-	stall, backoff, lockPoll time.Duration
+	// Tests shorten these; zero means the default.
+	backoff, lockPoll time.Duration
 }
 
 // Path returns where the model of that name lies, or [ErrNotPulled]. The whole file is checked; one that is not
@@ -101,7 +101,6 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 		path:     path,
 		client:   client,
 		progress: progress,
-		stall:    cmp.Or(s.stall, 30*time.Second),
 		backoff:  cmp.Or(s.backoff, 500*time.Millisecond),
 	}
 	if err := d.run(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // fixture is a model that no one published, of a size that takes many reads.
@@ -56,7 +60,7 @@ func serve(t *testing.T, handle func(n int, w http.ResponseWriter, r *http.Reque
 	t.Cleanup(s.Close)
 	return s, Store{
 		Dir: filepath.Join(t.TempDir(), "models"), BaseURL: s.URL + "/base",
-		stall: 20 * time.Second, backoff: time.Microsecond, lockPoll: time.Millisecond,
+		backoff: time.Microsecond, lockPoll: time.Millisecond,
 	}
 }
 
@@ -361,34 +365,89 @@ func TestPullOffline(t *testing.T) {
 	}
 }
 
-func TestPullStalls(t *testing.T) {
-	p, b := fixture()
-	_, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Range") != "" {
-			content(w, r, b, `"a"`)
-			return
-		}
-		w.Header().Set("ETag", `"a"`)
-		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-		w.Write(b[:1000])
-		w.(http.Flusher).Flush()
-		<-r.Context().Done() // until the client gives up
-	})
-	s.stall = 100 * time.Millisecond
-	path, err := s.pull(t.Context(), p, nil)
-	wantPulled(t, s, path, err, b)
+// transport answers requests without a network, so that time can be a simulated one.
+type transport func(r *http.Request) (*http.Response, error)
 
-	_, s = serve(t, func(n int, w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	s.stall = time.Millisecond
-	if _, err := s.pull(t.Context(), p, nil); !errors.Is(err, errStalled) {
-		t.Errorf("got error %v, want %v", err, errStalled)
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// slowBody gives chunk bytes after every pause, as a real body until the request ends.
+type slowBody struct {
+	ctx   context.Context
+	rest  []byte
+	chunk int
+	pause time.Duration
+}
+
+func (b *slowBody) Read(to []byte) (int, error) {
+	select {
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	case <-time.After(b.pause):
 	}
+	if len(b.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(to, b.rest[:min(b.chunk, len(b.rest))])
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+func (b *slowBody) Close() error { return nil }
+
+func TestPullWaitsForASlowServerButNotForASilentOne(t *testing.T) {
+	p, b := fixture()
+	tests := []struct {
+		pause    time.Duration
+		want     error
+		requests int
+	}{
+		{29 * time.Second, nil, 1}, // five minutes in all
+		{31 * time.Second, errStalled, attempts},
+	}
+	for _, tt := range tests {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			requests := 0
+			s := Store{Dir: dir, Client: &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+				requests++
+				body := &slowBody{r.Context(), b, 30_000, tt.pause}
+				return &http.Response{StatusCode: 200, ContentLength: p.Size, Header: http.Header{}, Body: body, Request: r}, nil
+			})}}
+			if _, err := s.pull(t.Context(), p, nil); !errors.Is(err, tt.want) {
+				t.Errorf("pauses of %v: got error %v, want %v", tt.pause, err, tt.want)
+			}
+			if requests != tt.requests {
+				t.Errorf("pauses of %v: %d requests, want %d", tt.pause, requests, tt.requests)
+			}
+		})
+	}
+}
+
+func TestPullBacksOff(t *testing.T) {
+	p, _ := fixture()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var at []time.Duration
+		start := time.Now()
+		refused := errors.New("connection refused")
+		s := Store{Dir: dir, Client: &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			at = append(at, time.Since(start))
+			return nil, refused
+		})}}
+		if _, err := s.pull(t.Context(), p, nil); !errors.Is(err, refused) {
+			t.Errorf("got error %v, want %v", err, refused)
+		}
+		want := []time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond, 3500 * time.Millisecond}
+		if !slices.Equal(at, want) {
+			t.Errorf("tried at %v, want %v", at, want)
+		}
+	})
 }
 
 func TestPullCancelled(t *testing.T) {
 	p, b := fixture()
-	srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Range") != "" {
+	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if n > 1 {
 			content(w, r, b, `"a"`)
 			return
 		}
@@ -397,10 +456,13 @@ func TestPullCancelled(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	_, err := s.pull(ctx, p, func(done, total int64) { cancel() })
-	if !errors.Is(err, context.Canceled) {
-		t.Fatalf("got error %v, want %v", err, context.Canceled)
+	// What another version of the file left behind must not survive under the first bytes of this one.
+	leaveBehind(t, s, bytes.Repeat([]byte{1}, 2000), `"b"`)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	_, err := s.pull(ctx, p, func(done, total int64) { cancel(enough) })
+	if !errors.Is(err, enough) {
+		t.Fatalf("got error %v, want %v", err, enough)
 	}
 	if got, want := files(t, s), []string{"fixture.tflite.part", "fixture.tflite.part.etag"}; !slices.Equal(got, want) {
 		t.Fatalf("files left: %v, want %v", got, want)
@@ -408,9 +470,34 @@ func TestPullCancelled(t *testing.T) {
 
 	path, err := s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
-	if got := srv.asked()[1].Get("Range"); got != "bytes=1000-" {
-		t.Errorf("the next pull asked for Range %q, want bytes=1000-", got)
+	if last := srv.asked()[1]; last.Get("Range") != "bytes=1000-" || last.Get("If-Range") != `"a"` {
+		t.Errorf("the next pull has headers %v, want Range bytes=1000- and If-Range \"a\"", last)
 	}
+}
+
+func TestPullDoesNotTrustAWeakTag(t *testing.T) {
+	p, b := fixture()
+	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `W/"a"`)
+		if n == 1 {
+			breakOff(w, http.StatusOK, b[:1000], len(b))
+		}
+		content(w, r, b, `W/"a"`)
+	})
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if last := srv.asked()[1]; last.Get("Range") != "bytes=1000-" || last.Get("If-Range") != "" {
+		t.Errorf("second request has headers %v, want Range bytes=1000- and no If-Range", last)
+	}
+}
+
+func TestPullLeavesNoConnectionBehind(t *testing.T) {
+	p, b := fixture()
+	_, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
+	before := goleak.IgnoreCurrent()
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	goleak.VerifyNone(t, before)
 }
 
 func TestPullTogether(t *testing.T) {
