@@ -43,8 +43,8 @@ func ReadList(r io.Reader, base string) ([]Item, error) {
 		switch {
 		case path == "":
 			return nil, fmt.Errorf("read photo list: line %d: no path before the label %q", n, label)
-		case strings.ContainsRune(path, 0):
-			return nil, fmt.Errorf("read photo list: line %d: the path holds a zero byte", n)
+		case strings.ContainsRune(line, 0):
+			return nil, fmt.Errorf("read photo list: line %d: it holds a zero byte", n)
 		case len(items) == maxListItems:
 			return nil, fmt.Errorf("read photo list: line %d: more than %d photos", n, maxListItems)
 		}
