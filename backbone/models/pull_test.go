@@ -1,0 +1,360 @@
+package models
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestPullWhole(t *testing.T) {
+	p, b := fixture()
+	srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
+	var last, total int64
+	calls := 0
+	path, err := s.pull(t.Context(), p, func(done, of int64) {
+		if done <= last {
+			t.Errorf("progress went from %d to %d", last, done)
+		}
+		last, total = done, of
+		calls++
+	})
+	wantPulled(t, s, path, err, b)
+	if last != p.Size || total != p.Size || calls < 2 {
+		t.Errorf("progress ended at %d of %d after %d calls, want %d of %d", last, total, calls, p.Size, p.Size)
+	}
+	first := srv.asked()[0]
+	if first.Get("Range") != "" || first.Get("If-Range") != "" || first.Get("Accept-Encoding") != "identity" {
+		t.Errorf("first request has headers %v", first)
+	}
+
+	path, err = s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if n := len(srv.asked()); n != 1 {
+		t.Errorf("%d requests, want the second pull to make none", n)
+	}
+
+	if err := os.WriteFile(path, b[1:], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	path, err = s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if n := len(srv.asked()); n != 2 {
+		t.Errorf("%d requests, want a damaged file to be fetched again", n)
+	}
+}
+
+func TestPullResumes(t *testing.T) {
+	p, b := fixture()
+	wrong := bytes.Repeat([]byte{1}, 1000)
+	ignoreRange := func(_ int, w http.ResponseWriter, r *http.Request) { w.Write(b) }
+	honest := func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) }
+	tests := []struct {
+		name        string
+		part        []byte
+		tag         string
+		handle      func(n int, w http.ResponseWriter, r *http.Request)
+		wantIfRange string
+		requests    int
+	}{
+		{"same tag", b[:1000], `"a"`, honest, `"a"`, 1},
+		{"another tag starts anew", wrong, `"b"`, honest, `"b"`, 1},
+		{"no tag", b[:1000], "", honest, "", 1},
+		{"server ignores Range", wrong, `"a"`, ignoreRange, `"a"`, 1},
+		{"nothing is missing", b, `"a"`, honest, "", 0},
+		{"another range than asked for", b[:1000], `"a"`, func(n int, w http.ResponseWriter, r *http.Request) {
+			if n == 1 {
+				w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(b)-1, len(b)))
+				w.WriteHeader(http.StatusPartialContent)
+				return
+			}
+			honest(n, w, r)
+		}, `"a"`, 2},
+		{"range refused", b[:1000], `"a"`, func(n int, w http.ResponseWriter, r *http.Request) {
+			if n == 1 {
+				w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+				return
+			}
+			honest(n, w, r)
+		}, `"a"`, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			srv, s := serve(t, tt.handle)
+			leaveBehind(t, s, tt.part, tt.tag)
+			path, err := s.pull(t.Context(), p, nil)
+			wantPulled(t, s, path, err, b)
+			asked := srv.asked()
+			if len(asked) != tt.requests {
+				t.Fatalf("%d requests, want %d", len(asked), tt.requests)
+			}
+			if tt.requests == 0 {
+				return
+			}
+			if got, want := asked[0].Get("Range"), fmt.Sprintf("bytes=%d-", len(tt.part)); got != want {
+				t.Errorf("Range %q, want %q", got, want)
+			}
+			if got := asked[0].Get("If-Range"); got != tt.wantIfRange {
+				t.Errorf("If-Range %q, want %q", got, tt.wantIfRange)
+			}
+			if tt.requests == 2 && asked[1].Get("Range") != "" {
+				t.Errorf("second request still has Range %q", asked[1].Get("Range"))
+			}
+		})
+	}
+}
+
+// A line that breaks off again and again must end in a whole file as long as every try brings some of it.
+func TestPullGoesOnAfterEveryBreak(t *testing.T) {
+	p, b := fixture()
+	const step = 20_000 // more breaks than attempts in a row
+	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		var from int
+		fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
+		w.Header().Set("ETag", `"a"`)
+		if from == 0 {
+			breakOff(w, http.StatusOK, b[:step], len(b))
+		}
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(b)-1, len(b)))
+		breakOff(w, http.StatusPartialContent, b[from:min(from+step, len(b))], len(b)-from)
+	})
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if got, want := len(srv.asked()), len(b)/step; got != want {
+		t.Errorf("%d requests, want %d", got, want)
+	}
+}
+
+func TestPullRetries(t *testing.T) {
+	p, b := fixture()
+	for _, status := range []int{500, 502, 503, 429, 408} {
+		srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+			if n < attempts {
+				w.WriteHeader(status)
+				return
+			}
+			content(w, r, b, `"a"`)
+		})
+		path, err := s.pull(t.Context(), p, nil)
+		wantPulled(t, s, path, err, b)
+		if n := len(srv.asked()); n != attempts {
+			t.Errorf("status %d: %d requests, want %d", status, n, attempts)
+		}
+	}
+}
+
+func TestPullFails(t *testing.T) {
+	p, b := fixture()
+	other := bytes.Clone(b)
+	other[len(b)-1] ^= 1
+	half := b[:len(b)/2]
+	const part = "fixture.tflite.part"
+	tests := []struct {
+		name     string
+		left     []byte // by an earlier pull
+		handle   func(w http.ResponseWriter, r *http.Request)
+		content  bool // want ErrContent
+		want     string
+		requests int
+		files    []string
+	}{
+		{name: "not there", requests: 1, want: "404 Not Found",
+			handle: func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }},
+		{name: "not there keeps what is there", left: half, requests: 1, want: "404 Not Found", files: []string{part},
+			handle: func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }},
+		{name: "server broken", requests: attempts, want: "500 Internal Server Error",
+			handle: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) }},
+		{name: "other content", requests: 1, content: true, want: "SHA-256",
+			handle: func(w http.ResponseWriter, r *http.Request) { content(w, r, other, `"a"`) }},
+		{name: "other content after what is there", left: half, requests: 1, content: true, want: "SHA-256",
+			handle: func(w http.ResponseWriter, r *http.Request) { content(w, r, other, `"a"`) }},
+		{name: "other size keeps what is there", left: half, requests: 1, content: true, want: "17 bytes, not 300000", files: []string{part},
+			handle: func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "please log in! :)") }},
+		{name: "too long without saying so", requests: 1, content: true, want: "more than 300000 bytes",
+			handle: func(w http.ResponseWriter, r *http.Request) { w.Write(b); w.(http.Flusher).Flush(); w.Write(b) }},
+		{name: "what is there is too long", left: append(bytes.Clone(b), 0), requests: 0, content: true, want: "300001 bytes, more than 300000"},
+		{name: "what is there is wrong", left: other, requests: 0, content: true, want: "SHA-256"},
+		{name: "always the same half", requests: attempts, want: "after 150000 of 300000 bytes", files: []string{part},
+			handle: func(w http.ResponseWriter, r *http.Request) { breakOff(w, 200, half, len(b)) }},
+		{name: "short without saying so", requests: attempts, want: "unexpected EOF", files: []string{part},
+			handle: func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); w.Write(half) }},
+		{name: "compressed", requests: 1, want: "Content-Encoding gzip",
+			handle: func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Encoding", "gzip"); w.Write(b) }},
+		{name: "redirected in the clear", requests: 1, want: "redirected away from https to http://192.0.2.1/",
+			handle: func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+			}},
+		{name: "redirected for ever", requests: 10 * attempts, want: "redirected 10 times",
+			handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { tt.handle(w, r) })
+			if tt.left != nil {
+				leaveBehind(t, s, tt.left, "")
+			}
+			_, err := s.pull(t.Context(), p, nil)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, ErrContent) != tt.content {
+				t.Errorf("got error %v, want %q, ErrContent %v", err, tt.want, tt.content)
+			}
+			if n := len(srv.asked()); n != tt.requests {
+				t.Errorf("%d requests, want %d", n, tt.requests)
+			}
+			if got := files(t, s); !slices.Equal(got, tt.files) {
+				t.Errorf("files left: %v, want %v", got, tt.files)
+			}
+		})
+	}
+}
+
+func TestPullFollowsRedirectOnThisMachine(t *testing.T) {
+	p, b := fixture()
+	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if n == 1 {
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+			return
+		}
+		content(w, r, b, `"a"`)
+	})
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if n := len(srv.asked()); n != 2 {
+		t.Errorf("%d requests, want 2", n)
+	}
+}
+
+func TestPullOffline(t *testing.T) {
+	p, _ := fixture()
+	srv, s := serve(t, func(int, http.ResponseWriter, *http.Request) {})
+	srv.Close()
+	_, err := s.pull(t.Context(), p, nil)
+	if err == nil || !strings.Contains(err.Error(), "connect") {
+		t.Errorf("got error %v, want a refused connection", err)
+	}
+	if got := files(t, s); len(got) != 0 {
+		t.Errorf("files left: %v", got)
+	}
+}
+
+func TestPullCancelled(t *testing.T) {
+	p, b := fixture()
+	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if n > 1 {
+			content(w, r, b, `"a"`)
+			return
+		}
+		w.Header().Set("ETag", `"a"`)
+		w.Write(b[:1000])
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	// What another version of the file left behind must not survive under the first bytes of this one.
+	leaveBehind(t, s, bytes.Repeat([]byte{1}, 2000), `"b"`)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	_, err := s.pull(ctx, p, func(done, total int64) { cancel(enough) })
+	if !errors.Is(err, enough) {
+		t.Fatalf("got error %v, want %v", err, enough)
+	}
+	if got, want := files(t, s), []string{"fixture.tflite.part", "fixture.tflite.part.etag"}; !slices.Equal(got, want) {
+		t.Fatalf("files left: %v, want %v", got, want)
+	}
+
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if last := srv.asked()[1]; last.Get("Range") != "bytes=1000-" || last.Get("If-Range") != `"a"` {
+		t.Errorf("the next pull has headers %v, want Range bytes=1000- and If-Range \"a\"", last)
+	}
+}
+
+func TestPullDoesNotTrustAWeakTag(t *testing.T) {
+	p, b := fixture()
+	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `W/"a"`)
+		if n == 1 {
+			breakOff(w, http.StatusOK, b[:1000], len(b))
+		}
+		content(w, r, b, `W/"a"`)
+	})
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	if last := srv.asked()[1]; last.Get("Range") != "bytes=1000-" || last.Get("If-Range") != "" {
+		t.Errorf("second request has headers %v, want Range bytes=1000- and no If-Range", last)
+	}
+}
+
+func TestPullLeavesNoConnectionBehind(t *testing.T) {
+	p, b := fixture()
+	_, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
+	before := goleak.IgnoreCurrent()
+	path, err := s.pull(t.Context(), p, nil)
+	wantPulled(t, s, path, err, b)
+	goleak.VerifyNone(t, before)
+}
+
+func TestPullTogether(t *testing.T) {
+	p, b := fixture()
+	srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			path, err := s.pull(t.Context(), p, nil)
+			if err == nil {
+				err = check(path, p)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(srv.asked()); n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+}
+
+func TestPullWaitsForTheLockOnlyAsLongAsWanted(t *testing.T) {
+	p, _ := fixture()
+	_, s := serve(t, func(int, http.ResponseWriter, *http.Request) { t.Error("request without the lock") })
+	leaveBehind(t, s, nil, "")
+	unlock, err := lock(t.Context(), filepath.Join(s.Dir, "fixture.tflite.lock"), time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := s.pull(ctx, p, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got error %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestPullDiskFull(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("skipped: needs /dev/full")
+	}
+	p, b := fixture()
+	_, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", filepath.Join(s.Dir, "fixture.tflite.part")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.pull(t.Context(), p, nil)
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got error %v, want %v", err, syscall.ENOSPC)
+	}
+}
