@@ -120,6 +120,9 @@ func scanArchive(tail []byte) (*archive, error) {
 			return nil, corrupt("files overlap in the zip archive")
 		}
 	}
+	if a.start > 0 && bytes.HasPrefix(tail, []byte(localHeader)) {
+		return nil, corrupt("a file that the zip directory does not list")
+	}
 	return a, nil
 }
 

@@ -149,7 +149,16 @@ func TestArchiveLimits(t *testing.T) {
 		{"cut", zipOf(t, 0, zip.Store, names("a")...)[:60], ErrCorrupt},
 		{"encrypted", edit(8, 1), ErrUnsupported},
 		{"other method", edit(10, 14), ErrUnsupported},
-		{"overlap", edit(centralOffset, 0)[0:], nil},
+		{"sound", edit(centralOffset, 0), nil},
+		{"overlap", func() []byte {
+			b := zipOf(t, 0, zip.Store, AssociatedFile{"a", zipOf(t, 0, zip.Store, names("b")...)}, AssociatedFile{"b", []byte("x")})
+			// The second entry's header is moved to the one inside the first file.
+			entry := bytes.LastIndex(b, []byte(centralHeader))
+			inner := bytes.Index(b[1:], []byte(localHeader)) + 1
+			binary.LittleEndian.PutUint32(b[entry+centralOffset:], uint32(inner))
+			return b
+		}(), ErrCorrupt},
+		{"unlisted file", append(zipOf(t, 0, zip.Store, names("a")...)[:localHeaderSize+2], zipOf(t, 0, zip.Store, names("b")...)...), ErrCorrupt},
 		{"outside", edit(centralOffset, 60000), ErrCorrupt},
 		{"long name", edit(28, 60000), ErrCorrupt},
 		{"other name", edit(28, 0), ErrCorrupt},
@@ -188,6 +197,18 @@ func TestArchiveContentDamaged(t *testing.T) {
 	}
 	if _, err := m.Labels(); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("labels: got %v, want ErrCorrupt", err)
+	}
+
+	// Another file that is damaged is no reason not to give the labels.
+	if err := m.SetAssociatedFile("a.txt", []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetAssociatedFile("labels.txt", []byte("cat")); err != nil {
+		t.Fatal(err)
+	}
+	m.Tail[bytes.Index(m.Tail, []byte("a.txt"))+len("a.txt")] ^= 1
+	if got, err := m.Labels(); err != nil || len(got) != 1 {
+		t.Errorf("labels: got %q, %v", got, err)
 	}
 }
 

@@ -152,7 +152,7 @@ func FuzzLabels(f *testing.F) {
 	f.Add("\ufeffa\r\nb")
 	f.Add("50 limit\n\n")
 	f.Fuzz(func(t *testing.T, content string) {
-		read, err := splitLabels(AssociatedFile{Content: []byte(content)})
+		read, err := splitLabels([]byte(content))
 		if err != nil {
 			return
 		}

@@ -1,6 +1,7 @@
 package tflite
 
 import (
+	"archive/zip"
 	"errors"
 	"fmt"
 	"slices"
@@ -113,7 +114,7 @@ func isLabels(file *node) bool {
 // text file behind the model that looks like labels. Without either it returns
 // ErrNoLabels.
 func (m *Model) Labels() ([]string, error) {
-	files, err := m.AssociatedFiles()
+	archive, _, err := m.openArchive()
 	if err != nil {
 		return nil, fmt.Errorf("reading labels: %w", err)
 	}
@@ -121,36 +122,62 @@ func (m *Model) Labels() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading labels: %w", err)
 	}
+	name := namedLabels(root)
+	if name == "" {
+		name = likelyLabels(archive.File)
+	}
+	if name == "" {
+		return nil, ErrNoLabels
+	}
+	i := slices.IndexFunc(archive.File, func(f *zip.File) bool { return f.Name == name })
+	if i < 0 {
+		return nil, corrupt("reading labels: no file %q behind the model", name)
+	}
+	content, err := unpack(archive.File[i])
+	if err != nil {
+		return nil, fmt.Errorf("reading labels from %q: %w", name, err)
+	}
+	labels, err := splitLabels(content)
+	if err != nil {
+		return nil, fmt.Errorf("reading labels from %q: %w", name, err)
+	}
+	return labels, nil
+}
+
+// namedLabels gives the file that the metadata names as labels of an output,
+// the first output's first; "" when there is none.
+func namedLabels(root *node) string {
 	if subs := root.tables(mmSubgraphs); len(subs) > 0 {
 		for _, output := range subs[0].tables(smOutputs) {
 			for _, f := range output.tables(tmFiles) {
-				if !isLabels(f) {
-					continue
+				if isLabels(f) {
+					return f.text(afName)
 				}
-				i := slices.IndexFunc(files, func(a AssociatedFile) bool { return a.Name == f.text(afName) })
-				if i < 0 {
-					return nil, corrupt("reading labels: no file %q behind the model", f.text(afName))
-				}
-				return splitLabels(files[i])
 			}
 		}
 	}
-	var texts, labels []AssociatedFile
+	return ""
+}
+
+// likelyLabels gives the only text file called labels, or the only text file;
+// "" when there is none or several.
+func likelyLabels(files []*zip.File) string {
+	var texts, labels []string
 	for _, f := range files {
 		if name := strings.ToLower(f.Name); strings.HasSuffix(name, ".txt") {
-			texts = append(texts, f)
+			texts = append(texts, f.Name)
 			if strings.Contains(name, "label") {
-				labels = append(labels, f)
+				labels = append(labels, f.Name)
 			}
 		}
 	}
 	switch {
 	case len(labels) == 1:
-		return splitLabels(labels[0])
+		return labels[0]
 	case len(labels) == 0 && len(texts) == 1:
-		return splitLabels(texts[0])
+		return texts[0]
 	}
-	return nil, ErrNoLabels
+	return ""
 }
 
 // byteOrderMark begins text files that some editors on Windows save.
@@ -158,12 +185,12 @@ const byteOrderMark = "\ufeff"
 
 // splitLabels reads one name a line. Lines may end in CR LF, the last one in
 // nothing.
-func splitLabels(f AssociatedFile) ([]string, error) {
-	if !utf8.Valid(f.Content) {
-		return nil, corrupt("reading labels: %q is not UTF-8", f.Name)
+func splitLabels(content []byte) ([]string, error) {
+	if !utf8.Valid(content) {
+		return nil, corrupt("not UTF-8")
 	}
-	content := strings.TrimSuffix(strings.TrimPrefix(string(f.Content), byteOrderMark), "\n")
-	labels := strings.Split(content, "\n")
+	text := strings.TrimSuffix(strings.TrimPrefix(string(content), byteOrderMark), "\n")
+	labels := strings.Split(text, "\n")
 	for i := range labels {
 		labels[i] = strings.TrimSuffix(labels[i], "\r")
 	}

@@ -220,11 +220,11 @@ func TestSplitLabels(t *testing.T) {
 		"\ufeffa\nb\n\n": {"a", "b", ""},
 		"a\n\nb\n":       {"a", "", "b"},
 	} {
-		if got, err := splitLabels(AssociatedFile{Content: []byte(content)}); err != nil || !slices.Equal(got, want) {
+		if got, err := splitLabels([]byte(content)); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, %v, want %q", content, got, err, want)
 		}
 	}
-	if _, err := splitLabels(AssociatedFile{Content: []byte("\xff")}); !errors.Is(err, ErrCorrupt) {
+	if _, err := splitLabels([]byte("\xff")); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("not UTF-8: %v, want ErrCorrupt", err)
 	}
 }
