@@ -10,17 +10,16 @@ type Conv2DParams struct {
 
 type conv2D struct {
 	geometry
-	groups  int
-	m       []*matrix // one per group of input channels
-	pixels  int       // n·outH·outW
-	rows    int       // pixels of one part
-	columns int       // parts into which the channels divide
-	direct  bool      // the input's pixels are the rows of the product
-	padding byte      // the input's zero point, unsigned
+	m       *matrix
+	pixels  int  // n·outH·outW
+	rows    int  // pixels of one part
+	columns int  // parts into which the channels divide
+	plain   bool // the input's pixels are the rows of the product
+	padding byte // the input's zero point, unsigned
 }
 
 // NewConv2D prepares CONV_2D of in (n, h, w, c) with a constant filter of
-// shape (channels, kh, kw, c/groups) and a constant int32 bias of channels
+// shape (channels, kh, kw, c) and a constant int32 bias of channels
 // elements or nil. Types are uint8, int8 with a symmetric filter that may have
 // one scale per channel (Axis 0), or float32.
 func NewConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
@@ -42,11 +41,11 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	channels, fc := filter.Shape[0], filter.Shape[3]
+	channels := filter.Shape[0]
 	if err := g.checkOutput(out, channels); err != nil {
 		return nil, err
 	}
-	if g.inC%fc != 0 || channels%(g.inC/fc) != 0 {
+	if filter.Shape[3] != g.inC {
 		return nil, fmt.Errorf("%w: filter of shape %v for %d channels", ErrInvalid, filter.Shape, g.inC)
 	}
 	b, err := biasCodes(bias, channels)
@@ -57,34 +56,21 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	lo, hi, err := p.Activation.codes(out)
+	m, err := packMatrix(filter.Data, channels, g.kH*g.kW*g.inC, filter.Type, filter.zero(), b, in, scales)
 	if err != nil {
 		return nil, err
 	}
-	c := &conv2D{geometry: g, groups: g.inC / fc, pixels: g.n * g.outH * g.outW}
-	depth := g.kH * g.kW * fc
-	per := channels / c.groups
-	for i := range c.groups {
-		var gb []int32
-		if b != nil {
-			gb = b[i*per:][:per]
-		}
-		m, err := packMatrix(filter.Data[i*per*depth:][:per*depth], per, depth, filter.Type, filter.zero(), gb, in, scales[i*per:][:per])
-		if err != nil {
-			return nil, err
-		}
-		m.lo, m.hi, m.zero = lo, hi, out.zero()
-		// Grouped convolutions run TensorFlow Lite's reference kernel.
-		m.tiesAway = c.groups > 1
-		c.m = append(c.m, m)
+	if m.lo, m.hi, err = p.Activation.codes(out); err != nil {
+		return nil, err
 	}
-	c.direct = g.kH == 1 && g.kW == 1 && g.StrideH == 1 && g.StrideW == 1 && c.groups == 1
-	c.padding = byte(in.zero()) ^ c.m[0].flip
+	m.zero = out.zero()
+	c := &conv2D{geometry: g, m: m, pixels: g.n * g.outH * g.outW, columns: 1}
+	c.plain = g.kH == 1 && g.kW == 1 && g.StrideH == 1 && g.StrideW == 1
+	c.padding = byte(in.zero()) ^ m.flip
 	c.rows = min(maxRows, c.pixels)
-	c.columns = 1
-	if blocks := (c.pixels + c.rows - 1) / c.rows; blocks < 8 && c.groups == 1 {
+	if blocks := (c.pixels + c.rows - 1) / c.rows; blocks < 8 {
 		// Few pixels: divide the channels too, so that threads find work.
-		c.columns = min(8/blocks, (channels+group-1)/group)
+		c.columns = min(8/blocks, m.groups())
 	}
 	return c, nil
 }
@@ -135,58 +121,51 @@ func checkWeighted(in, filter, out *Tensor, axis int) error {
 func (c *conv2D) Parts() int { return (c.pixels + c.rows - 1) / c.rows * c.columns }
 
 func (c *conv2D) Scratch() int {
-	if c.direct && c.m[0].flip == 0 {
+	if c.plain && c.m.flip == 0 && c.m.direct() {
 		return 0
 	}
-	return c.rows * c.m[0].depth
+	return c.m.rowBytes(c.rows)
 }
 
 func (c *conv2D) Run(a *Args, lo, hi int) {
-	m := c.m[0]
-	depth, stride := m.depth, m.channels*c.groups
-	groups := (m.channels + group - 1) / group
+	m := c.m
 	gathered := -1
 	var x []byte
 	for p := lo; p < hi; p++ {
 		block, column := p/c.columns, p%c.columns
 		first := block * c.rows
 		rows := min(c.rows, c.pixels-first)
-		for i, m := range c.m {
-			switch {
-			case c.groups == 1 && gathered == block:
-			case c.direct && m.flip == 0:
-				x = a.In[0][first*depth:][:rows*depth]
-			case c.direct:
-				x = a.Scratch[:rows*depth]
-				copyFlipped(x, a.In[0][first*depth:][:rows*depth], m.flip)
-			default:
-				x = a.Scratch[:rows*depth]
-				c.gather(x, a.In[0], first, rows, i*c.inC/c.groups, m.flip)
-			}
+		if block != gathered {
 			gathered = block
-			m.multiply(x, rows, a.Out[first*stride+i*m.channels:], stride, column*groups/c.columns, (column+1)*groups/c.columns)
+			if c.plain {
+				x = m.rows(a, first, rows)
+			} else {
+				x = a.Scratch[:m.rowBytes(rows)]
+				c.gather(x, a.In[0], first, rows)
+			}
 		}
+		m.multiply(x, rows, a.Out[first*m.channels:], m.channels, column*m.groups()/c.columns, (column+1)*m.groups()/c.columns)
 	}
 }
 
-// gather copies what the window sees of rows output pixels, as unsigned bytes,
-// for the channels of one group that begin at channel.
-func (c *conv2D) gather(x, in []byte, first, rows, channel int, flip byte) {
-	n := c.inC / c.groups
+// gather copies what the window sees of rows output pixels, as unsigned bytes.
+func (c *conv2D) gather(x, in []byte, first, rows int) {
+	n, flip := c.inC, c.m.flip
 	for r := range rows {
 		p := first + r
 		ox, oy, image := p%c.outW, p/c.outW%c.outH, p/(c.outW*c.outH)
 		x0 := ox*c.StrideW - c.padLeft
+		seen := x[r*c.m.stride:]
 		for ky := range c.kH {
-			row := x[:c.kW*n]
-			x = x[c.kW*n:]
+			row := seen[:c.kW*n]
+			seen = seen[c.kW*n:]
 			y := oy*c.StrideH - c.padTop + ky*c.DilationH
 			if y < 0 || y >= c.inH {
 				fill(row, c.padding)
 				continue
 			}
-			line := in[(image*c.inH+y)*c.inW*c.inC:][:c.inW*c.inC]
-			if c.DilationW == 1 && c.groups == 1 && x0 >= 0 && x0+c.kW <= c.inW {
+			line := in[(image*c.inH+y)*c.inW*n:][:c.inW*n]
+			if c.DilationW == 1 && x0 >= 0 && x0+c.kW <= c.inW {
 				copyFlipped(row, line[x0*n:][:c.kW*n], flip)
 				continue
 			}
@@ -195,7 +174,7 @@ func (c *conv2D) gather(x, in []byte, first, rows, channel int, flip byte) {
 				if px := x0 + kx*c.DilationW; px < 0 || px >= c.inW {
 					fill(pixel, c.padding)
 				} else {
-					copyFlipped(pixel, line[px*c.inC+channel:][:n], flip)
+					copyFlipped(pixel, line[px*n:][:n], flip)
 				}
 			}
 		}

@@ -60,7 +60,7 @@ func newFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (
 		return nil, err
 	}
 	m.zero = out.zero()
-	return &fullyConnected{m: m, batch: batch, columns: min(8, (channels+group-1)/group)}, nil
+	return &fullyConnected{m: m, batch: batch, columns: min(8, m.groups())}, nil
 }
 
 func productShape(in, weights, out *Tensor) (batch, channels, depth int, err error) {
@@ -81,24 +81,18 @@ func productShape(in, weights, out *Tensor) (batch, channels, depth int, err err
 func (f *fullyConnected) Parts() int { return (f.batch + maxRows - 1) / maxRows * f.columns }
 
 func (f *fullyConnected) Scratch() int {
-	if f.m.flip == 0 {
+	if f.m.flip == 0 && f.m.direct() {
 		return 0
 	}
-	return min(f.batch, maxRows) * f.m.depth
+	return f.m.rowBytes(min(f.batch, maxRows))
 }
 
 func (f *fullyConnected) Run(a *Args, lo, hi int) {
 	m := f.m
-	groups := (m.channels + group - 1) / group
 	for p := lo; p < hi; p++ {
 		block, column := p/f.columns, p%f.columns
 		first := block * maxRows
 		rows := min(maxRows, f.batch-first)
-		x := a.In[0][first*m.depth:][:rows*m.depth]
-		if m.flip != 0 {
-			copyFlipped(a.Scratch[:len(x)], x, m.flip)
-			x = a.Scratch[:len(x)]
-		}
-		m.multiply(x, rows, a.Out[first*m.channels:], m.channels, column*groups/f.columns, (column+1)*groups/f.columns)
+		m.multiply(m.rows(a, first, rows), rows, a.Out[first*m.channels:], m.channels, column*m.groups()/f.columns, (column+1)*m.groups()/f.columns)
 	}
 }
