@@ -16,7 +16,7 @@ func peer(t *testing.T) Peer {
 	t.Helper()
 	p, err := FromEnvironment()
 	if err != nil {
-		t.Skip("skipped: ", err)
+		t.Skip("skipped:", err)
 	}
 	return p
 }
@@ -30,7 +30,7 @@ func shared(t *testing.T, name string) string {
 	}
 	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); err != nil {
-		t.Skip("skipped: no reference material: ", err)
+		t.Skip("skipped: no reference material:", err)
 	}
 	return path
 }
