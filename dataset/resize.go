@@ -45,8 +45,8 @@ func ParseFit(s string) (Fit, error) {
 // product is rounded by itself, so all processors give the same bytes.
 //
 // Only the pixels that are needed are looked at and converted to RGB, with Go's
-// rounding; transparency is laid over white. Resize allocates four small tables,
-// 16·w+32·h bytes or so, and keeps nothing.
+// rounding; transparency is laid over white. Resize allocates six small tables,
+// 32·w+20·h bytes or so, and keeps nothing.
 func (f Fit) Resize(dst []byte, img image.Image, w, h int) error {
 	if w <= 0 || h <= 0 || w > maxSide || h > maxSide {
 		return fmt.Errorf("resize to %d×%d: want sides of 1 to %d pixels", w, h, maxSide)
