@@ -5,13 +5,11 @@ import (
 	"math"
 )
 
-// Float32 forms exist for the tail behind a quantised backbone. Sums go through
-// float64, in which a product of two float32 values is exact, so that it makes
-// no difference whether a compiler fuses it with the sum.
-
-func mulAdd(a, b, sum float32) float32 {
-	return float32(float64(a)*float64(b) + float64(sum))
-}
+// Float32 forms exist for the tail behind a quantised backbone. They agree with
+// TensorFlow Lite to a few units of the last place, not to the bit: there the
+// order of a sum depends on the processor. Sums of products are made in float64,
+// in which a product of two float32 values is exact, so that it makes no
+// difference whether a compiler fuses it with the sum.
 
 func clampFloat(v, lo, hi float32) float32 { return min(max(v, lo), hi) }
 
@@ -86,11 +84,11 @@ func (k *floatFullyConnected) Run(a *Args, lo, hi int) {
 	for row := lo; row < hi; row++ {
 		in := a.In[0][4*row*k.depth:][:4*k.depth]
 		for c := range k.channels {
-			var sum float32
+			sum := float64(k.bias[c])
 			for i, w := range k.weights[c*k.depth:][:k.depth] {
-				sum = mulAdd(floatAt(in, i), w, sum)
+				sum += float64(floatAt(in, i)) * float64(w)
 			}
-			putFloat(a.Out, row*k.channels+c, clampFloat(sum+k.bias[c], k.lo, k.hi))
+			putFloat(a.Out, row*k.channels+c, clampFloat(float32(sum), k.lo, k.hi))
 		}
 	}
 }
@@ -146,15 +144,15 @@ func (k *floatConv) Run(a *Args, lo, hi int) {
 	for row := lo; row < hi; row++ {
 		for ox := range k.outW {
 			for c := range k.channels {
-				sum := k.at(a.In[0], row/k.outH, row%k.outH, ox, c) + k.bias[c]
-				putFloat(a.Out, (row*k.outW+ox)*k.channels+c, clampFloat(sum, k.lo, k.hi))
+				v := k.at(a.In[0], row/k.outH, row%k.outH, ox, c)
+				putFloat(a.Out, (row*k.outW+ox)*k.channels+c, clampFloat(v, k.lo, k.hi))
 			}
 		}
 	}
 }
 
 func (k *floatConv) at(in []byte, image, oy, ox, c int) float32 {
-	var sum float32
+	sum := float64(k.bias[c])
 	for ky := range k.kH {
 		y := oy*k.StrideH - k.padTop + ky*k.DilationH
 		if y < 0 || y >= k.inH {
@@ -167,15 +165,15 @@ func (k *floatConv) at(in []byte, image, oy, ox, c int) float32 {
 			}
 			pixel := ((image*k.inH+y)*k.inW + x) * k.inC
 			if k.depthwise {
-				sum = mulAdd(floatAt(in, pixel+c/k.per), k.weights[(ky*k.kW+kx)*k.channels+c], sum)
+				sum += float64(floatAt(in, pixel+c/k.per)) * float64(k.weights[(ky*k.kW+kx)*k.channels+c])
 				continue
 			}
 			for i, w := range k.weights[((c*k.kH+ky)*k.kW+kx)*k.inC:][:k.inC] {
-				sum = mulAdd(floatAt(in, pixel+i), w, sum)
+				sum += float64(floatAt(in, pixel+i)) * float64(w)
 			}
 		}
 	}
-	return sum
+	return float32(sum)
 }
 
 type floatPool struct {

@@ -225,8 +225,8 @@ func (v *vector) check(t *testing.T) {
 	n, first, most := 0, -1, 0.0
 	for i := range out.Elements() {
 		g, w := value(out, got, i), value(out, want, i)
-		if g == w {
-			continue
+		if g == w || out.Type == Float32 && math.Abs(g-w) <= 3e-5*math.Max(1, math.Abs(w)) {
+			continue // the reference itself differs so much between processors
 		}
 		if n == 0 {
 			first = i
