@@ -95,7 +95,13 @@ func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32,
 		return func(sum int32) int32 {
 			return clamp(m.apply(sum)+zero-rounded, lo, hi)
 		}, err
-	case same && !image:
+	case image:
+		// Scaled first, then divided: two roundings.
+		m, err := newMultiplier(float64(in.scale()) / float64(out.scale()))
+		return func(sum int32) int32 {
+			return clamp(averaged(m.apply(sum-count*in.zero()), count)+zero, lo, hi)
+		}, err
+	case same:
 		return func(sum int32) int32 { return sum / count }, nil
 	}
 	bias := float32(float32(-in.zero()) * ratio)
