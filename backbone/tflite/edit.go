@@ -37,8 +37,12 @@ func (m *Model) AddBuffer(b []byte) uint32 {
 	return uint32(len(m.Buffers) - 1)
 }
 
-// AddTensor appends t to the tensors of subgraph sub and gives its index.
+// AddTensor appends t to the tensors of subgraph sub and gives its index, -1
+// when there is no such subgraph.
 func (m *Model) AddTensor(sub int, t Tensor) int32 {
+	if sub < 0 || sub >= len(m.Subgraphs) {
+		return -1
+	}
 	s := &m.Subgraphs[sub]
 	s.Tensors = append(s.Tensors, t)
 	return int32(len(s.Tensors) - 1)

@@ -142,6 +142,24 @@ func TestPruneSharedModels(t *testing.T) {
 	}
 }
 
+func TestAdd(t *testing.T) {
+	m := &Model{Version: 3, Subgraphs: make([]Subgraph, 1)}
+	if got := m.AddBuffer([]byte{1, 2}); got != 1 {
+		t.Errorf("the first buffer has index %d, want 1", got)
+	}
+	for _, test := range []struct {
+		sub  int
+		want int32
+	}{{0, 0}, {0, 1}, {1, -1}, {-1, -1}} {
+		if got := m.AddTensor(test.sub, Tensor{Type: TypeUint8, Shape: []int32{2}, Buffer: 1}); got != test.want {
+			t.Errorf("a tensor of subgraph %d has index %d, want %d", test.sub, got, test.want)
+		}
+	}
+	if _, err := m.Encode(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOperatorCode(t *testing.T) {
 	m := &Model{}
 	for _, want := range []uint32{0, 1, 2, 3} {

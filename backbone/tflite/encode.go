@@ -3,8 +3,8 @@ package tflite
 import "fmt"
 
 // Encode writes the model as a new file: the same Model gives the same bytes.
-// Every buffer's data begins at a multiple of 16 bytes. Data that the parsed
-// file kept behind its flatbuffer is now inside.
+// The data of buffers and custom options begin at multiples of 16 bytes. Data
+// that the parsed file kept behind its flatbuffer are now inside.
 //
 // It returns an error wrapping ErrUnsupported when the parsed file used a
 // field this package does not know, ErrTooLarge above MaxFileSize, and

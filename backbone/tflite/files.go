@@ -147,8 +147,9 @@ func (m *Model) rewriteArchive(file *AssociatedFile, without []string) error {
 func storeFile(w *zip.Writer, file *AssociatedFile) error {
 	const firstDay = 1<<5 | 1
 	body, err := w.CreateRaw(&zip.FileHeader{
-		Name:               file.Name,
-		Method:             zip.Store,
+		Name:   file.Name,
+		Method: zip.Store,
+		//lint:ignore SA1019 CreateRaw takes the date from this field alone
 		ModifiedDate:       firstDay,
 		CRC32:              crc32.ChecksumIEEE(file.Content),
 		CompressedSize64:   uint64(len(file.Content)),

@@ -117,12 +117,34 @@ func (n *node) tables(slot int) []*node {
 	return list
 }
 
+func (n *node) int32(slot int, def int32) int32 {
+	return int32(uint32(n.get(slot, uint64(uint32(def)))))
+}
+
+func (n *node) flag(slot int, def bool) bool {
+	const absent = 1 << 8 // no byte
+	if bits := n.get(slot, absent); bits != absent {
+		return bits != 0
+	}
+	return def
+}
+
+func (n *node) float32(slot int) float32 { return math.Float32frombits(uint32(n.get(slot, 0))) }
+
+func (n *node) activation(slot int) Activation { return Activation(n.get(slot, 0)) }
+
 // set stores a scalar; like the official writers it leaves out the default.
 func (n *node) set(slot int, bits, def uint64) {
 	if bits != def {
 		n.v[slot] = bits
 	}
 }
+
+func (n *node) setInt32(slot int, x, def int32) {
+	n.set(slot, uint64(uint32(x)), uint64(uint32(def)))
+}
+
+func (n *node) setByte(slot int, x int8) { n.set(slot, uint64(uint8(x)), 0) }
 
 func (n *node) setFlag(slot int, on bool) {
 	if on {

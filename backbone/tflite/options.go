@@ -75,28 +75,6 @@ func (o Options) fields(t OptionsType) *node {
 	return o.table
 }
 
-func (n *node) int32(slot int, def int32) int32 {
-	return int32(uint32(n.get(slot, uint64(uint32(def)))))
-}
-
-func (n *node) flag(slot int, def bool) bool {
-	const absent = 1 << 8 // no byte
-	if bits := n.get(slot, absent); bits != absent {
-		return bits != 0
-	}
-	return def
-}
-
-func (n *node) float32(slot int) float32 { return math.Float32frombits(uint32(n.get(slot, 0))) }
-
-func (n *node) setInt32(slot int, x, def int32) {
-	n.set(slot, uint64(uint32(x)), uint64(uint32(def)))
-}
-
-func (n *node) setByte(slot int, x int8) { n.set(slot, uint64(uint8(x)), 0) }
-
-func (n *node) activation(slot int) Activation { return Activation(n.get(slot, 0)) }
-
 // Conv2DOptions are those of CONV_2D. The defaults have stride 0, which no
 // runtime accepts, and dilation 1.
 type Conv2DOptions struct {

@@ -35,6 +35,14 @@ func roundTrip(t *testing.T, m *Model) []byte {
 			t.Errorf("buffer %d begins at byte %d, not a multiple of 16", i, v.follow(p)+4)
 		}
 	}
+	for i := range m.Subgraphs {
+		for j := range m.Subgraphs[i].Operators {
+			v := place(out, modelSubgraphs, i, subgraphOperators, j)
+			if p := v.at(operatorCustomOptions); p != 0 && (v.follow(p)+4)%16 != 0 {
+				t.Errorf("custom options %d begin at byte %d, not a multiple of 16", j, v.follow(p)+4)
+			}
+		}
+	}
 	if n, _ := root.elements(modelBuffers); n != len(m.Buffers) {
 		t.Errorf("%d buffers in the file, want %d", n, len(m.Buffers))
 	}

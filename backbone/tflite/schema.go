@@ -258,12 +258,14 @@ const (
 )
 
 var operatorTable = &tableType{"Operator", []field{
-	operatorOpcode:        scalar("opcode_index", 4),
-	operatorInputs:        vector("inputs", 4),
-	operatorOutputs:       vector("outputs", 4),
-	operatorOptionsType:   unionType("builtin_options_type"),
-	operatorOptions:       union("builtin_options", builtinOptions),
-	operatorCustomOptions: vector("custom_options", 1),
+	operatorOpcode:      scalar("opcode_index", 4),
+	operatorInputs:      vector("inputs", 4),
+	operatorOutputs:     vector("outputs", 4),
+	operatorOptionsType: unionType("builtin_options_type"),
+	operatorOptions:     union("builtin_options", builtinOptions),
+	// The schema asks for no alignment here, but compilers for accelerators put
+	// whole flatbuffers into it, and align it themselves.
+	operatorCustomOptions: vector("custom_options", 1).aligned(16),
 	operatorCustomFormat:  scalar("custom_options_format", 1),
 	operatorMutating:      vector("mutating_variable_inputs", 1),
 	operatorIntermediates: vector("intermediates", 4),
