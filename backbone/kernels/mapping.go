@@ -114,7 +114,7 @@ func newLogistic(in, out *Tensor) (Kernel, error) {
 	inverse := 1 / out.scale()
 	return newMapping(in, lo, hi, func(q int32) int32 {
 		v := logistic(in.scale() * float32(q-in.zero()))
-		return int32(roundToInt(float32(v*inverse))) + out.zero()
+		return roundToInt(float32(v*inverse)) + out.zero()
 	}), nil
 }
 

@@ -107,7 +107,7 @@ func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32,
 	bias := float32(float32(-in.zero()) * ratio)
 	return func(sum int32) int32 {
 		v := float32(float32(float32(sum)/n)*ratio) + bias
-		return clamp(int32(roundToInt(v))+zero, lo, hi)
+		return clamp(roundToInt(v)+zero, lo, hi)
 	}, nil
 }
 

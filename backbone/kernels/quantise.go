@@ -53,8 +53,10 @@ func (k *quantizer) Scratch() int { return 0 }
 
 func (k *quantizer) Run(a *Args, lo, hi int) {
 	from, to := span(lo, hi, k.n)
+	scale := float64(k.scale) // the reference divides in float64 here
 	for i := from; i < to; i++ {
-		a.Out[i] = byte(clamp(quantise(floatAt(a.In[0], i), k.scale, k.zero), k.lo, k.hi))
+		q := math.Round(float64(floatAt(a.In[0], i)) / scale)
+		a.Out[i] = byte(clamp(saturate32(q+float64(k.zero)), k.lo, k.hi))
 	}
 }
 

@@ -110,23 +110,23 @@ func (a Activation) codes(t *Tensor) (lo, hi int32, err error) {
 	return lo, hi, nil
 }
 
-// quantise is round(v/scale) + zero, saturated to 32 bits before zero is added.
+// quantise is round(v/scale) + zero, the quotient in float32.
 func quantise(v, scale float32, zero int32) int32 {
-	return int32(min(max(roundToInt(v/scale)+int64(zero), math.MinInt32), math.MaxInt32))
+	return saturate32(math.Round(float64(v/scale)) + float64(zero))
 }
 
-// roundToInt rounds to nearest, ties away from zero, within ±2³¹.
-func roundToInt(v float32) int64 {
-	r := math.Round(float64(v))
+// roundToInt rounds to nearest, ties away from zero.
+func roundToInt(v float32) int32 { return saturate32(math.Round(float64(v))) }
+
+// saturate32 converts an integral value; NaN gives the least.
+func saturate32(v float64) int32 {
 	switch {
-	case r >= math.MaxInt32:
+	case v >= math.MaxInt32:
 		return math.MaxInt32
-	case r <= math.MinInt32:
-		return math.MinInt32
-	case r != r:
-		return math.MinInt32
+	case v > math.MinInt32:
+		return int32(v)
 	}
-	return int64(r)
+	return math.MinInt32
 }
 
 func clamp(v, lo, hi int32) int32 { return min(max(v, lo), hi) }

@@ -249,7 +249,7 @@ func rescaled(in, out *Tensor) (*[256]byte, error) {
 	bias := float32(float32(-in.zero()) * factor)
 	lo, hi := out.Type.limits()
 	return &newMapping(in, lo, hi, func(q int32) int32 {
-		return int32(roundToInt(float32(float32(q)*factor)+bias)) + out.zero()
+		return roundToInt(float32(float32(q)*factor)+bias) + out.zero()
 	}).table, nil
 }
 

@@ -74,7 +74,7 @@ func (k *softmax) Run(a *Args, lo, hi int) {
 		inverse := 1 / float32(sum*k.scale)
 		for i, b := range in {
 			p := float32(k.table[top-b^k.flip] * inverse)
-			out[i] = byte(clamp(int32(roundToInt(p))+k.zero, k.lo, k.hi))
+			out[i] = byte(clamp(roundToInt(p)+k.zero, k.lo, k.hi))
 		}
 	}
 }
