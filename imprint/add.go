@@ -2,8 +2,8 @@ package imprint
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -35,8 +35,8 @@ type Skipped struct {
 
 // Add teaches photos under their labels, in one change. Photos that can't be read
 // or are known already are skipped and named in the result; if none is left, Add
-// fails with ErrNoPhotos, or for duplicates alone changes nothing. progress, if
-// not nil, is called after each photo.
+// fails with ErrNoPhotos, or for duplicates alone changes nothing. Of the same photo
+// given twice the first counts. progress, if not nil, is called after each photo.
 func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done, total int)) (*Learned, error) {
 	start := time.Now()
 	for _, it := range items {
@@ -44,26 +44,29 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 			return nil, fmt.Errorf("add %s: %w", it.Path, err)
 		}
 	}
-	known := make(map[digest]string)
-	for _, e := range k.state.Examples {
-		known[e.Photo] = e.Label
-	}
 	learned := &Learned{Classes: make(map[string]int)}
-	var fresh []example
-	skipDuplicate := func(path, as string) {
-		learned.Skipped = append(learned.Skipped, Skipped{path, fmt.Sprintf("the same photo has been taught as %q", as), true})
+	skipped := make([]Skipped, len(items)) // without a Reason: not skipped
+	skipDuplicate := func(i int, as string) {
+		skipped[i] = Skipped{items[i].Path, fmt.Sprintf("the same photo has been taught as %q", as), true}
 	}
+	var fresh []example
+	item := make(map[digest]int) // where each of them was given
+	x := make([]float64, k.backbone.Dim())
 	err := k.embed(ctx, items, func(i int, e embedded) error {
 		if progress != nil {
 			defer progress(i+1, len(items))
 		}
 		it := items[i]
 		if e.err != nil {
-			learned.Skipped = append(learned.Skipped, Skipped{Path: it.Path, Reason: e.err.Error()})
+			skipped[i] = Skipped{Path: it.Path, Reason: e.err.Error()}
 			return nil
 		}
-		if as, ok := known[e.photo]; ok {
-			skipDuplicate(it.Path, as)
+		if first, ok := item[e.photo]; ok {
+			skipDuplicate(i, items[first].Label)
+			return nil
+		}
+		if norm := unit(k.backbone, x, e.raw); !(norm > 0) || math.IsInf(norm, 0) {
+			skipped[i] = Skipped{Path: it.Path, Reason: fmt.Sprintf("the backbone sees nothing on it: its embedding has length %v", norm)}
 			return nil
 		}
 		path := it.Path
@@ -73,31 +76,30 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 				return err
 			}
 		}
-		known[e.photo] = it.Label
+		item[e.photo] = i
 		fresh = append(fresh, example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), raw: e.raw})
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("add photos: %w", err)
 	}
+	tellSkipped := func() {
+		learned.Skipped = slices.DeleteFunc(skipped, func(s Skipped) bool { return s.Reason == "" })
+	}
 	if len(fresh) == 0 {
-		if slices.ContainsFunc(learned.Skipped, func(s Skipped) bool { return s.Duplicate }) {
-			learned.Estimate = k.Estimate()
-			return learned, nil
-		}
+		tellSkipped()
 		return learned, fmt.Errorf("add: %w that can be taught among %d", ErrNoPhotos, len(items))
 	}
 	err = k.commit(ctx, func(s *state) error {
-		// Another process may have taught some of them while these were embedded.
-		added := slices.DeleteFunc(slices.Clone(fresh), func(e example) bool {
-			i := slices.IndexFunc(s.Examples, func(o example) bool { return o.Photo == e.Photo })
-			if i >= 0 {
-				skipDuplicate(e.Path, s.Examples[i].Label)
+		// Only here, with the lock held, is it certain what is known.
+		for _, e := range s.Examples {
+			if i, ok := item[e.Photo]; ok {
+				skipDuplicate(i, e.Label)
 			}
-			return i >= 0
-		})
+		}
+		added := slices.DeleteFunc(fresh, func(e example) bool { return skipped[item[e.Photo]].Duplicate })
 		if len(added) == 0 {
-			return errAllKnown
+			return errUnchanged
 		}
 		for _, e := range added {
 			learned.Classes[e.Label]++
@@ -108,22 +110,22 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 		s.apply(c)
 		return nil
 	})
-	if err != nil && !errors.Is(err, errAllKnown) {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("add photos: %w", err)
 	}
-	learned.Estimate = k.Estimate()
+	tellSkipped()
 	learned.Elapsed = time.Since(start)
+	learned.Estimate = k.Estimate()
 	return learned, nil
 }
-
-var errAllKnown = errors.New("all photos are known")
 
 // embedded is what became of one photo.
 type embedded struct {
 	photo digest
 	raw   []byte
 	took  time.Duration // by the backbone alone
-	err   error
+	err   error         // of the photo
+	fatal error         // of the backbone: no photo can be embedded
 }
 
 // embed reads and embeds photos on all cores and delivers them in order. Only an
@@ -148,16 +150,19 @@ func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone
 	work := func(ctx context.Context, worker int, p *dataset.Photo) embedded {
 		r := (*runners)[worker]
 		if err := fit.Resize(r.RGB(), p.Image, b.Width, b.Height); err != nil {
-			return embedded{err: fmt.Errorf("fit %s: %w", p.Path, err)}
+			return embedded{err: fmt.Errorf("fit photo %s: %w", p.Path, err)}
 		}
 		start := time.Now()
 		raw, err := r.Embed(ctx)
 		if err != nil {
-			return embedded{err: err}
+			return embedded{fatal: err}
 		}
 		return embedded{photo: p.SHA256, raw: slices.Clone(raw), took: time.Since(start)}
 	}
 	return dataset.Load(ctx, items, dataset.DefaultLimits(), threads, work, func(i int, e embedded, err error) error {
+		if e.fatal != nil {
+			return e.fatal
+		}
 		if err != nil {
 			e.err = err
 		}

@@ -10,56 +10,58 @@ import (
 )
 
 // Remove forgets photos: all of a label, or those given by path, or both: the
-// photos given as far as they have that label. A path means the photo that was
-// taught from it, or the same content anywhere. It returns how many were removed.
+// photos given as far as they have that label. A path means the photo whose content
+// is there now or, if that has not been taught, what was taught from there. It
+// returns how many were removed.
 func (k *Kit) Remove(ctx context.Context, label string, paths []string) (int, error) {
-	hashes := make(map[digest]string)
-	for _, path := range paths {
+	if label == "" && len(paths) == 0 {
+		return 0, fmt.Errorf("remove: %w given and no label", ErrNoPhotos)
+	}
+	photos, absolute := make([]digest, len(paths)), make([]string, len(paths))
+	for i, path := range paths {
 		if b, err := readFile(path, dataset.DefaultLimits().MaxBytes); err == nil {
-			hashes[sum(b)] = path
+			photos[i] = sum(b)
+		}
+		var err error
+		if absolute[i], err = filepath.Abs(path); err != nil {
+			return 0, fmt.Errorf("remove %s: %w", path, err)
 		}
 	}
 	var removed []example
 	err := k.commit(ctx, func(s *state) error {
-		removed = nil
-		if label != "" && !slices.ContainsFunc(s.Examples, func(e example) bool { return e.Label == label }) {
+		examples := slices.DeleteFunc(slices.Clone(s.Examples), func(e example) bool { return label != "" && e.Label != label })
+		if len(examples) == 0 && label != "" {
 			return fmt.Errorf("remove %q: %w", label, ErrUnknownLabel)
 		}
-		met := make(map[string]bool)
-		for _, e := range s.Examples {
-			if label != "" && e.Label != label {
-				continue
+		if len(paths) == 0 {
+			removed = examples
+		} else {
+			byPhoto, byPath := make(map[digest]bool), make(map[string]bool)
+			for _, e := range examples {
+				byPhoto[e.Photo], byPath[e.Path] = true, true
 			}
-			path, hit := hashes[e.Photo]
-			if !hit {
-				i := slices.IndexFunc(paths, func(p string) bool { return samePath(p, e.Path) })
-				if hit = i >= 0; hit {
-					path = paths[i]
+			photo, path := make(map[digest]bool), make(map[string]bool)
+			for i, p := range paths {
+				switch {
+				case byPhoto[photos[i]]:
+					photo[photos[i]] = true
+				case byPath[absolute[i]]:
+					path[absolute[i]] = true
+				case byPath[p]: // not of a file, but of the standard input
+					path[p] = true
+				default:
+					return fmt.Errorf("remove %s: %w like it have been taught", p, ErrNoPhotos)
 				}
 			}
-			if hit || len(paths) == 0 {
-				removed = append(removed, e)
-				met[path] = true
-			}
-		}
-		for _, p := range paths {
-			if !met[p] {
-				return fmt.Errorf("remove %s: %w like it have been taught", p, ErrNoPhotos)
-			}
-		}
-		if len(removed) == 0 {
-			return fmt.Errorf("remove: %w given and no label", ErrNoPhotos)
+			removed = slices.DeleteFunc(examples, func(e example) bool { return !photo[e.Photo] && !path[e.Path] })
 		}
 		s.apply(change{Verb: "remove", Removed: removed, Settings: s.Settings})
 		return nil
 	})
-	return len(removed), err
-}
-
-func samePath(a, b string) bool {
-	a, errA := filepath.Abs(a)
-	b, errB := filepath.Abs(b)
-	return errA == nil && errB == nil && a == b
+	if err != nil {
+		return 0, err
+	}
+	return len(removed), nil
 }
 
 // Rename gives all photos of a label another one. No photo is embedded again.
@@ -68,27 +70,22 @@ func (k *Kit) Rename(ctx context.Context, from, to string) error {
 		return fmt.Errorf("rename %q: %w", from, err)
 	}
 	return k.commit(ctx, func(s *state) error {
-		c := change{Verb: "rename", Settings: s.Settings}
-		for _, e := range s.Examples {
-			switch e.Label {
-			case to:
-				return fmt.Errorf("rename %q: %w: %q is taught already", from, ErrLabel, to)
-			case from:
-				c.Removed = append(c.Removed, e)
-				e.Label = to
-				c.Added = append(c.Added, e)
-			}
+		has := func(label string) bool {
+			return slices.ContainsFunc(s.Examples, func(e example) bool { return e.Label == label })
 		}
-		if len(c.Added) == 0 {
+		if !has(from) {
 			return fmt.Errorf("rename %q: %w", from, ErrUnknownLabel)
 		}
-		s.apply(c)
+		if has(to) {
+			return fmt.Errorf("rename %q: %w: %q is taught already", from, ErrLabel, to)
+		}
+		s.apply(change{Verb: "rename", From: from, To: to, Settings: s.Settings})
 		return nil
 	})
 }
 
 // Undo takes the last change back and says which it was. The last 32 changes can
-// be taken back one after the other.
+// be taken back one after the other (fewer where a state file of 1 GiB has no room).
 func (k *Kit) Undo(ctx context.Context) (verb string, err error) {
 	err = k.commit(ctx, func(s *state) error {
 		if len(s.History) == 0 {

@@ -8,7 +8,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 
 	"gonum.org/v1/gonum/stat"
 
@@ -20,14 +22,46 @@ import (
 // ErrProtocol is wrapped when a set does not allow the evaluation asked for.
 var ErrProtocol = errors.New("evaluation is not possible")
 
+// estimateChunk is how many unit vectors Estimate keeps in memory for each core: all
+// of them would take eight times the space of the state.
+const estimateChunk = 128
+
 // Estimate is the leave-one-out accuracy of the workspace's mean head on its own
 // examples.
 func (k *Kit) Estimate() classifier.Estimate {
-	sums, examples, err := k.sums(k.state)
+	sums, err := k.sums(k.state)
 	if err != nil {
 		return classifier.Estimate{} // the state was checked when it was read
 	}
-	return sums.LeaveOneOut(examples)
+	threads := k.options.Threads
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	chunks := make(chan []example)
+	found := make([]classifier.Estimate, threads)
+	var wg sync.WaitGroup
+	for i := range found {
+		wg.Go(func() {
+			for c := range chunks {
+				e := sums.LeaveOneOut(k.units(c))
+				found[i].Right += e.Right
+				found[i].Total += e.Total
+				found[i].Alone += e.Alone
+			}
+		})
+	}
+	for c := range slices.Chunk(k.state.Examples, estimateChunk) {
+		chunks <- c
+	}
+	close(chunks)
+	wg.Wait()
+	var all classifier.Estimate
+	for _, e := range found {
+		all.Right += e.Right
+		all.Total += e.Total
+		all.Alone += e.Alone
+	}
+	return all
 }
 
 // An Evaluation is the accuracy of heads taught with few photos.
@@ -62,6 +96,9 @@ type Set struct {
 // Evaluate teaches a mean head with each number of photos in shots and counts how
 // often it is right, draw by draw.
 func (s *Set) Evaluate(shots []int) (*Evaluation, error) {
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("evaluate %s: %w", s.Name, err)
+	}
 	ev := &Evaluation{Set: s.Name}
 	for _, k := range shots {
 		var percent []float64
@@ -111,6 +148,14 @@ func (s *Set) draw(d, k int) (float64, error) {
 
 // check says whether all rows of the draws exist.
 func (s *Set) check() error {
+	if len(s.Units) != len(s.Labels) {
+		return fmt.Errorf("%w: %d embeddings for %d photos", ErrProtocol, len(s.Units), len(s.Labels))
+	}
+	for i, x := range s.Units {
+		if len(x) != len(s.Units[0]) {
+			return fmt.Errorf("%w: embedding %d has %d values, and the first %d", ErrProtocol, i, len(x), len(s.Units[0]))
+		}
+	}
 	inside := func(rows []int) bool {
 		return !slices.ContainsFunc(rows, func(r int) bool { return r < 0 || r >= len(s.Labels) })
 	}
@@ -147,20 +192,13 @@ func ReadSet(dir string, fit dataset.Fit) (*Set, error) {
 		Shots [][][]int
 		Test  [][]int
 	}
-	for file, v := range map[string]any{"labels.json": &labels, "episodes.json": &episodes} {
-		path := filepath.Join(dir, file)
-		b, err := readFile(path, maxState)
-		if err != nil {
-			return nil, fmt.Errorf("read embeddings: %w", err)
-		}
-		if err := json.Unmarshal(b, v); err != nil {
-			return nil, fmt.Errorf("read embeddings: %s: %w", path, err)
-		}
+	if err := readJSON(filepath.Join(dir, "labels.json"), &labels); err != nil {
+		return nil, err
+	}
+	if err := readJSON(filepath.Join(dir, "episodes.json"), &episodes); err != nil {
+		return nil, err
 	}
 	s.Classes, s.Labels, s.Shots, s.Test = labels.Classes, labels.Labels, episodes.Shots, episodes.Test
-	if err := s.check(); err != nil {
-		return nil, fmt.Errorf("read embeddings in %s: %w", dir, err)
-	}
 	path := filepath.Join(dir, name)
 	b, err := readFile(path, maxState)
 	if err != nil {
@@ -178,7 +216,21 @@ func ReadSet(dir string, fit dataset.Fit) (*Set, error) {
 		classifier.Unit(x)
 		s.Units = append(s.Units, x)
 	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("read embeddings in %s: %w", dir, err)
+	}
 	return s, nil
+}
+
+func readJSON(path string, v any) error {
+	b, err := readFile(path, maxState)
+	if err != nil {
+		return fmt.Errorf("read embeddings: %w", err)
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("read embeddings: %s: %w: %w", path, ErrProtocol, err)
+	}
+	return nil
 }
 
 // EmbedSet embeds labelled photos and draws from them: for each of draws draws,

@@ -24,6 +24,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -51,6 +52,9 @@ var (
 	ErrNoPhotos = errors.New("no photos")
 	// ErrNothingTaught is wrapped when the workspace has no class.
 	ErrNothingTaught = errors.New("nothing has been taught yet")
+	// ErrNoClasses is wrapped when a backbone's own classes shall be kept and it has
+	// none, being an extractor of embeddings only.
+	ErrNoClasses = errors.New("the backbone has no classes of its own")
 	// ErrNothingToUndo is returned when no change is left to take back.
 	ErrNothingToUndo = errors.New("nothing to undo")
 )
@@ -82,18 +86,30 @@ type Kit struct {
 	warnings []string
 }
 
+func (o Options) check() (err error) {
+	if o.Layout != "" {
+		_, err = classifier.ParseLayout(string(o.Layout))
+	}
+	if o.Fit != "" && err == nil {
+		_, err = dataset.ParseFit(string(o.Fit))
+	}
+	return err
+}
+
 // Open opens the workspace in dir, which need not exist yet: the first change
 // creates it.
 func Open(dir string, o Options) (*Kit, error) {
-	k := &Kit{store: store{dir}, options: o}
-	found, warnings, err := k.store.load()
+	k := &Kit{store: store{dir: dir}, options: o}
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("open workspace %s: %w", dir, err)
+	}
+	found, damaged, err := k.store.load()
 	if err != nil {
 		return nil, err
 	}
-	k.warnings = warnings
 	switch {
 	case found != nil:
-		k.state = found
+		k.state, k.warnings = found, warnings(found, damaged)
 	case o.Existing:
 		return nil, fmt.Errorf("open workspace %s: %w", dir, ErrNothingTaught)
 	default:
@@ -209,38 +225,47 @@ func (k *Kit) Labels() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.Labels, nil
+	return slices.Clone(h.Labels), nil
 }
+
+// errUnchanged is what a plan returns that finds nothing to do.
+var errUnchanged = errors.New("nothing to change")
 
 // commit makes a change the workspace's next generation: plan is given the state
 // as it is on the disk now, and changes it.
 func (k *Kit) commit(ctx context.Context, plan func(*state) error) (err error) {
-	created, err := makeDir(k.store.dir)
-	if err != nil {
-		return fmt.Errorf("create the workspace: %w", err)
-	}
-	unlock, err := k.store.lock(ctx)
+	lock, err := k.store.lock(ctx, lockPatience)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer lock.release()
 	k.store.sweep()
-	now, _, err := k.store.load()
+	now, damaged, err := k.store.load()
 	if err != nil {
 		return err
 	}
 	if now == nil {
 		defer func() {
-			if err != nil && created { // nobody else's work can be in there
-				os.RemoveAll(k.store.dir)
+			if err != nil {
+				lock.retract()
 			}
 		}()
+		if k.state.Generation > 0 {
+			return fmt.Errorf("change %s: the workspace is gone: %w", k.store.dir, fs.ErrNotExist)
+		}
 		fresh := *k.state
 		now = &fresh
-	} else if now.Backbone != k.state.Backbone || now.Settings.Fit != k.state.Settings.Fit {
-		return fmt.Errorf("change %s: %w by another process meanwhile", k.store.dir, ErrOtherBackbone)
+	} else if err := k.sameKind(now); err != nil {
+		return err
 	}
-	if err := plan(now); err != nil {
+	if err := plan(now); errors.Is(err, errUnchanged) {
+		k.state, k.head = now, nil
+		_, err := k.republish()
+		return err
+	} else if err != nil {
+		return err
+	}
+	if err := now.check(); err != nil {
 		return err
 	}
 	now.Generation++
@@ -249,43 +274,52 @@ func (k *Kit) commit(ctx context.Context, plan func(*state) error) (err error) {
 		return err
 	}
 	now.Model = sum(model)
-	b, err := now.encode()
+	b, err := now.encode(maxState)
 	if err != nil {
+		return err
+	}
+	if err := k.store.keepDamaged(damaged, now.Generation); err != nil {
 		return err
 	}
 	// The state names its backbone, so that must be there first; the model is made
 	// from both, and made again if it does not come to be written.
-	if err := k.keepBackbone(); err != nil {
+	wrote, err := k.keepBackbone()
+	if err != nil {
 		return err
 	}
-	if err := k.store.setDamagedAside(); err != nil {
-		return err
-	}
-	if err := k.store.write(slotFile(now.Generation), b); err != nil {
+	err = k.store.disk.replace(append([]replacement{{k.store.path(slotFile(now.Generation)), b}}, k.published(model, head)...)...)
+	if err != nil {
+		if wrote && now.Generation == 1 {
+			os.Remove(k.store.path(backboneFile))
+		}
 		return err
 	}
 	k.state, k.head = now, head
-	return k.publish(model, head)
+	return nil
+}
+
+// sameKind says whether the Kit's embeddings fit those of s, which another process
+// may have written after Open.
+func (k *Kit) sameKind(s *state) error {
+	mine, other := k.state, s
+	named := mine.Backbone // under whatever name
+	named.Name = other.Backbone.Name
+	if named != other.Backbone {
+		return fmt.Errorf("change %s: %w, %s, meanwhile", k.store.dir, ErrOtherBackbone, other.Backbone.Name)
+	}
+	if mine.Settings.Fit != other.Settings.Fit {
+		return fmt.Errorf("change %s: %w meanwhile: %s, not %s", k.store.dir, ErrOtherFit, other.Settings.Fit, mine.Settings.Fit)
+	}
+	return nil
 }
 
 // keepBackbone stores the backbone in the workspace, unless it is there.
-func (k *Kit) keepBackbone() error {
+func (k *Kit) keepBackbone() (wrote bool, err error) {
 	path := k.store.path(backboneFile)
 	if b, err := readFile(path, tflite.MaxFileSize); err == nil && sum(b) == k.state.Backbone.SHA256 {
-		return nil
-	}
-	return k.store.write(backboneFile, k.file)
-}
-
-// makeDir makes dir and says whether it was not there before.
-func makeDir(dir string) (created bool, err error) {
-	if _, err := os.Stat(dir); err == nil {
 		return false, nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return false, err
-	}
-	return true, syncDir(filepath.Dir(dir))
+	return true, k.store.disk.replace(replacement{path, k.file})
 }
 
 // checkLabel says why a name can't be a label: it is a line of labels.txt.

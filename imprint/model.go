@@ -25,7 +25,7 @@ func ClassifyWith(ctx context.Context, model string, fit dataset.Fit, photos []d
 		return fmt.Errorf("load model %s: %w", model, err)
 	}
 	if len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Outputs) == 0 {
-		return fmt.Errorf("load model %s: %w: it has no output", model, ErrCorrupt)
+		return fmt.Errorf("load model %s: %w: the model has no output", model, backbone.ErrNoEmbedding)
 	}
 	output := fmt.Sprint("#", m.Subgraphs[0].Outputs[0])
 	b, err := backbone.Parse(file, backbone.Options{Name: filepath.Base(model), Embedding: output, Threads: 1})

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"strings"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -43,17 +42,26 @@ func modelFit(m *tflite.Model) (dataset.Fit, bool) {
 }
 
 // sums adds up the examples of s.
-func (k *Kit) sums(s *state) (*classifier.Sums, []classifier.Example, error) {
-	sums, examples := new(classifier.Sums), make([]classifier.Example, len(s.Examples))
-	for i, e := range s.Examples {
-		x := make([]float64, k.backbone.Dim())
-		norm := unit(k.backbone, x, e.raw)
-		examples[i] = classifier.Example{Label: e.Label, Unit: x, Norm: norm}
+func (k *Kit) sums(s *state) (*classifier.Sums, error) {
+	sums, x := new(classifier.Sums), make([]float64, k.backbone.Dim())
+	for _, e := range s.Examples {
+		unit(k.backbone, x, e.raw)
 		if err := sums.Add(e.Label, x); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return sums, examples, nil
+	return sums, nil
+}
+
+// units returns examples as the classifier takes them.
+func (k *Kit) units(examples []example) []classifier.Example {
+	dim := k.backbone.Dim()
+	u, values := make([]classifier.Example, len(examples)), make([]float64, dim*len(examples))
+	for i, e := range examples {
+		x := values[i*dim : (i+1)*dim]
+		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: unit(k.backbone, x, e.raw)}
+	}
+	return u
 }
 
 // unit writes the unit vector of a raw embedding into dst and returns the length
@@ -66,7 +74,7 @@ func unit(b *backbone.Backbone, dst []float64, raw []byte) float64 {
 // newHead makes the head of s, and for each class the length of its sum, 0 for one
 // of the backbone's own.
 func (k *Kit) newHead(s *state) (*classifier.Head, []float64, error) {
-	sums, examples, err := k.sums(s)
+	sums, err := k.sums(s)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -78,7 +86,7 @@ func (k *Kit) newHead(s *state) (*classifier.Head, []float64, error) {
 			return nil, nil, err
 		}
 		kept = len(base.Labels)
-		head, err = sums.Keep(base, examples)
+		head, err = sums.Keep(base, k.units(s.Examples))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -96,7 +104,7 @@ func (k *Kit) newHead(s *state) (*classifier.Head, []float64, error) {
 func (k *Kit) ownClasses() (*classifier.Head, error) {
 	m, op := k.backbone.Model(), k.backbone.LastLayer
 	if op < 0 {
-		return nil, fmt.Errorf("keep the classes of %s: %w: it has no last layer", k.backbone.Name, ErrNothingTaught)
+		return nil, fmt.Errorf("keep the classes of %s: %w", k.backbone.Name, ErrNoClasses)
 	}
 	weights := m.Subgraphs[0].Tensors[m.Subgraphs[0].Operators[op].Inputs[1]]
 	classes := int(weights.Shape[0])
@@ -198,54 +206,70 @@ func checkWritten(b []byte, head *classifier.Head, layout classifier.Layout) err
 	return nil
 }
 
-// publish puts the model and its labels into the workspace, or removes them when
-// nothing is taught.
-func (k *Kit) publish(model []byte, head *classifier.Head) error {
-	if model == nil {
-		for _, name := range []string{modelFile, labelsFile} {
-			if err := os.Remove(k.store.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("withdraw the model: %w", err)
-			}
-		}
-		return syncDir(k.store.dir)
+// published is what model.tflite and labels.txt shall hold: nothing when nothing is
+// taught. The labels come first, so that those of the model are there with it.
+func (k *Kit) published(model []byte, head *classifier.Head) []replacement {
+	var labels []byte
+	if head != nil {
+		labels = labelLines(head.Labels)
 	}
-	if err := k.store.write(labelsFile, labelLines(head.Labels)); err != nil {
-		return err
-	}
-	return k.store.write(modelFile, model)
+	return []replacement{{k.store.path(labelsFile), labels}, {k.store.path(modelFile), model}}
 }
 
 // Repair publishes the model anew if it is not the one of the state, as after a
-// process that was killed between writing the two. It says whether it had to.
+// process that was killed between writing the two. It says whether it had to. Each
+// change does this too, even one that finds nothing to do; Repair is for a program
+// that makes none. It does not wait: another process that is changing the workspace
+// publishes its model itself.
 func (k *Kit) Repair(ctx context.Context) (bool, error) {
-	if !k.unpublished() {
+	if k.state.Generation == 0 || k.isPublished() {
 		return false, nil
 	}
-	unlock, err := k.store.lock(ctx)
+	lock, err := k.store.lock(ctx, 0)
+	if errors.Is(err, ErrLocked) && ctx.Err() == nil {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
-	defer unlock()
-	if s, _, err := k.store.load(); err != nil || s == nil || s.Generation != k.state.Generation || !k.unpublished() {
-		return false, err // somebody else has changed it, and published
+	defer lock.release()
+	now, _, err := k.store.load()
+	if err != nil {
+		return false, err
+	}
+	if now == nil {
+		lock.retract()
+		return false, fmt.Errorf("repair %s: the workspace is gone: %w", k.store.dir, fs.ErrNotExist)
+	}
+	if err := k.sameKind(now); err != nil {
+		return false, err
+	}
+	k.state, k.head = now, nil
+	return k.republish()
+}
+
+// republish publishes the model of the Kit's state unless it is there; the caller
+// holds the lock.
+func (k *Kit) republish() (bool, error) {
+	if k.isPublished() {
+		return false, nil
 	}
 	model, head, err := k.build(k.state)
 	if err != nil {
 		return false, err
 	}
-	return true, k.publish(model, head)
+	k.head = head
+	return true, k.store.disk.replace(k.published(model, head)...)
 }
 
-func (k *Kit) unpublished() bool {
-	if len(k.state.Examples) == 0 {
-		return false
-	}
+// isPublished reports whether model.tflite is the model of the Kit's state.
+func (k *Kit) isPublished() bool {
 	b, err := readFile(k.ModelPath(), math.MaxInt64)
-	return err != nil || sum(b) != k.state.Model
+	return (err == nil || errors.Is(err, fs.ErrNotExist)) && sum(b) == k.state.Model
 }
 
 // Export writes the model of the workspace to path, in any layout, and its labels
-// beside it if labels is not "".
+// to a file of their own if labels is not "".
 func (k *Kit) Export(path, labels string, layout classifier.Layout, keepClasses bool) error {
 	s := *k.state
 	s.Settings.Layout, s.Settings.KeepClasses = layout, keepClasses
@@ -256,12 +280,11 @@ func (k *Kit) Export(path, labels string, layout classifier.Layout, keepClasses 
 	if model == nil {
 		return fmt.Errorf("export: %w", ErrNothingTaught)
 	}
+	files := []replacement{{path, model}}
 	if labels != "" {
-		if err := writeFile(labels, labelLines(head.Labels)); err != nil {
-			return fmt.Errorf("export: %w", err)
-		}
+		files = append(files, replacement{labels, labelLines(head.Labels)})
 	}
-	if err := writeFile(path, model); err != nil {
+	if err := k.store.disk.replace(files...); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	return nil

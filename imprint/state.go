@@ -16,8 +16,14 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// ErrCorrupt is wrapped when a file of the workspace is damaged.
-var ErrCorrupt = errors.New("damaged workspace file")
+var (
+	// ErrCorrupt is wrapped when a file of the workspace is damaged.
+	ErrCorrupt = errors.New("damaged workspace file")
+	// ErrFull is wrapped when a workspace would become too large for its state file.
+	ErrFull = errors.New("workspace is full")
+	// ErrVersion is wrapped when a newer imprint has written the workspace.
+	ErrVersion = errors.New("workspace of a newer imprint")
+)
 
 // A state file is, little-endian: stateMagic; the length of the JSON that follows
 // in 4 bytes; a state as JSON; the raw embeddings, one after the other, of its
@@ -68,10 +74,13 @@ type example struct {
 
 // A change is what one verb did, enough to undo it.
 type change struct {
-	Verb     string
-	Added    []example `json:",omitempty"` // without raw: they are in Examples
-	Removed  []example `json:",omitempty"`
-	Settings Settings  // before the change
+	Verb    string
+	Added   []example `json:",omitempty"` // without raw: they are in Examples
+	Removed []example `json:",omitempty"`
+	// From and To are the label before and after a rename.
+	From     string   `json:",omitempty"`
+	To       string   `json:",omitempty"`
+	Settings Settings // before the change
 }
 
 // byLabel orders examples by what they are, not by when they came, so that the
@@ -80,9 +89,10 @@ func byLabel(a, b example) int {
 	return cmp.Or(cmp.Compare(a.Label, b.Label), bytes.Compare(a.Photo[:], b.Photo[:]))
 }
 
-// apply makes a change: removes c.Removed, adds c.Added and remembers it.
+// apply makes a change and remembers it.
 func (s *state) apply(c change) {
 	s.replace(c.Removed, c.Added)
+	s.relabel(c.From, c.To)
 	c.Added = slices.Clone(c.Added)
 	for i := range c.Added {
 		c.Added[i].raw = nil
@@ -97,23 +107,38 @@ func (s *state) apply(c change) {
 func (s *state) undo() change {
 	c := s.History[len(s.History)-1]
 	s.History = s.History[:len(s.History)-1]
+	s.relabel(c.To, c.From)
 	s.replace(c.Added, c.Removed)
 	s.Settings = c.Settings
 	return c
 }
 
 func (s *state) replace(remove, add []example) {
-	gone := make(map[string]bool, len(remove))
+	gone := make(map[digest]bool, len(remove))
 	for _, e := range remove {
-		gone[e.Label+"\x00"+string(e.Photo[:])] = true
+		gone[e.Photo] = true
 	}
 	kept := make([]example, 0, len(s.Examples)+len(add))
 	for _, e := range s.Examples {
-		if !gone[e.Label+"\x00"+string(e.Photo[:])] {
+		if !gone[e.Photo] {
 			kept = append(kept, e)
 		}
 	}
 	s.Examples = append(kept, add...)
+	slices.SortFunc(s.Examples, byLabel)
+}
+
+// relabel renames a label.
+func (s *state) relabel(from, to string) {
+	if from == to {
+		return
+	}
+	s.Examples = slices.Clone(s.Examples)
+	for i := range s.Examples {
+		if e := &s.Examples[i]; e.Label == from {
+			e.Label = to
+		}
+	}
 	slices.SortFunc(s.Examples, byLabel)
 }
 
@@ -129,19 +154,26 @@ func (s *state) withRaw(f func(*example)) {
 	}
 }
 
-// encode returns the state file of s.
-func (s *state) encode() ([]byte, error) {
+// encode returns the state file of s. The oldest changes are forgotten where it
+// would be larger than limit with them.
+func (s *state) encode(limit int) ([]byte, error) {
 	head, err := json.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("encode the workspace's state: %w", err)
 	}
-	b := append([]byte(stateMagic), 0, 0, 0, 0)
-	binary.LittleEndian.PutUint32(b[len(stateMagic):], uint32(len(head)))
+	size := len(stateMagic) + 4 + len(head) + sha256.Size
+	s.withRaw(func(e *example) { size += len(e.raw) })
+	if size > limit && len(s.History) > 0 {
+		s.History = s.History[1:]
+		return s.encode(limit)
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%w: its state would have %d bytes, and %d are the most", ErrFull, size, limit)
+	}
+	b := append(make([]byte, 0, size), stateMagic...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(head)))
 	b = append(b, head...)
 	s.withRaw(func(e *example) { b = append(b, e.raw...) })
-	if len(b) > maxState-sha256.Size {
-		return nil, fmt.Errorf("the workspace would be larger than %d MiB: split it", maxState>>20)
-	}
 	sum := sha256.Sum256(b)
 	return append(b, sum[:]...), nil
 }
@@ -171,10 +203,10 @@ func decodeState(b []byte) (*state, error) {
 		return bad("%v", err)
 	}
 	if s.Version != stateVersion {
-		return nil, fmt.Errorf("%w: it is of version %d, and this program knows %d: update imprint", ErrCorrupt, s.Version, stateVersion)
+		return nil, fmt.Errorf("%w: it is of version %d, and this program knows %d", ErrVersion, s.Version, stateVersion)
 	}
-	if s.Backbone.Size <= 0 {
-		return bad("embeddings of %d bytes", s.Backbone.Size)
+	if s.Backbone.Size <= 0 || s.Backbone.Embedding < 0 {
+		return bad("embeddings of %d bytes from tensor %d", s.Backbone.Size, s.Backbone.Embedding)
 	}
 	raw := body[start+int(n):]
 	short := false
@@ -188,15 +220,41 @@ func decodeState(b []byte) (*state, error) {
 	if short || len(raw) > 0 {
 		return bad("the embeddings do not fit the examples")
 	}
+	return s, s.check()
+}
+
+// check says whether s is a state that changes can have led to.
+func (s *state) check() error {
+	bad := func(err error) error { return fmt.Errorf("%w: %w", ErrCorrupt, err) }
 	if !slices.IsSortedFunc(s.Examples, byLabel) {
-		return bad("the examples are out of order")
+		return bad(errors.New("the examples are out of order"))
 	}
-	for _, e := range s.Examples {
+	photos := make(map[digest]bool, len(s.Examples))
+	for i, e := range s.Examples {
+		if photos[e.Photo] {
+			return bad(fmt.Errorf("photo %s is there twice", e.Photo))
+		}
+		photos[e.Photo] = true
+		if i > 0 && e.Label == s.Examples[i-1].Label {
+			continue
+		}
 		if err := checkLabel(e.Label); err != nil {
-			return bad("%v", err)
+			return bad(err)
 		}
 	}
-	return s, nil
+	settings := []Settings{s.Settings}
+	for _, c := range s.History {
+		settings = append(settings, c.Settings)
+	}
+	for _, c := range settings {
+		if _, err := dataset.ParseFit(string(c.Fit)); err != nil {
+			return bad(err)
+		}
+		if _, err := classifier.ParseLayout(string(c.Layout)); err != nil {
+			return bad(err)
+		}
+	}
+	return nil
 }
 
 // A digest is a SHA-256, written in hexadecimal.

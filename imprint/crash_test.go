@@ -1,0 +1,329 @@
+package imprint
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+var kills = flag.Int("kills", 0, "how often TestKill kills a process (0: 15, or 4 with -short)")
+
+const childRole = "IMPRINT_TEST_CHILD"
+
+// child is a process that a test starts. It teaches photo after photo, of kinds 0
+// to 2 by turns, and prints the number of each that has been acknowledged. Role
+// "add" begins with photo FIRST of args DIR BACKBONE FIRST LAST; role "step" has a
+// fifth, and kills itself before that operation on the disk.
+func child(role string, args []string) int {
+	dir, backbone := args[0], args[1]
+	var n [3]uint64
+	for i, a := range args[2:] {
+		n[i], _ = strconv.ParseUint(a, 10, 64)
+	}
+	k, err := Open(dir, Options{Backbone: backbone, Threads: 1})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer k.Close()
+	if role == "step" {
+		steps := uint64(0)
+		k.store.disk.before = func(string, string) error {
+			if steps++; steps == n[2] {
+				unix.Kill(os.Getpid(), unix.SIGKILL)
+				select {} // the signal may take a moment
+			}
+			return nil
+		}
+	}
+	for i := n[0]; i < n[1]; i++ {
+		if _, err := k.Add(context.Background(), photos(numbered(i), i%3, i, 1), nil); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		fmt.Println(i)
+	}
+	return 0
+}
+
+// numbered is the label of photo i.
+func numbered(i uint64) string { return fmt.Sprint("kind ", i%3) }
+
+func startChild(t *testing.T, role string, args ...any) (*exec.Cmd, *bufio.Scanner, *bytes.Buffer) {
+	t.Helper()
+	var words []string
+	for _, a := range args {
+		words = append(words, fmt.Sprint(a))
+	}
+	cmd := exec.Command(os.Args[0], words...)
+	cmd.Env = append(os.Environ(), childRole+"="+role, "GOMAXPROCS=1", "GORACE=atexit_sleep_ms=0")
+	stderr := new(bytes.Buffer)
+	cmd.Stderr = stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, bufio.NewScanner(out), stderr
+}
+
+// watchModel opens the model in a loop, as a program that runs it would, until stop
+// is called, which returns how many it has seen.
+func watchModel(t *testing.T, path string) (stop func() int) {
+	var seen atomic.Int64
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			b, err := os.ReadFile(path)
+			if errors.Is(err, fs.ErrNotExist) && seen.Load() == 0 {
+				continue // none yet
+			}
+			if err == nil {
+				_, err = tflite.Parse(b)
+			}
+			if err != nil {
+				t.Errorf("a reader found an unreadable model: %v", err)
+				return
+			}
+			seen.Add(1)
+		}
+	})
+	var once sync.Once
+	return func() int {
+		once.Do(func() { close(done) })
+		wg.Wait()
+		return int(seen.Load())
+	}
+}
+
+// checkKilled looks at a workspace whose writer has been killed: all photos in
+// acknowledged are there, and the next writer finds or makes a sound model.
+func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unpublished bool) {
+	t.Helper()
+	k, err := Open(dir, Options{Backbone: backbone})
+	if err != nil {
+		t.Fatalf("open after a kill: %v", err)
+	}
+	defer k.Close()
+	if w := k.Warnings(); len(w) > 0 {
+		t.Fatalf("damage after a kill: %q", w)
+	}
+	there := make(map[string]string)
+	for _, c := range k.Classes() {
+		for _, p := range c.Photos {
+			there[p.SHA256] = c.Label
+		}
+	}
+	for _, i := range acknowledged {
+		if got := there[sum(picture(i%3, i)).String()]; got != numbered(i) {
+			t.Errorf("photo %d was acknowledged as %q and is %q", i, numbered(i), got)
+		}
+	}
+	if n := len(there); n < len(acknowledged) || n > len(acknowledged)+1 {
+		t.Errorf("%d photos are there, %d were acknowledged, and one may have been under way", n, len(acknowledged))
+	}
+	lock, err := k.store.lock(context.Background(), 0)
+	if err != nil {
+		t.Fatalf("after a kill: %v", err)
+	}
+	lock.release()
+	if len(there) == 0 {
+		return false
+	}
+	unpublished = !k.isPublished()
+	repaired, err := k.Repair(context.Background())
+	if err != nil || repaired != unpublished || !k.isPublished() {
+		t.Errorf("repair: got %v, %v, want %v, nil", repaired, err, unpublished)
+	}
+	b, err := os.ReadFile(k.ModelPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := tflite.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := k.Labels()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := m.Labels(); err != nil || !slices.Equal(got, want) {
+		t.Errorf("the model has labels %q, %v, want %q", got, err, want)
+	}
+	return unpublished
+}
+
+// TestKill kills a process that teaches photo after photo, at random moments.
+func TestKill(t *testing.T) {
+	n := *kills
+	if n == 0 {
+		n = 15
+		if testing.Short() {
+			n = 4
+		}
+	}
+	const most = 40 // photos in a workspace, which is then begun anew
+	backbone := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	var dir string
+	var acknowledged []uint64
+	stop := func() int { return 0 }
+	defer func() { stop() }()
+	total, unpublished, temporary, seen := 0, 0, 0, 0
+	for i := range n {
+		if i == 0 || len(acknowledged) >= most {
+			seen += stop()
+			dir, acknowledged = filepath.Join(t.TempDir(), "ws"), nil
+			stop = watchModel(t, filepath.Join(dir, modelFile))
+		}
+		first := uint64(len(acknowledged))
+		cmd, out, stderr := startChild(t, "add", dir, backbone, first, first+10000)
+		// Often within the first photos, whose writes are not all the same.
+		wait := time.Duration(rand.Int64N(int64(60 * time.Millisecond)))
+		ready := make(chan struct{})
+		timer := time.AfterFunc(time.Hour, func() {})
+		go func() {
+			defer close(ready)
+			time.Sleep(wait)
+		}()
+		if i%3 > 0 { // the others are killed from their start on
+			if out.Scan() {
+				acknowledged = addNumber(t, acknowledged, out.Text())
+			}
+		}
+		<-ready
+		timer.Stop()
+		cmd.Process.Kill()
+		for out.Scan() {
+			acknowledged = addNumber(t, acknowledged, out.Text())
+		}
+		if err := cmd.Wait(); err == nil || stderr.Len() > 0 {
+			t.Fatalf("the process ended by itself: %v %s", err, stderr)
+		}
+		total += len(acknowledged) - int(first)
+		if left, _ := filepath.Glob(filepath.Join(dir, ".*"+temporarySuffix)); len(left) > 0 {
+			temporary++
+		}
+		if checkKilled(t, dir, backbone, acknowledged) {
+			unpublished++
+		}
+		// What was under way may have come to be; the next process begins after it.
+		k := openKit(t, dir, Options{Backbone: backbone})
+		count := 0
+		for _, c := range k.Classes() {
+			count += len(c.Photos)
+		}
+		for len(acknowledged) < count {
+			acknowledged = append(acknowledged, uint64(len(acknowledged)))
+		}
+		k.Close()
+		if t.Failed() {
+			t.Fatalf("kill %d", i)
+		}
+	}
+	seen += stop()
+	t.Logf("%d kills: %d photos acknowledged and none lost; %d kills left a temporary file, %d a model to repair; %d models read meanwhile, all sound",
+		n, total, temporary, unpublished, seen)
+}
+
+func addNumber(t *testing.T, numbers []uint64, line string) []uint64 {
+	t.Helper()
+	i, err := strconv.ParseUint(strings.TrimSpace(line), 10, 64)
+	if err != nil || i != uint64(len(numbers)) {
+		t.Fatalf("the process printed %q, want %d", line, len(numbers))
+	}
+	return append(numbers, i)
+}
+
+// countSteps returns the operations on the disk that teaching photo i takes.
+func countSteps(t *testing.T, dir, backbone string, i uint64) (steps []string) {
+	t.Helper()
+	k := openKit(t, dir, Options{Backbone: backbone})
+	k.store.disk.before = func(op, path string) error {
+		steps = append(steps, op+" "+filepath.Base(path))
+		return nil
+	}
+	mustAdd(t, k, photos(numbered(i), i%3, i, 1)...)
+	return steps
+}
+
+// TestKillAtEveryStep kills a process before each operation on the disk of one add,
+// to a new workspace and to one with photos.
+func TestKillAtEveryStep(t *testing.T) {
+	backbone := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	for _, before := range []uint64{0, 3} {
+		t.Run(fmt.Sprint(before, " photos"), func(t *testing.T) {
+			begin := func() (dir string, acknowledged []uint64) {
+				dir = filepath.Join(t.TempDir(), "ws")
+				if before > 0 {
+					k := openKit(t, dir, Options{Backbone: backbone})
+					for i := range before {
+						mustAdd(t, k, photos(numbered(i), i%3, i, 1)...)
+						acknowledged = append(acknowledged, i)
+					}
+				}
+				return dir, acknowledged
+			}
+			dir, _ := begin()
+			steps := countSteps(t, dir, backbone, before)
+			unpublished := 0
+			for i, step := range steps {
+				if testing.Short() && i%4 > 0 {
+					continue
+				}
+				dir, acknowledged := begin()
+				stop := watchModel(t, filepath.Join(dir, modelFile))
+				cmd, out, stderr := startChild(t, "step", dir, backbone, before, before+1, i+1)
+				for out.Scan() {
+					t.Errorf("the process went on after step %d, %s: it printed %s", i, step, out.Text())
+				}
+				if err := cmd.Wait(); err == nil || stderr.Len() > 0 {
+					t.Fatalf("step %d, %s: the process ended by itself: %v %s", i, step, err, stderr)
+				}
+				if checkKilled(t, dir, backbone, acknowledged) {
+					unpublished++
+				}
+				k := openKit(t, dir, Options{Backbone: backbone})
+				mustAdd(t, k, photos(numbered(before), before%3, before, 1)...)
+				if n := taught(k)[numbered(before)]; n == 0 || !k.isPublished() {
+					t.Errorf("step %d, %s: adding again after the kill taught %v, published %v", i, step, taught(k), k.isPublished())
+				}
+				if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
+					t.Errorf("step %d, %s: the next add has left %q", i, step, left)
+				}
+				stop()
+			}
+			if unpublished == 0 && !testing.Short() {
+				t.Error("no kill came between the state and the model")
+			}
+			t.Logf("killed before each of %d operations, %d left a model to repair: %s", len(steps), unpublished, strings.Join(steps, ", "))
+		})
+	}
+}

@@ -1,0 +1,174 @@
+package imprint
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// TestMain is also the program that the tests of killed and of concurrent
+// processes start: this binary once more.
+func TestMain(m *testing.M) {
+	if role := os.Getenv(childRole); role != "" {
+		os.Exit(child(role, os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// backboneIn writes a model file into a folder of its own.
+func backboneIn(t testing.TB, name string, model []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, model, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// newWorkspace names a folder that does not exist yet, and a backbone for it.
+func newWorkspace(t testing.TB) (dir string, o Options) {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "ws"), Options{Backbone: backboneIn(t, "extractor.tflite", backbonetest.Extractor())}
+}
+
+func openKit(t testing.TB, dir string, o Options) *Kit {
+	t.Helper()
+	k, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Close() })
+	return k
+}
+
+// newKit opens a new workspace.
+func newKit(t testing.TB) *Kit {
+	t.Helper()
+	dir, o := newWorkspace(t)
+	return openKit(t, dir, o)
+}
+
+// photo is a photo that is not in a file; path is one that it might have.
+func photo(label string, kind, seed uint64) dataset.Item {
+	return dataset.Item{Path: fmt.Sprintf("%s/%d-%d.png", label, kind, seed), Label: label, Content: picture(kind, seed)}
+}
+
+// photos are n photos of one kind with seeds from first on.
+func photos(label string, kind, first, n uint64) []dataset.Item {
+	var items []dataset.Item
+	for s := range n {
+		items = append(items, photo(label, kind, first+s))
+	}
+	return items
+}
+
+func mustAdd(t testing.TB, k *Kit, items ...dataset.Item) *Learned {
+	t.Helper()
+	l, err := k.Add(context.Background(), items, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// photoFile writes a photo to a file of its own.
+func photoFile(t testing.TB, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// files is everything below dir: the content of files, and folders as "".
+func files(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			found[path+"/"] = ""
+			return err
+		}
+		b, err := os.ReadFile(path)
+		found[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// sameFiles reports how two results of files differ.
+func sameFiles(t testing.TB, got, want map[string]string) {
+	t.Helper()
+	for path := range got {
+		if w, ok := want[path]; !ok {
+			t.Errorf("%s is new", path)
+		} else if w != got[path] {
+			t.Errorf("%s has changed", path)
+		}
+	}
+	for path := range want {
+		if _, ok := got[path]; !ok {
+			t.Errorf("%s is gone", path)
+		}
+	}
+}
+
+func readModel(t testing.TB, k *Kit) []byte {
+	t.Helper()
+	b, err := os.ReadFile(k.ModelPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// taught is label → number of photos.
+func taught(k *Kit) map[string]int {
+	n := make(map[string]int)
+	for _, c := range k.Classes() {
+		n[c.Label] = len(c.Photos)
+	}
+	return n
+}
+
+func wantTaught(t testing.TB, k *Kit, want map[string]int) {
+	t.Helper()
+	if got := taught(k); !maps.Equal(got, want) {
+		t.Errorf("taught %v, want %v", got, want)
+	}
+}
+
+func classify(t testing.TB, k *Kit, items ...dataset.Item) []Result {
+	t.Helper()
+	var results []Result
+	err := k.Classify(context.Background(), items, 0, func(r Result) error {
+		results = append(results, r)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results
+}
+
+func labelsOf(results []Result) []string {
+	var labels []string
+	for _, r := range results {
+		labels = append(labels, r.Label)
+	}
+	return slices.Clip(labels)
+}
