@@ -45,7 +45,7 @@ func Photo(kind, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(kind, seed))
 	base := [3]float64{}
 	for i := range base {
-		base[i] = 40 + 175*math.Abs(math.Sin(float64(kind)*float64(2*i+1)+float64(i)))
+		base[i] = 40 + float64((kind*uint64(67*i+59)+uint64(i)*90)%176)
 	}
 	img := image.NewNRGBA(image.Rect(0, 0, 40, 30))
 	for y := range 30 {
@@ -129,13 +129,13 @@ func (b *builder) weights(name string, shape []int32, n int) (filter, bias int32
 	for i := range w {
 		w[i] = byte(min(max(128+40*b.random.NormFloat64(), 0), 255))
 	}
-	scale := float32(0.6 / math.Sqrt(float64(size/n)) / 40)
+	scale := float32(1.6 / math.Sqrt(float64(size/n)) / 40)
 	in := b.m.Subgraphs[0].Tensors[b.at].Quantization.Scale[0]
 	filter = b.constant(tflite.Tensor{Name: name + "/weights", Shape: shape, Type: tflite.TypeUint8,
 		Quantization: &tflite.Quantization{Scale: []float32{scale}, ZeroPoint: []int64{128}}}, w)
 	biases := make([]byte, 0, 4*n)
 	for range n {
-		biases = binary.LittleEndian.AppendUint32(biases, uint32(int32(b.random.NormFloat64()*0.3/float64(in*scale))))
+		biases = binary.LittleEndian.AppendUint32(biases, uint32(int32((0.3*b.random.NormFloat64()-0.2)/float64(in*scale))))
 	}
 	bias = b.constant(tflite.Tensor{Name: name + "/bias", Shape: []int32{int32(n)}, Type: tflite.TypeInt32,
 		Quantization: &tflite.Quantization{Scale: []float32{in * scale}, ZeroPoint: []int64{0}}}, biases)

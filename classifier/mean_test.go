@@ -1,0 +1,113 @@
+package classifier
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"testing"
+)
+
+// The rows are the formula of the paper, computed here in another way.
+func TestMean(t *testing.T) {
+	examples := randomExamples(2, 30, 20, 4)
+	h, err := sumsOf(t, examples).Mean()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"a", "b", "c", "d"}; !slices.Equal(h.Labels, want) {
+		t.Fatalf("labels %q, want %q", h.Labels, want)
+	}
+	for c, label := range h.Labels {
+		mean := make([]float64, h.Dim)
+		for _, e := range examples {
+			if e.Label == label {
+				for i, v := range e.Unit {
+					mean[i] += v / 30
+				}
+			}
+		}
+		var norm float64
+		for _, v := range mean {
+			norm = math.Hypot(norm, v)
+		}
+		for i, w := range h.Row(c) {
+			if want := MeanScale * mean[i] / norm; math.Abs(float64(w)-want) > 1e-5 {
+				t.Errorf("class %s, weight %d: got %v, want %v", label, i, w, want)
+			}
+		}
+	}
+	if slices.Max(h.Bias) != 0 || slices.Min(h.Bias) != 0 {
+		t.Errorf("biases %v, want 0", h.Bias)
+	}
+}
+
+func TestMeanRefuses(t *testing.T) {
+	if _, err := new(Sums).Mean(); !errors.Is(err, ErrShape) {
+		t.Errorf("nothing taught: got %v, want %v", err, ErrShape)
+	}
+	if _, err := sumsOf(t, []Example{{Label: "a", Unit: []float64{0, 0}}}).Mean(); !errors.Is(err, ErrShape) {
+		t.Errorf("zero embedding: got %v, want %v", err, ErrShape)
+	}
+}
+
+// The closed form counts what teaching anew without each example counts.
+func TestLeaveOneOut(t *testing.T) {
+	examples := randomExamples(3, 41, 12, 4)
+	examples = append(examples, Example{Label: "alone", Unit: examples[0].Unit})
+	got := sumsOf(t, examples).LeaveOneOut(examples)
+	want := Estimate{Alone: 1}
+	for i, e := range examples {
+		if e.Label == "alone" {
+			continue
+		}
+		rest := slices.Delete(slices.Clone(examples), i, i+1)
+		h, err := sumsOf(t, rest).Mean()
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits := make([]float64, len(h.Labels))
+		h.Logits(logits, e.Unit)
+		want.Total++
+		if h.Labels[Best(logits)] == e.Label {
+			want.Right++
+		}
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got.Right == 0 || got.Right == got.Total {
+		t.Errorf("%+v tests nothing", got)
+	}
+	if a := (Estimate{}).Accuracy(); a != 0 {
+		t.Errorf("accuracy of nothing is %v", a)
+	}
+}
+
+func TestScores(t *testing.T) {
+	v := []float64{1000, 1001, 999}
+	Scores(v)
+	sum := v[0] + v[1] + v[2]
+	if Best(v) != 1 || math.Abs(sum-1) > 1e-12 || math.Abs(v[1]/v[0]-math.E) > 1e-9 {
+		t.Errorf("scores %v, sum %v", v, sum)
+	}
+}
+
+func BenchmarkMean(b *testing.B) {
+	examples := randomExamples(4, 200, 1024, 10)
+	b.ReportAllocs()
+	for b.Loop() {
+		s := sumsOf(b, examples)
+		if _, err := s.Mean(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLeaveOneOut(b *testing.B) {
+	examples := randomExamples(4, 200, 1024, 10)
+	s := sumsOf(b, examples)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.LeaveOneOut(examples)
+	}
+}
