@@ -11,8 +11,12 @@ import (
 )
 
 // MaxArena is the most memory, in bytes, that the tensors of one Interpreter
-// may take.
+// may take, and again its prepared weights.
 const MaxArena = 1 << 30
+
+// maxParts is the largest number of operators and of tensors in a model: far
+// more than networks have, few enough that planning them takes no time.
+const maxParts = 1 << 14
 
 // alignment of every tensor's memory, a cache line.
 const alignment = 64
@@ -25,6 +29,7 @@ type program struct {
 	places          []place // of the graph's tensors
 	arenaSize       int
 	scratchSize     int // of one thread
+	weightSize      int // prepared, at most
 }
 
 // A step is an operator to run.
@@ -49,6 +54,9 @@ func prepare(m *tflite.Model, o InterpreterOptions) (*program, error) {
 		return nil, fmt.Errorf("model has no subgraph: %w", tflite.ErrCorrupt)
 	}
 	g := &m.Subgraphs[0]
+	if len(g.Operators) > maxParts || len(g.Tensors) > maxParts || len(g.Inputs)+len(g.Outputs)+len(o.Outputs) > maxParts {
+		return nil, fmt.Errorf("%d operators and %d tensors: %w", len(g.Operators), len(g.Tensors), ErrModelTooLarge)
+	}
 	p := &program{graph: g, inputs: g.Inputs, outputs: g.Outputs, places: make([]place, len(g.Tensors))}
 	if o.Outputs != nil {
 		p.outputs = slices.Clone(o.Outputs)
@@ -181,6 +189,16 @@ func (p *program) add(m *tflite.Model, op *tflite.Operator, keep bool) error {
 	if err := p.place(out, keep); err != nil {
 		return err
 	}
+	if len(o.in) > 1 && o.in[1] != nil && len(o.in[1].Shape) > 0 && o.in[1].Shape[0] > 0 {
+		// Operators may share one constant, so that a small file could ask
+		// for any amount of prepared weights. Packing takes 8 bytes for 3
+		// weights, in groups of 6 channels.
+		n := len(o.in[1].Data)
+		p.weightSize += 3*n + 16*(n/o.in[1].Shape[0])
+		if p.weightSize > MaxArena {
+			return fmt.Errorf("the weights up to here take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+		}
+	}
 	k, inputs, err := o.kernel(m)
 	if err != nil {
 		if errors.Is(err, kernels.ErrUnsupported) {
@@ -210,20 +228,18 @@ func (p *program) plan() error {
 	}
 	slices.SortStableFunc(order, func(a, b *place) int { return b.size - a.size })
 	for _, l := range order {
-		for i := 0; i < len(done); {
-			d := done[i]
+		// done is sorted by offset, so that one pass finds the lowest gap.
+		for _, d := range done {
 			if l.first <= d.last && d.first <= l.last && l.offset < d.offset+d.size && d.offset < l.offset+l.size {
 				l.offset = (d.offset + d.size + alignment - 1) &^ (alignment - 1)
 			}
-			i++
+			if l.offset > MaxArena-l.size {
+				return fmt.Errorf("its tensors take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+			}
 		}
-		// done is sorted by offset, so that one pass finds the lowest gap.
 		at, _ := slices.BinarySearchFunc(done, l.offset, func(d *place, offset int) int { return d.offset - offset })
 		done = slices.Insert(done, at, l)
 		p.arenaSize = max(p.arenaSize, l.offset+l.size)
-		if p.arenaSize > MaxArena {
-			return fmt.Errorf("its tensors take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
-		}
 	}
 	return nil
 }

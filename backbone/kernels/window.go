@@ -32,7 +32,7 @@ func (w Window) over(in *Tensor, kH, kW int) (geometry, error) {
 	if len(in.Shape) != 4 {
 		return g, fmt.Errorf("%w: input has shape %v, want 4 axes", ErrInvalid, in.Shape)
 	}
-	const limit = 1 << 20
+	const limit = 1 << 14
 	for _, v := range []int{w.StrideH, w.StrideW, w.DilationH, w.DilationW, kH, kW} {
 		if v < 1 || v > limit {
 			return g, fmt.Errorf("%w: window of %d×%d with strides %d×%d and dilation %d×%d", ErrInvalid, kH, kW, w.StrideH, w.StrideW, w.DilationH, w.DilationW)

@@ -1,0 +1,376 @@
+package backbone
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/kernels"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"go.uber.org/goleak"
+)
+
+// graph builds small models: every tensor is uint8 with scale 1.
+type graph struct {
+	m tflite.Model
+}
+
+func newGraph() *graph {
+	return &graph{tflite.Model{Version: 3, Buffers: []tflite.Buffer{nil}, Subgraphs: []tflite.Subgraph{{}}}}
+}
+
+func (g *graph) tensor(data []byte, shape ...int32) int32 {
+	s := &g.m.Subgraphs[0]
+	t := tflite.Tensor{Shape: shape, Type: tflite.TypeUint8,
+		Quantization: &tflite.Quantization{Scale: []float32{1}, ZeroPoint: []int64{0}}}
+	if data != nil {
+		g.m.Buffers = append(g.m.Buffers, data)
+		t.Buffer = uint32(len(g.m.Buffers) - 1)
+	}
+	s.Tensors = append(s.Tensors, t)
+	return int32(len(s.Tensors) - 1)
+}
+
+func (g *graph) operator(code tflite.BuiltinOperator, o tflite.Options, out int32, in ...int32) {
+	s := &g.m.Subgraphs[0]
+	g.m.OperatorCodes = append(g.m.OperatorCodes, tflite.OperatorCode{Builtin: code})
+	s.Operators = append(s.Operators, tflite.Operator{Opcode: uint32(len(g.m.OperatorCodes) - 1), Inputs: in, Outputs: []int32{out}, Options: o})
+}
+
+func (g *graph) ends(in, out int32) *tflite.Model {
+	g.m.Subgraphs[0].Inputs, g.m.Subgraphs[0].Outputs = []int32{in}, []int32{out}
+	return &g.m
+}
+
+// chain is input, +1, ×2 and +1 again, with tensors 0 to 3 and constants after.
+func chain() *tflite.Model {
+	g := newGraph()
+	for range 4 {
+		g.tensor(nil, 1, 8)
+	}
+	one, two := g.tensor([]byte{1}, 1), g.tensor([]byte{2}, 1)
+	g.operator(tflite.OpAdd, tflite.Options{}, 1, 0, one)
+	g.operator(tflite.OpMul, tflite.Options{}, 2, 1, two)
+	g.operator(tflite.OpAdd, tflite.Options{}, 3, 2, one)
+	return g.ends(0, 3)
+}
+
+func invoke(t *testing.T, in *Interpreter) {
+	t.Helper()
+	if err := in.Invoke(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestInvoke(t *testing.T) {
+	in, err := NewInterpreter(chain(), InterpreterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	copy(in.Input(0), []byte{0, 1, 2, 3, 4, 5, 100, 200})
+	for range 2 { // the input keeps its content
+		invoke(t, in)
+		if got, want := in.Output(0), []byte{3, 5, 7, 9, 11, 13, 203, 255}; !bytes.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+	}
+	if _, err := in.Tensor(1); err == nil {
+		t.Error("a tensor whose memory is reused was given away")
+	}
+	if _, err := in.Tensor(99); err == nil {
+		t.Error("a tensor that does not exist was given away")
+	}
+	if got := in.Outputs()[0]; got.Index != 3 || len(got.Shape) != 2 || got.Shape[1] != 8 || got.Scale[0] != 1 {
+		t.Errorf("output is described as %+v", got)
+	}
+}
+
+func TestOutputsAsked(t *testing.T) {
+	m := chain()
+	// An operator that cannot be run does not matter when it is not needed.
+	m.OperatorCodes[2].Builtin = tflite.OpCustom
+	if _, err := NewInterpreter(m, InterpreterOptions{}); !errors.Is(err, ErrUnsupportedOperator) {
+		t.Fatalf("error %v, want %v", err, ErrUnsupportedOperator)
+	}
+	in, err := NewInterpreter(m, InterpreterOptions{Outputs: []int32{2, 0, 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	copy(in.Input(0), []byte{7})
+	invoke(t, in)
+	for i, want := range []byte{16, 7, 1} {
+		if got := in.Output(i)[0]; got != want {
+			t.Errorf("output %d begins with %d, want %d", i, got, want)
+		}
+	}
+}
+
+func TestKeepAll(t *testing.T) {
+	in, err := NewInterpreter(chain(), InterpreterOptions{KeepAll: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	copy(in.Input(0), []byte{7})
+	invoke(t, in)
+	for i, want := range []byte{7, 8, 16, 17, 1, 2} {
+		got, err := in.Tensor(int32(i))
+		if err != nil || got[0] != want {
+			t.Errorf("tensor %d begins with %v (%v), want %d", i, got, err, want)
+		}
+	}
+}
+
+// TestArena looks for tensors that live at the same time in the same place.
+func TestArena(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		p := &program{steps: make([]step, 20)}
+		for range 30 {
+			first := r.IntN(20)
+			p.places = append(p.places, place{planned: true, size: 1 + r.IntN(300), first: first, last: first + r.IntN(20-first), kept: r.IntN(8) == 0})
+		}
+		if err := p.plan(); err != nil {
+			t.Fatal(err)
+		}
+		for i, a := range p.places {
+			if a.offset%alignment != 0 || a.offset+a.size > p.arenaSize {
+				t.Fatalf("place %+v in %d bytes", a, p.arenaSize)
+			}
+			for _, b := range p.places[:i] {
+				if a.first <= b.last && b.first <= a.last && a.offset < b.offset+b.size && b.offset < a.offset+a.size {
+					t.Fatalf("%+v and %+v overlap", a, b)
+				}
+			}
+		}
+	}
+}
+
+func TestArenaIsReused(t *testing.T) {
+	in, err := NewInterpreter(sharedModel(t, "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"), InterpreterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The input and the two largest tensors next to each other.
+	if got, most := in.arenaSize, 224*224*3+112*112*(32+64)+4096; got > most {
+		t.Errorf("arena of %d bytes, want at most %d", got, most)
+	}
+}
+
+// TestClones runs clones at once, on different inputs.
+func TestClones(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	first, err := NewInterpreter(chain(), InterpreterOptions{Threads: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	var wg sync.WaitGroup
+	for i := range 4 {
+		in, err := first.Clone()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			defer in.Close()
+			for j := range 50 {
+				in.Input(0)[0] = byte(i + j)
+				if err := in.Invoke(context.Background()); err != nil {
+					t.Error(err)
+					return
+				}
+				if got, want := in.Output(0)[0], byte(2*(i+j+1)+1); got != want {
+					t.Errorf("got %d, want %d", got, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestClose(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	in, err := NewInterpreter(chain(), InterpreterOptions{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoke(t, in)
+	in.Close()
+	in.Close()
+	if err := in.Invoke(context.Background()); !errors.Is(err, ErrClosed) {
+		t.Errorf("error %v, want %v", err, ErrClosed)
+	}
+}
+
+func TestInvokeStops(t *testing.T) {
+	for threads := 1; threads <= 2; threads++ {
+		in, err := NewInterpreter(chain(), InterpreterOptions{Threads: threads})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := in.Invoke(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want %v", err, context.Canceled)
+		}
+		invoke(t, in)
+	}
+}
+
+func TestInvokeDoesNotAllocate(t *testing.T) {
+	m := sharedModel(t, "mobilenet_v1_0.25_128_quant.tflite")
+	for threads := 1; threads <= 2; threads++ {
+		in, err := NewInterpreter(m, InterpreterOptions{Threads: threads})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		if n := testing.AllocsPerRun(3, func() { invoke(t, in) }); n != 0 {
+			t.Errorf("%v allocations with %d threads", n, threads)
+		}
+	}
+}
+
+func TestNewInterpreterRejects(t *testing.T) {
+	conv := func(change func(*tflite.Conv2DOptions)) func() *tflite.Model {
+		return func() *tflite.Model {
+			g := newGraph()
+			in, out, w := g.tensor(nil, 1, 4, 4, 2), g.tensor(nil, 1, 4, 4, 3), g.tensor(make([]byte, 6), 3, 1, 1, 2)
+			o := tflite.Conv2DOptions{StrideW: 1, StrideH: 1, DilationW: 1, DilationH: 1}
+			change(&o)
+			g.operator(tflite.OpConv2D, o.Options(), out, in, w)
+			return g.ends(in, out)
+		}
+	}
+	edit := func(change func(m *tflite.Model, s *tflite.Subgraph)) func() *tflite.Model {
+		return func() *tflite.Model {
+			m := chain()
+			change(m, &m.Subgraphs[0])
+			return m
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		model func() *tflite.Model
+		want  error
+		says  string
+	}{
+		{"stride 0", conv(func(o *tflite.Conv2DOptions) { o.StrideW = 0 }), kernels.ErrInvalid, "operator 0 (CONV_2D)"},
+		{"negative dilation", conv(func(o *tflite.Conv2DOptions) { o.DilationH = -1 }), kernels.ErrInvalid, "dilation"},
+		{"fused TANH", conv(func(o *tflite.Conv2DOptions) { o.Activation = tflite.ActTanh }), ErrUnsupportedOperator, "activation"},
+		{"other output shape", conv(func(o *tflite.Conv2DOptions) { o.StrideW = 2 }), kernels.ErrInvalid, "shape"},
+		{"edge tpu", edit(func(m *tflite.Model, s *tflite.Subgraph) {
+			m.OperatorCodes[1] = tflite.OperatorCode{Builtin: tflite.OpCustom, CustomCode: "edgetpu-custom-op"}
+			s.Tensors[2].Name = "logits"
+		}), ErrUnsupportedOperator, `operator 1 (edgetpu-custom-op), output 2 ("logits"): the model is compiled for the Edge TPU`},
+		{"unknown operator", edit(func(m *tflite.Model, s *tflite.Subgraph) { m.OperatorCodes[0].Builtin = tflite.OpTranspose }), ErrUnsupportedOperator, "operator 0 (TRANSPOSE)"},
+		{"string tensor", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Tensors[1].Type = tflite.TypeString }), ErrUnsupportedOperator, "string"},
+		{"no operator code", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Opcode = 9 }), tflite.ErrCorrupt, "code"},
+		{"no such tensor", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Inputs[0] = 77 }), tflite.ErrCorrupt, "77"},
+		{"no such output", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Outputs[0] = -1 }), tflite.ErrCorrupt, "-1"},
+		{"loop", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Inputs[0] = 3 }), tflite.ErrCorrupt, "not computed before"},
+		{"written twice", edit(func(m *tflite.Model, s *tflite.Subgraph) {
+			s.Operators[2].Outputs[0], s.Operators[2].Inputs[0] = 2, 1
+			s.Outputs[0] = 2
+		}), tflite.ErrCorrupt, "twice"},
+		{"nothing computes it", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators = nil }), tflite.ErrCorrupt, "no operator"},
+		{"no inputs", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Inputs = nil }), kernels.ErrInvalid, "0 inputs"},
+		{"zero-size shape", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Tensors[1].Shape = []int32{1, 0} }), kernels.ErrInvalid, "shape"},
+		{"huge shape", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Tensors[1].Shape = []int32{1 << 30, 1 << 30, 1 << 30} }), ErrModelTooLarge, "shape"},
+		{"many huge tensors", func() *tflite.Model {
+			g := newGraph()
+			for range 12 {
+				g.tensor(nil, 1<<28)
+			}
+			for i := range int32(11) {
+				g.operator(tflite.OpRelu, tflite.Options{}, i+1, i)
+			}
+			m := g.ends(0, 11)
+			for i := range int32(12) {
+				m.Subgraphs[0].Outputs = append(m.Subgraphs[0].Outputs, i)
+			}
+			return m
+		}, ErrModelTooLarge, "bytes"},
+		{"weights again and again", func() *tflite.Model {
+			g := newGraph()
+			in, w := g.tensor(nil, 1, 1<<22), g.tensor(make([]byte, 1<<22), 1, 1<<22)
+			out := int32(0)
+			for range 20 {
+				out = g.tensor(nil, 1, 1)
+				g.operator(tflite.OpFullyConnected, tflite.Options{}, out, in, w)
+			}
+			m := g.ends(in, out)
+			for i := range m.Subgraphs[0].Operators {
+				m.Subgraphs[0].Outputs = append(m.Subgraphs[0].Outputs, int32(2+i))
+			}
+			return m
+		}, ErrModelTooLarge, "weights"},
+		{"reshape to another count", func() *tflite.Model {
+			g := newGraph()
+			in, out := g.tensor(nil, 1, 8), g.tensor(nil, 1, 9)
+			g.operator(tflite.OpReshape, tflite.Options{}, out, in)
+			return g.ends(in, out)
+		}, kernels.ErrInvalid, "8 elements"},
+		{"reshape to another shape", func() *tflite.Model {
+			g := newGraph()
+			in, out := g.tensor(nil, 1, 8), g.tensor(nil, 8)
+			g.operator(tflite.OpReshape, tflite.ReshapeOptions{NewShape: []int32{2, 5}}.Options(), out, in)
+			return g.ends(in, out)
+		}, kernels.ErrInvalid, "new shape"},
+		{"no subgraph", func() *tflite.Model { return &tflite.Model{} }, tflite.ErrCorrupt, "subgraph"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := NewInterpreter(test.model(), InterpreterOptions{})
+			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error %q, want one that wraps %q and says %q", err, test.want, test.says)
+			}
+		})
+	}
+}
+
+func TestCompiledModel(t *testing.T) {
+	_, err := NewInterpreter(sharedModel(t, "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), InterpreterOptions{})
+	if !errors.Is(err, ErrUnsupportedOperator) || !strings.Contains(err.Error(), "compiled for the Edge TPU") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// FuzzInterpreter changes shapes, options and wiring of a sound model: whatever
+// is prepared must run without a panic.
+func FuzzInterpreter(f *testing.F) {
+	g := newGraph()
+	in, w, b := g.tensor(nil, 1, 5, 5, 2), g.tensor(make([]byte, 3*3*3*2), 3, 3, 3, 2), g.tensor(make([]byte, 12), 3)
+	g.m.Subgraphs[0].Tensors[b].Type = tflite.TypeInt32
+	conv, pooled := g.tensor(nil, 1, 5, 5, 3), g.tensor(nil, 1, 2, 2, 3)
+	g.operator(tflite.OpConv2D, tflite.Conv2DOptions{StrideW: 1, StrideH: 1, DilationW: 1, DilationH: 1}.Options(), conv, in, w, b)
+	g.operator(tflite.OpMaxPool2D, tflite.Pool2DOptions{Padding: tflite.PaddingValid, StrideW: 2, StrideH: 2, FilterWidth: 2, FilterHeight: 2}.Options(), pooled, conv)
+	seed, err := g.ends(in, pooled).Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	m := chain()
+	if seed, err = m.Encode(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := tflite.Parse(b)
+		if err != nil {
+			return
+		}
+		in, err := NewInterpreter(m, InterpreterOptions{})
+		if err != nil || in.arenaSize > 1<<20 {
+			return
+		}
+		defer in.Close()
+		invoke(t, in)
+	})
+}
