@@ -206,20 +206,11 @@ func TestKill(t *testing.T) {
 		first := uint64(len(acknowledged))
 		cmd, out, stderr := startChild(t, "add", dir, backbone, first, first+10000)
 		// Often within the first photos, whose writes are not all the same.
-		wait := time.Duration(rand.Int64N(int64(60 * time.Millisecond)))
-		ready := make(chan struct{})
-		timer := time.AfterFunc(time.Hour, func() {})
-		go func() {
-			defer close(ready)
-			time.Sleep(wait)
-		}()
-		if i%3 > 0 { // the others are killed from their start on
-			if out.Scan() {
-				acknowledged = addNumber(t, acknowledged, out.Text())
-			}
+		moment := time.After(rand.N(60 * time.Millisecond))
+		if i%3 > 0 && out.Scan() { // the others are killed from their start on
+			acknowledged = addNumber(t, acknowledged, out.Text())
 		}
-		<-ready
-		timer.Stop()
+		<-moment
 		cmd.Process.Kill()
 		for out.Scan() {
 			acknowledged = addNumber(t, acknowledged, out.Text())
