@@ -2,32 +2,54 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/backbone/models"
 )
 
-// The scripts ask the command itself, which answers when its last argument is
-// --generate-bash-completion.
+// completeCommand is what the scripts call, with the words up to the one that is
+// being typed. The answer has a candidate a line, some with a tab and what it is;
+// no answer means files.
+const completeCommand = "__complete"
+
 const (
 	bashCompletion = `_imprint() {
-  local word=${COMP_WORDS[COMP_CWORD]} words
-  words=$("${COMP_WORDS[@]:0:COMP_CWORD}" $([[ $word == -* ]] && printf %s "$word") --generate-bash-completion 2>/dev/null)
-  COMPREPLY=($(compgen -W "$words" -- "$word"))
+  local word=${COMP_WORDS[COMP_CWORD]}
+  [[ $word == "=" ]] && word=
+  COMPREPLY=($(compgen -W "$("${COMP_WORDS[0]/#\~/$HOME}" __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f1)" -- "$word"))
 }
 complete -o default -F _imprint imprint
 `
 	zshCompletion = `#compdef imprint
 _imprint() {
-  local word=$words[CURRENT] -a answers
-  if [[ $word == -* ]]; then
-    answers=("${(@f)$($words[1,CURRENT-1] $word --generate-bash-completion 2>/dev/null)}")
+  local -a found
+  found=("${(@f)$("${words[1]/#\~/$HOME}" __complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
+  if [[ -n $found[1] ]]; then
+    compadd -- "${(@)found%%$'\t'*}" || _files
   else
-    answers=("${(@f)$($words[1,CURRENT-1] --generate-bash-completion 2>/dev/null)}")
+    _files
   fi
-  compadd -- ${answers%%:*}
-  _files
 }
-compdef _imprint imprint
+if [[ $funcstack[1] == _imprint ]]; then
+  _imprint
+else
+  compdef _imprint imprint
+fi
+`
+	fishCompletion = `function __imprint_candidates
+  set -l words (commandline -opc)
+  set -l found ($words[1] __complete $words[2..-1] (commandline -ct) 2>/dev/null)
+  if test (count $found) -gt 0
+    printf '%s\n' $found
+  else
+    __fish_complete_path (commandline -ct)
+  end
+end
+complete -c imprint -f -a '(__imprint_candidates)'
 `
 )
 
@@ -37,28 +59,142 @@ func completionCommand() *cli.Command {
 		Usage:     "print the completion script of a shell",
 		ArgsUsage: "bash|zsh|fish",
 		Description: `Examples:
-   source <(imprint completion bash)
+   source <(imprint completion bash)                  in ~/.bashrc
+   source <(imprint completion zsh)                   in ~/.zshrc, after compinit
    imprint completion fish > ~/.config/fish/completions/imprint.fish`,
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 1, 1); err != nil {
 				return err
 			}
-			var script string
-			switch shell := c.Args().First(); shell {
-			case "bash":
-				script = bashCompletion
-			case "zsh":
-				script = zshCompletion
-			case "fish":
-				var err error
-				if script, err = c.App.ToFishCompletion(); err != nil {
-					return err
-				}
-			default:
-				return usagef("completion for %q: it is there for bash, zsh and fish", shell)
+			scripts := map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}
+			script, ok := scripts[c.Args().First()]
+			if !ok {
+				return usagef("completion for %q: it is there for bash, zsh and fish", c.Args().First())
 			}
 			_, err := fmt.Fprint(c.App.Writer, script)
 			return err
 		},
 	}
+}
+
+// candidate is a word that can stand on the command line.
+type candidate struct{ word, about string }
+
+func printCandidates(w io.Writer, candidates []candidate) {
+	for _, c := range candidates {
+		fmt.Fprintln(w, strings.TrimSuffix(c.word+"\t"+c.about, "\t"))
+	}
+}
+
+// complete returns what the last of words can be, given those before it; none if
+// it is a file or a text of the user's own.
+func complete(app *cli.App, words []string) []candidate {
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	words = slices.Clone(words)
+	if last := len(words) - 1; words[last] == "=" {
+		words[last] = ""
+	}
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "=" }) // bash makes three words of --flag=value
+	flags, commands := app.Flags, app.Commands
+	var cmd *cli.Command
+	var open cli.Flag // the flag that takes the next word as its value
+	find := func(w string) cli.Flag {
+		name := strings.TrimLeft(w, "-")
+		if f := flagNamed(flags, name); f != nil {
+			return f
+		}
+		return flagNamed(app.Flags, name)
+	}
+	for _, w := range words[:len(words)-1] {
+		switch {
+		case open != nil:
+			open = nil
+		case w == "--":
+			return nil
+		case len(w) > 1 && w[0] == '-':
+			if f := find(w); f != nil && takesValue(f) {
+				open = f
+			}
+		case named(commands, w) != nil:
+			cmd = named(commands, w)
+			flags, commands = cmd.Flags, cmd.Subcommands
+		default:
+			commands = nil
+		}
+	}
+	word := words[len(words)-1]
+	if open != nil {
+		return values(open, "")
+	}
+	if strings.HasPrefix(word, "-") {
+		if name, _, ok := strings.Cut(word, "="); ok {
+			if f := find(name); f != nil {
+				return values(f, name+"=")
+			}
+			return nil
+		}
+		return flagCandidates(flags)
+	}
+	var found []candidate
+	for _, c := range commands {
+		found = append(found, candidate{c.Name, c.Usage})
+	}
+	if cmd != nil && len(commands) == 0 {
+		found = arguments(cmd.Name)
+	}
+	return found
+}
+
+func flagCandidates(flags []cli.Flag) []candidate {
+	found := []candidate{{"--help", "show help"}}
+	for _, f := range flags {
+		if f == cli.HelpFlag {
+			continue
+		}
+		about := ""
+		if d, ok := f.(cli.DocGenerationFlag); ok {
+			about = strings.ReplaceAll(d.GetUsage(), "`", "")
+		}
+		found = append(found, candidate{"--" + f.Names()[0], about})
+	}
+	return found
+}
+
+// values are those of a flag that knows them all, each after prefix.
+func values(f cli.Flag, prefix string) []candidate {
+	var found []candidate
+	switch f.Names()[0] {
+	case "fit":
+		found = []candidate{{"crop", "central 87.5 % square"}, {"squash", ""}, {"pad", ""}}
+	case "layout":
+		found = []candidate{{"float", "exact"}, {"coral", "for pycoral"}}
+	case "head":
+		found = []candidate{{"mean", ""}}
+	case "backbone":
+		for _, m := range models.List() {
+			if _, err := (models.Store{}).Path(m.Name); err == nil {
+				found = append(found, candidate{m.Name, m.About})
+			}
+		}
+	}
+	for i := range found {
+		found[i].word = prefix + found[i].word
+	}
+	return found
+}
+
+// arguments are those that a command knows by name.
+func arguments(command string) []candidate {
+	var found []candidate
+	switch command {
+	case "pull":
+		for _, m := range models.List() {
+			found = append(found, candidate{m.Name, m.About})
+		}
+	case "completion":
+		found = []candidate{{"bash", ""}, {"zsh", ""}, {"fish", ""}}
+	}
+	return found
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/backbone"
-	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 )
@@ -34,7 +35,7 @@ Examples:
 			&cli.StringFlag{Name: "shots", Usage: "teach so many photos of each class, a list of `N`", Value: "1,5,10,20"},
 			&cli.IntFlag{Name: "draws", Usage: "choose the photos to teach `N` times", Value: 10},
 			&cli.StringFlag{Name: "head", Usage: "measure these heads, a list of `NAME`", Value: "mean"},
-			&cli.StringFlag{Name: "embeddings", Usage: "use stored embeddings in `DIR` (default: photos)"},
+			&cli.StringFlag{Name: "embeddings", Usage: "use stored embeddings in `DIR`", DefaultText: "none"},
 			fitFlag(), jsonFlag("one object")),
 		Action: eval,
 	}
@@ -61,6 +62,11 @@ func eval(c *cli.Context) error {
 	case stored != "" && c.NArg() > 0:
 		return usagef("eval takes a folder of photos or --embeddings, not both")
 	case stored == "" && c.NArg() == 0:
+		for _, f := range []string{"shots", "draws", "fit"} {
+			if c.IsSet(f) {
+				return usagef("--%s needs a folder of photos, or --embeddings", f)
+			}
+		}
 		return evalWorkspace(c)
 	}
 	var set *imprint.Set
@@ -70,22 +76,22 @@ func eval(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		set, err = imprint.ReadSet(stored, way)
-		if err != nil {
-			return err
+		if set, err = imprint.ReadSet(stored, way); errors.Is(err, fs.ErrNotExist) {
+			return hinted{err, "a folder of stored embeddings holds emb.u8, or emb.crop.u8 for --fit crop, labels.json and episodes.json"}
+		} else if err != nil {
+			return dataError{err}
 		}
 	} else if set, skipped, err = embedSet(c, c.Args().First(), slices.Max(shots)); err != nil {
 		return err
 	}
+	tellSkipped(c.App.ErrWriter, skipped)
 	ev, err := set.Evaluate(shots)
 	if err != nil {
-		return err
+		return tooFew(err)
 	}
-	ev.Skipped = skipped
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, ev)
 	}
-	tellSkipped(c.App.ErrWriter, skipped)
 	return printAccuracies(c.App.Writer, set, ev)
 }
 
@@ -111,17 +117,25 @@ func embedSet(c *cli.Context, dir string, shots int) (*imprint.Set, []imprint.Sk
 	if err != nil {
 		return nil, nil, err
 	}
-	tellBackbone(c.App.ErrWriter, b, way)
+	fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
 	name := filepath.Base(filepath.Clean(dir))
-	set, skipped, err := imprint.EmbedSet(c.Context, name, b, way, found, shots, c.Int("draws"), n, progress(c.App.ErrWriter, "photo"))
-	for _, s := range left {
-		skipped = append(skipped, imprint.Skipped{Path: s.Path, Reason: s.Err.Error()})
-	}
-	return set, skipped, err
+	show, clear := progress(c, "photo")
+	set, skipped, err := imprint.EmbedSet(c.Context, name, b, way, found, shots, c.Int("draws"), n, show)
+	clear()
+	return set, append(leftOut(left), skipped...), tooFew(err)
 }
 
-func tellBackbone(w io.Writer, b *backbone.Backbone, way dataset.Fit) {
-	fmt.Fprintf(w, "backbone %s: photos %d×%d fitted by %s, embedding %q of %d values\n", b.Name, b.Width, b.Height, way, b.Embedding.Name, b.Dim())
+// tooFew says what to do when a set has fewer photos than are to be taught.
+func tooFew(err error) error {
+	if errors.Is(err, imprint.ErrProtocol) {
+		return hinted{err, "each class needs more photos than the largest number in --shots; fewer are taught with, for example, --shots 1,2"}
+	}
+	return err
+}
+
+// backboneLine says what photos are turned into.
+func backboneLine(b *backbone.Backbone, way dataset.Fit) string {
+	return fmt.Sprintf("backbone %s: photos %d×%d fitted by %s, embedding %q of %d values", b.Name, b.Width, b.Height, way, b.Embedding.Name, b.Dim())
 }
 
 func printAccuracies(w io.Writer, s *imprint.Set, ev *imprint.Evaluation) error {
@@ -148,11 +162,14 @@ func evalWorkspace(c *cli.Context) error {
 	defer k.Close()
 	e, classes := k.Estimate(), len(k.Classes())
 	if c.Bool("json") {
+		type result struct {
+			Head string `json:"head"`
+			estimate
+		}
 		return printJSON(c.App.Writer, struct {
-			Set      string              `json:"set"`
-			Head     string              `json:"head"`
-			Estimate classifier.Estimate `json:"estimate"`
-		}{workspace(c), "mean", e})
+			Set     string   `json:"set"`
+			Results []result `json:"results"`
+		}{workspace(c), []result{{"mean", estimate(e)}}})
 	}
 	fmt.Fprintln(c.App.Writer, estimateLine(e, classes))
 	return nil

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -19,30 +19,38 @@ const defaultWorkspace = ".imprint"
 // workspaceFlags are understood before and after the command's name.
 func workspaceFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "workspace", Usage: "keep what is learned in `DIR` (default: " + defaultWorkspace + ")", EnvVars: []string{"IMPRINT_WORKSPACE"}},
-		&cli.StringFlag{Name: "backbone", Usage: "embed photos with this model: `FILE`, or the NAME of a pulled one (default: the workspace's; for a new one the only .tflite file here, or the only one pulled)", EnvVars: []string{"IMPRINT_BACKBONE"}},
-		&cli.StringFlag{Name: "embedding", Usage: "take `TENSOR` (name or index) of the backbone as the embedding (default: found)"},
-		&cli.IntFlag{Name: "threads", Usage: "use at most `N` cores (default: all)"},
+		&cli.StringFlag{Name: "workspace", Usage: "keep what is learned in `DIR`", DefaultText: defaultWorkspace},
+		&cli.StringFlag{Name: "backbone", Usage: "embed photos with this model: `FILE`, or the NAME of a pulled one", DefaultText: "the workspace's; for a new one the only .tflite file here, or the only one pulled"},
+		&cli.StringFlag{Name: "embedding", Usage: "take `TENSOR` (name or index) of the backbone as the embedding", DefaultText: "found"},
+		&cli.IntFlag{Name: "threads", Usage: "use at most `N` cores", DefaultText: "all"},
 	}
 }
 
 // withWorkspace adds the workspace's flags to a command's own.
 func withWorkspace(own ...cli.Flag) []cli.Flag { return append(own, workspaceFlags()...) }
 
+func labelFlag(usage, otherwise string) cli.Flag {
+	return &cli.StringFlag{Name: "label", Aliases: []string{"l"}, Usage: usage, DefaultText: otherwise}
+}
+
+func listFlag() cli.Flag {
+	return &cli.StringFlag{Name: "list", Usage: "read paths of photos, one a line, with a label after a tab or comma, from `FILE`; - is the standard input", DefaultText: "none"}
+}
+
 func fitFlag() cli.Flag {
-	return &cli.StringFlag{Name: "fit", Usage: "how photos are fitted to the model: crop (central 87.5 % square), squash or pad; `WAY` is fixed once photos are taught (default: crop)"}
+	return &cli.StringFlag{Name: "fit", Usage: "fit photos to the model by `WAY`: crop (central 87.5 % square), squash or pad; it is fixed once photos are taught", DefaultText: "the workspace's or the model's, or crop"}
 }
 
 func layoutFlag() cli.Flag {
-	return &cli.StringFlag{Name: "layout", Usage: "write the last layer as `LAYOUT`: float, or coral for pycoral's ImprintingEngine (default: the workspace's, or float)"}
+	return &cli.StringFlag{Name: "layout", Usage: "write the last layer as `LAYOUT`: float, or coral for pycoral's ImprintingEngine", DefaultText: "the workspace's, or float"}
 }
 
 func keepFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "keep-classes", Usage: "keep the backbone's own classes before the taught ones (default: the workspace's, or no)"}
+	return &cli.BoolFlag{Name: "keep-classes", Usage: "keep the backbone's own classes before the taught ones", DefaultText: "the workspace's, or no"}
 }
 
 func jsonFlag(what string) cli.Flag {
-	return &cli.BoolFlag{Name: "json", Usage: "print " + what + " as JSON (default: as text)"}
+	return &cli.BoolFlag{Name: "json", Usage: "print " + what + " as JSON", DefaultText: "as text"}
 }
 
 // text returns a string flag given after the command's name, or before it.
@@ -82,6 +90,10 @@ func open(c *cli.Context, existing bool) (*imprint.Kit, error) {
 	if err != nil {
 		return nil, err
 	}
+	dir := workspace(c)
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, hinted{fmt.Errorf("open workspace %s: it is not a folder", dir), "name a folder, or one that is to be made, with --workspace DIR"}
+	}
 	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Threads: n, Existing: existing}
 	if o.Fit, err = fit(c); err != nil {
 		return nil, err
@@ -95,14 +107,24 @@ func open(c *cli.Context, existing bool) (*imprint.Kit, error) {
 		keep := c.Bool("keep-classes")
 		o.KeepClasses = &keep
 	}
-	k, err := imprint.Open(workspace(c), o)
+	k, err := imprint.Open(dir, o)
 	if err != nil {
 		return nil, err
 	}
 	for _, w := range k.Warnings() {
-		fmt.Fprintf(c.App.ErrWriter, "imprint: warning: %s\n", w)
+		warn(c, "%s", w)
+	}
+	// Reading verbs work without it, such as on a disk that can't be written.
+	if repaired, err := k.Repair(c.Context); err != nil {
+		warn(c, "%s is not of the last change, and could not be written anew: %v", k.ModelPath(), err)
+	} else if repaired {
+		warn(c, "%s was not of the last change and has been written anew", k.ModelPath())
 	}
 	return k, nil
+}
+
+func warn(c *cli.Context, format string, a ...any) {
+	fmt.Fprintf(c.App.ErrWriter, "imprint: warning: "+format+"\n", a...)
 }
 
 func fit(c *cli.Context) (dataset.Fit, error) {
@@ -116,68 +138,119 @@ func fit(c *cli.Context) (dataset.Fit, error) {
 	return f, nil
 }
 
-// items finds the photos that the arguments and --list name; "-" is the standard
-// input.
-func items(c *cli.Context, label string) ([]dataset.Item, error) {
+// items finds the photos that the arguments and --list name, and what it had to
+// leave out; "-" is the standard input.
+func items(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped, error) {
+	list, args := c.String("list"), c.Args().Slice()
+	if list == "" && len(args) == 0 {
+		return nil, nil, usagef("%s needs photos: %s", c.Command.Name, c.Command.ArgsUsage)
+	}
+	piped := func() ([]dataset.Item, error) { return dataset.ReadStdin(c.App.Reader, "", dataset.DefaultLimits()) }
+	stdin := 0
 	var found []dataset.Item
-	if list := c.String("list"); list != "" {
-		f, err := os.Open(list)
-		if err != nil {
-			return nil, fmt.Errorf("read the list of photos: %w", err)
+	read := func(source func() ([]dataset.Item, error)) error {
+		got, err := interruptible(c.Context, source)
+		found = append(found, got...)
+		return err
+	}
+	switch list {
+	case "":
+	case "-":
+		stdin++
+		if err := read(piped); err != nil {
+			return nil, nil, err
 		}
-		defer f.Close()
-		listed, err := dataset.ReadList(f, "")
-		if err != nil {
-			return nil, fmt.Errorf("read the list of photos %s: %w", list, err)
+	default:
+		if err := read(func() ([]dataset.Item, error) { return readList(list) }); err != nil {
+			return nil, nil, err
 		}
-		found = append(found, listed...)
 	}
 	var paths []string
-	for _, arg := range c.Args().Slice() {
+	for _, arg := range args {
 		if arg != "-" {
 			paths = append(paths, arg)
 			continue
 		}
-		got, err := dataset.ReadStdin(c.App.Reader, "", dataset.DefaultLimits())
-		if err != nil {
-			return nil, err
+		if stdin++; stdin > 1 {
+			return nil, nil, usagef("the standard input, -, can be read only once")
 		}
-		found = append(found, got...)
+		if err := read(piped); err != nil {
+			return nil, nil, err
+		}
 	}
 	for i := range found {
 		if found[i].Label == "" {
 			found[i].Label = label
 		}
-		if found[i].Label == "" && c.Command.Name == "add" {
-			return nil, fmt.Errorf("photo %s: %w", found[i].Path, dataset.ErrNoLabel)
+		if found[i].Label == "" {
+			return nil, nil, fmt.Errorf("photo %s: %w", found[i].Path, dataset.ErrNoLabel)
 		}
 	}
-	walked, skipped, err := dataset.Walk(paths, label)
+	walked, left, err := dataset.Walk(paths, label)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for _, s := range skipped {
-		fmt.Fprintf(c.App.ErrWriter, "imprint: skipped %s: %v\n", s.Path, s.Err)
+	found = append(found, walked...)
+	if len(found) == 0 {
+		return nil, nil, fmt.Errorf("%s %s: %w found", c.Command.Name, strings.Join(args, " "), imprint.ErrNoPhotos)
 	}
-	return append(found, walked...), nil
+	return found, leftOut(left), nil
 }
 
-// progress shows how far a count has come, on a terminal only.
-func progress(w io.Writer, what string) func(done, total int) {
-	f, ok := w.(*os.File)
+func leftOut(left []dataset.Skipped) []imprint.Skipped {
+	var skipped []imprint.Skipped
+	for _, s := range left {
+		skipped = append(skipped, imprint.Skipped{Path: s.Path, Reason: s.Err.Error()})
+	}
+	return skipped
+}
+
+func readList(path string) ([]dataset.Item, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the list of photos: %w", err)
+	}
+	defer f.Close()
+	items, err := dataset.ReadList(f, "")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return items, nil
+}
+
+// interruptible returns what read returns, or the error of ctx if that ends first.
+// Nothing else can end a read of a terminal or a pipe, so read is then left behind
+// for the end of the process, which follows.
+func interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	var v T
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v, err = read()
+	}()
+	select {
+	case <-done:
+		return v, err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// progress shows on a terminal how far a count has come; clear takes that away
+// for other lines. Both do nothing elsewhere.
+func progress(c *cli.Context, what string) (show func(done, total int), clear func()) {
+	f, ok := c.App.ErrWriter.(*os.File)
+	if ok {
+		info, err := f.Stat()
+		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
 	if !ok {
-		return nil
+		return nil, func() {}
 	}
-	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return nil
-	}
-	return func(done, total int) {
-		end := ""
-		if done == total {
-			end = "\r\x1b[K"
-		}
-		fmt.Fprintf(f, "\r%s %d/%d%s", what, done, total, end)
-	}
+	show = func(done, total int) { fmt.Fprintf(f, "\r%s %d/%d", what, done, total) }
+	return show, func() { fmt.Fprint(f, "\r\x1b[K") }
 }
 
 // numbers reads a list like 1,5,20.
@@ -191,64 +264,4 @@ func numbers(flag, list string) ([]int, error) {
 		v = append(v, n)
 	}
 	return v, nil
-}
-
-// flagsFirst moves flags before arguments, for each command, because people write
-// them in any order and the flag package stops at the first argument.
-func flagsFirst(app *cli.App, args []string) []string {
-	if len(args) == 0 {
-		return args
-	}
-	out := args[:1:1]
-	flags, commands := app.Flags, app.Commands
-	var moved, rest []string
-	for i := 1; i < len(args); i++ {
-		a := args[i]
-		switch {
-		case a == "--":
-			rest = append(rest, args[i:]...)
-			i = len(args)
-		case len(a) > 1 && a[0] == '-':
-			moved = append(moved, a)
-			if takesValue(flags, a) && i+1 < len(args) {
-				i++
-				moved = append(moved, args[i])
-			}
-		default:
-			if cmd := named(commands, a); cmd != nil && len(rest) == 0 {
-				out = append(append(out, moved...), a)
-				moved, flags, commands = nil, cmd.Flags, cmd.Subcommands
-				continue
-			}
-			commands = nil
-			rest = append(rest, a)
-		}
-	}
-	return append(append(out, moved...), rest...)
-}
-
-func named(commands []*cli.Command, name string) *cli.Command {
-	for _, c := range commands {
-		if c.HasName(name) {
-			return c
-		}
-	}
-	return nil
-}
-
-// takesValue reports whether the argument after flag a belongs to it.
-func takesValue(flags []cli.Flag, a string) bool {
-	if strings.Contains(a, "=") {
-		return false
-	}
-	name := strings.TrimLeft(a, "-")
-	for _, f := range flags {
-		for _, n := range f.Names() {
-			if n == name {
-				_, isBool := f.(*cli.BoolFlag)
-				return !isBool
-			}
-		}
-	}
-	return false
 }

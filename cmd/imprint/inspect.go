@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,7 +23,8 @@ func inspectCommand() *cli.Command {
 		Usage:     "show what is in a model file",
 		ArgsUsage: "FILE",
 		Description: `Shows operators, shapes, quantisation, labels, metadata, what feeds what, and which
-tensor imprint takes as the embedding.
+tensor imprint takes as the embedding. Long names are cut in the middle, and long
+lists at the end; --json has all of it.
 
 Examples:
    imprint inspect model.tflite
@@ -34,19 +37,19 @@ Examples:
 // The parts of a report, as JSON.
 type (
 	report struct {
-		File        string             `json:"file"`
-		Size        int                `json:"size"`
-		SHA256      string             `json:"sha256"`
-		Version     uint32             `json:"schema_version"`
-		Description string             `json:"description,omitempty"`
-		Graphs      []graphReport      `json:"graphs"`
-		Embedding   *embeddingReport   `json:"embedding,omitempty"`
-		NoEmbedding string             `json:"no_embedding,omitempty"`
-		Labels      []string           `json:"labels,omitempty"`
-		Metadata    []metadataReport   `json:"metadata,omitempty"`
-		Model       tflite.Description `json:"model_metadata"`
-		Signatures  []string           `json:"signatures,omitempty"`
-		Files       []metadataReport   `json:"associated_files,omitempty"`
+		File        string            `json:"file"`
+		Size        int               `json:"size"`
+		SHA256      string            `json:"sha256"`
+		Version     uint32            `json:"schema_version"`
+		Description string            `json:"description,omitempty"`
+		Graphs      []graphReport     `json:"graphs"`
+		Embedding   *embeddingReport  `json:"embedding,omitempty"`
+		NoEmbedding string            `json:"no_embedding,omitempty"`
+		Labels      []string          `json:"labels,omitempty"`
+		Metadata    []metadataReport  `json:"metadata,omitempty"`
+		Model       descriptionReport `json:"model_metadata"`
+		Signatures  []string          `json:"signatures,omitempty"`
+		Files       []metadataReport  `json:"associated_files,omitempty"`
 	}
 	graphReport struct {
 		Name      string           `json:"name,omitempty"`
@@ -83,6 +86,17 @@ type (
 	metadataReport struct {
 		Name string `json:"name"`
 		Size int    `json:"size"`
+		// Text is the content, if that is short text.
+		Text string `json:"text,omitempty"`
+	}
+	descriptionReport struct {
+		Name        string   `json:"name,omitempty"`
+		Description string   `json:"description,omitempty"`
+		Version     string   `json:"version,omitempty"`
+		Author      string   `json:"author,omitempty"`
+		License     string   `json:"license,omitempty"`
+		Inputs      []string `json:"inputs,omitempty"`
+		Outputs     []string `json:"outputs,omitempty"`
 	}
 )
 
@@ -94,6 +108,9 @@ func inspect(c *cli.Context) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("inspect: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("inspect %s: it is not a plain file", path)
 	}
 	if info.Size() > tflite.MaxFileSize {
 		return fmt.Errorf("inspect %s: %w: %d bytes, and at most %d are read", path, tflite.ErrTooLarge, info.Size(), tflite.MaxFileSize)
@@ -135,23 +152,51 @@ func newReport(m *tflite.Model) (*report, error) {
 	if r.Labels, err = m.Labels(); err != nil && !errors.Is(err, tflite.ErrNoLabels) {
 		return nil, err
 	}
-	if r.Model, err = m.Describe(); err != nil {
+	d, err := m.Describe()
+	if err != nil {
 		return nil, err
 	}
+	r.Model = descriptionReport{d.Name, d.Description, d.Version, d.Author, d.License, about(d.Inputs), about(d.Outputs)}
 	for _, e := range m.Metadata {
-		r.Metadata = append(r.Metadata, metadataReport{e.Name, len(m.Buffers[e.Buffer])})
+		b := m.Buffers[e.Buffer]
+		r.Metadata = append(r.Metadata, metadataReport{e.Name, len(b), shortText(b)})
 	}
 	files, err := m.AssociatedFiles()
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range files {
-		r.Files = append(r.Files, metadataReport{f.Name, len(f.Content)})
+		r.Files = append(r.Files, metadataReport{Name: f.Name, Size: len(f.Content)})
 	}
 	for _, s := range m.SignatureDefs {
 		r.Signatures = append(r.Signatures, s.Key)
 	}
 	return r, nil
+}
+
+// about says in a line for each tensor what the metadata say.
+func about(tensors []tflite.TensorDescription) []string {
+	var lines []string
+	for _, t := range tensors {
+		line := strings.TrimSpace(t.Name + " " + t.Description)
+		if len(t.Mean) > 0 || len(t.Std) > 0 {
+			line += fmt.Sprintf(" mean %v std %v", t.Mean, t.Std)
+		}
+		if len(t.Files) > 0 {
+			line += " files " + strings.Join(t.Files, ", ")
+		}
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	return lines
+}
+
+// shortText is b if it is text that fits on a line, or else "".
+func shortText(b []byte) string {
+	text := strings.TrimRight(string(b), "\x00")
+	if len(text) > 120 || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return ""
+	}
+	return text
 }
 
 func newGraphReport(m *tflite.Model, sub int) graphReport {
@@ -188,88 +233,170 @@ func newGraphReport(m *tflite.Model, sub int) graphReport {
 
 // optionsText is what an operator is told, short.
 func optionsText(op tflite.BuiltinOperator, o tflite.Options) string {
-	text := func(a tflite.Activation, parts ...string) string {
+	var parts []string
+	add := func(format string, a ...any) { parts = append(parts, fmt.Sprintf(format, a...)) }
+	activation := func(a tflite.Activation) {
 		if a != tflite.ActNone {
-			parts = append(parts, a.String())
+			add("%v", a)
 		}
-		return strings.Join(parts, " ")
 	}
-	stride := func(h, w int32) string { return fmt.Sprintf("stride %d×%d", h, w) }
+	window := func(strideH, strideW, dilationH, dilationW int32, p tflite.Padding) {
+		add("stride %d×%d", strideH, strideW)
+		if dilationH != 1 || dilationW != 1 {
+			add("dilation %d×%d", dilationH, dilationW)
+		}
+		add("%v", p)
+	}
 	switch op {
 	case tflite.OpConv2D:
 		v := o.Conv2D()
-		return text(v.Activation, stride(v.StrideH, v.StrideW), v.Padding.String())
+		window(v.StrideH, v.StrideW, v.DilationH, v.DilationW, v.Padding)
+		activation(v.Activation)
 	case tflite.OpDepthwiseConv2D:
 		v := o.DepthwiseConv2D()
-		return text(v.Activation, stride(v.StrideH, v.StrideW), v.Padding.String())
+		window(v.StrideH, v.StrideW, v.DilationH, v.DilationW, v.Padding)
+		if v.DepthMultiplier != 1 {
+			add("multiplier %d", v.DepthMultiplier)
+		}
+		activation(v.Activation)
 	case tflite.OpAveragePool2D, tflite.OpMaxPool2D:
 		v := o.Pool2D()
-		return text(v.Activation, fmt.Sprintf("window %d×%d", v.FilterHeight, v.FilterWidth), stride(v.StrideH, v.StrideW), v.Padding.String())
+		add("window %d×%d", v.FilterHeight, v.FilterWidth)
+		window(v.StrideH, v.StrideW, 1, 1, v.Padding)
+		activation(v.Activation)
 	case tflite.OpFullyConnected:
-		return text(o.FullyConnected().Activation)
+		v := o.FullyConnected()
+		if v.KeepNumDims {
+			add("keeps dimensions")
+		}
+		if v.WeightsFormat != 0 {
+			add("shuffled weights")
+		}
+		activation(v.Activation)
 	case tflite.OpAdd:
-		return text(o.Add().Activation)
+		activation(o.Add().Activation)
+	case tflite.OpSub:
+		activation(o.Sub().Activation)
 	case tflite.OpMul:
-		return text(o.Mul().Activation)
+		activation(o.Mul().Activation)
+	case tflite.OpL2Normalization:
+		activation(o.L2Norm().Activation)
+	case tflite.OpConcatenation:
+		add("axis %d", o.Concatenation().Axis)
+		activation(o.Concatenation().Activation)
+	case tflite.OpReshape:
+		if shape := o.Reshape().NewShape; len(shape) > 0 {
+			add("to %s", shapeText(shape))
+		}
+	case tflite.OpSqueeze:
+		if dims := o.Squeeze().SqueezeDims; len(dims) > 0 {
+			add("dimensions %v", dims)
+		}
+	case tflite.OpMean:
+		if o.Reducer().KeepDims {
+			add("keeps dimensions")
+		}
 	case tflite.OpSoftmax:
-		return fmt.Sprintf("beta %g", o.Softmax().Beta)
+		add("beta %g", o.Softmax().Beta)
 	}
-	return ""
+	return strings.Join(parts, " ")
 }
 
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%s: %d bytes, SHA-256 %s, schema version %d\n", r.File, r.Size, r.SHA256, r.Version)
-	if r.Model.Name != "" {
-		fmt.Fprintf(w, "name: %s\n", r.Model.Name)
+	for _, line := range []struct{ what, text string }{
+		{"name", r.Model.Name}, {"about", r.Model.Description}, {"version", r.Model.Version}, {"author", r.Model.Author}, {"licence", r.Model.License},
+	} {
+		if line.text != "" {
+			fmt.Fprintf(w, "%s: %s\n", line.what, plain(strings.Join(strings.Fields(line.text), " ")))
+		}
 	}
 	if r.Description != "" {
 		fmt.Fprintf(w, "description: %q\n", r.Description)
 	}
 	switch {
 	case r.Embedding != nil && r.Embedding.LastLayer >= 0:
-		fmt.Fprintf(w, "embedding: tensor %d %q, %d values, read by the last layer, operator %d\n", r.Embedding.Tensor, r.Embedding.Name, r.Embedding.Values, r.Embedding.LastLayer)
+		fmt.Fprintf(w, "embedding: tensor %d %s, %d values, read by the last layer, operator %d\n", r.Embedding.Tensor, shortName(r.Embedding.Name), r.Embedding.Values, r.Embedding.LastLayer)
 	case r.Embedding != nil:
-		fmt.Fprintf(w, "embedding: tensor %d %q, %d values; the model ends in it\n", r.Embedding.Tensor, r.Embedding.Name, r.Embedding.Values)
+		fmt.Fprintf(w, "embedding: tensor %d %s, %d values; the model ends in it\n", r.Embedding.Tensor, shortName(r.Embedding.Name), r.Embedding.Values)
 	default:
-		fmt.Fprintf(w, "embedding: %s\n", r.NoEmbedding)
+		fmt.Fprintln(w, r.NoEmbedding)
 	}
 	for i, g := range r.Graphs {
 		g.print(w, i)
 	}
+	const shown = 10
 	if n := len(r.Labels); n > 0 {
-		fmt.Fprintf(w, "labels: %d: %s", n, strings.Join(r.Labels[:min(n, 10)], ", "))
-		fmt.Fprintln(w, map[bool]string{true: ", …"}[n > 10])
+		fmt.Fprintf(w, "labels: %d\n", n)
+		for i, label := range r.Labels[:min(n, shown)] {
+			fmt.Fprintf(w, "  %d  %s\n", i, plain(label))
+		}
+		if n > shown {
+			fmt.Fprintf(w, "  … %d more\n", n-shown)
+		}
 	}
 	for _, e := range r.Metadata {
-		fmt.Fprintf(w, "metadata: %s, %d bytes\n", e.Name, e.Size)
+		fmt.Fprintf(w, "metadata: %s, %d bytes", plain(e.Name), e.Size)
+		if e.Text != "" {
+			fmt.Fprintf(w, ": %s", e.Text)
+		}
+		fmt.Fprintln(w)
+	}
+	for i, line := range r.Model.Inputs {
+		if line != "" {
+			fmt.Fprintf(w, "metadata of input %d: %s\n", i, plain(line))
+		}
+	}
+	for i, line := range r.Model.Outputs {
+		if line != "" {
+			fmt.Fprintf(w, "metadata of output %d: %s\n", i, plain(line))
+		}
 	}
 	for _, f := range r.Files {
-		fmt.Fprintf(w, "file: %s, %d bytes\n", f.Name, f.Size)
+		fmt.Fprintf(w, "file: %s, %d bytes\n", plain(f.Name), f.Size)
 	}
 	for _, s := range r.Signatures {
-		fmt.Fprintf(w, "signature: %s\n", s)
+		fmt.Fprintf(w, "signature: %s\n", plain(s))
 	}
 }
 
 func (g graphReport) print(w io.Writer, index int) {
-	fmt.Fprintf(w, "graph %d %s: %d operators, %d tensors\n", index, g.Name, len(g.Operators), len(g.Tensors))
+	name := strings.TrimSpace(fmt.Sprintf("graph %d %s", index, plain(g.Name)))
+	fmt.Fprintf(w, "%s: %d %s, %d %s\n", name, len(g.Operators), plural(len(g.Operators), "operator"), len(g.Tensors), plural(len(g.Tensors), "tensor"))
+	readers := make(map[int32][]string)
+	for i, op := range g.Operators {
+		for _, t := range op.Inputs {
+			readers[t] = append(readers[t], fmt.Sprint(i))
+		}
+	}
+	for _, t := range g.Outputs {
+		readers[t] = append(readers[t], "the output")
+	}
+	to := func(t int32) string {
+		if len(readers[t]) == 0 {
+			return "to nothing"
+		}
+		return "to " + strings.Join(slices.Compact(readers[t]), ", ")
+	}
 	for _, t := range g.Inputs {
-		fmt.Fprintf(w, "  input   %s\n", g.Tensors[t])
+		fmt.Fprintf(w, "  input   %s, %s\n", g.Tensors[t], to(t))
 	}
 	for i, op := range g.Operators {
-		fmt.Fprintf(w, "  %3d %s\n", i, strings.TrimSpace(op.Name+" "+op.Options))
+		fmt.Fprintf(w, "  %3d %s\n", i, strings.TrimSpace(plain(op.Name)+" "+op.Options))
 		for j, t := range op.Inputs {
 			switch {
 			case t < 0:
 				fmt.Fprintln(w, "        ← none")
 			case op.From[j] >= 0:
-				fmt.Fprintf(w, "        ← %s of %d\n", g.Tensors[t], op.From[j])
+				fmt.Fprintf(w, "        ← %d from %d\n", t, op.From[j])
+			case slices.Contains(g.Inputs, t):
+				fmt.Fprintf(w, "        ← %d from the input\n", t)
 			default:
 				fmt.Fprintf(w, "        ← %s\n", g.Tensors[t])
 			}
 		}
 		for _, t := range op.Outputs {
-			fmt.Fprintf(w, "        → %s\n", g.Tensors[t])
+			fmt.Fprintf(w, "        → %s, %s\n", g.Tensors[t], to(t))
 		}
 	}
 	for _, t := range g.Outputs {
@@ -280,7 +407,7 @@ func (g graphReport) print(w io.Writer, index int) {
 // String describes a tensor in a line.
 func (t tensorReport) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %q %s%v", t.Index, t.Name, t.Type, t.Shape)
+	fmt.Fprintf(&b, "%d %s %s %s", t.Index, shortName(t.Name), t.Type, shapeText(t.Shape))
 	zero := int64(0)
 	if len(t.ZeroPoint) > 0 {
 		zero = t.ZeroPoint[0]
@@ -288,12 +415,43 @@ func (t tensorReport) String() string {
 	switch len(t.Scale) {
 	case 0:
 	case 1:
-		fmt.Fprintf(&b, " scale %g zero %d", t.Scale[0], zero)
+		fmt.Fprintf(&b, ", scale %g zero %d", t.Scale[0], zero)
 	default:
-		fmt.Fprintf(&b, " %d scales %g…%g along %d", len(t.Scale), slices.Min(t.Scale), slices.Max(t.Scale), t.Dimension)
+		fmt.Fprintf(&b, ", %d scales %g…%g along dimension %d", len(t.Scale), slices.Min(t.Scale), slices.Max(t.Scale), t.Dimension)
 	}
 	if t.Constant > 0 {
-		fmt.Fprintf(&b, " constant")
+		b.WriteString(", constant")
 	}
 	return b.String()
+}
+
+func shapeText(shape []int32) string {
+	if len(shape) == 0 {
+		return "scalar"
+	}
+	var parts []string
+	for _, d := range shape {
+		parts = append(parts, fmt.Sprint(d))
+	}
+	return strings.Join(parts, "×")
+}
+
+// plain is a text of a model without what could control a terminal.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
+
+// shortName quotes a name and cuts out its middle if it is long, as those are that
+// converters make of all the operators they have merged.
+func shortName(name string) string {
+	const most = 50
+	if r := []rune(name); len(r) > most {
+		name = string(r[:most/2]) + "…" + string(r[len(r)-most/2+1:])
+	}
+	return fmt.Sprintf("%q", name)
 }

@@ -18,26 +18,37 @@ func modelsCommand() *cli.Command {
    imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor`,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return usagef("%q is not a command of models: they are list and pull", c.Args().First())
+				return unknownCommand(c.Command.Subcommands, c.Args().First())
 			}
 			return listModels(c)
 		},
 		Subcommands: []*cli.Command{{
-			Name:   "list",
-			Usage:  "show the models there are, and which have been pulled",
+			Name:  "list",
+			Usage: "show the models there are, and which have been pulled",
+			Description: `Example:
+   imprint models list`,
 			Flags:  []cli.Flag{jsonFlag("models")},
 			Action: listModels,
 		}, {
 			Name:      "pull",
 			Usage:     "download models; one that was cut off is continued",
 			ArgsUsage: "NAME …",
-			Flags:     []cli.Flag{&cli.StringFlag{Name: "url", Usage: "download from this folder at `URL` (default: Coral's repository)", EnvVars: []string{"IMPRINT_MODELS_URL"}}},
-			Action:    pullModels,
+			Description: `A model is checked against the size and SHA-256 known to imprint; its path is
+printed. A model that is here already is not downloaded again.
+
+Examples:
+   imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor
+   imprint models pull mobilenet_v2_1.0_224_quant --url https://mirror.example.org/coral`,
+			Flags:  []cli.Flag{&cli.StringFlag{Name: "url", Usage: "download from this folder at `URL`", DefaultText: "Coral's repository", EnvVars: []string{"IMPRINT_MODELS_URL"}}},
+			Action: pullModels,
 		}},
 	}
 }
 
 func listModels(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
 	store := models.Store{}
 	type row struct {
 		Name   string `json:"name"`
@@ -80,10 +91,12 @@ func pullModels(c *cli.Context) error {
 	store := models.Store{BaseURL: c.String("url")}
 	for _, name := range c.Args().Slice() {
 		var show func(done, total int64)
-		if p := progress(c.App.ErrWriter, name+" kB"); p != nil {
-			show = func(done, total int64) { p(int(done/1000), int(total/1000)) }
+		count, clear := progress(c, name+" kB")
+		if count != nil {
+			show = func(done, total int64) { count(int(done/1000), int(total/1000)) }
 		}
 		path, err := store.Pull(c.Context, name, show)
+		clear()
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -24,9 +25,9 @@ Examples:
    imprint run model.tflite --input photo.rgb --output layer.raw --tensor 31
    imprint run model.tflite --input photo.rgb --repeat 100 --threads 2 --json`,
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "input", Aliases: []string{"i"}, Usage: "read an input tensor from `FILE`"},
-			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write an output tensor to `FILE` (default: none)"},
-			&cli.IntSliceFlag{Name: "tensor", Usage: "write the tensor with this `INDEX` instead of an output (default: outputs)"},
+			&cli.StringSliceFlag{Name: "input", Aliases: []string{"i"}, Usage: "read an input tensor from `FILE`", DefaultText: "none"},
+			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write an output tensor to `FILE`", DefaultText: "none"},
+			&cli.IntSliceFlag{Name: "tensor", Usage: "write the tensor with this `INDEX` instead of an output", DefaultText: "the outputs"},
 			&cli.IntFlag{Name: "repeat", Usage: "run `N` times", Value: 1},
 			&cli.IntFlag{Name: "threads", Usage: "use `N` cores", Value: 1},
 			jsonFlag("times")},
@@ -47,6 +48,9 @@ func runModel(c *cli.Context) error {
 	}
 	o := imprint.RunOptions{Threads: n, Repeat: c.Int("repeat")}
 	for _, t := range c.IntSlice("tensor") {
+		if t < 0 || t > math.MaxInt32 {
+			return usagef("--tensor %d: it must be the index of a tensor, as imprint inspect shows them", t)
+		}
 		o.Tensors = append(o.Tensors, int32(t))
 	}
 	for _, path := range c.StringSlice("input") {
@@ -57,6 +61,10 @@ func runModel(c *cli.Context) error {
 		o.Inputs = append(o.Inputs, b)
 	}
 	model, outputs := c.Args().First(), c.StringSlice("output")
+	files, err := newOutputFiles(outputs)
+	if err != nil {
+		return err
+	}
 	r, err := imprint.Run(c.Context, model, o)
 	if err != nil {
 		return err
@@ -64,10 +72,8 @@ func runModel(c *cli.Context) error {
 	if len(outputs) > 0 && len(outputs) != len(r.Outputs) {
 		return usagef("run %s gives %d tensors, and %d files were named with --output", model, len(r.Outputs), len(outputs))
 	}
-	for i, path := range outputs {
-		if err := os.WriteFile(path, r.Outputs[i], 0o644); err != nil {
-			return fmt.Errorf("write the output: %w", err)
-		}
+	if err := files.write(r.Outputs); err != nil {
+		return fmt.Errorf("write the output: %w", err)
 	}
 	least, median := slices.Min(r.Times), middle(r.Times)
 	if c.Bool("json") {
@@ -82,6 +88,61 @@ func runModel(c *cli.Context) error {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// outputFiles are the places where tensors go, all or none. Pipes and devices are
+// written as they are.
+type outputFiles []string
+
+func newOutputFiles(paths []string) (outputFiles, error) {
+	files := make(outputFiles, len(paths))
+	for i, path := range paths {
+		files[i] = path
+		if info, err := os.Stat(path); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+			continue
+		}
+		var err error
+		if files[i], err = target(path); err != nil {
+			return nil, err
+		}
+		if files[i] == "" || slices.Contains(files[:i], files[i]) {
+			return nil, usagef("--output %q: each output needs a file of its own", path)
+		}
+	}
+	return files, nil
+}
+
+func (files outputFiles) write(contents [][]byte) error {
+	staged := make([]string, len(files))
+	defer func() {
+		for _, path := range staged {
+			if path != "" {
+				os.Remove(path)
+			}
+		}
+	}()
+	for i, path := range files {
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			if err := os.WriteFile(path, contents[i], 0o644); err != nil {
+				return err
+			}
+			continue
+		}
+		staged[i] = fmt.Sprintf("%s.%d.tmp", path, os.Getpid())
+		if err := os.WriteFile(staged[i], contents[i], 0o644); err != nil {
+			return err
+		}
+	}
+	for i, path := range files {
+		if staged[i] == "" {
+			continue
+		}
+		if err := os.Rename(staged[i], path); err != nil {
+			return err
+		}
+		staged[i] = ""
+	}
+	return nil
+}
 
 // middle is the median; of an even number the mean of the two in the middle.
 func middle(d []time.Duration) time.Duration {

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 )
 
@@ -30,26 +31,19 @@ Examples:
    imprint add --list photos.txt                  lines of path, tab, label
    ls *.jpg | imprint add --label cone -          paths (or one photo) from a pipe`,
 		Flags: withWorkspace(
-			&cli.StringFlag{Name: "label", Aliases: []string{"l"}, Usage: "what the photos show is called `NAME` (default: the name of the folder they are in)"},
-			&cli.StringFlag{Name: "list", Usage: "read paths of photos, and labels after a tab, from `FILE` (default: none)"},
-			fitFlag(), layoutFlag(), keepFlag(), jsonFlag("what was learned")),
+			labelFlag("what the photos show is called `NAME`", "the name of the folder they are in"),
+			listFlag(), fitFlag(), layoutFlag(), keepFlag(), jsonFlag("what was learned")),
 		Action: add,
 	}
 }
 
 func add(c *cli.Context) error {
-	if c.NArg() == 0 && c.String("list") == "" {
-		return usagef("add needs photos: %s", c.Command.ArgsUsage)
-	}
 	if c.IsSet("label") && c.String("label") == "" {
 		return usagef("--label is empty")
 	}
-	photos, err := items(c, c.String("label"))
+	photos, left, err := items(c, c.String("label"))
 	if err != nil {
 		return err
-	}
-	if len(photos) == 0 {
-		return fmt.Errorf("add %s: %w found", strings.Join(c.Args().Slice(), " "), imprint.ErrNoPhotos)
 	}
 	k, err := open(c, false)
 	if err != nil {
@@ -57,9 +51,17 @@ func add(c *cli.Context) error {
 	}
 	defer k.Close()
 	fresh := k.Generation() == 0
-	learned, err := k.Add(c.Context, photos, progress(c.App.ErrWriter, "photo"))
-	if learned != nil && !c.Bool("json") {
-		tellSkipped(c.App.ErrWriter, learned.Skipped)
+	show, clear := progress(c, "photo")
+	learned, err := k.Add(c.Context, photos, show)
+	clear()
+	if learned != nil {
+		learned.Skipped = append(left, learned.Skipped...)
+		if err != nil || !c.Bool("json") {
+			tellSkipped(c.App.ErrWriter, learned.Skipped)
+		}
+	}
+	if learned != nil && errors.Is(err, imprint.ErrNoPhotos) {
+		return dataError{err} // there are some, and all are bad
 	}
 	if err != nil {
 		return err
@@ -67,15 +69,14 @@ func add(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, struct {
 			*imprint.Learned
-			MS         float64 `json:"ms"`
-			Generation uint64  `json:"generation"`
-			Model      string  `json:"model"`
-		}{learned, float64(learned.Elapsed.Microseconds()) / 1000, k.Generation(), k.ModelPath()})
+			Estimate   estimate `json:"estimate"`
+			MS         float64  `json:"ms"`
+			Generation uint64   `json:"generation"`
+			Model      string   `json:"model"`
+		}{learned, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath()})
 	}
 	if fresh {
-		b := k.Backbone()
-		fmt.Fprintf(c.App.Writer, "backbone %s: photos %d×%d fitted by %s, embedding %q of %d values\n",
-			b.Name, b.Width, b.Height, k.Settings().Fit, b.Embedding.Name, b.Dim())
+		fmt.Fprintln(c.App.Writer, backboneLine(k.Backbone(), k.Settings().Fit))
 	}
 	var parts []string
 	for label, n := range learned.Classes {
@@ -123,6 +124,13 @@ func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
 	fmt.Fprintln(w, estimateLine(e, len(classes)))
 }
 
+// estimate is a classifier.Estimate as JSON.
+type estimate struct {
+	Right int `json:"right"`
+	Total int `json:"total"`
+	Alone int `json:"alone"`
+}
+
 // estimateLine is the leave-one-out accuracy in words.
 func estimateLine(e classifier.Estimate, classes int) string {
 	if classes < 2 {
@@ -155,18 +163,24 @@ func removeCommand() *cli.Command {
 Examples:
    imprint remove --label cone               the whole class
    imprint remove ./photos/cone/7.jpg        one photo`,
-		Flags:  withWorkspace(&cli.StringFlag{Name: "label", Aliases: []string{"l"}, Usage: "forget photos called `NAME` only (default: any)"}),
+		Flags:  withWorkspace(labelFlag("forget photos called `NAME` only", "any")),
 		Action: remove,
 	}
 }
 
 func remove(c *cli.Context) error {
 	label := c.String("label")
+	if c.IsSet("label") && label == "" {
+		return usagef("--label is empty")
+	}
 	if label == "" && c.NArg() == 0 {
 		return usagef("remove needs --label NAME or photos")
 	}
 	return change(c, func(k *imprint.Kit) (string, error) {
 		n, err := k.Remove(c.Context, label, c.Args().Slice())
+		if errors.Is(err, imprint.ErrNoPhotos) {
+			err = hinted{err, "imprint list --photos shows the photos taught"}
+		}
 		return fmt.Sprintf("removed %d %s", n, plural(n, "photo")), err
 	})
 }
@@ -261,7 +275,7 @@ func listCommand() *cli.Command {
    imprint list
    imprint list --photos`,
 		Flags: withWorkspace(
-			&cli.BoolFlag{Name: "photos", Usage: "name every photo (default: count them)"},
+			&cli.BoolFlag{Name: "photos", Usage: "name every photo", DefaultText: "count them"},
 			jsonFlag("classes and photos")),
 		Action: list,
 	}
@@ -276,15 +290,18 @@ func list(c *cli.Context) error {
 		return err
 	}
 	defer k.Close()
+	s := k.Settings()
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, struct {
-			Backbone   string              `json:"backbone"`
-			Generation uint64              `json:"generation"`
-			Settings   imprint.Settings    `json:"settings"`
-			Classes    []imprint.Class     `json:"classes"`
-			Estimate   classifier.Estimate `json:"estimate"`
-			Model      string              `json:"model"`
-		}{k.Backbone().Name, k.Generation(), k.Settings(), k.Classes(), k.Estimate(), k.ModelPath()})
+			Backbone    string            `json:"backbone"`
+			Fit         dataset.Fit       `json:"fit"`
+			Layout      classifier.Layout `json:"layout"`
+			KeepClasses bool              `json:"keep_classes"`
+			Generation  uint64            `json:"generation"`
+			Classes     []imprint.Class   `json:"classes"`
+			Estimate    estimate          `json:"estimate"`
+			Model       string            `json:"model"`
+		}{k.Backbone().Name, s.Fit, s.Layout, s.KeepClasses, k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Estimate()), k.ModelPath()})
 	}
 	for _, class := range k.Classes() {
 		fmt.Fprintf(c.App.Writer, "%s  %d %s\n", class.Label, len(class.Photos), plural(len(class.Photos), "photo"))
@@ -294,7 +311,6 @@ func list(c *cli.Context) error {
 			}
 		}
 	}
-	s := k.Settings()
 	fmt.Fprintf(c.App.Writer, "backbone %s, photos fitted by %s, layout %s", k.Backbone().Name, s.Fit, s.Layout)
 	if s.KeepClasses {
 		fmt.Fprint(c.App.Writer, ", its own classes kept")
@@ -315,35 +331,27 @@ func classifyCommand() *cli.Command {
    imprint classify --model model.tflite new.jpg      with a written model alone`,
 		Flags: withWorkspace(
 			&cli.IntFlag{Name: "top", Usage: "show the `N` best classes", Value: 1},
-			&cli.StringFlag{Name: "list", Usage: "read paths of photos from `FILE` (default: none)"},
-			&cli.StringFlag{Name: "model", Usage: "use model `FILE` instead of the workspace (default: none)"},
+			listFlag(),
+			&cli.StringFlag{Name: "model", Usage: "use model `FILE` alone, without a workspace", DefaultText: "none"},
 			fitFlag(), jsonFlag("one object a line")),
 		Action: classify,
 	}
 }
 
 func classify(c *cli.Context) error {
-	if c.NArg() == 0 && c.String("list") == "" {
-		return usagef("classify needs photos: %s", c.Command.ArgsUsage)
-	}
 	if c.Int("top") < 1 {
 		return usagef("--top %d: it must be 1 or more", c.Int("top"))
 	}
-	photos, err := items(c, "?")
+	photos, left, err := items(c, "?") // what they show is to be found out
 	if err != nil {
 		return err
 	}
-	if len(photos) == 0 {
-		return fmt.Errorf("classify %s: %w found", strings.Join(c.Args().Slice(), " "), imprint.ErrNoPhotos)
-	}
+	tellSkipped(c.App.ErrWriter, left)
 	var bad error
 	deliver := func(r imprint.Result) error {
 		if r.Err != nil {
 			bad = errors.Join(errReported, r.Err)
-			fmt.Fprintf(c.App.ErrWriter, "imprint: error: %v\n", r.Err)
-			if h := hint(r.Err); h != "" {
-				fmt.Fprintf(c.App.ErrWriter, "imprint: hint: %s\n", h)
-			}
+			tell(c.App.ErrWriter, r.Err)
 			if !c.Bool("json") {
 				return nil
 			}
@@ -363,8 +371,10 @@ func classify(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		err = imprint.ClassifyWith(c.Context, model, f, photos, c.Int("top"), n, deliver)
-		return errors.Join(err, bad)
+		if err := imprint.ClassifyWith(c.Context, model, f, photos, c.Int("top"), n, deliver); err != nil {
+			return err
+		}
+		return bad
 	}
 	k, err := open(c, true)
 	if err != nil {
@@ -380,7 +390,7 @@ func classify(c *cli.Context) error {
 func scoreLine(top []imprint.Score) string {
 	var parts []string
 	for _, s := range top {
-		parts = append(parts, fmt.Sprintf("%s %.3f", s.Label, s.Score))
+		parts = append(parts, fmt.Sprintf("%s %.3f", plain(s.Label), s.Score))
 	}
 	return strings.Join(parts, ", ")
 }

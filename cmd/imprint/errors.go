@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/models"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint"
+)
+
+// The exit statuses; 3 is kept for trouble with a device.
+const (
+	exitUser        = 1 // what was asked for can't be done
+	exitUsage       = 2 // it was not asked for properly
+	exitData        = 4 // a file is damaged or of the wrong kind
+	exitInterrupted = 130
+)
+
+// usageError is a command line that can't be understood.
+type usageError struct{ error }
+
+func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
+
+// dataError is a file that is damaged or of the wrong kind.
+type dataError struct{ error }
+
+func (e dataError) Unwrap() error { return e.error }
+
+// hinted is an error of which the command that met it knows what to do.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e hinted) Unwrap() error { return e.error }
+
+// errReported marks a failure that has been told already.
+var errReported = errors.New("failed")
+
+// errInterrupted is Ctrl-C, or a request of the system to end.
+var errInterrupted = errors.New("interrupted, and nothing was changed")
+
+// dataErrors are the errors that mean a file is damaged or of the wrong kind.
+var dataErrors = []error{
+	imprint.ErrCorrupt, imprint.ErrInput,
+	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported,
+	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
+	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent,
+	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge,
+}
+
+func exitStatus(err error) int {
+	var usage usageError
+	var data dataError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &data):
+		return exitData
+	}
+	for _, e := range dataErrors {
+		if errors.Is(err, e) {
+			return exitData
+		}
+	}
+	return exitUser
+}
+
+// hint says what to do about err, or nothing.
+func hint(err error) string {
+	var own hinted
+	var usage usageError
+	switch {
+	case errors.As(err, &own):
+		return own.hint
+	case errors.As(err, &usage):
+		return "imprint help COMMAND shows how, with examples"
+	case errors.Is(err, models.ErrUnknown):
+		return "imprint models list shows the models there are"
+	case errors.Is(err, models.ErrNotPulled), errors.Is(err, imprint.ErrNoBackbone):
+		return "name a model with --backbone FILE, or pull one: imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor"
+	case errors.Is(err, imprint.ErrOtherBackbone), errors.Is(err, imprint.ErrOtherFit):
+		return "leave the option out, or teach anew in another folder with --workspace DIR"
+	case errors.Is(err, imprint.ErrNothingTaught):
+		return "teach first: imprint add --label NAME PHOTOS"
+	case errors.Is(err, imprint.ErrUnknownLabel):
+		return "imprint list shows the labels"
+	case errors.Is(err, imprint.ErrLocked):
+		return "wait for that process, or end it; the lock goes with it"
+	case errors.Is(err, imprint.ErrNoPhotos):
+		return "photos are JPEG, PNG, WebP, GIF or BMP files, or folders of them"
+	case errors.Is(err, dataset.ErrNoLabel):
+		return "--label NAME gives all photos one label; without it a folder holds one folder of photos for each label"
+	case errors.Is(err, backbone.ErrNoEmbedding):
+		return "imprint inspect FILE lists the tensors; name one with --embedding TENSOR"
+	case errors.Is(err, backbone.ErrUnsupportedOperator):
+		return "imprint inspect FILE shows the operators; of a model compiled for the Edge TPU take the file it was compiled from, without _edgetpu"
+	case errors.Is(err, imprint.ErrInput):
+		return "imprint inspect MODEL shows the inputs; each is given with --input FILE, in their order"
+	case errors.Is(err, tflite.ErrCorrupt):
+		return "the file is cut short, changed, or no TensorFlow Lite model: copy it anew, or see imprint models list"
+	case errors.Is(err, fs.ErrPermission):
+		return "take a folder that you may write to; --workspace DIR names that of what is learned"
+	}
+	return ""
+}

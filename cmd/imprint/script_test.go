@@ -1,0 +1,306 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+// The commands of the scripts. All fail the script when they can't do what they say.
+
+// status CODE COMMAND … runs a command that must end with that status.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if want := number(ts, args[0]); (got == want) == neg {
+		ts.Fatalf("status %d, want %d", got, want)
+	}
+}
+
+// photo KIND SEED FILE writes a photo; photos of a kind look alike.
+func photo(ts *testscript.TestScript, neg bool, args []string) {
+	path := ts.MkAbs(args[2])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	ts.Check(os.WriteFile(path, backbonetest.Photo(uint64(number(ts, args[0])), uint64(number(ts, args[1]))), 0o644))
+}
+
+// model KIND FILE [CLASSES] writes a small model.
+func model(ts *testscript.TestScript, neg bool, args []string) {
+	var b []byte
+	switch args[0] {
+	case "extractor":
+		b = backbonetest.Extractor()
+	case "classifier":
+		b = backbonetest.Classifier(number(ts, args[2]))
+	case "compiled":
+		b = compiled(ts)
+	case "map": // ends in a picture, not in a vector
+		m, err := tflite.Parse(backbonetest.Extractor())
+		ts.Check(err)
+		g := m.Subgraphs[0]
+		ts.Check(m.Prune(0, g.Operators[len(g.Operators)-2].Outputs))
+		b, err = m.Encode()
+		ts.Check(err)
+	case "two":
+		b = two(ts)
+	case "labels": // a classifier whose labels have control characters
+		m, err := tflite.Parse(backbonetest.Classifier(2))
+		ts.Check(err)
+		ts.Check(m.SetAssociatedFile("labels.txt", []byte("red \x1b[31m\nplain\n")))
+		b, err = m.Encode()
+		ts.Check(err)
+	default:
+		ts.Fatalf("no model %s", args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o644))
+}
+
+// compiled is a model like those for the Edge TPU: one custom operator.
+func compiled(ts *testscript.TestScript) []byte {
+	m, err := tflite.Parse(backbonetest.Extractor())
+	ts.Check(err)
+	g := &m.Subgraphs[0]
+	g.Operators = []tflite.Operator{{Opcode: m.OperatorCode(tflite.OpCustom, "edgetpu-custom-op", 1), Inputs: g.Inputs, Outputs: g.Outputs,
+		CustomOptions: []byte("not really"), DebugMetadataIndex: -1}}
+	b, err := m.Encode()
+	ts.Check(err)
+	return b
+}
+
+// two has inputs a and b and outputs a+b and, first, (a+b)+b, four bytes each.
+func two(ts *testscript.TestScript) []byte {
+	m := &tflite.Model{Version: 3, Buffers: []tflite.Buffer{nil}, Subgraphs: []tflite.Subgraph{{DebugMetadataIndex: -1}}}
+	tensor := func(name string) int32 {
+		return m.AddTensor(0, tflite.Tensor{Name: name, Shape: []int32{1, 4}, Type: tflite.TypeUint8,
+			Quantization: &tflite.Quantization{Scale: []float32{1}, ZeroPoint: []int64{0}}})
+	}
+	a, b, sum, twice := tensor("a"), tensor("b"), tensor("sum"), tensor("twice")
+	g := &m.Subgraphs[0]
+	add := func(out int32, in ...int32) {
+		g.Operators = append(g.Operators, tflite.Operator{Opcode: m.OperatorCode(tflite.OpAdd, "", 1), Inputs: in, Outputs: []int32{out},
+			Options: tflite.AddOptions{}.Options(), DebugMetadataIndex: -1})
+	}
+	add(sum, a, b)
+	add(twice, sum, b)
+	g.Inputs, g.Outputs = []int32{a, b}, []int32{twice, sum}
+	file, err := m.Encode()
+	ts.Check(err)
+	return file
+}
+
+// raw FILE SIZE writes SIZE bytes 0, 1, 2, …; raw FILE hex BYTES writes those.
+func raw(ts *testscript.TestScript, neg bool, args []string) {
+	var b []byte
+	if args[1] == "hex" {
+		for _, s := range args[2:] {
+			var v byte
+			_, err := fmt.Sscanf(s, "%02x", &v)
+			ts.Check(err)
+			b = append(b, v)
+		}
+	} else {
+		for i := range number(ts, args[1]) {
+			b = append(b, byte(i))
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
+}
+
+// patch FILE OFFSET BYTE changes a byte of a file; a negative offset counts from
+// the end.
+func patch(ts *testscript.TestScript, neg bool, args []string) {
+	b := []byte(ts.ReadFile(args[0]))
+	at := number(ts, args[1])
+	if at < 0 {
+		at += len(b)
+	}
+	b[at] = byte(number(ts, args[2]))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
+}
+
+// cut FILE SIZE keeps the first SIZE bytes of a file.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), int64(number(ts, args[1]))))
+}
+
+// same FILE FILE compares all bytes, where cmp is for texts.
+func same(ts *testscript.TestScript, neg bool, args []string) {
+	if (ts.ReadFile(args[0]) == ts.ReadFile(args[1])) == neg {
+		ts.Fatalf("%s and %s: same is %v", args[0], args[1], !neg)
+	}
+}
+
+// only DIR NAME … checks that a folder holds these files, and no others.
+func only(ts *testscript.TestScript, neg bool, args []string) {
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	want := slices.Sorted(slices.Values(args[1:]))
+	if slices.Equal(got, want) == neg {
+		ts.Fatalf("%s holds %q, want %q", args[0], got, want)
+	}
+}
+
+type keptKey struct{}
+
+// tree sums up the names and contents in a folder or file. The lock is left out:
+// taking it changes nothing that was learned.
+func tree(ts *testscript.TestScript, path string) [sha256.Size]byte {
+	h := sha256.New()
+	ts.Check(filepath.WalkDir(ts.MkAbs(path), func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() || e.Name() == "lock" {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		fmt.Fprintf(h, "%s %x\n", path, sha256.Sum256(b))
+		return err
+	}))
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// keep PATH … remembers folders or files as they are.
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	for _, path := range args {
+		ts.Value(keptKey{}).(map[string][sha256.Size]byte)[path] = tree(ts, path)
+	}
+}
+
+// kept checks that all that was remembered is as it was.
+func kept(ts *testscript.TestScript, neg bool, args []string) {
+	for path, was := range ts.Value(keptKey{}).(map[string][sha256.Size]byte) {
+		if (tree(ts, path) == was) == neg {
+			ts.Fatalf("%s: unchanged is %v", path, !neg)
+		}
+	}
+}
+
+// lock WORKSPACE HOLDER holds the lock of a workspace until the script ends, as
+// the process HOLDER would.
+func lock(ts *testscript.TestScript, neg bool, args []string) {
+	f, err := os.OpenFile(filepath.Join(ts.MkAbs(args[0]), "lock"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	ts.Check(err)
+	ts.Check(unix.Flock(int(f.Fd()), unix.LOCK_EX))
+	_, err = fmt.Fprintln(f, args[1])
+	ts.Check(err)
+	ts.Defer(func() { f.Close() })
+}
+
+// interrupt LIST STDIN COMMAND … makes the pipe LIST and starts a command that
+// reads it, with a standard input that never ends; once it has opened the pipe,
+// the text STDIN is written to it and the pipe closed, unless STDIN is "-". Then
+// the command gets an interrupt. It must end with status 130.
+func interrupt(ts *testscript.TestScript, neg bool, args []string) {
+	path := ts.MkAbs(args[0])
+	ts.Check(unix.Mkfifo(path, 0o600))
+	cmd := exec.Command(args[2], args[3:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), append(os.Environ(), "PATH="+ts.Getenv("PATH"), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"))
+	program, err := exec.LookPath(args[2])
+	if err == nil {
+		cmd.Path, cmd.Err = program, nil
+	}
+	stdin, err := cmd.StdinPipe()
+	ts.Check(err)
+	defer stdin.Close()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	ts.Check(cmd.Start())
+	// This returns when the command has opened the other end.
+	pipe, err := os.OpenFile(path, os.O_WRONLY, 0)
+	ts.Check(err)
+	defer pipe.Close()
+	if args[1] != "-" {
+		_, err := io.WriteString(pipe, strings.ReplaceAll(args[1], " ", "\n")+"\n")
+		ts.Check(err)
+		ts.Check(pipe.Close())
+	}
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != 130 {
+		ts.Fatalf("status %d, want 130; stderr: %s", got, &stderr)
+	}
+	if want := "imprint: error: interrupted, and nothing was changed\n"; stderr.String() != want {
+		ts.Fatalf("stderr %q, want %q", &stderr, want)
+	}
+}
+
+// serve DIR sets $URL to a server of the files in DIR on this machine.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	server := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
+	ts.Defer(server.Close)
+	ts.Setenv("URL", server.URL)
+}
+
+// json FILE KEY … checks that each line of FILE is one JSON object with just these
+// keys, in this order; a.b is key b of the object, or of all objects of the list, a.
+func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
+	lines := strings.Split(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n")
+	for _, line := range lines {
+		var got []string
+		d := json.NewDecoder(strings.NewReader(line))
+		ts.Check(keys(d, "", &got))
+		if _, err := d.Token(); err != io.EOF {
+			ts.Fatalf("more than one value in %s", line)
+		}
+		if !slices.Equal(got, args[1:]) {
+			ts.Fatalf("keys %q, want %q in %s", got, args[1:], line)
+		}
+	}
+}
+
+// keys appends the keys of the next value of d, each once.
+func keys(d *json.Decoder, prefix string, to *[]string) error {
+	t, err := d.Token()
+	if err != nil {
+		return err
+	}
+	switch t {
+	case json.Delim('{'):
+		for d.More() {
+			k, err := d.Token()
+			if err != nil {
+				return err
+			}
+			key := prefix + k.(string)
+			if !slices.Contains(*to, key) {
+				*to = append(*to, key)
+			}
+			if err := keys(d, key+".", to); err != nil {
+				return err
+			}
+		}
+		_, err = d.Token()
+	case json.Delim('['):
+		for d.More() {
+			if err := keys(d, prefix, to); err != nil {
+				return err
+			}
+		}
+		_, err = d.Token()
+	}
+	return err
+}
