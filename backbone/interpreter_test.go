@@ -59,6 +59,32 @@ func chain() *tflite.Model {
 	return g.ends(0, 3)
 }
 
+// tower has one each of the operators with the most to check.
+func tower() *tflite.Model {
+	g := newGraph()
+	ints := func(shape []int32, values ...byte) int32 {
+		data := make([]byte, 4*len(values))
+		for i, v := range values {
+			data[4*i] = v
+		}
+		t := g.tensor(data, shape...)
+		g.m.Subgraphs[0].Tensors[t].Type = tflite.TypeInt32
+		return t
+	}
+	in := g.tensor(nil, 1, 4, 4, 3)
+	padded, deep := g.tensor(nil, 1, 6, 6, 3), g.tensor(nil, 1, 4, 4, 3)
+	both, flat := g.tensor(nil, 1, 4, 4, 6), g.tensor(nil, 1, 6)
+	dense, out := g.tensor(nil, 1, 4), g.tensor(nil, 1, 4)
+	g.operator(tflite.OpPad, tflite.Options{}, padded, in, ints([]int32{4, 2}, 0, 0, 1, 1, 1, 1, 0, 0))
+	g.operator(tflite.OpDepthwiseConv2D, tflite.DepthwiseConv2DOptions{Padding: tflite.PaddingValid, StrideW: 1, StrideH: 1, DepthMultiplier: 1, DilationW: 1, DilationH: 1}.Options(),
+		deep, padded, g.tensor(make([]byte, 27), 1, 3, 3, 3))
+	g.operator(tflite.OpConcatenation, tflite.ConcatenationOptions{Axis: 3}.Options(), both, in, deep)
+	g.operator(tflite.OpMean, tflite.Options{}, flat, both, ints([]int32{2}, 1, 2))
+	g.operator(tflite.OpFullyConnected, tflite.Options{}, dense, flat, g.tensor(make([]byte, 24), 4, 6))
+	g.operator(tflite.OpSoftmax, tflite.SoftmaxOptions{Beta: 1}.Options(), out, dense)
+	return g.ends(in, out)
+}
+
 func invoke(t *testing.T, in *Interpreter) {
 	t.Helper()
 	if err := in.Invoke(context.Background()); err != nil {
@@ -87,6 +113,18 @@ func TestInvoke(t *testing.T) {
 	}
 	if got := in.Outputs()[0]; got.Index != 3 || len(got.Shape) != 2 || got.Shape[1] != 8 || got.Scale[0] != 1 {
 		t.Errorf("output is described as %+v", got)
+	}
+}
+
+func TestTower(t *testing.T) {
+	in, err := NewInterpreter(tower(), InterpreterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoke(t, in)
+	// Equal logits: each class has a quarter, and the scale of 1 rounds it away.
+	if got := in.Output(0); !bytes.Equal(got, make([]byte, 4)) {
+		t.Errorf("got %v", got)
 	}
 }
 
@@ -356,11 +394,12 @@ func FuzzInterpreter(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(seed)
-	m := chain()
-	if seed, err = m.Encode(); err != nil {
-		f.Fatal(err)
+	for _, m := range []*tflite.Model{chain(), tower()} {
+		if seed, err = m.Encode(); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(seed)
 	}
-	f.Add(seed)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := tflite.Parse(b)
 		if err != nil {

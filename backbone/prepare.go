@@ -154,8 +154,8 @@ func (p *program) place(t int32, kept bool) error {
 
 // add prepares op as the next step.
 func (p *program) add(m *tflite.Model, op *tflite.Operator, keep bool) error {
-	if len(op.Outputs) != 1 {
-		return fmt.Errorf("%d outputs: %w", len(op.Outputs), ErrUnsupportedOperator)
+	if err := checkOperator(m, op); err != nil {
+		return err
 	}
 	out := op.Outputs[0]
 	if l := &p.places[out]; l.planned || l.constant != nil {

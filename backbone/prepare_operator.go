@@ -32,21 +32,30 @@ func (o *operands) inputs(required, n int) ([]*kernels.Tensor, error) {
 	return list, nil
 }
 
+// checkOperator verifies what does not depend on the tensors.
+func checkOperator(m *tflite.Model, op *tflite.Operator) error {
+	if int(op.Opcode) >= len(m.OperatorCodes) {
+		return fmt.Errorf("there is no operator code %d among %d: %w", op.Opcode, len(m.OperatorCodes), tflite.ErrCorrupt)
+	}
+	code := &m.OperatorCodes[op.Opcode]
+	switch {
+	case code.Builtin == tflite.OpCustom && code.CustomCode == "edgetpu-custom-op":
+		return fmt.Errorf("the model is compiled for the Edge TPU: %w", ErrUnsupportedOperator)
+	case code.Builtin == tflite.OpCustom:
+		return ErrUnsupportedOperator
+	case len(op.Outputs) != 1:
+		return fmt.Errorf("%d outputs: %w", len(op.Outputs), ErrUnsupportedOperator)
+	}
+	return nil
+}
+
 // kernel prepares the operator and lists the tensors its kernel reads.
 func (o *operands) kernel(m *tflite.Model) (kernels.Kernel, []int32, error) {
-	if int(o.op.Opcode) >= len(m.OperatorCodes) {
-		return nil, nil, fmt.Errorf("there is no operator code %d among %d: %w", o.op.Opcode, len(m.OperatorCodes), tflite.ErrCorrupt)
-	}
 	code := &m.OperatorCodes[o.op.Opcode]
 	var k kernels.Kernel
 	var err error
 	reads := 1
 	switch code.Builtin {
-	case tflite.OpCustom:
-		if code.CustomCode == "edgetpu-custom-op" {
-			return nil, nil, fmt.Errorf("the model is compiled for the Edge TPU: %w", ErrUnsupportedOperator)
-		}
-		return nil, nil, ErrUnsupportedOperator
 	case tflite.OpConv2D, tflite.OpDepthwiseConv2D, tflite.OpFullyConnected:
 		k, err = o.weighted(code.Builtin)
 	case tflite.OpAdd, tflite.OpSub, tflite.OpMul:
