@@ -10,7 +10,10 @@ import (
 )
 
 // Builtin operators that package tflite has no name for.
-const opExpandDims tflite.BuiltinOperator = 70
+const (
+	opCast       tflite.BuiltinOperator = 53
+	opExpandDims tflite.BuiltinOperator = 70
+)
 
 // operands are the operator being prepared with its tensors, nil for those
 // left out.
@@ -234,6 +237,8 @@ func (o *operands) unary(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
 		make = kernels.NewQuantize
 	case tflite.OpDequantize:
 		make = kernels.NewDequantize
+	case opCast:
+		make = kernels.NewCast
 	default:
 		return nil, ErrUnsupportedOperator
 	}

@@ -137,6 +137,8 @@ func (v *vector) kernel(in []*Tensor, out *Tensor) (Kernel, error) {
 		return NewQuantize(at(0), out)
 	case "DEQUANTIZE":
 		return NewDequantize(at(0), out)
+	case "CAST":
+		return NewCast(at(0), out)
 	case "SOFTMAX":
 		return NewSoftmax(o.Beta, at(0), out)
 	case "L2_NORMALIZATION":
@@ -240,8 +242,11 @@ func (v *vector) check(t *testing.T) {
 }
 
 func value(t *Tensor, b []byte, i int) float64 {
-	if t.Type == Float32 {
+	switch t.Type {
+	case Float32:
 		return float64(floatAt(b, i))
+	case Int32:
+		return float64(int32s(b)[i])
 	}
 	return float64(code(t.Type, int(b[i])))
 }
