@@ -34,7 +34,7 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	if in != nil && in.Type == Float32 {
 		return newFloatConv(p.Window, p.Activation, false, in, filter, bias, out)
 	}
-	if err := checkWeighted(in, filter, out, 0); err != nil {
+	if err := checkFilter(in, filter, out, 0); err != nil {
 		return nil, err
 	}
 	g, err := p.Window.over(in, filter.Shape[1], filter.Shape[2])
@@ -75,8 +75,8 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	return c, nil
 }
 
-// checkWeighted verifies what convolutions have in common; axis is the one
-// along which the filter's scales may vary.
+// checkWeighted verifies what operators with weights have in common; axis is
+// the one along which the filter's scales may vary.
 func checkWeighted(in, filter, out *Tensor, axis int) error {
 	if err := in.checkQuantised("input"); err != nil {
 		return err
@@ -90,9 +90,6 @@ func checkWeighted(in, filter, out *Tensor, axis int) error {
 	if err := sameType(in, filter, out); err != nil {
 		return err
 	}
-	if len(filter.Shape) != 4 {
-		return fmt.Errorf("%w: filter has shape %v, want 4 axes", ErrInvalid, filter.Shape)
-	}
 	if filter.Data == nil {
 		return fmt.Errorf("%w: filter is not constant", ErrUnsupported)
 	}
@@ -104,15 +101,25 @@ func checkWeighted(in, filter, out *Tensor, axis int) error {
 		if in.Type != Int8 {
 			return fmt.Errorf("%w: %v filter with a scale per channel", ErrUnsupported, in.Type)
 		}
-		if filter.Axis != axis || len(filter.Scale) != filter.Shape[axis] {
+		if filter.Axis != axis || axis >= len(filter.Shape) || len(filter.Scale) != filter.Shape[axis] {
 			return fmt.Errorf("%w: filter of shape %v has %d scales along axis %d", ErrInvalid, filter.Shape, len(filter.Scale), filter.Axis)
 		}
 	}
-	if in.Type == Int8 {
-		for _, z := range filter.ZeroPoint {
-			if z != 0 {
-				return fmt.Errorf("%w: int8 filter with zero point %d", ErrUnsupported, z)
-			}
+	return nil
+}
+
+// checkFilter verifies the filter of a convolution. TensorFlow Lite takes int8
+// filters for symmetric and does not look at their zero point.
+func checkFilter(in, filter, out *Tensor, axis int) error {
+	if err := checkWeighted(in, filter, out, axis); err != nil {
+		return err
+	}
+	if len(filter.Shape) != 4 {
+		return fmt.Errorf("%w: filter has shape %v, want 4 axes", ErrInvalid, filter.Shape)
+	}
+	for _, z := range filter.ZeroPoint {
+		if in.Type == Int8 && z != 0 {
+			return fmt.Errorf("%w: int8 filter with zero point %d", ErrUnsupported, z)
 		}
 	}
 	return nil

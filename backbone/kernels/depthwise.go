@@ -38,7 +38,7 @@ func newDepthwise(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kerne
 	if in != nil && in.Type == Float32 {
 		return newFloatConv(p.Window, p.Activation, true, in, filter, bias, out)
 	}
-	if err := checkWeighted(in, filter, out, 3); err != nil {
+	if err := checkFilter(in, filter, out, 3); err != nil {
 		return nil, err
 	}
 	g, err := p.Window.over(in, filter.Shape[1], filter.Shape[2])

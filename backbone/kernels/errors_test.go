@@ -85,9 +85,12 @@ func TestConstructorsReject(t *testing.T) {
 		"depthwise output":           {depthwise(image, constant(u8(1, 1, 1, 4)), nil, u8(1, 4, 4, 2)), ErrInvalid},
 		"dense depth":                {dense(u8(1, 5), constant(u8(2, 4)), nil, u8(1, 2)), ErrInvalid},
 		"dense output":               {dense(u8(1, 4), constant(u8(2, 4)), nil, u8(1, 3)), ErrInvalid},
-		"dense per channel": {dense(u8(1, 4), with(constant(u8(2, 4)), func(t *Tensor) {
+		"dense uint8 per channel": {dense(u8(1, 4), with(constant(u8(2, 4)), func(t *Tensor) {
 			t.Scale, t.ZeroPoint = []float32{1, 1}, []int64{0, 0}
-		}), nil, u8(1, 2)), ErrInvalid},
+		}), nil, u8(1, 2)), ErrUnsupported},
+		"dense 3 scales for 2": {dense(with(u8(1, 4), signed), with(constant(u8(2, 4)), func(t *Tensor) {
+			t.Type, t.Scale, t.ZeroPoint = Int8, []float32{1, 1, 1}, []int64{0, 0, 0}
+		}), nil, with(u8(1, 2), signed)), ErrInvalid},
 		"dense float weights": {dense(&Tensor{Type: Float32, Shape: []int{1, 4}}, constant(u8(2, 4)), nil, &Tensor{Type: Float32, Shape: []int{1, 2}}), ErrUnsupported},
 		"pool scales": {second(NewAveragePool2D(Pool2DParams{Window: unit, FilterH: 1, FilterW: 1}, image, with(u8(1, 4, 4, 2), func(t *Tensor) {
 			t.Scale = []float32{2}
@@ -169,6 +172,40 @@ func TestExp(t *testing.T) {
 	}
 	if got := exp(float32(math.NaN())); got == got {
 		t.Errorf("exp(NaN) = %v", got)
+	}
+}
+
+// TestFullyConnectedPerChannel must equal a 1×1 convolution, which the recorded
+// outputs cover.
+func TestFullyConnectedPerChannel(t *testing.T) {
+	in, out := with(u8(3, 40), func(t *Tensor) { t.Type, t.ZeroPoint = Int8, []int64{-7} }), with(u8(3, 9), func(t *Tensor) { t.Type, t.Scale, t.ZeroPoint = Int8, []float32{300}, []int64{5} })
+	weights := with(constant(u8(9, 40)), func(t *Tensor) { t.Type, t.Scale, t.ZeroPoint = Int8, nil, nil })
+	for i := range weights.Data {
+		weights.Data[i] = byte(i * 37)
+	}
+	for i := range 9 {
+		weights.Scale, weights.ZeroPoint = append(weights.Scale, float32(i+1)/9), append(weights.ZeroPoint, 0)
+	}
+	dense, err := NewFullyConnected(FullyConnectedParams{}, in, weights, nil, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reshaped := func(x *Tensor, shape ...int) *Tensor { y := *x; y.Shape = shape; return &y }
+	conv, err := NewConv2D(Conv2DParams{Window: Window{1, 1, 1, 1, Valid}}, reshaped(in, 3, 1, 1, 40), reshaped(weights, 9, 1, 1, 40), nil, reshaped(out, 3, 1, 1, 9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [2][]byte
+	for i, k := range []Kernel{dense, conv} {
+		a := Args{In: [][]byte{make([]byte, 120)}, Out: make([]byte, 27), Scratch: make([]byte, k.Scratch())}
+		for j := range a.In[0] {
+			a.In[0][j] = byte(j * 11)
+		}
+		k.Run(&a, 0, k.Parts())
+		got[i] = a.Out
+	}
+	if string(got[0]) != string(got[1]) {
+		t.Errorf("got %v, a convolution gives %v", got[0], got[1])
 	}
 }
 

@@ -16,7 +16,8 @@ type fullyConnected struct {
 // NewFullyConnected prepares FULLY_CONNECTED: in, seen as rows of depth
 // elements, times constant weights of shape (channels, depth), plus a constant
 // int32 bias of channels elements or nil. Types are uint8, int8 or float32 (with
-// a float32 bias); weights are quantised as one whole.
+// a float32 bias). int8 weights may have one scale per channel (Axis 0), which
+// TensorFlow Lite computes since 2.11; 2.9 takes all of them for 0.
 func NewFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (Kernel, error) {
 	k, err := newFullyConnected(p, in, weights, bias, out)
 	if err != nil {
@@ -29,15 +30,7 @@ func newFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (
 	if in != nil && in.Type == Float32 {
 		return newFloatFullyConnected(p, in, weights, bias, out)
 	}
-	for _, t := range []struct {
-		*Tensor
-		what string
-	}{{in, "input"}, {weights, "weights"}, {out, "output"}} {
-		if err := t.checkQuantised(t.what); err != nil {
-			return nil, err
-		}
-	}
-	if err := sameType(in, weights, out); err != nil {
+	if err := checkWeighted(in, weights, out, 0); err != nil {
 		return nil, err
 	}
 	batch, channels, depth, err := productShape(in, weights, out)
@@ -48,7 +41,7 @@ func newFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (
 	if err != nil {
 		return nil, err
 	}
-	scales, err := weightScales(in, weights, out, channels, false)
+	scales, err := weightScales(in, weights, out, channels, len(weights.Scale) > 1)
 	if err != nil {
 		return nil, err
 	}
