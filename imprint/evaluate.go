@@ -162,6 +162,11 @@ func (s *Set) check() error {
 	if len(s.Shots) == 0 || len(s.Shots) != len(s.Test) {
 		return fmt.Errorf("%w: %d draws to teach and %d to classify", ErrProtocol, len(s.Shots), len(s.Test))
 	}
+	for i, c := range s.Classes {
+		if slices.Contains(s.Classes[:i], c) {
+			return fmt.Errorf("%w: class %q is there twice", ErrProtocol, c)
+		}
+	}
 	for _, c := range s.Labels {
 		if c < 0 || c >= len(s.Classes) {
 			return fmt.Errorf("%w: class %d of %d", ErrProtocol, c, len(s.Classes))

@@ -333,6 +333,8 @@ func checkLabel(label string) error {
 		return fmt.Errorf("%w: %q is not UTF-8", ErrLabel, label)
 	case strings.TrimSpace(label) != label:
 		return fmt.Errorf("%w: %q begins or ends with a space", ErrLabel, label)
+	case strings.Contains(label, "\ufeff"):
+		return fmt.Errorf("%w: %q has a byte order mark", ErrLabel, label)
 	case strings.ContainsFunc(label, unicode.IsControl):
 		return fmt.Errorf("%w: %q has a control character", ErrLabel, label)
 	}

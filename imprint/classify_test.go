@@ -1,0 +1,287 @@
+package imprint
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// kinds are photos of kinds 0, 2, 4 and 6, which the models' embedding tells apart.
+func kinds(first, n uint64) (items []dataset.Item) {
+	for i, label := range []string{"blue", "green", "red", "teal"} {
+		items = append(items, photos(label, uint64(2*i), first, n)...)
+	}
+	return items
+}
+
+func wanted(items []dataset.Item) (labels []string) {
+	for _, it := range items {
+		labels = append(labels, it.Label)
+	}
+	return labels
+}
+
+func TestClassify(t *testing.T) {
+	ctx := context.Background()
+	k := newKit(t)
+	err := k.Classify(ctx, photos("?", 0, 0, 1), 1, func(Result) error { return nil })
+	wantError(t, err, ErrNothingTaught)
+	mustAdd(t, k, kinds(0, 3)...)
+
+	unseen := kinds(50, 3)
+	results := classify(t, k, unseen...)
+	if got := labelsOf(results); !slices.Equal(got, wanted(unseen)) {
+		t.Errorf("got %q, want %q", got, wanted(unseen))
+	}
+	for i, r := range results {
+		total := 0.0
+		for j, s := range r.Top {
+			total += s.Score
+			if j > 0 && s.Score > r.Top[j-1].Score {
+				t.Errorf("%s: scores are out of order: %v", r.Path, r.Top)
+			}
+		}
+		if r.Path != unseen[i].Path || len(r.Top) != 4 || r.Top[0] != (Score{r.Label, r.Score}) || math.Abs(total-1) > 1e-12 || r.Device != "cpu" || r.Elapsed <= 0 {
+			t.Errorf("got %+v", r)
+		}
+	}
+	for top, want := range map[int]int{1: 1, 3: 3, 4: 4, 99: 4, 0: 4} {
+		err := k.Classify(ctx, unseen[:1], top, func(r Result) error {
+			if len(r.Top) != want {
+				t.Errorf("top %d: got %d classes, want %d", top, len(r.Top), want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+
+	t.Run("unreadable among others", func(t *testing.T) {
+		items := []dataset.Item{unseen[0], {Path: "damaged.png", Content: unseen[0].Content[:100]}, {Path: filepath.Join(t.TempDir(), "none.png")}, unseen[4]}
+		want := []error{nil, dataset.ErrDamaged, os.ErrNotExist, nil}
+		got := classify(t, k, items...)
+		if len(got) != len(want) {
+			t.Fatalf("got %d results, want %d", len(got), len(want))
+		}
+		for i, r := range got {
+			if !errors.Is(r.Err, want[i]) || r.Path != items[i].Path {
+				t.Errorf("%s: got %s, error %v, want %v", items[i].Path, r.Path, r.Err, want[i])
+			}
+		}
+	})
+	t.Run("ended by the receiver", func(t *testing.T) {
+		n := 0
+		err := k.Classify(ctx, unseen, 1, func(Result) error { n++; return errAny })
+		if !errors.Is(err, errAny) || n != 1 {
+			t.Errorf("got error %v after %d results", err, n)
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		wantError(t, k.Classify(ctx, unseen, 1, func(Result) error { return nil }), context.Canceled)
+	})
+	t.Run("none", func(t *testing.T) {
+		if got := classify(t, k); len(got) != 0 {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+func TestResultJSON(t *testing.T) {
+	tests := []struct {
+		r    Result
+		want string
+	}{
+		{Result{Path: "a.png", Label: "x", Score: 0.75, Top: []Score{{"x", 0.75}}, Device: "cpu", Elapsed: 1500000},
+			`{"path":"a.png","label":"x","score":0.75,"top":[{"label":"x","score":0.75}],"device":"cpu","ms":1.5}`},
+		{Result{Path: "a.png", Err: errors.New("bad")}, `{"path":"a.png","error":"bad"}`},
+	}
+	for _, test := range tests {
+		if got, err := json.Marshal(test.r); err != nil || string(got) != test.want {
+			t.Errorf("got %s, %v, want %s", got, err, test.want)
+		}
+	}
+}
+
+// TestExport writes the model in every way and runs the file: it names photos as
+// the Kit does.
+func TestExport(t *testing.T) {
+	for _, model := range []struct {
+		name string
+		file []byte
+		keep bool
+	}{
+		{"extractor", backbonetest.Extractor(), false},
+		{"classifier", backbonetest.Classifier(3), false},
+		{"classifier, its classes kept", backbonetest.Classifier(3), true},
+	} {
+		for _, layout := range []classifier.Layout{classifier.Float, classifier.Coral} {
+			t.Run(model.name+" "+string(layout), func(t *testing.T) {
+				dir, o := newWorkspace(t)
+				o.Backbone, o.KeepClasses, o.Fit = backboneIn(t, "backbone.tflite", model.file), &model.keep, dataset.Squash
+				k := openKit(t, dir, o)
+				mustAdd(t, k, kinds(0, 3)...)
+				before := files(t, dir)
+				out := t.TempDir()
+				path, labels := filepath.Join(out, "m.tflite"), filepath.Join(out, "l.txt")
+				if err := k.Export(path, labels, layout, model.keep); err != nil {
+					t.Fatal(err)
+				}
+				sameFiles(t, files(t, dir), before)
+				if entries, _ := os.ReadDir(out); len(entries) != 2 {
+					t.Errorf("export has written %v", entries)
+				}
+				want, err := k.Labels()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := os.ReadFile(labels); err != nil || !bytes.Equal(got, labelLines(want)) {
+					t.Errorf("labels: got %q, %v", got, err)
+				}
+				b, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if layout == classifier.Float && !bytes.Equal(b, readModel(t, k)) {
+					t.Error("the file is not the published model, which has the same settings")
+				}
+				m, err := tflite.Parse(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if head, got, err := classifier.Read(m); err != nil || got != layout || !slices.Equal(head.Labels, want) {
+					t.Errorf("the file holds %+v, %s, %v", head, got, err)
+				}
+
+				// The file says itself how photos are fitted to it.
+				unseen := kinds(50, 8)
+				kit := classify(t, k, unseen...)
+				i := 0
+				err = ClassifyWith(context.Background(), path, "", unseen, 0, 1, func(r Result) error {
+					if r.Label != kit[i].Label {
+						t.Errorf("%s: the file says %v, the Kit %v", r.Path, r.Top[:2], kit[i].Top[:2])
+					}
+					score := make(map[string]float64)
+					for _, s := range r.Top {
+						score[s.Label] = s.Score
+					}
+					for _, s := range kit[i].Top {
+						if d := math.Abs(score[s.Label] - s.Score); layout == classifier.Float && !(d <= 1e-6) {
+							t.Errorf("%s: score of %s is %v in the file and %v in the Kit", r.Path, s.Label, score[s.Label], s.Score)
+						}
+					}
+					i++
+					return nil
+				})
+				if err != nil || i != len(unseen) {
+					t.Errorf("%d results, error %v", i, err)
+				}
+			})
+		}
+	}
+}
+
+func TestExportErrors(t *testing.T) {
+	k := newKit(t)
+	out := t.TempDir()
+	path := filepath.Join(out, "m.tflite")
+	wantError(t, k.Export(path, "", classifier.Float, false), ErrNothingTaught)
+	mustAdd(t, k, kinds(0, 2)...)
+	wantError(t, k.Export(path, "", "flat", false), errAny)
+	wantError(t, k.Export(path, "", classifier.Float, true), ErrNoClasses)
+	wantError(t, k.Export(filepath.Join(out, "none", "m.tflite"), "", classifier.Float, false), os.ErrNotExist)
+	wantError(t, k.Export(path, filepath.Join(out, "none", "l.txt"), classifier.Float, false), os.ErrNotExist)
+	wantError(t, k.Export(out, "", classifier.Float, false), errNotRegular)
+	wantError(t, k.Export(path, os.DevNull, classifier.Float, false), errNotRegular)
+	if entries, _ := os.ReadDir(out); len(entries) > 0 {
+		t.Errorf("exports that failed have written %v", entries)
+	}
+}
+
+func TestClassifyWithErrors(t *testing.T) {
+	k := newKit(t)
+	mustAdd(t, k, kinds(0, 2)...)
+	cut := backboneIn(t, "cut.tflite", readModel(t, k)[:3000])
+	tests := []struct {
+		name, model string
+		fit         dataset.Fit
+		want        error
+	}{
+		{"missing", filepath.Join(t.TempDir(), "none.tflite"), "", os.ErrNotExist},
+		{"folder", t.TempDir(), "", errNotRegular},
+		{"cut", cut, "", tflite.ErrCorrupt},
+		{"text", backboneIn(t, "text.tflite", []byte("not a model, just a text")), "", tflite.ErrCorrupt},
+		{"no output", backboneIn(t, "none.tflite", without(t, func(m *tflite.Model) { m.Subgraphs[0].Outputs = nil })), "", backbone.ErrNoEmbedding},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := ClassifyWith(context.Background(), test.model, test.fit, kinds(0, 1), 1, 1, func(Result) error { return nil })
+			wantError(t, err, test.want)
+		})
+	}
+	// Of a classifier of another make.
+	n := 0
+	err := ClassifyWith(context.Background(), backboneIn(t, "c.tflite", backbonetest.Classifier(5)), "", kinds(0, 1), 2, 0, func(r Result) error {
+		n++
+		if len(r.Top) != 2 || r.Label[:5] != "base " {
+			t.Errorf("got %+v", r)
+		}
+		return nil
+	})
+	if err != nil || n != 4 {
+		t.Errorf("%d results, error %v", n, err)
+	}
+}
+
+// without is the extractor with a change.
+func without(t *testing.T, change func(*tflite.Model)) []byte {
+	t.Helper()
+	m, err := tflite.Parse(backbonetest.Extractor())
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(m)
+	b, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRun(t *testing.T) {
+	model := backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))
+	input := bytes.Repeat([]byte{200, 30, 60}, backbonetest.Size*backbonetest.Size)
+	r, err := Run(context.Background(), model, RunOptions{Inputs: [][]byte{input}, Repeat: 3})
+	if err != nil || len(r.Times) != 3 || len(r.Outputs) != 1 || len(r.Outputs[0]) != 3 {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	again, err := Run(context.Background(), model, RunOptions{Inputs: [][]byte{input}})
+	if err != nil || !bytes.Equal(again.Outputs[0], r.Outputs[0]) || len(again.Times) != 1 {
+		t.Errorf("got %+v, %v, want outputs %v", again, err, r.Outputs)
+	}
+	for name, inputs := range map[string][][]byte{"none": nil, "two": {input, input}, "short": {input[1:]}, "long": {append(input, 0)}} {
+		_, err := Run(context.Background(), model, RunOptions{Inputs: inputs})
+		t.Log(name)
+		wantError(t, err, ErrInput)
+	}
+	_, err = Run(context.Background(), model, RunOptions{Inputs: [][]byte{input}, Tensors: []int32{999}})
+	wantError(t, err, errAny)
+	_, err = Run(context.Background(), model+"x", RunOptions{})
+	wantError(t, err, os.ErrNotExist)
+	_, err = ReadTensor(model + "x")
+	wantError(t, err, os.ErrNotExist)
+}

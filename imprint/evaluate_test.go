@@ -1,0 +1,285 @@
+package imprint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+func TestEstimate(t *testing.T) {
+	k := newKit(t)
+	if got := k.Estimate(); got != (classifier.Estimate{}) {
+		t.Errorf("of nothing: got %+v", got)
+	}
+	tests := []struct {
+		name  string
+		items []dataset.Item
+		want  classifier.Estimate
+	}{
+		{"one photo", photos("blue", 0, 0, 1), classifier.Estimate{Alone: 1}},
+		{"one class", photos("blue", 0, 0, 4), classifier.Estimate{Right: 4, Total: 4}},
+		{"classes that differ", kinds(0, 3), classifier.Estimate{Right: 12, Total: 12}},
+		{"one under a wrong label", append(kinds(0, 3), photo("red", 0, 9)), classifier.Estimate{Right: 12, Total: 13}},
+		{"one alone", append(kinds(0, 2), photo("white", 7, 0)), classifier.Estimate{Right: 8, Total: 8, Alone: 1}},
+		{"more than are looked at together", append(photos("blue", 0, 0, estimateChunk+20), photos("green", 2, 0, 2*estimateChunk)...),
+			classifier.Estimate{Right: 3*estimateChunk + 20, Total: 3*estimateChunk + 20}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			for _, threads := range []int{0, 1, 3} {
+				dir, o := newWorkspace(t)
+				o.Threads = threads
+				k := openKit(t, dir, o)
+				if l := mustAdd(t, k, test.items...); l.Estimate != test.want || k.Estimate() != test.want {
+					t.Errorf("%d threads: got %+v, then %+v, want %+v", threads, l.Estimate, k.Estimate(), test.want)
+				}
+			}
+		})
+	}
+}
+
+// corners is a set of three classes on the three axes: the last two
+// photos of each class lie at the place of the next class.
+func corners() *Set {
+	s := &Set{Name: "corners", Classes: []string{"x", "y", "z"}}
+	for c := range s.Classes {
+		for i := range 5 {
+			u := make([]float64, 3)
+			u[(c+i/3)%3] = 1
+			s.Labels, s.Units = append(s.Labels, c), append(s.Units, u)
+		}
+	}
+	return s
+}
+
+func TestEvaluate(t *testing.T) {
+	s := corners()
+	// The first draw teaches what is right; the second shifts all classes by one.
+	s.Shots = [][][]int{{{0, 1}, {5, 6}, {10, 11}}, {{3, 4}, {8, 9}, {13, 14}}}
+	s.Test = [][]int{{2, 3, 7, 12}, {0, 1, 2, 5, 9}}
+	ev, err := s.Evaluate([]int{1, 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 3 of 4 and 1 of 5 are right.
+	want := Evaluation{Set: "corners", Results: []Accuracy{{"mean", 1, 47.5, 27.5, 2}, {"mean", 2, 47.5, 27.5, 2}}}
+	for i := range ev.Results {
+		for _, v := range []*float64{&ev.Results[i].Mean, &ev.Results[i].Std} {
+			*v = math.Round(*v*1e9) / 1e9
+		}
+	}
+	if !reflect.DeepEqual(*ev, want) {
+		t.Errorf("got %+v, want %+v", *ev, want)
+	}
+
+	tests := map[string]func(*Set) []int{
+		"too many shots":         func(s *Set) []int { return []int{3} },
+		"no shots":               func(s *Set) []int { return []int{0} },
+		"no draws":               func(s *Set) []int { s.Shots, s.Test = nil, nil; return []int{1} },
+		"draws of one kind only": func(s *Set) []int { s.Test = s.Test[:1]; return []int{1} },
+		"a class not taught":     func(s *Set) []int { s.Shots[1] = s.Shots[1][:2]; return []int{1} },
+		"a row too far":          func(s *Set) []int { s.Test[1][0] = 15; return []int{1} },
+		"a row below":            func(s *Set) []int { s.Shots[0][0][0] = -1; return []int{1} },
+		"a class too far":        func(s *Set) []int { s.Labels[0] = 3; return []int{1} },
+		"nothing to classify":    func(s *Set) []int { s.Test[0] = nil; return []int{1} },
+		"an embedding missing":   func(s *Set) []int { s.Units = s.Units[1:]; return []int{1} },
+		"an embedding short":     func(s *Set) []int { s.Units[2] = s.Units[2][:2]; return []int{1} },
+		"a class twice":          func(s *Set) []int { s.Classes[1] = "x"; return []int{1} },
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := corners()
+			s.Shots = [][][]int{{{0, 1}, {5, 6}, {10, 11}}, {{3, 4}, {8, 9}, {13, 14}}}
+			s.Test = [][]int{{2, 3, 7, 12}, {0, 1, 2, 5, 9}}
+			_, err := s.Evaluate(spoil(s))
+			wantError(t, err, ErrProtocol)
+		})
+	}
+}
+
+// writeSet writes the files of stored embeddings; nil leaves one out.
+func writeSet(t testing.TB, contents map[string]any) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "set")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range contents {
+		b, ok := v.([]byte)
+		if !ok {
+			var err error
+			if b, err = json.Marshal(v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func smallSet() map[string]any {
+	return map[string]any{
+		"emb.u8":        []byte{9, 0, 8, 1, 1, 8, 0, 9},
+		"emb.crop.u8":   []byte{3, 4, 0, 5, 4, 3, 5, 0},
+		"labels.json":   map[string]any{"classes": []string{"a", "b"}, "labels": []int{0, 0, 1, 1}},
+		"episodes.json": map[string]any{"shots": [][][]int{{{0}, {2}}}, "test": [][]int{{1, 3}}},
+	}
+}
+
+func TestReadSet(t *testing.T) {
+	dir := writeSet(t, smallSet())
+	s, err := ReadSet(dir, dataset.Squash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Name != "set" || !slices.Equal(s.Classes, []string{"a", "b"}) || len(s.Units) != 4 || !slices.Equal(s.Units[0], []float64{1, 0}) {
+		t.Errorf("got %+v", s)
+	}
+	if ev, err := s.Evaluate([]int{1}); err != nil || ev.Results[0].Mean != 100 {
+		t.Errorf("got %+v, %v", ev, err)
+	}
+	if s, err := ReadSet(dir, dataset.Crop); err != nil || math.Abs(s.Units[0][0]-0.6) > 1e-9 || math.Abs(s.Units[0][1]-0.8) > 1e-9 {
+		t.Errorf("crop: got %+v, %v", s, err)
+	}
+
+	tests := []struct {
+		name, file string
+		content    any // nil: missing
+		want       error
+	}{
+		{"no embeddings", "emb.u8", nil, os.ErrNotExist},
+		{"no labels", "labels.json", nil, os.ErrNotExist},
+		{"no episodes", "episodes.json", nil, os.ErrNotExist},
+		{"embeddings empty", "emb.u8", []byte{}, ErrProtocol},
+		{"embeddings cut", "emb.u8", []byte{1, 2, 3}, ErrProtocol},
+		{"labels not JSON", "labels.json", []byte("classes: a, b"), ErrProtocol},
+		{"labels of other types", "labels.json", map[string]any{"classes": []int{1, 2}, "labels": []int{0}}, ErrProtocol},
+		{"labels empty", "labels.json", map[string]any{}, ErrProtocol},
+		{"label too high", "labels.json", map[string]any{"classes": []string{"a"}, "labels": []int{0, 0, 1, 1}}, ErrProtocol},
+		{"label below 0", "labels.json", map[string]any{"classes": []string{"a", "b"}, "labels": []int{0, 0, 1, -1}}, ErrProtocol},
+		{"episodes cut", "episodes.json", []byte(`{"shots":[[[0],[2]]],"te`), ErrProtocol},
+		{"episodes of no draw", "episodes.json", map[string]any{}, ErrProtocol},
+		{"row too high", "episodes.json", map[string]any{"shots": [][][]int{{{0}, {4}}}, "test": [][]int{{1}}}, ErrProtocol},
+		{"row below 0", "episodes.json", map[string]any{"shots": [][][]int{{{0}, {2}}}, "test": [][]int{{-1}}}, ErrProtocol},
+		{"class missing", "episodes.json", map[string]any{"shots": [][][]int{{{0}}}, "test": [][]int{{1}}}, ErrProtocol},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			set := smallSet()
+			if set[test.file] = test.content; test.content == nil {
+				delete(set, test.file)
+			}
+			_, err := ReadSet(writeSet(t, set), dataset.Squash)
+			wantError(t, err, test.want)
+		})
+	}
+}
+
+func TestEmbedSet(t *testing.T) {
+	ctx := context.Background()
+	b, err := backbone.Parse(backbonetest.Extractor(), backbone.Options{Name: "extractor", Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := kinds(0, 6)
+	items = append(items, items[0], dataset.Item{Path: "damaged.png", Label: "red", Content: items[0].Content[:100]})
+	calls := 0
+	s, skipped, err := EmbedSet(ctx, "four", b, dataset.Squash, items, 2, 3, 2, func(done, total int) { calls++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if calls != len(items) || len(s.Units) != 24 || len(s.Shots) != 3 || len(s.Test[0]) != 16 || !slices.Equal(s.Classes, []string{"blue", "green", "red", "teal"}) {
+		t.Errorf("%d calls, got %d photos, %d draws, classes %q", calls, len(s.Units), len(s.Shots), s.Classes)
+	}
+	if len(skipped) != 2 || !skipped[0].Duplicate || skipped[1].Duplicate {
+		t.Errorf("skipped %+v", skipped)
+	}
+	for d := range s.Shots {
+		seen := slices.Clone(s.Test[d])
+		for c, rows := range s.Shots[d] {
+			for _, r := range rows {
+				if s.Labels[r] != c {
+					t.Errorf("draw %d teaches photo %d of class %d as %d", d, r, s.Labels[r], c)
+				}
+			}
+			seen = append(seen, rows...)
+		}
+		slices.Sort(seen)
+		if len(slices.Compact(seen)) != 24 {
+			t.Errorf("draw %d does not use each photo once: %v", d, seen)
+		}
+	}
+	if reflect.DeepEqual(s.Shots[0], s.Shots[1]) {
+		t.Error("two draws are the same")
+	}
+	if ev, err := s.Evaluate([]int{1, 2}); err != nil || ev.Results[1].Mean != 100 {
+		t.Errorf("got %+v, %v", ev, err)
+	}
+	again, _, err := EmbedSet(ctx, "four", b, dataset.Squash, items, 2, 3, 1, nil)
+	if err != nil || !reflect.DeepEqual(again, s) {
+		t.Errorf("the second time the set is another one, error %v", err)
+	}
+
+	for name, test := range map[string]struct {
+		items []dataset.Item
+		want  error
+	}{
+		"too few photos": {kinds(0, 2), ErrProtocol},
+		"one class":      {photos("a", 0, 0, 5), ErrProtocol},
+		"none":           {nil, ErrProtocol},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := EmbedSet(ctx, "few", b, dataset.Squash, test.items, 2, 3, 2, nil)
+			wantError(t, err, test.want)
+		})
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	_, _, err = EmbedSet(cancelled, "four", b, dataset.Squash, items, 2, 3, 2, nil)
+	wantError(t, err, context.Canceled)
+}
+
+// TestSharedSets evaluates the stored embeddings of real photos.
+func TestSharedSets(t *testing.T) {
+	shared := sharedFolder(t)
+	for set, least := range map[string]float64{"clothing": 60, "flowers17": 60} {
+		s, err := ReadSet(filepath.Join(shared, "embeddings", set), dataset.Squash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev, err := s.Evaluate([]int{1, 5, 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Log(set, ev.Results)
+		if r := ev.Results; r[0].Mean >= r[1].Mean || r[1].Mean >= r[2].Mean || r[2].Mean < least {
+			t.Errorf("%s: got %+v, want it to rise to more than %v", set, r, least)
+		}
+	}
+}
+
+// sharedFolder is the folder of models and photos beside the checkout.
+func sharedFolder(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("IMPRINT_SHARED")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "shared")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "models")); errors.Is(err, os.ErrNotExist) {
+		t.Skip("the shared models and photos are not beside the checkout")
+	}
+	return dir
+}
