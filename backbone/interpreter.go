@@ -22,11 +22,15 @@ var (
 	ErrClosed = errors.New("interpreter is closed")
 )
 
+// maxThreads bounds the memory for scratch; operators divide into no more pieces
+// worth the trouble.
+const maxThreads = 64
+
 // InterpreterOptions choose how and how much of a model is run.
 type InterpreterOptions struct {
-	// Threads is the number of goroutines that share each operator's work;
-	// fewer than 2 means only the one that calls Invoke. The results do not
-	// depend on it.
+	// Threads is the number of goroutines that share each operator's work, at
+	// most 64; fewer than 2 means only the one that calls Invoke. The results do
+	// not depend on it.
 	Threads int
 	// Outputs are the tensors wanted, as indices into the subgraph: only the
 	// operators they need are prepared and run. Nil means the model's outputs.
@@ -86,7 +90,7 @@ func NewInterpreter(m *tflite.Model, o InterpreterOptions) (*Interpreter, error)
 	if err != nil {
 		return nil, err
 	}
-	return p.start(max(o.Threads, 1)), nil
+	return p.start(min(max(o.Threads, 1), maxThreads)), nil
 }
 
 // Clone makes another Interpreter with the same options, which shares the

@@ -21,6 +21,14 @@ type depthwise struct {
 	lo, hi, zero int32
 	blank        []byte // a pixel of the input's zero point
 	signed       bool
+	nine         []nineTaps // instead of weights, when the window is 3×3
+}
+
+// nineTaps is what one channel of a 3×3 window needs, in one place.
+type nineTaps struct {
+	w     [9]int32
+	bias  int32
+	scale multiplier
 }
 
 // NewDepthwiseConv2D prepares DEPTHWISE_CONV_2D of in (n, h, w, c) with a
@@ -74,6 +82,16 @@ func newDepthwise(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kerne
 		}
 		d.bias[i%channels] -= d.weights[i] * in.zero()
 	}
+	if d.multiple == 1 && g.kH == 3 && g.kW == 3 {
+		d.nine = make([]nineTaps, channels)
+		for c := range d.nine {
+			d.nine[c].bias, d.nine[c].scale = d.bias[c], d.scale[c]
+			for t := range 9 {
+				d.nine[c].w[t] = d.weights[t*channels+c]
+			}
+		}
+		d.weights, d.bias, d.scale = nil, nil, nil
+	}
 	d.blank = make([]byte, g.inC)
 	fill(d.blank, byte(in.zero()))
 	return d, nil
@@ -101,7 +119,6 @@ const depthwiseBlock = 128
 // runDepthwise computes output rows.
 func runDepthwise[T byte | int8](d *depthwise, in, blank []T, out []byte, lo, hi int) {
 	channels := d.inC * d.multiple
-	three := d.multiple == 1 && d.kH == 3 && d.kW == 3
 	var window [9][]T
 	for row := lo; row < hi; row++ {
 		image, oy := row/d.outH, row%d.outH
@@ -109,7 +126,7 @@ func runDepthwise[T byte | int8](d *depthwise, in, blank []T, out []byte, lo, hi
 		for ox := range d.outW {
 			pixel := out[(row*d.outW+ox)*channels:][:channels]
 			x0 := ox*d.StrideW - d.padLeft
-			if !three {
+			if d.nine == nil {
 				depthwisePixel(d, pixel, in, blank, image, y0, x0)
 				continue
 			}
@@ -132,20 +149,18 @@ func tap[T byte | int8](d *depthwise, in, blank []T, image, y, x int) []T {
 // depthwise3x3 keeps one sum in a register, for the window nearly all models use.
 func depthwise3x3[T byte | int8](d *depthwise, out []byte, window *[9][]T) {
 	n := len(out)
-	w := d.weights
-	w0, w1, w2 := w[:n], w[n:][:n], w[2*n:][:n]
-	w3, w4, w5 := w[3*n:][:n], w[4*n:][:n], w[5*n:][:n]
-	w6, w7, w8 := w[6*n:][:n], w[7*n:][:n], w[8*n:][:n]
 	x0, x1, x2 := window[0][:n], window[1][:n], window[2][:n]
 	x3, x4, x5 := window[3][:n], window[4][:n], window[5][:n]
 	x6, x7, x8 := window[6][:n], window[7][:n], window[8][:n]
-	bias, scale := d.bias[:n], d.scale[:n]
-	for c := range out {
-		acc := bias[c] +
-			int32(x0[c])*w0[c] + int32(x1[c])*w1[c] + int32(x2[c])*w2[c] +
-			int32(x3[c])*w3[c] + int32(x4[c])*w4[c] + int32(x5[c])*w5[c] +
-			int32(x6[c])*w6[c] + int32(x7[c])*w7[c] + int32(x8[c])*w8[c]
-		out[c] = byte(clamp(scale[c].apply(acc)+d.zero, d.lo, d.hi))
+	channels := d.nine[:n]
+	zero, lo, hi := d.zero, d.lo, d.hi
+	for c := range channels {
+		t := &channels[c]
+		acc := t.bias +
+			int32(x0[c])*t.w[0] + int32(x1[c])*t.w[1] + int32(x2[c])*t.w[2] +
+			int32(x3[c])*t.w[3] + int32(x4[c])*t.w[4] + int32(x5[c])*t.w[5] +
+			int32(x6[c])*t.w[6] + int32(x7[c])*t.w[7] + int32(x8[c])*t.w[8]
+		out[c] = byte(clamp(t.scale.apply(acc)+zero, lo, hi))
 	}
 }
 

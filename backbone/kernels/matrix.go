@@ -133,10 +133,10 @@ func (m *matrix) store(out []byte, sums []uint32, rowSum int32, first int) {
 	bias := m.bias[first:][:len(out)]
 	scale := m.scale[first:][:len(out)]
 	sums = sums[:len(out)]
+	zero, lo, hi := m.zero, m.lo, m.hi
 	for i := range out {
-		s := scale[i]
 		acc := int32(sums[i]) - rowSum + bias[i]
-		out[i] = byte(clamp(s.applyUp(acc)+m.zero, m.lo, m.hi))
+		out[i] = byte(clamp(scale[i].applyUp(acc)+zero, lo, hi))
 	}
 }
 

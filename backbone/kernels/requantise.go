@@ -52,11 +52,8 @@ func (m multiplier) apply(v int32) int32 {
 
 // applyUp multiplies with ruy's second rounding on x86: ties up.
 func (m multiplier) applyUp(v int32) int32 {
-	h := int64(m.doublingHigh(v))
-	if m.right == 0 {
-		return int32(h)
-	}
-	return int32((h + 1<<(m.right-1)) >> m.right)
+	right := m.right & 31
+	return int32((int64(m.doublingHigh(v)) + 1<<right>>1) >> right)
 }
 
 // shiftAway is v/2^by rounded to nearest, ties away from zero.
