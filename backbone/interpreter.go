@@ -209,9 +209,9 @@ func (in *Interpreter) Invoke(ctx context.Context) error {
 	for i := range in.steps {
 		in.current, in.memory = &in.steps[i], &in.args[i]
 		in.next.Store(0)
-		helpers := min(len(in.threads), in.current.parts) - 1
-		in.done.Add(helpers)
-		for _, t := range in.threads[1 : 1+helpers] {
+		others := min(len(in.threads), in.current.parts) - 1
+		in.done.Add(others)
+		for _, t := range in.threads[1 : 1+others] {
 			t.start <- struct{}{}
 		}
 		in.work(&in.threads[0])
