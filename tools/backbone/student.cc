@@ -1,0 +1,462 @@
+// The forward and backward pass of MobileNet v1 0.25 at 128×128 in float32, for training on a CPU.
+//
+// The pass works layer by layer over a batch, because batch normalisation needs whole-batch sums, and image by
+// image inside a layer, so that the memory of one image stays in the cache. Kept for the backward pass is only
+// what each convolution gives before normalisation; activations are computed again where they are read.
+//
+// Everything is NHWC. Build: g++ -O3 -march=native -ffast-math -fopenmp -shared -fPIC -o libstudent.so student.cc
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
+
+inline v8 load(const float* p) { return *reinterpret_cast<const v8*>(p); }
+inline void store(float* p, v8 x) { *reinterpret_cast<v8*>(p) = x; }
+inline v8 all(float x) { return v8{x, x, x, x, x, x, x, x}; }
+
+struct Block { int in, out, stride; };
+const Block kBlocks[] = {{8, 16, 1},    {16, 32, 2},   {32, 32, 1},   {32, 64, 2},   {64, 64, 1},   {64, 128, 2},  {128, 128, 1},
+                         {128, 128, 1}, {128, 128, 1}, {128, 128, 1}, {128, 128, 1}, {128, 256, 2}, {256, 256, 1}};
+const int kLayers = 27;
+const int kInput = 128;
+
+enum Kind { kFirst, kDepthwise, kPointwise };
+
+struct Layer {
+  Kind kind;
+  int cin, cout, hin, hout, stride;
+  size_t weight;   // offset of its weights in the flat vector of parameters
+  size_t channel;  // offset of its channels in the vectors of one value per channel
+  int in_size() const { return hin * hin * cin; }
+  int out_size() const { return hout * hout * cout; }
+};
+
+// y[m][n] = x[m][k]·w[k][n], with RM rows and 8·RN columns at a time in registers.
+template <int RM, int RN>
+void gemm(const float* __restrict x, const float* __restrict w, float* __restrict y, int m, int k, int n) {
+  for (int j = 0; j < n; j += 8 * RN) {
+    for (int i = 0; i < m; i += RM) {
+      v8 acc[RM][RN] = {};
+      const float* xp = x + (size_t)i * k;
+      const float* wp = w + j;
+      for (int p = 0; p < k; p++, wp += n) {
+        v8 b[RN];
+        for (int c = 0; c < RN; c++) b[c] = load(wp + 8 * c);
+        for (int r = 0; r < RM; r++) {
+          v8 a = all(xp[(size_t)r * k + p]);
+          for (int c = 0; c < RN; c++) acc[r][c] += a * b[c];
+        }
+      }
+      for (int r = 0; r < RM; r++)
+        for (int c = 0; c < RN; c++) store(y + (size_t)(i + r) * n + j + 8 * c, acc[r][c]);
+    }
+  }
+}
+
+void multiply(const float* x, const float* w, float* y, int m, int k, int n) {
+  if (n % 16 == 0) gemm<4, 2>(x, w, y, m, k, n);
+  else gemm<8, 1>(x, w, y, m, k, n);
+}
+
+// dw[k][n] += xᵀ[k][m]·dy[m][n]
+template <int RK, int RN>
+void outer(const float* __restrict x, const float* __restrict dy, float* __restrict dw, int m, int k, int n) {
+  for (int p = 0; p < k; p += RK) {
+    for (int j = 0; j < n; j += 8 * RN) {
+      v8 acc[RK][RN] = {};
+      for (int i = 0; i < m; i++) {
+        v8 b[RN];
+        for (int c = 0; c < RN; c++) b[c] = load(dy + (size_t)i * n + j + 8 * c);
+        for (int r = 0; r < RK; r++) {
+          v8 a = all(x[(size_t)i * k + p + r]);
+          for (int c = 0; c < RN; c++) acc[r][c] += a * b[c];
+        }
+      }
+      for (int r = 0; r < RK; r++)
+        for (int c = 0; c < RN; c++) {
+          float* d = dw + (size_t)(p + r) * n + j + 8 * c;
+          store(d, load(d) + acc[r][c]);
+        }
+    }
+  }
+}
+
+class Student {
+ public:
+  explicit Student(int batch) : batch_(batch) {
+    size_t w = 0, c = 0;
+    int h = kInput / 2;
+    auto add = [&](Kind kind, int cin, int cout, int hin, int hout, int stride, int weights) {
+      layers_.push_back({kind, cin, cout, hin, hout, stride, w, c});
+      w += weights;
+      c += cout;
+    };
+    add(kFirst, 3, 8, kInput, h, 2, 27 * 8);
+    for (const Block& b : kBlocks) {
+      add(kDepthwise, b.in, b.in, h, h / b.stride, b.stride, 9 * b.in);
+      h /= b.stride;
+      add(kPointwise, b.in, b.out, h, h, 1, b.in * b.out);
+    }
+    weights_ = w;
+    channels_ = c;
+    input_.resize((size_t)batch * kInput * kInput * 3);
+    for (const Layer& l : layers_) z_.emplace_back((size_t)batch * l.out_size());
+    size_t largest = 0;
+    for (const Layer& l : layers_) largest = std::max(largest, (size_t)std::max(l.out_size(), l.kind == kFirst ? 0 : l.in_size()));
+    grad_[0].resize(batch * largest);
+    grad_[1].resize(batch * largest);
+    mean_.resize(c);
+    inverse_.resize(c);
+    scale_.resize(c);
+    shift_.resize(c);
+  }
+
+  size_t weights() const { return weights_; }
+  size_t channels() const { return channels_; }
+
+  // Reads views and changes each as its 10 numbers say: left, top, width, height of the part to show, in
+  // pixels, mirrored when the width is negative; then a factor and a summand for each colour.
+  void load_views(const uint8_t* views, const int64_t* index, const float* change) {
+#pragma omp parallel for schedule(dynamic, 4)
+    for (int n = 0; n < batch_; n++) {
+      const uint8_t* v = views + (size_t)index[n] * kInput * kInput * 3;
+      const float* p = change + 10 * n;
+      float* x = &input_[(size_t)n * kInput * kInput * 3];
+      for (int i = 0; i < kInput; i++) {
+        float fy = std::clamp(p[1] + p[3] * (i + 0.5f) / kInput - 0.5f, 0.0f, kInput - 1.0f);
+        int y0 = (int)fy, y1 = std::min(y0 + 1, kInput - 1);
+        fy -= y0;
+        for (int j = 0; j < kInput; j++) {
+          float fx = std::clamp(p[0] + p[2] * (j + 0.5f) / kInput - 0.5f, 0.0f, kInput - 1.0f);
+          int x0 = (int)fx, x1 = std::min(x0 + 1, kInput - 1);
+          fx -= x0;
+          for (int c = 0; c < 3; c++) {
+            float top = v[(y0 * kInput + x0) * 3 + c] * (1 - fx) + v[(y0 * kInput + x1) * 3 + c] * fx;
+            float low = v[(y1 * kInput + x0) * 3 + c] * (1 - fx) + v[(y1 * kInput + x1) * 3 + c] * fx;
+            float q = (top * (1 - fy) + low * fy) * p[4 + c] + p[7 + c];
+            x[(i * kInput + j) * 3 + c] = (std::nearbyint(std::clamp(q, 0.0f, 255.0f)) - 128) / 128;
+          }
+        }
+      }
+    }
+  }
+
+  // Runs the batch. bn holds gamma then beta of every channel. With frozen, gamma and beta are used as they
+  // are as factor and summand; otherwise the batch is normalised first and its mean and variance are given.
+  // A step above 0 rounds activations to 255 steps of that size.
+  void forward(const float* w, const float* bn, bool frozen, float step, float* mean, float* variance, float* embedding) {
+    frozen_ = frozen;
+    step_ = step;
+    for (int li = 0; li < kLayers; li++) {
+      const Layer& l = layers_[li];
+      std::vector<double> total(2 * l.cout, 0.0);
+#pragma omp parallel
+      {
+        std::vector<float> a(padded(l)), sums(2 * l.cout);
+        std::vector<double> part(2 * l.cout, 0.0);
+#pragma omp for schedule(dynamic, 4)
+        for (int n = 0; n < batch_; n++) {
+          const float* x = activation(li, n, a.data());
+          float* z = &z_[li][(size_t)n * l.out_size()];
+          convolve(l, x, w + l.weight, z);
+          if (frozen) continue;
+          std::fill(sums.begin(), sums.end(), 0.0f);
+          moments(z, l.hout * l.hout, l.cout, sums.data());
+          for (int c = 0; c < 2 * l.cout; c++) part[c] += sums[c];
+        }
+#pragma omp critical
+        for (int c = 0; c < 2 * l.cout; c++) total[c] += part[c];
+      }
+      double count = (double)batch_ * l.hout * l.hout;
+      for (int c = 0; c < l.cout; c++) {
+        size_t k = l.channel + c;
+        if (frozen) {
+          mean_[k] = 0;
+          inverse_[k] = 1;
+        } else {
+          double m = total[c] / count, v = std::max(total[l.cout + c] / count - m * m, 0.0);
+          mean[k] = mean_[k] = m;
+          variance[k] = v;
+          inverse_[k] = 1 / std::sqrt(v + 1e-3);
+        }
+        scale_[k] = bn[k] * inverse_[k];
+        shift_[k] = bn[channels_ + k] - mean_[k] * scale_[k];
+      }
+    }
+    const Layer& l = layers_[kLayers - 1];
+    int places = l.hout * l.hout;
+#pragma omp parallel for
+    for (int n = 0; n < batch_; n++) {
+      const float* z = &z_[kLayers - 1][(size_t)n * l.out_size()];
+      float* e = embedding + (size_t)n * l.cout;
+      std::fill(e, e + l.cout, 0.0f);
+      for (int i = 0; i < places; i++)
+        for (int c = 0; c < l.cout; c++) e[c] += active(z[i * l.cout + c], l.channel + c);
+      for (int c = 0; c < l.cout; c++) e[c] /= places;
+    }
+  }
+
+  // Gives the gradients of weights, gamma and beta for a gradient of the embeddings, after forward.
+  void backward(const float* w, const float* de, float* dw, float* dbn) {
+    std::fill(dw, dw + weights_, 0.0f);
+    std::fill(dbn, dbn + 2 * channels_, 0.0f);
+    std::vector<float>*dy = &grad_[0], *dx = &grad_[1];
+    {
+      const Layer& l = layers_[kLayers - 1];
+      int places = l.hout * l.hout;
+#pragma omp parallel
+      {
+        std::vector<float> a((size_t)l.out_size());
+        std::vector<double> sums(2 * l.cout, 0.0);
+#pragma omp for schedule(static)
+        for (int n = 0; n < batch_; n++) {
+          for (int i = 0; i < places; i++)
+            for (int c = 0; c < l.cout; c++) a[i * l.cout + c] = de[(size_t)n * l.cout + c] / places;
+          through_activation(l, kLayers - 1, n, a.data(), &(*dy)[(size_t)n * l.out_size()], sums.data());
+        }
+#pragma omp critical
+        add_channel(l, sums, dbn);
+      }
+    }
+    for (int li = kLayers - 1; li >= 0; li--) {
+      const Layer& l = layers_[li];
+      size_t nw = li + 1 < kLayers ? layers_[li + 1].weight - l.weight : weights_ - l.weight;
+      std::vector<float> transposed;
+      if (l.kind == kPointwise) {
+        transposed.resize(nw);
+        for (int i = 0; i < l.cin; i++)
+          for (int o = 0; o < l.cout; o++) transposed[(size_t)o * l.cin + i] = w[l.weight + (size_t)i * l.cout + o];
+      }
+      float count = (float)batch_ * l.hout * l.hout;
+      std::vector<float> k1(l.cout), k2(l.cout), k3(l.cout);  // dz = k1·dy + k2 + k3·z
+      for (int c = 0; c < l.cout; c++) {
+        size_t k = l.channel + c;
+        k1[c] = scale_[k];
+        if (frozen_) continue;
+        float dgamma = dbn[k], dbeta = dbn[channels_ + k];
+        k3[c] = -scale_[k] * inverse_[k] * dgamma / count;
+        k2[c] = -scale_[k] * dbeta / count - k3[c] * mean_[k];
+      }
+#pragma omp parallel
+      {
+        std::vector<float> a(padded(l)), dz(l.out_size()), da(padded(l)), own(nw);
+        std::vector<double> sums(li > 0 ? 2 * layers_[li - 1].cout : 0, 0.0);
+#pragma omp for schedule(static)
+        for (int n = 0; n < batch_; n++) {
+          const float* x = activation(li, n, a.data());
+          const float* z = &z_[li][(size_t)n * l.out_size()];
+          const float* g = &(*dy)[(size_t)n * l.out_size()];
+          for (int i = 0; i < l.hout * l.hout; i++)
+            for (int c = 0; c < l.cout; c += 8) {
+              int k = i * l.cout + c;
+              store(&dz[k], load(&k1[c]) * load(g + k) + load(&k2[c]) + load(&k3[c]) * load(z + k));
+            }
+          switch (l.kind) {
+            case kFirst: first_weights(l, x, dz.data(), own.data()); break;
+            case kDepthwise: depthwise_back(l, x, w + l.weight, dz.data(), own.data(), da.data()); break;
+            case kPointwise:
+              if (l.cin % 4 == 0 && l.cout % 16 == 0) outer<4, 2>(x, dz.data(), own.data(), l.hout * l.hout, l.cin, l.cout);
+              multiply(dz.data(), transposed.data(), da.data(), l.hout * l.hout, l.cout, l.cin);
+              break;
+          }
+          if (li > 0) {
+            const Layer& p = layers_[li - 1];
+            through_activation(p, li - 1, n, da.data(), &(*dx)[(size_t)n * p.out_size()], sums.data());
+          }
+        }
+#pragma omp critical
+        {
+          for (size_t i = 0; i < nw; i++) dw[l.weight + i] += own[i];
+          if (li > 0) add_channel(layers_[li - 1], sums, dbn);
+        }
+      }
+      std::swap(dy, dx);
+    }
+  }
+
+ private:
+  static size_t padded(const Layer& l) { return (size_t)(l.hin + 2) * (l.hin + 2) * l.cin; }
+
+  float active(float z, size_t k) const {
+    float y = std::clamp(z * scale_[k] + shift_[k], 0.0f, 6.0f);
+    return step_ > 0 ? std::min(std::nearbyint(y / step_), 255.0f) * step_ : y;
+  }
+
+  // The input of layer li for image n. A depthwise layer gets it with a border of zeros: SAME padding puts one
+  // place on each side for stride 1, and for stride 2 on an even side only one behind.
+  const float* activation(int li, int n, float* a) const {
+    const Layer& l = layers_[li];
+    if (l.kind == kFirst) {
+      const float* x = &input_[(size_t)n * l.in_size()];
+      std::memset(a, 0, padded(l) * sizeof(float));
+      for (int i = 0; i < l.hin; i++) std::memcpy(a + (size_t)i * (l.hin + 2) * 3, x + (size_t)i * l.hin * 3, l.hin * 3 * sizeof(float));
+      return a;
+    }
+    const Layer& p = layers_[li - 1];
+    const float* z = &z_[li - 1][(size_t)n * p.out_size()];
+    int row = l.cin * l.hin, border = 0;
+    float* to = a;
+    if (l.kind == kDepthwise) {
+      std::memset(a, 0, padded(l) * sizeof(float));
+      border = 2 * l.cin;
+      if (l.stride == 1) to += (l.hin + 2) * l.cin + l.cin;
+    }
+    for (int i = 0; i < l.hin; i++, to += row + border, z += row)
+      for (int j = 0; j < l.hin; j++)
+        for (int c = 0; c < l.cin; c += 8) {
+          size_t k = p.channel + c;
+          v8 y = load(z + j * l.cin + c) * load(&scale_[k]) + load(&shift_[k]);
+          v8 zero = {}, six = all(6);
+          y = y > zero ? y : zero;
+          y = y < six ? y : six;
+          if (step_ > 0)
+            for (int e = 0; e < 8; e++) y[e] = std::min(std::nearbyint(y[e] / step_), 255.0f) * step_;
+          store(to + j * l.cin + c, y);
+        }
+    return a;
+  }
+
+  // Masks a gradient of activations to where the activation is not clipped, and adds up what gamma and beta
+  // get. For a depthwise reader da has the border.
+  void through_activation(const Layer& l, int li, int n, const float* da, float* dy, double* sums) const {
+    const float* z = &z_[li][(size_t)n * l.out_size()];
+    int border = 0;
+    if (li + 1 < kLayers && layers_[li + 1].kind == kDepthwise) {
+      border = 2 * l.cout;
+      if (layers_[li + 1].stride == 1) da += (l.hout + 2) * l.cout + l.cout;
+    }
+    std::vector<float> sg(l.cout), sb(l.cout);
+    for (int i = 0; i < l.hout; i++, da += border)
+      for (int j = 0; j < l.hout; j++, z += l.cout, dy += l.cout, da += l.cout)
+        for (int c = 0; c < l.cout; c += 8) {
+          size_t k = l.channel + c;
+          v8 v = load(z + c), y = v * load(&scale_[k]) + load(&shift_[k]), zero = {}, six = all(6);
+          v8 g = load(da + c);
+          g = y > zero ? g : zero;
+          g = y < six ? g : zero;
+          store(dy + c, g);
+          store(&sb[c], load(&sb[c]) + g);
+          store(&sg[c], load(&sg[c]) + g * (v - load(&mean_[k])) * load(&inverse_[k]));
+        }
+    for (int c = 0; c < l.cout; c++) {
+      sums[c] += sg[c];
+      sums[l.cout + c] += sb[c];
+    }
+  }
+
+  void add_channel(const Layer& l, const std::vector<double>& sums, float* dbn) const {
+    for (int c = 0; c < l.cout; c++) {
+      dbn[l.channel + c] += sums[c];
+      dbn[channels_ + l.channel + c] += sums[l.cout + c];
+    }
+  }
+
+  static void moments(const float* z, int places, int channels, float* sums) {
+    for (int i = 0; i < places; i++)
+      for (int c = 0; c < channels; c += 8) {
+        v8 v = load(z + (size_t)i * channels + c);
+        store(sums + c, load(sums + c) + v);
+        store(sums + channels + c, load(sums + channels + c) + v * v);
+      }
+  }
+
+  static void convolve(const Layer& l, const float* x, const float* w, float* z) {
+    int wide = l.hin + 2;
+    switch (l.kind) {
+      case kFirst:
+        for (int i = 0; i < l.hout; i++)
+          for (int j = 0; j < l.hout; j += 4) {
+            v8 acc[4] = {};
+            for (int ky = 0; ky < 3; ky++) {
+              const float* p = x + ((2 * i + ky) * wide + 2 * j) * 3;
+              for (int t = 0; t < 9; t++) {
+                v8 b = load(w + (ky * 9 + t) * 8);
+                for (int r = 0; r < 4; r++) acc[r] += all(p[6 * r + t]) * b;
+              }
+            }
+            for (int r = 0; r < 4; r++) store(z + (i * l.hout + j + r) * 8, acc[r]);
+          }
+        break;
+      case kDepthwise:
+        for (int i = 0; i < l.hout; i++)
+          for (int c = 0; c < l.cin; c += 8) {
+            v8 k[9];
+            for (int t = 0; t < 9; t++) k[t] = load(w + t * l.cin + c);
+            for (int j = 0; j < l.hout; j++) {
+              const float* p = x + ((i * l.stride) * wide + j * l.stride) * l.cin + c;
+              v8 acc = {};
+              for (int t = 0; t < 9; t++) acc += k[t] * load(p + ((t / 3) * wide + t % 3) * l.cin);
+              store(z + (i * l.hout + j) * l.cin + c, acc);
+            }
+          }
+        break;
+      case kPointwise: multiply(x, w, z, l.hout * l.hout, l.cin, l.cout); break;
+    }
+  }
+
+  static void first_weights(const Layer& l, const float* x, const float* dz, float* dw) {
+    int wide = l.hin + 2;
+    for (int ky = 0; ky < 3; ky++) {
+      v8 acc[9] = {};
+      for (int i = 0; i < l.hout; i++)
+        for (int j = 0; j < l.hout; j++) {
+          const float* p = x + ((2 * i + ky) * wide + 2 * j) * 3;
+          v8 g = load(dz + (i * l.hout + j) * 8);
+          for (int t = 0; t < 9; t++) acc[t] += all(p[t]) * g;
+        }
+      for (int t = 0; t < 9; t++) store(dw + (ky * 9 + t) * 8, load(dw + (ky * 9 + t) * 8) + acc[t]);
+    }
+  }
+
+  static void depthwise_back(const Layer& l, const float* x, const float* w, const float* dz, float* dw, float* da) {
+    int wide = l.hin + 2;
+    std::memset(da, 0, padded(l) * sizeof(float));
+    for (int c = 0; c < l.cin; c += 8) {
+      v8 k[9], acc[9] = {};
+      for (int t = 0; t < 9; t++) k[t] = load(w + t * l.cin + c);
+      for (int i = 0; i < l.hout; i++)
+        for (int j = 0; j < l.hout; j++) {
+          size_t at = ((size_t)(i * l.stride) * wide + j * l.stride) * l.cin + c;
+          v8 g = load(dz + (i * l.hout + j) * l.cin + c);
+          for (int t = 0; t < 9; t++) {
+            size_t o = at + ((t / 3) * wide + t % 3) * l.cin;
+            acc[t] += g * load(x + o);
+            store(da + o, load(da + o) + g * k[t]);
+          }
+        }
+      for (int t = 0; t < 9; t++) store(dw + t * l.cin + c, load(dw + t * l.cin + c) + acc[t]);
+    }
+  }
+
+  int batch_;
+  bool frozen_ = false;
+  float step_ = 0;
+  size_t weights_, channels_;
+  std::vector<Layer> layers_;
+  std::vector<float> input_;
+  std::vector<std::vector<float>> z_;
+  std::vector<float> grad_[2];
+  std::vector<float> mean_, inverse_, scale_, shift_;  // y = z·scale + shift
+};
+
+}  // namespace
+
+extern "C" {
+Student* student_new(int batch) { return new Student(batch); }
+void student_free(Student* s) { delete s; }
+int64_t student_weights(Student* s) { return s->weights(); }
+int64_t student_channels(Student* s) { return s->channels(); }
+void student_views(Student* s, const uint8_t* views, const int64_t* index, const float* change) { s->load_views(views, index, change); }
+void student_forward(Student* s, const float* w, const float* bn, int frozen, float step, float* mean, float* variance, float* embedding) {
+  s->forward(w, bn, frozen != 0, step, mean, variance, embedding);
+}
+void student_backward(Student* s, const float* w, const float* de, float* dw, float* dbn) { s->backward(w, de, dw, dbn); }
+}

@@ -1,0 +1,119 @@
+"""The student network: its layers, its compiled passes, folding, quantising and the file of weights."""
+
+import ctypes
+import os
+import subprocess
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+
+BLOCKS = [(8, 16), (16, 32), (32, 32), (32, 64), (64, 64), (64, 128)] + [(128, 128)] * 5 + [(128, 256), (256, 256)]
+# One entry a layer: rows and columns of its weights; columns are output channels.
+LAYERS = [(27, 8)]
+for _in, _out in BLOCKS:
+    LAYERS += [(9, _in), (_in, _out)]
+WEIGHTS = sum(r * c for r, c in LAYERS)
+CHANNELS = sum(c for _, c in LAYERS)
+EPSILON = 1e-3
+ACTIVATION_SCALE = 0.023528477177023888
+
+
+def _pointer(a):
+    assert a.flags.c_contiguous
+    return a.ctypes.data_as(ctypes.c_void_p)
+
+
+def compile_passes(folder):
+    """Compiles student.cc into folder and returns the path of the library."""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "student.cc")
+    library = os.path.join(folder, "libstudent.so")
+    flags = "-O3 -march=native -ffast-math -fopenmp -shared -fPIC".split()
+    subprocess.run(["g++", *flags, "-o", library, source], check=True)
+    return library
+
+
+class Passes:
+    """Forward and backward over batches of one size."""
+
+    def __init__(self, library, batch):
+        lib = ctypes.CDLL(library)
+        lib.student_new.restype = ctypes.c_void_p
+        lib.student_weights.restype = lib.student_channels.restype = ctypes.c_int64
+        self.lib, self.batch = lib, batch
+        self.s = ctypes.c_void_p(lib.student_new(batch))
+        assert (lib.student_weights(self.s), lib.student_channels(self.s)) == (WEIGHTS, CHANNELS)
+
+    def forward(self, views, index, change, w, bn, frozen, step):
+        """Returns embeddings [batch, 256] and the means and variances of all channels."""
+        index = np.ascontiguousarray(index, np.int64)
+        change = np.ascontiguousarray(change, np.float32)
+        assert len(index) == len(change) == self.batch and index.max() < len(views)
+        mean, variance = np.zeros(CHANNELS, np.float32), np.zeros(CHANNELS, np.float32)
+        e = np.zeros((self.batch, 256), np.float32)
+        self.lib.student_views(self.s, _pointer(views), _pointer(index), _pointer(change))
+        self.lib.student_forward(self.s, _pointer(w), _pointer(bn), int(frozen), ctypes.c_float(step), _pointer(mean), _pointer(variance), _pointer(e))
+        return e, mean, variance
+
+    def backward(self, w, de):
+        """Returns the gradients of weights and of gamma and beta."""
+        dw, dbn = np.zeros(WEIGHTS, np.float32), np.zeros(2 * CHANNELS, np.float32)
+        self.lib.student_backward(self.s, _pointer(w), _pointer(np.ascontiguousarray(de, np.float32)), _pointer(dw), _pointer(dbn))
+        return dw, dbn
+
+
+def layers(w):
+    """Views of the flat weights, one [rows, columns] array a layer."""
+    at = 0
+    for rows, columns in LAYERS:
+        yield w[at : at + rows * columns].reshape(rows, columns)
+        at += rows * columns
+
+
+def channels(x):
+    at = 0
+    for _, columns in LAYERS:
+        yield x[at : at + columns]
+        at += columns
+
+
+def fold(w, bn, mean, variance):
+    """Folds normalisation into the weights; returns weights and a bias for each channel."""
+    factor = bn[:CHANNELS] / np.sqrt(variance + EPSILON)
+    folded = w.copy()
+    for l, f in zip(layers(folded), channels(factor)):
+        l *= f
+    return folded, (bn[CHANNELS:] - mean * factor).astype(np.float32)
+
+
+def fake_quantise(w):
+    """Rounds every layer to its 255 values, as package builtin does when it writes the model."""
+    out = w.copy()
+    for l in layers(out):
+        low, high = min(float(l.min()), 0.0), max(float(l.max()), 0.0)
+        scale = np.float32((high - low) / 254)
+        zero = 1 + round(-low / float(scale))
+        l[:] = (np.clip(np.round(l / scale) + zero, 1, 255) - zero) * scale
+    return out
+
+
+def fake_quantise_before_folding(w, bn, variance):
+    """Rounds weights that are still to be multiplied by normalisation, to what rounding them afterwards gives."""
+    factor = bn[:CHANNELS] / np.sqrt(variance + EPSILON)
+    factor = np.where(np.abs(factor) < 1e-6, 1e-6, factor).astype(np.float32)
+    folded = w.copy()
+    for l, f in zip(layers(folded), channels(factor)):
+        l *= f
+    folded = fake_quantise(folded)
+    for l, f in zip(layers(folded), channels(factor)):
+        l /= f
+    return folded
+
+
+def write(path, w, bias):
+    """Writes folded weights and biases: little-endian float32, layer after layer, weights [rows, columns]
+    and then the biases of all layers."""
+    tmp = path + ".tmp"
+    with open(tmp, "wb") as f:
+        f.write(w.astype("<f4").tobytes() + bias.astype("<f4").tobytes())
+    os.replace(tmp, path)
