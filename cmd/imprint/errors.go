@@ -43,7 +43,7 @@ func (e hinted) Unwrap() error { return e.error }
 var errReported = errors.New("failed")
 
 // errInterrupted is Ctrl-C, or a request of the system to end.
-var errInterrupted = errors.New("interrupted, and nothing was changed")
+var errInterrupted = errors.New("interrupted")
 
 // dataErrors are the errors that mean a file is damaged or of the wrong kind.
 var dataErrors = []error{

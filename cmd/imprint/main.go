@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case out.err != nil:
 		err = out.err
 	case err != nil && ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)) || errors.Is(err, imprint.ErrLocked)):
-		err = errInterrupted
+		err = fmt.Errorf("%w, and nothing was changed", errInterrupted)
 	}
 	tell(stderr, err)
 	return exitStatus(err)

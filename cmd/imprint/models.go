@@ -97,6 +97,9 @@ func pullModels(c *cli.Context) error {
 		}
 		path, err := store.Pull(c.Context, name, show)
 		clear()
+		if err != nil && c.Context.Err() != nil {
+			return hinted{fmt.Errorf("pull %s: %w", name, errInterrupted), "the same command goes on where this one stopped"}
+		}
 		if err != nil {
 			return err
 		}
