@@ -1,4 +1,4 @@
-// The forward and backward pass of MobileNet v1 0.25 at 128×128 in float32, for training on a CPU.
+// The forward and backward pass of MobileNet v1 0.25 in float32, for training on a CPU.
 //
 // The pass works layer by layer over a batch, because batch normalisation needs whole-batch sums, and image by
 // image inside a layer, so that the memory of one image stays in the cache. Kept for the backward pass is only
@@ -26,7 +26,7 @@ struct Block { int in, out, stride; };
 const Block kBlocks[] = {{8, 16, 1},    {16, 32, 2},   {32, 32, 1},   {32, 64, 2},   {64, 64, 1},   {64, 128, 2},  {128, 128, 1},
                          {128, 128, 1}, {128, 128, 1}, {128, 128, 1}, {128, 128, 1}, {128, 256, 2}, {256, 256, 1}};
 const int kLayers = 27;
-const int kInput = 128;
+const int kView = 128;  // width and height of a cached view
 
 enum Kind { kFirst, kDepthwise, kPointwise };
 
@@ -41,9 +41,9 @@ struct Layer {
 
 // y[m][n] = x[m][k]·w[k][n], with RM rows and 8·RN columns at a time in registers.
 template <int RM, int RN>
-void gemm(const float* __restrict x, const float* __restrict w, float* __restrict y, int m, int k, int n) {
+void rows(const float* __restrict x, const float* __restrict w, float* __restrict y, int m, int k, int n) {
   for (int j = 0; j < n; j += 8 * RN) {
-    for (int i = 0; i < m; i += RM) {
+    for (int i = 0; i + RM <= m; i += RM) {
       v8 acc[RM][RN] = {};
       const float* xp = x + (size_t)i * k;
       const float* wp = w + j;
@@ -62,8 +62,10 @@ void gemm(const float* __restrict x, const float* __restrict w, float* __restric
 }
 
 void multiply(const float* x, const float* w, float* y, int m, int k, int n) {
-  if (n % 16 == 0) gemm<4, 2>(x, w, y, m, k, n);
-  else gemm<8, 1>(x, w, y, m, k, n);
+  int done = n % 16 == 0 ? m / 4 * 4 : m / 8 * 8;
+  if (n % 16 == 0) rows<4, 2>(x, w, y, done, k, n);
+  else rows<8, 1>(x, w, y, done, k, n);
+  if (done < m) rows<1, 1>(x + (size_t)done * k, w, y + (size_t)done * n, m - done, k, n);
 }
 
 // dw[k][n] += xᵀ[k][m]·dy[m][n]
@@ -91,15 +93,16 @@ void outer(const float* __restrict x, const float* __restrict dy, float* __restr
 
 class Student {
  public:
-  explicit Student(int batch) : batch_(batch) {
+  // size, a multiple of 32, is the width and height at which views are shown to the network.
+  Student(int batch, int size) : batch_(batch), size_(size) {
     size_t w = 0, c = 0;
-    int h = kInput / 2;
+    int h = size / 2;
     auto add = [&](Kind kind, int cin, int cout, int hin, int hout, int stride, int weights) {
       layers_.push_back({kind, cin, cout, hin, hout, stride, w, c});
       w += weights;
       c += cout;
     };
-    add(kFirst, 3, 8, kInput, h, 2, 27 * 8);
+    add(kFirst, 3, 8, size, h, 2, 27 * 8);
     for (const Block& b : kBlocks) {
       add(kDepthwise, b.in, b.in, h, h / b.stride, b.stride, 9 * b.in);
       h /= b.stride;
@@ -107,7 +110,7 @@ class Student {
     }
     weights_ = w;
     channels_ = c;
-    input_.resize((size_t)batch * kInput * kInput * 3);
+    input_.resize((size_t)batch * size * size * 3);
     for (const Layer& l : layers_) z_.emplace_back((size_t)batch * l.out_size());
     size_t largest = 0;
     for (const Layer& l : layers_) largest = std::max(largest, (size_t)std::max(l.out_size(), l.kind == kFirst ? 0 : l.in_size()));
@@ -125,24 +128,24 @@ class Student {
   // Reads views and changes each as its 10 numbers say: left, top, width, height of the part to show, in
   // pixels, mirrored when the width is negative; then a factor and a summand for each colour.
   void load_views(const uint8_t* views, const int64_t* index, const float* change) {
-#pragma omp parallel for schedule(dynamic, 4)
+#pragma omp parallel for schedule(static)
     for (int n = 0; n < batch_; n++) {
-      const uint8_t* v = views + (size_t)index[n] * kInput * kInput * 3;
+      const uint8_t* v = views + (size_t)index[n] * kView * kView * 3;
       const float* p = change + 10 * n;
-      float* x = &input_[(size_t)n * kInput * kInput * 3];
-      for (int i = 0; i < kInput; i++) {
-        float fy = std::clamp(p[1] + p[3] * (i + 0.5f) / kInput - 0.5f, 0.0f, kInput - 1.0f);
-        int y0 = (int)fy, y1 = std::min(y0 + 1, kInput - 1);
+      float* x = &input_[(size_t)n * size_ * size_ * 3];
+      for (int i = 0; i < size_; i++) {
+        float fy = std::clamp(p[1] + p[3] * (i + 0.5f) / size_ - 0.5f, 0.0f, kView - 1.0f);
+        int y0 = (int)fy, y1 = std::min(y0 + 1, kView - 1);
         fy -= y0;
-        for (int j = 0; j < kInput; j++) {
-          float fx = std::clamp(p[0] + p[2] * (j + 0.5f) / kInput - 0.5f, 0.0f, kInput - 1.0f);
-          int x0 = (int)fx, x1 = std::min(x0 + 1, kInput - 1);
+        for (int j = 0; j < size_; j++) {
+          float fx = std::clamp(p[0] + p[2] * (j + 0.5f) / size_ - 0.5f, 0.0f, kView - 1.0f);
+          int x0 = (int)fx, x1 = std::min(x0 + 1, kView - 1);
           fx -= x0;
           for (int c = 0; c < 3; c++) {
-            float top = v[(y0 * kInput + x0) * 3 + c] * (1 - fx) + v[(y0 * kInput + x1) * 3 + c] * fx;
-            float low = v[(y1 * kInput + x0) * 3 + c] * (1 - fx) + v[(y1 * kInput + x1) * 3 + c] * fx;
+            float top = v[(y0 * kView + x0) * 3 + c] * (1 - fx) + v[(y0 * kView + x1) * 3 + c] * fx;
+            float low = v[(y1 * kView + x0) * 3 + c] * (1 - fx) + v[(y1 * kView + x1) * 3 + c] * fx;
             float q = (top * (1 - fy) + low * fy) * p[4 + c] + p[7 + c];
-            x[(i * kInput + j) * 3 + c] = (std::nearbyint(std::clamp(q, 0.0f, 255.0f)) - 128) / 128;
+            x[(i * size_ + j) * 3 + c] = (std::nearbyint(std::clamp(q, 0.0f, 255.0f)) - 128) / 128;
           }
         }
       }
@@ -162,7 +165,7 @@ class Student {
       {
         std::vector<float> a(padded(l)), sums(2 * l.cout);
         std::vector<double> part(2 * l.cout, 0.0);
-#pragma omp for schedule(dynamic, 4)
+#pragma omp for schedule(static)
         for (int n = 0; n < batch_; n++) {
           const float* x = activation(li, n, a.data());
           float* z = &z_[li][(size_t)n * l.out_size()];
@@ -436,7 +439,7 @@ class Student {
     }
   }
 
-  int batch_;
+  int batch_, size_;
   bool frozen_ = false;
   float step_ = 0;
   size_t weights_, channels_;
@@ -450,13 +453,21 @@ class Student {
 }  // namespace
 
 extern "C" {
-Student* student_new(int batch) { return new Student(batch); }
+Student* student_new(int batch, int size) { return new Student(batch, size); }
 void student_free(Student* s) { delete s; }
 int64_t student_weights(Student* s) { return s->weights(); }
 int64_t student_channels(Student* s) { return s->channels(); }
 void student_views(Student* s, const uint8_t* views, const int64_t* index, const float* change) { s->load_views(views, index, change); }
 void student_forward(Student* s, const float* w, const float* bn, int frozen, float step, float* mean, float* variance, float* embedding) {
   s->forward(w, bn, frozen != 0, step, mean, variance, embedding);
+}
+// One step of Adam with decoupled weight decay; b1 and b2 correct its moments.
+void adam(float* p, float* m, float* v, const float* g, int64_t n, float rate, float decay, float b1, float b2) {
+  for (int64_t i = 0; i < n; i++) {
+    m[i] = 0.9f * m[i] + 0.1f * g[i];
+    v[i] = 0.99f * v[i] + 0.01f * g[i] * g[i];
+    p[i] -= rate * (m[i] * b1 / (std::sqrt(v[i] * b2) + 1e-8f) + decay * p[i]);
+  }
 }
 void student_backward(Student* s, const float* w, const float* de, float* dw, float* dbn) { s->backward(w, de, dw, dbn); }
 }

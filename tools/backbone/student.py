@@ -4,7 +4,8 @@ import ctypes
 import os
 import subprocess
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Every pass has one thread of its own; two of them run side by side.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
@@ -28,21 +29,24 @@ def compile_passes(folder):
     """Compiles student.cc into folder and returns the path of the library."""
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "student.cc")
     library = os.path.join(folder, "libstudent.so")
-    flags = "-O3 -march=native -ffast-math -fopenmp -shared -fPIC".split()
+    flags = "-O3 -march=native -ffast-math -fopenmp -Wall -shared -fPIC".split()
     subprocess.run(["g++", *flags, "-o", library, source], check=True)
     return library
 
 
 class Passes:
-    """Forward and backward over batches of one size."""
+    """Forward and backward over batches of one length, at one width and height of the views."""
 
-    def __init__(self, library, batch):
+    def __init__(self, library, batch, size):
         lib = ctypes.CDLL(library)
         lib.student_new.restype = ctypes.c_void_p
         lib.student_weights.restype = lib.student_channels.restype = ctypes.c_int64
         self.lib, self.batch = lib, batch
-        self.s = ctypes.c_void_p(lib.student_new(batch))
+        self.s = ctypes.c_void_p(lib.student_new(batch, size))
         assert (lib.student_weights(self.s), lib.student_channels(self.s)) == (WEIGHTS, CHANNELS)
+
+    def close(self):
+        self.lib.student_free(self.s)
 
     def forward(self, views, index, change, w, bn, frozen, step):
         """Returns embeddings [batch, 256] and the means and variances of all channels."""
@@ -60,6 +64,24 @@ class Passes:
         dw, dbn = np.zeros(WEIGHTS, np.float32), np.zeros(2 * CHANNELS, np.float32)
         self.lib.student_backward(self.s, _pointer(w), _pointer(np.ascontiguousarray(de, np.float32)), _pointer(dw), _pointer(dbn))
         return dw, dbn
+
+
+class Adam:
+    """Adam with decoupled weight decay, on named float32 arrays in place."""
+
+    def __init__(self, library):
+        self.lib, self.m, self.v, self.n = ctypes.CDLL(library), {}, {}, 0
+
+    def step(self, parameters, gradients, rate, decay):
+        self.n += 1
+        f = ctypes.c_float
+        for k, g in gradients.items():
+            if k not in self.m:
+                self.m[k], self.v[k] = np.zeros_like(g), np.zeros_like(g)
+            p, m, v = parameters[k], self.m[k], self.v[k]
+            assert p.dtype == g.dtype == np.float32 and p.shape == g.shape and g.flags.c_contiguous, k
+            self.lib.adam(_pointer(p), _pointer(m), _pointer(v), _pointer(g), ctypes.c_int64(p.size), f(rate), f(decay.get(k, 0)),
+                          f(1 / (1 - 0.9**self.n)), f(1 / (1 - 0.99**self.n)))
 
 
 def layers(w):

@@ -17,6 +17,7 @@ machine gives a weaker model and not a later one; with --steps it is by steps an
 """
 
 import argparse
+import concurrent.futures
 import json
 import math
 import os
@@ -36,11 +37,13 @@ HELD_OUT = 250  # photos of each part that are never trained on
 class Views:
     """The cached views, read again when more have been computed."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, t):
         self.folder, self.names = folder, []
         self.views = np.empty((0, 128, 128, 3), np.uint8)
         self.embeddings = np.empty((0, 1024), np.uint8)
+        self.scores = np.empty((0, 1001), np.float16)
         self.train = self.held = np.empty(0, np.int64)
+        self.teacher = t
         self.refresh()
 
     def refresh(self):
@@ -53,7 +56,10 @@ class Views:
             v = np.load(os.path.join(self.folder, n.replace("teacher", "view")))
             at = len(self.views)
             self.views = np.concatenate([self.views, v])
-            self.embeddings = np.concatenate([self.embeddings, np.load(os.path.join(self.folder, n))])
+            e = np.load(os.path.join(self.folder, n))
+            self.embeddings = np.concatenate([self.embeddings, e])
+            scores = (teacher.ACTIVATION_SCALE * e.astype(np.float32)) @ self.teacher.head + self.teacher.head_bias
+            self.scores = np.concatenate([self.scores, scores.astype(np.float16)])
             index = at + np.arange(len(v))
             self.train = np.concatenate([self.train, index[:-HELD_OUT]])
             if n.startswith("teacher-0-"):
@@ -83,20 +89,18 @@ def unchanged(n):
 
 
 class Loss:
-    def __init__(self, t, mean, weights, rng):
+    def __init__(self, mean, weights, rng):
         self.weights = weights
-        self.teacher_head = tf.constant(t.head)
-        self.teacher_bias = tf.constant(t.head_bias)
         self.mean = tf.constant(mean)
         self.parameters = {
             "scores": rng.normal(0, 0.03, (256, 1001)).astype(np.float32),
             "bias": np.zeros(1001, np.float32),
             "map": rng.normal(0, 0.06, (256, 1024)).astype(np.float32),
-            "temperature": np.array(math.log(15), np.float32),
+            "temperature": np.array([math.log(5)], np.float32),
         }
 
     @tf.function(reduce_retracing=True)
-    def gradients(self, e, t, p):
+    def gradients(self, e, t, scores, p):
         with tf.GradientTape() as tape:
             tape.watch(e)
             tape.watch(p)
@@ -111,7 +115,7 @@ class Loss:
                 l = tf.reduce_sum(q * (tf.nn.log_softmax(want) - tf.nn.log_softmax(got)), 1)
                 total += self.weights["relations"] * tf.reduce_mean(l)
             if self.weights["scores"]:
-                want = (t @ self.teacher_head + self.teacher_bias) / 2
+                want = tf.cast(scores, tf.float32) / 2
                 got = (e @ p["scores"] + p["bias"]) / 2
                 q = tf.nn.softmax(want)
                 l = tf.reduce_sum(q * (tf.nn.log_softmax(want) - tf.nn.log_softmax(got)), 1)
@@ -122,22 +126,6 @@ class Loss:
                 total += self.weights["values"] * tf.reduce_mean(1 - tf.reduce_sum(c * centred, 1))
         de, dp = tape.gradient(total, [e, p], unconnected_gradients="zero")
         return total, de, dp
-
-
-class Adam:
-    """Adam with decoupled weight decay."""
-
-    def __init__(self):
-        self.m, self.v, self.n = {}, {}, 0
-
-    def step(self, parameters, gradients, rate, decay):
-        self.n += 1
-        for k, g in gradients.items():
-            m = self.m[k] = 0.9 * self.m.get(k, 0) + 0.1 * g
-            v = self.v[k] = 0.99 * self.v.get(k, 0) + 0.01 * g * g
-            u = (m / (1 - 0.9**self.n)) / (np.sqrt(v / (1 - 0.99**self.n)) + 1e-8)
-            p = parameters[k]
-            parameters[k] = (p - rate * (u + decay.get(k, 0) * p)).astype(np.float32)
 
 
 def agreement(e, t, mean):
@@ -155,6 +143,10 @@ def agreement(e, t, mean):
     return float(np.corrcoef(a[upper], b[upper])[0, 1]), float(share)
 
 
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
 def main():
     arg = argparse.ArgumentParser()
     arg.add_argument("--cache", required=True)
@@ -162,21 +154,28 @@ def main():
     arg.add_argument("--out", required=True)
     arg.add_argument("--minutes", type=float, default=40)
     arg.add_argument("--steps", type=int, default=0)
-    arg.add_argument("--batch", type=int, default=256)
-    arg.add_argument("--rate", type=float, default=4e-3)
+    arg.add_argument("--batch", type=int, default=80)
+    arg.add_argument("--rate", type=float, default=2.5e-3)
     arg.add_argument("--relations", type=float, default=1)
     arg.add_argument("--scores", type=float, default=1)
-    arg.add_argument("--values", type=float, default=0)
+    arg.add_argument("--values", type=float, default=2)
+    arg.add_argument("--size-96-from", type=float, default=0.45, help="share of the time after which views are shown at 96×96, not 64×64")
+    arg.add_argument("--size-128-from", type=float, default=0.62, help="share of the time after which views are shown at 128×128")
     arg.add_argument("--round-from", type=float, default=0.75, help="share of the time after which numbers are rounded")
     arg.add_argument("--fold-from", type=float, default=0.9, help="share of the time after which normalisation is folded")
     arg.add_argument("--seed", type=int, default=1)
     a = arg.parse_args()
     os.makedirs(a.out, exist_ok=True)
     rng = np.random.default_rng(a.seed)
-    data = Views(a.cache)
+    t = teacher.Teacher(a.models)
+    data = Views(a.cache, t)
     mean = teacher.ACTIVATION_SCALE * data.embeddings[data.train].mean(0).astype(np.float32)
-    loss = Loss(teacher.Teacher(a.models), mean, {k: getattr(a, k) for k in ("relations", "scores", "values")}, rng)
-    passes = student.Passes(student.compile_passes(a.out), a.batch)
+    loss = Loss(mean, {k: getattr(a, k) for k in ("relations", "scores", "values")}, rng)
+    library = student.compile_passes(a.out)
+    pool = concurrent.futures.ThreadPoolExecutor(2)
+    sizes = [(0, 64), (a.size_96_from, 96), (a.size_128_from, 128)]
+    size, halves = 0, []
+    judges = student.Passes(library, HELD_OUT, 128)
 
     p = dict(loss.parameters)
     p["w"] = np.concatenate([
@@ -184,8 +183,7 @@ def main():
     ])
     p["gamma"], p["beta"] = np.ones(student.CHANNELS, np.float32), np.zeros(student.CHANNELS, np.float32)
     running_mean, running_variance = np.zeros(student.CHANNELS, np.float32), np.ones(student.CHANNELS, np.float32)
-    pointwise = np.concatenate([np.full(r * c, 1.0 if r != 9 else 0.0, np.float32) for r, c in student.LAYERS])
-    optimiser = Adam()
+    optimiser = student.Adam(library)
     folded = False
     curve = open(os.path.join(a.out, "curve.jsonl"), "a")
 
@@ -201,9 +199,9 @@ def main():
         if rounded:
             w = student.fake_quantise(w)
         found = []
-        held = data.held[: len(data.held) // a.batch * a.batch]
-        for at in range(0, len(held), a.batch):
-            e, _, _ = passes.forward(data.views, held[at : at + a.batch], unchanged(a.batch), w, bn, True, teacher.ACTIVATION_SCALE if rounded else 0)
+        held = data.held
+        for at in range(0, len(held), HELD_OUT):
+            e, _, _ = judges.forward(data.views, held[at : at + HELD_OUT], unchanged(HELD_OUT), w, bn, True, teacher.ACTIVATION_SCALE if rounded else 0)
             found.append(e)
         e = np.concatenate(found)
         return agreement(e, teacher.ACTIVATION_SCALE * data.embeddings[held].astype(np.float32), mean)
@@ -216,7 +214,7 @@ def main():
         if now - last > 60 or progress >= 1:
             last = now
             line = {"minutes": round((now - start) / 60, 2), "step": step, "views": step * a.batch, "loss": float(np.mean(recent or [0])),
-                    "held_out": judge(False), "held_out_rounded": judge(True), "temperature": float(p["temperature"])}
+                    "held_out": judge(False), "held_out_rounded": judge(True), "temperature": float(p["temperature"][0])}
             recent = []
             print(json.dumps(line), file=curve, flush=True)
             print(line, flush=True)
@@ -226,10 +224,10 @@ def main():
             data.refresh()
         rounding = progress >= a.round_from
         if not folded and progress >= a.fold_from:
-            p["w"], p["beta"] = finished()
+            p["w"], p["beta"] = [np.array(x) for x in finished()]
             p["gamma"] = np.ones(student.CHANNELS, np.float32)
-            optimiser, folded = Adam(), True
-        rate = a.rate * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
+            optimiser, folded = student.Adam(library), True
+        rate = a.rate * min(1, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
         if folded:
             rate = min(rate, 3e-4) * min(1, (1 - progress) / (1 - a.fold_from) + 0.02)
 
@@ -240,20 +238,32 @@ def main():
             w = student.fake_quantise(w)
         elif rounding:
             w = student.fake_quantise_before_folding(w, bn, running_variance)
-        e, m, v = passes.forward(data.views, index, changes(rng, a.batch), w, bn, folded, teacher.ACTIVATION_SCALE if rounding else 0)
+        change = changes(rng, a.batch)
+        want = [n for at, n in sizes if progress >= at][-1]
+        if want != size:
+            for h in halves:
+                h.close()
+            size, halves = want, [student.Passes(library, a.batch // 2, want) for _ in range(2)]
+        half = [slice(0, a.batch // 2), slice(a.batch // 2, a.batch)]
+        bn_step = teacher.ACTIVATION_SCALE if rounding else 0
+        found = list(pool.map(lambda h, i: h.forward(data.views, index[i], change[i], w, bn, folded, bn_step), halves, half))
+        e = np.concatenate([f[0] for f in found])
         if not folded:
             keep = 0.98 if step > 50 else 0.8
-            running_mean = (keep * running_mean + (1 - keep) * m).astype(np.float32)
-            running_variance = (keep * running_variance + (1 - keep) * v).astype(np.float32)
+            for _, m, v in found:
+                running_mean = (keep * running_mean + (1 - keep) * m).astype(np.float32)
+                running_variance = (keep * running_variance + (1 - keep) * v).astype(np.float32)
         t = teacher.ACTIVATION_SCALE * data.embeddings[index].astype(np.float32)
         own = {k: tf.constant(p[k]) for k in loss.parameters}
-        l, de, dp = loss.gradients(tf.constant(e), tf.constant(t), own)
-        dw, dbn = passes.backward(w, de.numpy())
+        l, de, dp = loss.gradients(tf.constant(e), tf.constant(t), tf.constant(data.scores[index]), own)
+        de = de.numpy()
+        found = list(pool.map(lambda h, i: h.backward(w, de[i]), halves, half))
+        dw, dbn = found[0][0] + found[1][0], found[0][1] + found[1][1]
         g = {k: x.numpy() for k, x in dp.items()}
-        g["w"], g["beta"] = dw, dbn[student.CHANNELS :]
+        g["w"], g["beta"] = dw, np.ascontiguousarray(dbn[student.CHANNELS :])
         if not folded:
-            g["gamma"] = dbn[: student.CHANNELS]
-        optimiser.step(p, g, rate, {} if folded else {"w": 0.02 * pointwise, "scores": 0.02, "map": 0.02})
+            g["gamma"] = np.ascontiguousarray(dbn[: student.CHANNELS])
+        optimiser.step(p, g, rate, {} if folded else {"w": 0.01, "scores": 0.02, "map": 0.02})
         recent.append(float(l))
         step += 1
     print("done:", step, "steps", flush=True)

@@ -48,7 +48,7 @@ func TestWriteMakesPhotosOfEachClass(t *testing.T) {
 	}
 }
 
-// TestEveryThingIsSeen looks along the middle of every thing from the front.
+// TestEveryThingIsSeen sends rays all over the picture.
 func TestEveryThingIsSeen(t *testing.T) {
 	for kind, c := range classes {
 		for i := range 50 {
