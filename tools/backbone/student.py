@@ -1,6 +1,7 @@
 """The student network: its layers, its compiled passes, folding, quantising and the file of weights."""
 
 import ctypes
+import math
 import os
 import subprocess
 
@@ -108,6 +109,25 @@ def fold(w, bn, mean, variance):
     return folded, (bn[CHANNELS:] - mean * factor).astype(np.float32)
 
 
+def unfold(w, bias, run):
+    """Puts normalisation back: the inverse of fold for the views of one batch. run(w, bn) gives means and
+    variances of all channels for them. Returns weights, gamma, beta, means and variances."""
+    w, grown = w.copy(), []
+    for (rows, columns), l in zip(LAYERS, layers(w)):
+        grown.append(math.sqrt(2 / rows) / np.maximum(np.sqrt((l * l).mean(0)), 1e-4))
+        l *= grown[-1]  # to the size of fresh weights
+    bn = np.concatenate([np.ones(CHANNELS), np.zeros(CHANNELS)]).astype(np.float32)
+    at = 0
+    for g in grown:  # what a layer gives depends on the normalisation of those before it
+        mean, variance = run(w, bn)
+        here = slice(at, at + len(g))
+        bn[:CHANNELS][here] = np.sqrt(variance[here] + EPSILON) / g
+        bn[CHANNELS:][here] = bias[here] + mean[here] / g
+        at += len(g)
+    mean, variance = run(w, bn)
+    return w, bn[:CHANNELS].copy(), bn[CHANNELS:].copy(), mean, variance
+
+
 def fake_quantise(w):
     """Rounds every layer to its 255 values, as package builtin does when it writes the model."""
     out = w.copy()
@@ -130,6 +150,13 @@ def fake_quantise_before_folding(w, bn, variance):
     for l, f in zip(layers(folded), channels(factor)):
         l /= f
     return folded
+
+
+def read(path):
+    """Reads what write wrote."""
+    f = np.fromfile(path, "<f4")
+    assert len(f) == WEIGHTS + CHANNELS, path
+    return f[:WEIGHTS].copy(), f[WEIGHTS:].copy()
 
 
 def write(path, w, bias):

@@ -163,6 +163,7 @@ def main():
     arg.add_argument("--size-128-from", type=float, default=0.62, help="share of the time after which views are shown at 128×128")
     arg.add_argument("--round-from", type=float, default=0.75, help="share of the time after which numbers are rounded")
     arg.add_argument("--fold-from", type=float, default=0.9, help="share of the time after which normalisation is folded")
+    arg.add_argument("--start", help="weights.f32 of an earlier run to go on from")
     arg.add_argument("--seed", type=int, default=1)
     a = arg.parse_args()
     os.makedirs(a.out, exist_ok=True)
@@ -183,6 +184,10 @@ def main():
     ])
     p["gamma"], p["beta"] = np.ones(student.CHANNELS, np.float32), np.zeros(student.CHANNELS, np.float32)
     running_mean, running_variance = np.zeros(student.CHANNELS, np.float32), np.ones(student.CHANNELS, np.float32)
+    if a.start:
+        first = np.ascontiguousarray(data.train[:HELD_OUT])
+        run = lambda w, bn: judges.forward(data.views, first, unchanged(HELD_OUT), w, bn, False, 0)[1:]
+        p["w"], p["gamma"], p["beta"], running_mean, running_variance = student.unfold(*student.read(a.start), run)
     optimiser = student.Adam(library)
     folded = False
     curve = open(os.path.join(a.out, "curve.jsonl"), "a")

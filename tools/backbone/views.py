@@ -63,7 +63,8 @@ def main():
     arg.add_argument("--photos", required=True)
     arg.add_argument("--models", required=True)
     arg.add_argument("--out", required=True)
-    arg.add_argument("--rounds", type=int, default=6)
+    arg.add_argument("--rounds", type=int, default=6, help="rounds in all")
+    arg.add_argument("--first", type=int, default=0, help="round to begin with")
     arg.add_argument("--part", type=int, default=0)
     arg.add_argument("--parts", type=int, default=1)
     a = arg.parse_args()
@@ -72,7 +73,7 @@ def main():
     it = tf.lite.Interpreter(os.path.join(a.models, teacher.EXTRACTOR), num_threads=1)
     it.allocate_tensors()
     source, target = it.get_input_details()[0]["index"], it.get_output_details()[0]["index"]
-    for r in range(a.rounds):
+    for r in range(a.first, a.rounds):
         start = time.time()
         views = np.empty((len(files), 128, 128, 3), np.uint8)
         embeddings = np.empty((len(files), 1024), np.uint8)
