@@ -1,0 +1,25 @@
+// Package builtin is the backbone that the program carries with it: a MobileNet v1
+// 0.25 for photos of 128×128 pixels, trained by this project. Start with [Model],
+// and give what it returns to backbone.Parse.
+//
+// The operators, shapes and arithmetic are those of Coral's
+// mobilenet_v1_0.25_128_quant up to its AVERAGE_POOL_2D: uint8 with one scale a
+// tensor, an embedding of 256 values. docs/backbone.md says what it was trained on,
+// what it reaches and what it is bad at.
+package builtin
+
+import _ "embed"
+
+//go:generate go run ../../tools/backbone/write -weights weights.f32 -model imprint-mobilenet_v1_0.25_128.tflite
+
+// Name is the model's name, without the ending of its file.
+const Name = "imprint-mobilenet_v1_0.25_128"
+
+// SHA256 is the checksum of the model file, in hexadecimal digits.
+const SHA256 = "d31785c90f6db52fef097228230b81c0dab8cb1693d5ebcc4875e58970eb8adb"
+
+//go:embed imprint-mobilenet_v1_0.25_128.tflite
+var file string
+
+// Model returns the model file. The slice is the caller's.
+func Model() []byte { return []byte(file) }
