@@ -102,10 +102,19 @@ func TestStateFull(t *testing.T) {
 }
 
 func FuzzDecodeState(f *testing.F) {
-	b := encoded(f, smallState(f))
-	f.Add(b)
-	f.Add(b[:100])
-	f.Add(encoded(f, &state{Version: stateVersion, Backbone: backboneRef{Size: 1}, Settings: Settings{Fit: "crop", Layout: "float"}}))
+	// As short as can be: the fuzzer spends its time on making inputs shorter.
+	s := &state{Version: stateVersion, Backbone: backboneRef{Size: 1}, Settings: Settings{Fit: "crop", Layout: "float"}}
+	f.Add(encoded(f, s))
+	e := example{Label: "a", raw: []byte{1}}
+	s.apply(change{Verb: "add", Added: []example{e}, Settings: s.Settings})
+	f.Add(encoded(f, s))
+	s.apply(change{Verb: "remove", Removed: []example{e}, Settings: s.Settings})
+	f.Add(encoded(f, s)[:200])
+	header, err := json.Marshal(s)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(header)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// As it is, and with a checksum that lets the rest be read.

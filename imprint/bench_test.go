@@ -1,0 +1,154 @@
+package imprint
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// eachBackbone runs a benchmark with a small model and, if it is there, with
+// Coral's extractor.
+func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
+	b.Run("small", func(b *testing.B) {
+		f(b, Options{Backbone: backboneIn(b, "extractor.tflite", backbonetest.Extractor())})
+	})
+	b.Run("mobilenet_v1_1.0_224", func(b *testing.B) {
+		f(b, Options{Backbone: filepath.Join(sharedFolder(b), "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite")})
+	})
+}
+
+// withPhotos opens a workspace of n photos in ten classes. Their embeddings are
+// random: how long a change takes does not depend on what is on the photos.
+func withPhotos(b *testing.B, o Options, n int) *Kit {
+	b.Helper()
+	k := openKit(b, filepath.Join(b.TempDir(), "ws"), o)
+	if n == 0 {
+		return k
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	c := change{Verb: "add", Settings: k.state.Settings}
+	for i := range n {
+		e := example{Label: fmt.Sprint("class ", i%10), Path: fmt.Sprintf("/home/somebody/photos/class %d/%d.jpg", i%10, i), raw: make([]byte, k.state.Backbone.Size)}
+		for j := range e.raw {
+			e.raw[j] = byte(r.Uint32())
+		}
+		e.Photo = sum(e.raw)
+		c.Added = append(c.Added, e)
+	}
+	err := k.commit(context.Background(), func(s *state) error { s.apply(c); return nil })
+	if err != nil {
+		b.Fatal(err)
+	}
+	return k
+}
+
+func BenchmarkEmbed(b *testing.B) {
+	eachBackbone(b, func(b *testing.B, o Options) {
+		k := withPhotos(b, o, 0)
+		items := photos("a", 0, 0, 1)
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := k.embed(context.Background(), items, func(_ int, e embedded) error { return e.err }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkClassify(b *testing.B) {
+	eachBackbone(b, func(b *testing.B, o Options) {
+		k := withPhotos(b, o, 100)
+		items := photos("?", 0, 0, 1)
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := k.Classify(context.Background(), items, 1, func(r Result) error { return r.Err }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkAdd adds one photo to a workspace of so many. Where the disk syncs, that
+// is most of the time.
+func BenchmarkAdd(b *testing.B) {
+	for _, n := range []int{100, 20000} {
+		b.Run(fmt.Sprint("to ", n), func(b *testing.B) {
+			eachBackbone(b, func(b *testing.B, o Options) {
+				k := withPhotos(b, o, n)
+				items := make([]dataset.Item, 0, 1)
+				seed := uint64(0)
+				b.ReportAllocs()
+				for b.Loop() {
+					b.StopTimer()
+					items = photos("new", 0, seed, 1)
+					seed++
+					b.StartTimer()
+					mustAdd(b, k, items...)
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkExport(b *testing.B) {
+	eachBackbone(b, func(b *testing.B, o Options) {
+		k := withPhotos(b, o, 100)
+		path := filepath.Join(b.TempDir(), "m.tflite")
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := k.Export(path, "", classifier.Float, false); err != nil {
+				b.Fatal(err)
+			}
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(info.Size())
+	})
+}
+
+// BenchmarkLarge does what each change of a workspace of 20 000 photos does.
+func BenchmarkLarge(b *testing.B) {
+	eachBackbone(b, func(b *testing.B, o Options) {
+		k := withPhotos(b, o, 20000)
+		b.Run("head", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := k.newHead(k.state); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("estimate", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if e := k.Estimate(); e.Total != 20000 {
+					b.Fatal(e)
+				}
+			}
+		})
+		b.Run("encode", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				encoded(b, k.state)
+			}
+		})
+		file := encoded(b, k.state)
+		b.Run("decode", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := decodeState(file); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+}
