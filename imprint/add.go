@@ -134,18 +134,22 @@ func (k *Kit) embed(ctx context.Context, items []dataset.Item, deliver func(i in
 	return embedPhotos(ctx, k.backbone, &k.runners, k.options.Threads, k.state.Settings.Fit, items, deliver)
 }
 
-// embedPhotos does that with any backbone; runners keeps one for each core.
+// embedPhotos does that with any backbone. Fewer photos than cores get several each;
+// runners keeps what was started, for the next time.
 func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone.Runner, threads int, fit dataset.Fit, items []dataset.Item, deliver func(i int, e embedded) error) error {
+	if len(items) == 0 {
+		return ctx.Err()
+	}
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
+	each := max(threads/len(items), 1)
 	threads = min(threads, len(items))
+	if len(*runners) > 0 && (*runners)[0].Threads() != each {
+		closeRunners(runners)
+	}
 	for len(*runners) < threads {
-		r, err := b.NewRunner()
-		if err != nil {
-			return err
-		}
-		*runners = append(*runners, r)
+		*runners = append(*runners, b.NewRunner(each))
 	}
 	work := func(ctx context.Context, worker int, p *dataset.Photo) embedded {
 		r := (*runners)[worker]
@@ -168,4 +172,11 @@ func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone
 		}
 		return deliver(i, e)
 	})
+}
+
+func closeRunners(runners *[]*backbone.Runner) {
+	for _, r := range *runners {
+		r.Close()
+	}
+	*runners = nil
 }

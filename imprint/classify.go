@@ -52,11 +52,20 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 // Classify names what is on photos, on all cores, and delivers the results in
 // order, each with its top best classes (all if top is 0). A photo that can't be
-// read is a Result with Err. deliver's error ends it.
+// read is a Result with Err. deliver's error ends it. The answers are those of the
+// published model: in the Coral layout, whose rounding can turn near ties, the model
+// itself gives them.
 func (k *Kit) Classify(ctx context.Context, photos []dataset.Item, top int, deliver func(Result) error) error {
 	head, err := k.currentHead()
 	if err != nil {
 		return fmt.Errorf("classify: %w", err)
+	}
+	if s := k.state.Settings; s.Layout == classifier.Coral {
+		model, _, err := k.build(k.state)
+		if err != nil {
+			return fmt.Errorf("classify: %w", err)
+		}
+		return classifyWith(ctx, k.ModelPath(), model, s.Fit, photos, top, k.options.Threads, deliver)
 	}
 	x, logits := make([]float64, head.Dim), make([]float64, len(head.Labels))
 	return k.embed(ctx, photos, func(i int, e embedded) error {

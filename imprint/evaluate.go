@@ -42,8 +42,9 @@ func (k *Kit) Estimate() classifier.Estimate {
 	var wg sync.WaitGroup
 	for i := range found {
 		wg.Go(func() {
+			values := make([]float64, estimateChunk*k.backbone.Dim())
 			for c := range chunks {
-				e := sums.LeaveOneOut(k.units(c))
+				e := sums.LeaveOneOut(k.units(c, values))
 				found[i].Right += e.Right
 				found[i].Total += e.Total
 				found[i].Alone += e.Alone
@@ -252,11 +253,7 @@ func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit datase
 	}
 	slices.Sort(s.Classes)
 	var runners []*backbone.Runner
-	defer func() {
-		for _, r := range runners {
-			r.Close()
-		}
-	}()
+	defer closeRunners(&runners)
 	err := embedPhotos(ctx, b, &runners, threads, fit, items, func(i int, e embedded) error {
 		if progress != nil {
 			progress(i+1, len(items))

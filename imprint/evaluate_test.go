@@ -190,7 +190,7 @@ func TestReadSet(t *testing.T) {
 
 func TestEmbedSet(t *testing.T) {
 	ctx := context.Background()
-	b, err := backbone.Parse(backbonetest.Extractor(), backbone.Options{Name: "extractor", Threads: 1})
+	b, err := backbone.Parse(backbonetest.Extractor(), backbone.Options{Name: "extractor"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -186,10 +186,7 @@ func (k *Kit) ModelPath() string { return k.store.path(modelFile) }
 
 // Close stops what the Kit has started. Nothing is written: every change was.
 func (k *Kit) Close() error {
-	for _, r := range k.runners {
-		r.Close()
-	}
-	k.runners = nil
+	closeRunners(&k.runners)
 	return nil
 }
 

@@ -20,6 +20,11 @@ func ClassifyWith(ctx context.Context, model string, fit dataset.Fit, photos []d
 	if err != nil {
 		return fmt.Errorf("load model: %w", err)
 	}
+	return classifyWith(ctx, model, file, fit, photos, top, threads, deliver)
+}
+
+// classifyWith does that with the content of a model file.
+func classifyWith(ctx context.Context, model string, file []byte, fit dataset.Fit, photos []dataset.Item, top, threads int, deliver func(Result) error) error {
 	m, err := tflite.Parse(file)
 	if err != nil {
 		return fmt.Errorf("load model %s: %w", model, err)
@@ -28,7 +33,7 @@ func ClassifyWith(ctx context.Context, model string, fit dataset.Fit, photos []d
 		return fmt.Errorf("load model %s: %w: the model has no output", model, backbone.ErrNoEmbedding)
 	}
 	output := fmt.Sprint("#", m.Subgraphs[0].Outputs[0])
-	b, err := backbone.Parse(file, backbone.Options{Name: filepath.Base(model), Embedding: output, Threads: 1})
+	b, err := backbone.Parse(file, backbone.Options{Name: filepath.Base(model), Embedding: output})
 	if err != nil {
 		return err
 	}
@@ -41,11 +46,7 @@ func ClassifyWith(ctx context.Context, model string, fit dataset.Fit, photos []d
 		labels = append(labels, fmt.Sprintf("class %d", len(labels)))
 	}
 	var runners []*backbone.Runner
-	defer func() {
-		for _, r := range runners {
-			r.Close()
-		}
-	}()
+	defer closeRunners(&runners)
 	scores := make([]float64, b.Dim())
 	return embedPhotos(ctx, b, &runners, threads, fit, photos, func(i int, e embedded) error {
 		if e.err != nil {

@@ -53,10 +53,11 @@ func (k *Kit) sums(s *state) (*classifier.Sums, error) {
 	return sums, nil
 }
 
-// units returns examples as the classifier takes them.
-func (k *Kit) units(examples []example) []classifier.Example {
+// units returns examples as the classifier takes them, with their vectors in
+// values, which has room for them.
+func (k *Kit) units(examples []example, values []float64) []classifier.Example {
 	dim := k.backbone.Dim()
-	u, values := make([]classifier.Example, len(examples)), make([]float64, dim*len(examples))
+	u := make([]classifier.Example, len(examples))
 	for i, e := range examples {
 		x := values[i*dim : (i+1)*dim]
 		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: unit(k.backbone, x, e.raw)}
@@ -86,7 +87,7 @@ func (k *Kit) newHead(s *state) (*classifier.Head, []float64, error) {
 			return nil, nil, err
 		}
 		kept = len(base.Labels)
-		head, err = sums.Keep(base, k.units(s.Examples))
+		head, err = sums.Keep(base, k.units(s.Examples, make([]float64, len(s.Examples)*k.backbone.Dim())))
 		if err != nil {
 			return nil, nil, err
 		}
