@@ -26,7 +26,6 @@ var ErrInput = errors.New("model does not take a photo")
 type Options struct {
 	Name      string // for messages
 	Embedding string // name or index of the embedding tensor; "" finds it
-	Threads   int    // threads for one photo, at least 1
 }
 
 // A Backbone is a model with a photo as input and an embedding.
@@ -66,7 +65,7 @@ func Parse(b []byte, o Options) (*Backbone, error) {
 	if err != nil {
 		return fail(err)
 	}
-	shared, err := NewInterpreter(m, InterpreterOptions{Threads: max(o.Threads, 1), Outputs: []int32{at}})
+	shared, err := NewInterpreter(m, InterpreterOptions{Outputs: []int32{at}})
 	if err != nil {
 		return fail(err)
 	}
@@ -139,19 +138,17 @@ func (b *Backbone) Dequantize(dst []float64, raw []byte) {
 	}
 }
 
-// NewRunner returns a runner with memory of its own over the shared weights.
-func (b *Backbone) NewRunner() (*Runner, error) {
-	in, err := b.shared.Clone()
-	if err != nil {
-		return nil, fmt.Errorf("run backbone %s: %w", b.Name, err)
-	}
-	r := &Runner{b: b, in: in}
+// NewRunner returns a runner with memory of its own over the shared weights, which
+// uses so many threads for one photo.
+func (b *Backbone) NewRunner(threads int) *Runner {
+	r := &Runner{b: b, in: b.shared.start(min(max(threads, 1), maxThreads))}
+	in := r.in
 	if b.input.Type == tflite.TypeUint8 {
 		r.rgb = in.Input(0)
 	} else {
 		r.rgb = make([]byte, b.Width*b.Height*3)
 	}
-	return r, nil
+	return r
 }
 
 // A Runner embeds one photo after the other.
@@ -183,6 +180,9 @@ func (r *Runner) Embed(ctx context.Context) ([]byte, error) {
 	}
 	return r.in.Output(0), nil
 }
+
+// Threads is the number of threads used for one photo.
+func (r *Runner) Threads() int { return len(r.in.threads) }
 
 // Close stops what the runner started.
 func (r *Runner) Close() { r.in.Close() }

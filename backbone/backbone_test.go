@@ -20,10 +20,7 @@ func embed(t *testing.T, b *backbone.Backbone, photo []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := b.NewRunner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := b.NewRunner(1)
 	defer r.Close()
 	if err := dataset.Squash.Resize(r.RGB(), p.Image, b.Width, b.Height); err != nil {
 		t.Fatal(err)
@@ -126,10 +123,7 @@ func TestEmbedDoesNotAllocate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := b.NewRunner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := b.NewRunner(1)
 	defer r.Close()
 	if n := testing.AllocsPerRun(100, func() {
 		if _, err := r.Embed(t.Context()); err != nil {

@@ -21,10 +21,7 @@ import (
 // taught embeds photos of kinds with b and returns the examples.
 func taught(t testing.TB, b *backbone.Backbone, kinds, photos int) []classifier.Example {
 	t.Helper()
-	r, err := b.NewRunner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := b.NewRunner(1)
 	defer r.Close()
 	var examples []classifier.Example
 	for kind := range kinds {
@@ -431,10 +428,7 @@ func TestKeepImageNet(t *testing.T) {
 	if b.LastLayer < 0 || b.Dim() != 1024 {
 		t.Fatalf("last layer %d, %d values", b.LastLayer, b.Dim())
 	}
-	r, err := b.NewRunner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := b.NewRunner(1)
 	defer r.Close()
 	see := func(name string) classifier.Example {
 		p, err := dataset.ReadFile(filepath.Join(shared, "images", name), dataset.DefaultLimits())

@@ -86,10 +86,7 @@ func TestEmbedding(t *testing.T) {
 // one kind are nearer to one another than to any of another kind.
 func TestPhotosOfOneKindAreCloser(t *testing.T) {
 	b := parse(t)
-	r, err := b.NewRunner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := b.NewRunner(1)
 	defer r.Close()
 	const kinds, each = 3, 3
 	var units [kinds * each][]float64

@@ -22,10 +22,7 @@ func TestEmbeddingIsThePhoto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := b.NewRunner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := b.NewRunner(1)
 	defer r.Close()
 	var photo []byte
 	for i := range 32 * 32 * 3 {
