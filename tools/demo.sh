@@ -1,40 +1,49 @@
 #!/usr/bin/env bash
-# Teaches three classes from real photos, classifies photos that were not taught, forgets a class, takes that back and
-# exports the model, and shows each command and what it prints. The photos are Coral's imprinting test photos and the
-# model is Coral's MobileNet v1; both are looked for in ../shared (or $IMPRINT_SHARED). Without the model there it is
-# pulled; photos of your own can be given as a folder of folders: tools/demo.sh PHOTOS.
+# Teaches classes from photos, classifies photos that were not taught, forgets a class, takes that back and exports the
+# model, and shows each command and what it prints. Coral's imprinting test photos and its MobileNet v1 are taken from
+# ../shared (or $IMPRINT_SHARED) when they are there. Otherwise the photos are rendered and the model is pulled; without
+# a network the backbone in the tree serves, which is much weaker. For photos of your own: tools/demo.sh PHOTOS, a
+# folder that holds one folder of photos for each label.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 shared=${IMPRINT_SHARED:-../shared}
 model=mobilenet_v1_1.0_224_quant_embedding_extractor
 photos=${1:-}
-if [ -z "$photos" ] && [ ! -d "$shared/images" ]; then
-	echo "demo: there are no photos in $shared/images; give a folder that holds one folder of photos for each label:" >&2
-	echo "demo: tools/demo.sh PHOTOS" >&2
-	exit 1
-fi
-
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 CGO_ENABLED=0 go build -trimpath -o "$work/imprint" ./cmd/imprint
 PATH=$work:$PATH
 export IMPRINT_WORKSPACE=$work/workspace
 show() {
-	printf '\n$ %s\n' "$*" | sed "s|$work/||g; s|$shared/||g"
+	printf '\n$' && printf ' %q' "$@" | sed "s|$work/||g; s|$shared/||g" && echo
 	"$@" | sed "s|$work/||g; s|$shared/||g"
 }
 
 if [ -f "$shared/models/$model.tflite" ]; then
 	export IMPRINT_BACKBONE=$shared/models/$model.tflite
-else
-	show imprint models pull "$model"
+elif show imprint models pull "$model"; then
 	export IMPRINT_BACKBONE=$model
+else
+	export IMPRINT_BACKBONE=backbone/builtin/imprint-mobilenet_v1_0.25_128.tflite
+	echo "demo: the model can't be pulled; going on with the weaker $IMPRINT_BACKBONE"
 fi
 
 if [ -n "$photos" ]; then
 	show imprint add "$photos"
 	show imprint eval
 	show imprint classify "$photos"
+	exit
+fi
+if [ ! -d "$shared/images" ]; then
+	go run ./tools/photos -out "$work/photos" -n 15 -seed 1
+	for class in arrow ball box cone; do
+		show imprint add --label "$class" "$work/photos/$class"/0*.jpg
+	done
+	show imprint classify "$work"/photos/*/1*.jpg
+	show imprint remove --label ball
+	show imprint undo
+	show imprint export -o "$work/model.tflite"
+	show imprint classify --model "$work/model.tflite" "$work/photos/cone/12.jpg"
 	exit
 fi
 i=$shared/images
