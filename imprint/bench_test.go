@@ -82,7 +82,7 @@ func BenchmarkAdd(b *testing.B) {
 		b.Run(fmt.Sprint("to ", n), func(b *testing.B) {
 			eachBackbone(b, func(b *testing.B, o Options) {
 				k := withPhotos(b, o, n)
-				items := make([]dataset.Item, 0, 1)
+				var items []dataset.Item
 				seed := uint64(0)
 				b.ReportAllocs()
 				for b.Loop() {
