@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -374,4 +375,39 @@ func TestRepair(t *testing.T) {
 			t.Errorf("repair of nothing has made something: %v", err)
 		}
 	})
+}
+
+// TestSynced looks at the order of a change's operations, on which a power cut would
+// depend as a killed process does not: all files are synced before the first is
+// renamed, the backbone is there before the state that names it, and the folder is
+// synced last.
+func TestSynced(t *testing.T) {
+	dir, o := newWorkspace(t)
+	steps := countSteps(t, dir, o.Backbone, 0)
+	at := func(step string) int {
+		t.Helper()
+		i := slices.Index(steps, step)
+		if i < 0 {
+			t.Fatalf("there is no %q among %q", step, steps)
+		}
+		return i
+	}
+	order := func(first, then string) {
+		t.Helper()
+		if at(first) >= at(then) {
+			t.Errorf("%q comes after %q", first, then)
+		}
+	}
+	for _, name := range []string{slotFile(1), labelsFile, modelFile} {
+		order("write "+name, "sync "+name)
+		order("sync "+name, "rename "+slotFile(1))
+	}
+	order("sync "+backboneFile, "rename "+backboneFile)
+	order("rename "+backboneFile, "sync ws")
+	order("sync ws", "rename "+slotFile(1))
+	order("rename "+slotFile(1), "rename "+labelsFile)
+	order("rename "+labelsFile, "rename "+modelFile)
+	if last := steps[len(steps)-1]; last != "sync ws" {
+		t.Errorf("the last operation is %q", last)
+	}
 }
