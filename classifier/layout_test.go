@@ -30,20 +30,26 @@ func taught(t testing.TB, b *backbone.Backbone, kinds, photos int) []classifier.
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := dataset.Squash.Resize(r.RGB(), p.Image, b.Width, b.Height); err != nil {
-				t.Fatal(err)
-			}
-			raw, err := r.Embed(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			x := make([]float64, b.Dim())
-			b.Dequantize(x, raw)
-			norm := classifier.Unit(x)
-			examples = append(examples, classifier.Example{Label: string(rune('a' + kind)), Unit: x, Norm: norm})
+			examples = append(examples, example(t, b, r, p, dataset.Squash, string(rune('a'+kind))))
 		}
 	}
 	return examples
+}
+
+// example embeds a photo as an example of label.
+func example(t testing.TB, b *backbone.Backbone, r *backbone.Runner, p *dataset.Photo, fit dataset.Fit, label string) classifier.Example {
+	t.Helper()
+	if err := fit.Resize(r.RGB(), p.Image, b.Width, b.Height); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := r.Embed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := make([]float64, b.Dim())
+	b.Dequantize(x, raw)
+	norm := classifier.Unit(x)
+	return classifier.Example{Label: label, Unit: x, Norm: norm}
 }
 
 func parse(t testing.TB, model []byte) *backbone.Backbone {
@@ -66,7 +72,7 @@ func sums(t testing.TB, examples []classifier.Example) *classifier.Sums {
 	return s
 }
 
-// append writes head behind the model and returns the file, read back.
+// appended writes head behind the model and returns the file, read back.
 func appended(t testing.TB, model []byte, b *backbone.Backbone, head *classifier.Head, layout classifier.Layout, norms []float64) *tflite.Model {
 	t.Helper()
 	m, err := tflite.Parse(model)
@@ -371,7 +377,7 @@ func TestAppendRefuses(t *testing.T) {
 	}
 }
 
-// keepHead teaches three kinds beside the model's own classes.
+// Three kinds are taught beside the model's own classes.
 func TestKeep(t *testing.T) {
 	model := backbonetest.Classifier(9)
 	b := parse(t, model)
@@ -430,28 +436,16 @@ func TestKeepImageNet(t *testing.T) {
 	}
 	r := b.NewRunner(1)
 	defer r.Close()
-	see := func(name string) classifier.Example {
+	see := func(name, label string) classifier.Example {
 		p, err := dataset.ReadFile(filepath.Join(shared, "images", name), dataset.DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := dataset.Crop.Resize(r.RGB(), p.Image, b.Width, b.Height); err != nil {
-			t.Fatal(err)
-		}
-		raw, err := r.Embed(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		x := make([]float64, b.Dim())
-		b.Dequantize(x, raw)
-		norm := classifier.Unit(x)
-		return classifier.Example{Unit: x, Norm: norm}
+		return example(t, b, r, p, dataset.Crop, label)
 	}
 	var examples []classifier.Example
 	for _, p := range [][2]string{{"cat", "cat_train_0.bmp"}, {"hot dog", "hotdog_train_0.bmp"}, {"hot dog", "hotdog_train_1.bmp"}, {"dog", "dog_train_0.bmp"}} {
-		e := see(p[1])
-		e.Label = p[0]
-		examples = append(examples, e)
+		examples = append(examples, see(p[1], p[0]))
 	}
 	text, err := os.ReadFile(filepath.Join(shared, "images", "imagenet_labels.txt"))
 	if err != nil {
@@ -474,7 +468,7 @@ func TestKeepImageNet(t *testing.T) {
 		"cat_test_0.bmp": "cat", "hotdog_test_0.bmp": "hot dog", "hot_dog.jpg": "hot dog", "cat_720p.jpg": "cat",
 		"bird.bmp": labels[20], "parrot.jpg": labels[89], "dragonfly.bmp": labels[320], "sunflower.bmp": labels[986],
 	} {
-		head.Logits(logits, see(photo).Unit)
+		head.Logits(logits, see(photo, "").Unit)
 		if got := head.Labels[classifier.Best(logits)]; got != want {
 			t.Errorf("%s: got %s, want %s", photo, got, want)
 		}
