@@ -182,7 +182,7 @@ func (r *Runner) Embed(ctx context.Context) ([]byte, error) {
 }
 
 // Threads is the number of threads used for one photo.
-func (r *Runner) Threads() int { return len(r.in.threads) }
+func (r *Runner) Threads() int { return len(r.in.crew.threads) }
 
 // Close stops what the runner started.
 func (r *Runner) Close() { r.in.Close() }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 
 	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/backbone/tflite"
@@ -62,24 +60,8 @@ type Interpreter struct {
 	*program // shared among clones, never written
 	arena    []byte
 	args     []kernels.Args // of every step
-	threads  []thread
-	wait     sync.WaitGroup // of the goroutines
-	started  bool
+	crew     *crew
 	closed   bool
-
-	// The step that all threads work on.
-	current *step
-	memory  *kernels.Args
-	next    atomic.Int64 // piece to be computed
-	ctx     context.Context
-	done    sync.WaitGroup // of the step
-}
-
-// A thread is one goroutine's share; the first is the caller of Invoke.
-type thread struct {
-	scratch []byte
-	start   chan struct{}
-	args    kernels.Args
 }
 
 // NewInterpreter prepares the operators that o asks for. It keeps no reference
@@ -96,11 +78,11 @@ func NewInterpreter(m *tflite.Model, o InterpreterOptions) (*Interpreter, error)
 // Clone makes another Interpreter with the same options, which shares the
 // prepared weights and has its own memory.
 func (in *Interpreter) Clone() (*Interpreter, error) {
-	return in.program.start(len(in.threads)), nil
+	return in.program.start(len(in.crew.threads)), nil
 }
 
 func (p *program) start(threads int) *Interpreter {
-	in := &Interpreter{program: p, arena: alignedBytes(p.arenaSize), threads: make([]thread, threads)}
+	in := &Interpreter{program: p, arena: alignedBytes(p.arenaSize), crew: newCrew(threads, p.scratchSize)}
 	in.args = make([]kernels.Args, len(p.steps))
 	for i, s := range p.steps {
 		in.args[i].Out = in.bytes(s.output)
@@ -108,27 +90,7 @@ func (p *program) start(threads int) *Interpreter {
 			in.args[i].In = append(in.args[i].In, in.bytes(t))
 		}
 	}
-	for i := range in.threads {
-		in.threads[i].scratch = alignedBytes(p.scratchSize)
-	}
 	return in
-}
-
-// startThreads starts the goroutines that help Invoke, until Close.
-func (in *Interpreter) startThreads() {
-	for i := range in.threads[1:] {
-		t := &in.threads[1+i]
-		t.start = make(chan struct{}, 1)
-		in.wait.Add(1)
-		go func() {
-			defer in.wait.Done()
-			for range t.start {
-				in.work(t)
-				in.done.Done()
-			}
-		}()
-	}
-	in.started = true
 }
 
 // bytes is the memory of a tensor: nil for an operand left out.
@@ -149,16 +111,10 @@ func (in *Interpreter) bytes(t int32) []byte {
 // Close ends the goroutines that the first Invoke started and waits for them.
 // It may be called twice; Invoke may not be called after it.
 func (in *Interpreter) Close() {
-	if in.closed {
-		return
+	if !in.closed {
+		in.closed = true
+		in.crew.close()
 	}
-	in.closed = true
-	if in.started {
-		for _, t := range in.threads[1:] {
-			close(t.start)
-		}
-	}
-	in.wait.Wait()
 }
 
 // Inputs describes the model's inputs.
@@ -202,37 +158,12 @@ func (in *Interpreter) Invoke(ctx context.Context) error {
 	if in.closed {
 		return ErrClosed
 	}
-	if !in.started {
-		in.startThreads()
-	}
-	in.ctx = ctx
+	in.crew.begin(ctx)
 	for i := range in.steps {
-		in.current, in.memory = &in.steps[i], &in.args[i]
-		in.next.Store(0)
-		others := min(len(in.threads), in.current.parts) - 1
-		in.done.Add(others)
-		for _, t := range in.threads[1 : 1+others] {
-			t.start <- struct{}{}
-		}
-		in.work(&in.threads[0])
-		in.done.Wait()
+		in.crew.run(&in.steps[i], &in.args[i])
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// work computes pieces of the current step until none is left.
-func (in *Interpreter) work(t *thread) {
-	s := in.current
-	t.args = *in.memory
-	t.args.Scratch = t.scratch
-	for in.ctx.Err() == nil {
-		p := int(in.next.Add(1)) - 1
-		if p >= s.parts {
-			return
-		}
-		s.kernel.Run(&t.args, p, p+1)
-	}
 }
