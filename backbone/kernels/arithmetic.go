@@ -12,6 +12,28 @@ type elementwise struct {
 	scale  multiplier
 	zero   int32
 	lo, hi int32
+	adder  adder // for operands of one shape, nil to do without
+}
+
+// A sum is what ADD and SUB compute of elements x and y, for an implementation:
+// scale.apply(terms[0](x) + terms[1](y)) + zero, between lo and hi.
+type sum struct {
+	terms        [2]term
+	signed       bool // operands are int8
+	scale        multiplier
+	zero, lo, hi int32
+}
+
+// A term is scale.apply((x − zero)·2^addShift), or that negated.
+type term struct {
+	zero    int32
+	scale   multiplier
+	negated bool
+}
+
+// An adder computes a sum of as many elements as out has. It is immutable.
+type adder interface {
+	add(out, x, y []byte)
 }
 
 // NewAdd prepares ADD of two tensors, broadcast against each other: uint8,
@@ -93,8 +115,16 @@ func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error)
 			k.b[i] = -k.b[i]
 		}
 	}
+	negated := kind == '-'
 	k.kind = '+'
-	return k, nil
+	i, err := chosen()
+	if err == nil && i.adder != nil {
+		k.adder = i.adder(&sum{
+			terms:  [2]term{{zero: a.zero(), scale: ma}, {zero: b.zero(), scale: mb, negated: negated}},
+			signed: a.Type == Int8, scale: k.scale, zero: k.zero, lo: k.lo, hi: k.hi,
+		})
+	}
+	return k, err
 }
 
 // code is the value of a byte of an 8-bit type.
@@ -115,6 +145,10 @@ func (k *elementwise) Run(a *Args, lo, hi int) {
 		out := a.Out[r.out:][:r.n]
 		if r.stepA == 1 && r.stepB == 1 && k.kind == '+' {
 			u, v := x[r.a:][:r.n], y[r.b:][:r.n]
+			if k.adder != nil {
+				k.adder.add(out, u, v)
+				continue
+			}
 			for i := range out {
 				s := k.scale.apply(k.a[u[i]] + k.b[v[i]])
 				out[i] = byte(clamp(s+k.zero, k.lo, k.hi))

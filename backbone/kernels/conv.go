@@ -10,12 +10,14 @@ type Conv2DParams struct {
 
 type conv2D struct {
 	geometry
-	m       *matrix
-	pixels  int  // n·outH·outW
-	rows    int  // pixels of one part
-	columns int  // parts into which the channels divide
-	plain   bool // the input's pixels are the rows of the product
-	padding byte // the input's zero point, unsigned
+	product
+	depth, channels int
+	pixels          int  // n·outH·outW
+	rows            int  // pixels of one part
+	columns         int  // parts into which the channels divide
+	plain           bool // the input's pixels are the rows of the product
+	padding         byte // the input's zero point
+	seen            int  // bytes of scratch for gathered rows, before the product's
 }
 
 // NewConv2D prepares CONV_2D of in (n, h, w, c) with a constant filter of
@@ -52,25 +54,24 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	scales, err := weightScales(in, filter, out, channels, in.Type == Int8)
+	w, err := newWeights(filter, channels, b, in, out, p.Activation, in.Type == Int8)
 	if err != nil {
 		return nil, err
 	}
-	m, err := packMatrix(filter.Data, channels, g.kH*g.kW*g.inC, filter.Type, filter.zero(), b, in, scales)
+	m, err := newProduct(w)
 	if err != nil {
 		return nil, err
 	}
-	if m.lo, m.hi, err = p.Activation.codes(out); err != nil {
-		return nil, err
-	}
-	m.zero = out.zero()
-	c := &conv2D{geometry: g, m: m, pixels: g.n * g.outH * g.outW, columns: 1}
+	c := &conv2D{geometry: g, product: m, depth: w.depth, channels: channels, pixels: g.n * g.outH * g.outW, columns: 1}
 	c.plain = g.kH == 1 && g.kW == 1 && g.StrideH == 1 && g.StrideW == 1
-	c.padding = byte(in.zero()) ^ m.flip
+	c.padding = byte(in.zero())
 	c.rows = min(maxRows, c.pixels)
+	if !c.plain {
+		c.seen = (c.rows*c.depth + 63) &^ 63
+	}
 	if blocks := (c.pixels + c.rows - 1) / c.rows; blocks < 8 {
 		// Few pixels: divide the channels too, so that threads find work.
-		c.columns = min(8/blocks, m.groups())
+		c.columns = min(8/blocks, m.panels())
 	}
 	return c, nil
 }
@@ -127,42 +128,38 @@ func checkFilter(in, filter, out *Tensor, axis int) error {
 
 func (c *conv2D) Parts() int { return (c.pixels + c.rows - 1) / c.rows * c.columns }
 
-func (c *conv2D) Scratch() int {
-	if c.plain && c.m.flip == 0 && c.m.direct() {
-		return 0
-	}
-	return c.m.rowBytes(c.rows)
-}
+func (c *conv2D) Scratch() int { return c.seen + c.product.scratch(c.rows) }
 
 func (c *conv2D) Run(a *Args, lo, hi int) {
-	m := c.m
-	gathered := -1
+	prepared := -1
 	var x []byte
+	var stride int
 	for p := lo; p < hi; p++ {
 		block, column := p/c.columns, p%c.columns
 		first := block * c.rows
 		rows := min(c.rows, c.pixels-first)
-		if block != gathered {
-			gathered = block
+		if block != prepared {
+			prepared = block
 			if c.plain {
-				x = m.rows(a, first, rows)
+				x = a.In[0][first*c.depth:][:rows*c.depth]
 			} else {
-				x = a.Scratch[:m.rowBytes(rows)]
+				x = a.Scratch[:rows*c.depth]
 				c.gather(x, a.In[0], first, rows)
 			}
+			x, stride = c.prepare(a.Scratch[c.seen:], x, c.depth, rows)
 		}
-		m.multiply(x, rows, a.Out[first*m.channels:], m.channels, column*m.groups()/c.columns, (column+1)*m.groups()/c.columns)
+		c.multiply(x, stride, rows, a.Out[first*c.channels:], c.channels, column*c.panels()/c.columns, (column+1)*c.panels()/c.columns)
 	}
 }
 
-// gather copies what the window sees of rows output pixels, as unsigned bytes.
+// gather copies what the window sees of rows output pixels.
 func (c *conv2D) gather(x, in []byte, first, rows int) {
-	n, flip := c.inC, c.m.flip
+	n := c.inC
 	for r := range rows {
 		p := first + r
 		ox, oy, image := p%c.outW, p/c.outW%c.outH, p/(c.outW*c.outH)
 		x0 := ox*c.StrideW - c.padLeft
-		seen := x[r*c.m.stride:]
+		seen := x[r*c.depth:]
 		for ky := range c.kH {
 			row := seen[:c.kW*n]
 			seen = seen[c.kW*n:]
@@ -173,7 +170,7 @@ func (c *conv2D) gather(x, in []byte, first, rows int) {
 			}
 			line := in[(image*c.inH+y)*c.inW*n:][:c.inW*n]
 			if c.DilationW == 1 && x0 >= 0 && x0+c.kW <= c.inW {
-				copyFlipped(row, line[x0*n:][:c.kW*n], flip)
+				copy(row, line[x0*n:][:c.kW*n])
 				continue
 			}
 			for kx := range c.kW {
@@ -181,7 +178,7 @@ func (c *conv2D) gather(x, in []byte, first, rows int) {
 				if px := x0 + kx*c.DilationW; px < 0 || px >= c.inW {
 					fill(pixel, c.padding)
 				} else {
-					copyFlipped(pixel, line[px*n:][:n], flip)
+					copy(pixel, line[px*n:][:n])
 				}
 			}
 		}

@@ -8,9 +8,10 @@ type FullyConnectedParams struct {
 }
 
 type fullyConnected struct {
-	m       *matrix
-	batch   int
-	columns int
+	product
+	channels, depth int
+	batch           int
+	columns         int
 }
 
 // NewFullyConnected prepares FULLY_CONNECTED: in, seen as rows of depth
@@ -41,19 +42,15 @@ func newFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (
 	if err != nil {
 		return nil, err
 	}
-	scales, err := weightScales(in, weights, out, channels, len(weights.Scale) > 1)
+	w, err := newWeights(weights, channels, b, in, out, p.Activation, len(weights.Scale) > 1)
 	if err != nil {
 		return nil, err
 	}
-	m, err := packMatrix(weights.Data, channels, depth, weights.Type, weights.zero(), b, in, scales)
+	m, err := newProduct(w)
 	if err != nil {
 		return nil, err
 	}
-	if m.lo, m.hi, err = p.Activation.codes(out); err != nil {
-		return nil, err
-	}
-	m.zero = out.zero()
-	return &fullyConnected{m: m, batch: batch, columns: min(8, m.groups())}, nil
+	return &fullyConnected{product: m, channels: channels, depth: depth, batch: batch, columns: min(8, m.panels())}, nil
 }
 
 func productShape(in, weights, out *Tensor) (batch, channels, depth int, err error) {
@@ -73,19 +70,20 @@ func productShape(in, weights, out *Tensor) (batch, channels, depth int, err err
 
 func (f *fullyConnected) Parts() int { return (f.batch + maxRows - 1) / maxRows * f.columns }
 
-func (f *fullyConnected) Scratch() int {
-	if f.m.flip == 0 && f.m.direct() {
-		return 0
-	}
-	return f.m.rowBytes(min(f.batch, maxRows))
-}
+func (f *fullyConnected) Scratch() int { return f.product.scratch(min(f.batch, maxRows)) }
 
 func (f *fullyConnected) Run(a *Args, lo, hi int) {
-	m := f.m
+	prepared := -1
+	var x []byte
+	var stride int
 	for p := lo; p < hi; p++ {
 		block, column := p/f.columns, p%f.columns
 		first := block * maxRows
 		rows := min(maxRows, f.batch-first)
-		m.multiply(m.rows(a, first, rows), rows, a.Out[first*m.channels:], m.channels, column*m.groups()/f.columns, (column+1)*m.groups()/f.columns)
+		if block != prepared {
+			prepared = block
+			x, stride = f.prepare(a.Scratch, a.In[0][first*f.depth:][:rows*f.depth], f.depth, rows)
+		}
+		f.multiply(x, stride, rows, a.Out[first*f.channels:], f.channels, column*f.panels()/f.columns, (column+1)*f.panels()/f.columns)
 	}
 }

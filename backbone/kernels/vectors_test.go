@@ -208,10 +208,12 @@ func TestVectors(t *testing.T) {
 		if err := json.Unmarshal(b, &vectors); err != nil {
 			t.Fatal(file, err)
 		}
-		for i := range vectors {
-			v := &vectors[i]
-			t.Run(v.Op+"/"+v.Name, func(t *testing.T) { v.check(t) })
-		}
+		eachImplementation(t, func(t *testing.T) {
+			for i := range vectors {
+				v := &vectors[i]
+				t.Run(v.Op+"/"+v.Name, func(t *testing.T) { v.check(t) })
+			}
+		})
 	}
 }
 

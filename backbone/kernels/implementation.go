@@ -1,0 +1,75 @@
+package kernels
+
+import (
+	"fmt"
+	"os"
+	"slices"
+)
+
+// Environment is the variable that forces an implementation by name.
+const Environment = "IMPRINT_KERNELS"
+
+// An implementation is a way of computing the operators that take the time.
+// All give the same bytes. Each function makes, once for each operator, what is
+// run many times; one that is nil, or gives nil because it cannot compute these
+// values exactly, leaves the operator to plain Go.
+type implementation struct {
+	name string
+	// available reports whether this processor has the instructions.
+	available func() bool
+	// unproven keeps an implementation from being chosen without being asked
+	// for: nobody has run it on the processors it is meant for.
+	unproven bool
+	product  func(w *weights) product
+	windows  func(w *weights) windows
+	adder    func(s *sum) adder
+}
+
+// purego is what every processor has.
+var purego = implementation{name: "purego"}
+
+// Implementations lists the implementations that this processor can run, best
+// first: what is chosen, then others down to "purego", which is plain Go, then
+// what is only used when asked for.
+func Implementations() []string {
+	var proven, others []string
+	for _, i := range implementations() {
+		switch {
+		case !i.available():
+		case i.unproven:
+			others = append(others, i.name)
+		default:
+			proven = append(proven, i.name)
+		}
+	}
+	return append(append(proven, purego.name), others...)
+}
+
+// Implementation is the name of the implementation that kernels made now will
+// use: the first of [Implementations] unless the environment variable
+// IMPRINT_KERNELS names another. The error wraps [ErrUnsupported] when it names
+// one that this processor does not have.
+func Implementation() (string, error) {
+	i, err := chosen()
+	if err != nil {
+		return "", err
+	}
+	return i.name, nil
+}
+
+func chosen() (*implementation, error) {
+	names := Implementations()
+	name := os.Getenv(Environment)
+	if name == "" {
+		name = names[0]
+	}
+	if !slices.Contains(names, name) {
+		return nil, fmt.Errorf("%w: %s is %q, this processor has %v", ErrUnsupported, Environment, name, names)
+	}
+	for _, i := range implementations() {
+		if i.name == name {
+			return &i, nil
+		}
+	}
+	return &purego, nil
+}
