@@ -176,8 +176,6 @@ func (t table) int32(field string, def int32) int {
 	return int(int32(t.number(field, 4, uint64(uint32(def)))))
 }
 
-func (t table) int16(field string) int { return int(int16(t.number(field, 2, 0))) }
-
 func (t table) flag(field string) bool { return t.number(field, 1, 0) != 0 }
 
 func (t table) float32(field string) float32 {

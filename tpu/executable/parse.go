@@ -204,9 +204,13 @@ func readField(t table) Field {
 
 func readHint(t table) Hint {
 	h := Hint{Kind: HintKind(t.enum("any_hint_type", 1, int(Fence))), Out: t.enum("direction", 2, 1) == 1}
+	if h.Kind == 0 {
+		t.fail("any_hint_type is 0")
+		return h
+	}
 	m, ok := t.table("any_hint", hintMembers[h.Kind])
-	if !ok || h.Kind == 0 {
-		t.fail("a hint of type %d without content", h.Kind)
+	if !ok {
+		t.fail("any_hint is missing")
 		return h
 	}
 	switch h.Kind {
