@@ -1,0 +1,265 @@
+package emulator
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/imprintkit/imprint/tpu"
+)
+
+// Bus is a tpu.Bus whose devices are emulated, in process and without a goroutine: what a transfer makes the device do
+// is done before the transfer returns.
+type Bus struct {
+	devices []*Device
+}
+
+var _ tpu.Bus = (*Bus)(nil)
+
+// NewBus makes a bus of devices, each with a port of its own.
+func NewBus(devices ...*Device) *Bus {
+	b := &Bus{devices: slices.Clone(devices)}
+	slices.SortFunc(b.devices, func(x, y *Device) int {
+		p, q := x.config.Port, y.config.Port
+		if p.Bus != q.Bus {
+			return p.Bus - q.Bus
+		}
+		return strings.Compare(p.Path, q.Path)
+	})
+	return b
+}
+
+// List returns the devices that are plugged in.
+func (b *Bus) List(ctx context.Context) ([]tpu.USBInfo, error) {
+	var infos []tpu.USBInfo
+	for _, d := range b.devices {
+		d.mu.Lock()
+		if d.plugged {
+			infos = append(infos, d.info())
+		}
+		d.mu.Unlock()
+	}
+	return infos, ctx.Err()
+}
+
+// Open opens the device at a port.
+func (b *Bus) Open(ctx context.Context, port tpu.Port) (tpu.Conn, error) {
+	for _, d := range b.devices {
+		if d.config.Port != port {
+			continue
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case !d.plugged:
+			return nil, fmt.Errorf("open port %v: %w", port, tpu.ErrNoDevice)
+		case d.refusal != nil:
+			return nil, fmt.Errorf("open port %v: %w", port, d.refusal)
+		}
+		return &conn{device: d, info: d.info(), session: d.session}, nil
+	}
+	return nil, fmt.Errorf("open port %v: %w", port, tpu.ErrNoDevice)
+}
+
+// Close does nothing: the devices stay as they are.
+func (b *Bus) Close() error { return nil }
+
+// conn is an open device.
+type conn struct {
+	device  *Device
+	info    tpu.USBInfo
+	session int
+
+	mu     sync.Mutex
+	closed bool
+	flying []*call
+	idle   []*call       // to use again
+	left   chan struct{} // closed when the last one lands after Close
+}
+
+// call is a transfer and what its submitter waits for.
+type call struct {
+	transfer
+	landed chan struct{} // gets one value when the transfer has ended
+}
+
+// Info says what was opened.
+func (c *conn) Info() tpu.USBInfo { return c.info }
+
+// Claim takes an interface, of which there is one, 0.
+func (c *conn) Claim(ctx context.Context, iface int) error {
+	d := c.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case d.session != c.session:
+		return fmt.Errorf("claim interface %d: %w", iface, tpu.ErrDisconnected)
+	case iface != 0:
+		return fmt.Errorf("claim interface %d: there is none: %w", iface, tpu.ErrTransfer)
+	case d.claimed != nil && d.claimed != c:
+		return fmt.Errorf("claim interface %d: %w", iface, tpu.ErrBusy)
+	}
+	d.claimed = c
+	return nil
+}
+
+// Control makes a control transfer.
+func (c *conn) Control(ctx context.Context, requestType, request uint8, value, index uint16, p []byte) (int, error) {
+	setup := [8]byte{requestType, request}
+	binary.LittleEndian.PutUint16(setup[2:], value)
+	binary.LittleEndian.PutUint16(setup[4:], index)
+	binary.LittleEndian.PutUint16(setup[6:], uint16(len(p)))
+	return c.transfer(ctx, 0, setup, p)
+}
+
+// Write makes a bulk transfer to the device.
+func (c *conn) Write(ctx context.Context, endpoint uint8, p []byte) (int, error) {
+	if endpoint&0x80 != 0 {
+		return 0, fmt.Errorf("write to endpoint %#02x: %w", endpoint, tpu.ErrTransfer)
+	}
+	return c.transfer(ctx, endpoint, [8]byte{}, p)
+}
+
+// Read makes a bulk or interrupt transfer from the device.
+func (c *conn) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) {
+	if endpoint&0x80 == 0 {
+		return 0, fmt.Errorf("read from endpoint %#02x: %w", endpoint, tpu.ErrTransfer)
+	}
+	return c.transfer(ctx, endpoint, [8]byte{}, p)
+}
+
+// Post does nothing: the device keeps what nobody waits for.
+func (c *conn) Post(endpoint uint8, size, count int) error { return nil }
+
+// Reset resets the port.
+func (c *conn) Reset(ctx context.Context) error {
+	d := c.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.session != c.session {
+		return fmt.Errorf("reset port: %w", tpu.ErrDisconnected)
+	}
+	d.busReset()
+	return nil
+}
+
+// Close cancels what is under way and gives the device back.
+func (c *conn) Close() error {
+	c.mu.Lock()
+	var wait chan struct{}
+	if !c.closed {
+		c.closed = true
+		c.left = make(chan struct{})
+		if len(c.flying) == 0 {
+			close(c.left)
+		}
+	}
+	wait = c.left
+	for _, k := range c.flying {
+		c.device.cancel(&k.transfer)
+	}
+	c.mu.Unlock()
+	<-wait
+	d := c.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.claimed == c {
+		d.claimed = nil
+	}
+	return nil
+}
+
+func (c *conn) begin() *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	var k *call
+	if n := len(c.idle); n > 0 {
+		k, c.idle = c.idle[n-1], c.idle[:n-1]
+	} else {
+		k = &call{landed: make(chan struct{}, 1)}
+		k.session = c.session
+		k.ended = func(*transfer) { k.landed <- struct{}{} }
+	}
+	k.withdrawn = false
+	c.flying = append(c.flying, k)
+	return k
+}
+
+func (c *conn) end(k *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.flying, k)
+	c.flying = slices.Delete(c.flying, i, i+1)
+	c.idle = append(c.idle, k)
+	if c.closed && len(c.flying) == 0 {
+		close(c.left)
+	}
+}
+
+// transfer makes one transfer.
+func (c *conn) transfer(ctx context.Context, endpoint uint8, setup [8]byte, p []byte) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, gaveUp(err)
+	}
+	k := c.begin()
+	if k == nil {
+		return 0, tpu.ErrClosed
+	}
+	k.endpoint, k.setup, k.p = endpoint, setup, p
+	if delay := c.device.submit(&k.transfer); delay > 0 {
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+			c.device.release(&k.transfer)
+		case <-ctx.Done():
+		case <-k.landed:
+			k.landed <- struct{}{}
+		}
+		timer.Stop()
+	}
+	select {
+	case <-k.landed:
+	case <-ctx.Done():
+		c.device.cancel(&k.transfer)
+		<-k.landed
+	}
+	n, status := k.n, k.status
+	k.p = nil
+	c.end(k)
+	out := endpoint != 0 && endpoint&0x80 == 0 || endpoint == 0 && setup[0]&0x80 == 0
+	switch {
+	case status == done && out && n < len(p):
+		return n, fmt.Errorf("%d of %d bytes sent: %w", n, len(p), tpu.ErrTransfer)
+	case status == done:
+		return n, nil
+	case status == stalled:
+		return n, tpu.ErrStall
+	case status == disconnected:
+		return n, tpu.ErrDisconnected
+	case status == cancelled && ctx.Err() != nil:
+		return n, gaveUp(ctx.Err())
+	case status == cancelled:
+		return n, tpu.ErrClosed
+	}
+	return n, tpu.ErrTransfer
+}
+
+// gaveUp is the error of a transfer whose context ended.
+func gaveUp(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return tpu.ErrTimeout
+	}
+	return err
+}

@@ -1,0 +1,189 @@
+package emulator
+
+import "encoding/binary"
+
+// Standard requests of USB 3.2, table 9-4, that the firmware serves.
+const (
+	getStatus        = 0
+	clearFeature     = 1
+	setFeature       = 3
+	setAddress       = 5
+	getDescriptor    = 6
+	getConfiguration = 8
+	setConfiguration = 9
+	getInterface     = 10
+	setInterface     = 11
+	setSEL           = 0x30
+	setIsochDelay    = 0x31
+)
+
+// answer is what became of a control request.
+type answer uint8
+
+const (
+	answered answer = iota
+	refused         // with a stall
+	ignored         // the firmware programs neither data nor a stall, and the host waits in vain
+)
+
+// serveControl works on the control transfers that wait.
+func (d *Device) serveControl() {
+	for t := d.endpoints[control].waiting; t != nil; {
+		next := t.next
+		if !t.held {
+			d.controlTransfer(t)
+			if !d.plugged { // what was next has ended
+				return
+			}
+		}
+		t = next
+	}
+}
+
+func (d *Device) controlTransfer(t *transfer) {
+	s := t.parse()
+	data := t.p[:min(len(t.p), int(s.length))]
+	if t.cut {
+		data = data[:len(data)/2]
+	}
+	in, out := data, []byte(nil)
+	if s.requestType&0x80 != 0 {
+		in, out = nil, data
+	}
+	n, a := d.request(s, in, out)
+	if s.requestType&0x80 == 0 {
+		n = len(in)
+	}
+	t.n = n
+	switch a {
+	case answered:
+		d.finish(t, done)
+	case refused:
+		t.n = 0
+		d.finish(t, stalled)
+	}
+}
+
+// request serves one control request; in holds the data of a host's, out takes the device's.
+func (d *Device) request(s setup, in, out []byte) (n int, a answer) {
+	switch s.requestType >> 5 & 3 {
+	case 0:
+		return d.standardRequest(s, out)
+	case 1:
+		if d.identity == bootROM {
+			n, ok := d.dfu.request(s, in, out)
+			if !ok {
+				return 0, refused
+			}
+			return n, answered
+		}
+		if s.requestType == 0x21 && s.request == dfuDetach && s.length == 0 {
+			d.detaching = true
+			return 0, answered
+		}
+		return 0, refused
+	case 2:
+		if d.identity == application {
+			return d.vendorRequest(s, in, out)
+		}
+	}
+	return 0, refused
+}
+
+func (d *Device) standardRequest(s setup, out []byte) (int, answer) {
+	switch s.request {
+	case getDescriptor:
+		b := d.descriptors().get(uint8(s.value>>8), uint8(s.value))
+		if b == nil {
+			return 0, refused
+		}
+		return copy(out, b), answered
+	case getStatus:
+		var bits byte
+		switch s.requestType & 0x1f {
+		case 0:
+			bits = 1 // self-powered, it says
+		case 2:
+			e := d.find(uint8(s.index))
+			if e == nil {
+				return 0, refused
+			}
+			if e.halted {
+				bits = 1
+			}
+		}
+		return copy(out, []byte{bits, 0}), answered
+	case getConfiguration:
+		var c byte
+		if d.configured {
+			c = 1
+		}
+		return copy(out, []byte{c}), answered
+	case setConfiguration:
+		if s.value > 1 {
+			return 0, refused
+		}
+		d.configured = true
+		for i := range d.endpoints {
+			d.endpoints[i].halted = false
+		}
+		if s.value == 0 {
+			d.abortData()
+			d.configured = false
+		}
+		return 0, answered
+	case getInterface:
+		return copy(out, []byte{0}), answered
+	case setFeature, clearFeature:
+		// Of the features only an endpoint's halt, 0, is more than power saving.
+		if s.requestType == 2 && s.value == 0 {
+			e := d.find(uint8(s.index))
+			if e == nil {
+				return 0, refused
+			}
+			e.halted = s.request == setFeature && s.index&0x7f != 0
+		}
+		return 0, answered
+	case setAddress, setInterface, setSEL, setIsochDelay:
+		return 0, answered
+	}
+	return 0, ignored
+}
+
+// abortData ends the transfers of all endpoints but the control endpoint, as a host does when it configures a device
+// anew.
+func (d *Device) abortData() {
+	for i := bulkOut; i < endpointCount; i++ {
+		for d.endpoints[i].waiting != nil {
+			d.finish(d.endpoints[i].waiting, failed)
+		}
+	}
+}
+
+// vendorRequest reads or writes a register.
+func (d *Device) vendorRequest(s setup, in, out []byte) (int, answer) {
+	address := uint32(s.index)<<16 | uint32(s.value)
+	if s.request > 1 {
+		return 0, ignored
+	}
+	size := 8 - 4*int(s.request)
+	// While the core sleeps its registers can't be reached.
+	if int(s.length) != size || !window(address, size == 8) || address >= 0x30000 && d.registers.asleep() {
+		return 0, refused
+	}
+	address &^= uint32(size) - 1
+	if s.requestType&0x80 != 0 {
+		var b [8]byte
+		for i := 0; i < size; i += 4 {
+			binary.LittleEndian.PutUint32(b[i:], d.readRegister(address+uint32(i)))
+		}
+		return copy(out, b[:size]), answered
+	}
+	if len(in) != size { // cut short on the way
+		return 0, refused
+	}
+	for i := 0; i < size; i += 4 {
+		d.writeRegister(address+uint32(i), binary.LittleEndian.Uint32(in[i:]))
+	}
+	return 0, answered
+}

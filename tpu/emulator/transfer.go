@@ -1,0 +1,290 @@
+package emulator
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// status is how a transfer ended.
+type status uint8
+
+const (
+	pending status = iota
+	done
+	stalled
+	failed
+	disconnected
+	cancelled
+)
+
+// transfer is one USB transfer on its way. Its fields are the device's while it is submitted.
+type transfer struct {
+	endpoint uint8 // the address; control transfers have endpoint 0
+	setup    [8]byte
+	p        []byte // what goes out, or room for what comes in
+	n        int    // bytes moved
+	status   status
+	// ended is called once, with the device locked.
+	ended func(*transfer)
+
+	// session is the one in which the submitter opened the device; 0 for a submitter that stays through resets.
+	session int
+
+	// withdrawn means cancelled, perhaps before it was submitted.
+	withdrawn bool
+
+	at   *endpoint
+	held bool // until release
+	cut  bool // loses half of its data
+	next *transfer
+}
+
+// setup is the first packet of a control transfer.
+type setup struct {
+	requestType, request uint8
+	value, index, length uint16
+}
+
+func (t *transfer) parse() setup {
+	return setup{t.setup[0], t.setup[1], binary.LittleEndian.Uint16(t.setup[2:]), binary.LittleEndian.Uint16(t.setup[4:]), binary.LittleEndian.Uint16(t.setup[6:])}
+}
+
+// The endpoints: control, bulk out 1 to 3, outputs 0x81, events 0x82, interrupts 0x83.
+const (
+	control = iota
+	bulkOut
+	bulkOut2
+	bulkOut3
+	outputs
+	events
+	interrupts
+	endpointCount
+)
+
+// endpoint is the device's side of one.
+type endpoint struct {
+	halted        bool
+	waiting, last *transfer // in order of submission
+
+	// Of IN endpoints: what the device has to send. ends are where each of its messages ends in data; before start
+	// all was sent, and origin is where the message that begins there, or was begun, begins.
+	data          []byte
+	ends          []int
+	start, origin int
+}
+
+// find gives the endpoint with an address, nil if the device has none in its present state.
+func (d *Device) find(address uint8) *endpoint {
+	switch {
+	case address == 0:
+		return &d.endpoints[control]
+	case d.identity != application || !d.configured:
+		return nil
+	case 1 <= address && address <= 3:
+		return &d.endpoints[bulkOut+address-1]
+	case 0x81 <= address && address <= 0x83:
+		return &d.endpoints[outputs+address-0x81]
+	}
+	return nil
+}
+
+// submit hands a transfer to the device. When it gives a delay, release must be called after it.
+func (d *Device) submit(t *transfer) (delay time.Duration) {
+	d.mu.Lock()
+	defer d.unlock()
+	t.n, t.status, t.held, t.cut, t.next = 0, pending, false, false, nil
+	number := d.transfers
+	d.transfers++
+	e := d.find(t.endpoint)
+	t.at = e
+	switch {
+	case t.withdrawn:
+		d.end(t, cancelled)
+		return 0
+	case !d.plugged || t.session != 0 && t.session != d.session:
+		d.end(t, disconnected)
+		return 0
+	case e == nil:
+		d.end(t, failed)
+		return 0
+	}
+	for _, f := range d.faults {
+		if f.At != number {
+			continue
+		}
+		switch f.Kind {
+		case Fail:
+			d.end(t, failed)
+			return 0
+		case Stall:
+			e.halted = t.endpoint != 0
+			d.end(t, stalled)
+			return 0
+		case Disconnect:
+			d.unplug()
+			d.end(t, disconnected)
+			return 0
+		case Hang:
+			d.hung = true
+		case Truncate:
+			t.cut = true
+		case Delay:
+			t.held, delay = true, f.Delay
+		}
+	}
+	if e.waiting == nil {
+		e.waiting = t
+	} else {
+		e.last.next = t
+	}
+	e.last = t
+	d.pump()
+	return delay
+}
+
+// release lets a delayed transfer go on.
+func (d *Device) release(t *transfer) {
+	d.mu.Lock()
+	defer d.unlock()
+	t.held = false
+	d.pump()
+}
+
+// cancel takes a transfer back; it does nothing to one that has ended.
+func (d *Device) cancel(t *transfer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t.withdrawn = true
+	if t.status == pending && t.at != nil {
+		d.finish(t, cancelled)
+	}
+}
+
+// finish ends a transfer that waits.
+func (d *Device) finish(t *transfer, s status) {
+	e := t.at
+	var before *transfer
+	for p := e.waiting; p != t; p = p.next {
+		before = p
+	}
+	if before == nil {
+		e.waiting = t.next
+	} else {
+		before.next = t.next
+	}
+	if e.last == t {
+		e.last = before
+	}
+	d.end(t, s)
+}
+
+func (d *Device) end(t *transfer, s status) {
+	if t.cut && s == done && t.endpoint&0x80 != 0 {
+		t.n /= 2
+	}
+	t.status, t.next, t.at = s, nil, nil
+	t.ended(t)
+}
+
+// abort ends all transfers, and drops what the device had to send.
+func (d *Device) abort(s status) {
+	for i := range d.endpoints {
+		e := &d.endpoints[i]
+		for t := e.waiting; t != nil; {
+			next := t.next
+			d.end(t, s)
+			t = next
+		}
+		e.waiting, e.last = nil, nil
+		e.halted = false
+		e.clear()
+	}
+}
+
+// pump moves what can be moved.
+func (d *Device) pump() {
+	if d.hung || !d.plugged {
+		return
+	}
+	d.serveControl()
+	for d.feed() || d.chip.advance(d) || d.drain() {
+	}
+}
+
+// drain sends what IN endpoints have to send; it reports whether a transfer ended.
+func (d *Device) drain() bool {
+	chunk := int(d.registers.get(outfeedChunk)) * 8
+	if chunk <= 0 {
+		chunk = d.maxPacket()
+	}
+	return d.endpoints[outputs].deliver(d, d.maxPacket(), chunk) || d.endpoints[events].deliver(d, d.maxPacket(), d.maxPacket()) ||
+		d.endpoints[interrupts].deliver(d, 64, 64)
+}
+
+// feed gives bytes that came to the chip; it reports whether a transfer ended. The other two bulk endpoints, which the
+// firmware for one endpoint does not use, take nothing.
+func (d *Device) feed() bool {
+	for i := bulkOut; i <= interrupts; i++ {
+		if e := &d.endpoints[i]; e.halted && e.waiting != nil && !e.waiting.held {
+			d.finish(e.waiting, stalled)
+			return true
+		}
+	}
+	t := d.endpoints[bulkOut].waiting
+	if t == nil || t.held {
+		return false
+	}
+	p := t.p
+	if t.cut {
+		p = p[:len(p)/2]
+	}
+	for t.n < len(p) && d.accepts() {
+		t.n += d.chip.take(d, p[t.n:])
+	}
+	if t.n < len(p) {
+		return false
+	}
+	d.finish(t, done)
+	return true
+}
+
+// send queues a message.
+func (e *endpoint) send(b []byte) {
+	e.data = append(e.data, b...)
+	e.ends = append(e.ends, len(e.data))
+}
+
+func (e *endpoint) clear() {
+	e.data, e.ends, e.start, e.origin = e.data[:0], e.ends[:0], 0, 0
+}
+
+// deliver sends packets into the first waiting transfer. Each chunk of a message begins a new packet, and a packet that
+// is not full ends the transfer. A packet too large for the room that is left fails it, as host controllers do.
+func (e *endpoint) deliver(d *Device, maxPacket, chunk int) bool {
+	t := e.waiting
+	for t != nil && !t.held && len(e.ends) > 0 {
+		packet := min(e.ends[0]-e.start, chunk-(e.start-e.origin)%chunk, maxPacket)
+		fits := packet <= len(t.p)-t.n
+		if fits {
+			t.n += copy(t.p[t.n:], e.data[e.start:e.start+packet])
+		}
+		e.start += packet
+		if e.start == e.ends[0] {
+			e.origin = e.start
+			copy(e.ends, e.ends[1:])
+			e.ends = e.ends[:len(e.ends)-1]
+			if len(e.ends) == 0 {
+				e.clear()
+			}
+		}
+		switch {
+		case !fits:
+			d.finish(t, failed)
+			return true
+		case packet < maxPacket || t.n == len(t.p):
+			d.finish(t, done)
+			return true
+		}
+	}
+	return false
+}
