@@ -23,19 +23,19 @@ func BenchmarkRun(b *testing.B) {
 		make func(in []*Tensor, out *Tensor) (Kernel, error)
 	}{
 		{"conv3x3stride2", []*Tensor{u8(1, 224, 224, 3)}, u8(1, 112, 112, 32), func(in []*Tensor, out *Tensor) (Kernel, error) {
-			return NewConv2D(Conv2DParams{half, ReLU6}, in[0], constant(u8(32, 3, 3, 3)), nil, out)
+			return NewConv2D(Conv2DParams{Window: half, Activation: ReLU6}, in[0], constant(u8(32, 3, 3, 3)), nil, out)
 		}},
 		{"conv1x1", []*Tensor{u8(1, 14, 14, 512)}, u8(1, 14, 14, 512), func(in []*Tensor, out *Tensor) (Kernel, error) {
-			return NewConv2D(Conv2DParams{same, ReLU6}, in[0], constant(u8(512, 1, 1, 512)), nil, out)
+			return NewConv2D(Conv2DParams{Window: same, Activation: ReLU6}, in[0], constant(u8(512, 1, 1, 512)), nil, out)
 		}},
 		{"conv1x1int8", []*Tensor{signed(u8(1, 14, 14, 512))}, signed(u8(1, 14, 14, 512)), func(in []*Tensor, out *Tensor) (Kernel, error) {
-			return NewConv2D(Conv2DParams{same, ReLU6}, in[0], signed(constant(u8(512, 1, 1, 512))), nil, out)
+			return NewConv2D(Conv2DParams{Window: same, Activation: ReLU6}, in[0], signed(constant(u8(512, 1, 1, 512))), nil, out)
 		}},
 		{"depthwise3x3", []*Tensor{u8(1, 14, 14, 512)}, u8(1, 14, 14, 512), func(in []*Tensor, out *Tensor) (Kernel, error) {
-			return NewDepthwiseConv2D(DepthwiseConv2DParams{same, ReLU6}, in[0], constant(u8(1, 3, 3, 512)), nil, out)
+			return NewDepthwiseConv2D(DepthwiseConv2DParams{Window: same, Activation: ReLU6}, in[0], constant(u8(1, 3, 3, 512)), nil, out)
 		}},
 		{"depthwise5x5", []*Tensor{u8(1, 14, 14, 512)}, u8(1, 14, 14, 512), func(in []*Tensor, out *Tensor) (Kernel, error) {
-			return NewDepthwiseConv2D(DepthwiseConv2DParams{same, ReLU6}, in[0], constant(u8(1, 5, 5, 512)), nil, out)
+			return NewDepthwiseConv2D(DepthwiseConv2DParams{Window: same, Activation: ReLU6}, in[0], constant(u8(1, 5, 5, 512)), nil, out)
 		}},
 		{"fullyconnected", []*Tensor{u8(1, 1024)}, u8(1, 1001), func(in []*Tensor, out *Tensor) (Kernel, error) {
 			return NewFullyConnected(FullyConnectedParams{}, in[0], constant(u8(1001, 1024)), nil, out)

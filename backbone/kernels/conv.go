@@ -6,6 +6,7 @@ import "fmt"
 type Conv2DParams struct {
 	Window
 	Activation Activation
+	Stage      *Stage // the Edge TPU's arithmetic, which has the activation in it, or nil
 }
 
 type conv2D struct {
@@ -54,7 +55,7 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWeights(filter, channels, b, in, out, p.Activation, in.Type == Int8)
+	w, err := newWeights(filter, channels, b, in, out, p.Activation, in.Type == Int8, p.Stage)
 	if err != nil {
 		return nil, err
 	}

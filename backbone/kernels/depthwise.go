@@ -10,6 +10,7 @@ import (
 type DepthwiseConv2DParams struct {
 	Window
 	Activation Activation
+	Stage      *Stage // as in Conv2DParams
 }
 
 type depthwise struct {
@@ -60,13 +61,13 @@ func newDepthwise(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kerne
 	for i, v := range filter.Data {
 		rows.Data[i%channels*taps+i/channels] = v
 	}
-	w, err := newWeights(&rows, channels, b, in, out, p.Activation, in.Type == Int8)
+	w, err := newWeights(&rows, channels, b, in, out, p.Activation, in.Type == Int8, p.Stage)
 	if err != nil {
 		return nil, err
 	}
 	d := &depthwise{geometry: g, weights: w, multiple: channels / g.inC, blank: make([]byte, g.inW*g.inC)}
 	fill(d.blank, byte(in.zero()))
-	if d.multiple == 1 && g.kH == 3 && g.kW == 3 {
+	if d.multiple == 1 && g.kH == 3 && g.kW == 3 && w.stage == nil {
 		d.windows, err = newWindows(w)
 	} else {
 		d.byTap = make([]int32, len(w.codes))
@@ -129,6 +130,12 @@ func depthwiseRow[T byte | int8](d *depthwise, out []byte, in, blank []T, row in
 						acc[i] += int32(x[i]) * w[i]
 					}
 				}
+			}
+			if d.stage != nil {
+				for i, v := range acc {
+					pixel[first+i] = d.stage.code(v, first+i)
+				}
+				continue
 			}
 			scale := d.scale[first:][:len(acc)]
 			for i, v := range acc {

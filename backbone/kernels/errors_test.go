@@ -79,7 +79,7 @@ func TestConstructorsReject(t *testing.T) {
 		"conv zero point 256":        {conv(unit, with(u8(1, 4, 4, 2), func(t *Tensor) { t.ZeroPoint = []int64{256} }), filter, nil, u8(1, 4, 4, 3)), ErrInvalid},
 		"conv factor too large":      {conv(unit, image, filter, nil, with(u8(1, 4, 4, 3), func(t *Tensor) { t.Scale = []float32{1e-12} })), ErrInvalid},
 		"conv too many elements":     {conv(unit, u8(1<<20, 1<<20, 1<<20, 2), filter, nil, u8(1, 4, 4, 3)), ErrInvalid},
-		"conv activation":            {second(NewConv2D(Conv2DParams{unit, 9}, image, filter, nil, u8(1, 4, 4, 3))), ErrUnsupported},
+		"conv activation":            {second(NewConv2D(Conv2DParams{Window: unit, Activation: 9}, image, filter, nil, u8(1, 4, 4, 3))), ErrUnsupported},
 		"depthwise batch of filters": {depthwise(image, constant(u8(2, 1, 1, 2)), nil, u8(1, 4, 4, 2)), ErrInvalid},
 		"depthwise channels":         {depthwise(image, constant(u8(1, 1, 1, 3)), nil, u8(1, 4, 4, 3)), ErrInvalid},
 		"depthwise output":           {depthwise(image, constant(u8(1, 1, 1, 4)), nil, u8(1, 4, 4, 2)), ErrInvalid},

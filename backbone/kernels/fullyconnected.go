@@ -5,6 +5,7 @@ import "fmt"
 // FullyConnectedParams are the options of FULLY_CONNECTED.
 type FullyConnectedParams struct {
 	Activation Activation
+	Stage      *Stage // as in Conv2DParams
 }
 
 type fullyConnected struct {
@@ -42,7 +43,7 @@ func newFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWeights(weights, channels, b, in, out, p.Activation, len(weights.Scale) > 1)
+	w, err := newWeights(weights, channels, b, in, out, p.Activation, len(weights.Scale) > 1, p.Stage)
 	if err != nil {
 		return nil, err
 	}

@@ -98,6 +98,12 @@ func (m *lanes) multiply(x []byte, stride, rows int, out []byte, outStride, from
 // store scales sums to codes of the output.
 func (m *lanes) store(out []byte, sums []uint32, rowSum int32, first int) {
 	bias := m.bias[first:][:len(out)]
+	if m.stage != nil {
+		for i := range out {
+			out[i] = m.stage.code(int32(sums[i])-rowSum+bias[i], first+i)
+		}
+		return
+	}
 	scale := m.scale[first:][:len(out)]
 	sums = sums[:len(out)]
 	zero, lo, hi := m.outZero, m.lo, m.hi

@@ -1,6 +1,9 @@
 package kernels
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Pool2DParams are the options of AVERAGE_POOL_2D and MAX_POOL_2D.
 type Pool2DParams struct {
@@ -14,6 +17,9 @@ type pool struct {
 	largest bool
 	lo, hi  int32
 	signed  bool
+	// The Edge TPU multiplies the sum less the zero points.
+	reciprocal bool
+	zero       int32
 }
 
 // NewAveragePool2D prepares AVERAGE_POOL_2D of in (n, h, w, c): uint8, int8 or
@@ -129,7 +135,11 @@ func runPool[T byte | int8](k *pool, in []T, out []byte, lo, hi int) {
 				}
 				count := int32((y1 - y0) * (x1 - x0))
 				for i, v := range acc {
-					if !k.largest {
+					switch {
+					case k.reciprocal:
+						mean := float32(float32(v-count*k.zero) * (1 / float32(count)))
+						v = int32(math.RoundToEven(float64(mean))) + k.zero
+					case !k.largest:
 						v = averaged(v, count)
 					}
 					pixel[first+i] = byte(clamp(v, k.lo, k.hi))

@@ -21,22 +21,29 @@ type requantisation struct {
 	bias            []int32 // zero points of the input folded in
 	scale           []multiplier
 	outZero, lo, hi int32
+	stage           *stage // in place of all but bias, if not nil
 }
 
 // newWeights takes rows of depth weights, one row per channel, and bias or nil.
-func newWeights(t *Tensor, channels int, bias []int32, in, out *Tensor, act Activation, wide bool) (*weights, error) {
+func newWeights(t *Tensor, channels int, bias []int32, in, out *Tensor, act Activation, wide bool, s *Stage) (*weights, error) {
 	w := &weights{channels: channels, depth: len(t.Data) / channels, zero: t.zero(), signed: in.Type == Int8}
 	if t.Type == Int8 {
 		w.zero += 128
 	}
 	var err error
-	if w.scale, err = weightScales(in, t, out, channels, wide); err != nil {
-		return nil, err
+	if s != nil {
+		if w.stage, err = s.prepare(out.Type, channels); err != nil {
+			return nil, err
+		}
+	} else {
+		if w.scale, err = weightScales(in, t, out, channels, wide); err != nil {
+			return nil, err
+		}
+		if w.lo, w.hi, err = act.codes(out); err != nil {
+			return nil, err
+		}
+		w.outZero = out.zero()
 	}
-	if w.lo, w.hi, err = act.codes(out); err != nil {
-		return nil, err
-	}
-	w.outZero = out.zero()
 	w.bias = make([]int32, channels)
 	copy(w.bias, bias)
 	w.codes = make([]int16, len(t.Data))
@@ -88,7 +95,7 @@ func newProduct(w *weights) (product, error) {
 	if w.channels > MaxElements/w.depth {
 		return nil, fmt.Errorf("%w: %d×%d weights", ErrInvalid, w.channels, w.depth)
 	}
-	if i.product != nil {
+	if i.product != nil && w.stage == nil {
 		if p := i.product(w); p != nil {
 			return p, nil
 		}

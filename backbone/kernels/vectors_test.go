@@ -106,11 +106,11 @@ func (v *vector) kernel(in []*Tensor, out *Tensor) (Kernel, error) {
 	}
 	switch v.Op {
 	case "CONV_2D":
-		return NewConv2D(Conv2DParams{window, o.Act}, at(0), at(1), at(2), out)
+		return NewConv2D(Conv2DParams{Window: window, Activation: o.Act}, at(0), at(1), at(2), out)
 	case "DEPTHWISE_CONV_2D":
-		return NewDepthwiseConv2D(DepthwiseConv2DParams{window, o.Act}, at(0), at(1), at(2), out)
+		return NewDepthwiseConv2D(DepthwiseConv2DParams{Window: window, Activation: o.Act}, at(0), at(1), at(2), out)
 	case "FULLY_CONNECTED":
-		return NewFullyConnected(FullyConnectedParams{o.Act}, at(0), at(1), at(2), out)
+		return NewFullyConnected(FullyConnectedParams{Activation: o.Act}, at(0), at(1), at(2), out)
 	case "AVERAGE_POOL_2D":
 		return NewAveragePool2D(Pool2DParams{window, o.FilterH, o.FilterW, o.Act}, at(0), out)
 	case "MAX_POOL_2D":

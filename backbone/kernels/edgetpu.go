@@ -1,0 +1,233 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+)
+
+// A Stage is the output stage of the Edge TPU, by which it brings the exact
+// integer sums of an operator to codes:
+//
+//	code = Zero + round(float32(sum)·Factor), between Lo and Hi
+//
+// The product is one of float32, rounded to nearest; ties of the second
+// rounding go to even. Nobody publishes this: it reproduces what was recorded
+// on physical devices (google-coral/test_data posenet/*_edgetpu_reference.csv).
+// Beyond ±2²⁴, where no recording tells, sums are first rounded to float32.
+type Stage struct {
+	Factor       []float32 // one, or one per channel
+	Zero, Lo, Hi int32     // codes of the output's type
+}
+
+// WeightedStage is the stage of CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED
+// with an activation. Google's compiler computes its factors in this order.
+func WeightedStage(act Activation, in, filter, out *Tensor) (*Stage, error) {
+	if err := in.checkQuantised("input"); err != nil {
+		return nil, err
+	}
+	if err := filter.check("filter"); err != nil {
+		return nil, err
+	}
+	factors := make([]float32, len(filter.Scale))
+	for c, sw := range filter.Scale {
+		factors[c] = float32(in.scale() * sw)
+	}
+	return newStage(act, out, factors...)
+}
+
+// newStage divides factors by the scale of out.
+func newStage(act Activation, out *Tensor, factors ...float32) (*Stage, error) {
+	if err := out.checkQuantised("output"); err != nil {
+		return nil, err
+	}
+	s := &Stage{Factor: factors, Zero: out.zero()}
+	inverse := float32(1) / out.scale()
+	for c := range factors {
+		factors[c] = float32(factors[c] * inverse)
+	}
+	var err error
+	s.Lo, s.Hi, err = act.codes(out)
+	return s, err
+}
+
+// A stage is a Stage ready to run.
+type stage struct {
+	factor []float32 // of every channel
+	zero   int32
+	lo, hi float64 // of code − zero
+}
+
+func (s *Stage) prepare(out Type, channels int) (*stage, error) {
+	p := &stage{factor: s.Factor, zero: s.Zero}
+	if len(s.Factor) == 1 {
+		p.factor = make([]float32, channels)
+		for c := range p.factor {
+			p.factor[c] = s.Factor[0]
+		}
+	}
+	if len(p.factor) != channels {
+		return nil, fmt.Errorf("%w: %d factors for %d channels", ErrInvalid, len(s.Factor), channels)
+	}
+	for _, f := range p.factor {
+		if f64 := float64(f); math.IsNaN(f64) || math.IsInf(f64, 0) {
+			return nil, fmt.Errorf("%w: factor %v", ErrInvalid, f)
+		}
+	}
+	lo, hi := out.limits()
+	if s.Lo < lo || s.Hi > hi || s.Lo > s.Hi || s.Zero < lo || s.Zero > hi {
+		return nil, fmt.Errorf("%w: %v codes between %d and %d with zero point %d", ErrInvalid, out, s.Lo, s.Hi, s.Zero)
+	}
+	p.lo, p.hi = float64(s.Lo-s.Zero), float64(s.Hi-s.Zero)
+	return p, nil
+}
+
+// code is that of a sum of channel c. Rounding after clamping is the same, as
+// the limits are whole, and keeps the conversion in range.
+func (s *stage) code(sum int32, c int) byte {
+	v := float32(float32(sum) * s.factor[c])
+	return byte(s.zero + int32(math.RoundToEven(min(max(float64(v), s.lo), s.hi))))
+}
+
+// NewEdgeTPUAveragePool2D prepares AVERAGE_POOL_2D like [NewAveragePool2D], as
+// the Edge TPU computes it.
+func NewEdgeTPUAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
+	k, err := newPool(p, false, in, out)
+	if err != nil {
+		return nil, fmt.Errorf("average_pool_2d: %w", err)
+	}
+	if average, ok := k.(*pool); ok {
+		average.reciprocal, average.zero = true, in.zero()
+	}
+	return k, nil
+}
+
+// NewEdgeTPUQuantize prepares QUANTIZE of codes to other codes as the Edge TPU
+// computes it. Of float32, which the Edge TPU does not take, it is
+// [NewQuantize].
+func NewEdgeTPUQuantize(in, out *Tensor) (Kernel, error) {
+	k, err := newEdgeTPUQuantize(in, out)
+	if err != nil {
+		return nil, fmt.Errorf("quantize: %w", err)
+	}
+	return k, nil
+}
+
+func newEdgeTPUQuantize(in, out *Tensor) (Kernel, error) {
+	if in != nil && in.Type == Float32 {
+		return newQuantize(in, out)
+	}
+	if err := checkMapping(in, out); err != nil {
+		return nil, err
+	}
+	s, err := newStage(None, out, in.scale())
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.prepare(out.Type, 1)
+	if err != nil {
+		return nil, err
+	}
+	return newMapping(in, s.Lo, s.Hi, func(q int32) int32 {
+		return code(out.Type, int(p.code(q-in.zero(), 0)))
+	}), nil
+}
+
+// maxFraction bounds the terms by which the Edge TPU's ADD multiplies.
+const maxFraction = 32767
+
+// edgeTPUBinary is ADD or MUL of the Edge TPU.
+type edgeTPUBinary struct {
+	plan broadcast
+	a, b [256]int32
+	mul  bool
+	*stage
+}
+
+// NewEdgeTPUAdd prepares ADD like [NewAdd], as the Edge TPU computes it: both
+// codes less their zero points are multiplied by the whole numbers whose
+// fraction is next to that of the scales.
+func NewEdgeTPUAdd(act Activation, a, b, out *Tensor) (Kernel, error) {
+	return newEdgeTPUBinary("add", '+', act, a, b, out)
+}
+
+// NewEdgeTPUMul prepares MUL like [NewMul], as the Edge TPU computes it.
+func NewEdgeTPUMul(act Activation, a, b, out *Tensor) (Kernel, error) {
+	return newEdgeTPUBinary("mul", '*', act, a, b, out)
+}
+
+func newEdgeTPUBinary(name string, kind byte, act Activation, a, b, out *Tensor) (Kernel, error) {
+	// The TensorFlow Lite kernel checks the operands, and is the answer for float32.
+	k, err := newBinary(name, kind, act, a, b, out)
+	if err != nil || a.Type == Float32 {
+		return k, err
+	}
+	e := &edgeTPUBinary{plan: k.(*elementwise).plan, mul: kind == '*'}
+	timesA, timesB, factor := int32(1), int32(1), float32(a.scale()*b.scale())
+	if !e.mul {
+		if a.scale() >= b.scale() {
+			timesB, timesA = fraction(b.scale(), a.scale())
+			factor = a.scale() / float32(timesA)
+		} else {
+			timesA, timesB = fraction(a.scale(), b.scale())
+			factor = b.scale() / float32(timesB)
+		}
+	}
+	for i := range 256 {
+		e.a[i] = timesA * (code(a.Type, i) - a.zero())
+		e.b[i] = timesB * (code(b.Type, i) - b.zero())
+	}
+	s, err := newStage(act, out, factor)
+	if err == nil {
+		e.stage, err = s.prepare(out.Type, 1)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return e, nil
+}
+
+// fraction is the fraction with terms up to maxFraction that is next to x/y,
+// which is at most 1.
+func fraction(x, y float32) (int32, int32) {
+	// Of consecutive convergents p0/q0, p1/q1, or from the last that fits as
+	// many steps towards the next as fit, whichever is nearer. The quotient of
+	// two float32 has more bits than any fraction here can tell apart.
+	target := float64(x) / float64(y)
+	p0, q0, p1, q1 := 0.0, 1.0, 1.0, 0.0
+	for rest := target; ; {
+		whole := math.Floor(rest)
+		p2, q2 := float64(whole*p1)+p0, float64(whole*q1)+q0
+		if q2 > maxFraction {
+			steps := math.Floor((maxFraction - q0) / q1)
+			p2, q2 = float64(steps*p1)+p0, float64(steps*q1)+q0
+			if math.Abs(p2/q2-target) < math.Abs(p1/q1-target) {
+				p1, q1 = p2, q2
+			}
+			return int32(p1), int32(q1)
+		}
+		p0, q0, p1, q1 = p1, q1, p2, q2
+		if rest == whole {
+			return int32(p1), int32(q1)
+		}
+		rest = 1 / (rest - whole)
+	}
+}
+
+func (e *edgeTPUBinary) Parts() int   { return e.plan.parts() }
+func (e *edgeTPUBinary) Scratch() int { return 0 }
+
+func (e *edgeTPUBinary) Run(a *Args, lo, hi int) {
+	x, y := a.In[0], a.In[1]
+	for p := lo; p < hi; p++ {
+		r := e.plan.part(p)
+		for i := range r.n {
+			u, v := e.a[x[r.a+i*r.stepA]], e.b[y[r.b+i*r.stepB]]
+			if e.mul {
+				u *= v
+			} else {
+				u += v
+			}
+			a.Out[r.out+i] = e.code(u, 0)
+		}
+	}
+}
