@@ -1,0 +1,17 @@
+// Command asm writes the amd64 assembly of package kernels: run go generate
+// there. It is a module of its own so that package kernels needs no generator.
+package main
+
+import . "github.com/mmcloughlin/avo/build"
+
+func main() {
+	ConstraintExpr("!purego")
+	for _, rows := range []int{tileRows, 1} {
+		for _, vectors := range []int{2, 1} {
+			words(rows, vectors)
+		}
+	}
+	widen(false)
+	widen(true)
+	Generate()
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// Offsets of the fields of type panel in package kernels.
+const (
+	biasField     = 64 * iota // 16 int32 each
+	mantissaField             // for the even lanes
+	oddField                  // for the odd lanes, moved into the even ones
+	leftField
+	roundField
+	rightField
+	awayField
+	zeroField  // 16 int16
+	lowField   = zeroField + 32
+	highField  = lowField + 32
+	flipField  = highField + 32
+	panelBytes = flipField + 32
+)
+
+// field is 32 bytes of a panel: half 0 or 1 of the 16 int32.
+func field(panel Register, offset, half int) Mem {
+	return Mem{Base: panel, Disp: offset + 32*half}
+}
+
+var constants = map[uint64]Mem{}
+
+// all is four times v in memory.
+func all(name string, v uint64) Mem {
+	if m, ok := constants[v]; ok {
+		return m
+	}
+	m := GLOBL(name, 8|16) // RODATA|NOPTR
+	for i := range 4 {
+		DATA(8*i, U64(v))
+	}
+	constants[v] = m
+	return m
+}
+
+// requantise brings eight accumulators, half of a panel, to codes less the zero
+// point: multiplier.applyUp, or multiplier.apply when ties go away from zero.
+func requantise(acc VecVirtual, panel Register, half int, away bool) {
+	VPSLLVD(field(panel, leftField, half), acc, acc)
+	odd, rounding := YMM(), YMM()
+	VPSRLQ(Imm(32), acc, odd)
+	VPMULDQ(field(panel, mantissaField, half), acc, acc)
+	VPMULDQ(field(panel, oddField, half), odd, odd)
+	VMOVDQU(all("half", 1<<30), rounding)
+	VPADDQ(rounding, acc, acc)
+	VPADDQ(rounding, odd, odd)
+	VPSRLQ(Imm(31), acc, acc)
+	VPADDQ(odd, odd, odd)
+	VPBLENDD(Imm(0xaa), odd, acc, acc)
+	if away {
+		negative := YMM()
+		VPSRAD(Imm(31), acc, negative)
+		VPAND(field(panel, awayField, half), negative, negative)
+		VPADDD(negative, acc, acc)
+	}
+	VPADDD(field(panel, roundField, half), acc, acc)
+	VPSRAVD(field(panel, rightField, half), acc, acc)
+}
+
+// finish adds the zero point to two rows of 16 int16 each, clamps them and
+// leaves bytes: those of a before those of b in each half of the result.
+func finish(a, b VecVirtual, panel Register) {
+	VPADDSW(field(panel, zeroField, 0), a, a)
+	if a != b {
+		VPADDSW(field(panel, zeroField, 0), b, b)
+	}
+	VPACKUSWB(b, a, a)
+	VPMAXUB(field(panel, lowField, 0), a, a)
+	VPMINUB(field(panel, highField, 0), a, a)
+	VPXOR(field(panel, flipField, 0), a, a)
+}
+
+// A tile is the accumulators of some rows and of 8 or 16 channels. In a panel
+// of 16 channels the first vector has channels 0…3 and 8…11, the second the
+// others, which is the order in which they are packed.
+type tile [][]VecVirtual
+
+func newTile(rows, vectors int) tile {
+	t := make(tile, rows)
+	for r := range t {
+		for range vectors {
+			t[r] = append(t[r], YMM())
+		}
+	}
+	return t
+}
+
+// start sets the accumulators to the bias.
+func (t tile) start(panel Register) {
+	for _, row := range t {
+		for v, acc := range row {
+			VMOVDQU(field(panel, biasField, v), acc)
+		}
+	}
+}
+
+// store requantises the tile and stores row r at out + r·stride.
+func (t tile) store(panel Register, out, stride, stride3 Register) {
+	row := func(r int) Mem { return rowOf(out, stride, stride3, r, 0) }
+	for _, accs := range t {
+		for v, acc := range accs {
+			requantise(acc, panel, v, false)
+		}
+		if len(accs) == 2 {
+			VPACKSSDW(accs[1], accs[0], accs[0])
+		}
+	}
+	switch {
+	case len(t[0]) == 2 && len(t) == 1:
+		a := t[0][0]
+		finish(a, a, panel)
+		VPERMQ(Imm(0xd8), a, a)
+		VMOVDQU(a.AsX(), row(0))
+	case len(t[0]) == 2:
+		for r := 0; r < len(t); r += 2 {
+			a := t[r][0]
+			finish(a, t[r+1][0], panel)
+			VPERMQ(Imm(0xd8), a, a)
+			VMOVDQU(a.AsX(), row(r))
+			VEXTRACTI128(Imm(1), a, row(r+1))
+		}
+	case len(t) == 1:
+		a, high := t[0][0], YMM()
+		VPACKSSDW(a, a, a)
+		finish(a, a, panel)
+		VEXTRACTI128(Imm(1), a, high.AsX())
+		VPUNPCKLDQ(high.AsX(), a.AsX(), a.AsX())
+		VMOVQ(a.AsX(), row(0))
+	default:
+		for r := 0; r < len(t); r += 4 {
+			a, b := t[r][0], t[r+2][0]
+			VPACKSSDW(t[r+1][0], a, a)
+			VPACKSSDW(t[r+3][0], b, b)
+			finish(a, b, panel)
+			high, pair := YMM(), YMM()
+			VEXTRACTI128(Imm(1), a, high.AsX())
+			VPUNPCKLDQ(high.AsX(), a.AsX(), pair.AsX())
+			VPUNPCKHDQ(high.AsX(), a.AsX(), a.AsX())
+			VMOVQ(pair.AsX(), row(r))
+			VPEXTRQ(Imm(1), pair.AsX(), row(r+1))
+			VMOVQ(a.AsX(), row(r+2))
+			VPEXTRQ(Imm(1), a.AsX(), row(r+3))
+		}
+	}
+}
+
+// rowOf is the address of row 0…3 of a tile.
+func rowOf(base, stride, stride3 Register, row, disp int) Mem {
+	switch row {
+	case 0:
+		return Mem{Base: base, Disp: disp}
+	case 1:
+		return Mem{Base: base, Index: stride, Scale: 1, Disp: disp}
+	case 2:
+		return Mem{Base: base, Index: stride, Scale: 2, Disp: disp}
+	}
+	return Mem{Base: base, Index: stride3, Scale: 1, Disp: disp}
+}
