@@ -116,8 +116,10 @@ type Conn interface {
 	// waits for the host; Read, with slices of size bytes, then takes them in order. A transport on which nothing
 	// is lost between two Reads has nothing to do here.
 	Post(endpoint uint8, size, count int) error
-	// Reset resets the port. Afterwards only Close is allowed: the device may come back as another.
+	// Reset resets the port. Afterwards only Close is allowed: the device may come back as another. No transfer may be
+	// under way.
 	Reset(ctx context.Context) error
-	// Close cancels what is under way, waits for it, and gives the device back. It may be called twice.
+	// Close cancels the reads that Post keeps waiting, and gives the device back. No transfer may be under way. It may be
+	// called twice.
 	Close() error
 }

@@ -1,0 +1,175 @@
+package tpu
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+// Model is a compiled package made ready for one [Device]. It stays good when the device is unplugged, reset and
+// plugged in again. Its methods may be called from several goroutines.
+type Model struct {
+	device *Device
+	pkg    *executable.Package
+	main   *program
+	cache  *program // loads parameters; nil when there is nothing to load
+}
+
+// Load makes the program of pkg ready to run, and gives the chip its parameters unless another model's are there: those
+// stay until a Run needs the place. pkg must not be changed as long as the Model is used.
+func (d *Device) Load(ctx context.Context, pkg *executable.Package) (*Model, error) {
+	if pkg == nil || pkg.Main == nil {
+		return nil, fmt.Errorf("load model: %w: no program", executable.ErrUnsupported)
+	}
+	m := &Model{device: d, pkg: pkg}
+	scratch := pkg.Main.ScratchBytes
+	if pkg.Caching != nil {
+		scratch = max(scratch, pkg.Caching.ScratchBytes)
+	}
+	if scratch < 0 || scratch > maxScratch {
+		return nil, fmt.Errorf("load model: %w: %d bytes of scratch", executable.ErrUnsupported, scratch)
+	}
+	shared := make([]byte, scratch)
+	var err error
+	if m.main, err = prepare(pkg.Main, shared); err != nil {
+		return nil, fmt.Errorf("load model: %w", err)
+	}
+	if pkg.Caching != nil {
+		if m.cache, err = prepare(pkg.Caching, shared); err != nil {
+			return nil, fmt.Errorf("load model: parameters: %w", err)
+		}
+		if err := m.cache.standsAlone(); err != nil {
+			return nil, fmt.Errorf("load model: %w", err)
+		}
+	}
+	if err := d.do(ctx, &request{model: m}); err != nil {
+		return nil, fmt.Errorf("load model: %w", err)
+	}
+	return m, nil
+}
+
+// maxScratch bounds the memory that a model may ask for; the largest seen is 1.4 MB.
+const maxScratch = 256 << 20
+
+// standsAlone checks that p moves only what it has itself, and has a token.
+func (p *program) standsAlone() error {
+	if p.exe.Token == 0 {
+		return fmt.Errorf("%w: parameters without a token", executable.ErrUnsupported)
+	}
+	for _, s := range p.steps {
+		if s.kind == stepInput || s.kind == stepOutput {
+			return fmt.Errorf("%w: inputs or outputs while parameters are loaded", executable.ErrUnsupported)
+		}
+	}
+	return nil
+}
+
+// Package returns what the model was loaded from.
+func (m *Model) Package() *executable.Package { return m.pkg }
+
+// Run makes one inference. inputs[i] is the tensor of the package's i-th input, in rows of pixels of channels, with
+// nothing between; outputs[i] receives that of the i-th output. The slices are the device's until Run returns, and are
+// read and written in place. Waiting for the device ends when ctx does; an inference that has begun is finished, which
+// the Timeout of the device's options bounds. Several goroutines that Run keep the bus busy between them.
+//
+// After an error the outputs hold nothing of use, and the device is already being recovered: see [Device].
+func (m *Model) Run(ctx context.Context, inputs, outputs [][]byte) error {
+	if err := checkTensors("input", m.main.exe.Inputs, inputs); err != nil {
+		return err
+	}
+	if err := checkTensors("output", m.main.exe.Outputs, outputs); err != nil {
+		return err
+	}
+	r := m.device.request()
+	r.model, r.inputs, r.outputs = m, inputs, outputs
+	err := m.device.do(ctx, r)
+	m.device.recycle(r)
+	if err != nil {
+		return fmt.Errorf("inference on USB port %v: %w", m.device.port, err)
+	}
+	return nil
+}
+
+func checkTensors(what string, layers []executable.Layer, tensors [][]byte) error {
+	if len(tensors) != len(layers) {
+		return fmt.Errorf("%d %ss, want %d", len(tensors), what, len(layers))
+	}
+	for i := range layers {
+		if want := layers[i].TensorSize(); len(tensors[i]) != want {
+			return fmt.Errorf("%s %q of %d bytes, want %d", what, layers[i].Name, len(tensors[i]), want)
+		}
+	}
+	return nil
+}
+
+// stage makes the wire bytes of the inputs that need it.
+func (p *program) stage(inputs [][]byte) error {
+	for _, i := range p.copied {
+		if err := p.exe.Inputs[i].ToDevice(p.inputs[i], inputs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unstage makes the tensors of the outputs that did not come as such.
+func (p *program) unstage(outputs [][]byte) error {
+	for i, raw := range p.outputs {
+		if raw != nil {
+			if err := p.exe.Outputs[i].FromDevice(outputs[i], raw); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// walk takes the steps of p from the given one. It stops before the first that waits for the device when untilWait is
+// set, else before the last, the event that ends the program. It returns where it stopped.
+func (p *program) walk(l *link, r *request, from int, untilWait bool) (int, error) {
+	for i := from; i < len(p.steps)-1; i++ {
+		s := &p.steps[i]
+		if untilWait && s.kind >= stepOutput {
+			return i, nil
+		}
+		var err error
+		switch s.kind {
+		case stepSend:
+			err = l.send(s.header[:], s.data)
+		case stepInput:
+			from := r.inputs[s.layer]
+			if raw := p.inputs[s.layer]; raw != nil && (!p.exe.Inputs[s.layer].Direct() || s.offset+s.size > len(from)) {
+				from = raw
+			}
+			err = l.send(s.header[:], from[s.offset:s.offset+s.size])
+		case stepOutput:
+			to := p.outputs[s.layer]
+			if to == nil {
+				to = r.outputs[s.layer]
+			}
+			at := min(s.offset, len(to))
+			err = l.receive(to[at:min(s.offset+s.size, len(to))], s.size)
+		case stepScratch:
+			err = l.receive(s.data, s.size)
+		case stepEvent:
+			err = l.await(s.number)
+		}
+		if err != nil {
+			return i, fmt.Errorf("step %d of %d, %v: %w", i+1, len(p.steps), s, err)
+		}
+	}
+	return len(p.steps) - 1, nil
+}
+
+// finish waits for the event that ends p.
+func (p *program) finish(l *link) error {
+	last := len(p.steps) - 1
+	if err := l.await(p.steps[last].number); err != nil {
+		return fmt.Errorf("step %d of %d, %v: %w", last+1, len(p.steps), &p.steps[last], err)
+	}
+	if len(l.carry) > 0 {
+		return fmt.Errorf("%w: %d bytes more output than the program has", ErrDevice, len(l.carry))
+	}
+	return nil
+}

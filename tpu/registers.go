@@ -1,0 +1,137 @@
+package tpu
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// register is the address of a control register: below 0x40000 of 32 bits, above of 64
+// (libedgetpu driver/config/beagle/beagle_csr_offsets.h and driver/usb/usb_ml_commands.cc).
+type register uint32
+
+const (
+	regCredit         register = 0x1907c // gcbb_credit0
+	regEfuse          register = 0x1a000 // omc0_00: revision in the top byte
+	regThermalClock   register = 0x1a0d0 // omc0_d0: bit 7 clocks the sensor
+	regThermalWarn    register = 0x1a0d4 // omc0_d4
+	regThermalStop    register = 0x1a0d8 // omc0_d8
+	regThermal        register = 0x1a0dc // omc0_dc
+	regPhy            register = 0x1a30c // scu_ctrl_0
+	regClockGate      register = 0x1a314 // scu_ctrl_2
+	regPower          register = 0x1a318 // scu_ctrl_3
+	regBootFailure    register = 0x1a33c // scu_ctr_7
+	regSlaveMonitor   register = 0x1a500 // slv_abm_en
+	regSlaveWriteErr  register = 0x1a540
+	regSlaveReadErr   register = 0x1a544
+	regSlaveMask      register = 0x1a558
+	regMasterMonitor  register = 0x1a600 // mst_abm_en
+	regMasterWriteErr register = 0x1a640
+	regMasterReadErr  register = 0x1a644
+	regMasterMask     register = 0x1a658
+	regRAMTest        register = 0x1a704 // rambist_ctrl_1
+
+	regDeepSleep     register = 0x40020
+	regScalarPC      register = 0x44028
+	regScalarControl register = 0x44018
+	regScalarStatus  register = 0x44258
+	regScalarError   register = 0x44260
+	regHIBError      register = 0x486f0
+	regHIBFirstError register = 0x48700
+	regTile          register = 0x48788 // tileconfig0
+	regIdle          register = 0x4a000
+	regOutfeedChunk  register = 0x4c058 // in units of 8 bytes
+	regFatalControl  register = 0x4c060
+	regFatalStatus   register = 0x4c068
+	regTopControl    register = 0x4c070 // of four, 16 bytes apart
+	regTopStatus     register = 0x4c078 // of four, 16 bytes apart
+	regEvents        register = 0x4c148 // descr_ep
+	regEndpoints     register = 0x4c160 // multi_bo_ep
+)
+
+// Registers that run, halt and stop a part of the chip each, in libedgetpu's order: the scalar core's, then, once all
+// tiles are addressed, the tiles'.
+var (
+	runCore  = [...]register{regScalarControl, 0x44158, 0x44198, 0x441d8, 0x44218}
+	runTiles = [...]register{0x400c0, 0x40150, 0x40110, 0x40250, 0x40298, 0x402e0, 0x40328, 0x40190, 0x401d0, 0x40210}
+)
+
+const (
+	allTiles = 0x7f
+	run      = 1
+	halt     = 2
+)
+
+// wide reports whether the register has 64 bits.
+func (r register) wide() bool { return r >= 0x40000 }
+
+func (r register) String() string { return fmt.Sprintf("register %#05x", uint32(r)) }
+
+// registers is a run of register accesses. After the first that fails, which err keeps, none is made any more.
+type registers struct {
+	*link
+	err error
+}
+
+// access moves a register's value, to the device or, with the top bit of requestType set, from it.
+func (r *registers) access(requestType uint8, reg register, v uint64) uint64 {
+	if r.err != nil {
+		return 0
+	}
+	binary.LittleEndian.PutUint64(r.word[:], v)
+	p, request := r.word[:4], uint8(1)
+	if reg.wide() {
+		p, request = r.word[:], 0
+	}
+	if err := r.control(requestType, request, uint16(reg), uint16(reg>>16), p); err != nil {
+		r.err = fmt.Errorf("%v: %w", reg, err)
+		return 0
+	}
+	return binary.LittleEndian.Uint64(r.word[:])
+}
+
+func (r *registers) read(reg register) uint64 { return r.access(0xc0, reg, 0) }
+
+// set gives some registers, in order, one value.
+func (r *registers) set(v uint64, list ...register) {
+	for _, reg := range list {
+		r.access(0x40, reg, v)
+	}
+}
+
+// change reads a register and writes it back with the bits of mask replaced by those of v.
+func (r *registers) change(reg register, mask, v uint64) {
+	old := r.read(reg)
+	r.set(old&^mask|v, reg)
+}
+
+// poll reads a register until its bits in mask are v.
+func (r *registers) poll(reg register, mask, v uint64) {
+	start := time.Now()
+	for tries := 0; ; tries++ {
+		got := r.read(reg)
+		if r.err != nil || got&mask == v {
+			return
+		}
+		if time.Since(start) > r.timeout {
+			r.err = fmt.Errorf("%w: %v stays %#x, want bits %#x to be %#x", ErrTimeout, reg, got, mask, v)
+			return
+		}
+		if tries > 10 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// runControl has all parts of the chip run or halt.
+func (r *registers) runControl(v uint64) {
+	r.set(v, runCore[:]...)
+	r.addressTiles()
+	r.set(v, runTiles[:]...)
+}
+
+// addressTiles has later writes to tile registers reach all tiles. Their order is kept only once the choice reads back.
+func (r *registers) addressTiles() {
+	r.set(allTiles, regTile)
+	r.poll(regTile, ^uint64(0), allTiles)
+}
