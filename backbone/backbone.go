@@ -159,7 +159,7 @@ type Runner struct {
 }
 
 // RGB is where the next photo goes: Height rows of Width pixels of red, green and
-// blue bytes.
+// blue bytes. Embed uses them up.
 func (r *Runner) RGB() []byte { return r.rgb }
 
 // Embed runs the model on the photo in RGB and returns its raw embedding, which is

@@ -64,9 +64,8 @@ type Interpreter struct {
 	closed   bool
 }
 
-// NewInterpreter prepares the operators that o asks for. It keeps no reference
-// to m's constants except those that are operands of element-wise operators or
-// outputs; they must not change.
+// NewInterpreter prepares the operators that o asks for. It keeps nothing of the
+// file that m was parsed from: weights are packed, other constants copied.
 func NewInterpreter(m *tflite.Model, o InterpreterOptions) (*Interpreter, error) {
 	p, err := prepare(m, o)
 	if err != nil {
@@ -117,6 +116,18 @@ func (in *Interpreter) Close() {
 	}
 }
 
+// Memory says what running a model takes, in bytes.
+type Memory struct {
+	Weights int // packed, and other constants: once for an Interpreter and all its clones
+	Arena   int // inputs, outputs and what is between, of each clone
+	Scratch int // of each clone and thread
+}
+
+// Memory is what the interpreter takes.
+func (in *Interpreter) Memory() Memory {
+	return Memory{Weights: in.keptSize, Arena: in.arenaSize, Scratch: in.scratchSize}
+}
+
 // Inputs describes the model's inputs.
 func (in *Interpreter) Inputs() []TensorInfo { return in.describe(in.inputs) }
 
@@ -131,16 +142,16 @@ func (p *program) describe(list []int32) []TensorInfo {
 	return infos
 }
 
-// Input is the memory of input i, to be filled before Invoke. It keeps its
-// content. It panics, as indexing does, if there is no input i.
+// Input is the memory of input i, to be filled before each Invoke, which may use
+// it for other tensors when it has been read. It panics, as indexing does, if there is no input i.
 func (in *Interpreter) Input(i int) []byte { return in.bytes(in.inputs[i]) }
 
 // Output is the memory of output i, valid until the next Invoke. It panics, as
 // indexing does, if there is no output i.
 func (in *Interpreter) Output(i int) []byte { return in.bytes(in.outputs[i]) }
 
-// Tensor is the memory of any tensor, valid until the next Invoke. Without
-// KeepAll only inputs, outputs and constants have memory of their own.
+// Tensor is the memory of a tensor, valid until the next Invoke. Without KeepAll
+// only outputs, and constants that are not packed, have memory of their own.
 func (in *Interpreter) Tensor(index int32) ([]byte, error) {
 	if index < 0 || int(index) >= len(in.places) {
 		return nil, fmt.Errorf("there is no tensor %d among %d", index, len(in.places))

@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/backbone/tflite"
@@ -98,8 +101,8 @@ func TestInvoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	copy(in.Input(0), []byte{0, 1, 2, 3, 4, 5, 100, 200})
-	for range 2 { // the input keeps its content
+	for range 2 {
+		copy(in.Input(0), []byte{0, 1, 2, 3, 4, 5, 100, 200})
 		invoke(t, in)
 		if got, want := in.Output(0), []byte{3, 5, 7, 9, 11, 13, 203, 255}; !bytes.Equal(got, want) {
 			t.Fatalf("got %v, want %v", got, want)
@@ -190,14 +193,78 @@ func TestArena(t *testing.T) {
 	}
 }
 
-func TestArenaIsReused(t *testing.T) {
-	in, err := NewInterpreter(sharedModel(t, "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"), InterpreterOptions{})
-	if err != nil {
-		t.Fatal(err)
+// TestArenaIsSmall compares the arena with what no arena can be smaller than: the
+// tensors that one operator finds alive.
+func TestArenaIsSmall(t *testing.T) {
+	models, err := filepath.Glob(filepath.Join(sharedPath(t, "models"), "*.tflite"))
+	if err != nil || len(models) == 0 {
+		t.Fatalf("no models: %v", err)
 	}
-	// The input and the two largest tensors next to each other.
-	if got, most := in.arenaSize, 224*224*3+112*112*(32+64)+4096; got > most {
-		t.Errorf("arena of %d bytes, want at most %d", got, most)
+	for _, path := range models {
+		name := filepath.Base(path)
+		t.Run(name, func(t *testing.T) {
+			in, err := NewInterpreter(sharedModel(t, name), InterpreterOptions{})
+			if errors.Is(err, ErrUnsupportedOperator) {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			least := 0
+			for s := range in.steps {
+				alive := 0
+				for _, l := range in.places {
+					if l.planned && l.first <= s && s <= l.last {
+						alive += l.size
+					}
+				}
+				least = max(least, alive)
+			}
+			if got := in.Memory().Arena; got > least+least/20 {
+				t.Errorf("arena of %d bytes, more than a twentieth above %d", got, least)
+			}
+		})
+	}
+}
+
+// TestFileIsReleased waits for the model file to be collected while an
+// interpreter of it lives.
+func TestFileIsReleased(t *testing.T) {
+	collected := make(chan struct{})
+	in := func() *Interpreter {
+		b, err := chain().Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.AddCleanup(&b[0], func(c chan struct{}) { close(c) }, collected)
+		m, err := tflite.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := NewInterpreter(m, InterpreterOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return in
+	}()
+	for tries := 0; ; tries++ {
+		runtime.GC()
+		select {
+		case <-collected:
+		case <-time.After(time.Millisecond):
+			if tries == 1000 {
+				t.Fatal("the file is still in memory")
+			}
+			continue
+		}
+		break
+	}
+	invoke(t, in)
+	if got := in.Output(0)[7]; got != 3 {
+		t.Errorf("got %d without the file, want 3", got)
+	}
+	if got := in.Memory().Weights; got < 2 { // two constants of one byte
+		t.Errorf("the weights take %d bytes", got)
 	}
 }
 

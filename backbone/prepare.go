@@ -30,6 +30,7 @@ type program struct {
 	arenaSize       int
 	scratchSize     int // of one thread
 	weightSize      int // prepared, at most
+	keptSize        int // of prepared weights and constants
 }
 
 // A step is an operator to run.
@@ -77,7 +78,7 @@ func prepare(m *tflite.Model, o InterpreterOptions) (*program, error) {
 		}
 	}
 	for _, t := range p.inputs {
-		if err := p.place(t, true); err != nil {
+		if err := p.place(t, o.KeepAll); err != nil {
 			return nil, err
 		}
 	}
@@ -94,7 +95,33 @@ func prepare(m *tflite.Model, o InterpreterOptions) (*program, error) {
 		}
 		l.kept = true
 	}
+	p.release()
 	return p, p.plan()
+}
+
+// release lets go of the model, whose bytes are those of its file: what is
+// still needed of it is copied.
+func (p *program) release() {
+	p.graph = &tflite.Subgraph{Tensors: p.graph.Tensors}
+	needed := make([]bool, len(p.places))
+	for _, t := range p.outputs {
+		needed[t] = true
+	}
+	for _, s := range p.steps {
+		for _, t := range s.inputs {
+			if t >= 0 {
+				needed[t] = true
+			}
+		}
+	}
+	for i := range p.places {
+		l := &p.places[i]
+		if !needed[i] {
+			l.constant = nil
+		}
+		l.constant = slices.Clone(l.constant)
+		p.keptSize += len(l.constant)
+	}
 }
 
 // neededOperators lists, in order, the operators that the outputs depend on.
@@ -208,14 +235,16 @@ func (p *program) add(m *tflite.Model, op *tflite.Operator, keep bool) error {
 	}
 	p.places[out].first, p.places[out].last = now, now
 	p.scratchSize = max(p.scratchSize, k.Scratch())
+	p.keptSize += kernels.Bytes(k)
 	p.steps = append(p.steps, step{kernel: k, parts: k.Parts(), inputs: inputs, output: out})
 	return nil
 }
 
-// plan lays the tensors into one arena. Large tensors are placed first, each at
-// the lowest offset where it overlaps none that lives at the same time.
+// plan lays the tensors into one arena. The largest come first; while some stick
+// out of what is in use at one time, the highest of them is put before all others.
 func (p *program) plan() error {
-	var order, done []*place
+	var order []*place
+	inUse := make([]int, len(p.steps)+3) // before step −1, when inputs are filled, and all others
 	for i := range p.places {
 		l := &p.places[i]
 		if !l.planned {
@@ -225,23 +254,60 @@ func (p *program) plan() error {
 			l.first, l.last = -1, len(p.steps)
 		}
 		order = append(order, l)
+		inUse[l.first+1] += l.size
+		inUse[l.last+2] -= l.size
 	}
+	for i := range inUse[1:] {
+		inUse[1+i] += inUse[i]
+	}
+	least := slices.Max(inUse)
 	slices.SortStableFunc(order, func(a, b *place) int { return b.size - a.size })
-	for _, l := range order {
-		// done is sorted by offset, so that one pass finds the lowest gap.
+	offsets := make(map[*place]int, len(order))
+	for tries := min(100, 1+1<<26/(1+len(order)*len(order))); tries > 0 && p.arenaSize != least; tries-- {
+		size, highest := layOut(order)
+		if p.arenaSize == 0 || size < p.arenaSize {
+			p.arenaSize = size
+			for _, l := range order {
+				offsets[l] = l.offset
+			}
+		}
+		if len(order) > 0 {
+			l := order[highest]
+			copy(order[1:], order[:highest])
+			order[0] = l
+		}
+	}
+	if p.arenaSize > MaxArena {
+		return fmt.Errorf("its tensors take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+	}
+	for l, offset := range offsets {
+		l.offset = offset
+	}
+	return nil
+}
+
+// layOut gives each tensor in turn the lowest offset where it overlaps none that
+// lives at the same time. It returns the size of the arena and which tensor ends
+// there, or is the first to end beyond MaxArena.
+func layOut(order []*place) (size, highest int) {
+	done := make([]*place, 0, len(order)) // sorted by offset, so that one pass finds the lowest gap
+	for i, l := range order {
+		l.offset = 0
 		for _, d := range done {
 			if l.first <= d.last && d.first <= l.last && l.offset < d.offset+d.size && d.offset < l.offset+l.size {
 				l.offset = (d.offset + d.size + alignment - 1) &^ (alignment - 1)
 			}
 			if l.offset > MaxArena-l.size {
-				return fmt.Errorf("its tensors take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+				return MaxArena + 1, i
 			}
+		}
+		if end := l.offset + l.size; end > size {
+			size, highest = end, i
 		}
 		at, _ := slices.BinarySearchFunc(done, l.offset, func(d *place, offset int) int { return d.offset - offset })
 		done = slices.Insert(done, at, l)
-		p.arenaSize = max(p.arenaSize, l.offset+l.size)
 	}
-	return nil
+	return size, highest
 }
 
 // alignedBytes allocates n bytes at a multiple of alignment.
