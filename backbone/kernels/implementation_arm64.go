@@ -2,5 +2,20 @@
 
 package kernels
 
+import "golang.org/x/sys/cpu"
+
 // implementations are those in assembly, the best first.
-func implementations() []implementation { return nil }
+func implementations() []implementation {
+	return []implementation{
+		{
+			name:      "dotprod",
+			available: func() bool { return cpu.ARM64.HasASIMDDP },
+			product:   packDot,
+		},
+		{
+			name:      "neon",
+			available: func() bool { return cpu.ARM64.HasASIMD },
+			product:   packNEON,
+		},
+	}
+}

@@ -1,0 +1,237 @@
+//go:build !purego
+
+package kernels
+
+import "encoding/binary"
+
+// step is the depth that the inner loops of the products advance by.
+const step = 16
+
+// A tiling is one of the products in assembly: how many rows and channels it
+// multiplies at a time, and how many consecutive depths of one channel
+// lie side by side in its weights.
+type tiling struct {
+	routine              routine
+	rows, channels, unit int
+}
+
+// A routine is one of the assembly.
+type routine byte
+
+const (
+	routineUDOT routine = iota // bytes as they are, unsigned
+	routineSDOT                // or signed
+	routineNEON                // bytes made signed
+	routineSafe                // the same, where −128·−128 may be added to itself
+)
+
+var (
+	tilingUDOT = tiling{routineUDOT, 8, 8, 4}
+	tilingSDOT = tiling{routineSDOT, 8, 8, 4}
+	tilingNEON = tiling{routineNEON, 4, 4, step}
+)
+
+// productArgs is one call of the assembly, which knows the fields by name: no
+// more rows than the tiling's by whole tiles of channels.
+type productArgs struct {
+	x, w, out    *byte
+	terms        *int32 // what is added to the sums of each row
+	xStride      int
+	outStride    int
+	rows         int
+	steps        int
+	last         int // where the last step begins: it may overlap the one before
+	tiles        int
+	zero, lo, hi int32
+	flip         int32 // what tilingNEON makes bytes of x signed with
+}
+
+//go:noescape
+func productUDOT(a *productArgs)
+
+//go:noescape
+func productSDOT(a *productArgs)
+
+//go:noescape
+func productNEON(a *productArgs)
+
+//go:noescape
+func productNEONSafe(a *productArgs)
+
+// byteSums stores by times the sum of each row's bytes, XORed with flip and
+// taken for unsigned. The depth is at least a step.
+//
+//go:noescape
+func byteSums(sums *int32, x *byte, stride, depth, rows int, flip byte, by int32)
+
+// tiles is the product of any tiling.
+type tiles struct {
+	tiling
+	width  int // channels in all
+	depth  int // at least a step
+	short  int // the true depth, if that is less than a step
+	packed []byte
+	size   int // bytes of a packed tile
+	// Each row's sums lack byTerm times the sum of its bytes XORed with sumFlip.
+	byTerm  int32
+	sumFlip byte
+	args    productArgs // what all calls have in common
+}
+
+func packDot(w *weights) product {
+	if w.signed {
+		return pack(w, tilingSDOT, 0x80)
+	}
+	return pack(w, tilingUDOT, 0)
+}
+
+func packNEON(w *weights) product { return pack(w, tilingNEON, 0x80) }
+
+// pack lays out weights XORed with flip, 0x80 to make them signed.
+//
+// A tile is the biases of its channels, then for every step of depth, for
+// every unit in it, for every channel that unit; then the left shifts, mantissas
+// and negated right shifts of the channels.
+func pack(w *weights, t tiling, flip byte) *tiles {
+	p := &tiles{tiling: t, width: w.channels, depth: max(w.depth, step)}
+	steps := (w.depth + step - 1) / step
+	p.args = productArgs{steps: steps, last: p.depth - step, zero: w.outZero, lo: w.lo, hi: w.hi}
+	if w.depth < step {
+		p.short = w.depth
+	}
+	p.size = t.channels * (steps*step + 4*4)
+	p.packed = make([]byte, p.panels()*p.size)
+
+	bias := w.bias
+	zero := w.zero // of the packed weights
+	if flip != 0 {
+		zero -= 128
+	}
+	if w.signed {
+		p.sumFlip = 0x80
+	} else if flip != 0 {
+		// Inputs are made signed too.
+		p.args.flip = 0x80
+		bias = w.shifted(-128)
+	}
+	p.byTerm = -zero
+	fold := int32(0) // the sum of a row is of bytes that have 128 added
+	if flip != 0 {
+		fold = 128 * zero * int32(w.depth)
+	}
+	for c := range w.channels {
+		tile := p.packed[c/t.channels*p.size:][:p.size]
+		c0 := c % t.channels
+		codes := w.codes[c*w.depth:][:w.depth]
+		at := 4 * t.channels
+		for s := range steps {
+			k0 := s * step
+			if s == steps-1 {
+				k0 = p.args.last
+			}
+			for j := range step {
+				if k := k0 + j; k >= s*step && k < w.depth {
+					tile[at+(j/t.unit*t.channels+c0)*t.unit+j%t.unit] = byte(int32(codes[k])+w.zero) ^ flip
+				}
+			}
+			at += step * t.channels
+		}
+		scale := w.scale[c]
+		for i, v := range []int32{int32(scale.left), scale.mantissa, -int32(scale.right)} {
+			binary.LittleEndian.PutUint32(tile[at+4*(i*t.channels+c0):], uint32(v))
+		}
+		binary.LittleEndian.PutUint32(tile[4*c0:], uint32(bias[c]+fold))
+	}
+	if t == tilingNEON && p.unsafePairs() {
+		p.routine = routineSafe
+	}
+	return p
+}
+
+// unsafePairs reports whether any two weights of −128 meet in tilingNEON.
+func (p *tiles) unsafePairs() bool {
+	for first := 0; first < len(p.packed); first += p.size {
+		codes := p.packed[first+4*p.channels:][:p.args.steps*step*p.channels]
+		for i := 0; i < len(codes); i += step {
+			for j := range step / 2 {
+				if codes[i+j] == 0x80 && codes[i+step/2+j] == 0x80 {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (p *tiles) panels() int { return (p.width + p.channels - 1) / p.channels }
+
+func (p *tiles) scratch(rows int) int {
+	if p.short == 0 {
+		return 0
+	}
+	return rows * step
+}
+
+// prepare pads rows that are shorter than a step.
+func (p *tiles) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
+	if p.short == 0 {
+		return x, stride
+	}
+	scratch = scratch[:rows*step]
+	fill(scratch, p.sumFlip) // which adds nothing to the sum of a row
+	for r := range rows {
+		copy(scratch[r*step:], x[r*stride:][:p.short])
+	}
+	return scratch, step
+}
+
+// resident is the bytes of weights used for all rows before the next: they stay in
+// the second cache of a Cortex-A72 or A76.
+const resident = 128 << 10
+
+func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
+	var terms [maxRows]int32
+	if p.byTerm != 0 {
+		byteSums(&terms[0], &x[0], stride, p.depth, rows, p.sumFlip, p.byTerm)
+	}
+	a := p.args
+	a.xStride = stride
+	for whole := min(to, p.width/p.channels); from < whole; from += a.tiles {
+		a.w = &p.packed[from*p.size]
+		a.tiles = min(whole-from, max(resident/p.size, 1))
+		a.outStride = outStride
+		for r := 0; r < rows; r += p.rows {
+			a.rows = min(p.rows, rows-r)
+			a.x, a.terms, a.out = &x[r*stride], &terms[r], &out[r*outStride+from*p.channels]
+			p.call(&a)
+		}
+	}
+	if from == to {
+		return
+	}
+	// The last tile has channels that the output does not.
+	var edge [8 * 8]byte
+	a.w, a.tiles, a.out, a.outStride = &p.packed[from*p.size], 1, &edge[0], p.channels
+	for r := 0; r < rows; r += p.rows {
+		a.rows = min(p.rows, rows-r)
+		a.x, a.terms = &x[r*stride], &terms[r]
+		p.call(&a)
+		for i := range a.rows {
+			copy(out[(r+i)*outStride+from*p.channels:][:p.width%p.channels], edge[i*p.channels:])
+		}
+	}
+}
+
+// call is no pointer to a function because arguments would escape to the heap.
+func (p *tiles) call(a *productArgs) {
+	switch p.routine {
+	case routineUDOT:
+		productUDOT(a)
+	case routineSDOT:
+		productSDOT(a)
+	case routineNEON:
+		productNEON(a)
+	default:
+		productNEONSafe(a)
+	}
+}

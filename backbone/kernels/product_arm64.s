@@ -1,0 +1,392 @@
+//go:build !purego
+
+#include "go_asm.h"
+#include "textflag.h"
+#include "neon_arm64.h"
+
+// Both products keep:
+//
+//	R0-R7    rows of x, the last again where there are fewer
+//	R8       number of rows
+//	R9       packed weights
+//	R10      output of the tile's first row, R20 of a later one
+//	R11      bytes from one output row to the next
+//	R12      terms of the rows
+//	R13      tiles left
+//	R14      depth of the step loaded last, R15 of the last there is
+//	R16      steps left
+//	R17      arguments
+#define ARGUMENTS \
+	MOVD a+0(FP), R17; \
+	MOVD productArgs_x(R17), R0; \
+	MOVD productArgs_xStride(R17), R19; \
+	MOVD productArgs_rows(R17), R8; \
+	MOVD productArgs_w(R17), R9; \
+	MOVD productArgs_out(R17), R10; \
+	MOVD productArgs_outStride(R17), R11; \
+	MOVD productArgs_last(R17), R15; \
+	MOVD productArgs_tiles(R17), R13
+
+// Row i is a stride after the one before, or the same if there are only i.
+#define ROWAFTER(i, before, row) \
+	ADD  R19, before, row; \
+	CMP  $(i), R8; \
+	CSEL LE, before, row, row
+
+// The step of 16 after R14 or, if the depth ends before, the last 16 of the
+// depth: packed weights are 0 for those that were in an earlier step.
+#define NEXTSTEP \
+	ADD  $16, R14; \
+	CMP  R15, R14; \
+	CSEL GT, R15, R14, R14
+
+// V20-V22: zero point and limits of the output.
+#define RANGE \
+	MOVW productArgs_zero(R17), R19; \
+	VDUP R19, V20.S4; \
+	MOVW productArgs_lo(R17), R19; \
+	VDUP R19, V21.H8; \
+	MOVW productArgs_hi(R17), R19; \
+	VDUP R19, V22.H8
+
+// What multiplier.applyUp does, and the zero point. SQRDMULH is doublingHigh:
+// (2·a·b + 2³¹) >> 32 is (a·b + 2³⁰) >> 31, and only −2³¹·−2³¹ saturates.
+#define SCALE(left, mantissa, right, a) \
+	SSHL(left, a, a); \
+	SQRDMULH(mantissa, a, a); \
+	SRSHL(right, a, a); \
+	ADD4S(20, a, a)
+
+// Sums a and b, four halves each, to eight bytes in a.
+#define NARROW(a, b) \
+	SQXTN(a, a); \
+	SQXTNH(b, a); \
+	SMAX(21, a, a); \
+	SMIN(22, a, a); \
+	XTN(a, a)
+
+// A row of eight outputs, the last if there are only i.
+#define STORE8(i, a) \
+	FMOVD a, (R20); \
+	ADD R11, R20; \
+	CMP $(i), R8; \
+	BLE stored
+
+// Dot products, for processors with ASIMDDP such as Cortex-A76: tiles of 8 rows
+// by 8 channels.
+//
+// Sums are in V0-V15, two a row, rows in V16-V23 and weights of four steps of
+// depth in V24-V25 or V26-V27. 16 steps of depth are 64 dot products, 8 loads of
+// rows and 4 of pairs of weights, each a quarter ahead of its use: 81
+// instructions with the loop for 1024 multiplications.
+#define QUARTER(DOT, i, w0, w1) \
+	DOT(i, 16, w0, 0); \
+	DOT(i, 16, w1, 1); \
+	DOT(i, 17, w0, 2); \
+	DOT(i, 17, w1, 3); \
+	DOT(i, 18, w0, 4); \
+	DOT(i, 18, w1, 5); \
+	DOT(i, 19, w0, 6); \
+	DOT(i, 19, w1, 7); \
+	DOT(i, 20, w0, 8); \
+	DOT(i, 20, w1, 9); \
+	DOT(i, 21, w0, 10); \
+	DOT(i, 21, w1, 11); \
+	DOT(i, 22, w0, 12); \
+	DOT(i, 22, w1, 13); \
+	DOT(i, 23, w0, 14); \
+	DOT(i, 23, w1, 15)
+
+// Row r of the last quarter, and then of the next step.
+#define LASTQUARTER(DOT, r, x, a0, a1) \
+	DOT(3, x, 26, a0); \
+	DOT(3, x, 27, a1); \
+	LDRQ(r, 14, x)
+
+#define STARTDOT(a0, a1) \
+	VLD1R.P 4(R12), [V28.S4]; \
+	VADD V24.S4, V28.S4, a0.S4; \
+	VADD V25.S4, V28.S4, a1.S4
+
+#define SCALEDOT(a0, a1) \
+	SCALE(24, 26, 28, a0); \
+	SCALE(25, 27, 29, a1)
+
+#define PRODUCTDOT(DOT) \
+	ARGUMENTS; \
+	ROWAFTER(1, R0, R1); \
+	ROWAFTER(2, R1, R2); \
+	ROWAFTER(3, R2, R3); \
+	ROWAFTER(4, R3, R4); \
+	ROWAFTER(5, R4, R5); \
+	ROWAFTER(6, R5, R6); \
+	ROWAFTER(7, R6, R7); \
+tile: \
+	MOVD productArgs_terms(R17), R12; \
+	MOVD productArgs_steps(R17), R16; \
+	MOVD ZR, R14; \
+	FLDPQ.P 32(R9), (F24, F25); \
+	STARTDOT(V0, V1); \
+	STARTDOT(V2, V3); \
+	STARTDOT(V4, V5); \
+	STARTDOT(V6, V7); \
+	STARTDOT(V8, V9); \
+	STARTDOT(V10, V11); \
+	STARTDOT(V12, V13); \
+	STARTDOT(V14, V15); \
+	FLDPQ.P 32(R9), (F24, F25); \
+	LDRQ(0, 14, 16); \
+	LDRQ(1, 14, 17); \
+	LDRQ(2, 14, 18); \
+	LDRQ(3, 14, 19); \
+	LDRQ(4, 14, 20); \
+	LDRQ(5, 14, 21); \
+	LDRQ(6, 14, 22); \
+	LDRQ(7, 14, 23); \
+step: \
+	NEXTSTEP; \
+	FLDPQ.P 32(R9), (F26, F27); \
+	QUARTER(DOT, 0, 24, 25); \
+	FLDPQ.P 32(R9), (F24, F25); \
+	QUARTER(DOT, 1, 26, 27); \
+	FLDPQ.P 32(R9), (F26, F27); \
+	QUARTER(DOT, 2, 24, 25); \
+	FLDPQ.P 32(R9), (F24, F25); \
+	LASTQUARTER(DOT, 0, 16, 0, 1); \
+	LASTQUARTER(DOT, 1, 17, 2, 3); \
+	LASTQUARTER(DOT, 2, 18, 4, 5); \
+	LASTQUARTER(DOT, 3, 19, 6, 7); \
+	LASTQUARTER(DOT, 4, 20, 8, 9); \
+	LASTQUARTER(DOT, 5, 21, 10, 11); \
+	LASTQUARTER(DOT, 6, 22, 12, 13); \
+	LASTQUARTER(DOT, 7, 23, 14, 15); \
+	SUB $1, R16; \
+	CBNZ R16, step; \
+	FLDPQ.P 32(R9), (F26, F27); \
+	FLDPQ.P 32(R9), (F28, F29); \
+	RANGE; \
+	SCALEDOT(0, 1); \
+	SCALEDOT(2, 3); \
+	SCALEDOT(4, 5); \
+	SCALEDOT(6, 7); \
+	SCALEDOT(8, 9); \
+	SCALEDOT(10, 11); \
+	SCALEDOT(12, 13); \
+	SCALEDOT(14, 15); \
+	NARROW(0, 1); \
+	NARROW(2, 3); \
+	NARROW(4, 5); \
+	NARROW(6, 7); \
+	NARROW(8, 9); \
+	NARROW(10, 11); \
+	NARROW(12, 13); \
+	NARROW(14, 15); \
+	MOVD R10, R20; \
+	STORE8(1, F0); \
+	STORE8(2, F2); \
+	STORE8(3, F4); \
+	STORE8(4, F6); \
+	STORE8(5, F8); \
+	STORE8(6, F10); \
+	STORE8(7, F12); \
+	FMOVD F14, (R20); \
+stored: \
+	ADD $8, R10; \
+	SUB $1, R13; \
+	CBNZ R13, tile; \
+	RET
+
+// func productUDOT(a *productArgs)
+TEXT ·productUDOT(SB), NOSPLIT, $0-8
+	PRODUCTDOT(UDOT)
+
+// func productSDOT(a *productArgs)
+TEXT ·productSDOT(SB), NOSPLIT, $0-8
+	PRODUCTDOT(SDOT)
+
+// Products without ASIMDDP, such as on Cortex-A72: tiles of 4 rows by 4 channels.
+//
+// Sums are in V0-V15, four a row, which add every fourth pair of the depth, rows
+// in V16-V19, weights of each channel in V24-V27, products in V28-V31. Bytes
+// of x are made signed by XOR with V23. 16 steps of depth are 48 instructions of
+// arithmetic, 4 to flip, 8 loads and 5 for the loop: 65 for 256
+// multiplications.
+//
+// Two products of −128·−128 do not fit in the 16 bits where SMLAL adds them. The
+// weights of -128 that could meet there go through PAIRSAFE, one instruction
+// more.
+#define PAIR(x, a0, a1, a2, a3) \
+	SMULL8(24, x, 28); \
+	SMULL8(25, x, 29); \
+	SMULL8(26, x, 30); \
+	SMULL8(27, x, 31); \
+	SMLAL8H(24, x, 28); \
+	SMLAL8H(25, x, 29); \
+	SMLAL8H(26, x, 30); \
+	SMLAL8H(27, x, 31); \
+	SADALP(28, a0); \
+	SADALP(29, a1); \
+	SADALP(30, a2); \
+	SADALP(31, a3)
+
+#define PAIRSAFE(x, a0, a1, a2, a3) \
+	SMULL8(24, x, 28); \
+	SMULL8(25, x, 29); \
+	SMULL8(26, x, 30); \
+	SMULL8(27, x, 31); \
+	SADALP(28, a0); \
+	SADALP(29, a1); \
+	SADALP(30, a2); \
+	SADALP(31, a3); \
+	SMULL8H(24, x, 28); \
+	SMULL8H(25, x, 29); \
+	SMULL8H(26, x, 30); \
+	SMULL8H(27, x, 31); \
+	SADALP(28, a0); \
+	SADALP(29, a1); \
+	SADALP(30, a2); \
+	SADALP(31, a3)
+
+#define LOADFLIPPED(r, number, x) \
+	LDRQ(r, 14, number); \
+	VEOR V23.B16, x.B16, x.B16
+
+// The sums of a row's four channels, added up and scaled, in a0. V24 has the
+// biases, V25-V27 how to scale.
+#define SCALEROW(a0, a1, a2, a3) \
+	ADDP4S(a1, a0, a0); \
+	ADDP4S(a3, a2, a2); \
+	ADDP4S(a2, a0, a0); \
+	VLD1R.P 4(R12), [V28.S4]; \
+	ADD4S(24, 28, 28); \
+	ADD4S(28, a0, a0); \
+	SCALE(25, 26, 27, a0)
+
+#define STORE4(i, lane) \
+	VST1 lane, (R20); \
+	ADD R11, R20; \
+	CMP $(i), R8; \
+	BLE stored
+
+#define PRODUCTNEON(PAIR) \
+	ARGUMENTS; \
+	ROWAFTER(1, R0, R1); \
+	ROWAFTER(2, R1, R2); \
+	ROWAFTER(3, R2, R3); \
+	RANGE; \
+	MOVW productArgs_flip(R17), R19; \
+	VDUP R19, V23.B16; \
+tile: \
+	MOVD R9, R20; \
+	ADD $16, R9; \
+	MOVD productArgs_terms(R17), R12; \
+	MOVD productArgs_steps(R17), R16; \
+	MOVD ZR, R14; \
+	VEOR V0.B16, V0.B16, V0.B16; \
+	VEOR V1.B16, V1.B16, V1.B16; \
+	VEOR V2.B16, V2.B16, V2.B16; \
+	VEOR V3.B16, V3.B16, V3.B16; \
+	VEOR V4.B16, V4.B16, V4.B16; \
+	VEOR V5.B16, V5.B16, V5.B16; \
+	VEOR V6.B16, V6.B16, V6.B16; \
+	VEOR V7.B16, V7.B16, V7.B16; \
+	VEOR V8.B16, V8.B16, V8.B16; \
+	VEOR V9.B16, V9.B16, V9.B16; \
+	VEOR V10.B16, V10.B16, V10.B16; \
+	VEOR V11.B16, V11.B16, V11.B16; \
+	VEOR V12.B16, V12.B16, V12.B16; \
+	VEOR V13.B16, V13.B16, V13.B16; \
+	VEOR V14.B16, V14.B16, V14.B16; \
+	VEOR V15.B16, V15.B16, V15.B16; \
+	LOADFLIPPED(0, 16, V16); \
+	LOADFLIPPED(1, 17, V17); \
+	LOADFLIPPED(2, 18, V18); \
+	LOADFLIPPED(3, 19, V19); \
+step: \
+	NEXTSTEP; \
+	VLD1.P 64(R9), [V24.B16, V25.B16, V26.B16, V27.B16]; \
+	PAIR(16, 0, 1, 2, 3); \
+	LOADFLIPPED(0, 16, V16); \
+	PAIR(17, 4, 5, 6, 7); \
+	LOADFLIPPED(1, 17, V17); \
+	PAIR(18, 8, 9, 10, 11); \
+	LOADFLIPPED(2, 18, V18); \
+	PAIR(19, 12, 13, 14, 15); \
+	LOADFLIPPED(3, 19, V19); \
+	SUB $1, R16; \
+	CBNZ R16, step; \
+	FMOVQ (R20), F24; \
+	VLD1.P 48(R9), [V25.S4, V26.S4, V27.S4]; \
+	SCALEROW(0, 1, 2, 3); \
+	SCALEROW(4, 5, 6, 7); \
+	SCALEROW(8, 9, 10, 11); \
+	SCALEROW(12, 13, 14, 15); \
+	NARROW(0, 4); \
+	NARROW(8, 12); \
+	MOVD R10, R20; \
+	STORE4(1, V0.S[0]); \
+	STORE4(2, V0.S[1]); \
+	STORE4(3, V8.S[0]); \
+	VST1 V8.S[1], (R20); \
+stored: \
+	ADD $4, R10; \
+	SUB $1, R13; \
+	CBNZ R13, tile; \
+	RET
+
+// func productNEON(a *productArgs)
+TEXT ·productNEON(SB), NOSPLIT, $0-8
+	PRODUCTNEON(PAIR)
+
+// func productNEONSafe(a *productArgs)
+TEXT ·productNEONSafe(SB), NOSPLIT, $0-8
+	PRODUCTNEON(PAIRSAFE)
+
+// func byteSums(sums *int32, x *byte, stride, depth, rows int, flip byte, by int32)
+TEXT ·byteSums(SB), NOSPLIT, $0-48
+	MOVD  sums+0(FP), R0
+	MOVD  x+8(FP), R1
+	MOVD  stride+16(FP), R2
+	MOVD  depth+24(FP), R3
+	MOVD  rows+32(FP), R4
+	MOVBU flip+40(FP), R5
+	MOVW  by+44(FP), R6
+	VDUP  R5, V3.B16
+
+	// The last bytes are summed with those before them masked out.
+	MOVD $masks<>(SB), R7
+	AND  $15, R3, R8
+	LDRQ(7, 8, 4)
+	SUB  $16, R3, R9
+
+row:
+	VEOR V0.B16, V0.B16, V0.B16
+	MOVD ZR, R14
+
+sixteen:
+	LDRQ(1, 14, 1)
+	VEOR V3.B16, V1.B16, V1.B16
+	UADDLP(1, 1)
+	UADALP(1, 0)
+	ADD  $16, R14
+	CMP  R9, R14
+	BLE  sixteen
+	LDRQ(1, 9, 1)
+	VEOR V3.B16, V1.B16, V1.B16
+	VAND V4.B16, V1.B16, V1.B16
+	UADDLP(1, 1)
+	UADALP(1, 0)
+	VADDV V0.S4, V0
+	VMOV  V0.S[0], R10
+	MULW  R6, R10, R10
+	MOVW.P R10, 4(R0)
+	ADD   R2, R1
+	SUB   $1, R4
+	CBNZ  R4, row
+	RET
+
+DATA masks<>+0(SB)/8, $0
+DATA masks<>+8(SB)/8, $0
+DATA masks<>+16(SB)/8, $-1
+DATA masks<>+24(SB)/8, $-1
+GLOBL masks<>(SB), RODATA|NOPTR, $32
