@@ -20,9 +20,9 @@ func inspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "show what is in a model file",
 		ArgsUsage: "FILE",
-		Description: `Shows operators, shapes, quantisation, labels, metadata, what feeds what, and which
-tensor imprint takes as the embedding. Long names are cut in the middle, and long
-lists at the end; --json has all of it.
+		Description: `Shows operators, shapes, quantisation, labels, metadata, what feeds what, which
+tensor imprint takes as the embedding, and how much memory running the model takes.
+Long names are cut in the middle, and long lists at the end; --json has all of it.
 
 Examples:
    imprint inspect model.tflite
@@ -40,6 +40,8 @@ type (
 		SHA256      string            `json:"sha256"`
 		Version     uint32            `json:"schema_version"`
 		Description string            `json:"description,omitempty"`
+		Memory      *memoryReport     `json:"memory,omitempty"`
+		CannotRun   string            `json:"cannot_run,omitempty"`
 		Graphs      []graphReport     `json:"graphs"`
 		Embedding   *embeddingReport  `json:"embedding,omitempty"`
 		NoEmbedding string            `json:"no_embedding,omitempty"`
@@ -48,6 +50,12 @@ type (
 		Model       descriptionReport `json:"model_metadata"`
 		Signatures  []string          `json:"signatures,omitempty"`
 		Files       []metadataReport  `json:"associated_files,omitempty"`
+	}
+	// memoryReport is what running the model on the CPU takes, in bytes.
+	memoryReport struct {
+		Weights int `json:"weights"`            // packed for this processor
+		Tensors int `json:"tensors"`            // all others, in one arena
+		Scratch int `json:"scratch_per_thread"` // of operators
 	}
 	graphReport struct {
 		Name      string           `json:"name,omitempty"`
@@ -137,6 +145,12 @@ func newReport(m *tflite.Model) (*report, error) {
 	r := &report{Version: m.Version, Description: m.Description}
 	for i := range m.Subgraphs {
 		r.Graphs = append(r.Graphs, newGraphReport(m, i))
+	}
+	if in, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{}); err != nil {
+		r.CannotRun = err.Error()
+	} else {
+		memory := in.Memory()
+		r.Memory = &memoryReport{memory.Weights, memory.Arena, memory.Scratch}
 	}
 	if len(m.Subgraphs) > 0 {
 		if at, last, err := backbone.FindEmbedding(m); err != nil {
