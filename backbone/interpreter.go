@@ -33,6 +33,8 @@ type InterpreterOptions struct {
 	// Outputs are the tensors wanted, as indices into the subgraph: only the
 	// operators they need are prepared and run. Nil means the model's outputs.
 	Outputs []int32
+	// Arithmetic is how operators round, TFLite by default.
+	Arithmetic Arithmetic
 	// KeepAll gives every tensor memory of its own, so that Tensor can show
 	// it after Invoke.
 	KeepAll bool

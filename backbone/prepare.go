@@ -84,7 +84,7 @@ func prepare(m *tflite.Model, o InterpreterOptions) (*program, error) {
 	}
 	for _, i := range needed {
 		op := &g.Operators[i]
-		if err := p.add(m, op, o.KeepAll); err != nil {
+		if err := p.add(m, op, o); err != nil {
 			return nil, fmt.Errorf("operator %d (%s), output %s: %w", i, operatorName(m, op), outputNames(g, op), err)
 		}
 	}
@@ -180,7 +180,7 @@ func (p *program) place(t int32, kept bool) error {
 }
 
 // add prepares op as the next step.
-func (p *program) add(m *tflite.Model, op *tflite.Operator, keep bool) error {
+func (p *program) add(m *tflite.Model, op *tflite.Operator, options InterpreterOptions) error {
 	if err := checkOperator(m, op); err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (p *program) add(m *tflite.Model, op *tflite.Operator, keep bool) error {
 		return fmt.Errorf("tensor %s is written twice: %w", tensorName(p.graph, out), tflite.ErrCorrupt)
 	}
 	now := len(p.steps)
-	o := operands{p: p, op: op}
+	o := operands{p: p, op: op, arithmetic: options.Arithmetic}
 	for _, t := range op.Inputs {
 		if t < 0 {
 			o.in = append(o.in, nil)
@@ -213,7 +213,7 @@ func (p *program) add(m *tflite.Model, op *tflite.Operator, keep bool) error {
 	if o.out, err = kernelTensor(p.graph, out, nil); err != nil {
 		return err
 	}
-	if err := p.place(out, keep); err != nil {
+	if err := p.place(out, options.KeepAll); err != nil {
 		return err
 	}
 	if len(o.in) > 1 && o.in[1] != nil && len(o.in[1].Shape) > 0 && o.in[1].Shape[0] > 0 {

@@ -18,10 +18,11 @@ const (
 // operands are the operator being prepared with its tensors, nil for those
 // left out.
 type operands struct {
-	p   *program
-	op  *tflite.Operator
-	in  []*kernels.Tensor
-	out *kernels.Tensor
+	p          *program
+	op         *tflite.Operator
+	in         []*kernels.Tensor
+	out        *kernels.Tensor
+	arithmetic Arithmetic
 }
 
 // inputs returns the first n inputs, of which required must be there and the
@@ -91,23 +92,35 @@ func (o *operands) weighted(kind tflite.BuiltinOperator) (kernels.Kernel, error)
 	switch kind {
 	case tflite.OpConv2D:
 		c := o.op.Options.Conv2D()
+		stage, err := o.stage(c.Activation, in[0], in[1])
+		if err != nil {
+			return nil, err
+		}
 		return kernels.NewConv2D(kernels.Conv2DParams{
 			Window:     window(c.Padding, c.StrideH, c.StrideW, c.DilationH, c.DilationW),
-			Activation: kernels.Activation(c.Activation),
+			Activation: kernels.Activation(c.Activation), Stage: stage,
 		}, in[0], in[1], in[2], o.out)
 	case tflite.OpDepthwiseConv2D:
 		c := o.op.Options.DepthwiseConv2D()
+		stage, err := o.stage(c.Activation, in[0], in[1])
+		if err != nil {
+			return nil, err
+		}
 		return kernels.NewDepthwiseConv2D(kernels.DepthwiseConv2DParams{
 			Window:     window(c.Padding, c.StrideH, c.StrideW, c.DilationH, c.DilationW),
-			Activation: kernels.Activation(c.Activation),
+			Activation: kernels.Activation(c.Activation), Stage: stage,
 		}, in[0], in[1], in[2], o.out)
 	}
 	f := o.op.Options.FullyConnected()
 	if f.WeightsFormat != 0 {
 		return nil, fmt.Errorf("shuffled weights: %w", ErrUnsupportedOperator)
 	}
+	stage, err := o.stage(f.Activation, in[0], in[1])
+	if err != nil {
+		return nil, err
+	}
 	return kernels.NewFullyConnected(kernels.FullyConnectedParams{
-		Activation: kernels.Activation(f.Activation),
+		Activation: kernels.Activation(f.Activation), Stage: stage,
 	}, in[0], in[1], in[2], o.out)
 }
 
@@ -130,8 +143,11 @@ func (o *operands) pool(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
 		FilterH: int(p.FilterHeight), FilterW: int(p.FilterWidth),
 		Activation: kernels.Activation(p.Activation),
 	}
-	if kind == tflite.OpMaxPool2D {
+	switch {
+	case kind == tflite.OpMaxPool2D:
 		return kernels.NewMaxPool2D(params, in[0], o.out)
+	case o.arithmetic == EdgeTPU:
+		return kernels.NewEdgeTPUAveragePool2D(params, in[0], o.out)
 	}
 	return kernels.NewAveragePool2D(params, in[0], o.out)
 }
@@ -141,13 +157,17 @@ func (o *operands) elementwise(kind tflite.BuiltinOperator) (kernels.Kernel, err
 	if err != nil {
 		return nil, err
 	}
+	add, mul := kernels.NewAdd, kernels.NewMul
+	if o.arithmetic == EdgeTPU {
+		add, mul = kernels.NewEdgeTPUAdd, kernels.NewEdgeTPUMul
+	}
 	switch kind {
 	case tflite.OpAdd:
-		return kernels.NewAdd(kernels.Activation(o.op.Options.Add().Activation), in[0], in[1], o.out)
+		return add(kernels.Activation(o.op.Options.Add().Activation), in[0], in[1], o.out)
 	case tflite.OpSub:
 		return kernels.NewSub(kernels.Activation(o.op.Options.Sub().Activation), in[0], in[1], o.out)
 	}
-	return kernels.NewMul(kernels.Activation(o.op.Options.Mul().Activation), in[0], in[1], o.out)
+	return mul(kernels.Activation(o.op.Options.Mul().Activation), in[0], in[1], o.out)
 }
 
 func (o *operands) withConstants(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
@@ -235,6 +255,9 @@ func (o *operands) unary(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
 		make = kernels.NewHardSwish
 	case tflite.OpQuantize:
 		make = kernels.NewQuantize
+		if o.arithmetic == EdgeTPU {
+			make = kernels.NewEdgeTPUQuantize
+		}
 	case tflite.OpDequantize:
 		make = kernels.NewDequantize
 	case opCast:
