@@ -608,3 +608,451 @@ loop:
 	JNZ       loop
 	VZEROUPPER
 	RET
+
+// func windows16unsigned(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
+// Requires: AVX, AVX2
+TEXT ·windows16unsigned(SB), NOSPLIT, $0-56
+	MOVQ taps+16(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 48(AX), R9
+	MOVQ 56(AX), R10
+	MOVQ 64(AX), AX
+	MOVQ blocks+40(FP), R11
+	XORQ R12, R12
+
+block:
+	MOVQ R12, R13
+	MOVQ out+0(FP), R14
+	ADDQ R12, R14
+	MOVQ n+32(FP), R15
+
+pixel:
+	VMOVDQU      (R11), Y0
+	VMOVDQU      32(R11), Y1
+	VMOVQ        (CX)(R13*1), X2
+	VMOVQ        (DX)(R13*1), X3
+	VPUNPCKLBW   X3, X2, X2
+	VPMOVZXBW    X2, Y2
+	VPMOVZXBW    (CX)(R13*1), Y2
+	VPMOVZXBW    (DX)(R13*1), Y3
+	VPUNPCKHWD   Y3, Y2, Y4
+	VPUNPCKLWD   Y3, Y2, Y2
+	VPMADDWD     576(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     608(R11), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVQ        (BX)(R13*1), X2
+	VMOVQ        (SI)(R13*1), X3
+	VPUNPCKLBW   X3, X2, X2
+	VPMOVZXBW    X2, Y2
+	VPMOVZXBW    (BX)(R13*1), Y2
+	VPMOVZXBW    (SI)(R13*1), Y3
+	VPUNPCKHWD   Y3, Y2, Y4
+	VPUNPCKLWD   Y3, Y2, Y2
+	VPMADDWD     640(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     672(R11), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVQ        (DI)(R13*1), X2
+	VMOVQ        (R8)(R13*1), X3
+	VPUNPCKLBW   X3, X2, X2
+	VPMOVZXBW    X2, Y2
+	VPMOVZXBW    (DI)(R13*1), Y2
+	VPMOVZXBW    (R8)(R13*1), Y3
+	VPUNPCKHWD   Y3, Y2, Y4
+	VPUNPCKLWD   Y3, Y2, Y2
+	VPMADDWD     704(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     736(R11), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVQ        (R9)(R13*1), X2
+	VMOVQ        (R10)(R13*1), X3
+	VPUNPCKLBW   X3, X2, X2
+	VPMOVZXBW    X2, Y2
+	VPMOVZXBW    (R9)(R13*1), Y2
+	VPMOVZXBW    (R10)(R13*1), Y3
+	VPUNPCKHWD   Y3, Y2, Y4
+	VPUNPCKLWD   Y3, Y2, Y2
+	VPMADDWD     768(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     800(R11), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVQ        (AX)(R13*1), X2
+	VPXOR        X3, X3, X3
+	VPUNPCKLBW   X3, X2, X2
+	VPMOVZXBW    X2, Y2
+	VPMOVZXBW    (AX)(R13*1), Y2
+	VPXOR        Y3, Y3, Y3
+	VPUNPCKHWD   Y3, Y2, Y4
+	VPUNPCKLWD   Y3, Y2, Y2
+	VPMADDWD     832(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     864(R11), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VPSLLVD      192(R11), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y2
+	VPMULDQ      64(R11), Y0, Y0
+	VPMULDQ      128(R11), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y0, Y0
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y0, Y0
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y0, Y0
+	VPSRAD       $0x1f, Y0, Y2
+	VPAND        384(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPADDD       256(R11), Y0, Y0
+	VPSRAVD      320(R11), Y0, Y0
+	VPSLLVD      224(R11), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y2
+	VPMULDQ      96(R11), Y1, Y1
+	VPMULDQ      160(R11), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y1, Y1
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y1, Y1
+	VPSRAD       $0x1f, Y1, Y2
+	VPAND        416(R11), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPADDD       288(R11), Y1, Y1
+	VPSRAVD      352(R11), Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      448(R11), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      480(R11), Y0, Y0
+	VPMINUB      512(R11), Y0, Y0
+	VPXOR        544(R11), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLQDQ  X1, X0, X0
+	VMOVDQU      X0, (R14)
+	ADDQ         step+24(FP), R13
+	ADDQ         outStep+8(FP), R14
+	DECQ         R15
+	JNZ          pixel
+	ADDQ         $0x00000380, R11
+	ADDQ         $0x10, R12
+	CMPQ         R12, channels+48(FP)
+	JLT          block
+	VZEROUPPER
+	RET
+
+// func windows16signed(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
+// Requires: AVX, AVX2
+TEXT ·windows16signed(SB), NOSPLIT, $0-56
+	MOVQ taps+16(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 48(AX), R9
+	MOVQ 56(AX), R10
+	MOVQ 64(AX), AX
+	MOVQ blocks+40(FP), R11
+	XORQ R12, R12
+
+block:
+	MOVQ R12, R13
+	MOVQ out+0(FP), R14
+	ADDQ R12, R14
+	MOVQ n+32(FP), R15
+
+pixel:
+	VMOVDQU      (R11), Y0
+	VMOVDQU      32(R11), Y1
+	VMOVQ        (CX)(R13*1), X2
+	VMOVQ        (DX)(R13*1), X3
+	VPUNPCKLBW   X3, X2, X2
+	VPMOVSXBW    X2, Y2
+	VPMOVSXBW    (CX)(R13*1), Y2
+	VPMOVSXBW    (DX)(R13*1), Y3
+	VPUNPCKHWD   Y3, Y2, Y4
+	VPUNPCKLWD   Y3, Y2, Y2
+	VPMADDWD     576(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     608(R11), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVQ        (BX)(R13*1), X2
+	VMOVQ        (SI)(R13*1), X3
+	VPUNPCKLBW   X3, X2, X2
+	VPMOVSXBW    X2, Y2
+	VPMOVSXBW    (BX)(R13*1), Y2
+	VPMOVSXBW    (SI)(R13*1), Y3
+	VPUNPCKHWD   Y3, Y2, Y4
+	VPUNPCKLWD   Y3, Y2, Y2
+	VPMADDWD     640(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     672(R11), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVQ        (DI)(R13*1), X2
+	VMOVQ        (R8)(R13*1), X3
+	VPUNPCKLBW   X3, X2, X2
+	VPMOVSXBW    X2, Y2
+	VPMOVSXBW    (DI)(R13*1), Y2
+	VPMOVSXBW    (R8)(R13*1), Y3
+	VPUNPCKHWD   Y3, Y2, Y4
+	VPUNPCKLWD   Y3, Y2, Y2
+	VPMADDWD     704(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     736(R11), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVQ        (R9)(R13*1), X2
+	VMOVQ        (R10)(R13*1), X3
+	VPUNPCKLBW   X3, X2, X2
+	VPMOVSXBW    X2, Y2
+	VPMOVSXBW    (R9)(R13*1), Y2
+	VPMOVSXBW    (R10)(R13*1), Y3
+	VPUNPCKHWD   Y3, Y2, Y4
+	VPUNPCKLWD   Y3, Y2, Y2
+	VPMADDWD     768(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     800(R11), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVQ        (AX)(R13*1), X2
+	VPXOR        X3, X3, X3
+	VPUNPCKLBW   X3, X2, X2
+	VPMOVSXBW    X2, Y2
+	VPMOVSXBW    (AX)(R13*1), Y2
+	VPXOR        Y3, Y3, Y3
+	VPUNPCKHWD   Y3, Y2, Y4
+	VPUNPCKLWD   Y3, Y2, Y2
+	VPMADDWD     832(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     864(R11), Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VPSLLVD      192(R11), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y2
+	VPMULDQ      64(R11), Y0, Y0
+	VPMULDQ      128(R11), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y0, Y0
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y0, Y0
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y0, Y0
+	VPSRAD       $0x1f, Y0, Y2
+	VPAND        384(R11), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPADDD       256(R11), Y0, Y0
+	VPSRAVD      320(R11), Y0, Y0
+	VPSLLVD      224(R11), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y2
+	VPMULDQ      96(R11), Y1, Y1
+	VPMULDQ      160(R11), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y1, Y1
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y1, Y1
+	VPSRAD       $0x1f, Y1, Y2
+	VPAND        416(R11), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPADDD       288(R11), Y1, Y1
+	VPSRAVD      352(R11), Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      448(R11), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      480(R11), Y0, Y0
+	VPMINUB      512(R11), Y0, Y0
+	VPXOR        544(R11), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLQDQ  X1, X0, X0
+	VMOVDQU      X0, (R14)
+	ADDQ         step+24(FP), R13
+	ADDQ         outStep+8(FP), R14
+	DECQ         R15
+	JNZ          pixel
+	ADDQ         $0x00000380, R11
+	ADDQ         $0x10, R12
+	CMPQ         R12, channels+48(FP)
+	JLT          block
+	VZEROUPPER
+	RET
+
+// func windows8unsigned(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
+// Requires: AVX, AVX2
+TEXT ·windows8unsigned(SB), NOSPLIT, $0-56
+	MOVQ taps+16(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 48(AX), R9
+	MOVQ 56(AX), R10
+	MOVQ 64(AX), AX
+	MOVQ blocks+40(FP), R11
+	XORQ R12, R12
+
+block:
+	MOVQ R12, R13
+	MOVQ out+0(FP), R14
+	ADDQ R12, R14
+	MOVQ n+32(FP), R15
+
+pixel:
+	VMOVDQU      (R11), Y0
+	VMOVQ        (CX)(R13*1), X1
+	VMOVQ        (DX)(R13*1), X2
+	VPUNPCKLBW   X2, X1, X1
+	VPMOVZXBW    X1, Y1
+	VPMADDWD     576(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVQ        (BX)(R13*1), X1
+	VMOVQ        (SI)(R13*1), X2
+	VPUNPCKLBW   X2, X1, X1
+	VPMOVZXBW    X1, Y1
+	VPMADDWD     608(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVQ        (DI)(R13*1), X1
+	VMOVQ        (R8)(R13*1), X2
+	VPUNPCKLBW   X2, X1, X1
+	VPMOVZXBW    X1, Y1
+	VPMADDWD     640(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVQ        (R9)(R13*1), X1
+	VMOVQ        (R10)(R13*1), X2
+	VPUNPCKLBW   X2, X1, X1
+	VPMOVZXBW    X1, Y1
+	VPMADDWD     672(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVQ        (AX)(R13*1), X1
+	VPXOR        X2, X2, X2
+	VPUNPCKLBW   X2, X1, X1
+	VPMOVZXBW    X1, Y1
+	VPMADDWD     704(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPSLLVD      192(R11), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y1
+	VPMULDQ      64(R11), Y0, Y0
+	VPMULDQ      128(R11), Y1, Y1
+	VMOVDQU      half<>+0(SB), Y2
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y2, Y1, Y1
+	VPSRLQ       $0x1f, Y0, Y0
+	VPADDQ       Y1, Y1, Y1
+	VPBLENDD     $0xaa, Y1, Y0, Y0
+	VPSRAD       $0x1f, Y0, Y1
+	VPAND        384(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPADDD       256(R11), Y0, Y0
+	VPSRAVD      320(R11), Y0, Y0
+	VPACKSSDW    Y0, Y0, Y0
+	VPADDSW      448(R11), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      480(R11), Y0, Y0
+	VPMINUB      512(R11), Y0, Y0
+	VPXOR        544(R11), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLDQ   X1, X0, X0
+	VMOVQ        X0, (R14)
+	ADDQ         step+24(FP), R13
+	ADDQ         outStep+8(FP), R14
+	DECQ         R15
+	JNZ          pixel
+	ADDQ         $0x00000380, R11
+	ADDQ         $0x08, R12
+	CMPQ         R12, channels+48(FP)
+	JLT          block
+	VZEROUPPER
+	RET
+
+// func windows8signed(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
+// Requires: AVX, AVX2
+TEXT ·windows8signed(SB), NOSPLIT, $0-56
+	MOVQ taps+16(FP), AX
+	MOVQ (AX), CX
+	MOVQ 8(AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 32(AX), DI
+	MOVQ 40(AX), R8
+	MOVQ 48(AX), R9
+	MOVQ 56(AX), R10
+	MOVQ 64(AX), AX
+	MOVQ blocks+40(FP), R11
+	XORQ R12, R12
+
+block:
+	MOVQ R12, R13
+	MOVQ out+0(FP), R14
+	ADDQ R12, R14
+	MOVQ n+32(FP), R15
+
+pixel:
+	VMOVDQU      (R11), Y0
+	VMOVQ        (CX)(R13*1), X1
+	VMOVQ        (DX)(R13*1), X2
+	VPUNPCKLBW   X2, X1, X1
+	VPMOVSXBW    X1, Y1
+	VPMADDWD     576(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVQ        (BX)(R13*1), X1
+	VMOVQ        (SI)(R13*1), X2
+	VPUNPCKLBW   X2, X1, X1
+	VPMOVSXBW    X1, Y1
+	VPMADDWD     608(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVQ        (DI)(R13*1), X1
+	VMOVQ        (R8)(R13*1), X2
+	VPUNPCKLBW   X2, X1, X1
+	VPMOVSXBW    X1, Y1
+	VPMADDWD     640(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVQ        (R9)(R13*1), X1
+	VMOVQ        (R10)(R13*1), X2
+	VPUNPCKLBW   X2, X1, X1
+	VPMOVSXBW    X1, Y1
+	VPMADDWD     672(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVQ        (AX)(R13*1), X1
+	VPXOR        X2, X2, X2
+	VPUNPCKLBW   X2, X1, X1
+	VPMOVSXBW    X1, Y1
+	VPMADDWD     704(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPSLLVD      192(R11), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y1
+	VPMULDQ      64(R11), Y0, Y0
+	VPMULDQ      128(R11), Y1, Y1
+	VMOVDQU      half<>+0(SB), Y2
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y2, Y1, Y1
+	VPSRLQ       $0x1f, Y0, Y0
+	VPADDQ       Y1, Y1, Y1
+	VPBLENDD     $0xaa, Y1, Y0, Y0
+	VPSRAD       $0x1f, Y0, Y1
+	VPAND        384(R11), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPADDD       256(R11), Y0, Y0
+	VPSRAVD      320(R11), Y0, Y0
+	VPACKSSDW    Y0, Y0, Y0
+	VPADDSW      448(R11), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      480(R11), Y0, Y0
+	VPMINUB      512(R11), Y0, Y0
+	VPXOR        544(R11), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLDQ   X1, X0, X0
+	VMOVQ        X0, (R14)
+	ADDQ         step+24(FP), R13
+	ADDQ         outStep+8(FP), R14
+	DECQ         R15
+	JNZ          pixel
+	ADDQ         $0x00000380, R11
+	ADDQ         $0x08, R12
+	CMPQ         R12, channels+48(FP)
+	JLT          block
+	VZEROUPPER
+	RET

@@ -33,3 +33,27 @@ func widenUnsigned(out *byte, x *byte, n int)
 //
 //go:noescape
 func widenSigned(out *byte, x *byte, n int)
+
+// windows16unsigned computes n pixels of 3×3 windows over channels, a multiple of 16,
+// of unsigned bytes. taps has 9 addresses in the first pixel, which move by step.
+//
+//go:noescape
+func windows16unsigned(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
+
+// windows16signed computes n pixels of 3×3 windows over channels, a multiple of 16,
+// of signed bytes. taps has 9 addresses in the first pixel, which move by step.
+//
+//go:noescape
+func windows16signed(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
+
+// windows8unsigned computes n pixels of 3×3 windows over channels, a multiple of 8,
+// of unsigned bytes. taps has 9 addresses in the first pixel, which move by step.
+//
+//go:noescape
+func windows8unsigned(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
+
+// windows8signed computes n pixels of 3×3 windows over channels, a multiple of 8,
+// of signed bytes. taps has 9 addresses in the first pixel, which move by step.
+//
+//go:noescape
+func windows8signed(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)

@@ -27,39 +27,33 @@ func laneChannel(lane int, whole bool) int {
 	return lane&3 | lane&4<<1 | lane&8>>1
 }
 
-// newPanels gives r to blocks of channels, of which the last may be shorter.
-// bias is that of the inputs in the form which the assembly reads.
-func newPanels(r *requantisation, bias []int32, signed bool) []panel {
-	channels := len(bias)
-	panels := make([]panel, (channels+panelChannels-1)/panelChannels)
+// newPanel is the panel of channels from first on, as many as there are and it
+// has lanes for. bias is that of the inputs in the form which the assembly reads.
+func newPanel(w *weights, bias []int32, first int, whole bool) panel {
+	var p panel
 	var flip byte
-	if signed {
+	if w.signed {
 		flip = 0x80
 	}
-	for i := range panels {
-		p := &panels[i]
-		first := i * panelChannels
-		whole := channels-first > panelChannels/2
-		for lane := range panelChannels {
-			p.zero[lane] = int16(r.outZero) + int16(flip)
-			c := first + laneChannel(lane, whole)
-			if c >= channels {
-				continue
-			}
-			m := r.scale[c]
-			p.bias[lane], p.mantissa[lane] = bias[c], m.mantissa
-			p.odd[lane&^1|lane&1^1] = m.mantissa
-			p.left[lane], p.right[lane] = int32(m.left), int32(m.right)
-			p.round[lane] = 1 << m.right >> 1
-			if m.right > 0 {
-				p.away[lane] = -1
-			}
+	for lane := range panelChannels {
+		p.zero[lane] = int16(w.outZero) + int16(flip)
+		c := first + laneChannel(lane, whole)
+		if c >= w.channels {
+			continue
 		}
-		for j := range p.lo {
-			p.lo[j], p.hi[j], p.flip[j] = byte(r.lo)^flip, byte(r.hi)^flip, flip
+		m := w.scale[c]
+		p.bias[lane], p.mantissa[lane] = bias[c], m.mantissa
+		p.odd[lane^1] = m.mantissa
+		p.left[lane], p.right[lane] = int32(m.left), int32(m.right)
+		p.round[lane] = 1 << m.right >> 1
+		if m.right > 0 {
+			p.away[lane] = -1
 		}
 	}
-	return panels
+	for j := range p.lo {
+		p.lo[j], p.hi[j], p.flip[j] = byte(w.lo)^flip, byte(w.hi)^flip, flip
+	}
+	return p
 }
 
 // tame reports whether no sum overflows 32 bits on its way through a panel, as

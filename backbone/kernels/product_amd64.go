@@ -27,10 +27,11 @@ func newWordProduct(w *weights) product {
 		return nil
 	}
 	m := &wordProduct{channels: w.channels, depth: w.depth, steps: (w.depth + wordStep - 1) / wordStep, signed: w.signed}
-	m.requants = newPanels(&w.requantisation, w.bias, w.signed)
+	m.requants = make([]panel, (w.channels+panelChannels-1)/panelChannels)
 	m.packed = aligned(m.start(len(m.requants)))
 	for i := range m.requants {
 		first, n := i*panelChannels, m.lanes(i)
+		m.requants[i] = newPanel(w, w.bias, first, n == panelChannels)
 		to := m.packed[m.start(i):m.start(i+1)]
 		for lane := range n {
 			c := first + laneChannel(lane, n == panelChannels)

@@ -13,5 +13,9 @@ func main() {
 	}
 	widen(false)
 	widen(true)
+	for _, channels := range []int{16, 8} {
+		windows(channels, false)
+		windows(channels, true)
+	}
 	Generate()
 }

@@ -1,0 +1,92 @@
+//go:build !purego
+
+package kernels
+
+import "unsafe"
+
+// blockWindows computes 3×3 windows 16 or 8 channels at a time.
+type blockWindows struct {
+	channels int
+	signed   bool
+	spans    []windowsSpan
+}
+
+// A windowsSpan is some of the channels. Two may overlap.
+type windowsSpan struct {
+	first, channels int
+	whole           bool // of 16 channels a block, else 8
+	blocks          []windowsBlock
+}
+
+// A windowsBlock is what the assembly needs for 16 channels.
+type windowsBlock struct {
+	panel
+	// w are weights of pairs of taps, of which the last is single, for both
+	// vectors of lanes; for 8 channels there is only one vector.
+	w [5 * 2 * panelChannels]int16
+}
+
+func newBlockWindows(w *weights) windows {
+	if w.channels < panelChannels/2 || !w.tame() {
+		return nil
+	}
+	b := &blockWindows{channels: w.channels, signed: w.signed}
+	whole, rest := w.channels/panelChannels*panelChannels, w.channels%panelChannels
+	if whole > 0 {
+		b.add(w, 0, whole, true)
+	}
+	switch half := panelChannels / 2; {
+	case rest == 0:
+	case rest <= half:
+		b.add(w, w.channels-half, half, false)
+	case whole > 0:
+		b.add(w, w.channels-panelChannels, panelChannels, true)
+	default:
+		b.add(w, 0, half, false)
+		b.add(w, w.channels-half, half, false)
+	}
+	return b
+}
+
+func (b *blockWindows) add(w *weights, first, channels int, whole bool) {
+	n := panelChannels
+	if !whole {
+		n /= 2
+	}
+	s := windowsSpan{first: first, channels: channels, whole: whole, blocks: make([]windowsBlock, channels/n)}
+	for i := range s.blocks {
+		block := &s.blocks[i]
+		block.panel = newPanel(w, w.bias, first+i*n, whole)
+		for lane := range n {
+			c := first + i*n + laneChannel(lane, whole)
+			for t, v := range w.codes[9*c:][:9] {
+				block.w[(t/2*n+lane)*2+t%2] = v
+			}
+		}
+	}
+	b.spans = append(b.spans, s)
+}
+
+func (b *blockWindows) pixels(out []byte, taps [9][]byte, step, n int) {
+	last := (n-1)*step + b.channels - 1
+	_ = out[n*b.channels-1]
+	for i := range b.spans {
+		s := &b.spans[i]
+		var at [9]*byte
+		for t := range at {
+			_ = taps[t][last]
+			at[t] = &taps[t][s.first]
+		}
+		to, from, blocks := &out[s.first], (*byte)(unsafe.Pointer(&at)), (*byte)(unsafe.Pointer(&s.blocks[0]))
+		switch {
+		case s.whole && b.signed:
+			windows16signed(to, b.channels, from, step, n, blocks, s.channels)
+		case s.whole:
+			windows16unsigned(to, b.channels, from, step, n, blocks, s.channels)
+		case b.signed:
+			windows8signed(to, b.channels, from, step, n, blocks, s.channels)
+		default:
+			windows8unsigned(to, b.channels, from, step, n, blocks, s.channels)
+		}
+	}
+}
