@@ -11,11 +11,13 @@ func implementations() []implementation {
 			name:      "dotprod",
 			available: func() bool { return cpu.ARM64.HasASIMDDP },
 			product:   packDot,
+			windows:   packWindows,
 		},
 		{
 			name:      "neon",
 			available: func() bool { return cpu.ARM64.HasASIMD },
 			product:   packNEON,
+			windows:   packWindows,
 		},
 	}
 }

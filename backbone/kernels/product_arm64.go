@@ -190,6 +190,8 @@ func (p *tiles) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 const resident = 128 << 10
 
 func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
+	_ = x[(rows-1)*stride+p.depth-1]
+	_ = out[(rows-1)*outStride+min(to*p.channels, p.width)-1]
 	var terms [maxRows]int32
 	if p.byTerm != 0 {
 		byteSums(&terms[0], &x[0], stride, p.depth, rows, p.sumFlip, p.byTerm)
