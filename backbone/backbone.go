@@ -26,6 +26,9 @@ var ErrInput = errors.New("model does not take a photo")
 type Options struct {
 	Name      string // for messages
 	Embedding string // name or index of the embedding tensor; "" finds it
+	// Arithmetic and Accelerator are as in InterpreterOptions.
+	Arithmetic  Arithmetic
+	Accelerator Accelerator
 }
 
 // A Backbone is a model with a photo as input and an embedding.
@@ -65,7 +68,7 @@ func Parse(b []byte, o Options) (*Backbone, error) {
 	if err != nil {
 		return fail(err)
 	}
-	shared, err := NewInterpreter(m, InterpreterOptions{Outputs: []int32{at}})
+	shared, err := NewInterpreter(m, InterpreterOptions{Outputs: []int32{at}, Arithmetic: o.Arithmetic, Accelerator: o.Accelerator})
 	if err != nil {
 		return fail(err)
 	}
@@ -180,6 +183,9 @@ func (r *Runner) Embed(ctx context.Context) ([]byte, error) {
 	}
 	return r.in.Output(0), nil
 }
+
+// Device names what the last Embed ran on, as [Interpreter.Device].
+func (r *Runner) Device() string { return r.in.Device() }
 
 // Threads is the number of threads used for one photo.
 func (r *Runner) Threads() int { return len(r.in.crew.threads) }

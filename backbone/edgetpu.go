@@ -1,7 +1,10 @@
 package backbone
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/backbone/tflite"
@@ -35,6 +38,60 @@ func ParseArithmetic(s string) (Arithmetic, error) {
 		}
 	}
 	return 0, fmt.Errorf("arithmetic %q: it must be %v or %v", s, TFLite, EdgeTPU)
+}
+
+// ErrCompiled is wrapped when a model is compiled for the Edge TPU and
+// InterpreterOptions name no Accelerator.
+var ErrCompiled = errors.New("the model is compiled for the Edge TPU, and there is no device to run it")
+
+// compiledOperator is the name of the operator that is a program of the Edge TPU.
+const compiledOperator = "edgetpu-custom-op"
+
+// An Accelerator is one device, or several, that run what a model was compiled to.
+type Accelerator interface {
+	// Load reads the program in options, the custom options of an operator whose
+	// inputs and outputs are tensors of so many bytes. It keeps options, which
+	// nobody changes, and does not wait for a device.
+	Load(options []byte, inputs, outputs []int) (Accelerated, error)
+}
+
+// An Accelerated is the program of one operator. Several goroutines may run it.
+type Accelerated interface {
+	// Run computes outputs from inputs, the bytes of the operator's tensors, which
+	// are its own until it returns, and gives the name of the device that did.
+	Run(ctx context.Context, inputs, outputs [][]byte) (device string, err error)
+}
+
+// addAccelerated adds op, which is compiled for the Edge TPU, as the next step.
+func (p *program) addAccelerated(op *tflite.Operator, o InterpreterOptions) error {
+	if o.Accelerator == nil {
+		return fmt.Errorf("%w: %w", ErrCompiled, ErrUnsupportedOperator)
+	}
+	var inputs, outputs []int
+	for _, t := range op.Inputs {
+		if t < 0 {
+			return fmt.Errorf("an input is left out: %w", tflite.ErrCorrupt)
+		}
+		tensor, err := p.read(t)
+		if err != nil {
+			return err
+		}
+		inputs = append(inputs, tensor.Bytes())
+	}
+	for _, t := range op.Outputs {
+		if _, err := p.write(t, o.KeepAll); err != nil {
+			return err
+		}
+		outputs = append(outputs, p.places[t].size)
+	}
+	options := slices.Clone(op.CustomOptions)
+	accelerated, err := o.Accelerator.Load(options, inputs, outputs)
+	if err != nil {
+		return err
+	}
+	p.keptSize += len(options)
+	p.steps = append(p.steps, step{accelerated: accelerated, inputs: op.Inputs, outputs: op.Outputs})
+	return nil
 }
 
 // stage is the output stage of an operator with weights; nil for TensorFlow

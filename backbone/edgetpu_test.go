@@ -3,7 +3,10 @@ package backbone
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,4 +67,93 @@ func TestEdgeTPUGoldens(t *testing.T) {
 		t.Error("no golden")
 	}
 	t.Logf("%d goldens", seen)
+}
+
+// An adder is an accelerator whose programs add the byte in their options to the
+// first input, and double that.
+type adder struct {
+	loaded []string
+	err    error
+}
+
+func (a *adder) Load(options []byte, inputs, outputs []int) (Accelerated, error) {
+	a.loaded = append(a.loaded, fmt.Sprint(options, inputs, outputs))
+	return addition{a, options[0]}, a.err
+}
+
+type addition struct {
+	*adder
+	by byte
+}
+
+func (a addition) Run(ctx context.Context, inputs, outputs [][]byte) (string, error) {
+	for i, x := range inputs[0] {
+		outputs[0][i] = x + a.by
+		outputs[1][i] = 2 * (x + a.by)
+	}
+	return fmt.Sprint("adder ", a.by), a.err
+}
+
+// compiledGraph is RELU, a compiled operator with two outputs, and ADD of them.
+func compiledGraph() *tflite.Model {
+	g := newGraph()
+	in, x, y, z, out := g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8)
+	g.operator(tflite.OpRelu, tflite.Options{}, x, in)
+	g.m.Subgraphs[0].Operators = append(g.m.Subgraphs[0].Operators, tflite.Operator{
+		Opcode: g.m.OperatorCode(tflite.OpCustom, compiledOperator, 1), Inputs: []int32{x}, Outputs: []int32{y, z}, CustomOptions: []byte{3},
+	})
+	g.operator(tflite.OpAdd, tflite.Options{}, out, y, z)
+	return g.ends(in, out)
+}
+
+func TestAccelerator(t *testing.T) {
+	m := compiledGraph()
+	_, err := NewInterpreter(m, InterpreterOptions{})
+	if !errors.Is(err, ErrCompiled) || !errors.Is(err, ErrUnsupportedOperator) {
+		t.Errorf("without a device: got %v, want ErrCompiled", err)
+	}
+	a := new(adder)
+	in, err := NewInterpreter(m, InterpreterOptions{Accelerator: a, Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	clone, err := in.Clone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer clone.Close()
+	if want := []string{"[3] [8] [8 8]"}; !slices.Equal(a.loaded, want) {
+		t.Errorf("loaded %v, want %v", a.loaded, want)
+	}
+	for _, in := range []*Interpreter{in, clone} {
+		copy(in.Input(0), []byte{0, 1, 2, 3, 4, 5, 6, 7})
+		if err := in.Invoke(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := in.Output(0), []byte{9, 12, 15, 18, 21, 24, 27, 30}; !bytes.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if in.Device() != "adder 3" {
+			t.Errorf("device %q", in.Device())
+		}
+	}
+	a.err = errors.New("unplugged")
+	if err := in.Invoke(context.Background()); !errors.Is(err, a.err) {
+		t.Errorf("got %v, want the device's error", err)
+	}
+	if _, err := NewInterpreter(m, InterpreterOptions{Accelerator: a}); !errors.Is(err, a.err) {
+		t.Errorf("got %v, want the error of Load", err)
+	}
+}
+
+func TestParseArithmetic(t *testing.T) {
+	for _, want := range []Arithmetic{TFLite, EdgeTPU} {
+		if got, err := ParseArithmetic(want.String()); got != want || err != nil {
+			t.Errorf("%v: got %v, %v", want, got, err)
+		}
+	}
+	if _, err := ParseArithmetic("tpu"); err == nil {
+		t.Error("no error")
+	}
 }

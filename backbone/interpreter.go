@@ -35,6 +35,8 @@ type InterpreterOptions struct {
 	Outputs []int32
 	// Arithmetic is how operators round, TFLite by default.
 	Arithmetic Arithmetic
+	// Accelerator runs what is compiled for the Edge TPU; nil refuses such models.
+	Accelerator Accelerator
 	// KeepAll gives every tensor memory of its own, so that Tensor can show
 	// it after Invoke.
 	KeepAll bool
@@ -52,7 +54,8 @@ type TensorInfo struct {
 	ZeroPoint []int64
 }
 
-// An Interpreter runs the first subgraph of a model on the CPU. Fill Input,
+// An Interpreter runs the first subgraph of a model, on the CPU but for what was
+// compiled for an accelerator. Fill Input,
 // call Invoke, read Output.
 //
 // An Interpreter is for one goroutine at a time; Clone makes others, which may
@@ -62,7 +65,9 @@ type Interpreter struct {
 	*program // shared among clones, never written
 	arena    []byte
 	args     []kernels.Args // of every step
+	outs     [][][]byte     // of every step
 	crew     *crew
+	device   string // of the last Invoke
 	closed   bool
 }
 
@@ -84,9 +89,14 @@ func (in *Interpreter) Clone() (*Interpreter, error) {
 
 func (p *program) start(threads int) *Interpreter {
 	in := &Interpreter{program: p, arena: alignedBytes(p.arenaSize), crew: newCrew(threads, p.scratchSize)}
-	in.args = make([]kernels.Args, len(p.steps))
+	in.args, in.outs = make([]kernels.Args, len(p.steps)), make([][][]byte, len(p.steps))
 	for i, s := range p.steps {
-		in.args[i].Out = in.bytes(s.output)
+		for _, t := range s.outputs {
+			in.outs[i] = append(in.outs[i], in.bytes(t))
+		}
+		if len(in.outs[i]) > 0 {
+			in.args[i].Out = in.outs[i][0]
+		}
 		for _, t := range s.inputs {
 			in.args[i].In = append(in.args[i].In, in.bytes(t))
 		}
@@ -165,15 +175,30 @@ func (in *Interpreter) Tensor(index int32) ([]byte, error) {
 	return in.bytes(index), nil
 }
 
+// CPU is the device of models that no accelerator has a part in.
+const CPU = "cpu"
+
+// Device names what the last Invoke ran on: CPU, or the device that ran what was
+// compiled for it.
+func (in *Interpreter) Device() string { return in.device }
+
 // Invoke runs the operators. When ctx ends first, Invoke returns its error and
 // the outputs are undefined.
 func (in *Interpreter) Invoke(ctx context.Context) error {
 	if in.closed {
 		return ErrClosed
 	}
+	in.device = CPU
 	in.crew.begin(ctx)
 	for i := range in.steps {
-		in.crew.run(&in.steps[i], &in.args[i])
+		s := &in.steps[i]
+		if s.accelerated == nil {
+			in.crew.run(s, &in.args[i])
+		} else if device, err := s.accelerated.Run(ctx, in.args[i].In, in.outs[i]); err != nil {
+			return err
+		} else {
+			in.device = device
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -33,12 +33,12 @@ type program struct {
 	keptSize        int // of prepared weights and constants
 }
 
-// A step is an operator to run.
+// A step is an operator to run: a kernel with one output, or on an accelerator.
 type step struct {
-	kernel kernels.Kernel
-	parts  int
-	inputs []int32
-	output int32
+	kernel          kernels.Kernel
+	parts           int
+	accelerated     Accelerated
+	inputs, outputs []int32
 }
 
 // A place is where a tensor's bytes are.
@@ -184,36 +184,23 @@ func (p *program) add(m *tflite.Model, op *tflite.Operator, options InterpreterO
 	if err := checkOperator(m, op); err != nil {
 		return err
 	}
-	out := op.Outputs[0]
-	if l := &p.places[out]; l.planned || l.constant != nil {
-		return fmt.Errorf("tensor %s is written twice: %w", tensorName(p.graph, out), tflite.ErrCorrupt)
+	if m.OperatorCodes[op.Opcode].Builtin == tflite.OpCustom {
+		return p.addAccelerated(op, options)
 	}
-	now := len(p.steps)
 	o := operands{p: p, op: op, arithmetic: options.Arithmetic}
 	for _, t := range op.Inputs {
 		if t < 0 {
 			o.in = append(o.in, nil)
 			continue
 		}
-		l := &p.places[t]
-		if l.constant == nil && !l.planned {
-			return fmt.Errorf("input %s is not computed before it: %w", tensorName(p.graph, t), tflite.ErrCorrupt)
-		}
-		if p.graph.Tensors[t].IsVariable {
-			return fmt.Errorf("input %s is a variable: %w", tensorName(p.graph, t), ErrUnsupportedOperator)
-		}
-		tensor, err := kernelTensor(p.graph, t, l.constant)
+		tensor, err := p.read(t)
 		if err != nil {
 			return err
 		}
 		o.in = append(o.in, tensor)
-		l.last = now
 	}
 	var err error
-	if o.out, err = kernelTensor(p.graph, out, nil); err != nil {
-		return err
-	}
-	if err := p.place(out, options.KeepAll); err != nil {
+	if o.out, err = p.write(op.Outputs[0], options.KeepAll); err != nil {
 		return err
 	}
 	if len(o.in) > 1 && o.in[1] != nil && len(o.in[1].Shape) > 0 && o.in[1].Shape[0] > 0 {
@@ -233,11 +220,36 @@ func (p *program) add(m *tflite.Model, op *tflite.Operator, options InterpreterO
 		}
 		return err
 	}
-	p.places[out].first, p.places[out].last = now, now
 	p.scratchSize = max(p.scratchSize, k.Scratch())
 	p.keptSize += kernels.Bytes(k)
-	p.steps = append(p.steps, step{kernel: k, parts: k.Parts(), inputs: inputs, output: out})
+	p.steps = append(p.steps, step{kernel: k, parts: k.Parts(), inputs: inputs, outputs: op.Outputs})
 	return nil
+}
+
+// read describes tensor t, which the next step reads.
+func (p *program) read(t int32) (*kernels.Tensor, error) {
+	l := &p.places[t]
+	if l.constant == nil && !l.planned {
+		return nil, fmt.Errorf("input %s is not computed before it: %w", tensorName(p.graph, t), tflite.ErrCorrupt)
+	}
+	if p.graph.Tensors[t].IsVariable {
+		return nil, fmt.Errorf("input %s is a variable: %w", tensorName(p.graph, t), ErrUnsupportedOperator)
+	}
+	l.last = len(p.steps)
+	return kernelTensor(p.graph, t, l.constant)
+}
+
+// write describes tensor t, which the next step writes, and gives it memory.
+func (p *program) write(t int32, kept bool) (*kernels.Tensor, error) {
+	l := &p.places[t]
+	if l.planned || l.constant != nil {
+		return nil, fmt.Errorf("tensor %s is written twice: %w", tensorName(p.graph, t), tflite.ErrCorrupt)
+	}
+	l.first, l.last = len(p.steps), len(p.steps)
+	if err := p.place(t, kept); err != nil {
+		return nil, err
+	}
+	return kernelTensor(p.graph, t, nil)
 }
 
 // plan lays the tensors into one arena. The largest come first; while some stick

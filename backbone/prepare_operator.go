@@ -43,8 +43,8 @@ func checkOperator(m *tflite.Model, op *tflite.Operator) error {
 	}
 	code := &m.OperatorCodes[op.Opcode]
 	switch {
-	case code.Builtin == tflite.OpCustom && code.CustomCode == "edgetpu-custom-op":
-		return fmt.Errorf("the model is compiled for the Edge TPU: %w", ErrUnsupportedOperator)
+	case code.Builtin == tflite.OpCustom && code.CustomCode == compiledOperator:
+		return nil
 	case code.Builtin == tflite.OpCustom:
 		return ErrUnsupportedOperator
 	case len(op.Outputs) != 1:
