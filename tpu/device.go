@@ -45,9 +45,9 @@ type Status struct {
 //
 // One goroutine owns the device. When something fails, that inference gets the error, and the goroutine brings the
 // device back while later ones wait: it empties the endpoints, resets the core and loads the parameters again; if that
-// does not help, it resets the port; then it closes the device, waits for it to be plugged in again, and boots it. Only
-// when all this fails do inferences fail at once, with the device looked for every second. Nothing is tried twice on
-// its own account: what fails is reported.
+// does not help, or the next inference fails too, it resets the port; then it has the device boot from the start, waiting
+// for it to be plugged in again where it is gone. Only when all this fails do inferences fail at once, with the device
+// looked for every second. No inference is tried twice: what fails is reported.
 type Device struct {
 	bus  Bus
 	port Port
@@ -69,6 +69,7 @@ type Device struct {
 	token  uint64            // of the parameters on the chip
 	cached map[*program]bool // loaders of parameters that ran, of that token
 	last   *Model            // that ran, or loaded its parameters
+	rung   rung              // last taken to recover, since the last inference that succeeded
 	look   time.Time         // when to look for the device again, while it is down
 }
 
@@ -307,6 +308,7 @@ func (d *Device) answer(r *request, err error) error {
 	d.mu.Lock()
 	if err == nil {
 		d.status.Inferences++
+		d.rung = 0
 	} else {
 		d.status.Failures++
 	}

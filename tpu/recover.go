@@ -113,37 +113,51 @@ func interruptWords(bits uint32) (words []string) {
 	return words
 }
 
+// rung is a step of recovery. Each does more than the one before and takes longer.
+type rung uint8
+
+const (
+	rungCore rung = iota + 1 // reset the core
+	rungPort                 // reset the port
+	rungBoot                 // back to the boot ROM
+)
+
 // recover brings the device back after cause, or says that it is down; nil looks once more for one that is.
 func (d *Device) recover(cause error) {
+	first := rungBoot
 	if cause != nil {
+		first = min(d.rung+1, rungBoot)
 		d.note(func(s *Status) { s.State, s.Err = Recovering, cause })
 		d.opts.Log.Warn("Edge TPU failed", "port", d.port, "error", cause)
-		if d.link != nil && !errors.Is(cause, ErrDisconnected) {
+		// An endpoint that refused stays halted on both sides until the port is reset; libusb could clear it, gousb not.
+		if errors.Is(cause, ErrDisconnected) || errors.Is(cause, ErrStall) {
+			first = max(first, rungPort)
+		}
+		if first == rungCore {
 			err := d.restart()
 			if err == nil {
-				d.recovered("by a reset of its core")
+				d.recovered(rungCore)
 				return
 			}
 			d.opts.Log.Warn("a reset of the core did not help", "port", d.port, "error", err)
+			first = rungPort
 		}
 		d.shut()
 	}
-	reboot := cause == nil // what is down has been through the rest
 	giveUp := time.Now().Add(d.opts.Patience)
 	for attempt := 0; ; {
-		err := d.reopen(reboot)
+		err := d.reopen(first == rungBoot)
 		if err == nil {
-			d.recovered("by opening it again")
+			d.recovered(first)
 			return
 		}
 		if d.ctx.Err() != nil {
 			return
 		}
 		// A port that is empty, or about to be, is no attempt.
-		absent := errors.Is(err, ErrNoDevice) || errors.Is(err, ErrDisconnected)
-		if !absent {
+		if !errors.Is(err, ErrNoDevice) && !errors.Is(err, ErrDisconnected) {
 			attempt++
-			reboot = true
+			first = rungBoot
 			d.opts.Log.Warn("could not open the Edge TPU again", "port", d.port, "error", err)
 		}
 		if cause == nil || attempt == attempts || time.Now().After(giveUp) {
@@ -156,9 +170,14 @@ func (d *Device) recover(cause error) {
 	}
 }
 
-func (d *Device) recovered(how string) {
+func (r rung) String() string {
+	return [...]string{"nothing", "reset of the core", "reset of the port", "boot"}[r]
+}
+
+func (d *Device) recovered(by rung) {
+	d.rung = by
 	d.note(func(s *Status) { s.State, s.USB, s.Recoveries = Ready, d.link.conn.Info(), s.Recoveries+1 })
-	d.opts.Log.Info("Edge TPU is back", "port", d.port, "how", how)
+	d.opts.Log.Info("Edge TPU is back", "port", d.port, "by", by)
 	d.watch.disarm()
 }
 

@@ -1,0 +1,237 @@
+package tpu_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/emulator"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is an emulated device and a model that is fit for it.
+type rig struct {
+	device *emulator.Device
+	bus    tpu.Bus
+	pkg    *executable.Package
+	input  [][]byte
+	want   [][]byte
+}
+
+// testModel is small, has parameters, and answers by them.
+type testModel struct {
+	compiled, twin []byte
+	pkg            *executable.Package
+}
+
+var errFault = errors.New("expected an error")
+
+func readModel(t testing.TB, name string) testModel {
+	t.Helper()
+	dir := os.Getenv("IMPRINT_SHARED")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "shared")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): no compiled models to run", dir)
+	}
+	var m testModel
+	var err error
+	if m.compiled, err = os.ReadFile(filepath.Join(dir, "models", name+"_edgetpu.tflite")); err != nil {
+		t.Fatal(err)
+	}
+	if m.twin, err = os.ReadFile(filepath.Join(dir, "models", name+".tflite")); err != nil {
+		t.Fatal(err)
+	}
+	model, err := tflite.Parse(m.compiled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range model.Subgraphs[0].Operators {
+		if model.OperatorCodes[op.Opcode].CustomCode == executable.CustomOperator {
+			if m.pkg, err = executable.Parse(op.CustomOptions); err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+	}
+	t.Fatalf("%s: nothing compiled in it", name)
+	return m
+}
+
+// emulate plugs a device in that knows m; cold, unless it is to have its firmware.
+func (m testModel) emulate(t testing.TB, config emulator.Config) *rig {
+	t.Helper()
+	r := &rig{device: emulator.New(config), pkg: m.pkg}
+	r.bus = emulator.NewBus(r.device)
+	if err := r.device.Register(m.compiled, m.twin); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range m.pkg.Main.Inputs {
+		in := make([]byte, l.TensorSize())
+		for i := range in {
+			in[i] = byte(31 * i)
+		}
+		r.input = append(r.input, in)
+	}
+	return r
+}
+
+// options for a device whose firmware is anything and which answers at once.
+func options() tpu.Options {
+	return tpu.Options{
+		Timeout: 200 * time.Millisecond, Settle: -1, Appear: time.Second, Patience: 5 * time.Second,
+		Firmware: func() ([]byte, error) { return make([]byte, tpu.FirmwareSize), nil },
+	}
+}
+
+func (r *rig) open() (*tpu.Device, error) {
+	return tpu.Open(context.Background(), r.bus, tpu.Port{}, options())
+}
+
+func (r *rig) run(m *tpu.Model) ([][]byte, error) {
+	out := make([][]byte, len(r.pkg.Main.Outputs))
+	for i, l := range r.pkg.Main.Outputs {
+		out[i] = make([]byte, l.TensorSize())
+	}
+	return out, m.Run(context.Background(), r.input, out)
+}
+
+// right runs an inference and compares its outputs with those of a device that never failed.
+func (r *rig) right(m *tpu.Model) error {
+	got, err := r.run(m)
+	if err != nil {
+		return fmt.Errorf("inference: %w", err)
+	}
+	for i := range got {
+		if !bytes.Equal(got[i], r.want[i]) {
+			return fmt.Errorf("output %d is wrong", i)
+		}
+	}
+	return nil
+}
+
+// session opens, loads, runs one inference and closes, and makes the faults of a test in one of these phases. It
+// returns how many transfers the phase took, and what the phase returned.
+func (r *rig) session(phase string, faults ...emulator.Fault) (transfers int, phaseErr, err error) {
+	step := func(name string, f func() error) error {
+		if name == phase {
+			r.device.Script(faults...)
+		}
+		err := f()
+		if name == phase {
+			if err == nil {
+				r.quiet()
+			}
+			transfers, phaseErr = r.device.Transfers(), err
+			r.device.Script()
+			r.device.Plug()
+		}
+		return err
+	}
+	again := func(name string, f func() error) error {
+		err := step(name, f)
+		late := phase == "open" && name == "load" // the last transfer of open may have hung unnoticed
+		if err == nil || name != phase && !late {
+			return err
+		}
+		if err := f(); err != nil {
+			return fmt.Errorf("%s again: %w", name, err)
+		}
+		return nil
+	}
+	var d *tpu.Device
+	var m *tpu.Model
+	if err := again("open", func() (err error) { d, err = r.open(); return err }); err != nil {
+		return transfers, phaseErr, err
+	}
+	defer d.Close()
+	r.quiet()
+	if err := again("load", func() (err error) { m, err = d.Load(context.Background(), r.pkg); return err }); err != nil {
+		return transfers, phaseErr, err
+	}
+	if r.want == nil {
+		if r.want, err = r.run(m); err != nil {
+			return transfers, phaseErr, err
+		}
+	}
+	if err := again("infer", func() error { return r.right(m) }); err != nil {
+		return transfers, phaseErr, err
+	}
+	if phase == "infer" { // the inference after the one that was right again
+		if err := r.right(m); err != nil {
+			return transfers, phaseErr, err
+		}
+	}
+	if err := step("close", d.Close); err != nil {
+		return transfers, phaseErr, err
+	}
+	if phase == "close" {
+		_, _, err := r.session("")
+		return transfers, phaseErr, err
+	}
+	return transfers, phaseErr, nil
+}
+
+// quiet waits until the read of the interrupt endpoint, which a goroutine makes, is under way: it is to have its number
+// among the transfers of open.
+func (r *rig) quiet() {
+	for n := -1; n != r.device.Transfers(); time.Sleep(20 * time.Millisecond) {
+		n = r.device.Transfers()
+	}
+}
+
+// TestFaults makes every transfer of open, load, infer and close go wrong in every way.
+func TestFaults(t *testing.T) {
+	model := readModel(t, "pairs/dense_256")
+	clean := model.emulate(t, emulator.Config{})
+	kinds := []emulator.FaultKind{
+		emulator.Fail, emulator.Stall, emulator.Delay, emulator.Truncate, emulator.Disconnect, emulator.Hang,
+	}
+	for _, phase := range []string{"open", "load", "infer", "close"} {
+		count, _, err := model.emulate(t, emulator.Config{}).session(phase)
+		if err != nil {
+			t.Fatalf("%s without faults: %v", phase, err)
+		}
+		if _, _, err := clean.session(""); err != nil {
+			t.Fatal(err)
+		}
+		var wait sync.WaitGroup
+		slots := make(chan struct{}, 32)
+		for _, kind := range kinds {
+			for at := range count {
+				slots <- struct{}{}
+				wait.Go(func() {
+					defer func() { <-slots }()
+					r := model.emulate(t, emulator.Config{})
+					r.want = clean.want
+					fault := emulator.Fault{At: at, Kind: kind, Delay: time.Second}
+					_, got, err := r.session(phase, fault)
+					if err != nil {
+						t.Errorf("%s, transfer %d of %d, %v: then %v", phase, at, count, kind, err)
+					}
+					// Close does what it can. Some transfers of open are shorter than was asked, and lose nothing by being
+					// cut; the last is the interrupt endpoint's, which fails when the device is open already.
+					mayPass := phase == "close" || phase == "open" && (kind == emulator.Truncate || at >= count-1)
+					if got == nil && !mayPass {
+						t.Errorf("%s, transfer %d of %d, %v: %v", phase, at, count, kind, errFault)
+					}
+				})
+			}
+		}
+		wait.Wait()
+		t.Logf("%s: %d transfers, each in %d ways", phase, count, len(kinds))
+	}
+}
