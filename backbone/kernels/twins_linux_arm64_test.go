@@ -1,0 +1,342 @@
+//go:build !purego
+
+package kernels
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/cpu"
+)
+
+// guarded is n bytes of memory right before a page that cannot be accessed or,
+// for the other side, right behind one.
+func guarded(t *testing.T, n int, behind bool) []byte {
+	t.Helper()
+	page := syscall.Getpagesize()
+	inner := (n + page - 1) / page * page
+	m, err := syscall.Mmap(-1, 0, inner+2*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Munmap(m); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, edge := range [][]byte{m[:page], m[page+inner:]} {
+		if err := syscall.Mprotect(edge, syscall.PROT_NONE); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if behind {
+		return m[page:][:n:n]
+	}
+	return m[page+inner-n:][:n:n]
+}
+
+// copyGuarded is b in guarded memory.
+func copyGuarded(t *testing.T, b []byte, behind bool) []byte {
+	g := guarded(t, len(b), behind)
+	copy(g, b)
+	return g
+}
+
+// extreme fills b with random bytes or, half of the time, with few values next
+// to where products are largest.
+func extreme(r *rand.Rand, b []byte) {
+	ends := []byte{0, 0, 1, 127, 128, 255}
+	few := r.IntN(2) == 0
+	for i := range b {
+		if b[i] = byte(r.Uint32()); few {
+			b[i] = ends[r.IntN(len(ends))]
+		}
+	}
+}
+
+// anyScale is a multiplier of any size, shifts to both sides included.
+func anyScale(r *rand.Rand) multiplier {
+	m := multiplier{mantissa: 1<<30 + r.Int32N(1<<30)}
+	switch r.IntN(8) {
+	case 0:
+		return multiplier{}
+	case 1:
+		m.left = uint8(r.IntN(31))
+	case 2:
+		m.right = uint8(r.IntN(32))
+	default:
+		m.right = uint8(5 + r.IntN(8))
+	}
+	switch r.IntN(8) {
+	case 0:
+		m.mantissa = 1 << 30
+	case 1:
+		m.mantissa = math.MaxInt32
+	}
+	return m
+}
+
+// anyWeights are legal weights without a model behind them: biases and
+// scales reach sums that saturate and wrap.
+func anyWeights(r *rand.Rand, channels, depth int) *weights {
+	w := &weights{channels: channels, depth: depth, signed: r.IntN(2) == 0}
+	w.zero = r.Int32N(256)
+	if r.IntN(2) == 0 {
+		w.zero = 128
+	}
+	b := make([]byte, channels*depth)
+	extreme(r, b)
+	if r.IntN(2) == 0 {
+		fill(b, byte(r.IntN(2))*255) // all products as large as can be
+	}
+	lo, hi := Uint8.limits()
+	if w.signed {
+		lo, hi = Int8.limits()
+	}
+	w.codes = make([]int16, len(b))
+	for i, v := range b {
+		w.codes[i] = int16(int32(v) - w.zero)
+	}
+	w.outZero = lo + r.Int32N(256)
+	w.lo, w.hi = lo, hi
+	if r.IntN(2) == 0 {
+		w.lo = lo + r.Int32N(128)
+		w.hi = w.lo + r.Int32N(hi-w.lo+1)
+	}
+	for range channels {
+		bias := r.Int32N(1<<18) - 1<<17
+		if r.IntN(4) == 0 {
+			bias = int32(r.Uint32())
+		}
+		w.bias = append(w.bias, bias)
+		w.scale = append(w.scale, anyScale(r))
+	}
+	return w
+}
+
+// TestProductTwins holds the products against plain Go, in memory that ends
+// where what they may access does.
+func TestProductTwins(t *testing.T) {
+	for name, pack := range map[string]func(w *weights) product{"dot": packDot, "neon": packNEON} {
+		t.Run(name, func(t *testing.T) {
+			if name == "dot" && !cpu.ARM64.HasASIMDDP {
+				t.Skip("this processor has no dot products")
+			}
+			safe := 0
+			for seed := range uint64(400) {
+				t.Run(fmt.Sprint(seed), func(t *testing.T) {
+					r := rand.New(rand.NewPCG(seed, 1))
+					w := anyWeights(r, 1+r.IntN(40), 1+r.IntN(70))
+					p := pack(w).(*tiles)
+					if p.routine == routineSafe {
+						safe++
+					}
+					checkProduct(t, r, w, p)
+				})
+			}
+			if name == "neon" && (safe == 0 || safe == 400) {
+				t.Errorf("%d of 400 products have weights of −128 that meet", safe)
+			}
+		})
+	}
+}
+
+func checkProduct(t *testing.T, r *rand.Rand, w *weights, p *tiles) {
+	rows := 1 + r.IntN(maxRows)
+	if r.IntN(2) == 0 {
+		rows = 1 + r.IntN(9)
+	}
+	stride := w.depth + r.IntN(2)*r.IntN(40)
+	outStride := w.channels + r.IntN(2)*r.IntN(40)
+	behind := r.IntN(2) == 0
+	x := guarded(t, (rows-1)*stride+w.depth, behind)
+	extreme(r, x)
+	from := r.IntN(p.panels())
+	to := from + 1 + r.IntN(p.panels()-from)
+	if r.IntN(2) == 0 {
+		from, to = 0, p.panels()
+	}
+
+	want := make([]byte, (rows-1)*outStride+w.channels)
+	extreme(r, want)
+	got := copyGuarded(t, want, behind)
+	all := make([]byte, rows*w.channels)
+	plain := packLanes(w)
+	seen, seenStride := plain.prepare(make([]byte, plain.scratch(rows)), x, stride, rows)
+	plain.multiply(seen, seenStride, rows, all, w.channels, 0, plain.panels())
+	for row := range rows {
+		for c := from * p.channels; c < min(to*p.channels, w.channels); c++ {
+			want[row*outStride+c] = all[row*w.channels+c]
+		}
+	}
+
+	p.packed = copyGuarded(t, p.packed, behind)
+	scratch := guarded(t, p.scratch(rows), behind)
+	extreme(r, scratch)
+	seen, seenStride = p.prepare(scratch, x, stride, rows)
+	p.multiply(seen, seenStride, rows, got, outStride, from, to)
+	if !bytes.Equal(got, want) {
+		n, first := 0, -1
+		for i := range got {
+			if got[i] != want[i] {
+				if n == 0 {
+					first = i
+				}
+				n++
+			}
+		}
+		t.Errorf("%d rows, stride %d, of %d, signed %v, zero %d, panels %d to %d of %d channels, stride %d: %d bytes differ, byte %d is %d, want %d",
+			rows, stride, w.depth, w.signed, w.zero, from, to, w.channels, outStride, n, first, got[first], want[first])
+	}
+}
+
+// TestScaleTwins has accumulators that are nothing but bias: all that brings
+// them to codes, over the whole range of 32 bits.
+func TestScaleTwins(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	for range 300 {
+		w := anyWeights(r, 64, 9)
+		clear(w.codes)
+		w.lo, w.hi = Uint8.limits()
+		if w.signed {
+			w.lo, w.hi = Int8.limits()
+		}
+		for c := range w.bias {
+			// Sums whose codes are in range, and ties, and the ends of int32.
+			m := w.scale[c]
+			switch r.IntN(4) {
+			case 0:
+				w.bias[c] = int32(r.Uint32())
+			case 1:
+				w.bias[c] = []int32{math.MinInt32, math.MinInt32 + 1, -1, 0, 1, math.MaxInt32}[r.IntN(6)]
+			default:
+				w.bias[c] = int32((int64(r.IntN(1024)-512)<<(m.right&31))>>m.left) + r.Int32N(3) - 1
+			}
+		}
+		x := make([]byte, 9*64)
+		want := make([]byte, 64)
+		plain := packLanes(w)
+		seen, stride := plain.prepare(make([]byte, plain.scratch(1)), x[:9], 9, 1)
+		plain.multiply(seen, stride, 1, want, 64, 0, plain.panels())
+		packs := []func(w *weights) product{packNEON}
+		if cpu.ARM64.HasASIMDDP {
+			packs = append(packs, packDot)
+		}
+		for i, pack := range packs {
+			p := pack(w)
+			got := make([]byte, 64)
+			seen, stride := p.prepare(make([]byte, p.scratch(1)), x[:9], 9, 1)
+			p.multiply(seen, stride, 1, got, 64, 0, p.panels())
+			checkScale(t, fmt.Sprint("product ", i), w, got, want)
+		}
+		var taps [9][]byte
+		for i := range taps {
+			taps[i] = x[i*64:][:64]
+		}
+		got := make([]byte, 64)
+		plainOf(w).pixels(want, taps, 64, 1)
+		packWindows(w).pixels(got, taps, 64, 1)
+		checkScale(t, "window", w, got, want)
+	}
+}
+
+func checkScale(t *testing.T, what string, w *weights, got, want []byte) {
+	t.Helper()
+	for c := range want {
+		if got[c] != want[c] {
+			t.Fatalf("%s: %d scaled by %+v with zero point %d is %d, want %d", what, w.bias[c], w.scale[c], w.outZero, got[c], want[c])
+		}
+	}
+}
+
+// plainOf is the depthwise convolution in plain Go.
+func plainOf(w *weights) windows {
+	p := plainWindows{signed: w.signed, channels: make([]nineTaps, w.channels), outZero: w.outZero, lo: w.lo, hi: w.hi}
+	for c := range p.channels {
+		p.channels[c].bias, p.channels[c].scale = w.bias[c], w.scale[c]
+		for t := range 9 {
+			p.channels[c].w[t] = int32(w.codes[9*c+t])
+		}
+	}
+	return &p
+}
+
+func TestWindowsTwins(t *testing.T) {
+	if packWindows(anyWeights(rand.New(rand.NewPCG(1, 1)), windowBlock-1, 9)) != nil {
+		t.Error("took fewer channels than a block")
+	}
+	for seed := range uint64(400) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 2))
+			w := anyWeights(r, windowBlock+r.IntN(40), 9)
+			p := packWindows(w).(*blocks)
+			behind := r.IntN(2) == 0
+			p.packed = copyGuarded(t, p.packed, behind)
+			n := 1 + r.IntN(6)
+			step := w.channels * (1 + r.IntN(2))
+			var taps [9][]byte
+			for i := range taps {
+				taps[i] = guarded(t, (n-1)*step+w.channels, behind)
+				extreme(r, taps[i])
+			}
+			want := make([]byte, n*w.channels)
+			got := guarded(t, len(want), behind)
+			plainOf(w).pixels(want, taps, step, n)
+			p.pixels(got, taps, step, n)
+			if !bytes.Equal(got, want) {
+				t.Errorf("%d pixels of %d channels, step %d, signed %v differ", n, w.channels, step, w.signed)
+			}
+		})
+	}
+}
+
+func TestByteSumsTwin(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 4))
+	for depth := step; depth < 70; depth++ {
+		rows, stride := 1+r.IntN(5), depth+r.IntN(20)
+		x := guarded(t, (rows-1)*stride+depth, r.IntN(2) == 0)
+		extreme(r, x)
+		flip := byte(r.IntN(2)) << 7
+		by := r.Int32N(512) - 256
+		got := make([]int32, rows)
+		byteSums(&got[0], &x[0], stride, depth, rows, flip, by)
+		for row := range rows {
+			want := int32(0)
+			for _, b := range x[row*stride:][:depth] {
+				want += by * int32(b^flip)
+			}
+			if got[row] != want {
+				t.Errorf("row %d of %d bytes: got %d, want %d", row, depth, got[row], want)
+			}
+		}
+	}
+}
+
+// TestAssemblyAllocatesNothing also holds the arguments to the stack.
+func TestAssemblyAllocatesNothing(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	w := anyWeights(r, 37, 40)
+	x, out := make([]byte, 10*40), make([]byte, 10*37)
+	packs := []func(w *weights) product{packNEON}
+	if cpu.ARM64.HasASIMDDP {
+		packs = append(packs, packDot)
+	}
+	for i, pack := range packs {
+		p := pack(w)
+		if n := testing.AllocsPerRun(5, func() { p.multiply(x, 40, 10, out, 37, 0, p.panels()) }); n != 0 {
+			t.Errorf("product %d allocates %v times", i, n)
+		}
+	}
+	v := packWindows(anyWeights(r, 37, 9))
+	var taps [9][]byte
+	for i := range taps {
+		taps[i] = x
+	}
+	if n := testing.AllocsPerRun(5, func() { v.pixels(out, taps, 37, 10) }); n != 0 {
+		t.Errorf("windows allocate %v times", n)
+	}
+}
