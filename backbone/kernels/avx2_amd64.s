@@ -261,6 +261,227 @@ DATA half<>+16(SB)/8, $0x0000000040000000
 DATA half<>+24(SB)/8, $0x0000000040000000
 GLOBL half<>(SB), RODATA|NOPTR, $32
 
+// func bytes4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2
+TEXT ·bytes4x16(SB), NOSPLIT, $0-72
+	MOVQ    x+0(FP), AX
+	MOVQ    stride+8(FP), CX
+	MOVQ    offsets+32(FP), BX
+	MOVQ    groups+40(FP), SI
+	MOVQ    p+48(FP), DI
+	MOVQ    out+56(FP), R8
+	MOVQ    outStride+64(FP), R9
+	LEAQ    (CX)(CX*2), R10
+	LEAQ    (R9)(R9*2), R11
+	VMOVDQU ones<>+0(SB), Y0
+
+tile:
+	VMOVDQU (DI), Y1
+	VMOVDQU 32(DI), Y2
+	VMOVDQU (DI), Y3
+	VMOVDQU 32(DI), Y4
+	VMOVDQU (DI), Y5
+	VMOVDQU 32(DI), Y6
+	VMOVDQU (DI), Y7
+	VMOVDQU 32(DI), Y8
+	MOVQ    w+24(FP), DX
+	XORQ    R13, R13
+
+depth:
+	MOVLQSX      (BX)(R13*4), R12
+	ADDQ         AX, R12
+	VMOVDQU      (DX), Y9
+	VMOVDQU      32(DX), Y10
+	VMOVDQU      64(DX), Y11
+	VPBROADCASTD (R12), Y12
+	VPBROADCASTD 4(R12), Y13
+	VPMADDUBSW   Y9, Y12, Y14
+	VPMADDUBSW   Y11, Y13, Y15
+	VPADDW       Y15, Y14, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPMADDUBSW   Y10, Y12, Y12
+	VPMADDUBSW   96(DX), Y13, Y13
+	VPADDW       Y13, Y12, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y2, Y2
+	VPBROADCASTD (R12)(CX*1), Y12
+	VPBROADCASTD 4(R12)(CX*1), Y13
+	VPMADDUBSW   Y9, Y12, Y14
+	VPMADDUBSW   Y11, Y13, Y15
+	VPADDW       Y15, Y14, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPMADDUBSW   Y10, Y12, Y12
+	VPMADDUBSW   96(DX), Y13, Y13
+	VPADDW       Y13, Y12, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y4, Y4
+	VPBROADCASTD (R12)(CX*2), Y12
+	VPBROADCASTD 4(R12)(CX*2), Y13
+	VPMADDUBSW   Y9, Y12, Y14
+	VPMADDUBSW   Y11, Y13, Y15
+	VPADDW       Y15, Y14, Y14
+	VPMADDWD     Y0, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPMADDUBSW   Y10, Y12, Y12
+	VPMADDUBSW   96(DX), Y13, Y13
+	VPADDW       Y13, Y12, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y6, Y6
+	VPBROADCASTD (R12)(R10*1), Y12
+	VPBROADCASTD 4(R12)(R10*1), Y13
+	VPMADDUBSW   Y9, Y12, Y9
+	VPMADDUBSW   Y11, Y13, Y11
+	VPADDW       Y11, Y9, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPMADDUBSW   Y10, Y12, Y12
+	VPMADDUBSW   96(DX), Y13, Y13
+	VPADDW       Y13, Y12, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y8, Y8
+	ADDQ         $0x00000080, DX
+	INCQ         R13
+	CMPQ         R13, SI
+	JLT          depth
+	VPSLLVD      192(DI), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y9
+	VPMULDQ      64(DI), Y1, Y1
+	VPMULDQ      128(DI), Y9, Y9
+	VMOVDQU      half<>+0(SB), Y10
+	VPADDQ       Y10, Y1, Y1
+	VPADDQ       Y10, Y9, Y9
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y9, Y9, Y9
+	VPBLENDD     $0xaa, Y9, Y1, Y1
+	VPADDD       256(DI), Y1, Y1
+	VPSRAVD      320(DI), Y1, Y1
+	VPSLLVD      224(DI), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y9
+	VPMULDQ      96(DI), Y2, Y2
+	VPMULDQ      160(DI), Y9, Y9
+	VMOVDQU      half<>+0(SB), Y10
+	VPADDQ       Y10, Y2, Y2
+	VPADDQ       Y10, Y9, Y9
+	VPSRLQ       $0x1f, Y2, Y2
+	VPADDQ       Y9, Y9, Y9
+	VPBLENDD     $0xaa, Y9, Y2, Y2
+	VPADDD       288(DI), Y2, Y2
+	VPSRAVD      352(DI), Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPSLLVD      192(DI), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y2
+	VPMULDQ      64(DI), Y3, Y3
+	VPMULDQ      128(DI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y9
+	VPADDQ       Y9, Y3, Y3
+	VPADDQ       Y9, Y2, Y2
+	VPSRLQ       $0x1f, Y3, Y3
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPADDD       256(DI), Y3, Y3
+	VPSRAVD      320(DI), Y3, Y3
+	VPSLLVD      224(DI), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y2
+	VPMULDQ      96(DI), Y4, Y4
+	VPMULDQ      160(DI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y9
+	VPADDQ       Y9, Y4, Y4
+	VPADDQ       Y9, Y2, Y2
+	VPSRLQ       $0x1f, Y4, Y4
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y4, Y4
+	VPADDD       288(DI), Y4, Y4
+	VPSRAVD      352(DI), Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPSLLVD      192(DI), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y2
+	VPMULDQ      64(DI), Y5, Y5
+	VPMULDQ      128(DI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y4
+	VPADDQ       Y4, Y5, Y5
+	VPADDQ       Y4, Y2, Y2
+	VPSRLQ       $0x1f, Y5, Y5
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y5, Y5
+	VPADDD       256(DI), Y5, Y5
+	VPSRAVD      320(DI), Y5, Y5
+	VPSLLVD      224(DI), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y2
+	VPMULDQ      96(DI), Y6, Y6
+	VPMULDQ      160(DI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y4
+	VPADDQ       Y4, Y6, Y6
+	VPADDQ       Y4, Y2, Y2
+	VPSRLQ       $0x1f, Y6, Y6
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y6, Y6
+	VPADDD       288(DI), Y6, Y6
+	VPSRAVD      352(DI), Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPSLLVD      192(DI), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y2
+	VPMULDQ      64(DI), Y7, Y7
+	VPMULDQ      128(DI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y4
+	VPADDQ       Y4, Y7, Y7
+	VPADDQ       Y4, Y2, Y2
+	VPSRLQ       $0x1f, Y7, Y7
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y7, Y7
+	VPADDD       256(DI), Y7, Y7
+	VPSRAVD      320(DI), Y7, Y7
+	VPSLLVD      224(DI), Y8, Y8
+	VPSRLQ       $0x20, Y8, Y2
+	VPMULDQ      96(DI), Y8, Y8
+	VPMULDQ      160(DI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y4
+	VPADDQ       Y4, Y8, Y8
+	VPADDQ       Y4, Y2, Y2
+	VPSRLQ       $0x1f, Y8, Y8
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y8, Y8
+	VPADDD       288(DI), Y8, Y8
+	VPSRAVD      352(DI), Y8, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPADDSW      448(DI), Y1, Y1
+	VPADDSW      448(DI), Y3, Y3
+	VPACKUSWB    Y3, Y1, Y1
+	VPMAXUB      480(DI), Y1, Y1
+	VPMINUB      512(DI), Y1, Y1
+	VPXOR        544(DI), Y1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VMOVDQU      X1, (R8)
+	VEXTRACTI128 $0x01, Y1, (R8)(R9*1)
+	VPADDSW      448(DI), Y5, Y5
+	VPADDSW      448(DI), Y7, Y7
+	VPACKUSWB    Y7, Y5, Y5
+	VPMAXUB      480(DI), Y5, Y5
+	VPMINUB      512(DI), Y5, Y5
+	VPXOR        544(DI), Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VMOVDQU      X5, (R8)(R9*2)
+	VEXTRACTI128 $0x01, Y5, (R8)(R11*1)
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+DATA ones<>+0(SB)/8, $0x0001000100010001
+DATA ones<>+8(SB)/8, $0x0001000100010001
+DATA ones<>+16(SB)/8, $0x0001000100010001
+DATA ones<>+24(SB)/8, $0x0001000100010001
+GLOBL ones<>(SB), RODATA|NOPTR, $32
+
 // func words4x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2
 TEXT ·words4x8(SB), NOSPLIT, $0-64
@@ -417,6 +638,141 @@ depth:
 	VZEROUPPER
 	RET
 
+// func bytes4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2
+TEXT ·bytes4x8(SB), NOSPLIT, $0-72
+	MOVQ    x+0(FP), AX
+	MOVQ    stride+8(FP), CX
+	MOVQ    offsets+32(FP), BX
+	MOVQ    groups+40(FP), SI
+	MOVQ    p+48(FP), DI
+	MOVQ    out+56(FP), R8
+	MOVQ    outStride+64(FP), R9
+	LEAQ    (CX)(CX*2), R10
+	LEAQ    (R9)(R9*2), R11
+	VMOVDQU ones<>+0(SB), Y0
+
+tile:
+	VMOVDQU (DI), Y1
+	VMOVDQU (DI), Y2
+	VMOVDQU (DI), Y3
+	VMOVDQU (DI), Y4
+	MOVQ    w+24(FP), DX
+	XORQ    R13, R13
+
+depth:
+	MOVLQSX      (BX)(R13*4), R12
+	ADDQ         AX, R12
+	VMOVDQU      (DX), Y5
+	VMOVDQU      32(DX), Y6
+	VPBROADCASTD (R12), Y7
+	VPBROADCASTD 4(R12), Y8
+	VPMADDUBSW   Y5, Y7, Y7
+	VPMADDUBSW   Y6, Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD (R12)(CX*1), Y7
+	VPBROADCASTD 4(R12)(CX*1), Y8
+	VPMADDUBSW   Y5, Y7, Y7
+	VPMADDUBSW   Y6, Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD (R12)(CX*2), Y7
+	VPBROADCASTD 4(R12)(CX*2), Y8
+	VPMADDUBSW   Y5, Y7, Y7
+	VPMADDUBSW   Y6, Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD (R12)(R10*1), Y7
+	VPBROADCASTD 4(R12)(R10*1), Y8
+	VPMADDUBSW   Y5, Y7, Y7
+	VPMADDUBSW   Y6, Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	ADDQ         $0x00000040, DX
+	INCQ         R13
+	CMPQ         R13, SI
+	JLT          depth
+	VPSLLVD      192(DI), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y5
+	VPMULDQ      64(DI), Y1, Y1
+	VPMULDQ      128(DI), Y5, Y5
+	VMOVDQU      half<>+0(SB), Y6
+	VPADDQ       Y6, Y1, Y1
+	VPADDQ       Y6, Y5, Y5
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y5, Y5, Y5
+	VPBLENDD     $0xaa, Y5, Y1, Y1
+	VPADDD       256(DI), Y1, Y1
+	VPSRAVD      320(DI), Y1, Y1
+	VPSLLVD      192(DI), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y5
+	VPMULDQ      64(DI), Y2, Y2
+	VPMULDQ      128(DI), Y5, Y5
+	VMOVDQU      half<>+0(SB), Y6
+	VPADDQ       Y6, Y2, Y2
+	VPADDQ       Y6, Y5, Y5
+	VPSRLQ       $0x1f, Y2, Y2
+	VPADDQ       Y5, Y5, Y5
+	VPBLENDD     $0xaa, Y5, Y2, Y2
+	VPADDD       256(DI), Y2, Y2
+	VPSRAVD      320(DI), Y2, Y2
+	VPSLLVD      192(DI), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y5
+	VPMULDQ      64(DI), Y3, Y3
+	VPMULDQ      128(DI), Y5, Y5
+	VMOVDQU      half<>+0(SB), Y6
+	VPADDQ       Y6, Y3, Y3
+	VPADDQ       Y6, Y5, Y5
+	VPSRLQ       $0x1f, Y3, Y3
+	VPADDQ       Y5, Y5, Y5
+	VPBLENDD     $0xaa, Y5, Y3, Y3
+	VPADDD       256(DI), Y3, Y3
+	VPSRAVD      320(DI), Y3, Y3
+	VPSLLVD      192(DI), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y5
+	VPMULDQ      64(DI), Y4, Y4
+	VPMULDQ      128(DI), Y5, Y5
+	VMOVDQU      half<>+0(SB), Y6
+	VPADDQ       Y6, Y4, Y4
+	VPADDQ       Y6, Y5, Y5
+	VPSRLQ       $0x1f, Y4, Y4
+	VPADDQ       Y5, Y5, Y5
+	VPBLENDD     $0xaa, Y5, Y4, Y4
+	VPADDD       256(DI), Y4, Y4
+	VPSRAVD      320(DI), Y4, Y4
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKSSDW    Y4, Y3, Y3
+	VPADDSW      448(DI), Y1, Y1
+	VPADDSW      448(DI), Y3, Y3
+	VPACKUSWB    Y3, Y1, Y1
+	VPMAXUB      480(DI), Y1, Y1
+	VPMINUB      512(DI), Y1, Y1
+	VPXOR        544(DI), Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPUNPCKLDQ   X2, X1, X3
+	VPUNPCKHDQ   X2, X1, X1
+	VMOVQ        X3, (R8)
+	VPEXTRQ      $0x01, X3, (R8)(R9*1)
+	VMOVQ        X1, (R8)(R9*2)
+	VPEXTRQ      $0x01, X1, (R8)(R11*1)
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
 // func words1x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2
 TEXT ·words1x16(SB), NOSPLIT, $0-64
@@ -508,6 +864,85 @@ depth:
 	VZEROUPPER
 	RET
 
+// func bytes1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2
+TEXT ·bytes1x16(SB), NOSPLIT, $0-72
+	MOVQ    x+0(FP), AX
+	MOVQ    stride+8(FP), CX
+	MOVQ    offsets+32(FP), BX
+	MOVQ    groups+40(FP), SI
+	MOVQ    p+48(FP), DI
+	MOVQ    out+56(FP), R8
+	MOVQ    outStride+64(FP), R9
+	VMOVDQU ones<>+0(SB), Y0
+
+tile:
+	VMOVDQU (DI), Y1
+	VMOVDQU 32(DI), Y2
+	MOVQ    w+24(FP), DX
+	XORQ    R11, R11
+
+depth:
+	MOVLQSX      (BX)(R11*4), R10
+	ADDQ         AX, R10
+	VMOVDQU      (DX), Y3
+	VMOVDQU      32(DX), Y4
+	VMOVDQU      64(DX), Y5
+	VPBROADCASTD (R10), Y6
+	VPBROADCASTD 4(R10), Y7
+	VPMADDUBSW   Y3, Y6, Y3
+	VPMADDUBSW   Y5, Y7, Y5
+	VPADDW       Y5, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPADDD       Y3, Y1, Y1
+	VPMADDUBSW   Y4, Y6, Y6
+	VPMADDUBSW   96(DX), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y0, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	ADDQ         $0x00000080, DX
+	INCQ         R11
+	CMPQ         R11, SI
+	JLT          depth
+	VPSLLVD      192(DI), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y3
+	VPMULDQ      64(DI), Y1, Y1
+	VPMULDQ      128(DI), Y3, Y3
+	VMOVDQU      half<>+0(SB), Y4
+	VPADDQ       Y4, Y1, Y1
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y3, Y3, Y3
+	VPBLENDD     $0xaa, Y3, Y1, Y1
+	VPADDD       256(DI), Y1, Y1
+	VPSRAVD      320(DI), Y1, Y1
+	VPSLLVD      224(DI), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y3
+	VPMULDQ      96(DI), Y2, Y2
+	VPMULDQ      160(DI), Y3, Y3
+	VMOVDQU      half<>+0(SB), Y4
+	VPADDQ       Y4, Y2, Y2
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1f, Y2, Y2
+	VPADDQ       Y3, Y3, Y3
+	VPBLENDD     $0xaa, Y3, Y2, Y2
+	VPADDD       288(DI), Y2, Y2
+	VPSRAVD      352(DI), Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPADDSW      448(DI), Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VPMAXUB      480(DI), Y1, Y1
+	VPMINUB      512(DI), Y1, Y1
+	VPXOR        544(DI), Y1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VMOVDQU      X1, (R8)
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
 // func words1x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2
 TEXT ·words1x8(SB), NOSPLIT, $0-64
@@ -571,6 +1006,67 @@ depth:
 	ADDQ         CX, AX
 	ADDQ         R9, R8
 	DECQ         DX
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func bytes1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2
+TEXT ·bytes1x8(SB), NOSPLIT, $0-72
+	MOVQ    x+0(FP), AX
+	MOVQ    stride+8(FP), CX
+	MOVQ    offsets+32(FP), BX
+	MOVQ    groups+40(FP), SI
+	MOVQ    p+48(FP), DI
+	MOVQ    out+56(FP), R8
+	MOVQ    outStride+64(FP), R9
+	VMOVDQU ones<>+0(SB), Y0
+
+tile:
+	VMOVDQU (DI), Y1
+	MOVQ    w+24(FP), DX
+	XORQ    R11, R11
+
+depth:
+	MOVLQSX      (BX)(R11*4), R10
+	ADDQ         AX, R10
+	VMOVDQU      (DX), Y2
+	VMOVDQU      32(DX), Y3
+	VPBROADCASTD (R10), Y4
+	VPBROADCASTD 4(R10), Y5
+	VPMADDUBSW   Y2, Y4, Y4
+	VPMADDUBSW   Y3, Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	ADDQ         $0x00000040, DX
+	INCQ         R11
+	CMPQ         R11, SI
+	JLT          depth
+	VPSLLVD      192(DI), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y2
+	VPMULDQ      64(DI), Y1, Y1
+	VPMULDQ      128(DI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y1, Y1
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y1, Y1
+	VPADDD       256(DI), Y1, Y1
+	VPSRAVD      320(DI), Y1, Y1
+	VPACKSSDW    Y1, Y1, Y1
+	VPADDSW      448(DI), Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VPMAXUB      480(DI), Y1, Y1
+	VPMINUB      512(DI), Y1, Y1
+	VPXOR        544(DI), Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPUNPCKLDQ   X2, X1, X1
+	VMOVQ        X1, (R8)
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	DECQ         tiles+16(FP)
 	JNZ          tile
 	VZEROUPPER
 	RET
@@ -1054,5 +1550,42 @@ pixel:
 	ADDQ         $0x08, R12
 	CMPQ         R12, channels+48(FP)
 	JLT          block
+	VZEROUPPER
+	RET
+
+// func wordsPeak(n int)
+// Requires: AVX, AVX2
+TEXT ·wordsPeak(SB), NOSPLIT, $0-8
+	MOVQ  n+0(FP), AX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VPXOR Y8, Y8, Y8
+	VPXOR Y9, Y9, Y9
+
+loop:
+	VPMADDWD Y0, Y1, Y10
+	VPADDD   Y10, Y2, Y2
+	VPMADDWD Y0, Y1, Y10
+	VPADDD   Y10, Y3, Y3
+	VPMADDWD Y0, Y1, Y10
+	VPADDD   Y10, Y4, Y4
+	VPMADDWD Y0, Y1, Y10
+	VPADDD   Y10, Y5, Y5
+	VPMADDWD Y0, Y1, Y10
+	VPADDD   Y10, Y6, Y6
+	VPMADDWD Y0, Y1, Y10
+	VPADDD   Y10, Y7, Y7
+	VPMADDWD Y0, Y1, Y10
+	VPADDD   Y10, Y8, Y8
+	VPMADDWD Y0, Y1, Y10
+	VPADDD   Y10, Y9, Y9
+	DECQ     AX
+	JNZ      loop
 	VZEROUPPER
 	RET

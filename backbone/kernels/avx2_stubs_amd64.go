@@ -9,20 +9,44 @@ package kernels
 //go:noescape
 func words4x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 
+// bytes4x16 multiplies tiles of 4 rows of unsigned bytes, stride bytes apart, by groups
+// of 8 weights, each for the 8 bytes at an offset, and stores 16 codes of each row.
+//
+//go:noescape
+func bytes4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
 // words4x8 multiplies tiles of 4 rows of 8·steps int16, stride bytes apart, by w and stores 8 codes of each row.
 //
 //go:noescape
 func words4x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
+
+// bytes4x8 multiplies tiles of 4 rows of unsigned bytes, stride bytes apart, by groups
+// of 8 weights, each for the 8 bytes at an offset, and stores 8 codes of each row.
+//
+//go:noescape
+func bytes4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
 // words1x16 multiplies tiles of 1 rows of 8·steps int16, stride bytes apart, by w and stores 16 codes of each row.
 //
 //go:noescape
 func words1x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 
+// bytes1x16 multiplies tiles of 1 rows of unsigned bytes, stride bytes apart, by groups
+// of 8 weights, each for the 8 bytes at an offset, and stores 16 codes of each row.
+//
+//go:noescape
+func bytes1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
 // words1x8 multiplies tiles of 1 rows of 8·steps int16, stride bytes apart, by w and stores 8 codes of each row.
 //
 //go:noescape
 func words1x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
+
+// bytes1x8 multiplies tiles of 1 rows of unsigned bytes, stride bytes apart, by groups
+// of 8 weights, each for the 8 bytes at an offset, and stores 8 codes of each row.
+//
+//go:noescape
+func bytes1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
 // widenUnsigned stores 16·n unsigned bytes as int16.
 //
@@ -57,3 +81,6 @@ func windows8unsigned(out *byte, outStep int, taps *byte, step int, n int, block
 //
 //go:noescape
 func windows8signed(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
+
+// wordsPeak multiplies and adds 8·16 pairs of int16 n times.
+func wordsPeak(n int)

@@ -18,6 +18,7 @@ type conv2D struct {
 	columns         int  // parts into which the channels divide
 	plain           bool // the input's pixels are the rows of the product
 	padding         byte // the input's zero point
+	pitch           int  // from one row to the next: the depth, or more to copy quickly
 	seen            int  // bytes of scratch for gathered rows, before the product's
 }
 
@@ -67,8 +68,10 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	c.plain = g.kH == 1 && g.kW == 1 && g.StrideH == 1 && g.StrideW == 1
 	c.padding = byte(in.zero())
 	c.rows = min(maxRows, c.pixels)
+	c.pitch = c.depth
 	if !c.plain {
-		c.seen = (c.rows*c.depth + 63) &^ 63
+		c.pitch = (c.depth + 15) &^ 15
+		c.seen = (c.rows*c.pitch + gatherWidth + 63) &^ 63
 	}
 	if blocks := (c.pixels + c.rows - 1) / c.rows; blocks < 8 {
 		// Few pixels: divide the channels too, so that threads find work.
@@ -144,34 +147,42 @@ func (c *conv2D) Run(a *Args, lo, hi int) {
 			if c.plain {
 				x = a.In[0][first*c.depth:][:rows*c.depth]
 			} else {
-				x = a.Scratch[:rows*c.depth]
+				x = a.Scratch[:c.seen]
 				c.gather(x, a.In[0], first, rows)
+				x = x[:(rows-1)*c.pitch+c.depth]
 			}
-			x, stride = c.prepare(a.Scratch[c.seen:], x, c.depth, rows)
+			x, stride = c.prepare(a.Scratch[c.seen:], x, c.pitch, rows)
 		}
 		c.multiply(x, stride, rows, a.Out[first*c.channels:], c.channels, column*c.panels()/c.columns, (column+1)*c.panels()/c.columns)
 	}
 }
 
-// gather copies what the window sees of rows output pixels.
+// gatherWidth is the number of bytes that gather copies at once when it can.
+const gatherWidth = 16
+
+// gather copies what the window sees of rows output pixels. It may write up to
+// gatherWidth bytes too many behind each line of a window, where the next comes.
 func (c *conv2D) gather(x, in []byte, first, rows int) {
 	n := c.inC
+	width := c.kW * n
+	ox, oy, image := first%c.outW, first/c.outW%c.outH, first/(c.outW*c.outH)
 	for r := range rows {
-		p := first + r
-		ox, oy, image := p%c.outW, p/c.outW%c.outH, p/(c.outW*c.outH)
 		x0 := ox*c.StrideW - c.padLeft
-		seen := x[r*c.depth:]
+		inside := c.DilationW == 1 && x0 >= 0 && x0+c.kW <= c.inW
 		for ky := range c.kH {
-			row := seen[:c.kW*n]
-			seen = seen[c.kW*n:]
+			row := x[r*c.pitch+ky*width:]
 			y := oy*c.StrideH - c.padTop + ky*c.DilationH
 			if y < 0 || y >= c.inH {
-				fill(row, c.padding)
+				fill(row[:width], c.padding)
 				continue
 			}
-			line := in[(image*c.inH+y)*c.inW*n:][:c.inW*n]
-			if c.DilationW == 1 && x0 >= 0 && x0+c.kW <= c.inW {
-				copy(row, line[x0*n:][:c.kW*n])
+			line := (image*c.inH + y) * c.inW * n
+			if from := line + x0*n; inside {
+				if width <= gatherWidth && from+gatherWidth <= len(in) {
+					*(*[gatherWidth]byte)(row) = *(*[gatherWidth]byte)(in[from:])
+				} else {
+					copy(row, in[from:][:width])
+				}
 				continue
 			}
 			for kx := range c.kW {
@@ -179,8 +190,15 @@ func (c *conv2D) gather(x, in []byte, first, rows int) {
 				if px := x0 + kx*c.DilationW; px < 0 || px >= c.inW {
 					fill(pixel, c.padding)
 				} else {
-					copy(pixel, line[px*n:][:n])
+					copy(pixel, in[line+px*n:][:n])
 				}
+			}
+		}
+		if ox++; ox == c.outW {
+			ox = 0
+			if oy++; oy == c.outH {
+				oy = 0
+				image++
 			}
 		}
 	}

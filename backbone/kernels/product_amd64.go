@@ -7,77 +7,145 @@ import (
 	"unsafe"
 )
 
-// wordStep is the depth of one turn of the loop over 16-bit values.
-const wordStep = 8
+const (
+	wordStep = 8 // depth of one turn of the loop over 16-bit values
+	tileRows = 4 // rows of the larger routines
+)
 
-// tileRows is the number of rows of the larger routines.
-const tileRows = 4
-
-// wordProduct multiplies in 16 bits: exact for any weights.
-type wordProduct struct {
+// panelProduct multiplies a panel of channels at a time. There are two ways.
+//
+// In words, inputs and weights are widened to 16 bits, in which the processor
+// multiplies pairs into sums of 32 bits: exact for any weights.
+//
+// In bytes, it multiplies pairs of an unsigned and a signed byte into sums of 16
+// bits, and two of them are added before they are widened. That is exact as long
+// as four weights that meet in one sum are at most 128 together, positive ones
+// and negative ones each: 255·128 < 2¹⁵. Most are, since weights gather around
+// zero; what is left over of the others is multiplied again in another turn.
+// This needs 3/4 of the time for as many turns, and no widened inputs.
+type panelProduct struct {
 	channels, depth int
-	steps           int    // turns of the loop
-	packed          []byte // [panel][pair of depth][lane][2] int16
-	requants        []panel
 	signed          bool
+	words           bool
+	steps           int // turns of the loop in words
+	parts           []panelWeights
 }
 
-func newWordProduct(w *weights) product {
+// panelWeights are for the channels of one panel, or the half that there is.
+type panelWeights struct {
+	panel
+	lanes   int
+	packed  []byte  // words: [pair of depth][lane][2] int16; bytes: [turn][2][lane][4] int8
+	offsets []int32 // bytes: where the 8 inputs of a turn are
+}
+
+func newPanelProduct(w *weights) product {
 	if !w.tame() {
 		return nil
 	}
-	m := &wordProduct{channels: w.channels, depth: w.depth, steps: (w.depth + wordStep - 1) / wordStep, signed: w.signed}
-	m.requants = make([]panel, (w.channels+panelChannels-1)/panelChannels)
-	m.packed = aligned(m.start(len(m.requants)))
-	for i := range m.requants {
-		first, n := i*panelChannels, m.lanes(i)
-		m.requants[i] = newPanel(w, w.bias, first, n == panelChannels)
-		to := m.packed[m.start(i):m.start(i+1)]
-		for lane := range n {
-			c := first + laneChannel(lane, n == panelChannels)
-			if c >= w.channels {
-				continue
-			}
-			for k, v := range w.codes[c*w.depth:][:w.depth] {
-				binary.LittleEndian.PutUint16(to[(k/2*n+lane)*4+k%2*2:], uint16(v))
-			}
+	m := &panelProduct{channels: w.channels, depth: w.depth, signed: w.signed, steps: (w.depth + wordStep - 1) / wordStep}
+	m.parts = make([]panelWeights, (w.channels+panelChannels-1)/panelChannels)
+	turns := 0
+	for i := range m.parts {
+		p := &m.parts[i]
+		first := i * panelChannels
+		p.lanes = panelChannels
+		if w.channels-first <= panelChannels/2 {
+			p.lanes = panelChannels / 2
+		}
+		p.panel = newPanel(w, w.bias, first, p.lanes == panelChannels)
+		if !w.signed && w.depth >= wordStep {
+			p.packBytes(w, first)
+		}
+		turns += len(p.offsets)
+	}
+	if turns == 0 || 3*turns > 4*m.steps*len(m.parts) {
+		m.words = true
+		for i := range m.parts {
+			m.parts[i].packWords(w, i*panelChannels, m.steps)
 		}
 	}
 	return m
 }
 
-// lanes is the number of channels that the assembly computes for panel i.
-func (m *wordProduct) lanes(i int) int {
-	if m.channels-i*panelChannels <= panelChannels/2 {
-		return panelChannels / 2
+// codes are the weights of a lane, nil if it has no channel.
+func (p *panelWeights) codes(w *weights, first, lane int) []int16 {
+	c := first + laneChannel(lane, p.lanes == panelChannels)
+	if c >= w.channels {
+		return nil
 	}
-	return panelChannels
+	return w.codes[c*w.depth:][:w.depth]
 }
 
-// start is where the weights of panel i begin.
-func (m *wordProduct) start(i int) int {
-	lanes := i * panelChannels
-	if i == len(m.requants) {
-		lanes += m.lanes(i-1) - panelChannels
+func (p *panelWeights) packWords(w *weights, first, steps int) {
+	p.packed, p.offsets = aligned(steps*wordStep*p.lanes*2), nil
+	for lane := range p.lanes {
+		for k, v := range p.codes(w, first, lane) {
+			binary.LittleEndian.PutUint16(p.packed[(k/2*p.lanes+lane)*4+k%2*2:], uint16(v))
+		}
 	}
-	return lanes * m.steps * wordStep * 2
 }
 
-func (m *wordProduct) panels() int { return len(m.requants) }
+func (p *panelWeights) packBytes(w *weights, first int) {
+	var packed []byte
+	var left [panelChannels][8]int16
+	for done := 0; done < w.depth; done += 8 {
+		// The last turn begins where 8 inputs are left; some it has seen.
+		from := min(done, w.depth-8)
+		for lane := range p.lanes {
+			left[lane] = [8]int16{}
+			if codes := p.codes(w, first, lane); codes != nil {
+				copy(left[lane][done-from:], codes[done:])
+			}
+		}
+		for more := true; more; {
+			more = false
+			turn := make([]byte, 8*p.lanes)
+			for lane := range p.lanes {
+				for pair := 0; pair < 4; pair += 2 {
+					positive, negative := int16(128), int16(-128)
+					for _, k := range [4]int{pair, pair + 1, pair + 4, pair + 5} {
+						v := &left[lane][k]
+						part := max(min(*v, positive, 127), negative)
+						*v -= part
+						positive -= max(part, 0)
+						negative -= min(part, 0)
+						turn[(k/4*p.lanes+lane)*4+k%4] = byte(part)
+						more = more || *v != 0
+					}
+				}
+			}
+			packed = append(packed, turn...)
+			p.offsets = append(p.offsets, int32(from))
+		}
+	}
+	p.packed = aligned(len(packed))
+	copy(p.packed, packed)
+}
 
-func (m *wordProduct) scratch(rows int) int { return rows * m.steps * wordStep * 2 }
+func (m *panelProduct) panels() int { return len(m.parts) }
 
-func (m *wordProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
+func (m *panelProduct) scratch(rows int) int {
+	if !m.words {
+		return 0
+	}
+	return rows * m.steps * wordStep * 2
+}
+
+func (m *panelProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
+	if !m.words {
+		return x, stride
+	}
 	to := m.steps * wordStep * 2
 	scratch = scratch[:rows*to]
-	if stride == m.depth && 2*m.depth == to {
-		widen(scratch, x[:rows*stride], m.signed)
+	if 2*stride == to {
+		// What is between the rows meets weights of 0.
+		n := (rows-1)*stride + m.depth
+		widen(scratch[:2*n], x[:n], m.signed)
 		return scratch, to
 	}
 	for r := range rows {
-		row := scratch[r*to:][:to]
-		widen(row[:2*m.depth], x[r*stride:][:m.depth], m.signed)
-		clear(row[2*m.depth:])
+		widen(scratch[r*to:][:2*m.depth], x[r*stride:][:m.depth], m.signed)
 	}
 	return scratch, to
 }
@@ -101,47 +169,67 @@ func widen(out, x []byte, signed bool) {
 	}
 }
 
-func (m *wordProduct) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
+func (m *panelProduct) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
 	var block [maxRows * panelChannels]byte
 	for i := from; i < to; i++ {
-		first, n := i*panelChannels, m.lanes(i)
-		w, p := &m.packed[m.start(i)], &m.requants[i]
-		if first+n <= m.channels {
-			m.run(x, stride, rows, w, p, n, out[first:], outStride)
+		p := &m.parts[i]
+		first := i * panelChannels
+		if first+p.lanes <= m.channels {
+			m.rows(p, x, stride, rows, out[first:], outStride)
 			continue
 		}
-		m.run(x, stride, rows, w, p, n, block[:], n)
+		m.rows(p, x, stride, rows, block[:], p.lanes)
 		for r := range rows {
-			copy(out[r*outStride+first:][:m.channels-first], block[r*n:])
+			copy(out[r*outStride+first:][:m.channels-first], block[r*p.lanes:])
 		}
 	}
 }
 
-// run computes one panel. Rows that fill no tile are computed in one that
+// rows computes one panel. Rows that fill no tile are computed in one that
 // begins earlier, if there are as many rows.
-func (m *wordProduct) run(x []byte, stride, rows int, w *byte, p *panel, n int, out []byte, outStride int) {
-	_ = out[(rows-1)*outStride+n-1]
-	_ = x[(rows-1)*stride+m.steps*wordStep*2-1]
-	q := (*byte)(unsafe.Pointer(p))
+func (m *panelProduct) rows(p *panelWeights, x []byte, stride, rows int, out []byte, outStride int) {
+	width := m.depth
+	if m.words {
+		width = m.steps * wordStep * 2
+	}
+	_, _ = out[(rows-1)*outStride+p.lanes-1], x[(rows-1)*stride+width-1]
 	if rows < tileRows {
-		if n == panelChannels {
-			words1x16(&x[0], stride, rows, w, m.steps, q, &out[0], outStride)
-		} else {
-			words1x8(&x[0], stride, rows, w, m.steps, q, &out[0], outStride)
+		m.tiles(p, 1, &x[0], stride, rows, &out[0], outStride)
+		return
+	}
+	m.tiles(p, tileRows, &x[0], stride, rows/tileRows, &out[0], outStride)
+	if rows%tileRows > 0 {
+		first := rows - tileRows
+		m.tiles(p, tileRows, &x[first*stride], stride, 1, &out[first*outStride], outStride)
+	}
+}
+
+// tiles computes tiles of rows, 1 or tileRows, of one panel.
+func (m *panelProduct) tiles(p *panelWeights, rows int, x *byte, stride, tiles int, out *byte, outStride int) {
+	q, w := (*byte)(unsafe.Pointer(&p.panel)), &p.packed[0]
+	whole := p.lanes == panelChannels
+	if m.words {
+		switch {
+		case rows == tileRows && whole:
+			words4x16(x, stride, tiles, w, m.steps, q, out, outStride)
+		case rows == tileRows:
+			words4x8(x, stride, tiles, w, m.steps, q, out, outStride)
+		case whole:
+			words1x16(x, stride, tiles, w, m.steps, q, out, outStride)
+		default:
+			words1x8(x, stride, tiles, w, m.steps, q, out, outStride)
 		}
 		return
 	}
-	m.tiles(x, stride, rows/tileRows, w, q, n, out, outStride)
-	if rest := rows % tileRows; rest > 0 {
-		first := rows - tileRows
-		m.tiles(x[first*stride:], stride, 1, w, q, n, out[first*outStride:], outStride)
-	}
-}
-
-func (m *wordProduct) tiles(x []byte, stride, tiles int, w, q *byte, n int, out []byte, outStride int) {
-	if n == panelChannels {
-		words4x16(&x[0], stride, tiles, w, m.steps, q, &out[0], outStride)
-	} else {
-		words4x8(&x[0], stride, tiles, w, m.steps, q, &out[0], outStride)
+	offsets, turns := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)
+	switch {
+	case rows == tileRows && whole:
+		bytes4x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	case rows == tileRows:
+		bytes4x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	case whole:
+		bytes1x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	default:
+		bytes1x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
 	}
 }

@@ -9,6 +9,7 @@ func main() {
 	for _, rows := range []int{tileRows, 1} {
 		for _, vectors := range []int{2, 1} {
 			words(rows, vectors)
+			bytes(rows, vectors)
 		}
 	}
 	widen(false)
@@ -17,5 +18,6 @@ func main() {
 		windows(channels, false)
 		windows(channels, true)
 	}
+	peak()
 	Generate()
 }

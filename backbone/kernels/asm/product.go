@@ -5,6 +5,7 @@ import (
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
 )
 
 // tileRows is the number of rows that share a load of weights.
@@ -73,6 +74,91 @@ func words(rows, vectors int) {
 	RET()
 }
 
+// bytes multiplies tiles of rows of unsigned bytes by panels of signed bytes, 8
+// deep at a time: first pairs, then sums of two pairs, in 16 bits, for which
+// weights are small enough.
+func bytes(rows, vectors int) {
+	TEXT(fmt.Sprintf("bytes%dx%d", rows, 8*vectors), NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
+	Doc(fmt.Sprintf("bytes%dx%d multiplies tiles of %d rows of unsigned bytes, stride bytes apart, by groups", rows, 8*vectors, rows),
+		fmt.Sprintf("of 8 weights, each for the 8 bytes at an offset, and stores %d codes of each row.", 8*vectors))
+	Pragma("noescape")
+	x, stride := Load(Param("x"), GP64()), Load(Param("stride"), GP64())
+	weights, offsets := GP64(), Load(Param("offsets"), GP64())
+	groups, panel := Load(Param("groups"), GP64()), Load(Param("p"), GP64())
+	out, outStride := Load(Param("out"), GP64()), Load(Param("outStride"), GP64())
+	stride3, outStride3 := GP64(), GP64()
+	if rows == 4 {
+		LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+		LEAQ(Mem{Base: outStride, Index: outStride, Scale: 2}, outStride3)
+	}
+	at, n := GP64(), GP64()
+	ones := YMM()
+	VMOVDQU(all("ones", 0x0001000100010001), ones)
+
+	Label("tile")
+	t := newTile(rows, vectors)
+	t.start(panel)
+	MOVQ(argument("w"), weights)
+	XORQ(n, n)
+
+	Label("depth")
+	MOVLQSX(Mem{Base: offsets, Index: n, Scale: 4}, at)
+	ADDQ(x, at)
+	var side [2][]Op
+	for quad := range side {
+		for v := range vectors {
+			m := Mem{Base: weights, Disp: 32 * (quad*vectors + v)}
+			if quad == 1 && v == 1 {
+				// There is no register left for it.
+				side[quad] = append(side[quad], m)
+				continue
+			}
+			y := YMM()
+			VMOVDQU(m, y)
+			side[quad] = append(side[quad], y)
+		}
+	}
+	for r := range rows {
+		a, b := YMM(), YMM()
+		VPBROADCASTD(rowOf(at, stride, stride3, r, 0), a)
+		VPBROADCASTD(rowOf(at, stride, stride3, r, 4), b)
+		for v := range vectors {
+			u, w := a, b
+			if v < vectors-1 {
+				u, w = YMM(), YMM()
+			}
+			VPMADDUBSW(side[0][v], a, u)
+			VPMADDUBSW(side[1][v], b, w)
+			VPADDW(w, u, u)
+			VPMADDWD(ones, u, u)
+			VPADDD(u, t[r][v], t[r][v])
+		}
+	}
+	ADDQ(U32(64*vectors), weights)
+	INCQ(n)
+	CMPQ(n, groups)
+	JLT(LabelRef("depth"))
+
+	t.store(panel, out, outStride, outStride3)
+	for range rows {
+		ADDQ(stride, x)
+		ADDQ(outStride, out)
+	}
+	DECQ(argument("tiles"))
+	JNZ(LabelRef("tile"))
+	VZEROUPPER()
+	RET()
+}
+
+// argument is where a parameter is.
+func argument(name string) Mem {
+	a, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return a.Addr
+}
+
 // widen stores n·16 bytes as int16.
 func widen(signed bool) {
 	name, how, load := "widenUnsigned", "unsigned", VPMOVZXBW
@@ -89,6 +175,32 @@ func widen(signed bool) {
 	VMOVDQU(y, Mem{Base: out})
 	ADDQ(Imm(16), x)
 	ADDQ(Imm(32), out)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// peak does nothing but the arithmetic of words, as fast as it goes: what a
+// benchmark compares with.
+func peak() {
+	TEXT("wordsPeak", NOSPLIT, "func(n int)")
+	Doc("wordsPeak multiplies and adds 8·16 pairs of int16 n times.")
+	n := Load(Param("n"), GP64())
+	a, b := YMM(), YMM()
+	VPXOR(a, a, a)
+	VPXOR(b, b, b)
+	var accs [8]VecVirtual
+	for i := range accs {
+		accs[i] = YMM()
+		VPXOR(accs[i], accs[i], accs[i])
+	}
+	Label("loop")
+	for _, acc := range accs {
+		product := YMM()
+		VPMADDWD(a, b, product)
+		VPADDD(product, acc, acc)
+	}
 	DECQ(n)
 	JNZ(LabelRef("loop"))
 	VZEROUPPER()

@@ -22,13 +22,6 @@ func windows(channels int, signed bool) {
 	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows over channels, a multiple of %d,", name, channels),
 		fmt.Sprintf("of %s bytes. taps has 9 addresses in the first pixel, which move by step.", how))
 	Pragma("noescape")
-	argument := func(name string) Mem {
-		a, err := Param(name).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		return a.Addr
-	}
 	pointers := Load(Param("taps"), GP64())
 	var taps [9]GPVirtual
 	for t := range taps {
