@@ -1,8 +1,9 @@
 // Package dataset finds, reads and resizes labelled photos.
 //
 // Call Walk (folders) or ReadList (a list of paths) first, then hand the items
-// to Load, which decodes on all cores and delivers in order. ReadFile and Decode
-// do one photo. Fit.Resize turns a photo into what a model takes.
+// to Load, which reads them, works on all cores and delivers in order. A Fitter
+// turns a file into what a model takes, and decodes no more than that needs.
+// ReadFile and Decode give a whole photo, and Fit.Resize fits one.
 //
 // Photos come from strangers: every size is checked before memory is taken, and
 // a file that is damaged, hostile or of another kind costs an error for that

@@ -9,12 +9,14 @@ import (
 	"image/color"
 	"image/draw"
 	"image/gif"
-	"image/jpeg"
+	stdjpeg "image/jpeg"
 	"image/png"
 	"io"
 
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/webp"
+
+	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
 // Decode decodes the photo in b by its content, turns it upright by its EXIF
@@ -26,7 +28,7 @@ func Decode(b []byte, l Limits) (*Photo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.decode(b)
+	return h.photo(b)
 }
 
 // header is what is known of a photo before its pixels are decoded.
@@ -34,6 +36,7 @@ type header struct {
 	format        string
 	width, height int   // as stored, before orientation
 	memory        int64 // bytes that decoding takes, about
+	cmyk          bool  // a JPEG of four colours
 	exif          exif
 }
 
@@ -46,7 +49,7 @@ type codec struct {
 func codecOf(format string) codec {
 	switch format {
 	case "jpeg":
-		return codec{jpeg.DecodeConfig, jpeg.Decode}
+		return codec{stdjpeg.DecodeConfig, stdjpeg.Decode}
 	case "png":
 		return codec{png.DecodeConfig, png.Decode}
 	case "webp":
@@ -100,6 +103,7 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 		h.memory = (4 + 4) * pixels
 	}
 	h.exif = parseEXIF(block)
+	h.cmyk = h.format == "jpeg" && config.ColorModel == color.CMYKModel
 	switch config.ColorModel { // what the decoder gives and what flatten adds
 	case color.RGBA64Model, color.NRGBA64Model:
 		h.memory = (8 + 4) * pixels
@@ -117,10 +121,37 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	return h, nil
 }
 
-// decode decodes the pixels of b, of which h is the header.
-func (h header) decode(b []byte) (p *Photo, err error) {
+// photo decodes b, of which h is the header, whole.
+func (h header) photo(b []byte) (*Photo, error) {
+	img, err := h.decode(b, new(jpeg.Decoder), jpeg.Options{})
+	if err != nil {
+		return nil, err
+	}
+	img = upright(img, h.exif.orientation)
+	size := img.Bounds().Size()
+	return &Photo{
+		Format: h.format,
+		SHA256: sha256.Sum256(b),
+		Image:  img,
+		Width:  size.X,
+		Height: size.Y,
+		Time:   h.exif.time,
+	}, nil
+}
+
+// decode decodes the pixels of b, of which h is the header, in one of the kinds that
+// flatten gives and not turned upright. Only a JPEG is decoded in part or reduced, as
+// o says; then the picture is d's.
+func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Image, err error) {
 	defer recovered(&err)
-	img, err := codecOf(h.format).decode(bytes.NewReader(b))
+	if h.reducible() {
+		img, err := d.Decode(b, o)
+		if err != nil {
+			return nil, broken(err)
+		}
+		return img, nil
+	}
+	img, err = codecOf(h.format).decode(bytes.NewReader(b))
 	if err != nil {
 		return nil, broken(err)
 	}
@@ -135,17 +166,12 @@ func (h header) decode(b []byte) (p *Photo, err error) {
 	if img.Bounds() != whole {
 		return nil, fmt.Errorf("%w: %s header says %d×%d pixels, its picture has %v", ErrDamaged, h.format, h.width, h.height, img.Bounds())
 	}
-	img = upright(flatten(img), h.exif.orientation)
-	size := img.Bounds().Size()
-	return &Photo{
-		Format: h.format,
-		SHA256: sha256.Sum256(b),
-		Image:  img,
-		Width:  size.X,
-		Height: size.Y,
-		Time:   h.exif.time,
-	}, nil
+	return flatten(img), nil
 }
+
+// reducible tells whether package dataset/jpeg decodes the photo: faster than
+// image/jpeg, and only as much of it as is needed.
+func (h header) reducible() bool { return h.format == "jpeg" && !h.cmyk }
 
 // recovered turns a decoder's panic into an error. It is a net: a panic is a bug of
 // the decoder, and one bad photo must not stop a run.
@@ -160,7 +186,7 @@ func broken(err error) error {
 	if err == png.UnsupportedError("dimension overflow") { // where int has 32 bits
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
-	if errors.As(err, new(jpeg.UnsupportedError)) || errors.As(err, new(png.UnsupportedError)) || errors.Is(err, bmp.ErrUnsupported) {
+	if errors.Is(err, jpeg.ErrUnsupported) || errors.As(err, new(stdjpeg.UnsupportedError)) || errors.As(err, new(png.UnsupportedError)) || errors.Is(err, bmp.ErrUnsupported) {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	if err == io.EOF || err == io.ErrUnexpectedEOF {

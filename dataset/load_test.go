@@ -66,7 +66,7 @@ func set(t testing.TB, n int) []Item {
 }
 
 // same is work that hands the photo on.
-func same(_ context.Context, _ int, p *Photo) *Photo { return p }
+func same(_ context.Context, _ int, f *File) (*Photo, error) { return f.Decode() }
 
 func TestLoad(t *testing.T) {
 	defer goleak.VerifyNone(t)

@@ -1,26 +1,60 @@
 package dataset
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
 	"syscall"
 )
 
-// ReadFile reads and decodes the photo at path, following symbolic links. Errors
-// name the path and wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge, ErrDamaged or
-// the error of the file system.
-func ReadFile(path string, l Limits) (*Photo, error) {
-	b, err := readBytes(path, l)
-	if err != nil {
-		return nil, inFile(path, err)
+// A File is the file of a photo that has been read, and found to be of a known kind
+// and within the limits. Its pixels have not been decoded yet.
+type File struct {
+	Path, Label string // those of the Item
+	content     []byte
+	header      header
+}
+
+// Open reads the file of a photo, following symbolic links, unless it has been read
+// already. Errors name the path and wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge,
+// ErrDamaged or the error of the file system.
+func Open(it Item, l Limits) (*File, error) {
+	f := &File{Path: it.Path, Label: it.Label, content: it.Content}
+	var err error
+	if f.content == nil {
+		f.content, err = readBytes(it.Path, l)
 	}
-	p, err := Decode(b, l)
-	if err != nil {
-		return nil, inFile(path, err)
+	if err == nil {
+		f.header, err = readHeader(f.content, l)
 	}
-	p.Path = path
+	if err != nil {
+		return nil, inFile(it.Path, err)
+	}
+	return f, nil
+}
+
+// SHA256 is of the file's bytes.
+func (f *File) SHA256() [sha256.Size]byte { return sha256.Sum256(f.content) }
+
+// Decode decodes the whole photo. Errors name the path and wrap ErrFormat or
+// ErrDamaged.
+func (f *File) Decode() (*Photo, error) {
+	p, err := f.header.photo(f.content)
+	if err != nil {
+		return nil, inFile(f.Path, err)
+	}
+	p.Path, p.Label = f.Path, f.Label
 	return p, nil
+}
+
+// ReadFile reads and decodes the photo at path, with the errors of Open.
+func ReadFile(path string, l Limits) (*Photo, error) {
+	f, err := Open(Item{Path: path}, l)
+	if err != nil {
+		return nil, err
+	}
+	return f.Decode()
 }
 
 func inFile(path string, err error) error { return fmt.Errorf("read photo %s: %w", path, err) }

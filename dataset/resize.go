@@ -3,7 +3,8 @@ package dataset
 import (
 	"fmt"
 	"image"
-	"image/color"
+
+	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
 // Fit says how a photo of any shape becomes the rectangle a model wants. What
@@ -45,38 +46,104 @@ func ParseFit(s string) (Fit, error) {
 // product is rounded by itself, so all processors give the same bytes.
 //
 // Only the pixels that are needed are looked at and converted to RGB, with Go's
-// rounding; transparency is laid over white. Resize allocates six small tables,
-// 32·w+20·h bytes or so, and keeps nothing.
+// rounding; transparency is laid over white. Resize allocates a few small tables,
+// 40·w+20·h bytes or so, and keeps nothing. A Fitter does the same with a file, and
+// is faster.
 func (f Fit) Resize(dst []byte, img image.Image, w, h int) error {
-	if w <= 0 || h <= 0 || w > maxSide || h > maxSide {
-		return fmt.Errorf("resize to %d×%d: want sides of 1 to %d pixels", w, h, maxSide)
+	b := img.Bounds()
+	to, from, err := f.place(dst, w, h, b.Dx(), b.Dy())
+	if err != nil {
+		return err
 	}
-	if len(dst) != w*h*3 {
-		return fmt.Errorf("resize to %d×%d: destination has %d bytes, want %d", w, h, len(dst), w*h*3)
+	f.fill(dst)
+	var r resampler
+	r.run(dst, turned(w, to, 1), img, from.Add(b.Min), 1)
+	return nil
+}
+
+// A Fitter decodes photos and fits them into the input of a model. What is written
+// is what Fit.Resize makes of the whole photo, but that a JPEG of more than twice the
+// size needed is decoded reduced to a half, a quarter or an eighth, the smallest that
+// is not smaller than needed. That is much faster, and its pixels stand for all of the
+// photo's where Resize samples some.
+//
+// It keeps its memory from one photo to the next, and is used by one goroutine at a
+// time.
+type Fitter struct {
+	Fit           Fit
+	Width, Height int // of the input, in pixels
+
+	jpeg      jpeg.Decoder
+	resampler resampler
+}
+
+// keptMemory is how much a photo may have taken for a Fitter to keep it, in bytes.
+const keptMemory = 64 << 20
+
+// Read writes photo p to dst, Height rows of Width pixels as R, G, B bytes. Errors
+// name the path and wrap ErrFormat or ErrDamaged.
+func (f *Fitter) Read(dst []byte, p *File) error {
+	w, h := p.header.width, p.header.height
+	o := orientation(p.header.exif.orientation)
+	if o.swapped() {
+		w, h = h, w
 	}
-	src := img.Bounds()
-	if src.Empty() {
-		return fmt.Errorf("resize to %d×%d: the photo has no pixels", w, h)
+	to, from, err := f.Fit.place(dst, f.Width, f.Height, w, h)
+	if err != nil {
+		return inFile(p.Path, err)
 	}
-	to := image.Rect(0, 0, w, h)
-	switch f {
-	case Squash:
-	case Crop:
+	from = o.stored(from, w, h)
+	out := turned(f.Width, to, o)
+	reduce := 1
+	if p.header.reducible() {
+		for reduce < 8 && from.Dx() >= 2*reduce*out.w && from.Dy() >= 2*reduce*out.h {
+			reduce *= 2
+		}
+	}
+	if p.header.memory > keptMemory {
+		defer func() { f.jpeg = jpeg.Decoder{} }()
+	}
+	img, err := p.header.decode(p.content, &f.jpeg, jpeg.Options{Reduce: reduce, Region: from})
+	if err != nil {
+		return inFile(p.Path, err)
+	}
+	f.Fit.fill(dst)
+	f.resampler.run(dst, out, img, from, reduce)
+	return nil
+}
+
+// place checks the arguments of Resize and says which rectangle of the photo, of
+// sw×sh pixels, goes into which of the w×h pixels in dst.
+func (f Fit) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, err error) {
+	to, from = image.Rect(0, 0, w, h), image.Rect(0, 0, sw, sh)
+	switch {
+	case w <= 0 || h <= 0 || w > maxSide || h > maxSide:
+		err = fmt.Errorf("resize to %d×%d: want sides of 1 to %d pixels", w, h, maxSide)
+	case len(dst) != w*h*3:
+		err = fmt.Errorf("resize to %d×%d: destination has %d bytes, want %d", w, h, len(dst), w*h*3)
+	case from.Empty():
+		err = fmt.Errorf("resize to %d×%d: the photo has no pixels", w, h)
+	case f == Squash:
+	case f == Crop:
 		// round(7·short/8), ties up.
-		side := (7*min(src.Dx(), src.Dy()) + 4) / 8
-		x := src.Min.X + (src.Dx()-side)/2
-		y := src.Min.Y + (src.Dy()-side)/2
-		src = image.Rect(x, y, x+side, y+side)
-	case Pad:
-		to = inside(w, h, src.Dx(), src.Dy())
+		side := (7*min(sw, sh) + 4) / 8
+		x, y := (sw-side)/2, (sh-side)/2
+		from = image.Rect(x, y, x+side, y+side)
+	case f == Pad:
+		to = inside(w, h, sw, sh)
+	default:
+		err = fmt.Errorf("resize: unknown fit %q", string(f))
+	}
+	return to, from, err
+}
+
+// fill writes what is seen where the photo is not.
+func (f Fit) fill(dst []byte) {
+	if f == Pad {
 		for i := range dst {
 			dst[i] = padGrey
 		}
-	default:
-		return fmt.Errorf("resize: unknown fit %q", string(f))
 	}
-	bilinear(dst[3*(to.Min.Y*w+to.Min.X):], 3*w, to.Dx(), to.Dy(), img, src)
-	return nil
 }
 
 // inside gives the largest centred rectangle within w×h of the shape sw:sh,
@@ -90,100 +157,4 @@ func inside(w, h, sw, sh int) image.Rectangle {
 	}
 	x, y := (w-iw)/2, (h-ih)/2
 	return image.Rect(x, y, x+iw, y+ih)
-}
-
-// axis holds, for each output coordinate, the two source coordinates it lies
-// between and the weight of the second, from 0 up to below 1.
-type axis struct {
-	at     []int // source coordinates, in pairs
-	weight []float32
-}
-
-func newAxis(n, from, length int) axis {
-	a := axis{make([]int, 2*n), make([]float32, n)}
-	scale := float32(length) / float32(n)
-	for i := range n {
-		// The conversion keeps the product from being fused with the
-		// subtraction, here and below.
-		pos := max(0, float32((float32(i)+0.5)*scale)-0.5)
-		lower := min(int(pos), length-1)
-		a.at[2*i] = from + lower
-		a.at[2*i+1] = from + min(lower+1, length-1)
-		a.weight[i] = pos - float32(lower)
-	}
-	return a
-}
-
-// bilinear resizes the rectangle r of img to w×h pixels at dst, whose rows are
-// stride bytes apart.
-func bilinear(dst []byte, stride, w, h int, img image.Image, r image.Rectangle) {
-	cols, rows := newAxis(w, r.Min.X, r.Dx()), newAxis(h, r.Min.Y, r.Dy())
-	// The samples of the two source rows in use. Enlarging meets each row
-	// several times, first as the lower and then as the upper one.
-	top, bottom := make([]byte, 6*w), make([]byte, 6*w)
-	haveTop, haveBottom := r.Min.Y-1, r.Min.Y-1
-	var upper, lower [256]float32
-	for y := range h {
-		y0, y1 := rows.at[2*y], rows.at[2*y+1]
-		if haveTop != y0 {
-			if haveBottom == y0 {
-				top, bottom = bottom, top
-				haveBottom = haveTop
-			} else {
-				sample(top, img, y0, cols.at)
-			}
-			haveTop = y0
-		}
-		if haveBottom != y1 {
-			sample(bottom, img, y1, cols.at)
-			haveBottom = y1
-		}
-		// Every sample is first multiplied by its row's weight. There are only
-		// 256 samples.
-		wy1 := rows.weight[y]
-		wy0 := 1 - wy1
-		for i := range 256 {
-			upper[i], lower[i] = float32(i)*wy0, float32(i)*wy1
-		}
-		out := dst[y*stride : y*stride+3*w]
-		for x, wx1 := range cols.weight {
-			wx0 := 1 - wx1
-			t, b, o := top[6*x:6*x+6], bottom[6*x:6*x+6], out[3*x:3*x+3]
-			for c := range 3 {
-				// The order of products and sums is part of the result.
-				v := float32(upper[t[c]]*wx0) + float32(lower[b[c]]*wx0) +
-					float32(upper[t[c+3]]*wx1) + float32(lower[b[c+3]]*wx1)
-				o[c] = uint8(int32(v + 0.5))
-			}
-		}
-	}
-}
-
-// sample writes the colours of the pixels (x, y), x from xs, to dst as R, G, B.
-func sample(dst []byte, img image.Image, y int, xs []int) {
-	switch img := img.(type) {
-	case *image.YCbCr:
-		for i, x := range xs {
-			yi, ci := img.YOffset(x, y), img.COffset(x, y)
-			d := dst[3*i : 3*i+3]
-			d[0], d[1], d[2] = color.YCbCrToRGB(img.Y[yi], img.Cb[ci], img.Cr[ci])
-		}
-	case *image.Gray:
-		row := img.Pix[img.PixOffset(img.Rect.Min.X, y):]
-		for i, x := range xs {
-			v := row[x-img.Rect.Min.X]
-			d := dst[3*i : 3*i+3]
-			d[0], d[1], d[2] = v, v, v
-		}
-	case *image.NRGBA:
-		row := img.Pix[img.PixOffset(img.Rect.Min.X, y):]
-		for i, x := range xs {
-			p := row[4*(x-img.Rect.Min.X):][:4]
-			put(dst[3*i:3*i+3], p[0], p[1], p[2], p[3])
-		}
-	default:
-		for i, x := range xs {
-			putAny(dst[3*i:3*i+3], img, x, y)
-		}
-	}
 }

@@ -151,17 +151,19 @@ func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone
 	for len(*runners) < threads {
 		*runners = append(*runners, b.NewRunner(each))
 	}
-	work := func(ctx context.Context, worker int, p *dataset.Photo) embedded {
-		r := (*runners)[worker]
-		if err := fit.Resize(r.RGB(), p.Image, b.Width, b.Height); err != nil {
-			return embedded{err: fmt.Errorf("fit photo %s: %w", p.Path, err)}
+	fitters := make([]dataset.Fitter, threads)
+	work := func(ctx context.Context, worker int, f *dataset.File) (embedded, error) {
+		r, fitter := (*runners)[worker], &fitters[worker]
+		fitter.Fit, fitter.Width, fitter.Height = fit, b.Width, b.Height
+		if err := fitter.Read(r.RGB(), f); err != nil {
+			return embedded{}, err
 		}
 		start := time.Now()
 		raw, err := r.Embed(ctx)
 		if err != nil {
-			return embedded{fatal: err}
+			return embedded{fatal: err}, nil
 		}
-		return embedded{photo: p.SHA256, raw: slices.Clone(raw), took: time.Since(start)}
+		return embedded{photo: f.SHA256(), raw: slices.Clone(raw), took: time.Since(start)}, nil
 	}
 	return dataset.Load(ctx, items, dataset.DefaultLimits(), threads, work, func(i int, e embedded, err error) error {
 		if e.fatal != nil {

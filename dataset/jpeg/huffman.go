@@ -1,0 +1,208 @@
+package jpeg
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// lookahead is how many bits of a code are looked up at once.
+const lookahead = 10
+
+// huffman decodes the symbols of one table (T.81 annex C).
+type huffman struct {
+	codes int // 0 if the table has not been defined
+	// byBits has, for the next bits of the file, the symbol·256 + the length of its
+	// code; 0 for a longer code.
+	byBits [1 << lookahead]uint16
+	// The codes of n bits, with zeros behind them to 16 bits, are those below
+	// limit[n] and not below limit[n-1].
+	limit [17]uint32
+	// A code of n bits is that of symbols[first[n]+code].
+	first   [17]int
+	symbols [256]byte
+
+	// skips has, for the next bits, how many whole AC coefficients are in them, which
+	// saves time where these are not needed: the number of coefficients·256, perhaps
+	// skipsEnd if the block ends with the last, which then counts as one more, and the
+	// number of bits. It is 0 where a look at the single one is needed.
+	skips    [1 << skipBits]uint16
+	hasSkips bool
+}
+
+const (
+	skipBits = 11
+	skipsEnd = 0x80
+)
+
+// prepareSkips fills skips.
+func (h *huffman) prepareSkips() {
+	if h.hasSkips {
+		return
+	}
+	h.hasSkips = true
+	for i := range h.skips {
+		acc := uint64(i) << (64 - skipBits)
+		bits, coefficients := 0, 0
+		end := uint16(0)
+		for end == 0 {
+			e := h.byBits[acc>>(64-lookahead)]
+			length, size, run := int(e&255), int(e>>8)&15, int(e>>12)
+			if e == 0 || bits+length+size > skipBits || size == 0 && run > 0 && run < 15 {
+				break
+			}
+			if size == 0 && run == 0 {
+				end = skipsEnd
+			}
+			bits += length + size
+			coefficients += run + 1
+			acc <<= length + size
+		}
+		if coefficients <= 64 {
+			h.skips[i] = uint16(coefficients)<<8 | end | uint16(bits)
+		}
+	}
+}
+
+// huffmanTables reads Huffman tables (T.81 B.2.4.2).
+func (d *Decoder) huffmanTables(s []byte) error {
+	for len(s) > 0 {
+		if len(s) < 17 {
+			return invalid("a Huffman table of %d bytes", len(s))
+		}
+		class, slot := s[0]>>4, s[0]&15
+		if class > 1 || slot > 3 || d.jpg.baseline && slot > 1 {
+			return invalid("Huffman table %d of class %d", slot, class)
+		}
+		h := &d.dc[slot]
+		if class == 1 {
+			h = &d.ac[slot]
+		}
+		n, err := h.define(s[1:])
+		if err != nil {
+			return err
+		}
+		s = s[1+n:]
+	}
+	return nil
+}
+
+// define reads the table from s and returns its length there.
+func (h *huffman) define(s []byte) (int, error) {
+	codes := 0
+	for _, n := range s[:16] {
+		codes += int(n)
+	}
+	if codes == 0 || codes > 256 || len(s) < 16+codes {
+		return 0, invalid("a Huffman table of %d codes in %d bytes", codes, len(s))
+	}
+	*h = huffman{codes: codes}
+	copy(h.symbols[:], s[16:16+codes])
+	code, at := 0, 0
+	for n := 1; n <= 16; n++ {
+		code <<= 1
+		h.first[n] = at - code
+		for range s[n-1] {
+			if code >= 1<<n {
+				return 0, invalid("a Huffman table with too many codes of %d bits", n)
+			}
+			if n <= lookahead {
+				from := code << (lookahead - n)
+				for i := range 1 << (lookahead - n) {
+					h.byBits[from+i] = uint16(h.symbols[at])<<8 | uint16(n)
+				}
+			}
+			code++
+			at++
+		}
+		h.limit[n] = uint32(code) << (16 - n)
+	}
+	return 16 + codes, nil
+}
+
+// long gives, for codes longer than lookahead, what byBits gives for others; 0 if
+// the bits at the left of acc begin no code.
+func (h *huffman) long(acc uint64) uint16 {
+	code := uint32(acc >> 48)
+	for n := lookahead + 1; n <= 16; n++ {
+		if code < h.limit[n] {
+			return uint16(h.symbols[h.first[n]+int(code>>(16-n))])<<8 | uint16(n)
+		}
+	}
+	return 0
+}
+
+// slack is how many zero bytes follow the coded bytes in memory: no block takes so
+// many bits, and after each block bitReader.over is asked.
+const slack = 512
+
+// bitReader reads the coded bytes of a scan up to the next marker.
+type bitReader struct {
+	coded []byte // unstuffed, and slack zeros
+	end   int    // of the coded bytes
+	pos   int    // of the next byte that goes into acc
+	// The next n bits are at the left of acc. Further right may be bits already that
+	// come with the next fill.
+	acc uint64
+	n   uint
+}
+
+// start takes the coded bytes at the beginning of b, where ff 00 stands for ff
+// (T.81 F.1.2.3), and returns the rest of b from the next marker on.
+func (r *bitReader) start(b []byte) (rest []byte) {
+	coded := r.coded[:0]
+	if cap(coded) < len(b)+slack {
+		coded = make([]byte, 0, len(b)+slack)
+	}
+	for {
+		i := bytes.IndexByte(b, 0xff)
+		if i < 0 {
+			coded = append(coded, b...)
+			b = nil
+			break
+		}
+		if i+1 == len(b) || b[i+1] != 0 {
+			coded = append(coded, b[:i]...)
+			b = b[i:]
+			break
+		}
+		coded = append(coded, b[:i+1]...)
+		b = b[i+2:]
+	}
+	r.end = len(coded)
+	var zeros [slack]byte
+	*r = bitReader{coded: append(coded, zeros[:]...), end: r.end}
+	return b
+}
+
+// fill makes n at least 56.
+func (r *bitReader) fill() {
+	r.acc |= binary.BigEndian.Uint64(r.coded[r.pos:]) >> r.n
+	r.pos += int(63-r.n) >> 3
+	r.n |= 56
+}
+
+// skip passes over k bits, at most as many as there are.
+func (r *bitReader) skip(k uint) {
+	r.acc <<= k
+	r.n -= k
+}
+
+// take returns the next k bits, at most 16.
+func (r *bitReader) take(k uint) int {
+	if r.n < 16 {
+		r.fill()
+	}
+	v := int(r.acc >> 1 >> (63 - k))
+	r.skip(k)
+	return v
+}
+
+// over tells whether more bits have been read than there were.
+func (r *bitReader) over() bool { return 8*r.pos-int(r.n) > 8*r.end }
+
+// extend gives the signed number of k bits at the left of acc (T.81 F.2.2.1): those
+// beginning with 0 are negative.
+func extend(acc uint64, k uint) int32 {
+	v := int32(acc >> 1 >> (63 - k&63))
+	return v + int32(^(int64(acc)>>63))&(1-int32(1)<<(k&31))
+}

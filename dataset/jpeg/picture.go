@@ -1,0 +1,54 @@
+package jpeg
+
+import (
+	"image"
+	"image/color"
+)
+
+// picture gives the wanted part as an image.
+func (d *Decoder) picture() image.Image {
+	f := &d.jpg
+	first := &f.components[0]
+	w, h := first.h*first.width, first.v*first.height // of an MCU
+	r := image.Rect(f.wanted.Min.X*w, f.wanted.Min.Y*h, f.wanted.Max.X*w, f.wanted.Max.Y*h)
+	r = r.Intersect(image.Rect(0, 0, above(f.width, d.o.Reduce), above(f.height, d.o.Reduce)))
+	for i := range f.components {
+		if c := &f.components[i]; !c.seen { // no scan has it
+			c.room(f)
+			clear(c.pix)
+		}
+	}
+	if len(f.components) == 1 {
+		d.grey = image.Gray{Pix: first.pix, Stride: first.stride, Rect: r}
+		return &d.grey
+	}
+	cb, cr := &f.components[1], &f.components[2]
+	d.ycc = image.YCbCr{Y: first.pix, Cb: cb.pix, Cr: cr.pix, YStride: first.stride, CStride: cb.stride, Rect: r}
+	switch image.Pt(first.stride/cb.stride, h/(cb.v*cb.height)) {
+	case image.Pt(1, 1):
+		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio444
+	case image.Pt(1, 2):
+		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio440
+	case image.Pt(2, 1):
+		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio422
+	case image.Pt(2, 2):
+		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio420
+	case image.Pt(4, 1):
+		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio411
+	default:
+		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio410
+	}
+	// As image/jpeg tells RGB: by Adobe's marker, or by the names of the components.
+	named := first.id == 'R' && cb.id == 'G' && cr.id == 'B'
+	if f.jfif || !named && !(f.adobe && f.adobeIsRGB) {
+		return &d.ycc
+	}
+	d.rgb = image.NRGBA{Pix: sized(d.rgb.Pix, 4*r.Dx()*r.Dy()), Stride: 4 * r.Dx(), Rect: r}
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			c := d.ycc.COffset(x, y)
+			d.rgb.SetNRGBA(x, y, color.NRGBA{d.ycc.Y[d.ycc.YOffset(x, y)], d.ycc.Cb[c], d.ycc.Cr[c], 255})
+		}
+	}
+	return &d.rgb
+}

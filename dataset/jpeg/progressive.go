@@ -1,0 +1,166 @@
+package jpeg
+
+import "math"
+
+// refineBlock reads what a scan of a progressive file has of a block (T.81 annex G).
+func (d *Decoder) refineBlock(c *scanned, b *[64]int16, p spectrum) error {
+	switch {
+	case p.first == 0 && p.high == 0:
+		v, err := d.bits.difference(c.dc)
+		if err != nil {
+			return err
+		}
+		c.before += v
+		b[0] = narrow(int64(c.before) << p.low)
+	case p.first == 0:
+		b[0] |= int16(d.bits.take(1) << p.low)
+	case p.high == 0:
+		return d.firstBits(c.ac, b, p)
+	default:
+		return d.furtherBits(c.ac, b, p)
+	}
+	return nil
+}
+
+// narrow keeps v within 16 bits, as every value of a sound file is.
+func narrow(v int64) int16 { return int16(max(math.MinInt16, min(math.MaxInt16, v))) }
+
+// code reads a run and a size, and for the end of blocks, of size 0 and a run below
+// 15, how many blocks it is the end of.
+func (d *Decoder) code(h *huffman) (run int, size uint, err error) {
+	r := &d.bits
+	if r.n < 32 {
+		r.fill()
+	}
+	e := h.byBits[r.acc>>(64-lookahead)]
+	if e == 0 {
+		if e = h.long(r.acc); e == 0 {
+			return 0, 0, errCode
+		}
+	}
+	r.skip(uint(e & 255))
+	run, size = int(e>>12), uint(e>>8)&15
+	if size == 0 && run < 15 {
+		d.eobRun = 1<<run + r.take(uint(run))
+	}
+	return run, size, nil
+}
+
+// firstBits reads AC coefficients for the first time (T.81 G.1.2.2).
+func (d *Decoder) firstBits(h *huffman, b *[64]int16, p spectrum) error {
+	if d.eobRun > 0 {
+		d.eobRun--
+		return nil
+	}
+	for k := p.first; k <= p.last; k++ {
+		run, size, err := d.code(h)
+		if err != nil {
+			return err
+		}
+		if d.eobRun > 0 {
+			d.eobRun--
+			return nil
+		}
+		k += run
+		if size == 0 { // 16 zeros, this one among them
+			continue
+		}
+		if k > p.last {
+			return nil
+		}
+		if d.bits.n < 16 {
+			d.bits.fill()
+		}
+		b[k&63] = narrow(int64(extend(d.bits.acc, size)) << p.low)
+		d.bits.skip(size)
+	}
+	return nil
+}
+
+// furtherBits reads one more bit of the AC coefficients that are not zero, and the
+// first of some that are (T.81 G.1.2.3).
+func (d *Decoder) furtherBits(h *huffman, b *[64]int16, p spectrum) error {
+	k := p.first
+	for ; d.eobRun == 0 && k <= p.last; k++ {
+		run, size, err := d.code(h)
+		if err != nil {
+			return err
+		}
+		var v int16
+		switch size {
+		case 0:
+			if d.eobRun > 0 {
+				return d.endBlock(b, k, p)
+			}
+		case 1:
+			v = narrow(int64(2*d.bits.take(1)-1) << p.low)
+		default:
+			return invalid("a new coefficient of %d bits where one is due", size)
+		}
+		if k = d.furtherBit(b, k, run, p); k > p.last {
+			return invalid("more than 64 coefficients")
+		}
+		if v != 0 {
+			b[k] = v
+		}
+	}
+	if d.eobRun > 0 {
+		return d.endBlock(b, k, p)
+	}
+	return nil
+}
+
+// endBlock refines the rest of a block that has nothing new.
+func (d *Decoder) endBlock(b *[64]int16, k int, p spectrum) error {
+	d.eobRun--
+	d.furtherBit(b, k, 64, p)
+	return nil
+}
+
+// furtherBit refines coefficients from k on up to the zero after so many other zeros,
+// and returns its place.
+func (d *Decoder) furtherBit(b *[64]int16, k, zeros int, p spectrum) int {
+	for ; k <= p.last; k++ {
+		v := b[k&63]
+		switch {
+		case v == 0:
+			if zeros == 0 {
+				return k
+			}
+			zeros--
+		case d.bits.take(1) == 0:
+		case v > 0:
+			b[k&63] = narrow(int64(v) + 1<<p.low)
+		default:
+			b[k&63] = narrow(int64(v) - 1<<p.low)
+		}
+	}
+	return k
+}
+
+// transformAll makes the picture of a progressive file from its coefficients.
+func (d *Decoder) transformAll() {
+	w := d.jpg.wanted
+	for i := range d.jpg.components {
+		c := &d.jpg.components[i]
+		if !c.seen {
+			continue
+		}
+		quant := &d.quant[c.table]
+		for y := w.Min.Y * c.v; y < min(w.Max.Y*c.v, c.high); y++ {
+			for x := w.Min.X * c.h; x < min(w.Max.X*c.h, c.wide); x++ {
+				from := c.coefficients[64*(y*c.across+x):][:64]
+				d.unzigged = [64]int32{}
+				some := int16(0)
+				for k, v := range from[:c.last+1] {
+					d.unzigged[natural[k]] = int32(v) * quant[k]
+					if k > 0 {
+						some |= v
+					}
+				}
+				d.transform(c, x-w.Min.X*c.h, y-w.Min.Y*c.v, some == 0)
+			}
+		}
+	}
+	d.clean = false
+}

@@ -1,0 +1,324 @@
+package jpeg
+
+import (
+	"image"
+	"io"
+	"slices"
+)
+
+// natural is the place in a block, row by row, of each coefficient in the order of
+// the file: along diagonals (T.81 figure A.6).
+var natural = [64]uint8{
+	0, 1, 8, 16, 9, 2, 3, 10,
+	17, 24, 32, 25, 18, 11, 4, 5,
+	12, 19, 26, 33, 40, 48, 41, 34,
+	27, 20, 13, 6, 7, 14, 21, 28,
+	35, 42, 49, 56, 57, 50, 43, 36,
+	29, 22, 15, 23, 30, 37, 44, 51,
+	58, 59, 52, 45, 38, 31, 39, 46,
+	53, 60, 61, 54, 47, 55, 62, 63,
+}
+
+// scanned is a component in a scan.
+type scanned struct {
+	*component
+	dc, ac *huffman
+	before int32 // the last DC coefficient
+}
+
+// spectrum is what a scan has of the coefficients: those from first to last, down to
+// the bit low; high is 0 or the bit down to which they were known before.
+type spectrum struct {
+	first, last int
+	high, low   uint
+}
+
+// scan reads a scan (T.81 B.2.3), whose header is s.
+func (d *Decoder) scan(s []byte) error {
+	f := &d.jpg
+	if f.components == nil {
+		return invalid("a scan without a frame")
+	}
+	if len(s) < 6 || len(s) != 4+2*int(s[0]) || int(s[0]) > len(f.components) {
+		return invalid("a scan header of %d bytes", len(s))
+	}
+	n := int(s[0])
+	var store [3]scanned
+	in := store[:n]
+	blocks := 0
+	for i := range in {
+		id, tables := s[1+2*i], s[2+2*i]
+		at := slices.IndexFunc(f.components, func(c component) bool { return c.id == id })
+		if at < 0 {
+			return invalid("a scan of component %d, which the frame has not", id)
+		}
+		c := &f.components[at]
+		if slices.ContainsFunc(in[:i], func(other scanned) bool { return other.component == c }) {
+			return invalid("a scan with component %d twice", id)
+		}
+		dc, ac := tables>>4, tables&15
+		if most := byte(3); dc > most || ac > most || f.baseline && (dc > 1 || ac > 1) {
+			return invalid("a scan with Huffman tables %d and %d", dc, ac)
+		}
+		in[i] = scanned{component: c, dc: &d.dc[dc], ac: &d.ac[ac]}
+		if !f.progressive {
+			in[i].ac.prepareSkips()
+		}
+		blocks += c.h * c.v
+	}
+	if len(f.components) > 1 && blocks > 10 {
+		return invalid("%d blocks in an MCU", blocks)
+	}
+	p := spectrum{last: 63}
+	if f.progressive {
+		p = spectrum{int(s[1+2*n]), int(s[2+2*n]), uint(s[3+2*n] >> 4), uint(s[3+2*n] & 15)}
+		if p.first == 0 && p.last != 0 || p.first > p.last || p.last > 63 || p.first > 0 && n > 1 || p.high != 0 && p.high != p.low+1 {
+			return invalid("a scan of coefficients %d to %d, bits %d to %d, for %d components", p.first, p.last, p.high, p.low, n)
+		}
+	}
+	if f.wanted.Empty() {
+		d.layOut()
+	}
+	for _, c := range in {
+		c.begin(f)
+	}
+	return d.mcus(in, p)
+}
+
+// layOut finds the MCUs that are wanted and the blocks of each component.
+func (d *Decoder) layOut() {
+	f := &d.jpg
+	first := f.components[0]
+	w, h := 8*first.h, 8*first.v
+	f.mcus = image.Pt(above(f.width, w), above(f.height, h))
+	whole := image.Rect(0, 0, f.width, f.height)
+	r := d.o.Region.Intersect(whole)
+	if r.Empty() {
+		r = whole
+	}
+	f.wanted = image.Rect(r.Min.X/w, r.Min.Y/h, above(r.Max.X, w), above(r.Max.Y, h))
+	for i := range f.components {
+		c := &f.components[i]
+		c.wide = above(above(f.width*c.h, first.h), 8)
+		c.high = above(above(f.height*c.v, first.v), 8)
+		// Subsampled colours are reduced less, so as to come near to the size of the
+		// first component.
+		c.width = min(8, 8/d.o.Reduce*(first.h/c.h))
+		c.height = min(8, 8/d.o.Reduce*(first.v/c.v))
+		for k, at := range natural {
+			if int(at)%8 < c.width && int(at)/8 < c.height {
+				c.last = k
+			}
+		}
+	}
+}
+
+// above is a/b rounded up.
+func above(a, b int) int { return (a + b - 1) / b }
+
+// begin makes room for c's part of the picture, in its first scan.
+func (c *component) begin(f *frame) {
+	if c.seen {
+		return
+	}
+	c.seen = true
+	c.room(f)
+	if f.progressive {
+		c.across = f.mcus.X * c.h
+		c.coefficients = zeroed(c.coefficients, 64*c.across*f.mcus.Y*c.v)
+	}
+}
+
+func (c *component) room(f *frame) {
+	c.stride = f.wanted.Dx() * c.h * c.width
+	c.pix = sized(c.pix, c.stride*f.wanted.Dy()*c.v*c.height)
+}
+
+// sized gives s the length n, with any content.
+func sized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+func zeroed[T any](s []T, n int) []T {
+	s = sized(s, n)
+	clear(s)
+	return s
+}
+
+// mcus reads the MCUs of a scan. With one component each of its blocks is one, and
+// there are none that only fill up.
+func (d *Decoder) mcus(in []scanned, p spectrum) error {
+	across, down := d.jpg.mcus.X, d.jpg.mcus.Y
+	if len(in) == 1 {
+		across, down = in[0].wide, in[0].high
+	}
+	d.b = d.bits.start(d.b)
+	restart, left := byte(markerRST0), d.interval
+	for my := range down {
+		for mx := range across {
+			if d.interval > 0 {
+				if left == 0 {
+					if err := d.restart(in, restart); err != nil {
+						return err
+					}
+					restart, left = markerRST0+(restart+1)&7, d.interval
+				}
+				left--
+			}
+			for i := range in {
+				c := &in[i]
+				if len(in) == 1 {
+					if err := d.block(c, mx, my, p); err != nil {
+						return err
+					}
+					continue
+				}
+				for y := my * c.v; y < (my+1)*c.v; y++ {
+					for x := mx * c.h; x < (mx+1)*c.h; x++ {
+						if err := d.block(c, x, y, p); err != nil {
+							return err
+						}
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// restart goes on behind the next marker, which must be the one given.
+func (d *Decoder) restart(in []scanned, marker byte) error {
+	m, err := d.marker()
+	if err != nil {
+		return err
+	}
+	if m != marker {
+		return invalid("marker %#x in place of restart %#x", m, marker)
+	}
+	d.b = d.bits.start(d.b)
+	for i := range in {
+		in[i].before = 0
+	}
+	d.eobRun = 0
+	return nil
+}
+
+// block reads what a scan has of the block (x, y) of a component.
+func (d *Decoder) block(c *scanned, x, y int, p spectrum) error {
+	var err error
+	if d.jpg.progressive {
+		err = d.refineBlock(c, (*[64]int16)(c.coefficients[64*(y*c.across+x):]), p)
+	} else {
+		w := d.jpg.wanted
+		x, y = x-w.Min.X*c.h, y-w.Min.Y*c.v
+		inside := uint(x) < uint(w.Dx()*c.h) && uint(y) < uint(w.Dy()*c.v)
+		last := 0
+		if inside {
+			last = c.last
+		}
+		var dcOnly bool
+		dcOnly, err = d.sequentialBlock(c, last)
+		if inside && err == nil {
+			d.transform(c.component, x, y, dcOnly)
+		}
+	}
+	// Whatever was made of bits that are not there counts for nothing.
+	if d.bits.over() {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+var errCode = invalid("bits that are no Huffman code")
+
+// difference reads the difference of a DC coefficient to the last (T.81 F.2.2.1).
+func (r *bitReader) difference(h *huffman) (int32, error) {
+	if r.n < 32 {
+		r.fill()
+	}
+	e := h.byBits[r.acc>>(64-lookahead)]
+	if e == 0 {
+		if e = h.long(r.acc); e == 0 {
+			return 0, errCode
+		}
+	}
+	size := uint(e >> 8)
+	if size > 16 {
+		return 0, unsupported("a DC coefficient of %d bits", size)
+	}
+	r.skip(uint(e & 255))
+	v := extend(r.acc, size)
+	r.skip(size)
+	return v, nil
+}
+
+// sequentialBlock reads all coefficients of a block, and puts those up to last,
+// dequantised, into d.unzigged. Those after it are passed over.
+func (d *Decoder) sequentialBlock(c *scanned, last int) (dcOnly bool, err error) {
+	r := d.bits // in local variables it is twice as fast
+	v, err := r.difference(c.dc)
+	if err != nil {
+		return false, err
+	}
+	c.before += v
+	b, quant := &d.unzigged, &d.quant[c.table]
+	if !d.clean {
+		*b = [64]int32{}
+		d.clean = true
+	}
+	b[0] = c.before * quant[0]
+	if d.eobRun > 0 { // makes no sense here, but may be left over
+		d.eobRun--
+		d.bits = r
+		return true, nil
+	}
+	h := c.ac
+	for k := 1; k < 64; k++ {
+		if r.n < 32 {
+			r.fill()
+		}
+		if k > last {
+			if e := h.skips[r.acc>>(64-skipBits)]; e != 0 && k+int(e>>8) <= 64 {
+				r.skip(uint(e & 63))
+				if e&skipsEnd != 0 {
+					break
+				}
+				k += int(e>>8) - 1
+				continue
+			}
+		}
+		e := h.byBits[r.acc>>(64-lookahead)]
+		if e == 0 {
+			if e = h.long(r.acc); e == 0 {
+				err = errCode
+				break
+			}
+		}
+		r.skip(uint(e & 63))
+		size, run := uint(e>>8)&15, int(e>>12)
+		if size == 0 {
+			if run == 15 {
+				k += 15
+				continue
+			}
+			if run > 0 {
+				// An end of several blocks belongs into progressive files only.
+				d.eobRun = 1<<run + r.take(uint(run)) - 1
+			}
+			break
+		}
+		if k += run; k > 63 {
+			break
+		}
+		if k <= last {
+			b[natural[k&63]] = extend(r.acc, size) * quant[k&63]
+			d.clean = false
+		}
+		r.skip(size)
+	}
+	d.bits = r
+	return d.clean, err
+}
