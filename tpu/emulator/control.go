@@ -168,7 +168,7 @@ func (d *Device) vendorRequest(s setup, in, out []byte) (int, answer) {
 	}
 	size := 8 - 4*int(s.request)
 	// While the core sleeps its registers can't be reached.
-	if int(s.length) != size || !window(address, size == 8) || address >= 0x30000 && d.registers.asleep() {
+	if int(s.length) != size || !reachable(address, size == 8) || address >= 0x30000 && d.registers.asleep() {
 		return 0, refused
 	}
 	address &^= uint32(size) - 1

@@ -113,8 +113,8 @@ func (r *registers) asleep() bool { return r.get(scuCtrl3)>>8&3 == 2 }
 // running reports whether the scalar core runs.
 func (r *registers) running() bool { return !r.asleep() && r.get(scalarCoreRun) == 1 }
 
-// window reports whether the firmware lets a host at an address: 64 bits wide, or 32.
-func window(address uint32, wide bool) bool {
+// reachable reports whether the firmware lets a host at an address: 64 bits wide, or 32.
+func reachable(address uint32, wide bool) bool {
 	switch {
 	case 0x40000 <= address && address <= 0x7ffff8, 0x30000 <= address && address <= 0x3fff8:
 		return wide

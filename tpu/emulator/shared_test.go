@@ -1,13 +1,14 @@
 package emulator
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 )
 
-// shared reads a file of the folder of models, traces and recordings that lies beside the checkout, if it does.
-func shared(tb testing.TB, name ...string) []byte {
+// sharedFolder is the folder of models, traces and recordings that may lie beside the checkout.
+func sharedFolder(tb testing.TB) string {
 	tb.Helper()
 	folder := os.Getenv("IMPRINT_SHARED")
 	if folder == "" {
@@ -16,9 +17,29 @@ func shared(tb testing.TB, name ...string) []byte {
 	if _, err := os.Stat(folder); err != nil {
 		tb.Skip("the folder shared is not beside the checkout; see IMPRINT_SHARED")
 	}
-	b, err := os.ReadFile(filepath.Join(append([]string{folder}, name...)...))
+	return folder
+}
+
+func shared(tb testing.TB, name ...string) []byte {
+	tb.Helper()
+	b, err := os.ReadFile(filepath.Join(append([]string{sharedFolder(tb)}, name...)...))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return b
+}
+
+// difference says in short how two answers differ.
+func difference(got, want []byte) string {
+	if len(got) != len(want) {
+		return fmt.Sprintf("got %d bytes, want %d", len(got), len(want))
+	}
+	n, largest := 0, 0
+	for i := range got {
+		if got[i] != want[i] {
+			n++
+			largest = max(largest, int(got[i])-int(want[i]), int(want[i])-int(got[i]))
+		}
+	}
+	return fmt.Sprintf("%d of %d bytes differ, by at most %d", n, len(got), largest)
 }

@@ -1,0 +1,179 @@
+package emulator
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// layout is where one layer's numbers are in the parameter stream: tiles of rows output channels by 4 input channels,
+// each tile with a header of biases and, where channels are quantised apart, of multipliers and zero points.
+type layout struct {
+	outputs, inputs, height, width int // of the filter; a depthwise one has as many inputs as outputs
+	depthwise                      bool
+	rows                           int // of a tile
+	perChannel, bias               bool
+	// inputsFirst orders a filter by blocks of input channels and then places, not the other way round.
+	inputsFirst bool
+	offset      int // in the stream
+}
+
+func up(n, k int) int { return (n + k - 1) / k * k }
+
+func (l *layout) header() int {
+	words := 0
+	if l.perChannel {
+		words += 2
+	}
+	if l.bias {
+		words++
+	}
+	return 4 * l.rows * words
+}
+
+// tile is the number of bytes of a tile. A depthwise tile has, for each place, a square of which the diagonal counts.
+func (l *layout) tile() int {
+	if l.depthwise {
+		return l.header() + l.height*l.width*l.rows*4
+	}
+	return l.header() + l.height*l.width*up(l.inputs, 4)*l.rows
+}
+
+func (l *layout) size() int { return up(l.tiles()*l.tile(), 64) }
+
+func (l *layout) tiles() int { return (l.outputs + l.rows - 1) / l.rows }
+
+func (l *layout) multiplierAt(o int) int {
+	return l.offset + o/l.rows*l.tile() + o%l.rows*4
+}
+
+func (l *layout) biasAt(o int) int {
+	at := l.multiplierAt(o)
+	if l.perChannel {
+		at += 4 * l.rows
+	}
+	return at
+}
+
+func (l *layout) zeroAt(o int) int {
+	return l.multiplierAt(o) + l.header() - 4*l.rows
+}
+
+func (l *layout) weightAt(o, y, x, i int) int {
+	place, places := y*l.width+x, l.height*l.width
+	row := o % l.rows
+	at := l.offset + o/l.rows*l.tile() + l.header()
+	switch {
+	case l.depthwise:
+		return at + place*l.rows*4 + row*4 + row
+	case l.inputsFirst:
+		return at + (i/4*places+place)*4*l.rows + 4*row + i%4
+	}
+	return at + (place*(up(l.inputs, 4)/4)+i/4)*4*l.rows + 4*row + i%4
+}
+
+// eachWeight visits the weights in TensorFlow Lite's order, until visit says no.
+func (l *layout) eachWeight(visit func(i, at int) bool) bool {
+	n := 0
+	if l.depthwise {
+		for y := range l.height {
+			for x := range l.width {
+				for o := range l.outputs {
+					if !visit(n, l.weightAt(o, y, x, 0)) {
+						return false
+					}
+					n++
+				}
+			}
+		}
+		return true
+	}
+	for o := range l.outputs {
+		for y := range l.height {
+			for x := range l.width {
+				for i := range l.inputs {
+					if !visit(n, l.weightAt(o, y, x, i)) {
+						return false
+					}
+					n++
+				}
+			}
+		}
+	}
+	return true
+}
+
+// fits reports whether the stream holds exactly these weights, in unsigned terms, and biases at the layout's offset.
+func (l *layout) fits(stream, weights []byte, biases []int32) bool {
+	if l.offset < 0 || l.offset+l.tiles()*l.tile() > len(stream) {
+		return false
+	}
+	if !l.eachWeight(func(i, at int) bool { return stream[at] == weights[i] }) {
+		return false
+	}
+	for o, b := range biases {
+		if l.bias && int32At(stream, l.biasAt(o)) != b {
+			return false
+		}
+	}
+	return true
+}
+
+// find looks for the layer in the stream, first at from: which of the orders in use it has, and where, can only be told
+// by the bytes. Compilers leave out biases that are all 0.
+func (l *layout) find(stream []byte, from int, weights []byte, biases []int32) bool {
+	zero := true
+	for _, b := range biases {
+		zero = zero && b == 0
+	}
+	var forms []layout
+	for _, rows := range l.tileRows() {
+		for _, inputsFirst := range []bool{false, true} {
+			for _, bias := range []bool{true, false} {
+				if !bias && !zero || bias && biases == nil {
+					continue
+				}
+				f := *l
+				f.rows, f.inputsFirst, f.bias = rows, inputsFirst, bias
+				forms = append(forms, f)
+			}
+		}
+	}
+	try := func(offset int) bool {
+		for _, f := range forms {
+			f.offset = offset
+			if f.fits(stream, weights, biases) {
+				*l = f
+				return true
+			}
+		}
+		return false
+	}
+	if try(from) {
+		return true
+	}
+	for offset := 0; offset < len(stream); offset += 64 {
+		if try(offset) {
+			return true
+		}
+	}
+	return false
+}
+
+// tileRows are the numbers of rows that a tile of the layer may have.
+func (l *layout) tileRows() []int {
+	switch {
+	case l.depthwise:
+		return []int{4}
+	case l.outputs > 64:
+		return []int{64}
+	case l.outputs > 4:
+		return []int{up(l.outputs, 16)}
+	}
+	return []int{4, 16}
+}
+
+func int32At(b []byte, at int) int32 { return int32(binary.LittleEndian.Uint32(b[at:])) }
+
+func float32At(b []byte, at int) float32 {
+	return math.Float32frombits(binary.LittleEndian.Uint32(b[at:]))
+}
