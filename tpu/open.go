@@ -121,8 +121,13 @@ func (o *opening) open(reboot bool) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open USB port %v: %w", o.port, err)
 	}
-	l, err := o.reset(newLink(conn, o.watch, o.opts.Timeout), reboot && info.Application(), USBInfo.known)
-	if err != nil {
+	l := newLink(conn, o.watch, o.opts.Timeout)
+	// A reset would take the device away from the program that uses it.
+	if err := conn.Claim(o.watch.arm(o.opts.Timeout), 0); err != nil {
+		l.close()
+		return nil, fmt.Errorf("open USB port %v: %w", o.port, l.failure(err))
+	}
+	if l, err = o.reset(l, reboot && info.Application(), USBInfo.known); err != nil {
 		return nil, err
 	}
 	if l.conn.Info().Boot() {
@@ -143,10 +148,8 @@ func (i USBInfo) known() bool { return i.Boot() || i.Application() }
 func (o *opening) reset(l *link, detach bool, want func(USBInfo) bool) (*link, error) {
 	if detach {
 		// What comes of it shows after the reset.
-		if err := l.conn.Claim(o.watch.arm(o.opts.Timeout), 0); err == nil {
-			err = l.control(dfuOut, dfuDetach, 100, 0, nil)
-			o.opts.Log.Debug("sent back to the boot ROM", "port", o.port, "error", err)
-		}
+		err := l.control(dfuOut, dfuDetach, 100, 0, nil)
+		o.opts.Log.Debug("sent back to the boot ROM", "port", o.port, "error", err)
 	}
 	// A device that changes its identity is gone, which the reset may report as a failure.
 	if err := l.conn.Reset(o.watch.arm(o.opts.Appear)); err != nil {

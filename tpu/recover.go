@@ -23,8 +23,11 @@ const (
 
 // explain adds to a failure what the chip's registers tell, if it still lets them be read.
 func (d *Device) explain(err error) error {
+	if err == nil {
+		return nil
+	}
 	var told *DeviceError
-	if err == nil || errors.As(err, &told) || !errors.Is(err, ErrDevice) && !errors.Is(err, ErrTimeout) {
+	if errors.As(err, &told) || !errors.Is(err, ErrDevice) && !errors.Is(err, ErrTimeout) {
 		return err
 	}
 	d.watch.clear()
@@ -164,7 +167,7 @@ func (d *Device) recover(cause error) {
 			d.down(err)
 			return
 		}
-		if rest(d.ctx, 50*time.Millisecond) != nil {
+		if rest(d.ctx, 10*time.Millisecond) != nil {
 			return
 		}
 	}

@@ -1,0 +1,108 @@
+package tpu
+
+import (
+	"context"
+	"testing"
+
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+// sink is a bus that costs nothing: what is left is what the driver itself takes.
+type sink struct {
+	transfers int
+	outputs   []int // lengths of the transfers of one inference
+	next      int
+}
+
+func (s *sink) List(context.Context) ([]USBInfo, error) {
+	return []USBInfo{{Port: Port{1, "1"}, Vendor: Vendor, Product: Product, Speed: SuperSpeed}}, nil
+}
+func (s *sink) Open(context.Context, Port) (Conn, error) {
+	return &sinkConn{replayConn{newReplay(nil, false, SuperSpeed), USBInfo{Vendor: Vendor, Product: Product, Speed: SuperSpeed}}, s}, nil
+}
+func (s *sink) Close() error { return nil }
+
+type sinkConn struct {
+	replayConn
+	sink *sink
+}
+
+func (c *sinkConn) Write(_ context.Context, _ uint8, p []byte) (int, error) {
+	c.sink.transfers++
+	return len(p), nil
+}
+
+func (c *sinkConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) {
+	if endpoint == endpointInterrupt {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	c.sink.transfers++
+	if endpoint == endpointEvent {
+		p[12] = 4
+		return eventSize, nil
+	}
+	n := c.sink.outputs[c.sink.next]
+	c.sink.next = (c.sink.next + 1) % len(c.sink.outputs)
+	return n, nil
+}
+
+// openSink opens a sink and loads a model of the shared folder.
+func openSink(t testing.TB, name string) (*sink, *Model) {
+	pkg := sharedPackage(t, name)
+	s := new(sink)
+	for _, h := range pkg.Main.Hints {
+		for size := h.Size; h.Kind == executable.Transfer && h.Out && size > 0; size -= 1024 {
+			s.outputs = append(s.outputs, min(size, 1024))
+		}
+	}
+	d, err := Open(t.Context(), s, Port{}, Options{Settle: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	m, err := d.Load(t.Context(), pkg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, m
+}
+
+var benchmarked = []string{
+	"mobilenet_v1_0.25_128_quant", "mobilenet_v1_1.0_224_quant_embedding_extractor",
+	"movenet_single_pose_lightning_ptq", "deeplabv3_mnv2_dm05_pascal_quant",
+}
+
+// BenchmarkRun is what an inference costs the host, without the bus.
+func BenchmarkRun(b *testing.B) {
+	for _, name := range benchmarked {
+		b.Run(name, func(b *testing.B) {
+			s, m := openSink(b, name)
+			inputs, outputs := tensors(m.pkg.Main.Inputs), tensors(m.pkg.Main.Outputs)
+			before := s.transfers
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := m.Run(b.Context(), inputs, outputs); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(s.transfers-before)/float64(b.N), "transfers/op")
+		})
+	}
+}
+
+func TestRunDoesNotAllocate(t *testing.T) {
+	for _, name := range benchmarked {
+		_, m := openSink(t, name)
+		ctx := context.Background()
+		inputs, outputs := tensors(m.pkg.Main.Inputs), tensors(m.pkg.Main.Outputs)
+		got := testing.AllocsPerRun(20, func() {
+			if err := m.Run(ctx, inputs, outputs); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if got != 0 {
+			t.Errorf("%s: %v allocations an inference, want 0", name, got)
+		}
+	}
+}

@@ -1,0 +1,292 @@
+package tpu_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/emulator"
+)
+
+const small = "pairs/dense_256"
+
+// start opens a device with a model and notes the right answer.
+func (r *rig) start(t *testing.T, opts tpu.Options) (*tpu.Device, *tpu.Model) {
+	t.Helper()
+	d, err := tpu.Open(t.Context(), r.bus, tpu.Port{}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	m, err := d.Load(t.Context(), r.pkg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.want, err = r.run(m); err != nil {
+		t.Fatal(err)
+	}
+	return d, m
+}
+
+// eventually waits for what another goroutine is to bring about.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
+			t.Fatalf("still not: %s", what)
+		}
+	}
+}
+
+func TestReplug(t *testing.T) {
+	cycles := 500
+	if testing.Short() {
+		cycles = 50
+	}
+	r := readModel(t, small).emulate(t, emulator.Config{})
+	d, m := r.start(t, options())
+	for i := range cycles {
+		// In the middle of an inference, at another transfer each time.
+		r.device.Script(emulator.Fault{At: i % 6, Kind: emulator.Disconnect})
+		if _, err := r.run(m); !errors.Is(err, tpu.ErrDisconnected) {
+			t.Fatalf("cycle %d: got %v, want ErrDisconnected", i, err)
+		}
+		r.device.Script()
+		r.device.Plug()
+		if err := r.right(m); err != nil {
+			t.Fatalf("cycle %d: %v", i, err)
+		}
+	}
+	s := d.Status()
+	if want := uint64(cycles); s.State != tpu.Ready || s.Failures != want || s.Recoveries != want || s.Inferences != want+1 {
+		t.Errorf("after %d cycles: %+v", cycles, s)
+	}
+}
+
+// A device that is unplugged while it has nothing to do costs no inference.
+func TestReplugIdle(t *testing.T) {
+	r := readModel(t, small).emulate(t, emulator.Config{})
+	d, m := r.start(t, options())
+	r.device.Unplug()
+	eventually(t, "the loss is noticed", func() bool { return d.Status().State == tpu.Recovering })
+	r.device.Plug()
+	if err := r.right(m); err != nil {
+		t.Fatal(err)
+	}
+	if s := d.Status(); s.Failures != 0 || s.Recoveries != 1 || !errors.Is(s.Err, tpu.ErrDisconnected) {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestDown(t *testing.T) {
+	r := readModel(t, small).emulate(t, emulator.Config{})
+	opts := options()
+	opts.Patience = 50 * time.Millisecond
+	d, m := r.start(t, opts)
+	r.device.Unplug()
+	eventually(t, "it is down", func() bool { return d.Status().State == tpu.Down })
+	if _, err := r.run(m); !errors.Is(err, tpu.ErrNoDevice) {
+		t.Errorf("inference without a device: got %v, want ErrNoDevice", err)
+	}
+	r.device.Plug()
+	eventually(t, "it is found again", func() bool { return d.Status().State == tpu.Ready })
+	if err := r.right(m); err != nil {
+		t.Error(err)
+	}
+}
+
+// What waits for a device gives up when its context does, and what is asked of a closed one fails.
+func TestGiveUp(t *testing.T) {
+	r := readModel(t, small).emulate(t, emulator.Config{})
+	opts := options()
+	opts.Patience = time.Hour
+	d, m := r.start(t, opts)
+	r.device.Unplug()
+	eventually(t, "the loss is noticed", func() bool { return d.Status().State == tpu.Recovering })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := m.Run(ctx, r.input, r.want); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while it is away: got %v, want DeadlineExceeded", err)
+	}
+	late := make(chan error)
+	go func() { _, err := r.run(m); late <- err }()
+	d.Close()
+	d.Close()
+	if err := <-late; !errors.Is(err, tpu.ErrClosed) {
+		t.Errorf("closed while it is away: got %v, want ErrClosed", err)
+	}
+	if _, err := r.run(m); !errors.Is(err, tpu.ErrClosed) {
+		t.Errorf("after Close: got %v, want ErrClosed", err)
+	}
+	if s := d.Status().State; s != tpu.Closed {
+		t.Errorf("got state %v", s)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	closed, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		name  string
+		setup func(*emulator.Device, *tpu.Options)
+		port  tpu.Port
+		ctx   context.Context
+		want  error
+	}{
+		{name: "absent", setup: func(d *emulator.Device, _ *tpu.Options) { d.Unplug() }, want: tpu.ErrNoDevice},
+		{name: "other port", port: tpu.Port{Bus: 1, Path: "9"}, want: tpu.ErrNoDevice},
+		{name: "permission", setup: func(d *emulator.Device, _ *tpu.Options) { d.Refuse(tpu.ErrPermission) }, want: tpu.ErrPermission},
+		{name: "busy", setup: func(d *emulator.Device, _ *tpu.Options) { d.Refuse(tpu.ErrBusy) }, want: tpu.ErrBusy},
+		{name: "no firmware", setup: func(_ *emulator.Device, o *tpu.Options) {
+			o.Firmware = func() ([]byte, error) { return nil, tpu.ErrFirmware }
+		}, want: tpu.ErrFirmware},
+		{name: "cancelled", ctx: closed, want: context.Canceled},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			device, opts := emulator.New(emulator.Config{}), options()
+			if test.setup != nil {
+				test.setup(device, &opts)
+			}
+			if test.ctx == nil {
+				test.ctx = t.Context()
+			}
+			d, err := tpu.Open(test.ctx, emulator.NewBus(device), test.port, opts)
+			if !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+			if err == nil {
+				d.Close()
+			}
+		})
+	}
+}
+
+// A device that is in use is left alone.
+func TestSecondOpen(t *testing.T) {
+	r := readModel(t, small).emulate(t, emulator.Config{})
+	d, m := r.start(t, options())
+	if second, err := r.open(); !errors.Is(err, tpu.ErrBusy) {
+		t.Errorf("got %v, want ErrBusy", err)
+		if err == nil {
+			second.Close()
+		}
+	}
+	if err := r.right(m); err != nil {
+		t.Error(err)
+	}
+	if s := d.Status(); s.Failures != 0 || s.Recoveries != 0 {
+		t.Errorf("the first device was disturbed: %+v", s)
+	}
+	d.Close()
+	if d, err := r.open(); err != nil {
+		t.Errorf("after the first was closed: %v", err)
+	} else {
+		d.Close()
+	}
+}
+
+// Goroutines that share a device and two models whose parameters drive each other out all get what is theirs.
+func TestConcurrent(t *testing.T) {
+	one, two := readModel(t, small), readModel(t, "pairs/color_red_64x64")
+	r := one.emulate(t, emulator.Config{Speed: tpu.HighSpeed})
+	if err := r.device.Register(two.compiled, two.twin); err != nil {
+		t.Fatal(err)
+	}
+	d, m := r.start(t, options())
+	other := two.emulate(t, emulator.Config{})
+	m2, err := d.Load(t.Context(), two.pkg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.want, err = other.run(m2); err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			for j := range 25 {
+				var err error
+				if (i+j/5)%4 == 0 {
+					err = other.right(m2)
+				} else {
+					err = r.right(m)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if s := d.Status(); s.Inferences != 8*25+2 || s.Failures != 0 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// Parameters are sent once, until another model's drive them out.
+func TestParametersStay(t *testing.T) {
+	one, two := readModel(t, small), readModel(t, "pairs/color_red_64x64")
+	r := one.emulate(t, emulator.Config{})
+	if err := r.device.Register(two.compiled, two.twin); err != nil {
+		t.Fatal(err)
+	}
+	d, m := r.start(t, options())
+	count := func(what string, want int, f func() error) {
+		t.Helper()
+		r.device.Script()
+		if err := f(); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.device.Transfers(); got != want {
+			t.Errorf("%s: %d transfers, want %d", what, got, want)
+		}
+	}
+	count("the same model again", 6, func() error { return r.right(m) })
+	var m2 *tpu.Model
+	count("loading a second one", 0, func() (err error) { m2, err = d.Load(t.Context(), two.pkg); return err })
+	other := two.emulate(t, emulator.Config{})
+	count("running it", 11, func() (err error) { other.want, err = other.run(m2); return err })
+	count("running it again", 6, func() error { return other.right(m2) })
+	count("the first one", 11, func() error { return r.right(m) })
+}
+
+func TestInterrupts(t *testing.T) {
+	r := readModel(t, small).emulate(t, emulator.Config{})
+	d, m := r.start(t, options())
+	for i, trouble := range []emulator.Trouble{
+		emulator.ThermalShutdown, emulator.BusError, emulator.MemoryFault, emulator.ThermalWarning,
+	} {
+		for range 2 { // the second is heard only when the first was acknowledged
+			warnings := d.Status().Warnings
+			r.device.Raise(trouble)
+			eventually(t, "the interrupt is heard", func() bool { return d.Status().Warnings == warnings+1 })
+		}
+		if err := r.right(m); err != nil {
+			t.Errorf("after trouble %d: %v", i, err)
+		}
+	}
+	r.device.RaiseHIB(1<<0 | 1<<13)
+	eventually(t, "the fatal error is heard and got over", func() bool {
+		s := d.Status()
+		return s.State == tpu.Ready && s.Recoveries == 1
+	})
+	var story *tpu.DeviceError
+	if err := d.Status().Err; !errors.As(err, &story) || !errors.Is(err, tpu.ErrDevice) {
+		t.Fatalf("got %v, want a DeviceError", err)
+	}
+	if want := uint64(1<<0 | 1<<13); story.HIB != want || story.FirstHIB != want {
+		t.Errorf("got errors %#x and %#x, want %#x", story.HIB, story.FirstHIB, want)
+	}
+	for _, words := range []string{"inbound page fault", "transfer of length 0"} {
+		if !strings.Contains(story.Error(), words) {
+			t.Errorf("%q does not say %q", story, words)
+		}
+	}
+	if err := r.right(m); err != nil {
+		t.Error(err)
+	}
+}
