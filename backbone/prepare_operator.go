@@ -251,6 +251,8 @@ func (o *operands) unary(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
 		make = relu(kernels.ReLUN1To1)
 	case tflite.OpLogistic:
 		make = kernels.NewLogistic
+	case tflite.OpSqrt:
+		make = kernels.NewSqrt
 	case tflite.OpHardSwish:
 		make = kernels.NewHardSwish
 	case tflite.OpQuantize:

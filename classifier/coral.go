@@ -25,6 +25,9 @@ const (
 func (t *tail) coral(h *Head, norms []float64) error {
 	classes, dim := int32(len(h.Labels)), int32(h.Dim)
 	from := t.tensor()
+	if h.Root {
+		return fmt.Errorf("write a coral head on square roots: the layout has none: %w", ErrShape)
+	}
 	if (from.Type != tflite.TypeUint8 && from.Type != tflite.TypeInt8) || from.Quantization == nil || len(from.Quantization.Scale) != 1 {
 		return fmt.Errorf("write a coral head after tensor %q: it is %v, and the layout needs a quantised backbone: %w", from.Name, from.Type, ErrShape)
 	}

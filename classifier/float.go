@@ -24,6 +24,9 @@ func (t *tail) float(h *Head) error {
 	default:
 		return fmt.Errorf("write a float head after tensor %q: it is %v, not uint8, int8 or float32: %w", from.Name, from.Type, ErrShape)
 	}
+	if h.Root {
+		t.op(tflite.OpSqrt, 1, tflite.Options{}, tflite.Tensor{Name: "imprint/root", Shape: t.tensor().Shape, Type: tflite.TypeFloat32})
+	}
 	// L2_NORMALIZATION works along the last dimension, so all values must be in it.
 	if from.Shape[len(from.Shape)-1] != dim {
 		t.reshape("imprint/flat", 1, dim)

@@ -24,8 +24,10 @@ var ErrShape = errors.New("shape mismatch")
 //
 // Class c is named Labels[c]; its weights are Weights[c·Dim : (c+1)·Dim].
 type Head struct {
-	Labels  []string
-	Dim     int
+	Labels []string
+	Dim    int
+	// Root is whether the layer works on √x, scaled to length 1, in place of x.
+	Root    bool
 	Weights []float32
 	Bias    []float32
 }
@@ -56,6 +58,9 @@ func (h *Head) Check() error {
 // Logits writes one logit a class into dst for the unit embedding x.
 func (h *Head) Logits(dst, x []float64) {
 	x = x[:h.Dim]
+	if h.Root {
+		x = roots(x)
+	}
 	for c := range dst[:len(h.Labels)] {
 		sum := float64(h.Bias[c])
 		for i, w := range h.Row(c) {

@@ -134,6 +134,12 @@ func TestWrittenModelAgreesWithHead(t *testing.T) {
 		}
 		float := appended(t, model, b, head, classifier.Float, nil)
 		coral := appended(t, model, b, head, classifier.Coral, nil)
+		fitted, err := classifier.Fit(teach, classifier.LDA, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fitted.Head.Root = true // the weights are as good as any
+		root := appended(t, model, b, fitted.Head, classifier.Float, nil)
 		want := make([]float64, kinds)
 		clear := 0
 		for i, e := range all {
@@ -147,6 +153,15 @@ func TestWrittenModelAgreesWithHead(t *testing.T) {
 			for c, w := range want {
 				if g := float64(math.Float32frombits(binary.LittleEndian.Uint32(got[4*c:]))); math.Abs(g-w) > 1e-5 {
 					t.Errorf("%s, photo %d, class %d: float layout scores %v, head %v", name, i, c, g, w)
+				}
+			}
+			rooted := make([]float64, kinds)
+			fitted.Head.Logits(rooted, e.Unit)
+			classifier.Scores(rooted)
+			got = run(t, root, photo)
+			for c, w := range rooted {
+				if g := float64(math.Float32frombits(binary.LittleEndian.Uint32(got[4*c:]))); math.Abs(g-w) > 1e-5 {
+					t.Errorf("%s, photo %d, class %d: on square roots the float layout scores %v, head %v", name, i, c, g, w)
 				}
 			}
 			// Rounding the unit vector to 1/128 moves a cosine by up to about 0.01.
@@ -198,6 +213,11 @@ func TestReadBack(t *testing.T) {
 	b := parse(t, model)
 	for _, negative := range []bool{false, true} {
 		head := randomHead(6, b.Dim(), negative)
+		head.Root = true
+		if got, _, err := classifier.Read(appended(t, model, b, head, classifier.Float, nil)); err != nil || !got.Root || !slices.Equal(got.Weights, head.Weights) {
+			t.Errorf("on square roots: got %+v, error %v", got, err)
+		}
+		head.Root = false
 		got, layout, err := classifier.Read(appended(t, model, b, head, classifier.Float, nil))
 		if err != nil || layout != classifier.Float {
 			t.Fatalf("layout %q, error %v", layout, err)

@@ -22,6 +22,9 @@ func Read(m *tflite.Model) (*Head, Layout, error) {
 	}
 	if ops, ok := endsIn(m, tflite.OpL2Normalization, tflite.OpFullyConnected, tflite.OpSoftmax); ok {
 		h, err := readLayer(m, ops[1])
+		if err == nil {
+			h.Root = readsRoot(m, ops[0])
+		}
 		return h, Float, err
 	}
 	ops, ok := endsIn(m, tflite.OpL2Normalization, tflite.OpConv2D, tflite.OpMul, tflite.OpReshape, tflite.OpSoftmax)
@@ -81,6 +84,26 @@ func endsIn(m *tflite.Model, kinds ...tflite.BuiltinOperator) ([]int, bool) {
 		}
 	}
 	return ops, true
+}
+
+// readsRoot reports whether operator op reads square roots, perhaps in another shape.
+func readsRoot(m *tflite.Model, op int) bool {
+	g := &m.Subgraphs[0]
+	at := g.Operators[op].Inputs[0]
+	for {
+		op := slices.IndexFunc(g.Operators, func(o tflite.Operator) bool { return slices.Contains(o.Outputs, at) })
+		if op < 0 {
+			return false
+		}
+		switch m.OperatorCodes[g.Operators[op].Opcode].Builtin {
+		case tflite.OpSqrt:
+			return true
+		case tflite.OpReshape:
+			at = g.Operators[op].Inputs[0]
+		default:
+			return false
+		}
+	}
 }
 
 // readLayer reads the linear layer of operator op and names its classes.

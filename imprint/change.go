@@ -119,4 +119,7 @@ func (k *Kit) choose(s *Settings) {
 	if k.options.KeepClasses != nil {
 		s.KeepClasses = *k.options.KeepClasses
 	}
+	if k.options.Head != "" {
+		s.Head = k.options.Head
+	}
 }

@@ -56,10 +56,11 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // published model: in the Coral layout, whose rounding can turn near ties, the model
 // itself gives them.
 func (k *Kit) Classify(ctx context.Context, photos []dataset.Item, top int, deliver func(Result) error) error {
-	head, err := k.currentHead()
+	fitted, err := k.currentHead()
 	if err != nil {
 		return fmt.Errorf("classify: %w", err)
 	}
+	head := fitted.Head
 	if s := k.state.Settings; s.Layout == classifier.Coral {
 		model, _, err := k.build(k.state)
 		if err != nil {

@@ -26,9 +26,23 @@ var ErrProtocol = errors.New("evaluation is not possible")
 // of them would take eight times the space of the state.
 const estimateChunk = 128
 
-// Estimate is the leave-one-out accuracy of the workspace's mean head on its own
-// examples.
+// Recipe says how the head of the workspace was made; nothing when nothing is taught.
+func (k *Kit) Recipe() classifier.Recipe {
+	if head, err := k.currentHead(); err == nil {
+		return head.Recipe
+	}
+	return classifier.Recipe{}
+}
+
+// Estimate is the leave-one-out accuracy of the workspace's head on its own examples.
+// That of one that keeps the backbone's classes is the mean head's without them.
 func (k *Kit) Estimate() classifier.Estimate {
+	if k.state.Settings.method() != classifier.Mean {
+		if head, err := k.currentHead(); err == nil {
+			return head.Estimate
+		}
+		return classifier.Estimate{} // nothing is taught
+	}
 	sums, err := k.sums(k.state)
 	if err != nil {
 		return classifier.Estimate{} // the state was checked when it was read
@@ -96,43 +110,44 @@ type Set struct {
 
 // Evaluate teaches a mean head with each number of photos in shots and counts how
 // often it is right, draw by draw.
-func (s *Set) Evaluate(shots []int) (*Evaluation, error) {
+func (s *Set) Evaluate(heads []classifier.Method, shots []int) (*Evaluation, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", s.Name, err)
 	}
 	ev := &Evaluation{Set: s.Name}
-	for _, k := range shots {
-		var percent []float64
-		for d := range s.Shots {
-			p, err := s.draw(d, k)
-			if err != nil {
-				return nil, fmt.Errorf("evaluate %s with %d photos a class: %w", s.Name, k, err)
+	for _, h := range heads {
+		for _, k := range shots {
+			var percent []float64
+			for d := range s.Shots {
+				p, err := s.draw(h, d, k)
+				if err != nil {
+					return nil, fmt.Errorf("evaluate %s with %d photos a class: %w", s.Name, k, err)
+				}
+				percent = append(percent, p)
 			}
-			percent = append(percent, p)
+			mean, std := stat.PopMeanStdDev(percent, nil)
+			ev.Results = append(ev.Results, Accuracy{Head: string(h), Shots: k, Mean: mean, Std: std, Draws: len(percent)})
 		}
-		mean, std := stat.PopMeanStdDev(percent, nil)
-		ev.Results = append(ev.Results, Accuracy{Head: "mean", Shots: k, Mean: mean, Std: std, Draws: len(percent)})
 	}
 	return ev, nil
 }
 
 // draw returns the accuracy of one draw in percent.
-func (s *Set) draw(d, k int) (float64, error) {
-	var sums classifier.Sums
+func (s *Set) draw(method classifier.Method, d, k int) (float64, error) {
+	var examples []classifier.Example
 	for c, rows := range s.Shots[d] {
 		if k < 1 || k > len(rows) {
 			return 0, fmt.Errorf("%w: draw %d has %d photos of %q to teach", ErrProtocol, d, len(rows), s.Classes[c])
 		}
 		for _, row := range rows[:k] {
-			if err := sums.Add(s.Classes[c], s.Units[row]); err != nil {
-				return 0, err
-			}
+			examples = append(examples, classifier.Example{Label: s.Classes[c], Unit: s.Units[row]})
 		}
 	}
-	head, err := sums.Mean()
+	fitted, err := classifier.Fit(examples, method, s.roots())
 	if err != nil {
 		return 0, err
 	}
+	head := fitted.Head
 	right := 0
 	logits := make([]float64, len(head.Labels))
 	for _, row := range s.Test[d] {
@@ -309,4 +324,10 @@ func (s *Set) sample(shots, draws int) error {
 		s.Shots, s.Test = append(s.Shots, teach), append(s.Test, test)
 	}
 	return nil
+}
+
+// roots reports whether no embedding has a value below 0, so that square roots may
+// serve as features.
+func (s *Set) roots() bool {
+	return !slices.ContainsFunc(s.Units, func(x []float64) bool { return slices.Min(x) < 0 })
 }

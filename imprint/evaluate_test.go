@@ -68,7 +68,7 @@ func TestEvaluate(t *testing.T) {
 	// The first draw teaches what is right; the second shifts all classes by one.
 	s.Shots = [][][]int{{{0, 1}, {5, 6}, {10, 11}}, {{3, 4}, {8, 9}, {13, 14}}}
 	s.Test = [][]int{{2, 3, 7, 12}, {0, 1, 2, 5, 9}}
-	ev, err := s.Evaluate([]int{1, 2})
+	ev, err := s.Evaluate([]classifier.Method{classifier.Mean}, []int{1, 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestEvaluate(t *testing.T) {
 			s := corners()
 			s.Shots = [][][]int{{{0, 1}, {5, 6}, {10, 11}}, {{3, 4}, {8, 9}, {13, 14}}}
 			s.Test = [][]int{{2, 3, 7, 12}, {0, 1, 2, 5, 9}}
-			_, err := s.Evaluate(spoil(s))
+			_, err := s.Evaluate([]classifier.Method{classifier.Mean}, spoil(s))
 			wantError(t, err, ErrProtocol)
 		})
 	}
@@ -148,7 +148,7 @@ func TestReadSet(t *testing.T) {
 	if s.Name != "set" || !slices.Equal(s.Classes, []string{"a", "b"}) || len(s.Units) != 4 || !slices.Equal(s.Units[0], []float64{1, 0}) {
 		t.Errorf("got %+v", s)
 	}
-	if ev, err := s.Evaluate([]int{1}); err != nil || ev.Results[0].Mean != 100 {
+	if ev, err := s.Evaluate([]classifier.Method{classifier.Mean}, []int{1}); err != nil || ev.Results[0].Mean != 100 {
 		t.Errorf("got %+v, %v", ev, err)
 	}
 	if s, err := ReadSet(dir, dataset.Crop); err != nil || math.Abs(s.Units[0][0]-0.6) > 1e-9 || math.Abs(s.Units[0][1]-0.8) > 1e-9 {
@@ -225,7 +225,7 @@ func TestEmbedSet(t *testing.T) {
 	if reflect.DeepEqual(s.Shots[0], s.Shots[1]) {
 		t.Error("two draws are the same")
 	}
-	if ev, err := s.Evaluate([]int{1, 2}); err != nil || ev.Results[1].Mean != 100 {
+	if ev, err := s.Evaluate([]classifier.Method{classifier.Mean}, []int{1, 2}); err != nil || ev.Results[1].Mean != 100 {
 		t.Errorf("got %+v, %v", ev, err)
 	}
 	again, _, err := EmbedSet(ctx, "four", b, dataset.Squash, items, 2, 3, 1, nil)
@@ -260,7 +260,7 @@ func TestSharedSets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ev, err := s.Evaluate([]int{1, 5, 20})
+		ev, err := s.Evaluate([]classifier.Method{classifier.Mean}, []int{1, 5, 20})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,10 +66,11 @@ type Options struct {
 	Backbone  string
 	Embedding string      // tensor to use as the embedding; "" finds it
 	Fit       dataset.Fit // for a new workspace; "" is dataset.Crop
-	// Layout and KeepClasses change the settings with the next change; "" and nil
-	// leave them.
+	// Layout, KeepClasses and Head change the settings with the next change; "" and
+	// nil leave them.
 	Layout      classifier.Layout
 	KeepClasses *bool
+	Head        classifier.Method
 	Threads     int  // at most so many cores; 0 is all
 	Existing    bool // fail with ErrNothingTaught if there is no workspace yet
 }
@@ -81,7 +82,7 @@ type Kit struct {
 	state    *state // what is known of the disk; never nil
 	backbone *backbone.Backbone
 	file     []byte             // of the backbone
-	head     *classifier.Head   // of state; nil until needed
+	head     *classifier.Fitted // of state; nil until needed
 	runners  []*backbone.Runner // one for each core used so far
 	warnings []string
 }
@@ -113,7 +114,7 @@ func Open(dir string, o Options) (*Kit, error) {
 	case o.Existing:
 		return nil, fmt.Errorf("open workspace %s: %w", dir, ErrNothingTaught)
 	default:
-		k.state = &state{Version: stateVersion, Settings: Settings{Layout: classifier.Float}}
+		k.state = &state{Version: stateVersion, Settings: Settings{Layout: classifier.Float, Head: classifier.Auto}}
 	}
 	if err := k.loadBackbone(found == nil); err != nil {
 		return nil, err
@@ -222,7 +223,7 @@ func (k *Kit) Labels() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Clone(h.Labels), nil
+	return slices.Clone(h.Head.Labels), nil
 }
 
 // errUnchanged is what a plan returns that finds nothing to do.
@@ -270,7 +271,7 @@ func (k *Kit) commit(ctx context.Context, plan func(*state) error) (err error) {
 	if err != nil {
 		return err
 	}
-	now.Model = sum(model)
+	now.Model, now.Made = sum(model), madeOf(head)
 	b, err := now.encode(maxState)
 	if err != nil {
 		return err

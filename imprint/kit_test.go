@@ -34,7 +34,7 @@ func TestOpen(t *testing.T) {
 		kept   func(t *testing.T, dir string) // after adding
 	}{
 		{name: "new", check: func(t *testing.T, k *Kit) {
-			if s := k.Settings(); s != (Settings{dataset.Crop, classifier.Float, false}) || k.Generation() != 0 || len(k.Classes()) != 0 {
+			if s := k.Settings(); s != (Settings{dataset.Crop, classifier.Float, false, classifier.Auto}) || k.Generation() != 0 || len(k.Classes()) != 0 {
 				t.Errorf("got settings %+v, generation %d, %d classes", s, k.Generation(), len(k.Classes()))
 			}
 			if _, err := k.Labels(); !errors.Is(err, ErrNothingTaught) {

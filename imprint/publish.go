@@ -72,9 +72,36 @@ func unit(b *backbone.Backbone, dst []float64, raw []byte) float64 {
 	return classifier.Unit(dst)
 }
 
-// newHead makes the head of s, and for each class the length of its sum, 0 for one
-// of the backbone's own.
-func (k *Kit) newHead(s *state) (*classifier.Head, []float64, error) {
+// method is how the head of s is made. Beside the backbone's own classes, and where
+// Coral's engine shall continue it, it can only be the mean head.
+func (s Settings) method() classifier.Method {
+	if s.KeepClasses || s.Layout == classifier.Coral || s.Head == "" {
+		return classifier.Mean
+	}
+	return s.Head
+}
+
+// fit makes a linear head of s that is not the mean head.
+func (k *Kit) fit(s *state) (*classifier.Fitted, error) {
+	units := k.units(s.Examples, make([]float64, len(s.Examples)*k.backbone.Dim()))
+	e := k.backbone.Embedding
+	positive := e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
+		e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128
+	return classifier.Fit(units, s.Settings.method(), positive)
+}
+
+// newHead makes the head of s, and for a mean head the length of each class's sum, 0
+// for one of the backbone's own. A mean head comes without estimate.
+func (k *Kit) newHead(s *state) (*classifier.Fitted, []float64, error) {
+	if s.Settings.method() != classifier.Mean {
+		f, err := k.fit(s)
+		return f, nil, err
+	}
+	head, norms, err := k.meanHead(s)
+	return &classifier.Fitted{Head: head, Recipe: classifier.Recipe{Method: classifier.Mean}}, norms, err
+}
+
+func (k *Kit) meanHead(s *state) (*classifier.Head, []float64, error) {
 	sums, err := k.sums(s)
 	if err != nil {
 		return nil, nil, err
@@ -124,22 +151,61 @@ func (k *Kit) ownClasses() (*classifier.Head, error) {
 }
 
 // currentHead returns the head of the Kit's state.
-func (k *Kit) currentHead() (*classifier.Head, error) {
+func (k *Kit) currentHead() (*classifier.Fitted, error) {
 	if k.head == nil {
 		if len(k.state.Examples) == 0 {
 			return nil, fmt.Errorf("workspace %s: %w", k.store.dir, ErrNothingTaught)
 		}
-		head, _, err := k.newHead(k.state)
-		if err != nil {
-			return nil, err
+		var err error
+		if k.head = k.writtenHead(); k.head == nil {
+			if k.head, _, err = k.newHead(k.state); err != nil {
+				return nil, err
+			}
 		}
-		k.head = head
 	}
 	return k.head, nil
 }
 
+// writtenHead is the head in the published model, if it is not the mean head, which is
+// as quickly made, and not rounded there.
+func (k *Kit) writtenHead() *classifier.Fitted {
+	was := k.state.Made
+	if was == nil || k.state.Settings.Layout != classifier.Float {
+		return nil
+	}
+	b, err := readFile(k.ModelPath(), tflite.MaxFileSize)
+	if err != nil || sum(b) != k.state.Model {
+		return nil
+	}
+	m, err := tflite.Parse(b)
+	if err != nil {
+		return nil
+	}
+	head, _, err := classifier.Read(m)
+	if err != nil {
+		return nil
+	}
+	f := &classifier.Fitted{Head: head, Recipe: was.Recipe, Estimate: was.Estimate, Loss: math.NaN()}
+	if was.Loss != nil {
+		f.Loss = *was.Loss
+	}
+	return f
+}
+
+// madeOf is what the state keeps of f; nil for the mean head and for nothing.
+func madeOf(f *classifier.Fitted) *made {
+	if f == nil || f.Recipe == (classifier.Recipe{Method: classifier.Mean}) {
+		return nil
+	}
+	m := &made{Recipe: f.Recipe, Estimate: f.Estimate}
+	if !math.IsNaN(f.Loss) {
+		m.Loss = &f.Loss
+	}
+	return m
+}
+
 // build makes the model file of s and its head; both are nil if nothing is taught.
-func (k *Kit) build(s *state) ([]byte, *classifier.Head, error) {
+func (k *Kit) build(s *state) ([]byte, *classifier.Fitted, error) {
 	if len(s.Examples) == 0 {
 		return nil, nil, nil
 	}
@@ -147,7 +213,7 @@ func (k *Kit) build(s *state) ([]byte, *classifier.Head, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := k.write(head, norms, s.Settings)
+	b, err := k.write(head.Head, norms, s.Settings)
 	return b, head, err
 }
 
@@ -209,10 +275,10 @@ func checkWritten(b []byte, head *classifier.Head, layout classifier.Layout) err
 
 // published is what model.tflite and labels.txt shall hold: nothing when nothing is
 // taught. The labels come first, so that those of the model are there with it.
-func (k *Kit) published(model []byte, head *classifier.Head) []replacement {
+func (k *Kit) published(model []byte, head *classifier.Fitted) []replacement {
 	var labels []byte
 	if head != nil {
-		labels = labelLines(head.Labels)
+		labels = labelLines(head.Head.Labels)
 	}
 	return []replacement{{k.store.path(labelsFile), labels}, {k.store.path(modelFile), model}}
 }
@@ -283,7 +349,7 @@ func (k *Kit) Export(path, labels string, layout classifier.Layout, keepClasses 
 	}
 	files := []replacement{{path, model}}
 	if labels != "" {
-		files = append(files, replacement{labels, labelLines(head.Labels)})
+		files = append(files, replacement{labels, labelLines(head.Head.Labels)})
 	}
 	if err := k.store.disk.replace(files...); err != nil {
 		return fmt.Errorf("export: %w", err)

@@ -43,9 +43,18 @@ type state struct {
 	Backbone   backboneRef
 	Settings   Settings
 	// Model is the SHA-256 of the model.tflite made of this state.
-	Model    digest
+	Model digest
+	// Made is what is known of a head that is not the mean head.
+	Made     *made     `json:",omitempty"`
 	Examples []example // in the order of byLabel
 	History  []change  `json:",omitempty"` // the newest last
+}
+
+// made is a classifier.Fitted without its head, which is in the model.
+type made struct {
+	Recipe   classifier.Recipe
+	Estimate classifier.Estimate
+	Loss     *float64 `json:",omitempty"` // nil for NaN
 }
 
 // A backboneRef says which backbone made the embeddings.
@@ -61,6 +70,9 @@ type Settings struct {
 	Fit         dataset.Fit       // how photos are fitted to the model
 	Layout      classifier.Layout // of the published model
 	KeepClasses bool              // keep the backbone's own classes
+	// Head is how the last layer is made; "", of a workspace that an older imprint
+	// made, is classifier.Mean.
+	Head classifier.Method `json:",omitempty"`
 }
 
 // An example is one photo that was taught.
@@ -252,6 +264,11 @@ func (s *state) check() error {
 		}
 		if _, err := classifier.ParseLayout(string(c.Layout)); err != nil {
 			return bad(err)
+		}
+		if c.Head != "" {
+			if _, err := classifier.ParseMethod(string(c.Head)); err != nil {
+				return bad(err)
+			}
 		}
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 )
 
@@ -214,6 +215,6 @@ func FuzzReadSet(f *testing.F) {
 			}
 			return
 		}
-		s.Evaluate([]int{1, 2}) // must not panic
+		s.Evaluate([]classifier.Method{classifier.Mean}, []int{1, 2}) // must not panic
 	})
 }

@@ -118,6 +118,18 @@ func newLogistic(in, out *Tensor) (Kernel, error) {
 	}), nil
 }
 
+// NewSqrt prepares SQRT on float32.
+func NewSqrt(in, out *Tensor) (Kernel, error) {
+	if in != nil && in.Type != Float32 {
+		return nil, fmt.Errorf("sqrt: %w: input is %v, want float32", ErrUnsupported, in.Type)
+	}
+	k, err := newFloatMapping(in, out, func(v float32) float32 { return float32(math.Sqrt(float64(v))) })
+	if err != nil {
+		return nil, fmt.Errorf("sqrt: %w", err)
+	}
+	return k, nil
+}
+
 // NewHardSwish prepares HARD_SWISH, x·relu6(x+3)/6, on uint8 or int8, in the
 // 16-bit fixed-point arithmetic of TensorFlow Lite.
 func NewHardSwish(in, out *Tensor) (Kernel, error) {

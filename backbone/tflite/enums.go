@@ -33,6 +33,7 @@ const (
 	OpSqueeze         BuiltinOperator = 43
 	OpStridedSlice    BuiltinOperator = 45
 	OpPadV2           BuiltinOperator = 60
+	OpSqrt            BuiltinOperator = 75
 	OpLeakyRelu       BuiltinOperator = 98
 	OpQuantize        BuiltinOperator = 114
 	OpHardSwish       BuiltinOperator = 117

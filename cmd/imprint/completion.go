@@ -171,7 +171,7 @@ func values(f cli.Flag, prefix string) []candidate {
 	case "layout":
 		found = []candidate{{"float", "exact"}, {"coral", "for pycoral"}}
 	case "head":
-		found = []candidate{{"mean", ""}}
+		found = []candidate{{"auto", "the likeliest"}, {"mean", "imprinting"}, {"ridge", "least squares"}, {"lda", "linear discriminants"}}
 	case "backbone":
 		for _, m := range models.List() {
 			if _, err := (models.Store{}).Path(m.Name); err == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 )
@@ -52,10 +53,12 @@ func eval(c *cli.Context) error {
 	if c.Int("draws") < 1 || c.Int("draws") > 1000 {
 		return usagef("--draws %d: it must be 1 to 1000", c.Int("draws"))
 	}
+	var heads []classifier.Method
 	for _, h := range strings.Split(c.String("head"), ",") {
-		if h != "mean" {
-			return usagef("--head %q: the head there is is mean", h)
+		if !slices.Contains(classifier.Methods(), classifier.Method(h)) {
+			return usagef("--head %q: the heads there are are %v", h, classifier.Methods())
 		}
+		heads = append(heads, classifier.Method(h))
 	}
 	stored := c.String("embeddings")
 	switch {
@@ -85,7 +88,7 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	tellSkipped(c.App.ErrWriter, skipped)
-	ev, err := set.Evaluate(shots)
+	ev, err := set.Evaluate(heads, shots)
 	if err != nil {
 		return tooFew(err)
 	}
@@ -143,11 +146,15 @@ func printAccuracies(w io.Writer, s *imprint.Set, ev *imprint.Evaluation) error 
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	line := "head\t"
 	for _, r := range ev.Results {
-		line += fmt.Sprintf("%d %s\t", r.Shots, plural(r.Shots, "photo"))
+		if r.Head == ev.Results[0].Head {
+			line += fmt.Sprintf("%d %s\t", r.Shots, plural(r.Shots, "photo"))
+		}
 	}
-	fmt.Fprintln(t, line)
-	line = "mean\t"
-	for _, r := range ev.Results {
+	for i, r := range ev.Results {
+		if i == 0 || r.Head != ev.Results[i-1].Head {
+			fmt.Fprintln(t, line)
+			line = r.Head + "\t"
+		}
 		line += fmt.Sprintf("%.1f ± %.1f\t", r.Mean, r.Std)
 	}
 	fmt.Fprintln(t, line)

@@ -45,6 +45,10 @@ func layoutFlag() cli.Flag {
 	return &cli.StringFlag{Name: "layout", Usage: "write the last layer as `LAYOUT`: float, or coral for pycoral's ImprintingEngine", DefaultText: "the workspace's, or float"}
 }
 
+func headFlag() cli.Flag {
+	return &cli.StringFlag{Name: "head", Usage: "make the last layer by `METHOD`: auto, mean (imprinting), ridge or lda", DefaultText: "the workspace's, or auto"}
+}
+
 func keepFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "keep-classes", Usage: "keep the backbone's own classes before the taught ones", DefaultText: "the workspace's, or no"}
 }
@@ -100,6 +104,11 @@ func open(c *cli.Context, existing bool) (*imprint.Kit, error) {
 	}
 	if l := c.String("layout"); l != "" {
 		if o.Layout, err = classifier.ParseLayout(l); err != nil {
+			return nil, usageError{err}
+		}
+	}
+	if h := c.String("head"); h != "" {
+		if o.Head, err = classifier.ParseMethod(h); err != nil {
 			return nil, usageError{err}
 		}
 	}

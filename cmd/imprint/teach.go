@@ -32,7 +32,7 @@ Examples:
    ls *.jpg | imprint add --label cone -          paths (or one photo) from a pipe`,
 		Flags: withWorkspace(
 			labelFlag("what the photos show is called `NAME`", "the name of the folder they are in"),
-			listFlag(), fitFlag(), layoutFlag(), keepFlag(), jsonFlag("what was learned")),
+			listFlag(), fitFlag(), layoutFlag(), headFlag(), keepFlag(), jsonFlag("what was learned")),
 		Action: add,
 	}
 }
@@ -121,6 +121,7 @@ func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
 	}
 	fmt.Fprintf(w, "model %s: %d %s from %d %s, generation %d\n", k.ModelPath(), len(classes), map[bool]string{true: "class", false: "classes"}[len(classes) == 1],
 		photos, plural(photos, "photo"), k.Generation())
+	fmt.Fprintf(w, "head %v\n", k.Recipe())
 	fmt.Fprintln(w, estimateLine(e, len(classes)))
 }
 
@@ -251,9 +252,10 @@ func retrainCommand() *cli.Command {
 		Description: `Needed only to change how the model is written: photos are not read again.
 
 Examples:
+   imprint retrain --head lda
    imprint retrain --layout coral
    imprint retrain --keep-classes`,
-		Flags: withWorkspace(layoutFlag(), keepFlag()),
+		Flags: withWorkspace(layoutFlag(), headFlag(), keepFlag()),
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 0, 0); err != nil {
 				return err
@@ -297,11 +299,12 @@ func list(c *cli.Context) error {
 			Fit         dataset.Fit       `json:"fit"`
 			Layout      classifier.Layout `json:"layout"`
 			KeepClasses bool              `json:"keep_classes"`
+			Head        classifier.Recipe `json:"head"`
 			Generation  uint64            `json:"generation"`
 			Classes     []imprint.Class   `json:"classes"`
 			Estimate    estimate          `json:"estimate"`
 			Model       string            `json:"model"`
-		}{k.Backbone().Name, s.Fit, s.Layout, s.KeepClasses, k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Estimate()), k.ModelPath()})
+		}{k.Backbone().Name, s.Fit, s.Layout, s.KeepClasses, k.Recipe(), k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Estimate()), k.ModelPath()})
 	}
 	for _, class := range k.Classes() {
 		fmt.Fprintf(c.App.Writer, "%s  %d %s\n", class.Label, len(class.Photos), plural(len(class.Photos), "photo"))

@@ -1,0 +1,285 @@
+package classifier
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// A Method is a way to turn examples into a head.
+type Method string
+
+const (
+	// Mean is imprinting: normalised class means (Qi, Brown, Lowe, CVPR 2018).
+	Mean Method = "mean"
+	// Ridge is least squares on classes as unit vectors, with a penalty λ on the
+	// weights.
+	Ridge Method = "ridge"
+	// LDA is linear discriminant analysis with a covariance shared by all classes,
+	// shrunk towards the identity by λ.
+	LDA Method = "lda"
+	// Auto chooses among the others by leaving out one example at a time.
+	Auto Method = "auto"
+)
+
+// Methods lists the methods there are.
+func Methods() []Method { return []Method{Auto, Mean, Ridge, LDA} }
+
+// ParseMethod returns the method of that name.
+func ParseMethod(name string) (Method, error) {
+	if m := Method(name); slices.Contains(Methods(), m) {
+		return m, nil
+	}
+	return "", fmt.Errorf("head %q is not one of %s", name, strings.Trim(fmt.Sprint(Methods()), "[]"))
+}
+
+// A Recipe says how a head is made of examples.
+type Recipe struct {
+	Method Method  `json:"method"`
+	Lambda float64 `json:"lambda,omitempty"`
+	// Root is whether the square roots of the embedding's values are its features.
+	Root bool `json:"root,omitempty"`
+}
+
+func (r Recipe) String() string {
+	s := string(r.Method)
+	if r.Lambda != 0 {
+		s += fmt.Sprintf(" λ=%g", r.Lambda)
+	}
+	if r.Root {
+		s += " on square roots"
+	}
+	return s
+}
+
+// Recipes are what Auto chooses from, the simplest first. These λ were the best of
+// 0.1, 0.3, 1, 3 and 10 on two sets (clothing and Oxford 17 flowers, Coral's
+// MobileNet v1 1.0 224).
+func Recipes(root bool) []Recipe {
+	plain := []Recipe{{Method: Mean}, {Method: Ridge, Lambda: 0.3}, {Method: Ridge, Lambda: 0.1}, {Method: LDA, Lambda: 3}}
+	all := slices.Clone(plain)
+	if root {
+		for _, r := range plain {
+			r.Root = true
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// A Fitted is a head and what is known about it from leaving out one example at a
+// time.
+type Fitted struct {
+	Head     *Head
+	Recipe   Recipe
+	Estimate Estimate
+	// Loss is the mean of −log score of the right class over the examples left out,
+	// NaN when none could be.
+	Loss float64
+}
+
+const (
+	// plainScale is the factor from outputs of ridge regression to logits where too few
+	// examples can be left out to estimate it. It makes scores as bold as those of
+	// imprinting; the likeliest on clothing and Oxford 17 flowers was 8 to 25, whether 1
+	// photo a class was taught or 20.
+	plainScale = MeanScale
+	// enough is the least number of examples left out that say anything.
+	enough = 10
+	// few is how many examples Auto looks at; the head is then made of all.
+	few = 500
+	// mostLeftOut is how many examples are left out at most when there are more
+	// examples than dimensions, where each costs as much as in teaching anew.
+	mostLeftOut = 2000
+)
+
+// Fit makes a head of examples, whose order does not matter. The outputs of the layer
+// are scaled so that the scores of examples left out are as likely as can be. Auto
+// takes the recipe under which they are most likely, of those that do as well the
+// simplest; where fewer than ten can be left out it takes ridge regression. Root
+// features are considered when root is set; they need embeddings without negative
+// values.
+//
+// Likelihood decides, not the number of right answers: that differs by chance between
+// recipes as good as each other. On clothing and Oxford 17 flowers (5, 10 and 20 photos
+// a class) the heads chosen so are right 0.1 to 1.0 points more often, and to take the
+// simplest head within one standard error of the best costs up to 1.4 points.
+func Fit(examples []Example, method Method, root bool) (*Fitted, error) {
+	examples = sorted(examples)
+	recipe, err := choose(examples, method, root)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTraining(examples, recipe.Root)
+	if err != nil {
+		return nil, err
+	}
+	return t.fit(recipe)
+}
+
+// choose names the recipe for sorted examples.
+func choose(examples []Example, method Method, root bool) (Recipe, error) {
+	recipes := Recipes(root)
+	if method != Auto {
+		i := slices.IndexFunc(recipes, func(r Recipe) bool { return r.Method == method })
+		if i < 0 {
+			return Recipe{}, fmt.Errorf("no head is called %q", method)
+		}
+		return recipes[i], nil
+	}
+	best, loss := Recipe{Method: Ridge, Lambda: 0.3}, math.Inf(1)
+	var trainings [2]*training // with and without square roots
+	for _, r := range recipes {
+		at := 0
+		if r.Root {
+			at = 1
+		}
+		if trainings[at] == nil {
+			var err error
+			if trainings[at], err = newTraining(thinned(examples), r.Root); err != nil {
+				return best, err
+			}
+		}
+		t := trainings[at]
+		if len(t.labels) < 2 {
+			return Recipe{Method: Mean}, nil
+		}
+		f, err := t.fit(r)
+		if err != nil {
+			return best, err
+		}
+		if f.Estimate.Total < max(enough, 2*len(t.labels)) {
+			return best, nil
+		}
+		// A likelihood that differs by rounding alone decides nothing.
+		if f.Loss < loss*(1-1e-9) {
+			best, loss = r, f.Loss
+		}
+	}
+	return best, nil
+}
+
+// thinned is about few of many sorted examples, as many of each class.
+func thinned(examples []Example) []Example {
+	if len(examples) <= few {
+		return examples
+	}
+	classes := 1
+	for i := range examples[1:] {
+		if examples[i].Label != examples[i+1].Label {
+			classes++
+		}
+	}
+	each, n := max(few/classes, 3), 0
+	var thin []Example
+	for i, e := range examples {
+		if i == 0 || examples[i-1].Label != e.Label {
+			n = 0
+		}
+		if n++; n <= each {
+			thin = append(thin, e)
+		}
+	}
+	return thin
+}
+
+// fit makes one head.
+func (t *training) fit(r Recipe) (*Fitted, error) {
+	var l layer
+	var left [][]float64
+	var err error
+	switch r.Method {
+	case Mean:
+		l, left, err = t.imprint()
+	case Ridge:
+		l, left, err = t.ridge(r.Lambda)
+	case LDA:
+		l, left, err = t.lda(r.Lambda)
+	default:
+		err = fmt.Errorf("no head is called %q", r.Method)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := &Fitted{Recipe: r, Head: &Head{Labels: t.labels, Dim: t.dim, Root: r.Root}}
+	for i, c := range t.class {
+		switch {
+		case t.count[c] < 2:
+			f.Estimate.Alone++
+			continue
+		case left[i] == nil:
+			continue
+		case Best(left[i]) == c:
+			f.Estimate.Right++
+		}
+		f.Estimate.Total++
+	}
+	scale := t.scale(left, f)
+	centre := make([]float64, t.dim)
+	for _, w := range l.weights {
+		axpy(1/float64(len(l.weights)), w, centre)
+	}
+	for c, w := range l.weights {
+		for i, v := range w {
+			// The same row taken from all rows changes no score, and keeps logits small.
+			f.Head.Weights = append(f.Head.Weights, float32(float64(v-centre[i])*scale))
+		}
+		f.Head.Bias = append(f.Head.Bias, float32(l.bias[c]*scale))
+	}
+	return f, f.Head.Check()
+}
+
+// scale finds the factor from outputs to logits under which the examples left out are
+// most likely, and sets f.Loss. The factors tried are powers of 2¼, so that rounding
+// does not decide between neighbours.
+func (t *training) scale(left [][]float64, f *Fitted) float64 {
+	var spread float64
+	for i, row := range left {
+		if row != nil && t.count[t.class[i]] > 1 {
+			spread += deviation(row) / float64(f.Estimate.Total)
+		}
+	}
+	if spread == 0 || f.Estimate.Total < enough {
+		f.Loss = math.NaN()
+		switch f.Recipe.Method {
+		case Mean:
+			return MeanScale
+		case Ridge:
+			return plainScale
+		}
+		return 1 // these outputs are logits already
+	}
+	f.Loss = math.Inf(1)
+	var best float64
+	logits := make([]float64, len(t.labels))
+	for k := range 40 {
+		scale := math.Ldexp([4]float64{1, 1.189207115002721, 1.4142135623730951, 1.681792830507429}[k%4], k/4-3) / spread
+		var loss float64
+		for i, c := range t.class {
+			if left[i] == nil || t.count[c] < 2 {
+				continue
+			}
+			for j, v := range left[i] {
+				logits[j] = v * scale
+			}
+			Scores(logits)
+			loss -= math.Log(max(logits[c], 1e-300)) / float64(f.Estimate.Total)
+		}
+		if loss < f.Loss*(1-1e-9) {
+			f.Loss, best = loss, scale
+		}
+	}
+	return best
+}
+
+func deviation(v []float64) float64 {
+	var mean, sum float64
+	for _, x := range v {
+		mean += x / float64(len(v))
+	}
+	for _, x := range v {
+		sum += float64((x - mean) * (x - mean))
+	}
+	return math.Sqrt(sum / float64(len(v)))
+}

@@ -1,0 +1,246 @@
+package classifier
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// kinds makes examples of classes whose means differ, each of few.
+func kinds(seed uint64, dim int, counts ...int) []Example {
+	r := rand.New(rand.NewPCG(seed, 7))
+	var examples []Example
+	for c, n := range counts {
+		centre := make([]float64, dim)
+		for i := range centre {
+			centre[i] = r.Float64()
+		}
+		for range n {
+			x := make([]float64, dim)
+			for i, v := range centre {
+				x[i] = max(0, v+r.NormFloat64()/2)
+			}
+			Unit(x)
+			examples = append(examples, Example{Label: string(rune('a' + c)), Unit: x})
+		}
+	}
+	return examples
+}
+
+func train(t *testing.T, examples []Example, root bool) *training {
+	t.Helper()
+	tr, err := newTraining(sorted(examples), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// textbook computes the layers by their formulas with gonum, among the dimensions.
+func textbook(t *testing.T, examples []Example, r Recipe, root bool) layer {
+	t.Helper()
+	tr := train(t, examples, root)
+	n, d, classes := len(tr.x), tr.dim, len(tr.labels)
+	x, m := mat.NewDense(n, d, nil), mat.NewDense(classes, d, nil)
+	target := mat.NewDense(n, classes, nil)
+	for c := range classes {
+		m.SetRow(c, tr.mean[c])
+	}
+	var trace float64
+	for i := range n {
+		row := slices.Clone(tr.x[i])
+		for j := range row {
+			if r.Method == LDA {
+				row[j] -= tr.mean[tr.class[i]][j]
+			} else {
+				row[j] -= tr.all[j]
+			}
+			trace += row[j] * row[j]
+		}
+		x.SetRow(i, row)
+		for c := range classes {
+			target.Set(i, c, -float64(tr.count[c])/float64(n))
+		}
+		target.Set(i, tr.class[i], target.At(i, tr.class[i])+1)
+	}
+	var s, right, w mat.Dense
+	s.Mul(x.T(), x)
+	if r.Method == LDA {
+		s.Scale(1/float64(n-classes), &s)
+		for j := range d {
+			s.Set(j, j, s.At(j, j)+r.Lambda*trace/float64(n-classes)/float64(d))
+		}
+		right.CloneFrom(m.T())
+	} else {
+		for j := range d {
+			s.Set(j, j, s.At(j, j)+r.Lambda)
+		}
+		right.Mul(x.T(), target)
+	}
+	if err := w.Solve(&s, &right); err != nil {
+		t.Fatal(err)
+	}
+	var l layer
+	for c := range classes {
+		row := mat.Col(nil, c, &w)
+		l.weights = append(l.weights, row)
+		if r.Method == LDA {
+			l.bias = append(l.bias, -mat.Dot(m.RowView(c), w.ColView(c))/2)
+		} else {
+			l.bias = append(l.bias, float64(tr.count[c])/float64(n)-mat.Dot(mat.NewVecDense(d, tr.all), w.ColView(c)))
+		}
+	}
+	return l
+}
+
+func (t *training) layerOf(r Recipe) (layer, [][]float64, error) {
+	switch r.Method {
+	case Mean:
+		return t.imprint()
+	case Ridge:
+		return t.ridge(r.Lambda)
+	}
+	return t.lda(r.Lambda)
+}
+
+var shapes = []struct {
+	name   string
+	dim    int
+	counts []int
+}{
+	{"fewer examples than dimensions", 40, []int{5, 7, 4}},
+	{"more", 9, []int{9, 4, 6}},
+	{"as many", 12, []int{6, 6}},
+	{"one alone", 30, []int{4, 1, 5}},
+	{"odd", 7, []int{2, 2, 3}},
+}
+
+func TestLayersAreTheTextbooks(t *testing.T) {
+	for _, sh := range shapes {
+		for _, r := range []Recipe{{Ridge, 0.3, false}, {LDA, 3, false}, {Ridge, 0.1, true}} {
+			examples := kinds(3, sh.dim, sh.counts...)
+			got, _, err := train(t, examples, r.Root).layerOf(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := textbook(t, examples, r, r.Root)
+			for c := range want.bias {
+				if d := math.Abs(got.bias[c] - want.bias[c]); d > 1e-8*(1+math.Abs(want.bias[c])) {
+					t.Errorf("%s, %v, class %d: got bias %v, want %v", sh.name, r, c, got.bias[c], want.bias[c])
+				}
+				for j, w := range want.weights[c] {
+					if g := got.weights[c][j]; math.Abs(g-w) > 1e-8*(1+math.Abs(w)) {
+						t.Errorf("%s, %v, class %d, weight %d: got %v, want %v", sh.name, r, c, j, g, w)
+					}
+				}
+			}
+		}
+	}
+}
+
+// What is said of each example left out is what a layer made without it says. LDA
+// keeps λ's part and n−C, so its refit is given those of all examples.
+func TestLeftOutIsRefitted(t *testing.T) {
+	for _, sh := range shapes {
+		for _, r := range []Recipe{{Mean, 0, false}, {Ridge, 0.3, false}, {LDA, 3, false}} {
+			examples := sorted(kinds(4, sh.dim, sh.counts...))
+			tr := train(t, examples, false)
+			_, left, err := tr.layerOf(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range examples {
+				if tr.count[tr.class[i]] < 2 {
+					continue
+				}
+				without := train(t, slices.Delete(slices.Clone(examples), i, i+1), false)
+				var l layer
+				if r.Method == LDA {
+					l = refitLDA(t, without, tr, r.Lambda)
+				} else if l, _, err = without.layerOf(r); err != nil {
+					t.Fatal(err)
+				}
+				for c := range tr.labels {
+					want := dot4(l.weights[c], tr.x[i]) + l.bias[c]
+					if math.Abs(left[i][c]-want) > 1e-7*(1+math.Abs(want)) {
+						t.Errorf("%s, %v, example %d, class %d: got %v, want %v", sh.name, r, i, c, left[i][c], want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// refitLDA solves with the covariance of without, over the n−C and with the λ of whole.
+func refitLDA(t *testing.T, without, whole *training, lambda float64) layer {
+	t.Helper()
+	s := float64(len(whole.x) - len(whole.labels))
+	c := whole.covariance(true)
+	var trace float64
+	for j := range c {
+		trace += c[j][j]
+	}
+	a := mat.NewDense(whole.dim, whole.dim, nil)
+	b := without.covariance(true)
+	for i := range whole.dim {
+		for j := range whole.dim {
+			a.Set(i, j, b.at(i, j)/s)
+		}
+		a.Set(i, i, a.At(i, i)+lambda*trace/s/float64(whole.dim))
+	}
+	var l layer
+	for _, m := range without.mean {
+		var w mat.VecDense
+		if err := w.SolveVec(a, mat.NewVecDense(len(m), m)); err != nil {
+			t.Fatal(err)
+		}
+		l.weights = append(l.weights, w.RawVector().Data)
+		l.bias = append(l.bias, -mat.Dot(&w, mat.NewVecDense(len(m), m))/2)
+	}
+	return l
+}
+
+// The order of examples changes nothing.
+func TestFitHasNoOrder(t *testing.T) {
+	examples := kinds(5, 33, 6, 4, 9)
+	for _, m := range Methods() {
+		want, err := Fit(examples, m, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shuffled := slices.Clone(examples)
+		rand.New(rand.NewPCG(1, 1)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		got, err := Fit(shuffled, m, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Recipe != want.Recipe || !slices.Equal(got.Head.Weights, want.Head.Weights) || !slices.Equal(got.Head.Bias, want.Head.Bias) {
+			t.Errorf("%s: another order gave another head (%v, %v)", m, got.Recipe, want.Recipe)
+		}
+	}
+}
+
+func BenchmarkFit(b *testing.B) {
+	for _, size := range []struct {
+		name       string
+		classes, n int
+	}{{"10x20", 10, 20}, {"100x20", 100, 20}} {
+		counts := make([]int, size.classes)
+		for i := range counts {
+			counts[i] = size.n
+		}
+		examples := kinds(6, 1024, counts...)
+		for _, m := range Methods() {
+			b.Run(size.name+"/"+string(m), func(b *testing.B) {
+				for b.Loop() {
+					if _, err := Fit(examples, m, true); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
