@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"runtime"
@@ -330,6 +331,7 @@ func TestInvokeStops(t *testing.T) {
 }
 
 func TestInvokeDoesNotAllocate(t *testing.T) {
+	atMost(t, 2) // testing.AllocsPerRun would allow only one core, and with that no second thread
 	m := sharedModel(t, "mobilenet_v1_0.25_128_quant.tflite")
 	for threads := 1; threads <= 2; threads++ {
 		in, err := NewInterpreter(m, InterpreterOptions{Threads: threads})
@@ -337,8 +339,19 @@ func TestInvokeDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer in.Close()
-		if n := testing.AllocsPerRun(3, func() { invoke(t, in) }); n != 0 {
-			t.Errorf("%v allocations with %d threads", n, threads)
+		// The Go runtime allocates now and then for itself: once in five is enough.
+		least := uint64(math.MaxUint64)
+		for range 5 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for range 10 {
+				invoke(t, in)
+			}
+			runtime.ReadMemStats(&after)
+			least = min(least, after.Mallocs-before.Mallocs)
+		}
+		if least != 0 {
+			t.Errorf("%d allocations in 10 runs with %d threads", least, threads)
 		}
 	}
 }
