@@ -15,7 +15,7 @@ type elementwise struct {
 	adder  adder // for operands of one shape, nil to do without
 }
 
-// A sum is what ADD and SUB compute of elements x and y, for an implementation:
+// A sum is what ADD computes of elements x and y, for an implementation:
 // scale.apply(terms[0](x) + terms[1](y)) + zero, between lo and hi.
 type sum struct {
 	terms        [2]term
@@ -24,11 +24,10 @@ type sum struct {
 	zero, lo, hi int32
 }
 
-// A term is scale.apply((x − zero)·2^addShift), or that negated.
+// A term is scale.apply((x − zero)·2^addShift).
 type term struct {
-	zero    int32
-	scale   multiplier
-	negated bool
+	zero  int32
+	scale multiplier
 }
 
 // An adder computes a sum of as many elements as out has. It is immutable.
@@ -115,12 +114,11 @@ func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error)
 			k.b[i] = -k.b[i]
 		}
 	}
-	negated := kind == '-'
 	k.kind = '+'
 	i, err := chosen()
-	if err == nil && i.adder != nil {
+	if err == nil && kind == '+' && i.adder != nil {
 		k.adder = i.adder(&sum{
-			terms:  [2]term{{zero: a.zero(), scale: ma}, {zero: b.zero(), scale: mb, negated: negated}},
+			terms:  [2]term{{a.zero(), ma}, {b.zero(), mb}},
 			signed: a.Type == Int8, scale: k.scale, zero: k.zero, lo: k.lo, hi: k.hi,
 		})
 	}

@@ -1071,6 +1071,272 @@ depth:
 	VZEROUPPER
 	RET
 
+// func addUnsigned(out *byte, x *byte, y *byte, n int, panels *byte)
+// Requires: AVX, AVX2
+TEXT ·addUnsigned(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ panels+32(FP), SI
+	LEAQ 576(SI), DI
+	LEAQ 1152(SI), R8
+
+loop:
+	VPMOVZXBD    (CX), Y0
+	VPSLLD       $0x14, Y0, Y0
+	VPADDD       (SI), Y0, Y0
+	VPSLLVD      192(SI), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y1
+	VPMULDQ      64(SI), Y0, Y0
+	VPMULDQ      128(SI), Y1, Y1
+	VMOVDQU      half<>+0(SB), Y2
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y2, Y1, Y1
+	VPSRLQ       $0x1f, Y0, Y0
+	VPADDQ       Y1, Y1, Y1
+	VPBLENDD     $0xaa, Y1, Y0, Y0
+	VPSRAD       $0x1f, Y0, Y1
+	VPAND        384(SI), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPADDD       256(SI), Y0, Y0
+	VPSRAVD      320(SI), Y0, Y0
+	VPMOVZXBD    (DX), Y1
+	VPSLLD       $0x14, Y1, Y1
+	VPADDD       (DI), Y1, Y1
+	VPSLLVD      192(DI), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y2
+	VPMULDQ      64(DI), Y1, Y1
+	VPMULDQ      128(DI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y1, Y1
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y1, Y1
+	VPSRAD       $0x1f, Y1, Y2
+	VPAND        384(DI), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPADDD       256(DI), Y1, Y1
+	VPSRAVD      320(DI), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPSLLVD      192(R8), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y1
+	VPMULDQ      64(R8), Y0, Y0
+	VPMULDQ      128(R8), Y1, Y1
+	VMOVDQU      half<>+0(SB), Y2
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y2, Y1, Y1
+	VPSRLQ       $0x1f, Y0, Y0
+	VPADDQ       Y1, Y1, Y1
+	VPBLENDD     $0xaa, Y1, Y0, Y0
+	VPSRAD       $0x1f, Y0, Y1
+	VPAND        384(R8), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPADDD       256(R8), Y0, Y0
+	VPSRAVD      320(R8), Y0, Y0
+	VPMOVZXBD    8(CX), Y1
+	VPSLLD       $0x14, Y1, Y1
+	VPADDD       32(SI), Y1, Y1
+	VPSLLVD      224(SI), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y2
+	VPMULDQ      96(SI), Y1, Y1
+	VPMULDQ      160(SI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y1, Y1
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y1, Y1
+	VPSRAD       $0x1f, Y1, Y2
+	VPAND        416(SI), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPADDD       288(SI), Y1, Y1
+	VPSRAVD      352(SI), Y1, Y1
+	VPMOVZXBD    8(DX), Y2
+	VPSLLD       $0x14, Y2, Y2
+	VPADDD       32(DI), Y2, Y2
+	VPSLLVD      224(DI), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y3
+	VPMULDQ      96(DI), Y2, Y2
+	VPMULDQ      160(DI), Y3, Y3
+	VMOVDQU      half<>+0(SB), Y4
+	VPADDQ       Y4, Y2, Y2
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1f, Y2, Y2
+	VPADDQ       Y3, Y3, Y3
+	VPBLENDD     $0xaa, Y3, Y2, Y2
+	VPSRAD       $0x1f, Y2, Y3
+	VPAND        416(DI), Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VPADDD       288(DI), Y2, Y2
+	VPSRAVD      352(DI), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPSLLVD      224(R8), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y2
+	VPMULDQ      96(R8), Y1, Y1
+	VPMULDQ      160(R8), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y1, Y1
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y1, Y1
+	VPSRAD       $0x1f, Y1, Y2
+	VPAND        416(R8), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPADDD       288(R8), Y1, Y1
+	VPSRAVD      352(R8), Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      448(R8), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      480(R8), Y0, Y0
+	VPMINUB      512(R8), Y0, Y0
+	VPXOR        544(R8), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLDQ   X1, X0, X0
+	VMOVDQU      X0, (AX)
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, DX
+	ADDQ         $0x10, AX
+	DECQ         BX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func addSigned(out *byte, x *byte, y *byte, n int, panels *byte)
+// Requires: AVX, AVX2
+TEXT ·addSigned(SB), NOSPLIT, $0-40
+	MOVQ out+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ panels+32(FP), SI
+	LEAQ 576(SI), DI
+	LEAQ 1152(SI), R8
+
+loop:
+	VPMOVSXBD    (CX), Y0
+	VPSLLD       $0x14, Y0, Y0
+	VPADDD       (SI), Y0, Y0
+	VPSLLVD      192(SI), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y1
+	VPMULDQ      64(SI), Y0, Y0
+	VPMULDQ      128(SI), Y1, Y1
+	VMOVDQU      half<>+0(SB), Y2
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y2, Y1, Y1
+	VPSRLQ       $0x1f, Y0, Y0
+	VPADDQ       Y1, Y1, Y1
+	VPBLENDD     $0xaa, Y1, Y0, Y0
+	VPSRAD       $0x1f, Y0, Y1
+	VPAND        384(SI), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPADDD       256(SI), Y0, Y0
+	VPSRAVD      320(SI), Y0, Y0
+	VPMOVSXBD    (DX), Y1
+	VPSLLD       $0x14, Y1, Y1
+	VPADDD       (DI), Y1, Y1
+	VPSLLVD      192(DI), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y2
+	VPMULDQ      64(DI), Y1, Y1
+	VPMULDQ      128(DI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y1, Y1
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y1, Y1
+	VPSRAD       $0x1f, Y1, Y2
+	VPAND        384(DI), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPADDD       256(DI), Y1, Y1
+	VPSRAVD      320(DI), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPSLLVD      192(R8), Y0, Y0
+	VPSRLQ       $0x20, Y0, Y1
+	VPMULDQ      64(R8), Y0, Y0
+	VPMULDQ      128(R8), Y1, Y1
+	VMOVDQU      half<>+0(SB), Y2
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y2, Y1, Y1
+	VPSRLQ       $0x1f, Y0, Y0
+	VPADDQ       Y1, Y1, Y1
+	VPBLENDD     $0xaa, Y1, Y0, Y0
+	VPSRAD       $0x1f, Y0, Y1
+	VPAND        384(R8), Y1, Y1
+	VPADDD       Y1, Y0, Y0
+	VPADDD       256(R8), Y0, Y0
+	VPSRAVD      320(R8), Y0, Y0
+	VPMOVSXBD    8(CX), Y1
+	VPSLLD       $0x14, Y1, Y1
+	VPADDD       32(SI), Y1, Y1
+	VPSLLVD      224(SI), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y2
+	VPMULDQ      96(SI), Y1, Y1
+	VPMULDQ      160(SI), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y1, Y1
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y1, Y1
+	VPSRAD       $0x1f, Y1, Y2
+	VPAND        416(SI), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPADDD       288(SI), Y1, Y1
+	VPSRAVD      352(SI), Y1, Y1
+	VPMOVSXBD    8(DX), Y2
+	VPSLLD       $0x14, Y2, Y2
+	VPADDD       32(DI), Y2, Y2
+	VPSLLVD      224(DI), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y3
+	VPMULDQ      96(DI), Y2, Y2
+	VPMULDQ      160(DI), Y3, Y3
+	VMOVDQU      half<>+0(SB), Y4
+	VPADDQ       Y4, Y2, Y2
+	VPADDQ       Y4, Y3, Y3
+	VPSRLQ       $0x1f, Y2, Y2
+	VPADDQ       Y3, Y3, Y3
+	VPBLENDD     $0xaa, Y3, Y2, Y2
+	VPSRAD       $0x1f, Y2, Y3
+	VPAND        416(DI), Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VPADDD       288(DI), Y2, Y2
+	VPSRAVD      352(DI), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPSLLVD      224(R8), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y2
+	VPMULDQ      96(R8), Y1, Y1
+	VPMULDQ      160(R8), Y2, Y2
+	VMOVDQU      half<>+0(SB), Y3
+	VPADDQ       Y3, Y1, Y1
+	VPADDQ       Y3, Y2, Y2
+	VPSRLQ       $0x1f, Y1, Y1
+	VPADDQ       Y2, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y1, Y1
+	VPSRAD       $0x1f, Y1, Y2
+	VPAND        416(R8), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	VPADDD       288(R8), Y1, Y1
+	VPSRAVD      352(R8), Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      448(R8), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      480(R8), Y0, Y0
+	VPMINUB      512(R8), Y0, Y0
+	VPXOR        544(R8), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLDQ   X1, X0, X0
+	VMOVDQU      X0, (AX)
+	ADDQ         $0x10, CX
+	ADDQ         $0x10, DX
+	ADDQ         $0x10, AX
+	DECQ         BX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
 // func widenUnsigned(out *byte, x *byte, n int)
 // Requires: AVX, AVX2
 TEXT ·widenUnsigned(SB), NOSPLIT, $0-24

@@ -48,6 +48,16 @@ func words1x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *
 //go:noescape
 func bytes1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
+// addUnsigned adds 16·n unsigned bytes. Of three panels, two scale the operands and one the sums.
+//
+//go:noescape
+func addUnsigned(out *byte, x *byte, y *byte, n int, panels *byte)
+
+// addSigned adds 16·n signed bytes. Of three panels, two scale the operands and one the sums.
+//
+//go:noescape
+func addSigned(out *byte, x *byte, y *byte, n int, panels *byte)
+
 // widenUnsigned stores 16·n unsigned bytes as int16.
 //
 //go:noescape

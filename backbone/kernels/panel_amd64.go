@@ -28,32 +28,40 @@ func laneChannel(lane int, whole bool) int {
 }
 
 // newPanel is the panel of channels from first on, as many as there are and it
-// has lanes for. bias is that of the inputs in the form which the assembly reads.
-func newPanel(w *weights, bias []int32, first int, whole bool) panel {
+// has lanes for.
+func newPanel(w *weights, first int, whole bool) panel {
 	var p panel
-	var flip byte
-	if w.signed {
-		flip = 0x80
-	}
+	p.limit(w.outZero, w.lo, w.hi, w.signed)
 	for lane := range panelChannels {
-		p.zero[lane] = int16(w.outZero) + int16(flip)
-		c := first + laneChannel(lane, whole)
-		if c >= w.channels {
-			continue
+		if c := first + laneChannel(lane, whole); c < w.channels {
+			p.set(lane, w.bias[c], w.scale[c])
 		}
-		m := w.scale[c]
-		p.bias[lane], p.mantissa[lane] = bias[c], m.mantissa
-		p.odd[lane^1] = m.mantissa
-		p.left[lane], p.right[lane] = int32(m.left), int32(m.right)
-		p.round[lane] = 1 << m.right >> 1
-		if m.right > 0 {
-			p.away[lane] = -1
-		}
-	}
-	for j := range p.lo {
-		p.lo[j], p.hi[j], p.flip[j] = byte(w.lo)^flip, byte(w.hi)^flip, flip
 	}
 	return p
+}
+
+func (p *panel) set(lane int, bias int32, m multiplier) {
+	p.bias[lane], p.mantissa[lane], p.odd[lane^1] = bias, m.mantissa, m.mantissa
+	p.left[lane], p.right[lane] = int32(m.left), int32(m.right)
+	p.round[lane] = 1 << m.right >> 1
+	if m.right > 0 {
+		p.away[lane] = -1
+	}
+}
+
+// limit sets the output's zero point and bounds. int8 codes are stored as
+// unsigned ones are, then flipped.
+func (p *panel) limit(zero, lo, hi int32, signed bool) {
+	var flip byte
+	if signed {
+		flip = 0x80
+	}
+	for i := range p.zero {
+		p.zero[i] = int16(zero) + int16(flip)
+	}
+	for i := range p.lo {
+		p.lo[i], p.hi[i], p.flip[i] = byte(lo)^flip, byte(hi)^flip, flip
+	}
 }
 
 // tame reports whether no sum overflows 32 bits on its way through a panel, as

@@ -53,7 +53,7 @@ func newPanelProduct(w *weights) product {
 		if w.channels-first <= panelChannels/2 {
 			p.lanes = panelChannels / 2
 		}
-		p.panel = newPanel(w, w.bias, first, p.lanes == panelChannels)
+		p.panel = newPanel(w, first, p.lanes == panelChannels)
 		if !w.signed && w.depth >= wordStep {
 			p.packBytes(w, first)
 		}

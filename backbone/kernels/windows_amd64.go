@@ -56,7 +56,7 @@ func (b *blockWindows) add(w *weights, first, channels int, whole bool) {
 	s := windowsSpan{first: first, channels: channels, whole: whole, blocks: make([]windowsBlock, channels/n)}
 	for i := range s.blocks {
 		block := &s.blocks[i]
-		block.panel = newPanel(w, w.bias, first+i*n, whole)
+		block.panel = newPanel(w, first+i*n, whole)
 		for lane := range n {
 			c := first + i*n + laneChannel(lane, whole)
 			for t, v := range w.codes[9*c:][:9] {

@@ -12,6 +12,8 @@ func main() {
 			bytes(rows, vectors)
 		}
 	}
+	add(false)
+	add(true)
 	widen(false)
 	widen(true)
 	for _, channels := range []int{16, 8} {
