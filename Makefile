@@ -1,4 +1,4 @@
-# imprint. Everything here but "ci" and "check-tflite" needs only Go, git and make (and bash, for "fuzz").
+# imprint. Everything here but "ci", "check-tflite" and "bench-peers" needs only Go, git and make (and bash, for "fuzz").
 
 # No C compiler is needed, and none must slip in: the programs run on any Linux of their architecture.
 export CGO_ENABLED = 0
@@ -6,7 +6,7 @@ export CGO_ENABLED = 0
 GO ?= go
 FUZZTIME ?= 10m
 
-.PHONY: demo test bench fuzz build check-tflite ci clean go-is-there
+.PHONY: demo test bench fuzz build check-tflite bench-peers ci clean go-is-there
 
 demo: go-is-there ## teach and recognise the sample photos
 	./tools/demo.sh
@@ -25,6 +25,10 @@ build: go-is-there ## the commands, into bin/
 
 check-tflite: go-is-there ## compare with the real TensorFlow Lite library (needs npm and cc)
 	./.ci/run peer
+
+bench-peers: go-is-there ## time the real TensorFlow Lite library and ours in turn, into docs/performance.md (needs npm and cc)
+	IMPRINT_TFLITEPEER=$$(./tools/tflitepeer/setup.sh) && export IMPRINT_TFLITEPEER && \
+	$(GO) run ./tools/benchpeers -document docs/performance.md
 
 ci: go-is-there ## all of what a change must pass
 	./.ci/run

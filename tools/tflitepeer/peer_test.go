@@ -118,6 +118,26 @@ func TestPeerThreadsGiveTheSameBytes(t *testing.T) {
 	}
 }
 
+// The delegate rounds otherwise, so that other bytes show that it computes, and few of them that it does so rightly.
+func TestPeerXNNPACK(t *testing.T) {
+	p := peer(t)
+	const name = "tf2_mobilenet_v2_1.0_224_ptq"
+	model := shared(t, "models/"+name+".tflite")
+	in := [][]byte{readFile(t, shared(t, "golden/"+name+"/cat.bmp.in"))}
+	want, err := p.Run(t.Context(), model, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.XNNPACK = true
+	got, err := p.Run(t.Context(), model, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := differing(got[0], want[0]); n == 0 || n > len(want[0])/20 {
+		t.Errorf("%d of %d bytes differ from the default kernels'", n, len(want[0]))
+	}
+}
+
 func TestPeerTime(t *testing.T) {
 	p := peer(t)
 	p.Threads = 2

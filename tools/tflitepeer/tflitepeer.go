@@ -25,6 +25,8 @@ var ErrNotSet = errors.New(Environment + " is not set; tools/tflitepeer/setup.sh
 type Peer struct {
 	Path    string // the executable
 	Threads int    // threads of the interpreter; 0 means 1
+	// XNNPACK has the library's XNNPACK delegate run int8 operators; it rounds otherwise than the default kernels.
+	XNNPACK bool
 }
 
 // FromEnvironment returns the peer that [Environment] names, or [ErrNotSet].
@@ -90,6 +92,9 @@ func (p Peer) threads() string { return strconv.Itoa(max(p.Threads, 1)) }
 // start runs the program with args and returns what it wrote; model is for the error.
 func (p Peer) start(ctx context.Context, model string, stdin []byte, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
+	if p.XNNPACK {
+		args = append([]string{"--xnnpack"}, args...)
+	}
 	cmd := exec.CommandContext(ctx, p.Path, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+func TestWriteBetweenMarks(t *testing.T) {
+	for _, tt := range []struct{ name, file, want string }{
+		{"first time", "a\n" + begin + end + "z\n", "a\n" + begin + "new\n" + end + "z\n"},
+		{"again", begin + "old\nold\n" + end, begin + "new\n" + end},
+		{"no marks", "a\n", ""},
+		{"not closed", begin + "a\n", ""},
+		{"closed before it is opened", end + begin, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "document.md")
+			if err := os.WriteFile(path, []byte(tt.file), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			err := writeBetweenMarks(path, "new\n")
+			got, _ := os.ReadFile(path)
+			if tt.want == "" {
+				if err == nil || string(got) != tt.file {
+					t.Errorf("got %q and error %v, want the file as it was and an error", got, err)
+				}
+			} else if err != nil || string(got) != tt.want {
+				t.Errorf("got %q and error %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// The project's document has a place for the result.
+func TestDocumentHasMarks(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "performance.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i, j := strings.Index(string(b), begin), strings.Index(string(b), end); i < 0 || j < i {
+		t.Error("docs/performance.md lacks the marks")
+	}
+}
+
+func TestDifference(t *testing.T) {
+	for _, tt := range []struct {
+		got, want []byte
+		text      string
+	}{
+		{[]byte{1, 2}, []byte{1, 2}, equal},
+		{[]byte{1, 2, 3}, []byte{1, 4, 2}, "2 of 3 differ, by up to 2"},
+		{[]byte{0xff}, []byte{1}, "1 of 1 differ, by up to 2"}, // −1 and 1
+		{[]byte{1}, []byte{1, 2}, "1 instead of 2"},
+	} {
+		if got := difference(tt.got, tt.want); got != tt.text {
+			t.Errorf("%v against %v: got %q, want %q", tt.got, tt.want, got, tt.text)
+		}
+	}
+}
+
+func TestMultiplications(t *testing.T) {
+	m, err := tflite.Parse(backbonetest.Extractor())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Outputs times weights of each: CONV_2D 3×3 of 3 channels, DEPTHWISE_CONV_2D 3×3, CONV_2D 1×1 of 16 channels.
+	if got, want := multiplications(m), 16*16*16*27+16*16*16*9+16*16*48*16; got != want {
+		t.Errorf("got %d, want %d", got, want)
+	}
+}
+
+func TestDocument(t *testing.T) {
+	rows := []row{
+		{model: model{name: extractor}, macs: 500e6, ours: [2]time.Duration{10e6, 5e6}, theirs: [2]time.Duration{60e6, 40e6}, equal: equal},
+		{model: model{name: "signed", xnnpack: true}, macs: 3e6, ours: [2]time.Duration{2e6, 1e6}, theirs: [2]time.Duration{3e6, 3e6}, equal: equal, xnnpackEqual: "1 of 9 differ, by up to 1"},
+	}
+	text := document("A machine.", rows, 100, 7)
+	for _, want := range []string{
+		"A machine.\n", "median of 7 runs",
+		"| " + extractor + " | 500 | default | 60.00 | 10.00 | **6.0×** | 40.00 | 5.00 | **8.0×** | 2.00× | equal |\n",
+		"| signed | 3 | XNNPACK | 3.00 | 2.00 | **1.5×** |", "signed: 1 of 9 differ, by up to 1",
+		"50 thousand million", "50 % of the 100",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the document lacks %q:\n%s", want, text)
+		}
+	}
+	if text := document("", rows, 0, 7); strings.Contains(text, "%") {
+		t.Errorf("a share of an unknown peak:\n%s", text)
+	}
+}
+
+func TestPeakLine(t *testing.T) {
+	m := peakLine.FindStringSubmatch("goos: linux\nBenchmarkWordsPeak-2   	    1000	     98304 ns/op	        85.25 GMAC/s	       0 B/op\n")
+	if m == nil || m[1] != "85.25" {
+		t.Errorf("got %q, want 85.25", m)
+	}
+}
