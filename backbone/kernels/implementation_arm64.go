@@ -12,12 +12,14 @@ func implementations() []implementation {
 			available: func() bool { return cpu.ARM64.HasASIMDDP },
 			product:   packDot,
 			windows:   packWindows,
+			adder:     newBlockAdder,
 		},
 		{
 			name:      "neon",
 			available: func() bool { return cpu.ARM64.HasASIMD },
 			product:   packNEON,
 			windows:   packWindows,
+			adder:     newBlockAdder,
 		},
 	}
 }

@@ -27,9 +27,14 @@
 #define SMLAL16(m, n, d) WORD $(0x0e608000 | (m)<<16 | (n)<<5 | (d))
 #define SMLAL16H(m, n, d) WORD $(0x4e608000 | (m)<<16 | (n)<<5 | (d))
 
-// Lower eight bytes of n widened to d.8H.
+// Lower eight bytes of n widened to d.8H; halves shifted left by 7; less m;
+// lower or upper four halves widened to d.4S and shifted left by 13.
 #define SXTL(n, d) WORD $(0x0f08a400 | (n)<<5 | (d))
 #define UXTL(n, d) WORD $(0x2f08a400 | (n)<<5 | (d))
+#define SHL7(n, d) WORD $(0x4f175400 | (n)<<5 | (d))
+#define SUB8H(m, n, d) WORD $(0x6e608400 | (m)<<16 | (n)<<5 | (d))
+#define SSHLL13(n, d) WORD $(0x0f1da400 | (n)<<5 | (d))
+#define SSHLL13H(n, d) WORD $(0x4f1da400 | (n)<<5 | (d))
 
 // On d.4S: n shifted left by m, wrapping; (n·m + 2³⁰) >> 31; n shifted right by
 // −m, ties up; d + (n >> 31).
@@ -50,6 +55,30 @@
 #define XTN(n, d) WORD $(0x0e212800 | (n)<<5 | (d))
 #define XTNH(n, d) WORD $(0x4e212800 | (n)<<5 | (d))
 
-// Sums: d.4S = n + m; d.4S = n's neighbours added, then m's.
+// d = n & m; d.4S = n + m; d.4S = n's neighbours added, then m's.
+#define AND16B(m, n, d) WORD $(0x4e201c00 | (m)<<16 | (n)<<5 | (d))
 #define ADD4S(m, n, d) WORD $(0x4ea08400 | (m)<<16 | (n)<<5 | (d))
 #define ADDP4S(m, n, d) WORD $(0x4ea0bc00 | (m)<<16 | (n)<<5 | (d))
+
+// What multiplier.applyUp does of a.4S, without its left shift, for a negated
+// right shift: SQRDMULH is doublingHigh, as (2·a·b + 2³¹) >> 32 is
+// (a·b + 2³⁰) >> 31, and saturates −2³¹·−2³¹ only.
+#define TIESUP(mantissa, right, a) \
+	SQRDMULH(mantissa, a, a); \
+	SRSHL(right, a, a)
+
+// What multiplier.apply does: with 1 taken from negative numbers that are
+// shifted, ties go away from zero.
+#define TIESAWAY(mantissa, right, t, a) \
+	SQRDMULH(mantissa, a, a); \
+	AND16B(right, a, t); \
+	SSRA31(t, a); \
+	SRSHL(right, a, a)
+
+// a.4S and b.4S to eight bytes of a, between lo.8H and hi.8H.
+#define NARROW(lo, hi, a, b) \
+	SQXTN(a, a); \
+	SQXTNH(b, a); \
+	SMAX(lo, a, a); \
+	SMIN(hi, a, a); \
+	XTN(a, a)

@@ -49,21 +49,10 @@
 	MOVW productArgs_hi(R17), R19; \
 	VDUP R19, V22.H8
 
-// What multiplier.applyUp does, and the zero point. SQRDMULH is doublingHigh:
-// (2·a·b + 2³¹) >> 32 is (a·b + 2³⁰) >> 31, and only −2³¹·−2³¹ saturates.
 #define SCALE(left, mantissa, right, a) \
 	SSHL(left, a, a); \
-	SQRDMULH(mantissa, a, a); \
-	SRSHL(right, a, a); \
+	TIESUP(mantissa, right, a); \
 	ADD4S(20, a, a)
-
-// Sums a and b, four halves each, to eight bytes in a.
-#define NARROW(a, b) \
-	SQXTN(a, a); \
-	SQXTNH(b, a); \
-	SMAX(21, a, a); \
-	SMIN(22, a, a); \
-	XTN(a, a)
 
 // A row of eight outputs, the last if there are only i.
 #define STORE8(i, a) \
@@ -173,14 +162,14 @@ step: \
 	SCALEDOT(10, 11); \
 	SCALEDOT(12, 13); \
 	SCALEDOT(14, 15); \
-	NARROW(0, 1); \
-	NARROW(2, 3); \
-	NARROW(4, 5); \
-	NARROW(6, 7); \
-	NARROW(8, 9); \
-	NARROW(10, 11); \
-	NARROW(12, 13); \
-	NARROW(14, 15); \
+	NARROW(21, 22, 0, 1); \
+	NARROW(21, 22, 2, 3); \
+	NARROW(21, 22, 4, 5); \
+	NARROW(21, 22, 6, 7); \
+	NARROW(21, 22, 8, 9); \
+	NARROW(21, 22, 10, 11); \
+	NARROW(21, 22, 12, 13); \
+	NARROW(21, 22, 14, 15); \
 	MOVD R10, R20; \
 	STORE8(1, F0); \
 	STORE8(2, F2); \
@@ -321,8 +310,8 @@ step: \
 	SCALEROW(4, 5, 6, 7); \
 	SCALEROW(8, 9, 10, 11); \
 	SCALEROW(12, 13, 14, 15); \
-	NARROW(0, 4); \
-	NARROW(8, 12); \
+	NARROW(21, 22, 0, 4); \
+	NARROW(21, 22, 8, 12); \
 	MOVD R10, R20; \
 	STORE4(1, V0.S[0]); \
 	STORE4(2, V0.S[1]); \

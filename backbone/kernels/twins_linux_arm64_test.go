@@ -316,6 +316,66 @@ func TestByteSumsTwin(t *testing.T) {
 	}
 }
 
+func TestAdderTwins(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	for range 300 {
+		s := anySum(r)
+		n := 1 + r.IntN(40)
+		behind := r.IntN(2) == 0
+		x, y, got := guarded(t, n, behind), guarded(t, n, behind), guarded(t, n, behind)
+		extreme(r, x)
+		extreme(r, y)
+		newBlockAdder(s).add(got, x, y)
+		of := Uint8
+		if s.signed {
+			of = Int8
+		}
+		for i := range got {
+			sum := int32(0)
+			for j, b := range []byte{x[i], y[i]} {
+				term := s.terms[j]
+				sum += term.scale.apply((code(of, int(b)) - term.zero) << addShift)
+			}
+			if want := byte(clamp(s.scale.apply(sum)+s.zero, s.lo, s.hi)); got[i] != want {
+				t.Fatalf("%+v: %d and %d give %d, want %d", s, x[i], y[i], got[i], want)
+			}
+		}
+	}
+	s := anySum(r)
+	s.terms[1].negated = true
+	if newBlockAdder(s) != nil {
+		t.Error("took a difference for a sum")
+	}
+}
+
+// anySum is a sum with scales as NewAdd may give it, and all codes.
+func anySum(r *rand.Rand) *sum {
+	s := &sum{signed: r.IntN(2) == 0}
+	lo, hi := Uint8.limits()
+	if s.signed {
+		lo, hi = Int8.limits()
+	}
+	for i := range s.terms {
+		s.terms[i].zero = lo + r.Int32N(256)
+		s.terms[i].scale = multiplier{mantissa: 1<<30 + r.Int32N(1<<30), right: uint8(r.IntN(10))}
+	}
+	s.scale = multiplier{mantissa: 1<<30 + r.Int32N(1<<30), right: uint8(r.IntN(32))}
+	switch r.IntN(3) {
+	case 0:
+		s.scale.right = uint8(18 + r.IntN(6))
+	case 1:
+		// Small terms, many of them ties, and all their bits in the output.
+		s.scale = multiplier{mantissa: 1 << 30, right: uint8(r.IntN(4))}
+		for i := range s.terms {
+			s.terms[i].scale = multiplier{mantissa: 1 << 30, right: uint8(18 + r.IntN(6))}
+		}
+	}
+	s.zero = lo + r.Int32N(256)
+	s.lo = lo + r.Int32N(128)
+	s.hi = s.lo + r.Int32N(hi-s.lo+1)
+	return s
+}
+
 // TestAssemblyAllocatesNothing also holds the arguments to the stack.
 func TestAssemblyAllocatesNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
@@ -338,5 +398,9 @@ func TestAssemblyAllocatesNothing(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(5, func() { v.pixels(out, taps, 37, 10) }); n != 0 {
 		t.Errorf("windows allocate %v times", n)
+	}
+	add := newBlockAdder(anySum(r))
+	if n := testing.AllocsPerRun(5, func() { add.add(out[:35], x, x) }); n != 0 {
+		t.Errorf("adder allocates %v times", n)
 	}
 }

@@ -29,14 +29,9 @@
 	SMLAL16(t, x, 20); \
 	SMLAL16H(t, x, 21)
 
-// What multiplier.apply does, and the zero point: as SRSHL rounds ties up, they
-// go away from zero once 1 is taken from negative numbers that are shifted.
-#define SCALEAWAY(left, mantissa, r, right, t, a) \
+#define SCALE(left, mantissa, right, a) \
 	SSHL(left, a, a); \
-	SQRDMULH(mantissa, a, a); \
-	VAND right.B16, r.B16, V31.B16; \
-	SSRA31(31, a); \
-	SRSHL(t, a, a); \
+	TIESAWAY(mantissa, right, 31, a); \
 	ADD4S(17, a, a)
 
 #define WINDOWS(WIDEN) \
@@ -92,13 +87,9 @@ pixel: \
 	MULTIPLY(6, 28); \
 	MULTIPLY(7, 29); \
 	MULTIPLY(8, 30); \
-	SCALEAWAY(11, 13, V20, V15, 15, 20); \
-	SCALEAWAY(12, 14, V21, V16, 16, 21); \
-	SQXTN(20, 20); \
-	SQXTNH(21, 20); \
-	SMAX(18, 20, 20); \
-	SMIN(19, 20, 20); \
-	XTN(20, 20); \
+	SCALE(11, 13, 15, 20); \
+	SCALE(12, 14, 16, 21); \
+	NARROW(18, 19, 20, 21); \
 	FMOVD F20, (R9); \
 	ADD R16, R9; \
 	ADD R15, R13; \

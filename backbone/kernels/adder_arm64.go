@@ -1,0 +1,70 @@
+//go:build !purego
+
+package kernels
+
+// adderArgs is one call of the assembly, which knows the fields by name.
+// Shifts to the right are negated.
+type adderArgs struct {
+	x, y, out                     *byte
+	blocks                        int // of adderBlock elements
+	zeroX, mantissaX, rightX      int32
+	zeroY, mantissaY, rightY      int32
+	mantissa, right, zero, lo, hi int32
+}
+
+// adderBlock is the number of elements added at a time.
+const adderBlock = 8
+
+//go:noescape
+func addUint8(a *adderArgs)
+
+//go:noescape
+func addInt8(a *adderArgs)
+
+// blockAdder is ADD for all lengths.
+type blockAdder struct {
+	*sum
+	args adderArgs // what all calls have in common
+}
+
+func newBlockAdder(s *sum) adder {
+	for _, t := range s.terms {
+		if t.negated || t.scale.left > 0 {
+			return nil
+		}
+	}
+	x, y := s.terms[0], s.terms[1]
+	return &blockAdder{s, adderArgs{
+		zeroX: x.zero, mantissaX: x.scale.mantissa, rightX: -int32(x.scale.right),
+		zeroY: y.zero, mantissaY: y.scale.mantissa, rightY: -int32(y.scale.right),
+		mantissa: s.scale.mantissa, right: -int32(s.scale.right), zero: s.zero, lo: s.lo, hi: s.hi,
+	}}
+}
+
+func (k *blockAdder) add(out, x, y []byte) {
+	n := len(out)
+	x, y = x[:n], y[:n]
+	if n < adderBlock {
+		var block [3][adderBlock]byte
+		copy(block[1][:], x)
+		copy(block[2][:], y)
+		k.blocks(&block[0][0], &block[1][0], &block[2][0], 1)
+		copy(out, block[0][:])
+		return
+	}
+	k.blocks(&out[0], &x[0], &y[0], n/adderBlock)
+	// The last elements are computed with some that were before.
+	if last := n - adderBlock; n%adderBlock > 0 {
+		k.blocks(&out[last], &x[last], &y[last], 1)
+	}
+}
+
+func (k *blockAdder) blocks(out, x, y *byte, n int) {
+	a := k.args
+	a.out, a.x, a.y, a.blocks = out, x, y, n
+	if k.signed {
+		addInt8(&a)
+	} else {
+		addUint8(&a)
+	}
+}
