@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"testing"
 )
@@ -37,4 +38,12 @@ func TestImplementation(t *testing.T) {
 	if _, err := NewConv2D(Conv2DParams{Window: unit}, u8(1, 1, 1, 1), constant(u8(1, 1, 1, 1)), nil, u8(1, 1, 1, 1)); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("convolution: %v", err)
 	}
+}
+
+// asPlainGo runs make with plain Go chosen.
+func asPlainGo(t *testing.T, make func()) {
+	before := os.Getenv(Environment)
+	t.Setenv(Environment, purego.name)
+	make()
+	t.Setenv(Environment, before)
 }

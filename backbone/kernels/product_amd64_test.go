@@ -1,0 +1,100 @@
+//go:build !purego
+
+package kernels
+
+import (
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+)
+
+// TestPanelLayout holds the types against the offsets that the assembly has.
+func TestPanelLayout(t *testing.T) {
+	var p panel
+	for name, test := range map[string]struct{ got, want uintptr }{
+		"mantissa": {unsafe.Offsetof(p.mantissa), 64},
+		"odd":      {unsafe.Offsetof(p.odd), 128},
+		"left":     {unsafe.Offsetof(p.left), 192},
+		"round":    {unsafe.Offsetof(p.round), 256},
+		"right":    {unsafe.Offsetof(p.right), 320},
+		"away":     {unsafe.Offsetof(p.away), 384},
+		"zero":     {unsafe.Offsetof(p.zero), 448},
+		"lo":       {unsafe.Offsetof(p.lo), 480},
+		"hi":       {unsafe.Offsetof(p.hi), 512},
+		"flip":     {unsafe.Offsetof(p.flip), 544},
+		"panel":    {unsafe.Sizeof(p), 576},
+		"weights":  {unsafe.Offsetof(windowsBlock{}.w), 576},
+		"block":    {unsafe.Sizeof(windowsBlock{}), 576 + 320},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s is at %d, the assembly has %d", name, test.got, test.want)
+		}
+	}
+}
+
+// TestPanelProduct compares with plain Go for any stride and range of panels,
+// with weights that end beside a page that must not be touched.
+func TestPanelProduct(t *testing.T) {
+	eachImplementation(t, func(t *testing.T) {
+		i, err := chosen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i.product == nil {
+			t.Skip("no products")
+		}
+		words, parts := 0, 0
+		for seed := range uint64(300) {
+			d := draw{rand.New(rand.NewPCG(seed, 2))}
+			channels, depth, rows := 1+d.IntN(50), 1+d.IntN(100), 1+d.IntN(maxRows)
+			typ := d.typ()
+			in, filter, out := d.tensor(typ, rows, depth), d.tensor(typ, channels, depth), d.tensor(typ, rows, channels)
+			bias := &Tensor{Type: Int32, Shape: []int{channels}}
+			d.weights(filter, bias, out, 0, depth)
+			w, err := newWeights(filter, channels, int32s(bias.Data), in, out, ReLU6, true, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, ok := i.product(w).(*panelProduct)
+			if !ok {
+				continue
+			}
+			parts++
+			if p.words {
+				words++
+			}
+			for j := range p.parts {
+				packed := guarded(t, len(p.parts[j].packed), true)
+				copy(packed, p.parts[j].packed)
+				p.parts[j].packed = packed
+			}
+			stride, outStride := depth+d.IntN(20), channels+d.IntN(20)
+			x := guarded(t, (rows-1)*stride+depth, d.IntN(2) == 0)
+			d.fill(x)
+			from := d.IntN(p.panels())
+			to := from + 1 + d.IntN(p.panels()-from)
+
+			plain := packLanes(w)
+			wantOut := make([]byte, (rows-1)*outStride+channels)
+			px, pstride := plain.prepare(make([]byte, plain.scratch(rows)), x, stride, rows)
+			plain.multiply(px, pstride, rows, wantOut, outStride, 0, plain.panels())
+
+			gotOut := guarded(t, len(wantOut), true)
+			fill(gotOut, 0x5a)
+			px, pstride = p.prepare(guarded(t, p.scratch(rows), true), x, stride, rows)
+			p.multiply(px, pstride, rows, gotOut, outStride, from, to)
+			for k, got := range gotOut {
+				want := byte(0x5a)
+				if c := k % outStride; c >= from*panelChannels && c < min(to*panelChannels, channels) {
+					want = wantOut[k]
+				}
+				if got != want {
+					t.Fatalf("seed %d: %d rows of %d (stride %d), channels %d (stride %d), panels %d…%d, words %v: byte %d is %d, want %d", seed, rows, depth, stride, channels, outStride, from, to, p.words, k, got, want)
+				}
+			}
+		}
+		if words == 0 || words == parts || parts < 200 {
+			t.Errorf("%d in words of %d", words, parts)
+		}
+	})
+}
