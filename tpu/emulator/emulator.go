@@ -37,6 +37,7 @@ type Device struct {
 
 	mu         sync.Mutex
 	plugged    bool
+	gone       chan struct{} // closed when it is unplugged
 	identity   identity
 	address    int // as the bus numbers it; a new one after each reset
 	session    int // counts resets and unplugs: what was opened before is dead
@@ -84,6 +85,7 @@ func New(config Config) *Device {
 // powerOn makes the device what it is when it gets power.
 func (d *Device) powerOn() {
 	d.plugged = true
+	d.gone = make(chan struct{})
 	d.identity = bootROM
 	d.dfu = dfu{}
 	d.detaching = false
@@ -121,6 +123,7 @@ func (d *Device) Unplug() {
 func (d *Device) unplug() {
 	if d.plugged {
 		d.plugged = false
+		close(d.gone)
 		d.session++
 		d.claimed = nil
 		d.abort(disconnected)
@@ -154,6 +157,15 @@ func (d *Device) Refuse(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refusal = err
+}
+
+// reset resets the port from outside.
+func (d *Device) reset() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.plugged {
+		d.busReset()
+	}
 }
 
 // busReset is a reset of the port. It is the moment at which firmware that was loaded begins to run, and at which a

@@ -150,14 +150,16 @@ func (d *Device) release(t *transfer) {
 	d.pump()
 }
 
-// cancel takes a transfer back; it does nothing to one that has ended.
-func (d *Device) cancel(t *transfer) {
+// cancel takes a transfer back; it reports whether it could, and does nothing to one that has ended.
+func (d *Device) cancel(t *transfer) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t.withdrawn = true
-	if t.status == pending && t.at != nil {
-		d.finish(t, cancelled)
+	if t.status != pending || t.at == nil {
+		return false
 	}
+	d.finish(t, cancelled)
+	return true
 }
 
 // finish ends a transfer that waits.

@@ -1,0 +1,172 @@
+// Command edgetpu-emulator is a Coral USB Accelerator in software, offered to
+// any Linux over USB/IP. Start with edgetpu-emulator --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/emulator"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
+}
+
+// The exit statuses, those of imprint.
+const (
+	exitUser        = 1 // what was asked for can't be done
+	exitUsage       = 2 // it was not asked for properly
+	exitData        = 4 // a file is damaged or of the wrong kind
+	exitInterrupted = 130
+)
+
+// usageError is a command line that can't be understood.
+type usageError struct{ error }
+
+// run is the whole command; it returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := newApp(stdout, stderr).RunContext(ctx, args)
+	var usage usageError
+	switch {
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case err == nil:
+		return 0
+	}
+	fmt.Fprintf(stderr, "error: %v\n", err)
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "See edgetpu-emulator --help.")
+		return exitUsage
+	case errors.Is(err, emulator.ErrModel):
+		return exitData
+	}
+	return exitUser
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	misused := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+	return &cli.App{
+		Name:            "edgetpu-emulator",
+		Usage:           "a Coral USB Accelerator in software, to plug into any Linux over USB/IP",
+		UsageText:       "edgetpu-emulator [options]",
+		HideHelpCommand: true,
+		Description: `The device behaves on the bus as the real one does, and computes what
+the real one would answer for the models given by --model and --twin. Models given
+without a twin answer byte i of each output with 7*i mod 256.
+
+Example; the last two lines as root, on the machine to plug it into:
+   edgetpu-emulator --model m_edgetpu.tflite --twin m.tflite
+   modprobe vhci-hcd
+   usbip attach --remote 127.0.0.1 --busid 1-1
+
+Exit status: 0 it ended, 1 it could not do what was asked, 2 wrong usage,
+4 damaged file, 130 interrupted.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3240", Usage: "`ADDRESS` of the USB/IP server"},
+			&cli.StringFlag{Name: "speed", Value: "super", Usage: "of the link: `SPEED` super or high"},
+			&cli.StringFlag{Name: "boot", Value: "dfu", Usage: "`STATE` at first: dfu, waiting for firmware, or app, running it"},
+			&cli.StringSliceFlag{Name: "model", Usage: "compiled `FILE` that may be run; may be repeated"},
+			&cli.StringSliceFlag{Name: "twin", Usage: "uncompiled `FILE` of the first, second, … model; may be repeated"},
+			&cli.BoolFlag{Name: "vhci", Usage: "plug it into this machine, as root, instead of listening"},
+			&cli.BoolFlag{Name: "quiet", Usage: "say nothing of what the device meets"},
+		},
+		Writer:         stdout,
+		ErrWriter:      stderr,
+		OnUsageError:   misused,
+		ExitErrHandler: func(*cli.Context, error) {},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usageError{fmt.Errorf("%q: no arguments are taken", c.Args().First())}
+			}
+			d, err := newDevice(c, stderr)
+			if err != nil {
+				return err
+			}
+			if c.Bool("vhci") {
+				fmt.Fprintf(stdout, "plugged into this machine at %v\n", d.Info().Speed)
+				return plug(c.Context, d)
+			}
+			l, err := net.Listen("tcp", c.String("listen"))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(stdout, "listening on %v: device %v at %v\n", l.Addr(), d.Info().Port, d.Info().Speed)
+			return emulator.ServeUSBIP(c.Context, l, d)
+		},
+	}
+}
+
+// newDevice makes the device that the flags describe.
+func newDevice(c *cli.Context, log io.Writer) (*emulator.Device, error) {
+	var config emulator.Config
+	switch c.String("speed") {
+	case "super":
+		config.Speed = tpu.SuperSpeed
+	case "high":
+		config.Speed = tpu.HighSpeed
+	default:
+		return nil, usageError{fmt.Errorf("--speed %q: want super or high", c.String("speed"))}
+	}
+	switch c.String("boot") {
+	case "dfu":
+	case "app":
+		config.Application = true
+	default:
+		return nil, usageError{fmt.Errorf("--boot %q: want dfu or app", c.String("boot"))}
+	}
+	if !c.Bool("quiet") {
+		config.Log = func(format string, args ...any) { fmt.Fprintf(log, format+"\n", args...) }
+	}
+	models, twins := c.StringSlice("model"), c.StringSlice("twin")
+	if len(twins) > len(models) {
+		return nil, usageError{errors.New("--twin without --model")}
+	}
+	d := emulator.New(config)
+	for i, name := range models {
+		compiled, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		var twin []byte
+		if i < len(twins) && twins[i] != "" {
+			if twin, err = os.ReadFile(twins[i]); err != nil {
+				return nil, err
+			}
+		}
+		if err := d.Register(compiled, twin); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return d, nil
+}
+
+// plug keeps the device plugged into this machine until ctx ends. When somebody detaches it, it comes back as one that
+// was pulled out: cold.
+func plug(ctx context.Context, d *emulator.Device) error {
+	for {
+		if err := emulator.AttachVHCI(ctx, d); err != nil || ctx.Err() != nil {
+			return err
+		}
+		d.Unplug()
+		d.Plug()
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
