@@ -2,6 +2,7 @@ package tpu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -151,6 +152,33 @@ func (d *Device) Status() Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.status
+}
+
+// Temperature returns that of the chip in °C, between inferences. The sensor is turned on by the first call and takes a
+// reading then and there. Its registers and the conversion, a straight line fitted between 25 and 100 °C, are those of
+// the Linux driver for the PCIe version of the chip (google/gasket-driver, src/apex_driver.c); what a USB device makes of
+// them was not tried on one.
+func (d *Device) Temperature(ctx context.Context) (float64, error) {
+	var raw uint64
+	err := d.do(ctx, &request{errand: func(l *link) error {
+		r := registers{link: l}
+		if r.read(regThermal)&1 == 0 {
+			r.change(regThermalClock, 1<<7, 1<<7)
+			r.change(regThermalStop, 7, 7)
+			time.Sleep(time.Millisecond) // 100 µs at least until the sensor is stable
+			r.change(regThermal, 1, 1)
+			time.Sleep(time.Millisecond)
+		}
+		raw = r.read(regThermal) >> 16 & 0x3ff
+		return r.err
+	}})
+	if err != nil {
+		return 0, fmt.Errorf("temperature of the Edge TPU on USB port %v: %w", d.port, err)
+	}
+	if raw == 0 {
+		return 0, fmt.Errorf("temperature of the Edge TPU on USB port %v: %w: the sensor reads nothing", d.port, errors.ErrUnsupported)
+	}
+	return (float64(662-int(raw))*250 + 550) / 1000, nil
 }
 
 // Close ends all use of the device, puts it to sleep and gives it back. Inferences that wait fail with ErrClosed; one

@@ -18,7 +18,7 @@ import (
 const (
 	FirmwareSize   = 10783
 	FirmwareSHA256 = "3b07311b174b81fd14fd2c887f40d646c0ebf2f140cc5ee5cf8befa0f3e3dc7f"
-	// FirmwareName is the name of the file in libedgetpu, and in a cache folder.
+	// FirmwareName is the name of the file, in libedgetpu and where it was downloaded to.
 	FirmwareName = "apex_latest_single_ep.bin"
 )
 
@@ -28,15 +28,19 @@ var firmwareStart = []byte{0x02, 0x1e, 0x57, 0x02, 0x14, 0xfa, 0xc2, 0x2f, 0xc2,
 // maxLibrary bounds the file that is searched; libedgetpu has one megabyte.
 const maxLibrary = 64 << 20
 
-// FirmwarePaths are the places of this system where an installed libedgetpu is looked for.
+// FirmwarePaths are the places of this system where the firmware is looked for: where package models of backbone puts
+// what it downloads, and where a libedgetpu is installed.
 func FirmwarePaths() []string {
+	var list []string
+	if cache, err := os.UserCacheDir(); err == nil {
+		list = append(list, filepath.Join(cache, "imprint", "models", FirmwareName))
+	}
 	switch runtime.GOOS {
 	case "windows":
-		return []string{filepath.Join(os.Getenv("SystemRoot"), "System32", "edgetpu.dll")}
+		return append(list, filepath.Join(os.Getenv("SystemRoot"), "System32", "edgetpu.dll"))
 	case "darwin":
-		return []string{"/usr/local/lib/libedgetpu.1.0.dylib", "/opt/homebrew/lib/libedgetpu.1.0.dylib"}
+		return append(list, "/usr/local/lib/libedgetpu.1.0.dylib", "/opt/homebrew/lib/libedgetpu.1.0.dylib")
 	}
-	var list []string
 	for _, pattern := range []string{"/usr/lib/*-linux-*/", "/usr/lib/", "/usr/lib64/", "/usr/local/lib/", "/usr/local/lib64/"} {
 		found, _ := filepath.Glob(pattern + "libedgetpu.so.1") // the pattern is sound, and nothing found is no error
 		list = append(list, found...)

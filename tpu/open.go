@@ -123,9 +123,10 @@ func (o *opening) open(reboot bool) (*link, error) {
 	}
 	l := newLink(conn, o.watch, o.opts.Timeout)
 	// A reset would take the device away from the program that uses it.
-	if err := conn.Claim(o.watch.arm(o.opts.Timeout), 0); err != nil {
+	err = l.failure(conn.Claim(o.watch.arm(o.opts.Timeout), 0))
+	if err != nil && (info.Application() || errors.Is(err, ErrBusy)) {
 		l.close()
-		return nil, fmt.Errorf("open USB port %v: %w", o.port, l.failure(err))
+		return nil, fmt.Errorf("open USB port %v: %w", o.port, err)
 	}
 	if l, err = o.reset(l, reboot && info.Application(), USBInfo.known); err != nil {
 		return nil, err

@@ -40,10 +40,33 @@ type Published struct {
 	// Twin names the same model compiled for the Edge TPU, or for a compiled one the model it was compiled from.
 	// It is empty when the other file is not in the list.
 	Twin string
+
+	file, base string // name of the file and URL of its folder, when they are not a model's
 }
 
 // File is the name of the model's file.
-func (p Published) File() string { return p.Name + ".tflite" }
+func (p Published) File() string {
+	if p.file != "" {
+		return p.file
+	}
+	return p.Name + ".tflite"
+}
+
+// Firmware is the name under which [Find] and a [Store] know what a Coral USB Accelerator is booted with. It is no model
+// and not in the list. Its publisher is Google, in the repository google-coral/libedgetpu.
+const Firmware = "firmware"
+
+// firmware is also known to package tpu, which looks for it in the default folder of a Store.
+func firmware() Published {
+	return Published{
+		Name:   Firmware,
+		Size:   10783,
+		SHA256: "3b07311b174b81fd14fd2c887f40d646c0ebf2f140cc5ee5cf8befa0f3e3dc7f",
+		About:  "Firmware of the Coral USB Accelerator.",
+		file:   "apex_latest_single_ep.bin",
+		base:   "https://raw.githubusercontent.com/google-coral/libedgetpu/e35aed18fea2e2d25d98352e5a5bd357c170bd4d/driver/usb",
+	}
+}
 
 // Compiled reports whether the model is one operator for the Edge TPU, which no CPU can run.
 func (p Published) Compiled() bool { return strings.HasSuffix(p.Name, compiledSuffix) }
@@ -148,9 +171,12 @@ func List() []Published {
 	}
 }
 
-// Find returns the model of that name, with or without ".tflite". For any other name the error is [ErrUnknown] and
-// says which names are near.
+// Find returns the model of that name, with or without ".tflite", or the [Firmware]. For any other name the error is
+// [ErrUnknown] and says which names are near.
 func Find(name string) (Published, error) {
+	if name == Firmware {
+		return firmware(), nil
+	}
 	want := strings.TrimSuffix(name, ".tflite")
 	list := List()
 	for _, p := range list {

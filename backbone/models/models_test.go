@@ -45,6 +45,19 @@ func TestListIsConsistent(t *testing.T) {
 	}
 }
 
+// The firmware is found by its name, has a folder of its own, and is no model.
+func TestFirmware(t *testing.T) {
+	p, err := Find(Firmware)
+	if err != nil || p.File() != "apex_latest_single_ep.bin" || !strings.Contains(p.base, "/libedgetpu/") || p.Size != 10783 {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	for _, m := range List() {
+		if m.Name == Firmware || m.base != "" || m.file != "" {
+			t.Errorf("%s is in the list of models, or not where they are", m.Name)
+		}
+	}
+}
+
 func TestFind(t *testing.T) {
 	for _, name := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v1_0.25_128_quant.tflite"} {
 		p, err := Find(name)

@@ -97,7 +97,7 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 	defer closeClient()
 	d := download{
 		model:    p,
-		url:      strings.TrimSuffix(cmp.Or(s.BaseURL, baseURL), "/") + "/" + p.File(),
+		url:      strings.TrimSuffix(cmp.Or(s.BaseURL, p.base, baseURL), "/") + "/" + p.File(),
 		path:     path,
 		client:   client,
 		progress: progress,
