@@ -39,7 +39,7 @@ func TestFitter(t *testing.T) {
 		b      []byte
 		within int
 	}{
-		"small jpeg": {asJPEG(t, hills(41, 33)), 0},
+		"small jpeg": {asJPEG(t, hills(89, 67)), 0},
 		"large jpeg": {asJPEG(t, hills(403, 301)), 4},
 		"cmyk":       {testdata(t, "cmyk.jpg"), 0},
 		"png":        {asPNG(t, hills(233, 120)), 0},

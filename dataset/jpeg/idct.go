@@ -28,22 +28,20 @@ const (
 // transform makes pixels of d.unzigged, of which dcOnly says that it has nothing but
 // its first coefficient, at block (x, y) of the wanted ones of c.
 func (d *Decoder) transform(c *component, x, y int, dcOnly bool) {
-	dst := c.pix[y*c.height*c.stride+x*c.width:]
-	b := &d.unzigged
+	b, size := &d.unzigged, d.jpg.size
+	dst := c.pix[size*(y*c.stride+x):]
 	switch {
-	case dcOnly || c.width == 1 && c.height == 1:
+	case dcOnly || size == 1:
 		v := sample((b[0] + 4) >> 3)
-		for i := range c.height {
-			row := dst[i*c.stride:][:c.width]
+		for i := range size {
+			row := dst[i*c.stride:][:size]
 			for j := range row {
 				row[j] = v
 			}
 		}
-	case c.width != c.height:
-		transformUneven(b, dst, c.stride, c.width, c.height)
-	case c.width == 2:
+	case size == 2:
 		transform2(b, dst, c.stride)
-	case c.width == 4:
+	case size == 4:
 		transform4(b, dst, c.stride)
 	default:
 		transform8(b, dst, c.stride)
@@ -137,45 +135,5 @@ func transform8(b *[64]int32, dst []byte, stride int) {
 		row[1], row[6] = sample((e1+o1)>>end), sample((e1-o1)>>end)
 		row[2], row[5] = sample((e2+o2)>>end), sample((e2-o2)>>end)
 		row[3], row[4] = sample((e3+o3)>>end), sample((e3-o3)>>end)
-	}
-}
-
-// transformUneven does any width and height. It is for the colours of some
-// samplings, and slower.
-func transformUneven(b *[64]int32, dst []byte, stride, width, height int) {
-	var t [8]int32
-	for x := range width {
-		for y := range height {
-			t[y] = b[8*y+x]
-		}
-		line(&t, height)
-		for y := range height {
-			b[8*y+x] = between(t[y])
-		}
-	}
-	for y := range height {
-		copy(t[:width], b[8*y:])
-		t[0] += halfEnd >> factorBits
-		line(&t, width)
-		row := dst[y*stride:][:width]
-		for x := range row {
-			row[x] = sample(t[x] >> end)
-		}
-	}
-}
-
-// line transforms the first n values of t.
-func line(t *[8]int32, n int) {
-	switch n {
-	case 1:
-		t[0] <<= factorBits
-	case 2:
-		t[0], t[1] = (t[0]+t[1])<<factorBits, (t[0]-t[1])<<factorBits
-	case 4:
-		t[0], t[1], t[2], t[3] = line4(t[0], t[1], t[2], t[3])
-	default:
-		e0, e1, e2, e3 := even8(t[0], t[2], t[4], t[6])
-		o0, o1, o2, o3 := odd8(t[1], t[3], t[5], t[7])
-		*t = [8]int32{e0 + o0, e1 + o1, e2 + o2, e3 + o3, e3 - o3, e2 - o2, e1 - o1, e0 - o0}
 	}
 }

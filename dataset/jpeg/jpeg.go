@@ -67,6 +67,8 @@ type frame struct {
 	store                   [3]component
 	mcus                    image.Point     // of the picture
 	wanted                  image.Rectangle // MCUs to transform; empty before the first scan
+	size                    int             // a block becomes size×size pixels
+	last                    int             // coefficient, in the order of the file, that these depend on
 }
 
 // component is one colour of a frame.
@@ -75,9 +77,6 @@ type component struct {
 	h, v      int // blocks of an MCU
 	wide      int // blocks of the picture, without those that fill up MCUs
 	high      int
-
-	width, height int // of what a block becomes, in pixels
-	last          int // coefficient, in the order of the file, that these depend on
 
 	pix    []byte // of the wanted MCUs
 	stride int

@@ -9,7 +9,7 @@ import (
 func (d *Decoder) picture() image.Image {
 	f := &d.jpg
 	first := &f.components[0]
-	w, h := first.h*first.width, first.v*first.height // of an MCU
+	w, h := first.h*f.size, first.v*f.size // of an MCU
 	r := image.Rect(f.wanted.Min.X*w, f.wanted.Min.Y*h, f.wanted.Max.X*w, f.wanted.Max.Y*h)
 	r = r.Intersect(image.Rect(0, 0, above(f.width, d.o.Reduce), above(f.height, d.o.Reduce)))
 	for i := range f.components {
@@ -24,7 +24,7 @@ func (d *Decoder) picture() image.Image {
 	}
 	cb, cr := &f.components[1], &f.components[2]
 	d.ycc = image.YCbCr{Y: first.pix, Cb: cb.pix, Cr: cr.pix, YStride: first.stride, CStride: cb.stride, Rect: r}
-	switch image.Pt(first.stride/cb.stride, h/(cb.v*cb.height)) {
+	switch image.Pt(first.h/cb.h, first.v/cb.v) {
 	case image.Pt(1, 1):
 		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio444
 	case image.Pt(1, 2):

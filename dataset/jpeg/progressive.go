@@ -152,7 +152,7 @@ func (d *Decoder) transformAll() {
 				from := c.coefficients[64*(y*c.across+x):][:64]
 				d.unzigged = [64]int32{}
 				some := int16(0)
-				for k, v := range from[:c.last+1] {
+				for k, v := range from[:d.jpg.last+1] {
 					d.unzigged[natural[k]] = int32(v) * quant[k]
 					if k > 0 {
 						some |= v

@@ -101,14 +101,11 @@ func (d *Decoder) layOut() {
 		c := &f.components[i]
 		c.wide = above(above(f.width*c.h, first.h), 8)
 		c.high = above(above(f.height*c.v, first.v), 8)
-		// Subsampled colours are reduced less, so as to come near to the size of the
-		// first component.
-		c.width = min(8, 8/d.o.Reduce*(first.h/c.h))
-		c.height = min(8, 8/d.o.Reduce*(first.v/c.v))
-		for k, at := range natural {
-			if int(at)%8 < c.width && int(at)/8 < c.height {
-				c.last = k
-			}
+	}
+	f.size = 8 / d.o.Reduce
+	for k, at := range natural {
+		if int(at)%8 < f.size && int(at)/8 < f.size {
+			f.last = k
 		}
 	}
 }
@@ -130,8 +127,8 @@ func (c *component) begin(f *frame) {
 }
 
 func (c *component) room(f *frame) {
-	c.stride = f.wanted.Dx() * c.h * c.width
-	c.pix = sized(c.pix, c.stride*f.wanted.Dy()*c.v*c.height)
+	c.stride = f.wanted.Dx() * c.h * f.size
+	c.pix = sized(c.pix, c.stride*f.wanted.Dy()*c.v*f.size)
 }
 
 // sized gives s the length n, with any content.
@@ -217,7 +214,7 @@ func (d *Decoder) block(c *scanned, x, y int, p spectrum) error {
 		inside := uint(x) < uint(w.Dx()*c.h) && uint(y) < uint(w.Dy()*c.v)
 		last := 0
 		if inside {
-			last = c.last
+			last = d.jpg.last
 		}
 		var dcOnly bool
 		dcOnly, err = d.sequentialBlock(c, last)
