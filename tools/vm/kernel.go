@@ -1,0 +1,171 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// modules are what the machine loads, besides what they depend on.
+var modules = []string{"usbcore", "vhci_hcd", "usbmon"}
+
+// fetchKernel puts a Debian kernel into folder, unless it is there: vmlinuz, the modules, and in load their names in the
+// order in which to load them.
+func fetchKernel(ctx context.Context, folder string) error {
+	if _, err := os.Stat(filepath.Join(folder, "load")); err == nil {
+		return nil
+	}
+	scratch, err := os.MkdirTemp("", "imprint-kernel-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	output := func(name string, args ...string) ([]byte, error) {
+		c := exec.CommandContext(ctx, name, args...)
+		c.Dir, c.Stderr = scratch, os.Stderr
+		return c.Output()
+	}
+	depends, err := output("apt-cache", "depends", "--important", "linux-image-amd64")
+	if err != nil {
+		return err
+	}
+	match := regexp.MustCompile(`Depends: (linux-image-\d\S*)`).FindSubmatch(depends)
+	if match == nil {
+		return errors.New("apt knows no linux-image-amd64; try apt-get update")
+	}
+	// The sandbox user of apt can't write into a folder of ours.
+	if _, err := output("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", string(match[1])); err != nil {
+		return err
+	}
+	packages, err := filepath.Glob(filepath.Join(scratch, "*.deb"))
+	if err != nil || len(packages) != 1 {
+		return fmt.Errorf("%d packages downloaded, want 1", len(packages))
+	}
+	archive, err := output("dpkg-deb", "--fsys-tarfile", packages[0])
+	if err != nil {
+		return err
+	}
+	kernel, all, err := unpack(archive)
+	if err != nil {
+		return err
+	}
+	return keep(ctx, folder, kernel, all)
+}
+
+// unpack finds the kernel and all USB modules, by name, in the package.
+func unpack(archive []byte) (kernel []byte, modules map[string][]byte, err error) {
+	modules = make(map[string][]byte)
+	for r := tar.NewReader(bytes.NewReader(archive)); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		isKernel := strings.Contains(h.Name, "/boot/vmlinuz-")
+		if !isKernel && !strings.Contains(h.Name, "/kernel/drivers/usb/") || h.Typeflag != tar.TypeReg {
+			continue
+		}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			return nil, nil, err
+		}
+		if isKernel {
+			kernel = b
+		} else {
+			modules[path.Base(h.Name)] = b
+		}
+	}
+	if kernel == nil {
+		return nil, nil, errors.New("no kernel in the package")
+	}
+	return kernel, modules, nil
+}
+
+// keep writes the kernel and the modules wanted; load is written last, as it marks the folder as whole.
+func keep(ctx context.Context, folder string, kernel []byte, all map[string][]byte) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(folder, "vmlinuz"), kernel, 0o644); err != nil {
+		return err
+	}
+	loaded := make(map[string]bool)
+	var load []string
+	var add func(name string) error
+	add = func(name string) error {
+		if loaded[name] {
+			return nil
+		}
+		loaded[name] = true
+		for file, b := range all {
+			stem, suffix, _ := strings.Cut(file, ".ko")
+			if strings.ReplaceAll(stem, "-", "_") != name {
+				continue
+			}
+			if suffix == ".xz" {
+				unxz := exec.CommandContext(ctx, "xz", "-dc")
+				unxz.Stdin = bytes.NewReader(b)
+				plain, err := unxz.Output()
+				if err != nil {
+					return fmt.Errorf("unpack %s: %w", file, err)
+				}
+				b = plain
+			}
+			depends, err := dependencies(b)
+			if err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			for _, d := range depends {
+				if err := add(strings.ReplaceAll(d, "-", "_")); err != nil {
+					return err
+				}
+			}
+			load = append(load, name+".ko")
+			return os.WriteFile(filepath.Join(folder, name+".ko"), b, 0o644)
+		}
+		return nil // built into the kernel
+	}
+	for _, name := range modules {
+		if err := add(name); err != nil {
+			return err
+		}
+	}
+	if len(load) == 0 {
+		return errors.New("no USB modules in the package")
+	}
+	return os.WriteFile(filepath.Join(folder, "load"), []byte(strings.Join(load, "\n")+"\n"), 0o644)
+}
+
+// dependencies reads the names of the modules that a module needs.
+func dependencies(module []byte) ([]string, error) {
+	f, err := elf.NewFile(bytes.NewReader(module))
+	if err != nil {
+		return nil, err
+	}
+	section := f.Section(".modinfo")
+	if section == nil {
+		return nil, errors.New("not a kernel module")
+	}
+	info, err := section.Data()
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range strings.Split(string(info), "\x00") {
+		if list, ok := strings.CutPrefix(line, "depends="); ok && list != "" {
+			return strings.Split(list, ","), nil
+		}
+	}
+	return nil, nil
+}
