@@ -82,8 +82,8 @@ type component struct {
 	stride int
 	seen   bool // in a scan
 
-	coefficients []int16 // of all blocks, if progressive; in the order of the file
-	across       int     // blocks in a row of coefficients
+	blocks []progressBlock // if progressive, all of the picture
+	across int             // of them in a row
 }
 
 // Decode decodes the JPEG file b. The picture is an *image.YCbCr, *image.Gray or, for
@@ -92,7 +92,7 @@ type component struct {
 // outwards, but never go beyond the reduced picture. It is valid until the next call.
 //
 // Errors wrap ErrFormat, ErrUnsupported or io.ErrUnexpectedEOF. Decode takes memory for
-// the wanted pixels and a copy of the file, for progressive files also for two bytes a
+// the wanted pixels and a copy of the file, for progressive files also for 2⅛ bytes a
 // sample of the whole picture; and time for each pixel in each scan, so a caller that
 // reads strangers' files bounds both size and scans before.
 func (d *Decoder) Decode(b []byte, o Options) (image.Image, error) {
@@ -267,7 +267,7 @@ func (d *Decoder) frameHeader(s []byte, marker byte) error {
 	f.components = f.store[:n]
 	for i := range f.components {
 		c := &f.components[i]
-		*c = component{pix: c.pix, coefficients: c.coefficients[:0]}
+		*c = component{pix: c.pix, blocks: c.blocks}
 		p := s[6+3*i:]
 		c.id, c.h, c.v, c.table = p[0], int(p[1]>>4), int(p[1]&15), p[2]
 		for _, other := range f.components[:i] {

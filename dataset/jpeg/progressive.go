@@ -1,9 +1,19 @@
 package jpeg
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
+
+// progressBlock is what is known so far of a block of a progressive file.
+type progressBlock struct {
+	// nonzero has a bit for each coefficient but the first that is not zero.
+	nonzero      uint64
+	coefficients [64]int16 // in the order of the file
+}
 
 // refineBlock reads what a scan of a progressive file has of a block (T.81 annex G).
-func (d *Decoder) refineBlock(c *scanned, b *[64]int16, p spectrum) error {
+func (d *Decoder) refineBlock(c *scanned, b *progressBlock, p spectrum) error {
 	switch {
 	case p.first == 0 && p.high == 0:
 		v, err := d.bits.difference(c.dc)
@@ -11,9 +21,9 @@ func (d *Decoder) refineBlock(c *scanned, b *[64]int16, p spectrum) error {
 			return err
 		}
 		c.before += v
-		b[0] = narrow(int64(c.before) << p.low)
+		b.coefficients[0] = narrow(int64(c.before) << p.low)
 	case p.first == 0:
-		b[0] |= int16(d.bits.take(1) << p.low)
+		b.coefficients[0] |= int16(d.bits.take(1) << p.low)
 	case p.high == 0:
 		return d.firstBits(c.ac, b, p)
 	default:
@@ -47,7 +57,7 @@ func (d *Decoder) code(h *huffman) (run int, size uint, err error) {
 }
 
 // firstBits reads AC coefficients for the first time (T.81 G.1.2.2).
-func (d *Decoder) firstBits(h *huffman, b *[64]int16, p spectrum) error {
+func (d *Decoder) firstBits(h *huffman, b *progressBlock, p spectrum) error {
 	if d.eobRun > 0 {
 		d.eobRun--
 		return nil
@@ -71,7 +81,7 @@ func (d *Decoder) firstBits(h *huffman, b *[64]int16, p spectrum) error {
 		if d.bits.n < 16 {
 			d.bits.fill()
 		}
-		b[k&63] = narrow(int64(extend(d.bits.acc, size)) << p.low)
+		b.set(k, narrow(int64(extend(d.bits.acc, size))<<p.low))
 		d.bits.skip(size)
 	}
 	return nil
@@ -79,7 +89,7 @@ func (d *Decoder) firstBits(h *huffman, b *[64]int16, p spectrum) error {
 
 // furtherBits reads one more bit of the AC coefficients that are not zero, and the
 // first of some that are (T.81 G.1.2.3).
-func (d *Decoder) furtherBits(h *huffman, b *[64]int16, p spectrum) error {
+func (d *Decoder) furtherBits(h *huffman, b *progressBlock, p spectrum) error {
 	k := p.first
 	for ; d.eobRun == 0 && k <= p.last; k++ {
 		run, size, err := d.code(h)
@@ -101,7 +111,7 @@ func (d *Decoder) furtherBits(h *huffman, b *[64]int16, p spectrum) error {
 			return invalid("more than 64 coefficients")
 		}
 		if v != 0 {
-			b[k] = v
+			b.set(k, v)
 		}
 	}
 	if d.eobRun > 0 {
@@ -111,7 +121,7 @@ func (d *Decoder) furtherBits(h *huffman, b *[64]int16, p spectrum) error {
 }
 
 // endBlock refines the rest of a block that has nothing new.
-func (d *Decoder) endBlock(b *[64]int16, k int, p spectrum) error {
+func (d *Decoder) endBlock(b *progressBlock, k int, p spectrum) error {
 	d.eobRun--
 	d.furtherBit(b, k, 64, p)
 	return nil
@@ -119,23 +129,29 @@ func (d *Decoder) endBlock(b *[64]int16, k int, p spectrum) error {
 
 // furtherBit refines coefficients from k on up to the zero after so many other zeros,
 // and returns its place.
-func (d *Decoder) furtherBit(b *[64]int16, k, zeros int, p spectrum) int {
-	for ; k <= p.last; k++ {
-		v := b[k&63]
-		switch {
-		case v == 0:
-			if zeros == 0 {
-				return k
-			}
-			zeros--
-		case d.bits.take(1) == 0:
-		case v > 0:
-			b[k&63] = narrow(int64(v) + 1<<p.low)
-		default:
-			b[k&63] = narrow(int64(v) - 1<<p.low)
+func (d *Decoder) furtherBit(b *progressBlock, k, zeros int, p spectrum) int {
+	for left := b.nonzero >> k << k; ; left &= left - 1 {
+		next := min(bits.TrailingZeros64(left), p.last+1)
+		if zeros < next-k {
+			return k + zeros
 		}
+		if next > p.last {
+			return next
+		}
+		zeros -= next - k
+		if d.bits.take(1) != 0 {
+			v := &b.coefficients[next]
+			// Away from zero.
+			*v = narrow(int64(*v) + int64(1|*v>>15)<<p.low)
+		}
+		k = next + 1
 	}
-	return k
+}
+
+// set sets coefficient k, which was zero.
+func (b *progressBlock) set(k int, v int16) {
+	b.coefficients[k&63] = v
+	b.nonzero |= 1 << k
 }
 
 // transformAll makes the picture of a progressive file from its coefficients.
@@ -149,16 +165,14 @@ func (d *Decoder) transformAll() {
 		quant := &d.quant[c.table]
 		for y := w.Min.Y * c.v; y < min(w.Max.Y*c.v, c.high); y++ {
 			for x := w.Min.X * c.h; x < min(w.Max.X*c.h, c.wide); x++ {
-				from := c.coefficients[64*(y*c.across+x):][:64]
-				d.unzigged = [64]int32{}
-				some := int16(0)
-				for k, v := range from[:d.jpg.last+1] {
-					d.unzigged[natural[k]] = int32(v) * quant[k]
-					if k > 0 {
-						some |= v
-					}
+				b := &c.blocks[y*c.across+x]
+				d.unzigged = [64]int32{int32(b.coefficients[0]) * quant[0]}
+				needed := b.nonzero & (2<<d.jpg.last - 1)
+				for left := needed; left != 0; left &= left - 1 {
+					k := bits.TrailingZeros64(left)
+					d.unzigged[natural[k]] = int32(b.coefficients[k]) * quant[k]
 				}
-				d.transform(c, x-w.Min.X*c.h, y-w.Min.Y*c.v, some == 0)
+				d.transform(c, x-w.Min.X*c.h, y-w.Min.Y*c.v, needed == 0)
 			}
 		}
 	}

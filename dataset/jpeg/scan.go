@@ -122,7 +122,8 @@ func (c *component) begin(f *frame) {
 	c.room(f)
 	if f.progressive {
 		c.across = f.mcus.X * c.h
-		c.coefficients = zeroed(c.coefficients, 64*c.across*f.mcus.Y*c.v)
+		c.blocks = sized(c.blocks, c.across*f.mcus.Y*c.v)
+		clear(c.blocks)
 	}
 }
 
@@ -137,12 +138,6 @@ func sized[T any](s []T, n int) []T {
 		return make([]T, n)
 	}
 	return s[:n]
-}
-
-func zeroed[T any](s []T, n int) []T {
-	s = sized(s, n)
-	clear(s)
-	return s
 }
 
 // mcus reads the MCUs of a scan. With one component each of its blocks is one, and
@@ -207,7 +202,7 @@ func (d *Decoder) restart(in []scanned, marker byte) error {
 func (d *Decoder) block(c *scanned, x, y int, p spectrum) error {
 	var err error
 	if d.jpg.progressive {
-		err = d.refineBlock(c, (*[64]int16)(c.coefficients[64*(y*c.across+x):]), p)
+		err = d.refineBlock(c, &c.blocks[y*c.across+x], p)
 	} else {
 		w := d.jpg.wanted
 		x, y = x-w.Min.X*c.h, y-w.Min.Y*c.v
