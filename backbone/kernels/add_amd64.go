@@ -18,9 +18,9 @@ func newPanelAdder(s *sum) adder {
 	k.panels[2].limit(s.zero, s.lo, s.hi, s.signed)
 	for lane := range panelChannels {
 		for i, t := range s.terms {
-			k.panels[i].set(lane, -t.zero<<addShift, t.scale)
+			k.panels[i].set(lane, -t.zero<<(addShift+1), t.scale, true)
 		}
-		k.panels[2].set(lane, 0, s.scale)
+		k.panels[2].set(lane, 0, s.scale, true)
 	}
 	return k
 }

@@ -4,6 +4,24 @@
 
 #include "textflag.h"
 
+DATA ones<>+0(SB)/2, $0x0001
+DATA ones<>+2(SB)/2, $0x0001
+DATA ones<>+4(SB)/2, $0x0001
+DATA ones<>+6(SB)/2, $0x0001
+DATA ones<>+8(SB)/2, $0x0001
+DATA ones<>+10(SB)/2, $0x0001
+DATA ones<>+12(SB)/2, $0x0001
+DATA ones<>+14(SB)/2, $0x0001
+DATA ones<>+16(SB)/2, $0x0001
+DATA ones<>+18(SB)/2, $0x0001
+DATA ones<>+20(SB)/2, $0x0001
+DATA ones<>+22(SB)/2, $0x0001
+DATA ones<>+24(SB)/2, $0x0001
+DATA ones<>+26(SB)/2, $0x0001
+DATA ones<>+28(SB)/2, $0x0001
+DATA ones<>+30(SB)/2, $0x0001
+GLOBL ones<>(SB), RODATA|NOPTR, $32
+
 // func words4x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2
 TEXT ·words4x16(SB), NOSPLIT, $0-64
@@ -124,104 +142,72 @@ depth:
 	ADDQ         $0x10, R12
 	DECQ         R14
 	JNZ          depth
-	VPSLLVD      192(DI), Y0, Y0
 	VPSRLQ       $0x20, Y0, Y8
 	VPMULDQ      64(DI), Y0, Y0
 	VPMULDQ      128(DI), Y8, Y8
-	VMOVDQU      half<>+0(SB), Y9
-	VPADDQ       Y9, Y0, Y0
-	VPADDQ       Y9, Y8, Y8
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y8, Y8, Y8
+	VPADDQ       192(DI), Y0, Y0
+	VPADDQ       256(DI), Y8, Y8
+	VPSRLQ       $0x20, Y0, Y0
 	VPBLENDD     $0xaa, Y8, Y0, Y0
-	VPADDD       256(DI), Y0, Y0
 	VPSRAVD      320(DI), Y0, Y0
-	VPSLLVD      224(DI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y8
 	VPMULDQ      96(DI), Y1, Y1
 	VPMULDQ      160(DI), Y8, Y8
-	VMOVDQU      half<>+0(SB), Y9
-	VPADDQ       Y9, Y1, Y1
-	VPADDQ       Y9, Y8, Y8
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y8, Y8, Y8
+	VPADDQ       224(DI), Y1, Y1
+	VPADDQ       288(DI), Y8, Y8
+	VPSRLQ       $0x20, Y1, Y1
 	VPBLENDD     $0xaa, Y8, Y1, Y1
-	VPADDD       288(DI), Y1, Y1
 	VPSRAVD      352(DI), Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
-	VPSLLVD      192(DI), Y2, Y2
 	VPSRLQ       $0x20, Y2, Y1
 	VPMULDQ      64(DI), Y2, Y2
 	VPMULDQ      128(DI), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y8
-	VPADDQ       Y8, Y2, Y2
-	VPADDQ       Y8, Y1, Y1
-	VPSRLQ       $0x1f, Y2, Y2
-	VPADDQ       Y1, Y1, Y1
+	VPADDQ       192(DI), Y2, Y2
+	VPADDQ       256(DI), Y1, Y1
+	VPSRLQ       $0x20, Y2, Y2
 	VPBLENDD     $0xaa, Y1, Y2, Y2
-	VPADDD       256(DI), Y2, Y2
 	VPSRAVD      320(DI), Y2, Y2
-	VPSLLVD      224(DI), Y3, Y3
 	VPSRLQ       $0x20, Y3, Y1
 	VPMULDQ      96(DI), Y3, Y3
 	VPMULDQ      160(DI), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y8
-	VPADDQ       Y8, Y3, Y3
-	VPADDQ       Y8, Y1, Y1
-	VPSRLQ       $0x1f, Y3, Y3
-	VPADDQ       Y1, Y1, Y1
+	VPADDQ       224(DI), Y3, Y3
+	VPADDQ       288(DI), Y1, Y1
+	VPSRLQ       $0x20, Y3, Y3
 	VPBLENDD     $0xaa, Y1, Y3, Y3
-	VPADDD       288(DI), Y3, Y3
 	VPSRAVD      352(DI), Y3, Y3
 	VPACKSSDW    Y3, Y2, Y2
-	VPSLLVD      192(DI), Y4, Y4
 	VPSRLQ       $0x20, Y4, Y1
-	VPMULDQ      64(DI), Y4, Y4
+	VPMULDQ      64(DI), Y4, Y3
 	VPMULDQ      128(DI), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y4, Y4
-	VPADDQ       Y3, Y1, Y1
-	VPSRLQ       $0x1f, Y4, Y4
-	VPADDQ       Y1, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y4, Y4
-	VPADDD       256(DI), Y4, Y4
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y1, Y1
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y1, Y3, Y4
 	VPSRAVD      320(DI), Y4, Y4
-	VPSLLVD      224(DI), Y5, Y5
 	VPSRLQ       $0x20, Y5, Y1
-	VPMULDQ      96(DI), Y5, Y5
+	VPMULDQ      96(DI), Y5, Y3
 	VPMULDQ      160(DI), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y5, Y5
-	VPADDQ       Y3, Y1, Y1
-	VPSRLQ       $0x1f, Y5, Y5
-	VPADDQ       Y1, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y5, Y5
-	VPADDD       288(DI), Y5, Y5
+	VPADDQ       224(DI), Y3, Y3
+	VPADDQ       288(DI), Y1, Y1
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y1, Y3, Y5
 	VPSRAVD      352(DI), Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
-	VPSLLVD      192(DI), Y6, Y6
 	VPSRLQ       $0x20, Y6, Y1
-	VPMULDQ      64(DI), Y6, Y6
+	VPMULDQ      64(DI), Y6, Y3
 	VPMULDQ      128(DI), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y6, Y6
-	VPADDQ       Y3, Y1, Y1
-	VPSRLQ       $0x1f, Y6, Y6
-	VPADDQ       Y1, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y6, Y6
-	VPADDD       256(DI), Y6, Y6
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y1, Y1
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y1, Y3, Y6
 	VPSRAVD      320(DI), Y6, Y6
-	VPSLLVD      224(DI), Y7, Y7
 	VPSRLQ       $0x20, Y7, Y1
-	VPMULDQ      96(DI), Y7, Y7
+	VPMULDQ      96(DI), Y7, Y3
 	VPMULDQ      160(DI), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y7, Y7
-	VPADDQ       Y3, Y1, Y1
-	VPSRLQ       $0x1f, Y7, Y7
-	VPADDQ       Y1, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y7, Y7
-	VPADDD       288(DI), Y7, Y7
+	VPADDQ       224(DI), Y3, Y3
+	VPADDQ       288(DI), Y1, Y1
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y1, Y3, Y7
 	VPSRAVD      352(DI), Y7, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPADDSW      448(DI), Y0, Y0
@@ -254,12 +240,6 @@ depth:
 	JNZ          tile
 	VZEROUPPER
 	RET
-
-DATA half<>+0(SB)/8, $0x0000000040000000
-DATA half<>+8(SB)/8, $0x0000000040000000
-DATA half<>+16(SB)/8, $0x0000000040000000
-DATA half<>+24(SB)/8, $0x0000000040000000
-GLOBL half<>(SB), RODATA|NOPTR, $32
 
 // func bytes4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2
@@ -345,104 +325,72 @@ depth:
 	INCQ         R13
 	CMPQ         R13, SI
 	JLT          depth
-	VPSLLVD      192(DI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y9
 	VPMULDQ      64(DI), Y1, Y1
 	VPMULDQ      128(DI), Y9, Y9
-	VMOVDQU      half<>+0(SB), Y10
-	VPADDQ       Y10, Y1, Y1
-	VPADDQ       Y10, Y9, Y9
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y9, Y9, Y9
+	VPADDQ       192(DI), Y1, Y1
+	VPADDQ       256(DI), Y9, Y9
+	VPSRLQ       $0x20, Y1, Y1
 	VPBLENDD     $0xaa, Y9, Y1, Y1
-	VPADDD       256(DI), Y1, Y1
 	VPSRAVD      320(DI), Y1, Y1
-	VPSLLVD      224(DI), Y2, Y2
 	VPSRLQ       $0x20, Y2, Y9
 	VPMULDQ      96(DI), Y2, Y2
 	VPMULDQ      160(DI), Y9, Y9
-	VMOVDQU      half<>+0(SB), Y10
-	VPADDQ       Y10, Y2, Y2
-	VPADDQ       Y10, Y9, Y9
-	VPSRLQ       $0x1f, Y2, Y2
-	VPADDQ       Y9, Y9, Y9
+	VPADDQ       224(DI), Y2, Y2
+	VPADDQ       288(DI), Y9, Y9
+	VPSRLQ       $0x20, Y2, Y2
 	VPBLENDD     $0xaa, Y9, Y2, Y2
-	VPADDD       288(DI), Y2, Y2
 	VPSRAVD      352(DI), Y2, Y2
 	VPACKSSDW    Y2, Y1, Y1
-	VPSLLVD      192(DI), Y3, Y3
 	VPSRLQ       $0x20, Y3, Y2
 	VPMULDQ      64(DI), Y3, Y3
 	VPMULDQ      128(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y9
-	VPADDQ       Y9, Y3, Y3
-	VPADDQ       Y9, Y2, Y2
-	VPSRLQ       $0x1f, Y3, Y3
-	VPADDQ       Y2, Y2, Y2
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
 	VPBLENDD     $0xaa, Y2, Y3, Y3
-	VPADDD       256(DI), Y3, Y3
 	VPSRAVD      320(DI), Y3, Y3
-	VPSLLVD      224(DI), Y4, Y4
 	VPSRLQ       $0x20, Y4, Y2
 	VPMULDQ      96(DI), Y4, Y4
 	VPMULDQ      160(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y9
-	VPADDQ       Y9, Y4, Y4
-	VPADDQ       Y9, Y2, Y2
-	VPSRLQ       $0x1f, Y4, Y4
-	VPADDQ       Y2, Y2, Y2
+	VPADDQ       224(DI), Y4, Y4
+	VPADDQ       288(DI), Y2, Y2
+	VPSRLQ       $0x20, Y4, Y4
 	VPBLENDD     $0xaa, Y2, Y4, Y4
-	VPADDD       288(DI), Y4, Y4
 	VPSRAVD      352(DI), Y4, Y4
 	VPACKSSDW    Y4, Y3, Y3
-	VPSLLVD      192(DI), Y5, Y5
 	VPSRLQ       $0x20, Y5, Y2
-	VPMULDQ      64(DI), Y5, Y5
+	VPMULDQ      64(DI), Y5, Y4
 	VPMULDQ      128(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y4
-	VPADDQ       Y4, Y5, Y5
-	VPADDQ       Y4, Y2, Y2
-	VPSRLQ       $0x1f, Y5, Y5
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y5, Y5
-	VPADDD       256(DI), Y5, Y5
+	VPADDQ       192(DI), Y4, Y4
+	VPADDQ       256(DI), Y2, Y2
+	VPSRLQ       $0x20, Y4, Y4
+	VPBLENDD     $0xaa, Y2, Y4, Y5
 	VPSRAVD      320(DI), Y5, Y5
-	VPSLLVD      224(DI), Y6, Y6
 	VPSRLQ       $0x20, Y6, Y2
-	VPMULDQ      96(DI), Y6, Y6
+	VPMULDQ      96(DI), Y6, Y4
 	VPMULDQ      160(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y4
-	VPADDQ       Y4, Y6, Y6
-	VPADDQ       Y4, Y2, Y2
-	VPSRLQ       $0x1f, Y6, Y6
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y6, Y6
-	VPADDD       288(DI), Y6, Y6
+	VPADDQ       224(DI), Y4, Y4
+	VPADDQ       288(DI), Y2, Y2
+	VPSRLQ       $0x20, Y4, Y4
+	VPBLENDD     $0xaa, Y2, Y4, Y6
 	VPSRAVD      352(DI), Y6, Y6
 	VPACKSSDW    Y6, Y5, Y5
-	VPSLLVD      192(DI), Y7, Y7
 	VPSRLQ       $0x20, Y7, Y2
-	VPMULDQ      64(DI), Y7, Y7
+	VPMULDQ      64(DI), Y7, Y4
 	VPMULDQ      128(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y4
-	VPADDQ       Y4, Y7, Y7
-	VPADDQ       Y4, Y2, Y2
-	VPSRLQ       $0x1f, Y7, Y7
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y7, Y7
-	VPADDD       256(DI), Y7, Y7
+	VPADDQ       192(DI), Y4, Y4
+	VPADDQ       256(DI), Y2, Y2
+	VPSRLQ       $0x20, Y4, Y4
+	VPBLENDD     $0xaa, Y2, Y4, Y7
 	VPSRAVD      320(DI), Y7, Y7
-	VPSLLVD      224(DI), Y8, Y8
 	VPSRLQ       $0x20, Y8, Y2
-	VPMULDQ      96(DI), Y8, Y8
+	VPMULDQ      96(DI), Y8, Y4
 	VPMULDQ      160(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y4
-	VPADDQ       Y4, Y8, Y8
-	VPADDQ       Y4, Y2, Y2
-	VPSRLQ       $0x1f, Y8, Y8
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y8, Y8
-	VPADDD       288(DI), Y8, Y8
+	VPADDQ       224(DI), Y4, Y4
+	VPADDQ       288(DI), Y2, Y2
+	VPSRLQ       $0x20, Y4, Y4
+	VPBLENDD     $0xaa, Y2, Y4, Y8
 	VPSRAVD      352(DI), Y8, Y8
 	VPACKSSDW    Y8, Y7, Y7
 	VPADDSW      448(DI), Y1, Y1
@@ -475,12 +423,6 @@ depth:
 	JNZ          tile
 	VZEROUPPER
 	RET
-
-DATA ones<>+0(SB)/8, $0x0001000100010001
-DATA ones<>+8(SB)/8, $0x0001000100010001
-DATA ones<>+16(SB)/8, $0x0001000100010001
-DATA ones<>+24(SB)/8, $0x0001000100010001
-GLOBL ones<>(SB), RODATA|NOPTR, $32
 
 // func words4x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2
@@ -562,53 +504,37 @@ depth:
 	ADDQ         $0x10, R12
 	DECQ         R14
 	JNZ          depth
-	VPSLLVD      192(DI), Y0, Y0
 	VPSRLQ       $0x20, Y0, Y4
 	VPMULDQ      64(DI), Y0, Y0
 	VPMULDQ      128(DI), Y4, Y4
-	VMOVDQU      half<>+0(SB), Y5
-	VPADDQ       Y5, Y0, Y0
-	VPADDQ       Y5, Y4, Y4
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y4, Y4, Y4
+	VPADDQ       192(DI), Y0, Y0
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y0, Y0
 	VPBLENDD     $0xaa, Y4, Y0, Y0
-	VPADDD       256(DI), Y0, Y0
 	VPSRAVD      320(DI), Y0, Y0
-	VPSLLVD      192(DI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y4
 	VPMULDQ      64(DI), Y1, Y1
 	VPMULDQ      128(DI), Y4, Y4
-	VMOVDQU      half<>+0(SB), Y5
-	VPADDQ       Y5, Y1, Y1
-	VPADDQ       Y5, Y4, Y4
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y4, Y4, Y4
+	VPADDQ       192(DI), Y1, Y1
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y1, Y1
 	VPBLENDD     $0xaa, Y4, Y1, Y1
-	VPADDD       256(DI), Y1, Y1
 	VPSRAVD      320(DI), Y1, Y1
-	VPSLLVD      192(DI), Y2, Y2
 	VPSRLQ       $0x20, Y2, Y4
 	VPMULDQ      64(DI), Y2, Y2
 	VPMULDQ      128(DI), Y4, Y4
-	VMOVDQU      half<>+0(SB), Y5
-	VPADDQ       Y5, Y2, Y2
-	VPADDQ       Y5, Y4, Y4
-	VPSRLQ       $0x1f, Y2, Y2
-	VPADDQ       Y4, Y4, Y4
+	VPADDQ       192(DI), Y2, Y2
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y2, Y2
 	VPBLENDD     $0xaa, Y4, Y2, Y2
-	VPADDD       256(DI), Y2, Y2
 	VPSRAVD      320(DI), Y2, Y2
-	VPSLLVD      192(DI), Y3, Y3
 	VPSRLQ       $0x20, Y3, Y4
 	VPMULDQ      64(DI), Y3, Y3
 	VPMULDQ      128(DI), Y4, Y4
-	VMOVDQU      half<>+0(SB), Y5
-	VPADDQ       Y5, Y3, Y3
-	VPADDQ       Y5, Y4, Y4
-	VPSRLQ       $0x1f, Y3, Y3
-	VPADDQ       Y4, Y4, Y4
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y3, Y3
 	VPBLENDD     $0xaa, Y4, Y3, Y3
-	VPADDD       256(DI), Y3, Y3
 	VPSRAVD      320(DI), Y3, Y3
 	VPACKSSDW    Y1, Y0, Y0
 	VPACKSSDW    Y3, Y2, Y2
@@ -697,53 +623,37 @@ depth:
 	INCQ         R13
 	CMPQ         R13, SI
 	JLT          depth
-	VPSLLVD      192(DI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y5
 	VPMULDQ      64(DI), Y1, Y1
 	VPMULDQ      128(DI), Y5, Y5
-	VMOVDQU      half<>+0(SB), Y6
-	VPADDQ       Y6, Y1, Y1
-	VPADDQ       Y6, Y5, Y5
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y5, Y5, Y5
+	VPADDQ       192(DI), Y1, Y1
+	VPADDQ       256(DI), Y5, Y5
+	VPSRLQ       $0x20, Y1, Y1
 	VPBLENDD     $0xaa, Y5, Y1, Y1
-	VPADDD       256(DI), Y1, Y1
 	VPSRAVD      320(DI), Y1, Y1
-	VPSLLVD      192(DI), Y2, Y2
 	VPSRLQ       $0x20, Y2, Y5
 	VPMULDQ      64(DI), Y2, Y2
 	VPMULDQ      128(DI), Y5, Y5
-	VMOVDQU      half<>+0(SB), Y6
-	VPADDQ       Y6, Y2, Y2
-	VPADDQ       Y6, Y5, Y5
-	VPSRLQ       $0x1f, Y2, Y2
-	VPADDQ       Y5, Y5, Y5
+	VPADDQ       192(DI), Y2, Y2
+	VPADDQ       256(DI), Y5, Y5
+	VPSRLQ       $0x20, Y2, Y2
 	VPBLENDD     $0xaa, Y5, Y2, Y2
-	VPADDD       256(DI), Y2, Y2
 	VPSRAVD      320(DI), Y2, Y2
-	VPSLLVD      192(DI), Y3, Y3
 	VPSRLQ       $0x20, Y3, Y5
 	VPMULDQ      64(DI), Y3, Y3
 	VPMULDQ      128(DI), Y5, Y5
-	VMOVDQU      half<>+0(SB), Y6
-	VPADDQ       Y6, Y3, Y3
-	VPADDQ       Y6, Y5, Y5
-	VPSRLQ       $0x1f, Y3, Y3
-	VPADDQ       Y5, Y5, Y5
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y5, Y5
+	VPSRLQ       $0x20, Y3, Y3
 	VPBLENDD     $0xaa, Y5, Y3, Y3
-	VPADDD       256(DI), Y3, Y3
 	VPSRAVD      320(DI), Y3, Y3
-	VPSLLVD      192(DI), Y4, Y4
 	VPSRLQ       $0x20, Y4, Y5
 	VPMULDQ      64(DI), Y4, Y4
 	VPMULDQ      128(DI), Y5, Y5
-	VMOVDQU      half<>+0(SB), Y6
-	VPADDQ       Y6, Y4, Y4
-	VPADDQ       Y6, Y5, Y5
-	VPSRLQ       $0x1f, Y4, Y4
-	VPADDQ       Y5, Y5, Y5
+	VPADDQ       192(DI), Y4, Y4
+	VPADDQ       256(DI), Y5, Y5
+	VPSRLQ       $0x20, Y4, Y4
 	VPBLENDD     $0xaa, Y5, Y4, Y4
-	VPADDD       256(DI), Y4, Y4
 	VPSRAVD      320(DI), Y4, Y4
 	VPACKSSDW    Y2, Y1, Y1
 	VPACKSSDW    Y4, Y3, Y3
@@ -825,29 +735,21 @@ depth:
 	ADDQ         $0x10, R10
 	DECQ         R12
 	JNZ          depth
-	VPSLLVD      192(DI), Y0, Y0
 	VPSRLQ       $0x20, Y0, Y2
 	VPMULDQ      64(DI), Y0, Y0
 	VPMULDQ      128(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y0, Y0
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y2, Y2, Y2
+	VPADDQ       192(DI), Y0, Y0
+	VPADDQ       256(DI), Y2, Y2
+	VPSRLQ       $0x20, Y0, Y0
 	VPBLENDD     $0xaa, Y2, Y0, Y0
-	VPADDD       256(DI), Y0, Y0
 	VPSRAVD      320(DI), Y0, Y0
-	VPSLLVD      224(DI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y2
 	VPMULDQ      96(DI), Y1, Y1
 	VPMULDQ      160(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y1, Y1
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y2, Y2, Y2
+	VPADDQ       224(DI), Y1, Y1
+	VPADDQ       288(DI), Y2, Y2
+	VPSRLQ       $0x20, Y1, Y1
 	VPBLENDD     $0xaa, Y2, Y1, Y1
-	VPADDD       288(DI), Y1, Y1
 	VPSRAVD      352(DI), Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
 	VPADDSW      448(DI), Y0, Y0
@@ -904,29 +806,21 @@ depth:
 	INCQ         R11
 	CMPQ         R11, SI
 	JLT          depth
-	VPSLLVD      192(DI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y3
 	VPMULDQ      64(DI), Y1, Y1
 	VPMULDQ      128(DI), Y3, Y3
-	VMOVDQU      half<>+0(SB), Y4
-	VPADDQ       Y4, Y1, Y1
-	VPADDQ       Y4, Y3, Y3
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y3, Y3, Y3
+	VPADDQ       192(DI), Y1, Y1
+	VPADDQ       256(DI), Y3, Y3
+	VPSRLQ       $0x20, Y1, Y1
 	VPBLENDD     $0xaa, Y3, Y1, Y1
-	VPADDD       256(DI), Y1, Y1
 	VPSRAVD      320(DI), Y1, Y1
-	VPSLLVD      224(DI), Y2, Y2
 	VPSRLQ       $0x20, Y2, Y3
 	VPMULDQ      96(DI), Y2, Y2
 	VPMULDQ      160(DI), Y3, Y3
-	VMOVDQU      half<>+0(SB), Y4
-	VPADDQ       Y4, Y2, Y2
-	VPADDQ       Y4, Y3, Y3
-	VPSRLQ       $0x1f, Y2, Y2
-	VPADDQ       Y3, Y3, Y3
+	VPADDQ       224(DI), Y2, Y2
+	VPADDQ       288(DI), Y3, Y3
+	VPSRLQ       $0x20, Y2, Y2
 	VPBLENDD     $0xaa, Y3, Y2, Y2
-	VPADDD       288(DI), Y2, Y2
 	VPSRAVD      352(DI), Y2, Y2
 	VPACKSSDW    Y2, Y1, Y1
 	VPADDSW      448(DI), Y1, Y1
@@ -982,17 +876,13 @@ depth:
 	ADDQ         $0x10, R10
 	DECQ         R12
 	JNZ          depth
-	VPSLLVD      192(DI), Y0, Y0
 	VPSRLQ       $0x20, Y0, Y1
 	VPMULDQ      64(DI), Y0, Y0
 	VPMULDQ      128(DI), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y2
-	VPADDQ       Y2, Y0, Y0
-	VPADDQ       Y2, Y1, Y1
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y1, Y1, Y1
+	VPADDQ       192(DI), Y0, Y0
+	VPADDQ       256(DI), Y1, Y1
+	VPSRLQ       $0x20, Y0, Y0
 	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VPADDD       256(DI), Y0, Y0
 	VPSRAVD      320(DI), Y0, Y0
 	VPACKSSDW    Y0, Y0, Y0
 	VPADDSW      448(DI), Y0, Y0
@@ -1043,17 +933,13 @@ depth:
 	INCQ         R11
 	CMPQ         R11, SI
 	JLT          depth
-	VPSLLVD      192(DI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y2
 	VPMULDQ      64(DI), Y1, Y1
 	VPMULDQ      128(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y1, Y1
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y2, Y2, Y2
+	VPADDQ       192(DI), Y1, Y1
+	VPADDQ       256(DI), Y2, Y2
+	VPSRLQ       $0x20, Y1, Y1
 	VPBLENDD     $0xaa, Y2, Y1, Y1
-	VPADDD       256(DI), Y1, Y1
 	VPSRAVD      320(DI), Y1, Y1
 	VPACKSSDW    Y1, Y1, Y1
 	VPADDSW      448(DI), Y1, Y1
@@ -1084,108 +970,80 @@ TEXT ·addUnsigned(SB), NOSPLIT, $0-40
 
 loop:
 	VPMOVZXBD    (CX), Y0
-	VPSLLD       $0x14, Y0, Y0
+	VPSLLD       $0x15, Y0, Y0
 	VPADDD       (SI), Y0, Y0
-	VPSLLVD      192(SI), Y0, Y0
 	VPSRLQ       $0x20, Y0, Y1
-	VPMULDQ      64(SI), Y0, Y0
+	VPMULDQ      64(SI), Y0, Y2
 	VPMULDQ      128(SI), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y2
-	VPADDQ       Y2, Y0, Y0
-	VPADDQ       Y2, Y1, Y1
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y1, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VPSRAD       $0x1f, Y0, Y1
-	VPAND        384(SI), Y1, Y1
-	VPADDD       Y1, Y0, Y0
-	VPADDD       256(SI), Y0, Y0
+	VPADDQ       192(SI), Y2, Y2
+	VPADDQ       256(SI), Y1, Y1
+	VPSRLQ       $0x20, Y2, Y2
+	VPCMPGTD     384(SI), Y0, Y0
+	VPBLENDD     $0xaa, Y1, Y2, Y2
+	VPSUBD       Y0, Y2, Y0
 	VPSRAVD      320(SI), Y0, Y0
 	VPMOVZXBD    (DX), Y1
-	VPSLLD       $0x14, Y1, Y1
+	VPSLLD       $0x15, Y1, Y1
 	VPADDD       (DI), Y1, Y1
-	VPSLLVD      192(DI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y2
-	VPMULDQ      64(DI), Y1, Y1
+	VPMULDQ      64(DI), Y1, Y3
 	VPMULDQ      128(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y1, Y1
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y1, Y1
-	VPSRAD       $0x1f, Y1, Y2
-	VPAND        384(DI), Y2, Y2
-	VPADDD       Y2, Y1, Y1
-	VPADDD       256(DI), Y1, Y1
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
+	VPCMPGTD     384(DI), Y1, Y1
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPSUBD       Y1, Y3, Y1
 	VPSRAVD      320(DI), Y1, Y1
 	VPADDD       Y1, Y0, Y0
-	VPSLLVD      192(R8), Y0, Y0
+	VPADDD       Y0, Y0, Y0
 	VPSRLQ       $0x20, Y0, Y1
-	VPMULDQ      64(R8), Y0, Y0
+	VPMULDQ      64(R8), Y0, Y2
 	VPMULDQ      128(R8), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y2
-	VPADDQ       Y2, Y0, Y0
-	VPADDQ       Y2, Y1, Y1
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y1, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VPSRAD       $0x1f, Y0, Y1
-	VPAND        384(R8), Y1, Y1
-	VPADDD       Y1, Y0, Y0
-	VPADDD       256(R8), Y0, Y0
+	VPADDQ       192(R8), Y2, Y2
+	VPADDQ       256(R8), Y1, Y1
+	VPSRLQ       $0x20, Y2, Y2
+	VPCMPGTD     384(R8), Y0, Y0
+	VPBLENDD     $0xaa, Y1, Y2, Y2
+	VPSUBD       Y0, Y2, Y0
 	VPSRAVD      320(R8), Y0, Y0
 	VPMOVZXBD    8(CX), Y1
-	VPSLLD       $0x14, Y1, Y1
+	VPSLLD       $0x15, Y1, Y1
 	VPADDD       32(SI), Y1, Y1
-	VPSLLVD      224(SI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y2
-	VPMULDQ      96(SI), Y1, Y1
+	VPMULDQ      96(SI), Y1, Y3
 	VPMULDQ      160(SI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y1, Y1
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y1, Y1
-	VPSRAD       $0x1f, Y1, Y2
-	VPAND        416(SI), Y2, Y2
-	VPADDD       Y2, Y1, Y1
-	VPADDD       288(SI), Y1, Y1
+	VPADDQ       224(SI), Y3, Y3
+	VPADDQ       288(SI), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
+	VPCMPGTD     416(SI), Y1, Y1
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPSUBD       Y1, Y3, Y1
 	VPSRAVD      352(SI), Y1, Y1
 	VPMOVZXBD    8(DX), Y2
-	VPSLLD       $0x14, Y2, Y2
+	VPSLLD       $0x15, Y2, Y2
 	VPADDD       32(DI), Y2, Y2
-	VPSLLVD      224(DI), Y2, Y2
 	VPSRLQ       $0x20, Y2, Y3
-	VPMULDQ      96(DI), Y2, Y2
+	VPMULDQ      96(DI), Y2, Y4
 	VPMULDQ      160(DI), Y3, Y3
-	VMOVDQU      half<>+0(SB), Y4
-	VPADDQ       Y4, Y2, Y2
-	VPADDQ       Y4, Y3, Y3
-	VPSRLQ       $0x1f, Y2, Y2
-	VPADDQ       Y3, Y3, Y3
-	VPBLENDD     $0xaa, Y3, Y2, Y2
-	VPSRAD       $0x1f, Y2, Y3
-	VPAND        416(DI), Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VPADDD       288(DI), Y2, Y2
+	VPADDQ       224(DI), Y4, Y4
+	VPADDQ       288(DI), Y3, Y3
+	VPSRLQ       $0x20, Y4, Y4
+	VPCMPGTD     416(DI), Y2, Y2
+	VPBLENDD     $0xaa, Y3, Y4, Y4
+	VPSUBD       Y2, Y4, Y2
 	VPSRAVD      352(DI), Y2, Y2
 	VPADDD       Y2, Y1, Y1
-	VPSLLVD      224(R8), Y1, Y1
+	VPADDD       Y1, Y1, Y1
 	VPSRLQ       $0x20, Y1, Y2
-	VPMULDQ      96(R8), Y1, Y1
+	VPMULDQ      96(R8), Y1, Y3
 	VPMULDQ      160(R8), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y1, Y1
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y1, Y1
-	VPSRAD       $0x1f, Y1, Y2
-	VPAND        416(R8), Y2, Y2
-	VPADDD       Y2, Y1, Y1
-	VPADDD       288(R8), Y1, Y1
+	VPADDQ       224(R8), Y3, Y3
+	VPADDQ       288(R8), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
+	VPCMPGTD     416(R8), Y1, Y1
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPSUBD       Y1, Y3, Y1
 	VPSRAVD      352(R8), Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
 	VPADDSW      448(R8), Y0, Y0
@@ -1217,108 +1075,80 @@ TEXT ·addSigned(SB), NOSPLIT, $0-40
 
 loop:
 	VPMOVSXBD    (CX), Y0
-	VPSLLD       $0x14, Y0, Y0
+	VPSLLD       $0x15, Y0, Y0
 	VPADDD       (SI), Y0, Y0
-	VPSLLVD      192(SI), Y0, Y0
 	VPSRLQ       $0x20, Y0, Y1
-	VPMULDQ      64(SI), Y0, Y0
+	VPMULDQ      64(SI), Y0, Y2
 	VPMULDQ      128(SI), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y2
-	VPADDQ       Y2, Y0, Y0
-	VPADDQ       Y2, Y1, Y1
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y1, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VPSRAD       $0x1f, Y0, Y1
-	VPAND        384(SI), Y1, Y1
-	VPADDD       Y1, Y0, Y0
-	VPADDD       256(SI), Y0, Y0
+	VPADDQ       192(SI), Y2, Y2
+	VPADDQ       256(SI), Y1, Y1
+	VPSRLQ       $0x20, Y2, Y2
+	VPCMPGTD     384(SI), Y0, Y0
+	VPBLENDD     $0xaa, Y1, Y2, Y2
+	VPSUBD       Y0, Y2, Y0
 	VPSRAVD      320(SI), Y0, Y0
 	VPMOVSXBD    (DX), Y1
-	VPSLLD       $0x14, Y1, Y1
+	VPSLLD       $0x15, Y1, Y1
 	VPADDD       (DI), Y1, Y1
-	VPSLLVD      192(DI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y2
-	VPMULDQ      64(DI), Y1, Y1
+	VPMULDQ      64(DI), Y1, Y3
 	VPMULDQ      128(DI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y1, Y1
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y1, Y1
-	VPSRAD       $0x1f, Y1, Y2
-	VPAND        384(DI), Y2, Y2
-	VPADDD       Y2, Y1, Y1
-	VPADDD       256(DI), Y1, Y1
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
+	VPCMPGTD     384(DI), Y1, Y1
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPSUBD       Y1, Y3, Y1
 	VPSRAVD      320(DI), Y1, Y1
 	VPADDD       Y1, Y0, Y0
-	VPSLLVD      192(R8), Y0, Y0
+	VPADDD       Y0, Y0, Y0
 	VPSRLQ       $0x20, Y0, Y1
-	VPMULDQ      64(R8), Y0, Y0
+	VPMULDQ      64(R8), Y0, Y2
 	VPMULDQ      128(R8), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y2
-	VPADDQ       Y2, Y0, Y0
-	VPADDQ       Y2, Y1, Y1
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y1, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VPSRAD       $0x1f, Y0, Y1
-	VPAND        384(R8), Y1, Y1
-	VPADDD       Y1, Y0, Y0
-	VPADDD       256(R8), Y0, Y0
+	VPADDQ       192(R8), Y2, Y2
+	VPADDQ       256(R8), Y1, Y1
+	VPSRLQ       $0x20, Y2, Y2
+	VPCMPGTD     384(R8), Y0, Y0
+	VPBLENDD     $0xaa, Y1, Y2, Y2
+	VPSUBD       Y0, Y2, Y0
 	VPSRAVD      320(R8), Y0, Y0
 	VPMOVSXBD    8(CX), Y1
-	VPSLLD       $0x14, Y1, Y1
+	VPSLLD       $0x15, Y1, Y1
 	VPADDD       32(SI), Y1, Y1
-	VPSLLVD      224(SI), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y2
-	VPMULDQ      96(SI), Y1, Y1
+	VPMULDQ      96(SI), Y1, Y3
 	VPMULDQ      160(SI), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y1, Y1
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y1, Y1
-	VPSRAD       $0x1f, Y1, Y2
-	VPAND        416(SI), Y2, Y2
-	VPADDD       Y2, Y1, Y1
-	VPADDD       288(SI), Y1, Y1
+	VPADDQ       224(SI), Y3, Y3
+	VPADDQ       288(SI), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
+	VPCMPGTD     416(SI), Y1, Y1
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPSUBD       Y1, Y3, Y1
 	VPSRAVD      352(SI), Y1, Y1
 	VPMOVSXBD    8(DX), Y2
-	VPSLLD       $0x14, Y2, Y2
+	VPSLLD       $0x15, Y2, Y2
 	VPADDD       32(DI), Y2, Y2
-	VPSLLVD      224(DI), Y2, Y2
 	VPSRLQ       $0x20, Y2, Y3
-	VPMULDQ      96(DI), Y2, Y2
+	VPMULDQ      96(DI), Y2, Y4
 	VPMULDQ      160(DI), Y3, Y3
-	VMOVDQU      half<>+0(SB), Y4
-	VPADDQ       Y4, Y2, Y2
-	VPADDQ       Y4, Y3, Y3
-	VPSRLQ       $0x1f, Y2, Y2
-	VPADDQ       Y3, Y3, Y3
-	VPBLENDD     $0xaa, Y3, Y2, Y2
-	VPSRAD       $0x1f, Y2, Y3
-	VPAND        416(DI), Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VPADDD       288(DI), Y2, Y2
+	VPADDQ       224(DI), Y4, Y4
+	VPADDQ       288(DI), Y3, Y3
+	VPSRLQ       $0x20, Y4, Y4
+	VPCMPGTD     416(DI), Y2, Y2
+	VPBLENDD     $0xaa, Y3, Y4, Y4
+	VPSUBD       Y2, Y4, Y2
 	VPSRAVD      352(DI), Y2, Y2
 	VPADDD       Y2, Y1, Y1
-	VPSLLVD      224(R8), Y1, Y1
+	VPADDD       Y1, Y1, Y1
 	VPSRLQ       $0x20, Y1, Y2
-	VPMULDQ      96(R8), Y1, Y1
+	VPMULDQ      96(R8), Y1, Y3
 	VPMULDQ      160(R8), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y1, Y1
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y1, Y1
-	VPSRAD       $0x1f, Y1, Y2
-	VPAND        416(R8), Y2, Y2
-	VPADDD       Y2, Y1, Y1
-	VPADDD       288(R8), Y1, Y1
+	VPADDQ       224(R8), Y3, Y3
+	VPADDQ       288(R8), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
+	VPCMPGTD     416(R8), Y1, Y1
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPSUBD       Y1, Y3, Y1
 	VPSRAVD      352(R8), Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
 	VPADDSW      448(R8), Y0, Y0
@@ -1456,35 +1286,25 @@ pixel:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     864(R11), Y4, Y4
 	VPADDD       Y4, Y1, Y1
-	VPSLLVD      192(R11), Y0, Y0
 	VPSRLQ       $0x20, Y0, Y2
-	VPMULDQ      64(R11), Y0, Y0
+	VPMULDQ      64(R11), Y0, Y3
 	VPMULDQ      128(R11), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y0, Y0
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y0, Y0
-	VPSRAD       $0x1f, Y0, Y2
-	VPAND        384(R11), Y2, Y2
-	VPADDD       Y2, Y0, Y0
-	VPADDD       256(R11), Y0, Y0
+	VPADDQ       192(R11), Y3, Y3
+	VPADDQ       256(R11), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
+	VPCMPGTD     384(R11), Y0, Y0
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPSUBD       Y0, Y3, Y0
 	VPSRAVD      320(R11), Y0, Y0
-	VPSLLVD      224(R11), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y2
-	VPMULDQ      96(R11), Y1, Y1
+	VPMULDQ      96(R11), Y1, Y3
 	VPMULDQ      160(R11), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y1, Y1
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y1, Y1
-	VPSRAD       $0x1f, Y1, Y2
-	VPAND        416(R11), Y2, Y2
-	VPADDD       Y2, Y1, Y1
-	VPADDD       288(R11), Y1, Y1
+	VPADDQ       224(R11), Y3, Y3
+	VPADDQ       288(R11), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
+	VPCMPGTD     416(R11), Y1, Y1
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPSUBD       Y1, Y3, Y1
 	VPSRAVD      352(R11), Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
 	VPADDSW      448(R11), Y0, Y0
@@ -1591,35 +1411,25 @@ pixel:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     864(R11), Y4, Y4
 	VPADDD       Y4, Y1, Y1
-	VPSLLVD      192(R11), Y0, Y0
 	VPSRLQ       $0x20, Y0, Y2
-	VPMULDQ      64(R11), Y0, Y0
+	VPMULDQ      64(R11), Y0, Y3
 	VPMULDQ      128(R11), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y0, Y0
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y0, Y0
-	VPSRAD       $0x1f, Y0, Y2
-	VPAND        384(R11), Y2, Y2
-	VPADDD       Y2, Y0, Y0
-	VPADDD       256(R11), Y0, Y0
+	VPADDQ       192(R11), Y3, Y3
+	VPADDQ       256(R11), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
+	VPCMPGTD     384(R11), Y0, Y0
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPSUBD       Y0, Y3, Y0
 	VPSRAVD      320(R11), Y0, Y0
-	VPSLLVD      224(R11), Y1, Y1
 	VPSRLQ       $0x20, Y1, Y2
-	VPMULDQ      96(R11), Y1, Y1
+	VPMULDQ      96(R11), Y1, Y3
 	VPMULDQ      160(R11), Y2, Y2
-	VMOVDQU      half<>+0(SB), Y3
-	VPADDQ       Y3, Y1, Y1
-	VPADDQ       Y3, Y2, Y2
-	VPSRLQ       $0x1f, Y1, Y1
-	VPADDQ       Y2, Y2, Y2
-	VPBLENDD     $0xaa, Y2, Y1, Y1
-	VPSRAD       $0x1f, Y1, Y2
-	VPAND        416(R11), Y2, Y2
-	VPADDD       Y2, Y1, Y1
-	VPADDD       288(R11), Y1, Y1
+	VPADDQ       224(R11), Y3, Y3
+	VPADDQ       288(R11), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y3
+	VPCMPGTD     416(R11), Y1, Y1
+	VPBLENDD     $0xaa, Y2, Y3, Y3
+	VPSUBD       Y1, Y3, Y1
 	VPSRAVD      352(R11), Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
 	VPADDSW      448(R11), Y0, Y0
@@ -1695,20 +1505,15 @@ pixel:
 	VPMOVZXBW    X1, Y1
 	VPMADDWD     704(R11), Y1, Y1
 	VPADDD       Y1, Y0, Y0
-	VPSLLVD      192(R11), Y0, Y0
 	VPSRLQ       $0x20, Y0, Y1
-	VPMULDQ      64(R11), Y0, Y0
+	VPMULDQ      64(R11), Y0, Y2
 	VPMULDQ      128(R11), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y2
-	VPADDQ       Y2, Y0, Y0
-	VPADDQ       Y2, Y1, Y1
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y1, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VPSRAD       $0x1f, Y0, Y1
-	VPAND        384(R11), Y1, Y1
-	VPADDD       Y1, Y0, Y0
-	VPADDD       256(R11), Y0, Y0
+	VPADDQ       192(R11), Y2, Y2
+	VPADDQ       256(R11), Y1, Y1
+	VPSRLQ       $0x20, Y2, Y2
+	VPCMPGTD     384(R11), Y0, Y0
+	VPBLENDD     $0xaa, Y1, Y2, Y2
+	VPSUBD       Y0, Y2, Y0
 	VPSRAVD      320(R11), Y0, Y0
 	VPACKSSDW    Y0, Y0, Y0
 	VPADDSW      448(R11), Y0, Y0
@@ -1784,20 +1589,15 @@ pixel:
 	VPMOVSXBW    X1, Y1
 	VPMADDWD     704(R11), Y1, Y1
 	VPADDD       Y1, Y0, Y0
-	VPSLLVD      192(R11), Y0, Y0
 	VPSRLQ       $0x20, Y0, Y1
-	VPMULDQ      64(R11), Y0, Y0
+	VPMULDQ      64(R11), Y0, Y2
 	VPMULDQ      128(R11), Y1, Y1
-	VMOVDQU      half<>+0(SB), Y2
-	VPADDQ       Y2, Y0, Y0
-	VPADDQ       Y2, Y1, Y1
-	VPSRLQ       $0x1f, Y0, Y0
-	VPADDQ       Y1, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VPSRAD       $0x1f, Y0, Y1
-	VPAND        384(R11), Y1, Y1
-	VPADDD       Y1, Y0, Y0
-	VPADDD       256(R11), Y0, Y0
+	VPADDQ       192(R11), Y2, Y2
+	VPADDQ       256(R11), Y1, Y1
+	VPSRLQ       $0x20, Y2, Y2
+	VPCMPGTD     384(R11), Y0, Y0
+	VPBLENDD     $0xaa, Y1, Y2, Y2
+	VPSUBD       Y0, Y2, Y0
 	VPSRAVD      320(R11), Y0, Y0
 	VPACKSSDW    Y0, Y0, Y0
 	VPADDSW      448(R11), Y0, Y0

@@ -2,7 +2,11 @@
 
 package kernels
 
-import "unsafe"
+import (
+	"math"
+	"slices"
+	"unsafe"
+)
 
 //go:generate go run -C asm . -out ../avx2_amd64.s -stubs ../avx2_stubs_amd64.go -pkg kernels
 
@@ -12,10 +16,17 @@ const panelChannels = 16
 
 // A panel is what assembly needs to requantise the sums of panelChannels. The
 // program in asm knows the offsets. Lanes are in the order of laneChannel.
+//
+// A sum times the mantissa, plus round, has in its upper 32 bits what is left to
+// shift. The two roundings of a multiplier become one, because ⌊(⌊a/m⌋+b)/n⌋ is
+// ⌊(a+bm)/mn⌋. Ties go away from zero when 1 less is added below zero: sums
+// above least get it back.
 type panel struct {
-	bias, mantissa, odd, left, round, right, away [panelChannels]int32
-	zero                                          [panelChannels]int16
-	lo, hi, flip                                  [2 * panelChannels]byte
+	bias, mantissa, odd [panelChannels]int32
+	round, roundOdd     [panelChannels / 2]int64
+	shift, least        [panelChannels]int32
+	zero                [panelChannels]int16
+	lo, hi, flip        [2 * panelChannels]byte
 }
 
 // laneChannel is the channel in a lane of a panel: in a whole one the order in
@@ -29,23 +40,44 @@ func laneChannel(lane int, whole bool) int {
 
 // newPanel is the panel of channels from first on, as many as there are and it
 // has lanes for.
-func newPanel(w *weights, first int, whole bool) panel {
+func newPanel(w *weights, first int, whole, away bool) panel {
 	var p panel
 	p.limit(w.outZero, w.lo, w.hi, w.signed)
 	for lane := range panelChannels {
 		if c := first + laneChannel(lane, whole); c < w.channels {
-			p.set(lane, w.bias[c], w.scale[c])
+			p.set(lane, w.bias[c], w.scale[c], away)
 		}
 	}
 	return p
 }
 
-func (p *panel) set(lane int, bias int32, m multiplier) {
+// sumShift is how far to the left sums must be before they enter a panel: a
+// place for the rounding, and more for factors above 1.
+func (m multiplier) sumShift(away bool) uint8 {
+	if away || m.right == 0 {
+		return m.left + 1
+	}
+	return 0
+}
+
+// set takes a lane's bias, already shifted, and factor.
+func (p *panel) set(lane int, bias int32, m multiplier, away bool) {
 	p.bias[lane], p.mantissa[lane], p.odd[lane^1] = bias, m.mantissa, m.mantissa
-	p.left[lane], p.right[lane] = int32(m.left), int32(m.right)
-	p.round[lane] = 1 << m.right >> 1
-	if m.right > 0 {
-		p.away[lane] = -1
+	round := int64(1) << 31
+	p.least[lane] = math.MaxInt32
+	switch {
+	case m.right == 0:
+	case away:
+		round += 1<<(31+m.right) - 1<<32
+		p.shift[lane], p.least[lane] = int32(m.right), -1
+	default:
+		round = 1<<30 + 1<<(30+m.right)
+		p.shift[lane] = int32(m.right) - 1
+	}
+	if lane%2 == 0 {
+		p.round[lane/2] = round
+	} else {
+		p.roundOdd[lane/2] = round
 	}
 }
 
@@ -64,27 +96,33 @@ func (p *panel) limit(zero, lo, hi int32, signed bool) {
 	}
 }
 
-// tame reports whether no sum overflows 32 bits on its way through a panel, as
-// none does in a sensible model: then the assembly equals the multipliers.
-func (w *weights) tame() bool {
+// shiftedLeft are weights whose sums can enter a panel, nil if they do not fit 16
+// bits or their sums 32, as they do in a sensible model.
+func (w *weights) shiftedLeft(away bool) *weights {
 	most := int64(255)
 	if w.signed {
 		most = 128
 	}
-	for c := range w.channels {
+	v := *w
+	v.codes, v.bias = slices.Clone(w.codes), slices.Clone(w.bias)
+	for c := range v.channels {
+		left := v.scale[c].sumShift(away)
 		sum := int64(0)
-		for _, v := range w.codes[c*w.depth:][:w.depth] {
-			sum += max(int64(v), -int64(v))
+		codes := v.codes[c*v.depth:][:v.depth]
+		for k, code := range codes {
+			codes[k] = code << left
+			if codes[k]>>left != code || left > 15 {
+				return nil
+			}
+			sum += max(int64(code), -int64(code))
 		}
-		bias := int64(w.bias[c])
-		// Inputs may be shifted by 128, which only moves sums between the terms.
-		bound := max(bias, -bias) + 2*most*sum
-		m := w.scale[c]
-		if bound >= 1<<31 || bound<<m.left+1<<m.right>>1 >= 1<<31 {
-			return false
+		bias := int64(v.bias[c])
+		if (max(bias, -bias)+most*sum)<<left >= 1<<31 {
+			return nil
 		}
+		v.bias[c] <<= left
 	}
-	return true
+	return &v
 }
 
 // aligned allocates n bytes at a multiple of 64.

@@ -40,7 +40,7 @@ type panelWeights struct {
 }
 
 func newPanelProduct(w *weights) product {
-	if !w.tame() {
+	if w = w.shiftedLeft(false); w == nil {
 		return nil
 	}
 	m := &panelProduct{channels: w.channels, depth: w.depth, signed: w.signed, steps: (w.depth + wordStep - 1) / wordStep}
@@ -53,7 +53,7 @@ func newPanelProduct(w *weights) product {
 		if w.channels-first <= panelChannels/2 {
 			p.lanes = panelChannels / 2
 		}
-		p.panel = newPanel(w, first, p.lanes == panelChannels)
+		p.panel = newPanel(w, first, p.lanes == panelChannels, false)
 		if !w.signed && w.depth >= wordStep {
 			p.packBytes(w, first)
 		}

@@ -27,7 +27,10 @@ type windowsBlock struct {
 }
 
 func newBlockWindows(w *weights) windows {
-	if w.channels < panelChannels/2 || !w.tame() {
+	if w.channels < panelChannels/2 {
+		return nil
+	}
+	if w = w.shiftedLeft(true); w == nil {
 		return nil
 	}
 	b := &blockWindows{channels: w.channels, signed: w.signed}
@@ -56,7 +59,7 @@ func (b *blockWindows) add(w *weights, first, channels int, whole bool) {
 	s := windowsSpan{first: first, channels: channels, whole: whole, blocks: make([]windowsBlock, channels/n)}
 	for i := range s.blocks {
 		block := &s.blocks[i]
-		block.panel = newPanel(w, first+i*n, whole)
+		block.panel = newPanel(w, first+i*n, whole, true)
 		for lane := range n {
 			c := first + i*n + laneChannel(lane, whole)
 			for t, v := range w.codes[9*c:][:9] {

@@ -25,7 +25,7 @@ func add(signed bool) {
 	term := func(from, panel Register, half int) VecVirtual {
 		v := YMM()
 		load(Mem{Base: from, Disp: 8 * half}, v)
-		VPSLLD(Imm(20), v, v)
+		VPSLLD(Imm(21), v, v)
 		VPADDD(field(panel, biasField, half), v, v)
 		requantise(v, panel, half, true)
 		return v
@@ -35,6 +35,7 @@ func add(signed bool) {
 		sums[half] = term(x, first, half)
 		v := term(y, second, half)
 		VPADDD(v, sums[half], sums[half])
+		VPADDD(sums[half], sums[half], sums[half])
 		requantise(sums[half], third, half, true)
 	}
 	a, high := sums[0], XMM()

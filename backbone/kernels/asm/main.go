@@ -6,10 +6,11 @@ import . "github.com/mmcloughlin/avo/build"
 
 func main() {
 	ConstraintExpr("!purego")
+	one := ones()
 	for _, rows := range []int{tileRows, 1} {
 		for _, vectors := range []int{2, 1} {
 			words(rows, vectors)
-			bytes(rows, vectors)
+			bytes(rows, vectors, one)
 		}
 	}
 	add(false)

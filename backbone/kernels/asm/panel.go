@@ -8,13 +8,13 @@ import (
 
 // Offsets of the fields of type panel in package kernels.
 const (
-	biasField     = 64 * iota // 16 int32 each
-	mantissaField             // for the even lanes
-	oddField                  // for the odd lanes, moved into the even ones
-	leftField
-	roundField
-	rightField
-	awayField
+	biasField     = 64 * iota // 16 int32
+	mantissaField             // 16 int32, for the even lanes
+	oddField                  // those for the odd lanes, moved into the even ones
+	roundField                // 8 int64, for the even lanes
+	roundOddField
+	shiftField // 16 int32
+	leastField // 16 int32
 	zeroField  // 16 int16
 	lowField   = zeroField + 32
 	highField  = lowField + 32
@@ -27,43 +27,25 @@ func field(panel Register, offset, half int) Mem {
 	return Mem{Base: panel, Disp: offset + 32*half}
 }
 
-var constants = map[uint64]Mem{}
-
-// all is four times v in memory.
-func all(name string, v uint64) Mem {
-	if m, ok := constants[v]; ok {
-		return m
-	}
-	m := GLOBL(name, 8|16) // RODATA|NOPTR
-	for i := range 4 {
-		DATA(8*i, U64(v))
-	}
-	constants[v] = m
-	return m
-}
-
 // requantise brings eight accumulators, half of a panel, to codes less the zero
-// point: multiplier.applyUp, or multiplier.apply when ties go away from zero.
+// point. The product with the mantissa is rounded once, in its upper half, which
+// equals multiplier.applyUp; multiplier.apply differs from it by 1 below 0.
 func requantise(acc VecVirtual, panel Register, half int, away bool) {
-	VPSLLVD(field(panel, leftField, half), acc, acc)
-	odd, rounding := YMM(), YMM()
+	odd, even := YMM(), YMM()
 	VPSRLQ(Imm(32), acc, odd)
-	VPMULDQ(field(panel, mantissaField, half), acc, acc)
+	VPMULDQ(field(panel, mantissaField, half), acc, even)
 	VPMULDQ(field(panel, oddField, half), odd, odd)
-	VMOVDQU(all("half", 1<<30), rounding)
-	VPADDQ(rounding, acc, acc)
-	VPADDQ(rounding, odd, odd)
-	VPSRLQ(Imm(31), acc, acc)
-	VPADDQ(odd, odd, odd)
-	VPBLENDD(Imm(0xaa), odd, acc, acc)
-	if away {
-		negative := YMM()
-		VPSRAD(Imm(31), acc, negative)
-		VPAND(field(panel, awayField, half), negative, negative)
-		VPADDD(negative, acc, acc)
+	VPADDQ(field(panel, roundField, half), even, even)
+	VPADDQ(field(panel, roundOddField, half), odd, odd)
+	VPSRLQ(Imm(32), even, even)
+	if !away {
+		VPBLENDD(Imm(0xaa), odd, even, acc)
+	} else {
+		VPCMPGTD(field(panel, leastField, half), acc, acc)
+		VPBLENDD(Imm(0xaa), odd, even, even)
+		VPSUBD(acc, even, acc)
 	}
-	VPADDD(field(panel, roundField, half), acc, acc)
-	VPSRAVD(field(panel, rightField, half), acc, acc)
+	VPSRAVD(field(panel, shiftField, half), acc, acc)
 }
 
 // finish adds the zero point to two rows of 16 int16 each, clamps them and

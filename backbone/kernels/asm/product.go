@@ -74,10 +74,19 @@ func words(rows, vectors int) {
 	RET()
 }
 
+// ones are 16 words in memory.
+func ones() Mem {
+	m := GLOBL("ones", 8|16) // RODATA|NOPTR
+	for i := range 16 {
+		DATA(2*i, U16(1))
+	}
+	return m
+}
+
 // bytes multiplies tiles of rows of unsigned bytes by panels of signed bytes, 8
 // deep at a time: first pairs, then sums of two pairs, in 16 bits, for which
 // weights are small enough.
-func bytes(rows, vectors int) {
+func bytes(rows, vectors int, one Mem) {
 	TEXT(fmt.Sprintf("bytes%dx%d", rows, 8*vectors), NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
 	Doc(fmt.Sprintf("bytes%dx%d multiplies tiles of %d rows of unsigned bytes, stride bytes apart, by groups", rows, 8*vectors, rows),
 		fmt.Sprintf("of 8 weights, each for the 8 bytes at an offset, and stores %d codes of each row.", 8*vectors))
@@ -93,7 +102,7 @@ func bytes(rows, vectors int) {
 	}
 	at, n := GP64(), GP64()
 	ones := YMM()
-	VMOVDQU(all("ones", 0x0001000100010001), ones)
+	VMOVDQU(one, ones)
 
 	Label("tile")
 	t := newTile(rows, vectors)
