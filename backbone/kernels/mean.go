@@ -52,7 +52,12 @@ func newMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
 	for i, d := range in.Shape {
 		step /= d
 		if reduce[i] {
-			k.reduced, k.reducedStep = append(k.reduced, d), append(k.reducedStep, step)
+			if n := len(k.reduced); n > 0 && k.reducedStep[n-1] == d*step {
+				k.reduced[n-1] *= d
+				k.reducedStep[n-1] = step
+			} else {
+				k.reduced, k.reducedStep = append(k.reduced, d), append(k.reducedStep, step)
+			}
 			k.count *= int32(d)
 			if keepDims {
 				want = append(want, 1)
@@ -111,34 +116,71 @@ func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32,
 	}, nil
 }
 
-func (k *mean) Parts() int   { return (k.outputs + 63) / 64 }
+// meanBlock is the number of outputs in a piece.
+const meanBlock = 64
+
+func (k *mean) Parts() int   { return (k.outputs + meanBlock - 1) / meanBlock }
 func (k *mean) Scratch() int { return 0 }
 
 func (k *mean) Run(a *Args, lo, hi int) {
-	for o := lo * 64; o < min(hi*64, k.outputs); o++ {
-		at, rest := 0, o
+	in := a.In[0]
+	var block [meanBlock]int32
+	for o, end := lo*meanBlock, min(hi*meanBlock, k.outputs); o < end; {
+		at, rest, together := 0, o, 1
 		for i := len(k.shape) - 1; i >= 0; i-- {
+			if i == len(k.shape)-1 && k.step[i] == 1 && len(k.reduced) == 1 {
+				together = min(meanBlock, end-o, k.shape[i]-rest%k.shape[i])
+			}
 			at += rest % k.shape[i] * k.step[i]
 			rest /= k.shape[i]
 		}
-		var sum int32
-		var total float32
-		for e := range int(k.count) {
-			p, rest := at, e
-			for i := len(k.reduced) - 1; i >= 0; i-- {
-				p += rest % k.reduced[i] * k.reducedStep[i]
-				rest /= k.reduced[i]
+		switch {
+		case k.kind == Float32:
+			k.float(a, o, at)
+			o++
+			continue
+		case together == 1:
+			block[0] = 0
+			for e := range int(k.count) {
+				block[0] += code(k.kind, int(in[at+k.offset(e)]))
 			}
-			if k.kind == Float32 {
-				total += floatAt(a.In[0], p)
-			} else {
-				sum += code(k.kind, int(a.In[0][p]))
-			}
+		case k.kind == Int8:
+			sumRows(block[:together], signed(in)[at:], k.reduced[0], k.reducedStep[0])
+		default:
+			sumRows(block[:together], in[at:], k.reduced[0], k.reducedStep[0])
 		}
-		if k.kind == Float32 {
-			putFloat(a.Out, o, total/float32(k.count))
-		} else {
+		for _, sum := range block[:together] {
 			a.Out[o] = byte(k.finish(sum))
+			o++
 		}
 	}
+}
+
+// offset is where element e of those that are summed is.
+func (k *mean) offset(e int) int {
+	p := 0
+	for i := len(k.reduced) - 1; i >= 0; i-- {
+		p += e % k.reduced[i] * k.reducedStep[i]
+		e /= k.reduced[i]
+	}
+	return p
+}
+
+// sumRows adds up columns of rows that are step apart.
+func sumRows[T byte | int8](sums []int32, in []T, rows, step int) {
+	clear(sums)
+	for r := range rows {
+		row := in[r*step:][:len(sums)]
+		for i, v := range row {
+			sums[i] += int32(v)
+		}
+	}
+}
+
+func (k *mean) float(a *Args, o, at int) {
+	var total float32
+	for e := range int(k.count) {
+		total += floatAt(a.In[0], at+k.offset(e))
+	}
+	putFloat(a.Out, o, total/float32(k.count))
 }
