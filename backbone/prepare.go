@@ -3,8 +3,10 @@ package backbone
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
-	"unsafe"
+	"sync"
+	"sync/atomic"
 
 	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/backbone/tflite"
@@ -17,9 +19,6 @@ const MaxArena = 1 << 30
 // maxParts is the largest number of operators and of tensors in a model: far
 // more than networks have, few enough that planning them takes no time.
 const maxParts = 1 << 14
-
-// alignment of every tensor's memory, a cache line.
-const alignment = 64
 
 // A program is a model prepared to run: what clones share.
 type program struct {
@@ -39,15 +38,6 @@ type step struct {
 	parts           int
 	accelerated     Accelerated
 	inputs, outputs []int32
-}
-
-// A place is where a tensor's bytes are.
-type place struct {
-	constant     []byte
-	planned      bool // has memory in the arena
-	kept         bool // keeps it from one Invoke to the next
-	offset, size int
-	first, last  int // steps that write and read it
 }
 
 func prepare(m *tflite.Model, o InterpreterOptions) (*program, error) {
@@ -82,11 +72,20 @@ func prepare(m *tflite.Model, o InterpreterOptions) (*program, error) {
 			return nil, err
 		}
 	}
-	for _, i := range needed {
+	fail := func(i int, err error) (*program, error) {
 		op := &g.Operators[i]
-		if err := p.add(m, op, o); err != nil {
-			return nil, fmt.Errorf("operator %d (%s), output %s: %w", i, operatorName(m, op), outputNames(g, op), err)
+		return nil, fmt.Errorf("operator %d (%s), output %s: %w", i, operatorName(m, op), outputNames(g, op), err)
+	}
+	var pending []*operands // of the steps, nil for those that are ready
+	for _, i := range needed {
+		o, err := p.add(m, &g.Operators[i], o)
+		if err != nil {
+			return fail(i, err)
 		}
+		pending = append(pending, o)
+	}
+	if step, err := p.makeKernels(m, pending); err != nil {
+		return fail(needed[step], err)
 	}
 	for _, t := range p.outputs {
 		l := &p.places[t]
@@ -179,15 +178,16 @@ func (p *program) place(t int32, kept bool) error {
 	return nil
 }
 
-// add prepares op as the next step.
-func (p *program) add(m *tflite.Model, op *tflite.Operator, options InterpreterOptions) error {
+// add makes op the next step. The kernel is still to be made of the operands,
+// unless there are none.
+func (p *program) add(m *tflite.Model, op *tflite.Operator, options InterpreterOptions) (*operands, error) {
 	if err := checkOperator(m, op); err != nil {
-		return err
+		return nil, err
 	}
 	if m.OperatorCodes[op.Opcode].Builtin == tflite.OpCustom {
-		return p.addAccelerated(op, options)
+		return nil, p.addAccelerated(op, options)
 	}
-	o := operands{p: p, op: op, arithmetic: options.Arithmetic}
+	o := &operands{op: op, arithmetic: options.Arithmetic}
 	for _, t := range op.Inputs {
 		if t < 0 {
 			o.in = append(o.in, nil)
@@ -195,13 +195,13 @@ func (p *program) add(m *tflite.Model, op *tflite.Operator, options InterpreterO
 		}
 		tensor, err := p.read(t)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		o.in = append(o.in, tensor)
 	}
 	var err error
 	if o.out, err = p.write(op.Outputs[0], options.KeepAll); err != nil {
-		return err
+		return nil, err
 	}
 	if len(o.in) > 1 && o.in[1] != nil && len(o.in[1].Shape) > 0 && o.in[1].Shape[0] > 0 {
 		// Operators may share one constant, so that a small file could ask
@@ -210,20 +210,44 @@ func (p *program) add(m *tflite.Model, op *tflite.Operator, options InterpreterO
 		n := len(o.in[1].Data)
 		p.weightSize += 3*n + 16*(n/o.in[1].Shape[0])
 		if p.weightSize > MaxArena {
-			return fmt.Errorf("the weights up to here take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+			return nil, fmt.Errorf("the weights up to here take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
 		}
 	}
-	k, inputs, err := o.kernel(m)
-	if err != nil {
-		if errors.Is(err, kernels.ErrUnsupported) {
-			err = fmt.Errorf("%w: %w", ErrUnsupportedOperator, err)
-		}
-		return err
+	p.steps = append(p.steps, step{outputs: op.Outputs})
+	return o, nil
+}
+
+// makeKernels makes the kernels of the steps on all cores, since packing weights
+// takes most of the time of loading a model: those at the end, which tend to be
+// the largest, first. With an error it returns the first step that has one.
+func (p *program) makeKernels(m *tflite.Model, pending []*operands) (int, error) {
+	errs := make([]error, len(pending))
+	var left atomic.Int64
+	left.Store(int64(len(pending)))
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(pending)) {
+		wg.Go(func() {
+			for i := left.Add(-1); i >= 0; i = left.Add(-1) {
+				if o, s := pending[i], &p.steps[i]; o != nil {
+					s.kernel, s.inputs, errs[i] = o.kernel(m)
+				}
+			}
+		})
 	}
-	p.scratchSize = max(p.scratchSize, k.Scratch())
-	p.keptSize += kernels.Bytes(k)
-	p.steps = append(p.steps, step{kernel: k, parts: k.Parts(), inputs: inputs, outputs: op.Outputs})
-	return nil
+	wg.Wait()
+	for i := range p.steps {
+		if err := errs[i]; errors.Is(err, kernels.ErrUnsupported) {
+			return i, fmt.Errorf("%w: %w", ErrUnsupportedOperator, err)
+		} else if err != nil {
+			return i, err
+		}
+		if s := &p.steps[i]; s.kernel != nil {
+			s.parts = s.kernel.Parts()
+			p.scratchSize = max(p.scratchSize, s.kernel.Scratch())
+			p.keptSize += kernels.Bytes(s.kernel)
+		}
+	}
+	return 0, nil
 }
 
 // read describes tensor t, which the next step reads.
@@ -250,83 +274,6 @@ func (p *program) write(t int32, kept bool) (*kernels.Tensor, error) {
 		return nil, err
 	}
 	return kernelTensor(p.graph, t, nil)
-}
-
-// plan lays the tensors into one arena. The largest come first; while some stick
-// out of what is in use at one time, the highest of them is put before all others.
-func (p *program) plan() error {
-	var order []*place
-	inUse := make([]int, len(p.steps)+3) // before step −1, when inputs are filled, and all others
-	for i := range p.places {
-		l := &p.places[i]
-		if !l.planned {
-			continue
-		}
-		if l.kept {
-			l.first, l.last = -1, len(p.steps)
-		}
-		order = append(order, l)
-		inUse[l.first+1] += l.size
-		inUse[l.last+2] -= l.size
-	}
-	for i := range inUse[1:] {
-		inUse[1+i] += inUse[i]
-	}
-	least := slices.Max(inUse)
-	slices.SortStableFunc(order, func(a, b *place) int { return b.size - a.size })
-	offsets := make(map[*place]int, len(order))
-	for tries := min(100, 1+1<<26/(1+len(order)*len(order))); tries > 0 && p.arenaSize != least; tries-- {
-		size, highest := layOut(order)
-		if p.arenaSize == 0 || size < p.arenaSize {
-			p.arenaSize = size
-			for _, l := range order {
-				offsets[l] = l.offset
-			}
-		}
-		if len(order) > 0 {
-			l := order[highest]
-			copy(order[1:], order[:highest])
-			order[0] = l
-		}
-	}
-	if p.arenaSize > MaxArena {
-		return fmt.Errorf("its tensors take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
-	}
-	for l, offset := range offsets {
-		l.offset = offset
-	}
-	return nil
-}
-
-// layOut gives each tensor in turn the lowest offset where it overlaps none that
-// lives at the same time. It returns the size of the arena and which tensor ends
-// there, or is the first to end beyond MaxArena.
-func layOut(order []*place) (size, highest int) {
-	done := make([]*place, 0, len(order)) // sorted by offset, so that one pass finds the lowest gap
-	for i, l := range order {
-		l.offset = 0
-		for _, d := range done {
-			if l.first <= d.last && d.first <= l.last && l.offset < d.offset+d.size && d.offset < l.offset+l.size {
-				l.offset = (d.offset + d.size + alignment - 1) &^ (alignment - 1)
-			}
-			if l.offset > MaxArena-l.size {
-				return MaxArena + 1, i
-			}
-		}
-		if end := l.offset + l.size; end > size {
-			size, highest = end, i
-		}
-		at, _ := slices.BinarySearchFunc(done, l.offset, func(d *place, offset int) int { return d.offset - offset })
-		done = slices.Insert(done, at, l)
-	}
-	return size, highest
-}
-
-// alignedBytes allocates n bytes at a multiple of alignment.
-func alignedBytes(n int) []byte {
-	b := make([]byte, n+alignment)
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (alignment - 1)
-	return b[skip : skip+n : skip+n]
 }
 
 // kernelTensor describes tensor t of g to the kernels.

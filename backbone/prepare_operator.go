@@ -18,7 +18,6 @@ const (
 // operands are the operator being prepared with its tensors, nil for those
 // left out.
 type operands struct {
-	p          *program
 	op         *tflite.Operator
 	in         []*kernels.Tensor
 	out        *kernels.Tensor
