@@ -28,11 +28,7 @@ type blockAdder struct {
 }
 
 func newBlockAdder(s *sum) adder {
-	for _, t := range s.terms {
-		if t.negated || t.scale.left > 0 {
-			return nil
-		}
-	}
+	// The terms' factors are no more than half: there are no left shifts.
 	x, y := s.terms[0], s.terms[1]
 	return &blockAdder{s, adderArgs{
 		zeroX: x.zero, mantissaX: x.scale.mantissa, rightX: -int32(x.scale.right),

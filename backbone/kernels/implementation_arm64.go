@@ -11,7 +11,7 @@ func implementations() []implementation {
 			name:      "dotprod",
 			available: func() bool { return cpu.ARM64.HasASIMDDP },
 			product:   packDot,
-			windows:   packWindows,
+			windows:   packWindowsDot,
 			adder:     newBlockAdder,
 		},
 		{

@@ -27,9 +27,10 @@
 #define SMLAL16(m, n, d) WORD $(0x0e608000 | (m)<<16 | (n)<<5 | (d))
 #define SMLAL16H(m, n, d) WORD $(0x4e608000 | (m)<<16 | (n)<<5 | (d))
 
-// Lower eight bytes of n widened to d.8H; halves shifted left by 7; less m;
-// lower or upper four halves widened to d.4S and shifted left by 13.
+// Lower or upper eight bytes of n widened to d.8H; halves shifted left by 7;
+// less m; lower or upper four halves widened to d.4S and shifted left by 13.
 #define SXTL(n, d) WORD $(0x0f08a400 | (n)<<5 | (d))
+#define SXTLH(n, d) WORD $(0x4f08a400 | (n)<<5 | (d))
 #define UXTL(n, d) WORD $(0x2f08a400 | (n)<<5 | (d))
 #define SHL7(n, d) WORD $(0x4f175400 | (n)<<5 | (d))
 #define SUB8H(m, n, d) WORD $(0x6e608400 | (m)<<16 | (n)<<5 | (d))
@@ -47,7 +48,8 @@
 #define SQXTN(n, d) WORD $(0x0e614800 | (n)<<5 | (d))
 #define SQXTNH(n, d) WORD $(0x4e614800 | (n)<<5 | (d))
 
-// On d.8H: the larger or smaller of n and m.
+// On d.8H: n + m, saturated; the larger or smaller of n and m.
+#define SQADD8H(m, n, d) WORD $(0x4e600c00 | (m)<<16 | (n)<<5 | (d))
 #define SMAX(m, n, d) WORD $(0x4e606400 | (m)<<16 | (n)<<5 | (d))
 #define SMIN(m, n, d) WORD $(0x4e606c00 | (m)<<16 | (n)<<5 | (d))
 

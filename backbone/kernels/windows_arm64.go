@@ -4,8 +4,12 @@ package kernels
 
 import "encoding/binary"
 
-// windowBlock is the number of channels computed at a time.
-const windowBlock = 8
+// Channels that the assembly computes at a time: with products of 16 bits, and
+// with dot products.
+const (
+	windowBlock    = 8
+	windowBlockDot = 16
+)
 
 // windowsArgs is one call of the assembly, which knows the fields by name.
 type windowsArgs struct {
@@ -15,6 +19,8 @@ type windowsArgs struct {
 	pixels       int
 	channels     int // at least a block
 	zero, lo, hi int32
+	flip         int32       // what windowsDot makes bytes of the input signed with
+	limits       [3][8]int16 // zero, lo and hi once more, for windowsDot
 }
 
 //go:noescape
@@ -23,16 +29,20 @@ func windowsUint8(a *windowsArgs)
 //go:noescape
 func windowsInt8(a *windowsArgs)
 
-// blocks is the 3×3 depthwise convolution with products of 16 bits.
+//go:noescape
+func windowsDot(a *windowsArgs)
+
+// blocks is the 3×3 depthwise convolution, whole blocks of channels at a time.
 type blocks struct {
-	// packed has for each block of channels the 16-bit weights of every tap,
-	// biases, left shifts, mantissas and negated right shifts. The last block
-	// overlaps the one before if it must.
-	packed []byte
-	signed bool
-	args   windowsArgs // what all calls have in common
+	packed      []byte // the last block overlaps the one before if it must
+	signed, dot bool
+	args        windowsArgs // what all calls have in common
 }
 
+// packWindows packs for products of 16 bits.
+//
+// A block has the weights of every tap, then biases, left shifts, mantissas and
+// negated right shifts.
 func packWindows(w *weights) windows {
 	if w.channels < windowBlock {
 		return nil
@@ -42,32 +52,112 @@ func packWindows(w *weights) windows {
 	for first := 0; first < w.channels; first += windowBlock {
 		c0 := min(first, w.channels-windowBlock)
 		for t := range 9 {
-			for c := range windowBlock {
-				p.packed = binary.LittleEndian.AppendUint16(p.packed, uint16(w.codes[9*(c0+c)+t]))
-			}
+			p.appendTap16(w, c0, windowBlock, t)
 		}
-		p.packed = appendRequantisation(p.packed, w, c0, windowBlock)
+		scale := w.scale[c0:][:windowBlock]
+		p.append32(w.bias[c0:][:windowBlock])
+		p.append32(shiftsLeft(scale))
+		p.append32(mantissas(scale))
+		p.append32(shiftsRight(scale))
 	}
 	return p
 }
 
-// appendRequantisation appends what brings n channels' sums to codes: biases,
-// left shifts, mantissas, negated right shifts.
-func appendRequantisation(b []byte, w *weights, first, n int) []byte {
-	scale := w.scale[first:][:n]
-	for _, v := range w.bias[first:][:n] {
-		b = binary.LittleEndian.AppendUint32(b, uint32(v))
+// packWindowsDot packs for dot products, of weights that may be the sum of two
+// numbers of 8 bits. The assembly relies on right shifts, which keep codes from
+// wrapping when the zero point is added and rule out left shifts, and on codes
+// below the zero point being out of limits, as behind a ReLU: which way their
+// ties go is nothing then. All other weights are for packWindows.
+//
+// A block has 1 or, if no weight is such a sum, 0 in 8 bytes; the weights of
+// channel after channel for taps 0 to 3, and 4 to 7; those of tap 8 in 16
+// bits; mantissas, negated right shifts, biases; and what is left of the weights
+// of taps 0 to 3, and 4 to 7.
+func packWindowsDot(w *weights) windows {
+	if w.channels < windowBlockDot || w.lo < w.outZero {
+		return packWindows(w)
 	}
-	for _, m := range scale {
-		b = binary.LittleEndian.AppendUint32(b, uint32(m.left))
+	for _, m := range w.scale {
+		if m.right == 0 {
+			return packWindows(w)
+		}
 	}
-	for _, m := range scale {
-		b = binary.LittleEndian.AppendUint32(b, uint32(m.mantissa))
+	for _, v := range w.codes {
+		if v > 2*127 {
+			return packWindows(w)
+		}
 	}
-	for _, m := range scale {
-		b = binary.LittleEndian.AppendUint32(b, uint32(-int32(m.right)))
+	p := &blocks{dot: true, args: windowsArgs{channels: w.channels}}
+	for i := range 8 {
+		p.args.limits[0][i], p.args.limits[1][i], p.args.limits[2][i] = int16(w.outZero), int16(w.lo), int16(w.hi)
 	}
-	return b
+	bias := w.bias
+	if !w.signed {
+		p.args.flip = 0x80
+		bias = w.shifted(-128)
+	}
+	for first := 0; first < w.channels; first += windowBlockDot {
+		c0 := min(first, w.channels-windowBlockDot)
+		var near, rest [8 * windowBlockDot]byte
+		sums := uint64(0)
+		for c := range windowBlockDot {
+			for t, v := range w.codes[9*(c0+c):][:8] {
+				at := (t/4*windowBlockDot+c)*4 + t%4
+				part := int16(clamp(int32(v), -128, 127))
+				near[at], rest[at] = byte(part), byte(v-part)
+				if v != part {
+					sums = 1
+				}
+			}
+		}
+		p.packed = binary.LittleEndian.AppendUint64(p.packed, sums)
+		p.packed = append(p.packed, near[:]...)
+		p.appendTap16(w, c0, windowBlockDot, 8)
+		scale := w.scale[c0:][:windowBlockDot]
+		p.append32(mantissas(scale))
+		p.append32(shiftsRight(scale))
+		p.append32(bias[c0:][:windowBlockDot])
+		p.packed = append(p.packed, rest[:]...)
+	}
+	return p
+}
+
+// appendTap16 packs the weights of a tap for n channels.
+func (p *blocks) appendTap16(w *weights, first, n, tap int) {
+	for c := range n {
+		p.packed = binary.LittleEndian.AppendUint16(p.packed, uint16(w.codes[9*(first+c)+tap]))
+	}
+}
+
+func (p *blocks) append32(values []int32) {
+	for _, v := range values {
+		p.packed = binary.LittleEndian.AppendUint32(p.packed, uint32(v))
+	}
+}
+
+func mantissas(scale []multiplier) []int32 {
+	v := make([]int32, len(scale))
+	for i, m := range scale {
+		v[i] = m.mantissa
+	}
+	return v
+}
+
+func shiftsLeft(scale []multiplier) []int32 {
+	v := make([]int32, len(scale))
+	for i, m := range scale {
+		v[i] = int32(m.left)
+	}
+	return v
+}
+
+// shiftsRight are negated, as instructions shift to the left.
+func shiftsRight(scale []multiplier) []int32 {
+	v := make([]int32, len(scale))
+	for i, m := range scale {
+		v[i] = -int32(m.right)
+	}
+	return v
 }
 
 func (p *blocks) pixels(out []byte, taps [9][]byte, step, n int) {
@@ -78,9 +168,12 @@ func (p *blocks) pixels(out []byte, taps [9][]byte, step, n int) {
 		a.taps[t] = &taps[t][0]
 	}
 	a.w, a.out, a.step, a.pixels = &p.packed[0], &out[0], step, n
-	if p.signed {
+	switch {
+	case p.dot:
+		windowsDot(&a)
+	case p.signed:
 		windowsInt8(&a)
-	} else {
+	default:
 		windowsUint8(&a)
 	}
 }
