@@ -11,6 +11,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/template"
 )
 
 // The exit statuses; 3 is kept for trouble with a device.
@@ -50,7 +51,7 @@ var dataErrors = []error{
 	imprint.ErrCorrupt, imprint.ErrInput,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
-	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent,
+	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, template.ErrTemplate, template.ErrTwin,
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge,
 }
 

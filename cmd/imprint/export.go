@@ -21,10 +21,13 @@ workspace stays as it is.
 
 Examples:
    imprint export -o cones.tflite
-   imprint export --layout coral -o cones.tflite --labels labels.txt`,
+   imprint export --layout coral -o cones.tflite --labels labels.txt
+   imprint export --layout tpu --template mobilenet_edgetpu.tflite --twin mobilenet.tflite -o cones_edgetpu.tflite`,
 		Flags: withWorkspace(
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`", DefaultText: "must be given"},
 			&cli.StringFlag{Name: "labels", Usage: "write the labels to `FILE` too", DefaultText: "no"},
+			&cli.StringFlag{Name: "template", Usage: "with --layout tpu, the compiled model whose last layer is written over, `FILE`", DefaultText: "must be given"},
+			&cli.StringFlag{Name: "twin", Usage: "with --layout tpu, the model that the template was compiled from, `FILE`", DefaultText: "must be given"},
 			layoutFlag(), keepFlag()),
 		Action: export,
 	}
@@ -47,6 +50,12 @@ func export(c *cli.Context) error {
 			return err
 		}
 	}
+	if c.String("layout") == "tpu" {
+		return exportTPU(c, output, labels)
+	}
+	if c.IsSet("template") || c.IsSet("twin") {
+		return usagef("--template and --twin are for --layout tpu")
+	}
 	k, err := open(c, true)
 	if err != nil {
 		return err
@@ -64,6 +73,32 @@ func export(c *cli.Context) error {
 		return err
 	}
 	fmt.Fprintf(c.App.Writer, "wrote %s, layout %s\n", c.String("output"), layout)
+	return nil
+}
+
+// exportTPU writes the head into a compiled model.
+func exportTPU(c *cli.Context, output, labels string) error {
+	template, twin := c.String("template"), c.String("twin")
+	if template == "" || twin == "" {
+		return usagef("--layout tpu needs --template COMPILED and --twin UNCOMPILED")
+	}
+	if c.Bool("keep-classes") {
+		return usagef("--layout tpu can't keep the backbone's classes")
+	}
+	if err := c.Set("layout", ""); err != nil {
+		return err
+	}
+	k, err := open(c, true)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	w, err := k.ExportTPU(output, labels, template, twin)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "wrote %s, layout tpu\n", c.String("output"))
+	fmt.Fprintf(c.App.Writer, "rounding gives %d of %d taught photos another class; logits are multiplied by %.2g to fit the output\n", w.Differ, w.Examples, w.Sharpened)
 	return nil
 }
 

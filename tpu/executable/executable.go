@@ -77,6 +77,7 @@ type Executable struct {
 	// Token says which parameters the chip must hold; executables with equal
 	// tokens keep each other's. 0 means none.
 	Token        uint64
+	token        []byte // where it is
 	BatchSize    int
 	ScratchBytes int // of host memory that the program spills to
 	Chunks       []InstructionChunk

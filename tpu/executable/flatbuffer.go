@@ -155,6 +155,14 @@ func (t table) at(field string, size int) int {
 	return t.pos + off
 }
 
+// scalar is the memory of a scalar of size bytes, nil when it is absent.
+func (t table) scalar(field string, size int) []byte {
+	if p := t.at(field, size); p != 0 {
+		return t.b[p : p+size : p+size]
+	}
+	return nil
+}
+
 // number returns a scalar's bits, or def when it is absent.
 func (t table) number(field string, size int, def uint64) uint64 {
 	p := t.at(field, size)

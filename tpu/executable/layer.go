@@ -49,6 +49,8 @@ type Layer struct {
 	Type       DataType
 	ZeroPoint  int
 	Scale      float32
+	zeroPoint  []byte // where they are
+	scale      []byte
 	CacheInTPU bool    // in memory outside of the chip, which Coral devices lack
 	Shape      []Range // as newer compilers note it besides Y, X, Z; nil if not
 	// Layout is where an output's pixels are; nil for inputs and where the

@@ -152,6 +152,7 @@ func readExecutable(t table) Executable {
 		Chip:                  t.text("chip"),
 		Type:                  Type(t.enum("type", 2, int(ExecutionOnly))),
 		Token:                 t.number("parameter_caching_token", 8, 0),
+		token:                 t.scalar("parameter_caching_token", 8),
 		BatchSize:             t.int32("batch_size", 0),
 		ScratchBytes:          t.int32("scratch_size_bytes", 0),
 		Chunks:                each(t, "instruction_bitstreams", chunkSchema, readChunk),
@@ -237,6 +238,7 @@ func readLayer(want int) func(table) Layer {
 		}
 		if n, ok := t.table("numerics", numericsSchema); ok {
 			l.ZeroPoint, l.Scale = n.int32("zero_point", 0), n.float32("dequantization_factor")
+			l.zeroPoint, l.scale = n.scalar("zero_point", 4), n.scalar("dequantization_factor", 4)
 		}
 		if s, ok := t.table("shape", shapeSchema); ok {
 			raw := s.vector("dimension", 8)

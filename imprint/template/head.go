@@ -1,0 +1,291 @@
+package template
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+// A Written says what became of a head in a template's last layer.
+type Written struct {
+	// Sharpened is the factor by which logits were multiplied to make use of the
+	// template's output: scores are bolder, or with less than 1 more timid, by as much.
+	Sharpened float64
+	// Differ is the number of examples, of Examples, whose winner is another than the
+	// head's.
+	Differ, Examples int
+}
+
+// fill is how much of the range of the output's codes the logits of the examples
+// take, and mostSharpened how much they are multiplied for that at most.
+const (
+	fill          = 0.9
+	mostSharpened = 4
+)
+
+// WriteHead returns the template with h as its last layer, with h's labels. frozen is
+// the model whose embedding h was taught on: the twin, or one of its architecture up
+// to the embedding, whose weights are then written too. The layer takes the embedding
+// as it is, where h takes it scaled to length 1: it counts every embedding as long as
+// those of the examples are on average, and rows that h has no class for are kept
+// below all others.
+func (t *Template) WriteHead(h *classifier.Head, examples []classifier.Example, frozen *tflite.Model) ([]byte, *Written, error) {
+	if err := h.Check(); err != nil {
+		return nil, nil, err
+	}
+	at := t.last()
+	if at < 0 {
+		return nil, nil, fmt.Errorf("%w: it ends in no layer with weights", ErrTemplate)
+	}
+	last := &t.layers[at]
+	f := last.layer.filter
+	switch {
+	case h.Root:
+		return nil, nil, fmt.Errorf("a head on square roots can't be a layer of the Edge TPU: %w", classifier.ErrShape)
+	case last.found != 1:
+		return nil, nil, fmt.Errorf("layer %q: %w: its weights are at %d places of the template's parameters, not at 1", last.name, ErrTemplate, last.found)
+	case h.Dim != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
+		return nil, nil, fmt.Errorf("layer %q: %w: it takes %d values, and the head %d", last.name, ErrTemplate, f.Inputs, h.Dim)
+	case len(h.Labels) > f.Outputs:
+		return nil, nil, fmt.Errorf("layer %q: %w: it has room for %d classes, not for %d", last.name, ErrTemplate, f.Outputs, len(h.Labels))
+	case len(examples) == 0:
+		return nil, nil, fmt.Errorf("no examples to choose scales by: %w", classifier.ErrShape)
+	}
+	changes, err := t.changes(frozen, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	q, w, err := last.quantise(h, examples)
+	if err != nil {
+		return nil, nil, fmt.Errorf("layer %q: %w", last.name, err)
+	}
+	file, _, err := t.write(append(changes, *q))
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := tflite.Parse(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := out.SetLabels(h.Labels); err != nil {
+		return nil, nil, err
+	}
+	file, err = out.Encode()
+	return file, w, err
+}
+
+// last is the layer that gives the classes: the last with weights.
+func (t *Template) last() int {
+	for i := len(t.layers) - 1; i >= 0; i-- {
+		if t.layers[i].layer.filter != nil {
+			return i
+		}
+	}
+	return -1
+}
+
+// quantise makes codes of h for the place of layer l, whose input and output stay as
+// they are.
+func (l *placed) quantise(h *classifier.Head, examples []classifier.Example) (*change, *Written, error) {
+	in, out := l.numerics[0], l.numerics[len(l.numerics)-1]
+	old := l.layer.filter
+	var length float64
+	for _, e := range examples {
+		length += e.Norm / float64(len(examples))
+	}
+	if !(length > 0) {
+		return nil, nil, fmt.Errorf("embeddings of zeros: %w", classifier.ErrShape)
+	}
+	noBias := l.place.Form.NoBias
+	if noBias && slices.ContainsFunc(h.Bias, func(b float32) bool { return b != 0 }) {
+		return nil, nil, fmt.Errorf("%w: it has no room for biases; a mean head has none", ErrTemplate)
+	}
+
+	low, high := math.Inf(1), math.Inf(-1)
+	logits, x := make([]float64, len(h.Labels)), make([]float64, h.Dim)
+	for _, e := range examples {
+		for i, v := range e.Unit {
+			x[i] = v * e.Norm / length
+		}
+		h.Logits(logits, x)
+		low, high = min(low, slices.Min(logits)), max(high, slices.Max(logits))
+	}
+	w := &Written{Examples: len(examples), Sharpened: mostSharpened}
+	span := 255 * float64(out.scale)
+	if high > low {
+		w.Sharpened = min(fill*span/(high-low), mostSharpened)
+	}
+	// The best logit seen is put near the upper end: rows without a class are at the
+	// lower.
+	shift := float64(out.scale)*(255*(1+fill)/2-float64(out.zero)) - w.Sharpened*high
+	if noBias {
+		shift = 0
+		if top := float64(out.scale) * (255 - float64(out.zero)); w.Sharpened*high > top {
+			w.Sharpened = top / high
+		}
+	}
+
+	f := &executable.Filter{Outputs: old.Outputs, Inputs: old.Inputs, Height: 1, Width: 1, FullyConnected: old.FullyConnected}
+	scales := l.weightCodes(f, h, w.Sharpened/length)
+	stage := *l.layer.stage
+	if f.Multipliers == nil {
+		stage.Multiplier = executable.Multiplier(in.scale, scales[0], out.scale)
+		stage.WeightZero = f.Zeros[0]
+	} else {
+		for c := range f.Multipliers {
+			f.Multipliers[c] = executable.Multiplier(in.scale, scales[c], out.scale)
+		}
+	}
+	if !noBias {
+		f.Biases = make([]int32, f.Outputs)
+		for c := range f.Biases {
+			step := float64(in.scale) * float64(scales[min(c, len(scales)-1)])
+			b := -(float64(out.zero) + 2) * float64(out.scale) / step // below every code
+			if c < len(h.Labels) {
+				b = math.RoundToEven((float64(float64(h.Bias[c])*w.Sharpened) + shift) / step)
+			}
+			if math.Abs(b) > math.MaxInt32 {
+				return nil, nil, fmt.Errorf("the bias of class %d is %g steps of its scale: %w", c, b, errRange)
+			}
+			f.Biases[c] = int32(b)
+		}
+	} else if len(h.Labels) < f.Outputs && out.zero != 0 {
+		return nil, nil, fmt.Errorf("%w: it has no biases to keep the %d rows without a class down", ErrTemplate, f.Outputs-len(h.Labels))
+	}
+	c := &change{l, f, stage}
+	codes := make([]float64, len(h.Labels))
+	for _, e := range examples {
+		for o := range codes {
+			codes[o] = c.code(o, e, in)
+		}
+		h.Logits(logits, e.Unit)
+		if classifier.Best(codes) != classifier.Best(logits) {
+			w.Differ++
+		}
+	}
+	return c, w, nil
+}
+
+var errRange = errors.New("a number is beyond 32 bits")
+
+// weightCodes quantises factor times the weights of h into f as the template's layer
+// is, and gives the scales.
+func (l *placed) weightCodes(f *executable.Filter, h *classifier.Head, factor float64) []float32 {
+	old := l.layer.filter
+	row := func(c int) []float32 {
+		if c < len(h.Labels) {
+			return h.Row(c)
+		}
+		return nil
+	}
+	f.Weights = make([]byte, f.Outputs*f.Inputs)
+	put := func(c int, scale float32, zero byte) {
+		codes := f.Weights[c*f.Inputs:][:f.Inputs]
+		for i := range codes {
+			codes[i] = zero
+		}
+		for i, v := range row(c) {
+			codes[i] = byte(min(max(math.RoundToEven(float64(v)*factor/float64(scale))+float64(zero), 1), 255))
+		}
+	}
+	symmetric := func(v []float32) float32 {
+		largest := 1e-6
+		for _, x := range v {
+			largest = max(largest, math.Abs(float64(x)))
+		}
+		return float32(largest * factor / 127)
+	}
+	var scales []float32
+	switch {
+	case old.Multipliers != nil:
+		f.Multipliers = make([]float32, f.Outputs)
+		for c := range f.Outputs {
+			scales, f.Zeros = append(scales, symmetric(row(c))), append(f.Zeros, 128)
+		}
+	case l.signed:
+		scales, f.Zeros = []float32{symmetric(h.Weights)}, []byte{128}
+	default:
+		low, high := float64(min(slices.Min(h.Weights), 0)), float64(max(slices.Max(h.Weights), 0))
+		scale := float32(max(high-low, 1e-6) * factor / 254)
+		scales, f.Zeros = []float32{scale}, []byte{byte(1 + math.RoundToEven(-low*factor/float64(scale)))}
+	}
+	for c := range f.Outputs {
+		i := min(c, len(scales)-1)
+		put(c, scales[i], f.Zeros[i])
+	}
+	return scales
+}
+
+// code is what the chip gives for output o and an example.
+func (c *change) code(o int, e classifier.Example, in numerics) float64 {
+	f := c.filter
+	acc, zero, multiplier := int32(0), int32(f.Zeros[0]), c.stage.Multiplier
+	if f.Multipliers != nil {
+		zero, multiplier = int32(f.Zeros[o]), f.Multipliers[o]
+	}
+	if f.Biases != nil {
+		acc = f.Biases[o]
+	}
+	for i, v := range e.Unit {
+		x := min(max(math.RoundToEven(v*e.Norm/float64(in.scale))+float64(in.zero), 0), 255)
+		acc += (int32(x) - int32(in.zero)) * (int32(f.Weights[o*f.Inputs+i]) - zero)
+	}
+	v := min(max(float32(acc)*multiplier, c.stage.Low), c.stage.High)
+	return math.RoundToEven(float64(v)) + float64(c.stage.Zero)
+}
+
+// ReadHead returns the last layer of a file that was written into this template: a head
+// on the embedding as it is, in real units, with the file's labels.
+func (t *Template) ReadHead(file []byte) (*classifier.Head, error) {
+	at := t.last()
+	if at < 0 || t.layers[at].found != 1 || len(t.layers[at].stages) == 0 {
+		return nil, fmt.Errorf("%w: where its last layer is isn't known", ErrTemplate)
+	}
+	l := &t.layers[at]
+	m, err := tflite.Parse(file)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := m.Labels()
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(m.Subgraphs[0].Operators, func(op tflite.Operator) bool { return op.CustomOptions != nil })
+	if i < 0 {
+		return nil, fmt.Errorf("%w: the file is not compiled", ErrTemplate)
+	}
+	p, err := executable.Parse(m.Subgraphs[0].Operators[i].CustomOptions)
+	if err != nil {
+		return nil, err
+	}
+	f := *l.layer.filter
+	parameters := l.parameters(p)
+	if len(parameters) != len(l.parameters(t.program)) || len(labels) > f.Outputs {
+		return nil, fmt.Errorf("%w: the file was not written into it", ErrTemplate)
+	}
+	if err := f.Decode(parameters[l.place.Offset:], l.place.Form); err != nil {
+		return nil, err
+	}
+	stage := p.Main.Stage(l.stages[0])
+	in, out := l.numerics[0], l.numerics[len(l.numerics)-1]
+	h := &classifier.Head{Labels: labels, Dim: f.Inputs, Bias: make([]float32, len(labels))}
+	for c := range labels {
+		multiplier, zero := stage.Multiplier, stage.WeightZero
+		if f.Multipliers != nil {
+			multiplier, zero = f.Multipliers[c], f.Zeros[c]
+		}
+		step := float64(multiplier) * float64(out.scale) // of the accumulator, in real units
+		for _, w := range f.Weights[c*f.Inputs:][:f.Inputs] {
+			h.Weights = append(h.Weights, float32(float64(int(w)-int(zero))*step/float64(in.scale)))
+		}
+		if f.Biases != nil {
+			h.Bias[c] = float32(float64(f.Biases[c]) * step)
+		}
+	}
+	return h, h.Check()
+}

@@ -1,0 +1,130 @@
+// Package template writes weights into a model that Google's compiler made for the
+// Edge TPU, in the place of its own: a new last layer, or all layers of a model of the
+// same architecture. Start with [Open], which takes a compiled model, the template,
+// and the uncompiled model that it was compiled from, its twin.
+//
+// Where a layer is in the compiled model is found by making its bytes anew from the
+// twin: what can't be made exactly is not written. All else in the template stays as
+// it is.
+package template
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+var (
+	// ErrTwin is wrapped when the twin is no model that was compiled.
+	ErrTwin = errors.New("unfitting uncompiled model")
+	// ErrTemplate is wrapped when the compiled model does not hold the twin's layers
+	// where and as it should.
+	ErrTemplate = errors.New("unfitting template")
+)
+
+// A Template is a compiled model with what is known of where its layers are. It is
+// never changed.
+type Template struct {
+	file     []byte
+	model    *tflite.Model
+	options  int // where the operator's custom options begin in file
+	size     int
+	twin     *tflite.Model
+	program  *executable.Package
+	layers   []placed
+	operator int
+}
+
+// placed is a layer of the twin and where it is in the program.
+type placed struct {
+	layer
+	streamed bool // among the parameters of Main, not of Caching
+	place    executable.Place
+	found    int // places with the same bytes; 0 if the weights were not found
+	stages   []executable.StagePlace
+}
+
+// Open reads a compiled model and its twin and finds the twin's layers in it. It keeps
+// compiled, which must not change.
+func Open(compiled, twin []byte) (*Template, error) {
+	t := &Template{file: compiled, operator: -1}
+	var err error
+	if t.model, err = tflite.Parse(compiled); err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	if t.twin, err = tflite.Parse(twin); err != nil {
+		return nil, fmt.Errorf("read the uncompiled model: %w", err)
+	}
+	if len(t.model.Subgraphs) != 1 {
+		return nil, fmt.Errorf("read the template: %w: it has %d subgraphs", ErrTemplate, len(t.model.Subgraphs))
+	}
+	for i, op := range t.model.Subgraphs[0].Operators {
+		if t.model.OperatorCodes[op.Opcode].CustomCode == executable.CustomOperator {
+			if t.operator >= 0 {
+				return nil, fmt.Errorf("read the template: %w: two of its operators are for the Edge TPU", ErrTemplate)
+			}
+			t.operator = i
+		}
+	}
+	if t.operator < 0 {
+		return nil, fmt.Errorf("read the template: %w: it is not compiled for the Edge TPU", ErrTemplate)
+	}
+	options := t.model.Subgraphs[0].Operators[t.operator].CustomOptions
+	t.options, t.size = bytes.Index(compiled, options), len(options)
+	if t.program, err = executable.Parse(options); err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	all, err := layers(t.twin)
+	if err != nil {
+		return nil, fmt.Errorf("read the uncompiled model: %w", err)
+	}
+	next := 0
+	for _, l := range all {
+		p := t.find(l, next)
+		if p.found > 0 && !p.streamed {
+			next = p.place.Offset + up64(l.filter.Size(p.place.Form))
+		}
+		t.layers = append(t.layers, p)
+	}
+	return t, nil
+}
+
+func up64(n int) int { return (n + 63) / 64 * 64 }
+
+// find looks for a layer, which compilers place behind the one before it.
+func (t *Template) find(l layer, next int) placed {
+	p := placed{layer: l}
+	if l.stage != nil {
+		p.stages = t.program.Main.FindStages(*l.stage)
+	}
+	if l.filter == nil {
+		return p
+	}
+	if t.program.Caching != nil {
+		places := l.filter.Find(t.program.Caching.Parameters)
+		p.found = len(places)
+		for i, place := range places {
+			if i == 0 || place.Offset == next {
+				p.place = place
+			}
+		}
+	}
+	if p.found == 0 {
+		places := l.filter.Find(t.program.Main.Parameters)
+		if p.found, p.streamed = len(places), true; p.found > 0 {
+			p.place = places[0]
+		}
+	}
+	return p
+}
+
+// parameters are those of a program among which the layer is.
+func (l *placed) parameters(p *executable.Package) []byte {
+	if l.streamed {
+		return p.Main.Parameters
+	}
+	return p.Caching.Parameters
+}

@@ -1,0 +1,154 @@
+package template
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+)
+
+func pairs(t testing.TB) map[string][2][]byte {
+	t.Helper()
+	shared := os.Getenv("IMPRINT_SHARED")
+	if shared == "" {
+		shared = filepath.Join("..", "..", "..", "shared")
+	}
+	found := map[string][2][]byte{}
+	for _, dir := range []string{"", "older", "pairs"} {
+		files, _ := filepath.Glob(filepath.Join(shared, "models", dir, "*_edgetpu.tflite"))
+		for _, f := range files {
+			compiled, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			twin, err := os.ReadFile(strings.TrimSuffix(f, "_edgetpu.tflite") + ".tflite")
+			if err != nil {
+				continue
+			}
+			found[filepath.Join(dir, strings.TrimSuffix(filepath.Base(f), "_edgetpu.tflite"))] = [2][]byte{compiled, twin}
+		}
+	}
+	if len(found) == 0 {
+		t.Skip("no shared models beside the checkout")
+	}
+	return found
+}
+
+// Every layer that is on the chip is found by making its bytes anew, and together they
+// are all parameters there are but the tables of SOFTMAX.
+func TestFind(t *testing.T) {
+	// Bytes of parameters that are no layer's: the tables, in models of the newer compiler.
+	tables := map[string]int{
+		"movenet_single_pose_lightning_ptq": 2368, // streamed, not explained
+		"mobilenet_v1_0.25_128_quant":       48256, "mobilenet_v1_0.5_160_quant": 48256,
+		"pairs/color_blue_64x64": 1280, "pairs/color_green_64x64": 1280, "pairs/color_red_64x64": 1280, "pairs/color_yellow_64x64": 1280,
+	}
+	for name, pair := range pairs(t) {
+		tmpl, err := Open(pair[0], pair[1])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		n, size := 0, 0
+		for _, l := range tmpl.layers {
+			if l.filter == nil || name == "deeplabv3_mnv2_dm05_pascal_quant" && (strings.HasPrefix(l.name, "concat_projection") || strings.HasPrefix(l.name, "logits")) {
+				continue // the compiler left deeplab's end to the CPU
+			}
+			n++
+			if l.found != 1 || len(l.stages) == 0 {
+				t.Errorf("%s: layer %q, %v: found at %d places, its stage at %d", name, l.name, l.kind, l.found, len(l.stages))
+			}
+			size += up64(l.filter.Size(l.place.Form))
+		}
+		all := len(tmpl.program.Caching.Parameters) + len(tmpl.program.Main.Parameters)
+		if size != all-tables[name] || n == 0 {
+			t.Errorf("%s: %d layers have %d of %d bytes, want all but %d", name, n, size, all, tables[name])
+		}
+	}
+}
+
+// Random weights are read back as they were written, in every pair that has one last layer.
+func TestHeadIsReadBack(t *testing.T) {
+	for name, pair := range pairs(t) {
+		tmpl, err := Open(pair[0], pair[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := tmpl.layers[tmpl.last()].filter
+		if f == nil || f.Height != 1 || f.Outputs < 2 || strings.Contains(name, "extractor") || strings.Contains(name, "deeplab") || strings.Contains(name, "movenet") {
+			continue
+		}
+		r := rand.New(rand.NewPCG(7, 7))
+		h := &classifier.Head{Dim: f.Inputs}
+		for c := range min(f.Outputs, 12) {
+			h.Labels = append(h.Labels, fmt.Sprint("class ", c))
+			for range f.Inputs {
+				h.Weights = append(h.Weights, float32(r.NormFloat64()))
+			}
+			bias := float32(r.NormFloat64())
+			if f.Biases == nil {
+				bias = 0
+			}
+			h.Bias = append(h.Bias, bias)
+		}
+		if f.Biases == nil { // nothing can keep spare rows down
+			for c := len(h.Labels); c < f.Outputs; c++ {
+				h.Labels, h.Bias = append(h.Labels, fmt.Sprint("class ", c)), append(h.Bias, 0)
+				for range f.Inputs {
+					h.Weights = append(h.Weights, float32(r.NormFloat64()))
+				}
+			}
+		}
+		var examples []classifier.Example
+		for range 40 {
+			x := make([]float64, f.Inputs)
+			for i := range x {
+				x[i] = math.Abs(r.NormFloat64())
+			}
+			norm := classifier.Unit(x)
+			examples = append(examples, classifier.Example{Label: "class 0", Unit: x, Norm: norm})
+		}
+		frozen, err := tflite.Parse(pair[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, w, err := tmpl.WriteHead(h, examples, frozen)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got, err := tmpl.ReadHead(file)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if !slices.Equal(got.Labels, h.Labels) {
+			t.Errorf("%s: labels %q", name, got.Labels)
+		}
+		// All examples have about one length, so the factor between both is one.
+		var norm float64
+		for _, e := range examples {
+			norm += e.Norm / float64(len(examples))
+		}
+		largest := slices.Max(h.Weights) - slices.Min(h.Weights)
+		for i, v := range h.Weights {
+			if d := math.Abs(float64(got.Weights[i])*norm/w.Sharpened - float64(v)); d > float64(largest)/250 {
+				t.Errorf("%s: weight %d: wrote %v, read %v", name, i, v, float64(got.Weights[i])*norm/w.Sharpened)
+				break
+			}
+		}
+		// What was read is written to the same codes.
+		again, _, err := tmpl.WriteHead(h, examples, frozen)
+		if err != nil || !bytes.Equal(again, file) {
+			t.Errorf("%s: written twice, two files (%v)", name, err)
+		}
+	}
+}

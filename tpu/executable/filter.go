@@ -1,0 +1,286 @@
+package executable
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// A Filter is the weights of a convolution or fully connected layer as a
+// compiler puts them among an executable's parameters. The arrangement is not
+// published; it was found by comparing compiled models with what they were
+// compiled from.
+type Filter struct {
+	Outputs, Inputs, Height, Width int // Inputs is 1 and Depthwise set, or those of every output
+	Depthwise                      bool
+	// FullyConnected layers with at most 4 outputs are padded otherwise.
+	FullyConnected bool
+	// Weights are codes in TensorFlow Lite's order, [output][y][x][input] or
+	// for a depthwise filter [y][x][output], in unsigned terms: a signed code
+	// XOR 80h.
+	Weights []byte
+	// Zeros are the zero points of the weights in unsigned terms, one or one an
+	// output.
+	Zeros []byte
+	// Biases has one for each output; nil if the layer has none.
+	Biases []int32
+	// Multipliers has one for each output of a layer quantised by channel, and is
+	// nil otherwise.
+	Multipliers []float32
+}
+
+// A Form is one of the arrangements in which compilers write a filter.
+type Form struct {
+	// InputsFirst orders weights by blocks of inputs and then places of the
+	// filter, rather than the other way round: which a compiler takes for filters
+	// larger than one place is not known.
+	InputsFirst bool
+	// NoBias leaves the biases out, as is done with those that are all 0.
+	NoBias bool
+}
+
+// Forms lists the arrangements that f may have.
+func (f *Filter) Forms() []Form {
+	zero := true
+	for _, b := range f.Biases {
+		zero = zero && b == 0
+	}
+	var forms []Form
+	for _, first := range []bool{false, true} {
+		if first && (f.Depthwise || f.Height*f.Width == 1 || f.Inputs <= 4) {
+			break
+		}
+		if f.Biases != nil {
+			forms = append(forms, Form{InputsFirst: first})
+		}
+		if zero {
+			forms = append(forms, Form{InputsFirst: first, NoBias: true})
+		}
+	}
+	return forms
+}
+
+// rows is the number of outputs in a tile.
+func (f *Filter) rows() int {
+	switch {
+	case f.Depthwise:
+		return 4
+	case f.Outputs > 64:
+		return 64
+	case f.Outputs > 4 || f.FullyConnected:
+		return up(f.Outputs, 16)
+	}
+	return 4
+}
+
+func up(n, k int) int { return (n + k - 1) / k * k }
+
+// header is the number of bytes before the weights of a tile.
+func (f *Filter) header(form Form) int {
+	words := 0
+	if f.Multipliers != nil {
+		words = 2
+	}
+	if !form.NoBias {
+		words++
+	}
+	return 4 * f.rows() * words
+}
+
+// tile is the number of bytes of a tile. A depthwise tile has, for each place of the
+// filter, a square of which the diagonal is the weights.
+func (f *Filter) tile(form Form) int {
+	inputs := up(f.Inputs, 4)
+	if f.Depthwise {
+		inputs = 4
+	}
+	return f.header(form) + f.Height*f.Width*inputs*f.rows()
+}
+
+func (f *Filter) tiles() int { return (f.Outputs + f.rows() - 1) / f.rows() }
+
+// Size is the number of bytes of f, without the padding to a multiple of 64 that
+// follows.
+func (f *Filter) Size(form Form) int { return f.tiles() * f.tile(form) }
+
+// Check says whether the parts of f fit one another.
+func (f *Filter) Check() error {
+	places := f.Height * f.Width
+	if f.Outputs < 1 || f.Inputs < 1 || places < 1 || f.Depthwise && f.Inputs != 1 {
+		return fmt.Errorf("%w: a filter of %d outputs, %d inputs, %d×%d", ErrCorrupt, f.Outputs, f.Inputs, f.Height, f.Width)
+	}
+	if len(f.Weights) != f.Outputs*places*f.Inputs || len(f.Zeros) != 1 && len(f.Zeros) != f.Outputs ||
+		f.Biases != nil && len(f.Biases) != f.Outputs || f.Multipliers != nil && len(f.Multipliers) != f.Outputs {
+		return fmt.Errorf("%w: a filter of %d outputs, %d inputs, %d×%d with %d weights, %d zero points, %d biases, %d multipliers", ErrCorrupt,
+			f.Outputs, f.Inputs, f.Height, f.Width, len(f.Weights), len(f.Zeros), len(f.Biases), len(f.Multipliers))
+	}
+	return nil
+}
+
+func (f *Filter) zero(output int) byte {
+	if len(f.Zeros) == 1 {
+		return f.Zeros[0]
+	}
+	return f.Zeros[output]
+}
+
+// Encode arranges f, which has been checked.
+func (f *Filter) Encode(form Form) []byte {
+	b := make([]byte, f.Size(form))
+	rows, tile := f.rows(), f.tile(form)
+	for o := range up(f.Outputs, rows) {
+		f.encodeHeader(b[o/rows*tile:], o, form)
+	}
+	if f.Depthwise {
+		for t := range f.tiles() {
+			f.encodeDepthwise(b[t*tile+f.header(form):][:tile-f.header(form)], 4*t)
+		}
+		return b
+	}
+	places, inputs := f.Height*f.Width, up(f.Inputs, 4)
+	for o := range up(f.Outputs, 4) {
+		at := b[o/rows*tile+f.header(form)+4*(o%rows):]
+		from := min(o, f.Outputs) * places * f.Inputs
+		zero := f.zero(o % f.Outputs)
+		if o >= f.Outputs {
+			zero = f.zero(0)
+		}
+		for p := range places {
+			for i := range inputs {
+				block := p*(inputs/4) + i/4
+				if form.InputsFirst {
+					block = i/4*places + p
+				}
+				v := zero
+				if o < f.Outputs && i < f.Inputs {
+					v = f.Weights[from+p*f.Inputs+i]
+				}
+				at[block*4*rows+i%4] = v
+			}
+		}
+	}
+	return b
+}
+
+// encodeHeader writes the multiplier, bias and zero point of an output, or what stands
+// for them where there is no such output.
+func (f *Filter) encodeHeader(b []byte, o int, form Form) {
+	rows := f.rows()
+	put := func(v uint32) {
+		binary.LittleEndian.PutUint32(b[4*(o%rows):], v)
+		b = b[4*rows:]
+	}
+	padding := o >= up(f.Outputs, 4) // else of a group of 4, it is as the first output
+	of := o
+	if o >= f.Outputs {
+		of = 0
+	}
+	if f.Multipliers != nil {
+		m := f.Multipliers[of]
+		if padding {
+			m = 0
+			if f.Outputs > 64 {
+				m = 1
+			}
+		}
+		put(math.Float32bits(m))
+	}
+	if !form.NoBias {
+		if o < f.Outputs {
+			put(uint32(f.Biases[o]))
+		} else {
+			put(0)
+		}
+	}
+	if f.Multipliers != nil {
+		if padding {
+			put(0)
+		} else {
+			put(uint32(f.zero(of)))
+		}
+	}
+}
+
+func (f *Filter) encodeDepthwise(b []byte, first int) {
+	for p := range f.Height * f.Width {
+		for row := range 4 {
+			o := first + row
+			zero := f.zero(min(o, f.Outputs) % f.Outputs)
+			for i := range 4 {
+				v := zero
+				if i == row && o < f.Outputs {
+					v = f.Weights[p*f.Outputs+o]
+				}
+				b[p*16+row*4+i] = v
+			}
+		}
+	}
+}
+
+// Decode reads weights, biases and per-channel numbers of f, whose shape is known,
+// from parameters in that form: the inverse of Encode.
+func (f *Filter) Decode(b []byte, form Form) error {
+	if len(b) < f.Size(form) {
+		return fmt.Errorf("%w: %d bytes for a filter of %d", ErrCorrupt, len(b), f.Size(form))
+	}
+	rows, tile, places := f.rows(), f.tile(form), f.Height*f.Width
+	f.Weights = make([]byte, f.Outputs*places*f.Inputs)
+	if f.Multipliers != nil {
+		f.Multipliers, f.Zeros = make([]float32, f.Outputs), make([]byte, f.Outputs)
+	}
+	if !form.NoBias {
+		f.Biases = make([]int32, f.Outputs)
+	}
+	for o := range f.Outputs {
+		t := b[o/rows*tile:][:tile]
+		word := func() uint32 {
+			v := binary.LittleEndian.Uint32(t[4*(o%rows):])
+			t = t[4*rows:]
+			return v
+		}
+		if f.Multipliers != nil {
+			f.Multipliers[o] = math.Float32frombits(word())
+		}
+		if !form.NoBias {
+			f.Biases[o] = int32(word())
+		}
+		if f.Multipliers != nil {
+			f.Zeros[o] = byte(word())
+		}
+		for p := range places {
+			if f.Depthwise {
+				f.Weights[p*f.Outputs+o] = t[p*16+o%4*5]
+				continue
+			}
+			for i := range f.Inputs {
+				block := p*(up(f.Inputs, 4)/4) + i/4
+				if form.InputsFirst {
+					block = i/4*places + p
+				}
+				f.Weights[(o*places+p)*f.Inputs+i] = t[block*4*rows+4*(o%rows)+i%4]
+			}
+		}
+	}
+	return nil
+}
+
+// A Place is where a filter was found among parameters.
+type Place struct {
+	Offset int
+	Form   Form
+}
+
+// Find returns every place at which parameters hold exactly the bytes of f.
+func (f *Filter) Find(parameters []byte) []Place {
+	var found []Place
+	for _, form := range f.Forms() {
+		want := f.Encode(form)
+		for at := 0; at+len(want) <= len(parameters); at += 64 {
+			if bytes.Equal(parameters[at:at+len(want)], want) {
+				found = append(found, Place{at, form})
+			}
+		}
+	}
+	return found
+}

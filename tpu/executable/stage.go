@@ -1,0 +1,104 @@
+package executable
+
+import "math"
+
+// A Stage is how the chip makes codes of the sums of a layer:
+//
+//	code = Zero + round(clamp(sum·Multiplier, Low, High)), sum = Σ (x − InZero)·(w − WeightZero) + bias
+//
+// with all codes in unsigned terms. For a layer quantised by channel Multiplier is 1
+// and WeightZero 0; its filter holds theirs.
+type Stage struct {
+	Multiplier, Low, High    float32
+	WeightZero, InZero, Zero byte
+}
+
+// NewStage gives the stage for an output of that scale and zero point, which an
+// activation keeps between the reals low and high, infinite for none.
+func NewStage(multiplier float32, inZero, weightZero, zero byte, scale float32, low, high float64) Stage {
+	bound := func(code int, limit float64) float32 {
+		v := float32(code-int(zero)) * scale
+		if code == 0 {
+			v = max(v, float32(limit))
+		} else {
+			v = min(v, float32(limit))
+		}
+		return v * (1 / scale)
+	}
+	return Stage{Multiplier: multiplier, Low: bound(0, low), High: bound(255, high), WeightZero: weightZero, InZero: inZero, Zero: zero}
+}
+
+// Multiplier is the factor from sums to codes, in the order of float32 operations
+// that compilers use.
+func Multiplier(inScale, weightScale, outScale float32) float32 {
+	product := inScale * weightScale
+	return product * (1 / outScale)
+}
+
+// A StagePlace is where instructions hold a Stage: the middle one of three
+// instructions of 128 bits.
+type StagePlace struct{ Chunk, Instruction int }
+
+// The fields of a stage, as bits from the start of the middle instruction.
+const (
+	weightZeroBit = 62 - 128
+	inZeroBit     = 78 - 128
+	multiplierBit = 29
+	highBit       = 61
+	lowBit        = 93
+	zeroBit       = 29 + 128
+)
+
+// FindStages returns every place at which the instructions of e hold exactly s.
+func (e *Executable) FindStages(s Stage) []StagePlace {
+	var found []StagePlace
+	for c := range e.Chunks {
+		b := e.Chunks[c].Bytes
+		for i := 1; i+1 < len(b)/16; i++ {
+			if getBits(b, i*128+multiplierBit, 32) != math.Float32bits(s.Multiplier) {
+				continue
+			}
+			if p := (StagePlace{c, i}); e.Stage(p) == s {
+				found = append(found, p)
+			}
+		}
+	}
+	return found
+}
+
+// Stage reads the stage at p.
+func (e *Executable) Stage(p StagePlace) Stage {
+	b, at := e.Chunks[p.Chunk].Bytes, p.Instruction*128
+	float := func(bit int) float32 { return math.Float32frombits(getBits(b, at+bit, 32)) }
+	code := func(bit int) byte { return byte(getBits(b, at+bit, 8)) }
+	return Stage{
+		Multiplier: float(multiplierBit), Low: float(lowBit), High: float(highBit),
+		WeightZero: code(weightZeroBit), InZero: code(inZeroBit), Zero: code(zeroBit),
+	}
+}
+
+// PutStage writes s at p.
+func (e *Executable) PutStage(p StagePlace, s Stage) {
+	b, at := e.Chunks[p.Chunk].Bytes, p.Instruction*128
+	for bit, v := range map[int]float32{multiplierBit: s.Multiplier, lowBit: s.Low, highBit: s.High} {
+		putBits(b, at+bit, 32, math.Float32bits(v))
+	}
+	for bit, v := range map[int]byte{weightZeroBit: s.WeightZero, inZeroBit: s.InZero, zeroBit: s.Zero} {
+		putBits(b, at+bit, 8, uint32(v))
+	}
+}
+
+// getBits reads n bits of b from bit at, the lowest of byte 0 being bit 0.
+func getBits(b []byte, at, n int) (v uint32) {
+	for i := range n {
+		v |= uint32(b[(at+i)/8]>>((at+i)%8)&1) << i
+	}
+	return v
+}
+
+func putBits(b []byte, at, n int, v uint32) {
+	for i := range n {
+		k, bit := (at+i)/8, (at+i)%8
+		b[k] = b[k]&^(1<<bit) | byte(v>>i&1)<<bit
+	}
+}
