@@ -97,8 +97,12 @@ Exit status: 0 it ended, 1 it could not do what was asked, 2 wrong usage,
 				return err
 			}
 			if c.Bool("vhci") {
-				fmt.Fprintf(stdout, "plugged into this machine at %v\n", d.Info().Speed)
-				return plug(c.Context, d)
+				port, err := emulator.FreeVHCIPort(d)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(stdout, "plugged into virtual port %d of this machine at %v\n", port, d.Info().Speed)
+				return plug(c.Context, d, port)
 			}
 			l, err := net.Listen("tcp", c.String("listen"))
 			if err != nil {
@@ -156,9 +160,9 @@ func newDevice(c *cli.Context, log io.Writer) (*emulator.Device, error) {
 
 // plug keeps the device plugged into this machine until ctx ends. When somebody detaches it, it comes back as one that
 // was pulled out: cold.
-func plug(ctx context.Context, d *emulator.Device) error {
+func plug(ctx context.Context, d *emulator.Device, port int) error {
 	for {
-		if err := emulator.AttachVHCI(ctx, d); err != nil || ctx.Err() != nil {
+		if err := emulator.AttachVHCI(ctx, d, port); err != nil || ctx.Err() != nil {
 			return err
 		}
 		d.Unplug()

@@ -49,6 +49,7 @@ func (n *network) prepare(p *program, k *cached) {
 		changed := false
 		for i, at := range l.places {
 			s := at.read(p.chunks)
+			s.sane()
 			changed = changed || s != l.stages[i]
 			l.stages[i] = s
 		}
@@ -68,58 +69,74 @@ func (n *network) prepare(p *program, k *cached) {
 // decode reads a layer's weights, biases and multipliers; what is not on the chip reads 0.
 func (l *layer) decode(stream []byte) {
 	y := l.layout
-	if stream == nil {
-		clear(l.weights)
-		clear(l.biases)
-		clear(l.channel)
-		return
+	if end := y.offset + y.tiles()*y.tile(); stream == nil {
+		stream = make([]byte, end)
 	}
 	for o := range y.outputs {
 		l.biases[o] = 0
 		if y.bias {
 			l.biases[o] = int32At(stream, y.biasAt(o))
 		}
-		l.channel[o] = l.stage(o).multiplier
+		s := *l.stage(o)
 		if y.perChannel {
-			l.channel[o] *= float32At(stream, y.multiplierAt(o))
+			s.multiplier *= float32At(stream, y.multiplierAt(o))
+			s.weightZero = int32At(stream, y.zeroAt(o))
 		}
-	}
-	zero := func(o int) int32 {
-		if y.perChannel {
-			return int32At(stream, y.zeroAt(o))
-		}
-		return l.stage(o).weightZero
+		s.sane()
+		l.channels[o] = s
 	}
 	if y.depthwise {
 		y.eachWeight(func(i, at int) bool {
-			l.weights[i] = int16(int32(stream[at]) - zero(i%y.outputs))
+			l.weights[i] = int16(int32(stream[at]) - l.channels[i%y.outputs].weightZero)
 			return true
 		})
 		return
 	}
 	inner := y.height * y.width * y.inputs
-	for o := range y.outputs {
-		z, row, i := zero(o), l.weights[o*inner:(o+1)*inner], 0
-		for fy := range y.height {
-			for fx := range y.width {
-				for c := range y.inputs {
-					row[i] = int16(int32(stream[y.weightAt(o, fy, fx, c)]) - z)
-					i++
-				}
+	clear(l.pairs)
+	y.eachWeight(func(i, at int) bool {
+		o := i / inner
+		w := int64(int32(stream[at]) - l.channels[o].weightZero)
+		l.pairs[o/2*inner+i%inner] += w << (o % 2 * 32)
+		return true
+	})
+}
+
+// convolve is CONV_2D, and FULLY_CONNECTED as one of a single place. It computes two output channels by one
+// multiplication: the sum of the products of a and b + 2³²·c is the sum of a·b plus 2³² times that of a·c.
+func (n *network) convolve(l *layer) {
+	out, outputs := l.out, l.layout.outputs
+	places := out.height * out.width
+	inner := l.layout.height * l.layout.width * l.layout.inputs
+	patches := n.gather(l, inner)
+	for o := 0; o < outputs; o += 4 {
+		w0 := l.pairs[o/2*inner : (o/2+1)*inner]
+		w1 := w0
+		if o+2 < outputs {
+			w1 = l.pairs[(o/2+1)*inner : (o/2+2)*inner]
+		}
+		for p := range places {
+			patch := patches[p*inner : (p+1)*inner]
+			w0, w1 := w0[:len(patch)], w1[:len(patch)]
+			var a, b int64
+			for i, x := range patch {
+				a += int64(x) * w0[i]
+				b += int64(x) * w1[i]
+			}
+			sums := [4]int32{int32(a), int32((a - int64(int32(a))) >> 32), int32(b), int32((b - int64(int32(b))) >> 32)}
+			to := out.data[p*outputs+o : (p+1)*outputs]
+			for i := range min(len(to), 4) {
+				to[i] = l.channels[o+i].requantise(sums[i] + l.biases[o+i])
 			}
 		}
 	}
 }
 
-// convolve is CONV_2D, and FULLY_CONNECTED as one of a single place.
-func (n *network) convolve(l *layer) {
-	in, out, y := l.in[0], l.out, l.layout
-	inner := y.height * y.width * y.inputs
-	places := out.height * out.width
-	patches := n.patches[:places*inner]
-	// The input's zero point is the same in all stages of a layer; bytes outside of the image count as it.
-	zero := int16(l.stages[0].inZero)
-	w := &l.window
+// gather copies the windows of a convolution, less the input's zero point, which bytes outside of the image count as.
+func (n *network) gather(l *layer, inner int) []int16 {
+	in, out, w := l.in[0], l.out, &l.window
+	patches := n.patches[:out.height*out.width*inner]
+	zero := int16(l.stages[0].inZero) // the same in all stages of a layer
 	i := 0
 	for oy := range out.height {
 		for ox := range out.width {
@@ -141,38 +158,7 @@ func (n *network) convolve(l *layer) {
 			}
 		}
 	}
-	o := 0
-	for ; o+4 <= y.outputs; o += 4 {
-		w0, w1 := l.weights[o*inner:(o+1)*inner], l.weights[(o+1)*inner:(o+2)*inner]
-		w2, w3 := l.weights[(o+2)*inner:(o+3)*inner], l.weights[(o+3)*inner:(o+4)*inner]
-		for p := range places {
-			patch := patches[p*inner : (p+1)*inner]
-			var a0, a1, a2, a3 int32
-			w0, w1, w2, w3 := w0[:len(patch)], w1[:len(patch)], w2[:len(patch)], w3[:len(patch)]
-			for i, x := range patch {
-				x := int32(x)
-				a0 += x * int32(w0[i])
-				a1 += x * int32(w1[i])
-				a2 += x * int32(w2[i])
-				a3 += x * int32(w3[i])
-			}
-			at := p*y.outputs + o
-			out.data[at] = l.stage(o).requantise(a0+l.biases[o], l.channel[o])
-			out.data[at+1] = l.stage(o+1).requantise(a1+l.biases[o+1], l.channel[o+1])
-			out.data[at+2] = l.stage(o+2).requantise(a2+l.biases[o+2], l.channel[o+2])
-			out.data[at+3] = l.stage(o+3).requantise(a3+l.biases[o+3], l.channel[o+3])
-		}
-	}
-	for ; o < y.outputs; o++ {
-		row := l.weights[o*inner : (o+1)*inner]
-		for p := range places {
-			acc := l.biases[o]
-			for i, x := range patches[p*inner : (p+1)*inner] {
-				acc += int32(x) * int32(row[i])
-			}
-			out.data[p*y.outputs+o] = l.stage(o).requantise(acc, l.channel[o])
-		}
-	}
+	return patches
 }
 
 // each calls visit for every place of the input under the window at (oy, ox) that is inside of the image, with its
@@ -194,22 +180,23 @@ func (w *window) each(in *tensor, oy, ox int, visit func(at, place int)) {
 // convolveDepthwise is DEPTHWISE_CONV_2D with one output for each input channel.
 func (n *network) convolveDepthwise(l *layer) {
 	in, out := l.in[0], l.out
-	var zero int32
+	zero := l.stages[0].inZero
 	sums := n.sums[:out.channels]
 	add := func(at, place int) {
 		weights := l.weights[place*len(sums) : (place+1)*len(sums)]
-		for c, v := range in.data[at : at+len(sums)] {
-			sums[c] += (int32(v) - zero) * int32(weights[c])
+		bytes := in.data[at : at+len(weights)]
+		sums := sums[:len(weights)]
+		for c, w := range weights {
+			sums[c] += (int32(bytes[c]) - zero) * int32(w)
 		}
 	}
-	zero = l.stages[0].inZero
 	for oy := range out.height {
 		for ox := range out.width {
 			copy(sums, l.biases)
 			l.window.each(in, oy, ox, add)
 			to := out.data[(oy*out.width+ox)*len(sums):]
 			for c, a := range sums {
-				to[c] = l.stage(c).requantise(a, l.channel[c])
+				to[c] = l.channels[c].requantise(a)
 			}
 		}
 	}
@@ -217,7 +204,8 @@ func (n *network) convolveDepthwise(l *layer) {
 
 // averagePool is AVERAGE_POOL_2D. A window that hangs over the edge is divided by the places it has.
 func (n *network) averagePool(l *layer) {
-	in, out, s := l.in[0], l.out, &l.stages[0]
+	in, out, s := l.in[0], l.out, l.stages[0]
+	whole := s.multiplier
 	sums := n.sums[:out.channels]
 	places := 0
 	add := func(at, place int) {
@@ -231,13 +219,13 @@ func (n *network) averagePool(l *layer) {
 			clear(sums)
 			places = 0
 			l.window.each(in, oy, ox, add)
-			multiplier := s.multiplier
+			s.multiplier = whole
 			if places != l.window.height*l.window.width {
-				multiplier = float32(1) / float32(places)
+				s.multiplier = float32(1) / float32(places)
 			}
 			to := out.data[(oy*out.width+ox)*len(sums):]
 			for c, a := range sums {
-				to[c] = s.requantise(a, multiplier)
+				to[c] = s.requantise(a)
 			}
 		}
 	}
@@ -248,7 +236,7 @@ func (n *network) sum(l *layer) {
 	a, b, s := l.in[0], l.in[1], &l.stages[0]
 	for i, v := range a.data {
 		acc := l.numerators[0]*(int32(v)-a.zero) + l.numerators[1]*(int32(b.data[i])-b.zero)
-		l.out.data[i] = s.requantise(acc, s.multiplier)
+		l.out.data[i] = s.requantise(acc)
 	}
 }
 
@@ -256,7 +244,7 @@ func (n *network) sum(l *layer) {
 func (n *network) rescale(l *layer) {
 	in, s := l.in[0], &l.stages[0]
 	for i, v := range in.data {
-		l.out.data[i] = s.requantise(int32(v)-s.inZero, s.multiplier)
+		l.out.data[i] = s.requantise(int32(v) - s.inZero)
 	}
 }
 
@@ -269,7 +257,7 @@ func (n *network) concatenate(l *layer) {
 		to := l.out.data[place*l.out.channels:]
 		for _, t := range l.in {
 			for c, v := range t.data[place*t.channels : (place+1)*t.channels] {
-				to[c] = s.requantise(int32(v)-s.inZero, s.multiplier)
+				to[c] = s.requantise(int32(v) - s.inZero)
 			}
 			to = to[t.channels:]
 		}

@@ -104,11 +104,11 @@ func (d *Device) standardRequest(s setup, out []byte) (int, answer) {
 		case 0:
 			bits = 1 // self-powered, it says
 		case 2:
-			e := d.find(uint8(s.index))
-			if e == nil {
+			i := d.find(uint8(s.index))
+			if i == none {
 				return 0, refused
 			}
-			if e.halted {
+			if d.endpoints[i].halted {
 				bits = 1
 			}
 		}
@@ -137,11 +137,11 @@ func (d *Device) standardRequest(s setup, out []byte) (int, answer) {
 	case setFeature, clearFeature:
 		// Of the features only an endpoint's halt, 0, is more than power saving.
 		if s.requestType == 2 && s.value == 0 {
-			e := d.find(uint8(s.index))
-			if e == nil {
+			i := d.find(uint8(s.index))
+			if i == none {
 				return 0, refused
 			}
-			e.halted = s.request == setFeature && s.index&0x7f != 0
+			d.endpoints[i].halted = s.request == setFeature && s.index&0x7f != 0
 		}
 		return 0, answered
 	case setAddress, setInterface, setSEL, setIsochDelay:

@@ -55,6 +55,7 @@ type Device struct {
 	hung      bool
 	faults    []Fault
 	transfers int
+	counts    [endpointCount]int // of them, by endpoint
 }
 
 // identity is what the device shows itself as.
@@ -219,9 +220,12 @@ func (k FaultKind) String() string {
 
 // Fault is something that goes wrong at one transfer.
 type Fault struct {
-	At    int // number of the transfer, in order of submission since Script, from 0
-	Kind  FaultKind
-	Delay time.Duration // how late; Delay only
+	// At is the number of the transfer, in order of submission since Script, from 0; of those on Endpoint, an address
+	// such as 0x81, unless that is 0.
+	At       int
+	Endpoint uint8
+	Kind     FaultKind
+	Delay    time.Duration // how late; Delay only
 }
 
 // Script replaces the faults to come, and begins to count transfers anew.
@@ -229,7 +233,7 @@ func (d *Device) Script(faults ...Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.faults = append([]Fault(nil), faults...)
-	d.transfers = 0
+	d.transfers, d.counts = 0, [endpointCount]int{}
 }
 
 // Transfers is the number of transfers submitted since New or Script: control, bulk and interrupt, both ways.

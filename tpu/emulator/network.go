@@ -42,10 +42,11 @@ type layer struct {
 
 	// Of a layer with a filter.
 	layout     *layout
-	streamed   bool // its parameters come with every run
-	weights    []int16
+	streamed   bool    // its parameters come with every run
+	pairs      []int64 // the weights of two output channels in one, see convolve; then those of the next two
+	weights    []int16 // of a depthwise filter, as TensorFlow Lite orders them
 	biases     []int32
-	channel    []float32 // multipliers of the channels
+	channels   []stage // of each output channel
 	predicted  stage
 	places     []stageAt // none if the program wasn't found to have it
 	stages     []stage   // as read from there, or predicted
@@ -54,9 +55,6 @@ type layer struct {
 
 // stage gives the stage of an output channel. A program has one for each tile of channels, or a few for loops over them.
 func (l *layer) stage(o int) *stage {
-	if len(l.stages) == 1 || l.layout == nil {
-		return &l.stages[0]
-	}
 	return &l.stages[o/l.layout.rows*len(l.stages)/l.layout.tiles()]
 }
 
@@ -407,15 +405,16 @@ func (b *builder) filter(l *layer, op *tflite.Operator, depthwise bool, padding 
 	inner := y.height * y.width
 	if depthwise {
 		l.run = (*network).convolveDepthwise
+		l.weights = make([]int16, y.outputs*inner)
 	} else {
 		inner *= y.inputs
+		l.pairs = make([]int64, up(y.outputs, 2)/2*inner)
 		if n := l.out.height * l.out.width * inner; n > len(b.network.patches) {
 			b.network.patches = make([]int16, n)
 		}
 	}
-	l.weights = make([]int16, y.outputs*inner)
-	l.biases = make([]int32, y.outputs)
-	l.channel = make([]float32, y.outputs)
+	l.biases = make([]int32, up(y.outputs, 2))
+	l.channels = make([]stage, up(y.outputs, 2))
 	return err
 }
 

@@ -85,9 +85,25 @@ func findStages(chunks [][]byte, s stage) (places []stageAt) {
 	return places
 }
 
+// limit is beyond what any stage needs, and small enough for requantise.
+const limit = 1 << 12
+
+// sane brings limits that no compiler writes to where requantise can work with them.
+func (s *stage) sane() {
+	if !(s.low >= -limit) { // NaN too
+		s.low = -limit
+	}
+	if !(s.high <= limit) {
+		s.high = limit
+	}
+}
+
 // requantise makes a byte of an accumulator: the product with the multiplier is rounded to float32, limited, and then
 // rounded to the nearest integer, half to even, before the zero point is added.
-func (s *stage) requantise(acc int32, multiplier float32) byte {
-	v := min(max(float32(acc)*multiplier, s.low), s.high)
-	return byte(min(max(s.zero+int32(math.RoundToEven(float64(v))), 0), 255))
+func (s *stage) requantise(acc int32) byte {
+	v := min(max(float32(acc)*s.multiplier, s.low), s.high)
+	// The sum has no bits left for a fraction, so that it is rounded as wanted, and its low bits are the integer.
+	const integers = 3 << 22
+	rounded := int32(math.Float32bits(v+integers)) - int32(math.Float32bits(integers))
+	return byte(min(max(s.zero+rounded, 0), 255))
 }

@@ -33,10 +33,11 @@ type transfer struct {
 	// withdrawn means cancelled, perhaps before it was submitted.
 	withdrawn bool
 
-	at   *endpoint
-	held bool // until release
-	cut  bool // loses half of its data
-	next *transfer
+	index int  // of its endpoint
+	waits bool // for the device
+	held  bool // until release
+	cut   bool // loses half of its data
+	next  *transfer
 }
 
 // setup is the first packet of a control transfer.
@@ -59,6 +60,8 @@ const (
 	events
 	interrupts
 	endpointCount
+
+	none = -1
 )
 
 // endpoint is the device's side of one.
@@ -73,19 +76,19 @@ type endpoint struct {
 	start, origin int
 }
 
-// find gives the endpoint with an address, nil if the device has none in its present state.
-func (d *Device) find(address uint8) *endpoint {
+// find gives the endpoint with an address, none if the device has none in its present state.
+func (d *Device) find(address uint8) int {
 	switch {
 	case address == 0:
-		return &d.endpoints[control]
+		return control
 	case d.identity != application || !d.configured:
-		return nil
+		return none
 	case 1 <= address && address <= 3:
-		return &d.endpoints[bulkOut+address-1]
+		return bulkOut + int(address) - 1
 	case 0x81 <= address && address <= 0x83:
-		return &d.endpoints[outputs+address-0x81]
+		return outputs + int(address) - 0x81
 	}
-	return nil
+	return none
 }
 
 // submit hands a transfer to the device. When it gives a delay, release must be called after it.
@@ -95,8 +98,7 @@ func (d *Device) submit(t *transfer) (delay time.Duration) {
 	t.n, t.status, t.held, t.cut, t.next = 0, pending, false, false, nil
 	number := d.transfers
 	d.transfers++
-	e := d.find(t.endpoint)
-	t.at = e
+	t.index = d.find(t.endpoint)
 	switch {
 	case t.withdrawn:
 		d.end(t, cancelled)
@@ -104,12 +106,16 @@ func (d *Device) submit(t *transfer) (delay time.Duration) {
 	case !d.plugged || t.session != 0 && t.session != d.session:
 		d.end(t, disconnected)
 		return 0
-	case e == nil:
+	case t.index == none:
 		d.end(t, failed)
 		return 0
 	}
+	e := &d.endpoints[t.index]
+	t.waits = true
+	local := d.counts[t.index]
+	d.counts[t.index]++
 	for _, f := range d.faults {
-		if f.At != number {
+		if f.Endpoint == 0 && f.At != number || f.Endpoint != 0 && (f.Endpoint != t.endpoint || f.At != local) {
 			continue
 		}
 		switch f.Kind {
@@ -155,7 +161,7 @@ func (d *Device) cancel(t *transfer) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t.withdrawn = true
-	if t.status != pending || t.at == nil {
+	if !t.waits {
 		return false
 	}
 	d.finish(t, cancelled)
@@ -164,7 +170,7 @@ func (d *Device) cancel(t *transfer) bool {
 
 // finish ends a transfer that waits.
 func (d *Device) finish(t *transfer, s status) {
-	e := t.at
+	e := &d.endpoints[t.index]
 	var before *transfer
 	for p := e.waiting; p != t; p = p.next {
 		before = p
@@ -184,7 +190,7 @@ func (d *Device) end(t *transfer, s status) {
 	if t.cut && s == done && t.endpoint&0x80 != 0 {
 		t.n /= 2
 	}
-	t.status, t.next, t.at = s, nil, nil
+	t.status, t.next, t.waits = s, nil, false
 	t.ended(t)
 }
 

@@ -6,60 +6,99 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // vhci is where Linux's virtual USB host controller (module vhci-hcd) is told what to attach.
 const vhci = "/sys/devices/platform/vhci_hcd.0/"
 
-// AttachVHCI plugs the device into the USB of this machine, through Linux's virtual host controller: module vhci-hcd
-// must be loaded, and the caller be root. It serves the device until ctx ends or it is unplugged.
-func AttachVHCI(ctx context.Context, d *Device) error {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("attach to %s: %w", vhci, err)
+// FreeVHCIPort returns a port for the device on Linux's virtual host controller (module vhci-hcd, which must be loaded).
+func FreeVHCIPort(d *Device) (int, error) {
+	hub := "ss"
+	if linuxSpeed(d.config.Speed) == 3 {
+		hub = "hs"
 	}
-	theirs, ours := os.NewFile(uintptr(fds[0]), "vhci"), os.NewFile(uintptr(fds[1]), "emulator")
-	c, err := net.FileConn(ours)
-	ours.Close()
-	if err == nil {
-		if err = attachPort(d, theirs); err != nil {
-			c.Close()
+	ports, err := vhciPorts()
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range ports {
+		if p.hub == hub && p.free {
+			return p.number, nil
 		}
 	}
-	theirs.Close() // the kernel has its own reference
+	return 0, fmt.Errorf("%s: no free port for %v", vhci, d.config.Speed)
+}
+
+type vhciPort struct {
+	hub    string // hs or ss
+	number int
+	free   bool
+}
+
+func vhciPorts() (ports []vhciPort, err error) {
+	b, err := os.ReadFile(vhci + "status")
 	if err != nil {
-		return fmt.Errorf("attach to %s: %w", vhci, err)
+		return nil, err
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		f := strings.Fields(line) // hub, port, state, speed, …, below a line of titles
+		if len(f) < 3 {
+			continue
+		}
+		if n, err := strconv.Atoi(f[1]); err == nil {
+			ports = append(ports, vhciPort{f[0], n, f[2] == "004"})
+		}
+	}
+	return ports, nil
+}
+
+// AttachVHCI plugs the device into a port of this machine's virtual host controller, for which the caller must be root;
+// where something is being unplugged there, it waits. It serves the device until ctx ends, it is unplugged, or the
+// machine lets go of it.
+func AttachVHCI(ctx context.Context, d *Device, port int) error {
+	c, err := connectVHCI(ctx, d, port)
+	if err != nil {
+		return fmt.Errorf("attach to port %d of %s: %w", port, vhci, err)
 	}
 	return attach(ctx, c, d)
 }
 
-// attachPort gives the kernel its end of the connection, for the first free port of the device's speed.
-func attachPort(d *Device, socket *os.File) error {
-	status, err := os.ReadFile(vhci + "status")
+// connectVHCI gives the kernel one end of a connection, and returns the other.
+func connectVHCI(ctx context.Context, d *Device, port int) (net.Conn, error) {
+	for {
+		ports, err := vhciPorts()
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(ports, func(p vhciPort) bool { return p.number == port })
+		if i < 0 {
+			return nil, errors.New("there is no such port")
+		}
+		if ports[i].free {
+			break
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	hub, speed := "ss", linuxSpeed(d.config.Speed)
-	if speed == 3 {
-		hub = "hs"
+	theirs, ours := os.NewFile(uintptr(fds[0]), "vhci"), os.NewFile(uintptr(fds[1]), "emulator")
+	defer theirs.Close()     // the kernel takes a reference of its own
+	defer ours.Close()       // and so does the Conn
+	const device = 1<<16 | 2 // bus and number at this end, which nobody asks for
+	line := fmt.Appendf(nil, "%d %d %d %d", port, theirs.Fd(), device, linuxSpeed(d.config.Speed))
+	if err := os.WriteFile(vhci+"attach", line, 0); err != nil {
+		return nil, err
 	}
-	for _, line := range strings.Split(string(status), "\n") {
-		f := strings.Fields(line) // hub, port, state, speed, …
-		const free = "004"
-		if len(f) < 3 || f[0] != hub || f[2] != free {
-			continue
-		}
-		port := strings.TrimLeft(f[1], "0")
-		if port == "" {
-			port = "0"
-		}
-		fd := socket.Fd()
-		err := os.WriteFile(vhci+"attach", fmt.Appendf(nil, "%s %d %d %d", port, fd, 1<<16|1, speed), 0)
-		if !errors.Is(err, syscall.EBUSY) { // taken meanwhile
-			return err
-		}
-	}
-	return fmt.Errorf("no free port for %v", d.config.Speed)
+	return net.FileConn(ours)
 }
