@@ -1,8 +1,10 @@
 package imprint
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -208,15 +210,35 @@ func (d disk) syncDir(dir string) error {
 
 // readFile reads a regular file of at most limit bytes.
 func readFile(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
+	info, err := statRegular(path)
 	if err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("read %s: %w", path, errNotRegular)
 	}
 	if info.Size() > limit {
 		return nil, fmt.Errorf("read %s: %d bytes, and at most %d are read", path, info.Size(), limit)
 	}
 	return os.ReadFile(path)
+}
+
+func statRegular(path string) (fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("read %s: %w", path, errNotRegular)
+	}
+	return info, err
+}
+
+// sumFile is the sum of a regular file, which need not fit into memory.
+func sumFile(path string) (digest, error) {
+	if _, err := statRegular(path); err != nil {
+		return digest{}, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return digest{}, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return digest(h.Sum(nil)), err
 }

@@ -146,17 +146,23 @@ func (k *Kit) loadBackbone(fresh bool) error {
 	if err != nil {
 		return fmt.Errorf("load backbone: %w", err)
 	}
-	if want := k.state.Backbone; !fresh && sum(file) != want.SHA256 {
-		if k.options.Backbone == "" {
-			return fmt.Errorf("%w: %s is not the model %s that it was: name that again with --backbone", ErrCorrupt, path, want.Name)
-		}
-		return fmt.Errorf("open workspace %s with %s: %w, %s", k.store.dir, name, ErrOtherBackbone, want.Name)
-	}
 	embedding := k.options.Embedding
 	if !fresh && embedding == "" {
 		embedding = fmt.Sprint("#", k.state.Backbone.Embedding)
 	}
 	b, err := backbone.Parse(file, backbone.Options{Name: name, Embedding: embedding})
+	var got digest // summing up a large file takes its time: once is enough
+	if err == nil {
+		got = b.SHA256
+	} else {
+		got = sum(file)
+	}
+	if want := k.state.Backbone; !fresh && got != want.SHA256 {
+		if k.options.Backbone == "" {
+			return fmt.Errorf("%w: %s is not the model %s that it was: name that again with --backbone", ErrCorrupt, path, want.Name)
+		}
+		return fmt.Errorf("open workspace %s with %s: %w, %s", k.store.dir, name, ErrOtherBackbone, want.Name)
+	}
 	if err != nil {
 		return err
 	}
@@ -314,7 +320,7 @@ func (k *Kit) sameKind(s *state) error {
 // keepBackbone stores the backbone in the workspace, unless it is there.
 func (k *Kit) keepBackbone() (wrote bool, err error) {
 	path := k.store.path(backboneFile)
-	if b, err := readFile(path, tflite.MaxFileSize); err == nil && sum(b) == k.state.Backbone.SHA256 {
+	if got, err := sumFile(path); err == nil && got == k.state.Backbone.SHA256 {
 		return false, nil
 	}
 	return true, k.store.disk.replace(replacement{path, k.file})

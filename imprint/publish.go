@@ -331,8 +331,11 @@ func (k *Kit) republish() (bool, error) {
 
 // isPublished reports whether model.tflite is the model of the Kit's state.
 func (k *Kit) isPublished() bool {
-	b, err := readFile(k.ModelPath(), math.MaxInt64)
-	return (err == nil || errors.Is(err, fs.ErrNotExist)) && sum(b) == k.state.Model
+	got, err := sumFile(k.ModelPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		got, err = sum(nil), nil
+	}
+	return err == nil && got == k.state.Model
 }
 
 // Export writes the model of the workspace to path, in any layout, and its labels
