@@ -22,16 +22,15 @@ import (
 var models = []model{
 	{name: "mobilenet_v1_0.25_128_quant"},
 	{name: "mobilenet_v1_0.5_160_quant"},
-	{name: extractor},
+	{name: "mobilenet_v1_1.0_224_quant_embedding_extractor", peak: true},
 	{name: "mobilenet_v2_1.0_224_quant"},
 	{name: "tf2_mobilenet_v2_1.0_224_ptq", xnnpack: true},
 }
 
-const extractor = "mobilenet_v1_1.0_224_quant_embedding_extractor"
-
 type model struct {
 	name    string
 	xnnpack bool // what it is compared with, instead of the default kernels
+	peak    bool // compared with the most that the processor can do
 }
 
 // A row is what was measured of one model.
@@ -39,22 +38,24 @@ type row struct {
 	model
 	macs         int
 	ours, theirs [2]time.Duration // on one core and on two
-	equal        string           // our bytes against those of the default kernels
-	xnnpackEqual string           // and XNNPACK's, if that was measured
+	// Medians of the ratios in each round, which vary less than the times: theirs to
+	// ours, ours on one core to two, and of the peak if that was measured.
+	ratio        [2]float64
+	gain, share  float64
+	peakRate     float64 // thousand million MACs a second
+	equal        string  // our bytes against those of the default kernels
+	xnnpackEqual string  // and XNNPACK's, if that was measured
 }
 
 func (r row) String() string {
 	return fmt.Sprintf("%s: ours %v, theirs %v, bytes %s", r.name, r.ours, r.theirs, r.equal)
 }
 
-func (r row) ratio(threads int) float64 {
-	return float64(r.theirs[threads-1]) / float64(r.ours[threads-1])
-}
-
 // bench is the two programs to measure.
 type bench struct {
 	peer             tflitepeer.Peer
 	imprint, scratch string
+	peak             peak
 }
 
 // file is where the model is.
@@ -111,6 +112,7 @@ func (b *bench) compare(ctx context.Context, m model, rounds int) (row, error) {
 		}})
 	}
 	repeat := 0
+	var peaks, shares []float64
 	for round := range rounds {
 		for i := range sides {
 			s := sides[i]
@@ -133,11 +135,38 @@ func (b *bench) compare(ctx context.Context, m model, rounds int) (row, error) {
 			}
 			s.medians = append(s.medians, t)
 		}
+		if m.peak {
+			if err := pin(1); err != nil {
+				return r, err
+			}
+			rate, err := b.peak.run(ctx)
+			if err != nil {
+				return r, err
+			}
+			peaks = append(peaks, rate)
+			shares = append(shares, r.rate(sides[1].medians[round])/rate)
+		}
+	}
+	if m.peak {
+		r.peakRate, r.share = median(peaks), median(shares)
 	}
 	for i := range 2 {
-		r.theirs[i], r.ours[i] = median(sides[2*i].medians), median(sides[2*i+1].medians)
+		theirs, ours := sides[2*i].medians, sides[2*i+1].medians
+		r.theirs[i], r.ours[i], r.ratio[i] = median(theirs), median(ours), median(quotients(theirs, ours))
 	}
+	r.gain = median(quotients(sides[1].medians, sides[3].medians))
 	return r, nil
+}
+
+// rate is the speed of an inference in thousand million MACs a second.
+func (r *row) rate(t time.Duration) float64 { return float64(r.macs) / float64(t.Nanoseconds()) }
+
+func quotients(a, b []time.Duration) []float64 {
+	var q []float64
+	for i := range a {
+		q = append(q, float64(a[i])/float64(b[i]))
+	}
+	return q
 }
 
 // compareBytes runs the input through all once.
@@ -214,7 +243,7 @@ func (b *bench) run(ctx context.Context, path string, input []byte, threads, rep
 }
 
 // median is the middle one; of an even number the mean of the two in the middle.
-func median(d []time.Duration) time.Duration {
+func median[T time.Duration | float64](d []T) T {
 	d = slices.Sorted(slices.Values(d))
 	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2
 }

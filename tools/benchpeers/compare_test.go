@@ -77,28 +77,34 @@ func TestMultiplications(t *testing.T) {
 
 func TestDocument(t *testing.T) {
 	rows := []row{
-		{model: model{name: extractor}, macs: 500e6, ours: [2]time.Duration{10e6, 5e6}, theirs: [2]time.Duration{60e6, 40e6}, equal: equal},
-		{model: model{name: "signed", xnnpack: true}, macs: 3e6, ours: [2]time.Duration{2e6, 1e6}, theirs: [2]time.Duration{3e6, 3e6}, equal: equal, xnnpackEqual: "1 of 9 differ, by up to 1"},
+		{model: model{name: "extractor"}, macs: 500e6, ours: [2]time.Duration{10e6, 5e6}, theirs: [2]time.Duration{60e6, 40e6},
+			ratio: [2]float64{6, 8}, gain: 2, share: 0.5, peakRate: 100, equal: equal},
+		{model: model{name: "signed", xnnpack: true}, macs: 3e6, ours: [2]time.Duration{2e6, 1e6}, theirs: [2]time.Duration{3e6, 3e6},
+			ratio: [2]float64{1.5, 3}, gain: 2, equal: equal, xnnpackEqual: "1 of 9 differ, by up to 1"},
 	}
-	text := document("A machine.", rows, 100, 7)
+	text := document("A machine.", rows, 7)
 	for _, want := range []string{
 		"A machine.\n", "median of 7 runs",
-		"| " + extractor + " | 500 | default | 60.00 | 10.00 | **6.0×** | 40.00 | 5.00 | **8.0×** | 2.00× | equal |\n",
+		"| extractor | 500 | default | 60.00 | 10.00 | **6.0×** | 40.00 | 5.00 | **8.0×** | 2.00× | equal |\n",
 		"| signed | 3 | XNNPACK | 3.00 | 2.00 | **1.5×** |", "signed: 1 of 9 differ, by up to 1",
-		"50 thousand million", "50 % of the 100",
+		"50 thousand million", "50 % of", "(100)",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the document lacks %q:\n%s", want, text)
 		}
 	}
-	if text := document("", rows, 0, 7); strings.Contains(text, "%") {
+	rows[0].peakRate = 0
+	if text := document("", rows, 7); strings.Contains(text, "%") {
 		t.Errorf("a share of an unknown peak:\n%s", text)
 	}
 }
 
-func TestPeakLine(t *testing.T) {
-	m := peakLine.FindStringSubmatch("goos: linux\nBenchmarkWordsPeak-2   	    1000	     98304 ns/op	        85.25 GMAC/s	       0 B/op\n")
-	if m == nil || m[1] != "85.25" {
-		t.Errorf("got %q, want 85.25", m)
+func TestBestRate(t *testing.T) {
+	const out = "goos: linux\nBenchmarkWordsPeak-2   \t    1000\t     98304 ns/op\t        85.25 GMAC/s\t       0 B/op\nBenchmarkBytesPeak \t 9 \t 1.00 GMAC/s\nPASS\n"
+	if got, err := bestRate([]byte(out)); err != nil || got != 85.25 {
+		t.Errorf("got %v and error %v, want 85.25", got, err)
+	}
+	if got, err := bestRate([]byte("PASS\n")); err != nil || got != 0 {
+		t.Errorf("without a benchmark: got %v and error %v, want 0", got, err)
 	}
 }

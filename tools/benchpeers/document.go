@@ -29,10 +29,10 @@ func writeBetweenMarks(path, text string) error {
 }
 
 // document is the result as Markdown.
-func document(machine string, rows []row, peak float64, rounds int) string {
+func document(machine string, rows []row, rounds int) string {
 	var w strings.Builder
 	fmt.Fprintf(&w, "%s\n\n", machine)
-	fmt.Fprintf(&w, "Milliseconds an inference: the median of %d runs that took turns, each the median of many inferences.\n", rounds)
+	fmt.Fprintf(&w, "Milliseconds an inference: the median of %d runs that took turns, each the median of many inferences. Ratios are medians of those of single turns.\n", rounds)
 	fmt.Fprintf(&w, "\n| model | million MACs | compared with | TFLite, 1 core | imprint, 1 core | ratio | TFLite, 2 cores | imprint, 2 cores | ratio | imprint, 2 cores against 1 | bytes |\n")
 	fmt.Fprintf(&w, "|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
@@ -42,9 +42,9 @@ func document(machine string, rows []row, peak float64, rounds int) string {
 		}
 		fmt.Fprintf(&w, "| %s | %d | %s", r.name, r.macs/1e6, against)
 		for i := range 2 {
-			fmt.Fprintf(&w, " | %s | %s | **%.1f×**", ms(r.theirs[i]), ms(r.ours[i]), r.ratio(i+1))
+			fmt.Fprintf(&w, " | %s | %s | **%.1f×**", ms(r.theirs[i]), ms(r.ours[i]), r.ratio[i])
 		}
-		fmt.Fprintf(&w, " | %.2f× | %s |\n", float64(r.ours[0])/float64(r.ours[1]), r.equal)
+		fmt.Fprintf(&w, " | %.2f× | %s |\n", r.gain, r.equal)
 	}
 	fmt.Fprintf(&w, "\nBytes: imprint's output against that of TFLite's default kernels on the same input.\n")
 	for _, r := range rows {
@@ -53,13 +53,9 @@ func document(machine string, rows []row, peak float64, rounds int) string {
 		}
 	}
 	for _, r := range rows {
-		if r.name == extractor {
-			speed := float64(r.macs) / r.ours[0].Seconds() / 1e9
-			fmt.Fprintf(&w, "\nOn one core and %s imprint does %.0f thousand million MACs a second", r.name, speed)
-			if peak > 0 {
-				fmt.Fprintf(&w, ", %.0f %% of the %.0f of a loop that does nothing else", 100*speed/peak, peak)
-			}
-			fmt.Fprintf(&w, ".\n")
+		if r.peakRate > 0 {
+			fmt.Fprintf(&w, "\nOn one core and %s imprint does %.0f thousand million MACs a second, %.0f %% of what a loop that does nothing else did in turn with it (%.0f).\n",
+				r.name, r.rate(r.ours[0]), 100*r.share, r.peakRate)
 		}
 	}
 	return w.String()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -57,22 +58,34 @@ func cpuField(cpu []byte, name string) string {
 
 var peakLine = regexp.MustCompile(`(?m)^Benchmark\w*Peak\S*\s.*\s([0-9.]+) GMAC/s`)
 
-// peak is how many thousand million multiplications a second the loop of dot
-// products does on one core that package kernels has for this, the best of
-// several; 0 if it has none for this processor.
-func peak(ctx context.Context) (float64, error) {
-	if err := pin(1); err != nil {
-		return 0, err
+// A peak is the loop of dot products that package kernels has for measuring what
+// a processor can do.
+type peak string
+
+// newPeak builds it.
+func newPeak(ctx context.Context, scratch string) (peak, error) {
+	p := filepath.Join(scratch, "peak")
+	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-o", p, "./backbone/kernels").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the peak's loop: %w: %s", err, out)
 	}
-	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "Peak", "-count", "5", "-benchtime", "100ms", "./backbone/kernels").CombinedOutput()
+	return peak(p), nil
+}
+
+// run returns how many thousand million MACs a second one core does, the best of
+// the loops for several instructions; 0 if there is none for this processor.
+func (p peak) run(ctx context.Context) (float64, error) {
+	out, err := exec.CommandContext(ctx, string(p), "-test.run", "^$", "-test.bench", "Peak", "-test.benchtime", "100ms").CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("measure the peak: %w: %s", err, out)
 	}
-	best := 0.0
+	return bestRate(out)
+}
+
+func bestRate(out []byte) (best float64, err error) {
 	for _, m := range peakLine.FindAllSubmatch(out, -1) {
 		v, err := strconv.ParseFloat(string(m[1]), 64)
 		if err != nil {
-			return 0, err
+			return 0, fmt.Errorf("measure the peak: %w", err)
 		}
 		best = max(best, v)
 	}

@@ -57,6 +57,9 @@ func measure(ctx context.Context, imprint string, rounds int) (string, error) {
 		}
 	}
 	b := bench{peer: peer, imprint: imprint, scratch: scratch}
+	if b.peak, err = newPeak(ctx, scratch); err != nil {
+		return "", err
+	}
 	var rows []row
 	for _, m := range models {
 		r, err := b.compare(ctx, m, rounds)
@@ -66,13 +69,9 @@ func measure(ctx context.Context, imprint string, rounds int) (string, error) {
 		log.Print(r)
 		rows = append(rows, r)
 	}
-	most, err := peak(ctx)
-	if err != nil {
-		return "", err
-	}
 	machine, err := describeMachine()
 	if err != nil {
 		return "", err
 	}
-	return document(machine, rows, most, rounds), nil
+	return document(machine, rows, rounds), nil
 }
