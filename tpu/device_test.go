@@ -22,6 +22,7 @@ func (r *rig) start(t *testing.T, opts tpu.Options) (*tpu.Device, *tpu.Model) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
+	r.quiet()
 	m, err := d.Load(t.Context(), r.pkg)
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ func TestDiagnose(t *testing.T) {
 	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
 	pi := func(model, throttled, alarm string) fstest.MapFS {
 		return with(fstest.MapFS{
-			"proc/device-tree/model": file(model + "\x00"),
+			"proc/device-tree/model":                              file(model + "\x00"),
 			"sys/devices/platform/soc/soc:firmware/get_throttled": file(throttled + "\n"),
 			"sys/class/hwmon/hwmon1/name":                         file("rpi_volt\n"),
 			"sys/class/hwmon/hwmon1/in0_lcrit_alarm":              file(alarm + "\n"),

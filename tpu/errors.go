@@ -36,6 +36,9 @@ var (
 // errFatal is why transfers end when the chip raised its fatal interrupt.
 var errFatal = fmt.Errorf("%w: fatal interrupt", ErrDevice)
 
+// errMute is what becomes of asking a device why it failed when it does not answer at all.
+var errMute = errors.New("nor does it answer questions")
+
 // DeviceError is a failure together with what the chip had to say about it.
 type DeviceError struct {
 	Err error // what failed; wraps ErrDevice or ErrTimeout

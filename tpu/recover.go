@@ -43,7 +43,7 @@ func (d *Device) explain(err error) error {
 	e.ScalarError = r.read(regScalarError)
 	e.PC = r.read(regScalarPC)
 	if r.err != nil {
-		return fmt.Errorf("%w; nor does it answer questions: %w", err, r.err)
+		return fmt.Errorf("%w; %w: %w", err, errMute, r.err)
 	}
 	return e
 }
@@ -133,7 +133,8 @@ func (d *Device) recover(cause error) {
 		d.note(func(s *Status) { s.State, s.Err = Recovering, cause })
 		d.opts.Log.Warn("Edge TPU failed", "port", d.port, "error", cause)
 		// An endpoint that refused stays halted on both sides until the port is reset; libusb could clear it, gousb not.
-		if errors.Is(cause, ErrDisconnected) || errors.Is(cause, ErrStall) {
+		// One that does not let its registers be read cannot be reset by them.
+		if errors.Is(cause, ErrDisconnected) || errors.Is(cause, ErrStall) || errors.Is(cause, errMute) {
 			first = max(first, rungPort)
 		}
 		if first == rungCore {
