@@ -88,6 +88,9 @@ func anyWeights(r *rand.Rand, channels, depth int) *weights {
 		w.bias = append(w.bias, bias)
 		w.scale = append(w.scale, anyScale(r))
 	}
+	if r.IntN(2) == 0 {
+		shiftRight(w)
+	}
 	return w
 }
 
@@ -253,6 +256,11 @@ func plainOf(w *weights) windows {
 func tameForDot(w *weights) {
 	w.lo = max(w.lo, w.outZero)
 	w.hi = max(w.hi, w.lo)
+	shiftRight(w)
+}
+
+// shiftRight makes factors those of sensible models: less than half.
+func shiftRight(w *weights) {
 	for c := range w.scale {
 		w.scale[c].left = 0
 		w.scale[c].right = max(w.scale[c].right, 1)

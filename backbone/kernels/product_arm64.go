@@ -43,6 +43,7 @@ type productArgs struct {
 	last         int // where the last step begins: it may overlap the one before
 	tiles        int
 	zero, lo, hi int32
+	wide         int32 // for dot products, not 0 where a channel has no right shift
 	flip         int32 // what tilingNEON makes bytes of x signed with
 }
 
@@ -137,6 +138,10 @@ func pack(w *weights, t tiling, flip byte) *tiles {
 			at += step * t.channels
 		}
 		scale := w.scale[c]
+		if scale.right == 0 {
+			// It may have a left shift, and the zero point may make its codes wrap.
+			p.args.wide = 1
+		}
 		for i, v := range []int32{int32(scale.left), scale.mantissa, -int32(scale.right)} {
 			binary.LittleEndian.PutUint32(tile[at+4*(i*t.channels+c0):], uint32(v))
 		}
