@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/models"
@@ -12,12 +13,15 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/template"
+	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// The exit statuses; 3 is kept for trouble with a device.
+// The exit statuses.
 const (
 	exitUser        = 1 // what was asked for can't be done
 	exitUsage       = 2 // it was not asked for properly
+	exitDevice      = 3 // there is trouble with a device
 	exitData        = 4 // a file is damaged or of the wrong kind
 	exitInterrupted = 130
 )
@@ -31,6 +35,11 @@ func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format
 type dataError struct{ error }
 
 func (e dataError) Unwrap() error { return e.error }
+
+// deviceError is trouble with a device.
+type deviceError struct{ error }
+
+func (e deviceError) Unwrap() error { return e.error }
 
 // hinted is an error of which the command that met it knows what to do.
 type hinted struct {
@@ -52,12 +61,20 @@ var dataErrors = []error{
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
 	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, template.ErrTemplate, template.ErrTwin,
+	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge,
+}
+
+// deviceErrors are the errors that mean an Edge TPU cannot be used.
+var deviceErrors = []error{
+	tpu.ErrNoDevice, tpu.ErrPermission, tpu.ErrBusy, tpu.ErrDisconnected, tpu.ErrTimeout, tpu.ErrStall, tpu.ErrTransfer,
+	tpu.ErrDevice, tpu.ErrFirmware, tpu.ErrNoUSB, tpu.ErrClosed,
 }
 
 func exitStatus(err error) int {
 	var usage usageError
 	var data dataError
+	var device deviceError
 	switch {
 	case err == nil:
 		return 0
@@ -67,13 +84,16 @@ func exitStatus(err error) int {
 		return exitUsage
 	case errors.As(err, &data):
 		return exitData
-	}
-	for _, e := range dataErrors {
-		if errors.Is(err, e) {
-			return exitData
-		}
+	case errors.As(err, &device), isAny(err, deviceErrors):
+		return exitDevice
+	case isAny(err, dataErrors):
+		return exitData
 	}
 	return exitUser
+}
+
+func isAny(err error, list []error) bool {
+	return slices.ContainsFunc(list, func(e error) bool { return errors.Is(err, e) })
 }
 
 // hint says what to do about err, or nothing.
@@ -85,6 +105,10 @@ func hint(err error) string {
 		return own.hint
 	case errors.As(err, &usage):
 		return "imprint help COMMAND shows how, with examples"
+	case errors.Is(err, tpu.ErrFirmware):
+		return "imprint models pull firmware fetches it; an installed libedgetpu has it too"
+	case isAny(err, deviceErrors):
+		return "imprint doctor says what to do"
 	case errors.Is(err, models.ErrUnknown):
 		return "imprint models list shows the models there are"
 	case errors.Is(err, models.ErrNotPulled), errors.Is(err, imprint.ErrNoBackbone):
