@@ -424,6 +424,326 @@ depth:
 	VZEROUPPER
 	RET
 
+// func evex4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2, AVX512F, AVX512_VNNI
+TEXT ·evex4x16(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ offsets+32(FP), BX
+	MOVQ groups+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ out+56(FP), R8
+	MOVQ outStride+64(FP), R9
+	LEAQ (CX)(CX*2), R10
+	LEAQ (R9)(R9*2), R11
+
+tile:
+	VMOVDQU32 (DI), Z1
+	VPXORD    Z8, Z8, Z8
+	VMOVDQU32 (DI), Z3
+	VPXORD    Z9, Z9, Z9
+	VMOVDQU32 (DI), Z5
+	VPXORD    Z10, Z10, Z10
+	VMOVDQU32 (DI), Z7
+	VPXORD    Z11, Z11, Z11
+	MOVQ      w+24(FP), DX
+	XORQ      R13, R13
+
+depth:
+	MOVLQSX       (BX)(R13*4), R12
+	ADDQ          AX, R12
+	VMOVDQU32     (DX), Z0
+	VMOVDQU32     64(DX), Z2
+	VPBROADCASTD  (R12), Z4
+	VPDPBUSD      Z0, Z4, Z1
+	VPBROADCASTD  4(R12), Z4
+	VPDPBUSD      Z2, Z4, Z8
+	VPBROADCASTD  (R12)(CX*1), Z4
+	VPDPBUSD      Z0, Z4, Z3
+	VPBROADCASTD  4(R12)(CX*1), Z4
+	VPDPBUSD      Z2, Z4, Z9
+	VPBROADCASTD  (R12)(CX*2), Z4
+	VPDPBUSD      Z0, Z4, Z5
+	VPBROADCASTD  4(R12)(CX*2), Z4
+	VPDPBUSD      Z2, Z4, Z10
+	VPBROADCASTD  (R12)(R10*1), Z4
+	VPDPBUSD      Z0, Z4, Z7
+	VPBROADCASTD  4(R12)(R10*1), Z0
+	VPDPBUSD      Z2, Z0, Z11
+	ADDQ          $0x00000080, DX
+	INCQ          R13
+	CMPQ          R13, SI
+	JLT           depth
+	VPADDD        Z8, Z1, Z1
+	VMOVDQU       Y1, Y0
+	VEXTRACTI64X4 $0x01, Z1, Y1
+	VPADDD        Z9, Z3, Z3
+	VMOVDQU       Y3, Y2
+	VEXTRACTI64X4 $0x01, Z3, Y3
+	VPADDD        Z10, Z5, Z5
+	VMOVDQU       Y5, Y4
+	VEXTRACTI64X4 $0x01, Z5, Y5
+	VPADDD        Z11, Z7, Z7
+	VMOVDQU       Y7, Y6
+	VEXTRACTI64X4 $0x01, Z7, Y7
+	VPSRLQ        $0x20, Y0, Y12
+	VPMULDQ       64(DI), Y0, Y0
+	VPMULDQ       128(DI), Y12, Y12
+	VPADDQ        192(DI), Y0, Y0
+	VPADDQ        256(DI), Y12, Y12
+	VPSRLQ        $0x20, Y0, Y0
+	VPBLENDD      $0xaa, Y12, Y0, Y0
+	VPSRAVD       320(DI), Y0, Y0
+	VPSRLQ        $0x20, Y1, Y12
+	VPMULDQ       96(DI), Y1, Y1
+	VPMULDQ       160(DI), Y12, Y12
+	VPADDQ        224(DI), Y1, Y1
+	VPADDQ        288(DI), Y12, Y12
+	VPSRLQ        $0x20, Y1, Y1
+	VPBLENDD      $0xaa, Y12, Y1, Y1
+	VPSRAVD       352(DI), Y1, Y1
+	VPACKSSDW     Y1, Y0, Y0
+	VPSRLQ        $0x20, Y2, Y1
+	VPMULDQ       64(DI), Y2, Y2
+	VPMULDQ       128(DI), Y1, Y1
+	VPADDQ        192(DI), Y2, Y2
+	VPADDQ        256(DI), Y1, Y1
+	VPSRLQ        $0x20, Y2, Y2
+	VPBLENDD      $0xaa, Y1, Y2, Y2
+	VPSRAVD       320(DI), Y2, Y2
+	VPSRLQ        $0x20, Y3, Y1
+	VPMULDQ       96(DI), Y3, Y3
+	VPMULDQ       160(DI), Y1, Y1
+	VPADDQ        224(DI), Y3, Y3
+	VPADDQ        288(DI), Y1, Y1
+	VPSRLQ        $0x20, Y3, Y3
+	VPBLENDD      $0xaa, Y1, Y3, Y3
+	VPSRAVD       352(DI), Y3, Y3
+	VPACKSSDW     Y3, Y2, Y2
+	VPSRLQ        $0x20, Y4, Y1
+	VPMULDQ       64(DI), Y4, Y3
+	VPMULDQ       128(DI), Y1, Y1
+	VPADDQ        192(DI), Y3, Y3
+	VPADDQ        256(DI), Y1, Y1
+	VPSRLQ        $0x20, Y3, Y3
+	VPBLENDD      $0xaa, Y1, Y3, Y4
+	VPSRAVD       320(DI), Y4, Y4
+	VPSRLQ        $0x20, Y5, Y1
+	VPMULDQ       96(DI), Y5, Y3
+	VPMULDQ       160(DI), Y1, Y1
+	VPADDQ        224(DI), Y3, Y3
+	VPADDQ        288(DI), Y1, Y1
+	VPSRLQ        $0x20, Y3, Y3
+	VPBLENDD      $0xaa, Y1, Y3, Y5
+	VPSRAVD       352(DI), Y5, Y5
+	VPACKSSDW     Y5, Y4, Y4
+	VPSRLQ        $0x20, Y6, Y1
+	VPMULDQ       64(DI), Y6, Y3
+	VPMULDQ       128(DI), Y1, Y1
+	VPADDQ        192(DI), Y3, Y3
+	VPADDQ        256(DI), Y1, Y1
+	VPSRLQ        $0x20, Y3, Y3
+	VPBLENDD      $0xaa, Y1, Y3, Y6
+	VPSRAVD       320(DI), Y6, Y6
+	VPSRLQ        $0x20, Y7, Y1
+	VPMULDQ       96(DI), Y7, Y3
+	VPMULDQ       160(DI), Y1, Y1
+	VPADDQ        224(DI), Y3, Y3
+	VPADDQ        288(DI), Y1, Y1
+	VPSRLQ        $0x20, Y3, Y3
+	VPBLENDD      $0xaa, Y1, Y3, Y7
+	VPSRAVD       352(DI), Y7, Y7
+	VPACKSSDW     Y7, Y6, Y6
+	VPADDSW       448(DI), Y0, Y0
+	VPADDSW       448(DI), Y2, Y2
+	VPACKUSWB     Y2, Y0, Y0
+	VPMAXUB       480(DI), Y0, Y0
+	VPMINUB       512(DI), Y0, Y0
+	VPXOR         544(DI), Y0, Y0
+	VPERMQ        $0xd8, Y0, Y0
+	VMOVDQU       X0, (R8)
+	VEXTRACTI128  $0x01, Y0, (R8)(R9*1)
+	VPADDSW       448(DI), Y4, Y4
+	VPADDSW       448(DI), Y6, Y6
+	VPACKUSWB     Y6, Y4, Y4
+	VPMAXUB       480(DI), Y4, Y4
+	VPMINUB       512(DI), Y4, Y4
+	VPXOR         544(DI), Y4, Y4
+	VPERMQ        $0xd8, Y4, Y4
+	VMOVDQU       X4, (R8)(R9*2)
+	VEXTRACTI128  $0x01, Y4, (R8)(R11*1)
+	ADDQ          CX, AX
+	ADDQ          R9, R8
+	ADDQ          CX, AX
+	ADDQ          R9, R8
+	ADDQ          CX, AX
+	ADDQ          R9, R8
+	ADDQ          CX, AX
+	ADDQ          R9, R8
+	DECQ          tiles+16(FP)
+	JNZ           tile
+	VZEROUPPER
+	RET
+
+// func vex4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·vex4x16(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ offsets+32(FP), BX
+	MOVQ groups+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ out+56(FP), R8
+	MOVQ outStride+64(FP), R9
+	LEAQ (CX)(CX*2), R10
+	LEAQ (R9)(R9*2), R11
+
+tile:
+	VMOVDQU (DI), Y0
+	VMOVDQU 32(DI), Y1
+	VMOVDQU (DI), Y2
+	VMOVDQU 32(DI), Y3
+	VMOVDQU (DI), Y4
+	VMOVDQU 32(DI), Y5
+	VMOVDQU (DI), Y6
+	VMOVDQU 32(DI), Y7
+	MOVQ    w+24(FP), DX
+	XORQ    R13, R13
+
+depth:
+	MOVLQSX      (BX)(R13*4), R12
+	ADDQ         AX, R12
+	VMOVDQU      (DX), Y8
+	VMOVDQU      32(DX), Y9
+	VMOVDQU      64(DX), Y10
+	VMOVDQU      96(DX), Y11
+	VPBROADCASTD (R12), Y12
+	LONG $0x501dc2c4; BYTE $0xc0 // VPDPBUSD_VEX Y8, Y12, Y0
+	LONG $0x501dc2c4; BYTE $0xc9 // VPDPBUSD_VEX Y9, Y12, Y1
+	VPBROADCASTD 4(R12), Y12
+	LONG $0x501dc2c4; BYTE $0xc2 // VPDPBUSD_VEX Y10, Y12, Y0
+	LONG $0x501dc2c4; BYTE $0xcb // VPDPBUSD_VEX Y11, Y12, Y1
+	VPBROADCASTD (R12)(CX*1), Y12
+	LONG $0x501dc2c4; BYTE $0xd0 // VPDPBUSD_VEX Y8, Y12, Y2
+	LONG $0x501dc2c4; BYTE $0xd9 // VPDPBUSD_VEX Y9, Y12, Y3
+	VPBROADCASTD 4(R12)(CX*1), Y12
+	LONG $0x501dc2c4; BYTE $0xd2 // VPDPBUSD_VEX Y10, Y12, Y2
+	LONG $0x501dc2c4; BYTE $0xdb // VPDPBUSD_VEX Y11, Y12, Y3
+	VPBROADCASTD (R12)(CX*2), Y12
+	LONG $0x501dc2c4; BYTE $0xe0 // VPDPBUSD_VEX Y8, Y12, Y4
+	LONG $0x501dc2c4; BYTE $0xe9 // VPDPBUSD_VEX Y9, Y12, Y5
+	VPBROADCASTD 4(R12)(CX*2), Y12
+	LONG $0x501dc2c4; BYTE $0xe2 // VPDPBUSD_VEX Y10, Y12, Y4
+	LONG $0x501dc2c4; BYTE $0xeb // VPDPBUSD_VEX Y11, Y12, Y5
+	VPBROADCASTD (R12)(R10*1), Y12
+	LONG $0x501dc2c4; BYTE $0xf0 // VPDPBUSD_VEX Y8, Y12, Y6
+	LONG $0x501dc2c4; BYTE $0xf9 // VPDPBUSD_VEX Y9, Y12, Y7
+	VPBROADCASTD 4(R12)(R10*1), Y8
+	LONG $0x503dc2c4; BYTE $0xf2 // VPDPBUSD_VEX Y10, Y8, Y6
+	LONG $0x503dc2c4; BYTE $0xfb // VPDPBUSD_VEX Y11, Y8, Y7
+	ADDQ         $0x00000080, DX
+	INCQ         R13
+	CMPQ         R13, SI
+	JLT          depth
+	VPSRLQ       $0x20, Y0, Y8
+	VPMULDQ      64(DI), Y0, Y0
+	VPMULDQ      128(DI), Y8, Y8
+	VPADDQ       192(DI), Y0, Y0
+	VPADDQ       256(DI), Y8, Y8
+	VPSRLQ       $0x20, Y0, Y0
+	VPBLENDD     $0xaa, Y8, Y0, Y0
+	VPSRAVD      320(DI), Y0, Y0
+	VPSRLQ       $0x20, Y1, Y8
+	VPMULDQ      96(DI), Y1, Y1
+	VPMULDQ      160(DI), Y8, Y8
+	VPADDQ       224(DI), Y1, Y1
+	VPADDQ       288(DI), Y8, Y8
+	VPSRLQ       $0x20, Y1, Y1
+	VPBLENDD     $0xaa, Y8, Y1, Y1
+	VPSRAVD      352(DI), Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPSRLQ       $0x20, Y2, Y1
+	VPMULDQ      64(DI), Y2, Y2
+	VPMULDQ      128(DI), Y1, Y1
+	VPADDQ       192(DI), Y2, Y2
+	VPADDQ       256(DI), Y1, Y1
+	VPSRLQ       $0x20, Y2, Y2
+	VPBLENDD     $0xaa, Y1, Y2, Y2
+	VPSRAVD      320(DI), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y1
+	VPMULDQ      96(DI), Y3, Y3
+	VPMULDQ      160(DI), Y1, Y1
+	VPADDQ       224(DI), Y3, Y3
+	VPADDQ       288(DI), Y1, Y1
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y1, Y3, Y3
+	VPSRAVD      352(DI), Y3, Y3
+	VPACKSSDW    Y3, Y2, Y2
+	VPSRLQ       $0x20, Y4, Y1
+	VPMULDQ      64(DI), Y4, Y3
+	VPMULDQ      128(DI), Y1, Y1
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y1, Y1
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y1, Y3, Y4
+	VPSRAVD      320(DI), Y4, Y4
+	VPSRLQ       $0x20, Y5, Y1
+	VPMULDQ      96(DI), Y5, Y3
+	VPMULDQ      160(DI), Y1, Y1
+	VPADDQ       224(DI), Y3, Y3
+	VPADDQ       288(DI), Y1, Y1
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y1, Y3, Y5
+	VPSRAVD      352(DI), Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPSRLQ       $0x20, Y6, Y1
+	VPMULDQ      64(DI), Y6, Y3
+	VPMULDQ      128(DI), Y1, Y1
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y1, Y1
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y1, Y3, Y6
+	VPSRAVD      320(DI), Y6, Y6
+	VPSRLQ       $0x20, Y7, Y1
+	VPMULDQ      96(DI), Y7, Y3
+	VPMULDQ      160(DI), Y1, Y1
+	VPADDQ       224(DI), Y3, Y3
+	VPADDQ       288(DI), Y1, Y1
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y1, Y3, Y7
+	VPSRAVD      352(DI), Y7, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPADDSW      448(DI), Y0, Y0
+	VPADDSW      448(DI), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      480(DI), Y0, Y0
+	VPMINUB      512(DI), Y0, Y0
+	VPXOR        544(DI), Y0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      X0, (R8)
+	VEXTRACTI128 $0x01, Y0, (R8)(R9*1)
+	VPADDSW      448(DI), Y4, Y4
+	VPADDSW      448(DI), Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VPMAXUB      480(DI), Y4, Y4
+	VPMINUB      512(DI), Y4, Y4
+	VPXOR        544(DI), Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VMOVDQU      X4, (R8)(R9*2)
+	VEXTRACTI128 $0x01, Y4, (R8)(R11*1)
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
 // func words4x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2
 TEXT ·words4x8(SB), NOSPLIT, $0-64
@@ -683,6 +1003,218 @@ depth:
 	VZEROUPPER
 	RET
 
+// func evex4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2, AVX512_VNNI
+TEXT ·evex4x8(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ offsets+32(FP), BX
+	MOVQ groups+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ out+56(FP), R8
+	MOVQ outStride+64(FP), R9
+	LEAQ (CX)(CX*2), R10
+	LEAQ (R9)(R9*2), R11
+
+tile:
+	VMOVDQU (DI), Y0
+	VMOVDQU (DI), Y1
+	VMOVDQU (DI), Y2
+	VMOVDQU (DI), Y3
+	MOVQ    w+24(FP), DX
+	XORQ    R13, R13
+
+depth:
+	MOVLQSX      (BX)(R13*4), R12
+	ADDQ         AX, R12
+	VMOVDQU      (DX), Y4
+	VMOVDQU      32(DX), Y5
+	VPBROADCASTD (R12), Y6
+	VPDPBUSD     Y4, Y6, Y0
+	VPBROADCASTD 4(R12), Y6
+	VPDPBUSD     Y5, Y6, Y0
+	VPBROADCASTD (R12)(CX*1), Y6
+	VPDPBUSD     Y4, Y6, Y1
+	VPBROADCASTD 4(R12)(CX*1), Y6
+	VPDPBUSD     Y5, Y6, Y1
+	VPBROADCASTD (R12)(CX*2), Y6
+	VPDPBUSD     Y4, Y6, Y2
+	VPBROADCASTD 4(R12)(CX*2), Y6
+	VPDPBUSD     Y5, Y6, Y2
+	VPBROADCASTD (R12)(R10*1), Y6
+	VPDPBUSD     Y4, Y6, Y3
+	VPBROADCASTD 4(R12)(R10*1), Y4
+	VPDPBUSD     Y5, Y4, Y3
+	ADDQ         $0x00000040, DX
+	INCQ         R13
+	CMPQ         R13, SI
+	JLT          depth
+	VPSRLQ       $0x20, Y0, Y4
+	VPMULDQ      64(DI), Y0, Y0
+	VPMULDQ      128(DI), Y4, Y4
+	VPADDQ       192(DI), Y0, Y0
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y0, Y0
+	VPBLENDD     $0xaa, Y4, Y0, Y0
+	VPSRAVD      320(DI), Y0, Y0
+	VPSRLQ       $0x20, Y1, Y4
+	VPMULDQ      64(DI), Y1, Y1
+	VPMULDQ      128(DI), Y4, Y4
+	VPADDQ       192(DI), Y1, Y1
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y1, Y1
+	VPBLENDD     $0xaa, Y4, Y1, Y1
+	VPSRAVD      320(DI), Y1, Y1
+	VPSRLQ       $0x20, Y2, Y4
+	VPMULDQ      64(DI), Y2, Y2
+	VPMULDQ      128(DI), Y4, Y4
+	VPADDQ       192(DI), Y2, Y2
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y2, Y2
+	VPBLENDD     $0xaa, Y4, Y2, Y2
+	VPSRAVD      320(DI), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULDQ      64(DI), Y3, Y3
+	VPMULDQ      128(DI), Y4, Y4
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y4, Y3, Y3
+	VPSRAVD      320(DI), Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      448(DI), Y0, Y0
+	VPADDSW      448(DI), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      480(DI), Y0, Y0
+	VPMINUB      512(DI), Y0, Y0
+	VPXOR        544(DI), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLDQ   X1, X0, X2
+	VPUNPCKHDQ   X1, X0, X0
+	VMOVQ        X2, (R8)
+	VPEXTRQ      $0x01, X2, (R8)(R9*1)
+	VMOVQ        X0, (R8)(R9*2)
+	VPEXTRQ      $0x01, X0, (R8)(R11*1)
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func vex4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·vex4x8(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ offsets+32(FP), BX
+	MOVQ groups+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ out+56(FP), R8
+	MOVQ outStride+64(FP), R9
+	LEAQ (CX)(CX*2), R10
+	LEAQ (R9)(R9*2), R11
+
+tile:
+	VMOVDQU (DI), Y0
+	VMOVDQU (DI), Y1
+	VMOVDQU (DI), Y2
+	VMOVDQU (DI), Y3
+	MOVQ    w+24(FP), DX
+	XORQ    R13, R13
+
+depth:
+	MOVLQSX      (BX)(R13*4), R12
+	ADDQ         AX, R12
+	VMOVDQU      (DX), Y4
+	VMOVDQU      32(DX), Y5
+	VPBROADCASTD (R12), Y6
+	LONG $0x504de2c4; BYTE $0xc4 // VPDPBUSD_VEX Y4, Y6, Y0
+	VPBROADCASTD 4(R12), Y6
+	LONG $0x504de2c4; BYTE $0xc5 // VPDPBUSD_VEX Y5, Y6, Y0
+	VPBROADCASTD (R12)(CX*1), Y6
+	LONG $0x504de2c4; BYTE $0xcc // VPDPBUSD_VEX Y4, Y6, Y1
+	VPBROADCASTD 4(R12)(CX*1), Y6
+	LONG $0x504de2c4; BYTE $0xcd // VPDPBUSD_VEX Y5, Y6, Y1
+	VPBROADCASTD (R12)(CX*2), Y6
+	LONG $0x504de2c4; BYTE $0xd4 // VPDPBUSD_VEX Y4, Y6, Y2
+	VPBROADCASTD 4(R12)(CX*2), Y6
+	LONG $0x504de2c4; BYTE $0xd5 // VPDPBUSD_VEX Y5, Y6, Y2
+	VPBROADCASTD (R12)(R10*1), Y6
+	LONG $0x504de2c4; BYTE $0xdc // VPDPBUSD_VEX Y4, Y6, Y3
+	VPBROADCASTD 4(R12)(R10*1), Y4
+	LONG $0x505de2c4; BYTE $0xdd // VPDPBUSD_VEX Y5, Y4, Y3
+	ADDQ         $0x00000040, DX
+	INCQ         R13
+	CMPQ         R13, SI
+	JLT          depth
+	VPSRLQ       $0x20, Y0, Y4
+	VPMULDQ      64(DI), Y0, Y0
+	VPMULDQ      128(DI), Y4, Y4
+	VPADDQ       192(DI), Y0, Y0
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y0, Y0
+	VPBLENDD     $0xaa, Y4, Y0, Y0
+	VPSRAVD      320(DI), Y0, Y0
+	VPSRLQ       $0x20, Y1, Y4
+	VPMULDQ      64(DI), Y1, Y1
+	VPMULDQ      128(DI), Y4, Y4
+	VPADDQ       192(DI), Y1, Y1
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y1, Y1
+	VPBLENDD     $0xaa, Y4, Y1, Y1
+	VPSRAVD      320(DI), Y1, Y1
+	VPSRLQ       $0x20, Y2, Y4
+	VPMULDQ      64(DI), Y2, Y2
+	VPMULDQ      128(DI), Y4, Y4
+	VPADDQ       192(DI), Y2, Y2
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y2, Y2
+	VPBLENDD     $0xaa, Y4, Y2, Y2
+	VPSRAVD      320(DI), Y2, Y2
+	VPSRLQ       $0x20, Y3, Y4
+	VPMULDQ      64(DI), Y3, Y3
+	VPMULDQ      128(DI), Y4, Y4
+	VPADDQ       192(DI), Y3, Y3
+	VPADDQ       256(DI), Y4, Y4
+	VPSRLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y4, Y3, Y3
+	VPSRAVD      320(DI), Y3, Y3
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y3, Y2, Y2
+	VPADDSW      448(DI), Y0, Y0
+	VPADDSW      448(DI), Y2, Y2
+	VPACKUSWB    Y2, Y0, Y0
+	VPMAXUB      480(DI), Y0, Y0
+	VPMINUB      512(DI), Y0, Y0
+	VPXOR        544(DI), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLDQ   X1, X0, X2
+	VPUNPCKHDQ   X1, X0, X0
+	VMOVQ        X2, (R8)
+	VPEXTRQ      $0x01, X2, (R8)(R9*1)
+	VMOVQ        X0, (R8)(R9*2)
+	VPEXTRQ      $0x01, X0, (R8)(R11*1)
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
 // func words1x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2
 TEXT ·words1x16(SB), NOSPLIT, $0-64
@@ -837,6 +1369,135 @@ depth:
 	VZEROUPPER
 	RET
 
+// func evex1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2, AVX512F, AVX512_VNNI
+TEXT ·evex1x16(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ offsets+32(FP), BX
+	MOVQ groups+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ out+56(FP), R8
+	MOVQ outStride+64(FP), R9
+
+tile:
+	VMOVDQU32 (DI), Z1
+	VPXORD    Z2, Z2, Z2
+	MOVQ      w+24(FP), DX
+	XORQ      R11, R11
+
+depth:
+	MOVLQSX       (BX)(R11*4), R10
+	ADDQ          AX, R10
+	VMOVDQU32     (DX), Z0
+	VMOVDQU32     64(DX), Z3
+	VPBROADCASTD  (R10), Z4
+	VPDPBUSD      Z0, Z4, Z1
+	VPBROADCASTD  4(R10), Z0
+	VPDPBUSD      Z3, Z0, Z2
+	ADDQ          $0x00000080, DX
+	INCQ          R11
+	CMPQ          R11, SI
+	JLT           depth
+	VPADDD        Z2, Z1, Z1
+	VMOVDQU       Y1, Y0
+	VEXTRACTI64X4 $0x01, Z1, Y1
+	VPSRLQ        $0x20, Y0, Y3
+	VPMULDQ       64(DI), Y0, Y0
+	VPMULDQ       128(DI), Y3, Y3
+	VPADDQ        192(DI), Y0, Y0
+	VPADDQ        256(DI), Y3, Y3
+	VPSRLQ        $0x20, Y0, Y0
+	VPBLENDD      $0xaa, Y3, Y0, Y0
+	VPSRAVD       320(DI), Y0, Y0
+	VPSRLQ        $0x20, Y1, Y3
+	VPMULDQ       96(DI), Y1, Y1
+	VPMULDQ       160(DI), Y3, Y3
+	VPADDQ        224(DI), Y1, Y1
+	VPADDQ        288(DI), Y3, Y3
+	VPSRLQ        $0x20, Y1, Y1
+	VPBLENDD      $0xaa, Y3, Y1, Y1
+	VPSRAVD       352(DI), Y1, Y1
+	VPACKSSDW     Y1, Y0, Y0
+	VPADDSW       448(DI), Y0, Y0
+	VPACKUSWB     Y0, Y0, Y0
+	VPMAXUB       480(DI), Y0, Y0
+	VPMINUB       512(DI), Y0, Y0
+	VPXOR         544(DI), Y0, Y0
+	VPERMQ        $0xd8, Y0, Y0
+	VMOVDQU       X0, (R8)
+	ADDQ          CX, AX
+	ADDQ          R9, R8
+	DECQ          tiles+16(FP)
+	JNZ           tile
+	VZEROUPPER
+	RET
+
+// func vex1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·vex1x16(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ offsets+32(FP), BX
+	MOVQ groups+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ out+56(FP), R8
+	MOVQ outStride+64(FP), R9
+
+tile:
+	VMOVDQU (DI), Y0
+	VMOVDQU 32(DI), Y1
+	MOVQ    w+24(FP), DX
+	XORQ    R11, R11
+
+depth:
+	MOVLQSX      (BX)(R11*4), R10
+	ADDQ         AX, R10
+	VMOVDQU      (DX), Y2
+	VMOVDQU      32(DX), Y3
+	VMOVDQU      64(DX), Y4
+	VMOVDQU      96(DX), Y5
+	VPBROADCASTD (R10), Y6
+	LONG $0x504de2c4; BYTE $0xc2 // VPDPBUSD_VEX Y2, Y6, Y0
+	LONG $0x504de2c4; BYTE $0xcb // VPDPBUSD_VEX Y3, Y6, Y1
+	VPBROADCASTD 4(R10), Y2
+	LONG $0x506de2c4; BYTE $0xc4 // VPDPBUSD_VEX Y4, Y2, Y0
+	LONG $0x506de2c4; BYTE $0xcd // VPDPBUSD_VEX Y5, Y2, Y1
+	ADDQ         $0x00000080, DX
+	INCQ         R11
+	CMPQ         R11, SI
+	JLT          depth
+	VPSRLQ       $0x20, Y0, Y2
+	VPMULDQ      64(DI), Y0, Y0
+	VPMULDQ      128(DI), Y2, Y2
+	VPADDQ       192(DI), Y0, Y0
+	VPADDQ       256(DI), Y2, Y2
+	VPSRLQ       $0x20, Y0, Y0
+	VPBLENDD     $0xaa, Y2, Y0, Y0
+	VPSRAVD      320(DI), Y0, Y0
+	VPSRLQ       $0x20, Y1, Y2
+	VPMULDQ      96(DI), Y1, Y1
+	VPMULDQ      160(DI), Y2, Y2
+	VPADDQ       224(DI), Y1, Y1
+	VPADDQ       288(DI), Y2, Y2
+	VPSRLQ       $0x20, Y1, Y1
+	VPBLENDD     $0xaa, Y2, Y1, Y1
+	VPSRAVD      352(DI), Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPADDSW      448(DI), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      480(DI), Y0, Y0
+	VPMINUB      512(DI), Y0, Y0
+	VPXOR        544(DI), Y0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      X0, (R8)
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
 // func words1x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2
 TEXT ·words1x8(SB), NOSPLIT, $0-64
@@ -950,6 +1611,112 @@ depth:
 	VEXTRACTI128 $0x01, Y1, X2
 	VPUNPCKLDQ   X2, X1, X1
 	VMOVQ        X1, (R8)
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func evex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2, AVX512_VNNI
+TEXT ·evex1x8(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ offsets+32(FP), BX
+	MOVQ groups+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ out+56(FP), R8
+	MOVQ outStride+64(FP), R9
+
+tile:
+	VMOVDQU (DI), Y0
+	MOVQ    w+24(FP), DX
+	XORQ    R11, R11
+
+depth:
+	MOVLQSX      (BX)(R11*4), R10
+	ADDQ         AX, R10
+	VMOVDQU      (DX), Y1
+	VMOVDQU      32(DX), Y2
+	VPBROADCASTD (R10), Y3
+	VPDPBUSD     Y1, Y3, Y0
+	VPBROADCASTD 4(R10), Y1
+	VPDPBUSD     Y2, Y1, Y0
+	ADDQ         $0x00000040, DX
+	INCQ         R11
+	CMPQ         R11, SI
+	JLT          depth
+	VPSRLQ       $0x20, Y0, Y1
+	VPMULDQ      64(DI), Y0, Y0
+	VPMULDQ      128(DI), Y1, Y1
+	VPADDQ       192(DI), Y0, Y0
+	VPADDQ       256(DI), Y1, Y1
+	VPSRLQ       $0x20, Y0, Y0
+	VPBLENDD     $0xaa, Y1, Y0, Y0
+	VPSRAVD      320(DI), Y0, Y0
+	VPACKSSDW    Y0, Y0, Y0
+	VPADDSW      448(DI), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      480(DI), Y0, Y0
+	VPMINUB      512(DI), Y0, Y0
+	VPXOR        544(DI), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLDQ   X1, X0, X0
+	VMOVQ        X0, (R8)
+	ADDQ         CX, AX
+	ADDQ         R9, R8
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func vex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+// Requires: AVX, AVX2, AVXVNNI
+TEXT ·vex1x8(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ offsets+32(FP), BX
+	MOVQ groups+40(FP), SI
+	MOVQ p+48(FP), DI
+	MOVQ out+56(FP), R8
+	MOVQ outStride+64(FP), R9
+
+tile:
+	VMOVDQU (DI), Y0
+	MOVQ    w+24(FP), DX
+	XORQ    R11, R11
+
+depth:
+	MOVLQSX      (BX)(R11*4), R10
+	ADDQ         AX, R10
+	VMOVDQU      (DX), Y1
+	VMOVDQU      32(DX), Y2
+	VPBROADCASTD (R10), Y3
+	LONG $0x5065e2c4; BYTE $0xc1 // VPDPBUSD_VEX Y1, Y3, Y0
+	VPBROADCASTD 4(R10), Y1
+	LONG $0x5075e2c4; BYTE $0xc2 // VPDPBUSD_VEX Y2, Y1, Y0
+	ADDQ         $0x00000040, DX
+	INCQ         R11
+	CMPQ         R11, SI
+	JLT          depth
+	VPSRLQ       $0x20, Y0, Y1
+	VPMULDQ      64(DI), Y0, Y0
+	VPMULDQ      128(DI), Y1, Y1
+	VPADDQ       192(DI), Y0, Y0
+	VPADDQ       256(DI), Y1, Y1
+	VPSRLQ       $0x20, Y0, Y0
+	VPBLENDD     $0xaa, Y1, Y0, Y0
+	VPSRAVD      320(DI), Y0, Y0
+	VPACKSSDW    Y0, Y0, Y0
+	VPADDSW      448(DI), Y0, Y0
+	VPACKUSWB    Y0, Y0, Y0
+	VPMAXUB      480(DI), Y0, Y0
+	VPMINUB      512(DI), Y0, Y0
+	VPXOR        544(DI), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLDQ   X1, X0, X0
+	VMOVQ        X0, (R8)
 	ADDQ         CX, AX
 	ADDQ         R9, R8
 	DECQ         tiles+16(FP)

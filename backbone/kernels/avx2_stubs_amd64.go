@@ -15,6 +15,16 @@ func words4x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out 
 //go:noescape
 func bytes4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
+// evex4x16 is bytes4x16 for weights of any size.
+//
+//go:noescape
+func evex4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
+// vex4x16 is bytes4x16 for weights of any size.
+//
+//go:noescape
+func vex4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
 // words4x8 multiplies tiles of 4 rows of 8·steps int16, stride bytes apart, by w and stores 8 codes of each row.
 //
 //go:noescape
@@ -25,6 +35,16 @@ func words4x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *
 //
 //go:noescape
 func bytes4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
+// evex4x8 is bytes4x8 for weights of any size.
+//
+//go:noescape
+func evex4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
+// vex4x8 is bytes4x8 for weights of any size.
+//
+//go:noescape
+func vex4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
 // words1x16 multiplies tiles of 1 rows of 8·steps int16, stride bytes apart, by w and stores 16 codes of each row.
 //
@@ -37,6 +57,16 @@ func words1x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out 
 //go:noescape
 func bytes1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
+// evex1x16 is bytes1x16 for weights of any size.
+//
+//go:noescape
+func evex1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
+// vex1x16 is bytes1x16 for weights of any size.
+//
+//go:noescape
+func vex1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
 // words1x8 multiplies tiles of 1 rows of 8·steps int16, stride bytes apart, by w and stores 8 codes of each row.
 //
 //go:noescape
@@ -47,6 +77,16 @@ func words1x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *
 //
 //go:noescape
 func bytes1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
+// evex1x8 is bytes1x8 for weights of any size.
+//
+//go:noescape
+func evex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
+// vex1x8 is bytes1x8 for weights of any size.
+//
+//go:noescape
+func vex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
 // addUnsigned adds 16·n unsigned bytes. Of three panels, two scale the operands and one the sums.
 //

@@ -6,7 +6,19 @@ import "golang.org/x/sys/cpu"
 
 // implementations are those in assembly, the best first.
 func implementations() []implementation {
-	return []implementation{
-		{name: "avx2", available: func() bool { return cpu.X86.HasAVX2 }, product: newPanelProduct, windows: newBlockWindows, adder: newPanelAdder},
+	avx2 := implementation{
+		name:      "avx2",
+		available: func() bool { return cpu.X86.HasAVX2 },
+		product:   newAVX2Product, windows: newBlockWindows, adder: newPanelAdder,
 	}
+	avxvnni := avx2
+	avxvnni.name, avxvnni.product = "avxvnni", newAVXProduct
+	avxvnni.available = func() bool { return cpu.X86.HasAVX2 && cpu.X86.HasAVXVNNI }
+	avx512vnni := avx2
+	avx512vnni.unproven = true
+	avx512vnni.name, avx512vnni.product = "avx512vnni", newAVX512Product
+	avx512vnni.available = func() bool {
+		return cpu.X86.HasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512VNNI
+	}
+	return []implementation{avx512vnni, avxvnni, avx2}
 }

@@ -4,6 +4,7 @@ package kernels
 
 import (
 	"encoding/binary"
+	"math"
 	"unsafe"
 )
 
@@ -12,57 +13,87 @@ const (
 	tileRows = 4 // rows of the larger routines
 )
 
-// panelProduct multiplies a panel of channels at a time. There are two ways.
-//
-// In words, inputs and weights are widened to 16 bits, in which the processor
-// multiplies pairs into sums of 32 bits: exact for any weights.
-//
-// In bytes, it multiplies pairs of an unsigned and a signed byte into sums of 16
-// bits, and two of them are added before they are widened. That is exact as long
-// as four weights that meet in one sum are at most 128 together, positive ones
-// and negative ones each: 255·128 < 2¹⁵. Most are, since weights gather around
-// zero; what is left over of the others is multiplied again in another turn.
-// This needs 3/4 of the time for as many turns, and no widened inputs.
+// panelProduct multiplies a panel of channels at a time.
 type panelProduct struct {
 	channels, depth int
 	signed          bool
-	words           bool
+	way             way
 	steps           int // turns of the loop in words
 	parts           []panelWeights
 }
+
+// A way is how sums are made.
+type way uint8
+
+const (
+	// In words, inputs and weights are widened to 16 bits, in which AVX2
+	// multiplies pairs into sums of 32 bits: exact for any weights.
+	inWords way = iota
+	// In bytes, AVX2 multiplies pairs of an unsigned and a signed byte into sums
+	// of 16 bits, and two of them are added before they are widened. That is
+	// exact as long as four weights that meet in one sum are at most 128 together,
+	// positive ones and negative ones each: 255·128 < 2¹⁵. Most are, since
+	// weights gather around zero; what is left over of the others is multiplied
+	// again in another turn. As many turns need 3/4 of the time, and no widened
+	// inputs.
+	inBytes
+	// In dots, an instruction adds four products of an unsigned and a signed byte
+	// to a sum of 32 bits. Weights beyond a byte need another turn.
+	inDotsAVX512
+	inDotsAVX
+)
 
 // panelWeights are for the channels of one panel, or the half that there is.
 type panelWeights struct {
 	panel
 	lanes   int
-	packed  []byte  // words: [pair of depth][lane][2] int16; bytes: [turn][2][lane][4] int8
-	offsets []int32 // bytes: where the 8 inputs of a turn are
+	packed  []byte  // words: [pair of depth][lane][2] int16; others: [turn][2][lane][4] int8
+	offsets []int32 // but for words, where the 8 inputs of a turn are
 }
 
-func newPanelProduct(w *weights) product {
+func newAVX2Product(w *weights) product { return newPanelProduct(w, inBytes) }
+
+func newAVX512Product(w *weights) product { return newPanelProduct(w, inDotsAVX512) }
+
+func newAVXProduct(w *weights) product { return newPanelProduct(w, inDotsAVX) }
+
+// newPanelProduct packs weights for the way best, or in words if that is better
+// or the only one.
+func newPanelProduct(w *weights, best way) product {
 	if w = w.shiftedLeft(false); w == nil {
 		return nil
 	}
-	m := &panelProduct{channels: w.channels, depth: w.depth, signed: w.signed, steps: (w.depth + wordStep - 1) / wordStep}
+	m := &panelProduct{channels: w.channels, depth: w.depth, signed: w.signed, way: best, steps: (w.depth + wordStep - 1) / wordStep}
 	m.parts = make([]panelWeights, (w.channels+panelChannels-1)/panelChannels)
+	most := int16(128) // of weights in one sum
+	if best != inBytes {
+		most = math.MaxInt16
+	}
 	turns := 0
 	for i := range m.parts {
 		p := &m.parts[i]
-		first := i * panelChannels
 		p.lanes = panelChannels
-		if w.channels-first <= panelChannels/2 {
-			p.lanes = panelChannels / 2
+		if w.channels-i*panelChannels <= panelChannels/2 {
+			p.lanes /= 2
 		}
-		p.panel = newPanel(w, first, p.lanes == panelChannels, false)
-		if !w.signed && w.depth >= wordStep {
-			p.packBytes(w, first)
+		if w.depth >= wordStep {
+			p.packBytes(w, i*panelChannels, most)
 		}
 		turns += len(p.offsets)
 	}
-	if turns == 0 || 3*turns > 4*m.steps*len(m.parts) {
-		m.words = true
-		for i := range m.parts {
-			m.parts[i].packWords(w, i*panelChannels, m.steps)
+	switch limit := m.steps * len(m.parts); {
+	case turns == 0, best == inBytes && (w.signed || 3*turns > 4*limit), turns > 2*limit:
+		m.way = inWords
+	}
+	v := *w
+	if m.signed && m.way != inWords {
+		v.bias = w.shifted(128)
+	}
+	for i := range m.parts {
+		p := &m.parts[i]
+		p.panel = newPanel(&v, i*panelChannels, p.lanes == panelChannels, false)
+		if m.way == inWords {
+			p.packWords(w, i*panelChannels, m.steps)
 		}
 	}
 	return m
@@ -86,7 +117,8 @@ func (p *panelWeights) packWords(w *weights, first, steps int) {
 	}
 }
 
-func (p *panelWeights) packBytes(w *weights, first int) {
+// packBytes makes turns of weights, of which most in one sum is the limit.
+func (p *panelWeights) packBytes(w *weights, first int, most int16) {
 	var packed []byte
 	var left [panelChannels][8]int16
 	for done := 0; done < w.depth; done += 8 {
@@ -103,10 +135,10 @@ func (p *panelWeights) packBytes(w *weights, first int) {
 			turn := make([]byte, 8*p.lanes)
 			for lane := range p.lanes {
 				for pair := 0; pair < 4; pair += 2 {
-					positive, negative := int16(128), int16(-128)
+					positive, negative := most, -most
 					for _, k := range [4]int{pair, pair + 1, pair + 4, pair + 5} {
 						v := &left[lane][k]
-						part := max(min(*v, positive, 127), negative)
+						part := max(min(*v, positive, 127), negative, -128)
 						*v -= part
 						positive -= max(part, 0)
 						negative -= min(part, 0)
@@ -126,28 +158,42 @@ func (p *panelWeights) packBytes(w *weights, first int) {
 func (m *panelProduct) panels() int { return len(m.parts) }
 
 func (m *panelProduct) scratch(rows int) int {
-	if !m.words {
-		return 0
+	switch {
+	case m.way == inWords:
+		return rows * m.width()
+	case m.signed:
+		return rows * m.depth
 	}
-	return rows * m.steps * wordStep * 2
+	return 0
+}
+
+// width is the number of bytes of a row that the assembly reads.
+func (m *panelProduct) width() int {
+	if m.way == inWords {
+		return m.steps * wordStep * 2
+	}
+	return m.depth
 }
 
 func (m *panelProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
-	if !m.words {
+	to := m.width()
+	switch {
+	case m.way != inWords && !m.signed:
 		return x, stride
-	}
-	to := m.steps * wordStep * 2
-	scratch = scratch[:rows*to]
-	if 2*stride == to {
+	case m.way != inWords:
+		for r := range rows {
+			copyFlipped(scratch[r*to:], x[r*stride:][:to], 0x80)
+		}
+	case 2*stride == to:
 		// What is between the rows meets weights of 0.
 		n := (rows-1)*stride + m.depth
 		widen(scratch[:2*n], x[:n], m.signed)
-		return scratch, to
+	default:
+		for r := range rows {
+			widen(scratch[r*to:][:2*m.depth], x[r*stride:][:m.depth], m.signed)
+		}
 	}
-	for r := range rows {
-		widen(scratch[r*to:][:2*m.depth], x[r*stride:][:m.depth], m.signed)
-	}
-	return scratch, to
+	return scratch[:rows*to], to
 }
 
 // widen stores the bytes of x as int16.
@@ -188,11 +234,7 @@ func (m *panelProduct) multiply(x []byte, stride, rows int, out []byte, outStrid
 // rows computes one panel. Rows that fill no tile are computed in one that
 // begins earlier, if there are as many rows.
 func (m *panelProduct) rows(p *panelWeights, x []byte, stride, rows int, out []byte, outStride int) {
-	width := m.depth
-	if m.words {
-		width = m.steps * wordStep * 2
-	}
-	_, _ = out[(rows-1)*outStride+p.lanes-1], x[(rows-1)*stride+width-1]
+	_, _ = out[(rows-1)*outStride+p.lanes-1], x[(rows-1)*stride+m.width()-1]
 	if rows < tileRows {
 		m.tiles(p, 1, &x[0], stride, rows, &out[0], outStride)
 		return
@@ -207,29 +249,60 @@ func (m *panelProduct) rows(p *panelWeights, x []byte, stride, rows int, out []b
 // tiles computes tiles of rows, 1 or tileRows, of one panel.
 func (m *panelProduct) tiles(p *panelWeights, rows int, x *byte, stride, tiles int, out *byte, outStride int) {
 	q, w := (*byte)(unsafe.Pointer(&p.panel)), &p.packed[0]
-	whole := p.lanes == panelChannels
-	if m.words {
-		switch {
-		case rows == tileRows && whole:
+	// Routines are named for rows and channels.
+	const x16, many = 1, 2
+	size := 0
+	if p.lanes == panelChannels {
+		size = x16
+	}
+	if rows == tileRows {
+		size |= many
+	}
+	if m.way == inWords {
+		switch size {
+		case many | x16:
 			words4x16(x, stride, tiles, w, m.steps, q, out, outStride)
-		case rows == tileRows:
+		case many:
 			words4x8(x, stride, tiles, w, m.steps, q, out, outStride)
-		case whole:
+		case x16:
 			words1x16(x, stride, tiles, w, m.steps, q, out, outStride)
 		default:
 			words1x8(x, stride, tiles, w, m.steps, q, out, outStride)
 		}
 		return
 	}
+	const dots512, dots = 4, 8
+	switch m.way {
+	case inDotsAVX512:
+		size |= dots512
+	case inDotsAVX:
+		size |= dots
+	}
 	offsets, turns := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)
-	switch {
-	case rows == tileRows && whole:
+	switch size {
+	case many | x16:
 		bytes4x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
-	case rows == tileRows:
+	case many:
 		bytes4x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
-	case whole:
+	case x16:
 		bytes1x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
-	default:
+	case 0:
 		bytes1x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	case dots512 | many | x16:
+		evex4x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	case dots512 | many:
+		evex4x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	case dots512 | x16:
+		evex1x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	case dots512:
+		evex1x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	case dots | many | x16:
+		vex4x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	case dots | many:
+		vex4x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	case dots | x16:
+		vex1x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
+	case dots:
+		vex1x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
 	}
 }

@@ -60,7 +60,7 @@ func TestPanelProduct(t *testing.T) {
 				continue
 			}
 			parts++
-			if p.words {
+			if p.way == inWords {
 				words++
 			}
 			for j := range p.parts {
@@ -89,7 +89,7 @@ func TestPanelProduct(t *testing.T) {
 					want = wantOut[k]
 				}
 				if got != want {
-					t.Fatalf("seed %d: %d rows of %d (stride %d), channels %d (stride %d), panels %d…%d, words %v: byte %d is %d, want %d", seed, rows, depth, stride, channels, outStride, from, to, p.words, k, got, want)
+					t.Fatalf("seed %d: %d rows of %d (stride %d), channels %d (stride %d), panels %d…%d, way %v: byte %d is %d, want %d", seed, rows, depth, stride, channels, outStride, from, to, p.way, k, got, want)
 				}
 			}
 		}

@@ -2,7 +2,13 @@
 // there. It is a module of its own so that package kernels needs no generator.
 package main
 
-import . "github.com/mmcloughlin/avo/build"
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	. "github.com/mmcloughlin/avo/build"
+)
 
 func main() {
 	ConstraintExpr("!purego")
@@ -11,6 +17,8 @@ func main() {
 		for _, vectors := range []int{2, 1} {
 			words(rows, vectors)
 			bytes(rows, vectors, one)
+			vnni("evex", rows, vectors, vectors == 2, false)
+			vnni("vex", rows, vectors, false, true)
 		}
 	}
 	add(false)
@@ -23,4 +31,16 @@ func main() {
 	}
 	peak()
 	Generate()
+	if err := rewrite(flag.Lookup("out").Value.String()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func rewrite(name string) error {
+	source, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, encodeDots(source), 0o644)
 }

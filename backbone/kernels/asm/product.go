@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 
 	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
@@ -157,6 +160,135 @@ func bytes(rows, vectors int, one Mem) {
 	JNZ(LabelRef("tile"))
 	VZEROUPPER()
 	RET()
+}
+
+// vnni multiplies tiles of rows of unsigned bytes by panels of signed bytes as
+// bytes does, with the instruction made for it. wide is for vectors of 16 lanes,
+// which AVX-512 has; vex for its form without AVX-512.
+func vnni(name string, rows, vectors int, wide, vex bool) {
+	name = fmt.Sprintf("%s%dx%d", name, rows, 8*vectors)
+	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
+	Doc(name + " is bytes" + fmt.Sprintf("%dx%d for weights of any size.", rows, 8*vectors))
+	Pragma("noescape")
+	x, stride := Load(Param("x"), GP64()), Load(Param("stride"), GP64())
+	weights, offsets := GP64(), Load(Param("offsets"), GP64())
+	groups, panel := Load(Param("groups"), GP64()), Load(Param("p"), GP64())
+	out, outStride := Load(Param("out"), GP64()), Load(Param("outStride"), GP64())
+	stride3, outStride3 := GP64(), GP64()
+	if rows == 4 {
+		LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+		LEAQ(Mem{Base: outStride, Index: outStride, Scale: 2}, outStride3)
+	}
+	at, n := GP64(), GP64()
+
+	Label("tile")
+	t := newTile(rows, vectors)
+	// Vectors of 16 lanes are a panel's; sums of both halves of a turn are kept
+	// apart, because each takes a while.
+	var sums [2][]VecVirtual
+	if wide {
+		for r := range rows {
+			for half := range sums {
+				sums[half] = append(sums[half], ZMM())
+			}
+			VMOVDQU32(Mem{Base: panel, Disp: biasField}, sums[0][r])
+			VPXORD(sums[1][r], sums[1][r], sums[1][r])
+		}
+	} else {
+		t.start(panel)
+	}
+	MOVQ(argument("w"), weights)
+	XORQ(n, n)
+
+	Label("depth")
+	MOVLQSX(Mem{Base: offsets, Index: n, Scale: 4}, at)
+	ADDQ(x, at)
+	var side [2][]VecVirtual
+	for quad := range side {
+		if wide {
+			y := ZMM()
+			VMOVDQU32(Mem{Base: weights, Disp: 64 * quad}, y)
+			side[quad] = append(side[quad], y)
+			continue
+		}
+		for v := range vectors {
+			y := YMM()
+			VMOVDQU(Mem{Base: weights, Disp: 32 * (quad*vectors + v)}, y)
+			side[quad] = append(side[quad], y)
+		}
+	}
+	for r := range rows {
+		for quad, weights := range side {
+			pixels := rowOf(at, stride, stride3, r, 4*quad)
+			if wide {
+				pixel := ZMM()
+				VPBROADCASTD(pixels, pixel)
+				dotBytes(weights[0], pixel, sums[quad][r], false)
+				continue
+			}
+			pixel := YMM()
+			VPBROADCASTD(pixels, pixel)
+			for v := range vectors {
+				dotBytes(weights[v], pixel, t[r][v], vex)
+			}
+		}
+	}
+	ADDQ(U32(64*vectors), weights)
+	INCQ(n)
+	CMPQ(n, groups)
+	JLT(LabelRef("depth"))
+
+	if wide {
+		for r := range rows {
+			VPADDD(sums[1][r], sums[0][r], sums[0][r])
+			VMOVDQU(sums[0][r].AsY(), t[r][0])
+			VEXTRACTI64X4(Imm(1), sums[0][r], t[r][1])
+		}
+	}
+	t.store(panel, out, outStride, outStride3)
+	for range rows {
+		ADDQ(stride, x)
+		ADDQ(outStride, out)
+	}
+	DECQ(argument("tiles"))
+	JNZ(LabelRef("tile"))
+	VZEROUPPER()
+	RET()
+}
+
+// dotBytes adds the products of four signed and unsigned bytes to each lane.
+// avo knows neither form of the instruction, Go's assembler only that of AVX-512.
+func dotBytes(signed, unsigned, sum VecVirtual, vex bool) {
+	opcode, isa := "VPDPBUSD", "AVX512_VNNI"
+	if vex {
+		opcode, isa = vexDot, "AVXVNNI"
+	}
+	Instruction(&ir.Instruction{
+		Opcode:   opcode,
+		Operands: []Op{signed, unsigned, sum},
+		Inputs:   []Op{signed, unsigned, sum},
+		Outputs:  []Op{sum},
+		ISA:      []string{isa},
+	})
+}
+
+// vexDot stands for the instruction until encodeDots.
+const vexDot = "VPDPBUSD_VEX"
+
+var vexDots = regexp.MustCompile(vexDot + ` +Y(\d+), Y(\d+), Y(\d+)`)
+
+// encodeDots writes the bytes of VEX.256.66.0F38.W0 50 /r in place of vexDot
+// (Intel's Software Developer's Manual, volume 2, VPDPBUSD).
+func encodeDots(source []byte) []byte {
+	return vexDots.ReplaceAllFunc(source, func(line []byte) []byte {
+		var y [3]int
+		for i, digits := range vexDots.FindSubmatch(line)[1:] {
+			y[i], _ = strconv.Atoi(string(digits))
+		}
+		signed, unsigned, sum := y[0], y[1], y[2]
+		return fmt.Appendf(nil, "LONG $0x50%02x%02xc4; BYTE $0x%02x // %s",
+			^unsigned&15<<3|5, ^sum>>3&1<<7|1<<6|^signed>>3&1<<5|2, 0xc0|sum&7<<3|signed&7, line)
+	})
 }
 
 // argument is where a parameter is.
