@@ -34,7 +34,7 @@ type crew struct {
 	parts  int
 
 	untaken atomic.Int64 // parts that nobody has begun, the last ones
-	open    atomic.Int64 // parts that are not finished
+	open    atomic.Int64 // parts of those who have not finished all that they took, and untaken ones
 }
 
 // A thread is one goroutine's share.
@@ -42,6 +42,7 @@ type thread struct {
 	scratch []byte
 	args    kernels.Args
 	sleeper sleeper
+	_       [64]byte // so that no two threads write to one cache line
 }
 
 func newCrew(threads, scratch int) *crew {
@@ -95,10 +96,11 @@ func (c *crew) help(t *thread) {
 // work computes parts of the current step until none is left, and reports
 // whether it finished the last.
 func (c *crew) work(t *thread) (last bool) {
+	taken := int64(0)
 	for {
 		n := c.untaken.Load()
 		if n == 0 {
-			return last
+			return taken > 0 && c.open.Add(-taken) == 0
 		}
 		// Much at first, for the sake of the cache; little at last, so that all
 		// finish together.
@@ -106,13 +108,15 @@ func (c *crew) work(t *thread) (last bool) {
 		if !c.untaken.CompareAndSwap(n, n-take) {
 			continue
 		}
-		if c.ctx.Err() == nil {
+		if taken == 0 {
 			t.args = *c.args
 			t.args.Scratch = t.scratch
+		}
+		taken += take
+		if c.ctx.Err() == nil {
 			from := c.parts - int(n)
 			c.kernel.Run(&t.args, from, from+int(take))
 		}
-		last = c.open.Add(-take) == 0
 	}
 }
 
