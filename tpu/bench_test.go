@@ -2,7 +2,9 @@ package tpu
 
 import (
 	"context"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/imprintkit/imprint/tpu/executable"
 )
@@ -105,4 +107,64 @@ func TestRunDoesNotAllocate(t *testing.T) {
 			t.Errorf("%s: %v allocations an inference, want 0", name, got)
 		}
 	}
+}
+
+// lateEvents is a bus whose device does not raise the event that ends its first inference before it was sent the input of
+// the second.
+type lateEvents struct{ sink }
+
+type lateConn struct {
+	sinkConn
+	made int  // writes
+	held bool // the parameters are loaded
+}
+
+func (b *lateEvents) Open(ctx context.Context, port Port) (Conn, error) {
+	c, err := b.sink.Open(ctx, port)
+	return &lateConn{sinkConn: *c.(*sinkConn)}, err
+}
+
+func (c *lateConn) Write(ctx context.Context, endpoint uint8, p []byte) (int, error) {
+	c.made++
+	return c.sinkConn.Write(ctx, endpoint, p)
+}
+
+func (c *lateConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) {
+	if endpoint == endpointOutput && c.held {
+		// The owner is about to look for who waits; let there be somebody.
+		time.Sleep(50 * time.Millisecond)
+	}
+	// Four writes load the parameters, four make an inference.
+	if endpoint == endpointEvent && c.held && c.made == 8 {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	if endpoint == endpointEvent {
+		c.held = true
+	}
+	return c.sinkConn.Read(ctx, endpoint, p)
+}
+
+// While the event that ends an inference is on its way, the next one's program and input are sent.
+func TestInferencesOverlap(t *testing.T) {
+	b := &lateEvents{}
+	b.outputs = []int{1008}
+	d, err := Open(t.Context(), b, Port{}, Options{Settle: -1, Timeout: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	m, err := d.Load(t.Context(), sharedPackage(t, benchmarked[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for range 2 {
+		wait.Go(func() {
+			if err := m.Run(t.Context(), tensors(m.pkg.Main.Inputs), tensors(m.pkg.Main.Outputs)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
 }

@@ -132,12 +132,12 @@ func (d *Device) openLink(ctx context.Context, reboot bool) (*link, error) {
 	d.watch.clear()
 	o := opening{ctx: ctx, bus: d.bus, port: d.port, opts: d.opts, watch: d.watch}
 	l, err := o.open(reboot)
-	// The context may have ended after the last transfer, or its end be what a transfer reported.
-	if why := d.watch.clear(); why != nil && err == nil {
-		l.close()
-		return nil, why
-	}
+	d.watch.clear()
 	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil { // after the last transfer
+		l.close()
 		return nil, err
 	}
 	l.listen(d.news)
@@ -272,8 +272,8 @@ func (d *Device) perform(r *request) {
 			err = d.explain(r.errand(d.link))
 			r.done <- err
 		case !r.infers():
-			// Parameters of another model stay.
-			if d.token == 0 || d.token == r.model.main.exe.Token {
+			// Parameters that are there stay, and others are loaded in the order of the first inferences, as libedgetpu does.
+			if d.token == 0 {
 				err = d.explain(d.parameters(r.model))
 			}
 			r.done <- err

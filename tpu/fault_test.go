@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -251,4 +252,59 @@ func TestFaults(t *testing.T) {
 		wait.Wait()
 		t.Logf("%s: %d transfers, each in %d ways", phase, count, len(kinds))
 	}
+}
+
+// TestManyFaults has transfers of recovery go wrong, too: whatever happens, the device works again once nothing is wrong.
+func TestManyFaults(t *testing.T) {
+	model := readModel(t, "pairs/dense_256")
+	clean := model.emulate(t, emulator.Config{})
+	if _, _, err := clean.session(""); err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for seed := range uint64(64) {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			r := model.emulate(t, emulator.Config{})
+			r.want = clean.want
+			opts := options()
+			opts.Timeout, opts.Patience = 100*time.Millisecond, time.Second
+			d, err := tpu.Open(context.Background(), r.bus, tpu.Port{}, opts)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer d.Close()
+			m, err := d.Load(context.Background(), r.pkg)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			random := rand.New(rand.NewPCG(seed, 0))
+			var faults []emulator.Fault
+			for at := 0; len(faults) < 6; at += 1 + random.IntN(60) {
+				faults = append(faults, emulator.Fault{At: at, Kind: emulator.FaultKind(random.IntN(6)), Delay: time.Second})
+			}
+			r.device.Script(faults...)
+			for range 8 {
+				r.device.Plug()
+				out, err := r.run(m)
+				if err == nil && !bytes.Equal(out[0], r.want[0]) {
+					t.Errorf("seed %d: a wrong answer without an error", seed)
+				}
+			}
+			r.device.Script()
+			r.device.Plug()
+			start := time.Now()
+			for err = r.right(m); err != nil && time.Since(start) < 20*time.Second; err = r.right(m) {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if err != nil {
+				t.Errorf("seed %d, faults %+v: still %v; %+v", seed, faults, err, d.Status())
+			}
+		})
+	}
+	wait.Wait()
 }

@@ -16,8 +16,8 @@ type Model struct {
 	cache  *program // loads parameters; nil when there is nothing to load
 }
 
-// Load makes the program of pkg ready to run, and gives the chip its parameters unless another model's are there: those
-// stay until a Run needs the place. pkg must not be changed as long as the Model is used.
+// Load makes the program of pkg ready to run, and gives the chip its parameters if it has none of another model: else the
+// first Run does. pkg must not be changed as long as the Model is used.
 func (d *Device) Load(ctx context.Context, pkg *executable.Package) (*Model, error) {
 	if pkg == nil || pkg.Main == nil {
 		return nil, fmt.Errorf("load model: %w: no program", executable.ErrUnsupported)

@@ -14,7 +14,7 @@ type Options struct {
 	// Firmware gives what a device in its boot ROM is loaded with; nil takes it from an installed libedgetpu.
 	Firmware func() ([]byte, error)
 	// Timeout bounds every transfer and every wait for a register, 1.5 seconds when 0: a device that hangs is noticed
-	// within two.
+	// within two. It must be longer than the slowest inference.
 	Timeout time.Duration
 	// Settle is left to the device after it appeared on the bus, before it is opened: 1 second when 0, as libedgetpu
 	// has it; nothing when negative.

@@ -80,7 +80,6 @@ type replay struct {
 	events  int
 	written []byte // firmware
 	loaded  bool
-	more    chan struct{}
 }
 
 func newReplay(trace []transfer, boot bool, speed Speed) *replay {
