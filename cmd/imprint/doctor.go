@@ -167,7 +167,8 @@ func reportRun(c *cli.Context, bus tpu.Bus) error {
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		fmt.Fprintf(w, "kernel: %s\n", bytes.TrimSpace(b))
 	}
-	return measure(c.Context, w, bus, pkg, 100, tpu.Options{})
+	// What is slow is to be reported, too.
+	return measure(c.Context, w, bus, pkg, 100, tpu.Options{Timeout: 10 * time.Second})
 }
 
 // measure opens the first device and runs pkg, which is that of the report's model, on it.
