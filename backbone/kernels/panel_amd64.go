@@ -96,29 +96,35 @@ func (p *panel) limit(zero, lo, hi int32, signed bool) {
 	}
 }
 
-// shiftedLeft are weights whose sums can enter a panel, nil if they do not fit 16
-// bits or their sums 32, as they do in a sensible model.
+// shiftedLeft are weights whose sums can enter a panel: w if they are. It gives
+// nil if they do not fit 16 bits or their sums 32, as they do in a sensible model.
 func (w *weights) shiftedLeft(away bool) *weights {
-	most := int64(255)
-	if w.signed {
-		most = 128
-	}
 	v := *w
-	v.codes, v.bias = slices.Clone(w.codes), slices.Clone(w.bias)
 	for c := range v.channels {
-		left := v.scale[c].sumShift(away)
-		sum := int64(0)
-		codes := v.codes[c*v.depth:][:v.depth]
-		for k, code := range codes {
-			codes[k] = code << left
-			if codes[k]>>left != code || left > 15 {
+		left := w.scale[c].sumShift(away)
+		codes := w.codes[c*w.depth:][:w.depth]
+		most := int64(255) * 255 * int64(w.depth)
+		bias := max(int64(w.bias[c]), -int64(w.bias[c]))
+		if left > 15 || bias+most >= 1<<(31-left) {
+			most = 0
+			for _, code := range codes {
+				most += 255 * max(int64(code), -int64(code))
+			}
+			if left > 15 || bias+most >= 1<<(31-left) {
 				return nil
 			}
-			sum += max(int64(code), -int64(code))
 		}
-		bias := int64(v.bias[c])
-		if (max(bias, -bias)+most*sum)<<left >= 1<<31 {
-			return nil
+		if left == 0 {
+			continue
+		}
+		if &v.codes[0] == &w.codes[0] {
+			v.codes, v.bias = slices.Clone(w.codes), slices.Clone(w.bias)
+		}
+		for k, code := range codes {
+			v.codes[c*w.depth+k] = code << left
+			if code<<left>>left != code {
+				return nil
+			}
 		}
 		v.bias[c] <<= left
 	}

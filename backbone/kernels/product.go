@@ -47,9 +47,19 @@ func newWeights(t *Tensor, channels int, bias []int32, in, out *Tensor, act Acti
 	w.bias = make([]int32, channels)
 	copy(w.bias, bias)
 	w.codes = make([]int16, len(t.Data))
-	for i, b := range t.Data {
-		w.codes[i] = int16(code(t.Type, int(b)) - t.zero())
-		w.bias[i/w.depth] -= int32(w.codes[i]) * in.zero()
+	zero, flip := w.zero, byte(0)
+	if t.Type == Int8 {
+		flip = 0x80
+	}
+	for c := range channels {
+		sum := int32(0)
+		codes := w.codes[c*w.depth:][:w.depth]
+		for k, b := range t.Data[c*w.depth:][:w.depth] {
+			v := int32(b^flip) - zero
+			codes[k] = int16(v)
+			sum += v
+		}
+		w.bias[c] -= sum * in.zero()
 	}
 	return w, nil
 }

@@ -76,13 +76,13 @@ func newPanelProduct(w *weights, best way) product {
 		if w.channels-i*panelChannels <= panelChannels/2 {
 			p.lanes /= 2
 		}
-		if w.depth >= wordStep {
+		if w.depth >= wordStep && !(w.signed && best == inBytes) {
 			p.packBytes(w, i*panelChannels, most)
 		}
 		turns += len(p.offsets)
 	}
 	switch limit := m.steps * len(m.parts); {
-	case turns == 0, best == inBytes && (w.signed || 3*turns > 4*limit), turns > 2*limit:
+	case turns == 0, best == inBytes && 3*turns > 4*limit, turns > 2*limit:
 		m.way = inWords
 	}
 	v := *w
@@ -111,48 +111,104 @@ func (p *panelWeights) codes(w *weights, first, lane int) []int16 {
 func (p *panelWeights) packWords(w *weights, first, steps int) {
 	p.packed, p.offsets = aligned(steps*wordStep*p.lanes*2), nil
 	for lane := range p.lanes {
-		for k, v := range p.codes(w, first, lane) {
-			binary.LittleEndian.PutUint16(p.packed[(k/2*p.lanes+lane)*4+k%2*2:], uint16(v))
+		codes := p.codes(w, first, lane)
+		at := 4 * lane
+		for ; len(codes) >= 2; codes = codes[2:] {
+			binary.LittleEndian.PutUint32(p.packed[at:], uint32(uint16(codes[0]))|uint32(codes[1])<<16)
+			at += 4 * p.lanes
+		}
+		if len(codes) > 0 {
+			binary.LittleEndian.PutUint16(p.packed[at:], uint16(codes[0]))
 		}
 	}
 }
 
 // packBytes makes turns of weights, of which most in one sum is the limit.
 func (p *panelWeights) packBytes(w *weights, first int, most int16) {
-	var packed []byte
-	var left [panelChannels][8]int16
+	width := 8 * p.lanes
+	turns := (w.depth + 7) / 8
+	packed := make([]byte, 0, (turns+turns/8+1)*width)
+	var rows [panelChannels][]int16
+	for lane := range p.lanes {
+		rows[lane] = p.codes(w, first, lane)
+	}
 	for done := 0; done < w.depth; done += 8 {
 		// The last turn begins where 8 inputs are left; some it has seen.
 		from := min(done, w.depth-8)
-		for lane := range p.lanes {
-			left[lane] = [8]int16{}
-			if codes := p.codes(w, first, lane); codes != nil {
-				copy(left[lane][done-from:], codes[done:])
+		packed = append(packed, make([]byte, width)...)
+		p.offsets = append(p.offsets, int32(from))
+		turn := packed[len(packed)-width:]
+		var left [panelChannels]eight
+		over := false
+		for lane, codes := range rows[:p.lanes] {
+			if codes == nil {
+				continue
 			}
+			v := eight(codes[from:])
+			clear(v[:done-from])
+			part := v
+			if !v.fit(most) {
+				part = v.take(most)
+				left[lane] = v
+				over = over || v != eight{}
+			}
+			part.put(turn, p.lanes, lane)
 		}
-		for more := true; more; {
-			more = false
-			turn := make([]byte, 8*p.lanes)
-			for lane := range p.lanes {
-				for pair := 0; pair < 4; pair += 2 {
-					positive, negative := most, -most
-					for _, k := range [4]int{pair, pair + 1, pair + 4, pair + 5} {
-						v := &left[lane][k]
-						part := max(min(*v, positive, 127), negative, -128)
-						*v -= part
-						positive -= max(part, 0)
-						negative -= min(part, 0)
-						turn[(k/4*p.lanes+lane)*4+k%4] = byte(part)
-						more = more || *v != 0
-					}
-				}
-			}
-			packed = append(packed, turn...)
+		for over {
+			over = false
+			packed = append(packed, make([]byte, width)...)
 			p.offsets = append(p.offsets, int32(from))
+			turn := packed[len(packed)-width:]
+			for lane := range p.lanes {
+				part := left[lane].take(most)
+				part.put(turn, p.lanes, lane)
+				over = over || left[lane] != eight{}
+			}
 		}
 	}
 	p.packed = aligned(len(packed))
 	copy(p.packed, packed)
+}
+
+// eight are the weights of a channel in one turn. Sums are of 0, 1, 4 and 5, and
+// of the others.
+type eight [8]int16
+
+// fit reports whether a turn takes all of v.
+func (v *eight) fit(most int16) bool {
+	a, b, c, d := int(v[0]), int(v[1]), int(v[2]), int(v[3])
+	e, f, g, h := int(v[4]), int(v[5]), int(v[6]), int(v[7])
+	if ((a+128)|(b+128)|(c+128)|(d+128)|(e+128)|(f+128)|(g+128)|(h+128))&^255 != 0 {
+		return false
+	}
+	positive := above(a) + above(b) + above(e) + above(f)
+	positive1 := above(c) + above(d) + above(g) + above(h)
+	return max(positive, positive1, positive-(a+b+e+f), positive1-(c+d+g+h)) <= int(most)
+}
+
+// above is max(v, 0) without a branch.
+func above(v int) int { return v &^ (v >> 63) }
+
+// take gives as much of v as a turn takes and leaves the rest.
+func (v *eight) take(most int16) (part eight) {
+	for pair := 0; pair < 4; pair += 2 {
+		positive, negative := most, -most
+		for _, k := range [4]int{pair, pair + 1, pair + 4, pair + 5} {
+			w := max(min(v[k], positive, 127), negative, -128)
+			v[k] -= w
+			positive -= max(w, 0)
+			negative -= min(w, 0)
+			part[k] = w
+		}
+	}
+	return part
+}
+
+// put stores v as the bytes of a lane.
+func (v *eight) put(turn []byte, lanes, lane int) {
+	b := func(k int) uint32 { return uint32(uint8(v[k])) }
+	binary.LittleEndian.PutUint32(turn[4*lane:], b(0)|b(1)<<8|b(2)<<16|b(3)<<24)
+	binary.LittleEndian.PutUint32(turn[4*(lanes+lane):], b(4)|b(5)<<8|b(6)<<16|b(7)<<24)
 }
 
 func (m *panelProduct) panels() int { return len(m.parts) }
