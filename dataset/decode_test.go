@@ -457,9 +457,16 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%d×%d, bounds %v", p.Width, p.Height, p.Image.Bounds())
 		}
 		dst := make([]byte, 5*7*3)
+		file, err := Open(Item{Path: "photo", Content: b}, l)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, fit := range []Fit{Crop, Squash, Pad} {
 			if err := fit.Resize(dst, p.Image, 5, 7); err != nil {
 				t.Fatal(err)
+			}
+			if err := (&Fitter{Fit: fit, Width: 5, Height: 7}).Read(dst, file); err != nil {
+				t.Fatalf("decoded whole, but not to be fitted: %v", err)
 			}
 		}
 	})

@@ -94,8 +94,8 @@ func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectang
 		for x, wx1 := range s.cols.weight {
 			wx0 := 1 - wx1
 			x0, x1 := 3*s.cols.at[2*x], 3*s.cols.at[2*x+1]
-			t0, t1, b0, b1 := top[x0:x0+3], top[x1:x1+3], bottom[x0:x0+3], bottom[x1:x1+3]
-			o := dst[to : to+3]
+			t0, t1, b0, b1 := (*[3]byte)(top[x0:]), (*[3]byte)(top[x1:]), (*[3]byte)(bottom[x0:]), (*[3]byte)(bottom[x1:])
+			o := (*[3]byte)(dst[to:])
 			for c := range 3 {
 				// The order of products and sums is part of the result.
 				v := float32(s.upper[t0[c]]*wx0) + float32(s.lower[b0[c]]*wx0) +
@@ -112,10 +112,25 @@ func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectang
 func sample(dst []byte, img image.Image, y int, xs []int) {
 	switch img := img.(type) {
 	case *image.YCbCr:
+		// What YOffset and COffset do, but much of it once.
+		across := 0 // a colour sample is for 1<<across others
+		switch img.SubsampleRatio {
+		case image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420:
+			across = 1
+		case image.YCbCrSubsampleRatio411, image.YCbCrSubsampleRatio410:
+			across = 2
+		}
+		r := img.Rect
+		row := img.Y[img.YOffset(r.Min.X, y):]
+		at := img.COffset(r.Min.X, y)
+		cb, cr := img.Cb[at:], img.Cr[at:]
 		for i, x := range xs {
-			yi, ci := img.YOffset(x, y), img.COffset(x, y)
-			d := dst[3*i : 3*i+3]
-			d[0], d[1], d[2] = color.YCbCrToRGB(img.Y[yi], img.Cb[ci], img.Cr[ci])
+			c := x>>across - r.Min.X>>across
+			if r.Min.X < 0 { // where shifts round otherwise than divisions
+				c = img.COffset(x, y) - at
+			}
+			d := (*[3]byte)(dst[3*i:])
+			d[0], d[1], d[2] = color.YCbCrToRGB(row[x-r.Min.X], cb[c], cr[c])
 		}
 	case *image.Gray:
 		row := img.Pix[img.PixOffset(img.Rect.Min.X, y):]

@@ -169,12 +169,15 @@ func TestResizeFits(t *testing.T) {
 // from a part of a larger one.
 func TestResizeKinds(t *testing.T) {
 	r := image.Rect(0, 0, 33, 21)
-	ycc := image.NewYCbCr(r, image.YCbCrSubsampleRatio420)
-	for i := range ycc.Y {
-		ycc.Y[i] = uint8(i * 5)
-	}
-	for i := range ycc.Cb {
-		ycc.Cb[i], ycc.Cr[i] = uint8(i*3), uint8(255-i*7)
+	ycc := func(r image.Rectangle, ratio image.YCbCrSubsampleRatio) *image.YCbCr {
+		img := image.NewYCbCr(r, ratio)
+		for i := range img.Y {
+			img.Y[i] = uint8(i * 5)
+		}
+		for i := range img.Cb {
+			img.Cb[i], img.Cr[i] = uint8(i*3), uint8(255-i*7)
+		}
+		return img
 	}
 	grey := image.NewGray(r)
 	for i := range grey.Pix {
@@ -190,7 +193,11 @@ func TestResizeKinds(t *testing.T) {
 	for name, img := range map[string]interface {
 		image.Image
 		SubImage(image.Rectangle) image.Image
-	}{"ycbcr": ycc, "grey": grey, "transparent": clear, "rgba": rgba, "palette": paletted(gradient(33, 21))} {
+	}{
+		"ycbcr": ycc(r, image.YCbCrSubsampleRatio420), "ycbcr 4:4:4": ycc(r, image.YCbCrSubsampleRatio444),
+		"ycbcr 4:1:0": ycc(r, image.YCbCrSubsampleRatio410), "ycbcr from below zero": ycc(r.Sub(image.Pt(15, 7)), image.YCbCrSubsampleRatio420),
+		"grey": grey, "transparent": clear, "rgba": rgba, "palette": paletted(gradient(33, 21)),
+	} {
 		for _, img := range []image.Image{img, img.SubImage(part)} {
 			// The slow and plain way.
 			b := img.Bounds()

@@ -1,8 +1,12 @@
 package imprint
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"image"
+	stdjpeg "image/jpeg"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -146,6 +150,66 @@ func BenchmarkLarge(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := decodeState(file); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+}
+
+// BenchmarkPhoto does what is done to a photo of 1600×1200 pixels: decoding, whole as
+// image/jpeg does it and as much as the model needs; that and resizing; embedding.
+func BenchmarkPhoto(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	img := image.NewRGBA(image.Rect(0, 0, 1600, 1200))
+	for i := range img.Pix {
+		x, y := i/4%1600, i/4/1600
+		img.Pix[i] = uint8(128 + 60*math.Sin(float64(x*(i%4+1))/50) + 40*math.Sin(float64(y)/9) + 6*r.NormFloat64())
+	}
+	var photo bytes.Buffer
+	if err := stdjpeg.Encode(&photo, img, &stdjpeg.Options{Quality: 90}); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("decode by image-jpeg", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := stdjpeg.Decode(bytes.NewReader(photo.Bytes())); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	eachBackbone(b, func(b *testing.B, o Options) {
+		k := openKit(b, filepath.Join(b.TempDir(), "ws"), o)
+		item := dataset.Item{Path: "photo", Content: photo.Bytes()}
+		runner := k.backbone.NewRunner(1)
+		defer runner.Close()
+		fitter := dataset.Fitter{Fit: dataset.Crop, Width: k.backbone.Width, Height: k.backbone.Height}
+		b.Run("decode and resize", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				f, err := dataset.Open(item, dataset.DefaultLimits())
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := fitter.Read(runner.RGB(), f); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		// What Fitter.Read decodes for a model of 224×224: half the size, in the crop.
+		half := image.NewYCbCr(image.Rect(0, 0, 525, 525), image.YCbCrSubsampleRatio420)
+		b.Run("resize", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := dataset.Squash.Resize(runner.RGB(), half, k.backbone.Width, k.backbone.Height); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("embed", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := runner.Embed(context.Background()); err != nil {
 					b.Fatal(err)
 				}
 			}
