@@ -34,39 +34,38 @@ func (d *Device) Register(compiled, twin []byte) error {
 			return fmt.Errorf("%w: uncompiled twin: %w", ErrModel, err)
 		}
 	}
-	var models []*model
+	var packages []*executable.Package
 	for _, s := range file.Subgraphs {
 		for _, op := range s.Operators {
 			if file.OperatorCodes[op.Opcode].CustomCode != executable.CustomOperator {
 				continue
 			}
-			m, err := newModel(op.CustomOptions, graph)
+			pkg, err := executable.Parse(op.CustomOptions)
 			if err != nil {
-				return err
+				return fmt.Errorf("%w: %w", ErrModel, err)
 			}
-			models = append(models, m)
+			packages = append(packages, pkg)
 		}
 	}
-	if models == nil {
+	if packages == nil {
 		return fmt.Errorf("%w: the file was not compiled for the Edge TPU", ErrModel)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.models = append(d.models, models...)
+	for _, pkg := range packages {
+		if err := d.RegisterPackage(pkg, graph); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-func newModel(options []byte, twin *tflite.Model) (*model, error) {
-	pkg, err := executable.Parse(options)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrModel, err)
-	}
+// RegisterPackage is Register for a package and its twin, which may be nil, that were read already.
+func (d *Device) RegisterPackage(pkg *executable.Package, twin *tflite.Model) error {
 	m := new(model)
 	var caching *program
 	for i := range pkg.Executables {
 		p, err := newProgram(&pkg.Executables[i])
 		if err != nil {
-			return nil, err
+			return err
 		}
 		m.programs = append(m.programs, p)
 		if p.executable.Type == executable.ParameterCaching {
@@ -79,12 +78,16 @@ func newModel(options []byte, twin *tflite.Model) (*model, error) {
 		}
 		p.caching = caching
 		if twin != nil {
+			var err error
 			if p.network, err = newNetwork(twin, p); err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrModel, err)
+				return fmt.Errorf("%w: %w", ErrModel, err)
 			}
 		}
 	}
-	return m, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.models = append(d.models, m)
+	return nil
 }
 
 // program is one executable of a registered package, and the memory of its runs.
