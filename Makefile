@@ -30,6 +30,16 @@ bench-peers: go-is-there ## time the real TensorFlow Lite library and ours in tu
 	IMPRINT_TFLITEPEER=$$(./tools/tflitepeer/setup.sh) && export IMPRINT_TFLITEPEER && \
 	$(GO) run ./tools/benchpeers -document docs/performance.md
 
+# Models of the folder shared beside the checkout, if it is there.
+VM_MODELS = $(wildcard $(or $(IMPRINT_SHARED),../shared)/models/mobilenet_v1_0.25_128_quant*.tflite \
+	$(or $(IMPRINT_SHARED),../shared)/golden/mobilenet_v1_0.25_128_quant/cat.bmp.in)
+
+test-vm: go-is-there ## the Edge TPU driver on libusb and a real kernel's USB stack, in a VM (needs cc, libusb, qemu, busybox, apt)
+	rm -rf bin/vm && mkdir -p bin/vm
+	$(if $(VM_MODELS),mkdir bin/vm/models && cp $(VM_MODELS) bin/vm/models/)
+	CGO_ENABLED=1 $(GO) test -c -o bin/vm/gate.test ./tpu/emulator
+	$(GO) run ./tools/vm -timeout 8m bin/vm env IMPRINT_VM=1 gate.test -test.run TestVM -test.v
+
 ci: go-is-there ## all of what a change must pass
 	./.ci/run
 
