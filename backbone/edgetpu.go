@@ -102,3 +102,11 @@ func (o *operands) stage(a tflite.Activation, in, weights *kernels.Tensor) (*ker
 	}
 	return kernels.WeightedStage(kernels.Activation(a), in, weights, o.out)
 }
+
+// Compiled reports whether the first subgraph of m has an operator that is
+// compiled for the Edge TPU.
+func Compiled(m *tflite.Model) bool {
+	return len(m.Subgraphs) > 0 && slices.ContainsFunc(m.Subgraphs[0].Operators, func(op tflite.Operator) bool {
+		return m.OperatorCodes[op.Opcode].CustomCode == compiledOperator
+	})
+}
