@@ -1,4 +1,4 @@
-# imprint. Everything here but "ci", "check-tflite" and "bench-peers" needs only Go, git and make (and bash, for "fuzz").
+# imprint. Everything here but "ci", "check-tflite", "test-vm" and "bench-peers" needs only Go, git and make (and bash, for "fuzz").
 
 # No C compiler is needed, and none must slip in: the programs run on any Linux of their architecture.
 export CGO_ENABLED = 0
@@ -6,7 +6,7 @@ export CGO_ENABLED = 0
 GO ?= go
 FUZZTIME ?= 10m
 
-.PHONY: demo test bench fuzz build check-tflite bench-peers ci clean go-is-there
+.PHONY: demo test bench fuzz build check-tflite bench-peers test-vm ci clean go-is-there
 
 demo: go-is-there ## teach and recognise the sample photos
 	./tools/demo.sh
