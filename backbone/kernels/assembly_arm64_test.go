@@ -321,7 +321,7 @@ func checkWindows(t *testing.T, r *rand.Rand, w *weights, p *blocks) {
 
 func TestByteSumsTwin(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
-	for depth := step; depth < 70; depth++ {
+	for depth := depthStep; depth < 70; depth++ {
 		rows, stride := 1+r.IntN(5), depth+r.IntN(20)
 		x := guarded(t, (rows-1)*stride+depth, r.IntN(2) == 0)
 		extreme(r, x)

@@ -2,14 +2,17 @@
 
 package kernels
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
-// step is the depth that the inner loops of the products advance by.
-const step = 16
+// depthStep is the depth that the inner loops of the products advance by.
+const depthStep = 16
 
 // A tiling is one of the products in assembly: how many rows and channels it
-// multiplies at a time, and how many consecutive depths of one channel
-// lie side by side in its weights.
+// multiplies at a time, and how many consecutive depths of one channel, a power
+// of two, lie side by side in its weights.
 type tiling struct {
 	routine              routine
 	rows, channels, unit int
@@ -25,12 +28,6 @@ const (
 	routineSafe                // the same, where −128·−128 may be added to itself
 )
 
-var (
-	tilingUDOT = tiling{routineUDOT, 8, 8, 4}
-	tilingSDOT = tiling{routineSDOT, 8, 8, 4}
-	tilingNEON = tiling{routineNEON, 4, 4, step}
-)
-
 // productArgs is one call of the assembly, which knows the fields by name: no
 // more rows than the tiling's by whole tiles of channels.
 type productArgs struct {
@@ -44,7 +41,7 @@ type productArgs struct {
 	tiles        int
 	zero, lo, hi int32
 	wide         int32 // for dot products, not 0 where a channel has no right shift
-	flip         int32 // what tilingNEON makes bytes of x signed with
+	flip         int32 // what routineNEON makes bytes of x signed with
 }
 
 //go:noescape
@@ -80,33 +77,38 @@ type tiles struct {
 }
 
 func packDot(w *weights) product {
+	r := routineUDOT
 	if w.signed {
-		return pack(w, tilingSDOT, 0x80)
+		r = routineSDOT
 	}
-	return pack(w, tilingUDOT, 0)
+	return pack(w, tiling{r, 8, 8, 4})
 }
 
-func packNEON(w *weights) product { return pack(w, tilingNEON, 0x80) }
+func packNEON(w *weights) product { return pack(w, tiling{routineNEON, 4, 4, depthStep}) }
 
-// pack lays out weights XORed with flip, 0x80 to make them signed.
+// pack lays out weights, signed unless they are for routineUDOT.
 //
 // A tile is the biases of its channels, then for every step of depth, for
 // every unit in it, for every channel that unit; then the left shifts, mantissas
 // and negated right shifts of the channels.
-func pack(w *weights, t tiling, flip byte) *tiles {
-	p := &tiles{tiling: t, width: w.channels, depth: max(w.depth, step)}
-	steps := (w.depth + step - 1) / step
-	p.args = productArgs{steps: steps, last: p.depth - step, zero: w.outZero, lo: w.lo, hi: w.hi}
-	if w.depth < step {
+func pack(w *weights, t tiling) *tiles {
+	p := &tiles{tiling: t, width: w.channels, depth: max(w.depth, depthStep)}
+	steps := (w.depth + depthStep - 1) / depthStep
+	p.args = productArgs{steps: steps, last: p.depth - depthStep, zero: w.outZero, lo: w.lo, hi: w.hi}
+	if w.depth < depthStep {
 		p.short = w.depth
 	}
-	p.size = t.channels * (steps*step + 4*4)
+	p.size = t.channels * (steps*depthStep + 4*4)
 	p.packed = make([]byte, p.panels()*p.size)
 
 	bias := w.bias
 	zero := w.zero // of the packed weights
-	if flip != 0 {
+	flip := byte(0)
+	fold := int32(0) // for sums of signed rows being of bytes that have 128 added
+	if t.routine != routineUDOT {
 		zero -= 128
+		flip = 0x80
+		fold = 128 * zero * int32(w.depth)
 	}
 	if w.signed {
 		p.sumFlip = 0x80
@@ -116,26 +118,23 @@ func pack(w *weights, t tiling, flip byte) *tiles {
 		bias = w.shifted(-128)
 	}
 	p.byTerm = -zero
-	fold := int32(0) // the sum of a row is of bytes that have 128 added
-	if flip != 0 {
-		fold = 128 * zero * int32(w.depth)
-	}
 	for c := range w.channels {
 		tile := p.packed[c/t.channels*p.size:][:p.size]
 		c0 := c % t.channels
 		codes := w.codes[c*w.depth:][:w.depth]
 		at := 4 * t.channels
 		for s := range steps {
-			k0 := s * step
+			k0, done := s*depthStep, 0
 			if s == steps-1 {
 				k0 = p.args.last
+				done = s*depthStep - k0 // of which the weights are in the step before
 			}
-			for j := range step {
-				if k := k0 + j; k >= s*step && k < w.depth {
-					tile[at+(j/t.unit*t.channels+c0)*t.unit+j%t.unit] = byte(int32(codes[k])+w.zero) ^ flip
-				}
+			units := tile[at+c0*t.unit:]
+			for j := done; j < min(depthStep, w.depth-k0); j++ {
+				within := j & (t.unit - 1)
+				units[(j-within)*t.channels+within] = byte(int32(codes[k0+j])+w.zero) ^ flip
 			}
-			at += step * t.channels
+			at += depthStep * t.channels
 		}
 		scale := w.scale[c]
 		if scale.right == 0 {
@@ -147,19 +146,22 @@ func pack(w *weights, t tiling, flip byte) *tiles {
 		}
 		binary.LittleEndian.PutUint32(tile[4*c0:], uint32(bias[c]+fold))
 	}
-	if t == tilingNEON && p.unsafePairs() {
+	if t.routine == routineNEON && p.unsafePairs() {
 		p.routine = routineSafe
 	}
 	return p
 }
 
-// unsafePairs reports whether any two weights of −128 meet in tilingNEON.
+// unsafePairs reports whether any two weights of −128 meet in routineNEON.
 func (p *tiles) unsafePairs() bool {
 	for first := 0; first < len(p.packed); first += p.size {
-		codes := p.packed[first+4*p.channels:][:p.args.steps*step*p.channels]
-		for i := 0; i < len(codes); i += step {
-			for j := range step / 2 {
-				if codes[i+j] == 0x80 && codes[i+step/2+j] == 0x80 {
+		codes := p.packed[first+4*p.channels:][:p.args.steps*depthStep*p.channels]
+		if bytes.IndexByte(codes, 0x80) < 0 {
+			continue
+		}
+		for i := 0; i < len(codes); i += depthStep {
+			for j := range depthStep / 2 {
+				if codes[i+j] == 0x80 && codes[i+depthStep/2+j] == 0x80 {
 					return true
 				}
 			}
@@ -174,7 +176,7 @@ func (p *tiles) scratch(rows int) int {
 	if p.short == 0 {
 		return 0
 	}
-	return rows * step
+	return rows * depthStep
 }
 
 // prepare pads rows that are shorter than a step.
@@ -182,12 +184,12 @@ func (p *tiles) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 	if p.short == 0 {
 		return x, stride
 	}
-	scratch = scratch[:rows*step]
+	scratch = scratch[:rows*depthStep]
 	fill(scratch, p.sumFlip) // which adds nothing to the sum of a row
 	for r := range rows {
-		copy(scratch[r*step:], x[r*stride:][:p.short])
+		copy(scratch[r*depthStep:], x[r*stride:][:p.short])
 	}
-	return scratch, step
+	return scratch, depthStep
 }
 
 // resident is the bytes of weights used for all rows before the next: they stay in
