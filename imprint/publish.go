@@ -289,6 +289,12 @@ func (k *Kit) published(model []byte, head *classifier.Fitted) []replacement {
 // that makes none. It does not wait: another process that is changing the workspace
 // publishes its model itself.
 func (k *Kit) Repair(ctx context.Context) (bool, error) {
+	if k.head == nil {
+		// If the head is in the published model, this has summed that file up.
+		if k.head = k.writtenHead(); k.head != nil {
+			return false, nil
+		}
+	}
 	if k.state.Generation == 0 || k.isPublished() {
 		return false, nil
 	}
