@@ -19,6 +19,8 @@ type Learned struct {
 	Photos  int            `json:"photos"` // taught
 	Classes map[string]int `json:"classes"`
 	Skipped []Skipped      `json:"skipped,omitempty"`
+	// Devices counts the photos that each device embedded, with those not taught.
+	Devices map[string]int `json:"devices,omitempty"`
 	// Elapsed is the time from the first photo to the written model.
 	Elapsed time.Duration `json:"-"`
 	// Estimate is the leave-one-out accuracy over all classes afterwards.
@@ -44,7 +46,7 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 			return nil, fmt.Errorf("add %s: %w", it.Path, err)
 		}
 	}
-	learned := &Learned{Classes: make(map[string]int)}
+	learned := &Learned{Classes: make(map[string]int), Devices: make(map[string]int)}
 	skipped := make([]Skipped, len(items)) // without a Reason: not skipped
 	skipDuplicate := func(i int, as string) {
 		skipped[i] = Skipped{items[i].Path, fmt.Sprintf("the same photo has been taught as %q", as), true}
@@ -61,6 +63,7 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 			skipped[i] = Skipped{Path: it.Path, Reason: e.err.Error()}
 			return nil
 		}
+		learned.Devices[e.device]++
 		if first, ok := item[e.photo]; ok {
 			skipDuplicate(i, items[first].Label)
 			return nil
@@ -121,11 +124,12 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 
 // embedded is what became of one photo.
 type embedded struct {
-	photo digest
-	raw   []byte
-	took  time.Duration // by the backbone alone
-	err   error         // of the photo
-	fatal error         // of the backbone: no photo can be embedded
+	photo  digest
+	raw    []byte
+	took   time.Duration // by the backbone alone
+	device string
+	err    error // of the photo
+	fatal  error // of the backbone: no photo can be embedded
 }
 
 // embed reads and embeds photos on all cores and delivers them in order. Only an
@@ -163,7 +167,7 @@ func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone
 		if err != nil {
 			return embedded{fatal: err}, nil
 		}
-		return embedded{photo: f.SHA256(), raw: slices.Clone(raw), took: time.Since(start)}, nil
+		return embedded{photo: f.SHA256(), raw: slices.Clone(raw), took: time.Since(start), device: r.Device()}, nil
 	}
 	return dataset.Load(ctx, items, dataset.DefaultLimits(), threads, work, func(i int, e embedded, err error) error {
 		if e.fatal != nil {

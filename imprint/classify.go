@@ -66,7 +66,9 @@ func (k *Kit) Classify(ctx context.Context, photos []dataset.Item, top int, deli
 		if err != nil {
 			return fmt.Errorf("classify: %w", err)
 		}
-		return classifyWith(ctx, k.ModelPath(), model, s.Fit, photos, top, k.options.Threads, deliver)
+		return classifyWith(ctx, k.ModelPath(), model, ModelOptions{
+			Fit: s.Fit, Top: top, Threads: k.options.Threads, Devices: k.options.Devices, Arithmetic: k.options.Arithmetic,
+		}, photos, deliver)
 	}
 	x, logits := make([]float64, head.Dim), make([]float64, len(head.Labels))
 	return k.embed(ctx, photos, func(i int, e embedded) error {
@@ -77,14 +79,14 @@ func (k *Kit) Classify(ctx context.Context, photos []dataset.Item, top int, deli
 		unit(k.backbone, x, e.raw)
 		head.Logits(logits, x)
 		classifier.Scores(logits)
-		r := newResult(photos[i].Path, head.Labels, logits, top)
+		r := newResult(photos[i].Path, e.device, head.Labels, logits, top)
 		r.Elapsed = e.took + time.Since(start)
 		return deliver(r)
 	})
 }
 
 // newResult ranks scores.
-func newResult(path string, labels []string, scores []float64, top int) Result {
+func newResult(path, device string, labels []string, scores []float64, top int) Result {
 	order := make([]int, len(scores))
 	for i := range order {
 		order[i] = i
@@ -101,7 +103,7 @@ func newResult(path string, labels []string, scores []float64, top int) Result {
 	if top > 0 {
 		order = order[:min(top, len(order))]
 	}
-	r := Result{Path: path, Label: labels[order[0]], Score: scores[order[0]], Device: "cpu"}
+	r := Result{Path: path, Label: labels[order[0]], Score: scores[order[0]], Device: device}
 	for _, c := range order {
 		r.Top = append(r.Top, Score{labels[c], scores[c]})
 	}

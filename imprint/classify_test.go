@@ -171,7 +171,7 @@ func TestExport(t *testing.T) {
 				unseen := kinds(50, 8)
 				kit := classify(t, k, unseen...)
 				i := 0
-				err = ClassifyWith(context.Background(), path, "", unseen, 0, 1, func(r Result) error {
+				err = ClassifyWith(context.Background(), path, ModelOptions{Threads: 1}, unseen, func(r Result) error {
 					if r.Label != kit[i].Label {
 						t.Errorf("%s: the file says %v, the Kit %v", r.Path, r.Top[:2], kit[i].Top[:2])
 					}
@@ -229,13 +229,13 @@ func TestClassifyWithErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := ClassifyWith(context.Background(), test.model, test.fit, kinds(0, 1), 1, 1, func(Result) error { return nil })
+			err := ClassifyWith(context.Background(), test.model, ModelOptions{Fit: test.fit, Top: 1, Threads: 1}, kinds(0, 1), func(Result) error { return nil })
 			wantError(t, err, test.want)
 		})
 	}
 	// Of a classifier of another make.
 	n := 0
-	err := ClassifyWith(context.Background(), backboneIn(t, "c.tflite", backbonetest.Classifier(5)), "", kinds(0, 1), 2, 0, func(r Result) error {
+	err := ClassifyWith(context.Background(), backboneIn(t, "c.tflite", backbonetest.Classifier(5)), ModelOptions{Top: 2}, kinds(0, 1), func(r Result) error {
 		n++
 		if len(r.Top) != 2 || r.Label[:5] != "base " {
 			t.Errorf("got %+v", r)

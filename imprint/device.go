@@ -101,6 +101,19 @@ func (d *Devices) accelerator() backbone.Accelerator {
 	return d
 }
 
+// backbone loads a backbone whose compiled operators run on d.
+func (d *Devices) backbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
+	o.Accelerator = d.accelerator()
+	b, err := backbone.Parse(file, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.check(b.Model()); err != nil {
+		return nil, fmt.Errorf("load backbone %s: %w", o.Name, err)
+	}
+	return b, nil
+}
+
 // check refuses a model of which nothing would run on the devices asked for.
 func (d *Devices) check(m *tflite.Model) error {
 	if d == nil || d.choice == "auto" || d.choice == "cpu" || backbone.Compiled(m) {

@@ -84,6 +84,8 @@ type Evaluation struct {
 	Set     string     `json:"set"`
 	Results []Accuracy `json:"results"`
 	Skipped []Skipped  `json:"skipped,omitempty"`
+	// Devices counts the photos that each device embedded.
+	Devices map[string]int `json:"devices,omitempty"`
 }
 
 // Accuracy is the share of right answers in percent, over several draws of the
@@ -106,6 +108,8 @@ type Set struct {
 	// first k. Test has for each draw the embeddings to classify.
 	Shots [][][]int
 	Test  [][]int
+	// Devices counts the embeddings that each device made; nil when that is not known.
+	Devices map[string]int
 }
 
 // Evaluate teaches a mean head with each number of photos in shots and counts how
@@ -114,7 +118,7 @@ func (s *Set) Evaluate(heads []classifier.Method, shots []int) (*Evaluation, err
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", s.Name, err)
 	}
-	ev := &Evaluation{Set: s.Name}
+	ev := &Evaluation{Set: s.Name, Devices: s.Devices}
 	for _, h := range heads {
 		for _, k := range shots {
 			var percent []float64
@@ -258,7 +262,7 @@ func readJSON(path string, v any) error {
 // photos of each class are taken at random, as many as the largest number of
 // shots, and all others are classified. The same items give the same draws.
 func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit dataset.Fit, items []dataset.Item, shots, draws, threads int, progress func(done, total int)) (*Set, []Skipped, error) {
-	s := &Set{Name: name}
+	s := &Set{Name: name, Devices: make(map[string]int)}
 	var skipped []Skipped
 	seen := make(map[digest]bool)
 	for _, it := range items {
@@ -282,6 +286,7 @@ func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit datase
 			return nil
 		}
 		seen[e.photo] = true
+		s.Devices[e.device]++
 		x := make([]float64, b.Dim())
 		unit(b, x, e.raw)
 		c, _ := slices.BinarySearch(s.Classes, items[i].Label)

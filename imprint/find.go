@@ -85,7 +85,7 @@ func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Fit, error
 	if err != nil {
 		return nil, "", fmt.Errorf("load backbone: %w", err)
 	}
-	b, err := backbone.Parse(file, backbone.Options{Name: filepath.Base(path), Embedding: o.Embedding})
+	b, err := o.Devices.backbone(file, backbone.Options{Name: filepath.Base(path), Embedding: o.Embedding, Arithmetic: o.Arithmetic})
 	if err != nil {
 		return nil, "", err
 	}

@@ -66,6 +66,10 @@ type Options struct {
 	Backbone  string
 	Embedding string      // tensor to use as the embedding; "" finds it
 	Fit       dataset.Fit // for a new workspace; "" is dataset.Crop
+	// Devices are what photos are embedded on; nil is the CPU, which no compiled
+	// backbone runs on. They are the caller's to close.
+	Devices    *Devices
+	Arithmetic backbone.Arithmetic // of the CPU
 	// Layout, KeepClasses and Head change the settings with the next change; "" and
 	// nil leave them.
 	Layout      classifier.Layout
@@ -150,7 +154,7 @@ func (k *Kit) loadBackbone(fresh bool) error {
 	if !fresh && embedding == "" {
 		embedding = fmt.Sprint("#", k.state.Backbone.Embedding)
 	}
-	b, err := backbone.Parse(file, backbone.Options{Name: name, Embedding: embedding})
+	b, err := k.options.Devices.backbone(file, backbone.Options{Name: name, Embedding: embedding, Arithmetic: k.options.Arithmetic})
 	var got digest // summing up a large file takes its time: once is enough
 	if err == nil {
 		got = b.SHA256

@@ -12,19 +12,27 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
+// ModelOptions say how ClassifyWith uses a model.
+type ModelOptions struct {
+	Fit        dataset.Fit // of photos; "" is as the model's metadata says
+	Top        int         // so many best classes, all if 0
+	Threads    int         // at most so many cores; 0 is all
+	Devices    *Devices    // nil is the CPU
+	Arithmetic backbone.Arithmetic
+}
+
 // ClassifyWith names what is on photos with a model file alone: any classifier,
-// such as one that Export wrote. Photos are prepared as the model's metadata says,
-// or by fit if that is not "". Results are delivered as by [Kit.Classify].
-func ClassifyWith(ctx context.Context, model string, fit dataset.Fit, photos []dataset.Item, top, threads int, deliver func(Result) error) error {
+// such as one that Export wrote. Results are delivered as by [Kit.Classify].
+func ClassifyWith(ctx context.Context, model string, o ModelOptions, photos []dataset.Item, deliver func(Result) error) error {
 	file, err := readFile(model, tflite.MaxFileSize)
 	if err != nil {
 		return fmt.Errorf("load model: %w", err)
 	}
-	return classifyWith(ctx, model, file, fit, photos, top, threads, deliver)
+	return classifyWith(ctx, model, file, o, photos, deliver)
 }
 
 // classifyWith does that with the content of a model file.
-func classifyWith(ctx context.Context, model string, file []byte, fit dataset.Fit, photos []dataset.Item, top, threads int, deliver func(Result) error) error {
+func classifyWith(ctx context.Context, model string, file []byte, o ModelOptions, photos []dataset.Item, deliver func(Result) error) error {
 	m, err := tflite.Parse(file)
 	if err != nil {
 		return fmt.Errorf("load model %s: %w", model, err)
@@ -33,11 +41,10 @@ func classifyWith(ctx context.Context, model string, file []byte, fit dataset.Fi
 		return fmt.Errorf("load model %s: %w: the model has no output", model, backbone.ErrNoEmbedding)
 	}
 	output := fmt.Sprint("#", m.Subgraphs[0].Outputs[0])
-	b, err := backbone.Parse(file, backbone.Options{Name: filepath.Base(model), Embedding: output})
+	b, err := o.Devices.backbone(file, backbone.Options{Name: filepath.Base(model), Embedding: output, Arithmetic: o.Arithmetic})
 	if err != nil {
 		return err
 	}
-	fit = fitFor(b, fit)
 	labels, err := m.Labels()
 	if err != nil && !errors.Is(err, tflite.ErrNoLabels) {
 		return fmt.Errorf("load model %s: %w", model, err)
@@ -48,12 +55,12 @@ func classifyWith(ctx context.Context, model string, file []byte, fit dataset.Fi
 	var runners []*backbone.Runner
 	defer closeRunners(&runners)
 	scores := make([]float64, b.Dim())
-	return embedPhotos(ctx, b, &runners, threads, fit, photos, func(i int, e embedded) error {
+	return embedPhotos(ctx, b, &runners, o.Threads, fitFor(b, o.Fit), photos, func(i int, e embedded) error {
 		if e.err != nil {
 			return deliver(Result{Path: photos[i].Path, Err: e.err})
 		}
 		b.Dequantize(scores, e.raw)
-		r := newResult(photos[i].Path, labels[:len(scores)], scores, top)
+		r := newResult(photos[i].Path, e.device, labels[:len(scores)], scores, o.Top)
 		r.Elapsed = e.took
 		return deliver(r)
 	})
@@ -74,13 +81,17 @@ type RunOptions struct {
 	Tensors []int32  // tensors of the main graph to return; nil is the outputs
 	Threads int
 	Repeat  int // at least 1
+	// Devices and Arithmetic are as in Options.
+	Devices    *Devices
+	Arithmetic backbone.Arithmetic
 }
 
 // RunResult is what a model made of its inputs.
 type RunResult struct {
 	Outputs [][]byte
 	// Times has the duration of each run.
-	Times []time.Duration
+	Times  []time.Duration
+	Device string // of the last run
 }
 
 // Run runs any model on raw tensor bytes.
@@ -94,7 +105,12 @@ func Run(ctx context.Context, model string, o RunOptions) (*RunResult, error) {
 	if err != nil {
 		return fail(err)
 	}
-	in, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{Threads: max(o.Threads, 1), Outputs: o.Tensors})
+	if err := o.Devices.check(m); err != nil {
+		return fail(err)
+	}
+	in, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{
+		Threads: max(o.Threads, 1), Outputs: o.Tensors, Arithmetic: o.Arithmetic, Accelerator: o.Devices.accelerator(),
+	})
 	if err != nil {
 		return fail(err)
 	}
@@ -119,6 +135,7 @@ func Run(ctx context.Context, model string, o RunOptions) (*RunResult, error) {
 		}
 		r.Times = append(r.Times, time.Since(start))
 	}
+	r.Device = in.Device()
 	for i := range in.Outputs() {
 		r.Outputs = append(r.Outputs, append([]byte(nil), in.Output(i)...))
 	}
