@@ -29,7 +29,7 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 	defer wg.Wait()
 	defer cancel()
 
-	memory := semaphore.NewWeighted(l.memory() + l.MaxBytes)
+	memory := semaphore.NewWeighted(l.memory() + 2*l.MaxBytes)
 	ordered := make(chan *pending[T], workers)
 	queue := make(chan *pending[T])
 	wg.Go(func() {
@@ -41,7 +41,8 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 		for _, item := range items {
 			p := &pending[T]{done: make(chan struct{})}
 			if p.file, p.err = Open(item, l); p.err == nil {
-				p.memory = int64(len(p.file.content)) + p.file.header.memory
+				// Decoders may copy the file.
+				p.memory = 2*int64(len(p.file.content)) + p.file.header.memory
 			}
 			if memory.Acquire(ctx, p.memory) != nil {
 				return

@@ -10,7 +10,6 @@ const lookahead = 10
 
 // huffman decodes the symbols of one table (T.81 annex C).
 type huffman struct {
-	codes int // 0 if the table has not been defined
 	// byBits has, for the next bits of the file, the symbol·256 + the length of its
 	// code; 0 for a longer code.
 	byBits [1 << lookahead]uint16
@@ -95,7 +94,7 @@ func (h *huffman) define(s []byte) (int, error) {
 	if codes == 0 || codes > 256 || len(s) < 16+codes {
 		return 0, invalid("a Huffman table of %d codes in %d bytes", codes, len(s))
 	}
-	*h = huffman{codes: codes}
+	*h = huffman{}
 	copy(h.symbols[:], s[16:16+codes])
 	code, at := 0, 0
 	for n := 1; n <= 16; n++ {

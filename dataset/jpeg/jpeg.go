@@ -8,9 +8,9 @@
 // Read are baseline, extended and progressive files of 8 bits with Huffman codes, in
 // grey, YCbCr or RGB, with the sampling factors that image/jpeg knows; what that
 // takes and refuses is taken and refused here, but for a Huffman table with more
-// codes than its lengths have room for, which is refused, and for restart intervals
-// in scans of one component of several blocks, which are read as ITU-T T.81 says. All
-// arithmetic is in integers: the same file gives the same pixels on every processor.
+// codes than its lengths have room for, which is refused, and for scans of one
+// component with several blocks in an MCU, whose restarts and ends are where ITU-T T.81
+// says. All arithmetic is in integers: the same file gives the same pixels on every processor.
 package jpeg
 
 import (
@@ -53,9 +53,7 @@ type Decoder struct {
 	eobRun   int       // blocks still to come without further codes
 	interval int       // of restarts, in MCUs; 0 is none
 
-	ycc  image.YCbCr
-	grey image.Gray
-	rgb  image.NRGBA
+	rgb []byte // of a picture
 }
 
 // frame is what the markers before the first scan tell.
@@ -106,10 +104,8 @@ func (d *Decoder) Decode(b []byte, o Options) (image.Image, error) {
 	store := d.jpg.store // for its memory
 	d.b, d.o, d.jpg = b, o, frame{}
 	d.jpg.store = store
-	d.quant, d.eobRun, d.interval = [4][64]int32{}, 0, 0
-	for i := range 4 {
-		d.dc[i].codes, d.ac[i].codes = 0, 0
-	}
+	d.dc, d.ac, d.quant = [4]huffman{}, [4]huffman{}, [4][64]int32{}
+	d.eobRun, d.interval = 0, 0
 	defer func() { d.b = nil }()
 	if err := d.segments(); err != nil {
 		return nil, err

@@ -273,6 +273,26 @@ func TestReused(t *testing.T) {
 	}
 }
 
+// TestNotInherited wants no tables of the file before.
+func TestNotInherited(t *testing.T) {
+	b := samples(t)["2x2.jpg"]
+	var d Decoder
+	if _, err := d.Decode(b, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	without := bytes.ReplaceAll(b, []byte{0xff, 0xc4}, []byte{0xff, 0xe4})
+	if _, err := d.Decode(without, Options{}); !errors.Is(err, ErrFormat) {
+		t.Errorf("a file without Huffman tables: got %v, want ErrFormat", err)
+	}
+	grey, err := d.Decode(bytes.ReplaceAll(b, []byte{0xff, 0xdb}, []byte{0xff, 0xe4}), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := grey.(*image.YCbCr).YCbCrAt(40, 30); v != (color.YCbCr{Y: 128, Cb: 128, Cr: 128}) {
+		t.Errorf("a file without quantisation tables has %v in its middle, want grey, as of image/jpeg", v)
+	}
+}
+
 func TestTruncated(t *testing.T) {
 	var d Decoder
 	for name, b := range samples(t) {

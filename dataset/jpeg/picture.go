@@ -19,36 +19,36 @@ func (d *Decoder) picture() image.Image {
 		}
 	}
 	if len(f.components) == 1 {
-		d.grey = image.Gray{Pix: first.pix, Stride: first.stride, Rect: r}
-		return &d.grey
+		return &image.Gray{Pix: first.pix, Stride: first.stride, Rect: r}
 	}
 	cb, cr := &f.components[1], &f.components[2]
-	d.ycc = image.YCbCr{Y: first.pix, Cb: cb.pix, Cr: cr.pix, YStride: first.stride, CStride: cb.stride, Rect: r}
+	ycc := &image.YCbCr{Y: first.pix, Cb: cb.pix, Cr: cr.pix, YStride: first.stride, CStride: cb.stride, Rect: r}
 	switch image.Pt(first.h/cb.h, first.v/cb.v) {
 	case image.Pt(1, 1):
-		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio444
+		ycc.SubsampleRatio = image.YCbCrSubsampleRatio444
 	case image.Pt(1, 2):
-		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio440
+		ycc.SubsampleRatio = image.YCbCrSubsampleRatio440
 	case image.Pt(2, 1):
-		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio422
+		ycc.SubsampleRatio = image.YCbCrSubsampleRatio422
 	case image.Pt(2, 2):
-		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio420
+		ycc.SubsampleRatio = image.YCbCrSubsampleRatio420
 	case image.Pt(4, 1):
-		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio411
+		ycc.SubsampleRatio = image.YCbCrSubsampleRatio411
 	default:
-		d.ycc.SubsampleRatio = image.YCbCrSubsampleRatio410
+		ycc.SubsampleRatio = image.YCbCrSubsampleRatio410
 	}
 	// As image/jpeg tells RGB: by Adobe's marker, or by the names of the components.
 	named := first.id == 'R' && cb.id == 'G' && cr.id == 'B'
 	if f.jfif || !named && !(f.adobe && f.adobeIsRGB) {
-		return &d.ycc
+		return ycc
 	}
-	d.rgb = image.NRGBA{Pix: sized(d.rgb.Pix, 4*r.Dx()*r.Dy()), Stride: 4 * r.Dx(), Rect: r}
+	d.rgb = sized(d.rgb, 4*r.Dx()*r.Dy())
+	rgb := &image.NRGBA{Pix: d.rgb, Stride: 4 * r.Dx(), Rect: r}
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for x := r.Min.X; x < r.Max.X; x++ {
-			c := d.ycc.COffset(x, y)
-			d.rgb.SetNRGBA(x, y, color.NRGBA{d.ycc.Y[d.ycc.YOffset(x, y)], d.ycc.Cb[c], d.ycc.Cr[c], 255})
+			c := ycc.COffset(x, y)
+			rgb.SetNRGBA(x, y, color.NRGBA{ycc.Y[ycc.YOffset(x, y)], ycc.Cb[c], ycc.Cr[c], 255})
 		}
 	}
-	return &d.rgb
+	return rgb
 }
