@@ -16,7 +16,7 @@ import _ "embed"
 const Name = "imprint-mobilenet_v1_0.25_128"
 
 // SHA256 is the checksum of the model file, in hexadecimal digits.
-const SHA256 = "d31785c90f6db52fef097228230b81c0dab8cb1693d5ebcc4875e58970eb8adb"
+const SHA256 = "af80bb27486caa55d5af7ffaac17ce759d0dd123f5da223e9c58c1127f941327"
 
 //go:embed imprint-mobilenet_v1_0.25_128.tflite
 var file string

@@ -4,14 +4,15 @@
 // image inside a layer, so that the memory of one image stays in the cache. Kept for the backward pass is only
 // what each convolution gives before normalisation; activations are computed again where they are read.
 //
-// Everything is NHWC. Build: g++ -O3 -march=native -ffast-math -fopenmp -shared -fPIC -o libstudent.so student.cc
-
-#include <omp.h>
+// The teacher is a network of the same shape and uses the same pass, one view at a time.
+//
+// Everything is NHWC, and a Student has no thread of its own.
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <vector>
 
 namespace {
@@ -22,11 +23,23 @@ inline v8 load(const float* p) { return *reinterpret_cast<const v8*>(p); }
 inline void store(float* p, v8 x) { *reinterpret_cast<v8*>(p) = x; }
 inline v8 all(float x) { return v8{x, x, x, x, x, x, x, x}; }
 
+// Vectors begin on a cache line, so that no load of eight spans two.
+template <class T>
+struct Aligned {
+  typedef T value_type;
+  Aligned() = default;
+  template <class U> Aligned(const Aligned<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(operator new(n * sizeof(T), std::align_val_t(64))); }
+  void deallocate(T* p, size_t) { operator delete(p, std::align_val_t(64)); }
+  bool operator==(const Aligned&) const { return true; }
+  bool operator!=(const Aligned&) const { return false; }
+};
+typedef std::vector<float, Aligned<float>> Floats;
+
 struct Block { int in, out, stride; };
 const Block kBlocks[] = {{8, 16, 1},    {16, 32, 2},   {32, 32, 1},   {32, 64, 2},   {64, 64, 1},   {64, 128, 2},  {128, 128, 1},
                          {128, 128, 1}, {128, 128, 1}, {128, 128, 1}, {128, 128, 1}, {128, 256, 2}, {256, 256, 1}};
 const int kLayers = 27;
-const int kView = 128;  // width and height of a cached view
 
 enum Kind { kFirst, kDepthwise, kPointwise };
 
@@ -62,10 +75,18 @@ void rows(const float* __restrict x, const float* __restrict w, float* __restric
 }
 
 void multiply(const float* x, const float* w, float* y, int m, int k, int n) {
-  int done = n % 16 == 0 ? m / 4 * 4 : m / 8 * 8;
-  if (n % 16 == 0) rows<4, 2>(x, w, y, done, k, n);
-  else rows<8, 1>(x, w, y, done, k, n);
-  if (done < m) rows<1, 1>(x + (size_t)done * k, w, y + (size_t)done * n, m - done, k, n);
+  if (n % 16) return rows<8, 1>(x, w, y, m, k, n);  // the only such layer has 4096 or fewer places, a multiple of 8
+  int done = m / 6 * 6;
+  rows<6, 2>(x, w, y, done, k, n);
+  x += (size_t)done * k;
+  y += (size_t)done * n;
+  if (m - done >= 4) {
+    rows<4, 2>(x, w, y, 4, k, n);
+    x += 4 * k;
+    y += 4 * n;
+    done += 4;
+  }
+  rows<1, 2>(x, w, y, m - done, k, n);
 }
 
 // dw[k][n] += xᵀ[k][m]·dy[m][n]
@@ -94,7 +115,7 @@ void outer(const float* __restrict x, const float* __restrict dy, float* __restr
 class Student {
  public:
   // size, a multiple of 32, is the width and height at which views are shown to the network.
-  Student(int batch, int size) : batch_(batch), size_(size) {
+  Student(int batch, int size, bool learns) : batch_(batch), size_(size) {
     size_t w = 0, c = 0;
     int h = size / 2;
     auto add = [&](Kind kind, int cin, int cout, int hin, int hout, int stride, int weights) {
@@ -109,13 +130,19 @@ class Student {
       add(kPointwise, b.in, b.out, h, h, 1, b.in * b.out);
     }
     weights_ = w;
+    w_.resize(w);
     channels_ = c;
     input_.resize((size_t)batch * size * size * 3);
+    in_ = input_.data();
     for (const Layer& l : layers_) z_.emplace_back((size_t)batch * l.out_size());
     size_t largest = 0;
     for (const Layer& l : layers_) largest = std::max(largest, (size_t)std::max(l.out_size(), l.kind == kFirst ? 0 : l.in_size()));
-    grad_[0].resize(batch * largest);
-    grad_[1].resize(batch * largest);
+    if (learns) for (auto& g : grad_) g.resize(batch * largest);
+    size_t around = 0;
+    for (const Layer& l : layers_) around = std::max(around, padded(l));
+    a_.resize(around);
+    da_.resize(around);
+    dz_.resize(largest);
     mean_.resize(c);
     inverse_.resize(c);
     scale_.resize(c);
@@ -125,58 +152,31 @@ class Student {
   size_t weights() const { return weights_; }
   size_t channels() const { return channels_; }
 
-  // Reads views and changes each as its 10 numbers say: left, top, width, height of the part to show, in
-  // pixels, mirrored when the width is negative; then a factor and a summand for each colour.
-  void load_views(const uint8_t* views, const int64_t* index, const float* change) {
-#pragma omp parallel for schedule(static)
-    for (int n = 0; n < batch_; n++) {
-      const uint8_t* v = views + (size_t)index[n] * kView * kView * 3;
-      const float* p = change + 10 * n;
-      float* x = &input_[(size_t)n * size_ * size_ * 3];
-      for (int i = 0; i < size_; i++) {
-        float fy = std::clamp(p[1] + p[3] * (i + 0.5f) / size_ - 0.5f, 0.0f, kView - 1.0f);
-        int y0 = (int)fy, y1 = std::min(y0 + 1, kView - 1);
-        fy -= y0;
-        for (int j = 0; j < size_; j++) {
-          float fx = std::clamp(p[0] + p[2] * (j + 0.5f) / size_ - 0.5f, 0.0f, kView - 1.0f);
-          int x0 = (int)fx, x1 = std::min(x0 + 1, kView - 1);
-          fx -= x0;
-          for (int c = 0; c < 3; c++) {
-            float top = v[(y0 * kView + x0) * 3 + c] * (1 - fx) + v[(y0 * kView + x1) * 3 + c] * fx;
-            float low = v[(y1 * kView + x0) * 3 + c] * (1 - fx) + v[(y1 * kView + x1) * 3 + c] * fx;
-            float q = (top * (1 - fy) + low * fy) * p[4 + c] + p[7 + c];
-            x[(i * size_ + j) * 3 + c] = (std::nearbyint(std::clamp(q, 0.0f, 255.0f)) - 128) / 128;
-          }
-        }
-      }
-    }
-  }
+  float* input(int n) { return const_cast<float*>(in_) + (size_t)n * size_ * size_ * 3; }
+
+  // Makes this network look at view n of another one.
+  void look_at(Student* other, int n) { in_ = other->input(n); }
 
   // Runs the batch. bn holds gamma then beta of every channel. With frozen, gamma and beta are used as they
   // are as factor and summand; otherwise the batch is normalised first and its mean and variance are given.
-  // A step above 0 rounds activations to 255 steps of that size.
-  void forward(const float* w, const float* bn, bool frozen, float step, float* mean, float* variance, float* embedding) {
+  // A step above 0 rounds activations to 255 steps of that size. map receives what the last layer gives at
+  // each place, before it is clipped to 0…6.
+  void forward(const float* w, const float* bn, bool frozen, float step, float* mean, float* variance, float* map) {
     frozen_ = frozen;
     step_ = step;
+    w = keep(w);
     for (int li = 0; li < kLayers; li++) {
       const Layer& l = layers_[li];
       std::vector<double> total(2 * l.cout, 0.0);
-#pragma omp parallel
-      {
-        std::vector<float> a(padded(l)), sums(2 * l.cout);
-        std::vector<double> part(2 * l.cout, 0.0);
-#pragma omp for schedule(static)
-        for (int n = 0; n < batch_; n++) {
-          const float* x = activation(li, n, a.data());
-          float* z = &z_[li][(size_t)n * l.out_size()];
-          convolve(l, x, w + l.weight, z);
-          if (frozen) continue;
-          std::fill(sums.begin(), sums.end(), 0.0f);
-          moments(z, l.hout * l.hout, l.cout, sums.data());
-          for (int c = 0; c < 2 * l.cout; c++) part[c] += sums[c];
-        }
-#pragma omp critical
-        for (int c = 0; c < 2 * l.cout; c++) total[c] += part[c];
+      Floats sums(2 * l.cout);
+      for (int n = 0; n < batch_; n++) {
+        const float* x = activation(li, n, a_.data());
+        float* z = &z_[li][(size_t)n * l.out_size()];
+        convolve(l, x, w + l.weight, z);
+        if (frozen) continue;
+        std::fill(sums.begin(), sums.end(), 0.0f);
+        moments(z, l.hout * l.hout, l.cout, sums.data());
+        for (int c = 0; c < 2 * l.cout; c++) total[c] += sums[c];
       }
       double count = (double)batch_ * l.hout * l.hout;
       for (int c = 0; c < l.cout; c++) {
@@ -195,51 +195,41 @@ class Student {
       }
     }
     const Layer& l = layers_[kLayers - 1];
-    int places = l.hout * l.hout;
-#pragma omp parallel for
-    for (int n = 0; n < batch_; n++) {
-      const float* z = &z_[kLayers - 1][(size_t)n * l.out_size()];
-      float* e = embedding + (size_t)n * l.cout;
-      std::fill(e, e + l.cout, 0.0f);
-      for (int i = 0; i < places; i++)
-        for (int c = 0; c < l.cout; c++) e[c] += active(z[i * l.cout + c], l.channel + c);
-      for (int c = 0; c < l.cout; c++) e[c] /= places;
-    }
+    const float* z = z_[kLayers - 1].data();
+    for (int i = 0; i < batch_ * l.hout * l.hout; i++)
+      for (int c = 0; c < l.cout; c++, z++, map++) *map = *z * scale_[l.channel + c] + shift_[l.channel + c];
   }
 
-  // Gives the gradients of weights, gamma and beta for a gradient of the embeddings, after forward.
-  void backward(const float* w, const float* de, float* dw, float* dbn) {
+  // Gives the gradients of weights, gamma and beta for a gradient of the map, after forward; 0 for layers before
+  // the first one wanted, which then cost nothing.
+  void backward(const float* w, const float* dmap, float* dw, float* dbn, int first) {
     std::fill(dw, dw + weights_, 0.0f);
     std::fill(dbn, dbn + 2 * channels_, 0.0f);
-    std::vector<float>*dy = &grad_[0], *dx = &grad_[1];
+    w = keep(w);
+    const float* dy = dmap;
+    int next = 0;
     {
       const Layer& l = layers_[kLayers - 1];
-      int places = l.hout * l.hout;
-#pragma omp parallel
-      {
-        std::vector<float> a((size_t)l.out_size());
-        std::vector<double> sums(2 * l.cout, 0.0);
-#pragma omp for schedule(static)
-        for (int n = 0; n < batch_; n++) {
-          for (int i = 0; i < places; i++)
-            for (int c = 0; c < l.cout; c++) a[i * l.cout + c] = de[(size_t)n * l.cout + c] / places;
-          through_activation(l, kLayers - 1, n, a.data(), &(*dy)[(size_t)n * l.out_size()], sums.data());
+      const float* z = z_[kLayers - 1].data();
+      std::vector<double> sums(2 * l.cout, 0.0);
+      for (int i = 0; i < batch_ * l.hout * l.hout; i++)
+        for (int c = 0; c < l.cout; c++, z++, dmap++) {
+          sums[c] += *dmap * (*z - mean_[l.channel + c]) * inverse_[l.channel + c];
+          sums[l.cout + c] += *dmap;
         }
-#pragma omp critical
-        add_channel(l, sums, dbn);
-      }
+      add_channel(l, sums, dbn);
     }
-    for (int li = kLayers - 1; li >= 0; li--) {
+    for (int li = kLayers - 1; li >= first; li--) {
       const Layer& l = layers_[li];
       size_t nw = li + 1 < kLayers ? layers_[li + 1].weight - l.weight : weights_ - l.weight;
-      std::vector<float> transposed;
-      if (l.kind == kPointwise) {
+      Floats transposed;
+      if (l.kind == kPointwise && li > first) {
         transposed.resize(nw);
         for (int i = 0; i < l.cin; i++)
           for (int o = 0; o < l.cout; o++) transposed[(size_t)o * l.cin + i] = w[l.weight + (size_t)i * l.cout + o];
       }
       float count = (float)batch_ * l.hout * l.hout;
-      std::vector<float> k1(l.cout), k2(l.cout), k3(l.cout);  // dz = k1·dy + k2 + k3·z
+      Floats k1(l.cout), k2(l.cout), k3(l.cout);  // dz = k1·dy + k2 + k3·z
       for (int c = 0; c < l.cout; c++) {
         size_t k = l.channel + c;
         k1[c] = scale_[k];
@@ -248,81 +238,81 @@ class Student {
         k3[c] = -scale_[k] * inverse_[k] * dgamma / count;
         k2[c] = -scale_[k] * dbeta / count - k3[c] * mean_[k];
       }
-#pragma omp parallel
-      {
-        std::vector<float> a(padded(l)), dz(l.out_size()), da(padded(l)), own(nw);
-        std::vector<double> sums(li > 0 ? 2 * layers_[li - 1].cout : 0, 0.0);
-#pragma omp for schedule(static)
-        for (int n = 0; n < batch_; n++) {
-          const float* x = activation(li, n, a.data());
-          const float* z = &z_[li][(size_t)n * l.out_size()];
-          const float* g = &(*dy)[(size_t)n * l.out_size()];
-          for (int i = 0; i < l.hout * l.hout; i++)
-            for (int c = 0; c < l.cout; c += 8) {
-              int k = i * l.cout + c;
-              store(&dz[k], load(&k1[c]) * load(g + k) + load(&k2[c]) + load(&k3[c]) * load(z + k));
-            }
-          switch (l.kind) {
-            case kFirst: first_weights(l, x, dz.data(), own.data()); break;
-            case kDepthwise: depthwise_back(l, x, w + l.weight, dz.data(), own.data(), da.data()); break;
-            case kPointwise:
-              if (l.cin % 4 == 0 && l.cout % 16 == 0) outer<4, 2>(x, dz.data(), own.data(), l.hout * l.hout, l.cin, l.cout);
-              multiply(dz.data(), transposed.data(), da.data(), l.hout * l.hout, l.cout, l.cin);
-              break;
-          }
-          if (li > 0) {
-            const Layer& p = layers_[li - 1];
-            through_activation(p, li - 1, n, da.data(), &(*dx)[(size_t)n * p.out_size()], sums.data());
-          }
+      float *own = dw + l.weight, *dx = grad_[next].data();
+      std::vector<double> sums(li > 0 ? 2 * layers_[li - 1].cout : 0, 0.0);
+      for (int n = 0; n < batch_; n++) {
+        const float* x = activation(li, n, a_.data());
+        const float* z = &z_[li][(size_t)n * l.out_size()];
+        const float* g = dy + (size_t)n * l.out_size();
+        float* dz = dz_.data();
+        const float *f1 = k1.data(), *f2 = k2.data(), *f3 = k3.data();
+        const int size = l.out_size(), channels = l.cout;
+        for (int i = 0; i < size; i += channels)
+          for (int c = 0; c < channels; c += 8)
+            store(dz + i + c, load(f1 + c) * load(g + i + c) + load(f2 + c) + load(f3 + c) * load(z + i + c));
+        switch (l.kind) {
+          case kFirst: first_weights(l, x, dz, own); break;
+          case kDepthwise: depthwise_back(l, x, w + l.weight, dz, own, da_.data()); break;
+          case kPointwise:
+            outer<4, 2>(x, dz, own, l.hout * l.hout, l.cin, l.cout);
+            if (li > first) multiply(dz, transposed.data(), da_.data(), l.hout * l.hout, l.cout, l.cin);
+            break;
         }
-#pragma omp critical
-        {
-          for (size_t i = 0; i < nw; i++) dw[l.weight + i] += own[i];
-          if (li > 0) add_channel(layers_[li - 1], sums, dbn);
+        if (li > first) {
+          const Layer& p = layers_[li - 1];
+          through_activation(p, li - 1, n, da_.data(), dx + (size_t)n * p.out_size(), sums.data());
         }
       }
-      std::swap(dy, dx);
+      if (li > first) add_channel(layers_[li - 1], sums, dbn);
+      dy = dx;
+      next = 1 - next;
     }
   }
 
  private:
-  static size_t padded(const Layer& l) { return (size_t)(l.hin + 2) * (l.hin + 2) * l.cin; }
-
-  float active(float z, size_t k) const {
-    float y = std::clamp(z * scale_[k] + shift_[k], 0.0f, 6.0f);
-    return step_ > 0 ? std::min(std::nearbyint(y / step_), 255.0f) * step_ : y;
+  const float* keep(const float* w) {
+    std::copy(w, w + weights_, w_.begin());
+    return w_.data();
   }
+
+  static size_t padded(const Layer& l) { return (size_t)(l.hin + 2) * (l.hin + 2) * l.cin; }
 
   // The input of layer li for image n. A depthwise layer gets it with a border of zeros: SAME padding puts one
   // place on each side for stride 1, and for stride 2 on an even side only one behind.
   const float* activation(int li, int n, float* a) const {
     const Layer& l = layers_[li];
     if (l.kind == kFirst) {
-      const float* x = &input_[(size_t)n * l.in_size()];
+      const float* x = in_ + (size_t)n * l.in_size();
       std::memset(a, 0, padded(l) * sizeof(float));
       for (int i = 0; i < l.hin; i++) std::memcpy(a + (size_t)i * (l.hin + 2) * 3, x + (size_t)i * l.hin * 3, l.hin * 3 * sizeof(float));
       return a;
     }
     const Layer& p = layers_[li - 1];
     const float* z = &z_[li - 1][(size_t)n * p.out_size()];
-    int row = l.cin * l.hin, border = 0;
+    int border = 0;
     float* to = a;
     if (l.kind == kDepthwise) {
       std::memset(a, 0, padded(l) * sizeof(float));
       border = 2 * l.cin;
       if (l.stride == 1) to += (l.hin + 2) * l.cin + l.cin;
     }
-    for (int i = 0; i < l.hin; i++, to += row + border, z += row)
-      for (int j = 0; j < l.hin; j++)
-        for (int c = 0; c < l.cin; c += 8) {
-          size_t k = p.channel + c;
-          v8 y = load(z + j * l.cin + c) * load(&scale_[k]) + load(&shift_[k]);
-          v8 zero = {}, six = all(6);
+    // Members are copied to where the compiler knows that no store changes them.
+    const float *scale = &scale_[p.channel], *shift = &shift_[p.channel];
+    const int side = l.hin, channels = l.cin;
+    const float step = step_;
+    const v8 zero = {}, six = all(6);
+    for (int i = 0; i < side; i++, to += border)
+      for (int j = 0; j < side; j++, z += channels, to += channels)
+        for (int c = 0; c < channels; c += 8) {
+          v8 y = load(z + c) * load(scale + c) + load(shift + c);
           y = y > zero ? y : zero;
           y = y < six ? y : six;
-          if (step_ > 0)
-            for (int e = 0; e < 8; e++) y[e] = std::min(std::nearbyint(y[e] / step_), 255.0f) * step_;
-          store(to + j * l.cin + c, y);
+          if (step > 0) {
+            y /= step;
+            for (int e = 0; e < 8; e++) y[e] = std::min(std::nearbyint(y[e]), 255.0f);
+            y *= step;
+          }
+          store(to + c, y);
         }
     return a;
   }
@@ -336,22 +326,25 @@ class Student {
       border = 2 * l.cout;
       if (layers_[li + 1].stride == 1) da += (l.hout + 2) * l.cout + l.cout;
     }
-    std::vector<float> sg(l.cout), sb(l.cout);
-    for (int i = 0; i < l.hout; i++, da += border)
-      for (int j = 0; j < l.hout; j++, z += l.cout, dy += l.cout, da += l.cout)
-        for (int c = 0; c < l.cout; c += 8) {
-          size_t k = l.channel + c;
-          v8 v = load(z + c), y = v * load(&scale_[k]) + load(&shift_[k]), zero = {}, six = all(6);
-          v8 g = load(da + c);
+    Floats sg(l.cout), sb(l.cout);
+    float *gamma = sg.data(), *beta = sb.data();
+    const float *scale = &scale_[l.channel], *shift = &shift_[l.channel];
+    const int side = l.hout, channels = l.cout;
+    const v8 zero = {}, six = all(6);
+    for (int i = 0; i < side; i++, da += border)
+      for (int j = 0; j < side; j++, z += channels, dy += channels, da += channels)
+        for (int c = 0; c < channels; c += 8) {
+          v8 v = load(z + c), y = v * load(scale + c) + load(shift + c), g = load(da + c);
           g = y > zero ? g : zero;
           g = y < six ? g : zero;
           store(dy + c, g);
-          store(&sb[c], load(&sb[c]) + g);
-          store(&sg[c], load(&sg[c]) + g * (v - load(&mean_[k])) * load(&inverse_[k]));
+          store(beta + c, load(beta + c) + g);
+          store(gamma + c, load(gamma + c) + g * v);
         }
-    for (int c = 0; c < l.cout; c++) {
-      sums[c] += sg[c];
-      sums[l.cout + c] += sb[c];
+    for (int c = 0; c < channels; c++) {
+      size_t k = l.channel + c;
+      sums[c] += (gamma[c] - beta[c] * mean_[k]) * inverse_[k];
+      sums[channels + c] += beta[c];
     }
   }
 
@@ -444,22 +437,31 @@ class Student {
   float step_ = 0;
   size_t weights_, channels_;
   std::vector<Layer> layers_;
-  std::vector<float> input_;
-  std::vector<std::vector<float>> z_;
-  std::vector<float> grad_[2];
-  std::vector<float> mean_, inverse_, scale_, shift_;  // y = z·scale + shift
+  Floats w_, input_, a_, da_, dz_;
+  const float* in_;
+  std::vector<Floats> z_;
+  Floats grad_[2];
+  Floats mean_, inverse_, scale_, shift_;  // y = z·scale + shift
 };
 
 }  // namespace
 
 extern "C" {
-Student* student_new(int batch, int size) { return new Student(batch, size); }
+Student* student_new(int batch, int size, int learns) { return new Student(batch, size, learns != 0); }
 void student_free(Student* s) { delete s; }
 int64_t student_weights(Student* s) { return s->weights(); }
 int64_t student_channels(Student* s) { return s->channels(); }
-void student_views(Student* s, const uint8_t* views, const int64_t* index, const float* change) { s->load_views(views, index, change); }
-void student_forward(Student* s, const float* w, const float* bn, int frozen, float step, float* mean, float* variance, float* embedding) {
-  s->forward(w, bn, frozen != 0, step, mean, variance, embedding);
+float* student_input(Student* s) { return s->input(0); }
+void student_forward(Student* s, const float* w, const float* bn, int frozen, float step, float* mean, float* variance, float* map) {
+  s->forward(w, bn, frozen != 0, step, mean, variance, map);
+}
+void student_backward(Student* s, const float* w, const float* dmap, float* dw, float* dbn, int first) { s->backward(w, dmap, dw, dbn, first); }
+// What a frozen network of batch 1 makes of n views of s.
+void student_teach(Student* teacher, Student* s, int n, const float* w, const float* bn, float* map, int64_t places) {
+  for (int i = 0; i < n; i++, map += 256 * places) {
+    teacher->look_at(s, i);
+    teacher->forward(w, bn, true, 0, nullptr, nullptr, map);
+  }
 }
 // One step of Adam with decoupled weight decay; b1 and b2 correct its moments.
 void adam(float* p, float* m, float* v, const float* g, int64_t n, float rate, float decay, float b1, float b2) {
@@ -469,5 +471,4 @@ void adam(float* p, float* m, float* v, const float* g, int64_t n, float rate, f
     p[i] -= rate * (m[i] * b1 / (std::sqrt(v[i] * b2) + 1e-8f) + decay * p[i]);
   }
 }
-void student_backward(Student* s, const float* w, const float* de, float* dw, float* dbn) { s->backward(w, de, dw, dbn); }
 }

@@ -5,8 +5,8 @@ import math
 import os
 import subprocess
 
-# Every pass has one thread of its own; two of them run side by side.
-os.environ["OMP_NUM_THREADS"] = "1"
+# Two passes run side by side, and numpy must not start more threads.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 
@@ -27,51 +27,71 @@ def _pointer(a):
 
 
 def compile_passes(folder):
-    """Compiles student.cc into folder and returns the path of the library."""
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "student.cc")
+    """Compiles student.cc and views.cc into folder and returns the path of the library."""
+    here = os.path.dirname(os.path.abspath(__file__))
     library = os.path.join(folder, "libstudent.so")
-    flags = "-O3 -march=native -ffast-math -fopenmp -Wall -shared -fPIC".split()
-    subprocess.run(["g++", *flags, "-o", library, source], check=True)
+    flags = "-O3 -march=native -ffast-math -Wall -shared -fPIC".split()
+    subprocess.run(["g++", *flags, "-o", library, f"{here}/student.cc", f"{here}/views.cc"], check=True)
     return library
 
 
 class Passes:
-    """Forward and backward over batches of one length, at one width and height of the views."""
+    """Views and their forward and backward pass, for batches of one length and views of one width and height."""
 
-    def __init__(self, library, batch, size):
+    def __init__(self, library, batch, size, learns=True):
         lib = ctypes.CDLL(library)
-        lib.student_new.restype = ctypes.c_void_p
+        lib.student_new.restype = lib.student_input.restype = ctypes.c_void_p
         lib.student_weights.restype = lib.student_channels.restype = ctypes.c_int64
-        self.lib, self.batch = lib, batch
-        self.s = ctypes.c_void_p(lib.student_new(batch, size))
+        self.lib, self.batch, self.size, self.places = lib, batch, size, (size // 32) ** 2
+        self.s = ctypes.c_void_p(lib.student_new(batch, size, int(learns)))
+        self.teacher = ctypes.c_void_p(lib.student_new(1, size, 0))
         assert (lib.student_weights(self.s), lib.student_channels(self.s)) == (WEIGHTS, CHANNELS)
+        place = ctypes.cast(lib.student_input(self.s), ctypes.POINTER(ctypes.c_float))
+        self.input = np.ctypeslib.as_array(place, (batch, size, size, 3))
 
     def close(self):
+        self.input = None
         self.lib.student_free(self.s)
+        self.lib.student_free(self.teacher)
 
-    def forward(self, views, index, change, w, bn, frozen, step):
-        """Returns embeddings [batch, 256] and the means and variances of all channels."""
-        index = np.ascontiguousarray(index, np.int64)
-        change = np.ascontiguousarray(change, np.float32)
-        assert len(index) == len(change) == self.batch and index.max() < len(views)
+    def make_views(self, photos, index, modes, seed):
+        """Cuts the first views of the next batch: photos as Store holds them, four of them a view."""
+        assert index.shape == (len(index), 4) and len(index) == len(modes) <= self.batch
+        index, modes = np.ascontiguousarray(index, np.int64), np.ascontiguousarray(modes, np.int32)
+        self.lib.make_views(_pointer(self.input), len(index), self.size, _pointer(photos), _pointer(index), _pointer(modes), ctypes.c_uint64(seed))
+
+    def forward(self, w, bn, frozen, step):
+        """Returns what the last layer gives at every place, not clipped, [batch, places, 256], and the means and
+        variances of all channels."""
         mean, variance = np.zeros(CHANNELS, np.float32), np.zeros(CHANNELS, np.float32)
-        e = np.zeros((self.batch, 256), np.float32)
-        self.lib.student_views(self.s, _pointer(views), _pointer(index), _pointer(change))
-        self.lib.student_forward(self.s, _pointer(w), _pointer(bn), int(frozen), ctypes.c_float(step), _pointer(mean), _pointer(variance), _pointer(e))
-        return e, mean, variance
+        y = np.empty((self.batch, self.places, 256), np.float32)
+        self.lib.student_forward(self.s, _pointer(w), _pointer(bn), int(frozen), ctypes.c_float(step), _pointer(mean), _pointer(variance), _pointer(y))
+        return y, mean, variance
 
-    def backward(self, w, de):
-        """Returns the gradients of weights and of gamma and beta."""
-        dw, dbn = np.zeros(WEIGHTS, np.float32), np.zeros(2 * CHANNELS, np.float32)
-        self.lib.student_backward(self.s, _pointer(w), _pointer(np.ascontiguousarray(de, np.float32)), _pointer(dw), _pointer(dbn))
+    def teach(self, w, bn, n):
+        """Returns what a frozen network of the same shape makes of the first n views."""
+        y = np.empty((n, self.places, 256), np.float32)
+        self.lib.student_teach(self.teacher, self.s, n, _pointer(w), _pointer(bn), _pointer(y), ctypes.c_int64(self.places))
+        return y
+
+    def backward(self, w, dy, first=0):
+        """Returns the gradients of weights and of gamma and beta, 0 for layers before the first one wanted."""
+        dw, dbn = np.empty(WEIGHTS, np.float32), np.empty(2 * CHANNELS, np.float32)
+        self.lib.student_backward(self.s, _pointer(w), _pointer(np.ascontiguousarray(dy, np.float32)), _pointer(dw), _pointer(dbn), first)
         return dw, dbn
 
 
 class Adam:
     """Adam with decoupled weight decay, on named float32 arrays in place."""
 
-    def __init__(self, library):
-        self.lib, self.m, self.v, self.n = ctypes.CDLL(library), {}, {}, 0
+    def __init__(self):
+        self.m, self.v, self.n = {}, {}, 0
+
+    def open(self, library):
+        self.adam = ctypes.CDLL(library).adam
+
+    def __getstate__(self):
+        return {"m": self.m, "v": self.v, "n": self.n}
 
     def step(self, parameters, gradients, rate, decay):
         self.n += 1
@@ -81,7 +101,7 @@ class Adam:
                 self.m[k], self.v[k] = np.zeros_like(g), np.zeros_like(g)
             p, m, v = parameters[k], self.m[k], self.v[k]
             assert p.dtype == g.dtype == np.float32 and p.shape == g.shape and g.flags.c_contiguous, k
-            self.lib.adam(_pointer(p), _pointer(m), _pointer(v), _pointer(g), ctypes.c_int64(p.size), f(rate), f(decay.get(k, 0)),
+            self.adam(_pointer(p), _pointer(m), _pointer(v), _pointer(g), ctypes.c_int64(p.size), f(rate), f(decay.get(k, 0)),
                           f(1 / (1 - 0.9**self.n)), f(1 / (1 - 0.99**self.n)))
 
 
@@ -107,25 +127,6 @@ def fold(w, bn, mean, variance):
     for l, f in zip(layers(folded), channels(factor)):
         l *= f
     return folded, (bn[CHANNELS:] - mean * factor).astype(np.float32)
-
-
-def unfold(w, bias, run):
-    """Puts normalisation back: the inverse of fold for the views of one batch. run(w, bn) gives means and
-    variances of all channels for them. Returns weights, gamma, beta, means and variances."""
-    w, grown = w.copy(), []
-    for (rows, columns), l in zip(LAYERS, layers(w)):
-        grown.append(math.sqrt(2 / rows) / np.maximum(np.sqrt((l * l).mean(0)), 1e-4))
-        l *= grown[-1]  # to the size of fresh weights
-    bn = np.concatenate([np.ones(CHANNELS), np.zeros(CHANNELS)]).astype(np.float32)
-    at = 0
-    for g in grown:  # what a layer gives depends on the normalisation of those before it
-        mean, variance = run(w, bn)
-        here = slice(at, at + len(g))
-        bn[:CHANNELS][here] = np.sqrt(variance[here] + EPSILON) / g
-        bn[CHANNELS:][here] = bias[here] + mean[here] / g
-        at += len(g)
-    mean, variance = run(w, bn)
-    return w, bn[:CHANNELS].copy(), bn[CHANNELS:].copy(), mean, variance
 
 
 def fake_quantise(w):

@@ -1,19 +1,18 @@
-"""Trains the student on the cached views.
+"""Trains the student to see as the teacher does.
 
-    python train.py --cache CACHE --models FOLDER --out FOLDER --minutes 40
+    python train.py --photos STORE --models FOLDER --out FOLDER --minutes 80
 
-The loss compares what the student makes of a batch with what the teacher made of it:
+Every step cuts new views out of the photos and shows the same pixels to both networks. The loss compares
 
-  relations  for each view the softmax over its similarities to the other views of the batch; Kullback-Leibler
-             divergence of the student's (plain cosine, learned temperature) from the teacher's (cosine after
-             its mean is taken off, fixed temperature);
-  scores     divergence of 1001 class scores, linear in the student's embedding, from those the teacher's last
-             layer gives; that linear layer is learned too and thrown away;
-  values     cosine between the teacher's embedding and a learned linear map of the student's.
+  places     what the last layer gives at each place of the view, every channel in units of its standard
+             deviation over the teacher's places. Where the teacher gives 0, the student may be below it.
+  embedding  the mean over the places, in units of its own standard deviation;
+  scores     the 1001 class scores that the teacher's last layer makes of either embedding: Kullback-Leibler
+             divergence at temperature 2.
 
-The last quarter of the time rounds weights and activations as the finished model does, and its end folds
-normalisation into the weights and trains them on as they are. Progress is by the clock, so that a busy
-machine gives a weaker model and not a later one; with --steps it is by steps and can be repeated.
+Near the end weights and activations are rounded as in the finished model, and at the very end normalisation is
+folded into the weights, which are trained on as they are. Progress is by the clock, so that a busy machine gives
+a weaker model and not a later one. A run that was stopped goes on with --resume.
 """
 
 import argparse
@@ -21,257 +20,294 @@ import concurrent.futures
 import json
 import math
 import os
+import pickle
 import time
+from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import student  # before numpy, whose threads it limits
 
 import numpy as np
-import tensorflow as tf
 
-import student
 import teacher
 
-HELD_OUT = 250  # photos of each part that are never trained on
+
+class Store:
+    """The photos that photos.py decoded: at gives for each its address, height and width."""
+
+    def __init__(self, folder, shares):
+        self.files, at, self.source = [], [], []
+        names = sorted(p.stem for p in Path(folder).glob("*.npy"))
+        self.names = [n for n in names if n != "held"]
+        for n in self.names + ["held"]:
+            index = np.load(Path(folder) / (n + ".npy"))
+            self.files.append(np.fromfile(Path(folder) / (n + ".u8"), np.uint8))
+            index[:, 0] += self.files[-1].ctypes.data
+            at.append(index)
+            self.source += [n] * len(index)
+        self.at, self.source = np.ascontiguousarray(np.concatenate(at)), np.array(self.source)
+        self.held = np.flatnonzero(self.source == "held")
+        self.sums = np.cumsum(sum((self.source == n) * (shares.get(n, 1) / (self.source == n).sum()) for n in self.names))
+        print({n: int((self.source == n).sum()) for n in self.names + ["held"]}, flush=True)
+
+    def draw(self, rng, n):
+        """Four photos and a way to lay them out, for each of n views."""
+        index = np.searchsorted(self.sums, rng.random((n, 4)) * self.sums[-1], "right")
+        return index, rng.choice(5, n, p=[0.5, 0.1, 0.15, 0.15, 0.1])
+
+
+class Teacher:
+    def __init__(self, models):
+        self.w, self.bn, self.scores, self.bias = teacher.read(models)
+
+    def teach(self, passes, n):
+        """What it makes of the first n views of the batch, [n, places, 256]."""
+        return np.clip(passes.teach(self.w, self.bn, n), 0, 6)
+
+    def measure(self, passes, store, rng):
+        """Takes the variances by which the loss is measured."""
+        maps = []
+        for i in range(20):
+            passes.make_views(store.at, *store.draw(rng, passes.batch), i)
+            maps.append(self.teach(passes, passes.batch))
+        maps = np.concatenate(maps)
+        inverse = lambda v: (1 / (v + 0.05 * v.mean())).astype(np.float32)
+        self.places, self.pooled = inverse(maps.var((0, 1))), inverse(maps.mean(1).var(0))
 
 
 class Views:
-    """The cached views, read again when more have been computed."""
+    """The views of one thread. Of every batch one part in so many is new, with what the teacher makes of it; the
+    others are drawn from the latest ones, which saves the cutting and the teacher's pass."""
 
-    def __init__(self, folder, t):
-        self.folder, self.names = folder, []
-        self.views = np.empty((0, 128, 128, 3), np.uint8)
-        self.embeddings = np.empty((0, 1024), np.uint8)
-        self.scores = np.empty((0, 1001), np.float16)
-        self.train = self.held = np.empty(0, np.int64)
-        self.teacher = t
-        self.refresh()
+    KEPT = 4000
 
-    def refresh(self):
-        names = sorted(n for n in os.listdir(self.folder) if n.startswith("teacher-") and n.endswith(".npy"))
-        new = [n for n in names if n not in self.names]
-        if not new:
-            return
-        time.sleep(2 if self.names else 0)  # let a file be finished
-        for n in new:
-            v = np.load(os.path.join(self.folder, n.replace("teacher", "view")))
-            at = len(self.views)
-            self.views = np.concatenate([self.views, v])
-            e = np.load(os.path.join(self.folder, n))
-            self.embeddings = np.concatenate([self.embeddings, e])
-            scores = (teacher.ACTIVATION_SCALE * e.astype(np.float32)) @ self.teacher.head + self.teacher.head_bias
-            self.scores = np.concatenate([self.scores, scores.astype(np.float16)])
-            index = at + np.arange(len(v))
-            self.train = np.concatenate([self.train, index[:-HELD_OUT]])
-            if n.startswith("teacher-0-"):
-                self.held = np.concatenate([self.held, index[-HELD_OUT:]])
-        self.names += new
-        print(len(self.train), "views to train on,", len(self.held), "held out", flush=True)
+    def __init__(self, passes, store, t, reuse):
+        self.passes, self.store, self.t = passes, store, t
+        self.new = -(-passes.batch // reuse)
+        self.seen = 0
+        self.views = np.empty((self.KEPT, *passes.input.shape[1:]), np.uint8)
+        self.maps = np.empty((self.KEPT, passes.places, 256), np.float16)
+
+    def next(self, rng):
+        """Loads the next batch and returns what the teacher makes of it."""
+        p, n = self.passes, self.new if self.seen >= self.passes.batch else self.passes.batch
+        old = rng.integers(min(self.seen, self.KEPT), size=p.batch - n) if n < p.batch else np.zeros(0, int)
+        p.input[n:] = self.views[old]
+        p.input[n:] -= 128
+        p.input[n:] /= 128
+        p.make_views(self.store.at, *self.store.draw(rng, n), int(rng.integers(1 << 62)))
+        want = np.concatenate([self.t.teach(p, n), self.maps[old].astype(np.float32)])
+        to = np.arange(self.seen, self.seen + n) % self.KEPT
+        self.views[to] = p.input[:n] * 128 + 128
+        self.maps[to] = want[:n]
+        self.seen += n
+        return want
 
 
-def changes(rng, n):
-    """A small change of each view: part shown, mirrored or not, light and colour."""
-    c = np.empty((n, 10), np.float32)
-    size = 128 * rng.uniform(0.85, 1, (n, 1)) * np.exp(rng.uniform(-0.06, 0.06, (n, 2)))
-    size = np.minimum(size, 128)
-    c[:, :2] = rng.uniform(0, 1, (n, 2)) * (128 - size)
-    c[:, 2:4] = size
-    mirror = rng.random(n) < 0.5
-    c[mirror, 0] += c[mirror, 2]
-    c[mirror, 2] *= -1
-    gain = np.exp(rng.normal(0, 0.12, (n, 1)) + rng.normal(0, 0.04, (n, 3)))
-    c[:, 4:7] = gain
-    c[:, 7:10] = 110 * (1 - gain) + rng.normal(0, 10, (n, 1))
-    return c
+def divergence(want, got):
+    """KL divergence of softmax(got) from softmax(want), each row, and its gradient by got."""
+    def softmax(x):
+        x = x - x.max(1, keepdims=True)
+        e = np.exp(x)
+        s = e.sum(1, keepdims=True)
+        return e / s, x - np.log(s)
+
+    p, log_p = softmax(want)
+    q, log_q = softmax(got)
+    return (p * (log_p - log_q)).sum(1), q - p
 
 
-def unchanged(n):
-    return np.tile(np.array([0, 0, 128, 128, 1, 1, 1, 0, 0, 0], np.float32), (n, 1))
+def clipped(y, step):
+    a = np.clip(y, 0, 6)
+    return np.minimum(np.round(a / step), 255) * step if step else a
 
 
-class Loss:
-    def __init__(self, mean, weights, rng):
-        self.weights = weights
-        self.mean = tf.constant(mean)
-        self.parameters = {
-            "scores": rng.normal(0, 0.03, (256, 1001)).astype(np.float32),
-            "bias": np.zeros(1001, np.float32),
-            "map": rng.normal(0, 0.06, (256, 1024)).astype(np.float32),
-            "temperature": np.array([math.log(5)], np.float32),
-        }
+def compare(y, want, t, weights, step):
+    """The three losses and the gradient of their weighted sum by y."""
+    n, places, _ = y.shape
+    d = y - want
+    d[((want <= 0) & (y < 0)) | ((want >= 6) & (y > 6))] = 0
+    g = d * t.places
+    places_loss = float(np.vdot(d, g)) / y.size
+    g *= 2 * weights[0] / y.size
 
-    @tf.function(reduce_retracing=True)
-    def gradients(self, e, t, scores, p):
-        with tf.GradientTape() as tape:
-            tape.watch(e)
-            tape.watch(p)
-            total = 0.0
-            centred = tf.nn.l2_normalize(t - self.mean, 1)
-            if self.weights["relations"]:
-                s = tf.nn.l2_normalize(e, 1)
-                own = -1e9 * tf.eye(tf.shape(e)[0])
-                want = tf.matmul(centred, centred, transpose_b=True) / 0.1 + own
-                got = tf.matmul(s, s, transpose_b=True) * tf.exp(p["temperature"]) + own
-                q = tf.nn.softmax(want)
-                l = tf.reduce_sum(q * (tf.nn.log_softmax(want) - tf.nn.log_softmax(got)), 1)
-                total += self.weights["relations"] * tf.reduce_mean(l)
-            if self.weights["scores"]:
-                want = tf.cast(scores, tf.float32) / 2
-                got = (e @ p["scores"] + p["bias"]) / 2
-                q = tf.nn.softmax(want)
-                l = tf.reduce_sum(q * (tf.nn.log_softmax(want) - tf.nn.log_softmax(got)), 1)
-                total += self.weights["scores"] * tf.reduce_mean(l)
-            if self.weights["values"]:
-                c = tf.nn.l2_normalize(e, 1)
-                c = tf.nn.l2_normalize((c - tf.reduce_mean(c, 0)) @ p["map"], 1)
-                total += self.weights["values"] * tf.reduce_mean(1 - tf.reduce_sum(c * centred, 1))
-        de, dp = tape.gradient(total, [e, p], unconnected_gradients="zero")
-        return total, de, dp
+    a = clipped(y, step)
+    e, f = a.mean(1), want.mean(1)
+    d = e - f
+    de = d * t.pooled
+    pooled_loss = float(np.vdot(d, de)) / d.size
+    de *= 2 * weights[1] / d.size
+    kl, ds = divergence((f @ t.scores + t.bias) / 2, (e @ t.scores + t.bias) / 2)
+    de += (weights[2] / 2 / n) * (ds @ t.scores.T)
+    g += ((y > 0) & (y < 6)) * (de / places)[:, None]
+    return (places_loss, pooled_loss, float(kl.mean())), g
 
 
-def agreement(e, t, mean):
-    """How well similarities agree with the teacher's: correlation, and share of its 10 nearest found."""
-    s = e / np.linalg.norm(e, axis=1, keepdims=True)
-    t = t - mean
-    t = t / np.linalg.norm(t, axis=1, keepdims=True)
-    a, b = s @ s.T, t @ t.T
-    np.fill_diagonal(a, -2)
-    np.fill_diagonal(b, -2)
+def orthogonal(m):
+    """Makes all singular values of a matrix about 1: five Newton-Schulz steps with the coefficients of the Muon
+    optimiser (github.com/KellerJordan/Muon)."""
+    m = m / (np.linalg.norm(m) + 1e-12)
+    turned = m.shape[0] > m.shape[1]
+    m = m.T if turned else m
+    for _ in range(5):
+        a = m @ m.T
+        m = 3.4445 * m + (-4.775 * a + 2.0315 * (a @ a)) @ m
+    return m.T if turned else m
+
+
+def turn(w, momentum, gradient, rate, pool):
+    """One step of Muon for the weights between channels: each matrix moves by the given share of its own size,
+    which it keeps, because normalisation follows."""
+    momentum += 0.1 * (gradient - momentum)
+    look = gradient * 0.1 + momentum * 0.9
+
+    def one(m, step):
+        u, norm = orthogonal(step), np.linalg.norm(m)
+        m -= u * (rate * norm / np.linalg.norm(u))
+        m *= norm / np.linalg.norm(m)
+
+    both = [(m, step) for m, step, g in zip(*map(student.layers, (w, look, gradient))) if len(m) != 9 and g.any()]
+    list(pool.map(lambda x: one(*x), reversed(both)))  # the largest first
+
+
+DEPTHWISE = np.concatenate([np.full(r * c, r == 9) for r, c in student.LAYERS])
+
+
+def agreement(a, b):
+    """Correlation of the cosines between all pairs."""
+    a, b = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b)]
     upper = np.triu_indices(len(a), 1)
-    near = np.argsort(-b, 1)[:, :10]
-    found = np.argsort(-a, 1)[:, :10]
-    share = np.mean([len(np.intersect1d(x, y)) / 10 for x, y in zip(near, found)])
-    return float(np.corrcoef(a[upper], b[upper])[0, 1]), float(share)
-
-
-tf.config.threading.set_intra_op_parallelism_threads(1)
-tf.config.threading.set_inter_op_parallelism_threads(1)
+    return float(np.corrcoef((a @ a.T)[upper], (b @ b.T)[upper])[0, 1])
 
 
 def main():
     arg = argparse.ArgumentParser()
-    arg.add_argument("--cache", required=True)
+    arg.add_argument("--photos", required=True)
     arg.add_argument("--models", required=True)
     arg.add_argument("--out", required=True)
-    arg.add_argument("--minutes", type=float, default=40)
-    arg.add_argument("--steps", type=int, default=0)
-    arg.add_argument("--batch", type=int, default=80)
-    arg.add_argument("--rate", type=float, default=2.5e-3)
-    arg.add_argument("--relations", type=float, default=1)
-    arg.add_argument("--scores", type=float, default=1)
-    arg.add_argument("--values", type=float, default=2)
-    arg.add_argument("--size-96-from", type=float, default=0.45, help="share of the time after which views are shown at 96×96, not 64×64")
-    arg.add_argument("--size-128-from", type=float, default=0.62, help="share of the time after which views are shown at 128×128")
-    arg.add_argument("--round-from", type=float, default=0.75, help="share of the time after which numbers are rounded")
-    arg.add_argument("--fold-from", type=float, default=0.9, help="share of the time after which normalisation is folded")
-    arg.add_argument("--start", help="weights.f32 of an earlier run to go on from")
+    arg.add_argument("--minutes", type=float, default=80)
+    arg.add_argument("--share", action="append", default=[], help="NAME=NUMBER, how often photos of this source are drawn; 1 unless told")
+    arg.add_argument("--size", type=int, default=128, help="width and height of views, a multiple of 32")
+    arg.add_argument("--batch", type=int, default=24, help="views a thread and step")
+    arg.add_argument("--reuse", type=int, default=4, help="how often a view is shown")
+    arg.add_argument("--rate", type=float, default=3e-3, help="of Adam")
+    arg.add_argument("--turn", type=float, default=0.03, help="rate of Muon; 0 leaves all to Adam")
+    arg.add_argument("--weights", type=float, nargs=3, default=[1, 1, 0.5], help="of places, embedding, scores")
+    arg.add_argument("--decay-from", type=float, default=0.2)
+    arg.add_argument("--round-from", type=float, default=0.82)
+    arg.add_argument("--fold-from", type=float, default=0.93)
+    arg.add_argument("--every", type=float, default=120, help="seconds between judgements")
+    arg.add_argument("--resume", action="store_true")
     arg.add_argument("--seed", type=int, default=1)
     a = arg.parse_args()
     os.makedirs(a.out, exist_ok=True)
     rng = np.random.default_rng(a.seed)
-    t = teacher.Teacher(a.models)
-    data = Views(a.cache, t)
-    mean = teacher.ACTIVATION_SCALE * data.embeddings[data.train].mean(0).astype(np.float32)
-    loss = Loss(mean, {k: getattr(a, k) for k in ("relations", "scores", "values")}, rng)
     library = student.compile_passes(a.out)
+    store, t = Store(a.photos, {k: float(v) for k, v in (x.split("=") for x in a.share)}), Teacher(a.models)
+    judges = student.Passes(library, 100, 128, learns=False)
+    t.measure(judges, store, rng)
+    held, held_map = [], []
+    for i in range(0, len(store.held) - 99, 100):
+        judges.make_views(store.at, np.stack([store.held[i : i + 100]] * 4, 1), np.zeros(100), i)
+        held.append(judges.input.copy())
+        held_map.append(t.teach(judges, 100))
+    held_map = np.concatenate(held_map)
     pool = concurrent.futures.ThreadPoolExecutor(2)
-    sizes = [(0, 64), (a.size_96_from, 96), (a.size_128_from, 128)]
-    size, halves = 0, []
-    judges = student.Passes(library, HELD_OUT, 128)
 
-    p = dict(loss.parameters)
-    p["w"] = np.concatenate([
-        rng.normal(0, math.sqrt(2 / rows), (rows, columns)).astype(np.float32).ravel() for rows, columns in student.LAYERS
-    ])
-    p["gamma"], p["beta"] = np.ones(student.CHANNELS, np.float32), np.zeros(student.CHANNELS, np.float32)
-    running_mean, running_variance = np.zeros(student.CHANNELS, np.float32), np.ones(student.CHANNELS, np.float32)
-    if a.start:
-        first = np.ascontiguousarray(data.train[:HELD_OUT])
-        run = lambda w, bn: judges.forward(data.views, first, unchanged(HELD_OUT), w, bn, False, 0)[1:]
-        p["w"], p["gamma"], p["beta"], running_mean, running_variance = student.unfold(*student.read(a.start), run)
-    optimiser = student.Adam(library)
-    folded = False
-    curve = open(os.path.join(a.out, "curve.jsonl"), "a")
+    state_file = os.path.join(a.out, "state")
+    if a.resume:
+        with open(state_file, "rb") as f:
+            s = pickle.load(f)
+        rng = np.random.default_rng([a.seed, s["step"]])
+        print("from step", s["step"], flush=True)
+    else:
+        w = np.concatenate([rng.normal(0, math.sqrt(2 / r), (r, c)).astype(np.float32).ravel() for r, c in student.LAYERS])
+        p = {"w": w, "gamma": np.ones(student.CHANNELS, np.float32), "beta": np.zeros(student.CHANNELS, np.float32)}
+        s = {"p": p, "mean": np.zeros(student.CHANNELS, np.float32), "variance": np.ones(student.CHANNELS, np.float32), "step": 0,
+             "views": 0, "seconds": 0.0, "folded": False, "momentum": np.zeros_like(w), "adam": student.Adam()}
+    p = s["p"]
+    s["adam"].open(library)
 
     def finished():
         """Weights and biases as they would be written now."""
-        if folded:
+        if s["folded"]:
             return p["w"], p["beta"]
-        return student.fold(p["w"], np.concatenate([p["gamma"], p["beta"]]), running_mean, running_variance)
+        return student.fold(p["w"], np.concatenate([p["gamma"], p["beta"]]), s["mean"], s["variance"])
 
     def judge(rounded):
         w, bias = finished()
         bn = np.concatenate([np.ones(student.CHANNELS, np.float32), bias])
-        if rounded:
-            w = student.fake_quantise(w)
-        found = []
-        held = data.held
-        for at in range(0, len(held), HELD_OUT):
-            e, _, _ = judges.forward(data.views, held[at : at + HELD_OUT], unchanged(HELD_OUT), w, bn, True, teacher.ACTIVATION_SCALE if rounded else 0)
-            found.append(e)
-        e = np.concatenate(found)
-        return agreement(e, teacher.ACTIVATION_SCALE * data.embeddings[held].astype(np.float32), mean)
+        step = student.ACTIVATION_SCALE if rounded else 0
+        w, y = student.fake_quantise(w) if rounded else w, []
+        for views in held:
+            judges.input[:] = views
+            y.append(judges.forward(w, bn, True, step)[0])
+        y = np.concatenate(y)
+        losses, _ = compare(y, held_map, t, a.weights, step)
+        return [round(x, 4) for x in (*losses, agreement(clipped(y, step).mean(1), held_map.mean(1)))]
 
-    start = time.time()
-    step, recent, last = 0, [], start
+    def half(views, rng, w, bn, step, first):
+        want = views.next(rng)
+        y, mean, variance = views.passes.forward(w, bn, s["folded"], step)
+        losses, g = compare(y, want, t, a.weights, step)
+        return (*views.passes.backward(w, g, first), mean, variance, losses)
+
+    halves = [(Views(student.Passes(library, a.batch, a.size), store, t, a.reuse), r) for r in rng.spawn(2)]
+    begun, last, recent = time.time() - s["seconds"], time.time(), []
+    curve = open(os.path.join(a.out, "curve.jsonl"), "a")
     while True:
         now = time.time()
-        progress = step / a.steps if a.steps else (now - start) / (60 * a.minutes)
-        if now - last > 60 or progress >= 1:
+        s["seconds"] = now - begun
+        progress = s["seconds"] / (60 * a.minutes)
+        if now - last > a.every or progress >= 1:
             last = now
-            line = {"minutes": round((now - start) / 60, 2), "step": step, "views": step * a.batch, "loss": float(np.mean(recent or [0])),
-                    "held_out": judge(False), "held_out_rounded": judge(True), "temperature": float(p["temperature"][0])}
+            line = {"minutes": round(s["seconds"] / 60, 2), "cpu": round(time.process_time()), "size": a.size, "step": s["step"], "views": s["views"],
+                    "loss": np.round(np.mean(recent, 0), 4).tolist(), "held": judge(False), "held_rounded": judge(True)}
             recent = []
             print(json.dumps(line), file=curve, flush=True)
             print(line, flush=True)
             student.write(os.path.join(a.out, "weights.f32"), *finished())
+            with open(state_file + ".tmp", "wb") as f:
+                pickle.dump(s, f)
+            os.replace(state_file + ".tmp", state_file)
             if progress >= 1:
                 break
-            data.refresh()
         rounding = progress >= a.round_from
-        if not folded and progress >= a.fold_from:
+        if not s["folded"] and progress >= a.fold_from:
             p["w"], p["beta"] = [np.array(x) for x in finished()]
             p["gamma"] = np.ones(student.CHANNELS, np.float32)
-            optimiser, folded = student.Adam(library), True
-        rate = a.rate * min(1, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
-        if folded:
-            rate = min(rate, 3e-4) * min(1, (1 - progress) / (1 - a.fold_from) + 0.02)
+            s["adam"], s["folded"] = student.Adam(), True
+            s["adam"].open(library)
+        # Warm up, stay, then go down to a twentieth in a half wave until normalisation is folded.
+        down = min(max(progress - a.decay_from, 0) / (a.fold_from - a.decay_from), 1)
+        slow = min(1, (s["step"] + 1) / 200) * (0.05 + 0.475 * (1 + math.cos(math.pi * down)))
 
-        index = rng.choice(data.train, a.batch, replace=False)
         bn = np.concatenate([p["gamma"], p["beta"]])
         w = p["w"]
-        if folded:
+        if s["folded"]:
             w = student.fake_quantise(w)
         elif rounding:
-            w = student.fake_quantise_before_folding(w, bn, running_variance)
-        change = changes(rng, a.batch)
-        want = [n for at, n in sizes if progress >= at][-1]
-        if want != size:
-            for h in halves:
-                h.close()
-            size, halves = want, [student.Passes(library, a.batch // 2, want) for _ in range(2)]
-        half = [slice(0, a.batch // 2), slice(a.batch // 2, a.batch)]
-        bn_step = teacher.ACTIVATION_SCALE if rounding else 0
-        found = list(pool.map(lambda h, i: h.forward(data.views, index[i], change[i], w, bn, folded, bn_step), halves, half))
-        e = np.concatenate([f[0] for f in found])
-        if not folded:
-            keep = 0.98 if step > 50 else 0.8
-            for _, m, v in found:
-                running_mean = (keep * running_mean + (1 - keep) * m).astype(np.float32)
-                running_variance = (keep * running_variance + (1 - keep) * v).astype(np.float32)
-        t = teacher.ACTIVATION_SCALE * data.embeddings[index].astype(np.float32)
-        own = {k: tf.constant(p[k]) for k in loss.parameters}
-        l, de, dp = loss.gradients(tf.constant(e), tf.constant(t), tf.constant(data.scores[index]), own)
-        de = de.numpy()
-        found = list(pool.map(lambda h, i: h.backward(w, de[i]), halves, half))
-        dw, dbn = found[0][0] + found[1][0], found[0][1] + found[1][1]
-        g = {k: x.numpy() for k, x in dp.items()}
-        g["w"], g["beta"] = dw, np.ascontiguousarray(dbn[student.CHANNELS :])
-        if not folded:
-            g["gamma"] = np.ascontiguousarray(dbn[: student.CHANNELS])
-        optimiser.step(p, g, rate, {} if folded else {"w": 0.01, "scores": 0.02, "map": 0.02})
-        recent.append(float(l))
-        step += 1
-    print("done:", step, "steps", flush=True)
+            w = student.fake_quantise_before_folding(w, bn, s["variance"])
+        step = student.ACTIVATION_SCALE if rounding else 0
+        # The first layers settle early and are costly to go back to: they learn from every fourth batch.
+        first = 5 if s["step"] % 4 else 0
+        jobs = [pool.submit(half, *h, w, bn, step, first) for h in halves]
+        found = [j.result() for j in jobs]
+        dw, dbn = (found[0][0] + found[1][0]) / 2, (found[0][1] + found[1][1]) / 2
+        if s["folded"]:
+            s["adam"].step(p, {"w": dw, "beta": np.ascontiguousarray(dbn[student.CHANNELS :])}, 3e-4 * max(1 - progress, 0) / (1 - a.fold_from), {})
+        else:
+            keep = 0.98 - 0.08 * slow
+            for f in found:
+                s["mean"] = (keep * s["mean"] + (1 - keep) * f[2]).astype(np.float32)
+                s["variance"] = (keep * s["variance"] + (1 - keep) * f[3]).astype(np.float32)
+            if a.turn:
+                turn(p["w"], s["momentum"], dw, a.turn * slow, pool)
+                dw *= DEPTHWISE
+            g = {"w": dw, "gamma": np.ascontiguousarray(dbn[: student.CHANNELS]), "beta": np.ascontiguousarray(dbn[student.CHANNELS :])}
+            s["adam"].step(p, g, a.rate * slow, {} if a.turn else {"w": 0.01})
+        recent.append([np.mean([f[4][i] for f in found]) for i in range(3)])
+        s["step"] += 1
+        s["views"] += 2 * a.batch
 
 
 if __name__ == "__main__":
