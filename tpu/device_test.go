@@ -1,8 +1,11 @@
 package tpu_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -289,5 +292,36 @@ func TestInterrupts(t *testing.T) {
 	}
 	if err := r.right(m); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestGoldens holds what comes out of the driver against recorded answers of the Edge TPU's arithmetic.
+func TestGoldens(t *testing.T) {
+	const name = "mobilenet_v1_1.0_224_quant_embedding_extractor"
+	model := readModel(t, name)
+	files, err := filepath.Glob(filepath.Join(sharedFolder(), "golden", name, "*.tpu"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no goldens: %v", err)
+	}
+	for _, config := range []emulator.Config{{}, {Speed: tpu.HighSpeed}} {
+		r := model.emulate(t, config)
+		_, m := r.start(t, options())
+		for _, file := range files {
+			in, err := os.ReadFile(strings.TrimSuffix(file, "tpu") + "in")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.input = [][]byte{in}
+			if got, err := r.run(m); err != nil || !bytes.Equal(got[0], want) {
+				t.Errorf("%s at %v: not as recorded, error %v", filepath.Base(file), r.device.Info().Speed, err)
+			}
+			if testing.Short() || config.Speed == tpu.HighSpeed {
+				break // one will do
+			}
+		}
 	}
 }

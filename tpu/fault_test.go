@@ -37,12 +37,17 @@ type testModel struct {
 	pkg            *executable.Package
 }
 
+// sharedFolder is where the compiled models are, if they are there.
+func sharedFolder() string {
+	if dir := os.Getenv("IMPRINT_SHARED"); dir != "" {
+		return dir
+	}
+	return filepath.Join("..", "..", "shared")
+}
+
 func readModel(t testing.TB, name string) testModel {
 	t.Helper()
-	dir := os.Getenv("IMPRINT_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared")
-	}
+	dir := sharedFolder()
 	if _, err := os.Stat(dir); err != nil {
 		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): no compiled models to run", dir)
 	}
