@@ -154,12 +154,14 @@ func (l *link) drain() error {
 		if endpoint == endpointEvent {
 			p = l.event[:]
 		}
-		// More than the largest output is not waited for.
-		for range 1 << 14 {
+		for start := time.Now(); ; {
 			_, err := l.conn.Read(l.watch.arm(20*time.Millisecond), endpoint, p)
 			if err = l.failure(err); errors.Is(err, ErrTimeout) {
 				break
-			} else if err != nil {
+			} else if err == nil && time.Since(start) > l.timeout {
+				err = fmt.Errorf("%w: it does not stop talking", ErrDevice)
+			}
+			if err != nil {
 				return fmt.Errorf("drain endpoint %#x: %w", endpoint, err)
 			}
 		}

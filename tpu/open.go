@@ -183,7 +183,7 @@ func (o *opening) reopen(want func(USBInfo) bool) (Conn, error) {
 					return conn, nil
 				}
 				conn.Close()
-				continue
+				err = ErrDisconnected // it changed its identity meanwhile
 			}
 			err = fmt.Errorf("open USB port %v after its reset: %w", o.port, err)
 		}
