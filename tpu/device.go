@@ -339,6 +339,7 @@ func (d *Device) answer(r *request, err error) error {
 		d.rung = 0
 	} else {
 		d.status.Failures++
+		d.status.State, d.status.Err = Recovering, err // before the caller looks
 	}
 	d.mu.Unlock()
 	r.done <- err

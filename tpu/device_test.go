@@ -325,3 +325,57 @@ func TestGoldens(t *testing.T) {
 		}
 	}
 }
+
+// When inferences go on failing, each recovery does more than the one before: the core, the port, the firmware.
+func TestLadder(t *testing.T) {
+	r := readModel(t, small).emulate(t, emulator.Config{})
+	var log lockedBuffer
+	r.bus = tpu.Transcribe(r.bus, &log)
+	d, m := r.start(t, options())
+	resets := func() int { return strings.Count(log.String(), "RESET") }
+	detached := func() bool { return strings.Contains(log.String(), "bmRequestType=21 bRequest=00 wValue=0064") }
+	boots := func() int { return strings.Count(log.String(), "bmRequestType=21 bRequest=01 wValue=0000") }
+	if resets() != 2 || boots() != 1 || detached() {
+		t.Fatalf("open: %d resets, %d boots", resets(), boots())
+	}
+	fail := func() {
+		r.device.Script(emulator.Fault{At: 0, Kind: emulator.Fail})
+		r.run(m)
+		eventually(t, "it is back", func() bool { return d.Status().State == tpu.Ready })
+	}
+	fail()
+	if resets() != 2 {
+		t.Errorf("first failure: %d resets of the port, want none", resets()-2)
+	}
+	// Again and again; now and then it is the read of the interrupt endpoint that fails, and the inference succeeds.
+	for range 20 {
+		if fail(); detached() {
+			break
+		}
+	}
+	if !detached() || boots() != 2 || resets() < 2+1+2 {
+		t.Errorf("after many failures: sent back to the boot ROM %v, %d boots, %d resets", detached(), boots(), resets())
+	}
+	r.device.Script()
+	if err := r.right(m); err != nil {
+		t.Error(err)
+	}
+}
+
+// lockedBuffer is a buffer that may be read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
