@@ -2,6 +2,7 @@ package backbone
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -16,9 +17,10 @@ import (
 const patience = 40 * time.Microsecond
 
 // A crew is the threads that share the work of each step. The first is the
-// caller of run, who alone depends on nobody: the others take what is left of a
-// step when they get to it, so that one that the operating system keeps waiting
-// delays a step only if it has begun a part of it.
+// caller of run. Each begins with its own share of the parts, the same rows of a
+// tensor in all steps as far as can be, because what another core has just
+// written is slow to read; who comes to an end takes from the others. So one that
+// the operating system keeps waiting delays a step only by what it has begun.
 type crew struct {
 	threads []thread
 	helpers int            // of the current Invoke, the first of threads[1:]
@@ -31,14 +33,13 @@ type crew struct {
 	ctx    context.Context
 	kernel kernels.Kernel
 	args   *kernels.Args
-	parts  int
 
-	untaken atomic.Int64 // parts that nobody has begun, the last ones
-	open    atomic.Int64 // parts of those who have not finished all that they took, and untaken ones
+	open atomic.Int64 // parts that nobody has taken, or somebody who has not come to an end
 }
 
 // A thread is one goroutine's share.
 type thread struct {
+	share   share
 	scratch []byte
 	args    kernels.Args
 	sleeper sleeper
@@ -69,10 +70,13 @@ func (c *crew) begin(ctx context.Context) {
 
 // run computes all parts of a step, or as many as are begun before ctx ends.
 func (c *crew) run(s *step, a *kernels.Args) {
-	c.kernel, c.args, c.parts = s.kernel, a, s.parts
+	c.kernel, c.args = s.kernel, a
 	c.open.Store(int64(s.parts))
-	c.untaken.Store(int64(s.parts))
-	for i := range min(c.helpers, s.parts-1) {
+	n := min(c.helpers+1, s.parts)
+	for i := range n {
+		c.threads[i].share.set(i*s.parts/n, (i+1)*s.parts/n)
+	}
+	for i := range n - 1 {
 		c.threads[1+i].sleeper.rouse()
 	}
 	first := &c.threads[0]
@@ -83,7 +87,7 @@ func (c *crew) run(s *step, a *kernels.Args) {
 // help works on one step after the other until the crew is closed.
 func (c *crew) help(t *thread) {
 	for {
-		t.sleeper.await(func() bool { return c.untaken.Load() > 0 || c.closing.Load() })
+		t.sleeper.await(func() bool { return c.busiest() != nil || c.closing.Load() })
 		if c.closing.Load() {
 			return
 		}
@@ -96,28 +100,38 @@ func (c *crew) help(t *thread) {
 // work computes parts of the current step until none is left, and reports
 // whether it finished the last.
 func (c *crew) work(t *thread) (last bool) {
-	taken := int64(0)
+	taken := 0
 	for {
-		n := c.untaken.Load()
-		if n == 0 {
-			return taken > 0 && c.open.Add(-taken) == 0
-		}
-		// Much at first, for the sake of the cache; little at last, so that all
-		// finish together.
-		take := max(n/int64(2*len(c.threads)), 1)
-		if !c.untaken.CompareAndSwap(n, n-take) {
-			continue
+		from, to := t.share.takeFirst()
+		if from == to {
+			other := c.busiest()
+			if other == nil {
+				return taken > 0 && c.open.Add(-int64(taken)) == 0
+			}
+			if from, to = other.share.takeLast(); from == to {
+				continue
+			}
 		}
 		if taken == 0 {
 			t.args = *c.args
 			t.args.Scratch = t.scratch
 		}
-		taken += take
+		taken += to - from
 		if c.ctx.Err() == nil {
-			from := c.parts - int(n)
-			c.kernel.Run(&t.args, from, from+int(take))
+			c.kernel.Run(&t.args, from, to)
 		}
 	}
+}
+
+// busiest is the thread of whose share most is left, nil if nothing is.
+func (c *crew) busiest() (t *thread) {
+	most := 0
+	for i := range c.threads {
+		if from, to := c.threads[i].share.left(); to-from > most {
+			t, most = &c.threads[i], to-from
+		}
+	}
+	return t
 }
 
 // close ends the goroutines and waits for them.
@@ -128,6 +142,42 @@ func (c *crew) close() {
 	}
 	c.running.Wait()
 }
+
+// A share is a range of parts that are not taken: the first and the end, in 32
+// bits each. What is taken from it is taken once, whichever step it belongs to.
+type share struct{ bits atomic.Uint64 }
+
+func (s *share) set(from, to int) { s.bits.Store(pack(from, to)) }
+
+func (s *share) left() (from, to int) {
+	b := s.bits.Load()
+	return int(b >> 32), int(b & math.MaxUint32)
+}
+
+// takeFirst takes half of what is left, nothing if that is nothing. It is for who
+// the share is of, and takeLast for others: much at first and little at last, so
+// that all come to an end together.
+func (s *share) takeFirst() (from, to int) {
+	for {
+		from, to := s.left()
+		middle := (from + to + 1) / 2
+		if from == to || s.bits.CompareAndSwap(pack(from, to), pack(middle, to)) {
+			return from, middle
+		}
+	}
+}
+
+func (s *share) takeLast() (from, to int) {
+	for {
+		from, to := s.left()
+		middle := (from + to) / 2
+		if from == to || s.bits.CompareAndSwap(pack(from, to), pack(from, middle)) {
+			return middle, to
+		}
+	}
+}
+
+func pack(from, to int) uint64 { return uint64(from)<<32 | uint64(to) }
 
 // A sleeper is where one goroutine waits for others.
 type sleeper struct {
