@@ -195,7 +195,12 @@ func (c *replayConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, e
 // sharedPackage reads the compiled package of a model of the shared folder.
 func sharedPackage(t testing.TB, name string) *executable.Package {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(shared(t), "models", name+"_edgetpu.tflite"))
+	return readPackage(t, filepath.Join(shared(t), "models", name+"_edgetpu.tflite"))
+}
+
+func readPackage(t testing.TB, path string) *executable.Package {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +217,35 @@ func sharedPackage(t testing.TB, name string) *executable.Package {
 			return p
 		}
 	}
-	t.Fatalf("%s: no operator %s", name, executable.CustomOperator)
+	t.Fatalf("%s: no operator %s", path, executable.CustomOperator)
+	return nil
+}
+
+// tracedPackage is that of the model of a trace. There may be several of one name, by different compilers: the trace's
+// is the one whose first program is as long.
+func tracedPackage(t testing.TB, name string, trace []transfer) *executable.Package {
+	t.Helper()
+	first := 0
+	for i, x := range trace {
+		if x.setup == "ep=01" {
+			first = trace[i+1].length
+			break
+		}
+	}
+	for _, pattern := range []string{name + "_edgetpu.tflite", "*/" + name + "_edgetpu.tflite", name + "_quant_edgetpu.tflite"} {
+		paths, _ := filepath.Glob(filepath.Join(shared(t), "models", pattern))
+		for _, path := range paths {
+			p := readPackage(t, path)
+			exe := p.Main
+			if p.Caching != nil {
+				exe = p.Caching
+			}
+			if len(exe.Chunks[0].Bytes) == first {
+				return p
+			}
+		}
+	}
+	t.Fatalf("no model %s whose first program has %d bytes", name, first)
 	return nil
 }
 
@@ -248,16 +281,13 @@ func compareTrace(t *testing.T, path string) {
 	want := settle(parseTranscript(t, data))
 	_, name, _ := strings.Cut(filepath.Base(path), "-")
 	name, speedName, _ := strings.Cut(strings.TrimSuffix(name, ".txt"), "-")
-	if name == "mobilenet_v1_0.25_128" {
-		name += "_quant"
-	}
 	speed := SuperSpeed
 	if speedName == "highspeed" {
 		speed = HighSpeed
 	}
 	boot := strings.Contains(string(data), "data=*")
 	firmware, genuine := testFirmware()
-	pkg := sharedPackage(t, name)
+	pkg := tracedPackage(t, name, want)
 	var script bytes.Buffer
 	ctx := t.Context()
 	device := newReplay(want, boot, speed)
