@@ -77,6 +77,13 @@ type Fitted struct {
 	// Loss is the mean of −log score of the right class over the examples left out,
 	// NaN when none could be.
 	Loss float64
+	// Calibration is the expected calibration error of the examples left out: how far
+	// scores are from the share of right answers, on average over ten bins of scores.
+	// Plain is what it would be if outputs were not scaled to be likely. Both are NaN
+	// when nothing could be left out.
+	Calibration, Plain float64
+
+	scale float64 // from outputs to logits
 }
 
 const (
@@ -184,21 +191,22 @@ func thinned(examples []Example) []Example {
 	return thin
 }
 
-// fit makes one head.
-func (t *training) fit(r Recipe) (*Fitted, error) {
-	var l layer
-	var left [][]float64
-	var err error
+// layer makes the layer of a recipe, and the outputs for each example left out.
+func (t *training) layer(r Recipe) (layer, [][]float64, error) {
 	switch r.Method {
 	case Mean:
-		l, left, err = t.imprint()
+		return t.imprint()
 	case Ridge:
-		l, left, err = t.ridge(r.Lambda)
+		return t.ridge(r.Lambda)
 	case LDA:
-		l, left, err = t.lda(r.Lambda)
-	default:
-		err = fmt.Errorf("no head is called %q", r.Method)
+		return t.lda(r.Lambda)
 	}
+	return layer{}, nil, fmt.Errorf("no head is called %q", r.Method)
+}
+
+// fit makes one head.
+func (t *training) fit(r Recipe) (*Fitted, error) {
+	l, left, err := t.layer(r)
 	if err != nil {
 		return nil, err
 	}
@@ -216,10 +224,8 @@ func (t *training) fit(r Recipe) (*Fitted, error) {
 		f.Estimate.Total++
 	}
 	scale := t.scale(left, f)
-	centre := make([]float64, t.dim)
-	for _, w := range l.weights {
-		axpy(1/float64(len(l.weights)), w, centre)
-	}
+	f.scale = scale
+	centre := l.centre()
 	for c, w := range l.weights {
 		for i, v := range w {
 			// The same row taken from all rows changes no score, and keeps logits small.
@@ -240,15 +246,16 @@ func (t *training) scale(left [][]float64, f *Fitted) float64 {
 			spread += deviation(row) / float64(f.Estimate.Total)
 		}
 	}
+	f.Loss, f.Calibration, f.Plain = math.NaN(), math.NaN(), math.NaN()
+	plain := 1.0 // LDA gives logits
+	switch f.Recipe.Method {
+	case Mean:
+		plain = MeanScale
+	case Ridge:
+		plain = plainScale
+	}
 	if spread == 0 || f.Estimate.Total < enough {
-		f.Loss = math.NaN()
-		switch f.Recipe.Method {
-		case Mean:
-			return MeanScale
-		case Ridge:
-			return plainScale
-		}
-		return 1 // these outputs are logits already
+		return plain
 	}
 	f.Loss = math.Inf(1)
 	var best float64
@@ -270,7 +277,39 @@ func (t *training) scale(left [][]float64, f *Fitted) float64 {
 			f.Loss, best = loss, scale
 		}
 	}
+	f.Calibration, f.Plain = t.calibration(left, best), t.calibration(left, plain)
 	return best
+}
+
+// calibration is the expected calibration error, over ten bins of equal width, of the
+// winners' scores of examples left out (Guo et al., On Calibration of Modern Neural
+// Networks, ICML 2017).
+func (t *training) calibration(left [][]float64, scale float64) float64 {
+	const bins = 10
+	var score, right [bins]float64
+	total := 0.0
+	logits := make([]float64, len(t.labels))
+	for i, c := range t.class {
+		if left[i] == nil || t.count[c] < 2 {
+			continue
+		}
+		for j, v := range left[i] {
+			logits[j] = v * scale
+		}
+		Scores(logits)
+		best := Best(logits)
+		b := min(int(logits[best]*bins), bins-1)
+		score[b] += logits[best]
+		if best == c {
+			right[b]++
+		}
+		total++
+	}
+	var e float64
+	for b := range score {
+		e += math.Abs(score[b]-right[b]) / total
+	}
+	return e
 }
 
 func deviation(v []float64) float64 {

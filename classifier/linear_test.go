@@ -96,16 +96,6 @@ func textbook(t *testing.T, examples []Example, r Recipe, root bool) layer {
 	return l
 }
 
-func (t *training) layerOf(r Recipe) (layer, [][]float64, error) {
-	switch r.Method {
-	case Mean:
-		return t.imprint()
-	case Ridge:
-		return t.ridge(r.Lambda)
-	}
-	return t.lda(r.Lambda)
-}
-
 var shapes = []struct {
 	name   string
 	dim    int
@@ -122,7 +112,7 @@ func TestLayersAreTheTextbooks(t *testing.T) {
 	for _, sh := range shapes {
 		for _, r := range []Recipe{{Ridge, 0.3, false}, {LDA, 3, false}, {Ridge, 0.1, true}} {
 			examples := kinds(3, sh.dim, sh.counts...)
-			got, _, err := train(t, examples, r.Root).layerOf(r)
+			got, _, err := train(t, examples, r.Root).layer(r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +138,7 @@ func TestLeftOutIsRefitted(t *testing.T) {
 		for _, r := range []Recipe{{Mean, 0, false}, {Ridge, 0.3, false}, {LDA, 3, false}} {
 			examples := sorted(kinds(4, sh.dim, sh.counts...))
 			tr := train(t, examples, false)
-			_, left, err := tr.layerOf(r)
+			_, left, err := tr.layer(r)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +150,7 @@ func TestLeftOutIsRefitted(t *testing.T) {
 				var l layer
 				if r.Method == LDA {
 					l = refitLDA(t, without, tr, r.Lambda)
-				} else if l, _, err = without.layerOf(r); err != nil {
+				} else if l, _, err = without.layer(r); err != nil {
 					t.Fatal(err)
 				}
 				for c := range tr.labels {
