@@ -218,11 +218,14 @@ func (c *conn) transfer(ctx context.Context, endpoint uint8, setup [8]byte, p []
 		return 0, tpu.ErrClosed
 	}
 	k.endpoint, k.setup, k.p = endpoint, setup, p
-	if delay := c.device.submit(&k.transfer); delay > 0 {
+	delay := c.device.submit(&k.transfer)
+	c.device.work()
+	if delay > 0 {
 		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:
 			c.device.release(&k.transfer)
+			c.device.work()
 		case <-ctx.Done():
 		case <-k.landed:
 			k.landed <- struct{}{}

@@ -222,9 +222,10 @@ func (d *Device) event(tag int, address uint64, length uint32) {
 	d.endpoints[events].send(b[:])
 }
 
-// unlock unlocks the device after the work that is due, which it does without the lock: others can submit, cancel or
-// unplug meanwhile.
-func (d *Device) unlock() {
+// work computes what is due, which it does without the lock: others can submit, cancel or unplug meanwhile.
+func (d *Device) work() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	c := &d.chip
 	for c.due && !c.computing {
 		p, epoch := c.run, c.epoch
@@ -242,5 +243,4 @@ func (d *Device) unlock() {
 		}
 		d.pump()
 	}
-	d.mu.Unlock()
 }

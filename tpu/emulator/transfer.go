@@ -91,10 +91,10 @@ func (d *Device) find(address uint8) int {
 	return none
 }
 
-// submit hands a transfer to the device. When it gives a delay, release must be called after it.
+// submit hands a transfer to the device. When it gives a delay, release must be called after it; and work in any case.
 func (d *Device) submit(t *transfer) (delay time.Duration) {
 	d.mu.Lock()
-	defer d.unlock()
+	defer d.mu.Unlock()
 	t.n, t.status, t.held, t.cut, t.next = 0, pending, false, false, nil
 	number := d.transfers
 	d.transfers++
@@ -148,10 +148,10 @@ func (d *Device) submit(t *transfer) (delay time.Duration) {
 	return delay
 }
 
-// release lets a delayed transfer go on.
+// release lets a delayed transfer go on; work must be called after it.
 func (d *Device) release(t *transfer) {
 	d.mu.Lock()
-	defer d.unlock()
+	defer d.mu.Unlock()
 	t.held = false
 	d.pump()
 }

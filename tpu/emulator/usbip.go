@@ -212,6 +212,7 @@ type attachment struct {
 	flying map[uint32]*urb
 	queue  [][]byte // replies to write
 	wake   chan struct{}
+	due    chan struct{} // there may be work for the device
 }
 
 // urb is a transfer of a USB/IP client.
@@ -224,13 +225,24 @@ type urb struct {
 // attach serves a device on a connection that has been told to carry it, until the connection or ctx ends or the device
 // is unplugged. It closes the connection.
 func attach(ctx context.Context, c net.Conn, d *Device) error {
-	a := &attachment{device: d, conn: c, flying: make(map[uint32]*urb), wake: make(chan struct{}, 1)}
+	a := &attachment{device: d, conn: c, flying: make(map[uint32]*urb), wake: make(chan struct{}, 1), due: make(chan struct{}, 1)}
 	d.mu.Lock()
 	gone := d.gone
 	d.mu.Unlock()
 	over := make(chan struct{})
 	var wait sync.WaitGroup
-	wait.Add(2)
+	wait.Add(3)
+	go func() { // apart from read, so that the host can take back what it is tired of waiting for
+		defer wait.Done()
+		for {
+			select {
+			case <-a.due:
+				d.work()
+			case <-over:
+				return
+			}
+		}
+	}()
 	go func() {
 		defer wait.Done()
 		select {
@@ -280,8 +292,13 @@ func (a *attachment) reply(b []byte) {
 	a.mu.Lock()
 	a.queue = append(a.queue, b)
 	a.mu.Unlock()
+	signal(a.wake)
+}
+
+// signal wakes who waits on c, or will.
+func signal(c chan struct{}) {
 	select {
-	case a.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -377,8 +394,12 @@ func (a *attachment) submit(u *urb) error {
 	a.flying[u.number] = u
 	a.mu.Unlock()
 	if delay := a.device.submit(&u.transfer); delay > 0 {
-		u.timer = time.AfterFunc(delay, func() { a.device.release(&u.transfer) })
+		u.timer = time.AfterFunc(delay, func() {
+			a.device.release(&u.transfer)
+			signal(a.due)
+		})
 	}
+	signal(a.due)
 	return nil
 }
 
