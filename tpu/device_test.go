@@ -25,7 +25,9 @@ func (r *rig) start(t *testing.T, opts tpu.Options) (*tpu.Device, *tpu.Model) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	r.quiet()
+	if r.counted {
+		r.quiet()
+	}
 	m, err := d.Load(t.Context(), r.pkg)
 	if err != nil {
 		t.Fatal(err)
@@ -238,6 +240,7 @@ func TestParametersStay(t *testing.T) {
 	if err := r.device.Register(two.compiled, two.twin); err != nil {
 		t.Fatal(err)
 	}
+	r.counted = true
 	d, m := r.start(t, options())
 	count := func(what string, want int, f func() error) {
 		t.Helper()
@@ -378,4 +381,46 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// TestEveryModel runs all compiled models there are, at both speeds, on a device that answers byte i of each output with
+// 7i: whatever the number and length of transfers, each byte ends up in its place.
+func TestEveryModel(t *testing.T) {
+	paths, _ := filepath.Glob(filepath.Join(sharedFolder(), "models", "*_edgetpu.tflite"))
+	more, _ := filepath.Glob(filepath.Join(sharedFolder(), "models", "*", "*_edgetpu.tflite"))
+	if paths = append(paths, more...); len(paths) == 0 {
+		t.Skip("no compiled models beside the checkout (set IMPRINT_SHARED)")
+	}
+	for _, path := range paths {
+		name, err := filepath.Rel(filepath.Join(sharedFolder(), "models"), strings.TrimSuffix(path, "_edgetpu.tflite"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		model := readModel(t, name)
+		model.twin = nil
+		for _, speed := range []tpu.Speed{tpu.SuperSpeed, tpu.HighSpeed} {
+			r := model.emulate(t, emulator.Config{Application: true, Speed: speed})
+			d, m := r.start(t, options())
+			for range 2 {
+				got, err := r.run(m)
+				if err != nil {
+					t.Fatalf("%s at %v: %v", name, speed, err)
+				}
+				for i := range model.pkg.Main.Outputs {
+					l := &model.pkg.Main.Outputs[i]
+					wire, want := make([]byte, l.Size), make([]byte, l.TensorSize())
+					for j := range wire {
+						wire[j] = byte(7 * j)
+					}
+					if err := l.FromDevice(want, wire); err != nil {
+						t.Fatal(err)
+					}
+					if !bytes.Equal(got[i], want) {
+						t.Errorf("%s at %v: output %d is wrong", name, speed, i)
+					}
+				}
+			}
+			d.Close()
+		}
+	}
 }

@@ -23,12 +23,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is an emulated device and a model that is fit for it.
 type rig struct {
-	device *emulator.Device
-	bus    tpu.Bus
-	pkg    *executable.Package
-	input  [][]byte
-	want   [][]byte
-	opts   tpu.Options
+	device  *emulator.Device
+	bus     tpu.Bus
+	pkg     *executable.Package
+	input   [][]byte
+	want    [][]byte
+	opts    tpu.Options
+	counted bool // transfers are, from Open on
 }
 
 // testModel is small, has parameters, and answers by them.
