@@ -17,32 +17,24 @@ type implementation struct {
 	name string
 	// available reports whether this processor has the instructions.
 	available func() bool
-	// unproven keeps an implementation from being chosen without being asked
-	// for: nobody has run it on the processors it is meant for.
-	unproven bool
-	product  func(w *weights) product
-	windows  func(w *weights) windows
-	adder    func(s *sum) adder
+	product   func(w *weights) product
+	windows   func(w *weights) windows
+	adder     func(s *sum) adder
 }
 
 // purego is what every processor has.
 var purego = implementation{name: "purego"}
 
-// Implementations lists the implementations that this processor can run, best
-// first: what is chosen, then others down to "purego", which is plain Go, then
-// what is only used when asked for.
+// Implementations lists the implementations that this processor can run, the best
+// first. The last is "purego", which is plain Go.
 func Implementations() []string {
-	var proven, others []string
+	var names []string
 	for _, i := range implementations() {
-		switch {
-		case !i.available():
-		case i.unproven:
-			others = append(others, i.name)
-		default:
-			proven = append(proven, i.name)
+		if i.available() {
+			names = append(names, i.name)
 		}
 	}
-	return append(append(proven, purego.name), others...)
+	return append(names, purego.name)
 }
 
 // Implementation is the name of the implementation that kernels made now will
