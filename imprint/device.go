@@ -22,6 +22,9 @@ var (
 	ErrDeviceChoice = errors.New("unusable device")
 )
 
+// TwinDevice is the device of what a twin computed.
+const TwinDevice = "cpu (twin)"
+
 // DeviceOptions say what models run on.
 type DeviceOptions struct {
 	// Device is "auto", as is "": compiled models run on all Edge TPUs that can be
@@ -239,15 +242,33 @@ type program struct {
 	twin    *twin // nil without
 	warned  sync.Once
 
-	mu     sync.Mutex
-	places []*place // nil until first run
+	places []*place   // nil until the first run; set by who has entered devices
+	mu     sync.Mutex // of what places have running
 }
 
 // A place is one device that runs a program.
 type place struct {
 	device  *tpu.Device
-	model   *tpu.Model
 	running int
+
+	mu    sync.Mutex
+	model *tpu.Model // nil until it is needed
+}
+
+// run loads the program, if that was not done yet, and runs it.
+func (at *place) run(ctx context.Context, pkg *executable.Package, inputs, outputs [][]byte) error {
+	at.mu.Lock()
+	model := at.model
+	if model == nil {
+		var err error
+		if model, err = at.device.Load(ctx, pkg); err != nil {
+			at.mu.Unlock()
+			return fmt.Errorf("USB port %v: %w", at.device.Port(), err)
+		}
+		at.model = model
+	}
+	at.mu.Unlock()
+	return model.Run(ctx, inputs, outputs)
 }
 
 // Run implements backbone.Accelerated. What a device fails to compute another, or
@@ -263,21 +284,21 @@ func (p *program) Run(ctx context.Context, inputs, outputs [][]byte) (string, er
 			p.devices.options.Warn(fmt.Errorf("%w; %s runs on the CPU instead", err, p.devices.options.Twin))
 		})
 	}
-	return backbone.CPU, p.twin.run(ctx, inputs, outputs)
+	return TwinDevice, p.twin.run(ctx, inputs, outputs)
 }
 
 func (p *program) runTPU(ctx context.Context, inputs, outputs [][]byte) (string, error) {
 	if p.devices.choice == "cpu" {
 		return "", backbone.ErrCompiled
 	}
-	if err := p.load(ctx); err != nil {
+	if err := p.open(ctx); err != nil {
 		return "", fmt.Errorf("%w: %w", backbone.ErrCompiled, err)
 	}
 	var failed *place
 	var errs []error
 	for range 2 {
 		at := p.pick(failed)
-		err := at.model.Run(ctx, inputs, outputs)
+		err := at.run(ctx, p.pkg, inputs, outputs)
 		p.done(at)
 		if err == nil {
 			return fmt.Sprint("usb:", at.device.Port()), nil
@@ -290,39 +311,22 @@ func (p *program) runTPU(ctx context.Context, inputs, outputs [][]byte) (string,
 	return "", errors.Join(errs...)
 }
 
-// load makes the program ready on all devices, once.
-func (p *program) load(ctx context.Context) error {
-	p.mu.Lock()
-	ready := p.places != nil
-	p.mu.Unlock()
-	if ready {
-		return nil
-	}
+// open gives the program a place on every device, once.
+func (p *program) open(ctx context.Context) error {
 	d := p.devices
 	if err := d.enter(ctx); err != nil {
 		return err
 	}
 	defer d.leave()
+	if p.places != nil {
+		return nil
+	}
 	if err := d.open(ctx); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	ready = p.places != nil
-	p.mu.Unlock()
-	if ready { // by somebody else, meanwhile
-		return nil
-	}
-	var places []*place
 	for _, device := range d.opened {
-		model, err := device.Load(ctx, p.pkg)
-		if err != nil {
-			return fmt.Errorf("usb:%v: %w", device.Port(), err)
-		}
-		places = append(places, &place{device: device, model: model})
+		p.places = append(p.places, &place{device: device})
 	}
-	p.mu.Lock()
-	p.places = places
-	p.mu.Unlock()
 	return nil
 }
 

@@ -57,7 +57,7 @@ var errInterrupted = errors.New("interrupted")
 
 // dataErrors are the errors that mean a file is damaged or of the wrong kind.
 var dataErrors = []error{
-	imprint.ErrCorrupt, imprint.ErrInput,
+	imprint.ErrCorrupt, imprint.ErrInput, imprint.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
 	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, template.ErrTemplate, template.ErrTwin,
@@ -80,7 +80,7 @@ func exitStatus(err error) int {
 		return 0
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.Is(err, imprint.ErrDeviceChoice):
 		return exitUsage
 	case errors.As(err, &data):
 		return exitData
@@ -107,6 +107,10 @@ func hint(err error) string {
 		return "imprint help COMMAND shows how, with examples"
 	case errors.Is(err, tpu.ErrFirmware):
 		return "imprint models pull firmware fetches it; an installed libedgetpu has it too"
+	case errors.Is(err, imprint.ErrNotCompiled):
+		return "take the model's compiled form, which by custom ends in _edgetpu, or --device cpu"
+	case isAny(err, deviceErrors) && errors.Is(err, backbone.ErrCompiled):
+		return "imprint doctor says what to do; --twin FILE runs the model that it was compiled from on the CPU instead"
 	case isAny(err, deviceErrors):
 		return "imprint doctor says what to do"
 	case errors.Is(err, models.ErrUnknown):

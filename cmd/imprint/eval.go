@@ -32,7 +32,7 @@ Examples:
    imprint eval
    imprint eval ./clothing --shots 1,5,10,20 --draws 10 --backbone mobilenet.tflite
    imprint eval --embeddings ./embeddings/clothing --head mean`,
-		Flags: withWorkspace(
+		Flags: withDevices(
 			&cli.StringFlag{Name: "shots", Usage: "teach so many photos of each class, a list of `N`", Value: "1,5,10,20"},
 			&cli.IntFlag{Name: "draws", Usage: "choose the photos to teach `N` times", Value: 10},
 			&cli.StringFlag{Name: "head", Usage: "measure these heads, a list of `NAME`", Value: "mean"},
@@ -116,7 +116,14 @@ func embedSet(c *cli.Context, dir string, shots int) (*imprint.Set, []imprint.Sk
 	if err != nil {
 		return nil, nil, err
 	}
-	b, way, err := imprint.LoadBackbone(workspace(c), imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Fit: way})
+	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Fit: way}
+	if o.Devices, err = devices(c); err != nil {
+		return nil, nil, err
+	}
+	if o.Arithmetic, err = arithmetic(c); err != nil {
+		return nil, nil, err
+	}
+	b, way, err := imprint.LoadBackbone(workspace(c), o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,7 +149,7 @@ func backboneLine(b *backbone.Backbone, way dataset.Fit) string {
 }
 
 func printAccuracies(w io.Writer, s *imprint.Set, ev *imprint.Evaluation) error {
-	fmt.Fprintf(w, "%s: %d classes, %d photos; accuracy in %%, mean ± standard deviation of %d draws\n", s.Name, len(s.Classes), len(s.Labels), len(s.Shots))
+	fmt.Fprintf(w, "%s: %d classes, %d photos; accuracy in %%, mean ± standard deviation of %d draws%s\n", s.Name, len(s.Classes), len(s.Labels), len(s.Shots), onDevices(s.Devices))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	line := "head\t"
 	for _, r := range ev.Results {

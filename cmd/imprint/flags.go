@@ -29,6 +29,9 @@ func workspaceFlags() []cli.Flag {
 // withWorkspace adds the workspace's flags to a command's own.
 func withWorkspace(own ...cli.Flag) []cli.Flag { return append(own, workspaceFlags()...) }
 
+// withDevices adds those of the devices besides.
+func withDevices(own ...cli.Flag) []cli.Flag { return withWorkspace(append(own, deviceFlags()...)...) }
+
 func labelFlag(usage, otherwise string) cli.Flag {
 	return &cli.StringFlag{Name: "label", Aliases: []string{"l"}, Usage: usage, DefaultText: otherwise}
 }
@@ -100,6 +103,12 @@ func open(c *cli.Context, existing bool) (*imprint.Kit, error) {
 	}
 	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Threads: n, Existing: existing}
 	if o.Fit, err = fit(c); err != nil {
+		return nil, err
+	}
+	if o.Devices, err = devices(c); err != nil {
+		return nil, err
+	}
+	if o.Arithmetic, err = arithmetic(c); err != nil {
 		return nil, err
 	}
 	if l := c.String("layout"); l != "" {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
 )
 
 func inspectCommand() *cli.Command {
@@ -72,6 +73,9 @@ type (
 		Outputs []int32 `json:"outputs"`
 		// From has for each input the operator that writes it, -1 for none.
 		From []int `json:"from"`
+		// Of an operator compiled for the Edge TPU, its program or why it is none.
+		Compiled    *packageReport `json:"compiled,omitempty"`
+		NotCompiled string         `json:"not_compiled,omitempty"`
 	}
 	tensorReport struct {
 		Index     int       `json:"index"`
@@ -220,6 +224,13 @@ func newGraphReport(m *tflite.Model, sub int) graphReport {
 		o := operatorReport{Name: code.Builtin.String(), Version: code.Version, Options: optionsText(code.Builtin, op.Options), Inputs: op.Inputs, Outputs: op.Outputs}
 		if code.Builtin == tflite.OpCustom {
 			o.Name, o.Options = code.CustomCode, fmt.Sprintf("%d bytes of options", len(op.CustomOptions))
+		}
+		if code.CustomCode == executable.CustomOperator {
+			if pkg, err := executable.Parse(op.CustomOptions); err != nil {
+				o.NotCompiled = err.Error()
+			} else {
+				o.Compiled = newPackageReport(pkg)
+			}
 		}
 		for _, t := range op.Inputs {
 			source, ok := from[t]

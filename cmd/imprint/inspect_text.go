@@ -95,6 +95,12 @@ func (g graphReport) print(w io.Writer, index int) {
 	}
 	for i, op := range g.Operators {
 		fmt.Fprintf(w, "  %3d %s\n", i, strings.TrimSpace(plain(op.Name)+" "+op.Options))
+		switch {
+		case op.Compiled != nil:
+			op.Compiled.print(w)
+		case op.NotCompiled != "":
+			fmt.Fprintf(w, "        no program for the Edge TPU: %s\n", plain(op.NotCompiled))
+		}
 		for j, t := range op.Inputs {
 			switch {
 			case t < 0:

@@ -14,18 +14,21 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/tpu"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr, tpu.USB))
 }
 
-// run is the whole command; it returns the exit status.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+// run is the whole command, with devices on the bus that usb gives; it returns the
+// exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, usb func() (tpu.Bus, error)) int {
 	out := &output{w: stdout}
 	app := newApp(stdin, out, stderr)
+	app.Metadata = map[string]any{usbKey: usb}
 	if len(args) > 1 && args[1] == completeCommand {
 		printCandidates(out, complete(app, args[2:]))
 		return 0
@@ -33,6 +36,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	args, err := arrange(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, args)
+		if e := closeDevices(app); err == nil {
+			err = e
+		}
 	}
 	switch {
 	case out.err != nil:

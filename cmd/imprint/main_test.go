@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"imprint": main})
+	testscript.Main(m, map[string]func(){"imprint": main, "imprint-emulated": emulated})
 }
 
 // TestScripts runs testdata/*.txtar, one for each behaviour of the command.

@@ -23,14 +23,16 @@ are repeated, in the model's order, for a model with several.
 Examples:
    imprint run model.tflite --input photo.rgb --output scores.raw
    imprint run model.tflite --input photo.rgb --output layer.raw --tensor 31
-   imprint run model.tflite --input photo.rgb --repeat 100 --threads 2 --json`,
-		Flags: []cli.Flag{
+   imprint run model.tflite --input photo.rgb --repeat 100 --threads 2 --json
+   imprint run model.tflite --input photo.rgb --output scores.raw --arithmetic edgetpu
+   imprint run model_edgetpu.tflite --input photo.rgb --output scores.raw --device tpu`,
+		Flags: append(deviceFlags(),
 			&cli.StringSliceFlag{Name: "input", Aliases: []string{"i"}, Usage: "read an input tensor from `FILE`", DefaultText: "none"},
 			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write an output tensor to `FILE`", DefaultText: "none"},
 			&cli.IntSliceFlag{Name: "tensor", Usage: "write the tensor with this `INDEX` instead of an output", DefaultText: "the outputs"},
 			&cli.IntFlag{Name: "repeat", Usage: "run `N` times", Value: 1},
 			&cli.IntFlag{Name: "threads", Usage: "use `N` cores", Value: 1},
-			jsonFlag("times")},
+			jsonFlag("times")),
 		Action: runModel,
 	}
 }
@@ -47,6 +49,12 @@ func runModel(c *cli.Context) error {
 		return usagef("--repeat %d: it must be 1 to 1000000", r)
 	}
 	o := imprint.RunOptions{Threads: n, Repeat: c.Int("repeat")}
+	if o.Devices, err = devices(c); err != nil {
+		return err
+	}
+	if o.Arithmetic, err = arithmetic(c); err != nil {
+		return err
+	}
 	for _, t := range c.IntSlice("tensor") {
 		if t < 0 || t > math.MaxInt32 {
 			return usagef("--tensor %d: it must be the index of a tensor, as imprint inspect shows them", t)
@@ -81,9 +89,9 @@ func runModel(c *cli.Context) error {
 			Min    float64 `json:"min_ms"`
 			Median float64 `json:"median_ms"`
 			Device string  `json:"device"`
-		}{ms(least), ms(median), "cpu"})
+		}{ms(least), ms(median), r.Device})
 	}
-	fmt.Fprintf(c.App.Writer, "min %.3f ms, median %.3f ms of %d %s on cpu\n", ms(least), ms(median), len(r.Times), plural(len(r.Times), "run"))
+	fmt.Fprintf(c.App.Writer, "min %.3f ms, median %.3f ms of %d %s on %s\n", ms(least), ms(median), len(r.Times), plural(len(r.Times), "run"), r.Device)
 	return nil
 }
 

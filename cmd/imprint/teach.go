@@ -30,7 +30,7 @@ Examples:
    imprint add ./photos                           ./photos/cone/*, ./photos/duck/*, …
    imprint add --list photos.txt                  lines of path, tab, label
    ls *.jpg | imprint add --label cone -          paths (or one photo) from a pipe`,
-		Flags: withWorkspace(
+		Flags: withDevices(
 			labelFlag("what the photos show is called `NAME`", "the name of the folder they are in"),
 			listFlag(), fitFlag(), layoutFlag(), headFlag(), keepFlag(), jsonFlag("what was learned")),
 		Action: add,
@@ -86,7 +86,7 @@ func add(c *cli.Context) error {
 	if len(parts) == 0 {
 		parts = []string{"nothing new"}
 	}
-	fmt.Fprintf(c.App.Writer, "learned %s, %d skipped, in %d ms\n", strings.Join(parts, ", "), len(learned.Skipped), learned.Elapsed.Milliseconds())
+	fmt.Fprintf(c.App.Writer, "learned %s, %d skipped, in %d ms%s\n", strings.Join(parts, ", "), len(learned.Skipped), learned.Elapsed.Milliseconds(), onDevices(learned.Devices))
 	tellModel(c.App.Writer, k, learned.Estimate)
 	return nil
 }
@@ -332,7 +332,7 @@ func classifyCommand() *cli.Command {
    imprint classify new.jpg
    imprint classify --top 3 --json ./photos
    imprint classify --model model.tflite new.jpg      with a written model alone`,
-		Flags: withWorkspace(
+		Flags: withDevices(
 			&cli.IntFlag{Name: "top", Usage: "show the `N` best classes", Value: 1},
 			listFlag(),
 			&cli.StringFlag{Name: "model", Usage: "use model `FILE` alone, without a workspace", DefaultText: "none"},
@@ -362,7 +362,7 @@ func classify(c *cli.Context) error {
 		if c.Bool("json") {
 			return printJSON(c.App.Writer, r)
 		}
-		fmt.Fprintf(c.App.Writer, "%s: %s\n", r.Path, scoreLine(r.Top))
+		fmt.Fprintf(c.App.Writer, "%s: %s%s\n", r.Path, scoreLine(r.Top), onDevices(map[string]int{r.Device: 1}))
 		return nil
 	}
 	if model := c.String("model"); model != "" {
@@ -370,11 +370,17 @@ func classify(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		n, err := threads(c)
-		if err != nil {
+		o := imprint.ModelOptions{Fit: f, Top: c.Int("top")}
+		if o.Threads, err = threads(c); err != nil {
 			return err
 		}
-		if err := imprint.ClassifyWith(c.Context, model, f, photos, c.Int("top"), n, deliver); err != nil {
+		if o.Devices, err = devices(c); err != nil {
+			return err
+		}
+		if o.Arithmetic, err = arithmetic(c); err != nil {
+			return err
+		}
+		if err := imprint.ClassifyWith(c.Context, model, o, photos, deliver); err != nil {
 			return err
 		}
 		return bad
