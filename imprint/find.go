@@ -9,18 +9,36 @@ import (
 	"strings"
 
 	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// FindBackbone returns the file of a backbone that was named by its path or by the
-// name of a published model that has been pulled. With no name it is the only
-// .tflite file of the current folder, or else the only model pulled.
-func FindBackbone(name string) (string, error) {
+// readBackbone returns the model file of a backbone and its name. The backbone is
+// named by its path or by the name of a published model that has been pulled; with
+// no name it is the one that the program carries.
+func readBackbone(name string) ([]byte, string, error) {
 	if name == "" {
-		return findOnly()
+		return builtin.Model(), builtin.Name, nil
 	}
+	path, err := FindBackbone(name)
+	if err != nil {
+		if name == builtin.Name {
+			return builtin.Model(), builtin.Name, nil
+		}
+		return nil, "", err
+	}
+	file, err := readFile(path, tflite.MaxFileSize)
+	if err != nil {
+		return nil, "", fmt.Errorf("load backbone: %w", err)
+	}
+	return file, filepath.Base(path), nil
+}
+
+// FindBackbone returns the file of a backbone that is named by its path or by the name
+// of a published model that has been pulled.
+func FindBackbone(name string) (string, error) {
 	if _, err := os.Stat(name); err == nil {
 		return name, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -40,27 +58,6 @@ func FindBackbone(name string) (string, error) {
 	return path, nil
 }
 
-func findOnly() (string, error) {
-	here, err := filepath.Glob("*.tflite")
-	if err != nil {
-		return "", err
-	}
-	if len(here) == 1 {
-		return here[0], nil
-	}
-	var pulled []string
-	for _, m := range models.List() {
-		if path, err := (models.Store{}).Path(m.Name); err == nil {
-			pulled = append(pulled, path)
-		}
-	}
-	if len(pulled) == 1 {
-		return pulled[0], nil
-	}
-	return "", fmt.Errorf("%w: this workspace is new, so name the model that embeds the photos (here are %d .tflite files, and %d models have been pulled)",
-		ErrNoBackbone, len(here), len(pulled))
-}
-
 // LoadBackbone loads the backbone of o, or that of the workspace in dir if o names
 // none, and says how photos are fitted to it: as o says, or as the workspace or the
 // model's metadata does, or by dataset.Crop.
@@ -77,15 +74,11 @@ func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Fit, error
 		}
 		return k.backbone, way, k.Close()
 	}
-	path, err := FindBackbone(o.Backbone)
+	file, name, err := readBackbone(o.Backbone)
 	if err != nil {
 		return nil, "", err
 	}
-	file, err := readFile(path, tflite.MaxFileSize)
-	if err != nil {
-		return nil, "", fmt.Errorf("load backbone: %w", err)
-	}
-	b, err := o.Devices.backbone(file, backbone.Options{Name: filepath.Base(path), Embedding: o.Embedding, Arithmetic: o.Arithmetic})
+	b, err := o.Devices.backbone(file, backbone.Options{Name: name, Embedding: o.Embedding, Arithmetic: o.Arithmetic})
 	if err != nil {
 		return nil, "", err
 	}

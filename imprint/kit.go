@@ -23,7 +23,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
@@ -36,7 +35,7 @@ import (
 )
 
 var (
-	// ErrNoBackbone is returned when a workspace is new and no backbone is named.
+	// ErrNoBackbone is returned when there is no backbone of the name given.
 	ErrNoBackbone = errors.New("no backbone")
 	// ErrOtherBackbone is wrapped when another backbone is named than the one that
 	// made the workspace's embeddings.
@@ -62,7 +61,8 @@ var (
 // Options say how to open a workspace. The zero value is for one that exists.
 type Options struct {
 	// Backbone is the file of the model that embeds photos, or the name of a pulled
-	// one. It is needed for a new workspace only, which keeps a copy.
+	// one; "" is that of the workspace, and for a new one the program's own. The
+	// workspace keeps a copy.
 	Backbone  string
 	Embedding string      // tensor to use as the embedding; "" finds it
 	Fit       dataset.Fit // for a new workspace; "" is dataset.Crop
@@ -135,20 +135,19 @@ func Open(dir string, o Options) (*Kit, error) {
 // loadBackbone loads the workspace's backbone, or for a new workspace the one of
 // the options.
 func (k *Kit) loadBackbone(fresh bool) error {
+	var file []byte
+	var err error
 	path, name := k.store.path(backboneFile), k.state.Backbone.Name
 	if k.options.Backbone != "" || fresh {
-		var err error
-		if path, err = FindBackbone(k.options.Backbone); err != nil {
+		if file, name, err = readBackbone(k.options.Backbone); err != nil {
 			return err
 		}
-		name = filepath.Base(path)
-	}
-	file, err := readFile(path, tflite.MaxFileSize)
-	if errors.Is(err, fs.ErrNotExist) && k.options.Backbone == "" && !fresh {
-		return fmt.Errorf("%w: %s is missing: name the model %s again with --backbone", ErrCorrupt, path, name)
-	}
-	if err != nil {
-		return fmt.Errorf("load backbone: %w", err)
+	} else {
+		if file, err = readFile(path, tflite.MaxFileSize); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %s is missing: name the model %s again with --backbone", ErrCorrupt, path, name)
+		} else if err != nil {
+			return fmt.Errorf("load backbone: %w", err)
+		}
 	}
 	embedding := k.options.Embedding
 	if !fresh && embedding == "" {

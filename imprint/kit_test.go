@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
@@ -41,7 +43,11 @@ func TestOpen(t *testing.T) {
 				t.Errorf("labels: got error %v, want %v", err, ErrNothingTaught)
 			}
 		}},
-		{name: "new, no backbone", set: func(o *Options) { o.Backbone = "" }, want: ErrNoBackbone},
+		{name: "new, no backbone", set: func(o *Options) { o.Backbone = "" }, check: func(t *testing.T, k *Kit) {
+			if b := k.Backbone(); b.Name != builtin.Name || fmt.Sprintf("%x", b.SHA256) != builtin.SHA256 {
+				t.Errorf("got backbone %s with SHA-256 %x, want %s with %s", b.Name, b.SHA256, builtin.Name, builtin.SHA256)
+			}
+		}},
 		{name: "new, must exist", set: func(o *Options) { o.Existing = true }, want: ErrNothingTaught},
 		{name: "new, backbone missing", set: func(o *Options) { o.Backbone += "x" }, want: ErrNoBackbone},
 		{name: "new, backbone is a folder", set: func(o *Options) { o.Backbone = filepath.Dir(o.Backbone) }, want: errNotRegular},

@@ -20,7 +20,7 @@ const defaultWorkspace = ".imprint"
 func workspaceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "workspace", Usage: "keep what is learned in `DIR`", DefaultText: defaultWorkspace},
-		&cli.StringFlag{Name: "backbone", Usage: "embed photos with this model: `FILE`, or the NAME of a pulled one", DefaultText: "the workspace's; for a new one the only .tflite file here, or the only one pulled"},
+		&cli.StringFlag{Name: "backbone", Usage: "embed photos with this model: `FILE`, or the NAME of a pulled one", DefaultText: "the workspace's; for a new one that in the program"},
 		&cli.StringFlag{Name: "embedding", Usage: "take `TENSOR` (name or index) of the backbone as the embedding", DefaultText: "found"},
 		&cli.IntFlag{Name: "threads", Usage: "use at most `N` cores", DefaultText: "all"},
 	}

@@ -6,13 +6,14 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/models"
 )
 
 func modelsCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "models",
-		Usage: "list and download Coral's published models",
+		Usage: "list the models there are and download Coral's",
 		Description: `Examples:
    imprint models list
    imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor`,
@@ -57,7 +58,7 @@ func listModels(c *cli.Context) error {
 		About  string `json:"about"`
 		Path   string `json:"path,omitempty"`
 	}
-	var rows []row
+	rows := []row{{Name: builtin.Name, Size: int64(len(builtin.Model())), SHA256: builtin.SHA256, About: "128×128, our own; used when no other is named"}}
 	for _, m := range models.List() {
 		path, err := store.Path(m.Name)
 		if err != nil {
@@ -71,7 +72,10 @@ func listModels(c *cli.Context) error {
 	t := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
 		state := ""
-		if r.Path != "" {
+		switch {
+		case r.Name == builtin.Name:
+			state = "built in"
+		case r.Path != "":
 			state = "pulled"
 		}
 		fmt.Fprintf(t, "%s\t%.1f MB\t%s\t%s\n", r.Name, float64(r.Size)/1e6, state, r.About)
