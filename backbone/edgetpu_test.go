@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,36 +34,71 @@ func edgeTPUOutput(m *tflite.Model) int32 {
 }
 
 // TestEdgeTPUGoldens compares uncompiled models with what an independent program
-// says that the device computes.
+// says that the device computes, and with -v tells how far TensorFlow Lite's
+// arithmetic is from it: the table in docs/edgetpu-arithmetic.md.
 func TestEdgeTPUGoldens(t *testing.T) {
+	models := goldenModels(t)
 	seen := 0
-	for name, g := range goldenModels(t) {
-		m := sharedModel(t, g.File)
-		in, err := NewInterpreter(m, InterpreterOptions{Threads: 2, Arithmetic: EdgeTPU, Outputs: []int32{edgeTPUOutput(m)}})
+	for _, name := range slices.Sorted(maps.Keys(models)) {
+		m := sharedModel(t, models[name].File)
+		o := InterpreterOptions{Threads: 2, Outputs: []int32{edgeTPUOutput(m)}}
+		lite, err := NewInterpreter(m, o)
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
+			t.Fatal(err)
+		}
+		defer lite.Close()
+		o.Arithmetic = EdgeTPU
+		in, err := NewInterpreter(m, o)
+		if err != nil {
+			t.Fatal(err)
 		}
 		defer in.Close()
-		for _, c := range g.Cases {
+		var cases, top, codes int
+		apart := make(map[int]int) // codes by their distance
+		for _, c := range models[name].Cases {
 			golden := strings.TrimSuffix(c.Input, ".in") + ".tpu"
-			want, err := os.ReadFile(sharedPath(t, "golden", name) + "/" + golden)
-			if os.IsNotExist(err) {
+			want, err := os.ReadFile(filepath.Join(sharedPath(t, "golden", name), golden))
+			if errors.Is(err, os.ErrNotExist) {
 				continue
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			seen++
-			copy(in.Input(0), sharedFile(t, "golden", name, c.Input))
-			if err := in.Invoke(context.Background()); err != nil {
-				t.Fatal(err)
+			for _, in := range []*Interpreter{in, lite} {
+				copy(in.Input(0), sharedFile(t, "golden", name, c.Input))
+				if err := in.Invoke(context.Background()); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if !bytes.Equal(in.Output(0), want) {
 				n, most := difference(in.Output(0), want)
 				t.Errorf("%s/%s: %d of %d bytes differ, by up to %d", name, golden, n, len(want), most)
 			}
+			cases++
+			codes += len(want)
+			for i, x := range lite.Output(0) {
+				apart[max(int(x), int(want[i]))-min(int(x), int(want[i]))]++
+			}
+			_, most := difference(lite.Output(0), want)
+			best, wanted := bytes.IndexByte(lite.Output(0), slices.Max(lite.Output(0))), bytes.IndexByte(want, slices.Max(want))
+			if best == wanted {
+				top++
+			}
+			t.Logf("%s/%s: largest is %d, TensorFlow Lite %d; at most %d apart", name, golden, wanted, best, most)
 		}
+		if cases == 0 {
+			continue
+		}
+		seen += cases
+		line := fmt.Sprintf("| %s | %d | %d |", name, cases, top)
+		for _, r := range [][2]int{{0, 0}, {1, 1}, {2, 2}, {3, 4}, {5, 8}, {9, 255}} {
+			n := 0
+			for d := r[0]; d <= r[1]; d++ {
+				n += apart[d]
+			}
+			line += fmt.Sprintf(" %.2f |", 100*float64(n)/float64(codes))
+		}
+		t.Logf("%s %d |", line, slices.Max(slices.Collect(maps.Keys(apart))))
 	}
 	if seen == 0 {
 		t.Error("no golden")
