@@ -15,12 +15,16 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
+func sharedFolder() string {
+	if dir := os.Getenv("IMPRINT_SHARED"); dir != "" {
+		return dir
+	}
+	return filepath.Join("..", "..", "..", "shared")
+}
+
 func pairs(t testing.TB) map[string][2][]byte {
 	t.Helper()
-	shared := os.Getenv("IMPRINT_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "..", "shared")
-	}
+	shared := sharedFolder()
 	found := map[string][2][]byte{}
 	for _, dir := range []string{"", "older", "pairs"} {
 		files, _ := filepath.Glob(filepath.Join(shared, "models", dir, "*_edgetpu.tflite"))
