@@ -16,7 +16,7 @@ import _ "embed"
 const Name = "imprint-mobilenet_v1_0.25_128"
 
 // SHA256 is the checksum of the model file, in hexadecimal digits.
-const SHA256 = "af80bb27486caa55d5af7ffaac17ce759d0dd123f5da223e9c58c1127f941327"
+const SHA256 = "1c376fd5b402f0054bec4c47aae6c980b097927a0ed7361d84f1845657a1b623"
 
 //go:embed imprint-mobilenet_v1_0.25_128.tflite
 var file string

@@ -463,12 +463,12 @@ void student_teach(Student* teacher, Student* s, int n, const float* w, const fl
     teacher->forward(w, bn, true, 0, nullptr, nullptr, map);
   }
 }
-// One step of Adam with decoupled weight decay; b1 and b2 correct its moments.
-void adam(float* p, float* m, float* v, const float* g, int64_t n, float rate, float decay, float b1, float b2) {
+// One step of Adam; b1 and b2 correct its moments.
+void adam(float* p, float* m, float* v, const float* g, int64_t n, float rate, float b1, float b2) {
   for (int64_t i = 0; i < n; i++) {
     m[i] = 0.9f * m[i] + 0.1f * g[i];
     v[i] = 0.99f * v[i] + 0.01f * g[i] * g[i];
-    p[i] -= rate * (m[i] * b1 / (std::sqrt(v[i] * b2) + 1e-8f) + decay * p[i]);
+    p[i] -= rate * m[i] * b1 / (std::sqrt(v[i] * b2) + 1e-8f);
   }
 }
 }

@@ -1,7 +1,6 @@
 """The student network: its layers, its compiled passes, folding, quantising and the file of weights."""
 
 import ctypes
-import math
 import os
 import subprocess
 
@@ -49,11 +48,6 @@ class Passes:
         place = ctypes.cast(lib.student_input(self.s), ctypes.POINTER(ctypes.c_float))
         self.input = np.ctypeslib.as_array(place, (batch, size, size, 3))
 
-    def close(self):
-        self.input = None
-        self.lib.student_free(self.s)
-        self.lib.student_free(self.teacher)
-
     def make_views(self, photos, index, modes, seed):
         """Cuts the first views of the next batch: photos as Store holds them, four of them a view."""
         assert index.shape == (len(index), 4) and len(index) == len(modes) <= self.batch
@@ -82,7 +76,7 @@ class Passes:
 
 
 class Adam:
-    """Adam with decoupled weight decay, on named float32 arrays in place."""
+    """Adam, on named float32 arrays in place."""
 
     def __init__(self):
         self.m, self.v, self.n = {}, {}, 0
@@ -93,7 +87,7 @@ class Adam:
     def __getstate__(self):
         return {"m": self.m, "v": self.v, "n": self.n}
 
-    def step(self, parameters, gradients, rate, decay):
+    def step(self, parameters, gradients, rate):
         self.n += 1
         f = ctypes.c_float
         for k, g in gradients.items():
@@ -101,8 +95,8 @@ class Adam:
                 self.m[k], self.v[k] = np.zeros_like(g), np.zeros_like(g)
             p, m, v = parameters[k], self.m[k], self.v[k]
             assert p.dtype == g.dtype == np.float32 and p.shape == g.shape and g.flags.c_contiguous, k
-            self.adam(_pointer(p), _pointer(m), _pointer(v), _pointer(g), ctypes.c_int64(p.size), f(rate), f(decay.get(k, 0)),
-                          f(1 / (1 - 0.9**self.n)), f(1 / (1 - 0.99**self.n)))
+            self.adam(_pointer(p), _pointer(m), _pointer(v), _pointer(g), ctypes.c_int64(p.size), f(rate),
+                      f(1 / (1 - 0.9**self.n)), f(1 / (1 - 0.99**self.n)))
 
 
 def layers(w):

@@ -187,15 +187,15 @@ def main():
     arg.add_argument("--minutes", type=float, default=80)
     arg.add_argument("--share", action="append", default=[], help="NAME=NUMBER, how often photos of this source are drawn; 1 unless told")
     arg.add_argument("--size", type=int, default=128, help="width and height of views, a multiple of 32")
-    arg.add_argument("--batch", type=int, default=24, help="views a thread and step")
+    arg.add_argument("--batch", type=int, default=32, help="views a thread and step")
     arg.add_argument("--reuse", type=int, default=4, help="how often a view is shown")
-    arg.add_argument("--rate", type=float, default=3e-3, help="of Adam")
-    arg.add_argument("--turn", type=float, default=0.03, help="rate of Muon; 0 leaves all to Adam")
-    arg.add_argument("--weights", type=float, nargs=3, default=[1, 1, 0.5], help="of places, embedding, scores")
-    arg.add_argument("--decay-from", type=float, default=0.2)
-    arg.add_argument("--round-from", type=float, default=0.82)
-    arg.add_argument("--fold-from", type=float, default=0.93)
-    arg.add_argument("--every", type=float, default=120, help="seconds between judgements")
+    arg.add_argument("--rate", type=float, default=2e-3, help="rate of Adam")
+    arg.add_argument("--turn", type=float, default=0.015, help="rate of Muon")
+    arg.add_argument("--weights", type=float, nargs=3, default=[1, 2, 1], help="of places, embedding, scores")
+    arg.add_argument("--decay-from", type=float, default=0.25, help="share of the time after which rates go down")
+    arg.add_argument("--round-from", type=float, default=0.9, help="share of the time after which numbers are rounded")
+    arg.add_argument("--fold-from", type=float, default=0.95, help="share of the time after which normalisation is folded")
+    arg.add_argument("--every", type=float, default=180, help="seconds between judgements")
     arg.add_argument("--resume", action="store_true")
     arg.add_argument("--seed", type=int, default=1)
     a = arg.parse_args()
@@ -277,7 +277,7 @@ def main():
             p["gamma"] = np.ones(student.CHANNELS, np.float32)
             s["adam"], s["folded"] = student.Adam(), True
             s["adam"].open(library)
-        # Warm up, stay, then go down to a twentieth in a half wave until normalisation is folded.
+        # Warm up, stay, then go down to a twentieth in half a wave until normalisation is folded.
         down = min(max(progress - a.decay_from, 0) / (a.fold_from - a.decay_from), 1)
         slow = min(1, (s["step"] + 1) / 200) * (0.05 + 0.475 * (1 + math.cos(math.pi * down)))
 
@@ -294,17 +294,16 @@ def main():
         found = [j.result() for j in jobs]
         dw, dbn = (found[0][0] + found[1][0]) / 2, (found[0][1] + found[1][1]) / 2
         if s["folded"]:
-            s["adam"].step(p, {"w": dw, "beta": np.ascontiguousarray(dbn[student.CHANNELS :])}, 3e-4 * max(1 - progress, 0) / (1 - a.fold_from), {})
+            s["adam"].step(p, {"w": dw, "beta": np.ascontiguousarray(dbn[student.CHANNELS :])}, 3e-4 * max(1 - progress, 0) / (1 - a.fold_from))
         else:
             keep = 0.98 - 0.08 * slow
             for f in found:
                 s["mean"] = (keep * s["mean"] + (1 - keep) * f[2]).astype(np.float32)
                 s["variance"] = (keep * s["variance"] + (1 - keep) * f[3]).astype(np.float32)
-            if a.turn:
-                turn(p["w"], s["momentum"], dw, a.turn * slow, pool)
-                dw *= DEPTHWISE
+            turn(p["w"], s["momentum"], dw, a.turn * slow, pool)
+            dw *= DEPTHWISE
             g = {"w": dw, "gamma": np.ascontiguousarray(dbn[: student.CHANNELS]), "beta": np.ascontiguousarray(dbn[student.CHANNELS :])}
-            s["adam"].step(p, g, a.rate * slow, {} if a.turn else {"w": 0.01})
+            s["adam"].step(p, g, a.rate * slow)
         recent.append([np.mean([f[4][i] for f in found]) for i in range(3)])
         s["step"] += 1
         s["views"] += 2 * a.batch
