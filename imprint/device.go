@@ -248,6 +248,7 @@ type program struct {
 
 // A place is one device that runs a program.
 type place struct {
+	name    string
 	device  *tpu.Device
 	running int
 
@@ -263,7 +264,7 @@ func (at *place) run(ctx context.Context, pkg *executable.Package, inputs, outpu
 		var err error
 		if model, err = at.device.Load(ctx, pkg); err != nil {
 			at.mu.Unlock()
-			return fmt.Errorf("USB port %v: %w", at.device.Port(), err)
+			return fmt.Errorf("%s: %w", at.name, err)
 		}
 		at.model = model
 	}
@@ -301,7 +302,7 @@ func (p *program) runTPU(ctx context.Context, inputs, outputs [][]byte) (string,
 		err := at.run(ctx, p.pkg, inputs, outputs)
 		p.done(at)
 		if err == nil {
-			return fmt.Sprint("usb:", at.device.Port()), nil
+			return at.name, nil
 		}
 		if errs = append(errs, err); ctx.Err() != nil {
 			break
@@ -325,7 +326,7 @@ func (p *program) open(ctx context.Context) error {
 		return err
 	}
 	for _, device := range d.opened {
-		p.places = append(p.places, &place{device: device})
+		p.places = append(p.places, &place{name: fmt.Sprint("usb:", device.Port()), device: device})
 	}
 	return nil
 }
