@@ -1,7 +1,7 @@
 # imprint. Everything here but "ci", "check-tflite", "test-vm" and "bench-peers" needs only Go, git and make (and bash, for "fuzz").
 
-# No C compiler is needed, and none must slip in: the programs run on any Linux of their architecture.
-export CGO_ENABLED = 0
+# Edge TPUs are reached through libusb, which takes a C compiler; without one everything else is built and tested.
+export CGO_ENABLED = $(shell ./tools/libusb.sh)
 
 GO ?= go
 FUZZTIME ?= 10m

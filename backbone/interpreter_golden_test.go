@@ -11,6 +11,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
@@ -60,8 +61,25 @@ func goldenModels(t testing.TB) map[string]goldenModel {
 	return manifest.Models
 }
 
+// everywhere runs a test with each implementation of the kernels that this processor
+// has.
+func everywhere(t *testing.T, test func(t *testing.T)) {
+	names := kernels.Implementations()
+	if testing.Short() {
+		names = names[:1]
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(kernels.Environment, name)
+			test(t)
+		})
+	}
+}
+
 // TestGoldenOutputs compares whole models with what TensorFlow Lite gave.
-func TestGoldenOutputs(t *testing.T) {
+func TestGoldenOutputs(t *testing.T) { everywhere(t, testGoldenOutputs) }
+
+func testGoldenOutputs(t *testing.T) {
 	for name, g := range goldenModels(t) {
 		t.Run(name, func(t *testing.T) {
 			in, err := NewInterpreter(sharedModel(t, g.File), InterpreterOptions{Threads: 2})
@@ -97,7 +115,9 @@ func difference(got, want []byte) (n, most int) {
 }
 
 // TestGoldenLayers compares every operator's output with TensorFlow Lite's.
-func TestGoldenLayers(t *testing.T) {
+func TestGoldenLayers(t *testing.T) { everywhere(t, testGoldenLayers) }
+
+func testGoldenLayers(t *testing.T) {
 	var runs map[string]struct {
 		Layers []struct {
 			Op, Tensor   int32

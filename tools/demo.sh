@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-CGO_ENABLED=0 go build -trimpath -o "$work/imprint" ./cmd/imprint
+go build -trimpath -o "$work/imprint" ./cmd/imprint
 PATH=$work:$PATH
 export IMPRINT_WORKSPACE=$work/workspace
 show() {
