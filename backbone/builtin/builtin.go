@@ -16,7 +16,7 @@ import _ "embed"
 const Name = "imprint-mobilenet_v1_0.25_128"
 
 // SHA256 is the checksum of the model file, in hexadecimal digits.
-const SHA256 = "1c376fd5b402f0054bec4c47aae6c980b097927a0ed7361d84f1845657a1b623"
+const SHA256 = "073759c8c46ddf0795c32bcaadfdfa422d12cf5e94bb0ea88c150ae9a2126746"
 
 //go:embed imprint-mobilenet_v1_0.25_128.tflite
 var file string

@@ -179,6 +179,13 @@ def agreement(a, b):
     return float(np.corrcoef((a @ a.T)[upper], (b @ b.T)[upper])[0, 1])
 
 
+def held_views(passes, store):
+    """Cuts one view of every held-out photo, always the same, and loads and gives them a batch at a time."""
+    for i in range(0, len(store.held) - passes.batch + 1, passes.batch):
+        passes.make_views(store.at, np.stack([store.held[i : i + passes.batch]] * 4, 1), np.zeros(passes.batch), i)
+        yield passes.input.copy()
+
+
 def main():
     arg = argparse.ArgumentParser()
     arg.add_argument("--photos", required=True)
@@ -206,10 +213,9 @@ def main():
     judges = student.Passes(library, 100, 128, learns=False)
     t.measure(judges, store, rng)
     held, held_map = [], []
-    for i in range(0, len(store.held) - 99, 100):
-        judges.make_views(store.at, np.stack([store.held[i : i + 100]] * 4, 1), np.zeros(100), i)
-        held.append(judges.input.copy())
-        held_map.append(t.teach(judges, 100))
+    for views in held_views(judges, store):
+        held.append(views)
+        held_map.append(t.teach(judges, judges.batch))
     held_map = np.concatenate(held_map)
     pool = concurrent.futures.ThreadPoolExecutor(2)
 
