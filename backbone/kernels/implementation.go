@@ -18,6 +18,7 @@ type implementation struct {
 	// available reports whether this processor has the instructions.
 	available func() bool
 	product   func(w *weights) product
+	tried     bool // whether each product is compared with plain Go before it is used
 	windows   func(w *weights) windows
 	adder     func(s *sum) adder
 }

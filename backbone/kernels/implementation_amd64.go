@@ -6,7 +6,8 @@ import "golang.org/x/sys/cpu"
 
 // implementations are those in assembly, the best first. Those with dot products
 // have been compared with plain Go where an emulator stood in for the
-// instructions that AVX2 lacks, not on a processor that has them.
+// instructions that AVX2 lacks, not on a processor that has them: each product is
+// tried before it is used.
 func implementations() []implementation {
 	avx2 := implementation{
 		name:      "avx2",
@@ -14,10 +15,10 @@ func implementations() []implementation {
 		product:   newAVX2Product, windows: newBlockWindows, adder: newPanelAdder,
 	}
 	avxvnni := avx2
-	avxvnni.name, avxvnni.product = "avxvnni", newAVXProduct
+	avxvnni.name, avxvnni.product, avxvnni.tried = "avxvnni", newAVXProduct, true
 	avxvnni.available = func() bool { return cpu.X86.HasAVX2 && cpu.X86.HasAVXVNNI }
 	avx512vnni := avx2
-	avx512vnni.name, avx512vnni.product = "avx512vnni", newAVX512Product
+	avx512vnni.name, avx512vnni.product, avx512vnni.tried = "avx512vnni", newAVX512Product, true
 	avx512vnni.available = func() bool {
 		return cpu.X86.HasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512VNNI
 	}

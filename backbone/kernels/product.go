@@ -106,11 +106,41 @@ func newProduct(w *weights) (product, error) {
 		return nil, fmt.Errorf("%w: %d×%d weights", ErrInvalid, w.channels, w.depth)
 	}
 	if i.product != nil && w.stage == nil {
-		if p := i.product(w); p != nil {
+		if p := i.product(w); p != nil && (!i.tried || w.agrees(p)) {
 			return p, nil
 		}
 	}
 	return packLanes(w), nil
+}
+
+// agrees reports whether p computes some rows as plain Go does.
+func (w *weights) agrees(p product) bool {
+	rows := min(max(1<<20/(w.channels*w.depth), 1), 5)
+	x, seed := make([]byte, rows*w.depth), uint32(1)
+	for i := range x {
+		seed = seed*1664525 + 1013904223 // Numerical Recipes' generator
+		x[i] = byte(seed >> 24)
+	}
+	out := make([]byte, rows*w.channels)
+	prepared, stride := p.prepare(make([]byte, p.scratch(rows)), x, w.depth, rows)
+	p.multiply(prepared, stride, rows, out, w.channels, 0, p.panels())
+	for r := range rows {
+		row := x[r*w.depth:][:w.depth]
+		for c := range w.channels {
+			acc := w.bias[c]
+			for k, code := range w.codes[c*w.depth:][:w.depth] {
+				v := int32(row[k])
+				if w.signed {
+					v = int32(int8(row[k]))
+				}
+				acc += int32(code) * v
+			}
+			if out[r*w.channels+c] != byte(clamp(w.scale[c].applyUp(acc)+w.outZero, w.lo, w.hi)) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // weightScales gives the factors from accumulator to output code for each of
