@@ -205,10 +205,10 @@ func (p *program) add(m *tflite.Model, op *tflite.Operator, options InterpreterO
 	}
 	if len(o.in) > 1 && o.in[1] != nil && len(o.in[1].Shape) > 0 && o.in[1].Shape[0] > 0 {
 		// Operators may share one constant, so that a small file could ask
-		// for any amount of prepared weights. Packing takes 8 bytes for 3
-		// weights, in groups of 6 channels.
-		n := len(o.in[1].Data)
-		p.weightSize += 3*n + 16*(n/o.in[1].Shape[0])
+		// for any amount of prepared weights. Packing takes up to 3 bytes for a
+		// weight, in groups of 6 channels or more, and up to 64 for a channel.
+		n, channels := len(o.in[1].Data), o.in[1].Shape[0]
+		p.weightSize += 3*n + 16*(n/channels) + 64*channels
 		if p.weightSize > MaxArena {
 			return nil, fmt.Errorf("the weights up to here take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
 		}
