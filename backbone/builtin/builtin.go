@@ -16,7 +16,7 @@ import _ "embed"
 const Name = "imprint-mobilenet_v1_0.25_128"
 
 // SHA256 is the checksum of the model file, in hexadecimal digits.
-const SHA256 = "073759c8c46ddf0795c32bcaadfdfa422d12cf5e94bb0ea88c150ae9a2126746"
+const SHA256 = "216eac7b7f9ebe42b01630ea5c3bae17b292fcba17b408352b307ba16145456c"
 
 //go:embed imprint-mobilenet_v1_0.25_128.tflite
 var file string

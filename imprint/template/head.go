@@ -60,7 +60,11 @@ func (t *Template) WriteHead(h *classifier.Head, examples []classifier.Example, 
 	if err != nil {
 		return nil, nil, err
 	}
-	q, w, err := last.quantise(h, examples)
+	in, err := t.embedding(frozen, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	q, w, err := last.quantise(h, examples, in)
 	if err != nil {
 		return nil, nil, fmt.Errorf("layer %q: %w", last.name, err)
 	}
@@ -89,10 +93,26 @@ func (t *Template) last() int {
 	return -1
 }
 
-// quantise makes codes of h for the place of layer l, whose input and output stay as
-// they are.
-func (l *placed) quantise(h *classifier.Head, examples []classifier.Example) (*change, *Written, error) {
-	in, out := l.numerics[0], l.numerics[len(l.numerics)-1]
+// embedding gives the numerics in frozen of what layer at reads.
+func (t *Template) embedding(frozen *tflite.Model, at int) (numerics, error) {
+	tensor := t.twin.Subgraphs[0].Operators[at].Inputs[0]
+	for {
+		op, output := source(t.twin, tensor)
+		if op < 0 {
+			return numerics{}, fmt.Errorf("%w: no layer is before its last", ErrTemplate)
+		}
+		if all := frozen.Subgraphs[0].Operators; op < len(all) {
+			scale, zero, err := quantisation(&frozen.Subgraphs[0].Tensors[all[op].Outputs[output]])
+			return numerics{scale, zero}, err
+		}
+		tensor = t.twin.Subgraphs[0].Operators[op].Inputs[0] // of a RESHAPE that frozen has not
+	}
+}
+
+// quantise makes codes of h for the place of layer l, whose output stays as it is and
+// whose input is in.
+func (l *placed) quantise(h *classifier.Head, examples []classifier.Example, in numerics) (*change, *Written, error) {
+	out := l.numerics[len(l.numerics)-1]
 	old := l.layer.filter
 	var length float64
 	for _, e := range examples {
@@ -133,6 +153,7 @@ func (l *placed) quantise(h *classifier.Head, examples []classifier.Example) (*c
 	f := &executable.Filter{Outputs: old.Outputs, Inputs: old.Inputs, Height: 1, Width: 1, FullyConnected: old.FullyConnected}
 	scales := l.weightCodes(f, h, w.Sharpened/length)
 	stage := *l.layer.stage
+	stage.InZero = in.zero
 	if f.Multipliers == nil {
 		stage.Multiplier = executable.Multiplier(in.scale, scales[0], out.scale)
 		stage.WeightZero = f.Zeros[0]
@@ -239,14 +260,19 @@ func (c *change) code(o int, e classifier.Example, in numerics) float64 {
 	return math.RoundToEven(float64(v)) + float64(c.stage.Zero)
 }
 
-// ReadHead returns the last layer of a file that was written into this template: a head
-// on the embedding as it is, in real units, with the file's labels.
-func (t *Template) ReadHead(file []byte) (*classifier.Head, error) {
+// ReadHead returns the last layer of a file that was written into this template with
+// the layers of frozen: a head on the embedding as it is, in real units, with the
+// file's labels.
+func (t *Template) ReadHead(file []byte, frozen *tflite.Model) (*classifier.Head, error) {
 	at := t.last()
 	if at < 0 || t.layers[at].found != 1 || len(t.layers[at].stages) == 0 {
 		return nil, fmt.Errorf("%w: where its last layer is isn't known", ErrTemplate)
 	}
 	l := &t.layers[at]
+	in, err := t.embedding(frozen, at)
+	if err != nil {
+		return nil, err
+	}
 	m, err := tflite.Parse(file)
 	if err != nil {
 		return nil, err
@@ -272,7 +298,7 @@ func (t *Template) ReadHead(file []byte) (*classifier.Head, error) {
 		return nil, err
 	}
 	stage := p.Main.Stage(l.stages[0])
-	in, out := l.numerics[0], l.numerics[len(l.numerics)-1]
+	out := l.numerics[len(l.numerics)-1]
 	h := &classifier.Head{Labels: labels, Dim: f.Inputs, Bias: make([]float32, len(labels))}
 	for c := range labels {
 		multiplier, zero := stage.Multiplier, stage.WeightZero

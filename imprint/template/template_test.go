@@ -129,7 +129,7 @@ func TestHeadIsReadBack(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		got, err := tmpl.ReadHead(file)
+		got, err := tmpl.ReadHead(file, frozen)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -168,8 +168,20 @@ func sameOptions(a, b *tflite.Model, i int) bool {
 	return reflect.DeepEqual(a.Subgraphs[0].Operators[i].Options, b.Subgraphs[0].Operators[i].Options)
 }
 
-// sameTensors reports whether the operands of operator i that are computed have the
-// same places, types and shapes in both models.
+// source is the operator of m that writes tensor t, and as which of its outputs; -1
+// and which of the model's inputs it is, or -1 and -1 for a constant.
+func source(m *tflite.Model, t int32) (op, output int) {
+	g := &m.Subgraphs[0]
+	for i := range g.Operators {
+		if k := slices.Index(g.Operators[i].Outputs, t); k >= 0 {
+			return i, k
+		}
+	}
+	return -1, slices.Index(g.Inputs, t)
+}
+
+// sameTensors reports whether the operands of operator i come from the same places in
+// both models and have the same types and shapes.
 func sameTensors(a, b *tflite.Model, i int) bool {
 	x, y := &a.Subgraphs[0].Operators[i], &b.Subgraphs[0].Operators[i]
 	same := func(p, q []int32) bool {
@@ -178,7 +190,9 @@ func sameTensors(a, b *tflite.Model, i int) bool {
 				return s == t
 			}
 			u, v := &a.Subgraphs[0].Tensors[s], &b.Subgraphs[0].Tensors[t]
-			return u.Type == v.Type && slices.Equal(u.Shape, v.Shape)
+			from, output := source(a, s)
+			like, as := source(b, t)
+			return from == like && output == as && u.Type == v.Type && slices.Equal(u.Shape, v.Shape)
 		})
 	}
 	return same(x.Inputs, y.Inputs) && same(x.Outputs, y.Outputs)
