@@ -35,10 +35,10 @@ VM_MODELS = $(wildcard $(or $(IMPRINT_SHARED),../shared)/models/mobilenet_v1_0.2
 	$(or $(IMPRINT_SHARED),../shared)/golden/mobilenet_v1_0.25_128_quant/cat.bmp.in)
 
 test-vm: go-is-there ## the Edge TPU driver on libusb and a real kernel's USB stack, in a VM (needs cc, libusb, qemu, busybox, apt)
-	rm -rf bin/vm && mkdir -p bin/vm
-	$(if $(VM_MODELS),mkdir bin/vm/models && cp $(VM_MODELS) bin/vm/models/)
-	CGO_ENABLED=1 $(GO) test -c -o bin/vm/gate.test ./tpu/emulator
-	$(GO) run ./tools/vm -timeout 8m bin/vm env IMPRINT_VM=1 gate.test -test.run TestVM -test.v
+	set -e; gate=$$(mktemp -d); trap 'rm -rf "$$gate"' EXIT; \
+	$(if $(VM_MODELS),mkdir "$$gate/models"; cp $(VM_MODELS) "$$gate/models/";) \
+	CGO_ENABLED=1 $(GO) test -c -o "$$gate/gate.test" ./tpu/emulator; \
+	$(GO) run ./tools/vm -timeout 8m "$$gate" env IMPRINT_VM=1 gate.test -test.run TestVM -test.v
 
 ci: go-is-there ## all of what a change must pass
 	./.ci/run
