@@ -34,6 +34,9 @@ func Open(it Item, l Limits) (*File, error) {
 	return f, nil
 }
 
+// Content returns the file's bytes, which must not be changed.
+func (f *File) Content() []byte { return f.content }
+
 // SHA256 is of the file's bytes.
 func (f *File) SHA256() [sha256.Size]byte { return sha256.Sum256(f.content) }
 
