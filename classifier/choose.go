@@ -82,6 +82,8 @@ type Fitted struct {
 	// Plain is what it would be if outputs were not scaled to be likely. Both are NaN
 	// when nothing could be left out.
 	Calibration, Plain float64
+	// Temperature is what the logits would be multiplied by to undo that scaling.
+	Temperature float64
 
 	scale float64 // from outputs to logits
 }
@@ -206,9 +208,15 @@ func (t *training) layer(r Recipe) (layer, [][]float64, error) {
 
 // fit makes one head.
 func (t *training) fit(r Recipe) (*Fitted, error) {
+	f, _, err := t.fitLeaving(r)
+	return f, err
+}
+
+// fitLeaving makes one head and gives its outputs for each example left out.
+func (t *training) fitLeaving(r Recipe) (*Fitted, [][]float64, error) {
 	l, left, err := t.layer(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	f := &Fitted{Recipe: r, Head: &Head{Labels: t.labels, Dim: t.dim, Root: r.Root}}
 	for i, c := range t.class {
@@ -233,7 +241,7 @@ func (t *training) fit(r Recipe) (*Fitted, error) {
 		}
 		f.Head.Bias = append(f.Head.Bias, float32(l.bias[c]*scale))
 	}
-	return f, f.Head.Check()
+	return f, left, f.Head.Check()
 }
 
 // scale finds the factor from outputs to logits under which the examples left out are
@@ -254,6 +262,7 @@ func (t *training) scale(left [][]float64, f *Fitted) float64 {
 	case Ridge:
 		plain = plainScale
 	}
+	f.Temperature = 1
 	if spread == 0 || f.Estimate.Total < enough {
 		return plain
 	}
@@ -278,6 +287,7 @@ func (t *training) scale(left [][]float64, f *Fitted) float64 {
 		}
 	}
 	f.Calibration, f.Plain = t.calibration(left, best), t.calibration(left, plain)
+	f.Temperature = plain / best
 	return best
 }
 

@@ -83,13 +83,12 @@ func (t *training) dual() bool {
 // not depend on the order in which they came.
 func sorted(examples []Example) []Example {
 	s := slices.Clone(examples)
-	slices.SortFunc(s, func(a, b Example) int {
-		if c := cmp.Compare(a.Label, b.Label); c != 0 {
-			return c
-		}
-		return slices.Compare(a.Unit, b.Unit)
-	})
+	slices.SortFunc(s, byLabel)
 	return s
+}
+
+func byLabel(a, b Example) int {
+	return cmp.Or(cmp.Compare(a.Label, b.Label), slices.Compare(a.Unit, b.Unit))
 }
 
 // roots are the features √x, scaled to length 1 again. Values below 0, which no

@@ -1,0 +1,42 @@
+package classifier
+
+import "slices"
+
+// LeaveOut makes the head that Fit makes, and gives for each example, in the order of
+// examples, the logits of the head that is made without it (closed forms, no refits).
+// There are none for an example alone in its class and, of more than 2000 examples in
+// fewer dimensions, for those that are not left out.
+func LeaveOut(examples []Example, method Method, root bool) (*Fitted, [][]float64, error) {
+	order := make([]int, len(examples))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return byLabel(examples[a], examples[b]) })
+	ordered := make([]Example, len(examples))
+	for i, at := range order {
+		ordered[i] = examples[at]
+	}
+	recipe, err := choose(ordered, method, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := newTraining(ordered, recipe.Root)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, left, err := t.fitLeaving(recipe)
+	if err != nil {
+		return nil, nil, err
+	}
+	logits := make([][]float64, len(examples))
+	for i, row := range left {
+		if row == nil || t.count[t.class[i]] < 2 {
+			continue
+		}
+		for c := range row {
+			row[c] *= f.scale
+		}
+		logits[order[i]] = row
+	}
+	return f, logits, nil
+}
