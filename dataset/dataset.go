@@ -40,6 +40,11 @@ type Item struct {
 	// Content is the photo's file when it has been read already; nil means that
 	// it is to be read from Path.
 	Content []byte
+	// Source says what the photo is a part of, such as a session of a tub: photos of
+	// one source and about one time may be nearly alike. "" is a photo by itself.
+	Source string
+	// Time is when it was taken, zero if only its file knows.
+	Time time.Time
 }
 
 // Photo is a decoded photo, upright.

@@ -20,11 +20,11 @@ func TestReadList(t *testing.T) {
 		want       []Item
 	}{
 		{"empty", "", nil},
-		{"paths", "a.jpg\n\n  \n# no.jpg\n  # no.jpg\nb.png", []Item{{at("a.jpg"), "", nil}, {at("b.png"), "", nil}}},
-		{"labels", "a.jpg\tred cone\nb.jpg,blue\nc.jpg, left, right \n", []Item{{at("a.jpg"), "red cone", nil}, {at("b.jpg"), "blue", nil}, {at("c.jpg"), "left, right", nil}}},
-		{"commas in paths", "a,b.jpg\na,b.jpg,c\na,b\tc\na,b\n", []Item{{at("a,b.jpg"), "", nil}, {at("a,b.jpg"), "c", nil}, {at("a,b"), "c", nil}, {at("a,b"), "", nil}}},
-		{"windows", "\ufeffa.jpg\tx\r\nb.jpg\r\n", []Item{{at("a.jpg"), "x", nil}, {at("b.jpg"), "", nil}}},
-		{"absolute", "/x/a.jpg", []Item{{"/x/a.jpg", "", nil}}},
+		{"paths", "a.jpg\n\n  \n# no.jpg\n  # no.jpg\nb.png", []Item{{Path: at("a.jpg")}, {Path: at("b.png")}}},
+		{"labels", "a.jpg\tred cone\nb.jpg,blue\nc.jpg, left, right \n", []Item{{Path: at("a.jpg"), Label: "red cone"}, {Path: at("b.jpg"), Label: "blue"}, {Path: at("c.jpg"), Label: "left, right"}}},
+		{"commas in paths", "a,b.jpg\na,b.jpg,c\na,b\tc\na,b\n", []Item{{Path: at("a,b.jpg")}, {Path: at("a,b.jpg"), Label: "c"}, {Path: at("a,b"), Label: "c"}, {Path: at("a,b")}}},
+		{"windows", "\ufeffa.jpg\tx\r\nb.jpg\r\n", []Item{{Path: at("a.jpg"), Label: "x"}, {Path: at("b.jpg")}}},
+		{"absolute", "/x/a.jpg", []Item{{Path: "/x/a.jpg"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,11 +59,11 @@ func TestReadStdin(t *testing.T) {
 	l := Limits{MaxPixels: 1000, MaxBytes: 4000}
 	photo := asPNG(t, corners(8, 6))
 	items, err := ReadStdin(bytes.NewReader(photo), "", l)
-	if want := []Item{{"-", "", photo}}; err != nil || !reflect.DeepEqual(items, want) {
+	if want := []Item{{Path: "-", Content: photo}}; err != nil || !reflect.DeepEqual(items, want) {
 		t.Errorf("photo: got %v, %v", items, err)
 	}
 	items, err = ReadStdin(strings.NewReader("a.jpg\tcat\n"), "dir", l)
-	if want := []Item{{filepath.Join("dir", "a.jpg"), "cat", nil}}; err != nil || !reflect.DeepEqual(items, want) {
+	if want := []Item{{Path: filepath.Join("dir", "a.jpg"), Label: "cat"}}; err != nil || !reflect.DeepEqual(items, want) {
 		t.Errorf("list: got %v, %v", items, err)
 	}
 	for name, tt := range map[string]struct {

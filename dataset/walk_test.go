@@ -38,15 +38,15 @@ func TestWalk(t *testing.T) {
 		want        []Item
 	}{
 		{"labelled folders", "", []string{"set"}, []Item{
-			{"set/Ape/z.bmp", "Ape", nil},
-			{"set/cat/a.PNG", "cat", nil}, {"set/cat/b.jpg", "cat", nil}, {"set/cat/more/c.webp", "cat", nil},
-			{"set/dog/1.heic", "dog", nil}, {"set/dog/2.jpeg", "dog", nil},
+			{Path: "set/Ape/z.bmp", Label: "Ape"},
+			{Path: "set/cat/a.PNG", Label: "cat"}, {Path: "set/cat/b.jpg", Label: "cat"}, {Path: "set/cat/more/c.webp", Label: "cat"},
+			{Path: "set/dog/1.heic", Label: "dog"}, {Path: "set/dog/2.jpeg", Label: "dog"},
 		}},
 		{"one label", "pet", []string{"flat", "set/dog"}, []Item{
-			{"flat/cat/g.jpg", "pet", nil}, {"flat/f.gif", "pet", nil}, {"set/dog/1.heic", "pet", nil}, {"set/dog/2.jpeg", "pet", nil},
+			{Path: "flat/cat/g.jpg", Label: "pet"}, {Path: "flat/f.gif", Label: "pet"}, {Path: "set/dog/1.heic", Label: "pet"}, {Path: "set/dog/2.jpeg", Label: "pet"},
 		}},
 		{"named explicitly", "it", []string{"odd/photo", "set/cat/.hidden.jpg"}, []Item{
-			{"odd/photo", "it", nil}, {"set/cat/.hidden.jpg", "it", nil},
+			{Path: "odd/photo", Label: "it"}, {Path: "set/cat/.hidden.jpg", Label: "it"},
 		}},
 		{"no photos", "it", []string{"odd"}, nil},
 	}
@@ -90,7 +90,7 @@ func TestWalkSymlinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := in(t, dir, items), []Item{{"all/cat/a.jpg", "cat", nil}}; !reflect.DeepEqual(got, want) {
+	if got, want := in(t, dir, items), []Item{{Path: "all/cat/a.jpg", Label: "cat"}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	var names []string

@@ -80,7 +80,7 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 			}
 		}
 		item[e.photo] = i
-		fresh = append(fresh, example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), raw: e.raw})
+		fresh = append(fresh, example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), Source: it.Source, Taken: it.Time, raw: e.raw})
 		return nil
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
@@ -369,4 +370,19 @@ func contentOf(sha256 string) []byte {
 		}
 	}
 	return nil
+}
+
+// TestAddOfRecording keeps what a photo is a part of and when it was taken: bursts are
+// told by it.
+func TestAddOfRecording(t *testing.T) {
+	dir, o := newWorkspace(t)
+	k := openKit(t, dir, o)
+	part := photo("a", 1, 1)
+	part.Source, part.Time = "tub:/car/data#26-11-28_0", time.UnixMilli(1795900000050).UTC()
+	mustAdd(t, k, part, photo("b", 2, 1))
+	for _, k := range []*Kit{k, openKit(t, dir, o)} {
+		if a, b := k.state.Examples[0], k.state.Examples[1]; a.Source != part.Source || !a.Taken.Equal(part.Time) || b.Source != "" || !b.Taken.IsZero() {
+			t.Errorf("got %q at %v and %q at %v, want %q at %v and none", a.Source, a.Taken, b.Source, b.Taken, part.Source, part.Time)
+		}
+	}
 }

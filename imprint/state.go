@@ -81,7 +81,10 @@ type example struct {
 	Photo digest // of the photo file
 	Path  string // where it was read
 	Time  time.Time
-	raw   []byte // its embedding
+	// Source and Taken are those of the dataset.Item; "" and zero if not known.
+	Source string    `json:",omitempty"`
+	Taken  time.Time `json:",omitzero"`
+	raw    []byte    // its embedding
 }
 
 // A change is what one verb did, enough to undo it.

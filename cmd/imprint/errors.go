@@ -62,7 +62,7 @@ var dataErrors = []error{
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
 	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, template.ErrTemplate, template.ErrTwin,
 	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
-	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge,
+	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 
 // deviceErrors are the errors that mean an Edge TPU cannot be used.
@@ -127,6 +127,8 @@ func hint(err error) string {
 		return "wait for that process, or end it; the lock goes with it"
 	case errors.Is(err, imprint.ErrNoPhotos):
 		return "photos are JPEG, PNG, WebP, GIF or BMP files, or folders of them"
+	case errors.Is(err, dataset.ErrTub):
+		return "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"
 	case errors.Is(err, dataset.ErrNoLabel):
 		return "--label NAME gives all photos one label; without it a folder holds one folder of photos for each label"
 	case errors.Is(err, backbone.ErrNoEmbedding):

@@ -160,12 +160,15 @@ func fit(c *cli.Context) (dataset.Fit, error) {
 // leave out; "-" is the standard input.
 func items(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped, error) {
 	list, args := c.String("list"), c.Args().Slice()
-	if list == "" && len(args) == 0 {
+	found, skipped, err := tubItems(c, label)
+	if err != nil {
+		return nil, nil, err
+	}
+	if list == "" && len(args) == 0 && len(c.StringSlice("tub")) == 0 {
 		return nil, nil, usagef("%s needs photos: %s", c.Command.Name, c.Command.ArgsUsage)
 	}
 	piped := func() ([]dataset.Item, error) { return dataset.ReadStdin(c.App.Reader, "", dataset.DefaultLimits()) }
 	stdin := 0
-	var found []dataset.Item
 	read := func(source func() ([]dataset.Item, error)) error {
 		got, err := interruptible(c.Context, source)
 		found = append(found, got...)
@@ -210,9 +213,10 @@ func items(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped, err
 	}
 	found = append(found, walked...)
 	if len(found) == 0 {
-		return nil, nil, fmt.Errorf("%s %s: %w found", c.Command.Name, strings.Join(args, " "), imprint.ErrNoPhotos)
+		tellSkipped(c.App.ErrWriter, skipped)
+		return nil, nil, fmt.Errorf("%s %s: %w found", c.Command.Name, strings.Join(append(args, c.StringSlice("tub")...), " "), imprint.ErrNoPhotos)
 	}
-	return found, leftOut(left), nil
+	return found, append(skipped, leftOut(left)...), nil
 }
 
 func leftOut(left []dataset.Skipped) []imprint.Skipped {

@@ -29,10 +29,11 @@ Examples:
    imprint add --label cone 1.jpg 2.jpg           single photos
    imprint add ./photos                           ./photos/cone/*, ./photos/duck/*, …
    imprint add --list photos.txt                  lines of path, tab, label
-   ls *.jpg | imprint add --label cone -          paths (or one photo) from a pipe`,
-		Flags: withDevices(
+   ls *.jpg | imprint add --label cone -          paths (or one photo) from a pipe
+   imprint add --label cone --tub ~/mycar/data --records 100:200     from a Donkey Car's recording`,
+		Flags: withDevices(append(tubFlags(),
 			labelFlag("what the photos show is called `NAME`", "the name of the folder they are in"),
-			listFlag(), fitFlag(), layoutFlag(), headFlag(), keepFlag(), jsonFlag("what was learned")),
+			listFlag(), fitFlag(), layoutFlag(), headFlag(), keepFlag(), jsonFlag("what was learned"))...),
 		Action: add,
 	}
 }
