@@ -48,30 +48,20 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 	}
 	learned := &Learned{Classes: make(map[string]int), Devices: make(map[string]int)}
 	skipped := make([]Skipped, len(items)) // without a Reason: not skipped
-	skipDuplicate := func(i int, as string) {
-		skipped[i] = Skipped{items[i].Path, fmt.Sprintf("the same photo has been taught as %q", as), true}
+	for i, it := range items {
+		skipped[i].Path = it.Path
 	}
-	var fresh []example
-	item := make(map[digest]int) // where each of them was given
-	x := make([]float64, k.backbone.Dim())
+	all := make([]example, len(items))
 	err := k.embed(ctx, items, func(i int, e embedded) error {
 		if progress != nil {
 			defer progress(i+1, len(items))
 		}
 		it := items[i]
 		if e.err != nil {
-			skipped[i] = Skipped{Path: it.Path, Reason: e.err.Error()}
+			skipped[i].Reason = e.err.Error()
 			return nil
 		}
 		learned.Devices[e.device]++
-		if first, ok := item[e.photo]; ok {
-			skipDuplicate(i, items[first].Label)
-			return nil
-		}
-		if norm := unit(k.backbone, x, e.raw); !(norm > 0) || math.IsInf(norm, 0) {
-			skipped[i] = Skipped{Path: it.Path, Reason: fmt.Sprintf("the backbone sees nothing on it: its embedding has length %v", norm)}
-			return nil
-		}
 		path := it.Path
 		if it.Content == nil {
 			var err error
@@ -79,28 +69,56 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 				return err
 			}
 		}
-		item[e.photo] = i
-		fresh = append(fresh, example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), Source: it.Source, Taken: it.Time, raw: e.raw})
+		all[i] = example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), Source: it.Source, Taken: it.Time, raw: e.raw}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("add photos: %w", err)
 	}
-	tellSkipped := func() {
+	if err := k.addExamples(ctx, all, skipped, learned); err != nil {
+		return learned, err
+	}
+	learned.Elapsed = time.Since(start)
+	learned.Estimate = k.Estimate()
+	return learned, nil
+}
+
+// addExamples teaches examples, those that are not skipped, in one change, and says in
+// learned what became of them.
+func (k *Kit) addExamples(ctx context.Context, all []example, skipped []Skipped, learned *Learned) error {
+	defer func() {
 		learned.Skipped = slices.DeleteFunc(skipped, func(s Skipped) bool { return s.Reason == "" })
+	}()
+	skipDuplicate := func(i int, as string) {
+		skipped[i].Reason, skipped[i].Duplicate = fmt.Sprintf("the same photo has been taught as %q", as), true
+	}
+	var fresh []example
+	at := make(map[digest]int) // in all
+	x := make([]float64, k.backbone.Dim())
+	for i, e := range all {
+		if skipped[i].Reason != "" {
+			continue
+		}
+		if first, ok := at[e.Photo]; ok {
+			skipDuplicate(i, all[first].Label)
+		} else if norm := unit(k.backbone, x, e.raw); !(norm > 0) || math.IsInf(norm, 0) {
+			skipped[i].Reason = fmt.Sprintf("the backbone sees nothing on it: its embedding has length %v", norm)
+		} else {
+			at[e.Photo] = i
+			fresh = append(fresh, e)
+		}
 	}
 	if len(fresh) == 0 {
-		tellSkipped()
-		return learned, fmt.Errorf("add: %w that can be taught among %d", ErrNoPhotos, len(items))
+		return fmt.Errorf("add: %w that can be taught among %d", ErrNoPhotos, len(all))
 	}
-	err = k.commit(ctx, func(s *state) error {
+	err := k.commit(ctx, func(s *state) error {
 		// Only here, with the lock held, is it certain what is known.
 		for _, e := range s.Examples {
-			if i, ok := item[e.Photo]; ok {
+			if i, ok := at[e.Photo]; ok {
 				skipDuplicate(i, e.Label)
 			}
 		}
-		added := slices.DeleteFunc(fresh, func(e example) bool { return skipped[item[e.Photo]].Duplicate })
+		added := slices.DeleteFunc(fresh, func(e example) bool { return skipped[at[e.Photo]].Duplicate })
 		if len(added) == 0 {
 			return errUnchanged
 		}
@@ -114,12 +132,9 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("add photos: %w", err)
+		return fmt.Errorf("add photos: %w", err)
 	}
-	tellSkipped()
-	learned.Elapsed = time.Since(start)
-	learned.Estimate = k.Estimate()
-	return learned, nil
+	return nil
 }
 
 // embedded is what became of one photo.

@@ -25,6 +25,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -210,6 +211,11 @@ type Class struct {
 type Photo struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
+	// Source is what it is a part of, such as a recording, and Taken when it was taken;
+	// "" and zero if not known. Time is when it was taught.
+	Source string    `json:"-"`
+	Taken  time.Time `json:"-"`
+	Time   time.Time `json:"-"`
 }
 
 // Classes returns what has been taught, in order of labels.
@@ -220,7 +226,7 @@ func (k *Kit) Classes() []Class {
 			classes = append(classes, Class{Label: e.Label})
 		}
 		c := &classes[len(classes)-1]
-		c.Photos = append(c.Photos, Photo{e.Path, e.Photo.String()})
+		c.Photos = append(c.Photos, Photo{e.Path, e.Photo.String(), e.Source, e.Taken, e.Time})
 	}
 	return classes
 }
