@@ -121,24 +121,7 @@ func (b *Backbone) EmbeddingSize() int { return b.Dim() * b.Embedding.Type.Size(
 // Dequantize writes the real values of a raw embedding into dst, which has Dim
 // places: scale·(q − zero point), exact in a float64.
 func (b *Backbone) Dequantize(dst []float64, raw []byte) {
-	var scale float64
-	var zero int64
-	if len(b.Embedding.Scale) > 0 {
-		scale = float64(b.Embedding.Scale[0])
-	}
-	if len(b.Embedding.ZeroPoint) > 0 {
-		zero = int64(b.Embedding.ZeroPoint[0])
-	}
-	for i := range dst {
-		switch b.Embedding.Type {
-		case tflite.TypeUint8:
-			dst[i] = scale * float64(int64(raw[i])-zero)
-		case tflite.TypeInt8:
-			dst[i] = scale * float64(int64(int8(raw[i]))-zero)
-		default:
-			dst[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])))
-		}
-	}
+	b.Embedding.Dequantize(dst, raw)
 }
 
 // NewRunner returns a runner with memory of its own over the shared weights, which

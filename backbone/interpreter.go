@@ -2,8 +2,10 @@ package backbone
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/backbone/tflite"
@@ -52,6 +54,30 @@ type TensorInfo struct {
 	// the model's quantised dimension; they are empty when it is not quantised.
 	Scale     []float32
 	ZeroPoint []int64
+}
+
+// Dequantize writes the real values of a tensor's bytes into dst, as many as that has
+// places: scale·(q − zero point), exact in a float64. The tensor is uint8 or int8 with
+// one scale, or float32.
+func (t *TensorInfo) Dequantize(dst []float64, raw []byte) {
+	var scale float64
+	var zero int64
+	if len(t.Scale) > 0 {
+		scale = float64(t.Scale[0])
+	}
+	if len(t.ZeroPoint) > 0 {
+		zero = int64(t.ZeroPoint[0])
+	}
+	for i := range dst {
+		switch t.Type {
+		case tflite.TypeUint8:
+			dst[i] = scale * float64(int64(raw[i])-zero)
+		case tflite.TypeInt8:
+			dst[i] = scale * float64(int64(int8(raw[i]))-zero)
+		default:
+			dst[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])))
+		}
+	}
 }
 
 // An Interpreter runs the first subgraph of a model, on the CPU but for what was

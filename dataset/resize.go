@@ -50,15 +50,7 @@ func ParseFit(s string) (Fit, error) {
 // 40·w+20·h bytes or so, and keeps nothing. A Fitter does the same with a file, and
 // is faster.
 func (f Fit) Resize(dst []byte, img image.Image, w, h int) error {
-	b := img.Bounds()
-	to, from, err := f.place(dst, w, h, b.Dx(), b.Dy())
-	if err != nil {
-		return err
-	}
-	f.fill(dst)
-	var r resampler
-	r.run(dst, turned(w, to, 1), img, from.Add(b.Min), 1)
-	return nil
+	return (&Fitter{Fit: f, Width: w, Height: h}).Resize(dst, img)
 }
 
 // A Fitter decodes photos and fits them into the input of a model. What is written
@@ -110,6 +102,19 @@ func (f *Fitter) Read(dst []byte, p *File) error {
 	}
 	f.Fit.fill(dst)
 	f.resampler.run(dst, out, img, from, reduce)
+	return nil
+}
+
+// Resize does what Fit.Resize does, and allocates nothing once it has seen a picture of
+// that size.
+func (f *Fitter) Resize(dst []byte, img image.Image) error {
+	b := img.Bounds()
+	to, from, err := f.Fit.place(dst, f.Width, f.Height, b.Dx(), b.Dy())
+	if err != nil {
+		return err
+	}
+	f.Fit.fill(dst)
+	f.resampler.run(dst, turned(f.Width, to, 1), img, from.Add(b.Min), 1)
 	return nil
 }
 

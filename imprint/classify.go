@@ -18,6 +18,14 @@ type Result struct {
 	Score  float64 // of Label, 0…1
 	Top    []Score // the best classes, best first
 	Device string  // what ran the backbone
+	// Generation is that of the workspace whose model answered; 0 for a model file
+	// alone.
+	Generation uint64
+	// Unknown is whether the photo shows none of the classes taught: the row for that
+	// has won, or nothing is taught, and then there is no Label.
+	Unknown bool
+	// Embedding is what the backbone saw, raw, where it was asked for.
+	Embedding []byte
 	// Elapsed is the time that the backbone and the head took.
 	Elapsed time.Duration
 	// Err says why the photo could not be classified; then only Path is set.
@@ -39,13 +47,14 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		}{r.Path, r.Err.Error()})
 	}
 	return json.Marshal(struct {
-		Path   string  `json:"path"`
-		Label  string  `json:"label"`
-		Score  float64 `json:"score"`
-		Top    []Score `json:"top"`
-		Device string  `json:"device"`
-		MS     float64 `json:"ms"`
-	}{r.Path, r.Label, r.Score, r.Top, r.Device, milliseconds(r.Elapsed)})
+		Path       string  `json:"path"`
+		Label      string  `json:"label"`
+		Score      float64 `json:"score"`
+		Top        []Score `json:"top"`
+		Device     string  `json:"device"`
+		MS         float64 `json:"ms"`
+		Generation uint64  `json:"generation,omitempty"`
+	}{r.Path, r.Label, r.Score, r.Top, r.Device, milliseconds(r.Elapsed), r.Generation})
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -56,31 +65,32 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // published model: in the Coral layout, whose rounding can turn near ties, the model
 // itself gives them.
 func (k *Kit) Classify(ctx context.Context, photos []dataset.Item, top int, deliver func(Result) error) error {
-	fitted, err := k.currentHead()
+	model, err := k.publishedModel()
+	if err != nil { // after a killed process
+		model, _, err = k.build(k.state)
+	}
+	if err == nil && model == nil {
+		err = fmt.Errorf("workspace %s: %w", k.store.dir, ErrNothingTaught)
+	}
+	var t *tail
+	if err == nil {
+		t, err = k.tail(model)
+	}
 	if err != nil {
 		return fmt.Errorf("classify: %w", err)
 	}
-	head := fitted.Head
-	if s := k.state.Settings; s.Layout == classifier.Coral {
-		model, _, err := k.build(k.state)
-		if err != nil {
-			return fmt.Errorf("classify: %w", err)
-		}
-		return classifyWith(ctx, k.ModelPath(), model, ModelOptions{
-			Fit: s.Fit, Top: top, Threads: k.options.Threads, Devices: k.options.Devices, Arithmetic: k.options.Arithmetic,
-		}, photos, deliver)
-	}
-	x, logits := make([]float64, head.Dim), make([]float64, len(head.Labels))
+	s := scorer{}
 	return k.embed(ctx, photos, func(i int, e embedded) error {
 		if e.err != nil {
 			return deliver(Result{Path: photos[i].Path, Err: e.err})
 		}
 		start := time.Now()
-		unit(k.backbone, x, e.raw)
-		head.Logits(logits, x)
-		classifier.Scores(logits)
-		r := newResult(photos[i].Path, e.device, head.Labels, logits, top)
-		r.Elapsed = e.took + time.Since(start)
+		scores, err := s.scores(ctx, t, e.raw)
+		if err != nil {
+			return err
+		}
+		r := newResult(photos[i].Path, e.device, t.labels, scores, top)
+		r.Generation, r.Elapsed = k.state.Generation, e.took+time.Since(start)
 		return deliver(r)
 	})
 }
@@ -103,7 +113,8 @@ func newResult(path, device string, labels []string, scores []float64, top int) 
 	if top > 0 {
 		order = order[:min(top, len(order))]
 	}
-	r := Result{Path: path, Label: labels[order[0]], Score: scores[order[0]], Device: device}
+	r := Result{Path: path, Label: labels[order[0]], Score: scores[order[0]], Device: device, Top: make([]Score, 0, len(order))}
+	r.Unknown = r.Label == classifier.UnknownLabel
 	for _, c := range order {
 		r.Top = append(r.Top, Score{labels[c], scores[c]})
 	}

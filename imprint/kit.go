@@ -89,6 +89,7 @@ type Kit struct {
 	file     []byte             // of the backbone
 	head     *classifier.Fitted // of state; nil until needed
 	runners  []*backbone.Runner // one for each core used so far
+	damaged  bool               // a state file had to be passed over
 	warnings []string
 }
 
@@ -104,7 +105,11 @@ func (o Options) check() (err error) {
 
 // Open opens the workspace in dir, which need not exist yet: the first change
 // creates it.
-func Open(dir string, o Options) (*Kit, error) {
+func Open(dir string, o Options) (*Kit, error) { return open(dir, o, nil) }
+
+// open opens a workspace; if it has the backbone of shared, which may be nil, that is
+// used.
+func open(dir string, o Options, shared *Kit) (*Kit, error) {
 	k := &Kit{store: store{dir: dir}, options: o}
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("open workspace %s: %w", dir, err)
@@ -115,13 +120,15 @@ func Open(dir string, o Options) (*Kit, error) {
 	}
 	switch {
 	case found != nil:
-		k.state, k.warnings = found, warnings(found, damaged)
+		k.state, k.damaged, k.warnings = found, len(damaged) > 0, warnings(found, damaged)
 	case o.Existing:
 		return nil, fmt.Errorf("open workspace %s: %w", dir, ErrNothingTaught)
 	default:
 		k.state = &state{Version: stateVersion, Settings: Settings{Layout: classifier.Float, Head: classifier.Auto}}
 	}
-	if err := k.loadBackbone(found == nil); err != nil {
+	if found != nil && k.shares(shared) {
+		k.backbone, k.file = shared.backbone, shared.file
+	} else if err := k.loadBackbone(found == nil); err != nil {
 		return nil, err
 	}
 	if found == nil {
@@ -131,6 +138,16 @@ func Open(dir string, o Options) (*Kit, error) {
 		return nil, fmt.Errorf("open workspace %s: %w: %s, not %s", dir, ErrOtherFit, k.state.Settings.Fit, o.Fit)
 	}
 	return k, nil
+}
+
+// shares reports whether other, which may be nil, has loaded the workspace's backbone.
+func (k *Kit) shares(other *Kit) bool {
+	if other == nil {
+		return false
+	}
+	mine, its := k.options, other.options
+	return (mine.Backbone == "" || mine.Backbone == its.Backbone) && (mine.Embedding == "" || mine.Embedding == its.Embedding) &&
+		mine.Arithmetic == its.Arithmetic && mine.Devices == its.Devices && k.state.Backbone.same(other.state.Backbone)
 }
 
 // loadBackbone loads the workspace's backbone, or for a new workspace the one of
@@ -315,9 +332,7 @@ func (k *Kit) commit(ctx context.Context, plan func(*state) error) (err error) {
 // may have written after Open.
 func (k *Kit) sameKind(s *state) error {
 	mine, other := k.state, s
-	named := mine.Backbone // under whatever name
-	named.Name = other.Backbone.Name
-	if named != other.Backbone {
+	if !mine.Backbone.same(other.Backbone) {
 		return fmt.Errorf("change %s: %w, %s, meanwhile", k.store.dir, ErrOtherBackbone, other.Backbone.Name)
 	}
 	if mine.Settings.Fit != other.Settings.Fit {

@@ -169,12 +169,21 @@ func (k *Kit) currentHead() (*classifier.Fitted, error) {
 // writtenHead is the head in the published model, if it is not the mean head, which is
 // as quickly made, and not rounded there.
 func (k *Kit) writtenHead() *classifier.Fitted {
-	was := k.state.Made
-	if was == nil || k.state.Settings.Layout != classifier.Float {
+	if k.state.Made == nil || k.state.Settings.Layout != classifier.Float {
 		return nil
 	}
-	b, err := readFile(k.ModelPath(), tflite.MaxFileSize)
-	if err != nil || sum(b) != k.state.Model {
+	b, err := k.publishedModel()
+	if err != nil {
+		return nil
+	}
+	return k.headIn(b)
+}
+
+// headIn is the head in the model b of the Kit's state, if that says what is known of
+// it and its layout holds it unrounded.
+func (k *Kit) headIn(b []byte) *classifier.Fitted {
+	was := k.state.Made
+	if was == nil || k.state.Settings.Layout != classifier.Float || b == nil {
 		return nil
 	}
 	m, err := tflite.Parse(b)
@@ -190,6 +199,22 @@ func (k *Kit) writtenHead() *classifier.Fitted {
 		f.Loss = *was.Loss
 	}
 	return f
+}
+
+// publishedModel reads model.tflite; nil is that of a state without examples. What is
+// there and is not the model of the Kit's state is ErrCorrupt.
+func (k *Kit) publishedModel() ([]byte, error) {
+	b, err := readFile(k.ModelPath(), tflite.MaxFileSize)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		b = nil
+	case err != nil:
+		return nil, err
+	}
+	if sum(b) != k.state.Model {
+		return nil, fmt.Errorf("%w: %s is not the model of generation %d", ErrCorrupt, k.ModelPath(), k.state.Generation)
+	}
+	return b, nil
 }
 
 // madeOf is what the state keeps of f; nil for the mean head and for nothing.

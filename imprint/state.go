@@ -65,6 +65,12 @@ type backboneRef struct {
 	Size      int   // of a raw embedding, in bytes
 }
 
+// same reports whether b is other, under whatever name.
+func (b backboneRef) same(other backboneRef) bool {
+	b.Name = other.Name
+	return b == other
+}
+
 // Settings are the choices a workspace's model is made with.
 type Settings struct {
 	Fit         dataset.Fit       // how photos are fitted to the model

@@ -1,0 +1,160 @@
+package imprint
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// A generation answers frames with one state of the workspace. It does not change.
+type generation struct {
+	number   uint64
+	fit      dataset.Fit
+	tail     *tail // nil if nothing is taught
+	runners  *runners
+	warnings []string
+	users    atomic.Int64 // frames, and 1 while it is current; without any it is over
+}
+
+// generation makes that of k, whose model is model. It takes over the runners of the
+// current one if the backbone is the same.
+func (l *Live) generation(k *Kit, model []byte) (*generation, error) {
+	g := &generation{number: k.state.Generation, fit: k.state.Settings.Fit, warnings: k.warnings}
+	if model != nil {
+		var err error
+		if g.tail, err = k.tail(model); err != nil {
+			return nil, err
+		}
+	}
+	if was := l.current.Load(); was != nil && was.runners.backbone == k.backbone {
+		g.runners = was.runners
+		g.runners.users.Add(1)
+	} else {
+		g.runners = newRunners(k.backbone, k.options.Threads)
+	}
+	g.users.Store(1)
+	return g, nil
+}
+
+// leave is called by a frame that is done with g, and once when g is no longer
+// current.
+func (g *generation) leave() {
+	if g.users.Add(-1) == 0 {
+		g.runners.leave()
+	}
+}
+
+func (g *generation) labels() []string {
+	if g.tail == nil {
+		return nil
+	}
+	return g.tail.labels
+}
+
+func (g *generation) answer(ctx context.Context, f frame, top int, embed bool) (Result, error) {
+	if g.tail == nil && !embed {
+		return Result{Generation: g.number, Unknown: true}, ctx.Err()
+	}
+	w, err := g.runners.take(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer g.runners.put(w)
+	w.fitter.Fit = g.fit
+	if f.file != nil {
+		err = w.fitter.Read(w.RGB(), f.file)
+	} else {
+		err = w.fitter.Resize(w.RGB(), f.img)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	start := time.Now()
+	raw, err := w.Embed(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{Unknown: true, Device: w.Device()}
+	if g.tail != nil {
+		scores, err := w.scorer.scores(ctx, g.tail, raw)
+		if err != nil {
+			return Result{}, err
+		}
+		r = newResult("", w.Device(), g.tail.labels, scores, top)
+	}
+	r.Generation, r.Elapsed = g.number, time.Since(start)
+	if embed {
+		r.Embedding = slices.Clone(raw)
+	}
+	return r, nil
+}
+
+// runners are what frames of the same backbone are run with, as many as there are
+// cores at one time. Generations share them.
+type runners struct {
+	backbone *backbone.Backbone
+	threads  int
+	idle     chan *runner
+	unmade   chan struct{} // one for each that may still be made
+	users    atomic.Int64  // generations
+}
+
+// A runner embeds one frame after the other.
+type runner struct {
+	*backbone.Runner
+	fitter dataset.Fitter
+	scorer scorer
+}
+
+func newRunners(b *backbone.Backbone, threads int) *runners {
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	n := max(threads, 2) // two keep the bus of a device busy
+	r := &runners{backbone: b, threads: threads, idle: make(chan *runner, n), unmade: make(chan struct{}, n)}
+	for range n {
+		r.unmade <- struct{}{}
+	}
+	r.users.Store(1)
+	return r
+}
+
+// take waits for a runner.
+func (r *runners) take(ctx context.Context) (*runner, error) {
+	select {
+	case w := <-r.idle:
+		return w, nil
+	default:
+	}
+	select {
+	case w := <-r.idle:
+		return w, nil
+	case <-r.unmade:
+		w := &runner{Runner: r.backbone.NewRunner(r.threads)}
+		w.fitter.Width, w.fitter.Height = r.backbone.Width, r.backbone.Height
+		return w, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (r *runners) put(w *runner) { r.idle <- w }
+
+// leave is called for each generation that is over, when no frame of it is under way.
+func (r *runners) leave() {
+	if r.users.Add(-1) > 0 {
+		return
+	}
+	for range cap(r.idle) {
+		select {
+		case w := <-r.idle:
+			w.Close()
+		case <-r.unmade:
+		}
+	}
+}
