@@ -99,7 +99,9 @@ func (s *stage) sane() {
 }
 
 // requantise makes a byte of an accumulator: the product with the multiplier is rounded to float32, limited, and then
-// rounded to the nearest integer, half to even, before the zero point is added.
+// rounded to the nearest integer, half to even, before the zero point is added. As with dotPairs there are no races.
+//
+//go:norace
 func (s *stage) requantise(acc int32) byte {
 	v := min(max(float32(acc)*s.multiplier, s.low), s.high)
 	// The sum has no bits left for a fraction, so that it is rounded as wanted, and its low bits are the integer.
