@@ -3,8 +3,6 @@ package template
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -128,60 +126,21 @@ func bare(t *testing.T, twin []byte) []byte {
 	return b
 }
 
-// uncompiled is the model that a written file would have been compiled from: frozen's
-// weights up to the embedding, and the last layer as codes read from the file's bytes.
-func uncompiled(t *testing.T, tmpl *Template, file, twin []byte, frozen *tflite.Model) *tflite.Model {
+// uncompiled is the model that a written file would have been compiled from.
+func uncompiled(t *testing.T, tmpl *Template, file []byte, frozen *tflite.Model) *tflite.Model {
 	t.Helper()
-	m, err := tflite.Parse(twin)
-	if err != nil {
-		t.Fatal(err)
-	}
 	l := &tmpl.layers[tmpl.last()]
-	g, from := &m.Subgraphs[0], &frozen.Subgraphs[0]
-	for i := range l.operator {
-		for j, to := range g.Operators[i].Inputs {
-			was := from.Operators[i].Inputs[j]
-			tensor := from.Tensors[was]
-			tensor.Name, tensor.Buffer = g.Tensors[to].Name, g.Tensors[to].Buffer
-			g.Tensors[to] = tensor
-			if c := frozen.TensorBytes(0, was); c != nil {
-				g.Tensors[to].Buffer = m.AddBuffer(c)
-			}
-		}
-	}
-	embedding := from.Tensors[from.Operators[l.operator-1].Outputs[0]]
-	op := &g.Operators[l.operator]
-	g.Tensors[op.Inputs[0]].Quantization = embedding.Quantization
-
 	p := program(t, file)
-	f := *l.layer.filter
-	if err := f.Decode(l.parameters(p)[l.place.Offset:], l.place.Form); err != nil {
-		t.Fatal(err)
-	}
 	stage := p.Main.Stage(l.stages[0])
 	for _, at := range l.stages {
 		if p.Main.Stage(at) != stage {
 			t.Fatal("the tiles of the last layer have different constants")
 		}
 	}
-	in, out := embedding.Quantization.Scale[0], g.Tensors[op.Outputs[0]].Quantization.Scale[0]
-	// The scale from which the compiler would have made this multiplier.
-	scale := stage.Multiplier * out / in
-	for steps := 0; in*scale*(1/out) != stage.Multiplier; steps++ {
-		if steps == 100 {
-			t.Fatalf("no scale gives the multiplier %v", stage.Multiplier)
-		}
-		scale = math.Nextafter32(scale, float32(math.Inf(int(math.Copysign(1, float64(stage.Multiplier-in*scale*(1/out)))))))
+	m, _, err := tmpl.Uncompiled(file, frozen)
+	if err != nil {
+		t.Fatal(err)
 	}
-	w, b := &g.Tensors[op.Inputs[1]], &g.Tensors[op.Inputs[2]]
-	w.Buffer = m.AddBuffer(f.Weights)
-	w.Quantization = &tflite.Quantization{Scale: []float32{scale}, ZeroPoint: []int64{int64(stage.WeightZero)}}
-	var biases []byte
-	for _, v := range f.Biases {
-		biases = binary.LittleEndian.AppendUint32(biases, uint32(v))
-	}
-	b.Buffer = m.AddBuffer(biases)
-	b.Quantization = &tflite.Quantization{Scale: []float32{in * scale}, ZeroPoint: []int64{0}}
 	return m
 }
 
@@ -257,7 +216,7 @@ func TestTaughtOnTheChip(t *testing.T) {
 				if w.Differ != 0 {
 					t.Errorf("%d of %d taught photos have another winner", w.Differ, w.Examples)
 				}
-				m := uncompiled(t, tmpl, written, twin, b.Model())
+				m := uncompiled(t, tmpl, written, b.Model())
 				before := m.Subgraphs[0].Operators[len(m.Subgraphs[0].Operators)-1].Inputs[0]
 				cpu, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{Outputs: []int32{before, m.Subgraphs[0].Outputs[0]}, Arithmetic: backbone.EdgeTPU})
 				if err != nil {
