@@ -1,7 +1,6 @@
 package template
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -13,6 +12,9 @@ import (
 
 // A Written says what became of a head in a template's last layer.
 type Written struct {
+	// Layer is the head as it was written, on the embedding as it is, but for the
+	// rounding of its weights and biases to codes: what [Template.ReadHead] gives.
+	Layer *classifier.Head
 	// Sharpened is the factor by which logits were multiplied to make use of the
 	// template's output: scores are bolder, or with less than 1 more timid, by as much.
 	Sharpened float64
@@ -21,19 +23,20 @@ type Written struct {
 	Differ, Examples int
 }
 
-// fill is how much of the range of the output's codes the logits of the examples
-// take, and mostSharpened how much they are multiplied for that at most.
+// fill is how much of the range of the output's codes the best logits of the examples
+// take, and mostSharpened how much they are multiplied for that at most. Outputs have 8
+// bits: on clothing the winners that rounding turns are about 10 % divided by the
+// factor.
 const (
 	fill          = 0.9
-	mostSharpened = 4
+	mostSharpened = 16
 )
 
 // WriteHead returns the template with h as its last layer, with h's labels. frozen is
 // the model whose embedding h was taught on: the twin, or one of its architecture up
 // to the embedding, whose weights are then written too. The layer takes the embedding
-// as it is, where h takes it scaled to length 1: it counts every embedding as long as
-// those of the examples are on average, and rows that h has no class for are kept
-// below all others.
+// as it is, where h takes it scaled to length 1: the head that is written gives about the
+// same winners without, and rows that h has no class for are kept below all others.
 func (t *Template) WriteHead(h *classifier.Head, examples []classifier.Example, frozen *tflite.Model) ([]byte, *Written, error) {
 	if err := h.Check(); err != nil {
 		return nil, nil, err
@@ -121,37 +124,48 @@ func (l *placed) quantise(h *classifier.Head, examples []classifier.Example, in 
 	if !(length > 0) {
 		return nil, nil, fmt.Errorf("embeddings of zeros: %w", classifier.ErrShape)
 	}
-	noBias := l.place.Form.NoBias
-	if noBias && slices.ContainsFunc(h.Bias, func(b float32) bool { return b != 0 }) {
-		return nil, nil, fmt.Errorf("%w: it has no room for biases; a mean head has none", ErrTemplate)
-	}
-
-	low, high := math.Inf(1), math.Inf(-1)
+	p := plain(h, examples)
 	logits, x := make([]float64, len(h.Labels)), make([]float64, h.Dim)
+	high := 0.0
 	for _, e := range examples {
 		for i, v := range e.Unit {
 			x[i] = v * e.Norm / length
 		}
-		h.Logits(logits, x)
-		low, high = min(low, slices.Min(logits)), max(high, slices.Max(logits))
+		p.Logits(logits, x)
+		high = max(high, slices.Max(logits))
 	}
-	w := &Written{Examples: len(examples), Sharpened: mostSharpened}
-	span := 255 * float64(out.scale)
-	if high > low {
-		w.Sharpened = min(fill*span/(high-low), mostSharpened)
-	}
-	// The best logit seen is put near the upper end: rows without a class are at the
-	// lower.
-	shift := float64(out.scale)*(255*(1+fill)/2-float64(out.zero)) - w.Sharpened*high
-	if noBias {
-		shift = 0
-		if top := float64(out.scale) * (255 - float64(out.zero)); w.Sharpened*high > top {
-			w.Sharpened = top / high
+	// Of logits that add up to 0 the winner's is never below. It must have a code, and a
+	// score above those of all rows without a class, which have the code 0; what the
+	// losers have doesn't matter.
+	noBias := l.place.Form.NoBias
+	top, bottom := float64(out.scale)*(255*(1+fill)/2-float64(out.zero)), 0.0
+	if !noBias {
+		bottom = float64(out.scale) * (255*(1-fill)/2 - float64(out.zero))
+		if spare := old.Outputs - len(h.Labels); spare > 0 {
+			bottom += min(math.Log(float64(spare))+2, (top-bottom)/2)
 		}
 	}
+	w := &Written{Examples: len(examples), Sharpened: 1}
+	if high > 0 {
+		w.Sharpened = min((top-bottom)/high, mostSharpened)
+	}
+	shift := top - w.Sharpened*high
+	if noBias {
+		shift = 0
+	}
+	w.Layer = &classifier.Head{Labels: h.Labels, Dim: h.Dim}
+	for _, v := range p.Weights {
+		w.Layer.Weights = append(w.Layer.Weights, float32(float64(v)*w.Sharpened/length))
+	}
+	for range h.Labels {
+		w.Layer.Bias = append(w.Layer.Bias, float32(shift))
+	}
 
+	below := -(float64(out.zero) + 2) * float64(out.scale) // every code
 	f := &executable.Filter{Outputs: old.Outputs, Inputs: old.Inputs, Height: 1, Width: 1, FullyConnected: old.FullyConnected}
-	scales := l.weightCodes(f, h, w.Sharpened/length)
+	// Scales so small that a bias had more than 30 bits would only be of weights that
+	// make no difference.
+	scales := l.weightCodes(f, w.Layer, max(math.Abs(shift), math.Abs(below))/float64(in.scale)/(1<<30))
 	stage := *l.layer.stage
 	stage.InZero = in.zero
 	if f.Multipliers == nil {
@@ -165,15 +179,11 @@ func (l *placed) quantise(h *classifier.Head, examples []classifier.Example, in 
 	if !noBias {
 		f.Biases = make([]int32, f.Outputs)
 		for c := range f.Biases {
-			step := float64(in.scale) * float64(scales[min(c, len(scales)-1)])
-			b := -(float64(out.zero) + 2) * float64(out.scale) / step // below every code
+			b := below
 			if c < len(h.Labels) {
-				b = math.RoundToEven((float64(float64(h.Bias[c])*w.Sharpened) + shift) / step)
+				b = shift
 			}
-			if math.Abs(b) > math.MaxInt32 {
-				return nil, nil, fmt.Errorf("the bias of class %d is %g steps of its scale: %w", c, b, errRange)
-			}
-			f.Biases[c] = int32(b)
+			f.Biases[c] = int32(math.RoundToEven(b / (float64(in.scale) * float64(scales[min(c, len(scales)-1)]))))
 		}
 	} else if len(h.Labels) < f.Outputs && out.zero != 0 {
 		return nil, nil, fmt.Errorf("%w: it has no biases to keep the %d rows without a class down", ErrTemplate, f.Outputs-len(h.Labels))
@@ -192,11 +202,9 @@ func (l *placed) quantise(h *classifier.Head, examples []classifier.Example, in 
 	return c, w, nil
 }
 
-var errRange = errors.New("a number is beyond 32 bits")
-
-// weightCodes quantises factor times the weights of h into f as the template's layer
-// is, and gives the scales.
-func (l *placed) weightCodes(f *executable.Filter, h *classifier.Head, factor float64) []float32 {
+// weightCodes quantises the weights of h into f as the template's layer is, and gives
+// the scales, of which none is below least.
+func (l *placed) weightCodes(f *executable.Filter, h *classifier.Head, least float64) []float32 {
 	old := l.layer.filter
 	row := func(c int) []float32 {
 		if c < len(h.Labels) {
@@ -211,15 +219,15 @@ func (l *placed) weightCodes(f *executable.Filter, h *classifier.Head, factor fl
 			codes[i] = zero
 		}
 		for i, v := range row(c) {
-			codes[i] = byte(min(max(math.RoundToEven(float64(v)*factor/float64(scale))+float64(zero), 1), 255))
+			codes[i] = byte(min(max(math.RoundToEven(float64(v)/float64(scale))+float64(zero), 1), 255))
 		}
 	}
 	symmetric := func(v []float32) float32 {
-		largest := 1e-6
+		largest := 0.0
 		for _, x := range v {
 			largest = max(largest, math.Abs(float64(x)))
 		}
-		return float32(largest * factor / 127)
+		return float32(max(largest/127, least))
 	}
 	var scales []float32
 	switch {
@@ -232,8 +240,8 @@ func (l *placed) weightCodes(f *executable.Filter, h *classifier.Head, factor fl
 		scales, f.Zeros = []float32{symmetric(h.Weights)}, []byte{128}
 	default:
 		low, high := float64(min(slices.Min(h.Weights), 0)), float64(max(slices.Max(h.Weights), 0))
-		scale := float32(max(high-low, 1e-6) * factor / 254)
-		scales, f.Zeros = []float32{scale}, []byte{byte(1 + math.RoundToEven(-low*factor/float64(scale)))}
+		scale := float32(max((high-low)/254, least))
+		scales, f.Zeros = []float32{scale}, []byte{byte(1 + math.RoundToEven(-low/float64(scale)))}
 	}
 	for c := range f.Outputs {
 		i := min(c, len(scales)-1)

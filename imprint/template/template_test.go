@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -137,15 +138,16 @@ func TestHeadIsReadBack(t *testing.T) {
 		if !slices.Equal(got.Labels, h.Labels) {
 			t.Errorf("%s: labels %q", name, got.Labels)
 		}
-		// All examples have about one length, so the factor between both is one.
-		var norm float64
-		for _, e := range examples {
-			norm += e.Norm / float64(len(examples))
+		largest := slices.Max(w.Layer.Weights) - slices.Min(w.Layer.Weights)
+		for i, v := range w.Layer.Weights {
+			if d := math.Abs(float64(got.Weights[i] - v)); d > float64(largest)/500 {
+				t.Errorf("%s: weight %d: wrote %v, read %v", name, i, v, got.Weights[i])
+				break
+			}
 		}
-		largest := slices.Max(h.Weights) - slices.Min(h.Weights)
-		for i, v := range h.Weights {
-			if d := math.Abs(float64(got.Weights[i])*norm/w.Sharpened - float64(v)); d > float64(largest)/250 {
-				t.Errorf("%s: weight %d: wrote %v, read %v", name, i, v, float64(got.Weights[i])*norm/w.Sharpened)
+		for c, v := range w.Layer.Bias {
+			if d := math.Abs(float64(got.Bias[c] - v)); d > 1e-4 {
+				t.Errorf("%s: bias %d: wrote %v, read %v", name, c, v, got.Bias[c])
 				break
 			}
 		}
@@ -153,6 +155,73 @@ func TestHeadIsReadBack(t *testing.T) {
 		again, _, err := tmpl.WriteHead(h, examples, frozen)
 		if err != nil || !bytes.Equal(again, file) {
 			t.Errorf("%s: written twice, two files (%v)", name, err)
+		}
+	}
+}
+
+// Any codes are read back as they were written, for the last layer that is on the chip
+// of every pair.
+func TestCodesAreReadBack(t *testing.T) {
+	for name, pair := range pairs(t) {
+		tmpl, err := Open(pair[0], pair[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := len(tmpl.layers) - 1
+		for tmpl.layers[at].found != 1 {
+			at--
+		}
+		l := &tmpl.layers[at]
+		r := rand.New(rand.NewPCG(1, 2))
+		f := *l.layer.filter
+		f.Weights, f.Zeros, f.Biases, f.Multipliers = slices.Clone(f.Weights), slices.Clone(f.Zeros), slices.Clone(f.Biases), slices.Clone(f.Multipliers)
+		for i := range f.Weights {
+			f.Weights[i] = byte(r.IntN(256))
+		}
+		for i := range f.Zeros {
+			f.Zeros[i] = byte(r.IntN(256))
+		}
+		if l.place.Form.NoBias {
+			f.Biases = nil
+		}
+		for i := range f.Biases {
+			f.Biases[i] = int32(r.Uint32())
+		}
+		for i := range f.Multipliers {
+			f.Multipliers[i] = r.Float32()
+		}
+		stage := *l.layer.stage
+		if f.Multipliers == nil {
+			stage.Multiplier, stage.WeightZero = r.Float32(), f.Zeros[0]
+		}
+		file, _, err := tmpl.write([]change{{l, &f, stage}})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		p := program(t, file)
+		got := *l.layer.filter
+		got.Biases = nil
+		if err := got.Decode(l.parameters(p)[l.place.Offset:], l.place.Form); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if f.Multipliers == nil {
+			got.Zeros = []byte{p.Main.Stage(l.stages[0]).WeightZero}
+		}
+		if !reflect.DeepEqual(got, f) {
+			t.Errorf("%s: layer %q is not read back as it was written", name, l.name)
+		}
+		for _, place := range l.stages {
+			if s := p.Main.Stage(place); s != stage {
+				t.Errorf("%s: layer %q: the stage is %v, want %v", name, l.name, s, stage)
+			}
+		}
+		was := program(t, pair[0])
+		for i := range p.Executables {
+			if p.Executables[i].Token == was.Executables[i].Token || p.Executables[i].Token != p.Executables[0].Token || p.Executables[i].Token == 0 {
+				t.Errorf("%s: executable %d has the token %#x", name, i, p.Executables[i].Token)
+			}
 		}
 	}
 }
