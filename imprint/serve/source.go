@@ -46,8 +46,9 @@ type SourceOptions struct {
 // ErrSource is wrapped when a source is named that there is not.
 var ErrSource = errors.New("unusable source")
 
-// ParseSource makes the source that spec names: folder:DIR, or none, which is nil:
-// then frames are posted by clients. Nothing is opened yet.
+// ParseSource makes the source that spec names: camera:DEVICE, mjpeg:URL, folder:DIR,
+// tub:DIR, or none, which is nil: then frames are posted by clients. Nothing is opened
+// yet.
 func ParseSource(spec string, o SourceOptions) (Source, error) {
 	if o.Rate < 0 || o.Rate > maxRate {
 		return nil, fmt.Errorf("%w: %v frames a second: it must be up to %d", ErrSource, o.Rate, maxRate)
@@ -57,33 +58,40 @@ func ParseSource(spec string, o SourceOptions) (Source, error) {
 		return nil, nil
 	}
 	if where == "" {
-		return nil, fmt.Errorf("%w %q: it must be folder:DIR or none", ErrSource, spec)
+		return nil, fmt.Errorf("%w %q: %s", ErrSource, spec, sourceForms)
 	}
 	switch kind {
 	case "folder":
 		return newFolder(where, o), nil
+	case "tub":
+		return newTub(where, o), nil
+	case "mjpeg":
+		return newMJPEG(where)
+	case "camera":
+		return newCamera(where, o), nil
 	}
-	return nil, fmt.Errorf("%w %q: it must be folder:DIR or none", ErrSource, spec)
+	return nil, fmt.Errorf("%w %q: %s", ErrSource, spec, sourceForms)
 }
+
+const sourceForms = "it must be camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR or none"
 
 // maxRate is more than any camera gives, in frames a second.
 const maxRate = 1000
 
-// A pace spaces what is replayed evenly in time.
+// A pace spaces what is replayed in time.
 type pace struct {
-	rate float64
 	next time.Time // of the frame to come
 }
 
-// wait waits until the next frame is due. A reader that came late is not made up
-// for by frames in a hurry.
-func (p *pace) wait(ctx context.Context) error {
+// wait waits until the next frame is due, which is seen for so long. A reader that came
+// late is not made up for by frames in a hurry.
+func (p *pace) wait(ctx context.Context, seen time.Duration) error {
 	now := time.Now()
 	if p.next.Before(now) {
 		p.next = now
 	}
 	d := p.next.Sub(now)
-	p.next = p.next.Add(time.Duration(float64(time.Second) / p.rate))
+	p.next = p.next.Add(seen)
 	if d <= 0 {
 		return ctx.Err()
 	}

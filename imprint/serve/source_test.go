@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 )
@@ -35,6 +36,14 @@ func TestParseSource(t *testing.T) {
 		{"folder:/photos", SourceOptions{}, "folder:/photos"},
 		{"folder:a:b", SourceOptions{Rate: 30}, "folder:a:b"},
 		{"none", SourceOptions{}, "none"},
+		{"camera:/dev/video0", SourceOptions{Rate: 30}, "camera:/dev/video0"},
+		{"mjpeg:http://car:8887/video", SourceOptions{}, "mjpeg:http://car:8887/video"},
+		{"mjpeg:https://me:secret@car/video?a=b", SourceOptions{}, "mjpeg:https://me:xxxxx@car/video?a=b"},
+		{"tub:/car/data", SourceOptions{}, "tub:/car/data"},
+		{"camera:", SourceOptions{}, ""},
+		{"mjpeg:car:8887/video", SourceOptions{}, ""},
+		{"mjpeg:ftp://car/video", SourceOptions{}, ""},
+		{"mjpeg:http:///video", SourceOptions{}, ""},
 		{"folder:", SourceOptions{}, ""},
 		{"folder", SourceOptions{}, ""},
 		{"", SourceOptions{}, ""},
@@ -111,12 +120,40 @@ func TestFolderFilledLater(t *testing.T) {
 
 func TestPaceEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := pace{rate: 0.001}
-	if err := p.wait(ctx); err != nil {
+	var p pace
+	if err := p.wait(ctx, time.Hour); err != nil {
 		t.Error(err)
 	}
 	cancel()
-	if err := p.wait(ctx); !errors.Is(err, context.Canceled) {
+	if err := p.wait(ctx, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want Canceled", err)
+	}
+}
+
+func TestTub(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string][]byte{
+		"images/0_cam_image_array_.jpg": backbonetest.Photo(1, 1), "images/1_cam_image_array_.jpg": backbonetest.Photo(1, 2), "images/2_cam_image_array_.jpg": nil,
+		"images/3_cam_image_array_.jpg": backbonetest.Photo(1, 3), "images/4_cam_image_array_.jpg": backbonetest.Photo(1, 4),
+		"catalog_0.catalog": []byte(`{"_index": 0, "_timestamp_ms": 1795900000000, "cam/image_array": "0_cam_image_array_.jpg"}
+{"_index": 1, "_timestamp_ms": 1795900000010, "cam/image_array": "1_cam_image_array_.jpg"}
+{"_index": 2, "_timestamp_ms": 1795900000020, "cam/image_array": "2_cam_image_array_.jpg"}
+{"_index": 3, "_timestamp_ms": 1795999999999, "cam/image_array": "3_cam_image_array_.jpg"}
+{"_index": 4, "cam/image_array": "4_cam_image_array_.jpg"}
+`)})
+	once, _ := ParseSource("tub:"+dir, SourceOptions{Rate: 1000})
+	if got, want := names(t, once, 10), []string{"0_cam_image_array_.jpg", "1_cam_image_array_.jpg", "3_cam_image_array_.jpg", "4_cam_image_array_.jpg"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+
+	// As it was recorded, but for long pauses and where no time is known.
+	r := newTub(dir, SourceOptions{})
+	names(t, r, 1)
+	var got []time.Duration
+	for r.at = range r.items {
+		got = append(got, r.seen())
+	}
+	if want := []time.Duration{10 * time.Millisecond, 10 * time.Millisecond, longestGap, time.Second / usualRate, time.Second / usualRate}; !slices.Equal(got, want) {
+		t.Errorf("seen for %v, want %v", got, want)
 	}
 }
