@@ -215,7 +215,7 @@ func TestScaleTwins(t *testing.T) {
 		}
 		got := make([]byte, 64)
 		plainOf(w).pixels(want, taps, 64, 1)
-		packWindows(w).pixels(got, taps, 64, 1)
+		packWindows(w, false).pixels(got, taps, 64, 1)
 		checkScale(t, "window", w, got, want)
 		if cpu.ARM64.HasASIMDDP {
 			tameForDot(w)
@@ -225,7 +225,7 @@ func TestScaleTwins(t *testing.T) {
 			}
 			clear(got)
 			plainOf(w).pixels(want, taps, 64, 1)
-			packWindowsDot(w).pixels(got, taps, 64, 1)
+			packWindowsDot(w, false).pixels(got, taps, 64, 1)
 			checkScale(t, "dot window", w, got, want)
 		}
 	}
@@ -268,10 +268,10 @@ func shiftRight(w *weights) {
 }
 
 func TestWindowsTwins(t *testing.T) {
-	if packWindows(anyWeights(rand.New(rand.NewPCG(1, 1)), windowBlock-1, 9)) != nil {
+	if packWindows(anyWeights(rand.New(rand.NewPCG(1, 1)), windowBlock-1, 9), false) != nil {
 		t.Error("took fewer channels than a block")
 	}
-	for name, pack := range map[string]func(w *weights) windows{"dot": packWindowsDot, "neon": packWindows} {
+	for name, pack := range map[string]func(w *weights, near bool) windows{"dot": packWindowsDot, "neon": packWindows} {
 		t.Run(name, func(t *testing.T) {
 			if name == "dot" && !cpu.ARM64.HasASIMDDP {
 				t.Skip("this processor has no dot products")

@@ -424,167 +424,6 @@ depth:
 	VZEROUPPER
 	RET
 
-// func evex4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
-// Requires: AVX, AVX2, AVX512F, AVX512_VNNI
-TEXT ·evex4x16(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ stride+8(FP), CX
-	MOVQ offsets+32(FP), BX
-	MOVQ groups+40(FP), SI
-	MOVQ p+48(FP), DI
-	MOVQ out+56(FP), R8
-	MOVQ outStride+64(FP), R9
-	LEAQ (CX)(CX*2), R10
-	LEAQ (R9)(R9*2), R11
-
-tile:
-	VMOVDQU32 (DI), Z1
-	VPXORD    Z8, Z8, Z8
-	VMOVDQU32 (DI), Z3
-	VPXORD    Z9, Z9, Z9
-	VMOVDQU32 (DI), Z5
-	VPXORD    Z10, Z10, Z10
-	VMOVDQU32 (DI), Z7
-	VPXORD    Z11, Z11, Z11
-	MOVQ      w+24(FP), DX
-	XORQ      R13, R13
-
-depth:
-	MOVLQSX       (BX)(R13*4), R12
-	ADDQ          AX, R12
-	VMOVDQU32     (DX), Z0
-	VMOVDQU32     64(DX), Z2
-	VPBROADCASTD  (R12), Z4
-	VPDPBUSD      Z0, Z4, Z1
-	VPBROADCASTD  4(R12), Z4
-	VPDPBUSD      Z2, Z4, Z8
-	VPBROADCASTD  (R12)(CX*1), Z4
-	VPDPBUSD      Z0, Z4, Z3
-	VPBROADCASTD  4(R12)(CX*1), Z4
-	VPDPBUSD      Z2, Z4, Z9
-	VPBROADCASTD  (R12)(CX*2), Z4
-	VPDPBUSD      Z0, Z4, Z5
-	VPBROADCASTD  4(R12)(CX*2), Z4
-	VPDPBUSD      Z2, Z4, Z10
-	VPBROADCASTD  (R12)(R10*1), Z4
-	VPDPBUSD      Z0, Z4, Z7
-	VPBROADCASTD  4(R12)(R10*1), Z0
-	VPDPBUSD      Z2, Z0, Z11
-	ADDQ          $0x00000080, DX
-	INCQ          R13
-	CMPQ          R13, SI
-	JLT           depth
-	VPADDD        Z8, Z1, Z1
-	VMOVDQU       Y1, Y0
-	VEXTRACTI64X4 $0x01, Z1, Y1
-	VPADDD        Z9, Z3, Z3
-	VMOVDQU       Y3, Y2
-	VEXTRACTI64X4 $0x01, Z3, Y3
-	VPADDD        Z10, Z5, Z5
-	VMOVDQU       Y5, Y4
-	VEXTRACTI64X4 $0x01, Z5, Y5
-	VPADDD        Z11, Z7, Z7
-	VMOVDQU       Y7, Y6
-	VEXTRACTI64X4 $0x01, Z7, Y7
-	VPSRLQ        $0x20, Y0, Y12
-	VPMULDQ       64(DI), Y0, Y0
-	VPMULDQ       128(DI), Y12, Y12
-	VPADDQ        192(DI), Y0, Y0
-	VPADDQ        256(DI), Y12, Y12
-	VPSRLQ        $0x20, Y0, Y0
-	VPBLENDD      $0xaa, Y12, Y0, Y0
-	VPSRAVD       320(DI), Y0, Y0
-	VPSRLQ        $0x20, Y1, Y12
-	VPMULDQ       96(DI), Y1, Y1
-	VPMULDQ       160(DI), Y12, Y12
-	VPADDQ        224(DI), Y1, Y1
-	VPADDQ        288(DI), Y12, Y12
-	VPSRLQ        $0x20, Y1, Y1
-	VPBLENDD      $0xaa, Y12, Y1, Y1
-	VPSRAVD       352(DI), Y1, Y1
-	VPACKSSDW     Y1, Y0, Y0
-	VPSRLQ        $0x20, Y2, Y1
-	VPMULDQ       64(DI), Y2, Y2
-	VPMULDQ       128(DI), Y1, Y1
-	VPADDQ        192(DI), Y2, Y2
-	VPADDQ        256(DI), Y1, Y1
-	VPSRLQ        $0x20, Y2, Y2
-	VPBLENDD      $0xaa, Y1, Y2, Y2
-	VPSRAVD       320(DI), Y2, Y2
-	VPSRLQ        $0x20, Y3, Y1
-	VPMULDQ       96(DI), Y3, Y3
-	VPMULDQ       160(DI), Y1, Y1
-	VPADDQ        224(DI), Y3, Y3
-	VPADDQ        288(DI), Y1, Y1
-	VPSRLQ        $0x20, Y3, Y3
-	VPBLENDD      $0xaa, Y1, Y3, Y3
-	VPSRAVD       352(DI), Y3, Y3
-	VPACKSSDW     Y3, Y2, Y2
-	VPSRLQ        $0x20, Y4, Y1
-	VPMULDQ       64(DI), Y4, Y3
-	VPMULDQ       128(DI), Y1, Y1
-	VPADDQ        192(DI), Y3, Y3
-	VPADDQ        256(DI), Y1, Y1
-	VPSRLQ        $0x20, Y3, Y3
-	VPBLENDD      $0xaa, Y1, Y3, Y4
-	VPSRAVD       320(DI), Y4, Y4
-	VPSRLQ        $0x20, Y5, Y1
-	VPMULDQ       96(DI), Y5, Y3
-	VPMULDQ       160(DI), Y1, Y1
-	VPADDQ        224(DI), Y3, Y3
-	VPADDQ        288(DI), Y1, Y1
-	VPSRLQ        $0x20, Y3, Y3
-	VPBLENDD      $0xaa, Y1, Y3, Y5
-	VPSRAVD       352(DI), Y5, Y5
-	VPACKSSDW     Y5, Y4, Y4
-	VPSRLQ        $0x20, Y6, Y1
-	VPMULDQ       64(DI), Y6, Y3
-	VPMULDQ       128(DI), Y1, Y1
-	VPADDQ        192(DI), Y3, Y3
-	VPADDQ        256(DI), Y1, Y1
-	VPSRLQ        $0x20, Y3, Y3
-	VPBLENDD      $0xaa, Y1, Y3, Y6
-	VPSRAVD       320(DI), Y6, Y6
-	VPSRLQ        $0x20, Y7, Y1
-	VPMULDQ       96(DI), Y7, Y3
-	VPMULDQ       160(DI), Y1, Y1
-	VPADDQ        224(DI), Y3, Y3
-	VPADDQ        288(DI), Y1, Y1
-	VPSRLQ        $0x20, Y3, Y3
-	VPBLENDD      $0xaa, Y1, Y3, Y7
-	VPSRAVD       352(DI), Y7, Y7
-	VPACKSSDW     Y7, Y6, Y6
-	VPADDSW       448(DI), Y0, Y0
-	VPADDSW       448(DI), Y2, Y2
-	VPACKUSWB     Y2, Y0, Y0
-	VPMAXUB       480(DI), Y0, Y0
-	VPMINUB       512(DI), Y0, Y0
-	VPXOR         544(DI), Y0, Y0
-	VPERMQ        $0xd8, Y0, Y0
-	VMOVDQU       X0, (R8)
-	VEXTRACTI128  $0x01, Y0, (R8)(R9*1)
-	VPADDSW       448(DI), Y4, Y4
-	VPADDSW       448(DI), Y6, Y6
-	VPACKUSWB     Y6, Y4, Y4
-	VPMAXUB       480(DI), Y4, Y4
-	VPMINUB       512(DI), Y4, Y4
-	VPXOR         544(DI), Y4, Y4
-	VPERMQ        $0xd8, Y4, Y4
-	VMOVDQU       X4, (R8)(R9*2)
-	VEXTRACTI128  $0x01, Y4, (R8)(R11*1)
-	ADDQ          CX, AX
-	ADDQ          R9, R8
-	ADDQ          CX, AX
-	ADDQ          R9, R8
-	ADDQ          CX, AX
-	ADDQ          R9, R8
-	ADDQ          CX, AX
-	ADDQ          R9, R8
-	DECQ          tiles+16(FP)
-	JNZ           tile
-	VZEROUPPER
-	RET
-
 // func vex4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2, AVXVNNI
 TEXT ·vex4x16(SB), NOSPLIT, $0-72
@@ -1003,112 +842,6 @@ depth:
 	VZEROUPPER
 	RET
 
-// func evex4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
-// Requires: AVX, AVX2, AVX512_VNNI
-TEXT ·evex4x8(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ stride+8(FP), CX
-	MOVQ offsets+32(FP), BX
-	MOVQ groups+40(FP), SI
-	MOVQ p+48(FP), DI
-	MOVQ out+56(FP), R8
-	MOVQ outStride+64(FP), R9
-	LEAQ (CX)(CX*2), R10
-	LEAQ (R9)(R9*2), R11
-
-tile:
-	VMOVDQU (DI), Y0
-	VMOVDQU (DI), Y1
-	VMOVDQU (DI), Y2
-	VMOVDQU (DI), Y3
-	MOVQ    w+24(FP), DX
-	XORQ    R13, R13
-
-depth:
-	MOVLQSX      (BX)(R13*4), R12
-	ADDQ         AX, R12
-	VMOVDQU      (DX), Y4
-	VMOVDQU      32(DX), Y5
-	VPBROADCASTD (R12), Y6
-	VPDPBUSD     Y4, Y6, Y0
-	VPBROADCASTD 4(R12), Y6
-	VPDPBUSD     Y5, Y6, Y0
-	VPBROADCASTD (R12)(CX*1), Y6
-	VPDPBUSD     Y4, Y6, Y1
-	VPBROADCASTD 4(R12)(CX*1), Y6
-	VPDPBUSD     Y5, Y6, Y1
-	VPBROADCASTD (R12)(CX*2), Y6
-	VPDPBUSD     Y4, Y6, Y2
-	VPBROADCASTD 4(R12)(CX*2), Y6
-	VPDPBUSD     Y5, Y6, Y2
-	VPBROADCASTD (R12)(R10*1), Y6
-	VPDPBUSD     Y4, Y6, Y3
-	VPBROADCASTD 4(R12)(R10*1), Y4
-	VPDPBUSD     Y5, Y4, Y3
-	ADDQ         $0x00000040, DX
-	INCQ         R13
-	CMPQ         R13, SI
-	JLT          depth
-	VPSRLQ       $0x20, Y0, Y4
-	VPMULDQ      64(DI), Y0, Y0
-	VPMULDQ      128(DI), Y4, Y4
-	VPADDQ       192(DI), Y0, Y0
-	VPADDQ       256(DI), Y4, Y4
-	VPSRLQ       $0x20, Y0, Y0
-	VPBLENDD     $0xaa, Y4, Y0, Y0
-	VPSRAVD      320(DI), Y0, Y0
-	VPSRLQ       $0x20, Y1, Y4
-	VPMULDQ      64(DI), Y1, Y1
-	VPMULDQ      128(DI), Y4, Y4
-	VPADDQ       192(DI), Y1, Y1
-	VPADDQ       256(DI), Y4, Y4
-	VPSRLQ       $0x20, Y1, Y1
-	VPBLENDD     $0xaa, Y4, Y1, Y1
-	VPSRAVD      320(DI), Y1, Y1
-	VPSRLQ       $0x20, Y2, Y4
-	VPMULDQ      64(DI), Y2, Y2
-	VPMULDQ      128(DI), Y4, Y4
-	VPADDQ       192(DI), Y2, Y2
-	VPADDQ       256(DI), Y4, Y4
-	VPSRLQ       $0x20, Y2, Y2
-	VPBLENDD     $0xaa, Y4, Y2, Y2
-	VPSRAVD      320(DI), Y2, Y2
-	VPSRLQ       $0x20, Y3, Y4
-	VPMULDQ      64(DI), Y3, Y3
-	VPMULDQ      128(DI), Y4, Y4
-	VPADDQ       192(DI), Y3, Y3
-	VPADDQ       256(DI), Y4, Y4
-	VPSRLQ       $0x20, Y3, Y3
-	VPBLENDD     $0xaa, Y4, Y3, Y3
-	VPSRAVD      320(DI), Y3, Y3
-	VPACKSSDW    Y1, Y0, Y0
-	VPACKSSDW    Y3, Y2, Y2
-	VPADDSW      448(DI), Y0, Y0
-	VPADDSW      448(DI), Y2, Y2
-	VPACKUSWB    Y2, Y0, Y0
-	VPMAXUB      480(DI), Y0, Y0
-	VPMINUB      512(DI), Y0, Y0
-	VPXOR        544(DI), Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VPUNPCKLDQ   X1, X0, X2
-	VPUNPCKHDQ   X1, X0, X0
-	VMOVQ        X2, (R8)
-	VPEXTRQ      $0x01, X2, (R8)(R9*1)
-	VMOVQ        X0, (R8)(R9*2)
-	VPEXTRQ      $0x01, X0, (R8)(R11*1)
-	ADDQ         CX, AX
-	ADDQ         R9, R8
-	ADDQ         CX, AX
-	ADDQ         R9, R8
-	ADDQ         CX, AX
-	ADDQ         R9, R8
-	ADDQ         CX, AX
-	ADDQ         R9, R8
-	DECQ         tiles+16(FP)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
 // func vex4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2, AVXVNNI
 TEXT ·vex4x8(SB), NOSPLIT, $0-72
@@ -1369,70 +1102,6 @@ depth:
 	VZEROUPPER
 	RET
 
-// func evex1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
-// Requires: AVX, AVX2, AVX512F, AVX512_VNNI
-TEXT ·evex1x16(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ stride+8(FP), CX
-	MOVQ offsets+32(FP), BX
-	MOVQ groups+40(FP), SI
-	MOVQ p+48(FP), DI
-	MOVQ out+56(FP), R8
-	MOVQ outStride+64(FP), R9
-
-tile:
-	VMOVDQU32 (DI), Z1
-	VPXORD    Z2, Z2, Z2
-	MOVQ      w+24(FP), DX
-	XORQ      R11, R11
-
-depth:
-	MOVLQSX       (BX)(R11*4), R10
-	ADDQ          AX, R10
-	VMOVDQU32     (DX), Z0
-	VMOVDQU32     64(DX), Z3
-	VPBROADCASTD  (R10), Z4
-	VPDPBUSD      Z0, Z4, Z1
-	VPBROADCASTD  4(R10), Z0
-	VPDPBUSD      Z3, Z0, Z2
-	ADDQ          $0x00000080, DX
-	INCQ          R11
-	CMPQ          R11, SI
-	JLT           depth
-	VPADDD        Z2, Z1, Z1
-	VMOVDQU       Y1, Y0
-	VEXTRACTI64X4 $0x01, Z1, Y1
-	VPSRLQ        $0x20, Y0, Y3
-	VPMULDQ       64(DI), Y0, Y0
-	VPMULDQ       128(DI), Y3, Y3
-	VPADDQ        192(DI), Y0, Y0
-	VPADDQ        256(DI), Y3, Y3
-	VPSRLQ        $0x20, Y0, Y0
-	VPBLENDD      $0xaa, Y3, Y0, Y0
-	VPSRAVD       320(DI), Y0, Y0
-	VPSRLQ        $0x20, Y1, Y3
-	VPMULDQ       96(DI), Y1, Y1
-	VPMULDQ       160(DI), Y3, Y3
-	VPADDQ        224(DI), Y1, Y1
-	VPADDQ        288(DI), Y3, Y3
-	VPSRLQ        $0x20, Y1, Y1
-	VPBLENDD      $0xaa, Y3, Y1, Y1
-	VPSRAVD       352(DI), Y1, Y1
-	VPACKSSDW     Y1, Y0, Y0
-	VPADDSW       448(DI), Y0, Y0
-	VPACKUSWB     Y0, Y0, Y0
-	VPMAXUB       480(DI), Y0, Y0
-	VPMINUB       512(DI), Y0, Y0
-	VPXOR         544(DI), Y0, Y0
-	VPERMQ        $0xd8, Y0, Y0
-	VMOVDQU       X0, (R8)
-	ADDQ          CX, AX
-	ADDQ          R9, R8
-	DECQ          tiles+16(FP)
-	JNZ           tile
-	VZEROUPPER
-	RET
-
 // func vex1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2, AVXVNNI
 TEXT ·vex1x16(SB), NOSPLIT, $0-72
@@ -1618,59 +1287,6 @@ depth:
 	VZEROUPPER
 	RET
 
-// func evex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
-// Requires: AVX, AVX2, AVX512_VNNI
-TEXT ·evex1x8(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ stride+8(FP), CX
-	MOVQ offsets+32(FP), BX
-	MOVQ groups+40(FP), SI
-	MOVQ p+48(FP), DI
-	MOVQ out+56(FP), R8
-	MOVQ outStride+64(FP), R9
-
-tile:
-	VMOVDQU (DI), Y0
-	MOVQ    w+24(FP), DX
-	XORQ    R11, R11
-
-depth:
-	MOVLQSX      (BX)(R11*4), R10
-	ADDQ         AX, R10
-	VMOVDQU      (DX), Y1
-	VMOVDQU      32(DX), Y2
-	VPBROADCASTD (R10), Y3
-	VPDPBUSD     Y1, Y3, Y0
-	VPBROADCASTD 4(R10), Y1
-	VPDPBUSD     Y2, Y1, Y0
-	ADDQ         $0x00000040, DX
-	INCQ         R11
-	CMPQ         R11, SI
-	JLT          depth
-	VPSRLQ       $0x20, Y0, Y1
-	VPMULDQ      64(DI), Y0, Y0
-	VPMULDQ      128(DI), Y1, Y1
-	VPADDQ       192(DI), Y0, Y0
-	VPADDQ       256(DI), Y1, Y1
-	VPSRLQ       $0x20, Y0, Y0
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VPSRAVD      320(DI), Y0, Y0
-	VPACKSSDW    Y0, Y0, Y0
-	VPADDSW      448(DI), Y0, Y0
-	VPACKUSWB    Y0, Y0, Y0
-	VPMAXUB      480(DI), Y0, Y0
-	VPMINUB      512(DI), Y0, Y0
-	VPXOR        544(DI), Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VPUNPCKLDQ   X1, X0, X0
-	VMOVQ        X0, (R8)
-	ADDQ         CX, AX
-	ADDQ         R9, R8
-	DECQ         tiles+16(FP)
-	JNZ          tile
-	VZEROUPPER
-	RET
-
 // func vex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 // Requires: AVX, AVX2, AVXVNNI
 TEXT ·vex1x8(SB), NOSPLIT, $0-72
@@ -1721,6 +1337,1074 @@ depth:
 	ADDQ         R9, R8
 	DECQ         tiles+16(FP)
 	JNZ          tile
+	VZEROUPPER
+	RET
+
+DATA groupsOf16<>+0(SB)/4, $0x00000000
+DATA groupsOf16<>+4(SB)/4, $0x00000004
+DATA groupsOf16<>+8(SB)/4, $0x00000008
+DATA groupsOf16<>+12(SB)/4, $0x0000000c
+DATA groupsOf16<>+16(SB)/4, $0x00000001
+DATA groupsOf16<>+20(SB)/4, $0x00000005
+DATA groupsOf16<>+24(SB)/4, $0x00000009
+DATA groupsOf16<>+28(SB)/4, $0x0000000d
+DATA groupsOf16<>+32(SB)/4, $0x00000002
+DATA groupsOf16<>+36(SB)/4, $0x00000006
+DATA groupsOf16<>+40(SB)/4, $0x0000000a
+DATA groupsOf16<>+44(SB)/4, $0x0000000e
+DATA groupsOf16<>+48(SB)/4, $0x00000003
+DATA groupsOf16<>+52(SB)/4, $0x00000007
+DATA groupsOf16<>+56(SB)/4, $0x0000000b
+DATA groupsOf16<>+60(SB)/4, $0x0000000f
+GLOBL groupsOf16<>(SB), RODATA|NOPTR, $64
+
+// func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+TEXT ·wide8x32(SB), NOSPLIT, $0-76
+	MOVQ  x+0(FP), AX
+	MOVQ  stride+8(FP), CX
+	MOVQ  offsets+32(FP), DX
+	MOVQ  p+48(FP), BX
+	MOVQ  out+56(FP), SI
+	MOVQ  outStride+64(FP), DI
+	MOVL  mask+72(FP), R8
+	KMOVD R8, K1
+	MOVL  $0x00005555, R8
+	KMOVD R8, K2
+	LEAQ  (CX)(CX*2), R12
+
+tile:
+	VMOVDQU32 (BX), Z0
+	VMOVDQU32 (BX), Z1
+	VMOVDQU32 (BX), Z2
+	VMOVDQU32 (BX), Z3
+	VMOVDQU32 (BX), Z4
+	VMOVDQU32 (BX), Z5
+	VMOVDQU32 (BX), Z6
+	VMOVDQU32 (BX), Z7
+	VMOVDQU32 512(BX), Z8
+	VMOVDQU32 512(BX), Z9
+	VMOVDQU32 512(BX), Z10
+	VMOVDQU32 512(BX), Z11
+	VMOVDQU32 512(BX), Z12
+	VMOVDQU32 512(BX), Z13
+	VMOVDQU32 512(BX), Z14
+	VMOVDQU32 512(BX), Z15
+	MOVQ      w+24(FP), R10
+	XORQ      R11, R11
+
+depth:
+	MOVLQSX       (DX)(R11*4), R8
+	ADDQ          AX, R8
+	LEAQ          (R8)(CX*4), R9
+	VMOVDQU32     (R10), Z16
+	VMOVDQU32     64(R10), Z17
+	VPBROADCASTD  (R8), Z18
+	VPDPBUSD      Z16, Z18, Z0
+	VPDPBUSD      Z17, Z18, Z8
+	VPBROADCASTD  (R8)(CX*1), Z18
+	VPDPBUSD      Z16, Z18, Z1
+	VPDPBUSD      Z17, Z18, Z9
+	VPBROADCASTD  (R8)(CX*2), Z18
+	VPDPBUSD      Z16, Z18, Z2
+	VPDPBUSD      Z17, Z18, Z10
+	VPBROADCASTD  (R8)(R12*1), Z18
+	VPDPBUSD      Z16, Z18, Z3
+	VPDPBUSD      Z17, Z18, Z11
+	VPBROADCASTD  (R9), Z18
+	VPDPBUSD      Z16, Z18, Z4
+	VPDPBUSD      Z17, Z18, Z12
+	VPBROADCASTD  (R9)(CX*1), Z18
+	VPDPBUSD      Z16, Z18, Z5
+	VPDPBUSD      Z17, Z18, Z13
+	VPBROADCASTD  (R9)(CX*2), Z18
+	VPDPBUSD      Z16, Z18, Z6
+	VPDPBUSD      Z17, Z18, Z14
+	VPBROADCASTD  (R9)(R12*1), Z18
+	VPDPBUSD      Z16, Z18, Z7
+	VPDPBUSD      Z17, Z18, Z15
+	VMOVDQU32     128(R10), Z16
+	VMOVDQU32     192(R10), Z17
+	VPBROADCASTD  4(R8), Z18
+	VPDPBUSD      Z16, Z18, Z0
+	VPDPBUSD      Z17, Z18, Z8
+	VPBROADCASTD  4(R8)(CX*1), Z18
+	VPDPBUSD      Z16, Z18, Z1
+	VPDPBUSD      Z17, Z18, Z9
+	VPBROADCASTD  4(R8)(CX*2), Z18
+	VPDPBUSD      Z16, Z18, Z2
+	VPDPBUSD      Z17, Z18, Z10
+	VPBROADCASTD  4(R8)(R12*1), Z18
+	VPDPBUSD      Z16, Z18, Z3
+	VPDPBUSD      Z17, Z18, Z11
+	VPBROADCASTD  4(R9), Z18
+	VPDPBUSD      Z16, Z18, Z4
+	VPDPBUSD      Z17, Z18, Z12
+	VPBROADCASTD  4(R9)(CX*1), Z18
+	VPDPBUSD      Z16, Z18, Z5
+	VPDPBUSD      Z17, Z18, Z13
+	VPBROADCASTD  4(R9)(CX*2), Z18
+	VPDPBUSD      Z16, Z18, Z6
+	VPDPBUSD      Z17, Z18, Z14
+	VPBROADCASTD  4(R9)(R12*1), Z18
+	VPDPBUSD      Z16, Z18, Z7
+	VPDPBUSD      Z17, Z18, Z15
+	ADDQ          $0x00000100, R10
+	INCQ          R11
+	CMPQ          R11, turns+40(FP)
+	JLT           depth
+	VMOVDQU32     64(BX), Z16
+	VMOVDQU32     128(BX), Z17
+	VMOVDQU32     192(BX), Z18
+	VMOVDQU32     256(BX), Z19
+	VMOVDQU32     320(BX), Z20
+	VPSRLQ        $0x20, Z0, Z21
+	VPMULDQ       Z16, Z0, Z0
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z0, Z0
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z0, K2, Z21
+	VMOVDQA64     Z21, Z0
+	VPSRAVD       Z20, Z0, Z0
+	VPSRLQ        $0x20, Z1, Z21
+	VPMULDQ       Z16, Z1, Z1
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z1, Z1
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z1, K2, Z21
+	VMOVDQA64     Z21, Z1
+	VPSRAVD       Z20, Z1, Z1
+	VPSRLQ        $0x20, Z2, Z21
+	VPMULDQ       Z16, Z2, Z2
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z2, Z2
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z2, K2, Z21
+	VMOVDQA64     Z21, Z2
+	VPSRAVD       Z20, Z2, Z2
+	VPSRLQ        $0x20, Z3, Z21
+	VPMULDQ       Z16, Z3, Z3
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z3, Z3
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z3, K2, Z21
+	VMOVDQA64     Z21, Z3
+	VPSRAVD       Z20, Z3, Z3
+	VPSRLQ        $0x20, Z4, Z21
+	VPMULDQ       Z16, Z4, Z4
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z4, Z4
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z4, K2, Z21
+	VMOVDQA64     Z21, Z4
+	VPSRAVD       Z20, Z4, Z4
+	VPSRLQ        $0x20, Z5, Z21
+	VPMULDQ       Z16, Z5, Z5
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z5, Z5
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z5, K2, Z21
+	VMOVDQA64     Z21, Z5
+	VPSRAVD       Z20, Z5, Z5
+	VPSRLQ        $0x20, Z6, Z21
+	VPMULDQ       Z16, Z6, Z6
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z6, Z6
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z6, K2, Z21
+	VMOVDQA64     Z21, Z6
+	VPSRAVD       Z20, Z6, Z6
+	VPSRLQ        $0x20, Z7, Z21
+	VPMULDQ       Z16, Z7, Z7
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z7, Z7
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z7, K2, Z21
+	VMOVDQA64     Z21, Z7
+	VPSRAVD       Z20, Z7, Z7
+	VMOVDQU32     576(BX), Z16
+	VMOVDQU32     640(BX), Z17
+	VMOVDQU32     704(BX), Z18
+	VMOVDQU32     768(BX), Z19
+	VMOVDQU32     832(BX), Z20
+	VPSRLQ        $0x20, Z8, Z21
+	VPMULDQ       Z16, Z8, Z8
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z8, Z8
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z8, K2, Z21
+	VMOVDQA64     Z21, Z8
+	VPSRAVD       Z20, Z8, Z8
+	VPSRLQ        $0x20, Z9, Z21
+	VPMULDQ       Z16, Z9, Z9
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z9, Z9
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z9, K2, Z21
+	VMOVDQA64     Z21, Z9
+	VPSRAVD       Z20, Z9, Z9
+	VPSRLQ        $0x20, Z10, Z21
+	VPMULDQ       Z16, Z10, Z10
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z10, Z10
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z10, K2, Z21
+	VMOVDQA64     Z21, Z10
+	VPSRAVD       Z20, Z10, Z10
+	VPSRLQ        $0x20, Z11, Z21
+	VPMULDQ       Z16, Z11, Z11
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z11, Z11
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z11, K2, Z21
+	VMOVDQA64     Z21, Z11
+	VPSRAVD       Z20, Z11, Z11
+	VPSRLQ        $0x20, Z12, Z21
+	VPMULDQ       Z16, Z12, Z12
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z12, Z12
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z12, K2, Z21
+	VMOVDQA64     Z21, Z12
+	VPSRAVD       Z20, Z12, Z12
+	VPSRLQ        $0x20, Z13, Z21
+	VPMULDQ       Z16, Z13, Z13
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z13, Z13
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z13, K2, Z21
+	VMOVDQA64     Z21, Z13
+	VPSRAVD       Z20, Z13, Z13
+	VPSRLQ        $0x20, Z14, Z21
+	VPMULDQ       Z16, Z14, Z14
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z14, Z14
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z14, K2, Z21
+	VMOVDQA64     Z21, Z14
+	VPSRAVD       Z20, Z14, Z14
+	VPSRLQ        $0x20, Z15, Z21
+	VPMULDQ       Z16, Z15, Z15
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z15, Z15
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z15, K2, Z21
+	VMOVDQA64     Z21, Z15
+	VPSRAVD       Z20, Z15, Z15
+	VMOVDQU32     groupsOf16<>+0(SB), Z16
+	MOVQ          SI, R8
+	VPACKSSDW     Z8, Z0, Z0
+	VPACKSSDW     Z9, Z1, Z1
+	VPADDSW       1024(BX), Z0, Z0
+	VPADDSW       1024(BX), Z1, Z1
+	VPACKUSWB     Z1, Z0, Z0
+	VPMAXUB       1088(BX), Z0, Z0
+	VPMINUB       1152(BX), Z0, Z0
+	VPXORD        1216(BX), Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VPACKSSDW     Z10, Z2, Z2
+	VPACKSSDW     Z11, Z3, Z3
+	VPADDSW       1024(BX), Z2, Z2
+	VPADDSW       1024(BX), Z3, Z3
+	VPACKUSWB     Z3, Z2, Z2
+	VPMAXUB       1088(BX), Z2, Z2
+	VPMINUB       1152(BX), Z2, Z2
+	VPXORD        1216(BX), Z2, Z2
+	VPERMD        Z2, Z16, Z2
+	VMOVDQU8      Y2, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z2, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VPACKSSDW     Z12, Z4, Z4
+	VPACKSSDW     Z13, Z5, Z5
+	VPADDSW       1024(BX), Z4, Z4
+	VPADDSW       1024(BX), Z5, Z5
+	VPACKUSWB     Z5, Z4, Z4
+	VPMAXUB       1088(BX), Z4, Z4
+	VPMINUB       1152(BX), Z4, Z4
+	VPXORD        1216(BX), Z4, Z4
+	VPERMD        Z4, Z16, Z4
+	VMOVDQU8      Y4, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VPACKSSDW     Z14, Z6, Z6
+	VPACKSSDW     Z15, Z7, Z7
+	VPADDSW       1024(BX), Z6, Z6
+	VPADDSW       1024(BX), Z7, Z7
+	VPACKUSWB     Z7, Z6, Z6
+	VPMAXUB       1088(BX), Z6, Z6
+	VPMINUB       1152(BX), Z6, Z6
+	VPXORD        1216(BX), Z6, Z6
+	VPERMD        Z6, Z16, Z6
+	VMOVDQU8      Y6, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z6, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	DECQ          tiles+16(FP)
+	JNZ           tile
+	VZEROUPPER
+	RET
+
+// func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+TEXT ·wide8x16(SB), NOSPLIT, $0-76
+	MOVQ  x+0(FP), AX
+	MOVQ  stride+8(FP), CX
+	MOVQ  offsets+32(FP), DX
+	MOVQ  p+48(FP), BX
+	MOVQ  out+56(FP), SI
+	MOVQ  outStride+64(FP), DI
+	MOVL  mask+72(FP), R8
+	KMOVD R8, K1
+	MOVL  $0x00005555, R8
+	KMOVD R8, K2
+	LEAQ  (CX)(CX*2), R12
+
+tile:
+	VMOVDQU32 (BX), Z0
+	VPXORD    Z1, Z1, Z1
+	VMOVDQU32 (BX), Z2
+	VPXORD    Z3, Z3, Z3
+	VMOVDQU32 (BX), Z4
+	VPXORD    Z5, Z5, Z5
+	VMOVDQU32 (BX), Z6
+	VPXORD    Z7, Z7, Z7
+	VMOVDQU32 (BX), Z8
+	VPXORD    Z9, Z9, Z9
+	VMOVDQU32 (BX), Z10
+	VPXORD    Z11, Z11, Z11
+	VMOVDQU32 (BX), Z12
+	VPXORD    Z13, Z13, Z13
+	VMOVDQU32 (BX), Z14
+	VPXORD    Z15, Z15, Z15
+	MOVQ      w+24(FP), R10
+	XORQ      R11, R11
+
+depth:
+	MOVLQSX       (DX)(R11*4), R8
+	ADDQ          AX, R8
+	LEAQ          (R8)(CX*4), R9
+	VMOVDQU32     (R10), Z16
+	VPBROADCASTD  (R8), Z17
+	VPDPBUSD      Z16, Z17, Z0
+	VPBROADCASTD  (R8)(CX*1), Z17
+	VPDPBUSD      Z16, Z17, Z2
+	VPBROADCASTD  (R8)(CX*2), Z17
+	VPDPBUSD      Z16, Z17, Z4
+	VPBROADCASTD  (R8)(R12*1), Z17
+	VPDPBUSD      Z16, Z17, Z6
+	VPBROADCASTD  (R9), Z17
+	VPDPBUSD      Z16, Z17, Z8
+	VPBROADCASTD  (R9)(CX*1), Z17
+	VPDPBUSD      Z16, Z17, Z10
+	VPBROADCASTD  (R9)(CX*2), Z17
+	VPDPBUSD      Z16, Z17, Z12
+	VPBROADCASTD  (R9)(R12*1), Z17
+	VPDPBUSD      Z16, Z17, Z14
+	VMOVDQU32     64(R10), Z16
+	VPBROADCASTD  4(R8), Z17
+	VPDPBUSD      Z16, Z17, Z1
+	VPBROADCASTD  4(R8)(CX*1), Z17
+	VPDPBUSD      Z16, Z17, Z3
+	VPBROADCASTD  4(R8)(CX*2), Z17
+	VPDPBUSD      Z16, Z17, Z5
+	VPBROADCASTD  4(R8)(R12*1), Z17
+	VPDPBUSD      Z16, Z17, Z7
+	VPBROADCASTD  4(R9), Z17
+	VPDPBUSD      Z16, Z17, Z9
+	VPBROADCASTD  4(R9)(CX*1), Z17
+	VPDPBUSD      Z16, Z17, Z11
+	VPBROADCASTD  4(R9)(CX*2), Z17
+	VPDPBUSD      Z16, Z17, Z13
+	VPBROADCASTD  4(R9)(R12*1), Z17
+	VPDPBUSD      Z16, Z17, Z15
+	ADDQ          $0x00000080, R10
+	INCQ          R11
+	CMPQ          R11, turns+40(FP)
+	JLT           depth
+	VMOVDQU32     64(BX), Z16
+	VMOVDQU32     128(BX), Z17
+	VMOVDQU32     192(BX), Z18
+	VMOVDQU32     256(BX), Z19
+	VMOVDQU32     320(BX), Z20
+	VPADDD        Z1, Z0, Z0
+	VPSRLQ        $0x20, Z0, Z21
+	VPMULDQ       Z16, Z0, Z0
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z0, Z0
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z0, K2, Z21
+	VMOVDQA64     Z21, Z0
+	VPSRAVD       Z20, Z0, Z0
+	VPADDD        Z3, Z2, Z2
+	VPSRLQ        $0x20, Z2, Z21
+	VPMULDQ       Z16, Z2, Z2
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z2, Z2
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z2, K2, Z21
+	VMOVDQA64     Z21, Z2
+	VPSRAVD       Z20, Z2, Z2
+	VPADDD        Z5, Z4, Z4
+	VPSRLQ        $0x20, Z4, Z21
+	VPMULDQ       Z16, Z4, Z4
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z4, Z4
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z4, K2, Z21
+	VMOVDQA64     Z21, Z4
+	VPSRAVD       Z20, Z4, Z4
+	VPADDD        Z7, Z6, Z6
+	VPSRLQ        $0x20, Z6, Z21
+	VPMULDQ       Z16, Z6, Z6
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z6, Z6
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z6, K2, Z21
+	VMOVDQA64     Z21, Z6
+	VPSRAVD       Z20, Z6, Z6
+	VPADDD        Z9, Z8, Z8
+	VPSRLQ        $0x20, Z8, Z21
+	VPMULDQ       Z16, Z8, Z8
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z8, Z8
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z8, K2, Z21
+	VMOVDQA64     Z21, Z8
+	VPSRAVD       Z20, Z8, Z8
+	VPADDD        Z11, Z10, Z10
+	VPSRLQ        $0x20, Z10, Z21
+	VPMULDQ       Z16, Z10, Z10
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z10, Z10
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z10, K2, Z21
+	VMOVDQA64     Z21, Z10
+	VPSRAVD       Z20, Z10, Z10
+	VPADDD        Z13, Z12, Z12
+	VPSRLQ        $0x20, Z12, Z21
+	VPMULDQ       Z16, Z12, Z12
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z12, Z12
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z12, K2, Z21
+	VMOVDQA64     Z21, Z12
+	VPSRAVD       Z20, Z12, Z12
+	VPADDD        Z15, Z14, Z14
+	VPSRLQ        $0x20, Z14, Z21
+	VPMULDQ       Z16, Z14, Z14
+	VPMULDQ       Z17, Z21, Z21
+	VPADDQ        Z18, Z14, Z14
+	VPADDQ        Z19, Z21, Z21
+	VMOVSHDUP     Z14, K2, Z21
+	VMOVDQA64     Z21, Z14
+	VPSRAVD       Z20, Z14, Z14
+	VMOVDQU32     groupsOf16<>+0(SB), Z16
+	MOVQ          SI, R8
+	VPACKSSDW     Z2, Z0, Z0
+	VPACKSSDW     Z6, Z4, Z4
+	VPADDSW       1024(BX), Z0, Z0
+	VPADDSW       1024(BX), Z4, Z4
+	VPACKUSWB     Z4, Z0, Z0
+	VPMAXUB       1088(BX), Z0, Z0
+	VPMINUB       1152(BX), Z0, Z0
+	VPXORD        1216(BX), Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x01, Z0, X2
+	VMOVDQU8      X2, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x02, Z0, X2
+	VMOVDQU8      X2, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VPACKSSDW     Z10, Z8, Z8
+	VPACKSSDW     Z14, Z12, Z12
+	VPADDSW       1024(BX), Z8, Z8
+	VPADDSW       1024(BX), Z12, Z12
+	VPACKUSWB     Z12, Z8, Z8
+	VPMAXUB       1088(BX), Z8, Z8
+	VPMINUB       1152(BX), Z8, Z8
+	VPXORD        1216(BX), Z8, Z8
+	VPERMD        Z8, Z16, Z8
+	VMOVDQU8      X8, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	DECQ          tiles+16(FP)
+	JNZ           tile
+	VZEROUPPER
+	RET
+
+// func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+TEXT ·wide1x32(SB), NOSPLIT, $0-76
+	MOVQ  x+0(FP), AX
+	MOVQ  stride+8(FP), CX
+	MOVQ  offsets+32(FP), DX
+	MOVQ  p+48(FP), BX
+	MOVQ  out+56(FP), SI
+	MOVQ  outStride+64(FP), DI
+	MOVL  mask+72(FP), R8
+	KMOVD R8, K1
+	MOVL  $0x00005555, R8
+	KMOVD R8, K2
+
+tile:
+	VMOVDQU32 (BX), Z0
+	VPXORD    Z1, Z1, Z1
+	VMOVDQU32 512(BX), Z2
+	VPXORD    Z3, Z3, Z3
+	MOVQ      w+24(FP), R9
+	XORQ      R10, R10
+
+depth:
+	MOVLQSX      (DX)(R10*4), R8
+	ADDQ         AX, R8
+	VMOVDQU32    (R9), Z4
+	VMOVDQU32    64(R9), Z5
+	VPBROADCASTD (R8), Z6
+	VPDPBUSD     Z4, Z6, Z0
+	VPDPBUSD     Z5, Z6, Z2
+	VMOVDQU32    128(R9), Z4
+	VMOVDQU32    192(R9), Z5
+	VPBROADCASTD 4(R8), Z6
+	VPDPBUSD     Z4, Z6, Z1
+	VPDPBUSD     Z5, Z6, Z3
+	ADDQ         $0x00000100, R9
+	INCQ         R10
+	CMPQ         R10, turns+40(FP)
+	JLT          depth
+	VPADDD       Z1, Z0, Z0
+	VPSRLQ       $0x20, Z0, Z4
+	VPMULDQ      64(BX), Z0, Z0
+	VPMULDQ      128(BX), Z4, Z4
+	VPADDQ       192(BX), Z0, Z0
+	VPADDQ       256(BX), Z4, Z4
+	VMOVSHDUP    Z0, K2, Z4
+	VMOVDQA64    Z4, Z0
+	VPSRAVD      320(BX), Z0, Z0
+	VPADDD       Z3, Z2, Z2
+	VPSRLQ       $0x20, Z2, Z4
+	VPMULDQ      576(BX), Z2, Z2
+	VPMULDQ      640(BX), Z4, Z4
+	VPADDQ       704(BX), Z2, Z2
+	VPADDQ       768(BX), Z4, Z4
+	VMOVSHDUP    Z2, K2, Z4
+	VMOVDQA64    Z4, Z2
+	VPSRAVD      832(BX), Z2, Z2
+	VMOVDQU32    groupsOf16<>+0(SB), Z4
+	MOVQ         SI, R8
+	VPACKSSDW    Z2, Z0, Z0
+	VPADDSW      1024(BX), Z0, Z0
+	VPACKUSWB    Z0, Z0, Z0
+	VPMAXUB      1088(BX), Z0, Z0
+	VPMINUB      1152(BX), Z0, Z0
+	VPXORD       1216(BX), Z0, Z0
+	VPERMD       Z0, Z4, Z0
+	VMOVDQU8     Y0, K1, (R8)
+	ADDQ         CX, AX
+	ADDQ         DI, SI
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+// func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+TEXT ·wide1x16(SB), NOSPLIT, $0-76
+	MOVQ  x+0(FP), AX
+	MOVQ  stride+8(FP), CX
+	MOVQ  offsets+32(FP), DX
+	MOVQ  p+48(FP), BX
+	MOVQ  out+56(FP), SI
+	MOVQ  outStride+64(FP), DI
+	MOVL  mask+72(FP), R8
+	KMOVD R8, K1
+	MOVL  $0x00005555, R8
+	KMOVD R8, K2
+
+tile:
+	VMOVDQU32 (BX), Z0
+	VPXORD    Z1, Z1, Z1
+	MOVQ      w+24(FP), R9
+	XORQ      R10, R10
+
+depth:
+	MOVLQSX      (DX)(R10*4), R8
+	ADDQ         AX, R8
+	VMOVDQU32    (R9), Z2
+	VPBROADCASTD (R8), Z3
+	VPDPBUSD     Z2, Z3, Z0
+	VMOVDQU32    64(R9), Z2
+	VPBROADCASTD 4(R8), Z3
+	VPDPBUSD     Z2, Z3, Z1
+	ADDQ         $0x00000080, R9
+	INCQ         R10
+	CMPQ         R10, turns+40(FP)
+	JLT          depth
+	VPADDD       Z1, Z0, Z0
+	VPSRLQ       $0x20, Z0, Z2
+	VPMULDQ      64(BX), Z0, Z0
+	VPMULDQ      128(BX), Z2, Z2
+	VPADDQ       192(BX), Z0, Z0
+	VPADDQ       256(BX), Z2, Z2
+	VMOVSHDUP    Z0, K2, Z2
+	VMOVDQA64    Z2, Z0
+	VPSRAVD      320(BX), Z0, Z0
+	VMOVDQU32    groupsOf16<>+0(SB), Z2
+	MOVQ         SI, R8
+	VPACKSSDW    Z0, Z0, Z0
+	VPADDSW      1024(BX), Z0, Z0
+	VPACKUSWB    Z0, Z0, Z0
+	VPMAXUB      1088(BX), Z0, Z0
+	VPMINUB      1152(BX), Z0, Z0
+	VPXORD       1216(BX), Z0, Z0
+	VPERMD       Z0, Z2, Z0
+	VMOVDQU8     X0, K1, (R8)
+	ADDQ         CX, AX
+	ADDQ         DI, SI
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+DATA groupsOf8<>+0(SB)/8, $0x0000000000000000
+DATA groupsOf8<>+8(SB)/8, $0x0000000000000002
+DATA groupsOf8<>+16(SB)/8, $0x0000000000000004
+DATA groupsOf8<>+24(SB)/8, $0x0000000000000006
+DATA groupsOf8<>+32(SB)/8, $0x0000000000000000
+DATA groupsOf8<>+40(SB)/8, $0x0000000000000002
+DATA groupsOf8<>+48(SB)/8, $0x0000000000000004
+DATA groupsOf8<>+56(SB)/8, $0x0000000000000006
+GLOBL groupsOf8<>(SB), RODATA|NOPTR, $64
+
+// func wideUnsigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512_VNNI
+TEXT ·wideUnsigned(SB), NOSPLIT, $0-49
+	MOVQ       taps+16(FP), AX
+	MOVQ       (AX), CX
+	MOVQ       8(AX), DX
+	MOVQ       16(AX), BX
+	MOVQ       24(AX), SI
+	MOVQ       32(AX), DI
+	MOVQ       40(AX), R8
+	MOVQ       48(AX), R9
+	MOVQ       56(AX), R10
+	MOVQ       64(AX), AX
+	MOVQ       block+40(FP), R11
+	MOVQ       out+0(FP), R12
+	MOVQ       n+32(FP), R14
+	XORQ       R13, R13
+	MOVL       $0x00005555, R15
+	KMOVD      R15, K1
+	VPTERNLOGD $0xff, Z0, Z0, Z0
+	VMOVDQU64  groupsOf8<>+0(SB), Z1
+	VPMOVZXBW  (CX)(R13*1), Z3
+	VPMOVZXBW  (SI)(R13*1), Z2
+	VPMOVZXBW  (R9)(R13*1), Z4
+	VPSLLW     $0x08, Z2, Z2
+	VPORD      Z2, Z3, Z3
+	VPUNPCKLWD Z4, Z3, Z2
+	VPUNPCKHWD Z4, Z3, Z3
+	VPMOVZXBW  (DX)(R13*1), Z5
+	VPMOVZXBW  (DI)(R13*1), Z4
+	VPMOVZXBW  (R10)(R13*1), Z6
+	VPSLLW     $0x08, Z4, Z4
+	VPORD      Z4, Z5, Z5
+	VPUNPCKLWD Z6, Z5, Z4
+	VPUNPCKHWD Z6, Z5, Z5
+	JMP        pixel
+
+far:
+	VPMOVZXBW  (CX)(R13*1), Z3
+	VPMOVZXBW  (SI)(R13*1), Z2
+	VPMOVZXBW  (R9)(R13*1), Z4
+	VPSLLW     $0x08, Z2, Z2
+	VPORD      Z2, Z3, Z3
+	VPUNPCKLWD Z4, Z3, Z2
+	VPUNPCKHWD Z4, Z3, Z3
+	VPMOVZXBW  (DX)(R13*1), Z5
+	VPMOVZXBW  (DI)(R13*1), Z4
+	VPMOVZXBW  (R10)(R13*1), Z6
+	VPSLLW     $0x08, Z4, Z4
+	VPORD      Z4, Z5, Z5
+	VPUNPCKLWD Z6, Z5, Z4
+	VPUNPCKHWD Z6, Z5, Z5
+
+pixel:
+	VPMOVZXBW  (BX)(R13*1), Z7
+	VPMOVZXBW  (R8)(R13*1), Z6
+	VPMOVZXBW  (AX)(R13*1), Z8
+	VPSLLW     $0x08, Z6, Z6
+	VPORD      Z6, Z7, Z7
+	VPUNPCKLWD Z8, Z7, Z6
+	VPUNPCKHWD Z8, Z7, Z7
+	VMOVDQU32  (R11), Z8
+	VMOVDQU32  512(R11), Z9
+	VPDPBUSD   1280(R11), Z2, Z8
+	VPDPBUSD   1344(R11), Z3, Z9
+	VPDPBUSD   1408(R11), Z4, Z8
+	VPDPBUSD   1472(R11), Z5, Z9
+	VPDPBUSD   1536(R11), Z6, Z8
+	VPDPBUSD   1600(R11), Z7, Z9
+	VPSLLVD    384(R11), Z8, Z8
+	VPCMPGTD   448(R11), Z8, K2
+	VPSRLQ     $0x20, Z8, Z2
+	VPMULDQ    64(R11), Z8, Z8
+	VPMULDQ    128(R11), Z2, Z2
+	VPADDQ     192(R11), Z8, Z8
+	VPADDQ     256(R11), Z2, Z2
+	VMOVSHDUP  Z8, K1, Z2
+	VMOVDQA64  Z2, Z8
+	VPSUBD     Z0, Z8, K2, Z8
+	VPSRAVD    320(R11), Z8, Z8
+	VPSLLVD    896(R11), Z9, Z9
+	VPCMPGTD   960(R11), Z9, K2
+	VPSRLQ     $0x20, Z9, Z2
+	VPMULDQ    576(R11), Z9, Z9
+	VPMULDQ    640(R11), Z2, Z2
+	VPADDQ     704(R11), Z9, Z9
+	VPADDQ     768(R11), Z2, Z2
+	VMOVSHDUP  Z9, K1, Z2
+	VMOVDQA64  Z2, Z9
+	VPSUBD     Z0, Z9, K2, Z9
+	VPSRAVD    832(R11), Z9, Z9
+	VPACKSSDW  Z9, Z8, Z8
+	VPADDSW    1024(R11), Z8, Z8
+	VPACKUSWB  Z8, Z8, Z8
+	VPMAXUB    1088(R11), Z8, Z8
+	VPMINUB    1152(R11), Z8, Z8
+	VPXORD     1216(R11), Z8, Z8
+	VPERMQ     Z8, Z1, Z8
+	VMOVDQU    Y8, (R12)
+	ADDQ       outStep+8(FP), R12
+	ADDQ       step+24(FP), R13
+	DECQ       R14
+	JZ         done
+	CMPB       near+48(FP), $0x00
+	JE         far
+	VMOVDQA64  Z4, Z2
+	VMOVDQA64  Z6, Z4
+	VMOVDQA64  Z5, Z3
+	VMOVDQA64  Z7, Z5
+	JMP        pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func wideSigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512_VNNI
+TEXT ·wideSigned(SB), NOSPLIT, $0-49
+	MOVQ       taps+16(FP), AX
+	MOVQ       (AX), CX
+	MOVQ       8(AX), DX
+	MOVQ       16(AX), BX
+	MOVQ       24(AX), SI
+	MOVQ       32(AX), DI
+	MOVQ       40(AX), R8
+	MOVQ       48(AX), R9
+	MOVQ       56(AX), R10
+	MOVQ       64(AX), AX
+	MOVQ       block+40(FP), R11
+	MOVQ       out+0(FP), R12
+	MOVQ       n+32(FP), R14
+	XORQ       R13, R13
+	MOVL       $0x00005555, R15
+	KMOVD      R15, K1
+	VPTERNLOGD $0xff, Z0, Z0, Z0
+	VMOVDQU64  groupsOf8<>+0(SB), Z3
+	VPSLLW     $0x0f, Z0, Z1
+	VPSRLW     $0x08, Z1, Z2
+	VPORD      Z2, Z1, Z1
+	VPMOVZXBW  (CX)(R13*1), Z5
+	VPMOVZXBW  (SI)(R13*1), Z4
+	VPMOVZXBW  (R9)(R13*1), Z6
+	VPSLLW     $0x08, Z4, Z4
+	VPTERNLOGD $0x56, Z1, Z4, Z5
+	VPXORD     Z2, Z6, Z6
+	VPUNPCKLWD Z6, Z5, Z4
+	VPUNPCKHWD Z6, Z5, Z5
+	VPMOVZXBW  (DX)(R13*1), Z7
+	VPMOVZXBW  (DI)(R13*1), Z6
+	VPMOVZXBW  (R10)(R13*1), Z8
+	VPSLLW     $0x08, Z6, Z6
+	VPTERNLOGD $0x56, Z1, Z6, Z7
+	VPXORD     Z2, Z8, Z8
+	VPUNPCKLWD Z8, Z7, Z6
+	VPUNPCKHWD Z8, Z7, Z7
+	JMP        pixel
+
+far:
+	VPMOVZXBW  (CX)(R13*1), Z5
+	VPMOVZXBW  (SI)(R13*1), Z4
+	VPMOVZXBW  (R9)(R13*1), Z6
+	VPSLLW     $0x08, Z4, Z4
+	VPTERNLOGD $0x56, Z1, Z4, Z5
+	VPXORD     Z2, Z6, Z6
+	VPUNPCKLWD Z6, Z5, Z4
+	VPUNPCKHWD Z6, Z5, Z5
+	VPMOVZXBW  (DX)(R13*1), Z7
+	VPMOVZXBW  (DI)(R13*1), Z6
+	VPMOVZXBW  (R10)(R13*1), Z8
+	VPSLLW     $0x08, Z6, Z6
+	VPTERNLOGD $0x56, Z1, Z6, Z7
+	VPXORD     Z2, Z8, Z8
+	VPUNPCKLWD Z8, Z7, Z6
+	VPUNPCKHWD Z8, Z7, Z7
+
+pixel:
+	VPMOVZXBW  (BX)(R13*1), Z9
+	VPMOVZXBW  (R8)(R13*1), Z8
+	VPMOVZXBW  (AX)(R13*1), Z10
+	VPSLLW     $0x08, Z8, Z8
+	VPTERNLOGD $0x56, Z1, Z8, Z9
+	VPXORD     Z2, Z10, Z10
+	VPUNPCKLWD Z10, Z9, Z8
+	VPUNPCKHWD Z10, Z9, Z9
+	VMOVDQU32  (R11), Z10
+	VMOVDQU32  512(R11), Z11
+	VPDPBUSD   1280(R11), Z4, Z10
+	VPDPBUSD   1344(R11), Z5, Z11
+	VPDPBUSD   1408(R11), Z6, Z10
+	VPDPBUSD   1472(R11), Z7, Z11
+	VPDPBUSD   1536(R11), Z8, Z10
+	VPDPBUSD   1600(R11), Z9, Z11
+	VPSLLVD    384(R11), Z10, Z10
+	VPCMPGTD   448(R11), Z10, K2
+	VPSRLQ     $0x20, Z10, Z4
+	VPMULDQ    64(R11), Z10, Z10
+	VPMULDQ    128(R11), Z4, Z4
+	VPADDQ     192(R11), Z10, Z10
+	VPADDQ     256(R11), Z4, Z4
+	VMOVSHDUP  Z10, K1, Z4
+	VMOVDQA64  Z4, Z10
+	VPSUBD     Z0, Z10, K2, Z10
+	VPSRAVD    320(R11), Z10, Z10
+	VPSLLVD    896(R11), Z11, Z11
+	VPCMPGTD   960(R11), Z11, K2
+	VPSRLQ     $0x20, Z11, Z4
+	VPMULDQ    576(R11), Z11, Z11
+	VPMULDQ    640(R11), Z4, Z4
+	VPADDQ     704(R11), Z11, Z11
+	VPADDQ     768(R11), Z4, Z4
+	VMOVSHDUP  Z11, K1, Z4
+	VMOVDQA64  Z4, Z11
+	VPSUBD     Z0, Z11, K2, Z11
+	VPSRAVD    832(R11), Z11, Z11
+	VPACKSSDW  Z11, Z10, Z10
+	VPADDSW    1024(R11), Z10, Z10
+	VPACKUSWB  Z10, Z10, Z10
+	VPMAXUB    1088(R11), Z10, Z10
+	VPMINUB    1152(R11), Z10, Z10
+	VPXORD     1216(R11), Z10, Z10
+	VPERMQ     Z10, Z3, Z10
+	VMOVDQU    Y10, (R12)
+	ADDQ       outStep+8(FP), R12
+	ADDQ       step+24(FP), R13
+	DECQ       R14
+	JZ         done
+	CMPB       near+48(FP), $0x00
+	JE         far
+	VMOVDQA64  Z6, Z4
+	VMOVDQA64  Z8, Z6
+	VMOVDQA64  Z7, Z5
+	VMOVDQA64  Z9, Z7
+	JMP        pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func wideTwice(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512_VNNI
+TEXT ·wideTwice(SB), NOSPLIT, $0-49
+	MOVQ       taps+16(FP), AX
+	MOVQ       (AX), CX
+	MOVQ       8(AX), DX
+	MOVQ       16(AX), BX
+	MOVQ       24(AX), SI
+	MOVQ       32(AX), DI
+	MOVQ       40(AX), R8
+	MOVQ       48(AX), R9
+	MOVQ       56(AX), R10
+	MOVQ       64(AX), AX
+	MOVQ       block+40(FP), R11
+	MOVQ       out+0(FP), R12
+	MOVQ       n+32(FP), R14
+	XORQ       R13, R13
+	MOVL       $0x00005555, R15
+	KMOVD      R15, K1
+	VPTERNLOGD $0xff, Z0, Z0, Z0
+	VMOVDQU64  groupsOf8<>+0(SB), Z1
+	VPMOVZXBW  (CX)(R13*1), Z3
+	VPMOVZXBW  (SI)(R13*1), Z2
+	VPMOVZXBW  (R9)(R13*1), Z4
+	VPSLLW     $0x08, Z2, Z2
+	VPORD      Z2, Z3, Z3
+	VPUNPCKLWD Z4, Z3, Z2
+	VPUNPCKHWD Z4, Z3, Z3
+	VPMOVZXBW  (DX)(R13*1), Z5
+	VPMOVZXBW  (DI)(R13*1), Z4
+	VPMOVZXBW  (R10)(R13*1), Z6
+	VPSLLW     $0x08, Z4, Z4
+	VPORD      Z4, Z5, Z5
+	VPUNPCKLWD Z6, Z5, Z4
+	VPUNPCKHWD Z6, Z5, Z5
+	JMP        pixel
+
+far:
+	VPMOVZXBW  (CX)(R13*1), Z3
+	VPMOVZXBW  (SI)(R13*1), Z2
+	VPMOVZXBW  (R9)(R13*1), Z4
+	VPSLLW     $0x08, Z2, Z2
+	VPORD      Z2, Z3, Z3
+	VPUNPCKLWD Z4, Z3, Z2
+	VPUNPCKHWD Z4, Z3, Z3
+	VPMOVZXBW  (DX)(R13*1), Z5
+	VPMOVZXBW  (DI)(R13*1), Z4
+	VPMOVZXBW  (R10)(R13*1), Z6
+	VPSLLW     $0x08, Z4, Z4
+	VPORD      Z4, Z5, Z5
+	VPUNPCKLWD Z6, Z5, Z4
+	VPUNPCKHWD Z6, Z5, Z5
+
+pixel:
+	VPMOVZXBW  (BX)(R13*1), Z7
+	VPMOVZXBW  (R8)(R13*1), Z6
+	VPMOVZXBW  (AX)(R13*1), Z8
+	VPSLLW     $0x08, Z6, Z6
+	VPORD      Z6, Z7, Z7
+	VPUNPCKLWD Z8, Z7, Z6
+	VPUNPCKHWD Z8, Z7, Z7
+	VMOVDQU32  (R11), Z8
+	VMOVDQU32  512(R11), Z9
+	VPDPBUSD   1280(R11), Z2, Z8
+	VPDPBUSD   1664(R11), Z2, Z8
+	VPDPBUSD   1344(R11), Z3, Z9
+	VPDPBUSD   1728(R11), Z3, Z9
+	VPDPBUSD   1408(R11), Z4, Z8
+	VPDPBUSD   1792(R11), Z4, Z8
+	VPDPBUSD   1472(R11), Z5, Z9
+	VPDPBUSD   1856(R11), Z5, Z9
+	VPDPBUSD   1536(R11), Z6, Z8
+	VPDPBUSD   1920(R11), Z6, Z8
+	VPDPBUSD   1600(R11), Z7, Z9
+	VPDPBUSD   1984(R11), Z7, Z9
+	VPSLLVD    384(R11), Z8, Z8
+	VPCMPGTD   448(R11), Z8, K2
+	VPSRLQ     $0x20, Z8, Z2
+	VPMULDQ    64(R11), Z8, Z8
+	VPMULDQ    128(R11), Z2, Z2
+	VPADDQ     192(R11), Z8, Z8
+	VPADDQ     256(R11), Z2, Z2
+	VMOVSHDUP  Z8, K1, Z2
+	VMOVDQA64  Z2, Z8
+	VPSUBD     Z0, Z8, K2, Z8
+	VPSRAVD    320(R11), Z8, Z8
+	VPSLLVD    896(R11), Z9, Z9
+	VPCMPGTD   960(R11), Z9, K2
+	VPSRLQ     $0x20, Z9, Z2
+	VPMULDQ    576(R11), Z9, Z9
+	VPMULDQ    640(R11), Z2, Z2
+	VPADDQ     704(R11), Z9, Z9
+	VPADDQ     768(R11), Z2, Z2
+	VMOVSHDUP  Z9, K1, Z2
+	VMOVDQA64  Z2, Z9
+	VPSUBD     Z0, Z9, K2, Z9
+	VPSRAVD    832(R11), Z9, Z9
+	VPACKSSDW  Z9, Z8, Z8
+	VPADDSW    1024(R11), Z8, Z8
+	VPACKUSWB  Z8, Z8, Z8
+	VPMAXUB    1088(R11), Z8, Z8
+	VPMINUB    1152(R11), Z8, Z8
+	VPXORD     1216(R11), Z8, Z8
+	VPERMQ     Z8, Z1, Z8
+	VMOVDQU    Y8, (R12)
+	ADDQ       outStep+8(FP), R12
+	ADDQ       step+24(FP), R13
+	DECQ       R14
+	JZ         done
+	CMPB       near+48(FP), $0x00
+	JE         far
+	VMOVDQA64  Z4, Z2
+	VMOVDQA64  Z6, Z4
+	VMOVDQA64  Z5, Z3
+	VMOVDQA64  Z7, Z5
+	JMP        pixel
+
+done:
+	VZEROUPPER
+	RET
+
+// func flipBytes(out *byte, x *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·flipBytes(SB), NOSPLIT, $0-24
+	MOVQ     out+0(FP), AX
+	MOVQ     x+8(FP), CX
+	MOVQ     n+16(FP), DX
+	VPCMPEQD Y0, Y0, Y0
+	VPSLLW   $0x0f, Y0, Y0
+	VPSRLW   $0x08, Y0, Y1
+	VPOR     Y1, Y0, Y0
+
+loop:
+	VPXOR   (CX), Y0, Y1
+	VMOVDQU Y1, (AX)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, AX
+	DECQ    DX
+	JNZ     loop
 	VZEROUPPER
 	RET
 
@@ -2418,6 +3102,51 @@ loop:
 	VPADDD   Y10, Y8, Y8
 	VPMADDWD Y0, Y1, Y10
 	VPADDD   Y10, Y9, Y9
+	DECQ     AX
+	JNZ      loop
+	VZEROUPPER
+	RET
+
+// func widePeak(n int)
+// Requires: AVX, AVX512F, AVX512_VNNI
+TEXT ·widePeak(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+
+loop:
+	VPDPBUSD Z0, Z1, Z2
+	VPDPBUSD Z0, Z1, Z3
+	VPDPBUSD Z0, Z1, Z4
+	VPDPBUSD Z0, Z1, Z5
+	VPDPBUSD Z0, Z1, Z6
+	VPDPBUSD Z0, Z1, Z7
+	VPDPBUSD Z0, Z1, Z8
+	VPDPBUSD Z0, Z1, Z9
+	VPDPBUSD Z0, Z1, Z10
+	VPDPBUSD Z0, Z1, Z11
+	VPDPBUSD Z0, Z1, Z12
+	VPDPBUSD Z0, Z1, Z13
+	VPDPBUSD Z0, Z1, Z14
+	VPDPBUSD Z0, Z1, Z15
+	VPDPBUSD Z0, Z1, Z16
+	VPDPBUSD Z0, Z1, Z17
 	DECQ     AX
 	JNZ      loop
 	VZEROUPPER

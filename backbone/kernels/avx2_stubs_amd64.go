@@ -15,11 +15,6 @@ func words4x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out 
 //go:noescape
 func bytes4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// evex4x16 is bytes4x16 for weights of any size.
-//
-//go:noescape
-func evex4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
-
 // vex4x16 is bytes4x16 for weights of any size.
 //
 //go:noescape
@@ -35,11 +30,6 @@ func words4x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *
 //
 //go:noescape
 func bytes4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
-
-// evex4x8 is bytes4x8 for weights of any size.
-//
-//go:noescape
-func evex4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
 // vex4x8 is bytes4x8 for weights of any size.
 //
@@ -57,11 +47,6 @@ func words1x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out 
 //go:noescape
 func bytes1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// evex1x16 is bytes1x16 for weights of any size.
-//
-//go:noescape
-func evex1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
-
 // vex1x16 is bytes1x16 for weights of any size.
 //
 //go:noescape
@@ -78,15 +63,64 @@ func words1x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *
 //go:noescape
 func bytes1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// evex1x8 is bytes1x8 for weights of any size.
-//
-//go:noescape
-func evex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
-
 // vex1x8 is bytes1x8 for weights of any size.
 //
 //go:noescape
 func vex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
+
+// wide8x32 multiplies tiles of 8 rows of unsigned bytes, stride bytes apart, by turns
+// of 8 weights, each for the 8 bytes at an offset, and stores those codes of each
+// row, of 32, that mask has.
+//
+//go:noescape
+func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+
+// wide8x16 multiplies tiles of 8 rows of unsigned bytes, stride bytes apart, by turns
+// of 8 weights, each for the 8 bytes at an offset, and stores those codes of each
+// row, of 16, that mask has.
+//
+//go:noescape
+func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+
+// wide1x32 multiplies tiles of 1 rows of unsigned bytes, stride bytes apart, by turns
+// of 8 weights, each for the 8 bytes at an offset, and stores those codes of each
+// row, of 32, that mask has.
+//
+//go:noescape
+func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+
+// wide1x16 multiplies tiles of 1 rows of unsigned bytes, stride bytes apart, by turns
+// of 8 weights, each for the 8 bytes at an offset, and stores those codes of each
+// row, of 16, that mask has.
+//
+//go:noescape
+func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+
+// wideUnsigned computes n pixels of 3×3 windows over 32 channels, each of
+// unsigned bytes by a signed byte. taps has 9 addresses in the first pixel, which move by step.
+// With near set, what one sees of the second and third column the next sees of the first two.
+//
+//go:noescape
+func wideUnsigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
+
+// wideSigned computes n pixels of 3×3 windows over 32 channels, each of
+// signed bytes by a signed byte. taps has 9 addresses in the first pixel, which move by step.
+// With near set, what one sees of the second and third column the next sees of the first two.
+//
+//go:noescape
+func wideSigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
+
+// wideTwice computes n pixels of 3×3 windows over 32 channels, each of
+// unsigned bytes by the sum of two signed bytes. taps has 9 addresses in the first pixel, which move by step.
+// With near set, what one sees of the second and third column the next sees of the first two.
+//
+//go:noescape
+func wideTwice(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
+
+// flipBytes stores 32·n bytes with their upper bit turned.
+//
+//go:noescape
+func flipBytes(out *byte, x *byte, n int)
 
 // addUnsigned adds 16·n unsigned bytes. Of three panels, two scale the operands and one the sums.
 //
@@ -134,3 +168,6 @@ func windows8signed(out *byte, outStep int, taps *byte, step int, n int, blocks 
 
 // wordsPeak multiplies and adds 8·16 pairs of int16 n times.
 func wordsPeak(n int)
+
+// widePeak multiplies and adds 16·64 bytes n times.
+func widePeak(n int)

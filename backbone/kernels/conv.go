@@ -67,13 +67,15 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	c := &conv2D{geometry: g, product: m, depth: w.depth, channels: channels, pixels: g.n * g.outH * g.outW, columns: 1}
 	c.plain = g.kH == 1 && g.kW == 1 && g.StrideH == 1 && g.StrideW == 1
 	c.padding = byte(in.zero())
-	c.rows = min(maxRows, c.pixels)
+	// Blocks of about the same number of rows, and no rest that fills no tile.
+	blocks := (c.pixels + maxRows - 1) / maxRows
+	c.rows = min(((c.pixels+blocks-1)/blocks+7)&^7, c.pixels)
 	c.pitch = c.depth
 	if !c.plain {
 		c.pitch = (c.depth + 15) &^ 15
 		c.seen = (c.rows*c.pitch + gatherWidth + 63) &^ 63
 	}
-	if blocks := (c.pixels + c.rows - 1) / c.rows; blocks < 8 {
+	if blocks = (c.pixels + c.rows - 1) / c.rows; blocks < 8 {
 		// Few pixels: divide the channels too, so that threads find work.
 		c.columns = min(8/blocks, m.panels())
 	}

@@ -68,7 +68,7 @@ func newDepthwise(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kerne
 	d := &depthwise{geometry: g, weights: w, multiple: channels / g.inC, blank: make([]byte, g.inW*g.inC)}
 	fill(d.blank, byte(in.zero()))
 	if d.multiple == 1 && g.kH == 3 && g.kW == 3 && w.stage == nil {
-		d.windows, err = newWindows(w)
+		d.windows, err = newWindows(w, g.StrideW == 1 && g.DilationW == 1)
 	} else {
 		d.byTap = make([]int32, len(w.codes))
 		for i, v := range w.codes {

@@ -9,13 +9,13 @@ type windows interface {
 	pixels(out []byte, taps [9][]byte, step, n int)
 }
 
-func newWindows(w *weights) (windows, error) {
+func newWindows(w *weights, near bool) (windows, error) {
 	i, err := chosen()
 	if err != nil {
 		return nil, err
 	}
 	if i.windows != nil {
-		if v := i.windows(w); v != nil {
+		if v := i.windows(w, near); v != nil {
 			return v, nil
 		}
 	}

@@ -4,10 +4,9 @@ package kernels
 
 import "golang.org/x/sys/cpu"
 
-// implementations are those in assembly, the best first. Those with dot products
-// have been compared with plain Go where an emulator stood in for the
-// instructions that AVX2 lacks, not on a processor that has them: each product is
-// tried before it is used.
+// implementations are those in assembly, the best first. That with AVX-VNNI has
+// been compared with plain Go where an emulator stood in for the instruction, not
+// on a processor that has it: each product is tried before it is used.
 func implementations() []implementation {
 	avx2 := implementation{
 		name:      "avx2",
@@ -18,9 +17,9 @@ func implementations() []implementation {
 	avxvnni.name, avxvnni.product, avxvnni.tried = "avxvnni", newAVXProduct, true
 	avxvnni.available = func() bool { return cpu.X86.HasAVX2 && cpu.X86.HasAVXVNNI }
 	avx512vnni := avx2
-	avx512vnni.name, avx512vnni.product, avx512vnni.tried = "avx512vnni", newAVX512Product, true
+	avx512vnni.name, avx512vnni.product, avx512vnni.windows = "avx512vnni", newWideProduct, newWideWindows
 	avx512vnni.available = func() bool {
-		return cpu.X86.HasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512VNNI
+		return cpu.X86.HasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VNNI
 	}
 	return []implementation{avx512vnni, avxvnni, avx2}
 }

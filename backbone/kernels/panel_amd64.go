@@ -103,16 +103,8 @@ func (w *weights) shiftedLeft(away bool) *weights {
 	for c := range v.channels {
 		left := w.scale[c].sumShift(away)
 		codes := w.codes[c*w.depth:][:w.depth]
-		most := int64(255) * 255 * int64(w.depth)
-		bias := max(int64(w.bias[c]), -int64(w.bias[c]))
-		if left > 15 || bias+most >= 1<<(31-left) {
-			most = 0
-			for _, code := range codes {
-				most += 255 * max(int64(code), -int64(code))
-			}
-			if left > 15 || bias+most >= 1<<(31-left) {
-				return nil
-			}
+		if !w.shiftable(c, left) {
+			return nil
 		}
 		if left == 0 {
 			continue

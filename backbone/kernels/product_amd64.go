@@ -39,8 +39,7 @@ const (
 	inBytes
 	// In dots, an instruction adds four products of an unsigned and a signed byte
 	// to a sum of 32 bits. Weights beyond a byte need another turn.
-	inDotsAVX512
-	inDotsAVX
+	inDots
 )
 
 // panelWeights are for the channels of one panel, or the half that there is.
@@ -53,9 +52,7 @@ type panelWeights struct {
 
 func newAVX2Product(w *weights) product { return newPanelProduct(w, inBytes) }
 
-func newAVX512Product(w *weights) product { return newPanelProduct(w, inDotsAVX512) }
-
-func newAVXProduct(w *weights) product { return newPanelProduct(w, inDotsAVX) }
+func newAVXProduct(w *weights) product { return newPanelProduct(w, inDots) }
 
 // newPanelProduct packs weights for the way best, or in words if that is better
 // or the only one.
@@ -77,7 +74,11 @@ func newPanelProduct(w *weights, best way) product {
 			p.lanes /= 2
 		}
 		if w.depth >= wordStep && !(w.signed && best == inBytes) {
-			p.packBytes(w, i*panelChannels, most)
+			rows := make([][]int16, p.lanes)
+			for lane := range rows {
+				rows[lane] = p.codes(w, i*panelChannels, lane)
+			}
+			p.packed, p.offsets = packTurns(rows, w.depth, most)
 		}
 		turns += len(p.offsets)
 	}
@@ -123,24 +124,21 @@ func (p *panelWeights) packWords(w *weights, first, steps int) {
 	}
 }
 
-// packBytes makes turns of weights, of which most in one sum is the limit.
-func (p *panelWeights) packBytes(w *weights, first int, most int16) {
-	width := 8 * p.lanes
-	turns := (w.depth + 7) / 8
-	packed := make([]byte, 0, (turns+turns/8+1)*width)
-	var rows [panelChannels][]int16
-	for lane := range p.lanes {
-		rows[lane] = p.codes(w, first, lane)
-	}
-	for done := 0; done < w.depth; done += 8 {
+// packTurns packs the weights of lanes, nil for those without a channel, in
+// turns of bytes, of which most in one sum is the limit.
+func packTurns(lanes [][]int16, depth int, most int16) (packed []byte, offsets []int32) {
+	width := 8 * len(lanes)
+	turns := (depth + 7) / 8
+	packed = make([]byte, 0, (turns+turns/8+1)*width)
+	left := make([]eight, len(lanes))
+	for done := 0; done < depth; done += 8 {
 		// The last turn begins where 8 inputs are left; some it has seen.
-		from := min(done, w.depth-8)
+		from := min(done, depth-8)
 		packed = append(packed, make([]byte, width)...)
-		p.offsets = append(p.offsets, int32(from))
+		offsets = append(offsets, int32(from))
 		turn := packed[len(packed)-width:]
-		var left [panelChannels]eight
 		over := false
-		for lane, codes := range rows[:p.lanes] {
+		for lane, codes := range lanes {
 			if codes == nil {
 				continue
 			}
@@ -152,22 +150,23 @@ func (p *panelWeights) packBytes(w *weights, first int, most int16) {
 				left[lane] = v
 				over = over || v != eight{}
 			}
-			part.put(turn, p.lanes, lane)
+			part.put(turn, len(lanes), lane)
 		}
 		for over {
 			over = false
 			packed = append(packed, make([]byte, width)...)
-			p.offsets = append(p.offsets, int32(from))
+			offsets = append(offsets, int32(from))
 			turn := packed[len(packed)-width:]
-			for lane := range p.lanes {
+			for lane := range lanes {
 				part := left[lane].take(most)
-				part.put(turn, p.lanes, lane)
+				part.put(turn, len(lanes), lane)
 				over = over || left[lane] != eight{}
 			}
 		}
 	}
-	p.packed = aligned(len(packed))
-	copy(p.packed, packed)
+	exact := aligned(len(packed))
+	copy(exact, packed)
+	return exact, offsets
 }
 
 // eight are the weights of a channel in one turn. Sums are of 0, 1, 4 and 5, and
@@ -237,9 +236,7 @@ func (m *panelProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int
 	case m.way != inWords && !m.signed:
 		return x, stride
 	case m.way != inWords:
-		for r := range rows {
-			copyFlipped(scratch[r*to:], x[r*stride:][:to], 0x80)
-		}
+		flipRows(scratch, x, stride, rows, to)
 	case 2*stride == to:
 		// What is between the rows meets weights of 0.
 		n := (rows-1)*stride + m.depth
@@ -327,11 +324,8 @@ func (m *panelProduct) tiles(p *panelWeights, rows int, x *byte, stride, tiles i
 		}
 		return
 	}
-	const dots512, dots = 4, 8
-	switch m.way {
-	case inDotsAVX512:
-		size |= dots512
-	case inDotsAVX:
+	const dots = 4
+	if m.way == inDots {
 		size |= dots
 	}
 	offsets, turns := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)
@@ -344,14 +338,6 @@ func (m *panelProduct) tiles(p *panelWeights, rows int, x *byte, stride, tiles i
 		bytes1x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
 	case 0:
 		bytes1x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
-	case dots512 | many | x16:
-		evex4x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
-	case dots512 | many:
-		evex4x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
-	case dots512 | x16:
-		evex1x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
-	case dots512:
-		evex1x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
 	case dots | many | x16:
 		vex4x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
 	case dots | many:

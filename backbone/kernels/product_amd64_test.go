@@ -11,6 +11,8 @@ import (
 // TestPanelLayout holds the types against the offsets that the assembly has.
 func TestPanelLayout(t *testing.T) {
 	var p panel
+	var scale wideScale
+	var block wideBlock
 	for name, test := range map[string]struct{ got, want uintptr }{
 		"mantissa": {unsafe.Offsetof(p.mantissa), 64},
 		"odd":      {unsafe.Offsetof(p.odd), 128},
@@ -25,6 +27,20 @@ func TestPanelLayout(t *testing.T) {
 		"panel":    {unsafe.Sizeof(p), 576},
 		"weights":  {unsafe.Offsetof(windowsBlock{}.w), 576},
 		"block":    {unsafe.Sizeof(windowsBlock{}), 576 + 320},
+
+		"wide mantissa": {unsafe.Offsetof(scale.mantissa), 64},
+		"wide odd":      {unsafe.Offsetof(scale.odd), 128},
+		"wide round":    {unsafe.Offsetof(scale.round), 192},
+		"wide roundOdd": {unsafe.Offsetof(scale.roundOdd), 256},
+		"wide shift":    {unsafe.Offsetof(scale.shift), 320},
+		"wide left":     {unsafe.Offsetof(scale.left), 384},
+		"wide least":    {unsafe.Offsetof(scale.least), 448},
+		"wide zero":     {unsafe.Offsetof(block.zero), 1024},
+		"wide lo":       {unsafe.Offsetof(block.lo), 1088},
+		"wide hi":       {unsafe.Offsetof(block.hi), 1152},
+		"wide flip":     {unsafe.Offsetof(block.flip), 1216},
+		"wide weights":  {unsafe.Offsetof(block.w), 1280},
+		"wide rest":     {unsafe.Offsetof(block.rest), 1280 + 384},
 	} {
 		if test.got != test.want {
 			t.Errorf("%s is at %d, the assembly has %d", name, test.got, test.want)
@@ -55,18 +71,24 @@ func TestPanelProduct(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, ok := i.product(w).(*panelProduct)
-			if !ok {
-				continue
-			}
+			p, each := i.product(w), panelChannels
 			parts++
-			if p.way == inWords {
-				words++
-			}
-			for j := range p.parts {
-				packed := guarded(t, len(p.parts[j].packed), true)
-				copy(packed, p.parts[j].packed)
-				p.parts[j].packed = packed
+			switch p := p.(type) {
+			case nil:
+				parts--
+				continue
+			case *panelProduct:
+				if p.way == inWords {
+					words++
+				}
+				for j := range p.parts {
+					guardPacked(t, &p.parts[j].packed)
+				}
+			case *wideProduct:
+				each = 2 * wideLanes
+				for j := range p.parts {
+					guardPacked(t, &p.parts[j].packed)
+				}
 			}
 			stride, outStride := depth+d.IntN(20), channels+d.IntN(20)
 			x := guarded(t, (rows-1)*stride+depth, d.IntN(2) == 0)
@@ -85,11 +107,11 @@ func TestPanelProduct(t *testing.T) {
 			p.multiply(px, pstride, rows, gotOut, outStride, from, to)
 			for k, got := range gotOut {
 				want := byte(0x5a)
-				if c := k % outStride; c >= from*panelChannels && c < min(to*panelChannels, channels) {
+				if c := k % outStride; c >= from*each && c < min(to*each, channels) {
 					want = wantOut[k]
 				}
 				if got != want {
-					t.Fatalf("seed %d: %d rows of %d (stride %d), channels %d (stride %d), panels %d…%d, way %v: byte %d is %d, want %d", seed, rows, depth, stride, channels, outStride, from, to, p.way, k, got, want)
+					t.Fatalf("seed %d: %d rows of %d (stride %d), channels %d (stride %d), panels %d…%d, %T: byte %d is %d, want %d", seed, rows, depth, stride, channels, outStride, from, to, p, k, got, want)
 				}
 			}
 		}
@@ -97,4 +119,11 @@ func TestPanelProduct(t *testing.T) {
 			t.Errorf("%d in words of %d", words, parts)
 		}
 	})
+}
+
+// guardPacked moves packed weights to where they end beside a page that must not be touched.
+func guardPacked(t *testing.T, packed *[]byte) {
+	guard := guarded(t, len(*packed), true)
+	copy(guard, *packed)
+	*packed = guard
 }

@@ -26,7 +26,7 @@ type windowsBlock struct {
 	w [5 * 2 * panelChannels]int16
 }
 
-func newBlockWindows(w *weights) windows {
+func newBlockWindows(w *weights, _ bool) windows {
 	if w.channels < panelChannels/2 {
 		return nil
 	}

@@ -43,7 +43,7 @@ type blocks struct {
 //
 // A block has the weights of every tap, then biases, left shifts, mantissas and
 // negated right shifts.
-func packWindows(w *weights) windows {
+func packWindows(w *weights, _ bool) windows {
 	if w.channels < windowBlock {
 		return nil
 	}
@@ -73,18 +73,18 @@ func packWindows(w *weights) windows {
 // channel after channel for taps 0 to 3, and 4 to 7; those of tap 8 in 16
 // bits; mantissas, negated right shifts, biases; and what is left of the weights
 // of taps 0 to 3, and 4 to 7.
-func packWindowsDot(w *weights) windows {
+func packWindowsDot(w *weights, near bool) windows {
 	if w.channels < windowBlockDot || w.lo < w.outZero {
-		return packWindows(w)
+		return packWindows(w, near)
 	}
 	for _, m := range w.scale {
 		if m.right == 0 {
-			return packWindows(w)
+			return packWindows(w, near)
 		}
 	}
 	for _, v := range w.codes {
 		if v > 2*127 {
-			return packWindows(w)
+			return packWindows(w, near)
 		}
 	}
 	p := &blocks{dot: true, args: windowsArgs{channels: w.channels}}

@@ -17,10 +17,20 @@ func main() {
 		for _, vectors := range []int{2, 1} {
 			words(rows, vectors)
 			bytes(rows, vectors, one)
-			vnni("evex", rows, vectors, vectors == 2, false)
-			vnni("vex", rows, vectors, false, true)
+			vnni(rows, vectors)
 		}
 	}
+	groups := order()
+	for _, rows := range []int{wideRows, 1} {
+		for _, vectors := range []int{2, 1} {
+			wide(rows, vectors, groups)
+		}
+	}
+	eights := eights()
+	wideWindows(false, false, eights)
+	wideWindows(true, false, eights)
+	wideWindows(false, true, eights)
+	flip()
 	add(false)
 	add(true)
 	widen(false)
@@ -30,6 +40,7 @@ func main() {
 		windows(channels, true)
 	}
 	peak()
+	widePeak()
 	Generate()
 	if err := rewrite(flag.Lookup("out").Value.String()); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -163,10 +163,9 @@ func bytes(rows, vectors int, one Mem) {
 }
 
 // vnni multiplies tiles of rows of unsigned bytes by panels of signed bytes as
-// bytes does, with the instruction made for it. wide is for vectors of 16 lanes,
-// which AVX-512 has; vex for its form without AVX-512.
-func vnni(name string, rows, vectors int, wide, vex bool) {
-	name = fmt.Sprintf("%s%dx%d", name, rows, 8*vectors)
+// bytes does, with the instruction made for it.
+func vnni(rows, vectors int) {
+	name := fmt.Sprintf("vex%dx%d", rows, 8*vectors)
 	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
 	Doc(name + " is bytes" + fmt.Sprintf("%dx%d for weights of any size.", rows, 8*vectors))
 	Pragma("noescape")
@@ -183,20 +182,7 @@ func vnni(name string, rows, vectors int, wide, vex bool) {
 
 	Label("tile")
 	t := newTile(rows, vectors)
-	// Vectors of 16 lanes are a panel's; sums of both halves of a turn are kept
-	// apart, because each takes a while.
-	var sums [2][]VecVirtual
-	if wide {
-		for r := range rows {
-			for half := range sums {
-				sums[half] = append(sums[half], ZMM())
-			}
-			VMOVDQU32(Mem{Base: panel, Disp: biasField}, sums[0][r])
-			VPXORD(sums[1][r], sums[1][r], sums[1][r])
-		}
-	} else {
-		t.start(panel)
-	}
+	t.start(panel)
 	MOVQ(argument("w"), weights)
 	XORQ(n, n)
 
@@ -205,12 +191,6 @@ func vnni(name string, rows, vectors int, wide, vex bool) {
 	ADDQ(x, at)
 	var side [2][]VecVirtual
 	for quad := range side {
-		if wide {
-			y := ZMM()
-			VMOVDQU32(Mem{Base: weights, Disp: 64 * quad}, y)
-			side[quad] = append(side[quad], y)
-			continue
-		}
 		for v := range vectors {
 			y := YMM()
 			VMOVDQU(Mem{Base: weights, Disp: 32 * (quad*vectors + v)}, y)
@@ -219,17 +199,10 @@ func vnni(name string, rows, vectors int, wide, vex bool) {
 	}
 	for r := range rows {
 		for quad, weights := range side {
-			pixels := rowOf(at, stride, stride3, r, 4*quad)
-			if wide {
-				pixel := ZMM()
-				VPBROADCASTD(pixels, pixel)
-				dotBytes(weights[0], pixel, sums[quad][r], false)
-				continue
-			}
 			pixel := YMM()
-			VPBROADCASTD(pixels, pixel)
+			VPBROADCASTD(rowOf(at, stride, stride3, r, 4*quad), pixel)
 			for v := range vectors {
-				dotBytes(weights[v], pixel, t[r][v], vex)
+				dotBytes(weights[v], pixel, t[r][v], true)
 			}
 		}
 	}
@@ -238,13 +211,6 @@ func vnni(name string, rows, vectors int, wide, vex bool) {
 	CMPQ(n, groups)
 	JLT(LabelRef("depth"))
 
-	if wide {
-		for r := range rows {
-			VPADDD(sums[1][r], sums[0][r], sums[0][r])
-			VMOVDQU(sums[0][r].AsY(), t[r][0])
-			VEXTRACTI64X4(Imm(1), sums[0][r], t[r][1])
-		}
-	}
 	t.store(panel, out, outStride, outStride3)
 	for range rows {
 		ADDQ(stride, x)
@@ -258,7 +224,7 @@ func vnni(name string, rows, vectors int, wide, vex bool) {
 
 // dotBytes adds the products of four signed and unsigned bytes to each lane.
 // avo knows neither form of the instruction, Go's assembler only that of AVX-512.
-func dotBytes(signed, unsigned, sum VecVirtual, vex bool) {
+func dotBytes(signed Op, unsigned, sum VecVirtual, vex bool) {
 	opcode, isa := "VPDPBUSD", "AVX512_VNNI"
 	if vex {
 		opcode, isa = vexDot, "AVXVNNI"

@@ -1,0 +1,148 @@
+//go:build !purego
+
+package kernels
+
+import (
+	"math"
+	"unsafe"
+)
+
+// wideRows is the number of rows of the larger AVX-512 routines.
+const wideRows = 8
+
+// wideProduct multiplies two vectors of channels at a time with AVX-512's dot
+// products of bytes; the last part may have one.
+type wideProduct struct {
+	channels, depth int
+	signed          bool
+	panels32        []widePanel
+	parts           []wideWeights
+}
+
+// wideWeights are those of one panel.
+type wideWeights struct {
+	lanes   int
+	mask    uint32  // of the lanes that have channels
+	packed  []byte  // [turn][2][lane][4] int8
+	offsets []int32 // where the 8 inputs of a turn are
+}
+
+// newWideProduct packs weights for AVX-512, or for AVX2 those that are few or
+// far beyond a byte.
+func newWideProduct(w *weights) product {
+	v := w.shiftedLeft(false)
+	if v == nil {
+		return nil
+	}
+	if w.depth < wordStep {
+		return newAVX2Product(w)
+	}
+	m := &wideProduct{channels: w.channels, depth: w.depth, signed: w.signed}
+	n := (w.channels + 2*wideLanes - 1) / (2 * wideLanes)
+	m.parts, m.panels32 = make([]wideWeights, n), make([]widePanel, n)
+	bias := v.bias
+	if m.signed {
+		bias = v.shifted(128)
+	}
+	turns := 0
+	for i := range m.parts {
+		p, first := &m.parts[i], 2*wideLanes*i
+		p.lanes = 2 * wideLanes
+		if w.channels-first <= wideLanes {
+			p.lanes = wideLanes
+		}
+		panel := &m.panels32[i]
+		panel.limit(v)
+		rows := make([][]int16, p.lanes)
+		for lane := range rows {
+			if c := first + lane; c < w.channels {
+				rows[lane] = v.codes[c*w.depth:][:w.depth]
+				p.mask |= 1 << lane
+				panel.half[lane/wideLanes].set(lane%wideLanes, bias[c], v.scale[c], false)
+			}
+		}
+		p.packed, p.offsets = packTurns(rows, w.depth, math.MaxInt16)
+		turns += len(p.offsets)
+	}
+	if turns > 2*n*(w.depth+7)/8 {
+		return newAVX2Product(w)
+	}
+	return m
+}
+
+func (m *wideProduct) panels() int { return len(m.parts) }
+
+func (m *wideProduct) scratch(rows int) int {
+	if m.signed {
+		return rows * m.depth
+	}
+	return 0
+}
+
+func (m *wideProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
+	if !m.signed {
+		return x, stride
+	}
+	return flipRows(scratch, x, stride, rows, m.depth), m.depth
+}
+
+// flipRows copies rows of depth bytes, stride apart in x, as unsigned ones.
+func flipRows(scratch, x []byte, stride, rows, depth int) []byte {
+	scratch = scratch[:rows*depth]
+	if stride == depth {
+		flipAll(scratch, x[:len(scratch)])
+		return scratch
+	}
+	for r := range rows {
+		flipAll(scratch[r*depth:][:depth], x[r*stride:][:depth])
+	}
+	return scratch
+}
+
+func flipAll(out, x []byte) {
+	n := len(x) &^ 31
+	if n > 0 {
+		_ = out[n-1]
+		flipBytes(&out[0], &x[0], n/32)
+	}
+	copyFlipped(out[n:], x[n:], 0x80)
+}
+
+func (m *wideProduct) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
+	_ = x[(rows-1)*stride+m.depth-1]
+	for i := from; i < to; i++ {
+		first := i * 2 * wideLanes
+		_ = out[(rows-1)*outStride+min(first+2*wideLanes, m.channels)-1]
+		whole := rows / wideRows
+		m.tiles(i, wideRows, x, stride, whole, out[first:], outStride)
+		// Few rows that are left are computed one by one, more in a tile that
+		// begins earlier.
+		done := whole * wideRows
+		if rows-done > 2 && whole > 0 {
+			last := rows - wideRows
+			m.tiles(i, wideRows, x[last*stride:], stride, 1, out[last*outStride+first:], outStride)
+		} else if done < rows {
+			m.tiles(i, 1, x[done*stride:], stride, rows-done, out[done*outStride+first:], outStride)
+		}
+	}
+}
+
+// tiles computes tiles of rows, 1 or wideRows, of one panel.
+func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte, outStride int) {
+	if tiles == 0 {
+		return
+	}
+	p := &m.parts[i]
+	q, w := (*byte)(unsafe.Pointer(&m.panels32[i])), &p.packed[0]
+	offsets, turns := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)
+	switch two := p.lanes == 2*wideLanes; {
+	case rows > 1 && two:
+		wide8x32(&x[0], stride, tiles, w, offsets, turns, q, &out[0], outStride, p.mask)
+	case rows > 1:
+		wide8x16(&x[0], stride, tiles, w, offsets, turns, q, &out[0], outStride, p.mask)
+	case two:
+		wide1x32(&x[0], stride, tiles, w, offsets, turns, q, &out[0], outStride, p.mask)
+	default:
+		wide1x16(&x[0], stride, tiles, w, offsets, turns, q, &out[0], outStride, p.mask)
+	}
+}

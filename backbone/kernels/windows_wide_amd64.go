@@ -1,0 +1,87 @@
+//go:build !purego
+
+package kernels
+
+import "unsafe"
+
+// wideBlocks computes 3×3 windows 32 channels at a time with AVX-512's dot
+// products of bytes. The last two blocks may overlap.
+type wideBlocks struct {
+	channels     int
+	near, signed bool
+	firsts       []int // channels
+	twice        []bool
+	blocks       []wideBlock
+}
+
+// A wideBlock is what the assembly needs for 32 channels.
+type wideBlock struct {
+	widePanel
+	// Weights are [column][half][lane][4], three rows of a column and 0; the
+	// second ones are what is left over of those beyond a byte. A half has the
+	// first or last four of each 8 channels.
+	w, rest [3][2][wideLanes][4]int8
+}
+
+// newWideWindows takes the weights of windows that move by one pixel, if near.
+// Few channels, and unusual weights, are for AVX2.
+func newWideWindows(w *weights, near bool) windows {
+	const channels = 2 * wideLanes
+	if w.channels < channels {
+		return newBlockWindows(w, near)
+	}
+	bias := w.bias
+	if w.signed {
+		bias = w.shifted(128)
+	}
+	for c := range w.channels {
+		if !w.shiftable(c, w.scale[c].sumShift(true)) {
+			return nil
+		}
+	}
+	b := &wideBlocks{channels: w.channels, near: near, signed: w.signed}
+	for done := 0; done < w.channels; done += channels {
+		first := min(done, w.channels-channels)
+		var block wideBlock
+		block.limit(w)
+		twice := false
+		for half := range 2 {
+			for lane := range wideLanes {
+				c := first + lane/4*8 + 4*half + lane%4
+				block.half[half].set(lane, bias[c], w.scale[c], true)
+				for t, code := range w.codes[9*c:][:9] {
+					part := max(min(code, 127), -128)
+					rest := code - part
+					if rest != int16(int8(rest)) || rest != 0 && w.signed {
+						return newBlockWindows(w, near)
+					}
+					twice = twice || rest != 0
+					block.w[t%3][half][lane][t/3], block.rest[t%3][half][lane][t/3] = int8(part), int8(rest)
+				}
+			}
+		}
+		b.firsts, b.twice, b.blocks = append(b.firsts, first), append(b.twice, twice), append(b.blocks, block)
+	}
+	return b
+}
+
+func (b *wideBlocks) pixels(out []byte, taps [9][]byte, step, n int) {
+	last := (n-1)*step + b.channels - 1
+	_ = out[n*b.channels-1]
+	for i, first := range b.firsts {
+		var at [9]*byte
+		for t := range at {
+			_ = taps[t][last]
+			at[t] = &taps[t][first]
+		}
+		to, from, block := &out[first], (*byte)(unsafe.Pointer(&at)), (*byte)(unsafe.Pointer(&b.blocks[i]))
+		switch {
+		case b.signed:
+			wideSigned(to, b.channels, from, step, n, block, b.near)
+		case b.twice[i]:
+			wideTwice(to, b.channels, from, step, n, block, b.near)
+		default:
+			wideUnsigned(to, b.channels, from, step, n, block, b.near)
+		}
+	}
+}
