@@ -13,10 +13,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/executable"
+	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -60,19 +60,9 @@ func readModel(t testing.TB, name string) testModel {
 	if m.twin, err = os.ReadFile(filepath.Join(dir, "models", name+".tflite")); err != nil {
 		t.Fatal(err)
 	}
-	model, err := tflite.Parse(m.compiled)
-	if err != nil {
+	if m.pkg, err = tracetest.Package(m.compiled); err != nil {
 		t.Fatal(err)
 	}
-	for _, op := range model.Subgraphs[0].Operators {
-		if model.OperatorCodes[op.Opcode].CustomCode == executable.CustomOperator {
-			if m.pkg, err = executable.Parse(op.CustomOptions); err != nil {
-				t.Fatal(err)
-			}
-			return m
-		}
-	}
-	t.Fatalf("%s: nothing compiled in it", name)
 	return m
 }
 

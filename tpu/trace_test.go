@@ -5,76 +5,47 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
-	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/tpu/executable"
+	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
-// shared finds the folder of traces and models beside the checkout, or skips.
-func shared(t testing.TB) string {
+// sharedFolder is that of traces and models, which may lie beside the checkout.
+func sharedFolder() string {
+	if dir := os.Getenv("IMPRINT_SHARED"); dir != "" {
+		return dir
+	}
+	return filepath.Join("..", "..", "shared")
+}
+
+// sharedPackage reads the compiled package of a model of the shared folder, or skips.
+func sharedPackage(t testing.TB, name string) *executable.Package {
 	t.Helper()
-	dir := os.Getenv("IMPRINT_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared")
+	if _, err := os.Stat(sharedFolder()); err != nil {
+		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): no compiled models", sharedFolder())
 	}
-	if _, err := os.Stat(filepath.Join(dir, "traces")); err != nil {
-		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): traces are not compared", dir)
+	data, err := os.ReadFile(filepath.Join(sharedFolder(), "models", name+"_edgetpu.tflite"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return dir
-}
-
-// transfer is a line of a transcript.
-type transfer struct {
-	line                   int
-	kind, direction, setup string
-	asked, length          int
-	data, sum              string
-}
-
-var transferLine = regexp.MustCompile(
-	`^(\d+) (\w+) +(\S+) +(.+?) asked=(\d+) len=(\d+) status=(-?\d+) data=(\S+) sha256=(\S+)$`)
-
-// parseTranscript reads the class, vendor and bulk transfers and the resets of a transcript; those that were cancelled
-// moved nothing.
-func parseTranscript(t testing.TB, data []byte) []transfer {
-	t.Helper()
-	var list []transfer
-	for s := range strings.Lines(string(data)) {
-		m := transferLine.FindStringSubmatch(strings.TrimSuffix(s, "\n"))
-		if m == nil {
-			t.Fatalf("transcript line %q", s)
-		}
-		standard := regexp.MustCompile(`bmRequestType=[08][0-2] `).MatchString(m[4])
-		if m[2] == "CANCEL" || m[2] == "CTRL" && standard {
-			continue
-		}
-		n := func(s string) int { v, _ := strconv.Atoi(s); return v }
-		list = append(list, transfer{
-			line: n(m[1]), kind: m[2], direction: m[3], setup: m[4], asked: n(m[5]), length: n(m[6]), data: m[8], sum: m[9],
-		})
+	pkg, err := tracetest.Package(data)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return list
+	return pkg
 }
 
-func (x transfer) String() string {
-	return fmt.Sprintf("line %d: %s %s %s asked=%d len=%d data=%s sha256=%.16s",
-		x.line, x.kind, x.direction, x.setup, x.asked, x.length, x.data, x.sum)
-}
-
-// replay is a device that answers as the one of a trace did: registers start at 0 and read back what was written,
-// reads on bulk endpoints get what the trace has on them.
+// replay is a device that answers as the one of a trace did: registers are read as there, and where the trace has no
+// more of one, as they were written; reads on bulk endpoints get as much as the trace has on them.
 type replay struct {
 	mu      sync.Mutex
 	info    USBInfo
+	answers map[register][][]byte // to reads of registers, in order
 	regs    map[register]uint64
 	output  []int // lengths of transfers
 	events  int
@@ -82,16 +53,21 @@ type replay struct {
 	loaded  bool
 }
 
-func newReplay(trace []transfer, boot bool, speed Speed) *replay {
-	d := &replay{info: USBInfo{Port: Port{1, "1"}, Vendor: Vendor, Product: Product, Speed: speed}, regs: make(map[register]uint64)}
+func newReplay(trace []tracetest.Transfer, boot bool, speed Speed) *replay {
+	d := &replay{
+		info:    USBInfo{Port: Port{1, "1"}, Vendor: Vendor, Product: Product, Speed: speed},
+		answers: make(map[register][][]byte), regs: make(map[register]uint64),
+	}
 	if boot {
 		d.info.Vendor, d.info.Product = BootVendor, BootProduct
 	}
 	for _, x := range trace {
-		switch x.setup {
-		case "ep=81":
-			d.output = append(d.output, x.length)
-		case "ep=82":
+		switch r := register(x.Index)<<16 | register(x.Value); {
+		case x.Kind == "CTRL" && x.RequestType == 0xc0:
+			d.answers[r] = append(d.answers[r], x.Start)
+		case x.Kind == "BULK" && x.Endpoint == tracetest.Output:
+			d.output = append(d.output, x.Moved)
+		case x.Kind == "BULK" && x.Endpoint == tracetest.Event:
 			d.events++
 		}
 	}
@@ -162,6 +138,10 @@ func (c *replayConn) Control(_ context.Context, requestType, request uint8, valu
 		c.regs[r] = v
 	case requestType == 0xc0:
 		binary.LittleEndian.PutUint64(word[:], c.regs[r])
+		if known := c.answers[r]; len(known) > 0 {
+			copy(word[:], known[0])
+			c.answers[r] = known[1:]
+		}
 		copy(p, word[:])
 	}
 	return len(p), nil
@@ -192,63 +172,6 @@ func (c *replayConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, e
 	return 0, ctx.Err()
 }
 
-// sharedPackage reads the compiled package of a model of the shared folder.
-func sharedPackage(t testing.TB, name string) *executable.Package {
-	t.Helper()
-	return readPackage(t, filepath.Join(shared(t), "models", name+"_edgetpu.tflite"))
-}
-
-func readPackage(t testing.TB, path string) *executable.Package {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := tflite.Parse(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, op := range m.Subgraphs[0].Operators {
-		if m.OperatorCodes[op.Opcode].CustomCode == executable.CustomOperator {
-			p, err := executable.Parse(op.CustomOptions)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return p
-		}
-	}
-	t.Fatalf("%s: no operator %s", path, executable.CustomOperator)
-	return nil
-}
-
-// tracedPackage is that of the model of a trace. There may be several of one name, by different compilers: the trace's
-// is the one whose first program is as long.
-func tracedPackage(t testing.TB, name string, trace []transfer) *executable.Package {
-	t.Helper()
-	first := 0
-	for i, x := range trace {
-		if x.setup == "ep=01" {
-			first = trace[i+1].length
-			break
-		}
-	}
-	for _, pattern := range []string{name + "_edgetpu.tflite", "*/" + name + "_edgetpu.tflite", name + "_quant_edgetpu.tflite"} {
-		paths, _ := filepath.Glob(filepath.Join(shared(t), "models", pattern))
-		for _, path := range paths {
-			p := readPackage(t, path)
-			exe := p.Main
-			if p.Caching != nil {
-				exe = p.Caching
-			}
-			if len(exe.Chunks[0].Bytes) == first {
-				return p
-			}
-		}
-	}
-	t.Fatalf("no model %s whose first program has %d bytes", name, first)
-	return nil
-}
-
 // testFirmware is Google's where it is at hand, for the hashes of the trace to be compared, or one of the same length.
 func testFirmware() (firmware []byte, genuine bool) {
 	paths := FirmwarePaths()
@@ -261,54 +184,33 @@ func testFirmware() (firmware []byte, genuine bool) {
 	return make([]byte, FirmwareSize), false
 }
 
-// TestTraces compares what this driver sends with what Google's did: every class, vendor and bulk transfer, in order,
-// with its payload. Of instructions, which hold addresses of the host, the beginning and the length are compared.
-func TestTraces(t *testing.T) {
-	paths, _ := filepath.Glob(filepath.Join(shared(t), "traces", "*.txt"))
-	if len(paths) == 0 {
-		t.Fatal("no traces")
-	}
-	for _, path := range paths {
-		t.Run(filepath.Base(path), func(t *testing.T) { compareTrace(t, path) })
-	}
-}
+// TestTraces compares what this driver sends with what Google's did, in every trace there is: every class, vendor and
+// bulk transfer, in order, with its payload. Of instructions, which hold addresses of the host, the beginning and the
+// length are compared.
+func TestTraces(t *testing.T) { tracetest.All(t, sharedFolder(), compareTrace) }
 
-func compareTrace(t *testing.T, path string) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := settle(parseTranscript(t, data))
-	_, name, _ := strings.Cut(filepath.Base(path), "-")
-	name, speedName, _ := strings.Cut(strings.TrimSuffix(name, ".txt"), "-")
+func compareTrace(t *testing.T, trace *tracetest.Trace) {
+	firmware, genuine := testFirmware()
 	speed := SuperSpeed
-	if speedName == "highspeed" {
+	if trace.HighSpeed {
 		speed = HighSpeed
 	}
-	boot := strings.Contains(string(data), "data=*")
-	firmware, genuine := testFirmware()
-	pkg := tracedPackage(t, name, want)
 	var script bytes.Buffer
 	ctx := t.Context()
-	device := newReplay(want, boot, speed)
-	events := device.events
-	bus := Transcribe(device, &script)
+	bus := Transcribe(newReplay(trace.Transfers, trace.Boot, speed), &script)
 	d, err := Open(ctx, bus, Port{}, Options{
-		Settle: -1, Clock: ClockMax, Firmware: func() ([]byte, error) { return firmware, nil },
+		Settle: -1, Clock: tracedClock(trace), Firmware: func() ([]byte, error) { return firmware, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	m, err := d.Load(ctx, pkg)
+	m, err := d.Load(ctx, trace.Package)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pkg.Caching != nil {
-		events--
-	}
-	inputs, outputs := tensors(pkg.Main.Inputs), tensors(pkg.Main.Outputs)
-	for n := range events {
+	inputs, outputs := tensors(trace.Package.Main.Inputs), tensors(trace.Package.Main.Outputs)
+	for n := range trace.Inferences() {
 		for _, in := range inputs {
 			for i := range in {
 				in[i] = byte(31*i + n)
@@ -320,13 +222,11 @@ func compareTrace(t *testing.T, path string) {
 	}
 	d.Close()
 
-	got := settle(parseTranscript(t, script.Bytes()))
-	instructions := make(map[int]bool) // lengths of chunks
-	for _, exe := range pkg.Executables {
-		for _, c := range exe.Chunks {
-			instructions[len(c.Bytes)] = true
-		}
+	ours, err := tracetest.Parse(script.Bytes())
+	if err != nil {
+		t.Fatal(err)
 	}
+	got, want := settle(ours), settle(trace.Transfers)
 	for i := range max(len(got), len(want)) {
 		switch {
 		case i >= len(got):
@@ -334,29 +234,60 @@ func compareTrace(t *testing.T, path string) {
 		case i >= len(want):
 			t.Fatalf("%d transfers, want %d; the first that is too much is %v", len(got), len(want), got[i])
 		}
-		g, w := got[i], want[i]
-		g.line, w.line = 0, 0
-		masked := g.setup == "ep=01" && instructions[g.length] || g.data == "*" && !genuine
-		if masked && w.sum != "-" {
-			g.sum = w.sum
-		}
-		if g != w {
+		if !same(got[i], want[i], genuine) {
 			t.Fatalf("transfer %d:\n got %v\nwant %v", i, got[i], want[i])
 		}
 	}
-	t.Logf("%d transfers are the same, %d inferences, firmware compared: %v", len(got), events, genuine && boot)
+	t.Logf("%d transfers are the same, %d inferences, firmware compared: %v", len(got), trace.Inferences(), genuine && trace.Boot)
 }
 
-// settle puts events behind the outputs that they came among. The order of transfers that end on different IN endpoints
-// is the device's; a host that waits for both sees neither first.
-func settle(list []transfer) []transfer {
-	in := func(x transfer) bool { return x.setup == "ep=81" || x.setup == "ep=82" }
+// same compares two transfers in all that is the driver's doing.
+func same(got, want tracetest.Transfer, firmware bool) bool {
+	// Addresses make the hash of instructions another in every run; none is among the first bytes.
+	if got.Tag == 0 && want.Tag == 0 || got.Firmware() && !firmware {
+		got.Sum = want.Sum
+	}
+	return got.Kind == want.Kind && got.In == want.In && got.Endpoint == want.Endpoint &&
+		got.RequestType == want.RequestType && got.Request == want.Request && got.Value == want.Value && got.Index == want.Index &&
+		got.Length == want.Length && got.Asked == want.Asked && got.Moved == want.Moved && got.Tag == want.Tag &&
+		// What bulk endpoints answered is made up.
+		(got.In && got.Endpoint != 0 || bytes.Equal(got.Start, want.Start) && got.Sum == want.Sum)
+}
+
+// tracedClock is the clock at which a trace's host had the chip woken.
+func tracedClock(trace *tracetest.Trace) Clock {
+	for _, x := range trace.Transfers {
+		if x.RequestType == 0x40 && register(x.Index)<<16|register(x.Value) == regPower {
+			v := uint64(binary.LittleEndian.Uint32(x.Start))
+			for c := range clockNames {
+				if v&powerForce == 2<<22 && v&clockBits == Clock(c).bits() {
+					return Clock(c)
+				}
+			}
+		}
+	}
+	return ClockHigh
+}
+
+// settle leaves out standard requests and what was cancelled, and puts events behind the outputs that they came among.
+// The order of transfers that end on different IN endpoints is the device's; a host that waits for both sees neither
+// first.
+func settle(all []tracetest.Transfer) []tracetest.Transfer {
+	var list []tracetest.Transfer
+	for _, x := range all {
+		if x.Kind != "CANCEL" && !x.Standard() {
+			list = append(list, x)
+		}
+	}
+	in := func(x tracetest.Transfer) bool {
+		return x.Endpoint == tracetest.Output || x.Endpoint == tracetest.Event
+	}
 	for i := 0; i < len(list); i++ {
 		end := i
 		for end < len(list) && in(list[end]) {
 			end++
 		}
-		slices.SortStableFunc(list[i:end], func(a, b transfer) int { return strings.Compare(a.setup, b.setup) })
+		slices.SortStableFunc(list[i:end], func(a, b tracetest.Transfer) int { return int(a.Endpoint) - int(b.Endpoint) })
 		i = end
 	}
 	return list

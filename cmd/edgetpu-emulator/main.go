@@ -81,6 +81,7 @@ Exit status: 0 it ended, 1 it could not do what was asked, 2 wrong usage,
 			&cli.StringFlag{Name: "boot", Value: "dfu", Usage: "`STATE` at first: dfu, waiting for firmware, or app, running it"},
 			&cli.StringSliceFlag{Name: "model", Usage: "compiled `FILE` that may be run; may be repeated"},
 			&cli.StringSliceFlag{Name: "twin", Usage: "uncompiled `FILE` of the first, second, … model; may be repeated"},
+			&cli.StringFlag{Name: "transcript", Usage: "write every transfer that a host makes to `FILE`"},
 			&cli.BoolFlag{Name: "vhci", Usage: "plug it into this machine, as root, instead of listening"},
 			&cli.BoolFlag{Name: "quiet", Usage: "say nothing of what the device meets"},
 		},
@@ -92,7 +93,16 @@ Exit status: 0 it ended, 1 it could not do what was asked, 2 wrong usage,
 			if c.Args().Present() {
 				return usageError{fmt.Errorf("%q: no arguments are taken", c.Args().First())}
 			}
-			d, err := newDevice(c, stderr)
+			var transcript io.Writer
+			if name := c.String("transcript"); name != "" {
+				f, err := os.Create(name)
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				transcript = f
+			}
+			d, err := newDevice(c, stderr, transcript)
 			if err != nil {
 				return err
 			}
@@ -115,8 +125,8 @@ Exit status: 0 it ended, 1 it could not do what was asked, 2 wrong usage,
 }
 
 // newDevice makes the device that the flags describe.
-func newDevice(c *cli.Context, log io.Writer) (*emulator.Device, error) {
-	var config emulator.Config
+func newDevice(c *cli.Context, log, transcript io.Writer) (*emulator.Device, error) {
+	config := emulator.Config{Transcript: transcript}
 	switch c.String("speed") {
 	case "super":
 		config.Speed = tpu.SuperSpeed

@@ -29,6 +29,7 @@ func TestUsage(t *testing.T) {
 		{"--model /nowhere/m.tflite", exitUser, "no such file"},
 		{"--model " + damaged, exitData, damaged + ": not a model"},
 		{"--listen nowhere", exitUser, "nowhere"},
+		{"--transcript /nowhere/t", exitUser, "/nowhere/t: no such file"},
 	} {
 		var out bytes.Buffer
 		status := run(t.Context(), append([]string{"edgetpu-emulator"}, strings.Fields(test.args)...), &out, &out)
@@ -53,7 +54,11 @@ func TestListen(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	out := &listening{cancel: cancel}
-	status := run(ctx, []string{"edgetpu-emulator", "--listen", "127.0.0.1:0", "--speed", "high", "--boot", "app"}, out, out)
+	transcript := filepath.Join(t.TempDir(), "transcript")
+	status := run(ctx, []string{"edgetpu-emulator", "--listen", "127.0.0.1:0", "--speed", "high", "--boot", "app", "--transcript", transcript}, out, out)
+	if _, err := os.Stat(transcript); err != nil {
+		t.Error(err)
+	}
 	if want := "device 1-1 at 480 Mbit/s"; status != exitInterrupted || !strings.Contains(out.String(), want) {
 		t.Errorf("got status %d and %q, want %d and %q", status, out.String(), exitInterrupted, want)
 	}

@@ -13,6 +13,7 @@
 package emulator
 
 import (
+	"io"
 	"sync"
 	"time"
 
@@ -29,6 +30,9 @@ type Config struct {
 	// Log is told, in words, of what a device has no other way to tell: programs it does not know, broken framing.
 	// It is called with the device locked and must not call it.
 	Log func(format string, args ...any)
+	// Transcript is given a line, a tpu.TranscriptLine, for every transfer that a host makes and for every reset of the
+	// port, in the order in which they end; nil for none. Its errors are ignored.
+	Transcript io.Writer
 }
 
 // Device is one accelerator. It is made plugged in.
@@ -56,6 +60,7 @@ type Device struct {
 	faults    []Fault
 	transfers int
 	counts    [endpointCount]int // of them, by endpoint
+	lines     int                // of the transcript
 }
 
 // identity is what the device shows itself as.
@@ -173,6 +178,7 @@ func (d *Device) reset() {
 // device that was told to detach returns to its boot ROM. Registers survive; whatever was under way does not.
 func (d *Device) busReset() {
 	d.abort(failed)
+	d.transcribe(tpu.TranscriptLine{Reset: true})
 	d.chip.reset()
 	d.chip.forget()
 	switch {

@@ -4,53 +4,23 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"regexp"
-	"strconv"
-	"strings"
 	"testing"
 
-	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
+	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
-// record is one line of a trace.
-type record struct {
-	number    int
-	kind, way string
-	endpoint  uint8
-	setup     setup
-	asked, n  int
-	start     []byte // of the payload
-	sum       string // SHA-256 of the payload
-}
-
-var recordPattern = regexp.MustCompile(`^(\d+) (CTRL|BULK|CANCEL|RESET) +(\S+) +(?:ep=(\S+)|bmRequestType=(\S+) bRequest=(\S+) wValue=(\S+) wIndex=(\S+) wLength=(\d+)|-) +asked=(\d+) len=(\d+) status=\S+ data=(\S+) sha256=(\S+)$`)
-
-func parseTrace(t *testing.T, b []byte) (records []record) {
-	number := func(s string, base int) int {
-		if s == "" {
-			return 0
-		}
-		n, err := strconv.ParseUint(s, base, 16+16)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return int(n)
+func parsePackage(tb testing.TB, compiled []byte) *executable.Package {
+	tb.Helper()
+	pkg, err := tracetest.Package(compiled)
+	if err != nil {
+		tb.Fatal(err)
 	}
-	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
-		m := recordPattern.FindStringSubmatch(line)
-		if m == nil {
-			t.Fatalf("not understood: %s", line)
-		}
-		r := record{number: number(m[1], 10), kind: m[2], way: m[3], endpoint: uint8(number(m[4], 16)), asked: number(m[10], 10), n: number(m[11], 10), sum: m[13]}
-		r.setup = setup{uint8(number(m[5], 16)), uint8(number(m[6], 16)), uint16(number(m[7], 16)), uint16(number(m[8], 16)), uint16(number(m[9], 10))}
-		r.start, _ = hex.DecodeString(m[12]) // "-" and "*" stand for nothing
-		records = append(records, r)
-	}
-	return records
+	return pkg
 }
 
 func sum(b []byte) string {
@@ -58,89 +28,84 @@ func sum(b []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// TestTraces sends what Google's driver sent, and wants the answers to have the lengths they had; and the contents, but
-// for descriptors of power and for registers that the device of the traces only made up.
+// TestTraces sends what Google's driver sent, in every trace there is, and wants the answers to have the lengths they had;
+// and the contents, but for descriptors of power and for registers that the device of the traces only made up.
 func TestTraces(t *testing.T) {
-	tests := []struct {
-		trace, model string
-		speed        tpu.Speed
-		boot, signed bool
-	}{
-		{trace: "app-mobilenet_v1_0.25_128_quant-superspeed", model: "mobilenet_v1_0.25_128_quant", speed: tpu.SuperSpeed},
-		{trace: "app-mobilenet_v1_0.5_160_quant-superspeed", model: "mobilenet_v1_0.5_160_quant", speed: tpu.SuperSpeed},
-		{trace: "app-mobilenet_v1_1.0_224_quant_embedding_extractor-superspeed", model: "mobilenet_v1_1.0_224_quant_embedding_extractor", speed: tpu.SuperSpeed},
-		{trace: "app-deeplabv3_mnv2_dm05_pascal_quant-superspeed", model: "deeplabv3_mnv2_dm05_pascal_quant", speed: tpu.SuperSpeed},
-		{trace: "app-movenet_single_pose_lightning_ptq-superspeed", model: "movenet_single_pose_lightning_ptq", speed: tpu.SuperSpeed, signed: true},
-		{trace: "app-mobilenet_v1_0.25_128-highspeed", model: "mobilenet_v1_0.25_128_quant", speed: tpu.HighSpeed, boot: true},
-		{trace: "boot-mobilenet_v1_0.25_128-superspeed", model: "mobilenet_v1_0.25_128_quant", speed: tpu.SuperSpeed, boot: true},
-	}
-	for _, test := range tests {
-		t.Run(test.trace, func(t *testing.T) {
-			t.Parallel()
-			compiled := shared(t, "models", test.model+"_edgetpu.tflite")
-			d := New(Config{Speed: test.speed, Application: !test.boot, Log: t.Logf})
-			if err := d.Register(compiled, nil); err != nil {
-				t.Fatal(err)
-			}
-			replay(t, d, parseTrace(t, shared(t, "traces", test.trace+".txt")), payloads(t, compiled, test.signed))
-			if n := len(d.endpoints[outputs].ends) + len(d.endpoints[events].ends) + len(d.endpoints[interrupts].ends); n != 0 {
-				t.Errorf("%d messages more than were fetched", n)
-			}
-		})
-	}
+	tracetest.All(t, sharedFolder(t), func(t *testing.T, trace *tracetest.Trace) {
+		t.Parallel()
+		config := Config{Application: !trace.Boot, Log: t.Logf}
+		if trace.HighSpeed {
+			config.Speed = tpu.HighSpeed
+		}
+		d := New(config)
+		if err := d.Register(trace.Compiled, nil); err != nil {
+			t.Fatal(err)
+		}
+		replay(t, d, trace)
+		if n := len(d.endpoints[outputs].ends) + len(d.endpoints[events].ends) + len(d.endpoints[interrupts].ends); n != 0 {
+			t.Errorf("%d messages more than were fetched", n)
+		}
+	})
 }
 
-// payloads gives what a host sends of a model, by the tag and length of its announcement.
-func payloads(t *testing.T, compiled []byte, signed bool) func(tag byte, n, inference int) []byte {
-	pkg := parsePackage(t, compiled)
-	return func(tag byte, n, inference int) []byte {
-		if tag == tagInput {
-			b := make([]byte, n) // padded with 0
-			for i := range pkg.Main.Inputs[0].TensorSize() {
-				b[i] = byte(31*i + inference)
-				if signed {
-					b[i] ^= 0x80
-				}
-			}
-			return b
-		}
-		for _, e := range pkg.Executables {
-			for _, c := range e.Chunks {
-				if tag == tagInstructions && len(c.Bytes) == n {
-					return c.Bytes
-				}
-			}
-			for _, h := range e.Hints {
-				if tag == tagParameters && h.Kind == executable.Transfer && h.Buffer == executable.Parameter && h.Size == n {
-					return e.Parameters[h.Offset : h.Offset+n]
-				}
-			}
-		}
-		t.Fatalf("the model has no %d bytes of tag %d", n, tag)
-		return nil
-	}
+// sender gives what a host sends of a model, inference after inference.
+type sender struct {
+	pkg       *executable.Package
+	running   *executable.Executable
+	hint      int
+	inference int // that is being sent, from 0; -1 while parameters are
 }
 
-func parsePackage(tb testing.TB, compiled []byte) *executable.Package {
-	tb.Helper()
-	file, err := tflite.Parse(compiled)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for _, op := range file.Subgraphs[0].Operators {
-		if file.OperatorCodes[op.Opcode].CustomCode == executable.CustomOperator {
-			pkg, err := executable.Parse(op.CustomOptions)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			return pkg
+// next gives the next payload, which has that tag and length.
+func (s *sender) next(tag byte, n int) ([]byte, error) {
+	for s.running != nil && s.hint < len(s.running.Hints) {
+		h := s.running.Hints[s.hint]
+		s.hint++
+		if h.Kind != executable.Instructions && (h.Kind != executable.Transfer || h.Out) {
+			continue
 		}
+		b, err := s.payload(h)
+		if err == nil && (h.Tag() != int(tag) || len(b) != n) {
+			err = fmt.Errorf("the model's next step is %+v, not %d bytes of tag %d", h, n, tag)
+		}
+		return b, err
 	}
-	tb.Fatal("not compiled")
-	return nil
+	if s.running == nil && s.pkg.Caching != nil {
+		s.running, s.inference = s.pkg.Caching, -1
+	} else {
+		s.running, s.inference = s.pkg.Main, s.inference+1
+	}
+	s.hint = 0
+	return s.next(tag, n)
 }
 
-func replay(t *testing.T, d *Device, records []record, payload func(tag byte, n, inference int) []byte) {
+func (s *sender) payload(h executable.Hint) ([]byte, error) {
+	var b []byte
+	switch {
+	case h.Kind == executable.Instructions:
+		return s.running.Chunks[h.Chunk].Bytes, nil
+	case h.Buffer == executable.Parameter:
+		b = s.running.Parameters
+	case h.Buffer == executable.Scratch: // as a device without a twin spilled it
+		b = make([]byte, s.running.ScratchBytes)
+		for i := range b {
+			b[i] = byte(7 * i)
+		}
+	default:
+		l := s.running.Input(h.Name)
+		tensor := make([]byte, l.TensorSize())
+		for i := range tensor {
+			tensor[i] = byte(31*i + s.inference)
+		}
+		b = make([]byte, l.Size)
+		if err := l.ToDevice(b, tensor); err != nil {
+			return nil, err
+		}
+	}
+	return b[h.Offset:][:h.Size], nil
+}
+
+func replay(t *testing.T, d *Device, trace *tracetest.Trace) {
 	ctx := context.Background()
 	bus := NewBus(d)
 	open := func() tpu.Conn {
@@ -155,72 +120,65 @@ func replay(t *testing.T, d *Device, records []record, payload func(tag byte, n,
 	}
 	c := open()
 	defer func() { c.Close() }()
+	s := &sender{pkg: trace.Package, inference: -1}
 	var rest []byte // of a payload that takes several transfers
-	inference := -1
-	for _, r := range records {
-		fail := func(format string, args ...any) {
-			t.Helper()
-			t.Errorf("%s at line %d: %s", d.config.Speed, r.number, fmt.Sprintf(format, args...))
-		}
-		p := make([]byte, r.asked)
+	for _, x := range trace.Transfers {
+		p := make([]byte, x.Asked)
+		start, wanted := x.Start, x.Sum
 		var n int
 		var err error
 		switch {
-		case r.kind == "RESET":
+		case x.Kind == "RESET":
 			err = c.Reset(ctx)
 			c.Close()
 			c = open()
-		case r.kind == "CANCEL":
+		case x.Kind == "CANCEL":
 			gone, cancel := context.WithCancel(ctx)
 			cancel()
-			if _, err := c.Read(gone, r.endpoint, p); err != context.Canceled {
-				fail("got %v of a cancelled read", err)
+			if _, err := c.Read(gone, x.Endpoint, p); err != context.Canceled {
+				t.Errorf("%v: got %v of a cancelled read", x, err)
 			}
 			continue
-		case r.kind == "CTRL":
-			copy(p, r.start)
-			n, err = c.Control(ctx, r.setup.requestType, r.setup.request, r.setup.value, r.setup.index, p)
-			if !comparable(r.setup) {
-				r.start, r.sum = nil, "-"
+		case x.Kind == "CTRL":
+			copy(p, x.Start)
+			n, err = c.Control(ctx, x.RequestType, x.Request, x.Value, x.Index, p)
+			if !comparable(&x) {
+				start, wanted = nil, "-"
 			}
-		case r.way == "IN":
-			n, err = c.Read(ctx, r.endpoint, p)
-		case r.asked == 8:
-			copy(p, r.start)
-			n, err = c.Write(ctx, r.endpoint, p)
-			length := int(p[0]) | int(p[1])<<8 | int(p[2])<<16
-			if p[4] == tagInput {
-				inference++
+		case x.In:
+			n, err = c.Read(ctx, x.Endpoint, p)
+		case x.Tag == tracetest.NoTag:
+			copy(p, x.Start)
+			n, err = c.Write(ctx, x.Endpoint, p)
+			var unknown error
+			if rest, unknown = s.next(p[4], int(binary.LittleEndian.Uint32(p))); unknown != nil {
+				t.Fatalf("%v: %v", x, unknown)
 			}
-			rest = payload(p[4], length, inference)
 		default:
-			p, rest = rest[:r.asked], rest[r.asked:]
-			n, err = c.Write(ctx, r.endpoint, p)
-			if len(r.start) > 0 && r.start[0] == 0x80 && r.start[1] == 0x0f { // instructions, with addresses in them
-				r.start, r.sum = nil, "-"
+			p, rest = rest[:x.Asked], rest[x.Asked:]
+			n, err = c.Write(ctx, x.Endpoint, p)
+			if x.Tag == tagInstructions { // with addresses in them
+				start, wanted = nil, "-"
 			}
 		}
-		if err != nil || n != r.n {
-			fail("got %d bytes and error %v, want %d", n, err, r.n)
-			return
+		if err != nil || n != x.Moved {
+			t.Fatalf("%v: got %d bytes and error %v", x, n, err)
 		}
-		if r.way == "IN" || r.kind == "BULK" {
-			if !bytes.HasPrefix(p[:n], r.start) || r.sum != "-" && sum(p[:n]) != r.sum {
-				fail("got % x…, want % x…", p[:min(n, len(r.start))], r.start)
-			}
+		if (x.In || x.Kind == "BULK") && (!bytes.HasPrefix(p[:n], start) || wanted != "-" && sum(p[:n]) != wanted) {
+			t.Errorf("%v: got % x…", x, p[:min(n, 32)])
 		}
 	}
 }
 
 // comparable reports whether the answer to a control request is a fact of the device, not of the one in the traces.
-func comparable(s setup) bool {
+func comparable(x *tracetest.Transfer) bool {
 	switch {
-	case s.requestType == 0xc0:
-		return uint32(s.index)<<16 >= coreBase
-	case s.requestType == 0x80:
+	case x.RequestType == 0xc0:
+		return uint32(x.Index)<<16 >= coreBase
+	case x.RequestType == 0x80:
 		return false // TestDescriptors
-	case s.requestType == 0xa1:
-		return s.request == dfuGetStatus // the firmware is not at hand
+	case x.RequestType == 0xa1:
+		return x.Request == dfuGetStatus // the firmware is not at hand
 	}
 	return true
 }

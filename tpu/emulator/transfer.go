@@ -2,7 +2,10 @@ package emulator
 
 import (
 	"encoding/binary"
+	"fmt"
 	"time"
+
+	"github.com/imprintkit/imprint/tpu"
 )
 
 // status is how a transfer ended.
@@ -16,6 +19,11 @@ const (
 	disconnected
 	cancelled
 )
+
+// linux is the status as Linux numbers it.
+func (s status) linux() int {
+	return [...]int{stalled: statusStalled, failed: statusFailed, disconnected: statusGone, cancelled: statusUnlinked}[s]
+}
 
 // transfer is one USB transfer on its way. Its fields are the device's while it is submitted.
 type transfer struct {
@@ -191,7 +199,23 @@ func (d *Device) end(t *transfer, s status) {
 		t.n /= 2
 	}
 	t.status, t.next, t.waits = s, nil, false
+	if d.config.Transcript != nil {
+		p := t.parse()
+		d.transcribe(tpu.TranscriptLine{
+			Endpoint: t.endpoint, RequestType: p.requestType, Request: p.request, Value: p.value, Index: p.index, Length: p.length,
+			Asked: len(t.p), Payload: t.p[:t.n], Status: s.linux(),
+		})
+	}
 	t.ended(t)
+}
+
+// transcribe writes a line of the transcript.
+func (d *Device) transcribe(l tpu.TranscriptLine) {
+	if d.config.Transcript != nil {
+		d.lines++
+		l.Number = d.lines
+		fmt.Fprintln(d.config.Transcript, l)
+	}
 }
 
 // abort ends all transfers, and drops what the device had to send.

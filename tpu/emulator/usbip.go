@@ -408,18 +408,10 @@ func (a *attachment) ended(u *urb) {
 	a.mu.Lock()
 	delete(a.flying, u.number)
 	a.mu.Unlock()
-	status := 0
-	switch u.status {
-	case cancelled:
+	if u.status == cancelled {
 		return
-	case stalled:
-		status = statusStalled
-	case failed:
-		status = statusFailed
-	case disconnected:
-		status = statusGone
 	}
-	b := header(returnSubmit, u.number, status, u.n)
+	b := header(returnSubmit, u.number, u.status.linux(), u.n)
 	if u.endpoint&0x80 != 0 || u.endpoint == 0 && u.setup[0]&0x80 != 0 {
 		b = append(b, u.p[:u.n]...)
 	}

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/executable"
+	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
 // TestVM is the gate: the driver, libusb and the kernel's USB stack, with only the device emulated. It plugs devices
@@ -125,8 +125,12 @@ func classify(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu
 			t.Fatal(err)
 		}
 	}
+	pkg, err := tracetest.Package(compiled)
+	if err != nil {
+		t.Fatal(err)
+	}
 	run := func(d *tpu.Device) []byte {
-		m, err := d.Load(ctx, packageOf(t, compiled))
+		m, err := d.Load(ctx, pkg)
 		out := make([]byte, 1001)
 		if err == nil {
 			err = m.Run(ctx, [][]byte{input}, [][]byte{out})
@@ -227,22 +231,4 @@ func (p *plug) again() {
 func (p *plug) end() {
 	p.cancel()
 	p.wait.Wait()
-}
-
-func packageOf(t *testing.T, compiled []byte) *executable.Package {
-	file, err := tflite.Parse(compiled)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, op := range file.Subgraphs[0].Operators {
-		if file.OperatorCodes[op.Opcode].CustomCode == executable.CustomOperator {
-			pkg, err := executable.Parse(op.CustomOptions)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return pkg
-		}
-	}
-	t.Fatal("not a compiled model")
-	return nil
 }

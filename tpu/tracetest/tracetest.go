@@ -1,0 +1,236 @@
+// Package tracetest reads recordings of what a driver sent to an Edge TPU, and finds the models they are of, for tests.
+// Begin with [All]. A recording has a line for every transfer, as edgetpu-emulator --transcript writes them.
+package tracetest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+// Endpoints of the application.
+const (
+	Out       = 0x01
+	Output    = 0x81
+	Event     = 0x82
+	Interrupt = 0x83
+)
+
+// NoTag is that of transfers that are no announced payload.
+const NoTag = -1
+
+// A Transfer is a line of a recording.
+type Transfer struct {
+	Line     int
+	Kind     string // CTRL, BULK, INTR, CANCEL or RESET
+	In       bool
+	Endpoint uint8 // its address; 0 of control transfers
+	// Of control transfers.
+	RequestType, Request uint8
+	Value, Index, Length uint16
+	Asked, Moved         int    // bytes
+	Start                []byte // of the payload, 32 bytes at most; nil of firmware
+	Sum                  string // SHA-256 of the payload in hexadecimal digits; "-" of an empty one
+	// Tag is what the header before announced, of payloads to the chip: 0 instructions, 1 inputs, 2 parameters.
+	Tag int
+}
+
+var pattern = regexp.MustCompile(`^(\d+) (CTRL|BULK|INTR|CANCEL|RESET) +(IN|OUT|-) +` +
+	`(?:ep=(\S+)|bmRequestType=(\S+) bRequest=(\S+) wValue=(\S+) wIndex=(\S+) wLength=(\d+)|-) +` +
+	`asked=(\d+) len=(\d+) status=-?\d+ data=(\S+) sha256=(\S+)$`)
+
+// Parse reads the lines of a recording.
+func Parse(data []byte) ([]Transfer, error) {
+	var list []Transfer
+	announced, left := NoTag, 0
+	for s := range strings.Lines(string(data)) {
+		m := pattern.FindStringSubmatch(strings.TrimRight(s, "\r\n"))
+		if m == nil {
+			return nil, fmt.Errorf("not a line of a transcript: %q", s)
+		}
+		number := func(i, base int) int {
+			n, _ := strconv.ParseUint(m[i], base, 32) // an empty one is 0, and the pattern leaves little else
+			return int(n)
+		}
+		x := Transfer{
+			Line: number(1, 10), Kind: m[2], In: m[3] == "IN", Endpoint: uint8(number(4, 16)),
+			RequestType: uint8(number(5, 16)), Request: uint8(number(6, 16)),
+			Value: uint16(number(7, 16)), Index: uint16(number(8, 16)), Length: uint16(number(9, 10)),
+			Asked: number(10, 10), Moved: number(11, 10), Sum: m[13], Tag: NoTag,
+		}
+		x.Start, _ = hex.DecodeString(m[12]) // "-" and "*" stand for nothing
+		if x.Kind == "BULK" && x.Endpoint == Out {
+			if left > 0 {
+				x.Tag = announced
+				left -= x.Moved
+			} else if len(x.Start) == 8 {
+				announced, left = int(x.Start[4]&15), int(binary.LittleEndian.Uint32(x.Start))
+			}
+		}
+		list = append(list, x)
+	}
+	return list, nil
+}
+
+// Firmware reports whether the transfer moves firmware, to the device or back.
+func (x *Transfer) Firmware() bool {
+	return x.Kind == "CTRL" && (x.RequestType == 0x21 && x.Request == 1 || x.RequestType == 0xa1 && x.Request == 2)
+}
+
+// Standard reports whether the transfer is a standard request, which operating systems make at will.
+func (x *Transfer) Standard() bool { return x.Kind == "CTRL" && x.RequestType>>5&3 == 0 }
+
+func (x Transfer) String() string {
+	return fmt.Sprintf("line %d: %s in=%v ep=%02x %02x %02x %04x %04x %d asked=%d len=%d %x sha256=%.16s, tag %d", x.Line, x.Kind, x.In, x.Endpoint,
+		x.RequestType, x.Request, x.Value, x.Index, x.Length, x.Asked, x.Moved, x.Start, x.Sum, x.Tag)
+}
+
+// A Trace is a recording with its model.
+type Trace struct {
+	Name      string // of its file
+	HighSpeed bool   // USB 2
+	Boot      bool   // it begins in the boot ROM
+	Transfers []Transfer
+	Compiled  []byte // the model's file
+	Package   *executable.Package
+}
+
+// Inferences is how many the trace has, going by the events that end them.
+func (t *Trace) Inferences() int {
+	n := 0
+	for _, x := range t.Transfers {
+		if x.Kind == "BULK" && x.Endpoint == Event {
+			n++
+		}
+	}
+	if t.Package.Caching != nil {
+		n--
+	}
+	return n
+}
+
+// All runs test on every recording in folder's traces, as a subtest. The model of each is looked for in folder's models
+// and all folders in it: its program is as long and its parameters are the same, and of several the one whose name
+// begins like the recording's. It skips t when there is no such folder.
+func All(t *testing.T, folder string, test func(*testing.T, *Trace)) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(folder, "traces")); err != nil {
+		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): traces are not compared", folder)
+	}
+	files, _ := filepath.Glob(filepath.Join(folder, "traces", "*.txt")) // the pattern is sound
+	if len(files) == 0 {
+		t.Fatal("no traces")
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			trace, err := read(file, filepath.Join(folder, "models"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, trace)
+		})
+	}
+}
+
+func read(file, models string) (*Trace, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trace{Name: strings.TrimSuffix(filepath.Base(file), ".txt")}
+	if t.Transfers, err = Parse(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for _, x := range t.Transfers {
+		t.HighSpeed = t.HighSpeed || x.Endpoint == Output && x.Asked == 256
+		t.Boot = t.Boot || x.Firmware()
+	}
+	_, wanted, _ := strings.Cut(t.Name, "-") // less app- or boot-
+	best := -1
+	err = filepath.WalkDir(models, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".tflite") {
+			return err
+		}
+		compiled, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(compiled, []byte(executable.CustomOperator)) {
+			return err
+		}
+		pkg, err := Package(compiled)
+		if err != nil || !t.fits(pkg) {
+			return nil // another model, or none for this driver
+		}
+		if n := commonStart(filepath.Base(path), wanted); n > best {
+			best, t.Compiled, t.Package = n, compiled, pkg
+		}
+		return nil
+	})
+	if err == nil && t.Package == nil {
+		err = fmt.Errorf("%s: no compiled model in %s has its program and parameters", file, models)
+	}
+	return t, err
+}
+
+func commonStart(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// fits reports whether the trace may be of pkg: the first instructions and the first parameters that were sent are its.
+func (t *Trace) fits(pkg *executable.Package) bool {
+	first := pkg.Main
+	if pkg.Caching != nil {
+		first = pkg.Caching
+	}
+	const largest = 1 << 20 // bytes of one transfer
+	var parameters []byte
+	for _, h := range first.Hints {
+		if h.Kind == executable.Transfer && h.Buffer == executable.Parameter && parameters == nil {
+			parameters = first.Parameters[h.Offset:][:min(h.Size, largest)]
+		}
+	}
+	want := [...]string{2: fmt.Sprintf("%x", sha256.Sum256(parameters))}
+	instructions := false
+	for _, x := range t.Transfers {
+		switch x.Tag {
+		case 0:
+			if !instructions && (len(first.Chunks) == 0 || len(first.Chunks[0].Bytes) != x.Moved) {
+				return false
+			}
+			instructions = true
+		case 2:
+			return instructions && x.Sum == want[2]
+		}
+	}
+	return instructions && parameters == nil
+}
+
+// Package reads what a compiled model file has for the Edge TPU: the first package in it.
+func Package(compiled []byte) (*executable.Package, error) {
+	m, err := tflite.Parse(compiled)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range m.Subgraphs {
+		for _, op := range s.Operators {
+			if m.OperatorCodes[op.Opcode].CustomCode == executable.CustomOperator {
+				return executable.Parse(op.CustomOptions)
+			}
+		}
+	}
+	return nil, fmt.Errorf("no operator %s", executable.CustomOperator)
+}
