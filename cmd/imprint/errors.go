@@ -135,6 +135,10 @@ func hint(err error) string {
 		return "imprint inspect FILE lists the tensors; name one with --embedding TENSOR"
 	case errors.Is(err, backbone.ErrUnsupportedOperator):
 		return "imprint inspect FILE shows the operators; of a model compiled for the Edge TPU take the file it was compiled from, without _edgetpu"
+	case errors.Is(err, template.ErrTwin):
+		return "--twin is the file that the compiler was given for --template, by custom of its name without _edgetpu"
+	case errors.Is(err, template.ErrTemplate):
+		return "imprint inspect --twin TWIN TEMPLATE shows the template's layers"
 	case errors.Is(err, imprint.ErrInput):
 		return "imprint inspect MODEL shows the inputs; each is given with --input FILE, in their order"
 	case errors.Is(err, tflite.ErrCorrupt):

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -46,6 +47,9 @@ func (t *Template) WriteHead(h *classifier.Head, examples []classifier.Example, 
 		return nil, nil, fmt.Errorf("%w: it ends in no layer with weights", ErrTemplate)
 	}
 	last := &t.layers[at]
+	if err := t.givesClasses(at); err != nil {
+		return nil, nil, fmt.Errorf("layer %q, %v: %w: %w", last.name, last.kind, ErrTemplate, err)
+	}
 	f := last.layer.filter
 	switch {
 	case h.Root:
@@ -94,6 +98,35 @@ func (t *Template) last() int {
 		}
 	}
 	return -1
+}
+
+// givesClasses says why layer at, the last with weights, is not one whose outputs are
+// scores of classes, but for what turns logits into scores.
+func (t *Template) givesClasses(at int) error {
+	g := &t.twin.Subgraphs[0]
+	if t.onCPU(at) {
+		return errors.New("the compiler left it to the CPU")
+	}
+	out := g.Operators[at].Outputs[0]
+	if n := g.Tensors[out].NumElements(); n != t.layers[at].filter.Outputs {
+		return fmt.Errorf("it is no classifier's last layer: its output has the shape %v", g.Tensors[out].Shape)
+	}
+	for i := at + 1; i < len(g.Operators); i++ {
+		op := &g.Operators[i]
+		switch kind := t.layers[i].kind; kind {
+		case tflite.OpReshape, tflite.OpSqueeze, tflite.OpSoftmax, tflite.OpLogistic, tflite.OpQuantize, tflite.OpDequantize:
+			if op.Inputs[0] != out {
+				return fmt.Errorf("it is no classifier's last layer: %v does not read it", kind)
+			}
+		default:
+			return fmt.Errorf("it is no classifier's last layer: %v comes after it", kind)
+		}
+		out = op.Outputs[0]
+	}
+	if !slices.Equal(g.Outputs, []int32{out}) {
+		return fmt.Errorf("the model has %d outputs, want one of scores", len(g.Outputs))
+	}
+	return nil
 }
 
 // embedding gives the numerics in frozen of what layer at reads.

@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/tpu/executable"
@@ -36,6 +37,7 @@ type Template struct {
 	program  *executable.Package
 	layers   []placed
 	operator int
+	rest     map[int]int // operators of the twin that are on the CPU: which of the template's they are
 }
 
 // placed is a layer of the twin and where it is in the program.
@@ -69,27 +71,46 @@ func Open(compiled, twin []byte) (*Template, error) {
 			t.operator = i
 		}
 	}
-	if t.operator < 0 {
-		return nil, fmt.Errorf("read the template: %w: it is not compiled for the Edge TPU", ErrTemplate)
+	switch {
+	case t.operator < 0 && compiledFor(t.twin):
+		return nil, fmt.Errorf("%w: it is not compiled for the Edge TPU, and the uncompiled model is: they are in each other's place", ErrTemplate)
+	case t.operator < 0:
+		return nil, fmt.Errorf("%w: it is not compiled for the Edge TPU", ErrTemplate)
 	}
 	options := t.model.Subgraphs[0].Operators[t.operator].CustomOptions
 	t.options, t.size = bytes.Index(compiled, options), len(options)
 	if t.program, err = executable.Parse(options); err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
 	}
+	if compiledFor(t.twin) {
+		return nil, fmt.Errorf("read the uncompiled model: %w: it is compiled for the Edge TPU itself", ErrTwin)
+	}
 	all, err := layers(t.twin)
 	if err != nil {
 		return nil, fmt.Errorf("read the uncompiled model: %w", err)
 	}
-	next := 0
+	t.matchRest()
+	next, filters, found := 0, 0, 0
 	for _, l := range all {
 		p := t.find(l, next)
 		if p.found > 0 && !p.streamed {
 			next = p.place.Offset + up64(l.filter.Size(p.place.Form))
 		}
 		t.layers = append(t.layers, p)
+		if l.filter != nil && !t.onCPU(l.operator) {
+			filters++
+			found += min(p.found, 1)
+		}
+	}
+	if filters > 0 && found == 0 {
+		return nil, fmt.Errorf("%w: none of its %d layers with weights is in the template, which was compiled from another model", ErrTwin, filters)
 	}
 	return t, nil
+}
+
+// compiledFor reports whether m has an operator for the Edge TPU.
+func compiledFor(m *tflite.Model) bool {
+	return slices.ContainsFunc(m.OperatorCodes, func(c tflite.OperatorCode) bool { return c.CustomCode == executable.CustomOperator })
 }
 
 func up64(n int) int { return (n + 63) / 64 * 64 }

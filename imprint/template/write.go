@@ -74,6 +74,9 @@ func (t *Template) write(changes []change) ([]byte, *executable.Package, error) 
 // put writes a filter over the old one.
 func (c *change) put(p *executable.Package) error {
 	old := c.layer.filter
+	if reflect.DeepEqual(old, c.filter) {
+		return nil
+	}
 	if c.found != 1 {
 		return fmt.Errorf("layer %q: %w: its weights are at %d places of the template's parameters, not at 1", c.name, ErrTemplate, c.found)
 	}
@@ -114,8 +117,8 @@ func (t *Template) Retarget(model []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the new model: %w", err)
 	}
-	if n := len(t.model.Subgraphs[0].Operators); n != 1 {
-		return nil, fmt.Errorf("%w: it has %d operators on the CPU beside the one for the Edge TPU", ErrTemplate, n-1)
+	if len(m.Subgraphs) != 1 {
+		return nil, fmt.Errorf("read the new model: it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrTwin)
 	}
 	if n := len(m.Subgraphs[0].Operators); n != len(t.layers) {
 		return nil, fmt.Errorf("%w: it has %d layers, the new model %d", ErrTemplate, len(t.layers), n)
@@ -149,23 +152,71 @@ func (t *Template) changes(m *tflite.Model, n int) ([]change, error) {
 	var changes []change
 	for i := range n {
 		was, l := &t.layers[i], &all[i]
-		if l.kind != was.kind || len(l.numerics) != len(was.numerics) || !sameOptions(t.twin, m, i) || !sameTensors(t.twin, m, i) {
-			return nil, fmt.Errorf("layer %q: %w: it is %v in the template and another %v in the new model", was.name, ErrTemplate, was.kind, l.kind)
+		if why := t.differs(m, i, &was.layer, l); why != "" {
+			return nil, fmt.Errorf("layer %q, %v: %w: %s", was.name, was.kind, ErrTemplate, why)
 		}
-		if l.stage == nil {
-			if !slices.Equal(l.numerics, was.numerics) {
-				return nil, fmt.Errorf("layer %q: %w: the scales around %v differ, and where the template has its constants is not known", was.name, ErrTemplate, l.kind)
-			}
-			continue
+		switch {
+		case t.onCPU(i):
+		case l.stage != nil:
+			changes = append(changes, change{was, l.filter, *l.stage})
+		case !slices.Equal(l.numerics, was.numerics):
+			return nil, fmt.Errorf("layer %q, %v: %w: the new model has other scales around it, and where the template has constants made of them is not known", was.name, was.kind, ErrTemplate)
 		}
-		changes = append(changes, change{was, l.filter, *l.stage})
 	}
 	return changes, nil
 }
 
-// sameOptions reports whether operator i has the same options in both models.
-func sameOptions(a, b *tflite.Model, i int) bool {
-	return reflect.DeepEqual(a.Subgraphs[0].Operators[i].Options, b.Subgraphs[0].Operators[i].Options)
+// differs says in which way layer i of m is not the twin's, but for what can be written;
+// "" if in none.
+func (t *Template) differs(m *tflite.Model, i int, was, l *layer) string {
+	x, y := &t.twin.Subgraphs[0].Operators[i], &m.Subgraphs[0].Operators[i]
+	switch {
+	case l.kind != was.kind:
+		return fmt.Sprintf("it is %v in the new model", l.kind)
+	case was.filter != nil && !sameShape(was.filter, l.filter):
+		return fmt.Sprintf("it has the shape %s, and %s in the new model", shape(was.filter), shape(l.filter))
+	case !sameTensors(t.twin, m, i) || len(l.numerics) != len(was.numerics):
+		return "it has inputs or outputs of other types, shapes or places in the new model"
+	case !reflect.DeepEqual(geometry(l.kind, x.Options), geometry(l.kind, y.Options)):
+		return "it has other options in the new model"
+	case was.filter == nil && !t.onCPU(i):
+		for j, s := range x.Inputs {
+			if s >= 0 && !bytes.Equal(t.twin.TensorBytes(0, s), m.TensorBytes(0, y.Inputs[j])) {
+				return fmt.Sprintf("constant %q is another in the new model, and where the template has it is not known", t.twin.Subgraphs[0].Tensors[s].Name)
+			}
+		}
+	}
+	return ""
+}
+
+// geometry are the options of an operator but the activation of those that have it in
+// their stage, and shapes, which tensors have.
+func geometry(kind tflite.BuiltinOperator, o tflite.Options) any {
+	switch kind {
+	case tflite.OpConv2D:
+		v := o.Conv2D()
+		v.Activation = 0
+		return v
+	case tflite.OpDepthwiseConv2D:
+		v := o.DepthwiseConv2D()
+		v.Activation = 0
+		return v
+	case tflite.OpFullyConnected:
+		v := o.FullyConnected()
+		v.Activation = 0
+		return v
+	case tflite.OpAveragePool2D:
+		v := o.Pool2D()
+		v.Activation = 0
+		return v
+	case tflite.OpConcatenation:
+		return o.Concatenation().Axis
+	case tflite.OpSoftmax:
+		return o.Softmax()
+	case tflite.OpReshape, tflite.OpSqueeze:
+		return nil
+	}
+	return o
 }
 
 // source is the operator of m that writes tensor t, and as which of its outputs; -1
@@ -198,42 +249,54 @@ func sameTensors(a, b *tflite.Model, i int) bool {
 	return same(x.Inputs, y.Inputs) && same(x.Outputs, y.Outputs)
 }
 
-// renumber gives the inputs and outputs of a written file the scales and zero points
-// of m.
+// renumber gives the inputs and outputs of a written file's program and what is left to
+// the CPU the scales and zero points of m.
 func (t *Template) renumber(file []byte, p *executable.Package, m *tflite.Model) ([]byte, error) {
 	out, err := tflite.Parse(file)
 	if err != nil {
 		return nil, err
 	}
-	from, to := &m.Subgraphs[0], &out.Subgraphs[0]
-	twin := &t.twin.Subgraphs[0]
-	changed := false
-	for _, side := range []struct {
-		layers         []executable.Layer
-		from, to, twin []int32
-	}{{p.Main.Inputs, from.Inputs, to.Inputs, twin.Inputs}, {p.Main.Outputs, from.Outputs, to.Outputs, twin.Outputs}} {
-		if len(side.from) != len(side.to) || len(side.layers) != len(side.to) {
-			return nil, fmt.Errorf("%w: it has %d inputs or outputs, the new model %d", ErrTemplate, len(side.to), len(side.from))
+	changed, err := t.rewriteRest(out, m)
+	if err != nil {
+		return nil, err
+	}
+	twin, from, g := &t.twin.Subgraphs[0], &m.Subgraphs[0], &out.Subgraphs[0]
+	places, same := t.places(m), true
+	for was, is := range places {
+		if was >= 0 && is >= 0 && requantise(new(tflite.Tensor), &twin.Tensors[was], &from.Tensors[is]) {
+			same = false
 		}
+	}
+	op := &g.Operators[t.operator]
+	for _, side := range []struct {
+		layers  []executable.Layer
+		tensors []int32
+	}{{p.Main.Inputs, op.Inputs}, {p.Main.Outputs, op.Outputs}} {
 		for i := range side.layers {
-			scale, zero, err := quantisation(&from.Tensors[side.from[i]])
-			if err != nil {
-				return nil, err
+			l := &side.layers[i]
+			if i >= len(side.tensors) {
+				break // states of an LSTM, which the twin has no outputs for
 			}
-			was, wasZero, err := quantisation(&twin.Tensors[side.twin[i]])
-			if err != nil {
-				return nil, err
+			tensor := &g.Tensors[side.tensors[i]]
+			at := slices.IndexFunc(twin.Tensors, func(t tflite.Tensor) bool { return t.Name == tensor.Name })
+			if at < 0 || l.Name != tensor.Name {
+				if same {
+					continue
+				}
+				return nil, fmt.Errorf("%w: tensor %q of its operator for the Edge TPU is none of the uncompiled model's", ErrTemplate, tensor.Name)
 			}
-			if scale == was && zero == wasZero {
+			is := &from.Tensors[places[int32(at)]]
+			if !requantise(tensor, &twin.Tensors[at], is) {
 				continue
 			}
-			if err := side.layers[i].SetNumerics(scale, int(zero)); err != nil {
+			scale, zero, err := quantisation(is)
+			if err != nil {
+				return nil, err
+			}
+			if err := l.SetNumerics(scale, int(zero)); err != nil {
 				return nil, err
 			}
 			changed = true
-			q := *to.Tensors[side.to[i]].Quantization
-			q.Scale, q.ZeroPoint = []float32{scale}, slices.Clone(from.Tensors[side.from[i]].Quantization.ZeroPoint)
-			to.Tensors[side.to[i]].Quantization = &q
 		}
 	}
 	if !changed {
@@ -241,4 +304,18 @@ func (t *Template) renumber(file []byte, p *executable.Package, m *tflite.Model)
 	}
 	// The custom options of out share memory with file, and were changed there.
 	return out.Encode()
+}
+
+// places gives for each tensor of the twin that operators have the one of m in its
+// place.
+func (t *Template) places(m *tflite.Model) map[int32]int32 {
+	p := map[int32]int32{}
+	for i, x := range t.twin.Subgraphs[0].Operators {
+		y := &m.Subgraphs[0].Operators[i]
+		is := slices.Concat(y.Inputs, y.Outputs)
+		for j, was := range slices.Concat(x.Inputs, x.Outputs) {
+			p[was] = is[j]
+		}
+	}
+	return p
 }

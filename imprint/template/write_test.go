@@ -83,9 +83,6 @@ func TestRetarget(t *testing.T) {
 // A model made from itself is the same file.
 func TestSelf(t *testing.T) {
 	for name, pair := range pairs(t) {
-		if strings.HasPrefix(name, "deeplab") || strings.HasPrefix(name, "movenet") {
-			continue // not all of it is on the chip
-		}
 		tmpl, err := Open(pair[0], pair[1])
 		if err != nil {
 			t.Fatal(err)
