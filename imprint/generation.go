@@ -66,9 +66,12 @@ func (g *generation) answer(ctx context.Context, f frame, top int, embed bool) (
 	}
 	defer g.runners.put(w)
 	w.fitter.Fit = g.fit
-	if f.file != nil {
+	switch {
+	case f.prepared != nil:
+		err = f.prepared.copyTo(w.RGB(), &w.fitter)
+	case f.file != nil:
 		err = w.fitter.Read(w.RGB(), f.file)
-	} else {
+	default:
 		err = w.fitter.Resize(w.RGB(), f.img)
 	}
 	if err != nil {

@@ -227,10 +227,11 @@ func (l *Live) Observe(ctx context.Context, img image.Image, top int) (Result, e
 	return l.answer(ctx, frame{img: img}, top, true)
 }
 
-// A frame is a picture in one of two forms.
+// A frame is a picture in one of three forms.
 type frame struct {
-	img  image.Image
-	file *dataset.File
+	img      image.Image
+	file     *dataset.File
+	prepared *Picture
 }
 
 func (l *Live) answer(ctx context.Context, f frame, top int, embed bool) (Result, error) {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/imprintkit/imprint/classifier"
 )
 
 // An Observation is a photo that has been embedded already, such as a frame of a
@@ -41,3 +44,29 @@ func (k *Kit) AddObserved(ctx context.Context, observed []Observation) (*Learned
 	learned.Estimate = k.Estimate()
 	return learned, nil
 }
+
+// RemovePhoto forgets the photo with that SHA-256 in hexadecimal, and says as what it
+// was taught.
+func (k *Kit) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
+	var photo digest
+	if err := photo.UnmarshalText([]byte(sha256)); err != nil {
+		return "", fmt.Errorf("remove photo %.80q: %w", sha256, err)
+	}
+	err = k.commit(ctx, func(s *state) error {
+		i := slices.IndexFunc(s.Examples, func(e example) bool { return e.Photo == photo })
+		if i < 0 {
+			return fmt.Errorf("remove photo %s: %w like it have been taught", sha256, ErrNoPhotos)
+		}
+		e := s.Examples[i]
+		label = e.Label
+		s.apply(change{Verb: "remove", Removed: []example{e}, Settings: s.Settings})
+		return nil
+	})
+	return label, err
+}
+
+// Choose sets how the last layer is made from the next change on.
+func (k *Kit) Choose(head classifier.Method) { k.options.Head = head }
+
+// CheckLabel says why a name can't be a label, with an error that wraps ErrLabel.
+func CheckLabel(label string) error { return checkLabel(label) }

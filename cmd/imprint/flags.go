@@ -90,41 +90,50 @@ func workspace(c *cli.Context) string {
 	return defaultWorkspace
 }
 
-// open opens the workspace that the flags name and makes good what a killed
-// process left undone.
-func open(c *cli.Context, existing bool) (*imprint.Kit, error) {
-	n, err := threads(c)
-	if err != nil {
-		return nil, err
+// workspaceOptions are the workspace that the flags name, and how to open it.
+func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error) {
+	if o.Threads, err = threads(c); err != nil {
+		return "", o, err
 	}
-	dir := workspace(c)
+	dir = workspace(c)
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-		return nil, hinted{fmt.Errorf("open workspace %s: it is not a folder", dir), "name a folder, or one that is to be made, with --workspace DIR"}
+		return "", o, hinted{fmt.Errorf("open workspace %s: it is not a folder", dir), "name a folder, or one that is to be made, with --workspace DIR"}
 	}
-	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Threads: n, Existing: existing}
+	o.Backbone, o.Embedding = text(c, "backbone"), text(c, "embedding")
 	if o.Fit, err = fit(c); err != nil {
-		return nil, err
+		return "", o, err
 	}
 	if o.Devices, err = devices(c); err != nil {
-		return nil, err
+		return "", o, err
 	}
 	if o.Arithmetic, err = arithmetic(c); err != nil {
-		return nil, err
+		return "", o, err
 	}
 	if l := c.String("layout"); l != "" {
 		if o.Layout, err = classifier.ParseLayout(l); err != nil {
-			return nil, usageError{err}
+			return "", o, usageError{err}
 		}
 	}
 	if h := c.String("head"); h != "" {
 		if o.Head, err = classifier.ParseMethod(h); err != nil {
-			return nil, usageError{err}
+			return "", o, usageError{err}
 		}
 	}
 	if c.IsSet("keep-classes") {
 		keep := c.Bool("keep-classes")
 		o.KeepClasses = &keep
 	}
+	return dir, o, nil
+}
+
+// open opens the workspace that the flags name and makes good what a killed
+// process left undone.
+func open(c *cli.Context, existing bool) (*imprint.Kit, error) {
+	dir, o, err := workspaceOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	o.Existing = existing
 	k, err := imprint.Open(dir, o)
 	if err != nil {
 		return nil, err

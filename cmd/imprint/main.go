@@ -94,7 +94,7 @@ Exit status: 0 done, 1 it can't be done, 2 wrong usage, 3 device trouble,
 4 a damaged file or one of the wrong kind, 130 interrupted.`,
 		Flags: append(flags, cli.HelpFlag),
 		Commands: []*cli.Command{addCommand(), removeCommand(), undoCommand(), renameCommand(), listCommand(), classifyCommand(), retrainCommand(),
-			evalCommand(), exportCommand(), compileCommand(), inspectCommand(), runCommand(), modelsCommand(), devicesCommand(), doctorCommand(), completionCommand(), helpCommand()},
+			evalCommand(), exportCommand(), compileCommand(), inspectCommand(), runCommand(), serveCommand(), modelsCommand(), devicesCommand(), doctorCommand(), completionCommand(), helpCommand()},
 		HideVersion:               true,
 		DisableSliceFlagSeparator: true, // names of files may have commas
 		Reader:                    stdin,

@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 			"kept":      kept,
 			"lock":      lock,
 			"interrupt": interrupt,
-			"serve":     serve,
+			"serve":     serveFiles,
 			"json":      checkJSON,
 		},
 		Condition: func(cond string) (bool, error) {

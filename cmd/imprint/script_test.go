@@ -249,8 +249,8 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// serve DIR sets $URL to a server of the files in DIR on this machine.
-func serve(ts *testscript.TestScript, neg bool, args []string) {
+// serveFiles, as serve DIR, sets $URL to a server of the files in DIR on this machine.
+func serveFiles(ts *testscript.TestScript, neg bool, args []string) {
 	server := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
 	ts.Defer(server.Close)
 	ts.Setenv("URL", server.URL)

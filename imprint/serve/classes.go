@@ -1,0 +1,112 @@
+package serve
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/imprintkit/imprint/imprint"
+)
+
+// Classes are what has been taught. They are also the data of the event "classes".
+type Classes struct {
+	Generation uint64   `json:"generation"`
+	Accuracy   Accuracy `json:"accuracy"`
+	Classes    []Class  `json:"classes"`
+}
+
+// Accuracy is how many photos are named right by a model that has not seen them,
+// leaving out one at a time, and the interval in which the rate is with 95 %
+// probability (Wilson).
+type Accuracy struct {
+	Right int     `json:"right"`
+	Total int     `json:"total"` // 0: not to be told
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+// A Class is one taught label.
+type Class struct {
+	Label  string  `json:"label"`
+	Photos []Photo `json:"photos"`
+}
+
+// A Photo is one that a class was taught with.
+type Photo struct {
+	SHA256 string    `json:"sha256"`
+	Source string    `json:"source"` // the recording or camera, or the file
+	Time   time.Time `json:"time"`   // when it was taken or, if that is not known, taught
+	path   string
+}
+
+// wilson is the interval of E. B. Wilson, JASA 22 (1927), for 95 %.
+func wilson(right, total int) (low, high float64) {
+	if total == 0 {
+		return 0, 1
+	}
+	const z = 1.959964
+	n := float64(total)
+	p := float64(right) / n
+	middle := (p + z*z/(2*n)) / (1 + z*z/n)
+	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
+	return max(middle-half, 0), min(middle+half, 1)
+}
+
+// Classes returns what the workspace holds now.
+func (s *Server) Classes(ctx context.Context) (*Classes, error) {
+	s.listing.Lock()
+	defer s.listing.Unlock()
+	if c := s.classes; c != nil && c.Generation == s.live.Generation() {
+		return c, nil
+	}
+	k, err := s.live.Kit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	s.classes = listClasses(k)
+	return s.classes, nil
+}
+
+func listClasses(k *imprint.Kit) *Classes {
+	list := &Classes{Generation: k.Generation(), Classes: []Class{}}
+	for _, c := range k.Classes() {
+		class := Class{Label: c.Label}
+		for _, p := range c.Photos {
+			v := Photo{SHA256: p.SHA256, Source: p.Source, Time: p.Taken, path: p.Path}
+			if v.Source == "" {
+				v.Source = p.Path
+			}
+			if v.Time.IsZero() {
+				v.Time = p.Time
+			}
+			class.Photos = append(class.Photos, v)
+		}
+		list.Classes = append(list.Classes, class)
+	}
+	if len(list.Classes) > 1 {
+		e := k.Estimate()
+		list.Accuracy.Right, list.Accuracy.Total = e.Right, e.Total
+	}
+	list.Accuracy.Low, list.Accuracy.High = wilson(list.Accuracy.Right, list.Accuracy.Total)
+	return list
+}
+
+func (c *Classes) photos() (n int) {
+	for _, class := range c.Classes {
+		n += len(class.Photos)
+	}
+	return n
+}
+
+// photo returns the photo of that sum, or nil.
+func (c *Classes) photo(sha256 string) *Photo {
+	for i := range c.Classes {
+		for j := range c.Classes[i].Photos {
+			if p := &c.Classes[i].Photos[j]; p.SHA256 == sha256 {
+				return p
+			}
+		}
+	}
+	return nil
+}
