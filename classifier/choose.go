@@ -19,12 +19,17 @@ const (
 	// LDA is linear discriminant analysis with a covariance shared by all classes,
 	// shrunk towards the identity by λ.
 	LDA Method = "lda"
-	// Auto chooses among the others by leaving out one example at a time.
+	// Softmax is logistic regression on all examples at once, begun at ridge regression
+	// and ended when examples left out become no likelier.
+	Softmax Method = "softmax"
+	// CoralSGD is Coral's SoftmaxRegression with the settings of its example, a baseline.
+	CoralSGD Method = "coral-sgd"
+	// Auto chooses among Mean, Ridge and LDA by leaving out one example at a time.
 	Auto Method = "auto"
 )
 
 // Methods lists the methods there are.
-func Methods() []Method { return []Method{Auto, Mean, Ridge, LDA} }
+func Methods() []Method { return []Method{Auto, Mean, Ridge, LDA, Softmax, CoralSGD} }
 
 // ParseMethod returns the method of that name.
 func ParseMethod(name string) (Method, error) {
@@ -120,17 +125,36 @@ func Fit(examples []Example, method Method, root bool) (*Fitted, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTraining(examples, recipe.Root)
+	t, err := recipe.training(examples)
 	if err != nil {
 		return nil, err
 	}
 	return t.fit(recipe)
 }
 
+// training takes sorted examples for a head.
+func (r Recipe) training(examples []Example) (*training, error) {
+	if r.Method != Softmax && r.Method != CoralSGD {
+		return newTraining(examples, r.Root)
+	}
+	at := thinned(examples, mostTrained)
+	t, err := newTraining(pick(examples, at), r.Root)
+	if err == nil {
+		t.at = at
+	}
+	return t, err
+}
+
 // choose names the recipe for sorted examples.
 func choose(examples []Example, method Method, root bool) (Recipe, error) {
 	recipes := Recipes(root)
-	if method != Auto {
+	switch method {
+	case Auto:
+	case Softmax:
+		return Recipe{Method: Softmax, Lambda: 0.3}, nil
+	case CoralSGD:
+		return Recipe{Method: CoralSGD}, nil
+	default:
 		i := slices.IndexFunc(recipes, func(r Recipe) bool { return r.Method == method })
 		if i < 0 {
 			return Recipe{}, fmt.Errorf("no head is called %q", method)
@@ -146,7 +170,7 @@ func choose(examples []Example, method Method, root bool) (Recipe, error) {
 		}
 		if trainings[at] == nil {
 			var err error
-			if trainings[at], err = newTraining(thinned(examples), r.Root); err != nil {
+			if trainings[at], err = newTraining(pick(examples, thinned(examples, few)), r.Root); err != nil {
 				return best, err
 			}
 		}
@@ -169,28 +193,28 @@ func choose(examples []Example, method Method, root bool) (Recipe, error) {
 	return best, nil
 }
 
-// thinned is about few of many sorted examples, as many of each class.
-func thinned(examples []Example) []Example {
-	if len(examples) <= few {
-		return examples
+// thinned gives the places of about most of many sorted examples, as many of each
+// class.
+func thinned(examples []Example, most int) []int {
+	var classes [][2]int // first and number
+	for i := range examples {
+		if i == 0 || examples[i].Label != examples[i-1].Label {
+			classes = append(classes, [2]int{i, 0})
+		}
+		classes[len(classes)-1][1]++
 	}
-	classes := 1
-	for i := range examples[1:] {
-		if examples[i].Label != examples[i+1].Label {
-			classes++
+	each := max(most/len(classes), 3)
+	if len(examples) <= most {
+		each = most
+	}
+	var at []int
+	for _, c := range classes {
+		n := min(each, c[1])
+		for k := range n {
+			at = append(at, c[0]+k*c[1]/n)
 		}
 	}
-	each, n := max(few/classes, 3), 0
-	var thin []Example
-	for i, e := range examples {
-		if i == 0 || examples[i-1].Label != e.Label {
-			n = 0
-		}
-		if n++; n <= each {
-			thin = append(thin, e)
-		}
-	}
-	return thin
+	return at
 }
 
 // layer makes the layer of a recipe, and the outputs for each example left out.
@@ -202,6 +226,10 @@ func (t *training) layer(r Recipe) (layer, [][]float64, error) {
 		return t.ridge(r.Lambda)
 	case LDA:
 		return t.lda(r.Lambda)
+	case Softmax:
+		return t.softmax(r.Lambda)
+	case CoralSGD:
+		return t.coralSGD()
 	}
 	return layer{}, nil, fmt.Errorf("no head is called %q", r.Method)
 }
@@ -218,19 +246,7 @@ func (t *training) fitLeaving(r Recipe) (*Fitted, [][]float64, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &Fitted{Recipe: r, Head: &Head{Labels: t.labels, Dim: t.dim, Root: r.Root}}
-	for i, c := range t.class {
-		switch {
-		case t.count[c] < 2:
-			f.Estimate.Alone++
-			continue
-		case left[i] == nil:
-			continue
-		case Best(left[i]) == c:
-			f.Estimate.Right++
-		}
-		f.Estimate.Total++
-	}
+	f := &Fitted{Recipe: r, Head: &Head{Labels: t.labels, Dim: t.dim, Root: r.Root}, Estimate: t.estimate(left)}
 	scale := t.scale(left, f)
 	f.scale = scale
 	centre := l.centre()
@@ -244,13 +260,34 @@ func (t *training) fitLeaving(r Recipe) (*Fitted, [][]float64, error) {
 	return f, left, f.Head.Check()
 }
 
+// estimate counts right answers to examples left out.
+func (t *training) estimate(left [][]float64) (e Estimate) {
+	for _, burst := range t.burst {
+		switch {
+		case t.alone(burst):
+			e.Alone += len(burst)
+			continue
+		case left[burst[0]] == nil:
+			continue
+		}
+		e.Bursts++
+		for _, i := range burst {
+			e.Total++
+			if Best(left[i]) == t.class[i] {
+				e.Right++
+			}
+		}
+	}
+	return e
+}
+
 // scale finds the factor from outputs to logits under which the examples left out are
 // most likely, and sets f.Loss. The factors tried are powers of 2¼, so that rounding
 // does not decide between neighbours.
 func (t *training) scale(left [][]float64, f *Fitted) float64 {
 	var spread float64
-	for i, row := range left {
-		if row != nil && t.count[t.class[i]] > 1 {
+	for _, row := range left {
+		if row != nil {
 			spread += deviation(row) / float64(f.Estimate.Total)
 		}
 	}
@@ -273,14 +310,14 @@ func (t *training) scale(left [][]float64, f *Fitted) float64 {
 		scale := math.Ldexp([4]float64{1, 1.189207115002721, 1.4142135623730951, 1.681792830507429}[k%4], k/4-3) / spread
 		var loss float64
 		for i, c := range t.class {
-			if left[i] == nil || t.count[c] < 2 {
+			if left[i] == nil {
 				continue
 			}
 			for j, v := range left[i] {
 				logits[j] = v * scale
 			}
 			Scores(logits)
-			loss -= math.Log(max(logits[c], 1e-300)) / float64(f.Estimate.Total)
+			loss -= log(max(logits[c], 1e-300)) / float64(f.Estimate.Total)
 		}
 		if loss < f.Loss*(1-1e-9) {
 			f.Loss, best = loss, scale
@@ -300,7 +337,7 @@ func (t *training) calibration(left [][]float64, scale float64) float64 {
 	total := 0.0
 	logits := make([]float64, len(t.labels))
 	for i, c := range t.class {
-		if left[i] == nil || t.count[c] < 2 {
+		if left[i] == nil {
 			continue
 		}
 		for j, v := range left[i] {

@@ -75,7 +75,7 @@ func Scores(logits []float64) {
 	top := logits[Best(logits)]
 	var sum float64
 	for i, v := range logits {
-		logits[i] = math.Exp(v - top)
+		logits[i] = exp(v - top)
 		sum += logits[i]
 	}
 	for i := range logits {

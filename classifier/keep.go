@@ -96,6 +96,9 @@ type Example struct {
 	Label string
 	Unit  []float64
 	Norm  float64
+	// Burst names photos that were taken together, such as in the same second: an
+	// estimate of how well a head knows a photo leaves all of them out. "" is none.
+	Burst string
 }
 
 // Keep returns the mean head with base's classes before its own. base applies to
@@ -196,7 +199,8 @@ func (s *Sums) otherCosine(examples []Example) float64 {
 	}
 	var sum float64
 	for _, e := range examples {
-		own := p.cosinesWithout(e)
+		own, _ := slices.BinarySearch(p.labels, e.Label)
+		p.compare(e, own, p.sums[own])
 		p.cos[own] = math.Inf(-1)
 		sum += p.cos[Best(p.cos)]
 	}
@@ -207,7 +211,7 @@ func logSumExp(v []float64) float64 {
 	top := v[Best(v)]
 	var sum float64
 	for _, x := range v {
-		sum += math.Exp(x - top)
+		sum += exp(x - top)
 	}
-	return top + math.Log(sum)
+	return top + log(sum)
 }

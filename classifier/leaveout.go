@@ -4,8 +4,8 @@ import "slices"
 
 // LeaveOut makes the head that Fit makes, and gives for each example, in the order of
 // examples, the logits of the head that is made without it (closed forms, no refits).
-// There are none for an example alone in its class and, of more than 2000 examples in
-// fewer dimensions, for those that are not left out.
+// With an example its burst is left out. There are none for examples alone in their
+// class and, where there are more than 2000, for those that are not left out.
 func LeaveOut(examples []Example, method Method, root bool) (*Fitted, [][]float64, error) {
 	order := make([]int, len(examples))
 	for i := range order {
@@ -20,7 +20,7 @@ func LeaveOut(examples []Example, method Method, root bool) (*Fitted, [][]float6
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := newTraining(ordered, recipe.Root)
+	t, err := recipe.training(ordered)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -30,11 +30,14 @@ func LeaveOut(examples []Example, method Method, root bool) (*Fitted, [][]float6
 	}
 	logits := make([][]float64, len(examples))
 	for i, row := range left {
-		if row == nil || t.count[t.class[i]] < 2 {
+		if row == nil {
 			continue
 		}
 		for c := range row {
 			row[c] *= f.scale
+		}
+		if t.at != nil {
+			i = t.at[i]
 		}
 		logits[order[i]] = row
 	}

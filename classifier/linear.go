@@ -14,8 +14,8 @@ type layer struct {
 // ridge is centred least squares: with X the examples less their mean and T their
 // classes as unit vectors less their mean, W = Xᵀ(X·Xᵀ + λI)⁻¹T and b = mean of T −
 // W·mean of X. left has for each example the outputs of the layer that is made
-// without it: T − (T−F)/(1−h), with h the diagonal of the matrix that turns T into
-// the outputs F.
+// without its burst B: T − (I−H)⁻¹(T−F), in the rows and columns of B, with H the matrix
+// that turns T into the outputs F.
 func (t *training) ridge(lambda float64) (l layer, left [][]float64, err error) {
 	n, classes := len(t.x), len(t.labels)
 	share := make([]float64, classes) // mean of the classes as unit vectors
@@ -28,7 +28,7 @@ func (t *training) ridge(lambda float64) (l layer, left [][]float64, err error) 
 		}
 		return -share[c]
 	}
-	rest := make([]float64, n) // 1 − h
+	rest := make([]lower, len(t.burst)) // I − H
 	residual := newTable(n, classes)
 	if t.dual() {
 		k, row := newLower(n), make([]float64, n)
@@ -62,8 +62,12 @@ func (t *training) ridge(lambda float64) (l layer, left [][]float64, err error) 
 			}
 			l.weights = append(l.weights, w)
 		}
-		for i, v := range k.inverseDiagonal() {
-			rest[i] = float64(lambda*v) - 1/float64(n)
+		k.invert()
+		for b, burst := range t.burst {
+			if t.leaveOut(b) {
+				rest[b] = k.inverseAt(burst)
+				rest[b].each(func(v float64) float64 { return float64(lambda*v) - 1/float64(n) })
+			}
 		}
 	} else {
 		s := t.covariance(false)
@@ -82,35 +86,48 @@ func (t *training) ridge(lambda float64) (l layer, left [][]float64, err error) 
 			s.solve(w)
 			l.weights = append(l.weights, w)
 		}
-		r := make([]float64, t.dim)
-		for i := range t.x {
-			t.residual(r, i, false)
-			if !t.leaveOut(i) {
-				residual[i] = nil
+		for b, burst := range t.burst {
+			if !t.leaveOut(b) {
 				continue
 			}
-			for c, w := range l.weights {
-				residual[i][c] = target(i, c) - dot4(r, w)
+			r := newTable(len(burst), t.dim)
+			for k, i := range burst {
+				t.residual(r[k], i, false)
+				for c, w := range l.weights {
+					residual[i][c] = target(i, c) - dot4(r[k], w)
+				}
+				s.half(r[k])
 			}
-			rest[i] = 1 - s.norm2(r) - 1/float64(n)
+			rest[b] = gram(r)
+			rest[b].each(func(v float64) float64 { return -v - 1/float64(n) })
+			for k := range burst {
+				rest[b][k][k]++
+			}
 		}
 	}
 	for c, w := range l.weights {
 		l.bias = append(l.bias, share[c]-dot4(t.all, w))
 	}
-	for i := range residual {
-		for c, v := range residual[i] {
-			residual[i][c] = target(i, c) + share[c] - v/max(rest[i], 1e-9)
+	left = make([][]float64, n)
+	for b, burst := range t.burst {
+		if rest[b] == nil {
+			continue
+		}
+		rest[b].solveRows(burst, residual)
+		for _, i := range burst {
+			for c, v := range residual[i] {
+				residual[i][c] = target(i, c) + share[c] - v
+			}
+			left[i] = residual[i]
 		}
 	}
-	return l, residual, nil
+	return l, left, nil
 }
 
 // lda is linear discriminant analysis: S = Σ r·rᵀ/(n−C), in which r is an example
 // less its class mean, made regular by λ times the mean of its diagonal; W = S⁻¹M and
 // b = −½ M·W for the class means M. left has for each example the outputs of the
-// layer that is made without it, λ's part in S unchanged; for one alone in its class
-// they mean nothing.
+// layer that is made without its burst, λ's part in S unchanged.
 func (t *training) lda(lambda float64) (l layer, left [][]float64, err error) {
 	n, classes := len(t.x), len(t.labels)
 	s := float64(max(n-classes, 1))
@@ -124,8 +141,8 @@ func (t *training) lda(lambda float64) (l layer, left [][]float64, err error) {
 	if !(ridge > 0) {
 		ridge = 1 // no class has photos that differ: S is the identity
 	}
-	spread := make([]float64, n)   // r·S⁻¹·r
-	across := newTable(n, classes) // r·S⁻¹·M
+	spread := make([]lower, len(t.burst)) // r·(sS)⁻¹·r within each burst
+	across := newTable(n, classes)        // r·(sS)⁻¹·M
 	if t.dual() {
 		b := newLower(n)
 		for i, ci := range t.class {
@@ -146,7 +163,7 @@ func (t *training) lda(lambda float64) (l layer, left [][]float64, err error) {
 			w := append([]float64(nil), m...)
 			whole := make([]float64, classes)
 			for i, v := range u {
-				across[i][c] = s * v
+				across[i][c] = v
 				axpy(-v, t.x[i], w)
 				whole[t.class[i]] += v
 			}
@@ -158,8 +175,15 @@ func (t *training) lda(lambda float64) (l layer, left [][]float64, err error) {
 			}
 			l.weights = append(l.weights, w)
 		}
-		for i, v := range b.inverseDiagonal() {
-			spread[i] = s * (1 - float64(ridge*v))
+		b.invert()
+		for at, burst := range t.burst {
+			if t.leaveOut(at) {
+				spread[at] = b.inverseAt(burst)
+				spread[at].each(func(v float64) float64 { return float64(-ridge * v) })
+				for k := range burst {
+					spread[at][k][k]++
+				}
+			}
 		}
 	} else {
 		b := t.covariance(true)
@@ -177,16 +201,19 @@ func (t *training) lda(lambda float64) (l layer, left [][]float64, err error) {
 			}
 			l.weights = append(l.weights, w)
 		}
-		for i := range t.x {
-			if !t.leaveOut(i) {
-				across[i] = nil
+		for at, burst := range t.burst {
+			if !t.leaveOut(at) {
 				continue
 			}
-			t.residual(r, i, true)
-			for c, w := range l.weights {
-				across[i][c] = dot4(r, w)
+			r := newTable(len(burst), t.dim)
+			for k, i := range burst {
+				t.residual(r[k], i, true)
+				for c, w := range l.weights {
+					across[i][c] = dot4(r[k], w) / s
+				}
+				b.half(r[k])
 			}
-			spread[i] = s * b.norm2(r)
+			spread[at] = gram(r)
 		}
 	}
 	between := newTable(classes, classes) // M·S⁻¹·M
@@ -199,34 +226,74 @@ func (t *training) lda(lambda float64) (l layer, left [][]float64, err error) {
 	return l, t.withoutEach(s, spread, across, between), nil
 }
 
-// withoutEach gives the outputs of LDA for each example without it, by the formula of
-// Sherman and Morrison: without x of class c, (n−C)·S loses k/(k−1)·r·rᵀ and the mean
-// of c loses r/(k−1), k being the number of its examples.
-func (t *training) withoutEach(s float64, spread []float64, across, between [][]float64) [][]float64 {
-	left := newTable(len(t.x), len(t.labels))
-	for i, c := range t.class {
-		k := float64(t.count[c])
-		if across[i] == nil {
-			left[i] = nil
-		}
-		if k < 2 || left[i] == nil {
+// withoutEach gives the outputs of LDA for each example without its burst, by the
+// formula of Sherman, Morrison and Woodbury. With A = sS, k examples in class c and b of
+// them in the burst, whose residuals are the columns of R: without the burst A is
+// A − R·Q·Rᵀ, Q⁻¹ = I − 11ᵀ/k, and the mean of c is m − R·1/(k−b). So with P = Rᵀ·A⁻¹·R
+// and K = Q⁻¹ − P, all products with A⁻¹ gain the product of K⁻¹ with both sides' Rᵀ·A⁻¹.
+func (t *training) withoutEach(s float64, spread []lower, across, between [][]float64) [][]float64 {
+	left := make([][]float64, len(t.x))
+	for at, burst := range t.burst {
+		p := spread[at]
+		if p == nil {
 			continue
 		}
-		rr, rm := spread[i], across[i]
-		lost := k / (k - 1) / s
-		f := lost / max(1-float64(lost*rr), 1e-9)
-		rx := rr + rm[c]
-		for m := range left[i] {
-			xm := rm[m] + between[c][m] + float64(float64(f*rx)*rm[m])
-			mm := between[m][m] + float64(float64(f*rm[m])*rm[m])
-			if m == c {
-				xr := rx + float64(float64(f*rx)*rr)
-				mr := rm[c] + float64(float64(f*rm[c])*rr)
-				r2 := rr + float64(float64(f*rr)*rr)
-				xm -= xr / (k - 1)
-				mm += (r2/(k-1) - float64(2*mr)) / (k - 1)
+		c := t.class[burst[0]]
+		k, rest := float64(t.count[c]), float64(t.count[c]-len(burst))
+		n := len(burst)
+		root := newLower(n) // K, then its Cholesky factor
+		ones := make([]float64, n)
+		var all float64
+		for i := range n {
+			for j := range n {
+				ones[i] += p.at(i, j)
 			}
-			left[i][m] = xm - mm/2
+			all += ones[i]
+			for j := range i + 1 {
+				root[i][j] = -p[i][j] - 1/k
+			}
+			root[i][i] = max(root[i][i]+1, 1e-9)
+		}
+		if err := root.cholesky(); err != nil {
+			continue // only rounding can bring it here
+		}
+		// The columns of Rᵀ·A⁻¹·M without the burst, and what the half of K⁻¹ makes of them.
+		half := newTable(len(t.labels), n)
+		length := make([]float64, len(t.labels)) // M·A′⁻¹·M
+		var own float64                          // of 1ᵀRᵀ·A⁻¹·m
+		for m := range half {
+			for i, e := range burst {
+				half[m][i] = across[e][m]
+				if m == c {
+					own += across[e][c]
+					half[m][i] -= ones[i] / rest
+				}
+			}
+			length[m] = between[m][m] / s
+			if m == c {
+				length[m] += (all/rest - float64(2*own)) / rest
+			}
+			root.half(half[m])
+			length[m] += dot4(half[m], half[m])
+		}
+		x := make([]float64, n)
+		for i, e := range burst {
+			for j, o := range burst {
+				x[j] = p.at(i, j) + across[o][c]
+			}
+			var whole float64
+			for _, v := range x {
+				whole += v
+			}
+			root.half(x)
+			left[e] = make([]float64, len(t.labels))
+			for m := range left[e] {
+				xm := across[e][m] + between[c][m]/s + dot4(x, half[m])
+				if m == c {
+					xm -= whole / rest
+				}
+				left[e][m] = float64(s * (xm - length[m]/2))
+			}
 		}
 	}
 	return left
@@ -234,7 +301,7 @@ func (t *training) withoutEach(s float64, spread []float64, across, between [][]
 
 // imprint is the mean head: normalised class sums.
 func (t *training) imprint() (l layer, left [][]float64, err error) {
-	left = newTable(len(t.x), len(t.labels))
+	left = make([][]float64, len(t.x))
 	norms := make([]float64, len(t.labels))
 	for c, m := range t.mean {
 		w := append([]float64(nil), m...)
@@ -248,34 +315,38 @@ func (t *training) imprint() (l layer, left [][]float64, err error) {
 		l.weights = append(l.weights, w)
 	}
 	l.bias = make([]float64, len(t.labels))
-	for i, c := range t.class {
-		for k, w := range l.weights {
-			left[i][k] = dot4(t.x[i], w)
+	rest := make([]float64, t.dim)
+	for b, burst := range t.burst {
+		if !t.leaveOut(b) {
+			continue
 		}
-		// (S−x)·x over |S−x|, with S = count·mean
-		n := float64(t.count[c])
-		sx, xx := n*norms[c]*left[i][c], dot4(t.x[i], t.x[i])
-		rest := float64(n*norms[c])*float64(n*norms[c]) - float64(2*sx) + xx
-		left[i][c] = -1
-		if rest > 0 {
-			left[i][c] = (sx - xx) / math.Sqrt(rest)
+		c := t.class[burst[0]]
+		for j, v := range t.mean[c] {
+			rest[j] = float64(float64(t.count[c]) * v)
+		}
+		for _, i := range burst {
+			axpy(-1, t.x[i], rest)
+		}
+		norm := math.Sqrt(dot4(rest, rest))
+		for _, i := range burst {
+			left[i] = make([]float64, len(t.labels))
+			for k, w := range l.weights {
+				left[i][k] = dot4(t.x[i], w)
+			}
+			left[i][c] = -1
+			if norm > 0 {
+				left[i][c] = dot4(t.x[i], rest) / norm
+			}
 		}
 	}
 	return l, left, nil
 }
 
-// leaveOut reports whether example i is among those left out.
-func (t *training) leaveOut(i int) bool {
-	return i%((len(t.x)+mostLeftOut-1)/mostLeftOut) == 0
-}
-
-// norm2 is r·A⁻¹·r for the Cholesky factor l of A.
-func (l lower) norm2(r []float64) float64 {
-	v := append([]float64(nil), r...)
+// half replaces r by L⁻¹·r, for the Cholesky factor L.
+func (l lower) half(r []float64) {
 	for i, row := range l {
-		v[i] = (v[i] - dot4(row[:i], v[:i])) / row[i]
+		r[i] = (r[i] - dot4(row[:i], r[:i])) / row[i]
 	}
-	return dot4(v, v)
 }
 
 func newTable(rows, columns int) [][]float64 {

@@ -23,8 +23,8 @@ func kinds(seed uint64, dim int, counts ...int) []Example {
 			for i, v := range centre {
 				x[i] = max(0, v+r.NormFloat64()/2)
 			}
-			Unit(x)
-			examples = append(examples, Example{Label: string(rune('a' + c)), Unit: x})
+			norm := Unit(x)
+			examples = append(examples, Example{Label: string(rune('a' + c)), Unit: x, Norm: norm})
 		}
 	}
 	return examples
@@ -131,34 +131,55 @@ func TestLayersAreTheTextbooks(t *testing.T) {
 	}
 }
 
-// What is said of each example left out is what a layer made without it says. LDA
-// keeps λ's part and n−C, so its refit is given those of all examples.
+// What is said of each example left out is what a layer made without its burst says.
+// LDA keeps λ's part and n−C, so its refit is given those of all examples.
 func TestLeftOutIsRefitted(t *testing.T) {
 	for _, sh := range shapes {
 		for _, r := range []Recipe{{Mean, 0, false}, {Ridge, 0.3, false}, {LDA, 3, false}} {
 			examples := sorted(kinds(4, sh.dim, sh.counts...))
+			for i := range examples {
+				if i%5 < 2 {
+					examples[i].Burst = "first" // of its class
+				}
+			}
 			tr := train(t, examples, false)
 			_, left, err := tr.layer(r)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i := range examples {
-				if tr.count[tr.class[i]] < 2 {
+			largest := 0
+			for _, burst := range tr.burst {
+				if tr.alone(burst) {
+					if left[burst[0]] != nil {
+						t.Errorf("%s, %v: outputs for the only burst of a class", sh.name, r)
+					}
 					continue
 				}
-				without := train(t, slices.Delete(slices.Clone(examples), i, i+1), false)
+				largest = max(largest, len(burst))
+				var rest []Example
+				for i, e := range examples {
+					if !slices.Contains(burst, i) {
+						rest = append(rest, e)
+					}
+				}
+				without := train(t, rest, false)
 				var l layer
 				if r.Method == LDA {
 					l = refitLDA(t, without, tr, r.Lambda)
 				} else if l, _, err = without.layer(r); err != nil {
 					t.Fatal(err)
 				}
-				for c := range tr.labels {
-					want := dot4(l.weights[c], tr.x[i]) + l.bias[c]
-					if math.Abs(left[i][c]-want) > 1e-7*(1+math.Abs(want)) {
-						t.Errorf("%s, %v, example %d, class %d: got %v, want %v", sh.name, r, i, c, left[i][c], want)
+				for _, i := range burst {
+					for c := range tr.labels {
+						want := dot4(l.weights[c], tr.x[i]) + l.bias[c]
+						if math.Abs(left[i][c]-want) > 1e-7*(1+math.Abs(want)) {
+							t.Errorf("%s, %v, example %d, class %d: got %v, want %v", sh.name, r, i, c, left[i][c], want)
+						}
 					}
 				}
+			}
+			if largest < 2 && sh.name != "odd" {
+				t.Errorf("%s: no burst of several tests nothing", sh.name)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package classifier
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // MeanScale is the factor between cosine and logit of the mean head. Measured on
@@ -38,9 +39,12 @@ func (s *Sums) Mean() (*Head, error) {
 // An Estimate counts right answers on photos that the head had not seen.
 type Estimate struct {
 	Right, Total int
-	// Alone is the number of examples that are the only one of their class; they
-	// can't be estimated and are not in Total.
+	// Alone is the number of examples that are the only one of their class, or of its
+	// only burst; they can't be estimated and are not in Total.
 	Alone int
+	// Bursts is the number of groups that the examples in Total were left out in: so
+	// many of them are independent of each other.
+	Bursts int
 }
 
 // Accuracy is Right/Total, 0 if nothing was counted.
@@ -51,21 +55,32 @@ func (e Estimate) Accuracy() float64 {
 	return float64(e.Right) / float64(e.Total)
 }
 
-// LeaveOneOut classifies each example with the mean head of all the others. All
-// examples must have been added to s. Examples equal to each other vouch for each
-// other: the caller keeps duplicates out.
+// Interval is where the accuracy on all photos like these is, 95 % sure (Wilson 1927).
+// What was seen counts as so many photos as there are bursts.
+func (e Estimate) Interval() (low, high float64) {
+	if e.Bursts == 0 {
+		return 0, 1
+	}
+	const z = 1.959963984540054 // of the normal distribution 95 % are within ±z
+	n, p := float64(e.Bursts), e.Accuracy()
+	middle := (p + z*z/(2*n)) / (1 + z*z/n)
+	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
+	return max(0, middle-half), min(1, middle+half)
+}
+
+// LeaveOneOut classifies each example with the mean head of all the others, less those
+// of its burst. All examples must have been added to s; those of a class come together.
 func (s *Sums) LeaveOneOut(examples []Example) Estimate {
 	var e Estimate
 	p := s.prototypes()
-	for _, x := range examples {
-		if s.Count(x.Label) < 2 {
-			e.Alone++
+	for _, burst := range bursts(examples) {
+		if s.Count(examples[burst[0]].Label) == len(burst) {
+			e.Alone += len(burst)
 			continue
 		}
-		e.Total++
-		if own := p.cosinesWithout(x); Best(p.cos) == own {
-			e.Right++
-		}
+		e.Bursts++
+		e.Total += len(burst)
+		e.Right += p.rightWithout(pick(examples, burst))
 	}
 	return e
 }
@@ -88,22 +103,42 @@ func (s *Sums) prototypes() *prototypes {
 	return p
 }
 
-// cosinesWithout compares e with each class as if e had never been an example,
-// and returns the place of its own class.
-func (p *prototypes) cosinesWithout(e Example) (own int) {
-	for c, label := range p.labels {
-		d, norm := dot(p.sums[c], e.Unit), p.norms[c]
-		if label == e.Label {
-			own = c
-			// (S−x)·x over |S−x|, from |S−x|² = |S|² − 2 S·x + |x|²
-			xx := dot(e.Unit, e.Unit)
-			norm = math.Sqrt(max(float64(norm*norm)-float64(2*d)+xx, 0))
-			d -= xx
+// rightWithout counts the right answers to examples of a class as if none of them had
+// ever been one.
+func (p *prototypes) rightWithout(examples []Example) (right int) {
+	own, _ := slices.BinarySearch(p.labels, examples[0].Label)
+	rest := slices.Clone(p.sums[own])
+	for _, e := range examples {
+		axpy(-1, e.Unit, rest)
+	}
+	for _, e := range examples {
+		p.compare(e, own, rest)
+		if Best(p.cos) == own {
+			right++
+		}
+	}
+	return right
+}
+
+// compare gives the cosines of e with each class, class own having the sum rest.
+func (p *prototypes) compare(e Example, own int, rest []float64) {
+	for c := range p.labels {
+		sum, norm := p.sums[c], p.norms[c]
+		if c == own {
+			sum, norm = rest, math.Sqrt(dot(rest, rest))
 		}
 		p.cos[c] = 0
 		if norm > 0 {
-			p.cos[c] = d / norm
+			p.cos[c] = dot(sum, e.Unit) / norm
 		}
 	}
-	return own
+}
+
+// pick returns the elements of v at.
+func pick[T any](v []T, at []int) []T {
+	p := make([]T, len(at))
+	for k, i := range at {
+		p[k] = v[i]
+	}
+	return p
 }

@@ -68,6 +68,7 @@ func TestLeaveOneOut(t *testing.T) {
 		logits := make([]float64, len(h.Labels))
 		h.Logits(logits, e.Unit)
 		want.Total++
+		want.Bursts++
 		if h.Labels[Best(logits)] == e.Label {
 			want.Right++
 		}

@@ -121,13 +121,10 @@ func (l lower) solve(b []float64) {
 	}
 }
 
-// inverseDiagonal is the diagonal of the inverse of L·Lᵀ. It replaces L by its
-// inverse.
-func (l lower) inverseDiagonal() []float64 {
-	n := len(l)
-	diagonal := make([]float64, n)
+// invert replaces a Cholesky factor by its inverse.
+func (l lower) invert() {
 	// Row i of L⁻¹ is −(Σ L[i][k]·row k of L⁻¹, k < i)/L[i][i], and 1/L[i][i] at i.
-	next := make([]float64, n)
+	next := make([]float64, len(l))
 	for i, row := range l {
 		clear(next[:i])
 		for k := range i {
@@ -135,12 +132,52 @@ func (l lower) inverseDiagonal() []float64 {
 		}
 		for k := range i {
 			row[k] = -next[k] / row[i]
-			diagonal[k] += float64(row[k] * row[k])
 		}
 		row[i] = 1 / row[i]
-		diagonal[i] = float64(row[i] * row[i])
 	}
-	return diagonal
+}
+
+// inverseAt gives the rows and columns at of the inverse of L·Lᵀ, for the inverse of L.
+func (l lower) inverseAt(at []int) lower {
+	part := newLower(len(at))
+	for a, i := range at {
+		for b, j := range at[:a+1] {
+			for k := max(i, j); k < len(l); k++ {
+				part[a][b] += float64(l[k][i] * l[k][j])
+			}
+		}
+	}
+	return part
+}
+
+// each replaces every element by f of it.
+func (l lower) each(f func(float64) float64) {
+	for _, row := range l {
+		for j, v := range row {
+			row[j] = f(v)
+		}
+	}
+}
+
+// solveRows replaces the rows of table at by the solutions of the symmetric matrix l,
+// which it changes.
+func (l lower) solveRows(at []int, table [][]float64) {
+	for i := range l {
+		l[i][i] = max(l[i][i], 1e-9)
+	}
+	if l.cholesky() != nil {
+		return // only rounding can bring it here
+	}
+	column := make([]float64, len(at))
+	for c := range table[at[0]] {
+		for k, i := range at {
+			column[k] = table[i][c]
+		}
+		l.solve(column)
+		for k, i := range at {
+			table[i][c] = column[k]
+		}
+	}
 }
 
 // axpy adds f·x to y.

@@ -16,6 +16,12 @@ type training struct {
 	count  []int       // of examples in each class
 	mean   [][]float64 // of each class
 	all    []float64   // mean of all examples
+	burst  [][]int     // examples that are left out together
+	length []float64   // of each embedding, before it was made a unit vector
+
+	examples []Example // sorted
+	at       []int     // where each was among those there are, nil if these are all
+	root     bool
 
 	// Inner products, made when there are no more examples than dimensions.
 	pairs lower       // of examples
@@ -29,7 +35,7 @@ func newTraining(examples []Example, root bool) (*training, error) {
 	if len(examples) == 0 {
 		return nil, fmt.Errorf("no examples: %w", ErrShape)
 	}
-	t := &training{dim: len(examples[0].Unit)}
+	t := &training{dim: len(examples[0].Unit), examples: examples, root: root}
 	for _, e := range examples {
 		if len(e.Unit) != t.dim || t.dim == 0 {
 			return nil, fmt.Errorf("an example of %d values among others of %d: %w", len(e.Unit), t.dim, ErrShape)
@@ -43,7 +49,7 @@ func newTraining(examples []Example, root bool) (*training, error) {
 		if root {
 			x = roots(x)
 		}
-		t.x, t.class = append(t.x, x), append(t.class, c)
+		t.x, t.class, t.length = append(t.x, x), append(t.class, c), append(t.length, e.Norm)
 		t.count[c]++
 		axpy(1, x, t.mean[c])
 	}
@@ -57,6 +63,7 @@ func newTraining(examples []Example, root bool) (*training, error) {
 	for i := range t.all {
 		t.all[i] /= float64(len(t.x))
 	}
+	t.burst = bursts(examples)
 	return t, nil
 }
 

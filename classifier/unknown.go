@@ -57,7 +57,7 @@ func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rej
 					rest = append(rest, e)
 				}
 			}
-			t, err := newTraining(rest, f.Recipe.Root)
+			t, err := f.Recipe.training(rest)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -70,7 +70,7 @@ func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rej
 			}
 		}
 	}
-	t, err := newTraining(examples, f.Recipe.Root)
+	t, err := f.Recipe.training(examples)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,12 +92,12 @@ func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rej
 	if at < len(others) {
 		r.Threshold = (others[at-1] + others[at]) / 2
 	}
-	for i, c := range t.class {
-		if left[i] == nil || t.count[c] < 2 {
+	for _, row := range left {
+		if row == nil {
 			continue
 		}
 		r.Known++
-		if f.scale*slices.Max(left[i]) < r.Threshold {
+		if f.scale*slices.Max(row) < r.Threshold {
 			r.Rejected++
 		}
 	}

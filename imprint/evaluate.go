@@ -22,9 +22,10 @@ import (
 // ErrProtocol is wrapped when a set does not allow the evaluation asked for.
 var ErrProtocol = errors.New("evaluation is not possible")
 
-// estimateChunk is how many unit vectors Estimate keeps in memory for each core: all
-// of them would take eight times the space of the state.
-const estimateChunk = 128
+// estimateChunk is how many unit vectors of a class Estimate keeps in memory for each
+// core: all of them would take eight times the space of the state. Bursts are found
+// within a chunk.
+const estimateChunk = 2048
 
 // Recipe says how the head of the workspace was made; nothing when nothing is taught.
 func (k *Kit) Recipe() classifier.Recipe {
@@ -56,17 +57,22 @@ func (k *Kit) Estimate() classifier.Estimate {
 	var wg sync.WaitGroup
 	for i := range found {
 		wg.Go(func() {
-			values := make([]float64, estimateChunk*k.backbone.Dim())
 			for c := range chunks {
-				e := sums.LeaveOneOut(k.units(c, values))
+				e := sums.LeaveOneOut(k.units(c, make([]float64, len(c)*k.backbone.Dim())))
 				found[i].Right += e.Right
 				found[i].Total += e.Total
 				found[i].Alone += e.Alone
+				found[i].Bursts += e.Bursts
 			}
 		})
 	}
-	for c := range slices.Chunk(k.state.Examples, estimateChunk) {
-		chunks <- c
+	for rest := k.state.Examples; len(rest) > 0; {
+		n := 1
+		for n < min(len(rest), estimateChunk) && rest[n].Label == rest[0].Label {
+			n++
+		}
+		chunks <- rest[:n]
+		rest = rest[n:]
 	}
 	close(chunks)
 	wg.Wait()
@@ -75,6 +81,7 @@ func (k *Kit) Estimate() classifier.Estimate {
 		all.Right += e.Right
 		all.Total += e.Total
 		all.Alone += e.Alone
+		all.Bursts += e.Bursts
 	}
 	return all
 }
@@ -104,6 +111,7 @@ type Set struct {
 	Classes []string
 	Labels  []int       // class of each embedding
 	Units   [][]float64 // the embeddings, of length 1
+	Norms   []float64   // the lengths they had
 	// Shots has for each draw and class the embeddings to teach; k photos are the
 	// first k. Test has for each draw the embeddings to classify.
 	Shots [][][]int
@@ -144,7 +152,7 @@ func (s *Set) draw(method classifier.Method, d, k int) (float64, error) {
 			return 0, fmt.Errorf("%w: draw %d has %d photos of %q to teach", ErrProtocol, d, len(rows), s.Classes[c])
 		}
 		for _, row := range rows[:k] {
-			examples = append(examples, classifier.Example{Label: s.Classes[c], Unit: s.Units[row]})
+			examples = append(examples, classifier.Example{Label: s.Classes[c], Unit: s.Units[row], Norm: s.Norms[row]})
 		}
 	}
 	fitted, err := classifier.Fit(examples, method, s.roots())
@@ -168,7 +176,7 @@ func (s *Set) draw(method classifier.Method, d, k int) (float64, error) {
 
 // check says whether all rows of the draws exist.
 func (s *Set) check() error {
-	if len(s.Units) != len(s.Labels) {
+	if len(s.Units) != len(s.Labels) || len(s.Norms) != len(s.Labels) {
 		return fmt.Errorf("%w: %d embeddings for %d photos", ErrProtocol, len(s.Units), len(s.Labels))
 	}
 	for i, x := range s.Units {
@@ -199,6 +207,9 @@ func (s *Set) check() error {
 	}
 	return nil
 }
+
+// setScale is the step of stored embeddings, that of Coral's extractor.
+const setScale = 0.0235284772
 
 // ReadSet reads stored embeddings: emb.u8 (or emb.crop.u8 for photos fitted by
 // dataset.Crop; uint8, zero point 0, one row a photo), labels.json and
@@ -238,7 +249,7 @@ func ReadSet(dir string, fit dataset.Fit) (*Set, error) {
 		for j, q := range b[i*dim : (i+1)*dim] {
 			x[j] = float64(q)
 		}
-		classifier.Unit(x)
+		s.Norms = append(s.Norms, setScale*classifier.Unit(x))
 		s.Units = append(s.Units, x)
 	}
 	if err := s.check(); err != nil {
@@ -288,7 +299,7 @@ func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit datase
 		seen[e.photo] = true
 		s.Devices[e.device]++
 		x := make([]float64, b.Dim())
-		unit(b, x, e.raw)
+		s.Norms = append(s.Norms, unit(b, x, e.raw))
 		c, _ := slices.BinarySearch(s.Classes, items[i].Label)
 		s.Labels, s.Units = append(s.Labels, c), append(s.Units, x)
 		return nil

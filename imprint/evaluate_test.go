@@ -2,14 +2,18 @@ package imprint
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/backbonetest"
@@ -22,31 +26,73 @@ func TestEstimate(t *testing.T) {
 	if got := k.Estimate(); got != (classifier.Estimate{}) {
 		t.Errorf("of nothing: got %+v", got)
 	}
+	join := func(parts ...[]Observation) []Observation { return slices.Concat(parts...) }
+	three := join(varied("blue", 0, 4), varied("red", 1, 4), varied("green", 2, 4))
+	second := varied("blue", 0, 4)
+	for i := range second {
+		second[i].Taken = time.Unix(int64(i/2), 0)
+	}
 	tests := []struct {
 		name  string
-		items []dataset.Item
+		items []Observation
 		want  classifier.Estimate
 	}{
-		{"one photo", photos("blue", 0, 0, 1), classifier.Estimate{Alone: 1}},
-		{"one class", photos("blue", 0, 0, 4), classifier.Estimate{Right: 4, Total: 4}},
-		{"classes that differ", kinds(0, 3), classifier.Estimate{Right: 12, Total: 12}},
-		{"one under a wrong label", append(kinds(0, 3), photo("red", 0, 9)), classifier.Estimate{Right: 12, Total: 13}},
-		{"one alone", append(kinds(0, 2), photo("white", 7, 0)), classifier.Estimate{Right: 8, Total: 8, Alone: 1}},
-		{"more than are looked at together", append(photos("blue", 0, 0, estimateChunk+20), photos("green", 2, 0, 2*estimateChunk)...),
-			classifier.Estimate{Right: 3*estimateChunk + 20, Total: 3*estimateChunk + 20}},
+		{"one photo", varied("blue", 0, 1), classifier.Estimate{Alone: 1}},
+		{"one class", varied("blue", 0, 4), classifier.Estimate{Right: 4, Total: 4, Bursts: 4}},
+		{"classes that differ", three, classifier.Estimate{Right: 12, Total: 12, Bursts: 12}},
+		{"one under a wrong label", join(three, varied("blue", 1, 5)[4:]), classifier.Estimate{Right: 12, Total: 13, Bursts: 13}},
+		{"one alone", join(three, varied("white", 3, 1)), classifier.Estimate{Right: 12, Total: 12, Bursts: 12, Alone: 1}},
+		{"pairs of a second", join(second, varied("red", 1, 4)), classifier.Estimate{Right: 8, Total: 8, Bursts: 6}},
+		{"more than are looked at together", join(varied("blue", 0, estimateChunk+20), varied("green", 2, 2*estimateChunk)),
+			classifier.Estimate{Right: 3*estimateChunk + 20, Total: 3*estimateChunk + 20, Bursts: 3*estimateChunk + 20}},
 	}
 	for _, test := range tests {
+		if testing.Short() && len(test.items) > 1000 {
+			continue
+		}
 		t.Run(test.name, func(t *testing.T) {
 			for _, threads := range []int{0, 1, 3} {
 				dir, o := newWorkspace(t)
-				o.Threads = threads
+				o.Threads, o.Head = threads, classifier.Mean
 				k := openKit(t, dir, o)
-				if l := mustAdd(t, k, test.items...); l.Estimate != test.want || k.Estimate() != test.want {
+				l, err := k.AddObserved(t.Context(), test.items)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if l.Estimate != test.want || k.Estimate() != test.want {
 					t.Errorf("%d threads: got %+v, then %+v, want %+v", threads, l.Estimate, k.Estimate(), test.want)
 				}
 			}
 		})
 	}
+}
+
+// Photos of a class that hardly differ are one burst, which nothing is left without.
+func TestEstimateOfPhotosAlike(t *testing.T) {
+	k := newKit(t)
+	want := classifier.Estimate{Alone: 12}
+	if l := mustAdd(t, k, kinds(0, 3)...); l.Estimate != want {
+		t.Errorf("got %+v, want %+v", l.Estimate, want)
+	}
+}
+
+// varied are n embeddings of 48 values, of which those of a kind are large in the same
+// twelve, and otherwise differ.
+func varied(label string, kind, n int) []Observation {
+	all := make([]Observation, n)
+	for i := range all {
+		r := rand.New(rand.NewPCG(uint64(kind), uint64(i)))
+		o := Observation{Label: label, Path: fmt.Sprint(label, i), Embedding: make([]byte, 48)}
+		for j := range o.Embedding {
+			o.Embedding[j] = byte(r.IntN(100))
+			if j/12 == kind {
+				o.Embedding[j] += 100
+			}
+		}
+		o.Photo = sha256.Sum256(o.Embedding)
+		all[i] = o
+	}
+	return all
 }
 
 // corners is a set of three classes on the three axes: the last two
@@ -57,7 +103,7 @@ func corners() *Set {
 		for i := range 5 {
 			u := make([]float64, 3)
 			u[(c+i/3)%3] = 1
-			s.Labels, s.Units = append(s.Labels, c), append(s.Units, u)
+			s.Labels, s.Units, s.Norms = append(s.Labels, c), append(s.Units, u), append(s.Norms, 1)
 		}
 	}
 	return s

@@ -54,15 +54,35 @@ func (k *Kit) sums(s *state) (*classifier.Sums, error) {
 }
 
 // units returns examples as the classifier takes them, with their vectors in
-// values, which has room for them.
+// values, which has room for them. Those of a class come together.
 func (k *Kit) units(examples []example, values []float64) []classifier.Example {
 	dim := k.backbone.Dim()
 	u := make([]classifier.Example, len(examples))
+	parts := make(map[string]map[string]bool) // of each class: the sources it came from
+	for _, e := range examples {
+		if parts[e.Label] == nil {
+			parts[e.Label] = make(map[string]bool)
+		}
+		parts[e.Label][e.Source] = true
+	}
 	for i, e := range examples {
 		x := values[i*dim : (i+1)*dim]
-		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: unit(k.backbone, x, e.raw)}
+		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: unit(k.backbone, x, e.raw), Burst: e.burst(len(parts[e.Label]) > 1)}
 	}
 	return u
+}
+
+// burst names photos that are not independent of each other: those of one source, such
+// as a session of driving, if the class has photos from several, else those of one
+// second.
+func (e *example) burst(several bool) string {
+	switch {
+	case several && e.Source != "":
+		return e.Source
+	case !e.Taken.IsZero():
+		return fmt.Sprint(e.Source, " ", e.Taken.Unix())
+	}
+	return ""
 }
 
 // unit writes the unit vector of a raw embedding into dst and returns the length

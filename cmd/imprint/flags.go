@@ -49,7 +49,7 @@ func layoutFlag() cli.Flag {
 }
 
 func headFlag() cli.Flag {
-	return &cli.StringFlag{Name: "head", Usage: "make the last layer by `METHOD`: auto, mean (imprinting), ridge or lda", DefaultText: "the workspace's, or auto"}
+	return &cli.StringFlag{Name: "head", Usage: "make the last layer by `METHOD`: auto, mean (imprinting), ridge, lda, softmax (logistic regression), or coral-sgd, the baseline", DefaultText: "the workspace's, or auto"}
 }
 
 func keepFlag() cli.Flag {

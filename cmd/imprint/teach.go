@@ -128,9 +128,10 @@ func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
 
 // estimate is a classifier.Estimate as JSON.
 type estimate struct {
-	Right int `json:"right"`
-	Total int `json:"total"`
-	Alone int `json:"alone"`
+	Right  int `json:"right"`
+	Total  int `json:"total"`
+	Alone  int `json:"alone"`
+	Bursts int `json:"bursts"`
 }
 
 // estimateLine is the leave-one-out accuracy in words.
@@ -138,12 +139,19 @@ func estimateLine(e classifier.Estimate, classes int) string {
 	if classes < 2 {
 		return "accuracy: not to be told from one class"
 	}
+	if e.Total == 0 && e.Alone > classes {
+		return "accuracy: not to be told, as the photos of each class are all alike; others, from other sides and in other light, give an estimate"
+	}
 	if e.Total == 0 {
 		return "accuracy: not to be told from one photo a class; two or more give an estimate"
 	}
-	line := fmt.Sprintf("accuracy, leaving one photo out at a time: %d of %d, %.1f %%", e.Right, e.Total, 100*e.Accuracy())
+	low, high := e.Interval()
+	line := fmt.Sprintf("accuracy, leaving one photo out at a time: %d of %d, %.1f %% (%.0f to %.0f %% with 95 %% confidence)", e.Right, e.Total, 100*e.Accuracy(), 100*low, 100*high)
+	if e.Bursts < e.Total {
+		line += fmt.Sprintf("; photos alike, or taken together, were left out together: %d groups", e.Bursts)
+	}
 	if e.Alone > 0 {
-		line += fmt.Sprintf(" (%d %s alone in a class not counted)", e.Alone, plural(e.Alone, "photo"))
+		line += fmt.Sprintf("; %d %s without another of their class not counted", e.Alone, plural(e.Alone, "photo"))
 	}
 	return line
 }

@@ -1,0 +1,54 @@
+package classifier
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// Copies of a photo vouch for each other one at a time, and say nothing together.
+func TestBurstsAreLeftOutTogether(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	var examples []Example
+	for label := range 4 {
+		for range 5 {
+			x := make([]float64, 60) // the label tells nothing of it
+			for i := range x {
+				x[i] = r.Float64()
+			}
+			for range 3 {
+				near := slices.Clone(x)
+				for i := range near {
+					near[i] += r.Float64() / 20
+				}
+				Unit(near)
+				examples = append(examples, Example{Label: string(rune('a' + label)), Unit: near})
+			}
+		}
+	}
+	for _, m := range []Method{Mean, Ridge, LDA} {
+		f, err := Fit(examples, m, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := f.Estimate; e.Total != 60 || e.Bursts != 20 || e.Accuracy() > 0.5 {
+			t.Errorf("%s: got %+v of 60 photos that tell nothing, 3 alike each", m, e)
+		}
+	}
+	s := sumsOf(t, examples)
+	if e := s.LeaveOneOut(sorted(examples)); e.Total != 60 || e.Bursts != 20 || e.Accuracy() > 0.5 {
+		t.Errorf("sums: got %+v", e)
+	}
+}
+
+func TestBursts(t *testing.T) {
+	examples := kinds(2, 60, 4, 3)
+	examples[1].Burst, examples[3].Burst, examples[5].Burst = "12:00", "12:00", "12:00"
+	examples[2].Unit = slices.Clone(examples[0].Unit)
+	examples[6].Unit = examples[0].Unit // alike, of another class
+	got := bursts(examples)
+	want := [][]int{{0, 2}, {1, 3}, {4}, {5}, {6}}
+	if !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,60 @@
+package classifier
+
+import "math"
+
+// math.Exp and math.Log differ between processors in the last bit: some have them in
+// assembly, and elsewhere the compiler may fuse their products into sums. What a head
+// is made with must not, so these have one order of sums and no fused product. Both are
+// within 2 units in the last place.
+
+// inverseFactorial has 1/k! at k.
+var inverseFactorial = func() (c [15]float64) {
+	f := 1.0
+	for k := range c {
+		if k > 0 {
+			f *= float64(k)
+		}
+		c[k] = 1 / f
+	}
+	return c
+}()
+
+// exp is e^x.
+func exp(x float64) float64 {
+	switch {
+	case x != x:
+		return x
+	case x > 709.78:
+		return math.Inf(1)
+	case x < -745.2:
+		return 0
+	}
+	// ln 2 in two parts; the upper one ends in zeros, so that its product with a small
+	// integer is exact.
+	const high, low = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+	k := math.Floor(float64(x*math.Log2E) + 0.5)
+	r := x - float64(k*high)
+	r -= float64(k * low)
+	// Taylor's series: |r| ≤ 0.35 leaves an error below 2⁻⁵³.
+	sum := inverseFactorial[14]
+	for i := 13; i >= 0; i-- {
+		sum = inverseFactorial[i] + float64(sum*r)
+	}
+	return math.Ldexp(sum, int(k))
+}
+
+// log is the natural logarithm of x > 0.
+func log(x float64) float64 {
+	f, e := math.Frexp(x)
+	if f < math.Sqrt2/2 {
+		f, e = 2*f, e-1
+	}
+	// ln f = 2·artanh(s), of which the series is s + s³/3 + s⁵/5 …; |s| ≤ 0.172.
+	s := (f - 1) / (f + 1)
+	z := float64(s * s)
+	sum := 0.0
+	for i := 23; i > 0; i -= 2 {
+		sum = 1/float64(i) + float64(sum*z)
+	}
+	return float64(float64(e)*math.Ln2) + float64(2*float64(s*sum))
+}
