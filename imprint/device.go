@@ -34,7 +34,8 @@ type DeviceOptions struct {
 	// Twin is the file of the model that a compiled one was made from. Only with it
 	// the CPU computes what no Edge TPU can, in the Edge TPU's arithmetic.
 	Twin string
-	// Warn, if not nil, is told why the twin is used.
+	// Warn, if not nil, is told why the twin is used, and of Edge TPUs that cannot be
+	// opened while others can.
 	Warn func(error)
 	TPU  tpu.Options
 	// USB gives the bus with the devices; nil is the machine's.
@@ -207,7 +208,13 @@ func (d *Devices) open(ctx context.Context) error {
 		}
 	}
 	err := errors.Join(errs...)
-	if err == nil || d.choice != "usb" && len(d.opened) > 0 {
+	if err != nil && d.choice != "usb" && len(d.opened) > 0 { // the others do the work
+		if d.options.Warn != nil {
+			d.options.Warn(err)
+		}
+		return nil
+	}
+	if err == nil {
 		return nil
 	}
 	return errors.Join(err, d.close())

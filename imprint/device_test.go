@@ -233,6 +233,27 @@ func TestDevicesFail(t *testing.T) {
 	}
 }
 
+// Of two devices the one that can be opened does the work, and what keeps the other from it is told.
+func TestOneOfTwoDevices(t *testing.T) {
+	compiled, _, boards, usb := emulated(t, 2, smallModel)
+	input := bytesOf(t, sharedFile(t, "golden", smallModel, "cat.bmp.in"))
+	boards[0].Refuse(tpu.ErrBusy)
+	for _, name := range []string{"auto", "tpu", "usb:1-1,usb:1-2"} {
+		var warned []error
+		d := newDevices(t, DeviceOptions{Device: name, USB: usb, Warn: func(err error) { warned = append(warned, err) }})
+		r, err := Run(context.Background(), compiled, RunOptions{Inputs: [][]byte{input}, Devices: d})
+		if name != "auto" && name != "tpu" {
+			if !errors.Is(err, tpu.ErrBusy) {
+				t.Errorf("%s: got %v, want ErrBusy", name, err)
+			}
+			continue
+		}
+		if err != nil || r.Device != "usb:1-2" || len(warned) != 1 || !errors.Is(warned[0], tpu.ErrBusy) {
+			t.Errorf("%s: got %+v, %v, warnings %v", name, r, err, warned)
+		}
+	}
+}
+
 func TestNewDevices(t *testing.T) {
 	for _, s := range []string{"gpu", "usb:", "usb:1", "usb:1-1,usb:1-1", "usb:1-1,cpu", "TPU"} {
 		if _, err := NewDevices(DeviceOptions{Device: s}); !errors.Is(err, ErrDeviceChoice) {

@@ -32,7 +32,7 @@ const (
 // devices are those that the flags name. They are closed when the command ends.
 func devices(c *cli.Context) (*imprint.Devices, error) {
 	o := imprint.DeviceOptions{Device: text(c, "device"), Twin: text(c, "twin"), Warn: func(err error) { warn(c, "%v", err) }}
-	o.USB, _ = c.App.Metadata[usbKey].(func() (tpu.Bus, error))
+	o.USB = usb(c)
 	if s := text(c, "clock"); s != "" {
 		var err error
 		if o.TPU.Clock, err = tpu.ParseClock(s); err != nil {
@@ -48,6 +48,12 @@ func devices(c *cli.Context) (*imprint.Devices, error) {
 	}
 	c.App.Metadata[devicesKey] = d
 	return d, nil
+}
+
+// usb gives the bus that devices are found on.
+func usb(c *cli.Context) func() (tpu.Bus, error) {
+	f, _ := c.App.Metadata[usbKey].(func() (tpu.Bus, error))
+	return f
 }
 
 func closeDevices(app *cli.App) error {

@@ -28,7 +28,7 @@ func listDevices(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	bus, err := tpu.USB()
+	bus, err := usb(c)()
 	if err != nil {
 		return err
 	}

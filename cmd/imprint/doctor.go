@@ -54,7 +54,7 @@ func doctor(c *cli.Context) error {
 	if c.Bool("fix-udev") {
 		return fixUdev(c.App.Writer)
 	}
-	bus, err := tpu.USB()
+	bus, err := usb(c)()
 	if err == nil {
 		defer bus.Close()
 	}
@@ -168,7 +168,11 @@ func reportRun(c *cli.Context, bus tpu.Bus) error {
 		fmt.Fprintf(w, "kernel: %s\n", bytes.TrimSpace(b))
 	}
 	// What is slow is to be reported, too.
-	return measure(c.Context, w, bus, pkg, 100, tpu.Options{Timeout: 10 * time.Second})
+	err = measure(c.Context, w, bus, pkg, 100, tpu.Options{Timeout: 10 * time.Second})
+	if err != nil {
+		fmt.Fprintf(w, "it failed: %v\n", err) // here, too: the report is what is passed on
+	}
+	return err
 }
 
 // measure opens the first device and runs pkg, which is that of the report's model, on it.

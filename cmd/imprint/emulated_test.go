@@ -11,7 +11,8 @@ import (
 )
 
 // emulated is the command on a machine with as many Edge TPUs as $DEVICES says,
-// which can run the file $COMPILED, made from $TWIN.
+// which can run the file $COMPILED, made from $TWIN, if they are set. $STATE puts
+// them into another state than ready: boot, slow, permission, busy.
 func emulated() {
 	os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr, emulatedUSB))
 }
@@ -21,19 +22,35 @@ func emulatedUSB() (tpu.Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := os.ReadFile(os.Getenv("COMPILED"))
-	if err != nil {
-		return nil, err
-	}
-	twin, err := os.ReadFile(os.Getenv("TWIN"))
-	if err != nil {
-		return nil, err
+	var compiled, twin []byte
+	if name := os.Getenv("COMPILED"); name != "" {
+		if compiled, err = os.ReadFile(name); err != nil {
+			return nil, err
+		}
+		if twin, err = os.ReadFile(os.Getenv("TWIN")); err != nil {
+			return nil, err
+		}
 	}
 	var devices []*emulator.Device
 	for i := range n {
-		d := emulator.New(emulator.Config{Port: tpu.Port{Bus: 2, Path: fmt.Sprint(i + 1)}, Application: true})
-		if err := d.Register(compiled, twin); err != nil {
-			return nil, err
+		config := emulator.Config{Port: tpu.Port{Bus: 2, Path: fmt.Sprint(i + 1)}, Application: true}
+		var refusal error
+		switch os.Getenv("STATE") {
+		case "boot":
+			config.Application = false
+		case "slow":
+			config.Speed = tpu.HighSpeed
+		case "permission":
+			refusal = tpu.ErrPermission
+		case "busy":
+			refusal = tpu.ErrBusy
+		}
+		d := emulator.New(config)
+		d.Refuse(refusal)
+		if compiled != nil {
+			if err := d.Register(compiled, twin); err != nil {
+				return nil, err
+			}
 		}
 		devices = append(devices, d)
 	}
