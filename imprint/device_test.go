@@ -242,6 +242,9 @@ func TestOneOfTwoDevices(t *testing.T) {
 		var warned []error
 		d := newDevices(t, DeviceOptions{Device: name, USB: usb, Warn: func(err error) { warned = append(warned, err) }})
 		r, err := Run(context.Background(), compiled, RunOptions{Inputs: [][]byte{input}, Devices: d})
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
 		if name != "auto" && name != "tpu" {
 			if !errors.Is(err, tpu.ErrBusy) {
 				t.Errorf("%s: got %v, want ErrBusy", name, err)
