@@ -52,10 +52,13 @@ func (s *Server) guard(l Listener) *guard {
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	defer func() { g.server.metrics.requests.WithLabelValues(strconv.Itoa(rec.status)).Inc() }()
-	// The head of the request has come. Whoever reads the body, or writes for long, sets
-	// a time for that.
+	// The head of the request has come in time. A body must too, even one that nobody
+	// reads; without one the request may take as long as its answer does.
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Time{})
+	if r.ContentLength != 0 {
+		control.SetReadDeadline(time.Now().Add(g.server.times.body))
+	}
 	control.SetWriteDeadline(time.Now().Add(changeTime + longestPoll))
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -56,9 +56,12 @@ func (c *condition) put(name, state string, err error) {
 }
 
 // A sourceCondition is that of the source.
-type sourceCondition struct{ condition }
+type sourceCondition struct {
+	condition
+	source string // its name
+}
 
-func (c *sourceCondition) set(state string, err error) { c.put(c.name, state, err) }
+func (c *sourceCondition) set(state string, err error) { c.put("", state, err) }
 
 // spoilt notes a frame that was no picture.
 func (c *sourceCondition) spoilt(err error) {
@@ -70,7 +73,7 @@ func (c *sourceCondition) spoilt(err error) {
 func (c *sourceCondition) health(frames uint64) SourceHealth {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return SourceHealth{Name: c.name, State: c.state, Error: c.error, Spoilt: c.spoil, Frames: frames}
+	return SourceHealth{Name: c.source, State: c.state, Error: c.error, Spoilt: c.spoil, Frames: frames}
 }
 
 // sentence says why no frames come.

@@ -22,9 +22,6 @@ import (
 
 const (
 	maxJSON = 64 << 10 // bytes of a request
-	// bodyTime is how long a client may take to send a request's body, and writeTime to
-	// take an answer, or one part of a stream.
-	bodyTime, writeTime = 10 * time.Second, 5 * time.Second
 	// changeTime is how long a change may take, most of it waiting for another process.
 	changeTime  = 30 * time.Second
 	longestPoll = 30 * time.Second
@@ -145,6 +142,8 @@ var statuses = []struct {
 	{ErrBusy, http.StatusServiceUnavailable, "try again, or less often"},
 	{ErrDropped, http.StatusServiceUnavailable, ""},
 	{errStopping, http.StatusServiceUnavailable, ""},
+	{context.Canceled, 499, ""}, // the client has gone: for the metrics, as nginx counts it
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "try again"},
 }
 
 // problem says which status an error has, and puts it in words.
@@ -169,9 +168,6 @@ func problem(err error) (int, Problem) {
 }
 
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		return // nobody is there to be told
-	}
 	status, p := problem(err)
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
@@ -199,7 +195,7 @@ func (s *Server) answerBytes(w http.ResponseWriter, status int, kind string, b [
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
 	}
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime + time.Duration(len(b))*time.Second/(64<<10)))
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.times.write + time.Duration(len(b))*time.Second/(64<<10)))
 	w.WriteHeader(status)
 	w.Write(b)
 	return nil
@@ -228,16 +224,18 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, limit int64) ([]by
 		return nil, nil, fmt.Errorf("%w: too many photos are on their way here", ErrBusy)
 	}
 	release := func() { s.bodies.Release(size) }
-	http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(s.times.body))
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	http.NewResponseController(w).SetReadDeadline(time.Time{}) // it would end the request's context
 	if err != nil {
 		release()
+		w.Header().Set("Connection", "close")
 		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
 			return nil, nil, err
 		}
-		return nil, nil, refused{http.StatusRequestTimeout, fmt.Errorf("the request's body did not come whole within %v: %w", bodyTime, err), ""}
+		return nil, nil, refused{http.StatusRequestTimeout, fmt.Errorf("the request's body did not come whole within %v: %w", s.times.body, err), ""}
 	}
+	control.SetReadDeadline(time.Time{}) // it would end the request's context
 	return b, release, nil
 }
 
@@ -343,7 +341,7 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.times.write))
 	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	return nil
 }

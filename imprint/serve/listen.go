@@ -24,13 +24,18 @@ const (
 	maxStreams = 64
 	// maxBodies is how many bytes of requests' bodies are in memory at most.
 	maxBodies  = 64 << 20
-	headTime   = 5 * time.Second
 	idleTime   = time.Minute
 	maxHead    = 16 << 10
 	parting    = 2 * time.Second // for clients, when the server ends
 	minToken   = 16
 	maxSunPath = 107 // bytes of a Unix socket's path on Linux
 )
+
+// times are how long clients may take: for the head of a request, for its body, and for
+// taking an answer or one part of a stream.
+type times struct{ head, body, write time.Duration }
+
+var usualTimes = times{head: 5 * time.Second, body: 10 * time.Second, write: 5 * time.Second}
 
 var (
 	// ErrToken is wrapped when a token is too easily guessed.
@@ -140,7 +145,7 @@ func SocketPath(workspace string) string { return filepath.Join(workspace, "serv
 func (s *Server) serve(ctx context.Context, l Listener) error {
 	server := &http.Server{
 		Handler:           s.guard(l),
-		ReadHeaderTimeout: headTime,
+		ReadHeaderTimeout: s.times.head,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHead,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

@@ -24,18 +24,18 @@ type metrics struct {
 	resets    atomic.Uint64          // that are known of
 }
 
-// times are the borders of the histograms, in seconds: from an Edge TPU to a slow CPU.
-var times = []float64{.001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .2, .5, 1, 2}
+// buckets are the borders of the histograms, in seconds: from an Edge TPU to a slow CPU.
+var buckets = []float64{.001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .2, .5, 1, 2}
 
 func newMetrics(s *Server) *metrics {
 	m := &metrics{
 		registry:  prometheus.NewRegistry(),
-		inference: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "imprint_inference_seconds", Help: "Time that backbone and head took for one photo.", Buckets: times}, []string{"device"}),
-		latency:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "imprint_frame_latency_seconds", Help: "Time from the capture of a frame to its answer.", Buckets: times}),
+		inference: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "imprint_inference_seconds", Help: "Time that backbone and head took for one photo.", Buckets: buckets}, []string{"device"}),
+		latency:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "imprint_frame_latency_seconds", Help: "Time from the capture of a frame to its answer.", Buckets: buckets}),
 		frames:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_frames_total", Help: "Frames of the source: answered, dropped for a newer one, failed."}, []string{"result"}),
 		unknown:   prometheus.NewCounter(prometheus.CounterOpts{Name: "imprint_unknown_total", Help: "Frames answered as unknown."}),
 		usb:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_usb_errors_total", Help: "Photos that the device failed to answer, by kind of failure."}, []string{"kind"}),
-		reload:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "imprint_model_reload_seconds", Help: "Time to serve a new generation.", Buckets: times}),
+		reload:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "imprint_model_reload_seconds", Help: "Time to serve a new generation.", Buckets: buckets}),
 		requests:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_http_requests_total", Help: "Requests answered, by status."}, []string{"code"}),
 	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {

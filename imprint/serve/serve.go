@@ -76,6 +76,7 @@ type Server struct {
 	classes  *Classes // of the generation that it names; nil at first
 	list     chan struct{}
 
+	times    times
 	bodies   *semaphore.Weighted // bytes of requests
 	decoding chan struct{}       // holds one value for each photo that is being decoded
 	streams  chan struct{}       // and for each stream
@@ -93,14 +94,14 @@ func Open(ctx context.Context, dir string, kit imprint.Options, o Options) (*Ser
 		queue: newLatest(), jobs: make(chan *job), notices: make(chan Notice, notifyQueue), view: newBoard[*picture](), result: newBoard[*Result](),
 		vote: vote{size: o.Vote}, deviceWait: backoff{longest: longestDeviceWait},
 		changing: make(chan struct{}, 1), list: make(chan struct{}, 1), stopped: make(chan struct{}),
-		bodies: semaphore.NewWeighted(maxBodies), decoding: make(chan struct{}, 2), streams: make(chan struct{}, maxStreams),
+		times: usualTimes, bodies: semaphore.NewWeighted(maxBodies), decoding: make(chan struct{}, 2), streams: make(chan struct{}, maxStreams),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.source.name, s.source.state = "none", "none"
+	s.source.source, s.source.state = "none", "none"
 	if o.Source != nil {
-		s.source.name, s.source.state = o.Source.String(), "starting"
+		s.source.source, s.source.state = o.Source.String(), "starting"
 	}
 	s.device.state = "unused"
 	s.source.changed, s.device.changed = s.stateChanged, s.stateChanged

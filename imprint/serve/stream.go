@@ -41,22 +41,20 @@ func (s *Server) enterStream() (leave func(), err error) {
 type writer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	time    time.Duration // for each part
 }
 
-func startStream(w http.ResponseWriter, kind string) *writer {
+func (s *Server) startStream(w http.ResponseWriter, kind string) *writer {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no") // of nginx
-	out := &writer{w, http.NewResponseController(w)}
-	// The request has been read. Its context ends when the client goes away, for which
-	// the server goes on reading.
-	out.control.SetReadDeadline(time.Time{})
+	out := &writer{w, http.NewResponseController(w), s.times.write}
 	w.WriteHeader(http.StatusOK)
 	return out
 }
 
 func (o *writer) write(b []byte) error {
-	o.control.SetWriteDeadline(time.Now().Add(writeTime))
+	o.control.SetWriteDeadline(time.Now().Add(o.time))
 	if _, err := o.w.Write(b); err != nil {
 		return err
 	}
@@ -87,7 +85,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	if v, _ := s.result.get(); v != nil {
 		l.put(newEvent(0, "result", v))
 	}
-	out := startStream(w, "text/event-stream")
+	out := s.startStream(w, "text/event-stream")
 	if r.Method == http.MethodHead {
 		return nil
 	}
@@ -143,7 +141,7 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer leave()
-	out := startStream(w, "multipart/x-mixed-replace; boundary="+boundary)
+	out := s.startStream(w, "multipart/x-mixed-replace; boundary="+boundary)
 	if r.Method == http.MethodHead {
 		return nil
 	}

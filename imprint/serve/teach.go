@@ -249,9 +249,9 @@ func (s *Server) add(ctx context.Context, k *imprint.Kit, label string, frames [
 			return nil, err
 		}
 		if f.embedding != nil {
-			known = append(known, imprint.Observation{Label: label, Photo: sumOf(photo), Path: path, Source: s.source.name, Taken: f.picture.Captured, Embedding: f.embedding})
+			known = append(known, imprint.Observation{Label: label, Photo: sumOf(photo), Path: path, Source: s.source.source, Taken: f.picture.Captured, Embedding: f.embedding})
 		} else {
-			items = append(items, dataset.Item{Label: label, Path: path, Content: photo, Source: s.source.name, Time: f.picture.Captured})
+			items = append(items, dataset.Item{Label: label, Path: path, Content: photo, Source: s.source.source, Time: f.picture.Captured})
 		}
 	}
 	if items != nil {
