@@ -22,13 +22,19 @@ func inspectCommand() *cli.Command {
 		Usage:     "show what is in a model file",
 		ArgsUsage: "FILE",
 		Description: `Shows operators, shapes, quantisation, labels, metadata, what feeds what, which
-tensor imprint takes as the embedding, and how much memory running the model takes.
+tensor imprint takes as the embedding, and how much memory running the model takes;
+which operators a compiler would put on an Edge TPU, or has put there, what stays on the
+CPU and why, and how much of the chip's memory the parameters take. With --twin the
+layers of a compiled model are shown with their constants, as read from its bytes.
 Long names are cut in the middle, and long lists at the end; --json has all of it.
 
 Examples:
    imprint inspect model.tflite
-   imprint inspect --json model.tflite`,
-		Flags:  []cli.Flag{jsonFlag("everything")},
+   imprint inspect --json model.tflite
+   imprint inspect --twin model.tflite model_edgetpu.tflite`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "twin", Usage: "of a compiled model, the one it was compiled from, `FILE`", DefaultText: "no layers"},
+			jsonFlag("everything")},
 		Action: inspect,
 	}
 }
@@ -44,6 +50,7 @@ type (
 		Memory      *memoryReport     `json:"memory,omitempty"`
 		CannotRun   string            `json:"cannot_run,omitempty"`
 		Graphs      []graphReport     `json:"graphs"`
+		EdgeTPU     *mappingReport    `json:"edge_tpu,omitempty"`
 		Embedding   *embeddingReport  `json:"embedding,omitempty"`
 		NoEmbedding string            `json:"no_embedding,omitempty"`
 		Labels      []string          `json:"labels,omitempty"`
@@ -137,6 +144,11 @@ func inspect(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("inspect %s: %w", path, err)
 	}
+	if twin := c.String("twin"); twin != "" {
+		if err := r.EdgeTPU.addTwin(b, twin); err != nil {
+			return fmt.Errorf("inspect %s as compiled from %s: %w", path, twin, err)
+		}
+	}
 	r.File, r.Size, r.SHA256 = path, len(b), fmt.Sprintf("%x", sha256.Sum256(b))
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, r)
@@ -165,6 +177,9 @@ func newReport(m *tflite.Model) (*report, error) {
 		}
 	}
 	var err error
+	if r.EdgeTPU, err = newMappingReport(m); err != nil {
+		return nil, err
+	}
 	if r.Labels, err = m.Labels(); err != nil && !errors.Is(err, tflite.ErrNoLabels) {
 		return nil, err
 	}

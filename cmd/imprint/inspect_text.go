@@ -34,6 +34,9 @@ func (r *report) print(w io.Writer) {
 	default:
 		fmt.Fprintln(w, r.NoEmbedding)
 	}
+	if r.EdgeTPU != nil {
+		r.EdgeTPU.print(w)
+	}
 	for i, g := range r.Graphs {
 		g.print(w, i)
 	}
