@@ -16,15 +16,18 @@ const (
 	// Coral is L2_NORMALIZATION, CONV_2D, MUL, RESHAPE and SOFTMAX in uint8, the
 	// form that Coral's ImprintingEngine opens and continues.
 	Coral Layout = "coral"
+	// TPU is no operators: the head takes the place of the last layer inside a model
+	// that is compiled for the Edge TPU. Package template of package imprint writes it.
+	TPU Layout = "tpu"
 )
 
 // ParseLayout returns the layout of that name.
 func ParseLayout(name string) (Layout, error) {
 	switch l := Layout(name); l {
-	case Float, Coral:
+	case Float, Coral, TPU:
 		return l, nil
 	}
-	return "", fmt.Errorf("layout %q is not one of %s, %s", name, Float, Coral)
+	return "", fmt.Errorf("layout %q is not one of %s, %s, %s", name, Float, Coral, TPU)
 }
 
 // Append cuts the main graph of m after the tensor with index embedding and writes
@@ -56,7 +59,7 @@ func (h *Head) Append(m *tflite.Model, embedding int32, layout Layout, norms []f
 	case Coral:
 		err = t.coral(h, norms)
 	default:
-		_, err = ParseLayout(string(layout))
+		err = fmt.Errorf("layout %q is not of operators: %w", layout, ErrShape)
 	}
 	if err != nil {
 		return err

@@ -127,7 +127,9 @@ func (k *Kit) addExamples(ctx context.Context, all []example, skipped []Skipped,
 		}
 		learned.Photos = len(added)
 		c := change{Verb: "add", Added: added, Settings: s.Settings}
-		k.choose(&s.Settings)
+		if err := k.choose(&s.Settings); err != nil {
+			return err
+		}
 		s.apply(c)
 		return nil
 	})

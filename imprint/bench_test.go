@@ -107,7 +107,7 @@ func BenchmarkExport(b *testing.B) {
 		path := filepath.Join(b.TempDir(), "m.tflite")
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := k.Export(path, "", classifier.Float, false); err != nil {
+			if _, err := k.Export(path, "", classifier.Float, false); err != nil {
 				b.Fatal(err)
 			}
 		}

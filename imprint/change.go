@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 )
 
@@ -105,14 +106,16 @@ func (k *Kit) Retrain(ctx context.Context) error {
 			return fmt.Errorf("retrain: %w", ErrNothingTaught)
 		}
 		c := change{Verb: "retrain", Settings: s.Settings}
-		k.choose(&s.Settings)
+		if err := k.choose(&s.Settings); err != nil {
+			return fmt.Errorf("retrain: %w", err)
+		}
 		s.apply(c)
 		return nil
 	})
 }
 
 // choose puts the settings asked for in the options into s.
-func (k *Kit) choose(s *Settings) {
+func (k *Kit) choose(s *Settings) error {
 	if k.options.Layout != "" {
 		s.Layout = k.options.Layout
 	}
@@ -122,4 +125,15 @@ func (k *Kit) choose(s *Settings) {
 	if k.options.Head != "" {
 		s.Head = k.options.Head
 	}
+	if k.options.Template != "" {
+		s.Template = k.pair.ref
+	}
+	switch {
+	case s.Layout != classifier.TPU:
+	case s.Template == (templateRef{}):
+		return ErrNoTemplate
+	case s.KeepClasses:
+		return ErrKeepClasses
+	}
+	return nil
 }

@@ -174,11 +174,11 @@ func TestRetrain(t *testing.T) {
 		want   Settings
 		labels []string
 	}{
-		{"coral", Options{Layout: classifier.Coral}, Settings{dataset.Crop, classifier.Coral, false, classifier.Auto}, []string{"a", "b"}},
-		{"keep", Options{KeepClasses: &yes}, Settings{dataset.Crop, classifier.Coral, true, classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"as before", Options{}, Settings{dataset.Crop, classifier.Coral, true, classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"float", Options{Layout: classifier.Float}, Settings{dataset.Crop, classifier.Float, true, classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"not keep", Options{KeepClasses: &no}, Settings{dataset.Crop, classifier.Float, false, classifier.Auto}, []string{"a", "b"}},
+		{"coral", Options{Layout: classifier.Coral}, Settings{Fit: dataset.Crop, Layout: classifier.Coral, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
+		{"keep", Options{KeepClasses: &yes}, Settings{Fit: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"as before", Options{}, Settings{Fit: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"float", Options{Layout: classifier.Float}, Settings{Fit: dataset.Crop, Layout: classifier.Float, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"not keep", Options{KeepClasses: &no}, Settings{Fit: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
 	}
 	for _, test := range tests {
 		k := openKit(t, dir, test.set)
@@ -206,7 +206,7 @@ func TestRetrain(t *testing.T) {
 			t.Fatalf("undo: got %q, %v", verb, err)
 		}
 	}
-	if want := (Settings{dataset.Crop, classifier.Float, false, classifier.Auto}); k.Settings() != want || !bytes.Equal(readModel(t, k), float) {
+	if want := (Settings{Fit: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}); k.Settings() != want || !bytes.Equal(readModel(t, k), float) {
 		t.Errorf("after undoing all: got %+v, want %+v and the first model", k.Settings(), want)
 	}
 	if _, err := k.Undo(ctx); err != nil { // the add

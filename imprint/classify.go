@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 )
@@ -72,15 +73,22 @@ func (k *Kit) Classify(ctx context.Context, photos []dataset.Item, top int, deli
 	if err == nil && model == nil {
 		err = fmt.Errorf("workspace %s: %w", k.store.dir, ErrNothingTaught)
 	}
-	var t *tail
-	if err == nil {
+	b, t, runners := k.backbone, (*tail)(nil), &k.runners
+	switch {
+	case err != nil:
+	case k.onDevice():
+		if b, t, err = k.compiled(model); err == nil {
+			runners = new([]*backbone.Runner)
+			defer closeRunners(runners)
+		}
+	default:
 		t, err = k.tail(model)
 	}
 	if err != nil {
 		return fmt.Errorf("classify: %w", err)
 	}
 	s := scorer{}
-	return k.embed(ctx, photos, func(i int, e embedded) error {
+	return embedPhotos(ctx, b, runners, k.options.Threads, k.state.Settings.Fit, photos, func(i int, e embedded) error {
 		if e.err != nil {
 			return deliver(Result{Path: photos[i].Path, Err: e.err})
 		}

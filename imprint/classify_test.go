@@ -138,7 +138,7 @@ func TestExport(t *testing.T) {
 				before := files(t, dir)
 				out := t.TempDir()
 				path, labels := filepath.Join(out, "m.tflite"), filepath.Join(out, "l.txt")
-				if err := k.Export(path, labels, layout, model.keep); err != nil {
+				if _, err := k.Export(path, labels, layout, model.keep); err != nil {
 					t.Fatal(err)
 				}
 				sameFiles(t, files(t, dir), before)
@@ -199,14 +199,14 @@ func TestExportErrors(t *testing.T) {
 	k := newKit(t)
 	out := t.TempDir()
 	path := filepath.Join(out, "m.tflite")
-	wantError(t, k.Export(path, "", classifier.Float, false), ErrNothingTaught)
+	wantError(t, export(k, path, "", classifier.Float, false), ErrNothingTaught)
 	mustAdd(t, k, kinds(0, 2)...)
-	wantError(t, k.Export(path, "", "flat", false), errAny)
-	wantError(t, k.Export(path, "", classifier.Float, true), ErrNoClasses)
-	wantError(t, k.Export(filepath.Join(out, "none", "m.tflite"), "", classifier.Float, false), os.ErrNotExist)
-	wantError(t, k.Export(path, filepath.Join(out, "none", "l.txt"), classifier.Float, false), os.ErrNotExist)
-	wantError(t, k.Export(out, "", classifier.Float, false), errNotRegular)
-	wantError(t, k.Export(path, os.DevNull, classifier.Float, false), errNotRegular)
+	wantError(t, export(k, path, "", "flat", false), errAny)
+	wantError(t, export(k, path, "", classifier.Float, true), ErrNoClasses)
+	wantError(t, export(k, filepath.Join(out, "none", "m.tflite"), "", classifier.Float, false), os.ErrNotExist)
+	wantError(t, export(k, path, filepath.Join(out, "none", "l.txt"), classifier.Float, false), os.ErrNotExist)
+	wantError(t, export(k, out, "", classifier.Float, false), errNotRegular)
+	wantError(t, export(k, path, os.DevNull, classifier.Float, false), errNotRegular)
 	if entries, _ := os.ReadDir(out); len(entries) > 0 {
 		t.Errorf("exports that failed have written %v", entries)
 	}

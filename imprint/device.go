@@ -128,6 +128,21 @@ func (d *Devices) check(m *tflite.Model) error {
 
 // Load implements backbone.Accelerator.
 func (d *Devices) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
+	return d.load(options, inputs, outputs, d.twin)
+}
+
+// taughtDevices is Devices for a model that was written into a template; twin is what it would
+// have been compiled from, or nil.
+type taughtDevices struct {
+	*Devices
+	twin *tflite.Model
+}
+
+func (t taughtDevices) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
+	return t.load(options, inputs, outputs, t.twin)
+}
+
+func (d *Devices) load(options []byte, inputs, outputs []int, twin *tflite.Model) (backbone.Accelerated, error) {
 	pkg, err := executable.Parse(options)
 	if err != nil {
 		return nil, err
@@ -147,8 +162,8 @@ func (d *Devices) Load(options []byte, inputs, outputs []int) (backbone.Accelera
 		}
 	}
 	p := &program{devices: d, pkg: pkg}
-	if d.twin != nil {
-		if p.twin, err = newTwin(d.twin, pkg.Main); err != nil {
+	if twin != nil {
+		if p.twin, err = newTwin(twin, pkg.Main); err != nil {
 			return nil, fmt.Errorf("twin %s: %w", d.options.Twin, err)
 		}
 	}

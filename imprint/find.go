@@ -39,21 +39,29 @@ func readBackbone(name string) ([]byte, string, error) {
 // FindBackbone returns the file of a backbone that is named by its path or by the name
 // of a published model that has been pulled.
 func FindBackbone(name string) (string, error) {
+	path, err := findModel(name)
+	if err != nil {
+		return "", fmt.Errorf("load backbone %s: %w", name, err)
+	}
+	return path, nil
+}
+
+func findModel(name string) (string, error) {
 	if _, err := os.Stat(name); err == nil {
 		return name, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("load backbone: %w", err)
+		return "", err
 	}
 	if strings.ContainsRune(name, filepath.Separator) {
-		return "", fmt.Errorf("load backbone %s: %w: no such file", name, ErrNoBackbone)
+		return "", fmt.Errorf("%w: no such file", ErrNoBackbone)
 	}
 	published, err := models.Find(name)
 	if err != nil {
-		return "", fmt.Errorf("load backbone %s: %w: no such file, and %w", name, ErrNoBackbone, err)
+		return "", fmt.Errorf("%w: no such file, and %w", ErrNoBackbone, err)
 	}
 	path, err := models.Store{}.Path(published.Name)
 	if err != nil {
-		return "", fmt.Errorf("load backbone %s: %w: it has not been pulled: imprint models pull %s", name, ErrNoBackbone, published.Name)
+		return "", fmt.Errorf("%w: it has not been pulled: imprint models pull %s", ErrNoBackbone, published.Name)
 	}
 	return path, nil
 }

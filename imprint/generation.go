@@ -1,6 +1,7 @@
 package imprint
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -13,10 +14,13 @@ import (
 
 // A generation answers frames with one state of the workspace. It does not change.
 type generation struct {
-	number   uint64
-	fit      dataset.Fit
-	tail     *tail // nil if nothing is taught
-	runners  *runners
+	number  uint64
+	fit     dataset.Fit
+	tail    *tail    // nil if nothing is taught
+	runners *runners // of the backbone
+	// answers are those of the model itself, in the TPU layout on devices, and nil
+	// otherwise.
+	answers  *runners
 	warnings []string
 	users    atomic.Int64 // frames, and 1 while it is current; without any it is over
 }
@@ -25,7 +29,15 @@ type generation struct {
 // current one if the backbone is the same.
 func (l *Live) generation(k *Kit, model []byte) (*generation, error) {
 	g := &generation{number: k.state.Generation, fit: k.state.Settings.Fit, warnings: k.warnings}
-	if model != nil {
+	switch {
+	case model == nil:
+	case k.onDevice():
+		b, t, err := k.compiled(model)
+		if err != nil {
+			return nil, err
+		}
+		g.tail, g.answers = t, newRunners(b, k.options.Threads)
+	default:
 		var err error
 		if g.tail, err = k.tail(model); err != nil {
 			return nil, err
@@ -46,6 +58,9 @@ func (l *Live) generation(k *Kit, model []byte) (*generation, error) {
 func (g *generation) leave() {
 	if g.users.Add(-1) == 0 {
 		g.runners.leave()
+		if g.answers != nil {
+			g.answers.leave()
+		}
 	}
 }
 
@@ -57,43 +72,40 @@ func (g *generation) labels() []string {
 }
 
 func (g *generation) answer(ctx context.Context, f frame, top int, embed bool) (Result, error) {
-	if g.tail == nil && !embed {
-		return Result{Generation: g.number, Unknown: true}, ctx.Err()
-	}
-	w, err := g.runners.take(ctx)
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	defer g.runners.put(w)
-	w.fitter.Fit = g.fit
-	switch {
-	case f.prepared != nil:
-		err = f.prepared.copyTo(w.RGB(), &w.fitter)
-	case f.file != nil:
-		err = w.fitter.Read(w.RGB(), f.file)
-	default:
-		err = w.fitter.Resize(w.RGB(), f.img)
-	}
-	if err != nil {
-		return Result{}, err
-	}
-	start := time.Now()
-	raw, err := w.Embed(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	r := Result{Unknown: true, Device: w.Device()}
+	r := Result{Unknown: true}
 	if g.tail != nil {
-		scores, err := w.scorer.scores(ctx, g.tail, raw)
+		on := cmp.Or(g.answers, g.runners)
+		err := on.run(ctx, g.fit, f, func(w *runner, raw []byte, took time.Duration) error {
+			start := time.Now()
+			scores, err := w.scorer.scores(ctx, g.tail, raw)
+			if err != nil {
+				return err
+			}
+			r = newResult("", w.Device(), g.tail.labels, scores, top)
+			r.Elapsed = took + time.Since(start)
+			if embed && g.answers == nil {
+				r.Embedding = slices.Clone(raw)
+			}
+			return nil
+		})
 		if err != nil {
 			return Result{}, err
 		}
-		r = newResult("", w.Device(), g.tail.labels, scores, top)
 	}
-	r.Generation, r.Elapsed = g.number, time.Since(start)
-	if embed {
-		r.Embedding = slices.Clone(raw)
+	if embed && r.Embedding == nil {
+		err := g.runners.run(ctx, g.fit, f, func(w *runner, raw []byte, took time.Duration) error {
+			r.Embedding, r.Elapsed = slices.Clone(raw), r.Elapsed+took
+			r.Device = cmp.Or(r.Device, w.Device())
+			return nil
+		})
+		if err != nil {
+			return Result{}, err
+		}
 	}
+	r.Generation = g.number
 	return r, nil
 }
 
@@ -146,7 +158,32 @@ func (r *runners) take(ctx context.Context) (*runner, error) {
 	}
 }
 
-func (r *runners) put(w *runner) { r.idle <- w }
+// run gives the model's output for f, valid as long as use runs, and the time it took.
+func (r *runners) run(ctx context.Context, fit dataset.Fit, f frame, use func(w *runner, raw []byte, took time.Duration) error) error {
+	w, err := r.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { r.idle <- w }()
+	w.fitter.Fit = fit
+	switch {
+	case f.prepared != nil:
+		err = f.prepared.copyTo(w.RGB(), &w.fitter)
+	case f.file != nil:
+		err = w.fitter.Read(w.RGB(), f.file)
+	default:
+		err = w.fitter.Resize(w.RGB(), f.img)
+	}
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	raw, err := w.Embed(ctx)
+	if err != nil {
+		return err
+	}
+	return use(w, raw, time.Since(start))
+}
 
 // leave is called for each generation that is over, when no frame of it is under way.
 func (r *runners) leave() {

@@ -71,6 +71,12 @@ type Options struct {
 	// backbone runs on. They are the caller's to close.
 	Devices    *Devices
 	Arithmetic backbone.Arithmetic // of the CPU
+	// Template is the file of a model compiled for the Edge TPU, or the name of a pulled
+	// one, into which the last layer is to be written, and Twin that of the model it was
+	// compiled from. They make the layout TPU unless another is named, and Twin the
+	// backbone of a new workspace that names none. A Backbone that is such a compiled
+	// classifier, with its Twin, is taken for both.
+	Template, Twin string
 	// Layout, KeepClasses and Head change the settings with the next change; "" and
 	// nil leave them.
 	Layout      classifier.Layout
@@ -87,6 +93,7 @@ type Kit struct {
 	state    *state // what is known of the disk; never nil
 	backbone *backbone.Backbone
 	file     []byte             // of the backbone
+	pair     *pair              // the last that was needed, or given; nil until then
 	head     *classifier.Fitted // of state; nil until needed
 	runners  []*backbone.Runner // one for each core used so far
 	damaged  bool               // a state file had to be passed over
@@ -124,7 +131,16 @@ func open(dir string, o Options, shared *Kit) (*Kit, error) {
 	case o.Existing:
 		return nil, fmt.Errorf("open workspace %s: %w", dir, ErrNothingTaught)
 	default:
-		k.state = &state{Version: stateVersion, Settings: Settings{Layout: classifier.Float, Head: classifier.Auto}}
+		k.state = &state{Settings: Settings{Layout: classifier.Float, Head: classifier.Auto}}
+	}
+	if shared != nil {
+		k.pair = shared.pair
+	}
+	if err := k.choosePair(found == nil); err != nil {
+		return nil, err
+	}
+	if k.options.Layout == classifier.TPU || k.state.Settings.Layout == classifier.TPU {
+		k.options.Arithmetic = backbone.EdgeTPU // as the device will have it
 	}
 	if found != nil && k.shares(shared) {
 		k.backbone, k.file = shared.backbone, shared.file
@@ -171,7 +187,7 @@ func (k *Kit) loadBackbone(fresh bool) error {
 	if !fresh && embedding == "" {
 		embedding = fmt.Sprint("#", k.state.Backbone.Embedding)
 	}
-	b, err := k.options.Devices.backbone(file, backbone.Options{Name: name, Embedding: embedding, Arithmetic: k.options.Arithmetic})
+	b, err := k.parseBackbone(file, backbone.Options{Name: name, Embedding: embedding, Arithmetic: k.options.Arithmetic})
 	var got digest // summing up a large file takes its time: once is enough
 	if err == nil {
 		got = b.SHA256
@@ -274,6 +290,10 @@ func (k *Kit) commit(ctx context.Context, plan func(*state) error) (err error) {
 	if err != nil {
 		return err
 	}
+	before := new(state)
+	if now != nil {
+		*before = *now
+	}
 	if now == nil {
 		defer func() {
 			if err != nil {
@@ -303,7 +323,7 @@ func (k *Kit) commit(ctx context.Context, plan func(*state) error) (err error) {
 	if err != nil {
 		return err
 	}
-	now.Model, now.Made = sum(model), madeOf(head)
+	now.Version, now.Model, now.Made = now.version(), sum(model), madeOf(head)
 	b, err := now.encode(maxState)
 	if err != nil {
 		return err
@@ -313,17 +333,19 @@ func (k *Kit) commit(ctx context.Context, plan func(*state) error) (err error) {
 	}
 	// The state names its backbone, so that must be there first; the model is made
 	// from both, and made again if it does not come to be written.
-	wrote, err := k.keepBackbone()
-	if err != nil {
-		return err
+	wrote, err := k.keepModels(now)
+	if err == nil {
+		err = k.store.disk.replace(append([]replacement{{k.store.path(slotFile(now.Generation)), b}}, k.published(model, head)...)...)
 	}
-	err = k.store.disk.replace(append([]replacement{{k.store.path(slotFile(now.Generation)), b}}, k.published(model, head)...)...)
 	if err != nil {
-		if wrote && now.Generation == 1 {
-			os.Remove(k.store.path(backboneFile))
+		for _, path := range wrote {
+			if now.Generation == 1 || path != k.store.path(backboneFile) {
+				os.Remove(path)
+			}
 		}
 		return err
 	}
+	k.store.dropTemplates(before, now)
 	k.state, k.head = now, head
 	return nil
 }
@@ -341,13 +363,30 @@ func (k *Kit) sameKind(s *state) error {
 	return nil
 }
 
-// keepBackbone stores the backbone in the workspace, unless it is there.
-func (k *Kit) keepBackbone() (wrote bool, err error) {
-	path := k.store.path(backboneFile)
-	if got, err := sumFile(path); err == nil && got == k.state.Backbone.SHA256 {
-		return false, nil
+// keepModels stores the backbone and the template of s in the workspace, unless they
+// are there, and returns the files written.
+func (k *Kit) keepModels(s *state) (wrote []string, err error) {
+	models := []replacement{{k.store.path(backboneFile), k.file}}
+	sums := []digest{s.Backbone.SHA256}
+	if s.Settings.Layout == classifier.TPU {
+		p, err := k.pairOf(s.Settings.Template)
+		if err != nil {
+			return nil, err
+		}
+		template, twin := p.ref.files()
+		models = append(models, replacement{k.store.path(template), p.compiled}, replacement{k.store.path(twin), p.twin})
+		sums = append(sums, p.ref.SHA256, p.ref.TwinSHA256)
 	}
-	return true, k.store.disk.replace(replacement{path, k.file})
+	for i, m := range models {
+		if got, err := sumFile(m.path); err == nil && got == sums[i] {
+			continue
+		}
+		wrote = append(wrote, m.path)
+		if err := k.store.disk.replace(m); err != nil {
+			return wrote, err
+		}
+	}
+	return wrote, nil
 }
 
 // checkLabel says why a name can't be a label: it is a line of labels.txt.

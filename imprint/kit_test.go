@@ -36,7 +36,7 @@ func TestOpen(t *testing.T) {
 		kept   func(t *testing.T, dir string) // after adding
 	}{
 		{name: "new", check: func(t *testing.T, k *Kit) {
-			if s := k.Settings(); s != (Settings{dataset.Crop, classifier.Float, false, classifier.Auto}) || k.Generation() != 0 || len(k.Classes()) != 0 {
+			if s := k.Settings(); s != (Settings{Fit: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}) || k.Generation() != 0 || len(k.Classes()) != 0 {
 				t.Errorf("got settings %+v, generation %d, %d classes", s, k.Generation(), len(k.Classes()))
 			}
 			if _, err := k.Labels(); !errors.Is(err, ErrNothingTaught) {
@@ -293,7 +293,7 @@ func TestNewWorkspaceFailed(t *testing.T) {
 		"retrain": func(k *Kit) error { return k.Retrain(ctx) },
 		"add":     func(k *Kit) error { return addOne(k) }, // with KeepClasses
 		"export": func(k *Kit) error {
-			return k.Export(filepath.Join(k.store.dir, "m.tflite"), "", classifier.Float, false)
+			return export(k, filepath.Join(k.store.dir, "m.tflite"), "", classifier.Float, false)
 		},
 	}
 	for name, verb := range verbs {

@@ -202,10 +202,11 @@ func (l *Live) serve(k *Kit, g *generation) {
 	if k.state.Generation > 0 {
 		// What the options ask of a workspace it has.
 		l.options.Backbone, l.options.Embedding, l.options.Fit = "", "", ""
+		l.options.Template, l.options.Twin, l.options.Layout = "", "", ""
 	}
 	slim := *k.state
 	slim.Examples, slim.History = nil, nil
-	l.kit = &Kit{store: k.store, options: k.options, state: &slim, backbone: k.backbone, file: k.file}
+	l.kit = &Kit{store: k.store, options: k.options, state: &slim, backbone: k.backbone, file: k.file, pair: k.pair}
 	if was := l.current.Swap(g); was != nil {
 		was.leave()
 	}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 )
 
@@ -171,4 +172,9 @@ func labelsOf(results []Result) []string {
 		labels = append(labels, r.Label)
 	}
 	return slices.Clip(labels)
+}
+
+func export(k *Kit, path, labels string, layout classifier.Layout, keepClasses bool) error {
+	_, err := k.Export(path, labels, layout, keepClasses)
+	return err
 }

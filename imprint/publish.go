@@ -105,15 +105,15 @@ func (s Settings) method() classifier.Method {
 func (k *Kit) fit(s *state) (*classifier.Fitted, error) {
 	units := k.units(s.Examples, make([]float64, len(s.Examples)*k.backbone.Dim()))
 	e := k.backbone.Embedding
-	positive := e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
-		e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128
+	positive := s.Settings.Layout != classifier.TPU && e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
+		s.Settings.Layout != classifier.TPU && e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128
 	return classifier.Fit(units, s.Settings.method(), positive)
 }
 
 // newHead makes the head of s, and for a mean head the length of each class's sum, 0
 // for one of the backbone's own. A mean head comes without estimate.
 func (k *Kit) newHead(s *state) (*classifier.Fitted, []float64, error) {
-	if s.Settings.method() != classifier.Mean {
+	if s.Settings.method() != classifier.Mean || s.Settings.Layout == classifier.TPU {
 		f, err := k.fit(s)
 		return f, nil, err
 	}
@@ -249,8 +249,10 @@ func madeOf(f *classifier.Fitted) *made {
 	return m
 }
 
-// build makes the model file of s and its head; both are nil if nothing is taught.
+// build makes the model file of s and its head, both nil if nothing is taught, and
+// notes in s what became of the head in a template.
 func (k *Kit) build(s *state) ([]byte, *classifier.Fitted, error) {
+	s.Written = nil
 	if len(s.Examples) == 0 {
 		return nil, nil, nil
 	}
@@ -258,7 +260,12 @@ func (k *Kit) build(s *state) ([]byte, *classifier.Fitted, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := k.write(head.Head, norms, s.Settings)
+	var b []byte
+	if s.Settings.Layout == classifier.TPU {
+		b, s.Written, err = k.writeTPU(head.Head, s)
+	} else {
+		b, err = k.write(head.Head, norms, s.Settings)
+	}
 	return b, head, err
 }
 
@@ -275,6 +282,18 @@ func (k *Kit) write(head *classifier.Head, norms []float64, s Settings) ([]byte,
 	if err := m.SetLabels(head.Labels); err != nil {
 		return nil, fmt.Errorf("put the labels into the model: %w", err)
 	}
+	b, err := encodeModel(m, s)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkWritten(b, head, s.Layout); err != nil {
+		return nil, fmt.Errorf("the model that was written does not hold what it should, and is not published: %w", err)
+	}
+	return b, nil
+}
+
+// encodeModel gives m as a file that says how photos are prepared for it.
+func encodeModel(m *tflite.Model, s Settings) ([]byte, error) {
 	meta, err := json.Marshal(modelMetadata{Version: 1, Fit: s.Fit, Layout: s.Layout})
 	if err != nil {
 		return nil, err
@@ -283,9 +302,6 @@ func (k *Kit) write(head *classifier.Head, norms []float64, s Settings) ([]byte,
 	b, err := m.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("write the model: %w", err)
-	}
-	if err := checkWritten(b, head, s.Layout); err != nil {
-		return nil, fmt.Errorf("the model that was written does not hold what it should, and is not published: %w", err)
 	}
 	return b, nil
 }
@@ -390,25 +406,34 @@ func (k *Kit) isPublished() bool {
 }
 
 // Export writes the model of the workspace to path, in any layout, and its labels
-// to a file of their own if labels is not "".
-func (k *Kit) Export(path, labels string, layout classifier.Layout, keepClasses bool) error {
+// to a file of their own if labels is not "". In the TPU layout it is written into the
+// template of the Kit's options, or else of the workspace, without the backbone's own
+// classes; what became of it there is returned, and else nil.
+func (k *Kit) Export(path, labels string, layout classifier.Layout, keepClasses bool) (*Written, error) {
+	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *k.state
-	s.Settings.Layout, s.Settings.KeepClasses = layout, keepClasses
+	s.Settings.Layout, s.Settings.KeepClasses = layout, keepClasses && layout != classifier.TPU
+	if k.options.Template != "" {
+		s.Settings.Template = k.pair.ref
+	}
+	if layout == classifier.TPU && s.Settings.Template == (templateRef{}) {
+		return fail(ErrNoTemplate)
+	}
 	model, head, err := k.build(&s)
 	if err != nil {
-		return fmt.Errorf("export: %w", err)
+		return fail(err)
 	}
 	if model == nil {
-		return fmt.Errorf("export: %w", ErrNothingTaught)
+		return fail(ErrNothingTaught)
 	}
 	files := []replacement{{path, model}}
 	if labels != "" {
 		files = append(files, replacement{labels, labelLines(head.Head.Labels)})
 	}
 	if err := k.store.disk.replace(files...); err != nil {
-		return fmt.Errorf("export: %w", err)
+		return fail(err)
 	}
-	return nil
+	return s.Written, nil
 }
 
 // labelLines is labels.txt. The number comes first on every line, because readers

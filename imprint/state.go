@@ -30,7 +30,7 @@ var (
 // examples and then of the examples in its history; the SHA-256 of all that.
 const (
 	stateMagic   = "IMPRINT1"
-	stateVersion = 1
+	stateVersion = 2 // the newest; 1 has no templates
 	maxState     = 1 << 30
 	// maxHistory is how many changes can be undone.
 	maxHistory = 32
@@ -45,7 +45,9 @@ type state struct {
 	// Model is the SHA-256 of the model.tflite made of this state.
 	Model digest
 	// Made is what is known of a head that is not the mean head.
-	Made     *made     `json:",omitempty"`
+	Made *made `json:",omitempty"`
+	// Written is what became of the head in the TPU layout.
+	Written  *Written  `json:",omitempty"`
 	Examples []example // in the order of byLabel
 	History  []change  `json:",omitempty"` // the newest last
 }
@@ -79,6 +81,8 @@ type Settings struct {
 	// Head is how the last layer is made; "", of a workspace that an older imprint
 	// made, is classifier.Mean.
 	Head classifier.Method `json:",omitempty"`
+	// Template is what the TPU layout is written into; kept with the others.
+	Template templateRef `json:",omitzero"`
 }
 
 // An example is one photo that was taught.
@@ -223,8 +227,8 @@ func decodeState(b []byte) (*state, error) {
 	if err := json.Unmarshal(body[start:start+int(n)], s); err != nil {
 		return bad("%v", err)
 	}
-	if s.Version != stateVersion {
-		return nil, fmt.Errorf("%w: it is of version %d, and this program knows %d", ErrVersion, s.Version, stateVersion)
+	if s.Version < 1 || s.Version > stateVersion {
+		return nil, fmt.Errorf("%w: it is of version %d, and this program knows 1 to %d", ErrVersion, s.Version, stateVersion)
 	}
 	if s.Backbone.Size <= 0 || s.Backbone.Embedding < 0 {
 		return bad("embeddings of %d bytes from tensor %d", s.Backbone.Size, s.Backbone.Embedding)
@@ -263,16 +267,15 @@ func (s *state) check() error {
 			return bad(err)
 		}
 	}
-	settings := []Settings{s.Settings}
-	for _, c := range s.History {
-		settings = append(settings, c.Settings)
-	}
-	for _, c := range settings {
+	for _, c := range s.settings() {
 		if _, err := dataset.ParseFit(string(c.Fit)); err != nil {
 			return bad(err)
 		}
 		if _, err := classifier.ParseLayout(string(c.Layout)); err != nil {
 			return bad(err)
+		}
+		if c.Layout == classifier.TPU && c.Template == (templateRef{}) {
+			return bad(errors.New("it has the layout tpu and no template"))
 		}
 		if c.Head != "" {
 			if _, err := classifier.ParseMethod(string(c.Head)); err != nil {
@@ -281,6 +284,34 @@ func (s *state) check() error {
 		}
 	}
 	return nil
+}
+
+// settings are those of s and those that can be gone back to.
+func (s *state) settings() []Settings {
+	all := []Settings{s.Settings}
+	for _, c := range s.History {
+		all = append(all, c.Settings)
+	}
+	return all
+}
+
+// version is the oldest that can say what s says.
+func (s *state) version() int {
+	if len(s.templates()) > 0 {
+		return 2
+	}
+	return 1
+}
+
+// templates are those that s needs or can go back to.
+func (s *state) templates() []templateRef {
+	var refs []templateRef
+	for _, c := range s.settings() {
+		if c.Template != (templateRef{}) {
+			refs = append(refs, c.Template)
+		}
+	}
+	return refs
 }
 
 // A digest is a SHA-256, written in hexadecimal.

@@ -11,14 +11,14 @@ import (
 )
 
 // A tail is what makes scores of embeddings: the head, in float64, or in a layout
-// whose rounding can turn near ties the last operators of the model itself. It does
-// not change and may be shared.
+// whose rounding can turn near ties the last operators of the model itself. With
+// neither the scores are the embedding. It does not change and may be shared.
 type tail struct {
 	labels    []string
 	embedding backbone.TensorInfo
 	dim       int
 	head      *classifier.Head
-	last      *backbone.Interpreter // to be cloned; nil with a head
+	last      *backbone.Interpreter // to be cloned
 }
 
 // tail gives that of model, which is the model of the Kit's state.
@@ -42,7 +42,17 @@ func (k *Kit) tail(model []byte) (*tail, error) {
 	if t.labels, err = m.Labels(); err != nil {
 		return nil, err
 	}
-	if err := k.cut(m); err != nil {
+	if k.state.Settings.Layout == classifier.TPU {
+		p, err := k.pairOf(k.state.Settings.Template)
+		if err != nil {
+			return nil, err
+		}
+		var at int32
+		if m, at, err = p.Uncompiled(model, k.backbone.Model()); err != nil {
+			return nil, err
+		}
+		m.Subgraphs[0].Inputs = []int32{at}
+	} else if err := k.cut(m); err != nil {
 		return nil, err
 	}
 	if t.last, err = backbone.NewInterpreter(m, backbone.InterpreterOptions{Arithmetic: k.options.Arithmetic}); err != nil {
@@ -98,17 +108,20 @@ func (s *scorer) scores(ctx context.Context, t *tail, raw []byte) ([]float64, er
 			s.out = s.last.Outputs()[0]
 		}
 	}
+	s.values = slices.Grow(s.values[:0], len(t.labels))[:len(t.labels)]
 	if s.last != nil {
 		copy(s.last.Input(0), raw)
 		if err := s.last.Invoke(ctx); err != nil {
 			return nil, err
 		}
-		s.values = slices.Grow(s.values[:0], len(t.labels))[:len(t.labels)]
 		s.out.Dequantize(s.values, s.last.Output(0))
 		return s.values, nil
 	}
+	if t.head == nil {
+		t.embedding.Dequantize(s.values, raw)
+		return s.values, nil
+	}
 	s.x = slices.Grow(s.x[:0], t.dim)[:t.dim]
-	s.values = slices.Grow(s.values[:0], len(t.labels))[:len(t.labels)]
 	t.embedding.Dequantize(s.x, raw)
 	classifier.Unit(s.x)
 	t.head.Logits(s.values, s.x)

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/tpu"
 )
@@ -17,7 +18,7 @@ import (
 func deviceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "device", Usage: "run models on `DEVICE`: auto, cpu, tpu (all Edge TPUs) or usb:BUS-PORT, several with commas between", DefaultText: "auto: compiled models on Edge TPUs, others on the CPU"},
-		&cli.StringFlag{Name: "twin", Usage: "when there is no Edge TPU, run on the CPU what the compiled model was made from, `FILE`", DefaultText: "fail without an Edge TPU"},
+		&cli.StringFlag{Name: "twin", Usage: "what a compiled model was made from, `FILE`: it runs on the CPU when there is no Edge TPU", DefaultText: "fail without an Edge TPU"},
 		&cli.StringFlag{Name: "clock", Usage: "run Edge TPUs at `SPEED`: low, medium, high or max; " + tpu.TemperatureNotice, DefaultText: "high"},
 		&cli.StringFlag{Name: "arithmetic", Usage: "let the CPU round like `WHAT`: tflite, or edgetpu to predict what an Edge TPU will say", DefaultText: "tflite"},
 	}
@@ -31,7 +32,10 @@ const (
 
 // devices are those that the flags name. They are closed when the command ends.
 func devices(c *cli.Context) (*imprint.Devices, error) {
-	o := imprint.DeviceOptions{Device: text(c, "device"), Twin: text(c, "twin"), Warn: func(err error) { warn(c, "%v", err) }}
+	o := imprint.DeviceOptions{Device: text(c, "device"), Warn: func(err error) { warn(c, "%v", err) }}
+	if c.String("template") == "" && c.String("layout") != string(classifier.TPU) { // of which --twin is a part
+		o.Twin = text(c, "twin")
+	}
 	o.USB = usb(c)
 	if s := text(c, "clock"); s != "" {
 		var err error

@@ -26,9 +26,7 @@ Examples:
 		Flags: withWorkspace(
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`", DefaultText: "must be given"},
 			&cli.StringFlag{Name: "labels", Usage: "write the labels to `FILE` too", DefaultText: "no"},
-			&cli.StringFlag{Name: "template", Usage: "with --layout tpu, the compiled model whose last layer is written over, `FILE`", DefaultText: "must be given"},
-			&cli.StringFlag{Name: "twin", Usage: "with --layout tpu, the model that the template was compiled from, `FILE`", DefaultText: "must be given"},
-			layoutFlag(), keepFlag()),
+			layoutFlag(), keepFlag(), templateFlag(), twinFlag()),
 		Action: export,
 	}
 }
@@ -50,12 +48,6 @@ func export(c *cli.Context) error {
 			return err
 		}
 	}
-	if c.String("layout") == "tpu" {
-		return exportTPU(c, output, labels)
-	}
-	if c.IsSet("template") || c.IsSet("twin") {
-		return usagef("--template and --twin are for --layout tpu")
-	}
 	k, err := open(c, true)
 	if err != nil {
 		return err
@@ -63,42 +55,24 @@ func export(c *cli.Context) error {
 	defer k.Close()
 	s := k.Settings()
 	layout, keep := s.Layout, s.KeepClasses
+	if c.IsSet("template") {
+		layout = classifier.TPU
+	}
 	if c.IsSet("layout") {
 		layout = classifier.Layout(c.String("layout")) // open has checked it
 	}
 	if c.IsSet("keep-classes") {
 		keep = c.Bool("keep-classes")
 	}
-	if err := k.Export(output, labels, layout, keep); err != nil {
+	if layout == classifier.TPU && c.Bool("keep-classes") {
+		return usagef("--layout tpu can't keep the backbone's classes")
+	}
+	w, err := k.Export(output, labels, layout, keep)
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(c.App.Writer, "wrote %s, layout %s\n", c.String("output"), layout)
-	return nil
-}
-
-// exportTPU writes the head into a compiled model.
-func exportTPU(c *cli.Context, output, labels string) error {
-	template, twin := c.String("template"), c.String("twin")
-	if template == "" || twin == "" {
-		return usagef("--layout tpu needs --template COMPILED and --twin UNCOMPILED")
-	}
-	if c.Bool("keep-classes") {
-		return usagef("--layout tpu can't keep the backbone's classes")
-	}
-	if err := c.Set("layout", ""); err != nil {
-		return err
-	}
-	k, err := open(c, true)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	w, err := k.ExportTPU(output, labels, template, twin)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(c.App.Writer, "wrote %s, layout tpu\n", c.String("output"))
-	fmt.Fprintf(c.App.Writer, "rounding gives %d of %d taught photos another class; logits are multiplied by %.2g to fit the output\n", w.Differ, w.Examples, w.Sharpened)
+	tellWritten(c.App.Writer, w)
 	return nil
 }
 

@@ -45,7 +45,15 @@ func fitFlag() cli.Flag {
 }
 
 func layoutFlag() cli.Flag {
-	return &cli.StringFlag{Name: "layout", Usage: "write the last layer as `LAYOUT`: float, or coral for pycoral's ImprintingEngine", DefaultText: "the workspace's, or float"}
+	return &cli.StringFlag{Name: "layout", Usage: "write the last layer as `LAYOUT`: float, coral for pycoral's ImprintingEngine, or tpu, into a compiled model", DefaultText: "the workspace's, or float"}
+}
+
+func templateFlag() cli.Flag {
+	return &cli.StringFlag{Name: "template", Usage: "for the layout tpu, write the last layer into this compiled model, `FILE` or NAME; needs --twin", DefaultText: "the workspace's"}
+}
+
+func twinFlag() cli.Flag {
+	return &cli.StringFlag{Name: "twin", Usage: "the model that --template was compiled from, `FILE` or NAME", DefaultText: "the workspace's"}
 }
 
 func headFlag() cli.Flag {
@@ -102,6 +110,9 @@ func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error)
 	o.Backbone, o.Embedding = text(c, "backbone"), text(c, "embedding")
 	if o.Fit, err = fit(c); err != nil {
 		return "", o, err
+	}
+	if o.Template, o.Twin = c.String("template"), c.String("twin"); o.Template != "" && o.Twin == "" {
+		return nil, usagef("--template needs --twin, the model that it was compiled from")
 	}
 	if o.Devices, err = devices(c); err != nil {
 		return "", o, err

@@ -33,7 +33,7 @@ Examples:
    imprint add --label cone --tub ~/mycar/data --records 100:200     from a Donkey Car's recording`,
 		Flags: withDevices(append(tubFlags(),
 			labelFlag("what the photos show is called `NAME`", "the name of the folder they are in"),
-			listFlag(), fitFlag(), layoutFlag(), headFlag(), keepFlag(), jsonFlag("what was learned"))...),
+			listFlag(), fitFlag(), layoutFlag(), headFlag(), keepFlag(), templateFlag(), jsonFlag("what was learned"))...),
 		Action: add,
 	}
 }
@@ -124,6 +124,14 @@ func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
 		photos, plural(photos, "photo"), k.Generation())
 	fmt.Fprintf(w, "head %v\n", k.Recipe())
 	fmt.Fprintln(w, estimateLine(e, len(classes)))
+	tellWritten(w, k.Written())
+}
+
+// tellWritten says what became of the head in a compiled model, if it is in one.
+func tellWritten(w io.Writer, in *imprint.Written) {
+	if in != nil {
+		fmt.Fprintf(w, "in the compiled model %d of %d taught photos have another winner than with the float head; logits are multiplied by %.2g\n", in.Differ, in.Examples, in.Sharpened)
+	}
 }
 
 // estimate is a classifier.Estimate as JSON.
@@ -263,8 +271,9 @@ func retrainCommand() *cli.Command {
 Examples:
    imprint retrain --head lda
    imprint retrain --layout coral
-   imprint retrain --keep-classes`,
-		Flags: withWorkspace(layoutFlag(), headFlag(), keepFlag()),
+   imprint retrain --keep-classes
+   imprint retrain --layout tpu --template mobilenet_edgetpu.tflite --twin mobilenet.tflite`,
+		Flags: withWorkspace(layoutFlag(), headFlag(), keepFlag(), templateFlag(), twinFlag()),
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 0, 0); err != nil {
 				return err

@@ -1,0 +1,256 @@
+package imprint
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/template"
+)
+
+// ErrNoTemplate is wrapped when the layout tpu is asked for and no compiled model is
+// named to write into, or not the one that it was compiled from.
+var ErrNoTemplate = errors.New("the layout tpu needs a compiled model to write into, and the model that was compiled from")
+
+// ErrKeepClasses is returned when the backbone's classes shall be kept in a compiled
+// model, where the taught ones take their place.
+var ErrKeepClasses = errors.New("the layout tpu can't keep the backbone's own classes")
+
+// Written says what became of a head in a compiled model.
+type Written struct {
+	// Sharpened is the factor by which logits were multiplied to make use of the
+	// layer's output.
+	Sharpened float64 `json:"sharpened"`
+	// Differ is the number of the photos taught, of Examples, whose winner is another
+	// than the head's.
+	Differ   int `json:"differ"`
+	Examples int `json:"examples"`
+}
+
+// A templateRef says which compiled model a head is written into, and which model that
+// was compiled from.
+type templateRef struct {
+	Name, Twin         string // for messages
+	SHA256, TwinSHA256 digest
+}
+
+func (r templateRef) same(other templateRef) bool {
+	return r.SHA256 == other.SHA256 && r.TwinSHA256 == other.TwinSHA256
+}
+
+// Prefixes of the files of templates in a workspace. Their content is in their names,
+// because an earlier one may be gone back to.
+const (
+	templatePrefix = "template-"
+	twinPrefix     = "twin-"
+)
+
+// files are where the workspace keeps the two.
+func (r templateRef) files() (compiled, twin string) {
+	return fmt.Sprintf("%s%x.tflite", templatePrefix, r.SHA256[:8]), fmt.Sprintf("%s%x.tflite", twinPrefix, r.TwinSHA256[:8])
+}
+
+// A pair is a compiled model and the model that it was compiled from.
+type pair struct {
+	ref            templateRef
+	compiled, twin []byte
+	*template.Template
+}
+
+// readPair reads two files, or pulled models, as a pair.
+func readPair(compiled, twin string) (*pair, error) {
+	p := &pair{ref: templateRef{Name: filepath.Base(compiled), Twin: filepath.Base(twin)}}
+	for _, f := range []struct {
+		what, name string
+		to         *[]byte
+	}{{"template", compiled, &p.compiled}, {"uncompiled model", twin, &p.twin}} {
+		path, err := findModel(f.name)
+		if err == nil {
+			*f.to, err = readFile(path, tflite.MaxFileSize)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the %s %s: %w", f.what, f.name, err)
+		}
+	}
+	p.ref.SHA256, p.ref.TwinSHA256 = sum(p.compiled), sum(p.twin)
+	var err error
+	p.Template, err = template.Open(p.compiled, p.twin)
+	return p, err
+}
+
+// choosePair reads the template of the options, if they name one, and completes them.
+func (k *Kit) choosePair(fresh bool) error {
+	o := &k.options
+	if o.Template == "" && o.Twin != "" && o.Backbone != "" {
+		is, err := isPair(o.Backbone, o.Twin)
+		if err != nil {
+			return err
+		}
+		if is {
+			o.Template, o.Backbone = o.Backbone, o.Twin
+		}
+	}
+	if o.Template == "" {
+		return nil
+	}
+	if o.Twin == "" {
+		return fmt.Errorf("template %s: %w", o.Template, ErrNoTemplate)
+	}
+	var err error
+	if k.pair, err = readPair(o.Template, o.Twin); err != nil {
+		return err
+	}
+	if o.Layout == "" {
+		o.Layout = classifier.TPU
+	}
+	if fresh && o.Backbone == "" {
+		o.Backbone = o.Twin
+	}
+	return nil
+}
+
+// isPair reports whether compiled is a model compiled for the Edge TPU and twin a
+// classifier, which an extractor of embeddings is not.
+func isPair(compiled, twin string) (bool, error) {
+	var models [2]*tflite.Model
+	for i, name := range []string{compiled, twin} {
+		b, _, err := readBackbone(name)
+		if err != nil {
+			return false, err
+		}
+		if models[i], err = tflite.Parse(b); err != nil {
+			return false, fmt.Errorf("load backbone %s: %w", name, err)
+		}
+	}
+	if !backbone.Compiled(models[0]) || len(models[1].Subgraphs) == 0 {
+		return false, nil
+	}
+	_, last, err := backbone.FindEmbedding(models[1])
+	return err == nil && last >= 0, nil
+}
+
+// pairOf gives the template of settings.
+func (k *Kit) pairOf(ref templateRef) (*pair, error) {
+	if k.pair != nil && k.pair.ref.same(ref) {
+		return k.pair, nil
+	}
+	compiled, twin := ref.files()
+	p, err := readPair(k.store.path(compiled), k.store.path(twin))
+	if err != nil {
+		return nil, fmt.Errorf("%w: name %s again with --template, and %s with --twin", err, ref.Name, ref.Twin)
+	}
+	if !p.ref.same(ref) {
+		return nil, fmt.Errorf("%w: %s is not the model %s that it was: name that again with --template, and %s with --twin",
+			ErrCorrupt, k.store.path(compiled), ref.Name, ref.Twin)
+	}
+	p.ref = ref
+	k.pair = p
+	return p, nil
+}
+
+// dropTemplates removes the files of templates that neither of two generations needs.
+func (s store) dropTemplates(states ...*state) {
+	var keep []string
+	for _, st := range states {
+		for _, ref := range st.templates() {
+			compiled, twin := ref.files()
+			keep = append(keep, compiled, twin)
+		}
+	}
+	entries, _ := os.ReadDir(s.dir)
+	for _, e := range entries {
+		name := strings.TrimPrefix(e.Name(), ".") // what a killed process left
+		if (strings.HasPrefix(name, templatePrefix) || strings.HasPrefix(name, twinPrefix)) && !slices.Contains(keep, e.Name()) {
+			os.Remove(s.path(e.Name()))
+		}
+	}
+}
+
+// parseBackbone loads the workspace's backbone.
+func (k *Kit) parseBackbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
+	if k.options.Layout != classifier.TPU && k.state.Settings.Layout != classifier.TPU {
+		return k.options.Devices.backbone(file, o)
+	}
+	// Devices run the written model, and the CPU what embeds photos.
+	o.Accelerator = k.options.Devices.accelerator()
+	return backbone.Parse(file, o)
+}
+
+// writeTPU writes head into the template of s.
+func (k *Kit) writeTPU(head *classifier.Head, s *state) ([]byte, *Written, error) {
+	fail := func(err error) ([]byte, *Written, error) {
+		return nil, nil, fmt.Errorf("write the last layer into %s: %w", s.Settings.Template.Name, err)
+	}
+	p, err := k.pairOf(s.Settings.Template)
+	if err != nil {
+		return nil, nil, err
+	}
+	units := k.units(s.Examples, make([]float64, len(s.Examples)*k.backbone.Dim()))
+	file, w, err := p.WriteHead(head, units, k.backbone.Model())
+	if err != nil {
+		return fail(err)
+	}
+	m, err := tflite.Parse(file)
+	if err != nil {
+		return fail(err)
+	}
+	b, err := encodeModel(m, s.Settings)
+	if err != nil {
+		return fail(err)
+	}
+	if got, err := p.ReadHead(b, k.backbone.Model()); err != nil {
+		return fail(err)
+	} else if !slices.Equal(got.Labels, head.Labels) {
+		return fail(fmt.Errorf("the model that was written does not hold the labels, and is not published: %w", classifier.ErrShape))
+	}
+	return b, &Written{Sharpened: w.Sharpened, Differ: w.Differ, Examples: w.Examples}, nil
+}
+
+// Written says what became of the head in the TPU layout; nil in another.
+func (k *Kit) Written() *Written { return k.state.Written }
+
+// onDevice reports whether the model of the workspace itself runs on devices.
+func (k *Kit) onDevice() bool {
+	d := k.options.Devices
+	return k.state.Settings.Layout == classifier.TPU && d != nil && d.choice != "cpu"
+}
+
+// compiled prepares model, which is that of the workspace in the TPU layout, to run on
+// the devices. It gives scores where a backbone gives an embedding.
+func (k *Kit) compiled(model []byte) (*backbone.Backbone, *tail, error) {
+	m, err := tflite.Parse(model)
+	if err != nil {
+		return nil, nil, err
+	}
+	labels, err := m.Labels()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(m.Subgraphs[0].Outputs) != 1 {
+		return nil, nil, fmt.Errorf("the model has %d outputs: %w", len(m.Subgraphs[0].Outputs), classifier.ErrShape)
+	}
+	on := taughtDevices{Devices: k.options.Devices}
+	if on.Devices.twin != nil { // the CPU may take over
+		p, err := k.pairOf(k.state.Settings.Template)
+		if err != nil {
+			return nil, nil, err
+		}
+		if on.twin, _, err = p.Uncompiled(model, k.backbone.Model()); err != nil {
+			return nil, nil, err
+		}
+	}
+	b, err := backbone.Parse(model, backbone.Options{Name: modelFile, Embedding: fmt.Sprint("#", m.Subgraphs[0].Outputs[0]), Accelerator: on})
+	if err != nil {
+		return nil, nil, err
+	}
+	if b.Dim() < len(labels) {
+		return nil, nil, fmt.Errorf("the model has %d scores for %d classes: %w", b.Dim(), len(labels), classifier.ErrShape)
+	}
+	return b, &tail{labels: labels, embedding: b.Embedding, dim: b.Dim()}, nil
+}

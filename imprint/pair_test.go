@@ -1,0 +1,227 @@
+package imprint
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/builtin"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/emulator"
+)
+
+// modelFiles lists the models in a workspace beside the published one.
+func modelFiles(t testing.TB, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); strings.HasSuffix(name, ".tflite") && name != modelFile {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// A workspace in the TPU layout answers the same on the device, on the CPU, and on the
+// CPU where the device fails, and the model file alone does too.
+func TestTPULayout(t *testing.T) {
+	ctx := context.Background()
+	compiled, twin, _, usb := emulated(t, 1, smallModel)
+	none := func() (tpu.Bus, error) { return emulator.NewBus(), nil }
+	unseen := kinds(50, 2)
+	for name, o := range map[string]Options{
+		"twin as backbone":        {Template: compiled, Twin: twin},
+		"pair as backbone":        {Backbone: compiled, Twin: twin},
+		"backbone of the program": {Template: compiled, Twin: twin, Backbone: builtin.Name},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "ws")
+			k := openKit(t, dir, o)
+			mustAdd(t, k, kinds(0, 3)...)
+			if s := k.Settings(); s.Layout != classifier.TPU || s.Template.Name != filepath.Base(compiled) {
+				t.Fatalf("settings %+v", s)
+			}
+			if w := k.Written(); w == nil || w.Examples != 12 || w.Differ != 0 {
+				t.Errorf("written: %+v", w)
+			}
+			model, err := backbone.Parse(readModel(t, k), backbone.Options{Accelerator: newDevices(t, DeviceOptions{USB: usb})})
+			if err != nil || !backbone.Compiled(model.Model()) || len(model.Model().Subgraphs[0].Operators) != 1 {
+				t.Fatalf("the published model is not one compiled operator: %v", err)
+			}
+			answers := map[string][]Result{}
+			for what, d := range map[string]DeviceOptions{
+				"usb:1-1":       {USB: usb},
+				"cpu":           {Device: "cpu"},
+				TwinDevice:      {USB: none, Twin: twin},
+				"usb:1-1, live": {USB: usb},
+				"cpu, live":     {Device: "cpu"},
+			} {
+				devices := newDevices(t, d)
+				o := Options{Devices: devices}
+				if device, live := strings.CutSuffix(what, ", live"); live {
+					l := openLive(t, dir, o)
+					for _, it := range unseen {
+						r, err := l.Observe(ctx, decoded(t, it.Content), 0)
+						if err != nil || r.Device != device || len(r.Embedding) != k.state.Backbone.Size {
+							t.Fatalf("%s: got %+v, %v", what, r, err)
+						}
+						answers[what] = append(answers[what], r)
+					}
+					l.Close()
+				} else {
+					k := openKit(t, dir, o)
+					answers[what] = classify(t, k, unseen...)
+					for _, r := range answers[what] {
+						if r.Err != nil || r.Device != what {
+							t.Errorf("%s: on %q, %v", what, r.Device, r.Err)
+						}
+					}
+				}
+				if err := devices.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			right := 0
+			for i, it := range unseen {
+				want := answers["usb:1-1"][i]
+				if want.Label == it.Label {
+					right++
+				}
+				if len(want.Top) != 4 || want.Generation != 1 {
+					t.Errorf("%s: got %+v", it.Path, want)
+				}
+				for what, all := range answers {
+					got := all[i]
+					got.Device = want.Device
+					if !sameResult(got, want) {
+						t.Errorf("%s, %s: got %+v, want %+v", what, it.Path, all[i], want)
+					}
+				}
+			}
+			if right < len(unseen)-1 { // codes of 8 bits turn near ties
+				t.Errorf("%d of %d are right", right, len(unseen))
+			}
+			if err := openKit(t, dir, Options{Devices: newDevices(t, DeviceOptions{USB: none})}).Classify(ctx, unseen, 1, func(Result) error { return nil }); !errors.Is(err, tpu.ErrNoDevice) {
+				t.Errorf("without a device: got %v, want ErrNoDevice", err)
+			}
+		})
+	}
+}
+
+// What the workspace needs to write its model is in it: nothing is named twice.
+func TestTPULayoutKept(t *testing.T) {
+	ctx := context.Background()
+	compiled, twin := sharedFile(t, "models", smallModel+"_edgetpu.tflite"), sharedFile(t, "models", smallModel+".tflite")
+	m, err := tflite.Parse(bytesOf(t, compiled))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Description = "another file"
+	other, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := backboneIn(t, "another_edgetpu.tflite", other)
+	dir := filepath.Join(t.TempDir(), "ws")
+	mustAdd(t, openKit(t, dir, Options{Backbone: twin}), kinds(0, 2)...)
+	plain := readModel(t, openKit(t, dir, Options{}))
+	if got := modelFiles(t, dir); len(got) != 1 {
+		t.Errorf("without a template there are %q", got)
+	}
+	refused := func(want error, o Options) {
+		t.Helper()
+		before := files(t, dir)
+		k, err := Open(dir, o)
+		if err == nil {
+			err = k.Retrain(ctx)
+			k.Close()
+		}
+		wantError(t, err, want)
+		sameFiles(t, files(t, dir), before)
+	}
+	yes := true
+	refused(ErrNoTemplate, Options{Layout: classifier.TPU})
+	refused(ErrNoTemplate, Options{Template: compiled})
+	refused(ErrKeepClasses, Options{Template: compiled, Twin: twin, KeepClasses: &yes})
+	refused(ErrNoBackbone, Options{Template: filepath.Join(dir, "none"), Twin: twin})
+	refused(errAny, Options{Template: twin, Twin: compiled})
+	refused(errAny, Options{Template: sharedFile(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite"), Twin: sharedFile(t, "models", "mobilenet_v1_0.5_160_quant.tflite")})
+
+	k := openKit(t, dir, Options{Template: compiled, Twin: twin})
+	if err := k.Retrain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	first := readModel(t, k)
+	if got := modelFiles(t, dir); len(got) != 3 {
+		t.Errorf("with a template there are %q", got)
+	}
+	k = openKit(t, dir, Options{})
+	mustAdd(t, k, kinds(10, 1)...)
+	if bytes.Equal(readModel(t, k), first) || k.Written() == nil || k.Written().Examples != 12 {
+		t.Errorf("after more photos: %+v", k.Written())
+	}
+	if _, err := k.Undo(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(readModel(t, k), first) {
+		t.Error("undone, the model is another than before")
+	}
+	out := filepath.Join(t.TempDir(), "m.tflite")
+	if w, err := k.Export(out, "", classifier.TPU, false); err != nil || w.Examples != 8 || !bytes.Equal(bytesOf(t, out), first) {
+		t.Errorf("exported: %+v, %v", w, err)
+	}
+	if _, err := k.Export(out, "", classifier.Float, false); err != nil || len(bytesOf(t, out)) != len(plain) {
+		t.Errorf("exported as float: %v", err)
+	}
+
+	// Another template, and back.
+	k = openKit(t, dir, Options{Template: another, Twin: twin})
+	if err := k.Retrain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if len(modelFiles(t, dir)) != 4 {
+		t.Errorf("with another template there are %q", modelFiles(t, dir))
+	}
+	k = openKit(t, dir, Options{})
+	if _, err := k.Undo(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(readModel(t, k), first) {
+		t.Error("with the first template again, the model is another than before")
+	}
+	if err := os.WriteFile(k.ModelPath(), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := openKit(t, dir, Options{}).Repair(ctx); err != nil || !done || !bytes.Equal(readModel(t, k), first) {
+		t.Errorf("repaired: %v, %v", done, err)
+	}
+	ref := k.Settings().Template
+	kept, _ := ref.files()
+	if err := os.WriteFile(filepath.Join(dir, kept), other, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refused(ErrCorrupt, Options{})
+	k = openKit(t, dir, Options{Template: compiled, Twin: twin}) // named again
+	if err := k.Retrain(ctx); err != nil || !bytes.Equal(bytesOf(t, filepath.Join(dir, kept)), bytesOf(t, compiled)) {
+		t.Errorf("the template was not put back: %v", err)
+	}
+	k = openKit(t, dir, Options{Layout: classifier.Float})
+	for range maxHistory + 3 { // until no change that can be undone had a template
+		if err := k.Retrain(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := readModel(t, k); !bytes.Equal(got, plain) {
+		t.Error("as float again, the model is another than in the beginning")
+	}
+}
