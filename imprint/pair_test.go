@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,10 +102,17 @@ func TestTPULayout(t *testing.T) {
 					t.Errorf("%s: got %+v", it.Path, want)
 				}
 				for what, all := range answers {
-					got := all[i]
-					got.Device = want.Device
-					if !sameResult(got, want) {
-						t.Errorf("%s, %s: got %+v, want %+v", what, it.Path, all[i], want)
+					got, like := all[i], want
+					if strings.HasPrefix(what, "cpu") {
+						like = answers["cpu"][i]
+						// How a device rounds SOFTMAX isn't known: the emulated one does it otherwise.
+						if like.Label != want.Label || math.Abs(like.Score-want.Score) > 2.0/256 {
+							t.Errorf("%s: the CPU says %+v, the device %+v", it.Path, like, want)
+						}
+					}
+					got.Device = like.Device
+					if !sameResult(got, like) {
+						t.Errorf("%s, %s: got %+v, want %+v", what, it.Path, all[i], like)
 					}
 				}
 			}

@@ -1,0 +1,408 @@
+package imprint
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"image"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+var reloads = flag.Int("reloads", 0, "how often TestReloadUnderLoad reloads (0: 1000, or 100 with -short, and 20 or 5 on an emulated Edge TPU)")
+
+// meter is a bus that counts what goes over it.
+type meter struct {
+	tpu.Bus
+	opens, resets, controls, writes, reads, out atomic.Int64
+}
+
+type meteredConn struct {
+	tpu.Conn
+	m *meter
+}
+
+func (m *meter) Open(ctx context.Context, port tpu.Port) (tpu.Conn, error) {
+	m.opens.Add(1)
+	c, err := m.Bus.Open(ctx, port)
+	return meteredConn{c, m}, err
+}
+
+func (c meteredConn) Reset(ctx context.Context) error {
+	c.m.resets.Add(1)
+	return c.Conn.Reset(ctx)
+}
+
+func (c meteredConn) Control(ctx context.Context, requestType, request uint8, value, index uint16, p []byte) (int, error) {
+	c.m.controls.Add(1)
+	return c.Conn.Control(ctx, requestType, request, value, index, p)
+}
+
+func (c meteredConn) Write(ctx context.Context, endpoint uint8, p []byte) (int, error) {
+	c.m.writes.Add(1)
+	c.m.out.Add(int64(len(p)))
+	return c.Conn.Write(ctx, endpoint, p)
+}
+
+func (c meteredConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) {
+	c.m.reads.Add(1)
+	return c.Conn.Read(ctx, endpoint, p)
+}
+
+// traffic is what has gone over the bus.
+type traffic struct{ Opens, Resets, Controls, Writes, Reads, Out int64 }
+
+func (m *meter) now() traffic {
+	return traffic{m.opens.Load(), m.resets.Load(), m.controls.Load(), m.writes.Load(), m.reads.Load(), m.out.Load()}
+}
+
+func (t traffic) since(u traffic) traffic {
+	return traffic{t.Opens - u.Opens, t.Resets - u.Resets, t.Controls - u.Controls, t.Writes - u.Writes, t.Reads - u.Reads, t.Out - u.Out}
+}
+
+// metered gives the devices of a meter on an emulated bus.
+func metered(t testing.TB, model string) (compiled, twin string, m *meter, d *Devices) {
+	t.Helper()
+	compiled, twin, _, usb := emulated(t, 1, model)
+	bus, err := usb()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m = &meter{Bus: bus}
+	return compiled, twin, m, newDevices(t, DeviceOptions{Device: "tpu", USB: func() (tpu.Bus, error) { return m, nil }})
+}
+
+// opening is what opening a device once takes: it is opened, reset, and opened again.
+var opening = traffic{Opens: 2, Resets: 1}
+
+// A version is what a workspace publishes, and what it answers.
+type version struct {
+	state  *state
+	model  []byte
+	labels []byte
+	want   []Result // of each probe
+}
+
+// versions teaches a workspace n times something else, and keeps what was published
+// and what a Kit answers for the probes then.
+func versions(t testing.TB, dir string, o Options, n int, probes []dataset.Item) []version {
+	t.Helper()
+	k := openKit(t, dir, o)
+	var all []version
+	for i := range n {
+		var items []dataset.Item
+		for kind := range uint64(4) { // the labels wander over the kinds
+			items = append(items, photos(fmt.Sprint("class ", (kind+uint64(i))%4), 2*kind, uint64(10*i), 1)...)
+		}
+		if i > 0 {
+			if _, err := k.Undo(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustAdd(t, k, items...)
+		s := *k.state
+		labels, err := os.ReadFile(k.store.path(labelsFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, version{&s, readModel(t, k), labels, classify(t, k, probes...)})
+	}
+	return all
+}
+
+// publish makes v generation n of the workspace, as a Kit does, but for the syncing,
+// which would take all the time.
+func (v *version) publish(t testing.TB, dir string, n uint64) {
+	t.Helper()
+	s := *v.state
+	s.Generation = n
+	b, err := s.encode(maxState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []replacement{{slotFile(n), b}, {labelsFile, v.labels}, {modelFile, v.model}} {
+		path := filepath.Join(dir, f.path)
+		if err := os.WriteFile(path+".new", f.content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A frameLoop asks a Live about probes in turn, 200 times a second, several at a time.
+type frameLoop struct {
+	frames sync.WaitGroup
+	stop   chan struct{}
+	asked  int
+	done   chan struct{}
+	mu     sync.Mutex
+	got    []frameAnswer
+}
+
+type frameAnswer struct {
+	probe int
+	least uint64 // the generation served before it was asked
+	Result
+	err  error
+	took time.Duration
+}
+
+const perFrame = time.Second / 200
+
+func startFrames(l *Live, probes []image.Image) *frameLoop {
+	f := &frameLoop{stop: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(f.done)
+		tick := time.NewTicker(perFrame)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-f.stop:
+				f.frames.Wait()
+				return
+			}
+			probe := f.asked % len(probes)
+			f.asked++
+			f.frames.Go(func() {
+				least, start := l.Generation(), time.Now()
+				r, err := l.Classify(context.Background(), probes[probe], 0)
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.got = append(f.got, frameAnswer{probe, least, r, err, time.Since(start)})
+			})
+		}
+	}()
+	return f
+}
+
+func (f *frameLoop) end() []frameAnswer {
+	close(f.stop)
+	<-f.done
+	return f.got
+}
+
+func images(t testing.TB, items []dataset.Item) (all []image.Image) {
+	t.Helper()
+	for _, it := range items {
+		all = append(all, decoded(t, it.Content))
+	}
+	return all
+}
+
+// Every frame is answered, and each answer is exactly that of the generation that it
+// says, however often the model changes meanwhile.
+func TestReloadUnderLoad(t *testing.T) {
+	probes := kinds(70, 1)
+	const variants = 5
+	run := func(t *testing.T, dir string, o Options, devices *Devices, n int) {
+		all := versions(t, dir, o, variants, probes)
+		for i, v := range all[1:] {
+			if slices.EqualFunc(v.want, all[i].want, func(a, b Result) bool { return slices.Equal(a.Top, b.Top) }) {
+				t.Fatal("two versions can't be told from each other by their answers")
+			}
+		}
+		first := uint64(100)
+		all[first%variants].publish(t, dir, first)
+		l := openLive(t, dir, Options{Devices: devices})
+		f := startFrames(l, images(t, probes))
+		var worst time.Duration
+		bad := 0
+		for i := range uint64(n) {
+			generation := first + 1 + i
+			if i%50 == 25 { // what can't be used is no harm either
+				if err := os.WriteFile(filepath.Join(dir, modelFile), all[0].model[:1000], 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := l.Reload(context.Background()); err == nil {
+					t.Error("half a model is served")
+				}
+				bad++
+			}
+			all[generation%variants].publish(t, dir, generation)
+			r := mustReload(t, l)
+			if !r.Changed || r.Generation != generation {
+				t.Fatalf("reload to %d: got %+v", generation, r)
+			}
+			worst = max(worst, r.Elapsed)
+			if devices != nil { // let each be seen
+				for f.seen() < generation {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		}
+		got := f.end()
+		if len(got) != f.asked || len(got) == 0 {
+			t.Errorf("%d answers to %d frames", len(got), f.asked)
+		}
+		seen := make(map[uint64]bool)
+		for _, a := range got {
+			if a.err != nil {
+				t.Fatalf("a frame has no answer: %v", a.err)
+			}
+			want := all[a.Generation%variants].want[a.probe]
+			want.Generation, want.Device = a.Generation, a.Device
+			if !sameResult(a.Result, want) {
+				t.Fatalf("generation %d answers %+v, want %+v", a.Generation, a.Result, want)
+			}
+			if a.Generation < a.least {
+				t.Errorf("generation %d answers when %d is served", a.Generation, a.least)
+			}
+			seen[a.Generation] = true
+		}
+		t.Logf("%d reloads, %d of a bad file, %d frames from %d generations, longest reload %v", n, bad, len(got), len(seen), worst)
+	}
+	count := func(whole, short int) int {
+		switch {
+		case *reloads > 0:
+			return *reloads
+		case testing.Short():
+			return short
+		}
+		return whole
+	}
+	t.Run("tail", func(t *testing.T) {
+		dir, o := newWorkspace(t)
+		run(t, dir, o, nil, count(1000, 100))
+	})
+	t.Run("tpu", func(t *testing.T) {
+		compiled, twin, m, devices := metered(t, smallModel)
+		dir := filepath.Join(t.TempDir(), "ws")
+		run(t, dir, Options{Template: compiled, Twin: twin, Devices: devices}, devices, count(20, 5))
+		if got := m.now(); got.Opens != opening.Opens || got.Resets != opening.Resets {
+			t.Errorf("opened %d times and reset %d times, want %d and %d", got.Opens, got.Resets, opening.Opens, opening.Resets)
+		}
+	})
+}
+
+// seen is the newest generation that has answered.
+func (f *frameLoop) seen() (newest uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, a := range f.got {
+		newest = max(newest, a.Generation)
+	}
+	return newest
+}
+
+// sent is what running an executable's sends take: transfers and bytes, each with a
+// header of 8 bytes in a transfer of its own.
+func sent(t testing.TB, e *executable.Executable) (transfers, bytes int64) {
+	t.Helper()
+	for _, h := range e.Hints {
+		switch {
+		case h.Kind == executable.Instructions:
+			transfers, bytes = transfers+2, bytes+8+int64(len(e.Chunks[h.Chunk].Bytes))
+		case h.Kind == executable.Transfer && !h.Out:
+			transfers, bytes = transfers+2, bytes+8+int64(h.Size)
+		}
+	}
+	return transfers, bytes
+}
+
+// A new generation in the TPU layout costs the open device its parameters and nothing
+// else; one behind a backbone on a device costs the device nothing at all.
+func TestReloadTraffic(t *testing.T) {
+	ctx := context.Background()
+	probe := decoded(t, picture(0, 70))
+	t.Run("tpu", func(t *testing.T) {
+		compiled, twin, m, devices := metered(t, smallModel)
+		dir := filepath.Join(t.TempDir(), "ws")
+		all := versions(t, dir, Options{Template: compiled, Twin: twin}, 2, nil)
+		l := openLive(t, dir, Options{Devices: devices})
+		frame := func() traffic {
+			t.Helper()
+			before := m.now()
+			if _, err := l.Classify(ctx, probe, 1); err != nil {
+				t.Fatal(err)
+			}
+			return m.now().since(before)
+		}
+		frame()
+		usual := frame()
+		pkg, err := compiledPackage(all[0].model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		transfers, bytes := sent(t, pkg.Caching)
+		for i := range uint64(4) {
+			all[i%2].publish(t, dir, 10+i)
+			before := m.now()
+			mustReload(t, l)
+			if got := m.now().since(before); got != (traffic{}) {
+				t.Errorf("a reload itself sends %+v", got)
+			}
+			got := frame()
+			if extra := got.since(usual); extra.Writes != transfers || extra.Out != bytes || extra.Opens != 0 || extra.Resets != 0 || extra.Controls != 0 {
+				t.Errorf("the first frame of a generation costs %+v more than another, want %d transfers and %d bytes", extra, transfers, bytes)
+			}
+			if got := frame(); got.Writes != usual.Writes || got.Out != usual.Out {
+				t.Errorf("the second frame costs %+v, want %+v", got, usual)
+			}
+		}
+		t.Logf("a frame sends %d bytes in %d transfers, a new generation %d bytes in %d more", usual.Out, usual.Writes, bytes, transfers)
+	})
+	t.Run("tail", func(t *testing.T) {
+		compiled, twin, m, devices := metered(t, extractorModel)
+		dir := filepath.Join(t.TempDir(), "ws")
+		on := Options{Backbone: compiled, Devices: newDevices(t, DeviceOptions{Device: "cpu", Twin: twin})}
+		all := versions(t, dir, on, 2, nil)
+		l := openLive(t, dir, Options{Devices: devices})
+		var usual traffic
+		for i := range uint64(3) {
+			all[i%2].publish(t, dir, 10+i)
+			before := m.now()
+			if r := mustReload(t, l); !r.Changed {
+				t.Errorf("got %+v", r)
+			}
+			if got := m.now().since(before); got != (traffic{}) {
+				t.Errorf("a reload sends %+v", got)
+			}
+			r, err := l.Classify(ctx, probe, 1)
+			if err != nil || r.Generation != 10+i || r.Device != "usb:1-1" {
+				t.Fatalf("got %+v, %v", r, err)
+			}
+			got := m.now().since(before)
+			switch i {
+			case 0:
+			case 1:
+				usual = got
+			default:
+				if got.Writes != usual.Writes || got.Out != usual.Out || got.Controls != 0 {
+					t.Errorf("a frame after a reload costs %+v, want %+v", got, usual)
+				}
+			}
+		}
+		parameters, bytes := sent(t, func() *executable.Executable {
+			pkg, err := compiledPackage(bytesOf(t, compiled))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pkg.Main
+		}())
+		if usual.Writes != parameters || usual.Out != bytes {
+			t.Errorf("a frame costs %+v, want %d transfers and %d bytes: the program and its input", usual, parameters, bytes)
+		}
+	})
+}
+
+// compiledPackage is the program in a compiled model.
+func compiledPackage(file []byte) (*executable.Package, error) {
+	m, err := tflite.Parse(file)
+	if err != nil {
+		return nil, err
+	}
+	return executable.Parse(m.Subgraphs[0].Operators[0].CustomOptions)
+}
