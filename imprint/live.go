@@ -202,7 +202,8 @@ func (l *Live) serve(k *Kit, g *generation) {
 	if k.state.Generation > 0 {
 		// What the options ask of a workspace it has.
 		l.options.Backbone, l.options.Embedding, l.options.Fit = "", "", ""
-		l.options.Template, l.options.Twin, l.options.Layout = "", "", ""
+		// What they ask of changes goes on being asked, of the Kits that are opened.
+		l.options.Template, l.options.Twin, l.options.Layout = k.options.Template, k.options.Twin, k.options.Layout
 	}
 	slim := *k.state
 	slim.Examples, slim.History = nil, nil

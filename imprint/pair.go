@@ -60,12 +60,13 @@ func (r templateRef) files() (compiled, twin string) {
 type pair struct {
 	ref            templateRef
 	compiled, twin []byte
+	names          [2]string // as they were given
 	*template.Template
 }
 
 // readPair reads two files, or pulled models, as a pair.
 func readPair(compiled, twin string) (*pair, error) {
-	p := &pair{ref: templateRef{Name: filepath.Base(compiled), Twin: filepath.Base(twin)}}
+	p := &pair{names: [2]string{compiled, twin}, ref: templateRef{Name: filepath.Base(compiled), Twin: filepath.Base(twin)}}
 	for _, f := range []struct {
 		what, name string
 		to         *[]byte
@@ -97,14 +98,19 @@ func (k *Kit) choosePair(fresh bool) error {
 		}
 	}
 	if o.Template == "" {
+		if o.Layout == classifier.TPU && k.state.Settings.Template == (templateRef{}) {
+			return ErrNoTemplate
+		}
 		return nil
 	}
 	if o.Twin == "" {
 		return fmt.Errorf("template %s: %w", o.Template, ErrNoTemplate)
 	}
-	var err error
-	if k.pair, err = readPair(o.Template, o.Twin); err != nil {
-		return err
+	if k.pair == nil || k.pair.names != [2]string{o.Template, o.Twin} {
+		var err error
+		if k.pair, err = readPair(o.Template, o.Twin); err != nil {
+			return err
+		}
 	}
 	if o.Layout == "" {
 		o.Layout = classifier.TPU

@@ -65,6 +65,9 @@ var dataErrors = []error{
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 
+// usageErrors are the errors that mean flags do not go together.
+var usageErrors = []error{imprint.ErrDeviceChoice, imprint.ErrNoTemplate, imprint.ErrKeepClasses}
+
 // deviceErrors are the errors that mean an Edge TPU cannot be used.
 var deviceErrors = []error{
 	tpu.ErrNoDevice, tpu.ErrPermission, tpu.ErrBusy, tpu.ErrDisconnected, tpu.ErrTimeout, tpu.ErrStall, tpu.ErrTransfer,
@@ -80,7 +83,7 @@ func exitStatus(err error) int {
 		return 0
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.Is(err, imprint.ErrDeviceChoice):
+	case errors.As(err, &usage), isAny(err, usageErrors):
 		return exitUsage
 	case errors.As(err, &data):
 		return exitData
@@ -107,6 +110,8 @@ func hint(err error) string {
 		return "imprint help COMMAND shows how, with examples"
 	case errors.Is(err, tpu.ErrFirmware):
 		return "imprint models pull firmware fetches it; an installed libedgetpu has it too"
+	case errors.Is(err, imprint.ErrNoTemplate):
+		return "name the two with --template COMPILED --twin UNCOMPILED; the workspace keeps copies"
 	case errors.Is(err, imprint.ErrNotCompiled):
 		return "take the model's compiled form, which by custom ends in _edgetpu, or --device cpu"
 	case isAny(err, deviceErrors) && errors.Is(err, backbone.ErrCompiled):

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint"
 )
 
 func exportCommand() *cli.Command {
@@ -65,7 +66,7 @@ func export(c *cli.Context) error {
 		keep = c.Bool("keep-classes")
 	}
 	if layout == classifier.TPU && c.Bool("keep-classes") {
-		return usagef("--layout tpu can't keep the backbone's classes")
+		return imprint.ErrKeepClasses
 	}
 	w, err := k.Export(output, labels, layout, keep)
 	if err != nil {

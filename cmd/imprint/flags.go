@@ -112,7 +112,7 @@ func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error)
 		return "", o, err
 	}
 	if o.Template, o.Twin = c.String("template"), c.String("twin"); o.Template != "" && o.Twin == "" {
-		return nil, usagef("--template needs --twin, the model that it was compiled from")
+		return "", o, usagef("--template needs --twin, the model that it was compiled from")
 	}
 	if o.Devices, err = devices(c); err != nil {
 		return "", o, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/serve"
 )
 
 func addCommand() *cli.Command {
@@ -267,24 +269,49 @@ func retrainCommand() *cli.Command {
 		Name:  "retrain",
 		Usage: "write the model anew from the stored embeddings",
 		Description: `Needed only to change how the model is written: photos are not read again.
+A running imprint serve notices each change by itself; --reload waits until it serves it.
 
 Examples:
    imprint retrain --head lda
    imprint retrain --layout coral
    imprint retrain --keep-classes
-   imprint retrain --layout tpu --template mobilenet_edgetpu.tflite --twin mobilenet.tflite`,
-		Flags: withWorkspace(layoutFlag(), headFlag(), keepFlag(), templateFlag(), twinFlag()),
-		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 0); err != nil {
-				return err
-			}
-			start := time.Now()
-			return change(c, func(k *imprint.Kit) (string, error) {
-				err := k.Retrain(c.Context)
-				return fmt.Sprintf("retrained in %d ms", time.Since(start).Milliseconds()), err
-			})
-		},
+   imprint retrain --layout tpu --template mobilenet_edgetpu.tflite --twin mobilenet.tflite --reload`,
+		Flags: withWorkspace(layoutFlag(), headFlag(), keepFlag(), templateFlag(), twinFlag(),
+			&cli.BoolFlag{Name: "reload", Usage: "wait until the running server, if there is one, serves the new model", DefaultText: "do not wait"},
+			&cli.StringFlag{Name: "socket", Usage: "with --reload, the server's Unix socket `FILE`", DefaultText: "serve.sock in the workspace"}),
+		Action: retrain,
 	}
+}
+
+func retrain(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	if c.IsSet("socket") && !c.Bool("reload") {
+		return usagef("--socket is for --reload")
+	}
+	start := time.Now()
+	err := change(c, func(k *imprint.Kit) (string, error) {
+		err := k.Retrain(c.Context)
+		return fmt.Sprintf("retrained in %d ms", time.Since(start).Milliseconds()), err
+	})
+	if err != nil || !c.Bool("reload") {
+		return err
+	}
+	socket := c.String("socket")
+	if socket == "" {
+		socket = serve.SocketPath(workspace(c))
+	}
+	reloaded, err := serve.AskReload(c.Context, socket)
+	if errors.Is(err, serve.ErrNoServer) {
+		fmt.Fprintln(c.App.Writer, "no server is running on this workspace")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "the server serves generation %d\n", reloaded.Generation)
+	return nil
 }
 
 func listCommand() *cli.Command {
@@ -408,10 +435,11 @@ func classify(c *cli.Context) error {
 		return err
 	}
 	defer k.Close()
-	if err := k.Classify(c.Context, photos, c.Int("top"), deliver); err != nil {
-		return err
+	err = k.Classify(c.Context, photos, c.Int("top"), deliver)
+	if err != nil && k.Settings().Layout == classifier.TPU && isAny(err, deviceErrors) {
+		return hinted{err, "imprint doctor says what to do; --device cpu computes on the CPU what the device would"}
 	}
-	return bad
+	return cmp.Or(err, bad)
 }
 
 func scoreLine(top []imprint.Score) string {
