@@ -236,7 +236,12 @@ func TestFaults(t *testing.T) {
 						r.opts.Timeout = time.Second // what is missing is waited for so long
 					}
 					fault := emulator.Fault{At: at, Kind: kind, Delay: 2 * time.Second}
+					bus := &audited{Bus: r.bus, longest: max(r.opts.Timeout, r.opts.Appear)}
+					r.bus = bus
 					_, got, err := r.session(phase, fault)
+					if err := bus.check(); err != nil {
+						t.Errorf("%s, transfer %d of %d, %v: %v", phase, at, count, kind, err)
+					}
 					if err != nil {
 						t.Errorf("%s, transfer %d of %d, %v: then %v", phase, at, count, kind, err)
 					}
@@ -273,7 +278,13 @@ func TestManyFaults(t *testing.T) {
 			r.want = clean.want
 			opts := options()
 			opts.Timeout, opts.Patience = 500*time.Millisecond, time.Second
-			d, err := tpu.Open(context.Background(), r.bus, tpu.Port{}, opts)
+			bus := &audited{Bus: r.bus, longest: opts.Appear}
+			defer func() {
+				if err := bus.check(); err != nil {
+					t.Errorf("seed %d: %v", seed, err)
+				}
+			}()
+			d, err := tpu.Open(context.Background(), bus, tpu.Port{}, opts)
 			if err != nil {
 				t.Error(err)
 				return

@@ -144,6 +144,40 @@ func FuzzUpgradeInterface(f *testing.F) {
 	})
 }
 
+// stuckBus has a chip of which one register never becomes what it is to.
+type stuckBus struct {
+	sink
+	register register
+}
+
+type stuckConn struct {
+	Conn
+	register register
+}
+
+func (b *stuckBus) Open(ctx context.Context, port Port) (Conn, error) {
+	c, err := b.sink.Open(ctx, port)
+	return &stuckConn{c, b.register}, err
+}
+
+func (c *stuckConn) Control(ctx context.Context, requestType, request uint8, value, index uint16, p []byte) (int, error) {
+	n, err := c.Conn.Control(ctx, requestType, request, value, index, p)
+	if requestType == 0xc0 && register(index)<<16|register(value) == c.register {
+		p[1] = 1
+	}
+	return n, err
+}
+
+// A register that is waited for is not waited for for ever, and the error says which.
+func TestWaitsForRegistersEnd(t *testing.T) {
+	for _, r := range []register{regPower, regScalarControl, regTile} {
+		_, err := Open(t.Context(), &stuckBus{register: r}, Port{}, Options{Settle: -1, Timeout: 20 * time.Millisecond})
+		if !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), r.String()+" stays") {
+			t.Errorf("%v: got %v, want ErrTimeout", r, err)
+		}
+	}
+}
+
 func TestDeviceErrorTellsTheStory(t *testing.T) {
 	e := &DeviceError{Err: fmt.Errorf("step 1: %w", ErrTimeout), HIB: 1<<1 | 1<<40, FirstHIB: 1 << 1, ScalarStatus: 4, ScalarError: 0x10, PC: 77}
 	want := "step 1: the Edge TPU did not answer in time; the chip says: extended page fault, unknown error 40 (0x10000000002), " +
