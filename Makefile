@@ -30,13 +30,18 @@ bench-peers: go-is-there ## time the real TensorFlow Lite library and ours in tu
 	IMPRINT_TFLITEPEER=$$(./tools/tflitepeer/setup.sh) && export IMPRINT_TFLITEPEER && \
 	$(GO) run ./tools/benchpeers -document docs/performance.md
 
-# Models of the folder shared beside the checkout, if it is there.
-VM_MODELS = $(wildcard $(or $(IMPRINT_SHARED),../shared)/models/mobilenet_v1_0.25_128_quant*.tflite \
-	$(or $(IMPRINT_SHARED),../shared)/golden/mobilenet_v1_0.25_128_quant/cat.bmp.in)
+# Models and recorded answers of the folder shared beside the checkout, if it is there.
+SHARED = $(or $(IMPRINT_SHARED),../shared)
+VM_MODEL = mobilenet_v1_0.25_128_quant
+VM_GOLDEN = mobilenet_v1_1.0_224_quant_embedding_extractor
+VM_MODELS = $(wildcard $(foreach m,$(VM_MODEL) $(VM_GOLDEN),$(SHARED)/models/$(m).tflite $(SHARED)/models/$(m)_edgetpu.tflite) \
+	$(SHARED)/golden/$(VM_MODEL)/cat.bmp.in)
+VM_GOLDENS = $(wildcard $(foreach f,cat.bmp hot_dog.jpg,$(SHARED)/golden/$(VM_GOLDEN)/$(f).in $(SHARED)/golden/$(VM_GOLDEN)/$(f).tpu))
 
 test-vm: go-is-there ## the Edge TPU driver on libusb and a real kernel's USB stack, in a VM (needs cc, libusb, qemu, busybox, apt)
 	set -e; gate=$$(mktemp -d); trap 'rm -rf "$$gate"' EXIT; \
 	$(if $(VM_MODELS),mkdir "$$gate/models"; cp $(VM_MODELS) "$$gate/models/";) \
+	$(if $(VM_GOLDENS),mkdir "$$gate/models/$(VM_GOLDEN)"; cp $(VM_GOLDENS) "$$gate/models/$(VM_GOLDEN)/";) \
 	CGO_ENABLED=1 $(GO) test -c -o "$$gate/gate.test" ./tpu/emulator; \
 	$(GO) run ./tools/vm -timeout 8m "$$gate" env IMPRINT_VM=1 gate.test -test.run TestVM -test.v
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 	}
 
 	// Boot, load, run.
-	d := openDevice(ctx, t, bus, infos[0].Port)
+	d := openDevice(ctx, t, bus, infos[0].Port, 6*time.Second)
 	defer d.Close()
 	m, err := d.Load(ctx, tiny)
 	if err != nil {
@@ -101,6 +102,46 @@ func gate(t *testing.T, speed tpu.Speed) {
 	right("replug")
 
 	classify(ctx, t, device, d)
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	embed(ctx, t, device, bus, infos[0].Port)
+}
+
+// embed runs models whose answers in the Edge TPU's arithmetic are recorded in the folder models, and wants these.
+func embed(ctx context.Context, t *testing.T, device *emulator.Device, bus tpu.Bus, port tpu.Port) {
+	recorded, _ := filepath.Glob("models/*/*.tpu") // the pattern is sound
+	for _, file := range recorded {
+		model := filepath.Dir(file)
+		var files [4][]byte
+		for i, name := range []string{model + "_edgetpu.tflite", model + ".tflite", strings.TrimSuffix(file, "tpu") + "in", file} {
+			var err error
+			if files[i], err = os.ReadFile(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := device.Register(files[0], files[1]); err != nil {
+			t.Fatal(err)
+		}
+		pkg, err := tracetest.Package(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := openDevice(ctx, t, bus, port, time.Minute) // it is a large model for a machine without a processor of its own
+		out := make([]byte, len(files[3]))
+		m, err := d.Load(ctx, pkg)
+		if err == nil {
+			err = m.Run(ctx, [][]byte{files[2]}, [][]byte{out})
+		}
+		if err != nil || !bytes.Equal(out, files[3]) {
+			t.Errorf("%s: error %v, as recorded: %v", file, err, bytes.Equal(out, files[3]))
+		} else {
+			t.Logf("%s is as recorded", file)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // classify runs a model for which the device knows the twin, and wants the answer that the driver gets in process. The
@@ -142,7 +183,7 @@ func classify(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu
 	}
 	bus := emulator.NewBus(inProcess)
 	defer bus.Close()
-	other := openDevice(ctx, t, bus, inProcess.Info().Port)
+	other := openDevice(ctx, t, bus, inProcess.Info().Port, 6*time.Second)
 	defer other.Close()
 	if got, want := run(d), run(other); !bytes.Equal(got, want) || bytes.Count(got, []byte{0}) == len(got) {
 		t.Errorf("%s: the same answer as in process: %v", model, bytes.Equal(got, want))
@@ -150,13 +191,13 @@ func classify(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu
 	t.Logf("%s is right", model)
 }
 
-func openDevice(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port) *tpu.Device {
+func openDevice(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, timeout time.Duration) *tpu.Device {
 	t.Helper()
 	firmware := bytes.Repeat([]byte("not Google's"), 900)
 	d, err := tpu.Open(ctx, bus, port, tpu.Options{
 		Firmware: func() ([]byte, error) { return firmware, nil },
 		Patience: time.Minute,
-		Timeout:  6 * time.Second, // the machine has no processor of its own
+		Timeout:  timeout, // the machine has no processor of its own
 	})
 	if err != nil {
 		t.Fatal(err)
