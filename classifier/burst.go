@@ -15,7 +15,7 @@ const (
 // time, the others would give the answer away. The examples of a class come one after
 // the other. All of a burst are of one class, and in order.
 func bursts(examples []Example) [][]int {
-	near := min(2-2*AlikeCosine, alikeShare*spread(examples))
+	near := Near(examples)
 	parent := make([]int, len(examples))
 	for i := range parent {
 		parent[i] = i
@@ -64,6 +64,10 @@ func bursts(examples []Example) [][]int {
 	}
 	return all
 }
+
+// Near is the largest |a − b|² of the unit embeddings of photos that hardly differ, among
+// examples of all classes.
+func Near(examples []Example) float64 { return min(2-2*AlikeCosine, alikeShare*spread(examples)) }
 
 // spread is the mean of |a − b|² over all pairs.
 func spread(examples []Example) float64 {

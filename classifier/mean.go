@@ -38,13 +38,14 @@ func (s *Sums) Mean() (*Head, error) {
 
 // An Estimate counts right answers on photos that the head had not seen.
 type Estimate struct {
-	Right, Total int
+	Right int `json:"right"`
+	Total int `json:"total"`
 	// Alone is the number of examples that are the only one of their class, or of its
 	// only burst; they can't be estimated and are not in Total.
-	Alone int
+	Alone int `json:"alone"`
 	// Bursts is the number of groups that the examples in Total were left out in: so
 	// many of them are independent of each other.
-	Bursts int
+	Bursts int `json:"bursts"`
 }
 
 // Accuracy is Right/Total, 0 if nothing was counted.
@@ -58,11 +59,17 @@ func (e Estimate) Accuracy() float64 {
 // Interval is where the accuracy on all photos like these is, 95 % sure (Wilson 1927).
 // What was seen counts as so many photos as there are bursts.
 func (e Estimate) Interval() (low, high float64) {
-	if e.Bursts == 0 {
+	return Wilson(e.Accuracy(), e.Bursts)
+}
+
+// Wilson is where a share lies of which p was seen in n cases, 95 % sure (Wilson, JASA 22,
+// 1927).
+func Wilson(p float64, cases int) (low, high float64) {
+	if cases == 0 {
 		return 0, 1
 	}
 	const z = 1.959963984540054 // of the normal distribution 95 % are within ±z
-	n, p := float64(e.Bursts), e.Accuracy()
+	n := float64(cases)
 	middle := (p + z*z/(2*n)) / (1 + z*z/n)
 	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
 	return max(0, middle-half), min(1, middle+half)

@@ -9,7 +9,8 @@ import (
 // upright turns a picture that flatten gave by its EXIF orientation (CIPA DC-008
 // 4.6.4 A: where row 0 and column 0 of the stored picture are).
 //
-// This is the only use of disintegration/imaging, which is no longer maintained.
+// Beside thumbnails this is the only use of disintegration/imaging, which is no longer
+// maintained.
 // It works in goroutines of its own, where a panic could not be caught, so it is
 // given nothing but well-formed NRGBA.
 func upright(img image.Image, orientation int) image.Image {

@@ -69,7 +69,7 @@ func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done,
 				return err
 			}
 		}
-		all[i] = example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), Source: it.Source, Taken: it.Time, raw: e.raw}
+		all[i] = example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), Source: it.Source, Taken: it.Time, Hash: e.hash, raw: e.raw}
 		return nil
 	})
 	if err != nil {
@@ -143,6 +143,7 @@ func (k *Kit) addExamples(ctx context.Context, all []example, skipped []Skipped,
 type embedded struct {
 	photo  digest
 	raw    []byte
+	hash   uint64        // by dataset.Hash, of the photo as it was fitted
 	took   time.Duration // by the backbone alone
 	device string
 	err    error // of the photo
@@ -179,12 +180,13 @@ func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone
 		if err := fitter.Read(r.RGB(), f); err != nil {
 			return embedded{}, err
 		}
+		hash := dataset.Hash(r.RGB(), b.Width, b.Height)
 		start := time.Now()
 		raw, err := r.Embed(ctx)
 		if err != nil {
 			return embedded{fatal: err}, nil
 		}
-		return embedded{photo: f.SHA256(), raw: slices.Clone(raw), took: time.Since(start), device: r.Device()}, nil
+		return embedded{photo: f.SHA256(), raw: slices.Clone(raw), hash: hash, took: time.Since(start), device: r.Device()}, nil
 	}
 	return dataset.Load(ctx, items, dataset.DefaultLimits(), threads, work, func(i int, e embedded, err error) error {
 		if e.fatal != nil {

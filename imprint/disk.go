@@ -37,6 +37,11 @@ type replacement struct {
 	content []byte
 }
 
+// WriteFile puts content at path, durably: a reader sees the old file or the new one.
+func WriteFile(path string, content []byte) error {
+	return disk{}.replace(replacement{path, content})
+}
+
 // replace makes replacements durably, in their order. Everything is written beside
 // its place and synced before the first file is renamed, so that a reader sees the
 // old file or the new one, whatever happens, and a full disk shows before anything

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/stat"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -86,11 +87,20 @@ func (k *Kit) Estimate() classifier.Estimate {
 	return all
 }
 
-// An Evaluation is the accuracy of heads taught with few photos.
+// An Evaluation is the accuracy of heads taught with few photos, and what stands in the
+// way of a better one.
 type Evaluation struct {
-	Set     string     `json:"set"`
+	Set     string   `json:"set"`
+	Classes []string `json:"classes"`
+	Photos  int      `json:"photos"`
+	// Results is the learning curve of each head.
 	Results []Accuracy `json:"results"`
-	Skipped []Skipped  `json:"skipped,omitempty"`
+	// Details has each head once.
+	Details []Detail `json:"details"`
+	// Alike are photos that hardly differ, and Pulls those that harm others, the worst
+	// first.
+	Alike []Alike `json:"alike"`
+	Pulls []Pull  `json:"pulls"`
 	// Devices counts the photos that each device embedded.
 	Devices map[string]int `json:"devices,omitempty"`
 }
@@ -116,62 +126,147 @@ type Set struct {
 	// first k. Test has for each draw the embeddings to classify.
 	Shots [][][]int
 	Test  [][]int
+	// Photos and Hashes are what the embeddings are of; nil when that is not known.
+	Photos []Photo
+	Hashes []uint64 // by dataset.Hash; 0 is not known
 	// Devices counts the embeddings that each device made; nil when that is not known.
 	Devices map[string]int
 }
 
-// Evaluate teaches a mean head with each number of photos in shots and counts how
-// often it is right, draw by draw.
-func (s *Set) Evaluate(heads []classifier.Method, shots []int) (*Evaluation, error) {
+// Evaluate teaches each head with each number of photos in shots and counts how often
+// it is right, draw by draw. The details are those of the largest number.
+func (s *Set) Evaluate(ctx context.Context, heads []classifier.Method, shots []int) (*Evaluation, error) {
+	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", s.Name, err) }
 	if err := s.check(); err != nil {
-		return nil, fmt.Errorf("evaluate %s: %w", s.Name, err)
+		return fail(err)
 	}
-	ev := &Evaluation{Set: s.Name, Devices: s.Devices}
+	ev := s.evaluation()
 	for _, h := range heads {
+		var last []drawn
 		for _, k := range shots {
-			var percent []float64
-			for d := range s.Shots {
-				p, err := s.draw(h, d, k)
-				if err != nil {
-					return nil, fmt.Errorf("evaluate %s with %d photos a class: %w", s.Name, k, err)
-				}
-				percent = append(percent, p)
+			err := s.suffice(k)
+			var all []drawn
+			if err == nil {
+				all, err = s.draws(ctx, h, k)
 			}
-			mean, std := stat.PopMeanStdDev(percent, nil)
-			ev.Results = append(ev.Results, Accuracy{Head: string(h), Shots: k, Mean: mean, Std: std, Draws: len(percent)})
+			if err != nil {
+				return fail(fmt.Errorf("with %d photos a class: %w", k, err))
+			}
+			ev.Results = append(ev.Results, accuracyOf(h, k, all))
+			if k == slices.Max(shots) {
+				last = all
+			}
 		}
+		if last != nil {
+			recipe := last[0].recipe
+			var predictions []prediction
+			for _, d := range last {
+				predictions = append(predictions, d.predictions...)
+				if d.recipe != recipe {
+					recipe = ""
+				}
+			}
+			ev.Details = append(ev.Details, s.detail(string(h), recipe, slices.Max(shots), predictions))
+		}
+	}
+	if err := s.compare(ctx, ev); err != nil {
+		return fail(err)
 	}
 	return ev, nil
 }
 
-// draw returns the accuracy of one draw in percent.
-func (s *Set) draw(method classifier.Method, d, k int) (float64, error) {
+func (s *Set) evaluation() *Evaluation {
+	return &Evaluation{Set: s.Name, Classes: s.Classes, Photos: len(s.Labels), Devices: s.Devices}
+}
+
+// compare finds what photos have to do with each other, whatever the head.
+func (s *Set) compare(ctx context.Context, ev *Evaluation) (err error) {
+	if ev.Alike, err = s.alike(ctx); err == nil {
+		ev.Pulls, err = s.pulls(ctx)
+	}
+	return err
+}
+
+// drawn is what came of one draw.
+type drawn struct {
+	recipe      string
+	predictions []prediction
+}
+
+func accuracyOf(h classifier.Method, shots int, all []drawn) Accuracy {
+	var percent []float64
+	for _, d := range all {
+		right := 0
+		for _, p := range d.predictions {
+			if p.answer == p.class {
+				right++
+			}
+		}
+		percent = append(percent, 100*float64(right)/float64(len(d.predictions)))
+	}
+	mean, std := stat.PopMeanStdDev(percent, nil)
+	return Accuracy{Head: string(h), Shots: shots, Mean: mean, Std: std, Draws: len(percent)}
+}
+
+// suffice says whether every draw has k photos of each class, and one to ask about.
+func (s *Set) suffice(k int) error {
+	for d, classes := range s.Shots {
+		for c, rows := range classes {
+			if k < 1 || k > len(rows) {
+				return fmt.Errorf("%w: draw %d has %d photos of %q to teach", ErrProtocol, d, len(rows), s.Classes[c])
+			}
+		}
+		if len(s.Test[d]) == 0 {
+			return fmt.Errorf("%w: draw %d has no photo to classify", ErrProtocol, d)
+		}
+	}
+	return nil
+}
+
+// draws makes all draws with k photos a class, on all cores.
+func (s *Set) draws(ctx context.Context, method classifier.Method, k int) ([]drawn, error) {
+	all := make([]drawn, len(s.Shots))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for d := range all {
+		group.Go(func() (err error) {
+			if err = ctx.Err(); err == nil {
+				all[d], err = s.draw(method, d, k)
+			}
+			return err
+		})
+	}
+	return all, group.Wait()
+}
+
+// draw teaches k photos of each class, or all there are to teach, and asks about the
+// others.
+func (s *Set) draw(method classifier.Method, d, k int) (drawn, error) {
 	var examples []classifier.Example
 	for c, rows := range s.Shots[d] {
-		if k < 1 || k > len(rows) {
-			return 0, fmt.Errorf("%w: draw %d has %d photos of %q to teach", ErrProtocol, d, len(rows), s.Classes[c])
-		}
-		for _, row := range rows[:k] {
+		for _, row := range rows[:min(k, len(rows))] {
 			examples = append(examples, classifier.Example{Label: s.Classes[c], Unit: s.Units[row], Norm: s.Norms[row]})
 		}
 	}
 	fitted, err := classifier.Fit(examples, method, s.roots())
 	if err != nil {
-		return 0, err
+		return drawn{}, err
 	}
 	head := fitted.Head
-	right := 0
-	logits := make([]float64, len(head.Labels))
+	place := make([]int, len(s.Classes)) // of each class among the head's
+	for c, label := range s.Classes {
+		place[c] = slices.Index(head.Labels, label)
+	}
+	found := drawn{recipe: fitted.Recipe.String()}
+	given, logits := make([]float64, len(head.Labels)), make([]float64, len(s.Classes))
 	for _, row := range s.Test[d] {
-		head.Logits(logits, s.Units[row])
-		if head.Labels[classifier.Best(logits)] == s.Classes[s.Labels[row]] {
-			right++
+		head.Logits(given, s.Units[row])
+		for c, at := range place {
+			logits[c] = given[at]
 		}
+		found.predictions = append(found.predictions, predict(row, s.Labels[row], logits, fitted.Temperature))
 	}
-	if len(s.Test[d]) == 0 {
-		return 0, fmt.Errorf("%w: draw %d has no photo to classify", ErrProtocol, d)
-	}
-	return 100 * float64(right) / float64(len(s.Test[d])), nil
+	return found, nil
 }
 
 // check says whether all rows of the draws exist.
@@ -302,6 +397,7 @@ func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit datase
 		s.Norms = append(s.Norms, unit(b, x, e.raw))
 		c, _ := slices.BinarySearch(s.Classes, items[i].Label)
 		s.Labels, s.Units = append(s.Labels, c), append(s.Units, x)
+		s.Photos, s.Hashes = append(s.Photos, Photo{Path: items[i].Path, SHA256: digest(e.photo).String()}), append(s.Hashes, e.hash)
 		return nil
 	})
 	if err != nil {
@@ -315,10 +411,7 @@ func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit datase
 
 // sample fills Shots and Test with random draws from a fixed seed.
 func (s *Set) sample(shots, draws int) error {
-	rows := make([][]int, len(s.Classes))
-	for i, c := range s.Labels {
-		rows[c] = append(rows[c], i)
-	}
+	rows := s.rows()
 	for c, r := range rows {
 		if len(r) <= shots {
 			return fmt.Errorf("%w: class %q has %d photos; teaching %d and classifying at least one needs more", ErrProtocol, s.Classes[c], len(r), shots)

@@ -94,6 +94,7 @@ type example struct {
 	// Source and Taken are those of the dataset.Item; "" and zero if not known.
 	Source string    `json:",omitempty"`
 	Taken  time.Time `json:",omitzero"`
+	Hash   uint64    `json:",omitempty"` // by dataset.Hash; 0 where an older imprint taught it
 	raw    []byte    // its embedding
 }
 

@@ -215,6 +215,6 @@ func FuzzReadSet(f *testing.F) {
 			}
 			return
 		}
-		s.Evaluate([]classifier.Method{classifier.Mean}, []int{1, 2}) // must not panic
+		s.Evaluate(context.Background(), []classifier.Method{classifier.Mean}, []int{1, 2}) // must not panic
 	})
 }

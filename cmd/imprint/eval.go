@@ -3,12 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/page"
 )
 
 func evalCommand() *cli.Command {
@@ -26,18 +25,21 @@ func evalCommand() *cli.Command {
 		Description: `With a folder of labelled photos (DIR/<label>/*): teaches some photos of each class
 and classifies all others, several times with other photos. With --embeddings: the
 same on stored embeddings (emb.u8, labels.json, episodes.json). With neither: leaves
-out one photo of the workspace at a time.
+out one photo of the workspace at a time. Also tells what stands in the way of a better
+answer; docs/accuracy.md says what each number means.
 
 Examples:
    imprint eval
+   imprint eval --report out.html             a page with curves and pictures
    imprint eval ./clothing --shots 1,5,10,20 --draws 10 --backbone mobilenet.tflite
-   imprint eval --embeddings ./embeddings/clothing --head mean`,
+   imprint eval --embeddings ./embeddings/clothing --head mean,auto`,
 		Flags: withDevices(
 			&cli.StringFlag{Name: "shots", Usage: "teach so many photos of each class, a list of `N`", Value: "1,5,10,20"},
 			&cli.IntFlag{Name: "draws", Usage: "choose the photos to teach `N` times", Value: 10},
-			&cli.StringFlag{Name: "head", Usage: "measure these heads, a list of `NAME`", Value: "mean"},
+			&cli.StringFlag{Name: "head", Usage: "measure these heads, a list of `NAME`; details are of the first", DefaultText: "the workspace's; for photos and embeddings auto,mean"},
 			&cli.StringFlag{Name: "embeddings", Usage: "use stored embeddings in `DIR`", DefaultText: "none"},
-			fitFlag(), jsonFlag("one object")),
+			&cli.StringFlag{Name: "report", Usage: "write a page for people to `FILE`, which holds all it shows", DefaultText: "none"},
+			fitFlag(), jsonFlag("everything, as one object")),
 		Action: eval,
 	}
 }
@@ -53,86 +55,122 @@ func eval(c *cli.Context) error {
 	if c.Int("draws") < 1 || c.Int("draws") > 1000 {
 		return usagef("--draws %d: it must be 1 to 1000", c.Int("draws"))
 	}
-	var heads []classifier.Method
-	for _, h := range strings.Split(c.String("head"), ",") {
-		if !slices.Contains(classifier.Methods(), classifier.Method(h)) {
-			return usagef("--head %q: the heads there are are %v", h, classifier.Methods())
-		}
-		heads = append(heads, classifier.Method(h))
+	heads, err := heads(c)
+	if err != nil {
+		return err
+	}
+	file, err := target(c.String("report"))
+	if err != nil {
+		return err
 	}
 	stored := c.String("embeddings")
+	var ev *imprint.Evaluation
+	var way dataset.Fit
 	switch {
 	case stored != "" && c.NArg() > 0:
 		return usagef("eval takes a folder of photos or --embeddings, not both")
 	case stored == "" && c.NArg() == 0:
-		for _, f := range []string{"shots", "draws", "fit"} {
-			if c.IsSet(f) {
-				return usagef("--%s needs a folder of photos, or --embeddings", f)
-			}
-		}
-		return evalWorkspace(c)
+		ev, way, err = evalWorkspace(c, heads, shots, file != "")
+	default:
+		ev, way, err = evalSet(c, heads, shots)
 	}
-	var set *imprint.Set
-	var skipped []imprint.Skipped
-	if stored != "" {
-		way, err := fit(c)
+	if err != nil {
+		return err
+	}
+	if file != "" {
+		b, err := page.Evaluation(c.Context, ev, way)
 		if err != nil {
 			return err
 		}
-		if set, err = imprint.ReadSet(stored, way); errors.Is(err, fs.ErrNotExist) {
-			return hinted{err, "a folder of stored embeddings holds emb.u8, or emb.crop.u8 for --fit crop, labels.json and episodes.json"}
-		} else if err != nil {
-			return dataError{err}
+		if err := imprint.WriteFile(file, b); err != nil {
+			return err
 		}
-	} else if set, skipped, err = embedSet(c, c.Args().First(), slices.Max(shots)); err != nil {
-		return err
-	}
-	tellSkipped(c.App.ErrWriter, skipped)
-	ev, err := set.Evaluate(heads, shots)
-	if err != nil {
-		return tooFew(err)
+		fmt.Fprintf(c.App.ErrWriter, "wrote %s\n", c.String("report"))
 	}
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, ev)
 	}
-	return printAccuracies(c.App.Writer, set, ev)
+	return printEvaluation(c.App.Writer, ev)
+}
+
+// heads are the methods of --head; none if it is not given.
+func heads(c *cli.Context) ([]classifier.Method, error) {
+	if !c.IsSet("head") {
+		return nil, nil
+	}
+	var heads []classifier.Method
+	for _, h := range strings.Split(c.String("head"), ",") {
+		m := classifier.Method(strings.TrimSpace(h))
+		if !slices.Contains(classifier.Methods(), m) {
+			return nil, usagef("--head %q: the heads there are are %v", h, classifier.Methods())
+		}
+		if !slices.Contains(heads, m) {
+			heads = append(heads, m)
+		}
+	}
+	return heads, nil
+}
+
+// evalSet draws from a folder of photos or from stored embeddings.
+func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.Evaluation, dataset.Fit, error) {
+	way, err := fit(c)
+	if err != nil {
+		return nil, "", err
+	}
+	if heads == nil {
+		heads = []classifier.Method{classifier.Auto, classifier.Mean}
+	}
+	var set *imprint.Set
+	if stored := c.String("embeddings"); stored != "" {
+		if set, err = imprint.ReadSet(stored, way); errors.Is(err, fs.ErrNotExist) {
+			return nil, "", hinted{err, "a folder of stored embeddings holds emb.u8, or emb.crop.u8 for --fit crop, labels.json and episodes.json"}
+		} else if err != nil {
+			return nil, "", dataError{err}
+		}
+	} else {
+		var skipped []imprint.Skipped
+		set, skipped, way, err = embedSet(c, c.Args().First(), way, slices.Max(shots))
+		tellSkipped(c.App.ErrWriter, skipped)
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	ev, err := set.Evaluate(c.Context, heads, shots)
+	return ev, way, tooFew(err)
 }
 
 // embedSet embeds a folder of labelled photos with the named backbone, or that of
 // the workspace.
-func embedSet(c *cli.Context, dir string, shots int) (*imprint.Set, []imprint.Skipped, error) {
+func embedSet(c *cli.Context, dir string, way dataset.Fit, shots int) (*imprint.Set, []imprint.Skipped, dataset.Fit, error) {
+	fail := func(err error) (*imprint.Set, []imprint.Skipped, dataset.Fit, error) { return nil, nil, "", err }
 	found, left, err := dataset.Walk([]string{dir}, "")
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	if len(found) == 0 {
-		return nil, nil, fmt.Errorf("evaluate %s: %w found", dir, imprint.ErrNoPhotos)
+		return fail(fmt.Errorf("evaluate %s: %w found", dir, imprint.ErrNoPhotos))
 	}
 	n, err := threads(c)
 	if err != nil {
-		return nil, nil, err
-	}
-	way, err := fit(c)
-	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Fit: way}
 	if o.Devices, err = devices(c); err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	if o.Arithmetic, err = arithmetic(c); err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	b, way, err := imprint.LoadBackbone(workspace(c), o)
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
 	name := filepath.Base(filepath.Clean(dir))
 	show, clear := progress(c, "photo")
 	set, skipped, err := imprint.EmbedSet(c.Context, name, b, way, found, shots, c.Int("draws"), n, show)
 	clear()
-	return set, append(leftOut(left), skipped...), tooFew(err)
+	return set, append(leftOut(left), skipped...), way, tooFew(err)
 }
 
 // tooFew says what to do when a set has fewer photos than are to be taught.
@@ -148,43 +186,23 @@ func backboneLine(b *backbone.Backbone, way dataset.Fit) string {
 	return fmt.Sprintf("backbone %s: photos %d×%d fitted by %s, embedding %q of %d values", b.Name, b.Width, b.Height, way, b.Embedding.Name, b.Dim())
 }
 
-func printAccuracies(w io.Writer, s *imprint.Set, ev *imprint.Evaluation) error {
-	fmt.Fprintf(w, "%s: %d classes, %d photos; accuracy in %%, mean ± standard deviation of %d draws%s\n", s.Name, len(s.Classes), len(s.Labels), len(s.Shots), onDevices(s.Devices))
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	line := "head\t"
-	for _, r := range ev.Results {
-		if r.Head == ev.Results[0].Head {
-			line += fmt.Sprintf("%d %s\t", r.Shots, plural(r.Shots, "photo"))
-		}
+// evalWorkspace leaves out one photo of the workspace at a time, and with curve, or where
+// --shots or --draws ask for it, also draws from it.
+func evalWorkspace(c *cli.Context, heads []classifier.Method, shots []int, curve bool) (*imprint.Evaluation, dataset.Fit, error) {
+	if c.IsSet("fit") {
+		return nil, "", usagef("--fit needs a folder of photos, or --embeddings")
 	}
-	for i, r := range ev.Results {
-		if i == 0 || r.Head != ev.Results[i-1].Head {
-			fmt.Fprintln(t, line)
-			line = r.Head + "\t"
-		}
-		line += fmt.Sprintf("%.1f ± %.1f\t", r.Mean, r.Std)
+	if !curve && !c.IsSet("shots") && !c.IsSet("draws") && !c.Bool("json") {
+		shots = nil
 	}
-	fmt.Fprintln(t, line)
-	return t.Flush()
-}
-
-func evalWorkspace(c *cli.Context) error {
+	if err := c.Set("head", ""); err != nil { // it is not the head to make
+		return nil, "", err
+	}
 	k, err := open(c, true)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	defer k.Close()
-	e, classes := k.Estimate(), len(k.Classes())
-	if c.Bool("json") {
-		type result struct {
-			Head string `json:"head"`
-			estimate
-		}
-		return printJSON(c.App.Writer, struct {
-			Set     string   `json:"set"`
-			Results []result `json:"results"`
-		}{workspace(c), []result{{"mean", estimate(e)}}})
-	}
-	fmt.Fprintln(c.App.Writer, estimateLine(e, classes))
-	return nil
+	ev, err := k.Evaluate(c.Context, heads, shots, c.Int("draws"))
+	return ev, k.Settings().Fit, err
 }

@@ -6,7 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -44,6 +48,32 @@ func photo(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[2])
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
 	ts.Check(os.WriteFile(path, backbonetest.Photo(uint64(number(ts, args[0])), uint64(number(ts, args[1]))), 0o644))
+}
+
+// scene KIND SEED FILE writes a photo of which a half, that of its kind's colour, looks
+// like others of the kind.
+func scene(ts *testscript.TestScript, neg bool, args []string) {
+	kind, r := number(ts, args[0]), rand.New(rand.NewPCG(uint64(number(ts, args[1])), 3))
+	img := image.NewNRGBA(image.Rect(0, 0, 32, 32))
+	for y := range 32 {
+		for x := range 32 {
+			img.SetNRGBA(x, y, color.NRGBA{uint8(255 * (kind & 1)), uint8(255 * (kind >> 1 & 1)), uint8(255 * (kind >> 2 & 1)), 255})
+		}
+	}
+	for range 3 {
+		x0, y0 := r.IntN(24), r.IntN(24)
+		c := color.NRGBA{uint8(r.IntN(256)), uint8(r.IntN(256)), uint8(r.IntN(256)), 255}
+		for y := y0; y < min(y0+13, 32); y++ {
+			for x := x0; x < min(x0+13, 32); x++ {
+				img.SetNRGBA(x, y, c)
+			}
+		}
+	}
+	path := ts.MkAbs(args[2])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	var b bytes.Buffer
+	ts.Check(png.Encode(&b, img))
+	ts.Check(os.WriteFile(path, b.Bytes(), 0o644))
 }
 
 // model KIND FILE [CLASSES] writes a small model.

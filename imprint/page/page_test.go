@@ -1,0 +1,186 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	stdjpeg "image/jpeg"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// hostile is a name that would break out of any place it is written to unescaped.
+const hostile = `</style></title><script>alert(1)</script><img src=x onerror="alert(2)">'"&{{.}}`
+
+// evaluation is one with everything in it, of photos in dir.
+func evaluation(t *testing.T, dir string) *imprint.Evaluation {
+	t.Helper()
+	pictured := func(row int, label string) imprint.Pictured {
+		content := backbonetest.Photo(uint64(row), 1)
+		p := imprint.Pictured{Row: row, Label: label, Path: filepath.Join(dir, fmt.Sprintf("%d <b>&\"'.png", row)), SHA256: fmt.Sprintf("%x", sha256.Sum256(content))}
+		if err := os.WriteFile(p.Path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	share := imprint.Share{Share: 0.5, Low: 0.25, High: 0.75, Of: 4}
+	half := 0.5
+	calibration := imprint.Calibration{Error: 0.1, Bins: []imprint.Bin{{Count: 2, Score: 0.6, Right: 0.5}, {Count: 2, Score: 0.9, Right: 0.8}}}
+	d := imprint.Detail{Head: "auto", Recipe: "ridge λ=0.3", Shots: 5, Accuracy: share, Confusion: [][]int{{2, 2}, {0, 0}},
+		Classes:     []imprint.ClassDetail{{Label: hostile, Recall: &share, Precision: &half}, {Label: "b"}},
+		Calibration: calibration, Plain: calibration, Accept: []imprint.Accept{{Threshold: 0.9, Coverage: 0.5, Accuracy: 1}, {Threshold: 0.1, Coverage: 1, Accuracy: 0.5}},
+		Photos: []imprint.PhotoDetail{{Pictured: pictured(0, hostile), Answer: hostile, Score: 0.9, Own: 0.1, Asked: 3, Wrong: 2}}}
+	return &imprint.Evaluation{Set: hostile, Classes: []string{hostile, "b"}, Photos: 5,
+		Results: []imprint.Accuracy{{Head: "auto", Shots: 1, Mean: 40, Std: 5, Draws: 3}, {Head: "auto", Shots: 5, Mean: 100, Std: 0, Draws: 3}, {Head: "mean", Shots: 1, Mean: 30, Std: 5, Draws: 3}},
+		Details: []imprint.Detail{d},
+		Pulls:   []imprint.Pull{{Pictured: pictured(1, hostile), Turned: 2, Margin: 0.5, Looks: hostile}},
+		Alike:   []imprint.Alike{{Photos: []imprint.Pictured{pictured(2, "b"), pictured(3, hostile)}, Cosine: 0.99, SameHash: true, Labels: 2}}}
+}
+
+func pageOf(t *testing.T, ev *imprint.Evaluation) string {
+	t.Helper()
+	b, err := Evaluation(context.Background(), ev, dataset.Crop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// elements reads a page and checks that it is well formed; f gets each start tag.
+func elements(t *testing.T, page string, f func(xml.StartElement)) {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(page))
+	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, ok := token.(xml.StartElement); ok {
+			f(e)
+		}
+	}
+}
+
+var data = regexp.MustCompile(`^data:image/jpeg;base64,([A-Za-z0-9+/=]+)$`)
+
+// TestPage looks for what must be on the page, and for what must not.
+func TestPage(t *testing.T) {
+	page := pageOf(t, evaluation(t, t.TempDir()))
+	pictures, charts := 0, 0
+	elements(t, page, func(e xml.StartElement) {
+		switch e.Name.Local {
+		case "script", "link", "iframe", "object", "embed", "base", "form", "b:b":
+			t.Errorf("the page has a <%s>", e.Name.Local)
+		case "svg":
+			charts++
+		}
+		named := false
+		for _, a := range e.Attr {
+			name := strings.ToLower(a.Name.Local)
+			named = named || name == "aria-label" && a.Value != ""
+			switch {
+			case strings.HasPrefix(name, "on"), name == "href", name == "srcset", name == "action":
+				t.Errorf("<%s> has %s=%q", e.Name.Local, name, a.Value)
+			case name == "src":
+				m := data.FindStringSubmatch(a.Value)
+				if m == nil {
+					t.Errorf("<%s> loads %q", e.Name.Local, a.Value)
+					continue
+				}
+				b, err := base64.StdEncoding.DecodeString(m[1])
+				if err == nil {
+					_, err = stdjpeg.Decode(bytes.NewReader(b))
+				}
+				if err != nil {
+					t.Errorf("a thumbnail: %v", err)
+				}
+				pictures++
+			}
+		}
+		if e.Name.Local == "svg" && !named {
+			t.Error("a chart has no name")
+		}
+	})
+	if pictures != 4 || charts != 3 {
+		t.Errorf("got %d thumbnails and %d charts, want 4 and 3", pictures, charts)
+	}
+	for _, bad := range []string{"<script", "onerror=\"", "url(", "@import", "http://", "https://", "ZgotmplZ", "xlink", "#10AA"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page has %q", bad)
+		}
+	}
+	for _, want := range []string{"50.0 % right", "25.0 to 75.0 %", "40.0 ± 5.0", "var(--line1)", "prefers-color-scheme: dark", "2 of 3 times wrong", "2 more right without it",
+		"Under 2 labels", "cosine 0.990, same hash", "0 &lt;b&gt;&amp;&#34;&#39;.png", "ridge λ=0.3", `lang="en"`, "width=device-width", "default-src 'none'"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
+// TestPageOfLittle has nothing to show in any section.
+func TestPageOfLittle(t *testing.T) {
+	ev := &imprint.Evaluation{Set: "ws", Classes: []string{"a"}, Photos: 1, Details: []imprint.Detail{{Head: "auto", Classes: []imprint.ClassDetail{{Label: "a"}}, Confusion: [][]int{{0}}, Estimate: &classifier.Estimate{Alone: 1}}}}
+	page := pageOf(t, ev)
+	elements(t, page, func(xml.StartElement) {})
+	if !strings.Contains(page, "accuracy unknown") || strings.Contains(page, "NaN") {
+		t.Errorf("got %s", page)
+	}
+	if _, err := Evaluation(context.Background(), &imprint.Evaluation{}, dataset.Crop); err == nil {
+		t.Error("without a head: no error")
+	}
+}
+
+// TestPhotoGone shows no picture of a photo that is not there any more, or another one.
+func TestPhotoGone(t *testing.T) {
+	dir := t.TempDir()
+	ev := evaluation(t, dir)
+	if err := os.Remove(ev.Pulls[0].Path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(ev.Details[0].Photos[0].Path, backbonetest.Photo(9, 9), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	page := pageOf(t, ev)
+	if got := strings.Count(page, "<img"); got != 2 || strings.Count(page, "no picture") != 2 {
+		t.Errorf("got %d pictures, want 2 and 2 places without", got)
+	}
+}
+
+func TestManyClasses(t *testing.T) {
+	ev := evaluation(t, t.TempDir())
+	for i := range 2 * mostClasses {
+		ev.Classes = append(ev.Classes, fmt.Sprint(i))
+	}
+	if page := pageOf(t, ev); strings.Contains(page, `class="matrix"`) {
+		t.Errorf("a matrix of %d classes is shown", len(ev.Classes))
+	}
+}
+
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Evaluation(ctx, evaluation(t, t.TempDir()), dataset.Crop); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}
