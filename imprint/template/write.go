@@ -278,7 +278,7 @@ func (t *Template) renumber(file []byte, p *executable.Package, m *tflite.Model)
 				break // states of an LSTM, which the twin has no outputs for
 			}
 			tensor := &g.Tensors[side.tensors[i]]
-			at := slices.IndexFunc(twin.Tensors, func(t tflite.Tensor) bool { return t.Name == tensor.Name })
+			at := t.twinTensor(g, side.tensors[i])
 			if at < 0 || l.Name != tensor.Name {
 				if same {
 					continue
@@ -304,6 +304,19 @@ func (t *Template) renumber(file []byte, p *executable.Package, m *tflite.Model)
 	}
 	// The custom options of out share memory with file, and were changed there.
 	return out.Encode()
+}
+
+// twinTensor is the tensor of the twin that a tensor of the template stands for: the same
+// input or output of the model, or the one of the same name; −1 for none.
+func (t *Template) twinTensor(g *tflite.Subgraph, tensor int32) int {
+	twin := &t.twin.Subgraphs[0]
+	if k := slices.Index(g.Inputs, tensor); k >= 0 && len(g.Inputs) == len(twin.Inputs) {
+		return int(twin.Inputs[k])
+	}
+	if k := slices.Index(g.Outputs, tensor); k >= 0 && len(g.Outputs) == len(twin.Outputs) {
+		return int(twin.Outputs[k])
+	}
+	return slices.IndexFunc(twin.Tensors, func(t tflite.Tensor) bool { return t.Name == g.Tensors[tensor].Name })
 }
 
 // places gives for each tensor of the twin that operators have the one of m in its
