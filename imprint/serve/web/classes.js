@@ -1,0 +1,110 @@
+// The cards of the classes taught.
+import { ask } from "./api.js";
+import { holdToTeach, isHeld } from "./hold.js";
+
+const shown = 8; // photos of a class, unless all are asked for
+const most = 200;
+
+const make = (tag, props = {}, ...children) => {
+  const e = Object.assign(document.createElement(tag), props);
+  e.append(...children);
+  return e;
+};
+
+// question asks yes or no in a dialog, or for a text that begins as text.
+export function question(words, yes, text) {
+  const dialog = document.getElementById("ask");
+  const field = document.getElementById("ask-field"), input = document.getElementById("ask-text");
+  document.getElementById("question").textContent = words;
+  document.getElementById("ask-yes").textContent = yes;
+  field.hidden = text === undefined;
+  input.value = text ?? "";
+  dialog.returnValue = "";
+  dialog.showModal();
+  if (text !== undefined) input.select();
+  return new Promise((answer) => {
+    dialog.addEventListener("close", () => answer(dialog.returnValue === "yes" ? (text === undefined ? true : input.value.trim()) : null), { once: true });
+  });
+}
+
+// Enter in the dialog's text means yes; by itself it would press the first button, no.
+document.getElementById("ask-text").addEventListener("keydown", (e) => {
+  if (e.key !== "Enter") return;
+  e.preventDefault();
+  document.getElementById("ask").close("yes");
+});
+
+// Cards keeps one card for each class in a list. Cards that stay are changed and not
+// replaced, so that what is held or focused stays so.
+export class Cards {
+  constructor(list, told) {
+    this.list = list;
+    this.told = told;
+    this.cards = new Map();
+  }
+
+  show(classes) {
+    const labels = new Set(classes.map((c) => c.label));
+    for (const [label, card] of this.cards) {
+      if (labels.has(label) || isHeld(card.element)) continue;
+      card.element.remove();
+      this.cards.delete(label);
+    }
+    classes.forEach((c, i) => {
+      let card = this.cards.get(c.label);
+      if (!card) this.cards.set(c.label, card = this.make(c.label));
+      if (this.list.children[i] !== card.element) this.list.insertBefore(card.element, this.list.children[i] ?? null);
+      card.show(c.photos);
+    });
+  }
+
+  // see marks the class that the camera sees.
+  see(label) {
+    for (const [name, card] of this.cards) card.element.classList.toggle("seen", name === label);
+  }
+
+  make(label) {
+    const act = (work) => async () => {
+      try { await work(); } catch (e) { this.told(e.message); }
+    };
+    const path = "/v1/classes/" + encodeURIComponent(label);
+    const count = make("span", { className: "count" });
+    let photos = [], all = false;
+    const rename = make("button", { type: "button", className: "quiet", textContent: "Rename", ariaLabel: `Rename ${label}`, onclick: act(async () => {
+      const name = await question(`Rename ${label}`, "Rename", label);
+      if (name && name !== label) await ask("PATCH", path, { label: name });
+    }) });
+    const forget = make("button", { type: "button", className: "quiet", textContent: "Remove", ariaLabel: `Remove ${label}`, onclick: act(async () => {
+      if (await question(`Forget ${label} and its ${photos.length === 1 ? "photo" : photos.length + " photos"}?`, "Forget")) await ask("DELETE", path);
+    }) });
+    const teach = make("button", { type: "button", className: "hold", textContent: "Hold to teach" });
+    teach.setAttribute("aria-description", label);
+    holdToTeach(teach, () => label, this.told);
+    const grid = make("div", { className: "photos" });
+    const more = make("button", { type: "button", className: "quiet", onclick: () => { all = !all; draw(); } });
+    const element = make("li", { className: "card" },
+      make("div", { className: "row" }, make("h3", { textContent: label }), count, make("span", {}, rename, forget)), teach, grid, more);
+    const draw = () => {
+      count.textContent = photos.length === 1 ? "1 photo" : `${photos.length} photos`;
+      const some = photos.slice(0, all ? most : shown);
+      const there = new Map([...grid.children].map((b) => [b.dataset.sha256, b]));
+      grid.replaceChildren(...some.map((p, i) => there.get(p.sha256) ?? photo(p, i)));
+      more.hidden = photos.length <= shown;
+      more.textContent = all ? "Show fewer" : `Show all ${photos.length}`;
+      more.ariaLabel = `${more.textContent} photos of ${label}`;
+    };
+    const photo = (p, i) => {
+      const when = new Date(p.time).toLocaleString();
+      const img = make("img", { alt: "", loading: "lazy", src: `/v1/examples/${p.sha256}/thumbnail.jpg`, onerror: () => { img.hidden = true; } });
+      const b = make("button", { type: "button", title: when, ariaLabel: `Photo ${i + 1} of ${label}, ${when}: remove`, onclick: act(async () => {
+        if (await question(`Forget this photo of ${label}, of ${when}?`, "Forget")) await ask("DELETE", "/v1/examples/" + p.sha256);
+      }) }, img);
+      b.dataset.sha256 = p.sha256;
+      return b;
+    };
+    return { element, show: (list) => {
+      photos = list.toSorted((a, b) => (a.time < b.time ? 1 : -1)); // the newest first
+      draw();
+    } };
+  }
+}
