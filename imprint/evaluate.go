@@ -30,6 +30,9 @@ const estimateChunk = 2048
 
 // Recipe says how the head of the workspace was made; nothing when nothing is taught.
 func (k *Kit) Recipe() classifier.Recipe {
+	if k.head == nil && k.state.Made != nil {
+		return k.state.Made.Recipe
+	}
 	if head, err := k.currentHead(); err == nil {
 		return head.Recipe
 	}
@@ -40,6 +43,9 @@ func (k *Kit) Recipe() classifier.Recipe {
 // That of one that keeps the backbone's classes is the mean head's without them.
 func (k *Kit) Estimate() classifier.Estimate {
 	if k.state.Settings.method() != classifier.Mean {
+		if k.head == nil && k.state.Made != nil {
+			return k.state.Made.Estimate
+		}
 		if head, err := k.currentHead(); err == nil {
 			return head.Estimate
 		}

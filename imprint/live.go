@@ -60,8 +60,11 @@ func OpenLive(ctx context.Context, dir string, o Options) (*Live, error) {
 	l := &Live{store: store{dir: dir}, options: o, gate: make(chan struct{}, 1)}
 	k, model, err := l.load(ctx)
 	if errors.Is(err, errUnpublished) {
-		// A process was killed before it came to that. The state has all that is in it.
-		model, _, err = k.build(k.state)
+		// A process was killed before it came to that. The state has all that is in it,
+		// should the disk not take it.
+		if model, _, err = k.build(k.state); err == nil {
+			k.Repair(ctx)
+		}
 	}
 	var g *generation
 	if err == nil {

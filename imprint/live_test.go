@@ -251,6 +251,9 @@ func TestOpenLiveUnpublished(t *testing.T) {
 	if want := classify(t, k, photo("?", 2, 50))[0]; err != nil || !sameResult(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
+	if r := mustReload(t, l); r.Changed || !k.isPublished() {
+		t.Errorf("afterwards: %+v, published %v", r, k.isPublished())
+	}
 }
 
 func TestLiveWatch(t *testing.T) {

@@ -193,6 +193,9 @@ func (k *Kit) writeTPU(head *classifier.Head, s *state) ([]byte, *Written, error
 	fail := func(err error) ([]byte, *Written, error) {
 		return nil, nil, fmt.Errorf("write the last layer into %s: %w", s.Settings.Template.Name, err)
 	}
+	if backbone.Compiled(k.backbone.Model()) {
+		return fail(fmt.Errorf("%w: the backbone %s is a compiled model; the layout tpu needs the one before it was compiled", template.ErrTwin, k.backbone.Name))
+	}
 	p, err := k.pairOf(s.Settings.Template)
 	if err != nil {
 		return nil, nil, err

@@ -39,7 +39,7 @@ func BenchmarkReload(b *testing.B) {
 			two = append(two, keep())
 			dir := k.store.dir
 			l := openLive(b, dir, Options{})
-			f := startFrames(l, images(b, kinds(70, 1)))
+			f := startFrames(l, images(b, kinds(70, 1)), perFrame)
 			var times []time.Duration
 			generation := uint64(10)
 			for b.Loop() {

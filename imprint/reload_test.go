@@ -141,7 +141,8 @@ func (v *version) publish(t testing.TB, dir string, n uint64) {
 	}
 }
 
-// A frameLoop asks a Live about probes in turn, 200 times a second, several at a time.
+// A frameLoop asks a Live about probes in turn at a steady rate, several at a time if
+// need be.
 type frameLoop struct {
 	frames sync.WaitGroup
 	stop   chan struct{}
@@ -161,11 +162,11 @@ type frameAnswer struct {
 
 const perFrame = time.Second / 200
 
-func startFrames(l *Live, probes []image.Image) *frameLoop {
+func startFrames(l *Live, probes []image.Image, every time.Duration) *frameLoop {
 	f := &frameLoop{stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
-		tick := time.NewTicker(perFrame)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
@@ -217,12 +218,16 @@ func TestReloadUnderLoad(t *testing.T) {
 		first := uint64(100)
 		all[first%variants].publish(t, dir, first)
 		l := openLive(t, dir, Options{Devices: devices})
-		f := startFrames(l, images(t, probes))
+		every := perFrame
+		if devices != nil {
+			every *= 5 // the emulated device takes 10 to 50 ms
+		}
+		f := startFrames(l, images(t, probes), every)
 		var worst time.Duration
 		bad := 0
 		for i := range uint64(n) {
 			generation := first + 1 + i
-			if i%50 == 25 { // what can't be used is no harm either
+			if i%250 == 25 { // what can't be used is no harm either
 				if err := os.WriteFile(filepath.Join(dir, modelFile), all[0].model[:1000], 0o644); err != nil {
 					t.Fatal(err)
 				}

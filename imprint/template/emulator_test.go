@@ -345,7 +345,7 @@ func lastLayer(t *testing.T, tmpl *Template, file []byte, frozen *tflite.Model) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, stage, err := tmpl.lastLayer(file)
+	_, f, stage, err := tmpl.lastLayer(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -305,16 +305,12 @@ func (c *change) code(o int, e classifier.Example, in numerics) float64 {
 // the layers of frozen: a head on the embedding as it is, in real units, with the
 // file's labels.
 func (t *Template) ReadHead(file []byte, frozen *tflite.Model) (*classifier.Head, error) {
-	at := t.last()
-	if at < 0 || t.layers[at].found != 1 || len(t.layers[at].stages) == 0 {
-		return nil, fmt.Errorf("%w: where its last layer is isn't known", ErrTemplate)
-	}
-	l := &t.layers[at]
-	in, err := t.embedding(frozen, at)
+	m, f, stage, err := t.lastLayer(file)
 	if err != nil {
 		return nil, err
 	}
-	m, err := tflite.Parse(file)
+	at := t.last()
+	in, err := t.embedding(frozen, at)
 	if err != nil {
 		return nil, err
 	}
@@ -322,24 +318,10 @@ func (t *Template) ReadHead(file []byte, frozen *tflite.Model) (*classifier.Head
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(m.Subgraphs[0].Operators, func(op tflite.Operator) bool { return op.CustomOptions != nil })
-	if i < 0 {
-		return nil, fmt.Errorf("%w: the file is not compiled", ErrTemplate)
+	if len(labels) > f.Outputs {
+		return nil, fmt.Errorf("%w: it has room for %d classes, and the file has %d labels", ErrTemplate, f.Outputs, len(labels))
 	}
-	p, err := executable.Parse(m.Subgraphs[0].Operators[i].CustomOptions)
-	if err != nil {
-		return nil, err
-	}
-	f := *l.layer.filter
-	parameters := l.parameters(p)
-	if len(parameters) != len(l.parameters(t.program)) || len(labels) > f.Outputs {
-		return nil, fmt.Errorf("%w: the file was not written into it", ErrTemplate)
-	}
-	if err := f.Decode(parameters[l.place.Offset:], l.place.Form); err != nil {
-		return nil, err
-	}
-	stage := p.Main.Stage(l.stages[0])
-	out := l.numerics[len(l.numerics)-1]
+	out := t.layers[at].numerics[len(t.layers[at].numerics)-1]
 	h := &classifier.Head{Labels: labels, Dim: f.Inputs, Bias: make([]float32, len(labels))}
 	for c := range labels {
 		multiplier, zero := stage.Multiplier, stage.WeightZero

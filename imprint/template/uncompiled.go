@@ -19,7 +19,7 @@ func (t *Template) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Mode
 	fail := func(err error) (*tflite.Model, int32, error) {
 		return nil, 0, fmt.Errorf("read what was written into the template: %w", err)
 	}
-	f, stage, err := t.lastLayer(file)
+	_, f, stage, err := t.lastLayer(file)
 	if err != nil {
 		return fail(err)
 	}
@@ -61,34 +61,32 @@ func (t *Template) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Mode
 }
 
 // lastLayer reads the last layer out of a file that was written into t.
-func (t *Template) lastLayer(file []byte) (*executable.Filter, executable.Stage, error) {
-	var stage executable.Stage
+func (t *Template) lastLayer(file []byte) (m *tflite.Model, f *executable.Filter, stage executable.Stage, err error) {
+	fail := func(err error) (*tflite.Model, *executable.Filter, executable.Stage, error) {
+		return nil, nil, executable.Stage{}, err
+	}
 	at := t.last()
-	if at < 0 || t.layers[at].found != 1 {
-		return nil, stage, fmt.Errorf("%w: where its last layer is isn't known", ErrTemplate)
+	if at < 0 || t.layers[at].found != 1 || len(t.layers[at].stages) == 0 {
+		return fail(fmt.Errorf("%w: where its last layer is isn't known", ErrTemplate))
 	}
 	l := &t.layers[at]
-	m, err := tflite.Parse(file)
-	if err != nil {
-		return nil, stage, err
+	if m, err = tflite.Parse(file); err != nil {
+		return fail(err)
 	}
 	i := slices.IndexFunc(m.Subgraphs[0].Operators, func(op tflite.Operator) bool { return op.CustomOptions != nil })
 	if i < 0 {
-		return nil, stage, fmt.Errorf("%w: the file is not compiled", ErrTemplate)
+		return fail(fmt.Errorf("%w: the file is not compiled", ErrTemplate))
 	}
 	p, err := executable.Parse(m.Subgraphs[0].Operators[i].CustomOptions)
 	if err != nil {
-		return nil, stage, err
+		return fail(err)
 	}
-	if p.Caching == nil && !l.streamed || len(l.parameters(p)) != len(l.parameters(t.program)) {
-		return nil, stage, fmt.Errorf("%w: the file was not written into it", ErrTemplate)
+	if p.Caching == nil && !l.streamed || len(l.parameters(p)) != len(l.parameters(t.program)) ||
+		!slices.EqualFunc(p.Main.Chunks, t.program.Main.Chunks, func(a, b executable.InstructionChunk) bool { return len(a.Bytes) == len(b.Bytes) }) {
+		return fail(fmt.Errorf("%w: the file was not written into it", ErrTemplate))
 	}
-	stage = *l.layer.stage
-	if len(l.stages) > 0 {
-		stage = p.Main.Stage(l.stages[0])
-	}
-	f := *l.layer.filter
-	return &f, stage, f.Decode(l.parameters(p)[l.place.Offset:], l.place.Form)
+	old := *l.layer.filter
+	return m, &old, p.Main.Stage(l.stages[0]), old.Decode(l.parameters(p)[l.place.Offset:], l.place.Form)
 }
 
 // putBack makes f the constants of layer l of m, the twin.
