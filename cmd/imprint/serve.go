@@ -31,10 +31,11 @@ On another address than this machine's own, clients need a token, which is print
 
 Examples:
    imprint serve --source camera:/dev/video0
-   imprint serve --source folder:./photos --rate 10 --loop
+   imprint serve --source camera:/dev/video0 --button BTN_SOUTH=teach:cone --button BTN_EAST=undo
+   imprint serve --source folder:./photos --rate 10 --loop --keys --button KEY_C=teach:cone
    imprint serve --listen 0.0.0.0:8230 --source mjpeg:http://car:8887/video
    curl --unix-socket .imprint/serve.sock --data-binary @new.jpg http://imprint/v1/classify`,
-		Flags: withDevices(
+		Flags: withDevices(append(buttonFlags(),
 			&cli.StringFlag{Name: "source", Usage: "take frames from `SOURCE`: camera:/dev/video0, mjpeg:URL, folder:DIR, tub:DIR, or none: clients post them", DefaultText: "none"},
 			&cli.Float64Flag{Name: "rate", Usage: "show a folder or tub at `FPS` frames a second", DefaultText: "20, or as it was recorded"},
 			&cli.BoolFlag{Name: "loop", Usage: "show a folder or tub again and again", DefaultText: "once"},
@@ -45,7 +46,7 @@ Examples:
 			&cli.StringFlag{Name: "socket-mode", Usage: "give the socket the permissions `MODE`, in octal", Value: "600"},
 			&cli.IntFlag{Name: "vote", Usage: "let the last `N` frames vote on the label", Value: 1},
 			&cli.StringFlag{Name: "notify", Usage: "run `CMD` for what happens, with the action, the label, true or false, and a sentence as arguments", DefaultText: "none"},
-			fitFlag(), layoutFlag(), headFlag(), templateFlag()),
+			fitFlag(), layoutFlag(), headFlag(), templateFlag())...),
 		Action: runServe,
 	}
 }
@@ -61,6 +62,10 @@ func runServe(c *cli.Context) error {
 	mode, err := strconv.ParseUint(c.String("socket-mode"), 8, 9)
 	if err != nil {
 		return usagef("--socket-mode %s: it must be like 600 or 660", c.String("socket-mode"))
+	}
+	devices, keys, err := buttons(c, o.Log)
+	if err != nil {
+		return err
 	}
 	dir, kit, err := workspaceOptions(c)
 	if err != nil {
@@ -91,6 +96,18 @@ func runServe(c *cli.Context) error {
 	ctx, stop := context.WithCancel(c.Context)
 	var others sync.WaitGroup
 	others.Go(func() { reloadOnHangup(ctx, server) })
+	if devices != nil {
+		devices.Actor = server
+		others.Go(func() { devices.Run(ctx) })
+	}
+	if keys != nil {
+		keys.Actor = server
+		others.Go(func() {
+			if err := keys.Run(ctx); err != nil {
+				warn(c, "--keys: %v", err)
+			}
+		})
+	}
 	err = server.Run(ctx, listeners...)
 	stop()
 	others.Wait()
