@@ -34,14 +34,19 @@ bench-peers: go-is-there ## time the real TensorFlow Lite library and ours in tu
 SHARED = $(or $(IMPRINT_SHARED),../shared)
 VM_MODEL = mobilenet_v1_0.25_128_quant
 VM_GOLDEN = mobilenet_v1_1.0_224_quant_embedding_extractor
-VM_MODELS = $(wildcard $(foreach m,$(VM_MODEL) $(VM_GOLDEN),$(SHARED)/models/$(m).tflite $(SHARED)/models/$(m)_edgetpu.tflite) \
+VM_MODELS = $(wildcard $(foreach m,$(VM_MODEL) $(VM_GOLDEN) $(VM_TEMPLATE),$(SHARED)/models/$(m).tflite $(SHARED)/models/$(m)_edgetpu.tflite) \
 	$(SHARED)/golden/$(VM_MODEL)/cat.bmp.in)
+VM_TEMPLATE = mobilenet_v1_0.5_160_quant
 VM_GOLDENS = $(wildcard $(foreach f,cat.bmp hot_dog.jpg,$(SHARED)/golden/$(VM_GOLDEN)/$(f).in $(SHARED)/golden/$(VM_GOLDEN)/$(f).tpu))
 
 test-vm: go-is-there ## the Edge TPU driver on libusb and a real kernel's USB stack, in a VM (needs cc, libusb, qemu, busybox, apt)
 	set -e; gate=$$(mktemp -d); trap 'rm -rf "$$gate"' EXIT; \
 	$(if $(VM_MODELS),mkdir "$$gate/models"; cp $(VM_MODELS) "$$gate/models/";) \
 	$(if $(VM_GOLDENS),mkdir "$$gate/models/$(VM_GOLDEN)"; cp $(VM_GOLDENS) "$$gate/models/$(VM_GOLDEN)/";) \
+	for l in cat dog hotdog; do for p in $(SHARED)/images/$${l}_t*_[01].bmp; do \
+		if [ -e "$$p" ]; then mkdir -p "$$gate/models/images/$$l"; cp "$$p" "$$gate/models/images/$$l/"; fi; done; done; \
+	for l in $(wildcard $(SHARED)/datasets/clothing/*); do mkdir -p "$$gate/models/clothing/$${l##*/}"; \
+		ls "$$l" | head -n 6 | while read -r p; do cp "$$l/$$p" "$$gate/models/clothing/$${l##*/}/"; done; done; \
 	CGO_ENABLED=1 $(GO) test -c -o "$$gate/gate.test" ./tpu/emulator; \
 	$(GO) run ./tools/vm -timeout 8m "$$gate" env IMPRINT_VM=1 gate.test -test.run TestVM -test.v
 

@@ -352,7 +352,7 @@ func lastLayer(t *testing.T, tmpl *Template, file []byte, frozen *tflite.Model) 
 	if f.Multipliers == nil {
 		f.Zeros = []byte{stage.WeightZero}
 	}
-	return &change{l, f, stage}, in
+	return &change{placed: l, filter: f, stage: stage}, in
 }
 
 // best is the place of the first of the largest codes.

@@ -221,7 +221,7 @@ func (l *placed) quantise(h *classifier.Head, examples []classifier.Example, in 
 	} else if len(h.Labels) < f.Outputs && out.zero != 0 {
 		return nil, nil, fmt.Errorf("%w: it has no biases to keep the %d rows without a class down", ErrTemplate, f.Outputs-len(h.Labels))
 	}
-	c := &change{l, f, stage}
+	c := &change{placed: l, filter: f, stage: stage}
 	codes := make([]float64, len(h.Labels))
 	for _, e := range examples {
 		for o := range codes {

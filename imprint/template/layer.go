@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/tpu/executable"
@@ -17,6 +18,7 @@ type layer struct {
 	filter   *executable.Filter // nil if it has no weights
 	signed   bool               // of its weights in the model
 	stage    *executable.Stage  // nil if it is not known where its constants are
+	sum      *executable.Sum    // of an ADD, instead
 	// numerics are the scales and zero points of its inputs and outputs, which must
 	// stay where the constants made of them aren't known.
 	numerics []numerics
@@ -64,6 +66,8 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 	switch l.kind {
 	case tflite.OpConv2D, tflite.OpDepthwiseConv2D, tflite.OpFullyConnected:
 		return l, l.readFilter(m, op)
+	case tflite.OpAdd:
+		return l, l.add(m, op)
 	case tflite.OpAveragePool2D:
 		p := op.Options.Pool2D()
 		return l, l.rescale(g, op, 1/float32(p.FilterHeight*p.FilterWidth), p.Activation)
@@ -95,6 +99,31 @@ func (l *layer) rescale(g *tflite.Subgraph, op *tflite.Operator, multiplier floa
 	}
 	s := executable.NewStage(multiplier, inZero, 0, outZero, outScale, low, high)
 	l.stage = &s
+	return nil
+}
+
+// add gives an ADD of two computed tensors of one shape the sum that it is.
+func (l *layer) add(m *tflite.Model, op *tflite.Operator) error {
+	g := &m.Subgraphs[0]
+	if len(op.Inputs) != 2 || op.Inputs[1] < 0 || m.TensorBytes(0, op.Inputs[0]) != nil || m.TensorBytes(0, op.Inputs[1]) != nil ||
+		!slices.Equal(g.Tensors[op.Inputs[0]].Shape, g.Tensors[op.Inputs[1]].Shape) {
+		return nil
+	}
+	var q [3]numerics
+	for i, t := range []int32{op.Inputs[0], op.Inputs[1], op.Outputs[0]} {
+		scale, zero, err := quantisation(&g.Tensors[t])
+		if err != nil {
+			return nil // of real numbers: on the CPU
+		}
+		q[i] = numerics{scale, zero}
+	}
+	low, high, err := limits(op.Options.Add().Activation)
+	if err != nil {
+		return err
+	}
+	if s, ok := executable.NewSum(q[0].scale, q[1].scale, q[0].zero, q[1].zero, q[2].zero, q[2].scale, low, high); ok {
+		l.sum = &s
+	}
 	return nil
 }
 

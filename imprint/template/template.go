@@ -47,6 +47,7 @@ type placed struct {
 	place    executable.Place
 	found    int // places with the same bytes; 0 if the weights were not found
 	stages   []executable.StagePlace
+	sumAt    *executable.SumPlace // nil if it was not found
 }
 
 // Open reads a compiled model and its twin and finds the twin's layers in it. It keeps
@@ -102,6 +103,14 @@ func Open(compiled, twin []byte) (*Template, error) {
 			found += min(p.found, 1)
 		}
 	}
+	// Of sums with the same constants none can become another.
+	for i := range t.layers {
+		for j := range t.layers[:i] {
+			if a, b := &t.layers[i], &t.layers[j]; a.sumAt != nil && b.sum != nil && *a.sum == *b.sum {
+				a.sumAt, b.sumAt = nil, nil
+			}
+		}
+	}
 	if filters > 0 && found == 0 {
 		return nil, fmt.Errorf("%w: none of its %d layers with weights is in the template, which was compiled from another model", ErrTwin, filters)
 	}
@@ -120,6 +129,11 @@ func (t *Template) find(l layer, next int) placed {
 	p := placed{layer: l}
 	if l.stage != nil {
 		p.stages = t.program.Main.FindStages(*l.stage)
+	}
+	if l.sum != nil {
+		if at, ok := t.program.Main.FindSum(*l.sum); ok {
+			p.sumAt = &at
+		}
 	}
 	if l.filter == nil {
 		return p

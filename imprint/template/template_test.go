@@ -199,7 +199,7 @@ func TestCodesAreReadBack(t *testing.T) {
 		if f.Multipliers == nil {
 			stage.Multiplier, stage.WeightZero = r.Float32(), f.Zeros[0]
 		}
-		file, _, err := tmpl.write([]change{{l, &f, stage}})
+		file, _, err := tmpl.write([]change{{placed: l, filter: &f, stage: stage}})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

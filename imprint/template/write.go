@@ -17,6 +17,7 @@ type change struct {
 	*placed
 	filter *executable.Filter
 	stage  executable.Stage
+	sum    *executable.Sum // of an ADD, instead of both
 }
 
 // write returns the template with changes made, and a new token if anything is
@@ -34,6 +35,12 @@ func (t *Template) write(changes []change) ([]byte, *executable.Package, error) 
 			if err := c.put(p); err != nil {
 				return nil, nil, err
 			}
+		}
+		if c.sum != nil {
+			if *c.sum != *c.layer.sum {
+				p.Main.PutSum(*c.sumAt, *c.sum)
+			}
+			continue
 		}
 		if c.layer.stage == nil || c.stage == *c.layer.stage {
 			continue
@@ -158,7 +165,9 @@ func (t *Template) changes(m *tflite.Model, n int) ([]change, error) {
 		switch {
 		case t.onCPU(i):
 		case l.stage != nil:
-			changes = append(changes, change{was, l.filter, *l.stage})
+			changes = append(changes, change{placed: was, filter: l.filter, stage: *l.stage})
+		case l.sum != nil && was.sumAt != nil:
+			changes = append(changes, change{placed: was, sum: l.sum})
 		case !slices.Equal(l.numerics, was.numerics):
 			return nil, fmt.Errorf("layer %q, %v: %w: the new model has other scales around it, and where the template has constants made of them is not known", was.name, was.kind, ErrTemplate)
 		}

@@ -53,6 +53,9 @@ func (n *network) prepare(p *program, k *cached) {
 			changed = changed || s != l.stages[i]
 			l.stages[i] = s
 		}
+		if l.factors != nil {
+			l.readFactors(p.chunks)
+		}
 		if l.layout == nil || same && !changed {
 			continue
 		}
@@ -248,8 +251,7 @@ func (n *network) averagePool(l *layer) {
 func (n *network) sum(l *layer) {
 	a, b, s := l.in[0], l.in[1], &l.stages[0]
 	for i, v := range a.data {
-		acc := l.numerators[0]*(int32(v)-a.zero) + l.numerators[1]*(int32(b.data[i])-b.zero)
-		l.out.data[i] = s.requantise(acc)
+		l.out.data[i] = s.requantise(l.numerators[0]*int32(v) + l.numerators[1]*int32(b.data[i]) + l.bias)
 	}
 }
 

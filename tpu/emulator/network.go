@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
 )
 
 var errUnknownOperator = errors.New("how the chip computes it is not known here")
@@ -48,9 +50,11 @@ type layer struct {
 	biases     []int32
 	channels   []stage // of each output channel
 	predicted  stage
-	places     []stageAt // none if the program wasn't found to have it
-	stages     []stage   // as read from there, or predicted
-	numerators [2]int32  // of an addition
+	places     []stageAt            // none if the program wasn't found to have it
+	stages     []stage              // as read from there, or predicted
+	numerators [2]int32             // of an addition
+	bias       int32                // of an addition
+	factors    *executable.SumPlace // where the program has an addition's numerators and bias; nil if it wasn't found
 }
 
 // stage gives the stage of an output channel. A program has one for each tile of channels, or a few for loops over them.
@@ -294,6 +298,7 @@ func (b *builder) add(i int) error {
 		}
 		l.predicted.multiplier = larger / float32(numerator) * (1 / out.scale)
 		l.predicted.inZero = 0 // each input has its own, elsewhere
+		l.bias = -l.numerators[0]*l.in[0].zero - l.numerators[1]*l.in[1].zero
 		activation = o.Add().Activation
 		l.run = (*network).sum
 	case tflite.OpQuantize:
@@ -472,9 +477,39 @@ func (b *builder) findStages() error {
 			for _, p := range l.places {
 				b.program.requantised[p.chunk] = p.mask(b.program.requantised[p.chunk])
 			}
+			if l.numerators[0] != 0 {
+				b.findFactors(l)
+			}
 		}
 	}
 	return nil
+}
+
+// findFactors finds where the program has an addition's numerators and bias.
+func (b *builder) findFactors(l *layer) {
+	s := executable.Sum{First: l.numerators[0], Second: l.numerators[1], Bias: l.bias, Stage: executable.Stage{
+		Multiplier: l.predicted.multiplier, Low: l.predicted.low, High: l.predicted.high, Zero: byte(l.predicted.zero)}}
+	at, ok := b.program.executable.FindSum(s)
+	if !ok {
+		return
+	}
+	l.factors = &at
+	masks := b.program.requantised
+	for _, p := range at.Stages {
+		masks[p.Chunk] = masks[p.Chunk].add(p.Instruction*128+biasField, floatBits)
+	}
+	for _, p := range slices.Concat(at.First, at.Second) {
+		masks[p.Chunk] = masks[p.Chunk].add(p.Instruction*128+p.Bit, factorBits)
+	}
+}
+
+// readFactors reads an addition's numerators and bias from the instructions.
+func (l *layer) readFactors(chunks [][]byte) {
+	first, second, s := l.factors.First[0], l.factors.Second[0], l.factors.Stages[0]
+	for i, p := range []executable.FactorPlace{first, second} {
+		l.numerators[i] = int32(bits(chunks[p.Chunk], p.Instruction*128+p.Bit, factorBits))
+	}
+	l.bias = int32(bits(chunks[s.Chunk], s.Instruction*128+biasField, floatBits))
 }
 
 // fraction gives a : b in integers of at most 32767, the closest there are (found by continued fractions).

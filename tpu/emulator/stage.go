@@ -24,8 +24,11 @@ const (
 	lowField        = 93
 	zeroField       = 29 + 128
 
-	zeroBits  = 8
-	floatBits = 32
+	biasField = 125 // of an addition
+
+	zeroBits   = 8
+	floatBits  = 32
+	factorBits = 16
 )
 
 // read reads a stage from the instructions.

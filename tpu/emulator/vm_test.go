@@ -6,15 +6,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/imprintkit/imprint/backbone"
-	"github.com/imprintkit/imprint/classifier"
-	"github.com/imprintkit/imprint/imprint/template"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/executable"
@@ -193,64 +189,7 @@ func classify(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu
 		t.Errorf("%s: the same answer as in process: %v", model, bytes.Equal(got, want))
 	}
 	t.Logf("%s is right", model)
-	taught(ctx, t, d, compiled, twin, input)
-}
-
-// taught writes a head into the model, runs what came of it on the device, and wants the CPU's answers in the
-// arithmetic of the Edge TPU.
-func taught(ctx context.Context, t *testing.T, d *tpu.Device, compiled, twin, photo []byte) {
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err := backbone.Parse(twin, backbone.Options{Arithmetic: backbone.EdgeTPU})
-	must(err)
-	negative, turned := make([]byte, len(photo)), make([]byte, len(photo))
-	for i, v := range photo {
-		negative[i], turned[len(photo)-1-i] = 255-v, v
-	}
-	photos, labels := [][]byte{photo, negative, turned}, []string{"photo", "negative", "turned"}
-	var examples []classifier.Example
-	r := b.NewRunner(1)
-	defer r.Close()
-	for i, p := range photos {
-		copy(r.RGB(), p)
-		raw, err := r.Embed(ctx)
-		must(err)
-		x := make([]float64, b.Dim())
-		b.Dequantize(x, raw)
-		examples = append(examples, classifier.Example{Label: labels[i], Norm: classifier.Unit(x), Unit: x})
-	}
-	fitted, err := classifier.Fit(examples, classifier.Mean, false)
-	must(err)
-	head := fitted.Head
-	original, err := template.Open(compiled, twin)
-	must(err)
-	file, _, err := original.WriteHead(head, examples, b.Model())
-	must(err)
-	uncompiled, _, err := original.Uncompiled(file, b.Model())
-	must(err)
-	cpu, err := backbone.NewInterpreter(uncompiled, backbone.InterpreterOptions{Arithmetic: backbone.EdgeTPU})
-	must(err)
-	pkg, err := tracetest.Package(file)
-	must(err)
-	m, err := d.Load(ctx, pkg)
-	must(err)
-	for i, p := range photos {
-		got := make([]byte, 1001)
-		must(m.Run(ctx, [][]byte{p}, [][]byte{got}))
-		copy(cpu.Input(0), p)
-		must(cpu.Invoke(ctx))
-		if !bytes.Equal(got, cpu.Output(0)) {
-			t.Errorf("taught, %s: the device's answer is not the CPU's", labels[i])
-		}
-		if winner := slices.Index(got, slices.Max(got)); winner >= len(head.Labels) || head.Labels[winner] != labels[i] {
-			t.Errorf("taught, %s: class %d of %q wins", labels[i], winner, head.Labels)
-		}
-	}
-	t.Logf("a taught model is right on %d photos", len(photos))
+	taught(ctx, t, device, d)
 }
 
 func openDevice(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, timeout time.Duration) *tpu.Device {

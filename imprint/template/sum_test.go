@@ -1,0 +1,143 @@
+package template
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+// Every addition on the chip is found, and one of other scales is written so that it is
+// found again, and written back.
+func TestSums(t *testing.T) {
+	for name, want := range map[string]int{"older/mobilenet_v2_1.0_224_quant": 10, "deeplabv3_mnv2_dm05_pascal_quant": 10, "movenet_single_pose_lightning_ptq": 13} {
+		file, compiled := sharedFile(t, "models", name+".tflite"), sharedFile(t, "models", name+"_edgetpu.tflite")
+		tmpl, err := Open(compiled, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := tflite.Parse(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := &m.Subgraphs[0]
+		n := 0
+		for i := range tmpl.layers {
+			if l := &tmpl.layers[i]; l.kind == tflite.OpAdd && l.sumAt != nil {
+				n++
+				out := &g.Tensors[g.Operators[i].Outputs[0]]
+				q := *out.Quantization
+				q.Scale = []float32{q.Scale[0] * (1 + float32(n)/16)}
+				out.Quantization = &q
+			}
+		}
+		if n != want {
+			t.Errorf("%s: %d additions are found, want %d", name, n, want)
+		}
+		if name == "movenet_single_pose_lightning_ptq" {
+			continue // its sums go into operators that don't take other scales
+		}
+		changed, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		written, err := tmpl.Retarget(changed)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		again, err := Open(written, changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range again.layers {
+			if l := &again.layers[i]; l.kind == tflite.OpAdd && !again.onCPU(i) && l.sumAt == nil {
+				t.Errorf("%s: addition %q is not found again", name, l.name)
+			}
+		}
+		back, err := again.Retarget(file)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		p, was := program(t, back), program(t, compiled)
+		for i := range p.Executables {
+			for c := range p.Executables[i].Chunks {
+				if !bytes.Equal(p.Executables[i].Chunks[c].Bytes, was.Executables[i].Chunks[c].Bytes) {
+					t.Errorf("%s: written back, executable %d has other instructions", name, i)
+				}
+			}
+			if !slices.Equal(p.Executables[i].Parameters, was.Executables[i].Parameters) {
+				t.Errorf("%s: written back, executable %d has other parameters", name, i)
+			}
+		}
+	}
+}
+
+// A model with other sums, written into the template, is computed by the device that
+// knows the template, byte for byte as by the CPU.
+func TestSumsOnTheChip(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds")
+	}
+	const name = "older/mobilenet_v2_1.0_224_quant"
+	file, compiled := sharedFile(t, "models", name+".tflite"), sharedFile(t, "models", name+"_edgetpu.tflite")
+	tmpl, err := Open(compiled, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := tflite.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &m.Subgraphs[0]
+	for i := range tmpl.layers {
+		if tmpl.layers[i].kind == tflite.OpAdd {
+			out := &g.Tensors[g.Operators[i].Outputs[0]]
+			q := *out.Quantization
+			q.Scale, q.ZeroPoint = []float32{q.Scale[0] * (1 + float32(i)/200)}, []int64{q.ZeroPoint[0] - 3}
+			out.Quantization = &q
+		}
+	}
+	changed, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, err := tmpl.Retarget(changed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	photo := make([]byte, 224*224*3)
+	for i := range photo {
+		photo[i] = byte(i/3/224) ^ byte(3*i)
+	}
+	answer := func(m *tflite.Model) []byte {
+		cpu, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{Arithmetic: backbone.EdgeTPU})
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(cpu.Input(0), photo)
+		if err := cpu.Invoke(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Clone(cpu.Output(0))
+	}
+	was, err := tflite.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, before := answer(m), answer(was)
+	if bytes.Equal(want, before) {
+		t.Fatal("the change makes no difference")
+	}
+	got := make([]byte, len(want))
+	if err := chip(t, compiled, file, written).Run(context.Background(), [][]byte{photo}, [][]byte{got}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the chip's answer is not the CPU's; that of the template: %v", bytes.Equal(got, before))
+	}
+}

@@ -1,0 +1,121 @@
+package executable
+
+import (
+	"math"
+	"slices"
+)
+
+// A Sum is how the chip adds two layers' codes x and y:
+//
+//	code = Zero + round(clamp((First·x + Second·y + Bias)·Multiplier, Low, High))
+//
+// with all codes in unsigned terms. First and Second are integers in the ratio of the two
+// scales, as nearly as 15 bits allow; Bias takes both zero points away. It was found by
+// comparing compiled MobileNets v2 with what they were compiled from.
+type Sum struct {
+	First, Second int32
+	Bias          int32
+	Stage
+}
+
+// NewSum gives the sum of two layers of those scales and zero points, for an output like
+// that of [NewStage]; false if one scale is too small beside the other.
+func NewSum(scale, second float32, zero, secondZero, outZero byte, outScale float32, low, high float64) (Sum, bool) {
+	const most = 1<<15 - 1
+	ratio := float64(scale) / float64(second)
+	var s Sum
+	nearest := math.Inf(1)
+	for q := 1.0; q <= most; q++ {
+		p := math.Round(ratio * q)
+		if p > most {
+			break
+		}
+		if off := math.Abs(p/q - ratio); p >= 1 && off < nearest {
+			nearest, s.First, s.Second = off, int32(p), int32(q)
+		}
+	}
+	if s.First == 0 {
+		return s, false
+	}
+	s.Bias = -s.First*int32(zero) - s.Second*int32(secondZero)
+	unit := scale / float32(s.First) // of the larger scale, as the order of roundings shows
+	if second > scale {
+		unit = second / float32(s.Second)
+	}
+	s.Stage = NewStage(unit*(1/outScale), 0, 0, outZero, outScale, low, high)
+	return s, true
+}
+
+// A SumPlace is where instructions hold a Sum.
+type SumPlace struct {
+	Stages        []StagePlace
+	First, Second []FactorPlace
+}
+
+// A FactorPlace is where an instruction holds a factor of a Sum.
+type FactorPlace struct{ Chunk, Instruction, Bit int }
+
+// biasBit is where the bias of a sum is, from the start of the middle instruction of its
+// stage.
+const biasBit = 125
+
+// reach is how many instructions before a stage its factors are at most.
+const reach = 128
+
+// FindSum returns where the instructions of e hold s; false where one of its parts is
+// not, or its factors can't be told from one another.
+func (e *Executable) FindSum(s Sum) (SumPlace, bool) {
+	var at SumPlace
+	for _, p := range e.FindStages(s.Stage) {
+		if int32(getBits(e.Chunks[p.Chunk].Bytes, p.Instruction*128+biasBit, 32)) == s.Bias {
+			at.Stages = append(at.Stages, p)
+		}
+	}
+	if len(at.Stages) == 0 || s.First == s.Second {
+		return at, false
+	}
+	last := StagePlace{Chunk: -1}
+	for _, p := range at.Stages {
+		from := max(p.Instruction-reach, 0)
+		if p.Chunk == last.Chunk {
+			from = max(from, last.Instruction+1)
+		}
+		at.First = append(at.First, e.findFactor(p.Chunk, from, p.Instruction, s.First)...)
+		at.Second = append(at.Second, e.findFactor(p.Chunk, from, p.Instruction, s.Second)...)
+		last = p
+	}
+	return at, len(at.First) > 0 && len(at.First) == len(at.Second)
+}
+
+// findFactor returns where instructions that hold nothing but a factor hold that one.
+func (e *Executable) findFactor(chunk, from, to int, factor int32) []FactorPlace {
+	var found []FactorPlace
+	b := e.Chunks[chunk].Bytes
+	for i := from; i < to; i++ {
+		for _, bit := range []int{88, 104} {
+			want := make([]byte, instruction)
+			want[10] = 0x80
+			putBits(want, bit, 16, uint32(factor))
+			if slices.Equal(b[i*instruction:][:instruction], want) {
+				found = append(found, FactorPlace{chunk, i, bit})
+			}
+		}
+	}
+	return found
+}
+
+// PutSum writes s at p.
+func (e *Executable) PutSum(p SumPlace, s Sum) {
+	for _, at := range p.Stages {
+		e.PutStage(at, s.Stage)
+		putBits(e.Chunks[at.Chunk].Bytes, at.Instruction*128+biasBit, 32, uint32(s.Bias))
+	}
+	for _, factor := range []struct {
+		places []FactorPlace
+		value  int32
+	}{{p.First, s.First}, {p.Second, s.Second}} {
+		for _, at := range factor.places {
+			putBits(e.Chunks[at.Chunk].Bytes, at.Instruction*128+at.Bit, 16, uint32(factor.value))
+		}
+	}
+}
