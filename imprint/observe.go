@@ -65,6 +65,23 @@ func (k *Kit) RemovePhoto(ctx context.Context, sha256 string) (label string, err
 	return label, err
 }
 
+// Remembers returns what says whether a photo, by its SHA-256 in hexadecimal, is taught
+// or in a change that can be undone.
+func (k *Kit) Remembers() func(sha256 string) bool {
+	known := make(map[string]bool)
+	note := func(list []example) {
+		for _, e := range list {
+			known[e.Photo.String()] = true
+		}
+	}
+	note(k.state.Examples)
+	for _, c := range k.state.History {
+		note(c.Added)
+		note(c.Removed)
+	}
+	return func(sha256 string) bool { return known[sha256] }
+}
+
 // Choose sets how the last layer is made from the next change on.
 func (k *Kit) Choose(head classifier.Method) { k.options.Head = head }
 

@@ -84,9 +84,14 @@ func (s *Server) accept(p *picture) {
 	s.frames = p.number
 	s.arrivals.tick(time.Now())
 	s.view.put(p)
-	if old := s.queue.put(p); old != nil {
+	s.drop(s.queue.put(p))
+}
+
+// drop counts a frame that nobody will look at, if there is one.
+func (s *Server) drop(p *picture) {
+	if p != nil {
 		s.metrics.frames.WithLabelValues("dropped").Inc()
-		old.tell(answer{err: ErrDropped})
+		p.tell(answer{err: ErrDropped})
 	}
 }
 

@@ -136,6 +136,7 @@ func (s *Server) Run(ctx context.Context, listeners ...Listener) error {
 		s.notifySystemd("STOPPING=1")
 	}
 	work.Wait()
+	s.drop(s.queue.take())
 	if h := s.holding(""); h != nil {
 		h.timer.Stop()
 	}
@@ -205,9 +206,17 @@ func (s *Server) watch(ctx context.Context) {
 	}
 }
 
-// keepList keeps the list of classes up to date, away from those who wait.
+// keepList keeps the list of classes up to date, and the photos few, away from those
+// who wait.
 func (s *Server) keepList(ctx context.Context) {
+	var swept time.Time
 	for {
+		if time.Since(swept) > photoAge/4 {
+			swept = time.Now()
+			if err := s.sweepPhotos(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("old photos can't be thrown away", "error", err)
+			}
+		}
 		c, err := s.Classes(ctx)
 		if err == nil {
 			s.hub.publish("classes", c)

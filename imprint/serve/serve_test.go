@@ -88,6 +88,8 @@ type setting struct {
 	token   string
 	period  time.Duration // of frames
 	times   times
+
+	anyBackbone bool // that of the workspace, not the small one for tests
 }
 
 func perform(t testing.TB, c setting) *theatre {
@@ -103,7 +105,7 @@ func perform(t testing.TB, c setting) *theatre {
 	if c.dir == "" {
 		c.dir = filepath.Join(t.TempDir(), "ws")
 	}
-	if c.kit.Backbone == "" {
+	if c.kit.Backbone == "" && !c.anyBackbone {
 		c.kit.Backbone = filepath.Join(t.TempDir(), "extractor.tflite")
 		if err := os.WriteFile(c.kit.Backbone, backbonetest.Extractor(), 0o644); err != nil {
 			t.Fatal(err)
@@ -206,18 +208,25 @@ func (th *theatre) next(after uint64, want func(Result) bool) Result {
 	return r
 }
 
-// hold teaches what the stage shows, until n frames have been seen.
-func (th *theatre) hold(label string, n int) Teaching {
+// held waits until n frames have been collected.
+func (th *theatre) held(n int) {
 	th.t.Helper()
-	th.do("POST", "/v1/teach", `{"label":"`+label+`","action":"start"}`, 200, nil)
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		th.server.holds.mu.Lock()
 		held := len(th.server.holds.now.frames)
 		th.server.holds.mu.Unlock()
 		if held >= n {
-			break
+			return
 		}
 	}
+	th.t.Fatalf("there are not %d frames", n)
+}
+
+// hold teaches what the stage shows, until n frames have been seen.
+func (th *theatre) hold(label string, n int) Teaching {
+	th.t.Helper()
+	th.do("POST", "/v1/teach", `{"label":"`+label+`","action":"start"}`, 200, nil)
+	th.held(n)
 	var t Teaching
 	th.do("POST", "/v1/teach", `{"label":"`+label+`","action":"stop"}`, 200, &t)
 	return t

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -314,4 +315,38 @@ func (s *Server) keepPhoto(photo []byte) (path string, err error) {
 		return "", fmt.Errorf("keep a photo: %w", err)
 	}
 	return path, nil
+}
+
+// photoAge is how old a photo that nobody remembers must be to be thrown away: another
+// process may be about to teach a younger one.
+const photoAge = time.Hour
+
+// sweepPhotos throws away the photos that are not taught any more, and can't be by
+// undoing changes.
+func (s *Server) sweepPhotos(ctx context.Context) error {
+	entries, err := os.ReadDir(filepath.Join(s.dir, photosDir))
+	if errors.Is(err, os.ErrNotExist) || len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	select {
+	case s.changing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.changing }()
+	k, err := s.live.Kit(ctx)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	remembered := k.Remembers()
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > photoAge && !remembered(strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))) {
+			os.Remove(filepath.Join(s.dir, photosDir, e.Name()))
+		}
+	}
+	return nil
 }
