@@ -168,6 +168,7 @@ func startFrames(l *Live, probes []image.Image, every time.Duration) *frameLoop 
 		defer close(f.done)
 		tick := time.NewTicker(every)
 		defer tick.Stop()
+		asking := make(chan struct{}, 16) // a machine that is too slow for the rate asks later
 		for {
 			select {
 			case <-tick.C:
@@ -177,7 +178,9 @@ func startFrames(l *Live, probes []image.Image, every time.Duration) *frameLoop 
 			}
 			probe := f.asked % len(probes)
 			f.asked++
+			asking <- struct{}{}
 			f.frames.Go(func() {
+				defer func() { <-asking }()
 				least, start := l.Generation(), time.Now()
 				r, err := l.Classify(context.Background(), probes[probe], 0)
 				f.mu.Lock()
