@@ -186,7 +186,7 @@ func (t *Template) differs(m *tflite.Model, i int, was, l *layer) string {
 		return fmt.Sprintf("it has the shape %s, and %s in the new model", shape(was.filter), shape(l.filter))
 	case !sameTensors(t.twin, m, i) || len(l.numerics) != len(was.numerics):
 		return "it has inputs or outputs of other types, shapes or places in the new model"
-	case !reflect.DeepEqual(geometry(l.kind, x.Options), geometry(l.kind, y.Options)):
+	case !reflect.DeepEqual(geometry(&t.twin.Subgraphs[0], l.kind, x), geometry(&m.Subgraphs[0], l.kind, y)):
 		return "it has other options in the new model"
 	case was.filter == nil && !t.onCPU(i):
 		for j, s := range x.Inputs {
@@ -199,8 +199,9 @@ func (t *Template) differs(m *tflite.Model, i int, was, l *layer) string {
 }
 
 // geometry are the options of an operator but the activation of those that have it in
-// their stage, and shapes, which tensors have.
-func geometry(kind tflite.BuiltinOperator, o tflite.Options) any {
+// their stage, shapes, which tensors have, and the steps of a pool that makes none.
+func geometry(g *tflite.Subgraph, kind tflite.BuiltinOperator, op *tflite.Operator) any {
+	o := op.Options
 	switch kind {
 	case tflite.OpConv2D:
 		v := o.Conv2D()
@@ -217,6 +218,9 @@ func geometry(kind tflite.BuiltinOperator, o tflite.Options) any {
 	case tflite.OpAveragePool2D:
 		v := o.Pool2D()
 		v.Activation = 0
+		if out := g.Tensors[op.Outputs[0]].Shape; len(out) == 4 && out[1] == 1 && out[2] == 1 {
+			v.StrideH, v.StrideW = 1, 1
+		}
 		return v
 	case tflite.OpConcatenation:
 		return o.Concatenation().Axis

@@ -291,14 +291,12 @@ func (b *builder) add(i int) error {
 		if len(l.in) != 2 || l.in[1].elements != in.elements || out.elements != in.elements {
 			return errUnknownOperator
 		}
-		l.numerators = fraction(l.in[0].scale, l.in[1].scale)
-		larger, numerator := l.in[0].scale, l.numerators[0]
-		if l.in[1].scale > larger {
-			larger, numerator = l.in[1].scale, l.numerators[1]
+		sum, ok := executable.NewSum(in.scale, l.in[1].scale, byte(in.zero), byte(l.in[1].zero), byte(out.zero), out.scale, math.Inf(-1), math.Inf(1))
+		if !ok {
+			return errUnknownOperator
 		}
-		l.predicted.multiplier = larger / float32(numerator) * (1 / out.scale)
+		l.numerators, l.bias, l.predicted.multiplier = [2]int32{sum.First, sum.Second}, sum.Bias, sum.Multiplier
 		l.predicted.inZero = 0 // each input has its own, elsewhere
-		l.bias = -l.numerators[0]*l.in[0].zero - l.numerators[1]*l.in[1].zero
 		activation = o.Add().Activation
 		l.run = (*network).sum
 	case tflite.OpQuantize:
@@ -510,38 +508,4 @@ func (l *layer) readFactors(chunks [][]byte) {
 		l.numerators[i] = int32(bits(chunks[p.Chunk], p.Instruction*128+p.Bit, factorBits))
 	}
 	l.bias = int32(bits(chunks[s.Chunk], s.Instruction*128+biasField, floatBits))
-}
-
-// fraction gives a : b in integers of at most 32767, the closest there are (found by continued fractions).
-func fraction(a, b float32) [2]int32 {
-	const limit = 32767
-	if a < b {
-		f := fraction(b, a)
-		return [2]int32{f[1], f[0]}
-	}
-	target := float64(a) / float64(b)
-	x := target
-	p0, q0, p1, q1 := int64(0), int64(1), int64(1), int64(0)
-	for {
-		whole := int64(math.Floor(x))
-		p2, q2 := whole*p1+p0, whole*q1+q0
-		if p2 > limit {
-			// The best with a smaller last term is a candidate too.
-			if q1 == 0 {
-				return [2]int32{limit, 1}
-			}
-			k := (limit - p0) / p1
-			ps, qs := k*p1+p0, k*q1+q0
-			if qs > 0 && math.Abs(float64(ps)/float64(qs)-target) < math.Abs(float64(p1)/float64(q1)-target) {
-				return [2]int32{int32(ps), int32(qs)}
-			}
-			return [2]int32{int32(p1), int32(q1)}
-		}
-		p0, q0, p1, q1 = p1, q1, p2, q2
-		if rest := x - float64(whole); rest > 1e-12 {
-			x = 1 / rest
-			continue
-		}
-		return [2]int32{int32(p1), int32(q1)}
-	}
 }

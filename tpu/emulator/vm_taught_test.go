@@ -34,7 +34,11 @@ func taught(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu.D
 		if err := device.Register(compiled, twin); err != nil {
 			t.Fatal(err)
 		}
-		for _, set := range []string{"images", "clothing"} {
+		sets := []string{"images", "clothing"}
+		if device.Info().Speed == tpu.HighSpeed {
+			sets = sets[:1] // the answers are the same at either speed
+		}
+		for _, set := range sets {
 			teach(ctx, t, d, model, compiled, twin, set)
 		}
 	}
