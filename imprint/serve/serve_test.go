@@ -20,7 +20,12 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if status, is := child(); is {
+		os.Exit(status)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // A stage is a source on which a test says what is seen.
 type stage struct {
