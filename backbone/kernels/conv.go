@@ -17,6 +17,7 @@ type conv2D struct {
 	rows            int  // pixels of one part
 	columns         int  // parts into which the channels divide
 	plain           bool // the input's pixels are the rows of the product
+	strips          bool // windows are read from strips of the input
 	padding         byte // the input's zero point
 	pitch           int  // from one row to the next: the depth, or more to copy quickly
 	seen            int  // bytes of scratch for gathered rows, before the product's
@@ -60,18 +61,25 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
+	plain := g.kH == 1 && g.kW == 1 && g.StrideH == 1 && g.StrideW == 1
+	if !plain && g.DilationW == 1 && g.outW >= leastStrip {
+		w.line, w.pitch = g.kW*g.inC, g.stripWidth()*g.inC
+	}
 	m, err := newProduct(w)
 	if err != nil {
 		return nil, err
 	}
-	c := &conv2D{geometry: g, product: m, depth: w.depth, channels: channels, pixels: g.n * g.outH * g.outW, columns: 1}
-	c.plain = g.kH == 1 && g.kW == 1 && g.StrideH == 1 && g.StrideW == 1
+	c := &conv2D{geometry: g, product: m, depth: w.depth, channels: channels, pixels: g.n * g.outH * g.outW, columns: 1, plain: plain}
 	c.padding = byte(in.zero())
 	// Blocks of about the same number of rows, and no rest that fills no tile.
 	blocks := (c.pixels + maxRows - 1) / maxRows
 	c.rows = min(((c.pixels+blocks-1)/blocks+7)&^7, c.pixels)
-	c.pitch = c.depth
-	if !c.plain {
+	switch c.pitch = c.depth; {
+	case plain:
+	case w.line > 0:
+		c.strips, c.rows, c.pitch = true, g.outW, g.StrideW*g.inC
+		c.seen = g.kH * w.pitch
+	default:
 		c.pitch = (c.depth + 15) &^ 15
 		c.seen = (c.rows*c.pitch + gatherWidth + 63) &^ 63
 	}
@@ -146,10 +154,12 @@ func (c *conv2D) Run(a *Args, lo, hi int) {
 		rows := min(c.rows, c.pixels-first)
 		if block != prepared {
 			prepared = block
-			if c.plain {
+			switch x = a.Scratch[:c.seen]; {
+			case c.plain:
 				x = a.In[0][first*c.depth:][:rows*c.depth]
-			} else {
-				x = a.Scratch[:c.seen]
+			case c.strips:
+				c.strip(x, a.In[0], block)
+			default:
 				c.gather(x, a.In[0], first, rows)
 				x = x[:(rows-1)*c.pitch+c.depth]
 			}
@@ -209,5 +219,29 @@ func (c *conv2D) gather(x, in []byte, first, rows int) {
 func fill(b []byte, v byte) {
 	for i := range b {
 		b[i] = v
+	}
+}
+
+// leastStrip is the number of output pixels in a row for which strips are worth it.
+const leastStrip = 16
+
+// stripWidth is the number of pixels of a line that the windows of an output row see.
+func (g *geometry) stripWidth() int { return (g.outW-1)*g.StrideW + g.kW }
+
+// strip copies the lines that the windows of an output row see.
+func (c *conv2D) strip(x, in []byte, row int) {
+	n, width := c.inC, c.stripWidth()
+	image, y := row/c.outH, row%c.outH*c.StrideH-c.padTop
+	before := min(c.padLeft, width)
+	inside := min(c.inW, width-before)
+	for ky := range c.kH {
+		line := x[ky*width*n:][:width*n]
+		if y := y + ky*c.DilationH; y < 0 || y >= c.inH {
+			fill(line, c.padding)
+		} else {
+			fill(line[:before*n], c.padding)
+			copy(line[before*n:], in[(image*c.inH+y)*c.inW*n:][:inside*n])
+			fill(line[(before+inside)*n:], c.padding)
+		}
 	}
 }

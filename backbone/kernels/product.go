@@ -13,6 +13,10 @@ type weights struct {
 	codes           []int16 // less their zero point, −255…255: [channels][depth]
 	zero            int32   // code + zero is the weight as an unsigned byte
 	signed          bool    // input and output are int8
+	// With line > 0 a row is made of lines of so many bytes, of which each begins
+	// pitch after the one before. Who does not pack for that sets line to 0: rows
+	// are then whole.
+	line, pitch int
 	requantisation
 }
 
@@ -85,10 +89,12 @@ type product interface {
 	// scratch is the number of bytes prepare needs for rows, at most maxRows.
 	scratch(rows int) int
 	// prepare gives rows, stride bytes apart in x, the form that multiply reads:
-	// x and stride themselves or a copy in scratch. The last row ends with x.
+	// x and stride themselves or a copy in scratch. The last row ends with x. If
+	// rows are of lines, x is changed instead.
 	prepare(scratch, x []byte, stride, rows int) ([]byte, int)
 	// multiply computes the channels of panels from ≤ p < to for rows that
-	// prepare gave, and stores them. Row r begins at out[r·outStride]; nothing
+	// prepare gave, which may be more than maxRows if they are of lines, and stores
+	// them. Row r begins at out[r·outStride]; nothing
 	// but the channels of these panels is written.
 	multiply(x []byte, stride, rows int, out []byte, outStride, from, to int)
 }
@@ -105,11 +111,15 @@ func newProduct(w *weights) (product, error) {
 	if w.channels > MaxElements/w.depth {
 		return nil, fmt.Errorf("%w: %d×%d weights", ErrInvalid, w.channels, w.depth)
 	}
+	if !i.lines || w.stage != nil {
+		w.line = 0
+	}
 	if i.product != nil && w.stage == nil {
 		if p := i.product(w); p != nil && (!i.tried || w.agrees(p)) {
 			return p, nil
 		}
 	}
+	w.line = 0
 	return packLanes(w), nil
 }
 

@@ -78,7 +78,7 @@ func newPanelProduct(w *weights, best way) product {
 			for lane := range rows {
 				rows[lane] = p.codes(w, i*panelChannels, lane)
 			}
-			p.packed, p.offsets = packTurns(rows, w.depth, most)
+			p.packed, p.offsets = packTurns(rows, w, most)
 		}
 		turns += len(p.offsets)
 	}
@@ -126,24 +126,29 @@ func (p *panelWeights) packWords(w *weights, first, steps int) {
 
 // packTurns packs the weights of lanes, nil for those without a channel, in
 // turns of bytes, of which most in one sum is the limit.
-func packTurns(lanes [][]int16, depth int, most int16) (packed []byte, offsets []int32) {
+func packTurns(lanes [][]int16, w *weights, most int16) (packed []byte, offsets []int32) {
 	width := 8 * len(lanes)
-	turns := (depth + 7) / 8
+	line, lines, pitch := w.depth, 1, 0
+	if w.line > 0 {
+		line, lines, pitch = w.line, w.depth/w.line, w.pitch
+	}
+	turns := (line + 7) / 8 * lines
 	packed = make([]byte, 0, (turns+turns/8+1)*width)
 	left := make([]eight, len(lanes))
-	for done := 0; done < depth; done += 8 {
-		// The last turn begins where 8 inputs are left; some it has seen.
-		from := min(done, depth-8)
+	for done := 0; done < w.depth; {
+		// The last turn of a line begins where 8 inputs are left; some it has seen.
+		l, at := done/line, done%line
+		from := min(at, line-8)
 		packed = append(packed, make([]byte, width)...)
-		offsets = append(offsets, int32(from))
+		offsets = append(offsets, int32(l*pitch+from))
 		turn := packed[len(packed)-width:]
 		over := false
 		for lane, codes := range lanes {
 			if codes == nil {
 				continue
 			}
-			v := eight(codes[from:])
-			clear(v[:done-from])
+			v := eight(codes[l*line+from:])
+			clear(v[:at-from])
 			part := v
 			if !v.fit(most) {
 				part = v.take(most)
@@ -155,7 +160,7 @@ func packTurns(lanes [][]int16, depth int, most int16) (packed []byte, offsets [
 		for over {
 			over = false
 			packed = append(packed, make([]byte, width)...)
-			offsets = append(offsets, int32(from))
+			offsets = append(offsets, offsets[len(offsets)-1])
 			turn := packed[len(packed)-width:]
 			for lane := range lanes {
 				part := left[lane].take(most)
@@ -163,6 +168,7 @@ func packTurns(lanes [][]int16, depth int, most int16) (packed []byte, offsets [
 				over = over || left[lane] != eight{}
 			}
 		}
+		done += min(8, line-at)
 	}
 	exact := aligned(len(packed))
 	copy(exact, packed)

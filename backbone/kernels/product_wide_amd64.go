@@ -14,7 +14,8 @@ const wideRows = 8
 // products of bytes; the last part may have one.
 type wideProduct struct {
 	channels, depth int
-	signed          bool
+	signed, lines   bool
+	span            int // bytes from the beginning of a row to its end
 	panels32        []widePanel
 	parts           []wideWeights
 }
@@ -34,10 +35,16 @@ func newWideProduct(w *weights) product {
 	if v == nil {
 		return nil
 	}
+	if w.line > 0 && w.line < wordStep {
+		w.line, v.line = 0, 0
+	}
 	if w.depth < wordStep {
 		return newAVX2Product(w)
 	}
-	m := &wideProduct{channels: w.channels, depth: w.depth, signed: w.signed}
+	m := &wideProduct{channels: w.channels, depth: w.depth, span: w.depth, signed: w.signed, lines: w.line > 0}
+	if m.lines {
+		m.span = (w.depth/w.line-1)*w.pitch + w.line
+	}
 	n := (w.channels + 2*wideLanes - 1) / (2 * wideLanes)
 	m.parts, m.panels32 = make([]wideWeights, n), make([]widePanel, n)
 	bias := v.bias
@@ -61,10 +68,10 @@ func newWideProduct(w *weights) product {
 				panel.half[lane/wideLanes].set(lane%wideLanes, bias[c], v.scale[c], false)
 			}
 		}
-		p.packed, p.offsets = packTurns(rows, w.depth, math.MaxInt16)
+		p.packed, p.offsets = packTurns(rows, v, math.MaxInt16)
 		turns += len(p.offsets)
 	}
-	if turns > 2*n*(w.depth+7)/8 {
+	if turns > 2*n*(w.depth+7)/8 && !m.lines {
 		return newAVX2Product(w)
 	}
 	return m
@@ -73,7 +80,7 @@ func newWideProduct(w *weights) product {
 func (m *wideProduct) panels() int { return len(m.parts) }
 
 func (m *wideProduct) scratch(rows int) int {
-	if m.signed {
+	if m.signed && !m.lines {
 		return rows * m.depth
 	}
 	return 0
@@ -81,6 +88,10 @@ func (m *wideProduct) scratch(rows int) int {
 
 func (m *wideProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 	if !m.signed {
+		return x, stride
+	}
+	if m.lines {
+		flipAll(x, x)
 		return x, stride
 	}
 	return flipRows(scratch, x, stride, rows, m.depth), m.depth
@@ -109,7 +120,7 @@ func flipAll(out, x []byte) {
 }
 
 func (m *wideProduct) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
-	_ = x[(rows-1)*stride+m.depth-1]
+	_ = x[(rows-1)*stride+m.span-1]
 	for i := from; i < to; i++ {
 		first := i * 2 * wideLanes
 		_ = out[(rows-1)*outStride+min(first+2*wideLanes, m.channels)-1]

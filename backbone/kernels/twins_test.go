@@ -115,7 +115,13 @@ func (d draw) typ() Type { return [2]Type{Uint8, Int8}[d.IntN(2)] }
 
 func (d draw) conv(kh, kw, stride, depth, channels int) (func() (Kernel, error), []*Tensor, *Tensor) {
 	typ, h, w := d.typ(), 4+d.IntN(9), 4+d.IntN(9)
-	window := Window{StrideH: stride, StrideW: stride, DilationH: 1, DilationW: 1, Padding: Padding(d.IntN(2))}
+	if d.IntN(3) == 0 {
+		w += d.IntN(90) // more than a block of pixels, and windows worth a strip
+	}
+	window := Window{StrideH: stride, StrideW: stride, DilationH: 1 + d.IntN(4)/3, DilationW: 1 + d.IntN(9)/8, Padding: Padding(d.IntN(2))}
+	if h <= kh*2 || w <= kw*2 {
+		window.DilationH, window.DilationW = 1, 1
+	}
 	in, filter := d.tensor(typ, 1, h, w, depth), d.tensor(typ, channels, kh, kw, depth)
 	g, err := window.over(in, kh, kw)
 	if err != nil {
