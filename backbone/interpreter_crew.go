@@ -27,6 +27,7 @@ type crew struct {
 	running sync.WaitGroup // the goroutines
 	started bool
 	closing atomic.Bool
+	_       [64]byte // what follows is written while threads look at the above
 
 	// What is worked on. It changes only while no part is open, and is read
 	// only by who has taken some.
@@ -34,6 +35,7 @@ type crew struct {
 	kernel kernels.Kernel
 	args   *kernels.Args
 
+	_    [64]byte     // what follows is written while threads read the above
 	open atomic.Int64 // parts that nobody has taken, or somebody who has not come to an end
 }
 

@@ -1359,7 +1359,7 @@ DATA groupsOf16<>+60(SB)/4, $0x0000000f
 GLOBL groupsOf16<>(SB), RODATA|NOPTR, $64
 
 // func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI, MMX+
 TEXT ·wide8x32(SB), NOSPLIT, $0-76
 	MOVQ  x+0(FP), AX
 	MOVQ  stride+8(FP), CX
@@ -1392,11 +1392,21 @@ tile:
 	VMOVDQU32 512(BX), Z15
 	MOVQ      w+24(FP), R10
 	XORQ      R11, R11
+	MOVQ      tiles+16(FP), R13
+	ANDQ      $0x01, R13
+	SHLQ      $0x07, R13
+	ADDQ      R10, R13
+	MOVQ      turns+40(FP), R8
+	SHLQ      $0x08, R8
+	ADDQ      R8, R13
 
 depth:
 	MOVLQSX       (DX)(R11*4), R8
 	ADDQ          AX, R8
 	LEAQ          (R8)(CX*4), R9
+	PREFETCHT1    (R13)
+	PREFETCHT1    64(R13)
+	ADDQ          $0x00000100, R13
 	VMOVDQU32     (R10), Z16
 	VMOVDQU32     64(R10), Z17
 	VPBROADCASTD  (R8), Z18
@@ -1670,7 +1680,7 @@ depth:
 	RET
 
 // func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI, MMX+
 TEXT ·wide8x16(SB), NOSPLIT, $0-76
 	MOVQ  x+0(FP), AX
 	MOVQ  stride+8(FP), CX
@@ -1703,11 +1713,21 @@ tile:
 	VPXORD    Z15, Z15, Z15
 	MOVQ      w+24(FP), R10
 	XORQ      R11, R11
+	MOVQ      tiles+16(FP), R13
+	ANDQ      $0x00, R13
+	SHLQ      $0x07, R13
+	ADDQ      R10, R13
+	MOVQ      turns+40(FP), R8
+	SHLQ      $0x07, R8
+	ADDQ      R8, R13
 
 depth:
 	MOVLQSX       (DX)(R11*4), R8
 	ADDQ          AX, R8
 	LEAQ          (R8)(CX*4), R9
+	PREFETCHT1    (R13)
+	PREFETCHT1    64(R13)
+	ADDQ          $0x00000080, R13
 	VMOVDQU32     (R10), Z16
 	VPBROADCASTD  (R8), Z17
 	VPDPBUSD      Z16, Z17, Z0

@@ -14,7 +14,7 @@ type conv2D struct {
 	product
 	depth, channels int
 	pixels          int  // n·outH·outW
-	rows            int  // pixels of one part
+	rows            int  // pixels of one part, of which a run takes some together
 	columns         int  // parts into which the channels divide
 	plain           bool // the input's pixels are the rows of the product
 	strips          bool // windows are read from strips of the input
@@ -71,9 +71,7 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	}
 	c := &conv2D{geometry: g, product: m, depth: w.depth, channels: channels, pixels: g.n * g.outH * g.outW, columns: 1, plain: plain}
 	c.padding = byte(in.zero())
-	// Blocks of about the same number of rows, and no rest that fills no tile.
-	blocks := (c.pixels + maxRows - 1) / maxRows
-	c.rows = min(((c.pixels+blocks-1)/blocks+7)&^7, c.pixels)
+	c.rows = blockRows(c.pixels)
 	switch c.pitch = c.depth; {
 	case plain:
 	case w.line > 0:
@@ -81,11 +79,11 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 		c.seen = g.kH * w.pitch
 	default:
 		c.pitch = (c.depth + 15) &^ 15
-		c.seen = (c.rows*c.pitch + gatherWidth + 63) &^ 63
+		c.seen = (min(maxRows, c.pixels)*c.pitch + gatherWidth + 63) &^ 63
 	}
-	if blocks = (c.pixels + c.rows - 1) / c.rows; blocks < 8 {
+	if blocks := (c.pixels + c.rows - 1) / c.rows; blocks < 8 {
 		// Few pixels: divide the channels too, so that threads find work.
-		c.columns = min(8/blocks, m.panels())
+		c.columns = min(16/blocks, m.panels())
 	}
 	return c, nil
 }
@@ -142,18 +140,40 @@ func checkFilter(in, filter, out *Tensor, axis int) error {
 
 func (c *conv2D) Parts() int { return (c.pixels + c.rows - 1) / c.rows * c.columns }
 
-func (c *conv2D) Scratch() int { return c.seen + c.product.scratch(c.rows) }
+func (c *conv2D) Scratch() int { return c.seen + c.product.scratch(min(maxRows, c.pixels)) }
+
+// blockRows is how many of some pixels make a part: few if there are few, so that
+// threads get equal shares, and all if there are so few that the weights are
+// more than the pixels; then channels are divided.
+func blockRows(pixels int) int {
+	switch {
+	case pixels <= maxRows:
+		return pixels
+	case pixels < 32*leastRows:
+		return leastRows
+	}
+	return 2 * leastRows
+}
+
+// leastRows is a number of rows that fills the tiles of all products.
+const leastRows = 8
 
 func (c *conv2D) Run(a *Args, lo, hi int) {
 	prepared := -1
 	var x []byte
-	var stride int
-	for p := lo; p < hi; p++ {
+	var stride, rows int
+	for p := lo; p < hi; {
+		// What comes next to one another is computed together: blocks of all
+		// channels as far as maxRows allows, or columns of one block.
 		block, column := p/c.columns, p%c.columns
-		first := block * c.rows
-		rows := min(c.rows, c.pixels-first)
+		first, blocks, columns := block*c.rows, 1, min(c.columns-column, hi-p)
+		if c.columns == 1 && !c.strips {
+			blocks = min(maxRows/c.rows, hi-p)
+		}
+		p += max(blocks, columns)
 		if block != prepared {
 			prepared = block
+			rows = min(blocks*c.rows, c.pixels-first)
 			switch x = a.Scratch[:c.seen]; {
 			case c.plain:
 				x = a.In[0][first*c.depth:][:rows*c.depth]
@@ -165,7 +185,7 @@ func (c *conv2D) Run(a *Args, lo, hi int) {
 			}
 			x, stride = c.prepare(a.Scratch[c.seen:], x, c.pitch, rows)
 		}
-		c.multiply(x, stride, rows, a.Out[first*c.channels:], c.channels, column*c.panels()/c.columns, (column+1)*c.panels()/c.columns)
+		c.multiply(x, stride, rows, a.Out[first*c.channels:], c.channels, column*c.panels()/c.columns, (column+columns)*c.panels()/c.columns)
 	}
 }
 

@@ -18,7 +18,7 @@ type implementation struct {
 	// available reports whether this processor has the instructions.
 	available func() bool
 	product   func(w *weights) product
-	lines     bool // whether products read rows of lines
+	lines     bool                                // whether products read rows of lines
 	tried     bool                                // whether each product is compared with plain Go before it is used
 	windows   func(w *weights, near bool) windows // near if windows move by one pixel of a row and have neighbouring taps
 	adder     func(s *sum) adder

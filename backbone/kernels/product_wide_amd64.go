@@ -74,7 +74,23 @@ func newWideProduct(w *weights) product {
 	if turns > 2*n*(w.depth+7)/8 && !m.lines {
 		return newAVX2Product(w)
 	}
+	m.join()
 	return m
+}
+
+// join puts the packed weights into one piece of memory, because the assembly
+// fetches what comes behind a panel while it computes that.
+func (m *wideProduct) join() {
+	size := 0
+	for i := range m.parts {
+		size += len(m.parts[i].packed)
+	}
+	all := aligned(size)
+	for i := range m.parts {
+		p := &m.parts[i]
+		n := copy(all, p.packed)
+		p.packed, all = all[:n:n], all[n:]
+	}
 }
 
 func (m *wideProduct) panels() int { return len(m.parts) }

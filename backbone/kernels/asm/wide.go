@@ -148,12 +148,27 @@ func wide(rows, vectors int, order Mem) {
 	}
 	MOVQ(argument("w"), weights)
 	XORQ(n, n)
+	ahead := GP64()
+	if rows > 1 {
+		// The next panel's weights lie behind these. Two tiles fetch all of them:
+		// one the first lines of each turn, one the others.
+		MOVQ(argument("tiles"), ahead)
+		ANDQ(Imm(uint64(vectors-1)), ahead)
+		SHLQ(Imm(7), ahead)
+		ADDQ(weights, ahead)
+		MOVQ(argument("turns"), at)
+		SHLQ(Imm(uint64(6+vectors)), at)
+		ADDQ(at, ahead)
+	}
 
 	Label("depth")
 	MOVLQSX(Mem{Base: offsets, Index: n, Scale: 4}, at)
 	ADDQ(x, at)
-	if rows > 4 {
+	if rows > 1 {
 		LEAQ(Mem{Base: at, Index: stride, Scale: 4}, at4)
+		PREFETCHT1(Mem{Base: ahead})
+		PREFETCHT1(Mem{Base: ahead, Disp: 64})
+		ADDQ(U32(128*vectors), ahead)
 	}
 	for quad := range 2 {
 		var side [2]VecVirtual
