@@ -22,7 +22,7 @@ import (
 const small = "pairs/dense_256"
 
 // start opens a device with a model and notes the right answer.
-func (r *rig) start(t *testing.T, opts tpu.Options) (*tpu.Device, *tpu.Model) {
+func (r *rig) start(t testing.TB, opts tpu.Options) (*tpu.Device, *tpu.Model) {
 	t.Helper()
 	d, err := tpu.Open(t.Context(), r.bus, tpu.Port{}, opts)
 	if err != nil {
