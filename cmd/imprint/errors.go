@@ -124,6 +124,10 @@ func hint(err error) string {
 		return "name a model with --backbone FILE, or pull one: imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor"
 	case errors.Is(err, imprint.ErrOtherBackbone), errors.Is(err, imprint.ErrOtherFit):
 		return "leave the option out, or teach anew in another folder with --workspace DIR"
+	case errors.Is(err, imprint.ErrConflict):
+		return "take the photo out of one of them: imprint --workspace DIR remove PHOTO; or give both labels the same name with rename"
+	case errors.Is(err, imprint.ErrOtherSettings):
+		return "say how the new one shall be written with --head, --layout or --keep-classes"
 	case errors.Is(err, imprint.ErrNothingTaught):
 		return "teach first: imprint add --label NAME PHOTOS"
 	case errors.Is(err, imprint.ErrUnknownLabel):

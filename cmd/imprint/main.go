@@ -93,7 +93,7 @@ dash. A photo named - is the standard input.
 Exit status: 0 done, 1 it can't be done, 2 wrong usage, 3 device trouble,
 4 a damaged file or one of the wrong kind, 130 interrupted.`,
 		Flags: append(flags, cli.HelpFlag),
-		Commands: []*cli.Command{addCommand(), removeCommand(), undoCommand(), renameCommand(), listCommand(), classifyCommand(), retrainCommand(),
+		Commands: []*cli.Command{addCommand(), removeCommand(), undoCommand(), renameCommand(), listCommand(), classifyCommand(), retrainCommand(), mergeCommand(),
 			evalCommand(), exportCommand(), compileCommand(), inspectCommand(), runCommand(), serveCommand(), modelsCommand(), devicesCommand(), doctorCommand(), completionCommand(), helpCommand()},
 		HideVersion:               true,
 		DisableSliceFlagSeparator: true, // names of files may have commas

@@ -1,0 +1,258 @@
+package imprint
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// observed teaches observations in a new workspace and returns its folder.
+func observed(t *testing.T, o Options, items ...[]Observation) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "ws")
+	k := openKit(t, dir, o)
+	for _, some := range items { // a change each
+		if _, err := k.AddObserved(t.Context(), some); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func modelOf(t *testing.T, dir string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, modelFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestMerge merges workspaces that share photos, in every order, into new ones and into
+// each other, and compares with one that was taught everything.
+func TestMerge(t *testing.T) {
+	all := slices.Concat(varied("blue", 0, 9), varied("green", 1, 8), varied("red", 2, 7), varied("teal", 3, 1))
+	for i := range all {
+		all[i].Source = []string{"morning", "evening"}[i%2]
+		all[i].Taken = time.Unix(int64(i/3), 0)
+	}
+	parts := [][]Observation{all[:12], all[8:20], slices.Concat(all[18:], all[:3])}
+	keep := true
+	for name, o := range map[string]Options{
+		"auto": {}, "lda": {Head: classifier.LDA}, "coral": {Layout: classifier.Coral},
+		"keep": {KeepClasses: &keep, Backbone: backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if o.Backbone == "" {
+				o.Backbone = backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+			}
+			want := modelOf(t, observed(t, o, all))
+			var dirs []string
+			for i, p := range parts {
+				later := slices.Clone(p)
+				for j := range later { // where and when it was first seen counts
+					later[j].Path = strings.Repeat("x", i) + later[j].Path
+				}
+				dirs = append(dirs, observed(t, o, later[:4], later[4:]))
+			}
+			var first map[string]string // labels, paths and times
+			for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}, {2, 1, 0, 1}} {
+				var others []string
+				for _, i := range order {
+					others = append(others, dirs[i])
+				}
+				dir := filepath.Join(t.TempDir(), "new", "ws")
+				k, m, err := Merge(t.Context(), dir, others, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if modelOf(t, dir) != want || m.Photos != len(all) || m.Duplicates != len(slices.Concat(parts...))-len(all)+12*(len(order)-3) {
+					t.Errorf("%v: %d photos, %d duplicates, the model is the one taught with all: %t", order, m.Photos, m.Duplicates, modelOf(t, dir) == want)
+				}
+				if !maps.Equal(m.Classes, map[string]int{"blue": 9, "green": 8, "red": 7, "teal": 1}) || m.Estimate != k.Estimate() {
+					t.Errorf("%v: got %+v", order, m)
+				}
+				seen := make(map[string]string)
+				for _, e := range k.state.Examples {
+					seen[e.Photo.String()] = e.Label + " " + e.Path + " " + e.Time.String()
+				}
+				if first == nil {
+					first = seen
+				} else if !maps.Equal(seen, first) {
+					t.Errorf("%v: other paths or times than in the first order", order)
+				}
+				if verb, err := k.Undo(t.Context()); err != nil || verb != "merge" || len(k.Classes()) != 0 {
+					t.Errorf("undo: got %q, %v, %d classes left", verb, err, len(k.Classes()))
+				}
+				k.Close()
+			}
+
+			before := modelOf(t, dirs[1])
+			k, m, err := Merge(t.Context(), dirs[1], []string{dirs[2], dirs[0]}, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer k.Close()
+			if modelOf(t, dirs[1]) != want || m.Photos != len(all)-len(parts[1]) {
+				t.Errorf("into one of them: %d photos more, the model is the one taught with all: %t", m.Photos, modelOf(t, dirs[1]) == want)
+			}
+			if verb, err := k.Undo(t.Context()); err != nil || verb != "merge" || modelOf(t, dirs[1]) != before {
+				t.Errorf("undo: got %q, %v, the model is as before: %t", verb, err, modelOf(t, dirs[1]) == before)
+			}
+			generation := k.Generation()
+			again, m, err := Merge(t.Context(), dirs[1], []string{dirs[1]}, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer again.Close()
+			if again.Generation() != generation || m.Photos != 0 || m.Duplicates != len(parts[1]) {
+				t.Errorf("with itself: generation %d, want %d, got %+v", again.Generation(), generation, m)
+			}
+		})
+	}
+}
+
+// TestMergeSettings takes those of the workspace that is there, those of all others, or
+// those that are named.
+func TestMergeSettings(t *testing.T) {
+	extractor := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	lda := observed(t, Options{Backbone: extractor, Head: classifier.LDA}, varied("a", 0, 5))
+	mean := observed(t, Options{Backbone: extractor, Head: classifier.Mean}, varied("b", 1, 5))
+	tests := []struct {
+		name   string
+		others []string
+		into   string // "" is a new one
+		head   classifier.Method
+		want   classifier.Method // "" is ErrOtherSettings
+	}{
+		{"alike", []string{lda, lda}, "", "", classifier.LDA},
+		{"named", []string{lda, mean}, "", classifier.Ridge, classifier.Ridge},
+		{"different", []string{lda, mean}, "", "", ""},
+		{"there", []string{lda}, mean, "", classifier.Mean},
+		{"there, named", []string{mean}, lda, classifier.Ridge, classifier.Ridge},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dir := test.into
+			if dir == "" {
+				dir = filepath.Join(t.TempDir(), "ws")
+			}
+			k, _, err := Merge(t.Context(), dir, test.others, Options{Head: test.head})
+			if test.want == "" {
+				wantError(t, err, ErrOtherSettings)
+				if _, err := os.Stat(dir); !os.IsNotExist(err) {
+					t.Errorf("the folder is there: %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer k.Close()
+			if k.Settings().Head != test.want || k.Backbone().Name != "extractor.tflite" || k.state.Backbone.Name != "extractor.tflite" {
+				t.Errorf("got head %s, want %s; backbone %q", k.Settings().Head, test.want, k.state.Backbone.Name)
+			}
+		})
+	}
+}
+
+// TestMergeRefuses leaves everything as it was.
+func TestMergeRefuses(t *testing.T) {
+	extractor := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	o := Options{Backbone: extractor}
+	one := observed(t, o, varied("a", 0, 6))
+	empty := observed(t, o, varied("a", 0, 1))
+	k := openKit(t, empty, Options{})
+	if _, err := k.Undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clash := varied("a", 0, 3)
+	for i := range clash {
+		clash[i].Label = "b"
+	}
+	o.Fit = dataset.Pad
+	padded := observed(t, o, varied("c", 2, 2))
+	o.Fit = ""
+	o.Embedding = "pointwise"
+	tensor := filepath.Join(t.TempDir(), "ws")
+	mustAdd(t, openKit(t, tensor, o), photos("d", 0, 0, 1)...)
+	o.Embedding = ""
+	damaged := observed(t, o, varied("e", 3, 2))
+	if err := os.WriteFile(filepath.Join(damaged, "state.1"), []byte("IMPRINT1 no more"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	bare := observed(t, o, varied("f", 3, 2)) // its backbone is gone
+	if err := os.Remove(filepath.Join(bare, backboneFile)); err != nil {
+		t.Fatal(err)
+	}
+	o.Backbone = backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))
+	other := observed(t, o, varied("c", 2, 2))
+	clashing := observed(t, Options{Backbone: extractor}, clash)
+	file := photoFile(t, "a.png", picture(0, 0))
+
+	for name, test := range map[string]struct {
+		others []string
+		want   error
+	}{
+		"no workspace":     {nil, ErrNothingTaught},
+		"missing":          {[]string{filepath.Join(one, "nowhere")}, ErrNothingTaught},
+		"nothing taught":   {[]string{one, empty}, ErrNothingTaught},
+		"a file":           {[]string{file}, errAny},
+		"conflict":         {[]string{clashing, one}, ErrConflict},
+		"another backbone": {[]string{one, other}, ErrOtherBackbone},
+		"another tensor":   {[]string{one, tensor}, ErrOtherBackbone},
+		"another fit":      {[]string{one, padded}, ErrOtherFit},
+		"damaged":          {[]string{one, damaged}, ErrCorrupt},
+		"no backbone":      {[]string{bare, bare}, errAny},
+	} {
+		for into, dir := range map[string]string{"new": filepath.Join(t.TempDir(), "ws"), "there": observed(t, Options{Backbone: extractor}, varied("a", 0, 4))} {
+			if name == "no backbone" && into == "there" {
+				continue // it is not needed
+			}
+			t.Run(name+", "+into, func(t *testing.T) {
+				parents := []string{filepath.Dir(dir), filepath.Dir(one), filepath.Dir(clashing)}
+				var before []map[string]string
+				for _, p := range parents {
+					before = append(before, files(t, p))
+				}
+				_, _, err := Merge(t.Context(), dir, test.others, Options{})
+				wantError(t, err, test.want)
+				for i, p := range parents {
+					got := files(t, p)
+					// A new writer leaves its number behind.
+					delete(got, filepath.Join(dir, lockFile))
+					delete(before[i], filepath.Join(dir, lockFile))
+					sameFiles(t, got, before[i])
+				}
+			})
+		}
+	}
+
+	t.Run("conflicts are named", func(t *testing.T) {
+		_, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "ws"), []string{one, clashing}, Options{})
+		wantError(t, err, ErrConflict)
+		if s := err.Error(); !strings.Contains(s, `is "a" in `+one+` and "b" in `+clashing) || !strings.HasSuffix(s, "and 2 more photos are under two labels") {
+			t.Errorf("got %q", s)
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		lock, err := (store{dir: one}).lock(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lock.release()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, _, err = Merge(ctx, one, []string{one}, Options{})
+		wantError(t, err, context.Canceled)
+	})
+}
