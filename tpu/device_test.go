@@ -16,6 +16,7 @@ import (
 
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
+	"github.com/imprintkit/imprint/tpu/executable"
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
@@ -263,6 +264,59 @@ func TestParametersStay(t *testing.T) {
 	count("running it", 11, func() (err error) { other.want, err = other.run(m2); return err })
 	count("running it again", 6, func() error { return other.right(m2) })
 	count("the first one", 11, func() error { return r.right(m) })
+}
+
+// Models that were compiled together have one token, and keep each other's parameters.
+func TestModelsCompiledTogether(t *testing.T) {
+	const size = 64
+	device := emulator.New(emulator.Config{Application: true})
+	together := func(first byte, token uint64) *executable.Package {
+		layer := []executable.Layer{{Name: "x", Size: size, Y: 1, X: 1, Z: size, Scale: 1}}
+		program := func(kind executable.Type, first byte, hints ...executable.Hint) executable.Executable {
+			hints = append([]executable.Hint{{Kind: executable.Instructions}}, append(hints, executable.Hint{Kind: executable.Interrupt})...)
+			return executable.Executable{
+				Type: kind, Token: token, BatchSize: 1, Deterministic: true, Hints: hints,
+				Chunks: []executable.InstructionChunk{{Bytes: bytes.Repeat([]byte{first}, 32)}},
+			}
+		}
+		p := &executable.Package{Executables: []executable.Executable{
+			program(executable.ExecutionOnly, first, executable.Hint{Kind: executable.Transfer, Buffer: executable.Input, Name: "x", Size: size},
+				executable.Hint{Kind: executable.Transfer, Buffer: executable.Output, Out: true, Name: "x", Size: size}),
+			program(executable.ParameterCaching, first+1, executable.Hint{Kind: executable.Transfer, Buffer: executable.Parameter, Size: size}),
+		}}
+		p.Executables[0].Inputs, p.Executables[0].Outputs = layer, layer
+		p.Executables[1].Parameters = make([]byte, size)
+		p.Main, p.Caching = &p.Executables[0], &p.Executables[1]
+		if err := device.RegisterPackage(p, nil); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	var log lockedBuffer
+	d, err := tpu.Open(t.Context(), tpu.Transcribe(emulator.NewBus(device), &log), tpu.Port{}, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var models []*tpu.Model
+	for i, token := range []uint64{7, 7, 8} {
+		m, err := d.Load(t.Context(), together(byte(16*i), token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		models = append(models, m)
+	}
+	// Six transfers make an inference, five load parameters.
+	for i, step := range []struct{ model, transfers int }{{1, 11}, {0, 6}, {1, 6}, {2, 11}, {1, 11}, {0, 11}, {1, 6}} {
+		before := strings.Count(log.String(), "BULK")
+		x := [][]byte{make([]byte, size)}
+		if err := models[step.model].Run(t.Context(), x, x); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(log.String(), "BULK") - before; got != step.transfers {
+			t.Errorf("step %d, model %d: %d transfers, want %d", i, step.model, got, step.transfers)
+		}
+	}
 }
 
 func TestInterrupts(t *testing.T) {
