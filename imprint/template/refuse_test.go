@@ -33,6 +33,22 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// openShared opens a pair of the shared models, and reads its twin once more, to be
+// changed.
+func openShared(t *testing.T, model string) (*Template, *tflite.Model) {
+	t.Helper()
+	file := sharedFile(t, "models", model+".tflite")
+	tmpl, err := Open(sharedFile(t, "models", model+"_edgetpu.tflite"), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := tflite.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tmpl, m
+}
+
 // headOf makes a head of that many classes and values, and an example.
 func headOf(classes, dim int) (*classifier.Head, []classifier.Example) {
 	h := &classifier.Head{Dim: dim, Weights: make([]float32, classes*dim), Bias: make([]float32, classes)}
@@ -62,15 +78,7 @@ func TestWriteHeadRefuses(t *testing.T) {
 		{"mobilenet_v1_0.25_128_quant", 1002, 256, nil, ErrTemplate, "it has room for 1001 classes, not for 1002"},
 		{"mobilenet_v1_0.25_128_quant", 3, 256, func(h *classifier.Head) { h.Root = true }, classifier.ErrShape, "square roots"},
 	} {
-		file := sharedFile(t, "models", test.model+".tflite")
-		tmpl, err := Open(sharedFile(t, "models", test.model+"_edgetpu.tflite"), file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		frozen, err := tflite.Parse(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		tmpl, frozen := openShared(t, test.model)
 		h, examples := headOf(test.classes, test.dim)
 		if test.change != nil {
 			test.change(h)
@@ -83,15 +91,7 @@ func TestWriteHeadRefuses(t *testing.T) {
 
 // A head of one class wins over all rows without one, and one of all rows has room.
 func TestFewAndManyClasses(t *testing.T) {
-	file := sharedFile(t, "models", "mobilenet_v1_0.25_128_quant.tflite")
-	tmpl, err := Open(sharedFile(t, "models", "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	frozen, err := tflite.Parse(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tmpl, frozen := openShared(t, "mobilenet_v1_0.25_128_quant")
 	for _, classes := range []int{1, 2, 1001} {
 		h, examples := headOf(classes, 256)
 		for c := range classes {
@@ -160,15 +160,7 @@ func TestRetargetRefuses(t *testing.T) {
 			t.Fatal("no constant")
 		}, "is another in the new model"},
 	} {
-		file := sharedFile(t, "models", test.model+".tflite")
-		tmpl, err := Open(sharedFile(t, "models", test.model+"_edgetpu.tflite"), file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := tflite.Parse(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		tmpl, m := openShared(t, test.model)
 		test.change(m)
 		changed, err := m.Encode()
 		if err != nil {
@@ -183,16 +175,7 @@ func TestRetargetRefuses(t *testing.T) {
 // What is on the CPU of a compiled model takes the new model's constants and scales
 // too.
 func TestRetargetTheCPUsPart(t *testing.T) {
-	file := sharedFile(t, "models", "deeplabv3_mnv2_dm05_pascal_quant.tflite")
-	compiled := sharedFile(t, "models", "deeplabv3_mnv2_dm05_pascal_quant_edgetpu.tflite")
-	tmpl, err := Open(compiled, file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := tflite.Parse(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tmpl, m := openShared(t, "deeplabv3_mnv2_dm05_pascal_quant")
 	at := tmpl.last()
 	op := &m.Subgraphs[0].Operators[at]
 	weights := slices.Clone(m.TensorBytes(0, op.Inputs[1]))
@@ -220,11 +203,7 @@ func TestRetargetTheCPUsPart(t *testing.T) {
 	if s := got.Subgraphs[0].Tensors[is.Outputs[0]].Quantization.Scale[0]; s != 0.125 {
 		t.Errorf("the scale of the layer on the CPU is %v", s)
 	}
-	was, err := tflite.Parse(compiled)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(got.Subgraphs[0].Operators[0].CustomOptions, was.Subgraphs[0].Operators[0].CustomOptions) {
+	if !slices.Equal(got.Subgraphs[0].Operators[0].CustomOptions, tmpl.model.Subgraphs[0].Operators[0].CustomOptions) {
 		t.Error("the program has changed, and nothing of the chip's has")
 	}
 }

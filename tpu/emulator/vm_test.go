@@ -41,7 +41,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var infos []tpu.USBInfo
 	for len(infos) == 0 && ctx.Err() == nil {
