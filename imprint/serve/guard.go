@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -18,8 +19,10 @@ import (
 )
 
 const (
-	// Requests a second, and at once, that one address on the network may make.
-	requestRate, requestBurst = 200, 400
+	// Requests a second, and at once, that one address on the network may make. More wait
+	// for so long; those that would have to wait longer are turned away.
+	requestRate, requestBurst = 100, 400
+	requestWait               = time.Second
 	cookieName                = "imprint"
 	// contentPolicy lets the page use what comes from this server, and nothing else.
 	contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; manifest-src 'self'; " +
@@ -67,8 +70,6 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	if err := g.check(rec, r); err != nil {
-		// What else may come on this connection is of no interest.
-		h.Set("Connection", "close")
 		g.server.fail(rec, r, err)
 		return
 	}
@@ -87,7 +88,7 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 	if g.trusted {
 		return nil
 	}
-	if !g.allow(r.RemoteAddr) {
+	if !g.allow(r.Context(), r.RemoteAddr) {
 		return refusef(http.StatusTooManyRequests, "more than %d requests a second from one address", requestRate)
 	}
 	// A name that somebody else's DNS server has for this address is not ours: a page
@@ -137,23 +138,29 @@ func (g *guard) knows(host string) bool {
 	return slices.ContainsFunc(g.hosts, func(name string) bool { return strings.EqualFold(host, name) })
 }
 
-// allow counts a request of an address.
-func (g *guard) allow(remote string) bool {
+// allow counts a request of an address, and holds it back where there are many.
+func (g *guard) allow(ctx context.Context, remote string) bool {
 	at, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return true
 	}
+	ctx, cancel := context.WithTimeout(ctx, requestWait)
+	defer cancel()
+	return g.limiter(at.Addr()).Wait(ctx) == nil
+}
+
+func (g *guard) limiter(from netip.Addr) *rate.Limiter {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l := g.rates[at.Addr()]
+	l := g.rates[from]
 	if l == nil {
 		if len(g.rates) >= 1024 {
 			clear(g.rates)
 		}
 		l = rate.NewLimiter(requestRate, requestBurst)
-		g.rates[at.Addr()] = l
+		g.rates[from] = l
 	}
-	return l.Allow()
+	return l
 }
 
 // A recorder remembers the status of an answer.

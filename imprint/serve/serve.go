@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,7 +95,7 @@ func Open(ctx context.Context, dir string, kit imprint.Options, o Options) (*Ser
 		queue: newLatest(), jobs: make(chan *job), notices: make(chan Notice, notifyQueue), view: newBoard[*picture](), result: newBoard[*Result](),
 		vote: vote{size: o.Vote}, deviceWait: backoff{longest: longestDeviceWait},
 		changing: make(chan struct{}, 1), list: make(chan struct{}, 1), stopped: make(chan struct{}),
-		times: usualTimes, bodies: semaphore.NewWeighted(maxBodies), decoding: make(chan struct{}, 2), streams: make(chan struct{}, maxStreams),
+		times: usualTimes, bodies: semaphore.NewWeighted(maxBodies), decoding: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), streams: make(chan struct{}, maxStreams),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

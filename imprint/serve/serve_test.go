@@ -35,6 +35,8 @@ type stage struct {
 	err    error
 	period time.Duration
 	fat    int // bytes that are added to each picture
+	pace   pace
+	few    [][]byte // if not nil, the pictures that are shown in turn
 }
 
 func (s *stage) String() string { return "stage" }
@@ -63,13 +65,16 @@ func (s *stage) breakDown(err error) {
 
 // Next implements Source.
 func (s *stage) Next(ctx context.Context) (Frame, error) {
-	sleep(ctx, s.period)
+	s.pace.wait(ctx, s.period)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return Frame{}, s.err
 	}
 	s.seed++
+	if s.few != nil {
+		return Frame{Captured: time.Now(), Photo: s.few[s.seed%uint64(len(s.few))], Name: "stage"}, ctx.Err()
+	}
 	photo := append(backbonetest.Photo(s.kind, s.seed), make([]byte, s.fat)...)
 	return Frame{Captured: time.Now(), Photo: photo, Name: "stage"}, ctx.Err()
 }
