@@ -12,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -42,11 +43,10 @@ func (s *Server) counted() (frames map[string]uint64) {
 	return frames
 }
 
-// memory is what the heap holds after a collection, and the process's resident set, in
-// bytes; 0 where that is not told.
+// memory is what the heap holds after a collection, and the process's resident set when
+// what is free has been given back, in bytes; 0 where that is not told.
 func memory() (heap, resident uint64) {
-	runtime.GC()
-	runtime.GC()
+	debug.FreeOSMemory() // after a collection
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	status, _ := os.ReadFile("/proc/self/status")

@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"image"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"golang.org/x/image/draw"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
@@ -22,7 +19,7 @@ const (
 	// heartbeat is how often a stream of events says something when there are none, so
 	// that each side finds out when the other has gone.
 	heartbeat = 10 * time.Second
-	// thumbnailSide is the longer side of a thumbnail, in pixels.
+	// thumbnailSide is the width and height of a thumbnail, in pixels.
 	thumbnailSide = 160
 	boundary      = "imprint-frame"
 )
@@ -188,30 +185,19 @@ func (s *Server) getThumbnail(w http.ResponseWriter, r *http.Request) error {
 		return r.Context().Err()
 	}
 	defer func() { <-s.decoding }()
-	photo, err := dataset.ReadFile(p.path, limits)
-	if err == nil && fmt.Sprintf("%x", photo.SHA256) != sha256 {
+	photo, err := dataset.Open(dataset.Item{Path: p.path}, limits)
+	if err == nil && fmt.Sprintf("%x", photo.SHA256()) != sha256 {
 		err = errors.New("another photo is there now")
+	}
+	var b []byte
+	if err == nil {
+		b, err = photo.Thumbnail(thumbnailSide, dataset.Crop)
 	}
 	if err != nil {
 		return refusef(http.StatusNotFound, "the photo %s is not where it was when it was taught: %w", sha256, err)
 	}
-	b, err := thumbnail(photo.Image)
-	if err != nil {
-		return err
-	}
 	w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
 	return s.answerBytes(w, http.StatusOK, "image/jpeg", b)
-}
-
-func thumbnail(img image.Image) ([]byte, error) {
-	size := img.Bounds().Size()
-	longer := max(size.X, size.Y)
-	if longer > thumbnailSide {
-		size.X, size.Y = max(size.X*thumbnailSide/longer, 1), max(size.Y*thumbnailSide/longer, 1)
-	}
-	small := image.NewRGBA(image.Rectangle{Max: size})
-	draw.ApproxBiLinear.Scale(small, small.Rect, img, img.Bounds(), draw.Src, nil)
-	return encodeJPEG(small)
 }
 
 // getModel sends the published model. It is read whole, so that it is one model even
