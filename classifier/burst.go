@@ -79,9 +79,9 @@ func spread(examples []Example) float64 {
 	var squares float64
 	for _, e := range examples {
 		axpy(1, e.Unit, mean)
-		squares += dot4(e.Unit, e.Unit)
+		squares += dot(e.Unit, e.Unit)
 	}
-	return 2 * (squares - dot4(mean, mean)/n) / (n - 1)
+	return 2 * (squares - dot(mean, mean)/n) / (n - 1)
 }
 
 // alike reports whether |a − b|² is no more than left. Most pairs are farther apart in

@@ -40,6 +40,9 @@ func exp(x float64) float64 {
 	for i := 13; i >= 0; i-- {
 		sum = inverseFactorial[i] + float64(sum*r)
 	}
+	if k > -1000 && k < 1000 {
+		return sum * math.Float64frombits(uint64(int64(k)+1023)<<52)
+	}
 	return math.Ldexp(sum, int(k))
 }
 

@@ -93,13 +93,3 @@ func Best(v []float64) int {
 	}
 	return best
 }
-
-// dot is the inner product in index order; the conversion keeps the product
-// from being fused into the sum, which would differ between processors.
-func dot(a, b []float64) float64 {
-	var sum float64
-	for i, v := range a {
-		sum += float64(v * b[i])
-	}
-	return sum
-}

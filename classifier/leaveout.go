@@ -16,11 +16,7 @@ func LeaveOut(examples []Example, method Method, root bool) (*Fitted, [][]float6
 	for i, at := range order {
 		ordered[i] = examples[at]
 	}
-	recipe, err := choose(ordered, method, root)
-	if err != nil {
-		return nil, nil, err
-	}
-	t, err := recipe.training(ordered)
+	t, recipe, err := choose(ordered, method, root)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -33,13 +29,11 @@ func LeaveOut(examples []Example, method Method, root bool) (*Fitted, [][]float6
 		if row == nil {
 			continue
 		}
-		for c := range row {
-			row[c] *= f.scale
-		}
 		if t.at != nil {
 			i = t.at[i]
 		}
-		logits[order[i]] = row
+		logits[order[i]] = make([]float64, len(row))
+		axpy(f.scale, row, logits[order[i]])
 	}
 	return f, logits, nil
 }

@@ -49,23 +49,22 @@ func (t *training) ridge(lambda float64) (l layer, left [][]float64, err error) 
 		if err := k.cholesky(); err != nil {
 			return l, nil, err
 		}
-		for c := range classes {
-			a := make([]float64, n)
-			for i := range a {
-				a[i] = target(i, c)
+		u, factors := k.inverse(), newTable(classes, n)
+		for c := range factors {
+			for i := range n {
+				factors[c][i] = target(i, c)
 			}
-			k.solve(a)
-			w := make([]float64, t.dim)
-			for i, v := range a {
-				axpy(v, t.x[i], w)
+		}
+		u.solve(k, factors)
+		l.weights = t.combined(factors)
+		for c := range factors {
+			for i, v := range factors[c] {
 				residual[i][c] = lambda * v
 			}
-			l.weights = append(l.weights, w)
 		}
-		k.invert()
 		for b, burst := range t.burst {
 			if t.leaveOut(b) {
-				rest[b] = k.inverseAt(burst)
+				rest[b] = u.at(burst)
 				rest[b].each(func(v float64) float64 { return float64(lambda*v) - 1/float64(n) })
 			}
 		}
@@ -77,36 +76,37 @@ func (t *training) ridge(lambda float64) (l layer, left [][]float64, err error) 
 		if err := s.cholesky(); err != nil {
 			return l, nil, err
 		}
-		for c := range classes {
+		l.weights = newTable(classes, t.dim)
+		for c, w := range l.weights {
 			// Xᵀ·T, in which the means fall out
-			w := make([]float64, t.dim)
 			for i, m := range t.mean[c] {
 				w[i] = float64(t.count[c]) * (m - t.all[i])
 			}
-			s.solve(w)
-			l.weights = append(l.weights, w)
 		}
-		for b, burst := range t.burst {
-			if !t.leaveOut(b) {
-				continue
-			}
-			r := newTable(len(burst), t.dim)
-			for k, i := range burst {
+		s.inverse().solve(s, l.weights)
+		t.eachLeftOut(func(bursts, at []int) {
+			r := newTable(len(at), t.dim)
+			for k, i := range at {
 				t.residual(r[k], i, false)
-				for c, w := range l.weights {
-					residual[i][c] = target(i, c) - dot4(r[k], w)
+			}
+			for k, row := range products(r, l.weights, t.dim) {
+				for c, v := range row {
+					residual[at[k]][c] = target(at[k], c) - v
 				}
-				s.half(r[k])
 			}
-			rest[b] = gram(r)
-			rest[b].each(func(v float64) float64 { return -v - 1/float64(n) })
-			for k := range burst {
-				rest[b][k][k]++
+			s.halve(r, 0)
+			for _, b := range bursts {
+				rest[b] = gram(r[:len(t.burst[b])])
+				r = r[len(t.burst[b]):]
+				rest[b].each(func(v float64) float64 { return -v - 1/float64(n) })
+				for k := range rest[b] {
+					rest[b][k][k]++
+				}
 			}
-		}
+		})
 	}
 	for c, w := range l.weights {
-		l.bias = append(l.bias, share[c]-dot4(t.all, w))
+		l.bias = append(l.bias, share[c]-dot(t.all, w))
 	}
 	left = make([][]float64, n)
 	for b, burst := range t.burst {
@@ -132,13 +132,21 @@ func (t *training) lda(lambda float64) (l layer, left [][]float64, err error) {
 	n, classes := len(t.x), len(t.labels)
 	s := float64(max(n-classes, 1))
 	var trace float64
-	r := make([]float64, t.dim)
-	for i := range t.x {
-		t.residual(r, i, true)
-		trace += dot4(r, r)
+	if t.dual() {
+		for i, row := range t.pairs {
+			trace += row[i]
+		}
+		for c, k := range t.count {
+			trace -= float64(float64(k) * t.means[c][c])
+		}
+	} else {
+		t.covariance(true)
+		for i, row := range t.within {
+			trace += row[i]
+		}
 	}
 	ridge := lambda * trace / float64(t.dim) // εs, with ε what is added to S
-	if !(ridge > 0) {
+	if !(trace > 1e-9) {
 		ridge = 1 // no class has photos that differ: S is the identity
 	}
 	spread := make([]lower, len(t.burst)) // r·(sS)⁻¹·r within each burst
@@ -154,31 +162,28 @@ func (t *training) lda(lambda float64) (l layer, left [][]float64, err error) {
 		if err := b.cholesky(); err != nil {
 			return l, nil, err
 		}
-		for c, m := range t.mean {
-			u := make([]float64, n)
+		u, factors := b.inverse(), newTable(classes, n)
+		for c := range factors {
 			for i, ci := range t.class {
-				u[i] = t.own[i][c] - t.means.at(ci, c)
+				factors[c][i] = t.own[i][c] - t.means.at(ci, c)
 			}
-			b.solve(u)
-			w := append([]float64(nil), m...)
-			whole := make([]float64, classes)
-			for i, v := range u {
-				across[i][c] = v
-				axpy(-v, t.x[i], w)
-				whole[t.class[i]] += v
-			}
-			for k, v := range whole {
-				axpy(v, t.mean[k], w)
-			}
-			for i := range w {
-				w[i] *= s / ridge
-			}
-			l.weights = append(l.weights, w)
 		}
-		b.invert()
+		u.solve(b, factors)
+		for c, v := range factors {
+			whole := make([]float64, classes)
+			for i, k := range t.class {
+				across[i][c] = v[i]
+				whole[k] += v[i]
+			}
+			whole[c]++
+			for i, k := range t.class {
+				v[i] = (whole[k]/float64(t.count[k]) - v[i]) * (s / ridge)
+			}
+		}
+		l.weights = t.combined(factors)
 		for at, burst := range t.burst {
 			if t.leaveOut(at) {
-				spread[at] = b.inverseAt(burst)
+				spread[at] = u.at(burst)
 				spread[at].each(func(v float64) float64 { return float64(-ridge * v) })
 				for k := range burst {
 					spread[at][k][k]++
@@ -193,34 +198,33 @@ func (t *training) lda(lambda float64) (l layer, left [][]float64, err error) {
 		if err := b.cholesky(); err != nil {
 			return l, nil, err
 		}
-		for _, m := range t.mean {
-			w := append([]float64(nil), m...)
-			b.solve(w)
+		l.weights = newTable(classes, t.dim)
+		for c, w := range l.weights {
+			copy(w, t.mean[c])
+		}
+		b.inverse().solve(b, l.weights)
+		t.eachLeftOut(func(bursts, at []int) {
+			r := newTable(len(at), t.dim)
+			for k, i := range at {
+				t.residual(r[k], i, true)
+			}
+			for k, row := range products(r, l.weights, t.dim) {
+				copy(across[at[k]], row)
+			}
+			b.halve(r, 0)
+			for _, at := range bursts {
+				spread[at] = gram(r[:len(t.burst[at])])
+				r = r[len(t.burst[at]):]
+			}
+		})
+		for _, w := range l.weights {
 			for i := range w {
 				w[i] *= s
 			}
-			l.weights = append(l.weights, w)
-		}
-		for at, burst := range t.burst {
-			if !t.leaveOut(at) {
-				continue
-			}
-			r := newTable(len(burst), t.dim)
-			for k, i := range burst {
-				t.residual(r[k], i, true)
-				for c, w := range l.weights {
-					across[i][c] = dot4(r[k], w) / s
-				}
-				b.half(r[k])
-			}
-			spread[at] = gram(r)
 		}
 	}
-	between := newTable(classes, classes) // M·S⁻¹·M
-	for c, m := range t.mean {
-		for k, w := range l.weights {
-			between[c][k] = dot4(m, w)
-		}
+	between := products(t.mean, l.weights, t.dim) // M·S⁻¹·M
+	for c := range l.weights {
 		l.bias = append(l.bias, -between[c][c]/2)
 	}
 	return l, t.withoutEach(s, spread, across, between), nil
@@ -273,8 +277,8 @@ func (t *training) withoutEach(s float64, spread []lower, across, between [][]fl
 			if m == c {
 				length[m] += (all/rest - float64(2*own)) / rest
 			}
-			root.half(half[m])
-			length[m] += dot4(half[m], half[m])
+			root.halfOf(half[m])
+			length[m] += dot(half[m], half[m])
 		}
 		x := make([]float64, n)
 		for i, e := range burst {
@@ -285,10 +289,10 @@ func (t *training) withoutEach(s float64, spread []lower, across, between [][]fl
 			for _, v := range x {
 				whole += v
 			}
-			root.half(x)
+			root.halfOf(x)
 			left[e] = make([]float64, len(t.labels))
 			for m := range left[e] {
-				xm := across[e][m] + between[c][m]/s + dot4(x, half[m])
+				xm := across[e][m] + between[c][m]/s + dot(x, half[m])
 				if m == c {
 					xm -= whole / rest
 				}
@@ -305,7 +309,7 @@ func (t *training) imprint() (l layer, left [][]float64, err error) {
 	norms := make([]float64, len(t.labels))
 	for c, m := range t.mean {
 		w := append([]float64(nil), m...)
-		norms[c] = math.Sqrt(dot4(w, w))
+		norms[c] = math.Sqrt(dot(w, w))
 		if norms[c] == 0 {
 			return l, nil, fmt.Errorf("class %q: all its embeddings are zero: %w", t.labels[c], ErrShape)
 		}
@@ -327,32 +331,17 @@ func (t *training) imprint() (l layer, left [][]float64, err error) {
 		for _, i := range burst {
 			axpy(-1, t.x[i], rest)
 		}
-		norm := math.Sqrt(dot4(rest, rest))
+		norm := math.Sqrt(dot(rest, rest))
 		for _, i := range burst {
 			left[i] = make([]float64, len(t.labels))
 			for k, w := range l.weights {
-				left[i][k] = dot4(t.x[i], w)
+				left[i][k] = dot(t.x[i], w)
 			}
 			left[i][c] = -1
 			if norm > 0 {
-				left[i][c] = dot4(t.x[i], rest) / norm
+				left[i][c] = dot(t.x[i], rest) / norm
 			}
 		}
 	}
 	return l, left, nil
-}
-
-// half replaces r by L⁻¹·r, for the Cholesky factor L.
-func (l lower) half(r []float64) {
-	for i, row := range l {
-		r[i] = (r[i] - dot4(row[:i], r[:i])) / row[i]
-	}
-}
-
-func newTable(rows, columns int) [][]float64 {
-	t, all := make([][]float64, rows), make([]float64, rows*columns)
-	for i := range t {
-		t[i] = all[i*columns:][:columns:columns]
-	}
-	return t
 }

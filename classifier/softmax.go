@@ -149,7 +149,7 @@ func (t *training) fold(lambda float64, out []bool) (*fold, error) {
 		}
 		l.bias[c] *= scale
 		for i, x := range t.x {
-			start[i][c] = dot4(x, w) + l.bias[c]
+			start[i][c] = dot(x, w) + l.bias[c]
 		}
 	}
 	d := t.newDescent(start, nil)
@@ -226,7 +226,7 @@ func (t *training) coralSGD() (layer, [][]float64, error) {
 	var mean float64
 	for i, x := range t.x {
 		for c, w := range l.weights {
-			start[i][c] = t.length[i] * dot4(x, w)
+			start[i][c] = t.length[i] * dot(x, w)
 		}
 		mean += t.length[i] / float64(len(t.x))
 	}

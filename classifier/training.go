@@ -23,10 +23,16 @@ type training struct {
 	at       []int     // where each was among those there are, nil if these are all
 	root     bool
 
-	// Inner products, made when there are no more examples than dimensions.
-	pairs lower       // of examples
-	own   [][]float64 // of examples with class means
-	means lower       // of class means
+	// Made when there are no more examples than dimensions: the inner products of
+	// examples, of examples with class means, and of class means; and the features, one
+	// row each.
+	pairs   lower
+	own     [][]float64
+	means   lower
+	columns [][]float64
+	layers  map[Method]*madeLayer
+	// Made when there are more: Σ r·rᵀ, in which r is each example less its class mean.
+	within lower
 }
 
 // newTraining takes examples sorted by label, as unit embeddings or, when root is
@@ -73,17 +79,33 @@ func (t *training) dual() bool {
 	if len(t.x) > t.dim {
 		return false
 	}
-	if t.pairs == nil {
-		t.pairs, t.means = gram(t.x), gram(t.mean)
-		for _, x := range t.x {
-			row := make([]float64, len(t.mean))
-			for c, m := range t.mean {
-				row[c] = dot4(x, m)
+	if t.pairs != nil {
+		return true
+	}
+	t.pairs, t.columns = gram(t.x), transposed(t.x, t.dim)
+	t.own, t.means = newTable(len(t.x), len(t.mean)), newLower(len(t.mean))
+	for i, c := range t.class {
+		for j, v := range t.pairs[i] {
+			t.own[i][t.class[j]] += v
+			if i != j {
+				t.own[j][c] += v
 			}
-			t.own = append(t.own, row)
+		}
+	}
+	for i, row := range t.own {
+		for c := range row {
+			row[c] /= float64(t.count[c])
+			if k := t.class[i]; c <= k {
+				t.means[k][c] += row[c] / float64(t.count[k])
+			}
 		}
 	}
 	return true
+}
+
+// combined are sums of examples: each row of factors has one for each example.
+func (t *training) combined(factors [][]float64) [][]float64 {
+	return products(factors, t.columns, len(t.x))
 }
 
 // sorted returns the examples by label and values, so that what is made of them does
@@ -112,17 +134,48 @@ func roots(x []float64) []float64 {
 // covariance is the lower half of Σ r·rᵀ, in which r is each example less its class
 // mean, or less the mean of all.
 func (t *training) covariance(within bool) lower {
-	s := newLower(t.dim)
-	r := make([]float64, t.dim)
-	for i := range t.x {
-		t.residual(r, i, within)
-		for j, v := range r {
-			if v != 0 {
-				axpy(v, r[:j+1], s[j])
+	if t.within == nil {
+		t.within = newLower(t.dim)
+		const some = 256 // examples, so that what is worked on stays near the processor
+		for first := 0; first < len(t.x); first += some {
+			r := newTable(min(some, len(t.x)-first), t.dim)
+			for i := range r {
+				t.residual(r[i], first+i, true)
 			}
+			t.within.addGram(transposed(r, t.dim))
 		}
 	}
+	s := newLower(t.dim)
+	for i := range s {
+		copy(s[i], t.within[i])
+	}
+	if !within {
+		r := newTable(len(t.mean), t.dim)
+		for c, m := range t.mean {
+			root := math.Sqrt(float64(t.count[c]))
+			for j, v := range m {
+				r[c][j] = root * (v - t.all[j])
+			}
+		}
+		s.addGram(transposed(r, t.dim))
+	}
 	return s
+}
+
+// eachLeftOut calls f for the bursts left out, many together: at are their examples, one
+// burst after the other.
+func (t *training) eachLeftOut(f func(bursts, at []int)) {
+	const some = 256
+	var bursts, at []int
+	for b, burst := range t.burst {
+		if t.leaveOut(b) {
+			bursts, at = append(bursts, b), append(at, burst...)
+		}
+		if len(at) >= some || b == len(t.burst)-1 && len(at) > 0 {
+			f(bursts, at)
+			bursts, at = bursts[:0], at[:0]
+		}
+	}
 }
 
 func (t *training) residual(r []float64, i int, within bool) {

@@ -1,6 +1,7 @@
 package classifier
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -9,18 +10,26 @@ import (
 // UnknownLabel names the row of a head that wins where no class is meant.
 const UnknownLabel = "unknown"
 
+// ErrNoImpostors is wrapped when nothing shows what photos of other things look like.
+var ErrNoImpostors = errors.New("to know what is unknown takes four classes, or photos of other things")
+
+// ErrLabelTaken is wrapped when a class has the name of the row for what is unknown.
+var ErrLabelTaken = errors.New("a class has that name already")
+
 // A Rejection says how well photos of other things are told from taught classes.
 type Rejection struct {
 	// Threshold is the logit that the best class must reach.
-	Threshold float64
+	Threshold float64 `json:"-"`
 	// Asked is the share of photos of other things that may be taken for a class.
-	Asked float64
+	Asked float64 `json:"asked"`
 	// Impostors is the number of examples that stood for other things: each with a head
-	// that has not seen its class, and the negatives. Accepted of them reach the
+	// that has not seen its class, and the others given. Accepted of them reach the
 	// threshold.
-	Impostors, Accepted int
+	Impostors int `json:"impostors"`
+	Accepted  int `json:"accepted"`
 	// Rejected is the number of examples, of Known left out, that miss the threshold.
-	Rejected, Known int
+	Rejected int `json:"rejected"`
+	Known    int `json:"known"`
 }
 
 // folds is into how many groups classes are put, each to stand once for other things.
@@ -32,15 +41,16 @@ const folds = 5
 // taken for unknown by a head of the others, and from negatives, examples of no class.
 // It needs four classes, or negatives.
 //
-// The largest logit tells known from unknown as well as anything tried (largest
-// cosine, margin, share of the winner, distance to the nearest example, Mahalanobis
-// distance: areas under the curve of 0.61 to 0.64 on clothing, 5 photos a class).
-func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
+// What is compared with the threshold is the largest output less half the mean of all:
+// a photo that all classes find alike is of none. On five sets, half of the classes
+// taught with 5 and 10 photos each, the area under the ROC curve is then 0.80 for LDA, and
+// without the mean 0.76, with all of it 0.77; for the share of the winner 0.74.
+func Reject(f *Fitted, examples, negatives, generic []Example, rate float64) (*Head, *Rejection, error) {
 	if !(rate > 0) || rate >= 1 {
 		return nil, nil, fmt.Errorf("a false accept rate of %v is not between 0 and 1: %w", rate, ErrShape)
 	}
 	if slices.Contains(f.Head.Labels, UnknownLabel) {
-		return nil, nil, fmt.Errorf("a class is called %q already: %w", UnknownLabel, ErrShape)
+		return nil, nil, fmt.Errorf("add a row %q: %w", UnknownLabel, ErrLabelTaken)
 	}
 	examples = sorted(examples)
 	r := &Rejection{Asked: rate}
@@ -66,7 +76,7 @@ func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rej
 				return nil, nil, err
 			}
 			for _, e := range out {
-				others = append(others, f.scale*l.largest(features(e.Unit, f.Recipe.Root)))
+				others = append(others, f.scale*l.stand(features(e.Unit, f.Recipe.Root)))
 			}
 		}
 	}
@@ -78,11 +88,11 @@ func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rej
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, e := range negatives {
-		others = append(others, f.scale*l.largest(features(e.Unit, f.Recipe.Root)))
+	for _, e := range slices.Concat(negatives, generic) {
+		others = append(others, f.scale*l.stand(features(e.Unit, f.Recipe.Root)))
 	}
 	if len(others) == 0 {
-		return nil, nil, fmt.Errorf("to know what is unknown takes four classes or photos of other things: %w", ErrShape)
+		return nil, nil, fmt.Errorf("add a row %q: %w", UnknownLabel, ErrNoImpostors)
 	}
 	slices.Sort(others)
 	r.Impostors = len(others)
@@ -97,18 +107,22 @@ func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rej
 			continue
 		}
 		r.Known++
-		if f.scale*slices.Max(row) < r.Threshold {
+		if f.scale*stand(row) < r.Threshold {
 			r.Rejected++
 		}
 	}
 
-	// The head's rows have their mean taken off; the new row is 0 less that mean.
+	// The head's rows have their mean taken off; the new row is half the mean less that.
 	h := *f.Head
 	h.Labels, h.Weights, h.Bias = slices.Clone(h.Labels), slices.Clone(h.Weights), slices.Clone(h.Bias)
 	for _, v := range l.centre() {
-		h.Weights = append(h.Weights, float32(-v*f.scale))
+		h.Weights = append(h.Weights, float32(-v/2*f.scale))
 	}
-	h.Labels, h.Bias = append(h.Labels, UnknownLabel), append(h.Bias, float32(r.Threshold))
+	var bias float64
+	for _, b := range l.bias {
+		bias += b / float64(len(l.bias))
+	}
+	h.Labels, h.Bias = append(h.Labels, UnknownLabel), append(h.Bias, float32(r.Threshold+float64(bias/2*f.scale)))
 	return &h, r, h.Check()
 }
 
@@ -119,13 +133,22 @@ func features(x []float64, root bool) []float64 {
 	return x
 }
 
-// largest is the largest output for x.
-func (l *layer) largest(x []float64) float64 {
-	best := math.Inf(-1)
+// stand is by how much the outputs for x stand out.
+func (l *layer) stand(x []float64) float64 {
+	outputs := make([]float64, len(l.weights))
 	for c, w := range l.weights {
-		best = max(best, dot4(w, x)+l.bias[c])
+		outputs[c] = dot(w, x) + l.bias[c]
 	}
-	return best
+	return stand(outputs)
+}
+
+// stand is the largest of outputs less half their mean.
+func stand(outputs []float64) float64 {
+	var mean float64
+	for _, v := range outputs {
+		mean += v / float64(len(outputs))
+	}
+	return slices.Max(outputs) - mean/2
 }
 
 // centre is the mean of the rows.

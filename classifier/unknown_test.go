@@ -9,13 +9,13 @@ import (
 
 // The row wins where no class reaches the threshold, and only there.
 func TestReject(t *testing.T) {
-	for _, m := range []Method{Mean, Ridge, LDA} {
+	for _, m := range []Method{Mean, Ridge, LDA, RidgeLDA} {
 		examples := kinds(8, 40, 6, 6, 6, 6, 6)
 		f, err := Fit(examples, m, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, r, err := Reject(f, examples, nil, 0.1)
+		h, r, err := Reject(f, examples, nil, nil, 0.1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +39,7 @@ func TestReject(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			largest := f.scale * l.largest(e.Unit)
+			largest := f.scale * l.stand(e.Unit)
 			if math.Abs(largest-r.Threshold) < 1e-4*math.Abs(r.Threshold) {
 				continue // float32 decides
 			}
@@ -62,16 +62,18 @@ func TestRejectRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, _, err := Reject(f, examples, nil, nil, 0.1); !errors.Is(err, ErrNoImpostors) {
+		t.Errorf("two classes: got %v, want %v", err, ErrNoImpostors)
+	}
 	for name, call := range map[string]func() error{
-		"two classes": func() error { _, _, err := Reject(f, examples, nil, 0.1); return err },
-		"rate 0":      func() error { _, _, err := Reject(f, examples, examples, 0); return err },
-		"rate 1":      func() error { _, _, err := Reject(f, examples, examples, 1); return err },
+		"rate 0": func() error { _, _, err := Reject(f, examples, examples, nil, 0); return err },
+		"rate 1": func() error { _, _, err := Reject(f, examples, examples, nil, 1); return err },
 	} {
 		if err := call(); !errors.Is(err, ErrShape) {
 			t.Errorf("%s: got %v, want %v", name, err, ErrShape)
 		}
 	}
-	if _, r, err := Reject(f, examples, kinds(1, 20, 9), 0.2); err != nil || r.Impostors != 9 || r.Accepted != 1 {
+	if _, r, err := Reject(f, examples, kinds(1, 20, 9), nil, 0.2); err != nil || r.Impostors != 9 || r.Accepted != 1 {
 		t.Errorf("two classes and negatives: got %+v, %v", r, err)
 	}
 }

@@ -16,9 +16,11 @@ import (
 
 // Learned tells what Add did.
 type Learned struct {
-	Photos  int            `json:"photos"` // taught
-	Classes map[string]int `json:"classes"`
-	Skipped []Skipped      `json:"skipped,omitempty"`
+	Photos int `json:"photos"` // taught
+	// Negatives is the number of photos that show nothing taught.
+	Negatives int            `json:"negatives,omitempty"`
+	Classes   map[string]int `json:"classes"`
+	Skipped   []Skipped      `json:"skipped,omitempty"`
 	// Devices counts the photos that each device embedded, with those not taught.
 	Devices map[string]int `json:"devices,omitempty"`
 	// Elapsed is the time from the first photo to the written model.
@@ -40,11 +42,23 @@ type Skipped struct {
 // fails with ErrNoPhotos, or for duplicates alone changes nothing. Of the same photo
 // given twice the first counts. progress, if not nil, is called after each photo.
 func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done, total int)) (*Learned, error) {
+	return k.AddBeside(ctx, items, nil, progress)
+}
+
+// AddBeside does what Add does, and with the same change keeps negatives: photos of
+// nothing taught, whatever their labels, from which a head with an answer for what is
+// unknown learns what it must not take for a class.
+func (k *Kit) AddBeside(ctx context.Context, items, negatives []dataset.Item, progress func(done, total int)) (*Learned, error) {
 	start := time.Now()
 	for _, it := range items {
 		if err := checkLabel(it.Label); err != nil {
 			return nil, fmt.Errorf("add %s: %w", it.Path, err)
 		}
+	}
+	items = slices.Clone(items)
+	for _, it := range negatives {
+		it.Label = notTaught
+		items = append(items, it)
 	}
 	learned := &Learned{Classes: make(map[string]int), Devices: make(map[string]int)}
 	skipped := make([]Skipped, len(items)) // without a Reason: not skipped
@@ -91,6 +105,9 @@ func (k *Kit) addExamples(ctx context.Context, all []example, skipped []Skipped,
 	}()
 	skipDuplicate := func(i int, as string) {
 		skipped[i].Reason, skipped[i].Duplicate = fmt.Sprintf("the same photo has been taught as %q", as), true
+		if as == notTaught {
+			skipped[i].Reason = "the same photo has been given as one of nothing taught"
+		}
 	}
 	var fresh []example
 	at := make(map[digest]int) // in all
@@ -123,9 +140,13 @@ func (k *Kit) addExamples(ctx context.Context, all []example, skipped []Skipped,
 			return errUnchanged
 		}
 		for _, e := range added {
+			if e.Label == notTaught {
+				learned.Negatives++
+				continue
+			}
 			learned.Classes[e.Label]++
 		}
-		learned.Photos = len(added)
+		learned.Photos = len(added) - learned.Negatives
 		c := change{Verb: "add", Added: added, Settings: s.Settings}
 		if err := k.choose(&s.Settings); err != nil {
 			return err

@@ -102,7 +102,7 @@ func (k *Kit) Undo(ctx context.Context) (verb string, err error) {
 // settings of the Kit's options.
 func (k *Kit) Retrain(ctx context.Context) error {
 	return k.commit(ctx, func(s *state) error {
-		if len(s.Examples) == 0 {
+		if len(s.taught()) == 0 {
 			return fmt.Errorf("retrain: %w", ErrNothingTaught)
 		}
 		c := change{Verb: "retrain", Settings: s.Settings}
@@ -124,6 +124,9 @@ func (k *Kit) choose(s *Settings) error {
 	}
 	if k.options.Head != "" {
 		s.Head = k.options.Head
+	}
+	if k.options.Unknown != nil {
+		s.Unknown = *k.options.Unknown
 	}
 	if k.options.Template != "" {
 		s.Template = k.pair.ref

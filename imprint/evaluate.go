@@ -65,7 +65,7 @@ func (k *Kit) Estimate() classifier.Estimate {
 	for i := range found {
 		wg.Go(func() {
 			for c := range chunks {
-				e := sums.LeaveOneOut(k.units(c, make([]float64, len(c)*k.backbone.Dim())))
+				e := sums.LeaveOneOut(k.unitsOf(c))
 				found[i].Right += e.Right
 				found[i].Total += e.Total
 				found[i].Alone += e.Alone
@@ -73,7 +73,7 @@ func (k *Kit) Estimate() classifier.Estimate {
 			}
 		})
 	}
-	for rest := k.state.Examples; len(rest) > 0; {
+	for rest := k.state.taught(); len(rest) > 0; {
 		n := 1
 		for n < min(len(rest), estimateChunk) && rest[n].Label == rest[0].Label {
 			n++

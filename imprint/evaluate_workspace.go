@@ -15,7 +15,7 @@ import (
 // small classes all but one photo. With no heads it takes the workspace's own.
 func (k *Kit) Evaluate(ctx context.Context, heads []classifier.Method, shots []int, draws int) (*Evaluation, error) {
 	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", k.store.dir, err) }
-	if len(k.state.Examples) == 0 {
+	if len(k.state.taught()) == 0 {
 		return fail(ErrNothingTaught)
 	}
 	if len(heads) == 0 {
@@ -60,13 +60,13 @@ func (k *Kit) Evaluate(ctx context.Context, heads []classifier.Method, shots []i
 
 // set gives the workspace's photos as a set without draws.
 func (k *Kit) set() (*Set, []classifier.Example) {
-	examples := k.units(k.state.Examples, make([]float64, len(k.state.Examples)*k.backbone.Dim()))
+	examples := k.unitsOf(k.state.taught())
 	dir, err := filepath.Abs(k.store.dir)
 	if err != nil {
 		dir = k.store.dir
 	}
 	s := &Set{Name: filepath.Base(dir)}
-	for i, e := range k.state.Examples {
+	for i, e := range k.state.taught() {
 		if n := len(s.Classes); n == 0 || s.Classes[n-1] != e.Label {
 			s.Classes = append(s.Classes, e.Label)
 		}

@@ -55,6 +55,8 @@ var (
 	// ErrNoClasses is wrapped when a backbone's own classes shall be kept and it has
 	// none, being an extractor of embeddings only.
 	ErrNoClasses = errors.New("the backbone has no classes of its own")
+	// ErrUnknown is wrapped when a head can't have an answer for what is unknown.
+	ErrUnknown = errors.New("there can be no answer \"unknown\"")
 	// ErrNothingToUndo is returned when no change is left to take back.
 	ErrNothingToUndo = errors.New("nothing to undo")
 )
@@ -77,13 +79,16 @@ type Options struct {
 	// backbone of a new workspace that names none. A Backbone that is such a compiled
 	// classifier, with its Twin, is taken for both.
 	Template, Twin string
-	// Layout, KeepClasses and Head change the settings with the next change; "" and
+	// Layout, KeepClasses, Unknown and Head change the settings with the next change; "" and
 	// nil leave them.
 	Layout      classifier.Layout
 	KeepClasses *bool
-	Head        classifier.Method
-	Threads     int  // at most so many cores; 0 is all
-	Existing    bool // fail with ErrNothingTaught if there is no workspace yet
+	// Unknown is the share, 0…1, of photos of other things that may be taken for a class
+	// taught; with 0 there is no answer "unknown", with nil it stays as it is.
+	Unknown  *float64
+	Head     classifier.Method
+	Threads  int  // at most so many cores; 0 is all
+	Existing bool // fail with ErrNothingTaught if there is no workspace yet
 }
 
 // A Kit is an open workspace.
@@ -106,6 +111,9 @@ func (o Options) check() (err error) {
 	}
 	if o.Fit != "" && err == nil {
 		_, err = dataset.ParseFit(string(o.Fit))
+	}
+	if u := o.Unknown; u != nil && !(*u >= 0 && *u < 1) && err == nil {
+		err = fmt.Errorf("%w: a share of %v is to be accepted, and it must be 0 or more and less than 1", ErrUnknown, *u)
 	}
 	return err
 }
@@ -254,7 +262,7 @@ type Photo struct {
 // Classes returns what has been taught, in order of labels.
 func (k *Kit) Classes() []Class {
 	var classes []Class
-	for _, e := range k.state.Examples {
+	for _, e := range k.state.taught() {
 		if n := len(classes); n == 0 || classes[n-1].Label != e.Label {
 			classes = append(classes, Class{Label: e.Label})
 		}

@@ -200,7 +200,7 @@ func (k *Kit) writeTPU(head *classifier.Head, s *state) ([]byte, *Written, error
 	if err != nil {
 		return nil, nil, err
 	}
-	units := k.units(s.Examples, make([]float64, len(s.Examples)*k.backbone.Dim()))
+	units := k.unitsOf(s.taught())
 	file, w, err := p.WriteHead(head, units, k.backbone.Model())
 	if err != nil {
 		return fail(err)

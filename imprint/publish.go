@@ -44,7 +44,7 @@ func modelFit(m *tflite.Model) (dataset.Fit, bool) {
 // sums adds up the examples of s.
 func (k *Kit) sums(s *state) (*classifier.Sums, error) {
 	sums, x := new(classifier.Sums), make([]float64, k.backbone.Dim())
-	for _, e := range s.Examples {
+	for _, e := range s.taught() {
 		unit(k.backbone, x, e.raw)
 		if err := sums.Add(e.Label, x); err != nil {
 			return nil, err
@@ -53,10 +53,10 @@ func (k *Kit) sums(s *state) (*classifier.Sums, error) {
 	return sums, nil
 }
 
-// units returns examples as the classifier takes them, with their vectors in
-// values, which has room for them. Those of a class come together.
-func (k *Kit) units(examples []example, values []float64) []classifier.Example {
+// unitsOf returns examples as the classifier takes them. Those of a class come together.
+func (k *Kit) unitsOf(examples []example) []classifier.Example {
 	dim := k.backbone.Dim()
+	values := make([]float64, len(examples)*dim)
 	u := make([]classifier.Example, len(examples))
 	parts := make(map[string]map[string]bool) // of each class: the sources it came from
 	for _, e := range examples {
@@ -103,16 +103,24 @@ func (s Settings) method() classifier.Method {
 
 // fit makes a linear head of s that is not the mean head.
 func (k *Kit) fit(s *state) (*classifier.Fitted, error) {
-	units := k.units(s.Examples, make([]float64, len(s.Examples)*k.backbone.Dim()))
+	return k.fitUnits(k.unitsOf(s.taught()), s.Settings)
+}
+
+func (k *Kit) fitUnits(units []classifier.Example, s Settings) (*classifier.Fitted, error) {
 	e := k.backbone.Embedding
-	positive := s.Settings.Layout != classifier.TPU && e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
-		s.Settings.Layout != classifier.TPU && e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128
-	return classifier.Fit(units, s.Settings.method(), positive)
+	positive := s.Layout != classifier.TPU && (e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
+		e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128)
+	return classifier.Fit(units, s.method(), positive)
 }
 
 // newHead makes the head of s, and for a mean head the length of each class's sum, 0
-// for one of the backbone's own. A mean head comes without estimate.
+// for one of the backbone's own. A mean head without an answer for what is unknown comes
+// without estimate.
 func (k *Kit) newHead(s *state) (*classifier.Fitted, []float64, error) {
+	if s.Settings.Unknown > 0 {
+		f, err := k.withUnknown(s)
+		return f, nil, err
+	}
 	if s.Settings.method() != classifier.Mean || s.Settings.Layout == classifier.TPU {
 		f, err := k.fit(s)
 		return f, nil, err
@@ -134,7 +142,7 @@ func (k *Kit) meanHead(s *state) (*classifier.Head, []float64, error) {
 			return nil, nil, err
 		}
 		kept = len(base.Labels)
-		head, err = sums.Keep(base, k.units(s.Examples, make([]float64, len(s.Examples)*k.backbone.Dim())))
+		head, err = sums.Keep(base, k.unitsOf(s.taught()))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -173,7 +181,7 @@ func (k *Kit) ownClasses() (*classifier.Head, error) {
 // currentHead returns the head of the Kit's state.
 func (k *Kit) currentHead() (*classifier.Fitted, error) {
 	if k.head == nil {
-		if len(k.state.Examples) == 0 {
+		if len(k.state.taught()) == 0 {
 			return nil, fmt.Errorf("workspace %s: %w", k.store.dir, ErrNothingTaught)
 		}
 		var err error
@@ -214,7 +222,7 @@ func (k *Kit) headIn(b []byte) *classifier.Fitted {
 	if err != nil {
 		return nil
 	}
-	f := &classifier.Fitted{Head: head, Recipe: was.Recipe, Estimate: was.Estimate, Loss: math.NaN()}
+	f := &classifier.Fitted{Head: head, Recipe: was.Recipe, Estimate: was.Estimate, Rejection: was.Rejection, Loss: math.NaN()}
 	if was.Loss != nil {
 		f.Loss = *was.Loss
 	}
@@ -239,10 +247,10 @@ func (k *Kit) publishedModel() ([]byte, error) {
 
 // madeOf is what the state keeps of f; nil for the mean head and for nothing.
 func madeOf(f *classifier.Fitted) *made {
-	if f == nil || f.Recipe == (classifier.Recipe{Method: classifier.Mean}) {
+	if f == nil || f.Recipe == (classifier.Recipe{Method: classifier.Mean}) && f.Rejection == nil {
 		return nil
 	}
-	m := &made{Recipe: f.Recipe, Estimate: f.Estimate}
+	m := &made{Recipe: f.Recipe, Estimate: f.Estimate, Rejection: f.Rejection}
 	if !math.IsNaN(f.Loss) {
 		m.Loss = &f.Loss
 	}
@@ -253,7 +261,7 @@ func madeOf(f *classifier.Fitted) *made {
 // notes in s what became of the head in a template.
 func (k *Kit) build(s *state) ([]byte, *classifier.Fitted, error) {
 	s.Written = nil
-	if len(s.Examples) == 0 {
+	if len(s.taught()) == 0 {
 		return nil, nil, nil
 	}
 	head, norms, err := k.newHead(s)
@@ -413,6 +421,9 @@ func (k *Kit) Export(path, labels string, layout classifier.Layout, keepClasses 
 	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *k.state
 	s.Settings.Layout, s.Settings.KeepClasses = layout, keepClasses && layout != classifier.TPU
+	if layout == classifier.Coral || s.Settings.KeepClasses {
+		s.Settings.Unknown = 0 // there it has no place
+	}
 	if k.options.Template != "" {
 		s.Settings.Template = k.pair.ref
 	}

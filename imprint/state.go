@@ -30,7 +30,7 @@ var (
 // examples and then of the examples in its history; the SHA-256 of all that.
 const (
 	stateMagic   = "IMPRINT1"
-	stateVersion = 2 // the newest; 1 has no templates
+	stateVersion = 2 // the newest; 1 has no templates, and nothing for what is unknown
 	maxState     = 1 << 30
 	// maxHistory is how many changes can be undone.
 	maxHistory = 32
@@ -57,6 +57,8 @@ type made struct {
 	Recipe   classifier.Recipe
 	Estimate classifier.Estimate
 	Loss     *float64 `json:",omitempty"` // nil for NaN
+	// Rejection tells of the row for what is unknown, if there is one.
+	Rejection *classifier.Rejection `json:",omitempty"`
 }
 
 // A backboneRef says which backbone made the embeddings.
@@ -83,7 +85,14 @@ type Settings struct {
 	Head classifier.Method `json:",omitempty"`
 	// Template is what the TPU layout is written into; kept with the others.
 	Template templateRef `json:",omitzero"`
+	// Unknown is the share, 0…1, of photos of other things that may be taken for a class
+	// taught; 0 is all: the head has no row for what is unknown.
+	Unknown float64 `json:",omitempty"`
 }
+
+// notTaught is the label of examples of nothing taught: photos that the head is to know
+// nothing on. In order they are before all classes.
+const notTaught = ""
 
 // An example is one photo that was taught.
 type example struct {
@@ -180,6 +189,18 @@ func (s *state) withRaw(f func(*example)) {
 	}
 }
 
+// taught are the examples of classes.
+func (s *state) taught() []example { return s.Examples[len(s.negatives()):] }
+
+// negatives are the examples of nothing taught.
+func (s *state) negatives() []example {
+	n := 0
+	for n < len(s.Examples) && s.Examples[n].Label == notTaught {
+		n++
+	}
+	return s.Examples[:n]
+}
+
 // encode returns the state file of s. The oldest changes are forgotten where it
 // would be larger than limit with them.
 func (s *state) encode(limit int) ([]byte, error) {
@@ -261,7 +282,7 @@ func (s *state) check() error {
 			return bad(fmt.Errorf("photo %s is there twice", e.Photo))
 		}
 		photos[e.Photo] = true
-		if i > 0 && e.Label == s.Examples[i-1].Label {
+		if e.Label == notTaught || i > 0 && e.Label == s.Examples[i-1].Label {
 			continue
 		}
 		if err := checkLabel(e.Label); err != nil {
@@ -271,6 +292,9 @@ func (s *state) check() error {
 	for _, c := range s.settings() {
 		if _, err := dataset.ParseFit(string(c.Fit)); err != nil {
 			return bad(err)
+		}
+		if !(c.Unknown >= 0 && c.Unknown < 1) {
+			return bad(fmt.Errorf("%v of what is unknown is to be accepted", c.Unknown))
 		}
 		if _, err := classifier.ParseLayout(string(c.Layout)); err != nil {
 			return bad(err)
@@ -298,7 +322,15 @@ func (s *state) settings() []Settings {
 
 // version is the oldest that can say what s says.
 func (s *state) version() int {
-	if len(s.templates()) > 0 {
+	used := len(s.templates()) > 0 || len(s.negatives()) > 0
+	for _, c := range s.settings() {
+		used = used || c.Unknown > 0
+	}
+	for _, c := range s.History {
+		negative := func(e example) bool { return e.Label == notTaught }
+		used = used || slices.ContainsFunc(c.Added, negative) || slices.ContainsFunc(c.Removed, negative)
+	}
+	if used {
 		return 2
 	}
 	return 1

@@ -10,6 +10,7 @@ package builtin
 
 import _ "embed"
 
+//go:generate go run ../../tools/backbone/generic -photos ../../../shared/train -embeddings generic.u8
 //go:generate go run ../../tools/backbone/write -weights weights.f32 -model imprint-mobilenet_v1_0.25_128.tflite
 
 // Name is the model's name, without the ending of its file.
@@ -23,3 +24,24 @@ var file string
 
 // Model returns the model file. The slice is the caller's.
 func Model() []byte { return []byte(file) }
+
+const (
+	// GenericCount is how many embeddings Generic returns.
+	GenericCount = 512
+	// GenericSize is how many bytes each has.
+	GenericSize = 256
+)
+
+//go:embed generic.u8
+var generic string
+
+// Generic returns embeddings that the model makes of photos of all sorts, fitted by
+// dataset.Crop, GenericSize bytes each: what a photo of nothing taught may look like. README.md
+// says which photos they were.
+func Generic() [][]byte {
+	all := make([][]byte, GenericCount)
+	for i := range all {
+		all[i] = []byte(generic[i*GenericSize : (i+1)*GenericSize])
+	}
+	return all
+}

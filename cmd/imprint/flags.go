@@ -130,6 +130,9 @@ func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error)
 			return "", o, usageError{err}
 		}
 	}
+	if err := unknownRate(c, &o); err != nil {
+		return "", o, err
+	}
 	if c.IsSet("keep-classes") {
 		keep := c.Bool("keep-classes")
 		o.KeepClasses = &keep

@@ -32,10 +32,11 @@ Examples:
    imprint add ./photos                           ./photos/cone/*, ./photos/duck/*, …
    imprint add --list photos.txt                  lines of path, tab, label
    ls *.jpg | imprint add --label cone -          paths (or one photo) from a pipe
+   imprint add --unknown 0.05 --negative ./photos/street     what else the camera sees
    imprint add --label cone --tub ~/mycar/data --records 100:200     from a Donkey Car's recording`,
 		Flags: withDevices(append(tubFlags(),
 			labelFlag("what the photos show is called `NAME`", "the name of the folder they are in"),
-			listFlag(), fitFlag(), layoutFlag(), headFlag(), keepFlag(), templateFlag(), jsonFlag("what was learned"))...),
+			listFlag(), negativeFlag(), fitFlag(), layoutFlag(), headFlag(), unknownRateFlag(), keepFlag(), templateFlag(), jsonFlag("what was learned"))...),
 		Action: add,
 	}
 }
@@ -44,9 +45,17 @@ func add(c *cli.Context) error {
 	if c.IsSet("label") && c.String("label") == "" {
 		return usagef("--label is empty")
 	}
-	photos, left, err := items(c, c.String("label"))
+	others, left, err := negatives(c)
 	if err != nil {
 		return err
+	}
+	var photos []dataset.Item
+	if len(others) == 0 || c.NArg() > 0 || c.IsSet("list") || c.IsSet("tub") {
+		var more []imprint.Skipped
+		if photos, more, err = items(c, c.String("label")); err != nil {
+			return err
+		}
+		left = append(left, more...)
 	}
 	k, err := open(c, false)
 	if err != nil {
@@ -55,7 +64,7 @@ func add(c *cli.Context) error {
 	defer k.Close()
 	fresh := k.Generation() == 0
 	show, clear := progress(c, "photo")
-	learned, err := k.Add(c.Context, photos, show)
+	learned, err := k.AddBeside(c.Context, photos, others, show)
 	clear()
 	if learned != nil {
 		learned.Skipped = append(left, learned.Skipped...)
@@ -86,6 +95,9 @@ func add(c *cli.Context) error {
 		parts = append(parts, fmt.Sprintf("%s: %d %s", label, n, plural(n, "photo")))
 	}
 	slices.Sort(parts)
+	if n := learned.Negatives; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d %s of nothing taught", n, plural(n, "photo")))
+	}
 	if len(parts) == 0 {
 		parts = []string{"nothing new"}
 	}
@@ -127,6 +139,7 @@ func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
 	fmt.Fprintf(w, "head %v\n", k.Recipe())
 	fmt.Fprintln(w, estimateLine(e, len(classes)))
 	tellWritten(w, k.Written())
+	tellUnknown(w, k)
 }
 
 // tellWritten says what became of the head in a compiled model, if it is in one.
@@ -182,8 +195,10 @@ func removeCommand() *cli.Command {
 
 Examples:
    imprint remove --label cone               the whole class
-   imprint remove ./photos/cone/7.jpg        one photo`,
-		Flags:  withWorkspace(labelFlag("forget photos called `NAME` only", "any")),
+   imprint remove ./photos/cone/7.jpg        one photo
+   imprint remove --negatives                all photos of nothing taught`,
+		Flags: withWorkspace(labelFlag("forget photos called `NAME` only", "any"),
+			&cli.BoolFlag{Name: "negatives", Usage: "forget all photos given with imprint add --negative", DefaultText: "no"}),
 		Action: remove,
 	}
 }
@@ -193,10 +208,18 @@ func remove(c *cli.Context) error {
 	if c.IsSet("label") && label == "" {
 		return usagef("--label is empty")
 	}
-	if label == "" && c.NArg() == 0 {
-		return usagef("remove needs --label NAME or photos")
+	all := c.Bool("negatives")
+	if label == "" && c.NArg() == 0 && !all {
+		return usagef("remove needs --label NAME, photos or --negatives")
+	}
+	if all && (label != "" || c.NArg() > 0) {
+		return usagef("remove --negatives takes neither --label nor photos")
 	}
 	return change(c, func(k *imprint.Kit) (string, error) {
+		if all {
+			n, err := k.RemoveNegatives(c.Context)
+			return fmt.Sprintf("removed %d %s of nothing taught", n, plural(n, "photo")), err
+		}
 		n, err := k.Remove(c.Context, label, c.Args().Slice())
 		if errors.Is(err, imprint.ErrNoPhotos) {
 			err = hinted{err, "imprint list --photos shows the photos taught"}
@@ -276,7 +299,7 @@ Examples:
    imprint retrain --layout coral
    imprint retrain --keep-classes
    imprint retrain --layout tpu --template mobilenet_edgetpu.tflite --twin mobilenet.tflite --reload`,
-		Flags: withWorkspace(layoutFlag(), headFlag(), keepFlag(), templateFlag(), twinFlag(),
+		Flags: withWorkspace(layoutFlag(), headFlag(), unknownRateFlag(), keepFlag(), templateFlag(), twinFlag(),
 			&cli.BoolFlag{Name: "reload", Usage: "wait until the running server, if there is one, serves the new model", DefaultText: "do not wait"},
 			&cli.StringFlag{Name: "socket", Usage: "with --reload, the server's Unix socket `FILE`", DefaultText: "serve.sock in the workspace"}),
 		Action: retrain,

@@ -1,0 +1,137 @@
+package classifier
+
+// Inner products, the work of which heads are made. gonum's routines add in an order
+// that depends on the processor, and heads must be the same bytes everywhere, so here
+// the order is fixed: element k goes to sum k mod 8 of eight, as long as there are eight
+// more; the sums are added in halves, 0 to 4, 1 to 5 and so on; the rest follows in
+// order. Products are converted, so that none is fused into a sum. The implementations for processors give the
+// same bits.
+
+// dot is the inner product of a with as many values of b.
+func dot(a, b []float64) float64 {
+	b = b[:len(a)]
+	var s0, s1, s2, s3, s4, s5, s6, s7 float64
+	for len(a) >= 8 {
+		s0 += float64(a[0] * b[0])
+		s1 += float64(a[1] * b[1])
+		s2 += float64(a[2] * b[2])
+		s3 += float64(a[3] * b[3])
+		s4 += float64(a[4] * b[4])
+		s5 += float64(a[5] * b[5])
+		s6 += float64(a[6] * b[6])
+		s7 += float64(a[7] * b[7])
+		a, b = a[8:], b[8:]
+	}
+	sum := ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
+	for i, v := range a {
+		sum += float64(v * b[i])
+	}
+	return sum
+}
+
+// A tile is the inner products of four vectors with four others.
+type tile [4][4]float64
+
+// dotTile fills t with the products of a and b, all of n values; there may be fewer than
+// four of each.
+func dotTile(t *tile, a, b [][]float64, n int) {
+	whole := n &^ 7
+	if fastTile == nil || whole == 0 {
+		for i, x := range a {
+			for j, y := range b {
+				t[i][j] = dot(x[:n], y)
+			}
+		}
+		return
+	}
+	// Where there are fewer than four the last is taken again.
+	var pa, pb [4]*float64
+	for i := range 4 {
+		x, y := a[min(i, len(a)-1)], b[min(i, len(b)-1)]
+		_, _ = x[n-1], y[n-1]
+		pa[i], pb[i] = &x[0], &y[0]
+	}
+	fastTile(t, &pa, &pb, whole)
+	for i, x := range a {
+		for j, y := range b {
+			for k := whole; k < n; k++ {
+				t[i][j] += float64(x[k] * y[k])
+			}
+		}
+	}
+}
+
+// products are the inner products of all rows of a with all of b, of n values each.
+func products(a, b [][]float64, n int) [][]float64 {
+	table := newTable(len(a), len(b))
+	eachTile(a, b, n, func(i, j int, v float64) { table[i][j] = v })
+	return table
+}
+
+// gram is the lower half of the products of all pairs of rows.
+func gram(rows [][]float64) lower {
+	g := newLower(len(rows))
+	g.addGram(rows)
+	return g
+}
+
+// addGram adds the products of all pairs of rows.
+func (g lower) addGram(rows [][]float64) {
+	var t tile
+	for i := 0; i < len(rows); i += 4 {
+		some := rows[i:min(i+4, len(rows))]
+		for j := 0; j <= i; j += 4 {
+			dotTile(&t, some, rows[j:min(j+4, len(rows))], len(rows[0]))
+			for p := range some {
+				row := g[i+p][j:min(j+4, i+p+1)]
+				for q := range row {
+					row[q] += t[p][q]
+				}
+			}
+		}
+	}
+}
+
+// eachTile gives the products of rows of a and b, of n values, to f.
+func eachTile(a, b [][]float64, n int, f func(i, j int, v float64)) {
+	var t tile
+	for i := 0; i < len(a); i += 4 {
+		rows := a[i:min(i+4, len(a))]
+		for j := 0; j < len(b); j += 4 {
+			others := b[j:min(j+4, len(b))]
+			dotTile(&t, rows, others, n)
+			for p := range rows {
+				for q := range others {
+					f(i+p, j+q, t[p][q])
+				}
+			}
+		}
+	}
+}
+
+// transposed turns rows of n values into n rows.
+func transposed(rows [][]float64, n int) [][]float64 {
+	t := newTable(n, len(rows))
+	for i, row := range rows {
+		for j, v := range row {
+			t[j][i] = v
+		}
+	}
+	return t
+}
+
+// axpy adds f·x to y.
+func axpy(f float64, x, y []float64) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] += float64(f * v)
+	}
+}
+
+func newTable(rows, columns int) [][]float64 {
+	t, all := make([][]float64, rows), make([]float64, rows*columns)
+	for i := range t {
+		t[i] = all[i*columns:][:columns:columns]
+	}
+	return t
+}

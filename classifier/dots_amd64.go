@@ -1,0 +1,33 @@
+//go:build !purego
+
+package classifier
+
+import "golang.org/x/sys/cpu"
+
+// fastTile fills a tile with the products of vectors of n values, a multiple of 8; nil
+// where there is no better way than Go's.
+var fastTile = func() func(t *tile, a, b *[4]*float64, n int) {
+	switch {
+	case cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL:
+		return tileAVX512
+	case cpu.X86.HasAVX2:
+		return tileAVX2
+	}
+	return nil
+}()
+
+//go:noescape
+func tileAVX512(t *tile, a, b *[4]*float64, n int)
+
+func tileAVX2(t *tile, a, b *[4]*float64, n int) {
+	for i := 0; i < 4; i += 2 {
+		for j := 0; j < 4; j += 2 {
+			quarterAVX2(&t[i][j], a[i], a[i+1], b[j], b[j+1], n)
+		}
+	}
+}
+
+// quarterAVX2 writes two products to t and two to the place of the next row.
+//
+//go:noescape
+func quarterAVX2(t, a0, a1, b0, b1 *float64, n int)

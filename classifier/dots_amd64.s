@@ -1,0 +1,157 @@
+//go:build !purego
+
+#include "textflag.h"
+
+// Each accumulator has the eight sums of one product. No multiplication is fused with
+// an addition, as dot's are not.
+
+#define MAC(a, b, tmp, sum) \
+	VMULPD a, b, tmp   \
+	VADDPD tmp, sum, sum
+
+// halve adds the sums of accumulator z in halves and writes the result to out.
+#define HALVE(x, y, out) \
+	VEXTRACTF128 $1, y, X15 \
+	VADDPD       X15, x, x  \
+	VPERMILPD    $1, x, X15 \
+	VADDSD       X15, x, x  \
+	VMOVSD       x, out
+
+#define HALVE512(x, y, z, out) \
+	VEXTRACTF64X4 $1, z, Y16 \
+	VADDPD        Y16, y, y  \
+	VEXTRACTF64X2 $1, y, X16 \
+	VADDPD        X16, x, x  \
+	VPERMILPD     $1, x, X16 \
+	VADDSD        X16, x, x  \
+	VMOVSD        x, out
+
+// func tileAVX512(t *tile, a, b *[4]*float64, n int)
+TEXT ·tileAVX512(SB), NOSPLIT, $0-32
+	MOVQ t+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ 0(SI), R8
+	MOVQ 8(SI), R9
+	MOVQ 16(SI), R10
+	MOVQ 24(SI), R11
+	MOVQ b+16(FP), SI
+	MOVQ 0(SI), R12
+	MOVQ 8(SI), R13
+	MOVQ 16(SI), AX
+	MOVQ 24(SI), BX
+	MOVQ n+24(FP), DX
+	XORQ CX, CX
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+
+loop512:
+	VMOVUPD (R8)(CX*8), Z16
+	VMOVUPD (R9)(CX*8), Z17
+	VMOVUPD (R10)(CX*8), Z18
+	VMOVUPD (R11)(CX*8), Z19
+	VMOVUPD (R12)(CX*8), Z20
+	VMOVUPD (R13)(CX*8), Z21
+	VMOVUPD (AX)(CX*8), Z22
+	VMOVUPD (BX)(CX*8), Z23
+	MAC(Z16, Z20, Z24, Z0)
+	MAC(Z16, Z21, Z25, Z1)
+	MAC(Z16, Z22, Z26, Z2)
+	MAC(Z16, Z23, Z27, Z3)
+	MAC(Z17, Z20, Z28, Z4)
+	MAC(Z17, Z21, Z29, Z5)
+	MAC(Z17, Z22, Z30, Z6)
+	MAC(Z17, Z23, Z31, Z7)
+	MAC(Z18, Z20, Z24, Z8)
+	MAC(Z18, Z21, Z25, Z9)
+	MAC(Z18, Z22, Z26, Z10)
+	MAC(Z18, Z23, Z27, Z11)
+	MAC(Z19, Z20, Z28, Z12)
+	MAC(Z19, Z21, Z29, Z13)
+	MAC(Z19, Z22, Z30, Z14)
+	MAC(Z19, Z23, Z31, Z15)
+	ADDQ $8, CX
+	CMPQ CX, DX
+	JLT  loop512
+
+	HALVE512(X0, Y0, Z0, 0(DI))
+	HALVE512(X1, Y1, Z1, 8(DI))
+	HALVE512(X2, Y2, Z2, 16(DI))
+	HALVE512(X3, Y3, Z3, 24(DI))
+	HALVE512(X4, Y4, Z4, 32(DI))
+	HALVE512(X5, Y5, Z5, 40(DI))
+	HALVE512(X6, Y6, Z6, 48(DI))
+	HALVE512(X7, Y7, Z7, 56(DI))
+	HALVE512(X8, Y8, Z8, 64(DI))
+	HALVE512(X9, Y9, Z9, 72(DI))
+	HALVE512(X10, Y10, Z10, 80(DI))
+	HALVE512(X11, Y11, Z11, 88(DI))
+	HALVE512(X12, Y12, Z12, 96(DI))
+	HALVE512(X13, Y13, Z13, 104(DI))
+	HALVE512(X14, Y14, Z14, 112(DI))
+	HALVE512(X15, Y15, Z15, 120(DI))
+	VZEROUPPER
+	RET
+
+// func quarterAVX2(t, a0, a1, b0, b1 *float64, n int)
+TEXT ·quarterAVX2(SB), NOSPLIT, $0-48
+	MOVQ t+0(FP), DI
+	MOVQ a0+8(FP), R8
+	MOVQ a1+16(FP), R9
+	MOVQ b0+24(FP), R10
+	MOVQ b1+32(FP), R11
+	MOVQ n+40(FP), DX
+	XORQ CX, CX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+
+loop2:
+	VMOVUPD (R8)(CX*8), Y8
+	VMOVUPD 32(R8)(CX*8), Y9
+	VMOVUPD (R9)(CX*8), Y10
+	VMOVUPD 32(R9)(CX*8), Y11
+	VMOVUPD (R10)(CX*8), Y12
+	VMOVUPD 32(R10)(CX*8), Y13
+	MAC(Y8, Y12, Y14, Y0)
+	MAC(Y9, Y13, Y15, Y1)
+	MAC(Y10, Y12, Y14, Y4)
+	MAC(Y11, Y13, Y15, Y5)
+	VMOVUPD (R11)(CX*8), Y12
+	VMOVUPD 32(R11)(CX*8), Y13
+	MAC(Y8, Y12, Y14, Y2)
+	MAC(Y9, Y13, Y15, Y3)
+	MAC(Y10, Y12, Y14, Y6)
+	MAC(Y11, Y13, Y15, Y7)
+	ADDQ $8, CX
+	CMPQ CX, DX
+	JLT  loop2
+
+	VADDPD Y1, Y0, Y0
+	VADDPD Y3, Y2, Y2
+	VADDPD Y5, Y4, Y4
+	VADDPD Y7, Y6, Y6
+	HALVE(X0, Y0, 0(DI))
+	HALVE(X2, Y2, 8(DI))
+	HALVE(X4, Y4, 32(DI))
+	HALVE(X6, Y6, 40(DI))
+	VZEROUPPER
+	RET

@@ -1,0 +1,111 @@
+// Command generic embeds photos of all sorts with the program's own backbone, as
+// examples of what nobody has taught: backbone/builtin/generic.u8.
+//
+//	go run ./tools/backbone/generic -photos ../shared/train -embeddings backbone/builtin/generic.u8
+//
+// The photos are those in the tar files in the folder, fitted by crop. Of all that can be
+// read and that differ from those before, so many are taken, at even distances in order
+// of their names, and their embeddings are written one after the other. Same photos, same
+// file.
+package main
+
+import (
+	"archive/tar"
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/builtin"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+func main() {
+	photos := flag.String("photos", "../shared/train", "take the photos in the tar files in `DIR`")
+	path := flag.String("embeddings", "backbone/builtin/generic.u8", "write `FILE`")
+	n := flag.Int("n", builtin.GenericCount, "take `N` photos")
+	flag.Parse()
+	if err := write(*photos, *path, *n); err != nil {
+		fmt.Fprintln(os.Stderr, "generic:", err)
+		os.Exit(1)
+	}
+}
+
+func write(photos, path string, n int) error {
+	items, err := read(photos)
+	if err != nil {
+		return err
+	}
+	if len(items) < n {
+		return fmt.Errorf("%s holds %d photos; %d are needed", photos, len(items), n)
+	}
+	chosen := make([]dataset.Item, n)
+	for i := range chosen {
+		chosen[i] = items[i*len(items)/n]
+	}
+	b, err := backbone.Parse(builtin.Model(), backbone.Options{Name: builtin.Name})
+	if err != nil {
+		return err
+	}
+	r := b.NewRunner(1)
+	defer r.Close()
+	fitter := dataset.Fitter{Fit: dataset.Crop, Width: b.Width, Height: b.Height}
+	work := func(ctx context.Context, _ int, f *dataset.File) ([]byte, error) {
+		if err := fitter.Read(r.RGB(), f); err != nil {
+			return nil, err
+		}
+		e, err := r.Embed(ctx)
+		return slices.Clone(e), err
+	}
+	var all []byte
+	err = dataset.Load(context.Background(), chosen, dataset.DefaultLimits(), 1, work, func(i int, e []byte, err error) error {
+		all = append(all, e...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, all, 0o644)
+}
+
+// read returns the photos in all tar files of dir, in order of their names.
+func read(dir string) ([]dataset.Item, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.tar"))
+	if err != nil {
+		return nil, err
+	}
+	var items []dataset.Item
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		for t := tar.NewReader(f); ; {
+			h, err := t.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return nil, fmt.Errorf("read %s: %w", path, err)
+			}
+			if !strings.HasSuffix(h.Name, ".jpg") {
+				continue
+			}
+			b, err := io.ReadAll(t)
+			if err != nil {
+				return nil, fmt.Errorf("read %s in %s: %w", h.Name, path, err)
+			}
+			items = append(items, dataset.Item{Path: filepath.Base(h.Name), Content: b})
+		}
+	}
+	slices.SortFunc(items, func(a, b dataset.Item) int { return cmp.Compare(a.Path, b.Path) })
+	return items, nil
+}
