@@ -137,7 +137,7 @@ const (
 // Fit makes a head of examples, whose order does not matter. The outputs of the layer
 // are scaled so that the scores of examples left out are as likely as can be. Auto
 // takes the recipe under which they are most likely; where fewer than ten can be left out
-// it takes the sum of ridge regression and LDA. Root features are considered when root is
+// it takes ridge regression. Root features are considered when root is
 // set; they need embeddings without negative values.
 //
 // Likelihood decides, not the number of right answers: that differs by chance between
@@ -161,7 +161,7 @@ func choose(examples []Example, method Method, root bool) (*training, Recipe, er
 		t, err := r.training(examples)
 		return t, r, err
 	}
-	best, loss := Recipe{Method: RidgeLDA}, math.Inf(1)
+	best, loss := Recipe{Method: Ridge, Lambda: ridgeLambda}, math.Inf(1)
 	some := pick(examples, thinned(examples, few))
 	trainings := make(map[bool]*training) // with and without square roots
 	for _, r := range recipes(root) {

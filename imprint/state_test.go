@@ -49,7 +49,7 @@ func TestDecodeState(t *testing.T) {
 	}
 	// Each spoils a copy of the state; the checksum is right.
 	tests := map[string]func(*state){
-		"label":               func(s *state) { s.Examples[0].Label = "" },
+		"label":               func(s *state) { s.Examples[0].Label = " " },
 		"order":               func(s *state) { s.Examples[0], s.Examples[1] = s.Examples[1], s.Examples[0] },
 		"twice":               func(s *state) { s.Examples[1].Photo = s.Examples[0].Photo },
 		"fit":                 func(s *state) { s.Settings.Fit = "" },
