@@ -36,7 +36,7 @@ Examples:
 		Flags: withDevices(
 			&cli.StringFlag{Name: "shots", Usage: "teach so many photos of each class, a list of `N`", Value: "1,5,10,20"},
 			&cli.IntFlag{Name: "draws", Usage: "choose the photos to teach `N` times", Value: 10},
-			&cli.StringFlag{Name: "head", Usage: "measure these heads, a list of `NAME`; details are of the first", DefaultText: "the workspace's; for photos and embeddings auto,mean"},
+			&cli.StringFlag{Name: "head", Usage: "measure these heads, a list of `NAME`; details are of the first", DefaultText: "the workspace's; for photos and embeddings auto, and Coral's two for comparison: auto,mean,coral-sgd"},
 			&cli.StringFlag{Name: "embeddings", Usage: "use stored embeddings in `DIR`", DefaultText: "none"},
 			&cli.StringFlag{Name: "report", Usage: "write a page for people to `FILE`, which holds all it shows", DefaultText: "none"},
 			fitFlag(), jsonFlag("everything, as one object")),
@@ -118,7 +118,7 @@ func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.E
 		return nil, "", err
 	}
 	if heads == nil {
-		heads = []classifier.Method{classifier.Auto, classifier.Mean}
+		heads = []classifier.Method{classifier.Auto, classifier.Mean, classifier.CoralSGD} // the last two are Coral's
 	}
 	var set *imprint.Set
 	if stored := c.String("embeddings"); stored != "" {
