@@ -37,6 +37,9 @@ func TestOpenRefuses(t *testing.T) {
 // changed.
 func openShared(t *testing.T, model string) (*Template, *tflite.Model) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("nothing runs at the same time")
+	}
 	file := sharedFile(t, "models", model+".tflite")
 	tmpl, err := Open(sharedFile(t, "models", model+"_edgetpu.tflite"), file)
 	if err != nil {
