@@ -24,7 +24,8 @@ var (
 type Merged struct {
 	Photos     int            `json:"photos"` // that were not known
 	Classes    map[string]int `json:"classes"`
-	Duplicates int            `json:"duplicates"` // photos there more than once, counted once
+	Negatives  int            `json:"negatives,omitempty"` // of nothing taught, not in Photos
+	Duplicates int            `json:"duplicates"`          // photos there more than once, counted once
 	// Warnings tell of damage to the workspaces that was worked around.
 	Warnings []string `json:"-"`
 	// Estimate is the leave-one-out accuracy over all classes afterwards.
@@ -48,7 +49,7 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Kit, *
 		if err != nil {
 			return fail(err)
 		}
-		if s == nil || len(s.Examples) == 0 {
+		if s == nil || len(s.taught()) == 0 {
 			return fail(fmt.Errorf("workspace %s: %w", other, ErrNothingTaught))
 		}
 		merged.Warnings = append(merged.Warnings, warnings(s, damaged)...)
@@ -98,7 +99,9 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Kit, *
 					delete(merged.Classes, e.Label)
 				}
 			}
-			merged.Photos = len(c.Added) - len(c.Removed)
+			merged.Negatives = merged.Classes[notTaught]
+			delete(merged.Classes, notTaught)
+			merged.Photos = len(c.Added) - len(c.Removed) - merged.Negatives
 			if len(c.Added) == 0 {
 				return errUnchanged
 			}
@@ -192,6 +195,9 @@ func (s Settings) words() string {
 	if s.KeepClasses {
 		words += ", its own classes kept"
 	}
+	if s.Unknown > 0 {
+		words += fmt.Sprintf(", %g %% of what is unknown accepted", 100*s.Unknown)
+	}
 	return words
 }
 
@@ -220,7 +226,7 @@ func unite(sources []source) (union, error) {
 			known := &u.examples[i]
 			if known.Label != e.Label {
 				if conflicts++; first == nil {
-					first = fmt.Errorf("%w: %s is %q in %s and %q in %s", ErrConflict, e.Path, known.Label, from[e.Photo], e.Label, s.dir)
+					first = fmt.Errorf("%w: %s is %s in %s and %s in %s", ErrConflict, e.Path, known.shows(), from[e.Photo], e.shows(), s.dir)
 				}
 				continue
 			}
@@ -234,6 +240,14 @@ func unite(sources []source) (union, error) {
 		first = fmt.Errorf("%w, and %d more photos are under two labels", first, conflicts-1)
 	}
 	return u, first
+}
+
+// shows says what a photo was taught as.
+func (e *example) shows() string {
+	if e.Label == notTaught {
+		return "nothing taught"
+	}
+	return fmt.Sprintf("%q", e.Label)
 }
 
 // earlier orders what is known of the same photo.

@@ -121,6 +121,41 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestMergeNegatives merges what the head is to know as unknown.
+func TestMergeNegatives(t *testing.T) {
+	ctx := t.Context()
+	rate := 0.1
+	o := Options{Backbone: backboneIn(t, "extractor.tflite", backbonetest.Extractor()), Unknown: &rate}
+	taught := kinds(0, 3)
+	others := photos("", 7, 0, 4)
+	teach := func(items, negatives []dataset.Item) string {
+		dir := filepath.Join(t.TempDir(), "ws")
+		if _, err := openKit(t, dir, o).AddBeside(ctx, items, negatives, nil); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	want := modelOf(t, teach(taught, others))
+	a, b := teach(taught[:7], others[:3]), teach(taught[5:], others[2:])
+	for _, order := range [][]string{{a, b}, {b, a}} {
+		dir := filepath.Join(t.TempDir(), "ws")
+		k, m, err := Merge(ctx, dir, order, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.Close()
+		if modelOf(t, dir) != want || m.Photos != len(taught) || m.Negatives != 4 || m.Duplicates != 3 || len(m.Classes) != 4 {
+			t.Errorf("got %+v; the model is the one taught with all: %t", m, modelOf(t, dir) == want)
+		}
+	}
+	clash := teach(append(photos("white", 7, 0, 1), taught[:3]...), nil)
+	_, _, err := Merge(ctx, filepath.Join(t.TempDir(), "ws"), []string{a, clash}, Options{})
+	wantError(t, err, ErrConflict)
+	if err == nil || !strings.Contains(err.Error(), `is nothing taught in `+a+` and "white" in `+clash) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestMergeSettings takes those of the workspace that is there, those of all others, or
 // those that are named.
 func TestMergeSettings(t *testing.T) {

@@ -26,7 +26,7 @@ Examples:
    imprint merge car1 car2 car3 -o fleet                into a new one`,
 		Flags: withDevices(
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "make a new workspace in `DIR`", DefaultText: "that of --workspace"},
-			layoutFlag(), headFlag(), keepFlag(), jsonFlag("what was learned")),
+			layoutFlag(), headFlag(), unknownRateFlag(), keepFlag(), jsonFlag("what was learned")),
 		Action: merge,
 	}
 }
@@ -69,6 +69,9 @@ func merge(c *cli.Context) error {
 		parts = append(parts, fmt.Sprintf("%s: %d %s", label, n, plural(n, "photo")))
 	}
 	slices.Sort(parts)
+	if n := merged.Negatives; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d %s of nothing taught", n, plural(n, "photo")))
+	}
 	if len(parts) == 0 {
 		parts = []string{"nothing new"}
 	}
