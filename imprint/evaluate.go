@@ -107,6 +107,9 @@ type Evaluation struct {
 	// first.
 	Alike []Alike `json:"alike"`
 	Pulls []Pull  `json:"pulls"`
+	// Unknown is how well photos of classes not taught are told from those that are, if
+	// that was asked.
+	Unknown []Rejected `json:"unknown,omitempty"`
 	// Devices counts the photos that each device embedded.
 	Devices map[string]int `json:"devices,omitempty"`
 }

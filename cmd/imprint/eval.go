@@ -38,6 +38,7 @@ Examples:
 			&cli.IntFlag{Name: "draws", Usage: "choose the photos to teach `N` times", Value: 10},
 			&cli.StringFlag{Name: "head", Usage: "measure these heads, a list of `NAME`; details are of the first", DefaultText: "the workspace's; for photos and embeddings auto, and Coral's two for comparison: auto,mean,coral-sgd"},
 			&cli.StringFlag{Name: "embeddings", Usage: "use stored embeddings in `DIR`", DefaultText: "none"},
+			&cli.Float64Flag{Name: "unknown", Usage: "besides, teach half of the classes, ask about all, and let `RATE` of what was not taught pass, such as 0.05", DefaultText: "do not"},
 			&cli.StringFlag{Name: "report", Usage: "write a page for people to `FILE`, which holds all it shows", DefaultText: "none"},
 			fitFlag(), jsonFlag("everything, as one object")),
 		Action: eval,
@@ -113,6 +114,10 @@ func heads(c *cli.Context) ([]classifier.Method, error) {
 
 // evalSet draws from a folder of photos or from stored embeddings.
 func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.Evaluation, dataset.Fit, error) {
+	var o imprint.Options
+	if err := unknownRate(c, &o); err != nil {
+		return nil, "", err
+	}
 	way, err := fit(c)
 	if err != nil {
 		return nil, "", err
@@ -136,6 +141,9 @@ func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.E
 		}
 	}
 	ev, err := set.Evaluate(c.Context, heads, shots)
+	if err == nil && o.Unknown != nil {
+		ev.Unknown, err = set.EvaluateUnknown(c.Context, heads, shots, *o.Unknown)
+	}
 	return ev, way, tooFew(err)
 }
 
@@ -189,8 +197,10 @@ func backboneLine(b *backbone.Backbone, way dataset.Fit) string {
 // evalWorkspace leaves out one photo of the workspace at a time, and with curve, or where
 // --shots or --draws ask for it, also draws from it.
 func evalWorkspace(c *cli.Context, heads []classifier.Method, shots []int, curve bool) (*imprint.Evaluation, dataset.Fit, error) {
-	if c.IsSet("fit") {
-		return nil, "", usagef("--fit needs a folder of photos, or --embeddings")
+	for _, f := range []string{"fit", "unknown"} {
+		if c.IsSet(f) {
+			return nil, "", usagef("--%s needs a folder of photos, or --embeddings", f)
+		}
 	}
 	if !curve && !c.IsSet("shots") && !c.IsSet("draws") && !c.Bool("json") {
 		shots = nil

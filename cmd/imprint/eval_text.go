@@ -26,6 +26,10 @@ func printEvaluation(w io.Writer, ev *imprint.Evaluation) error {
 	for i := range ev.Details {
 		printDetail(w, &ev.Details[i], i == 0)
 	}
+	for _, r := range ev.Unknown {
+		fmt.Fprintf(w, "unknown, %s taught half of the classes with %d %s each: area under the ROC curve %.3f; %.1f %% of other classes accepted (%.1f %% asked), %.1f %% of those taught kept, %.1f %% named right\n",
+			r.Head, r.Shots, plural(r.Shots, "photo"), r.AUC, r.Accepted, r.Asked, r.Kept, r.Right)
+	}
 	if n := len(ev.Alike); n > 0 {
 		photos, several := 0, 0
 		for _, g := range ev.Alike {

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/builtin"
+)
+
+// The embeddings in the program are those that its model makes of the photos.
+func TestWrite(t *testing.T) {
+	shared := os.Getenv("IMPRINT_SHARED")
+	if shared == "" {
+		shared = "../../../../shared"
+	}
+	photos := filepath.Join(shared, "train")
+	if _, err := os.Stat(photos); err != nil {
+		t.Skipf("the photos are not beside the checkout: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "generic.u8")
+	if err := write(photos, path, builtin.GenericCount); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := bytes.Join(builtin.Generic(), nil); !bytes.Equal(got, want) {
+		t.Errorf("got %d bytes that differ from the %d in the program", len(got), len(want))
+	}
+	if err := write(t.TempDir(), path, 1); err == nil {
+		t.Error("no photos: no error")
+	}
+}
