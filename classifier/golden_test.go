@@ -1,0 +1,77 @@
+package classifier
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"testing"
+)
+
+// Heads are the same bytes on every processor: these hashes are held on amd64, with
+// AVX-512, AVX2 and plain Go, and on arm64.
+func TestHeadsAreTheSameEverywhere(t *testing.T) {
+	few, many := kindsExact(1, 40, 6, 9, 1, 4), kindsExact(2, 21, 15, 12, 9)
+	tests := []struct {
+		method Method
+		few    string
+		many   string // more examples than dimensions
+	}{
+		{Mean, "de7471a17afafb52", "6224ecfe73c058c8"},
+		{Ridge, "8fd31c1b19aec47e", "597c587b9db738e7"},
+		{LDA, "047836ad4ce65947", "8fced86dd86b4552"},
+		{RidgeLDA, "1d8b0df7dcf86747", "0b693bdefbd18b4d"},
+		{MeanRidgeLDA, "c04cacc1c775de1d", "8e2b2e97d6d1b6d0"},
+		{Softmax, "679f6770eeb86375", "ca93aa31860ad963"},
+		{CoralSGD, "074693903d2d1d2c", "d2d088d08b428989"},
+		{Auto, "c04cacc1c775de1d", "8e2b2e97d6d1b6d0"},
+	}
+	for _, test := range tests {
+		for name, c := range map[string]struct {
+			examples []Example
+			want     string
+		}{"few": {few, test.few}, "many": {many, test.many}} {
+			f, err := Fit(c.examples, test.method, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := headHash(f.Head); got != c.want {
+				t.Errorf("%s, %s: got %s, want %s", test.method, name, got, c.want)
+			}
+		}
+	}
+}
+
+func headHash(h *Head) string {
+	var b []byte
+	for _, v := range append(append([]float32(nil), h.Weights...), h.Bias...) {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+// kindsExact is kinds without deviates that could differ between processors.
+func kindsExact(seed uint64, dim int, counts ...int) []Example {
+	state := seed
+	next := func() float64 { // Knuth's linear congruence
+		state = state*6364136223846793005 + 1442695040888963407
+		return float64(state>>40) / (1 << 24)
+	}
+	var examples []Example
+	for c, n := range counts {
+		centre := make([]float64, dim)
+		for i := range centre {
+			centre[i] = next()
+		}
+		for range n {
+			x := make([]float64, dim)
+			for i, v := range centre {
+				x[i] = v + next()
+			}
+			norm := Unit(x)
+			examples = append(examples, Example{Label: string(rune('a' + c)), Unit: x, Norm: norm})
+		}
+	}
+	return examples
+}
