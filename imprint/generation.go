@@ -36,7 +36,7 @@ func (l *Live) generation(k *Kit, model []byte) (*generation, error) {
 		if err != nil {
 			return nil, err
 		}
-		g.tail, g.answers = t, newRunners(b, k.options.Threads)
+		g.tail, g.answers = t, newRunners(b, max(k.options.cores(), 4), 1) // the bus is kept busy by two a device
 	default:
 		var err error
 		if g.tail, err = k.tail(model); err != nil {
@@ -47,7 +47,8 @@ func (l *Live) generation(k *Kit, model []byte) (*generation, error) {
 		g.runners = was.runners
 		g.runners.users.Add(1)
 	} else {
-		g.runners = newRunners(k.backbone, k.options.Threads)
+		n := k.options.cores()
+		g.runners = newRunners(k.backbone, max(n, 2), n)
 	}
 	g.users.Store(1)
 	return g, nil
@@ -109,8 +110,8 @@ func (g *generation) answer(ctx context.Context, f frame, top int, embed bool) (
 	return r, nil
 }
 
-// runners are what frames of the same backbone are run with, as many as there are
-// cores at one time. Generations share them.
+// runners are what frames of the same backbone are run with, so many at one time.
+// Generations share them.
 type runners struct {
 	backbone *backbone.Backbone
 	threads  int
@@ -126,11 +127,15 @@ type runner struct {
 	scorer scorer
 }
 
-func newRunners(b *backbone.Backbone, threads int) *runners {
-	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
+// cores is how many may be used.
+func (o Options) cores() int {
+	if o.Threads > 0 {
+		return o.Threads
 	}
-	n := max(threads, 2) // two keep the bus of a device busy
+	return runtime.GOMAXPROCS(0)
+}
+
+func newRunners(b *backbone.Backbone, n, threads int) *runners {
 	r := &runners{backbone: b, threads: threads, idle: make(chan *runner, n), unmade: make(chan struct{}, n)}
 	for range n {
 		r.unmade <- struct{}{}

@@ -1,6 +1,7 @@
 // Package imprint teaches a frozen backbone new classes from a few photos and
 // keeps what it learned in a workspace on disk. Start with [Open]; then
-// [Kit.Add] photos of a class and [Kit.Classify] others.
+// [Kit.Add] photos of a class and [Kit.Classify] others. A program that answers frames
+// while that goes on starts with [OpenLive].
 //
 // A workspace is a folder: the backbone, two generations of the state (examples
 // and settings, each with a checksum), and the published model.tflite and

@@ -32,7 +32,7 @@ const settling = 300 * time.Millisecond
 // it.
 type Live struct {
 	store   store
-	current atomic.Pointer[generation] // never nil between OpenLive and Close
+	current atomic.Pointer[generation]
 
 	closing sync.RWMutex // held for reading by each frame
 	closed  bool
@@ -95,18 +95,12 @@ func (l *Live) Close() error {
 
 // Generation is that of the workspace which is served.
 func (l *Live) Generation() uint64 {
-	if g := l.current.Load(); g != nil {
-		return g.number
-	}
-	return 0
+	return l.current.Load().number
 }
 
 // Labels are the names of the classes served, in the order of the model's scores.
 func (l *Live) Labels() []string {
-	if g := l.current.Load(); g != nil && g.tail != nil {
-		return slices.Clone(g.tail.labels)
-	}
-	return nil
+	return slices.Clone(l.current.Load().labels())
 }
 
 // Warnings tell of damage that OpenLive worked around.

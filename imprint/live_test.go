@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"image"
+	"image/color"
 	"image/png"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,6 +136,69 @@ func TestLive(t *testing.T) {
 	if _, err := l.Reload(ctx); !errors.Is(err, ErrLiveClosed) {
 		t.Errorf("closed: got %v", err)
 	}
+}
+
+// A gated picture lets nobody see it until open is closed, and tells of the first who
+// tries.
+type gated struct {
+	image.Image
+	seen func()
+	open chan struct{}
+}
+
+func (g gated) At(x, y int) color.Color {
+	g.seen()
+	<-g.open
+	return g.Image.At(x, y)
+}
+
+// A frame under way is finished by the generation that it began with, also when others
+// come after it, and Close waits for it.
+func TestLiveFrameUnderWay(t *testing.T) {
+	ctx := context.Background()
+	dir, o := newWorkspace(t)
+	k := openKit(t, dir, o)
+	mustAdd(t, k, photos("a", 0, 0, 2)...)
+	l := openLive(t, dir, Options{})
+	seen, open := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	under := gated{decoded(t, picture(0, 9)), func() { once.Do(func() { close(seen) }) }, open}
+	type answer struct {
+		Result
+		error
+	}
+	first := make(chan answer, 1)
+	go func() {
+		r, err := l.Classify(ctx, under, 0)
+		first <- answer{r, err}
+	}()
+	<-seen
+	for i, to := range []string{"b", "c"} {
+		if err := k.Rename(ctx, k.Classes()[0].Label, to); err != nil {
+			t.Fatal(err)
+		}
+		mustReload(t, l)
+		if r, err := l.Classify(ctx, under.Image, 0); err != nil || r.Label != to || r.Generation != uint64(i+2) {
+			t.Errorf("got %+v, %v, want %s", r, err, to)
+		}
+	}
+	closed := make(chan struct{})
+	go func() {
+		l.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		t.Error("Close has not waited for the frame")
+	case got := <-first:
+		t.Errorf("answered unseen: %+v", got)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(open)
+	if got := <-first; got.error != nil || got.Label != "a" || got.Generation != 1 {
+		t.Errorf("got %+v", got)
+	}
+	<-closed
 }
 
 // What can't be used leaves what is served, and says why.

@@ -210,9 +210,12 @@ func images(t testing.TB, items []dataset.Item) (all []image.Image) {
 // says, however often the model changes meanwhile.
 func TestReloadUnderLoad(t *testing.T) {
 	probes := kinds(70, 1)
-	const variants = 5
+	variants := uint64(5)
+	if testing.Short() {
+		variants = 2
+	}
 	run := func(t *testing.T, dir string, o Options, devices *Devices, n int) {
-		all := versions(t, dir, o, variants, probes)
+		all := versions(t, dir, o, int(variants), probes)
 		for i, v := range all[1:] {
 			if slices.EqualFunc(v.want, all[i].want, func(a, b Result) bool { return slices.Equal(a.Top, b.Top) }) {
 				t.Fatal("two versions can't be told from each other by their answers")
@@ -323,6 +326,9 @@ func sent(t testing.TB, e *executable.Executable) (transfers, bytes int64) {
 // A new generation in the TPU layout costs the open device its parameters and nothing
 // else; one behind a backbone on a device costs the device nothing at all.
 func TestReloadTraffic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("templates take long, and the race detector sees nothing of it")
+	}
 	ctx := context.Background()
 	probe := decoded(t, picture(0, 70))
 	t.Run("tpu", func(t *testing.T) {

@@ -81,11 +81,12 @@ func add(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, struct {
 			*imprint.Learned
-			Estimate   estimate `json:"estimate"`
-			MS         float64  `json:"ms"`
-			Generation uint64   `json:"generation"`
-			Model      string   `json:"model"`
-		}{learned, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath()})
+			Estimate   estimate         `json:"estimate"`
+			MS         float64          `json:"ms"`
+			Generation uint64           `json:"generation"`
+			Model      string           `json:"model"`
+			Written    *imprint.Written `json:"written,omitempty"`
+		}{learned, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath(), k.Written()})
 	}
 	if fresh {
 		fmt.Fprintln(c.App.Writer, backboneLine(k.Backbone(), k.Settings().Fit))
@@ -372,7 +373,8 @@ func list(c *cli.Context) error {
 			Classes     []imprint.Class   `json:"classes"`
 			Estimate    estimate          `json:"estimate"`
 			Model       string            `json:"model"`
-		}{k.Backbone().Name, s.Fit, s.Layout, s.KeepClasses, k.Recipe(), k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Estimate()), k.ModelPath()})
+			Written     *imprint.Written  `json:"written,omitempty"`
+		}{k.Backbone().Name, s.Fit, s.Layout, s.KeepClasses, k.Recipe(), k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Estimate()), k.ModelPath(), k.Written()})
 	}
 	for _, class := range k.Classes() {
 		fmt.Fprintf(c.App.Writer, "%s  %d %s\n", class.Label, len(class.Photos), plural(len(class.Photos), "photo"))
