@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
@@ -171,18 +172,20 @@ func (l *placed) quantise(h *classifier.Head, examples []classifier.Example, in 
 	// score above those of all rows without a class, which have the code 0; what the
 	// losers have doesn't matter.
 	noBias := l.place.Form.NoBias
-	top, bottom := float64(out.scale)*(255*(1+fill)/2-float64(out.zero)), 0.0
+	// Products are converted before they are added, so that no processor fuses the two.
+	top, bottom := float64(float64(out.scale)*(255*(1+fill)/2-float64(out.zero))), 0.0
 	if !noBias {
-		bottom = float64(out.scale) * (255*(1-fill)/2 - float64(out.zero))
+		bottom = float64(float64(out.scale) * (255*(1-fill)/2 - float64(out.zero)))
 		if spare := old.Outputs - len(h.Labels); spare > 0 {
-			bottom += min(math.Log(float64(spare))+2, (top-bottom)/2)
+			// Their logarithm by the number of bits: that is the same on all processors.
+			bottom += min(float64(float64(bits.Len(uint(spare)))*math.Ln2)+2, (top-bottom)/2)
 		}
 	}
 	w := &Written{Examples: len(examples), Sharpened: 1}
-	if high > 0 {
+	if high > 0 && top > bottom {
 		w.Sharpened = min((top-bottom)/high, mostSharpened)
 	}
-	shift := top - w.Sharpened*high
+	shift := top - float64(w.Sharpened*high)
 	if noBias {
 		shift = 0
 	}
