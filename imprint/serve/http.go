@@ -294,16 +294,25 @@ func (s *Server) look(ctx context.Context, photo []byte) (*picture, imprint.Resu
 	return p, r, err
 }
 
-func (s *Server) postClassify(w http.ResponseWriter, r *http.Request) error {
+// lookAtBody has the photo that is a request's body classified; release must be called
+// when that is not needed any more.
+func (s *Server) lookAtBody(w http.ResponseWriter, r *http.Request) (p *picture, result imprint.Result, release func(), err error) {
 	photo, release, err := s.readPhoto(w, r)
+	if err != nil {
+		return nil, result, nil, err
+	}
+	if p, result, err = s.look(r.Context(), photo); err != nil {
+		release()
+	}
+	return p, result, release, err
+}
+
+func (s *Server) postClassify(w http.ResponseWriter, r *http.Request) error {
+	p, result, release, err := s.lookAtBody(w, r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	p, result, err := s.look(r.Context(), photo)
-	if err != nil {
-		return err
-	}
 	return s.answerJSON(w, http.StatusOK, newResult(p, result))
 }
 
@@ -426,15 +435,11 @@ func (s *Server) postExample(w http.ResponseWriter, r *http.Request) error {
 	if err := imprint.CheckLabel(label); err != nil {
 		return fmt.Errorf("the label of the query: %w", err)
 	}
-	photo, release, err := s.readPhoto(w, r)
+	p, result, release, err := s.lookAtBody(w, r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	p, result, err := s.look(r.Context(), photo)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := changeContext(r)
 	defer cancel()
 	c, err := s.do(ctx, "teach", label, func(k *imprint.Kit) (string, error) {

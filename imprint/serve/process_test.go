@@ -231,3 +231,33 @@ func TestWatchdogPeriod(t *testing.T) {
 		}
 	}
 }
+
+// Photos that nobody remembers are thrown away once they are old; those that are taught
+// or can be by undoing stay.
+func TestSweepPhotos(t *testing.T) {
+	th := perform(t, setting{none: true})
+	th.do("POST", "/v1/examples?label=a", string(backbonetest.Photo(1, 1)), 200, nil)
+	th.do("POST", "/v1/examples?label=b", string(backbonetest.Photo(2, 1)), 200, nil)
+	th.do("DELETE", "/v1/classes/b", "", 200, nil)
+	dir := filepath.Join(th.server.dir, photosDir)
+	write(t, dir, map[string][]byte{strings.Repeat("0", 64) + ".png": nil, strings.Repeat("1", 64) + ".png": nil})
+	long := time.Now().Add(-2 * photoAge)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), "1111") {
+			if err := os.Chtimes(filepath.Join(dir, e.Name()), long, long); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := th.server.sweepPhotos(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 4 || len(left) != 3 || strings.HasPrefix(left[0].Name(), "0000") {
+		t.Errorf("of %v are left %v, %v", entries, left, err)
+	}
+}

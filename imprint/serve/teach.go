@@ -264,6 +264,18 @@ func (s *Server) add(ctx context.Context, k *imprint.Kit, label string, frames [
 // change has f change the workspace and, when it has, the server reload it: both are
 // done when change returns without error.
 func (s *Server) change(ctx context.Context, f func(*imprint.Kit) error) error {
+	return s.alone(ctx, func(k *imprint.Kit) error {
+		if err := f(k); err != nil {
+			return err
+		}
+		_, err := s.reload(ctx)
+		return err
+	})
+}
+
+// alone calls f with the workspace as it is now, while nobody else in this process
+// changes it.
+func (s *Server) alone(ctx context.Context, f func(*imprint.Kit) error) error {
 	select {
 	case s.changing <- struct{}{}:
 	case <-ctx.Done():
@@ -275,11 +287,7 @@ func (s *Server) change(ctx context.Context, f func(*imprint.Kit) error) error {
 		return err
 	}
 	defer k.Close()
-	if err := f(k); err != nil {
-		return err
-	}
-	_, err = s.reload(ctx)
-	return err
+	return f(k)
 }
 
 // photosDir is where in a workspace the photos lie that came over the network or from a
@@ -331,22 +339,13 @@ func (s *Server) sweepPhotos(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case s.changing <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-s.changing }()
-	k, err := s.live.Kit(ctx)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	remembered := k.Remembers()
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > photoAge && !remembered(strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))) {
-			os.Remove(filepath.Join(s.dir, photosDir, e.Name()))
+	return s.alone(ctx, func(k *imprint.Kit) error {
+		remembered := k.Remembers()
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > photoAge && !remembered(strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))) {
+				os.Remove(filepath.Join(s.dir, photosDir, e.Name()))
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
