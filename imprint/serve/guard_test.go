@@ -160,32 +160,44 @@ func TestReadersThatDoNotRead(t *testing.T) {
 	th := perform(t, setting{times: times{head: time.Second, body: time.Second, write: 50 * time.Millisecond}})
 	addr := strings.TrimPrefix(th.url, "http://")
 	th.next(0, func(Result) bool { return true })
-	var deaf []net.Conn
-	for i := range maxStreams {
+	for range 16 {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		c.(*net.TCPConn).SetReadBuffer(1)
-		fmt.Fprintf(c, "GET /v1/%s HTTP/1.1\r\nHost: %s\r\n\r\n", []string{"stream.mjpg", "events"}[i%2], addr)
-		deaf = append(deaf, c)
+		fmt.Fprintf(c, "GET /v1/stream.mjpg HTTP/1.1\r\nHost: %s\r\n\r\n", addr)
+		begin := make([]byte, len("HTTP/1.1 200"))
+		if _, err := io.ReadFull(c, begin); err != nil || string(begin) != "HTTP/1.1 200" {
+			t.Fatalf("%q, %v", begin, err)
+		}
 	}
-	for end := time.Now().Add(10 * time.Second); len(th.server.streams) < maxStreams && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
-	}
-	if status, body := shout(t, addr, "GET /v1/events HTTP/1.1\r\nHost: "+addr+"\r\n\r\n"); status != 503 || !strings.Contains(body, "streams") {
-		t.Errorf("one stream more: %d %q, want 503", status, body)
-	}
-	th.next(th.frame()+20, func(Result) bool { return true })
-	// Large frames fill what the network holds for them.
-	th.stage.fatten(1 << 20)
-	for end := time.Now().Add(20 * time.Second); len(th.server.streams) > maxStreams/2; time.Sleep(time.Millisecond) {
+	th.next(th.frame()+10, func(Result) bool { return true })
+	th.stage.fatten(1 << 20) // large frames fill what the network holds for them
+	for end := time.Now().Add(20 * time.Second); len(th.server.streams) > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d streams are open still", len(th.server.streams))
 		}
 	}
 	th.next(th.frame()+5, func(Result) bool { return true })
+}
+
+func TestTooManyStreams(t *testing.T) {
+	th := perform(t, setting{none: true})
+	for range maxStreams {
+		leave, err := th.server.enterStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leave()
+	}
+	for _, path := range []string{"/v1/events", "/v1/stream.mjpg"} {
+		var p Problem
+		th.do("GET", path, "", 503, &p)
+		if !strings.Contains(p.Error, "streams") {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
 }
 
 func TestTooManyConnections(t *testing.T) {
