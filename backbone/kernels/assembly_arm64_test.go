@@ -284,7 +284,7 @@ func TestWindowsTwins(t *testing.T) {
 					if r.IntN(4) > 0 {
 						tameForDot(w)
 					}
-					p := pack(w).(*blocks)
+					p := pack(w, false).(*blocks)
 					if p.dot {
 						dot++
 					}
@@ -411,7 +411,7 @@ func TestAssemblyAllocatesNothing(t *testing.T) {
 			t.Errorf("product %d allocates %v times", i, n)
 		}
 	}
-	v := packWindows(anyWeights(r, 37, 9))
+	v := packWindows(anyWeights(r, 37, 9), false)
 	var taps [9][]byte
 	for i := range taps {
 		taps[i] = x
