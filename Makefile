@@ -39,7 +39,7 @@ VM_MODELS = $(wildcard $(foreach m,$(VM_MODEL) $(VM_GOLDEN) $(VM_TEMPLATE),$(SHA
 VM_TEMPLATE = mobilenet_v1_0.5_160_quant
 VM_GOLDENS = $(wildcard $(foreach f,cat.bmp hot_dog.jpg,$(SHARED)/golden/$(VM_GOLDEN)/$(f).in $(SHARED)/golden/$(VM_GOLDEN)/$(f).tpu))
 
-test-vm: go-is-there ## the Edge TPU driver on libusb and a real kernel's USB stack, in a VM (needs cc, libusb, qemu, busybox, apt)
+test-vm: go-is-there ## the Edge TPU driver, and a whole car, on a real kernel's USB, cameras and buttons, in a VM (needs cc, libusb, qemu, busybox, apt)
 	set -e; gate=$$(mktemp -d); trap 'rm -rf "$$gate"' EXIT; \
 	$(if $(VM_MODELS),mkdir "$$gate/models"; cp $(VM_MODELS) "$$gate/models/";) \
 	$(if $(VM_GOLDENS),mkdir "$$gate/models/$(VM_GOLDEN)"; cp $(VM_GOLDENS) "$$gate/models/$(VM_GOLDEN)/";) \
@@ -47,8 +47,10 @@ test-vm: go-is-there ## the Edge TPU driver on libusb and a real kernel's USB st
 		if [ -e "$$p" ]; then mkdir -p "$$gate/models/images/$$l"; cp "$$p" "$$gate/models/images/$$l/"; fi; done; done; \
 	for l in $(wildcard $(SHARED)/datasets/clothing/*); do mkdir -p "$$gate/models/clothing/$${l##*/}"; \
 		ls "$$l" | head -n 6 | while read -r p; do cp "$$l/$$p" "$$gate/models/clothing/$${l##*/}/"; done; done; \
-	CGO_ENABLED=1 $(GO) test -c -o "$$gate/gate.test" ./tpu/emulator; \
-	$(GO) run ./tools/vm -timeout 8m "$$gate" env IMPRINT_VM=1 gate.test -test.run TestVM -test.v
+	export CGO_ENABLED=1; $(GO) test -c -o "$$gate/gate.test" ./tpu/emulator; \
+	$(GO) test -c -o "$$gate/car.test" ./imprint/serve; $(GO) build -o "$$gate" ./cmd/imprint ./cmd/edgetpu-emulator; \
+	$(GO) run ./tools/vm -timeout 10m "$$gate" env IMPRINT_VM=1 sh -c \
+		'gate.test -test.run "^TestVM$$" -test.v && car.test -test.run "^TestVMCar$$" -test.v'
 
 ci: go-is-there ## all of what a change must pass
 	./.ci/run

@@ -16,13 +16,20 @@ import (
 	"strings"
 )
 
-// modules are what the machine loads, besides what they depend on.
-var modules = []string{"usbcore", "vhci_hcd", "usbmon"}
+// modules are what the machine loads, besides what they depend on: USB devices, a camera
+// that shows a test picture, and buttons.
+var modules = []string{"usbcore", "vhci_hcd", "usbmon", "vivid", "uinput", "evdev"}
+
+// moduleFolders are where these and what they depend on come from.
+var moduleFolders = regexp.MustCompile(`/kernel/drivers/(usb|media|input|video|dma-buf)/`)
+
+func wanted() string { return strings.Join(modules, " ") }
 
 // fetchKernel puts a Debian kernel into folder, unless it is there: vmlinuz, the modules, and in load their names in the
 // order in which to load them.
 func fetchKernel(ctx context.Context, folder string) error {
-	if _, err := os.Stat(filepath.Join(folder, "load")); err == nil {
+	// An older version of this program may have left other modules there.
+	if b, err := os.ReadFile(filepath.Join(folder, "wanted")); err == nil && string(b) == wanted() {
 		return nil
 	}
 	scratch, err := os.MkdirTemp("", "imprint-kernel-")
@@ -62,7 +69,7 @@ func fetchKernel(ctx context.Context, folder string) error {
 	return keep(ctx, folder, kernel, all)
 }
 
-// unpack finds the kernel and all USB modules, by name, in the package.
+// unpack finds the kernel and all modules that may be wanted, by name, in the package.
 func unpack(archive []byte) (kernel []byte, modules map[string][]byte, err error) {
 	modules = make(map[string][]byte)
 	for r := tar.NewReader(bytes.NewReader(archive)); ; {
@@ -74,7 +81,7 @@ func unpack(archive []byte) (kernel []byte, modules map[string][]byte, err error
 			return nil, nil, err
 		}
 		isKernel := strings.Contains(h.Name, "/boot/vmlinuz-")
-		if !isKernel && !strings.Contains(h.Name, "/kernel/drivers/usb/") || h.Typeflag != tar.TypeReg {
+		if !isKernel && !moduleFolders.MatchString(h.Name) || h.Typeflag != tar.TypeReg {
 			continue
 		}
 		b, err := io.ReadAll(r)
@@ -93,7 +100,7 @@ func unpack(archive []byte) (kernel []byte, modules map[string][]byte, err error
 	return kernel, modules, nil
 }
 
-// keep writes the kernel and the modules wanted; load is written last, as it marks the folder as whole.
+// keep writes the kernel and the modules wanted; wanted is written last, as it marks the folder as whole.
 func keep(ctx context.Context, folder string, kernel []byte, all map[string][]byte) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
@@ -143,9 +150,12 @@ func keep(ctx context.Context, folder string, kernel []byte, all map[string][]by
 		}
 	}
 	if len(load) == 0 {
-		return errors.New("no USB modules in the package")
+		return errors.New("no modules in the package")
 	}
-	return os.WriteFile(filepath.Join(folder, "load"), []byte(strings.Join(load, "\n")+"\n"), 0o644)
+	if err := os.WriteFile(filepath.Join(folder, "load"), []byte(strings.Join(load, "\n")+"\n"), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, "wanted"), []byte(wanted()), 0o644)
 }
 
 // dependencies reads the names of the modules that a module needs.

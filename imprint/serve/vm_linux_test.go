@@ -1,0 +1,208 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/blackjack/webcam"
+	"github.com/holoplot/go-evdev"
+)
+
+// TestVMCar is all of a car at once, on real kernel interfaces: the camera of the module vivid, a gamepad made with
+// uinput, a Coral Accelerator plugged in by edgetpu-emulator, and imprint serve. Two things are taught while a button is
+// held, and told apart. It runs in a throw-away machine only: see the target test-vm.
+func TestVMCar(t *testing.T) {
+	if os.Getenv("IMPRINT_VM") == "" {
+		t.Skip("runs in a virtual machine only: make test-vm")
+	}
+	dir := t.TempDir()
+	screen := vivid(t)
+	screen.show("100% Red")
+	device := startCoral(t)
+	pad := gamepad(t)
+	socket := filepath.Join(dir, "serve.sock")
+	args := []string{"serve", "--workspace", filepath.Join(dir, "ws"), "--listen", "none", "--socket", socket, "--source", "camera:" + screen.path,
+		"--rate", "2", // the machine has no processor of its own
+		"--button", "BTN_SOUTH=teach:red", "--button", "BTN_EAST=teach:blue", "--button", "BTN_TR=undo"}
+	start(t, "imprint", append(args, device...)...)
+	server := &vmServer{t, &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}}
+	server.wait("the first frame", func(r Result) bool { return r.Frame > 0 })
+
+	// hold teaches what is on the screen.
+	hold := func(button evdev.EvCode) {
+		pad.set(button, 1)
+		for range 3 { // the first may be older
+			frame := server.result().Frame
+			server.wait("a frame while the button is held", func(r Result) bool { return r.Frame > frame })
+		}
+		pad.set(button, 0)
+	}
+	hold(evdev.BTN_SOUTH)
+	server.wait("red is known", func(r Result) bool { return r.Label == "red" })
+	screen.show("100% Blue")
+	hold(evdev.BTN_EAST)
+	r := server.wait("blue is known", func(r Result) bool { return r.Label == "blue" })
+	if len(device) > 0 && !strings.HasPrefix(r.Device, "usb:") {
+		t.Errorf("the device is %q, want an Edge TPU's", r.Device)
+	}
+	screen.show("100% Red")
+	server.wait("red is told from blue", func(r Result) bool { return r.Label == "red" })
+
+	// The gamepad goes and comes back as another device.
+	pad.device.Close()
+	pad = gamepad(t)
+	screen.show("100% Blue")
+	server.wait("blue is still known", func(r Result) bool { return r.Label == "blue" })
+	generation := server.result().Generation
+	pad.set(evdev.BTN_TR, 1)
+	pad.set(evdev.BTN_TR, 0)
+	server.wait("blue is known no more", func(r Result) bool { return r.Generation > generation && r.Label == "red" })
+	t.Logf("answered by %s, %d frames", r.Device, server.result().Frame)
+}
+
+// screen is what the test camera sees.
+type screen struct {
+	t       *testing.T
+	path    string
+	camera  *webcam.Webcam
+	control webcam.ControlID
+}
+
+func vivid(t *testing.T) *screen {
+	names, _ := filepath.Glob("/sys/class/video4linux/*/name")
+	for _, file := range names {
+		name, err := os.ReadFile(file)
+		if err != nil || !strings.HasSuffix(strings.TrimSpace(string(name)), "-vid-cap") {
+			continue
+		}
+		path := "/dev/" + filepath.Base(filepath.Dir(file))
+		camera, err := webcam.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { camera.Close() })
+		s := &screen{t: t, path: path, camera: camera}
+		for id, c := range camera.GetControls() {
+			if c.Name == "Test Pattern" {
+				s.control = id
+			}
+		}
+		return s
+	}
+	t.Fatal("the machine has no camera of vivid")
+	return nil
+}
+
+// patterns are values of vivid's control "Test Pattern" (v4l2-tpg.h).
+var patterns = map[string]int32{"100% Red": 7, "100% Blue": 9}
+
+func (s *screen) show(pattern string) {
+	s.t.Helper()
+	if err := s.camera.SetControl(s.control, patterns[pattern]); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// startCoral plugs in an emulated Accelerator, and gives the flags with which it is used.
+func startCoral(t *testing.T) []string {
+	const model = "models/mobilenet_v1_0.25_128_quant"
+	if _, err := os.Stat(model + ".tflite"); err != nil {
+		t.Log("no model is at hand for the Edge TPU: the CPU answers")
+		return nil
+	}
+	start(t, "edgetpu-emulator", "--vhci", "--boot", "app", "--quiet", "--model", model+"_edgetpu.tflite", "--twin", model+".tflite")
+	return []string{"--device", "tpu", "--backbone", model + "_edgetpu.tflite"}
+}
+
+// start starts a command, which must end well when it is told to.
+func start(t *testing.T, name string, args ...string) {
+	t.Helper()
+	c := exec.Command(name, args...)
+	c.Stdout, c.Stderr = os.Stdout, os.Stdout
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Process.Signal(syscall.SIGTERM)
+		if err := c.Wait(); err != nil {
+			t.Logf("%s: %v", name, err)
+		}
+	})
+}
+
+type pad struct {
+	t      *testing.T
+	device *evdev.InputDevice
+}
+
+func gamepad(t *testing.T) *pad {
+	d, err := evdev.CreateDevice("imprint test pad", evdev.InputID{BusType: 3, Vendor: 0x1d6b, Product: 1, Version: 1},
+		map[evdev.EvType][]evdev.EvCode{evdev.EV_KEY: {evdev.BTN_SOUTH, evdev.BTN_EAST, evdev.BTN_TR}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	time.Sleep(2 * time.Second) // it is looked for once a second
+	return &pad{t, d}
+}
+
+func (p *pad) set(code evdev.EvCode, value int32) {
+	p.t.Helper()
+	for _, e := range []evdev.InputEvent{{Type: evdev.EV_KEY, Code: code, Value: value}, {Type: evdev.EV_SYN, Code: evdev.SYN_REPORT}} {
+		if err := p.device.WriteOne(&e); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+type vmServer struct {
+	t      *testing.T
+	client *http.Client
+}
+
+// result is the newest; an empty one if there is none.
+func (s *vmServer) result() Result {
+	s.t.Helper()
+	response, err := s.client.Get("http://imprint/v1/result")
+	if err != nil {
+		return Result{}
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return Result{}
+	}
+	var r Result
+	if err := json.Unmarshal(b, &r); err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+// wait waits for a result; a machine without a processor of its own takes its time.
+func (s *vmServer) wait(what string, is func(Result) bool) Result {
+	s.t.Helper()
+	start := time.Now()
+	var r Result
+	for time.Since(start) < 3*time.Minute {
+		if r = s.result(); is(r) {
+			s.t.Logf("%s after %.1f s", what, time.Since(start).Seconds())
+			return r
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	s.t.Fatalf("%s: not within 3 minutes; the last result is %+v", what, r)
+	return r
+}
