@@ -115,6 +115,8 @@ type Fitted struct {
 	Temperature float64
 	// Rejection tells of the row that [Reject] has added; nil without it.
 	Rejection *Rejection
+	// Advice is what more photos would probably buy; nil where that is not known.
+	Advice *Advice
 
 	scale float64 // from outputs to logits
 }
@@ -336,6 +338,7 @@ func (t *training) fitLeaving(r Recipe) (*Fitted, [][]float64, error) {
 		}
 		f.Head.Bias = append(f.Head.Bias, float32(l.bias[c]*scale))
 	}
+	f.Advice = t.advise(left)
 	if !math.IsNaN(f.Loss) {
 		f.Calibration, f.Plain = t.calibration(left, scale), t.calibration(left, scale*f.Temperature)
 	}

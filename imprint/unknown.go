@@ -58,6 +58,14 @@ func (k *Kit) Rejection() *classifier.Rejection {
 	return nil
 }
 
+// Advice is what more photos would probably buy; nil where that is not known.
+func (k *Kit) Advice() *classifier.Advice {
+	if f, err := k.currentHead(); err == nil {
+		return f.Advice
+	}
+	return nil
+}
+
 // Negatives are the photos of nothing taught that the workspace keeps.
 func (k *Kit) Negatives() []Photo {
 	var photos []Photo

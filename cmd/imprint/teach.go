@@ -140,6 +140,7 @@ func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
 	fmt.Fprintf(w, "head %v\n", k.Recipe())
 	fmt.Fprintln(w, estimateLine(e, len(classes)))
 	tellWritten(w, k.Written())
+	tellAdvice(w, k)
 	tellUnknown(w, k)
 }
 

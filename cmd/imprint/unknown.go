@@ -47,6 +47,13 @@ func negatives(c *cli.Context) ([]dataset.Item, []imprint.Skipped, error) {
 	return found, leftOut(left), nil
 }
 
+// tellAdvice says what more photos would probably buy.
+func tellAdvice(w io.Writer, k *imprint.Kit) {
+	if a := k.Advice(); a != nil {
+		fmt.Fprintf(w, "%d more photos of %s would probably bring most: of its photos %.0f %% are named right now, and then about %.0f %%\n", a.More, plain(a.Label), 100*a.Now, 100*a.Then)
+	}
+}
+
 // tellUnknown says how the model knows what is unknown.
 func tellUnknown(w io.Writer, k *imprint.Kit) {
 	if n := len(k.Negatives()); n > 0 {
