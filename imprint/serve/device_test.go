@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/tpu"
@@ -192,5 +193,23 @@ func BenchmarkRelease(b *testing.B) {
 			b.ReportMetric(times[len(times)-1], "ms-worst")
 			b.ReportMetric(0, "ns/op")
 		})
+	}
+}
+
+// Where the taught layer is on the accelerator itself, teaching works as elsewhere.
+func TestTeachOnTheAccelerator(t *testing.T) {
+	kit, _ := accelerated(t, smallModel)
+	kit.Backbone, kit.Layout = "", classifier.TPU
+	kit.Template, _ = sharedModel(t, smallModel+"_edgetpu")
+	kit.Twin, _ = sharedModel(t, smallModel)
+	th := perform(t, setting{kit: kit, anyBackbone: true, period: 20 * time.Millisecond})
+	th.next(0, func(Result) bool { return true })
+	for i, label := range []string{"a", "b"} {
+		th.stage.show(uint64(i + 1))
+		th.next(th.frame()+2, func(Result) bool { return true })
+		if got := th.hold(label, 3); got.State != "done" || got.Frames < 3 {
+			t.Errorf("taught %+v", got)
+		}
+		th.next(th.frame()+1, func(r Result) bool { return r.Label == label && r.Device == "usb:1-1" })
 	}
 }
