@@ -10,6 +10,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
@@ -118,8 +119,12 @@ func (d *Devices) backbone(file []byte, o backbone.Options) (*backbone.Backbone,
 	return b, nil
 }
 
-// check refuses a model of which nothing would run on the devices asked for.
+// check refuses a model of which nothing would run on the devices asked for, and one
+// that was taught since it was compiled from the twin: that would answer something else.
 func (d *Devices) check(m *tflite.Model) error {
+	if d != nil && d.twin != nil && readMetadata(m).Layout == classifier.TPU {
+		return fmt.Errorf("%w: the model's last layer was taught, and %s has another; in its workspace the CPU answers as it does", ErrDeviceChoice, d.options.Twin)
+	}
 	if d == nil || d.choice == "auto" || d.choice == "cpu" || backbone.Compiled(m) {
 		return nil
 	}

@@ -27,17 +27,18 @@ type modelMetadata struct {
 	Layout  classifier.Layout `json:"layout"`
 }
 
+// readMetadata returns that entry of m, empty where m was not written here.
+func readMetadata(m *tflite.Model) (meta modelMetadata) {
+	b, ok := m.MetadataEntry(metadataName)
+	if !ok || json.Unmarshal(b, &meta) != nil {
+		return modelMetadata{}
+	}
+	return meta
+}
+
 // modelFit returns the way of fitting photos that m was written with.
 func modelFit(m *tflite.Model) (dataset.Fit, bool) {
-	b, ok := m.MetadataEntry(metadataName)
-	if !ok {
-		return "", false
-	}
-	var meta modelMetadata
-	if json.Unmarshal(b, &meta) != nil {
-		return "", false
-	}
-	fit, err := dataset.ParseFit(string(meta.Fit))
+	fit, err := dataset.ParseFit(string(readMetadata(m).Fit))
 	return fit, err == nil
 }
 
