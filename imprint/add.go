@@ -27,6 +27,8 @@ type Learned struct {
 	Elapsed time.Duration `json:"-"`
 	// Estimate is the leave-one-out accuracy over all classes afterwards.
 	Estimate classifier.Estimate `json:"estimate"`
+	// FitChoice says how photos are fitted if AutoFit has chosen that.
+	FitChoice *FitChoice `json:"fit_choice,omitempty"`
 }
 
 // Skipped is a photo that was not taught, and why.
@@ -66,10 +68,7 @@ func (k *Kit) AddBeside(ctx context.Context, items, negatives []dataset.Item, pr
 		skipped[i].Path = it.Path
 	}
 	all := make([]example, len(items))
-	err := k.embed(ctx, items, func(i int, e embedded) error {
-		if progress != nil {
-			defer progress(i+1, len(items))
-		}
+	deliver := func(i int, e embedded) error {
 		it := items[i]
 		if e.err != nil {
 			skipped[i].Reason = e.err.Error()
@@ -85,7 +84,18 @@ func (k *Kit) AddBeside(ctx context.Context, items, negatives []dataset.Item, pr
 		}
 		all[i] = example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), Source: it.Source, Taken: it.Time, Hash: e.hash, raw: e.raw}
 		return nil
-	})
+	}
+	var err error
+	if k.options.Fit == AutoFit && k.state.Generation == 0 {
+		learned.FitChoice, err = k.embedEitherWay(ctx, items, progress, deliver)
+	} else {
+		err = k.embed(ctx, items, func(i int, e embedded) error {
+			if progress != nil {
+				defer progress(i+1, len(items))
+			}
+			return deliver(i, e)
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("add photos: %w", err)
 	}

@@ -93,9 +93,9 @@ func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Fit, error
 	return b, fitFor(b, o.Fit), nil
 }
 
-// fitFor is way, or if that is "" what b's metadata says, or dataset.Crop.
+// fitFor is way, or if that names none what b's metadata says, or dataset.Crop.
 func fitFor(b *backbone.Backbone, way dataset.Fit) dataset.Fit {
-	if way == "" {
+	if way == "" || way == AutoFit {
 		way = dataset.Crop
 		if own, ok := modelFit(b.Model()); ok {
 			way = own

@@ -69,7 +69,7 @@ type Options struct {
 	// workspace keeps a copy.
 	Backbone  string
 	Embedding string      // tensor to use as the embedding; "" finds it
-	Fit       dataset.Fit // for a new workspace; "" is dataset.Crop
+	Fit       dataset.Fit // for a new workspace, or AutoFit; "" is dataset.Crop
 	// Devices are what photos are embedded on; nil is the CPU, which no compiled
 	// backbone runs on. They are the caller's to close.
 	Devices    *Devices
@@ -110,7 +110,7 @@ func (o Options) check() (err error) {
 	if o.Layout != "" {
 		_, err = classifier.ParseLayout(string(o.Layout))
 	}
-	if o.Fit != "" && err == nil {
+	if o.Fit != "" && o.Fit != AutoFit && err == nil {
 		_, err = dataset.ParseFit(string(o.Fit))
 	}
 	if u := o.Unknown; u != nil && !(*u >= 0 && *u < 1) && err == nil {
@@ -159,7 +159,7 @@ func open(dir string, o Options, shared *Kit) (*Kit, error) {
 	if found == nil {
 		k.state.Settings.Fit = fitFor(k.backbone, o.Fit)
 	}
-	if o.Fit != "" && o.Fit != k.state.Settings.Fit {
+	if o.Fit != "" && o.Fit != k.state.Settings.Fit && (o.Fit != AutoFit || found != nil) {
 		return nil, fmt.Errorf("open workspace %s: %w: %s, not %s", dir, ErrOtherFit, k.state.Settings.Fit, o.Fit)
 	}
 	return k, nil

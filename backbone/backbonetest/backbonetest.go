@@ -65,6 +65,32 @@ func Photo(kind, seed uint64) []byte {
 	return b.Bytes()
 }
 
+// Rimmed returns a PNG of 80×30 pixels in blocks of random colours. More than half of the
+// blocks in the left and the right quarter have the colour of the class, 0 or 1, if rim is
+// set; if it is not, more than half of those between.
+func Rimmed(class int, rim bool, seed uint64) []byte {
+	r := rand.New(rand.NewPCG(seed, uint64(class)))
+	img := image.NewNRGBA(image.Rect(0, 0, 80, 30))
+	for y0 := 0; y0 < 30; y0 += 10 {
+		for x0 := 0; x0 < 80; x0 += 10 {
+			c := color.NRGBA{uint8(r.IntN(256)), uint8(r.IntN(256)), uint8(r.IntN(256)), 255}
+			if outer := x0 < 20 || x0 >= 60; outer == rim && r.IntN(5) < 3 {
+				c = color.NRGBA{uint8(170 - 80*class), 60, uint8(90 + 80*class), 255}
+			}
+			for y := y0; y < y0+10; y++ {
+				for x := x0; x < x0+10; x++ {
+					img.SetNRGBA(x, y, c)
+				}
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		panic(err) // encoding into memory does not fail
+	}
+	return b.Bytes()
+}
+
 // builder makes a model of one graph, operator by operator.
 type builder struct {
 	m      *tflite.Model

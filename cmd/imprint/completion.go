@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/backbone/models"
+	"github.com/imprintkit/imprint/imprint"
 )
 
 // completeCommand is what the scripts call, with the words up to the one that is
@@ -168,6 +169,9 @@ func values(f cli.Flag, prefix string) []candidate {
 	switch f.Names()[0] {
 	case "fit":
 		found = []candidate{{"crop", "central 87.5 % square"}, {"squash", ""}, {"pad", ""}}
+		if strings.Contains(f.(*cli.StringFlag).Usage, "auto") {
+			found = append(found, candidate{string(imprint.AutoFit), "the likelier of crop and squash"})
+		}
 	case "layout":
 		found = []candidate{{"float", "exact"}, {"coral", "for pycoral"}}
 	case "head":

@@ -40,7 +40,7 @@ Examples:
 			&cli.StringFlag{Name: "embeddings", Usage: "use stored embeddings in `DIR`", DefaultText: "none"},
 			&cli.Float64Flag{Name: "unknown", Usage: "besides, teach half of the classes, ask about all, and let `RATE` of what was not taught pass, such as 0.05", DefaultText: "do not"},
 			&cli.StringFlag{Name: "report", Usage: "write a page for people to `FILE`, which holds all it shows", DefaultText: "none"},
-			fitFlag(), jsonFlag("everything, as one object")),
+			chosenFitFlag(), jsonFlag("everything, as one object")),
 		Action: eval,
 	}
 }
@@ -127,6 +127,9 @@ func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.E
 	}
 	var set *imprint.Set
 	if stored := c.String("embeddings"); stored != "" {
+		if way == imprint.AutoFit {
+			return nil, "", usagef("--fit auto needs a folder of photos")
+		}
 		if set, err = imprint.ReadSet(stored, way); errors.Is(err, fs.ErrNotExist) {
 			return nil, "", hinted{err, "a folder of stored embeddings holds emb.u8, or emb.crop.u8 for --fit crop, labels.json and episodes.json"}
 		} else if err != nil {
@@ -162,6 +165,10 @@ func embedSet(c *cli.Context, dir string, way dataset.Fit, shots int) (*imprint.
 	if err != nil {
 		return fail(err)
 	}
+	auto := way == imprint.AutoFit
+	if auto {
+		way = ""
+	}
 	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Fit: way}
 	if o.Devices, err = devices(c); err != nil {
 		return fail(err)
@@ -173,10 +180,24 @@ func embedSet(c *cli.Context, dir string, way dataset.Fit, shots int) (*imprint.
 	if err != nil {
 		return fail(err)
 	}
-	fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
 	name := filepath.Base(filepath.Clean(dir))
 	show, clear := progress(c, "photo")
-	set, skipped, err := imprint.EmbedSet(c.Context, name, b, way, found, shots, c.Int("draws"), n, show)
+	var set *imprint.Set
+	var skipped []imprint.Skipped
+	if auto {
+		var choice *imprint.FitChoice
+		set, skipped, choice, err = imprint.EmbedSetEitherWay(c.Context, name, b, found, shots, c.Int("draws"), n, show)
+		clear()
+		if err != nil {
+			return fail(tooFew(err))
+		}
+		way = choice.Fit
+		fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
+		fmt.Fprintln(c.App.ErrWriter, fitLine(choice))
+		return set, append(leftOut(left), skipped...), way, nil
+	}
+	fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
+	set, skipped, err = imprint.EmbedSet(c.Context, name, b, way, found, shots, c.Int("draws"), n, show)
 	clear()
 	return set, append(leftOut(left), skipped...), way, tooFew(err)
 }

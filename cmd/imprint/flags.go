@@ -44,6 +44,13 @@ func fitFlag() cli.Flag {
 	return &cli.StringFlag{Name: "fit", Usage: "fit photos to the model by `WAY`: crop (central 87.5 % square), squash or pad; it is fixed once photos are taught", DefaultText: "the workspace's or the model's, or crop"}
 }
 
+// chosenFitFlag is fitFlag where photos can decide.
+func chosenFitFlag() cli.Flag {
+	f := fitFlag().(*cli.StringFlag)
+	f.Usage = strings.Replace(f.Usage, "or pad;", "pad, or auto: crop or squash, whichever makes photos left out likelier;", 1)
+	return f
+}
+
 func layoutFlag() cli.Flag {
 	return &cli.StringFlag{Name: "layout", Usage: "write the last layer as `LAYOUT`: float, coral for pycoral's ImprintingEngine, or tpu, into a compiled model", DefaultText: "the workspace's, or float"}
 }
@@ -171,6 +178,9 @@ func warn(c *cli.Context, format string, a ...any) {
 func fit(c *cli.Context) (dataset.Fit, error) {
 	if c.String("fit") == "" {
 		return "", nil
+	}
+	if name := c.Command.Name; c.String("fit") == string(imprint.AutoFit) && (name == "add" || name == "eval") {
+		return imprint.AutoFit, nil
 	}
 	f, err := dataset.ParseFit(c.String("fit"))
 	if err != nil {

@@ -24,6 +24,7 @@ func TestScripts(t *testing.T) {
 			"status":    status,
 			"photo":     photo,
 			"scene":     scene,
+			"rimmed":    rimmed,
 			"model":     model,
 			"raw":       raw,
 			"patch":     patch,

@@ -76,6 +76,13 @@ func scene(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(path, b.Bytes(), 0o644))
 }
 
+// rimmed CLASS SEED FILE writes a photo of which only the left and the right tell the class.
+func rimmed(ts *testscript.TestScript, neg bool, args []string) {
+	path := ts.MkAbs(args[2])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	ts.Check(os.WriteFile(path, backbonetest.Rimmed(number(ts, args[0]), true, uint64(number(ts, args[1]))), 0o644))
+}
+
 // model KIND FILE [CLASSES] writes a small model.
 func model(ts *testscript.TestScript, neg bool, args []string) {
 	var b []byte

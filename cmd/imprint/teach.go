@@ -36,7 +36,7 @@ Examples:
    imprint add --label cone --tub ~/mycar/data --records 100:200     from a Donkey Car's recording`,
 		Flags: withDevices(append(tubFlags(),
 			labelFlag("what the photos show is called `NAME`", "the name of the folder they are in"),
-			listFlag(), negativeFlag(), fitFlag(), layoutFlag(), headFlag(), unknownRateFlag(), keepFlag(), templateFlag(), jsonFlag("what was learned"))...),
+			listFlag(), negativeFlag(), chosenFitFlag(), layoutFlag(), headFlag(), unknownRateFlag(), keepFlag(), templateFlag(), jsonFlag("what was learned"))...),
 		Action: add,
 	}
 }
@@ -90,6 +90,9 @@ func add(c *cli.Context) error {
 	}
 	if fresh {
 		fmt.Fprintln(c.App.Writer, backboneLine(k.Backbone(), k.Settings().Fit))
+	}
+	if learned.FitChoice != nil {
+		fmt.Fprintln(c.App.Writer, fitLine(learned.FitChoice))
 	}
 	var parts []string
 	for label, n := range learned.Classes {
@@ -179,6 +182,18 @@ func estimateLine(e classifier.Estimate, classes int) string {
 		line += fmt.Sprintf("; %d %s without another of their class not counted", e.Alone, plural(e.Alone, "photo"))
 	}
 	return line
+}
+
+// fitLine says how photos are fitted, and why.
+func fitLine(choice *imprint.FitChoice) string {
+	var parts []string
+	for _, t := range choice.Tried {
+		if t.Loss == nil {
+			return fmt.Sprintf("fit %s: too few photos that differ can be left out to compare it with squash", choice.Fit)
+		}
+		parts = append(parts, fmt.Sprintf("%s loss %.3f, %d of %d right", t.Fit, *t.Loss, t.Estimate.Right, t.Estimate.Total))
+	}
+	return fmt.Sprintf("fit %s: leaving photos out one at a time, %s", choice.Fit, strings.Join(parts, "; "))
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -1,0 +1,99 @@
+package imprint
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+func partlyTelling(rim bool, each int) []dataset.Item {
+	var items []dataset.Item
+	for class, label := range []string{"a", "b"} {
+		for s := range each {
+			items = append(items, dataset.Item{Path: fmt.Sprintf("%s/%d.png", label, s), Label: label, Content: backbonetest.Rimmed(class, rim, uint64(s))})
+		}
+	}
+	return items
+}
+
+func TestAutoFit(t *testing.T) {
+	ctx := context.Background()
+	for _, test := range []struct {
+		name      string
+		rim       bool
+		each      int
+		want      dataset.Fit
+		undecided bool
+	}{
+		{"only the rim tells", true, 10, dataset.Squash, false},
+		{"only the middle tells", false, 10, dataset.Crop, false},
+		{"too few", true, 2, dataset.Crop, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			items := partlyTelling(test.rim, test.each)
+			dir, o := newWorkspace(t)
+			o.Fit = AutoFit
+			k := openKit(t, dir, o)
+			last := 0
+			learned, err := k.Add(ctx, items, func(done, total int) {
+				if done != last+1 || total != 2*len(items) {
+					t.Errorf("progress %d of %d after %d", done, total, last)
+				}
+				last = done
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := learned.FitChoice
+			if c == nil || c.Fit != test.want || len(c.Tried) != 2 || k.Settings().Fit != test.want || last != 2*len(items) || learned.Photos != len(items) {
+				t.Fatalf("chose %+v, settings %+v, %d steps, %d photos; want %s", c, k.Settings(), last, learned.Photos, test.want)
+			}
+			for _, tried := range c.Tried {
+				if (tried.Loss == nil) != test.undecided {
+					t.Errorf("%s: loss %v", tried.Fit, tried.Loss)
+				}
+			}
+			// What is taught is as if that had been asked for, and stays so.
+			model := readModel(t, k)
+			dir2, o2 := newWorkspace(t)
+			o2.Fit = test.want
+			k2 := openKit(t, dir2, o2)
+			mustAdd(t, k2, items...)
+			if !bytes.Equal(model, readModel(t, k2)) {
+				t.Error("the model is not that of photos fitted so")
+			}
+			if again := mustAdd(t, k, photo("c", 3, 1)); again.FitChoice != nil {
+				t.Errorf("chose again: %+v", again.FitChoice)
+			}
+			if _, err := Open(dir, o); !errors.Is(err, ErrOtherFit) {
+				t.Errorf("open what is taught: %v, want ErrOtherFit", err)
+			}
+			if !test.undecided {
+				set, _, c, err := EmbedSetEitherWay(ctx, "set", k.Backbone(), items, 2, 2, 1, nil)
+				if err != nil || c.Fit != test.want || len(set.Units) != len(items) || len(set.Units[0]) != backbonetest.Dim {
+					t.Errorf("a set: %+v, %v, want %s", c, err, test.want)
+				}
+			}
+		})
+	}
+}
+
+// Nothing that can be taught: the same error as ever, and no workspace.
+func TestAutoFitOfNothing(t *testing.T) {
+	dir, o := newWorkspace(t)
+	o.Fit = AutoFit
+	k := openKit(t, dir, o)
+	if _, err := k.Add(context.Background(), []dataset.Item{{Path: "x", Label: "a", Content: []byte("no photo")}}, nil); !errors.Is(err, ErrNoPhotos) {
+		t.Errorf("%v, want ErrNoPhotos", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the workspace: %v, want none", err)
+	}
+}
