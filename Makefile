@@ -49,7 +49,7 @@ test-vm: go-is-there ## the Edge TPU driver, and a whole car, on a real kernel's
 		ls "$$l" | head -n 6 | while read -r p; do cp "$$l/$$p" "$$gate/models/clothing/$${l##*/}/"; done; done; \
 	export CGO_ENABLED=1; $(GO) test -c -o "$$gate/gate.test" ./tpu/emulator; \
 	$(GO) test -c -o "$$gate/car.test" ./imprint/serve; $(GO) build -o "$$gate" ./cmd/imprint ./cmd/edgetpu-emulator; \
-	$(GO) run ./tools/vm -timeout 10m "$$gate" env IMPRINT_VM=1 sh -c \
+	$(GO) run ./tools/vm -timeout 20m "$$gate" env IMPRINT_VM=1 sh -c \
 		'gate.test -test.run "^TestVM$$" -test.v && car.test -test.run "^TestVMCar$$" -test.v'
 
 ci: go-is-there ## all of what a change must pass
