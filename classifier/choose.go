@@ -97,6 +97,13 @@ func recipes(root bool) []Recipe {
 	return all
 }
 
+// A Tried is a recipe and the mean of −log score of the right class over the examples
+// left out, of about 500 at most.
+type Tried struct {
+	Recipe
+	Loss float64 `json:"loss"`
+}
+
 // A Fitted is a head and what is known about it from leaving out one example at a
 // time.
 type Fitted struct {
@@ -115,6 +122,9 @@ type Fitted struct {
 	Temperature float64
 	// Rejection tells of the row that [Reject] has added; nil without it.
 	Rejection *Rejection
+	// Tried is what Auto chose by, in the order in which it looked, and last the mean head,
+	// for comparison; nil where it could not compare.
+	Tried []Tried
 	// Advice is what more photos would probably buy; nil where that is not known.
 	Advice *Advice
 
@@ -166,6 +176,7 @@ func choose(examples []Example, method Method, root bool) (*training, Recipe, er
 	best, loss := Recipe{Method: Ridge, Lambda: ridgeLambda}, math.Inf(1)
 	some := pick(examples, thinned(examples, few))
 	trainings := make(map[bool]*training) // with and without square roots
+	var tried []Tried
 	for _, r := range recipes(root) {
 		t := trainings[r.Root]
 		if t == nil {
@@ -192,11 +203,27 @@ func choose(examples []Example, method Method, root bool) (*training, Recipe, er
 		if f.Loss < loss*(1-1e-9) {
 			best, loss = r, f.Loss
 		}
+		if !math.IsNaN(f.Loss) {
+			tried = append(tried, Tried{r, f.Loss})
+		}
+	}
+	if len(tried) > 0 {
+		mean, err := trainings[false].made(Mean)
+		if err != nil {
+			return nil, best, err
+		}
+		if !math.IsNaN(mean.loss) {
+			tried = append(tried, Tried{Recipe{Method: Mean}, mean.loss})
+		}
 	}
 	if len(some) == len(examples) {
+		trainings[best.Root].tried = tried
 		return trainings[best.Root], best, nil
 	}
 	t, err := best.training(examples)
+	if err == nil {
+		t.tried = tried
+	}
 	return t, best, err
 }
 
@@ -266,6 +293,7 @@ type madeLayer struct {
 	layer
 	left  [][]float64
 	scale float64 // from outputs to logits
+	loss  float64 // as in Fitted
 }
 
 // made makes the layer of one method, or takes that which has been made.
@@ -281,11 +309,12 @@ func (t *training) made(m Method) (*madeLayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	scale := t.scale(left, &Fitted{Recipe: r, Estimate: t.estimate(left)})
+	f := &Fitted{Recipe: r, Estimate: t.estimate(left)}
+	scale := t.scale(left, f)
 	if t.layers == nil {
 		t.layers = make(map[Method]*madeLayer)
 	}
-	t.layers[m] = &madeLayer{l, left, scale}
+	t.layers[m] = &madeLayer{l, left, scale, f.Loss}
 	return t.layers[m], nil
 }
 
@@ -327,7 +356,7 @@ func (t *training) fitLeaving(r Recipe) (*Fitted, [][]float64, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &Fitted{Recipe: r, Head: &Head{Labels: t.labels, Dim: t.dim, Root: r.Root}, Estimate: t.estimate(left)}
+	f := &Fitted{Recipe: r, Head: &Head{Labels: t.labels, Dim: t.dim, Root: r.Root}, Estimate: t.estimate(left), Tried: t.tried}
 	scale := t.scale(left, f)
 	f.scale = scale
 	centre := l.centre()

@@ -52,3 +52,29 @@ func TestLeaveOut(t *testing.T) {
 		}
 	}
 }
+
+// What Auto says it chose by is what each recipe's own head says.
+func TestTried(t *testing.T) {
+	examples := kinds(5, 20, 8, 7, 9)
+	f, err := Fit(examples, Auto, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Tried) != 7 || f.Tried[6].Method != Mean {
+		t.Fatalf("tried %+v, want six recipes and mean", f.Tried)
+	}
+	for i, tried := range f.Tried {
+		if !tried.Root {
+			own, err := Fit(examples, tried.Method, false)
+			if err != nil || math.Abs(own.Loss-tried.Loss) > 1e-12 || own.Recipe != tried.Recipe || own.Tried != nil {
+				t.Errorf("%v: loss %v, and by itself %v with %v, %v", tried.Recipe, tried.Loss, own.Recipe, own.Loss, err)
+			}
+		}
+		if chosen := tried.Recipe == f.Recipe; chosen && tried.Loss != f.Loss || !chosen && i < 6 && tried.Loss < f.Loss*(1-1e-9) {
+			t.Errorf("%v has loss %v, and %v was chosen with %v", tried.Recipe, tried.Loss, f.Recipe, f.Loss)
+		}
+	}
+	if f, err = Fit(examples[:5], Auto, true); err != nil || f.Tried != nil {
+		t.Errorf("of five examples: %+v, %v", f, err)
+	}
+}

@@ -31,6 +31,8 @@ type training struct {
 	means   lower
 	columns [][]float64
 	layers  map[Method]*madeLayer
+
+	tried []Tried // what led to the recipe it is for
 	// Made when there are more: Σ r·rᵀ, in which r is each example less its class mean.
 	within lower
 }

@@ -39,6 +39,18 @@ func (k *Kit) Recipe() classifier.Recipe {
 	return classifier.Recipe{}
 }
 
+// Tried is what classifier.Auto chose the head by; nil where it did not, or could not
+// compare.
+func (k *Kit) Tried() []classifier.Tried {
+	if k.head == nil && k.state.Made != nil {
+		return k.state.Made.Tried
+	}
+	if f, err := k.currentHead(); err == nil {
+		return f.Tried
+	}
+	return nil
+}
+
 // Estimate is the leave-one-out accuracy of the workspace's head on its own examples.
 // That of one that keeps the backbone's classes is the mean head's without them.
 func (k *Kit) Estimate() classifier.Estimate {

@@ -223,7 +223,7 @@ func (k *Kit) headIn(b []byte) *classifier.Fitted {
 	if err != nil {
 		return nil
 	}
-	f := &classifier.Fitted{Head: head, Recipe: was.Recipe, Estimate: was.Estimate, Rejection: was.Rejection, Advice: was.Advice, Loss: math.NaN()}
+	f := &classifier.Fitted{Head: head, Recipe: was.Recipe, Estimate: was.Estimate, Rejection: was.Rejection, Tried: was.Tried, Advice: was.Advice, Loss: math.NaN()}
 	if was.Loss != nil {
 		f.Loss = *was.Loss
 	}
@@ -251,7 +251,7 @@ func madeOf(f *classifier.Fitted) *made {
 	if f == nil || f.Recipe == (classifier.Recipe{Method: classifier.Mean}) && f.Rejection == nil {
 		return nil
 	}
-	m := &made{Recipe: f.Recipe, Estimate: f.Estimate, Rejection: f.Rejection, Advice: f.Advice}
+	m := &made{Recipe: f.Recipe, Estimate: f.Estimate, Rejection: f.Rejection, Tried: f.Tried, Advice: f.Advice}
 	if !math.IsNaN(f.Loss) {
 		m.Loss = &f.Loss
 	}

@@ -59,6 +59,7 @@ type made struct {
 	Loss     *float64 `json:",omitempty"` // nil for NaN
 	// Rejection tells of the row for what is unknown, if there is one.
 	Rejection *classifier.Rejection `json:",omitempty"`
+	Tried     []classifier.Tried    `json:",omitempty"`
 	Advice    *classifier.Advice    `json:",omitempty"`
 }
 

@@ -81,12 +81,13 @@ func add(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, struct {
 			*imprint.Learned
+			Head       head             `json:"head"`
 			Estimate   estimate         `json:"estimate"`
 			MS         float64          `json:"ms"`
 			Generation uint64           `json:"generation"`
 			Model      string           `json:"model"`
 			Written    *imprint.Written `json:"written,omitempty"`
-		}{learned, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath(), k.Written()})
+		}{learned, head{k.Recipe(), k.Tried()}, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath(), k.Written()})
 	}
 	if fresh {
 		fmt.Fprintln(c.App.Writer, backboneLine(k.Backbone(), k.Settings().Fit))
@@ -140,7 +141,7 @@ func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
 	}
 	fmt.Fprintf(w, "model %s: %d %s from %d %s, generation %d\n", k.ModelPath(), len(classes), map[bool]string{true: "class", false: "classes"}[len(classes) == 1],
 		photos, plural(photos, "photo"), k.Generation())
-	fmt.Fprintf(w, "head %v\n", k.Recipe())
+	fmt.Fprintln(w, headLine(k.Recipe(), k.Tried(), k.Settings().Head))
 	fmt.Fprintln(w, estimateLine(e, len(classes)))
 	tellWritten(w, k.Written())
 	tellAdvice(w, k)
@@ -182,6 +183,37 @@ func estimateLine(e classifier.Estimate, classes int) string {
 		line += fmt.Sprintf("; %d %s without another of their class not counted", e.Alone, plural(e.Alone, "photo"))
 	}
 	return line
+}
+
+// head is how the head was made and what it was chosen by, as JSON.
+type head struct {
+	classifier.Recipe
+	Tried []classifier.Tried `json:"tried,omitempty"`
+}
+
+// headLine says how the head was made, and why so.
+func headLine(r classifier.Recipe, tried []classifier.Tried, asked classifier.Method) string {
+	line := fmt.Sprintf("head %v", r)
+	if asked == classifier.Auto && r.Method == classifier.Ridge {
+		return line + ": too few photos that differ can be left out to compare others"
+	}
+	at := slices.IndexFunc(tried, func(t classifier.Tried) bool { return t.Recipe == r })
+	if at < 0 {
+		return line
+	}
+	line += fmt.Sprintf(": leaving one photo out at a time it is the likeliest (loss %.3f", tried[at].Loss)
+	next := -1 // of those it was chosen from
+	for i, t := range tried {
+		if t.Method == classifier.Mean {
+			line += fmt.Sprintf("; mean %.3f", t.Loss)
+		} else if i != at && (next < 0 || t.Loss < tried[next].Loss) {
+			next = i
+		}
+	}
+	if next >= 0 {
+		line += fmt.Sprintf("; next %v %.3f", tried[next].Recipe, tried[next].Loss)
+	}
+	return line + ")"
 }
 
 // fitLine says how photos are fitted, and why.
@@ -384,13 +416,13 @@ func list(c *cli.Context) error {
 			Fit         dataset.Fit       `json:"fit"`
 			Layout      classifier.Layout `json:"layout"`
 			KeepClasses bool              `json:"keep_classes"`
-			Head        classifier.Recipe `json:"head"`
+			Head        head              `json:"head"`
 			Generation  uint64            `json:"generation"`
 			Classes     []imprint.Class   `json:"classes"`
 			Estimate    estimate          `json:"estimate"`
 			Model       string            `json:"model"`
 			Written     *imprint.Written  `json:"written,omitempty"`
-		}{k.Backbone().Name, s.Fit, s.Layout, s.KeepClasses, k.Recipe(), k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Estimate()), k.ModelPath(), k.Written()})
+		}{k.Backbone().Name, s.Fit, s.Layout, s.KeepClasses, head{k.Recipe(), k.Tried()}, k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Estimate()), k.ModelPath(), k.Written()})
 	}
 	for _, class := range k.Classes() {
 		fmt.Fprintf(c.App.Writer, "%s  %d %s\n", class.Label, len(class.Photos), plural(len(class.Photos), "photo"))
