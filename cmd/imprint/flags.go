@@ -179,10 +179,15 @@ func fit(c *cli.Context) (dataset.Fit, error) {
 	if c.String("fit") == "" {
 		return "", nil
 	}
-	if name := c.Command.Name; c.String("fit") == string(imprint.AutoFit) && (name == "add" || name == "eval") {
-		return imprint.AutoFit, nil
-	}
 	f, err := dataset.ParseFit(c.String("fit"))
+	if name := c.Command.Name; name == "add" || name == "eval" {
+		if c.String("fit") == string(imprint.AutoFit) {
+			return imprint.AutoFit, nil
+		}
+		if err != nil {
+			err = fmt.Errorf("%w, or auto", err)
+		}
+	}
 	if err != nil {
 		return "", usageError{err}
 	}
