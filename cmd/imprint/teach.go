@@ -201,19 +201,21 @@ func headLine(r classifier.Recipe, tried []classifier.Tried, asked classifier.Me
 	if at < 0 {
 		return line
 	}
-	line += fmt.Sprintf(": leaving one photo out at a time it is the likeliest (loss %.3f", tried[at].Loss)
-	next := -1 // of those it was chosen from
+	next, choices, mean := -1, 0, ""
 	for i, t := range tried {
-		if t.Method == classifier.Mean {
-			line += fmt.Sprintf("; mean %.3f", t.Loss)
-		} else if i != at && (next < 0 || t.Loss < tried[next].Loss) {
+		if t.Method == classifier.Mean { // for comparison
+			mean = fmt.Sprintf("; mean, not among them, %.3f", t.Loss)
+			continue
+		}
+		if choices++; i != at && (next < 0 || t.Loss < tried[next].Loss) {
 			next = i
 		}
 	}
+	line += fmt.Sprintf(": leaving one photo out at a time it is the likeliest of %d (loss %.3f", choices, tried[at].Loss)
 	if next >= 0 {
 		line += fmt.Sprintf("; next %v %.3f", tried[next].Recipe, tried[next].Loss)
 	}
-	return line + ")"
+	return line + mean + ")"
 }
 
 // fitLine says how photos are fitted, and why.
