@@ -3,7 +3,11 @@ package imprint
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
@@ -11,43 +15,88 @@ import (
 )
 
 // AutoFit in Options.Fit has the first photos added to a new workspace decide whether
-// photos are fitted by dataset.Crop or by dataset.Squash: by the one under which photos
-// left out one at a time are likelier. Crop it is where that is equal, or where fewer
-// than ten can be left out. Only Kit.Add chooses; elsewhere it is Crop.
+// photos are fitted by dataset.Crop or by dataset.Squash: by Squash if photos left
+// out one at a time are then likelier by more than one standard error. It is not where
+// fewer than ten can be left out. Only Kit.Add chooses; elsewhere it is Crop.
 const AutoFit dataset.Fit = "auto"
 
 // A FitChoice says how photos are fitted, and by what that was chosen.
 type FitChoice struct {
 	Fit   dataset.Fit `json:"fit"`
 	Tried []TriedFit  `json:"tried"`
+	// StdErr is the standard error of the difference between the losses.
+	StdErr float64 `json:"std_err"`
 }
 
 // A TriedFit is what the head is like when photos are fitted one way.
 type TriedFit struct {
 	Fit dataset.Fit `json:"fit"`
-	// Loss is the mean of −log score of the right class over the photos left out, nil
-	// when too few could be.
+	// Loss is the mean of −log score of the right class over the photos that are left
+	// out both ways, nil when these are too few.
 	Loss     *float64            `json:"loss"`
 	Estimate classifier.Estimate `json:"-"`
 	Accuracy float64             `json:"accuracy"` // of Estimate
 }
 
-// chooseFit compares the heads that fit makes of photos fitted each way.
-func chooseFit(fit func(way int) (*classifier.Fitted, error)) (choice *FitChoice, best int, err error) {
-	choice = new(FitChoice)
+// leftOut is a head that was made of photos fitted one way, and the −log score of the
+// right class for each photo left out, by its place among those given.
+type leftOut struct {
+	head   *classifier.Fitted
+	losses map[int]float64
+}
+
+// leaveOut makes a head of examples, each with its place among the photos given.
+func leaveOut(examples []classifier.Example, places []int, method classifier.Method, root bool) (leftOut, error) {
+	f, left, err := classifier.LeaveOut(examples, method, root)
+	if err != nil {
+		return leftOut{}, err
+	}
+	l := leftOut{f, make(map[int]float64)}
+	for i, scores := range left {
+		if scores != nil && !math.IsNaN(f.Loss) {
+			classifier.Scores(scores)
+			l.losses[places[i]] = -math.Log(max(scores[slices.Index(f.Head.Labels, examples[i].Label)], math.SmallestNonzeroFloat64))
+		}
+	}
+	return l, nil
+}
+
+// chooseFit compares the heads that fit makes of photos fitted each way, by the photos
+// that are left out of both. It takes the second way if that is better by more than one
+// standard error.
+func chooseFit(fit func(way int) (leftOut, error)) (choice *FitChoice, best int, err error) {
+	const least = 10 // photos that say anything
+	var heads [len(triedFits)]leftOut
 	for i, way := range triedFits {
-		f, err := fit(i)
-		if err != nil {
+		if heads[i], err = fit(i); err != nil {
 			return nil, 0, fmt.Errorf("choose how photos are fitted: by %s: %w", way, err)
 		}
-		t := TriedFit{Fit: way, Estimate: f.Estimate, Accuracy: f.Estimate.Accuracy()}
-		if !math.IsNaN(f.Loss) {
-			t.Loss = &f.Loss
+	}
+	var losses [len(triedFits)][]float64
+	var gains []float64
+	for _, place := range slices.Sorted(maps.Keys(heads[0].losses)) {
+		first := heads[0].losses[place]
+		if second, ok := heads[1].losses[place]; ok {
+			losses[0], losses[1], gains = append(losses[0], first), append(losses[1], second), append(gains, first-second)
+		}
+	}
+	choice = new(FitChoice)
+	for i, way := range triedFits {
+		t := TriedFit{Fit: way}
+		if heads[i].head != nil {
+			t.Estimate, t.Accuracy = heads[i].head.Estimate, heads[i].head.Estimate.Accuracy()
+		}
+		if len(gains) >= least {
+			mean := stat.Mean(losses[i], nil)
+			t.Loss = &mean
 		}
 		choice.Tried = append(choice.Tried, t)
-		// A likelihood that differs by rounding alone decides nothing.
-		if b := choice.Tried[best].Loss; t.Loss != nil && b != nil && *t.Loss < *b*(1-1e-9) {
-			best = i
+	}
+	if len(gains) >= least {
+		gain, std := stat.MeanStdDev(gains, nil)
+		choice.StdErr = std / math.Sqrt(float64(len(gains)))
+		if gain > choice.StdErr {
+			best = 1
 		}
 	}
 	choice.Fit = triedFits[best]
@@ -78,8 +127,9 @@ func (k *Kit) embedEitherWay(ctx context.Context, items []dataset.Item, progress
 			return nil, err
 		}
 	}
-	choice, best, err := chooseFit(func(way int) (*classifier.Fitted, error) {
+	choice, best, err := chooseFit(func(way int) (leftOut, error) {
 		var taught []example
+		var places []int
 		seen, x := make(map[digest]bool), make([]float64, k.backbone.Dim())
 		for i, e := range all[way] {
 			if items[i].Label == notTaught || e.err != nil || seen[e.photo] {
@@ -88,12 +138,13 @@ func (k *Kit) embedEitherWay(ctx context.Context, items []dataset.Item, progress
 			seen[e.photo] = true
 			if norm := unit(k.backbone, x, e.raw); norm > 0 && !math.IsInf(norm, 0) {
 				taught = append(taught, example{Label: items[i].Label, Photo: e.photo, Source: items[i].Source, Taken: items[i].Time, raw: e.raw})
+				places = append(places, i)
 			}
 		}
 		if len(taught) == 0 {
-			return &classifier.Fitted{Loss: math.NaN()}, nil // Add says why
+			return leftOut{}, nil // Add says why
 		}
-		return k.fitUnits(k.unitsOf(taught), settings)
+		return leaveOut(k.unitsOf(taught), places, settings.method(), k.roots(settings))
 	})
 	if err != nil {
 		return nil, err
@@ -108,8 +159,8 @@ func (k *Kit) embedEitherWay(ctx context.Context, items []dataset.Item, progress
 }
 
 // EmbedSetEitherWay does what EmbedSet does with photos fitted by dataset.Crop and by
-// dataset.Squash, and returns the better set: that of which the head that is chosen
-// when all its photos are taught finds those left out one at a time likelier.
+// dataset.Squash, and returns the better set: the one that
+// AutoFit would choose if all its photos were taught.
 func EmbedSetEitherWay(ctx context.Context, name string, b *backbone.Backbone, items []dataset.Item, shots, draws, threads int, progress func(done, total int)) (*Set, []Skipped, *FitChoice, error) {
 	var sets [len(triedFits)]*Set
 	var skipped []Skipped
@@ -123,13 +174,15 @@ func EmbedSetEitherWay(ctx context.Context, name string, b *backbone.Backbone, i
 			return nil, nil, nil, err
 		}
 	}
-	choice, best, err := chooseFit(func(way int) (*classifier.Fitted, error) {
+	choice, best, err := chooseFit(func(way int) (leftOut, error) {
 		s := sets[way]
 		var examples []classifier.Example
+		var places []int
 		for i, x := range s.Units {
 			examples = append(examples, classifier.Example{Label: s.Classes[s.Labels[i]], Unit: x, Norm: s.Norms[i]})
+			places = append(places, i)
 		}
-		return classifier.Fit(examples, classifier.Auto, s.roots())
+		return leaveOut(examples, places, classifier.Auto, s.roots())
 	})
 	if err != nil {
 		return nil, nil, nil, err

@@ -108,10 +108,14 @@ func (k *Kit) fit(s *state) (*classifier.Fitted, error) {
 }
 
 func (k *Kit) fitUnits(units []classifier.Example, s Settings) (*classifier.Fitted, error) {
+	return classifier.Fit(units, s.method(), k.roots(s))
+}
+
+// roots reports whether square roots of embeddings may serve as features.
+func (k *Kit) roots(s Settings) bool {
 	e := k.backbone.Embedding
-	positive := s.Layout != classifier.TPU && (e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
+	return s.Layout != classifier.TPU && (e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
 		e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128)
-	return classifier.Fit(units, s.method(), positive)
 }
 
 // newHead makes the head of s, and for a mean head the length of each class's sum, 0

@@ -47,7 +47,7 @@ func fitFlag() cli.Flag {
 // chosenFitFlag is fitFlag where photos can decide.
 func chosenFitFlag() cli.Flag {
 	f := fitFlag().(*cli.StringFlag)
-	f.Usage = strings.Replace(f.Usage, "or pad;", "pad, or auto: crop or squash, whichever makes photos left out likelier;", 1)
+	f.Usage = strings.Replace(f.Usage, "or pad;", "pad, or auto: squash if photos left out are clearly likelier so, else crop;", 1)
 	return f
 }
 

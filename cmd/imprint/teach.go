@@ -227,7 +227,7 @@ func fitLine(choice *imprint.FitChoice) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s loss %.3f, %d of %d right", t.Fit, *t.Loss, t.Estimate.Right, t.Estimate.Total))
 	}
-	return fmt.Sprintf("fit %s: leaving photos out one at a time, %s", choice.Fit, strings.Join(parts, "; "))
+	return fmt.Sprintf("fit %s: leaving photos out one at a time, %s; squash must be better by %.3f", choice.Fit, strings.Join(parts, "; "), choice.StdErr)
 }
 
 func printJSON(w io.Writer, v any) error {
