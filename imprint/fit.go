@@ -16,8 +16,9 @@ import (
 
 // AutoFit in Options.Fit has the first photos added to a new workspace decide whether
 // photos are fitted by dataset.Crop or by dataset.Squash: by Squash if photos left
-// out one at a time are then likelier by more than one standard error. It is not where
-// fewer than ten can be left out. Only Kit.Add chooses; elsewhere it is Crop.
+// out one at a time are then likelier by more than one standard error, else by Crop, and
+// so where fewer than ten can be left out. Only Kit.Add and Kit.AddBeside choose; elsewhere
+// AutoFit is Crop.
 const AutoFit dataset.Fit = "auto"
 
 // A FitChoice says how photos are fitted, and by what that was chosen.
