@@ -106,10 +106,16 @@ func teach(ctx context.Context, t *testing.T, d *tpu.Device, model string, compi
 		must(m.Run(ctx, [][]byte{p.rgb}, [][]byte{got}))
 		copy(cpu.Input(0), p.rgb)
 		must(cpu.Invoke(ctx))
-		if !bytes.Equal(got, cpu.Output(0)) {
-			t.Errorf("%s taught on %s: photo %d: the device's answer is not the CPU's", model, set, i)
+		// How a device rounds SOFTMAX isn't known, and the emulated one does it otherwise than the CPU: what it is
+		// computed of is compared in package template.
+		most := 0
+		for c, want := range cpu.Output(0) {
+			most = max(most, int(got[c])-int(want), int(want)-int(got[c]))
 		}
 		winner := slices.Index(got, slices.Max(got))
+		if most > 1 || int(cpu.Output(0)[winner]) < int(slices.Max(cpu.Output(0)))-1 {
+			t.Errorf("%s taught on %s: photo %d: the device's answer is not the CPU's: a score differs by %d codes", model, set, i, most)
+		}
 		if winner >= len(fitted.Head.Labels) {
 			t.Errorf("%s taught on %s: photo %d: class %d of %d wins", model, set, i, winner, len(fitted.Head.Labels))
 		} else if fitted.Head.Labels[winner] == p.label {
