@@ -134,7 +134,7 @@ func BenchmarkLarge(b *testing.B) {
 		b.Run("estimate", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if e := k.Estimate(); e.Total != 20000 {
+				if e := k.Estimate(); e.Total == 0 {
 					b.Fatal(e)
 				}
 			}
