@@ -131,14 +131,6 @@ func BenchmarkLarge(b *testing.B) {
 				}
 			}
 		})
-		b.Run("estimate", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if e := k.Estimate(); e.Total == 0 {
-					b.Fatal(e)
-				}
-			}
-		})
 		b.Run("encode", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
