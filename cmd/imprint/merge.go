@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -64,18 +62,7 @@ func merge(c *cli.Context) error {
 			Model      string   `json:"model"`
 		}{merged, estimate(merged.Estimate), k.Generation(), k.ModelPath()})
 	}
-	var parts []string
-	for label, n := range merged.Classes {
-		parts = append(parts, fmt.Sprintf("%s: %d %s", label, n, plural(n, "photo")))
-	}
-	slices.Sort(parts)
-	if n := merged.Negatives; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d %s of nothing taught", n, plural(n, "photo")))
-	}
-	if len(parts) == 0 {
-		parts = []string{"nothing new"}
-	}
-	fmt.Fprintf(c.App.Writer, "merged %s; %d %s more than once\n", strings.Join(parts, ", "), merged.Duplicates, map[bool]string{true: "photo was there", false: "photos were there"}[merged.Duplicates == 1])
+	fmt.Fprintf(c.App.Writer, "merged %s; %d %s more than once\n", countLine(merged.Classes, merged.Negatives), merged.Duplicates, map[bool]string{true: "photo was there", false: "photos were there"}[merged.Duplicates == 1])
 	tellModel(c.App.Writer, k, merged.Estimate)
 	return nil
 }

@@ -95,18 +95,7 @@ func add(c *cli.Context) error {
 	if learned.FitChoice != nil {
 		fmt.Fprintln(c.App.Writer, fitLine(learned.FitChoice))
 	}
-	var parts []string
-	for label, n := range learned.Classes {
-		parts = append(parts, fmt.Sprintf("%s: %d %s", label, n, plural(n, "photo")))
-	}
-	slices.Sort(parts)
-	if n := learned.Negatives; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d %s of nothing taught", n, plural(n, "photo")))
-	}
-	if len(parts) == 0 {
-		parts = []string{"nothing new"}
-	}
-	fmt.Fprintf(c.App.Writer, "learned %s, %d skipped, in %d ms%s\n", strings.Join(parts, ", "), len(learned.Skipped), learned.Elapsed.Milliseconds(), onDevices(learned.Devices))
+	fmt.Fprintf(c.App.Writer, "learned %s, %d skipped, in %d ms%s\n", countLine(learned.Classes, learned.Negatives), len(learned.Skipped), learned.Elapsed.Milliseconds(), onDevices(learned.Devices))
 	tellModel(c.App.Writer, k, learned.Estimate)
 	return nil
 }
@@ -521,6 +510,22 @@ func scoreLine(top []imprint.Score) string {
 	var parts []string
 	for _, s := range top {
 		parts = append(parts, fmt.Sprintf("%s %.3f", plain(s.Label), s.Score))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// countLine says how many photos of each class, and of nothing taught, are new.
+func countLine(classes map[string]int, negatives int) string {
+	var parts []string
+	for label, n := range classes {
+		parts = append(parts, fmt.Sprintf("%s: %d %s", label, n, plural(n, "photo")))
+	}
+	slices.Sort(parts)
+	if negatives > 0 {
+		parts = append(parts, fmt.Sprintf("%d %s of nothing taught", negatives, plural(negatives, "photo")))
+	}
+	if len(parts) == 0 {
+		return "nothing new"
 	}
 	return strings.Join(parts, ", ")
 }
