@@ -4,7 +4,7 @@ const (
 	// AlikeCosine is from what cosine on two photos of a class hardly differ. Of 3641
 	// photos of two sets (clothing and Oxford 17 flowers, Coral's MobileNet v1 1.0 224),
 	// 152 have their like in their class; nearly all of those are the same picture twice.
-	AlikeCosine = 0.95
+	NearDuplicateCosine = 0.95
 	// alikeShare of the mean squared distance of all pairs is the most that those may be
 	// apart besides: some backbones find all photos alike. It is as strict on those sets.
 	alikeShare = 0.1
@@ -15,7 +15,7 @@ const (
 // time, the others would give the answer away. The examples of a class come one after
 // the other. All of a burst are of one class, and in order.
 func bursts(examples []Example) [][]int {
-	near := Near(examples)
+	near := NearDuplicateDistance(examples)
 	parent := make([]int, len(examples))
 	for i := range parent {
 		parent[i] = i
@@ -66,7 +66,9 @@ func bursts(examples []Example) [][]int {
 
 // Near is the largest |a − b|² of the unit embeddings of photos that hardly differ, among
 // examples of all classes.
-func Near(examples []Example) float64 { return min(2-2*AlikeCosine, alikeShare*spread(examples)) }
+func NearDuplicateDistance(examples []Example) float64 {
+	return min(2-2*NearDuplicateCosine, alikeShare*spread(examples))
+}
 
 // spread is the mean of |a − b|² over all pairs.
 func spread(examples []Example) float64 {

@@ -99,9 +99,9 @@ func recipes(root bool) []Recipe {
 
 // A Tried is a recipe and the mean of −log score of the right class over the examples
 // left out, of about 500 at most.
-type Tried struct {
+type Candidate struct {
 	Recipe
-	Loss float64 `json:"loss"`
+	LogLoss float64 `json:"loss"`
 }
 
 // A Fitted is a head and what is known about it from leaving out one example at a
@@ -112,19 +112,19 @@ type Fitted struct {
 	Estimate Estimate
 	// Loss is the mean of −log score of the right class over the examples left out,
 	// NaN when none could be.
-	Loss float64
+	LogLoss float64
 	// Calibration is the expected calibration error of the examples left out: how far
 	// scores are from the share of right answers, on average over ten bins of scores.
 	// Plain is what it would be if outputs were not scaled to be likely. Both are NaN
 	// when nothing could be left out.
-	Calibration, Plain float64
+	Calibration, Uncalibrated float64
 	// Temperature is what the logits would be multiplied by to undo that scaling.
 	Temperature float64
 	// Rejection tells of the row that [Reject] has added; nil without it.
 	Rejection *Rejection
 	// Tried is what Auto chose by, in the order in which it looked, and last the mean head,
 	// for comparison; nil where it could not compare.
-	Tried []Tried
+	Candidates []Candidate
 	// Advice is what more photos would probably buy; nil where that is not known.
 	Advice *Advice
 
@@ -176,7 +176,7 @@ func choose(examples []Example, method Method, root bool) (*training, Recipe, er
 	best, loss := Recipe{Method: Ridge, Lambda: ridgeLambda}, math.Inf(1)
 	some := pick(examples, thinned(examples, few))
 	trainings := make(map[bool]*training) // with and without square roots
-	var tried []Tried
+	var tried []Candidate
 	for _, r := range recipes(root) {
 		t := trainings[r.Root]
 		if t == nil {
@@ -200,11 +200,11 @@ func choose(examples []Example, method Method, root bool) (*training, Recipe, er
 			break
 		}
 		// A likelihood that differs by rounding alone decides nothing.
-		if f.Loss < loss*(1-1e-9) {
-			best, loss = r, f.Loss
+		if f.LogLoss < loss*(1-1e-9) {
+			best, loss = r, f.LogLoss
 		}
-		if !math.IsNaN(f.Loss) {
-			tried = append(tried, Tried{r, f.Loss})
+		if !math.IsNaN(f.LogLoss) {
+			tried = append(tried, Candidate{r, f.LogLoss})
 		}
 	}
 	if len(tried) > 0 {
@@ -213,7 +213,7 @@ func choose(examples []Example, method Method, root bool) (*training, Recipe, er
 			return nil, best, err
 		}
 		if !math.IsNaN(mean.loss) {
-			tried = append(tried, Tried{Recipe{Method: Mean}, mean.loss})
+			tried = append(tried, Candidate{Recipe{Method: Mean}, mean.loss})
 		}
 	}
 	if len(some) == len(examples) {
@@ -314,7 +314,7 @@ func (t *training) made(m Method) (*madeLayer, error) {
 	if t.layers == nil {
 		t.layers = make(map[Method]*madeLayer)
 	}
-	t.layers[m] = &madeLayer{l, left, scale, f.Loss}
+	t.layers[m] = &madeLayer{l, left, scale, f.LogLoss}
 	return t.layers[m], nil
 }
 
@@ -356,7 +356,7 @@ func (t *training) fitLeaving(r Recipe) (*Fitted, [][]float64, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &Fitted{Recipe: r, Head: &Head{Labels: t.labels, Dim: t.dim, Root: r.Root}, Estimate: t.estimate(left), Tried: t.tried}
+	f := &Fitted{Recipe: r, Head: &Head{Labels: t.labels, Dim: t.dim, Root: r.Root}, Estimate: t.estimate(left), Candidates: t.tried}
 	scale := t.scale(left, f)
 	f.scale = scale
 	centre := l.centre()
@@ -368,8 +368,8 @@ func (t *training) fitLeaving(r Recipe) (*Fitted, [][]float64, error) {
 		f.Head.Bias = append(f.Head.Bias, float32(l.bias[c]*scale))
 	}
 	f.Advice = t.advise(left)
-	if !math.IsNaN(f.Loss) {
-		f.Calibration, f.Plain = t.calibration(left, scale), t.calibration(left, scale*f.Temperature)
+	if !math.IsNaN(f.LogLoss) {
+		f.Calibration, f.Uncalibrated = t.calibration(left, scale), t.calibration(left, scale*f.Temperature)
 	}
 	return f, left, f.Head.Check()
 }
@@ -379,7 +379,7 @@ func (t *training) estimate(left [][]float64) (e Estimate) {
 	for _, burst := range t.burst {
 		switch {
 		case t.alone(burst):
-			e.Alone += len(burst)
+			e.Excluded += len(burst)
 			continue
 		case left[burst[0]] == nil:
 			continue
@@ -388,7 +388,7 @@ func (t *training) estimate(left [][]float64) (e Estimate) {
 		for _, i := range burst {
 			e.Total++
 			if Best(left[i]) == t.class[i] {
-				e.Right++
+				e.Correct++
 			}
 		}
 	}
@@ -405,7 +405,7 @@ func (t *training) scale(left [][]float64, f *Fitted) float64 {
 			spread += deviation(row) / float64(f.Estimate.Total)
 		}
 	}
-	f.Loss, f.Calibration, f.Plain = math.NaN(), math.NaN(), math.NaN()
+	f.LogLoss, f.Calibration, f.Uncalibrated = math.NaN(), math.NaN(), math.NaN()
 	plain := 1.0 // LDA gives logits
 	switch f.Recipe.Method {
 	case Mean:
@@ -436,7 +436,7 @@ func (t *training) scale(left [][]float64, f *Fitted) float64 {
 			high = k
 		}
 	}
-	f.Loss = loss(low)
+	f.LogLoss = loss(low)
 	f.Temperature = plain / factor(low)
 	return factor(low)
 }

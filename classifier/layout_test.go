@@ -37,7 +37,7 @@ func taught(t testing.TB, b *backbone.Backbone, kinds, photos int) []classifier.
 }
 
 // example embeds a photo as an example of label.
-func example(t testing.TB, b *backbone.Backbone, r *backbone.Runner, p *dataset.Photo, fit dataset.Fit, label string) classifier.Example {
+func example(t testing.TB, b *backbone.Backbone, r *backbone.Runner, p *dataset.Photo, fit dataset.Resize, label string) classifier.Example {
 	t.Helper()
 	if err := fit.Resize(r.RGB(), p.Image, b.Width, b.Height); err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func TestLeaveOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		same, err := Fit(examples, method, false)
-		if err != nil || same.Estimate != f.Estimate || same.Loss != f.Loss {
+		if err != nil || same.Estimate != f.Estimate || same.LogLoss != f.LogLoss {
 			t.Errorf("%s: got %+v, want %+v, error %v", method, f.Estimate, same.Estimate, err)
 		}
 		right := 0
@@ -47,8 +47,8 @@ func TestLeaveOut(t *testing.T) {
 				}
 			}
 		}
-		if right != f.Estimate.Right {
-			t.Errorf("%s: %d right, and the estimate says %d", method, right, f.Estimate.Right)
+		if right != f.Estimate.Correct {
+			t.Errorf("%s: %d right, and the estimate says %d", method, right, f.Estimate.Correct)
 		}
 	}
 }
@@ -60,21 +60,21 @@ func TestTried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(f.Tried) != 7 || f.Tried[6].Method != Mean {
-		t.Fatalf("tried %+v, want six recipes and mean", f.Tried)
+	if len(f.Candidates) != 7 || f.Candidates[6].Method != Mean {
+		t.Fatalf("tried %+v, want six recipes and mean", f.Candidates)
 	}
-	for i, tried := range f.Tried {
+	for i, tried := range f.Candidates {
 		if !tried.Root {
 			own, err := Fit(examples, tried.Method, false)
-			if err != nil || math.Abs(own.Loss-tried.Loss) > 1e-12 || own.Recipe != tried.Recipe || own.Tried != nil {
-				t.Errorf("%v: loss %v, and by itself %v with %v, %v", tried.Recipe, tried.Loss, own.Recipe, own.Loss, err)
+			if err != nil || math.Abs(own.LogLoss-tried.LogLoss) > 1e-12 || own.Recipe != tried.Recipe || own.Candidates != nil {
+				t.Errorf("%v: loss %v, and by itself %v with %v, %v", tried.Recipe, tried.LogLoss, own.Recipe, own.LogLoss, err)
 			}
 		}
-		if chosen := tried.Recipe == f.Recipe; chosen && tried.Loss != f.Loss || !chosen && i < 6 && tried.Loss < f.Loss*(1-1e-9) {
-			t.Errorf("%v has loss %v, and %v was chosen with %v", tried.Recipe, tried.Loss, f.Recipe, f.Loss)
+		if chosen := tried.Recipe == f.Recipe; chosen && tried.LogLoss != f.LogLoss || !chosen && i < 6 && tried.LogLoss < f.LogLoss*(1-1e-9) {
+			t.Errorf("%v has loss %v, and %v was chosen with %v", tried.Recipe, tried.LogLoss, f.Recipe, f.LogLoss)
 		}
 	}
-	if f, err = Fit(examples[:5], Auto, true); err != nil || f.Tried != nil {
+	if f, err = Fit(examples[:5], Auto, true); err != nil || f.Candidates != nil {
 		t.Errorf("of five examples: %+v, %v", f, err)
 	}
 }

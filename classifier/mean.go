@@ -38,11 +38,11 @@ func (s *Sums) Mean() (*Head, error) {
 
 // An Estimate counts right answers on photos that the head had not seen.
 type Estimate struct {
-	Right int `json:"right"`
-	Total int `json:"total"`
+	Correct int `json:"right"`
+	Total   int `json:"total"`
 	// Alone is the number of examples that are the only one of their class, or of its
 	// only burst; they can't be estimated and are not in Total.
-	Alone int `json:"alone"`
+	Excluded int `json:"alone"`
 	// Bursts is the number of groups that the examples in Total were left out in: so
 	// many of them are independent of each other.
 	Bursts int `json:"bursts"`
@@ -53,7 +53,7 @@ func (e Estimate) Accuracy() float64 {
 	if e.Total == 0 {
 		return 0
 	}
-	return float64(e.Right) / float64(e.Total)
+	return float64(e.Correct) / float64(e.Total)
 }
 
 // Interval is where the accuracy on all photos like these is, 95 % sure (Wilson 1927).
@@ -82,12 +82,12 @@ func (s *Sums) LeaveOneOut(examples []Example) Estimate {
 	p := s.prototypes()
 	for _, burst := range bursts(examples) {
 		if s.Count(examples[burst[0]].Label) == len(burst) {
-			e.Alone += len(burst)
+			e.Excluded += len(burst)
 			continue
 		}
 		e.Bursts++
 		e.Total += len(burst)
-		e.Right += p.rightWithout(pick(examples, burst))
+		e.Correct += p.rightWithout(pick(examples, burst))
 	}
 	return e
 }

@@ -55,7 +55,7 @@ func TestLeaveOneOut(t *testing.T) {
 	examples := randomExamples(3, 41, 12, 4)
 	examples = append(examples, Example{Label: "alone", Unit: examples[0].Unit})
 	got := sumsOf(t, examples).LeaveOneOut(examples)
-	want := Estimate{Alone: 1}
+	want := Estimate{Excluded: 1}
 	for i, e := range examples {
 		if e.Label == "alone" {
 			continue
@@ -70,13 +70,13 @@ func TestLeaveOneOut(t *testing.T) {
 		want.Total++
 		want.Bursts++
 		if h.Labels[Best(logits)] == e.Label {
-			want.Right++
+			want.Correct++
 		}
 	}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got.Right == 0 || got.Right == got.Total {
+	if got.Correct == 0 || got.Correct == got.Total {
 		t.Errorf("%+v tests nothing", got)
 	}
 	if a := (Estimate{}).Accuracy(); a != 0 {

@@ -32,7 +32,7 @@ type training struct {
 	columns [][]float64
 	layers  map[Method]*madeLayer
 
-	tried []Tried // what led to the recipe it is for
+	tried []Candidate // what led to the recipe it is for
 	// Made when there are more: Σ r·rᵀ, in which r is each example less its class mean.
 	within lower
 }

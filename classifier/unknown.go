@@ -11,7 +11,7 @@ import (
 const UnknownLabel = "unknown"
 
 // ErrNoImpostors is wrapped when nothing shows what photos of other things look like.
-var ErrNoImpostors = errors.New("to know what is unknown takes four classes, or photos of other things")
+var ErrNoNegatives = errors.New("to know what is unknown takes four classes, or photos of other things")
 
 // ErrLabelTaken is wrapped when a class has the name of the row for what is unknown.
 var ErrLabelTaken = errors.New("a class has that name already")
@@ -21,15 +21,15 @@ type Rejection struct {
 	// Threshold is the logit that the best class must reach.
 	Threshold float64 `json:"-"`
 	// Asked is the share of photos of other things that may be taken for a class.
-	Asked float64 `json:"asked"`
+	TargetFAR float64 `json:"asked"`
 	// Impostors is the number of examples that stood for other things: each with a head
 	// that has not seen its class, and the others given. Accepted of them reach the
 	// threshold.
-	Impostors int `json:"impostors"`
-	Accepted  int `json:"accepted"`
+	Negatives    int `json:"impostors"`
+	FalseAccepts int `json:"accepted"`
 	// Rejected is the number of examples, of Known left out, that miss the threshold.
-	Rejected int `json:"rejected"`
-	Known    int `json:"known"`
+	Rejected  int `json:"rejected"`
+	Positives int `json:"known"`
 }
 
 // folds is into how many groups classes are put, each to stand once for other things.
@@ -53,7 +53,7 @@ func Reject(f *Fitted, examples, negatives, generic []Example, rate float64) (*H
 		return nil, nil, fmt.Errorf("add a row %q: %w", UnknownLabel, ErrLabelTaken)
 	}
 	examples = sorted(examples)
-	r := &Rejection{Asked: rate}
+	r := &Rejection{TargetFAR: rate}
 	var others []float64
 	labels := f.Head.Labels
 	if len(labels) >= 4 {
@@ -92,12 +92,12 @@ func Reject(f *Fitted, examples, negatives, generic []Example, rate float64) (*H
 		others = append(others, f.scale*l.stand(features(e.Unit, f.Recipe.Root)))
 	}
 	if len(others) == 0 {
-		return nil, nil, fmt.Errorf("add a row %q: %w", UnknownLabel, ErrNoImpostors)
+		return nil, nil, fmt.Errorf("add a row %q: %w", UnknownLabel, ErrNoNegatives)
 	}
 	slices.Sort(others)
-	r.Impostors = len(others)
-	r.Accepted = int(rate * float64(len(others)))
-	at := len(others) - r.Accepted // the first that is accepted
+	r.Negatives = len(others)
+	r.FalseAccepts = int(rate * float64(len(others)))
+	at := len(others) - r.FalseAccepts // the first that is accepted
 	r.Threshold = math.Nextafter(others[at-1], math.Inf(1))
 	if at < len(others) {
 		r.Threshold = (others[at-1] + others[at]) / 2
@@ -106,7 +106,7 @@ func Reject(f *Fitted, examples, negatives, generic []Example, rate float64) (*H
 		if row == nil {
 			continue
 		}
-		r.Known++
+		r.Positives++
 		if f.scale*stand(row) < r.Threshold {
 			r.Rejected++
 		}

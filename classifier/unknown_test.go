@@ -19,7 +19,7 @@ func TestReject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Impostors != 30 || r.Accepted != 3 || r.Known != 30 {
+		if r.Negatives != 30 || r.FalseAccepts != 3 || r.Positives != 30 {
 			t.Errorf("%s: got %+v, want 3 of 30 impostors accepted", m, r)
 		}
 		last := len(h.Labels) - 1
@@ -62,8 +62,8 @@ func TestRejectRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Reject(f, examples, nil, nil, 0.1); !errors.Is(err, ErrNoImpostors) {
-		t.Errorf("two classes: got %v, want %v", err, ErrNoImpostors)
+	if _, _, err := Reject(f, examples, nil, nil, 0.1); !errors.Is(err, ErrNoNegatives) {
+		t.Errorf("two classes: got %v, want %v", err, ErrNoNegatives)
 	}
 	for name, call := range map[string]func() error{
 		"rate 0": func() error { _, _, err := Reject(f, examples, examples, nil, 0); return err },
@@ -73,7 +73,7 @@ func TestRejectRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, err, ErrShape)
 		}
 	}
-	if _, r, err := Reject(f, examples, kinds(1, 20, 9), nil, 0.2); err != nil || r.Impostors != 9 || r.Accepted != 1 {
+	if _, r, err := Reject(f, examples, kinds(1, 20, 9), nil, 0.2); err != nil || r.Negatives != 9 || r.FalseAccepts != 1 {
 		t.Errorf("two classes and negatives: got %+v, %v", r, err)
 	}
 }
@@ -84,7 +84,7 @@ func TestCalibration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !(f.Calibration >= 0 && f.Calibration <= f.Plain && f.Plain <= 1) {
-		t.Errorf("expected calibration error %v after scaling and %v before", f.Calibration, f.Plain)
+	if !(f.Calibration >= 0 && f.Calibration <= f.Uncalibrated && f.Uncalibrated <= 1) {
+		t.Errorf("expected calibration error %v after scaling and %v before", f.Calibration, f.Uncalibrated)
 	}
 }

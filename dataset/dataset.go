@@ -1,7 +1,7 @@
 // Package dataset finds, reads and resizes labelled photos.
 //
 // Call Walk (folders) or ReadList (a list of paths) first, then hand the items
-// to Load, which reads them, works on all cores and delivers in order. A Fitter
+// to Load, which reads them, works on all cores and delivers in order. A Resizer
 // turns a file into what a model takes, and decodes no more than that needs.
 // ReadFile and Decode give a whole photo, and Fit.Resize fits one.
 //

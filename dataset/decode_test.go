@@ -461,11 +461,11 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, fit := range []Fit{Crop, Squash, Pad} {
+		for _, fit := range []Resize{Crop, Squash, Pad} {
 			if err := fit.Resize(dst, p.Image, 5, 7); err != nil {
 				t.Fatal(err)
 			}
-			if err := (&Fitter{Fit: fit, Width: 5, Height: 7}).Read(dst, file); err != nil {
+			if err := (&Resizer{Mode: fit, Width: 5, Height: 7}).Read(dst, file); err != nil {
 				t.Fatalf("decoded whole, but not to be fitted: %v", err)
 			}
 		}

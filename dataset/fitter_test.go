@@ -45,9 +45,9 @@ func TestFitter(t *testing.T) {
 		"cmyk":       {testdata(t, "cmyk.jpg"), 0},
 		"png":        {asPNG(t, hills(233, 120)), 0},
 	}
-	fitters := map[Fit]*Fitter{}
-	for _, fit := range []Fit{Crop, Squash, Pad} {
-		fitters[fit] = &Fitter{Fit: fit, Width: 30, Height: 23}
+	fitters := map[Resize]*Resizer{}
+	for _, fit := range []Resize{Crop, Squash, Pad} {
+		fitters[fit] = &Resizer{Mode: fit, Width: 30, Height: 23}
 	}
 	for name, kind := range kinds {
 		for o := range 9 {
@@ -89,7 +89,7 @@ func TestFitter(t *testing.T) {
 // that memory is kept.
 func TestFitterReduces(t *testing.T) {
 	file := open(t, asJPEG(t, hills(1600, 1200)))
-	f := Fitter{Fit: Crop, Width: 128, Height: 128}
+	f := Resizer{Mode: Crop, Width: 128, Height: 128}
 	dst := make([]byte, 128*128*3)
 	if err := f.Read(dst, file); err != nil {
 		t.Fatal(err)
@@ -114,16 +114,16 @@ func TestFitterReduces(t *testing.T) {
 func TestFitterErrors(t *testing.T) {
 	b := asJPEG(t, hills(64, 48))
 	dst := make([]byte, 4*4*3)
-	good := Fitter{Fit: Crop, Width: 4, Height: 4}
+	good := Resizer{Mode: Crop, Width: 4, Height: 4}
 	if err := good.Read(dst, open(t, b[:len(b)-100])); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "photo") {
 		t.Errorf("half a photo: got %v, want ErrDamaged with the path", err)
 	}
 	if err := good.Read(dst[1:], open(t, b)); err == nil {
 		t.Error("a short destination is taken")
 	}
-	for _, f := range []Fitter{{}, {Fit: Crop}, {Fit: "stretch", Width: 4, Height: 4}} {
+	for _, f := range []Resizer{{}, {Mode: Crop}, {Mode: "stretch", Width: 4, Height: 4}} {
 		if err := f.Read(dst, open(t, b)); err == nil {
-			t.Errorf("%s to %d×%d: no error", f.Fit, f.Width, f.Height)
+			t.Errorf("%s to %d×%d: no error", f.Mode, f.Width, f.Height)
 		}
 	}
 }
@@ -171,7 +171,7 @@ func BenchmarkFitter(b *testing.B) {
 		})
 		for name, o := range map[string]int{"upright": 1, "turned": 6} {
 			b.Run(fmt.Sprintf("%s-to-%d", name, size), func(b *testing.B) {
-				f := Fitter{Fit: Crop, Width: size, Height: size}
+				f := Resizer{Mode: Crop, Width: size, Height: size}
 				turned := jpegWith(bytes.Clone(file), exifBlock(binary.BigEndian, o, ""))
 				b.ReportAllocs()
 				for b.Loop() {

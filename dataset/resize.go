@@ -9,18 +9,18 @@ import (
 
 // Fit says how a photo of any shape becomes the rectangle a model wants. What
 // was used for teaching must be used for classifying.
-type Fit string
+type Resize string
 
 const (
 	// Crop takes a square with sides of round(0.875·min(w, h)) pixels out of
 	// the middle of the photo and resizes it. Things keep their proportions
 	// when the model's input is square; the rim of the photo is not seen.
-	Crop Fit = "crop"
+	Crop Resize = "crop"
 	// Squash resizes the whole photo, out of proportion if need be.
-	Squash Fit = "squash"
+	Squash Resize = "squash"
 	// Pad resizes the whole photo in proportion, centres it, and fills the
 	// rest with mid-grey (128, 128, 128).
-	Pad Fit = "pad"
+	Pad Resize = "pad"
 )
 
 const padGrey = 128
@@ -29,8 +29,8 @@ const padGrey = 128
 const maxSide = 1 << 14
 
 // ParseFit gives the Fit called s: crop, squash or pad.
-func ParseFit(s string) (Fit, error) {
-	switch f := Fit(s); f {
+func ParseResize(s string) (Resize, error) {
+	switch f := Resize(s); f {
 	case Crop, Squash, Pad:
 		return f, nil
 	}
@@ -47,13 +47,13 @@ func ParseFit(s string) (Fit, error) {
 //
 // Only the pixels that are needed are looked at and converted to RGB, with Go's
 // rounding; transparency is laid over white. Resize allocates a few small tables,
-// 40·w+20·h bytes or so, and keeps nothing. A Fitter does the same with a file, and
+// 40·w+20·h bytes or so, and keeps nothing. A Resizer does the same with a file, and
 // is faster.
-func (f Fit) Resize(dst []byte, img image.Image, w, h int) error {
-	return (&Fitter{Fit: f, Width: w, Height: h}).Resize(dst, img)
+func (f Resize) Resize(dst []byte, img image.Image, w, h int) error {
+	return (&Resizer{Mode: f, Width: w, Height: h}).Resize(dst, img)
 }
 
-// A Fitter decodes photos and fits them into the input of a model. What is written
+// A Resizer decodes photos and fits them into the input of a model. What is written
 // is what Fit.Resize makes of the whole photo, but that a JPEG of more than four times
 // the size needed is decoded reduced to a half, a quarter or an eighth, the smallest
 // that has twice the size needed. That is much faster. Closer to the size needed,
@@ -62,26 +62,26 @@ func (f Fit) Resize(dst []byte, img image.Image, w, h int) error {
 //
 // It keeps its memory from one photo to the next, and is used by one goroutine at a
 // time.
-type Fitter struct {
-	Fit           Fit
+type Resizer struct {
+	Mode          Resize
 	Width, Height int // of the input, in pixels
 
 	jpeg      jpeg.Decoder
 	resampler resampler
 }
 
-// keptMemory is how much a photo may have taken for a Fitter to keep it, in bytes.
+// keptMemory is how much a photo may have taken for a Resizer to keep it, in bytes.
 const keptMemory = 64 << 20
 
 // Read writes photo p to dst, Height rows of Width pixels as R, G, B bytes. Errors
 // name the path and wrap ErrFormat or ErrDamaged.
-func (f *Fitter) Read(dst []byte, p *File) error {
+func (f *Resizer) Read(dst []byte, p *File) error {
 	w, h := p.header.width, p.header.height
 	o := orientation(p.header.exif.orientation)
 	if o.swapped() {
 		w, h = h, w
 	}
-	to, from, err := f.Fit.place(dst, f.Width, f.Height, w, h)
+	to, from, err := f.Mode.place(dst, f.Width, f.Height, w, h)
 	if err != nil {
 		return inFile(p.Path, err)
 	}
@@ -100,27 +100,27 @@ func (f *Fitter) Read(dst []byte, p *File) error {
 	if err != nil {
 		return inFile(p.Path, err)
 	}
-	f.Fit.fill(dst)
+	f.Mode.fill(dst)
 	f.resampler.run(dst, out, img, from, reduce)
 	return nil
 }
 
 // Resize does what Fit.Resize does, and allocates nothing once it has seen a picture of
 // that size.
-func (f *Fitter) Resize(dst []byte, img image.Image) error {
+func (f *Resizer) Resize(dst []byte, img image.Image) error {
 	b := img.Bounds()
-	to, from, err := f.Fit.place(dst, f.Width, f.Height, b.Dx(), b.Dy())
+	to, from, err := f.Mode.place(dst, f.Width, f.Height, b.Dx(), b.Dy())
 	if err != nil {
 		return err
 	}
-	f.Fit.fill(dst)
+	f.Mode.fill(dst)
 	f.resampler.run(dst, turned(f.Width, to, 1), img, from.Add(b.Min), 1)
 	return nil
 }
 
 // place checks the arguments of Resize and says which rectangle of the photo, of
 // sw×sh pixels, goes into which of the w×h pixels in dst.
-func (f Fit) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, err error) {
+func (f Resize) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, err error) {
 	to, from = image.Rect(0, 0, w, h), image.Rect(0, 0, sw, sh)
 	switch {
 	case w <= 0 || h <= 0 || w > maxSide || h > maxSide:
@@ -144,7 +144,7 @@ func (f Fit) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, err 
 }
 
 // fill writes what is seen where the photo is not.
-func (f Fit) fill(dst []byte) {
+func (f Resize) fill(dst []byte) {
 	if f == Pad {
 		for i := range dst {
 			dst[i] = padGrey

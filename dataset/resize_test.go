@@ -89,13 +89,13 @@ func TestResizeGolden(t *testing.T) {
 }
 
 func TestParseFit(t *testing.T) {
-	for _, f := range []Fit{Crop, Squash, Pad} {
-		if got, err := ParseFit(string(f)); got != f || err != nil {
+	for _, f := range []Resize{Crop, Squash, Pad} {
+		if got, err := ParseResize(string(f)); got != f || err != nil {
 			t.Errorf("ParseFit(%q) = %q, %v", f, got, err)
 		}
 	}
 	for _, s := range []string{"", "Crop", "stretch"} {
-		if got, err := ParseFit(s); err == nil {
+		if got, err := ParseResize(s); err == nil {
 			t.Errorf("ParseFit(%q) = %q, want an error", s, got)
 		}
 	}
@@ -104,7 +104,7 @@ func TestParseFit(t *testing.T) {
 func TestResizeFits(t *testing.T) {
 	tests := []struct {
 		name       string
-		fit        Fit
+		fit        Resize
 		sw, sh     int
 		w, h       int
 		want       map[image.Point][3]byte
@@ -212,7 +212,7 @@ func TestResizeKinds(t *testing.T) {
 					plain.SetNRGBA(x, y, color.NRGBA{over(c.R), over(c.G), over(c.B), 255})
 				}
 			}
-			for _, fit := range []Fit{Crop, Squash, Pad} {
+			for _, fit := range []Resize{Crop, Squash, Pad} {
 				got, want := make([]byte, 16*9*3), make([]byte, 16*9*3)
 				if err := fit.Resize(got, img, 16, 9); err != nil {
 					t.Fatal(err)
@@ -236,7 +236,7 @@ func TestResizeSame(t *testing.T) {
 	sum := sha256.New()
 	dst := make([]byte, 224*224*3)
 	for _, size := range []image.Point{{640, 480}, {301, 457}, {97, 101}} {
-		for _, fit := range []Fit{Crop, Squash, Pad} {
+		for _, fit := range []Resize{Crop, Squash, Pad} {
 			if err := fit.Resize(dst, gradient(size.X, size.Y), 224, 224); err != nil {
 				t.Fatal(err)
 			}
@@ -258,7 +258,7 @@ func TestResizeErrors(t *testing.T) {
 		"negative": Crop.Resize(make([]byte, 12), img, -2, -2),
 		"huge":     Crop.Resize(nil, img, math.MaxInt, 4),
 		"empty":    Crop.Resize(make([]byte, 12), image.NewNRGBA(image.Rect(0, 0, 0, 5)), 2, 2),
-		"fit":      Fit("").Resize(make([]byte, 12), img, 2, 2),
+		"fit":      Resize("").Resize(make([]byte, 12), img, 2, 2),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)

@@ -10,10 +10,10 @@ import (
 
 // Thumbnail gives a small JPEG, side×side pixels, of what a model sees of p when it is
 // fitted by way.
-func (p *File) Thumbnail(side int, way Fit) ([]byte, error) {
+func (p *File) Thumbnail(side int, way Resize) ([]byte, error) {
 	large := 4 * side // sampled without antialiasing: averaged afterwards
 	rgb := make([]byte, 3*large*large)
-	f := Fitter{Fit: way, Width: large, Height: large}
+	f := Resizer{Mode: way, Width: large, Height: large}
 	if err := f.Read(rgb, p); err != nil {
 		return nil, err
 	}

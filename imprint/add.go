@@ -15,7 +15,7 @@ import (
 )
 
 // Learned tells what Add did.
-type Learned struct {
+type Added struct {
 	Photos int `json:"photos"` // taught
 	// Negatives is the number of photos that show nothing taught.
 	Negatives int            `json:"negatives,omitempty"`
@@ -27,8 +27,8 @@ type Learned struct {
 	Elapsed time.Duration `json:"-"`
 	// Estimate is the leave-one-out accuracy over all classes afterwards.
 	Estimate classifier.Estimate `json:"estimate"`
-	// FitChoice says how photos are fitted if AutoFit has chosen that.
-	FitChoice *FitChoice `json:"fit_choice,omitempty"`
+	// FitChoice says how photos are fitted if AutoResize has chosen that.
+	ResizeChoice *ResizeChoice `json:"fit_choice,omitempty"`
 }
 
 // Skipped is a photo that was not taught, and why.
@@ -43,14 +43,14 @@ type Skipped struct {
 // or are known already are skipped and named in the result; if none is left, Add
 // fails with ErrNoPhotos, or for duplicates alone changes nothing. Of the same photo
 // given twice the first counts. progress, if not nil, is called after each photo.
-func (k *Kit) Add(ctx context.Context, items []dataset.Item, progress func(done, total int)) (*Learned, error) {
+func (k *Workspace) Add(ctx context.Context, items []dataset.Item, progress func(done, total int)) (*Added, error) {
 	return k.AddBeside(ctx, items, nil, progress)
 }
 
 // AddBeside does what Add does, and with the same change keeps negatives: photos of
 // nothing taught, whatever their labels, from which a head with an answer for what is
 // unknown learns what it must not take for a class.
-func (k *Kit) AddBeside(ctx context.Context, items, negatives []dataset.Item, progress func(done, total int)) (*Learned, error) {
+func (k *Workspace) AddBeside(ctx context.Context, items, negatives []dataset.Item, progress func(done, total int)) (*Added, error) {
 	start := time.Now()
 	for _, it := range items {
 		if err := checkLabel(it.Label); err != nil {
@@ -59,10 +59,10 @@ func (k *Kit) AddBeside(ctx context.Context, items, negatives []dataset.Item, pr
 	}
 	items = slices.Clone(items)
 	for _, it := range negatives {
-		it.Label = notTaught
+		it.Label = negative
 		items = append(items, it)
 	}
-	learned := &Learned{Classes: make(map[string]int), Devices: make(map[string]int)}
+	learned := &Added{Classes: make(map[string]int), Devices: make(map[string]int)}
 	skipped := make([]Skipped, len(items)) // without a Reason: not skipped
 	for i, it := range items {
 		skipped[i].Path = it.Path
@@ -86,8 +86,8 @@ func (k *Kit) AddBeside(ctx context.Context, items, negatives []dataset.Item, pr
 		return nil
 	}
 	var err error
-	if k.options.Fit == AutoFit && k.state.Generation == 0 {
-		learned.FitChoice, err = k.embedEitherWay(ctx, items, progress, deliver)
+	if k.options.Resize == AutoResize && k.state.Generation == 0 {
+		learned.ResizeChoice, err = k.embedAutoResize(ctx, items, progress, deliver)
 	} else {
 		err = k.embed(ctx, items, func(i int, e embedded) error {
 			if progress != nil {
@@ -109,13 +109,13 @@ func (k *Kit) AddBeside(ctx context.Context, items, negatives []dataset.Item, pr
 
 // addExamples teaches examples, those that are not skipped, in one change, and says in
 // learned what became of them.
-func (k *Kit) addExamples(ctx context.Context, all []example, skipped []Skipped, learned *Learned) error {
+func (k *Workspace) addExamples(ctx context.Context, all []example, skipped []Skipped, learned *Added) error {
 	defer func() {
 		learned.Skipped = slices.DeleteFunc(skipped, func(s Skipped) bool { return s.Reason == "" })
 	}()
 	skipDuplicate := func(i int, as string) {
 		skipped[i].Reason, skipped[i].Duplicate = fmt.Sprintf("the same photo has been taught as %q", as), true
-		if as == notTaught {
+		if as == negative {
 			skipped[i].Reason = "the same photo has been given as one of nothing taught"
 		}
 	}
@@ -150,7 +150,7 @@ func (k *Kit) addExamples(ctx context.Context, all []example, skipped []Skipped,
 			return errUnchanged
 		}
 		for _, e := range added {
-			if e.Label == notTaught {
+			if e.Label == negative {
 				learned.Negatives++
 				continue
 			}
@@ -183,13 +183,13 @@ type embedded struct {
 
 // embed reads and embeds photos on all cores and delivers them in order. Only an
 // error of the backbone or of the context ends it early.
-func (k *Kit) embed(ctx context.Context, items []dataset.Item, deliver func(i int, e embedded) error) error {
-	return embedPhotos(ctx, k.backbone, &k.runners, k.options.Threads, k.state.Settings.Fit, items, deliver)
+func (k *Workspace) embed(ctx context.Context, items []dataset.Item, deliver func(i int, e embedded) error) error {
+	return embedPhotos(ctx, k.backbone, &k.runners, k.options.Threads, k.state.Settings.Resize, items, deliver)
 }
 
 // embedPhotos does that with any backbone. Fewer photos than cores get several each;
 // runners keeps what was started, for the next time.
-func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone.Runner, threads int, fit dataset.Fit, items []dataset.Item, deliver func(i int, e embedded) error) error {
+func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone.Runner, threads int, fit dataset.Resize, items []dataset.Item, deliver func(i int, e embedded) error) error {
 	if len(items) == 0 {
 		return ctx.Err()
 	}
@@ -204,10 +204,10 @@ func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone
 	for len(*runners) < threads {
 		*runners = append(*runners, b.NewRunner(each))
 	}
-	fitters := make([]dataset.Fitter, threads)
+	fitters := make([]dataset.Resizer, threads)
 	work := func(ctx context.Context, worker int, f *dataset.File) (embedded, error) {
 		r, fitter := (*runners)[worker], &fitters[worker]
-		fitter.Fit, fitter.Width, fitter.Height = fit, b.Width, b.Height
+		fitter.Mode, fitter.Width, fitter.Height = fit, b.Width, b.Height
 		if err := fitter.Read(r.RGB(), f); err != nil {
 			return embedded{}, err
 		}

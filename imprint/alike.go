@@ -16,8 +16,8 @@ import (
 // embeddings hardly differ (classifier.Near: mostly a cosine of 0.95 or more), or their
 // 64-bit hashes are equal. A photo
 // that has its like among those taught is named right too easily.
-type Alike struct {
-	Photos []Pictured `json:"photos"`
+type NearDuplicates struct {
+	Photos []PhotoRef `json:"photos"`
 	// Cosine is the largest of two different embeddings among them.
 	Cosine float64 `json:"cosine"`
 	// SameHash is whether two of them have the same hash.
@@ -28,7 +28,7 @@ type Alike struct {
 
 // alike finds groups of photos that hardly differ, those under several labels first,
 // then those most alike.
-func (s *Set) alike(ctx context.Context) ([]Alike, error) {
+func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
 	n := len(s.Units)
 	groups := newGroups(n)
 	type pair struct {
@@ -41,7 +41,7 @@ func (s *Set) alike(ctx context.Context) ([]Alike, error) {
 	for i, x := range s.Units {
 		examples[i].Unit = x
 	}
-	least := 1 - classifier.Near(examples)/2 // |a − b|² = 2 − 2 a·b
+	least := 1 - classifier.NearDuplicateDistance(examples)/2 // |a − b|² = 2 − 2 a·b
 	const block = 256
 	for at := 0; at < n; at += block {
 		if err := ctx.Err(); err != nil {
@@ -74,23 +74,23 @@ func (s *Set) alike(ctx context.Context) ([]Alike, error) {
 		groups.join(pairs[i].a, pairs[i].b)
 		pairs[i].cosine = math.Round(pairs[i].cosine*1e9) / 1e9 // what is below differs between processors
 	}
-	found := make(map[int]*Alike)
+	found := make(map[int]*NearDuplicates)
 	for _, p := range pairs {
 		root := groups.of(p.a)
 		g := found[root]
 		if g == nil {
-			g = new(Alike)
+			g = new(NearDuplicates)
 			found[root] = g
 		}
 		g.Cosine = max(g.Cosine, p.cosine)
 		g.SameHash = g.SameHash || p.hash
 	}
-	all := []Alike{}
+	all := []NearDuplicates{}
 	labels := make(map[int][]int)
 	for row := range n {
 		root := groups.of(row)
 		if g := found[root]; g != nil {
-			g.Photos = append(g.Photos, s.pictured(row))
+			g.Photos = append(g.Photos, s.photoRef(row))
 			if !slices.Contains(labels[root], s.Labels[row]) {
 				labels[root] = append(labels[root], s.Labels[row])
 				g.Labels++
@@ -102,7 +102,7 @@ func (s *Set) alike(ctx context.Context) ([]Alike, error) {
 			all = append(all, *g)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Alike) int {
+	slices.SortStableFunc(all, func(a, b NearDuplicates) int {
 		switch {
 		case a.Labels > 1 != (b.Labels > 1):
 			return map[bool]int{true: -1, false: 1}[a.Labels > 1]

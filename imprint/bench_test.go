@@ -30,7 +30,7 @@ func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
 
 // withPhotos opens a workspace of n photos in ten classes. Their embeddings are
 // random: how long a change takes does not depend on what is on the photos.
-func withPhotos(b *testing.B, o Options, n int) *Kit {
+func withPhotos(b *testing.B, o Options, n int) *Workspace {
 	b.Helper()
 	k := openKit(b, filepath.Join(b.TempDir(), "ws"), o)
 	if n == 0 {
@@ -175,7 +175,7 @@ func BenchmarkPhoto(b *testing.B) {
 		item := dataset.Item{Path: "photo", Content: photo.Bytes()}
 		runner := k.backbone.NewRunner(1)
 		defer runner.Close()
-		fitter := dataset.Fitter{Fit: dataset.Crop, Width: k.backbone.Width, Height: k.backbone.Height}
+		fitter := dataset.Resizer{Mode: dataset.Crop, Width: k.backbone.Width, Height: k.backbone.Height}
 		b.Run("decode and resize", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -188,7 +188,7 @@ func BenchmarkPhoto(b *testing.B) {
 				}
 			}
 		})
-		// What Fitter.Read decodes for a model of 224×224: half the size, in the crop.
+		// What Resizer.Read decodes for a model of 224×224: half the size, in the crop.
 		half := image.NewYCbCr(image.Rect(0, 0, 525, 525), image.YCbCrSubsampleRatio420)
 		b.Run("resize", func(b *testing.B) {
 			b.ReportAllocs()

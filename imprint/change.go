@@ -14,7 +14,7 @@ import (
 // photos given as far as they have that label. A path means the photo whose content
 // is there now or, if that has not been taught, what was taught from there. It
 // returns how many were removed.
-func (k *Kit) Remove(ctx context.Context, label string, paths []string) (int, error) {
+func (k *Workspace) Remove(ctx context.Context, label string, paths []string) (int, error) {
 	if label == "" && len(paths) == 0 {
 		return 0, fmt.Errorf("remove: %w given and no label", ErrNoPhotos)
 	}
@@ -66,7 +66,7 @@ func (k *Kit) Remove(ctx context.Context, label string, paths []string) (int, er
 }
 
 // Rename gives all photos of a label another one. No photo is embedded again.
-func (k *Kit) Rename(ctx context.Context, from, to string) error {
+func (k *Workspace) Rename(ctx context.Context, from, to string) error {
 	if err := checkLabel(to); err != nil {
 		return fmt.Errorf("rename %q: %w", from, err)
 	}
@@ -87,7 +87,7 @@ func (k *Kit) Rename(ctx context.Context, from, to string) error {
 
 // Undo takes the last change back and says which it was. The last 32 changes can
 // be taken back one after the other (fewer where a state file of 1 GiB has no room).
-func (k *Kit) Undo(ctx context.Context) (verb string, err error) {
+func (k *Workspace) Undo(ctx context.Context) (verb string, err error) {
 	err = k.commit(ctx, func(s *state) error {
 		if len(s.History) == 0 {
 			return ErrNothingToUndo
@@ -99,10 +99,10 @@ func (k *Kit) Undo(ctx context.Context) (verb string, err error) {
 }
 
 // Retrain makes the head and the model anew from the stored embeddings, with the
-// settings of the Kit's options.
-func (k *Kit) Retrain(ctx context.Context) error {
+// settings of the Workspace's options.
+func (k *Workspace) Retrain(ctx context.Context) error {
 	return k.commit(ctx, func(s *state) error {
-		if len(s.taught()) == 0 {
+		if len(s.positives()) == 0 {
 			return fmt.Errorf("retrain: %w", ErrNothingTaught)
 		}
 		c := change{Verb: "retrain", Settings: s.Settings}
@@ -115,7 +115,7 @@ func (k *Kit) Retrain(ctx context.Context) error {
 }
 
 // choose puts the settings asked for in the options into s.
-func (k *Kit) choose(s *Settings) error {
+func (k *Workspace) choose(s *Settings) error {
 	if k.options.Layout != "" {
 		s.Layout = k.options.Layout
 	}
@@ -128,13 +128,13 @@ func (k *Kit) choose(s *Settings) error {
 	if k.options.Unknown != nil {
 		s.Unknown = *k.options.Unknown
 	}
-	if k.options.Template != "" {
-		s.Template = k.pair.ref
+	if k.options.Compiled != "" {
+		s.Pair = k.pair.ref
 	}
 	switch {
 	case s.Layout != classifier.TPU:
-	case s.Template == (templateRef{}):
-		return ErrNoTemplate
+	case s.Pair == (pairRef{}):
+		return ErrNeedsCompiled
 	case s.KeepClasses:
 		return ErrKeepClasses
 	}

@@ -174,11 +174,11 @@ func TestRetrain(t *testing.T) {
 		want   Settings
 		labels []string
 	}{
-		{"coral", Options{Layout: classifier.Coral}, Settings{Fit: dataset.Crop, Layout: classifier.Coral, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
-		{"keep", Options{KeepClasses: &yes}, Settings{Fit: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"as before", Options{}, Settings{Fit: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"float", Options{Layout: classifier.Float}, Settings{Fit: dataset.Crop, Layout: classifier.Float, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"not keep", Options{KeepClasses: &no}, Settings{Fit: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
+		{"coral", Options{Layout: classifier.Coral}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
+		{"keep", Options{KeepClasses: &yes}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"as before", Options{}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"float", Options{Layout: classifier.Float}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"not keep", Options{KeepClasses: &no}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
 	}
 	for _, test := range tests {
 		k := openKit(t, dir, test.set)
@@ -206,7 +206,7 @@ func TestRetrain(t *testing.T) {
 			t.Fatalf("undo: got %q, %v", verb, err)
 		}
 	}
-	if want := (Settings{Fit: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}); k.Settings() != want || !bytes.Equal(readModel(t, k), float) {
+	if want := (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}); k.Settings() != want || !bytes.Equal(readModel(t, k), float) {
 		t.Errorf("after undoing all: got %+v, want %+v and the first model", k.Settings(), want)
 	}
 	if _, err := k.Undo(ctx); err != nil { // the add
@@ -380,7 +380,7 @@ func TestAddOfRecording(t *testing.T) {
 	part := photo("a", 1, 1)
 	part.Source, part.Time = "tub:/car/data#26-11-28_0", time.UnixMilli(1795900000050).UTC()
 	mustAdd(t, k, part, photo("b", 2, 1))
-	for _, k := range []*Kit{k, openKit(t, dir, o)} {
+	for _, k := range []*Workspace{k, openKit(t, dir, o)} {
 		if a, b := k.state.Examples[0], k.state.Examples[1]; a.Source != part.Source || !a.Taken.Equal(part.Time) || b.Source != "" || !b.Taken.IsZero() {
 			t.Errorf("got %q at %v and %q at %v, want %q at %v and none", a.Source, a.Taken, b.Source, b.Taken, part.Source, part.Time)
 		}

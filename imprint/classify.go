@@ -65,7 +65,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // read is a Result with Err. deliver's error ends it. The answers are those of the
 // published model: in the Coral layout, whose rounding can turn near ties, the model
 // itself gives them.
-func (k *Kit) Classify(ctx context.Context, photos []dataset.Item, top int, deliver func(Result) error) error {
+func (k *Workspace) Classify(ctx context.Context, photos []dataset.Item, top int, deliver func(Result) error) error {
 	model, err := k.publishedModel()
 	if err != nil { // after a killed process
 		model, _, err = k.build(k.state)
@@ -73,22 +73,22 @@ func (k *Kit) Classify(ctx context.Context, photos []dataset.Item, top int, deli
 	if err == nil && model == nil {
 		err = fmt.Errorf("workspace %s: %w", k.store.dir, ErrNothingTaught)
 	}
-	b, t, runners := k.backbone, (*tail)(nil), &k.runners
+	b, t, runners := k.backbone, (*scorer)(nil), &k.runners
 	switch {
 	case err != nil:
-	case k.onDevice():
+	case k.onDevices():
 		if b, t, err = k.compiled(model); err == nil {
 			runners = new([]*backbone.Runner)
 			defer closeRunners(runners)
 		}
 	default:
-		t, err = k.tail(model)
+		t, err = k.scorer(model)
 	}
 	if err != nil {
 		return fmt.Errorf("classify: %w", err)
 	}
-	s := scorer{}
-	return embedPhotos(ctx, b, runners, k.options.Threads, k.state.Settings.Fit, photos, func(i int, e embedded) error {
+	s := scorerState{}
+	return embedPhotos(ctx, b, runners, k.options.Threads, k.state.Settings.Resize, photos, func(i int, e embedded) error {
 		if e.err != nil {
 			return deliver(Result{Path: photos[i].Path, Err: e.err})
 		}

@@ -118,7 +118,7 @@ func TestResultJSON(t *testing.T) {
 }
 
 // TestExport writes the model in every way and runs the file: it names photos as
-// the Kit does.
+// the Workspace does.
 func TestExport(t *testing.T) {
 	for _, model := range []struct {
 		name string
@@ -132,7 +132,7 @@ func TestExport(t *testing.T) {
 		for _, layout := range []classifier.Layout{classifier.Float, classifier.Coral} {
 			t.Run(model.name+" "+string(layout), func(t *testing.T) {
 				dir, o := newWorkspace(t)
-				o.Backbone, o.KeepClasses, o.Fit = backboneIn(t, "backbone.tflite", model.file), &model.keep, dataset.Squash
+				o.Backbone, o.KeepClasses, o.Resize = backboneIn(t, "backbone.tflite", model.file), &model.keep, dataset.Squash
 				k := openKit(t, dir, o)
 				mustAdd(t, k, kinds(0, 3)...)
 				before := files(t, dir)
@@ -173,7 +173,7 @@ func TestExport(t *testing.T) {
 				i := 0
 				err = ClassifyWith(context.Background(), path, ModelOptions{Threads: 1}, unseen, func(r Result) error {
 					if r.Label != kit[i].Label {
-						t.Errorf("%s: the file says %v, the Kit %v", r.Path, r.Top[:2], kit[i].Top[:2])
+						t.Errorf("%s: the file says %v, the Workspace %v", r.Path, r.Top[:2], kit[i].Top[:2])
 					}
 					score := make(map[string]float64)
 					for _, s := range r.Top {
@@ -181,7 +181,7 @@ func TestExport(t *testing.T) {
 					}
 					for _, s := range kit[i].Top {
 						if d := math.Abs(score[s.Label] - s.Score); layout == classifier.Float && !(d <= 1e-6) {
-							t.Errorf("%s: score of %s is %v in the file and %v in the Kit", r.Path, s.Label, score[s.Label], s.Score)
+							t.Errorf("%s: score of %s is %v in the file and %v in the Workspace", r.Path, s.Label, score[s.Label], s.Score)
 						}
 					}
 					i++
@@ -218,7 +218,7 @@ func TestClassifyWithErrors(t *testing.T) {
 	cut := backboneIn(t, "cut.tflite", readModel(t, k)[:3000])
 	tests := []struct {
 		name, model string
-		fit         dataset.Fit
+		fit         dataset.Resize
 		want        error
 	}{
 		{"missing", filepath.Join(t.TempDir(), "none.tflite"), "", os.ErrNotExist},
@@ -229,7 +229,7 @@ func TestClassifyWithErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := ClassifyWith(context.Background(), test.model, ModelOptions{Fit: test.fit, Top: 1, Threads: 1}, kinds(0, 1), func(Result) error { return nil })
+			err := ClassifyWith(context.Background(), test.model, ModelOptions{Resize: test.fit, Top: 1, Threads: 1}, kinds(0, 1), func(Result) error { return nil })
 			wantError(t, err, test.want)
 		})
 	}

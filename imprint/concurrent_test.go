@@ -15,7 +15,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 )
 
-// TestTwoProcesses lets two processes and a Kit teach a new workspace at once, while
+// TestTwoProcesses lets two processes and a Workspace teach a new workspace at once, while
 // others open and classify: nothing is lost, and nobody finds a half-made thing.
 func TestTwoProcesses(t *testing.T) {
 	dir, o := newWorkspace(t)
@@ -80,14 +80,14 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// TestTwoKits changes a workspace through two Kits, each of which finds what the
+// TestTwoKits changes a workspace through two Workspaces, each of which finds what the
 // other has done.
 func TestTwoKits(t *testing.T) {
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
 	one, two := openKit(t, dir, o), openKit(t, dir, o)
 	var wg sync.WaitGroup
-	for i, k := range []*Kit{one, two} {
+	for i, k := range []*Workspace{one, two} {
 		wg.Go(func() {
 			for s := range uint64(6) {
 				if _, err := k.Add(ctx, photos(fmt.Sprint(i), uint64(2*i), s, 1), nil); err != nil {
@@ -105,16 +105,16 @@ func TestTwoKits(t *testing.T) {
 	// two has not heard of that, and teaches one of the photos again.
 	l := mustAdd(t, two, photos("0", 0, 3, 1)...)
 	if l.Photos != 1 {
-		t.Errorf("a photo that was removed by another Kit is not taught: %+v", l)
+		t.Errorf("a photo that was removed by another Workspace is not taught: %+v", l)
 	}
 	wantTaught(t, two, map[string]int{"0": 1, "1": 6})
 	// one has not heard of that, and gives it as a new one.
 	if l := mustAdd(t, one, photos("0", 0, 3, 1)...); l.Photos != 0 || len(l.Skipped) != 1 || !l.Skipped[0].Duplicate {
-		t.Errorf("a photo taught by another Kit: %+v", l)
+		t.Errorf("a photo taught by another Workspace: %+v", l)
 	}
 	wantTaught(t, one, map[string]int{"0": 1, "1": 6})
 	if verb, err := one.Undo(ctx); verb != "add" || err != nil {
-		t.Errorf("undo of another Kit's change: got %q, %v", verb, err)
+		t.Errorf("undo of another Workspace's change: got %q, %v", verb, err)
 	}
 	wantTaught(t, one, map[string]int{"1": 6})
 }
@@ -124,14 +124,14 @@ func TestTwoKits(t *testing.T) {
 func TestOtherMeanwhile(t *testing.T) {
 	dir, o := newWorkspace(t)
 	squash := o
-	squash.Fit = "squash"
+	squash.Resize = "squash"
 	other := o
 	other.Backbone = backboneIn(t, "other.tflite", backbonetest.Classifier(2))
 	same := o
 	same.Backbone = backboneIn(t, "same under another name.tflite", backbonetest.Extractor())
 	first, second, third, fourth := openKit(t, dir, o), openKit(t, dir, squash), openKit(t, dir, other), openKit(t, dir, same)
 	mustAdd(t, first, photos("a", 0, 0, 2)...)
-	wantError(t, addOne(second), ErrOtherFit)
+	wantError(t, addOne(second), ErrOtherResize)
 	wantError(t, addOne(third), ErrOtherBackbone)
 	if err := addOne(fourth); err != nil {
 		t.Error(err)

@@ -22,19 +22,19 @@ func TestShare(t *testing.T) {
 	tests := []struct {
 		share float64
 		of    int
-		want  Share
+		want  Proportion
 	}{
 		// Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
-		{81. / 263, 263, Share{0.3080, 0.2553, 0.3662, 263}},
-		{15. / 148, 148, Share{0.1014, 0.0624, 0.1605, 148}},
-		{0, 20, Share{0, 0, 0.1611, 20}},
-		{1. / 29, 29, Share{0.0345, 0.0061, 0.1718, 29}},
-		{1, 20, Share{1, 0.8389, 1, 20}},
-		{0, 0, Share{0, 0, 1, 0}},
+		{81. / 263, 263, Proportion{0.3080, 0.2553, 0.3662, 263}},
+		{15. / 148, 148, Proportion{0.1014, 0.0624, 0.1605, 148}},
+		{0, 20, Proportion{0, 0, 0.1611, 20}},
+		{1. / 29, 29, Proportion{0.0345, 0.0061, 0.1718, 29}},
+		{1, 20, Proportion{1, 0.8389, 1, 20}},
+		{0, 0, Proportion{0, 0, 1, 0}},
 	}
 	for _, test := range tests {
-		got := newShare(test.share, test.of)
-		if !near(got.Share, test.want.Share) || !near(got.Low, test.want.Low) || !near(got.High, test.want.High) || got.Of != test.want.Of {
+		got := newProportion(test.share, test.of)
+		if !near(got.Value, test.want.Value) || !near(got.Low, test.want.Low) || !near(got.High, test.want.High) || got.N != test.want.N {
 			t.Errorf("%v of %d: got %+v, want %+v", test.share, test.of, got, test.want)
 		}
 	}
@@ -43,43 +43,43 @@ func TestShare(t *testing.T) {
 // TestDetail sums up answers that are made by hand.
 func TestDetail(t *testing.T) {
 	s := &Set{Classes: []string{"a", "b", "c"}, Labels: []int{0, 0, 1, 1, 2}, Photos: []Photo{{Path: "0.png"}, {Path: "1.png"}, {Path: "2.png"}, {Path: "3.png"}, {Path: "4.png"}}}
-	d := s.detail("mean", "mean", 5, []prediction{
-		{row: 0, class: 0, answer: 0, score: 0.95, own: 0.95, plain: 0.5},
-		{row: 1, class: 0, answer: 1, score: 0.85, own: 0.1, plain: 0.5},
-		{row: 1, class: 0, answer: 1, score: 0.75, own: 0.2, plain: 0.5},
-		{row: 1, class: 0, answer: 0, score: 0.65, own: 0.65, plain: 0.5},
-		{row: 2, class: 1, answer: 1, score: 0.91, own: 0.91, plain: 0.5},
-		{row: 3, class: 1, answer: 0, score: 0.45, own: 0.25, plain: 0.5},
+	d := s.headReport("mean", "mean", 5, []prediction{
+		{row: 0, class: 0, answer: 0, score: 0.95, trueScore: 0.95, uncalibrated: 0.5},
+		{row: 1, class: 0, answer: 1, score: 0.85, trueScore: 0.1, uncalibrated: 0.5},
+		{row: 1, class: 0, answer: 1, score: 0.75, trueScore: 0.2, uncalibrated: 0.5},
+		{row: 1, class: 0, answer: 0, score: 0.65, trueScore: 0.65, uncalibrated: 0.5},
+		{row: 2, class: 1, answer: 1, score: 0.91, trueScore: 0.91, uncalibrated: 0.5},
+		{row: 3, class: 1, answer: 0, score: 0.45, trueScore: 0.25, uncalibrated: 0.5},
 	})
-	if a := d.Accuracy; a.Share != 0.5 || a.Of != 4 {
+	if a := d.Accuracy; a.Value != 0.5 || a.N != 4 {
 		t.Errorf("accuracy: got %+v, want a half of 4 photos", a)
 	}
 	if want := [][]int{{2, 2, 0}, {1, 1, 0}, {0, 0, 0}}; !reflect.DeepEqual(d.Confusion, want) {
 		t.Errorf("confusion: got %v, want %v", d.Confusion, want)
 	}
 	a, c := d.Classes[0], d.Classes[2]
-	if a.Recall.Share != 0.5 || a.Recall.Of != 2 || !near(*a.Precision, 2./3) || c.Recall != nil || c.Precision != nil {
+	if a.Recall.Value != 0.5 || a.Recall.N != 2 || !near(*a.Precision, 2./3) || c.Recall != nil || c.Precision != nil {
 		t.Errorf("classes: got %+v, %+v", a, c)
 	}
 	// Bins: 0.4–0.5 one wrong; 0.6 right; 0.7 wrong; 0.8 wrong; 0.9–1 two right.
 	if got, want := d.Calibration.Error, (0.45+0.35+0.75+0.85+0.14)/6; !near(got, want) || len(d.Calibration.Bins) != 5 {
 		t.Errorf("calibration: got %+v, want an error of %v", d.Calibration, want)
 	}
-	if d.Plain.Error != 0 || !reflect.DeepEqual(d.Plain.Bins, []Bin{{6, 0.5, 0.5}}) {
-		t.Errorf("calibration without temperature: got %+v", d.Plain)
+	if d.Uncalibrated.Error != 0 || !reflect.DeepEqual(d.Uncalibrated.Bins, []Bin{{6, 0.5, 0.5}}) {
+		t.Errorf("calibration without temperature: got %+v", d.Uncalibrated)
 	}
-	wantAccept := []Accept{{0.95, 1. / 6, 1}, {0.91, 2. / 6, 1}, {0.85, 3. / 6, 2. / 3}, {0.75, 4. / 6, 0.5}, {0.65, 5. / 6, 3. / 5}, {0.45, 1, 0.5}}
-	if !reflect.DeepEqual(d.Accept, wantAccept) {
-		t.Errorf("accept: got %+v, want %+v", d.Accept, wantAccept)
+	wantAccept := []RiskCoverage{{0.95, 1. / 6, 1}, {0.91, 2. / 6, 1}, {0.85, 3. / 6, 2. / 3}, {0.75, 4. / 6, 0.5}, {0.65, 5. / 6, 3. / 5}, {0.45, 1, 0.5}}
+	if !reflect.DeepEqual(d.RiskCoverage, wantAccept) {
+		t.Errorf("accept: got %+v, want %+v", d.RiskCoverage, wantAccept)
 	}
-	hard := d.Hard(9)
-	if len(hard) != 2 || hard[0].Row != 3 || hard[1].Name() != "1.png" || hard[1].Answer != "b" || !near(hard[1].Score, 0.8) || hard[1].Wrong != 2 || hard[1].Asked != 3 {
+	hard := d.Hardest(9)
+	if len(hard) != 2 || hard[0].Row != 3 || hard[1].Name() != "1.png" || hard[1].Answer != "b" || !near(hard[1].Score, 0.8) || hard[1].Wrong != 2 || hard[1].Queries != 3 {
 		t.Errorf("hard: got %+v", hard)
 	}
-	if got := d.Hard(1); len(got) != 1 {
+	if got := d.Hardest(1); len(got) != 1 {
 		t.Errorf("one hard photo: got %d", len(got))
 	}
-	if got, want := d.Mistakes(9), []Mistake{{"a", "b", 0.5}, {"b", "a", 0.5}}; !slices.Equal(got, want) {
+	if got, want := d.Confusions(9), []Confused{{"a", "b", 0.5}, {"b", "a", 0.5}}; !slices.Equal(got, want) {
 		t.Errorf("mistakes: got %+v, want %+v", got, want)
 	}
 }
@@ -87,7 +87,7 @@ func TestDetail(t *testing.T) {
 // TestPredict holds an answer's scores against the softmax.
 func TestPredict(t *testing.T) {
 	p := predict(3, 0, []float64{0, math.Log(3)}, 0)
-	if p.answer != 1 || !near(p.score, 0.75) || !near(p.own, 0.25) || !near(p.plain, 0.5) || p.row != 3 {
+	if p.answer != 1 || !near(p.score, 0.75) || !near(p.trueScore, 0.25) || !near(p.uncalibrated, 0.5) || p.row != 3 {
 		t.Errorf("got %+v", p)
 	}
 }
@@ -127,7 +127,7 @@ func outputs(s *Set, row int, without ...int) []float64 {
 		y.Set(i, s.Labels[r], 1)
 	}
 	for i := range dim { // the bias is free
-		penalty.Set(i, i, pullLambda)
+		penalty.Set(i, i, suspectLambda)
 	}
 	var xx, xy, w mat.Dense
 	xx.Mul(x.T(), x)
@@ -151,7 +151,7 @@ func outputs(s *Set, row int, without ...int) []float64 {
 func TestPullsAreRefitted(t *testing.T) {
 	s := cloud(1, 3, 7, 5, 0.5)
 	s.Labels[2], s.Labels[17] = 1, 0 // wrong labels
-	got, err := s.pulls(context.Background())
+	got, err := s.labelSuspects(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestPullsAreRefitted(t *testing.T) {
 	}
 	want := 0
 	for j := range s.Labels {
-		var p Pull
+		var p LabelSuspect
 		for i := range s.Labels {
 			if i == j {
 				continue
@@ -171,14 +171,14 @@ func TestPullsAreRefitted(t *testing.T) {
 			after, is := margin(i, outputs(s, i, i, j))
 			p.Margin += after - before
 			if is == s.Labels[i] {
-				p.Turned++
+				p.Corrected++
 			}
 			if was == s.Labels[i] {
-				p.Turned--
+				p.Corrected--
 			}
 		}
 		_, looks := margin(j, outputs(s, j, j))
-		at := slices.IndexFunc(got, func(p Pull) bool { return p.Row == j })
+		at := slices.IndexFunc(got, func(p LabelSuspect) bool { return p.Row == j })
 		if looks == s.Labels[j] || p.Margin <= 0 {
 			if at >= 0 {
 				t.Errorf("row %d: got %+v, want none", j, got[at])
@@ -186,7 +186,7 @@ func TestPullsAreRefitted(t *testing.T) {
 			continue
 		}
 		want++
-		if at < 0 || !near(got[at].Margin, p.Margin) || got[at].Turned != p.Turned || got[at].Looks != s.Classes[looks] {
+		if at < 0 || !near(got[at].Margin, p.Margin) || got[at].Corrected != p.Corrected || got[at].LooksLike != s.Classes[looks] {
 			t.Errorf("row %d: got %+v, want %+v, place %d", j, got, p, at)
 		}
 	}
@@ -200,16 +200,16 @@ func TestPullsAreRefitted(t *testing.T) {
 
 // TestPullsOfMany looks at as many photos of each class.
 func TestPullsOfMany(t *testing.T) {
-	s := cloud(2, 3, mostPulled, 2, 0.1)
-	rows, count := s.pulled(), make([]int, 3)
+	s := cloud(2, 3, maxSuspectRows, 2, 0.1)
+	rows, count := s.suspectRows(), make([]int, 3)
 	for _, r := range rows {
 		count[s.Labels[r]]++
 	}
-	if want := mostPulled / 3; !slices.Equal(count, []int{want, want, want}) {
+	if want := maxSuspectRows / 3; !slices.Equal(count, []int{want, want, want}) {
 		t.Errorf("got %v of each class, want %d", count, want)
 	}
 	small := cloud(2, 1, 5, 2, 0.1)
-	if got, err := small.pulls(context.Background()); len(got) > 0 || err != nil {
+	if got, err := small.labelSuspects(context.Background()); len(got) > 0 || err != nil {
 		t.Errorf("one class: got %v, %v", got, err)
 	}
 }
@@ -227,7 +227,7 @@ func TestAlike(t *testing.T) {
 	s.Hashes = make([]uint64, len(s.Labels))
 	s.Hashes[20], s.Hashes[950] = 0xf0f0f0f00f0f0f0f, 0xf0f0f0f00f0f0f0f
 	s.Hashes[30], s.Hashes[31] = 1, 1 // hardly a contrast
-	got, err := s.alike(context.Background())
+	got, err := s.nearDuplicates(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestAlike(t *testing.T) {
 			r = append(r, p.Row)
 		}
 		rows = append(rows, r)
-		if hash := r[0] == 20; g.SameHash != hash || (g.Cosine > classifier.AlikeCosine) == hash || g.Labels != map[int]int{3: 2, 20: 2, 1198: 1}[r[0]] {
+		if hash := r[0] == 20; g.SameHash != hash || (g.Cosine > classifier.NearDuplicateCosine) == hash || g.Labels != map[int]int{3: 2, 20: 2, 1198: 1}[r[0]] {
 			t.Errorf("got %+v", g)
 		}
 	}
@@ -256,15 +256,15 @@ func TestEvaluateWorkspace(t *testing.T) {
 	red[6] = varied("red", 0, 8)[7] // a blue one
 	items := slices.Concat(varied("blue", 0, 6), varied("green", 2, 6), red, varied("white", 3, 1))
 	items[2].Taken, items[3].Taken = time.Unix(9, 0), time.Unix(9, 0)
-	if _, err := k.AddObserved(ctx, items); err != nil {
+	if _, err := k.AddObservations(ctx, items); err != nil {
 		t.Fatal(err)
 	}
 	ev, err := k.Evaluate(ctx, nil, []int{1, 3, 50}, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := ev.Details[0]
-	if e := k.Estimate(); *d.Estimate != e || d.Accuracy.Of != e.Total || e.Alone != 1 || e.Bursts != e.Total-1 || !near(d.Accuracy.Share, e.Accuracy()) {
+	d := ev.Heads[0]
+	if e := k.Estimate(); *d.Estimate != e || d.Accuracy.N != e.Total || e.Excluded != 1 || e.Bursts != e.Total-1 || !near(d.Accuracy.Value, e.Accuracy()) {
 		t.Errorf("got %+v, %+v, and the estimate is %+v", d.Accuracy, d.Estimate, e)
 	}
 	if low, high := d.Estimate.Interval(); d.Accuracy.Low != low || d.Accuracy.High != high {
@@ -273,14 +273,14 @@ func TestEvaluateWorkspace(t *testing.T) {
 	if d.Head != "auto" || d.Recipe != k.Recipe().String() || ev.Set != "ws" || len(ev.Classes) != 4 || ev.Photos != len(items) {
 		t.Errorf("got head %q, %q of set %q with %d classes, %d photos", d.Head, d.Recipe, ev.Set, len(ev.Classes), ev.Photos)
 	}
-	if len(ev.Results) != 2 || ev.Results[0].Shots != 1 || ev.Results[1].Shots != 3 || ev.Results[0].Draws != 4 {
+	if len(ev.Results) != 2 || ev.Results[0].Support != 1 || ev.Results[1].Support != 3 || ev.Results[0].Episodes != 4 {
 		t.Errorf("learning curve: got %+v, want 1 and 3 photos, as no class has 50", ev.Results)
 	}
-	if len(ev.Pulls) == 0 || ev.Pulls[0].SHA256 != fmt.Sprintf("%x", red[6].Photo) || ev.Pulls[0].Looks != "blue" {
-		t.Errorf("pulls: got %+v, want the blue photo among red ones first", ev.Pulls)
+	if len(ev.LabelSuspects) == 0 || ev.LabelSuspects[0].SHA256 != fmt.Sprintf("%x", red[6].Photo) || ev.LabelSuspects[0].LooksLike != "blue" {
+		t.Errorf("pulls: got %+v, want the blue photo among red ones first", ev.LabelSuspects)
 	}
 	all, err := k.Evaluate(ctx, []classifier.Method{classifier.Mean, classifier.LDA}, nil, 0)
-	if err != nil || len(all.Details) != 2 || all.Details[1].Head != "lda" || len(all.Results) != 0 {
+	if err != nil || len(all.Heads) != 2 || all.Heads[1].Head != "lda" || len(all.Results) != 0 {
 		t.Errorf("two heads: got %+v, %v", all, err)
 	}
 	cancelled, cancel := context.WithCancel(ctx)
@@ -292,7 +292,7 @@ func TestEvaluateWorkspace(t *testing.T) {
 
 	one := newKit(t)
 	mustAdd(t, one, photos("a", 0, 0, 1)...)
-	if ev, err := one.Evaluate(ctx, nil, []int{1}, 2); err != nil || ev.Details[0].Accuracy.Of != 0 || ev.Details[0].Estimate.Alone != 1 {
+	if ev, err := one.Evaluate(ctx, nil, []int{1}, 2); err != nil || ev.Heads[0].Accuracy.N != 0 || ev.Heads[0].Estimate.Excluded != 1 {
 		t.Errorf("one photo: got %+v, %v", ev, err)
 	}
 }
@@ -329,7 +329,7 @@ func TestPullsFindWrongLabels(t *testing.T) {
 		}
 		r := rand.New(rand.NewPCG(1, 2))
 		wrong := make(map[int]bool)
-		rows := s.pulled()
+		rows := s.suspectRows()
 		for len(wrong) < 20 {
 			row := rows[r.IntN(len(rows))]
 			if !wrong[row] {
@@ -337,7 +337,7 @@ func TestPullsFindWrongLabels(t *testing.T) {
 				s.Labels[row] = (s.Labels[row] + 1 + r.IntN(len(s.Classes)-1)) % len(s.Classes)
 			}
 		}
-		found, err := s.pulls(context.Background())
+		found, err := s.labelSuspects(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,7 +24,7 @@ var (
 )
 
 // TwinDevice is the device of what a twin computed.
-const TwinDevice = "cpu (twin)"
+const FallbackDevice = "cpu (twin)"
 
 // DeviceOptions say what models run on.
 type DeviceOptions struct {
@@ -34,7 +34,7 @@ type DeviceOptions struct {
 	Device string
 	// Twin is the file of the model that a compiled one was made from. Only with it
 	// the CPU computes what no Edge TPU can, in the Edge TPU's arithmetic.
-	Twin string
+	Uncompiled string
 	// Warn, if not nil, is told why the twin is used, and of Edge TPUs that cannot be
 	// opened while others can.
 	Warn func(error)
@@ -47,10 +47,10 @@ type DeviceOptions struct {
 // they are first needed and shared by all models and goroutines. Close gives them
 // back. nil is the CPU alone. It implements backbone.Accelerator.
 type Devices struct {
-	options DeviceOptions
-	choice  string     // auto, cpu, tpu or usb
-	ports   []tpu.Port // of usb
-	twin    *tflite.Model
+	options    DeviceOptions
+	choice     string     // auto, cpu, tpu or usb
+	ports      []tpu.Port // of usb
+	uncompiled *tflite.Model
 
 	gate   chan struct{} // holds one value while somebody opens, loads or closes
 	bus    tpu.Bus
@@ -82,25 +82,25 @@ func NewDevices(o DeviceOptions) (*Devices, error) {
 	if d.options.USB == nil {
 		d.options.USB = tpu.USB
 	}
-	if o.Twin == "" {
+	if o.Uncompiled == "" {
 		return d, nil
 	}
 	if d.choice == "tpu" || d.choice == "usb" {
 		return nil, fmt.Errorf("%w %q: a twin would run on the CPU", ErrDeviceChoice, o.Device)
 	}
-	file, err := readFile(o.Twin, tflite.MaxFileSize)
+	file, err := readFile(o.Uncompiled, tflite.MaxFileSize)
 	if err == nil {
-		d.twin, err = tflite.Parse(file)
+		d.uncompiled, err = tflite.Parse(file)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load twin %s: %w", o.Twin, err)
+		return nil, fmt.Errorf("load twin %s: %w", o.Uncompiled, err)
 	}
 	return d, nil
 }
 
 // accelerator is d for backbone; nil when only the CPU may be used.
 func (d *Devices) accelerator() backbone.Accelerator {
-	if d == nil || d.choice == "cpu" && d.twin == nil {
+	if d == nil || d.choice == "cpu" && d.uncompiled == nil {
 		return nil
 	}
 	return d
@@ -122,8 +122,8 @@ func (d *Devices) backbone(file []byte, o backbone.Options) (*backbone.Backbone,
 // check refuses a model of which nothing would run on the devices asked for, and one
 // that was taught since it was compiled from the twin: that would answer something else.
 func (d *Devices) check(m *tflite.Model) error {
-	if d != nil && d.twin != nil && readMetadata(m).Layout == classifier.TPU {
-		return fmt.Errorf("%w: the model's last layer was taught, and %s has another; in its workspace the CPU answers as it does", ErrDeviceChoice, d.options.Twin)
+	if d != nil && d.uncompiled != nil && readMetadata(m).Layout == classifier.TPU {
+		return fmt.Errorf("%w: the model's last layer was taught, and %s has another; in its workspace the CPU answers as it does", ErrDeviceChoice, d.options.Uncompiled)
 	}
 	if d == nil || d.choice == "auto" || d.choice == "cpu" || backbone.Compiled(m) {
 		return nil
@@ -133,18 +133,18 @@ func (d *Devices) check(m *tflite.Model) error {
 
 // Load implements backbone.Accelerator.
 func (d *Devices) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
-	return d.load(options, inputs, outputs, d.twin)
+	return d.load(options, inputs, outputs, d.uncompiled)
 }
 
 // taughtDevices is Devices for a model that was written into a template; twin is what it would
 // have been compiled from, or nil.
-type taughtDevices struct {
+type trainedDevices struct {
 	*Devices
-	twin *tflite.Model
+	uncompiled *tflite.Model
 }
 
-func (t taughtDevices) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
-	return t.load(options, inputs, outputs, t.twin)
+func (t trainedDevices) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
+	return t.load(options, inputs, outputs, t.uncompiled)
 }
 
 func (d *Devices) load(options []byte, inputs, outputs []int, twin *tflite.Model) (backbone.Accelerated, error) {
@@ -168,8 +168,8 @@ func (d *Devices) load(options []byte, inputs, outputs []int, twin *tflite.Model
 	}
 	p := &program{devices: d, pkg: pkg}
 	if twin != nil {
-		if p.twin, err = newTwin(twin, pkg.Main); err != nil {
-			return nil, fmt.Errorf("twin %s: %w", d.options.Twin, err)
+		if p.fallback, err = newFallback(twin, pkg.Main); err != nil {
+			return nil, fmt.Errorf("twin %s: %w", d.options.Uncompiled, err)
 		}
 	}
 	return p, nil
@@ -264,10 +264,10 @@ func (d *Devices) Close() error {
 
 // A program is what one operator of a model was compiled to, on every device.
 type program struct {
-	devices *Devices
-	pkg     *executable.Package
-	twin    *twin // nil without
-	warned  sync.Once
+	devices  *Devices
+	pkg      *executable.Package
+	fallback *fallback // nil without
+	warned   sync.Once
 
 	places []*place   // nil until the first run; set by who has entered devices
 	mu     sync.Mutex // of what places have running
@@ -304,15 +304,15 @@ func (at *place) run(ctx context.Context, pkg *executable.Package, inputs, outpu
 // put back does not end a run over many photos.
 func (p *program) Run(ctx context.Context, inputs, outputs [][]byte) (string, error) {
 	name, err := p.runTPU(ctx, inputs, outputs)
-	if err == nil || p.twin == nil || ctx.Err() != nil {
+	if err == nil || p.fallback == nil || ctx.Err() != nil {
 		return name, err
 	}
 	if p.devices.options.Warn != nil && p.devices.choice != "cpu" {
 		p.warned.Do(func() {
-			p.devices.options.Warn(fmt.Errorf("%w; %s runs on the CPU instead", err, p.devices.options.Twin))
+			p.devices.options.Warn(fmt.Errorf("%w; %s runs on the CPU instead", err, p.devices.options.Uncompiled))
 		})
 	}
-	return TwinDevice, p.twin.run(ctx, inputs, outputs)
+	return FallbackDevice, p.fallback.run(ctx, inputs, outputs)
 }
 
 func (p *program) runTPU(ctx context.Context, inputs, outputs [][]byte) (string, error) {
@@ -385,7 +385,7 @@ func (p *program) done(at *place) {
 }
 
 // A twin computes on the CPU what a program computes on the Edge TPU.
-type twin struct {
+type fallback struct {
 	first *backbone.Interpreter
 	mu    sync.Mutex
 	idle  []*backbone.Interpreter
@@ -393,7 +393,7 @@ type twin struct {
 
 // newTwin finds the program's inputs and outputs among the tensors of m, the model
 // that it was compiled from, by their names.
-func newTwin(m *tflite.Model, e *executable.Executable) (*twin, error) {
+func newFallback(m *tflite.Model, e *executable.Executable) (*fallback, error) {
 	if len(m.Subgraphs) == 0 || backbone.Compiled(m) {
 		return nil, fmt.Errorf("%w: it must be the model before it was compiled", ErrDeviceChoice)
 	}
@@ -433,10 +433,10 @@ func newTwin(m *tflite.Model, e *executable.Executable) (*twin, error) {
 			return nil, fmt.Errorf("%w: tensor %q has %d bytes, not %d", ErrDeviceChoice, l.Name, len(in.Output(i)), l.TensorSize())
 		}
 	}
-	return &twin{first: in, idle: []*backbone.Interpreter{in}}, nil
+	return &fallback{first: in, idle: []*backbone.Interpreter{in}}, nil
 }
 
-func (t *twin) run(ctx context.Context, inputs, outputs [][]byte) error {
+func (t *fallback) run(ctx context.Context, inputs, outputs [][]byte) error {
 	in, err := t.take()
 	if err != nil {
 		return err
@@ -454,7 +454,7 @@ func (t *twin) run(ctx context.Context, inputs, outputs [][]byte) error {
 	return err
 }
 
-func (t *twin) take() (*backbone.Interpreter, error) {
+func (t *fallback) take() (*backbone.Interpreter, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := len(t.idle)

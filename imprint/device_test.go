@@ -96,9 +96,9 @@ func TestRunOnDevices(t *testing.T) {
 	}{
 		{"compiled", compiled, DeviceOptions{USB: usb}, 0, "usb:1-1", nil, 0},
 		{"compiled, named", compiled, DeviceOptions{Device: "usb:1-1", USB: usb}, 0, "usb:1-1", nil, 0},
-		{"compiled, twin not needed", compiled, DeviceOptions{Twin: twin, USB: usb, Warn: warn}, 0, "usb:1-1", nil, 0},
-		{"compiled, no device, twin", compiled, DeviceOptions{Twin: twin, USB: none, Warn: warn}, 0, TwinDevice, nil, 1},
-		{"compiled, cpu, twin", compiled, DeviceOptions{Device: "cpu", Twin: twin, USB: usb, Warn: warn}, 0, TwinDevice, nil, 0},
+		{"compiled, twin not needed", compiled, DeviceOptions{Uncompiled: twin, USB: usb, Warn: warn}, 0, "usb:1-1", nil, 0},
+		{"compiled, no device, twin", compiled, DeviceOptions{Uncompiled: twin, USB: none, Warn: warn}, 0, FallbackDevice, nil, 1},
+		{"compiled, cpu, twin", compiled, DeviceOptions{Device: "cpu", Uncompiled: twin, USB: usb, Warn: warn}, 0, FallbackDevice, nil, 0},
 		{"uncompiled", twin, DeviceOptions{USB: none}, backbone.EdgeTPU, "cpu", nil, 0},
 		{"compiled, no device", compiled, DeviceOptions{USB: none}, 0, "", tpu.ErrNoDevice, 0},
 		{"compiled, other port", compiled, DeviceOptions{Device: "usb:1-1,usb:1-2", USB: usb}, 0, "", tpu.ErrNoDevice, 0},
@@ -138,9 +138,9 @@ func TestRunOnDevices(t *testing.T) {
 func TestKitOnDevices(t *testing.T) {
 	compiled, twin, _, usb := emulated(t, 2, extractorModel)
 	photos := kinds(0, 1)
-	teach := func(o DeviceOptions) (*Kit, *Learned) {
+	teach := func(o DeviceOptions) (*Workspace, *Added) {
 		t.Helper()
-		k, err := Open(filepath.Join(t.TempDir(), "w"), Options{Backbone: compiled, Devices: newDevices(t, o), Fit: dataset.Squash, Threads: 4})
+		k, err := Open(filepath.Join(t.TempDir(), "w"), Options{Backbone: compiled, Devices: newDevices(t, o), Resize: dataset.Squash, Threads: 4})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,8 +155,8 @@ func TestKitOnDevices(t *testing.T) {
 	if n := learned.Devices["usb:1-1"] + learned.Devices["usb:1-2"]; n != len(photos) || len(learned.Devices) != 2 {
 		t.Errorf("taught on %v, want %d photos on two devices", learned.Devices, len(photos))
 	}
-	onTwin, learned := teach(DeviceOptions{Device: "cpu", Twin: twin})
-	if want := map[string]int{TwinDevice: len(photos)}; !reflect.DeepEqual(learned.Devices, want) {
+	onTwin, learned := teach(DeviceOptions{Device: "cpu", Uncompiled: twin})
+	if want := map[string]int{FallbackDevice: len(photos)}; !reflect.DeepEqual(learned.Devices, want) {
 		t.Errorf("taught on %v, want %v", learned.Devices, want)
 	}
 	model := bytesOf(t, onTPU.ModelPath())
@@ -226,9 +226,9 @@ func TestDevicesFail(t *testing.T) {
 		t.Error(err)
 	}
 	var warnings atomic.Int32
-	withTwin := newDevices(t, DeviceOptions{USB: usb, Twin: twin, Warn: func(error) { warnings.Add(1) }})
+	withTwin := newDevices(t, DeviceOptions{USB: usb, Uncompiled: twin, Warn: func(error) { warnings.Add(1) }})
 	got, err := run(withTwin, 2)
-	if err != nil || got.Device != TwinDevice || warnings.Load() != 1 {
+	if err != nil || got.Device != FallbackDevice || warnings.Load() != 1 {
 		t.Errorf("with a twin: on %v, %v, %d warnings", got, err, warnings.Load())
 	}
 }
@@ -263,16 +263,16 @@ func TestNewDevices(t *testing.T) {
 			t.Errorf("%q: got %v, want ErrDeviceChoice", s, err)
 		}
 	}
-	if _, err := NewDevices(DeviceOptions{Device: "tpu", Twin: "x"}); !errors.Is(err, ErrDeviceChoice) {
+	if _, err := NewDevices(DeviceOptions{Device: "tpu", Uncompiled: "x"}); !errors.Is(err, ErrDeviceChoice) {
 		t.Errorf("a twin on the Edge TPU: got %v", err)
 	}
-	if _, err := NewDevices(DeviceOptions{Twin: filepath.Join(t.TempDir(), "x")}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := NewDevices(DeviceOptions{Uncompiled: filepath.Join(t.TempDir(), "x")}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a twin that is not there: got %v", err)
 	}
 	other := sharedFile(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
 	compiled := sharedFile(t, "models", smallModel+"_edgetpu.tflite")
 	for _, twin := range []string{other, compiled} {
-		_, err := Run(context.Background(), compiled, RunOptions{Devices: newDevices(t, DeviceOptions{Device: "cpu", Twin: twin})})
+		_, err := Run(context.Background(), compiled, RunOptions{Devices: newDevices(t, DeviceOptions{Device: "cpu", Uncompiled: twin})})
 		if !errors.Is(err, ErrDeviceChoice) {
 			t.Errorf("twin %s: got %v, want ErrDeviceChoice", filepath.Base(twin), err)
 		}

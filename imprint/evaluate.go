@@ -29,7 +29,7 @@ var ErrProtocol = errors.New("evaluation is not possible")
 const estimateChunk = 2048
 
 // Recipe says how the head of the workspace was made; nothing when nothing is taught.
-func (k *Kit) Recipe() classifier.Recipe {
+func (k *Workspace) Recipe() classifier.Recipe {
 	if k.head == nil && k.state.Made != nil {
 		return k.state.Made.Recipe
 	}
@@ -41,19 +41,19 @@ func (k *Kit) Recipe() classifier.Recipe {
 
 // Tried is what classifier.Auto chose the head by; nil where it did not, or could not
 // compare.
-func (k *Kit) Tried() []classifier.Tried {
+func (k *Workspace) Candidates() []classifier.Candidate {
 	if k.head == nil && k.state.Made != nil {
-		return k.state.Made.Tried
+		return k.state.Made.Candidates
 	}
 	if f, err := k.currentHead(); err == nil {
-		return f.Tried
+		return f.Candidates
 	}
 	return nil
 }
 
 // Estimate is the leave-one-out accuracy of the workspace's head on its own examples.
 // That of one that keeps the backbone's classes is the mean head's without them.
-func (k *Kit) Estimate() classifier.Estimate {
+func (k *Workspace) Estimate() classifier.Estimate {
 	if k.state.Settings.method() != classifier.Mean {
 		if k.head == nil && k.state.Made != nil {
 			return k.state.Made.Estimate
@@ -78,14 +78,14 @@ func (k *Kit) Estimate() classifier.Estimate {
 		wg.Go(func() {
 			for c := range chunks {
 				e := sums.LeaveOneOut(k.unitsOf(c))
-				found[i].Right += e.Right
+				found[i].Correct += e.Correct
 				found[i].Total += e.Total
-				found[i].Alone += e.Alone
+				found[i].Excluded += e.Excluded
 				found[i].Bursts += e.Bursts
 			}
 		})
 	}
-	for rest := k.state.taught(); len(rest) > 0; {
+	for rest := k.state.positives(); len(rest) > 0; {
 		n := 1
 		for n < min(len(rest), estimateChunk) && rest[n].Label == rest[0].Label {
 			n++
@@ -97,9 +97,9 @@ func (k *Kit) Estimate() classifier.Estimate {
 	wg.Wait()
 	var all classifier.Estimate
 	for _, e := range found {
-		all.Right += e.Right
+		all.Correct += e.Correct
 		all.Total += e.Total
-		all.Alone += e.Alone
+		all.Excluded += e.Excluded
 		all.Bursts += e.Bursts
 	}
 	return all
@@ -114,14 +114,14 @@ type Evaluation struct {
 	// Results is the learning curve of each head.
 	Results []Accuracy `json:"results"`
 	// Details has each head once.
-	Details []Detail `json:"details"`
+	Heads []HeadReport `json:"details"`
 	// Alike are photos that hardly differ, and Pulls those that harm others, the worst
 	// first.
-	Alike []Alike `json:"alike"`
-	Pulls []Pull  `json:"pulls"`
+	NearDuplicates []NearDuplicates `json:"alike"`
+	LabelSuspects  []LabelSuspect   `json:"pulls"`
 	// Unknown is how well photos of classes not taught are told from those that are, if
 	// that was asked.
-	Unknown []Rejected `json:"unknown,omitempty"`
+	OpenSet []OpenSet `json:"unknown,omitempty"`
 	// Devices counts the photos that each device embedded.
 	Devices map[string]int `json:"devices,omitempty"`
 }
@@ -129,11 +129,11 @@ type Evaluation struct {
 // Accuracy is the share of right answers in percent, over several draws of the
 // photos taught.
 type Accuracy struct {
-	Head  string  `json:"head"`
-	Shots int     `json:"shots"` // photos a class
-	Mean  float64 `json:"mean"`
-	Std   float64 `json:"std"` // of the draws, dividing by their number
-	Draws int     `json:"draws"`
+	Head     string  `json:"head"`
+	Support  int     `json:"shots"` // photos a class
+	Mean     float64 `json:"mean"`
+	Std      float64 `json:"std"` // of the draws, dividing by their number
+	Episodes int     `json:"draws"`
 }
 
 // A Set is a set of labelled embeddings and the draws to evaluate.
@@ -145,8 +145,8 @@ type Set struct {
 	Norms   []float64   // the lengths they had
 	// Shots has for each draw and class the embeddings to teach; k photos are the
 	// first k. Test has for each draw the embeddings to classify.
-	Shots [][][]int
-	Test  [][]int
+	Support [][][]int
+	Query   [][]int
 	// Photos and Hashes are what the embeddings are of; nil when that is not known.
 	Photos []Photo
 	Hashes []uint64 // by dataset.Hash; 0 is not known
@@ -163,12 +163,12 @@ func (s *Set) Evaluate(ctx context.Context, heads []classifier.Method, shots []i
 	}
 	ev := s.evaluation()
 	for _, h := range heads {
-		var last []drawn
+		var last []outcome
 		for _, k := range shots {
 			err := s.suffice(k)
-			var all []drawn
+			var all []outcome
 			if err == nil {
-				all, err = s.draws(ctx, h, k)
+				all, err = s.episodes(ctx, h, k)
 			}
 			if err != nil {
 				return fail(fmt.Errorf("with %d photos a class: %w", k, err))
@@ -187,7 +187,7 @@ func (s *Set) Evaluate(ctx context.Context, heads []classifier.Method, shots []i
 					recipe = ""
 				}
 			}
-			ev.Details = append(ev.Details, s.detail(string(h), recipe, slices.Max(shots), predictions))
+			ev.Heads = append(ev.Heads, s.headReport(string(h), recipe, slices.Max(shots), predictions))
 		}
 	}
 	if err := s.compare(ctx, ev); err != nil {
@@ -202,19 +202,19 @@ func (s *Set) evaluation() *Evaluation {
 
 // compare finds what photos have to do with each other, whatever the head.
 func (s *Set) compare(ctx context.Context, ev *Evaluation) (err error) {
-	if ev.Alike, err = s.alike(ctx); err == nil {
-		ev.Pulls, err = s.pulls(ctx)
+	if ev.NearDuplicates, err = s.nearDuplicates(ctx); err == nil {
+		ev.LabelSuspects, err = s.labelSuspects(ctx)
 	}
 	return err
 }
 
 // drawn is what came of one draw.
-type drawn struct {
+type outcome struct {
 	recipe      string
 	predictions []prediction
 }
 
-func accuracyOf(h classifier.Method, shots int, all []drawn) Accuracy {
+func accuracyOf(h classifier.Method, shots int, all []outcome) Accuracy {
 	var percent []float64
 	for _, d := range all {
 		right := 0
@@ -226,18 +226,18 @@ func accuracyOf(h classifier.Method, shots int, all []drawn) Accuracy {
 		percent = append(percent, 100*float64(right)/float64(len(d.predictions)))
 	}
 	mean, std := stat.PopMeanStdDev(percent, nil)
-	return Accuracy{Head: string(h), Shots: shots, Mean: mean, Std: std, Draws: len(percent)}
+	return Accuracy{Head: string(h), Support: shots, Mean: mean, Std: std, Episodes: len(percent)}
 }
 
 // suffice says whether every draw has k photos of each class, and one to ask about.
 func (s *Set) suffice(k int) error {
-	for d, classes := range s.Shots {
+	for d, classes := range s.Support {
 		for c, rows := range classes {
 			if k < 1 || k > len(rows) {
 				return fmt.Errorf("%w: draw %d has %d photos of %q to teach", ErrProtocol, d, len(rows), s.Classes[c])
 			}
 		}
-		if len(s.Test[d]) == 0 {
+		if len(s.Query[d]) == 0 {
 			return fmt.Errorf("%w: draw %d has no photo to classify", ErrProtocol, d)
 		}
 	}
@@ -245,14 +245,14 @@ func (s *Set) suffice(k int) error {
 }
 
 // draws makes all draws with k photos a class, on all cores.
-func (s *Set) draws(ctx context.Context, method classifier.Method, k int) ([]drawn, error) {
-	all := make([]drawn, len(s.Shots))
+func (s *Set) episodes(ctx context.Context, method classifier.Method, k int) ([]outcome, error) {
+	all := make([]outcome, len(s.Support))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for d := range all {
 		group.Go(func() (err error) {
 			if err = ctx.Err(); err == nil {
-				all[d], err = s.draw(method, d, k)
+				all[d], err = s.episode(method, d, k)
 			}
 			return err
 		})
@@ -262,25 +262,25 @@ func (s *Set) draws(ctx context.Context, method classifier.Method, k int) ([]dra
 
 // draw teaches k photos of each class, or all there are to teach, and asks about the
 // others.
-func (s *Set) draw(method classifier.Method, d, k int) (drawn, error) {
+func (s *Set) episode(method classifier.Method, d, k int) (outcome, error) {
 	var examples []classifier.Example
-	for c, rows := range s.Shots[d] {
+	for c, rows := range s.Support[d] {
 		for _, row := range rows[:min(k, len(rows))] {
 			examples = append(examples, classifier.Example{Label: s.Classes[c], Unit: s.Units[row], Norm: s.Norms[row]})
 		}
 	}
 	fitted, err := classifier.Fit(examples, method, s.roots())
 	if err != nil {
-		return drawn{}, err
+		return outcome{}, err
 	}
 	head := fitted.Head
 	place := make([]int, len(s.Classes)) // of each class among the head's
 	for c, label := range s.Classes {
 		place[c] = slices.Index(head.Labels, label)
 	}
-	found := drawn{recipe: fitted.Recipe.String()}
+	found := outcome{recipe: fitted.Recipe.String()}
 	given, logits := make([]float64, len(head.Labels)), make([]float64, len(s.Classes))
-	for _, row := range s.Test[d] {
+	for _, row := range s.Query[d] {
 		head.Logits(given, s.Units[row])
 		for c, at := range place {
 			logits[c] = given[at]
@@ -303,8 +303,8 @@ func (s *Set) check() error {
 	inside := func(rows []int) bool {
 		return !slices.ContainsFunc(rows, func(r int) bool { return r < 0 || r >= len(s.Labels) })
 	}
-	if len(s.Shots) == 0 || len(s.Shots) != len(s.Test) {
-		return fmt.Errorf("%w: %d draws to teach and %d to classify", ErrProtocol, len(s.Shots), len(s.Test))
+	if len(s.Support) == 0 || len(s.Support) != len(s.Query) {
+		return fmt.Errorf("%w: %d draws to teach and %d to classify", ErrProtocol, len(s.Support), len(s.Query))
 	}
 	for i, c := range s.Classes {
 		if slices.Contains(s.Classes[:i], c) {
@@ -316,8 +316,8 @@ func (s *Set) check() error {
 			return fmt.Errorf("%w: class %d of %d", ErrProtocol, c, len(s.Classes))
 		}
 	}
-	for d := range s.Shots {
-		if len(s.Shots[d]) != len(s.Classes) || !inside(s.Test[d]) || slices.ContainsFunc(s.Shots[d], func(r []int) bool { return !inside(r) }) {
+	for d := range s.Support {
+		if len(s.Support[d]) != len(s.Classes) || !inside(s.Query[d]) || slices.ContainsFunc(s.Support[d], func(r []int) bool { return !inside(r) }) {
 			return fmt.Errorf("%w: draw %d does not fit %d classes and %d photos", ErrProtocol, d, len(s.Classes), len(s.Labels))
 		}
 	}
@@ -330,7 +330,7 @@ const setScale = 0.0235284772
 // ReadSet reads stored embeddings: emb.u8 (or emb.crop.u8 for photos fitted by
 // dataset.Crop; uint8, zero point 0, one row a photo), labels.json and
 // episodes.json in folder dir.
-func ReadSet(dir string, fit dataset.Fit) (*Set, error) {
+func ReadSet(dir string, fit dataset.Resize) (*Set, error) {
 	name := "emb.u8"
 	if fit == dataset.Crop {
 		name = "emb.crop.u8"
@@ -350,7 +350,7 @@ func ReadSet(dir string, fit dataset.Fit) (*Set, error) {
 	if err := readJSON(filepath.Join(dir, "episodes.json"), &episodes); err != nil {
 		return nil, err
 	}
-	s.Classes, s.Labels, s.Shots, s.Test = labels.Classes, labels.Labels, episodes.Shots, episodes.Test
+	s.Classes, s.Labels, s.Support, s.Query = labels.Classes, labels.Labels, episodes.Shots, episodes.Test
 	path := filepath.Join(dir, name)
 	b, err := readFile(path, maxState)
 	if err != nil {
@@ -388,7 +388,7 @@ func readJSON(path string, v any) error {
 // EmbedSet embeds labelled photos and draws from them: for each of draws draws,
 // photos of each class are taken at random, as many as the largest number of
 // shots, and all others are classified. The same items give the same draws.
-func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit dataset.Fit, items []dataset.Item, shots, draws, threads int, progress func(done, total int)) (*Set, []Skipped, error) {
+func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit dataset.Resize, items []dataset.Item, shots, draws, threads int, progress func(done, total int)) (*Set, []Skipped, error) {
 	s := &Set{Name: name, Devices: make(map[string]int)}
 	var skipped []Skipped
 	seen := make(map[digest]bool)
@@ -451,7 +451,7 @@ func (s *Set) sample(shots, draws int) error {
 			teach = append(teach, r[:shots])
 			test = append(test, r[shots:]...)
 		}
-		s.Shots, s.Test = append(s.Shots, teach), append(s.Test, test)
+		s.Support, s.Query = append(s.Support, teach), append(s.Query, test)
 	}
 	return nil
 }

@@ -37,14 +37,14 @@ func TestEstimate(t *testing.T) {
 		items []Observation
 		want  classifier.Estimate
 	}{
-		{"one photo", varied("blue", 0, 1), classifier.Estimate{Alone: 1}},
-		{"one class", varied("blue", 0, 4), classifier.Estimate{Right: 4, Total: 4, Bursts: 4}},
-		{"classes that differ", three, classifier.Estimate{Right: 12, Total: 12, Bursts: 12}},
-		{"one under a wrong label", join(three, varied("blue", 1, 5)[4:]), classifier.Estimate{Right: 12, Total: 13, Bursts: 13}},
-		{"one alone", join(three, varied("white", 3, 1)), classifier.Estimate{Right: 12, Total: 12, Bursts: 12, Alone: 1}},
-		{"pairs of a second", join(second, varied("red", 1, 4)), classifier.Estimate{Right: 8, Total: 8, Bursts: 6}},
+		{"one photo", varied("blue", 0, 1), classifier.Estimate{Excluded: 1}},
+		{"one class", varied("blue", 0, 4), classifier.Estimate{Correct: 4, Total: 4, Bursts: 4}},
+		{"classes that differ", three, classifier.Estimate{Correct: 12, Total: 12, Bursts: 12}},
+		{"one under a wrong label", join(three, varied("blue", 1, 5)[4:]), classifier.Estimate{Correct: 12, Total: 13, Bursts: 13}},
+		{"one alone", join(three, varied("white", 3, 1)), classifier.Estimate{Correct: 12, Total: 12, Bursts: 12, Excluded: 1}},
+		{"pairs of a second", join(second, varied("red", 1, 4)), classifier.Estimate{Correct: 8, Total: 8, Bursts: 6}},
 		{"more than are looked at together", join(varied("blue", 0, estimateChunk+20), varied("green", 2, 2*estimateChunk)),
-			classifier.Estimate{Right: 3*estimateChunk + 20, Total: 3*estimateChunk + 20, Bursts: 3*estimateChunk + 20}},
+			classifier.Estimate{Correct: 3*estimateChunk + 20, Total: 3*estimateChunk + 20, Bursts: 3*estimateChunk + 20}},
 	}
 	for _, test := range tests {
 		if testing.Short() && len(test.items) > 1000 {
@@ -55,7 +55,7 @@ func TestEstimate(t *testing.T) {
 				dir, o := newWorkspace(t)
 				o.Threads, o.Head = threads, classifier.Mean
 				k := openKit(t, dir, o)
-				l, err := k.AddObserved(t.Context(), test.items)
+				l, err := k.AddObservations(t.Context(), test.items)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -70,7 +70,7 @@ func TestEstimate(t *testing.T) {
 // Photos of a class that hardly differ are one burst, which nothing is left without.
 func TestEstimateOfPhotosAlike(t *testing.T) {
 	k := newKit(t)
-	want := classifier.Estimate{Alone: 12}
+	want := classifier.Estimate{Excluded: 12}
 	if l := mustAdd(t, k, kinds(0, 3)...); l.Estimate != want {
 		t.Errorf("got %+v, want %+v", l.Estimate, want)
 	}
@@ -112,8 +112,8 @@ func corners() *Set {
 func TestEvaluate(t *testing.T) {
 	s := corners()
 	// The first draw teaches what is right; the second shifts all classes by one.
-	s.Shots = [][][]int{{{0, 1}, {5, 6}, {10, 11}}, {{3, 4}, {8, 9}, {13, 14}}}
-	s.Test = [][]int{{2, 3, 7, 12}, {0, 1, 2, 5, 9}}
+	s.Support = [][][]int{{{0, 1}, {5, 6}, {10, 11}}, {{3, 4}, {8, 9}, {13, 14}}}
+	s.Query = [][]int{{2, 3, 7, 12}, {0, 1, 2, 5, 9}}
 	ev, err := s.Evaluate(context.Background(), []classifier.Method{classifier.Mean}, []int{1, 2})
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestEvaluate(t *testing.T) {
 	if !slices.Equal(ev.Results, want) {
 		t.Errorf("got %+v, want %+v", ev.Results, want)
 	}
-	if d := ev.Details; len(d) != 1 || d[0].Shots != 2 || len(d[0].Photos) != 8 || !reflect.DeepEqual(d[0].Confusion, [][]int{{1, 1, 3}, {1, 2, 0}, {0, 0, 1}}) {
+	if d := ev.Heads; len(d) != 1 || d[0].Support != 2 || len(d[0].Photos) != 8 || !reflect.DeepEqual(d[0].Confusion, [][]int{{1, 1, 3}, {1, 2, 0}, {0, 0, 1}}) {
 		t.Errorf("got details %+v", d)
 	}
 	cancelled, cancel := context.WithCancel(context.Background())
@@ -139,13 +139,13 @@ func TestEvaluate(t *testing.T) {
 	tests := map[string]func(*Set) []int{
 		"too many shots":         func(s *Set) []int { return []int{3} },
 		"no shots":               func(s *Set) []int { return []int{0} },
-		"no draws":               func(s *Set) []int { s.Shots, s.Test = nil, nil; return []int{1} },
-		"draws of one kind only": func(s *Set) []int { s.Test = s.Test[:1]; return []int{1} },
-		"a class not taught":     func(s *Set) []int { s.Shots[1] = s.Shots[1][:2]; return []int{1} },
-		"a row too far":          func(s *Set) []int { s.Test[1][0] = 15; return []int{1} },
-		"a row below":            func(s *Set) []int { s.Shots[0][0][0] = -1; return []int{1} },
+		"no draws":               func(s *Set) []int { s.Support, s.Query = nil, nil; return []int{1} },
+		"draws of one kind only": func(s *Set) []int { s.Query = s.Query[:1]; return []int{1} },
+		"a class not taught":     func(s *Set) []int { s.Support[1] = s.Support[1][:2]; return []int{1} },
+		"a row too far":          func(s *Set) []int { s.Query[1][0] = 15; return []int{1} },
+		"a row below":            func(s *Set) []int { s.Support[0][0][0] = -1; return []int{1} },
 		"a class too far":        func(s *Set) []int { s.Labels[0] = 3; return []int{1} },
-		"nothing to classify":    func(s *Set) []int { s.Test[0] = nil; return []int{1} },
+		"nothing to classify":    func(s *Set) []int { s.Query[0] = nil; return []int{1} },
 		"an embedding missing":   func(s *Set) []int { s.Units = s.Units[1:]; return []int{1} },
 		"an embedding short":     func(s *Set) []int { s.Units[2] = s.Units[2][:2]; return []int{1} },
 		"a class twice":          func(s *Set) []int { s.Classes[1] = "x"; return []int{1} },
@@ -153,8 +153,8 @@ func TestEvaluate(t *testing.T) {
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := corners()
-			s.Shots = [][][]int{{{0, 1}, {5, 6}, {10, 11}}, {{3, 4}, {8, 9}, {13, 14}}}
-			s.Test = [][]int{{2, 3, 7, 12}, {0, 1, 2, 5, 9}}
+			s.Support = [][][]int{{{0, 1}, {5, 6}, {10, 11}}, {{3, 4}, {8, 9}, {13, 14}}}
+			s.Query = [][]int{{2, 3, 7, 12}, {0, 1, 2, 5, 9}}
 			_, err := s.Evaluate(context.Background(), []classifier.Method{classifier.Mean}, spoil(s))
 			wantError(t, err, ErrProtocol)
 		})
@@ -254,15 +254,15 @@ func TestEmbedSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if calls != len(items) || len(s.Units) != 24 || len(s.Shots) != 3 || len(s.Test[0]) != 16 || !slices.Equal(s.Classes, []string{"blue", "green", "red", "teal"}) {
-		t.Errorf("%d calls, got %d photos, %d draws, classes %q", calls, len(s.Units), len(s.Shots), s.Classes)
+	if calls != len(items) || len(s.Units) != 24 || len(s.Support) != 3 || len(s.Query[0]) != 16 || !slices.Equal(s.Classes, []string{"blue", "green", "red", "teal"}) {
+		t.Errorf("%d calls, got %d photos, %d draws, classes %q", calls, len(s.Units), len(s.Support), s.Classes)
 	}
 	if len(skipped) != 2 || !skipped[0].Duplicate || skipped[1].Duplicate {
 		t.Errorf("skipped %+v", skipped)
 	}
-	for d := range s.Shots {
-		seen := slices.Clone(s.Test[d])
-		for c, rows := range s.Shots[d] {
+	for d := range s.Support {
+		seen := slices.Clone(s.Query[d])
+		for c, rows := range s.Support[d] {
 			for _, r := range rows {
 				if s.Labels[r] != c {
 					t.Errorf("draw %d teaches photo %d of class %d as %d", d, r, s.Labels[r], c)
@@ -275,7 +275,7 @@ func TestEmbedSet(t *testing.T) {
 			t.Errorf("draw %d does not use each photo once: %v", d, seen)
 		}
 	}
-	if reflect.DeepEqual(s.Shots[0], s.Shots[1]) {
+	if reflect.DeepEqual(s.Support[0], s.Support[1]) {
 		t.Error("two draws are the same")
 	}
 	if ev, err := s.Evaluate(context.Background(), []classifier.Method{classifier.Mean}, []int{1, 2}); err != nil || ev.Results[1].Mean != 100 {
@@ -315,7 +315,7 @@ func TestSharedSets(t *testing.T) {
 		}
 		var r []Accuracy
 		for _, k := range []int{1, 5, 20} {
-			all, err := s.draws(context.Background(), classifier.Mean, k)
+			all, err := s.episodes(context.Background(), classifier.Mean, k)
 			if err != nil {
 				t.Fatal(err)
 			}

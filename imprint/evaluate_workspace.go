@@ -13,9 +13,9 @@ import (
 // Evaluate asks each head about every photo of the workspace with the head that is made
 // without it, and with shots also draws from the workspace as from a set of photos, of
 // small classes all but one photo. With no heads it takes the workspace's own.
-func (k *Kit) Evaluate(ctx context.Context, heads []classifier.Method, shots []int, draws int) (*Evaluation, error) {
+func (k *Workspace) Evaluate(ctx context.Context, heads []classifier.Method, shots []int, draws int) (*Evaluation, error) {
 	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", k.store.dir, err) }
-	if len(k.state.taught()) == 0 {
+	if len(k.state.positives()) == 0 {
 		return fail(ErrNothingTaught)
 	}
 	if len(heads) == 0 {
@@ -28,7 +28,7 @@ func (k *Kit) Evaluate(ctx context.Context, heads []classifier.Method, shots []i
 			if !s.spread(n, draws) {
 				break
 			}
-			all, err := s.draws(ctx, h, n)
+			all, err := s.episodes(ctx, h, n)
 			if err != nil {
 				return fail(err)
 			}
@@ -47,10 +47,10 @@ func (k *Kit) Evaluate(ctx context.Context, heads []classifier.Method, shots []i
 				predictions = append(predictions, predict(row, s.Labels[row], logits, fitted.Temperature))
 			}
 		}
-		d := s.detail(string(h), fitted.Recipe.String(), 0, predictions)
+		d := s.headReport(string(h), fitted.Recipe.String(), 0, predictions)
 		d.Estimate = &fitted.Estimate
 		d.Accuracy.Low, d.Accuracy.High = fitted.Estimate.Interval()
-		ev.Details = append(ev.Details, d)
+		ev.Heads = append(ev.Heads, d)
 	}
 	if err := s.compare(ctx, ev); err != nil {
 		return fail(err)
@@ -59,14 +59,14 @@ func (k *Kit) Evaluate(ctx context.Context, heads []classifier.Method, shots []i
 }
 
 // set gives the workspace's photos as a set without draws.
-func (k *Kit) set() (*Set, []classifier.Example) {
-	examples := k.unitsOf(k.state.taught())
+func (k *Workspace) set() (*Set, []classifier.Example) {
+	examples := k.unitsOf(k.state.positives())
 	dir, err := filepath.Abs(k.store.dir)
 	if err != nil {
 		dir = k.store.dir
 	}
 	s := &Set{Name: filepath.Base(dir)}
-	for i, e := range k.state.taught() {
+	for i, e := range k.state.positives() {
 		if n := len(s.Classes); n == 0 || s.Classes[n-1] != e.Label {
 			s.Classes = append(s.Classes, e.Label)
 		}
@@ -79,7 +79,7 @@ func (k *Kit) set() (*Set, []classifier.Example) {
 // spread draws n photos of each class to teach, of smaller classes all but one or the
 // only one, and the others to ask about. It reports whether some class has more than n.
 func (s *Set) spread(n, draws int) bool {
-	s.Shots, s.Test = nil, nil
+	s.Support, s.Query = nil, nil
 	rows := s.rows()
 	more := false
 	for _, r := range rows {
@@ -98,7 +98,7 @@ func (s *Set) spread(n, draws int) bool {
 			teach = append(teach, append([]int(nil), r[:taught]...))
 			test = append(test, r[taught:]...)
 		}
-		s.Shots, s.Test = append(s.Shots, teach), append(s.Test, test)
+		s.Support, s.Query = append(s.Support, teach), append(s.Query, test)
 	}
 	return true
 }

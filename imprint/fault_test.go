@@ -21,12 +21,12 @@ func TestFaults(t *testing.T) {
 	verbs := []struct {
 		name   string
 		before bool // with photos taught before
-		verb   func(*Kit) error
+		verb   func(*Workspace) error
 	}{
-		{"first add", false, func(k *Kit) error { return addOne(k) }},
-		{"add", true, func(k *Kit) error { return addOne(k) }},
-		{"withdraw", true, func(k *Kit) error { _, err := k.Remove(context.Background(), "a", nil); return err }},
-		{"undo", true, func(k *Kit) error { _, err := k.Undo(context.Background()); return err }},
+		{"first add", false, func(k *Workspace) error { return addOne(k) }},
+		{"add", true, func(k *Workspace) error { return addOne(k) }},
+		{"withdraw", true, func(k *Workspace) error { _, err := k.Remove(context.Background(), "a", nil); return err }},
+		{"undo", true, func(k *Workspace) error { _, err := k.Undo(context.Background()); return err }},
 	}
 	for _, v := range verbs {
 		for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
@@ -83,7 +83,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func addOne(k *Kit) error {
+func addOne(k *Workspace) error {
 	_, err := k.Add(context.Background(), photos("b", 1, 0, 1), nil)
 	return err
 }

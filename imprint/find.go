@@ -69,16 +69,16 @@ func findModel(name string) (string, error) {
 // LoadBackbone loads the backbone of o, or that of the workspace in dir if o names
 // none, and says how photos are fitted to it: as o says, or as the workspace or the
 // model's metadata does, or by dataset.Crop.
-func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Fit, error) {
+func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Resize, error) {
 	if o.Backbone == "" {
-		way := o.Fit
-		o.Fit = ""
+		way := o.Resize
+		o.Resize = ""
 		k, err := Open(dir, o)
 		if err != nil {
 			return nil, "", err
 		}
 		if way == "" {
-			way = k.Settings().Fit
+			way = k.Settings().Resize
 		}
 		return k.backbone, way, k.Close()
 	}
@@ -90,14 +90,14 @@ func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Fit, error
 	if err != nil {
 		return nil, "", err
 	}
-	return b, fitFor(b, o.Fit), nil
+	return b, resizeFor(b, o.Resize), nil
 }
 
 // fitFor is way, or if that names none what b's metadata says, or dataset.Crop.
-func fitFor(b *backbone.Backbone, way dataset.Fit) dataset.Fit {
-	if way == "" || way == AutoFit {
+func resizeFor(b *backbone.Backbone, way dataset.Resize) dataset.Resize {
+	if way == "" || way == AutoResize {
 		way = dataset.Crop
-		if own, ok := modelFit(b.Model()); ok {
+		if own, ok := modelResize(b.Model()); ok {
 			way = own
 		}
 	}

@@ -14,27 +14,27 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// AutoFit in Options.Fit has the first photos added to a new workspace decide whether
+// AutoResize in Options.Fit has the first photos added to a new workspace decide whether
 // photos are fitted by dataset.Crop or by dataset.Squash: by Squash if photos left
 // out one at a time are then likelier by more than one standard error, else by Crop, and
-// so where fewer than ten can be left out. Only Kit.Add and Kit.AddBeside choose; elsewhere
-// AutoFit is Crop.
-const AutoFit dataset.Fit = "auto"
+// so where fewer than ten can be left out. Only Workspace.Add and Workspace.AddBeside choose; elsewhere
+// AutoResize is Crop.
+const AutoResize dataset.Resize = "auto"
 
 // A FitChoice says how photos are fitted, and by what that was chosen.
-type FitChoice struct {
-	Fit   dataset.Fit `json:"fit"`
-	Tried []TriedFit  `json:"tried"`
+type ResizeChoice struct {
+	Resize     dataset.Resize    `json:"fit"`
+	Candidates []ResizeCandidate `json:"tried"`
 	// StdErr is the standard error of the difference between the losses.
 	StdErr float64 `json:"std_err"`
 }
 
 // A TriedFit is what the head is like when photos are fitted one way.
-type TriedFit struct {
-	Fit dataset.Fit `json:"fit"`
+type ResizeCandidate struct {
+	Resize dataset.Resize `json:"fit"`
 	// Loss is the mean of −log score of the right class over the photos that are left
 	// out both ways, nil when these are too few.
-	Loss     *float64            `json:"loss"`
+	LogLoss  *float64            `json:"loss"`
 	Estimate classifier.Estimate `json:"-"`
 	Accuracy float64             `json:"accuracy"` // of Estimate
 }
@@ -54,7 +54,7 @@ func leaveOut(examples []classifier.Example, places []int, method classifier.Met
 	}
 	l := leftOut{f, make(map[int]float64)}
 	for i, scores := range left {
-		if scores != nil && !math.IsNaN(f.Loss) {
+		if scores != nil && !math.IsNaN(f.LogLoss) {
 			classifier.Scores(scores)
 			l.losses[places[i]] = -math.Log(max(scores[slices.Index(f.Head.Labels, examples[i].Label)], math.SmallestNonzeroFloat64))
 		}
@@ -65,15 +65,15 @@ func leaveOut(examples []classifier.Example, places []int, method classifier.Met
 // chooseFit compares the heads that fit makes of photos fitted each way, by the photos
 // that are left out of both. It takes the second way if that is better by more than one
 // standard error.
-func chooseFit(fit func(way int) (leftOut, error)) (choice *FitChoice, best int, err error) {
+func chooseResize(fit func(way int) (leftOut, error)) (choice *ResizeChoice, best int, err error) {
 	const least = 10 // photos that say anything
-	var heads [len(triedFits)]leftOut
-	for i, way := range triedFits {
+	var heads [len(resizeCandidates)]leftOut
+	for i, way := range resizeCandidates {
 		if heads[i], err = fit(i); err != nil {
 			return nil, 0, fmt.Errorf("choose how photos are fitted: by %s: %w", way, err)
 		}
 	}
-	var losses [len(triedFits)][]float64
+	var losses [len(resizeCandidates)][]float64
 	var gains []float64
 	for _, place := range slices.Sorted(maps.Keys(heads[0].losses)) {
 		first := heads[0].losses[place]
@@ -81,17 +81,17 @@ func chooseFit(fit func(way int) (leftOut, error)) (choice *FitChoice, best int,
 			losses[0], losses[1], gains = append(losses[0], first), append(losses[1], second), append(gains, first-second)
 		}
 	}
-	choice = new(FitChoice)
-	for i, way := range triedFits {
-		t := TriedFit{Fit: way}
+	choice = new(ResizeChoice)
+	for i, way := range resizeCandidates {
+		t := ResizeCandidate{Resize: way}
 		if heads[i].head != nil {
 			t.Estimate, t.Accuracy = heads[i].head.Estimate, heads[i].head.Estimate.Accuracy()
 		}
 		if len(gains) >= least {
 			mean := stat.Mean(losses[i], nil)
-			t.Loss = &mean
+			t.LogLoss = &mean
 		}
-		choice.Tried = append(choice.Tried, t)
+		choice.Candidates = append(choice.Candidates, t)
 	}
 	if len(gains) >= least {
 		gain, std := stat.MeanStdDev(gains, nil)
@@ -100,26 +100,26 @@ func chooseFit(fit func(way int) (leftOut, error)) (choice *FitChoice, best int,
 			best = 1
 		}
 	}
-	choice.Fit = triedFits[best]
+	choice.Resize = resizeCandidates[best]
 	return choice, best, nil
 }
 
-// triedFits are what AutoFit chooses from, the one for want of a reason first.
-var triedFits = [...]dataset.Fit{dataset.Crop, dataset.Squash}
+// triedFits are what AutoResize chooses from, the one for want of a reason first.
+var resizeCandidates = [...]dataset.Resize{dataset.Crop, dataset.Squash}
 
 // embedEitherWay does what embed does with photos fitted each way, delivers the better
 // and keeps to it.
-func (k *Kit) embedEitherWay(ctx context.Context, items []dataset.Item, progress func(done, total int), deliver func(i int, e embedded) error) (*FitChoice, error) {
+func (k *Workspace) embedAutoResize(ctx context.Context, items []dataset.Item, progress func(done, total int), deliver func(i int, e embedded) error) (*ResizeChoice, error) {
 	settings := k.state.Settings
 	if err := k.choose(&settings); err != nil {
 		return nil, err
 	}
-	var all [len(triedFits)][]embedded
-	for way, fit := range triedFits {
+	var all [len(resizeCandidates)][]embedded
+	for way, fit := range resizeCandidates {
 		all[way] = make([]embedded, len(items))
 		err := embedPhotos(ctx, k.backbone, &k.runners, k.options.Threads, fit, items, func(i int, e embedded) error {
 			if progress != nil {
-				progress(way*len(items)+i+1, len(triedFits)*len(items))
+				progress(way*len(items)+i+1, len(resizeCandidates)*len(items))
 			}
 			all[way][i] = e
 			return nil
@@ -128,12 +128,12 @@ func (k *Kit) embedEitherWay(ctx context.Context, items []dataset.Item, progress
 			return nil, err
 		}
 	}
-	choice, best, err := chooseFit(func(way int) (leftOut, error) {
+	choice, best, err := chooseResize(func(way int) (leftOut, error) {
 		var taught []example
 		var places []int
 		seen, x := make(map[digest]bool), make([]float64, k.backbone.Dim())
 		for i, e := range all[way] {
-			if items[i].Label == notTaught || e.err != nil || seen[e.photo] {
+			if items[i].Label == negative || e.err != nil || seen[e.photo] {
 				continue
 			}
 			seen[e.photo] = true
@@ -150,7 +150,7 @@ func (k *Kit) embedEitherWay(ctx context.Context, items []dataset.Item, progress
 	if err != nil {
 		return nil, err
 	}
-	k.state.Settings.Fit = choice.Fit
+	k.state.Settings.Resize = choice.Resize
 	for i, e := range all[best] {
 		if err := deliver(i, e); err != nil {
 			return nil, err
@@ -159,23 +159,23 @@ func (k *Kit) embedEitherWay(ctx context.Context, items []dataset.Item, progress
 	return choice, nil
 }
 
-// EmbedSetEitherWay does what EmbedSet does with photos fitted by dataset.Crop and by
+// EmbedSetAutoResize does what EmbedSet does with photos fitted by dataset.Crop and by
 // dataset.Squash, and returns the better set: the one that
-// AutoFit would choose if all its photos were taught.
-func EmbedSetEitherWay(ctx context.Context, name string, b *backbone.Backbone, items []dataset.Item, shots, draws, threads int, progress func(done, total int)) (*Set, []Skipped, *FitChoice, error) {
-	var sets [len(triedFits)]*Set
+// AutoResize would choose if all its photos were taught.
+func EmbedSetAutoResize(ctx context.Context, name string, b *backbone.Backbone, items []dataset.Item, shots, draws, threads int, progress func(done, total int)) (*Set, []Skipped, *ResizeChoice, error) {
+	var sets [len(resizeCandidates)]*Set
 	var skipped []Skipped
-	for way, fit := range triedFits {
+	for way, fit := range resizeCandidates {
 		show := progress
 		if progress != nil {
-			show = func(done, total int) { progress(way*total+done, len(triedFits)*total) }
+			show = func(done, total int) { progress(way*total+done, len(resizeCandidates)*total) }
 		}
 		var err error
 		if sets[way], skipped, err = EmbedSet(ctx, name, b, fit, items, shots, draws, threads, show); err != nil {
 			return nil, nil, nil, err
 		}
 	}
-	choice, best, err := chooseFit(func(way int) (leftOut, error) {
+	choice, best, err := chooseResize(func(way int) (leftOut, error) {
 		s := sets[way]
 		var examples []classifier.Example
 		var places []int

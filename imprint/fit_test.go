@@ -29,7 +29,7 @@ func TestAutoFit(t *testing.T) {
 		name      string
 		rim       bool
 		each      int
-		want      dataset.Fit
+		want      dataset.Resize
 		undecided bool
 	}{
 		{"only the rim tells", true, 10, dataset.Squash, false},
@@ -39,7 +39,7 @@ func TestAutoFit(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			items := partlyTelling(test.rim, test.each)
 			dir, o := newWorkspace(t)
-			o.Fit = AutoFit
+			o.Resize = AutoResize
 			k := openKit(t, dir, o)
 			last := 0
 			learned, err := k.Add(ctx, items, func(done, total int) {
@@ -51,33 +51,33 @@ func TestAutoFit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := learned.FitChoice
-			if c == nil || c.Fit != test.want || len(c.Tried) != 2 || k.Settings().Fit != test.want || last != 2*len(items) || learned.Photos != len(items) {
+			c := learned.ResizeChoice
+			if c == nil || c.Resize != test.want || len(c.Candidates) != 2 || k.Settings().Resize != test.want || last != 2*len(items) || learned.Photos != len(items) {
 				t.Fatalf("chose %+v, settings %+v, %d steps, %d photos; want %s", c, k.Settings(), last, learned.Photos, test.want)
 			}
-			for _, tried := range c.Tried {
-				if (tried.Loss == nil) != test.undecided {
-					t.Errorf("%s: loss %v", tried.Fit, tried.Loss)
+			for _, tried := range c.Candidates {
+				if (tried.LogLoss == nil) != test.undecided {
+					t.Errorf("%s: loss %v", tried.Resize, tried.LogLoss)
 				}
 			}
 			// What is taught is as if that had been asked for, and stays so.
 			model := readModel(t, k)
 			dir2, o2 := newWorkspace(t)
-			o2.Fit = test.want
+			o2.Resize = test.want
 			k2 := openKit(t, dir2, o2)
 			mustAdd(t, k2, items...)
 			if !bytes.Equal(model, readModel(t, k2)) {
 				t.Error("the model is not that of photos fitted so")
 			}
-			if again := mustAdd(t, k, photo("c", 3, 1)); again.FitChoice != nil {
-				t.Errorf("chose again: %+v", again.FitChoice)
+			if again := mustAdd(t, k, photo("c", 3, 1)); again.ResizeChoice != nil {
+				t.Errorf("chose again: %+v", again.ResizeChoice)
 			}
-			if _, err := Open(dir, o); !errors.Is(err, ErrOtherFit) {
+			if _, err := Open(dir, o); !errors.Is(err, ErrOtherResize) {
 				t.Errorf("open what is taught: %v, want ErrOtherFit", err)
 			}
 			if !test.undecided {
-				set, _, c, err := EmbedSetEitherWay(ctx, "set", k.Backbone(), items, 2, 2, 1, nil)
-				if err != nil || c.Fit != test.want || len(set.Units) != len(items) || len(set.Units[0]) != backbonetest.Dim {
+				set, _, c, err := EmbedSetAutoResize(ctx, "set", k.Backbone(), items, 2, 2, 1, nil)
+				if err != nil || c.Resize != test.want || len(set.Units) != len(items) || len(set.Units[0]) != backbonetest.Dim {
 					t.Errorf("a set: %+v, %v, want %s", c, err, test.want)
 				}
 			}
@@ -88,7 +88,7 @@ func TestAutoFit(t *testing.T) {
 // Nothing that can be taught: the same error as ever, and no workspace.
 func TestAutoFitOfNothing(t *testing.T) {
 	dir, o := newWorkspace(t)
-	o.Fit = AutoFit
+	o.Resize = AutoResize
 	k := openKit(t, dir, o)
 	if _, err := k.Add(context.Background(), []dataset.Item{{Path: "x", Label: "a", Content: []byte("no photo")}}, nil); !errors.Is(err, ErrNoPhotos) {
 		t.Errorf("%v, want ErrNoPhotos", err)

@@ -15,8 +15,8 @@ import (
 // A generation answers frames with one state of the workspace. It does not change.
 type generation struct {
 	number  uint64
-	fit     dataset.Fit
-	tail    *tail    // nil if nothing is taught
+	resize  dataset.Resize
+	scorer  *scorer  // nil if nothing is taught
 	runners *runners // of the backbone
 	// answers are those of the model itself, in the TPU layout on devices, and nil
 	// otherwise.
@@ -27,19 +27,19 @@ type generation struct {
 
 // generation makes that of k, whose model is model. It takes over the runners of the
 // current one if the backbone is the same.
-func (l *Live) generation(k *Kit, model []byte) (*generation, error) {
-	g := &generation{number: k.state.Generation, fit: k.state.Settings.Fit, warnings: k.warnings}
+func (l *Live) generation(k *Workspace, model []byte) (*generation, error) {
+	g := &generation{number: k.state.Generation, resize: k.state.Settings.Resize, warnings: k.warnings}
 	switch {
 	case model == nil:
-	case k.onDevice():
+	case k.onDevices():
 		b, t, err := k.compiled(model)
 		if err != nil {
 			return nil, err
 		}
-		g.tail, g.answers = t, newRunners(b, max(k.options.cores(), 4), 1) // the bus is kept busy by two a device
+		g.scorer, g.answers = t, newRunners(b, max(k.options.cores(), 4), 1) // the bus is kept busy by two a device
 	default:
 		var err error
-		if g.tail, err = k.tail(model); err != nil {
+		if g.scorer, err = k.scorer(model); err != nil {
 			return nil, err
 		}
 	}
@@ -66,10 +66,10 @@ func (g *generation) leave() {
 }
 
 func (g *generation) labels() []string {
-	if g.tail == nil {
+	if g.scorer == nil {
 		return nil
 	}
-	return g.tail.labels
+	return g.scorer.labels
 }
 
 func (g *generation) answer(ctx context.Context, f frame, top int, embed bool) (Result, error) {
@@ -77,15 +77,15 @@ func (g *generation) answer(ctx context.Context, f frame, top int, embed bool) (
 		return Result{}, err
 	}
 	r := Result{Unknown: true}
-	if g.tail != nil {
+	if g.scorer != nil {
 		on := cmp.Or(g.answers, g.runners)
-		err := on.run(ctx, g.fit, f, func(w *runner, raw []byte, took time.Duration) error {
+		err := on.run(ctx, g.resize, f, func(w *runner, raw []byte, took time.Duration) error {
 			start := time.Now()
-			scores, err := w.scorer.scores(ctx, g.tail, raw)
+			scores, err := w.scorer.scores(ctx, g.scorer, raw)
 			if err != nil {
 				return err
 			}
-			r = newResult("", w.Device(), g.tail.labels, scores, top)
+			r = newResult("", w.Device(), g.scorer.labels, scores, top)
 			r.Elapsed = took + time.Since(start)
 			if embed && g.answers == nil {
 				r.Embedding = slices.Clone(raw)
@@ -97,7 +97,7 @@ func (g *generation) answer(ctx context.Context, f frame, top int, embed bool) (
 		}
 	}
 	if embed && r.Embedding == nil {
-		err := g.runners.run(ctx, g.fit, f, func(w *runner, raw []byte, took time.Duration) error {
+		err := g.runners.run(ctx, g.resize, f, func(w *runner, raw []byte, took time.Duration) error {
 			r.Embedding, r.Elapsed = slices.Clone(raw), r.Elapsed+took
 			r.Device = cmp.Or(r.Device, w.Device())
 			return nil
@@ -123,8 +123,8 @@ type runners struct {
 // A runner embeds one frame after the other.
 type runner struct {
 	*backbone.Runner
-	fitter dataset.Fitter
-	scorer scorer
+	fitter dataset.Resizer
+	scorer scorerState
 }
 
 // cores is how many may be used.
@@ -164,13 +164,13 @@ func (r *runners) take(ctx context.Context) (*runner, error) {
 }
 
 // run gives the model's output for f, valid as long as use runs, and the time it took.
-func (r *runners) run(ctx context.Context, fit dataset.Fit, f frame, use func(w *runner, raw []byte, took time.Duration) error) error {
+func (r *runners) run(ctx context.Context, fit dataset.Resize, f frame, use func(w *runner, raw []byte, took time.Duration) error) error {
 	w, err := r.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { r.idle <- w }()
-	w.fitter.Fit = fit
+	w.fitter.Mode = fit
 	switch {
 	case f.prepared != nil:
 		err = f.prepared.copyTo(w.RGB(), &w.fitter)

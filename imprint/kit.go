@@ -1,6 +1,6 @@
 // Package imprint teaches a frozen backbone new classes from a few photos and
 // keeps what it learned in a workspace on disk. Start with [Open]; then
-// [Kit.Add] photos of a class and [Kit.Classify] others. A program that answers frames
+// [Workspace.Add] photos of a class and [Workspace.Classify] others. A program that answers frames
 // while that goes on starts with [OpenLive].
 //
 // A workspace is a folder: the backbone, two generations of the state (examples
@@ -15,7 +15,7 @@
 // The model depends only on the backbone, the settings and the set of photos:
 // not on their order, on time, or on what was added and removed in between.
 //
-// A Kit is used by one goroutine at a time; its methods use all cores themselves.
+// A Workspace is used by one goroutine at a time; its methods use all cores themselves.
 package imprint
 
 import (
@@ -44,7 +44,7 @@ var (
 	ErrOtherBackbone = errors.New("the workspace was taught with another backbone")
 	// ErrOtherFit is wrapped when photos are to be fitted otherwise than those
 	// already taught.
-	ErrOtherFit = errors.New("the workspace was taught with photos fitted otherwise")
+	ErrOtherResize = errors.New("the workspace was taught with photos fitted otherwise")
 	// ErrLabel is wrapped when a name can't be a label.
 	ErrLabel = errors.New("unusable label")
 	// ErrUnknownLabel is wrapped when no photo of a label has been taught.
@@ -68,8 +68,8 @@ type Options struct {
 	// one; "" is that of the workspace, and for a new one the program's own. The
 	// workspace keeps a copy.
 	Backbone  string
-	Embedding string      // tensor to use as the embedding; "" finds it
-	Fit       dataset.Fit // for a new workspace, or AutoFit; "" is dataset.Crop
+	Embedding string         // tensor to use as the embedding; "" finds it
+	Resize    dataset.Resize // for a new workspace, or AutoResize; "" is dataset.Crop
 	// Devices are what photos are embedded on; nil is the CPU, which no compiled
 	// backbone runs on. They are the caller's to close.
 	Devices    *Devices
@@ -79,7 +79,7 @@ type Options struct {
 	// compiled from. They make the layout TPU unless another is named, and Twin the
 	// backbone of a new workspace that names none. A Backbone that is such a compiled
 	// classifier, with its Twin, is taken for both.
-	Template, Twin string
+	Compiled, Uncompiled string
 	// Layout, KeepClasses, Unknown and Head change the settings with the next change; "" and
 	// nil leave them.
 	Layout      classifier.Layout
@@ -92,8 +92,8 @@ type Options struct {
 	Existing bool // fail with ErrNothingTaught if there is no workspace yet
 }
 
-// A Kit is an open workspace.
-type Kit struct {
+// A Workspace is an open workspace.
+type Workspace struct {
 	store    store
 	options  Options
 	state    *state // what is known of the disk; never nil
@@ -110,8 +110,8 @@ func (o Options) check() (err error) {
 	if o.Layout != "" {
 		_, err = classifier.ParseLayout(string(o.Layout))
 	}
-	if o.Fit != "" && o.Fit != AutoFit && err == nil {
-		_, err = dataset.ParseFit(string(o.Fit))
+	if o.Resize != "" && o.Resize != AutoResize && err == nil {
+		_, err = dataset.ParseResize(string(o.Resize))
 	}
 	if u := o.Unknown; u != nil && !(*u >= 0 && *u < 1) && err == nil {
 		err = fmt.Errorf("%w: a share of %v is to be accepted, and it must be 0 or more and less than 1", ErrUnknown, *u)
@@ -121,12 +121,12 @@ func (o Options) check() (err error) {
 
 // Open opens the workspace in dir, which need not exist yet: the first change
 // creates it.
-func Open(dir string, o Options) (*Kit, error) { return open(dir, o, nil) }
+func Open(dir string, o Options) (*Workspace, error) { return open(dir, o, nil) }
 
 // open opens a workspace; if it has the backbone of shared, which may be nil, that is
 // used.
-func open(dir string, o Options, shared *Kit) (*Kit, error) {
-	k := &Kit{store: store{dir: dir}, options: o}
+func open(dir string, o Options, shared *Workspace) (*Workspace, error) {
+	k := &Workspace{store: store{dir: dir}, options: o}
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("open workspace %s: %w", dir, err)
 	}
@@ -157,16 +157,16 @@ func open(dir string, o Options, shared *Kit) (*Kit, error) {
 		return nil, err
 	}
 	if found == nil {
-		k.state.Settings.Fit = fitFor(k.backbone, o.Fit)
+		k.state.Settings.Resize = resizeFor(k.backbone, o.Resize)
 	}
-	if o.Fit != "" && o.Fit != k.state.Settings.Fit && (o.Fit != AutoFit || found != nil) {
-		return nil, fmt.Errorf("open workspace %s: %w: %s, not %s", dir, ErrOtherFit, k.state.Settings.Fit, o.Fit)
+	if o.Resize != "" && o.Resize != k.state.Settings.Resize && (o.Resize != AutoResize || found != nil) {
+		return nil, fmt.Errorf("open workspace %s: %w: %s, not %s", dir, ErrOtherResize, k.state.Settings.Resize, o.Resize)
 	}
 	return k, nil
 }
 
 // shares reports whether other, which may be nil, has loaded the workspace's backbone.
-func (k *Kit) shares(other *Kit) bool {
+func (k *Workspace) shares(other *Workspace) bool {
 	if other == nil {
 		return false
 	}
@@ -177,7 +177,7 @@ func (k *Kit) shares(other *Kit) bool {
 
 // loadBackbone loads the workspace's backbone, or for a new workspace the one of
 // the options.
-func (k *Kit) loadBackbone(fresh bool) error {
+func (k *Workspace) loadBackbone(fresh bool) error {
 	var file []byte
 	var err error
 	path, name := k.store.path(backboneFile), k.state.Backbone.Name
@@ -223,22 +223,22 @@ func (k *Kit) loadBackbone(fresh bool) error {
 }
 
 // Warnings tell of damage that Open worked around.
-func (k *Kit) Warnings() []string { return k.warnings }
+func (k *Workspace) Warnings() []string { return k.warnings }
 
 // Backbone returns the model that embeds the photos.
-func (k *Kit) Backbone() *backbone.Backbone { return k.backbone }
+func (k *Workspace) Backbone() *backbone.Backbone { return k.backbone }
 
 // Settings returns the choices that the published model was made with.
-func (k *Kit) Settings() Settings { return k.state.Settings }
+func (k *Workspace) Settings() Settings { return k.state.Settings }
 
 // Generation counts the changes of the workspace.
-func (k *Kit) Generation() uint64 { return k.state.Generation }
+func (k *Workspace) Generation() uint64 { return k.state.Generation }
 
 // ModelPath is where the model is published.
-func (k *Kit) ModelPath() string { return k.store.path(modelFile) }
+func (k *Workspace) ModelPath() string { return k.store.path(modelFile) }
 
-// Close stops what the Kit has started. Nothing is written: every change was.
-func (k *Kit) Close() error {
+// Close stops what the Workspace has started. Nothing is written: every change was.
+func (k *Workspace) Close() error {
 	closeRunners(&k.runners)
 	return nil
 }
@@ -261,9 +261,9 @@ type Photo struct {
 }
 
 // Classes returns what has been taught, in order of labels.
-func (k *Kit) Classes() []Class {
+func (k *Workspace) Classes() []Class {
 	var classes []Class
-	for _, e := range k.state.taught() {
+	for _, e := range k.state.positives() {
 		if n := len(classes); n == 0 || classes[n-1].Label != e.Label {
 			classes = append(classes, Class{Label: e.Label})
 		}
@@ -275,7 +275,7 @@ func (k *Kit) Classes() []Class {
 
 // Labels returns the names of the classes of the model, in the order of its
 // scores: the backbone's own if they are kept, then the taught ones.
-func (k *Kit) Labels() ([]string, error) {
+func (k *Workspace) Labels() ([]string, error) {
 	h, err := k.currentHead()
 	if err != nil {
 		return nil, err
@@ -288,7 +288,7 @@ var errUnchanged = errors.New("nothing to change")
 
 // commit makes a change the workspace's next generation: plan is given the state
 // as it is on the disk now, and changes it.
-func (k *Kit) commit(ctx context.Context, plan func(*state) error) (err error) {
+func (k *Workspace) commit(ctx context.Context, plan func(*state) error) (err error) {
 	lock, err := k.store.lock(ctx, lockPatience)
 	if err != nil {
 		return err
@@ -354,37 +354,37 @@ func (k *Kit) commit(ctx context.Context, plan func(*state) error) (err error) {
 		}
 		return err
 	}
-	k.store.dropTemplates(before, now)
+	k.store.dropPairs(before, now)
 	k.state, k.head = now, head
 	return nil
 }
 
-// sameKind says whether the Kit's embeddings fit those of s, which another process
+// sameKind says whether the Workspace's embeddings fit those of s, which another process
 // may have written after Open.
-func (k *Kit) sameKind(s *state) error {
+func (k *Workspace) sameKind(s *state) error {
 	mine, other := k.state, s
 	if !mine.Backbone.same(other.Backbone) {
 		return fmt.Errorf("change %s: %w, %s, meanwhile", k.store.dir, ErrOtherBackbone, other.Backbone.Name)
 	}
-	if mine.Settings.Fit != other.Settings.Fit {
-		return fmt.Errorf("change %s: %w meanwhile: %s, not %s", k.store.dir, ErrOtherFit, other.Settings.Fit, mine.Settings.Fit)
+	if mine.Settings.Resize != other.Settings.Resize {
+		return fmt.Errorf("change %s: %w meanwhile: %s, not %s", k.store.dir, ErrOtherResize, other.Settings.Resize, mine.Settings.Resize)
 	}
 	return nil
 }
 
 // keepModels stores the backbone and the template of s in the workspace, unless they
 // are there, and returns the files written.
-func (k *Kit) keepModels(s *state) (wrote []string, err error) {
+func (k *Workspace) keepModels(s *state) (wrote []string, err error) {
 	models := []replacement{{k.store.path(backboneFile), k.file}}
 	sums := []digest{s.Backbone.SHA256}
 	if s.Settings.Layout == classifier.TPU {
-		p, err := k.pairOf(s.Settings.Template)
+		p, err := k.pairOf(s.Settings.Pair)
 		if err != nil {
 			return nil, err
 		}
 		template, twin := p.ref.files()
-		models = append(models, replacement{k.store.path(template), p.compiled}, replacement{k.store.path(twin), p.twin})
-		sums = append(sums, p.ref.SHA256, p.ref.TwinSHA256)
+		models = append(models, replacement{k.store.path(template), p.compiled}, replacement{k.store.path(twin), p.uncompiled})
+		sums = append(sums, p.ref.CompiledSHA256, p.ref.UncompiledSHA256)
 	}
 	for i, m := range models {
 		if got, err := sumFile(m.path); err == nil && got == sums[i] {

@@ -27,23 +27,23 @@ func TestOpen(t *testing.T) {
 	keep := true
 	tests := []struct {
 		name   string
-		taught bool                           // in a workspace with photos, fitted by Pad
-		break_ func(dir string) error         // the workspace
-		set    func(o *Options)               // from a new workspace's options, or none
-		want   error                          // nil for success
-		check  func(t *testing.T, k *Kit)     // on success
-		add    error                          // of adding, on success
-		kept   func(t *testing.T, dir string) // after adding
+		taught bool                             // in a workspace with photos, fitted by Pad
+		break_ func(dir string) error           // the workspace
+		set    func(o *Options)                 // from a new workspace's options, or none
+		want   error                            // nil for success
+		check  func(t *testing.T, k *Workspace) // on success
+		add    error                            // of adding, on success
+		kept   func(t *testing.T, dir string)   // after adding
 	}{
-		{name: "new", check: func(t *testing.T, k *Kit) {
-			if s := k.Settings(); s != (Settings{Fit: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}) || k.Generation() != 0 || len(k.Classes()) != 0 {
+		{name: "new", check: func(t *testing.T, k *Workspace) {
+			if s := k.Settings(); s != (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}) || k.Generation() != 0 || len(k.Classes()) != 0 {
 				t.Errorf("got settings %+v, generation %d, %d classes", s, k.Generation(), len(k.Classes()))
 			}
 			if _, err := k.Labels(); !errors.Is(err, ErrNothingTaught) {
 				t.Errorf("labels: got error %v, want %v", err, ErrNothingTaught)
 			}
 		}},
-		{name: "new, no backbone", set: func(o *Options) { o.Backbone = "" }, check: func(t *testing.T, k *Kit) {
+		{name: "new, no backbone", set: func(o *Options) { o.Backbone = "" }, check: func(t *testing.T, k *Workspace) {
 			if b := k.Backbone(); b.Name != builtin.Name || fmt.Sprintf("%x", b.SHA256) != builtin.SHA256 {
 				t.Errorf("got backbone %s with SHA-256 %x, want %s with %s", b.Name, b.SHA256, builtin.Name, builtin.SHA256)
 			}
@@ -53,21 +53,21 @@ func TestOpen(t *testing.T) {
 		{name: "new, backbone is a folder", set: func(o *Options) { o.Backbone = filepath.Dir(o.Backbone) }, want: errNotRegular},
 		{name: "new, no model", set: func(o *Options) { o.Backbone = noModel }, want: tflite.ErrCorrupt},
 		{name: "new, no such tensor", set: func(o *Options) { o.Embedding = "nothing" }, want: backbone.ErrNoEmbedding},
-		{name: "new, unknown fit", set: func(o *Options) { o.Fit = "stretch" }, want: errAny},
+		{name: "new, unknown fit", set: func(o *Options) { o.Resize = "stretch" }, want: errAny},
 		{name: "new, unknown layout", set: func(o *Options) { o.Layout = "flat" }, want: errAny},
 		{name: "new, classes of none", set: func(o *Options) { o.KeepClasses = &keep }, add: ErrNoClasses},
-		{name: "existing", taught: true, check: func(t *testing.T, k *Kit) {
+		{name: "existing", taught: true, check: func(t *testing.T, k *Workspace) {
 			wantTaught(t, k, map[string]int{"a": 2})
 			if l, err := k.Labels(); err != nil || !slices.Equal(l, []string{"a"}) {
 				t.Errorf("labels: got %q, %v", l, err)
 			}
-			if k.Settings().Fit != dataset.Pad || k.Backbone().Name != "extractor.tflite" {
+			if k.Settings().Resize != dataset.Pad || k.Backbone().Name != "extractor.tflite" {
 				t.Errorf("got settings %+v of backbone %s", k.Settings(), k.Backbone().Name)
 			}
 		}},
 		{name: "the same backbone", taught: true, set: func(o *Options) { o.Backbone = copied }},
-		{name: "the same fit", taught: true, set: func(o *Options) { o.Fit = dataset.Pad }},
-		{name: "another fit", taught: true, set: func(o *Options) { o.Fit = dataset.Crop }, want: ErrOtherFit},
+		{name: "the same fit", taught: true, set: func(o *Options) { o.Resize = dataset.Pad }},
+		{name: "another fit", taught: true, set: func(o *Options) { o.Resize = dataset.Crop }, want: ErrOtherResize},
 		{name: "another backbone", taught: true, set: func(o *Options) { o.Backbone = other }, want: ErrOtherBackbone},
 		{name: "another tensor", taught: true, set: func(o *Options) { o.Embedding = "pointwise" }, want: ErrOtherBackbone},
 		{name: "backbone gone", taught: true, break_: func(dir string) error { return os.Remove(filepath.Join(dir, backboneFile)) }, want: ErrCorrupt},
@@ -80,7 +80,7 @@ func TestOpen(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir, o := newWorkspace(t)
 			if test.taught {
-				o.Fit = dataset.Pad
+				o.Resize = dataset.Pad
 				mustAdd(t, openKit(t, dir, o), photos("a", 0, 0, 2)...)
 				o = Options{}
 			}
@@ -230,7 +230,7 @@ func TestAdd(t *testing.T) {
 					t.Errorf("learned %v, want %v", l.Classes, test.want)
 				}
 			}
-			if l.Photos != total || len(l.Classes) != len(test.want) || l.Estimate.Total+l.Estimate.Alone != total+1 {
+			if l.Photos != total || len(l.Classes) != len(test.want) || l.Estimate.Total+l.Estimate.Excluded != total+1 {
 				t.Errorf("learned %+v, want %v", l, test.want)
 			}
 			test.want["old"] = 1
@@ -286,13 +286,13 @@ func TestAddInterrupted(t *testing.T) {
 // and only that of others in its folder.
 func TestNewWorkspaceFailed(t *testing.T) {
 	ctx := context.Background()
-	verbs := map[string]func(*Kit) error{
-		"remove":  func(k *Kit) error { _, err := k.Remove(ctx, "a", nil); return err },
-		"rename":  func(k *Kit) error { return k.Rename(ctx, "a", "b") },
-		"undo":    func(k *Kit) error { _, err := k.Undo(ctx); return err },
-		"retrain": func(k *Kit) error { return k.Retrain(ctx) },
-		"add":     func(k *Kit) error { return addOne(k) }, // with KeepClasses
-		"export": func(k *Kit) error {
+	verbs := map[string]func(*Workspace) error{
+		"remove":  func(k *Workspace) error { _, err := k.Remove(ctx, "a", nil); return err },
+		"rename":  func(k *Workspace) error { return k.Rename(ctx, "a", "b") },
+		"undo":    func(k *Workspace) error { _, err := k.Undo(ctx); return err },
+		"retrain": func(k *Workspace) error { return k.Retrain(ctx) },
+		"add":     func(k *Workspace) error { return addOne(k) }, // with KeepClasses
+		"export": func(k *Workspace) error {
 			return export(k, filepath.Join(k.store.dir, "m.tflite"), "", classifier.Float, false)
 		},
 	}
@@ -343,14 +343,14 @@ func TestLoadBackbone(t *testing.T) {
 	if err != nil || b.Dim() != backbonetest.Dim || fit != dataset.Crop {
 		t.Errorf("by name: got %v, %s, %v", b, fit, err)
 	}
-	o.Fit = dataset.Squash
+	o.Resize = dataset.Squash
 	k := openKit(t, dir, o)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
 	b, fit, err = LoadBackbone(dir, Options{})
 	if err != nil || b.Name != "extractor.tflite" || fit != dataset.Squash {
 		t.Errorf("of a workspace: got %v, %s, %v", b, fit, err)
 	}
-	if _, fit, err = LoadBackbone(dir, Options{Fit: dataset.Pad}); err != nil || fit != dataset.Pad {
+	if _, fit, err = LoadBackbone(dir, Options{Resize: dataset.Pad}); err != nil || fit != dataset.Pad {
 		t.Errorf("of a workspace, fitted otherwise: got %s, %v", fit, err)
 	}
 	// A published model says itself how photos are fitted to it.

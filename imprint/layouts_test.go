@@ -61,7 +61,7 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 			tied, not, asked := 0, 0, 0
 			for d := range draws {
 				var examples []classifier.Example
-				for c, rows := range s.Shots[d] {
+				for c, rows := range s.Support[d] {
 					for _, row := range rows[:shots] {
 						examples = append(examples, classifier.Example{Label: s.Classes[c], Unit: s.Units[row], Norm: s.Norms[row]})
 					}
@@ -71,7 +71,7 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 					t.Fatal(err)
 				}
 				in, scores := layer(t, f.Head, test.layout), make([]float64, len(f.Head.Labels))
-				for _, row := range s.Test[d] {
+				for _, row := range s.Query[d] {
 					f.Head.Logits(scores, s.Units[row])
 					want := classifier.Best(scores)
 					copy(in.Input(0), raw[row*dim:(row+1)*dim])

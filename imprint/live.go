@@ -37,9 +37,9 @@ type Live struct {
 	closing sync.RWMutex // held for reading by each frame
 	closed  bool
 
-	gate    chan struct{} // holds one value while somebody reloads or closes; the rest is his
-	options Options
-	kit     *Kit // of the current generation, without its examples
+	gate      chan struct{} // holds one value while somebody reloads or closes; the rest is his
+	options   Options
+	workspace *Workspace // of the current generation, without its examples
 }
 
 // Reloaded tells what a reload found.
@@ -88,7 +88,7 @@ func (l *Live) Close() error {
 	}
 	l.gate <- struct{}{}
 	l.current.Load().leave()
-	l.kit = nil
+	l.workspace = nil
 	<-l.gate
 	return nil
 }
@@ -106,13 +106,13 @@ func (l *Live) Labels() []string {
 // Warnings tell of damage that OpenLive worked around.
 func (l *Live) Warnings() []string { return l.current.Load().warnings }
 
-// Kit opens the workspace to be changed, with the backbone that is in memory.
-func (l *Live) Kit(ctx context.Context) (*Kit, error) {
+// Workspace opens the workspace to be changed, with the backbone that is in memory.
+func (l *Live) Workspace(ctx context.Context) (*Workspace, error) {
 	if err := l.enterGate(ctx); err != nil {
 		return nil, err
 	}
 	defer l.leaveGate()
-	return open(l.store.dir, l.options, l.kit)
+	return open(l.store.dir, l.options, l.workspace)
 }
 
 func (l *Live) enterGate(ctx context.Context) error {
@@ -121,7 +121,7 @@ func (l *Live) enterGate(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if l.kit == nil {
+	if l.workspace == nil {
 		l.leaveGate()
 		return ErrLiveClosed
 	}
@@ -148,7 +148,7 @@ func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
 		return fail(err)
 	}
 	r := Reloaded{Generation: k.state.Generation, Warnings: k.warnings}
-	if mine := l.kit.state; mine.Generation == k.state.Generation && mine.Model == k.state.Model && mine.Backbone.same(k.state.Backbone) {
+	if mine := l.workspace.state; mine.Generation == k.state.Generation && mine.Model == k.state.Model && mine.Backbone.same(k.state.Backbone) {
 		r.Classes, r.Elapsed = len(was.labels()), time.Since(start)
 		return r, nil
 	}
@@ -164,15 +164,15 @@ func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
 // errUnpublished is wrapped when there is no model, or another than that of the state.
 var errUnpublished = errors.New("its model has not been published")
 
-// load reads the workspace. After errUnpublished the Kit is good.
-func (l *Live) load(ctx context.Context) (*Kit, []byte, error) {
+// load reads the workspace. After errUnpublished the Workspace is good.
+func (l *Live) load(ctx context.Context) (*Workspace, []byte, error) {
 	for end := time.Now().Add(settling); ; {
-		k, err := open(l.store.dir, l.options, l.kit)
+		k, err := open(l.store.dir, l.options, l.workspace)
 		if err != nil {
 			return nil, nil, err
 		}
-		if l.kit != nil {
-			switch served := l.kit.state.Generation; {
+		if l.workspace != nil {
+			switch served := l.workspace.state.Generation; {
 			case k.state.Generation == 0 && served > 0:
 				return nil, nil, fmt.Errorf("the workspace is gone: %w", fs.ErrNotExist)
 			case k.damaged && k.state.Generation <= served:
@@ -195,16 +195,16 @@ func (l *Live) load(ctx context.Context) (*Kit, []byte, error) {
 }
 
 // serve makes g, of k, the current generation.
-func (l *Live) serve(k *Kit, g *generation) {
+func (l *Live) serve(k *Workspace, g *generation) {
 	if k.state.Generation > 0 {
 		// What the options ask of a workspace it has.
-		l.options.Backbone, l.options.Embedding, l.options.Fit = "", "", ""
-		// What they ask of changes goes on being asked, of the Kits that are opened.
-		l.options.Template, l.options.Twin, l.options.Layout = k.options.Template, k.options.Twin, k.options.Layout
+		l.options.Backbone, l.options.Embedding, l.options.Resize = "", "", ""
+		// What they ask of changes goes on being asked, of the Workspaces that are opened.
+		l.options.Compiled, l.options.Uncompiled, l.options.Layout = k.options.Compiled, k.options.Uncompiled, k.options.Layout
 	}
 	slim := *k.state
 	slim.Examples, slim.History = nil, nil
-	l.kit = &Kit{store: k.store, options: k.options, state: &slim, backbone: k.backbone, file: k.file, pair: k.pair}
+	l.workspace = &Workspace{store: k.store, options: k.options, state: &slim, backbone: k.backbone, file: k.file, pair: k.pair}
 	if was := l.current.Swap(g); was != nil {
 		was.leave()
 	}
@@ -216,7 +216,7 @@ func (l *Live) Classify(ctx context.Context, img image.Image, top int) (Result, 
 	return l.answer(ctx, frame{img: img}, top, false)
 }
 
-// ClassifyFile does that with a photo that is not decoded yet, as [Kit.Classify] does.
+// ClassifyFile does that with a photo that is not decoded yet, as [Workspace.Classify] does.
 func (l *Live) ClassifyFile(ctx context.Context, f *dataset.File, top int) (Result, error) {
 	return l.answer(ctx, frame{file: f}, top, false)
 }

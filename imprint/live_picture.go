@@ -10,7 +10,7 @@ import (
 // A Picture is a photo as a workspace's backbone takes it.
 type Picture struct {
 	rgb           []byte
-	fit           dataset.Fit
+	resize        dataset.Resize
 	width, height int
 }
 
@@ -24,9 +24,9 @@ func (l *Live) Prepare(f *dataset.File) (*Picture, error) {
 	}
 	g := l.enter()
 	defer g.leave()
-	p := &Picture{fit: g.fit, width: g.runners.backbone.Width, height: g.runners.backbone.Height}
+	p := &Picture{resize: g.resize, width: g.runners.backbone.Width, height: g.runners.backbone.Height}
 	p.rgb = make([]byte, p.width*p.height*3)
-	fitter := dataset.Fitter{Fit: p.fit, Width: p.width, Height: p.height}
+	fitter := dataset.Resizer{Mode: p.resize, Width: p.width, Height: p.height}
 	return p, fitter.Read(p.rgb, f)
 }
 
@@ -42,9 +42,9 @@ func (l *Live) ObserveFile(ctx context.Context, f *dataset.File, top int) (Resul
 }
 
 // copyTo puts the picture where a runner of b takes it, if it fits there.
-func (p *Picture) copyTo(rgb []byte, f *dataset.Fitter) error {
-	if p.fit != f.Fit || p.width != f.Width || p.height != f.Height {
-		return fmt.Errorf("a photo of %d×%d pixels for %d×%d: %w", p.width, p.height, f.Width, f.Height, ErrOtherFit)
+func (p *Picture) copyTo(rgb []byte, f *dataset.Resizer) error {
+	if p.resize != f.Mode || p.width != f.Width || p.height != f.Height {
+		return fmt.Errorf("a photo of %d×%d pixels for %d×%d: %w", p.width, p.height, f.Width, f.Height, ErrOtherResize)
 	}
 	copy(rgb, p.rgb)
 	return nil

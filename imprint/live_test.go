@@ -64,7 +64,7 @@ func TestLive(t *testing.T) {
 	if r := mustReload(t, l); r.Changed || r.Generation != 0 {
 		t.Errorf("without a workspace a reload gives %+v", r)
 	}
-	shared := l.kit.backbone
+	shared := l.workspace.backbone
 	k := openKit(t, dir, o)
 	mustAdd(t, k, kinds(0, 3)...)
 	for i, change := range []func() error{
@@ -84,7 +84,7 @@ func TestLive(t *testing.T) {
 		if again := mustReload(t, l); again.Changed || again.Generation != got.Generation || again.Classes != 4 {
 			t.Errorf("generation %d once more: reload gives %+v", i+1, again)
 		}
-		if l.kit.backbone != shared {
+		if l.workspace.backbone != shared {
 			t.Errorf("generation %d: the backbone was loaded again", i+1)
 		}
 		for kind := range uint64(4) {
@@ -107,9 +107,9 @@ func TestLive(t *testing.T) {
 			}
 		}
 	}
-	other, err := l.Kit(ctx)
+	other, err := l.Workspace(ctx)
 	if err != nil || other.backbone != shared || other.Generation() != 5 {
-		t.Errorf("a Kit with another backbone or state, %v", err)
+		t.Errorf("a Workspace with another backbone or state, %v", err)
 	}
 	for label := range taught(k) {
 		if _, err := k.Remove(ctx, label, nil); err != nil {

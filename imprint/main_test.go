@@ -42,7 +42,7 @@ func newWorkspace(t testing.TB) (dir string, o Options) {
 	return filepath.Join(t.TempDir(), "ws"), Options{Backbone: backboneIn(t, "extractor.tflite", backbonetest.Extractor())}
 }
 
-func openKit(t testing.TB, dir string, o Options) *Kit {
+func openKit(t testing.TB, dir string, o Options) *Workspace {
 	t.Helper()
 	k, err := Open(dir, o)
 	if err != nil {
@@ -53,7 +53,7 @@ func openKit(t testing.TB, dir string, o Options) *Kit {
 }
 
 // newKit opens a new workspace.
-func newKit(t testing.TB) *Kit {
+func newKit(t testing.TB) *Workspace {
 	t.Helper()
 	dir, o := newWorkspace(t)
 	return openKit(t, dir, o)
@@ -73,7 +73,7 @@ func photos(label string, kind, first, n uint64) []dataset.Item {
 	return items
 }
 
-func mustAdd(t testing.TB, k *Kit, items ...dataset.Item) *Learned {
+func mustAdd(t testing.TB, k *Workspace, items ...dataset.Item) *Added {
 	t.Helper()
 	l, err := k.Add(context.Background(), items, nil)
 	if err != nil {
@@ -128,7 +128,7 @@ func sameFiles(t testing.TB, got, want map[string]string) {
 	}
 }
 
-func readModel(t testing.TB, k *Kit) []byte {
+func readModel(t testing.TB, k *Workspace) []byte {
 	t.Helper()
 	b, err := os.ReadFile(k.ModelPath())
 	if err != nil {
@@ -138,7 +138,7 @@ func readModel(t testing.TB, k *Kit) []byte {
 }
 
 // taught is label → number of photos.
-func taught(k *Kit) map[string]int {
+func taught(k *Workspace) map[string]int {
 	n := make(map[string]int)
 	for _, c := range k.Classes() {
 		n[c.Label] = len(c.Photos)
@@ -146,14 +146,14 @@ func taught(k *Kit) map[string]int {
 	return n
 }
 
-func wantTaught(t testing.TB, k *Kit, want map[string]int) {
+func wantTaught(t testing.TB, k *Workspace, want map[string]int) {
 	t.Helper()
 	if got := taught(k); !maps.Equal(got, want) {
 		t.Errorf("taught %v, want %v", got, want)
 	}
 }
 
-func classify(t testing.TB, k *Kit, items ...dataset.Item) []Result {
+func classify(t testing.TB, k *Workspace, items ...dataset.Item) []Result {
 	t.Helper()
 	var results []Result
 	err := k.Classify(context.Background(), items, 0, func(r Result) error {
@@ -174,7 +174,7 @@ func labelsOf(results []Result) []string {
 	return slices.Clip(labels)
 }
 
-func export(k *Kit, path, labels string, layout classifier.Layout, keepClasses bool) error {
+func export(k *Workspace, path, labels string, layout classifier.Layout, keepClasses bool) error {
 	_, err := k.Export(path, labels, layout, keepClasses)
 	return err
 }

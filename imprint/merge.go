@@ -40,16 +40,16 @@ type Merged struct {
 // A workspace that is there keeps its settings. A new one gets the backbone of the
 // others and their settings, which must be the same as far as o does not name them.
 // Photos under two labels fail the merge with ErrConflict; nothing has been changed then.
-func Merge(ctx context.Context, dir string, others []string, o Options) (*Kit, *Merged, error) {
+func Merge(ctx context.Context, dir string, others []string, o Options) (*Workspace, *Merged, error) {
 	merged := &Merged{Classes: make(map[string]int)}
-	fail := func(err error) (*Kit, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
+	fail := func(err error) (*Workspace, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
 	var sources []source
 	for _, other := range others {
 		s, damaged, err := store{dir: other}.load()
 		if err != nil {
 			return fail(err)
 		}
-		if s == nil || len(s.taught()) == 0 {
+		if s == nil || len(s.positives()) == 0 {
 			return fail(fmt.Errorf("workspace %s: %w", other, ErrNothingTaught))
 		}
 		merged.Warnings = append(merged.Warnings, warnings(s, damaged)...)
@@ -99,8 +99,8 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Kit, *
 					delete(merged.Classes, e.Label)
 				}
 			}
-			merged.Negatives = merged.Classes[notTaught]
-			delete(merged.Classes, notTaught)
+			merged.Negatives = merged.Classes[negative]
+			delete(merged.Classes, negative)
 			merged.Photos = len(c.Added) - len(c.Removed) - merged.Negatives
 			if len(c.Added) == 0 {
 				return errUnchanged
@@ -134,8 +134,8 @@ func (s source) sameKind(other source) error {
 		return fmt.Errorf("%w: %s was taught with %s, and %s with %s", ErrOtherBackbone, other.dir, b.Name, s.dir, a.Name)
 	case !a.same(b):
 		return fmt.Errorf("%w tensor: %s with %d of %s, and %s with %d", ErrOtherBackbone, other.dir, b.Embedding, b.Name, s.dir, a.Embedding)
-	case s.state.Settings.Fit != other.state.Settings.Fit:
-		return fmt.Errorf("%w: %s by %s, and %s by %s", ErrOtherFit, other.dir, other.state.Settings.Fit, s.dir, s.state.Settings.Fit)
+	case s.state.Settings.Resize != other.state.Settings.Resize:
+		return fmt.Errorf("%w: %s by %s, and %s by %s", ErrOtherResize, other.dir, other.state.Settings.Resize, s.dir, s.state.Settings.Resize)
 	}
 	return nil
 }
@@ -148,14 +148,14 @@ func (s source) options(o Options) Options {
 	if o.Embedding == "" {
 		o.Embedding = fmt.Sprint("#", s.state.Backbone.Embedding)
 	}
-	if o.Fit == "" {
-		o.Fit = s.state.Settings.Fit
+	if o.Resize == "" {
+		o.Resize = s.state.Settings.Resize
 	}
 	return o
 }
 
 // takeSettings takes those that all sources have.
-func (k *Kit) takeSettings(sources []source) error {
+func (k *Workspace) takeSettings(sources []source) error {
 	var taken Settings
 	for n, s := range sources {
 		settings := s.state.Settings
@@ -163,11 +163,11 @@ func (k *Kit) takeSettings(sources []source) error {
 			return err
 		}
 		if settings.Layout != classifier.TPU {
-			settings.Template = templateRef{}
+			settings.Pair = pairRef{}
 		}
 		if n > 0 {
-			if settings.Template.same(taken.Template) {
-				settings.Template = taken.Template // under whatever name
+			if settings.Pair.same(taken.Pair) {
+				settings.Pair = taken.Pair // under whatever name
 			}
 			if settings != taken {
 				return fmt.Errorf("%w: %s by %s, and %s by %s", ErrOtherSettings, sources[0].dir, taken.words(), s.dir, settings.words())
@@ -176,9 +176,9 @@ func (k *Kit) takeSettings(sources []source) error {
 		taken = settings
 	}
 	if taken.Layout == classifier.TPU {
-		from := &Kit{store: store{dir: sources[0].dir}, pair: k.pair}
+		from := &Workspace{store: store{dir: sources[0].dir}, pair: k.pair}
 		var err error
-		if k.pair, err = from.pairOf(taken.Template); err != nil {
+		if k.pair, err = from.pairOf(taken.Pair); err != nil {
 			return err
 		}
 	}
@@ -190,7 +190,7 @@ func (k *Kit) takeSettings(sources []source) error {
 func (s Settings) words() string {
 	words := fmt.Sprintf("head %s in layout %s", cmp.Or(s.Head, classifier.Mean), s.Layout)
 	if s.Layout == classifier.TPU {
-		words += " of " + s.Template.Name
+		words += " of " + s.Pair.Compiled
 	}
 	if s.KeepClasses {
 		words += ", its own classes kept"
@@ -244,7 +244,7 @@ func unite(sources []source) (union, error) {
 
 // shows says what a photo was taught as.
 func (e *example) shows() string {
-	if e.Label == notTaught {
+	if e.Label == negative {
 		return "nothing taught"
 	}
 	return fmt.Sprintf("%q", e.Label)

@@ -21,7 +21,7 @@ func observed(t *testing.T, o Options, items ...[]Observation) string {
 	dir := filepath.Join(t.TempDir(), "ws")
 	k := openKit(t, dir, o)
 	for _, some := range items { // a change each
-		if _, err := k.AddObserved(t.Context(), some); err != nil {
+		if _, err := k.AddObservations(t.Context(), some); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -214,9 +214,9 @@ func TestMergeRefuses(t *testing.T) {
 	for i := range clash {
 		clash[i].Label = "b"
 	}
-	o.Fit = dataset.Pad
+	o.Resize = dataset.Pad
 	padded := observed(t, o, varied("c", 2, 2))
-	o.Fit = ""
+	o.Resize = ""
 	o.Embedding = "pointwise"
 	tensor := filepath.Join(t.TempDir(), "ws")
 	mustAdd(t, openKit(t, tensor, o), photos("d", 0, 0, 1)...)
@@ -245,7 +245,7 @@ func TestMergeRefuses(t *testing.T) {
 		"conflict":         {[]string{clashing, one}, ErrConflict},
 		"another backbone": {[]string{one, other}, ErrOtherBackbone},
 		"another tensor":   {[]string{one, tensor}, ErrOtherBackbone},
-		"another fit":      {[]string{one, padded}, ErrOtherFit},
+		"another fit":      {[]string{one, padded}, ErrOtherResize},
 		"damaged":          {[]string{one, damaged}, ErrCorrupt},
 		"no backbone":      {[]string{bare, bare}, errAny},
 	} {

@@ -14,15 +14,15 @@ import (
 
 // ModelOptions say how ClassifyWith uses a model.
 type ModelOptions struct {
-	Fit        dataset.Fit // of photos; "" is as the model's metadata says
-	Top        int         // so many best classes, all if 0
-	Threads    int         // at most so many cores; 0 is all
-	Devices    *Devices    // nil is the CPU
+	Resize     dataset.Resize // of photos; "" is as the model's metadata says
+	Top        int            // so many best classes, all if 0
+	Threads    int            // at most so many cores; 0 is all
+	Devices    *Devices       // nil is the CPU
 	Arithmetic backbone.Arithmetic
 }
 
 // ClassifyWith names what is on photos with a model file alone: any classifier,
-// such as one that Export wrote. Results are delivered as by [Kit.Classify].
+// such as one that Export wrote. Results are delivered as by [Workspace.Classify].
 func ClassifyWith(ctx context.Context, model string, o ModelOptions, photos []dataset.Item, deliver func(Result) error) error {
 	file, err := readFile(model, tflite.MaxFileSize)
 	if err != nil {
@@ -55,7 +55,7 @@ func classifyWith(ctx context.Context, model string, file []byte, o ModelOptions
 	var runners []*backbone.Runner
 	defer closeRunners(&runners)
 	scores := make([]float64, b.Dim())
-	return embedPhotos(ctx, b, &runners, o.Threads, fitFor(b, o.Fit), photos, func(i int, e embedded) error {
+	return embedPhotos(ctx, b, &runners, o.Threads, resizeFor(b, o.Resize), photos, func(i int, e embedded) error {
 		if e.err != nil {
 			return deliver(Result{Path: photos[i].Path, Err: e.err})
 		}

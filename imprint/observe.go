@@ -18,14 +18,14 @@ type Observation struct {
 	Path      string            // where it is kept, or what it is called
 	Source    string            // what it is a part of, such as a camera; "" if not known
 	Taken     time.Time
-	Embedding []byte // raw, by the Kit's backbone, fitted as the workspace's settings say
+	Embedding []byte // raw, by the Workspace's backbone, fitted as the workspace's settings say
 }
 
 // AddObserved teaches observations under their labels, in one change, as Add does with
 // photos, but without embedding anything.
-func (k *Kit) AddObserved(ctx context.Context, observed []Observation) (*Learned, error) {
+func (k *Workspace) AddObservations(ctx context.Context, observed []Observation) (*Added, error) {
 	start := time.Now()
-	learned := &Learned{Classes: make(map[string]int)}
+	learned := &Added{Classes: make(map[string]int)}
 	all, skipped := make([]example, len(observed)), make([]Skipped, len(observed))
 	for i, o := range observed {
 		if err := checkLabel(o.Label); err != nil {
@@ -47,7 +47,7 @@ func (k *Kit) AddObserved(ctx context.Context, observed []Observation) (*Learned
 
 // RemovePhoto forgets the photo with that SHA-256 in hexadecimal, and says as what it
 // was taught.
-func (k *Kit) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
+func (k *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
 	var photo digest
 	if err := photo.UnmarshalText([]byte(sha256)); err != nil {
 		return "", fmt.Errorf("remove photo %.80q: %w", sha256, err)
@@ -67,7 +67,7 @@ func (k *Kit) RemovePhoto(ctx context.Context, sha256 string) (label string, err
 
 // Remembers returns what says whether a photo, by its SHA-256 in hexadecimal, is taught
 // or in a change that can be undone.
-func (k *Kit) Remembers() func(sha256 string) bool {
+func (k *Workspace) HasPhoto() func(sha256 string) bool {
 	known := make(map[string]bool)
 	note := func(list []example) {
 		for _, e := range list {
@@ -83,7 +83,7 @@ func (k *Kit) Remembers() func(sha256 string) bool {
 }
 
 // Choose sets how the last layer is made from the next change on.
-func (k *Kit) Choose(head classifier.Method) { k.options.Head = head }
+func (k *Workspace) Choose(head classifier.Method) { k.options.Head = head }
 
 // CheckLabel says why a name can't be a label, with an error that wraps ErrLabel.
 func CheckLabel(label string) error { return checkLabel(label) }

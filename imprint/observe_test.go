@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// observations are what Add makes of photos, taken from the Kit that was taught them.
-func observations(k *Kit, taken time.Time) []Observation {
+// observations are what Add makes of photos, taken from the Workspace that was taught them.
+func observations(k *Workspace, taken time.Time) []Observation {
 	var list []Observation
 	for _, e := range k.state.Examples {
 		list = append(list, Observation{Label: e.Label, Photo: e.Photo, Path: e.Path, Source: "camera", Taken: taken, Embedding: e.raw})
@@ -25,7 +25,7 @@ func TestAddObserved(t *testing.T) {
 	taken := time.UnixMilli(1795900000050).UTC()
 	given := observations(whole, taken)
 	given = append(given, given[0]) // the same frame twice
-	learned, err := k.AddObserved(context.Background(), given)
+	learned, err := k.AddObservations(context.Background(), given)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestAddObserved(t *testing.T) {
 	}
 	// Known already: nothing changes.
 	was := files(t, k.store.dir)
-	if learned, err = k.AddObserved(context.Background(), given); err != nil || learned.Photos != 0 || len(learned.Skipped) != 7 {
+	if learned, err = k.AddObservations(context.Background(), given); err != nil || learned.Photos != 0 || len(learned.Skipped) != 7 {
 		t.Errorf("again: %+v, %v; want 7 skipped", learned, err)
 	}
 	sameFiles(t, files(t, k.store.dir), was)
@@ -59,7 +59,7 @@ func TestAddObservedRefuses(t *testing.T) {
 		{"size", Observation{Label: "a", Embedding: zero[1:]}, ErrOtherBackbone},
 		{"nothing seen", Observation{Label: "a", Embedding: zero}, ErrNoPhotos},
 	} {
-		if _, err := k.AddObserved(context.Background(), []Observation{c.o}); !errors.Is(err, c.want) {
+		if _, err := k.AddObservations(context.Background(), []Observation{c.o}); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.what, err, c.want)
 		}
 	}

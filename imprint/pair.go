@@ -11,12 +11,12 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
-	"github.com/imprintkit/imprint/imprint/template"
+	"github.com/imprintkit/imprint/tpu/compiled"
 )
 
 // ErrNoTemplate is wrapped when the layout tpu is asked for and no compiled model is
 // named to write into, or not the one that it was compiled from.
-var ErrNoTemplate = errors.New("the layout tpu needs a compiled model to write into, and the model that was compiled from")
+var ErrNeedsCompiled = errors.New("the layout tpu needs a compiled model to write into, and the model that was compiled from")
 
 // ErrKeepClasses is returned when the backbone's classes shall be kept in a compiled
 // model, where the taught ones take their place.
@@ -26,22 +26,24 @@ var ErrKeepClasses = errors.New("the layout tpu can't keep the backbone's own cl
 type Written struct {
 	// Sharpened is the factor by which logits were multiplied to make use of the
 	// layer's output.
-	Sharpened float64 `json:"sharpened"`
+	LogitScale float64 `json:"sharpened"`
 	// Differ is the number of the photos taught, of Examples, whose winner is another
 	// than the head's.
-	Differ   int `json:"differ"`
-	Examples int `json:"examples"`
+	Disagreements int `json:"differ"`
+	Examples      int `json:"examples"`
 }
 
 // A templateRef says which compiled model a head is written into, and which model that
 // was compiled from.
-type templateRef struct {
-	Name, Twin         string // for messages
-	SHA256, TwinSHA256 digest
+type pairRef struct {
+	Compiled         string `json:"Name"` // both names are for messages
+	Uncompiled       string `json:"Twin"`
+	CompiledSHA256   digest `json:"SHA256"`
+	UncompiledSHA256 digest `json:"TwinSHA256"`
 }
 
-func (r templateRef) same(other templateRef) bool {
-	return r.SHA256 == other.SHA256 && r.TwinSHA256 == other.TwinSHA256
+func (r pairRef) same(other pairRef) bool {
+	return r.CompiledSHA256 == other.CompiledSHA256 && r.UncompiledSHA256 == other.UncompiledSHA256
 }
 
 // Prefixes of the files of templates in a workspace. Their content is in their names,
@@ -52,25 +54,25 @@ const (
 )
 
 // files are where the workspace keeps the two.
-func (r templateRef) files() (compiled, twin string) {
-	return fmt.Sprintf("%s%x.tflite", templatePrefix, r.SHA256[:8]), fmt.Sprintf("%s%x.tflite", twinPrefix, r.TwinSHA256[:8])
+func (r pairRef) files() (compiled, twin string) {
+	return fmt.Sprintf("%s%x.tflite", templatePrefix, r.CompiledSHA256[:8]), fmt.Sprintf("%s%x.tflite", twinPrefix, r.UncompiledSHA256[:8])
 }
 
 // A pair is a compiled model and the model that it was compiled from.
 type pair struct {
-	ref            templateRef
-	compiled, twin []byte
-	names          [2]string // as they were given
-	*template.Template
+	ref                  pairRef
+	compiled, uncompiled []byte
+	names                [2]string // as they were given
+	*compiled.Pair
 }
 
 // readPair reads two files, or pulled models, as a pair.
-func readPair(compiled, twin string) (*pair, error) {
-	p := &pair{names: [2]string{compiled, twin}, ref: templateRef{Name: filepath.Base(compiled), Twin: filepath.Base(twin)}}
+func readPair(compiledName, uncompiledName string) (*pair, error) {
+	p := &pair{names: [2]string{compiledName, uncompiledName}, ref: pairRef{Compiled: filepath.Base(compiledName), Uncompiled: filepath.Base(uncompiledName)}}
 	for _, f := range []struct {
 		what, name string
 		to         *[]byte
-	}{{"template", compiled, &p.compiled}, {"uncompiled model", twin, &p.twin}} {
+	}{{"compiled model", compiledName, &p.compiled}, {"uncompiled model", uncompiledName, &p.uncompiled}} {
 		path, err := findModel(f.name)
 		if err == nil {
 			*f.to, err = readFile(path, tflite.MaxFileSize)
@@ -79,36 +81,36 @@ func readPair(compiled, twin string) (*pair, error) {
 			return nil, fmt.Errorf("read the %s %s: %w", f.what, f.name, err)
 		}
 	}
-	p.ref.SHA256, p.ref.TwinSHA256 = sum(p.compiled), sum(p.twin)
+	p.ref.CompiledSHA256, p.ref.UncompiledSHA256 = sum(p.compiled), sum(p.uncompiled)
 	var err error
-	p.Template, err = template.Open(p.compiled, p.twin)
+	p.Pair, err = compiled.Open(p.compiled, p.uncompiled)
 	return p, err
 }
 
 // choosePair reads the template of the options, if they name one, and completes them.
-func (k *Kit) choosePair(fresh bool) error {
+func (k *Workspace) choosePair(fresh bool) error {
 	o := &k.options
-	if o.Template == "" && o.Twin != "" && o.Backbone != "" {
-		is, err := isPair(o.Backbone, o.Twin)
+	if o.Compiled == "" && o.Uncompiled != "" && o.Backbone != "" {
+		is, err := isPair(o.Backbone, o.Uncompiled)
 		if err != nil {
 			return err
 		}
 		if is {
-			o.Template, o.Backbone = o.Backbone, o.Twin
+			o.Compiled, o.Backbone = o.Backbone, o.Uncompiled
 		}
 	}
-	if o.Template == "" {
-		if o.Layout == classifier.TPU && k.state.Settings.Template == (templateRef{}) {
-			return ErrNoTemplate
+	if o.Compiled == "" {
+		if o.Layout == classifier.TPU && k.state.Settings.Pair == (pairRef{}) {
+			return ErrNeedsCompiled
 		}
 		return nil
 	}
-	if o.Twin == "" {
-		return fmt.Errorf("template %s: %w", o.Template, ErrNoTemplate)
+	if o.Uncompiled == "" {
+		return fmt.Errorf("template %s: %w", o.Compiled, ErrNeedsCompiled)
 	}
-	if k.pair == nil || k.pair.names != [2]string{o.Template, o.Twin} {
+	if k.pair == nil || k.pair.names != [2]string{o.Compiled, o.Uncompiled} {
 		var err error
-		if k.pair, err = readPair(o.Template, o.Twin); err != nil {
+		if k.pair, err = readPair(o.Compiled, o.Uncompiled); err != nil {
 			return err
 		}
 	}
@@ -116,7 +118,7 @@ func (k *Kit) choosePair(fresh bool) error {
 		o.Layout = classifier.TPU
 	}
 	if fresh && o.Backbone == "" {
-		o.Backbone = o.Twin
+		o.Backbone = o.Uncompiled
 	}
 	return nil
 }
@@ -142,18 +144,18 @@ func isPair(compiled, twin string) (bool, error) {
 }
 
 // pairOf gives the template of settings.
-func (k *Kit) pairOf(ref templateRef) (*pair, error) {
+func (k *Workspace) pairOf(ref pairRef) (*pair, error) {
 	if k.pair != nil && k.pair.ref.same(ref) {
 		return k.pair, nil
 	}
 	compiled, twin := ref.files()
 	p, err := readPair(k.store.path(compiled), k.store.path(twin))
 	if err != nil {
-		return nil, fmt.Errorf("%w: name %s again with --template, and %s with --twin", err, ref.Name, ref.Twin)
+		return nil, fmt.Errorf("%w: name %s again with --template, and %s with --twin", err, ref.Compiled, ref.Uncompiled)
 	}
 	if !p.ref.same(ref) {
 		return nil, fmt.Errorf("%w: %s is not the model %s that it was: name that again with --template, and %s with --twin",
-			ErrCorrupt, k.store.path(compiled), ref.Name, ref.Twin)
+			ErrCorrupt, k.store.path(compiled), ref.Compiled, ref.Uncompiled)
 	}
 	p.ref = ref
 	k.pair = p
@@ -161,10 +163,10 @@ func (k *Kit) pairOf(ref templateRef) (*pair, error) {
 }
 
 // dropTemplates removes the files of templates that neither of two generations needs.
-func (s store) dropTemplates(states ...*state) {
+func (s store) dropPairs(states ...*state) {
 	var keep []string
 	for _, st := range states {
-		for _, ref := range st.templates() {
+		for _, ref := range st.pairs() {
 			compiled, twin := ref.files()
 			keep = append(keep, compiled, twin)
 		}
@@ -179,7 +181,7 @@ func (s store) dropTemplates(states ...*state) {
 }
 
 // parseBackbone loads the workspace's backbone.
-func (k *Kit) parseBackbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
+func (k *Workspace) parseBackbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
 	if k.options.Layout != classifier.TPU && k.state.Settings.Layout != classifier.TPU {
 		return k.options.Devices.backbone(file, o)
 	}
@@ -189,18 +191,18 @@ func (k *Kit) parseBackbone(file []byte, o backbone.Options) (*backbone.Backbone
 }
 
 // writeTPU writes head into the template of s.
-func (k *Kit) writeTPU(head *classifier.Head, s *state) ([]byte, *Written, error) {
+func (k *Workspace) writeTPU(head *classifier.Head, s *state) ([]byte, *Written, error) {
 	fail := func(err error) ([]byte, *Written, error) {
-		return nil, nil, fmt.Errorf("write the last layer into %s: %w", s.Settings.Template.Name, err)
+		return nil, nil, fmt.Errorf("write the last layer into %s: %w", s.Settings.Pair.Compiled, err)
 	}
 	if backbone.Compiled(k.backbone.Model()) {
-		return fail(fmt.Errorf("%w: the backbone %s is a compiled model; the layout tpu needs the one before it was compiled", template.ErrTwin, k.backbone.Name))
+		return fail(fmt.Errorf("%w: the backbone %s is a compiled model; the layout tpu needs the one before it was compiled", compiled.ErrUncompiled, k.backbone.Name))
 	}
-	p, err := k.pairOf(s.Settings.Template)
+	p, err := k.pairOf(s.Settings.Pair)
 	if err != nil {
 		return nil, nil, err
 	}
-	units := k.unitsOf(s.taught())
+	units := k.unitsOf(s.positives())
 	file, w, err := p.WriteHead(head, units, k.backbone.Model())
 	if err != nil {
 		return fail(err)
@@ -218,21 +220,21 @@ func (k *Kit) writeTPU(head *classifier.Head, s *state) ([]byte, *Written, error
 	} else if !slices.Equal(got.Labels, head.Labels) {
 		return fail(fmt.Errorf("the model that was written does not hold the labels, and is not published: %w", classifier.ErrShape))
 	}
-	return b, &Written{Sharpened: w.Sharpened, Differ: w.Differ, Examples: w.Examples}, nil
+	return b, &Written{LogitScale: w.LogitScale, Disagreements: w.Disagreements, Examples: w.Examples}, nil
 }
 
 // Written says what became of the head in the TPU layout; nil in another.
-func (k *Kit) Written() *Written { return k.state.Written }
+func (k *Workspace) Written() *Written { return k.state.Written }
 
 // onDevice reports whether the model of the workspace itself runs on devices.
-func (k *Kit) onDevice() bool {
+func (k *Workspace) onDevices() bool {
 	d := k.options.Devices
 	return k.state.Settings.Layout == classifier.TPU && d != nil && d.choice != "cpu"
 }
 
 // compiled prepares model, which is that of the workspace in the TPU layout, to run on
 // the devices. It gives scores where a backbone gives an embedding.
-func (k *Kit) compiled(model []byte) (*backbone.Backbone, *tail, error) {
+func (k *Workspace) compiled(model []byte) (*backbone.Backbone, *scorer, error) {
 	m, err := tflite.Parse(model)
 	if err != nil {
 		return nil, nil, err
@@ -244,13 +246,13 @@ func (k *Kit) compiled(model []byte) (*backbone.Backbone, *tail, error) {
 	if len(m.Subgraphs[0].Outputs) != 1 {
 		return nil, nil, fmt.Errorf("the model has %d outputs: %w", len(m.Subgraphs[0].Outputs), classifier.ErrShape)
 	}
-	on := taughtDevices{Devices: k.options.Devices}
-	if on.Devices.twin != nil { // the CPU may take over
-		p, err := k.pairOf(k.state.Settings.Template)
+	on := trainedDevices{Devices: k.options.Devices}
+	if on.Devices.uncompiled != nil { // the CPU may take over
+		p, err := k.pairOf(k.state.Settings.Pair)
 		if err != nil {
 			return nil, nil, err
 		}
-		if on.twin, _, err = p.Uncompiled(model, k.backbone.Model()); err != nil {
+		if on.uncompiled, _, err = p.Uncompiled(model, k.backbone.Model()); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -261,5 +263,5 @@ func (k *Kit) compiled(model []byte) (*backbone.Backbone, *tail, error) {
 	if b.Dim() < len(labels) {
 		return nil, nil, fmt.Errorf("the model has %d scores for %d classes: %w", b.Dim(), len(labels), classifier.ErrShape)
 	}
-	return b, &tail{labels: labels, embedding: b.Embedding, dim: b.Dim()}, nil
+	return b, &scorer{labels: labels, embedding: b.Embedding, dim: b.Dim()}, nil
 }

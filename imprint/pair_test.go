@@ -48,19 +48,19 @@ func TestTPULayout(t *testing.T) {
 		name string
 		o    Options
 	}{
-		{"twin as backbone", Options{Template: compiled, Twin: twin}},
-		{"pair as backbone", Options{Backbone: compiled, Twin: twin}},
-		{"backbone of the program", Options{Template: compiled, Twin: twin, Backbone: builtin.Name}},
+		{"twin as backbone", Options{Compiled: compiled, Uncompiled: twin}},
+		{"pair as backbone", Options{Backbone: compiled, Uncompiled: twin}},
+		{"backbone of the program", Options{Compiled: compiled, Uncompiled: twin, Backbone: builtin.Name}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := c.o
 			dir := filepath.Join(t.TempDir(), "ws")
 			k := openKit(t, dir, o)
 			mustAdd(t, k, kinds(0, 3)...)
-			if s := k.Settings(); s.Layout != classifier.TPU || s.Template.Name != filepath.Base(compiled) {
+			if s := k.Settings(); s.Layout != classifier.TPU || s.Pair.Compiled != filepath.Base(compiled) {
 				t.Fatalf("settings %+v", s)
 			}
-			if w := k.Written(); w == nil || w.Examples != 12 || w.Differ != 0 {
+			if w := k.Written(); w == nil || w.Examples != 12 || w.Disagreements != 0 {
 				t.Errorf("written: %+v", w)
 			}
 			model, err := backbone.Parse(readModel(t, k), backbone.Options{Accelerator: newDevices(t, DeviceOptions{USB: usb})})
@@ -78,7 +78,7 @@ func TestTPULayout(t *testing.T) {
 			for what, d := range map[string]DeviceOptions{
 				"usb:1-1":       {USB: usb},
 				"cpu":           {Device: "cpu"},
-				TwinDevice:      {USB: none, Twin: twin},
+				FallbackDevice:  {USB: none, Uncompiled: twin},
 				"usb:1-1, live": {USB: usb},
 				"cpu, live":     {Device: "cpu"},
 			} {
@@ -185,14 +185,14 @@ func TestTPULayoutKept(t *testing.T) {
 		sameFiles(t, files(t, dir), before)
 	}
 	yes := true
-	refused(ErrNoTemplate, Options{Layout: classifier.TPU})
-	refused(ErrNoTemplate, Options{Template: compiled})
-	refused(ErrKeepClasses, Options{Template: compiled, Twin: twin, KeepClasses: &yes})
-	refused(ErrNoBackbone, Options{Template: filepath.Join(dir, "none"), Twin: twin})
-	refused(errAny, Options{Template: twin, Twin: compiled})
-	refused(errAny, Options{Template: sharedFile(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite"), Twin: sharedFile(t, "models", "mobilenet_v1_0.5_160_quant.tflite")})
+	refused(ErrNeedsCompiled, Options{Layout: classifier.TPU})
+	refused(ErrNeedsCompiled, Options{Compiled: compiled})
+	refused(ErrKeepClasses, Options{Compiled: compiled, Uncompiled: twin, KeepClasses: &yes})
+	refused(ErrNoBackbone, Options{Compiled: filepath.Join(dir, "none"), Uncompiled: twin})
+	refused(errAny, Options{Compiled: twin, Uncompiled: compiled})
+	refused(errAny, Options{Compiled: sharedFile(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite"), Uncompiled: sharedFile(t, "models", "mobilenet_v1_0.5_160_quant.tflite")})
 
-	k := openKit(t, dir, Options{Template: compiled, Twin: twin})
+	k := openKit(t, dir, Options{Compiled: compiled, Uncompiled: twin})
 	if err := k.Retrain(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestTPULayoutKept(t *testing.T) {
 	}
 
 	// Another template, and back.
-	k = openKit(t, dir, Options{Template: another, Twin: twin})
+	k = openKit(t, dir, Options{Compiled: another, Uncompiled: twin})
 	if err := k.Retrain(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -240,13 +240,13 @@ func TestTPULayoutKept(t *testing.T) {
 	if done, err := openKit(t, dir, Options{}).Repair(ctx); err != nil || !done || !bytes.Equal(readModel(t, k), first) {
 		t.Errorf("repaired: %v, %v", done, err)
 	}
-	ref := k.Settings().Template
+	ref := k.Settings().Pair
 	kept, _ := ref.files()
 	if err := os.WriteFile(filepath.Join(dir, kept), other, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	refused(ErrCorrupt, Options{})
-	k = openKit(t, dir, Options{Template: compiled, Twin: twin}) // named again
+	k = openKit(t, dir, Options{Compiled: compiled, Uncompiled: twin}) // named again
 	if err := k.Retrain(ctx); err != nil || !bytes.Equal(bytesOf(t, filepath.Join(dir, kept)), bytesOf(t, compiled)) {
 		t.Errorf("the template was not put back: %v", err)
 	}

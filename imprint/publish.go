@@ -23,7 +23,7 @@ const metadataName = "IMPRINT"
 // modelMetadata is that entry, as JSON.
 type modelMetadata struct {
 	Version int               `json:"version"`
-	Fit     dataset.Fit       `json:"fit"`
+	Resize  dataset.Resize    `json:"fit"`
 	Layout  classifier.Layout `json:"layout"`
 }
 
@@ -37,15 +37,15 @@ func readMetadata(m *tflite.Model) (meta modelMetadata) {
 }
 
 // modelFit returns the way of fitting photos that m was written with.
-func modelFit(m *tflite.Model) (dataset.Fit, bool) {
-	fit, err := dataset.ParseFit(string(readMetadata(m).Fit))
+func modelResize(m *tflite.Model) (dataset.Resize, bool) {
+	fit, err := dataset.ParseResize(string(readMetadata(m).Resize))
 	return fit, err == nil
 }
 
 // sums adds up the examples of s.
-func (k *Kit) sums(s *state) (*classifier.Sums, error) {
+func (k *Workspace) sums(s *state) (*classifier.Sums, error) {
 	sums, x := new(classifier.Sums), make([]float64, k.backbone.Dim())
-	for _, e := range s.taught() {
+	for _, e := range s.positives() {
 		unit(k.backbone, x, e.raw)
 		if err := sums.Add(e.Label, x); err != nil {
 			return nil, err
@@ -55,7 +55,7 @@ func (k *Kit) sums(s *state) (*classifier.Sums, error) {
 }
 
 // unitsOf returns examples as the classifier takes them. Those of a class come together.
-func (k *Kit) unitsOf(examples []example) []classifier.Example {
+func (k *Workspace) unitsOf(examples []example) []classifier.Example {
 	dim := k.backbone.Dim()
 	values := make([]float64, len(examples)*dim)
 	u := make([]classifier.Example, len(examples))
@@ -103,16 +103,16 @@ func (s Settings) method() classifier.Method {
 }
 
 // fit makes a linear head of s that is not the mean head.
-func (k *Kit) fit(s *state) (*classifier.Fitted, error) {
-	return k.fitUnits(k.unitsOf(s.taught()), s.Settings)
+func (k *Workspace) fit(s *state) (*classifier.Fitted, error) {
+	return k.fitUnits(k.unitsOf(s.positives()), s.Settings)
 }
 
-func (k *Kit) fitUnits(units []classifier.Example, s Settings) (*classifier.Fitted, error) {
+func (k *Workspace) fitUnits(units []classifier.Example, s Settings) (*classifier.Fitted, error) {
 	return classifier.Fit(units, s.method(), k.roots(s))
 }
 
 // roots reports whether square roots of embeddings may serve as features.
-func (k *Kit) roots(s Settings) bool {
+func (k *Workspace) roots(s Settings) bool {
 	e := k.backbone.Embedding
 	return s.Layout != classifier.TPU && (e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
 		e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128)
@@ -121,7 +121,7 @@ func (k *Kit) roots(s Settings) bool {
 // newHead makes the head of s, and for a mean head the length of each class's sum, 0
 // for one of the backbone's own. A mean head without an answer for what is unknown comes
 // without estimate.
-func (k *Kit) newHead(s *state) (*classifier.Fitted, []float64, error) {
+func (k *Workspace) newHead(s *state) (*classifier.Fitted, []float64, error) {
 	if s.Settings.Unknown > 0 {
 		f, err := k.withUnknown(s)
 		return f, nil, err
@@ -134,7 +134,7 @@ func (k *Kit) newHead(s *state) (*classifier.Fitted, []float64, error) {
 	return &classifier.Fitted{Head: head, Recipe: classifier.Recipe{Method: classifier.Mean}}, norms, err
 }
 
-func (k *Kit) meanHead(s *state) (*classifier.Head, []float64, error) {
+func (k *Workspace) meanHead(s *state) (*classifier.Head, []float64, error) {
 	sums, err := k.sums(s)
 	if err != nil {
 		return nil, nil, err
@@ -147,7 +147,7 @@ func (k *Kit) meanHead(s *state) (*classifier.Head, []float64, error) {
 			return nil, nil, err
 		}
 		kept = len(base.Labels)
-		head, err = sums.Keep(base, k.unitsOf(s.taught()))
+		head, err = sums.Keep(base, k.unitsOf(s.positives()))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -162,7 +162,7 @@ func (k *Kit) meanHead(s *state) (*classifier.Head, []float64, error) {
 }
 
 // ownClasses reads the backbone's own last layer.
-func (k *Kit) ownClasses() (*classifier.Head, error) {
+func (k *Workspace) ownClasses() (*classifier.Head, error) {
 	m, op := k.backbone.Model(), k.backbone.LastLayer
 	if op < 0 {
 		return nil, fmt.Errorf("keep the classes of %s: %w", k.backbone.Name, ErrNoClasses)
@@ -183,10 +183,10 @@ func (k *Kit) ownClasses() (*classifier.Head, error) {
 	return base, nil
 }
 
-// currentHead returns the head of the Kit's state.
-func (k *Kit) currentHead() (*classifier.Fitted, error) {
+// currentHead returns the head of the Workspace's state.
+func (k *Workspace) currentHead() (*classifier.Fitted, error) {
 	if k.head == nil {
-		if len(k.state.taught()) == 0 {
+		if len(k.state.positives()) == 0 {
 			return nil, fmt.Errorf("workspace %s: %w", k.store.dir, ErrNothingTaught)
 		}
 		var err error
@@ -201,7 +201,7 @@ func (k *Kit) currentHead() (*classifier.Fitted, error) {
 
 // writtenHead is the head in the published model, if it is not the mean head, which is
 // as quickly made, and not rounded there.
-func (k *Kit) writtenHead() *classifier.Fitted {
+func (k *Workspace) writtenHead() *classifier.Fitted {
 	if k.state.Made == nil || k.state.Settings.Layout != classifier.Float {
 		return nil
 	}
@@ -212,9 +212,9 @@ func (k *Kit) writtenHead() *classifier.Fitted {
 	return k.headIn(b)
 }
 
-// headIn is the head in the model b of the Kit's state, if that says what is known of
+// headIn is the head in the model b of the Workspace's state, if that says what is known of
 // it and its layout holds it unrounded.
-func (k *Kit) headIn(b []byte) *classifier.Fitted {
+func (k *Workspace) headIn(b []byte) *classifier.Fitted {
 	was := k.state.Made
 	if was == nil || k.state.Settings.Layout != classifier.Float || b == nil {
 		return nil
@@ -227,16 +227,16 @@ func (k *Kit) headIn(b []byte) *classifier.Fitted {
 	if err != nil {
 		return nil
 	}
-	f := &classifier.Fitted{Head: head, Recipe: was.Recipe, Estimate: was.Estimate, Rejection: was.Rejection, Tried: was.Tried, Advice: was.Advice, Loss: math.NaN()}
-	if was.Loss != nil {
-		f.Loss = *was.Loss
+	f := &classifier.Fitted{Head: head, Recipe: was.Recipe, Estimate: was.Estimate, Rejection: was.Rejection, Candidates: was.Candidates, Advice: was.Advice, LogLoss: math.NaN()}
+	if was.LogLoss != nil {
+		f.LogLoss = *was.LogLoss
 	}
 	return f
 }
 
 // publishedModel reads model.tflite; nil is that of a state without examples. What is
-// there and is not the model of the Kit's state is ErrCorrupt.
-func (k *Kit) publishedModel() ([]byte, error) {
+// there and is not the model of the Workspace's state is ErrCorrupt.
+func (k *Workspace) publishedModel() ([]byte, error) {
 	b, err := readFile(k.ModelPath(), tflite.MaxFileSize)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -251,22 +251,22 @@ func (k *Kit) publishedModel() ([]byte, error) {
 }
 
 // madeOf is what the state keeps of f; nil for the mean head and for nothing.
-func madeOf(f *classifier.Fitted) *made {
+func madeOf(f *classifier.Fitted) *madeHead {
 	if f == nil || f.Recipe == (classifier.Recipe{Method: classifier.Mean}) && f.Rejection == nil {
 		return nil
 	}
-	m := &made{Recipe: f.Recipe, Estimate: f.Estimate, Rejection: f.Rejection, Tried: f.Tried, Advice: f.Advice}
-	if !math.IsNaN(f.Loss) {
-		m.Loss = &f.Loss
+	m := &madeHead{Recipe: f.Recipe, Estimate: f.Estimate, Rejection: f.Rejection, Candidates: f.Candidates, Advice: f.Advice}
+	if !math.IsNaN(f.LogLoss) {
+		m.LogLoss = &f.LogLoss
 	}
 	return m
 }
 
 // build makes the model file of s and its head, both nil if nothing is taught, and
 // notes in s what became of the head in a template.
-func (k *Kit) build(s *state) ([]byte, *classifier.Fitted, error) {
+func (k *Workspace) build(s *state) ([]byte, *classifier.Fitted, error) {
 	s.Written = nil
-	if len(s.taught()) == 0 {
+	if len(s.positives()) == 0 {
 		return nil, nil, nil
 	}
 	head, norms, err := k.newHead(s)
@@ -284,7 +284,7 @@ func (k *Kit) build(s *state) ([]byte, *classifier.Fitted, error) {
 
 // write returns the backbone's model with head behind it, as a file that has been
 // read back and holds that head.
-func (k *Kit) write(head *classifier.Head, norms []float64, s Settings) ([]byte, error) {
+func (k *Workspace) write(head *classifier.Head, norms []float64, s Settings) ([]byte, error) {
 	m, err := tflite.Parse(k.file)
 	if err != nil {
 		return nil, err
@@ -307,7 +307,7 @@ func (k *Kit) write(head *classifier.Head, norms []float64, s Settings) ([]byte,
 
 // encodeModel gives m as a file that says how photos are prepared for it.
 func encodeModel(m *tflite.Model, s Settings) ([]byte, error) {
-	meta, err := json.Marshal(modelMetadata{Version: 1, Fit: s.Fit, Layout: s.Layout})
+	meta, err := json.Marshal(modelMetadata{Version: 1, Resize: s.Resize, Layout: s.Layout})
 	if err != nil {
 		return nil, err
 	}
@@ -349,7 +349,7 @@ func checkWritten(b []byte, head *classifier.Head, layout classifier.Layout) err
 
 // published is what model.tflite and labels.txt shall hold: nothing when nothing is
 // taught. The labels come first, so that those of the model are there with it.
-func (k *Kit) published(model []byte, head *classifier.Fitted) []replacement {
+func (k *Workspace) published(model []byte, head *classifier.Fitted) []replacement {
 	var labels []byte
 	if head != nil {
 		labels = labelLines(head.Head.Labels)
@@ -362,7 +362,7 @@ func (k *Kit) published(model []byte, head *classifier.Fitted) []replacement {
 // change does this too, even one that finds nothing to do; Repair is for a program
 // that makes none. It does not wait: another process that is changing the workspace
 // publishes its model itself.
-func (k *Kit) Repair(ctx context.Context) (bool, error) {
+func (k *Workspace) Repair(ctx context.Context) (bool, error) {
 	if k.head == nil {
 		// If the head is in the published model, this has summed that file up.
 		if k.head = k.writtenHead(); k.head != nil {
@@ -395,9 +395,9 @@ func (k *Kit) Repair(ctx context.Context) (bool, error) {
 	return k.republish()
 }
 
-// republish publishes the model of the Kit's state unless it is there; the caller
+// republish publishes the model of the Workspace's state unless it is there; the caller
 // holds the lock.
-func (k *Kit) republish() (bool, error) {
+func (k *Workspace) republish() (bool, error) {
 	if k.isPublished() {
 		return false, nil
 	}
@@ -409,8 +409,8 @@ func (k *Kit) republish() (bool, error) {
 	return true, k.store.disk.replace(k.published(model, head)...)
 }
 
-// isPublished reports whether model.tflite is the model of the Kit's state.
-func (k *Kit) isPublished() bool {
+// isPublished reports whether model.tflite is the model of the Workspace's state.
+func (k *Workspace) isPublished() bool {
 	got, err := sumFile(k.ModelPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		got, err = sum(nil), nil
@@ -420,20 +420,20 @@ func (k *Kit) isPublished() bool {
 
 // Export writes the model of the workspace to path, in any layout, and its labels
 // to a file of their own if labels is not "". In the TPU layout it is written into the
-// template of the Kit's options, or else of the workspace, without the backbone's own
+// template of the Workspace's options, or else of the workspace, without the backbone's own
 // classes; what became of it there is returned, and else nil.
-func (k *Kit) Export(path, labels string, layout classifier.Layout, keepClasses bool) (*Written, error) {
+func (k *Workspace) Export(path, labels string, layout classifier.Layout, keepClasses bool) (*Written, error) {
 	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *k.state
 	s.Settings.Layout, s.Settings.KeepClasses = layout, keepClasses && layout != classifier.TPU
 	if layout == classifier.Coral || s.Settings.KeepClasses {
 		s.Settings.Unknown = 0 // there it has no place
 	}
-	if k.options.Template != "" {
-		s.Settings.Template = k.pair.ref
+	if k.options.Compiled != "" {
+		s.Settings.Pair = k.pair.ref
 	}
-	if layout == classifier.TPU && s.Settings.Template == (templateRef{}) {
-		return fail(ErrNoTemplate)
+	if layout == classifier.TPU && s.Settings.Pair == (pairRef{}) {
+		return fail(ErrNeedsCompiled)
 	}
 	model, head, err := k.build(&s)
 	if err != nil {

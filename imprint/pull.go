@@ -12,24 +12,24 @@ import (
 
 const (
 	// pullLambda is the penalty of the ridge regression that Pulls asks.
-	pullLambda = 0.3
+	suspectLambda = 0.3
 	// mostPulled is of how many photos Pulls knows at most: its work grows with their
 	// number's cube.
-	mostPulled = 1500
+	maxSuspectRows = 1500
 )
 
 // A Pull is a photo that is named wrong when it is left out, and without which the
 // others would be named better: often one with a wrong label.
-type Pull struct {
-	Pictured
+type LabelSuspect struct {
+	PhotoRef
 	// Turned is how many more of the other photos would be named right without it, each
 	// left out itself.
-	Turned int `json:"turned"`
+	Corrected int `json:"turned"`
 	// Margin is by how much the output of the right class would gain on the best other
 	// one, summed over the other photos. Outputs are 1 for a class and 0 for the others.
 	Margin float64 `json:"margin"`
 	// Looks is the class that it is named itself when it is left out.
-	Looks string `json:"looks"`
+	LooksLike string `json:"looks"`
 }
 
 // pulls finds the photos that pull their class away, the worst first. Of 20 photos given
@@ -40,11 +40,11 @@ type Pull struct {
 // refits for every pair of photos left out: with M = I − H, in which H turns the
 // examples' classes T (as unit vectors) into the outputs, and E = M·T, leaving out i and
 // j gives i the outputs Tᵢ − (Mⱼⱼ·Eᵢ − Mᵢⱼ·Eⱼ)/(Mᵢᵢ·Mⱼⱼ − Mᵢⱼ²).
-func (s *Set) pulls(ctx context.Context) ([]Pull, error) {
-	rows := s.pulled()
+func (s *Set) labelSuspects(ctx context.Context) ([]LabelSuspect, error) {
+	rows := s.suspectRows()
 	n, classes := len(rows), len(s.Classes)
 	if n < 3 || classes < 2 {
-		return []Pull{}, nil
+		return []LabelSuspect{}, nil
 	}
 	m, err := s.remainder(rows)
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *Set) pulls(ctx context.Context) ([]Pull, error) {
 	for i := range n {
 		alone[i], looks[i] = margin(i, 1/m.At(i, i), 0, nothing)
 	}
-	found := []Pull{}
+	found := []LabelSuspect{}
 	for j, row := range rows {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -90,7 +90,7 @@ func (s *Set) pulls(ctx context.Context) ([]Pull, error) {
 		if count[s.Labels[row]] < 2 { // alone it can't look like its class
 			continue
 		}
-		p := Pull{Pictured: s.pictured(row), Looks: s.Classes[looks[j]]}
+		p := LabelSuspect{PhotoRef: s.photoRef(row), LooksLike: s.Classes[looks[j]]}
 		mjj := m.At(j, j)
 		for i := range n {
 			if i == j {
@@ -105,9 +105,9 @@ func (s *Set) pulls(ctx context.Context) ([]Pull, error) {
 			p.Margin += without - alone[i]
 			c := s.Labels[rows[i]]
 			if answer == c && looks[i] != c {
-				p.Turned++
+				p.Corrected++
 			} else if answer != c && looks[i] == c {
-				p.Turned--
+				p.Corrected--
 			}
 		}
 		p.Margin = math.Round(p.Margin*1e9) / 1e9 // what is below differs between processors
@@ -115,22 +115,22 @@ func (s *Set) pulls(ctx context.Context) ([]Pull, error) {
 			found = append(found, p)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Pull) int {
+	slices.SortStableFunc(found, func(a, b LabelSuspect) int {
 		return cmp.Compare(b.Margin, a.Margin)
 	})
 	return found, nil
 }
 
 // pulled are the rows that pulls looks at: all, or as many of each class.
-func (s *Set) pulled() []int {
+func (s *Set) suspectRows() []int {
 	var rows []int
 	each := len(s.Labels)
-	if len(s.Labels) > mostPulled {
-		each = max(mostPulled/len(s.Classes), 2)
+	if len(s.Labels) > maxSuspectRows {
+		each = max(maxSuspectRows/len(s.Classes), 2)
 	}
 	taken := make([]int, len(s.Classes))
 	for row, c := range s.Labels {
-		if taken[c]++; taken[c] <= each && len(rows) < mostPulled {
+		if taken[c]++; taken[c] <= each && len(rows) < maxSuspectRows {
 			rows = append(rows, row)
 		}
 	}
@@ -158,7 +158,7 @@ func (s *Set) remainder(rows []int) (*mat.SymDense, error) {
 	var k mat.SymDense
 	k.SymOuterK(1, x)
 	for i := range n {
-		k.SetSym(i, i, k.At(i, i)+pullLambda)
+		k.SetSym(i, i, k.At(i, i)+suspectLambda)
 	}
 	var c mat.Cholesky
 	if !c.Factorize(&k) {
@@ -168,7 +168,7 @@ func (s *Set) remainder(rows []int) (*mat.SymDense, error) {
 	if err := c.InverseTo(&m); err != nil {
 		return nil, fmt.Errorf("%w: the embeddings of the %d photos can't be compared: %w", ErrProtocol, n, err)
 	}
-	m.ScaleSym(pullLambda, &m)
+	m.ScaleSym(suspectLambda, &m)
 	for i := range n {
 		for j := range i + 1 {
 			m.SetSym(i, j, m.At(i, j)-1/float64(n))

@@ -78,7 +78,7 @@ func BenchmarkReloadTPU(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			compiled, twin, m, devices := metered(b, name)
 			dir := filepath.Join(b.TempDir(), "ws")
-			two := versions(b, dir, Options{Template: compiled, Twin: twin}, 2, nil)
+			two := versions(b, dir, Options{Compiled: compiled, Uncompiled: twin}, 2, nil)
 			l := openLive(b, dir, Options{Devices: devices})
 			probe := images(b, []dataset.Item{photo("?", 0, 70)})[0]
 			frame := func() (traffic, time.Duration) {

@@ -94,7 +94,7 @@ type version struct {
 }
 
 // versions teaches a workspace n times something else, and keeps what was published
-// and what a Kit answers for the probes then.
+// and what a Workspace answers for the probes then.
 func versions(t testing.TB, dir string, o Options, n int, probes []dataset.Item) []version {
 	t.Helper()
 	k := openKit(t, dir, o)
@@ -120,7 +120,7 @@ func versions(t testing.TB, dir string, o Options, n int, probes []dataset.Item)
 	return all
 }
 
-// publish makes v generation n of the workspace, as a Kit does, but for the syncing,
+// publish makes v generation n of the workspace, as a Workspace does, but for the syncing,
 // which would take all the time.
 func (v *version) publish(t testing.TB, dir string, n uint64) {
 	t.Helper()
@@ -291,7 +291,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	t.Run("tpu", func(t *testing.T) {
 		compiled, twin, m, devices := metered(t, smallModel)
 		dir := filepath.Join(t.TempDir(), "ws")
-		run(t, dir, Options{Template: compiled, Twin: twin, Devices: devices}, devices, count(20, 5))
+		run(t, dir, Options{Compiled: compiled, Uncompiled: twin, Devices: devices}, devices, count(20, 5))
 		if got := m.now(); got.Opens != opening.Opens || got.Resets != opening.Resets {
 			t.Errorf("opened %d times and reset %d times, want %d and %d", got.Opens, got.Resets, opening.Opens, opening.Resets)
 		}
@@ -334,7 +334,7 @@ func TestReloadTraffic(t *testing.T) {
 	t.Run("tpu", func(t *testing.T) {
 		compiled, twin, m, devices := metered(t, smallModel)
 		dir := filepath.Join(t.TempDir(), "ws")
-		all := versions(t, dir, Options{Template: compiled, Twin: twin}, 2, nil)
+		all := versions(t, dir, Options{Compiled: compiled, Uncompiled: twin}, 2, nil)
 		l := openLive(t, dir, Options{Devices: devices})
 		frame := func() traffic {
 			t.Helper()
@@ -371,7 +371,7 @@ func TestReloadTraffic(t *testing.T) {
 	t.Run("tail", func(t *testing.T) {
 		compiled, twin, m, devices := metered(t, extractorModel)
 		dir := filepath.Join(t.TempDir(), "ws")
-		on := Options{Backbone: compiled, Devices: newDevices(t, DeviceOptions{Device: "cpu", Twin: twin})}
+		on := Options{Backbone: compiled, Devices: newDevices(t, DeviceOptions{Device: "cpu", Uncompiled: twin})}
 		all := versions(t, dir, on, 2, nil)
 		l := openLive(t, dir, Options{Devices: devices})
 		var usual traffic

@@ -45,7 +45,7 @@ type state struct {
 	// Model is the SHA-256 of the model.tflite made of this state.
 	Model digest
 	// Made is what is known of a head that is not the mean head.
-	Made *made `json:",omitempty"`
+	Made *madeHead `json:",omitempty"`
 	// Written is what became of the head in the TPU layout.
 	Written  *Written  `json:",omitempty"`
 	Examples []example // in the order of byLabel
@@ -53,14 +53,14 @@ type state struct {
 }
 
 // made is a classifier.Fitted without its head, which is in the model.
-type made struct {
+type madeHead struct {
 	Recipe   classifier.Recipe
 	Estimate classifier.Estimate
-	Loss     *float64 `json:",omitempty"` // nil for NaN
+	LogLoss  *float64 `json:"Loss,omitempty"` // nil for NaN
 	// Rejection tells of the row for what is unknown, if there is one.
-	Rejection *classifier.Rejection `json:",omitempty"`
-	Tried     []classifier.Tried    `json:",omitempty"`
-	Advice    *classifier.Advice    `json:",omitempty"`
+	Rejection  *classifier.Rejection  `json:",omitempty"`
+	Candidates []classifier.Candidate `json:"Tried,omitempty"`
+	Advice     *classifier.Advice     `json:",omitempty"`
 }
 
 // A backboneRef says which backbone made the embeddings.
@@ -79,14 +79,14 @@ func (b backboneRef) same(other backboneRef) bool {
 
 // Settings are the choices a workspace's model is made with.
 type Settings struct {
-	Fit         dataset.Fit       // how photos are fitted to the model
+	Resize      dataset.Resize    `json:"Fit"` // how photos are fitted to the model
 	Layout      classifier.Layout // of the published model
 	KeepClasses bool              // keep the backbone's own classes
 	// Head is how the last layer is made; "", of a workspace that an older imprint
 	// made, is classifier.Mean.
 	Head classifier.Method `json:",omitempty"`
 	// Template is what the TPU layout is written into; kept with the others.
-	Template templateRef `json:",omitzero"`
+	Pair pairRef `json:"Template,omitzero"`
 	// Unknown is the share, 0…1, of photos of other things that may be taken for a class
 	// taught; 0 is all: the head has no row for what is unknown.
 	Unknown float64 `json:",omitempty"`
@@ -94,7 +94,7 @@ type Settings struct {
 
 // notTaught is the label of examples of nothing taught: photos that the head is to know
 // nothing on. In order they are before all classes.
-const notTaught = ""
+const negative = ""
 
 // An example is one photo that was taught.
 type example struct {
@@ -192,12 +192,12 @@ func (s *state) withRaw(f func(*example)) {
 }
 
 // taught are the examples of classes.
-func (s *state) taught() []example { return s.Examples[len(s.negatives()):] }
+func (s *state) positives() []example { return s.Examples[len(s.negatives()):] }
 
 // negatives are the examples of nothing taught.
 func (s *state) negatives() []example {
 	n := 0
-	for n < len(s.Examples) && s.Examples[n].Label == notTaught {
+	for n < len(s.Examples) && s.Examples[n].Label == negative {
 		n++
 	}
 	return s.Examples[:n]
@@ -284,7 +284,7 @@ func (s *state) check() error {
 			return bad(fmt.Errorf("photo %s is there twice", e.Photo))
 		}
 		photos[e.Photo] = true
-		if e.Label == notTaught || i > 0 && e.Label == s.Examples[i-1].Label {
+		if e.Label == negative || i > 0 && e.Label == s.Examples[i-1].Label {
 			continue
 		}
 		if err := checkLabel(e.Label); err != nil {
@@ -292,7 +292,7 @@ func (s *state) check() error {
 		}
 	}
 	for _, c := range s.settings() {
-		if _, err := dataset.ParseFit(string(c.Fit)); err != nil {
+		if _, err := dataset.ParseResize(string(c.Resize)); err != nil {
 			return bad(err)
 		}
 		if !(c.Unknown >= 0 && c.Unknown < 1) {
@@ -301,7 +301,7 @@ func (s *state) check() error {
 		if _, err := classifier.ParseLayout(string(c.Layout)); err != nil {
 			return bad(err)
 		}
-		if c.Layout == classifier.TPU && c.Template == (templateRef{}) {
+		if c.Layout == classifier.TPU && c.Pair == (pairRef{}) {
 			return bad(errors.New("it has the layout tpu and no template"))
 		}
 		if c.Head != "" {
@@ -324,12 +324,12 @@ func (s *state) settings() []Settings {
 
 // version is the oldest that can say what s says.
 func (s *state) version() int {
-	used := len(s.templates()) > 0 || len(s.negatives()) > 0
+	used := len(s.pairs()) > 0 || len(s.negatives()) > 0
 	for _, c := range s.settings() {
 		used = used || c.Unknown > 0
 	}
 	for _, c := range s.History {
-		negative := func(e example) bool { return e.Label == notTaught }
+		negative := func(e example) bool { return e.Label == negative }
 		used = used || slices.ContainsFunc(c.Added, negative) || slices.ContainsFunc(c.Removed, negative)
 	}
 	if used {
@@ -339,11 +339,11 @@ func (s *state) version() int {
 }
 
 // templates are those that s needs or can go back to.
-func (s *state) templates() []templateRef {
-	var refs []templateRef
+func (s *state) pairs() []pairRef {
+	var refs []pairRef
 	for _, c := range s.settings() {
-		if c.Template != (templateRef{}) {
-			refs = append(refs, c.Template)
+		if c.Pair != (pairRef{}) {
+			refs = append(refs, c.Pair)
 		}
 	}
 	return refs

@@ -52,9 +52,9 @@ func TestDecodeState(t *testing.T) {
 		"label":               func(s *state) { s.Examples[0].Label = " " },
 		"order":               func(s *state) { s.Examples[0], s.Examples[1] = s.Examples[1], s.Examples[0] },
 		"twice":               func(s *state) { s.Examples[1].Photo = s.Examples[0].Photo },
-		"fit":                 func(s *state) { s.Settings.Fit = "" },
+		"fit":                 func(s *state) { s.Settings.Resize = "" },
 		"layout":              func(s *state) { s.Settings.Layout = "tpu" },
-		"fit before":          func(s *state) { s.History[0].Settings.Fit = "x" },
+		"fit before":          func(s *state) { s.History[0].Settings.Resize = "x" },
 		"size":                func(s *state) { s.Backbone.Size = 0 },
 		"larger embeddings":   func(s *state) { s.Backbone.Size++ },
 		"smaller embeddings":  func(s *state) { s.Backbone.Size-- },
@@ -104,7 +104,7 @@ func TestStateFull(t *testing.T) {
 
 func FuzzDecodeState(f *testing.F) {
 	// As short as can be: the fuzzer spends its time on making inputs shorter.
-	s := &state{Version: stateVersion, Backbone: backboneRef{Size: 1}, Settings: Settings{Fit: "crop", Layout: "float"}}
+	s := &state{Version: stateVersion, Backbone: backboneRef{Size: 1}, Settings: Settings{Resize: "crop", Layout: "float"}}
 	f.Add(encoded(f, s))
 	e := example{Label: "a", raw: []byte{1}}
 	s.apply(change{Verb: "add", Added: []example{e}, Settings: s.Settings})

@@ -13,7 +13,7 @@ import (
 // A tail is what makes scores of embeddings: the head, in float64, or in a layout
 // whose rounding can turn near ties the last operators of the model itself. With
 // neither the scores are the embedding. It does not change and may be shared.
-type tail struct {
+type scorer struct {
 	labels    []string
 	embedding backbone.TensorInfo
 	dim       int
@@ -21,9 +21,9 @@ type tail struct {
 	last      *backbone.Interpreter // to be cloned
 }
 
-// tail gives that of model, which is the model of the Kit's state.
-func (k *Kit) tail(model []byte) (*tail, error) {
-	t := &tail{embedding: k.backbone.Embedding, dim: k.backbone.Dim()}
+// tail gives that of model, which is the model of the Workspace's state.
+func (k *Workspace) scorer(model []byte) (*scorer, error) {
+	t := &scorer{embedding: k.backbone.Embedding, dim: k.backbone.Dim()}
 	if k.state.Settings.Layout == classifier.Float {
 		if k.head == nil {
 			k.head = k.headIn(model)
@@ -43,7 +43,7 @@ func (k *Kit) tail(model []byte) (*tail, error) {
 		return nil, err
 	}
 	if k.state.Settings.Layout == classifier.TPU {
-		p, err := k.pairOf(k.state.Settings.Template)
+		p, err := k.pairOf(k.state.Settings.Pair)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +65,7 @@ func (k *Kit) tail(model []byte) (*tail, error) {
 }
 
 // cut makes the embedding the input of m, whose last operators follow it.
-func (k *Kit) cut(m *tflite.Model) error {
+func (k *Workspace) cut(m *tflite.Model) error {
 	g := m.Subgraphs[0]
 	if len(g.Outputs) != 1 {
 		return fmt.Errorf("the model has %d outputs: %w", len(g.Outputs), classifier.ErrShape)
@@ -87,8 +87,8 @@ func (k *Kit) cut(m *tflite.Model) error {
 
 // A scorer makes scores with one tail after the other, for one goroutine at a time.
 // The zero value is ready for use.
-type scorer struct {
-	tail   *tail
+type scorerState struct {
+	scorer *scorer
 	last   *backbone.Interpreter
 	out    backbone.TensorInfo
 	x      []float64
@@ -97,9 +97,9 @@ type scorer struct {
 
 // scores gives one score a label of t for a raw embedding; they are valid until the
 // next call.
-func (s *scorer) scores(ctx context.Context, t *tail, raw []byte) ([]float64, error) {
-	if s.tail != t {
-		s.tail, s.last = t, nil
+func (s *scorerState) scores(ctx context.Context, t *scorer, raw []byte) ([]float64, error) {
+	if s.scorer != t {
+		s.scorer, s.last = t, nil
 		if t.last != nil {
 			var err error
 			if s.last, err = t.last.Clone(); err != nil {

@@ -12,21 +12,21 @@ import (
 
 // withUnknown makes the head of s with a row for what is unknown, if it is known what
 // photos of other things look like.
-func (k *Kit) withUnknown(s *state) (*classifier.Fitted, error) {
+func (k *Workspace) withUnknown(s *state) (*classifier.Fitted, error) {
 	switch {
 	case s.Settings.Layout == classifier.Coral:
 		return nil, fmt.Errorf("%w in the layout %s, whose classes Coral's engine continues", ErrUnknown, classifier.Coral)
 	case s.Settings.KeepClasses:
 		return nil, fmt.Errorf("%w where the backbone's own classes are kept", ErrUnknown)
 	}
-	units := k.unitsOf(s.taught())
+	units := k.unitsOf(s.positives())
 	f, err := k.fitUnits(units, s.Settings)
 	if err != nil {
 		return nil, err
 	}
 	head, r, err := classifier.Reject(f, units, k.unitsOf(s.negatives()), k.generic(s), s.Settings.Unknown)
 	switch {
-	case errors.Is(err, classifier.ErrNoImpostors):
+	case errors.Is(err, classifier.ErrNoNegatives):
 		return f, nil // not yet
 	case errors.Is(err, classifier.ErrLabelTaken):
 		return nil, fmt.Errorf("%w: a class is called %q: give it another name", ErrUnknown, classifier.UnknownLabel)
@@ -38,8 +38,8 @@ func (k *Kit) withUnknown(s *state) (*classifier.Fitted, error) {
 }
 
 // generic are photos of all sorts, by the program's own backbone.
-func (k *Kit) generic(s *state) []classifier.Example {
-	if s.Backbone.SHA256.String() != builtin.SHA256 || s.Settings.Fit != dataset.Crop || s.Backbone.Size != builtin.GenericSize {
+func (k *Workspace) generic(s *state) []classifier.Example {
+	if s.Backbone.SHA256.String() != builtin.SHA256 || s.Settings.Resize != dataset.Crop || s.Backbone.Size != builtin.GenericSize {
 		return nil
 	}
 	var all []classifier.Example
@@ -51,7 +51,7 @@ func (k *Kit) generic(s *state) []classifier.Example {
 }
 
 // Rejection tells how the workspace's head knows what is unknown; nil if it does not.
-func (k *Kit) Rejection() *classifier.Rejection {
+func (k *Workspace) Rejection() *classifier.Rejection {
 	if f, err := k.currentHead(); err == nil {
 		return f.Rejection
 	}
@@ -59,7 +59,7 @@ func (k *Kit) Rejection() *classifier.Rejection {
 }
 
 // Advice is what more photos would probably buy; nil where that is not known.
-func (k *Kit) Advice() *classifier.Advice {
+func (k *Workspace) Advice() *classifier.Advice {
 	if f, err := k.currentHead(); err == nil {
 		return f.Advice
 	}
@@ -67,7 +67,7 @@ func (k *Kit) Advice() *classifier.Advice {
 }
 
 // Negatives are the photos of nothing taught that the workspace keeps.
-func (k *Kit) Negatives() []Photo {
+func (k *Workspace) Negatives() []Photo {
 	var photos []Photo
 	for _, e := range k.state.negatives() {
 		photos = append(photos, Photo{e.Path, e.Photo.String(), e.Source, e.Taken, e.Time})
@@ -77,7 +77,7 @@ func (k *Kit) Negatives() []Photo {
 
 // RemoveNegatives forgets all photos of nothing taught and returns how many they were.
 // Single ones are forgotten by Remove.
-func (k *Kit) RemoveNegatives(ctx context.Context) (n int, err error) {
+func (k *Workspace) RemoveNegatives(ctx context.Context) (n int, err error) {
 	err = k.commit(ctx, func(s *state) error {
 		removed := s.negatives()
 		if n = len(removed); n == 0 {

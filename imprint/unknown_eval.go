@@ -13,28 +13,28 @@ import (
 
 // Rejected is how well photos of things that were not taught are told from those of
 // classes that were, on average over draws. Shares are in percent.
-type Rejected struct {
-	Head  string `json:"head"`
-	Shots int    `json:"shots"` // photos a class
+type OpenSet struct {
+	Head    string `json:"head"`
+	Support int    `json:"shots"` // photos a class
 	// AUC is the area under the ROC curve: how often a photo of a class taught scores
 	// higher than one of another class.
 	AUC float64 `json:"auc"`
 	// Asked is the share of photos of other classes that were to be taken for one
 	// taught, Accepted the share that was.
-	Asked    float64 `json:"asked"`
-	Accepted float64 `json:"accepted"`
+	TargetFAR float64 `json:"asked"`
+	FAR       float64 `json:"accepted"`
 	// Kept is the share of photos of the classes taught that were not rejected, Right
 	// that of those named right.
-	Kept  float64 `json:"kept"`
-	Right float64 `json:"right"`
-	Draws int     `json:"draws"`
+	TPR      float64 `json:"kept"`
+	Correct  float64 `json:"right"`
+	Episodes int     `json:"draws"`
 }
 
 // EvaluateUnknown teaches one half of the classes and asks about photos of all, then the
 // other half, in each draw; rate, 0…1, of the photos of classes that were not taught are
 // to be accepted.
-func (s *Set) EvaluateUnknown(ctx context.Context, heads []classifier.Method, shots []int, rate float64) ([]Rejected, error) {
-	fail := func(err error) ([]Rejected, error) {
+func (s *Set) EvaluateOpenSet(ctx context.Context, heads []classifier.Method, shots []int, rate float64) ([]OpenSet, error) {
+	fail := func(err error) ([]OpenSet, error) {
 		return nil, fmt.Errorf("evaluate unknown classes of %s: %w", s.Name, err)
 	}
 	if err := s.check(); err != nil {
@@ -43,35 +43,35 @@ func (s *Set) EvaluateUnknown(ctx context.Context, heads []classifier.Method, sh
 	if len(s.Classes) < 8 {
 		return fail(fmt.Errorf("%w: it has %d classes, and 8 are the least, of which 4 are taught", ErrProtocol, len(s.Classes)))
 	}
-	var results []Rejected
+	var results []OpenSet
 	for _, h := range heads {
 		for _, k := range shots {
-			var all []Rejected
-			for d := range s.Shots {
+			var all []OpenSet
+			for d := range s.Support {
 				for half := range 2 {
 					if err := ctx.Err(); err != nil {
 						return fail(err)
 					}
-					r, err := s.rejected(h, d, k, half, rate)
+					r, err := s.openSetEpisode(h, d, k, half, rate)
 					if err != nil {
 						return fail(err)
 					}
 					all = append(all, r)
 				}
 			}
-			mean := func(of func(Rejected) float64) float64 {
+			mean := func(of func(OpenSet) float64) float64 {
 				v := make([]float64, len(all))
 				for i, r := range all {
 					v[i] = of(r)
 				}
 				return stat.Mean(v, nil)
 			}
-			results = append(results, Rejected{
-				Head: string(h), Shots: k, Draws: len(s.Shots), Asked: 100 * rate,
-				AUC:      mean(func(r Rejected) float64 { return r.AUC }),
-				Accepted: mean(func(r Rejected) float64 { return r.Accepted }),
-				Kept:     mean(func(r Rejected) float64 { return r.Kept }),
-				Right:    mean(func(r Rejected) float64 { return r.Right }),
+			results = append(results, OpenSet{
+				Head: string(h), Support: k, Episodes: len(s.Support), TargetFAR: 100 * rate,
+				AUC:     mean(func(r OpenSet) float64 { return r.AUC }),
+				FAR:     mean(func(r OpenSet) float64 { return r.FAR }),
+				TPR:     mean(func(r OpenSet) float64 { return r.TPR }),
+				Correct: mean(func(r OpenSet) float64 { return r.Correct }),
 			})
 		}
 	}
@@ -79,9 +79,9 @@ func (s *Set) EvaluateUnknown(ctx context.Context, heads []classifier.Method, sh
 }
 
 // rejected teaches every second class, beginning at half.
-func (s *Set) rejected(method classifier.Method, d, k, half int, rate float64) (r Rejected, err error) {
+func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate float64) (r OpenSet, err error) {
 	var examples []classifier.Example
-	for c, rows := range s.Shots[d] {
+	for c, rows := range s.Support[d] {
 		if k < 1 || k > len(rows) {
 			return r, fmt.Errorf("%w: draw %d has %d photos of %q to teach", ErrProtocol, d, len(rows), s.Classes[c])
 		}
@@ -102,22 +102,22 @@ func (s *Set) rejected(method classifier.Method, d, k, half int, rate float64) (
 	}
 	logits, last := make([]float64, len(head.Labels)), len(head.Labels)-1
 	var known, other []float64 // by how much the best class is above the threshold
-	for _, row := range s.Test[d] {
+	for _, row := range s.Query[d] {
 		head.Logits(logits, s.Units[row])
 		best := classifier.Best(logits[:last])
 		above := logits[best] - logits[last]
 		if s.Labels[row]%2 != half {
 			other = append(other, above)
 			if above >= 0 {
-				r.Accepted++
+				r.FAR++
 			}
 			continue
 		}
 		known = append(known, above)
 		if above >= 0 {
-			r.Kept++
+			r.TPR++
 			if head.Labels[best] == s.Classes[s.Labels[row]] {
-				r.Right++
+				r.Correct++
 			}
 		}
 	}
@@ -125,9 +125,9 @@ func (s *Set) rejected(method classifier.Method, d, k, half int, rate float64) (
 		return r, fmt.Errorf("%w: draw %d has no photos of one half of the classes", ErrProtocol, d)
 	}
 	r.AUC = areaUnderROC(known, other)
-	r.Accepted *= 100 / float64(len(other))
-	r.Kept *= 100 / float64(len(known))
-	r.Right *= 100 / float64(len(known))
+	r.FAR *= 100 / float64(len(other))
+	r.TPR *= 100 / float64(len(known))
+	r.Correct *= 100 / float64(len(known))
 	return r, nil
 }
 

@@ -170,7 +170,7 @@ func values(f cli.Flag, prefix string) []candidate {
 	case "fit":
 		found = []candidate{{"crop", "central 87.5 % square"}, {"squash", ""}, {"pad", ""}}
 		if strings.Contains(f.(*cli.StringFlag).Usage, "auto") {
-			found = append(found, candidate{string(imprint.AutoFit), "squash if clearly better"})
+			found = append(found, candidate{string(imprint.AutoResize), "squash if clearly better"})
 		}
 	case "layout":
 		found = []candidate{{"float", "exact"}, {"coral", "for pycoral"}}

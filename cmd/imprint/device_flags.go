@@ -34,7 +34,7 @@ const (
 func devices(c *cli.Context) (*imprint.Devices, error) {
 	o := imprint.DeviceOptions{Device: text(c, "device"), Warn: func(err error) { warn(c, "%v", err) }}
 	if c.String("template") == "" && c.String("layout") != string(classifier.TPU) { // of which --twin is a part
-		o.Twin = text(c, "twin")
+		o.Uncompiled = text(c, "twin")
 	}
 	o.USB = usb(c)
 	if s := text(c, "clock"); s != "" {

@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
-	"github.com/imprintkit/imprint/imprint/template"
 	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/compiled"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
@@ -60,13 +60,13 @@ var dataErrors = []error{
 	imprint.ErrCorrupt, imprint.ErrInput, imprint.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
-	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, template.ErrTemplate, template.ErrTwin,
+	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
 	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 
 // usageErrors are the errors that mean flags do not go together.
-var usageErrors = []error{imprint.ErrDeviceChoice, imprint.ErrNoTemplate, imprint.ErrKeepClasses}
+var usageErrors = []error{imprint.ErrDeviceChoice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
 
 // deviceErrors are the errors that mean an Edge TPU cannot be used.
 var deviceErrors = []error{
@@ -110,7 +110,7 @@ func hint(err error) string {
 		return "imprint help COMMAND shows how, with examples"
 	case errors.Is(err, tpu.ErrFirmware):
 		return "imprint models pull firmware fetches it; an installed libedgetpu has it too"
-	case errors.Is(err, imprint.ErrNoTemplate):
+	case errors.Is(err, imprint.ErrNeedsCompiled):
 		return "name the two with --template COMPILED --twin UNCOMPILED; the workspace keeps copies"
 	case errors.Is(err, imprint.ErrNotCompiled):
 		return "take the model's compiled form, which by custom ends in _edgetpu, or --device cpu"
@@ -122,7 +122,7 @@ func hint(err error) string {
 		return "imprint models list shows the models there are"
 	case errors.Is(err, models.ErrNotPulled), errors.Is(err, imprint.ErrNoBackbone):
 		return "name a model with --backbone FILE, or pull one: imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor"
-	case errors.Is(err, imprint.ErrOtherBackbone), errors.Is(err, imprint.ErrOtherFit):
+	case errors.Is(err, imprint.ErrOtherBackbone), errors.Is(err, imprint.ErrOtherResize):
 		return "leave the option out, or teach anew in another folder with --workspace DIR"
 	case errors.Is(err, imprint.ErrConflict):
 		return "take the photo out of one of them: imprint --workspace DIR remove PHOTO; or give both labels the same name with rename"
@@ -144,9 +144,9 @@ func hint(err error) string {
 		return "imprint inspect FILE lists the tensors; name one with --embedding TENSOR"
 	case errors.Is(err, backbone.ErrUnsupportedOperator):
 		return "imprint inspect FILE shows the operators; of a model compiled for the Edge TPU take the file it was compiled from, without _edgetpu"
-	case errors.Is(err, template.ErrTwin):
+	case errors.Is(err, compiled.ErrUncompiled):
 		return "--twin is the file that the compiler was given for --template, by custom of its name without _edgetpu"
-	case errors.Is(err, template.ErrTemplate):
+	case errors.Is(err, compiled.ErrCompiled):
 		return "imprint inspect --twin TWIN TEMPLATE shows the template's layers"
 	case errors.Is(err, imprint.ErrInput):
 		return "imprint inspect MODEL shows the inputs; each is given with --input FILE, in their order"

@@ -14,7 +14,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
-	"github.com/imprintkit/imprint/imprint/page"
+	"github.com/imprintkit/imprint/imprint/evaluate/report"
 )
 
 func evalCommand() *cli.Command {
@@ -66,7 +66,7 @@ func eval(c *cli.Context) error {
 	}
 	stored := c.String("embeddings")
 	var ev *imprint.Evaluation
-	var way dataset.Fit
+	var way dataset.Resize
 	switch {
 	case stored != "" && c.NArg() > 0:
 		return usagef("eval takes a folder of photos or --embeddings, not both")
@@ -79,7 +79,7 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	if file != "" {
-		b, err := page.Evaluation(c.Context, ev, way)
+		b, err := report.HTML(c.Context, ev, way)
 		if err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func heads(c *cli.Context) ([]classifier.Method, error) {
 }
 
 // evalSet draws from a folder of photos or from stored embeddings.
-func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.Evaluation, dataset.Fit, error) {
+func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.Evaluation, dataset.Resize, error) {
 	var o imprint.Options
 	if err := unknownRate(c, &o); err != nil {
 		return nil, "", err
@@ -127,7 +127,7 @@ func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.E
 	}
 	var set *imprint.Set
 	if stored := c.String("embeddings"); stored != "" {
-		if way == imprint.AutoFit {
+		if way == imprint.AutoResize {
 			return nil, "", usagef("--fit auto needs a folder of photos")
 		}
 		if set, err = imprint.ReadSet(stored, way); errors.Is(err, fs.ErrNotExist) {
@@ -145,15 +145,15 @@ func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.E
 	}
 	ev, err := set.Evaluate(c.Context, heads, shots)
 	if err == nil && o.Unknown != nil {
-		ev.Unknown, err = set.EvaluateUnknown(c.Context, heads, shots, *o.Unknown)
+		ev.OpenSet, err = set.EvaluateOpenSet(c.Context, heads, shots, *o.Unknown)
 	}
 	return ev, way, tooFew(err)
 }
 
 // embedSet embeds a folder of labelled photos with the named backbone, or that of
 // the workspace.
-func embedSet(c *cli.Context, dir string, way dataset.Fit, shots int) (*imprint.Set, []imprint.Skipped, dataset.Fit, error) {
-	fail := func(err error) (*imprint.Set, []imprint.Skipped, dataset.Fit, error) { return nil, nil, "", err }
+func embedSet(c *cli.Context, dir string, way dataset.Resize, shots int) (*imprint.Set, []imprint.Skipped, dataset.Resize, error) {
+	fail := func(err error) (*imprint.Set, []imprint.Skipped, dataset.Resize, error) { return nil, nil, "", err }
 	found, left, err := dataset.Walk([]string{dir}, "")
 	if err != nil {
 		return fail(err)
@@ -165,11 +165,11 @@ func embedSet(c *cli.Context, dir string, way dataset.Fit, shots int) (*imprint.
 	if err != nil {
 		return fail(err)
 	}
-	auto := way == imprint.AutoFit
+	auto := way == imprint.AutoResize
 	if auto {
 		way = ""
 	}
-	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Fit: way}
+	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Resize: way}
 	if o.Devices, err = devices(c); err != nil {
 		return fail(err)
 	}
@@ -185,13 +185,13 @@ func embedSet(c *cli.Context, dir string, way dataset.Fit, shots int) (*imprint.
 	var set *imprint.Set
 	var skipped []imprint.Skipped
 	if auto {
-		var choice *imprint.FitChoice
-		set, skipped, choice, err = imprint.EmbedSetEitherWay(c.Context, name, b, found, shots, c.Int("draws"), n, show)
+		var choice *imprint.ResizeChoice
+		set, skipped, choice, err = imprint.EmbedSetAutoResize(c.Context, name, b, found, shots, c.Int("draws"), n, show)
 		clear()
 		if err != nil {
 			return fail(tooFew(err))
 		}
-		way = choice.Fit
+		way = choice.Resize
 		fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
 		fmt.Fprintln(c.App.ErrWriter, fitLine(choice))
 		return set, append(leftOut(left), skipped...), way, nil
@@ -211,13 +211,13 @@ func tooFew(err error) error {
 }
 
 // backboneLine says what photos are turned into.
-func backboneLine(b *backbone.Backbone, way dataset.Fit) string {
+func backboneLine(b *backbone.Backbone, way dataset.Resize) string {
 	return fmt.Sprintf("backbone %s: photos %d×%d fitted by %s, embedding %q of %d values", b.Name, b.Width, b.Height, way, b.Embedding.Name, b.Dim())
 }
 
 // evalWorkspace leaves out one photo of the workspace at a time, and with curve, or where
 // --shots or --draws ask for it, also draws from it.
-func evalWorkspace(c *cli.Context, heads []classifier.Method, shots []int, curve bool) (*imprint.Evaluation, dataset.Fit, error) {
+func evalWorkspace(c *cli.Context, heads []classifier.Method, shots []int, curve bool) (*imprint.Evaluation, dataset.Resize, error) {
 	for _, f := range []string{"fit", "unknown"} {
 		if c.IsSet(f) {
 			return nil, "", usagef("--%s needs a folder of photos, or --embeddings", f)
@@ -235,5 +235,5 @@ func evalWorkspace(c *cli.Context, heads []classifier.Method, shots []int, curve
 	}
 	defer k.Close()
 	ev, err := k.Evaluate(c.Context, heads, shots, c.Int("draws"))
-	return ev, k.Settings().Fit, err
+	return ev, k.Settings().Resize, err
 }

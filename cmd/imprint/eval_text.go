@@ -18,21 +18,21 @@ const mostNamed = 3
 func printEvaluation(w io.Writer, ev *imprint.Evaluation) error {
 	fmt.Fprintf(w, "%s: %d %s, %d %s%s\n", plain(ev.Set), len(ev.Classes), classes(len(ev.Classes)), ev.Photos, plural(ev.Photos, "photo"), onDevices(ev.Devices))
 	if len(ev.Results) > 0 {
-		fmt.Fprintf(w, "accuracy in %%, mean ± standard deviation of %d %s\n", ev.Results[0].Draws, plural(ev.Results[0].Draws, "draw"))
+		fmt.Fprintf(w, "accuracy in %%, mean ± standard deviation of %d %s\n", ev.Results[0].Episodes, plural(ev.Results[0].Episodes, "draw"))
 		if err := printAccuracies(w, ev.Results); err != nil {
 			return err
 		}
 	}
-	for i := range ev.Details {
-		printDetail(w, &ev.Details[i], i == 0)
+	for i := range ev.Heads {
+		printDetail(w, &ev.Heads[i], i == 0)
 	}
-	for _, r := range ev.Unknown {
+	for _, r := range ev.OpenSet {
 		fmt.Fprintf(w, "unknown, %s taught half of the classes with %d %s each: area under the ROC curve %.3f; %.1f %% of other classes accepted (%.1f %% asked), %.1f %% of those taught kept, %.1f %% named right\n",
-			r.Head, r.Shots, plural(r.Shots, "photo"), r.AUC, r.Accepted, r.Asked, r.Kept, r.Right)
+			r.Head, r.Support, plural(r.Support, "photo"), r.AUC, r.FAR, r.TargetFAR, r.TPR, r.Correct)
 	}
-	if n := len(ev.Alike); n > 0 {
+	if n := len(ev.NearDuplicates); n > 0 {
 		photos, several := 0, 0
-		for _, g := range ev.Alike {
+		for _, g := range ev.NearDuplicates {
 			photos += len(g.Photos)
 			if g.Labels > 1 {
 				several++
@@ -42,12 +42,12 @@ func printEvaluation(w io.Writer, ev *imprint.Evaluation) error {
 		if several > 0 {
 			fmt.Fprintf(w, ", %d of them under several labels", several)
 		}
-		fmt.Fprintf(w, "; the first: %s\n", names(ev.Alike[0].Photos))
+		fmt.Fprintf(w, "; the first: %s\n", names(ev.NearDuplicates[0].Photos))
 	}
-	if n := len(ev.Pulls); n > 0 {
+	if n := len(ev.LabelSuspects); n > 0 {
 		var parts []string
-		for _, p := range ev.Pulls[:min(mostNamed, n)] {
-			parts = append(parts, fmt.Sprintf("%s (%s, looks like %s)", plain(filepath.Base(p.Name())), plain(p.Label), plain(p.Looks)))
+		for _, p := range ev.LabelSuspects[:min(mostNamed, n)] {
+			parts = append(parts, fmt.Sprintf("%s (%s, looks like %s)", plain(filepath.Base(p.Name())), plain(p.Label), plain(p.LooksLike)))
 		}
 		fmt.Fprintf(w, "pulling their class away: %d %s, %s\n", n, plural(n, "photo"), strings.Join(parts, ", "))
 	}
@@ -59,7 +59,7 @@ func printAccuracies(w io.Writer, results []imprint.Accuracy) error {
 	line := "head\t"
 	for _, r := range results {
 		if r.Head == results[0].Head {
-			line += fmt.Sprintf("%d %s\t", r.Shots, plural(r.Shots, "photo"))
+			line += fmt.Sprintf("%d %s\t", r.Support, plural(r.Support, "photo"))
 		}
 	}
 	for i, r := range results {
@@ -74,37 +74,37 @@ func printAccuracies(w io.Writer, results []imprint.Accuracy) error {
 }
 
 // printDetail prints what is known of a head, of the first all.
-func printDetail(w io.Writer, d *imprint.Detail, first bool) {
+func printDetail(w io.Writer, d *imprint.HeadReport, first bool) {
 	a := d.Accuracy
-	if d.Shots > 0 {
+	if d.Support > 0 {
 		head := d.Head
 		if d.Recipe != "" && d.Recipe != d.Head {
 			head += " (" + d.Recipe + ")"
 		}
-		fmt.Fprintf(w, "%s with %d %s a class: %.1f %% right, 95 %% interval %.1f to %.1f, from %d photos\n", head, d.Shots, plural(d.Shots, "photo"), 100*a.Share, 100*a.Low, 100*a.High, a.Of)
+		fmt.Fprintf(w, "%s with %d %s a class: %.1f %% right, 95 %% interval %.1f to %.1f, from %d photos\n", head, d.Support, plural(d.Support, "photo"), 100*a.Value, 100*a.Low, 100*a.High, a.N)
 	} else {
 		fmt.Fprintf(w, "head %s\n%s\n", d.Recipe, estimateLine(*d.Estimate, len(d.Classes)))
 	}
-	if !first || a.Of == 0 || len(d.Classes) < 2 {
+	if !first || a.N == 0 || len(d.Classes) < 2 {
 		return
 	}
-	fmt.Fprintf(w, "calibration error %.1f %%, without temperature %.1f %%\n", 100*d.Calibration.Error, 100*d.Plain.Error)
-	for _, p := range d.Accept {
+	fmt.Fprintf(w, "calibration error %.1f %%, without temperature %.1f %%\n", 100*d.Calibration.Error, 100*d.Uncalibrated.Error)
+	for _, p := range d.RiskCoverage {
 		if p.Coverage >= 0.5 {
 			fmt.Fprintf(w, "of the surest %.0f %%, those with a score of %.2f or more, %.1f %% are right\n", 100*p.Coverage, p.Threshold, 100*p.Accuracy)
 			break
 		}
 	}
 	var parts []string
-	for _, m := range d.Mistakes(mostNamed) {
-		parts = append(parts, fmt.Sprintf("%.0f %% of %s named %s", 100*m.Share, plain(m.Label), plain(m.Answer)))
+	for _, m := range d.Confusions(mostNamed) {
+		parts = append(parts, fmt.Sprintf("%.0f %% of %s named %s", 100*m.Fraction, plain(m.Label), plain(m.Answer)))
 	}
 	if len(parts) > 0 {
 		fmt.Fprintf(w, "mistakes: %s\n", strings.Join(parts, ", "))
 	}
 }
 
-func names(photos []imprint.Pictured) string {
+func names(photos []imprint.PhotoRef) string {
 	var parts []string
 	for i, p := range photos {
 		if i == mostNamed {

@@ -115,10 +115,10 @@ func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error)
 		return "", o, hinted{fmt.Errorf("open workspace %s: it is not a folder", dir), "name a folder, or one that is to be made, with --workspace DIR"}
 	}
 	o.Backbone, o.Embedding = text(c, "backbone"), text(c, "embedding")
-	if o.Fit, err = fit(c); err != nil {
+	if o.Resize, err = fit(c); err != nil {
 		return "", o, err
 	}
-	if o.Template, o.Twin = c.String("template"), c.String("twin"); o.Template != "" && o.Twin == "" {
+	if o.Compiled, o.Uncompiled = c.String("template"), c.String("twin"); o.Compiled != "" && o.Uncompiled == "" {
 		return "", o, usagef("--template needs --twin, the model that it was compiled from")
 	}
 	if o.Devices, err = devices(c); err != nil {
@@ -149,7 +149,7 @@ func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error)
 
 // open opens the workspace that the flags name and makes good what a killed
 // process left undone.
-func open(c *cli.Context, existing bool) (*imprint.Kit, error) {
+func open(c *cli.Context, existing bool) (*imprint.Workspace, error) {
 	dir, o, err := workspaceOptions(c)
 	if err != nil {
 		return nil, err
@@ -175,14 +175,14 @@ func warn(c *cli.Context, format string, a ...any) {
 	fmt.Fprintf(c.App.ErrWriter, "imprint: warning: "+format+"\n", a...)
 }
 
-func fit(c *cli.Context) (dataset.Fit, error) {
+func fit(c *cli.Context) (dataset.Resize, error) {
 	if c.String("fit") == "" {
 		return "", nil
 	}
-	f, err := dataset.ParseFit(c.String("fit"))
+	f, err := dataset.ParseResize(c.String("fit"))
 	if name := c.Command.Name; name == "add" || name == "eval" {
-		if c.String("fit") == string(imprint.AutoFit) {
-			return imprint.AutoFit, nil
+		if c.String("fit") == string(imprint.AutoResize) {
+			return imprint.AutoResize, nil
 		}
 		if err != nil {
 			err = fmt.Errorf("%w, or auto", err)

@@ -41,7 +41,7 @@ Examples:
 
 // The parts of a report, as JSON.
 type (
-	report struct {
+	modelReport struct {
 		File        string            `json:"file"`
 		Size        int               `json:"size"`
 		SHA256      string            `json:"sha256"`
@@ -157,8 +157,8 @@ func inspect(c *cli.Context) error {
 	return nil
 }
 
-func newReport(m *tflite.Model) (*report, error) {
-	r := &report{Version: m.Version, Description: m.Description}
+func newReport(m *tflite.Model) (*modelReport, error) {
+	r := &modelReport{Version: m.Version, Description: m.Description}
 	for i := range m.Subgraphs {
 		r.Graphs = append(r.Graphs, newGraphReport(m, i))
 	}

@@ -8,9 +8,9 @@ import (
 	"slices"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
-	"github.com/imprintkit/imprint/imprint/mapping"
-	"github.com/imprintkit/imprint/imprint/template"
+	"github.com/imprintkit/imprint/tpu/compiled"
 	"github.com/imprintkit/imprint/tpu/executable"
+	"github.com/imprintkit/imprint/tpu/partition"
 )
 
 // What of a model is on the Edge TPU, as JSON: as a compiler would make it, or has.
@@ -70,11 +70,11 @@ func newMappingReport(m *tflite.Model) (*mappingReport, error) {
 	if len(m.Subgraphs) != 1 {
 		return nil, nil
 	}
-	r := &mappingReport{All: len(m.Subgraphs[0].Operators), Cut: -1, Memory: mapping.Memory}
+	r := &mappingReport{All: len(m.Subgraphs[0].Operators), Cut: -1, Memory: partition.Memory}
 	before := true
 	for i := range m.Subgraphs[0].Operators {
 		op := &m.Subgraphs[0].Operators[i]
-		if name := mapping.Name(m, op); name != executable.CustomOperator {
+		if name := partition.Name(m, op); name != executable.CustomOperator {
 			r.CPU = append(r.CPU, cpuReport{Operator: i, Name: name, Before: before})
 			continue
 		}
@@ -97,17 +97,17 @@ func newMappingReport(m *tflite.Model) (*mappingReport, error) {
 		}
 		return r, nil
 	}
-	p, err := mapping.New(m)
+	p, err := partition.New(m)
 	if err != nil {
 		return nil, err
 	}
 	r.CPU = nil
 	r.Mapped, r.Cut, r.Parameters, r.Streamed = p.Mapped, p.Cut, p.Parameters, p.Streamed()
 	for _, o := range p.Operators {
-		if o.Place == mapping.TPU {
+		if o.Place == partition.TPU {
 			continue
 		}
-		c := cpuReport{Operator: o.Index, Name: o.Name, Before: o.Place == mapping.Before, Why: o.Why}
+		c := cpuReport{Operator: o.Index, Name: o.Name, Before: o.Place == partition.Before, Why: o.Why}
 		if o.Reads >= 0 {
 			c.Reads = &o.Reads
 		}
@@ -122,7 +122,7 @@ func (r *mappingReport) addTwin(file []byte, twinPath string) error {
 	if err != nil {
 		return fmt.Errorf("read the uncompiled model: %w", err)
 	}
-	t, err := template.Open(file, twin)
+	t, err := compiled.Open(file, twin)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // print writes the report for people.
-func (r *report) print(w io.Writer) {
+func (r *modelReport) print(w io.Writer) {
 	fmt.Fprintf(w, "%s: %d bytes, SHA-256 %s, schema version %d\n", r.File, r.Size, r.SHA256, r.Version)
 	if m := r.Memory; m != nil {
 		fmt.Fprintf(w, "memory: %d bytes of weights, %d of tensors, %d of scratch a thread\n", m.Weights, m.Tensors, m.Scratch)

@@ -92,7 +92,7 @@ func model(ts *testscript.TestScript, neg bool, args []string) {
 	case "classifier":
 		b = backbonetest.Classifier(number(ts, args[2]))
 	case "compiled":
-		b = compiled(ts)
+		b = compiledModel(ts)
 	case "map": // ends in a picture, not in a vector
 		m, err := tflite.Parse(backbonetest.Extractor())
 		ts.Check(err)
@@ -114,8 +114,8 @@ func model(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o644))
 }
 
-// compiled is a model like those for the Edge TPU: one custom operator.
-func compiled(ts *testscript.TestScript) []byte {
+// compiledModel is a model like those for the Edge TPU: one custom operator.
+func compiledModel(ts *testscript.TestScript) []byte {
 	m, err := tflite.Parse(backbonetest.Extractor())
 	ts.Check(err)
 	g := &m.Subgraphs[0]

@@ -80,20 +80,20 @@ func add(c *cli.Context) error {
 	}
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, struct {
-			*imprint.Learned
+			*imprint.Added
 			Head       head             `json:"head"`
 			Estimate   estimate         `json:"estimate"`
 			MS         float64          `json:"ms"`
 			Generation uint64           `json:"generation"`
 			Model      string           `json:"model"`
 			Written    *imprint.Written `json:"written,omitempty"`
-		}{learned, head{k.Recipe(), k.Tried()}, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath(), k.Written()})
+		}{learned, head{k.Recipe(), k.Candidates()}, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath(), k.Written()})
 	}
 	if fresh {
-		fmt.Fprintln(c.App.Writer, backboneLine(k.Backbone(), k.Settings().Fit))
+		fmt.Fprintln(c.App.Writer, backboneLine(k.Backbone(), k.Settings().Resize))
 	}
-	if learned.FitChoice != nil {
-		fmt.Fprintln(c.App.Writer, fitLine(learned.FitChoice))
+	if learned.ResizeChoice != nil {
+		fmt.Fprintln(c.App.Writer, fitLine(learned.ResizeChoice))
 	}
 	fmt.Fprintf(c.App.Writer, "learned %s, %d skipped, in %d ms%s\n", countLine(learned.Classes, learned.Negatives), len(learned.Skipped), learned.Elapsed.Milliseconds(), onDevices(learned.Devices))
 	tellModel(c.App.Writer, k, learned.Estimate)
@@ -119,7 +119,7 @@ func tellSkipped(w io.Writer, skipped []imprint.Skipped) {
 }
 
 // tellModel says what the model is now.
-func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
+func tellModel(w io.Writer, k *imprint.Workspace, e classifier.Estimate) {
 	classes, photos := k.Classes(), 0
 	for _, c := range classes {
 		photos += len(c.Photos)
@@ -130,7 +130,7 @@ func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
 	}
 	fmt.Fprintf(w, "model %s: %d %s from %d %s, generation %d\n", k.ModelPath(), len(classes), map[bool]string{true: "class", false: "classes"}[len(classes) == 1],
 		photos, plural(photos, "photo"), k.Generation())
-	fmt.Fprintln(w, headLine(k.Recipe(), k.Tried(), k.Settings().Head))
+	fmt.Fprintln(w, headLine(k.Recipe(), k.Candidates(), k.Settings().Head))
 	fmt.Fprintln(w, estimateLine(e, len(classes)))
 	tellWritten(w, k.Written())
 	tellAdvice(w, k)
@@ -140,16 +140,16 @@ func tellModel(w io.Writer, k *imprint.Kit, e classifier.Estimate) {
 // tellWritten says what became of the head in a compiled model, if it is in one.
 func tellWritten(w io.Writer, in *imprint.Written) {
 	if in != nil {
-		fmt.Fprintf(w, "in the compiled model %d of %d taught photos have another winner than with the float head; logits are multiplied by %.2g\n", in.Differ, in.Examples, in.Sharpened)
+		fmt.Fprintf(w, "in the compiled model %d of %d taught photos have another winner than with the float head; logits are multiplied by %.2g\n", in.Disagreements, in.Examples, in.LogitScale)
 	}
 }
 
 // estimate is a classifier.Estimate as JSON.
 type estimate struct {
-	Right  int `json:"right"`
-	Total  int `json:"total"`
-	Alone  int `json:"alone"`
-	Bursts int `json:"bursts"`
+	Correct  int `json:"right"`
+	Total    int `json:"total"`
+	Excluded int `json:"alone"`
+	Bursts   int `json:"bursts"`
 }
 
 // estimateLine is the leave-one-out accuracy in words.
@@ -157,19 +157,19 @@ func estimateLine(e classifier.Estimate, classes int) string {
 	if classes < 2 {
 		return "accuracy: not to be told from one class"
 	}
-	if e.Total == 0 && e.Alone > classes {
+	if e.Total == 0 && e.Excluded > classes {
 		return "accuracy: not to be told, as the photos of each class are all alike; others, from other sides and in other light, give an estimate"
 	}
 	if e.Total == 0 {
 		return "accuracy: not to be told from one photo a class; two or more give an estimate"
 	}
 	low, high := e.Interval()
-	line := fmt.Sprintf("accuracy, leaving one photo out at a time: %d of %d, %.1f %% (%.0f to %.0f %% with 95 %% confidence)", e.Right, e.Total, 100*e.Accuracy(), 100*low, 100*high)
+	line := fmt.Sprintf("accuracy, leaving one photo out at a time: %d of %d, %.1f %% (%.0f to %.0f %% with 95 %% confidence)", e.Correct, e.Total, 100*e.Accuracy(), 100*low, 100*high)
 	if e.Bursts < e.Total {
 		line += fmt.Sprintf("; photos alike, or taken together, were left out together: %d groups", e.Bursts)
 	}
-	if e.Alone > 0 {
-		line += fmt.Sprintf("; %d %s without another of their class not counted", e.Alone, plural(e.Alone, "photo"))
+	if e.Excluded > 0 {
+		line += fmt.Sprintf("; %d %s without another of their class not counted", e.Excluded, plural(e.Excluded, "photo"))
 	}
 	return line
 }
@@ -177,46 +177,46 @@ func estimateLine(e classifier.Estimate, classes int) string {
 // head is how the head was made and what it was chosen by, as JSON.
 type head struct {
 	classifier.Recipe
-	Tried []classifier.Tried `json:"tried,omitempty"`
+	Tried []classifier.Candidate `json:"tried,omitempty"`
 }
 
 // headLine says how the head was made, and why so.
-func headLine(r classifier.Recipe, tried []classifier.Tried, asked classifier.Method) string {
+func headLine(r classifier.Recipe, tried []classifier.Candidate, asked classifier.Method) string {
 	line := fmt.Sprintf("head %v", r)
 	if asked == classifier.Auto && r.Method == classifier.Ridge {
 		return line + ": too few photos that differ can be left out to compare others"
 	}
-	at := slices.IndexFunc(tried, func(t classifier.Tried) bool { return t.Recipe == r })
+	at := slices.IndexFunc(tried, func(t classifier.Candidate) bool { return t.Recipe == r })
 	if at < 0 {
 		return line
 	}
 	next, choices, mean := -1, 0, ""
 	for i, t := range tried {
 		if t.Method == classifier.Mean { // for comparison
-			mean = fmt.Sprintf("; mean, not among them, %.3f", t.Loss)
+			mean = fmt.Sprintf("; mean, not among them, %.3f", t.LogLoss)
 			continue
 		}
-		if choices++; i != at && (next < 0 || t.Loss < tried[next].Loss) {
+		if choices++; i != at && (next < 0 || t.LogLoss < tried[next].LogLoss) {
 			next = i
 		}
 	}
-	line += fmt.Sprintf(": leaving one photo out at a time it is the likeliest of %d (loss %.3f", choices, tried[at].Loss)
+	line += fmt.Sprintf(": leaving one photo out at a time it is the likeliest of %d (loss %.3f", choices, tried[at].LogLoss)
 	if next >= 0 {
-		line += fmt.Sprintf("; next %v %.3f", tried[next].Recipe, tried[next].Loss)
+		line += fmt.Sprintf("; next %v %.3f", tried[next].Recipe, tried[next].LogLoss)
 	}
 	return line + mean + ")"
 }
 
 // fitLine says how photos are fitted, and why.
-func fitLine(choice *imprint.FitChoice) string {
+func fitLine(choice *imprint.ResizeChoice) string {
 	var parts []string
-	for _, t := range choice.Tried {
-		if t.Loss == nil {
-			return fmt.Sprintf("fit %s: too few photos that differ can be left out to compare it with squash", choice.Fit)
+	for _, t := range choice.Candidates {
+		if t.LogLoss == nil {
+			return fmt.Sprintf("fit %s: too few photos that differ can be left out to compare it with squash", choice.Resize)
 		}
-		parts = append(parts, fmt.Sprintf("%s loss %.3f, %d of %d right", t.Fit, *t.Loss, t.Estimate.Right, t.Estimate.Total))
+		parts = append(parts, fmt.Sprintf("%s loss %.3f, %d of %d right", t.Resize, *t.LogLoss, t.Estimate.Correct, t.Estimate.Total))
 	}
-	return fmt.Sprintf("fit %s: leaving photos out one at a time, %s; squash must be better by %.3f", choice.Fit, strings.Join(parts, "; "), choice.StdErr)
+	return fmt.Sprintf("fit %s: leaving photos out one at a time, %s; squash must be better by %.3f", choice.Resize, strings.Join(parts, "; "), choice.StdErr)
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -255,7 +255,7 @@ func remove(c *cli.Context) error {
 	if all && (label != "" || c.NArg() > 0) {
 		return usagef("remove --negatives takes neither --label nor photos")
 	}
-	return change(c, func(k *imprint.Kit) (string, error) {
+	return change(c, func(k *imprint.Workspace) (string, error) {
 		if all {
 			n, err := k.RemoveNegatives(c.Context)
 			return fmt.Sprintf("removed %d %s of nothing taught", n, plural(n, "photo")), err
@@ -269,7 +269,7 @@ func remove(c *cli.Context) error {
 }
 
 // change runs a verb that needs a workspace and says what the model is afterwards.
-func change(c *cli.Context, verb func(*imprint.Kit) (string, error)) error {
+func change(c *cli.Context, verb func(*imprint.Workspace) (string, error)) error {
 	k, err := open(c, true)
 	if err != nil {
 		return err
@@ -297,7 +297,7 @@ Example:
 			if err := needArgs(c, 0, 0); err != nil {
 				return err
 			}
-			return change(c, func(k *imprint.Kit) (string, error) {
+			return change(c, func(k *imprint.Workspace) (string, error) {
 				verb, err := k.Undo(c.Context)
 				return "took back: " + verb, err
 			})
@@ -320,7 +320,7 @@ Example:
 				return err
 			}
 			from, to := c.Args().Get(0), c.Args().Get(1)
-			return change(c, func(k *imprint.Kit) (string, error) {
+			return change(c, func(k *imprint.Workspace) (string, error) {
 				return fmt.Sprintf("renamed %s to %s", from, to), k.Rename(c.Context, from, to)
 			})
 		},
@@ -354,7 +354,7 @@ func retrain(c *cli.Context) error {
 		return usagef("--socket is for --reload")
 	}
 	start := time.Now()
-	err := change(c, func(k *imprint.Kit) (string, error) {
+	err := change(c, func(k *imprint.Workspace) (string, error) {
 		err := k.Retrain(c.Context)
 		return fmt.Sprintf("retrained in %d ms", time.Since(start).Milliseconds()), err
 	})
@@ -404,7 +404,7 @@ func list(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, struct {
 			Backbone    string            `json:"backbone"`
-			Fit         dataset.Fit       `json:"fit"`
+			Fit         dataset.Resize    `json:"fit"`
 			Layout      classifier.Layout `json:"layout"`
 			KeepClasses bool              `json:"keep_classes"`
 			Head        head              `json:"head"`
@@ -413,7 +413,7 @@ func list(c *cli.Context) error {
 			Estimate    estimate          `json:"estimate"`
 			Model       string            `json:"model"`
 			Written     *imprint.Written  `json:"written,omitempty"`
-		}{k.Backbone().Name, s.Fit, s.Layout, s.KeepClasses, head{k.Recipe(), k.Tried()}, k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Estimate()), k.ModelPath(), k.Written()})
+		}{k.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, head{k.Recipe(), k.Candidates()}, k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Estimate()), k.ModelPath(), k.Written()})
 	}
 	for _, class := range k.Classes() {
 		fmt.Fprintf(c.App.Writer, "%s  %d %s\n", class.Label, len(class.Photos), plural(len(class.Photos), "photo"))
@@ -423,7 +423,7 @@ func list(c *cli.Context) error {
 			}
 		}
 	}
-	fmt.Fprintf(c.App.Writer, "backbone %s, photos fitted by %s, layout %s", k.Backbone().Name, s.Fit, s.Layout)
+	fmt.Fprintf(c.App.Writer, "backbone %s, photos fitted by %s, layout %s", k.Backbone().Name, s.Resize, s.Layout)
 	if s.KeepClasses {
 		fmt.Fprint(c.App.Writer, ", its own classes kept")
 	}
@@ -479,7 +479,7 @@ func classify(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		o := imprint.ModelOptions{Fit: f, Top: c.Int("top")}
+		o := imprint.ModelOptions{Resize: f, Top: c.Int("top")}
 		if o.Threads, err = threads(c); err != nil {
 			return err
 		}

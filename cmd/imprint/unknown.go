@@ -48,14 +48,14 @@ func negatives(c *cli.Context) ([]dataset.Item, []imprint.Skipped, error) {
 }
 
 // tellAdvice says what more photos would probably buy.
-func tellAdvice(w io.Writer, k *imprint.Kit) {
+func tellAdvice(w io.Writer, k *imprint.Workspace) {
 	if a := k.Advice(); a != nil {
 		fmt.Fprintf(w, "%d more photos of %s would probably bring most: of its photos %.0f %% are named right now, and then about %.0f %%\n", a.More, plain(a.Label), 100*a.Now, 100*a.Then)
 	}
 }
 
 // tellUnknown says how the model knows what is unknown.
-func tellUnknown(w io.Writer, k *imprint.Kit) {
+func tellUnknown(w io.Writer, k *imprint.Workspace) {
 	if n := len(k.Negatives()); n > 0 {
 		fmt.Fprintf(w, "%d %s of nothing taught\n", n, plural(n, "photo"))
 	}
@@ -67,10 +67,10 @@ func tellUnknown(w io.Writer, k *imprint.Kit) {
 		fmt.Fprintln(w, "unknown: cannot be told yet; it takes four classes, or photos of other things given with --negative")
 		return
 	}
-	fmt.Fprintf(w, "unknown: of %d photos that stood for other things %d are taken for a class, %.1f %% (%.1f %% asked)", r.Impostors, r.Accepted,
-		100*float64(r.Accepted)/float64(r.Impostors), 100*r.Asked)
-	if r.Known > 0 {
-		fmt.Fprintf(w, "; of %d taught, left out, %d are taken for unknown, %.1f %%", r.Known, r.Rejected, 100*float64(r.Rejected)/float64(r.Known))
+	fmt.Fprintf(w, "unknown: of %d photos that stood for other things %d are taken for a class, %.1f %% (%.1f %% asked)", r.Negatives, r.FalseAccepts,
+		100*float64(r.FalseAccepts)/float64(r.Negatives), 100*r.TargetFAR)
+	if r.Positives > 0 {
+		fmt.Fprintf(w, "; of %d taught, left out, %d are taken for unknown, %.1f %%", r.Positives, r.Rejected, 100*float64(r.Rejected)/float64(r.Positives))
 	}
 	fmt.Fprintln(w)
 }

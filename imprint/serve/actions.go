@@ -115,9 +115,9 @@ func (s *Server) Release(ctx context.Context, a Action) (string, error) {
 }
 
 // do makes a change, which returns a sentence about it, and tells of it.
-func (s *Server) do(ctx context.Context, action, label string, f func(*imprint.Kit) (string, error)) (c Changed, err error) {
+func (s *Server) do(ctx context.Context, action, label string, f func(*imprint.Workspace) (string, error)) (c Changed, err error) {
 	defer func() { s.tell(action, label, c.Sentence, err) }()
-	err = s.change(ctx, func(k *imprint.Kit) (err error) {
+	err = s.change(ctx, func(k *imprint.Workspace) (err error) {
 		c.Sentence, err = f(k)
 		return err
 	})
@@ -127,7 +127,7 @@ func (s *Server) do(ctx context.Context, action, label string, f func(*imprint.K
 
 // Remove forgets a class.
 func (s *Server) Remove(ctx context.Context, label string) (Changed, error) {
-	return s.do(ctx, "remove", label, func(k *imprint.Kit) (string, error) {
+	return s.do(ctx, "remove", label, func(k *imprint.Workspace) (string, error) {
 		n, err := k.Remove(ctx, label, nil)
 		return fmt.Sprintf("forgot %s, %s", label, count(n, "photo")), err
 	})
@@ -135,7 +135,7 @@ func (s *Server) Remove(ctx context.Context, label string) (Changed, error) {
 
 // RemovePhoto forgets the photo with that SHA-256 in hexadecimal.
 func (s *Server) RemovePhoto(ctx context.Context, sha256 string) (Changed, error) {
-	return s.do(ctx, "remove", "", func(k *imprint.Kit) (string, error) {
+	return s.do(ctx, "remove", "", func(k *imprint.Workspace) (string, error) {
 		label, err := k.RemovePhoto(ctx, sha256)
 		return "forgot a photo of " + label, err
 	})
@@ -143,14 +143,14 @@ func (s *Server) RemovePhoto(ctx context.Context, sha256 string) (Changed, error
 
 // Rename gives a class another label.
 func (s *Server) Rename(ctx context.Context, from, to string) (Changed, error) {
-	return s.do(ctx, "rename", to, func(k *imprint.Kit) (string, error) {
+	return s.do(ctx, "rename", to, func(k *imprint.Workspace) (string, error) {
 		return fmt.Sprintf("%s is called %s now", from, to), k.Rename(ctx, from, to)
 	})
 }
 
 // Undo takes the last change back.
 func (s *Server) Undo(ctx context.Context) (Changed, error) {
-	return s.do(ctx, "undo", "", func(k *imprint.Kit) (string, error) {
+	return s.do(ctx, "undo", "", func(k *imprint.Workspace) (string, error) {
 		verb, err := k.Undo(ctx)
 		return "took the last change back: " + verb, err
 	})
@@ -158,7 +158,7 @@ func (s *Server) Undo(ctx context.Context) (Changed, error) {
 
 // Retrain makes the head anew, by a method if one is given.
 func (s *Server) Retrain(ctx context.Context, head classifier.Method) (Changed, error) {
-	return s.do(ctx, "retrain", "", func(k *imprint.Kit) (string, error) {
+	return s.do(ctx, "retrain", "", func(k *imprint.Workspace) (string, error) {
 		if head != "" {
 			k.Choose(head)
 		}

@@ -19,10 +19,10 @@ type Classes struct {
 // leaving out one at a time, and the interval in which the rate is with 95 %
 // probability (Wilson).
 type Accuracy struct {
-	Right int     `json:"right"`
-	Total int     `json:"total"` // 0: not to be told
-	Low   float64 `json:"low"`
-	High  float64 `json:"high"`
+	Correct int     `json:"right"`
+	Total   int     `json:"total"` // 0: not to be told
+	Low     float64 `json:"low"`
+	High    float64 `json:"high"`
 }
 
 // A Class is one taught label.
@@ -59,7 +59,7 @@ func (s *Server) Classes(ctx context.Context) (*Classes, error) {
 	if c := s.classes; c != nil && c.Generation == s.live.Generation() {
 		return c, nil
 	}
-	k, err := s.live.Kit(ctx)
+	k, err := s.live.Workspace(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (s *Server) Classes(ctx context.Context) (*Classes, error) {
 	return s.classes, nil
 }
 
-func listClasses(k *imprint.Kit) *Classes {
+func listClasses(k *imprint.Workspace) *Classes {
 	list := &Classes{Generation: k.Generation(), Classes: []Class{}}
 	for _, c := range k.Classes() {
 		class := Class{Label: c.Label}
@@ -86,9 +86,9 @@ func listClasses(k *imprint.Kit) *Classes {
 	}
 	if len(list.Classes) > 1 {
 		e := k.Estimate()
-		list.Accuracy.Right, list.Accuracy.Total = e.Right, e.Total
+		list.Accuracy.Correct, list.Accuracy.Total = e.Correct, e.Total
 	}
-	list.Accuracy.Low, list.Accuracy.High = wilson(list.Accuracy.Right, list.Accuracy.Total)
+	list.Accuracy.Low, list.Accuracy.High = wilson(list.Accuracy.Correct, list.Accuracy.Total)
 	return list
 }
 

@@ -200,8 +200,8 @@ func BenchmarkRelease(b *testing.B) {
 func TestTeachOnTheAccelerator(t *testing.T) {
 	kit, _ := accelerated(t, smallModel)
 	kit.Backbone, kit.Layout = "", classifier.TPU
-	kit.Template, _ = sharedModel(t, smallModel+"_edgetpu")
-	kit.Twin, _ = sharedModel(t, smallModel)
+	kit.Compiled, _ = sharedModel(t, smallModel+"_edgetpu")
+	kit.Uncompiled, _ = sharedModel(t, smallModel)
 	th := perform(t, setting{kit: kit, anyBackbone: true, period: 20 * time.Millisecond})
 	th.next(0, func(Result) bool { return true })
 	for i, label := range []string{"a", "b"} {

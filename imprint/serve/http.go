@@ -442,7 +442,7 @@ func (s *Server) postExample(w http.ResponseWriter, r *http.Request) error {
 	defer release()
 	ctx, cancel := changeContext(r)
 	defer cancel()
-	c, err := s.do(ctx, "teach", label, func(k *imprint.Kit) (string, error) {
+	c, err := s.do(ctx, "teach", label, func(k *imprint.Workspace) (string, error) {
 		start := time.Now()
 		learned, err := s.add(ctx, k, label, []observed{{p, result.Embedding}})
 		if err != nil {

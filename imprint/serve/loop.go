@@ -184,7 +184,7 @@ func (s *Server) account(ctx context.Context, look func() (imprint.Result, error
 	switch {
 	case ctx.Err() != nil:
 		return r, errStopping
-	case isSpoilt(err), errors.Is(err, imprint.ErrOtherFit):
+	case isSpoilt(err), errors.Is(err, imprint.ErrOtherResize):
 		return r, err
 	}
 	s.device.set(r.Device, err)

@@ -51,7 +51,7 @@ func newMetrics(s *Server) *metrics {
 		}),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "imprint_device_resets_total", Help: "Times that an Edge TPU was brought back after a failure."},
 			func() float64 {
-				if n, known := s.kit.Devices.Recoveries(); known {
+				if n, known := s.workspace.Devices.Recoveries(); known {
 					m.resets.Store(n)
 				}
 				return float64(m.resets.Load())

@@ -135,7 +135,7 @@ func TestWorkspaceChangedByOthers(t *testing.T) {
 	th := perform(t, setting{})
 	th.stage.show(1)
 	th.next(0, func(r Result) bool { return r.Unknown })
-	k, err := imprint.Open(th.server.dir, th.server.kit)
+	k, err := imprint.Open(th.server.dir, th.server.workspace)
 	if err != nil {
 		t.Fatal(err)
 	}

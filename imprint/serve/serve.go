@@ -44,14 +44,14 @@ type Options struct {
 // A Server answers frames and clients with the model of a workspace. Its methods may be
 // called from several goroutines.
 type Server struct {
-	dir     string
-	kit     imprint.Options
-	options Options
-	log     *slog.Logger
-	live    *imprint.Live
-	started time.Time
-	metrics *metrics
-	hub     hub
+	dir       string
+	workspace imprint.Options
+	options   Options
+	log       *slog.Logger
+	live      *imprint.Live
+	started   time.Time
+	metrics   *metrics
+	hub       hub
 
 	accepting sync.Mutex
 	frames    uint64 // that came
@@ -91,7 +91,7 @@ func Open(ctx context.Context, dir string, kit imprint.Options, o Options) (*Ser
 		return nil, err
 	}
 	s := &Server{
-		dir: dir, kit: kit, options: o, log: o.Log, live: live, started: time.Now(),
+		dir: dir, workspace: kit, options: o, log: o.Log, live: live, started: time.Now(),
 		queue: newLatest(), jobs: make(chan *job), notices: make(chan Notice, notifyQueue), view: newBoard[*picture](), result: newBoard[*Result](),
 		vote: vote{size: o.Vote}, deviceWait: backoff{longest: longestDeviceWait},
 		changing: make(chan struct{}, 1), list: make(chan struct{}, 1), stopped: make(chan struct{}),

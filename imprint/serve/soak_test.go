@@ -188,7 +188,7 @@ func (d *driver) step(ctx context.Context) {
 			d.ask("POST", "/v1/undo", nil, "", nil)
 		}
 	case 2: // another process
-		k, err := imprint.Open(d.server.dir, imprint.Options{Devices: d.server.kit.Devices})
+		k, err := imprint.Open(d.server.dir, imprint.Options{Devices: d.server.workspace.Devices})
 		if err == nil {
 			err = k.Retrain(ctx)
 			k.Close()

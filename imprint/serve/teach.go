@@ -204,7 +204,7 @@ func (s *Server) StopTeaching(ctx context.Context, label string) (t Teaching, er
 	return t, nil
 }
 
-func learnedSentence(label, what string, l *imprint.Learned, took time.Duration) string {
+func learnedSentence(label, what string, l *imprint.Added, took time.Duration) string {
 	if l.Photos == 0 {
 		return fmt.Sprintf("nothing new of %s: %s", label, l.Skipped[0].Reason)
 	}
@@ -224,12 +224,12 @@ func count(n int, thing string) string {
 }
 
 // teach learns what was collected.
-func (s *Server) teach(ctx context.Context, h *hold) (*imprint.Learned, error) {
+func (s *Server) teach(ctx context.Context, h *hold) (*imprint.Added, error) {
 	if len(h.frames) == 0 {
 		return nil, fmt.Errorf("teach %s: %w while the button was held: %s", h.label, ErrNoFrames, s.source.sentence())
 	}
-	var learned *imprint.Learned
-	err := s.change(ctx, func(k *imprint.Kit) (err error) {
+	var learned *imprint.Added
+	err := s.change(ctx, func(k *imprint.Workspace) (err error) {
 		learned, err = s.add(ctx, k, h.label, h.frames)
 		return err
 	})
@@ -237,7 +237,7 @@ func (s *Server) teach(ctx context.Context, h *hold) (*imprint.Learned, error) {
 }
 
 // add teaches frames whose embeddings are known, or photos that are embedded now.
-func (s *Server) add(ctx context.Context, k *imprint.Kit, label string, frames []observed) (*imprint.Learned, error) {
+func (s *Server) add(ctx context.Context, k *imprint.Workspace, label string, frames []observed) (*imprint.Added, error) {
 	var known []imprint.Observation
 	var items []dataset.Item
 	for _, f := range frames {
@@ -258,13 +258,13 @@ func (s *Server) add(ctx context.Context, k *imprint.Kit, label string, frames [
 	if items != nil {
 		return k.Add(ctx, items, nil)
 	}
-	return k.AddObserved(ctx, known)
+	return k.AddObservations(ctx, known)
 }
 
 // change has f change the workspace and, when it has, the server reload it: both are
 // done when change returns without error.
-func (s *Server) change(ctx context.Context, f func(*imprint.Kit) error) error {
-	return s.alone(ctx, func(k *imprint.Kit) error {
+func (s *Server) change(ctx context.Context, f func(*imprint.Workspace) error) error {
+	return s.alone(ctx, func(k *imprint.Workspace) error {
 		if err := f(k); err != nil {
 			return err
 		}
@@ -275,14 +275,14 @@ func (s *Server) change(ctx context.Context, f func(*imprint.Kit) error) error {
 
 // alone calls f with the workspace as it is now, while nobody else in this process
 // changes it.
-func (s *Server) alone(ctx context.Context, f func(*imprint.Kit) error) error {
+func (s *Server) alone(ctx context.Context, f func(*imprint.Workspace) error) error {
 	select {
 	case s.changing <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	defer func() { <-s.changing }()
-	k, err := s.live.Kit(ctx)
+	k, err := s.live.Workspace(ctx)
 	if err != nil {
 		return err
 	}
@@ -339,8 +339,8 @@ func (s *Server) sweepPhotos(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.alone(ctx, func(k *imprint.Kit) error {
-		remembered := k.Remembers()
+	return s.alone(ctx, func(k *imprint.Workspace) error {
+		remembered := k.HasPhoto()
 		for _, e := range entries {
 			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > photoAge && !remembered(strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))) {
 				os.Remove(filepath.Join(s.dir, photosDir, e.Name()))

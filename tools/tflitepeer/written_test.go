@@ -16,7 +16,7 @@ import (
 )
 
 // TestPeerReadsWrittenModels teaches classes and holds what the library says of the written models, in both layouts,
-// against what the Kit says of the same photos.
+// against what the Workspace says of the same photos.
 func TestPeerReadsWrittenModels(t *testing.T) {
 	t.Run("rendered", func(t *testing.T) {
 		dir := t.TempDir()
@@ -88,7 +88,7 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 				t.Fatal(err)
 			}
 			rgb := make([]byte, 3*b.Width*b.Height)
-			if err := k.Settings().Fit.Resize(rgb, photo.Image, b.Width, b.Height); err != nil {
+			if err := k.Settings().Resize.Resize(rgb, photo.Image, b.Width, b.Height); err != nil {
 				t.Fatal(err)
 			}
 			inputs = append(inputs, rgb)

@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
-	"github.com/imprintkit/imprint/imprint/template"
 	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/compiled"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
@@ -22,7 +22,7 @@ import (
 // answers in the arithmetic of the Edge TPU. The device knows the models, not what was written into them.
 func taught(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu.Device) {
 	for _, model := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v1_0.5_160_quant"} {
-		compiled, err := os.ReadFile(filepath.Join("models", model+"_edgetpu.tflite"))
+		compiledFile, err := os.ReadFile(filepath.Join("models", model+"_edgetpu.tflite"))
 		if err != nil {
 			t.Logf("%s is not at hand", model)
 			continue
@@ -31,7 +31,7 @@ func taught(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu.D
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := device.Register(compiled, twin); err != nil {
+		if err := device.Register(compiledFile, twin); err != nil {
 			t.Fatal(err)
 		}
 		sets := []string{"images", "clothing"}
@@ -39,14 +39,14 @@ func taught(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu.D
 			sets = sets[:1] // the answers are the same at either speed
 		}
 		for _, set := range sets {
-			teach(ctx, t, d, model, compiled, twin, set)
+			teach(ctx, t, d, model, compiledFile, twin, set)
 		}
 	}
 }
 
 // teach does so for one model and the photos in a folder of models: those to test with have test in their names, or are
 // the sixth and later ones of their label.
-func teach(ctx context.Context, t *testing.T, d *tpu.Device, model string, compiled, twin []byte, set string) {
+func teach(ctx context.Context, t *testing.T, d *tpu.Device, model string, compiledFile, twin []byte, set string) {
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -88,7 +88,7 @@ func teach(ctx context.Context, t *testing.T, d *tpu.Device, model string, compi
 	}
 	fitted, err := classifier.Fit(examples, classifier.Ridge, false)
 	must(err)
-	original, err := template.Open(compiled, twin)
+	original, err := compiled.Open(compiledFile, twin)
 	must(err)
 	file, _, err := original.WriteHead(fitted.Head, examples, b.Model())
 	must(err)
@@ -107,7 +107,7 @@ func teach(ctx context.Context, t *testing.T, d *tpu.Device, model string, compi
 		copy(cpu.Input(0), p.rgb)
 		must(cpu.Invoke(ctx))
 		// How a device rounds SOFTMAX isn't known, and the emulated one does it otherwise than the CPU: what it is
-		// computed of is compared in package template.
+		// computed of is compared in package compiled.
 		most := 0
 		for c, want := range cpu.Output(0) {
 			most = max(most, int(got[c])-int(want), int(want)-int(got[c]))

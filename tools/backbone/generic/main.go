@@ -56,7 +56,7 @@ func write(photos, path string, n int) error {
 	}
 	r := b.NewRunner(1)
 	defer r.Close()
-	fitter := dataset.Fitter{Fit: dataset.Crop, Width: b.Width, Height: b.Height}
+	fitter := dataset.Resizer{Mode: dataset.Crop, Width: b.Width, Height: b.Height}
 	work := func(ctx context.Context, _ int, f *dataset.File) ([]byte, error) {
 		if err := fitter.Read(r.RGB(), f); err != nil {
 			return nil, err

@@ -1,4 +1,4 @@
-package template
+package compiled
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 
 // matchRest finds which operators of the twin the compiler left to the CPU: those that
 // write the tensors, by name, that an operator of the template of the same kind writes.
-func (t *Template) matchRest() {
+func (t *Pair) matchRest() {
 	t.rest = map[int]int{}
 	twin, g := &t.twin.Subgraphs[0], &t.model.Subgraphs[0]
 	writer := map[string]int{}
@@ -35,17 +35,17 @@ func (t *Template) matchRest() {
 }
 
 // onCPU reports whether the compiler left operator i of the twin to the CPU.
-func (t *Template) onCPU(i int) bool {
+func (t *Pair) onCPU(i int) bool {
 	_, ok := t.rest[i]
 	return ok
 }
 
 // rewriteRest gives the operators on the CPU of out, which was written into this
 // template, the constants and scales of m, and reports whether anything is another.
-func (t *Template) rewriteRest(out, m *tflite.Model) (changed bool, err error) {
+func (t *Pair) rewriteRest(out, m *tflite.Model) (changed bool, err error) {
 	twin, g, from := &t.twin.Subgraphs[0], &out.Subgraphs[0], &m.Subgraphs[0]
 	if n := len(g.Operators) - 1; n != len(t.rest) {
-		return false, fmt.Errorf("%w: of its %d operators on the CPU only %d are the uncompiled model's", ErrTemplate, n, len(t.rest))
+		return false, fmt.Errorf("%w: of its %d operators on the CPU only %d are the uncompiled model's", ErrCompiled, n, len(t.rest))
 	}
 	for i, k := range t.rest {
 		was, is, to := &twin.Operators[i], &from.Operators[i], &g.Operators[k]

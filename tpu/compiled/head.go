@@ -1,4 +1,4 @@
-package template
+package compiled
 
 import (
 	"errors"
@@ -19,10 +19,10 @@ type Written struct {
 	Layer *classifier.Head
 	// Sharpened is the factor by which logits were multiplied to make use of the
 	// template's output: scores are bolder, or with less than 1 more timid, by as much.
-	Sharpened float64
+	LogitScale float64
 	// Differ is the number of examples, of Examples, whose winner is another than the
 	// head's.
-	Differ, Examples int
+	Disagreements, Examples int
 }
 
 // fill is how much of the range of the output's codes the best logits of the examples
@@ -39,28 +39,28 @@ const (
 // to the embedding, whose weights are then written too. The layer takes the embedding
 // as it is, where h takes it scaled to length 1: the head that is written gives about the
 // same winners without, and rows that h has no class for are kept below all others.
-func (t *Template) WriteHead(h *classifier.Head, examples []classifier.Example, frozen *tflite.Model) ([]byte, *Written, error) {
+func (t *Pair) WriteHead(h *classifier.Head, examples []classifier.Example, frozen *tflite.Model) ([]byte, *Written, error) {
 	if err := h.Check(); err != nil {
 		return nil, nil, err
 	}
 	at := t.last()
 	if at < 0 {
-		return nil, nil, fmt.Errorf("%w: it ends in no layer with weights", ErrTemplate)
+		return nil, nil, fmt.Errorf("%w: it ends in no layer with weights", ErrCompiled)
 	}
 	last := &t.layers[at]
 	if err := t.givesClasses(at); err != nil {
-		return nil, nil, fmt.Errorf("layer %q, %v: %w: %w", last.name, last.kind, ErrTemplate, err)
+		return nil, nil, fmt.Errorf("layer %q, %v: %w: %w", last.name, last.kind, ErrCompiled, err)
 	}
 	f := last.layer.filter
 	switch {
 	case h.Root:
 		return nil, nil, fmt.Errorf("a head on square roots can't be a layer of the Edge TPU: %w", classifier.ErrShape)
 	case last.found != 1:
-		return nil, nil, fmt.Errorf("layer %q: %w: its weights are at %d places of the template's parameters, not at 1", last.name, ErrTemplate, last.found)
+		return nil, nil, fmt.Errorf("layer %q: %w: its weights are at %d places of the template's parameters, not at 1", last.name, ErrCompiled, last.found)
 	case h.Dim != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
-		return nil, nil, fmt.Errorf("layer %q: %w: it takes %d values, and the head %d", last.name, ErrTemplate, f.Inputs, h.Dim)
+		return nil, nil, fmt.Errorf("layer %q: %w: it takes %d values, and the head %d", last.name, ErrCompiled, f.Inputs, h.Dim)
 	case len(h.Labels) > f.Outputs:
-		return nil, nil, fmt.Errorf("layer %q: %w: it has room for %d classes, not for %d", last.name, ErrTemplate, f.Outputs, len(h.Labels))
+		return nil, nil, fmt.Errorf("layer %q: %w: it has room for %d classes, not for %d", last.name, ErrCompiled, f.Outputs, len(h.Labels))
 	case len(examples) == 0:
 		return nil, nil, fmt.Errorf("no examples to choose scales by: %w", classifier.ErrShape)
 	}
@@ -92,7 +92,7 @@ func (t *Template) WriteHead(h *classifier.Head, examples []classifier.Example, 
 }
 
 // last is the layer that gives the classes: the last with weights.
-func (t *Template) last() int {
+func (t *Pair) last() int {
 	for i := len(t.layers) - 1; i >= 0; i-- {
 		if t.layers[i].layer.filter != nil {
 			return i
@@ -103,7 +103,7 @@ func (t *Template) last() int {
 
 // givesClasses says why layer at, the last with weights, is not one whose outputs are
 // scores of classes, but for what turns logits into scores.
-func (t *Template) givesClasses(at int) error {
+func (t *Pair) givesClasses(at int) error {
 	g := &t.twin.Subgraphs[0]
 	if t.onCPU(at) {
 		return errors.New("the compiler left it to the CPU")
@@ -131,12 +131,12 @@ func (t *Template) givesClasses(at int) error {
 }
 
 // embedding gives the numerics in frozen of what layer at reads.
-func (t *Template) embedding(frozen *tflite.Model, at int) (numerics, error) {
+func (t *Pair) embedding(frozen *tflite.Model, at int) (numerics, error) {
 	tensor := t.twin.Subgraphs[0].Operators[at].Inputs[0]
 	for {
 		op, output := source(t.twin, tensor)
 		if op < 0 {
-			return numerics{}, fmt.Errorf("%w: no layer is before its last", ErrTemplate)
+			return numerics{}, fmt.Errorf("%w: no layer is before its last", ErrCompiled)
 		}
 		if all := frozen.Subgraphs[0].Operators; op < len(all) {
 			scale, zero, err := quantisation(&frozen.Subgraphs[0].Tensors[all[op].Outputs[output]])
@@ -181,17 +181,17 @@ func (l *placed) quantise(h *classifier.Head, examples []classifier.Example, in 
 			bottom += min(float64(float64(bits.Len(uint(spare)))*math.Ln2)+2, (top-bottom)/2)
 		}
 	}
-	w := &Written{Examples: len(examples), Sharpened: 1}
+	w := &Written{Examples: len(examples), LogitScale: 1}
 	if high > 0 && top > bottom {
-		w.Sharpened = min((top-bottom)/high, mostSharpened)
+		w.LogitScale = min((top-bottom)/high, mostSharpened)
 	}
-	shift := top - float64(w.Sharpened*high)
+	shift := top - float64(w.LogitScale*high)
 	if noBias {
 		shift = 0
 	}
 	w.Layer = &classifier.Head{Labels: h.Labels, Dim: h.Dim}
 	for _, v := range p.Weights {
-		w.Layer.Weights = append(w.Layer.Weights, float32(float64(v)*w.Sharpened/length))
+		w.Layer.Weights = append(w.Layer.Weights, float32(float64(v)*w.LogitScale/length))
 	}
 	for range h.Labels {
 		w.Layer.Bias = append(w.Layer.Bias, float32(shift))
@@ -222,7 +222,7 @@ func (l *placed) quantise(h *classifier.Head, examples []classifier.Example, in 
 			f.Biases[c] = int32(math.RoundToEven(b / (float64(in.scale) * float64(scales[min(c, len(scales)-1)]))))
 		}
 	} else if len(h.Labels) < f.Outputs && out.zero != 0 {
-		return nil, nil, fmt.Errorf("%w: it has no biases to keep the %d rows without a class down", ErrTemplate, f.Outputs-len(h.Labels))
+		return nil, nil, fmt.Errorf("%w: it has no biases to keep the %d rows without a class down", ErrCompiled, f.Outputs-len(h.Labels))
 	}
 	c := &change{placed: l, filter: f, stage: stage}
 	codes := make([]float64, len(h.Labels))
@@ -232,7 +232,7 @@ func (l *placed) quantise(h *classifier.Head, examples []classifier.Example, in 
 		}
 		h.Logits(logits, e.Unit)
 		if classifier.Best(codes) != classifier.Best(logits) {
-			w.Differ++
+			w.Disagreements++
 		}
 	}
 	return c, w, nil
@@ -307,7 +307,7 @@ func (c *change) code(o int, e classifier.Example, in numerics) float64 {
 // ReadHead returns the last layer of a file that was written into this template with
 // the layers of frozen: a head on the embedding as it is, in real units, with the
 // file's labels.
-func (t *Template) ReadHead(file []byte, frozen *tflite.Model) (*classifier.Head, error) {
+func (t *Pair) ReadHead(file []byte, frozen *tflite.Model) (*classifier.Head, error) {
 	m, f, stage, err := t.lastLayer(file)
 	if err != nil {
 		return nil, err
@@ -322,7 +322,7 @@ func (t *Template) ReadHead(file []byte, frozen *tflite.Model) (*classifier.Head
 		return nil, err
 	}
 	if len(labels) > f.Outputs {
-		return nil, fmt.Errorf("%w: it has room for %d classes, and the file has %d labels", ErrTemplate, f.Outputs, len(labels))
+		return nil, fmt.Errorf("%w: it has room for %d classes, and the file has %d labels", ErrCompiled, f.Outputs, len(labels))
 	}
 	out := t.layers[at].numerics[len(t.layers[at].numerics)-1]
 	h := &classifier.Head{Labels: labels, Dim: f.Inputs, Bias: make([]float32, len(labels))}

@@ -1,4 +1,4 @@
-package template
+package compiled
 
 import (
 	"encoding/binary"
@@ -15,7 +15,7 @@ import (
 // layer as the file's bytes have it. Its tensors are named as the twin's; embedding is
 // the one that its last layer reads, before any reshaping. In the Edge TPU's arithmetic
 // it answers what the device answers with the file.
-func (t *Template) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, embedding int32, err error) {
+func (t *Pair) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, embedding int32, err error) {
 	fail := func(err error) (*tflite.Model, int32, error) {
 		return nil, 0, fmt.Errorf("read what was written into the template: %w", err)
 	}
@@ -37,12 +37,12 @@ func (t *Template) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Mode
 	}
 	last, _ := source(m, embedding)
 	if last < 0 || last >= len(from.Operators) {
-		return fail(fmt.Errorf("%w: no layer is before its last", ErrTemplate))
+		return fail(fmt.Errorf("%w: no layer is before its last", ErrCompiled))
 	}
 	for i := range last + 1 {
 		to, of := &g.Operators[i], &from.Operators[i]
 		if len(to.Inputs) != len(of.Inputs) || len(to.Outputs) != len(of.Outputs) {
-			return fail(fmt.Errorf("layer %q: %w: it has other inputs than that of the frozen model", t.layers[i].name, ErrTemplate))
+			return fail(fmt.Errorf("layer %q: %w: it has other inputs than that of the frozen model", t.layers[i].name, ErrCompiled))
 		}
 		for j, into := range append(slices.Clone(to.Inputs), to.Outputs...) {
 			was := append(slices.Clone(of.Inputs), of.Outputs...)[j]
@@ -61,13 +61,13 @@ func (t *Template) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Mode
 }
 
 // lastLayer reads the last layer out of a file that was written into t.
-func (t *Template) lastLayer(file []byte) (m *tflite.Model, f *executable.Filter, stage executable.Stage, err error) {
+func (t *Pair) lastLayer(file []byte) (m *tflite.Model, f *executable.Filter, stage executable.Stage, err error) {
 	fail := func(err error) (*tflite.Model, *executable.Filter, executable.Stage, error) {
 		return nil, nil, executable.Stage{}, err
 	}
 	at := t.last()
 	if at < 0 || t.layers[at].found != 1 || len(t.layers[at].stages) == 0 {
-		return fail(fmt.Errorf("%w: where its last layer is isn't known", ErrTemplate))
+		return fail(fmt.Errorf("%w: where its last layer is isn't known", ErrCompiled))
 	}
 	l := &t.layers[at]
 	if m, err = tflite.Parse(file); err != nil {
@@ -75,7 +75,7 @@ func (t *Template) lastLayer(file []byte) (m *tflite.Model, f *executable.Filter
 	}
 	i := slices.IndexFunc(m.Subgraphs[0].Operators, func(op tflite.Operator) bool { return op.CustomOptions != nil })
 	if i < 0 {
-		return fail(fmt.Errorf("%w: the file is not compiled", ErrTemplate))
+		return fail(fmt.Errorf("%w: the file is not compiled", ErrCompiled))
 	}
 	p, err := executable.Parse(m.Subgraphs[0].Operators[i].CustomOptions)
 	if err != nil {
@@ -83,7 +83,7 @@ func (t *Template) lastLayer(file []byte) (m *tflite.Model, f *executable.Filter
 	}
 	if p.Caching == nil && !l.streamed || len(l.parameters(p)) != len(l.parameters(t.program)) ||
 		!slices.EqualFunc(p.Main.Chunks, t.program.Main.Chunks, func(a, b executable.InstructionChunk) bool { return len(a.Bytes) == len(b.Bytes) }) {
-		return fail(fmt.Errorf("%w: the file was not written into it", ErrTemplate))
+		return fail(fmt.Errorf("%w: the file was not written into it", ErrCompiled))
 	}
 	old := *l.layer.filter
 	return m, &old, p.Main.Stage(l.stages[0]), old.Decode(l.parameters(p)[l.place.Offset:], l.place.Form)
@@ -149,5 +149,5 @@ func weightScale(in, out, multiplier float32) (float32, error) {
 		}
 		scale = math.Nextafter32(scale, towards)
 	}
-	return 0, fmt.Errorf("%w: no scale of weights gives the multiplier %v", ErrTemplate, multiplier)
+	return 0, fmt.Errorf("%w: no scale of weights gives the multiplier %v", ErrCompiled, multiplier)
 }

@@ -1,4 +1,4 @@
-package template
+package compiled
 
 import (
 	"bytes"
@@ -162,7 +162,7 @@ func bare(t *testing.T, twin []byte) []byte {
 }
 
 // uncompiled is the model that a written file would have been compiled from.
-func uncompiled(t *testing.T, tmpl *Template, file []byte, frozen *tflite.Model) *tflite.Model {
+func uncompiled(t *testing.T, tmpl *Pair, file []byte, frozen *tflite.Model) *tflite.Model {
 	t.Helper()
 	l := &tmpl.layers[tmpl.last()]
 	p := program(t, file)
@@ -270,8 +270,8 @@ func testTaught(t *testing.T, b candidate, method classifier.Method, taught, tes
 		t.Fatal(err)
 	}
 	// Photos between two classes may fall to either side; those taught are so seldom.
-	if 50*w.Differ > w.Examples {
-		t.Errorf("%d of %d taught photos have another winner", w.Differ, w.Examples)
+	if 50*w.Disagreements > w.Examples {
+		t.Errorf("%d of %d taught photos have another winner", w.Disagreements, w.Examples)
 	}
 	m := uncompiled(t, tmpl, written, b.Model())
 	before := m.Subgraphs[0].Operators[len(m.Subgraphs[0].Operators)-1].Inputs[0]
@@ -330,7 +330,7 @@ func testTaught(t *testing.T, b candidate, method classifier.Method, taught, tes
 	}
 	n := float64(len(tested))
 	t.Logf("%d photos: the chip is right on %.2f %%, the float head on %.2f %%, another winner on %.2f %%; logits times %.3g",
-		len(tested), 100*float64(right)/n, 100*float64(floatRight)/n, 100*float64(differ)/n, w.Sharpened)
+		len(tested), 100*float64(right)/n, 100*float64(floatRight)/n, 100*float64(differ)/n, w.LogitScale)
 	if float64(floatRight-right) > max(0.005*n, 1) {
 		t.Errorf("the chip is right on %d photos of %d, the float head on %d", right, len(tested), floatRight)
 	}
@@ -338,7 +338,7 @@ func testTaught(t *testing.T, b candidate, method classifier.Method, taught, tes
 
 // lastLayer reads the last layer of a written file as the chip has it, and the numerics
 // of what it reads.
-func lastLayer(t *testing.T, tmpl *Template, file []byte, frozen *tflite.Model) (*change, numerics) {
+func lastLayer(t *testing.T, tmpl *Pair, file []byte, frozen *tflite.Model) (*change, numerics) {
 	t.Helper()
 	at := tmpl.last()
 	l := &tmpl.layers[at]

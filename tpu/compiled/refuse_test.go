@@ -1,4 +1,4 @@
-package template
+package compiled
 
 import (
 	"errors"
@@ -20,10 +20,10 @@ func TestOpenRefuses(t *testing.T) {
 		want           error
 		text           string
 	}{
-		{"swapped", twin, compiled, ErrTemplate, "in each other's place"},
-		{"uncompiled template", twin, other, ErrTemplate, "it is not compiled for the Edge TPU"},
-		{"compiled twin", compiled, compiled, ErrTwin, "compiled for the Edge TPU itself"},
-		{"another twin", compiled, other, ErrTwin, "none of its 28 layers with weights is in the template"},
+		{"swapped", twin, compiled, ErrCompiled, "in each other's place"},
+		{"uncompiled template", twin, other, ErrCompiled, "it is not compiled for the Edge TPU"},
+		{"compiled twin", compiled, compiled, ErrUncompiled, "compiled for the Edge TPU itself"},
+		{"another twin", compiled, other, ErrUncompiled, "none of its 28 layers with weights is in the template"},
 		{"no model", []byte("hello"), twin, tflite.ErrCorrupt, "read the template"},
 		{"no twin", compiled, []byte("hello"), tflite.ErrCorrupt, "read the uncompiled model"},
 	} {
@@ -35,7 +35,7 @@ func TestOpenRefuses(t *testing.T) {
 
 // openShared opens a pair of the shared models, and reads its twin once more, to be
 // changed.
-func openShared(t *testing.T, model string) (*Template, *tflite.Model) {
+func openShared(t *testing.T, model string) (*Pair, *tflite.Model) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("nothing runs at the same time")
@@ -72,13 +72,13 @@ func TestWriteHeadRefuses(t *testing.T) {
 		want         error
 		text         string
 	}{
-		{"mobilenet_v1_1.0_224_quant_embedding_extractor", 3, 1024, nil, ErrTemplate, "no classifier's last layer"},
-		{"deeplabv3_mnv2_dm05_pascal_quant", 3, 256, nil, ErrTemplate, "the compiler left it to the CPU"},
-		{"movenet_single_pose_lightning_ptq", 3, 24, nil, ErrTemplate, "no classifier's last layer"},
-		{"pairs/color_red_64x64", 2, 4096, nil, ErrTemplate, "CONCATENATION comes after it"},
-		{"pairs/dense_256", 3, 256, nil, ErrTemplate, "no biases to keep the 253 rows without a class down"},
-		{"mobilenet_v1_0.25_128_quant", 3, 1024, nil, ErrTemplate, "it takes 256 values, and the head 1024"},
-		{"mobilenet_v1_0.25_128_quant", 1002, 256, nil, ErrTemplate, "it has room for 1001 classes, not for 1002"},
+		{"mobilenet_v1_1.0_224_quant_embedding_extractor", 3, 1024, nil, ErrCompiled, "no classifier's last layer"},
+		{"deeplabv3_mnv2_dm05_pascal_quant", 3, 256, nil, ErrCompiled, "the compiler left it to the CPU"},
+		{"movenet_single_pose_lightning_ptq", 3, 24, nil, ErrCompiled, "no classifier's last layer"},
+		{"pairs/color_red_64x64", 2, 4096, nil, ErrCompiled, "CONCATENATION comes after it"},
+		{"pairs/dense_256", 3, 256, nil, ErrCompiled, "no biases to keep the 253 rows without a class down"},
+		{"mobilenet_v1_0.25_128_quant", 3, 1024, nil, ErrCompiled, "it takes 256 values, and the head 1024"},
+		{"mobilenet_v1_0.25_128_quant", 1002, 256, nil, ErrCompiled, "it has room for 1001 classes, not for 1002"},
 		{"mobilenet_v1_0.25_128_quant", 3, 256, func(h *classifier.Head) { h.Root = true }, classifier.ErrShape, "square roots"},
 	} {
 		tmpl, frozen := openShared(t, test.model)
@@ -105,7 +105,7 @@ func TestFewAndManyClasses(t *testing.T) {
 			t.Errorf("%d classes: %v", classes, err)
 			continue
 		}
-		if w.Differ > 0 {
+		if w.Disagreements > 0 {
 			t.Errorf("%d classes: the example has another winner", classes)
 		}
 		layer, in := lastLayer(t, tmpl, written, frozen)
@@ -169,8 +169,8 @@ func TestRetargetRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tmpl.Retarget(changed); !errors.Is(err, ErrTemplate) || !strings.Contains(err.Error(), test.text) {
-			t.Errorf("%s: %v, want %v with %q", test.model, err, ErrTemplate, test.text)
+		if _, err := tmpl.Retarget(changed); !errors.Is(err, ErrCompiled) || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%s: %v, want %v with %q", test.model, err, ErrCompiled, test.text)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // Package page makes a page of an evaluation, for people to read: one HTML file with
 // everything in it, that loads nothing and runs no script. Call [Evaluation].
-package page
+package report
 
 import (
 	"bytes"
@@ -33,22 +33,22 @@ const (
 
 // Evaluation gives the page of an evaluation; the details are those of the first head.
 // Thumbnails show photos as way fits them, where the file is still there and the same.
-func Evaluation(ctx context.Context, ev *imprint.Evaluation, way dataset.Fit) ([]byte, error) {
-	if len(ev.Details) == 0 {
+func HTML(ctx context.Context, ev *imprint.Evaluation, way dataset.Resize) ([]byte, error) {
+	if len(ev.Heads) == 0 {
 		return nil, errors.New("an evaluation without a head has no report")
 	}
-	v := &view{Evaluation: ev, Detail: &ev.Details[0]}
-	v.Hard = v.Detail.Hard(mostPhotos)
-	v.Pulls = ev.Pulls[:min(mostPhotos, len(ev.Pulls))]
-	v.Alike = ev.Alike[:min(mostPhotos, len(ev.Alike))]
-	v.Mistakes = v.Detail.Mistakes(12)
+	v := &view{Evaluation: ev, Detail: &ev.Heads[0]}
+	v.Hard = v.Detail.Hardest(mostPhotos)
+	v.Pulls = ev.LabelSuspects[:min(mostPhotos, len(ev.LabelSuspects))]
+	v.Alike = ev.NearDuplicates[:min(mostPhotos, len(ev.NearDuplicates))]
+	v.Mistakes = v.Detail.Confusions(12)
 	v.Matrix = len(ev.Classes) <= mostClasses
 	for _, r := range ev.Results {
 		if !slices.Contains(v.Heads, r.Head) {
 			v.Heads = append(v.Heads, r.Head)
 		}
-		if !slices.Contains(v.Shots, r.Shots) {
-			v.Shots = append(v.Shots, r.Shots)
+		if !slices.Contains(v.Shots, r.Support) {
+			v.Shots = append(v.Shots, r.Support)
 		}
 	}
 	var err error
@@ -72,13 +72,13 @@ func Evaluation(ctx context.Context, ev *imprint.Evaluation, way dataset.Fit) ([
 // view is what the page shows.
 type view struct {
 	*imprint.Evaluation
-	Detail   *imprint.Detail
+	Detail   *imprint.HeadReport
 	Heads    []string
 	Shots    []int
-	Hard     []imprint.PhotoDetail
-	Pulls    []imprint.Pull
-	Alike    []imprint.Alike
-	Mistakes []imprint.Mistake
+	Hard     []imprint.PhotoReport
+	Pulls    []imprint.LabelSuspect
+	Alike    []imprint.NearDuplicates
+	Mistakes []imprint.Confused
 	Matrix   bool
 
 	LearningCurve, Reliability, AcceptCurve template.HTML
@@ -99,33 +99,33 @@ func (v *view) draw() (err error) {
 }
 
 // shown are the photos that the page shows.
-func (v *view) shown() []imprint.Pictured {
-	var all []imprint.Pictured
+func (v *view) shown() []imprint.PhotoRef {
+	var all []imprint.PhotoRef
 	for _, p := range v.Hard {
-		all = append(all, p.Pictured)
+		all = append(all, p.PhotoRef)
 	}
 	for _, p := range v.Pulls {
-		all = append(all, p.Pictured)
+		all = append(all, p.PhotoRef)
 	}
 	for _, g := range v.Alike {
 		all = append(all, v.Some(g)...)
 	}
-	slices.SortFunc(all, func(a, b imprint.Pictured) int { return a.Row - b.Row })
-	return slices.CompactFunc(all, func(a, b imprint.Pictured) bool { return a.Row == b.Row })
+	slices.SortFunc(all, func(a, b imprint.PhotoRef) int { return a.Row - b.Row })
+	return slices.CompactFunc(all, func(a, b imprint.PhotoRef) bool { return a.Row == b.Row })
 }
 
 // Some are the photos of a group that are shown.
-func (v *view) Some(g imprint.Alike) []imprint.Pictured {
+func (v *view) Some(g imprint.NearDuplicates) []imprint.PhotoRef {
 	return g.Photos[:min(mostInGroup, len(g.Photos))]
 }
 
 // Thumbnail is the photo's picture as an address; "" if there is none.
-func (v *view) Thumbnail(p imprint.Pictured) template.URL { return v.thumbnails[p.Row] }
+func (v *view) Thumbnail(p imprint.PhotoRef) template.URL { return v.thumbnails[p.Row] }
 
 // At is the accuracy of a head with so many photos; nil if it was not measured.
 func (v *view) At(head string, shots int) *imprint.Accuracy {
 	for _, r := range v.Results {
-		if r.Head == head && r.Shots == shots {
+		if r.Head == head && r.Support == shots {
 			return &r
 		}
 	}
@@ -150,12 +150,12 @@ func (v *view) Shade(class, answer int) int {
 }
 
 // Accepted are points of the accept curve near round shares.
-func (v *view) Accepted() []imprint.Accept {
-	var points []imprint.Accept
+func (v *view) Accepted() []imprint.RiskCoverage {
+	var points []imprint.RiskCoverage
 	for _, share := range []float64{0.25, 0.5, 0.75, 0.9, 1} {
-		i := slices.IndexFunc(v.Detail.Accept, func(a imprint.Accept) bool { return a.Coverage >= share })
-		if i >= 0 && (len(points) == 0 || points[len(points)-1] != v.Detail.Accept[i]) {
-			points = append(points, v.Detail.Accept[i])
+		i := slices.IndexFunc(v.Detail.RiskCoverage, func(a imprint.RiskCoverage) bool { return a.Coverage >= share })
+		if i >= 0 && (len(points) == 0 || points[len(points)-1] != v.Detail.RiskCoverage[i]) {
+			points = append(points, v.Detail.RiskCoverage[i])
 		}
 	}
 	return points
@@ -163,9 +163,9 @@ func (v *view) Accepted() []imprint.Accept {
 
 // thumbnails makes those of photos whose file is there and is the photo that was
 // evaluated.
-func thumbnails(ctx context.Context, photos []imprint.Pictured, way dataset.Fit) (map[int]template.URL, error) {
+func thumbnails(ctx context.Context, photos []imprint.PhotoRef, way dataset.Resize) (map[int]template.URL, error) {
 	var items []dataset.Item
-	var shown []imprint.Pictured
+	var shown []imprint.PhotoRef
 	for _, p := range photos {
 		if p.Path != "" {
 			items, shown = append(items, dataset.Item{Path: p.Path}), append(shown, p)
@@ -177,7 +177,7 @@ func thumbnails(ctx context.Context, photos []imprint.Pictured, way dataset.Fit)
 	}
 	work := func(_ context.Context, _ int, f *dataset.File) ([]byte, error) {
 		sum := f.SHA256()
-		if i := slices.IndexFunc(shown, func(p imprint.Pictured) bool { return p.Path == f.Path }); fmt.Sprintf("%x", sum) != shown[i].SHA256 {
+		if i := slices.IndexFunc(shown, func(p imprint.PhotoRef) bool { return p.Path == f.Path }); fmt.Sprintf("%x", sum) != shown[i].SHA256 {
 			return nil, errors.New("another photo is there now")
 		}
 		return f.Thumbnail(thumbnailSide, way)

@@ -1,4 +1,4 @@
-package template
+package compiled
 
 import (
 	"slices"
@@ -31,7 +31,7 @@ type Layer struct {
 }
 
 // Layers describes all operators of the twin, in order.
-func (t *Template) Layers() []Layer {
+func (t *Pair) Layers() []Layer {
 	var all []Layer
 	for i := range t.layers {
 		p := &t.layers[i]

@@ -6,7 +6,7 @@
 // Where a layer is in the compiled model is found by making its bytes anew from the
 // twin: what can't be made exactly is not written. All else in the template stays as
 // it is.
-package template
+package compiled
 
 import (
 	"bytes"
@@ -20,15 +20,15 @@ import (
 
 var (
 	// ErrTwin is wrapped when the twin is no model that was compiled.
-	ErrTwin = errors.New("unfitting uncompiled model")
+	ErrUncompiled = errors.New("unfitting uncompiled model")
 	// ErrTemplate is wrapped when the compiled model does not hold the twin's layers
 	// where and as it should.
-	ErrTemplate = errors.New("unfitting template")
+	ErrCompiled = errors.New("unfitting template")
 )
 
 // A Template is a compiled model with what is known of where its layers are. It is
 // never changed.
-type Template struct {
+type Pair struct {
 	file     []byte
 	model    *tflite.Model
 	options  int // where the operator's custom options begin in file
@@ -52,8 +52,8 @@ type placed struct {
 
 // Open reads a compiled model and its twin and finds the twin's layers in it. It keeps
 // compiled, which must not change.
-func Open(compiled, twin []byte) (*Template, error) {
-	t := &Template{file: compiled, operator: -1}
+func Open(compiled, twin []byte) (*Pair, error) {
+	t := &Pair{file: compiled, operator: -1}
 	var err error
 	if t.model, err = tflite.Parse(compiled); err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
@@ -62,21 +62,21 @@ func Open(compiled, twin []byte) (*Template, error) {
 		return nil, fmt.Errorf("read the uncompiled model: %w", err)
 	}
 	if len(t.model.Subgraphs) != 1 {
-		return nil, fmt.Errorf("read the template: %w: it has %d subgraphs", ErrTemplate, len(t.model.Subgraphs))
+		return nil, fmt.Errorf("read the template: %w: it has %d subgraphs", ErrCompiled, len(t.model.Subgraphs))
 	}
 	for i, op := range t.model.Subgraphs[0].Operators {
 		if t.model.OperatorCodes[op.Opcode].CustomCode == executable.CustomOperator {
 			if t.operator >= 0 {
-				return nil, fmt.Errorf("read the template: %w: two of its operators are for the Edge TPU", ErrTemplate)
+				return nil, fmt.Errorf("read the template: %w: two of its operators are for the Edge TPU", ErrCompiled)
 			}
 			t.operator = i
 		}
 	}
 	switch {
 	case t.operator < 0 && compiledFor(t.twin):
-		return nil, fmt.Errorf("%w: it is not compiled for the Edge TPU, and the uncompiled model is: they are in each other's place", ErrTemplate)
+		return nil, fmt.Errorf("%w: it is not compiled for the Edge TPU, and the uncompiled model is: they are in each other's place", ErrCompiled)
 	case t.operator < 0:
-		return nil, fmt.Errorf("%w: it is not compiled for the Edge TPU", ErrTemplate)
+		return nil, fmt.Errorf("%w: it is not compiled for the Edge TPU", ErrCompiled)
 	}
 	options := t.model.Subgraphs[0].Operators[t.operator].CustomOptions
 	t.options, t.size = bytes.Index(compiled, options), len(options)
@@ -84,7 +84,7 @@ func Open(compiled, twin []byte) (*Template, error) {
 		return nil, fmt.Errorf("read the template: %w", err)
 	}
 	if compiledFor(t.twin) {
-		return nil, fmt.Errorf("read the uncompiled model: %w: it is compiled for the Edge TPU itself", ErrTwin)
+		return nil, fmt.Errorf("read the uncompiled model: %w: it is compiled for the Edge TPU itself", ErrUncompiled)
 	}
 	all, err := layers(t.twin)
 	if err != nil {
@@ -112,7 +112,7 @@ func Open(compiled, twin []byte) (*Template, error) {
 		}
 	}
 	if filters > 0 && found == 0 {
-		return nil, fmt.Errorf("%w: none of its %d layers with weights is in the template, which was compiled from another model", ErrTwin, filters)
+		return nil, fmt.Errorf("%w: none of its %d layers with weights is in the template, which was compiled from another model", ErrUncompiled, filters)
 	}
 	return t, nil
 }
@@ -125,7 +125,7 @@ func compiledFor(m *tflite.Model) bool {
 func up64(n int) int { return (n + 63) / 64 * 64 }
 
 // find looks for a layer, which compilers place behind the one before it.
-func (t *Template) find(l layer, next int) placed {
+func (t *Pair) find(l layer, next int) placed {
 	p := placed{layer: l}
 	if l.stage != nil {
 		p.stages = t.program.Main.FindStages(*l.stage)

@@ -1,4 +1,4 @@
-package template
+package compiled
 
 import (
 	"bytes"
@@ -22,7 +22,7 @@ type change struct {
 
 // write returns the template with changes made, and a new token if anything is
 // another. Nothing is returned unless every change can be made.
-func (t *Template) write(changes []change) ([]byte, *executable.Package, error) {
+func (t *Pair) write(changes []change) ([]byte, *executable.Package, error) {
 	file := slices.Clone(t.file)
 	p, err := executable.Parse(file[t.options:][:t.size])
 	if err != nil {
@@ -46,7 +46,7 @@ func (t *Template) write(changes []change) ([]byte, *executable.Package, error) 
 			continue
 		}
 		if len(c.stages) == 0 {
-			return nil, nil, fmt.Errorf("layer %q: %w: its constants are not found in the instructions, so they can't become others", c.name, ErrTemplate)
+			return nil, nil, fmt.Errorf("layer %q: %w: its constants are not found in the instructions, so they can't become others", c.name, ErrCompiled)
 		}
 		for _, at := range c.stages {
 			p.Main.PutStage(at, c.stage)
@@ -58,7 +58,7 @@ func (t *Template) write(changes []change) ([]byte, *executable.Package, error) 
 		}
 		for _, at := range c.stages {
 			if s, ok := became[at]; ok && s != c.stage {
-				return nil, nil, fmt.Errorf("layer %q: %w: another layer has the same constants in the template and others in the new model", c.name, ErrTemplate)
+				return nil, nil, fmt.Errorf("layer %q: %w: another layer has the same constants in the template and others in the new model", c.name, ErrCompiled)
 			}
 			became[at] = c.stage
 		}
@@ -85,14 +85,14 @@ func (c *change) put(p *executable.Package) error {
 		return nil
 	}
 	if c.found != 1 {
-		return fmt.Errorf("layer %q: %w: its weights are at %d places of the template's parameters, not at 1", c.name, ErrTemplate, c.found)
+		return fmt.Errorf("layer %q: %w: its weights are at %d places of the template's parameters, not at 1", c.name, ErrCompiled, c.found)
 	}
 	if !sameShape(old, c.filter) {
-		return fmt.Errorf("layer %q: %w: it has the shape %s in the template and %s in the new model", c.name, ErrTemplate, shape(old), shape(c.filter))
+		return fmt.Errorf("layer %q: %w: it has the shape %s in the template and %s in the new model", c.name, ErrCompiled, shape(old), shape(c.filter))
 	}
 	form := c.place.Form
 	if form.NoBias && slices.ContainsFunc(c.filter.Biases, func(b int32) bool { return b != 0 }) {
-		return fmt.Errorf("layer %q: %w: the template has no room for biases, which are all 0 there", c.name, ErrTemplate)
+		return fmt.Errorf("layer %q: %w: the template has no room for biases, which are all 0 there", c.name, ErrCompiled)
 	}
 	f := *c.filter
 	if !form.NoBias && f.Biases == nil {
@@ -119,16 +119,16 @@ func shape(f *executable.Filter) string {
 // twin's architecture, as if model had been compiled. It refuses, naming the layer,
 // what can't be expressed: other shapes, scales where the constants made of them are
 // not known, biases where the template has none.
-func (t *Template) Retarget(model []byte) ([]byte, error) {
+func (t *Pair) Retarget(model []byte) ([]byte, error) {
 	m, err := tflite.Parse(model)
 	if err != nil {
 		return nil, fmt.Errorf("read the new model: %w", err)
 	}
 	if len(m.Subgraphs) != 1 {
-		return nil, fmt.Errorf("read the new model: it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrTwin)
+		return nil, fmt.Errorf("read the new model: it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrUncompiled)
 	}
 	if n := len(m.Subgraphs[0].Operators); n != len(t.layers) {
-		return nil, fmt.Errorf("%w: it has %d layers, the new model %d", ErrTemplate, len(t.layers), n)
+		return nil, fmt.Errorf("%w: it has %d layers, the new model %d", ErrCompiled, len(t.layers), n)
 	}
 	changes, err := t.changes(m, len(t.layers))
 	if err != nil {
@@ -142,7 +142,7 @@ func (t *Template) Retarget(model []byte) ([]byte, error) {
 }
 
 // changes lists what the first n layers of m are in the place of the twin's.
-func (t *Template) changes(m *tflite.Model, n int) ([]change, error) {
+func (t *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 	all, err := layers(m)
 	if err != nil {
 		return nil, fmt.Errorf("read the new model: %w", err)
@@ -153,14 +153,14 @@ func (t *Template) changes(m *tflite.Model, n int) ([]change, error) {
 			n--
 		}
 		if n > len(all) {
-			return nil, fmt.Errorf("%w: it has %d layers before the last, the new model %d", ErrTemplate, n, len(all))
+			return nil, fmt.Errorf("%w: it has %d layers before the last, the new model %d", ErrCompiled, n, len(all))
 		}
 	}
 	var changes []change
 	for i := range n {
 		was, l := &t.layers[i], &all[i]
 		if why := t.differs(m, i, &was.layer, l); why != "" {
-			return nil, fmt.Errorf("layer %q, %v: %w: %s", was.name, was.kind, ErrTemplate, why)
+			return nil, fmt.Errorf("layer %q, %v: %w: %s", was.name, was.kind, ErrCompiled, why)
 		}
 		switch {
 		case t.onCPU(i):
@@ -169,7 +169,7 @@ func (t *Template) changes(m *tflite.Model, n int) ([]change, error) {
 		case l.sum != nil && was.sumAt != nil:
 			changes = append(changes, change{placed: was, sum: l.sum})
 		case !slices.Equal(l.numerics, was.numerics):
-			return nil, fmt.Errorf("layer %q, %v: %w: the new model has other scales around it, and where the template has constants made of them is not known", was.name, was.kind, ErrTemplate)
+			return nil, fmt.Errorf("layer %q, %v: %w: the new model has other scales around it, and where the template has constants made of them is not known", was.name, was.kind, ErrCompiled)
 		}
 	}
 	return changes, nil
@@ -177,7 +177,7 @@ func (t *Template) changes(m *tflite.Model, n int) ([]change, error) {
 
 // differs says in which way layer i of m is not the twin's, but for what can be written;
 // "" if in none.
-func (t *Template) differs(m *tflite.Model, i int, was, l *layer) string {
+func (t *Pair) differs(m *tflite.Model, i int, was, l *layer) string {
 	x, y := &t.twin.Subgraphs[0].Operators[i], &m.Subgraphs[0].Operators[i]
 	switch {
 	case l.kind != was.kind:
@@ -264,7 +264,7 @@ func sameTensors(a, b *tflite.Model, i int) bool {
 
 // renumber gives the inputs and outputs of a written file's program and what is left to
 // the CPU the scales and zero points of m.
-func (t *Template) renumber(file []byte, p *executable.Package, m *tflite.Model) ([]byte, error) {
+func (t *Pair) renumber(file []byte, p *executable.Package, m *tflite.Model) ([]byte, error) {
 	out, err := tflite.Parse(file)
 	if err != nil {
 		return nil, err
@@ -296,7 +296,7 @@ func (t *Template) renumber(file []byte, p *executable.Package, m *tflite.Model)
 				if same {
 					continue
 				}
-				return nil, fmt.Errorf("%w: tensor %q of its operator for the Edge TPU is none of the uncompiled model's", ErrTemplate, tensor.Name)
+				return nil, fmt.Errorf("%w: tensor %q of its operator for the Edge TPU is none of the uncompiled model's", ErrCompiled, tensor.Name)
 			}
 			is := &from.Tensors[places[int32(at)]]
 			if !requantise(tensor, &twin.Tensors[at], is) {
@@ -321,7 +321,7 @@ func (t *Template) renumber(file []byte, p *executable.Package, m *tflite.Model)
 
 // twinTensor is the tensor of the twin that a tensor of the template stands for: the same
 // input or output of the model, or the one of the same name; −1 for none.
-func (t *Template) twinTensor(g *tflite.Subgraph, tensor int32) int {
+func (t *Pair) twinTensor(g *tflite.Subgraph, tensor int32) int {
 	twin := &t.twin.Subgraphs[0]
 	if k := slices.Index(g.Inputs, tensor); k >= 0 && len(g.Inputs) == len(twin.Inputs) {
 		return int(twin.Inputs[k])
@@ -334,7 +334,7 @@ func (t *Template) twinTensor(g *tflite.Subgraph, tensor int32) int {
 
 // places gives for each tensor of the twin that operators have the one of m in its
 // place.
-func (t *Template) places(m *tflite.Model) map[int32]int32 {
+func (t *Pair) places(m *tflite.Model) map[int32]int32 {
 	p := map[int32]int32{}
 	for i, x := range t.twin.Subgraphs[0].Operators {
 		y := &m.Subgraphs[0].Operators[i]

@@ -4,7 +4,7 @@
 //
 // The rules are those of Coral's guide "TensorFlow models on the Edge TPU", and where
 // it is vague or compiled models differ from it, what was seen in those.
-package mapping
+package partition
 
 import (
 	"errors"

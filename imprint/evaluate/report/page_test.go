@@ -1,4 +1,4 @@
-package page
+package report
 
 import (
 	"bytes"
@@ -32,31 +32,31 @@ const hostile = `</style></title><script>alert(1)</script><img src=x onerror="al
 // evaluation is one with everything in it, of photos in dir.
 func evaluation(t *testing.T, dir string) *imprint.Evaluation {
 	t.Helper()
-	pictured := func(row int, label string) imprint.Pictured {
+	pictured := func(row int, label string) imprint.PhotoRef {
 		content := backbonetest.Photo(uint64(row), 1)
-		p := imprint.Pictured{Row: row, Label: label, Path: filepath.Join(dir, fmt.Sprintf("%d <b>&\"'.png", row)), SHA256: fmt.Sprintf("%x", sha256.Sum256(content))}
+		p := imprint.PhotoRef{Row: row, Label: label, Path: filepath.Join(dir, fmt.Sprintf("%d <b>&\"'.png", row)), SHA256: fmt.Sprintf("%x", sha256.Sum256(content))}
 		if err := os.WriteFile(p.Path, content, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return p
 	}
-	share := imprint.Share{Share: 0.5, Low: 0.25, High: 0.75, Of: 4}
+	share := imprint.Proportion{Value: 0.5, Low: 0.25, High: 0.75, N: 4}
 	half := 0.5
-	calibration := imprint.Calibration{Error: 0.1, Bins: []imprint.Bin{{Count: 2, Score: 0.6, Right: 0.5}, {Count: 2, Score: 0.9, Right: 0.8}}}
-	d := imprint.Detail{Head: "auto", Recipe: "ridge λ=0.3", Shots: 5, Accuracy: share, Confusion: [][]int{{2, 2}, {0, 0}},
-		Classes:     []imprint.ClassDetail{{Label: hostile, Recall: &share, Precision: &half}, {Label: "b"}},
-		Calibration: calibration, Plain: calibration, Accept: []imprint.Accept{{Threshold: 0.9, Coverage: 0.5, Accuracy: 1}, {Threshold: 0.1, Coverage: 1, Accuracy: 0.5}},
-		Photos: []imprint.PhotoDetail{{Pictured: pictured(0, hostile), Answer: hostile, Score: 0.9, Own: 0.1, Asked: 3, Wrong: 2}}}
+	calibration := imprint.Calibration{Error: 0.1, Bins: []imprint.Bin{{Count: 2, Score: 0.6, Accuracy: 0.5}, {Count: 2, Score: 0.9, Accuracy: 0.8}}}
+	d := imprint.HeadReport{Head: "auto", Recipe: "ridge λ=0.3", Support: 5, Accuracy: share, Confusion: [][]int{{2, 2}, {0, 0}},
+		Classes:     []imprint.ClassReport{{Label: hostile, Recall: &share, Precision: &half}, {Label: "b"}},
+		Calibration: calibration, Uncalibrated: calibration, RiskCoverage: []imprint.RiskCoverage{{Threshold: 0.9, Coverage: 0.5, Accuracy: 1}, {Threshold: 0.1, Coverage: 1, Accuracy: 0.5}},
+		Photos: []imprint.PhotoReport{{PhotoRef: pictured(0, hostile), Answer: hostile, Score: 0.9, TrueScore: 0.1, Queries: 3, Wrong: 2}}}
 	return &imprint.Evaluation{Set: hostile, Classes: []string{hostile, "b"}, Photos: 5,
-		Results: []imprint.Accuracy{{Head: "auto", Shots: 1, Mean: 40, Std: 5, Draws: 3}, {Head: "auto", Shots: 5, Mean: 100, Std: 0, Draws: 3}, {Head: "mean", Shots: 1, Mean: 30, Std: 5, Draws: 3}},
-		Details: []imprint.Detail{d},
-		Pulls:   []imprint.Pull{{Pictured: pictured(1, hostile), Turned: 2, Margin: 0.5, Looks: hostile}},
-		Alike:   []imprint.Alike{{Photos: []imprint.Pictured{pictured(2, "b"), pictured(3, hostile)}, Cosine: 0.99, SameHash: true, Labels: 2}}}
+		Results:        []imprint.Accuracy{{Head: "auto", Support: 1, Mean: 40, Std: 5, Episodes: 3}, {Head: "auto", Support: 5, Mean: 100, Std: 0, Episodes: 3}, {Head: "mean", Support: 1, Mean: 30, Std: 5, Episodes: 3}},
+		Heads:          []imprint.HeadReport{d},
+		LabelSuspects:  []imprint.LabelSuspect{{PhotoRef: pictured(1, hostile), Corrected: 2, Margin: 0.5, LooksLike: hostile}},
+		NearDuplicates: []imprint.NearDuplicates{{Photos: []imprint.PhotoRef{pictured(2, "b"), pictured(3, hostile)}, Cosine: 0.99, SameHash: true, Labels: 2}}}
 }
 
 func pageOf(t *testing.T, ev *imprint.Evaluation) string {
 	t.Helper()
-	b, err := Evaluation(context.Background(), ev, dataset.Crop)
+	b, err := HTML(context.Background(), ev, dataset.Crop)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,13 +140,13 @@ func TestPage(t *testing.T) {
 
 // TestPageOfLittle has nothing to show in any section.
 func TestPageOfLittle(t *testing.T) {
-	ev := &imprint.Evaluation{Set: "ws", Classes: []string{"a"}, Photos: 1, Details: []imprint.Detail{{Head: "auto", Classes: []imprint.ClassDetail{{Label: "a"}}, Confusion: [][]int{{0}}, Estimate: &classifier.Estimate{Alone: 1}}}}
+	ev := &imprint.Evaluation{Set: "ws", Classes: []string{"a"}, Photos: 1, Heads: []imprint.HeadReport{{Head: "auto", Classes: []imprint.ClassReport{{Label: "a"}}, Confusion: [][]int{{0}}, Estimate: &classifier.Estimate{Excluded: 1}}}}
 	page := pageOf(t, ev)
 	elements(t, page, func(xml.StartElement) {})
 	if !strings.Contains(page, "accuracy unknown") || strings.Contains(page, "NaN") {
 		t.Errorf("got %s", page)
 	}
-	if _, err := Evaluation(context.Background(), &imprint.Evaluation{}, dataset.Crop); err == nil {
+	if _, err := HTML(context.Background(), &imprint.Evaluation{}, dataset.Crop); err == nil {
 		t.Error("without a head: no error")
 	}
 }
@@ -155,10 +155,10 @@ func TestPageOfLittle(t *testing.T) {
 func TestPhotoGone(t *testing.T) {
 	dir := t.TempDir()
 	ev := evaluation(t, dir)
-	if err := os.Remove(ev.Pulls[0].Path); err != nil {
+	if err := os.Remove(ev.LabelSuspects[0].Path); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(ev.Details[0].Photos[0].Path, backbonetest.Photo(9, 9), 0o644); err != nil {
+	if err := os.WriteFile(ev.Heads[0].Photos[0].Path, backbonetest.Photo(9, 9), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	page := pageOf(t, ev)
@@ -180,7 +180,7 @@ func TestManyClasses(t *testing.T) {
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Evaluation(ctx, evaluation(t, t.TempDir()), dataset.Crop); !errors.Is(err, context.Canceled) {
+	if _, err := HTML(ctx, evaluation(t, t.TempDir()), dataset.Crop); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }

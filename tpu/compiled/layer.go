@@ -1,4 +1,4 @@
-package template
+package compiled
 
 import (
 	"encoding/binary"
@@ -32,7 +32,7 @@ type numerics struct {
 // layers reads the operators of a model in order.
 func layers(m *tflite.Model) ([]layer, error) {
 	if len(m.Subgraphs) != 1 {
-		return nil, fmt.Errorf("it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrTwin)
+		return nil, fmt.Errorf("it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrUncompiled)
 	}
 	var all []layer
 	for i := range m.Subgraphs[0].Operators {
@@ -51,7 +51,7 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 	op := &g.Operators[i]
 	l := &layer{operator: i, kind: m.OperatorCodes[op.Opcode].Builtin}
 	if len(op.Inputs) < 1 || op.Inputs[0] < 0 || len(op.Outputs) < 1 {
-		return nil, fmt.Errorf("%d inputs and %d outputs: %w", len(op.Inputs), len(op.Outputs), ErrTwin)
+		return nil, fmt.Errorf("%d inputs and %d outputs: %w", len(op.Inputs), len(op.Outputs), ErrUncompiled)
 	}
 	out := &g.Tensors[op.Outputs[0]]
 	l.name = out.Name
@@ -139,7 +139,7 @@ func limits(a tflite.Activation) (low, high float64, err error) {
 	case tflite.ActRelu6:
 		low, high = 0, 6
 	default:
-		err = fmt.Errorf("activation %v: %w", a, ErrTwin)
+		err = fmt.Errorf("activation %v: %w", a, ErrUncompiled)
 	}
 	return low, high, err
 }
@@ -147,7 +147,7 @@ func limits(a tflite.Activation) (low, high float64, err error) {
 func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
 	g := &m.Subgraphs[0]
 	if len(op.Inputs) < 2 || op.Inputs[1] < 0 {
-		return fmt.Errorf("%d inputs: %w", len(op.Inputs), ErrTwin)
+		return fmt.Errorf("%d inputs: %w", len(op.Inputs), ErrUncompiled)
 	}
 	in, w, out := &g.Tensors[op.Inputs[0]], &g.Tensors[op.Inputs[1]], &g.Tensors[op.Outputs[0]]
 	f := new(executable.Filter)
@@ -171,7 +171,7 @@ func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
 		f.Outputs, f.Height, f.Width, f.Inputs = shape[0], 1, 1, shape[1]
 		activation = op.Options.FullyConnected().Activation
 	default:
-		return fmt.Errorf("weights of shape %v: %w", shape, ErrTwin)
+		return fmt.Errorf("weights of shape %v: %w", shape, ErrUncompiled)
 	}
 	flip := byte(0)
 	if w.Type == tflite.TypeInt8 {
@@ -179,7 +179,7 @@ func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
 	}
 	codes := m.TensorBytes(0, op.Inputs[1])
 	if codes == nil {
-		return fmt.Errorf("weights that are not constant: %w", ErrTwin)
+		return fmt.Errorf("weights that are not constant: %w", ErrUncompiled)
 	}
 	for _, c := range codes {
 		f.Weights = append(f.Weights, c^flip)
@@ -203,19 +203,19 @@ func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
 	weightZero := f.Zeros[0]
 	if w.Type == tflite.TypeInt8 && len(q.Scale) > 1 && len(q.Scale) == f.Outputs {
 		if q.Dimension != perChannelAxis || len(q.ZeroPoint) != f.Outputs {
-			return fmt.Errorf("weights quantised along dimension %d with %d zero points: %w", q.Dimension, len(q.ZeroPoint), ErrTwin)
+			return fmt.Errorf("weights quantised along dimension %d with %d zero points: %w", q.Dimension, len(q.ZeroPoint), ErrUncompiled)
 		}
 		for _, s := range q.Scale {
 			f.Multipliers = append(f.Multipliers, executable.Multiplier(inScale, s, outScale))
 		}
 		multiplier, weightZero = 1, 0
 	} else if len(q.Scale) != 1 {
-		return fmt.Errorf("%d scales for %d outputs: %w", len(q.Scale), f.Outputs, ErrTwin)
+		return fmt.Errorf("%d scales for %d outputs: %w", len(q.Scale), f.Outputs, ErrUncompiled)
 	}
 	if len(op.Inputs) > 2 && op.Inputs[2] >= 0 {
 		b := m.TensorBytes(0, op.Inputs[2])
 		if len(b) != 4*f.Outputs || g.Tensors[op.Inputs[2]].Type != tflite.TypeInt32 {
-			return fmt.Errorf("biases that are not %d constants of 32 bits: %w", f.Outputs, ErrTwin)
+			return fmt.Errorf("biases that are not %d constants of 32 bits: %w", f.Outputs, ErrUncompiled)
 		}
 		for ; len(b) > 0; b = b[4:] {
 			f.Biases = append(f.Biases, int32(binary.LittleEndian.Uint32(b)))
@@ -234,14 +234,14 @@ func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
 func quantisation(t *tflite.Tensor) (scale float32, zero byte, err error) {
 	q := t.Quantization
 	if t.Type != tflite.TypeUint8 && t.Type != tflite.TypeInt8 || q == nil || len(q.Scale) == 0 || len(q.ZeroPoint) == 0 || !(q.Scale[0] > 0) {
-		return 0, 0, fmt.Errorf("tensor %q is not of quantised bytes: %w", t.Name, ErrTwin)
+		return 0, 0, fmt.Errorf("tensor %q is not of quantised bytes: %w", t.Name, ErrUncompiled)
 	}
 	z := q.ZeroPoint[0]
 	if t.Type == tflite.TypeInt8 {
 		z += 128
 	}
 	if z < 0 || z > 255 {
-		return 0, 0, fmt.Errorf("tensor %q has the zero point %d: %w", t.Name, q.ZeroPoint[0], ErrTwin)
+		return 0, 0, fmt.Errorf("tensor %q has the zero point %d: %w", t.Name, q.ZeroPoint[0], ErrUncompiled)
 	}
 	return q.Scale[0], byte(z), nil
 }

@@ -1,4 +1,4 @@
-package template
+package compiled
 
 import (
 	"bytes"
@@ -55,7 +55,7 @@ func TestUncompiled(t *testing.T) {
 				break
 			}
 		}
-		if _, _, err := tmpl.Uncompiled(pair[1], twin); !errors.Is(err, ErrTemplate) {
+		if _, _, err := tmpl.Uncompiled(pair[1], twin); !errors.Is(err, ErrCompiled) {
 			t.Errorf("%s: of an uncompiled file: got %v, want ErrTemplate", name, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package page
+package report
 
 import (
 	"bytes"
@@ -124,9 +124,9 @@ func learningCurve(results []imprint.Accuracy, heads []string) (template.HTML, e
 		var bars plotter.YErrors
 		for _, r := range results {
 			if r.Head == h {
-				points = append(points, plotter.XY{X: float64(r.Shots), Y: r.Mean})
+				points = append(points, plotter.XY{X: float64(r.Support), Y: r.Mean})
 				bars = append(bars, struct{ Low, High float64 }{r.Std, min(r.Std, 100-r.Mean)})
-				all = append(all, float64(r.Shots))
+				all = append(all, float64(r.Support))
 			}
 		}
 		colour := series[i%len(series)]
@@ -159,7 +159,7 @@ func shotTicks(shots []float64) plot.ConstantTicks {
 
 // reliability compares scores with shares of right answers, as scaled and not, where a
 // tenth of the scale has at least one in a hundred answers.
-func reliability(d *imprint.Detail) (template.HTML, error) {
+func reliability(d *imprint.HeadReport) (template.HTML, error) {
 	p := newChart("score in %", "right answers in %")
 	p.X.Min, p.X.Max = 0, 100
 	p.X.Tick.Marker = every(20)
@@ -169,7 +169,7 @@ func reliability(d *imprint.Detail) (template.HTML, error) {
 	}
 	ideal.Color, ideal.Dashes = ink, []vg.Length{3, 3}
 	p.Add(ideal)
-	for i, c := range []imprint.Calibration{d.Calibration, d.Plain} {
+	for i, c := range []imprint.Calibration{d.Calibration, d.Uncalibrated} {
 		var points plotter.XYs
 		all := 0
 		for _, b := range c.Bins {
@@ -179,7 +179,7 @@ func reliability(d *imprint.Detail) (template.HTML, error) {
 			if 100*b.Count < all { // their share is chance
 				continue
 			}
-			points = append(points, plotter.XY{X: 100 * b.Score, Y: 100 * b.Right})
+			points = append(points, plotter.XY{X: 100 * b.Score, Y: 100 * b.Accuracy})
 		}
 		if err := line(p, points, series[i], true); err != nil {
 			return "", err
@@ -189,12 +189,12 @@ func reliability(d *imprint.Detail) (template.HTML, error) {
 }
 
 // acceptCurve is accuracy over the share of answers accepted.
-func acceptCurve(d *imprint.Detail) (template.HTML, error) {
+func acceptCurve(d *imprint.HeadReport) (template.HTML, error) {
 	p := newChart("answers accepted in %", "of those right in %")
 	p.X.Min, p.X.Max = 0, 100
 	p.X.Tick.Marker = every(20)
 	var points plotter.XYs
-	for _, a := range d.Accept {
+	for _, a := range d.RiskCoverage {
 		points = append(points, plotter.XY{X: 100 * a.Coverage, Y: 100 * a.Accuracy})
 	}
 	if err := line(p, points, series[0], false); err != nil {

@@ -1,4 +1,4 @@
-package mapping
+package partition
 
 import (
 	"encoding/binary"
