@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 
-	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // Learned tells what Add did.
@@ -53,13 +52,13 @@ func (k *Workspace) Add(ctx context.Context, items []dataset.Item, progress func
 func (k *Workspace) AddBeside(ctx context.Context, items, negatives []dataset.Item, progress func(done, total int)) (*Added, error) {
 	start := time.Now()
 	for _, it := range items {
-		if err := checkLabel(it.Label); err != nil {
+		if err := store.CheckLabel(it.Label); err != nil {
 			return nil, fmt.Errorf("add %s: %w", it.Path, err)
 		}
 	}
 	items = slices.Clone(items)
 	for _, it := range negatives {
-		it.Label = negative
+		it.Label = store.NegativeLabel
 		items = append(items, it)
 	}
 	learned := &Added{Classes: make(map[string]int), Devices: make(map[string]int)}
@@ -67,7 +66,7 @@ func (k *Workspace) AddBeside(ctx context.Context, items, negatives []dataset.It
 	for i, it := range items {
 		skipped[i].Path = it.Path
 	}
-	all := make([]example, len(items))
+	all := make([]store.Example, len(items))
 	deliver := func(i int, e embedded) error {
 		it := items[i]
 		if e.err != nil {
@@ -82,7 +81,7 @@ func (k *Workspace) AddBeside(ctx context.Context, items, negatives []dataset.It
 				return err
 			}
 		}
-		all[i] = example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), Source: it.Source, Taken: it.Time, Hash: e.hash, raw: e.raw}
+		all[i] = store.Example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), Source: it.Source, Taken: it.Time, Hash: e.hash, Raw: e.raw}
 		return nil
 	}
 	var err error
@@ -109,18 +108,18 @@ func (k *Workspace) AddBeside(ctx context.Context, items, negatives []dataset.It
 
 // addExamples teaches examples, those that are not skipped, in one change, and says in
 // learned what became of them.
-func (k *Workspace) addExamples(ctx context.Context, all []example, skipped []Skipped, learned *Added) error {
+func (k *Workspace) addExamples(ctx context.Context, all []store.Example, skipped []Skipped, learned *Added) error {
 	defer func() {
 		learned.Skipped = slices.DeleteFunc(skipped, func(s Skipped) bool { return s.Reason == "" })
 	}()
 	skipDuplicate := func(i int, as string) {
 		skipped[i].Reason, skipped[i].Duplicate = fmt.Sprintf("the same photo has been taught as %q", as), true
-		if as == negative {
+		if as == store.NegativeLabel {
 			skipped[i].Reason = "the same photo has been given as one of nothing taught"
 		}
 	}
-	var fresh []example
-	at := make(map[digest]int) // in all
+	var fresh []store.Example
+	at := make(map[store.Digest]int) // in all
 	x := make([]float64, k.backbone.Dim())
 	for i, e := range all {
 		if skipped[i].Reason != "" {
@@ -128,7 +127,7 @@ func (k *Workspace) addExamples(ctx context.Context, all []example, skipped []Sk
 		}
 		if first, ok := at[e.Photo]; ok {
 			skipDuplicate(i, all[first].Label)
-		} else if norm := unit(k.backbone, x, e.raw); !(norm > 0) || math.IsInf(norm, 0) {
+		} else if norm := unit(k.backbone, x, e.Raw); !(norm > 0) || math.IsInf(norm, 0) {
 			skipped[i].Reason = fmt.Sprintf("the backbone sees nothing on it: its embedding has length %v", norm)
 		} else {
 			at[e.Photo] = i
@@ -138,30 +137,30 @@ func (k *Workspace) addExamples(ctx context.Context, all []example, skipped []Sk
 	if len(fresh) == 0 {
 		return fmt.Errorf("add: %w that can be taught among %d", ErrNoPhotos, len(all))
 	}
-	err := k.commit(ctx, func(s *state) error {
+	err := k.commit(ctx, func(s *store.State) error {
 		// Only here, with the lock held, is it certain what is known.
 		for _, e := range s.Examples {
 			if i, ok := at[e.Photo]; ok {
 				skipDuplicate(i, e.Label)
 			}
 		}
-		added := slices.DeleteFunc(fresh, func(e example) bool { return skipped[at[e.Photo]].Duplicate })
+		added := slices.DeleteFunc(fresh, func(e store.Example) bool { return skipped[at[e.Photo]].Duplicate })
 		if len(added) == 0 {
 			return errUnchanged
 		}
 		for _, e := range added {
-			if e.Label == negative {
+			if e.Label == store.NegativeLabel {
 				learned.Negatives++
 				continue
 			}
 			learned.Classes[e.Label]++
 		}
 		learned.Photos = len(added) - learned.Negatives
-		c := change{Verb: "add", Added: added, Settings: s.Settings}
+		c := store.Change{Verb: "add", Added: added, Settings: s.Settings}
 		if err := k.choose(&s.Settings); err != nil {
 			return err
 		}
-		s.apply(c)
+		s.Apply(c)
 		return nil
 	})
 	if err != nil {
@@ -170,69 +169,8 @@ func (k *Workspace) addExamples(ctx context.Context, all []example, skipped []Sk
 	return nil
 }
 
-// embedded is what became of one photo.
-type embedded struct {
-	photo  digest
-	raw    []byte
-	hash   uint64        // by dataset.Hash, of the photo as it was fitted
-	took   time.Duration // by the backbone alone
-	device string
-	err    error // of the photo
-	fatal  error // of the backbone: no photo can be embedded
-}
-
 // embed reads and embeds photos on all cores and delivers them in order. Only an
 // error of the backbone or of the context ends it early.
 func (k *Workspace) embed(ctx context.Context, items []dataset.Item, deliver func(i int, e embedded) error) error {
 	return embedPhotos(ctx, k.backbone, &k.runners, k.options.Threads, k.state.Settings.Resize, items, deliver)
-}
-
-// embedPhotos does that with any backbone. Fewer photos than cores get several each;
-// runners keeps what was started, for the next time.
-func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone.Runner, threads int, fit dataset.Resize, items []dataset.Item, deliver func(i int, e embedded) error) error {
-	if len(items) == 0 {
-		return ctx.Err()
-	}
-	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
-	each := max(threads/len(items), 1)
-	threads = min(threads, len(items))
-	if len(*runners) > 0 && (*runners)[0].Threads() != each {
-		closeRunners(runners)
-	}
-	for len(*runners) < threads {
-		*runners = append(*runners, b.NewRunner(each))
-	}
-	fitters := make([]dataset.Resizer, threads)
-	work := func(ctx context.Context, worker int, f *dataset.File) (embedded, error) {
-		r, fitter := (*runners)[worker], &fitters[worker]
-		fitter.Mode, fitter.Width, fitter.Height = fit, b.Width, b.Height
-		if err := fitter.Read(r.RGB(), f); err != nil {
-			return embedded{}, err
-		}
-		hash := dataset.Hash(r.RGB(), b.Width, b.Height)
-		start := time.Now()
-		raw, err := r.Embed(ctx)
-		if err != nil {
-			return embedded{fatal: err}, nil
-		}
-		return embedded{photo: f.SHA256(), raw: slices.Clone(raw), hash: hash, took: time.Since(start), device: r.Device()}, nil
-	}
-	return dataset.Load(ctx, items, dataset.DefaultLimits(), threads, work, func(i int, e embedded, err error) error {
-		if e.fatal != nil {
-			return e.fatal
-		}
-		if err != nil {
-			e.err = err
-		}
-		return deliver(i, e)
-	})
-}
-
-func closeRunners(runners *[]*backbone.Runner) {
-	for _, r := range *runners {
-		r.Close()
-	}
-	*runners = nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // eachBackbone runs a benchmark with a small model and, if it is there, with
@@ -37,16 +38,16 @@ func withPhotos(b *testing.B, o Options, n int) *Workspace {
 		return k
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	c := change{Verb: "add", Settings: k.state.Settings}
+	c := store.Change{Verb: "add", Settings: k.state.Settings}
 	for i := range n {
-		e := example{Label: fmt.Sprint("class ", i%10), Path: fmt.Sprintf("/home/somebody/photos/class %d/%d.jpg", i%10, i), raw: make([]byte, k.state.Backbone.Size)}
-		for j := range e.raw {
-			e.raw[j] = byte(r.Uint32())
+		e := store.Example{Label: fmt.Sprint("class ", i%10), Path: fmt.Sprintf("/home/somebody/photos/class %d/%d.jpg", i%10, i), Raw: make([]byte, k.state.Backbone.Size)}
+		for j := range e.Raw {
+			e.Raw[j] = byte(r.Uint32())
 		}
-		e.Photo = sum(e.raw)
+		e.Photo = store.Sum(e.Raw)
 		c.Added = append(c.Added, e)
 	}
-	err := k.commit(context.Background(), func(s *state) error { s.apply(c); return nil })
+	err := k.commit(context.Background(), func(s *store.State) error { s.Apply(c); return nil })
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -119,6 +120,15 @@ func BenchmarkExport(b *testing.B) {
 	})
 }
 
+func encoded(t testing.TB, s *store.State) []byte {
+	t.Helper()
+	b, err := s.Encode(store.MaxState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // BenchmarkLarge does what each change of a workspace of 20 000 photos does.
 func BenchmarkLarge(b *testing.B) {
 	eachBackbone(b, func(b *testing.B, o Options) {
@@ -141,7 +151,7 @@ func BenchmarkLarge(b *testing.B) {
 		b.Run("decode", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := decodeState(file); err != nil {
+				if _, err := store.Decode(file); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // Remove forgets photos: all of a label, or those given by path, or both: the
@@ -18,30 +19,30 @@ func (k *Workspace) Remove(ctx context.Context, label string, paths []string) (i
 	if label == "" && len(paths) == 0 {
 		return 0, fmt.Errorf("remove: %w given and no label", ErrNoPhotos)
 	}
-	photos, absolute := make([]digest, len(paths)), make([]string, len(paths))
+	photos, absolute := make([]store.Digest, len(paths)), make([]string, len(paths))
 	for i, path := range paths {
-		if b, err := readFile(path, dataset.DefaultLimits().MaxBytes); err == nil {
-			photos[i] = sum(b)
+		if b, err := store.ReadFile(path, dataset.DefaultLimits().MaxBytes); err == nil {
+			photos[i] = store.Sum(b)
 		}
 		var err error
 		if absolute[i], err = filepath.Abs(path); err != nil {
 			return 0, fmt.Errorf("remove %s: %w", path, err)
 		}
 	}
-	var removed []example
-	err := k.commit(ctx, func(s *state) error {
-		examples := slices.DeleteFunc(slices.Clone(s.Examples), func(e example) bool { return label != "" && e.Label != label })
+	var removed []store.Example
+	err := k.commit(ctx, func(s *store.State) error {
+		examples := slices.DeleteFunc(slices.Clone(s.Examples), func(e store.Example) bool { return label != "" && e.Label != label })
 		if len(examples) == 0 && label != "" {
 			return fmt.Errorf("remove %q: %w", label, ErrUnknownLabel)
 		}
 		if len(paths) == 0 {
 			removed = examples
 		} else {
-			byPhoto, byPath := make(map[digest]bool), make(map[string]bool)
+			byPhoto, byPath := make(map[store.Digest]bool), make(map[string]bool)
 			for _, e := range examples {
 				byPhoto[e.Photo], byPath[e.Path] = true, true
 			}
-			photo, path := make(map[digest]bool), make(map[string]bool)
+			photo, path := make(map[store.Digest]bool), make(map[string]bool)
 			for i, p := range paths {
 				switch {
 				case byPhoto[photos[i]]:
@@ -54,9 +55,9 @@ func (k *Workspace) Remove(ctx context.Context, label string, paths []string) (i
 					return fmt.Errorf("remove %s: %w like it have been taught", p, ErrNoPhotos)
 				}
 			}
-			removed = slices.DeleteFunc(examples, func(e example) bool { return !photo[e.Photo] && !path[e.Path] })
+			removed = slices.DeleteFunc(examples, func(e store.Example) bool { return !photo[e.Photo] && !path[e.Path] })
 		}
-		s.apply(change{Verb: "remove", Removed: removed, Settings: s.Settings})
+		s.Apply(store.Change{Verb: "remove", Removed: removed, Settings: s.Settings})
 		return nil
 	})
 	if err != nil {
@@ -67,20 +68,20 @@ func (k *Workspace) Remove(ctx context.Context, label string, paths []string) (i
 
 // Rename gives all photos of a label another one. No photo is embedded again.
 func (k *Workspace) Rename(ctx context.Context, from, to string) error {
-	if err := checkLabel(to); err != nil {
+	if err := store.CheckLabel(to); err != nil {
 		return fmt.Errorf("rename %q: %w", from, err)
 	}
-	return k.commit(ctx, func(s *state) error {
+	return k.commit(ctx, func(s *store.State) error {
 		has := func(label string) bool {
-			return slices.ContainsFunc(s.Examples, func(e example) bool { return e.Label == label })
+			return slices.ContainsFunc(s.Examples, func(e store.Example) bool { return e.Label == label })
 		}
 		if !has(from) {
 			return fmt.Errorf("rename %q: %w", from, ErrUnknownLabel)
 		}
 		if has(to) {
-			return fmt.Errorf("rename %q: %w: %q is taught already", from, ErrLabel, to)
+			return fmt.Errorf("rename %q: %w: %q is taught already", from, store.ErrLabel, to)
 		}
-		s.apply(change{Verb: "rename", From: from, To: to, Settings: s.Settings})
+		s.Apply(store.Change{Verb: "rename", From: from, To: to, Settings: s.Settings})
 		return nil
 	})
 }
@@ -88,11 +89,11 @@ func (k *Workspace) Rename(ctx context.Context, from, to string) error {
 // Undo takes the last change back and says which it was. The last 32 changes can
 // be taken back one after the other (fewer where a state file of 1 GiB has no room).
 func (k *Workspace) Undo(ctx context.Context) (verb string, err error) {
-	err = k.commit(ctx, func(s *state) error {
+	err = k.commit(ctx, func(s *store.State) error {
 		if len(s.History) == 0 {
 			return ErrNothingToUndo
 		}
-		verb = s.undo().Verb
+		verb = s.Undo().Verb
 		return nil
 	})
 	return verb, err
@@ -101,21 +102,21 @@ func (k *Workspace) Undo(ctx context.Context) (verb string, err error) {
 // Retrain makes the head and the model anew from the stored embeddings, with the
 // settings of the Workspace's options.
 func (k *Workspace) Retrain(ctx context.Context) error {
-	return k.commit(ctx, func(s *state) error {
-		if len(s.positives()) == 0 {
+	return k.commit(ctx, func(s *store.State) error {
+		if len(s.Positives()) == 0 {
 			return fmt.Errorf("retrain: %w", ErrNothingTaught)
 		}
-		c := change{Verb: "retrain", Settings: s.Settings}
+		c := store.Change{Verb: "retrain", Settings: s.Settings}
 		if err := k.choose(&s.Settings); err != nil {
 			return fmt.Errorf("retrain: %w", err)
 		}
-		s.apply(c)
+		s.Apply(c)
 		return nil
 	})
 }
 
 // choose puts the settings asked for in the options into s.
-func (k *Workspace) choose(s *Settings) error {
+func (k *Workspace) choose(s *store.Settings) error {
 	if k.options.Layout != "" {
 		s.Layout = k.options.Layout
 	}
@@ -133,7 +134,7 @@ func (k *Workspace) choose(s *Settings) error {
 	}
 	switch {
 	case s.Layout != classifier.TPU:
-	case s.Pair == (pairRef{}):
+	case s.Pair == (store.PairRef{}):
 		return ErrNeedsCompiled
 	case s.KeepClasses:
 		return ErrKeepClasses

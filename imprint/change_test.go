@@ -14,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 func TestRemove(t *testing.T) {
@@ -68,14 +69,14 @@ func TestRemove(t *testing.T) {
 	model := readModel(t, k)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			before := files(t, k.store.dir)
+			before := files(t, k.store.Dir)
 			n, err := k.Remove(context.Background(), test.label, test.paths)
 			if n != test.want {
 				t.Errorf("removed %d, want %d", n, test.want)
 			}
 			if test.err != nil {
 				wantError(t, err, test.err)
-				sameFiles(t, files(t, k.store.dir), before)
+				sameFiles(t, files(t, k.store.Dir), before)
 				return
 			}
 			if err != nil {
@@ -103,27 +104,27 @@ func TestRename(t *testing.T) {
 	}{
 		{"a", "c", map[string]int{"b": 2, "c": 2, "d": 1}, nil},
 		{"d", "a longer name, 日本", map[string]int{"a": 2, "a longer name, 日本": 1, "b": 2}, nil},
-		{"a", "b", nil, ErrLabel},
-		{"a", "a", nil, ErrLabel},
-		{"a", "", nil, ErrLabel},
-		{"a", "x\ty", nil, ErrLabel},
+		{"a", "b", nil, store.ErrLabel},
+		{"a", "a", nil, store.ErrLabel},
+		{"a", "", nil, store.ErrLabel},
+		{"a", "x\ty", nil, store.ErrLabel},
 		{"c", "e", nil, ErrUnknownLabel},
 		{"", "e", nil, ErrUnknownLabel},
 	}
 	for _, test := range tests {
 		t.Run(test.from+" to "+test.to, func(t *testing.T) {
-			before := files(t, k.store.dir)
+			before := files(t, k.store.Dir)
 			err := k.Rename(context.Background(), test.from, test.to)
 			if test.err != nil {
 				wantError(t, err, test.err)
-				sameFiles(t, files(t, k.store.dir), before)
+				sameFiles(t, files(t, k.store.Dir), before)
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			wantTaught(t, k, test.want)
-			wantTaught(t, openKit(t, k.store.dir, Options{}), test.want)
+			wantTaught(t, openKit(t, k.store.Dir, Options{}), test.want)
 			if verb, err := k.Undo(context.Background()); verb != "rename" || err != nil {
 				t.Fatalf("undo: got %q, %v", verb, err)
 			}
@@ -140,12 +141,12 @@ func TestUndo(t *testing.T) {
 	ctx := context.Background()
 	k := newKit(t)
 	var models [][]byte
-	for i := range uint64(maxHistory + 3) {
+	for i := range uint64(store.MaxHistory + 3) {
 		mustAdd(t, k, photos(numbered(i), i%3, i, 1)...)
 		models = append(models, readModel(t, k))
 	}
-	k = openKit(t, k.store.dir, Options{})
-	for i := range maxHistory {
+	k = openKit(t, k.store.Dir, Options{})
+	for i := range store.MaxHistory {
 		if verb, err := k.Undo(ctx); verb != "add" || err != nil {
 			t.Fatalf("undo %d: got %q, %v", i, verb, err)
 		}
@@ -153,10 +154,10 @@ func TestUndo(t *testing.T) {
 			t.Fatalf("undo %d: the model is not the one before", i)
 		}
 	}
-	before := files(t, k.store.dir)
+	before := files(t, k.store.Dir)
 	_, err := k.Undo(ctx)
 	wantError(t, err, ErrNothingToUndo)
-	sameFiles(t, files(t, k.store.dir), before)
+	sameFiles(t, files(t, k.store.Dir), before)
 	wantTaught(t, k, map[string]int{"kind 0": 1, "kind 1": 1, "kind 2": 1})
 }
 
@@ -190,8 +191,8 @@ func TestRetrain(t *testing.T) {
 		if again.Settings() != test.want || !slices.Equal(labels, test.labels) || err != nil {
 			t.Errorf("%s: got %+v, %q, %v, want %+v, %q", test.name, again.Settings(), labels, err, test.want, test.labels)
 		}
-		if got, err := os.ReadFile(filepath.Join(dir, labelsFile)); string(got) != string(labelLines(test.labels)) || err != nil {
-			t.Errorf("%s: %s is %q, %v", test.name, labelsFile, got, err)
+		if got, err := os.ReadFile(filepath.Join(dir, store.LabelsFile)); string(got) != string(labelLines(test.labels)) || err != nil {
+			t.Errorf("%s: %s is %q, %v", test.name, store.LabelsFile, got, err)
 		}
 		if got := labelsOf(classify(t, again, photo("?", 0, 8), photo("?", 2, 8))); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("%s: photos of a, b are named %q", test.name, got)
@@ -220,9 +221,9 @@ func TestAddSettings(t *testing.T) {
 	k := newKit(t)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
 	model := readModel(t, k)
-	coral := openKit(t, k.store.dir, Options{Layout: classifier.Coral})
+	coral := openKit(t, k.store.Dir, Options{Layout: classifier.Coral})
 	mustAdd(t, coral, photos("b", 1, 0, 2)...)
-	if got := openKit(t, k.store.dir, Options{}).Settings().Layout; got != classifier.Coral {
+	if got := openKit(t, k.store.Dir, Options{}).Settings().Layout; got != classifier.Coral {
 		t.Errorf("got layout %s", got)
 	}
 	if _, err := coral.Undo(context.Background()); err != nil {
@@ -308,7 +309,7 @@ func TestByteIdentity(t *testing.T) {
 					c := k.Classes()[0].Photos[0]
 					remember()
 					for p := range now {
-						if sum(picture(p[0], p[1])).String() == c.SHA256 {
+						if store.Sum(picture(p[0], p[1])).String() == c.SHA256 {
 							delete(now, p)
 						}
 					}
@@ -330,7 +331,7 @@ func TestByteIdentity(t *testing.T) {
 					t.Fatal(err)
 				}
 				if r.IntN(4) == 0 { // by another process
-					k = openKit(t, k.store.dir, o)
+					k = openKit(t, k.store.Dir, o)
 				}
 			}
 			if len(now) == 0 {
@@ -349,9 +350,9 @@ func TestByteIdentity(t *testing.T) {
 				mustAdd(t, fresh, chunk...)
 			}
 			wantTaught(t, k, taught(fresh))
-			for _, name := range []string{modelFile, labelsFile} {
-				got, err := os.ReadFile(k.store.path(name))
-				want, err2 := os.ReadFile(fresh.store.path(name))
+			for _, name := range []string{store.ModelFile, store.LabelsFile} {
+				got, err := os.ReadFile(k.store.Path(name))
+				want, err2 := os.ReadFile(fresh.store.Path(name))
 				if err != nil || err2 != nil || !bytes.Equal(got, want) {
 					t.Errorf("%s is not that of a new workspace: %d bytes, want %d; %v %v", name, len(got), len(want), err, err2)
 				}
@@ -364,7 +365,7 @@ func TestByteIdentity(t *testing.T) {
 func contentOf(sha256 string) []byte {
 	for kind := range uint64(8) {
 		for seed := range uint64(8) {
-			if b := picture(kind, seed); sum(b).String() == sha256 {
+			if b := picture(kind, seed); store.Sum(b).String() == sha256 {
 				return b
 			}
 		}

@@ -71,7 +71,7 @@ func (k *Workspace) Classify(ctx context.Context, photos []dataset.Item, top int
 		model, _, err = k.build(k.state)
 	}
 	if err == nil && model == nil {
-		err = fmt.Errorf("workspace %s: %w", k.store.dir, ErrNothingTaught)
+		err = fmt.Errorf("workspace %s: %w", k.store.Dir, ErrNothingTaught)
 	}
 	b, t, runners := k.backbone, (*scorer)(nil), &k.runners
 	switch {

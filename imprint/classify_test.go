@@ -16,6 +16,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // kinds are photos of kinds 0, 2, 4 and 6, which the models' embedding tells apart.
@@ -205,8 +206,8 @@ func TestExportErrors(t *testing.T) {
 	wantError(t, export(k, path, "", classifier.Float, true), ErrNoClasses)
 	wantError(t, export(k, filepath.Join(out, "none", "m.tflite"), "", classifier.Float, false), os.ErrNotExist)
 	wantError(t, export(k, path, filepath.Join(out, "none", "l.txt"), classifier.Float, false), os.ErrNotExist)
-	wantError(t, export(k, out, "", classifier.Float, false), errNotRegular)
-	wantError(t, export(k, path, os.DevNull, classifier.Float, false), errNotRegular)
+	wantError(t, export(k, out, "", classifier.Float, false), store.ErrNotRegular)
+	wantError(t, export(k, path, os.DevNull, classifier.Float, false), store.ErrNotRegular)
 	if entries, _ := os.ReadDir(out); len(entries) > 0 {
 		t.Errorf("exports that failed have written %v", entries)
 	}
@@ -222,7 +223,7 @@ func TestClassifyWithErrors(t *testing.T) {
 		want        error
 	}{
 		{"missing", filepath.Join(t.TempDir(), "none.tflite"), "", os.ErrNotExist},
-		{"folder", t.TempDir(), "", errNotRegular},
+		{"folder", t.TempDir(), "", store.ErrNotRegular},
 		{"cut", cut, "", tflite.ErrCorrupt},
 		{"text", backboneIn(t, "text.tflite", []byte("not a model, just a text")), "", tflite.ErrCorrupt},
 		{"no output", backboneIn(t, "none.tflite", without(t, func(m *tflite.Model) { m.Subgraphs[0].Outputs = nil })), "", backbone.ErrNoEmbedding},

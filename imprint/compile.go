@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // Compile writes a model into a compiled one of the same architecture, the file
@@ -15,7 +16,7 @@ func Compile(ctx context.Context, model, path, templatePath, twinPath string) er
 	if err != nil {
 		return fail(err)
 	}
-	m, err := readFile(model, tflite.MaxFileSize)
+	m, err := store.ReadFile(model, tflite.MaxFileSize)
 	if err != nil {
 		return fail(err)
 	}
@@ -26,7 +27,7 @@ func Compile(ctx context.Context, model, path, templatePath, twinPath string) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := new(disk).replace(replacement{path, file}); err != nil {
+	if err := new(store.Disk).Replace(store.Replacement{path, file}); err != nil {
 		return fail(err)
 	}
 	return nil

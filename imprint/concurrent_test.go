@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // TestTwoProcesses lets two processes and a Workspace teach a new workspace at once, while
@@ -20,7 +21,7 @@ import (
 func TestTwoProcesses(t *testing.T) {
 	dir, o := newWorkspace(t)
 	const each = 8
-	stop := watchModel(t, filepath.Join(dir, modelFile))
+	stop := watchModel(t, filepath.Join(dir, store.ModelFile))
 	defer stop()
 	type running struct {
 		*exec.Cmd
@@ -141,22 +142,22 @@ func TestOtherMeanwhile(t *testing.T) {
 func TestLocked(t *testing.T) {
 	k := newKit(t)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
-	held, err := k.store.lock(context.Background(), 0)
+	held, err := k.store.Lock(context.Background(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := files(t, k.store.dir)
+	before := files(t, k.store.Dir)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	err = func() error { _, err := k.Remove(ctx, "a", nil); return err }()
-	wantError(t, err, ErrLocked)
+	wantError(t, err, store.ErrLocked)
 	wantError(t, err, context.DeadlineExceeded)
 	if want := fmt.Sprint("by process ", os.Getpid()); err != nil && !strings.Contains(err.Error(), want) {
 		t.Errorf("error %q does not say %q", err, want)
 	}
-	sameFiles(t, files(t, k.store.dir), before)
+	sameFiles(t, files(t, k.store.Dir), before)
 	// Readers do not wait.
-	if got := labelsOf(classify(t, openKit(t, k.store.dir, Options{}), photo("?", 0, 9))); got[0] != "a" {
+	if got := labelsOf(classify(t, openKit(t, k.store.Dir, Options{}), photo("?", 0, 9))); got[0] != "a" {
 		t.Errorf("got %q", got)
 	}
 	// Who waits gets his turn.
@@ -166,9 +167,9 @@ func TestLocked(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	held.release()
+	held.Release()
 	wg.Wait()
-	if _, err := k.store.lock(context.Background(), 0); err != nil {
+	if _, err := k.store.Lock(context.Background(), 0); err != nil {
 		t.Errorf("the lock is not free after a change: %v", err)
 	}
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 var kills = flag.Int("kills", 0, "how often TestKill kills a process (0: 15, or 4 with -short)")
@@ -48,7 +49,7 @@ func child(role string, args []string) int {
 	defer k.Close()
 	if role == "step" {
 		steps := uint64(0)
-		k.store.disk.before = func(string, string) error {
+		k.store.Disk.Before = func(string, string) error {
 			if steps++; steps == n[2] {
 				unix.Kill(os.Getpid(), unix.SIGKILL)
 				select {} // the signal may take a moment
@@ -143,18 +144,18 @@ func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unp
 		}
 	}
 	for _, i := range acknowledged {
-		if got := there[sum(picture(i%3, i)).String()]; got != numbered(i) {
+		if got := there[store.Sum(picture(i%3, i)).String()]; got != numbered(i) {
 			t.Errorf("photo %d was acknowledged as %q and is %q", i, numbered(i), got)
 		}
 	}
 	if n := len(there); n < len(acknowledged) || n > len(acknowledged)+1 {
 		t.Errorf("%d photos are there, %d were acknowledged, and one may have been under way", n, len(acknowledged))
 	}
-	lock, err := k.store.lock(context.Background(), 0)
+	lock, err := k.store.Lock(context.Background(), 0)
 	if err != nil {
 		t.Fatalf("after a kill: %v", err)
 	}
-	lock.release()
+	lock.Release()
 	if len(there) == 0 {
 		return false
 	}
@@ -201,7 +202,7 @@ func TestKill(t *testing.T) {
 		if i == 0 || len(acknowledged) >= most {
 			seen += stop()
 			dir, acknowledged = filepath.Join(t.TempDir(), "ws"), nil
-			stop = watchModel(t, filepath.Join(dir, modelFile))
+			stop = watchModel(t, filepath.Join(dir, store.ModelFile))
 		}
 		first := uint64(len(acknowledged))
 		cmd, out, stderr := startChild(t, "add", dir, backbone, first, first+10000)
@@ -219,7 +220,7 @@ func TestKill(t *testing.T) {
 			t.Fatalf("the process ended by itself: %v %s", err, stderr)
 		}
 		total += len(acknowledged) - int(first)
-		if left, _ := filepath.Glob(filepath.Join(dir, ".*"+temporarySuffix)); len(left) > 0 {
+		if left, _ := filepath.Glob(filepath.Join(dir, ".*"+store.TemporarySuffix)); len(left) > 0 {
 			temporary++
 		}
 		if checkKilled(t, dir, backbone, acknowledged) {
@@ -257,7 +258,7 @@ func addNumber(t *testing.T, numbers []uint64, line string) []uint64 {
 func countSteps(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 	t.Helper()
 	k := openKit(t, dir, Options{Backbone: backbone})
-	k.store.disk.before = func(op, path string) error {
+	k.store.Disk.Before = func(op, path string) error {
 		steps = append(steps, op+" "+filepath.Base(path))
 		return nil
 	}
@@ -290,7 +291,7 @@ func TestKillAtEveryStep(t *testing.T) {
 					continue
 				}
 				dir, acknowledged := begin()
-				stop := watchModel(t, filepath.Join(dir, modelFile))
+				stop := watchModel(t, filepath.Join(dir, store.ModelFile))
 				cmd, out, stderr := startChild(t, "step", dir, backbone, before, before+1, i+1)
 				for out.Scan() {
 					t.Errorf("the process went on after step %d, %s: it printed %s", i, step, out.Text())

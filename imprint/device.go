@@ -11,6 +11,7 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
@@ -88,7 +89,7 @@ func NewDevices(o DeviceOptions) (*Devices, error) {
 	if d.choice == "tpu" || d.choice == "usb" {
 		return nil, fmt.Errorf("%w %q: a twin would run on the CPU", ErrDeviceChoice, o.Device)
 	}
-	file, err := readFile(o.Uncompiled, tflite.MaxFileSize)
+	file, err := store.ReadFile(o.Uncompiled, tflite.MaxFileSize)
 	if err == nil {
 		d.uncompiled, err = tflite.Parse(file)
 	}

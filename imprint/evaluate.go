@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/stat"
@@ -18,92 +17,11 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // ErrProtocol is wrapped when a set does not allow the evaluation asked for.
 var ErrProtocol = errors.New("evaluation is not possible")
-
-// estimateChunk is how many unit vectors of a class Estimate keeps in memory for each
-// core: all of them would take eight times the space of the state. Bursts are found
-// within a chunk.
-const estimateChunk = 2048
-
-// Recipe says how the head of the workspace was made; nothing when nothing is taught.
-func (k *Workspace) Recipe() classifier.Recipe {
-	if k.head == nil && k.state.Made != nil {
-		return k.state.Made.Recipe
-	}
-	if head, err := k.currentHead(); err == nil {
-		return head.Recipe
-	}
-	return classifier.Recipe{}
-}
-
-// Tried is what classifier.Auto chose the head by; nil where it did not, or could not
-// compare.
-func (k *Workspace) Candidates() []classifier.Candidate {
-	if k.head == nil && k.state.Made != nil {
-		return k.state.Made.Candidates
-	}
-	if f, err := k.currentHead(); err == nil {
-		return f.Candidates
-	}
-	return nil
-}
-
-// Estimate is the leave-one-out accuracy of the workspace's head on its own examples.
-// That of one that keeps the backbone's classes is the mean head's without them.
-func (k *Workspace) Estimate() classifier.Estimate {
-	if k.state.Settings.method() != classifier.Mean {
-		if k.head == nil && k.state.Made != nil {
-			return k.state.Made.Estimate
-		}
-		if head, err := k.currentHead(); err == nil {
-			return head.Estimate
-		}
-		return classifier.Estimate{} // nothing is taught
-	}
-	sums, err := k.sums(k.state)
-	if err != nil {
-		return classifier.Estimate{} // the state was checked when it was read
-	}
-	threads := k.options.Threads
-	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
-	chunks := make(chan []example)
-	found := make([]classifier.Estimate, threads)
-	var wg sync.WaitGroup
-	for i := range found {
-		wg.Go(func() {
-			for c := range chunks {
-				e := sums.LeaveOneOut(k.unitsOf(c))
-				found[i].Correct += e.Correct
-				found[i].Total += e.Total
-				found[i].Excluded += e.Excluded
-				found[i].Bursts += e.Bursts
-			}
-		})
-	}
-	for rest := k.state.positives(); len(rest) > 0; {
-		n := 1
-		for n < min(len(rest), estimateChunk) && rest[n].Label == rest[0].Label {
-			n++
-		}
-		chunks <- rest[:n]
-		rest = rest[n:]
-	}
-	close(chunks)
-	wg.Wait()
-	var all classifier.Estimate
-	for _, e := range found {
-		all.Correct += e.Correct
-		all.Total += e.Total
-		all.Excluded += e.Excluded
-		all.Bursts += e.Bursts
-	}
-	return all
-}
 
 // An Evaluation is the accuracy of heads taught with few photos, and what stands in the
 // way of a better one.
@@ -352,7 +270,7 @@ func ReadSet(dir string, fit dataset.Resize) (*Set, error) {
 	}
 	s.Classes, s.Labels, s.Support, s.Query = labels.Classes, labels.Labels, episodes.Shots, episodes.Test
 	path := filepath.Join(dir, name)
-	b, err := readFile(path, maxState)
+	b, err := store.ReadFile(path, store.MaxState)
 	if err != nil {
 		return nil, fmt.Errorf("read embeddings: %w", err)
 	}
@@ -375,7 +293,7 @@ func ReadSet(dir string, fit dataset.Resize) (*Set, error) {
 }
 
 func readJSON(path string, v any) error {
-	b, err := readFile(path, maxState)
+	b, err := store.ReadFile(path, store.MaxState)
 	if err != nil {
 		return fmt.Errorf("read embeddings: %w", err)
 	}
@@ -391,7 +309,7 @@ func readJSON(path string, v any) error {
 func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit dataset.Resize, items []dataset.Item, shots, draws, threads int, progress func(done, total int)) (*Set, []Skipped, error) {
 	s := &Set{Name: name, Devices: make(map[string]int)}
 	var skipped []Skipped
-	seen := make(map[digest]bool)
+	seen := make(map[store.Digest]bool)
 	for _, it := range items {
 		if !slices.Contains(s.Classes, it.Label) {
 			s.Classes = append(s.Classes, it.Label)
@@ -418,7 +336,7 @@ func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit datase
 		s.Norms = append(s.Norms, unit(b, x, e.raw))
 		c, _ := slices.BinarySearch(s.Classes, items[i].Label)
 		s.Labels, s.Units = append(s.Labels, c), append(s.Units, x)
-		s.Photos, s.Hashes = append(s.Photos, Photo{Path: items[i].Path, SHA256: digest(e.photo).String()}), append(s.Hashes, e.hash)
+		s.Photos, s.Hashes = append(s.Photos, Photo{Path: items[i].Path, SHA256: store.Digest(e.photo).String()}), append(s.Hashes, e.hash)
 		return nil
 	})
 	if err != nil {

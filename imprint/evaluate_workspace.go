@@ -14,12 +14,12 @@ import (
 // without it, and with shots also draws from the workspace as from a set of photos, of
 // small classes all but one photo. With no heads it takes the workspace's own.
 func (k *Workspace) Evaluate(ctx context.Context, heads []classifier.Method, shots []int, draws int) (*Evaluation, error) {
-	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", k.store.dir, err) }
-	if len(k.state.positives()) == 0 {
+	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", k.store.Dir, err) }
+	if len(k.state.Positives()) == 0 {
 		return fail(ErrNothingTaught)
 	}
 	if len(heads) == 0 {
-		heads = []classifier.Method{k.state.Settings.method()}
+		heads = []classifier.Method{k.state.Settings.Method()}
 	}
 	s, examples := k.set()
 	ev := s.evaluation()
@@ -60,13 +60,13 @@ func (k *Workspace) Evaluate(ctx context.Context, heads []classifier.Method, sho
 
 // set gives the workspace's photos as a set without draws.
 func (k *Workspace) set() (*Set, []classifier.Example) {
-	examples := k.unitsOf(k.state.positives())
-	dir, err := filepath.Abs(k.store.dir)
+	examples := k.unitsOf(k.state.Positives())
+	dir, err := filepath.Abs(k.store.Dir)
 	if err != nil {
-		dir = k.store.dir
+		dir = k.store.Dir
 	}
 	s := &Set{Name: filepath.Base(dir)}
-	for i, e := range k.state.positives() {
+	for i, e := range k.state.Positives() {
 		if n := len(s.Classes); n == 0 || s.Classes[n-1] != e.Label {
 			s.Classes = append(s.Classes, e.Label)
 		}

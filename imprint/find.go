@@ -13,6 +13,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // readBackbone returns the model file of a backbone and its name. The backbone is
@@ -29,7 +30,7 @@ func readBackbone(name string) ([]byte, string, error) {
 		}
 		return nil, "", err
 	}
-	file, err := readFile(path, tflite.MaxFileSize)
+	file, err := store.ReadFile(path, tflite.MaxFileSize)
 	if err != nil {
 		return nil, "", fmt.Errorf("load backbone: %w", err)
 	}

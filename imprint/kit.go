@@ -25,15 +25,13 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 var (
@@ -45,8 +43,6 @@ var (
 	// ErrOtherFit is wrapped when photos are to be fitted otherwise than those
 	// already taught.
 	ErrOtherResize = errors.New("the workspace was taught with photos fitted otherwise")
-	// ErrLabel is wrapped when a name can't be a label.
-	ErrLabel = errors.New("unusable label")
 	// ErrUnknownLabel is wrapped when no photo of a label has been taught.
 	ErrUnknownLabel = errors.New("no such label")
 	// ErrNoPhotos is wrapped when nothing that was given can be taught or removed.
@@ -94,9 +90,9 @@ type Options struct {
 
 // A Workspace is an open workspace.
 type Workspace struct {
-	store    store
+	store    store.Store
 	options  Options
-	state    *state // what is known of the disk; never nil
+	state    *store.State // what is known of the disk; never nil
 	backbone *backbone.Backbone
 	file     []byte             // of the backbone
 	pair     *pair              // the last that was needed, or given; nil until then
@@ -126,21 +122,21 @@ func Open(dir string, o Options) (*Workspace, error) { return open(dir, o, nil) 
 // open opens a workspace; if it has the backbone of shared, which may be nil, that is
 // used.
 func open(dir string, o Options, shared *Workspace) (*Workspace, error) {
-	k := &Workspace{store: store{dir: dir}, options: o}
+	k := &Workspace{store: store.Store{Dir: dir}, options: o}
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("open workspace %s: %w", dir, err)
 	}
-	found, damaged, err := k.store.load()
+	found, damaged, err := k.store.Load()
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case found != nil:
-		k.state, k.damaged, k.warnings = found, len(damaged) > 0, warnings(found, damaged)
+		k.state, k.damaged, k.warnings = found, len(damaged) > 0, store.Warnings(found, damaged)
 	case o.Existing:
 		return nil, fmt.Errorf("open workspace %s: %w", dir, ErrNothingTaught)
 	default:
-		k.state = &state{Settings: Settings{Layout: classifier.Float, Head: classifier.Auto}}
+		k.state = &store.State{Settings: store.Settings{Layout: classifier.Float, Head: classifier.Auto}}
 	}
 	if shared != nil {
 		k.pair = shared.pair
@@ -172,7 +168,7 @@ func (k *Workspace) shares(other *Workspace) bool {
 	}
 	mine, its := k.options, other.options
 	return (mine.Backbone == "" || mine.Backbone == its.Backbone) && (mine.Embedding == "" || mine.Embedding == its.Embedding) &&
-		mine.Arithmetic == its.Arithmetic && mine.Devices == its.Devices && k.state.Backbone.same(other.state.Backbone)
+		mine.Arithmetic == its.Arithmetic && mine.Devices == its.Devices && k.state.Backbone.Same(other.state.Backbone)
 }
 
 // loadBackbone loads the workspace's backbone, or for a new workspace the one of
@@ -180,14 +176,14 @@ func (k *Workspace) shares(other *Workspace) bool {
 func (k *Workspace) loadBackbone(fresh bool) error {
 	var file []byte
 	var err error
-	path, name := k.store.path(backboneFile), k.state.Backbone.Name
+	path, name := k.store.Path(store.BackboneFile), k.state.Backbone.Name
 	if k.options.Backbone != "" || fresh {
 		if file, name, err = readBackbone(k.options.Backbone); err != nil {
 			return err
 		}
 	} else {
-		if file, err = readFile(path, tflite.MaxFileSize); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: %s is missing: name the model %s again with --backbone", ErrCorrupt, path, name)
+		if file, err = store.ReadFile(path, tflite.MaxFileSize); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: %s is missing: name the model %s again with --backbone", store.ErrCorrupt, path, name)
 		} else if err != nil {
 			return fmt.Errorf("load backbone: %w", err)
 		}
@@ -197,26 +193,26 @@ func (k *Workspace) loadBackbone(fresh bool) error {
 		embedding = fmt.Sprint("#", k.state.Backbone.Embedding)
 	}
 	b, err := k.parseBackbone(file, backbone.Options{Name: name, Embedding: embedding, Arithmetic: k.options.Arithmetic})
-	var got digest // summing up a large file takes its time: once is enough
+	var got store.Digest // summing up a large file takes its time: once is enough
 	if err == nil {
 		got = b.SHA256
 	} else {
-		got = sum(file)
+		got = store.Sum(file)
 	}
 	if want := k.state.Backbone; !fresh && got != want.SHA256 {
 		if k.options.Backbone == "" {
-			return fmt.Errorf("%w: %s is not the model %s that it was: name that again with --backbone", ErrCorrupt, path, want.Name)
+			return fmt.Errorf("%w: %s is not the model %s that it was: name that again with --backbone", store.ErrCorrupt, path, want.Name)
 		}
-		return fmt.Errorf("open workspace %s with %s: %w, %s", k.store.dir, name, ErrOtherBackbone, want.Name)
+		return fmt.Errorf("open workspace %s with %s: %w, %s", k.store.Dir, name, ErrOtherBackbone, want.Name)
 	}
 	if err != nil {
 		return err
 	}
-	ref := backboneRef{Name: name, SHA256: b.SHA256, Embedding: b.Embedding.Index, Size: b.EmbeddingSize()}
+	ref := store.BackboneRef{Name: name, SHA256: b.SHA256, Embedding: b.Embedding.Index, Size: b.EmbeddingSize()}
 	if want := k.state.Backbone; fresh {
 		k.state.Backbone = ref
 	} else if ref.Embedding != want.Embedding || ref.Size != want.Size {
-		return fmt.Errorf("open workspace %s: %w tensor, %d, not %d", k.store.dir, ErrOtherBackbone, want.Embedding, ref.Embedding)
+		return fmt.Errorf("open workspace %s: %w tensor, %d, not %d", k.store.Dir, ErrOtherBackbone, want.Embedding, ref.Embedding)
 	}
 	k.backbone, k.file = b, file
 	return nil
@@ -228,14 +224,11 @@ func (k *Workspace) Warnings() []string { return k.warnings }
 // Backbone returns the model that embeds the photos.
 func (k *Workspace) Backbone() *backbone.Backbone { return k.backbone }
 
-// Settings returns the choices that the published model was made with.
-func (k *Workspace) Settings() Settings { return k.state.Settings }
-
 // Generation counts the changes of the workspace.
 func (k *Workspace) Generation() uint64 { return k.state.Generation }
 
 // ModelPath is where the model is published.
-func (k *Workspace) ModelPath() string { return k.store.path(modelFile) }
+func (k *Workspace) ModelPath() string { return k.store.Path(store.ModelFile) }
 
 // Close stops what the Workspace has started. Nothing is written: every change was.
 func (k *Workspace) Close() error {
@@ -263,7 +256,7 @@ type Photo struct {
 // Classes returns what has been taught, in order of labels.
 func (k *Workspace) Classes() []Class {
 	var classes []Class
-	for _, e := range k.state.positives() {
+	for _, e := range k.state.Positives() {
 		if n := len(classes); n == 0 || classes[n-1].Label != e.Label {
 			classes = append(classes, Class{Label: e.Label})
 		}
@@ -288,29 +281,29 @@ var errUnchanged = errors.New("nothing to change")
 
 // commit makes a change the workspace's next generation: plan is given the state
 // as it is on the disk now, and changes it.
-func (k *Workspace) commit(ctx context.Context, plan func(*state) error) (err error) {
-	lock, err := k.store.lock(ctx, lockPatience)
+func (k *Workspace) commit(ctx context.Context, plan func(*store.State) error) (err error) {
+	lock, err := k.store.Lock(ctx, store.LockPatience)
 	if err != nil {
 		return err
 	}
-	defer lock.release()
-	k.store.sweep()
-	now, damaged, err := k.store.load()
+	defer lock.Release()
+	k.store.Sweep()
+	now, damaged, err := k.store.Load()
 	if err != nil {
 		return err
 	}
-	before := new(state)
+	before := new(store.State)
 	if now != nil {
 		*before = *now
 	}
 	if now == nil {
 		defer func() {
 			if err != nil {
-				lock.retract()
+				lock.Retract()
 			}
 		}()
 		if k.state.Generation > 0 {
-			return fmt.Errorf("change %s: the workspace is gone: %w", k.store.dir, fs.ErrNotExist)
+			return fmt.Errorf("change %s: the workspace is gone: %w", k.store.Dir, fs.ErrNotExist)
 		}
 		fresh := *k.state
 		now = &fresh
@@ -324,7 +317,7 @@ func (k *Workspace) commit(ctx context.Context, plan func(*state) error) (err er
 	} else if err != nil {
 		return err
 	}
-	if err := now.check(); err != nil {
+	if err := now.Check(); err != nil {
 		return err
 	}
 	now.Generation++
@@ -332,87 +325,68 @@ func (k *Workspace) commit(ctx context.Context, plan func(*state) error) (err er
 	if err != nil {
 		return err
 	}
-	now.Version, now.Model, now.Made = now.version(), sum(model), madeOf(head)
-	b, err := now.encode(maxState)
+	now.Version, now.Model, now.Made = now.OldestVersion(), store.Sum(model), madeOf(head)
+	b, err := now.Encode(store.MaxState)
 	if err != nil {
 		return err
 	}
-	if err := k.store.keepDamaged(damaged, now.Generation); err != nil {
+	if err := k.store.KeepDamaged(damaged, now.Generation); err != nil {
 		return err
 	}
 	// The state names its backbone, so that must be there first; the model is made
 	// from both, and made again if it does not come to be written.
 	wrote, err := k.keepModels(now)
 	if err == nil {
-		err = k.store.disk.replace(append([]replacement{{k.store.path(slotFile(now.Generation)), b}}, k.published(model, head)...)...)
+		err = k.store.Disk.Replace(append([]store.Replacement{{k.store.Path(store.SlotFile(now.Generation)), b}}, k.published(model, head)...)...)
 	}
 	if err != nil {
 		for _, path := range wrote {
-			if now.Generation == 1 || path != k.store.path(backboneFile) {
+			if now.Generation == 1 || path != k.store.Path(store.BackboneFile) {
 				os.Remove(path)
 			}
 		}
 		return err
 	}
-	k.store.dropPairs(before, now)
+	k.store.DropPairs(before, now)
 	k.state, k.head = now, head
 	return nil
 }
 
 // sameKind says whether the Workspace's embeddings fit those of s, which another process
 // may have written after Open.
-func (k *Workspace) sameKind(s *state) error {
+func (k *Workspace) sameKind(s *store.State) error {
 	mine, other := k.state, s
-	if !mine.Backbone.same(other.Backbone) {
-		return fmt.Errorf("change %s: %w, %s, meanwhile", k.store.dir, ErrOtherBackbone, other.Backbone.Name)
+	if !mine.Backbone.Same(other.Backbone) {
+		return fmt.Errorf("change %s: %w, %s, meanwhile", k.store.Dir, ErrOtherBackbone, other.Backbone.Name)
 	}
 	if mine.Settings.Resize != other.Settings.Resize {
-		return fmt.Errorf("change %s: %w meanwhile: %s, not %s", k.store.dir, ErrOtherResize, other.Settings.Resize, mine.Settings.Resize)
+		return fmt.Errorf("change %s: %w meanwhile: %s, not %s", k.store.Dir, ErrOtherResize, other.Settings.Resize, mine.Settings.Resize)
 	}
 	return nil
 }
 
 // keepModels stores the backbone and the template of s in the workspace, unless they
 // are there, and returns the files written.
-func (k *Workspace) keepModels(s *state) (wrote []string, err error) {
-	models := []replacement{{k.store.path(backboneFile), k.file}}
-	sums := []digest{s.Backbone.SHA256}
+func (k *Workspace) keepModels(s *store.State) (wrote []string, err error) {
+	models := []store.Replacement{{k.store.Path(store.BackboneFile), k.file}}
+	sums := []store.Digest{s.Backbone.SHA256}
 	if s.Settings.Layout == classifier.TPU {
 		p, err := k.pairOf(s.Settings.Pair)
 		if err != nil {
 			return nil, err
 		}
-		template, twin := p.ref.files()
-		models = append(models, replacement{k.store.path(template), p.compiled}, replacement{k.store.path(twin), p.uncompiled})
+		template, twin := p.ref.Files()
+		models = append(models, store.Replacement{k.store.Path(template), p.compiled}, store.Replacement{k.store.Path(twin), p.uncompiled})
 		sums = append(sums, p.ref.CompiledSHA256, p.ref.UncompiledSHA256)
 	}
 	for i, m := range models {
-		if got, err := sumFile(m.path); err == nil && got == sums[i] {
+		if got, err := store.SumFile(m.Path); err == nil && got == sums[i] {
 			continue
 		}
-		wrote = append(wrote, m.path)
-		if err := k.store.disk.replace(m); err != nil {
+		wrote = append(wrote, m.Path)
+		if err := k.store.Disk.Replace(m); err != nil {
 			return wrote, err
 		}
 	}
 	return wrote, nil
-}
-
-// checkLabel says why a name can't be a label: it is a line of labels.txt.
-func checkLabel(label string) error {
-	switch {
-	case label == "":
-		return fmt.Errorf("%w: it is empty", ErrLabel)
-	case len(label) > 200:
-		return fmt.Errorf("%w: %.20q… has more than 200 bytes", ErrLabel, label)
-	case !utf8.ValidString(label):
-		return fmt.Errorf("%w: %q is not UTF-8", ErrLabel, label)
-	case strings.TrimSpace(label) != label:
-		return fmt.Errorf("%w: %q begins or ends with a space", ErrLabel, label)
-	case strings.Contains(label, "\ufeff"):
-		return fmt.Errorf("%w: %q has a byte order mark", ErrLabel, label)
-	case strings.ContainsFunc(label, unicode.IsControl):
-		return fmt.Errorf("%w: %q has a control character", ErrLabel, label)
-	}
-	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 func TestOpen(t *testing.T) {
@@ -50,7 +51,7 @@ func TestOpen(t *testing.T) {
 		}},
 		{name: "new, must exist", set: func(o *Options) { o.Existing = true }, want: ErrNothingTaught},
 		{name: "new, backbone missing", set: func(o *Options) { o.Backbone += "x" }, want: ErrNoBackbone},
-		{name: "new, backbone is a folder", set: func(o *Options) { o.Backbone = filepath.Dir(o.Backbone) }, want: errNotRegular},
+		{name: "new, backbone is a folder", set: func(o *Options) { o.Backbone = filepath.Dir(o.Backbone) }, want: store.ErrNotRegular},
 		{name: "new, no model", set: func(o *Options) { o.Backbone = noModel }, want: tflite.ErrCorrupt},
 		{name: "new, no such tensor", set: func(o *Options) { o.Embedding = "nothing" }, want: backbone.ErrNoEmbedding},
 		{name: "new, unknown fit", set: func(o *Options) { o.Resize = "stretch" }, want: errAny},
@@ -70,9 +71,9 @@ func TestOpen(t *testing.T) {
 		{name: "another fit", taught: true, set: func(o *Options) { o.Resize = dataset.Crop }, want: ErrOtherResize},
 		{name: "another backbone", taught: true, set: func(o *Options) { o.Backbone = other }, want: ErrOtherBackbone},
 		{name: "another tensor", taught: true, set: func(o *Options) { o.Embedding = "pointwise" }, want: ErrOtherBackbone},
-		{name: "backbone gone", taught: true, break_: func(dir string) error { return os.Remove(filepath.Join(dir, backboneFile)) }, want: ErrCorrupt},
-		{name: "backbone damaged", taught: true, break_: damageBackbone, want: ErrCorrupt},
-		{name: "backbone gone and named", taught: true, break_: func(dir string) error { return os.Remove(filepath.Join(dir, backboneFile)) },
+		{name: "backbone gone", taught: true, break_: func(dir string) error { return os.Remove(filepath.Join(dir, store.BackboneFile)) }, want: store.ErrCorrupt},
+		{name: "backbone damaged", taught: true, break_: damageBackbone, want: store.ErrCorrupt},
+		{name: "backbone gone and named", taught: true, break_: func(dir string) error { return os.Remove(filepath.Join(dir, store.BackboneFile)) },
 			set: func(o *Options) { o.Backbone = copied }, kept: backboneKept},
 		{name: "backbone damaged and named", taught: true, break_: damageBackbone, set: func(o *Options) { o.Backbone = copied }, kept: backboneKept},
 	}
@@ -122,10 +123,12 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func damageBackbone(dir string) error { return os.Truncate(filepath.Join(dir, backboneFile), 5000) }
+func damageBackbone(dir string) error {
+	return os.Truncate(filepath.Join(dir, store.BackboneFile), 5000)
+}
 
 func backboneKept(t *testing.T, dir string) {
-	if b, err := os.ReadFile(filepath.Join(dir, backboneFile)); err != nil || !bytes.Equal(b, backbonetest.Extractor()) {
+	if b, err := os.ReadFile(filepath.Join(dir, store.BackboneFile)); err != nil || !bytes.Equal(b, backbonetest.Extractor()) {
 		t.Errorf("the workspace's backbone has not been made good: %d bytes, %v", len(b), err)
 	}
 }
@@ -174,18 +177,18 @@ func TestAdd(t *testing.T) {
 			want: map[string]int{"a": 1}, skips: []skip{{damaged, false}, {empty, false}, {a0 + "x", false}, {"a/7-0.png", true}, {text, false}, {filepath.Dir(a0), false}}},
 		{name: "unreadable only", items: []dataset.Item{file("a", damaged), file("a", empty)}, skips: []skip{{damaged, false}, {empty, false}}, err: ErrNoPhotos},
 		{name: "none", err: ErrNoPhotos},
-		{name: "no label", items: []dataset.Item{file("a", a0), file("", b0)}, err: ErrLabel},
-		{name: "label of two lines", items: []dataset.Item{file("a\nb", a0)}, err: ErrLabel},
-		{name: "label with a space at its end", items: []dataset.Item{file("a ", a0)}, err: ErrLabel},
-		{name: "label not in UTF-8", items: []dataset.Item{file("a\xff", a0)}, err: ErrLabel},
-		{name: "long label", items: []dataset.Item{file(strings.Repeat("é", 101), a0)}, err: ErrLabel},
+		{name: "no label", items: []dataset.Item{file("a", a0), file("", b0)}, err: store.ErrLabel},
+		{name: "label of two lines", items: []dataset.Item{file("a\nb", a0)}, err: store.ErrLabel},
+		{name: "label with a space at its end", items: []dataset.Item{file("a ", a0)}, err: store.ErrLabel},
+		{name: "label not in UTF-8", items: []dataset.Item{file("a\xff", a0)}, err: store.ErrLabel},
+		{name: "long label", items: []dataset.Item{file(strings.Repeat("é", 101), a0)}, err: store.ErrLabel},
 		{name: "odd labels", items: []dataset.Item{file("50 limit", a0), file("Grünfläche/日本 <&>\"", b0)}, want: map[string]int{"50 limit": 1, "Grünfläche/日本 <&>\"": 1}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			k := newKit(t)
 			mustAdd(t, k, photo("old", 7, 0))
-			before := files(t, k.store.dir)
+			before := files(t, k.store.Dir)
 			var progress []int
 			l, err := k.Add(context.Background(), test.items, func(done, total int) {
 				progress = append(progress, done)
@@ -195,7 +198,7 @@ func TestAdd(t *testing.T) {
 			})
 			if test.err != nil {
 				wantError(t, err, test.err)
-				sameFiles(t, files(t, k.store.dir), before)
+				sameFiles(t, files(t, k.store.Dir), before)
 			} else if err != nil {
 				t.Fatal(err)
 			}
@@ -235,9 +238,9 @@ func TestAdd(t *testing.T) {
 			}
 			test.want["old"] = 1
 			wantTaught(t, k, test.want)
-			wantTaught(t, openKit(t, k.store.dir, Options{}), test.want)
+			wantTaught(t, openKit(t, k.store.Dir, Options{}), test.want)
 			if total == 0 {
-				sameFiles(t, files(t, k.store.dir), before)
+				sameFiles(t, files(t, k.store.Dir), before)
 			}
 		})
 	}
@@ -277,7 +280,7 @@ func TestAddInterrupted(t *testing.T) {
 		}
 	})
 	wantError(t, err, context.Canceled)
-	if _, err := os.Stat(k.store.dir); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(k.store.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the workspace has been made: %v", err)
 	}
 }
@@ -293,7 +296,7 @@ func TestNewWorkspaceFailed(t *testing.T) {
 		"retrain": func(k *Workspace) error { return k.Retrain(ctx) },
 		"add":     func(k *Workspace) error { return addOne(k) }, // with KeepClasses
 		"export": func(k *Workspace) error {
-			return export(k, filepath.Join(k.store.dir, "m.tflite"), "", classifier.Float, false)
+			return export(k, filepath.Join(k.store.Dir, "m.tflite"), "", classifier.Float, false)
 		},
 	}
 	for name, verb := range verbs {
@@ -324,13 +327,13 @@ func TestNewWorkspaceFailed(t *testing.T) {
 func TestWorkspaceRemoved(t *testing.T) {
 	k := newKit(t)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
-	if err := os.RemoveAll(k.store.dir); err != nil {
+	if err := os.RemoveAll(k.store.Dir); err != nil {
 		t.Fatal(err)
 	}
 	wantError(t, addOne(k), fs.ErrNotExist)
 	_, err := k.Repair(context.Background())
 	wantError(t, err, fs.ErrNotExist)
-	if _, err := os.Stat(k.store.dir); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(k.store.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the folder is there again: %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // ErrLiveClosed is returned by a Live after Close.
@@ -31,7 +32,7 @@ const settling = 300 * time.Millisecond
 // is sent to devices for a new generation but what an Edge TPU itself needs to know of
 // it.
 type Live struct {
-	store   store
+	store   store.Store
 	current atomic.Pointer[generation]
 
 	closing sync.RWMutex // held for reading by each frame
@@ -57,7 +58,7 @@ type Reloaded struct {
 // a workspace yet: o says as for [Open] which backbone it will have, unless it turns
 // out to have another.
 func OpenLive(ctx context.Context, dir string, o Options) (*Live, error) {
-	l := &Live{store: store{dir: dir}, options: o, gate: make(chan struct{}, 1)}
+	l := &Live{store: store.Store{Dir: dir}, options: o, gate: make(chan struct{}, 1)}
 	k, model, err := l.load(ctx)
 	if errors.Is(err, errUnpublished) {
 		// A process was killed before it came to that. The state has all that is in it,
@@ -112,7 +113,7 @@ func (l *Live) Workspace(ctx context.Context) (*Workspace, error) {
 		return nil, err
 	}
 	defer l.leaveGate()
-	return open(l.store.dir, l.options, l.workspace)
+	return open(l.store.Dir, l.options, l.workspace)
 }
 
 func (l *Live) enterGate(ctx context.Context) error {
@@ -141,14 +142,14 @@ func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
 	defer l.leaveGate()
 	was := l.current.Load()
 	fail := func(err error) (Reloaded, error) {
-		return Reloaded{Generation: was.number}, fmt.Errorf("reload %s: %w; generation %d goes on being served", l.store.dir, err, was.number)
+		return Reloaded{Generation: was.number}, fmt.Errorf("reload %s: %w; generation %d goes on being served", l.store.Dir, err, was.number)
 	}
 	k, model, err := l.load(ctx)
 	if err != nil {
 		return fail(err)
 	}
 	r := Reloaded{Generation: k.state.Generation, Warnings: k.warnings}
-	if mine := l.workspace.state; mine.Generation == k.state.Generation && mine.Model == k.state.Model && mine.Backbone.same(k.state.Backbone) {
+	if mine := l.workspace.state; mine.Generation == k.state.Generation && mine.Model == k.state.Model && mine.Backbone.Same(k.state.Backbone) {
 		r.Classes, r.Elapsed = len(was.labels()), time.Since(start)
 		return r, nil
 	}
@@ -167,7 +168,7 @@ var errUnpublished = errors.New("its model has not been published")
 // load reads the workspace. After errUnpublished the Workspace is good.
 func (l *Live) load(ctx context.Context) (*Workspace, []byte, error) {
 	for end := time.Now().Add(settling); ; {
-		k, err := open(l.store.dir, l.options, l.workspace)
+		k, err := open(l.store.Dir, l.options, l.workspace)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -176,11 +177,11 @@ func (l *Live) load(ctx context.Context) (*Workspace, []byte, error) {
 			case k.state.Generation == 0 && served > 0:
 				return nil, nil, fmt.Errorf("the workspace is gone: %w", fs.ErrNotExist)
 			case k.damaged && k.state.Generation <= served:
-				return nil, nil, fmt.Errorf("%w: %s", ErrCorrupt, k.warnings[0])
+				return nil, nil, fmt.Errorf("%w: %s", store.ErrCorrupt, k.warnings[0])
 			}
 		}
 		model, err := k.publishedModel()
-		if !errors.Is(err, ErrCorrupt) {
+		if !errors.Is(err, store.ErrCorrupt) {
 			return k, model, err
 		}
 		if time.Now().After(end) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 func openLive(t testing.TB, dir string, o Options) *Live {
@@ -206,12 +207,12 @@ func TestLiveBadFile(t *testing.T) {
 	ctx := context.Background()
 	img := decoded(t, picture(2, 50))
 	newer := func(b []byte) []byte { // a state of version 99, with the right sum
-		s, err := decodeState(b)
+		s, err := store.Decode(b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Version, s.Generation = 99, s.Generation+1
-		b, err = s.encode(maxState)
+		b, err = s.Encode(store.MaxState)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,13 +225,13 @@ func TestLiveBadFile(t *testing.T) {
 		damage     func([]byte) []byte
 		want       error
 	}{
-		{"torn model", modelFile, half, ErrCorrupt},
-		{"model with a wrong bit", modelFile, flip, ErrCorrupt},
-		{"no model", modelFile, nil, ErrCorrupt},
-		{"torn state", slotFile(3), half, ErrCorrupt},
-		{"state with a wrong bit", slotFile(3), flip, ErrCorrupt},
-		{"state of a newer imprint", slotFile(3), newer, ErrVersion},
-		{"older state damaged", slotFile(2), flip, nil},
+		{"torn model", store.ModelFile, half, store.ErrCorrupt},
+		{"model with a wrong bit", store.ModelFile, flip, store.ErrCorrupt},
+		{"no model", store.ModelFile, nil, store.ErrCorrupt},
+		{"torn state", store.SlotFile(3), half, store.ErrCorrupt},
+		{"state with a wrong bit", store.SlotFile(3), flip, store.ErrCorrupt},
+		{"state of a newer imprint", store.SlotFile(3), newer, store.ErrVersion},
+		{"older state damaged", store.SlotFile(2), flip, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -359,7 +360,7 @@ func TestLiveWatch(t *testing.T) {
 	if err := os.WriteFile(k.ModelPath(), good[:100], 0o644); err != nil {
 		t.Fatal(err)
 	}
-	wait("bad model", func(got told) bool { return errors.Is(got.err, ErrCorrupt) && got.r.Generation == 2 })
+	wait("bad model", func(got told) bool { return errors.Is(got.err, store.ErrCorrupt) && got.r.Generation == 2 })
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}

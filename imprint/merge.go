@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 var (
@@ -45,14 +46,14 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 	fail := func(err error) (*Workspace, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
 	var sources []source
 	for _, other := range others {
-		s, damaged, err := store{dir: other}.load()
+		s, damaged, err := store.Store{Dir: other}.Load()
 		if err != nil {
 			return fail(err)
 		}
-		if s == nil || len(s.positives()) == 0 {
+		if s == nil || len(s.Positives()) == 0 {
 			return fail(fmt.Errorf("workspace %s: %w", other, ErrNothingTaught))
 		}
-		merged.Warnings = append(merged.Warnings, warnings(s, damaged)...)
+		merged.Warnings = append(merged.Warnings, store.Warnings(s, damaged)...)
 		sources = append(sources, source{other, s})
 	}
 	if len(sources) == 0 {
@@ -63,7 +64,7 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 			return fail(err)
 		}
 	}
-	now, _, err := store{dir: dir}.load()
+	now, _, err := store.Store{Dir: dir}.Load()
 	if err != nil {
 		return fail(err)
 	}
@@ -84,7 +85,7 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 		err = source{dir, k.state}.sameKind(sources[0])
 	}
 	if err == nil {
-		err = k.commit(ctx, func(s *state) error {
+		err = k.commit(ctx, func(s *store.State) error {
 			union, err := unite(append([]source{{dir, s}}, sources...))
 			if err != nil {
 				return err
@@ -99,8 +100,8 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 					delete(merged.Classes, e.Label)
 				}
 			}
-			merged.Negatives = merged.Classes[negative]
-			delete(merged.Classes, negative)
+			merged.Negatives = merged.Classes[store.NegativeLabel]
+			delete(merged.Classes, store.NegativeLabel)
 			merged.Photos = len(c.Added) - len(c.Removed) - merged.Negatives
 			if len(c.Added) == 0 {
 				return errUnchanged
@@ -108,7 +109,7 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 			if err := k.choose(&s.Settings); err != nil {
 				return err
 			}
-			s.apply(c)
+			s.Apply(c)
 			return nil
 		})
 	}
@@ -123,7 +124,7 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 // source is a workspace that is merged into another.
 type source struct {
 	dir   string
-	state *state
+	state *store.State
 }
 
 // sameKind says whether embeddings of both may be mixed.
@@ -132,7 +133,7 @@ func (s source) sameKind(other source) error {
 	switch {
 	case a.SHA256 != b.SHA256:
 		return fmt.Errorf("%w: %s was taught with %s, and %s with %s", ErrOtherBackbone, other.dir, b.Name, s.dir, a.Name)
-	case !a.same(b):
+	case !a.Same(b):
 		return fmt.Errorf("%w tensor: %s with %d of %s, and %s with %d", ErrOtherBackbone, other.dir, b.Embedding, b.Name, s.dir, a.Embedding)
 	case s.state.Settings.Resize != other.state.Settings.Resize:
 		return fmt.Errorf("%w: %s by %s, and %s by %s", ErrOtherResize, other.dir, other.state.Settings.Resize, s.dir, s.state.Settings.Resize)
@@ -143,7 +144,7 @@ func (s source) sameKind(other source) error {
 // options are o for a new workspace of the kind of s.
 func (s source) options(o Options) Options {
 	if o.Backbone == "" {
-		o.Backbone = filepath.Join(s.dir, backboneFile)
+		o.Backbone = filepath.Join(s.dir, store.BackboneFile)
 	}
 	if o.Embedding == "" {
 		o.Embedding = fmt.Sprint("#", s.state.Backbone.Embedding)
@@ -156,27 +157,27 @@ func (s source) options(o Options) Options {
 
 // takeSettings takes those that all sources have.
 func (k *Workspace) takeSettings(sources []source) error {
-	var taken Settings
+	var taken store.Settings
 	for n, s := range sources {
 		settings := s.state.Settings
 		if err := k.choose(&settings); err != nil {
 			return err
 		}
 		if settings.Layout != classifier.TPU {
-			settings.Pair = pairRef{}
+			settings.Pair = store.PairRef{}
 		}
 		if n > 0 {
-			if settings.Pair.same(taken.Pair) {
+			if settings.Pair.Same(taken.Pair) {
 				settings.Pair = taken.Pair // under whatever name
 			}
 			if settings != taken {
-				return fmt.Errorf("%w: %s by %s, and %s by %s", ErrOtherSettings, sources[0].dir, taken.words(), s.dir, settings.words())
+				return fmt.Errorf("%w: %s by %s, and %s by %s", ErrOtherSettings, sources[0].dir, taken.String(), s.dir, settings.String())
 			}
 		}
 		taken = settings
 	}
 	if taken.Layout == classifier.TPU {
-		from := &Workspace{store: store{dir: sources[0].dir}, pair: k.pair}
+		from := &Workspace{store: store.Store{Dir: sources[0].dir}, pair: k.pair}
 		var err error
 		if k.pair, err = from.pairOf(taken.Pair); err != nil {
 			return err
@@ -186,24 +187,9 @@ func (k *Workspace) takeSettings(sources []source) error {
 	return nil
 }
 
-// words tell how a model is written.
-func (s Settings) words() string {
-	words := fmt.Sprintf("head %s in layout %s", cmp.Or(s.Head, classifier.Mean), s.Layout)
-	if s.Layout == classifier.TPU {
-		words += " of " + s.Pair.Compiled
-	}
-	if s.KeepClasses {
-		words += ", its own classes kept"
-	}
-	if s.Unknown > 0 {
-		words += fmt.Sprintf(", %g %% of what is unknown accepted", 100*s.Unknown)
-	}
-	return words
-}
-
 // union is what several workspaces were taught.
 type union struct {
-	examples   []example
+	examples   []store.Example
 	duplicates int
 }
 
@@ -211,8 +197,8 @@ type union struct {
 // taught first counts, whatever the order of sources.
 func unite(sources []source) (union, error) {
 	var u union
-	at := make(map[digest]int)
-	from := make(map[digest]string)
+	at := make(map[store.Digest]int)
+	from := make(map[store.Digest]string)
 	var first error
 	conflicts := 0
 	for _, s := range sources {
@@ -226,7 +212,7 @@ func unite(sources []source) (union, error) {
 			known := &u.examples[i]
 			if known.Label != e.Label {
 				if conflicts++; first == nil {
-					first = fmt.Errorf("%w: %s is %s in %s and %s in %s", ErrConflict, e.Path, known.shows(), from[e.Photo], e.shows(), s.dir)
+					first = fmt.Errorf("%w: %s is %s in %s and %s in %s", ErrConflict, e.Path, shows(known), from[e.Photo], shows(&e), s.dir)
 				}
 				continue
 			}
@@ -243,22 +229,22 @@ func unite(sources []source) (union, error) {
 }
 
 // shows says what a photo was taught as.
-func (e *example) shows() string {
-	if e.Label == negative {
+func shows(e *store.Example) string {
+	if e.Label == store.NegativeLabel {
 		return "nothing taught"
 	}
 	return fmt.Sprintf("%q", e.Label)
 }
 
 // earlier orders what is known of the same photo.
-func earlier(a, b example) bool {
+func earlier(a, b store.Example) bool {
 	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Source, b.Source), a.Taken.Compare(b.Taken)) < 0
 }
 
 // change is what makes s the union.
-func (u union) change(s *state) change {
-	c := change{Verb: "merge", Settings: s.Settings}
-	known := make(map[digest]example, len(s.Examples))
+func (u union) change(s *store.State) store.Change {
+	c := store.Change{Verb: "merge", Settings: s.Settings}
+	known := make(map[store.Digest]store.Example, len(s.Examples))
 	for _, e := range s.Examples {
 		known[e.Photo] = e
 	}
@@ -271,6 +257,6 @@ func (u union) change(s *state) change {
 			c.Added, c.Removed = append(c.Added, e), append(c.Removed, old)
 		}
 	}
-	slices.SortFunc(c.Added, byLabel)
+	slices.SortFunc(c.Added, store.ByLabel)
 	return c
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // observed teaches observations in a new workspace and returns its folder.
@@ -30,7 +31,7 @@ func observed(t *testing.T, o Options, items ...[]Observation) string {
 
 func modelOf(t *testing.T, dir string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, modelFile))
+	b, err := os.ReadFile(filepath.Join(dir, store.ModelFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +227,7 @@ func TestMergeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	bare := observed(t, o, varied("f", 3, 2)) // its backbone is gone
-	if err := os.Remove(filepath.Join(bare, backboneFile)); err != nil {
+	if err := os.Remove(filepath.Join(bare, store.BackboneFile)); err != nil {
 		t.Fatal(err)
 	}
 	o.Backbone = backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))
@@ -246,7 +247,7 @@ func TestMergeRefuses(t *testing.T) {
 		"another backbone": {[]string{one, other}, ErrOtherBackbone},
 		"another tensor":   {[]string{one, tensor}, ErrOtherBackbone},
 		"another fit":      {[]string{one, padded}, ErrOtherResize},
-		"damaged":          {[]string{one, damaged}, ErrCorrupt},
+		"damaged":          {[]string{one, damaged}, store.ErrCorrupt},
 		"no backbone":      {[]string{bare, bare}, errAny},
 	} {
 		for into, dir := range map[string]string{"new": filepath.Join(t.TempDir(), "ws"), "there": observed(t, Options{Backbone: extractor}, varied("a", 0, 4))} {
@@ -264,8 +265,8 @@ func TestMergeRefuses(t *testing.T) {
 				for i, p := range parents {
 					got := files(t, p)
 					// A new writer leaves its number behind.
-					delete(got, filepath.Join(dir, lockFile))
-					delete(before[i], filepath.Join(dir, lockFile))
+					delete(got, filepath.Join(dir, store.LockFile))
+					delete(before[i], filepath.Join(dir, store.LockFile))
 					sameFiles(t, got, before[i])
 				}
 			})
@@ -280,11 +281,11 @@ func TestMergeRefuses(t *testing.T) {
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
-		lock, err := (store{dir: one}).lock(t.Context(), 0)
+		lock, err := (store.Store{Dir: one}).Lock(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer lock.release()
+		defer lock.Release()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, _, err = Merge(ctx, one, []string{one}, Options{})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // An Observation is a photo that has been embedded already, such as a frame of a
@@ -26,15 +27,15 @@ type Observation struct {
 func (k *Workspace) AddObservations(ctx context.Context, observed []Observation) (*Added, error) {
 	start := time.Now()
 	learned := &Added{Classes: make(map[string]int)}
-	all, skipped := make([]example, len(observed)), make([]Skipped, len(observed))
+	all, skipped := make([]store.Example, len(observed)), make([]Skipped, len(observed))
 	for i, o := range observed {
-		if err := checkLabel(o.Label); err != nil {
+		if err := store.CheckLabel(o.Label); err != nil {
 			return nil, fmt.Errorf("add %s: %w", o.Path, err)
 		}
 		if got, want := len(o.Embedding), k.backbone.EmbeddingSize(); got != want {
 			return nil, fmt.Errorf("add %s: an embedding of %d bytes, and %s gives %d: %w", o.Path, got, k.backbone.Name, want, ErrOtherBackbone)
 		}
-		all[i] = example{Label: o.Label, Photo: o.Photo, Path: o.Path, Time: start.UTC().Truncate(time.Second), Source: o.Source, Taken: o.Taken, raw: o.Embedding}
+		all[i] = store.Example{Label: o.Label, Photo: o.Photo, Path: o.Path, Time: start.UTC().Truncate(time.Second), Source: o.Source, Taken: o.Taken, Raw: o.Embedding}
 		skipped[i].Path = o.Path
 	}
 	if err := k.addExamples(ctx, all, skipped, learned); err != nil {
@@ -48,18 +49,18 @@ func (k *Workspace) AddObservations(ctx context.Context, observed []Observation)
 // RemovePhoto forgets the photo with that SHA-256 in hexadecimal, and says as what it
 // was taught.
 func (k *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
-	var photo digest
+	var photo store.Digest
 	if err := photo.UnmarshalText([]byte(sha256)); err != nil {
 		return "", fmt.Errorf("remove photo %.80q: %w", sha256, err)
 	}
-	err = k.commit(ctx, func(s *state) error {
-		i := slices.IndexFunc(s.Examples, func(e example) bool { return e.Photo == photo })
+	err = k.commit(ctx, func(s *store.State) error {
+		i := slices.IndexFunc(s.Examples, func(e store.Example) bool { return e.Photo == photo })
 		if i < 0 {
 			return fmt.Errorf("remove photo %s: %w like it have been taught", sha256, ErrNoPhotos)
 		}
 		e := s.Examples[i]
 		label = e.Label
-		s.apply(change{Verb: "remove", Removed: []example{e}, Settings: s.Settings})
+		s.Apply(store.Change{Verb: "remove", Removed: []store.Example{e}, Settings: s.Settings})
 		return nil
 	})
 	return label, err
@@ -69,7 +70,7 @@ func (k *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label strin
 // or in a change that can be undone.
 func (k *Workspace) HasPhoto() func(sha256 string) bool {
 	known := make(map[string]bool)
-	note := func(list []example) {
+	note := func(list []store.Example) {
 		for _, e := range list {
 			known[e.Photo.String()] = true
 		}
@@ -84,6 +85,3 @@ func (k *Workspace) HasPhoto() func(sha256 string) bool {
 
 // Choose sets how the last layer is made from the next change on.
 func (k *Workspace) Choose(head classifier.Method) { k.options.Head = head }
-
-// CheckLabel says why a name can't be a label, with an error that wraps ErrLabel.
-func CheckLabel(label string) error { return checkLabel(label) }

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // observations are what Add makes of photos, taken from the Workspace that was taught them.
 func observations(k *Workspace, taken time.Time) []Observation {
 	var list []Observation
 	for _, e := range k.state.Examples {
-		list = append(list, Observation{Label: e.Label, Photo: e.Photo, Path: e.Path, Source: "camera", Taken: taken, Embedding: e.raw})
+		list = append(list, Observation{Label: e.Label, Photo: e.Photo, Path: e.Path, Source: "camera", Taken: taken, Embedding: e.Raw})
 	}
 	return list
 }
@@ -40,11 +42,11 @@ func TestAddObserved(t *testing.T) {
 		t.Errorf("got %q at %v, want camera at %v", got.Source, got.Taken, taken)
 	}
 	// Known already: nothing changes.
-	was := files(t, k.store.dir)
+	was := files(t, k.store.Dir)
 	if learned, err = k.AddObservations(context.Background(), given); err != nil || learned.Photos != 0 || len(learned.Skipped) != 7 {
 		t.Errorf("again: %+v, %v; want 7 skipped", learned, err)
 	}
-	sameFiles(t, files(t, k.store.dir), was)
+	sameFiles(t, files(t, k.store.Dir), was)
 }
 
 func TestAddObservedRefuses(t *testing.T) {
@@ -55,7 +57,7 @@ func TestAddObservedRefuses(t *testing.T) {
 		o    Observation
 		want error
 	}{
-		{"label", Observation{Label: "", Embedding: zero}, ErrLabel},
+		{"label", Observation{Label: "", Embedding: zero}, store.ErrLabel},
 		{"size", Observation{Label: "a", Embedding: zero[1:]}, ErrOtherBackbone},
 		{"nothing seen", Observation{Label: "a", Embedding: zero}, ErrNoPhotos},
 	} {

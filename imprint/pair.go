@@ -3,14 +3,13 @@ package imprint
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tpu/compiled"
 )
 
@@ -22,45 +21,9 @@ var ErrNeedsCompiled = errors.New("the layout tpu needs a compiled model to writ
 // model, where the taught ones take their place.
 var ErrKeepClasses = errors.New("the layout tpu can't keep the backbone's own classes")
 
-// Written says what became of a head in a compiled model.
-type Written struct {
-	// Sharpened is the factor by which logits were multiplied to make use of the
-	// layer's output.
-	LogitScale float64 `json:"sharpened"`
-	// Differ is the number of the photos taught, of Examples, whose winner is another
-	// than the head's.
-	Disagreements int `json:"differ"`
-	Examples      int `json:"examples"`
-}
-
-// A templateRef says which compiled model a head is written into, and which model that
-// was compiled from.
-type pairRef struct {
-	Compiled         string `json:"Name"` // both names are for messages
-	Uncompiled       string `json:"Twin"`
-	CompiledSHA256   digest `json:"SHA256"`
-	UncompiledSHA256 digest `json:"TwinSHA256"`
-}
-
-func (r pairRef) same(other pairRef) bool {
-	return r.CompiledSHA256 == other.CompiledSHA256 && r.UncompiledSHA256 == other.UncompiledSHA256
-}
-
-// Prefixes of the files of templates in a workspace. Their content is in their names,
-// because an earlier one may be gone back to.
-const (
-	templatePrefix = "template-"
-	twinPrefix     = "twin-"
-)
-
-// files are where the workspace keeps the two.
-func (r pairRef) files() (compiled, twin string) {
-	return fmt.Sprintf("%s%x.tflite", templatePrefix, r.CompiledSHA256[:8]), fmt.Sprintf("%s%x.tflite", twinPrefix, r.UncompiledSHA256[:8])
-}
-
 // A pair is a compiled model and the model that it was compiled from.
 type pair struct {
-	ref                  pairRef
+	ref                  store.PairRef
 	compiled, uncompiled []byte
 	names                [2]string // as they were given
 	*compiled.Pair
@@ -68,20 +31,20 @@ type pair struct {
 
 // readPair reads two files, or pulled models, as a pair.
 func readPair(compiledName, uncompiledName string) (*pair, error) {
-	p := &pair{names: [2]string{compiledName, uncompiledName}, ref: pairRef{Compiled: filepath.Base(compiledName), Uncompiled: filepath.Base(uncompiledName)}}
+	p := &pair{names: [2]string{compiledName, uncompiledName}, ref: store.PairRef{Compiled: filepath.Base(compiledName), Uncompiled: filepath.Base(uncompiledName)}}
 	for _, f := range []struct {
 		what, name string
 		to         *[]byte
 	}{{"compiled model", compiledName, &p.compiled}, {"uncompiled model", uncompiledName, &p.uncompiled}} {
 		path, err := findModel(f.name)
 		if err == nil {
-			*f.to, err = readFile(path, tflite.MaxFileSize)
+			*f.to, err = store.ReadFile(path, tflite.MaxFileSize)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the %s %s: %w", f.what, f.name, err)
 		}
 	}
-	p.ref.CompiledSHA256, p.ref.UncompiledSHA256 = sum(p.compiled), sum(p.uncompiled)
+	p.ref.CompiledSHA256, p.ref.UncompiledSHA256 = store.Sum(p.compiled), store.Sum(p.uncompiled)
 	var err error
 	p.Pair, err = compiled.Open(p.compiled, p.uncompiled)
 	return p, err
@@ -100,7 +63,7 @@ func (k *Workspace) choosePair(fresh bool) error {
 		}
 	}
 	if o.Compiled == "" {
-		if o.Layout == classifier.TPU && k.state.Settings.Pair == (pairRef{}) {
+		if o.Layout == classifier.TPU && k.state.Settings.Pair == (store.PairRef{}) {
 			return ErrNeedsCompiled
 		}
 		return nil
@@ -144,40 +107,22 @@ func isPair(compiled, twin string) (bool, error) {
 }
 
 // pairOf gives the template of settings.
-func (k *Workspace) pairOf(ref pairRef) (*pair, error) {
-	if k.pair != nil && k.pair.ref.same(ref) {
+func (k *Workspace) pairOf(ref store.PairRef) (*pair, error) {
+	if k.pair != nil && k.pair.ref.Same(ref) {
 		return k.pair, nil
 	}
-	compiled, twin := ref.files()
-	p, err := readPair(k.store.path(compiled), k.store.path(twin))
+	compiled, twin := ref.Files()
+	p, err := readPair(k.store.Path(compiled), k.store.Path(twin))
 	if err != nil {
 		return nil, fmt.Errorf("%w: name %s again with --template, and %s with --twin", err, ref.Compiled, ref.Uncompiled)
 	}
-	if !p.ref.same(ref) {
+	if !p.ref.Same(ref) {
 		return nil, fmt.Errorf("%w: %s is not the model %s that it was: name that again with --template, and %s with --twin",
-			ErrCorrupt, k.store.path(compiled), ref.Compiled, ref.Uncompiled)
+			store.ErrCorrupt, k.store.Path(compiled), ref.Compiled, ref.Uncompiled)
 	}
 	p.ref = ref
 	k.pair = p
 	return p, nil
-}
-
-// dropTemplates removes the files of templates that neither of two generations needs.
-func (s store) dropPairs(states ...*state) {
-	var keep []string
-	for _, st := range states {
-		for _, ref := range st.pairs() {
-			compiled, twin := ref.files()
-			keep = append(keep, compiled, twin)
-		}
-	}
-	entries, _ := os.ReadDir(s.dir)
-	for _, e := range entries {
-		name := strings.TrimPrefix(e.Name(), ".") // what a killed process left
-		if (strings.HasPrefix(name, templatePrefix) || strings.HasPrefix(name, twinPrefix)) && !slices.Contains(keep, e.Name()) {
-			os.Remove(s.path(e.Name()))
-		}
-	}
 }
 
 // parseBackbone loads the workspace's backbone.
@@ -191,8 +136,8 @@ func (k *Workspace) parseBackbone(file []byte, o backbone.Options) (*backbone.Ba
 }
 
 // writeTPU writes head into the template of s.
-func (k *Workspace) writeTPU(head *classifier.Head, s *state) ([]byte, *Written, error) {
-	fail := func(err error) ([]byte, *Written, error) {
+func (k *Workspace) writeTPU(head *classifier.Head, s *store.State) ([]byte, *store.Written, error) {
+	fail := func(err error) ([]byte, *store.Written, error) {
 		return nil, nil, fmt.Errorf("write the last layer into %s: %w", s.Settings.Pair.Compiled, err)
 	}
 	if backbone.Compiled(k.backbone.Model()) {
@@ -202,7 +147,7 @@ func (k *Workspace) writeTPU(head *classifier.Head, s *state) ([]byte, *Written,
 	if err != nil {
 		return nil, nil, err
 	}
-	units := k.unitsOf(s.positives())
+	units := k.unitsOf(s.Positives())
 	file, w, err := p.WriteHead(head, units, k.backbone.Model())
 	if err != nil {
 		return fail(err)
@@ -220,11 +165,11 @@ func (k *Workspace) writeTPU(head *classifier.Head, s *state) ([]byte, *Written,
 	} else if !slices.Equal(got.Labels, head.Labels) {
 		return fail(fmt.Errorf("the model that was written does not hold the labels, and is not published: %w", classifier.ErrShape))
 	}
-	return b, &Written{LogitScale: w.LogitScale, Disagreements: w.Disagreements, Examples: w.Examples}, nil
+	return b, &store.Written{LogitScale: w.LogitScale, Disagreements: w.Disagreements, Examples: w.Examples}, nil
 }
 
 // Written says what became of the head in the TPU layout; nil in another.
-func (k *Workspace) Written() *Written { return k.state.Written }
+func (k *Workspace) Written() *Written { return (*Written)(k.state.Written) }
 
 // onDevice reports whether the model of the workspace itself runs on devices.
 func (k *Workspace) onDevices() bool {
@@ -256,7 +201,7 @@ func (k *Workspace) compiled(model []byte) (*backbone.Backbone, *scorer, error) 
 			return nil, nil, err
 		}
 	}
-	b, err := backbone.Parse(model, backbone.Options{Name: modelFile, Embedding: fmt.Sprint("#", m.Subgraphs[0].Outputs[0]), Accelerator: on})
+	b, err := backbone.Parse(model, backbone.Options{Name: store.ModelFile, Embedding: fmt.Sprint("#", m.Subgraphs[0].Outputs[0]), Accelerator: on})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
@@ -26,7 +27,7 @@ func modelFiles(t testing.TB, dir string) (names []string) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if name := e.Name(); strings.HasSuffix(name, ".tflite") && name != modelFile {
+		if name := e.Name(); strings.HasSuffix(name, ".tflite") && name != store.ModelFile {
 			names = append(names, name)
 		}
 	}
@@ -57,7 +58,7 @@ func TestTPULayout(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "ws")
 			k := openKit(t, dir, o)
 			mustAdd(t, k, kinds(0, 3)...)
-			if s := k.Settings(); s.Layout != classifier.TPU || s.Pair.Compiled != filepath.Base(compiled) {
+			if s := k.state.Settings; s.Layout != classifier.TPU || s.Pair.Compiled != filepath.Base(compiled) {
 				t.Fatalf("settings %+v", s)
 			}
 			if w := k.Written(); w == nil || w.Examples != 12 || w.Disagreements != 0 {
@@ -240,18 +241,18 @@ func TestTPULayoutKept(t *testing.T) {
 	if done, err := openKit(t, dir, Options{}).Repair(ctx); err != nil || !done || !bytes.Equal(readModel(t, k), first) {
 		t.Errorf("repaired: %v, %v", done, err)
 	}
-	ref := k.Settings().Pair
-	kept, _ := ref.files()
+	ref := k.state.Settings.Pair
+	kept, _ := ref.Files()
 	if err := os.WriteFile(filepath.Join(dir, kept), other, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	refused(ErrCorrupt, Options{})
+	refused(store.ErrCorrupt, Options{})
 	k = openKit(t, dir, Options{Compiled: compiled, Uncompiled: twin}) // named again
 	if err := k.Retrain(ctx); err != nil || !bytes.Equal(bytesOf(t, filepath.Join(dir, kept)), bytesOf(t, compiled)) {
 		t.Errorf("the template was not put back: %v", err)
 	}
 	k = openKit(t, dir, Options{Layout: classifier.Float})
-	for range maxHistory + 3 { // until no change that can be undone had a template
+	for range store.MaxHistory + 3 { // until no change that can be undone had a template
 		if err := k.Retrain(ctx); err != nil {
 			t.Fatal(err)
 		}

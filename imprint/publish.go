@@ -2,7 +2,6 @@ package imprint
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,40 +12,14 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
-	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// metadataName is the entry of a written model's metadata that says how photos
-// have to be prepared for it.
-const metadataName = "IMPRINT"
-
-// modelMetadata is that entry, as JSON.
-type modelMetadata struct {
-	Version int               `json:"version"`
-	Resize  dataset.Resize    `json:"fit"`
-	Layout  classifier.Layout `json:"layout"`
-}
-
-// readMetadata returns that entry of m, empty where m was not written here.
-func readMetadata(m *tflite.Model) (meta modelMetadata) {
-	b, ok := m.MetadataEntry(metadataName)
-	if !ok || json.Unmarshal(b, &meta) != nil {
-		return modelMetadata{}
-	}
-	return meta
-}
-
-// modelFit returns the way of fitting photos that m was written with.
-func modelResize(m *tflite.Model) (dataset.Resize, bool) {
-	fit, err := dataset.ParseResize(string(readMetadata(m).Resize))
-	return fit, err == nil
-}
-
 // sums adds up the examples of s.
-func (k *Workspace) sums(s *state) (*classifier.Sums, error) {
+func (k *Workspace) sums(s *store.State) (*classifier.Sums, error) {
 	sums, x := new(classifier.Sums), make([]float64, k.backbone.Dim())
-	for _, e := range s.positives() {
-		unit(k.backbone, x, e.raw)
+	for _, e := range s.Positives() {
+		unit(k.backbone, x, e.Raw)
 		if err := sums.Add(e.Label, x); err != nil {
 			return nil, err
 		}
@@ -55,7 +28,7 @@ func (k *Workspace) sums(s *state) (*classifier.Sums, error) {
 }
 
 // unitsOf returns examples as the classifier takes them. Those of a class come together.
-func (k *Workspace) unitsOf(examples []example) []classifier.Example {
+func (k *Workspace) unitsOf(examples []store.Example) []classifier.Example {
 	dim := k.backbone.Dim()
 	values := make([]float64, len(examples)*dim)
 	u := make([]classifier.Example, len(examples))
@@ -68,22 +41,9 @@ func (k *Workspace) unitsOf(examples []example) []classifier.Example {
 	}
 	for i, e := range examples {
 		x := values[i*dim : (i+1)*dim]
-		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: unit(k.backbone, x, e.raw), Burst: e.burst(len(parts[e.Label]) > 1)}
+		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: unit(k.backbone, x, e.Raw), Burst: e.Burst(len(parts[e.Label]) > 1)}
 	}
 	return u
-}
-
-// burst names photos that are not independent of each other: those of one source, such
-// as a session of driving, if the class has photos from several, else those of one
-// second.
-func (e *example) burst(several bool) string {
-	switch {
-	case several && e.Source != "":
-		return e.Source
-	case !e.Taken.IsZero():
-		return fmt.Sprint(e.Source, " ", e.Taken.Unix())
-	}
-	return ""
 }
 
 // unit writes the unit vector of a raw embedding into dst and returns the length
@@ -93,26 +53,17 @@ func unit(b *backbone.Backbone, dst []float64, raw []byte) float64 {
 	return classifier.Unit(dst)
 }
 
-// method is how the head of s is made. Beside the backbone's own classes, and where
-// Coral's engine shall continue it, it can only be the mean head.
-func (s Settings) method() classifier.Method {
-	if s.KeepClasses || s.Layout == classifier.Coral || s.Head == "" {
-		return classifier.Mean
-	}
-	return s.Head
-}
-
 // fit makes a linear head of s that is not the mean head.
-func (k *Workspace) fit(s *state) (*classifier.Fitted, error) {
-	return k.fitUnits(k.unitsOf(s.positives()), s.Settings)
+func (k *Workspace) fit(s *store.State) (*classifier.Fitted, error) {
+	return k.fitUnits(k.unitsOf(s.Positives()), s.Settings)
 }
 
-func (k *Workspace) fitUnits(units []classifier.Example, s Settings) (*classifier.Fitted, error) {
-	return classifier.Fit(units, s.method(), k.roots(s))
+func (k *Workspace) fitUnits(units []classifier.Example, s store.Settings) (*classifier.Fitted, error) {
+	return classifier.Fit(units, s.Method(), k.roots(s))
 }
 
 // roots reports whether square roots of embeddings may serve as features.
-func (k *Workspace) roots(s Settings) bool {
+func (k *Workspace) roots(s store.Settings) bool {
 	e := k.backbone.Embedding
 	return s.Layout != classifier.TPU && (e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
 		e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128)
@@ -121,12 +72,12 @@ func (k *Workspace) roots(s Settings) bool {
 // newHead makes the head of s, and for a mean head the length of each class's sum, 0
 // for one of the backbone's own. A mean head without an answer for what is unknown comes
 // without estimate.
-func (k *Workspace) newHead(s *state) (*classifier.Fitted, []float64, error) {
+func (k *Workspace) newHead(s *store.State) (*classifier.Fitted, []float64, error) {
 	if s.Settings.Unknown > 0 {
 		f, err := k.withUnknown(s)
 		return f, nil, err
 	}
-	if s.Settings.method() != classifier.Mean || s.Settings.Layout == classifier.TPU {
+	if s.Settings.Method() != classifier.Mean || s.Settings.Layout == classifier.TPU {
 		f, err := k.fit(s)
 		return f, nil, err
 	}
@@ -134,7 +85,7 @@ func (k *Workspace) newHead(s *state) (*classifier.Fitted, []float64, error) {
 	return &classifier.Fitted{Head: head, Recipe: classifier.Recipe{Method: classifier.Mean}}, norms, err
 }
 
-func (k *Workspace) meanHead(s *state) (*classifier.Head, []float64, error) {
+func (k *Workspace) meanHead(s *store.State) (*classifier.Head, []float64, error) {
 	sums, err := k.sums(s)
 	if err != nil {
 		return nil, nil, err
@@ -147,7 +98,7 @@ func (k *Workspace) meanHead(s *state) (*classifier.Head, []float64, error) {
 			return nil, nil, err
 		}
 		kept = len(base.Labels)
-		head, err = sums.Keep(base, k.unitsOf(s.positives()))
+		head, err = sums.Keep(base, k.unitsOf(s.Positives()))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -186,8 +137,8 @@ func (k *Workspace) ownClasses() (*classifier.Head, error) {
 // currentHead returns the head of the Workspace's state.
 func (k *Workspace) currentHead() (*classifier.Fitted, error) {
 	if k.head == nil {
-		if len(k.state.positives()) == 0 {
-			return nil, fmt.Errorf("workspace %s: %w", k.store.dir, ErrNothingTaught)
+		if len(k.state.Positives()) == 0 {
+			return nil, fmt.Errorf("workspace %s: %w", k.store.Dir, ErrNothingTaught)
 		}
 		var err error
 		if k.head = k.writtenHead(); k.head == nil {
@@ -237,25 +188,25 @@ func (k *Workspace) headIn(b []byte) *classifier.Fitted {
 // publishedModel reads model.tflite; nil is that of a state without examples. What is
 // there and is not the model of the Workspace's state is ErrCorrupt.
 func (k *Workspace) publishedModel() ([]byte, error) {
-	b, err := readFile(k.ModelPath(), tflite.MaxFileSize)
+	b, err := store.ReadFile(k.ModelPath(), tflite.MaxFileSize)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		b = nil
 	case err != nil:
 		return nil, err
 	}
-	if sum(b) != k.state.Model {
-		return nil, fmt.Errorf("%w: %s is not the model of generation %d", ErrCorrupt, k.ModelPath(), k.state.Generation)
+	if store.Sum(b) != k.state.Model {
+		return nil, fmt.Errorf("%w: %s is not the model of generation %d", store.ErrCorrupt, k.ModelPath(), k.state.Generation)
 	}
 	return b, nil
 }
 
 // madeOf is what the state keeps of f; nil for the mean head and for nothing.
-func madeOf(f *classifier.Fitted) *madeHead {
+func madeOf(f *classifier.Fitted) *store.HeadRecord {
 	if f == nil || f.Recipe == (classifier.Recipe{Method: classifier.Mean}) && f.Rejection == nil {
 		return nil
 	}
-	m := &madeHead{Recipe: f.Recipe, Estimate: f.Estimate, Rejection: f.Rejection, Candidates: f.Candidates, Advice: f.Advice}
+	m := &store.HeadRecord{Recipe: f.Recipe, Estimate: f.Estimate, Rejection: f.Rejection, Candidates: f.Candidates, Advice: f.Advice}
 	if !math.IsNaN(f.LogLoss) {
 		m.LogLoss = &f.LogLoss
 	}
@@ -264,9 +215,9 @@ func madeOf(f *classifier.Fitted) *madeHead {
 
 // build makes the model file of s and its head, both nil if nothing is taught, and
 // notes in s what became of the head in a template.
-func (k *Workspace) build(s *state) ([]byte, *classifier.Fitted, error) {
+func (k *Workspace) build(s *store.State) ([]byte, *classifier.Fitted, error) {
 	s.Written = nil
-	if len(s.positives()) == 0 {
+	if len(s.Positives()) == 0 {
 		return nil, nil, nil
 	}
 	head, norms, err := k.newHead(s)
@@ -284,7 +235,7 @@ func (k *Workspace) build(s *state) ([]byte, *classifier.Fitted, error) {
 
 // write returns the backbone's model with head behind it, as a file that has been
 // read back and holds that head.
-func (k *Workspace) write(head *classifier.Head, norms []float64, s Settings) ([]byte, error) {
+func (k *Workspace) write(head *classifier.Head, norms []float64, s store.Settings) ([]byte, error) {
 	m, err := tflite.Parse(k.file)
 	if err != nil {
 		return nil, err
@@ -306,7 +257,7 @@ func (k *Workspace) write(head *classifier.Head, norms []float64, s Settings) ([
 }
 
 // encodeModel gives m as a file that says how photos are prepared for it.
-func encodeModel(m *tflite.Model, s Settings) ([]byte, error) {
+func encodeModel(m *tflite.Model, s store.Settings) ([]byte, error) {
 	meta, err := json.Marshal(modelMetadata{Version: 1, Resize: s.Resize, Layout: s.Layout})
 	if err != nil {
 		return nil, err
@@ -349,12 +300,12 @@ func checkWritten(b []byte, head *classifier.Head, layout classifier.Layout) err
 
 // published is what model.tflite and labels.txt shall hold: nothing when nothing is
 // taught. The labels come first, so that those of the model are there with it.
-func (k *Workspace) published(model []byte, head *classifier.Fitted) []replacement {
+func (k *Workspace) published(model []byte, head *classifier.Fitted) []store.Replacement {
 	var labels []byte
 	if head != nil {
 		labels = labelLines(head.Head.Labels)
 	}
-	return []replacement{{k.store.path(labelsFile), labels}, {k.store.path(modelFile), model}}
+	return []store.Replacement{{k.store.Path(store.LabelsFile), labels}, {k.store.Path(store.ModelFile), model}}
 }
 
 // Repair publishes the model anew if it is not the one of the state, as after a
@@ -372,21 +323,21 @@ func (k *Workspace) Repair(ctx context.Context) (bool, error) {
 	if k.state.Generation == 0 || k.isPublished() {
 		return false, nil
 	}
-	lock, err := k.store.lock(ctx, 0)
-	if errors.Is(err, ErrLocked) && ctx.Err() == nil {
+	lock, err := k.store.Lock(ctx, 0)
+	if errors.Is(err, store.ErrLocked) && ctx.Err() == nil {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	defer lock.release()
-	now, _, err := k.store.load()
+	defer lock.Release()
+	now, _, err := k.store.Load()
 	if err != nil {
 		return false, err
 	}
 	if now == nil {
-		lock.retract()
-		return false, fmt.Errorf("repair %s: the workspace is gone: %w", k.store.dir, fs.ErrNotExist)
+		lock.Retract()
+		return false, fmt.Errorf("repair %s: the workspace is gone: %w", k.store.Dir, fs.ErrNotExist)
 	}
 	if err := k.sameKind(now); err != nil {
 		return false, err
@@ -406,14 +357,14 @@ func (k *Workspace) republish() (bool, error) {
 		return false, err
 	}
 	k.head = head
-	return true, k.store.disk.replace(k.published(model, head)...)
+	return true, k.store.Disk.Replace(k.published(model, head)...)
 }
 
 // isPublished reports whether model.tflite is the model of the Workspace's state.
 func (k *Workspace) isPublished() bool {
-	got, err := sumFile(k.ModelPath())
+	got, err := store.SumFile(k.ModelPath())
 	if errors.Is(err, fs.ErrNotExist) {
-		got, err = sum(nil), nil
+		got, err = store.Sum(nil), nil
 	}
 	return err == nil && got == k.state.Model
 }
@@ -432,7 +383,7 @@ func (k *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 	if k.options.Compiled != "" {
 		s.Settings.Pair = k.pair.ref
 	}
-	if layout == classifier.TPU && s.Settings.Pair == (pairRef{}) {
+	if layout == classifier.TPU && s.Settings.Pair == (store.PairRef{}) {
 		return fail(ErrNeedsCompiled)
 	}
 	model, head, err := k.build(&s)
@@ -442,14 +393,14 @@ func (k *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 	if model == nil {
 		return fail(ErrNothingTaught)
 	}
-	files := []replacement{{path, model}}
+	files := []store.Replacement{{path, model}}
 	if labels != "" {
-		files = append(files, replacement{labels, labelLines(head.Head.Labels)})
+		files = append(files, store.Replacement{labels, labelLines(head.Head.Labels)})
 	}
-	if err := k.store.disk.replace(files...); err != nil {
+	if err := k.store.Disk.Replace(files...); err != nil {
 		return fail(err)
 	}
-	return s.Written, nil
+	return (*Written)(s.Written), nil
 }
 
 // labelLines is labels.txt. The number comes first on every line, because readers
@@ -460,11 +411,4 @@ func labelLines(labels []string) []byte {
 		fmt.Fprintf(&b, "%d  %s\n", i, l)
 	}
 	return []byte(b.String())
-}
-
-func sum(b []byte) digest {
-	if b == nil {
-		return digest{}
-	}
-	return sha256.Sum256(b)
 }

@@ -37,7 +37,7 @@ func BenchmarkReload(b *testing.B) {
 				b.Fatal(err)
 			}
 			two = append(two, keep())
-			dir := k.store.dir
+			dir := k.store.Dir
 			l := openLive(b, dir, Options{})
 			f := startFrames(l, images(b, kinds(70, 1)), perFrame)
 			var times []time.Duration

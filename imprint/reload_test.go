@@ -15,6 +15,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
@@ -87,7 +88,7 @@ var opening = traffic{Opens: 2, Resets: 1}
 
 // A version is what a workspace publishes, and what it answers.
 type version struct {
-	state  *state
+	state  *store.State
 	model  []byte
 	labels []byte
 	want   []Result // of each probe
@@ -111,7 +112,7 @@ func versions(t testing.TB, dir string, o Options, n int, probes []dataset.Item)
 		}
 		mustAdd(t, k, items...)
 		s := *k.state
-		labels, err := os.ReadFile(k.store.path(labelsFile))
+		labels, err := os.ReadFile(k.store.Path(store.LabelsFile))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,13 +127,13 @@ func (v *version) publish(t testing.TB, dir string, n uint64) {
 	t.Helper()
 	s := *v.state
 	s.Generation = n
-	b, err := s.encode(maxState)
+	b, err := s.Encode(store.MaxState)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []replacement{{slotFile(n), b}, {labelsFile, v.labels}, {modelFile, v.model}} {
-		path := filepath.Join(dir, f.path)
-		if err := os.WriteFile(path+".new", f.content, 0o644); err != nil {
+	for _, f := range []store.Replacement{{store.SlotFile(n), b}, {store.LabelsFile, v.labels}, {store.ModelFile, v.model}} {
+		path := filepath.Join(dir, f.Path)
+		if err := os.WriteFile(path+".new", f.Content, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Rename(path+".new", path); err != nil {
@@ -234,7 +235,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		for i := range uint64(n) {
 			generation := first + 1 + i
 			if i%250 == 25 { // what can't be used is no harm either
-				if err := os.WriteFile(filepath.Join(dir, modelFile), all[0].model[:1000], 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, store.ModelFile), all[0].model[:1000], 0o644); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := l.Reload(context.Background()); err == nil {

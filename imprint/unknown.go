@@ -8,23 +8,24 @@ import (
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // withUnknown makes the head of s with a row for what is unknown, if it is known what
 // photos of other things look like.
-func (k *Workspace) withUnknown(s *state) (*classifier.Fitted, error) {
+func (k *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	switch {
 	case s.Settings.Layout == classifier.Coral:
 		return nil, fmt.Errorf("%w in the layout %s, whose classes Coral's engine continues", ErrUnknown, classifier.Coral)
 	case s.Settings.KeepClasses:
 		return nil, fmt.Errorf("%w where the backbone's own classes are kept", ErrUnknown)
 	}
-	units := k.unitsOf(s.positives())
+	units := k.unitsOf(s.Positives())
 	f, err := k.fitUnits(units, s.Settings)
 	if err != nil {
 		return nil, err
 	}
-	head, r, err := classifier.Reject(f, units, k.unitsOf(s.negatives()), k.generic(s), s.Settings.Unknown)
+	head, r, err := classifier.Reject(f, units, k.unitsOf(s.Negatives()), k.generic(s), s.Settings.Unknown)
 	switch {
 	case errors.Is(err, classifier.ErrNoNegatives):
 		return f, nil // not yet
@@ -38,7 +39,7 @@ func (k *Workspace) withUnknown(s *state) (*classifier.Fitted, error) {
 }
 
 // generic are photos of all sorts, by the program's own backbone.
-func (k *Workspace) generic(s *state) []classifier.Example {
+func (k *Workspace) generic(s *store.State) []classifier.Example {
 	if s.Backbone.SHA256.String() != builtin.SHA256 || s.Settings.Resize != dataset.Crop || s.Backbone.Size != builtin.GenericSize {
 		return nil
 	}
@@ -69,7 +70,7 @@ func (k *Workspace) Advice() *classifier.Advice {
 // Negatives are the photos of nothing taught that the workspace keeps.
 func (k *Workspace) Negatives() []Photo {
 	var photos []Photo
-	for _, e := range k.state.negatives() {
+	for _, e := range k.state.Negatives() {
 		photos = append(photos, Photo{e.Path, e.Photo.String(), e.Source, e.Taken, e.Time})
 	}
 	return photos
@@ -78,12 +79,12 @@ func (k *Workspace) Negatives() []Photo {
 // RemoveNegatives forgets all photos of nothing taught and returns how many they were.
 // Single ones are forgotten by Remove.
 func (k *Workspace) RemoveNegatives(ctx context.Context) (n int, err error) {
-	err = k.commit(ctx, func(s *state) error {
-		removed := s.negatives()
+	err = k.commit(ctx, func(s *store.State) error {
+		removed := s.Negatives()
 		if n = len(removed); n == 0 {
 			return fmt.Errorf("remove photos of nothing taught: %w of them", ErrNoPhotos)
 		}
-		s.apply(change{Verb: "remove", Removed: removed, Settings: s.Settings})
+		s.Apply(store.Change{Verb: "remove", Removed: removed, Settings: s.Settings})
 		return nil
 	})
 	return n, err

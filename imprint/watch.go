@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // gathering is how long Watch waits after a file has changed, because several change
@@ -23,12 +24,12 @@ const gathering = 10 * time.Millisecond
 func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", l.store.dir, err)
+		return fmt.Errorf("watch %s: %w", l.store.Dir, err)
 	}
 	defer w.Close()
-	dir, err := filepath.Abs(l.store.dir)
+	dir, err := filepath.Abs(l.store.Dir)
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", l.store.dir, err)
+		return fmt.Errorf("watch %s: %w", l.store.Dir, err)
 	}
 	at, err := watchNearest(w, dir)
 	if err != nil {
@@ -64,7 +65,7 @@ func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
 				}
 				changed = at != was || e.Name == dir
 			case e.Op != fsnotify.Chmod:
-				changed = name == modelFile || name == slotFile(0) || name == slotFile(1)
+				changed = name == store.ModelFile || name == store.SlotFile(0) || name == store.SlotFile(1)
 			}
 		case err := <-w.Errors:
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {

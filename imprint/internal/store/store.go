@@ -1,4 +1,4 @@
-package imprint
+package store
 
 import (
 	"context"
@@ -18,31 +18,31 @@ import (
 var ErrLocked = errors.New("workspace is in use")
 
 // lockPatience is how long a change waits for another process's change.
-const lockPatience = 10 * time.Second
+const LockPatience = 10 * time.Second
 
 // The files of a workspace.
 const (
-	backboneFile = "backbone.tflite"
-	modelFile    = "model.tflite"
-	labelsFile   = "labels.txt"
-	lockFile     = "lock"
-	damagedDir   = "damaged"
+	BackboneFile = "backbone.tflite"
+	ModelFile    = "model.tflite"
+	LabelsFile   = "labels.txt"
+	LockFile     = "lock"
+	DamagedDir   = "damaged"
 )
 
 // slotFile is where the state of a generation is kept: two slots take turns, so
 // that the previous generation is still there when the newest is damaged.
-func slotFile(generation uint64) string { return fmt.Sprintf("state.%d", generation%2) }
+func SlotFile(generation uint64) string { return fmt.Sprintf("state.%d", generation%2) }
 
 // A store is the folder of a workspace.
-type store struct {
-	dir  string
-	disk disk
+type Store struct {
+	Dir  string
+	Disk Disk
 }
 
-func (s store) path(name string) string { return filepath.Join(s.dir, name) }
+func (s Store) Path(name string) string { return filepath.Join(s.Dir, name) }
 
 // damage is a state file that can't be used.
-type damage struct {
+type Damage struct {
 	file    string
 	content []byte // nil if it can't even be read
 	err     error
@@ -50,26 +50,26 @@ type damage struct {
 
 // load returns the newest sound state, or nil if there is none yet, and what had
 // to be passed over; if every state file is damaged, load fails.
-func (s store) load() (newest *state, damaged []damage, err error) {
+func (s Store) Load() (newest *State, damaged []Damage, err error) {
 	for slot := range uint64(2) {
-		path := s.path(slotFile(slot))
-		b, err := readFile(path, maxState)
+		path := s.Path(SlotFile(slot))
+		b, err := ReadFile(path, MaxState)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if errors.Is(err, syscall.EIO) { // a bad block
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
-		var st *state
+		var st *State
 		if err == nil {
-			st, err = decodeState(b)
+			st, err = Decode(b)
 		}
 		if errors.Is(err, ErrCorrupt) {
-			damaged = append(damaged, damage{slotFile(slot), b, fmt.Errorf("read %s: %w", path, err)})
+			damaged = append(damaged, Damage{SlotFile(slot), b, fmt.Errorf("read %s: %w", path, err)})
 			continue
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("read the workspace %s: %w", s.dir, err)
+			return nil, nil, fmt.Errorf("read the workspace %s: %w", s.Dir, err)
 		}
 		if newest == nil || st.Generation > newest.Generation {
 			newest = st
@@ -82,7 +82,7 @@ func (s store) load() (newest *state, damaged []damage, err error) {
 }
 
 // warnings tell of damage in words.
-func warnings(used *state, damaged []damage) (w []string) {
+func Warnings(used *State, damaged []Damage) (w []string) {
 	for _, d := range damaged {
 		w = append(w, d.err.Error(), fmt.Sprintf("using generation %d instead; a change made after it, if there was one, is lost", used.Generation))
 	}
@@ -91,16 +91,16 @@ func warnings(used *state, damaged []damage) (w []string) {
 
 // keepDamaged copies unusable state files out of the way of new ones, for somebody
 // to look at.
-func (s store) keepDamaged(damaged []damage, generation uint64) error {
+func (s Store) KeepDamaged(damaged []Damage, generation uint64) error {
 	for _, d := range damaged {
 		if d.content == nil {
 			continue
 		}
-		if _, err := s.disk.makeDir(s.path(damagedDir)); err != nil {
+		if _, err := s.Disk.makeDir(s.Path(DamagedDir)); err != nil {
 			return fmt.Errorf("keep the damaged state: %w", err)
 		}
-		aside := filepath.Join(s.path(damagedDir), fmt.Sprintf("%s.%d", d.file, generation))
-		if err := s.disk.replace(replacement{aside, d.content}); err != nil {
+		aside := filepath.Join(s.Path(DamagedDir), fmt.Sprintf("%s.%d", d.file, generation))
+		if err := s.Disk.Replace(Replacement{aside, d.content}); err != nil {
 			return fmt.Errorf("keep the damaged state: %w", err)
 		}
 	}
@@ -108,38 +108,38 @@ func (s store) keepDamaged(damaged []damage, generation uint64) error {
 }
 
 // sweep removes what a killed process left behind; it is called by a writer.
-func (s store) sweep() {
-	s.disk.sweep(s.dir, slotFile(0), slotFile(1), modelFile, labelsFile, backboneFile)
+func (s Store) Sweep() {
+	s.Disk.sweep(s.Dir, SlotFile(0), SlotFile(1), ModelFile, LabelsFile, BackboneFile)
 }
 
 // A lock is held by the only writer of a workspace. It goes with the process,
 // however that ends.
-type lock struct {
+type Lock struct {
 	file *os.File
 	made []string // folders that were not there before
 }
 
 // lock makes the caller the only writer, and the folder if there is none. It fails
 // with ErrLocked when another process does not let go in time.
-func (s store) lock(ctx context.Context, patience time.Duration) (l *lock, err error) {
+func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err error) {
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	l = new(lock)
+	l = new(Lock)
 	defer func() {
 		if err != nil {
-			l.release()
+			l.Release()
 			removeDirs(l.made)
 			l = nil
 		}
 	}()
 	for gone := 0; ; {
-		made, err := s.disk.makeDir(s.dir)
+		made, err := s.Disk.makeDir(s.Dir)
 		if err != nil {
 			return l, fmt.Errorf("create the workspace: %w", err)
 		}
 		l.made = append(l.made, made...)
-		err = s.disk.do("lock", s.path(lockFile), func() (err error) {
-			l.file, err = os.OpenFile(s.path(lockFile), os.O_RDWR|os.O_CREATE, 0o644)
+		err = s.Disk.do("lock", s.Path(LockFile), func() (err error) {
+			l.file, err = os.OpenFile(s.Path(LockFile), os.O_RDWR|os.O_CREATE, 0o644)
 			return err
 		})
 		if errors.Is(err, fs.ErrNotExist) && gone < 3 { // retracted by its maker
@@ -159,17 +159,17 @@ func (s store) lock(ctx context.Context, patience time.Duration) (l *lock, err e
 			return l, nil
 		}
 		holder, _ := os.ReadFile(l.file.Name())
-		l.release()
+		l.Release()
 		if err != nil && err != unix.EWOULDBLOCK && err != unix.EINTR {
 			if len(l.made) > 0 {
-				os.Remove(s.path(lockFile)) // where nothing can be locked nobody holds it
+				os.Remove(s.Path(LockFile)) // where nothing can be locked nobody holds it
 			}
-			return l, fmt.Errorf("lock the workspace %s: %w", s.dir, err)
+			return l, fmt.Errorf("lock the workspace %s: %w", s.Dir, err)
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-patient.Done():
-			err := fmt.Errorf("change %s: %w by process %s", s.dir, ErrLocked, strings.TrimSpace(string(holder)))
+			err := fmt.Errorf("change %s: %w by process %s", s.Dir, ErrLocked, strings.TrimSpace(string(holder)))
 			if ctx.Err() != nil {
 				err = fmt.Errorf("%w: %w", err, ctx.Err())
 			}
@@ -180,14 +180,14 @@ func (s store) lock(ctx context.Context, patience time.Duration) (l *lock, err e
 
 // inPlace reports whether the locked file is still the one that others would lock:
 // a writer whose first change fails takes its workspace away again.
-func (l *lock) inPlace() bool {
+func (l *Lock) inPlace() bool {
 	mine, err := l.file.Stat()
 	there, err2 := os.Stat(l.file.Name())
 	return err == nil && err2 == nil && os.SameFile(mine, there)
 }
 
 // release lets other writers in.
-func (l *lock) release() {
+func (l *Lock) Release() {
 	if l.file != nil {
 		l.file.Close()
 		l.file = nil
@@ -195,7 +195,7 @@ func (l *lock) release() {
 }
 
 // retract takes a workspace away that holds nothing yet; the lock is still held.
-func (l *lock) retract() {
+func (l *Lock) Retract() {
 	os.Remove(l.file.Name())
 	removeDirs(l.made)
 }

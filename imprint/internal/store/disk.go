@@ -1,4 +1,4 @@
-package imprint
+package store
 
 import (
 	"crypto/sha256"
@@ -12,19 +12,19 @@ import (
 	"strings"
 )
 
-var errNotRegular = errors.New("not a regular file")
+var ErrNotRegular = errors.New("not a regular file")
 
 // A disk does the file operations of a change. The zero value is ready for use.
-type disk struct {
+type Disk struct {
 	// before, if not nil, is called ahead of each operation with its name and its
 	// path, and an error of it takes the operation's place: tests fail or end the
 	// process there.
-	before func(op, path string) error
+	Before func(op, path string) error
 }
 
-func (d disk) do(op, path string, f func() error) error {
-	if d.before != nil {
-		if err := d.before(op, path); err != nil {
+func (d Disk) do(op, path string, f func() error) error {
+	if d.Before != nil {
+		if err := d.Before(op, path); err != nil {
 			return &fs.PathError{Op: op, Path: path, Err: err}
 		}
 	}
@@ -32,21 +32,16 @@ func (d disk) do(op, path string, f func() error) error {
 }
 
 // A replacement is what a path shall hold; without content the file is removed.
-type replacement struct {
-	path    string
-	content []byte
-}
-
-// WriteFile puts content at path, durably: a reader sees the old file or the new one.
-func WriteFile(path string, content []byte) error {
-	return disk{}.replace(replacement{path, content})
+type Replacement struct {
+	Path    string
+	Content []byte
 }
 
 // replace makes replacements durably, in their order. Everything is written beside
 // its place and synced before the first file is renamed, so that a reader sees the
 // old file or the new one, whatever happens, and a full disk shows before anything
 // has changed. If a step fails, the files renamed by then are put back.
-func (d disk) replace(files ...replacement) (err error) {
+func (d Disk) Replace(files ...Replacement) (err error) {
 	var staged, dirs []string
 	defer func() {
 		for _, path := range staged {
@@ -57,40 +52,40 @@ func (d disk) replace(files ...replacement) (err error) {
 	}()
 	for _, f := range files {
 		temporary := ""
-		if f.content != nil {
+		if f.Content != nil {
 			temporary, err = d.stage(f)
 		}
 		if err != nil {
-			return fmt.Errorf("write %s: %w", f.path, err)
+			return fmt.Errorf("write %s: %w", f.Path, err)
 		}
 		staged = append(staged, temporary)
 	}
-	var old []replacement
+	var old []Replacement
 	defer func() {
 		if err != nil {
 			d.putBack(old, dirs)
 		}
 	}()
 	for i, f := range files {
-		was, readErr := os.ReadFile(f.path)
-		if f.content == nil {
-			err = d.do("remove", f.path, func() error { return os.Remove(f.path) })
+		was, readErr := os.ReadFile(f.Path)
+		if f.Content == nil {
+			err = d.do("remove", f.Path, func() error { return os.Remove(f.Path) })
 		} else {
-			err = d.do("rename", f.path, func() error { return os.Rename(staged[i], f.path) })
+			err = d.do("rename", f.Path, func() error { return os.Rename(staged[i], f.Path) })
 		}
-		if f.content == nil && errors.Is(err, fs.ErrNotExist) {
+		if f.Content == nil && errors.Is(err, fs.ErrNotExist) {
 			err = nil
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("write %s: %w", f.path, err)
+			return fmt.Errorf("write %s: %w", f.Path, err)
 		}
 		staged[i] = ""
 		// What can't be read can't be put back, and was worth nothing.
 		if readErr == nil || errors.Is(readErr, fs.ErrNotExist) {
-			old = append(old, replacement{f.path, was})
+			old = append(old, Replacement{f.Path, was})
 		}
-		if dir := filepath.Dir(f.path); !slices.Contains(dirs, dir) {
+		if dir := filepath.Dir(f.Path); !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
 	}
@@ -103,14 +98,14 @@ func (d disk) replace(files ...replacement) (err error) {
 }
 
 // putBack undoes replacements as far as the disk still lets it.
-func (d disk) putBack(old []replacement, dirs []string) {
+func (d Disk) putBack(old []Replacement, dirs []string) {
 	for _, f := range slices.Backward(old) {
-		if f.content == nil {
-			d.do("remove", f.path, func() error { return os.Remove(f.path) })
+		if f.Content == nil {
+			d.do("remove", f.Path, func() error { return os.Remove(f.Path) })
 			continue
 		}
 		temporary, err := d.stage(f)
-		if err == nil && d.do("rename", f.path, func() error { return os.Rename(temporary, f.path) }) != nil {
+		if err == nil && d.do("rename", f.Path, func() error { return os.Rename(temporary, f.Path) }) != nil {
 			os.Remove(temporary)
 		}
 	}
@@ -120,13 +115,13 @@ func (d disk) putBack(old []replacement, dirs []string) {
 }
 
 // stage writes the content of f beside its place, and syncs it.
-func (d disk) stage(f replacement) (temporary string, err error) {
-	if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
-		return "", errNotRegular // a device or a folder is not to be renamed over
+func (d Disk) stage(f Replacement) (temporary string, err error) {
+	if info, err := os.Stat(f.Path); err == nil && !info.Mode().IsRegular() {
+		return "", ErrNotRegular // a device or a folder is not to be renamed over
 	}
 	var t *os.File
-	err = d.do("create", f.path, func() (err error) {
-		t, err = os.CreateTemp(filepath.Dir(f.path), temporaryPrefix(f.path)+"*"+temporarySuffix)
+	err = d.do("create", f.Path, func() (err error) {
+		t, err = os.CreateTemp(filepath.Dir(f.Path), temporaryPrefix(f.Path)+"*"+TemporarySuffix)
 		return err
 	})
 	if err != nil {
@@ -138,30 +133,30 @@ func (d disk) stage(f replacement) (temporary string, err error) {
 			os.Remove(t.Name())
 		}
 	}()
-	if err = d.do("chmod", f.path, func() error { return t.Chmod(0o644) }); err != nil {
+	if err = d.do("chmod", f.Path, func() error { return t.Chmod(0o644) }); err != nil {
 		return "", err
 	}
-	if err = d.do("write", f.path, func() error { _, err := t.Write(f.content); return err }); err != nil {
+	if err = d.do("write", f.Path, func() error { _, err := t.Write(f.Content); return err }); err != nil {
 		return "", err
 	}
 	// Without this a file of length 0 is a valid outcome after a power cut
 	// (google/renameio, citing ext4's maintainer).
-	if err = d.do("sync", f.path, t.Sync); err != nil {
+	if err = d.do("sync", f.Path, t.Sync); err != nil {
 		return "", err
 	}
-	return t.Name(), d.do("close", f.path, t.Close)
+	return t.Name(), d.do("close", f.Path, t.Close)
 }
 
-const temporarySuffix = ".tmp"
+const TemporarySuffix = ".tmp"
 
 func temporaryPrefix(path string) string { return "." + filepath.Base(path) + "." }
 
 // sweep removes temporary files of these names that a killed process left in dir.
-func (d disk) sweep(dir string, names ...string) {
+func (d Disk) sweep(dir string, names ...string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		ours := func(name string) bool { return strings.HasPrefix(e.Name(), temporaryPrefix(name)) }
-		if strings.HasSuffix(e.Name(), temporarySuffix) && slices.ContainsFunc(names, ours) {
+		if strings.HasSuffix(e.Name(), TemporarySuffix) && slices.ContainsFunc(names, ours) {
 			os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
@@ -169,7 +164,7 @@ func (d disk) sweep(dir string, names ...string) {
 
 // makeDir makes dir and the folders above it, durably, and returns those that were
 // not there, the outermost first.
-func (d disk) makeDir(dir string) (made []string, err error) {
+func (d Disk) makeDir(dir string) (made []string, err error) {
 	var missing []string
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
 		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
@@ -202,7 +197,7 @@ func removeDirs(made []string) {
 }
 
 // syncDir makes renames in dir durable.
-func (d disk) syncDir(dir string) error {
+func (d Disk) syncDir(dir string) error {
 	return d.do("sync", dir, func() error {
 		f, err := os.Open(dir)
 		if err != nil {
@@ -214,7 +209,7 @@ func (d disk) syncDir(dir string) error {
 }
 
 // readFile reads a regular file of at most limit bytes.
-func readFile(path string, limit int64) ([]byte, error) {
+func ReadFile(path string, limit int64) ([]byte, error) {
 	info, err := statRegular(path)
 	if err != nil {
 		return nil, err
@@ -228,22 +223,29 @@ func readFile(path string, limit int64) ([]byte, error) {
 func statRegular(path string) (fs.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("read %s: %w", path, errNotRegular)
+		err = fmt.Errorf("read %s: %w", path, ErrNotRegular)
 	}
 	return info, err
 }
 
 // sumFile is the sum of a regular file, which need not fit into memory.
-func sumFile(path string) (digest, error) {
+func SumFile(path string) (Digest, error) {
 	if _, err := statRegular(path); err != nil {
-		return digest{}, err
+		return Digest{}, err
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return digest{}, err
+		return Digest{}, err
 	}
 	defer f.Close()
 	h := sha256.New()
 	_, err = io.Copy(h, f)
-	return digest(h.Sum(nil)), err
+	return Digest(h.Sum(nil)), err
+}
+
+func Sum(b []byte) Digest {
+	if b == nil {
+		return Digest{}
+	}
+	return sha256.Sum256(b)
 }
