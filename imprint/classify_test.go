@@ -262,27 +262,3 @@ func without(t *testing.T, change func(*tflite.Model)) []byte {
 	}
 	return b
 }
-
-func TestRun(t *testing.T) {
-	model := backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))
-	input := bytes.Repeat([]byte{200, 30, 60}, backbonetest.Size*backbonetest.Size)
-	r, err := Run(context.Background(), model, RunOptions{Inputs: [][]byte{input}, Repeat: 3})
-	if err != nil || len(r.Times) != 3 || len(r.Outputs) != 1 || len(r.Outputs[0]) != 3 {
-		t.Fatalf("got %+v, %v", r, err)
-	}
-	again, err := Run(context.Background(), model, RunOptions{Inputs: [][]byte{input}})
-	if err != nil || !bytes.Equal(again.Outputs[0], r.Outputs[0]) || len(again.Times) != 1 {
-		t.Errorf("got %+v, %v, want outputs %v", again, err, r.Outputs)
-	}
-	for name, inputs := range map[string][][]byte{"none": nil, "two": {input, input}, "short": {input[1:]}, "long": {append(input, 0)}} {
-		_, err := Run(context.Background(), model, RunOptions{Inputs: inputs})
-		t.Log(name)
-		wantError(t, err, ErrInput)
-	}
-	_, err = Run(context.Background(), model, RunOptions{Inputs: [][]byte{input}, Tensors: []int32{999}})
-	wantError(t, err, errAny)
-	_, err = Run(context.Background(), model+"x", RunOptions{})
-	wantError(t, err, os.ErrNotExist)
-	_, err = ReadTensor(model + "x")
-	wantError(t, err, os.ErrNotExist)
-}

@@ -16,7 +16,7 @@ func Compile(ctx context.Context, model, path, templatePath, twinPath string) er
 	if err != nil {
 		return fail(err)
 	}
-	m, err := store.ReadFile(model, tflite.MaxFileSize)
+	m, err := tflite.ReadFile(model)
 	if err != nil {
 		return fail(err)
 	}
@@ -27,7 +27,7 @@ func Compile(ctx context.Context, model, path, templatePath, twinPath string) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := new(store.Disk).Replace(store.Replacement{path, file}); err != nil {
+	if err := new(store.Disk).Replace(store.Replacement{Path: path, Content: file}); err != nil {
 		return fail(err)
 	}
 	return nil

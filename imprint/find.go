@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
-	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // readBackbone returns the model file of a backbone and its name. The backbone is
@@ -30,7 +30,7 @@ func readBackbone(name string) ([]byte, string, error) {
 		}
 		return nil, "", err
 	}
-	file, err := store.ReadFile(path, tflite.MaxFileSize)
+	file, err := tflite.ReadFile(path)
 	if err != nil {
 		return nil, "", fmt.Errorf("load backbone: %w", err)
 	}
@@ -87,7 +87,7 @@ func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Resize, er
 	if err != nil {
 		return nil, "", err
 	}
-	b, err := o.Devices.backbone(file, backbone.Options{Name: name, Embedding: o.Embedding, Arithmetic: o.Arithmetic})
+	b, err := o.Devices.Backbone(file, backbone.Options{Name: name, Embedding: o.Embedding, Arithmetic: o.Arithmetic})
 	if err != nil {
 		return nil, "", err
 	}
@@ -98,7 +98,7 @@ func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Resize, er
 func resizeFor(b *backbone.Backbone, way dataset.Resize) dataset.Resize {
 	if way == "" || way == AutoResize {
 		way = dataset.Crop
-		if own, ok := modelResize(b.Model()); ok {
+		if own, err := dataset.ParseResize(classifier.ReadMetadata(b.Model()).Resize); err == nil {
 			way = own
 		}
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 var (
@@ -68,7 +69,7 @@ type Options struct {
 	Resize    dataset.Resize // for a new workspace, or AutoResize; "" is dataset.Crop
 	// Devices are what photos are embedded on; nil is the CPU, which no compiled
 	// backbone runs on. They are the caller's to close.
-	Devices    *Devices
+	Devices    *pool.Pool
 	Arithmetic backbone.Arithmetic // of the CPU
 	// Template is the file of a model compiled for the Edge TPU, or the name of a pulled
 	// one, into which the last layer is to be written, and Twin that of the model it was
@@ -182,7 +183,7 @@ func (k *Workspace) loadBackbone(fresh bool) error {
 			return err
 		}
 	} else {
-		if file, err = store.ReadFile(path, tflite.MaxFileSize); errors.Is(err, fs.ErrNotExist) {
+		if file, err = tflite.ReadFile(path); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w: %s is missing: name the model %s again with --backbone", store.ErrCorrupt, path, name)
 		} else if err != nil {
 			return fmt.Errorf("load backbone: %w", err)
@@ -376,7 +377,7 @@ func (k *Workspace) keepModels(s *store.State) (wrote []string, err error) {
 			return nil, err
 		}
 		template, twin := p.ref.Files()
-		models = append(models, store.Replacement{k.store.Path(template), p.compiled}, store.Replacement{k.store.Path(twin), p.uncompiled})
+		models = append(models, store.Replacement{Path: k.store.Path(template), Content: p.compiled}, store.Replacement{Path: k.store.Path(twin), Content: p.uncompiled})
 		sums = append(sums, p.ref.CompiledSHA256, p.ref.UncompiledSHA256)
 	}
 	for i, m := range models {

@@ -9,7 +9,7 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
-	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 // ModelOptions say how ClassifyWith uses a model.
@@ -17,14 +17,14 @@ type ModelOptions struct {
 	Resize     dataset.Resize // of photos; "" is as the model's metadata says
 	Top        int            // so many best classes, all if 0
 	Threads    int            // at most so many cores; 0 is all
-	Devices    *Devices       // nil is the CPU
+	Devices    *pool.Pool     // nil is the CPU
 	Arithmetic backbone.Arithmetic
 }
 
 // ClassifyWith names what is on photos with a model file alone: any classifier,
 // such as one that Export wrote. Results are delivered as by [Workspace.Classify].
 func ClassifyWith(ctx context.Context, model string, o ModelOptions, photos []dataset.Item, deliver func(Result) error) error {
-	file, err := store.ReadFile(model, tflite.MaxFileSize)
+	file, err := tflite.ReadFile(model)
 	if err != nil {
 		return fmt.Errorf("load model: %w", err)
 	}
@@ -41,7 +41,7 @@ func classifyWith(ctx context.Context, model string, file []byte, o ModelOptions
 		return fmt.Errorf("load model %s: %w: the model has no output", model, backbone.ErrNoEmbedding)
 	}
 	output := fmt.Sprint("#", m.Subgraphs[0].Outputs[0])
-	b, err := o.Devices.backbone(file, backbone.Options{Name: filepath.Base(model), Embedding: output, Arithmetic: o.Arithmetic})
+	b, err := o.Devices.Backbone(file, backbone.Options{Name: filepath.Base(model), Embedding: output, Arithmetic: o.Arithmetic})
 	if err != nil {
 		return err
 	}

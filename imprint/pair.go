@@ -38,7 +38,7 @@ func readPair(compiledName, uncompiledName string) (*pair, error) {
 	}{{"compiled model", compiledName, &p.compiled}, {"uncompiled model", uncompiledName, &p.uncompiled}} {
 		path, err := findModel(f.name)
 		if err == nil {
-			*f.to, err = store.ReadFile(path, tflite.MaxFileSize)
+			*f.to, err = tflite.ReadFile(path)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the %s %s: %w", f.what, f.name, err)
@@ -128,10 +128,10 @@ func (k *Workspace) pairOf(ref store.PairRef) (*pair, error) {
 // parseBackbone loads the workspace's backbone.
 func (k *Workspace) parseBackbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
 	if k.options.Layout != classifier.TPU && k.state.Settings.Layout != classifier.TPU {
-		return k.options.Devices.backbone(file, o)
+		return k.options.Devices.Backbone(file, o)
 	}
 	// Devices run the written model, and the CPU what embeds photos.
-	o.Accelerator = k.options.Devices.accelerator()
+	o.Accelerator = k.options.Devices.Accelerator()
 	return backbone.Parse(file, o)
 }
 
@@ -174,7 +174,7 @@ func (k *Workspace) Written() *Written { return (*Written)(k.state.Written) }
 // onDevice reports whether the model of the workspace itself runs on devices.
 func (k *Workspace) onDevices() bool {
 	d := k.options.Devices
-	return k.state.Settings.Layout == classifier.TPU && d != nil && d.choice != "cpu"
+	return k.state.Settings.Layout == classifier.TPU && d.UsesTPU()
 }
 
 // compiled prepares model, which is that of the workspace in the TPU layout, to run on
@@ -191,16 +191,17 @@ func (k *Workspace) compiled(model []byte) (*backbone.Backbone, *scorer, error) 
 	if len(m.Subgraphs[0].Outputs) != 1 {
 		return nil, nil, fmt.Errorf("the model has %d outputs: %w", len(m.Subgraphs[0].Outputs), classifier.ErrShape)
 	}
-	on := trainedDevices{Devices: k.options.Devices}
-	if on.Devices.uncompiled != nil { // the CPU may take over
+	var uncompiled *tflite.Model
+	if k.options.Devices.HasFallback() {
 		p, err := k.pairOf(k.state.Settings.Pair)
 		if err != nil {
 			return nil, nil, err
 		}
-		if on.uncompiled, _, err = p.Uncompiled(model, k.backbone.Model()); err != nil {
+		if uncompiled, _, err = p.Uncompiled(model, k.backbone.Model()); err != nil {
 			return nil, nil, err
 		}
 	}
+	on := k.options.Devices.AcceleratorFor(uncompiled)
 	b, err := backbone.Parse(model, backbone.Options{Name: store.ModelFile, Embedding: fmt.Sprint("#", m.Subgraphs[0].Outputs[0]), Accelerator: on})
 	if err != nil {
 		return nil, nil, err

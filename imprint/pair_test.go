@@ -17,6 +17,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 // modelFiles lists the models in a workspace beside the published one.
@@ -64,7 +65,7 @@ func TestTPULayout(t *testing.T) {
 			if w := k.Written(); w == nil || w.Examples != 12 || w.Disagreements != 0 {
 				t.Errorf("written: %+v", w)
 			}
-			model, err := backbone.Parse(readModel(t, k), backbone.Options{Accelerator: newDevices(t, DeviceOptions{USB: usb})})
+			model, err := backbone.Parse(readModel(t, k), backbone.Options{Accelerator: newDevices(t, pool.Options{USB: usb})})
 			if err != nil || !backbone.Compiled(model.Model()) || len(model.Model().Subgraphs[0].Operators) != 1 {
 				t.Fatalf("the published model is not one compiled operator: %v", err)
 			}
@@ -76,12 +77,12 @@ func TestTPULayout(t *testing.T) {
 				return
 			}
 			answers := map[string][]Result{}
-			for what, d := range map[string]DeviceOptions{
-				"usb:1-1":       {USB: usb},
-				"cpu":           {Device: "cpu"},
-				FallbackDevice:  {USB: none, Uncompiled: twin},
-				"usb:1-1, live": {USB: usb},
-				"cpu, live":     {Device: "cpu"},
+			for what, d := range map[string]pool.Options{
+				"usb:1-1":           {USB: usb},
+				"cpu":               {Device: "cpu"},
+				pool.FallbackDevice: {USB: none, Uncompiled: twin},
+				"usb:1-1, live":     {USB: usb},
+				"cpu, live":         {Device: "cpu"},
 			} {
 				devices := newDevices(t, d)
 				o := Options{Devices: devices}
@@ -144,7 +145,7 @@ func TestTPULayout(t *testing.T) {
 			if turned > 1 {
 				t.Errorf("%d of %d have another winner than with the float head", turned, len(unseen))
 			}
-			if err := openKit(t, dir, Options{Devices: newDevices(t, DeviceOptions{USB: none})}).Classify(ctx, unseen, 1, func(Result) error { return nil }); !errors.Is(err, tpu.ErrNoDevice) {
+			if err := openKit(t, dir, Options{Devices: newDevices(t, pool.Options{USB: none})}).Classify(ctx, unseen, 1, func(Result) error { return nil }); !errors.Is(err, tpu.ErrNoDevice) {
 				t.Errorf("without a device: got %v, want ErrNoDevice", err)
 			}
 		})

@@ -2,7 +2,6 @@ package imprint
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -188,7 +187,7 @@ func (k *Workspace) headIn(b []byte) *classifier.Fitted {
 // publishedModel reads model.tflite; nil is that of a state without examples. What is
 // there and is not the model of the Workspace's state is ErrCorrupt.
 func (k *Workspace) publishedModel() ([]byte, error) {
-	b, err := store.ReadFile(k.ModelPath(), tflite.MaxFileSize)
+	b, err := tflite.ReadFile(k.ModelPath())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		b = nil
@@ -258,11 +257,10 @@ func (k *Workspace) write(head *classifier.Head, norms []float64, s store.Settin
 
 // encodeModel gives m as a file that says how photos are prepared for it.
 func encodeModel(m *tflite.Model, s store.Settings) ([]byte, error) {
-	meta, err := json.Marshal(modelMetadata{Version: 1, Resize: s.Resize, Layout: s.Layout})
-	if err != nil {
+	meta := classifier.Metadata{Version: 1, Resize: string(s.Resize), Layout: s.Layout}
+	if err := meta.Store(m); err != nil {
 		return nil, err
 	}
-	m.SetMetadataEntry(metadataName, meta)
 	b, err := m.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("write the model: %w", err)
@@ -395,7 +393,7 @@ func (k *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 	}
 	files := []store.Replacement{{path, model}}
 	if labels != "" {
-		files = append(files, store.Replacement{labels, labelLines(head.Head.Labels)})
+		files = append(files, store.Replacement{Path: labels, Content: labelLines(head.Head.Labels)})
 	}
 	if err := k.store.Disk.Replace(files...); err != nil {
 		return fail(err)

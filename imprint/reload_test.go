@@ -18,6 +18,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 var reloads = flag.Int("reloads", 0, "how often TestReloadUnderLoad reloads (0: 1000, or 100 with -short, and 20 or 5 on an emulated Edge TPU)")
@@ -72,7 +73,7 @@ func (t traffic) since(u traffic) traffic {
 }
 
 // metered gives the devices of a meter on an emulated bus.
-func metered(t testing.TB, model string) (compiled, twin string, m *meter, d *Devices) {
+func metered(t testing.TB, model string) (compiled, twin string, m *meter, d *pool.Pool) {
 	t.Helper()
 	compiled, twin, _, usb := emulated(t, 1, model)
 	bus, err := usb()
@@ -80,7 +81,7 @@ func metered(t testing.TB, model string) (compiled, twin string, m *meter, d *De
 		t.Fatal(err)
 	}
 	m = &meter{Bus: bus}
-	return compiled, twin, m, newDevices(t, DeviceOptions{Device: "tpu", USB: func() (tpu.Bus, error) { return m, nil }})
+	return compiled, twin, m, newDevices(t, pool.Options{Device: "tpu", USB: func() (tpu.Bus, error) { return m, nil }})
 }
 
 // opening is what opening a device once takes: it is opened, reset, and opened again.
@@ -215,7 +216,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	if testing.Short() {
 		variants = 2
 	}
-	run := func(t *testing.T, dir string, o Options, devices *Devices, n int) {
+	run := func(t *testing.T, dir string, o Options, devices *pool.Pool, n int) {
 		all := versions(t, dir, o, int(variants), probes)
 		for i, v := range all[1:] {
 			if slices.EqualFunc(v.want, all[i].want, func(a, b Result) bool { return slices.Equal(a.Top, b.Top) }) {
@@ -372,7 +373,7 @@ func TestReloadTraffic(t *testing.T) {
 	t.Run("tail", func(t *testing.T) {
 		compiled, twin, m, devices := metered(t, extractorModel)
 		dir := filepath.Join(t.TempDir(), "ws")
-		on := Options{Backbone: compiled, Devices: newDevices(t, DeviceOptions{Device: "cpu", Uncompiled: twin})}
+		on := Options{Backbone: compiled, Devices: newDevices(t, pool.Options{Device: "cpu", Uncompiled: twin})}
 		all := versions(t, dir, on, 2, nil)
 		l := openLive(t, dir, Options{Devices: devices})
 		var usual traffic

@@ -10,8 +10,8 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
-	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 // deviceFlags say what models run on.
@@ -31,8 +31,8 @@ const (
 )
 
 // devices are those that the flags name. They are closed when the command ends.
-func devices(c *cli.Context) (*imprint.Devices, error) {
-	o := imprint.DeviceOptions{Device: text(c, "device"), Warn: func(err error) { warn(c, "%v", err) }}
+func devices(c *cli.Context) (*pool.Pool, error) {
+	o := pool.Options{Device: text(c, "device"), Warn: func(err error) { warn(c, "%v", err) }}
 	if c.String("template") == "" && c.String("layout") != string(classifier.TPU) { // of which --twin is a part
 		o.Uncompiled = text(c, "twin")
 	}
@@ -46,7 +46,7 @@ func devices(c *cli.Context) (*imprint.Devices, error) {
 			warn(c, "%s", tpu.TemperatureNotice)
 		}
 	}
-	d, err := imprint.NewDevices(o)
+	d, err := pool.New(o)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/compiled"
 	"github.com/imprintkit/imprint/tpu/executable"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 // The exit statuses.
@@ -57,7 +58,7 @@ var errInterrupted = errors.New("interrupted")
 
 // dataErrors are the errors that mean a file is damaged or of the wrong kind.
 var dataErrors = []error{
-	imprint.ErrCorrupt, imprint.ErrInput, imprint.ErrNotCompiled,
+	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
 	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
@@ -66,7 +67,7 @@ var dataErrors = []error{
 }
 
 // usageErrors are the errors that mean flags do not go together.
-var usageErrors = []error{imprint.ErrDeviceChoice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
+var usageErrors = []error{pool.ErrDevice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
 
 // deviceErrors are the errors that mean an Edge TPU cannot be used.
 var deviceErrors = []error{
@@ -112,7 +113,7 @@ func hint(err error) string {
 		return "imprint models pull firmware fetches it; an installed libedgetpu has it too"
 	case errors.Is(err, imprint.ErrNeedsCompiled):
 		return "name the two with --template COMPILED --twin UNCOMPILED; the workspace keeps copies"
-	case errors.Is(err, imprint.ErrNotCompiled):
+	case errors.Is(err, pool.ErrNotCompiled):
 		return "take the model's compiled form, which by custom ends in _edgetpu, or --device cpu"
 	case isAny(err, deviceErrors) && errors.Is(err, backbone.ErrCompiled):
 		return "imprint doctor says what to do; --twin FILE runs the model that it was compiled from on the CPU instead"
@@ -148,7 +149,7 @@ func hint(err error) string {
 		return "--twin is the file that the compiler was given for --template, by custom of its name without _edgetpu"
 	case errors.Is(err, compiled.ErrCompiled):
 		return "imprint inspect --twin TWIN TEMPLATE shows the template's layers"
-	case errors.Is(err, imprint.ErrInput):
+	case errors.Is(err, pool.ErrInput):
 		return "imprint inspect MODEL shows the inputs; each is given with --input FILE, in their order"
 	case errors.Is(err, tflite.ErrCorrupt):
 		return "the file is cut short, changed, or no TensorFlow Lite model: copy it anew, or see imprint models list"

@@ -9,7 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 func runCommand() *cli.Command {
@@ -48,8 +49,8 @@ func runModel(c *cli.Context) error {
 	if r := c.Int("repeat"); r < 1 || r > 1e6 {
 		return usagef("--repeat %d: it must be 1 to 1000000", r)
 	}
-	o := imprint.RunOptions{Threads: n, Repeat: c.Int("repeat")}
-	if o.Devices, err = devices(c); err != nil {
+	o := pool.RunOptions{Threads: n, Repeat: c.Int("repeat")}
+	if o.Pool, err = devices(c); err != nil {
 		return err
 	}
 	if o.Arithmetic, err = arithmetic(c); err != nil {
@@ -62,7 +63,7 @@ func runModel(c *cli.Context) error {
 		o.Tensors = append(o.Tensors, int32(t))
 	}
 	for _, path := range c.StringSlice("input") {
-		b, err := imprint.ReadTensor(path)
+		b, err := tflite.ReadFile(path)
 		if err != nil {
 			return err
 		}
@@ -73,7 +74,7 @@ func runModel(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := imprint.Run(c.Context, model, o)
+	r, err := pool.Run(c.Context, model, o)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 // sharedModel is the content of a model of the folder beside the checkout.
@@ -49,7 +50,7 @@ func accelerated(t testing.TB, name string) (imprint.Options, *emulator.Device) 
 		t.Fatal(err)
 	}
 	bus := emulator.NewBus(stick)
-	devices, err := imprint.NewDevices(imprint.DeviceOptions{
+	devices, err := pool.New(pool.Options{
 		Device: "tpu", USB: func() (tpu.Bus, error) { return bus, nil },
 		TPU: tpu.Options{Settle: -1, Timeout: time.Second, Appear: time.Second, Patience: 50 * time.Millisecond,
 			Firmware: func() ([]byte, error) { return make([]byte, tpu.FirmwareSize), nil }},

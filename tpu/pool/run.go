@@ -1,4 +1,4 @@
-package imprint
+package pool
 
 import (
 	"context"
@@ -8,17 +8,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
-	"github.com/imprintkit/imprint/imprint/internal/store"
 )
-
-// ReadTensor reads a file of raw tensor bytes.
-func ReadTensor(path string) ([]byte, error) {
-	b, err := store.ReadFile(path, store.MaxState)
-	if err != nil {
-		return nil, fmt.Errorf("read the input: %w", err)
-	}
-	return b, nil
-}
 
 // RunOptions say how Run runs a model.
 type RunOptions struct {
@@ -27,7 +17,7 @@ type RunOptions struct {
 	Threads int
 	Repeat  int // at least 1
 	// Devices and Arithmetic are as in Options.
-	Devices    *Devices
+	Pool       *Pool
 	Arithmetic backbone.Arithmetic
 }
 
@@ -42,7 +32,7 @@ type RunResult struct {
 // Run runs any model on raw tensor bytes.
 func Run(ctx context.Context, model string, o RunOptions) (*RunResult, error) {
 	fail := func(err error) (*RunResult, error) { return nil, fmt.Errorf("run %s: %w", model, err) }
-	file, err := store.ReadFile(model, tflite.MaxFileSize)
+	file, err := tflite.ReadFile(model)
 	if err != nil {
 		return fail(err)
 	}
@@ -50,11 +40,11 @@ func Run(ctx context.Context, model string, o RunOptions) (*RunResult, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if err := o.Devices.check(m); err != nil {
+	if err := o.Pool.check(m); err != nil {
 		return fail(err)
 	}
 	in, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{
-		Threads: max(o.Threads, 1), Outputs: o.Tensors, Arithmetic: o.Arithmetic, Accelerator: o.Devices.accelerator(),
+		Threads: max(o.Threads, 1), Outputs: o.Tensors, Arithmetic: o.Arithmetic, Accelerator: o.Pool.Accelerator(),
 	})
 	if err != nil {
 		return fail(err)

@@ -1,4 +1,4 @@
-package imprint
+package pool
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
-	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
@@ -21,14 +20,14 @@ var (
 	// compiled for it.
 	ErrNotCompiled = errors.New("the model is not compiled for the Edge TPU")
 	// ErrDeviceChoice is wrapped when a device is asked for that makes no sense.
-	ErrDeviceChoice = errors.New("unusable device")
+	ErrDevice = errors.New("unusable device")
 )
 
 // TwinDevice is the device of what a twin computed.
 const FallbackDevice = "cpu (twin)"
 
 // DeviceOptions say what models run on.
-type DeviceOptions struct {
+type Options struct {
 	// Device is "auto", as is "": compiled models run on all Edge TPUs that can be
 	// opened, others on the CPU; "cpu"; "tpu": on all Edge TPUs only; or
 	// "usb:BUS-PORT" for one, or several with commas between.
@@ -47,8 +46,8 @@ type DeviceOptions struct {
 // Devices are what models run on: the CPU, and Edge TPUs, which are opened when
 // they are first needed and shared by all models and goroutines. Close gives them
 // back. nil is the CPU alone. It implements backbone.Accelerator.
-type Devices struct {
-	options    DeviceOptions
+type Pool struct {
+	options    Options
 	choice     string     // auto, cpu, tpu or usb
 	ports      []tpu.Port // of usb
 	uncompiled *tflite.Model
@@ -59,8 +58,8 @@ type Devices struct {
 }
 
 // NewDevices checks o and reads the twin; no device is opened.
-func NewDevices(o DeviceOptions) (*Devices, error) {
-	d := &Devices{options: o, choice: o.Device, gate: make(chan struct{}, 1)}
+func New(o Options) (*Pool, error) {
+	d := &Pool{options: o, choice: o.Device, gate: make(chan struct{}, 1)}
 	switch {
 	case o.Device == "":
 		d.choice = "auto"
@@ -70,15 +69,15 @@ func NewDevices(o DeviceOptions) (*Devices, error) {
 		for _, name := range strings.Split(o.Device, ",") {
 			port, err := tpu.ParsePort(strings.TrimPrefix(name, "usb:"))
 			if err != nil {
-				return nil, fmt.Errorf("%w %q: %w", ErrDeviceChoice, name, err)
+				return nil, fmt.Errorf("%w %q: %w", ErrDevice, name, err)
 			}
 			if slices.Contains(d.ports, port) {
-				return nil, fmt.Errorf("%w %q: %v is there twice", ErrDeviceChoice, o.Device, port)
+				return nil, fmt.Errorf("%w %q: %v is there twice", ErrDevice, o.Device, port)
 			}
 			d.ports = append(d.ports, port)
 		}
 	default:
-		return nil, fmt.Errorf("%w %q: it must be auto, cpu, tpu or usb:BUS-PORT", ErrDeviceChoice, o.Device)
+		return nil, fmt.Errorf("%w %q: it must be auto, cpu, tpu or usb:BUS-PORT", ErrDevice, o.Device)
 	}
 	if d.options.USB == nil {
 		d.options.USB = tpu.USB
@@ -87,9 +86,9 @@ func NewDevices(o DeviceOptions) (*Devices, error) {
 		return d, nil
 	}
 	if d.choice == "tpu" || d.choice == "usb" {
-		return nil, fmt.Errorf("%w %q: a twin would run on the CPU", ErrDeviceChoice, o.Device)
+		return nil, fmt.Errorf("%w %q: a twin would run on the CPU", ErrDevice, o.Device)
 	}
-	file, err := store.ReadFile(o.Uncompiled, tflite.MaxFileSize)
+	file, err := tflite.ReadFile(o.Uncompiled)
 	if err == nil {
 		d.uncompiled, err = tflite.Parse(file)
 	}
@@ -99,8 +98,8 @@ func NewDevices(o DeviceOptions) (*Devices, error) {
 	return d, nil
 }
 
-// accelerator is d for backbone; nil when only the CPU may be used.
-func (d *Devices) accelerator() backbone.Accelerator {
+// Accelerator is the pool as package backbone takes it: nil when only the CPU may be used.
+func (d *Pool) Accelerator() backbone.Accelerator {
 	if d == nil || d.choice == "cpu" && d.uncompiled == nil {
 		return nil
 	}
@@ -108,8 +107,8 @@ func (d *Devices) accelerator() backbone.Accelerator {
 }
 
 // backbone loads a backbone whose compiled operators run on d.
-func (d *Devices) backbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
-	o.Accelerator = d.accelerator()
+func (d *Pool) Backbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
+	o.Accelerator = d.Accelerator()
 	b, err := backbone.Parse(file, o)
 	if err != nil {
 		return nil, err
@@ -122,33 +121,46 @@ func (d *Devices) backbone(file []byte, o backbone.Options) (*backbone.Backbone,
 
 // check refuses a model of which nothing would run on the devices asked for, and one
 // that was taught since it was compiled from the twin: that would answer something else.
-func (d *Devices) check(m *tflite.Model) error {
-	if d != nil && d.uncompiled != nil && readMetadata(m).Layout == classifier.TPU {
-		return fmt.Errorf("%w: the model's last layer was taught, and %s has another; in its workspace the CPU answers as it does", ErrDeviceChoice, d.options.Uncompiled)
+func (d *Pool) check(m *tflite.Model) error {
+	if d != nil && d.uncompiled != nil && classifier.ReadMetadata(m).Layout == classifier.TPU {
+		return fmt.Errorf("%w: the model's last layer was taught, and %s has another; in its workspace the CPU answers as it does", ErrDevice, d.options.Uncompiled)
 	}
 	if d == nil || d.choice == "auto" || d.choice == "cpu" || backbone.Compiled(m) {
 		return nil
 	}
-	return fmt.Errorf("%w, and --device is %s", ErrNotCompiled, d.options.Device)
+	return fmt.Errorf("%w, and it must run on %s", ErrNotCompiled, d.options.Device)
 }
 
 // Load implements backbone.Accelerator.
-func (d *Devices) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
+func (d *Pool) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
 	return d.load(options, inputs, outputs, d.uncompiled)
 }
 
-// taughtDevices is Devices for a model that was written into a template; twin is what it would
-// have been compiled from, or nil.
-type trainedDevices struct {
-	*Devices
+// AcceleratorFor is Accelerator for a compiled model whose weights were changed after
+// it was compiled: uncompiled is the model that it corresponds to now, on which the CPU
+// takes over; nil means that it does not.
+func (d *Pool) AcceleratorFor(uncompiled *tflite.Model) backbone.Accelerator {
+	return fallbackPool{d, uncompiled}
+}
+
+// UsesTPU reports whether models may run on Edge TPUs.
+func (d *Pool) UsesTPU() bool { return d != nil && d.choice != "cpu" }
+
+// HasFallback reports whether the CPU may take over from an Edge TPU.
+func (d *Pool) HasFallback() bool { return d != nil && d.uncompiled != nil }
+
+// fallbackPool is a Pool with an uncompiled model of its own.
+type fallbackPool struct {
+	*Pool
 	uncompiled *tflite.Model
 }
 
-func (t trainedDevices) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
-	return t.load(options, inputs, outputs, t.uncompiled)
+// Load implements backbone.Accelerator.
+func (f fallbackPool) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
+	return f.load(options, inputs, outputs, f.uncompiled)
 }
 
-func (d *Devices) load(options []byte, inputs, outputs []int, twin *tflite.Model) (backbone.Accelerated, error) {
+func (d *Pool) load(options []byte, inputs, outputs []int, twin *tflite.Model) (backbone.Accelerated, error) {
 	pkg, err := executable.Parse(options)
 	if err != nil {
 		return nil, err
@@ -177,7 +189,7 @@ func (d *Devices) load(options []byte, inputs, outputs []int, twin *tflite.Model
 }
 
 // enter waits until nobody else opens, loads or closes.
-func (d *Devices) enter(ctx context.Context) error {
+func (d *Pool) enter(ctx context.Context) error {
 	select {
 	case d.gate <- struct{}{}:
 		return nil
@@ -186,10 +198,10 @@ func (d *Devices) enter(ctx context.Context) error {
 	}
 }
 
-func (d *Devices) leave() { <-d.gate }
+func (d *Pool) leave() { <-d.gate }
 
 // open opens the devices; the caller has entered.
-func (d *Devices) open(ctx context.Context) error {
+func (d *Pool) open(ctx context.Context) error {
 	if len(d.opened) > 0 {
 		return nil
 	}
@@ -241,7 +253,7 @@ func (d *Devices) open(ctx context.Context) error {
 	return errors.Join(err, d.close())
 }
 
-func (d *Devices) close() error {
+func (d *Pool) close() error {
 	var errs []error
 	for _, device := range d.opened {
 		errs = append(errs, device.Close())
@@ -251,7 +263,7 @@ func (d *Devices) close() error {
 }
 
 // Close gives the devices back. Nothing may be running on them.
-func (d *Devices) Close() error {
+func (d *Pool) Close() error {
 	if d == nil {
 		return nil
 	}
@@ -265,7 +277,7 @@ func (d *Devices) Close() error {
 
 // A program is what one operator of a model was compiled to, on every device.
 type program struct {
-	devices  *Devices
+	devices  *Pool
 	pkg      *executable.Package
 	fallback *fallback // nil without
 	warned   sync.Once
@@ -396,7 +408,7 @@ type fallback struct {
 // that it was compiled from, by their names.
 func newFallback(m *tflite.Model, e *executable.Executable) (*fallback, error) {
 	if len(m.Subgraphs) == 0 || backbone.Compiled(m) {
-		return nil, fmt.Errorf("%w: it must be the model before it was compiled", ErrDeviceChoice)
+		return nil, fmt.Errorf("%w: it must be the model before it was compiled", ErrDevice)
 	}
 	graph := m.Subgraphs[0]
 	find := func(layers []executable.Layer) ([]int32, error) {
@@ -404,7 +416,7 @@ func newFallback(m *tflite.Model, e *executable.Executable) (*fallback, error) {
 		for _, l := range layers {
 			at := slices.IndexFunc(graph.Tensors, func(t tflite.Tensor) bool { return t.Name == l.Name })
 			if at < 0 {
-				return nil, fmt.Errorf("%w: it has no tensor %q", ErrDeviceChoice, l.Name)
+				return nil, fmt.Errorf("%w: it has no tensor %q", ErrDevice, l.Name)
 			}
 			list = append(list, int32(at))
 		}
@@ -426,12 +438,12 @@ func newFallback(m *tflite.Model, e *executable.Executable) (*fallback, error) {
 	}
 	for i, l := range e.Inputs {
 		if len(in.Input(i)) != l.TensorSize() {
-			return nil, fmt.Errorf("%w: tensor %q has %d bytes, not %d", ErrDeviceChoice, l.Name, len(in.Input(i)), l.TensorSize())
+			return nil, fmt.Errorf("%w: tensor %q has %d bytes, not %d", ErrDevice, l.Name, len(in.Input(i)), l.TensorSize())
 		}
 	}
 	for i, l := range e.Outputs {
 		if len(in.Output(i)) != l.TensorSize() {
-			return nil, fmt.Errorf("%w: tensor %q has %d bytes, not %d", ErrDeviceChoice, l.Name, len(in.Output(i)), l.TensorSize())
+			return nil, fmt.Errorf("%w: tensor %q has %d bytes, not %d", ErrDevice, l.Name, len(in.Output(i)), l.TensorSize())
 		}
 	}
 	return &fallback{first: in, idle: []*backbone.Interpreter{in}}, nil

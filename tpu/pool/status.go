@@ -1,8 +1,8 @@
-package imprint
+package pool
 
 // Recoveries is how often Edge TPUs were brought back after failures. It is not known
 // while devices are being opened.
-func (d *Devices) Recoveries() (n uint64, known bool) {
+func (d *Pool) Recoveries() (n uint64, known bool) {
 	if d == nil {
 		return 0, true
 	}
