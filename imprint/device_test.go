@@ -14,23 +14,10 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
-
-// sharedFile is the path of a file of the folder beside the checkout.
-func sharedFile(t testing.TB, elem ...string) string {
-	t.Helper()
-	root := os.Getenv("IMPRINT_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared")
-	}
-	path := filepath.Join(append([]string{root}, elem...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("no shared models beside the checkout: ", err)
-	}
-	return path
-}
 
 func bytesOf(t testing.TB, path string) []byte {
 	t.Helper()
@@ -45,7 +32,7 @@ func bytesOf(t testing.TB, path string) []byte {
 // that name.
 func emulated(t testing.TB, n int, name string) (compiled, twin string, devices []*emulator.Device, usb func() (tpu.Bus, error)) {
 	t.Helper()
-	compiled, twin = sharedFile(t, "models", name+"_edgetpu.tflite"), sharedFile(t, "models", name+".tflite")
+	compiled, twin = reference.Path(t, "models", name+"_edgetpu.tflite"), reference.Path(t, "models", name+".tflite")
 	for i := range n {
 		d := emulator.New(emulator.Config{Port: tpu.Port{Bus: 1, Path: string(rune('1' + i))}, Application: true})
 		if err := d.Register(bytesOf(t, compiled), bytesOf(t, twin)); err != nil {
@@ -81,7 +68,7 @@ const extractorModel = "mobilenet_v1_1.0_224_quant_embedding_extractor"
 // model in the Edge TPU's arithmetic give the same bytes: the golden ones.
 func TestRunOnDevices(t *testing.T) {
 	compiled, twin, _, usb := emulated(t, 1, extractorModel)
-	golden := sharedFile(t, "golden", extractorModel, "cat.bmp.tpu")
+	golden := reference.Path(t, "golden", extractorModel, "cat.bmp.tpu")
 	input := bytesOf(t, strings.TrimSuffix(golden, ".tpu")+".in")
 	none := func() (tpu.Bus, error) { return emulator.NewBus(), nil }
 	var warned []error
@@ -198,7 +185,7 @@ const smallModel = "mobilenet_v1_0.25_128_quant"
 // is an error that says so, unless there is a twin.
 func TestDevicesFail(t *testing.T) {
 	compiled, twin, boards, usb := emulated(t, 2, smallModel)
-	input := bytesOf(t, sharedFile(t, "golden", smallModel, "cat.bmp.in"))
+	input := bytesOf(t, reference.Path(t, "golden", smallModel, "cat.bmp.in"))
 	devices := newDevices(t, DeviceOptions{USB: usb})
 	run := func(d *Devices, repeat int) (*RunResult, error) {
 		return Run(context.Background(), compiled, RunOptions{Inputs: [][]byte{input}, Repeat: repeat, Devices: d})
@@ -236,7 +223,7 @@ func TestDevicesFail(t *testing.T) {
 // Of two devices the one that can be opened does the work, and what keeps the other from it is told.
 func TestOneOfTwoDevices(t *testing.T) {
 	compiled, _, boards, usb := emulated(t, 2, smallModel)
-	input := bytesOf(t, sharedFile(t, "golden", smallModel, "cat.bmp.in"))
+	input := bytesOf(t, reference.Path(t, "golden", smallModel, "cat.bmp.in"))
 	boards[0].Refuse(tpu.ErrBusy)
 	for _, name := range []string{"auto", "tpu", "usb:1-1,usb:1-2"} {
 		var warned []error
@@ -269,8 +256,8 @@ func TestNewDevices(t *testing.T) {
 	if _, err := NewDevices(DeviceOptions{Uncompiled: filepath.Join(t.TempDir(), "x")}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a twin that is not there: got %v", err)
 	}
-	other := sharedFile(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
-	compiled := sharedFile(t, "models", smallModel+"_edgetpu.tflite")
+	other := reference.Path(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
+	compiled := reference.Path(t, "models", smallModel+"_edgetpu.tflite")
 	for _, twin := range []string{other, compiled} {
 		_, err := Run(context.Background(), compiled, RunOptions{Devices: newDevices(t, DeviceOptions{Device: "cpu", Uncompiled: twin})})
 		if !errors.Is(err, ErrDeviceChoice) {

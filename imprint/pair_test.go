@@ -14,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
@@ -156,7 +157,7 @@ func TestTPULayoutKept(t *testing.T) {
 		t.Skip("templates take long, and the race detector sees nothing of it")
 	}
 	ctx := context.Background()
-	compiled, twin := sharedFile(t, "models", smallModel+"_edgetpu.tflite"), sharedFile(t, "models", smallModel+".tflite")
+	compiled, twin := reference.Path(t, "models", smallModel+"_edgetpu.tflite"), reference.Path(t, "models", smallModel+".tflite")
 	m, err := tflite.Parse(bytesOf(t, compiled))
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +191,7 @@ func TestTPULayoutKept(t *testing.T) {
 	refused(ErrKeepClasses, Options{Compiled: compiled, Uncompiled: twin, KeepClasses: &yes})
 	refused(ErrNoBackbone, Options{Compiled: filepath.Join(dir, "none"), Uncompiled: twin})
 	refused(errAny, Options{Compiled: twin, Uncompiled: compiled})
-	refused(errAny, Options{Compiled: sharedFile(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite"), Uncompiled: sharedFile(t, "models", "mobilenet_v1_0.5_160_quant.tflite")})
+	refused(errAny, Options{Compiled: reference.Path(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite"), Uncompiled: reference.Path(t, "models", "mobilenet_v1_0.5_160_quant.tflite")})
 
 	k := openKit(t, dir, Options{Compiled: compiled, Uncompiled: twin})
 	if err := k.Retrain(ctx); err != nil {
