@@ -30,8 +30,8 @@ bench-peers: go-is-there ## time the real TensorFlow Lite library and ours in tu
 	IMPRINT_TFLITEPEER=$$(./tools/tflitepeer/setup.sh) && export IMPRINT_TFLITEPEER && \
 	$(GO) run ./tools/benchpeers -document docs/performance.md
 
-# Models and recorded answers of the folder shared beside the checkout, if it is there.
-SHARED = $(or $(IMPRINT_SHARED),../shared)
+# The folder of the reference files, as package tools/reference finds it; tests that need a missing file are skipped.
+SHARED = $(or $(IMPRINT_REFERENCE),$(IMPRINT_SHARED),$(if $(wildcard ../shared/models),../shared,testdata/reference))
 VM_MODEL = mobilenet_v1_0.25_128_quant
 VM_GOLDEN = mobilenet_v1_1.0_224_quant_embedding_extractor
 VM_MODELS = $(wildcard $(foreach m,$(VM_MODEL) $(VM_GOLDEN) $(VM_TEMPLATE),$(SHARED)/models/$(m).tflite $(SHARED)/models/$(m)_edgetpu.tflite) \

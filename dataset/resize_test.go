@@ -12,23 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-)
 
-// shared gives the folder of models and tensors beside the checkout.
-func shared(t *testing.T) string {
-	dir := os.Getenv("IMPRINT_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "golden", "manifest.json")); err != nil {
-		t.Skipf("no golden tensors beside the checkout: %v", err)
-	}
-	return dir
-}
+	"github.com/imprintkit/imprint/tools/reference"
+)
 
 // TestResizeGolden resizes whole photos to the inputs that TFLite was given.
 func TestResizeGolden(t *testing.T) {
-	dir := shared(t)
+	dir := filepath.Join(reference.Path(t, "golden", "manifest.json"), "..", "..")
 	b, err := os.ReadFile(filepath.Join(dir, "golden", "manifest.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // eachBackbone runs a benchmark with a small model and, if it is there, with
@@ -25,7 +26,7 @@ func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
 		f(b, Options{Backbone: backboneIn(b, "extractor.tflite", backbonetest.Extractor())})
 	})
 	b.Run("mobilenet_v1_1.0_224", func(b *testing.B) {
-		f(b, Options{Backbone: filepath.Join(sharedFolder(b), "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite")})
+		f(b, Options{Backbone: reference.Path(b, "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite")})
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-4 }
@@ -300,7 +301,7 @@ func TestEvaluateWorkspace(t *testing.T) {
 // BenchmarkEvaluate is imprint eval without the time that photos take.
 func BenchmarkEvaluate(b *testing.B) {
 	for _, set := range []string{"clothing", "flowers17"} {
-		s, err := ReadSet(sharedFolder(b)+"/embeddings/"+set, dataset.Crop)
+		s, err := ReadSet(reference.Path(b, "embeddings", set), dataset.Crop)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -323,7 +324,7 @@ func TestPullsFindWrongLabels(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	for set, least := range map[string]int{"clothing": 3, "flowers17": 10} {
-		s, err := ReadSet(sharedFolder(t)+"/embeddings/"+set, dataset.Squash)
+		s, err := ReadSet(reference.Path(t, "embeddings", set), dataset.Squash)
 		if err != nil {
 			t.Fatal(err)
 		}

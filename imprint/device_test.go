@@ -10,21 +10,25 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/tools/reference"
+	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/pool"
+	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-// sharedFile is the path of a file of the folder beside the checkout.
-func sharedFile(t testing.TB, elem ...string) string {
+const (
+	extractorModel = "mobilenet_v1_1.0_224_quant_embedding_extractor"
+	smallModel     = "mobilenet_v1_0.25_128_quant"
+)
+
+// emulated is the paths of a compiled model and its uncompiled one, and a bus with n
+// emulated accelerators that know them.
+func emulated(t testing.TB, n int, name string) (compiled, uncompiled string, devices []*emulator.Device, usb func() (tpu.Bus, error)) {
 	t.Helper()
-	root := os.Getenv("IMPRINT_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared")
-	}
-	path := filepath.Join(append([]string{root}, elem...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("no shared models beside the checkout: ", err)
-	}
-	return path
+	compiled, uncompiled = reference.Path(t, "models", name+"_edgetpu.tflite"), reference.Path(t, "models", name+".tflite")
+	devices, usb = pooltest.Emulated(t, n, compiled, uncompiled)
+	return compiled, uncompiled, devices, usb
 }
 
 func bytesOf(t testing.TB, path string) []byte {
@@ -43,7 +47,7 @@ func TestKitOnDevices(t *testing.T) {
 	photos := kinds(0, 1)
 	teach := func(o pool.Options) (*Workspace, *Added) {
 		t.Helper()
-		k, err := Open(filepath.Join(t.TempDir(), "w"), Options{Backbone: compiled, Devices: newDevices(t, o), Resize: dataset.Squash, Threads: 4})
+		k, err := Open(filepath.Join(t.TempDir(), "w"), Options{Backbone: compiled, Devices: pooltest.New(t, o), Resize: dataset.Squash, Threads: 4})
 		if err != nil {
 			t.Fatal(err)
 		}

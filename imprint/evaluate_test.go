@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -19,6 +18,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 func TestEstimate(t *testing.T) {
@@ -307,9 +307,8 @@ func TestEmbedSet(t *testing.T) {
 
 // TestSharedSets evaluates the stored embeddings of real photos.
 func TestSharedSets(t *testing.T) {
-	shared := sharedFolder(t)
 	for set, least := range map[string]float64{"clothing": 60, "flowers17": 60} {
-		s, err := ReadSet(filepath.Join(shared, "embeddings", set), dataset.Squash)
+		s, err := ReadSet(reference.Path(t, "embeddings", set), dataset.Squash)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -326,17 +325,4 @@ func TestSharedSets(t *testing.T) {
 			t.Errorf("%s: got %+v, want it to rise to more than %v", set, r, least)
 		}
 	}
-}
-
-// sharedFolder is the folder of models and photos beside the checkout.
-func sharedFolder(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("IMPRINT_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "models")); errors.Is(err, os.ErrNotExist) {
-		t.Skip("the shared models and photos are not beside the checkout")
-	}
-	return dir
 }

@@ -338,7 +338,7 @@ func (k *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 	// from both, and made again if it does not come to be written.
 	wrote, err := k.keepModels(now)
 	if err == nil {
-		err = k.store.Disk.Replace(append([]store.Replacement{{k.store.Path(store.SlotFile(now.Generation)), b}}, k.published(model, head)...)...)
+		err = k.store.Disk.Replace(append([]store.Replacement{{Path: k.store.Path(store.SlotFile(now.Generation)), Content: b}}, k.published(model, head)...)...)
 	}
 	if err != nil {
 		for _, path := range wrote {
@@ -369,7 +369,7 @@ func (k *Workspace) sameKind(s *store.State) error {
 // keepModels stores the backbone and the template of s in the workspace, unless they
 // are there, and returns the files written.
 func (k *Workspace) keepModels(s *store.State) (wrote []string, err error) {
-	models := []store.Replacement{{k.store.Path(store.BackboneFile), k.file}}
+	models := []store.Replacement{{Path: k.store.Path(store.BackboneFile), Content: k.file}}
 	sums := []store.Digest{s.Backbone.SHA256}
 	if s.Settings.Layout == classifier.TPU {
 		p, err := k.pairOf(s.Settings.Pair)

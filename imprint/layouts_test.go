@@ -11,6 +11,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // layer is a model of nothing but a head in a layout, behind a stored embedding.
@@ -37,10 +38,9 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 	if testing.Short() {
 		t.Skip("thousands of photos of stored sets")
 	}
-	shared := sharedFolder(t)
 	const shots, draws = 5, 3
 	for _, set := range []string{"clothing", "flowers17"} {
-		dir := filepath.Join(shared, "embeddings", set)
+		dir := reference.Path(t, "embeddings", set)
 		s, err := ReadSet(dir, dataset.Squash)
 		if err != nil {
 			t.Fatal(err)

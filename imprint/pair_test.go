@@ -15,9 +15,11 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/pool"
+	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
 // modelFiles lists the models in a workspace beside the published one.
@@ -65,7 +67,7 @@ func TestTPULayout(t *testing.T) {
 			if w := k.Written(); w == nil || w.Examples != 12 || w.Disagreements != 0 {
 				t.Errorf("written: %+v", w)
 			}
-			model, err := backbone.Parse(readModel(t, k), backbone.Options{Accelerator: newDevices(t, pool.Options{USB: usb})})
+			model, err := backbone.Parse(readModel(t, k), backbone.Options{Accelerator: pooltest.New(t, pool.Options{USB: usb})})
 			if err != nil || !backbone.Compiled(model.Model()) || len(model.Model().Subgraphs[0].Operators) != 1 {
 				t.Fatalf("the published model is not one compiled operator: %v", err)
 			}
@@ -78,13 +80,13 @@ func TestTPULayout(t *testing.T) {
 			}
 			answers := map[string][]Result{}
 			for what, d := range map[string]pool.Options{
-				"usb:1-1":           {USB: usb},
-				"cpu":               {Device: "cpu"},
+				"usb:1-1":                {USB: usb},
+				"cpu":                    {Device: "cpu"},
 				pool.FallbackDevice: {USB: none, Uncompiled: twin},
-				"usb:1-1, live":     {USB: usb},
-				"cpu, live":         {Device: "cpu"},
+				"usb:1-1, live":          {USB: usb},
+				"cpu, live":              {Device: "cpu"},
 			} {
-				devices := newDevices(t, d)
+				devices := pooltest.New(t, d)
 				o := Options{Devices: devices}
 				if device, live := strings.CutSuffix(what, ", live"); live {
 					l := openLive(t, dir, o)
@@ -145,7 +147,7 @@ func TestTPULayout(t *testing.T) {
 			if turned > 1 {
 				t.Errorf("%d of %d have another winner than with the float head", turned, len(unseen))
 			}
-			if err := openKit(t, dir, Options{Devices: newDevices(t, pool.Options{USB: none})}).Classify(ctx, unseen, 1, func(Result) error { return nil }); !errors.Is(err, tpu.ErrNoDevice) {
+			if err := openKit(t, dir, Options{Devices: pooltest.New(t, pool.Options{USB: none})}).Classify(ctx, unseen, 1, func(Result) error { return nil }); !errors.Is(err, tpu.ErrNoDevice) {
 				t.Errorf("without a device: got %v, want ErrNoDevice", err)
 			}
 		})
@@ -158,7 +160,7 @@ func TestTPULayoutKept(t *testing.T) {
 		t.Skip("templates take long, and the race detector sees nothing of it")
 	}
 	ctx := context.Background()
-	compiled, twin := sharedFile(t, "models", smallModel+"_edgetpu.tflite"), sharedFile(t, "models", smallModel+".tflite")
+	compiled, twin := reference.Path(t, "models", smallModel+"_edgetpu.tflite"), reference.Path(t, "models", smallModel+".tflite")
 	m, err := tflite.Parse(bytesOf(t, compiled))
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +194,7 @@ func TestTPULayoutKept(t *testing.T) {
 	refused(ErrKeepClasses, Options{Compiled: compiled, Uncompiled: twin, KeepClasses: &yes})
 	refused(ErrNoBackbone, Options{Compiled: filepath.Join(dir, "none"), Uncompiled: twin})
 	refused(errAny, Options{Compiled: twin, Uncompiled: compiled})
-	refused(errAny, Options{Compiled: sharedFile(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite"), Uncompiled: sharedFile(t, "models", "mobilenet_v1_0.5_160_quant.tflite")})
+	refused(errAny, Options{Compiled: reference.Path(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite"), Uncompiled: reference.Path(t, "models", "mobilenet_v1_0.5_160_quant.tflite")})
 
 	k := openKit(t, dir, Options{Compiled: compiled, Uncompiled: twin})
 	if err := k.Retrain(ctx); err != nil {

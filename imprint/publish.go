@@ -303,7 +303,7 @@ func (k *Workspace) published(model []byte, head *classifier.Fitted) []store.Rep
 	if head != nil {
 		labels = labelLines(head.Head.Labels)
 	}
-	return []store.Replacement{{k.store.Path(store.LabelsFile), labels}, {k.store.Path(store.ModelFile), model}}
+	return []store.Replacement{{Path: k.store.Path(store.LabelsFile), Content: labels}, {Path: k.store.Path(store.ModelFile), Content: model}}
 }
 
 // Repair publishes the model anew if it is not the one of the state, as after a
@@ -391,7 +391,7 @@ func (k *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 	if model == nil {
 		return fail(ErrNothingTaught)
 	}
-	files := []store.Replacement{{path, model}}
+	files := []store.Replacement{{Path: path, Content: model}}
 	if labels != "" {
 		files = append(files, store.Replacement{Path: labels, Content: labelLines(head.Head.Labels)})
 	}

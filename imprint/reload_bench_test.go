@@ -9,6 +9,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 func middleOf(d []time.Duration) time.Duration {
@@ -24,7 +25,7 @@ func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecon
 func BenchmarkReload(b *testing.B) {
 	for name, model := range map[string]string{
 		"own":                  builtin.Name,
-		"mobilenet_v1_1.0_224": filepath.Join(sharedFolder(b), "models", extractorModel+".tflite"),
+		"mobilenet_v1_1.0_224": reference.Path(b, "models", extractorModel+".tflite"),
 	} {
 		b.Run(name, func(b *testing.B) {
 			k := withPhotos(b, Options{Backbone: model}, 50)

@@ -19,6 +19,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
 	"github.com/imprintkit/imprint/tpu/pool"
+	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
 var reloads = flag.Int("reloads", 0, "how often TestReloadUnderLoad reloads (0: 1000, or 100 with -short, and 20 or 5 on an emulated Edge TPU)")
@@ -81,7 +82,7 @@ func metered(t testing.TB, model string) (compiled, twin string, m *meter, d *po
 		t.Fatal(err)
 	}
 	m = &meter{Bus: bus}
-	return compiled, twin, m, newDevices(t, pool.Options{Device: "tpu", USB: func() (tpu.Bus, error) { return m, nil }})
+	return compiled, twin, m, pooltest.New(t, pool.Options{Device: "tpu", USB: func() (tpu.Bus, error) { return m, nil }})
 }
 
 // opening is what opening a device once takes: it is opened, reset, and opened again.
@@ -132,7 +133,7 @@ func (v *version) publish(t testing.TB, dir string, n uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []store.Replacement{{store.SlotFile(n), b}, {store.LabelsFile, v.labels}, {store.ModelFile, v.model}} {
+	for _, f := range []store.Replacement{{Path: store.SlotFile(n), Content: b}, {Path: store.LabelsFile, Content: v.labels}, {Path: store.ModelFile, Content: v.model}} {
 		path := filepath.Join(dir, f.Path)
 		if err := os.WriteFile(path+".new", f.Content, 0o644); err != nil {
 			t.Fatal(err)
@@ -373,7 +374,7 @@ func TestReloadTraffic(t *testing.T) {
 	t.Run("tail", func(t *testing.T) {
 		compiled, twin, m, devices := metered(t, extractorModel)
 		dir := filepath.Join(t.TempDir(), "ws")
-		on := Options{Backbone: compiled, Devices: newDevices(t, pool.Options{Device: "cpu", Uncompiled: twin})}
+		on := Options{Backbone: compiled, Devices: pooltest.New(t, pool.Options{Device: "cpu", Uncompiled: twin})}
 		all := versions(t, dir, on, 2, nil)
 		l := openLive(t, dir, Options{Devices: devices})
 		var usual traffic

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/executable"
@@ -360,7 +361,7 @@ func TestInterrupts(t *testing.T) {
 func TestGoldens(t *testing.T) {
 	const name = "mobilenet_v1_1.0_224_quant_embedding_extractor"
 	model := readModel(t, name)
-	files, err := filepath.Glob(filepath.Join(sharedFolder(), "golden", name, "*.tpu"))
+	files, err := filepath.Glob(filepath.Join(reference.Path(t, "golden", name), "*.tpu"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no goldens: %v", err)
 	}
@@ -474,7 +475,7 @@ func TestTranscripts(t *testing.T) {
 // 7i: whatever the number and length of transfers, each byte ends up in its place.
 func TestEveryModel(t *testing.T) {
 	found := 0
-	err := filepath.WalkDir(filepath.Join(sharedFolder(), "models"), func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir(reference.Path(t, "models"), func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_edgetpu.tflite") {
 			return err
 		}
@@ -494,10 +495,7 @@ func TestEveryModel(t *testing.T) {
 		runEverywhere(t, name, testModel{compiled: compiled, pkg: pkg})
 		return nil
 	})
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		t.Skip("no compiled models beside the checkout (set IMPRINT_SHARED)")
-	case err != nil || found == 0:
+	if err != nil || found == 0 {
 		t.Fatalf("%d models, %v", found, err)
 	}
 }

@@ -5,14 +5,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/executable"
@@ -38,28 +37,10 @@ type testModel struct {
 	pkg            *executable.Package
 }
 
-// sharedFolder is where the compiled models are, if they are there.
-func sharedFolder() string {
-	if dir := os.Getenv("IMPRINT_SHARED"); dir != "" {
-		return dir
-	}
-	return filepath.Join("..", "..", "shared")
-}
-
 func readModel(t testing.TB, name string) testModel {
 	t.Helper()
-	dir := sharedFolder()
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): no compiled models to run", dir)
-	}
-	var m testModel
+	m := testModel{compiled: reference.Read(t, "models", name+"_edgetpu.tflite"), twin: reference.Read(t, "models", name+".tflite")}
 	var err error
-	if m.compiled, err = os.ReadFile(filepath.Join(dir, "models", name+"_edgetpu.tflite")); err != nil {
-		t.Fatal(err)
-	}
-	if m.twin, err = os.ReadFile(filepath.Join(dir, "models", name+".tflite")); err != nil {
-		t.Fatal(err)
-	}
 	if m.pkg, err = tracetest.Package(m.compiled); err != nil {
 		t.Fatal(err)
 	}

@@ -6,34 +6,19 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu/executable"
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
-// sharedFolder is that of traces and models, which may lie beside the checkout.
-func sharedFolder() string {
-	if dir := os.Getenv("IMPRINT_SHARED"); dir != "" {
-		return dir
-	}
-	return filepath.Join("..", "..", "shared")
-}
-
 // sharedPackage reads the compiled package of a model of the shared folder, or skips.
 func sharedPackage(t testing.TB, name string) *executable.Package {
 	t.Helper()
-	if _, err := os.Stat(sharedFolder()); err != nil {
-		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): no compiled models", sharedFolder())
-	}
-	data, err := os.ReadFile(filepath.Join(sharedFolder(), "models", name+"_edgetpu.tflite"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkg, err := tracetest.Package(data)
+	pkg, err := tracetest.Package(reference.Read(t, "models", name+"_edgetpu.tflite"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +172,7 @@ func testFirmware() (firmware []byte, genuine bool) {
 // TestTraces compares what this driver sends with what Google's did, in every trace there is: every class, vendor and
 // bulk transfer, in order, with its payload. Of instructions, which hold addresses of the host, the beginning and the
 // length are compared.
-func TestTraces(t *testing.T) { tracetest.All(t, sharedFolder(), compareTrace) }
+func TestTraces(t *testing.T) { tracetest.All(t, compareTrace) }
 
 func compareTrace(t *testing.T, trace *tracetest.Trace) {
 	firmware, genuine := testFirmware()

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 func TestPathAndPullByName(t *testing.T) {
@@ -58,14 +60,7 @@ func TestDefaultFolder(t *testing.T) {
 
 // TestPublishedFiles holds the list against the published files themselves, pulled from a server on this machine.
 func TestPublishedFiles(t *testing.T) {
-	dir := os.Getenv("IMPRINT_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared")
-	}
-	dir = filepath.Join(dir, "models")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("skipped: no published models beside the checkout: ", err)
-	}
+	dir := reference.Path(t, "models")
 	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	defer srv.Close()
 	s := Store{Dir: t.TempDir(), BaseURL: srv.URL}

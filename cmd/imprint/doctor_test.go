@@ -1,11 +1,10 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
@@ -13,13 +12,7 @@ import (
 // The prediction that doctor --report compares a device with is what the emulated one answers.
 func TestReportPrediction(t *testing.T) {
 	read := func(name string) []byte {
-		b, err := os.ReadFile(filepath.Join(sharedFolder(), "models", name+".tflite"))
-		if os.IsNotExist(err) {
-			t.Skip("the shared folder is not beside the checkout")
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		return b
+		return reference.Read(t, "models", name+".tflite")
 	}
 	file := read(reportModel)
 	pkg, err := compiledPackage(file)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 func TestMain(m *testing.M) {
@@ -45,31 +47,21 @@ func TestScripts(t *testing.T) {
 			case "linux":
 				return runtime.GOOS == "linux", nil
 			case "shared":
-				_, err := os.Stat(sharedFolder())
-				return err == nil, nil
+				folder, found := reference.Folder()
+				_, err := os.Stat(filepath.Join(folder, "models"))
+				return found && err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Setup: func(e *testscript.Env) error {
 			// Models pulled, and settings, of whoever runs the tests must not show.
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
-			e.Setenv("SHARED", sharedFolder())
+			folder, _ := reference.Folder()
+			e.Setenv("SHARED", folder)
 			e.Values[keptKey{}] = make(map[string][sha256.Size]byte)
 			return nil
 		},
 	})
-}
-
-// sharedFolder is where Coral's models and photos lie beside the checkout.
-func sharedFolder() string {
-	if dir := os.Getenv("IMPRINT_SHARED"); dir != "" {
-		return dir
-	}
-	dir, err := filepath.Abs("../../../shared")
-	if err != nil {
-		return ""
-	}
-	return dir
 }
 
 func number(ts *testscript.TestScript, s string) int {

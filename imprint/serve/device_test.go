@@ -14,24 +14,16 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// sharedModel is the content of a model of the folder beside the checkout.
+// sharedModel returns the path and the content of a model of the reference files.
 func sharedModel(t testing.TB, name string) (path string, content []byte) {
 	t.Helper()
-	root := os.Getenv("IMPRINT_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "..", "shared")
-	}
-	path = filepath.Join(root, "models", name+".tflite")
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Skip("no shared models beside the checkout: ", err)
-	}
-	return path, content
+	return reference.Path(t, "models", name+".tflite"), reference.Read(t, "models", name+".tflite")
 }
 
 // The models compiled for an Edge TPU that tests use.

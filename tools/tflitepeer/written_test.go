@@ -13,6 +13,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // TestPeerReadsWrittenModels teaches classes and holds what the library says of the written models, in both layouts,
@@ -41,7 +42,7 @@ func TestPeerReadsWrittenModels(t *testing.T) {
 		"mobilenet_v1_1.0_224_quant_embedding_extractor", "mobilenet_v1_0.25_128_quant", "mobilenet_v2_1.0_224_quant", "tf2_mobilenet_v2_1.0_224_ptq",
 	} {
 		t.Run(model, func(t *testing.T) {
-			compareWritten(t, shared(t, "models/"+model+".tflite"), shared(t, "datasets/clothing"), 3, 7)
+			compareWritten(t, reference.Path(t, "models/"+model+".tflite"), reference.Path(t, "datasets/clothing"), 3, 7)
 		})
 	}
 }

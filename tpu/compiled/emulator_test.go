@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,18 +16,10 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
-
-func sharedFile(t testing.TB, parts ...string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(append([]string{sharedFolder()}, parts...)...))
-	if err != nil {
-		t.Skipf("not beside the checkout: %v", err)
-	}
-	return b
-}
 
 // A shot is a photo with its label, as a model takes it and embedded.
 type shot struct {
@@ -52,11 +42,11 @@ func photos(t *testing.T, set string, most int) []item {
 		var all []item
 		for _, name := range []string{"cat_train_0", "dog_train_0", "hotdog_train_0", "hotdog_train_1", "cat_test_0", "dog_test_0", "hotdog_test_0"} {
 			label, _, _ := strings.Cut(name, "_")
-			all = append(all, item{label: label, path: filepath.Join(sharedFolder(), "images", name+".bmp"), taught: strings.Contains(name, "train")})
+			all = append(all, item{label: label, path: reference.Path(t, "images", name+".bmp"), taught: strings.Contains(name, "train")})
 		}
 		return all
 	}
-	found, _, err := dataset.Walk([]string{filepath.Join(sharedFolder(), "datasets", set)}, "")
+	found, _, err := dataset.Walk([]string{reference.Path(t, "datasets", set)}, "")
 	if err != nil {
 		t.Skipf("not beside the checkout: %v", err)
 	}
@@ -220,7 +210,7 @@ func TestTaughtOnTheChip(t *testing.T) {
 		c := &backbones[i]
 		file := builtin.Model()
 		if c.name != "own backbone" {
-			file = sharedFile(t, "models", c.template+".tflite")
+			file = reference.Read(t, "models", c.template+".tflite")
 		}
 		var err error
 		if c.Backbone, err = backbone.Parse(file, backbone.Options{Arithmetic: backbone.EdgeTPU}); err != nil {
@@ -251,7 +241,7 @@ func TestTaughtOnTheChip(t *testing.T) {
 // testTaught writes a head of the taught photos into a template and tests it with
 // others, of which a few go through the emulated chip too.
 func testTaught(t *testing.T, b candidate, method classifier.Method, taught, tested []shot) {
-	compiled, twin := sharedFile(t, "models", b.template+"_edgetpu.tflite"), sharedFile(t, "models", b.template+".tflite")
+	compiled, twin := reference.Read(t, "models", b.template+"_edgetpu.tflite"), reference.Read(t, "models", b.template+".tflite")
 	chips := 3
 	if testing.Short() {
 		chips = 1

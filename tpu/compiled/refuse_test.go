@@ -8,12 +8,13 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // What can't be a template with its twin is refused, and why.
 func TestOpenRefuses(t *testing.T) {
-	compiled, twin := sharedFile(t, "models", "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), sharedFile(t, "models", "mobilenet_v1_0.25_128_quant.tflite")
-	other := sharedFile(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
+	compiled, twin := reference.Read(t, "models", "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), reference.Read(t, "models", "mobilenet_v1_0.25_128_quant.tflite")
+	other := reference.Read(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
 	for _, test := range []struct {
 		name           string
 		compiled, twin []byte
@@ -40,8 +41,8 @@ func openShared(t *testing.T, model string) (*Pair, *tflite.Model) {
 	if testing.Short() {
 		t.Skip("nothing runs at the same time")
 	}
-	file := sharedFile(t, "models", model+".tflite")
-	tmpl, err := Open(sharedFile(t, "models", model+"_edgetpu.tflite"), file)
+	file := reference.Read(t, "models", model+".tflite")
+	tmpl, err := Open(reference.Read(t, "models", model+"_edgetpu.tflite"), file)
 	if err != nil {
 		t.Fatal(err)
 	}

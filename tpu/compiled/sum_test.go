@@ -8,6 +8,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // Every addition on the chip is found, and one of other scales is written so that it is
@@ -17,7 +18,7 @@ func TestSums(t *testing.T) {
 		t.Skip("nothing runs at the same time")
 	}
 	for name, want := range map[string]int{"older/mobilenet_v2_1.0_224_quant": 10, "deeplabv3_mnv2_dm05_pascal_quant": 10, "movenet_single_pose_lightning_ptq": 13} {
-		file, compiled := sharedFile(t, "models", name+".tflite"), sharedFile(t, "models", name+"_edgetpu.tflite")
+		file, compiled := reference.Read(t, "models", name+".tflite"), reference.Read(t, "models", name+"_edgetpu.tflite")
 		tmpl, m := openShared(t, name)
 		g := &m.Subgraphs[0]
 		n := 0
@@ -80,7 +81,7 @@ func TestSumsOnTheChip(t *testing.T) {
 		t.Skip("it takes seconds")
 	}
 	const name = "older/mobilenet_v2_1.0_224_quant"
-	file, compiled := sharedFile(t, "models", name+".tflite"), sharedFile(t, "models", name+"_edgetpu.tflite")
+	file, compiled := reference.Read(t, "models", name+".tflite"), reference.Read(t, "models", name+"_edgetpu.tflite")
 	tmpl, m := openShared(t, name)
 	g := &m.Subgraphs[0]
 	for i := range tmpl.layers {

@@ -14,21 +14,15 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/tools/reference"
 )
-
-func sharedFolder() string {
-	if dir := os.Getenv("IMPRINT_SHARED"); dir != "" {
-		return dir
-	}
-	return filepath.Join("..", "..", "..", "shared")
-}
 
 func pairs(t testing.TB) map[string][2][]byte {
 	t.Helper()
-	shared := sharedFolder()
+	models := reference.Path(t, "models")
 	found := map[string][2][]byte{}
 	for _, dir := range []string{"", "older", "pairs"} {
-		files, _ := filepath.Glob(filepath.Join(shared, "models", dir, "*_edgetpu.tflite"))
+		files, _ := filepath.Glob(filepath.Join(models, dir, "*_edgetpu.tflite"))
 		for _, f := range files {
 			compiled, err := os.ReadFile(f)
 			if err != nil {

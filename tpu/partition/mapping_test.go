@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
@@ -27,10 +28,7 @@ func read(t *testing.T, path string) *tflite.Model {
 // Operators are planned where Google's compiler put them, and parameters as large as it
 // made them.
 func TestAsCompiled(t *testing.T) {
-	shared := os.Getenv("IMPRINT_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "..", "shared")
-	}
+	models := reference.Path(t, "models")
 	// Parameters that are no weights: the tables of SOFTMAX by the newer compiler.
 	tables := map[string]int{
 		"mobilenet_v1_0.25_128_quant": 48256, "mobilenet_v1_0.5_160_quant": 48256, "movenet_single_pose_lightning_ptq": 2368,
@@ -38,7 +36,7 @@ func TestAsCompiled(t *testing.T) {
 	}
 	n := 0
 	for _, dir := range []string{"", "older", "pairs"} {
-		files, _ := filepath.Glob(filepath.Join(shared, "models", dir, "*_edgetpu.tflite"))
+		files, _ := filepath.Glob(filepath.Join(models, dir, "*_edgetpu.tflite"))
 		for _, f := range files {
 			twin := strings.TrimSuffix(f, "_edgetpu.tflite") + ".tflite"
 			if _, err := os.Stat(twin); err != nil {

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
@@ -121,21 +122,15 @@ func (t *Trace) Inferences() int {
 	return n
 }
 
-// All runs test on every recording in folder's traces, as a subtest. The model of each is looked for in folder's models
-// and all folders in it: its program is as long and its parameters are the same, and of several the one whose name
-// begins like the recording's. It skips t when there is no such folder.
-func All(t *testing.T, folder string, test func(*testing.T, *Trace)) {
+// All runs test on every recording among the reference files (traces/*.txt), as a subtest. The model of each is looked
+// for in models and all folders in it: its program is as long and its parameters are the same, and of several the one
+// whose name begins like the recording's. It skips t when there are no recordings.
+func All(t *testing.T, test func(*testing.T, *Trace)) {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(folder, "traces")); err != nil {
-		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): traces are not compared", folder)
-	}
-	files, _ := filepath.Glob(filepath.Join(folder, "traces", "*.txt")) // the pattern is sound
-	if len(files) == 0 {
-		t.Fatal("no traces")
-	}
-	for _, file := range files {
+	models := reference.Path(t, "models")
+	for _, file := range reference.Glob(t, "traces/*.txt") {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			trace, err := read(file, filepath.Join(folder, "models"))
+			trace, err := read(file, models)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package imprint
+package pool_test
 
 import (
 	"bytes"
@@ -12,9 +12,11 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/pool"
+	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
 const extractorModel = "mobilenet_v1_1.0_224_quant_embedding_extractor"
@@ -23,9 +25,9 @@ const extractorModel = "mobilenet_v1_1.0_224_quant_embedding_extractor"
 // model in the Edge TPU's arithmetic give the same bytes: the golden ones.
 func TestRunOnDevices(t *testing.T) {
 	compiled, twin, _, usb := emulated(t, 1, extractorModel)
-	golden := sharedFile(t, "golden", extractorModel, "cat.bmp.tpu")
+	golden := reference.Path(t, "golden", extractorModel, "cat.bmp.tpu")
 	input := bytesOf(t, strings.TrimSuffix(golden, ".tpu")+".in")
-	none := func() (tpu.Bus, error) { return emulator.NewBus(), nil }
+	none := pooltest.None
 	var warned []error
 	warn := func(err error) { warned = append(warned, err) }
 	for _, c := range []struct {
@@ -48,7 +50,7 @@ func TestRunOnDevices(t *testing.T) {
 		{"uncompiled, tpu", twin, pool.Options{Device: "tpu", USB: usb}, 0, "", pool.ErrNotCompiled, 0},
 	} {
 		warned = nil
-		devices := newDevices(t, c.o)
+		devices := pooltest.New(t, c.o)
 		r, err := pool.Run(context.Background(), c.model, pool.RunOptions{Inputs: [][]byte{input}, Pool: devices, Arithmetic: c.arithmetic})
 		if err := devices.Close(); err != nil {
 			t.Error(err)
@@ -81,8 +83,8 @@ const smallModel = "mobilenet_v1_0.25_128_quant"
 // is an error that says so, unless there is a twin.
 func TestDevicesFail(t *testing.T) {
 	compiled, twin, boards, usb := emulated(t, 2, smallModel)
-	input := bytesOf(t, sharedFile(t, "golden", smallModel, "cat.bmp.in"))
-	devices := newDevices(t, pool.Options{USB: usb})
+	input := bytesOf(t, reference.Path(t, "golden", smallModel, "cat.bmp.in"))
+	devices := pooltest.New(t, pool.Options{USB: usb})
 	run := func(d *pool.Pool, repeat int) (*pool.RunResult, error) {
 		return pool.Run(context.Background(), compiled, pool.RunOptions{Inputs: [][]byte{input}, Repeat: repeat, Pool: d})
 	}
@@ -109,7 +111,7 @@ func TestDevicesFail(t *testing.T) {
 		t.Error(err)
 	}
 	var warnings atomic.Int32
-	withTwin := newDevices(t, pool.Options{USB: usb, Uncompiled: twin, Warn: func(error) { warnings.Add(1) }})
+	withTwin := pooltest.New(t, pool.Options{USB: usb, Uncompiled: twin, Warn: func(error) { warnings.Add(1) }})
 	got, err := run(withTwin, 2)
 	if err != nil || got.Device != pool.FallbackDevice || warnings.Load() != 1 {
 		t.Errorf("with a twin: on %v, %v, %d warnings", got, err, warnings.Load())
@@ -119,11 +121,11 @@ func TestDevicesFail(t *testing.T) {
 // Of two devices the one that can be opened does the work, and what keeps the other from it is told.
 func TestOneOfTwoDevices(t *testing.T) {
 	compiled, _, boards, usb := emulated(t, 2, smallModel)
-	input := bytesOf(t, sharedFile(t, "golden", smallModel, "cat.bmp.in"))
+	input := bytesOf(t, reference.Path(t, "golden", smallModel, "cat.bmp.in"))
 	boards[0].Refuse(tpu.ErrBusy)
 	for _, name := range []string{"auto", "tpu", "usb:1-1,usb:1-2"} {
 		var warned []error
-		d := newDevices(t, pool.Options{Device: name, USB: usb, Warn: func(err error) { warned = append(warned, err) }})
+		d := pooltest.New(t, pool.Options{Device: name, USB: usb, Warn: func(err error) { warned = append(warned, err) }})
 		r, err := pool.Run(context.Background(), compiled, pool.RunOptions{Inputs: [][]byte{input}, Pool: d})
 		if err := d.Close(); err != nil {
 			t.Error(err)
@@ -152,17 +154,20 @@ func TestNewDevices(t *testing.T) {
 	if _, err := pool.New(pool.Options{Uncompiled: filepath.Join(t.TempDir(), "x")}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a twin that is not there: got %v", err)
 	}
-	other := sharedFile(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
-	compiled := sharedFile(t, "models", smallModel+"_edgetpu.tflite")
+	other := reference.Path(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
+	compiled := reference.Path(t, "models", smallModel+"_edgetpu.tflite")
 	for _, twin := range []string{other, compiled} {
-		_, err := pool.Run(context.Background(), compiled, pool.RunOptions{Pool: newDevices(t, pool.Options{Device: "cpu", Uncompiled: twin})})
+		_, err := pool.Run(context.Background(), compiled, pool.RunOptions{Pool: pooltest.New(t, pool.Options{Device: "cpu", Uncompiled: twin})})
 		if !errors.Is(err, pool.ErrDevice) {
 			t.Errorf("twin %s: got %v, want ErrDeviceChoice", filepath.Base(twin), err)
 		}
 	}
 }
 func TestRun(t *testing.T) {
-	model := backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))
+	model := filepath.Join(t.TempDir(), "classifier.tflite")
+	if err := os.WriteFile(model, backbonetest.Classifier(3), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	input := bytes.Repeat([]byte{200, 30, 60}, backbonetest.Size*backbonetest.Size)
 	r, err := pool.Run(context.Background(), model, pool.RunOptions{Inputs: [][]byte{input}, Repeat: 3})
 	if err != nil || len(r.Times) != 3 || len(r.Outputs) != 1 || len(r.Outputs[0]) != 3 {
@@ -174,13 +179,34 @@ func TestRun(t *testing.T) {
 	}
 	for name, inputs := range map[string][][]byte{"none": nil, "two": {input, input}, "short": {input[1:]}, "long": {append(input, 0)}} {
 		_, err := pool.Run(context.Background(), model, pool.RunOptions{Inputs: inputs})
-		t.Log(name)
-		wantError(t, err, pool.ErrInput)
+		if !errors.Is(err, pool.ErrInput) {
+			t.Errorf("%s inputs: got %v, want ErrInput", name, err)
+		}
 	}
 	_, err = pool.Run(context.Background(), model, pool.RunOptions{Inputs: [][]byte{input}, Tensors: []int32{999}})
-	wantError(t, err, errAny)
+	if err == nil {
+		t.Error("a tensor that does not exist: got no error")
+	}
 	_, err = pool.Run(context.Background(), model+"x", pool.RunOptions{})
-	wantError(t, err, os.ErrNotExist)
-	_, err = ReadTensor(model + "x")
-	wantError(t, err, os.ErrNotExist)
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want %v", err, os.ErrNotExist)
+	}
+}
+
+// emulated is the paths of a compiled model and its uncompiled one, and a bus with n
+// emulated accelerators that know them.
+func emulated(t testing.TB, n int, name string) (compiled, uncompiled string, devices []*emulator.Device, usb func() (tpu.Bus, error)) {
+	t.Helper()
+	compiled, uncompiled = reference.Path(t, "models", name+"_edgetpu.tflite"), reference.Path(t, "models", name+".tflite")
+	devices, usb = pooltest.Emulated(t, n, compiled, uncompiled)
+	return compiled, uncompiled, devices, usb
+}
+
+func bytesOf(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
