@@ -15,6 +15,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tools/reference"
 )
@@ -23,7 +25,7 @@ import (
 // Coral's extractor.
 func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
 	b.Run("small", func(b *testing.B) {
-		f(b, Options{Backbone: backboneIn(b, "extractor.tflite", backbonetest.Extractor())})
+		f(b, Options{Backbone: phototest.Backbone(b, "extractor.tflite", backbonetest.Extractor())})
 	})
 	b.Run("mobilenet_v1_1.0_224", func(b *testing.B) {
 		f(b, Options{Backbone: reference.Path(b, "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite")})
@@ -61,7 +63,7 @@ func BenchmarkEmbed(b *testing.B) {
 		items := photos("a", 0, 0, 1)
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := k.embed(context.Background(), items, func(_ int, e embedded) error { return e.err }); err != nil {
+			if err := k.embed(context.Background(), dataset.Crop, items, nil, func(_ int, e infer.Embedding) error { return e.Err }); err != nil {
 				b.Fatal(err)
 			}
 		}

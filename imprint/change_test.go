@@ -14,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
@@ -83,8 +84,8 @@ func TestRemove(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantTaught(t, k, test.left)
-			if verb, err := k.Undo(context.Background()); verb != "remove" || err != nil {
-				t.Fatalf("undo: got %q, %v", verb, err)
+			if undone, err := k.Undo(context.Background()); undone.Verb != "remove" || err != nil {
+				t.Fatalf("undo: got %q, %v", undone.Verb, err)
 			}
 			if !bytes.Equal(readModel(t, k), model) {
 				t.Error("the model is another one after undo")
@@ -125,8 +126,8 @@ func TestRename(t *testing.T) {
 			}
 			wantTaught(t, k, test.want)
 			wantTaught(t, openKit(t, k.store.Dir, Options{}), test.want)
-			if verb, err := k.Undo(context.Background()); verb != "rename" || err != nil {
-				t.Fatalf("undo: got %q, %v", verb, err)
+			if undone, err := k.Undo(context.Background()); undone.Verb != "rename" || err != nil {
+				t.Fatalf("undo: got %q, %v", undone.Verb, err)
 			}
 			if !bytes.Equal(readModel(t, k), model) {
 				t.Error("the model is another one after undo")
@@ -147,8 +148,8 @@ func TestUndo(t *testing.T) {
 	}
 	k = openKit(t, k.store.Dir, Options{})
 	for i := range store.MaxHistory {
-		if verb, err := k.Undo(ctx); verb != "add" || err != nil {
-			t.Fatalf("undo %d: got %q, %v", i, verb, err)
+		if undone, err := k.Undo(ctx); undone.Verb != "add" || err != nil {
+			t.Fatalf("undo %d: got %q, %v", i, undone.Verb, err)
 		}
 		if want := models[len(models)-2-i]; !bytes.Equal(readModel(t, k), want) {
 			t.Fatalf("undo %d: the model is not the one before", i)
@@ -164,7 +165,7 @@ func TestUndo(t *testing.T) {
 func TestRetrain(t *testing.T) {
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
-	o.Backbone = backboneIn(t, "classifier.tflite", backbonetest.Classifier(4))
+	o.Backbone = phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(4))
 	k := openKit(t, dir, o)
 	mustAdd(t, k, slices.Concat(photos("a", 0, 0, 3), photos("b", 2, 0, 3))...)
 	float := readModel(t, k)
@@ -183,7 +184,7 @@ func TestRetrain(t *testing.T) {
 	}
 	for _, test := range tests {
 		k := openKit(t, dir, test.set)
-		if err := k.Retrain(ctx); err != nil {
+		if err := k.Retrain(ctx, ""); err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
 		again := openKit(t, dir, Options{})
@@ -203,8 +204,8 @@ func TestRetrain(t *testing.T) {
 	}
 	k = openKit(t, dir, Options{})
 	for range tests {
-		if verb, err := k.Undo(ctx); verb != "retrain" || err != nil {
-			t.Fatalf("undo: got %q, %v", verb, err)
+		if undone, err := k.Undo(ctx); undone.Verb != "retrain" || err != nil {
+			t.Fatalf("undo: got %q, %v", undone.Verb, err)
 		}
 	}
 	if want := (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}); k.Settings() != want || !bytes.Equal(readModel(t, k), float) {
@@ -213,7 +214,7 @@ func TestRetrain(t *testing.T) {
 	if _, err := k.Undo(ctx); err != nil { // the add
 		t.Fatal(err)
 	}
-	wantError(t, k.Retrain(ctx), ErrNothingTaught)
+	wantError(t, k.Retrain(ctx, ""), ErrNoClasses)
 }
 
 // TestAddSettings changes the settings with the photos added, and undo with them.
@@ -242,7 +243,7 @@ func TestByteIdentity(t *testing.T) {
 	if testing.Short() {
 		runs = 3
 	}
-	backbones := []string{backboneIn(t, "extractor.tflite", backbonetest.Extractor()), backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))}
+	backbones := []string{phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor()), phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(3))}
 	for run := range runs {
 		seed := uint64(run)
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -295,7 +296,7 @@ func TestByteIdentity(t *testing.T) {
 						remember()
 					}
 					now = next
-					_, err = k.Add(ctx, items, nil)
+					_, err = k.Add(ctx, items, AddOptions{})
 				case what < 6 && len(now) > 0: // remove a label
 					label := labels()[r.IntN(len(labels()))]
 					remember()

@@ -16,16 +16,9 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
-
-// kinds are photos of kinds 0, 2, 4 and 6, which the models' embedding tells apart.
-func kinds(first, n uint64) (items []dataset.Item) {
-	for i, label := range []string{"blue", "green", "red", "teal"} {
-		items = append(items, photos(label, uint64(2*i), first, n)...)
-	}
-	return items
-}
 
 func wanted(items []dataset.Item) (labels []string) {
 	for _, it := range items {
@@ -38,7 +31,7 @@ func TestClassify(t *testing.T) {
 	ctx := context.Background()
 	k := newKit(t)
 	err := k.Classify(ctx, photos("?", 0, 0, 1), 1, func(Result) error { return nil })
-	wantError(t, err, ErrNothingTaught)
+	wantError(t, err, ErrNoClasses)
 	mustAdd(t, k, kinds(0, 3)...)
 
 	unseen := kinds(50, 3)
@@ -133,7 +126,7 @@ func TestExport(t *testing.T) {
 		for _, layout := range []classifier.Layout{classifier.Float, classifier.Coral} {
 			t.Run(model.name+" "+string(layout), func(t *testing.T) {
 				dir, o := newWorkspace(t)
-				o.Backbone, o.KeepClasses, o.Resize = backboneIn(t, "backbone.tflite", model.file), &model.keep, dataset.Squash
+				o.Backbone, o.KeepClasses, o.Resize = phototest.Backbone(t, "backbone.tflite", model.file), &model.keep, dataset.Squash
 				k := openKit(t, dir, o)
 				mustAdd(t, k, kinds(0, 3)...)
 				before := files(t, dir)
@@ -200,10 +193,10 @@ func TestExportErrors(t *testing.T) {
 	k := newKit(t)
 	out := t.TempDir()
 	path := filepath.Join(out, "m.tflite")
-	wantError(t, export(k, path, "", classifier.Float, false), ErrNothingTaught)
+	wantError(t, export(k, path, "", classifier.Float, false), ErrNoClasses)
 	mustAdd(t, k, kinds(0, 2)...)
 	wantError(t, export(k, path, "", "flat", false), errAny)
-	wantError(t, export(k, path, "", classifier.Float, true), ErrNoClasses)
+	wantError(t, export(k, path, "", classifier.Float, true), ErrNoOwnClasses)
 	wantError(t, export(k, filepath.Join(out, "none", "m.tflite"), "", classifier.Float, false), os.ErrNotExist)
 	wantError(t, export(k, path, filepath.Join(out, "none", "l.txt"), classifier.Float, false), os.ErrNotExist)
 	wantError(t, export(k, out, "", classifier.Float, false), store.ErrNotRegular)
@@ -216,17 +209,17 @@ func TestExportErrors(t *testing.T) {
 func TestClassifyWithErrors(t *testing.T) {
 	k := newKit(t)
 	mustAdd(t, k, kinds(0, 2)...)
-	cut := backboneIn(t, "cut.tflite", readModel(t, k)[:3000])
+	cut := phototest.Backbone(t, "cut.tflite", readModel(t, k)[:3000])
 	tests := []struct {
 		name, model string
 		fit         dataset.Resize
 		want        error
 	}{
 		{"missing", filepath.Join(t.TempDir(), "none.tflite"), "", os.ErrNotExist},
-		{"folder", t.TempDir(), "", store.ErrNotRegular},
+		{"folder", t.TempDir(), "", tflite.ErrNotRegular},
 		{"cut", cut, "", tflite.ErrCorrupt},
-		{"text", backboneIn(t, "text.tflite", []byte("not a model, just a text")), "", tflite.ErrCorrupt},
-		{"no output", backboneIn(t, "none.tflite", without(t, func(m *tflite.Model) { m.Subgraphs[0].Outputs = nil })), "", backbone.ErrNoEmbedding},
+		{"text", phototest.Backbone(t, "text.tflite", []byte("not a model, just a text")), "", tflite.ErrCorrupt},
+		{"no output", phototest.Backbone(t, "none.tflite", without(t, func(m *tflite.Model) { m.Subgraphs[0].Outputs = nil })), "", backbone.ErrNoEmbedding},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -236,7 +229,7 @@ func TestClassifyWithErrors(t *testing.T) {
 	}
 	// Of a classifier of another make.
 	n := 0
-	err := ClassifyWith(context.Background(), backboneIn(t, "c.tflite", backbonetest.Classifier(5)), ModelOptions{Top: 2}, kinds(0, 1), func(r Result) error {
+	err := ClassifyWith(context.Background(), phototest.Backbone(t, "c.tflite", backbonetest.Classifier(5)), ModelOptions{Top: 2}, kinds(0, 1), func(r Result) error {
 		n++
 		if len(r.Top) != 2 || r.Label[:5] != "base " {
 			t.Errorf("got %+v", r)

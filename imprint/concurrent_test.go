@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
@@ -47,7 +48,7 @@ func TestTwoProcesses(t *testing.T) {
 			default:
 			}
 			k, err := Open(dir, Options{Existing: true})
-			if errors.Is(err, ErrNothingTaught) && generation == 0 {
+			if errors.Is(err, ErrNoClasses) && generation == 0 {
 				continue
 			}
 			if err != nil || len(k.Warnings()) > 0 || k.Generation() < generation {
@@ -91,7 +92,7 @@ func TestTwoKits(t *testing.T) {
 	for i, k := range []*Workspace{one, two} {
 		wg.Go(func() {
 			for s := range uint64(6) {
-				if _, err := k.Add(ctx, photos(fmt.Sprint(i), uint64(2*i), s, 1), nil); err != nil {
+				if _, err := k.Add(ctx, photos(fmt.Sprint(i), uint64(2*i), s, 1), AddOptions{}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -114,8 +115,8 @@ func TestTwoKits(t *testing.T) {
 		t.Errorf("a photo taught by another Workspace: %+v", l)
 	}
 	wantTaught(t, one, map[string]int{"0": 1, "1": 6})
-	if verb, err := one.Undo(ctx); verb != "add" || err != nil {
-		t.Errorf("undo of another Workspace's change: got %q, %v", verb, err)
+	if undone, err := one.Undo(ctx); undone.Verb != "add" || err != nil {
+		t.Errorf("undo of another Workspace's change: got %q, %v", undone.Verb, err)
 	}
 	wantTaught(t, one, map[string]int{"1": 6})
 }
@@ -127,9 +128,9 @@ func TestOtherMeanwhile(t *testing.T) {
 	squash := o
 	squash.Resize = "squash"
 	other := o
-	other.Backbone = backboneIn(t, "other.tflite", backbonetest.Classifier(2))
+	other.Backbone = phototest.Backbone(t, "other.tflite", backbonetest.Classifier(2))
 	same := o
-	same.Backbone = backboneIn(t, "same under another name.tflite", backbonetest.Extractor())
+	same.Backbone = phototest.Backbone(t, "same under another name.tflite", backbonetest.Extractor())
 	first, second, third, fourth := openKit(t, dir, o), openKit(t, dir, squash), openKit(t, dir, other), openKit(t, dir, same)
 	mustAdd(t, first, photos("a", 0, 0, 2)...)
 	wantError(t, addOne(second), ErrOtherResize)
@@ -188,7 +189,7 @@ func TestRetract(t *testing.T) {
 					k.Undo(ctx) // nothing, or what the others have added
 					return
 				}
-				if _, err := k.Add(ctx, photos("a", 0, i, 1), nil); err != nil {
+				if _, err := k.Add(ctx, photos("a", 0, i, 1), AddOptions{}); err != nil {
 					t.Error(err)
 				}
 			})

@@ -24,6 +24,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
@@ -58,7 +59,7 @@ func child(role string, args []string) int {
 		}
 	}
 	for i := n[0]; i < n[1]; i++ {
-		if _, err := k.Add(context.Background(), photos(numbered(i), i%3, i, 1), nil); err != nil {
+		if _, err := k.Add(context.Background(), photos(numbered(i), i%3, i, 1), AddOptions{}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -192,7 +193,7 @@ func TestKill(t *testing.T) {
 		}
 	}
 	const most = 40 // photos in a workspace, which is then begun anew
-	backbone := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	var dir string
 	var acknowledged []uint64
 	stop := func() int { return 0 }
@@ -269,7 +270,7 @@ func countSteps(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 // TestKillAtEveryStep kills a process before each operation on the disk of one add,
 // to a new workspace and to one with photos.
 func TestKillAtEveryStep(t *testing.T) {
-	backbone := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	for _, before := range []uint64{0, 3} {
 		t.Run(fmt.Sprint(before, " photos"), func(t *testing.T) {
 			begin := func() (dir string, acknowledged []uint64) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/evaluate"
 	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
@@ -52,7 +53,7 @@ func TestKitOnDevices(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { k.Close() })
-		learned, err := k.Add(context.Background(), photos, nil)
+		learned, err := k.Add(context.Background(), photos, AddOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +91,7 @@ func TestKitOnDevices(t *testing.T) {
 	if len(labels) != 2*len(unseen) || labels[0] != labels[len(unseen)] {
 		t.Errorf("labels %q", labels)
 	}
-	set, _, err := EmbedSet(context.Background(), "two", onTPU.Backbone(), dataset.Squash, kinds(0, 2)[:4], 1, 1, 2, nil)
+	set, _, _, err := evaluate.Embed(context.Background(), "two", onTPU.Backbone(), kinds(0, 2)[:4], evaluate.EmbedOptions{Resize: dataset.Squash, Support: 1, Episodes: 1, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func TestFaults(t *testing.T) {
 }
 
 func addOne(k *Workspace) error {
-	_, err := k.Add(context.Background(), photos("b", 1, 0, 1), nil)
+	_, err := k.Add(context.Background(), photos("b", 1, 0, 1), AddOptions{})
 	return err
 }
 

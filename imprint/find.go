@@ -16,9 +16,8 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// readBackbone returns the model file of a backbone and its name. The backbone is
-// named by its path or by the name of a published model that has been pulled; with
-// no name it is the one that the program carries.
+// readBackbone returns the file and the name of a backbone: at a path, pulled under a name
+// of package models, or built in if name is "".
 func readBackbone(name string) ([]byte, string, error) {
 	if name == "" {
 		return builtin.Model(), builtin.Name, nil
@@ -37,8 +36,8 @@ func readBackbone(name string) ([]byte, string, error) {
 	return file, filepath.Base(path), nil
 }
 
-// FindBackbone returns the file of a backbone that is named by its path or by the name
-// of a published model that has been pulled.
+// FindBackbone returns the file of a backbone: name itself if that is a file, or the file
+// pulled under that name of package models. It fails with ErrNoBackbone.
 func FindBackbone(name string) (string, error) {
 	path, err := findModel(name)
 	if err != nil {
@@ -54,7 +53,7 @@ func findModel(name string) (string, error) {
 		return "", err
 	}
 	if strings.ContainsRune(name, filepath.Separator) {
-		return "", fmt.Errorf("%w: no such file", ErrNoBackbone)
+		return "", fmt.Errorf("%w: the file does not exist", ErrNoBackbone)
 	}
 	published, err := models.Find(name)
 	if err != nil {
@@ -62,26 +61,26 @@ func findModel(name string) (string, error) {
 	}
 	path, err := models.Store{}.Path(published.Name)
 	if err != nil {
-		return "", fmt.Errorf("%w: it has not been pulled: imprint models pull %s", ErrNoBackbone, published.Name)
+		return "", fmt.Errorf("%w: %s has not been downloaded: imprint models pull %[2]s", ErrNoBackbone, published.Name)
 	}
 	return path, nil
 }
 
-// LoadBackbone loads the backbone of o, or that of the workspace in dir if o names
-// none, and says how photos are fitted to it: as o says, or as the workspace or the
-// model's metadata does, or by dataset.Crop.
+// LoadBackbone loads the backbone of o, or if o names none, of the workspace in dir. It
+// also returns the resize mode: that of o, else of the workspace or of the model's
+// metadata, else dataset.Crop.
 func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Resize, error) {
 	if o.Backbone == "" {
-		way := o.Resize
+		mode := o.Resize
 		o.Resize = ""
-		k, err := Open(dir, o)
+		w, err := Open(dir, o)
 		if err != nil {
 			return nil, "", err
 		}
-		if way == "" {
-			way = k.Settings().Resize
+		if mode == "" {
+			mode = w.Settings().Resize
 		}
-		return k.backbone, way, k.Close()
+		return w.backbone, mode, w.Close()
 	}
 	file, name, err := readBackbone(o.Backbone)
 	if err != nil {
@@ -94,13 +93,13 @@ func LoadBackbone(dir string, o Options) (*backbone.Backbone, dataset.Resize, er
 	return b, resizeFor(b, o.Resize), nil
 }
 
-// fitFor is way, or if that names none what b's metadata says, or dataset.Crop.
-func resizeFor(b *backbone.Backbone, way dataset.Resize) dataset.Resize {
-	if way == "" || way == AutoResize {
-		way = dataset.Crop
+// resizeFor returns mode, or if that names none the mode in b's metadata, or dataset.Crop.
+func resizeFor(b *backbone.Backbone, mode dataset.Resize) dataset.Resize {
+	if mode == "" || mode == AutoResize {
+		mode = dataset.Crop
 		if own, err := dataset.ParseResize(classifier.ReadMetadata(b.Model()).Resize); err == nil {
-			way = own
+			mode = own
 		}
 	}
-	return way
+	return mode
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
 func partlyTelling(rim bool, each int) []dataset.Item {
@@ -42,12 +43,12 @@ func TestAutoFit(t *testing.T) {
 			o.Resize = AutoResize
 			k := openKit(t, dir, o)
 			last := 0
-			learned, err := k.Add(ctx, items, func(done, total int) {
+			learned, err := k.Add(ctx, items, AddOptions{Progress: func(done, total int) {
 				if done != last+1 || total != 2*len(items) {
 					t.Errorf("progress %d of %d after %d", done, total, last)
 				}
 				last = done
-			})
+			}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,7 +77,7 @@ func TestAutoFit(t *testing.T) {
 				t.Errorf("open what is taught: %v, want ErrOtherFit", err)
 			}
 			if !test.undecided {
-				set, _, c, err := EmbedSetAutoResize(ctx, "set", k.Backbone(), items, 2, 2, 1, nil)
+				set, _, c, err := evaluate.Embed(ctx, "set", k.Backbone(), items, evaluate.EmbedOptions{Auto: true, Support: 2, Episodes: 2, Threads: 1})
 				if err != nil || c.Resize != test.want || len(set.Units) != len(items) || len(set.Units[0]) != backbonetest.Dim {
 					t.Errorf("a set: %+v, %v, want %s", c, err, test.want)
 				}
@@ -90,7 +91,7 @@ func TestAutoFitOfNothing(t *testing.T) {
 	dir, o := newWorkspace(t)
 	o.Resize = AutoResize
 	k := openKit(t, dir, o)
-	if _, err := k.Add(context.Background(), []dataset.Item{{Path: "x", Label: "a", Content: []byte("no photo")}}, nil); !errors.Is(err, ErrNoPhotos) {
+	if _, err := k.Add(context.Background(), []dataset.Item{{Path: "x", Label: "a", Content: []byte("no photo")}}, AddOptions{}); !errors.Is(err, ErrNoPhotos) {
 		t.Errorf("%v, want ErrNoPhotos", err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {

@@ -18,13 +18,14 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 func TestOpen(t *testing.T) {
-	other := backboneIn(t, "other.tflite", backbonetest.Classifier(3))
-	copied := backboneIn(t, "another name.tflite", backbonetest.Extractor())
-	noModel := backboneIn(t, "text.tflite", []byte("not a model"))
+	other := phototest.Backbone(t, "other.tflite", backbonetest.Classifier(3))
+	copied := phototest.Backbone(t, "another name.tflite", backbonetest.Extractor())
+	noModel := phototest.Backbone(t, "text.tflite", []byte("not a model"))
 	keep := true
 	tests := []struct {
 		name   string
@@ -40,8 +41,8 @@ func TestOpen(t *testing.T) {
 			if s := k.Settings(); s != (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}) || k.Generation() != 0 || len(k.Classes()) != 0 {
 				t.Errorf("got settings %+v, generation %d, %d classes", s, k.Generation(), len(k.Classes()))
 			}
-			if _, err := k.Labels(); !errors.Is(err, ErrNothingTaught) {
-				t.Errorf("labels: got error %v, want %v", err, ErrNothingTaught)
+			if _, err := k.Labels(); !errors.Is(err, ErrNoClasses) {
+				t.Errorf("labels: got error %v, want %v", err, ErrNoClasses)
 			}
 		}},
 		{name: "new, no backbone", set: func(o *Options) { o.Backbone = "" }, check: func(t *testing.T, k *Workspace) {
@@ -49,14 +50,14 @@ func TestOpen(t *testing.T) {
 				t.Errorf("got backbone %s with SHA-256 %x, want %s with %s", b.Name, b.SHA256, builtin.Name, builtin.SHA256)
 			}
 		}},
-		{name: "new, must exist", set: func(o *Options) { o.Existing = true }, want: ErrNothingTaught},
+		{name: "new, must exist", set: func(o *Options) { o.Existing = true }, want: ErrNoClasses},
 		{name: "new, backbone missing", set: func(o *Options) { o.Backbone += "x" }, want: ErrNoBackbone},
-		{name: "new, backbone is a folder", set: func(o *Options) { o.Backbone = filepath.Dir(o.Backbone) }, want: store.ErrNotRegular},
+		{name: "new, backbone is a folder", set: func(o *Options) { o.Backbone = filepath.Dir(o.Backbone) }, want: tflite.ErrNotRegular},
 		{name: "new, no model", set: func(o *Options) { o.Backbone = noModel }, want: tflite.ErrCorrupt},
 		{name: "new, no such tensor", set: func(o *Options) { o.Embedding = "nothing" }, want: backbone.ErrNoEmbedding},
 		{name: "new, unknown fit", set: func(o *Options) { o.Resize = "stretch" }, want: errAny},
 		{name: "new, unknown layout", set: func(o *Options) { o.Layout = "flat" }, want: errAny},
-		{name: "new, classes of none", set: func(o *Options) { o.KeepClasses = &keep }, add: ErrNoClasses},
+		{name: "new, classes of none", set: func(o *Options) { o.KeepClasses = &keep }, add: ErrNoOwnClasses},
 		{name: "existing", taught: true, check: func(t *testing.T, k *Workspace) {
 			wantTaught(t, k, map[string]int{"a": 2})
 			if l, err := k.Labels(); err != nil || !slices.Equal(l, []string{"a"}) {
@@ -190,12 +191,12 @@ func TestAdd(t *testing.T) {
 			mustAdd(t, k, photo("old", 7, 0))
 			before := files(t, k.store.Dir)
 			var progress []int
-			l, err := k.Add(context.Background(), test.items, func(done, total int) {
+			l, err := k.Add(context.Background(), test.items, AddOptions{Progress: func(done, total int) {
 				progress = append(progress, done)
 				if total != len(test.items) {
 					t.Errorf("progress of %d, want %d", total, len(test.items))
 				}
-			})
+			}})
 			if test.err != nil {
 				wantError(t, err, test.err)
 				sameFiles(t, files(t, k.store.Dir), before)
@@ -262,8 +263,8 @@ func TestAddNothingSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := openKit(t, filepath.Join(t.TempDir(), "ws"), Options{Backbone: backboneIn(t, "blind.tflite", b)})
-	l, err := k.Add(context.Background(), photos("a", 0, 0, 1), nil)
+	k := openKit(t, filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "blind.tflite", b)})
+	l, err := k.Add(context.Background(), photos("a", 0, 0, 1), AddOptions{})
 	wantError(t, err, ErrNoPhotos)
 	if l == nil || len(l.Skipped) != 1 {
 		t.Fatalf("got %+v", l)
@@ -274,11 +275,11 @@ func TestAddNothingSeen(t *testing.T) {
 func TestAddInterrupted(t *testing.T) {
 	k := newKit(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	_, err := k.Add(ctx, photos("a", 0, 0, 20), func(done, total int) {
+	_, err := k.Add(ctx, photos("a", 0, 0, 20), AddOptions{Progress: func(done, total int) {
 		if done == 5 {
 			cancel()
 		}
-	})
+	}})
 	wantError(t, err, context.Canceled)
 	if _, err := os.Stat(k.store.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the workspace has been made: %v", err)
@@ -293,7 +294,7 @@ func TestNewWorkspaceFailed(t *testing.T) {
 		"remove":  func(k *Workspace) error { _, err := k.Remove(ctx, "a", nil); return err },
 		"rename":  func(k *Workspace) error { return k.Rename(ctx, "a", "b") },
 		"undo":    func(k *Workspace) error { _, err := k.Undo(ctx); return err },
-		"retrain": func(k *Workspace) error { return k.Retrain(ctx) },
+		"retrain": func(k *Workspace) error { return k.Retrain(ctx, "") },
 		"add":     func(k *Workspace) error { return addOne(k) }, // with KeepClasses
 		"export": func(k *Workspace) error {
 			return export(k, filepath.Join(k.store.Dir, "m.tflite"), "", classifier.Float, false)
@@ -341,7 +342,7 @@ func TestWorkspaceRemoved(t *testing.T) {
 func TestLoadBackbone(t *testing.T) {
 	dir, o := newWorkspace(t)
 	_, _, err := LoadBackbone(dir, Options{Existing: true})
-	wantError(t, err, ErrNothingTaught)
+	wantError(t, err, ErrNoClasses)
 	b, fit, err := LoadBackbone(dir, Options{Backbone: o.Backbone})
 	if err != nil || b.Dim() != backbonetest.Dim || fit != dataset.Crop {
 		t.Errorf("by name: got %v, %s, %v", b, fit, err)

@@ -2,7 +2,6 @@ package imprint
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
 )
 
 // TestMain is also the program that the tests of killed and of concurrent
@@ -26,20 +26,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// backboneIn writes a model file into a folder of its own.
-func backboneIn(t testing.TB, name string, model []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, model, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // newWorkspace names a folder that does not exist yet, and a backbone for it.
 func newWorkspace(t testing.TB) (dir string, o Options) {
 	t.Helper()
-	return filepath.Join(t.TempDir(), "ws"), Options{Backbone: backboneIn(t, "extractor.tflite", backbonetest.Extractor())}
+	return filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())}
 }
 
 func openKit(t testing.TB, dir string, o Options) *Workspace {
@@ -59,23 +49,16 @@ func newKit(t testing.TB) *Workspace {
 	return openKit(t, dir, o)
 }
 
-// photo is a photo that is not in a file; path is one that it might have.
-func photo(label string, kind, seed uint64) dataset.Item {
-	return dataset.Item{Path: fmt.Sprintf("%s/%d-%d.png", label, kind, seed), Label: label, Content: picture(kind, seed)}
-}
-
-// photos are n photos of one kind with seeds from first on.
-func photos(label string, kind, first, n uint64) []dataset.Item {
-	var items []dataset.Item
-	for s := range n {
-		items = append(items, photo(label, kind, first+s))
-	}
-	return items
-}
+var (
+	picture = phototest.Picture
+	photo   = phototest.Photo
+	photos  = phototest.Photos
+	kinds   = phototest.Kinds
+)
 
 func mustAdd(t testing.TB, k *Workspace, items ...dataset.Item) *Added {
 	t.Helper()
-	l, err := k.Add(context.Background(), items, nil)
+	l, err := k.Add(context.Background(), items, AddOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
@@ -50,11 +51,11 @@ func TestMerge(t *testing.T) {
 	keep := true
 	for name, o := range map[string]Options{
 		"auto": {}, "lda": {Head: classifier.LDA}, "coral": {Layout: classifier.Coral},
-		"keep": {KeepClasses: &keep, Backbone: backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))},
+		"keep": {KeepClasses: &keep, Backbone: phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(3))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if o.Backbone == "" {
-				o.Backbone = backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+				o.Backbone = phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 			}
 			want := modelOf(t, observed(t, o, all))
 			var dirs []string
@@ -79,7 +80,7 @@ func TestMerge(t *testing.T) {
 				if modelOf(t, dir) != want || m.Photos != len(all) || m.Duplicates != len(slices.Concat(parts...))-len(all)+12*(len(order)-3) {
 					t.Errorf("%v: %d photos, %d duplicates, the model is the one taught with all: %t", order, m.Photos, m.Duplicates, modelOf(t, dir) == want)
 				}
-				if !maps.Equal(m.Classes, map[string]int{"blue": 9, "green": 8, "red": 7, "teal": 1}) || m.Estimate != k.Estimate() {
+				if !maps.Equal(m.Classes, map[string]int{"blue": 9, "green": 8, "red": 7, "teal": 1}) || m.Estimate != k.Head().Estimate {
 					t.Errorf("%v: got %+v", order, m)
 				}
 				seen := make(map[string]string)
@@ -91,8 +92,8 @@ func TestMerge(t *testing.T) {
 				} else if !maps.Equal(seen, first) {
 					t.Errorf("%v: other paths or times than in the first order", order)
 				}
-				if verb, err := k.Undo(t.Context()); err != nil || verb != "merge" || len(k.Classes()) != 0 {
-					t.Errorf("undo: got %q, %v, %d classes left", verb, err, len(k.Classes()))
+				if undone, err := k.Undo(t.Context()); err != nil || undone.Verb != "merge" || len(k.Classes()) != 0 {
+					t.Errorf("undo: got %q, %v, %d classes left", undone.Verb, err, len(k.Classes()))
 				}
 				k.Close()
 			}
@@ -106,8 +107,8 @@ func TestMerge(t *testing.T) {
 			if modelOf(t, dirs[1]) != want || m.Photos != len(all)-len(parts[1]) {
 				t.Errorf("into one of them: %d photos more, the model is the one taught with all: %t", m.Photos, modelOf(t, dirs[1]) == want)
 			}
-			if verb, err := k.Undo(t.Context()); err != nil || verb != "merge" || modelOf(t, dirs[1]) != before {
-				t.Errorf("undo: got %q, %v, the model is as before: %t", verb, err, modelOf(t, dirs[1]) == before)
+			if undone, err := k.Undo(t.Context()); err != nil || undone.Verb != "merge" || modelOf(t, dirs[1]) != before {
+				t.Errorf("undo: got %q, %v, the model is as before: %t", undone.Verb, err, modelOf(t, dirs[1]) == before)
 			}
 			generation := k.Generation()
 			again, m, err := Merge(t.Context(), dirs[1], []string{dirs[1]}, Options{})
@@ -126,12 +127,12 @@ func TestMerge(t *testing.T) {
 func TestMergeNegatives(t *testing.T) {
 	ctx := t.Context()
 	rate := 0.1
-	o := Options{Backbone: backboneIn(t, "extractor.tflite", backbonetest.Extractor()), Unknown: &rate}
+	o := Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor()), Unknown: &rate}
 	taught := kinds(0, 3)
 	others := photos("", 7, 0, 4)
 	teach := func(items, negatives []dataset.Item) string {
 		dir := filepath.Join(t.TempDir(), "ws")
-		if _, err := openKit(t, dir, o).AddBeside(ctx, items, negatives, nil); err != nil {
+		if _, err := openKit(t, dir, o).Add(ctx, items, AddOptions{Negatives: negatives}); err != nil {
 			t.Fatal(err)
 		}
 		return dir
@@ -152,7 +153,7 @@ func TestMergeNegatives(t *testing.T) {
 	clash := teach(append(photos("white", 7, 0, 1), taught[:3]...), nil)
 	_, _, err := Merge(ctx, filepath.Join(t.TempDir(), "ws"), []string{a, clash}, Options{})
 	wantError(t, err, ErrConflict)
-	if err == nil || !strings.Contains(err.Error(), `is nothing taught in `+a+` and "white" in `+clash) {
+	if err == nil || !strings.Contains(err.Error(), `is a negative in `+a+` and "white" in `+clash) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -160,7 +161,7 @@ func TestMergeNegatives(t *testing.T) {
 // TestMergeSettings takes those of the workspace that is there, those of all others, or
 // those that are named.
 func TestMergeSettings(t *testing.T) {
-	extractor := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	lda := observed(t, Options{Backbone: extractor, Head: classifier.LDA}, varied("a", 0, 5))
 	mean := observed(t, Options{Backbone: extractor, Head: classifier.Mean}, varied("b", 1, 5))
 	tests := []struct {
@@ -203,7 +204,7 @@ func TestMergeSettings(t *testing.T) {
 
 // TestMergeRefuses leaves everything as it was.
 func TestMergeRefuses(t *testing.T) {
-	extractor := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	o := Options{Backbone: extractor}
 	one := observed(t, o, varied("a", 0, 6))
 	empty := observed(t, o, varied("a", 0, 1))
@@ -230,7 +231,7 @@ func TestMergeRefuses(t *testing.T) {
 	if err := os.Remove(filepath.Join(bare, store.BackboneFile)); err != nil {
 		t.Fatal(err)
 	}
-	o.Backbone = backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))
+	o.Backbone = phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(3))
 	other := observed(t, o, varied("c", 2, 2))
 	clashing := observed(t, Options{Backbone: extractor}, clash)
 	file := photoFile(t, "a.png", picture(0, 0))
@@ -239,9 +240,9 @@ func TestMergeRefuses(t *testing.T) {
 		others []string
 		want   error
 	}{
-		"no workspace":     {nil, ErrNothingTaught},
-		"missing":          {[]string{filepath.Join(one, "nowhere")}, ErrNothingTaught},
-		"nothing taught":   {[]string{one, empty}, ErrNothingTaught},
+		"no workspace":     {nil, ErrNoClasses},
+		"missing":          {[]string{filepath.Join(one, "nowhere")}, ErrNoClasses},
+		"nothing taught":   {[]string{one, empty}, ErrNoClasses},
 		"a file":           {[]string{file}, errAny},
 		"conflict":         {[]string{clashing, one}, ErrConflict},
 		"another backbone": {[]string{one, other}, ErrOtherBackbone},
@@ -276,7 +277,7 @@ func TestMergeRefuses(t *testing.T) {
 	t.Run("conflicts are named", func(t *testing.T) {
 		_, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "ws"), []string{one, clashing}, Options{})
 		wantError(t, err, ErrConflict)
-		if s := err.Error(); !strings.Contains(s, `is "a" in `+one+` and "b" in `+clashing) || !strings.HasSuffix(s, "and 2 more photos are under two labels") {
+		if s := err.Error(); !strings.Contains(s, `is "a" in `+one+` and "b" in `+clashing) || !strings.HasSuffix(s, "and 2 more photos have two labels") {
 			t.Errorf("got %q", s)
 		}
 	})

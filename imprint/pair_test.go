@@ -3,23 +3,16 @@ package imprint
 import (
 	"bytes"
 	"context"
-	"errors"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/imprintkit/imprint/backbone"
-	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tools/reference"
-	"github.com/imprintkit/imprint/tpu"
-	"github.com/imprintkit/imprint/tpu/emulator"
-	"github.com/imprintkit/imprint/tpu/pool"
-	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
 // modelFiles lists the models in a workspace beside the published one.
@@ -35,123 +28,6 @@ func modelFiles(t testing.TB, dir string) (names []string) {
 		}
 	}
 	return names
-}
-
-// A workspace in the TPU layout answers the same on the device, on the CPU, and on the
-// CPU where the device fails, and the model file alone does too.
-func TestTPULayout(t *testing.T) {
-	if testing.Short() {
-		t.Skip("templates take long, and the race detector sees nothing of it")
-	}
-	ctx := context.Background()
-	compiled, twin, _, usb := emulated(t, 1, smallModel)
-	none := func() (tpu.Bus, error) { return emulator.NewBus(), nil }
-	unseen := kinds(50, 2)
-	var first []byte
-	for _, c := range []struct {
-		name string
-		o    Options
-	}{
-		{"twin as backbone", Options{Compiled: compiled, Uncompiled: twin}},
-		{"pair as backbone", Options{Backbone: compiled, Uncompiled: twin}},
-		{"backbone of the program", Options{Compiled: compiled, Uncompiled: twin, Backbone: builtin.Name}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			o := c.o
-			dir := filepath.Join(t.TempDir(), "ws")
-			k := openKit(t, dir, o)
-			mustAdd(t, k, kinds(0, 3)...)
-			if s := k.state.Settings; s.Layout != classifier.TPU || s.Pair.Compiled != filepath.Base(compiled) {
-				t.Fatalf("settings %+v", s)
-			}
-			if w := k.Written(); w == nil || w.Examples != 12 || w.Disagreements != 0 {
-				t.Errorf("written: %+v", w)
-			}
-			model, err := backbone.Parse(readModel(t, k), backbone.Options{Accelerator: pooltest.New(t, pool.Options{USB: usb})})
-			if err != nil || !backbone.Compiled(model.Model()) || len(model.Model().Subgraphs[0].Operators) != 1 {
-				t.Fatalf("the published model is not one compiled operator: %v", err)
-			}
-			if first == nil {
-				first = readModel(t, k)
-			} else if same := bytes.Equal(readModel(t, k), first); same != (o.Backbone != builtin.Name) {
-				t.Errorf("the model is the first: %v", same)
-			} else if same {
-				return
-			}
-			answers := map[string][]Result{}
-			for what, d := range map[string]pool.Options{
-				"usb:1-1":                {USB: usb},
-				"cpu":                    {Device: "cpu"},
-				pool.FallbackDevice: {USB: none, Uncompiled: twin},
-				"usb:1-1, live":          {USB: usb},
-				"cpu, live":              {Device: "cpu"},
-			} {
-				devices := pooltest.New(t, d)
-				o := Options{Devices: devices}
-				if device, live := strings.CutSuffix(what, ", live"); live {
-					l := openLive(t, dir, o)
-					for _, it := range unseen {
-						r, err := l.Observe(ctx, decoded(t, it.Content), 0)
-						if err != nil || r.Device != device || len(r.Embedding) != k.state.Backbone.Size {
-							t.Fatalf("%s: got %+v, %v", what, r, err)
-						}
-						answers[what] = append(answers[what], r)
-					}
-					l.Close()
-				} else {
-					k := openKit(t, dir, o)
-					answers[what] = classify(t, k, unseen...)
-					for _, r := range answers[what] {
-						if r.Err != nil || r.Device != what {
-							t.Errorf("%s: on %q, %v", what, r.Device, r.Err)
-						}
-					}
-				}
-				if err := devices.Close(); err != nil {
-					t.Error(err)
-				}
-			}
-			// Codes of 8 bits turn near ties; else the winners are the float head's.
-			exported := filepath.Join(t.TempDir(), "float.tflite")
-			if _, err := k.Export(exported, "", classifier.Float, false); err != nil {
-				t.Fatal(err)
-			}
-			var float []Result
-			if err := ClassifyWith(ctx, exported, ModelOptions{Arithmetic: backbone.EdgeTPU}, unseen, func(r Result) error { float = append(float, r); return r.Err }); err != nil {
-				t.Fatal(err)
-			}
-			turned := 0
-			for i, it := range unseen {
-				want := answers["usb:1-1"][i]
-				if want.Label != float[i].Label {
-					turned++
-				}
-				if len(want.Top) != 4 || want.Generation != 1 {
-					t.Errorf("%s: got %+v", it.Path, want)
-				}
-				for what, all := range answers {
-					got, like := all[i], want
-					if strings.HasPrefix(what, "cpu") {
-						like = answers["cpu"][i]
-						// How a device rounds SOFTMAX isn't known: the emulated one does it otherwise.
-						if like.Label != want.Label || math.Abs(like.Score-want.Score) > 2.0/256 {
-							t.Errorf("%s: the CPU says %+v, the device %+v", it.Path, like, want)
-						}
-					}
-					got.Device = like.Device
-					if !sameResult(got, like) {
-						t.Errorf("%s, %s: got %+v, want %+v", what, it.Path, all[i], like)
-					}
-				}
-			}
-			if turned > 1 {
-				t.Errorf("%d of %d have another winner than with the float head", turned, len(unseen))
-			}
-			if err := openKit(t, dir, Options{Devices: pooltest.New(t, pool.Options{USB: none})}).Classify(ctx, unseen, 1, func(Result) error { return nil }); !errors.Is(err, tpu.ErrNoDevice) {
-				t.Errorf("without a device: got %v, want ErrNoDevice", err)
-			}
-		})
-	}
 }
 
 // What the workspace needs to write its model is in it: nothing is named twice.
@@ -170,7 +46,7 @@ func TestTPULayoutKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	another := backboneIn(t, "another_edgetpu.tflite", other)
+	another := phototest.Backbone(t, "another_edgetpu.tflite", other)
 	dir := filepath.Join(t.TempDir(), "ws")
 	mustAdd(t, openKit(t, dir, Options{Backbone: twin}), kinds(0, 2)...)
 	plain := readModel(t, openKit(t, dir, Options{}))
@@ -182,7 +58,7 @@ func TestTPULayoutKept(t *testing.T) {
 		before := files(t, dir)
 		k, err := Open(dir, o)
 		if err == nil {
-			err = k.Retrain(ctx)
+			err = k.Retrain(ctx, "")
 			k.Close()
 		}
 		wantError(t, err, want)
@@ -197,7 +73,7 @@ func TestTPULayoutKept(t *testing.T) {
 	refused(errAny, Options{Compiled: reference.Path(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite"), Uncompiled: reference.Path(t, "models", "mobilenet_v1_0.5_160_quant.tflite")})
 
 	k := openKit(t, dir, Options{Compiled: compiled, Uncompiled: twin})
-	if err := k.Retrain(ctx); err != nil {
+	if err := k.Retrain(ctx, ""); err != nil {
 		t.Fatal(err)
 	}
 	first := readModel(t, k)
@@ -206,8 +82,8 @@ func TestTPULayoutKept(t *testing.T) {
 	}
 	k = openKit(t, dir, Options{})
 	mustAdd(t, k, kinds(10, 1)...)
-	if bytes.Equal(readModel(t, k), first) || k.Written() == nil || k.Written().Examples != 12 {
-		t.Errorf("after more photos: %+v", k.Written())
+	if bytes.Equal(readModel(t, k), first) || k.Head().Written == nil || k.Head().Written.Examples != 12 {
+		t.Errorf("after more photos: %+v", k.Head().Written)
 	}
 	if _, err := k.Undo(ctx); err != nil {
 		t.Fatal(err)
@@ -225,7 +101,7 @@ func TestTPULayoutKept(t *testing.T) {
 
 	// Another template, and back.
 	k = openKit(t, dir, Options{Compiled: another, Uncompiled: twin})
-	if err := k.Retrain(ctx); err != nil {
+	if err := k.Retrain(ctx, ""); err != nil {
 		t.Fatal(err)
 	}
 	if len(modelFiles(t, dir)) != 4 {
@@ -251,12 +127,12 @@ func TestTPULayoutKept(t *testing.T) {
 	}
 	refused(store.ErrCorrupt, Options{})
 	k = openKit(t, dir, Options{Compiled: compiled, Uncompiled: twin}) // named again
-	if err := k.Retrain(ctx); err != nil || !bytes.Equal(bytesOf(t, filepath.Join(dir, kept)), bytesOf(t, compiled)) {
+	if err := k.Retrain(ctx, ""); err != nil || !bytes.Equal(bytesOf(t, filepath.Join(dir, kept)), bytesOf(t, compiled)) {
 		t.Errorf("the template was not put back: %v", err)
 	}
 	k = openKit(t, dir, Options{Layout: classifier.Float})
 	for range store.MaxHistory + 3 { // until no change that can be undone had a template
-		if err := k.Retrain(ctx); err != nil {
+		if err := k.Retrain(ctx, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -129,7 +129,7 @@ func hint(err error) string {
 		return "take the photo out of one of them: imprint --workspace DIR remove PHOTO; or give both labels the same name with rename"
 	case errors.Is(err, imprint.ErrOtherSettings):
 		return "say how the new one shall be written with --head, --layout, --unknown or --keep-classes"
-	case errors.Is(err, imprint.ErrNothingTaught):
+	case errors.Is(err, imprint.ErrNoClasses):
 		return "teach first: imprint add --label NAME PHOTOS"
 	case errors.Is(err, imprint.ErrUnknownLabel):
 		return "imprint list shows the labels"

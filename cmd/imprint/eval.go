@@ -14,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/evaluate"
 	"github.com/imprintkit/imprint/imprint/evaluate/report"
 )
 
@@ -65,7 +66,7 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	stored := c.String("embeddings")
-	var ev *imprint.Evaluation
+	var ev *evaluate.Evaluation
 	var way dataset.Resize
 	switch {
 	case stored != "" && c.NArg() > 0:
@@ -113,7 +114,7 @@ func heads(c *cli.Context) ([]classifier.Method, error) {
 }
 
 // evalSet draws from a folder of photos or from stored embeddings.
-func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.Evaluation, dataset.Resize, error) {
+func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*evaluate.Evaluation, dataset.Resize, error) {
 	var o imprint.Options
 	if err := unknownRate(c, &o); err != nil {
 		return nil, "", err
@@ -125,20 +126,20 @@ func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.E
 	if heads == nil {
 		heads = []classifier.Method{classifier.Auto, classifier.Mean, classifier.CoralSGD} // the last two are Coral's
 	}
-	var set *imprint.Set
+	var set *evaluate.Set
 	if stored := c.String("embeddings"); stored != "" {
 		if way == imprint.AutoResize {
 			return nil, "", usagef("--fit auto needs a folder of photos")
 		}
-		if set, err = imprint.ReadSet(stored, way); errors.Is(err, fs.ErrNotExist) {
+		if set, err = evaluate.ReadSet(stored, way); errors.Is(err, fs.ErrNotExist) {
 			return nil, "", hinted{err, "a folder of stored embeddings holds emb.u8, or emb.crop.u8 for --fit crop, labels.json and episodes.json"}
 		} else if err != nil {
 			return nil, "", dataError{err}
 		}
 	} else {
-		var skipped []imprint.Skipped
+		var skipped []dataset.Skipped
 		set, skipped, way, err = embedSet(c, c.Args().First(), way, slices.Max(shots))
-		tellSkipped(c.App.ErrWriter, skipped)
+		tellSkipped(c.App.ErrWriter, leftOut(skipped))
 		if err != nil {
 			return nil, "", err
 		}
@@ -152,8 +153,8 @@ func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.E
 
 // embedSet embeds a folder of labelled photos with the named backbone, or that of
 // the workspace.
-func embedSet(c *cli.Context, dir string, way dataset.Resize, shots int) (*imprint.Set, []imprint.Skipped, dataset.Resize, error) {
-	fail := func(err error) (*imprint.Set, []imprint.Skipped, dataset.Resize, error) { return nil, nil, "", err }
+func embedSet(c *cli.Context, dir string, way dataset.Resize, shots int) (*evaluate.Set, []dataset.Skipped, dataset.Resize, error) {
+	fail := func(err error) (*evaluate.Set, []dataset.Skipped, dataset.Resize, error) { return nil, nil, "", err }
 	found, left, err := dataset.Walk([]string{dir}, "")
 	if err != nil {
 		return fail(err)
@@ -182,29 +183,26 @@ func embedSet(c *cli.Context, dir string, way dataset.Resize, shots int) (*impri
 	}
 	name := filepath.Base(filepath.Clean(dir))
 	show, clear := progress(c, "photo")
-	var set *imprint.Set
-	var skipped []imprint.Skipped
+	eo := evaluate.EmbedOptions{Resize: way, Auto: auto, Support: shots, Episodes: c.Int("draws"), Threads: n, Progress: show}
+	if !auto {
+		fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
+	}
+	set, skipped, choice, err := evaluate.Embed(c.Context, name, b, found, eo)
+	clear()
+	if err != nil {
+		return fail(tooFew(err))
+	}
 	if auto {
-		var choice *imprint.ResizeChoice
-		set, skipped, choice, err = imprint.EmbedSetAutoResize(c.Context, name, b, found, shots, c.Int("draws"), n, show)
-		clear()
-		if err != nil {
-			return fail(tooFew(err))
-		}
 		way = choice.Resize
 		fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
 		fmt.Fprintln(c.App.ErrWriter, fitLine(choice))
-		return set, append(leftOut(left), skipped...), way, nil
 	}
-	fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
-	set, skipped, err = imprint.EmbedSet(c.Context, name, b, way, found, shots, c.Int("draws"), n, show)
-	clear()
-	return set, append(leftOut(left), skipped...), way, tooFew(err)
+	return set, append(left, skipped...), way, nil
 }
 
 // tooFew says what to do when a set has fewer photos than are to be taught.
 func tooFew(err error) error {
-	if errors.Is(err, imprint.ErrProtocol) {
+	if errors.Is(err, evaluate.ErrProtocol) {
 		return hinted{err, "each class needs more photos than the largest number in --shots; fewer are taught with, for example, --shots 1,2"}
 	}
 	return err
@@ -217,7 +215,7 @@ func backboneLine(b *backbone.Backbone, way dataset.Resize) string {
 
 // evalWorkspace leaves out one photo of the workspace at a time, and with curve, or where
 // --shots or --draws ask for it, also draws from it.
-func evalWorkspace(c *cli.Context, heads []classifier.Method, shots []int, curve bool) (*imprint.Evaluation, dataset.Resize, error) {
+func evalWorkspace(c *cli.Context, heads []classifier.Method, shots []int, curve bool) (*evaluate.Evaluation, dataset.Resize, error) {
 	for _, f := range []string{"fit", "unknown"} {
 		if c.IsSet(f) {
 			return nil, "", usagef("--%s needs a folder of photos, or --embeddings", f)
@@ -234,6 +232,13 @@ func evalWorkspace(c *cli.Context, heads []classifier.Method, shots []int, curve
 		return nil, "", err
 	}
 	defer k.Close()
-	ev, err := k.Evaluate(c.Context, heads, shots, c.Int("draws"))
+	set, err := k.Examples()
+	if err != nil {
+		return nil, "", err
+	}
+	if len(heads) == 0 {
+		heads = []classifier.Method{k.Settings().Method()}
+	}
+	ev, err := set.LeaveOneOut(c.Context, heads, shots, c.Int("draws"))
 	return ev, k.Settings().Resize, err
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
 // mostNamed is how many classes, mistakes and photos are named where only the first few
@@ -15,7 +15,7 @@ import (
 const mostNamed = 3
 
 // printEvaluation prints the short form.
-func printEvaluation(w io.Writer, ev *imprint.Evaluation) error {
+func printEvaluation(w io.Writer, ev *evaluate.Evaluation) error {
 	fmt.Fprintf(w, "%s: %d %s, %d %s%s\n", plain(ev.Set), len(ev.Classes), classes(len(ev.Classes)), ev.Photos, plural(ev.Photos, "photo"), onDevices(ev.Devices))
 	if len(ev.Results) > 0 {
 		fmt.Fprintf(w, "accuracy in %%, mean ± standard deviation of %d %s\n", ev.Results[0].Episodes, plural(ev.Results[0].Episodes, "draw"))
@@ -54,7 +54,7 @@ func printEvaluation(w io.Writer, ev *imprint.Evaluation) error {
 	return nil
 }
 
-func printAccuracies(w io.Writer, results []imprint.Accuracy) error {
+func printAccuracies(w io.Writer, results []evaluate.Accuracy) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	line := "head\t"
 	for _, r := range results {
@@ -74,7 +74,7 @@ func printAccuracies(w io.Writer, results []imprint.Accuracy) error {
 }
 
 // printDetail prints what is known of a head, of the first all.
-func printDetail(w io.Writer, d *imprint.HeadReport, first bool) {
+func printDetail(w io.Writer, d *evaluate.HeadReport, first bool) {
 	a := d.Accuracy
 	if d.Support > 0 {
 		head := d.Head
@@ -104,7 +104,7 @@ func printDetail(w io.Writer, d *imprint.HeadReport, first bool) {
 	}
 }
 
-func names(photos []imprint.PhotoRef) string {
+func names(photos []evaluate.PhotoRef) string {
 	var parts []string
 	for i, p := range photos {
 		if i == mostNamed {

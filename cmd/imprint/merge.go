@@ -41,7 +41,7 @@ func merge(c *cli.Context) error {
 		if text(c, "workspace") != "" {
 			return usagef("merge takes -o for a new workspace or --workspace for one that is there, not both")
 		}
-		if _, err := imprint.Open(output, imprint.Options{Existing: true}); !errors.Is(err, imprint.ErrNothingTaught) {
+		if _, err := imprint.Open(output, imprint.Options{Existing: true}); !errors.Is(err, imprint.ErrNoClasses) {
 			return hinted{fmt.Errorf("merge into %s: a workspace is there already", output), "--workspace " + output + " instead of -o adds to it"}
 		}
 		dir = output

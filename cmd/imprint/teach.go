@@ -15,6 +15,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/evaluate"
 	"github.com/imprintkit/imprint/imprint/serve"
 )
 
@@ -64,7 +65,7 @@ func add(c *cli.Context) error {
 	defer k.Close()
 	fresh := k.Generation() == 0
 	show, clear := progress(c, "photo")
-	learned, err := k.AddBeside(c.Context, photos, others, show)
+	learned, err := k.Add(c.Context, photos, imprint.AddOptions{Negatives: others, Progress: show})
 	clear()
 	if learned != nil {
 		learned.Skipped = append(left, learned.Skipped...)
@@ -87,7 +88,7 @@ func add(c *cli.Context) error {
 			Generation uint64           `json:"generation"`
 			Model      string           `json:"model"`
 			Written    *imprint.Written `json:"written,omitempty"`
-		}{learned, head{k.Recipe(), k.Candidates()}, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath(), k.Written()})
+		}{learned, head{k.Head().Recipe, k.Head().Candidates}, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath(), k.Head().Written})
 	}
 	if fresh {
 		fmt.Fprintln(c.App.Writer, backboneLine(k.Backbone(), k.Settings().Resize))
@@ -130,9 +131,9 @@ func tellModel(w io.Writer, k *imprint.Workspace, e classifier.Estimate) {
 	}
 	fmt.Fprintf(w, "model %s: %d %s from %d %s, generation %d\n", k.ModelPath(), len(classes), map[bool]string{true: "class", false: "classes"}[len(classes) == 1],
 		photos, plural(photos, "photo"), k.Generation())
-	fmt.Fprintln(w, headLine(k.Recipe(), k.Candidates(), k.Settings().Head))
+	fmt.Fprintln(w, headLine(k.Head().Recipe, k.Head().Candidates, k.Settings().Head))
 	fmt.Fprintln(w, estimateLine(e, len(classes)))
-	tellWritten(w, k.Written())
+	tellWritten(w, k.Head().Written)
 	tellAdvice(w, k)
 	tellUnknown(w, k)
 }
@@ -208,7 +209,7 @@ func headLine(r classifier.Recipe, tried []classifier.Candidate, asked classifie
 }
 
 // fitLine says how photos are fitted, and why.
-func fitLine(choice *imprint.ResizeChoice) string {
+func fitLine(choice *evaluate.ResizeChoice) string {
 	var parts []string
 	for _, t := range choice.Candidates {
 		if t.LogLoss == nil {
@@ -280,7 +281,7 @@ func change(c *cli.Context, verb func(*imprint.Workspace) (string, error)) error
 		return err
 	}
 	fmt.Fprintln(c.App.Writer, done)
-	tellModel(c.App.Writer, k, k.Estimate())
+	tellModel(c.App.Writer, k, k.Head().Estimate)
 	return nil
 }
 
@@ -299,7 +300,7 @@ Example:
 			}
 			return change(c, func(k *imprint.Workspace) (string, error) {
 				verb, err := k.Undo(c.Context)
-				return "took back: " + verb, err
+				return "took back: " + verb.Verb, err
 			})
 		},
 	}
@@ -355,7 +356,7 @@ func retrain(c *cli.Context) error {
 	}
 	start := time.Now()
 	err := change(c, func(k *imprint.Workspace) (string, error) {
-		err := k.Retrain(c.Context)
+		err := k.Retrain(c.Context, "")
 		return fmt.Sprintf("retrained in %d ms", time.Since(start).Milliseconds()), err
 	})
 	if err != nil || !c.Bool("reload") {
@@ -413,7 +414,7 @@ func list(c *cli.Context) error {
 			Estimate    estimate          `json:"estimate"`
 			Model       string            `json:"model"`
 			Written     *imprint.Written  `json:"written,omitempty"`
-		}{k.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, head{k.Recipe(), k.Candidates()}, k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Estimate()), k.ModelPath(), k.Written()})
+		}{k.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, head{k.Head().Recipe, k.Head().Candidates}, k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Head().Estimate), k.ModelPath(), k.Head().Written})
 	}
 	for _, class := range k.Classes() {
 		fmt.Fprintf(c.App.Writer, "%s  %d %s\n", class.Label, len(class.Photos), plural(len(class.Photos), "photo"))
@@ -428,7 +429,7 @@ func list(c *cli.Context) error {
 		fmt.Fprint(c.App.Writer, ", its own classes kept")
 	}
 	fmt.Fprintln(c.App.Writer)
-	tellModel(c.App.Writer, k, k.Estimate())
+	tellModel(c.App.Writer, k, k.Head().Estimate)
 	return nil
 }
 

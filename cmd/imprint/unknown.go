@@ -49,7 +49,7 @@ func negatives(c *cli.Context) ([]dataset.Item, []imprint.Skipped, error) {
 
 // tellAdvice says what more photos would probably buy.
 func tellAdvice(w io.Writer, k *imprint.Workspace) {
-	if a := k.Advice(); a != nil {
+	if a := k.Head().Advice; a != nil {
 		fmt.Fprintf(w, "%d more photos of %s would probably bring most: of its photos %.0f %% are named right now, and then about %.0f %%\n", a.More, plain(a.Label), 100*a.Now, 100*a.Then)
 	}
 }
@@ -62,7 +62,7 @@ func tellUnknown(w io.Writer, k *imprint.Workspace) {
 	if k.Settings().Unknown == 0 {
 		return
 	}
-	r := k.Rejection()
+	r := k.Head().Rejection
 	if r == nil {
 		fmt.Fprintln(w, "unknown: cannot be told yet; it takes four classes, or photos of other things given with --negative")
 		return

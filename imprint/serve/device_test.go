@@ -157,7 +157,7 @@ func BenchmarkRelease(b *testing.B) {
 			for i := range 60 {
 				items = append(items, dataset.Item{Path: fmt.Sprint(i), Label: fmt.Sprint("class ", i%3), Content: backbonetest.Photo(uint64(10+i%3), uint64(i))})
 			}
-			if _, err := k.Add(context.Background(), items, nil); err != nil {
+			if _, err := k.Add(context.Background(), items, imprint.AddOptions{}); err != nil {
 				b.Fatal(err)
 			}
 			k.Close()

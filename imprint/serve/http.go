@@ -18,6 +18,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
 )
 
 const (
@@ -130,7 +131,7 @@ var statuses = []struct {
 	{dataset.ErrEmpty, http.StatusBadRequest, "send the photo as the body of the request"},
 	{dataset.ErrDamaged, http.StatusBadRequest, ""},
 	{imprint.ErrUnknownLabel, http.StatusNotFound, "GET /v1/classes lists the labels"},
-	{imprint.ErrNothingTaught, http.StatusConflict, "teach a class first"},
+	{imprint.ErrNoClasses, http.StatusConflict, "teach a class first"},
 	{imprint.ErrNothingToUndo, http.StatusConflict, ""},
 	{imprint.ErrLabel, http.StatusBadRequest, ""},
 	{imprint.ErrNoPhotos, http.StatusUnprocessableEntity, ""},
@@ -282,7 +283,7 @@ func (s *Server) look(ctx context.Context, photo []byte) (*picture, imprint.Resu
 		return nil, imprint.Result{}, context.Cause(ctx)
 	}
 	file, err := p.open()
-	var fitted *imprint.Picture
+	var fitted *live.Picture
 	if err == nil {
 		fitted, err = s.live.Prepare(file)
 	}

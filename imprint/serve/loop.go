@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
 )
 
 const (
@@ -103,7 +104,7 @@ func (p *picture) tell(a answer) {
 
 // A job is a client's photo.
 type job struct {
-	picture *imprint.Picture
+	picture *live.Picture
 	since   time.Time
 	done    chan<- jobDone // with room for one
 }
@@ -114,7 +115,7 @@ type jobDone struct {
 }
 
 // submit has the loop classify a client's photo when the camera leaves it time.
-func (s *Server) submit(ctx context.Context, p *imprint.Picture) (imprint.Result, error) {
+func (s *Server) submit(ctx context.Context, p *live.Picture) (imprint.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, jobPatience, ErrBusy)
 	defer cancel()
 	done := make(chan jobDone, 1)

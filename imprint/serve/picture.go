@@ -15,6 +15,7 @@ import (
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
 )
 
 // limits bound what one photo may cost that a client or a camera sends.
@@ -64,7 +65,7 @@ func (p *picture) open() (*dataset.File, error) {
 }
 
 // observe has the model look at the picture.
-func (p *picture) observe(ctx context.Context, live *imprint.Live) (imprint.Result, error) {
+func (p *picture) observe(ctx context.Context, live *live.Live) (imprint.Result, error) {
 	if p.Photo == nil {
 		return live.Observe(ctx, p.Image, topClasses)
 	}

@@ -256,7 +256,7 @@ func (s *Server) add(ctx context.Context, k *imprint.Workspace, label string, fr
 		}
 	}
 	if items != nil {
-		return k.Add(ctx, items, nil)
+		return k.Add(ctx, items, imprint.AddOptions{})
 	}
 	return k.AddObservations(ctx, known)
 }

@@ -74,7 +74,7 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 			t.Fatal(err)
 		}
 		defer k.Close()
-		if _, err := k.Add(t.Context(), taught, nil); err != nil {
+		if _, err := k.Add(t.Context(), taught, imprint.AddOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		labels, err := k.Labels()

@@ -8,14 +8,13 @@ import (
 	"math"
 	"strings"
 
+	"github.com/imprintkit/imprint/imprint/evaluate"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
-
-	"github.com/imprintkit/imprint/imprint"
 )
 
 // The size of a chart in points; on the page it is as wide as there is room.
@@ -116,7 +115,7 @@ func svg(p *plot.Plot, name string) (template.HTML, error) {
 }
 
 // learningCurve is accuracy over photos a class, one line for each head.
-func learningCurve(results []imprint.Accuracy, heads []string) (template.HTML, error) {
+func learningCurve(results []evaluate.Accuracy, heads []string) (template.HTML, error) {
 	p := newChart("photos taught of each class", "accuracy in %")
 	var all []float64
 	for i, h := range heads {
@@ -159,7 +158,7 @@ func shotTicks(shots []float64) plot.ConstantTicks {
 
 // reliability compares scores with shares of right answers, as scaled and not, where a
 // tenth of the scale has at least one in a hundred answers.
-func reliability(d *imprint.HeadReport) (template.HTML, error) {
+func reliability(d *evaluate.HeadReport) (template.HTML, error) {
 	p := newChart("score in %", "right answers in %")
 	p.X.Min, p.X.Max = 0, 100
 	p.X.Tick.Marker = every(20)
@@ -169,7 +168,7 @@ func reliability(d *imprint.HeadReport) (template.HTML, error) {
 	}
 	ideal.Color, ideal.Dashes = ink, []vg.Length{3, 3}
 	p.Add(ideal)
-	for i, c := range []imprint.Calibration{d.Calibration, d.Uncalibrated} {
+	for i, c := range []evaluate.Calibration{d.Calibration, d.Uncalibrated} {
 		var points plotter.XYs
 		all := 0
 		for _, b := range c.Bins {
@@ -189,7 +188,7 @@ func reliability(d *imprint.HeadReport) (template.HTML, error) {
 }
 
 // acceptCurve is accuracy over the share of answers accepted.
-func acceptCurve(d *imprint.HeadReport) (template.HTML, error) {
+func acceptCurve(d *evaluate.HeadReport) (template.HTML, error) {
 	p := newChart("answers accepted in %", "of those right in %")
 	p.X.Min, p.X.Max = 0, 100
 	p.X.Tick.Marker = every(20)

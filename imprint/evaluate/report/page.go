@@ -14,7 +14,7 @@ import (
 	"slices"
 
 	"github.com/imprintkit/imprint/dataset"
-	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
 //go:embed page.html
@@ -33,7 +33,7 @@ const (
 
 // Evaluation gives the page of an evaluation; the details are those of the first head.
 // Thumbnails show photos as way fits them, where the file is still there and the same.
-func HTML(ctx context.Context, ev *imprint.Evaluation, way dataset.Resize) ([]byte, error) {
+func HTML(ctx context.Context, ev *evaluate.Evaluation, way dataset.Resize) ([]byte, error) {
 	if len(ev.Heads) == 0 {
 		return nil, errors.New("an evaluation without a head has no report")
 	}
@@ -71,14 +71,14 @@ func HTML(ctx context.Context, ev *imprint.Evaluation, way dataset.Resize) ([]by
 
 // view is what the page shows.
 type view struct {
-	*imprint.Evaluation
-	Detail   *imprint.HeadReport
+	*evaluate.Evaluation
+	Detail   *evaluate.HeadReport
 	Heads    []string
 	Shots    []int
-	Hard     []imprint.PhotoReport
-	Pulls    []imprint.LabelSuspect
-	Alike    []imprint.NearDuplicates
-	Mistakes []imprint.Confused
+	Hard     []evaluate.PhotoReport
+	Pulls    []evaluate.LabelSuspect
+	Alike    []evaluate.NearDuplicates
+	Mistakes []evaluate.Confused
 	Matrix   bool
 
 	LearningCurve, Reliability, AcceptCurve template.HTML
@@ -99,8 +99,8 @@ func (v *view) draw() (err error) {
 }
 
 // shown are the photos that the page shows.
-func (v *view) shown() []imprint.PhotoRef {
-	var all []imprint.PhotoRef
+func (v *view) shown() []evaluate.PhotoRef {
+	var all []evaluate.PhotoRef
 	for _, p := range v.Hard {
 		all = append(all, p.PhotoRef)
 	}
@@ -110,20 +110,20 @@ func (v *view) shown() []imprint.PhotoRef {
 	for _, g := range v.Alike {
 		all = append(all, v.Some(g)...)
 	}
-	slices.SortFunc(all, func(a, b imprint.PhotoRef) int { return a.Row - b.Row })
-	return slices.CompactFunc(all, func(a, b imprint.PhotoRef) bool { return a.Row == b.Row })
+	slices.SortFunc(all, func(a, b evaluate.PhotoRef) int { return a.Row - b.Row })
+	return slices.CompactFunc(all, func(a, b evaluate.PhotoRef) bool { return a.Row == b.Row })
 }
 
 // Some are the photos of a group that are shown.
-func (v *view) Some(g imprint.NearDuplicates) []imprint.PhotoRef {
+func (v *view) Some(g evaluate.NearDuplicates) []evaluate.PhotoRef {
 	return g.Photos[:min(mostInGroup, len(g.Photos))]
 }
 
 // Thumbnail is the photo's picture as an address; "" if there is none.
-func (v *view) Thumbnail(p imprint.PhotoRef) template.URL { return v.thumbnails[p.Row] }
+func (v *view) Thumbnail(p evaluate.PhotoRef) template.URL { return v.thumbnails[p.Row] }
 
 // At is the accuracy of a head with so many photos; nil if it was not measured.
-func (v *view) At(head string, shots int) *imprint.Accuracy {
+func (v *view) At(head string, shots int) *evaluate.Accuracy {
 	for _, r := range v.Results {
 		if r.Head == head && r.Support == shots {
 			return &r
@@ -150,10 +150,10 @@ func (v *view) Shade(class, answer int) int {
 }
 
 // Accepted are points of the accept curve near round shares.
-func (v *view) Accepted() []imprint.RiskCoverage {
-	var points []imprint.RiskCoverage
+func (v *view) Accepted() []evaluate.RiskCoverage {
+	var points []evaluate.RiskCoverage
 	for _, share := range []float64{0.25, 0.5, 0.75, 0.9, 1} {
-		i := slices.IndexFunc(v.Detail.RiskCoverage, func(a imprint.RiskCoverage) bool { return a.Coverage >= share })
+		i := slices.IndexFunc(v.Detail.RiskCoverage, func(a evaluate.RiskCoverage) bool { return a.Coverage >= share })
 		if i >= 0 && (len(points) == 0 || points[len(points)-1] != v.Detail.RiskCoverage[i]) {
 			points = append(points, v.Detail.RiskCoverage[i])
 		}
@@ -163,9 +163,9 @@ func (v *view) Accepted() []imprint.RiskCoverage {
 
 // thumbnails makes those of photos whose file is there and is the photo that was
 // evaluated.
-func thumbnails(ctx context.Context, photos []imprint.PhotoRef, way dataset.Resize) (map[int]template.URL, error) {
+func thumbnails(ctx context.Context, photos []evaluate.PhotoRef, way dataset.Resize) (map[int]template.URL, error) {
 	var items []dataset.Item
-	var shown []imprint.PhotoRef
+	var shown []evaluate.PhotoRef
 	for _, p := range photos {
 		if p.Path != "" {
 			items, shown = append(items, dataset.Item{Path: p.Path}), append(shown, p)
@@ -177,7 +177,7 @@ func thumbnails(ctx context.Context, photos []imprint.PhotoRef, way dataset.Resi
 	}
 	work := func(_ context.Context, _ int, f *dataset.File) ([]byte, error) {
 		sum := f.SHA256()
-		if i := slices.IndexFunc(shown, func(p imprint.PhotoRef) bool { return p.Path == f.Path }); fmt.Sprintf("%x", sum) != shown[i].SHA256 {
+		if i := slices.IndexFunc(shown, func(p evaluate.PhotoRef) bool { return p.Path == f.Path }); fmt.Sprintf("%x", sum) != shown[i].SHA256 {
 			return nil, errors.New("another photo is there now")
 		}
 		return f.Thumbnail(thumbnailSide, way)

@@ -21,7 +21,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
-	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,31 +30,31 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const hostile = `</style></title><script>alert(1)</script><img src=x onerror="alert(2)">'"&{{.}}`
 
 // evaluation is one with everything in it, of photos in dir.
-func evaluation(t *testing.T, dir string) *imprint.Evaluation {
+func evaluation(t *testing.T, dir string) *evaluate.Evaluation {
 	t.Helper()
-	pictured := func(row int, label string) imprint.PhotoRef {
+	pictured := func(row int, label string) evaluate.PhotoRef {
 		content := backbonetest.Photo(uint64(row), 1)
-		p := imprint.PhotoRef{Row: row, Label: label, Path: filepath.Join(dir, fmt.Sprintf("%d <b>&\"'.png", row)), SHA256: fmt.Sprintf("%x", sha256.Sum256(content))}
+		p := evaluate.PhotoRef{Row: row, Label: label, Path: filepath.Join(dir, fmt.Sprintf("%d <b>&\"'.png", row)), SHA256: fmt.Sprintf("%x", sha256.Sum256(content))}
 		if err := os.WriteFile(p.Path, content, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return p
 	}
-	share := imprint.Proportion{Value: 0.5, Low: 0.25, High: 0.75, N: 4}
+	share := evaluate.Proportion{Value: 0.5, Low: 0.25, High: 0.75, N: 4}
 	half := 0.5
-	calibration := imprint.Calibration{Error: 0.1, Bins: []imprint.Bin{{Count: 2, Score: 0.6, Accuracy: 0.5}, {Count: 2, Score: 0.9, Accuracy: 0.8}}}
-	d := imprint.HeadReport{Head: "auto", Recipe: "ridge λ=0.3", Support: 5, Accuracy: share, Confusion: [][]int{{2, 2}, {0, 0}},
-		Classes:     []imprint.ClassReport{{Label: hostile, Recall: &share, Precision: &half}, {Label: "b"}},
-		Calibration: calibration, Uncalibrated: calibration, RiskCoverage: []imprint.RiskCoverage{{Threshold: 0.9, Coverage: 0.5, Accuracy: 1}, {Threshold: 0.1, Coverage: 1, Accuracy: 0.5}},
-		Photos: []imprint.PhotoReport{{PhotoRef: pictured(0, hostile), Answer: hostile, Score: 0.9, TrueScore: 0.1, Queries: 3, Wrong: 2}}}
-	return &imprint.Evaluation{Set: hostile, Classes: []string{hostile, "b"}, Photos: 5,
-		Results:        []imprint.Accuracy{{Head: "auto", Support: 1, Mean: 40, Std: 5, Episodes: 3}, {Head: "auto", Support: 5, Mean: 100, Std: 0, Episodes: 3}, {Head: "mean", Support: 1, Mean: 30, Std: 5, Episodes: 3}},
-		Heads:          []imprint.HeadReport{d},
-		LabelSuspects:  []imprint.LabelSuspect{{PhotoRef: pictured(1, hostile), Corrected: 2, Margin: 0.5, LooksLike: hostile}},
-		NearDuplicates: []imprint.NearDuplicates{{Photos: []imprint.PhotoRef{pictured(2, "b"), pictured(3, hostile)}, Cosine: 0.99, SameHash: true, Labels: 2}}}
+	calibration := evaluate.Calibration{Error: 0.1, Bins: []evaluate.Bin{{Count: 2, Score: 0.6, Accuracy: 0.5}, {Count: 2, Score: 0.9, Accuracy: 0.8}}}
+	d := evaluate.HeadReport{Head: "auto", Recipe: "ridge λ=0.3", Support: 5, Accuracy: share, Confusion: [][]int{{2, 2}, {0, 0}},
+		Classes:     []evaluate.ClassReport{{Label: hostile, Recall: &share, Precision: &half}, {Label: "b"}},
+		Calibration: calibration, Uncalibrated: calibration, RiskCoverage: []evaluate.RiskCoverage{{Threshold: 0.9, Coverage: 0.5, Accuracy: 1}, {Threshold: 0.1, Coverage: 1, Accuracy: 0.5}},
+		Photos: []evaluate.PhotoReport{{PhotoRef: pictured(0, hostile), Answer: hostile, Score: 0.9, TrueScore: 0.1, Queries: 3, Wrong: 2}}}
+	return &evaluate.Evaluation{Set: hostile, Classes: []string{hostile, "b"}, Photos: 5,
+		Results:        []evaluate.Accuracy{{Head: "auto", Support: 1, Mean: 40, Std: 5, Episodes: 3}, {Head: "auto", Support: 5, Mean: 100, Std: 0, Episodes: 3}, {Head: "mean", Support: 1, Mean: 30, Std: 5, Episodes: 3}},
+		Heads:          []evaluate.HeadReport{d},
+		LabelSuspects:  []evaluate.LabelSuspect{{PhotoRef: pictured(1, hostile), Corrected: 2, Margin: 0.5, LooksLike: hostile}},
+		NearDuplicates: []evaluate.NearDuplicates{{Photos: []evaluate.PhotoRef{pictured(2, "b"), pictured(3, hostile)}, Cosine: 0.99, SameHash: true, Labels: 2}}}
 }
 
-func pageOf(t *testing.T, ev *imprint.Evaluation) string {
+func pageOf(t *testing.T, ev *evaluate.Evaluation) string {
 	t.Helper()
 	b, err := HTML(context.Background(), ev, dataset.Crop)
 	if err != nil {
@@ -140,13 +140,13 @@ func TestPage(t *testing.T) {
 
 // TestPageOfLittle has nothing to show in any section.
 func TestPageOfLittle(t *testing.T) {
-	ev := &imprint.Evaluation{Set: "ws", Classes: []string{"a"}, Photos: 1, Heads: []imprint.HeadReport{{Head: "auto", Classes: []imprint.ClassReport{{Label: "a"}}, Confusion: [][]int{{0}}, Estimate: &classifier.Estimate{Excluded: 1}}}}
+	ev := &evaluate.Evaluation{Set: "ws", Classes: []string{"a"}, Photos: 1, Heads: []evaluate.HeadReport{{Head: "auto", Classes: []evaluate.ClassReport{{Label: "a"}}, Confusion: [][]int{{0}}, Estimate: &classifier.Estimate{Excluded: 1}}}}
 	page := pageOf(t, ev)
 	elements(t, page, func(xml.StartElement) {})
 	if !strings.Contains(page, "accuracy unknown") || strings.Contains(page, "NaN") {
 		t.Errorf("got %s", page)
 	}
-	if _, err := HTML(context.Background(), &imprint.Evaluation{}, dataset.Crop); err == nil {
+	if _, err := HTML(context.Background(), &evaluate.Evaluation{}, dataset.Crop); err == nil {
 		t.Error("without a head: no error")
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// Method is how the head of s is made. Beside the backbone's own classes, and where
-// Coral's engine shall continue it, it can only be the mean head.
+// Method returns the head that can be made: the mean head next to the backbone's own
+// classes and in the layout Coral, and otherwise Head.
 func (s Settings) Method() classifier.Method {
 	if s.KeepClasses || s.Layout == classifier.Coral || s.Head == "" {
 		return classifier.Mean
@@ -16,17 +16,17 @@ func (s Settings) Method() classifier.Method {
 	return s.Head
 }
 
-// String tells how a model is written.
+// String describes the settings of a model, without the resize mode.
 func (s Settings) String() string {
-	words := fmt.Sprintf("head %s in layout %s", cmp.Or(s.Head, classifier.Mean), s.Layout)
+	words := fmt.Sprintf("head %s in the layout %s", cmp.Or(s.Head, classifier.Mean), s.Layout)
 	if s.Layout == classifier.TPU {
 		words += " of " + s.Pair.Compiled
 	}
 	if s.KeepClasses {
-		words += ", its own classes kept"
+		words += ", the backbone's own classes"
 	}
 	if s.Unknown > 0 {
-		words += fmt.Sprintf(", %g %% of what is unknown accepted", 100*s.Unknown)
+		words += fmt.Sprintf(", false-accept rate %g %%", 100*s.Unknown)
 	}
 	return words
 }
