@@ -6,13 +6,16 @@ export CGO_ENABLED = $(shell ./tools/libusb.sh)
 GO ?= go
 FUZZTIME ?= 10m
 
-.PHONY: demo test bench fuzz build check-tflite bench-peers test-vm ci clean go-is-there
+.PHONY: demo test testdata bench fuzz build check-tflite bench-peers test-vm ci clean go-is-there
 
 demo: go-is-there ## teach and recognise the sample photos
 	./tools/demo.sh
 
 test: go-is-there ## all tests
 	$(GO) test ./...
+
+testdata: go-is-there ## download the reference files that tests compare with, 70 MB, into testdata/reference
+	CGO_ENABLED=0 $(GO) run ./tools/reference/fetch
 
 bench: go-is-there ## all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
