@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
@@ -49,6 +50,8 @@ func TestScripts(t *testing.T) {
 				return os.Geteuid() == 0, nil
 			case "linux":
 				return runtime.GOOS == "linux", nil
+			case "race":
+				return race.Enabled, nil
 			case "shared":
 				// The reference files, or one of them: [shared:embeddings].
 				folder, found := reference.Folder()
