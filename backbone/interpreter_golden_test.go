@@ -29,8 +29,8 @@ type goldenModel struct {
 	Cases []struct{ Image, Input, Output string }
 }
 
-// goldenModels are those with recorded outputs; with -short, which goes with the
-// race detector, the smallest alone: races are in how threads share a step.
+// goldenModels returns the models with recorded outputs. With -short it is the smallest alone, which is enough to find
+// races: they are in how threads share an operator's work.
 func goldenModels(t testing.TB) map[string]goldenModel {
 	var manifest struct{ Models map[string]goldenModel }
 	if err := json.Unmarshal(reference.Read(t, "golden", "manifest.json"), &manifest); err != nil {

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
@@ -41,14 +44,18 @@ func TestScripts(t *testing.T) {
 			"json":      checkJSON,
 		},
 		Condition: func(cond string) (bool, error) {
-			switch cond {
+			name, path, _ := strings.Cut(cond, ":")
+			switch name {
 			case "root":
 				return os.Geteuid() == 0, nil
 			case "linux":
 				return runtime.GOOS == "linux", nil
+			case "race":
+				return race.Enabled, nil
 			case "shared":
+				// The reference files, or one of them: [shared:embeddings].
 				folder, found := reference.Folder()
-				_, err := os.Stat(filepath.Join(folder, "models"))
+				_, err := os.Stat(filepath.Join(folder, cmp.Or(path, "models")))
 				return found && err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
@@ -38,8 +39,8 @@ func TestOpenRefuses(t *testing.T) {
 // changed.
 func openShared(t *testing.T, model string) (*Pair, *tflite.Model) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("nothing runs at the same time")
+	if race.Enabled {
+		t.Skip("nothing runs concurrently")
 	}
 	file := reference.Read(t, "models", model+".tflite")
 	tmpl, err := Open(reference.Read(t, "models", model+"_edgetpu.tflite"), file)

@@ -8,14 +8,15 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // Every addition on the chip is found, and one of other scales is written so that it is
 // found again, and written back.
 func TestSums(t *testing.T) {
-	if testing.Short() {
-		t.Skip("nothing runs at the same time")
+	if race.Enabled {
+		t.Skip("nothing runs concurrently")
 	}
 	for name, want := range map[string]int{"older/mobilenet_v2_1.0_224_quant": 10, "deeplabv3_mnv2_dm05_pascal_quant": 10, "movenet_single_pose_lightning_ptq": 13} {
 		file, compiled := reference.Read(t, "models", name+".tflite"), reference.Read(t, "models", name+"_edgetpu.tflite")

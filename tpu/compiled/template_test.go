@@ -14,6 +14,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
@@ -33,8 +34,8 @@ func pairs(t testing.TB) map[string][2][]byte {
 				continue
 			}
 			name := filepath.Join(dir, strings.TrimSuffix(filepath.Base(f), "_edgetpu.tflite"))
-			if testing.Short() && dir != "pairs" && name != "mobilenet_v1_0.25_128_quant" {
-				continue // the race detector is slow, and nothing runs at the same time
+			if race.Enabled && dir != "pairs" && name != "mobilenet_v1_0.25_128_quant" {
+				continue // nothing runs concurrently
 			}
 			found[name] = [2][]byte{compiled, twin}
 		}
@@ -157,7 +158,7 @@ func TestHeadIsReadBack(t *testing.T) {
 			t.Errorf("%s: written twice, two files (%v)", name, err)
 		}
 	}
-	if want := 5; written != want && !testing.Short() {
+	if want := 5; written != want && !race.Enabled {
 		t.Errorf("%d pairs are of classifiers, want %d", written, want)
 	}
 }

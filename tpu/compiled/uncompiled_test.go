@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
@@ -59,7 +60,7 @@ func TestUncompiled(t *testing.T) {
 			t.Errorf("%s: of an uncompiled file: got %v, want ErrTemplate", name, err)
 		}
 	}
-	if least := map[bool]int{false: 4, true: 2}[testing.Short()]; n < least {
+	if least := map[bool]int{false: 4, true: 2}[race.Enabled]; n < least {
 		t.Errorf("%d pairs were tried", n)
 	}
 }
