@@ -16,8 +16,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// sharedPath is a file of the folder of reference material beside the
-// checkout; without it the test is skipped.
+// sharedPath returns the path of a reference file, and skips the test if it is missing.
 func sharedPath(t testing.TB, elem ...string) string {
 	t.Helper()
 	root := os.Getenv("IMPRINT_SHARED")
@@ -26,7 +25,7 @@ func sharedPath(t testing.TB, elem ...string) string {
 	}
 	path := filepath.Join(slices.Concat([]string{root}, elem)...)
 	if _, err := os.Stat(path); err != nil {
-		t.Skip("no reference material beside the checkout: ", err)
+		t.Skip("no reference files: ", err)
 	}
 	return path
 }
@@ -54,8 +53,8 @@ type goldenModel struct {
 	Cases []struct{ Image, Input, Output string }
 }
 
-// goldenModels are those with recorded outputs; with -short, which goes with the
-// race detector, the smallest alone: races are in how threads share a step.
+// goldenModels returns the models with recorded outputs. With -short, which the race
+// detector runs with, it returns only the smallest: races do not depend on the model.
 func goldenModels(t testing.TB) map[string]goldenModel {
 	var manifest struct{ Models map[string]goldenModel }
 	if err := json.Unmarshal(sharedFile(t, "golden", "manifest.json"), &manifest); err != nil {
@@ -67,9 +66,9 @@ func goldenModels(t testing.TB) map[string]goldenModel {
 	return manifest.Models
 }
 
-// everywhere runs a test with each implementation of the kernels that this processor
-// has.
-func everywhere(t *testing.T, test func(t *testing.T)) {
+// forEachImplementation runs a test with each implementation of the kernels that this
+// processor supports. With -short it runs only the default.
+func forEachImplementation(t *testing.T, test func(t *testing.T)) {
 	names := kernels.Implementations()
 	if testing.Short() {
 		names = names[:1]
@@ -82,8 +81,8 @@ func everywhere(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-// TestGoldenOutputs compares whole models with what TensorFlow Lite gave.
-func TestGoldenOutputs(t *testing.T) { everywhere(t, testGoldenOutputs) }
+// TestGoldenOutputs compares the outputs of whole models with TensorFlow Lite's.
+func TestGoldenOutputs(t *testing.T) { forEachImplementation(t, testGoldenOutputs) }
 
 func testGoldenOutputs(t *testing.T) {
 	for name, g := range goldenModels(t) {
@@ -96,7 +95,7 @@ func testGoldenOutputs(t *testing.T) {
 			for _, c := range g.Cases {
 				x := sharedFile(t, "golden", name, c.Input)
 				if len(x) != len(in.Input(0)) {
-					t.Fatalf("%s: %d bytes, the model takes %d", c.Input, len(x), len(in.Input(0)))
+					t.Fatalf("%s has %d bytes, want %d", c.Input, len(x), len(in.Input(0)))
 				}
 				copy(in.Input(0), x)
 				if err := in.Invoke(context.Background()); err != nil {
@@ -111,6 +110,7 @@ func testGoldenOutputs(t *testing.T) {
 	}
 }
 
+// difference returns how many bytes differ, and by how much at most.
 func difference(got, want []byte) (n, most int) {
 	for i := range min(len(got), len(want)) {
 		if d := int(got[i]) - int(want[i]); d != 0 {
@@ -120,8 +120,8 @@ func difference(got, want []byte) (n, most int) {
 	return n, most
 }
 
-// TestGoldenLayers compares every operator's output with TensorFlow Lite's.
-func TestGoldenLayers(t *testing.T) { everywhere(t, testGoldenLayers) }
+// TestGoldenLayers compares the output of every operator with TensorFlow Lite's.
+func TestGoldenLayers(t *testing.T) { forEachImplementation(t, testGoldenLayers) }
 
 func testGoldenLayers(t *testing.T) {
 	var runs map[string]struct {
@@ -139,7 +139,7 @@ func testGoldenLayers(t *testing.T) {
 			model, image := filepath.Split(name)
 			model = filepath.Clean(model)
 			if _, ok := models[model]; !ok {
-				t.Skip("only without -short")
+				t.Skip("skipped in -short mode")
 			}
 			in, err := NewInterpreter(sharedModel(t, models[model].File), InterpreterOptions{KeepAll: true})
 			if err != nil {
@@ -159,7 +159,7 @@ func testGoldenLayers(t *testing.T) {
 					t.Fatal(err)
 				}
 				if sum := sha256.Sum256(got); hex.EncodeToString(sum[:]) != l.SHA256 {
-					t.Fatalf("operator %d (%s) is the first whose output differs", l.Op, l.Type)
+					t.Fatalf("the output of operator %d (%s) is the first to differ", l.Op, l.Type)
 				}
 			}
 		})

@@ -132,7 +132,7 @@ func (d *Devices) check(m *tflite.Model) error {
 }
 
 // Load implements backbone.Accelerator.
-func (d *Devices) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
+func (d *Devices) Load(options []byte, inputs, outputs []int) (backbone.CompiledOperator, error) {
 	return d.load(options, inputs, outputs, d.uncompiled)
 }
 
@@ -143,11 +143,11 @@ type trainedDevices struct {
 	uncompiled *tflite.Model
 }
 
-func (t trainedDevices) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
+func (t trainedDevices) Load(options []byte, inputs, outputs []int) (backbone.CompiledOperator, error) {
 	return t.load(options, inputs, outputs, t.uncompiled)
 }
 
-func (d *Devices) load(options []byte, inputs, outputs []int, twin *tflite.Model) (backbone.Accelerated, error) {
+func (d *Devices) load(options []byte, inputs, outputs []int, twin *tflite.Model) (backbone.CompiledOperator, error) {
 	pkg, err := executable.Parse(options)
 	if err != nil {
 		return nil, err
@@ -299,7 +299,7 @@ func (at *place) run(ctx context.Context, pkg *executable.Package, inputs, outpu
 	return model.Run(ctx, inputs, outputs)
 }
 
-// Run implements backbone.Accelerated. What a device fails to compute another, or
+// Run implements backbone.CompiledOperator. What a device fails to compute another, or
 // the same once it has recovered, is given once more: a plug that was pulled and
 // put back does not end a run over many photos.
 func (p *program) Run(ctx context.Context, inputs, outputs [][]byte) (string, error) {
