@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
 // MetadataName is the metadata entry that describes a model to people and
@@ -44,14 +46,14 @@ func (m *Model) readMetadata(editable bool) (*node, error) {
 	if !ok {
 		return nil, nil
 	}
-	v, err := verifyFlatbuffer(b, metadataIdentifier, modelMetadataTable)
+	_, beyond, err := verifyFlatbuffer(b, metadataIdentifier, modelMetadataTable)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", MetadataName, err)
 	}
-	if editable && v.beyond != "" {
-		return nil, fmt.Errorf("editing %s with the unknown field %s: %w", MetadataName, v.beyond, ErrUnsupported)
+	if editable && beyond != "" {
+		return nil, fmt.Errorf("editing %s with the unknown field %s: %w", MetadataName, beyond, ErrUnsupported)
 	}
-	return readNode(rootView(b, modelMetadataTable)), nil
+	return readNode(flatbuf.Root(b, modelMetadataTable)), nil
 }
 
 // Describe reads the model's metadata. A model without gives a zero
@@ -88,7 +90,7 @@ func describeTensors(list []*node) []TensorDescription {
 		for _, unit := range n.tables(tmUnits) {
 			if unit.get(unitOptionsType, 0) == unitNormalization {
 				options := unit.v[unitOptions].(*node)
-				t.Mean, t.Std = float32s(options.vector(0)), float32s(options.vector(1))
+				t.Mean, t.Std = flatbuf.Float32s(options.vector(0)), flatbuf.Float32s(options.vector(1))
 			}
 		}
 		out = append(out, t)

@@ -26,13 +26,13 @@ func describedModel(t testing.TB) *Model {
 		return n
 	}
 	unit := newNode(processUnitTable)
-	normalization := newNode(processUnitTable.fields[unitOptions].union[unitNormalization])
+	normalization := newNode(processUnitTable.Fields[unitOptions].Union[unitNormalization])
 	normalization.setFloat32s(0, []float32{127.5})
 	normalization.setFloat32s(1, []float32{128})
 	unit.v[unitOptionsType], unit.v[unitOptions] = uint64(unitNormalization), normalization
 	input := text(tensorMetadataTable, map[int]string{tmName: "image", tmDescription: "a photo"})
 	input.v[tmUnits] = []*node{unit}
-	input.v[tmContent] = filled(tensorMetadataTable.fields[tmContent].table)
+	input.v[tmContent] = filled(tensorMetadataTable.Fields[tmContent].Table)
 	output := text(tensorMetadataTable, map[int]string{tmName: "probability"})
 	output.v[tmFiles] = []*node{file("old.txt", fileAxisLabels), file("calibration.csv", 4)}
 	sub := newNode(subgraphMetadataTable)

@@ -1,6 +1,10 @@
 package tflite
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
+)
 
 // smallModel is a model that uses most of the format: three operators, one of
 // them custom, two subgraphs, per-channel quantization, a signature, metadata
@@ -51,13 +55,21 @@ func smallModel() *Model {
 // reached by path begins; path alternates slots of vectors of tables and
 // indices.
 func place(b []byte, path ...int) view {
-	v := rootView(b, modelTable)
+	v := flatbuf.Root(b, modelTable)
 	for i := 0; i+1 < len(path); i += 2 {
-		_, first := v.elements(path[i])
-		v = viewAt(b, v.follow(first+4*path[i+1]), v.t.fields[path[i]].table)
+		v = flatbuf.Each(v, path[i], func(v view) view { return v })[path[i+1]]
 	}
 	return v
 }
+
+// elements gives how many offsets the vector in a slot holds, and where the first
+// of them is.
+func elements(b []byte, v view, slot int) (n, first int) {
+	p := follow(b, v.At(slot))
+	return int(getUint32(b, p)), p + 4
+}
+
+func follow(b []byte, pos int) int { return pos + int(getUint32(b, pos)) }
 
 func putUint32(b []byte, pos int, x uint32) { binary.LittleEndian.PutUint32(b[pos:], x) }
 

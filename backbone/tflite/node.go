@@ -3,6 +3,8 @@ package tflite
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
 // A node is a table in memory, to be written or to be carried over from one
@@ -14,44 +16,39 @@ type node struct {
 	v []any
 }
 
-func newNode(t *tableType) *node { return &node{t, make([]any, len(t.fields))} }
+func newNode(t *tableType) *node { return &node{t, make([]any, len(t.Fields))} }
 
 // readNode reads a whole table except the given slots. It gives nil when
 // nothing is left and slots were excepted.
 func readNode(v view, except ...int) *node {
-	n := newNode(v.t)
+	n := newNode(v.Type())
 	empty := true
-	for slot := range v.t.fields {
-		if v.at(slot) == 0 || contains(except, slot) {
+	for slot := range v.Type().Fields {
+		if v.At(slot) == 0 || contains(except, slot) {
 			continue
 		}
-		f := &v.t.fields[slot]
+		f := &v.Type().Fields[slot]
 		// Nothing is lost with an explicit zero here: it is every such default.
-		if f.kind == kindUnionType || f.kind == kindScalar && except != nil {
-			if v.scalar(slot, 0) == 0 {
+		if f.Kind == flatbuf.KindUnionType || f.Kind == flatbuf.KindScalar && except != nil {
+			if v.Scalar(slot, 0) == 0 {
 				continue
 			}
 		}
 		empty = false
-		switch f.kind {
-		case kindScalar, kindUnionType:
-			n.v[slot] = v.scalar(slot, 0)
-		case kindVector:
-			n.v[slot] = v.raw(slot)
-		case kindString:
-			n.v[slot] = v.text(slot)
-		case kindStrings:
-			count, p := v.elements(slot)
-			list := make([]string, count)
-			for i := range list {
-				list[i] = textAt(v.b, v.follow(p+4*i))
-			}
-			n.v[slot] = list
-		case kindTable, kindUnion:
-			sub, _ := v.table(slot)
+		switch f.Kind {
+		case flatbuf.KindScalar, flatbuf.KindUnionType:
+			n.v[slot] = v.Scalar(slot, 0)
+		case flatbuf.KindVector:
+			n.v[slot] = v.Raw(slot)
+		case flatbuf.KindString:
+			n.v[slot] = v.Text(slot)
+		case flatbuf.KindStrings:
+			n.v[slot] = v.Strings(slot)
+		case flatbuf.KindTable, flatbuf.KindUnion:
+			sub, _ := v.Table(slot)
 			n.v[slot] = readNode(sub)
-		case kindTables:
-			n.v[slot] = eachTable(v, slot, func(v view) *node { return readNode(v) })
+		case flatbuf.KindTables:
+			n.v[slot] = flatbuf.Each(v, slot, func(v view) *node { return readNode(v) })
 		}
 	}
 	if empty && except != nil {
@@ -204,7 +201,7 @@ func setEach[T any](n *node, slot int, list []T, build func(*node, *T)) {
 	}
 	nodes := make([]*node, len(list))
 	for i := range list {
-		nodes[i] = newNode(n.t.fields[slot].table)
+		nodes[i] = newNode(n.t.Fields[slot].Table)
 		build(nodes[i], &list[i])
 	}
 	n.v[slot] = nodes

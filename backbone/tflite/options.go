@@ -3,6 +3,8 @@ package tflite
 import (
 	"fmt"
 	"math"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
 // An OptionsType says which table an operator's builtin options are: the
@@ -41,7 +43,7 @@ func (t OptionsType) String() string {
 	case t == OptionsNone:
 		return "NONE"
 	case int(t) < len(builtinOptions):
-		return builtinOptions[t].name
+		return builtinOptions[t].Name
 	}
 	return fmt.Sprintf("OptionsType(%d)", uint8(t))
 }
@@ -214,7 +216,7 @@ type ReshapeOptions struct {
 
 // Reshape is the typed view of OptionsReshape.
 func (o Options) Reshape() ReshapeOptions {
-	return ReshapeOptions{int32s(o.fields(OptionsReshape).vector(0))}
+	return ReshapeOptions{flatbuf.Int32s(o.fields(OptionsReshape).vector(0))}
 }
 
 // Options gives r as an operator's options.
@@ -231,7 +233,7 @@ type SqueezeOptions struct {
 
 // Squeeze is the typed view of OptionsSqueeze.
 func (o Options) Squeeze() SqueezeOptions {
-	return SqueezeOptions{int32s(o.fields(OptionsSqueeze).vector(0))}
+	return SqueezeOptions{flatbuf.Int32s(o.fields(OptionsSqueeze).vector(0))}
 }
 
 // Options gives s as an operator's options.

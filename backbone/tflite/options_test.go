@@ -3,6 +3,8 @@ package tflite
 import (
 	"reflect"
 	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
 // Every view gives back what its constructor was given, also through a file,
@@ -86,20 +88,20 @@ func TestNames(t *testing.T) {
 func TestSchemas(t *testing.T) {
 	var walk func(table *tableType, depth int)
 	walk = func(table *tableType, depth int) {
-		if depth > maxDepth {
-			t.Fatalf("%s is at depth %d", table.name, depth)
+		if depth > flatbuf.MaxDepth {
+			t.Fatalf("%s is at depth %d", table.Name, depth)
 		}
-		if len(table.fields) > maxSlots {
-			t.Errorf("%s has %d fields", table.name, len(table.fields))
+		if len(table.Fields) > flatbuf.MaxSlots {
+			t.Errorf("%s has %d fields", table.Name, len(table.Fields))
 		}
-		for slot, f := range table.fields {
-			if f.name == "" {
-				t.Errorf("slot %d of %s is not described", slot, table.name)
+		for slot, f := range table.Fields {
+			if f.Name == "" {
+				t.Errorf("slot %d of %s is not described", slot, table.Name)
 			}
-			if f.kind == kindUnion && table.fields[slot-1].kind != kindUnionType {
-				t.Errorf("%s.%s has no type", table.name, f.name)
+			if f.Kind == flatbuf.KindUnion && table.Fields[slot-1].Kind != flatbuf.KindUnionType {
+				t.Errorf("%s.%s has no type", table.Name, f.Name)
 			}
-			for _, sub := range append([]*tableType{f.table}, f.union...) {
+			for _, sub := range append([]*tableType{f.Table}, f.Union...) {
 				if sub != nil {
 					walk(sub, depth+1)
 				}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"reflect"
 	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
 // roundTrip writes m, reads it again and requires an equal model and the same
@@ -28,22 +30,21 @@ func roundTrip(t *testing.T, m *Model) []byte {
 	if !bytes.Equal(out, out2) {
 		t.Error("a second Encode gives other bytes")
 	}
-	root := rootView(out, modelTable)
 	for i, n := 0, len(m.Buffers); i < n; i++ {
 		v := place(out, modelBuffers, i)
-		if p := v.at(bufferData); p != 0 && (v.follow(p)+4)%16 != 0 {
-			t.Errorf("buffer %d begins at byte %d, not a multiple of 16", i, v.follow(p)+4)
+		if p := v.At(bufferData); p != 0 && (follow(out, p)+4)%16 != 0 {
+			t.Errorf("buffer %d begins at byte %d, not a multiple of 16", i, follow(out, p)+4)
 		}
 	}
 	for i := range m.Subgraphs {
 		for j := range m.Subgraphs[i].Operators {
 			v := place(out, modelSubgraphs, i, subgraphOperators, j)
-			if p := v.at(operatorCustomOptions); p != 0 && (v.follow(p)+4)%16 != 0 {
-				t.Errorf("custom options %d begin at byte %d, not a multiple of 16", j, v.follow(p)+4)
+			if p := v.At(operatorCustomOptions); p != 0 && (follow(out, p)+4)%16 != 0 {
+				t.Errorf("custom options %d begin at byte %d, not a multiple of 16", j, follow(out, p)+4)
 			}
 		}
 	}
-	if n, _ := root.elements(modelBuffers); n != len(m.Buffers) {
+	if n, _ := elements(out, flatbuf.Root(out, modelTable), modelBuffers); n != len(m.Buffers) {
 		t.Errorf("%d buffers in the file, want %d", n, len(m.Buffers))
 	}
 	return out
@@ -106,13 +107,13 @@ func TestRoundTripEveryTable(t *testing.T) {
 	m := smallModel()
 	s := &m.Subgraphs[0]
 	s.Tensors[2].carried = carry(tensorTable, tensorSparsity, tensorVariants, tensorExternalBuffer)
-	for member := range quantizationTable.fields[quantizationDetails].union {
+	for member := range quantizationTable.Fields[quantizationDetails].Union {
 		if member == 0 {
 			continue
 		}
 		details := carry(quantizationTable, quantizationDetailsType, quantizationDetails)
 		details.v[quantizationDetailsType] = uint64(member)
-		details.v[quantizationDetails] = filled(quantizationTable.fields[quantizationDetails].union[member])
+		details.v[quantizationDetails] = filled(quantizationTable.Fields[quantizationDetails].Union[member])
 		s.Tensors[member].Quantization = &Quantization{carried: details}
 	}
 	s.Operators[0].carried = carry(operatorTable, operatorCustomFormat)
@@ -123,14 +124,14 @@ func TestRoundTripEveryTable(t *testing.T) {
 
 	root := filled(modelMetadataTable)
 	b := writeFlatbuffer(root, metadataIdentifier, 0)
-	v, err := verifyFlatbuffer(b, metadataIdentifier, modelMetadataTable)
+	end, _, err := verifyFlatbuffer(b, metadataIdentifier, modelMetadataTable)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.end != len(b) {
-		t.Errorf("the last object ends at byte %d of %d", v.end, len(b))
+	if end != len(b) {
+		t.Errorf("the last object ends at byte %d of %d", end, len(b))
 	}
-	if got := readNode(rootView(b, modelMetadataTable)); !reflect.DeepEqual(got, root) {
+	if got := readNode(flatbuf.Root(b, modelMetadataTable)); !reflect.DeepEqual(got, root) {
 		t.Errorf("metadata came back as %+v, want %+v", got, root)
 	}
 }
@@ -147,24 +148,24 @@ func carry(table *tableType, slots ...int) *node {
 // filled gives a node of table with a value in every slot.
 func filled(table *tableType) *node {
 	n := newNode(table)
-	for slot, f := range table.fields {
-		switch f.kind {
-		case kindScalar:
-			n.v[slot] = uint64(slot+1) << (8 * (f.size - 1))
-		case kindVector:
-			n.v[slot] = bytes.Repeat([]byte{byte(slot + 1)}, 3*f.size)
-		case kindString:
-			n.v[slot] = f.name
-		case kindStrings:
-			n.v[slot] = []string{f.name, ""}
-		case kindTable:
-			n.v[slot] = filled(f.table)
-		case kindTables:
-			n.v[slot] = []*node{filled(f.table), newNode(f.table), filled(f.table)}
-		case kindUnionType:
-			n.v[slot] = uint64(len(table.fields[slot+1].union) - 1)
-		case kindUnion:
-			n.v[slot] = filled(f.union[len(f.union)-1])
+	for slot, f := range table.Fields {
+		switch f.Kind {
+		case flatbuf.KindScalar:
+			n.v[slot] = uint64(slot+1) << (8 * (f.Size - 1))
+		case flatbuf.KindVector:
+			n.v[slot] = bytes.Repeat([]byte{byte(slot + 1)}, 3*f.Size)
+		case flatbuf.KindString:
+			n.v[slot] = f.Name
+		case flatbuf.KindStrings:
+			n.v[slot] = []string{f.Name, ""}
+		case flatbuf.KindTable:
+			n.v[slot] = filled(f.Table)
+		case flatbuf.KindTables:
+			n.v[slot] = []*node{filled(f.Table), newNode(f.Table), filled(f.Table)}
+		case flatbuf.KindUnionType:
+			n.v[slot] = uint64(len(table.Fields[slot+1].Union) - 1)
+		case flatbuf.KindUnion:
+			n.v[slot] = filled(f.Union[len(f.Union)-1])
 		}
 	}
 	return n
@@ -192,9 +193,9 @@ func TestOutsideData(t *testing.T) {
 		t.Errorf("offset 1 gave %d bytes, want none", len(got))
 	}
 	buffer := place(b, modelBuffers, 1)
-	putUint32(b, buffer.at(bufferOffset), uint32(len(b)))
+	putUint32(b, buffer.At(bufferOffset), uint32(len(b)))
 	operator := place(b, modelSubgraphs, 0, subgraphOperators, 0)
-	putUint32(b, operator.at(operatorLargeOffset), uint32(len(b)+16))
+	putUint32(b, operator.At(operatorLargeOffset), uint32(len(b)+16))
 	b = append(b, "weights12345    payload"...)
 	got, err := Parse(b)
 	if err != nil {
@@ -209,7 +210,7 @@ func TestOutsideData(t *testing.T) {
 	roundTrip(t, got)
 
 	for _, size := range []uint32{13, 24, 1 << 31} {
-		putUint32(b, operator.at(operatorLargeSize), size)
+		putUint32(b, operator.At(operatorLargeSize), size)
 		if err := Verify(b); err == nil {
 			t.Errorf("%d bytes at byte %d of a file of %d: no error", size, len(b)-7, len(b))
 		}

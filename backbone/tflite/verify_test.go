@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
 // Files that crashed other readers.
@@ -30,11 +32,11 @@ func TestKnownBadFiles(t *testing.T) {
 		"other identifier":       append([]byte("\x08\x00\x00\x00TFL2"), small[8:]...),
 		"root in the header":     append([]byte("\x00\x00\x00\x00TFL3"), small[8:]...),
 	}
-	for slot := range modelTable.fields {
-		if p := rootView(small, modelTable).at(slot); p != 0 && modelTable.fields[slot].kind != kindScalar {
+	for slot := range modelTable.Fields {
+		if p := flatbuf.Root(small, modelTable).At(slot); p != 0 && modelTable.Fields[slot].Kind != flatbuf.KindScalar {
 			odd := bytes.Clone(small) // tensorflow#121217
 			putUint32(odd, p, getUint32(odd, p)+1)
-			files["tensorflow#121217 "+modelTable.fields[slot].name] = odd
+			files["tensorflow#121217 "+modelTable.Fields[slot].Name] = odd
 		}
 	}
 	for name, file := range files {
@@ -139,7 +141,7 @@ func TestParseAccepts(t *testing.T) {
 // so writing would lose or break it.
 func TestUnknownField(t *testing.T) {
 	longer := *bufferTable
-	longer.fields = append(append([]field{}, bufferTable.fields...), scalar("unknown", 4))
+	longer.Fields = append(append([]field{}, bufferTable.Fields...), scalar("unknown", 4))
 	n := smallModel().node()
 	buffers := n.tables(modelBuffers)
 	buffers[2] = &node{&longer, append(append([]any{}, buffers[2].v...), uint64(1))}
@@ -197,8 +199,8 @@ func oneOperator(n int, op Operator) []byte {
 	m.Subgraphs[0].Operators = append(make([]Operator, n-1), op)
 	b := writeFlatbuffer(m.node(), fileIdentifier, 0)
 	main := place(b, modelSubgraphs, 0)
-	_, first := main.elements(subgraphOperators)
-	last := main.follow(first + 4*(n-1))
+	_, first := elements(b, main, subgraphOperators)
+	last := follow(b, first+4*(n-1))
 	for i := range n {
 		putUint32(b, first+4*i, uint32(last-first-4*i))
 	}
@@ -216,7 +218,7 @@ func TestSharedTablesStayInBounds(t *testing.T) {
 	op.carried.v[operatorOptions2] = filled(builtinOptions2[convolution])
 	var before, after runtime.MemStats
 	// Long enough for the bound on vectors not to come first.
-	file := append(oneOperator(maxTables/3-100, op), make([]byte, 5<<20)...)
+	file := append(oneOperator(flatbuf.MaxTables/3-100, op), make([]byte, 5<<20)...)
 	runtime.ReadMemStats(&before)
 	m, err := Parse(file)
 	runtime.ReadMemStats(&after)
@@ -228,8 +230,8 @@ func TestSharedTablesStayInBounds(t *testing.T) {
 	}
 	t.Logf("%d operators, %d bytes, %d bytes of memory", len(m.Subgraphs[0].Operators), len(file), after.TotalAlloc-before.TotalAlloc)
 
-	if _, err := Parse(oneOperator(maxTables/3, op)); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("more than %d tables: got %v, want ErrTooLarge", maxTables, err)
+	if _, err := Parse(oneOperator(flatbuf.MaxTables/3, op)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("more than %d tables: got %v, want ErrTooLarge", flatbuf.MaxTables, err)
 	}
 	op.Inputs = make([]int32, 100_000)
 	if _, err := Parse(oneOperator(1000, op)); !errors.Is(err, ErrTooLarge) {

@@ -31,10 +31,10 @@ func (w *writer) table(n *node) int {
 	// is aligned to its size and no byte is wasted.
 	var vtable []byte
 	tsize, last := 4, 0
-	offsets := make([]int, len(n.t.fields))
+	offsets := make([]int, len(n.t.Fields))
 	for _, size := range [...]int{8, 4, 2, 1} {
-		for slot := range n.t.fields {
-			if n.v[slot] == nil || n.t.fields[slot].inlineSize() != size {
+		for slot := range n.t.Fields {
+			if n.v[slot] == nil || n.t.Fields[slot].InlineSize() != size {
 				continue
 			}
 			offsets[slot] = tsize
@@ -47,7 +47,7 @@ func (w *writer) table(n *node) int {
 	align := 4
 	for slot := range last {
 		vtable = binary.LittleEndian.AppendUint16(vtable, uint16(offsets[slot]))
-		if offsets[slot] != 0 && n.t.fields[slot].inlineSize() == 8 {
+		if offsets[slot] != 0 && n.t.Fields[slot].InlineSize() == 8 {
 			align = 8
 		}
 	}
@@ -68,10 +68,10 @@ func (w *writer) table(n *node) int {
 			continue
 		}
 		at := pos + offsets[slot]
-		f := &n.t.fields[slot]
+		f := &n.t.Fields[slot]
 		switch value := value.(type) {
 		case uint64:
-			switch f.size {
+			switch f.Size {
 			case 1:
 				w.b[at] = byte(value)
 			case 2:
@@ -83,11 +83,11 @@ func (w *writer) table(n *node) int {
 			}
 		case []byte:
 			w.pad(4, 0)
-			if align := max(f.size, f.align); align > 4 {
+			if align := max(f.Size, f.Align); align > 4 {
 				w.pad(align, align-4)
 			}
 			w.point(at)
-			w.length(len(value) / f.size)
+			w.length(len(value) / f.Size)
 			w.b = append(w.b, value...)
 		case string:
 			w.text(at, value)
@@ -108,14 +108,6 @@ func (w *writer) table(n *node) int {
 		}
 	}
 	return pos
-}
-
-// inlineSize is how many bytes a field takes in its table.
-func (f *field) inlineSize() int {
-	if f.kind == kindScalar || f.kind == kindUnionType {
-		return f.size
-	}
-	return 4
 }
 
 // point makes the offset at pos point to the end of what is written.
