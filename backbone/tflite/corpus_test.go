@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// sharedFolder is the folder of models and goldens beside the checkout.
+// sharedFolder returns the folder with the reference files, and skips the test if it is
+// missing.
 func sharedFolder(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("IMPRINT_SHARED")
@@ -16,12 +17,12 @@ func sharedFolder(t testing.TB) string {
 		dir = filepath.Join("..", "..", "..", "shared")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "models")); err != nil {
-		t.Skipf("no shared models beside the checkout: %v", err)
+		t.Skipf("no reference files: %v", err)
 	}
 	return dir
 }
 
-// sharedModels gives every shared model by its name below models.
+// sharedModels returns the reference models by their path below the folder models.
 func sharedModels(t testing.TB) map[string][]byte {
 	t.Helper()
 	root := filepath.Join(sharedFolder(t), "models")

@@ -1,8 +1,8 @@
 package tflite
 
-// The tables of the metadata that describe a model to people and tools, kept
-// in the buffer TFLITE_METADATA. Source: tensorflow_lite_support/metadata/
-// metadata_schema.fbs (1.1.0) of tensorflow/tflite-support.
+// This file describes the tables of the metadata entry TFLITE_METADATA, a flatbuffer of
+// its own. Source: tensorflow_lite_support/metadata/metadata_schema.fbs (1.1.0) of
+// tensorflow/tflite-support.
 
 const metadataIdentifier = "M001"
 
@@ -85,8 +85,7 @@ const (
 	unitOptions
 )
 
-// unitNormalization is a member of the union ProcessUnitOptions, whose fields
-// are the means and the standard deviations.
+// unitNormalization is the member NormalizationOptions of the union ProcessUnitOptions.
 const unitNormalization = 1
 
 var processUnitTable = &tableType{Name: "ProcessUnit", Fields: []field{
@@ -110,7 +109,7 @@ const (
 	afLocale
 )
 
-// Kinds of associated file that hold one label a line.
+// Types of associated files that contain one label a line.
 const (
 	fileAxisLabels  = 2
 	fileValueLabels = 3

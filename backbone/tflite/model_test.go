@@ -6,9 +6,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// smallModel is a model that uses most of the format: three operators, one of
-// them custom, two subgraphs, per-channel quantization, a signature, metadata
-// and labels.
+// smallModel returns a model that uses most of the format: two subgraphs, three operators,
+// one of them custom, per-channel quantization, a signature and metadata.
 func smallModel() *Model {
 	weights := make([]byte, 4*3)
 	for i := range weights {
@@ -51,9 +50,8 @@ func smallModel() *Model {
 	return m
 }
 
-// place gives the byte of a file at which the vector in a slot of the table
-// reached by path begins; path alternates slots of vectors of tables and
-// indices.
+// place returns the table of a model file that path leads to. The path alternates slots
+// that hold a vector of tables and indices into it.
 func place(b []byte, path ...int) view {
 	v := flatbuf.Root(b, modelTable)
 	for i := 0; i+1 < len(path); i += 2 {
@@ -62,8 +60,8 @@ func place(b []byte, path ...int) view {
 	return v
 }
 
-// elements gives how many offsets the vector in a slot holds, and where the first
-// of them is.
+// elements returns the length of the vector of offsets in a slot, and the position of the
+// first.
 func elements(b []byte, v view, slot int) (n, first int) {
 	p := follow(b, v.At(slot))
 	return int(getUint32(b, p)), p + 4

@@ -7,57 +7,59 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
+// fileIdentifier is at bytes 4 to 7 of a model file.
 const fileIdentifier = "TFL3"
 
-// Parse verifies b, a whole model file, and reads it. The Model shares memory
-// with b: its buffers and custom options are sub-slices.
+// Parse verifies and reads the model file b. The buffers and custom options of the Model
+// are slices of b.
 //
-// Errors wrap ErrCorrupt, ErrTooLarge or ErrUnsupported and say where in the
-// file the trouble is. Parse needs memory for at most about twice the file,
-// and time linear in its size, whatever the file holds.
+// An error wraps ErrCorrupt, ErrTooLarge or ErrUnsupported and says where in the file the
+// problem is. Parse needs at most about twice the memory of the file and linear time,
+// whatever the file contains.
 func Parse(b []byte) (*Model, error) {
 	if len(b) > MaxFileSize {
-		return nil, fmt.Errorf("parsing a model of %d bytes, more than %d: %w", len(b), MaxFileSize, ErrTooLarge)
+		return nil, fmt.Errorf("parse model: %d bytes, more than %d: %w", len(b), MaxFileSize, ErrTooLarge)
 	}
-	end, beyond, err := verifyFlatbuffer(b, fileIdentifier, modelTable)
+	end, unknown, err := verifyFlatbuffer(b, fileIdentifier, modelTable)
 	if err != nil {
-		return nil, fmt.Errorf("parsing a model: %w", err)
+		return nil, fmt.Errorf("parse model: %w", err)
 	}
 	r := reader{b: b, end: end}
 	m := r.model(flatbuf.Root(b, modelTable))
-	m.beyond = beyond
+	m.unknown = unknown
 	if r.err != nil {
-		return nil, fmt.Errorf("parsing a model: %w", r.err)
+		return nil, fmt.Errorf("parse model: %w", r.err)
 	}
 	if m.Tail, err = readTail(b, r.end); err != nil {
-		return nil, fmt.Errorf("parsing what follows the model: %w", err)
+		return nil, fmt.Errorf("parse model: after the flatbuffer: %w", err)
 	}
 	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("parsing a model: %w", err)
+		return nil, fmt.Errorf("parse model: %w", err)
 	}
 	return m, nil
 }
 
-// Verify says whether Parse accepts b.
+// Verify returns nil if Parse accepts b, and otherwise its error.
 func Verify(b []byte) error {
 	_, err := Parse(b)
 	return err
 }
 
-// verifyFlatbuffer checks b against root. It returns the end of the last object
-// and the first slot in use that the schema does not know, if any.
-func verifyFlatbuffer(b []byte, identifier string, root *tableType) (end int, beyond string, err error) {
+// verifyFlatbuffer checks b against root. It returns the end of the last object and names
+// the first field that the schema lacks, if any.
+func verifyFlatbuffer(b []byte, identifier string, root *tableType) (end int, unknown string, err error) {
 	v := flatbuf.NewVerifier(2*len(b)+1<<16,
 		flatbuf.Errors{Corrupt: ErrCorrupt, TooLarge: ErrTooLarge, UnknownMember: ErrUnsupported},
 		func(t *tableType, slot int) {
-			if beyond == "" {
-				beyond = fmt.Sprintf("slot %d of table %s", slot, t.Name)
+			if unknown == "" {
+				unknown = fmt.Sprintf("slot %d of table %s", slot, t.Name)
 			}
 		})
 	end, err = v.Verify(b, identifier, root)
-	return end, beyond, err
+	return end, unknown, err
 }
 
+// corrupt returns an error that wraps ErrCorrupt.
 func corrupt(format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, ErrCorrupt)...)
 }
@@ -65,7 +67,7 @@ func corrupt(format string, args ...any) error {
 // A reader fills the exported structs from a verified flatbuffer.
 type reader struct {
 	b   []byte
-	end int // one past the last byte of the flatbuffer and its outside data
+	end int // one past the last byte of the flatbuffer and its external data
 	err error
 }
 
@@ -81,14 +83,14 @@ func (r *reader) model(v view) *Model {
 			return Metadata{v.Text(metadataName), uint32(v.Scalar(metadataBuffer, 0))}
 		}),
 		SignatureDefs: flatbuf.Each(v, modelSignatureDefs, readSignatureDef),
-		carried: readNode(v, modelVersion, modelOperatorCodes, modelSubgraphs, modelDescription,
+		opaque: readNode(v, modelVersion, modelOperatorCodes, modelSubgraphs, modelDescription,
 			modelBuffers, modelMetadataBuffer, modelMetadata, modelSignatureDefs),
 	}
 }
 
 func readOperatorCode(v view) OperatorCode {
-	// Operators from 127 on are in the newer field alone; older writers know
-	// the older field alone. The larger of both is right in every case.
+	// Operators from 127 on are only in the newer field, and older writers only use the
+	// older one. The larger value is right in every case.
 	deprecated := int8(v.Scalar(opcodeDeprecatedBuiltin, 0))
 	builtin := int32(v.Scalar(opcodeBuiltin, 0))
 	return OperatorCode{
@@ -107,7 +109,7 @@ func readSignatureDef(v view) SignatureDef {
 		Outputs:  flatbuf.Each(v, signatureOutputs, tensorMap),
 		Key:      v.Text(signatureKey),
 		Subgraph: uint32(v.Scalar(signatureSubgraph, 0)),
-		carried:  readNode(v, signatureInputs, signatureOutputs, signatureKey, signatureSubgraph),
+		opaque:   readNode(v, signatureInputs, signatureOutputs, signatureKey, signatureSubgraph),
 	}
 }
 
@@ -122,7 +124,7 @@ func (r *reader) subgraph(v view) Subgraph {
 	}
 }
 
-// absentIndex is -1 as the schema's 32 bits.
+// absentIndex is the 32 bits of −1.
 const absentIndex = 1<<32 - 1
 
 func readTensor(v view) Tensor {
@@ -134,7 +136,7 @@ func readTensor(v view) Tensor {
 		Buffer:         uint32(v.Scalar(tensorBuffer, 0)),
 		IsVariable:     v.Scalar(tensorVariable, 0) != 0,
 		HasRank:        v.Scalar(tensorHasRank, 0) != 0,
-		carried: readNode(v, tensorShape, tensorType, tensorBuffer, tensorName, tensorQuantization,
+		opaque: readNode(v, tensorShape, tensorType, tensorBuffer, tensorName, tensorQuantization,
 			tensorVariable, tensorShapeSignature, tensorHasRank),
 	}
 	if q, ok := v.Table(tensorQuantization); ok {
@@ -144,7 +146,7 @@ func readTensor(v view) Tensor {
 			Scale:     flatbuf.Float32s(q.Raw(quantizationScale)),
 			ZeroPoint: flatbuf.Int64s(q.Raw(quantizationZeroPoint)),
 			Dimension: int32(q.Scalar(quantizationDimension, 0)),
-			carried: readNode(q, quantizationMin, quantizationMax, quantizationScale,
+			opaque: readNode(q, quantizationMin, quantizationMax, quantizationScale,
 				quantizationZeroPoint, quantizationDimension),
 		}
 	}
@@ -159,7 +161,7 @@ func (r *reader) operator(v view) Operator {
 		CustomOptions:      v.Raw(operatorCustomOptions),
 		Intermediates:      flatbuf.Int32s(v.Raw(operatorIntermediates)),
 		DebugMetadataIndex: int32(v.Scalar(operatorDebug, absentIndex)),
-		carried: readNode(v, operatorOpcode, operatorInputs, operatorOutputs, operatorOptionsType,
+		opaque: readNode(v, operatorOpcode, operatorInputs, operatorOutputs, operatorOptionsType,
 			operatorOptions, operatorCustomOptions, operatorMutating, operatorIntermediates,
 			operatorLargeOffset, operatorLargeSize, operatorDebug),
 	}
@@ -173,7 +175,7 @@ func (r *reader) operator(v view) Operator {
 		}
 	}
 	if op.CustomOptions == nil {
-		op.CustomOptions = r.outside(v, operatorLargeOffset, operatorLargeSize)
+		op.CustomOptions = r.external(v, operatorLargeOffset, operatorLargeSize)
 	}
 	return op
 }
@@ -182,13 +184,12 @@ func (r *reader) buffer(v view) Buffer {
 	if data := v.Raw(bufferData); data != nil {
 		return data
 	}
-	return r.outside(v, bufferOffset, bufferSize)
+	return r.external(v, bufferOffset, bufferSize)
 }
 
-// outside gives bytes of the file that lie behind the flatbuffer, nil when
-// there are none: models beyond 2 GB keep their data there. An offset of 0 or
-// 1 means none.
-func (r *reader) outside(v view, offsetSlot, sizeSlot int) []byte {
+// external returns bytes of the file that follow the flatbuffer, nil if there are none.
+// Models beyond 2 GB keep their data there. An offset of 0 or 1 means none.
+func (r *reader) external(v view, offsetSlot, sizeSlot int) []byte {
 	offset, size := v.Scalar(offsetSlot, 0), v.Scalar(sizeSlot, 0)
 	if offset <= 1 {
 		return nil
@@ -196,7 +197,7 @@ func (r *reader) outside(v view, offsetSlot, sizeSlot int) []byte {
 	total := uint64(len(r.b))
 	if offset > total || size > total-offset {
 		if r.err == nil {
-			r.err = corrupt("%s data at byte %d of %d bytes leave the file", v.Type().Name, offset, size)
+			r.err = corrupt("%s data at byte %d of %d bytes extend beyond the file", v.Type().Name, offset, size)
 		}
 		return nil
 	}
@@ -204,7 +205,7 @@ func (r *reader) outside(v view, offsetSlot, sizeSlot int) []byte {
 	return r.b[offset : offset+size : offset+size]
 }
 
-// readTail gives what follows byte end of a file, without padding.
+// readTail returns the bytes of a file from end on, without padding.
 func readTail(b []byte, end int) ([]byte, error) {
 	tail := bytes.TrimLeft(b[end:], "\x00")
 	if len(tail) == 0 {

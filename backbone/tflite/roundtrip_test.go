@@ -8,8 +8,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// roundTrip writes m, reads it again and requires an equal model and the same
-// bytes from a second writing.
+// roundTrip encodes and parses m. It checks that the result equals m and encodes to the
+// same bytes, and returns those.
 func roundTrip(t *testing.T, m *Model) []byte {
 	t.Helper()
 	out, err := m.Encode()
@@ -28,19 +28,19 @@ func roundTrip(t *testing.T, m *Model) []byte {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(out, out2) {
-		t.Error("a second Encode gives other bytes")
+		t.Error("a second Encode returned other bytes")
 	}
 	for i, n := 0, len(m.Buffers); i < n; i++ {
 		v := place(out, modelBuffers, i)
 		if p := v.At(bufferData); p != 0 && (follow(out, p)+4)%16 != 0 {
-			t.Errorf("buffer %d begins at byte %d, not a multiple of 16", i, follow(out, p)+4)
+			t.Errorf("buffer %d starts at byte %d, not a multiple of 16", i, follow(out, p)+4)
 		}
 	}
 	for i := range m.Subgraphs {
 		for j := range m.Subgraphs[i].Operators {
 			v := place(out, modelSubgraphs, i, subgraphOperators, j)
 			if p := v.At(operatorCustomOptions); p != 0 && (follow(out, p)+4)%16 != 0 {
-				t.Errorf("custom options %d begin at byte %d, not a multiple of 16", j, follow(out, p)+4)
+				t.Errorf("custom options %d start at byte %d, not a multiple of 16", j, follow(out, p)+4)
 			}
 		}
 	}
@@ -67,7 +67,7 @@ func TestRoundTripSharedModels(t *testing.T) {
 					t.Errorf("buffer %d changed", i)
 				}
 			}
-			// The other order of parts costs a few paddings, no more.
+			// The file differs in the order of its parts, so only padding may change its size.
 			if len(out) > len(file)+1024 {
 				t.Errorf("%d bytes became %d", len(file), len(out))
 			}
@@ -84,8 +84,8 @@ func TestRoundTripSmallModel(t *testing.T) {
 	roundTrip(t, m)
 }
 
-// A table of every type, each field in use, survives; so do the tables this
-// package does not interpret.
+// Tables of every type survive with all fields in use, also those that this package does
+// not interpret.
 func TestRoundTripEveryTable(t *testing.T) {
 	for n, members := range [][]*tableType{builtinOptions, builtinOptions2} {
 		for number, table := range members {
@@ -97,28 +97,28 @@ func TestRoundTripEveryTable(t *testing.T) {
 			if n == 0 {
 				op.Options = Options{OptionsType(number), filled(table)}
 			} else {
-				op.carried = newNode(operatorTable)
-				op.carried.v[operatorOptions2Type] = uint64(number)
-				op.carried.v[operatorOptions2] = filled(table)
+				op.opaque = newNode(operatorTable)
+				op.opaque.v[operatorOptions2Type] = uint64(number)
+				op.opaque.v[operatorOptions2] = filled(table)
 			}
 			roundTrip(t, m)
 		}
 	}
 	m := smallModel()
 	s := &m.Subgraphs[0]
-	s.Tensors[2].carried = carry(tensorTable, tensorSparsity, tensorVariants, tensorExternalBuffer)
+	s.Tensors[2].opaque = filledSlots(tensorTable, tensorSparsity, tensorVariants, tensorExternalBuffer)
 	for member := range quantizationTable.Fields[quantizationDetails].Union {
 		if member == 0 {
 			continue
 		}
-		details := carry(quantizationTable, quantizationDetailsType, quantizationDetails)
+		details := filledSlots(quantizationTable, quantizationDetailsType, quantizationDetails)
 		details.v[quantizationDetailsType] = uint64(member)
 		details.v[quantizationDetails] = filled(quantizationTable.Fields[quantizationDetails].Union[member])
-		s.Tensors[member].Quantization = &Quantization{carried: details}
+		s.Tensors[member].Quantization = &Quantization{opaque: details}
 	}
-	s.Operators[0].carried = carry(operatorTable, operatorCustomFormat)
-	m.SignatureDefs[0].carried = carry(signatureDefTable, signatureTag)
-	m.carried = carry(modelTable, modelExternalGroups, modelExternalBuffers)
+	s.Operators[0].opaque = filledSlots(operatorTable, operatorCustomFormat)
+	m.SignatureDefs[0].opaque = filledSlots(signatureDefTable, signatureTag)
+	m.opaque = filledSlots(modelTable, modelExternalGroups, modelExternalBuffers)
 	m.MetadataBuffer = []int32{1, 2}
 	roundTrip(t, m)
 
@@ -136,8 +136,8 @@ func TestRoundTripEveryTable(t *testing.T) {
 	}
 }
 
-// carry gives a node of table with some slots filled.
-func carry(table *tableType, slots ...int) *node {
+// filledSlots returns a node of table with a value in the given slots.
+func filledSlots(table *tableType, slots ...int) *node {
 	all, n := filled(table), newNode(table)
 	for _, slot := range slots {
 		n.v[slot] = all.v[slot]
@@ -145,7 +145,7 @@ func carry(table *tableType, slots ...int) *node {
 	return n
 }
 
-// filled gives a node of table with a value in every slot.
+// filled returns a node of table with a value in every slot.
 func filled(table *tableType) *node {
 	n := newNode(table)
 	for slot, f := range table.Fields {
@@ -171,13 +171,13 @@ func filled(table *tableType) *node {
 	return n
 }
 
-// Data that a large model keeps behind its flatbuffer comes inside.
-func TestOutsideData(t *testing.T) {
+// Data that follows the flatbuffer, as in large models, becomes part of it.
+func TestExternalData(t *testing.T) {
 	m := smallModel()
 	n := m.node()
 	buffers := n.tables(modelBuffers)
 	buffers[1].v[bufferData] = nil
-	buffers[1].v[bufferOffset] = uint64(1) // a value must be there to be patched
+	buffers[1].v[bufferOffset] = uint64(1) // to be patched below
 	buffers[1].v[bufferSize] = uint64(12)
 	op := n.tables(modelSubgraphs)[0].tables(subgraphOperators)[0]
 	op.v[operatorCustomOptions] = nil
@@ -190,7 +190,7 @@ func TestOutsideData(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := none.Buffers[1]; got != nil {
-		t.Errorf("offset 1 gave %d bytes, want none", len(got))
+		t.Errorf("offset 1: got %d bytes, want none", len(got))
 	}
 	buffer := place(b, modelBuffers, 1)
 	putUint32(b, buffer.At(bufferOffset), uint32(len(b)))
@@ -212,7 +212,7 @@ func TestOutsideData(t *testing.T) {
 	for _, size := range []uint32{13, 24, 1 << 31} {
 		putUint32(b, operator.At(operatorLargeSize), size)
 		if err := Verify(b); err == nil {
-			t.Errorf("%d bytes at byte %d of a file of %d: no error", size, len(b)-7, len(b))
+			t.Errorf("Verify accepted %d bytes at byte %d of a file of %d", size, len(b)-7, len(b))
 		}
 	}
 }

@@ -2,10 +2,9 @@ package tflite
 
 import "github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 
-// The tables of the format, field by field in slot order. The verifier, the
-// reader and the writer all work from these descriptions, so they cannot drift
-// apart. Source: tflite/converter/schema/schema.fbs (revision 3d) of
-// google-ai-edge/LiteRT.
+// This file describes the tables of the format, with their fields in slot order. The
+// verifier, the reader and the writer use the same description. Source:
+// tflite/converter/schema/schema.fbs (revision 3d) of google-ai-edge/LiteRT.
 
 type (
 	field     = flatbuf.Field
@@ -13,7 +12,7 @@ type (
 	view      = flatbuf.View
 )
 
-// Short names for the long tables below.
+// Short names for the tables below.
 var (
 	scalar    = flatbuf.Scalar
 	vector    = flatbuf.Vector
@@ -236,8 +235,8 @@ var operatorTable = &tableType{Name: "Operator", Fields: []field{
 	operatorOutputs:     vector("outputs", 4),
 	operatorOptionsType: unionType("builtin_options_type"),
 	operatorOptions:     union("builtin_options", builtinOptions),
-	// The schema asks for no alignment here, but compilers for accelerators put
-	// whole flatbuffers into it, and align it themselves.
+	// The schema requires no alignment here, but compilers for accelerators store whole
+	// flatbuffers in it and align it.
 	operatorCustomOptions: vector("custom_options", 1).Aligned(16),
 	operatorCustomFormat:  scalar("custom_options_format", 1),
 	operatorMutating:      vector("mutating_variable_inputs", 1),

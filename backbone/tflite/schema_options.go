@@ -1,7 +1,6 @@
 package tflite
 
-// builtinOptions are the members of the union BuiltinOptions in the order of
-// their type numbers.
+// builtinOptions are the members of the union BuiltinOptions, by type.
 var builtinOptions = []*tableType{
 	nil, // NONE
 	{Name: "Conv2DOptions", Fields: []field{
@@ -189,8 +188,8 @@ var builtinOptions = []*tableType{
 	{Name: "RightShiftOptions"},
 }
 
-// builtinOptions2 are the members of the union BuiltinOptions2, which newer
-// operators use.
+// builtinOptions2 are the members of the union BuiltinOptions2, by type. Newer operators
+// use it.
 var builtinOptions2 = []*tableType{
 	nil, // NONE
 	{Name: "StablehloConcatenateOptions", Fields: []field{scalar("dimension", 8)}},
