@@ -1,11 +1,11 @@
-// Package backbone turns a photo into an embedding with a frozen TensorFlow Lite
-// model. Start with [Parse], which finds the embedding in any classification or
-// embedding model; then [Backbone.NewRunner] for each goroutine that embeds.
+// Package backbone computes the embedding of a photo with a frozen TensorFlow Lite
+// model. Call [Parse], which finds the embedding in any classifier or embedding
+// model, then [Backbone.NewRunner] for each goroutine that embeds photos.
 //
-// A Backbone does not change and may be shared. A Runner and an [Interpreter] are
-// used by one goroutine at a time; the slices they return are theirs and valid
-// until their next run. The numbers are TensorFlow Lite's, bit for bit, and the
-// same on every processor.
+// A [Backbone] is immutable and safe for concurrent use. A [Runner] and an
+// [Interpreter] serve one goroutine at a time, and the slices they return are valid
+// until their next run. By default results are bit-identical to those of TensorFlow
+// Lite 2.9 on x86-64, whatever the processor.
 package backbone
 
 import (
@@ -19,72 +19,82 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// ErrInput is wrapped when a model does not take one photo.
+// ErrInput is wrapped when a model's input is not one RGB photo.
 var ErrInput = errors.New("model does not take a photo")
 
-// Options say how a model serves as a backbone.
+// Options choose how Parse uses a model as a backbone.
 type Options struct {
-	Name      string // for messages
+	Name      string // used in errors
 	Embedding string // name or index of the embedding tensor; "" finds it
 	// Arithmetic and Accelerator are as in InterpreterOptions.
 	Arithmetic  Arithmetic
 	Accelerator Accelerator
 }
 
-// A Backbone is a model with a photo as input and an embedding.
+// A Backbone is a model that maps a photo to an embedding.
 type Backbone struct {
-	Name   string
-	SHA256 [sha256.Size]byte // of the file
-	// Embedding describes the tensor that serves as the embedding: uint8 or int8
-	// with one scale, or float32.
+	Name   string            // from Options
+	SHA256 [sha256.Size]byte // of the model file
+	// Embedding describes the embedding tensor: uint8 or int8 with one scale, or
+	// float32.
 	Embedding TensorInfo
-	// LastLayer is the operator of the main graph that makes the model a classifier
-	// and reads the embedding, or -1.
+	// LastLayer is the index of the classification layer that reads the embedding,
+	// among the main graph's operators; -1 if there is none.
 	LastLayer     int
 	Width, Height int // of the photo, in pixels
 
 	model  *tflite.Model
 	input  TensorInfo
-	shared *Interpreter
+	shared *Interpreter // never run; runners share its program
 }
 
-// Parse verifies the model file b and prepares it for embedding photos.
+// Parse verifies the model file b and prepares it for embedding photos. The Backbone
+// keeps b, which must not change.
+//
+// The error wraps ErrInput, ErrNoEmbedding, ErrUnsupportedOperator,
+// ErrModelTooLarge, or one of package tflite's errors for a file that is not a valid
+// model.
 func Parse(b []byte, o Options) (*Backbone, error) {
-	fail := func(err error) (*Backbone, error) { return nil, fmt.Errorf("load backbone %s: %w", o.Name, err) }
+	bb, err := parse(b, o)
+	if err != nil {
+		return nil, fmt.Errorf("load backbone %s: %w", o.Name, err)
+	}
+	return bb, nil
+}
+
+func parse(b []byte, o Options) (*Backbone, error) {
 	m, err := tflite.Parse(b)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	if len(m.Subgraphs) == 0 {
-		return fail(fmt.Errorf("%w: the model has no graph", ErrNoEmbedding))
+		return nil, fmt.Errorf("%w: the model has no graph", ErrNoEmbedding)
 	}
-	at, last, err := FindEmbedding(m)
+	embedding, last, err := FindEmbedding(m)
 	if o.Embedding != "" {
-		found := at
-		if at, err = tensorNamed(m, o.Embedding); err == nil && at != found {
+		found := embedding
+		if embedding, err = tensorNamed(m, o.Embedding); err == nil && embedding != found {
 			last = -1
 		}
 	}
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	shared, err := NewInterpreter(m, InterpreterOptions{Outputs: []int32{at}, Arithmetic: o.Arithmetic, Accelerator: o.Accelerator})
+	shared, err := NewInterpreter(m, InterpreterOptions{Outputs: []int32{embedding}, Arithmetic: o.Arithmetic, Accelerator: o.Accelerator})
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	bb := &Backbone{Name: o.Name, SHA256: sha256.Sum256(b), Embedding: shared.Outputs()[0], LastLayer: last, model: m, shared: shared}
 	switch t := bb.Embedding; {
 	case t.Type == tflite.TypeFloat32, (t.Type == tflite.TypeUint8 || t.Type == tflite.TypeInt8) && len(t.Scale) == 1:
 	default:
-		return fail(fmt.Errorf("%w: tensor %q is %v", ErrNoEmbedding, t.Name, t.Type))
+		return nil, fmt.Errorf("%w: tensor %q is %v", ErrNoEmbedding, t.Name, t.Type)
 	}
-	if err := bb.checkInput(); err != nil {
-		return fail(err)
-	}
-	return bb, nil
+	return bb, bb.setInput()
 }
 
-func (b *Backbone) checkInput() error {
+// setInput sets the input and its size, or returns an error if it is not one photo.
+func (b *Backbone) setInput() error {
 	in := b.shared.Inputs()
 	if len(in) != 1 {
 		return fmt.Errorf("%w: it has %d inputs", ErrInput, len(in))
@@ -106,7 +116,7 @@ func (b *Backbone) checkInput() error {
 // Model returns the parsed model. It is shared and must not be changed.
 func (b *Backbone) Model() *tflite.Model { return b.model }
 
-// Dim is the number of values of an embedding.
+// Dim returns the number of values in an embedding.
 func (b *Backbone) Dim() int {
 	n := 1
 	for _, d := range b.Embedding.Shape {
@@ -115,48 +125,47 @@ func (b *Backbone) Dim() int {
 	return n
 }
 
-// EmbeddingSize is the length of a raw embedding in bytes.
+// EmbeddingSize returns the length of a raw embedding in bytes.
 func (b *Backbone) EmbeddingSize() int { return b.Dim() * b.Embedding.Type.Size() }
 
-// Dequantize writes the real values of a raw embedding into dst, which has Dim
-// places: scale·(q − zero point), exact in a float64.
+// Dequantize writes the real values of the raw embedding into dst, which must have
+// length Dim. See [TensorInfo.Dequantize].
 func (b *Backbone) Dequantize(dst []float64, raw []byte) {
 	b.Embedding.Dequantize(dst, raw)
 }
 
-// NewRunner returns a runner with memory of its own over the shared weights, which
-// uses so many threads for one photo.
+// NewRunner returns a Runner that spreads the work of one photo over the given number
+// of threads, clamped to 1…64. Runners share the weights. Close the Runner after use.
 func (b *Backbone) NewRunner(threads int) *Runner {
-	r := &Runner{b: b, in: b.shared.start(min(max(threads, 1), maxThreads))}
-	in := r.in
+	r := &Runner{b: b, in: b.shared.start(clampThreads(threads))}
 	if b.input.Type == tflite.TypeUint8 {
-		r.rgb = in.Input(0)
+		r.rgb = r.in.Input(0)
 	} else {
 		r.rgb = make([]byte, b.Width*b.Height*3)
 	}
 	return r
 }
 
-// A Runner embeds one photo after the other.
+// A Runner embeds one photo at a time.
 type Runner struct {
 	b   *Backbone
 	in  *Interpreter
 	rgb []byte
 }
 
-// RGB is where the next photo goes: Height rows of Width pixels of red, green and
-// blue bytes. Embed uses them up.
+// RGB returns the memory for the next photo: Height rows of Width pixels, each a red,
+// a green and a blue byte. Embed may overwrite it, so fill it before every call.
 func (r *Runner) RGB() []byte { return r.rgb }
 
-// Embed runs the model on the photo in RGB and returns its raw embedding, which is
-// valid until the next call. It does not allocate.
+// Embed runs the model on the photo in RGB and returns the raw embedding, which is
+// valid until the next call. Embed does not allocate.
 func (r *Runner) Embed(ctx context.Context) ([]byte, error) {
 	switch dst := r.in.Input(0); r.b.input.Type {
-	case tflite.TypeInt8: // the same reals as uint8: zero points are 128 apart
+	case tflite.TypeInt8: // int8 codes are uint8 codes minus 128
 		for i, v := range r.rgb {
 			dst[i] = v ^ 0x80
 		}
-	case tflite.TypeFloat32: // −1…1, what MobileNets are trained on
+	case tflite.TypeFloat32: // −1…1, the range MobileNets are trained on
 		for i, v := range r.rgb {
 			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits((float32(v)-127.5)/127.5))
 		}
@@ -167,11 +176,12 @@ func (r *Runner) Embed(ctx context.Context) ([]byte, error) {
 	return r.in.Output(0), nil
 }
 
-// Device names what the last Embed ran on, as [Interpreter.Device].
+// Device returns the name of the device that the last Embed ran on, as
+// [Interpreter.Device] does.
 func (r *Runner) Device() string { return r.in.Device() }
 
-// Threads is the number of threads used for one photo.
-func (r *Runner) Threads() int { return len(r.in.crew.threads) }
+// Threads returns the number of threads that share the work of one photo.
+func (r *Runner) Threads() int { return len(r.in.pool.workers) }
 
-// Close stops what the runner started.
+// Close stops the Runner's goroutines. The Runner cannot be used afterwards.
 func (r *Runner) Close() { r.in.Close() }

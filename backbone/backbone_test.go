@@ -32,7 +32,7 @@ func embed(t *testing.T, b *backbone.Backbone, photo []byte) []byte {
 	return slices.Clone(raw)
 }
 
-func TestEmbeddingIsFound(t *testing.T) {
+func TestParseFindsEmbedding(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		model     []byte
@@ -57,8 +57,8 @@ func TestEmbeddingIsFound(t *testing.T) {
 	}
 }
 
-// The classifier's embedding is the extractor's: the operators before it are the same.
-func TestEmbeddingIsTheSameInBoth(t *testing.T) {
+// The extractor and the classifier share all operators up to the embedding.
+func TestClassifierHasExtractorsEmbedding(t *testing.T) {
 	photo := backbonetest.Photo(3, 1)
 	var raw [2][]byte
 	for i, model := range [][]byte{backbonetest.Extractor(), backbonetest.Classifier(5)} {
@@ -76,7 +76,7 @@ func TestEmbeddingIsTheSameInBoth(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	change := func(f func(*tflite.Model)) []byte {
 		m, err := tflite.Parse(backbonetest.Extractor())
 		if err != nil {
@@ -89,7 +89,7 @@ func TestParseRefuses(t *testing.T) {
 		}
 		return b
 	}
-	places := change(func(m *tflite.Model) { // ends in one vector for each place
+	places := change(func(m *tflite.Model) { // ends in a map of vectors
 		g := &m.Subgraphs[0]
 		g.Outputs = []int32{g.Operators[len(g.Operators)-1].Inputs[0]}
 	})
@@ -105,14 +105,14 @@ func TestParseRefuses(t *testing.T) {
 		text      string
 	}{
 		{"not a model", []byte("hello"), "", tflite.ErrCorrupt, "not a model"},
-		{"no vector", places, "", backbone.ErrNoEmbedding, "one value for each place"},
+		{"no vector", places, "", backbone.ErrNoEmbedding, "not one vector"},
 		{"no such tensor", backbonetest.Extractor(), "nowhere", backbone.ErrNoEmbedding, `"nowhere"`},
 		{"compiled", custom, "", backbone.ErrUnsupportedOperator, "Edge TPU"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b, err := backbone.Parse(tt.model, backbone.Options{Name: tt.name, Embedding: tt.embedding})
 			if b != nil || !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("got %v, %v; want %v with %q", b, err, tt.want, tt.text)
+				t.Errorf("got %v, %v; want error %v that contains %q", b, err, tt.want, tt.text)
 			}
 		})
 	}
@@ -130,6 +130,6 @@ func TestEmbedDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}); n != 0 {
-		t.Errorf("%v allocations an embedding, want 0", n)
+		t.Errorf("Embed allocates %v times, want 0", n)
 	}
 }

@@ -10,19 +10,20 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// An Arithmetic is how operators round.
+// An Arithmetic selects how quantized operators round.
 type Arithmetic uint8
 
 const (
-	// TFLite is TensorFlow Lite's arithmetic, that of every CPU.
+	// TFLite rounds as TensorFlow Lite does on a CPU.
 	TFLite Arithmetic = iota
-	// EdgeTPU is that of the Edge TPU for CONV_2D, DEPTHWISE_CONV_2D,
-	// FULLY_CONNECTED, ADD, MUL, AVERAGE_POOL_2D and QUANTIZE of 8-bit codes: it
-	// tells what a device will say. All other operators remain TensorFlow
-	// Lite's, as nobody knows how the device rounds them.
+	// EdgeTPU rounds as the Edge TPU does, to predict a device's results on the CPU.
+	// It applies to CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, ADD, MUL,
+	// AVERAGE_POOL_2D and QUANTIZE on 8-bit values. How the device rounds in other
+	// operators is unknown; they use TFLite.
 	EdgeTPU
 )
 
+// String returns "tflite" or "edgetpu".
 func (a Arithmetic) String() string {
 	if a == EdgeTPU {
 		return "edgetpu"
@@ -30,83 +31,85 @@ func (a Arithmetic) String() string {
 	return "tflite"
 }
 
-// ParseArithmetic reads what String writes.
+// ParseArithmetic returns the Arithmetic whose String is s.
 func ParseArithmetic(s string) (Arithmetic, error) {
 	for _, a := range []Arithmetic{TFLite, EdgeTPU} {
 		if s == a.String() {
 			return a, nil
 		}
 	}
-	return 0, fmt.Errorf("arithmetic %q: it must be %v or %v", s, TFLite, EdgeTPU)
+	return 0, fmt.Errorf("unknown arithmetic %q: want %v or %v", s, TFLite, EdgeTPU)
 }
 
 // ErrCompiled is wrapped when a model is compiled for the Edge TPU and
-// InterpreterOptions name no Accelerator.
-var ErrCompiled = errors.New("the model is compiled for the Edge TPU, and there is no device to run it")
+// InterpreterOptions has no Accelerator.
+var ErrCompiled = errors.New("the model is compiled for the Edge TPU, and no device is available")
 
-// compiledOperator is the name of the operator that is a program of the Edge TPU.
-const compiledOperator = "edgetpu-custom-op"
+// compiledCode is the custom code of operators compiled for the Edge TPU.
+const compiledCode = "edgetpu-custom-op"
 
-// An Accelerator is one device, or several, that run what a model was compiled to.
+// An Accelerator runs compiled operators on one or more devices.
 type Accelerator interface {
-	// Load reads the program in options, the custom options of an operator whose
-	// inputs and outputs are tensors of so many bytes. It keeps options, which
-	// nobody changes, and does not wait for a device.
-	Load(options []byte, inputs, outputs []int) (Accelerated, error)
+	// Load prepares the operator with the given custom options, without waiting for a
+	// device. inputs and outputs are the sizes of its tensors in bytes. Load may keep
+	// options, which do not change.
+	Load(options []byte, inputs, outputs []int) (CompiledOperator, error)
 }
 
-// An Accelerated is the program of one operator. Several goroutines may run it.
-type Accelerated interface {
-	// Run computes outputs from inputs, the bytes of the operator's tensors, which
-	// are its own until it returns, and gives the name of the device that did.
+// A CompiledOperator is an operator loaded by an Accelerator. It is safe for
+// concurrent use.
+type CompiledOperator interface {
+	// Run computes outputs from inputs and returns the name of the device it ran on.
+	// Both hold the bytes of the operator's tensors, and belong to Run until it
+	// returns.
 	Run(ctx context.Context, inputs, outputs [][]byte) (device string, err error)
 }
 
-// addAccelerated adds op, which is compiled for the Edge TPU, as the next step.
-func (p *program) addAccelerated(op *tflite.Operator, o InterpreterOptions) error {
+// addCompiled appends a step that runs op, which is compiled for the Edge TPU.
+func (p *program) addCompiled(op *tflite.Operator, o InterpreterOptions) error {
 	if o.Accelerator == nil {
 		return fmt.Errorf("%w: %w", ErrCompiled, ErrUnsupportedOperator)
 	}
 	var inputs, outputs []int
 	for _, t := range op.Inputs {
 		if t < 0 {
-			return fmt.Errorf("an input is left out: %w", tflite.ErrCorrupt)
+			return fmt.Errorf("an input is missing: %w", tflite.ErrCorrupt)
 		}
-		tensor, err := p.read(t)
+		tensor, err := p.readTensor(t)
 		if err != nil {
 			return err
 		}
 		inputs = append(inputs, tensor.Bytes())
 	}
 	for _, t := range op.Outputs {
-		if _, err := p.write(t, o.KeepAll); err != nil {
+		if _, err := p.writeTensor(t, o.KeepAll); err != nil {
 			return err
 		}
-		outputs = append(outputs, p.places[t].size)
+		outputs = append(outputs, p.allocations[t].size)
 	}
 	options := slices.Clone(op.CustomOptions)
-	accelerated, err := o.Accelerator.Load(options, inputs, outputs)
+	compiled, err := o.Accelerator.Load(options, inputs, outputs)
 	if err != nil {
 		return err
 	}
 	p.keptSize += len(options)
-	p.steps = append(p.steps, step{accelerated: accelerated, inputs: op.Inputs, outputs: op.Outputs})
+	p.steps = append(p.steps, step{compiled: compiled, inputs: op.Inputs, outputs: op.Outputs})
 	return nil
 }
 
-// stage is the output stage of an operator with weights; nil for TensorFlow
-// Lite's arithmetic, and for float32, which has no codes.
-func (o *operands) stage(a tflite.Activation, in, weights *kernels.Tensor) (*kernels.Stage, error) {
-	if o.arithmetic != EdgeTPU || in.Type == kernels.Float32 {
+// stage returns the output stage of an operator with weights: nil for TensorFlow
+// Lite's arithmetic and for float32, which is not quantized.
+func (b *kernelBuilder) stage(a tflite.Activation, in, weights *kernels.Tensor) (*kernels.Stage, error) {
+	if b.arithmetic != EdgeTPU || in.Type == kernels.Float32 {
 		return nil, nil
 	}
-	return kernels.WeightedStage(kernels.Activation(a), in, weights, o.out)
+	return kernels.WeightedStage(kernels.Activation(a), in, weights, b.out)
 }
 
-// Compiled reports whether the first subgraph of m has an operator that is
-// compiled for the Edge TPU.
+// Compiled reports whether m's main graph has an operator that is compiled for the
+// Edge TPU.
 func Compiled(m *tflite.Model) bool {
 	return len(m.Subgraphs) > 0 && slices.ContainsFunc(m.Subgraphs[0].Operators, func(op tflite.Operator) bool {
-		return m.OperatorCodes[op.Opcode].CustomCode == compiledOperator
+		return m.OperatorCodes[op.Opcode].CustomCode == compiledCode
 	})
 }

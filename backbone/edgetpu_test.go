@@ -16,8 +16,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// edgeTPUOutput is the tensor that the .tpu goldens hold: what SOFTMAX reads, or
-// the output.
+// edgeTPUOutput returns the tensor recorded in the .tpu goldens: the input of SOFTMAX
+// or, without one, the output.
 func edgeTPUOutput(m *tflite.Model) int32 {
 	at := m.Subgraphs[0].Outputs[0]
 	for {
@@ -34,9 +34,9 @@ func edgeTPUOutput(m *tflite.Model) int32 {
 	}
 }
 
-// TestEdgeTPUGoldens compares uncompiled models with what an independent program
-// says that the device computes, and with -v tells how far TensorFlow Lite's
-// arithmetic is from it: the table in docs/edgetpu-arithmetic.md.
+// TestEdgeTPUGoldens compares uncompiled models with the device's results as predicted
+// by an independent program. With -v it prints how far TensorFlow Lite's arithmetic is
+// from them: the table in docs/edgetpu-arithmetic.md.
 func TestEdgeTPUGoldens(t *testing.T) {
 	models := goldenModels(t)
 	seen := 0
@@ -55,7 +55,7 @@ func TestEdgeTPUGoldens(t *testing.T) {
 		}
 		defer in.Close()
 		var cases, top, codes int
-		apart := make(map[int]int) // codes by their distance
+		distances := make(map[int]int) // counts of codes
 		for _, c := range models[name].Cases {
 			if testing.Short() && cases == 2 {
 				break
@@ -81,14 +81,14 @@ func TestEdgeTPUGoldens(t *testing.T) {
 			cases++
 			codes += len(want)
 			for i, x := range lite.Output(0) {
-				apart[max(int(x), int(want[i]))-min(int(x), int(want[i]))]++
+				distances[max(int(x), int(want[i]))-min(int(x), int(want[i]))]++
 			}
 			_, most := difference(lite.Output(0), want)
 			best, wanted := bytes.IndexByte(lite.Output(0), slices.Max(lite.Output(0))), bytes.IndexByte(want, slices.Max(want))
 			if best == wanted {
 				top++
 			}
-			t.Logf("%s/%s: largest is %d, TensorFlow Lite %d; at most %d apart", name, golden, wanted, best, most)
+			t.Logf("%s/%s: largest output is %d, in TensorFlow Lite %d; they differ by up to %d", name, golden, wanted, best, most)
 		}
 		if cases == 0 {
 			continue
@@ -98,26 +98,26 @@ func TestEdgeTPUGoldens(t *testing.T) {
 		for _, r := range [][2]int{{0, 0}, {1, 1}, {2, 2}, {3, 4}, {5, 8}, {9, 255}} {
 			n := 0
 			for d := r[0]; d <= r[1]; d++ {
-				n += apart[d]
+				n += distances[d]
 			}
 			line += fmt.Sprintf(" %.2f |", 100*float64(n)/float64(codes))
 		}
-		t.Logf("%s %d |", line, slices.Max(slices.Collect(maps.Keys(apart))))
+		t.Logf("%s %d |", line, slices.Max(slices.Collect(maps.Keys(distances))))
 	}
 	if seen == 0 {
-		t.Error("no golden")
+		t.Error("no .tpu golden found")
 	}
 	t.Logf("%d goldens", seen)
 }
 
-// An adder is an accelerator whose programs add the byte in their options to the
-// first input, and double that.
+// An adder is an accelerator whose operators return the first input plus the byte in
+// their options, and twice that sum.
 type adder struct {
 	loaded []string
 	err    error
 }
 
-func (a *adder) Load(options []byte, inputs, outputs []int) (Accelerated, error) {
+func (a *adder) Load(options []byte, inputs, outputs []int) (CompiledOperator, error) {
 	a.loaded = append(a.loaded, fmt.Sprint(options, inputs, outputs))
 	return addition{a, options[0]}, a.err
 }
@@ -135,13 +135,13 @@ func (a addition) Run(ctx context.Context, inputs, outputs [][]byte) (string, er
 	return fmt.Sprint("adder ", a.by), a.err
 }
 
-// compiledGraph is RELU, a compiled operator with two outputs, and ADD of them.
+// compiledGraph returns RELU, a compiled operator with two outputs, and their ADD.
 func compiledGraph() *tflite.Model {
 	g := newGraph()
 	in, x, y, z, out := g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8)
 	g.operator(tflite.OpRelu, tflite.Options{}, x, in)
 	g.m.Subgraphs[0].Operators = append(g.m.Subgraphs[0].Operators, tflite.Operator{
-		Opcode: g.m.OperatorCode(tflite.OpCustom, compiledOperator, 1), Inputs: []int32{x}, Outputs: []int32{y, z}, CustomOptions: []byte{3},
+		Opcode: g.m.OperatorCode(tflite.OpCustom, compiledCode, 1), Inputs: []int32{x}, Outputs: []int32{y, z}, CustomOptions: []byte{3},
 	})
 	g.operator(tflite.OpAdd, tflite.Options{}, out, y, z)
 	return g.ends(in, out)
@@ -176,15 +176,15 @@ func TestAccelerator(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 		if in.Device() != "adder 3" {
-			t.Errorf("device %q", in.Device())
+			t.Errorf("device %q, want %q", in.Device(), "adder 3")
 		}
 	}
 	a.err = errors.New("unplugged")
 	if err := in.Invoke(context.Background()); !errors.Is(err, a.err) {
-		t.Errorf("got %v, want the device's error", err)
+		t.Errorf("got error %v, want the device's", err)
 	}
 	if _, err := NewInterpreter(m, InterpreterOptions{Accelerator: a}); !errors.Is(err, a.err) {
-		t.Errorf("got %v, want the error of Load", err)
+		t.Errorf("got error %v, want that of Load", err)
 	}
 }
 
@@ -195,6 +195,6 @@ func TestParseArithmetic(t *testing.T) {
 		}
 	}
 	if _, err := ParseArithmetic("tpu"); err == nil {
-		t.Error("no error")
+		t.Error("ParseArithmetic(\"tpu\") returned no error")
 	}
 }

@@ -2,119 +2,87 @@ package backbone
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
 var (
-	// ErrUnsupportedOperator is wrapped when a model needs an operator, or a
-	// form of one, that this package cannot run.
+	// ErrUnsupportedOperator is wrapped when a model needs an operator, or a form of
+	// one, that this package cannot run.
 	ErrUnsupportedOperator = errors.New("unsupported operator")
-	// ErrModelTooLarge is wrapped when running a model would take more memory
-	// than MaxArena.
+	// ErrModelTooLarge is wrapped when a model needs more memory than MaxArena, or has
+	// more than 16384 operators or tensors.
 	ErrModelTooLarge = errors.New("model needs too much memory")
 	// ErrClosed is returned by Invoke after Close.
 	ErrClosed = errors.New("interpreter is closed")
 )
 
-// maxThreads bounds the memory for scratch; operators divide into no more pieces
-// worth the trouble.
+// maxThreads bounds scratch memory. Operators do not divide into more useful parts.
 const maxThreads = 64
 
-// InterpreterOptions choose how and how much of a model is run.
+// clampThreads returns n limited to 1…maxThreads.
+func clampThreads(n int) int { return min(max(n, 1), maxThreads) }
+
+// InterpreterOptions choose which tensors an Interpreter computes, and how.
 type InterpreterOptions struct {
-	// Threads is the number of goroutines that share each operator's work, at
-	// most 64; fewer than 2 means only the one that calls Invoke. The results do
-	// not depend on it.
+	// Threads is the number of goroutines that share the work of each operator,
+	// clamped to 1…64. One of them is the caller of Invoke. Results do not depend on
+	// it.
 	Threads int
-	// Outputs are the tensors wanted, as indices into the subgraph: only the
-	// operators they need are prepared and run. Nil means the model's outputs.
+	// Outputs are the indices of the tensors to compute. Only the operators they need
+	// are prepared and run. Nil means the model's outputs.
 	Outputs []int32
-	// Arithmetic is how operators round, TFLite by default.
+	// Arithmetic selects how operators round. The zero value is TFLite.
 	Arithmetic Arithmetic
-	// Accelerator runs what is compiled for the Edge TPU; nil refuses such models.
+	// Accelerator runs operators compiled for the Edge TPU. If nil, models that
+	// contain them are refused with ErrCompiled.
 	Accelerator Accelerator
-	// KeepAll gives every tensor memory of its own, so that Tensor can show
-	// it after Invoke.
+	// KeepAll gives every tensor its own memory, so that Tensor can return it after
+	// Invoke.
 	KeepAll bool
 }
 
-// TensorInfo describes an input or output.
-type TensorInfo struct {
-	Name  string
-	Index int32 // in the subgraph's tensors
-	Type  tflite.TensorType
-	Shape []int32
-	// Scale and ZeroPoint have one entry for the tensor, or one per slice along
-	// the model's quantised dimension; they are empty when it is not quantised.
-	Scale     []float32
-	ZeroPoint []int64
-}
-
-// Dequantize writes the real values of a tensor's bytes into dst, as many as that has
-// places: scale·(q − zero point), exact in a float64. The tensor is uint8 or int8 with
-// one scale, or float32.
-func (t *TensorInfo) Dequantize(dst []float64, raw []byte) {
-	var scale float64
-	var zero int64
-	if len(t.Scale) > 0 {
-		scale = float64(t.Scale[0])
-	}
-	if len(t.ZeroPoint) > 0 {
-		zero = int64(t.ZeroPoint[0])
-	}
-	for i := range dst {
-		switch t.Type {
-		case tflite.TypeUint8:
-			dst[i] = scale * float64(int64(raw[i])-zero)
-		case tflite.TypeInt8:
-			dst[i] = scale * float64(int64(int8(raw[i]))-zero)
-		default:
-			dst[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])))
-		}
-	}
-}
-
-// An Interpreter runs the first subgraph of a model, on the CPU but for what was
-// compiled for an accelerator. Fill Input,
-// call Invoke, read Output.
+// An Interpreter runs a model's main graph: on the CPU, except for operators that an
+// Accelerator runs. Fill Input, call Invoke, read Output.
 //
-// An Interpreter is for one goroutine at a time; Clone makes others, which may
-// run at the same time and share the weights. Close ends the goroutines of one
-// with more than one thread.
+// An Interpreter serves one goroutine at a time. Clone makes others that share the
+// weights and may run at the same time. Close stops an Interpreter's goroutines.
 type Interpreter struct {
 	*program // shared among clones, never written
 	arena    []byte
 	args     []kernels.Args // of every step
 	outs     [][][]byte     // of every step
-	crew     *crew
+	pool     *workerPool
 	device   string // of the last Invoke
 	closed   bool
 }
 
-// NewInterpreter prepares the operators that o asks for. It keeps nothing of the
-// file that m was parsed from: weights are packed, other constants copied.
+// NewInterpreter prepares the operators that the outputs in o need. It copies or
+// packs all constants, so it keeps nothing of the file that m was parsed from.
+//
+// The error wraps ErrUnsupportedOperator, ErrCompiled, ErrModelTooLarge,
+// [tflite.ErrCorrupt], or [kernels.ErrInvalid] if an operator does not fit its
+// tensors.
 func NewInterpreter(m *tflite.Model, o InterpreterOptions) (*Interpreter, error) {
-	p, err := prepare(m, o)
+	p, err := newProgram(m, o)
 	if err != nil {
 		return nil, err
 	}
-	return p.start(min(max(o.Threads, 1), maxThreads)), nil
+	return p.start(clampThreads(o.Threads)), nil
 }
 
-// Clone makes another Interpreter with the same options, which shares the
-// prepared weights and has its own memory.
+// Clone returns another Interpreter with the same options. It shares the prepared
+// weights and has its own memory and goroutines.
 func (in *Interpreter) Clone() (*Interpreter, error) {
-	return in.program.start(len(in.crew.threads)), nil
+	return in.program.start(len(in.pool.workers)), nil
 }
 
+// start returns an Interpreter of p.
 func (p *program) start(threads int) *Interpreter {
-	in := &Interpreter{program: p, arena: alignedBytes(p.arenaSize), crew: newCrew(threads, p.scratchSize)}
+	in := &Interpreter{program: p, arena: alignedBytes(p.arenaSize), pool: newWorkerPool(threads, p.scratchSize)}
 	in.args, in.outs = make([]kernels.Args, len(p.steps)), make([][][]byte, len(p.steps))
 	for i, s := range p.steps {
 		for _, t := range s.outputs {
@@ -130,38 +98,38 @@ func (p *program) start(threads int) *Interpreter {
 	return in
 }
 
-// bytes is the memory of a tensor: nil for an operand left out.
+// bytes returns the memory of tensor t, nil for an omitted operand.
 func (in *Interpreter) bytes(t int32) []byte {
 	if t < 0 {
 		return nil
 	}
-	p := &in.places[t]
-	if p.constant != nil {
-		return p.constant
+	a := &in.allocations[t]
+	if a.constant != nil {
+		return a.constant
 	}
-	if !p.planned {
+	if !a.inArena {
 		return nil
 	}
-	return in.arena[p.offset : p.offset+p.size : p.offset+p.size]
+	return in.arena[a.offset : a.offset+a.size : a.offset+a.size]
 }
 
-// Close ends the goroutines that the first Invoke started and waits for them.
-// It may be called twice; Invoke may not be called after it.
+// Close stops the goroutines that Invoke started and waits for them. Further calls do
+// nothing, and Invoke returns ErrClosed.
 func (in *Interpreter) Close() {
 	if !in.closed {
 		in.closed = true
-		in.crew.close()
+		in.pool.close()
 	}
 }
 
-// Memory says what running a model takes, in bytes.
+// Memory is the memory that an Interpreter uses, in bytes.
 type Memory struct {
-	Weights int // packed, and other constants: once for an Interpreter and all its clones
-	Arena   int // inputs, outputs and what is between, of each clone
-	Scratch int // of each clone and thread
+	Weights int // packed weights and other constants, shared by all clones
+	Arena   int // tensors, for each clone
+	Scratch int // for each thread of each clone
 }
 
-// Memory is what the interpreter takes.
+// Memory returns the memory that the interpreter uses.
 func (in *Interpreter) Memory() Memory {
 	return Memory{Weights: in.keptSize, Arena: in.arenaSize, Scratch: in.scratchSize}
 }
@@ -169,58 +137,58 @@ func (in *Interpreter) Memory() Memory {
 // Inputs describes the model's inputs.
 func (in *Interpreter) Inputs() []TensorInfo { return in.describe(in.inputs) }
 
-// Outputs describes the outputs asked for.
+// Outputs describes the outputs chosen in InterpreterOptions.
 func (in *Interpreter) Outputs() []TensorInfo { return in.describe(in.outputs) }
 
 func (p *program) describe(list []int32) []TensorInfo {
 	infos := make([]TensorInfo, len(list))
 	for i, t := range list {
-		infos[i] = describe(p.graph, t)
+		infos[i] = describeTensor(p.graph, t)
 	}
 	return infos
 }
 
-// Input is the memory of input i, to be filled before each Invoke, which may use
-// it for other tensors when it has been read. It panics, as indexing does, if there is no input i.
+// Input returns the memory of input i. Invoke may overwrite it, so fill it before
+// every call. Input panics if i is out of range.
 func (in *Interpreter) Input(i int) []byte { return in.bytes(in.inputs[i]) }
 
-// Output is the memory of output i, valid until the next Invoke. It panics, as
-// indexing does, if there is no output i.
+// Output returns the memory of output i, valid until the next Invoke. Output panics if
+// i is out of range.
 func (in *Interpreter) Output(i int) []byte { return in.bytes(in.outputs[i]) }
 
-// Tensor is the memory of a tensor, valid until the next Invoke. Without KeepAll
-// only outputs, and constants that are not packed, have memory of their own.
+// Tensor returns the memory of a tensor, valid until the next Invoke. Without KeepAll
+// it returns an error for tensors other than outputs and unpacked constants.
 func (in *Interpreter) Tensor(index int32) ([]byte, error) {
-	if index < 0 || int(index) >= len(in.places) {
-		return nil, fmt.Errorf("there is no tensor %d among %d", index, len(in.places))
+	if index < 0 || int(index) >= len(in.allocations) {
+		return nil, fmt.Errorf("no tensor %d: the model has %d", index, len(in.allocations))
 	}
-	p := &in.places[index]
-	if p.constant == nil && !p.kept {
+	a := &in.allocations[index]
+	if a.constant == nil && !a.kept {
 		return nil, fmt.Errorf("tensor %d (%s) is not kept", index, in.graph.Tensors[index].Name)
 	}
 	return in.bytes(index), nil
 }
 
-// CPU is the device of models that no accelerator has a part in.
+// CPU is the device name of a model that ran without an accelerator.
 const CPU = "cpu"
 
-// Device names what the last Invoke ran on: CPU, or the device that ran what was
-// compiled for it.
+// Device returns the name of the device that the last Invoke ran on: CPU, or the one
+// that ran the model's last compiled operator.
 func (in *Interpreter) Device() string { return in.device }
 
-// Invoke runs the operators. When ctx ends first, Invoke returns its error and
-// the outputs are undefined.
+// Invoke runs the operators. If ctx ends first, Invoke returns its error and the
+// outputs are undefined.
 func (in *Interpreter) Invoke(ctx context.Context) error {
 	if in.closed {
 		return ErrClosed
 	}
 	in.device = CPU
-	in.crew.begin(ctx)
+	in.pool.begin(ctx)
 	for i := range in.steps {
 		s := &in.steps[i]
-		if s.accelerated == nil {
-			in.crew.run(s, &in.args[i])
-		} else if device, err := s.accelerated.Run(ctx, in.args[i].In, in.outs[i]); err != nil {
+		if s.compiled == nil {
+			in.pool.run(s, &in.args[i])
+		} else if device, err := s.compiled.Run(ctx, in.args[i].In, in.outs[i]); err != nil {
 			return err
 		} else {
 			in.device = device

@@ -10,7 +10,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// BenchmarkInvoke runs whole models on one and two threads.
+// BenchmarkInvoke runs whole models on one thread and on two.
 func BenchmarkInvoke(b *testing.B) {
 	models := goldenModels(b)
 	for _, name := range slices.Sorted(maps.Keys(models)) {

@@ -29,8 +29,8 @@ type goldenModel struct {
 	Cases []struct{ Image, Input, Output string }
 }
 
-// goldenModels returns the models with recorded outputs. With -short it is the smallest alone, which is enough to find
-// races: they are in how threads share an operator's work.
+// goldenModels returns the models with recorded outputs. With -short, which the race
+// detector runs with, it returns only the smallest: races do not depend on the model.
 func goldenModels(t testing.TB) map[string]goldenModel {
 	var manifest struct{ Models map[string]goldenModel }
 	if err := json.Unmarshal(reference.Read(t, "golden", "manifest.json"), &manifest); err != nil {
@@ -42,9 +42,9 @@ func goldenModels(t testing.TB) map[string]goldenModel {
 	return manifest.Models
 }
 
-// everywhere runs a test with each implementation of the kernels that this processor
-// has.
-func everywhere(t *testing.T, test func(t *testing.T)) {
+// forEachImplementation runs a test with each implementation of the kernels that this
+// processor supports. With -short it runs only the default.
+func forEachImplementation(t *testing.T, test func(t *testing.T)) {
 	names := kernels.Implementations()
 	if testing.Short() {
 		names = names[:1]
@@ -57,8 +57,8 @@ func everywhere(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-// TestGoldenOutputs compares whole models with what TensorFlow Lite gave.
-func TestGoldenOutputs(t *testing.T) { everywhere(t, testGoldenOutputs) }
+// TestGoldenOutputs compares the outputs of whole models with TensorFlow Lite's.
+func TestGoldenOutputs(t *testing.T) { forEachImplementation(t, testGoldenOutputs) }
 
 func testGoldenOutputs(t *testing.T) {
 	for name, g := range goldenModels(t) {
@@ -71,7 +71,7 @@ func testGoldenOutputs(t *testing.T) {
 			for _, c := range g.Cases {
 				x := reference.Read(t, "golden", name, c.Input)
 				if len(x) != len(in.Input(0)) {
-					t.Fatalf("%s: %d bytes, the model takes %d", c.Input, len(x), len(in.Input(0)))
+					t.Fatalf("%s has %d bytes, want %d", c.Input, len(x), len(in.Input(0)))
 				}
 				copy(in.Input(0), x)
 				if err := in.Invoke(context.Background()); err != nil {
@@ -86,6 +86,7 @@ func testGoldenOutputs(t *testing.T) {
 	}
 }
 
+// difference returns how many bytes differ, and by how much at most.
 func difference(got, want []byte) (n, most int) {
 	for i := range min(len(got), len(want)) {
 		if d := int(got[i]) - int(want[i]); d != 0 {
@@ -95,8 +96,8 @@ func difference(got, want []byte) (n, most int) {
 	return n, most
 }
 
-// TestGoldenLayers compares every operator's output with TensorFlow Lite's.
-func TestGoldenLayers(t *testing.T) { everywhere(t, testGoldenLayers) }
+// TestGoldenLayers compares the output of every operator with TensorFlow Lite's.
+func TestGoldenLayers(t *testing.T) { forEachImplementation(t, testGoldenLayers) }
 
 func testGoldenLayers(t *testing.T) {
 	var runs map[string]struct {
@@ -114,7 +115,7 @@ func testGoldenLayers(t *testing.T) {
 			model, image := filepath.Split(name)
 			model = filepath.Clean(model)
 			if _, ok := models[model]; !ok {
-				t.Skip("only without -short")
+				t.Skip("skipped in -short mode")
 			}
 			in, err := NewInterpreter(sharedModel(t, models[model].File), InterpreterOptions{KeepAll: true})
 			if err != nil {
@@ -134,7 +135,7 @@ func testGoldenLayers(t *testing.T) {
 					t.Fatal(err)
 				}
 				if sum := sha256.Sum256(got); hex.EncodeToString(sum[:]) != l.SHA256 {
-					t.Fatalf("operator %d (%s) is the first whose output differs", l.Op, l.Type)
+					t.Fatalf("the output of operator %d (%s) is the first to differ", l.Op, l.Type)
 				}
 			}
 		})

@@ -19,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// graph builds small models: every tensor is uint8 with scale 1.
+// graph builds small models in which every tensor is uint8 with scale 1.
 type graph struct {
 	m tflite.Model
 }
@@ -51,7 +51,8 @@ func (g *graph) ends(in, out int32) *tflite.Model {
 	return &g.m
 }
 
-// chain is input, +1, ×2 and +1 again, with tensors 0 to 3 and constants after.
+// chain returns a model that computes 2(x+1)+1 in three steps: tensors 0 to 3, then the
+// constants.
 func chain() *tflite.Model {
 	g := newGraph()
 	for range 4 {
@@ -64,7 +65,7 @@ func chain() *tflite.Model {
 	return g.ends(0, 3)
 }
 
-// tower has one each of the operators with the most to check.
+// tower returns a model with one each of the operators that check the most.
 func tower() *tflite.Model {
 	g := newGraph()
 	ints := func(shape []int32, values ...byte) int32 {
@@ -111,13 +112,13 @@ func TestInvoke(t *testing.T) {
 		}
 	}
 	if _, err := in.Tensor(1); err == nil {
-		t.Error("a tensor whose memory is reused was given away")
+		t.Error("Tensor returned memory that is reused")
 	}
 	if _, err := in.Tensor(99); err == nil {
-		t.Error("a tensor that does not exist was given away")
+		t.Error("Tensor returned a tensor that does not exist")
 	}
 	if got := in.Outputs()[0]; got.Index != 3 || len(got.Shape) != 2 || got.Shape[1] != 8 || got.Scale[0] != 1 {
-		t.Errorf("output is described as %+v", got)
+		t.Errorf("Outputs()[0] = %+v", got)
 	}
 }
 
@@ -127,18 +128,18 @@ func TestTower(t *testing.T) {
 		t.Fatal(err)
 	}
 	invoke(t, in)
-	// Equal logits: each class has a quarter, and the scale of 1 rounds it away.
+	// Four equal logits give ¼ each, which the scale of 1 rounds to 0.
 	if got := in.Output(0); !bytes.Equal(got, make([]byte, 4)) {
-		t.Errorf("got %v", got)
+		t.Errorf("got %v, want zeros", got)
 	}
 }
 
-func TestOutputsAsked(t *testing.T) {
+func TestChosenOutputs(t *testing.T) {
 	m := chain()
-	// An operator that cannot be run does not matter when it is not needed.
+	// An unsupported operator only matters if the outputs need it.
 	m.OperatorCodes[2].Builtin = tflite.OpCustom
 	if _, err := NewInterpreter(m, InterpreterOptions{}); !errors.Is(err, ErrUnsupportedOperator) {
-		t.Fatalf("error %v, want %v", err, ErrUnsupportedOperator)
+		t.Fatalf("got error %v, want %v", err, ErrUnsupportedOperator)
 	}
 	in, err := NewInterpreter(m, InterpreterOptions{Outputs: []int32{2, 0, 4}})
 	if err != nil {
@@ -170,23 +171,23 @@ func TestKeepAll(t *testing.T) {
 	}
 }
 
-// TestArena looks for tensors that live at the same time in the same place.
+// TestArena checks that tensors in use at the same time do not overlap.
 func TestArena(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
 		p := &program{steps: make([]step, 20)}
 		for range 30 {
 			first := r.IntN(20)
-			p.places = append(p.places, place{planned: true, size: 1 + r.IntN(300), first: first, last: first + r.IntN(20-first), kept: r.IntN(8) == 0})
+			p.allocations = append(p.allocations, allocation{inArena: true, size: 1 + r.IntN(300), first: first, last: first + r.IntN(20-first), kept: r.IntN(8) == 0})
 		}
-		if err := p.plan(); err != nil {
+		if err := p.layOutArena(); err != nil {
 			t.Fatal(err)
 		}
-		for i, a := range p.places {
+		for i, a := range p.allocations {
 			if a.offset%alignment != 0 || a.offset+a.size > p.arenaSize {
-				t.Fatalf("place %+v in %d bytes", a, p.arenaSize)
+				t.Fatalf("%+v is unaligned or outside the arena of %d bytes", a, p.arenaSize)
 			}
-			for _, b := range p.places[:i] {
+			for _, b := range p.allocations[:i] {
 				if a.first <= b.last && b.first <= a.last && a.offset < b.offset+b.size && b.offset < a.offset+a.size {
 					t.Fatalf("%+v and %+v overlap", a, b)
 				}
@@ -195,8 +196,8 @@ func TestArena(t *testing.T) {
 	}
 }
 
-// TestArenaIsSmall compares the arena with what no arena can be smaller than: the
-// tensors that one operator finds alive.
+// TestArenaIsSmall compares the arena with its lower bound: the largest set of tensors
+// in use at one time.
 func TestArenaIsSmall(t *testing.T) {
 	models, err := filepath.Glob(filepath.Join(reference.Path(t, "models"), "*.tflite"))
 	if err != nil || len(models) == 0 {
@@ -215,22 +216,22 @@ func TestArenaIsSmall(t *testing.T) {
 			least := 0
 			for s := range in.steps {
 				alive := 0
-				for _, l := range in.places {
-					if l.planned && l.first <= s && s <= l.last {
-						alive += l.size
+				for _, a := range in.allocations {
+					if a.inArena && a.first <= s && s <= a.last {
+						alive += a.size
 					}
 				}
 				least = max(least, alive)
 			}
 			if got := in.Memory().Arena; got > least+least/20 {
-				t.Errorf("arena of %d bytes, more than a twentieth above %d", got, least)
+				t.Errorf("the arena is %d bytes, want at most 5 %% more than %d", got, least)
 			}
 		})
 	}
 }
 
-// TestFileIsReleased waits for the model file to be collected while an
-// interpreter of it lives.
+// TestFileIsReleased waits for the garbage collector to free the model file while an
+// Interpreter of it is in use.
 func TestFileIsReleased(t *testing.T) {
 	collected := make(chan struct{})
 	in := func() *Interpreter {
@@ -255,7 +256,7 @@ func TestFileIsReleased(t *testing.T) {
 		case <-collected:
 		case <-time.After(time.Millisecond):
 			if tries == 1000 {
-				t.Fatal("the file is still in memory")
+				t.Fatal("the file was not freed")
 			}
 			continue
 		}
@@ -263,14 +264,14 @@ func TestFileIsReleased(t *testing.T) {
 	}
 	invoke(t, in)
 	if got := in.Output(0)[7]; got != 3 {
-		t.Errorf("got %d without the file, want 3", got)
+		t.Errorf("got %d after the file was freed, want 3", got)
 	}
 	if got := in.Memory().Weights; got < 2 { // two constants of one byte
-		t.Errorf("the weights take %d bytes", got)
+		t.Errorf("the weights take %d bytes, want at least 2", got)
 	}
 }
 
-// TestClones runs clones at once, on different inputs.
+// TestClones runs clones concurrently on different inputs.
 func TestClones(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	first, err := NewInterpreter(chain(), InterpreterOptions{Threads: 3})
@@ -311,7 +312,7 @@ func TestClose(t *testing.T) {
 	in.Close()
 	in.Close()
 	if err := in.Invoke(context.Background()); !errors.Is(err, ErrClosed) {
-		t.Errorf("error %v, want %v", err, ErrClosed)
+		t.Errorf("got error %v, want %v", err, ErrClosed)
 	}
 }
 
@@ -325,14 +326,14 @@ func TestInvokeStops(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		if err := in.Invoke(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("error %v, want %v", err, context.Canceled)
+			t.Errorf("got error %v, want %v", err, context.Canceled)
 		}
 		invoke(t, in)
 	}
 }
 
 func TestInvokeDoesNotAllocate(t *testing.T) {
-	atMost(t, 2) // testing.AllocsPerRun would allow only one core, and with that no second thread
+	setMaxProcs(t, 2) // testing.AllocsPerRun sets 1, which leaves no helper
 	m := sharedModel(t, "mobilenet_v1_0.25_128_quant.tflite")
 	for threads := 1; threads <= 2; threads++ {
 		in, err := NewInterpreter(m, InterpreterOptions{Threads: threads})
@@ -340,7 +341,7 @@ func TestInvokeDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer in.Close()
-		// The Go runtime allocates now and then for itself: once in five is enough.
+		// The Go runtime sometimes allocates on its own, so one of five tries must be clean.
 		least := uint64(math.MaxUint64)
 		for range 5 {
 			var before, after runtime.MemStats
@@ -357,7 +358,7 @@ func TestInvokeDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func TestNewInterpreterRejects(t *testing.T) {
+func TestNewInterpreterErrors(t *testing.T) {
 	conv := func(change func(*tflite.Conv2DOptions)) func() *tflite.Model {
 		return func() *tflite.Model {
 			g := newGraph()
@@ -417,7 +418,7 @@ func TestNewInterpreterRejects(t *testing.T) {
 			}
 			return m
 		}, ErrModelTooLarge, "bytes"},
-		{"weights again and again", func() *tflite.Model {
+		{"weights shared by many operators", func() *tflite.Model {
 			g := newGraph()
 			in, w := g.tensor(nil, 1, 1<<22), g.tensor(make([]byte, 1<<22), 1, 1<<22)
 			out := int32(0)
@@ -448,7 +449,7 @@ func TestNewInterpreterRejects(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := NewInterpreter(test.model(), InterpreterOptions{})
 			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.says) {
-				t.Errorf("error %q, want one that wraps %q and says %q", err, test.want, test.says)
+				t.Errorf("got error %q, want one that wraps %q and contains %q", err, test.want, test.says)
 			}
 		})
 	}
@@ -456,13 +457,13 @@ func TestNewInterpreterRejects(t *testing.T) {
 
 func TestCompiledModel(t *testing.T) {
 	_, err := NewInterpreter(sharedModel(t, "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), InterpreterOptions{})
-	if !errors.Is(err, ErrUnsupportedOperator) || !strings.Contains(err.Error(), "compiled for the Edge TPU") {
-		t.Errorf("error %v", err)
+	if !errors.Is(err, ErrCompiled) || !errors.Is(err, ErrUnsupportedOperator) {
+		t.Errorf("got error %v, want ErrCompiled", err)
 	}
 }
 
-// FuzzInterpreter changes shapes, options and wiring of a sound model: whatever
-// is prepared must run without a panic.
+// FuzzInterpreter mutates shapes, options and connections of a valid model. Every model
+// that can be prepared must run without a panic.
 func FuzzInterpreter(f *testing.F) {
 	g := newGraph()
 	in, w, b := g.tensor(nil, 1, 5, 5, 2), g.tensor(make([]byte, 3*3*3*2), 3, 3, 3, 2), g.tensor(make([]byte, 12), 3)

@@ -1,12 +1,8 @@
 package imprint
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/builtin"
@@ -39,32 +35,23 @@ func readBackbone(name string) ([]byte, string, error) {
 // FindBackbone returns the file of a backbone: name itself if that is a file, or the file
 // pulled under that name of package models. It fails with ErrNoBackbone.
 func FindBackbone(name string) (string, error) {
-	path, err := findModel(name)
+	return findModel(name)
+}
+
+func findModel(name string) (string, error) {
+	path, err := models.Store{}.Locate(name)
 	if err != nil {
-		return "", fmt.Errorf("load backbone %s: %w", name, err)
+		return "", noBackboneError{err}
 	}
 	return path, nil
 }
 
-func findModel(name string) (string, error) {
-	if _, err := os.Stat(name); err == nil {
-		return name, nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	if strings.ContainsRune(name, filepath.Separator) {
-		return "", fmt.Errorf("%w: the file does not exist", ErrNoBackbone)
-	}
-	published, err := models.Find(name)
-	if err != nil {
-		return "", fmt.Errorf("%w: no such file, and %w", ErrNoBackbone, err)
-	}
-	path, err := models.Store{}.Path(published.Name)
-	if err != nil {
-		return "", fmt.Errorf("%w: %s has not been downloaded: imprint models pull %[2]s", ErrNoBackbone, published.Name)
-	}
-	return path, nil
-}
+// A noBackboneError is an error of finding a model file. It matches ErrNoBackbone.
+type noBackboneError struct{ error }
+
+func (e noBackboneError) Is(target error) bool { return target == ErrNoBackbone }
+
+func (e noBackboneError) Unwrap() error { return e.error }
 
 // LoadBackbone loads the backbone of o, or if o names none, of the workspace in dir. It
 // also returns the resize mode: that of o, else of the workspace or of the model's

@@ -18,7 +18,7 @@ func partlyTelling(rim bool, each int) []dataset.Item {
 	var items []dataset.Item
 	for class, label := range []string{"a", "b"} {
 		for s := range each {
-			items = append(items, dataset.Item{Path: fmt.Sprintf("%s/%d.png", label, s), Label: label, Content: backbonetest.Rimmed(class, rim, uint64(s))})
+			items = append(items, dataset.Item{Path: fmt.Sprintf("%s/%d.png", label, s), Label: label, Content: backbonetest.WidePhoto(class, rim, uint64(s))})
 		}
 	}
 	return items

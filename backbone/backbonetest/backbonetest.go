@@ -1,6 +1,6 @@
-// Package backbonetest makes small models and photos for tests: start with
-// [Extractor] and [Photo]. All of it is computed from fixed seeds, so the same call
-// gives the same bytes everywhere.
+// Package backbonetest makes small models and photos for tests. Start with
+// [Extractor] and [Photo]. Everything is computed from fixed seeds, so a call with the
+// same arguments returns the same bytes on every machine.
 package backbonetest
 
 import (
@@ -23,14 +23,14 @@ const (
 	Dim = 48
 )
 
-// Extractor returns a quantised embedding extractor built like a very small
-// MobileNet with random weights: input [1, 32, 32, 3] uint8; CONV_2D,
-// DEPTHWISE_CONV_2D, CONV_2D; AVERAGE_POOL_2D as output [1, 1, 1, 48] uint8.
+// Extractor returns the file of a uint8 embedding extractor, a very small MobileNet
+// with random weights: input [1, 32, 32, 3]; CONV_2D, DEPTHWISE_CONV_2D, CONV_2D and
+// AVERAGE_POOL_2D; output [1, 1, 1, 48].
 func Extractor() []byte { return mustEncode(extractor()) }
 
-// Classifier returns the extractor with a last layer of random weights behind it,
-// like Coral's classifiers: CONV_2D, RESHAPE, SOFTMAX, output [1, classes] uint8.
-// It carries labels, "base 0" and so on.
+// Classifier returns the file of the Extractor followed by a last layer of random
+// weights, built like Coral's classifiers: CONV_2D, RESHAPE and SOFTMAX; output
+// [1, classes]. The labels in the file are "base 0", "base 1" and so on.
 func Classifier(classes int) []byte {
 	b := extractor()
 	b.conv("logits", 1, 1, classes, 1, tflite.ActNone, 0.1, 128)
@@ -39,8 +39,8 @@ func Classifier(classes int) []byte {
 	return mustEncode(b)
 }
 
-// Photo returns a PNG of 40×30 pixels: noise of the given seed around a colour that
-// the kind decides. Photos of one kind resemble each other in the models' embedding.
+// Photo returns a PNG of 40×30 pixels: waves and a color given by kind, with noise
+// given by seed. Photos of one kind have similar embeddings.
 func Photo(kind, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(kind, seed))
 	base := [3]float64{}
@@ -60,21 +60,21 @@ func Photo(kind, seed uint64) []byte {
 	}
 	var b bytes.Buffer
 	if err := png.Encode(&b, img); err != nil {
-		panic(err) // encoding into memory does not fail
+		panic(err) // writing to memory does not fail
 	}
 	return b.Bytes()
 }
 
-// Rimmed returns a PNG of 80×30 pixels in blocks of random colours. More than half of the
-// blocks in the left and the right quarter have the colour of the class, 0 or 1, if rim is
-// set; if it is not, more than half of those between.
-func Rimmed(class int, rim bool, seed uint64) []byte {
+// WidePhoto returns a PNG of 80×30 pixels that shows its class, 0 or 1, in one part only:
+// the left and right quarters if margins is set, the half between them if not. More
+// than half of the blocks there have the color of the class. All others are random.
+func WidePhoto(class int, margins bool, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, uint64(class)))
 	img := image.NewNRGBA(image.Rect(0, 0, 80, 30))
 	for y0 := 0; y0 < 30; y0 += 10 {
 		for x0 := 0; x0 < 80; x0 += 10 {
 			c := color.NRGBA{uint8(r.IntN(256)), uint8(r.IntN(256)), uint8(r.IntN(256)), 255}
-			if outer := x0 < 20 || x0 >= 60; outer == rim && r.IntN(5) < 3 {
+			if outer := x0 < 20 || x0 >= 60; outer == margins && r.IntN(5) < 3 {
 				c = color.NRGBA{uint8(170 - 80*class), 60, uint8(90 + 80*class), 255}
 			}
 			for y := y0; y < y0+10; y++ {
@@ -86,18 +86,19 @@ func Rimmed(class int, rim bool, seed uint64) []byte {
 	}
 	var b bytes.Buffer
 	if err := png.Encode(&b, img); err != nil {
-		panic(err) // encoding into memory does not fail
+		panic(err) // writing to memory does not fail
 	}
 	return b.Bytes()
 }
 
-// builder makes a model of one graph, operator by operator.
+// A builder builds a model operator by operator.
 type builder struct {
 	m      *tflite.Model
-	at     int32
+	at     int32 // the tensor that the next operator reads
 	random *rand.Rand
 }
 
+// extractor returns a builder that holds the Extractor.
 func extractor() *builder {
 	m := &tflite.Model{Version: 3, Description: "made by backbonetest", Buffers: []tflite.Buffer{nil}}
 	m.Subgraphs = []tflite.Subgraph{{DebugMetadataIndex: -1}}
@@ -113,6 +114,7 @@ func extractor() *builder {
 	return b
 }
 
+// mustEncode returns the model file, with labels if its output is one score a class.
 func mustEncode(b *builder) []byte {
 	b.m.Subgraphs[0].Outputs = []int32{b.at}
 	if out := b.shape(); len(out) == 2 {
@@ -126,18 +128,22 @@ func mustEncode(b *builder) []byte {
 	}
 	file, err := b.m.Encode()
 	if err != nil {
-		panic(err) // a mistake in this package, for every test to see
+		panic(err) // a bug in this package
 	}
 	return file
 }
 
+// shape returns the shape of the current tensor.
 func (b *builder) shape() []int32 { return b.m.Subgraphs[0].Tensors[b.at].Shape }
 
+// tensor adds a uint8 tensor.
 func (b *builder) tensor(name string, shape []int32, scale float32, zero int64) int32 {
 	return b.m.AddTensor(0, tflite.Tensor{Name: name, Shape: shape, Type: tflite.TypeUint8,
 		Quantization: &tflite.Quantization{Scale: []float32{scale}, ZeroPoint: []int64{zero}}})
 }
 
+// op adds an operator that reads the current tensor and writes out, which becomes the
+// current one.
 func (b *builder) op(code tflite.BuiltinOperator, o tflite.Options, out int32, constants ...int32) {
 	g := &b.m.Subgraphs[0]
 	g.Operators = append(g.Operators, tflite.Operator{Opcode: b.m.OperatorCode(code, "", 1), Inputs: append([]int32{b.at}, constants...),
@@ -145,7 +151,7 @@ func (b *builder) op(code tflite.BuiltinOperator, o tflite.Options, out int32, c
 	b.at = out
 }
 
-// weights adds random uint8 weights and int32 biases of n outputs.
+// weights adds random uint8 weights and int32 biases for n output channels.
 func (b *builder) weights(name string, shape []int32, n int) (filter, bias int32) {
 	size := 1
 	for _, d := range shape {
@@ -173,6 +179,7 @@ func (b *builder) constant(t tflite.Tensor, content []byte) int32 {
 	return b.m.AddTensor(0, t)
 }
 
+// conv adds CONV_2D with SAME padding.
 func (b *builder) conv(name string, h, w int32, out int, stride int32, act tflite.Activation, scale float32, zero int64) {
 	in := b.shape()
 	filter, bias := b.weights(name, []int32{int32(out), h, w, in[3]}, out)
@@ -181,6 +188,7 @@ func (b *builder) conv(name string, h, w int32, out int, stride int32, act tflit
 		b.tensor(name, []int32{1, side, side, int32(out)}, scale, zero), filter, bias)
 }
 
+// depthwise adds a 3×3 DEPTHWISE_CONV_2D with stride 1, SAME padding and RELU6.
 func (b *builder) depthwise(name string) {
 	in := b.shape()
 	filter, bias := b.weights(name, []int32{1, 3, 3, in[3]}, int(in[3]))

@@ -14,23 +14,23 @@ import (
 	"time"
 )
 
-// attempts is how often in a row a download may fail without having come any further.
-const attempts = 4
+// maxAttempts is how many attempts in a row may fail without progress.
+const maxAttempts = 4
 
-// longestPause is how long a server may send nothing, whether before its answer or within.
-const longestPause = 30 * time.Second
+// stallTimeout is how long a server may send nothing, before or during its response.
+const stallTimeout = 30 * time.Second
 
 var (
-	errStalled  = errors.New("the server has stopped sending")
+	errStalled  = errors.New("the server stopped sending")
 	errInsecure = errors.New("redirected away from https")
 )
 
-// temporary marks failures after which trying again makes sense.
+// temporary marks an error after which another attempt may succeed.
 type temporary struct{ error }
 
 func (t temporary) Unwrap() error { return t.error }
 
-// client returns the HTTP client for one pull, and what to call after it.
+// client returns the HTTP client for one pull, and a function to call after it.
 func (s Store) client() (client *http.Client, done func()) {
 	var c http.Client
 	done = func() {}
@@ -47,9 +47,9 @@ func (s Store) client() (client *http.Client, done func()) {
 	}
 	follow := c.CheckRedirect
 	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		// A server on this machine may send us on to itself, as those of the tests do.
-		onThisMachine := isLoopback(req.URL) && isLoopback(via[0].URL)
-		if req.URL.Scheme != "https" && !onThisMachine {
+		// A local server, such as a test's, may redirect to itself over http.
+		local := isLoopback(req.URL) && isLoopback(via[0].URL)
+		if req.URL.Scheme != "https" && !local {
 			return fmt.Errorf("%w to %s", errInsecure, req.URL.Redacted())
 		}
 		if follow != nil {
@@ -68,20 +68,20 @@ func isLoopback(u *url.URL) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// download brings one model to path. Its owner holds the lock on path.
+// A download fetches one model to path. Its owner holds the lock on path.
 type download struct {
 	model    Published
 	url      string
 	path     string
 	client   *http.Client
 	progress func(done, total int64)
-	backoff  time.Duration // before the first retry; doubled for each that follows
+	backoff  time.Duration // before the first retry; doubles with each retry
 
 	part   *os.File // path + ".part"
-	offset int64    // bytes in part worth keeping, over retries and runs; 0 also when they turned out to be wrong
+	offset int64    // bytes of part to keep for a retry or the next run; 0 if they are wrong
 }
 
-// run fetches, checks and publishes the file.
+// run downloads, checks and publishes the file.
 func (d *download) run(ctx context.Context) (err error) {
 	d.part, err = os.OpenFile(d.path+".part", os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -113,7 +113,8 @@ func (d *download) run(ctx context.Context) (err error) {
 	return err
 }
 
-// fill requests the rest of the file until the part has all bytes, trying again after failures that may pass.
+// fill requests the missing bytes until part is complete. It retries after temporary
+// failures.
 func (d *download) fill(ctx context.Context) error {
 	var err error
 	if d.offset, err = d.part.Seek(0, io.SeekEnd); err != nil {
@@ -123,8 +124,9 @@ func (d *download) fill(ctx context.Context) error {
 		d.offset = 0
 		return fmt.Errorf("%s: %w: %d bytes, more than %d", d.part.Name(), ErrContent, n, d.model.Size)
 	}
-	// Coming further clears the record, so that a bad line gets all the retries it needs. Further than ever before:
-	// a server that always starts anew and always breaks off must not keep us for ever.
+	// Progress resets the failure count, so that a bad connection gets all the attempts
+	// it needs. Only bytes beyond the furthest so far count as progress: a server that
+	// always starts over and always breaks off must not keep us forever.
 	furthest, failures := d.offset, 0
 	for d.offset < d.model.Size {
 		err := d.request(ctx)
@@ -138,7 +140,7 @@ func (d *download) fill(ctx context.Context) error {
 			furthest, failures = d.offset, 0
 		}
 		failures++
-		if !errors.As(err, new(temporary)) || failures == attempts {
+		if !errors.As(err, new(temporary)) || failures == maxAttempts {
 			return err
 		}
 		select {
@@ -150,13 +152,14 @@ func (d *download) fill(ctx context.Context) error {
 	return nil
 }
 
-// request makes one request for what is missing and appends what comes. It returns nil when the part is complete.
+// request requests the missing bytes once and appends them to part. It returns nil if
+// part is then complete.
 func (d *download) request(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := time.AfterFunc(longestPause, func() { cancel(errStalled) })
-	defer watch.Stop()
-	// broken is a failure of the line; the context knows better than the error whether it was a stall.
+	deadline := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
+	defer deadline.Stop()
+	// broken wraps a connection error. The context knows whether it was a stall.
 	broken := func(err error) error {
 		if errors.Is(context.Cause(ctx), errStalled) {
 			err = fmt.Errorf("get %s: %w", d.url, errStalled)
@@ -164,18 +167,9 @@ func (d *download) request(ctx context.Context) error {
 		return temporary{err}
 	}
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, nil)
+	req, err := d.newRequest(ctx)
 	if err != nil {
 		return err
-	}
-	// Ranges and tags are those of the plain file; a compressed answer could not be continued.
-	req.Header.Set("Accept-Encoding", "identity")
-	if d.offset > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", d.offset))
-		// Without a tag the sum at the end still tells when the two halves do not belong together.
-		if tag, err := os.ReadFile(d.tagPath()); err == nil && len(tag) > 0 {
-			req.Header.Set("If-Range", string(tag))
-		}
 	}
 	resp, err := d.client.Do(req)
 	if errors.Is(err, errInsecure) {
@@ -191,20 +185,9 @@ func (d *download) request(ctx context.Context) error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := resp.Body.Read(buf)
-		watch.Reset(longestPause)
-		if d.offset+int64(n) > d.model.Size {
-			d.offset = 0
-			return fmt.Errorf("get %s: %w: more than %d bytes", d.url, ErrContent, d.model.Size)
-		}
-		if n > 0 {
-			written, err := d.part.Write(buf[:n])
-			d.offset += int64(written)
-			if err != nil {
-				return fmt.Errorf("%w (%d of %d bytes are there)", err, d.offset, d.model.Size)
-			}
-			if d.progress != nil {
-				d.progress(d.offset, d.model.Size)
-			}
+		deadline.Reset(stallTimeout)
+		if err := d.append(buf[:n]); err != nil {
+			return err
 		}
 		if err == io.EOF {
 			break
@@ -218,8 +201,47 @@ func (d *download) request(ctx context.Context) error {
 	return nil
 }
 
-// accept looks at the head of an answer and makes the part ready for its body: as it is when the server continues,
-// empty when it starts anew. RFC 9110, sections 13.1.5 and 14.
+// newRequest returns a request for the bytes from offset on.
+func (d *download) newRequest(ctx context.Context) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	// Ranges and tags refer to the uncompressed file.
+	req.Header.Set("Accept-Encoding", "identity")
+	if d.offset > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", d.offset))
+		// Without a tag, the final checksum detects two halves of different files.
+		if tag, err := os.ReadFile(d.tagPath()); err == nil && len(tag) > 0 {
+			req.Header.Set("If-Range", string(tag))
+		}
+	}
+	return req, nil
+}
+
+// append appends b to part and reports progress.
+func (d *download) append(b []byte) error {
+	if d.offset+int64(len(b)) > d.model.Size {
+		d.offset = 0
+		return fmt.Errorf("get %s: %w: more than %d bytes", d.url, ErrContent, d.model.Size)
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	n, err := d.part.Write(b)
+	d.offset += int64(n)
+	if err != nil {
+		return fmt.Errorf("%w (after %d of %d bytes)", err, d.offset, d.model.Size)
+	}
+	if d.progress != nil {
+		d.progress(d.offset, d.model.Size)
+	}
+	return nil
+}
+
+// accept checks the status and headers of a response and prepares part for its body:
+// unchanged if the server resumes, empty if it starts over. See RFC 9110, sections
+// 13.1.5 and 14.
 func (d *download) accept(resp *http.Response) error {
 	failed := fmt.Errorf("get %s: %s", d.url, resp.Status)
 	switch code := resp.StatusCode; {
@@ -237,7 +259,7 @@ func (d *download) accept(resp *http.Response) error {
 	if resp.StatusCode == http.StatusPartialContent {
 		where := resp.Header.Get("Content-Range")
 		if !strings.HasPrefix(where, fmt.Sprintf("bytes %d-", d.offset)) {
-			return d.restartAfter(fmt.Errorf("get %s: asked for bytes from %d, got %q", d.url, d.offset, where))
+			return d.restartAfter(fmt.Errorf("get %s: requested bytes from %d, got %q", d.url, d.offset, where))
 		}
 		return nil
 	}
@@ -247,14 +269,14 @@ func (d *download) accept(resp *http.Response) error {
 	if err := d.restart(); err != nil {
 		return err
 	}
-	// A weak tag promises too little to put two halves together.
+	// Files with the same weak tag may differ in some bytes, so they cannot be joined.
 	if tag := resp.Header.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
 		return os.WriteFile(d.tagPath(), []byte(tag), 0o644)
 	}
 	return nil
 }
 
-// restart empties the part.
+// restart empties part.
 func (d *download) restart() error {
 	if err := os.Remove(d.tagPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -270,7 +292,7 @@ func (d *download) restart() error {
 	return err
 }
 
-// restartAfter empties the part so that the next try begins at the first byte.
+// restartAfter empties part and returns failure as temporary.
 func (d *download) restartAfter(failure error) error {
 	if err := d.restart(); err != nil {
 		return err
@@ -278,5 +300,5 @@ func (d *download) restartAfter(failure error) error {
 	return temporary{failure}
 }
 
-// tagPath is where the server's tag for the bytes in the part is kept.
+// tagPath returns the path of the file that holds the ETag of the bytes in part.
 func (d *download) tagPath() string { return d.path + ".part.etag" }

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// tryLock reports whether f is now locked by us. Closing f unlocks it.
+// tryLock locks f if nobody else holds the lock, and reports whether it did. Closing f
+// unlocks it.
 func tryLock(f *os.File) (bool, error) {
 	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
 	err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, new(windows.Overlapped))
@@ -17,5 +18,5 @@ func tryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// syncDir does nothing: Windows has no way to flush a folder.
+// syncDir does nothing: Windows cannot sync a folder.
 func syncDir(string) error { return nil }

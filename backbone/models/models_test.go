@@ -19,33 +19,33 @@ func TestListIsConsistent(t *testing.T) {
 	}
 	for i, p := range list {
 		if !sum.MatchString(p.SHA256) || p.Size <= 0 || p.Input <= 0 || !strings.HasSuffix(p.About, ".") {
-			t.Errorf("%s: incomplete: %+v", p.Name, p)
+			t.Errorf("%s is incomplete: %+v", p.Name, p)
 		}
 		if !p.Compiled() && p.Embedding == 0 {
-			t.Errorf("%s: no length of the embedding", p.Name)
+			t.Errorf("%s has no embedding length", p.Name)
 		}
-		if p.Compiled() && (i == 0 || list[i-1].Name != p.Twin) {
+		if p.Compiled() && (i == 0 || list[i-1].Name != p.Counterpart) {
 			t.Errorf("%s does not follow the model it was compiled from", p.Name)
 		}
 		for _, q := range list[:i] {
 			if p.Name == q.Name || p.SHA256 == q.SHA256 {
-				t.Errorf("%s and %s share a name or a sum", p.Name, q.Name)
+				t.Errorf("%s and %s share a name or a checksum", p.Name, q.Name)
 			}
 		}
-		if p.Twin == "" {
+		if p.Counterpart == "" {
 			continue
 		}
-		twin, err := Find(p.Twin)
+		other, err := Find(p.Counterpart)
 		if err != nil {
 			t.Fatalf("%s: %v", p.Name, err)
 		}
-		if twin.Twin != p.Name || twin.Compiled() == p.Compiled() || twin.Input != p.Input {
-			t.Errorf("%s: its twin is %+v", p.Name, twin)
+		if other.Counterpart != p.Name || other.Compiled() == p.Compiled() || other.Input != p.Input {
+			t.Errorf("%s has the counterpart %+v", p.Name, other)
 		}
 	}
 }
 
-// The firmware is found by its name, has a folder of its own, and is no model.
+// Find knows the firmware, whose folder is not that of the models, and List omits it.
 func TestFirmware(t *testing.T) {
 	p, err := Find(Firmware)
 	if err != nil || p.File() != "apex_latest_single_ep.bin" || !strings.Contains(p.base, "/libedgetpu/") || p.Size != 10783 {
@@ -53,7 +53,7 @@ func TestFirmware(t *testing.T) {
 	}
 	for _, m := range List() {
 		if m.Name == Firmware || m.base != "" || m.file != "" {
-			t.Errorf("%s is in the list of models, or not where they are", m.Name)
+			t.Errorf("%s is the firmware, or is not in the folder of the models", m.Name)
 		}
 	}
 }
@@ -70,17 +70,17 @@ func TestFind(t *testing.T) {
 		{"MOBILENET_v1_0.5_160_quant", "did you mean mobilenet_v1_0.5_160_quant or"},
 		{"extractor", "did you mean mobilenet_v1_1.0_224_quant_embedding_extractor or"},
 		{"inat_bird", "did you mean mobilenet_v2_1.0_224_inat_bird_quant?"},
-		{"", `unknown model ""`},
-		{"resnet50", `unknown model "resnet50"`},
+		{"", `"" is not a known model`},
+		{"resnet50", `"resnet50" is not a known model`},
 	}
 	for _, tt := range tests {
 		_, err := Find(tt.name)
 		if !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("Find(%q): got %v, want ErrUnknown with %q", tt.name, err, tt.want)
+			t.Errorf("Find(%q): got error %v, want ErrUnknown that contains %q", tt.name, err, tt.want)
 		}
 	}
 	if _, err := Find("resnet50"); strings.Contains(err.Error(), "mean") {
-		t.Errorf("a name near nothing got a proposal: %v", err)
+		t.Errorf("Find(\"resnet50\") suggests a model: %v", err)
 	}
 }
 

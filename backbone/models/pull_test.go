@@ -19,7 +19,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestPullWhole(t *testing.T) {
+func TestPull(t *testing.T) {
 	p, b := fixture()
 	srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
 	var last, total int64
@@ -35,15 +35,15 @@ func TestPullWhole(t *testing.T) {
 	if last != p.Size || total != p.Size || calls < 2 {
 		t.Errorf("progress ended at %d of %d after %d calls, want %d of %d", last, total, calls, p.Size, p.Size)
 	}
-	first := srv.asked()[0]
+	first := srv.received()[0]
 	if first.Get("Range") != "" || first.Get("If-Range") != "" || first.Get("Accept-Encoding") != "identity" {
 		t.Errorf("first request has headers %v", first)
 	}
 
 	path, err = s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
-	if n := len(srv.asked()); n != 1 {
-		t.Errorf("%d requests, want the second pull to make none", n)
+	if n := len(srv.received()); n != 1 {
+		t.Errorf("%d requests, want 1: the second pull should make none", n)
 	}
 
 	if err := os.WriteFile(path, b[1:], 0o644); err != nil {
@@ -51,8 +51,8 @@ func TestPullWhole(t *testing.T) {
 	}
 	path, err = s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
-	if n := len(srv.asked()); n != 2 {
-		t.Errorf("%d requests, want a damaged file to be fetched again", n)
+	if n := len(srv.received()); n != 2 {
+		t.Errorf("%d requests, want 2: a damaged file should be pulled again", n)
 	}
 }
 
@@ -70,11 +70,11 @@ func TestPullResumes(t *testing.T) {
 		requests    int
 	}{
 		{"same tag", b[:1000], `"a"`, honest, `"a"`, 1},
-		{"another tag starts anew", wrong, `"b"`, honest, `"b"`, 1},
+		{"another tag starts over", wrong, `"b"`, honest, `"b"`, 1},
 		{"no tag", b[:1000], "", honest, "", 1},
 		{"server ignores Range", wrong, `"a"`, ignoreRange, `"a"`, 1},
-		{"nothing is missing", b, `"a"`, honest, "", 0},
-		{"another range than asked for", b[:1000], `"a"`, func(n int, w http.ResponseWriter, r *http.Request) {
+		{"part is complete", b, `"a"`, honest, "", 0},
+		{"wrong range", b[:1000], `"a"`, func(n int, w http.ResponseWriter, r *http.Request) {
 			if n == 1 {
 				w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(b)-1, len(b)))
 				w.WriteHeader(http.StatusPartialContent)
@@ -82,7 +82,7 @@ func TestPullResumes(t *testing.T) {
 			}
 			honest(n, w, r)
 		}, `"a"`, 2},
-		{"range refused", b[:1000], `"a"`, func(n int, w http.ResponseWriter, r *http.Request) {
+		{"range not satisfiable", b[:1000], `"a"`, func(n int, w http.ResponseWriter, r *http.Request) {
 			if n == 1 {
 				w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
 				return
@@ -96,7 +96,7 @@ func TestPullResumes(t *testing.T) {
 			leaveBehind(t, s, tt.part, tt.tag)
 			path, err := s.pull(t.Context(), p, nil)
 			wantPulled(t, s, path, err, b)
-			asked := srv.asked()
+			asked := srv.received()
 			if len(asked) != tt.requests {
 				t.Fatalf("%d requests, want %d", len(asked), tt.requests)
 			}
@@ -116,10 +116,10 @@ func TestPullResumes(t *testing.T) {
 	}
 }
 
-// A line that breaks off again and again must end in a whole file as long as every try brings some of it.
-func TestPullGoesOnAfterEveryBreak(t *testing.T) {
+// However often a connection breaks, the pull succeeds if every attempt brings some bytes.
+func TestPullResumesAfterEveryBreak(t *testing.T) {
 	p, b := fixture()
-	const step = 20_000 // more breaks than attempts in a row
+	const step = 20_000 // more breaks than maxAttempts
 	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
 		var from int
 		fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
@@ -132,7 +132,7 @@ func TestPullGoesOnAfterEveryBreak(t *testing.T) {
 	})
 	path, err := s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
-	if got, want := len(srv.asked()), len(b)/step; got != want {
+	if got, want := len(srv.received()), len(b)/step; got != want {
 		t.Errorf("%d requests, want %d", got, want)
 	}
 }
@@ -141,7 +141,7 @@ func TestPullRetries(t *testing.T) {
 	p, b := fixture()
 	for _, status := range []int{500, 502, 503, 429, 408} {
 		srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
-			if n < attempts {
+			if n < maxAttempts {
 				w.WriteHeader(status)
 				return
 			}
@@ -149,67 +149,67 @@ func TestPullRetries(t *testing.T) {
 		})
 		path, err := s.pull(t.Context(), p, nil)
 		wantPulled(t, s, path, err, b)
-		if n := len(srv.asked()); n != attempts {
-			t.Errorf("status %d: %d requests, want %d", status, n, attempts)
+		if n := len(srv.received()); n != maxAttempts {
+			t.Errorf("status %d: %d requests, want %d", status, n, maxAttempts)
 		}
 	}
 }
 
-func TestPullFails(t *testing.T) {
+func TestPullErrors(t *testing.T) {
 	p, b := fixture()
 	other := bytes.Clone(b)
 	other[len(b)-1] ^= 1
 	half := b[:len(b)/2]
-	const part = "fixture.tflite.part"
+	const partFile = "fixture.tflite.part"
 	tests := []struct {
 		name     string
-		left     []byte // by an earlier pull
+		part     []byte // left by an earlier pull
 		handle   func(w http.ResponseWriter, r *http.Request)
 		content  bool // want ErrContent
 		want     string
 		requests int
 		files    []string
 	}{
-		{name: "not there", requests: 1, want: "404 Not Found",
+		{name: "not found", requests: 1, want: "404 Not Found",
 			handle: func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }},
-		{name: "not there keeps what is there", left: half, requests: 1, want: "404 Not Found", files: []string{part},
+		{name: "not found keeps the part", part: half, requests: 1, want: "404 Not Found", files: []string{partFile},
 			handle: func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }},
-		{name: "server broken", requests: attempts, want: "500 Internal Server Error",
+		{name: "server error", requests: maxAttempts, want: "500 Internal Server Error",
 			handle: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) }},
 		{name: "other content", requests: 1, content: true, want: "SHA-256",
 			handle: func(w http.ResponseWriter, r *http.Request) { content(w, r, other, `"a"`) }},
-		{name: "other content after what is there", left: half, requests: 1, content: true, want: "SHA-256",
+		{name: "other content after the part", part: half, requests: 1, content: true, want: "SHA-256",
 			handle: func(w http.ResponseWriter, r *http.Request) { content(w, r, other, `"a"`) }},
-		{name: "other size keeps what is there", left: half, requests: 1, content: true, want: "17 bytes, not 300000", files: []string{part},
+		{name: "other size keeps the part", part: half, requests: 1, content: true, want: "17 bytes, not 300000", files: []string{partFile},
 			handle: func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "please log in! :)") }},
-		{name: "too long without saying so", requests: 1, content: true, want: "more than 300000 bytes",
+		{name: "longer than expected, no length given", requests: 1, content: true, want: "more than 300000 bytes",
 			handle: func(w http.ResponseWriter, r *http.Request) { w.Write(b); w.(http.Flusher).Flush(); w.Write(b) }},
-		{name: "what is there is too long", left: append(bytes.Clone(b), 0), requests: 0, content: true, want: "300001 bytes, more than 300000"},
-		{name: "what is there is wrong", left: other, requests: 0, content: true, want: "SHA-256"},
-		{name: "always the same half", requests: attempts, want: "after 150000 of 300000 bytes", files: []string{part},
+		{name: "part is too long", part: append(bytes.Clone(b), 0), requests: 0, content: true, want: "300001 bytes, more than 300000"},
+		{name: "part is wrong", part: other, requests: 0, content: true, want: "SHA-256"},
+		{name: "always the same half", requests: maxAttempts, want: "after 150000 of 300000 bytes", files: []string{partFile},
 			handle: func(w http.ResponseWriter, r *http.Request) { breakOff(w, 200, half, len(b)) }},
-		{name: "short without saying so", requests: attempts, want: "unexpected EOF", files: []string{part},
+		{name: "shorter than expected, no length given", requests: maxAttempts, want: "unexpected EOF", files: []string{partFile},
 			handle: func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); w.Write(half) }},
 		{name: "compressed", requests: 1, want: "Content-Encoding gzip",
 			handle: func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Encoding", "gzip"); w.Write(b) }},
-		{name: "redirected in the clear", requests: 1, want: "redirected away from https to http://192.0.2.1/",
+		{name: "redirected to http", requests: 1, want: "redirected away from https to http://192.0.2.1/",
 			handle: func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
 			}},
-		{name: "redirected for ever", requests: 10 * attempts, want: "redirected 10 times",
+		{name: "redirected forever", requests: 10 * maxAttempts, want: "redirected 10 times",
 			handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { tt.handle(w, r) })
-			if tt.left != nil {
-				leaveBehind(t, s, tt.left, "")
+			if tt.part != nil {
+				leaveBehind(t, s, tt.part, "")
 			}
 			_, err := s.pull(t.Context(), p, nil)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, ErrContent) != tt.content {
 				t.Errorf("got error %v, want %q, ErrContent %v", err, tt.want, tt.content)
 			}
-			if n := len(srv.asked()); n != tt.requests {
+			if n := len(srv.received()); n != tt.requests {
 				t.Errorf("%d requests, want %d", n, tt.requests)
 			}
 			if got := files(t, s); !slices.Equal(got, tt.files) {
@@ -219,7 +219,7 @@ func TestPullFails(t *testing.T) {
 	}
 }
 
-func TestPullFollowsRedirectOnThisMachine(t *testing.T) {
+func TestPullFollowsLocalRedirect(t *testing.T) {
 	p, b := fixture()
 	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
 		if n == 1 {
@@ -230,7 +230,7 @@ func TestPullFollowsRedirectOnThisMachine(t *testing.T) {
 	})
 	path, err := s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
-	if n := len(srv.asked()); n != 2 {
+	if n := len(srv.received()); n != 2 {
 		t.Errorf("%d requests, want 2", n)
 	}
 }
@@ -260,7 +260,7 @@ func TestPullCancelled(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
-	// What another version of the file left behind must not survive under the first bytes of this one.
+	// The pull must not keep bytes of another version after the first bytes of this one.
 	leaveBehind(t, s, bytes.Repeat([]byte{1}, 2000), `"b"`)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")
@@ -274,12 +274,12 @@ func TestPullCancelled(t *testing.T) {
 
 	path, err := s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
-	if last := srv.asked()[1]; last.Get("Range") != "bytes=1000-" || last.Get("If-Range") != `"a"` {
+	if last := srv.received()[1]; last.Get("Range") != "bytes=1000-" || last.Get("If-Range") != `"a"` {
 		t.Errorf("the next pull has headers %v, want Range bytes=1000- and If-Range \"a\"", last)
 	}
 }
 
-func TestPullDoesNotTrustAWeakTag(t *testing.T) {
+func TestPullIgnoresWeakTag(t *testing.T) {
 	p, b := fixture()
 	srv, s := serve(t, func(n int, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `W/"a"`)
@@ -290,12 +290,12 @@ func TestPullDoesNotTrustAWeakTag(t *testing.T) {
 	})
 	path, err := s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
-	if last := srv.asked()[1]; last.Get("Range") != "bytes=1000-" || last.Get("If-Range") != "" {
+	if last := srv.received()[1]; last.Get("Range") != "bytes=1000-" || last.Get("If-Range") != "" {
 		t.Errorf("second request has headers %v, want Range bytes=1000- and no If-Range", last)
 	}
 }
 
-func TestPullLeavesNoConnectionBehind(t *testing.T) {
+func TestPullClosesConnections(t *testing.T) {
 	p, b := fixture()
 	_, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
 	before := goleak.IgnoreCurrent()
@@ -304,7 +304,7 @@ func TestPullLeavesNoConnectionBehind(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-func TestPullTogether(t *testing.T) {
+func TestConcurrentPulls(t *testing.T) {
 	p, b := fixture()
 	srv, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })
 	var wg sync.WaitGroup
@@ -320,12 +320,12 @@ func TestPullTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := len(srv.asked()); n != 1 {
+	if n := len(srv.received()); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
 }
 
-func TestPullWaitsForTheLockOnlyAsLongAsWanted(t *testing.T) {
+func TestPullLockTimeout(t *testing.T) {
 	p, _ := fixture()
 	_, s := serve(t, func(int, http.ResponseWriter, *http.Request) { t.Error("request without the lock") })
 	leaveBehind(t, s, nil, "")
@@ -343,7 +343,7 @@ func TestPullWaitsForTheLockOnlyAsLongAsWanted(t *testing.T) {
 
 func TestPullDiskFull(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("skipped: needs /dev/full")
+		t.Skip("needs /dev/full")
 	}
 	p, b := fixture()
 	_, s := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { content(w, r, b, `"a"`) })

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// fixture is a model that no one published, of a size that takes many reads.
+// fixture returns a made-up model, large enough to take many reads.
 func fixture() (Published, []byte) {
 	content := make([]byte, 300_000)
 	for r, i := rand.New(rand.NewPCG(1, 2)), 0; i < len(content); i++ {
@@ -27,13 +27,15 @@ func fixture() (Published, []byte) {
 	return Published{Name: "fixture", Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:])}, content
 }
 
-// server records what it is asked for and answers with handle, which is told the number of the request, from 1.
+// A server records the requests that it gets.
 type server struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []http.Header
 }
 
+// serve starts a server that answers with handle. n is the number of the request, from
+// 1. The returned Store pulls from it.
 func serve(t *testing.T, handle func(n int, w http.ResponseWriter, r *http.Request)) (*server, Store) {
 	t.Helper()
 	s := new(server)
@@ -54,19 +56,19 @@ func serve(t *testing.T, handle func(n int, w http.ResponseWriter, r *http.Reque
 	}
 }
 
-func (s *server) asked() []http.Header {
+func (s *server) received() []http.Header {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
 
-// content serves the bytes with ranges and a strong tag.
+// content serves b with support for ranges, and the given ETag.
 func content(w http.ResponseWriter, r *http.Request, b []byte, tag string) {
 	w.Header().Set("ETag", tag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
 }
 
-// breakOff sends b after promising promised bytes, then drops the connection.
+// breakOff sends b with a Content-Length of promised, then drops the connection.
 func breakOff(w http.ResponseWriter, status int, b []byte, promised int) {
 	w.Header().Set("Content-Length", strconv.Itoa(promised))
 	w.WriteHeader(status)
@@ -75,7 +77,7 @@ func breakOff(w http.ResponseWriter, status int, b []byte, promised int) {
 	panic(http.ErrAbortHandler)
 }
 
-// leaveBehind writes what an earlier, interrupted pull would have left.
+// leaveBehind writes the files that an interrupted pull leaves.
 func leaveBehind(t *testing.T, s Store, part []byte, tag string) {
 	t.Helper()
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
@@ -92,7 +94,7 @@ func leaveBehind(t *testing.T, s Store, part []byte, tag string) {
 	}
 }
 
-// files returns the names in the store's folder, without the lock.
+// files returns the names of the files in the store, without locks.
 func files(t *testing.T, s Store) []string {
 	t.Helper()
 	entries, err := os.ReadDir(s.Dir)
@@ -108,7 +110,7 @@ func files(t *testing.T, s Store) []string {
 	return names
 }
 
-// wantPulled checks that err is nil and the folder holds the model and nothing else.
+// wantPulled checks that a pull succeeded and that the folder contains only the model.
 func wantPulled(t *testing.T, s Store, path string, err error, want []byte) {
 	t.Helper()
 	if err != nil {
@@ -122,6 +124,6 @@ func wantPulled(t *testing.T, s Store, path string, err error, want []byte) {
 		t.Errorf("the file at %s is not the model", path)
 	}
 	if names := files(t, s); !slices.Equal(names, []string{"fixture.tflite"}) {
-		t.Errorf("files left: %v, want fixture.tflite alone", names)
+		t.Errorf("files in the store: %v, want only fixture.tflite", names)
 	}
 }

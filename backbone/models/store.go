@@ -16,52 +16,68 @@ import (
 	"time"
 )
 
-var (
-	// ErrNotPulled means that the model is in the list but not on this machine.
-	ErrNotPulled = errors.New("model has not been pulled")
-
-	// ErrContent means that a file, on this machine or as served, is not the published one.
-	ErrContent = errors.New("not the published model")
-)
-
-// Store is a folder with pulled models. The zero value is ready to use. A Store may be used by several goroutines,
-// and its folder by several processes, at once.
+// A Store is a folder of downloaded models. The zero value is ready to use. Several
+// goroutines may use a Store, and several processes its folder, at the same time.
 type Store struct {
-	Dir     string       // default: imprint/models in [os.UserCacheDir]
-	BaseURL string       // the folder with the files; default: the publisher's
-	Client  *http.Client // default: one that honours the proxy variables of the environment
+	Dir     string       // default: imprint/models in os.UserCacheDir
+	BaseURL string       // folder to download from; default: the publisher's
+	Client  *http.Client // default: one that uses the proxy variables of the environment
 
-	// Tests shorten these; zero means the default.
+	// Tests shorten these. Zero means the default.
 	backoff, lockPoll time.Duration
 }
 
-// Path returns where the model of that name lies, or [ErrNotPulled]. The whole file is checked; one that is not
-// the published model is [ErrContent].
+// Path returns the path of the named model's file after checking its content. The error
+// wraps ErrUnknown, ErrNotPulled, or ErrContent if the file is not the published one.
 func (s Store) Path(name string) (string, error) {
 	p, err := Find(name)
 	if err != nil {
 		return "", err
 	}
+	return s.path(p)
+}
+
+func (s Store) path(p Published) (string, error) {
 	path, err := s.destination(p)
 	if err != nil {
 		return "", err
 	}
 	if err := check(path, p); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("models: %s: %w", p.Name, ErrNotPulled)
+		return "", &NameError{Name: p.Name, Err: ErrNotPulled}
 	} else if err != nil {
-		return "", fmt.Errorf("models: %w", err)
+		return "", err
 	}
 	return path, nil
 }
 
-// Pull fetches the model of that name unless it is there already, and returns where it lies. The file appears under
-// its name only when it is whole and has been checked. progress may be nil; otherwise it is called from this
-// goroutine with the bytes on this machine so far and the size of the file.
+// Locate returns the path of the model file that a user means by name: a file at that
+// path or else, like Path, the model with that name. If name has a path separator and
+// there is no such file, the error wraps [fs.ErrNotExist].
+func (s Store) Locate(name string) (string, error) {
+	if _, err := os.Stat(name); err == nil {
+		return name, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if strings.ContainsRune(name, filepath.Separator) {
+		return "", fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	p, err := find(name, true)
+	if err != nil {
+		return "", err
+	}
+	return s.path(p)
+}
+
+// Pull downloads the named model, unless it is already there, and returns its path. The
+// file gets its name only once it is complete and checked, so that name never belongs
+// to a partial file. If progress is not nil, it is called from this goroutine with the
+// bytes downloaded so far and the size of the file.
 //
-// What was fetched before a failure or the end of ctx stays beside the destination as a .part file, and the next Pull
-// goes on from there. A pause of the server for 30 seconds counts as a failure; the whole may take any time. Failures
-// that may pass are tried again a few times. When what came is not the published model the error is [ErrContent] and
-// nothing of it is kept.
+// After a failure or the end of ctx, what was downloaded stays in a .part file, and the
+// next Pull resumes there. Pull retries temporary failures a few times. A server that
+// sends nothing for 30 seconds counts as one; the total time is not limited. If the
+// server sends another file, the error wraps ErrContent and nothing is kept.
 func (s Store) Pull(ctx context.Context, name string, progress func(done, total int64)) (path string, err error) {
 	p, err := Find(name)
 	if err != nil {
@@ -69,7 +85,7 @@ func (s Store) Pull(ctx context.Context, name string, progress func(done, total 
 	}
 	path, err = s.pull(ctx, p, progress)
 	if err != nil {
-		return "", fmt.Errorf("models: pull %s: %w", p.Name, err)
+		return "", fmt.Errorf("pull %s: %w", p.Name, err)
 	}
 	return path, nil
 }
@@ -90,7 +106,7 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 		return "", err
 	}
 	defer unlock()
-	if check(path, p) == nil { // whoever held the lock has brought it
+	if check(path, p) == nil { // the previous owner of the lock downloaded it
 		return path, nil
 	}
 	client, closeClient := s.client()
@@ -109,19 +125,21 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 	return path, nil
 }
 
+// destination returns the path of the model's file in the store.
 func (s Store) destination(p Published) (string, error) {
 	dir := s.Dir
 	if dir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("models: no folder for models: %w", err)
+			return "", fmt.Errorf("find the folder for models: %w", err)
 		}
 		dir = filepath.Join(cache, "imprint", "models")
 	}
 	return filepath.Join(dir, p.File()), nil
 }
 
-// check reports whether the file at path is the published model: nil, [ErrContent], or why it cannot be read.
+// check returns nil if the file at path is the published model, an error that wraps
+// ErrContent if it is another, or the error of reading it.
 func check(path string, p Published) error {
 	f, err := os.Open(path)
 	if err != nil {

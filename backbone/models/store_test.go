@@ -2,6 +2,7 @@ package models
 
 import (
 	"errors"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -31,7 +32,7 @@ func TestPathAndPullByName(t *testing.T) {
 		t.Errorf("got error %v, want ErrNotPulled", err)
 	}
 	_, err := s.Pull(t.Context(), name, nil)
-	if want := "models: pull " + name + ": get " + srv.URL + "/" + name + ".tflite: 404 Not Found"; err == nil || err.Error() != want {
+	if want := "pull " + name + ": get " + srv.URL + "/" + name + ".tflite: 404 Not Found"; err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 	if n := requests.Load(); n != 1 {
@@ -45,7 +46,7 @@ func TestPathAndPullByName(t *testing.T) {
 	}
 }
 
-func TestDefaultFolder(t *testing.T) {
+func TestDefaultDir(t *testing.T) {
 	cache := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", cache)
 	t.Setenv("HOME", cache)
@@ -58,7 +59,8 @@ func TestDefaultFolder(t *testing.T) {
 	}
 }
 
-// TestPublishedFiles holds the list against the published files themselves, pulled from a server on this machine.
+// TestPublishedFiles checks the list against the published files, pulled from a local
+// server.
 func TestPublishedFiles(t *testing.T) {
 	dir := reference.Path(t, "models")
 	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
@@ -81,7 +83,33 @@ func TestPublishedFiles(t *testing.T) {
 		checked++
 	}
 	if checked == 0 {
-		t.Errorf("%s has none of the listed models", dir)
+		t.Errorf("%s contains none of the listed models", dir)
 	}
 	t.Logf("%d of %d listed models checked", checked, len(List()))
+}
+
+func TestLocate(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const name = "mobilenet_v1_0.25_128_quant"
+	s := Store{Dir: "store"}
+	for _, tt := range []struct {
+		name string
+		want error
+		text string
+	}{
+		{"resnet50", ErrUnknown, `"resnet50" is neither a file nor a known model`},
+		{"inat_bird", ErrUnknown, `"inat_bird" is neither a file nor a known model; did you mean mobilenet_v2_1.0_224_inat_bird_quant?`},
+		{name, ErrNotPulled, name + " has not been pulled"},
+		{filepath.Join("models", name), fs.ErrNotExist, filepath.Join("models", name) + ": file does not exist"},
+	} {
+		if path, err := s.Locate(tt.name); path != "" || !errors.Is(err, tt.want) || err.Error() != tt.text {
+			t.Errorf("Locate(%q) = %q, error %v; want %s", tt.name, path, err, tt.text)
+		}
+	}
+	if err := os.WriteFile(name, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := s.Locate(name); path != name || err != nil {
+		t.Errorf("Locate of a file = %q, %v", path, err)
+	}
 }

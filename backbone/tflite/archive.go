@@ -10,14 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of the zip archive behind a model.
+// Limits of the zip archive that follows a model.
 const (
 	maxArchiveFiles = 16
-	maxArchiveFile  = 1 << 20 // bytes of one file, unpacked
-	maxArchiveRatio = 100     // unpacked to packed
+	maxArchiveFile  = 1 << 20 // bytes of one unpacked file
+	maxArchiveRatio = 100     // of unpacked to packed size
 )
 
-// Records of the zip format: APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12 and
+// Records of the zip format. Source: APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12 and
 // 4.3.16.
 const (
 	localHeader       = "PK\x03\x04"
@@ -30,8 +30,8 @@ const (
 	endRecordOffset   = 16 // of the central directory's offset in the end record
 )
 
-// findEndRecord gives the position of the record that ends a zip archive, -1
-// when tail does not end in one.
+// findEndRecord returns the position in tail of the record that ends a zip archive, or −1
+// if tail does not end in an archive.
 func findEndRecord(tail []byte) int {
 	for i := len(tail) - endRecordSize; i >= 0 && i >= len(tail)-endRecordSize-1<<16; i-- {
 		if string(tail[i:i+4]) == endRecord && int(binary.LittleEndian.Uint16(tail[i+20:])) == len(tail)-i-endRecordSize {
@@ -41,11 +41,11 @@ func findEndRecord(tail []byte) int {
 	return -1
 }
 
-// An archive is where the parts of a zip archive lie in a tail.
+// An archive is the layout of a zip archive in a tail.
 type archive struct {
-	start     int64 // of the first file, or of the directory
+	start     int64 // of the first file, or of the directory if there are no files
 	directory int64
-	end       int64 // of the directory: the end record
+	end       int64 // of the directory, where the end record starts
 	files     []archiveFile
 }
 
@@ -55,30 +55,29 @@ type archiveFile struct {
 	size  int64 // of its local header and packed content
 }
 
-// scanArchive checks the zip archive in tail against the limits; nil when tail
-// does not hold one. The tools that make models with archives count offsets
-// from the start of the file (all of Coral's do), others from the start of the
-// archive; either is accepted, as the distance shows in the end record.
+// scanArchive checks the zip archive in tail, and returns nil if there is none. Offsets
+// may count from the start of the model file, as in all of Coral's models, or from the
+// start of the archive. The end record tells which.
 func scanArchive(tail []byte) (*archive, error) {
 	end := findEndRecord(tail)
 	if end < 0 {
 		if bytes.HasPrefix(tail, []byte(localHeader)) {
-			return nil, corrupt("zip archive without an end")
+			return nil, corrupt("zip archive has no end record")
 		}
 		return nil, nil
 	}
 	record := tail[end:]
 	count := int(binary.LittleEndian.Uint16(record[10:]))
 	if binary.LittleEndian.Uint32(record[4:]) != 0 || int(binary.LittleEndian.Uint16(record[8:])) != count {
-		return nil, corrupt("zip archive in several parts")
+		return nil, corrupt("zip archive is split into parts")
 	}
 	if count > maxArchiveFiles {
-		return nil, fmt.Errorf("zip archive of %d files, more than %d: %w", count, maxArchiveFiles, ErrTooLarge)
+		return nil, fmt.Errorf("zip archive has %d files, more than %d: %w", count, maxArchiveFiles, ErrTooLarge)
 	}
 	a := &archive{end: int64(end)}
 	a.directory = a.end - int64(binary.LittleEndian.Uint32(record[12:]))
 	if a.directory < 0 {
-		return nil, corrupt("zip directory of %d bytes", a.end-a.directory)
+		return nil, corrupt("zip directory has %d bytes", a.end-a.directory)
 	}
 	shift := a.directory - int64(binary.LittleEndian.Uint32(record[endRecordOffset:]))
 
@@ -86,20 +85,20 @@ func scanArchive(tail []byte) (*archive, error) {
 	pos := a.directory
 	for i := range count {
 		if a.end-pos < centralHeaderSize || string(tail[pos:pos+4]) != centralHeader {
-			return nil, corrupt("zip directory entry %d", i)
+			return nil, corrupt("zip directory entry %d has no header", i)
 		}
 		entry := tail[pos:a.end]
 		size := centralHeaderSize + int(binary.LittleEndian.Uint16(entry[28:])) +
 			int(binary.LittleEndian.Uint16(entry[30:])) + int(binary.LittleEndian.Uint16(entry[32:]))
 		if size > len(entry) {
-			return nil, corrupt("zip directory entry %d of %d bytes", i, size)
+			return nil, corrupt("zip directory entry %d has %d bytes", i, size)
 		}
 		name, err := checkArchiveEntry(entry)
 		if err != nil {
 			return nil, err
 		}
 		if names[name] {
-			return nil, corrupt("two files %q in the zip archive", name)
+			return nil, corrupt("zip archive has two files %q", name)
 		}
 		names[name] = true
 		f := archiveFile{entry: pos, local: int64(binary.LittleEndian.Uint32(entry[centralOffset:])) + shift}
@@ -110,25 +109,24 @@ func scanArchive(tail []byte) (*archive, error) {
 		pos += int64(size)
 	}
 	if pos != a.end {
-		return nil, corrupt("%d bytes behind the zip directory", a.end-pos)
+		return nil, corrupt("%d bytes follow the zip directory", a.end-pos)
 	}
 	a.start = a.directory
 	byPlace := slices.SortedFunc(slices.Values(a.files), func(f, g archiveFile) int { return cmp.Compare(f.local, g.local) })
 	for i, f := range byPlace {
 		a.start = min(a.start, f.local)
 		if i > 0 && f.local < byPlace[i-1].local+byPlace[i-1].size {
-			return nil, corrupt("files overlap in the zip archive")
+			return nil, corrupt("files in the zip archive overlap")
 		}
 	}
 	if a.start > 0 && bytes.HasPrefix(tail, []byte(localHeader)) {
-		return nil, corrupt("a file that the zip directory does not list")
+		return nil, corrupt("zip directory does not list the first file")
 	}
 	return a, nil
 }
 
-// rebaseArchive checks tail and gives it with the offsets of its zip archive
-// counting from base bytes before tail. A tail without an archive is given
-// back as it is.
+// rebaseArchive checks tail and returns it with the offsets in its zip archive counting
+// from base bytes before tail. A tail without an archive is returned unchanged.
 func rebaseArchive(tail []byte, base int) ([]byte, error) {
 	a, err := scanArchive(tail)
 	if a == nil {
@@ -142,8 +140,7 @@ func rebaseArchive(tail []byte, base int) ([]byte, error) {
 	return out, nil
 }
 
-// checkArchiveEntry checks a central header against the limits and gives the
-// file's name.
+// checkArchiveEntry checks a central header and returns the file's name.
 func checkArchiveEntry(entry []byte) (string, error) {
 	name := string(entry[centralHeaderSize : centralHeaderSize+int(binary.LittleEndian.Uint16(entry[28:]))])
 	if err := checkFileName(name); err != nil {
@@ -153,7 +150,7 @@ func checkArchiveEntry(entry []byte) (string, error) {
 		return "", fmt.Errorf("zip file %q is encrypted: %w", name, ErrUnsupported)
 	}
 	if method := binary.LittleEndian.Uint16(entry[10:]); method != 0 && method != 8 {
-		return "", fmt.Errorf("zip file %q is packed by method %d: %w", name, method, ErrUnsupported)
+		return "", fmt.Errorf("zip file %q is packed with method %d: %w", name, method, ErrUnsupported)
 	}
 	packed, unpacked := binary.LittleEndian.Uint32(entry[20:]), binary.LittleEndian.Uint32(entry[24:])
 	if unpacked > maxArchiveFile || int64(unpacked) > maxArchiveRatio*int64(packed) {
@@ -162,29 +159,29 @@ func checkArchiveEntry(entry []byte) (string, error) {
 	return name, nil
 }
 
-// checkFileName refuses names that could leave a folder.
+// checkFileName returns an error for names that could lead out of a folder.
 func checkFileName(name string) error {
 	if name == "" || len(name) > 255 || !utf8.ValidString(name) || strings.ContainsAny(name, "/\\\x00") || strings.Contains(name, "..") {
-		return corrupt("file name %q", name)
+		return corrupt("invalid file name %q", name)
 	}
 	return nil
 }
 
-// localSize checks the local header at pos of the archive's files and gives its
-// size with the packed file.
+// localSize checks the local header at pos and returns the size of the header and the
+// packed file.
 func localSize(files []byte, pos int64, name string, entry []byte) (int64, error) {
 	if pos < 0 || pos > int64(len(files)-localHeaderSize) || string(files[pos:pos+4]) != localHeader {
-		return 0, corrupt("zip file %q at byte %d", name, pos)
+		return 0, corrupt("zip file %q has no header at byte %d", name, pos)
 	}
 	header := files[pos:]
 	nameSize := int(binary.LittleEndian.Uint16(header[26:]))
 	length := int64(localHeaderSize+nameSize+int(binary.LittleEndian.Uint16(header[28:]))) +
 		int64(binary.LittleEndian.Uint32(entry[20:]))
 	if length > int64(len(header)) {
-		return 0, corrupt("zip file %q of %d bytes leaves the archive", name, length)
+		return 0, corrupt("zip file %q extends beyond the archive with %d bytes", name, length)
 	}
 	if string(header[localHeaderSize:localHeaderSize+nameSize]) != name {
-		return 0, corrupt("zip file %q has two names", name)
+		return 0, corrupt("zip file %q has another name in its header", name)
 	}
 	return length, nil
 }

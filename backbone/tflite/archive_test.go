@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// zipOf packs files, with offsets that count from base bytes before the
-// archive.
+// zipOf returns a zip archive of files whose offsets count from base bytes before it.
 func zipOf(t testing.TB, base int, method uint16, files ...AssociatedFile) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -32,8 +31,8 @@ func zipOf(t testing.TB, base int, method uint16, files ...AssociatedFile) []byt
 	return out.Bytes()
 }
 
-// Archives count offsets from the file or from themselves; either way they are
-// read, and written as most tools do, from the file.
+// Offsets in an archive may count from the start of the file or of the archive. Encode
+// always writes the former.
 func TestArchiveOffsets(t *testing.T) {
 	body, err := smallModel().Encode()
 	if err != nil {
@@ -60,12 +59,12 @@ func TestArchiveOffsets(t *testing.T) {
 				if base == 0 && padding == 0 {
 					want = out
 				} else if !bytes.Equal(out, want) {
-					t.Errorf("method %d base %d padding %d gives another file", method, base, padding)
+					t.Errorf("method %d base %d padding %d: Encode returned another file", method, base, padding)
 				}
 				record := out[findEndRecord(out):]
 				directory := int(binary.LittleEndian.Uint32(record[endRecordOffset:]))
 				if string(out[directory:directory+4]) != centralHeader {
-					t.Errorf("the directory is not at byte %d of the file", directory)
+					t.Errorf("the directory is not at byte %d, where the end record says", directory)
 				}
 			}
 		}
@@ -73,7 +72,7 @@ func TestArchiveOffsets(t *testing.T) {
 	}
 }
 
-// A tail that is no archive is kept, and stays in front of one that comes.
+// A tail that is not an archive remains in front of an archive that is added.
 func TestOtherTail(t *testing.T) {
 	m := smallModel()
 	m.Tail = []byte("something else")
@@ -85,7 +84,7 @@ func TestOtherTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.HasPrefix(m.Tail, []byte("something else"+localHeader)) {
-		t.Errorf("tail %q", m.Tail)
+		t.Errorf("got tail %q", m.Tail)
 	}
 	roundTrip(t, m)
 	for _, name := range []string{"a", "absent", "b"} {
@@ -94,11 +93,11 @@ func TestOtherTail(t *testing.T) {
 		}
 	}
 	if string(m.Tail) != "something else" {
-		t.Errorf("tail %q", m.Tail)
+		t.Errorf("got tail %q", m.Tail)
 	}
 }
 
-// Files that are not touched keep their packed bytes.
+// Files that do not change keep their packed bytes.
 func TestSetAssociatedFileKeepsOthers(t *testing.T) {
 	m := smallModel()
 	m.Tail = zipOf(t, 0, zip.Deflate, AssociatedFile{"a", bytes.Repeat([]byte("abc"), 20)}, AssociatedFile{"b", []byte("b")})
@@ -107,7 +106,7 @@ func TestSetAssociatedFileKeepsOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Contains(m.Tail, packed) {
-		t.Error("the other file was packed again")
+		t.Error("the packed bytes of the other file changed")
 	}
 	want := []AssociatedFile{{"a", bytes.Repeat([]byte("abc"), 20)}, {"b", []byte("new")}}
 	if got, err := m.AssociatedFiles(); err != nil || !reflect.DeepEqual(got, want) {
@@ -152,7 +151,7 @@ func TestArchiveLimits(t *testing.T) {
 		{"sound", edit(centralOffset, 0), nil},
 		{"overlap", func() []byte {
 			b := zipOf(t, 0, zip.Store, AssociatedFile{"a", zipOf(t, 0, zip.Store, names("b")...)}, AssociatedFile{"b", []byte("x")})
-			// The second entry's header is moved to the one inside the first file.
+			// Point the second entry to the header inside the first file.
 			entry := bytes.LastIndex(b, []byte(centralHeader))
 			inner := bytes.Index(b[1:], []byte(localHeader)) + 1
 			binary.LittleEndian.PutUint32(b[entry+centralOffset:], uint32(inner))
@@ -187,7 +186,7 @@ func TestArchiveLimits(t *testing.T) {
 	}
 }
 
-// A directory that lies about a file's size or sum is found when unpacking.
+// Unpacking detects content that does not match the checksum in the directory.
 func TestArchiveContentDamaged(t *testing.T) {
 	m := smallModel()
 	m.Tail = zipOf(t, 0, zip.Store, AssociatedFile{"labels.txt", []byte("abc")})
@@ -199,7 +198,7 @@ func TestArchiveContentDamaged(t *testing.T) {
 		t.Errorf("labels: got %v, want ErrCorrupt", err)
 	}
 
-	// Another file that is damaged is no reason not to give the labels.
+	// Labels does not care about damage to another file.
 	if err := m.SetAssociatedFile("a.txt", []byte("a")); err != nil {
 		t.Fatal(err)
 	}
@@ -212,11 +211,11 @@ func TestArchiveContentDamaged(t *testing.T) {
 	}
 }
 
-func TestSetAssociatedFileRefuses(t *testing.T) {
+func TestSetAssociatedFileErrors(t *testing.T) {
 	m := smallModel()
 	for name, size := range map[string]int{"": 1, "a/b": 1, "..": 1, "a\x00": 1, "big": maxArchiveFile + 1} {
 		if err := m.SetAssociatedFile(name, make([]byte, size)); err == nil {
-			t.Errorf("%q of %d bytes: no error", name, size)
+			t.Errorf("SetAssociatedFile(%q) of %d bytes returned no error", name, size)
 		}
 	}
 	if m.Tail != nil {

@@ -5,18 +5,18 @@ import (
 	"math"
 )
 
-// maxTensorBytes bounds one tensor, so that sizes fit an int everywhere.
+// maxTensorBytes is the largest tensor, so that sizes fit an int on every platform.
 const maxTensorBytes = math.MaxInt32
 
-// check tests every index and size that one part of a model gives about
-// another. Operators' own rules (shapes that fit each other, strides) are for
-// whoever runs them.
+// check returns an error if an index or size in one part of the model does not match
+// another part. It does not check the operators' own rules, such as strides and matching
+// shapes.
 func (m *Model) check() error {
 	if m.Version != 3 {
 		return fmt.Errorf("schema version %d, want 3: %w", m.Version, ErrUnsupported)
 	}
 	if len(m.Subgraphs) == 0 {
-		return corrupt("no subgraph")
+		return corrupt("model has no subgraph")
 	}
 	for i := range m.Subgraphs {
 		if err := m.checkSubgraph(&m.Subgraphs[i]); err != nil {
@@ -35,7 +35,7 @@ func (m *Model) check() error {
 	}
 	for _, s := range m.SignatureDefs {
 		if int64(s.Subgraph) >= int64(len(m.Subgraphs)) {
-			return corrupt("signature %q is of subgraph %d of %d", s.Key, s.Subgraph, len(m.Subgraphs))
+			return corrupt("signature %q is for subgraph %d of %d", s.Key, s.Subgraph, len(m.Subgraphs))
 		}
 		tensors := len(m.Subgraphs[s.Subgraph].Tensors)
 		for _, list := range [...][]TensorMap{s.Inputs, s.Outputs} {
@@ -89,7 +89,7 @@ func (m *Model) checkSubgraph(s *Subgraph) error {
 }
 
 func (m *Model) checkTensor(t *Tensor) error {
-	// Index 0 is always valid: it means "no buffer".
+	// Index 0 is always valid and means no buffer.
 	if t.Buffer != 0 && int64(t.Buffer) >= int64(len(m.Buffers)) {
 		return corrupt("buffer %d of %d", t.Buffer, len(m.Buffers))
 	}
@@ -105,17 +105,17 @@ func (m *Model) checkTensor(t *Tensor) error {
 	if err := t.checkQuantization(); err != nil {
 		return err
 	}
-	if t.Buffer == 0 || t.IsVariable || size < 0 || t.carried != nil {
+	if t.Buffer == 0 || t.IsVariable || size < 0 || t.opaque != nil {
 		return nil
 	}
 	if n := len(m.Buffers[t.Buffer]); n != 0 && n != size {
-		return corrupt("buffer %d has %d bytes, %s%d needs %d", t.Buffer, n, t.Type, t.Shape, size)
+		return corrupt("buffer %d has %d bytes, but %s%d needs %d", t.Buffer, n, t.Type, t.Shape, size)
 	}
 	return nil
 }
 
-// byteSize gives the bytes of a tensor's content; -1 for types whose elements
-// have no fixed size.
+// byteSize returns the size of the tensor's content in bytes, or −1 if its elements have
+// no fixed size.
 func (t *Tensor) byteSize() (int, error) {
 	bits := int64(t.Type.bits())
 	n := int64(1)
@@ -123,7 +123,7 @@ func (t *Tensor) byteSize() (int, error) {
 		if d < 0 {
 			return 0, corrupt("shape %d", t.Shape)
 		}
-		// Elements without a known size count as one byte.
+		// Elements without a fixed size count as one byte.
 		if n *= int64(d); n > maxTensorBytes*8/max(bits, 8) {
 			return 0, fmt.Errorf("shape %d: %w", t.Shape, ErrTooLarge)
 		}
@@ -136,8 +136,8 @@ func (t *Tensor) byteSize() (int, error) {
 
 func (t *Tensor) checkQuantization() error {
 	q := t.Quantization
-	if q == nil || q.carried != nil {
-		return nil // with details, scale and zero point have no meaning
+	if q == nil || q.opaque != nil {
+		return nil // scale and zero point have no meaning then
 	}
 	for _, s := range q.Scale {
 		if math.IsNaN(float64(s)) || math.IsInf(float64(s), 0) {

@@ -10,7 +10,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// sharedModels gives every shared model by its name below models.
+// sharedModels returns the reference models by their path below the folder models.
 func sharedModels(t testing.TB) map[string][]byte {
 	t.Helper()
 	root := reference.Path(t, "models")

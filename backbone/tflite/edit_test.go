@@ -1,146 +1,6 @@
 package tflite
 
-import (
-	"errors"
-	"reflect"
-	"slices"
-	"testing"
-)
-
-func TestPruneToHiddenTensor(t *testing.T) {
-	m := smallModel()
-	if err := m.SetLabels([]string{"cat", "dog", "hot dog"}); err != nil {
-		t.Fatal(err)
-	}
-	m.MetadataBuffer = []int32{4}
-	payload := m.Subgraphs[0].Operators[0].CustomOptions
-	if err := m.Prune(0, []int32{1}); err != nil {
-		t.Fatal(err)
-	}
-	s := &m.Subgraphs[0]
-	var names []string
-	for _, tensor := range s.Tensors {
-		names = append(names, tensor.Name)
-	}
-	if want := []string{"in", "hidden"}; !slices.Equal(names, want) {
-		t.Errorf("tensors %q, want %q", names, want)
-	}
-	if len(s.Operators) != 1 || &s.Operators[0].CustomOptions[0] != &payload[0] {
-		t.Errorf("operators %+v, want the custom one with its bytes", s.Operators)
-	}
-	if want := []OperatorCode{{OpCustom, "edgetpu-custom-op", 1}}; !slices.Equal(m.OperatorCodes, want) {
-		t.Errorf("operator codes %v, want %v", m.OperatorCodes, want)
-	}
-	if !slices.Equal(s.Inputs, []int32{0}) || !slices.Equal(s.Outputs, []int32{1}) {
-		t.Errorf("inputs %d, outputs %d", s.Inputs, s.Outputs)
-	}
-	// Buffer 0, the version and the description remain.
-	if len(m.Buffers) != 3 {
-		t.Errorf("%d buffers, want 3", len(m.Buffers))
-	}
-	if got, _ := m.MetadataEntry("min_runtime_version"); string(got) != "1.5.0\x00\x00\x00" {
-		t.Errorf("version %q", got)
-	}
-	if b := m.Buffers[m.MetadataBuffer[0]]; string(b) != "1.5.0\x00\x00\x00" {
-		t.Errorf("old list of metadata leads to %q", b)
-	}
-	d := m.SignatureDefs[0]
-	if !slices.Equal(d.Inputs, []TensorMap{{"x", 0}}) || d.Outputs != nil {
-		t.Errorf("signature %+v", d)
-	}
-	if _, err := m.Labels(); !errors.Is(err, ErrNoLabels) {
-		t.Errorf("labels of the output that is gone: %v, want ErrNoLabels", err)
-	}
-	if m.Tail != nil {
-		t.Errorf("tail of %d bytes, want none", len(m.Tail))
-	}
-	roundTrip(t, m)
-}
-
-func TestPruneKeepsWhatIsNeeded(t *testing.T) {
-	m := smallModel()
-	if err := m.SetLabels([]string{"cat", "dog", "hot dog"}); err != nil {
-		t.Fatal(err)
-	}
-	// An operator without outputs works by side effect.
-	main := &m.Subgraphs[0]
-	main.Operators = append(main.Operators, Operator{Opcode: m.OperatorCode(142, "", 1), Inputs: []int32{6}, DebugMetadataIndex: -1})
-	if err := m.Prune(0, []int32{4, 5}); err != nil {
-		t.Fatal(err)
-	}
-	// Only the bias, which no operator reads, and its buffer are gone.
-	if len(main.Tensors) != 6 || main.Tensors[3].Name != "logits" || !slices.Equal(main.Outputs, []int32{3, 4}) {
-		t.Errorf("outputs %d of %+v", main.Outputs, main.Tensors)
-	}
-	if len(main.Operators) != 4 || !slices.Equal(main.Operators[1].Inputs, []int32{1, 2, -1}) || !slices.Equal(main.Operators[1].Intermediates, []int32{5}) {
-		t.Errorf("operators %+v", main.Operators)
-	}
-	if want := []TensorMap{{"probabilities", 4}, {"logits", 3}}; !slices.Equal(m.SignatureDefs[0].Outputs, want) {
-		t.Errorf("signature outputs %v, want %v", m.SignatureDefs[0].Outputs, want)
-	}
-	if got, err := m.Labels(); err != nil || len(got) != 3 {
-		t.Errorf("labels %q, %v", got, err)
-	}
-	d, err := m.Describe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := []TensorDescription{{}, {Files: []string{"labels.txt"}}}; !reflect.DeepEqual(d.Outputs, want) {
-		t.Errorf("outputs are described as %+v, want %+v", d.Outputs, want)
-	}
-	roundTrip(t, m)
-}
-
-func TestPruneLeavesTheModelOnError(t *testing.T) {
-	blockwise := carry(quantizationTable, quantizationDetailsType, quantizationDetails)
-	for _, test := range []struct {
-		name    string
-		sub     int
-		outputs []int32
-		edit    func(m *Model)
-		want    error
-	}{
-		{"no such subgraph", 2, nil, func(*Model) {}, ErrCorrupt},
-		{"no such tensor", 0, []int32{7}, func(*Model) {}, ErrCorrupt},
-		{"negative tensor", 0, []int32{-1}, func(*Model) {}, ErrCorrupt},
-		{"wrong index", 0, []int32{1}, func(m *Model) { m.Subgraphs[0].Operators[0].Outputs[0] = 9 }, ErrCorrupt},
-		{"memory plan", 0, []int32{1}, func(m *Model) { m.SetMetadataEntry("OfflineMemoryAllocation", make([]byte, 12)) }, ErrUnsupported},
-		{"scales in a tensor", 0, []int32{1}, func(m *Model) { m.Subgraphs[0].Tensors[1].Quantization.carried = blockwise }, ErrUnsupported},
-		{"metadata", 0, []int32{1}, func(m *Model) { m.SetMetadataEntry(MetadataName, make([]byte, 12)) }, ErrCorrupt},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			m, same := smallModel(), smallModel()
-			test.edit(m)
-			test.edit(same)
-			if err := m.Prune(test.sub, test.outputs); !errors.Is(err, test.want) {
-				t.Errorf("got %v, want %v", err, test.want)
-			}
-			if !reflect.DeepEqual(m, same) {
-				t.Error("the model changed")
-			}
-		})
-	}
-}
-
-func TestPruneSharedModels(t *testing.T) {
-	for name, file := range sharedModels(t) {
-		m, err := Parse(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &m.Subgraphs[0]
-		last := s.Operators[len(s.Operators)-1]
-		operators := len(s.Operators)
-		if err := m.Prune(0, slices.Clone(last.Inputs[:1])); err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if len(s.Operators) >= operators {
-			t.Errorf("%s: %d operators of %d remain", name, len(s.Operators), operators)
-		}
-		roundTrip(t, m)
-	}
-}
+import "testing"
 
 func TestAdd(t *testing.T) {
 	m := &Model{Version: 3, Subgraphs: make([]Subgraph, 1)}
@@ -192,7 +52,7 @@ func TestTensorBytes(t *testing.T) {
 	}
 }
 
-// An entry whose buffer is also used elsewhere must not change that.
+// Setting an entry must not change a buffer with other users.
 func TestSetMetadataEntryInSharedBuffer(t *testing.T) {
 	m := smallModel()
 	m.Metadata = append(m.Metadata, Metadata{"shared", 1}, Metadata{"none", 0})
@@ -212,6 +72,6 @@ func TestSetMetadataEntryInSharedBuffer(t *testing.T) {
 		}
 	}
 	if _, ok := m.MetadataEntry("absent"); ok {
-		t.Error("an absent entry is there")
+		t.Error("MetadataEntry found an absent entry")
 	}
 }

@@ -2,17 +2,16 @@ package tflite
 
 import "fmt"
 
-// Encode writes the model as a new file: the same Model gives the same bytes.
-// The data of buffers and custom options begin at multiples of 16 bytes. Data
-// that the parsed file kept behind its flatbuffer are now inside.
+// Encode returns the model as a file. The same Model gives the same bytes. The data of
+// buffers and custom options start at multiples of 16 bytes. Data that followed the
+// flatbuffer in the parsed file become part of it.
 //
-// It returns an error wrapping ErrUnsupported when the parsed file used a
-// field this package does not know, ErrTooLarge above MaxFileSize, and
-// ErrCorrupt when the Model is one that Parse would refuse, for instance after
-// an edit with a wrong index.
+// The error wraps ErrUnsupported if the parsed file has a field that this package does
+// not know, ErrTooLarge if the file would exceed MaxFileSize, and ErrCorrupt if Parse
+// would not accept it, for instance because of a wrong index.
 func (m *Model) Encode() ([]byte, error) {
-	if m.beyond != "" {
-		return nil, fmt.Errorf("encoding a model with the unknown field %s: %w", m.beyond, ErrUnsupported)
+	if m.unknown != "" {
+		return nil, fmt.Errorf("encode model: unknown field %s: %w", m.unknown, ErrUnsupported)
 	}
 	size := len(m.Tail)
 	for _, b := range m.Buffers {
@@ -25,25 +24,26 @@ func (m *Model) Encode() ([]byte, error) {
 		}
 	}
 	if size > 2*MaxFileSize {
-		return nil, fmt.Errorf("encoding a model of about %d bytes, more than %d: %w", size, MaxFileSize, ErrTooLarge)
+		return nil, fmt.Errorf("encode model: about %d bytes, more than %d: %w", size, MaxFileSize, ErrTooLarge)
 	}
 	b := writeFlatbuffer(m.node(), fileIdentifier, size+4096)
 	tail, err := rebaseArchive(m.Tail, len(b))
 	if err != nil {
-		return nil, fmt.Errorf("encoding the model's tail: %w", err)
+		return nil, fmt.Errorf("encode model: after the flatbuffer: %w", err)
 	}
 	b = append(b, tail...)
 	if err := Verify(b); err != nil {
-		return nil, fmt.Errorf("encoding a model: %w", err)
+		return nil, fmt.Errorf("encode model: %w", err)
 	}
 	return b, nil
 }
 
+// node returns the model as a table.
 func (m *Model) node() *node {
 	n := newNode(modelTable)
 	n.set(modelVersion, uint64(m.Version), 0)
 	setEach(n, modelOperatorCodes, nonNil(m.OperatorCodes), func(n *node, c *OperatorCode) {
-		// Both fields, so that readers from before the newer one understand.
+		// Older readers only know the older field.
 		n.set(opcodeDeprecatedBuiltin, uint64(uint8(min(c.Builtin, placeholderOperator))), 0)
 		n.setText(opcodeCustom, c.CustomCode)
 		n.set(opcodeVersion, uint64(uint32(c.Version)), 1)
@@ -66,9 +66,9 @@ func (m *Model) node() *node {
 		setEach(n, signatureOutputs, s.Outputs, tensorMap)
 		n.setText(signatureKey, s.Key)
 		n.set(signatureSubgraph, uint64(s.Subgraph), 0)
-		s.carried.carryInto(n)
+		s.opaque.copyInto(n)
 	})
-	m.carried.carryInto(n)
+	m.opaque.copyInto(n)
 	return n
 }
 
@@ -81,7 +81,7 @@ func buildSubgraph(n *node, s *Subgraph) {
 	n.set(subgraphDebug, uint64(uint32(s.DebugMetadataIndex)), absentIndex)
 }
 
-// nonNil makes a required vector present.
+// nonNil returns an empty list for nil, so that a required vector is written.
 func nonNil[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -93,7 +93,7 @@ func buildTensor(n *node, t *Tensor) {
 	n.setInt32s(tensorShape, t.Shape)
 	n.set(tensorType, uint64(uint8(t.Type)), 0)
 	n.set(tensorBuffer, uint64(t.Buffer), 0)
-	n.v[tensorName] = t.Name // readers expect one, if empty
+	n.v[tensorName] = t.Name // readers expect a name, even if empty
 	if q := t.Quantization; q != nil {
 		sub := newNode(quantizationTable)
 		sub.setFloat32s(quantizationMin, q.Min)
@@ -101,13 +101,13 @@ func buildTensor(n *node, t *Tensor) {
 		sub.setFloat32s(quantizationScale, q.Scale)
 		sub.setInt64s(quantizationZeroPoint, q.ZeroPoint)
 		sub.set(quantizationDimension, uint64(uint32(q.Dimension)), 0)
-		q.carried.carryInto(sub)
+		q.opaque.copyInto(sub)
 		n.v[tensorQuantization] = sub
 	}
 	n.setFlag(tensorVariable, t.IsVariable)
 	n.setInt32s(tensorShapeSignature, t.ShapeSignature)
 	n.setFlag(tensorHasRank, t.HasRank)
-	t.carried.carryInto(n)
+	t.opaque.copyInto(n)
 }
 
 func buildOperator(n *node, op *Operator) {
@@ -130,5 +130,5 @@ func buildOperator(n *node, op *Operator) {
 	}
 	n.setInt32s(operatorIntermediates, op.Intermediates)
 	n.set(operatorDebug, uint64(uint32(op.DebugMetadataIndex)), absentIndex)
-	op.carried.carryInto(n)
+	op.opaque.copyInto(n)
 }

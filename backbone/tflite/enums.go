@@ -2,10 +2,10 @@ package tflite
 
 import "fmt"
 
-// A BuiltinOperator is a number of the schema's enumeration of that name.
+// A BuiltinOperator is a kind of operator.
 type BuiltinOperator int32
 
-// The operators that programs here name; String knows all.
+// The operators that other packages use. String knows the names of all others too.
 const (
 	OpAdd             BuiltinOperator = 0
 	OpAveragePool2D   BuiltinOperator = 1
@@ -38,12 +38,12 @@ const (
 	OpQuantize        BuiltinOperator = 114
 	OpHardSwish       BuiltinOperator = 117
 
-	// placeholderOperator is the largest number that fits the older field of
-	// an operator code.
+	// placeholderOperator is the largest value of an operator code's older field. It
+	// means that the newer field has the operator.
 	placeholderOperator BuiltinOperator = 127
 )
 
-// String gives the schema's name, for instance CONV_2D.
+// String returns the name in the schema, such as CONV_2D.
 func (op BuiltinOperator) String() string {
 	if op >= 0 && int(op) < len(operatorNames) {
 		return operatorNames[op]
@@ -97,7 +97,7 @@ var operatorNames = [...]string{
 // A TensorType is the type of a tensor's elements.
 type TensorType int8
 
-// The element types, in schema order.
+// The element types.
 const (
 	TypeFloat32 TensorType = iota
 	TypeFloat16
@@ -126,7 +126,7 @@ const (
 
 var tensorTypes = [...]struct {
 	name string
-	bits int // of one element; 0 without a fixed size
+	bits int // of one element; 0 if it has no fixed size
 }{
 	{"float32", 32}, {"float16", 16}, {"int32", 32}, {"uint8", 8}, {"int64", 64}, {"string", 0},
 	{"bool", 8}, {"int16", 16}, {"complex64", 64}, {"int8", 8}, {"float64", 64}, {"complex128", 128},
@@ -134,7 +134,7 @@ var tensorTypes = [...]struct {
 	{"bfloat16", 16}, {"int2", 2}, {"uint4", 4}, {"float8_e4m3fn", 8}, {"float8_e5m2", 8},
 }
 
-// String gives the schema's name in lower case, for instance uint8.
+// String returns the name in the schema in lower case, such as uint8.
 func (t TensorType) String() string {
 	if t >= 0 && int(t) < len(tensorTypes) {
 		return tensorTypes[t].name
@@ -142,6 +142,7 @@ func (t TensorType) String() string {
 	return fmt.Sprintf("TensorType(%d)", int8(t))
 }
 
+// bits returns the size of one element in bits, 0 if it has no fixed size.
 func (t TensorType) bits() int {
 	if t >= 0 && int(t) < len(tensorTypes) {
 		return tensorTypes[t].bits
@@ -149,14 +150,14 @@ func (t TensorType) bits() int {
 	return 0
 }
 
-// Size gives the bytes of one element; 0 for types whose elements have no
-// fixed size or share a byte.
+// Size returns the size of one element in bytes: 0 if it has no fixed size or is smaller
+// than a byte.
 func (t TensorType) Size() int { return t.bits() / 8 }
 
-// An Activation is the function fused into an operator.
+// An Activation is an activation function fused into an operator.
 type Activation int8
 
-// The fused activations, in schema order.
+// The activations.
 const (
 	ActNone Activation = iota
 	ActRelu
@@ -168,7 +169,7 @@ const (
 
 var activationNames = [...]string{"NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT"}
 
-// String gives the schema's name, for instance RELU6.
+// String returns the name in the schema, such as RELU6.
 func (a Activation) String() string {
 	if a >= 0 && int(a) < len(activationNames) {
 		return activationNames[a]
@@ -176,16 +177,16 @@ func (a Activation) String() string {
 	return fmt.Sprintf("Activation(%d)", int8(a))
 }
 
-// A Padding says what a sliding window does at the border.
+// A Padding is what a convolution or pool does at the border.
 type Padding int8
 
-// The paddings, in schema order.
+// The paddings.
 const (
-	PaddingSame  Padding = iota // zeros so that the output has ceil(input/stride) places
-	PaddingValid                // only whole windows
+	PaddingSame  Padding = iota // pads so that the output has size ⌈input/stride⌉
+	PaddingValid                // uses only whole windows
 )
 
-// String gives SAME or VALID.
+// String returns SAME or VALID.
 func (p Padding) String() string {
 	switch p {
 	case PaddingSame:

@@ -9,15 +9,15 @@ import (
 	"slices"
 )
 
-// An AssociatedFile is one file of the zip archive behind a model, for
-// instance its labels.
+// An AssociatedFile is a file in the zip archive that follows a model, such as its
+// labels.
 type AssociatedFile struct {
 	Name    string
 	Content []byte
 }
 
-// AssociatedFiles unpacks the files behind the model, in the archive's order.
-// There are at most 16, of at most 1 MiB each.
+// AssociatedFiles unpacks the associated files, in the order of the archive. There are at
+// most 16, of at most 1 MiB each.
 func (m *Model) AssociatedFiles() ([]AssociatedFile, error) {
 	archive, _, err := m.openArchive()
 	if err != nil {
@@ -27,30 +27,31 @@ func (m *Model) AssociatedFiles() ([]AssociatedFile, error) {
 	for _, f := range archive.File {
 		content, err := unpack(f)
 		if err != nil {
-			return nil, fmt.Errorf("reading the associated file %q: %w", f.Name, err)
+			return nil, fmt.Errorf("read associated file %q: %w", f.Name, err)
 		}
 		files = append(files, AssociatedFile{f.Name, content})
 	}
 	return files, nil
 }
 
-// openArchive gives the archive in the tail, an empty one when there is none,
-// and what stands before it.
+// openArchive returns the archive in the tail, which is empty if there is none, and the
+// bytes before it.
 func (m *Model) openArchive() (*zip.Reader, []byte, error) {
 	layout, err := scanArchive(m.Tail)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the associated files: %w", err)
+		return nil, nil, fmt.Errorf("read associated files: %w", err)
 	}
 	if layout == nil {
 		return &zip.Reader{}, m.Tail, nil
 	}
 	archive, err := zip.NewReader(bytes.NewReader(m.Tail), int64(len(m.Tail)))
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the associated files: %v: %w", err, ErrCorrupt)
+		return nil, nil, fmt.Errorf("read associated files: %v: %w", err, ErrCorrupt)
 	}
 	return archive, m.Tail[:layout.start], nil
 }
 
+// unpack returns the content of f.
 func unpack(f *zip.File) ([]byte, error) {
 	r, err := f.Open()
 	if err != nil {
@@ -67,26 +68,27 @@ func unpack(f *zip.File) ([]byte, error) {
 	return content, nil
 }
 
-// SetAssociatedFile stores a file in the archive behind the model, in place of
-// one of the same name or at the end. The other files keep their bytes.
+// SetAssociatedFile stores an associated file. It replaces the file of the same name or
+// becomes the last. The other files keep their packed bytes. The error wraps ErrCorrupt
+// if name is not a plain file name, and ErrTooLarge if content exceeds 1 MiB or there are
+// already 16 files.
 func (m *Model) SetAssociatedFile(name string, content []byte) error {
 	if err := checkFileName(name); err != nil {
-		return fmt.Errorf("storing an associated file: %w", err)
+		return fmt.Errorf("store associated file: %w", err)
 	}
 	if len(content) > maxArchiveFile {
-		return fmt.Errorf("storing the associated file %q of %d bytes, more than %d: %w", name, len(content), maxArchiveFile, ErrTooLarge)
+		return fmt.Errorf("store associated file %q: %d bytes, more than %d: %w", name, len(content), maxArchiveFile, ErrTooLarge)
 	}
 	return m.rewriteArchive(&AssociatedFile{name, content}, nil)
 }
 
-// RemoveAssociatedFile drops a file from the archive behind the model, if it
-// is there.
+// RemoveAssociatedFile removes an associated file, if there is one of that name.
 func (m *Model) RemoveAssociatedFile(name string) error {
 	return m.rewriteArchive(nil, []string{name})
 }
 
-// rewriteArchive writes the archive again with one file stored, unless it is
-// nil, and others left out.
+// rewriteArchive writes the archive with file stored, unless it is nil, and without the
+// files named in without.
 func (m *Model) rewriteArchive(file *AssociatedFile, without []string) error {
 	archive, prefix, err := m.openArchive()
 	if err != nil {
@@ -107,18 +109,18 @@ func (m *Model) rewriteArchive(file *AssociatedFile, without []string) error {
 			err = w.Copy(f)
 		}
 		if err != nil {
-			return fmt.Errorf("rewriting the associated files: %w", err)
+			return fmt.Errorf("write associated files: %w", err)
 		}
 		files++
 	}
 	if file != nil {
 		if err := storeFile(w, file); err != nil {
-			return fmt.Errorf("rewriting the associated files: %w", err)
+			return fmt.Errorf("write associated files: %w", err)
 		}
 		files++
 	}
 	if files > maxArchiveFiles {
-		return fmt.Errorf("storing associated file number %d, more than %d: %w", files, maxArchiveFiles, ErrTooLarge)
+		return fmt.Errorf("write associated files: %d files, more than %d: %w", files, maxArchiveFiles, ErrTooLarge)
 	}
 	if files == 0 {
 		m.Tail = nil
@@ -131,25 +133,25 @@ func (m *Model) rewriteArchive(file *AssociatedFile, without []string) error {
 		err = w.Close()
 	}
 	if err != nil {
-		return fmt.Errorf("rewriting the associated files: %w", err)
+		return fmt.Errorf("write associated files: %w", err)
 	}
 	tail := out.Bytes()
 	if _, err := rebaseArchive(tail, 0); err != nil {
-		return fmt.Errorf("rewriting the associated files: %w", err)
+		return fmt.Errorf("write associated files: %w", err)
 	}
 	m.Tail = tail
 	return nil
 }
 
-// storeFile appends a file as it is, dated 1980-01-01 so that the same content
-// gives the same archive, and with its size in front of it, which readers of
-// streams need.
+// storeFile appends a file without compression. The date is 1980-01-01, so that the same
+// content gives the same archive. The size precedes the content, as streaming readers
+// need.
 func storeFile(w *zip.Writer, file *AssociatedFile) error {
 	const firstDay = 1<<5 | 1
 	body, err := w.CreateRaw(&zip.FileHeader{
 		Name:   file.Name,
 		Method: zip.Store,
-		//lint:ignore SA1019 CreateRaw takes the date from this field alone
+		//lint:ignore SA1019 CreateRaw takes the date from this field only
 		ModifiedDate:       firstDay,
 		CRC32:              crc32.ChecksumIEEE(file.Content),
 		CompressedSize64:   uint64(len(file.Content)),

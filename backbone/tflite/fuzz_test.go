@@ -14,19 +14,19 @@ func seeds(f *testing.F) []*Model {
 	tailed := smallModel()
 	tailed.Tail = []byte("tail")
 	list := []*Model{smallModel(), describedModel(f), tailed}
-	for _, table := range []int{4, 7} { // the largest second options
+	for _, table := range []int{4, 7} { // the members of BuiltinOptions2 with the most fields
 		m := smallModel()
-		m.Subgraphs[0].Operators[1].carried = newNode(operatorTable)
-		m.Subgraphs[0].Operators[1].carried.v[operatorOptions2Type] = uint64(table)
-		m.Subgraphs[0].Operators[1].carried.v[operatorOptions2] = filled(builtinOptions2[table])
+		m.Subgraphs[0].Operators[1].opaque = newNode(operatorTable)
+		m.Subgraphs[0].Operators[1].opaque.v[operatorOptions2Type] = uint64(table)
+		m.Subgraphs[0].Operators[1].opaque.v[operatorOptions2] = filled(builtinOptions2[table])
 		list = append(list, m)
 	}
 	sparse := smallModel()
-	sparse.Subgraphs[0].Tensors[0].carried = carry(tensorTable, tensorSparsity, tensorVariants)
+	sparse.Subgraphs[0].Tensors[0].opaque = filledSlots(tensorTable, tensorSparsity, tensorVariants)
 	return append(list, sparse)
 }
 
-// What parses can be written again and is then the same, or is refused.
+// A model that Parse accepts survives Encode, or Encode returns an error.
 func FuzzParse(f *testing.F) {
 	for _, m := range seeds(f) {
 		b, err := m.Encode()
@@ -39,7 +39,7 @@ func FuzzParse(f *testing.F) {
 		m, err := Parse(b)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnsupported) {
-				t.Fatalf("error of no kind: %v", err)
+				t.Fatalf("error wraps no sentinel: %v", err)
 			}
 			return
 		}
@@ -59,7 +59,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(out, out2) {
-			t.Fatal("a second Encode gives other bytes")
+			t.Fatal("a second Encode returned other bytes")
 		}
 		withoutNaN(m)
 		withoutNaN(again)
@@ -82,7 +82,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// withoutNaN makes ranges comparable: no NaN equals itself.
+// withoutNaN replaces NaNs, which do not equal themselves, so that models compare.
 func withoutNaN(m *Model) {
 	for i := range m.Subgraphs {
 		for _, t := range m.Subgraphs[i].Tensors {
@@ -100,7 +100,7 @@ func withoutNaN(m *Model) {
 	}
 }
 
-// Any tail either is refused or keeps its files.
+// Encode either keeps the files in a tail or returns an error.
 func FuzzTail(f *testing.F) {
 	f.Add([]byte("tail"))
 	f.Add(zipOf(f, 0, zip.Store, AssociatedFile{"labels.txt", []byte("a\nb\n")}, AssociatedFile{"b", nil}))
@@ -130,7 +130,7 @@ func FuzzTail(f *testing.F) {
 			return
 		}
 		if len(files) > maxArchiveFiles {
-			t.Fatalf("%d files", len(files))
+			t.Fatalf("%d files exceed the limit", len(files))
 		}
 		if err := m.SetAssociatedFile("added", []byte("x")); err != nil {
 			return
@@ -145,8 +145,8 @@ func FuzzTail(f *testing.F) {
 	})
 }
 
-// Labels that can be set come back; any file of labels is read or refused, and
-// what was read can be set unless lines hold what no label may.
+// Labels returns what SetLabels set. Any label file is read or refused, and what was read
+// can be set unless a line cannot be a label.
 func FuzzLabels(f *testing.F) {
 	f.Add("a\nb\n")
 	f.Add("\ufeffa\r\nb")

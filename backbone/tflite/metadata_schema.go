@@ -1,8 +1,8 @@
 package tflite
 
-// The tables of the metadata that describe a model to people and tools, kept
-// in the buffer TFLITE_METADATA. Source: tensorflow_lite_support/metadata/
-// metadata_schema.fbs (1.1.0) of tensorflow/tflite-support.
+// This file describes the tables of the metadata entry TFLITE_METADATA, a flatbuffer of
+// its own. Source: tensorflow_lite_support/metadata/metadata_schema.fbs (1.1.0) of
+// tensorflow/tflite-support.
 
 const metadataIdentifier = "M001"
 
@@ -17,7 +17,7 @@ const (
 	mmMinParserVersion
 )
 
-var modelMetadataTable = &tableType{"ModelMetadata", []field{
+var modelMetadataTable = &tableType{Name: "ModelMetadata", Fields: []field{
 	mmName:             text("name"),
 	mmDescription:      text("description"),
 	mmVersion:          text("version"),
@@ -38,7 +38,7 @@ const (
 	smOutputUnits
 )
 
-var subgraphMetadataTable = &tableType{"SubGraphMetadata", []field{
+var subgraphMetadataTable = &tableType{Name: "SubGraphMetadata", Fields: []field{
 	smName:        text("name"),
 	smDescription: text("description"),
 	smInputs:      many("input_tensor_metadata", tensorMetadataTable),
@@ -58,25 +58,25 @@ const (
 	tmFiles
 )
 
-var tensorMetadataTable = &tableType{"TensorMetadata", []field{
+var tensorMetadataTable = &tableType{Name: "TensorMetadata", Fields: []field{
 	tmName:           text("name"),
 	tmDescription:    text("description"),
 	tmDimensionNames: texts("dimension_names"),
-	tmContent: one("content", &tableType{"Content", []field{
+	tmContent: one("content", &tableType{Name: "Content", Fields: []field{
 		unionType("content_properties_type"),
 		union("content_properties", []*tableType{
 			nil,
-			{name: "FeatureProperties"},
-			{"ImageProperties", []field{
+			{Name: "FeatureProperties"},
+			{Name: "ImageProperties", Fields: []field{
 				scalar("color_space", 1),
-				one("default_size", &tableType{"ImageSize", []field{scalar("width", 4), scalar("height", 4)}}),
+				one("default_size", &tableType{Name: "ImageSize", Fields: []field{scalar("width", 4), scalar("height", 4)}}),
 			}},
-			{"BoundingBoxProperties", []field{vector("index", 4), scalar("type", 1), scalar("coordinate_type", 1)}},
+			{Name: "BoundingBoxProperties", Fields: []field{vector("index", 4), scalar("type", 1), scalar("coordinate_type", 1)}},
 		}),
-		one("range", &tableType{"ValueRange", []field{scalar("min", 4), scalar("max", 4)}}),
+		one("range", &tableType{Name: "ValueRange", Fields: []field{scalar("min", 4), scalar("max", 4)}}),
 	}}),
 	tmUnits: many("process_units", processUnitTable),
-	tmStats: one("stats", &tableType{"Stats", []field{vector("max", 4), vector("min", 4)}}),
+	tmStats: one("stats", &tableType{Name: "Stats", Fields: []field{vector("max", 4), vector("min", 4)}}),
 	tmFiles: many("associated_files", associatedFileTable),
 }}
 
@@ -85,19 +85,18 @@ const (
 	unitOptions
 )
 
-// unitNormalization is a member of the union ProcessUnitOptions, whose fields
-// are the means and the standard deviations.
+// unitNormalization is the member NormalizationOptions of the union ProcessUnitOptions.
 const unitNormalization = 1
 
-var processUnitTable = &tableType{"ProcessUnit", []field{
+var processUnitTable = &tableType{Name: "ProcessUnit", Fields: []field{
 	unitOptionsType: unionType("options_type"),
 	unitOptions: union("options", []*tableType{
 		nil,
-		{"NormalizationOptions", []field{vector("mean", 4), vector("std", 4)}},
-		{"ScoreCalibrationOptions", []field{scalar("score_transformation", 1), scalar("default_score", 4)}},
-		{"ScoreThresholdingOptions", []field{scalar("global_score_threshold", 4)}},
-		{"BertTokenizerOptions", []field{many("vocab_file", associatedFileTable)}},
-		{"SentencePieceTokenizerOptions", []field{
+		{Name: "NormalizationOptions", Fields: []field{vector("mean", 4), vector("std", 4)}},
+		{Name: "ScoreCalibrationOptions", Fields: []field{scalar("score_transformation", 1), scalar("default_score", 4)}},
+		{Name: "ScoreThresholdingOptions", Fields: []field{scalar("global_score_threshold", 4)}},
+		{Name: "BertTokenizerOptions", Fields: []field{many("vocab_file", associatedFileTable)}},
+		{Name: "SentencePieceTokenizerOptions", Fields: []field{
 			many("sentencePiece_model", associatedFileTable), many("vocab_file", associatedFileTable),
 		}},
 	}),
@@ -110,13 +109,13 @@ const (
 	afLocale
 )
 
-// Kinds of associated file that hold one label a line.
+// Types of associated files that contain one label a line.
 const (
 	fileAxisLabels  = 2
 	fileValueLabels = 3
 )
 
-var associatedFileTable = &tableType{"AssociatedFile", []field{
+var associatedFileTable = &tableType{Name: "AssociatedFile", Fields: []field{
 	afName:        text("name"),
 	afDescription: text("description"),
 	afType:        scalar("type", 1),

@@ -1,10 +1,13 @@
 package tflite
 
-import "encoding/binary"
+import (
+	"encoding/binary"
 
-// smallModel is a model that uses most of the format: three operators, one of
-// them custom, two subgraphs, per-channel quantization, a signature, metadata
-// and labels.
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
+)
+
+// smallModel returns a model that uses most of the format: two subgraphs, three operators,
+// one of them custom, per-channel quantization, a signature and metadata.
 func smallModel() *Model {
 	weights := make([]byte, 4*3)
 	for i := range weights {
@@ -47,17 +50,24 @@ func smallModel() *Model {
 	return m
 }
 
-// place gives the byte of a file at which the vector in a slot of the table
-// reached by path begins; path alternates slots of vectors of tables and
-// indices.
+// place returns the table of a model file that path leads to. The path alternates slots
+// that hold a vector of tables and indices into it.
 func place(b []byte, path ...int) view {
-	v := rootView(b, modelTable)
+	v := flatbuf.Root(b, modelTable)
 	for i := 0; i+1 < len(path); i += 2 {
-		_, first := v.elements(path[i])
-		v = viewAt(b, v.follow(first+4*path[i+1]), v.t.fields[path[i]].table)
+		v = flatbuf.Each(v, path[i], func(v view) view { return v })[path[i+1]]
 	}
 	return v
 }
+
+// elements returns the length of the vector of offsets in a slot, and the position of the
+// first.
+func elements(b []byte, v view, slot int) (n, first int) {
+	p := follow(b, v.At(slot))
+	return int(getUint32(b, p)), p + 4
+}
+
+func follow(b []byte, pos int) int { return pos + int(getUint32(b, pos)) }
 
 func putUint32(b []byte, pos int, x uint32) { binary.LittleEndian.PutUint32(b[pos:], x) }
 

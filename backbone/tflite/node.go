@@ -3,55 +3,53 @@ package tflite
 import (
 	"encoding/binary"
 	"math"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// A node is a table in memory, to be written or to be carried over from one
-// file to another. The values by slot are nil (absent), uint64 (the bits of a
-// scalar or the type of a union), []byte (a vector's elements), string,
-// []string, *node or []*node.
+// A node is a table in memory, to be written to a file.
 type node struct {
 	t *tableType
+	// v has a value for each slot: nil if absent, uint64 for the bits of a scalar or the
+	// type of a union, []byte for the elements of a vector, string, []string, *node or
+	// []*node.
 	v []any
 }
 
-func newNode(t *tableType) *node { return &node{t, make([]any, len(t.fields))} }
+func newNode(t *tableType) *node { return &node{t, make([]any, len(t.Fields))} }
 
-// readNode reads a whole table except the given slots. It gives nil when
-// nothing is left and slots were excepted.
+// readNode reads a table except the given slots. If there are such slots, it returns nil
+// for a table without others.
 func readNode(v view, except ...int) *node {
-	n := newNode(v.t)
+	n := newNode(v.Type())
 	empty := true
-	for slot := range v.t.fields {
-		if v.at(slot) == 0 || contains(except, slot) {
+	for slot := range v.Type().Fields {
+		if v.At(slot) == 0 || slices.Contains(except, slot) {
 			continue
 		}
-		f := &v.t.fields[slot]
-		// Nothing is lost with an explicit zero here: it is every such default.
-		if f.kind == kindUnionType || f.kind == kindScalar && except != nil {
-			if v.scalar(slot, 0) == 0 {
+		f := &v.Type().Fields[slot]
+		// An explicit zero can be dropped: it is the default of all these fields.
+		if f.Kind == flatbuf.KindUnionType || f.Kind == flatbuf.KindScalar && except != nil {
+			if v.Scalar(slot, 0) == 0 {
 				continue
 			}
 		}
 		empty = false
-		switch f.kind {
-		case kindScalar, kindUnionType:
-			n.v[slot] = v.scalar(slot, 0)
-		case kindVector:
-			n.v[slot] = v.raw(slot)
-		case kindString:
-			n.v[slot] = v.text(slot)
-		case kindStrings:
-			count, p := v.elements(slot)
-			list := make([]string, count)
-			for i := range list {
-				list[i] = textAt(v.b, v.follow(p+4*i))
-			}
-			n.v[slot] = list
-		case kindTable, kindUnion:
-			sub, _ := v.table(slot)
+		switch f.Kind {
+		case flatbuf.KindScalar, flatbuf.KindUnionType:
+			n.v[slot] = v.Scalar(slot, 0)
+		case flatbuf.KindVector:
+			n.v[slot] = v.Raw(slot)
+		case flatbuf.KindString:
+			n.v[slot] = v.Text(slot)
+		case flatbuf.KindStrings:
+			n.v[slot] = v.Strings(slot)
+		case flatbuf.KindTable, flatbuf.KindUnion:
+			sub, _ := v.Table(slot)
 			n.v[slot] = readNode(sub)
-		case kindTables:
-			n.v[slot] = eachTable(v, slot, func(v view) *node { return readNode(v) })
+		case flatbuf.KindTables:
+			n.v[slot] = flatbuf.Each(v, slot, func(v view) *node { return readNode(v) })
 		}
 	}
 	if empty && except != nil {
@@ -60,17 +58,8 @@ func readNode(v view, except ...int) *node {
 	return n
 }
 
-func contains(list []int, x int) bool {
-	for _, y := range list {
-		if x == y {
-			return true
-		}
-	}
-	return false
-}
-
-// carryInto copies the slots of n, which may be nil, into m.
-func (n *node) carryInto(m *node) {
+// copyInto copies the slots of n, which may be nil, into m.
+func (n *node) copyInto(m *node) {
 	if n == nil {
 		return
 	}
@@ -81,7 +70,7 @@ func (n *node) carryInto(m *node) {
 	}
 }
 
-// get gives a scalar's bits, or def when it is absent. n may be nil.
+// get returns the bits of a scalar, or def if it or n is absent.
 func (n *node) get(slot int, def uint64) uint64 {
 	if n == nil || slot >= len(n.v) {
 		return def
@@ -92,7 +81,7 @@ func (n *node) get(slot int, def uint64) uint64 {
 	return def
 }
 
-// vector gives the elements of a vector of scalars, nil when it is absent.
+// vector returns the elements of a vector of scalars, nil if it is absent.
 func (n *node) vector(slot int) []byte {
 	if n == nil {
 		return nil
@@ -133,7 +122,7 @@ func (n *node) float32(slot int) float32 { return math.Float32frombits(uint32(n.
 
 func (n *node) activation(slot int) Activation { return Activation(n.get(slot, 0)) }
 
-// set stores a scalar; like the official writers it leaves out the default.
+// set stores a scalar. Like the official writers, it leaves out the default.
 func (n *node) set(slot int, bits, def uint64) {
 	if bits != def {
 		n.v[slot] = bits
@@ -197,14 +186,14 @@ func (n *node) setFloat32s(slot int, list []float32) {
 	n.v[slot] = raw
 }
 
-// setEach stores a vector of tables; nil is left out.
+// setEach stores a vector of tables, unless list is nil.
 func setEach[T any](n *node, slot int, list []T, build func(*node, *T)) {
 	if list == nil {
 		return
 	}
 	nodes := make([]*node, len(list))
 	for i := range list {
-		nodes[i] = newNode(n.t.fields[slot].table)
+		nodes[i] = newNode(n.t.Fields[slot].Table)
 		build(nodes[i], &list[i])
 	}
 	n.v[slot] = nodes

@@ -3,14 +3,15 @@ package tflite
 import (
 	"fmt"
 	"math"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// An OptionsType says which table an operator's builtin options are: the
-// number of a member of the schema's union BuiltinOptions.
+// An OptionsType is the type of an operator's builtin options: a member of the union
+// BuiltinOptions.
 type OptionsType uint8
 
-// The options with a typed view, and those without a field that programs here
-// write.
+// The types with a typed view, and types without fields that other packages write.
 const (
 	OptionsNone            OptionsType = 0
 	OptionsConv2D          OptionsType = 1
@@ -35,31 +36,30 @@ const (
 	OptionsHardSwish       OptionsType = 91
 )
 
-// String gives the name of the options' table, for instance Conv2DOptions.
+// String returns the name of the table in the schema, such as Conv2DOptions.
 func (t OptionsType) String() string {
 	switch {
 	case t == OptionsNone:
 		return "NONE"
 	case int(t) < len(builtinOptions):
-		return builtinOptions[t].name
+		return builtinOptions[t].Name
 	}
 	return fmt.Sprintf("OptionsType(%d)", uint8(t))
 }
 
-// Options are an operator's builtin options: an immutable value. The zero
-// value means the operator has none.
+// Options are an operator's builtin options, an immutable value. The zero value means
+// that the operator has none.
 //
-// A typed view of options that are absent or of another type gives the
-// schema's default for every field; so does a field that is absent. Callers
-// who must know compare Type first.
+// A method such as Conv2D returns a typed view. Fields that are absent have the schema's
+// default value in it, and so do all fields if the options are absent or of another type.
+// Compare Type to tell these cases apart.
 type Options struct {
 	Type  OptionsType
 	table *node
 }
 
-// EmptyOptions gives options of type t with every field at its default, for
-// tables without fields such as OptionsPad; no options if the schema has no
-// type t.
+// EmptyOptions returns options of type t with default values, for tables without fields
+// such as OptionsPad. If the schema has no type t, it returns the zero Options.
 func EmptyOptions(t OptionsType) Options {
 	if t == OptionsNone || int(t) >= len(builtinOptions) {
 		return Options{}
@@ -67,7 +67,7 @@ func EmptyOptions(t OptionsType) Options {
 	return Options{t, newNode(builtinOptions[t])}
 }
 
-// fields gives the table if it is of type t, else nil.
+// fields returns the table if it has type t, and otherwise nil.
 func (o Options) fields(t OptionsType) *node {
 	if o.Type != t {
 		return nil
@@ -75,8 +75,8 @@ func (o Options) fields(t OptionsType) *node {
 	return o.table
 }
 
-// Conv2DOptions are those of CONV_2D. The defaults have stride 0, which no
-// runtime accepts, and dilation 1.
+// Conv2DOptions are the options of CONV_2D. The default stride is 0, which no runtime
+// accepts, and the default dilation 1.
 type Conv2DOptions struct {
 	Padding              Padding
 	StrideW, StrideH     int32
@@ -85,14 +85,14 @@ type Conv2DOptions struct {
 	QuantizedBiasType    TensorType
 }
 
-// Conv2D is the typed view of OptionsConv2D.
+// Conv2D returns the typed view of options of type OptionsConv2D.
 func (o Options) Conv2D() Conv2DOptions {
 	n := o.fields(OptionsConv2D)
 	return Conv2DOptions{Padding(n.get(0, 0)), n.int32(1, 0), n.int32(2, 0), n.activation(3),
 		n.int32(4, 1), n.int32(5, 1), TensorType(n.get(6, 0))}
 }
 
-// Options gives c as an operator's options.
+// Options returns c as an operator's options.
 func (c Conv2DOptions) Options() Options {
 	o := EmptyOptions(OptionsConv2D)
 	o.table.setByte(0, int8(c.Padding))
@@ -105,8 +105,8 @@ func (c Conv2DOptions) Options() Options {
 	return o
 }
 
-// DepthwiseConv2DOptions are those of DEPTHWISE_CONV_2D. The defaults have
-// stride 0, which no runtime accepts, and dilation 1.
+// DepthwiseConv2DOptions are the options of DEPTHWISE_CONV_2D. The default stride is 0,
+// which no runtime accepts, and the default dilation 1.
 type DepthwiseConv2DOptions struct {
 	Padding              Padding
 	StrideW, StrideH     int32
@@ -115,14 +115,14 @@ type DepthwiseConv2DOptions struct {
 	DilationW, DilationH int32
 }
 
-// DepthwiseConv2D is the typed view of OptionsDepthwiseConv2D.
+// DepthwiseConv2D returns the typed view of options of type OptionsDepthwiseConv2D.
 func (o Options) DepthwiseConv2D() DepthwiseConv2DOptions {
 	n := o.fields(OptionsDepthwiseConv2D)
 	return DepthwiseConv2DOptions{Padding(n.get(0, 0)), n.int32(1, 0), n.int32(2, 0), n.int32(3, 0),
 		n.activation(4), n.int32(5, 1), n.int32(6, 1)}
 }
 
-// Options gives c as an operator's options.
+// Options returns c as an operator's options.
 func (c DepthwiseConv2DOptions) Options() Options {
 	o := EmptyOptions(OptionsDepthwiseConv2D)
 	o.table.setByte(0, int8(c.Padding))
@@ -135,8 +135,8 @@ func (c DepthwiseConv2DOptions) Options() Options {
 	return o
 }
 
-// Pool2DOptions are those of AVERAGE_POOL_2D, MAX_POOL_2D and L2_POOL_2D. The
-// defaults have stride and filter 0, which no runtime accepts.
+// Pool2DOptions are the options of AVERAGE_POOL_2D, MAX_POOL_2D and L2_POOL_2D. The
+// default strides and filter sizes are 0, which no runtime accepts.
 type Pool2DOptions struct {
 	Padding                   Padding
 	StrideW, StrideH          int32
@@ -144,14 +144,14 @@ type Pool2DOptions struct {
 	Activation                Activation
 }
 
-// Pool2D is the typed view of OptionsPool2D.
+// Pool2D returns the typed view of options of type OptionsPool2D.
 func (o Options) Pool2D() Pool2DOptions {
 	n := o.fields(OptionsPool2D)
 	return Pool2DOptions{Padding(n.get(0, 0)), n.int32(1, 0), n.int32(2, 0), n.int32(3, 0),
 		n.int32(4, 0), n.activation(5)}
 }
 
-// Options gives p as an operator's options.
+// Options returns p as an operator's options.
 func (p Pool2DOptions) Options() Options {
 	o := EmptyOptions(OptionsPool2D)
 	o.table.setByte(0, int8(p.Padding))
@@ -163,24 +163,24 @@ func (p Pool2DOptions) Options() Options {
 	return o
 }
 
-// FullyConnectedOptions are those of FULLY_CONNECTED. The default is no
-// activation, row-major weights and an output of two dimensions.
+// FullyConnectedOptions are the options of FULLY_CONNECTED. By default there is no
+// activation, weights are row-major and the output has two dimensions.
 type FullyConnectedOptions struct {
 	Activation               Activation
-	WeightsFormat            int8 // 0 row-major, 1 shuffled 4x16 int8
+	WeightsFormat            int8 // 0 is row-major, 1 is shuffled 4x16 int8
 	KeepNumDims              bool
 	AsymmetricQuantizeInputs bool
 	QuantizedBiasType        TensorType
 }
 
-// FullyConnected is the typed view of OptionsFullyConnected.
+// FullyConnected returns the typed view of options of type OptionsFullyConnected.
 func (o Options) FullyConnected() FullyConnectedOptions {
 	n := o.fields(OptionsFullyConnected)
 	return FullyConnectedOptions{n.activation(0), int8(n.get(1, 0)), n.flag(2, false), n.flag(3, false),
 		TensorType(n.get(4, 0))}
 }
 
-// Options gives f as an operator's options.
+// Options returns f as an operator's options.
 func (f FullyConnectedOptions) Options() Options {
 	o := EmptyOptions(OptionsFullyConnected)
 	o.table.setByte(0, int8(f.Activation))
@@ -191,69 +191,69 @@ func (f FullyConnectedOptions) Options() Options {
 	return o
 }
 
-// SoftmaxOptions are those of SOFTMAX, which gives exp(Beta·x) normalised. The
-// schema's default Beta is 0.
+// SoftmaxOptions are the options of SOFTMAX, which computes exp(Beta·x) and divides by
+// the sum. The default Beta is 0.
 type SoftmaxOptions struct{ Beta float32 }
 
-// Softmax is the typed view of OptionsSoftmax.
+// Softmax returns the typed view of options of type OptionsSoftmax.
 func (o Options) Softmax() SoftmaxOptions {
 	return SoftmaxOptions{o.fields(OptionsSoftmax).float32(0)}
 }
 
-// Options gives s as an operator's options.
+// Options returns s as an operator's options.
 func (s SoftmaxOptions) Options() Options {
 	o := EmptyOptions(OptionsSoftmax)
 	o.table.set(0, uint64(math.Float32bits(s.Beta)), 0)
 	return o
 }
 
-// ReshapeOptions are those of RESHAPE.
+// ReshapeOptions are the options of RESHAPE.
 type ReshapeOptions struct {
-	NewShape []int32 // nil when absent; the second input then has the shape
+	NewShape []int32 // nil if the second input has the shape
 }
 
-// Reshape is the typed view of OptionsReshape.
+// Reshape returns the typed view of options of type OptionsReshape.
 func (o Options) Reshape() ReshapeOptions {
-	return ReshapeOptions{int32s(o.fields(OptionsReshape).vector(0))}
+	return ReshapeOptions{flatbuf.Int32s(o.fields(OptionsReshape).vector(0))}
 }
 
-// Options gives r as an operator's options.
+// Options returns r as an operator's options.
 func (r ReshapeOptions) Options() Options {
 	o := EmptyOptions(OptionsReshape)
 	o.table.setInt32s(0, r.NewShape)
 	return o
 }
 
-// SqueezeOptions are those of SQUEEZE.
+// SqueezeOptions are the options of SQUEEZE.
 type SqueezeOptions struct {
-	SqueezeDims []int32 // none means every dimension of size 1
+	SqueezeDims []int32 // empty for all dimensions of size 1
 }
 
-// Squeeze is the typed view of OptionsSqueeze.
+// Squeeze returns the typed view of options of type OptionsSqueeze.
 func (o Options) Squeeze() SqueezeOptions {
-	return SqueezeOptions{int32s(o.fields(OptionsSqueeze).vector(0))}
+	return SqueezeOptions{flatbuf.Int32s(o.fields(OptionsSqueeze).vector(0))}
 }
 
-// Options gives s as an operator's options.
+// Options returns s as an operator's options.
 func (s SqueezeOptions) Options() Options {
 	o := EmptyOptions(OptionsSqueeze)
 	o.table.setInt32s(0, s.SqueezeDims)
 	return o
 }
 
-// ConcatenationOptions are those of CONCATENATION. The default axis is 0.
+// ConcatenationOptions are the options of CONCATENATION. The default Axis is 0.
 type ConcatenationOptions struct {
 	Axis       int32
 	Activation Activation
 }
 
-// Concatenation is the typed view of OptionsConcatenation.
+// Concatenation returns the typed view of options of type OptionsConcatenation.
 func (o Options) Concatenation() ConcatenationOptions {
 	n := o.fields(OptionsConcatenation)
 	return ConcatenationOptions{n.int32(0, 0), n.activation(1)}
 }
 
-// Options gives c as an operator's options.
+// Options returns c as an operator's options.
 func (c ConcatenationOptions) Options() Options {
 	o := EmptyOptions(OptionsConcatenation)
 	o.table.setInt32(0, c.Axis, 0)
@@ -261,40 +261,41 @@ func (c ConcatenationOptions) Options() Options {
 	return o
 }
 
-// AddOptions are those of ADD. The default PotScaleInt16 is true.
+// AddOptions are the options of ADD. PotScaleInt16 is true by default.
 type AddOptions struct {
 	Activation    Activation
 	PotScaleInt16 bool
 }
 
-// Add is the typed view of OptionsAdd.
+// Add returns the typed view of options of type OptionsAdd.
 func (o Options) Add() AddOptions {
 	n := o.fields(OptionsAdd)
 	return AddOptions{n.activation(0), n.flag(1, true)}
 }
 
-// Options gives a as an operator's options.
+// Options returns a as an operator's options.
 func (a AddOptions) Options() Options {
 	return elementwise(OptionsAdd, a.Activation, a.PotScaleInt16)
 }
 
-// SubOptions are those of SUB. The default PotScaleInt16 is true.
+// SubOptions are the options of SUB. PotScaleInt16 is true by default.
 type SubOptions struct {
 	Activation    Activation
 	PotScaleInt16 bool
 }
 
-// Sub is the typed view of OptionsSub.
+// Sub returns the typed view of options of type OptionsSub.
 func (o Options) Sub() SubOptions {
 	n := o.fields(OptionsSub)
 	return SubOptions{n.activation(0), n.flag(1, true)}
 }
 
-// Options gives s as an operator's options.
+// Options returns s as an operator's options.
 func (s SubOptions) Options() Options {
 	return elementwise(OptionsSub, s.Activation, s.PotScaleInt16)
 }
 
+// elementwise returns the options of ADD or SUB.
 func elementwise(t OptionsType, a Activation, potScaleInt16 bool) Options {
 	o := EmptyOptions(t)
 	o.table.setByte(0, int8(a))
@@ -304,78 +305,78 @@ func elementwise(t OptionsType, a Activation, potScaleInt16 bool) Options {
 	return o
 }
 
-// MulOptions are those of MUL.
+// MulOptions are the options of MUL.
 type MulOptions struct{ Activation Activation }
 
-// Mul is the typed view of OptionsMul.
+// Mul returns the typed view of options of type OptionsMul.
 func (o Options) Mul() MulOptions { return MulOptions{o.fields(OptionsMul).activation(0)} }
 
-// Options gives m as an operator's options.
+// Options returns m as an operator's options.
 func (m MulOptions) Options() Options {
 	o := EmptyOptions(OptionsMul)
 	o.table.setByte(0, int8(m.Activation))
 	return o
 }
 
-// L2NormOptions are those of L2_NORMALIZATION.
+// L2NormOptions are the options of L2_NORMALIZATION.
 type L2NormOptions struct{ Activation Activation }
 
-// L2Norm is the typed view of OptionsL2Norm.
+// L2Norm returns the typed view of options of type OptionsL2Norm.
 func (o Options) L2Norm() L2NormOptions { return L2NormOptions{o.fields(OptionsL2Norm).activation(0)} }
 
-// Options gives l as an operator's options.
+// Options returns l as an operator's options.
 func (l L2NormOptions) Options() Options {
 	o := EmptyOptions(OptionsL2Norm)
 	o.table.setByte(0, int8(l.Activation))
 	return o
 }
 
-// ReducerOptions are those of MEAN, SUM and the other reductions. The default
-// drops the reduced dimensions.
+// ReducerOptions are the options of MEAN, SUM and the other reductions. By default the
+// reduced dimensions are removed.
 type ReducerOptions struct{ KeepDims bool }
 
-// Reducer is the typed view of OptionsReducer.
+// Reducer returns the typed view of options of type OptionsReducer.
 func (o Options) Reducer() ReducerOptions {
 	return ReducerOptions{o.fields(OptionsReducer).flag(0, false)}
 }
 
-// Options gives r as an operator's options.
+// Options returns r as an operator's options.
 func (r ReducerOptions) Options() Options {
 	o := EmptyOptions(OptionsReducer)
 	o.table.setFlag(0, r.KeepDims)
 	return o
 }
 
-// LeakyReluOptions are those of LEAKY_RELU: Alpha is the slope below zero.
+// LeakyReluOptions are the options of LEAKY_RELU. Alpha is the slope below zero.
 type LeakyReluOptions struct{ Alpha float32 }
 
-// LeakyRelu is the typed view of OptionsLeakyRelu.
+// LeakyRelu returns the typed view of options of type OptionsLeakyRelu.
 func (o Options) LeakyRelu() LeakyReluOptions {
 	return LeakyReluOptions{o.fields(OptionsLeakyRelu).float32(0)}
 }
 
-// Options gives l as an operator's options.
+// Options returns l as an operator's options.
 func (l LeakyReluOptions) Options() Options {
 	o := EmptyOptions(OptionsLeakyRelu)
 	o.table.set(0, uint64(math.Float32bits(l.Alpha)), 0)
 	return o
 }
 
-// StridedSliceOptions are those of STRIDED_SLICE; bit i of a mask is about
+// StridedSliceOptions are the options of STRIDED_SLICE. Bit i of a mask applies to
 // dimension i.
 type StridedSliceOptions struct {
 	BeginMask, EndMask, EllipsisMask, NewAxisMask, ShrinkAxisMask int32
 	Offset                                                        bool // the end is relative to the begin
 }
 
-// StridedSlice is the typed view of OptionsStridedSlice.
+// StridedSlice returns the typed view of options of type OptionsStridedSlice.
 func (o Options) StridedSlice() StridedSliceOptions {
 	n := o.fields(OptionsStridedSlice)
 	return StridedSliceOptions{n.int32(0, 0), n.int32(1, 0), n.int32(2, 0), n.int32(3, 0), n.int32(4, 0),
 		n.flag(5, false)}
 }
 
-// Options gives s as an operator's options.
+// Options returns s as an operator's options.
 func (s StridedSliceOptions) Options() Options {
 	o := EmptyOptions(OptionsStridedSlice)
 	for slot, mask := range [...]int32{s.BeginMask, s.EndMask, s.EllipsisMask, s.NewAxisMask, s.ShrinkAxisMask} {

@@ -3,10 +3,12 @@ package tflite
 import (
 	"reflect"
 	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// Every view gives back what its constructor was given, also through a file,
-// and the schema's defaults for options that are absent or of another type.
+// Every typed view survives a file, and has the schema's defaults if the options are
+// absent or of another type.
 func TestOptions(t *testing.T) {
 	other := ReducerOptions{KeepDims: true}.Options()
 	for _, test := range []struct {
@@ -46,7 +48,7 @@ func TestOptions(t *testing.T) {
 		}
 		for _, o := range []Options{{}, other, EmptyOptions(test.options.Type)} {
 			if got := test.view(o); !reflect.DeepEqual(got, test.defaults) {
-				t.Errorf("%v seen as %v: got %+v, want %+v", o.Type, test.options.Type, got, test.defaults)
+				t.Errorf("%v viewed as %v: got %+v, want %+v", o.Type, test.options.Type, got, test.defaults)
 			}
 		}
 	}
@@ -82,24 +84,24 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// The verifier's bounds hold for the schemas themselves.
+// The schemas are within the verifier's limits.
 func TestSchemas(t *testing.T) {
 	var walk func(table *tableType, depth int)
 	walk = func(table *tableType, depth int) {
-		if depth > maxDepth {
-			t.Fatalf("%s is at depth %d", table.name, depth)
+		if depth > flatbuf.MaxDepth {
+			t.Fatalf("%s is at depth %d, beyond the limit", table.Name, depth)
 		}
-		if len(table.fields) > maxSlots {
-			t.Errorf("%s has %d fields", table.name, len(table.fields))
+		if len(table.Fields) > flatbuf.MaxSlots {
+			t.Errorf("%s has %d fields, more than the limit", table.Name, len(table.Fields))
 		}
-		for slot, f := range table.fields {
-			if f.name == "" {
-				t.Errorf("slot %d of %s is not described", slot, table.name)
+		for slot, f := range table.Fields {
+			if f.Name == "" {
+				t.Errorf("slot %d of %s has no description", slot, table.Name)
 			}
-			if f.kind == kindUnion && table.fields[slot-1].kind != kindUnionType {
-				t.Errorf("%s.%s has no type", table.name, f.name)
+			if f.Kind == flatbuf.KindUnion && table.Fields[slot-1].Kind != flatbuf.KindUnionType {
+				t.Errorf("%s.%s has no type", table.Name, f.Name)
 			}
-			for _, sub := range append([]*tableType{f.table}, f.union...) {
+			for _, sub := range append([]*tableType{f.Table}, f.Union...) {
 				if sub != nil {
 					walk(sub, depth+1)
 				}

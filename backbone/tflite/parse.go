@@ -3,125 +3,150 @@ package tflite
 import (
 	"bytes"
 	"fmt"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// Parse verifies b, a whole model file, and reads it. The Model shares memory
-// with b: its buffers and custom options are sub-slices.
+// fileIdentifier is at bytes 4 to 7 of a model file.
+const fileIdentifier = "TFL3"
+
+// Parse verifies and reads the model file b. The buffers and custom options of the Model
+// are slices of b.
 //
-// Errors wrap ErrCorrupt, ErrTooLarge or ErrUnsupported and say where in the
-// file the trouble is. Parse needs memory for at most about twice the file,
-// and time linear in its size, whatever the file holds.
+// An error wraps ErrCorrupt, ErrTooLarge or ErrUnsupported and says where in the file the
+// problem is. Parse needs at most about twice the memory of the file and linear time,
+// whatever the file contains.
 func Parse(b []byte) (*Model, error) {
 	if len(b) > MaxFileSize {
-		return nil, fmt.Errorf("parsing a model of %d bytes, more than %d: %w", len(b), MaxFileSize, ErrTooLarge)
+		return nil, fmt.Errorf("parse model: %d bytes, more than %d: %w", len(b), MaxFileSize, ErrTooLarge)
 	}
-	v, err := verifyFlatbuffer(b, fileIdentifier, modelTable)
+	end, unknown, err := verifyFlatbuffer(b, fileIdentifier, modelTable)
 	if err != nil {
-		return nil, fmt.Errorf("parsing a model: %w", err)
+		return nil, fmt.Errorf("parse model: %w", err)
 	}
-	r := reader{end: v.end}
-	m := r.model(rootView(b, modelTable))
-	m.beyond = v.beyond
+	r := reader{b: b, end: end}
+	m := r.model(flatbuf.Root(b, modelTable))
+	m.unknown = unknown
 	if r.err != nil {
-		return nil, fmt.Errorf("parsing a model: %w", r.err)
+		return nil, fmt.Errorf("parse model: %w", r.err)
 	}
 	if m.Tail, err = readTail(b, r.end); err != nil {
-		return nil, fmt.Errorf("parsing what follows the model: %w", err)
+		return nil, fmt.Errorf("parse model: after the flatbuffer: %w", err)
 	}
 	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("parsing a model: %w", err)
+		return nil, fmt.Errorf("parse model: %w", err)
 	}
 	return m, nil
 }
 
-// Verify says whether Parse accepts b.
+// Verify returns nil if Parse accepts b, and otherwise its error.
 func Verify(b []byte) error {
 	_, err := Parse(b)
 	return err
 }
 
+// verifyFlatbuffer checks b against root. It returns the end of the last object and names
+// the first field that the schema lacks, if any.
+func verifyFlatbuffer(b []byte, identifier string, root *tableType) (end int, unknown string, err error) {
+	v := flatbuf.NewVerifier(2*len(b)+1<<16,
+		flatbuf.Errors{Corrupt: ErrCorrupt, TooLarge: ErrTooLarge, UnknownMember: ErrUnsupported},
+		func(t *tableType, slot int) {
+			if unknown == "" {
+				unknown = fmt.Sprintf("slot %d of table %s", slot, t.Name)
+			}
+		})
+	end, err = v.Verify(b, identifier, root)
+	return end, unknown, err
+}
+
+// corrupt returns an error that wraps ErrCorrupt.
+func corrupt(format string, args ...any) error {
+	return fmt.Errorf(format+": %w", append(args, ErrCorrupt)...)
+}
+
 // A reader fills the exported structs from a verified flatbuffer.
 type reader struct {
-	end int // one past the last byte of the flatbuffer and its outside data
+	b   []byte
+	end int // one past the last byte of the flatbuffer and its external data
 	err error
 }
 
 func (r *reader) model(v view) *Model {
 	return &Model{
-		Version:        uint32(v.scalar(modelVersion, 0)),
-		OperatorCodes:  eachTable(v, modelOperatorCodes, readOperatorCode),
-		Subgraphs:      eachTable(v, modelSubgraphs, r.subgraph),
-		Description:    v.text(modelDescription),
-		Buffers:        eachTable(v, modelBuffers, r.buffer),
-		MetadataBuffer: int32s(v.raw(modelMetadataBuffer)),
-		Metadata: eachTable(v, modelMetadata, func(v view) Metadata {
-			return Metadata{v.text(metadataName), uint32(v.scalar(metadataBuffer, 0))}
+		Version:        uint32(v.Scalar(modelVersion, 0)),
+		OperatorCodes:  flatbuf.Each(v, modelOperatorCodes, readOperatorCode),
+		Subgraphs:      flatbuf.Each(v, modelSubgraphs, r.subgraph),
+		Description:    v.Text(modelDescription),
+		Buffers:        flatbuf.Each(v, modelBuffers, r.buffer),
+		MetadataBuffer: flatbuf.Int32s(v.Raw(modelMetadataBuffer)),
+		Metadata: flatbuf.Each(v, modelMetadata, func(v view) Metadata {
+			return Metadata{v.Text(metadataName), uint32(v.Scalar(metadataBuffer, 0))}
 		}),
-		SignatureDefs: eachTable(v, modelSignatureDefs, readSignatureDef),
-		carried: readNode(v, modelVersion, modelOperatorCodes, modelSubgraphs, modelDescription,
+		SignatureDefs: flatbuf.Each(v, modelSignatureDefs, readSignatureDef),
+		opaque: readNode(v, modelVersion, modelOperatorCodes, modelSubgraphs, modelDescription,
 			modelBuffers, modelMetadataBuffer, modelMetadata, modelSignatureDefs),
 	}
 }
 
 func readOperatorCode(v view) OperatorCode {
-	// Operators from 127 on are in the newer field alone; older writers know
-	// the older field alone. The larger of both is right in every case.
-	deprecated := int8(v.scalar(opcodeDeprecatedBuiltin, 0))
-	builtin := int32(v.scalar(opcodeBuiltin, 0))
+	// Operators from 127 on are only in the newer field, and older writers only use the
+	// older one. The larger value is right in every case.
+	deprecated := int8(v.Scalar(opcodeDeprecatedBuiltin, 0))
+	builtin := int32(v.Scalar(opcodeBuiltin, 0))
 	return OperatorCode{
 		Builtin:    BuiltinOperator(max(int32(deprecated), builtin)),
-		CustomCode: v.text(opcodeCustom),
-		Version:    int32(v.scalar(opcodeVersion, 1)),
+		CustomCode: v.Text(opcodeCustom),
+		Version:    int32(v.Scalar(opcodeVersion, 1)),
 	}
 }
 
 func readSignatureDef(v view) SignatureDef {
 	tensorMap := func(v view) TensorMap {
-		return TensorMap{v.text(tensorMapName), uint32(v.scalar(tensorMapTensor, 0))}
+		return TensorMap{v.Text(tensorMapName), uint32(v.Scalar(tensorMapTensor, 0))}
 	}
 	return SignatureDef{
-		Inputs:   eachTable(v, signatureInputs, tensorMap),
-		Outputs:  eachTable(v, signatureOutputs, tensorMap),
-		Key:      v.text(signatureKey),
-		Subgraph: uint32(v.scalar(signatureSubgraph, 0)),
-		carried:  readNode(v, signatureInputs, signatureOutputs, signatureKey, signatureSubgraph),
+		Inputs:   flatbuf.Each(v, signatureInputs, tensorMap),
+		Outputs:  flatbuf.Each(v, signatureOutputs, tensorMap),
+		Key:      v.Text(signatureKey),
+		Subgraph: uint32(v.Scalar(signatureSubgraph, 0)),
+		opaque:   readNode(v, signatureInputs, signatureOutputs, signatureKey, signatureSubgraph),
 	}
 }
 
 func (r *reader) subgraph(v view) Subgraph {
 	return Subgraph{
-		Name:               v.text(subgraphName),
-		Tensors:            eachTable(v, subgraphTensors, readTensor),
-		Inputs:             int32s(v.raw(subgraphInputs)),
-		Outputs:            int32s(v.raw(subgraphOutputs)),
-		Operators:          eachTable(v, subgraphOperators, r.operator),
-		DebugMetadataIndex: int32(v.scalar(subgraphDebug, absentIndex)),
+		Name:               v.Text(subgraphName),
+		Tensors:            flatbuf.Each(v, subgraphTensors, readTensor),
+		Inputs:             flatbuf.Int32s(v.Raw(subgraphInputs)),
+		Outputs:            flatbuf.Int32s(v.Raw(subgraphOutputs)),
+		Operators:          flatbuf.Each(v, subgraphOperators, r.operator),
+		DebugMetadataIndex: int32(v.Scalar(subgraphDebug, absentIndex)),
 	}
 }
 
-// absentIndex is -1 as the schema's 32 bits.
+// absentIndex is the 32 bits of −1.
 const absentIndex = 1<<32 - 1
 
 func readTensor(v view) Tensor {
 	t := Tensor{
-		Name:           v.text(tensorName),
-		Shape:          int32s(v.raw(tensorShape)),
-		ShapeSignature: int32s(v.raw(tensorShapeSignature)),
-		Type:           TensorType(v.scalar(tensorType, 0)),
-		Buffer:         uint32(v.scalar(tensorBuffer, 0)),
-		IsVariable:     v.scalar(tensorVariable, 0) != 0,
-		HasRank:        v.scalar(tensorHasRank, 0) != 0,
-		carried: readNode(v, tensorShape, tensorType, tensorBuffer, tensorName, tensorQuantization,
+		Name:           v.Text(tensorName),
+		Shape:          flatbuf.Int32s(v.Raw(tensorShape)),
+		ShapeSignature: flatbuf.Int32s(v.Raw(tensorShapeSignature)),
+		Type:           TensorType(v.Scalar(tensorType, 0)),
+		Buffer:         uint32(v.Scalar(tensorBuffer, 0)),
+		IsVariable:     v.Scalar(tensorVariable, 0) != 0,
+		HasRank:        v.Scalar(tensorHasRank, 0) != 0,
+		opaque: readNode(v, tensorShape, tensorType, tensorBuffer, tensorName, tensorQuantization,
 			tensorVariable, tensorShapeSignature, tensorHasRank),
 	}
-	if q, ok := v.table(tensorQuantization); ok {
+	if q, ok := v.Table(tensorQuantization); ok {
 		t.Quantization = &Quantization{
-			Min:       float32s(q.raw(quantizationMin)),
-			Max:       float32s(q.raw(quantizationMax)),
-			Scale:     float32s(q.raw(quantizationScale)),
-			ZeroPoint: int64s(q.raw(quantizationZeroPoint)),
-			Dimension: int32(q.scalar(quantizationDimension, 0)),
-			carried: readNode(q, quantizationMin, quantizationMax, quantizationScale,
+			Min:       flatbuf.Float32s(q.Raw(quantizationMin)),
+			Max:       flatbuf.Float32s(q.Raw(quantizationMax)),
+			Scale:     flatbuf.Float32s(q.Raw(quantizationScale)),
+			ZeroPoint: flatbuf.Int64s(q.Raw(quantizationZeroPoint)),
+			Dimension: int32(q.Scalar(quantizationDimension, 0)),
+			opaque: readNode(q, quantizationMin, quantizationMax, quantizationScale,
 				quantizationZeroPoint, quantizationDimension),
 		}
 	}
@@ -130,58 +155,57 @@ func readTensor(v view) Tensor {
 
 func (r *reader) operator(v view) Operator {
 	op := Operator{
-		Opcode:             uint32(v.scalar(operatorOpcode, 0)),
-		Inputs:             int32s(v.raw(operatorInputs)),
-		Outputs:            int32s(v.raw(operatorOutputs)),
-		CustomOptions:      v.raw(operatorCustomOptions),
-		Intermediates:      int32s(v.raw(operatorIntermediates)),
-		DebugMetadataIndex: int32(v.scalar(operatorDebug, absentIndex)),
-		carried: readNode(v, operatorOpcode, operatorInputs, operatorOutputs, operatorOptionsType,
+		Opcode:             uint32(v.Scalar(operatorOpcode, 0)),
+		Inputs:             flatbuf.Int32s(v.Raw(operatorInputs)),
+		Outputs:            flatbuf.Int32s(v.Raw(operatorOutputs)),
+		CustomOptions:      v.Raw(operatorCustomOptions),
+		Intermediates:      flatbuf.Int32s(v.Raw(operatorIntermediates)),
+		DebugMetadataIndex: int32(v.Scalar(operatorDebug, absentIndex)),
+		opaque: readNode(v, operatorOpcode, operatorInputs, operatorOutputs, operatorOptionsType,
 			operatorOptions, operatorCustomOptions, operatorMutating, operatorIntermediates,
 			operatorLargeOffset, operatorLargeSize, operatorDebug),
 	}
-	if options, ok := v.table(operatorOptions); ok {
-		op.Options = Options{OptionsType(v.scalar(operatorOptionsType, 0)), readNode(options)}
+	if options, ok := v.Table(operatorOptions); ok {
+		op.Options = Options{OptionsType(v.Scalar(operatorOptionsType, 0)), readNode(options)}
 	}
-	if raw := v.raw(operatorMutating); raw != nil {
+	if raw := v.Raw(operatorMutating); raw != nil {
 		op.MutatingVariableInputs = make([]bool, len(raw))
 		for i, x := range raw {
 			op.MutatingVariableInputs[i] = x != 0
 		}
 	}
 	if op.CustomOptions == nil {
-		op.CustomOptions = r.outside(v, operatorLargeOffset, operatorLargeSize)
+		op.CustomOptions = r.external(v, operatorLargeOffset, operatorLargeSize)
 	}
 	return op
 }
 
 func (r *reader) buffer(v view) Buffer {
-	if data := v.raw(bufferData); data != nil {
+	if data := v.Raw(bufferData); data != nil {
 		return data
 	}
-	return r.outside(v, bufferOffset, bufferSize)
+	return r.external(v, bufferOffset, bufferSize)
 }
 
-// outside gives bytes of the file that lie behind the flatbuffer, nil when
-// there are none: models beyond 2 GB keep their data there. An offset of 0 or
-// 1 means none.
-func (r *reader) outside(v view, offsetSlot, sizeSlot int) []byte {
-	offset, size := v.scalar(offsetSlot, 0), v.scalar(sizeSlot, 0)
+// external returns bytes of the file that follow the flatbuffer, nil if there are none.
+// Models beyond 2 GB keep their data there. An offset of 0 or 1 means none.
+func (r *reader) external(v view, offsetSlot, sizeSlot int) []byte {
+	offset, size := v.Scalar(offsetSlot, 0), v.Scalar(sizeSlot, 0)
 	if offset <= 1 {
 		return nil
 	}
-	total := uint64(len(v.b))
+	total := uint64(len(r.b))
 	if offset > total || size > total-offset {
 		if r.err == nil {
-			r.err = corrupt("%s data at byte %d of %d bytes leave the file", v.t.name, offset, size)
+			r.err = corrupt("%s data at byte %d of %d bytes extend beyond the file", v.Type().Name, offset, size)
 		}
 		return nil
 	}
 	r.end = max(r.end, int(offset+size))
-	return v.b[offset : offset+size : offset+size]
+	return r.b[offset : offset+size : offset+size]
 }
 
-// readTail gives what follows byte end of a file, without padding.
+// readTail returns the bytes of a file from end on, without padding.
 func readTail(b []byte, end int) ([]byte, error) {
 	tail := bytes.TrimLeft(b[end:], "\x00")
 	if len(tail) == 0 {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"reflect"
 	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// roundTrip writes m, reads it again and requires an equal model and the same
-// bytes from a second writing.
+// roundTrip encodes and parses m. It checks that the result equals m and encodes to the
+// same bytes, and returns those.
 func roundTrip(t *testing.T, m *Model) []byte {
 	t.Helper()
 	out, err := m.Encode()
@@ -26,24 +28,23 @@ func roundTrip(t *testing.T, m *Model) []byte {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(out, out2) {
-		t.Error("a second Encode gives other bytes")
+		t.Error("a second Encode returned other bytes")
 	}
-	root := rootView(out, modelTable)
 	for i, n := 0, len(m.Buffers); i < n; i++ {
 		v := place(out, modelBuffers, i)
-		if p := v.at(bufferData); p != 0 && (v.follow(p)+4)%16 != 0 {
-			t.Errorf("buffer %d begins at byte %d, not a multiple of 16", i, v.follow(p)+4)
+		if p := v.At(bufferData); p != 0 && (follow(out, p)+4)%16 != 0 {
+			t.Errorf("buffer %d starts at byte %d, not a multiple of 16", i, follow(out, p)+4)
 		}
 	}
 	for i := range m.Subgraphs {
 		for j := range m.Subgraphs[i].Operators {
 			v := place(out, modelSubgraphs, i, subgraphOperators, j)
-			if p := v.at(operatorCustomOptions); p != 0 && (v.follow(p)+4)%16 != 0 {
-				t.Errorf("custom options %d begin at byte %d, not a multiple of 16", j, v.follow(p)+4)
+			if p := v.At(operatorCustomOptions); p != 0 && (follow(out, p)+4)%16 != 0 {
+				t.Errorf("custom options %d start at byte %d, not a multiple of 16", j, follow(out, p)+4)
 			}
 		}
 	}
-	if n, _ := root.elements(modelBuffers); n != len(m.Buffers) {
+	if n, _ := elements(out, flatbuf.Root(out, modelTable), modelBuffers); n != len(m.Buffers) {
 		t.Errorf("%d buffers in the file, want %d", n, len(m.Buffers))
 	}
 	return out
@@ -66,7 +67,7 @@ func TestRoundTripSharedModels(t *testing.T) {
 					t.Errorf("buffer %d changed", i)
 				}
 			}
-			// The other order of parts costs a few paddings, no more.
+			// The file differs in the order of its parts, so only padding may change its size.
 			if len(out) > len(file)+1024 {
 				t.Errorf("%d bytes became %d", len(file), len(out))
 			}
@@ -83,8 +84,8 @@ func TestRoundTripSmallModel(t *testing.T) {
 	roundTrip(t, m)
 }
 
-// A table of every type, each field in use, survives; so do the tables this
-// package does not interpret.
+// Tables of every type survive with all fields in use, also those that this package does
+// not interpret.
 func TestRoundTripEveryTable(t *testing.T) {
 	for n, members := range [][]*tableType{builtinOptions, builtinOptions2} {
 		for number, table := range members {
@@ -96,47 +97,47 @@ func TestRoundTripEveryTable(t *testing.T) {
 			if n == 0 {
 				op.Options = Options{OptionsType(number), filled(table)}
 			} else {
-				op.carried = newNode(operatorTable)
-				op.carried.v[operatorOptions2Type] = uint64(number)
-				op.carried.v[operatorOptions2] = filled(table)
+				op.opaque = newNode(operatorTable)
+				op.opaque.v[operatorOptions2Type] = uint64(number)
+				op.opaque.v[operatorOptions2] = filled(table)
 			}
 			roundTrip(t, m)
 		}
 	}
 	m := smallModel()
 	s := &m.Subgraphs[0]
-	s.Tensors[2].carried = carry(tensorTable, tensorSparsity, tensorVariants, tensorExternalBuffer)
-	for member := range quantizationTable.fields[quantizationDetails].union {
+	s.Tensors[2].opaque = filledSlots(tensorTable, tensorSparsity, tensorVariants, tensorExternalBuffer)
+	for member := range quantizationTable.Fields[quantizationDetails].Union {
 		if member == 0 {
 			continue
 		}
-		details := carry(quantizationTable, quantizationDetailsType, quantizationDetails)
+		details := filledSlots(quantizationTable, quantizationDetailsType, quantizationDetails)
 		details.v[quantizationDetailsType] = uint64(member)
-		details.v[quantizationDetails] = filled(quantizationTable.fields[quantizationDetails].union[member])
-		s.Tensors[member].Quantization = &Quantization{carried: details}
+		details.v[quantizationDetails] = filled(quantizationTable.Fields[quantizationDetails].Union[member])
+		s.Tensors[member].Quantization = &Quantization{opaque: details}
 	}
-	s.Operators[0].carried = carry(operatorTable, operatorCustomFormat)
-	m.SignatureDefs[0].carried = carry(signatureDefTable, signatureTag)
-	m.carried = carry(modelTable, modelExternalGroups, modelExternalBuffers)
+	s.Operators[0].opaque = filledSlots(operatorTable, operatorCustomFormat)
+	m.SignatureDefs[0].opaque = filledSlots(signatureDefTable, signatureTag)
+	m.opaque = filledSlots(modelTable, modelExternalGroups, modelExternalBuffers)
 	m.MetadataBuffer = []int32{1, 2}
 	roundTrip(t, m)
 
 	root := filled(modelMetadataTable)
 	b := writeFlatbuffer(root, metadataIdentifier, 0)
-	v, err := verifyFlatbuffer(b, metadataIdentifier, modelMetadataTable)
+	end, _, err := verifyFlatbuffer(b, metadataIdentifier, modelMetadataTable)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.end != len(b) {
-		t.Errorf("the last object ends at byte %d of %d", v.end, len(b))
+	if end != len(b) {
+		t.Errorf("the last object ends at byte %d of %d", end, len(b))
 	}
-	if got := readNode(rootView(b, modelMetadataTable)); !reflect.DeepEqual(got, root) {
+	if got := readNode(flatbuf.Root(b, modelMetadataTable)); !reflect.DeepEqual(got, root) {
 		t.Errorf("metadata came back as %+v, want %+v", got, root)
 	}
 }
 
-// carry gives a node of table with some slots filled.
-func carry(table *tableType, slots ...int) *node {
+// filledSlots returns a node of table with a value in the given slots.
+func filledSlots(table *tableType, slots ...int) *node {
 	all, n := filled(table), newNode(table)
 	for _, slot := range slots {
 		n.v[slot] = all.v[slot]
@@ -144,39 +145,39 @@ func carry(table *tableType, slots ...int) *node {
 	return n
 }
 
-// filled gives a node of table with a value in every slot.
+// filled returns a node of table with a value in every slot.
 func filled(table *tableType) *node {
 	n := newNode(table)
-	for slot, f := range table.fields {
-		switch f.kind {
-		case kindScalar:
-			n.v[slot] = uint64(slot+1) << (8 * (f.size - 1))
-		case kindVector:
-			n.v[slot] = bytes.Repeat([]byte{byte(slot + 1)}, 3*f.size)
-		case kindString:
-			n.v[slot] = f.name
-		case kindStrings:
-			n.v[slot] = []string{f.name, ""}
-		case kindTable:
-			n.v[slot] = filled(f.table)
-		case kindTables:
-			n.v[slot] = []*node{filled(f.table), newNode(f.table), filled(f.table)}
-		case kindUnionType:
-			n.v[slot] = uint64(len(table.fields[slot+1].union) - 1)
-		case kindUnion:
-			n.v[slot] = filled(f.union[len(f.union)-1])
+	for slot, f := range table.Fields {
+		switch f.Kind {
+		case flatbuf.KindScalar:
+			n.v[slot] = uint64(slot+1) << (8 * (f.Size - 1))
+		case flatbuf.KindVector:
+			n.v[slot] = bytes.Repeat([]byte{byte(slot + 1)}, 3*f.Size)
+		case flatbuf.KindString:
+			n.v[slot] = f.Name
+		case flatbuf.KindStrings:
+			n.v[slot] = []string{f.Name, ""}
+		case flatbuf.KindTable:
+			n.v[slot] = filled(f.Table)
+		case flatbuf.KindTables:
+			n.v[slot] = []*node{filled(f.Table), newNode(f.Table), filled(f.Table)}
+		case flatbuf.KindUnionType:
+			n.v[slot] = uint64(len(table.Fields[slot+1].Union) - 1)
+		case flatbuf.KindUnion:
+			n.v[slot] = filled(f.Union[len(f.Union)-1])
 		}
 	}
 	return n
 }
 
-// Data that a large model keeps behind its flatbuffer comes inside.
-func TestOutsideData(t *testing.T) {
+// Data that follows the flatbuffer, as in large models, becomes part of it.
+func TestExternalData(t *testing.T) {
 	m := smallModel()
 	n := m.node()
 	buffers := n.tables(modelBuffers)
 	buffers[1].v[bufferData] = nil
-	buffers[1].v[bufferOffset] = uint64(1) // a value must be there to be patched
+	buffers[1].v[bufferOffset] = uint64(1) // to be patched below
 	buffers[1].v[bufferSize] = uint64(12)
 	op := n.tables(modelSubgraphs)[0].tables(subgraphOperators)[0]
 	op.v[operatorCustomOptions] = nil
@@ -189,12 +190,12 @@ func TestOutsideData(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := none.Buffers[1]; got != nil {
-		t.Errorf("offset 1 gave %d bytes, want none", len(got))
+		t.Errorf("offset 1: got %d bytes, want none", len(got))
 	}
 	buffer := place(b, modelBuffers, 1)
-	putUint32(b, buffer.at(bufferOffset), uint32(len(b)))
+	putUint32(b, buffer.At(bufferOffset), uint32(len(b)))
 	operator := place(b, modelSubgraphs, 0, subgraphOperators, 0)
-	putUint32(b, operator.at(operatorLargeOffset), uint32(len(b)+16))
+	putUint32(b, operator.At(operatorLargeOffset), uint32(len(b)+16))
 	b = append(b, "weights12345    payload"...)
 	got, err := Parse(b)
 	if err != nil {
@@ -209,9 +210,9 @@ func TestOutsideData(t *testing.T) {
 	roundTrip(t, got)
 
 	for _, size := range []uint32{13, 24, 1 << 31} {
-		putUint32(b, operator.at(operatorLargeSize), size)
+		putUint32(b, operator.At(operatorLargeSize), size)
 		if err := Verify(b); err == nil {
-			t.Errorf("%d bytes at byte %d of a file of %d: no error", size, len(b)-7, len(b))
+			t.Errorf("Verify accepted %d bytes at byte %d of a file of %d", size, len(b)-7, len(b))
 		}
 	}
 }

@@ -1,56 +1,28 @@
 package tflite
 
-// The tables of the format, field by field in slot order. The verifier, the
-// reader and the writer all work from these descriptions, so they cannot drift
-// apart. Source: tflite/converter/schema/schema.fbs (revision 3d) of
-// google-ai-edge/LiteRT.
+import "github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 
-type fieldKind uint8
+// This file describes the tables of the format, with their fields in slot order. The
+// verifier, the reader and the writer use the same description. Source:
+// tflite/converter/schema/schema.fbs (revision 3d) of google-ai-edge/LiteRT.
 
-const (
-	kindScalar    fieldKind = iota
-	kindVector              // of scalars
-	kindString              // NUL-terminated
-	kindStrings             // vector of strings
-	kindTable               // one table
-	kindTables              // vector of tables
-	kindUnionType           // which member the union in the next slot holds
-	kindUnion               // a table; its type is in the slot before
+type (
+	field     = flatbuf.Field
+	tableType = flatbuf.Table
+	view      = flatbuf.View
 )
 
-// A field describes one slot of a table.
-type field struct {
-	name     string
-	kind     fieldKind
-	size     int          // bytes of a scalar, or of an element of a vector
-	align    int          // of a vector's first element, where more than size
-	table    *tableType   // for kindTable and kindTables
-	union    []*tableType // for kindUnion; number 0 is "none"
-	required bool
-}
-
-// A tableType describes a table.
-type tableType struct {
-	name   string
-	fields []field
-}
-
-func scalar(name string, size int) field { return field{name: name, kind: kindScalar, size: size} }
-func vector(name string, size int) field { return field{name: name, kind: kindVector, size: size} }
-func text(name string) field             { return field{name: name, kind: kindString} }
-func texts(name string) field            { return field{name: name, kind: kindStrings} }
-func one(name string, t *tableType) field {
-	return field{name: name, kind: kindTable, table: t}
-}
-func many(name string, t *tableType) field {
-	return field{name: name, kind: kindTables, table: t}
-}
-func unionType(name string) field { return field{name: name, kind: kindUnionType, size: 1} }
-func union(name string, members []*tableType) field {
-	return field{name: name, kind: kindUnion, union: members}
-}
-func (f field) must() field         { f.required = true; return f }
-func (f field) aligned(n int) field { f.align = n; return f }
+// Short names for the tables below.
+var (
+	scalar    = flatbuf.Scalar
+	vector    = flatbuf.Vector
+	text      = flatbuf.String
+	texts     = flatbuf.Strings
+	one       = flatbuf.One
+	many      = flatbuf.Many
+	unionType = flatbuf.UnionType
+	union     = flatbuf.Union
+)
 
 // Slots of the tables that are read into exported structs.
 const (
@@ -66,20 +38,20 @@ const (
 	modelExternalBuffers
 )
 
-var modelTable = &tableType{"Model", []field{
+var modelTable = &tableType{Name: "Model", Fields: []field{
 	modelVersion:         scalar("version", 4),
-	modelOperatorCodes:   many("operator_codes", operatorCodeTable).must(),
-	modelSubgraphs:       many("subgraphs", subgraphTable).must(),
+	modelOperatorCodes:   many("operator_codes", operatorCodeTable).Must(),
+	modelSubgraphs:       many("subgraphs", subgraphTable).Must(),
 	modelDescription:     text("description"),
-	modelBuffers:         many("buffers", bufferTable).must(),
+	modelBuffers:         many("buffers", bufferTable).Must(),
 	modelMetadataBuffer:  vector("metadata_buffer", 4),
 	modelMetadata:        many("metadata", metadataTable),
 	modelSignatureDefs:   many("signature_defs", signatureDefTable),
-	modelExternalGroups:  many("external_buffer_groups", &tableType{"ExternalBufferGroup", []field{text("name")}}),
+	modelExternalGroups:  many("external_buffer_groups", &tableType{Name: "ExternalBufferGroup", Fields: []field{text("name")}}),
 	modelExternalBuffers: many("external_buffers", externalBufferTable),
 }}
 
-var externalBufferTable = &tableType{"ExternalBuffer", []field{
+var externalBufferTable = &tableType{Name: "ExternalBuffer", Fields: []field{
 	scalar("id", 4), scalar("group", 4), scalar("offset", 8), scalar("length", 8), text("packing"),
 }}
 
@@ -90,7 +62,7 @@ const (
 	opcodeBuiltin
 )
 
-var operatorCodeTable = &tableType{"OperatorCode", []field{
+var operatorCodeTable = &tableType{Name: "OperatorCode", Fields: []field{
 	opcodeDeprecatedBuiltin: scalar("deprecated_builtin_code", 1),
 	opcodeCustom:            text("custom_code"),
 	opcodeVersion:           scalar("version", 4),
@@ -106,11 +78,11 @@ const (
 	subgraphDebug
 )
 
-var subgraphTable = &tableType{"SubGraph", []field{
-	subgraphTensors:   many("tensors", tensorTable).must(),
+var subgraphTable = &tableType{Name: "SubGraph", Fields: []field{
+	subgraphTensors:   many("tensors", tensorTable).Must(),
 	subgraphInputs:    vector("inputs", 4),
 	subgraphOutputs:   vector("outputs", 4),
-	subgraphOperators: many("operators", operatorTable).must(),
+	subgraphOperators: many("operators", operatorTable).Must(),
 	subgraphName:      text("name"),
 	subgraphDebug:     scalar("debug_metadata_index", 4),
 }}
@@ -121,8 +93,8 @@ const (
 	bufferSize
 )
 
-var bufferTable = &tableType{"Buffer", []field{
-	bufferData:   vector("data", 1).aligned(16),
+var bufferTable = &tableType{Name: "Buffer", Fields: []field{
+	bufferData:   vector("data", 1).Aligned(16),
 	bufferOffset: scalar("offset", 8),
 	bufferSize:   scalar("size", 8),
 }}
@@ -132,8 +104,8 @@ const (
 	metadataBuffer
 )
 
-var metadataTable = &tableType{"Metadata", []field{
-	metadataName:   text("name").must(),
+var metadataTable = &tableType{Name: "Metadata", Fields: []field{
+	metadataName:   text("name").Must(),
 	metadataBuffer: scalar("buffer", 4),
 }}
 
@@ -145,7 +117,7 @@ const (
 	signatureSubgraph
 )
 
-var signatureDefTable = &tableType{"SignatureDef", []field{
+var signatureDefTable = &tableType{Name: "SignatureDef", Fields: []field{
 	signatureInputs:   many("inputs", tensorMapTable),
 	signatureOutputs:  many("outputs", tensorMapTable),
 	signatureKey:      text("signature_key"),
@@ -158,7 +130,7 @@ const (
 	tensorMapTensor
 )
 
-var tensorMapTable = &tableType{"TensorMap", []field{
+var tensorMapTable = &tableType{Name: "TensorMap", Fields: []field{
 	tensorMapName:   text("name"),
 	tensorMapTensor: scalar("tensor_index", 4),
 }}
@@ -177,7 +149,7 @@ const (
 	tensorExternalBuffer
 )
 
-var tensorTable = &tableType{"Tensor", []field{
+var tensorTable = &tableType{Name: "Tensor", Fields: []field{
 	tensorShape:          vector("shape", 4),
 	tensorType:           scalar("type", 1),
 	tensorBuffer:         scalar("buffer", 4),
@@ -191,7 +163,7 @@ var tensorTable = &tableType{"Tensor", []field{
 	tensorExternalBuffer: scalar("external_buffer", 4),
 }}
 
-var variantTable = &tableType{"VariantSubType", []field{
+var variantTable = &tableType{Name: "VariantSubType", Fields: []field{
 	vector("shape", 4), scalar("type", 1), scalar("has_rank", 1),
 }}
 
@@ -205,7 +177,7 @@ const (
 	quantizationDimension
 )
 
-var quantizationTable = &tableType{"QuantizationParameters", []field{
+var quantizationTable = &tableType{Name: "QuantizationParameters", Fields: []field{
 	quantizationMin:         vector("min", 4),
 	quantizationMax:         vector("max", 4),
 	quantizationScale:       vector("scale", 4),
@@ -213,9 +185,9 @@ var quantizationTable = &tableType{"QuantizationParameters", []field{
 	quantizationDetailsType: unionType("details_type"),
 	quantizationDetails: union("details", []*tableType{
 		nil,
-		{"CustomQuantization", []field{vector("custom", 1).aligned(16)}},
-		{"BlockwiseQuantization", []field{scalar("scales", 4), scalar("zero_points", 4), scalar("block_size", 4)}},
-		{"MultiAxisQuantization", []field{
+		{Name: "CustomQuantization", Fields: []field{vector("custom", 1).Aligned(16)}},
+		{Name: "BlockwiseQuantization", Fields: []field{scalar("scales", 4), scalar("zero_points", 4), scalar("block_size", 4)}},
+		{Name: "MultiAxisQuantization", Fields: []field{
 			scalar("scales", 4), scalar("zero_points", 4), scalar("block_size", 4), vector("quantized_dimensions", 4),
 		}},
 	}),
@@ -224,15 +196,15 @@ var quantizationTable = &tableType{"QuantizationParameters", []field{
 
 var sparseIndexVector = []*tableType{
 	nil,
-	{"Int32Vector", []field{vector("values", 4)}},
-	{"Uint16Vector", []field{vector("values", 2).aligned(4)}},
-	{"Uint8Vector", []field{vector("values", 1).aligned(4)}},
+	{Name: "Int32Vector", Fields: []field{vector("values", 4)}},
+	{Name: "Uint16Vector", Fields: []field{vector("values", 2).Aligned(4)}},
+	{Name: "Uint8Vector", Fields: []field{vector("values", 1).Aligned(4)}},
 }
 
-var sparsityTable = &tableType{"SparsityParameters", []field{
+var sparsityTable = &tableType{Name: "SparsityParameters", Fields: []field{
 	vector("traversal_order", 4),
 	vector("block_map", 4),
-	many("dim_metadata", &tableType{"DimensionMetadata", []field{
+	many("dim_metadata", &tableType{Name: "DimensionMetadata", Fields: []field{
 		scalar("format", 1),
 		scalar("dense_size", 4),
 		unionType("array_segments_type"), union("array_segments", sparseIndexVector),
@@ -257,15 +229,15 @@ const (
 	operatorDebug
 )
 
-var operatorTable = &tableType{"Operator", []field{
+var operatorTable = &tableType{Name: "Operator", Fields: []field{
 	operatorOpcode:      scalar("opcode_index", 4),
 	operatorInputs:      vector("inputs", 4),
 	operatorOutputs:     vector("outputs", 4),
 	operatorOptionsType: unionType("builtin_options_type"),
 	operatorOptions:     union("builtin_options", builtinOptions),
-	// The schema asks for no alignment here, but compilers for accelerators put
-	// whole flatbuffers into it, and align it themselves.
-	operatorCustomOptions: vector("custom_options", 1).aligned(16),
+	// The schema requires no alignment here, but compilers for accelerators store whole
+	// flatbuffers in it and align it.
+	operatorCustomOptions: vector("custom_options", 1).Aligned(16),
 	operatorCustomFormat:  scalar("custom_options_format", 1),
 	operatorMutating:      vector("mutating_variable_inputs", 1),
 	operatorIntermediates: vector("intermediates", 4),

@@ -7,9 +7,11 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// Files that crashed other readers.
+// These files crashed other readers.
 func TestKnownBadFiles(t *testing.T) {
 	small, err := smallModel().Encode()
 	if err != nil {
@@ -30,11 +32,11 @@ func TestKnownBadFiles(t *testing.T) {
 		"other identifier":       append([]byte("\x08\x00\x00\x00TFL2"), small[8:]...),
 		"root in the header":     append([]byte("\x00\x00\x00\x00TFL3"), small[8:]...),
 	}
-	for slot := range modelTable.fields {
-		if p := rootView(small, modelTable).at(slot); p != 0 && modelTable.fields[slot].kind != kindScalar {
+	for slot := range modelTable.Fields {
+		if p := flatbuf.Root(small, modelTable).At(slot); p != 0 && modelTable.Fields[slot].Kind != flatbuf.KindScalar {
 			odd := bytes.Clone(small) // tensorflow#121217
 			putUint32(odd, p, getUint32(odd, p)+1)
-			files["tensorflow#121217 "+modelTable.fields[slot].name] = odd
+			files["tensorflow#121217 "+modelTable.Fields[slot].Name] = odd
 		}
 	}
 	for name, file := range files {
@@ -44,8 +46,8 @@ func TestKnownBadFiles(t *testing.T) {
 	}
 }
 
-// More dimensions to reshape to than the tensor has crashed TensorFlow Lite
-// (tensorflow#124982). The file itself is sound.
+// A new shape with more dimensions than the tensor crashed TensorFlow Lite
+// (tensorflow#124982). The file itself is valid.
 func TestReshapeToMoreDimensions(t *testing.T) {
 	m := smallModel()
 	op := &m.Subgraphs[0].Operators[2]
@@ -54,7 +56,7 @@ func TestReshapeToMoreDimensions(t *testing.T) {
 	roundTrip(t, m)
 }
 
-func TestParseRefusesWhatIsInconsistent(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		edit func(m *Model, main *Subgraph)
@@ -95,11 +97,11 @@ func TestParseRefusesWhatIsInconsistent(t *testing.T) {
 			m := smallModel()
 			test.edit(m, &m.Subgraphs[0])
 			if out, err := m.Encode(); !errors.Is(err, test.want) {
-				t.Errorf("Encode gave %d bytes, %v, want %v", len(out), err, test.want)
+				t.Errorf("Encode returned %d bytes and error %v, want %v", len(out), err, test.want)
 			}
 			b := append(writeFlatbuffer(m.node(), fileIdentifier, 0), m.Tail...)
 			if _, err := Parse(b); !errors.Is(err, test.want) {
-				t.Errorf("Parse gave %v, want %v", err, test.want)
+				t.Errorf("Parse returned error %v, want %v", err, test.want)
 			}
 		})
 	}
@@ -110,11 +112,11 @@ func TestParseAccepts(t *testing.T) {
 		name string
 		edit func(m *Model, main *Subgraph)
 	}{
-		{"variable with content of its own", func(m *Model, s *Subgraph) { m.Buffers[3] = make(Buffer, 5) }},
+		{"variable with content of another size", func(m *Model, s *Subgraph) { m.Buffers[3] = make(Buffer, 5) }},
 		{"strings", func(m *Model, s *Subgraph) { s.Tensors[3].Type = TypeString }},
 		{"sparse", func(m *Model, s *Subgraph) {
 			s.Tensors[3].Shape[0] = 40
-			s.Tensors[3].carried = carry(tensorTable, tensorSparsity)
+			s.Tensors[3].opaque = filledSlots(tensorTable, tensorSparsity)
 		}},
 		{"two int4 a byte", func(m *Model, s *Subgraph) { s.Tensors[3].Shape[0] = 31; s.Tensors[3].Type = TypeInt4 }},
 		{"unknown element type", func(m *Model, s *Subgraph) { s.Tensors[3].Type = 99 }},
@@ -135,11 +137,11 @@ func TestParseAccepts(t *testing.T) {
 	}
 }
 
-// A field from a newer schema does not stop reading, but it may hold an offset,
-// so writing would lose or break it.
+// A field from a newer schema does not prevent reading. It may hold an offset, so writing
+// would lose or break it.
 func TestUnknownField(t *testing.T) {
 	longer := *bufferTable
-	longer.fields = append(append([]field{}, bufferTable.fields...), scalar("unknown", 4))
+	longer.Fields = append(append([]field{}, bufferTable.Fields...), scalar("unknown", 4))
 	n := smallModel().node()
 	buffers := n.tables(modelBuffers)
 	buffers[2] = &node{&longer, append(append([]any{}, buffers[2].v...), uint64(1))}
@@ -149,11 +151,11 @@ func TestUnknownField(t *testing.T) {
 	}
 	_, err = m.Encode()
 	if want := "slot 3 of table Buffer"; !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), want) {
-		t.Errorf("Encode gave %v, want ErrUnsupported naming %s", err, want)
+		t.Errorf("Encode returned error %v, want ErrUnsupported that names %s", err, want)
 	}
 }
 
-// Every shorter file and every changed byte gives a model or an error.
+// Parse returns a model or an error for every shorter file and every changed byte.
 func TestDamagedFiles(t *testing.T) {
 	m := smallModel()
 	if err := m.SetLabels([]string{"cat", "dog", "hot dog"}); err != nil {
@@ -167,7 +169,7 @@ func TestDamagedFiles(t *testing.T) {
 		m, err := Parse(b)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnsupported) {
-				t.Errorf("error of no kind: %v", err)
+				t.Errorf("error wraps no sentinel: %v", err)
 			}
 			return
 		}
@@ -191,32 +193,32 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
-// oneOperator is a file of n operators that are all the same table: the last.
+// oneOperator returns a file with n operators that share one table.
 func oneOperator(n int, op Operator) []byte {
 	m := smallModel()
 	m.Subgraphs[0].Operators = append(make([]Operator, n-1), op)
 	b := writeFlatbuffer(m.node(), fileIdentifier, 0)
 	main := place(b, modelSubgraphs, 0)
-	_, first := main.elements(subgraphOperators)
-	last := main.follow(first + 4*(n-1))
+	_, first := elements(b, main, subgraphOperators)
+	last := follow(b, first+4*(n-1))
 	for i := range n {
 		putUint32(b, first+4*i, uint32(last-first-4*i))
 	}
 	return b
 }
 
-// A small file can point at the same tables and vectors again and again; the
-// memory it takes stays bounded.
-func TestSharedTablesStayInBounds(t *testing.T) {
-	const convolution = 4 // the options with the most fields
+// A small file can point to the same table or vector many times. Parse limits the memory
+// it takes.
+func TestSharedTablesAreLimited(t *testing.T) {
+	const convolution = 4 // the member with the most fields
 	op := smallModel().Subgraphs[0].Operators[1]
 	op.Options = Options{OptionsConv2D, filled(builtinOptions[OptionsConv2D])}
-	op.carried = carry(operatorTable, operatorCustomFormat)
-	op.carried.v[operatorOptions2Type] = uint64(convolution)
-	op.carried.v[operatorOptions2] = filled(builtinOptions2[convolution])
+	op.opaque = filledSlots(operatorTable, operatorCustomFormat)
+	op.opaque.v[operatorOptions2Type] = uint64(convolution)
+	op.opaque.v[operatorOptions2] = filled(builtinOptions2[convolution])
 	var before, after runtime.MemStats
-	// Long enough for the bound on vectors not to come first.
-	file := append(oneOperator(maxTables/3-100, op), make([]byte, 5<<20)...)
+	// A long file, so that the limit on vectors is not reached first.
+	file := append(oneOperator(flatbuf.MaxTables/3-100, op), make([]byte, 5<<20)...)
 	runtime.ReadMemStats(&before)
 	m, err := Parse(file)
 	runtime.ReadMemStats(&after)
@@ -228,8 +230,8 @@ func TestSharedTablesStayInBounds(t *testing.T) {
 	}
 	t.Logf("%d operators, %d bytes, %d bytes of memory", len(m.Subgraphs[0].Operators), len(file), after.TotalAlloc-before.TotalAlloc)
 
-	if _, err := Parse(oneOperator(maxTables/3, op)); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("more than %d tables: got %v, want ErrTooLarge", maxTables, err)
+	if _, err := Parse(oneOperator(flatbuf.MaxTables/3, op)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("more than %d tables: got %v, want ErrTooLarge", flatbuf.MaxTables, err)
 	}
 	op.Inputs = make([]int32, 100_000)
 	if _, err := Parse(oneOperator(1000, op)); !errors.Is(err, ErrTooLarge) {

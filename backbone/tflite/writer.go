@@ -2,15 +2,16 @@ package tflite
 
 import "encoding/binary"
 
-// A writer lays out nodes front to back, a table before what it refers to, so
-// that every offset points forward. Equal vtables are written once, and the
-// last object ends the file: no padding follows it.
+// A writer writes nodes front to back, each table before the ones it refers to, so that
+// every offset points forward. It writes equal vtables once. No padding follows the last
+// object.
 type writer struct {
 	b       []byte
-	vtables map[string]int
+	vtables map[string]int // positions
 }
 
-// writeFlatbuffer gives a whole flatbuffer; size is a guess at its length.
+// writeFlatbuffer returns the flatbuffer with the given root. size is an estimate of its
+// length.
 func writeFlatbuffer(root *node, identifier string, size int) []byte {
 	w := &writer{b: append(make([]byte, 0, size), 0, 0, 0, 0), vtables: map[string]int{}}
 	w.b = append(w.b, identifier...)
@@ -25,121 +26,134 @@ func (w *writer) pad(align, remainder int) {
 	}
 }
 
-// table appends n and everything below it and gives its position.
+// table appends n and everything below it, and returns its position.
 func (w *writer) table(n *node) int {
-	// Larger fields first, from byte 4 on: with the table at 4 modulo 8 each
-	// is aligned to its size and no byte is wasted.
-	var vtable []byte
-	tsize, last := 4, 0
-	offsets := make([]int, len(n.t.fields))
-	for _, size := range [...]int{8, 4, 2, 1} {
-		for slot := range n.t.fields {
-			if n.v[slot] == nil || n.t.fields[slot].inlineSize() != size {
-				continue
-			}
-			offsets[slot] = tsize
-			tsize += size
-			last = max(last, slot+1)
-		}
-	}
-	vtable = binary.LittleEndian.AppendUint16(vtable, uint16(4+2*last))
-	vtable = binary.LittleEndian.AppendUint16(vtable, uint16(tsize))
-	align := 4
-	for slot := range last {
-		vtable = binary.LittleEndian.AppendUint16(vtable, uint16(offsets[slot]))
-		if offsets[slot] != 0 && n.t.fields[slot].inlineSize() == 8 {
-			align = 8
-		}
-	}
-	vt, ok := w.vtables[string(vtable)]
-	if !ok {
-		w.pad(2, 0)
-		vt = len(w.b)
-		w.b = append(w.b, vtable...)
-		w.vtables[string(vtable)] = vt
-	}
-
+	offsets, size, align := layOut(n)
+	vt := w.vtable(offsets, size)
 	w.pad(align, 4%align)
 	pos := len(w.b)
-	w.b = append(w.b, make([]byte, tsize)...)
+	w.b = append(w.b, make([]byte, size)...)
 	binary.LittleEndian.PutUint32(w.b[pos:], uint32(pos-vt))
 	for slot, value := range n.v {
-		if value == nil {
-			continue
-		}
-		at := pos + offsets[slot]
-		f := &n.t.fields[slot]
-		switch value := value.(type) {
-		case uint64:
-			switch f.size {
-			case 1:
-				w.b[at] = byte(value)
-			case 2:
-				binary.LittleEndian.PutUint16(w.b[at:], uint16(value))
-			case 4:
-				binary.LittleEndian.PutUint32(w.b[at:], uint32(value))
-			case 8:
-				binary.LittleEndian.PutUint64(w.b[at:], value)
-			}
-		case []byte:
-			w.pad(4, 0)
-			if align := max(f.size, f.align); align > 4 {
-				w.pad(align, align-4)
-			}
-			w.point(at)
-			w.length(len(value) / f.size)
-			w.b = append(w.b, value...)
-		case string:
-			w.text(at, value)
-		case []string:
-			first := w.offsets(at, len(value))
-			for i, s := range value {
-				w.text(first+4*i, s)
-			}
-		case *node:
-			target := w.table(value)
-			binary.LittleEndian.PutUint32(w.b[at:], uint32(target-at))
-		case []*node:
-			first := w.offsets(at, len(value))
-			for i, child := range value {
-				target := w.table(child)
-				binary.LittleEndian.PutUint32(w.b[first+4*i:], uint32(target-first-4*i))
-			}
+		if value != nil {
+			w.value(pos+offsets[slot], &n.t.Fields[slot], value)
 		}
 	}
 	return pos
 }
 
-// inlineSize is how many bytes a field takes in its table.
-func (f *field) inlineSize() int {
-	if f.kind == kindScalar || f.kind == kindUnionType {
-		return f.size
+// layOut returns the offset of each slot of n in its table, 0 if absent, and the size and
+// alignment of the table. Larger fields come first, from byte 4 on. With the table at
+// 4 modulo 8, each is aligned to its size and no byte is wasted.
+func layOut(n *node) (offsets []int, size, align int) {
+	offsets = make([]int, len(n.t.Fields))
+	size, align = 4, 4
+	for _, fieldSize := range [...]int{8, 4, 2, 1} {
+		for slot := range n.t.Fields {
+			if n.v[slot] == nil || n.t.Fields[slot].InlineSize() != fieldSize {
+				continue
+			}
+			offsets[slot] = size
+			size += fieldSize
+			align = max(align, fieldSize)
+		}
 	}
-	return 4
+	return offsets, size, align
 }
 
-// point makes the offset at pos point to the end of what is written.
+// vtable returns the position of the vtable with the given offsets, up to the last slot
+// in use. It appends the vtable unless there is an equal one.
+func (w *writer) vtable(offsets []int, size int) int {
+	used := len(offsets)
+	for used > 0 && offsets[used-1] == 0 {
+		used--
+	}
+	vtable := binary.LittleEndian.AppendUint16(nil, uint16(4+2*used))
+	vtable = binary.LittleEndian.AppendUint16(vtable, uint16(size))
+	for _, offset := range offsets[:used] {
+		vtable = binary.LittleEndian.AppendUint16(vtable, uint16(offset))
+	}
+	pos, ok := w.vtables[string(vtable)]
+	if !ok {
+		w.pad(2, 0)
+		pos = len(w.b)
+		w.b = append(w.b, vtable...)
+		w.vtables[string(vtable)] = pos
+	}
+	return pos
+}
+
+// value writes the value of field f to its inline bytes at pos, and appends what those
+// refer to.
+func (w *writer) value(pos int, f *field, value any) {
+	switch value := value.(type) {
+	case uint64:
+		w.scalar(pos, f.Size, value)
+	case []byte:
+		w.pad(4, 0)
+		if align := max(f.Size, f.Align); align > 4 {
+			w.pad(align, align-4)
+		}
+		w.point(pos)
+		w.length(len(value) / f.Size)
+		w.b = append(w.b, value...)
+	case string:
+		w.text(pos, value)
+	case []string:
+		first := w.offsets(pos, len(value))
+		for i, s := range value {
+			w.text(first+4*i, s)
+		}
+	case *node:
+		target := w.table(value)
+		binary.LittleEndian.PutUint32(w.b[pos:], uint32(target-pos))
+	case []*node:
+		first := w.offsets(pos, len(value))
+		for i, child := range value {
+			target := w.table(child)
+			binary.LittleEndian.PutUint32(w.b[first+4*i:], uint32(target-first-4*i))
+		}
+	}
+}
+
+// scalar writes size bytes at pos.
+func (w *writer) scalar(pos, size int, bits uint64) {
+	switch size {
+	case 1:
+		w.b[pos] = byte(bits)
+	case 2:
+		binary.LittleEndian.PutUint16(w.b[pos:], uint16(bits))
+	case 4:
+		binary.LittleEndian.PutUint32(w.b[pos:], uint32(bits))
+	case 8:
+		binary.LittleEndian.PutUint64(w.b[pos:], bits)
+	}
+}
+
+// point makes the offset at pos point to the next byte to be written.
 func (w *writer) point(pos int) {
 	binary.LittleEndian.PutUint32(w.b[pos:], uint32(len(w.b)-pos))
 }
 
+// length appends the length of a vector.
 func (w *writer) length(n int) {
 	w.b = binary.LittleEndian.AppendUint32(w.b, uint32(n))
 }
 
-func (w *writer) text(at int, s string) {
+// text appends a string and makes the offset at pos point to it.
+func (w *writer) text(pos int, s string) {
 	w.pad(4, 0)
-	w.point(at)
+	w.point(pos)
 	w.length(len(s))
 	w.b = append(w.b, s...)
 	w.b = append(w.b, 0)
 }
 
-// offsets appends a vector of n offsets, still zero, and gives the first's
-// position.
-func (w *writer) offsets(at, n int) int {
+// offsets appends a vector of n zero offsets, makes the offset at pos point to it, and
+// returns the position of the first.
+func (w *writer) offsets(pos, n int) int {
 	w.pad(4, 0)
-	w.point(at)
+	w.point(pos)
 	w.length(n)
 	first := len(w.b)
 	w.b = append(w.b, make([]byte, 4*n)...)

@@ -104,6 +104,7 @@ func isAny(err error, list []error) bool {
 func hint(err error) string {
 	var own hinted
 	var usage usageError
+	var name *models.NameError
 	switch {
 	case errors.As(err, &own):
 		return own.hint
@@ -119,8 +120,10 @@ func hint(err error) string {
 		return "imprint doctor says what to do; --twin FILE runs the model that it was compiled from on the CPU instead"
 	case isAny(err, deviceErrors):
 		return "imprint doctor says what to do"
+	case errors.As(err, &name) && name.Err == models.ErrNotPulled:
+		return "imprint models pull " + name.Name
 	case errors.Is(err, models.ErrUnknown):
-		return "imprint models list shows the models there are"
+		return "see: imprint models list"
 	case errors.Is(err, models.ErrNotPulled), errors.Is(err, imprint.ErrNoBackbone):
 		return "name a model with --backbone FILE, or pull one: imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor"
 	case errors.Is(err, imprint.ErrOtherBackbone), errors.Is(err, imprint.ErrOtherResize):

@@ -80,7 +80,7 @@ func scene(ts *testscript.TestScript, neg bool, args []string) {
 func rimmed(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[2])
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
-	ts.Check(os.WriteFile(path, backbonetest.Rimmed(number(ts, args[0]), true, uint64(number(ts, args[1]))), 0o644))
+	ts.Check(os.WriteFile(path, backbonetest.WidePhoto(number(ts, args[0]), true, uint64(number(ts, args[1]))), 0o644))
 }
 
 // model KIND FILE [CLASSES] writes a small model.

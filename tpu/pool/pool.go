@@ -132,7 +132,7 @@ func (d *Pool) check(m *tflite.Model) error {
 }
 
 // Load implements backbone.Accelerator.
-func (d *Pool) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
+func (d *Pool) Load(options []byte, inputs, outputs []int) (backbone.CompiledOperator, error) {
 	return d.load(options, inputs, outputs, d.uncompiled)
 }
 
@@ -156,11 +156,11 @@ type fallbackPool struct {
 }
 
 // Load implements backbone.Accelerator.
-func (f fallbackPool) Load(options []byte, inputs, outputs []int) (backbone.Accelerated, error) {
+func (f fallbackPool) Load(options []byte, inputs, outputs []int) (backbone.CompiledOperator, error) {
 	return f.load(options, inputs, outputs, f.uncompiled)
 }
 
-func (d *Pool) load(options []byte, inputs, outputs []int, twin *tflite.Model) (backbone.Accelerated, error) {
+func (d *Pool) load(options []byte, inputs, outputs []int, twin *tflite.Model) (backbone.CompiledOperator, error) {
 	pkg, err := executable.Parse(options)
 	if err != nil {
 		return nil, err
@@ -312,7 +312,7 @@ func (at *place) run(ctx context.Context, pkg *executable.Package, inputs, outpu
 	return model.Run(ctx, inputs, outputs)
 }
 
-// Run implements backbone.Accelerated. What a device fails to compute another, or
+// Run implements backbone.CompiledOperator. What a device fails to compute another, or
 // the same once it has recovered, is given once more: a plug that was pulled and
 // put back does not end a run over many photos.
 func (p *program) Run(ctx context.Context, inputs, outputs [][]byte) (string, error) {

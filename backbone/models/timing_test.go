@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// transport answers requests without a network, so that time can be a simulated one.
+// A transport answers requests without a network, so that tests can use fake time.
 type transport func(r *http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// slowBody gives chunk bytes after every pause, as a real body until the request ends.
+// A slowBody returns chunk bytes after each pause, until its request ends.
 type slowBody struct {
 	ctx   context.Context
 	rest  []byte
@@ -40,15 +40,15 @@ func (b *slowBody) Read(to []byte) (int, error) {
 
 func (b *slowBody) Close() error { return nil }
 
-func TestPullWaitsForASlowServerButNotForASilentOne(t *testing.T) {
+func TestPullStallTimeout(t *testing.T) {
 	p, b := fixture()
 	tests := []struct {
 		pause    time.Duration
 		want     error
 		requests int
 	}{
-		{29 * time.Second, nil, 1}, // five minutes in all
-		{31 * time.Second, errStalled, attempts},
+		{29 * time.Second, nil, 1}, // five minutes in total
+		{31 * time.Second, errStalled, maxAttempts},
 	}
 	for _, tt := range tests {
 		dir := t.TempDir()

@@ -1,0 +1,280 @@
+package backbone
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone/kernels"
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+// Builtin operators that package tflite does not name.
+const (
+	opCast       tflite.BuiltinOperator = 53
+	opExpandDims tflite.BuiltinOperator = 70
+)
+
+// A kernelBuilder builds the kernel of one operator from its tensors.
+type kernelBuilder struct {
+	op         *tflite.Operator
+	in         []*kernels.Tensor // nil for omitted inputs
+	out        *kernels.Tensor
+	arithmetic Arithmetic
+}
+
+// inputs returns exactly n inputs. The first required must be present; the others may
+// be omitted and are then nil.
+func (b *kernelBuilder) inputs(required, n int) ([]*kernels.Tensor, error) {
+	if len(b.in) < required || len(b.in) > n || slices.Contains(b.in[:required], nil) {
+		return nil, fmt.Errorf("%d inputs: %w", len(b.in), kernels.ErrInvalid)
+	}
+	list := make([]*kernels.Tensor, n)
+	copy(list, b.in)
+	return list, nil
+}
+
+// checkOperator returns an error for an operator that no kernel and no accelerator
+// can run, whatever its tensors.
+func checkOperator(m *tflite.Model, op *tflite.Operator) error {
+	if int(op.Opcode) >= len(m.OperatorCodes) {
+		return fmt.Errorf("no operator code %d: the model has %d: %w", op.Opcode, len(m.OperatorCodes), tflite.ErrCorrupt)
+	}
+	code := &m.OperatorCodes[op.Opcode]
+	switch {
+	case code.Builtin == tflite.OpCustom && code.CustomCode == compiledCode:
+		return nil
+	case code.Builtin == tflite.OpCustom:
+		return ErrUnsupportedOperator
+	case len(op.Outputs) != 1:
+		return fmt.Errorf("%d outputs: %w", len(op.Outputs), ErrUnsupportedOperator)
+	}
+	return nil
+}
+
+// build builds the kernel and returns the tensors that it reads when it runs. The
+// others are constants that it has already used.
+func (b *kernelBuilder) build(m *tflite.Model) (kernels.Kernel, []int32, error) {
+	code := &m.OperatorCodes[b.op.Opcode]
+	var k kernels.Kernel
+	var err error
+	reads := 1
+	switch code.Builtin {
+	case tflite.OpConv2D, tflite.OpDepthwiseConv2D, tflite.OpFullyConnected:
+		k, err = b.weighted(code.Builtin)
+	case tflite.OpAdd, tflite.OpSub, tflite.OpMul:
+		reads = 2
+		k, err = b.elementwise(code.Builtin)
+	case tflite.OpConcatenation:
+		reads = len(b.in)
+		options := b.op.Options.Concatenation()
+		k, err = kernels.NewConcatenation(kernels.Activation(options.Activation), int(options.Axis), b.in, b.out)
+	case tflite.OpAveragePool2D, tflite.OpMaxPool2D:
+		k, err = b.pool(code.Builtin)
+	case tflite.OpMean, tflite.OpPad, tflite.OpPadV2:
+		k, err = b.withConstants(code.Builtin)
+	case tflite.OpReshape, tflite.OpSqueeze, opExpandDims:
+		k, err = b.reshape(code.Builtin)
+	default:
+		k, err = b.unary(code.Builtin)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return k, b.op.Inputs[:reads], nil
+}
+
+// weighted builds a convolution or a fully connected layer.
+func (b *kernelBuilder) weighted(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
+	in, err := b.inputs(2, 3)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case tflite.OpConv2D:
+		c := b.op.Options.Conv2D()
+		stage, err := b.stage(c.Activation, in[0], in[1])
+		if err != nil {
+			return nil, err
+		}
+		return kernels.NewConv2D(kernels.Conv2DParams{
+			Window:     window(c.Padding, c.StrideH, c.StrideW, c.DilationH, c.DilationW),
+			Activation: kernels.Activation(c.Activation), Stage: stage,
+		}, in[0], in[1], in[2], b.out)
+	case tflite.OpDepthwiseConv2D:
+		c := b.op.Options.DepthwiseConv2D()
+		stage, err := b.stage(c.Activation, in[0], in[1])
+		if err != nil {
+			return nil, err
+		}
+		return kernels.NewDepthwiseConv2D(kernels.DepthwiseConv2DParams{
+			Window:     window(c.Padding, c.StrideH, c.StrideW, c.DilationH, c.DilationW),
+			Activation: kernels.Activation(c.Activation), Stage: stage,
+		}, in[0], in[1], in[2], b.out)
+	}
+	f := b.op.Options.FullyConnected()
+	if f.WeightsFormat != 0 {
+		return nil, fmt.Errorf("shuffled weights: %w", ErrUnsupportedOperator)
+	}
+	stage, err := b.stage(f.Activation, in[0], in[1])
+	if err != nil {
+		return nil, err
+	}
+	return kernels.NewFullyConnected(kernels.FullyConnectedParams{
+		Activation: kernels.Activation(f.Activation), Stage: stage,
+	}, in[0], in[1], in[2], b.out)
+}
+
+func window(padding tflite.Padding, strideH, strideW, dilationH, dilationW int32) kernels.Window {
+	return kernels.Window{
+		StrideH: int(strideH), StrideW: int(strideW),
+		DilationH: int(dilationH), DilationW: int(dilationW),
+		Padding: kernels.Padding(padding),
+	}
+}
+
+// pool builds an average or maximum pool.
+func (b *kernelBuilder) pool(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
+	in, err := b.inputs(1, 1)
+	if err != nil {
+		return nil, err
+	}
+	p := b.op.Options.Pool2D()
+	params := kernels.Pool2DParams{
+		Window:  window(p.Padding, p.StrideH, p.StrideW, 1, 1),
+		FilterH: int(p.FilterHeight), FilterW: int(p.FilterWidth),
+		Activation: kernels.Activation(p.Activation),
+	}
+	switch {
+	case kind == tflite.OpMaxPool2D:
+		return kernels.NewMaxPool2D(params, in[0], b.out)
+	case b.arithmetic == EdgeTPU:
+		return kernels.NewEdgeTPUAveragePool2D(params, in[0], b.out)
+	}
+	return kernels.NewAveragePool2D(params, in[0], b.out)
+}
+
+// elementwise builds an operator on two tensors of one shape, up to broadcasting.
+func (b *kernelBuilder) elementwise(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
+	in, err := b.inputs(2, 2)
+	if err != nil {
+		return nil, err
+	}
+	add, mul := kernels.NewAdd, kernels.NewMul
+	if b.arithmetic == EdgeTPU {
+		add, mul = kernels.NewEdgeTPUAdd, kernels.NewEdgeTPUMul
+	}
+	switch kind {
+	case tflite.OpAdd:
+		return add(kernels.Activation(b.op.Options.Add().Activation), in[0], in[1], b.out)
+	case tflite.OpSub:
+		return kernels.NewSub(kernels.Activation(b.op.Options.Sub().Activation), in[0], in[1], b.out)
+	}
+	return mul(kernels.Activation(b.op.Options.Mul().Activation), in[0], in[1], b.out)
+}
+
+// withConstants builds an operator whose other inputs, paddings or axes, are constant.
+func (b *kernelBuilder) withConstants(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
+	if kind == tflite.OpPadV2 {
+		in, err := b.inputs(3, 3)
+		if err != nil {
+			return nil, err
+		}
+		return kernels.NewPad(in[0], in[1], in[2], b.out)
+	}
+	in, err := b.inputs(2, 2)
+	if err != nil {
+		return nil, err
+	}
+	if kind == tflite.OpPad {
+		return kernels.NewPad(in[0], in[1], nil, b.out)
+	}
+	return kernels.NewMean(b.op.Options.Reducer().KeepDims, in[0], in[1], b.out)
+}
+
+// reshape builds an operator that only changes a tensor's shape.
+func (b *kernelBuilder) reshape(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
+	in, err := b.inputs(1, 2)
+	if err != nil {
+		return nil, err
+	}
+	if kind == tflite.OpReshape {
+		shape := b.op.Options.Reshape().NewShape
+		if in[1] != nil {
+			// TensorFlow Lite prefers the tensor to the option. A tensor that is
+			// computed in Invoke is taken to agree with the output's shape.
+			shape = nil
+			if t := in[1]; t.Type == kernels.Int32 && len(t.Data)%4 == 0 {
+				for data := t.Data; len(data) > 0; data = data[4:] {
+					shape = append(shape, int32(binary.LittleEndian.Uint32(data)))
+				}
+			}
+		}
+		if err := checkNewShape(shape, b.out.Shape); err != nil {
+			return nil, err
+		}
+	}
+	return kernels.NewReshape(in[0], b.out)
+}
+
+// checkNewShape returns an error unless the shape that RESHAPE asks for, in which one
+// dimension may be −1, is that of its output.
+func checkNewShape(want []int32, out []int) error {
+	if want == nil || len(want) == 1 && want[0] == 0 && len(out) == 0 {
+		return nil // older converters write {0} for a scalar
+	}
+	same := len(want) == len(out)
+	for i := range out {
+		same = same && (want[i] == -1 || int(want[i]) == out[i])
+	}
+	if !same {
+		return fmt.Errorf("new shape %v, but the output has shape %v: %w", want, out, kernels.ErrInvalid)
+	}
+	return nil
+}
+
+// unary builds an operator on one tensor.
+func (b *kernelBuilder) unary(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
+	var newKernel func(in, out *kernels.Tensor) (kernels.Kernel, error)
+	relu := func(a kernels.Activation) func(in, out *kernels.Tensor) (kernels.Kernel, error) {
+		return func(in, out *kernels.Tensor) (kernels.Kernel, error) { return kernels.NewReLU(a, in, out) }
+	}
+	switch kind {
+	case tflite.OpSoftmax:
+		newKernel = func(in, out *kernels.Tensor) (kernels.Kernel, error) {
+			return kernels.NewSoftmax(b.op.Options.Softmax().Beta, in, out)
+		}
+	case tflite.OpL2Normalization:
+		newKernel = func(in, out *kernels.Tensor) (kernels.Kernel, error) {
+			return kernels.NewL2Normalization(kernels.Activation(b.op.Options.L2Norm().Activation), in, out)
+		}
+	case tflite.OpRelu:
+		newKernel = relu(kernels.ReLU)
+	case tflite.OpRelu6:
+		newKernel = relu(kernels.ReLU6)
+	case tflite.OpReluN1To1:
+		newKernel = relu(kernels.ReLUN1To1)
+	case tflite.OpLogistic:
+		newKernel = kernels.NewLogistic
+	case tflite.OpSqrt:
+		newKernel = kernels.NewSqrt
+	case tflite.OpHardSwish:
+		newKernel = kernels.NewHardSwish
+	case tflite.OpQuantize:
+		newKernel = kernels.NewQuantize
+		if b.arithmetic == EdgeTPU {
+			newKernel = kernels.NewEdgeTPUQuantize
+		}
+	case tflite.OpDequantize:
+		newKernel = kernels.NewDequantize
+	case opCast:
+		newKernel = kernels.NewCast
+	default:
+		return nil, ErrUnsupportedOperator
+	}
+	in, err := b.inputs(1, 1)
+	if err != nil {
+		return nil, err
+	}
+	return newKernel(in[0], b.out)
+}

@@ -1,0 +1,296 @@
+package backbone
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/imprintkit/imprint/backbone/kernels"
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+// MaxArena is the most memory, in bytes, that the tensors of one Interpreter may take.
+// It is also the limit for its prepared weights.
+const MaxArena = 1 << 30
+
+// maxParts limits the operators and the tensors of a model, so that planning memory
+// takes little time. Real networks have far fewer.
+const maxParts = 1 << 14
+
+// A program is a model prepared to run. Clones of an Interpreter share it.
+type program struct {
+	graph           *tflite.Subgraph
+	inputs, outputs []int32
+	steps           []step
+	allocations     []allocation // of the graph's tensors
+	arenaSize       int
+	scratchSize     int // of one thread
+	weightSize      int // upper bound of the prepared weights
+	keptSize        int // of prepared weights and constants
+}
+
+// A step runs one operator: a kernel with one output, or a compiled operator.
+type step struct {
+	kernel          kernels.Kernel
+	parts           int // of kernel
+	compiled        CompiledOperator
+	inputs, outputs []int32
+}
+
+// newProgram prepares the operators of m that the outputs in o need.
+func newProgram(m *tflite.Model, o InterpreterOptions) (*program, error) {
+	if len(m.Subgraphs) == 0 {
+		return nil, fmt.Errorf("model has no subgraph: %w", tflite.ErrCorrupt)
+	}
+	g := &m.Subgraphs[0]
+	if len(g.Operators) > maxParts || len(g.Tensors) > maxParts || len(g.Inputs)+len(g.Outputs)+len(o.Outputs) > maxParts {
+		return nil, fmt.Errorf("%d operators and %d tensors: %w", len(g.Operators), len(g.Tensors), ErrModelTooLarge)
+	}
+	p := &program{graph: g, inputs: g.Inputs, outputs: g.Outputs}
+	if o.Outputs != nil {
+		p.outputs = slices.Clone(o.Outputs)
+	}
+	for _, t := range slices.Concat(p.inputs, p.outputs) {
+		if t < 0 || int(t) >= len(g.Tensors) {
+			return nil, fmt.Errorf("no tensor %d: the model has %d: %w", t, len(g.Tensors), tflite.ErrCorrupt)
+		}
+	}
+	needed, err := neededOperators(g, p.inputs, p.outputs)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.initAllocations(m, o.KeepAll); err != nil {
+		return nil, err
+	}
+	if err := p.addSteps(m, needed, o); err != nil {
+		return nil, err
+	}
+	for _, t := range p.outputs {
+		a := &p.allocations[t]
+		if a.constant == nil && !a.inArena {
+			return nil, fmt.Errorf("no operator computes output %s: %w", tensorName(g, t), tflite.ErrCorrupt)
+		}
+		a.kept = true
+	}
+	p.detach()
+	return p, p.layOutArena()
+}
+
+// initAllocations finds the constants and gives the inputs memory.
+func (p *program) initAllocations(m *tflite.Model, keepAll bool) error {
+	p.allocations = make([]allocation, len(p.graph.Tensors))
+	for i := range p.allocations {
+		a := &p.allocations[i]
+		a.first, a.last = -1, -1
+		if b := p.graph.Tensors[i].Buffer; int(b) < len(m.Buffers) && len(m.Buffers[b]) > 0 && !slices.Contains(p.inputs, int32(i)) {
+			a.constant = m.Buffers[b]
+		}
+	}
+	for _, t := range p.inputs {
+		if err := p.allocate(t, keepAll); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addSteps appends a step for each of the needed operators.
+func (p *program) addSteps(m *tflite.Model, needed []int, o InterpreterOptions) error {
+	fail := func(i int, err error) error {
+		op := &p.graph.Operators[i]
+		return fmt.Errorf("operator %d (%s), output %s: %w", i, operatorName(m, op), outputNames(p.graph, op), err)
+	}
+	var builders []*kernelBuilder // of the steps, nil for compiled operators
+	for _, i := range needed {
+		b, err := p.addStep(m, &p.graph.Operators[i], o)
+		if err != nil {
+			return fail(i, err)
+		}
+		builders = append(builders, b)
+	}
+	if step, err := p.buildKernels(m, builders); err != nil {
+		return fail(needed[step], err)
+	}
+	return nil
+}
+
+// detach copies the constants that are still needed and drops the rest of the model,
+// so that its file can be freed.
+func (p *program) detach() {
+	p.graph = &tflite.Subgraph{Tensors: p.graph.Tensors}
+	needed := make([]bool, len(p.allocations))
+	for _, t := range p.outputs {
+		needed[t] = true
+	}
+	for _, s := range p.steps {
+		for _, t := range s.inputs {
+			if t >= 0 {
+				needed[t] = true
+			}
+		}
+	}
+	for i := range p.allocations {
+		a := &p.allocations[i]
+		if !needed[i] {
+			a.constant = nil
+		}
+		a.constant = slices.Clone(a.constant)
+		p.keptSize += len(a.constant)
+	}
+}
+
+// neededOperators returns, in order, the operators that the outputs depend on.
+func neededOperators(g *tflite.Subgraph, inputs, outputs []int32) ([]int, error) {
+	wanted := make([]bool, len(g.Tensors))
+	for _, t := range outputs {
+		wanted[t] = true
+	}
+	var list []int
+	for i := len(g.Operators) - 1; i >= 0; i-- {
+		op := &g.Operators[i]
+		use := false
+		for _, t := range op.Outputs {
+			if t < 0 || int(t) >= len(g.Tensors) {
+				return nil, fmt.Errorf("operator %d writes tensor %d of %d: %w", i, t, len(g.Tensors), tflite.ErrCorrupt)
+			}
+			use = use || wanted[t] && !slices.Contains(inputs, t)
+		}
+		if !use {
+			continue
+		}
+		list = append(list, i)
+		for _, t := range op.Inputs {
+			if t < -1 || int(t) >= len(g.Tensors) {
+				return nil, fmt.Errorf("operator %d reads tensor %d of %d: %w", i, t, len(g.Tensors), tflite.ErrCorrupt)
+			}
+			if t >= 0 {
+				wanted[t] = true
+			}
+		}
+	}
+	slices.Reverse(list)
+	return list, nil
+}
+
+// addStep appends a step for op. It returns the builder of the step's kernel, or nil
+// if op is compiled.
+func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOptions) (*kernelBuilder, error) {
+	if err := checkOperator(m, op); err != nil {
+		return nil, err
+	}
+	if m.OperatorCodes[op.Opcode].Builtin == tflite.OpCustom {
+		return nil, p.addCompiled(op, o)
+	}
+	b := &kernelBuilder{op: op, arithmetic: o.Arithmetic}
+	for _, t := range op.Inputs {
+		if t < 0 {
+			b.in = append(b.in, nil)
+			continue
+		}
+		tensor, err := p.readTensor(t)
+		if err != nil {
+			return nil, err
+		}
+		b.in = append(b.in, tensor)
+	}
+	var err error
+	if b.out, err = p.writeTensor(op.Outputs[0], o.KeepAll); err != nil {
+		return nil, err
+	}
+	if len(b.in) > 1 && b.in[1] != nil && len(b.in[1].Shape) > 0 && b.in[1].Shape[0] > 0 {
+		// Operators may share one constant, so without a limit a small file could
+		// demand any amount of prepared weights. Packing takes up to 3 bytes for each
+		// weight, in groups of 6 channels or more, and up to 64 for each channel.
+		n, channels := len(b.in[1].Data), b.in[1].Shape[0]
+		p.weightSize += 3*n + 16*(n/channels) + 64*channels
+		if p.weightSize > MaxArena {
+			return nil, fmt.Errorf("the weights up to here take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+		}
+	}
+	p.steps = append(p.steps, step{outputs: op.Outputs})
+	return b, nil
+}
+
+// buildKernels builds the kernels of all steps, in parallel because packing weights
+// takes most of the time of loading a model. It starts at the end, where the largest
+// layers tend to be. On failure it returns the first step that failed.
+func (p *program) buildKernels(m *tflite.Model, builders []*kernelBuilder) (int, error) {
+	errs := make([]error, len(builders))
+	var left atomic.Int64
+	left.Store(int64(len(builders)))
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(builders)) {
+		wg.Go(func() {
+			for i := left.Add(-1); i >= 0; i = left.Add(-1) {
+				if b, s := builders[i], &p.steps[i]; b != nil {
+					s.kernel, s.inputs, errs[i] = b.build(m)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for i := range p.steps {
+		if err := errs[i]; errors.Is(err, kernels.ErrUnsupported) {
+			return i, fmt.Errorf("%w: %w", ErrUnsupportedOperator, err)
+		} else if err != nil {
+			return i, err
+		}
+		if s := &p.steps[i]; s.kernel != nil {
+			s.parts = s.kernel.Parts()
+			p.scratchSize = max(p.scratchSize, s.kernel.Scratch())
+			p.keptSize += kernels.Bytes(s.kernel)
+		}
+	}
+	return 0, nil
+}
+
+// readTensor returns tensor t as an input of the next step.
+func (p *program) readTensor(t int32) (*kernels.Tensor, error) {
+	a := &p.allocations[t]
+	if a.constant == nil && !a.inArena {
+		return nil, fmt.Errorf("input %s is not computed before it: %w", tensorName(p.graph, t), tflite.ErrCorrupt)
+	}
+	if p.graph.Tensors[t].IsVariable {
+		return nil, fmt.Errorf("input %s is a variable: %w", tensorName(p.graph, t), ErrUnsupportedOperator)
+	}
+	a.last = len(p.steps)
+	return kernelTensor(p.graph, t, a.constant)
+}
+
+// writeTensor allocates tensor t and returns it as the output of the next step.
+func (p *program) writeTensor(t int32, kept bool) (*kernels.Tensor, error) {
+	a := &p.allocations[t]
+	if a.inArena || a.constant != nil {
+		return nil, fmt.Errorf("tensor %s is written twice: %w", tensorName(p.graph, t), tflite.ErrCorrupt)
+	}
+	a.first, a.last = len(p.steps), len(p.steps)
+	if err := p.allocate(t, kept); err != nil {
+		return nil, err
+	}
+	return kernelTensor(p.graph, t, nil)
+}
+
+// outputNames lists the outputs of op, for errors.
+func outputNames(g *tflite.Subgraph, op *tflite.Operator) string {
+	var names []string
+	for _, t := range op.Outputs {
+		names = append(names, tensorName(g, t))
+	}
+	return strings.Join(names, ", ")
+}
+
+// operatorName returns the name of a builtin operator, or a custom operator's code.
+func operatorName(m *tflite.Model, op *tflite.Operator) string {
+	if int(op.Opcode) >= len(m.OperatorCodes) {
+		return fmt.Sprintf("operator code %d", op.Opcode)
+	}
+	c := &m.OperatorCodes[op.Opcode]
+	if c.Builtin == tflite.OpCustom {
+		return c.CustomCode
+	}
+	return c.Builtin.String()
+}

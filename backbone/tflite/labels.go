@@ -1,0 +1,200 @@
+package tflite
+
+import (
+	"archive/zip"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// ErrNoLabels is returned by Labels for a model that has none.
+var ErrNoLabels = errors.New("the model has no labels")
+
+// labelsFile is the name of the associated file that SetLabels writes.
+const labelsFile = "labels.txt"
+
+// isLabels reports whether an associated file holds labels.
+func isLabels(file *node) bool {
+	kind := file.get(afType, 0)
+	return kind == fileAxisLabels || kind == fileValueLabels
+}
+
+// Labels returns the names of the classes in index order. They come from the file that
+// the metadata associates with the first output that has labels or, without one, from
+// the only associated text file or the only one with "label" in its name. If there is no
+// such file, Labels returns ErrNoLabels.
+func (m *Model) Labels() ([]string, error) {
+	archive, _, err := m.openArchive()
+	if err != nil {
+		return nil, fmt.Errorf("read labels: %w", err)
+	}
+	root, err := m.readMetadata(false)
+	if err != nil {
+		return nil, fmt.Errorf("read labels: %w", err)
+	}
+	name := namedLabels(root)
+	if name == "" {
+		name = likelyLabels(archive.File)
+	}
+	if name == "" {
+		return nil, ErrNoLabels
+	}
+	i := slices.IndexFunc(archive.File, func(f *zip.File) bool { return f.Name == name })
+	if i < 0 {
+		return nil, corrupt("read labels: no associated file %q", name)
+	}
+	content, err := unpack(archive.File[i])
+	if err != nil {
+		return nil, fmt.Errorf("read labels from %q: %w", name, err)
+	}
+	labels, err := splitLabels(content)
+	if err != nil {
+		return nil, fmt.Errorf("read labels from %q: %w", name, err)
+	}
+	return labels, nil
+}
+
+// namedLabels returns the name of the first file that the metadata associates with an
+// output as its labels, or "".
+func namedLabels(root *node) string {
+	if subs := root.tables(mmSubgraphs); len(subs) > 0 {
+		for _, output := range subs[0].tables(smOutputs) {
+			for _, f := range output.tables(tmFiles) {
+				if isLabels(f) {
+					return f.text(afName)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// likelyLabels returns the name of the only text file with "label" in its name or, if no
+// name has it, of the only text file. Otherwise it returns "".
+func likelyLabels(files []*zip.File) string {
+	var texts, labels []string
+	for _, f := range files {
+		if name := strings.ToLower(f.Name); strings.HasSuffix(name, ".txt") {
+			texts = append(texts, f.Name)
+			if strings.Contains(name, "label") {
+				labels = append(labels, f.Name)
+			}
+		}
+	}
+	switch {
+	case len(labels) == 1:
+		return labels[0]
+	case len(labels) == 0 && len(texts) == 1:
+		return texts[0]
+	}
+	return ""
+}
+
+// byteOrderMark starts text files written by some editors on Windows.
+const byteOrderMark = "\ufeff"
+
+// splitLabels returns the lines of a file. Lines end in LF or CR LF, which the last line
+// may lack.
+func splitLabels(content []byte) ([]string, error) {
+	if !utf8.Valid(content) {
+		return nil, corrupt("not UTF-8")
+	}
+	text := strings.TrimSuffix(strings.TrimPrefix(string(content), byteOrderMark), "\n")
+	labels := strings.Split(text, "\n")
+	for i := range labels {
+		labels[i] = strings.TrimSuffix(labels[i], "\r")
+	}
+	return labels, nil
+}
+
+// SetLabels sets the names of the classes of output 0, in index order. It stores them in
+// the associated file labels.txt, refers to it in the metadata, and removes earlier
+// labels of that output. The rest of the metadata remains. Each label must be one line of
+// UTF-8.
+func (m *Model) SetLabels(labels []string) error {
+	if len(labels) == 0 {
+		return errors.New("set labels: there are none")
+	}
+	for i, l := range labels {
+		if !utf8.ValidString(l) || strings.ContainsAny(l, "\r\n") || strings.HasPrefix(l, byteOrderMark) {
+			return fmt.Errorf("set labels: label %d, %q, is not one line of UTF-8", i, l)
+		}
+	}
+	content := strings.Join(labels, "\n") + "\n"
+	if len(content) > maxArchiveFile {
+		return fmt.Errorf("set labels: %d bytes, more than %d: %w", len(content), maxArchiveFile, ErrTooLarge)
+	}
+	if len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Outputs) == 0 {
+		return errors.New("set labels: the model has no output")
+	}
+	root, err := m.readMetadata(true)
+	if err != nil {
+		return fmt.Errorf("set labels: %w", err)
+	}
+	if root == nil {
+		root = newNode(modelMetadataTable)
+		root.v[mmMinParserVersion] = "1.0.0" // the first version with all fields used here
+	}
+	subs := root.tables(mmSubgraphs)
+	if len(subs) == 0 {
+		subs = []*node{newNode(subgraphMetadataTable)}
+	}
+	root.v[mmSubgraphs] = subs
+	// Readers expect one entry for each input and output.
+	padTensors(subs[0], smInputs, len(m.Subgraphs[0].Inputs))
+	padTensors(subs[0], smOutputs, len(m.Subgraphs[0].Outputs))
+
+	output := subs[0].tables(smOutputs)[0]
+	stale := fileNames(output.tables(tmFiles))
+	kept := slices.DeleteFunc(slices.Clone(output.tables(tmFiles)), func(f *node) bool {
+		return isLabels(f) || f.text(afName) == labelsFile
+	})
+	file := newNode(associatedFileTable)
+	file.v[afName] = labelsFile
+	file.v[afDescription] = "Names of the classes, one a line in index order."
+	file.v[afType] = uint64(fileAxisLabels)
+	output.v[tmFiles] = append([]*node{file}, kept...)
+
+	if err := m.rewriteArchive(&AssociatedFile{labelsFile, []byte(content)}, unreferenced(root, stale)); err != nil {
+		return fmt.Errorf("set labels: %w", err)
+	}
+	m.SetMetadataEntry(MetadataName, writeFlatbuffer(root, metadataIdentifier, 1<<12))
+	return nil
+}
+
+// padTensors extends or cuts the list of tensor metadata in a slot to n entries.
+func padTensors(sub *node, slot, n int) {
+	list := slices.Clone(sub.tables(slot))
+	for len(list) < n {
+		list = append(list, newNode(tensorMetadataTable))
+	}
+	sub.v[slot] = list[:n]
+}
+
+// unreferenced returns the names that no associated file in the metadata has.
+func unreferenced(root *node, names []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return mentions(root, name) })
+}
+
+// mentions reports whether n or a table below it is an associated file with the given
+// name.
+func mentions(n *node, name string) bool {
+	if n.t == associatedFileTable {
+		return n.text(afName) == name
+	}
+	for _, v := range n.v {
+		switch v := v.(type) {
+		case *node:
+			if mentions(v, name) {
+				return true
+			}
+		case []*node:
+			if slices.ContainsFunc(v, func(n *node) bool { return mentions(n, name) }) {
+				return true
+			}
+		}
+	}
+	return false
+}

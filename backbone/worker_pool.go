@@ -1,0 +1,217 @@
+package backbone
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone/kernels"
+)
+
+// spinTime is how long an idle worker looks for work before it sleeps. Waking a
+// sleeping thread takes a system call, and as long again until it runs. Together that
+// exceeds the time of a fast operator.
+const spinTime = 40 * time.Microsecond
+
+// A workerPool shares the parts of each step among threads. The first worker is the
+// caller of run.
+//
+// Each worker starts with its own range of parts. In all steps that is about the same
+// rows of a tensor, because reading what another core has just written is slow. A
+// worker that runs out of parts steals from the others. So a worker that the operating
+// system suspends delays a step only by the parts it has taken.
+type workerPool struct {
+	workers []worker
+	helpers int            // workers in use by the current Invoke, besides the first
+	running sync.WaitGroup // goroutines
+	started bool
+	closing atomic.Bool
+	_       [64]byte // the fields below are written while workers read those above
+
+	// The current step. It changes only while open is 0, and only workers that have
+	// taken parts read it.
+	ctx    context.Context
+	kernel kernels.Kernel
+	args   *kernels.Args
+
+	_    [64]byte     // open is written while workers read the fields above
+	open atomic.Int64 // parts not taken, or taken by a worker that is not done
+}
+
+// A worker is the state of one thread.
+type worker struct {
+	queue   partQueue
+	scratch []byte
+	args    kernels.Args
+	waiter  waiter
+	_       [64]byte // keeps two workers from writing to one cache line
+}
+
+func newWorkerPool(threads, scratch int) *workerPool {
+	p := &workerPool{workers: make([]worker, threads)}
+	for i := range p.workers {
+		p.workers[i].scratch = alignedBytes(scratch)
+		p.workers[i].waiter.signal = make(chan struct{}, 1)
+	}
+	return p
+}
+
+// begin prepares for the steps of one Invoke.
+func (p *workerPool) begin(ctx context.Context) {
+	p.ctx = ctx
+	// More threads than can run at once would only compete with each other.
+	p.helpers = min(len(p.workers), runtime.GOMAXPROCS(0)) - 1
+	if p.helpers > 0 && !p.started {
+		p.started = true
+		for i := range p.workers[1:] {
+			p.running.Go(func() { p.help(&p.workers[1+i]) })
+		}
+	}
+}
+
+// run computes all parts of a step, or those that start before ctx ends.
+func (p *workerPool) run(s *step, a *kernels.Args) {
+	p.kernel, p.args = s.kernel, a
+	p.open.Store(int64(s.parts))
+	n := min(p.helpers+1, s.parts)
+	for i := range n {
+		p.workers[i].queue.set(i*s.parts/n, (i+1)*s.parts/n)
+	}
+	for i := range n - 1 {
+		p.workers[1+i].waiter.wake()
+	}
+	first := &p.workers[0]
+	p.work(first)
+	first.waiter.wait(func() bool { return p.open.Load() == 0 })
+}
+
+// help works on one step after another until the pool is closed.
+func (p *workerPool) help(w *worker) {
+	for {
+		w.waiter.wait(func() bool { return p.busiest() != nil || p.closing.Load() })
+		if p.closing.Load() {
+			return
+		}
+		if p.work(w) {
+			p.workers[0].waiter.wake()
+		}
+	}
+}
+
+// work computes parts of the current step until none is left. It reports whether it
+// finished the step.
+func (p *workerPool) work(w *worker) (finished bool) {
+	taken := 0
+	for {
+		from, to := w.queue.take()
+		if from == to {
+			victim := p.busiest()
+			if victim == nil {
+				return taken > 0 && p.open.Add(-int64(taken)) == 0
+			}
+			if from, to = victim.queue.steal(); from == to {
+				continue
+			}
+		}
+		if taken == 0 {
+			w.args = *p.args
+			w.args.Scratch = w.scratch
+		}
+		taken += to - from
+		if p.ctx.Err() == nil {
+			p.kernel.Run(&w.args, from, to)
+		}
+	}
+}
+
+// busiest returns the worker with the longest queue, nil if all queues are empty.
+func (p *workerPool) busiest() (w *worker) {
+	most := 0
+	for i := range p.workers {
+		if from, to := p.workers[i].queue.remaining(); to-from > most {
+			w, most = &p.workers[i], to-from
+		}
+	}
+	return w
+}
+
+// close stops the goroutines and waits for them.
+func (p *workerPool) close() {
+	p.closing.Store(true)
+	for i := range p.workers[1:] {
+		p.workers[1+i].waiter.wake()
+	}
+	p.running.Wait()
+}
+
+// A partQueue is a range of parts that no worker has taken, packed into one word: the
+// first part and the end, 32 bits each. Every part is taken once, whichever step it
+// belongs to.
+type partQueue struct{ bits atomic.Uint64 }
+
+func (q *partQueue) set(from, to int) { q.bits.Store(pack(from, to)) }
+
+func (q *partQueue) remaining() (from, to int) {
+	b := q.bits.Load()
+	return int(b >> 32), int(b & math.MaxUint32)
+}
+
+// take removes the first half of the queue, rounded up, for the queue's own worker.
+// Halving makes pieces large at first and small at last, so that all workers finish
+// together. The result is empty if the queue is.
+func (q *partQueue) take() (from, to int) {
+	for {
+		from, to := q.remaining()
+		middle := (from + to + 1) / 2
+		if from == to || q.bits.CompareAndSwap(pack(from, to), pack(middle, to)) {
+			return from, middle
+		}
+	}
+}
+
+// steal removes the last half of the queue, rounded up, for another worker.
+func (q *partQueue) steal() (from, to int) {
+	for {
+		from, to := q.remaining()
+		middle := (from + to) / 2
+		if from == to || q.bits.CompareAndSwap(pack(from, to), pack(from, middle)) {
+			return middle, to
+		}
+	}
+}
+
+func pack(from, to int) uint64 { return uint64(from)<<32 | uint64(to) }
+
+// A waiter lets one goroutine wait for others, first spinning and then asleep.
+type waiter struct {
+	asleep atomic.Bool
+	signal chan struct{} // has room for one
+}
+
+// wait returns once ready does. After spinTime it sleeps until wake is called.
+func (w *waiter) wait(ready func() bool) {
+	if ready() {
+		return
+	}
+	for start := time.Now(); !ready(); {
+		if time.Since(start) < spinTime {
+			continue
+		}
+		w.asleep.Store(true)
+		// Whoever made it ready before asleep was set sends no signal.
+		if !ready() || !w.asleep.CompareAndSwap(true, false) {
+			<-w.signal
+		}
+		start = time.Now()
+	}
+}
+
+// wake wakes the waiter if it sleeps. What it waits for must already be true.
+func (w *waiter) wake() {
+	if w.asleep.Load() && w.asleep.CompareAndSwap(true, false) {
+		w.signal <- struct{}{}
+	}
+}
