@@ -94,7 +94,7 @@ func ExampleReadList() {
 	// photos/3.jpg ""
 }
 
-// Each worker has a Resizer of its own. The results arrive in the order of the items.
+// Each worker has its own Resizer. The results arrive in the order of the items.
 func ExampleLoad() {
 	inPhotos([]string{"photos/hat/1.png", "photos/shoes/1.png"}, func() {
 		items, _, err := dataset.Walk([]string{"photos"}, "")

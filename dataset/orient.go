@@ -13,8 +13,8 @@ type orientation int
 // upright turns an image that flatten returned.
 //
 // Apart from thumbnails, this is the only use of disintegration/imaging, which is
-// unmaintained. It works in goroutines of its own, where a panic cannot be recovered,
-// so it only gets well-formed NRGBA.
+// unmaintained. It starts goroutines, whose panics cannot be recovered here, so it only
+// gets well-formed NRGBA.
 func upright(img image.Image, o orientation) image.Image {
 	if o < 2 || o > 8 {
 		return img

@@ -28,7 +28,7 @@ var (
 // directly, is then an error that wraps ErrNoLabel. A path that does not exist is a
 // *NotExistError.
 //
-// A file that is a path of its own may have any name. Inside folders, Walk ignores names
+// A file listed in paths may have any name. Inside folders, Walk ignores names
 // that start with a dot and names without the extension of a photo. It includes HEIC and
 // AVIF, so that reading them reports what to do. It reports symbolic links and special
 // files that are named like a photo, and folders that it cannot read, as skipped.

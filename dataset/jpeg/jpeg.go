@@ -64,8 +64,8 @@ type Decoder struct {
 // Decode decodes the JPEG file b to an *image.YCbCr, *image.Gray or, for files that store
 // RGB, *image.NRGBA. The image is valid until the next call.
 //
-// Pixel (x, y) of the image is the mean of the square at (Reduce·x, Reduce·y) with sides
-// of Reduce pixels. The bounds include the Region, reduced and rounded outwards, and stay
+// Pixel (x, y) of the image covers the square at (Reduce·x, Reduce·y) with sides of
+// Reduce pixels. The bounds include the Region, reduced and rounded outwards, and stay
 // within the reduced image.
 //
 // Errors wrap ErrFormat, ErrUnsupported or io.ErrUnexpectedEOF. Decode allocates memory

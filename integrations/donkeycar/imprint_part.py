@@ -109,7 +109,7 @@ class ImprintPart:
             return '', 0.0, OFFLINE
 
     def update(self):
-        """Query the server in a loop. Donkey Car runs it in a thread of its own."""
+        """Query the server in a loop. Donkey Car runs it in its own thread."""
         self._start_actor()  # starting a thread at the first press would delay the loop
         while self._on:
             try:
