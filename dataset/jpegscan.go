@@ -5,24 +5,24 @@ import (
 	"encoding/binary"
 )
 
-// A scan costs a pass over all pixels, however few bytes it takes in the file.
-// Encoders write about ten, so commonScans are always allowed; more, up to
-// maxScans, while pixels times scans is at most maxScanned.
+// Each scan of a JPEG costs a pass over all pixels, no matter how few bytes it has.
+// Encoders write about ten. A photo may have commonScans of any size, and up to maxScans
+// while the product of pixels and scans is at most maxScanned.
 const (
 	commonScans = 20
 	maxScans    = 100
-	maxScanned  = int64(1e9) // half a second or so of one core
+	maxScanned  = int64(1e9) // about half a second on one core
 )
 
-// jpegScan is what the markers of a JPEG tell.
+// jpegScan is what the markers of a JPEG say about the cost of decoding it.
 type jpegScan struct {
 	scans         int
 	bytesPerPixel int    // of the decoder's buffers, rounded up
-	exif          []byte // TIFF block, nil if none
+	exif          []byte // the TIFF block, or nil
 }
 
-// scanJPEG goes through the markers of a JPEG (ITU-T T.81 annex B). It passes over
-// whatever makes no sense, as Go's decoder does, and leaves complaining to that.
+// scanJPEG reads the markers of a JPEG (ITU-T T.81 annex B). Like the decoders it skips
+// bytes that make no sense, and leaves it to them to report an error.
 func scanJPEG(b []byte) jpegScan {
 	s := jpegScan{bytesPerPixel: 3}
 	sof := false
@@ -32,14 +32,14 @@ func scanJPEG(b []byte) jpegScan {
 			return s
 		}
 		marker := b[i+1]
-		if marker == 0xff { // fill byte
+		if marker == 0xff { // a fill byte
 			b = b[i+1:]
 			continue
 		}
 		b = b[i+2:]
 		switch {
 		case marker == 0, marker == 0x01, marker >= 0xd0 && marker <= 0xd8:
-			continue // no segment: stuffing, TEM, RST0-7, SOI
+			continue // stuffing, TEM, RST0-7 and SOI have no segment
 		case marker == 0xd9: // EOI
 			return s
 		}
@@ -64,8 +64,9 @@ func scanJPEG(b []byte) jpegScan {
 	}
 }
 
-// sofMemory gives the bytes Go's decoder takes for a pixel: one for each sample
-// and, if progressive, four more for its coefficient.
+// sofMemory returns how many bytes per pixel the decoder allocates for the frame with
+// header segment: one for each sample, and four more for the coefficient in a
+// progressive file.
 func sofMemory(segment []byte, progressive bool) int {
 	const fixed = 6
 	samples, hv := 0, 1
@@ -81,22 +82,4 @@ func sofMemory(segment []byte, progressive bool) int {
 		each = 5
 	}
 	return max(1, (samples*each+hv-1)/hv)
-}
-
-// pngEXIF finds the eXIf chunk of a PNG (PNG specification, third edition 11.3.3).
-func pngEXIF(b []byte) []byte {
-	for b = b[8:]; len(b) >= 12; {
-		n := int64(binary.BigEndian.Uint32(b))
-		if n > int64(len(b)-12) {
-			return nil
-		}
-		switch string(b[4:8]) {
-		case "eXIf":
-			return b[8 : 8+n]
-		case "IEND":
-			return nil
-		}
-		b = b[12+n:]
-	}
-	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 )
 
+// open returns a File with content b.
 func open(t testing.TB, b []byte) *File {
 	t.Helper()
 	f, err := Open(Item{Path: "photo", Content: b}, DefaultLimits())
@@ -21,7 +22,7 @@ func open(t testing.TB, b []byte) *File {
 	return f
 }
 
-// hills is a picture without sharp edges, and without any symmetry.
+// hills returns an image without sharp edges or symmetry.
 func hills(w, h int) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -33,9 +34,9 @@ func hills(w, h int) *image.NRGBA {
 	return img
 }
 
-// TestFitter wants what Fit.Resize makes of the whole photo, turned upright: the same
-// of photos that are not decoded reduced, and nearly the same of others.
-func TestFitter(t *testing.T) {
+// TestResizer compares Resizer.Read with Resize.Resize on the upright photo. The results
+// are equal for photos that are decoded at full size, and close for others.
+func TestResizer(t *testing.T) {
 	kinds := map[string]struct {
 		b      []byte
 		within int
@@ -45,9 +46,9 @@ func TestFitter(t *testing.T) {
 		"cmyk":       {testdata(t, "cmyk.jpg"), 0},
 		"png":        {asPNG(t, hills(233, 120)), 0},
 	}
-	fitters := map[Resize]*Resizer{}
-	for _, fit := range []Resize{Crop, Squash, Pad} {
-		fitters[fit] = &Resizer{Mode: fit, Width: 30, Height: 23}
+	resizers := map[Resize]*Resizer{}
+	for _, mode := range []Resize{Crop, Squash, Pad} {
+		resizers[mode] = &Resizer{Mode: mode, Width: 30, Height: 23}
 	}
 	for name, kind := range kinds {
 		for o := range 9 {
@@ -62,22 +63,22 @@ func TestFitter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for fit, fitter := range fitters {
+			for mode, resizer := range resizers {
 				got, want := make([]byte, 30*23*3), make([]byte, 30*23*3)
-				if err := fit.Resize(want, whole.Image, 30, 23); err != nil {
+				if err := mode.Resize(want, whole.Image, 30, 23); err != nil {
 					t.Fatal(err)
 				}
-				if err := fitter.Read(got, file); err != nil {
+				if err := resizer.Read(got, file); err != nil {
 					t.Fatal(err)
 				}
 				within := kind.within
 				if o > 1 {
-					// The same places from the other side, with other roundings.
+					// Mirrored positions are rounded differently.
 					within++
 				}
 				for i := range got {
 					if d := int(got[i]) - int(want[i]); d < -within || d > within {
-						t.Fatalf("%s, orientation %d, %s: byte %d is %d, want %d", name, o, fit, i, got[i], want[i])
+						t.Fatalf("%s, orientation %d, %s: byte %d is %d, want %d", name, o, mode, i, got[i], want[i])
 					}
 				}
 			}
@@ -85,9 +86,9 @@ func TestFitter(t *testing.T) {
 	}
 }
 
-// TestFitterReduces counts bytes to see that large photos are not decoded whole, and
-// that memory is kept.
-func TestFitterReduces(t *testing.T) {
+// TestResizerReduces checks by their allocations that large photos are not decoded at
+// full size and that memory is reused.
+func TestResizerReduces(t *testing.T) {
 	file := open(t, asJPEG(t, hills(1600, 1200)))
 	f := Resizer{Mode: Crop, Width: 128, Height: 128}
 	dst := make([]byte, 128*128*3)
@@ -104,22 +105,22 @@ func TestFitterReduces(t *testing.T) {
 	read()
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 64<<10 {
-		t.Errorf("%d bytes allocated for the photo after the first", n)
+		t.Errorf("the second photo allocates %d bytes, want at most 64 KiB", n)
 	}
-	if len(f.resampler.top) > 6*128 || len(f.resampler.cols.places) > 2*128 {
-		t.Errorf("%d places are sampled for 128 pixels", len(f.resampler.cols.places))
+	if len(f.resampler.top) > 6*128 || len(f.resampler.cols.source) > 2*128 {
+		t.Errorf("%d columns are sampled for 128 pixels", len(f.resampler.cols.source))
 	}
 }
 
-func TestFitterErrors(t *testing.T) {
+func TestResizerErrors(t *testing.T) {
 	b := asJPEG(t, hills(64, 48))
 	dst := make([]byte, 4*4*3)
 	good := Resizer{Mode: Crop, Width: 4, Height: 4}
 	if err := good.Read(dst, open(t, b[:len(b)-100])); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "photo") {
-		t.Errorf("half a photo: got %v, want ErrDamaged with the path", err)
+		t.Errorf("a truncated photo: got %v, want ErrDamaged and the path", err)
 	}
 	if err := good.Read(dst[1:], open(t, b)); err == nil {
-		t.Error("a short destination is taken")
+		t.Error("a short destination: no error")
 	}
 	for _, f := range []Resizer{{}, {Mode: Crop}, {Mode: "stretch", Width: 4, Height: 4}} {
 		if err := f.Read(dst, open(t, b)); err == nil {
@@ -128,21 +129,21 @@ func TestFitterErrors(t *testing.T) {
 	}
 }
 
-// TestPlaces follows points of a photo through Fit.place and turned.
-func TestPlaces(t *testing.T) {
+// TestTurned checks orientation.stored and turned for each orientation.
+func TestTurned(t *testing.T) {
 	for o := orientation(1); o <= 8; o++ {
 		l := turned(20, image.Rect(2, 3, 9, 8), o)
 		w, h := 70, 50 // upright
 		r := o.stored(image.Rect(10, 5, 31, 40), w, h)
 		if o.swapped() != (r.Dx() == 35) || o.swapped() != (l.w == 5) {
-			t.Errorf("orientation %d: %v goes to %d×%d", o, r, l.w, l.h)
+			t.Errorf("orientation %d: %v maps to %d×%d", o, r, l.w, l.h)
 		}
 		seen := map[int]bool{}
 		for y := range l.h {
 			for x := range l.w {
 				at := l.start + x*l.dx + y*l.dy
 				if p := image.Pt(at/3%20, at/3/20); at%3 != 0 || !p.In(image.Rect(2, 3, 9, 8)) || seen[at] {
-					t.Fatalf("orientation %d: (%d, %d) goes to %v", o, x, y, p)
+					t.Fatalf("orientation %d: (%d, %d) maps to %v", o, x, y, p)
 				}
 				seen[at] = true
 			}
@@ -150,9 +151,9 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// BenchmarkFitter takes photos of 1600×1200 pixels into a model's input, and the whole
-// way round for comparison.
-func BenchmarkFitter(b *testing.B) {
+// BenchmarkResizer resizes photos of 1600×1200 pixels with a Resizer and, for comparison,
+// after decoding them at full size.
+func BenchmarkResizer(b *testing.B) {
 	img := gradient(1600, 1200)
 	file := asJPEG(b, img)
 	for _, size := range []int{128, 224} {
