@@ -11,8 +11,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// sharedOptions gives the custom options of every compiled model in the folder
-// of models beside the checkout, by the model's name.
+// sharedOptions returns the custom options of every compiled model among the
+// reference files next to the checkout, by the model's name.
 func sharedOptions(t testing.TB) map[string][]byte {
 	t.Helper()
 	shared := os.Getenv("IMPRINT_SHARED")
@@ -21,7 +21,7 @@ func sharedOptions(t testing.TB) map[string][]byte {
 	}
 	root := filepath.Join(shared, "models")
 	if _, err := os.Stat(root); err != nil {
-		t.Skipf("no shared models beside the checkout: %v", err)
+		t.Skipf("no reference models next to the checkout: %v", err)
 	}
 	models := map[string][]byte{}
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
