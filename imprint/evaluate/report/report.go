@@ -13,6 +13,7 @@ import (
 	"html/template"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
@@ -21,7 +22,11 @@ import (
 //go:embed page.html
 var files embed.FS
 
-var page = template.Must(template.New("page.html").Funcs(template.FuncMap{"percent": percent, "base": filepath.Base, "colour": colour}).ParseFS(files, "page.html"))
+// page parses page.html on first use, to keep it out of the program's start.
+var page = sync.OnceValue(func() *template.Template {
+	functions := template.FuncMap{"percent": percent, "base": filepath.Base, "colour": colour}
+	return template.Must(template.New("page.html").Funcs(functions).ParseFS(files, "page.html"))
+})
 
 // Limits of what the page shows.
 const (
@@ -46,7 +51,7 @@ func HTML(ctx context.Context, ev *imprint.Evaluation, resize dataset.Resize) ([
 		return nil, fmt.Errorf("make the report: %w", err)
 	}
 	var b bytes.Buffer
-	if err := page.Execute(&b, v); err != nil {
+	if err := page().Execute(&b, v); err != nil {
 		return nil, fmt.Errorf("make the report: %w", err)
 	}
 	return b.Bytes(), nil

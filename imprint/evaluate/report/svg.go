@@ -120,7 +120,10 @@ func (c *chart) drawSeries(b *strings.Builder, i int, s series) {
 	if bars.Len() > 0 {
 		fmt.Fprintf(b, `<path d="%s"/>`, bars.String())
 	}
-	fmt.Fprintf(b, `<g fill="currentColor" stroke="none">%s</g></g>`+"\n", dots.String())
+	if dots.Len() > 0 {
+		fmt.Fprintf(b, `<g fill="currentColor" stroke="none">%s</g>`, dots.String())
+	}
+	b.WriteString("</g>\n")
 }
 
 // left and top are where a value lies, from the left and the top of the chart. The
