@@ -202,8 +202,15 @@ func (k *Workspace) writeTPU(head *classifier.Head, s *state) ([]byte, *Written,
 	if err != nil {
 		return nil, nil, err
 	}
-	units := k.unitsOf(s.positives())
-	file, w, err := p.WriteHead(head, units, k.backbone.Model())
+	layer, err := lastLayer(head)
+	if err != nil {
+		return fail(err)
+	}
+	var embeddings []compiled.Embedding
+	for _, e := range k.unitsOf(s.positives()) {
+		embeddings = append(embeddings, compiled.Embedding{Unit: e.Unit, Norm: e.Norm})
+	}
+	file, w, err := p.WriteLastLayer(layer, embeddings, k.backbone.Model())
 	if err != nil {
 		return fail(err)
 	}
@@ -215,12 +222,24 @@ func (k *Workspace) writeTPU(head *classifier.Head, s *state) ([]byte, *Written,
 	if err != nil {
 		return fail(err)
 	}
-	if got, err := p.ReadHead(b, k.backbone.Model()); err != nil {
+	if got, err := p.ReadLastLayer(b, k.backbone.Model()); err != nil {
 		return fail(err)
 	} else if !slices.Equal(got.Labels, head.Labels) {
 		return fail(fmt.Errorf("the model that was written does not hold the labels, and is not published: %w", classifier.ErrShape))
 	}
-	return b, &Written{LogitScale: w.LogitScale, Disagreements: w.Disagreements, Examples: w.Examples}, nil
+	return b, &Written{LogitScale: w.LogitScale, Disagreements: w.Disagreements, Examples: w.Embeddings}, nil
+}
+
+// lastLayer converts a head to a layer of a compiled model. The Edge TPU takes no square
+// roots.
+func lastLayer(h *classifier.Head) (*compiled.LastLayer, error) {
+	if err := h.Check(); err != nil {
+		return nil, err
+	}
+	if h.Root {
+		return nil, fmt.Errorf("a head on square roots can't be a layer of a compiled model: %w", classifier.ErrShape)
+	}
+	return &compiled.LastLayer{Labels: h.Labels, Inputs: h.Dim, Weights: h.Weights, Bias: h.Bias}, nil
 }
 
 // Written says what became of the head in the TPU layout; nil in another.
