@@ -107,9 +107,9 @@ func newMappingReport(m *tflite.Model) (*mappingReport, error) {
 		if o.Place == partition.TPU {
 			continue
 		}
-		c := cpuReport{Operator: o.Index, Name: o.Name, Before: o.Place == partition.Before, Why: o.Why}
-		if o.Reads >= 0 {
-			c.Reads = &o.Reads
+		c := cpuReport{Operator: o.Index, Name: o.Name, Before: o.Place == partition.Before, Why: o.Reason}
+		if o.DependsOn >= 0 {
+			c.Reads = &o.DependsOn
 		}
 		r.CPU = append(r.CPU, c)
 	}

@@ -76,10 +76,11 @@ type Written struct {
 // l's stay below all others.
 //
 // Frozen is the model that computes the embeddings: the uncompiled model, or one of the
-// same architecture up to the embedding, whose layers are then written too. The
-// embeddings, of the photos that l was trained on, serve to choose the quantization; the
-// compiled layer takes embeddings at their own length, so l's predictions may change for
-// a few.
+// same architecture up to the embedding, whose layers are then written too.
+//
+// The quantization is chosen by embeddings, those of the photos that l was trained on.
+// The compiled layer does not scale embeddings to length 1, so a few predictions may
+// differ from l's.
 //
 // Errors wrap ErrCompiled, ErrUncompiled or ErrLayer.
 func (p *Pair) WriteLastLayer(l *LastLayer, embeddings []Embedding, frozen *tflite.Model) ([]byte, *Written, error) {
