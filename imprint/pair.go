@@ -127,8 +127,15 @@ func (w *Workspace) writeTPU(head *classifier.Head, s *store.State) ([]byte, *st
 	if err != nil {
 		return nil, nil, err
 	}
-	units := w.unitsOf(s.Positives())
-	file, written, err := p.WriteHead(head, units, w.backbone.Model())
+	layer, err := lastLayer(head)
+	if err != nil {
+		return fail(err)
+	}
+	var embeddings []compiled.Embedding
+	for _, e := range w.unitsOf(s.Positives()) {
+		embeddings = append(embeddings, compiled.Embedding{Unit: e.Unit, Norm: e.Norm})
+	}
+	file, written, err := p.WriteLastLayer(layer, embeddings, w.backbone.Model())
 	if err != nil {
 		return fail(err)
 	}
@@ -140,12 +147,24 @@ func (w *Workspace) writeTPU(head *classifier.Head, s *store.State) ([]byte, *st
 	if err != nil {
 		return fail(err)
 	}
-	if got, err := p.ReadHead(b, w.backbone.Model()); err != nil {
+	if got, err := p.ReadLastLayer(b, w.backbone.Model()); err != nil {
 		return fail(err)
 	} else if !slices.Equal(got.Labels, head.Labels) {
 		return fail(fmt.Errorf("check the model before publishing it: its labels are missing: %w", classifier.ErrShape))
 	}
-	return b, &store.Written{LogitScale: written.LogitScale, Disagreements: written.Disagreements, Examples: written.Examples}, nil
+	return b, &store.Written{LogitScale: written.LogitScale, Disagreements: written.Disagreements, Examples: written.Embeddings}, nil
+}
+
+// lastLayer converts a head to a layer of a compiled model. The Edge TPU takes no square
+// roots.
+func lastLayer(h *classifier.Head) (*compiled.LastLayer, error) {
+	if err := h.Check(); err != nil {
+		return nil, err
+	}
+	if h.Root {
+		return nil, fmt.Errorf("a head on square roots can't be a layer of a compiled model: %w", classifier.ErrShape)
+	}
+	return &compiled.LastLayer{Labels: h.Labels, Inputs: h.Dim, Weights: h.Weights, Bias: h.Bias}, nil
 }
 
 // onDevices reports whether the published model itself runs on Edge TPUs.

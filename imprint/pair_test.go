@@ -3,6 +3,7 @@ package imprint
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,5 +139,21 @@ func TestTPULayoutKept(t *testing.T) {
 	}
 	if got := readModel(t, k); !bytes.Equal(got, plain) {
 		t.Error("as float again, the model is another than in the beginning")
+	}
+}
+
+// TestLastLayer converts heads that are no layers of a compiled model.
+func TestLastLayer(t *testing.T) {
+	h := &classifier.Head{Labels: []string{"a"}, Dim: 1, Weights: []float32{1}, Bias: []float32{0}}
+	if l, err := lastLayer(h); err != nil || l.Inputs != 1 {
+		t.Errorf("got %v, %v", l, err)
+	}
+	roots, short := *h, *h
+	roots.Root, short.Bias = true, nil
+	if _, err := lastLayer(&roots); !errors.Is(err, classifier.ErrShape) || !strings.Contains(err.Error(), "square roots") {
+		t.Errorf("got %v, want %v with %q", err, classifier.ErrShape, "square roots")
+	}
+	if _, err := lastLayer(&short); !errors.Is(err, classifier.ErrShape) {
+		t.Errorf("got %v, want %v", err, classifier.ErrShape)
 	}
 }

@@ -107,9 +107,9 @@ func newMappingReport(m *tflite.Model) (*mappingReport, error) {
 		if o.Place == partition.TPU {
 			continue
 		}
-		c := cpuReport{Operator: o.Index, Name: o.Name, Before: o.Place == partition.Before, Why: o.Why}
-		if o.Reads >= 0 {
-			c.Reads = &o.Reads
+		c := cpuReport{Operator: o.Index, Name: o.Name, Before: o.Place == partition.Before, Why: o.Reason}
+		if o.DependsOn >= 0 {
+			c.Reads = &o.DependsOn
 		}
 		r.CPU = append(r.CPU, c)
 	}
@@ -131,7 +131,7 @@ func (r *mappingReport) addTwin(file []byte, twinPath string) error {
 	}
 	for _, l := range t.Layers() {
 		p := placeReport{Operator: l.Operator, Kind: l.Kind, Name: l.Name, CPU: l.OnCPU, Shape: l.Shape, Bytes: l.Bytes, Offset: l.Offset,
-			Streamed: l.Streamed, NoBias: l.NoBias, Lost: l.Lost, Stages: l.Stages, Multipliers: l.Multipliers}
+			Streamed: l.Streamed, NoBias: l.NoBias, Lost: l.NotFound, Stages: l.Stages, Multipliers: l.Multipliers}
 		if s := l.Stage; s != nil {
 			p.Stage = &stageReport{s.Multiplier, s.Low, s.High, s.InZero, s.WeightZero, s.Zero}
 		}

@@ -25,11 +25,11 @@ func read(t *testing.T, path string) *tflite.Model {
 	return m
 }
 
-// Operators are planned where Google's compiler put them, and parameters as large as it
-// made them.
-func TestAsCompiled(t *testing.T) {
+// TestCompiledModels compares plans with what Google's compiler made of the same models:
+// which operators it put where, and the size of the parameters.
+func TestCompiledModels(t *testing.T) {
 	models := reference.Path(t, "models")
-	// Parameters that are no weights: the tables of SOFTMAX by the newer compiler.
+	// Bytes of parameters that are no weights: tables of SOFTMAX, by the newer compiler.
 	tables := map[string]int{
 		"mobilenet_v1_0.25_128_quant": 48256, "mobilenet_v1_0.5_160_quant": 48256, "movenet_single_pose_lightning_ptq": 2368,
 		"pairs/color_blue_64x64": 1280, "pairs/color_green_64x64": 1280, "pairs/color_red_64x64": 1280, "pairs/color_yellow_64x64": 1280,
@@ -38,19 +38,19 @@ func TestAsCompiled(t *testing.T) {
 	for _, dir := range []string{"", "older", "pairs"} {
 		files, _ := filepath.Glob(filepath.Join(models, dir, "*_edgetpu.tflite"))
 		for _, f := range files {
-			twin := strings.TrimSuffix(f, "_edgetpu.tflite") + ".tflite"
-			if _, err := os.Stat(twin); err != nil {
+			uncompiled := strings.TrimSuffix(f, "_edgetpu.tflite") + ".tflite"
+			if _, err := os.Stat(uncompiled); err != nil {
 				continue
 			}
 			n++
 			name := filepath.Join(dir, strings.TrimSuffix(filepath.Base(f), "_edgetpu.tflite"))
-			compiled, m := read(t, f), read(t, twin)
+			compiled, m := read(t, f), read(t, uncompiled)
 			plan, err := New(m)
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}
-			var want []string // what the compiler left to the CPU
+			var want []string // operators on the CPU
 			size := 0
 			for _, op := range compiled.Subgraphs[0].Operators {
 				if op.CustomOptions == nil || Name(compiled, &op) != executable.CustomOperator {
@@ -82,6 +82,6 @@ func TestAsCompiled(t *testing.T) {
 		}
 	}
 	if n == 0 {
-		t.Skip("no shared models beside the checkout")
+		t.Skip("no shared models next to the checkout")
 	}
 }

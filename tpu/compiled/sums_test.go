@@ -12,19 +12,19 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// Every addition on the chip is found, and one of other scales is written so that it is
-// found again, and written back.
+// TestSums checks that every ADD on the Edge TPU is found, and that one with another scale
+// is found again after it was written, and can be written back.
 func TestSums(t *testing.T) {
 	if race.Enabled {
-		t.Skip("nothing runs concurrently")
+		t.Skip("nothing is concurrent")
 	}
 	for name, want := range map[string]int{"older/mobilenet_v2_1.0_224_quant": 10, "deeplabv3_mnv2_dm05_pascal_quant": 10, "movenet_single_pose_lightning_ptq": 13} {
 		file, compiled := reference.Read(t, "models", name+".tflite"), reference.Read(t, "models", name+"_edgetpu.tflite")
-		tmpl, m := openShared(t, name)
+		p, m := openShared(t, name)
 		g := &m.Subgraphs[0]
 		n := 0
-		for i := range tmpl.layers {
-			if l := &tmpl.layers[i]; l.kind == tflite.OpAdd && l.sumAt != nil {
+		for i := range p.layers {
+			if l := &p.layers[i]; l.kind == tflite.OpAdd && l.sumAt != nil {
 				n++
 				out := &g.Tensors[g.Operators[i].Outputs[0]]
 				q := *out.Quantization
@@ -33,16 +33,16 @@ func TestSums(t *testing.T) {
 			}
 		}
 		if n != want {
-			t.Errorf("%s: %d additions are found, want %d", name, n, want)
+			t.Errorf("%s: found %d ADDs, want %d", name, n, want)
 		}
 		if name == "movenet_single_pose_lightning_ptq" {
-			continue // its sums go into operators that don't take other scales
+			continue // operators that read its sums can't be requantized
 		}
 		changed, err := m.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
-		written, err := tmpl.Retarget(changed)
+		written, err := p.Retarget(changed)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -53,7 +53,7 @@ func TestSums(t *testing.T) {
 		}
 		for i := range again.layers {
 			if l := &again.layers[i]; l.kind == tflite.OpAdd && !again.onCPU(i) && l.sumAt == nil {
-				t.Errorf("%s: addition %q is not found again", name, l.name)
+				t.Errorf("%s: ADD %q is not found again", name, l.name)
 			}
 		}
 		back, err := again.Retarget(file)
@@ -61,32 +61,32 @@ func TestSums(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		p, was := program(t, back), program(t, compiled)
-		for i := range p.Executables {
-			for c := range p.Executables[i].Chunks {
-				if !bytes.Equal(p.Executables[i].Chunks[c].Bytes, was.Executables[i].Chunks[c].Bytes) {
+		got, was := program(t, back), program(t, compiled)
+		for i := range got.Executables {
+			for c := range got.Executables[i].Chunks {
+				if !bytes.Equal(got.Executables[i].Chunks[c].Bytes, was.Executables[i].Chunks[c].Bytes) {
 					t.Errorf("%s: written back, executable %d has other instructions", name, i)
 				}
 			}
-			if !slices.Equal(p.Executables[i].Parameters, was.Executables[i].Parameters) {
+			if !slices.Equal(got.Executables[i].Parameters, was.Executables[i].Parameters) {
 				t.Errorf("%s: written back, executable %d has other parameters", name, i)
 			}
 		}
 	}
 }
 
-// A model with other sums, written into the template, is computed by the device that
-// knows the template, byte for byte as by the CPU.
-func TestSumsOnTheChip(t *testing.T) {
+// TestSumsOnDevice writes a model with other sums into a compiled model. The emulated
+// device must compute what the CPU does, byte for byte.
+func TestSumsOnDevice(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it takes seconds")
+		t.Skip("takes seconds")
 	}
 	const name = "older/mobilenet_v2_1.0_224_quant"
 	file, compiled := reference.Read(t, "models", name+".tflite"), reference.Read(t, "models", name+"_edgetpu.tflite")
-	tmpl, m := openShared(t, name)
+	p, m := openShared(t, name)
 	g := &m.Subgraphs[0]
-	for i := range tmpl.layers {
-		if tmpl.layers[i].kind == tflite.OpAdd {
+	for i := range p.layers {
+		if p.layers[i].kind == tflite.OpAdd {
 			out := &g.Tensors[g.Operators[i].Outputs[0]]
 			q := *out.Quantization
 			q.Scale, q.ZeroPoint = []float32{q.Scale[0] * (1 + float32(i)/200)}, []int64{q.ZeroPoint[0] - 3}
@@ -97,7 +97,7 @@ func TestSumsOnTheChip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	written, err := tmpl.Retarget(changed)
+	written, err := p.Retarget(changed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestSumsOnTheChip(t *testing.T) {
 	for i := range photo {
 		photo[i] = byte(i/3/224) ^ byte(3*i)
 	}
-	answer := func(m *tflite.Model) []byte {
+	run := func(m *tflite.Model) []byte {
 		cpu, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{Arithmetic: backbone.EdgeTPU})
 		if err != nil {
 			t.Fatal(err)
@@ -116,15 +116,15 @@ func TestSumsOnTheChip(t *testing.T) {
 		}
 		return bytes.Clone(cpu.Output(0))
 	}
-	want, before := answer(m), answer(tmpl.twin)
+	want, before := run(m), run(p.uncompiled)
 	if bytes.Equal(want, before) {
-		t.Fatal("the change makes no difference")
+		t.Fatal("the output is that of the uncompiled model")
 	}
 	got := make([]byte, len(want))
-	if err := chip(t, compiled, file, written).Run(context.Background(), [][]byte{photo}, [][]byte{got}); err != nil {
+	if err := device(t, compiled, file, written).Run(context.Background(), [][]byte{photo}, [][]byte{got}); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("the chip's answer is not the CPU's; that of the template: %v", bytes.Equal(got, before))
+		t.Errorf("device and CPU differ; the device's output is that of the uncompiled model: %v", bytes.Equal(got, before))
 	}
 }
