@@ -18,39 +18,32 @@ import (
 
 // AddOptions are what [Workspace.Add] takes besides photos of classes.
 type AddOptions struct {
-	// Negatives are photos of no class, whatever their labels. A head that answers
-	// "unknown" learns from them.
-	Negatives []dataset.Item
-	// Progress, if not nil, is called after each photo.
-	Progress func(done, total int)
+	Negatives []dataset.Item        // of no class, to learn the answer "unknown" from
+	Progress  func(done, total int) // called after each photo, if not nil
 }
 
 // Added is the result of [Workspace.Add].
 type Added struct {
-	Photos    int            `json:"photos"` // added to classes
-	Negatives int            `json:"negatives,omitempty"`
-	Classes   map[string]int `json:"classes"` // photos added by label
-	Skipped   []Skipped      `json:"skipped,omitempty"`
-	// Devices counts the photos that each device embedded, with the skipped ones.
-	Devices map[string]int `json:"devices,omitempty"`
-	Elapsed time.Duration  `json:"-"` // until the model was published
-	// Estimate is the leave-one-out accuracy over all classes afterwards.
-	Estimate classifier.Estimate `json:"estimate"`
+	Photos    int                 `json:"photos"` // added to classes
+	Negatives int                 `json:"negatives,omitempty"`
+	Classes   map[string]int      `json:"classes"` // photos added by label
+	Skipped   []Skipped           `json:"skipped,omitempty"`
+	Devices   map[string]int      `json:"devices,omitempty"` // photos embedded by each device
+	Elapsed   time.Duration       `json:"-"`
+	Estimate  classifier.Estimate `json:"estimate"` // leave-one-out accuracy afterwards
 	// ResizeChoice is set if AutoResize has chosen.
 	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"`
 }
 
 // Skipped is a photo that was not added.
 type Skipped struct {
-	Path   string `json:"path"`
-	Reason string `json:"reason"`
-	// Duplicate is true if the photo is in the workspace already.
-	Duplicate bool `json:"duplicate"`
+	Path      string `json:"path"`
+	Reason    string `json:"reason"`
+	Duplicate bool   `json:"duplicate"` // it is in the workspace already
 }
 
 // Add adds photos to the classes of their labels in one change. It skips photos that can't
-// be read or are there already; of a photo given twice the first counts. Without a photo
-// to add it fails with ErrNoPhotos, or changes nothing if all are duplicates.
+// be read or are there already, and fails with ErrNoPhotos if none can be read.
 func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
 	b, err := newBatch(items, o.Negatives)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
@@ -36,7 +37,7 @@ func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
 // random: how long a change takes does not depend on what is on the photos.
 func withPhotos(b *testing.B, o Options, n int) *Workspace {
 	b.Helper()
-	k := openKit(b, filepath.Join(b.TempDir(), "ws"), o)
+	k := openWorkspace(b, filepath.Join(b.TempDir(), "ws"), o)
 	if n == 0 {
 		return k
 	}
@@ -76,7 +77,7 @@ func BenchmarkClassify(b *testing.B) {
 		items := photos("?", 0, 0, 1)
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := k.Classify(context.Background(), items, 1, func(r Result) error { return r.Err }); err != nil {
+			if err := k.Classify(context.Background(), items, 1, func(r predict.Result) error { return r.Err }); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -184,7 +185,7 @@ func BenchmarkPhoto(b *testing.B) {
 		}
 	})
 	eachBackbone(b, func(b *testing.B, o Options) {
-		k := openKit(b, filepath.Join(b.TempDir(), "ws"), o)
+		k := openWorkspace(b, filepath.Join(b.TempDir(), "ws"), o)
 		item := dataset.Item{Path: "photo", Content: photo.Bytes()}
 		runner := k.backbone.NewRunner(1)
 		defer runner.Close()

@@ -12,9 +12,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Remove removes photos: all with a label, those at paths, or those at paths that have
-// the label. A path means the photo with the content that is there now, or else the photo
-// that was added from there. It returns how many it removed.
+// Remove removes the photos with a label, at paths, or both, and returns how many. A path
+// means the photo with the content that is there now, or else the one added from there.
 func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (int, error) {
 	if label == "" && len(paths) == 0 {
 		return 0, fmt.Errorf("remove: %w and no label given", ErrNoPhotos)
@@ -84,7 +83,7 @@ func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error
 	return slices.DeleteFunc(examples, func(e store.Example) bool { return !photo[e.Photo] && !path[e.Path] }), nil
 }
 
-// RemovePhoto removes the photo with a SHA-256 in hexadecimal and returns its label.
+// RemovePhoto removes the photo with a SHA-256 (in hexadecimal); it had label.
 func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
 	var photo store.Digest
 	if err := photo.UnmarshalText([]byte(sha256)); err != nil {
@@ -103,8 +102,7 @@ func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label strin
 	return label, err
 }
 
-// RemoveNegatives removes all negatives and returns how many there were. [Workspace.Remove]
-// removes single ones.
+// RemoveNegatives removes all negatives and returns how many there were.
 func (w *Workspace) RemoveNegatives(ctx context.Context) (n int, err error) {
 	err = w.commit(ctx, func(s *store.State) error {
 		removed := s.Negatives()
@@ -139,16 +137,13 @@ func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 
 // Undone is a change that [Workspace.Undo] has undone.
 type Undone struct {
-	Verb string // add, remove, rename, retrain or merge
-	// Photos counts the photos that the change added or removed, by label.
-	Photos    map[string]int
-	Negatives int
-	// From and To are the label before and after a rename; else "".
-	From, To string
+	Verb      string         // add, remove, rename, retrain or merge
+	Photos    map[string]int // added or removed, by label
+	Negatives int            // added or removed
+	From, To  string         // the label before and after a rename
 }
 
-// Undo undoes the last change, or fails with ErrNothingToUndo. The last 32 changes can be
-// undone one by one, fewer if the state file would exceed 1 GiB.
+// Undo undoes the last of at most 32 changes, or fails with ErrNothingToUndo.
 func (w *Workspace) Undo(ctx context.Context) (undone Undone, err error) {
 	err = w.commit(ctx, func(s *store.State) error {
 		if len(s.History) == 0 {
@@ -177,8 +172,8 @@ func describe(c store.Change) Undone {
 	return u
 }
 
-// Retrain trains the head on the stored embeddings again, with the settings of the
-// workspace's options. method, if not "", comes before the options' Head.
+// Retrain trains the head again, with the settings of the options. method, if not "",
+// comes before the options' Head.
 func (w *Workspace) Retrain(ctx context.Context, method classifier.Method) error {
 	return w.commit(ctx, func(s *store.State) error {
 		if len(s.Positives()) == 0 {

@@ -59,7 +59,7 @@ func TestRemove(t *testing.T) {
 		{"folder", "", []string{filepath.Dir(a0)}, 0, nil, ErrNoPhotos},
 		{"nothing", "", nil, 0, nil, ErrNoPhotos},
 	}
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, dataset.Item{Path: a0, Label: "a"}, dataset.Item{Path: a1, Label: "a"}, dataset.Item{Path: gone, Label: "a"},
 		dataset.Item{Path: b0, Label: "b"}, dataset.Item{Path: latest, Label: "b"}, dataset.Item{Path: "-", Label: "b", Content: picture(1, 7)})
 	if err := os.WriteFile(latest, picture(1, 2), 0o644); err != nil {
@@ -95,7 +95,7 @@ func TestRemove(t *testing.T) {
 }
 
 func TestRename(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, slices.Concat(photos("a", 0, 0, 2), photos("b", 1, 0, 2), photos("d", 2, 0, 1))...)
 	model := readModel(t, k)
 	tests := []struct {
@@ -125,7 +125,7 @@ func TestRename(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantTaught(t, k, test.want)
-			wantTaught(t, openKit(t, k.store.Dir, Options{}), test.want)
+			wantTaught(t, openWorkspace(t, k.store.Dir, Options{}), test.want)
 			if undone, err := k.Undo(context.Background()); undone.Verb != "rename" || err != nil {
 				t.Fatalf("undo: got %q, %v", undone.Verb, err)
 			}
@@ -140,13 +140,13 @@ func TestRename(t *testing.T) {
 // make them.
 func TestUndo(t *testing.T) {
 	ctx := context.Background()
-	k := newKit(t)
+	k := newOpened(t)
 	var models [][]byte
 	for i := range uint64(store.MaxHistory + 3) {
 		mustAdd(t, k, photos(numbered(i), i%3, i, 1)...)
 		models = append(models, readModel(t, k))
 	}
-	k = openKit(t, k.store.Dir, Options{})
+	k = openWorkspace(t, k.store.Dir, Options{})
 	for i := range store.MaxHistory {
 		if undone, err := k.Undo(ctx); undone.Verb != "add" || err != nil {
 			t.Fatalf("undo %d: got %q, %v", i, undone.Verb, err)
@@ -166,7 +166,7 @@ func TestRetrain(t *testing.T) {
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
 	o.Backbone = phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(4))
-	k := openKit(t, dir, o)
+	k := openWorkspace(t, dir, o)
 	mustAdd(t, k, slices.Concat(photos("a", 0, 0, 3), photos("b", 2, 0, 3))...)
 	float := readModel(t, k)
 	yes, no := true, false
@@ -176,21 +176,24 @@ func TestRetrain(t *testing.T) {
 		want   Settings
 		labels []string
 	}{
-		{"coral", Options{Layout: classifier.Coral}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
-		{"keep", Options{KeepClasses: &yes}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"as before", Options{}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"float", Options{Layout: classifier.Float}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"coral", Options{Layout: classifier.Coral}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: false, Head: classifier.Mean}, []string{"a", "b"}},
+		{"keep", Options{KeepClasses: &yes}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Mean}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"as before", Options{}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Mean}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"float", Options{Layout: classifier.Float}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: true, Head: classifier.Mean}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
 		{"not keep", Options{KeepClasses: &no}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
 	}
 	for _, test := range tests {
-		k := openKit(t, dir, test.set)
+		k := openWorkspace(t, dir, test.set)
 		if err := k.Retrain(ctx, ""); err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
-		again := openKit(t, dir, Options{})
-		labels, err := again.Labels()
+		again := openWorkspace(t, dir, Options{})
+		labels, err := labelsIn(again)
 		if again.Settings() != test.want || !slices.Equal(labels, test.labels) || err != nil {
 			t.Errorf("%s: got %+v, %q, %v, want %+v, %q", test.name, again.Settings(), labels, err, test.want, test.labels)
+		}
+		if got := again.state.Settings.Head; got != classifier.Auto {
+			t.Errorf("%s: the head for when others are possible again is %q", test.name, got)
 		}
 		if got, err := os.ReadFile(filepath.Join(dir, store.LabelsFile)); string(got) != string(labelLines(test.labels)) || err != nil {
 			t.Errorf("%s: %s is %q, %v", test.name, store.LabelsFile, got, err)
@@ -202,7 +205,7 @@ func TestRetrain(t *testing.T) {
 	if !bytes.Equal(readModel(t, k), float) {
 		t.Error("back at the first settings the model is another one")
 	}
-	k = openKit(t, dir, Options{})
+	k = openWorkspace(t, dir, Options{})
 	for range tests {
 		if undone, err := k.Undo(ctx); undone.Verb != "retrain" || err != nil {
 			t.Fatalf("undo: got %q, %v", undone.Verb, err)
@@ -219,12 +222,12 @@ func TestRetrain(t *testing.T) {
 
 // TestAddSettings changes the settings with the photos added, and undo with them.
 func TestAddSettings(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
 	model := readModel(t, k)
-	coral := openKit(t, k.store.Dir, Options{Layout: classifier.Coral})
+	coral := openWorkspace(t, k.store.Dir, Options{Layout: classifier.Coral})
 	mustAdd(t, coral, photos("b", 1, 0, 2)...)
-	if got := openKit(t, k.store.Dir, Options{}).Settings().Layout; got != classifier.Coral {
+	if got := openWorkspace(t, k.store.Dir, Options{}).Settings().Layout; got != classifier.Coral {
 		t.Errorf("got layout %s", got)
 	}
 	if _, err := coral.Undo(context.Background()); err != nil {
@@ -250,7 +253,7 @@ func TestByteIdentity(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			keep := run%4 == 3
 			o := Options{Backbone: backbones[run%2], Layout: []classifier.Layout{classifier.Float, classifier.Coral}[run/2%2], KeepClasses: &keep}
-			k := openKit(t, filepath.Join(t.TempDir(), "ws"), o)
+			k := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), o)
 
 			// What should be there, kept with simpler means; past has it before each
 			// change.
@@ -332,7 +335,7 @@ func TestByteIdentity(t *testing.T) {
 					t.Fatal(err)
 				}
 				if r.IntN(4) == 0 { // by another process
-					k = openKit(t, k.store.Dir, o)
+					k = openWorkspace(t, k.store.Dir, o)
 				}
 			}
 			if len(now) == 0 {
@@ -346,7 +349,7 @@ func TestByteIdentity(t *testing.T) {
 			}
 			slices.SortFunc(items, func(a, b dataset.Item) int { return bytes.Compare(a.Content, b.Content) })
 			r.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
-			fresh := openKit(t, filepath.Join(t.TempDir(), "ws"), o)
+			fresh := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), o)
 			for chunk := range slices.Chunk(items, 3) {
 				mustAdd(t, fresh, chunk...)
 			}
@@ -378,11 +381,11 @@ func contentOf(sha256 string) []byte {
 // told by it.
 func TestAddOfRecording(t *testing.T) {
 	dir, o := newWorkspace(t)
-	k := openKit(t, dir, o)
+	k := openWorkspace(t, dir, o)
 	part := photo("a", 1, 1)
 	part.Source, part.Time = "tub:/car/data#26-11-28_0", time.UnixMilli(1795900000050).UTC()
 	mustAdd(t, k, part, photo("b", 2, 1))
-	for _, k := range []*Workspace{k, openKit(t, dir, o)} {
+	for _, k := range []*Workspace{k, openWorkspace(t, dir, o)} {
 		if a, b := k.state.Examples[0], k.state.Examples[1]; a.Source != part.Source || !a.Taken.Equal(part.Time) || b.Source != "" || !b.Taken.IsZero() {
 			t.Errorf("got %q at %v and %q at %v, want %q at %v and none", a.Source, a.Taken, b.Source, b.Taken, part.Source, part.Time)
 		}

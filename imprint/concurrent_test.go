@@ -60,7 +60,7 @@ func TestTwoProcesses(t *testing.T) {
 			k.Close()
 		}
 	})
-	k := openKit(t, dir, o)
+	k := openWorkspace(t, dir, o)
 	for i := range uint64(each) {
 		mustAdd(t, k, photos(numbered(i), i%3, 2*each+i, 1)...)
 	}
@@ -72,7 +72,7 @@ func TestTwoProcesses(t *testing.T) {
 	close(done)
 	wg.Wait()
 	stop()
-	k = openKit(t, dir, Options{})
+	k = openWorkspace(t, dir, Options{})
 	n := 0
 	for _, c := range taught(k) {
 		n += c
@@ -82,12 +82,12 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// TestTwoKits changes a workspace through two Workspaces, each of which finds what the
+// TestTwoWorkspaces changes a workspace through two Workspaces, each of which finds what the
 // other has done.
-func TestTwoKits(t *testing.T) {
+func TestTwoWorkspaces(t *testing.T) {
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
-	one, two := openKit(t, dir, o), openKit(t, dir, o)
+	one, two := openWorkspace(t, dir, o), openWorkspace(t, dir, o)
 	var wg sync.WaitGroup
 	for i, k := range []*Workspace{one, two} {
 		wg.Go(func() {
@@ -99,7 +99,7 @@ func TestTwoKits(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	wantTaught(t, openKit(t, dir, Options{}), map[string]int{"0": 6, "1": 6})
+	wantTaught(t, openWorkspace(t, dir, Options{}), map[string]int{"0": 6, "1": 6})
 
 	if _, err := one.Remove(ctx, "0", nil); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestOtherMeanwhile(t *testing.T) {
 	other.Backbone = phototest.Backbone(t, "other.tflite", backbonetest.Classifier(2))
 	same := o
 	same.Backbone = phototest.Backbone(t, "same under another name.tflite", backbonetest.Extractor())
-	first, second, third, fourth := openKit(t, dir, o), openKit(t, dir, squash), openKit(t, dir, other), openKit(t, dir, same)
+	first, second, third, fourth := openWorkspace(t, dir, o), openWorkspace(t, dir, squash), openWorkspace(t, dir, other), openWorkspace(t, dir, same)
 	mustAdd(t, first, photos("a", 0, 0, 2)...)
 	wantError(t, addOne(second), ErrOtherResize)
 	wantError(t, addOne(third), ErrOtherBackbone)
@@ -141,7 +141,7 @@ func TestOtherMeanwhile(t *testing.T) {
 }
 
 func TestLocked(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
 	held, err := k.store.Lock(context.Background(), 0)
 	if err != nil {
@@ -158,7 +158,7 @@ func TestLocked(t *testing.T) {
 	}
 	sameFiles(t, files(t, k.store.Dir), before)
 	// Readers do not wait.
-	if got := labelsOf(classify(t, openKit(t, k.store.Dir, Options{}), photo("?", 0, 9))); got[0] != "a" {
+	if got := labelsOf(classify(t, openWorkspace(t, k.store.Dir, Options{}), photo("?", 0, 9))); got[0] != "a" {
 		t.Errorf("got %q", got)
 	}
 	// Who waits gets his turn.
@@ -183,7 +183,7 @@ func TestRetract(t *testing.T) {
 		dir, o := newWorkspace(t)
 		var wg sync.WaitGroup
 		for i := range uint64(4) {
-			k := openKit(t, dir, o)
+			k := openWorkspace(t, dir, o)
 			wg.Go(func() {
 				if i%2 == 0 {
 					k.Undo(ctx) // nothing, or what the others have added
@@ -195,7 +195,7 @@ func TestRetract(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		k := openKit(t, dir, Options{Backbone: o.Backbone})
+		k := openWorkspace(t, dir, Options{Backbone: o.Backbone})
 		if !k.isPublished() || k.Generation() < 2 {
 			t.Fatalf("generation %d, published %v", k.Generation(), k.isPublished())
 		}

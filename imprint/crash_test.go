@@ -173,7 +173,7 @@ func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unp
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := k.Labels()
+	want, err := labelsIn(k)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestKill(t *testing.T) {
 			unpublished++
 		}
 		// What was under way may have come to be; the next process begins after it.
-		k := openKit(t, dir, Options{Backbone: backbone})
+		k := openWorkspace(t, dir, Options{Backbone: backbone})
 		count := 0
 		for _, c := range k.Classes() {
 			count += len(c.Photos)
@@ -258,7 +258,7 @@ func addNumber(t *testing.T, numbers []uint64, line string) []uint64 {
 // countSteps returns the operations on the disk that teaching photo i takes.
 func countSteps(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 	t.Helper()
-	k := openKit(t, dir, Options{Backbone: backbone})
+	k := openWorkspace(t, dir, Options{Backbone: backbone})
 	k.store.Disk.Before = func(op, path string) error {
 		steps = append(steps, op+" "+filepath.Base(path))
 		return nil
@@ -276,7 +276,7 @@ func TestKillAtEveryStep(t *testing.T) {
 			begin := func() (dir string, acknowledged []uint64) {
 				dir = filepath.Join(t.TempDir(), "ws")
 				if before > 0 {
-					k := openKit(t, dir, Options{Backbone: backbone})
+					k := openWorkspace(t, dir, Options{Backbone: backbone})
 					for i := range before {
 						mustAdd(t, k, photos(numbered(i), i%3, i, 1)...)
 						acknowledged = append(acknowledged, i)
@@ -303,7 +303,7 @@ func TestKillAtEveryStep(t *testing.T) {
 				if checkKilled(t, dir, backbone, acknowledged) {
 					unpublished++
 				}
-				k := openKit(t, dir, Options{Backbone: backbone})
+				k := openWorkspace(t, dir, Options{Backbone: backbone})
 				mustAdd(t, k, photos(numbered(before), before%3, before, 1)...)
 				if n := taught(k)[numbered(before)]; n == 0 || !k.isPublished() {
 					t.Errorf("step %d, %s: adding again after the kill taught %v, published %v", i, step, taught(k), k.isPublished())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/evaluate"
+	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
@@ -43,7 +44,7 @@ func bytesOf(t testing.TB, path string) []byte {
 
 // A workspace taught on two devices, and one taught on the twin, become the same
 // model; both answer what that model answers, and say what on.
-func TestKitOnDevices(t *testing.T) {
+func TestWorkspaceOnDevices(t *testing.T) {
 	compiled, twin, _, usb := emulated(t, 2, extractorModel)
 	photos := kinds(0, 1)
 	teach := func(o pool.Options) (*Workspace, *Added) {
@@ -74,7 +75,7 @@ func TestKitOnDevices(t *testing.T) {
 
 	unseen := kinds(1, 1)
 	var labels []string
-	deliver := func(r Result) error {
+	deliver := func(r predict.Result) error {
 		if r.Err != nil || !strings.HasPrefix(r.Device, "usb:1-") {
 			t.Errorf("%s: on %q, %v", r.Path, r.Device, r.Err)
 		}
@@ -85,7 +86,7 @@ func TestKitOnDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The published model is the compiled operator and the tail behind it.
-	if err := ClassifyWith(context.Background(), onTPU.ModelPath(), ModelOptions{Devices: onTPU.options.Devices}, unseen, deliver); err != nil {
+	if err := predict.File(context.Background(), onTPU.ModelPath(), predict.Options{Devices: onTPU.options.Devices}, unseen, deliver); err != nil {
 		t.Fatal(err)
 	}
 	if len(labels) != 2*len(unseen) || labels[0] != labels[len(unseen)] {

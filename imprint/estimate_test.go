@@ -12,7 +12,7 @@ import (
 )
 
 func TestEstimate(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	if got := k.Head().Estimate; got != (classifier.Estimate{}) {
 		t.Errorf("of nothing: got %+v", got)
 	}
@@ -44,7 +44,7 @@ func TestEstimate(t *testing.T) {
 			for _, threads := range []int{0, 1, 3} {
 				dir, o := newWorkspace(t)
 				o.Threads, o.Head = threads, classifier.Mean
-				k := openKit(t, dir, o)
+				k := openWorkspace(t, dir, o)
 				l, err := k.AddObservations(t.Context(), test.items)
 				if err != nil {
 					t.Fatal(err)
@@ -59,7 +59,7 @@ func TestEstimate(t *testing.T) {
 
 // Photos of a class that hardly differ are one burst, which nothing is left without.
 func TestEstimateOfPhotosAlike(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	want := classifier.Estimate{Excluded: 12}
 	if l := mustAdd(t, k, kinds(0, 3)...); l.Estimate != want {
 		t.Errorf("got %+v, want %+v", l.Estimate, want)

@@ -19,14 +19,14 @@ func evaluated(ctx context.Context, w *Workspace, heads []classifier.Method, sup
 		return nil, err
 	}
 	if heads == nil {
-		heads = []classifier.Method{w.Settings().Method()}
+		heads = []classifier.Method{w.Settings().Head}
 	}
 	return s.LeaveOneOut(ctx, heads, support, episodes)
 }
 
 func TestExamples(t *testing.T) {
 	ctx := context.Background()
-	k := newKit(t)
+	k := newOpened(t)
 	_, err := k.Examples()
 	wantError(t, err, ErrNoClasses)
 	red := varied("red", 1, 7)
@@ -67,7 +67,7 @@ func TestExamples(t *testing.T) {
 	_, err = evaluated(cancelled, k, nil, nil, 0)
 	wantError(t, err, context.Canceled)
 
-	one := newKit(t)
+	one := newOpened(t)
 	mustAdd(t, one, photos("a", 0, 0, 1)...)
 	if ev, err := evaluated(ctx, one, nil, []int{1}, 2); err != nil || ev.Heads[0].Accuracy.N != 0 || ev.Heads[0].Estimate.Excluded != 1 {
 		t.Errorf("one photo: got %+v, %v", ev, err)

@@ -35,12 +35,12 @@ func TestFaults(t *testing.T) {
 				dir, o := newWorkspace(t)
 				dir = filepath.Join(filepath.Dir(dir), "new", "ws") // two folders to make and to take away
 				if v.before {
-					k := openKit(t, dir, o)
+					k := openWorkspace(t, dir, o)
 					mustAdd(t, k, photos("a", 0, 0, 2)...)
 					mustAdd(t, k, photos("a", 0, 2, 2)...)
 				}
 				before := files(t, filepath.Dir(filepath.Dir(dir)))
-				k := openKit(t, dir, o)
+				k := openWorkspace(t, dir, o)
 				generation, classes := k.Generation(), taught(k)
 				failures := 0
 				for n := 1; ; n++ {
@@ -76,7 +76,7 @@ func TestFaults(t *testing.T) {
 				if failures < 5 {
 					t.Errorf("only %d operations could fail", failures)
 				}
-				if again := openKit(t, dir, o); again.Generation() != generation+1 || !again.isPublished() {
+				if again := openWorkspace(t, dir, o); again.Generation() != generation+1 || !again.isPublished() {
 					t.Errorf("after it all generation %d, want %d, published %v", again.Generation(), generation+1, again.isPublished())
 				}
 			})
@@ -93,7 +93,7 @@ func addOne(k *Workspace) error {
 // back: whatever state is found then is sound, and the next change makes all well.
 func TestDiskGone(t *testing.T) {
 	for n := 1; ; n++ {
-		k := newKit(t)
+		k := newOpened(t)
 		mustAdd(t, k, photos("a", 0, 0, 2)...)
 		old := readModel(t, k)
 		steps := 0
@@ -111,7 +111,7 @@ func TestDiskGone(t *testing.T) {
 		if !errors.Is(err, syscall.EIO) {
 			t.Fatalf("from operation %d on: got error %v", n, err)
 		}
-		next := openKit(t, k.store.Dir, Options{})
+		next := openWorkspace(t, k.store.Dir, Options{})
 		if next.Generation() == 1 && string(readModel(t, next)) != string(old) {
 			t.Errorf("from operation %d on: the model is not of the state before", n)
 		}
@@ -131,7 +131,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { unix.Unmount(disk, 0) })
 	_, o := newWorkspace(t)
-	k := openKit(t, filepath.Join(disk, "ws"), o)
+	k := openWorkspace(t, filepath.Join(disk, "ws"), o)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
 	want := files(t, k.store.Dir)
 	full := filepath.Join(disk, "full")
@@ -156,7 +156,7 @@ func TestFullDisk(t *testing.T) {
 // TestReadOnly uses a workspace that can't be written.
 func TestReadOnly(t *testing.T) {
 	dir, o := newWorkspace(t)
-	mustAdd(t, openKit(t, dir, o), photos("a", 0, 0, 2)...)
+	mustAdd(t, openWorkspace(t, dir, o), photos("a", 0, 0, 2)...)
 	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err == nil {
 		t.Cleanup(func() { unix.Unmount(dir, 0) })
 		if err := unix.Mount(dir, dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
@@ -170,7 +170,7 @@ func TestReadOnly(t *testing.T) {
 		}
 		t.Cleanup(func() { os.Chmod(dir, 0o755) })
 	}
-	k := openKit(t, dir, Options{})
+	k := openWorkspace(t, dir, Options{})
 	want := files(t, dir)
 	if err := addOne(k); !errors.Is(err, syscall.EROFS) && !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("add: got error %v", err)
@@ -206,7 +206,7 @@ func TestDamage(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dir, o := newWorkspace(t)
-			k := openKit(t, dir, o)
+			k := openWorkspace(t, dir, o)
 			mustAdd(t, k, photos("a", 0, 0, 2)...)
 			mustAdd(t, k, photos("b", 1, 0, 2)...)
 			var damaged []string
@@ -247,7 +247,7 @@ func TestDamage(t *testing.T) {
 			}
 			sameFiles(t, files(t, dir), before)
 			mustAdd(t, k, photos("c", 2, 0, 2)...)
-			again := openKit(t, dir, Options{})
+			again := openWorkspace(t, dir, Options{})
 			if w := again.Warnings(); len(w) > 0 || again.Generation() != test.want+1 || !again.isPublished() {
 				t.Errorf("after the next add: generation %d, warnings %q, published %v", again.Generation(), w, again.isPublished())
 			}
@@ -276,7 +276,7 @@ func openAndAdd(dir string, o Options) error {
 // TestNewerState refuses a workspace of a newer program, and does not take it for
 // damage.
 func TestNewerState(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
 	s := *k.state
 	s.Version, s.Generation = store.Version+1, 2
@@ -313,7 +313,7 @@ func TestRepair(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			k := newKit(t)
+			k := newOpened(t)
 			mustAdd(t, k, photos("a", 0, 0, 2)...)
 			want := files(t, k.store.Dir)
 			if err := test.damage(k.ModelPath()); err != nil {
@@ -321,7 +321,7 @@ func TestRepair(t *testing.T) {
 			}
 			// Looking on does not write.
 			damaged := files(t, k.store.Dir)
-			classify(t, openKit(t, k.store.Dir, Options{}), photo("?", 0, 9))
+			classify(t, openWorkspace(t, k.store.Dir, Options{}), photo("?", 0, 9))
 			sameFiles(t, files(t, k.store.Dir), damaged)
 
 			if got, err := k.Repair(ctx); got != test.want || err != nil {
@@ -338,7 +338,7 @@ func TestRepair(t *testing.T) {
 		})
 	}
 	t.Run("nothing taught, and a model there", func(t *testing.T) {
-		k := newKit(t)
+		k := newOpened(t)
 		mustAdd(t, k, photos("a", 0, 0, 2)...)
 		model := readModel(t, k)
 		if _, err := k.Undo(ctx); err != nil {
@@ -355,7 +355,7 @@ func TestRepair(t *testing.T) {
 		}
 	})
 	t.Run("locked", func(t *testing.T) {
-		k := newKit(t)
+		k := newOpened(t)
 		mustAdd(t, k, photos("a", 0, 0, 2)...)
 		os.Remove(k.ModelPath())
 		lock, err := k.store.Lock(ctx, 0)
@@ -368,7 +368,7 @@ func TestRepair(t *testing.T) {
 		}
 	})
 	t.Run("new", func(t *testing.T) {
-		k := newKit(t)
+		k := newOpened(t)
 		if got, err := k.Repair(ctx); got || err != nil {
 			t.Errorf("repair of nothing: got %v, %v", got, err)
 		}

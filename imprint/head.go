@@ -14,31 +14,17 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// HeadInfo describes the head of a workspace; it is zero without classes.
-type HeadInfo struct {
-	Recipe classifier.Recipe
-	// Estimate is the leave-one-out accuracy on the training photos. If the backbone's own
-	// classes are kept, it is that of the mean head without them.
-	Estimate classifier.Estimate
-	// Candidates are the recipes that classifier.Auto compared; nil if it compared none.
-	Candidates []classifier.Candidate
-	// Rejection describes the answer "unknown"; nil without it.
-	Rejection *classifier.Rejection
-	// Advice is what more photos would probably gain; nil if unknown.
-	Advice *classifier.Advice
-	// Written describes the head inside a compiled model; nil in other layouts.
-	Written *Written
-}
-
-// Head describes the head of the workspace.
-func (w *Workspace) Head() HeadInfo {
-	h := HeadInfo{Estimate: w.estimate(), Written: (*Written)(w.state.Written)}
+// Head describes how the head was trained, and its leave-one-out accuracy (next to kept
+// classes, that of the mean head alone). Its field Head may be nil.
+func (w *Workspace) Head() *classifier.Fitted {
+	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {
-		h.Recipe, h.Candidates, h.Rejection, h.Advice = m.Recipe, m.Candidates, m.Rejection, m.Advice
-	} else if f, err := w.currentHead(); err == nil {
-		h.Recipe, h.Candidates, h.Rejection, h.Advice = f.Recipe, f.Candidates, f.Rejection, f.Advice
+		f = fittedOf(m)
+	} else if head, err := w.currentHead(); err == nil {
+		*f = *head
 	}
-	return h
+	f.Estimate = w.estimate()
+	return f
 }
 
 // estimateChunk is how many unit vectors of a class estimate keeps in memory for each
@@ -287,7 +273,14 @@ func (w *Workspace) headIn(model []byte) *classifier.Fitted {
 	if err != nil {
 		return nil
 	}
-	f := &classifier.Fitted{Head: head, Recipe: r.Recipe, Estimate: r.Estimate, Rejection: r.Rejection, Candidates: r.Candidates, Advice: r.Advice, LogLoss: math.NaN()}
+	f := fittedOf(r)
+	f.Head = head
+	return f
+}
+
+// fittedOf is what the state knows of a head.
+func fittedOf(r *store.HeadRecord) *classifier.Fitted {
+	f := &classifier.Fitted{Recipe: r.Recipe, Estimate: r.Estimate, Rejection: r.Rejection, Candidates: r.Candidates, Advice: r.Advice, LogLoss: math.NaN()}
 	if r.LogLoss != nil {
 		f.LogLoss = *r.LogLoss
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 // TestMain is also the program that the tests of killed and of concurrent
@@ -32,7 +33,7 @@ func newWorkspace(t testing.TB) (dir string, o Options) {
 	return filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())}
 }
 
-func openKit(t testing.TB, dir string, o Options) *Workspace {
+func openWorkspace(t testing.TB, dir string, o Options) *Workspace {
 	t.Helper()
 	k, err := Open(dir, o)
 	if err != nil {
@@ -43,10 +44,10 @@ func openKit(t testing.TB, dir string, o Options) *Workspace {
 }
 
 // newKit opens a new workspace.
-func newKit(t testing.TB) *Workspace {
+func newOpened(t testing.TB) *Workspace {
 	t.Helper()
 	dir, o := newWorkspace(t)
-	return openKit(t, dir, o)
+	return openWorkspace(t, dir, o)
 }
 
 var (
@@ -136,10 +137,10 @@ func wantTaught(t testing.TB, k *Workspace, want map[string]int) {
 	}
 }
 
-func classify(t testing.TB, k *Workspace, items ...dataset.Item) []Result {
+func classify(t testing.TB, k *Workspace, items ...dataset.Item) []predict.Result {
 	t.Helper()
-	var results []Result
-	err := k.Classify(context.Background(), items, 0, func(r Result) error {
+	var results []predict.Result
+	err := k.Classify(context.Background(), items, 0, func(r predict.Result) error {
 		results = append(results, r)
 		return nil
 	})
@@ -149,7 +150,7 @@ func classify(t testing.TB, k *Workspace, items ...dataset.Item) []Result {
 	return results
 }
 
-func labelsOf(results []Result) []string {
+func labelsOf(results []predict.Result) []string {
 	var labels []string
 	for _, r := range results {
 		labels = append(labels, r.Label)
@@ -160,4 +161,12 @@ func labelsOf(results []Result) []string {
 func export(k *Workspace, path, labels string, layout classifier.Layout, keepClasses bool) error {
 	_, err := k.Export(path, labels, layout, keepClasses)
 	return err
+}
+
+func labelsIn(w *Workspace) ([]string, error) {
+	h, err := w.currentHead()
+	if err != nil {
+		return nil, err
+	}
+	return h.Head.Labels, nil
 }

@@ -13,23 +13,19 @@ import (
 
 // Merged is the result of [Merge].
 type Merged struct {
-	Photos     int            `json:"photos"`  // new ones
-	Classes    map[string]int `json:"classes"` // new photos by label
-	Negatives  int            `json:"negatives,omitempty"`
-	Duplicates int            `json:"duplicates"` // photos that several workspaces have
-	Warnings   []string       `json:"-"`          // of all workspaces, as [Workspace.Warnings]
-	// Estimate is the leave-one-out accuracy over all classes afterwards.
-	Estimate classifier.Estimate `json:"estimate"`
+	Photos     int                 `json:"photos"`  // new ones
+	Classes    map[string]int      `json:"classes"` // new photos by label
+	Negatives  int                 `json:"negatives,omitempty"`
+	Duplicates int                 `json:"duplicates"` // photos that several workspaces have
+	Warnings   []string            `json:"-"`          // of all workspaces
+	Estimate   classifier.Estimate `json:"estimate"`   // leave-one-out accuracy afterwards
 }
 
-// Merge adds the examples of the workspaces in others to the workspace in dir, in one
-// change and without reading a photo, and returns it opened. The model has the same bytes
-// as if all photos had been added to one workspace, whatever the order of others. All must
-// have the same backbone, embedding and resize mode.
-//
-// An existing workspace keeps its settings. A new one takes the backbone of the others, and
-// their settings, which must be the same as far as o does not name them. A photo with two
-// labels fails the merge with ErrConflict, and changes nothing.
+// Merge adds the examples of other workspaces to the one in dir, in one change, without
+// reading photos, and returns it opened. The model is as if all photos had been added to one
+// workspace. All need the same backbone, embedding and resize mode. A new workspace takes
+// them over with the settings, which must be equal unless o names them. A photo with two
+// labels fails with ErrConflict.
 func Merge(ctx context.Context, dir string, others []string, o Options) (*Workspace, *Merged, error) {
 	fail := func(err error) (*Workspace, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
 	merged := &Merged{Classes: make(map[string]int)}

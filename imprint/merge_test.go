@@ -21,7 +21,7 @@ import (
 func observed(t *testing.T, o Options, items ...[]Observation) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ws")
-	k := openKit(t, dir, o)
+	k := openWorkspace(t, dir, o)
 	for _, some := range items { // a change each
 		if _, err := k.AddObservations(t.Context(), some); err != nil {
 			t.Fatal(err)
@@ -132,7 +132,7 @@ func TestMergeNegatives(t *testing.T) {
 	others := photos("", 7, 0, 4)
 	teach := func(items, negatives []dataset.Item) string {
 		dir := filepath.Join(t.TempDir(), "ws")
-		if _, err := openKit(t, dir, o).Add(ctx, items, AddOptions{Negatives: negatives}); err != nil {
+		if _, err := openWorkspace(t, dir, o).Add(ctx, items, AddOptions{Negatives: negatives}); err != nil {
 			t.Fatal(err)
 		}
 		return dir
@@ -208,7 +208,7 @@ func TestMergeRefuses(t *testing.T) {
 	o := Options{Backbone: extractor}
 	one := observed(t, o, varied("a", 0, 6))
 	empty := observed(t, o, varied("a", 0, 1))
-	k := openKit(t, empty, Options{})
+	k := openWorkspace(t, empty, Options{})
 	if _, err := k.Undo(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestMergeRefuses(t *testing.T) {
 	o.Resize = ""
 	o.Embedding = "pointwise"
 	tensor := filepath.Join(t.TempDir(), "ws")
-	mustAdd(t, openKit(t, tensor, o), photos("d", 0, 0, 1)...)
+	mustAdd(t, openWorkspace(t, tensor, o), photos("d", 0, 0, 1)...)
 	o.Embedding = ""
 	damaged := observed(t, o, varied("e", 3, 2))
 	if err := os.WriteFile(filepath.Join(damaged, "state.1"), []byte("IMPRINT1 no more"), 0o644); err != nil {

@@ -6,43 +6,37 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// AutoResize in Options.Resize lets the first Add to a new workspace choose the resize
-// mode: dataset.Squash if it makes the photos left out more likely by over one standard
-// error, else dataset.Crop. With fewer than ten photos to leave out it is dataset.Crop.
-const AutoResize dataset.Resize = "auto"
+// AutoResize lets the first Add to a new workspace choose dataset.Squash if that has a lower
+// log loss by over one standard error, else dataset.Crop.
+const AutoResize = infer.Auto
 
-// Options say how to open a workspace. The zero value opens one that exists.
+// Options say how to open a workspace. The zero value opens one that exists. Models are
+// named by their file or the name of a pulled model.
 type Options struct {
-	// Backbone is the file of the model that embeds photos, or the name of a pulled model.
-	// "" is the workspace's own copy, and for a new workspace the built-in backbone.
-	Backbone  string
-	Embedding string         // the tensor to use as the embedding; "" finds it
-	Resize    dataset.Resize // of a new workspace, or AutoResize; "" is dataset.Crop
-	// Devices run the backbone; nil is the CPU, which can't run compiled models. The
-	// caller closes them.
-	Devices    *pool.Pool
+	Backbone   string              // "" is the workspace's own, or the built-in one
+	Embedding  string              // the backbone's tensor to use; "" finds it
+	Resize     dataset.Resize      // of a new workspace, or AutoResize; "" is dataset.Crop
+	Devices    *pool.Pool          // to run models on, the caller's to close; nil is the CPU
 	Arithmetic backbone.Arithmetic // of the CPU
-	// Compiled is the file or pulled name of a model compiled for the Edge TPU that takes
-	// the last layer, and Uncompiled that of the model it was compiled from. They imply the
-	// layout TPU unless another is named. Uncompiled is also the backbone of a new
-	// workspace that names none. A compiled classifier as Backbone, with Uncompiled, serves
-	// as both.
+	Threads    int                 // the most cores to use; 0 is all
+	Existing   bool                // fail with ErrNoClasses if there is no workspace yet
+	// Compiled is a model compiled for the Edge TPU that takes the last layer, Uncompiled the
+	// model it was compiled from. They imply the layout TPU; Uncompiled is also the backbone
+	// of a new workspace. A compiled classifier as Backbone, with Uncompiled, means the same.
 	Compiled, Uncompiled string
-	// Layout, KeepClasses, Unknown and Head change the settings with the next change; ""
-	// and nil leave them.
+	// Layout, KeepClasses, Unknown and Head become settings with the next change, unless ""
+	// or nil. Unknown is the target false-accept rate, 0 ≤ Unknown < 1: the share of photos of
+	// other things that may get a label. 0 turns the answer "unknown" off.
 	Layout      classifier.Layout
 	KeepClasses *bool
-	// Unknown is the target false-accept rate, 0 ≤ Unknown < 1: the share of photos of
-	// other things that may get a label. 0 turns the answer "unknown" off.
-	Unknown  *float64
-	Head     classifier.Method
-	Threads  int  // the most cores to use; 0 is all
-	Existing bool // fail with ErrNoClasses if there is no workspace yet
-	// Reuse is a snapshot whose backbone is taken if the workspace has the same; nil
-	// loads it.
+	Unknown     *float64
+	Head        classifier.Method
+	// Reuse opens the workspace of a snapshot again, with the backbone in memory if it is
+	// still the same, and with the options of then in place of all others here.
 	Reuse *Snapshot
 }
 

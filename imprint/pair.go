@@ -28,7 +28,7 @@ func readPair(compiledName, uncompiledName string) (*pair, error) {
 		what, name string
 		to         *[]byte
 	}{{"compiled model", compiledName, &p.compiled}, {"uncompiled model", uncompiledName, &p.uncompiled}} {
-		path, err := findModel(f.name)
+		path, err := infer.Locate(f.name)
 		if err == nil {
 			*f.to, err = tflite.ReadFile(path)
 		}
@@ -82,7 +82,7 @@ func (w *Workspace) resolvePair(o Options, fresh bool) (Options, error) {
 func isPair(compiledName, uncompiledName string) (bool, error) {
 	var models [2]*tflite.Model
 	for i, name := range []string{compiledName, uncompiledName} {
-		b, _, err := readBackbone(name)
+		b, _, err := infer.ReadBackbone(name)
 		if err != nil {
 			return false, err
 		}

@@ -49,8 +49,8 @@ func TestTPULayoutKept(t *testing.T) {
 	}
 	another := phototest.Backbone(t, "another_edgetpu.tflite", other)
 	dir := filepath.Join(t.TempDir(), "ws")
-	mustAdd(t, openKit(t, dir, Options{Backbone: twin}), kinds(0, 2)...)
-	plain := readModel(t, openKit(t, dir, Options{}))
+	mustAdd(t, openWorkspace(t, dir, Options{Backbone: twin}), kinds(0, 2)...)
+	plain := readModel(t, openWorkspace(t, dir, Options{}))
 	if got := modelFiles(t, dir); len(got) != 1 {
 		t.Errorf("without a template there are %q", got)
 	}
@@ -73,7 +73,7 @@ func TestTPULayoutKept(t *testing.T) {
 	refused(errAny, Options{Compiled: twin, Uncompiled: compiled})
 	refused(errAny, Options{Compiled: reference.Path(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite"), Uncompiled: reference.Path(t, "models", "mobilenet_v1_0.5_160_quant.tflite")})
 
-	k := openKit(t, dir, Options{Compiled: compiled, Uncompiled: twin})
+	k := openWorkspace(t, dir, Options{Compiled: compiled, Uncompiled: twin})
 	if err := k.Retrain(ctx, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -81,10 +81,10 @@ func TestTPULayoutKept(t *testing.T) {
 	if got := modelFiles(t, dir); len(got) != 3 {
 		t.Errorf("with a template there are %q", got)
 	}
-	k = openKit(t, dir, Options{})
+	k = openWorkspace(t, dir, Options{})
 	mustAdd(t, k, kinds(10, 1)...)
-	if bytes.Equal(readModel(t, k), first) || k.Head().Written == nil || k.Head().Written.Examples != 12 {
-		t.Errorf("after more photos: %+v", k.Head().Written)
+	if bytes.Equal(readModel(t, k), first) || k.Written() == nil || k.Written().Examples != 12 {
+		t.Errorf("after more photos: %+v", k.Written())
 	}
 	if _, err := k.Undo(ctx); err != nil {
 		t.Fatal(err)
@@ -101,14 +101,14 @@ func TestTPULayoutKept(t *testing.T) {
 	}
 
 	// Another template, and back.
-	k = openKit(t, dir, Options{Compiled: another, Uncompiled: twin})
+	k = openWorkspace(t, dir, Options{Compiled: another, Uncompiled: twin})
 	if err := k.Retrain(ctx, ""); err != nil {
 		t.Fatal(err)
 	}
 	if len(modelFiles(t, dir)) != 4 {
 		t.Errorf("with another template there are %q", modelFiles(t, dir))
 	}
-	k = openKit(t, dir, Options{})
+	k = openWorkspace(t, dir, Options{})
 	if _, err := k.Undo(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestTPULayoutKept(t *testing.T) {
 	if err := os.WriteFile(k.ModelPath(), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if done, err := openKit(t, dir, Options{}).Repair(ctx); err != nil || !done || !bytes.Equal(readModel(t, k), first) {
+	if done, err := openWorkspace(t, dir, Options{}).Repair(ctx); err != nil || !done || !bytes.Equal(readModel(t, k), first) {
 		t.Errorf("repaired: %v, %v", done, err)
 	}
 	ref := k.state.Settings.Pair
@@ -127,11 +127,11 @@ func TestTPULayoutKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(store.ErrCorrupt, Options{})
-	k = openKit(t, dir, Options{Compiled: compiled, Uncompiled: twin}) // named again
+	k = openWorkspace(t, dir, Options{Compiled: compiled, Uncompiled: twin}) // named again
 	if err := k.Retrain(ctx, ""); err != nil || !bytes.Equal(bytesOf(t, filepath.Join(dir, kept)), bytesOf(t, compiled)) {
 		t.Errorf("the template was not put back: %v", err)
 	}
-	k = openKit(t, dir, Options{Layout: classifier.Float})
+	k = openWorkspace(t, dir, Options{Layout: classifier.Float})
 	for range store.MaxHistory + 3 { // until no change that can be undone had a template
 		if err := k.Retrain(ctx, ""); err != nil {
 			t.Fatal(err)

@@ -132,10 +132,8 @@ func labelLines(labels []string) []byte {
 	return []byte(b.String())
 }
 
-// Repair publishes the model again if model.tflite does not belong to the state, as after
-// a process was killed between writing the two, and reports whether it had to. Every
-// change repairs too; Repair is for programs that make none. It does not wait for another
-// process that is changing the workspace: that one publishes its own model.
+// Repair publishes the model if model.tflite does not belong to the state, and reports
+// whether it had to. Every change repairs too. Repair does not wait for other processes.
 func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 	if w.head == nil {
 		// If the head is in the published model, this has checked the file's SHA-256.
@@ -192,10 +190,9 @@ func (w *Workspace) isPublished() bool {
 	return err == nil && got == w.state.Model
 }
 
-// Export writes the workspace's model to path in any layout, and its labels to a file of
-// their own unless labels is "". In the layout TPU it writes into the compiled model of the
-// workspace's options or else of the workspace, without the backbone's own classes, and
-// returns how the head fits there. For other layouts it returns nil.
+// Export writes the model to path in any layout, and its labels to a file unless that is
+// "". The layout TPU takes the compiled model of the options or else of the workspace, and
+// drops the backbone's own classes; for others the result is nil.
 func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepClasses bool) (*Written, error) {
 	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *w.state

@@ -12,18 +12,16 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// A Snapshot is one generation of a workspace, as far as answering photos needs it. It
-// does not change and needs no Close.
+// A Snapshot is what it takes to answer photos with one generation of a workspace. It does
+// not change and needs no Close.
 type Snapshot struct {
 	Generation uint64
 	Resize     dataset.Resize
 	Labels     []string           // in the order of scores; none without classes
 	Backbone   *backbone.Backbone // gives a photo's embedding
 	Scorer     *infer.Scorer      // gives the scores; nil without classes
-	// Model gives the output that Scorer takes, in the layout TPU on Edge TPUs. It is nil
-	// where Scorer takes the embedding.
-	Model    *backbone.Backbone
-	Warnings []string // as [Workspace.Warnings]
+	Model      *backbone.Backbone // gives Scorer's input where that is not the embedding; or nil
+	Warnings   []string           // as [Workspace.Warnings]
 
 	options Options
 	ref     store.BackboneRef
@@ -32,8 +30,8 @@ type Snapshot struct {
 	model   store.Digest
 }
 
-// Snapshot returns the newest generation that the workspace knows. If model.tflite does not
-// belong to it, the snapshot is made from the state alone.
+// Snapshot returns the newest generation that the workspace knows, from the state alone if
+// model.tflite does not belong to it.
 func (w *Workspace) Snapshot() (*Snapshot, error) {
 	model, err := w.publishedModel()
 	if err != nil { // after a process was killed
@@ -45,8 +43,8 @@ func (w *Workspace) Snapshot() (*Snapshot, error) {
 	return w.snapshot(model)
 }
 
-// PublishedSnapshot returns the newest generation that the workspace knows, or fails with
-// ErrUnpublished if model.tflite does not belong to it.
+// PublishedSnapshot does what Snapshot does, but fails with ErrUnpublished if model.tflite
+// does not belong to that generation.
 func (w *Workspace) PublishedSnapshot() (*Snapshot, error) {
 	model, err := w.publishedModel()
 	if err != nil {
@@ -80,14 +78,6 @@ func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 // IsCurrent reports whether s is what the workspace holds.
 func (w *Workspace) IsCurrent(s *Snapshot) bool {
 	return s.Generation == w.state.Generation && s.model == w.state.Model && s.ref.Same(w.state.Backbone)
-}
-
-// Result ranks scores, one for each label, and returns the top best ones, or all if top
-// is 0.
-func (s *Snapshot) Result(path, device string, scores []float64, top int) Result {
-	r := newResult(path, device, s.Labels, scores, top)
-	r.Generation = s.Generation
-	return r
 }
 
 // scorer returns what turns embeddings into scores as model does, which is the model of

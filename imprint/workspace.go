@@ -1,29 +1,21 @@
 // Package imprint trains new classes on a frozen backbone from a few photos. Start with
 // [Open], then [Workspace.Add] photos of each class and [Workspace.Classify] others.
-// Package live answers a camera while a workspace changes; package evaluate measures
-// accuracy.
 //
-// A workspace is a folder. It holds the backbone, two generations of the state (examples
-// and settings, each with a checksum), and the files made from them: model.tflite and
-// labels.txt.
+// A workspace is a folder with the backbone, the last two states (examples and settings, with
+// checksums), and model.tflite and labels.txt, which are made from them. Once a method
+// returns nil, its change is durable: it survives the end of the process and loss of power.
+// A method that fails leaves the workspace as it was. Across processes there is one writer
+// at a time; readers never wait. If the newest state is damaged, the previous one is used,
+// with a warning. The model depends only on the backbone, the settings and the set of
+// photos: not on their order, on time, or on what was added and removed in between.
 //
-// Once a method returns nil, its change is durable: it survives the end of the process and
-// loss of power. A method that fails leaves the workspace as it was. Across processes there
-// is one writer at a time; readers never wait. If the newest state is damaged, the previous
-// one is used, with a warning. model.tflite is always a complete model, and is made again
-// whenever it does not belong to the state.
-//
-// The model depends only on the backbone, the settings and the set of photos: not on their
-// order, on time, or on what was added and removed in between.
-//
-// A Workspace is used by one goroutine at a time. Its methods use all cores themselves.
+// A Workspace is used by one goroutine at a time. Its methods use all cores.
 package imprint
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -46,7 +38,7 @@ type Workspace struct {
 	warnings []string
 }
 
-// Open opens the workspace in dir. It need not exist: the first change creates it.
+// Open opens the workspace in dir. The first change creates one.
 func Open(dir string, o Options) (*Workspace, error) {
 	fail := func(err error) (*Workspace, error) {
 		return nil, fmt.Errorf("open workspace %s: %w", dir, err)
@@ -67,19 +59,23 @@ func Open(dir string, o Options) (*Workspace, error) {
 	default:
 		w.state = &store.State{Settings: store.Settings{Layout: classifier.Float, Head: classifier.Auto}}
 	}
-	if o.Reuse != nil {
-		w.pair = o.Reuse.pair
+	reuse := o.Reuse
+	if reuse != nil {
+		w.pair, o = reuse.pair, reuse.options
+		if reuse.Generation > 0 { // what they ask of a new workspace this one has
+			o.Backbone, o.Embedding, o.Resize = "", "", ""
+		}
 	}
 	if err := w.resolve(o, found == nil); err != nil {
 		return nil, err
 	}
-	if r := o.Reuse; found != nil && w.canReuse(r) {
+	if r := reuse; found != nil && w.canReuse(r) {
 		w.backbone, w.file = r.Backbone, r.file
 	} else if err := w.loadBackbone(found == nil); err != nil {
 		return nil, err
 	}
 	if found == nil {
-		w.state.Settings.Resize = resizeFor(w.backbone, o.Resize)
+		w.state.Settings.Resize = infer.ResizeFor(w.backbone, o.Resize)
 	}
 	if o.Resize != "" && o.Resize != w.state.Settings.Resize && (o.Resize != AutoResize || found != nil) {
 		return fail(fmt.Errorf("%w: %s, not %s", ErrOtherResize, w.state.Settings.Resize, o.Resize))
@@ -96,7 +92,6 @@ func (w *Workspace) resolve(o Options, fresh bool) error {
 	if o.Layout == classifier.TPU || w.state.Settings.Layout == classifier.TPU {
 		o.Arithmetic = backbone.EdgeTPU // as the device computes
 	}
-	o.Reuse = nil
 	w.options = o
 	return nil
 }
@@ -149,7 +144,7 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 
 func (w *Workspace) readBackbone(fresh bool) (file []byte, name string, err error) {
 	if w.options.Backbone != "" || fresh {
-		return readBackbone(w.options.Backbone)
+		return infer.ReadBackbone(w.options.Backbone)
 	}
 	path, name := w.store.Path(store.BackboneFile), w.state.Backbone.Name
 	file, err = tflite.ReadFile(path)
@@ -179,8 +174,7 @@ func (w *Workspace) pool() *infer.Pool {
 	return w.embedder
 }
 
-// Close stops the runners of the backbone. It writes nothing: every change is already
-// on the disk.
+// Close frees the backbone's runners. It writes nothing: every change is on the disk.
 func (w *Workspace) Close() error {
 	if w.embedder != nil {
 		w.embedder.Leave()
@@ -188,10 +182,6 @@ func (w *Workspace) Close() error {
 	}
 	return nil
 }
-
-// Options returns the options that the workspace was opened with, completed by what Open
-// found: a compiled backbone with its uncompiled model is a pair for the layout TPU.
-func (w *Workspace) Options() Options { return w.options }
 
 // Warnings describe damage that Open worked around.
 func (w *Workspace) Warnings() []string { return w.warnings }
@@ -213,10 +203,9 @@ type Class struct {
 
 // A Photo is one training photo.
 type Photo struct {
-	Path   string `json:"path"`
-	SHA256 string `json:"sha256"`
-	// Source is the recording or camera it belongs to, "" if unknown.
-	Source string    `json:"-"`
+	Path   string    `json:"path"`
+	SHA256 string    `json:"sha256"`
+	Source string    `json:"-"` // the recording or camera; "" if unknown
 	Taken  time.Time `json:"-"` // zero if unknown
 	Time   time.Time `json:"-"` // when it was added
 }
@@ -247,8 +236,8 @@ func photoOf(e store.Example) Photo {
 	return Photo{e.Path, e.Photo.String(), e.Source, e.Taken, e.Time}
 }
 
-// HasPhoto returns a function that reports whether a photo, named by its SHA-256 in
-// hexadecimal, is a training photo or part of a change that can be undone.
+// HasPhoto returns a function that reports whether the photo with a SHA-256 in hexadecimal
+// is in the workspace, or in a change that can be undone.
 func (w *Workspace) HasPhoto() func(sha256 string) bool {
 	known := make(map[string]bool)
 	note := func(list []store.Example) {
@@ -262,14 +251,4 @@ func (w *Workspace) HasPhoto() func(sha256 string) bool {
 		note(c.Removed)
 	}
 	return func(sha256 string) bool { return known[sha256] }
-}
-
-// Labels returns the names of the model's classes, in the order of its scores: the
-// backbone's own if they are kept, then the trained ones.
-func (w *Workspace) Labels() ([]string, error) {
-	h, err := w.currentHead()
-	if err != nil {
-		return nil, err
-	}
-	return slices.Clone(h.Head.Labels), nil
 }

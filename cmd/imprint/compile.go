@@ -3,9 +3,8 @@ package main
 import (
 	"fmt"
 
+	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/urfave/cli/v2"
-
-	"github.com/imprintkit/imprint/imprint"
 )
 
 func compileCommand() *cli.Command {
@@ -37,7 +36,7 @@ Example:
 			if err != nil {
 				return err
 			}
-			if err := imprint.Compile(c.Context, c.Args().First(), output, c.String("template"), c.String("twin")); err != nil {
+			if err := modelfile.Compile(c.Context, c.Args().First(), output, c.String("template"), c.String("twin")); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.App.Writer, "wrote %s\n", c.String("output"))

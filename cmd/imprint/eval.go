@@ -80,11 +80,7 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	if file != "" {
-		b, err := report.HTML(c.Context, ev, way)
-		if err != nil {
-			return err
-		}
-		if err := imprint.WriteFile(file, b); err != nil {
+		if err := report.Write(c.Context, file, ev, way); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.App.ErrWriter, "wrote %s\n", c.String("report"))
@@ -177,7 +173,7 @@ func embedSet(c *cli.Context, dir string, way dataset.Resize, shots int) (*evalu
 	if o.Arithmetic, err = arithmetic(c); err != nil {
 		return fail(err)
 	}
-	b, way, err := imprint.LoadBackbone(workspace(c), o)
+	b, way, err := loadBackbone(workspace(c), o)
 	if err != nil {
 		return fail(err)
 	}
@@ -237,7 +233,7 @@ func evalWorkspace(c *cli.Context, heads []classifier.Method, shots []int, curve
 		return nil, "", err
 	}
 	if len(heads) == 0 {
-		heads = []classifier.Method{k.Settings().Method()}
+		heads = []classifier.Method{k.Settings().Head}
 	}
 	ev, err := set.LeaveOneOut(c.Context, heads, shots, c.Int("draws"))
 	return ev, k.Settings().Resize, err

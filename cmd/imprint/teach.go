@@ -16,6 +16,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/evaluate"
+	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/imprint/serve"
 )
 
@@ -88,7 +89,7 @@ func add(c *cli.Context) error {
 			Generation uint64           `json:"generation"`
 			Model      string           `json:"model"`
 			Written    *imprint.Written `json:"written,omitempty"`
-		}{learned, head{k.Head().Recipe, k.Head().Candidates}, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath(), k.Head().Written})
+		}{learned, head{k.Head().Recipe, k.Head().Candidates}, estimate(learned.Estimate), ms(learned.Elapsed), k.Generation(), k.ModelPath(), k.Written()})
 	}
 	if fresh {
 		fmt.Fprintln(c.App.Writer, backboneLine(k.Backbone(), k.Settings().Resize))
@@ -133,7 +134,7 @@ func tellModel(w io.Writer, k *imprint.Workspace, e classifier.Estimate) {
 		photos, plural(photos, "photo"), k.Generation())
 	fmt.Fprintln(w, headLine(k.Head().Recipe, k.Head().Candidates, k.Settings().Head))
 	fmt.Fprintln(w, estimateLine(e, len(classes)))
-	tellWritten(w, k.Head().Written)
+	tellWritten(w, k.Written())
 	tellAdvice(w, k)
 	tellUnknown(w, k)
 }
@@ -414,7 +415,7 @@ func list(c *cli.Context) error {
 			Estimate    estimate          `json:"estimate"`
 			Model       string            `json:"model"`
 			Written     *imprint.Written  `json:"written,omitempty"`
-		}{k.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, head{k.Head().Recipe, k.Head().Candidates}, k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Head().Estimate), k.ModelPath(), k.Head().Written})
+		}{k.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, head{k.Head().Recipe, k.Head().Candidates}, k.Generation(), append([]imprint.Class{}, k.Classes()...), estimate(k.Head().Estimate), k.ModelPath(), k.Written()})
 	}
 	for _, class := range k.Classes() {
 		fmt.Fprintf(c.App.Writer, "%s  %d %s\n", class.Label, len(class.Photos), plural(len(class.Photos), "photo"))
@@ -461,7 +462,7 @@ func classify(c *cli.Context) error {
 	}
 	tellSkipped(c.App.ErrWriter, left)
 	var bad error
-	deliver := func(r imprint.Result) error {
+	deliver := func(r predict.Result) error {
 		if r.Err != nil {
 			bad = errors.Join(errReported, r.Err)
 			tell(c.App.ErrWriter, r.Err)
@@ -480,7 +481,7 @@ func classify(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		o := imprint.ModelOptions{Resize: f, Top: c.Int("top")}
+		o := predict.Options{Resize: f, Top: c.Int("top")}
 		if o.Threads, err = threads(c); err != nil {
 			return err
 		}
@@ -490,7 +491,7 @@ func classify(c *cli.Context) error {
 		if o.Arithmetic, err = arithmetic(c); err != nil {
 			return err
 		}
-		if err := imprint.ClassifyWith(c.Context, model, o, photos, deliver); err != nil {
+		if err := predict.File(c.Context, model, o, photos, deliver); err != nil {
 			return err
 		}
 		return bad
@@ -507,7 +508,7 @@ func classify(c *cli.Context) error {
 	return cmp.Or(err, bad)
 }
 
-func scoreLine(top []imprint.Score) string {
+func scoreLine(top []predict.Score) string {
 	var parts []string
 	for _, s := range top {
 		parts = append(parts, fmt.Sprintf("%s %.3f", plain(s.Label), s.Score))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 // A generation answers frames with one snapshot. It does not change.
@@ -49,11 +50,11 @@ func (g *generation) leave() {
 	}
 }
 
-func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed bool) (imprint.Result, error) {
+func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed bool) (predict.Result, error) {
 	if err := ctx.Err(); err != nil {
-		return imprint.Result{}, err
+		return predict.Result{}, err
 	}
-	r := imprint.Result{Unknown: true}
+	r := predict.Result{Unknown: true}
 	if g.Scorer != nil {
 		err := g.run(ctx, cmp.Or(g.models, g.embedders), in, func(w *infer.Runner, raw []byte, took time.Duration) error {
 			start := time.Now()
@@ -61,15 +62,15 @@ func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed 
 			if err != nil {
 				return err
 			}
-			r = g.Result("", w.Device(), scores, top)
-			r.Elapsed = took + time.Since(start)
+			r = predict.Rank(g.Labels, scores, top)
+			r.Device, r.Elapsed = w.Device(), took+time.Since(start)
 			if embed && g.models == nil {
 				r.Embedding = slices.Clone(raw)
 			}
 			return nil
 		})
 		if err != nil {
-			return imprint.Result{}, err
+			return predict.Result{}, err
 		}
 	}
 	if embed && r.Embedding == nil {
@@ -79,7 +80,7 @@ func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed 
 			return nil
 		})
 		if err != nil {
-			return imprint.Result{}, err
+			return predict.Result{}, err
 		}
 	}
 	r.Generation = g.Generation

@@ -25,6 +25,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 // ErrClosed is returned by a Live after Close.
@@ -42,9 +43,9 @@ type Live struct {
 	closing sync.RWMutex // held for reading by each frame
 	closed  bool
 
-	gate    chan struct{}   // holds one value while somebody reloads or closes, who alone uses what follows
-	options imprint.Options // for Open
-	over    bool            // after Close
+	options imprint.Options
+	gate    chan struct{} // holds one value while somebody reloads or closes
+	over    bool          // after Close; guarded by gate
 }
 
 // Reloaded is the result of a reload.
@@ -72,7 +73,7 @@ func Open(ctx context.Context, dir string, o imprint.Options) (*Live, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the model of %s: %w", dir, err)
 	}
-	l.serve(w, s)
+	l.serve(s)
 	return l, nil
 }
 
@@ -113,7 +114,7 @@ func (l *Live) Workspace(ctx context.Context) (*imprint.Workspace, error) {
 func (l *Live) open() (*imprint.Workspace, error) {
 	o := l.options
 	if g := l.current.Load(); g != nil {
-		o.Reuse = g.Snapshot
+		o = imprint.Options{Reuse: g.Snapshot}
 	}
 	return imprint.Open(l.dir, o)
 }
@@ -148,7 +149,7 @@ func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
 	}
 	r := Reloaded{Generation: s.Generation, Changed: s != was.Snapshot, Classes: len(s.Labels), Warnings: w.Warnings()}
 	if r.Changed {
-		l.serve(w, s)
+		l.serve(s)
 	}
 	r.Elapsed = time.Since(start)
 	return r, nil
@@ -189,14 +190,8 @@ func (l *Live) load(ctx context.Context) (*imprint.Workspace, *imprint.Snapshot,
 	}
 }
 
-// serve makes s, of w, the current generation.
-func (l *Live) serve(w *imprint.Workspace, s *imprint.Snapshot) {
-	if s.Generation > 0 {
-		// What the options ask of a new workspace this one has. What they ask of changes
-		// they keep asking, of the workspaces that are opened for them.
-		l.options = w.Options()
-		l.options.Backbone, l.options.Embedding, l.options.Resize = "", "", ""
-	}
+// serve makes s the current generation.
+func (l *Live) serve(s *imprint.Snapshot) {
 	g := newGeneration(s, l.options.Threads, l.current.Load())
 	if was := l.current.Swap(g); was != nil {
 		was.leave()
@@ -205,28 +200,28 @@ func (l *Live) serve(w *imprint.Workspace, s *imprint.Snapshot) {
 
 // Classify classifies an image and returns the top best classes, or all if top is 0.
 // Without classes the result is Unknown.
-func (l *Live) Classify(ctx context.Context, img image.Image, top int) (imprint.Result, error) {
+func (l *Live) Classify(ctx context.Context, img image.Image, top int) (predict.Result, error) {
 	return l.answer(ctx, infer.Input{Image: img}, top, false)
 }
 
 // ClassifyFile does what Classify does with an encoded photo.
-func (l *Live) ClassifyFile(ctx context.Context, f *dataset.File, top int) (imprint.Result, error) {
+func (l *Live) ClassifyFile(ctx context.Context, f *dataset.File, top int) (predict.Result, error) {
 	return l.answer(ctx, infer.Input{File: f}, top, false)
 }
 
 // Observe does what Classify does and returns the embedding too.
-func (l *Live) Observe(ctx context.Context, img image.Image, top int) (imprint.Result, error) {
+func (l *Live) Observe(ctx context.Context, img image.Image, top int) (predict.Result, error) {
 	return l.answer(ctx, infer.Input{Image: img}, top, true)
 }
 
 // ObserveFile does what Observe does with an encoded photo.
-func (l *Live) ObserveFile(ctx context.Context, f *dataset.File, top int) (imprint.Result, error) {
+func (l *Live) ObserveFile(ctx context.Context, f *dataset.File, top int) (predict.Result, error) {
 	return l.answer(ctx, infer.Input{File: f}, top, true)
 }
 
 // ObservePicture does what Observe does with a prepared photo. It fails with
 // imprint.ErrOtherResize if the workspace has another input size or resize mode by now.
-func (l *Live) ObservePicture(ctx context.Context, p *Picture, top int) (imprint.Result, error) {
+func (l *Live) ObservePicture(ctx context.Context, p *Picture, top int) (predict.Result, error) {
 	r, err := l.answer(ctx, infer.Input{Prepared: p.prepared}, top, true)
 	if errors.Is(err, infer.ErrPrepared) {
 		err = fmt.Errorf("%w: %w", imprint.ErrOtherResize, err)
@@ -252,15 +247,15 @@ func (l *Live) Prepare(f *dataset.File) (*Picture, error) {
 	return &Picture{p}, nil
 }
 
-func (l *Live) answer(ctx context.Context, in infer.Input, top int, embed bool) (imprint.Result, error) {
+func (l *Live) answer(ctx context.Context, in infer.Input, top int, embed bool) (predict.Result, error) {
 	g, err := l.enter()
 	if err != nil {
-		return imprint.Result{}, err
+		return predict.Result{}, err
 	}
 	defer l.exit(g)
 	r, err := g.answer(ctx, in, top, embed)
 	if err != nil {
-		return imprint.Result{Generation: g.Generation}, fmt.Errorf("classify with generation %d: %w", g.Generation, err)
+		return predict.Result{Generation: g.Generation}, fmt.Errorf("classify with generation %d: %w", g.Generation, err)
 	}
 	return r, nil
 }

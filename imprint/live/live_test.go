@@ -18,6 +18,7 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 func TestLive(t *testing.T) {
@@ -135,7 +136,7 @@ func TestLiveFrameUnderWay(t *testing.T) {
 	var once sync.Once
 	under := gated{decoded(t, picture(0, 9)), func() { once.Do(func() { close(seen) }) }, open}
 	type answer struct {
-		imprint.Result
+		predict.Result
 		error
 	}
 	first := make(chan answer, 1)

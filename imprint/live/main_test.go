@@ -18,6 +18,7 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
@@ -79,10 +80,10 @@ func published(t testing.TB, w *imprint.Workspace) bool {
 	return err == nil
 }
 
-func classify(t testing.TB, w *imprint.Workspace, items ...dataset.Item) []imprint.Result {
+func classify(t testing.TB, w *imprint.Workspace, items ...dataset.Item) []predict.Result {
 	t.Helper()
-	var results []imprint.Result
-	err := w.Classify(context.Background(), items, 0, func(r imprint.Result) error {
+	var results []predict.Result
+	err := w.Classify(context.Background(), items, 0, func(r predict.Result) error {
 		results = append(results, r)
 		return nil
 	})
@@ -112,7 +113,7 @@ func decoded(t testing.TB, photo []byte) image.Image {
 }
 
 // sameResult compares answers without the time that they took.
-func sameResult(a, b imprint.Result) bool {
+func sameResult(a, b predict.Result) bool {
 	return a.Label == b.Label && a.Score == b.Score && slices.Equal(a.Top, b.Top) && a.Device == b.Device && a.Generation == b.Generation && a.Unknown == b.Unknown
 }
 

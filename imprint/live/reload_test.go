@@ -18,6 +18,7 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
@@ -96,7 +97,7 @@ type version struct {
 	state  *store.State
 	model  []byte
 	labels []byte
-	want   []imprint.Result // of each probe
+	want   []predict.Result // of each probe
 }
 
 // versions teaches a workspace n times something else, and keeps what was published
@@ -173,7 +174,7 @@ type frameLoop struct {
 type frameAnswer struct {
 	probe int
 	least uint64 // the generation served before it was asked
-	imprint.Result
+	predict.Result
 	err  error
 	took time.Duration
 }
@@ -235,7 +236,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	run := func(t *testing.T, dir string, o imprint.Options, devices *pool.Pool, n int) {
 		all := versions(t, dir, o, int(variants), probes)
 		for i, v := range all[1:] {
-			if slices.EqualFunc(v.want, all[i].want, func(a, b imprint.Result) bool { return slices.Equal(a.Top, b.Top) }) {
+			if slices.EqualFunc(v.want, all[i].want, func(a, b predict.Result) bool { return slices.Equal(a.Top, b.Top) }) {
 				t.Fatal("two versions can't be told from each other by their answers")
 			}
 		}

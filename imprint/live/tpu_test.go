@@ -14,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/pool"
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
@@ -44,7 +45,7 @@ func TestTPULayout(t *testing.T) {
 			if got := w.Settings().Layout; got != classifier.TPU {
 				t.Fatalf("layout %s", got)
 			}
-			if r := w.Head().Written; r == nil || r.Examples != 12 || r.Disagreements != 0 {
+			if r := w.Written(); r == nil || r.Examples != 12 || r.Disagreements != 0 {
 				t.Errorf("written: %+v", r)
 			}
 			b, err := backbone.Parse(readModel(t, w), backbone.Options{Accelerator: pooltest.New(t, pool.Options{USB: usb})})
@@ -58,7 +59,7 @@ func TestTPULayout(t *testing.T) {
 			} else if same {
 				return
 			}
-			answers := map[string][]imprint.Result{}
+			answers := map[string][]predict.Result{}
 			for what, o := range map[string]pool.Options{
 				"usb:1-1":           {USB: usb},
 				"cpu":               {Device: "cpu"},
@@ -71,7 +72,7 @@ func TestTPULayout(t *testing.T) {
 			compareAnswers(t, answers, unseen)
 			compareWithFloat(t, w, answers["usb:1-1"], unseen)
 			none := imprint.Options{Devices: pooltest.New(t, pool.Options{USB: pooltest.None})}
-			err = openWorkspace(t, dir, none).Classify(context.Background(), unseen, 1, func(imprint.Result) error { return nil })
+			err = openWorkspace(t, dir, none).Classify(context.Background(), unseen, 1, func(predict.Result) error { return nil })
 			if !errors.Is(err, tpu.ErrNoDevice) {
 				t.Errorf("without a device: got %v, want ErrNoDevice", err)
 			}
@@ -80,7 +81,7 @@ func TestTPULayout(t *testing.T) {
 }
 
 // answersOn classifies photos on a device, or in a Live on it.
-func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.Item) (answers []imprint.Result) {
+func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.Item) (answers []predict.Result) {
 	t.Helper()
 	devices := pooltest.New(t, o)
 	device, isLive := strings.CutSuffix(what, ", live")
@@ -110,7 +111,7 @@ func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.I
 
 // compareAnswers wants all ways to give the answers of the device. How a device rounds
 // SOFTMAX is not known: there the emulated one differs from the CPU.
-func compareAnswers(t *testing.T, answers map[string][]imprint.Result, items []dataset.Item) {
+func compareAnswers(t *testing.T, answers map[string][]predict.Result, items []dataset.Item) {
 	t.Helper()
 	for i, it := range items {
 		want := answers["usb:1-1"][i]
@@ -135,14 +136,14 @@ func compareAnswers(t *testing.T, answers map[string][]imprint.Result, items []d
 
 // compareWithFloat wants the predictions of the float head, but for near ties that codes
 // of 8 bits turn.
-func compareWithFloat(t *testing.T, w *imprint.Workspace, answers []imprint.Result, items []dataset.Item) {
+func compareWithFloat(t *testing.T, w *imprint.Workspace, answers []predict.Result, items []dataset.Item) {
 	t.Helper()
 	exported := filepath.Join(t.TempDir(), "float.tflite")
 	if _, err := w.Export(exported, "", classifier.Float, false); err != nil {
 		t.Fatal(err)
 	}
 	i, turned := 0, 0
-	err := imprint.ClassifyWith(context.Background(), exported, imprint.ModelOptions{Arithmetic: backbone.EdgeTPU}, items, func(r imprint.Result) error {
+	err := predict.File(context.Background(), exported, predict.Options{Arithmetic: backbone.EdgeTPU}, items, func(r predict.Result) error {
 		if r.Label != answers[i].Label {
 			turned++
 		}

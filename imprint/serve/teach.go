@@ -13,6 +13,7 @@ import (
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 const (
@@ -95,7 +96,7 @@ func (s *Server) StartTeaching(label string) (t Teaching, err error) {
 }
 
 // collect keeps a frame that was answered, if a button is held.
-func (s *Server) collect(p *picture, r imprint.Result) {
+func (s *Server) collect(p *picture, r predict.Result) {
 	s.holds.mu.Lock()
 	defer s.holds.mu.Unlock()
 	h := s.holds.now

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
-	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tools/tflitepeer"
 )
@@ -65,7 +65,7 @@ func (m model) file() (string, error) {
 	if path := filepath.Join(folder, "models", m.name+".tflite"); found && fileExists(path) {
 		return path, nil
 	}
-	return imprint.FindBackbone(m.name)
+	return modelfile.Locate(m.name)
 }
 
 func fileExists(path string) bool {

@@ -13,6 +13,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
@@ -77,10 +78,11 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 		if _, err := k.Add(t.Context(), taught, imprint.AddOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		labels, err := k.Labels()
+		s, err := k.Snapshot()
 		if err != nil {
 			t.Fatal(err)
 		}
+		labels := s.Labels
 		b := k.Backbone()
 		var inputs [][]byte
 		for _, it := range asked {
@@ -99,7 +101,7 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 			t.Fatal(err)
 		}
 		i, largest := 0, 0.0
-		err = k.Classify(t.Context(), asked, 0, func(r imprint.Result) error {
+		err = k.Classify(t.Context(), asked, 0, func(r predict.Result) error {
 			if r.Err != nil {
 				return r.Err
 			}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/evaluate"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 //go:embed page.html
@@ -197,3 +198,12 @@ func percent(p float64) string { return fmt.Sprintf("%.1f", 100*p) }
 
 // colour returns the style sheet's class for series i of a chart.
 func colour(i int) string { return fmt.Sprintf("line%d", i%lineColours) }
+
+// Write writes the page of ev to a file durably: a reader sees the old file or the new one.
+func Write(ctx context.Context, path string, ev *evaluate.Evaluation, resize dataset.Resize) error {
+	b, err := HTML(ctx, ev, resize)
+	if err != nil {
+		return err
+	}
+	return store.WriteFile(path, b)
+}

@@ -37,7 +37,12 @@ type Replacement struct {
 	Content []byte
 }
 
-// replace makes replacements durably, in their order. Everything is written beside
+// WriteFile puts content at path durably: a reader sees the old file or the new one.
+func WriteFile(path string, content []byte) error {
+	return Disk{}.Replace(Replacement{Path: path, Content: content})
+}
+
+// Replace makes replacements durably, in their order. Everything is written beside
 // its place and synced before the first file is renamed, so that a reader sees the
 // old file or the new one, whatever happens, and a full disk shows before anything
 // has changed. If a step fails, the files renamed by then are put back.

@@ -41,7 +41,7 @@ func TestOpen(t *testing.T) {
 			if s := k.Settings(); s != (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}) || k.Generation() != 0 || len(k.Classes()) != 0 {
 				t.Errorf("got settings %+v, generation %d, %d classes", s, k.Generation(), len(k.Classes()))
 			}
-			if _, err := k.Labels(); !errors.Is(err, ErrNoClasses) {
+			if _, err := labelsIn(k); !errors.Is(err, ErrNoClasses) {
 				t.Errorf("labels: got error %v, want %v", err, ErrNoClasses)
 			}
 		}},
@@ -60,7 +60,7 @@ func TestOpen(t *testing.T) {
 		{name: "new, classes of none", set: func(o *Options) { o.KeepClasses = &keep }, add: ErrNoOwnClasses},
 		{name: "existing", taught: true, check: func(t *testing.T, k *Workspace) {
 			wantTaught(t, k, map[string]int{"a": 2})
-			if l, err := k.Labels(); err != nil || !slices.Equal(l, []string{"a"}) {
+			if l, err := labelsIn(k); err != nil || !slices.Equal(l, []string{"a"}) {
 				t.Errorf("labels: got %q, %v", l, err)
 			}
 			if k.Settings().Resize != dataset.Pad || k.Backbone().Name != "extractor.tflite" {
@@ -83,7 +83,7 @@ func TestOpen(t *testing.T) {
 			dir, o := newWorkspace(t)
 			if test.taught {
 				o.Resize = dataset.Pad
-				mustAdd(t, openKit(t, dir, o), photos("a", 0, 0, 2)...)
+				mustAdd(t, openWorkspace(t, dir, o), photos("a", 0, 0, 2)...)
 				o = Options{}
 			}
 			if test.break_ != nil {
@@ -187,7 +187,7 @@ func TestAdd(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			k := newKit(t)
+			k := newOpened(t)
 			mustAdd(t, k, photo("old", 7, 0))
 			before := files(t, k.store.Dir)
 			var progress []int
@@ -239,7 +239,7 @@ func TestAdd(t *testing.T) {
 			}
 			test.want["old"] = 1
 			wantTaught(t, k, test.want)
-			wantTaught(t, openKit(t, k.store.Dir, Options{}), test.want)
+			wantTaught(t, openWorkspace(t, k.store.Dir, Options{}), test.want)
 			if total == 0 {
 				sameFiles(t, files(t, k.store.Dir), before)
 			}
@@ -263,7 +263,7 @@ func TestAddNothingSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := openKit(t, filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "blind.tflite", b)})
+	k := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "blind.tflite", b)})
 	l, err := k.Add(context.Background(), photos("a", 0, 0, 1), AddOptions{})
 	wantError(t, err, ErrNoPhotos)
 	if l == nil || len(l.Skipped) != 1 {
@@ -273,7 +273,7 @@ func TestAddNothingSeen(t *testing.T) {
 }
 
 func TestAddInterrupted(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	_, err := k.Add(ctx, photos("a", 0, 0, 20), AddOptions{Progress: func(done, total int) {
 		if done == 5 {
@@ -316,7 +316,7 @@ func TestNewWorkspaceFailed(t *testing.T) {
 			}
 			above := filepath.Dir(filepath.Dir(filepath.Dir(dir)))
 			before := files(t, above)
-			if err := verb(openKit(t, dir, o)); err == nil {
+			if err := verb(openWorkspace(t, dir, o)); err == nil {
 				t.Errorf("%s in a new workspace has succeeded", name)
 			}
 			sameFiles(t, files(t, above), before)
@@ -326,7 +326,7 @@ func TestNewWorkspaceFailed(t *testing.T) {
 
 // TestWorkspaceRemoved does not bring a workspace back that somebody has removed.
 func TestWorkspaceRemoved(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
 	if err := os.RemoveAll(k.store.Dir); err != nil {
 		t.Fatal(err)
@@ -336,29 +336,5 @@ func TestWorkspaceRemoved(t *testing.T) {
 	wantError(t, err, fs.ErrNotExist)
 	if _, err := os.Stat(k.store.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the folder is there again: %v", err)
-	}
-}
-
-func TestLoadBackbone(t *testing.T) {
-	dir, o := newWorkspace(t)
-	_, _, err := LoadBackbone(dir, Options{Existing: true})
-	wantError(t, err, ErrNoClasses)
-	b, fit, err := LoadBackbone(dir, Options{Backbone: o.Backbone})
-	if err != nil || b.Dim() != backbonetest.Dim || fit != dataset.Crop {
-		t.Errorf("by name: got %v, %s, %v", b, fit, err)
-	}
-	o.Resize = dataset.Squash
-	k := openKit(t, dir, o)
-	mustAdd(t, k, photos("a", 0, 0, 2)...)
-	b, fit, err = LoadBackbone(dir, Options{})
-	if err != nil || b.Name != "extractor.tflite" || fit != dataset.Squash {
-		t.Errorf("of a workspace: got %v, %s, %v", b, fit, err)
-	}
-	if _, fit, err = LoadBackbone(dir, Options{Resize: dataset.Pad}); err != nil || fit != dataset.Pad {
-		t.Errorf("of a workspace, fitted otherwise: got %s, %v", fit, err)
-	}
-	// A published model says itself how photos are fitted to it.
-	if _, fit, err = LoadBackbone(t.TempDir(), Options{Backbone: k.ModelPath()}); err != nil || fit != dataset.Squash {
-		t.Errorf("of a published model: got %s, %v", fit, err)
 	}
 }

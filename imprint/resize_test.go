@@ -24,7 +24,7 @@ func partlyTelling(rim bool, each int) []dataset.Item {
 	return items
 }
 
-func TestAutoFit(t *testing.T) {
+func TestAutoResize(t *testing.T) {
 	ctx := context.Background()
 	for _, test := range []struct {
 		name      string
@@ -41,7 +41,7 @@ func TestAutoFit(t *testing.T) {
 			items := partlyTelling(test.rim, test.each)
 			dir, o := newWorkspace(t)
 			o.Resize = AutoResize
-			k := openKit(t, dir, o)
+			k := openWorkspace(t, dir, o)
 			last := 0
 			learned, err := k.Add(ctx, items, AddOptions{Progress: func(done, total int) {
 				if done != last+1 || total != 2*len(items) {
@@ -65,7 +65,7 @@ func TestAutoFit(t *testing.T) {
 			model := readModel(t, k)
 			dir2, o2 := newWorkspace(t)
 			o2.Resize = test.want
-			k2 := openKit(t, dir2, o2)
+			k2 := openWorkspace(t, dir2, o2)
 			mustAdd(t, k2, items...)
 			if !bytes.Equal(model, readModel(t, k2)) {
 				t.Error("the model is not that of photos fitted so")
@@ -87,10 +87,10 @@ func TestAutoFit(t *testing.T) {
 }
 
 // Nothing that can be taught: the same error as ever, and no workspace.
-func TestAutoFitOfNothing(t *testing.T) {
+func TestAutoResizeOfNothing(t *testing.T) {
 	dir, o := newWorkspace(t)
 	o.Resize = AutoResize
-	k := openKit(t, dir, o)
+	k := openWorkspace(t, dir, o)
 	if _, err := k.Add(context.Background(), []dataset.Item{{Path: "x", Label: "a", Content: []byte("no photo")}}, AddOptions{}); !errors.Is(err, ErrNoPhotos) {
 		t.Errorf("%v, want ErrNoPhotos", err)
 	}

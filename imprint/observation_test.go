@@ -21,9 +21,9 @@ func observations(k *Workspace, taken time.Time) []Observation {
 
 // Teaching embeddings gives the model that teaching the photos gives.
 func TestAddObserved(t *testing.T) {
-	whole := newKit(t)
+	whole := newOpened(t)
 	mustAdd(t, whole, append(photos("a", 1, 0, 3), photos("b", 2, 0, 3)...)...)
-	k := newKit(t)
+	k := newOpened(t)
 	taken := time.UnixMilli(1795900000050).UTC()
 	given := observations(whole, taken)
 	given = append(given, given[0]) // the same frame twice
@@ -50,7 +50,7 @@ func TestAddObserved(t *testing.T) {
 }
 
 func TestAddObservedRefuses(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	zero := bytes.Repeat([]byte{byte(k.backbone.Embedding.ZeroPoint[0])}, k.backbone.EmbeddingSize())
 	for _, c := range []struct {
 		what string
