@@ -114,9 +114,9 @@ func (k *Workspace) addExamples(ctx context.Context, all []example, skipped []Sk
 		learned.Skipped = slices.DeleteFunc(skipped, func(s Skipped) bool { return s.Reason == "" })
 	}()
 	skipDuplicate := func(i int, as string) {
-		skipped[i].Reason, skipped[i].Duplicate = fmt.Sprintf("the same photo has been taught as %q", as), true
+		skipped[i].Reason, skipped[i].Duplicate = fmt.Sprintf("already in %q", as), true
 		if as == negative {
-			skipped[i].Reason = "the same photo has been given as one of nothing taught"
+			skipped[i].Reason = "already a negative"
 		}
 	}
 	var fresh []example

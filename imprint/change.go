@@ -3,6 +3,7 @@ package imprint
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -85,17 +86,47 @@ func (k *Workspace) Rename(ctx context.Context, from, to string) error {
 	})
 }
 
-// Undo takes the last change back and says which it was. The last 32 changes can
-// be taken back one after the other (fewer where a state file of 1 GiB has no room).
-func (k *Workspace) Undo(ctx context.Context) (verb string, err error) {
+// Undone is a change that [Workspace.Undo] has taken back.
+type Undone struct {
+	Verb string // add, remove, rename, retrain or merge
+	// Photos counts the photos that the change added or removed, by label.
+	Photos map[string]int
+	// Negatives counts those of them that belong to no class.
+	Negatives int
+	// From and To are the label before and after a rename; else "".
+	From, To string
+}
+
+// Undo takes back the last change and returns it, or fails with ErrNothingToUndo.
+// The last 32 changes can be undone one by one, fewer if the state file would
+// exceed 1 GiB.
+func (k *Workspace) Undo(ctx context.Context) (undone Undone, err error) {
 	err = k.commit(ctx, func(s *state) error {
 		if len(s.History) == 0 {
 			return ErrNothingToUndo
 		}
-		verb = s.undo().Verb
+		undone = s.undo().undone()
 		return nil
 	})
-	return verb, err
+	return undone, err
+}
+
+// undone describes c to a caller.
+func (c change) undone() Undone {
+	u := Undone{Verb: c.Verb, Photos: make(map[string]int), From: c.From, To: c.To}
+	for _, e := range c.Added {
+		u.Photos[e.Label]++
+	}
+	for _, e := range c.Removed {
+		if c.Verb == "merge" { // replaced by the same photo with an earlier date
+			u.Photos[e.Label]--
+		} else {
+			u.Photos[e.Label]++
+		}
+	}
+	u.Negatives = u.Photos[negative]
+	maps.DeleteFunc(u.Photos, func(label string, n int) bool { return label == negative || n == 0 })
+	return u
 }
 
 // Retrain makes the head and the model anew from the stored embeddings, with the

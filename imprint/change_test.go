@@ -82,8 +82,8 @@ func TestRemove(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantTaught(t, k, test.left)
-			if verb, err := k.Undo(context.Background()); verb != "remove" || err != nil {
-				t.Fatalf("undo: got %q, %v", verb, err)
+			if undone, err := k.Undo(context.Background()); undone.Verb != "remove" || err != nil {
+				t.Fatalf("undo: got %q, %v", undone.Verb, err)
 			}
 			if !bytes.Equal(readModel(t, k), model) {
 				t.Error("the model is another one after undo")
@@ -124,8 +124,8 @@ func TestRename(t *testing.T) {
 			}
 			wantTaught(t, k, test.want)
 			wantTaught(t, openKit(t, k.store.dir, Options{}), test.want)
-			if verb, err := k.Undo(context.Background()); verb != "rename" || err != nil {
-				t.Fatalf("undo: got %q, %v", verb, err)
+			if undone, err := k.Undo(context.Background()); undone.Verb != "rename" || err != nil {
+				t.Fatalf("undo: got %q, %v", undone.Verb, err)
 			}
 			if !bytes.Equal(readModel(t, k), model) {
 				t.Error("the model is another one after undo")
@@ -146,8 +146,8 @@ func TestUndo(t *testing.T) {
 	}
 	k = openKit(t, k.store.dir, Options{})
 	for i := range maxHistory {
-		if verb, err := k.Undo(ctx); verb != "add" || err != nil {
-			t.Fatalf("undo %d: got %q, %v", i, verb, err)
+		if undone, err := k.Undo(ctx); undone.Verb != "add" || err != nil {
+			t.Fatalf("undo %d: got %q, %v", i, undone.Verb, err)
 		}
 		if want := models[len(models)-2-i]; !bytes.Equal(readModel(t, k), want) {
 			t.Fatalf("undo %d: the model is not the one before", i)
@@ -202,8 +202,8 @@ func TestRetrain(t *testing.T) {
 	}
 	k = openKit(t, dir, Options{})
 	for range tests {
-		if verb, err := k.Undo(ctx); verb != "retrain" || err != nil {
-			t.Fatalf("undo: got %q, %v", verb, err)
+		if undone, err := k.Undo(ctx); undone.Verb != "retrain" || err != nil {
+			t.Fatalf("undo: got %q, %v", undone.Verb, err)
 		}
 	}
 	if want := (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}); k.Settings() != want || !bytes.Equal(readModel(t, k), float) {

@@ -113,8 +113,8 @@ func TestTwoKits(t *testing.T) {
 		t.Errorf("a photo taught by another Workspace: %+v", l)
 	}
 	wantTaught(t, one, map[string]int{"0": 1, "1": 6})
-	if verb, err := one.Undo(ctx); verb != "add" || err != nil {
-		t.Errorf("undo of another Workspace's change: got %q, %v", verb, err)
+	if undone, err := one.Undo(ctx); undone.Verb != "add" || err != nil {
+		t.Errorf("undo of another Workspace's change: got %q, %v", undone.Verb, err)
 	}
 	wantTaught(t, one, map[string]int{"1": 6})
 }

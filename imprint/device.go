@@ -128,7 +128,7 @@ func (d *Devices) check(m *tflite.Model) error {
 	if d == nil || d.choice == "auto" || d.choice == "cpu" || backbone.Compiled(m) {
 		return nil
 	}
-	return fmt.Errorf("%w, and --device is %s", ErrNotCompiled, d.options.Device)
+	return fmt.Errorf("%w, so it can't run on %s", ErrNotCompiled, d.options.Device)
 }
 
 // Load implements backbone.Accelerator.

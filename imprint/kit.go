@@ -187,7 +187,7 @@ func (k *Workspace) loadBackbone(fresh bool) error {
 		}
 	} else {
 		if file, err = readFile(path, tflite.MaxFileSize); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: %s is missing: name the model %s again with --backbone", ErrCorrupt, path, name)
+			return fmt.Errorf("%w: %s is missing, a copy of the model %s", ErrCorrupt, path, name)
 		} else if err != nil {
 			return fmt.Errorf("load backbone: %w", err)
 		}
@@ -205,7 +205,7 @@ func (k *Workspace) loadBackbone(fresh bool) error {
 	}
 	if want := k.state.Backbone; !fresh && got != want.SHA256 {
 		if k.options.Backbone == "" {
-			return fmt.Errorf("%w: %s is not the model %s that it was: name that again with --backbone", ErrCorrupt, path, want.Name)
+			return fmt.Errorf("%w: %s is no longer the model %s", ErrCorrupt, path, want.Name)
 		}
 		return fmt.Errorf("open workspace %s with %s: %w, %s", k.store.dir, name, ErrOtherBackbone, want.Name)
 	}

@@ -90,8 +90,8 @@ func TestMerge(t *testing.T) {
 				} else if !maps.Equal(seen, first) {
 					t.Errorf("%v: other paths or times than in the first order", order)
 				}
-				if verb, err := k.Undo(t.Context()); err != nil || verb != "merge" || len(k.Classes()) != 0 {
-					t.Errorf("undo: got %q, %v, %d classes left", verb, err, len(k.Classes()))
+				if undone, err := k.Undo(t.Context()); err != nil || undone.Verb != "merge" || len(k.Classes()) != 0 {
+					t.Errorf("undo: got %q, %v, %d classes left", undone.Verb, err, len(k.Classes()))
 				}
 				k.Close()
 			}
@@ -105,8 +105,8 @@ func TestMerge(t *testing.T) {
 			if modelOf(t, dirs[1]) != want || m.Photos != len(all)-len(parts[1]) {
 				t.Errorf("into one of them: %d photos more, the model is the one taught with all: %t", m.Photos, modelOf(t, dirs[1]) == want)
 			}
-			if verb, err := k.Undo(t.Context()); err != nil || verb != "merge" || modelOf(t, dirs[1]) != before {
-				t.Errorf("undo: got %q, %v, the model is as before: %t", verb, err, modelOf(t, dirs[1]) == before)
+			if undone, err := k.Undo(t.Context()); err != nil || undone.Verb != "merge" || modelOf(t, dirs[1]) != before {
+				t.Errorf("undo: got %q, %v, the model is as before: %t", undone.Verb, err, modelOf(t, dirs[1]) == before)
 			}
 			generation := k.Generation()
 			again, m, err := Merge(t.Context(), dirs[1], []string{dirs[1]}, Options{})

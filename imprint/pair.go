@@ -151,10 +151,10 @@ func (k *Workspace) pairOf(ref pairRef) (*pair, error) {
 	compiled, twin := ref.files()
 	p, err := readPair(k.store.path(compiled), k.store.path(twin))
 	if err != nil {
-		return nil, fmt.Errorf("%w: name %s again with --template, and %s with --twin", err, ref.Compiled, ref.Uncompiled)
+		return nil, fmt.Errorf("%w; the workspace was made with %s, compiled from %s", err, ref.Compiled, ref.Uncompiled)
 	}
 	if !p.ref.same(ref) {
-		return nil, fmt.Errorf("%w: %s is not the model %s that it was: name that again with --template, and %s with --twin",
+		return nil, fmt.Errorf("%w: %s is no longer the model %s, compiled from %s",
 			ErrCorrupt, k.store.path(compiled), ref.Compiled, ref.Uncompiled)
 	}
 	p.ref = ref

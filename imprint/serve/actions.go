@@ -151,8 +151,8 @@ func (s *Server) Rename(ctx context.Context, from, to string) (Changed, error) {
 // Undo takes the last change back.
 func (s *Server) Undo(ctx context.Context) (Changed, error) {
 	return s.do(ctx, "undo", "", func(k *imprint.Workspace) (string, error) {
-		verb, err := k.Undo(ctx)
-		return "took the last change back: " + verb, err
+		undone, err := k.Undo(ctx)
+		return "took the last change back: " + undone.Verb, err
 	})
 }
 
