@@ -97,7 +97,7 @@ func (m Machine) access(ctx context.Context, bus Bus, info USBInfo) Finding {
 	switch {
 	case errors.Is(err, ErrPermission):
 		f.State, f.Text = "no-permission", "you may not open the Edge TPU"
-		f.Fix = "sudo imprint doctor --fix-udev, then unplug it and plug it in again"
+		f.Fix = "install the udev rules, then unplug it and plug it in again"
 	case errors.Is(err, ErrBusy):
 		f.State, f.Text = "in-use", "the Edge TPU is in use by "+m.user(info)
 		f.Fix = "end that program, or use it through that program: a device has one owner"
@@ -222,7 +222,7 @@ func (m Machine) rules(plugged bool) Finding {
 	}
 	return Finding{Severity: Hint, State: "no-udev-rule",
 		Text: "there is no udev rule for " + strings.Join(missing, " and ") + ": after a boot of the device you may not be allowed to open it",
-		Fix:  "sudo imprint doctor --fix-udev"}
+		Fix:  "install the udev rules"}
 }
 
 // text is what a small file says; nothing when it cannot be read.

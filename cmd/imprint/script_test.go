@@ -281,7 +281,7 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if got := cmd.ProcessState.ExitCode(); got != 130 {
 		ts.Fatalf("status %d, want 130; stderr: %s", got, &stderr)
 	}
-	if want := "imprint: error: interrupted, and nothing was changed\n"; stderr.String() != want {
+	if want := "imprint: error: interrupted; nothing was changed\n"; stderr.String() != want {
 		ts.Fatalf("stderr %q, want %q", &stderr, want)
 	}
 }
