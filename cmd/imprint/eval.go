@@ -99,7 +99,6 @@ func eval(c *cli.Context) error {
 		return printJSON(c.App.Writer, ev.Evaluation)
 	}
 	if verbose(c) {
-		note(c, ev.details...)
 		say(c, evaluationReport(ev)...)
 	} else {
 		say(c, evaluationLines(ev, c.IsSet("head"))...)

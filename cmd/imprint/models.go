@@ -41,7 +41,8 @@ Example:
 
 Examples:
    imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor
-   imprint models pull mobilenet_v2_1.0_224_quant --url https://example.org/coral
+   imprint models pull mobilenet_v2_1.0_224_quant \
+      --url https://mirror.example.org/coral
 
 An interrupted download continues. A model that is here already is not
 downloaded again.`,

@@ -302,60 +302,6 @@ func tipLine(a *classifier.Advice) string {
 	return fmt.Sprintf("tip: %s of %s should help most (%.0f → %.0f %%)", count(a.More, "more photo"), plain(a.Label), 100*a.Now, 100*a.Then)
 }
 
-// skippedLines sum up skipped photos by reason; all names each photo.
-func skippedLines(skipped []imprint.Skipped, all bool) []string {
-	var lines []string
-	for _, group := range groupSkipped(skipped, all) {
-		first, reason := group[0], skipReason(group[0])
-		for _, s := range group {
-			if skipReason(s) != reason {
-				reason, _, _ = strings.Cut(reason, ": ")
-				break
-			}
-		}
-		switch {
-		case first.Duplicate && len(group) == 1:
-			lines = append(lines, fmt.Sprintf("%s is %s", first.Path, reason))
-		case first.Duplicate:
-			lines = append(lines, fmt.Sprintf("%s are %s", count(len(group), "photo"), reason))
-		case len(group) == 1:
-			lines = append(lines, fmt.Sprintf("skipped %s: %s", first.Path, reason))
-		default:
-			lines = append(lines, fmt.Sprintf("skipped %s, first %s: %s", count(len(group), "photo"), first.Path, reason))
-		}
-	}
-	return lines
-}
-
-// groupSkipped groups photos whose reasons begin alike, in the order of their first
-// ones. With all each photo is a group.
-func groupSkipped(skipped []imprint.Skipped, all bool) [][]imprint.Skipped {
-	var groups [][]imprint.Skipped
-	at := make(map[string]int)
-	for _, s := range skipped {
-		kind, _, _ := strings.Cut(skipReason(s), ": ")
-		if s.Duplicate {
-			kind = s.Reason
-		}
-		i, ok := at[kind]
-		if !ok || all {
-			i = len(groups)
-			at[kind] = i
-			groups = append(groups, nil)
-		}
-		groups[i] = append(groups[i], s)
-	}
-	return groups
-}
-
-// skipReason is the reason without the path, if it leads with that.
-func skipReason(s imprint.Skipped) string {
-	if _, after, ok := strings.Cut(s.Reason, s.Path+": "); ok && s.Path != "" {
-		return after
-	}
-	return s.Reason
-}
-
 // classLines list the classes of a workspace, with photos each photo too.
 func classLines(classes []imprint.Class, photos bool) []string {
 	var lines []string

@@ -81,7 +81,7 @@ func evaluationReport(ev evaluated) []string {
 	if len(ev.Devices) > 0 {
 		head += ", embedded on " + devicesText(ev.Devices)
 	}
-	lines := []string{head}
+	lines := append([]string{head}, ev.details...)
 	if len(ev.Results) > 0 {
 		lines = append(lines, fmt.Sprintf("accuracy in %%, mean ± standard deviation of %s", count(ev.Results[0].Episodes, "episode")))
 		lines = append(lines, accuracyTable(ev.Results)...)
