@@ -37,6 +37,8 @@ type Skipped struct {
 	Reason string `json:"reason"`
 	// Duplicate is true if the photo is fine but known already.
 	Duplicate bool `json:"duplicate"`
+	// Label is the class that has the duplicate, "" for the negatives.
+	Label string `json:"-"`
 }
 
 // Add teaches photos under their labels, in one change. Photos that can't be read
@@ -114,9 +116,10 @@ func (k *Workspace) addExamples(ctx context.Context, all []example, skipped []Sk
 		learned.Skipped = slices.DeleteFunc(skipped, func(s Skipped) bool { return s.Reason == "" })
 	}()
 	skipDuplicate := func(i int, as string) {
-		skipped[i].Reason, skipped[i].Duplicate = fmt.Sprintf("already in %q", as), true
+		skipped[i].Label, skipped[i].Duplicate = as, true
+		skipped[i].Reason = fmt.Sprintf("the same photo has been taught as %q", as)
 		if as == negative {
-			skipped[i].Reason = "already a negative"
+			skipped[i].Reason = "the same photo has been given as one of nothing taught"
 		}
 	}
 	var fresh []example

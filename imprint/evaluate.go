@@ -409,7 +409,7 @@ func EmbedSet(ctx context.Context, name string, b *backbone.Backbone, fit datase
 			skipped = append(skipped, Skipped{Path: items[i].Path, Reason: e.err.Error()})
 			return nil
 		case seen[e.photo]:
-			skipped = append(skipped, Skipped{items[i].Path, "the same photo is in the set already", true})
+			skipped = append(skipped, Skipped{Path: items[i].Path, Reason: "the same photo is in the set already", Duplicate: true})
 			return nil
 		}
 		seen[e.photo] = true

@@ -54,17 +54,17 @@ func add(c *cli.Context) error {
 		}
 		left = append(left, more...)
 	}
-	k, err := open(c, false)
+	ws, err := open(c, false)
 	if err != nil {
 		return err
 	}
-	defer k.Close()
+	defer ws.Close()
 	var fresh *backbone.Backbone // of a new workspace
-	if k.Generation() == 0 {
-		fresh = k.Backbone()
+	if ws.Generation() == 0 {
+		fresh = ws.Backbone()
 	}
 	show, clear := progress(c, "photo")
-	added, err := k.AddBeside(c.Context, photos, others, show)
+	added, err := ws.AddBeside(c.Context, photos, others, show)
 	clear()
 	if added != nil {
 		added.Skipped = append(left, added.Skipped...)
@@ -79,9 +79,9 @@ func add(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return printAdded(c, added, k)
+		return printAdded(c, added, ws)
 	}
-	s := summarize(k)
+	s := summarize(ws)
 	lines := addedLines(added, s)
 	if c.IsSet("unknown") {
 		lines[1] = unknownLine(s.settings.Unknown, s.rejection)
@@ -91,7 +91,7 @@ func add(c *cli.Context) error {
 	return nil
 }
 
-func printAdded(c *cli.Context, added *imprint.Added, k *imprint.Workspace) error {
+func printAdded(c *cli.Context, added *imprint.Added, ws *imprint.Workspace) error {
 	return printJSON(c.App.Writer, struct {
 		*imprint.Added
 		Head       head                `json:"head"`
@@ -100,7 +100,7 @@ func printAdded(c *cli.Context, added *imprint.Added, k *imprint.Workspace) erro
 		Generation uint64              `json:"generation"`
 		Model      string              `json:"model"`
 		Written    *imprint.Written    `json:"written,omitempty"`
-	}{added, head{k.Recipe(), k.Candidates()}, added.Estimate, ms(added.Elapsed), k.Generation(), k.ModelPath(), k.Written()})
+	}{added, head{ws.Recipe(), ws.Candidates()}, added.Estimate, ms(added.Elapsed), ws.Generation(), ws.ModelPath(), ws.Written()})
 }
 
 // head is how the last layer was trained and what it was chosen from, as JSON.

@@ -208,6 +208,9 @@ func embedSet(c *cli.Context, dir string, ev *evaluated, support int) (*imprint.
 		set, skipped, err = imprint.EmbedSet(c.Context, name, b, mode, found, support, c.Int("episodes"), n, show)
 	}
 	clear()
+	for i := range skipped {
+		skipped[i].Duplicate = false // of a photo in the set, and not in a workspace
+	}
 	ev.resize, ev.details = mode, append([]string{backboneLine(b, mode)}, ev.details...)
 	note(c, skippedLines(append(leftOut(left), skipped...), verbose(c))...)
 	return set, tooFew(err)
@@ -235,12 +238,12 @@ func evalWorkspace(c *cli.Context, heads []classifier.Method, support []int, cur
 	if err := c.Set("head", ""); err != nil { // open would change the workspace's
 		return ev, err
 	}
-	k, err := open(c, true)
+	ws, err := open(c, true)
 	if err != nil {
 		return ev, err
 	}
-	defer k.Close()
-	ev.Evaluation, err = k.Evaluate(c.Context, heads, support, c.Int("episodes"))
-	ev.resize, ev.classes, ev.advice = k.Settings().Resize, k.Classes(), k.Advice()
+	defer ws.Close()
+	ev.Evaluation, err = ws.Evaluate(c.Context, heads, support, c.Int("episodes"))
+	ev.resize, ev.classes, ev.advice = ws.Settings().Resize, ws.Classes(), ws.Advice()
 	return ev, err
 }

@@ -49,12 +49,12 @@ func export(c *cli.Context) error {
 			return err
 		}
 	}
-	k, err := open(c, true)
+	ws, err := open(c, true)
 	if err != nil {
 		return err
 	}
-	defer k.Close()
-	s := k.Settings()
+	defer ws.Close()
+	s := ws.Settings()
 	layout, keep := s.Layout, s.KeepClasses
 	if c.IsSet("compiled") {
 		layout = classifier.TPU
@@ -68,7 +68,7 @@ func export(c *cli.Context) error {
 	if layout == classifier.TPU && c.Bool("keep-classes") {
 		return imprint.ErrKeepClasses
 	}
-	written, err := k.Export(output, labels, layout, keep)
+	written, err := ws.Export(output, labels, layout, keep)
 	if err != nil {
 		return err
 	}

@@ -28,24 +28,24 @@ func list(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	k, err := open(c, true)
+	ws, err := open(c, true)
 	if err != nil {
 		return err
 	}
-	defer k.Close()
+	defer ws.Close()
 	if c.Bool("json") {
-		return printList(c, k)
+		return printList(c, ws)
 	}
-	s := summarize(k)
+	s := summarize(ws)
 	say(c, classLines(s.classes, c.Bool("photos"))...)
 	say(c, accuracyLine(s.estimate, s.classes))
-	detail(c, backboneLine(k.Backbone(), s.settings.Resize))
+	detail(c, backboneLine(ws.Backbone(), s.settings.Resize))
 	detail(c, s.details()...)
 	return nil
 }
 
-func printList(c *cli.Context, k *imprint.Workspace) error {
-	s := k.Settings()
+func printList(c *cli.Context, ws *imprint.Workspace) error {
+	s := ws.Settings()
 	return printJSON(c.App.Writer, struct {
 		Backbone    string              `json:"backbone"`
 		Resize      dataset.Resize      `json:"fit"`
@@ -57,5 +57,5 @@ func printList(c *cli.Context, k *imprint.Workspace) error {
 		Estimate    classifier.Estimate `json:"estimate"`
 		Model       string              `json:"model"`
 		Written     *imprint.Written    `json:"written,omitempty"`
-	}{k.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, head{k.Recipe(), k.Candidates()}, k.Generation(), append([]imprint.Class{}, k.Classes()...), k.Estimate(), k.ModelPath(), k.Written()})
+	}{ws.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, head{ws.Recipe(), ws.Candidates()}, ws.Generation(), append([]imprint.Class{}, ws.Classes()...), ws.Estimate(), ws.ModelPath(), ws.Written()})
 }

@@ -48,12 +48,12 @@ func merge(c *cli.Context) error {
 		}
 		dir = output
 	}
-	k, merged, err := imprint.Merge(c.Context, dir, c.Args().Slice(), o)
+	ws, merged, err := imprint.Merge(c.Context, dir, c.Args().Slice(), o)
 	if err != nil {
 		return err
 	}
-	defer k.Close()
-	for _, w := range append(k.Warnings(), merged.Warnings...) {
+	defer ws.Close()
+	for _, w := range append(ws.Warnings(), merged.Warnings...) {
 		warn(c, "%s", w)
 	}
 	if c.Bool("json") {
@@ -62,9 +62,9 @@ func merge(c *cli.Context) error {
 			Estimate   classifier.Estimate `json:"estimate"`
 			Generation uint64              `json:"generation"`
 			Model      string              `json:"model"`
-		}{merged, merged.Estimate, k.Generation(), k.ModelPath()})
+		}{merged, merged.Estimate, ws.Generation(), ws.ModelPath()})
 	}
-	s := summarize(k)
+	s := summarize(ws)
 	say(c, mergedLines(merged, c.NArg(), s)...)
 	detail(c, mergedDetails(merged, s)...)
 	return nil

@@ -39,15 +39,15 @@ func remove(c *cli.Context) error {
 	if all && (label != "" || c.NArg() > 0) {
 		return usagef("remove --negatives takes neither --label nor photos")
 	}
-	return change(c, func(k *imprint.Workspace) (func(summary) []string, error) {
+	return change(c, func(ws *imprint.Workspace) (func(summary) []string, error) {
 		what := ""
 		if all {
-			n, err := k.RemoveNegatives(c.Context)
+			n, err := ws.RemoveNegatives(c.Context)
 			what = count(n, "negative")
 			return func(s summary) []string { return removedLines(what, s) }, err
 		}
-		classes := k.Classes()
-		n, err := k.Remove(c.Context, label, c.Args().Slice())
+		classes := ws.Classes()
+		n, err := ws.Remove(c.Context, label, c.Args().Slice())
 		what = count(n, "photo")
 		if label != "" {
 			what += " of " + plain(label)

@@ -21,9 +21,9 @@ Example:
 				return err
 			}
 			from, to := c.Args().Get(0), c.Args().Get(1)
-			return change(c, func(k *imprint.Workspace) (func(summary) []string, error) {
-				classes := k.Classes()
-				err := k.Rename(c.Context, from, to)
+			return change(c, func(ws *imprint.Workspace) (func(summary) []string, error) {
+				classes := ws.Classes()
+				err := ws.Rename(c.Context, from, to)
 				return func(summary) []string { return renamedLines(from, to) }, unknownLabel(err, from, classes)
 			})
 		},

@@ -38,8 +38,8 @@ func retrain(c *cli.Context) error {
 		return usagef("--socket needs --reload")
 	}
 	start := time.Now()
-	err := change(c, func(k *imprint.Workspace) (func(summary) []string, error) {
-		err := k.Retrain(c.Context)
+	err := change(c, func(ws *imprint.Workspace) (func(summary) []string, error) {
+		err := ws.Retrain(c.Context)
 		took := time.Since(start)
 		return func(s summary) []string {
 			lines := retrainedLines(took, s)

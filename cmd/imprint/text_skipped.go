@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/imprintkit/imprint/imprint"
@@ -12,17 +13,18 @@ func skippedLines(skipped []imprint.Skipped, all bool) []string {
 	var lines []string
 	for _, group := range groupSkipped(skipped, all) {
 		first, reason := group[0], skipReason(group[0])
-		for _, s := range group {
-			if skipReason(s) != reason {
-				reason, _, _ = strings.Cut(reason, ": ")
-				break
-			}
+		if slices.ContainsFunc(group, func(s imprint.Skipped) bool { return skipReason(s) != reason }) {
+			reason, _, _ = strings.Cut(reason, ": ")
+		}
+		known := fmt.Sprintf("already in %q", first.Label)
+		if first.Label == "" {
+			known = "already among the negatives"
 		}
 		switch {
 		case first.Duplicate && len(group) == 1:
-			lines = append(lines, fmt.Sprintf("%s is %s", first.Path, reason))
+			lines = append(lines, fmt.Sprintf("%s is %s", first.Path, known))
 		case first.Duplicate:
-			lines = append(lines, fmt.Sprintf("%s are %s", count(len(group), "photo"), reason))
+			lines = append(lines, fmt.Sprintf("%s are %s", count(len(group), "photo"), known))
 		case len(group) == 1:
 			lines = append(lines, fmt.Sprintf("skipped %s: %s", first.Path, reason))
 		default:
@@ -40,7 +42,7 @@ func groupSkipped(skipped []imprint.Skipped, all bool) [][]imprint.Skipped {
 	for _, s := range skipped {
 		kind, _, _ := strings.Cut(skipReason(s), ": ")
 		if s.Duplicate {
-			kind = s.Reason
+			kind = "duplicate of " + s.Label
 		}
 		i, ok := at[kind]
 		if !ok || all {

@@ -190,7 +190,7 @@ func TestResultLine(t *testing.T) {
 
 func TestSkippedLines(t *testing.T) {
 	duplicate := func(path string) imprint.Skipped {
-		return imprint.Skipped{Path: path, Reason: `already in "hat"`, Duplicate: true}
+		return imprint.Skipped{Path: path, Reason: "the same photo", Duplicate: true, Label: "hat"}
 	}
 	damaged := func(path, detail string) imprint.Skipped {
 		return imprint.Skipped{Path: path, Reason: "read photo " + path + ": damaged photo: " + detail}
@@ -207,6 +207,7 @@ func TestSkippedLines(t *testing.T) {
 		{[]imprint.Skipped{duplicate("1.jpg"), duplicate("3.jpg")}, true, []string{`1.jpg is already in "hat"`, `3.jpg is already in "hat"`}},
 		{[]imprint.Skipped{damaged("1.jpg", "cut short"), damaged("2.jpg", "no image")}, false, []string{"skipped 2 photos, first 1.jpg: damaged photo"}},
 		{[]imprint.Skipped{damaged("1.jpg", "cut short"), damaged("2.jpg", "cut short")}, false, []string{"skipped 2 photos, first 1.jpg: damaged photo: cut short"}},
+		{[]imprint.Skipped{{Path: "1.jpg", Duplicate: true}, {Path: "2.jpg", Duplicate: true}}, false, []string{"2 photos are already among the negatives"}},
 		{[]imprint.Skipped{{Path: "tub/manifest.json", Reason: "cut short"}}, false, []string{"skipped tub/manifest.json: cut short"}},
 	} {
 		if got := skippedLines(test.skipped, test.all); !slices.Equal(got, test.want) {

@@ -19,8 +19,8 @@ Example:
 			if err := needArgs(c, 0, 0); err != nil {
 				return err
 			}
-			return change(c, func(k *imprint.Workspace) (func(summary) []string, error) {
-				undone, err := k.Undo(c.Context)
+			return change(c, func(ws *imprint.Workspace) (func(summary) []string, error) {
+				undone, err := ws.Undo(c.Context)
 				return func(s summary) []string { return undoneLines(undone, s) }, err
 			})
 		},

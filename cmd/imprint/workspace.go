@@ -79,45 +79,45 @@ func open(c *cli.Context, existing bool) (*imprint.Workspace, error) {
 		return nil, err
 	}
 	o.Existing = existing
-	k, err := imprint.Open(dir, o)
+	ws, err := imprint.Open(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range k.Warnings() {
+	for _, w := range ws.Warnings() {
 		warn(c, "%s", w)
 	}
 	// Commands that only read go on without it, for instance on a read-only disk.
-	if repaired, err := k.Repair(c.Context); err != nil {
-		warn(c, "%s does not match the last change and could not be rewritten: %v", k.ModelPath(), err)
+	if repaired, err := ws.Repair(c.Context); err != nil {
+		warn(c, "%s does not match the last change and could not be rewritten: %v", ws.ModelPath(), err)
 	} else if repaired {
-		warn(c, "%s did not match the last change and has been rewritten", k.ModelPath())
+		warn(c, "%s did not match the last change and has been rewritten", ws.ModelPath())
 	}
-	return k, nil
+	return ws, nil
 }
 
 // change opens the workspace and lets verb change it. verb returns the lines that
 // say what it did, given the workspace afterwards.
 func change(c *cli.Context, verb func(*imprint.Workspace) (func(summary) []string, error)) error {
-	k, err := open(c, true)
+	ws, err := open(c, true)
 	if err != nil {
 		return err
 	}
-	defer k.Close()
-	lines, err := verb(k)
+	defer ws.Close()
+	lines, err := verb(ws)
 	if err != nil {
 		return err
 	}
-	s := summarize(k)
+	s := summarize(ws)
 	say(c, lines(s)...)
 	detail(c, s.details()...)
 	return nil
 }
 
 // summarize collects what results mention of a workspace.
-func summarize(k *imprint.Workspace) summary {
+func summarize(ws *imprint.Workspace) summary {
 	return summary{
-		classes: k.Classes(), negatives: len(k.Negatives()), estimate: k.Estimate(), settings: k.Settings(),
-		model: k.ModelPath(), generation: k.Generation(), recipe: k.Recipe(), candidates: k.Candidates(),
-		written: k.Written(), advice: k.Advice(), rejection: k.Rejection(),
+		classes: ws.Classes(), negatives: len(ws.Negatives()), estimate: ws.Estimate(), settings: ws.Settings(),
+		model: ws.ModelPath(), generation: ws.Generation(), recipe: ws.Recipe(), candidates: ws.Candidates(),
+		written: ws.Written(), advice: ws.Advice(), rejection: ws.Rejection(),
 	}
 }
