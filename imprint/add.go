@@ -40,6 +40,7 @@ type Skipped struct {
 	Path      string `json:"path"`
 	Reason    string `json:"reason"`
 	Duplicate bool   `json:"duplicate"` // it is in the workspace already
+	Label     string `json:"-"`         // the class that has the duplicate; "" for negatives
 }
 
 // Add adds photos to the classes of their labels in one change. It skips photos that can't
@@ -139,7 +140,7 @@ func (b *batch) take(i int, e infer.Embedding) error {
 
 // skipDuplicate skips example i, which is there already under a label.
 func (b *batch) skipDuplicate(i int, label string) {
-	b.skipped[i].Reason, b.skipped[i].Duplicate = fmt.Sprintf("already in %q", label), true
+	b.skipped[i].Reason, b.skipped[i].Label, b.skipped[i].Duplicate = fmt.Sprintf("already in %q", label), label, true
 	if label == store.NegativeLabel {
 		b.skipped[i].Reason = "already a negative"
 	}

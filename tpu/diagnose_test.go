@@ -46,7 +46,7 @@ func TestDiagnose(t *testing.T) {
 		{name: "absent", setup: (*emulator.Device).Unplug, want: []string{"absent"}, says: "1a6e:089a"},
 		{name: "boot mode", want: []string{"boot-mode"}, says: "from /firmware"},
 		{name: "no permission", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrPermission) },
-			want: []string{"no-permission"}, says: "--fix-udev"},
+			want: []string{"no-permission"}, says: "install the udev rules"},
 		{name: "in use", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrBusy) },
 			want: []string{"in-use"}, says: "another program"},
 		{name: "in use by a known process", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrBusy) },

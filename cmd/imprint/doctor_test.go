@@ -9,7 +9,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// The prediction that doctor --report compares a device with is what the emulated one answers.
+// The emulated device answers what doctor --report expects of a device.
 func TestReportPrediction(t *testing.T) {
 	read := func(name string) []byte {
 		return reference.Read(t, "models", name+".tflite")
@@ -34,17 +34,16 @@ func TestReportPrediction(t *testing.T) {
 	}
 }
 
-func TestTellFindings(t *testing.T) {
-	var out strings.Builder
-	tellFindings(&out, []tpu.Finding{
+func TestFindings(t *testing.T) {
+	lines := findingLines([]tpu.Finding{
 		{Port: tpu.Port{Bus: 1, Path: "2"}, State: "ready", Text: "it is ready"},
 		{Severity: tpu.Problem, State: "under-voltage", Text: "too low", Fix: "another supply"},
 	})
-	want := "ok: usb:1-2: it is ready\nproblem: too low\n  do: another supply\n"
-	if out.String() != want {
-		t.Errorf("got\n%swant\n%s", &out, want)
+	want := "ok: usb:1-2: it is ready\nproblem: too low\n  do: another supply"
+	if got := strings.Join(lines, "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	out.Reset()
+	var out strings.Builder
 	if err := printFindings(&out, []tpu.Finding{{Port: tpu.Port{Bus: 1, Path: "2"}, Severity: tpu.Hint, State: "slow-port", Text: "slow"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"imprint": main, "imprint-emulated": emulated})
 }
 
-// TestScripts runs testdata/*.txtar, one for each behaviour of the command.
+// TestScripts runs testdata/*.txtar, a script for each topic.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -61,7 +61,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Setup: func(e *testscript.Env) error {
-			// Models pulled, and settings, of whoever runs the tests must not show.
+			// Hide the models and settings of whoever runs the tests.
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			folder, _ := reference.Folder()
 			e.Setenv("SHARED", folder)
