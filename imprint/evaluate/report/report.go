@@ -24,7 +24,7 @@ var files embed.FS
 
 // page parses page.html on first use, to keep it out of the program's start.
 var page = sync.OnceValue(func() *template.Template {
-	functions := template.FuncMap{"percent": percent, "base": filepath.Base, "colour": colour}
+	functions := template.FuncMap{"percent": percent, "base": filepath.Base, "color": color}
 	return template.Must(template.New("page.html").Funcs(functions).ParseFS(files, "page.html"))
 })
 
@@ -195,5 +195,5 @@ func thumbnails(ctx context.Context, photos []imprint.PhotoRef, resize dataset.R
 // percent prints a proportion as a percentage.
 func percent(p float64) string { return fmt.Sprintf("%.1f", 100*p) }
 
-// colour returns the style sheet's class for series i of a chart.
-func colour(i int) string { return fmt.Sprintf("line%d", i%lineColours) }
+// color returns the style sheet's class for series i of a chart.
+func color(i int) string { return fmt.Sprintf("line%d", i%lineColors) }
