@@ -93,7 +93,11 @@ func TestMalformed(t *testing.T) {
 	if len(kinds) != len(rules()) {
 		t.Fatalf("%d kinds of operators, want %d", len(kinds), len(rules()))
 	}
-	for range 5000 {
+	rounds := 5000
+	if testing.Short() {
+		rounds = 200
+	}
+	for range rounds {
 		m, err := tflite.Parse(backbonetest.Classifier(4))
 		if err != nil {
 			t.Fatal(err)

@@ -25,7 +25,7 @@ var files embed.FS
 
 // page parses page.html on first use, to keep it out of the program's start.
 var page = sync.OnceValue(func() *template.Template {
-	functions := template.FuncMap{"percent": percent, "base": filepath.Base, "colour": colour}
+	functions := template.FuncMap{"percent": percent, "base": filepath.Base, "color": color}
 	return template.Must(template.New("page.html").Funcs(functions).ParseFS(files, "page.html"))
 })
 
@@ -196,9 +196,6 @@ func thumbnails(ctx context.Context, photos []evaluate.PhotoRef, resize dataset.
 // percent prints a proportion as a percentage.
 func percent(p float64) string { return fmt.Sprintf("%.1f", 100*p) }
 
-// colour returns the style sheet's class for series i of a chart.
-func colour(i int) string { return fmt.Sprintf("line%d", i%lineColours) }
-
 // Write writes the page of ev to a file durably: a reader sees the old file or the new one.
 func Write(ctx context.Context, path string, ev *evaluate.Evaluation, resize dataset.Resize) error {
 	b, err := HTML(ctx, ev, resize)
@@ -207,3 +204,6 @@ func Write(ctx context.Context, path string, ev *evaluate.Evaluation, resize dat
 	}
 	return store.WriteFile(path, b)
 }
+
+// color returns the style sheet's class for series i of a chart.
+func color(i int) string { return fmt.Sprintf("line%d", i%lineColors) }

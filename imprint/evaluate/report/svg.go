@@ -19,12 +19,12 @@ const (
 )
 
 const (
-	lineColours = 6 // that the page's style sheet defines
-	digitWidth  = 7 // at the font size of labels
-	dodge       = 4 // distance between the error bars of two series at the same x
+	lineColors = 6 // that the page's style sheet defines
+	digitWidth = 7 // at the font size of labels
+	dodge      = 4 // distance between the error bars of two series at the same x
 )
 
-// A chart is a line chart. Its colours and fonts are those of the page's style sheet,
+// A chart is a line chart. Its colors and fonts are those of the page's style sheet,
 // classes "chart", "grid", "axis", "diagonal" and "line0", "line1", …; attributes give
 // it plain ones where there is no style sheet.
 type chart struct {
@@ -41,7 +41,7 @@ type axis struct {
 	ticks    []float64 // nil chooses round numbers
 }
 
-// series is one line; an empty one is left out but keeps its colour.
+// series is one line; an empty one is left out but keeps its color.
 type series struct {
 	points []point
 	marks  bool // draws a dot at each point
@@ -116,7 +116,7 @@ func (c *chart) drawSeries(b *strings.Builder, i int, s series) {
 			fmt.Fprintf(&dots, `<circle cx="%s" cy="%s" r="3"/>`, x, y)
 		}
 	}
-	fmt.Fprintf(b, `<g class="%s"><path stroke-width="2" stroke-linejoin="round" d="%s"/>`, colour(i), line.String())
+	fmt.Fprintf(b, `<g class="%s"><path stroke-width="2" stroke-linejoin="round" d="%s"/>`, color(i), line.String())
 	if bars.Len() > 0 {
 		fmt.Fprintf(b, `<path d="%s"/>`, bars.String())
 	}
