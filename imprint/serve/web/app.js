@@ -109,7 +109,8 @@ listen({
     at("accuracy").textContent = c.classes.length === 0 ? "No classes yet. Name one, then hold the button while the camera sees it."
       : c.classes.length === 1 ? "Only one class, so it always wins. Add a second one."
       : a.total === 0 ? "To estimate accuracy, record each class a second time."
-      : `Accuracy ${percent(a.right / a.total)} (${Math.round(a.low * 100)}–${percent(a.high)}) on ${a.total} photos left out`;
+      : `Accuracy ${percent(a.right / a.total)} (${Math.round(a.low * 100)}–${percent(a.high)}) on photos left out`;
+    at("accuracy").title = a.total === 0 ? "" : `${a.right} of ${a.total} photos`;
     at("undo").disabled = c.generation === 0;
   },
   generation(g) { at("generation").textContent = g.generation; },
