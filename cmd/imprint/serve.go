@@ -52,7 +52,7 @@ Examples:
 func serveFlags() []cli.Flag {
 	const advanced = "Advanced"
 	return []cli.Flag{
-		&cli.StringFlag{Name: "source", Usage: "read frames from `SOURCE`: camera:/dev/video0, mjpeg:URL, folder:DIR, tub:DIR or none", DefaultText: "none: clients post frames"},
+		&cli.StringFlag{Name: "source", Usage: "read frames from `SOURCE`: camera:/dev/video0, mjpeg:URL, folder:DIR, tub:DIR or none", DefaultText: "clients post frames"},
 		&cli.Float64Flag{Name: "rate", Usage: "replay a folder or tub at `FPS` frames per second", DefaultText: "20, or as recorded"},
 		&cli.BoolFlag{Name: "loop", Usage: "repeat a folder or tub", DefaultText: "no"},
 		&cli.StringSliceFlag{Name: "button", Usage: "assign an action to a button: `CODE=ACTION`, such as BTN_SOUTH=teach:cone", DefaultText: "none"},

@@ -20,11 +20,13 @@ const (
 )
 
 var (
-	// ErrHolding is wrapped when teaching starts while another label is being taught.
+	// ErrHolding is wrapped by [Server.StartTeaching] while another label's button is held.
 	ErrHolding = errors.New("another button is held")
-	// ErrNotHolding is wrapped when teaching ends that has not started.
+	// ErrNotHolding is wrapped by [Server.StopTeaching] and [Server.CancelTeaching] if the
+	// label's button is not held.
 	ErrNotHolding = errors.New("no button is held")
-	// ErrNoFrames is wrapped when no frame arrived while the button was held.
+	// ErrNoFrames is wrapped by [Server.StopTeaching] if no frame arrived while the button
+	// was held.
 	ErrNoFrames = errors.New("no frame arrived")
 )
 
@@ -43,7 +45,7 @@ type Teaching struct {
 }
 
 // StartTeaching starts collecting frames to train label with. It wraps ErrHolding while
-// another label is being taught; for the same label it changes nothing.
+// another label's button is held; for the same label it changes nothing.
 func (s *Server) StartTeaching(label string) (t Teaching, err error) {
 	defer func() { s.notices.send("teach", label, t.Sentence, err) }()
 	if err := imprint.CheckLabel(label); err != nil {
