@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// sharedFolder is the folder of models, traces and recordings that may lie beside the checkout.
+// sharedFolder returns the folder of reference files. It skips the test if it does not exist.
 func sharedFolder(tb testing.TB) string {
 	tb.Helper()
 	folder := os.Getenv("IMPRINT_SHARED")
@@ -15,11 +15,12 @@ func sharedFolder(tb testing.TB) string {
 		folder = filepath.Join("..", "..", "..", "shared")
 	}
 	if _, err := os.Stat(folder); err != nil {
-		tb.Skip("the folder shared is not beside the checkout; see IMPRINT_SHARED")
+		tb.Skip("no reference files next to the checkout (set IMPRINT_SHARED)")
 	}
 	return folder
 }
 
+// shared reads a reference file.
 func shared(tb testing.TB, name ...string) []byte {
 	tb.Helper()
 	b, err := os.ReadFile(filepath.Join(append([]string{sharedFolder(tb)}, name...)...))
@@ -29,7 +30,7 @@ func shared(tb testing.TB, name ...string) []byte {
 	return b
 }
 
-// difference says in short how two answers differ.
+// difference summarizes how two outputs differ.
 func difference(got, want []byte) string {
 	if len(got) != len(want) {
 		return fmt.Sprintf("got %d bytes, want %d", len(got), len(want))
