@@ -13,7 +13,6 @@ import (
 
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
-	"github.com/imprintkit/imprint/tpu/executable"
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
@@ -87,28 +86,6 @@ func TestParametersStay(t *testing.T) {
 func TestModelsCompiledTogether(t *testing.T) {
 	const size = 64
 	device := emulator.New(emulator.Config{Application: true})
-	together := func(first byte, token uint64) *executable.Package {
-		layer := []executable.Layer{{Name: "x", Size: size, Y: 1, X: 1, Z: size, Scale: 1}}
-		program := func(kind executable.Type, first byte, hints ...executable.Hint) executable.Executable {
-			hints = append([]executable.Hint{{Kind: executable.Instructions}}, append(hints, executable.Hint{Kind: executable.Interrupt})...)
-			return executable.Executable{
-				Type: kind, Token: token, BatchSize: 1, Deterministic: true, Hints: hints,
-				Chunks: []executable.InstructionChunk{{Bytes: bytes.Repeat([]byte{first}, 32)}},
-			}
-		}
-		p := &executable.Package{Executables: []executable.Executable{
-			program(executable.ExecutionOnly, first, executable.Hint{Kind: executable.Transfer, Buffer: executable.Input, Name: "x", Size: size},
-				executable.Hint{Kind: executable.Transfer, Buffer: executable.Output, Out: true, Name: "x", Size: size}),
-			program(executable.ParameterCaching, first+1, executable.Hint{Kind: executable.Transfer, Buffer: executable.Parameter, Size: size}),
-		}}
-		p.Executables[0].Inputs, p.Executables[0].Outputs = layer, layer
-		p.Executables[1].Parameters = make([]byte, size)
-		p.Main, p.Caching = &p.Executables[0], &p.Executables[1]
-		if err := device.RegisterPackage(p, nil); err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
 	var log lockedBuffer
 	d, err := tpu.Open(t.Context(), tpu.Transcribe(emulator.NewBus(device), &log), tpu.Port{}, options())
 	if err != nil {
@@ -117,7 +94,11 @@ func TestModelsCompiledTogether(t *testing.T) {
 	defer d.Close()
 	var models []*tpu.Model
 	for i, token := range []uint64{7, 7, 8} {
-		m, err := d.Load(t.Context(), together(byte(16*i), token))
+		pkg := tracetest.TinyPackage(size, byte(16*i), token)
+		if err := device.RegisterPackage(pkg, nil); err != nil {
+			t.Fatal(err)
+		}
+		m, err := d.Load(t.Context(), pkg)
 		if err != nil {
 			t.Fatal(err)
 		}

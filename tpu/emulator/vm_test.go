@@ -13,7 +13,6 @@ import (
 
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
-	"github.com/imprintkit/imprint/tpu/executable"
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
@@ -30,7 +29,7 @@ func TestVM(t *testing.T) {
 
 func gate(t *testing.T, speed tpu.Speed) {
 	device := emulator.New(emulator.Config{Speed: speed, Log: t.Logf})
-	tiny := tinyPackage()
+	tiny := tracetest.TinyPackage(tinySize, 0x80, 1)
 	if err := device.RegisterPackage(tiny, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -206,31 +205,8 @@ func openDevice(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, t
 	return d
 }
 
-// tinySize is the size of the input and the output of tinyPackage in bytes: several transfers at either speed.
+// tinySize is the size of an input and output in bytes: several transfers at either speed.
 const tinySize = 5000
-
-// tinyPackage returns a package that no real chip could run.
-func tinyPackage() *executable.Package {
-	transfer := func(b executable.Buffer, name string, size int) executable.Hint {
-		return executable.Hint{Kind: executable.Transfer, Buffer: b, Name: name, Size: size, Out: b == executable.Output}
-	}
-	program := func(first byte) []executable.InstructionChunk {
-		return []executable.InstructionChunk{{Bytes: bytes.Repeat([]byte{first, 0x0f, 0, 0}, 64)}}
-	}
-	first, last := executable.Hint{Kind: executable.Instructions}, executable.Hint{Kind: executable.Interrupt, Out: true}
-	layer := []executable.Layer{{Name: "x", Size: tinySize, Y: 1, X: 1, Z: tinySize, Scale: 1}}
-	p := &executable.Package{Executables: []executable.Executable{{
-		Chip: "beagle", Type: executable.ExecutionOnly, Token: 1, BatchSize: 1, Deterministic: true, Chunks: program(0x80),
-		Inputs: layer, Outputs: layer,
-		Hints: []executable.Hint{first, transfer(executable.Input, "x", tinySize), transfer(executable.Output, "x", tinySize), last},
-	}, {
-		Chip: "beagle", Type: executable.ParameterCaching, Token: 1, BatchSize: 1, Deterministic: true, Chunks: program(0x81),
-		Parameters: make([]byte, 1<<16),
-		Hints:      []executable.Hint{first, transfer(executable.Parameter, "", 1<<16), last},
-	}}}
-	p.Main, p.Caching = &p.Executables[0], &p.Executables[1]
-	return p
-}
 
 // plug is an emulated device in a port of this machine.
 type plug struct {
