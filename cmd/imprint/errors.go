@@ -68,12 +68,6 @@ var dataErrors = []error{
 // usageErrors are the errors that mean flags do not go together.
 var usageErrors = []error{imprint.ErrDeviceChoice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
 
-// deviceErrors are the errors that mean an Edge TPU cannot be used.
-var deviceErrors = []error{
-	tpu.ErrNoDevice, tpu.ErrPermission, tpu.ErrBusy, tpu.ErrDisconnected, tpu.ErrTimeout, tpu.ErrStall, tpu.ErrTransfer,
-	tpu.ErrDevice, tpu.ErrFirmware, tpu.ErrNoUSB, tpu.ErrClosed,
-}
-
 func exitStatus(err error) int {
 	var usage usageError
 	var data dataError
@@ -87,7 +81,7 @@ func exitStatus(err error) int {
 		return exitUsage
 	case errors.As(err, &data):
 		return exitData
-	case errors.As(err, &device), isAny(err, deviceErrors):
+	case errors.As(err, &device), tpu.IsDeviceError(err):
 		return exitDevice
 	case isAny(err, dataErrors):
 		return exitData
@@ -114,9 +108,9 @@ func hint(err error) string {
 		return "name the two with --template COMPILED --twin UNCOMPILED; the workspace keeps copies"
 	case errors.Is(err, imprint.ErrNotCompiled):
 		return "take the model's compiled form, which by custom ends in _edgetpu, or --device cpu"
-	case isAny(err, deviceErrors) && errors.Is(err, backbone.ErrCompiled):
+	case tpu.IsDeviceError(err) && errors.Is(err, backbone.ErrCompiled):
 		return "imprint doctor says what to do; --twin FILE runs the model that it was compiled from on the CPU instead"
-	case isAny(err, deviceErrors):
+	case tpu.IsDeviceError(err):
 		return "imprint doctor says what to do"
 	case errors.Is(err, models.ErrUnknown):
 		return "imprint models list shows the models there are"

@@ -16,6 +16,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/serve"
+	"github.com/imprintkit/imprint/tpu"
 )
 
 func addCommand() *cli.Command {
@@ -500,7 +501,7 @@ func classify(c *cli.Context) error {
 	}
 	defer k.Close()
 	err = k.Classify(c.Context, photos, c.Int("top"), deliver)
-	if err != nil && k.Settings().Layout == classifier.TPU && isAny(err, deviceErrors) {
+	if err != nil && k.Settings().Layout == classifier.TPU && tpu.IsDeviceError(err) {
 		return hinted{err, "imprint doctor says what to do; --device cpu computes on the CPU what the device would"}
 	}
 	return cmp.Or(err, bad)

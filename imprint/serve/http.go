@@ -18,6 +18,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/tpu"
 )
 
 const (
@@ -161,7 +162,7 @@ func problem(err error) (int, Problem) {
 			return s.status, Problem{err.Error(), s.hint}
 		}
 	}
-	if deviceError(err) != "" {
+	if tpu.IsDeviceError(err) {
 		return http.StatusServiceUnavailable, Problem{err.Error(), "imprint doctor says what to do"}
 	}
 	return http.StatusInternalServerError, Problem{Error: err.Error()}
