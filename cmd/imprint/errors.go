@@ -70,12 +70,6 @@ var dataErrors = []error{
 // usageErrors mean that flags do not go together.
 var usageErrors = []error{pool.ErrDevice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
 
-// deviceErrors mean that an Edge TPU can't be used.
-var deviceErrors = []error{
-	tpu.ErrNoDevice, tpu.ErrPermission, tpu.ErrBusy, tpu.ErrDisconnected, tpu.ErrTimeout, tpu.ErrStall, tpu.ErrTransfer,
-	tpu.ErrDevice, tpu.ErrFirmware, tpu.ErrNoUSB, tpu.ErrClosed,
-}
-
 func exitStatus(err error) int {
 	var usage usageError
 	var data dataError
@@ -89,7 +83,7 @@ func exitStatus(err error) int {
 		return exitUsage
 	case errors.As(err, &data):
 		return exitData
-	case errors.As(err, &device), isAny(err, deviceErrors):
+	case errors.As(err, &device), tpu.IsDeviceError(err):
 		return exitDevice
 	case isAny(err, dataErrors):
 		return exitData
@@ -145,7 +139,7 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-func onDevice(err error) bool { return isAny(err, deviceErrors) }
+func onDevice(err error) bool { return tpu.IsDeviceError(err) }
 
 // lostModel matches errors about a workspace's copy of a model, which is missing or
 // another than it was. The names of these files begin with one of prefixes.

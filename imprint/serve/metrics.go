@@ -2,7 +2,6 @@ package serve
 
 import (
 	"cmp"
-	"errors"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,26 +70,7 @@ func (m *metrics) observe(s *Server) {
 	)
 }
 
-// deviceErrors are the ways a device fails, and their names in metrics.
-var deviceErrors = []struct {
-	err  error
-	kind string
-}{
-	{tpu.ErrNoDevice, "no_device"}, {tpu.ErrPermission, "permission"}, {tpu.ErrBusy, "busy"}, {tpu.ErrDisconnected, "disconnected"}, {tpu.ErrTimeout, "timeout"},
-	{tpu.ErrStall, "stall"}, {tpu.ErrTransfer, "transfer"}, {tpu.ErrDevice, "device"}, {tpu.ErrFirmware, "firmware"}, {tpu.ErrNoUSB, "no_usb"}, {tpu.ErrClosed, "closed"},
-}
-
-// deviceError returns the kind of a device failure, or "" for other errors.
-func deviceError(err error) string {
-	for _, k := range deviceErrors {
-		if errors.Is(err, k.err) {
-			return k.kind
-		}
-	}
-	return ""
-}
-
 // failed counts a failure of the device.
 func (m *metrics) failed(err error) {
-	m.usb.WithLabelValues(cmp.Or(deviceError(err), "other")).Inc()
+	m.usb.WithLabelValues(cmp.Or(tpu.ErrorKind(err), "other")).Inc()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/tpu"
 )
 
 // Problem is the response to a request that failed.
@@ -75,7 +76,7 @@ func problem(err error) (int, Problem) {
 			return s.status, Problem{err.Error(), s.hint}
 		}
 	}
-	if deviceError(err) != "" {
+	if tpu.IsDeviceError(err) {
 		return http.StatusServiceUnavailable, Problem{err.Error(), "to diagnose it, run imprint doctor"}
 	}
 	return http.StatusInternalServerError, Problem{Error: err.Error()}
