@@ -2,15 +2,16 @@ package kernels
 
 import "fmt"
 
+// softmax is SOFTMAX of codes.
 type softmax struct {
-	table        [256]float32 // e^(−scale·beta·i) for i below the largest code
+	table        [256]float32 // e^(−scale·beta·i), where i is the distance to the largest code
 	rows, n      int
 	scale        float32
 	zero, lo, hi int32
 	flip         byte
 }
 
-// NewSoftmax prepares SOFTMAX over the last axis, e^(beta·x) divided by its
+// NewSoftmax returns a Kernel for SOFTMAX over the last axis, e^(beta·x) divided by the
 // sum, on uint8, int8 or float32.
 func NewSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
 	k, err := newSoftmax(beta, in, out)
