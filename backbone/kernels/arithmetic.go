@@ -37,18 +37,17 @@ type adder interface {
 	add(out, x, y []byte)
 }
 
-// NewAdd returns a Kernel for ADD of two uint8, int8 or float32 tensors, which are
-// broadcast.
+// NewAdd returns a Kernel for ADD with broadcasting, on uint8, int8 or float32.
 func NewAdd(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newBinary("add", '+', act, a, b, out)
 }
 
-// NewSub returns a Kernel for SUB, a − b, of the same tensors as [NewAdd].
+// NewSub returns a Kernel for SUB, a − b, with broadcasting, on uint8, int8 or float32.
 func NewSub(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newBinary("sub", '-', act, a, b, out)
 }
 
-// NewMul returns a Kernel for MUL of the same tensors as [NewAdd].
+// NewMul returns a Kernel for MUL with broadcasting, on uint8, int8 or float32.
 func NewMul(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newBinary("mul", '*', act, a, b, out)
 }

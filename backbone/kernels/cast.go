@@ -22,7 +22,7 @@ func NewCast(in, out *Tensor) (Kernel, error) {
 	if err := out.check("cast: output"); err != nil {
 		return nil, err
 	}
-	if err := sameElements(in, out); err != nil {
+	if err := sameShape(in, out); err != nil {
 		return nil, fmt.Errorf("cast: %w", err)
 	}
 	if in.Type == Float32 && out.Type.quantized() {

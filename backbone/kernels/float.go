@@ -317,7 +317,7 @@ func newFloatMapping(in, out *Tensor, f func(float32) float32) (Kernel, error) {
 	if err := sameType(in, out); err != nil {
 		return nil, err
 	}
-	return &floatMapping{n: in.Elements(), f: f}, sameElements(in, out)
+	return &floatMapping{n: in.Elements(), f: f}, sameShape(in, out)
 }
 
 func (k *floatMapping) Parts() int   { return chunks(k.n) }

@@ -1,7 +1,8 @@
 // Package kernels computes the operators of quantized TensorFlow Lite models. On every
 // processor, results are bit-identical to those of TensorFlow Lite 2.9.0 on x86-64 with
-// AVX2. Call a constructor such as [NewConv2D], which checks the operands and packs the
-// weights, then run the [Kernel] it returns.
+// AVX2. Only the float32 forms of operators may differ from it in the last places. Call a
+// constructor such as [NewConv2D], which checks the operands and packs the weights, then
+// run the [Kernel] it returns.
 //
 // A Kernel is immutable. Any number of goroutines may run it at once, each with its own
 // [Args]. Running a Kernel does not allocate, start goroutines or fail. Constructors copy

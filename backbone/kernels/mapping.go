@@ -42,11 +42,11 @@ func checkMapping(in, out *Tensor) error {
 	if err := out.checkQuantized("output"); err != nil {
 		return err
 	}
-	return sameElements(in, out)
+	return sameShape(in, out)
 }
 
-// sameElements returns an error if in and out have different shapes.
-func sameElements(in, out *Tensor) error {
+// sameShape returns an error if in and out have different shapes.
+func sameShape(in, out *Tensor) error {
 	if !slices.Equal(in.Shape, out.Shape) {
 		return fmt.Errorf("%w: input has shape %v, output %v", ErrInvalid, in.Shape, out.Shape)
 	}

@@ -28,23 +28,13 @@ func newL2Normalization(act Activation, in, out *Tensor) (Kernel, error) {
 	if act != None {
 		return nil, fmt.Errorf("%w: fused activation", ErrUnsupported)
 	}
-	if err := in.check("input"); err != nil {
-		return nil, err
-	}
-	if err := out.check("output"); err != nil {
-		return nil, err
-	}
-	if err := sameElements(in, out); err != nil {
+	rows, n, err := rowsOf(in, out)
+	if err != nil {
 		return nil, err
 	}
 	if err := sameType(in, out); err != nil {
 		return nil, err
 	}
-	if len(in.Shape) == 0 {
-		return nil, fmt.Errorf("%w: input is a scalar", ErrInvalid)
-	}
-	n := in.Shape[len(in.Shape)-1]
-	rows := in.Elements() / n
 	if in.Type == Float32 {
 		return &floatL2{rows: rows, n: n}, nil
 	}

@@ -30,7 +30,7 @@ func newQuantize(in, out *Tensor) (Kernel, error) {
 	if err := out.checkQuantized("output"); err != nil {
 		return nil, err
 	}
-	if err := sameElements(in, out); err != nil {
+	if err := sameShape(in, out); err != nil {
 		return nil, err
 	}
 	lo, hi := out.Type.limits()
@@ -86,7 +86,7 @@ func newDequantize(in, out *Tensor) (Kernel, error) {
 	if out.Type != Float32 {
 		return nil, fmt.Errorf("%w: output is %v, want float32", ErrUnsupported, out.Type)
 	}
-	if err := sameElements(in, out); err != nil {
+	if err := sameShape(in, out); err != nil {
 		return nil, err
 	}
 	k := &dequantizer{n: in.Elements()}

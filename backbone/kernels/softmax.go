@@ -22,20 +22,10 @@ func NewSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
 }
 
 func newSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
-	if err := in.check("input"); err != nil {
+	rows, n, err := rowsOf(in, out)
+	if err != nil {
 		return nil, err
 	}
-	if err := out.check("output"); err != nil {
-		return nil, err
-	}
-	if err := sameElements(in, out); err != nil {
-		return nil, err
-	}
-	if len(in.Shape) == 0 {
-		return nil, fmt.Errorf("%w: input is a scalar", ErrInvalid)
-	}
-	n := in.Shape[len(in.Shape)-1]
-	rows := in.Elements() / n
 	if in.Type == Float32 && out.Type == Float32 {
 		return &floatSoftmax{rows: rows, n: n, beta: beta}, nil
 	}
@@ -55,6 +45,25 @@ func newSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
 		k.table[i] = exp(float32(step * float32(i)))
 	}
 	return k, nil
+}
+
+// rowsOf returns the number of rows along the last axis and their length. It returns an
+// error if in and out are not operands of one shape with at least one axis.
+func rowsOf(in, out *Tensor) (rows, n int, err error) {
+	if err := in.check("input"); err != nil {
+		return 0, 0, err
+	}
+	if err := out.check("output"); err != nil {
+		return 0, 0, err
+	}
+	if err := sameShape(in, out); err != nil {
+		return 0, 0, err
+	}
+	if len(in.Shape) == 0 {
+		return 0, 0, fmt.Errorf("%w: input is a scalar", ErrInvalid)
+	}
+	n = in.Shape[len(in.Shape)-1]
+	return in.Elements() / n, n, nil
 }
 
 func (k *softmax) Parts() int   { return k.rows }
