@@ -1,18 +1,21 @@
-# imprint. Everything here but "ci", "check-tflite", "test-vm" and "bench-peers" needs only Go, git and make (and bash, for "fuzz").
+# Most targets need only Go, git, make and bash. Their comments say what else they need.
 
-# Edge TPUs are reached through libusb, which takes a C compiler; without one everything else is built and tested.
+# The Edge TPU driver needs libusb and a C compiler. Without them everything else is built and tested.
 export CGO_ENABLED = $(shell ./tools/libusb.sh)
 
 GO ?= go
 FUZZTIME ?= 10m
 
-.PHONY: demo test bench fuzz build check-tflite bench-peers test-vm ci clean go-is-there
+.PHONY: help demo test testdata bench fuzz build check-tflite bench-peers test-vm ci clean go-is-there
 
-demo: go-is-there ## teach and recognise the sample photos
+demo: go-is-there ## train and classify rendered photos, showing every command
 	./tools/demo.sh
 
 test: go-is-there ## all tests
 	$(GO) test ./...
+
+testdata: go-is-there ## download the reference files that tests compare with, 70 MB, into testdata/reference
+	CGO_ENABLED=0 $(GO) run ./tools/reference/fetch
 
 bench: go-is-there ## all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
@@ -20,18 +23,18 @@ bench: go-is-there ## all benchmarks
 fuzz: go-is-there ## every fuzz target, FUZZTIME=10m each
 	FUZZTIME=$(FUZZTIME) ./.ci/run fuzz
 
-build: go-is-there ## the commands, into bin/
+build: go-is-there ## build the commands into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
-check-tflite: go-is-there ## compare with the real TensorFlow Lite library (needs npm and cc)
+check-tflite: go-is-there ## compare results with the real TensorFlow Lite library (needs npm and cc)
 	./.ci/run peer
 
-bench-peers: go-is-there ## time the real TensorFlow Lite library and ours in turn, into docs/performance.md (needs npm and cc)
+bench-peers: go-is-there ## time the real TensorFlow Lite library and imprint in turn and update docs/performance.md (needs npm and cc)
 	IMPRINT_TFLITEPEER=$$(./tools/tflitepeer/setup.sh) && export IMPRINT_TFLITEPEER && \
 	$(GO) run ./tools/benchpeers -document docs/performance.md
 
-# Models and recorded answers of the folder shared beside the checkout, if it is there.
-SHARED = $(or $(IMPRINT_SHARED),../shared)
+# The folder of the reference files, as package tools/reference finds it; tests that need a missing file are skipped.
+SHARED = $(or $(IMPRINT_REFERENCE),$(IMPRINT_SHARED),$(if $(wildcard ../shared/models),../shared,testdata/reference))
 VM_MODEL = mobilenet_v1_0.25_128_quant
 VM_GOLDEN = mobilenet_v1_1.0_224_quant_embedding_extractor
 VM_MODELS = $(wildcard $(foreach m,$(VM_MODEL) $(VM_GOLDEN) $(VM_TEMPLATE),$(SHARED)/models/$(m).tflite $(SHARED)/models/$(m)_edgetpu.tflite) \
@@ -39,7 +42,7 @@ VM_MODELS = $(wildcard $(foreach m,$(VM_MODEL) $(VM_GOLDEN) $(VM_TEMPLATE),$(SHA
 VM_TEMPLATE = mobilenet_v1_0.5_160_quant
 VM_GOLDENS = $(wildcard $(foreach f,cat.bmp hot_dog.jpg,$(SHARED)/golden/$(VM_GOLDEN)/$(f).in $(SHARED)/golden/$(VM_GOLDEN)/$(f).tpu))
 
-test-vm: go-is-there ## the Edge TPU driver, and a whole car, on a real kernel's USB, cameras and buttons, in a VM (needs cc, libusb, qemu, busybox, apt)
+test-vm: go-is-there ## test the Edge TPU driver, cameras and buttons on a real kernel in a VM (needs cc, libusb, qemu, busybox, apt)
 	set -e; gate=$$(mktemp -d); trap 'rm -rf "$$gate"' EXIT; \
 	$(if $(VM_MODELS),mkdir "$$gate/models"; cp $(VM_MODELS) "$$gate/models/";) \
 	$(if $(VM_GOLDENS),mkdir "$$gate/models/$(VM_GOLDEN)"; cp $(VM_GOLDENS) "$$gate/models/$(VM_GOLDEN)/";) \
@@ -52,17 +55,20 @@ test-vm: go-is-there ## the Edge TPU driver, and a whole car, on a real kernel's
 	$(GO) run ./tools/vm -timeout 20m "$$gate" env IMPRINT_VM=1 sh -c \
 		'gate.test -test.run "^TestVM$$" -test.v && car.test -test.run "^TestVMCar$$" -test.v'
 
-ci: go-is-there ## all of what a change must pass
+ci: go-is-there ## all checks that a change must pass
 	./.ci/run
 
-clean:
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+
+clean: ## remove bin
 	rm -rf bin
 
-# Go from 1.21 on fetches the version that go.mod asks for by itself; an older one stops at a line of go.mod that it
-# cannot read. Asked in the root folder, where no go.mod is in the way of the answer.
+# Go 1.21 and newer download the version that go.mod asks for. Older ones cannot read go.mod and fail with an unclear
+# error. The version is asked for in / because an old Go stops at our go.mod.
 go-is-there:
-	@command -v $(GO) >/dev/null || { echo "Go is not installed; version 1.21 or newer is needed: https://go.dev/dl/" >&2; exit 1; }
+	@command -v $(GO) >/dev/null || { echo "Go is not installed. Version 1.21 or newer is needed: https://go.dev/dl/" >&2; exit 1; }
 	@case "$$(cd / && GOTOOLCHAIN=local $(GO) env GOVERSION)" in \
 	go1.?|go1.?.*|go1.1[0-9]*|go1.20*) \
-		echo "$$(cd / && $(GO) version) is too old; version 1.21 or newer is needed: https://go.dev/dl/" >&2; exit 1 ;; \
+		echo "$$(cd / && $(GO) version) is too old. Version 1.21 or newer is needed: https://go.dev/dl/" >&2; exit 1 ;; \
 	esac

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // edgeTPUOutput returns the tensor recorded in the .tpu goldens: the input of SOFTMAX
@@ -60,7 +61,7 @@ func TestEdgeTPUGoldens(t *testing.T) {
 				break
 			}
 			golden := strings.TrimSuffix(c.Input, ".in") + ".tpu"
-			want, err := os.ReadFile(filepath.Join(sharedPath(t, "golden", name), golden))
+			want, err := os.ReadFile(filepath.Join(reference.Path(t, "golden", name), golden))
 			if errors.Is(err, os.ErrNotExist) {
 				continue
 			}
@@ -68,7 +69,7 @@ func TestEdgeTPUGoldens(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, in := range []*Interpreter{in, lite} {
-				copy(in.Input(0), sharedFile(t, "golden", name, c.Input))
+				copy(in.Input(0), reference.Read(t, "golden", name, c.Input))
 				if err := in.Invoke(context.Background()); err != nil {
 					t.Fatal(err)
 				}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"testing"
+
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // BenchmarkInvoke runs whole models on one thread and on two.
@@ -19,7 +21,7 @@ func BenchmarkInvoke(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer in.Close()
-				copy(in.Input(0), sharedFile(b, "golden", name, models[name].Cases[0].Input))
+				copy(in.Input(0), reference.Read(b, "golden", name, models[name].Cases[0].Input))
 				b.ReportAllocs()
 				for b.Loop() {
 					if err := in.Invoke(context.Background()); err != nil {

@@ -7,41 +7,17 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
-	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/reference"
 )
-
-// sharedPath returns the path of a reference file, and skips the test if it is missing.
-func sharedPath(t testing.TB, elem ...string) string {
-	t.Helper()
-	root := os.Getenv("IMPRINT_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared")
-	}
-	path := filepath.Join(slices.Concat([]string{root}, elem)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("no reference files: ", err)
-	}
-	return path
-}
-
-func sharedFile(t testing.TB, elem ...string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(sharedPath(t, elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 func sharedModel(t testing.TB, name string) *tflite.Model {
 	t.Helper()
-	m, err := tflite.Parse(sharedFile(t, "models", name))
+	m, err := tflite.Parse(reference.Read(t, "models", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +33,7 @@ type goldenModel struct {
 // detector runs with, it returns only the smallest: races do not depend on the model.
 func goldenModels(t testing.TB) map[string]goldenModel {
 	var manifest struct{ Models map[string]goldenModel }
-	if err := json.Unmarshal(sharedFile(t, "golden", "manifest.json"), &manifest); err != nil {
+	if err := json.Unmarshal(reference.Read(t, "golden", "manifest.json"), &manifest); err != nil {
 		t.Fatal(err)
 	}
 	if testing.Short() {
@@ -93,7 +69,7 @@ func testGoldenOutputs(t *testing.T) {
 			}
 			defer in.Close()
 			for _, c := range g.Cases {
-				x := sharedFile(t, "golden", name, c.Input)
+				x := reference.Read(t, "golden", name, c.Input)
 				if len(x) != len(in.Input(0)) {
 					t.Fatalf("%s has %d bytes, want %d", c.Input, len(x), len(in.Input(0)))
 				}
@@ -101,7 +77,7 @@ func testGoldenOutputs(t *testing.T) {
 				if err := in.Invoke(context.Background()); err != nil {
 					t.Fatal(err)
 				}
-				if want := sharedFile(t, "golden", name, c.Output); !bytes.Equal(in.Output(0), want) {
+				if want := reference.Read(t, "golden", name, c.Output); !bytes.Equal(in.Output(0), want) {
 					n, most := difference(in.Output(0), want)
 					t.Errorf("%s: %d of %d bytes differ, by up to %d", c.Output, n, len(want), most)
 				}
@@ -130,7 +106,7 @@ func testGoldenLayers(t *testing.T) {
 			Type, SHA256 string
 		}
 	}
-	if err := json.Unmarshal(sharedFile(t, "golden", "layers.json"), &runs); err != nil {
+	if err := json.Unmarshal(reference.Read(t, "golden", "layers.json"), &runs); err != nil {
 		t.Fatal(err)
 	}
 	models := goldenModels(t)
@@ -146,7 +122,7 @@ func testGoldenLayers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer in.Close()
-			copy(in.Input(0), sharedFile(t, "golden", model, image+".in"))
+			copy(in.Input(0), reference.Read(t, "golden", model, image+".in"))
 			if err := in.Invoke(context.Background()); err != nil {
 				t.Fatal(err)
 			}

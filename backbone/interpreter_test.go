@@ -15,6 +15,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/reference"
 	"go.uber.org/goleak"
 )
 
@@ -198,7 +199,7 @@ func TestArena(t *testing.T) {
 // TestArenaIsSmall compares the arena with its lower bound: the largest set of tensors
 // in use at one time.
 func TestArenaIsSmall(t *testing.T) {
-	models, err := filepath.Glob(filepath.Join(sharedPath(t, "models"), "*.tflite"))
+	models, err := filepath.Glob(filepath.Join(reference.Path(t, "models"), "*.tflite"))
 	if err != nil || len(models) == 0 {
 		t.Fatalf("no models: %v", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // taught embeds photos of kinds with b and returns the examples.
@@ -444,12 +444,8 @@ func TestKeep(t *testing.T) {
 // Coral's 1001 classes kept beside cat, dog and hot dog: what the base model is sure
 // of stays with it.
 func TestKeepImageNet(t *testing.T) {
-	shared := os.Getenv("IMPRINT_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "shared")
-	}
-	model := join(t, filepath.Join(shared, "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"),
-		filepath.Join(shared, "models", "mobilenet_quant_v1_224_head_layers.tflite"))
+	model := join(t, reference.Path(t, "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"),
+		reference.Path(t, "models", "mobilenet_quant_v1_224_head_layers.tflite"))
 	b := parse(t, model)
 	if b.LastLayer < 0 || b.Dim() != 1024 {
 		t.Fatalf("last layer %d, %d values", b.LastLayer, b.Dim())
@@ -457,7 +453,7 @@ func TestKeepImageNet(t *testing.T) {
 	r := b.NewRunner(1)
 	defer r.Close()
 	see := func(name, label string) classifier.Example {
-		p, err := dataset.ReadFile(filepath.Join(shared, "images", name), dataset.DefaultLimits())
+		p, err := dataset.ReadFile(reference.Path(t, "images", name), dataset.DefaultLimits())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -467,10 +463,7 @@ func TestKeepImageNet(t *testing.T) {
 	for _, p := range [][2]string{{"cat", "cat_train_0.bmp"}, {"hot dog", "hotdog_train_0.bmp"}, {"hot dog", "hotdog_train_1.bmp"}, {"dog", "dog_train_0.bmp"}} {
 		examples = append(examples, see(p[1], p[0]))
 	}
-	text, err := os.ReadFile(filepath.Join(shared, "images", "imagenet_labels.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := reference.Read(t, "images", "imagenet_labels.txt")
 	var labels []string
 	for line := range bytes.Lines(text) {
 		labels = append(labels, string(bytes.TrimSpace(line)))

@@ -1,16 +1,15 @@
 // Package dataset finds, reads and resizes labelled photos.
 //
-// Call Walk (folders) or ReadList (a list of paths) first, then hand the items
-// to Load, which reads them, works on all cores and delivers in order. A Resizer
-// turns a file into what a model takes, and decodes no more than that needs.
-// ReadFile and Decode give a whole photo, and Fit.Resize fits one.
+// To prepare photos for a model, collect items with [Walk], [ReadList] or [OpenTub],
+// pass them to [Load], and resize each file with [Resizer.Read]. To decode a single
+// photo, call [ReadFile] or [Decode].
 //
-// Photos come from strangers: every size is checked before memory is taken, and
-// a file that is damaged, hostile or of another kind costs an error for that
-// photo and no more. The same bytes give the same pixels on every processor.
+// Photos may be damaged or hostile. Every size is checked against [Limits] before
+// memory is allocated, and a bad file costs one error, not the run. The same bytes
+// give the same pixels on every processor.
 //
-// Nothing in this package keeps state; all functions may be called from many
-// goroutines at once.
+// Functions are safe for concurrent use. A [Resizer] and a [Stream] belong to one
+// goroutine at a time.
 package dataset
 
 import (
@@ -19,67 +18,81 @@ import (
 	"time"
 )
 
-// Errors of a photo, to be tested with errors.Is. The text around them says which
-// file and why.
+// Errors about one photo. Test for them with errors.Is: the returned error adds the
+// path and the reason.
 var (
-	ErrEmpty    = errors.New("empty file")
-	ErrDamaged  = errors.New("damaged photo")
-	ErrTooLarge = errors.New("photo too large")
-	ErrFormat   = errors.New("not a photo of a kind that is read (JPEG, PNG, WebP, GIF, BMP)")
-	ErrHEIC     = errors.New("HEIC and AVIF photos are not read: save it as JPEG first" +
-		" (heif-convert IN.heic OUT.jpg, or export as JPEG on the phone or computer)")
+	// ErrEmpty means that the file has no bytes.
+	ErrEmpty = errors.New("empty file")
+	// ErrDamaged means that the file is cut short or its data is invalid.
+	ErrDamaged = errors.New("damaged photo")
+	// ErrTooLarge means that the file or its pixels exceed the Limits.
+	ErrTooLarge = errors.New("too large")
+	// ErrFormat means that the file is not a photo, or that its format or a feature
+	// it uses is not supported.
+	ErrFormat = errors.New("unsupported photo format")
+	// ErrHEIC means that the photo is HEIC or AVIF. It has to be converted first, for
+	// example with heif-convert IN.heic OUT.jpg.
+	ErrHEIC = errors.New("HEIC and AVIF are not supported")
 )
 
-// ErrNoLabel is returned by Walk when nothing says what a photo shows.
+// ErrNoLabel means that neither the caller nor a folder name gives a photo its label.
 var ErrNoLabel = errors.New("no label")
 
-// Item is one photo to read, with its label ("" if none).
+// kindError reads as text and wraps kind, one of the errors above. It is for messages
+// that would read badly with the text of kind in front.
+type kindError struct {
+	kind error
+	text string
+}
+
+func (e *kindError) Error() string { return e.text }
+func (e *kindError) Unwrap() error { return e.kind }
+
+// An Item is a photo to read.
 type Item struct {
 	Path  string
-	Label string
-	// Content is the photo's file when it has been read already; nil means that
-	// it is to be read from Path.
+	Label string // "" if the photo has none
+	// Content is the photo's file. If it is nil, the file is read from Path.
 	Content []byte
-	// Source says what the photo is a part of, such as a session of a tub: photos of
-	// one source and about one time may be nearly alike. "" is a photo by itself.
+	// Source names the recording that the photo belongs to, such as a session of a
+	// tub. Photos of one source taken at about the same time may be near-duplicates.
+	// Source is "" for a photo that stands alone.
 	Source string
-	// Time is when it was taken, zero if only its file knows.
+	// Time is when the photo was taken. If it is zero, only the file may know.
 	Time time.Time
 }
 
-// Photo is a decoded photo, upright.
+// A Photo is a decoded photo, turned upright.
 type Photo struct {
-	// Path and Label are those of the Item; Decode leaves them empty.
+	// Path and Label are copied from the Item. Decode leaves them empty.
 	Path, Label string
-	// Format is "jpeg", "png", "webp", "gif" or "bmp", by content.
+	// Format is "jpeg", "png", "webp", "gif" or "bmp". It depends on the content, not
+	// on the name of the file.
 	Format string
-	// SHA256 is of the file's bytes: two photos with the same sum are the
-	// same file.
+	// SHA256 is the hash of the file. Files with equal hashes are identical.
 	SHA256 [32]byte
-	// Image holds the pixels, 8 bits a channel and without transparency, as
-	// *image.YCbCr (most JPEGs), *image.Gray or *image.NRGBA, bounds starting
-	// at (0, 0). It belongs to the receiver.
+	// Image is an opaque *image.YCbCr (most JPEGs), *image.Gray or *image.NRGBA with
+	// 8 bits per channel. Its bounds start at (0, 0). The receiver owns it.
 	Image image.Image
-	// Width and Height are of Image, in pixels.
+	// Width and Height are the size of Image in pixels.
 	Width, Height int
-	// Time is EXIF DateTimeOriginal. The camera's clock has no zone: it is
-	// given as if it were UTC, good for comparing photos of one camera. Zero
-	// if absent.
+	// Time is EXIF DateTimeOriginal, or zero. Cameras store no time zone: the clock
+	// reading is given as UTC and only compares photos of one camera.
 	Time time.Time
 }
 
-// Limits bound what one photo may cost.
+// Limits bound the cost of reading one photo.
 type Limits struct {
-	// MaxPixels is the largest width·height. Decoding takes at most
-	// 8·MaxPixels bytes: kinds that need more than 8 bytes a pixel (16-bit
-	// PNG, some progressive JPEG) are held to fewer pixels.
+	// MaxPixels is the largest product of width and height. Decoding allocates at
+	// most 8·MaxPixels bytes. Formats that need more than 8 bytes per pixel, such as
+	// 16-bit PNG and some progressive JPEGs, are limited to fewer pixels.
 	MaxPixels int64
-	// MaxBytes is the largest file, in bytes.
+	// MaxBytes is the largest file size in bytes.
 	MaxBytes int64
 }
 
-// DefaultLimits gives 50 million pixels and 64 MiB.
+// DefaultLimits returns limits of 50 million pixels and 64 MiB.
 func DefaultLimits() Limits { return Limits{MaxPixels: 50e6, MaxBytes: 64 << 20} }
 
-// memory is the most bytes a photo may take while it is decoded.
+// memory returns how many bytes decoding a photo may allocate.
 func (l Limits) memory() int64 { return 8 * l.MaxPixels }

@@ -19,10 +19,11 @@ import (
 	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
-// Decode decodes the photo in b by its content, turns it upright by its EXIF
-// orientation, and lays transparency over white. Of a GIF it takes the first
-// frame. It keeps no reference to b. Errors wrap ErrEmpty, ErrFormat, ErrHEIC,
-// ErrTooLarge or ErrDamaged.
+// Decode decodes the photo in b, whose format it detects from the content. It turns the
+// photo upright as its EXIF orientation says and blends transparency with white. Of a
+// GIF it decodes the first frame. Decode does not retain b.
+//
+// Errors wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge or ErrDamaged.
 func Decode(b []byte, l Limits) (*Photo, error) {
 	h, err := readHeader(b, l)
 	if err != nil {
@@ -31,16 +32,16 @@ func Decode(b []byte, l Limits) (*Photo, error) {
 	return h.photo(b)
 }
 
-// header is what is known of a photo before its pixels are decoded.
+// header describes a photo whose pixels have not been decoded.
 type header struct {
 	format        string
-	width, height int   // as stored, before orientation
-	memory        int64 // bytes that decoding takes, about
-	cmyk          bool  // a JPEG of four colours
+	width, height int   // as stored, before the photo is turned upright
+	memory        int64 // estimate of the bytes that decoding allocates
+	cmyk          bool  // a JPEG with four components
 	exif          exif
 }
 
-// codec are the functions that read one format.
+// codec holds the functions that decode one format.
 type codec struct {
 	config func(io.Reader) (image.Config, error)
 	decode func(io.Reader) (image.Image, error)
@@ -61,8 +62,8 @@ func codecOf(format string) codec {
 	}
 }
 
-// readHeader checks all that can be checked without decoding: kind, size in bytes,
-// size in pixels, memory needed. Its own cost grows with len(b) only.
+// readHeader detects the format of b and checks its size, its dimensions and the memory
+// that decoding takes. The cost of readHeader grows with len(b) only.
 func readHeader(b []byte, l Limits) (h header, err error) {
 	defer recovered(&err)
 	if int64(len(b)) > l.MaxBytes {
@@ -73,23 +74,23 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	}
 	config, err := codecOf(h.format).config(bytes.NewReader(b))
 	if err != nil {
-		return h, broken(err)
+		return h, decodeError(err)
 	}
 	h.width, h.height = config.Width, config.Height
 	pixels := int64(h.width) * int64(h.height)
 	if h.width <= 0 || h.height <= 0 {
-		return h, fmt.Errorf("%w: %s of %d×%d pixels", ErrDamaged, h.format, h.width, h.height)
+		return h, fmt.Errorf("%w: %d×%d pixels", ErrDamaged, h.width, h.height)
 	}
 	if pixels > l.MaxPixels {
-		return h, fmt.Errorf("%w: %s of %d×%d pixels, limit %d in all", ErrTooLarge, h.format, h.width, h.height, l.MaxPixels)
+		return h, fmt.Errorf("%w: %d×%d pixels; the limit is %g megapixels", ErrTooLarge, h.width, h.height, float64(l.MaxPixels)/1e6)
 	}
 
 	var block []byte // EXIF
 	switch h.format {
 	case "jpeg":
 		scan := scanJPEG(b)
-		if most := max(commonScans, min(maxScans, maxScanned/pixels)); int64(scan.scans) > most {
-			return h, fmt.Errorf("%w: jpeg of %d×%d pixels in %d scans, limit %d", ErrTooLarge, h.width, h.height, scan.scans, most)
+		if limit := max(commonScans, min(maxScans, maxScanned/pixels)); int64(scan.scans) > limit {
+			return h, fmt.Errorf("%w: %d×%d pixels in %d scans; the limit is %d scans", ErrTooLarge, h.width, h.height, scan.scans, limit)
 		}
 		block = scan.exif
 		h.memory = pixels * int64(scan.bytesPerPixel)
@@ -99,12 +100,12 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 		if block, err = webpEXIF(b); err != nil {
 			return h, err
 		}
-		// Whatever the colour model is said to be (golang/go#81661).
+		// The colour model in the config cannot be relied on (golang/go#81661).
 		h.memory = (4 + 4) * pixels
 	}
 	h.exif = parseEXIF(block)
 	h.cmyk = h.format == "jpeg" && config.ColorModel == color.CMYKModel
-	switch config.ColorModel { // what the decoder gives and what flatten adds
+	switch config.ColorModel { // bytes per pixel of the decoder, and of flatten
 	case color.RGBA64Model, color.NRGBA64Model:
 		h.memory = (8 + 4) * pixels
 	case color.CMYKModel, color.NRGBAModel:
@@ -116,12 +117,21 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 		h.memory = max(h.memory, 8*pixels)
 	}
 	if h.memory > l.memory() {
-		return h, fmt.Errorf("%w: %s of %d×%d pixels takes %d bytes to decode, limit %d", ErrTooLarge, h.format, h.width, h.height, h.memory, l.memory())
+		return h, fmt.Errorf("%w: decoding %d×%d pixels takes %s; the limit is %s",
+			ErrTooLarge, h.width, h.height, byteSize(h.memory), byteSize(l.memory()))
 	}
 	return h, nil
 }
 
-// photo decodes b, of which h is the header, whole.
+// byteSize formats n bytes.
+func byteSize(n int64) string {
+	if n >= 1<<20 {
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// photo decodes b at full size. h is the header of b.
 func (h header) photo(b []byte) (*Photo, error) {
 	img, err := h.decode(b, new(jpeg.Decoder), jpeg.Options{})
 	if err != nil {
@@ -139,106 +149,59 @@ func (h header) photo(b []byte) (*Photo, error) {
 	}, nil
 }
 
-// decode decodes the pixels of b, of which h is the header, in one of the kinds that
-// flatten gives and not turned upright. Only a JPEG is decoded in part or reduced, as
-// o says; then the picture is d's.
+// decode decodes the pixels of b, whose header is h, to one of the types that flatten
+// returns. It does not turn them upright. The options apply to reducible photos only;
+// then d owns the returned image.
 func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Image, err error) {
 	defer recovered(&err)
 	if h.reducible() {
 		img, err := d.Decode(b, o)
 		if err != nil {
-			return nil, broken(err)
+			return nil, decodeError(err)
 		}
 		return img, nil
 	}
 	img, err = codecOf(h.format).decode(bytes.NewReader(b))
 	if err != nil {
-		return nil, broken(err)
+		return nil, decodeError(err)
 	}
 	whole := image.Rect(0, 0, h.width, h.height)
 	if h.format == "gif" && img.Bounds() != whole {
-		// The first frame may cover a part of the picture only.
+		// The first frame covers part of the canvas.
 		canvas := image.NewNRGBA(whole)
 		draw.Draw(canvas, whole, image.White, image.Point{}, draw.Src)
 		draw.Draw(canvas, img.Bounds(), img, img.Bounds().Min, draw.Over)
 		img = canvas
 	}
 	if img.Bounds() != whole {
-		return nil, fmt.Errorf("%w: %s header says %d×%d pixels, its picture has %v", ErrDamaged, h.format, h.width, h.height, img.Bounds())
+		return nil, fmt.Errorf("%w: the header promises %d×%d pixels, the data has %v", ErrDamaged, h.width, h.height, img.Bounds())
 	}
 	return flatten(img), nil
 }
 
-// reducible tells whether package dataset/jpeg decodes the photo: faster than
-// image/jpeg, and only as much of it as is needed.
+// reducible reports whether package dataset/jpeg decodes the photo. It is faster than
+// image/jpeg and can decode at reduced size.
 func (h header) reducible() bool { return h.format == "jpeg" && !h.cmyk }
 
-// recovered turns a decoder's panic into an error. It is a net: a panic is a bug of
-// the decoder, and one bad photo must not stop a run.
+// recovered turns a panic of a decoder into an error, so that one bad photo does not
+// end the run. Such a panic is a bug in the decoder.
 func recovered(err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("%w: the decoder failed: %v", ErrDamaged, r)
 	}
 }
 
-// broken says whether a decoder's error means a kind we do not read or damage.
-func broken(err error) error {
-	if err == png.UnsupportedError("dimension overflow") { // where int has 32 bits
+// decodeError wraps a decoder's error in ErrFormat, ErrTooLarge or ErrDamaged.
+func decodeError(err error) error {
+	switch {
+	case err == png.UnsupportedError("dimension overflow"): // where int has 32 bits
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
-	}
-	if errors.Is(err, jpeg.ErrUnsupported) || errors.As(err, new(stdjpeg.UnsupportedError)) || errors.As(err, new(png.UnsupportedError)) || errors.Is(err, bmp.ErrUnsupported) {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return fmt.Errorf("%w: it ends too early: %w", ErrDamaged, io.ErrUnexpectedEOF)
+	case errors.Is(err, bmp.ErrUnsupported):
+		return &kindError{ErrFormat, "this kind of BMP is not supported; convert it to JPEG or PNG"}
+	case errors.Is(err, jpeg.ErrUnsupported), errors.As(err, new(stdjpeg.UnsupportedError)), errors.As(err, new(png.UnsupportedError)):
+		return &kindError{ErrFormat, err.Error()}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: the file ends too early", ErrDamaged)
 	}
 	return fmt.Errorf("%w: %w", ErrDamaged, err)
-}
-
-// sniffLen is how many bytes sniff looks at.
-const sniffLen = 64
-
-// sniff tells the format by the first bytes.
-func sniff(b []byte) (string, error) {
-	at := func(i int, s string) bool { return len(b) >= i+len(s) && string(b[i:i+len(s)]) == s }
-	switch {
-	case len(b) == 0:
-		return "", ErrEmpty
-	case at(0, "\xff\xd8\xff"):
-		return "jpeg", nil
-	case at(0, "\x89PNG\r\n\x1a\n"):
-		return "png", nil
-	case at(0, "GIF87a"), at(0, "GIF89a"):
-		return "gif", nil
-	case at(0, "RIFF") && at(8, "WEBP"):
-		return "webp", nil
-	case at(0, "BM") && len(b) >= 18 && b[15] == 0 && b[16] == 0 && b[17] == 0:
-		// "BM" alone may begin a line of text; the size of the second header,
-		// 40 to 124, may not.
-		return "bmp", nil
-	case at(4, "ftyp"):
-		return "", isoBrand(b)
-	case at(0, "II*\x00"), at(0, "MM\x00*"):
-		return "", fmt.Errorf("%w: TIFF or a camera's raw file", ErrFormat)
-	}
-	return "", ErrFormat
-}
-
-// isoBrand tells HEIC and AVIF from other ISO media files by the major brand and
-// the compatible brands (ISO/IEC 14496-12 4.3, 23008-12 10, AV1 image format 6).
-func isoBrand(b []byte) error {
-	end := min(len(b), sniffLen)
-	if size := int(b[0])<<24 | int(b[1])<<16 | int(b[2])<<8 | int(b[3]); size >= 16 {
-		end = min(end, size)
-	}
-	for i := 8; i+4 <= end; i += 4 {
-		if i == 12 { // the minor version
-			continue
-		}
-		switch string(b[i : i+4]) {
-		case "heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "mif2", "msf1", "avif", "avis":
-			return ErrHEIC
-		}
-	}
-	return fmt.Errorf("%w: a video or another ISO media file", ErrFormat)
 }

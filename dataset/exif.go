@@ -2,40 +2,41 @@ package dataset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"time"
 
 	"github.com/bep/imagemeta"
 )
 
-// exifPrefix is in front of the TIFF block in a JPEG's APP1 segment, and by
-// mistake in some WebP files.
+// exifPrefix precedes the TIFF block in a JPEG's APP1 segment. Some writers also put it
+// into WebP files by mistake.
 var exifPrefix = []byte("Exif\x00\x00")
 
-// exif is what we use of a photo's EXIF block.
+// exif holds the EXIF values that this package uses.
 type exif struct {
-	orientation int // 1 to 8, 0 if unknown
-	time        time.Time
+	orientation orientation // 0 if unknown
+	time        time.Time   // zero if unknown
 }
 
-// parseEXIF reads a TIFF block. Whatever is wrong with it, the photo itself may be
-// good: then the values not found are zero.
+// parseEXIF reads a TIFF block. Values that are missing or damaged stay zero, because
+// the photo itself may be good.
 //
-// The block is cut out of the file before imagemeta sees it, because imagemeta
-// v1.0.1 loses the EXIF of a WebP that has a chunk of odd size before it, and
-// because the limits here bound its work: it follows up to LimitTagSize/4 SubIFD
-// pointers, each to as many tags as the block has room for, without counting them
-// as tags. Its Timeout is not used, as that leaves a goroutine running.
+// The caller cuts the block out of the file, for two reasons. imagemeta v1.0.1 loses the
+// EXIF of a WebP that has a chunk of odd size before it. And the limits below bound its
+// work: it follows up to LimitTagSize/4 SubIFD pointers, each to as many tags as the
+// block has room for, without counting them as tags. Its Timeout is unsuitable, because
+// it leaves a goroutine running.
 func parseEXIF(block []byte) exif {
 	const (
-		maxBlock = 64 << 10 // bytes: what a JPEG segment can hold
-		maxTag   = 64       // bytes of a value: a time has 20
+		maxBlock = 64 << 10 // bytes; the capacity of a JPEG segment
+		maxTag   = 64       // bytes of a value; a time has 20
 		maxTags  = 2000
 	)
 	var e exif
 	if len(block) > maxBlock {
 		block = block[:maxBlock]
 	}
-	// The error tells only that the block is damaged further on.
+	// An error means damage further on. The values found before it count.
 	_, _ = imagemeta.Decode(imagemeta.Options{
 		R:            bytes.NewReader(block),
 		ImageFormat:  imagemeta.TIFF,
@@ -50,7 +51,7 @@ func parseEXIF(block []byte) exif {
 			switch v := t.Value.(type) {
 			case uint16:
 				if t.Tag == "Orientation" && v >= 1 && v <= 8 {
-					e.orientation = int(v)
+					e.orientation = orientation(v)
 				}
 			case string:
 				if when, err := time.Parse("2006:01:02 15:04:05", v); err == nil && t.Tag == "DateTimeOriginal" {
@@ -61,4 +62,45 @@ func parseEXIF(block []byte) exif {
 		},
 	})
 	return e
+}
+
+// pngEXIF returns the eXIf chunk of the PNG file b, or nil (PNG specification, third
+// edition, 11.3.3).
+func pngEXIF(b []byte) []byte {
+	for b = b[8:]; len(b) >= 12; {
+		n := int64(binary.BigEndian.Uint32(b))
+		if n > int64(len(b)-12) {
+			return nil
+		}
+		switch string(b[4:8]) {
+		case "eXIf":
+			return b[8 : 8+n]
+		case "IEND":
+			return nil
+		}
+		b = b[12+n:]
+	}
+	return nil
+}
+
+// webpEXIF returns the EXIF chunk of the WebP file b, or nil (RFC 9649 2.7). It refuses
+// animations, which the decoder cannot read.
+func webpEXIF(b []byte) ([]byte, error) {
+	for b = b[12:]; len(b) >= 8; {
+		name, n := string(b[:4]), int64(binary.LittleEndian.Uint32(b[4:]))
+		b = b[8:]
+		if n > int64(len(b)) {
+			return nil, nil
+		}
+		chunk := b[:n]
+		switch {
+		case name == "VP8X" && n > 0 && chunk[0]&2 != 0:
+			return nil, &kindError{ErrFormat, "animated WebP is not supported; save one frame as JPEG or PNG"}
+		case name == "EXIF":
+			return bytes.TrimPrefix(chunk, exifPrefix), nil
+		}
+		// Chunks are padded to even sizes. The last one may lack its padding.
+		b = b[min(n+n&1, int64(len(b))):]
+	}
+	return nil, nil
 }

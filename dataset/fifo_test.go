@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// TestFIFO would hang if the pipe were opened as a file is.
+// TestFIFO hangs if a named pipe is opened like a regular file.
 func TestFIFO(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pipe.jpg")
 	if err := syscall.Mkfifo(path, 0o666); err != nil {
-		t.Skipf("no named pipes here: %v", err)
+		t.Skipf("no named pipes: %v", err)
 	}
 	if _, err := ReadFile(path, DefaultLimits()); !errors.Is(err, errNotRegular) {
 		t.Errorf("got %v, want %v", err, errNotRegular)

@@ -6,11 +6,11 @@ import (
 	"image/draw"
 )
 
-// flatten gives a decoded picture as one of the three kinds a Photo holds: YCbCr
-// and Gray as they are, all else as an opaque NRGBA.
+// flatten converts a decoded image to one of the types that a Photo holds. YCbCr and
+// Gray stay as they are, Gray16 becomes Gray, and everything else an opaque NRGBA.
 //
-// Transparency is laid over white, as browsers and photo viewers show it.
-// Samples of 16 bits become 8 bits by rounding v/257 to nearest.
+// Transparency is blended with white, as browsers and photo viewers do. Samples of 16
+// bits become 8 bits by rounding v/257 to nearest.
 func flatten(img image.Image) image.Image {
 	switch img := img.(type) {
 	case *image.YCbCr, *image.Gray:
@@ -18,9 +18,9 @@ func flatten(img image.Image) image.Image {
 	case *image.Gray16:
 		out := image.NewGray(img.Rect)
 		for y := range img.Rect.Dy() {
-			from, to := img.Pix[y*img.Stride:], out.Pix[y*out.Stride:][:img.Rect.Dx()]
-			for x := range to {
-				to[x] = to8(uint16(from[2*x])<<8 | uint16(from[2*x+1]))
+			src, dst := img.Pix[y*img.Stride:], out.Pix[y*out.Stride:][:img.Rect.Dx()]
+			for x := range dst {
+				dst[x] = to8(uint16(src[2*x])<<8 | uint16(src[2*x+1]))
 			}
 		}
 		return out
@@ -28,8 +28,8 @@ func flatten(img image.Image) image.Image {
 	return overWhite(img)
 }
 
-// overWhite gives a picture of any kind as an opaque NRGBA, the same one if it
-// already is.
+// overWhite converts any image to an opaque NRGBA. The result shares the pixels of an
+// img that is opaque NRGBA or RGBA.
 func overWhite(img image.Image) *image.NRGBA {
 	b := img.Bounds()
 	switch img := img.(type) {
@@ -38,13 +38,13 @@ func overWhite(img image.Image) *image.NRGBA {
 			return img
 		}
 	case *image.RGBA:
-		// Go's decoders give this for photos without alpha. Opaque, its bytes
-		// are those of an NRGBA.
+		// Go's decoders return this type for photos without alpha. If it is opaque,
+		// its bytes are those of an NRGBA.
 		if img.Opaque() {
 			return &image.NRGBA{Pix: img.Pix, Stride: img.Stride, Rect: img.Rect}
 		}
 	case *image.YCbCr, *image.Gray, *image.CMYK:
-		// These have a quick and exact way to RGBA.
+		// For these types, package draw has a fast and exact conversion.
 		out := image.NewRGBA(b)
 		draw.Draw(out, b, img, b.Min, draw.Src)
 		return &image.NRGBA{Pix: out.Pix, Stride: out.Stride, Rect: b}
@@ -66,9 +66,9 @@ func overWhite(img image.Image) *image.NRGBA {
 				copy(row[4*x:4*x+4], palette[p][:])
 			}
 		case *image.NRGBA:
-			from := img.Pix[img.PixOffset(b.Min.X, y):][:len(row)]
+			src := img.Pix[img.PixOffset(b.Min.X, y):][:len(row)]
 			for i := 0; i < len(row); i += 4 {
-				put(row[i:i+3], from[i], from[i+1], from[i+2], from[i+3])
+				put(row[i:i+3], src[i], src[i+1], src[i+2], src[i+3])
 				row[i+3] = 255
 			}
 		default:
@@ -81,7 +81,8 @@ func overWhite(img image.Image) *image.NRGBA {
 	return out
 }
 
-// put writes the colour r, g, b of opacity a over white, rounded to nearest.
+// put blends the colour r, g, b of opacity a with white, rounds to nearest and writes
+// three bytes to dst.
 func put(dst []byte, r, g, b, a uint8) {
 	if a == 255 {
 		dst[0], dst[1], dst[2] = r, g, b
@@ -93,11 +94,11 @@ func put(dst []byte, r, g, b, a uint8) {
 	dst[2] = uint8((uint32(b)*uint32(a) + white) / 255)
 }
 
-// putAny writes the pixel of any picture, over white.
+// putAny is put for pixel (x, y) of any image.
 func putAny(dst []byte, img image.Image, x, y int) {
-	var c color.RGBA64 // already multiplied by alpha
+	var c color.RGBA64 // premultiplied by alpha
 	if m, ok := img.(image.RGBA64Image); ok {
-		c = m.RGBA64At(x, y) // does not allocate, as At does
+		c = m.RGBA64At(x, y) // unlike At, it does not allocate
 	} else {
 		r, g, b, a := img.At(x, y).RGBA()
 		c = color.RGBA64{R: uint16(r), G: uint16(g), B: uint16(b), A: uint16(a)}
@@ -106,5 +107,5 @@ func putAny(dst []byte, img image.Image, x, y int) {
 	dst[0], dst[1], dst[2] = to8(c.R+rest), to8(c.G+rest), to8(c.B+rest)
 }
 
-// to8 rounds a 16-bit sample to 8 bits: 0xffff is 255·257.
+// to8 rounds a 16-bit sample to 8 bits. Note that 0xffff is 255·257.
 func to8(v uint16) uint8 { return uint8((uint32(v) + 128) / 257) }

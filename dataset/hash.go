@@ -1,9 +1,11 @@
 package dataset
 
-// Hash is a 64-bit fingerprint of a photo of w×h RGB pixels, row by row: for an 8×8 grid
-// whether a field is darker than its right neighbour (the difference hash of Neal
-// Krawetz, 2013, with means over fields of the 9×8 grid). Copies of a photo of other
-// size or compression mostly have the same. A photo without any contrast has 0.
+// Hash returns a 64-bit fingerprint of w×h RGB pixels (shape [h][w][3]). Copies of a
+// photo at another size or compression mostly have the same hash, and near-duplicates
+// differ in few bits. A photo without contrast, or smaller than 9×8, has hash 0.
+//
+// Hash is the difference hash of Neal Krawetz (2013) on the mean luma of a 9×8 grid:
+// each bit says whether a field is darker than its right neighbour.
 func Hash(rgb []byte, w, h int) uint64 {
 	if w < 9 || h < 8 {
 		return 0
@@ -12,7 +14,7 @@ func Hash(rgb []byte, w, h int) uint64 {
 	for y := range 8 {
 		var left float64
 		for x := range 9 {
-			mean := brightness(rgb, w, x*w/9, (x+1)*w/9, y*h/8, (y+1)*h/8)
+			mean := meanLuma(rgb, w, x*w/9, (x+1)*w/9, y*h/8, (y+1)*h/8)
 			if x > 0 {
 				hash <<= 1
 				if left < mean {
@@ -25,8 +27,8 @@ func Hash(rgb []byte, w, h int) uint64 {
 	return hash
 }
 
-// brightness is the mean luma (ITU-R BT.601) of a rectangle.
-func brightness(rgb []byte, w, x0, x1, y0, y1 int) float64 {
+// meanLuma returns the mean luma (ITU-R BT.601) of a rectangle, times 1000.
+func meanLuma(rgb []byte, w, x0, x1, y0, y1 int) float64 {
 	sum := 0
 	for y := y0; y < y1; y++ {
 		row := rgb[3*(y*w+x0) : 3*(y*w+x1)]

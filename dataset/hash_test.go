@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// blobs is a photo of w×h pixels, its pattern the same for every size.
+// blobs returns an image whose pattern does not depend on its size.
 func blobs(w, h, seed int) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -22,6 +22,7 @@ func blobs(w, h, seed int) *image.NRGBA {
 	return img
 }
 
+// squashed returns img resized to w×h RGB pixels.
 func squashed(t *testing.T, img image.Image, w, h int) []byte {
 	t.Helper()
 	dst := make([]byte, 3*w*h)
@@ -36,14 +37,13 @@ func TestHash(t *testing.T) {
 	small := Hash(squashed(t, blobs(90, 80, 1), 96, 96), 96, 96)
 	other := Hash(squashed(t, blobs(360, 320, 2), 224, 224), 224, 224)
 	if n := bits.OnesCount64(hash ^ small); n > 2 {
-		t.Errorf("a copy of other size: %d bits differ, want 2 at most", n)
+		t.Errorf("a copy at another size: %d bits differ, want at most 2", n)
 	}
 	if n := bits.OnesCount64(hash ^ other); n < 12 {
-		t.Errorf("another photo: %d bits differ, want 12 at least", n)
+		t.Errorf("another photo: %d bits differ, want at least 12", n)
 	}
-	// One row of light after dark, one of dark after light.
 	if got := Hash(squashed(t, blobs(9, 8, 1), 9, 8), 9, 8); got == 0 {
-		t.Error("the smallest photo: got 0")
+		t.Error("the smallest photo has hash 0")
 	}
 	rising := make([]byte, 3*9*8)
 	for i := range rising {
@@ -78,7 +78,7 @@ func TestThumbnail(t *testing.T) {
 		t.Fatal(err)
 	}
 	if size := img.Bounds().Size(); size != image.Pt(96, 96) || len(b) > 6000 {
-		t.Errorf("got %v in %d bytes, want 96×96 in 6000 at most", size, len(b))
+		t.Errorf("got %v in %d bytes, want 96×96 in at most 6000 bytes", size, len(b))
 	}
 	// It shows the middle of the photo.
 	r, g, bl, _ := img.At(48, 48).RGBA()
@@ -93,6 +93,6 @@ func TestThumbnail(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := cut.Thumbnail(96, Crop); err == nil {
-		t.Error("of half a file: no error")
+		t.Error("thumbnail of a truncated photo: no error")
 	}
 }

@@ -15,26 +15,28 @@ const (
 	maxListItems = 1 << 20
 )
 
-// ReadList reads a list of photos, one path a line, optionally followed by a tab
-// or comma and a label:
+// ReadList reads a list of photos. Each line holds a path and optionally a tab or comma
+// and a label:
 //
 //	# comment
 //	photos/0001.jpg
 //	photos/0002.jpg	cone
 //	photos/0003.jpg,cone
 //
-// A comma separates only when the text before it ends like a photo's name, so
-// paths may contain commas. Paths that are not absolute are taken from the folder
-// base. Empty lines and lines starting with # are passed over. A line of more
-// than 8 KiB or a list of more than 1,048,576 photos is an error.
+// Relative paths start at the folder base. Paths may contain commas: a comma starts the
+// label only if the text before it ends with the extension of a photo. Empty lines and
+// lines that start with # are skipped.
+//
+// Lines of more than 8 KiB and lists of more than 1,048,576 photos are errors.
 func ReadList(r io.Reader, base string) ([]Item, error) {
 	var items []Item
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 1024), maxListLine)
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		line := lines.Text()
 		if n == 1 {
-			line = strings.TrimPrefix(line, "\ufeff") // written by Windows editors
+			line = strings.TrimPrefix(line, "\ufeff") // Windows editors write it
 		}
 		if t := strings.TrimSpace(line); t == "" || t[0] == '#' {
 			continue
@@ -42,11 +44,11 @@ func ReadList(r io.Reader, base string) ([]Item, error) {
 		path, label := splitLine(line)
 		switch {
 		case path == "":
-			return nil, fmt.Errorf("read photo list: line %d: no path before the label %q", n, label)
+			return nil, fmt.Errorf("photo list: line %d: no path before label %q", n, label)
 		case strings.ContainsRune(line, 0):
-			return nil, fmt.Errorf("read photo list: line %d: it holds a zero byte", n)
+			return nil, fmt.Errorf("photo list: line %d: contains a NUL byte", n)
 		case len(items) == maxListItems:
-			return nil, fmt.Errorf("read photo list: line %d: more than %d photos", n, maxListItems)
+			return nil, fmt.Errorf("photo list: line %d: more than %d photos", n, maxListItems)
 		}
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(base, path)
@@ -54,9 +56,9 @@ func ReadList(r io.Reader, base string) ([]Item, error) {
 		items = append(items, Item{Path: path, Label: label})
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return nil, fmt.Errorf("read photo list: a line is longer than %d bytes", maxListLine)
+		return nil, fmt.Errorf("photo list: line %d: longer than %d bytes", n, maxListLine)
 	} else if err != nil {
-		return nil, fmt.Errorf("read photo list: %w", err)
+		return nil, fmt.Errorf("photo list: %w", err)
 	}
 	return items, nil
 }
@@ -73,13 +75,14 @@ func splitLine(line string) (path, label string) {
 	return strings.TrimSpace(line), ""
 }
 
-// ReadStdin reads what was piped in: one photo, told by its first bytes, as an item
-// with the path "-" and its content, or else a list as for ReadList.
+// ReadStdin reads either a photo or a list of photos from r. It detects a photo by its
+// first bytes and returns it as an item with the path "-" and its content. Anything else
+// is read as by ReadList.
 func ReadStdin(r io.Reader, base string, l Limits) ([]Item, error) {
 	br := bufio.NewReader(r)
 	head, err := br.Peek(sniffLen)
 	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("read standard input: %w", err)
+		return nil, inFile("standard input", err)
 	}
 	if _, err := sniff(head); errors.Is(err, ErrFormat) && !bytes.ContainsRune(head, 0) {
 		return ReadList(br, base)
@@ -89,7 +92,7 @@ func ReadStdin(r io.Reader, base string, l Limits) ([]Item, error) {
 		_, err = readHeader(b, l)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read photo from standard input: %w", err)
+		return nil, inFile("standard input", err)
 	}
 	return []Item{{Path: "-", Content: b}}, nil
 }

@@ -42,11 +42,11 @@ func TestReadList(t *testing.T) {
 func TestReadListErrors(t *testing.T) {
 	broken := errors.New("broken pipe")
 	for words, r := range map[string]io.Reader{
-		"line 2: no path":   strings.NewReader("a.jpg\n\tcat\n"),
-		"line 1: it holds":  strings.NewReader("a.jpg\tcat\x00\n"),
-		"longer than 8192":  strings.NewReader("a.jpg\n" + strings.Repeat("a", maxListLine+1)),
-		"more than 1048576": strings.NewReader(strings.Repeat("a\n", maxListItems+1)),
-		"broken pipe":       iotest.ErrReader(broken),
+		"line 2: no path":          strings.NewReader("a.jpg\n\tcat\n"),
+		"line 1: contains a NUL":   strings.NewReader("a.jpg\tcat\x00\n"),
+		"line 2: longer than 8192": strings.NewReader("a.jpg\n" + strings.Repeat("a", maxListLine+1)),
+		"more than 1048576":        strings.NewReader(strings.Repeat("a\n", maxListItems+1)),
+		"broken pipe":              iotest.ErrReader(broken),
 	} {
 		items, err := ReadList(r, "")
 		if err == nil || items != nil || !strings.Contains(err.Error(), words) {
@@ -89,15 +89,15 @@ func FuzzReadList(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// A list written from what was read reads the same.
+		// Writing the items as a list and reading it again gives the same items.
 		var b strings.Builder
-		b.WriteString("# a mark of byte order counts on the first line only\n")
+		b.WriteString("# only the first line may start with a byte order mark\n")
 		for _, item := range items {
 			if item.Path == "" || strings.ContainsAny(item.Path+item.Label, "\x00\n") {
 				t.Fatalf("item %q", item)
 			}
 			if strings.HasPrefix(item.Path, "#") || item.Path != strings.TrimSpace(item.Path) || len(item.Path)+len(item.Label) > maxListLine/2 {
-				return // cleaning the path can bring about what a list cannot say
+				return // cleaning the path can give one that a list cannot hold
 			}
 			fmt.Fprintf(&b, "%s\t%s\n", item.Path, item.Label)
 		}

@@ -8,17 +8,22 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Load reads items and calls work with each on so many goroutines (0: one for each
-// core), with the goroutine's number, and deliver on the caller's goroutine with what
-// work made of it, in the order of items. Decoding the photo is left to work. A photo
-// that cannot be read is delivered as an error, as is one of work, and does not stop
-// the run; an error from deliver does, and is returned.
+// Load opens items, calls work on each file in parallel, and calls deliver with the
+// results in the order of items.
 //
-// All photos under way together take no more memory than one photo of the largest
-// size l allows, as long as work does not keep them. Load does not look for
-// duplicates: compare File.SHA256.
+// work runs on the given number of goroutines, or on one per core if workers is 0. Its
+// argument worker is the number of the goroutine, from 0. It decodes the photo itself,
+// for example with a Resizer per worker. deliver runs on the goroutine of the caller. Its
+// argument i is the position in items.
 //
-// When ctx ends Load returns its error after the photos then under way. No
+// A photo that cannot be opened, or for which work fails, is delivered as an error, and
+// Load goes on. If deliver returns an error, Load stops and returns that error.
+//
+// All photos in flight together use no more memory than one photo of the largest size in
+// l, provided that work does not retain them. Load does not detect duplicates: compare
+// File.SHA256.
+//
+// When ctx is done, Load waits for the photos in flight and returns the error of ctx. No
 // goroutine outlives Load.
 func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work func(ctx context.Context, worker int, f *File) (T, error), deliver func(i int, v T, err error) error) error {
 	if workers <= 0 {
@@ -35,9 +40,9 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 	wg.Go(func() {
 		defer close(ordered)
 		defer close(queue)
-		// One goroutine reads all files and takes memory for them in order.
-		// What holds memory is then always ahead of what waits for it, so
-		// delivering in order cannot block for ever.
+		// A single goroutine opens all files and acquires memory in order. A photo that
+		// holds memory is therefore ahead of those that wait for it, and delivering in
+		// order cannot deadlock.
 		for _, item := range items {
 			p := &pending[T]{done: make(chan struct{})}
 			if p.file, p.err = Open(item, l); p.err == nil {
@@ -77,7 +82,7 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 		case p = <-ordered:
 		case <-ctx.Done():
 		}
-		if p == nil { // closed because ctx ended
+		if p == nil { // ctx is done, and ordered may be closed
 			return ctx.Err()
 		}
 		select {
@@ -95,10 +100,10 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 	return nil
 }
 
-// pending is a photo on its way through Load.
+// pending is a photo in flight.
 type pending[T any] struct {
 	file   *File
-	memory int64 // bytes held until work is done
+	memory int64 // bytes acquired until work is done
 
 	done  chan struct{} // closed when value and err are set
 	value T

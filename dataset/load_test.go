@@ -39,12 +39,12 @@ func TestReadFile(t *testing.T) {
 		if !errors.Is(err, tt.want) || p != nil {
 			t.Errorf("%s: got %v, %v, want %v", tt.name, p, err, tt.want)
 		} else if n := strings.Count(err.Error(), path); n != 1 {
-			t.Errorf("error %q names the path %d times, want once", err, n)
+			t.Errorf("error %q has the path %d times, want once", err, n)
 		}
 	}
 }
 
-// set writes n photos, the i-th 1+i%50 pixels wide, each seventh damaged.
+// set writes n photos. Photo i is 1+i%50 pixels wide, and each seventh is damaged.
 func set(t testing.TB, n int) []Item {
 	t.Helper()
 	files := map[string][]byte{}
@@ -65,20 +65,20 @@ func set(t testing.TB, n int) []Item {
 	return items
 }
 
-// same is work that hands the photo on.
-func same(_ context.Context, _ int, f *File) (*Photo, error) { return f.Decode() }
+// decode is work for Load that decodes the photo.
+func decode(_ context.Context, _ int, f *File) (*Photo, error) { return f.Decode() }
 
 func TestLoad(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	items := set(t, 100)
-	tight := Limits{MaxPixels: 50 * 20, MaxBytes: 5000} // room for one at a time
+	tight := Limits{MaxPixels: 50 * 20, MaxBytes: 5000} // enough for one at a time
 	for _, l := range []Limits{DefaultLimits(), tight} {
 		for _, workers := range []int{0, 1, 3, 200} {
 			next := 0
 			var inside atomic.Int32
-			err := Load(t.Context(), items, l, workers, same, func(i int, p *Photo, err error) error {
+			err := Load(t.Context(), items, l, workers, decode, func(i int, p *Photo, err error) error {
 				if inside.Add(1) != 1 {
-					t.Error("fn is called twice at a time")
+					t.Error("deliver is called concurrently")
 				}
 				defer inside.Add(-1)
 				if i != next {
@@ -105,7 +105,7 @@ func TestLoad(t *testing.T) {
 			}
 		}
 	}
-	if err := Load(t.Context(), nil, tight, 0, same, nil); err != nil {
+	if err := Load(t.Context(), nil, tight, 0, decode, nil); err != nil {
 		t.Errorf("no items: %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestLoadStops(t *testing.T) {
 	full := errors.New("disk full")
 	for _, at := range []int{0, 1, 25, 49} {
 		calls := 0
-		err := Load(t.Context(), items, DefaultLimits(), 2, same, func(i int, _ *Photo, _ error) error {
+		err := Load(t.Context(), items, DefaultLimits(), 2, decode, func(i int, _ *Photo, _ error) error {
 			calls++
 			if i == at {
 				return full
@@ -124,12 +124,12 @@ func TestLoadStops(t *testing.T) {
 			return nil
 		})
 		if err != full || calls != at+1 {
-			t.Errorf("fn fails at %d: got %v after %d calls", at, err, calls)
+			t.Errorf("deliver fails at %d: got %v after %d calls", at, err, calls)
 		}
 
 		ctx, cancel := context.WithCancel(t.Context())
 		calls = 0
-		err = Load(ctx, items, DefaultLimits(), 2, same, func(i int, _ *Photo, _ error) error {
+		err = Load(ctx, items, DefaultLimits(), 2, decode, func(i int, _ *Photo, _ error) error {
 			calls++
 			if i == at {
 				cancel()
@@ -143,8 +143,8 @@ func TestLoadStops(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := Load(ctx, items, DefaultLimits(), 2, same, func(int, *Photo, error) error {
-		t.Error("fn is called")
+	err := Load(ctx, items, DefaultLimits(), 2, decode, func(int, *Photo, error) error {
+		t.Error("deliver is called")
 		return nil
 	})
 	if !errors.Is(err, context.Canceled) {
@@ -157,8 +157,8 @@ func TestLoadPanic(t *testing.T) {
 	items := set(t, 20)
 	defer func() {
 		if recover() != "mine" {
-			t.Error("the panic of fn is lost")
+			t.Error("the panic of deliver is lost")
 		}
 	}()
-	_ = Load(t.Context(), items, DefaultLimits(), 2, same, func(int, *Photo, error) error { panic("mine") })
+	_ = Load(t.Context(), items, DefaultLimits(), 2, decode, func(int, *Photo, error) error { panic("mine") })
 }

@@ -6,22 +6,24 @@ import (
 	"github.com/disintegration/imaging"
 )
 
-// upright turns a picture that flatten gave by its EXIF orientation (CIPA DC-008
-// 4.6.4 A: where row 0 and column 0 of the stored picture are).
+// orientation is an EXIF orientation: where row 0 and column 0 of the stored image are
+// in the upright one (CIPA DC-008 4.6.4 A). Values other than 2 to 8 mean upright.
+type orientation int
+
+// upright turns an image that flatten returned.
 //
-// Beside thumbnails this is the only use of disintegration/imaging, which is no longer
-// maintained.
-// It works in goroutines of its own, where a panic could not be caught, so it is
-// given nothing but well-formed NRGBA.
-func upright(img image.Image, orientation int) image.Image {
-	if orientation < 2 || orientation > 8 {
+// Apart from thumbnails, this is the only use of disintegration/imaging, which is
+// unmaintained. It starts goroutines, whose panics cannot be recovered here, so it only
+// gets well-formed NRGBA.
+func upright(img image.Image, o orientation) image.Image {
+	if o < 2 || o > 8 {
 		return img
 	}
 	n, ok := img.(*image.NRGBA)
 	if !ok {
 		n = overWhite(img)
 	}
-	switch orientation {
+	switch o {
 	case 2:
 		return imaging.FlipH(n)
 	case 3:
@@ -39,20 +41,17 @@ func upright(img image.Image, orientation int) image.Image {
 	}
 }
 
-// orientation is that of EXIF; what is not 2 to 8 is upright.
-type orientation int
-
-// swapped tells whether rows of the stored picture are columns of the upright one.
+// swapped reports whether rows of the stored image are columns of the upright one.
 func (o orientation) swapped() bool { return o >= 5 && o <= 8 }
 
-// mirrored tells in which directions of the upright picture the stored one runs
+// mirrored reports along which axes of the upright image the stored pixels run
 // backwards.
 func (o orientation) mirrored() (x, y bool) {
 	return o == 2 || o == 3 || o == 6 || o == 7, o == 3 || o == 4 || o == 7 || o == 8
 }
 
-// stored gives the rectangle of the stored picture that is r of the upright one, which
-// has w×h pixels.
+// stored maps rectangle r of the upright image, which has w×h pixels, to the stored
+// image.
 func (o orientation) stored(r image.Rectangle, w, h int) image.Rectangle {
 	x, y := o.mirrored()
 	if x {
@@ -67,8 +66,8 @@ func (o orientation) stored(r image.Rectangle, w, h int) image.Rectangle {
 	return r
 }
 
-// turned lays a stored picture out upright in the rectangle to of RGB rows of so many
-// pixels.
+// turned returns the layout that writes a stored image upright into rectangle to of an
+// RGB image that is width pixels wide.
 func turned(width int, to image.Rectangle, o orientation) layout {
 	l := layout{to.Dx(), to.Dy(), 3 * (to.Min.Y*width + to.Min.X), 3, 3 * width}
 	x, y := o.mirrored()

@@ -17,9 +17,10 @@ import (
 	"golang.org/x/image/bmp"
 )
 
-// This file makes the photos that the tests read.
+// This file has helpers that make photos.
 
-// gradient is a picture in which every pixel up to 256×256 has its own colour.
+// gradient returns an image in which the colours of the first 256×256 pixels are all
+// different.
 func gradient(w, h int) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -30,13 +31,13 @@ func gradient(w, h int) *image.NRGBA {
 	return img
 }
 
-// corners is four fields: red, green over blue, white.
+// corners returns an image of four quadrants: red and green over blue and white.
 func corners(w, h int) *image.NRGBA {
-	fields := []color.NRGBA{{255, 0, 0, 255}, {0, 255, 0, 255}, {0, 0, 255, 255}, {255, 255, 255, 255}}
+	quadrants := []color.NRGBA{{255, 0, 0, 255}, {0, 255, 0, 255}, {0, 0, 255, 255}, {255, 255, 255, 255}}
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
 		for x := range w {
-			img.SetNRGBA(x, y, fields[2*x/w+2*(2*y/h)])
+			img.SetNRGBA(x, y, quadrants[2*x/w+2*(2*y/h)])
 		}
 	}
 	return img
@@ -78,7 +79,7 @@ func asGIF(t testing.TB, img image.Image) []byte {
 	return b.Bytes()
 }
 
-// paletted gives img in 216 colours that include those of corners.
+// paletted returns img in 216 colours, which include those of corners.
 func paletted(img image.Image) *image.Paletted {
 	p := image.NewPaletted(img.Bounds(), palette.WebSafe)
 	for y := range p.Rect.Dy() {
@@ -89,7 +90,7 @@ func paletted(img image.Image) *image.Paletted {
 	return p
 }
 
-// exifBlock is a TIFF block with an orientation and, if not empty, a time.
+// exifBlock returns a TIFF block with an orientation and a time.
 func exifBlock(order binary.AppendByteOrder, orientation int, when string) []byte {
 	mark := "MM"
 	if order.String() == "LittleEndian" {
@@ -98,7 +99,7 @@ func exifBlock(order binary.AppendByteOrder, orientation int, when string) []byt
 	b := order.AppendUint32(order.AppendUint16([]byte(mark), 42), 8)
 	entry := func(tag, typ uint16, count, value uint32) {
 		b = order.AppendUint32(order.AppendUint16(order.AppendUint16(b, tag), typ), count)
-		if typ == 3 { // SHORT, at the left of the field
+		if typ == 3 { // SHORT, left-aligned
 			b = order.AppendUint16(order.AppendUint16(b, uint16(value)), 0)
 		} else {
 			b = order.AppendUint32(b, value)
@@ -114,7 +115,7 @@ func exifBlock(order binary.AppendByteOrder, orientation int, when string) []byt
 	return append(append(b, when...), 0)
 }
 
-// jpegWith puts an EXIF block into a JPEG.
+// jpegWith returns JPEG b with an EXIF block.
 func jpegWith(b, block []byte) []byte {
 	segment := append(append([]byte{0xff, 0xe1, 0, 0}, exifPrefix...), block...)
 	binary.BigEndian.PutUint16(segment[2:], uint16(len(segment)-2))
@@ -127,12 +128,13 @@ func pngChunk(name string, content []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:]))
 }
 
-// pngWith puts an EXIF block into a PNG, after the header.
+// pngWith returns PNG b with an EXIF block after its header.
 func pngWith(b, block []byte) []byte {
 	const header = 8 + 25
 	return append(append(bytes.Clone(b[:header]), pngChunk("eXIf", block)...), b[header:]...)
 }
 
+// testdata returns a file in testdata.
 func testdata(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
@@ -142,7 +144,7 @@ func testdata(t testing.TB, name string) []byte {
 	return b
 }
 
-// write puts files into a new folder: name, content.
+// write writes files, a map from names to contents, to a new folder and returns it.
 func write(t testing.TB, files map[string][]byte) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -6,85 +6,86 @@ import (
 	"slices"
 )
 
-// axis holds, for each output coordinate, the two samples it lies between and the
-// weight of the second, from 0 up to below 1.
+// axis holds the interpolation along one dimension. Output i lies between the samples
+// pairs[2i] and pairs[2i+1], and weight[i], at least 0 and below 1, belongs to the
+// second.
 type axis struct {
-	at     []int // numbers of samples, in pairs
+	pairs  []int // indices into source
 	weight []float32
-	places []int // of the samples in the source, ascending
+	source []int // coordinates of the samples that are needed, ascending
 }
 
-// set makes an axis of n outputs for the source coordinates from to to−1, of which
-// each so many, reduce, have become one.
+// set prepares the axis for n outputs from the source coordinates from ≤ c < to. The
+// source is reduced: each of its samples stands for reduce coordinates.
 func (a *axis) set(n, from, to, reduce int) {
-	a.at, a.weight, a.places = slices.Grow(a.at[:0], 2*n), slices.Grow(a.weight[:0], n), slices.Grow(a.places[:0], min(2*n, to-from))
+	a.pairs, a.weight, a.source = slices.Grow(a.pairs[:0], 2*n), slices.Grow(a.weight[:0], n), slices.Grow(a.source[:0], min(2*n, to-from))
 	scale := float32(to-from) / float32(n)
 	first, last := from/reduce, (to-1)/reduce
 	within := float32(from - first*reduce)
 	for i := range n {
-		// The conversions keep products from being fused with sums, here and below.
+		// Here and below, conversions keep the compiler from fusing products with sums.
 		pos := float32((float32(i) + 0.5) * scale)
 		pos = max(0, float32((pos+within)/float32(reduce))-0.5)
 		lower := min(first+int(pos), last)
-		a.at = append(a.at, a.sample(lower), a.sample(min(lower+1, last)))
+		a.pairs = append(a.pairs, a.sample(lower), a.sample(min(lower+1, last)))
 		a.weight = append(a.weight, pos-float32(lower-first))
 	}
 }
 
-// sample gives the number of the sample at place, which is one of the last two or
-// comes after them.
-func (a *axis) sample(place int) int {
-	n := len(a.places)
+// sample returns the index of coordinate c in source, and appends c if necessary. c must
+// be one of the last two coordinates or follow them.
+func (a *axis) sample(c int) int {
+	n := len(a.source)
 	for i := n - 1; i >= max(0, n-2); i-- {
-		if a.places[i] == place {
+		if a.source[i] == c {
 			return i
 		}
 	}
-	a.places = append(a.places, place)
+	a.source = append(a.source, c)
 	return n
 }
 
-// layout says where the pixels of a picture, which may have to be turned, go: pixel
-// (x, y) of w×h to start + x·dx + y·dy.
+// layout says where in a byte slice the pixels of a w×h image go: pixel (x, y) to
+// start + x·dx + y·dy. Negative or swapped steps turn the image.
 type layout struct {
 	w, h          int
 	start, dx, dy int
 }
 
-// resampler resizes pictures and keeps its memory.
+// resampler resizes images and reuses its memory.
 type resampler struct {
 	cols, rows   axis
-	top, bottom  []byte
+	top, bottom  []byte // RGB of the two source rows in use
 	upper, lower [256]float32
 }
 
-// run resizes a rectangle of a picture to out. Of the picture is given img, reduced:
-// r is in pixels before that.
+// run resizes rectangle r of an image to out. img is that image divided by reduce, while
+// r is in its original pixels.
 func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectangle, reduce int) {
 	s.cols.set(out.w, r.Min.X, r.Max.X, reduce)
 	s.rows.set(out.h, r.Min.Y, r.Max.Y, reduce)
-	// The colours of the two source rows in use. Enlarging meets each row several
-	// times, first as the lower and then as the upper one.
-	n := 3 * len(s.cols.places)
+	// Enlarging needs each row several times, first as the lower one, then as the
+	// upper one.
+	n := 3 * len(s.cols.source)
 	top, bottom := append(s.top[:0], make([]byte, n)...), append(s.bottom[:0], make([]byte, n)...)
 	haveTop, haveBottom := -1, -1
 	for y := range out.h {
-		y0, y1 := s.rows.at[2*y], s.rows.at[2*y+1]
+		y0, y1 := s.rows.pairs[2*y], s.rows.pairs[2*y+1]
 		if haveTop != y0 {
 			if haveBottom == y0 {
 				top, bottom = bottom, top
 				haveBottom = haveTop
 			} else {
-				sample(top, img, s.rows.places[y0], s.cols.places)
+				sampleRow(top, img, s.rows.source[y0], s.cols.source)
 			}
 			haveTop = y0
 		}
 		if haveBottom != y1 {
-			sample(bottom, img, s.rows.places[y1], s.cols.places)
+			sampleRow(bottom, img, s.rows.source[y1], s.cols.source)
 			haveBottom = y1
 		}
-		// Every sample is first multiplied by its row's weight. There are only
-		// 256 samples.
+		// Each sample is multiplied by the weight of its row first. With 256 sample
+		// values, that is a table.
 		wy1 := s.rows.weight[y]
 		wy0 := 1 - wy1
 		for i := range 256 {
@@ -93,11 +94,11 @@ func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectang
 		to := out.start + y*out.dy
 		for x, wx1 := range s.cols.weight {
 			wx0 := 1 - wx1
-			x0, x1 := 3*s.cols.at[2*x], 3*s.cols.at[2*x+1]
+			x0, x1 := 3*s.cols.pairs[2*x], 3*s.cols.pairs[2*x+1]
 			t0, t1, b0, b1 := (*[3]byte)(top[x0:]), (*[3]byte)(top[x1:]), (*[3]byte)(bottom[x0:]), (*[3]byte)(bottom[x1:])
 			o := (*[3]byte)(dst[to:])
 			for c := range 3 {
-				// The order of products and sums is part of the result.
+				// The order of products and sums affects the result.
 				v := float32(s.upper[t0[c]]*wx0) + float32(s.lower[b0[c]]*wx0) +
 					float32(s.upper[t1[c]]*wx1) + float32(s.lower[b1[c]]*wx1)
 				o[c] = uint8(int32(v + 0.5))
@@ -108,12 +109,12 @@ func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectang
 	s.top, s.bottom = top, bottom
 }
 
-// sample writes the colours of the pixels (x, y), x from xs, to dst as R, G, B.
-func sample(dst []byte, img image.Image, y int, xs []int) {
+// sampleRow writes the colours of the pixels (x, y) for x in xs to dst as R, G, B.
+func sampleRow(dst []byte, img image.Image, y int, xs []int) {
 	switch img := img.(type) {
 	case *image.YCbCr:
-		// What YOffset and COffset do, but much of it once.
-		across := 0 // a colour sample is for 1<<across others
+		// The work of YOffset and COffset, with what is common to the row done once.
+		across := 0 // a chroma sample serves 1<<across luma samples
 		switch img.SubsampleRatio {
 		case image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420:
 			across = 1
@@ -126,7 +127,7 @@ func sample(dst []byte, img image.Image, y int, xs []int) {
 		cb, cr := img.Cb[at:], img.Cr[at:]
 		for i, x := range xs {
 			c := x>>across - r.Min.X>>across
-			if r.Min.X < 0 { // where shifts round otherwise than divisions
+			if r.Min.X < 0 { // where shifts and divisions round differently
 				c = img.COffset(x, y) - at
 			}
 			d := (*[3]byte)(dst[3*i:])

@@ -7,153 +7,152 @@ import (
 	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
-// Fit says how a photo of any shape becomes the rectangle a model wants. What
-// was used for teaching must be used for classifying.
+// Resize is a resize mode: how a photo of any shape fills the rectangular input of a
+// model. Train and classify with the same mode.
 type Resize string
 
 const (
-	// Crop takes a square with sides of round(0.875·min(w, h)) pixels out of
-	// the middle of the photo and resizes it. Things keep their proportions
-	// when the model's input is square; the rim of the photo is not seen.
+	// Crop resizes a centred square with sides of round(0.875·min(w, h)) pixels. The
+	// margins of the photo are lost. Proportions are kept if the input is square.
 	Crop Resize = "crop"
-	// Squash resizes the whole photo, out of proportion if need be.
+	// Squash resizes the whole photo without keeping its proportions.
 	Squash Resize = "squash"
-	// Pad resizes the whole photo in proportion, centres it, and fills the
-	// rest with mid-grey (128, 128, 128).
+	// Pad resizes the whole photo, keeps its proportions, and fills the margins with
+	// grey (128, 128, 128).
 	Pad Resize = "pad"
 )
 
 const padGrey = 128
 
-// maxSide is the largest width or height that Resize writes, in pixels.
+// maxSide is the largest width or height of a resized image, in pixels.
 const maxSide = 1 << 14
 
-// ParseFit gives the Fit called s: crop, squash or pad.
+// ParseResize returns the resize mode named s: crop, squash or pad.
 func ParseResize(s string) (Resize, error) {
-	switch f := Resize(s); f {
+	switch m := Resize(s); m {
 	case Crop, Squash, Pad:
-		return f, nil
+		return m, nil
 	}
-	return "", fmt.Errorf("unknown fit %q: want crop, squash or pad", s)
+	return "", fmt.Errorf("unknown resize mode %q: want crop, squash or pad", s)
 }
 
-// Resize fits img into a picture w pixels wide and h high, written to dst row by
-// row as R, G, B bytes (shape [h][w][3]). len(dst) must be w·h·3.
+// Resize resizes img to w×h pixels and writes them to dst as R, G, B bytes, row by row
+// (shape [h][w][3]). dst must have exactly w·h·3 bytes.
 //
-// The method is TensorFlow Lite's RESIZE_BILINEAR with half-pixel centres, without
-// antialiasing: output pixel x of w samples the source at (x+0.5)·W/w − 0.5,
-// clamped to the source, in float32, and the result is floor(v+0.5). Every
-// product is rounded by itself, so all processors give the same bytes.
+// The result equals TensorFlow Lite's RESIZE_BILINEAR with half_pixel_centers and
+// without antialiasing. Output pixel x samples a source W pixels wide at
+// (x+0.5)·W/w − 0.5, clamped to the source. The arithmetic is float32, each product is
+// rounded on its own, and the result is floor(v+0.5), so all processors give the same
+// bytes.
 //
-// Only the pixels that are needed are looked at and converted to RGB, with Go's
-// rounding; transparency is laid over white. Resize allocates a few small tables,
-// 40·w+20·h bytes or so, and keeps nothing. A Resizer does the same with a file, and
-// is faster.
-func (f Resize) Resize(dst []byte, img image.Image, w, h int) error {
-	return (&Resizer{Mode: f, Width: w, Height: h}).Resize(dst, img)
+// Resize converts only the pixels it needs to RGB, with the rounding of package image,
+// and blends transparency with white. It allocates about 40·w+20·h bytes. For files, a
+// Resizer is faster.
+func (m Resize) Resize(dst []byte, img image.Image, w, h int) error {
+	return (&Resizer{Mode: m, Width: w, Height: h}).Resize(dst, img)
 }
 
-// A Resizer decodes photos and fits them into the input of a model. What is written
-// is what Fit.Resize makes of the whole photo, but that a JPEG of more than four times
-// the size needed is decoded reduced to a half, a quarter or an eighth, the smallest
-// that has twice the size needed. That is much faster. Closer to the size needed,
-// photos become softer than those that MobileNets were trained on, which cost a point
-// of accuracy in a hundred.
+// A Resizer decodes photos and resizes them for the input of a model. It reuses its
+// memory from photo to photo. One goroutine may use it at a time.
 //
-// It keeps its memory from one photo to the next, and is used by one goroutine at a
-// time.
+// The output is that of Resize.Resize on the upright photo, with one exception: a JPEG
+// of four times the needed size or more is decoded at half, quarter or eighth size, the
+// smallest that is still at least twice the needed size. That is much faster. Decoding
+// closer to the needed size makes photos softer than those that MobileNets were trained
+// on, and costs one percentage point of accuracy.
 type Resizer struct {
 	Mode          Resize
-	Width, Height int // of the input, in pixels
+	Width, Height int // of the output in pixels
 
 	jpeg      jpeg.Decoder
 	resampler resampler
 }
 
-// keptMemory is how much a photo may have taken for a Resizer to keep it, in bytes.
+// keptMemory is how much memory a Resizer keeps at most after a photo, in bytes.
 const keptMemory = 64 << 20
 
-// Read writes photo p to dst, Height rows of Width pixels as R, G, B bytes. Errors
-// name the path and wrap ErrFormat or ErrDamaged.
-func (f *Resizer) Read(dst []byte, p *File) error {
-	w, h := p.header.width, p.header.height
-	o := orientation(p.header.exif.orientation)
+// Read decodes f and writes it to dst as R, G, B bytes, row by row (shape
+// [Height][Width][3]). dst must have exactly that length. Errors name the path and wrap
+// ErrFormat or ErrDamaged.
+func (r *Resizer) Read(dst []byte, f *File) error {
+	w, h := f.header.width, f.header.height
+	o := f.header.exif.orientation
 	if o.swapped() {
 		w, h = h, w
 	}
-	to, from, err := f.Mode.place(dst, f.Width, f.Height, w, h)
+	to, from, err := r.Mode.place(dst, r.Width, r.Height, w, h)
 	if err != nil {
-		return inFile(p.Path, err)
+		return inFile(f.Path, err)
 	}
 	from = o.stored(from, w, h)
-	out := turned(f.Width, to, o)
+	out := turned(r.Width, to, o)
 	reduce := 1
-	if p.header.reducible() {
+	if f.header.reducible() {
 		for reduce < 8 && from.Dx() >= 4*reduce*out.w && from.Dy() >= 4*reduce*out.h {
 			reduce *= 2
 		}
 	}
-	if p.header.memory > keptMemory {
-		defer func() { f.jpeg = jpeg.Decoder{} }()
+	if f.header.memory > keptMemory {
+		defer func() { r.jpeg = jpeg.Decoder{} }()
 	}
-	img, err := p.header.decode(p.content, &f.jpeg, jpeg.Options{Reduce: reduce, Region: from})
+	img, err := f.header.decode(f.content, &r.jpeg, jpeg.Options{Reduce: reduce, Region: from})
 	if err != nil {
-		return inFile(p.Path, err)
+		return inFile(f.Path, err)
 	}
-	f.Mode.fill(dst)
-	f.resampler.run(dst, out, img, from, reduce)
+	r.Mode.fill(dst)
+	r.resampler.run(dst, out, img, from, reduce)
 	return nil
 }
 
-// Resize does what Fit.Resize does, and allocates nothing once it has seen a picture of
-// that size.
-func (f *Resizer) Resize(dst []byte, img image.Image) error {
+// Resize is Resize.Resize with the mode and size of r. Once r has seen an image of the
+// same size, it allocates nothing.
+func (r *Resizer) Resize(dst []byte, img image.Image) error {
 	b := img.Bounds()
-	to, from, err := f.Mode.place(dst, f.Width, f.Height, b.Dx(), b.Dy())
+	to, from, err := r.Mode.place(dst, r.Width, r.Height, b.Dx(), b.Dy())
 	if err != nil {
 		return err
 	}
-	f.Mode.fill(dst)
-	f.resampler.run(dst, turned(f.Width, to, 1), img, from.Add(b.Min), 1)
+	r.Mode.fill(dst)
+	r.resampler.run(dst, turned(r.Width, to, 1), img, from.Add(b.Min), 1)
 	return nil
 }
 
-// place checks the arguments of Resize and says which rectangle of the photo, of
-// sw×sh pixels, goes into which of the w×h pixels in dst.
-func (f Resize) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, err error) {
+// place checks the arguments of Resize. It returns the rectangle of the sw×sh source
+// pixels to resize and the rectangle of the w×h pixels in dst to write them to.
+func (m Resize) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, err error) {
 	to, from = image.Rect(0, 0, w, h), image.Rect(0, 0, sw, sh)
 	switch {
 	case w <= 0 || h <= 0 || w > maxSide || h > maxSide:
-		err = fmt.Errorf("resize to %d×%d: want sides of 1 to %d pixels", w, h, maxSide)
+		err = fmt.Errorf("resize to %d×%d: sides must be 1 to %d pixels", w, h, maxSide)
 	case len(dst) != w*h*3:
 		err = fmt.Errorf("resize to %d×%d: destination has %d bytes, want %d", w, h, len(dst), w*h*3)
 	case from.Empty():
 		err = fmt.Errorf("resize to %d×%d: the photo has no pixels", w, h)
-	case f == Squash:
-	case f == Crop:
+	case m == Squash:
+	case m == Crop:
 		// round(7·short/8), ties up.
 		side := (7*min(sw, sh) + 4) / 8
 		x, y := (sw-side)/2, (sh-side)/2
 		from = image.Rect(x, y, x+side, y+side)
-	case f == Pad:
+	case m == Pad:
 		to = inside(w, h, sw, sh)
 	default:
-		err = fmt.Errorf("resize: unknown fit %q", string(f))
+		err = fmt.Errorf("unknown resize mode %q", string(m))
 	}
 	return to, from, err
 }
 
-// fill writes what is seen where the photo is not.
-func (f Resize) fill(dst []byte) {
-	if f == Pad {
+// fill writes the margins that the mode leaves around the photo.
+func (m Resize) fill(dst []byte) {
+	if m == Pad {
 		for i := range dst {
 			dst[i] = padGrey
 		}
 	}
 }
 
-// inside gives the largest centred rectangle within w×h of the shape sw:sh,
-// sides rounded to nearest and never below one pixel.
+// inside returns the largest centred rectangle of shape sw:sh in w×h. Its sides are
+// rounded to nearest and at least one pixel.
 func inside(w, h, sw, sh int) image.Rectangle {
 	iw, ih := w, h
 	if int64(sw)*int64(h) >= int64(sh)*int64(w) {

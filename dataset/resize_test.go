@@ -12,23 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// shared gives the folder of models and tensors beside the checkout.
-func shared(t *testing.T) string {
-	dir := os.Getenv("IMPRINT_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "golden", "manifest.json")); err != nil {
-		t.Skipf("no golden tensors beside the checkout: %v", err)
-	}
-	return dir
-}
-
-// TestResizeGolden resizes whole photos to the inputs that TFLite was given.
+// TestResizeGolden compares resized photos with the inputs that TensorFlow Lite got.
 func TestResizeGolden(t *testing.T) {
-	dir := shared(t)
+	dir := filepath.Join(reference.Path(t, "golden", "manifest.json"), "..", "..")
 	b, err := os.ReadFile(filepath.Join(dir, "golden", "manifest.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +51,7 @@ func TestResizeGolden(t *testing.T) {
 			}
 			p, err := ReadFile(filepath.Join(dir, "images", c.Image), DefaultLimits())
 			if errors.Is(err, os.ErrNotExist) {
-				continue // not all photos are there
+				continue // some photos are missing
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -83,52 +73,52 @@ func TestResizeGolden(t *testing.T) {
 		}
 	}
 	if compared == 0 {
-		t.Fatal("the manifest names no photo to compare")
+		t.Fatal("the manifest lists no photo to compare")
 	}
 	t.Logf("%d tensors equal", compared)
 }
 
-func TestParseFit(t *testing.T) {
-	for _, f := range []Resize{Crop, Squash, Pad} {
-		if got, err := ParseResize(string(f)); got != f || err != nil {
-			t.Errorf("ParseFit(%q) = %q, %v", f, got, err)
+func TestParseResize(t *testing.T) {
+	for _, m := range []Resize{Crop, Squash, Pad} {
+		if got, err := ParseResize(string(m)); got != m || err != nil {
+			t.Errorf("ParseResize(%q) = %q, %v", m, got, err)
 		}
 	}
 	for _, s := range []string{"", "Crop", "stretch"} {
 		if got, err := ParseResize(s); err == nil {
-			t.Errorf("ParseFit(%q) = %q, want an error", s, got)
+			t.Errorf("ParseResize(%q) = %q, want an error", s, got)
 		}
 	}
 }
 
-func TestResizeFits(t *testing.T) {
+func TestResizeModes(t *testing.T) {
 	tests := []struct {
 		name       string
-		fit        Resize
+		mode       Resize
 		sw, sh     int
 		w, h       int
 		want       map[image.Point][3]byte
-		identityAt image.Point // where output (0, 0) lies in the source, if sizes are equal
+		identityAt image.Point // source pixel of output (0, 0), if nothing is scaled
 		identity   bool
 	}{
-		// Square of round(0.875·16) = 14 in the middle of 20×16: from (3, 1).
-		{name: "crop", fit: Crop, sw: 20, sh: 16, w: 14, h: 14, identityAt: image.Pt(3, 1), identity: true},
+		// A square of round(0.875·16) = 14 in the middle of 20×16, from (3, 1).
+		{name: "crop", mode: Crop, sw: 20, sh: 16, w: 14, h: 14, identityAt: image.Pt(3, 1), identity: true},
 		// round(0.875·12) = round(10.5) = 11, from ((12-11)/2, (30-11)/2).
-		{name: "crop rounds up", fit: Crop, sw: 12, sh: 30, w: 11, h: 11, identityAt: image.Pt(0, 9), identity: true},
-		{name: "crop of one pixel", fit: Crop, sw: 1, sh: 1, w: 1, h: 1, identity: true},
-		{name: "squash", fit: Squash, sw: 7, sh: 9, w: 7, h: 9, identity: true},
-		// 40×20 in 10×10: 10×5 from row 2.
-		{name: "pad", fit: Pad, sw: 40, sh: 20, w: 10, h: 10, want: map[image.Point][3]byte{
+		{name: "crop rounds up", mode: Crop, sw: 12, sh: 30, w: 11, h: 11, identityAt: image.Pt(0, 9), identity: true},
+		{name: "crop of one pixel", mode: Crop, sw: 1, sh: 1, w: 1, h: 1, identity: true},
+		{name: "squash", mode: Squash, sw: 7, sh: 9, w: 7, h: 9, identity: true},
+		// 40×20 in 10×10 is 10×5 from row 2.
+		{name: "pad", mode: Pad, sw: 40, sh: 20, w: 10, h: 10, want: map[image.Point][3]byte{
 			{0, 0}: {128, 128, 128}, {9, 1}: {128, 128, 128}, {0, 7}: {128, 128, 128}, {9, 9}: {128, 128, 128},
 			{0, 2}: {255, 0, 0}, {9, 2}: {0, 255, 0}, {0, 6}: {0, 0, 255}, {9, 6}: {255, 255, 255},
 		}},
-		{name: "pad upright", fit: Pad, sw: 20, sh: 40, w: 10, h: 10, want: map[image.Point][3]byte{
+		{name: "pad upright", mode: Pad, sw: 20, sh: 40, w: 10, h: 10, want: map[image.Point][3]byte{
 			{1, 0}: {128, 128, 128}, {7, 9}: {128, 128, 128}, {2, 0}: {255, 0, 0}, {6, 9}: {255, 255, 255},
 		}},
-		{name: "pad a line", fit: Pad, sw: 1000, sh: 2, w: 10, h: 3, want: map[image.Point][3]byte{
+		{name: "pad a line", mode: Pad, sw: 1000, sh: 2, w: 10, h: 3, want: map[image.Point][3]byte{
 			{0, 0}: {128, 128, 128}, {0, 2}: {128, 128, 128},
 		}},
-		{name: "enlarge", fit: Squash, sw: 2, sh: 2, w: 8, h: 8, want: map[image.Point][3]byte{
+		{name: "enlarge", mode: Squash, sw: 2, sh: 2, w: 8, h: 8, want: map[image.Point][3]byte{
 			{0, 0}: {255, 0, 0}, {7, 0}: {0, 255, 0}, {0, 7}: {0, 0, 255}, {7, 7}: {255, 255, 255},
 			// (3.5)·2/8 − 0.5 = 0.375: 255·0.625 = 159.375 and 255·0.375 = 95.625.
 			{3, 0}: {159, 96, 0},
@@ -141,7 +131,7 @@ func TestResizeFits(t *testing.T) {
 				src = gradient(tt.sw, tt.sh)
 			}
 			got := make([]byte, tt.w*tt.h*3)
-			if err := tt.fit.Resize(got, src, tt.w, tt.h); err != nil {
+			if err := tt.mode.Resize(got, src, tt.w, tt.h); err != nil {
 				t.Fatal(err)
 			}
 			at := func(x, y int) [3]byte { return [3]byte(got[3*(y*tt.w+x):]) }
@@ -165,9 +155,9 @@ func TestResizeFits(t *testing.T) {
 	}
 }
 
-// TestResizeKinds wants the same from a picture whichever way it is stored, and
-// from a part of a larger one.
-func TestResizeKinds(t *testing.T) {
+// TestResizeTypes checks that the type of an image does not matter, nor whether it is a
+// sub-image.
+func TestResizeTypes(t *testing.T) {
 	r := image.Rect(0, 0, 33, 21)
 	ycc := func(r image.Rectangle, ratio image.YCbCrSubsampleRatio) *image.YCbCr {
 		img := image.NewYCbCr(r, ratio)
@@ -199,7 +189,7 @@ func TestResizeKinds(t *testing.T) {
 		"grey": grey, "transparent": clear, "rgba": rgba, "palette": paletted(gradient(33, 21)),
 	} {
 		for _, img := range []image.Image{img, img.SubImage(part)} {
-			// The slow and plain way.
+			// A copy converted pixel by pixel.
 			b := img.Bounds()
 			plain := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
 			for y := range b.Dy() {
@@ -212,32 +202,32 @@ func TestResizeKinds(t *testing.T) {
 					plain.SetNRGBA(x, y, color.NRGBA{over(c.R), over(c.G), over(c.B), 255})
 				}
 			}
-			for _, fit := range []Resize{Crop, Squash, Pad} {
+			for _, mode := range []Resize{Crop, Squash, Pad} {
 				got, want := make([]byte, 16*9*3), make([]byte, 16*9*3)
-				if err := fit.Resize(got, img, 16, 9); err != nil {
+				if err := mode.Resize(got, img, 16, 9); err != nil {
 					t.Fatal(err)
 				}
-				if err := fit.Resize(want, plain, 16, 9); err != nil {
+				if err := mode.Resize(want, plain, 16, 9); err != nil {
 					t.Fatal(err)
 				}
 				if !bytes.Equal(got, want) {
-					t.Errorf("%s %s of %v differs from its plain copy", name, fit, b)
+					t.Errorf("%s %s of %v differs from its copy", name, mode, b)
 				}
 			}
 			if flat := overWhite(img); flat.Bounds() != b || !flat.Opaque() {
-				t.Errorf("%s of %v over white has bounds %v", name, b, flat.Bounds())
+				t.Errorf("overWhite of %s with bounds %v has bounds %v, opaque %v", name, b, flat.Bounds(), flat.Opaque())
 			}
 		}
 	}
 }
 
-// TestResizeSame holds the bytes that all processors must give.
-func TestResizeSame(t *testing.T) {
+// TestResizeSameOnAllProcessors compares a hash of resized images.
+func TestResizeSameOnAllProcessors(t *testing.T) {
 	sum := sha256.New()
 	dst := make([]byte, 224*224*3)
 	for _, size := range []image.Point{{640, 480}, {301, 457}, {97, 101}} {
-		for _, fit := range []Resize{Crop, Squash, Pad} {
-			if err := fit.Resize(dst, gradient(size.X, size.Y), 224, 224); err != nil {
+		for _, mode := range []Resize{Crop, Squash, Pad} {
+			if err := mode.Resize(dst, gradient(size.X, size.Y), 224, 224); err != nil {
 				t.Fatal(err)
 			}
 			sum.Write(dst)
@@ -258,7 +248,7 @@ func TestResizeErrors(t *testing.T) {
 		"negative": Crop.Resize(make([]byte, 12), img, -2, -2),
 		"huge":     Crop.Resize(nil, img, math.MaxInt, 4),
 		"empty":    Crop.Resize(make([]byte, 12), image.NewNRGBA(image.Rect(0, 0, 0, 5)), 2, 2),
-		"fit":      Resize("").Resize(make([]byte, 12), img, 2, 2),
+		"mode":     Resize("").Resize(make([]byte, 12), img, 2, 2),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)

@@ -11,32 +11,34 @@ import (
 	"strings"
 )
 
-// ErrStream is wrapped when what a camera sends over HTTP is no stream of pictures.
-var ErrStream = errors.New("not a stream of pictures")
+// ErrStream means that a response is not an MJPEG stream, or not one that can be read.
+var ErrStream = errors.New("not an MJPEG stream")
 
 const (
 	maxBoundary    = 200 // bytes; RFC 2046 allows 70
 	maxPartHeaders = 32
 	maxPartLine    = 4 << 10
-	maxBetween     = 64 << 10 // bytes between a picture and the next boundary
+	maxBetween     = 64 << 10 // bytes from the end of a photo to the next delimiter
 )
 
-// A Stream reads the pictures out of a multipart/x-mixed-replace body: what network
-// cameras, mjpg-streamer and a Donkey Car's /video send ("motion JPEG").
+// A Stream reads the photos of an MJPEG stream, a multipart/x-mixed-replace body as sent
+// by network cameras, mjpg-streamer and the /video page of a Donkey Car. One goroutine
+// may use it at a time.
 //
-// They do not keep to RFC 2046: Donkey Car writes the dashes of the delimiter into the
-// boundary's name as well, ends lines with a bare newline, and puts none between a
-// picture and the next delimiter. So dashes are left out of account, any newline ends a
-// line, and a Content-Length is trusted.
+// It is more lenient than RFC 2046, because senders are. Donkey Car, for instance, puts
+// the dashes of the delimiter into the boundary parameter as well, ends lines with a
+// bare newline, and leaves out the newline between a photo and the next delimiter. A
+// Stream ignores leading dashes, accepts any newline, and trusts Content-Length.
 type Stream struct {
 	r        *bufio.Reader
-	boundary string // without its dashes
+	boundary string // without leading dashes
 	max      int64
 	inPart   bool // the delimiter of the next part has been read
 }
 
-// NewStream reads from r the body that a response with this Content-Type has. No picture
-// may be larger than l.MaxBytes.
+// NewStream returns a Stream that reads the body r of a response with the given
+// Content-Type. Photos may have up to l.MaxBytes bytes. If the type is not multipart or
+// lacks a usable boundary, the error wraps ErrStream.
 func NewStream(r io.Reader, contentType string, l Limits) (*Stream, error) {
 	kind, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil || !strings.HasPrefix(kind, "multipart/") {
@@ -44,13 +46,14 @@ func NewStream(r io.Reader, contentType string, l Limits) (*Stream, error) {
 	}
 	boundary := strings.TrimLeft(parameters["boundary"], "-")
 	if boundary == "" || len(boundary) > maxBoundary {
-		return nil, fmt.Errorf("%w: its type, %.80q, names no usable boundary", ErrStream, contentType)
+		return nil, fmt.Errorf("%w: its type %.80q has no usable boundary", ErrStream, contentType)
 	}
 	return &Stream{r: bufio.NewReaderSize(r, 64<<10), boundary: boundary, max: l.MaxBytes}, nil
 }
 
-// Next returns the next picture's file, which belongs to the caller. The end of the
-// stream is io.EOF, or io.ErrUnexpectedEOF within a picture.
+// Next returns the file of the next photo, which the caller owns and which may not be a
+// photo at all. At the end of the stream the error is io.EOF, or io.ErrUnexpectedEOF
+// inside a photo. Other errors wrap ErrStream, ErrTooLarge or the error of the reader.
 func (s *Stream) Next() ([]byte, error) {
 	for between := 0; !s.inPart; {
 		line, err := s.line(maxBetween)
@@ -73,10 +76,9 @@ func (s *Stream) Next() ([]byte, error) {
 	if length < 0 {
 		return s.untilDelimiter()
 	}
-	// Grows with what comes, not with what is announced.
-	var b bytes.Buffer
+	var b bytes.Buffer // grows with what arrives, not with what was announced
 	if n, err := io.CopyN(&b, s.r, length); err != nil {
-		return nil, fmt.Errorf("picture of %d bytes ended after %d: %w", length, n, unexpected(err))
+		return nil, fmt.Errorf("photo of %d bytes ended after %d bytes: %w", length, n, unexpected(err))
 	}
 	return b.Bytes(), nil
 }
@@ -88,7 +90,7 @@ func unexpected(err error) error {
 	return err
 }
 
-// delimiter tells whether a line is a delimiter, and the last.
+// delimiter reports whether line starts a part, or closes the stream.
 func (s *Stream) delimiter(line []byte) (is, last bool) {
 	name, dashed := bytes.CutPrefix(bytes.TrimSpace(line), []byte("--"))
 	rest, is := bytes.CutPrefix(bytes.TrimLeft(name, "-"), []byte(s.boundary))
@@ -101,13 +103,13 @@ func (s *Stream) delimiter(line []byte) (is, last bool) {
 	return false, false
 }
 
-// line reads a line of at most max bytes without its end.
-func (s *Stream) line(max int) ([]byte, error) {
+// line reads a line of at most limit bytes and returns it without its newline.
+func (s *Stream) line(limit int) ([]byte, error) {
 	var line []byte
 	for {
 		b, err := s.r.ReadSlice('\n')
-		if len(line)+len(b) > max {
-			return nil, fmt.Errorf("%w: a line of more than %d bytes", ErrStream, max)
+		if len(line)+len(b) > limit {
+			return nil, fmt.Errorf("%w: a line of more than %d bytes", ErrStream, limit)
 		}
 		line = append(line, b...)
 		if err == nil {
@@ -119,7 +121,7 @@ func (s *Stream) line(max int) ([]byte, error) {
 	}
 }
 
-// header reads the headers of a part and returns the length they tell, or -1.
+// header reads the headers of a part. It returns their Content-Length, or -1.
 func (s *Stream) header() (length int64, err error) {
 	length = -1
 	for range maxPartHeaders {
@@ -132,52 +134,52 @@ func (s *Stream) header() (length int64, err error) {
 		}
 		name, value, ok := strings.Cut(string(line), ":")
 		if !ok {
-			return 0, fmt.Errorf("%w: %.40q is no header", ErrStream, line)
+			return 0, fmt.Errorf("%w: invalid part header %.40q", ErrStream, line)
 		}
 		if !strings.EqualFold(strings.TrimSpace(name), "Content-Length") {
 			continue
 		}
 		length, err = strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 		if err != nil || length < 0 {
-			return 0, fmt.Errorf("%w: a picture of %.40q bytes", ErrStream, value)
+			return 0, fmt.Errorf("%w: invalid Content-Length %.40q", ErrStream, value)
 		}
 		if length > s.max {
 			return 0, tooManyBytes(length, s.max)
 		}
 	}
-	return 0, fmt.Errorf("%w: more than %d headers", ErrStream, maxPartHeaders)
+	return 0, fmt.Errorf("%w: a part with more than %d headers", ErrStream, maxPartHeaders)
 }
 
-// untilDelimiter reads a picture of unknown length.
+// untilDelimiter reads a photo whose length is unknown.
 func (s *Stream) untilDelimiter() ([]byte, error) {
-	var picture []byte
-	start := 0 // of the line
+	var photo []byte
+	start := 0 // of the current line
 	for {
 		b, err := s.r.ReadSlice('\n')
-		picture = append(picture, b...)
-		if int64(len(picture)) > s.max+maxPartLine {
-			return nil, fmt.Errorf("%w: over %d bytes", ErrTooLarge, s.max)
+		photo = append(photo, b...)
+		if int64(len(photo)) > s.max+maxPartLine {
+			return nil, fmt.Errorf("%w: the limit is %s", ErrTooLarge, byteSize(s.max))
 		}
 		if err == bufio.ErrBufferFull {
-			continue // the rest of the line
+			continue // the line goes on
 		}
 		if err != nil {
 			return nil, unexpected(err)
 		}
-		line := picture[start:]
-		// The delimiter may follow the picture without a newline.
+		line := photo[start:]
+		// The delimiter may follow the photo without a newline.
 		if i := bytes.LastIndex(line, []byte("--"+s.boundary)); i >= 0 {
 			if is, last := s.delimiter(line[i:]); is || last {
-				picture = bytes.TrimRight(picture[:start+i], "-")
-				picture, _ = bytes.CutSuffix(picture, []byte("\n"))
-				picture, _ = bytes.CutSuffix(picture, []byte("\r"))
-				if int64(len(picture)) > s.max {
-					return nil, tooManyBytes(int64(len(picture)), s.max)
+				photo = bytes.TrimRight(photo[:start+i], "-")
+				photo, _ = bytes.CutSuffix(photo, []byte("\n"))
+				photo, _ = bytes.CutSuffix(photo, []byte("\r"))
+				if int64(len(photo)) > s.max {
+					return nil, tooManyBytes(int64(len(photo)), s.max)
 				}
 				s.inPart = is
-				return picture, nil
+				return photo, nil
 			}
 		}
-		start = len(picture)
+		start = len(photo)
 	}
 }

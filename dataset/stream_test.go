@@ -12,10 +12,10 @@ import (
 
 const donkeyType = "multipart/x-mixed-replace;boundary=--boundarydonotcross"
 
-// donkeyVideo is what donkeycar 5.3's /video sends.
-func donkeyVideo(pictures ...string) string {
+// donkeyVideo returns what the /video page of donkeycar 5.3 sends.
+func donkeyVideo(photos ...string) string {
 	var b strings.Builder
-	for _, p := range pictures {
+	for _, p := range photos {
 		fmt.Fprintf(&b, "--boundarydonotcross\nContent-type: image/jpeg\r\nContent-length: %d\r\n\r\n%s", len(p), p)
 	}
 	return b.String()
@@ -35,19 +35,19 @@ func TestStream(t *testing.T) {
 		{"quoted boundary", `multipart/x-mixed-replace; boundary="my boundary"`, strings.ReplaceAll(mjpg, "myb", "my b"), []string{"one", "two\r\n"}, io.EOF},
 		{"no lengths", "multipart/x-mixed-replace; boundary=b", noLength, []string{"one", "--bone\n", "thr--ee"}, io.EOF},
 		{"long, no lengths", "multipart/x-mixed-replace; boundary=b", "--b\n\n" + long + "\n--b--\n", []string{long}, io.EOF},
-		{"cut in a picture", donkeyType, donkeyVideo("one", "two")[:141], []string{"one"}, io.ErrUnexpectedEOF},
+		{"cut in a photo", donkeyType, donkeyVideo("one", "two")[:141], []string{"one"}, io.ErrUnexpectedEOF},
 		{"cut in a header", donkeyType, "--boundarydonotcross\nContent-t", nil, io.ErrUnexpectedEOF},
 		{"cut without a length", "multipart/x-mixed-replace; boundary=b", "--b\n\none", nil, io.ErrUnexpectedEOF},
 		{"nothing", donkeyType, "", nil, io.EOF},
-		{"no boundary comes", donkeyType, strings.Repeat("x\n", 1<<16), nil, ErrStream},
-		{"a line without end", donkeyType, strings.Repeat("x", 1<<20), nil, ErrStream},
-		{"a header without end", donkeyType, "--boundarydonotcross\nA: " + strings.Repeat("x", 1<<20), nil, ErrStream},
-		{"headers without end", donkeyType, "--boundarydonotcross\n" + strings.Repeat("A: b\r\n", 1000), nil, ErrStream},
-		{"no header", donkeyType, "--boundarydonotcross\nhello\r\n\r\n", nil, ErrStream},
+		{"no boundary", donkeyType, strings.Repeat("x\n", 1<<16), nil, ErrStream},
+		{"endless line", donkeyType, strings.Repeat("x", 1<<20), nil, ErrStream},
+		{"endless header", donkeyType, "--boundarydonotcross\nA: " + strings.Repeat("x", 1<<20), nil, ErrStream},
+		{"endless headers", donkeyType, "--boundarydonotcross\n" + strings.Repeat("A: b\r\n", 1000), nil, ErrStream},
+		{"invalid header", donkeyType, "--boundarydonotcross\nhello\r\n\r\n", nil, ErrStream},
 		{"negative length", donkeyType, "--boundarydonotcross\nContent-Length: -1\r\n\r\n", nil, ErrStream},
 		{"too large", donkeyType, "--boundarydonotcross\nContent-Length: 1000001\r\n\r\n", nil, ErrTooLarge},
 		{"too large, no length", donkeyType, "--boundarydonotcross\n\n" + strings.Repeat("x\n", 600000), nil, ErrTooLarge},
-		{"a length that is not kept", donkeyType, "--boundarydonotcross\nContent-Length: 999999\r\n\r\nx", nil, io.ErrUnexpectedEOF},
+		{"shorter than its length", donkeyType, "--boundarydonotcross\nContent-Length: 999999\r\n\r\nx", nil, io.ErrUnexpectedEOF},
 	} {
 		for reader, r := range map[string]io.Reader{"": strings.NewReader(tt.body), ", in halves": iotest.HalfReader(strings.NewReader(tt.body))} {
 			s, err := NewStream(r, tt.kind, Limits{MaxBytes: 1e6})
@@ -57,7 +57,7 @@ func TestStream(t *testing.T) {
 			}
 			for i, want := range tt.want {
 				if got, err := s.Next(); err != nil || string(got) != want {
-					t.Errorf("%s%s: picture %d: got %.40q, %v, want %.40q", tt.name, reader, i, got, err, want)
+					t.Errorf("%s%s: photo %d: got %.40q, %v, want %.40q", tt.name, reader, i, got, err, want)
 				}
 			}
 			if got, err := s.Next(); !errors.Is(err, tt.end) {
@@ -86,7 +86,7 @@ func FuzzStream(f *testing.F) {
 				break
 			}
 			if all += len(p); len(p) > 1000 || all > len(body) {
-				t.Fatalf("a picture of %d bytes, %d in all of %d", len(p), all, len(body))
+				t.Fatalf("a photo of %d bytes, %d in total from a body of %d", len(p), all, len(body))
 			}
 		}
 	})

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// tub writes records 0 to n-1 as donkeycar 5.3 does, two records a catalog and each
-// session four records long, and returns its folder. Records of odd index were driven by
-// a pilot.
+// tub writes a tub with n records, as donkeycar 5.3 does, and returns its folder. A
+// catalog has two records and a session four. Records with an odd index were driven by
+// the autopilot.
 func tub(t testing.TB, n int, deleted ...int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -61,7 +61,7 @@ func putFile(t testing.TB, path string, b []byte) {
 	}
 }
 
-// change replaces text in a file, which must have it.
+// change replaces the first occurrence of a text in a file, which must have one.
 func change(t testing.TB, path, old, new string) {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -69,11 +69,12 @@ func change(t testing.TB, path, old, new string) {
 		t.Fatal(err)
 	}
 	if !bytes.Contains(b, []byte(old)) {
-		t.Fatalf("%s has no %q", path, old)
+		t.Fatalf("%s does not contain %q", path, old)
 	}
 	putFile(t, path, bytes.Replace(b, []byte(old), []byte(new), 1))
 }
 
+// indexes returns the indexes of a tub's records.
 func indexes(t *testing.T, tub *Tub) []int {
 	t.Helper()
 	var got []int
@@ -140,11 +141,11 @@ func TestTubSelect(t *testing.T) {
 		}
 	}
 	for want, f := range map[string]TubFilter{
-		`session "2" is not in the tub; there are: 26-11-28_0, 26-11-28_1`:                      {Sessions: []string{"2"}},
-		`field "mode" is not in the tub; there are: _index, _session_id, _timestamp_ms, cam/im`: {Fields: map[string]string{"mode": "user"}},
+		`session "2" is not in the tub; it has 26-11-28_0, 26-11-28_1`:                      {Sessions: []string{"2"}},
+		`field "mode" is not in the tub; it has _index, _session_id, _timestamp_ms, cam/im`: {Fields: map[string]string{"mode": "user"}},
 	} {
 		if _, _, err := opened.Select(f, "x"); !errors.Is(err, ErrNotInTub) || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %s", err, want)
+			t.Errorf("got %v, want %q", err, want)
 		}
 	}
 }
@@ -165,36 +166,36 @@ func TestParseIndexRange(t *testing.T) {
 	}
 }
 
-// TestTubTorn reads what a power cut and strangers leave behind.
-func TestTubTorn(t *testing.T) {
+// TestTubDamaged reads tubs after a power cut, and hostile ones.
+func TestTubDamaged(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		tear    func(dir string)
+		damage  func(dir string)
 		want    []int
-		skipped []string // parts of what is said, in order
+		skipped []string // parts of the reasons, in order
 	}{
-		{"four lines", func(dir string) { change(t, dir+"/manifest.json", `{"paths"`, ``) }, []int{0, 1, 2, 3}, []string{"which records were deleted is not known"}},
+		{"four lines", func(dir string) { change(t, dir+"/manifest.json", `{"paths"`, ``) }, []int{0, 1, 2, 3}, []string{"deleted records are unknown"}},
 		{"cut short", func(dir string) { change(t, dir+"/manifest.json", `_indexes": [2]}`, `_ind`) }, []int{0, 1, 2, 3}, []string{"cut short"}},
 		{"empty manifest", func(dir string) { putFile(t, dir+"/manifest.json", nil) }, []int{0, 1, 2, 3}, []string{"cut short"}},
 		{"no manifest", func(dir string) { os.Remove(dir + "/manifest.json") }, []int{0, 1, 2, 3}, []string{"no such file"}},
-		{"a catalog the manifest does not know", func(dir string) { change(t, dir+"/manifest.json", `, "catalog_1.catalog"`, ``) }, []int{0, 1, 3}, nil},
-		{"a catalog that is gone", func(dir string) { os.Remove(dir + "/catalog_0.catalog") }, []int{3}, []string{"catalog_0.catalog: no such file"}},
+		{"a catalog that the manifest does not list", func(dir string) { change(t, dir+"/manifest.json", `, "catalog_1.catalog"`, ``) }, []int{0, 1, 3}, nil},
+		{"a missing catalog", func(dir string) { os.Remove(dir + "/catalog_0.catalog") }, []int{3}, []string{"catalog_0.catalog: no such file"}},
 		{"empty catalog", func(dir string) { putFile(t, dir+"/catalog_0.catalog", nil) }, []int{3}, nil},
 		{"half a record", func(dir string) { change(t, dir+"/catalog_0.catalog", `0.25, "user/mode": "local"}`+"\n", `0.2`) }, []int{0, 3}, []string{"catalog_0.catalog:2: damaged record"}},
-		{"a record behind half a one", func(dir string) {
+		{"a record after half a record", func(dir string) {
 			change(t, dir+"/catalog_0.catalog", `0.00, "user/mode": "user"}`+"\n", `0.0`)
 		}, []int{1, 3}, nil},
 		{"zeros", func(dir string) { change(t, dir+"/catalog_0.catalog", `{"_index": 1`, strings.Repeat("\x00", 12)) }, []int{0, 3}, []string{"catalog_0.catalog:2"}},
-		{"an index twice", func(dir string) { change(t, dir+"/catalog_1.catalog", `{"_index": 3`, `{"_index": 1`) }, []int{0, 1}, []string{"overwritten an earlier record 1"}},
-		{"no index", func(dir string) { change(t, dir+"/catalog_1.catalog", `"_index": 3`, `"index": 3`) }, []int{0, 1}, []string{"no _index"}},
-		{"a huge index", func(dir string) { change(t, dir+"/catalog_1.catalog", `"_index": 3`, `"_index": 1e99`) }, []int{0, 1}, []string{"no _index"}},
-		{"no photo", func(dir string) { change(t, dir+"/catalog_1.catalog", `array": "3_`, `arr": "3_`) }, []int{0, 1}, []string{"no photo, cam/image_array"}},
-		{"a photo elsewhere", func(dir string) { change(t, dir+"/catalog_1.catalog", `"3_`, `"../../3_`) }, []int{0, 1}, []string{"no name of a photo"}},
-		{"a catalog elsewhere", func(dir string) { change(t, dir+"/manifest.json", `"catalog_0`, `"../catalog_0`) }, []int{0, 1, 3}, []string{"no name of a catalog"}},
-		{"a list for a record", func(dir string) { putFile(t, dir+"/catalog_0.catalog", []byte("[1,2]\n{}\n")) }, []int{3}, []string{"catalog:1", "catalog:2"}},
+		{"a repeated index", func(dir string) { change(t, dir+"/catalog_1.catalog", `{"_index": 3`, `{"_index": 1`) }, []int{0, 1}, []string{"replaces an earlier record 1"}},
+		{"no index", func(dir string) { change(t, dir+"/catalog_1.catalog", `"_index": 3`, `"index": 3`) }, []int{0, 1}, []string{"no valid _index"}},
+		{"a huge index", func(dir string) { change(t, dir+"/catalog_1.catalog", `"_index": 3`, `"_index": 1e99`) }, []int{0, 1}, []string{"no valid _index"}},
+		{"no photo", func(dir string) { change(t, dir+"/catalog_1.catalog", `array": "3_`, `arr": "3_`) }, []int{0, 1}, []string{"no photo in field cam/image_array"}},
+		{"a photo outside the tub", func(dir string) { change(t, dir+"/catalog_1.catalog", `"3_`, `"../../3_`) }, []int{0, 1}, []string{"not the name of a photo"}},
+		{"a catalog outside the tub", func(dir string) { change(t, dir+"/manifest.json", `"catalog_0`, `"../catalog_0`) }, []int{0, 1, 3}, []string{"not the name of a catalog"}},
+		{"a list instead of a record", func(dir string) { putFile(t, dir+"/catalog_0.catalog", []byte("[1,2]\n{}\n")) }, []int{3}, []string{"catalog:1", "catalog:2"}},
 	} {
 		dir := tub(t, 4, 2)
-		tt.tear(dir)
+		tt.damage(dir)
 		got, err := OpenTub(dir)
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
@@ -228,16 +229,16 @@ func TestTubPhotos(t *testing.T) {
 	}
 	items, skipped, err := opened.Select(TubFilter{}, "x")
 	if err != nil || len(items) != 2 || len(skipped) != 2 || !errors.Is(skipped[0].Err, os.ErrNotExist) || skipped[1].Err != errSymlink {
-		t.Errorf("got %v, skipped %v, %v, want two of each", items, skipped, err)
+		t.Errorf("got %v, skipped %v, error %v, want two of each", items, skipped, err)
 	}
 }
 
-func TestNoTub(t *testing.T) {
+func TestOpenTubErrors(t *testing.T) {
 	old := t.TempDir()
 	putFile(t, old+"/record_1.json", []byte("{}"))
 	for dir, want := range map[string]error{t.TempDir(): ErrTub, old: ErrTub, "/nowhere": os.ErrNotExist} {
 		if got, err := OpenTub(dir); !errors.Is(err, want) || got != nil || !strings.Contains(err.Error(), dir) {
-			t.Errorf("got %v, %v, want %v that names %s", got, err, want, dir)
+			t.Errorf("got %v, %v, want an error that wraps %v and names %s", got, err, want, dir)
 		}
 	}
 }
@@ -256,13 +257,13 @@ func FuzzTub(f *testing.F) {
 	f.Add(manifest[:len(manifest)-9], catalog[:len(catalog)-9])
 	f.Fuzz(func(t *testing.T, manifest, catalog []byte) {
 		tub := &Tub{Dir: dir}
-		r := tubReader{Tub: tub, tubHead: tub.manifest("m", manifest), at: make(map[int]int)}
+		r := tubReader{Tub: tub, manifest: tub.parseManifest("m", manifest), at: make(map[int]int)}
 		if err := r.catalog("c", catalog); err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range tub.Records {
 			if r.Index < 0 || filepath.Dir(r.Photo) != dir+"/images" {
-				t.Errorf("record %d with the photo %s", r.Index, r.Photo)
+				t.Errorf("record %d has photo %s", r.Index, r.Photo)
 			}
 		}
 		tub.Select(TubFilter{Sessions: []string{"0"}, Fields: map[string]string{"user/angle": "1"}}, "x")

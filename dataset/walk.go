@@ -3,45 +3,47 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// Skipped is something in a folder that looked like a photo, or a folder that
-// may hold photos, and was not taken.
+// Skipped is a photo, or a folder that may hold photos, that was left out, and why.
 type Skipped struct {
 	Path string
-	Err  error
+	Err  error // does not name the path
 }
 
 var (
-	errSymlink    = errors.New("symbolic link inside a folder")
+	errSymlink    = errors.New("symbolic links inside folders are not followed")
 	errNotRegular = errors.New("not a regular file")
 )
 
-// Walk finds the photos in paths. Files are taken as they are named; folders are
-// searched with all their folders.
+// Walk finds the photos in paths, which are files and folders. It searches folders
+// recursively.
 //
-// With a label every photo gets it. Without one, each path must be a folder of
-// folders, DIR/<label>/…, and the label is the name of the first-level folder;
-// ErrNoLabel is returned for a file, and for a folder with photos directly in it.
+// If label is not empty, every photo gets it. Otherwise each path must be a folder with
+// one subfolder per label, DIR/<label>/…. A file, or a folder that contains photos
+// directly, is then an error that wraps ErrNoLabel. A path that does not exist is a
+// *NotExistError.
 //
-// Inside folders, names starting with a dot and names without the extension of a
-// photo are passed over in silence. HEIC and AVIF count as photos, so that
-// reading them tells the user what to do. Symbolic links and special files with a
-// photo's name, and folders that cannot be read, are reported as skipped.
+// A file listed in paths may have any name. Inside folders, Walk ignores names
+// that start with a dot and names without the extension of a photo. It includes HEIC and
+// AVIF, so that reading them reports what to do. It reports symbolic links and special
+// files that are named like a photo, and folders that it cannot read, as skipped.
 //
-// Items come in the order of paths, within a folder sorted by name byte for byte.
-// Finding none is no error.
+// Items are in the order of paths, and inside a folder in the byte order of their names.
+// Walk returns no items and no error if there are no photos.
 func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 	var w walker
 	for _, path := range paths {
 		info, err := os.Stat(path)
-		if err != nil {
-			return nil, nil, fmt.Errorf("find photos: %w", err)
-		}
 		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, nil, notExist(path)
+		case err != nil:
+			return nil, nil, inFile(path, cause(err))
 		case info.IsDir() && label != "":
 			w.folder(path, label)
 		case info.IsDir():
@@ -49,7 +51,7 @@ func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 				return nil, nil, err
 			}
 		case label == "":
-			return nil, nil, fmt.Errorf("photo %s: %w: name a label, or a folder that holds one folder of photos for each label", path, ErrNoLabel)
+			return nil, nil, inFile(path, ErrNoLabel)
 		default:
 			w.items = append(w.items, Item{Path: path, Label: label})
 		}
@@ -63,14 +65,14 @@ type walker struct {
 }
 
 func (w *walker) skip(path string, err error) {
-	w.skipped = append(w.skipped, Skipped{path, err})
+	w.skipped = append(w.skipped, Skipped{path, cause(err)})
 }
 
-// labelled takes the photos of dir/<label>/….
+// labelled collects the photos of dir/<label>/….
 func (w *walker) labelled(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("find photos: %w", err)
+		return inFile(dir, cause(err))
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
@@ -79,10 +81,10 @@ func (w *walker) labelled(dir string) error {
 		case e.IsDir():
 			w.folder(path, e.Name())
 		case hasPhotoName(e.Name()):
-			return fmt.Errorf("folder %s holds photos directly (%s): %w: name one label for all of them, or put each in a folder named after its label", dir, e.Name(), ErrNoLabel)
+			return fmt.Errorf("%s: %w for photos directly in the folder, such as %s", dir, ErrNoLabel, e.Name())
 		case e.Type()&os.ModeSymlink != 0:
-			// Perhaps a folder of photos; say that it was not entered.
-			if info, err := os.Stat(path); err == nil && info.IsDir() {
+			// It may lead to a folder of photos.
+			if isDir(path) {
 				w.skip(path, errSymlink)
 			}
 		}
@@ -90,7 +92,7 @@ func (w *walker) labelled(dir string) error {
 	return nil
 }
 
-// folder takes all photos in and below dir.
+// folder collects all photos in dir and its subfolders.
 func (w *walker) folder(dir, label string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -116,8 +118,8 @@ func (w *walker) folder(dir, label string) {
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// hasPhotoName tells whether name has the extension of a photo, one we read or
-// one we can say something useful about.
+// hasPhotoName reports whether name has the extension of a photo. HEIC and AVIF count,
+// because reading them gives a helpful error.
 func hasPhotoName(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp",

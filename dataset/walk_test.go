@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// in gives items with paths relative to dir.
+// in returns items with paths relative to dir.
 func in(t *testing.T, dir string, items []Item) []Item {
 	t.Helper()
 	var out []Item
@@ -45,7 +45,7 @@ func TestWalk(t *testing.T) {
 		{"one label", "pet", []string{"flat", "set/dog"}, []Item{
 			{Path: "flat/cat/g.jpg", Label: "pet"}, {Path: "flat/f.gif", Label: "pet"}, {Path: "set/dog/1.heic", Label: "pet"}, {Path: "set/dog/2.jpeg", Label: "pet"},
 		}},
-		{"named explicitly", "it", []string{"odd/photo", "set/cat/.hidden.jpg"}, []Item{
+		{"files as paths", "it", []string{"odd/photo", "set/cat/.hidden.jpg"}, []Item{
 			{Path: "odd/photo", Label: "it"}, {Path: "set/cat/.hidden.jpg", Label: "it"},
 		}},
 		{"no photos", "it", []string{"odd"}, nil},
@@ -58,7 +58,7 @@ func TestWalk(t *testing.T) {
 			}
 			items, skipped, err := Walk(paths, tt.label)
 			if err != nil || len(skipped) != 0 {
-				t.Fatalf("skipped %v, error %v", skipped, err)
+				t.Fatalf("got skipped %v, error %v, want none", skipped, err)
 			}
 			if got := in(t, dir, items); !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got  %v\nwant %v", got, tt.want)
@@ -69,7 +69,7 @@ func TestWalk(t *testing.T) {
 	for name, path := range map[string]string{"file": "odd/photo", "photos directly": "flat"} {
 		items, _, err := Walk([]string{filepath.Join(dir, path)}, "")
 		if !errors.Is(err, ErrNoLabel) || items != nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: got %v, %v, want ErrNoLabel that names %s", name, items, err, path)
+			t.Errorf("%s: got %v, %v, want ErrNoLabel and %s", name, items, err, path)
 		}
 	}
 	if _, _, err := Walk([]string{filepath.Join(dir, "absent")}, "x"); !errors.Is(err, os.ErrNotExist) {
@@ -105,6 +105,6 @@ func TestWalkSymlinks(t *testing.T) {
 	}
 	items, _, err = Walk([]string{filepath.Join(dir, "one")}, "x")
 	if err != nil || len(items) != 1 {
-		t.Errorf("link named explicitly: got %v, %v", items, err)
+		t.Errorf("a link as a path: got %v, %v", items, err)
 	}
 }

@@ -5,17 +5,20 @@ import (
 	"image"
 )
 
-// YUYV makes a picture of w×h pixels from a camera's raw frame: rows of stride bytes, of
-// which each four are Y0, Cb, Y1, Cr of two pixels side by side (V4L2_PIX_FMT_YUYV). Values
-// go from 16 to 235, and to 240 for colours, as V4L2 defines for such formats where
-// nothing else is said; the picture's go from 0 to 255, as Go's do.
+// YUYV converts a camera's raw frame of w×h pixels to an image. Each row has stride
+// bytes, and each four bytes are Y0, Cb, Y1, Cr of two neighbouring pixels
+// (V4L2_PIX_FMT_YUYV).
+//
+// The frame's luma is 16 to 235 and its chroma 16 to 240, the V4L2 default for such
+// formats. YUYV expands both to the range 0 to 255 that package image uses. A frame that
+// is too short or has an impossible size is an error that wraps ErrDamaged.
 func YUYV(frame []byte, w, h, stride int) (*image.YCbCr, error) {
-	const most = 1 << 15
-	if w < 2 || h < 1 || w > most || h > most || w%2 != 0 || stride < 2*w || stride > 1<<20 {
-		return nil, fmt.Errorf("%w: a raw frame of %d×%d pixels in rows of %d bytes", ErrDamaged, w, h, stride)
+	const limit = 1 << 15 // pixels
+	if w < 2 || h < 1 || w > limit || h > limit || w%2 != 0 || stride < 2*w || stride > 1<<20 {
+		return nil, fmt.Errorf("%w: a YUYV frame cannot have %d×%d pixels in rows of %d bytes", ErrDamaged, w, h, stride)
 	}
 	if need := stride*(h-1) + 2*w; len(frame) < need {
-		return nil, fmt.Errorf("%w: a raw frame of %d×%d pixels has %d bytes, and should have %d", ErrDamaged, w, h, len(frame), need)
+		return nil, fmt.Errorf("%w: a YUYV frame of %d×%d pixels has %d bytes, want %d", ErrDamaged, w, h, len(frame), need)
 	}
 	img := image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio422)
 	for y := range h {
@@ -31,13 +34,14 @@ func YUYV(frame []byte, w, h, stride int) (*image.YCbCr, error) {
 	return img, nil
 }
 
-// The full range of a value of 16…235 and of one of 16…240, rounded (ITU-R BT.601 2.5.1
-// and 2.5.3, and JFIF).
+// wideLuma and wideChroma expand samples of 16 to 235 and 16 to 240 to the full range,
+// rounded (ITU-R BT.601 2.5.1 and 2.5.3, and JFIF).
 var wideLuma, wideChroma = widen(16, 219, 0), widen(128, 224, 128)
 
+// widen returns the table that maps zero to at and scales steps around it by 255/size.
 func widen(zero, size, at int) (wide [256]uint8) {
 	for i := range wide {
-		v := 2*255*(i-zero) + size // halves, and one half to round
+		v := 2*255*(i-zero) + size // in units of half a step, plus one half to round
 		wide[i] = uint8(min(max(floorDiv(v, 2*size)+at, 0), 255))
 	}
 	return wide

@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// yuyv is what a camera sends of a picture of colours, two pixels each.
+// yuyv returns a camera frame of h rows in which each colour fills two pixels per row.
 func yuyv(h, stride int, colours ...color.RGBA) []byte {
 	b := make([]byte, h*stride)
 	for y := range h {
 		for i, c := range colours {
-			// ITU-R BT.601, with values of 16 to 235 and 16 to 240.
+			// ITU-R BT.601, luma of 16 to 235 and chroma of 16 to 240.
 			r, g, bl := float64(c.R)/255, float64(c.G)/255, float64(c.B)/255
 			luma := 0.299*r + 0.587*g + 0.114*bl
 			v := byte(math.Round(16 + 219*luma))
@@ -46,7 +46,7 @@ func TestYUYV(t *testing.T) {
 	}
 }
 
-func TestYUYVSizes(t *testing.T) {
+func TestYUYVErrors(t *testing.T) {
 	for _, c := range []struct{ bytes, w, h, stride int }{
 		{0, 0, 0, 0}, {8, 3, 1, 8}, {7, 4, 1, 8}, {15, 4, 2, 8}, {100, 4, 2, 7}, {8, -2, 1, 8}, {8, 2, -1, 8}, {8, 1 << 20, 1, 1 << 21}, {8, 2, 2, math.MaxInt},
 	} {
@@ -63,7 +63,7 @@ func FuzzYUYV(f *testing.F) {
 	f.Add(make([]byte, 16), 4, 2, 8)
 	f.Fuzz(func(t *testing.T, b []byte, w, h, stride int) {
 		if img, err := YUYV(b, w, h, stride); err == nil && (img.Rect.Dx() != w || img.Rect.Dy() != h) {
-			t.Errorf("%d×%d became %v", w, h, img.Rect)
+			t.Errorf("%d×%d pixels became %v", w, h, img.Rect)
 		}
 	})
 }

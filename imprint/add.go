@@ -2,237 +2,273 @@ package imprint
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 
-	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/evaluate"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Learned tells what Add did.
+// AddOptions are what [Workspace.Add] takes besides photos of classes.
+type AddOptions struct {
+	Negatives []dataset.Item        // of no class, to learn the answer "unknown" from
+	Progress  func(done, total int) // called after each photo, if not nil
+}
+
+// Added is the result of [Workspace.Add].
 type Added struct {
-	Photos int `json:"photos"` // taught
-	// Negatives is the number of photos that show nothing taught.
-	Negatives int            `json:"negatives,omitempty"`
-	Classes   map[string]int `json:"classes"`
-	Skipped   []Skipped      `json:"skipped,omitempty"`
-	// Devices counts the photos that each device embedded, with those not taught.
-	Devices map[string]int `json:"devices,omitempty"`
-	// Elapsed is the time from the first photo to the written model.
-	Elapsed time.Duration `json:"-"`
-	// Estimate is the leave-one-out accuracy over all classes afterwards.
-	Estimate classifier.Estimate `json:"estimate"`
-	// FitChoice says how photos are fitted if AutoResize has chosen that.
-	ResizeChoice *ResizeChoice `json:"fit_choice,omitempty"`
+	Photos    int                 `json:"photos"` // added to classes
+	Negatives int                 `json:"negatives,omitempty"`
+	Classes   map[string]int      `json:"classes"` // photos added by label
+	Skipped   []Skipped           `json:"skipped,omitempty"`
+	Devices   map[string]int      `json:"devices,omitempty"` // photos embedded by each device
+	Elapsed   time.Duration       `json:"-"`
+	Estimate  classifier.Estimate `json:"estimate"` // leave-one-out accuracy afterwards
+	// ResizeChoice is set if AutoResize has chosen.
+	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"`
 }
 
-// Skipped is a photo that was not taught, and why.
+// Skipped is a photo that was not added.
 type Skipped struct {
-	Path   string `json:"path"`
-	Reason string `json:"reason"`
-	// Duplicate is true if the photo is fine but known already.
-	Duplicate bool `json:"duplicate"`
+	Path      string `json:"path"`
+	Reason    string `json:"reason"`
+	Duplicate bool   `json:"duplicate"` // it is in the workspace already
+	Label     string `json:"-"`         // the class that has the duplicate; "" for negatives
 }
 
-// Add teaches photos under their labels, in one change. Photos that can't be read
-// or are known already are skipped and named in the result; if none is left, Add
-// fails with ErrNoPhotos, or for duplicates alone changes nothing. Of the same photo
-// given twice the first counts. progress, if not nil, is called after each photo.
-func (k *Workspace) Add(ctx context.Context, items []dataset.Item, progress func(done, total int)) (*Added, error) {
-	return k.AddBeside(ctx, items, nil, progress)
+// Add adds photos to the classes of their labels in one change. It skips photos that can't
+// be read or are there already, and fails with ErrNoPhotos if none can be read.
+func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
+	b, err := newBatch(items, o.Negatives)
+	if err != nil {
+		return nil, err
+	}
+	if w.options.Resize == AutoResize && w.state.Generation == 0 {
+		b.added.ResizeChoice, err = w.embedAutoResize(ctx, b.items, o.Progress, b.take)
+	} else {
+		err = w.embed(ctx, w.state.Settings.Resize, b.items, o.Progress, b.take)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("add photos: %w", err)
+	}
+	return b.added, w.addBatch(ctx, b)
 }
 
-// AddBeside does what Add does, and with the same change keeps negatives: photos of
-// nothing taught, whatever their labels, from which a head with an answer for what is
-// unknown learns what it must not take for a class.
-func (k *Workspace) AddBeside(ctx context.Context, items, negatives []dataset.Item, progress func(done, total int)) (*Added, error) {
-	start := time.Now()
+// An Observation is a photo with its embedding, such as a classified frame of a camera.
+type Observation struct {
+	Label     string
+	Photo     [sha256.Size]byte // SHA-256 of the encoded photo, which identifies it
+	Path      string            // where the photo is kept, or its name
+	Source    string            // the recording or camera it belongs to; "" if unknown
+	Taken     time.Time
+	Embedding []byte // raw, by the workspace's backbone and resize mode
+}
+
+// AddObservations does what Add does, with photos that are embedded already.
+func (w *Workspace) AddObservations(ctx context.Context, observed []Observation) (*Added, error) {
+	b := &batch{start: time.Now(), examples: make([]store.Example, len(observed)), skipped: make([]Skipped, len(observed)), added: &Added{Classes: make(map[string]int)}}
+	for i, o := range observed {
+		if err := CheckLabel(o.Label); err != nil {
+			return nil, fmt.Errorf("add %s: %w", o.Path, err)
+		}
+		if got, want := len(o.Embedding), w.backbone.EmbeddingSize(); got != want {
+			return nil, fmt.Errorf("add %s: the embedding has %d bytes, those of %s have %d: %w", o.Path, got, w.backbone.Name, want, ErrOtherBackbone)
+		}
+		b.examples[i] = store.Example{Label: o.Label, Photo: o.Photo, Path: o.Path, Time: b.time(), Source: o.Source, Taken: o.Taken, Raw: o.Embedding}
+		b.skipped[i].Path = o.Path
+	}
+	return b.added, w.addBatch(ctx, b)
+}
+
+// A batch is what one call adds.
+type batch struct {
+	start    time.Time
+	items    []dataset.Item
+	examples []store.Example
+	skipped  []Skipped // one for each example; without a Reason it is not skipped
+	added    *Added
+}
+
+func newBatch(items, negatives []dataset.Item) (*batch, error) {
 	for _, it := range items {
-		if err := checkLabel(it.Label); err != nil {
+		if err := CheckLabel(it.Label); err != nil {
 			return nil, fmt.Errorf("add %s: %w", it.Path, err)
 		}
 	}
 	items = slices.Clone(items)
 	for _, it := range negatives {
-		it.Label = negative
+		it.Label = store.NegativeLabel
 		items = append(items, it)
 	}
-	learned := &Added{Classes: make(map[string]int), Devices: make(map[string]int)}
-	skipped := make([]Skipped, len(items)) // without a Reason: not skipped
+	b := &batch{
+		start: time.Now(), items: items, examples: make([]store.Example, len(items)), skipped: make([]Skipped, len(items)),
+		added: &Added{Classes: make(map[string]int), Devices: make(map[string]int)},
+	}
 	for i, it := range items {
-		skipped[i].Path = it.Path
+		b.skipped[i].Path = it.Path
 	}
-	all := make([]example, len(items))
-	deliver := func(i int, e embedded) error {
-		it := items[i]
-		if e.err != nil {
-			skipped[i].Reason = e.err.Error()
-			return nil
-		}
-		learned.Devices[e.device]++
-		path := it.Path
-		if it.Content == nil {
-			var err error
-			if path, err = filepath.Abs(path); err != nil {
-				return err
-			}
-		}
-		all[i] = example{Label: it.Label, Photo: e.photo, Path: path, Time: start.UTC().Truncate(time.Second), Source: it.Source, Taken: it.Time, Hash: e.hash, raw: e.raw}
-		return nil
-	}
-	var err error
-	if k.options.Resize == AutoResize && k.state.Generation == 0 {
-		learned.ResizeChoice, err = k.embedAutoResize(ctx, items, progress, deliver)
-	} else {
-		err = k.embed(ctx, items, func(i int, e embedded) error {
-			if progress != nil {
-				defer progress(i+1, len(items))
-			}
-			return deliver(i, e)
-		})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("add photos: %w", err)
-	}
-	if err := k.addExamples(ctx, all, skipped, learned); err != nil {
-		return learned, err
-	}
-	learned.Elapsed = time.Since(start)
-	learned.Estimate = k.Estimate()
-	return learned, nil
+	return b, nil
 }
 
-// addExamples teaches examples, those that are not skipped, in one change, and says in
-// learned what became of them.
-func (k *Workspace) addExamples(ctx context.Context, all []example, skipped []Skipped, learned *Added) error {
-	defer func() {
-		learned.Skipped = slices.DeleteFunc(skipped, func(s Skipped) bool { return s.Reason == "" })
-	}()
-	skipDuplicate := func(i int, as string) {
-		skipped[i].Reason, skipped[i].Duplicate = fmt.Sprintf("the same photo has been taught as %q", as), true
-		if as == negative {
-			skipped[i].Reason = "the same photo has been given as one of nothing taught"
+func (b *batch) time() time.Time { return b.start.UTC().Truncate(time.Second) }
+
+// take notes the embedding of item i.
+func (b *batch) take(i int, e infer.Embedding) error {
+	it := b.items[i]
+	if e.Err != nil {
+		b.skipped[i].Reason = e.Err.Error()
+		return nil
+	}
+	b.added.Devices[e.Device]++
+	path := it.Path
+	if it.Content == nil {
+		var err error
+		if path, err = filepath.Abs(path); err != nil {
+			return err
 		}
 	}
-	var fresh []example
-	at := make(map[digest]int) // in all
-	x := make([]float64, k.backbone.Dim())
-	for i, e := range all {
-		if skipped[i].Reason != "" {
+	b.examples[i] = store.Example{Label: it.Label, Photo: e.Photo, Path: path, Time: b.time(), Source: it.Source, Taken: it.Time, Hash: e.Hash, Raw: e.Raw}
+	return nil
+}
+
+// skipDuplicate skips example i, which is there already under a label.
+func (b *batch) skipDuplicate(i int, label string) {
+	b.skipped[i].Reason, b.skipped[i].Label, b.skipped[i].Duplicate = fmt.Sprintf("already in %q", label), label, true
+	if label == store.NegativeLabel {
+		b.skipped[i].Reason = "already a negative"
+	}
+}
+
+// fresh returns the examples that are not skipped, and the index of each by its photo.
+func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]int) {
+	at = make(map[store.Digest]int)
+	x := make([]float64, w.backbone.Dim())
+	for i, e := range b.examples {
+		if b.skipped[i].Reason != "" {
 			continue
 		}
 		if first, ok := at[e.Photo]; ok {
-			skipDuplicate(i, all[first].Label)
-		} else if norm := unit(k.backbone, x, e.raw); !(norm > 0) || math.IsInf(norm, 0) {
-			skipped[i].Reason = fmt.Sprintf("the backbone sees nothing on it: its embedding has length %v", norm)
+			b.skipDuplicate(i, b.examples[first].Label)
+		} else if norm := infer.Unit(w.backbone, x, e.Raw); !(norm > 0) || math.IsInf(norm, 0) {
+			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in it: its embedding has length %v", norm)
 		} else {
 			at[e.Photo] = i
 			fresh = append(fresh, e)
 		}
 	}
+	return fresh, at
+}
+
+// addBatch commits b and completes b.added.
+func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
+	defer func() {
+		b.added.Skipped = slices.DeleteFunc(b.skipped, func(s Skipped) bool { return s.Reason == "" })
+	}()
+	fresh, at := b.fresh(w)
 	if len(fresh) == 0 {
-		return fmt.Errorf("add: %w that can be taught among %d", ErrNoPhotos, len(all))
+		return fmt.Errorf("add: %w to add among %d", ErrNoPhotos, len(b.examples))
 	}
-	err := k.commit(ctx, func(s *state) error {
-		// Only here, with the lock held, is it certain what is known.
+	err := w.commit(ctx, func(s *store.State) error {
+		// Only here, under the lock, is it certain which photos are known.
 		for _, e := range s.Examples {
 			if i, ok := at[e.Photo]; ok {
-				skipDuplicate(i, e.Label)
+				b.skipDuplicate(i, e.Label)
 			}
 		}
-		added := slices.DeleteFunc(fresh, func(e example) bool { return skipped[at[e.Photo]].Duplicate })
+		added := slices.DeleteFunc(fresh, func(e store.Example) bool { return b.skipped[at[e.Photo]].Duplicate })
 		if len(added) == 0 {
 			return errUnchanged
 		}
 		for _, e := range added {
-			if e.Label == negative {
-				learned.Negatives++
-				continue
+			if e.Label == store.NegativeLabel {
+				b.added.Negatives++
+			} else {
+				b.added.Classes[e.Label]++
 			}
-			learned.Classes[e.Label]++
 		}
-		learned.Photos = len(added) - learned.Negatives
-		c := change{Verb: "add", Added: added, Settings: s.Settings}
-		if err := k.choose(&s.Settings); err != nil {
+		b.added.Photos = len(added) - b.added.Negatives
+		c := store.Change{Verb: "add", Added: added, Settings: s.Settings}
+		if err := w.choose(&s.Settings); err != nil {
 			return err
 		}
-		s.apply(c)
+		s.Apply(c)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("add photos: %w", err)
 	}
+	b.added.Elapsed = time.Since(b.start)
+	b.added.Estimate = w.estimate()
 	return nil
 }
 
-// embedded is what became of one photo.
-type embedded struct {
-	photo  digest
-	raw    []byte
-	hash   uint64        // by dataset.Hash, of the photo as it was fitted
-	took   time.Duration // by the backbone alone
-	device string
-	err    error // of the photo
-	fatal  error // of the backbone: no photo can be embedded
-}
-
-// embed reads and embeds photos on all cores and delivers them in order. Only an
-// error of the backbone or of the context ends it early.
-func (k *Workspace) embed(ctx context.Context, items []dataset.Item, deliver func(i int, e embedded) error) error {
-	return embedPhotos(ctx, k.backbone, &k.runners, k.options.Threads, k.state.Settings.Resize, items, deliver)
-}
-
-// embedPhotos does that with any backbone. Fewer photos than cores get several each;
-// runners keeps what was started, for the next time.
-func embedPhotos(ctx context.Context, b *backbone.Backbone, runners *[]*backbone.Runner, threads int, fit dataset.Resize, items []dataset.Item, deliver func(i int, e embedded) error) error {
-	if len(items) == 0 {
-		return ctx.Err()
-	}
-	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
-	each := max(threads/len(items), 1)
-	threads = min(threads, len(items))
-	if len(*runners) > 0 && (*runners)[0].Threads() != each {
-		closeRunners(runners)
-	}
-	for len(*runners) < threads {
-		*runners = append(*runners, b.NewRunner(each))
-	}
-	fitters := make([]dataset.Resizer, threads)
-	work := func(ctx context.Context, worker int, f *dataset.File) (embedded, error) {
-		r, fitter := (*runners)[worker], &fitters[worker]
-		fitter.Mode, fitter.Width, fitter.Height = fit, b.Width, b.Height
-		if err := fitter.Read(r.RGB(), f); err != nil {
-			return embedded{}, err
-		}
-		hash := dataset.Hash(r.RGB(), b.Width, b.Height)
-		start := time.Now()
-		raw, err := r.Embed(ctx)
-		if err != nil {
-			return embedded{fatal: err}, nil
-		}
-		return embedded{photo: f.SHA256(), raw: slices.Clone(raw), hash: hash, took: time.Since(start), device: r.Device()}, nil
-	}
-	return dataset.Load(ctx, items, dataset.DefaultLimits(), threads, work, func(i int, e embedded, err error) error {
-		if e.fatal != nil {
-			return e.fatal
-		}
-		if err != nil {
-			e.err = err
+// embed embeds photos on all cores and delivers them in order.
+func (w *Workspace) embed(ctx context.Context, mode dataset.Resize, items []dataset.Item, progress func(done, total int), deliver func(i int, e infer.Embedding) error) error {
+	return w.pool().Photos(ctx, infer.Cores(w.options.Threads), mode, items, func(i int, e infer.Embedding) error {
+		if progress != nil {
+			defer progress(i+1, len(items))
 		}
 		return deliver(i, e)
 	})
 }
 
-func closeRunners(runners *[]*backbone.Runner) {
-	for _, r := range *runners {
-		r.Close()
+// embedAutoResize does what embed does with each resize mode, delivers the embeddings of
+// the better one and makes it the workspace's.
+func (w *Workspace) embedAutoResize(ctx context.Context, items []dataset.Item, progress func(done, total int), deliver func(i int, e infer.Embedding) error) (*evaluate.ResizeChoice, error) {
+	settings := w.state.Settings
+	if err := w.choose(&settings); err != nil {
+		return nil, err
 	}
-	*runners = nil
+	modes := evaluate.ResizeCandidates()
+	all := make([][]infer.Embedding, len(modes))
+	for m, mode := range modes {
+		all[m] = make([]infer.Embedding, len(items))
+		show := progress
+		if progress != nil {
+			show = func(done, total int) { progress(m*total+done, len(modes)*total) }
+		}
+		err := w.embed(ctx, mode, items, show, func(i int, e infer.Embedding) error {
+			all[m][i] = e
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	choice, best, err := evaluate.ChooseResize(func(m int) (evaluate.LeftOut, error) {
+		var examples []store.Example
+		var places []int
+		seen, x := make(map[store.Digest]bool), make([]float64, w.backbone.Dim())
+		for i, e := range all[m] {
+			if items[i].Label == store.NegativeLabel || e.Err != nil || seen[e.Photo] {
+				continue
+			}
+			seen[e.Photo] = true
+			if norm := infer.Unit(w.backbone, x, e.Raw); norm > 0 && !math.IsInf(norm, 0) {
+				examples = append(examples, store.Example{Label: items[i].Label, Photo: e.Photo, Source: items[i].Source, Taken: items[i].Time, Raw: e.Raw})
+				places = append(places, i)
+			}
+		}
+		if len(examples) == 0 {
+			return evaluate.LeftOut{}, nil // addBatch says why
+		}
+		return evaluate.LeaveOut(w.unitsOf(examples), places, settings.Method(), w.roots(settings))
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.state.Settings.Resize = choice.Resize
+	for i, e := range all[best] {
+		if err := deliver(i, e); err != nil {
+			return nil, err
+		}
+	}
+	return choice, nil
 }

@@ -15,16 +15,21 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/imprint/predict"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // eachBackbone runs a benchmark with a small model and, if it is there, with
 // Coral's extractor.
 func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
 	b.Run("small", func(b *testing.B) {
-		f(b, Options{Backbone: backboneIn(b, "extractor.tflite", backbonetest.Extractor())})
+		f(b, Options{Backbone: phototest.Backbone(b, "extractor.tflite", backbonetest.Extractor())})
 	})
 	b.Run("mobilenet_v1_1.0_224", func(b *testing.B) {
-		f(b, Options{Backbone: filepath.Join(sharedFolder(b), "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite")})
+		f(b, Options{Backbone: reference.Path(b, "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite")})
 	})
 }
 
@@ -32,21 +37,21 @@ func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
 // random: how long a change takes does not depend on what is on the photos.
 func withPhotos(b *testing.B, o Options, n int) *Workspace {
 	b.Helper()
-	k := openKit(b, filepath.Join(b.TempDir(), "ws"), o)
+	k := openWorkspace(b, filepath.Join(b.TempDir(), "ws"), o)
 	if n == 0 {
 		return k
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	c := change{Verb: "add", Settings: k.state.Settings}
+	c := store.Change{Verb: "add", Settings: k.state.Settings}
 	for i := range n {
-		e := example{Label: fmt.Sprint("class ", i%10), Path: fmt.Sprintf("/home/somebody/photos/class %d/%d.jpg", i%10, i), raw: make([]byte, k.state.Backbone.Size)}
-		for j := range e.raw {
-			e.raw[j] = byte(r.Uint32())
+		e := store.Example{Label: fmt.Sprint("class ", i%10), Path: fmt.Sprintf("/home/somebody/photos/class %d/%d.jpg", i%10, i), Raw: make([]byte, k.state.Backbone.Size)}
+		for j := range e.Raw {
+			e.Raw[j] = byte(r.Uint32())
 		}
-		e.Photo = sum(e.raw)
+		e.Photo = store.Sum(e.Raw)
 		c.Added = append(c.Added, e)
 	}
-	err := k.commit(context.Background(), func(s *state) error { s.apply(c); return nil })
+	err := k.commit(context.Background(), func(s *store.State) error { s.Apply(c); return nil })
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -59,7 +64,7 @@ func BenchmarkEmbed(b *testing.B) {
 		items := photos("a", 0, 0, 1)
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := k.embed(context.Background(), items, func(_ int, e embedded) error { return e.err }); err != nil {
+			if err := k.embed(context.Background(), dataset.Crop, items, nil, func(_ int, e infer.Embedding) error { return e.Err }); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -72,7 +77,7 @@ func BenchmarkClassify(b *testing.B) {
 		items := photos("?", 0, 0, 1)
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := k.Classify(context.Background(), items, 1, func(r Result) error { return r.Err }); err != nil {
+			if err := k.Classify(context.Background(), items, 1, func(r predict.Result) error { return r.Err }); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -119,6 +124,15 @@ func BenchmarkExport(b *testing.B) {
 	})
 }
 
+func encoded(t testing.TB, s *store.State) []byte {
+	t.Helper()
+	b, err := s.Encode(store.MaxState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // BenchmarkLarge does what each change of a workspace of 20 000 photos does.
 func BenchmarkLarge(b *testing.B) {
 	eachBackbone(b, func(b *testing.B, o Options) {
@@ -141,7 +155,7 @@ func BenchmarkLarge(b *testing.B) {
 		b.Run("decode", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := decodeState(file); err != nil {
+				if _, err := store.Decode(file); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -171,7 +185,7 @@ func BenchmarkPhoto(b *testing.B) {
 		}
 	})
 	eachBackbone(b, func(b *testing.B, o Options) {
-		k := openKit(b, filepath.Join(b.TempDir(), "ws"), o)
+		k := openWorkspace(b, filepath.Join(b.TempDir(), "ws"), o)
 		item := dataset.Item{Path: "photo", Content: photo.Bytes()}
 		runner := k.backbone.NewRunner(1)
 		defer runner.Close()

@@ -3,60 +3,40 @@ package imprint
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Remove forgets photos: all of a label, or those given by path, or both: the
-// photos given as far as they have that label. A path means the photo whose content
-// is there now or, if that has not been taught, what was taught from there. It
-// returns how many were removed.
-func (k *Workspace) Remove(ctx context.Context, label string, paths []string) (int, error) {
+// Remove removes the photos with a label, at paths, or both, and returns how many. A path
+// means the photo with the content that is there now, or else the one added from there.
+func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (int, error) {
 	if label == "" && len(paths) == 0 {
-		return 0, fmt.Errorf("remove: %w given and no label", ErrNoPhotos)
+		return 0, fmt.Errorf("remove: %w and no label given", ErrNoPhotos)
 	}
-	photos, absolute := make([]digest, len(paths)), make([]string, len(paths))
+	named := make([]namedPhoto, len(paths))
 	for i, path := range paths {
-		if b, err := readFile(path, dataset.DefaultLimits().MaxBytes); err == nil {
-			photos[i] = sum(b)
-		}
 		var err error
-		if absolute[i], err = filepath.Abs(path); err != nil {
+		if named[i], err = namePhoto(path); err != nil {
 			return 0, fmt.Errorf("remove %s: %w", path, err)
 		}
 	}
-	var removed []example
-	err := k.commit(ctx, func(s *state) error {
-		examples := slices.DeleteFunc(slices.Clone(s.Examples), func(e example) bool { return label != "" && e.Label != label })
-		if len(examples) == 0 && label != "" {
+	var removed []store.Example
+	err := w.commit(ctx, func(s *store.State) (err error) {
+		removed = slices.DeleteFunc(slices.Clone(s.Examples), func(e store.Example) bool { return label != "" && e.Label != label })
+		if len(removed) == 0 && label != "" {
 			return fmt.Errorf("remove %q: %w", label, ErrUnknownLabel)
 		}
-		if len(paths) == 0 {
-			removed = examples
-		} else {
-			byPhoto, byPath := make(map[digest]bool), make(map[string]bool)
-			for _, e := range examples {
-				byPhoto[e.Photo], byPath[e.Path] = true, true
+		if len(named) > 0 {
+			if removed, err = pick(removed, named); err != nil {
+				return err
 			}
-			photo, path := make(map[digest]bool), make(map[string]bool)
-			for i, p := range paths {
-				switch {
-				case byPhoto[photos[i]]:
-					photo[photos[i]] = true
-				case byPath[absolute[i]]:
-					path[absolute[i]] = true
-				case byPath[p]: // not of a file, but of the standard input
-					path[p] = true
-				default:
-					return fmt.Errorf("remove %s: %w like it have been taught", p, ErrNoPhotos)
-				}
-			}
-			removed = slices.DeleteFunc(examples, func(e example) bool { return !photo[e.Photo] && !path[e.Path] })
 		}
-		s.apply(change{Verb: "remove", Removed: removed, Settings: s.Settings})
+		s.Apply(store.Change{Verb: "remove", Removed: removed, Settings: s.Settings})
 		return nil
 	})
 	if err != nil {
@@ -65,75 +45,173 @@ func (k *Workspace) Remove(ctx context.Context, label string, paths []string) (i
 	return len(removed), nil
 }
 
-// Rename gives all photos of a label another one. No photo is embedded again.
-func (k *Workspace) Rename(ctx context.Context, from, to string) error {
-	if err := checkLabel(to); err != nil {
+// A namedPhoto is a photo that a path means.
+type namedPhoto struct {
+	path, absolute string
+	photo          store.Digest // of the file, if it can be read
+}
+
+func namePhoto(path string) (namedPhoto, error) {
+	p := namedPhoto{path: path}
+	if b, err := store.ReadFile(path, dataset.DefaultLimits().MaxBytes); err == nil {
+		p.photo = store.Sum(b)
+	}
+	var err error
+	p.absolute, err = filepath.Abs(path)
+	return p, err
+}
+
+// pick returns the examples that photos name, all of which must be there.
+func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error) {
+	byPhoto, byPath := make(map[store.Digest]bool), make(map[string]bool)
+	for _, e := range examples {
+		byPhoto[e.Photo], byPath[e.Path] = true, true
+	}
+	photo, path := make(map[store.Digest]bool), make(map[string]bool)
+	for _, p := range photos {
+		switch {
+		case byPhoto[p.photo]:
+			photo[p.photo] = true
+		case byPath[p.absolute]:
+			path[p.absolute] = true
+		case byPath[p.path]: // it came from standard input
+			path[p.path] = true
+		default:
+			return nil, fmt.Errorf("remove %s: %w: it was never added", p.path, ErrNoPhotos)
+		}
+	}
+	return slices.DeleteFunc(examples, func(e store.Example) bool { return !photo[e.Photo] && !path[e.Path] }), nil
+}
+
+// RemovePhoto removes the photo with a SHA-256 (in hexadecimal); it had label.
+func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
+	var photo store.Digest
+	if err := photo.UnmarshalText([]byte(sha256)); err != nil {
+		return "", fmt.Errorf("remove photo %.80q: %w", sha256, err)
+	}
+	err = w.commit(ctx, func(s *store.State) error {
+		i := slices.IndexFunc(s.Examples, func(e store.Example) bool { return e.Photo == photo })
+		if i < 0 {
+			return fmt.Errorf("remove photo %s: %w: it was never added", sha256, ErrNoPhotos)
+		}
+		e := s.Examples[i]
+		label = e.Label
+		s.Apply(store.Change{Verb: "remove", Removed: []store.Example{e}, Settings: s.Settings})
+		return nil
+	})
+	return label, err
+}
+
+// RemoveNegatives removes all negatives and returns how many there were.
+func (w *Workspace) RemoveNegatives(ctx context.Context) (n int, err error) {
+	err = w.commit(ctx, func(s *store.State) error {
+		removed := s.Negatives()
+		if n = len(removed); n == 0 {
+			return fmt.Errorf("remove negatives: %w", ErrNoPhotos)
+		}
+		s.Apply(store.Change{Verb: "remove", Removed: removed, Settings: s.Settings})
+		return nil
+	})
+	return n, err
+}
+
+// Rename changes the label of all photos that have it. It embeds nothing.
+func (w *Workspace) Rename(ctx context.Context, from, to string) error {
+	if err := CheckLabel(to); err != nil {
 		return fmt.Errorf("rename %q: %w", from, err)
 	}
-	return k.commit(ctx, func(s *state) error {
+	return w.commit(ctx, func(s *store.State) error {
 		has := func(label string) bool {
-			return slices.ContainsFunc(s.Examples, func(e example) bool { return e.Label == label })
+			return slices.ContainsFunc(s.Examples, func(e store.Example) bool { return e.Label == label })
 		}
 		if !has(from) {
 			return fmt.Errorf("rename %q: %w", from, ErrUnknownLabel)
 		}
 		if has(to) {
-			return fmt.Errorf("rename %q: %w: %q is taught already", from, ErrLabel, to)
+			return fmt.Errorf("rename %q: %w: %q exists already", from, ErrLabel, to)
 		}
-		s.apply(change{Verb: "rename", From: from, To: to, Settings: s.Settings})
+		s.Apply(store.Change{Verb: "rename", From: from, To: to, Settings: s.Settings})
 		return nil
 	})
 }
 
-// Undo takes the last change back and says which it was. The last 32 changes can
-// be taken back one after the other (fewer where a state file of 1 GiB has no room).
-func (k *Workspace) Undo(ctx context.Context) (verb string, err error) {
-	err = k.commit(ctx, func(s *state) error {
+// Undone is a change that [Workspace.Undo] has undone.
+type Undone struct {
+	Verb      string         // add, remove, rename, retrain or merge
+	Photos    map[string]int // added or removed, by label
+	Negatives int            // added or removed
+	From, To  string         // the label before and after a rename
+}
+
+// Undo undoes the last of at most 32 changes, or fails with ErrNothingToUndo.
+func (w *Workspace) Undo(ctx context.Context) (undone Undone, err error) {
+	err = w.commit(ctx, func(s *store.State) error {
 		if len(s.History) == 0 {
 			return ErrNothingToUndo
 		}
-		verb = s.undo().Verb
+		undone = describe(s.Undo())
 		return nil
 	})
-	return verb, err
+	return undone, err
 }
 
-// Retrain makes the head and the model anew from the stored embeddings, with the
-// settings of the Workspace's options.
-func (k *Workspace) Retrain(ctx context.Context) error {
-	return k.commit(ctx, func(s *state) error {
-		if len(s.positives()) == 0 {
-			return fmt.Errorf("retrain: %w", ErrNothingTaught)
+func describe(c store.Change) Undone {
+	u := Undone{Verb: c.Verb, Photos: make(map[string]int), From: c.From, To: c.To}
+	for _, e := range c.Added {
+		u.Photos[e.Label]++
+	}
+	for _, e := range c.Removed {
+		if c.Verb == "merge" { // replaced by the same photo with an earlier date
+			u.Photos[e.Label]--
+		} else {
+			u.Photos[e.Label]++
 		}
-		c := change{Verb: "retrain", Settings: s.Settings}
-		if err := k.choose(&s.Settings); err != nil {
+	}
+	u.Negatives = u.Photos[store.NegativeLabel]
+	maps.DeleteFunc(u.Photos, func(label string, n int) bool { return label == store.NegativeLabel || n == 0 })
+	return u
+}
+
+// Retrain trains the head again, with the settings of the options. method, if not "",
+// comes before the options' Head.
+func (w *Workspace) Retrain(ctx context.Context, method classifier.Method) error {
+	return w.commit(ctx, func(s *store.State) error {
+		if len(s.Positives()) == 0 {
+			return fmt.Errorf("retrain: %w", ErrNoClasses)
+		}
+		c := store.Change{Verb: "retrain", Settings: s.Settings}
+		if err := w.choose(&s.Settings); err != nil {
 			return fmt.Errorf("retrain: %w", err)
 		}
-		s.apply(c)
+		if method != "" {
+			s.Settings.Head = method
+		}
+		s.Apply(c)
 		return nil
 	})
 }
 
-// choose puts the settings asked for in the options into s.
-func (k *Workspace) choose(s *Settings) error {
-	if k.options.Layout != "" {
-		s.Layout = k.options.Layout
+// choose puts the settings of the options into s.
+func (w *Workspace) choose(s *store.Settings) error {
+	o := w.options
+	if o.Layout != "" {
+		s.Layout = o.Layout
 	}
-	if k.options.KeepClasses != nil {
-		s.KeepClasses = *k.options.KeepClasses
+	if o.KeepClasses != nil {
+		s.KeepClasses = *o.KeepClasses
 	}
-	if k.options.Head != "" {
-		s.Head = k.options.Head
+	if o.Head != "" {
+		s.Head = o.Head
 	}
-	if k.options.Unknown != nil {
-		s.Unknown = *k.options.Unknown
+	if o.Unknown != nil {
+		s.Unknown = *o.Unknown
 	}
-	if k.options.Compiled != "" {
-		s.Pair = k.pair.ref
+	if o.Compiled != "" {
+		s.Pair = w.pair.ref
 	}
 	switch {
 	case s.Layout != classifier.TPU:
-	case s.Pair == (pairRef{}):
+	case s.Pair == (store.PairRef{}):
 		return ErrNeedsCompiled
 	case s.KeepClasses:
 		return ErrKeepClasses

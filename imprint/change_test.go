@@ -14,6 +14,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 func TestRemove(t *testing.T) {
@@ -57,7 +59,7 @@ func TestRemove(t *testing.T) {
 		{"folder", "", []string{filepath.Dir(a0)}, 0, nil, ErrNoPhotos},
 		{"nothing", "", nil, 0, nil, ErrNoPhotos},
 	}
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, dataset.Item{Path: a0, Label: "a"}, dataset.Item{Path: a1, Label: "a"}, dataset.Item{Path: gone, Label: "a"},
 		dataset.Item{Path: b0, Label: "b"}, dataset.Item{Path: latest, Label: "b"}, dataset.Item{Path: "-", Label: "b", Content: picture(1, 7)})
 	if err := os.WriteFile(latest, picture(1, 2), 0o644); err != nil {
@@ -68,22 +70,22 @@ func TestRemove(t *testing.T) {
 	model := readModel(t, k)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			before := files(t, k.store.dir)
+			before := files(t, k.store.Dir)
 			n, err := k.Remove(context.Background(), test.label, test.paths)
 			if n != test.want {
 				t.Errorf("removed %d, want %d", n, test.want)
 			}
 			if test.err != nil {
 				wantError(t, err, test.err)
-				sameFiles(t, files(t, k.store.dir), before)
+				sameFiles(t, files(t, k.store.Dir), before)
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			wantTaught(t, k, test.left)
-			if verb, err := k.Undo(context.Background()); verb != "remove" || err != nil {
-				t.Fatalf("undo: got %q, %v", verb, err)
+			if undone, err := k.Undo(context.Background()); undone.Verb != "remove" || err != nil {
+				t.Fatalf("undo: got %q, %v", undone.Verb, err)
 			}
 			if !bytes.Equal(readModel(t, k), model) {
 				t.Error("the model is another one after undo")
@@ -93,7 +95,7 @@ func TestRemove(t *testing.T) {
 }
 
 func TestRename(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, slices.Concat(photos("a", 0, 0, 2), photos("b", 1, 0, 2), photos("d", 2, 0, 1))...)
 	model := readModel(t, k)
 	tests := []struct {
@@ -103,29 +105,29 @@ func TestRename(t *testing.T) {
 	}{
 		{"a", "c", map[string]int{"b": 2, "c": 2, "d": 1}, nil},
 		{"d", "a longer name, 日本", map[string]int{"a": 2, "a longer name, 日本": 1, "b": 2}, nil},
-		{"a", "b", nil, ErrLabel},
-		{"a", "a", nil, ErrLabel},
-		{"a", "", nil, ErrLabel},
-		{"a", "x\ty", nil, ErrLabel},
+		{"a", "b", nil, store.ErrLabel},
+		{"a", "a", nil, store.ErrLabel},
+		{"a", "", nil, store.ErrLabel},
+		{"a", "x\ty", nil, store.ErrLabel},
 		{"c", "e", nil, ErrUnknownLabel},
 		{"", "e", nil, ErrUnknownLabel},
 	}
 	for _, test := range tests {
 		t.Run(test.from+" to "+test.to, func(t *testing.T) {
-			before := files(t, k.store.dir)
+			before := files(t, k.store.Dir)
 			err := k.Rename(context.Background(), test.from, test.to)
 			if test.err != nil {
 				wantError(t, err, test.err)
-				sameFiles(t, files(t, k.store.dir), before)
+				sameFiles(t, files(t, k.store.Dir), before)
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			wantTaught(t, k, test.want)
-			wantTaught(t, openKit(t, k.store.dir, Options{}), test.want)
-			if verb, err := k.Undo(context.Background()); verb != "rename" || err != nil {
-				t.Fatalf("undo: got %q, %v", verb, err)
+			wantTaught(t, openWorkspace(t, k.store.Dir, Options{}), test.want)
+			if undone, err := k.Undo(context.Background()); undone.Verb != "rename" || err != nil {
+				t.Fatalf("undo: got %q, %v", undone.Verb, err)
 			}
 			if !bytes.Equal(readModel(t, k), model) {
 				t.Error("the model is another one after undo")
@@ -138,33 +140,33 @@ func TestRename(t *testing.T) {
 // make them.
 func TestUndo(t *testing.T) {
 	ctx := context.Background()
-	k := newKit(t)
+	k := newOpened(t)
 	var models [][]byte
-	for i := range uint64(maxHistory + 3) {
+	for i := range uint64(store.MaxHistory + 3) {
 		mustAdd(t, k, photos(numbered(i), i%3, i, 1)...)
 		models = append(models, readModel(t, k))
 	}
-	k = openKit(t, k.store.dir, Options{})
-	for i := range maxHistory {
-		if verb, err := k.Undo(ctx); verb != "add" || err != nil {
-			t.Fatalf("undo %d: got %q, %v", i, verb, err)
+	k = openWorkspace(t, k.store.Dir, Options{})
+	for i := range store.MaxHistory {
+		if undone, err := k.Undo(ctx); undone.Verb != "add" || err != nil {
+			t.Fatalf("undo %d: got %q, %v", i, undone.Verb, err)
 		}
 		if want := models[len(models)-2-i]; !bytes.Equal(readModel(t, k), want) {
 			t.Fatalf("undo %d: the model is not the one before", i)
 		}
 	}
-	before := files(t, k.store.dir)
+	before := files(t, k.store.Dir)
 	_, err := k.Undo(ctx)
 	wantError(t, err, ErrNothingToUndo)
-	sameFiles(t, files(t, k.store.dir), before)
+	sameFiles(t, files(t, k.store.Dir), before)
 	wantTaught(t, k, map[string]int{"kind 0": 1, "kind 1": 1, "kind 2": 1})
 }
 
 func TestRetrain(t *testing.T) {
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
-	o.Backbone = backboneIn(t, "classifier.tflite", backbonetest.Classifier(4))
-	k := openKit(t, dir, o)
+	o.Backbone = phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(4))
+	k := openWorkspace(t, dir, o)
 	mustAdd(t, k, slices.Concat(photos("a", 0, 0, 3), photos("b", 2, 0, 3))...)
 	float := readModel(t, k)
 	yes, no := true, false
@@ -174,24 +176,27 @@ func TestRetrain(t *testing.T) {
 		want   Settings
 		labels []string
 	}{
-		{"coral", Options{Layout: classifier.Coral}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
-		{"keep", Options{KeepClasses: &yes}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"as before", Options{}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"float", Options{Layout: classifier.Float}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: true, Head: classifier.Auto}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"coral", Options{Layout: classifier.Coral}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: false, Head: classifier.Mean}, []string{"a", "b"}},
+		{"keep", Options{KeepClasses: &yes}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Mean}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"as before", Options{}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Mean}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"float", Options{Layout: classifier.Float}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: true, Head: classifier.Mean}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
 		{"not keep", Options{KeepClasses: &no}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
 	}
 	for _, test := range tests {
-		k := openKit(t, dir, test.set)
-		if err := k.Retrain(ctx); err != nil {
+		k := openWorkspace(t, dir, test.set)
+		if err := k.Retrain(ctx, ""); err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
-		again := openKit(t, dir, Options{})
-		labels, err := again.Labels()
+		again := openWorkspace(t, dir, Options{})
+		labels, err := labelsIn(again)
 		if again.Settings() != test.want || !slices.Equal(labels, test.labels) || err != nil {
 			t.Errorf("%s: got %+v, %q, %v, want %+v, %q", test.name, again.Settings(), labels, err, test.want, test.labels)
 		}
-		if got, err := os.ReadFile(filepath.Join(dir, labelsFile)); string(got) != string(labelLines(test.labels)) || err != nil {
-			t.Errorf("%s: %s is %q, %v", test.name, labelsFile, got, err)
+		if got := again.state.Settings.Head; got != classifier.Auto {
+			t.Errorf("%s: the head for when others are possible again is %q", test.name, got)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, store.LabelsFile)); string(got) != string(labelLines(test.labels)) || err != nil {
+			t.Errorf("%s: %s is %q, %v", test.name, store.LabelsFile, got, err)
 		}
 		if got := labelsOf(classify(t, again, photo("?", 0, 8), photo("?", 2, 8))); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("%s: photos of a, b are named %q", test.name, got)
@@ -200,10 +205,10 @@ func TestRetrain(t *testing.T) {
 	if !bytes.Equal(readModel(t, k), float) {
 		t.Error("back at the first settings the model is another one")
 	}
-	k = openKit(t, dir, Options{})
+	k = openWorkspace(t, dir, Options{})
 	for range tests {
-		if verb, err := k.Undo(ctx); verb != "retrain" || err != nil {
-			t.Fatalf("undo: got %q, %v", verb, err)
+		if undone, err := k.Undo(ctx); undone.Verb != "retrain" || err != nil {
+			t.Fatalf("undo: got %q, %v", undone.Verb, err)
 		}
 	}
 	if want := (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}); k.Settings() != want || !bytes.Equal(readModel(t, k), float) {
@@ -212,17 +217,17 @@ func TestRetrain(t *testing.T) {
 	if _, err := k.Undo(ctx); err != nil { // the add
 		t.Fatal(err)
 	}
-	wantError(t, k.Retrain(ctx), ErrNothingTaught)
+	wantError(t, k.Retrain(ctx, ""), ErrNoClasses)
 }
 
 // TestAddSettings changes the settings with the photos added, and undo with them.
 func TestAddSettings(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
 	model := readModel(t, k)
-	coral := openKit(t, k.store.dir, Options{Layout: classifier.Coral})
+	coral := openWorkspace(t, k.store.Dir, Options{Layout: classifier.Coral})
 	mustAdd(t, coral, photos("b", 1, 0, 2)...)
-	if got := openKit(t, k.store.dir, Options{}).Settings().Layout; got != classifier.Coral {
+	if got := openWorkspace(t, k.store.Dir, Options{}).Settings().Layout; got != classifier.Coral {
 		t.Errorf("got layout %s", got)
 	}
 	if _, err := coral.Undo(context.Background()); err != nil {
@@ -241,14 +246,14 @@ func TestByteIdentity(t *testing.T) {
 	if testing.Short() {
 		runs = 3
 	}
-	backbones := []string{backboneIn(t, "extractor.tflite", backbonetest.Extractor()), backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))}
+	backbones := []string{phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor()), phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(3))}
 	for run := range runs {
 		seed := uint64(run)
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			keep := run%4 == 3
 			o := Options{Backbone: backbones[run%2], Layout: []classifier.Layout{classifier.Float, classifier.Coral}[run/2%2], KeepClasses: &keep}
-			k := openKit(t, filepath.Join(t.TempDir(), "ws"), o)
+			k := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), o)
 
 			// What should be there, kept with simpler means; past has it before each
 			// change.
@@ -294,7 +299,7 @@ func TestByteIdentity(t *testing.T) {
 						remember()
 					}
 					now = next
-					_, err = k.Add(ctx, items, nil)
+					_, err = k.Add(ctx, items, AddOptions{})
 				case what < 6 && len(now) > 0: // remove a label
 					label := labels()[r.IntN(len(labels()))]
 					remember()
@@ -308,7 +313,7 @@ func TestByteIdentity(t *testing.T) {
 					c := k.Classes()[0].Photos[0]
 					remember()
 					for p := range now {
-						if sum(picture(p[0], p[1])).String() == c.SHA256 {
+						if store.Sum(picture(p[0], p[1])).String() == c.SHA256 {
 							delete(now, p)
 						}
 					}
@@ -330,7 +335,7 @@ func TestByteIdentity(t *testing.T) {
 					t.Fatal(err)
 				}
 				if r.IntN(4) == 0 { // by another process
-					k = openKit(t, k.store.dir, o)
+					k = openWorkspace(t, k.store.Dir, o)
 				}
 			}
 			if len(now) == 0 {
@@ -344,14 +349,14 @@ func TestByteIdentity(t *testing.T) {
 			}
 			slices.SortFunc(items, func(a, b dataset.Item) int { return bytes.Compare(a.Content, b.Content) })
 			r.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
-			fresh := openKit(t, filepath.Join(t.TempDir(), "ws"), o)
+			fresh := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), o)
 			for chunk := range slices.Chunk(items, 3) {
 				mustAdd(t, fresh, chunk...)
 			}
 			wantTaught(t, k, taught(fresh))
-			for _, name := range []string{modelFile, labelsFile} {
-				got, err := os.ReadFile(k.store.path(name))
-				want, err2 := os.ReadFile(fresh.store.path(name))
+			for _, name := range []string{store.ModelFile, store.LabelsFile} {
+				got, err := os.ReadFile(k.store.Path(name))
+				want, err2 := os.ReadFile(fresh.store.Path(name))
 				if err != nil || err2 != nil || !bytes.Equal(got, want) {
 					t.Errorf("%s is not that of a new workspace: %d bytes, want %d; %v %v", name, len(got), len(want), err, err2)
 				}
@@ -364,7 +369,7 @@ func TestByteIdentity(t *testing.T) {
 func contentOf(sha256 string) []byte {
 	for kind := range uint64(8) {
 		for seed := range uint64(8) {
-			if b := picture(kind, seed); sum(b).String() == sha256 {
+			if b := picture(kind, seed); store.Sum(b).String() == sha256 {
 				return b
 			}
 		}
@@ -376,11 +381,11 @@ func contentOf(sha256 string) []byte {
 // told by it.
 func TestAddOfRecording(t *testing.T) {
 	dir, o := newWorkspace(t)
-	k := openKit(t, dir, o)
+	k := openWorkspace(t, dir, o)
 	part := photo("a", 1, 1)
 	part.Source, part.Time = "tub:/car/data#26-11-28_0", time.UnixMilli(1795900000050).UTC()
 	mustAdd(t, k, part, photo("b", 2, 1))
-	for _, k := range []*Workspace{k, openKit(t, dir, o)} {
+	for _, k := range []*Workspace{k, openWorkspace(t, dir, o)} {
 		if a, b := k.state.Examples[0], k.state.Examples[1]; a.Source != part.Source || !a.Taken.Equal(part.Time) || b.Source != "" || !b.Taken.IsZero() {
 			t.Errorf("got %q at %v and %q at %v, want %q at %v and none", a.Source, a.Taken, b.Source, b.Taken, part.Source, part.Time)
 		}

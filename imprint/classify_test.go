@@ -3,7 +3,6 @@ package imprint
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -11,20 +10,14 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
-
-// kinds are photos of kinds 0, 2, 4 and 6, which the models' embedding tells apart.
-func kinds(first, n uint64) (items []dataset.Item) {
-	for i, label := range []string{"blue", "green", "red", "teal"} {
-		items = append(items, photos(label, uint64(2*i), first, n)...)
-	}
-	return items
-}
 
 func wanted(items []dataset.Item) (labels []string) {
 	for _, it := range items {
@@ -35,9 +28,9 @@ func wanted(items []dataset.Item) (labels []string) {
 
 func TestClassify(t *testing.T) {
 	ctx := context.Background()
-	k := newKit(t)
-	err := k.Classify(ctx, photos("?", 0, 0, 1), 1, func(Result) error { return nil })
-	wantError(t, err, ErrNothingTaught)
+	k := newOpened(t)
+	err := k.Classify(ctx, photos("?", 0, 0, 1), 1, func(predict.Result) error { return nil })
+	wantError(t, err, ErrNoClasses)
 	mustAdd(t, k, kinds(0, 3)...)
 
 	unseen := kinds(50, 3)
@@ -53,12 +46,12 @@ func TestClassify(t *testing.T) {
 				t.Errorf("%s: scores are out of order: %v", r.Path, r.Top)
 			}
 		}
-		if r.Path != unseen[i].Path || len(r.Top) != 4 || r.Top[0] != (Score{r.Label, r.Score}) || math.Abs(total-1) > 1e-12 || r.Device != "cpu" || r.Elapsed <= 0 {
+		if r.Path != unseen[i].Path || len(r.Top) != 4 || r.Top[0] != (predict.Score{Label: r.Label, Score: r.Score}) || math.Abs(total-1) > 1e-12 || r.Device != "cpu" || r.Elapsed <= 0 {
 			t.Errorf("got %+v", r)
 		}
 	}
 	for top, want := range map[int]int{1: 1, 3: 3, 4: 4, 99: 4, 0: 4} {
-		err := k.Classify(ctx, unseen[:1], top, func(r Result) error {
+		err := k.Classify(ctx, unseen[:1], top, func(r predict.Result) error {
 			if len(r.Top) != want {
 				t.Errorf("top %d: got %d classes, want %d", top, len(r.Top), want)
 			}
@@ -84,7 +77,7 @@ func TestClassify(t *testing.T) {
 	})
 	t.Run("ended by the receiver", func(t *testing.T) {
 		n := 0
-		err := k.Classify(ctx, unseen, 1, func(Result) error { n++; return errAny })
+		err := k.Classify(ctx, unseen, 1, func(predict.Result) error { n++; return errAny })
 		if !errors.Is(err, errAny) || n != 1 {
 			t.Errorf("got error %v after %d results", err, n)
 		}
@@ -92,7 +85,7 @@ func TestClassify(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(ctx)
 		cancel()
-		wantError(t, k.Classify(ctx, unseen, 1, func(Result) error { return nil }), context.Canceled)
+		wantError(t, k.Classify(ctx, unseen, 1, func(predict.Result) error { return nil }), context.Canceled)
 	})
 	t.Run("none", func(t *testing.T) {
 		if got := classify(t, k); len(got) != 0 {
@@ -101,24 +94,6 @@ func TestClassify(t *testing.T) {
 	})
 }
 
-func TestResultJSON(t *testing.T) {
-	tests := []struct {
-		r    Result
-		want string
-	}{
-		{Result{Path: "a.png", Label: "x", Score: 0.75, Top: []Score{{"x", 0.75}}, Device: "cpu", Elapsed: 1500000},
-			`{"path":"a.png","label":"x","score":0.75,"top":[{"label":"x","score":0.75}],"device":"cpu","ms":1.5}`},
-		{Result{Path: "a.png", Err: errors.New("bad")}, `{"path":"a.png","error":"bad"}`},
-	}
-	for _, test := range tests {
-		if got, err := json.Marshal(test.r); err != nil || string(got) != test.want {
-			t.Errorf("got %s, %v, want %s", got, err, test.want)
-		}
-	}
-}
-
-// TestExport writes the model in every way and runs the file: it names photos as
-// the Workspace does.
 func TestExport(t *testing.T) {
 	for _, model := range []struct {
 		name string
@@ -132,8 +107,8 @@ func TestExport(t *testing.T) {
 		for _, layout := range []classifier.Layout{classifier.Float, classifier.Coral} {
 			t.Run(model.name+" "+string(layout), func(t *testing.T) {
 				dir, o := newWorkspace(t)
-				o.Backbone, o.KeepClasses, o.Resize = backboneIn(t, "backbone.tflite", model.file), &model.keep, dataset.Squash
-				k := openKit(t, dir, o)
+				o.Backbone, o.KeepClasses, o.Resize = phototest.Backbone(t, "backbone.tflite", model.file), &model.keep, dataset.Squash
+				k := openWorkspace(t, dir, o)
 				mustAdd(t, k, kinds(0, 3)...)
 				before := files(t, dir)
 				out := t.TempDir()
@@ -145,7 +120,7 @@ func TestExport(t *testing.T) {
 				if entries, _ := os.ReadDir(out); len(entries) != 2 {
 					t.Errorf("export has written %v", entries)
 				}
-				want, err := k.Labels()
+				want, err := labelsIn(k)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -171,7 +146,7 @@ func TestExport(t *testing.T) {
 				unseen := kinds(50, 8)
 				kit := classify(t, k, unseen...)
 				i := 0
-				err = ClassifyWith(context.Background(), path, ModelOptions{Threads: 1}, unseen, func(r Result) error {
+				err = predict.File(context.Background(), path, predict.Options{Threads: 1}, unseen, func(r predict.Result) error {
 					if r.Label != kit[i].Label {
 						t.Errorf("%s: the file says %v, the Workspace %v", r.Path, r.Top[:2], kit[i].Top[:2])
 					}
@@ -196,92 +171,18 @@ func TestExport(t *testing.T) {
 }
 
 func TestExportErrors(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	out := t.TempDir()
 	path := filepath.Join(out, "m.tflite")
-	wantError(t, export(k, path, "", classifier.Float, false), ErrNothingTaught)
+	wantError(t, export(k, path, "", classifier.Float, false), ErrNoClasses)
 	mustAdd(t, k, kinds(0, 2)...)
 	wantError(t, export(k, path, "", "flat", false), errAny)
-	wantError(t, export(k, path, "", classifier.Float, true), ErrNoClasses)
+	wantError(t, export(k, path, "", classifier.Float, true), ErrNoOwnClasses)
 	wantError(t, export(k, filepath.Join(out, "none", "m.tflite"), "", classifier.Float, false), os.ErrNotExist)
 	wantError(t, export(k, path, filepath.Join(out, "none", "l.txt"), classifier.Float, false), os.ErrNotExist)
-	wantError(t, export(k, out, "", classifier.Float, false), errNotRegular)
-	wantError(t, export(k, path, os.DevNull, classifier.Float, false), errNotRegular)
+	wantError(t, export(k, out, "", classifier.Float, false), store.ErrNotRegular)
+	wantError(t, export(k, path, os.DevNull, classifier.Float, false), store.ErrNotRegular)
 	if entries, _ := os.ReadDir(out); len(entries) > 0 {
 		t.Errorf("exports that failed have written %v", entries)
 	}
-}
-
-func TestClassifyWithErrors(t *testing.T) {
-	k := newKit(t)
-	mustAdd(t, k, kinds(0, 2)...)
-	cut := backboneIn(t, "cut.tflite", readModel(t, k)[:3000])
-	tests := []struct {
-		name, model string
-		fit         dataset.Resize
-		want        error
-	}{
-		{"missing", filepath.Join(t.TempDir(), "none.tflite"), "", os.ErrNotExist},
-		{"folder", t.TempDir(), "", errNotRegular},
-		{"cut", cut, "", tflite.ErrCorrupt},
-		{"text", backboneIn(t, "text.tflite", []byte("not a model, just a text")), "", tflite.ErrCorrupt},
-		{"no output", backboneIn(t, "none.tflite", without(t, func(m *tflite.Model) { m.Subgraphs[0].Outputs = nil })), "", backbone.ErrNoEmbedding},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			err := ClassifyWith(context.Background(), test.model, ModelOptions{Resize: test.fit, Top: 1, Threads: 1}, kinds(0, 1), func(Result) error { return nil })
-			wantError(t, err, test.want)
-		})
-	}
-	// Of a classifier of another make.
-	n := 0
-	err := ClassifyWith(context.Background(), backboneIn(t, "c.tflite", backbonetest.Classifier(5)), ModelOptions{Top: 2}, kinds(0, 1), func(r Result) error {
-		n++
-		if len(r.Top) != 2 || r.Label[:5] != "base " {
-			t.Errorf("got %+v", r)
-		}
-		return nil
-	})
-	if err != nil || n != 4 {
-		t.Errorf("%d results, error %v", n, err)
-	}
-}
-
-// without is the extractor with a change.
-func without(t *testing.T, change func(*tflite.Model)) []byte {
-	t.Helper()
-	m, err := tflite.Parse(backbonetest.Extractor())
-	if err != nil {
-		t.Fatal(err)
-	}
-	change(m)
-	b, err := m.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func TestRun(t *testing.T) {
-	model := backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))
-	input := bytes.Repeat([]byte{200, 30, 60}, backbonetest.Size*backbonetest.Size)
-	r, err := Run(context.Background(), model, RunOptions{Inputs: [][]byte{input}, Repeat: 3})
-	if err != nil || len(r.Times) != 3 || len(r.Outputs) != 1 || len(r.Outputs[0]) != 3 {
-		t.Fatalf("got %+v, %v", r, err)
-	}
-	again, err := Run(context.Background(), model, RunOptions{Inputs: [][]byte{input}})
-	if err != nil || !bytes.Equal(again.Outputs[0], r.Outputs[0]) || len(again.Times) != 1 {
-		t.Errorf("got %+v, %v, want outputs %v", again, err, r.Outputs)
-	}
-	for name, inputs := range map[string][][]byte{"none": nil, "two": {input, input}, "short": {input[1:]}, "long": {append(input, 0)}} {
-		_, err := Run(context.Background(), model, RunOptions{Inputs: inputs})
-		t.Log(name)
-		wantError(t, err, ErrInput)
-	}
-	_, err = Run(context.Background(), model, RunOptions{Inputs: [][]byte{input}, Tensors: []int32{999}})
-	wantError(t, err, errAny)
-	_, err = Run(context.Background(), model+"x", RunOptions{})
-	wantError(t, err, os.ErrNotExist)
-	_, err = ReadTensor(model + "x")
-	wantError(t, err, os.ErrNotExist)
 }

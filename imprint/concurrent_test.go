@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // TestTwoProcesses lets two processes and a Workspace teach a new workspace at once, while
@@ -20,7 +22,7 @@ import (
 func TestTwoProcesses(t *testing.T) {
 	dir, o := newWorkspace(t)
 	const each = 8
-	stop := watchModel(t, filepath.Join(dir, modelFile))
+	stop := watchModel(t, filepath.Join(dir, store.ModelFile))
 	defer stop()
 	type running struct {
 		*exec.Cmd
@@ -46,7 +48,7 @@ func TestTwoProcesses(t *testing.T) {
 			default:
 			}
 			k, err := Open(dir, Options{Existing: true})
-			if errors.Is(err, ErrNothingTaught) && generation == 0 {
+			if errors.Is(err, ErrNoClasses) && generation == 0 {
 				continue
 			}
 			if err != nil || len(k.Warnings()) > 0 || k.Generation() < generation {
@@ -58,7 +60,7 @@ func TestTwoProcesses(t *testing.T) {
 			k.Close()
 		}
 	})
-	k := openKit(t, dir, o)
+	k := openWorkspace(t, dir, o)
 	for i := range uint64(each) {
 		mustAdd(t, k, photos(numbered(i), i%3, 2*each+i, 1)...)
 	}
@@ -70,7 +72,7 @@ func TestTwoProcesses(t *testing.T) {
 	close(done)
 	wg.Wait()
 	stop()
-	k = openKit(t, dir, Options{})
+	k = openWorkspace(t, dir, Options{})
 	n := 0
 	for _, c := range taught(k) {
 		n += c
@@ -80,24 +82,24 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// TestTwoKits changes a workspace through two Workspaces, each of which finds what the
+// TestTwoWorkspaces changes a workspace through two Workspaces, each of which finds what the
 // other has done.
-func TestTwoKits(t *testing.T) {
+func TestTwoWorkspaces(t *testing.T) {
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
-	one, two := openKit(t, dir, o), openKit(t, dir, o)
+	one, two := openWorkspace(t, dir, o), openWorkspace(t, dir, o)
 	var wg sync.WaitGroup
 	for i, k := range []*Workspace{one, two} {
 		wg.Go(func() {
 			for s := range uint64(6) {
-				if _, err := k.Add(ctx, photos(fmt.Sprint(i), uint64(2*i), s, 1), nil); err != nil {
+				if _, err := k.Add(ctx, photos(fmt.Sprint(i), uint64(2*i), s, 1), AddOptions{}); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	wantTaught(t, openKit(t, dir, Options{}), map[string]int{"0": 6, "1": 6})
+	wantTaught(t, openWorkspace(t, dir, Options{}), map[string]int{"0": 6, "1": 6})
 
 	if _, err := one.Remove(ctx, "0", nil); err != nil {
 		t.Fatal(err)
@@ -113,8 +115,8 @@ func TestTwoKits(t *testing.T) {
 		t.Errorf("a photo taught by another Workspace: %+v", l)
 	}
 	wantTaught(t, one, map[string]int{"0": 1, "1": 6})
-	if verb, err := one.Undo(ctx); verb != "add" || err != nil {
-		t.Errorf("undo of another Workspace's change: got %q, %v", verb, err)
+	if undone, err := one.Undo(ctx); undone.Verb != "add" || err != nil {
+		t.Errorf("undo of another Workspace's change: got %q, %v", undone.Verb, err)
 	}
 	wantTaught(t, one, map[string]int{"1": 6})
 }
@@ -126,10 +128,10 @@ func TestOtherMeanwhile(t *testing.T) {
 	squash := o
 	squash.Resize = "squash"
 	other := o
-	other.Backbone = backboneIn(t, "other.tflite", backbonetest.Classifier(2))
+	other.Backbone = phototest.Backbone(t, "other.tflite", backbonetest.Classifier(2))
 	same := o
-	same.Backbone = backboneIn(t, "same under another name.tflite", backbonetest.Extractor())
-	first, second, third, fourth := openKit(t, dir, o), openKit(t, dir, squash), openKit(t, dir, other), openKit(t, dir, same)
+	same.Backbone = phototest.Backbone(t, "same under another name.tflite", backbonetest.Extractor())
+	first, second, third, fourth := openWorkspace(t, dir, o), openWorkspace(t, dir, squash), openWorkspace(t, dir, other), openWorkspace(t, dir, same)
 	mustAdd(t, first, photos("a", 0, 0, 2)...)
 	wantError(t, addOne(second), ErrOtherResize)
 	wantError(t, addOne(third), ErrOtherBackbone)
@@ -139,24 +141,24 @@ func TestOtherMeanwhile(t *testing.T) {
 }
 
 func TestLocked(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
-	held, err := k.store.lock(context.Background(), 0)
+	held, err := k.store.Lock(context.Background(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := files(t, k.store.dir)
+	before := files(t, k.store.Dir)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	err = func() error { _, err := k.Remove(ctx, "a", nil); return err }()
-	wantError(t, err, ErrLocked)
+	wantError(t, err, store.ErrLocked)
 	wantError(t, err, context.DeadlineExceeded)
 	if want := fmt.Sprint("by process ", os.Getpid()); err != nil && !strings.Contains(err.Error(), want) {
 		t.Errorf("error %q does not say %q", err, want)
 	}
-	sameFiles(t, files(t, k.store.dir), before)
+	sameFiles(t, files(t, k.store.Dir), before)
 	// Readers do not wait.
-	if got := labelsOf(classify(t, openKit(t, k.store.dir, Options{}), photo("?", 0, 9))); got[0] != "a" {
+	if got := labelsOf(classify(t, openWorkspace(t, k.store.Dir, Options{}), photo("?", 0, 9))); got[0] != "a" {
 		t.Errorf("got %q", got)
 	}
 	// Who waits gets his turn.
@@ -166,9 +168,9 @@ func TestLocked(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	held.release()
+	held.Release()
 	wg.Wait()
-	if _, err := k.store.lock(context.Background(), 0); err != nil {
+	if _, err := k.store.Lock(context.Background(), 0); err != nil {
 		t.Errorf("the lock is not free after a change: %v", err)
 	}
 }
@@ -181,19 +183,19 @@ func TestRetract(t *testing.T) {
 		dir, o := newWorkspace(t)
 		var wg sync.WaitGroup
 		for i := range uint64(4) {
-			k := openKit(t, dir, o)
+			k := openWorkspace(t, dir, o)
 			wg.Go(func() {
 				if i%2 == 0 {
 					k.Undo(ctx) // nothing, or what the others have added
 					return
 				}
-				if _, err := k.Add(ctx, photos("a", 0, i, 1), nil); err != nil {
+				if _, err := k.Add(ctx, photos("a", 0, i, 1), AddOptions{}); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		wg.Wait()
-		k := openKit(t, dir, Options{Backbone: o.Backbone})
+		k := openWorkspace(t, dir, Options{Backbone: o.Backbone})
 		if !k.isPublished() || k.Generation() < 2 {
 			t.Fatalf("generation %d, published %v", k.Generation(), k.isPublished())
 		}

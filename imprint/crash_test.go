@@ -24,6 +24,8 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 var kills = flag.Int("kills", 0, "how often TestKill kills a process (0: 15, or 4 with -short)")
@@ -48,7 +50,7 @@ func child(role string, args []string) int {
 	defer k.Close()
 	if role == "step" {
 		steps := uint64(0)
-		k.store.disk.before = func(string, string) error {
+		k.store.Disk.Before = func(string, string) error {
 			if steps++; steps == n[2] {
 				unix.Kill(os.Getpid(), unix.SIGKILL)
 				select {} // the signal may take a moment
@@ -57,7 +59,7 @@ func child(role string, args []string) int {
 		}
 	}
 	for i := n[0]; i < n[1]; i++ {
-		if _, err := k.Add(context.Background(), photos(numbered(i), i%3, i, 1), nil); err != nil {
+		if _, err := k.Add(context.Background(), photos(numbered(i), i%3, i, 1), AddOptions{}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -143,18 +145,18 @@ func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unp
 		}
 	}
 	for _, i := range acknowledged {
-		if got := there[sum(picture(i%3, i)).String()]; got != numbered(i) {
+		if got := there[store.Sum(picture(i%3, i)).String()]; got != numbered(i) {
 			t.Errorf("photo %d was acknowledged as %q and is %q", i, numbered(i), got)
 		}
 	}
 	if n := len(there); n < len(acknowledged) || n > len(acknowledged)+1 {
 		t.Errorf("%d photos are there, %d were acknowledged, and one may have been under way", n, len(acknowledged))
 	}
-	lock, err := k.store.lock(context.Background(), 0)
+	lock, err := k.store.Lock(context.Background(), 0)
 	if err != nil {
 		t.Fatalf("after a kill: %v", err)
 	}
-	lock.release()
+	lock.Release()
 	if len(there) == 0 {
 		return false
 	}
@@ -171,7 +173,7 @@ func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unp
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := k.Labels()
+	want, err := labelsIn(k)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +193,7 @@ func TestKill(t *testing.T) {
 		}
 	}
 	const most = 40 // photos in a workspace, which is then begun anew
-	backbone := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	var dir string
 	var acknowledged []uint64
 	stop := func() int { return 0 }
@@ -201,7 +203,7 @@ func TestKill(t *testing.T) {
 		if i == 0 || len(acknowledged) >= most {
 			seen += stop()
 			dir, acknowledged = filepath.Join(t.TempDir(), "ws"), nil
-			stop = watchModel(t, filepath.Join(dir, modelFile))
+			stop = watchModel(t, filepath.Join(dir, store.ModelFile))
 		}
 		first := uint64(len(acknowledged))
 		cmd, out, stderr := startChild(t, "add", dir, backbone, first, first+10000)
@@ -219,14 +221,14 @@ func TestKill(t *testing.T) {
 			t.Fatalf("the process ended by itself: %v %s", err, stderr)
 		}
 		total += len(acknowledged) - int(first)
-		if left, _ := filepath.Glob(filepath.Join(dir, ".*"+temporarySuffix)); len(left) > 0 {
+		if left, _ := filepath.Glob(filepath.Join(dir, ".*"+store.TemporarySuffix)); len(left) > 0 {
 			temporary++
 		}
 		if checkKilled(t, dir, backbone, acknowledged) {
 			unpublished++
 		}
 		// What was under way may have come to be; the next process begins after it.
-		k := openKit(t, dir, Options{Backbone: backbone})
+		k := openWorkspace(t, dir, Options{Backbone: backbone})
 		count := 0
 		for _, c := range k.Classes() {
 			count += len(c.Photos)
@@ -256,8 +258,8 @@ func addNumber(t *testing.T, numbers []uint64, line string) []uint64 {
 // countSteps returns the operations on the disk that teaching photo i takes.
 func countSteps(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 	t.Helper()
-	k := openKit(t, dir, Options{Backbone: backbone})
-	k.store.disk.before = func(op, path string) error {
+	k := openWorkspace(t, dir, Options{Backbone: backbone})
+	k.store.Disk.Before = func(op, path string) error {
 		steps = append(steps, op+" "+filepath.Base(path))
 		return nil
 	}
@@ -268,13 +270,13 @@ func countSteps(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 // TestKillAtEveryStep kills a process before each operation on the disk of one add,
 // to a new workspace and to one with photos.
 func TestKillAtEveryStep(t *testing.T) {
-	backbone := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	for _, before := range []uint64{0, 3} {
 		t.Run(fmt.Sprint(before, " photos"), func(t *testing.T) {
 			begin := func() (dir string, acknowledged []uint64) {
 				dir = filepath.Join(t.TempDir(), "ws")
 				if before > 0 {
-					k := openKit(t, dir, Options{Backbone: backbone})
+					k := openWorkspace(t, dir, Options{Backbone: backbone})
 					for i := range before {
 						mustAdd(t, k, photos(numbered(i), i%3, i, 1)...)
 						acknowledged = append(acknowledged, i)
@@ -290,7 +292,7 @@ func TestKillAtEveryStep(t *testing.T) {
 					continue
 				}
 				dir, acknowledged := begin()
-				stop := watchModel(t, filepath.Join(dir, modelFile))
+				stop := watchModel(t, filepath.Join(dir, store.ModelFile))
 				cmd, out, stderr := startChild(t, "step", dir, backbone, before, before+1, i+1)
 				for out.Scan() {
 					t.Errorf("the process went on after step %d, %s: it printed %s", i, step, out.Text())
@@ -301,7 +303,7 @@ func TestKillAtEveryStep(t *testing.T) {
 				if checkKilled(t, dir, backbone, acknowledged) {
 					unpublished++
 				}
-				k := openKit(t, dir, Options{Backbone: backbone})
+				k := openWorkspace(t, dir, Options{Backbone: backbone})
 				mustAdd(t, k, photos(numbered(before), before%3, before, 1)...)
 				if n := taught(k)[numbered(before)]; n == 0 || !k.isPublished() {
 					t.Errorf("step %d, %s: adding again after the kill taught %v, published %v", i, step, taught(k), k.isPublished())

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/imprintkit/imprint/imprint/internal/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,17 +35,17 @@ func TestFaults(t *testing.T) {
 				dir, o := newWorkspace(t)
 				dir = filepath.Join(filepath.Dir(dir), "new", "ws") // two folders to make and to take away
 				if v.before {
-					k := openKit(t, dir, o)
+					k := openWorkspace(t, dir, o)
 					mustAdd(t, k, photos("a", 0, 0, 2)...)
 					mustAdd(t, k, photos("a", 0, 2, 2)...)
 				}
 				before := files(t, filepath.Dir(filepath.Dir(dir)))
-				k := openKit(t, dir, o)
+				k := openWorkspace(t, dir, o)
 				generation, classes := k.Generation(), taught(k)
 				failures := 0
 				for n := 1; ; n++ {
 					steps, failed := 0, ""
-					k.store.disk.before = func(op, path string) error {
+					k.store.Disk.Before = func(op, path string) error {
 						if steps++; steps == n {
 							failed = op + " " + path
 							return cause
@@ -52,7 +53,7 @@ func TestFaults(t *testing.T) {
 						return nil
 					}
 					err := v.verb(k)
-					k.store.disk.before = nil
+					k.store.Disk.Before = nil
 					if failed == "" {
 						if err != nil {
 							t.Fatalf("without a fault: %v", err)
@@ -75,7 +76,7 @@ func TestFaults(t *testing.T) {
 				if failures < 5 {
 					t.Errorf("only %d operations could fail", failures)
 				}
-				if again := openKit(t, dir, o); again.Generation() != generation+1 || !again.isPublished() {
+				if again := openWorkspace(t, dir, o); again.Generation() != generation+1 || !again.isPublished() {
 					t.Errorf("after it all generation %d, want %d, published %v", again.Generation(), generation+1, again.isPublished())
 				}
 			})
@@ -84,7 +85,7 @@ func TestFaults(t *testing.T) {
 }
 
 func addOne(k *Workspace) error {
-	_, err := k.Add(context.Background(), photos("b", 1, 0, 1), nil)
+	_, err := k.Add(context.Background(), photos("b", 1, 0, 1), AddOptions{})
 	return err
 }
 
@@ -92,25 +93,25 @@ func addOne(k *Workspace) error {
 // back: whatever state is found then is sound, and the next change makes all well.
 func TestDiskGone(t *testing.T) {
 	for n := 1; ; n++ {
-		k := newKit(t)
+		k := newOpened(t)
 		mustAdd(t, k, photos("a", 0, 0, 2)...)
 		old := readModel(t, k)
 		steps := 0
-		k.store.disk.before = func(op, path string) error {
+		k.store.Disk.Before = func(op, path string) error {
 			if steps++; steps >= n {
 				return syscall.EIO
 			}
 			return nil
 		}
 		err := addOne(k)
-		k.store.disk.before = nil
+		k.store.Disk.Before = nil
 		if steps < n {
 			break
 		}
 		if !errors.Is(err, syscall.EIO) {
 			t.Fatalf("from operation %d on: got error %v", n, err)
 		}
-		next := openKit(t, k.store.dir, Options{})
+		next := openWorkspace(t, k.store.Dir, Options{})
 		if next.Generation() == 1 && string(readModel(t, next)) != string(old) {
 			t.Errorf("from operation %d on: the model is not of the state before", n)
 		}
@@ -130,9 +131,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { unix.Unmount(disk, 0) })
 	_, o := newWorkspace(t)
-	k := openKit(t, filepath.Join(disk, "ws"), o)
+	k := openWorkspace(t, filepath.Join(disk, "ws"), o)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
-	want := files(t, k.store.dir)
+	want := files(t, k.store.Dir)
 	full := filepath.Join(disk, "full")
 	if err := os.WriteFile(full, make([]byte, 1<<20), 0o644); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
@@ -140,7 +141,7 @@ func TestFullDisk(t *testing.T) {
 	if err := addOne(k); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got error %v, want %v", err, syscall.ENOSPC)
 	}
-	sameFiles(t, files(t, k.store.dir), want)
+	sameFiles(t, files(t, k.store.Dir), want)
 	if got := classify(t, k, photo("?", 0, 9)); got[0].Label != "a" {
 		t.Errorf("got %v, want a", got)
 	}
@@ -155,7 +156,7 @@ func TestFullDisk(t *testing.T) {
 // TestReadOnly uses a workspace that can't be written.
 func TestReadOnly(t *testing.T) {
 	dir, o := newWorkspace(t)
-	mustAdd(t, openKit(t, dir, o), photos("a", 0, 0, 2)...)
+	mustAdd(t, openWorkspace(t, dir, o), photos("a", 0, 0, 2)...)
 	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err == nil {
 		t.Cleanup(func() { unix.Unmount(dir, 0) })
 		if err := unix.Mount(dir, dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
@@ -169,7 +170,7 @@ func TestReadOnly(t *testing.T) {
 		}
 		t.Cleanup(func() { os.Chmod(dir, 0o755) })
 	}
-	k := openKit(t, dir, Options{})
+	k := openWorkspace(t, dir, Options{})
 	want := files(t, dir)
 	if err := addOne(k); !errors.Is(err, syscall.EROFS) && !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("add: got error %v", err)
@@ -205,7 +206,7 @@ func TestDamage(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dir, o := newWorkspace(t)
-			k := openKit(t, dir, o)
+			k := openWorkspace(t, dir, o)
 			mustAdd(t, k, photos("a", 0, 0, 2)...)
 			mustAdd(t, k, photos("b", 1, 0, 2)...)
 			var damaged []string
@@ -228,11 +229,11 @@ func TestDamage(t *testing.T) {
 			before := files(t, dir)
 			k, err := Open(dir, Options{})
 			if test.want == 0 {
-				if !errors.Is(err, ErrCorrupt) {
-					t.Errorf("got error %v, want %v", err, ErrCorrupt)
+				if !errors.Is(err, store.ErrCorrupt) {
+					t.Errorf("got error %v, want %v", err, store.ErrCorrupt)
 				}
-				if err := openAndAdd(dir, o); !errors.Is(err, ErrCorrupt) {
-					t.Errorf("add: got error %v, want %v", err, ErrCorrupt)
+				if err := openAndAdd(dir, o); !errors.Is(err, store.ErrCorrupt) {
+					t.Errorf("add: got error %v, want %v", err, store.ErrCorrupt)
 				}
 				sameFiles(t, files(t, dir), before)
 				return
@@ -246,13 +247,13 @@ func TestDamage(t *testing.T) {
 			}
 			sameFiles(t, files(t, dir), before)
 			mustAdd(t, k, photos("c", 2, 0, 2)...)
-			again := openKit(t, dir, Options{})
+			again := openWorkspace(t, dir, Options{})
 			if w := again.Warnings(); len(w) > 0 || again.Generation() != test.want+1 || !again.isPublished() {
 				t.Errorf("after the next add: generation %d, warnings %q, published %v", again.Generation(), w, again.isPublished())
 			}
 			var kept []string
 			for path, content := range files(t, dir) {
-				if strings.HasPrefix(path, filepath.Join(dir, damagedDir)+"/") && !strings.HasSuffix(path, "/") {
+				if strings.HasPrefix(path, filepath.Join(dir, store.DamagedDir)+"/") && !strings.HasSuffix(path, "/") {
 					kept = append(kept, content)
 				}
 			}
@@ -275,25 +276,25 @@ func openAndAdd(dir string, o Options) error {
 // TestNewerState refuses a workspace of a newer program, and does not take it for
 // damage.
 func TestNewerState(t *testing.T) {
-	k := newKit(t)
+	k := newOpened(t)
 	mustAdd(t, k, photos("a", 0, 0, 2)...)
 	s := *k.state
-	s.Version, s.Generation = stateVersion+1, 2
-	b, err := s.encode(maxState)
+	s.Version, s.Generation = store.Version+1, 2
+	b, err := s.Encode(store.MaxState)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(k.store.path(slotFile(2)), b, 0o644); err != nil {
+	if err := os.WriteFile(k.store.Path(store.SlotFile(2)), b, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want := files(t, k.store.dir)
-	if _, err := Open(k.store.dir, Options{}); !errors.Is(err, ErrVersion) || errors.Is(err, ErrCorrupt) {
-		t.Errorf("open: got error %v, want %v", err, ErrVersion)
+	want := files(t, k.store.Dir)
+	if _, err := Open(k.store.Dir, Options{}); !errors.Is(err, store.ErrVersion) || errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("open: got error %v, want %v", err, store.ErrVersion)
 	}
-	if err := addOne(k); !errors.Is(err, ErrVersion) {
-		t.Errorf("add: got error %v, want %v", err, ErrVersion)
+	if err := addOne(k); !errors.Is(err, store.ErrVersion) {
+		t.Errorf("add: got error %v, want %v", err, store.ErrVersion)
 	}
-	sameFiles(t, files(t, k.store.dir), want)
+	sameFiles(t, files(t, k.store.Dir), want)
 }
 
 // TestRepair damages what is published: changes make it anew even if they find
@@ -312,32 +313,32 @@ func TestRepair(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			k := newKit(t)
+			k := newOpened(t)
 			mustAdd(t, k, photos("a", 0, 0, 2)...)
-			want := files(t, k.store.dir)
+			want := files(t, k.store.Dir)
 			if err := test.damage(k.ModelPath()); err != nil {
 				t.Fatal(err)
 			}
 			// Looking on does not write.
-			damaged := files(t, k.store.dir)
-			classify(t, openKit(t, k.store.dir, Options{}), photo("?", 0, 9))
-			sameFiles(t, files(t, k.store.dir), damaged)
+			damaged := files(t, k.store.Dir)
+			classify(t, openWorkspace(t, k.store.Dir, Options{}), photo("?", 0, 9))
+			sameFiles(t, files(t, k.store.Dir), damaged)
 
 			if got, err := k.Repair(ctx); got != test.want || err != nil {
 				t.Errorf("repair: got %v, %v, want %v", got, err, test.want)
 			}
-			sameFiles(t, files(t, k.store.dir), want)
+			sameFiles(t, files(t, k.store.Dir), want)
 			if err := test.damage(k.ModelPath()); err != nil {
 				t.Fatal(err)
 			}
 			if l := mustAdd(t, k, photos("a", 0, 0, 2)...); l.Photos != 0 {
 				t.Errorf("taught %d known photos", l.Photos)
 			}
-			sameFiles(t, files(t, k.store.dir), want)
+			sameFiles(t, files(t, k.store.Dir), want)
 		})
 	}
 	t.Run("nothing taught, and a model there", func(t *testing.T) {
-		k := newKit(t)
+		k := newOpened(t)
 		mustAdd(t, k, photos("a", 0, 0, 2)...)
 		model := readModel(t, k)
 		if _, err := k.Undo(ctx); err != nil {
@@ -354,24 +355,24 @@ func TestRepair(t *testing.T) {
 		}
 	})
 	t.Run("locked", func(t *testing.T) {
-		k := newKit(t)
+		k := newOpened(t)
 		mustAdd(t, k, photos("a", 0, 0, 2)...)
 		os.Remove(k.ModelPath())
-		lock, err := k.store.lock(ctx, 0)
+		lock, err := k.store.Lock(ctx, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer lock.release()
+		defer lock.Release()
 		if got, err := k.Repair(ctx); got || err != nil {
 			t.Errorf("repair beside a writer: got %v, %v, want false", got, err)
 		}
 	})
 	t.Run("new", func(t *testing.T) {
-		k := newKit(t)
+		k := newOpened(t)
 		if got, err := k.Repair(ctx); got || err != nil {
 			t.Errorf("repair of nothing: got %v, %v", got, err)
 		}
-		if _, err := os.Stat(k.store.dir); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(k.store.Dir); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("repair of nothing has made something: %v", err)
 		}
 	})
@@ -398,15 +399,15 @@ func TestSynced(t *testing.T) {
 			t.Errorf("%q comes after %q", first, then)
 		}
 	}
-	for _, name := range []string{slotFile(1), labelsFile, modelFile} {
+	for _, name := range []string{store.SlotFile(1), store.LabelsFile, store.ModelFile} {
 		order("write "+name, "sync "+name)
-		order("sync "+name, "rename "+slotFile(1))
+		order("sync "+name, "rename "+store.SlotFile(1))
 	}
-	order("sync "+backboneFile, "rename "+backboneFile)
-	order("rename "+backboneFile, "sync ws")
-	order("sync ws", "rename "+slotFile(1))
-	order("rename "+slotFile(1), "rename "+labelsFile)
-	order("rename "+labelsFile, "rename "+modelFile)
+	order("sync "+store.BackboneFile, "rename "+store.BackboneFile)
+	order("rename "+store.BackboneFile, "sync ws")
+	order("sync ws", "rename "+store.SlotFile(1))
+	order("rename "+store.SlotFile(1), "rename "+store.LabelsFile)
+	order("rename "+store.LabelsFile, "rename "+store.ModelFile)
 	if last := steps[len(steps)-1]; last != "sync ws" {
 		t.Errorf("the last operation is %q", last)
 	}

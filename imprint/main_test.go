@@ -2,7 +2,6 @@ package imprint
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -15,6 +14,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 // TestMain is also the program that the tests of killed and of concurrent
@@ -26,23 +27,13 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// backboneIn writes a model file into a folder of its own.
-func backboneIn(t testing.TB, name string, model []byte) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, model, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // newWorkspace names a folder that does not exist yet, and a backbone for it.
 func newWorkspace(t testing.TB) (dir string, o Options) {
 	t.Helper()
-	return filepath.Join(t.TempDir(), "ws"), Options{Backbone: backboneIn(t, "extractor.tflite", backbonetest.Extractor())}
+	return filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())}
 }
 
-func openKit(t testing.TB, dir string, o Options) *Workspace {
+func openWorkspace(t testing.TB, dir string, o Options) *Workspace {
 	t.Helper()
 	k, err := Open(dir, o)
 	if err != nil {
@@ -53,29 +44,22 @@ func openKit(t testing.TB, dir string, o Options) *Workspace {
 }
 
 // newKit opens a new workspace.
-func newKit(t testing.TB) *Workspace {
+func newOpened(t testing.TB) *Workspace {
 	t.Helper()
 	dir, o := newWorkspace(t)
-	return openKit(t, dir, o)
+	return openWorkspace(t, dir, o)
 }
 
-// photo is a photo that is not in a file; path is one that it might have.
-func photo(label string, kind, seed uint64) dataset.Item {
-	return dataset.Item{Path: fmt.Sprintf("%s/%d-%d.png", label, kind, seed), Label: label, Content: picture(kind, seed)}
-}
-
-// photos are n photos of one kind with seeds from first on.
-func photos(label string, kind, first, n uint64) []dataset.Item {
-	var items []dataset.Item
-	for s := range n {
-		items = append(items, photo(label, kind, first+s))
-	}
-	return items
-}
+var (
+	picture = phototest.Picture
+	photo   = phototest.Photo
+	photos  = phototest.Photos
+	kinds   = phototest.Kinds
+)
 
 func mustAdd(t testing.TB, k *Workspace, items ...dataset.Item) *Added {
 	t.Helper()
-	l, err := k.Add(context.Background(), items, nil)
+	l, err := k.Add(context.Background(), items, AddOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,10 +137,10 @@ func wantTaught(t testing.TB, k *Workspace, want map[string]int) {
 	}
 }
 
-func classify(t testing.TB, k *Workspace, items ...dataset.Item) []Result {
+func classify(t testing.TB, k *Workspace, items ...dataset.Item) []predict.Result {
 	t.Helper()
-	var results []Result
-	err := k.Classify(context.Background(), items, 0, func(r Result) error {
+	var results []predict.Result
+	err := k.Classify(context.Background(), items, 0, func(r predict.Result) error {
 		results = append(results, r)
 		return nil
 	})
@@ -166,7 +150,7 @@ func classify(t testing.TB, k *Workspace, items ...dataset.Item) []Result {
 	return results
 }
 
-func labelsOf(results []Result) []string {
+func labelsOf(results []predict.Result) []string {
 	var labels []string
 	for _, r := range results {
 		labels = append(labels, r.Label)
@@ -177,4 +161,12 @@ func labelsOf(results []Result) []string {
 func export(k *Workspace, path, labels string, layout classifier.Layout, keepClasses bool) error {
 	_, err := k.Export(path, labels, layout, keepClasses)
 	return err
+}
+
+func labelsIn(w *Workspace) ([]string, error) {
+	h, err := w.currentHead()
+	if err != nil {
+		return nil, err
+	}
+	return h.Head.Labels, nil
 }

@@ -3,147 +3,157 @@ package imprint
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-var (
-	// ErrConflict is wrapped when workspaces that shall be merged have the same photo
-	// under different labels.
-	ErrConflict = errors.New("the same photo under different labels")
-	// ErrOtherSettings is wrapped when workspaces that shall be merged write their
-	// models differently, and nothing says which way to take.
-	ErrOtherSettings = errors.New("the workspaces write their models differently")
-)
-
-// Merged tells what Merge did.
+// Merged is the result of [Merge].
 type Merged struct {
-	Photos     int            `json:"photos"` // that were not known
-	Classes    map[string]int `json:"classes"`
-	Negatives  int            `json:"negatives,omitempty"` // of nothing taught, not in Photos
-	Duplicates int            `json:"duplicates"`          // photos there more than once, counted once
-	// Warnings tell of damage to the workspaces that was worked around.
-	Warnings []string `json:"-"`
-	// Estimate is the leave-one-out accuracy over all classes afterwards.
-	Estimate classifier.Estimate `json:"estimate"`
+	Photos     int                 `json:"photos"`  // new ones
+	Classes    map[string]int      `json:"classes"` // new photos by label
+	Negatives  int                 `json:"negatives,omitempty"`
+	Duplicates int                 `json:"duplicates"` // photos that several workspaces have
+	Warnings   []string            `json:"-"`          // of all workspaces
+	Estimate   classifier.Estimate `json:"estimate"`   // leave-one-out accuracy afterwards
 }
 
-// Merge teaches the workspace in dir, in one change, everything that the workspaces in
-// others have been taught, without a photo being read, and returns it opened. The model
-// is the same bytes as if all photos had been taught in one workspace, whatever the
-// order of others. They must have the same backbone, embedding and way of fitting photos.
-//
-// A workspace that is there keeps its settings. A new one gets the backbone of the
-// others and their settings, which must be the same as far as o does not name them.
-// Photos under two labels fail the merge with ErrConflict; nothing has been changed then.
+// Merge adds the examples of other workspaces to the one in dir, in one change, without
+// reading photos, and returns it opened. The model is as if all photos had been added to one
+// workspace. All need the same backbone, embedding and resize mode. A new workspace takes
+// them over with the settings, which must be equal unless o names them. A photo with two
+// labels fails with ErrConflict.
 func Merge(ctx context.Context, dir string, others []string, o Options) (*Workspace, *Merged, error) {
-	merged := &Merged{Classes: make(map[string]int)}
 	fail := func(err error) (*Workspace, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
-	var sources []source
-	for _, other := range others {
-		s, damaged, err := store{dir: other}.load()
+	merged := &Merged{Classes: make(map[string]int)}
+	sources, err := loadSources(others, merged)
+	if err != nil {
+		return fail(err)
+	}
+	w, err := openTarget(dir, sources, o)
+	if err != nil {
+		return fail(err)
+	}
+	err = w.commit(ctx, func(s *store.State) error {
+		union, err := unite(append([]source{{dir, s}}, sources...))
 		if err != nil {
-			return fail(err)
+			return err
 		}
-		if s == nil || len(s.positives()) == 0 {
-			return fail(fmt.Errorf("workspace %s: %w", other, ErrNothingTaught))
+		c := union.change(s)
+		merged.count(union, c)
+		if len(c.Added) == 0 {
+			return errUnchanged
 		}
-		merged.Warnings = append(merged.Warnings, warnings(s, damaged)...)
-		sources = append(sources, source{other, s})
-	}
-	if len(sources) == 0 {
-		return fail(fmt.Errorf("%w: no workspace is named", ErrNothingTaught))
-	}
-	for _, s := range sources[1:] {
-		if err := sources[0].sameKind(s); err != nil {
-			return fail(err)
+		if err := w.choose(&s.Settings); err != nil {
+			return err
 		}
-	}
-	now, _, err := store{dir: dir}.load()
+		s.Apply(c)
+		return nil
+	})
 	if err != nil {
+		w.Close()
 		return fail(err)
 	}
-	fresh := now == nil
-	if fresh {
-		o = sources[0].options(o)
+	merged.Estimate = w.estimate()
+	return w, merged, nil
+}
+
+func (m *Merged) count(u union, c store.Change) {
+	m.Duplicates = u.duplicates
+	for _, e := range c.Added {
+		m.Classes[e.Label]++
 	}
-	k, err := Open(dir, o)
-	if err != nil {
-		return fail(err)
+	for _, e := range c.Removed { // replaced by the same photo with an earlier date
+		if m.Classes[e.Label]--; m.Classes[e.Label] == 0 {
+			delete(m.Classes, e.Label)
+		}
 	}
-	if fresh {
-		k.state.Backbone.Name = sources[0].state.Backbone.Name
-		k.backbone.Name = k.state.Backbone.Name
-		err = k.takeSettings(sources)
-	}
-	if err == nil {
-		err = source{dir, k.state}.sameKind(sources[0])
-	}
-	if err == nil {
-		err = k.commit(ctx, func(s *state) error {
-			union, err := unite(append([]source{{dir, s}}, sources...))
-			if err != nil {
-				return err
-			}
-			c := union.change(s)
-			merged.Duplicates = union.duplicates
-			for _, e := range c.Added {
-				merged.Classes[e.Label]++
-			}
-			for _, e := range c.Removed { // only to be known better
-				if merged.Classes[e.Label]--; merged.Classes[e.Label] == 0 {
-					delete(merged.Classes, e.Label)
-				}
-			}
-			merged.Negatives = merged.Classes[negative]
-			delete(merged.Classes, negative)
-			merged.Photos = len(c.Added) - len(c.Removed) - merged.Negatives
-			if len(c.Added) == 0 {
-				return errUnchanged
-			}
-			if err := k.choose(&s.Settings); err != nil {
-				return err
-			}
-			s.apply(c)
-			return nil
-		})
-	}
-	if err != nil {
-		k.Close()
-		return fail(err)
-	}
-	merged.Estimate = k.Estimate()
-	return k, merged, nil
+	m.Negatives = m.Classes[store.NegativeLabel]
+	delete(m.Classes, store.NegativeLabel)
+	m.Photos = len(c.Added) - len(c.Removed) - m.Negatives
 }
 
 // source is a workspace that is merged into another.
 type source struct {
 	dir   string
-	state *state
+	state *store.State
 }
 
-// sameKind says whether embeddings of both may be mixed.
+// loadSources reads workspaces whose examples can be mixed.
+func loadSources(dirs []string, merged *Merged) ([]source, error) {
+	var sources []source
+	for _, dir := range dirs {
+		s, damaged, err := store.Store{Dir: dir}.Load()
+		if err != nil {
+			return nil, err
+		}
+		if s == nil || len(s.Positives()) == 0 {
+			return nil, fmt.Errorf("workspace %s: %w", dir, ErrNoClasses)
+		}
+		merged.Warnings = append(merged.Warnings, store.Warnings(s, damaged)...)
+		sources = append(sources, source{dir, s})
+	}
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("%w: no workspace is named", ErrNoClasses)
+	}
+	for _, s := range sources[1:] {
+		if err := sources[0].sameKind(s); err != nil {
+			return nil, err
+		}
+	}
+	return sources, nil
+}
+
+// openTarget opens the workspace in dir, or a new one of the kind of sources.
+func openTarget(dir string, sources []source, o Options) (*Workspace, error) {
+	now, _, err := store.Store{Dir: dir}.Load()
+	if err != nil {
+		return nil, err
+	}
+	if now == nil {
+		o = sources[0].options(o)
+	}
+	w, err := Open(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	if now == nil {
+		w.state.Backbone.Name = sources[0].state.Backbone.Name
+		w.backbone.Name = w.state.Backbone.Name
+		err = w.takeSettings(sources)
+	}
+	if err == nil {
+		err = source{dir, w.state}.sameKind(sources[0])
+	}
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// sameKind reports whether the embeddings of both may be mixed.
 func (s source) sameKind(other source) error {
 	a, b := s.state.Backbone, other.state.Backbone
+	mine, its := s.state.Settings.Resize, other.state.Settings.Resize
 	switch {
 	case a.SHA256 != b.SHA256:
-		return fmt.Errorf("%w: %s was taught with %s, and %s with %s", ErrOtherBackbone, other.dir, b.Name, s.dir, a.Name)
-	case !a.same(b):
-		return fmt.Errorf("%w tensor: %s with %d of %s, and %s with %d", ErrOtherBackbone, other.dir, b.Embedding, b.Name, s.dir, a.Embedding)
-	case s.state.Settings.Resize != other.state.Settings.Resize:
-		return fmt.Errorf("%w: %s by %s, and %s by %s", ErrOtherResize, other.dir, other.state.Settings.Resize, s.dir, s.state.Settings.Resize)
+		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherBackbone, other.dir, b.Name, s.dir, a.Name)
+	case !a.Same(b):
+		return fmt.Errorf("%w tensor: %s has %d of %s, %s has %d", ErrOtherBackbone, other.dir, b.Embedding, b.Name, s.dir, a.Embedding)
+	case mine != its:
+		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherResize, other.dir, its, s.dir, mine)
 	}
 	return nil
 }
 
-// options are o for a new workspace of the kind of s.
+// options completes o for a new workspace of the kind of s.
 func (s source) options(o Options) Options {
 	if o.Backbone == "" {
-		o.Backbone = filepath.Join(s.dir, backboneFile)
+		o.Backbone = filepath.Join(s.dir, store.BackboneFile)
 	}
 	if o.Embedding == "" {
 		o.Embedding = fmt.Sprint("#", s.state.Backbone.Embedding)
@@ -154,65 +164,50 @@ func (s source) options(o Options) Options {
 	return o
 }
 
-// takeSettings takes those that all sources have.
-func (k *Workspace) takeSettings(sources []source) error {
-	var taken Settings
+// takeSettings takes the settings that all sources have.
+func (w *Workspace) takeSettings(sources []source) error {
+	var taken store.Settings
 	for n, s := range sources {
 		settings := s.state.Settings
-		if err := k.choose(&settings); err != nil {
+		if err := w.choose(&settings); err != nil {
 			return err
 		}
 		if settings.Layout != classifier.TPU {
-			settings.Pair = pairRef{}
+			settings.Pair = store.PairRef{}
 		}
 		if n > 0 {
-			if settings.Pair.same(taken.Pair) {
+			if settings.Pair.Same(taken.Pair) {
 				settings.Pair = taken.Pair // under whatever name
 			}
 			if settings != taken {
-				return fmt.Errorf("%w: %s by %s, and %s by %s", ErrOtherSettings, sources[0].dir, taken.words(), s.dir, settings.words())
+				return fmt.Errorf("%w: %s has %v, %s has %v", ErrOtherSettings, sources[0].dir, taken, s.dir, settings)
 			}
 		}
 		taken = settings
 	}
 	if taken.Layout == classifier.TPU {
-		from := &Workspace{store: store{dir: sources[0].dir}, pair: k.pair}
+		from := &Workspace{store: store.Store{Dir: sources[0].dir}, pair: w.pair}
 		var err error
-		if k.pair, err = from.pairOf(taken.Pair); err != nil {
+		if w.pair, err = from.pairOf(taken.Pair); err != nil {
 			return err
 		}
 	}
-	k.state.Settings = taken
+	w.state.Settings = taken
 	return nil
 }
 
-// words tell how a model is written.
-func (s Settings) words() string {
-	words := fmt.Sprintf("head %s in layout %s", cmp.Or(s.Head, classifier.Mean), s.Layout)
-	if s.Layout == classifier.TPU {
-		words += " of " + s.Pair.Compiled
-	}
-	if s.KeepClasses {
-		words += ", its own classes kept"
-	}
-	if s.Unknown > 0 {
-		words += fmt.Sprintf(", %g %% of what is unknown accepted", 100*s.Unknown)
-	}
-	return words
-}
-
-// union is what several workspaces were taught.
+// union is the examples of several workspaces.
 type union struct {
-	examples   []example
+	examples   []store.Example
 	duplicates int
 }
 
 // unite puts the examples of sources together. Of the same photo the example that was
-// taught first counts, whatever the order of sources.
+// added first counts, whatever the order of sources.
 func unite(sources []source) (union, error) {
 	var u union
-	at := make(map[digest]int)
-	from := make(map[digest]string)
+	at := make(map[store.Digest]int)
+	from := make(map[store.Digest]string)
 	var first error
 	conflicts := 0
 	for _, s := range sources {
@@ -226,7 +221,7 @@ func unite(sources []source) (union, error) {
 			known := &u.examples[i]
 			if known.Label != e.Label {
 				if conflicts++; first == nil {
-					first = fmt.Errorf("%w: %s is %s in %s and %s in %s", ErrConflict, e.Path, known.shows(), from[e.Photo], e.shows(), s.dir)
+					first = fmt.Errorf("%w: %s is %s in %s and %s in %s", ErrConflict, e.Path, labelOf(*known), from[e.Photo], labelOf(e), s.dir)
 				}
 				continue
 			}
@@ -237,28 +232,27 @@ func unite(sources []source) (union, error) {
 		}
 	}
 	if conflicts > 1 {
-		first = fmt.Errorf("%w, and %d more photos are under two labels", first, conflicts-1)
+		first = fmt.Errorf("%w, and %d more photos have two labels", first, conflicts-1)
 	}
 	return u, first
 }
 
-// shows says what a photo was taught as.
-func (e *example) shows() string {
-	if e.Label == negative {
-		return "nothing taught"
+func labelOf(e store.Example) string {
+	if e.Label == store.NegativeLabel {
+		return "a negative"
 	}
 	return fmt.Sprintf("%q", e.Label)
 }
 
 // earlier orders what is known of the same photo.
-func earlier(a, b example) bool {
+func earlier(a, b store.Example) bool {
 	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Source, b.Source), a.Taken.Compare(b.Taken)) < 0
 }
 
-// change is what makes s the union.
-func (u union) change(s *state) change {
-	c := change{Verb: "merge", Settings: s.Settings}
-	known := make(map[digest]example, len(s.Examples))
+// change makes s the union.
+func (u union) change(s *store.State) store.Change {
+	c := store.Change{Verb: "merge", Settings: s.Settings}
+	known := make(map[store.Digest]store.Example, len(s.Examples))
 	for _, e := range s.Examples {
 		known[e.Photo] = e
 	}
@@ -271,6 +265,6 @@ func (u union) change(s *state) change {
 			c.Added, c.Removed = append(c.Added, e), append(c.Removed, old)
 		}
 	}
-	slices.SortFunc(c.Added, byLabel)
+	slices.SortFunc(c.Added, store.ByLabel)
 	return c
 }

@@ -13,13 +13,15 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // observed teaches observations in a new workspace and returns its folder.
 func observed(t *testing.T, o Options, items ...[]Observation) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ws")
-	k := openKit(t, dir, o)
+	k := openWorkspace(t, dir, o)
 	for _, some := range items { // a change each
 		if _, err := k.AddObservations(t.Context(), some); err != nil {
 			t.Fatal(err)
@@ -30,7 +32,7 @@ func observed(t *testing.T, o Options, items ...[]Observation) string {
 
 func modelOf(t *testing.T, dir string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, modelFile))
+	b, err := os.ReadFile(filepath.Join(dir, store.ModelFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +51,11 @@ func TestMerge(t *testing.T) {
 	keep := true
 	for name, o := range map[string]Options{
 		"auto": {}, "lda": {Head: classifier.LDA}, "coral": {Layout: classifier.Coral},
-		"keep": {KeepClasses: &keep, Backbone: backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))},
+		"keep": {KeepClasses: &keep, Backbone: phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(3))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if o.Backbone == "" {
-				o.Backbone = backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+				o.Backbone = phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 			}
 			want := modelOf(t, observed(t, o, all))
 			var dirs []string
@@ -78,7 +80,7 @@ func TestMerge(t *testing.T) {
 				if modelOf(t, dir) != want || m.Photos != len(all) || m.Duplicates != len(slices.Concat(parts...))-len(all)+12*(len(order)-3) {
 					t.Errorf("%v: %d photos, %d duplicates, the model is the one taught with all: %t", order, m.Photos, m.Duplicates, modelOf(t, dir) == want)
 				}
-				if !maps.Equal(m.Classes, map[string]int{"blue": 9, "green": 8, "red": 7, "teal": 1}) || m.Estimate != k.Estimate() {
+				if !maps.Equal(m.Classes, map[string]int{"blue": 9, "green": 8, "red": 7, "teal": 1}) || m.Estimate != k.Head().Estimate {
 					t.Errorf("%v: got %+v", order, m)
 				}
 				seen := make(map[string]string)
@@ -90,8 +92,8 @@ func TestMerge(t *testing.T) {
 				} else if !maps.Equal(seen, first) {
 					t.Errorf("%v: other paths or times than in the first order", order)
 				}
-				if verb, err := k.Undo(t.Context()); err != nil || verb != "merge" || len(k.Classes()) != 0 {
-					t.Errorf("undo: got %q, %v, %d classes left", verb, err, len(k.Classes()))
+				if undone, err := k.Undo(t.Context()); err != nil || undone.Verb != "merge" || len(k.Classes()) != 0 {
+					t.Errorf("undo: got %q, %v, %d classes left", undone.Verb, err, len(k.Classes()))
 				}
 				k.Close()
 			}
@@ -105,8 +107,8 @@ func TestMerge(t *testing.T) {
 			if modelOf(t, dirs[1]) != want || m.Photos != len(all)-len(parts[1]) {
 				t.Errorf("into one of them: %d photos more, the model is the one taught with all: %t", m.Photos, modelOf(t, dirs[1]) == want)
 			}
-			if verb, err := k.Undo(t.Context()); err != nil || verb != "merge" || modelOf(t, dirs[1]) != before {
-				t.Errorf("undo: got %q, %v, the model is as before: %t", verb, err, modelOf(t, dirs[1]) == before)
+			if undone, err := k.Undo(t.Context()); err != nil || undone.Verb != "merge" || modelOf(t, dirs[1]) != before {
+				t.Errorf("undo: got %q, %v, the model is as before: %t", undone.Verb, err, modelOf(t, dirs[1]) == before)
 			}
 			generation := k.Generation()
 			again, m, err := Merge(t.Context(), dirs[1], []string{dirs[1]}, Options{})
@@ -125,12 +127,12 @@ func TestMerge(t *testing.T) {
 func TestMergeNegatives(t *testing.T) {
 	ctx := t.Context()
 	rate := 0.1
-	o := Options{Backbone: backboneIn(t, "extractor.tflite", backbonetest.Extractor()), Unknown: &rate}
+	o := Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor()), Unknown: &rate}
 	taught := kinds(0, 3)
 	others := photos("", 7, 0, 4)
 	teach := func(items, negatives []dataset.Item) string {
 		dir := filepath.Join(t.TempDir(), "ws")
-		if _, err := openKit(t, dir, o).AddBeside(ctx, items, negatives, nil); err != nil {
+		if _, err := openWorkspace(t, dir, o).Add(ctx, items, AddOptions{Negatives: negatives}); err != nil {
 			t.Fatal(err)
 		}
 		return dir
@@ -151,7 +153,7 @@ func TestMergeNegatives(t *testing.T) {
 	clash := teach(append(photos("white", 7, 0, 1), taught[:3]...), nil)
 	_, _, err := Merge(ctx, filepath.Join(t.TempDir(), "ws"), []string{a, clash}, Options{})
 	wantError(t, err, ErrConflict)
-	if err == nil || !strings.Contains(err.Error(), `is nothing taught in `+a+` and "white" in `+clash) {
+	if err == nil || !strings.Contains(err.Error(), `is a negative in `+a+` and "white" in `+clash) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -159,7 +161,7 @@ func TestMergeNegatives(t *testing.T) {
 // TestMergeSettings takes those of the workspace that is there, those of all others, or
 // those that are named.
 func TestMergeSettings(t *testing.T) {
-	extractor := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	lda := observed(t, Options{Backbone: extractor, Head: classifier.LDA}, varied("a", 0, 5))
 	mean := observed(t, Options{Backbone: extractor, Head: classifier.Mean}, varied("b", 1, 5))
 	tests := []struct {
@@ -202,11 +204,11 @@ func TestMergeSettings(t *testing.T) {
 
 // TestMergeRefuses leaves everything as it was.
 func TestMergeRefuses(t *testing.T) {
-	extractor := backboneIn(t, "extractor.tflite", backbonetest.Extractor())
+	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	o := Options{Backbone: extractor}
 	one := observed(t, o, varied("a", 0, 6))
 	empty := observed(t, o, varied("a", 0, 1))
-	k := openKit(t, empty, Options{})
+	k := openWorkspace(t, empty, Options{})
 	if _, err := k.Undo(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -219,17 +221,17 @@ func TestMergeRefuses(t *testing.T) {
 	o.Resize = ""
 	o.Embedding = "pointwise"
 	tensor := filepath.Join(t.TempDir(), "ws")
-	mustAdd(t, openKit(t, tensor, o), photos("d", 0, 0, 1)...)
+	mustAdd(t, openWorkspace(t, tensor, o), photos("d", 0, 0, 1)...)
 	o.Embedding = ""
 	damaged := observed(t, o, varied("e", 3, 2))
 	if err := os.WriteFile(filepath.Join(damaged, "state.1"), []byte("IMPRINT1 no more"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	bare := observed(t, o, varied("f", 3, 2)) // its backbone is gone
-	if err := os.Remove(filepath.Join(bare, backboneFile)); err != nil {
+	if err := os.Remove(filepath.Join(bare, store.BackboneFile)); err != nil {
 		t.Fatal(err)
 	}
-	o.Backbone = backboneIn(t, "classifier.tflite", backbonetest.Classifier(3))
+	o.Backbone = phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(3))
 	other := observed(t, o, varied("c", 2, 2))
 	clashing := observed(t, Options{Backbone: extractor}, clash)
 	file := photoFile(t, "a.png", picture(0, 0))
@@ -238,15 +240,15 @@ func TestMergeRefuses(t *testing.T) {
 		others []string
 		want   error
 	}{
-		"no workspace":     {nil, ErrNothingTaught},
-		"missing":          {[]string{filepath.Join(one, "nowhere")}, ErrNothingTaught},
-		"nothing taught":   {[]string{one, empty}, ErrNothingTaught},
+		"no workspace":     {nil, ErrNoClasses},
+		"missing":          {[]string{filepath.Join(one, "nowhere")}, ErrNoClasses},
+		"nothing taught":   {[]string{one, empty}, ErrNoClasses},
 		"a file":           {[]string{file}, errAny},
 		"conflict":         {[]string{clashing, one}, ErrConflict},
 		"another backbone": {[]string{one, other}, ErrOtherBackbone},
 		"another tensor":   {[]string{one, tensor}, ErrOtherBackbone},
 		"another fit":      {[]string{one, padded}, ErrOtherResize},
-		"damaged":          {[]string{one, damaged}, ErrCorrupt},
+		"damaged":          {[]string{one, damaged}, store.ErrCorrupt},
 		"no backbone":      {[]string{bare, bare}, errAny},
 	} {
 		for into, dir := range map[string]string{"new": filepath.Join(t.TempDir(), "ws"), "there": observed(t, Options{Backbone: extractor}, varied("a", 0, 4))} {
@@ -264,8 +266,8 @@ func TestMergeRefuses(t *testing.T) {
 				for i, p := range parents {
 					got := files(t, p)
 					// A new writer leaves its number behind.
-					delete(got, filepath.Join(dir, lockFile))
-					delete(before[i], filepath.Join(dir, lockFile))
+					delete(got, filepath.Join(dir, store.LockFile))
+					delete(before[i], filepath.Join(dir, store.LockFile))
 					sameFiles(t, got, before[i])
 				}
 			})
@@ -275,16 +277,16 @@ func TestMergeRefuses(t *testing.T) {
 	t.Run("conflicts are named", func(t *testing.T) {
 		_, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "ws"), []string{one, clashing}, Options{})
 		wantError(t, err, ErrConflict)
-		if s := err.Error(); !strings.Contains(s, `is "a" in `+one+` and "b" in `+clashing) || !strings.HasSuffix(s, "and 2 more photos are under two labels") {
+		if s := err.Error(); !strings.Contains(s, `is "a" in `+one+` and "b" in `+clashing) || !strings.HasSuffix(s, "and 2 more photos have two labels") {
 			t.Errorf("got %q", s)
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
-		lock, err := (store{dir: one}).lock(t.Context(), 0)
+		lock, err := (store.Store{Dir: one}).Lock(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer lock.release()
+		defer lock.Release()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, _, err = Merge(ctx, one, []string{one}, Options{})

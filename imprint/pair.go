@@ -1,66 +1,21 @@
 package imprint
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tpu/compiled"
 )
 
-// ErrNoTemplate is wrapped when the layout tpu is asked for and no compiled model is
-// named to write into, or not the one that it was compiled from.
-var ErrNeedsCompiled = errors.New("the layout tpu needs a compiled model to write into, and the model that was compiled from")
-
-// ErrKeepClasses is returned when the backbone's classes shall be kept in a compiled
-// model, where the taught ones take their place.
-var ErrKeepClasses = errors.New("the layout tpu can't keep the backbone's own classes")
-
-// Written says what became of a head in a compiled model.
-type Written struct {
-	// Sharpened is the factor by which logits were multiplied to make use of the
-	// layer's output.
-	LogitScale float64 `json:"sharpened"`
-	// Differ is the number of the photos taught, of Examples, whose winner is another
-	// than the head's.
-	Disagreements int `json:"differ"`
-	Examples      int `json:"examples"`
-}
-
-// A templateRef says which compiled model a head is written into, and which model that
-// was compiled from.
-type pairRef struct {
-	Compiled         string `json:"Name"` // both names are for messages
-	Uncompiled       string `json:"Twin"`
-	CompiledSHA256   digest `json:"SHA256"`
-	UncompiledSHA256 digest `json:"TwinSHA256"`
-}
-
-func (r pairRef) same(other pairRef) bool {
-	return r.CompiledSHA256 == other.CompiledSHA256 && r.UncompiledSHA256 == other.UncompiledSHA256
-}
-
-// Prefixes of the files of templates in a workspace. Their content is in their names,
-// because an earlier one may be gone back to.
-const (
-	templatePrefix = "template-"
-	twinPrefix     = "twin-"
-)
-
-// files are where the workspace keeps the two.
-func (r pairRef) files() (compiled, twin string) {
-	return fmt.Sprintf("%s%x.tflite", templatePrefix, r.CompiledSHA256[:8]), fmt.Sprintf("%s%x.tflite", twinPrefix, r.UncompiledSHA256[:8])
-}
-
 // A pair is a compiled model and the model that it was compiled from.
 type pair struct {
-	ref                  pairRef
+	ref                  store.PairRef
 	compiled, uncompiled []byte
 	names                [2]string // as they were given
 	*compiled.Pair
@@ -68,50 +23,49 @@ type pair struct {
 
 // readPair reads two files, or pulled models, as a pair.
 func readPair(compiledName, uncompiledName string) (*pair, error) {
-	p := &pair{names: [2]string{compiledName, uncompiledName}, ref: pairRef{Compiled: filepath.Base(compiledName), Uncompiled: filepath.Base(uncompiledName)}}
+	p := &pair{names: [2]string{compiledName, uncompiledName}, ref: store.PairRef{Compiled: filepath.Base(compiledName), Uncompiled: filepath.Base(uncompiledName)}}
 	for _, f := range []struct {
 		what, name string
 		to         *[]byte
 	}{{"compiled model", compiledName, &p.compiled}, {"uncompiled model", uncompiledName, &p.uncompiled}} {
-		path, err := findModel(f.name)
+		path, err := infer.Locate(f.name)
 		if err == nil {
-			*f.to, err = readFile(path, tflite.MaxFileSize)
+			*f.to, err = tflite.ReadFile(path)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the %s %s: %w", f.what, f.name, err)
 		}
 	}
-	p.ref.CompiledSHA256, p.ref.UncompiledSHA256 = sum(p.compiled), sum(p.uncompiled)
+	p.ref.CompiledSHA256, p.ref.UncompiledSHA256 = store.Sum(p.compiled), store.Sum(p.uncompiled)
 	var err error
 	p.Pair, err = compiled.Open(p.compiled, p.uncompiled)
 	return p, err
 }
 
-// choosePair reads the template of the options, if they name one, and completes them.
-func (k *Workspace) choosePair(fresh bool) error {
-	o := &k.options
+// resolvePair reads the compiled model that o names, if any, and completes o.
+func (w *Workspace) resolvePair(o Options, fresh bool) (Options, error) {
 	if o.Compiled == "" && o.Uncompiled != "" && o.Backbone != "" {
 		is, err := isPair(o.Backbone, o.Uncompiled)
 		if err != nil {
-			return err
+			return o, err
 		}
 		if is {
 			o.Compiled, o.Backbone = o.Backbone, o.Uncompiled
 		}
 	}
 	if o.Compiled == "" {
-		if o.Layout == classifier.TPU && k.state.Settings.Pair == (pairRef{}) {
-			return ErrNeedsCompiled
+		if o.Layout == classifier.TPU && w.state.Settings.Pair == (store.PairRef{}) {
+			return o, ErrNeedsCompiled
 		}
-		return nil
+		return o, nil
 	}
 	if o.Uncompiled == "" {
-		return fmt.Errorf("template %s: %w", o.Compiled, ErrNeedsCompiled)
+		return o, fmt.Errorf("compiled model %s: %w", o.Compiled, ErrNeedsCompiled)
 	}
-	if k.pair == nil || k.pair.names != [2]string{o.Compiled, o.Uncompiled} {
+	if w.pair == nil || w.pair.names != [2]string{o.Compiled, o.Uncompiled} {
 		var err error
-		if k.pair, err = readPair(o.Compiled, o.Uncompiled); err != nil {
-			return err
+		if w.pair, err = readPair(o.Compiled, o.Uncompiled); err != nil {
+			return o, err
 		}
 	}
 	if o.Layout == "" {
@@ -120,15 +74,15 @@ func (k *Workspace) choosePair(fresh bool) error {
 	if fresh && o.Backbone == "" {
 		o.Backbone = o.Uncompiled
 	}
-	return nil
+	return o, nil
 }
 
-// isPair reports whether compiled is a model compiled for the Edge TPU and twin a
-// classifier, which an extractor of embeddings is not.
-func isPair(compiled, twin string) (bool, error) {
+// isPair reports whether one model is compiled for the Edge TPU and the other is an
+// uncompiled classifier, which an embedding extractor is not.
+func isPair(compiledName, uncompiledName string) (bool, error) {
 	var models [2]*tflite.Model
-	for i, name := range []string{compiled, twin} {
-		b, _, err := readBackbone(name)
+	for i, name := range []string{compiledName, uncompiledName} {
+		b, _, err := infer.ReadBackbone(name)
 		if err != nil {
 			return false, err
 		}
@@ -143,67 +97,45 @@ func isPair(compiled, twin string) (bool, error) {
 	return err == nil && last >= 0, nil
 }
 
-// pairOf gives the template of settings.
-func (k *Workspace) pairOf(ref pairRef) (*pair, error) {
-	if k.pair != nil && k.pair.ref.same(ref) {
-		return k.pair, nil
+// pairOf returns the pair of settings.
+func (w *Workspace) pairOf(ref store.PairRef) (*pair, error) {
+	if w.pair != nil && w.pair.ref.Same(ref) {
+		return w.pair, nil
 	}
-	compiled, twin := ref.files()
-	p, err := readPair(k.store.path(compiled), k.store.path(twin))
+	compiledFile, uncompiledFile := ref.Files()
+	p, err := readPair(w.store.Path(compiledFile), w.store.Path(uncompiledFile))
 	if err != nil {
-		return nil, fmt.Errorf("%w: name %s again with --template, and %s with --twin", err, ref.Compiled, ref.Uncompiled)
+		return nil, fmt.Errorf("%w; the workspace was made with %s, compiled from %s", err, ref.Compiled, ref.Uncompiled)
 	}
-	if !p.ref.same(ref) {
-		return nil, fmt.Errorf("%w: %s is not the model %s that it was: name that again with --template, and %s with --twin",
-			ErrCorrupt, k.store.path(compiled), ref.Compiled, ref.Uncompiled)
+	if !p.ref.Same(ref) {
+		return nil, fmt.Errorf("%w: %s is no longer the model %s, compiled from %s", ErrCorrupt, w.store.Path(compiledFile), ref.Compiled, ref.Uncompiled)
 	}
 	p.ref = ref
-	k.pair = p
+	w.pair = p
 	return p, nil
 }
 
-// dropTemplates removes the files of templates that neither of two generations needs.
-func (s store) dropPairs(states ...*state) {
-	var keep []string
-	for _, st := range states {
-		for _, ref := range st.pairs() {
-			compiled, twin := ref.files()
-			keep = append(keep, compiled, twin)
-		}
-	}
-	entries, _ := os.ReadDir(s.dir)
-	for _, e := range entries {
-		name := strings.TrimPrefix(e.Name(), ".") // what a killed process left
-		if (strings.HasPrefix(name, templatePrefix) || strings.HasPrefix(name, twinPrefix)) && !slices.Contains(keep, e.Name()) {
-			os.Remove(s.path(e.Name()))
-		}
-	}
-}
-
-// parseBackbone loads the workspace's backbone.
-func (k *Workspace) parseBackbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
-	if k.options.Layout != classifier.TPU && k.state.Settings.Layout != classifier.TPU {
-		return k.options.Devices.backbone(file, o)
-	}
-	// Devices run the written model, and the CPU what embeds photos.
-	o.Accelerator = k.options.Devices.accelerator()
-	return backbone.Parse(file, o)
-}
-
-// writeTPU writes head into the template of s.
-func (k *Workspace) writeTPU(head *classifier.Head, s *state) ([]byte, *Written, error) {
-	fail := func(err error) ([]byte, *Written, error) {
+// writeTPU writes head into the compiled model of s.
+func (w *Workspace) writeTPU(head *classifier.Head, s *store.State) ([]byte, *store.Written, error) {
+	fail := func(err error) ([]byte, *store.Written, error) {
 		return nil, nil, fmt.Errorf("write the last layer into %s: %w", s.Settings.Pair.Compiled, err)
 	}
-	if backbone.Compiled(k.backbone.Model()) {
-		return fail(fmt.Errorf("%w: the backbone %s is a compiled model; the layout tpu needs the one before it was compiled", compiled.ErrUncompiled, k.backbone.Name))
+	if backbone.Compiled(w.backbone.Model()) {
+		return fail(fmt.Errorf("%w: the backbone %s is a compiled model; the layout tpu needs the one it was compiled from", compiled.ErrUncompiled, w.backbone.Name))
 	}
-	p, err := k.pairOf(s.Settings.Pair)
+	p, err := w.pairOf(s.Settings.Pair)
 	if err != nil {
 		return nil, nil, err
 	}
-	units := k.unitsOf(s.positives())
-	file, w, err := p.WriteHead(head, units, k.backbone.Model())
+	layer, err := lastLayer(head)
+	if err != nil {
+		return fail(err)
+	}
+	var embeddings []compiled.Embedding
+	for _, e := range w.unitsOf(s.Positives()) {
+		embeddings = append(embeddings, compiled.Embedding{Unit: e.Unit, Norm: e.Norm})
+	}
+	file, written, err := p.WriteLastLayer(layer, embeddings, w.backbone.Model())
 	if err != nil {
 		return fail(err)
 	}
@@ -215,26 +147,34 @@ func (k *Workspace) writeTPU(head *classifier.Head, s *state) ([]byte, *Written,
 	if err != nil {
 		return fail(err)
 	}
-	if got, err := p.ReadHead(b, k.backbone.Model()); err != nil {
+	if got, err := p.ReadLastLayer(b, w.backbone.Model()); err != nil {
 		return fail(err)
 	} else if !slices.Equal(got.Labels, head.Labels) {
-		return fail(fmt.Errorf("the model that was written does not hold the labels, and is not published: %w", classifier.ErrShape))
+		return fail(fmt.Errorf("check the model before publishing it: its labels are missing: %w", classifier.ErrShape))
 	}
-	return b, &Written{LogitScale: w.LogitScale, Disagreements: w.Disagreements, Examples: w.Examples}, nil
+	return b, &store.Written{LogitScale: written.LogitScale, Disagreements: written.Disagreements, Examples: written.Embeddings}, nil
 }
 
-// Written says what became of the head in the TPU layout; nil in another.
-func (k *Workspace) Written() *Written { return k.state.Written }
-
-// onDevice reports whether the model of the workspace itself runs on devices.
-func (k *Workspace) onDevices() bool {
-	d := k.options.Devices
-	return k.state.Settings.Layout == classifier.TPU && d != nil && d.choice != "cpu"
+// lastLayer converts a head to a layer of a compiled model. The Edge TPU takes no square
+// roots.
+func lastLayer(h *classifier.Head) (*compiled.LastLayer, error) {
+	if err := h.Check(); err != nil {
+		return nil, err
+	}
+	if h.Root {
+		return nil, fmt.Errorf("a head on square roots can't be a layer of a compiled model: %w", classifier.ErrShape)
+	}
+	return &compiled.LastLayer{Labels: h.Labels, Inputs: h.Dim, Weights: h.Weights, Bias: h.Bias}, nil
 }
 
-// compiled prepares model, which is that of the workspace in the TPU layout, to run on
-// the devices. It gives scores where a backbone gives an embedding.
-func (k *Workspace) compiled(model []byte) (*backbone.Backbone, *scorer, error) {
+// onDevices reports whether the published model itself runs on Edge TPUs.
+func (w *Workspace) onDevices() bool {
+	return w.state.Settings.Layout == classifier.TPU && w.options.Devices.UsesTPU()
+}
+
+// compiledModel prepares the published model, in the layout TPU, to run on the devices.
+// It gives scores where a backbone gives an embedding.
+func (w *Workspace) compiledModel(model []byte) (*backbone.Backbone, *infer.Scorer, error) {
 	m, err := tflite.Parse(model)
 	if err != nil {
 		return nil, nil, err
@@ -243,25 +183,27 @@ func (k *Workspace) compiled(model []byte) (*backbone.Backbone, *scorer, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(m.Subgraphs[0].Outputs) != 1 {
-		return nil, nil, fmt.Errorf("the model has %d outputs: %w", len(m.Subgraphs[0].Outputs), classifier.ErrShape)
+	if n := len(m.Subgraphs[0].Outputs); n != 1 {
+		return nil, nil, fmt.Errorf("the model has %d outputs: %w", n, classifier.ErrShape)
 	}
-	on := trainedDevices{Devices: k.options.Devices}
-	if on.Devices.uncompiled != nil { // the CPU may take over
-		p, err := k.pairOf(k.state.Settings.Pair)
+	var uncompiled *tflite.Model
+	if w.options.Devices.HasFallback() {
+		p, err := w.pairOf(w.state.Settings.Pair)
 		if err != nil {
 			return nil, nil, err
 		}
-		if on.uncompiled, _, err = p.Uncompiled(model, k.backbone.Model()); err != nil {
+		if uncompiled, _, err = p.Uncompiled(model, w.backbone.Model()); err != nil {
 			return nil, nil, err
 		}
 	}
-	b, err := backbone.Parse(model, backbone.Options{Name: modelFile, Embedding: fmt.Sprint("#", m.Subgraphs[0].Outputs[0]), Accelerator: on})
+	b, err := backbone.Parse(model, backbone.Options{
+		Name: store.ModelFile, Embedding: fmt.Sprint("#", m.Subgraphs[0].Outputs[0]), Accelerator: w.options.Devices.AcceleratorFor(uncompiled),
+	})
 	if err != nil {
 		return nil, nil, err
 	}
 	if b.Dim() < len(labels) {
 		return nil, nil, fmt.Errorf("the model has %d scores for %d classes: %w", b.Dim(), len(labels), classifier.ErrShape)
 	}
-	return b, &scorer{labels: labels, embedding: b.Embedding, dim: b.Dim()}, nil
+	return b, &infer.Scorer{Labels: labels, Embedding: b.Embedding, Dim: b.Dim()}, nil
 }

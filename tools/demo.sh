@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Teaches four classes from rendered photos, classifies photos that were not taught, forgets a class, takes that back and
-# exports the model, and shows each command and what it prints. Needs no network and nothing beside the checkout: the
-# backbone is the program's own. For photos of your own: tools/demo.sh PHOTOS, a folder that holds one folder of photos
-# for each label; IMPRINT_BACKBONE names another backbone.
+# Shows what imprint does: it trains four classes on rendered photos, classifies other photos, removes a class, undoes
+# that, and exports the model. It prints each command and its output, and needs no network and no other files.
+#
+#	tools/demo.sh           the demo
+#	tools/demo.sh PHOTOS    train and evaluate on your photos, PHOTOS/<label>/…
+#
+# IMPRINT_BACKBONE selects another backbone.
 set -euo pipefail
+photos=${1:+$(cd "$1" && pwd)}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -15,10 +19,10 @@ show() {
 	"$@" | sed "s|$work/||g"
 }
 
-if [ $# -gt 0 ]; then
-	show imprint add "$1"
+if [ -n "$photos" ]; then
+	show imprint add "$photos"
 	show imprint eval
-	show imprint classify "$1"
+	show imprint classify "$photos"
 	exit
 fi
 
@@ -28,19 +32,19 @@ classes=(arrow ball box cone)
 for class in "${classes[@]}"; do
 	show imprint add --label "$class" "$photos/$class"/[01]*.jpg
 done
-show imprint classify "$photos"/*/2*.jpg | tee "$work/answers"
-right=0
+show imprint classify "$photos"/*/2*.jpg | tee "$work/results"
+correct=0
 for class in "${classes[@]}"; do
-	right=$((right + $(grep -c "^photos/$class/[0-9]*.jpg: $class " "$work/answers" || true)))
+	correct=$((correct + $(grep -c "^photos/$class/[0-9]*.jpg: $class " "$work/results" || true)))
 done
-printf '\n%d of %d photos that were not taught are recognised\n' "$right" "$(grep -c '^photos/' "$work/answers")"
+printf '\n%d of %d new photos are classified correctly\n' "$correct" "$(grep -c '^photos/' "$work/results")"
 
 before=$(sha256sum <"$IMPRINT_WORKSPACE/model.tflite")
 show imprint remove --label ball
 show imprint classify "$photos/ball/20.jpg"
 show imprint undo
-[ "$before" = "$(sha256sum <"$IMPRINT_WORKSPACE/model.tflite")" ] || { echo "demo: undo gave another model" >&2; exit 1; }
-printf '\nthe model is byte for byte what it was: SHA-256 %s\n' "${before%% *}"
-show imprint export -o "$work/taught.tflite"
-show imprint classify --model "$work/taught.tflite" "$photos/cone/20.jpg"
+[ "$before" = "$(sha256sum <"$IMPRINT_WORKSPACE/model.tflite")" ] || { echo "demo: undo did not restore the model" >&2; exit 1; }
+printf '\nundo restored the same model: SHA-256 %s\n' "${before%% *}"
+show imprint export -o "$work/trained.tflite"
+show imprint classify --model "$work/trained.tflite" "$photos/cone/20.jpg"
 show imprint list

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Tests the Donkey Car part in donkeycar's own vehicle loop. Status 3, with the reason on the last line, where donkeycar
-# cannot be had: it needs Python 3.11 and, once, pip.
+# Tests the Donkey Car part, alone and in donkeycar's vehicle loop. It needs Python 3.11 and, the first time, pip with
+# access to PyPI. If donkeycar cannot be installed, the exit status is 3 and the last line says why.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=5.3.0
 
-command -v python3.11 >/dev/null || { echo "donkeycar needs python3.11"; exit 3; }
+command -v python3.11 >/dev/null || { echo "python3.11 is not installed; donkeycar needs it"; exit 3; }
 PYTHONDONTWRITEBYTECODE=1 python3.11 integrations/donkeycar/test_part.py
 
 venv=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/imprint/donkeycar-$version
@@ -13,7 +13,7 @@ if ! [ -e "$venv/ready" ]; then
 	rm -rf "$venv"
 	mkdir -p "$(dirname "$venv")"
 	{ python3.11 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check "donkeycar==$version"; } ||
-		{ echo "donkeycar $version could not be installed with pip"; exit 3; }
+		{ echo "pip could not install donkeycar $version"; exit 3; }
 	touch "$venv/ready"
 fi
 scratch=$(mktemp -d)

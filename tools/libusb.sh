@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints 1 when programs can be built to reach Edge TPUs over USB, which takes a C compiler and libusb's headers, and 0
-# when not: everything else works without. What is missing is installed when that is allowed, or else named once.
+# Prints 1 if this machine can build the Edge TPU driver, which needs a C compiler and libusb's headers, and 0 if not.
+# Everything else builds without them. As root on Debian it installs what is missing; otherwise it prints the command.
 there() {
 	command -v "${CC:-cc}" >/dev/null && command -v pkg-config >/dev/null && pkg-config --exists libusb-1.0
 }
@@ -11,6 +11,6 @@ fi
 if there; then
 	echo 1
 else
-	echo "built without USB, so without Edge TPUs; for them: sudo apt-get install $packages" >&2
+	echo "built without USB support, so Edge TPUs cannot be used. To add it: sudo apt-get install $packages" >&2
 	echo 0
 fi

@@ -9,29 +9,29 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// audited is a bus that looks whether its user keeps order: every transfer has a deadline, none is under way when its
-// device is closed, and every device that was opened is closed.
+// audited is a bus that checks its user: every transfer has a deadline, no transfer is in progress when its device is
+// closed, and every opened device is closed.
 type audited struct {
 	tpu.Bus
-	longest time.Duration // that anything but the interrupt endpoint may be waited for
+	longest time.Duration // a deadline may be away, except on the interrupt endpoint
 
 	mu     sync.Mutex
 	open   int   // devices
-	flying int   // transfers
-	err    error // the first breach
+	active int   // transfers
+	err    error // the first violation
 }
 
-// check tells of breaches, once all is over.
+// check returns the first violation, once all is closed.
 func (b *audited) check() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err == nil && b.open+b.flying != 0 {
-		return fmt.Errorf("%d devices are left open, and %d transfers under way", b.open, b.flying)
+	if b.err == nil && b.open+b.active != 0 {
+		return fmt.Errorf("%d devices left open, %d transfers in progress", b.open, b.active)
 	}
 	return b.err
 }
 
-func (b *audited) breach(format string, args ...any) {
+func (b *audited) violation(format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
@@ -39,10 +39,11 @@ func (b *audited) breach(format string, args ...any) {
 	}
 }
 
+// limited checks the deadline of ctx.
 func (b *audited) limited(ctx context.Context, what string) {
 	deadline, ok := ctx.Deadline()
 	if left := time.Until(deadline); !ok || left > b.longest {
-		b.breach("%s may take %v (a deadline: %v), longer than %v", what, left, ok, b.longest)
+		b.violation("%s may take %v (has a deadline: %v), longer than %v", what, left, ok, b.longest)
 	}
 }
 
@@ -61,13 +62,13 @@ func (b *audited) Open(ctx context.Context, port tpu.Port) (tpu.Conn, error) {
 type auditedConn struct {
 	tpu.Conn
 	bus    *audited
-	flying int // of the bus's, under its lock
+	active int // transfers of this device; guarded by bus.mu
 	closed bool
 }
 
-// transfer counts one, until the function it returns is called.
+// transfer counts a transfer until the function that it returns is called.
 func (c *auditedConn) transfer(ctx context.Context, endpoint uint8) func() {
-	if endpoint != 0x83 { // nothing is to come there
+	if endpoint != 0x83 { // interrupts may never come
 		c.bus.limited(ctx, fmt.Sprintf("a transfer on endpoint %#02x", endpoint))
 	}
 	c.add(1)
@@ -77,8 +78,8 @@ func (c *auditedConn) transfer(ctx context.Context, endpoint uint8) func() {
 func (c *auditedConn) add(n int) {
 	c.bus.mu.Lock()
 	defer c.bus.mu.Unlock()
-	c.flying += n
-	c.bus.flying += n
+	c.active += n
+	c.bus.active += n
 }
 
 func (c *auditedConn) Claim(ctx context.Context, iface int) error {
@@ -108,13 +109,13 @@ func (c *auditedConn) Reset(ctx context.Context) error {
 
 func (c *auditedConn) Close() error {
 	c.bus.mu.Lock()
-	flying, again := c.flying, c.closed
+	active, again := c.active, c.closed
 	if c.closed = true; !again {
 		c.bus.open--
 	}
 	c.bus.mu.Unlock()
-	if flying != 0 {
-		c.bus.breach("%d transfers are under way when the device is closed", flying)
+	if active != 0 {
+		c.bus.violation("%d transfers in progress when the device is closed", active)
 	}
 	return c.Conn.Close()
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// sink is a bus that costs nothing: what is left is what the driver itself takes.
+// sink is a bus whose transfers take no time, to measure the driver alone.
 type sink struct {
 	transfers int
-	outputs   []int // lengths of the transfers of one inference
+	outputs   []int // lengths of the bulk-in transfers of one inference
 	next      int
 }
 
@@ -49,7 +49,7 @@ func (c *sinkConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, err
 	return n, nil
 }
 
-// openSink opens a sink and loads a model of the shared folder.
+// openSink opens a sink and loads a reference model.
 func openSink(t testing.TB, name string) (*sink, *Model) {
 	pkg := sharedPackage(t, name)
 	s := new(sink)
@@ -75,7 +75,7 @@ var benchmarked = []string{
 	"movenet_single_pose_lightning_ptq", "deeplabv3_mnv2_dm05_pascal_quant",
 }
 
-// BenchmarkRun is what an inference costs the host, without the bus.
+// BenchmarkRun measures the host's work for an inference, without the bus.
 func BenchmarkRun(b *testing.B) {
 	for _, name := range benchmarked {
 		b.Run(name, func(b *testing.B) {
@@ -104,19 +104,18 @@ func TestRunDoesNotAllocate(t *testing.T) {
 			}
 		})
 		if got != 0 {
-			t.Errorf("%s: %v allocations an inference, want 0", name, got)
+			t.Errorf("%s: %v allocations per inference, want 0", name, got)
 		}
 	}
 }
 
-// lateEvents is a bus whose device does not raise the event that ends its first inference before it was sent the input of
-// the second.
+// lateEvents is a bus whose device ends its first inference only after it has received the input of the second.
 type lateEvents struct{ sink }
 
 type lateConn struct {
 	sinkConn
-	made int  // writes
-	held bool // the parameters are loaded
+	writes int
+	loaded bool // the parameters are on the chip
 }
 
 func (b *lateEvents) Open(ctx context.Context, port Port) (Conn, error) {
@@ -125,27 +124,27 @@ func (b *lateEvents) Open(ctx context.Context, port Port) (Conn, error) {
 }
 
 func (c *lateConn) Write(ctx context.Context, endpoint uint8, p []byte) (int, error) {
-	c.made++
+	c.writes++
 	return c.sinkConn.Write(ctx, endpoint, p)
 }
 
 func (c *lateConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) {
-	if endpoint == endpointOutput && c.held {
-		// The owner is about to look for who waits; let there be somebody.
+	if endpoint == endpointOutput && c.loaded {
+		// Give the other goroutine time to queue its inference before the driver looks for one.
 		time.Sleep(50 * time.Millisecond)
 	}
-	// Four writes load the parameters, four make an inference.
-	if endpoint == endpointEvent && c.held && c.made == 8 {
+	// Four writes load the parameters, and four make an inference.
+	if endpoint == endpointEvent && c.loaded && c.writes == 8 {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
 	if endpoint == endpointEvent {
-		c.held = true
+		c.loaded = true
 	}
 	return c.sinkConn.Read(ctx, endpoint, p)
 }
 
-// While the event that ends an inference is on its way, the next one's program and input are sent.
+// While the driver waits for the event that ends an inference, it sends the program and input of the next.
 func TestInferencesOverlap(t *testing.T) {
 	b := &lateEvents{}
 	b.outputs = []int{1008}

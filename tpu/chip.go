@@ -2,20 +2,20 @@ package tpu
 
 import "fmt"
 
-// Clock is how fast the chip runs. Faster is hotter: Google allows ambient temperatures of up to 35 °C, and only 25 °C
-// at [ClockMax].
+// Clock is the clock rate of the chip. A faster chip gets hotter: Google allows an ambient temperature of up to 35 °C,
+// and 25 °C at [ClockMax].
 type Clock uint8
 
 const (
-	ClockHigh   Clock = iota // 250 MHz, the default, and what libedgetpu1-std runs at
+	ClockHigh   Clock = iota // 250 MHz, the default, as with libedgetpu1-std
 	ClockLow                 // 63 MHz
 	ClockMedium              // 125 MHz
-	ClockMax                 // 500 MHz, as libedgetpu1-max
+	ClockMax                 // 500 MHz, as with libedgetpu1-max
 )
 
-// TemperatureNotice is what a user must know before choosing [ClockMax].
+// TemperatureNotice is the warning to show a user who chooses [ClockMax].
 const TemperatureNotice = "at the max clock the Edge TPU can get hot enough to burn skin; " +
-	"keep it where the air is below 25 °C (35 °C at the other clocks)"
+	"keep it below 25 °C ambient (35 °C at the other clocks)"
 
 var clockNames = [...]string{ClockHigh: "high", ClockLow: "low", ClockMedium: "medium", ClockMax: "max"}
 
@@ -26,7 +26,7 @@ func (c Clock) String() string {
 	return fmt.Sprintf("Clock(%d)", uint8(c))
 }
 
-// ParseClock reads low, medium, high or max.
+// ParseClock returns the clock called low, medium, high or max.
 func ParseClock(s string) (Clock, error) {
 	for i, name := range clockNames {
 		if s == name {
@@ -36,7 +36,7 @@ func ParseClock(s string) (Clock, error) {
 	return 0, fmt.Errorf("clock %q: want low, medium, high or max", s)
 }
 
-// bits of scu_ctrl_3: divider of the core's clock, slower bus, slower controller
+// bits returns the clock as bits of scu_ctrl_3: the divider of the core's clock, slower bus, slower controller
 // (libedgetpu driver/beagle/beagle_top_level_handler.cc).
 func (c Clock) bits() uint64 {
 	return [...]uint64{ClockHigh: 0x5, ClockLow: 0xf, ClockMedium: 0x6, ClockMax: 0x0}[c] << 28
@@ -44,16 +44,16 @@ func (c Clock) bits() uint64 {
 
 // Bits of scu_ctrl_3.
 const (
-	powerForce  = 3 << 22 // wanted: 3 asleep, 2 awake
-	powerState  = 3 << 8  // as it is: 2 asleep, 0 awake
+	powerForce  = 3 << 22 // requested state: 3 asleep, 2 awake
+	powerState  = 3 << 8  // current state: 2 asleep, 0 awake
 	powerAsleep = 2 << 8
 	clockBits   = 0xf << 28
 )
 
-// sleep puts the core to sleep, which forgets programs and parameters, and the credit for bytes that were never sent.
-func (r *registers) sleep() {
+// sleepCore puts the core to sleep. It then forgets programs, parameters, and the credit for bytes that were never sent.
+func (r *registers) sleepCore() {
 	v := r.read(regPower)
-	if v&powerForce == powerForce { // asleep; registers from 0x40000 on must not be touched
+	if v&powerForce == powerForce { // already asleep: registers from 0x40000 on must not be touched
 		return
 	}
 	r.set(v|powerForce, regPower)
@@ -62,29 +62,29 @@ func (r *registers) sleep() {
 	r.set(0, regCredit)
 }
 
-// wake takes the core out of sleep.
+// wake wakes the core and sets its clock.
 func (r *registers) wake(c Clock) {
 	r.change(regPower, powerForce|clockBits, 2<<22|c.bits())
 	r.poll(regPower, powerState, 0)
 	r.poll(regScalarControl, ^uint64(0), 0)
 	r.set(1, regIdle)
 	r.addressTiles()
-	r.set(0x1e02, regDeepSleep) // to sleep after 2 cycles, awake after 30
+	r.set(0x1e02, regDeepSleep) // asleep after 2 idle cycles, awake after 30
 }
 
-// start brings the chip from any state to running, by the same accesses in the same order as libedgetpu.
+// start brings the chip from any state to running, with the same register accesses in the same order as libedgetpu.
 func (l *link) start(c Clock) error {
 	r := registers{link: l}
-	r.change(regPhy, 0x3f00, 0) // never turn the transceiver off
+	r.change(regPhy, 0x3f00, 0) // keep the transceiver on
 	if r.read(regClockGate)>>18&3 == 1 {
-		r.change(regClockGate, 3<<18, 2<<18) // keep the clock on while the core changes its state
+		r.change(regClockGate, 3<<18, 2<<18) // keep the clock on during the change of state
 	}
-	r.sleep()
+	r.sleepCore()
 	r.wake(c)
 	r.change(regClockGate, 3<<18, 1<<18)
 	r.read(regEfuse)
 	r.set(0xf0, regEvents) // only interrupts of the scalar core, no descriptors
-	r.set(0, regEndpoints) // everything goes out through one endpoint
+	r.set(0, regEndpoints) // use one endpoint for everything that goes out
 	r.set(uint64(l.chunk/8), regOutfeedChunk)
 	r.runControl(run)
 	r.set(1, regFatalControl)
@@ -109,7 +109,7 @@ func (l *link) stop() error {
 	r.change(regThermalStop, 1<<31, 0)
 	r.set(0, regFatalControl)
 	r.runControl(halt)
-	r.sleep()
+	r.sleepCore()
 	return r.err
 }
 

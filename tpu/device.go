@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// State says whether a device can be used.
+// State says whether a device runs inferences.
 type State uint8
 
 const (
 	Ready      State = iota // inferences run
-	Recovering              // it failed or went away; inferences wait
-	Down                    // recovery did not help; inferences fail at once, and the device is looked for
+	Recovering              // it failed or was unplugged; inferences wait
+	Down                    // recovery failed; inferences fail at once while the driver looks for the device
 	Closed
 )
 
@@ -30,72 +30,71 @@ func (s State) String() string {
 	return "closed"
 }
 
-// Status is what is known of a device without asking it.
+// Status is the state of a device as last seen. Reading it makes no transfer.
 type Status struct {
 	State State
-	USB   USBInfo // as it was when last seen
-	Err   error   // why it is not ready, or what it last recovered from; nil if it never failed
+	USB   USBInfo // as last seen
+	Err   error   // why the device is not ready, or its last failure; nil if it never failed
 
 	Inferences uint64 // that succeeded
 	Failures   uint64 // inferences that failed
-	Recoveries uint64 // times that the device was brought back
-	Warnings   uint64 // interrupts that were no failure: heat, bus errors
+	Recoveries uint64
+	Warnings   uint64 // interrupts other than failures: heat, bus errors
 }
 
 // Device is an open Edge TPU. Its methods, and those of its models, may be called from several goroutines.
 //
-// One goroutine owns the device. When something fails, that inference gets the error, and the goroutine brings the
-// device back while later ones wait: it empties the endpoints, resets the core and loads the parameters again; if that
-// does not help, or the next inference fails too, it resets the port; then it has the device boot from the start, waiting
-// for it to be plugged in again where it is gone. Only when all this fails do inferences fail at once, with the device
-// looked for every second. No inference is tried twice: what fails is reported.
+// If an inference fails, it returns the error and the device recovers while later inferences wait. Recovery first empties
+// the endpoints, resets the core and loads the parameters again. If that fails, or the next inference fails too, it
+// resets the port. Then it boots the device from the start; an unplugged device is waited for. If all this fails,
+// inferences fail at once and the driver looks for the device every second. An inference is never tried twice.
 type Device struct {
 	bus  Bus
 	port Port
 	opts Options
 
-	requests chan *request
-	news     chan news
-	ctx      context.Context // ends with Close
-	close    context.CancelFunc
-	done     chan struct{}
+	requests   chan *request
+	interrupts chan interrupt
+	ctx        context.Context // ends with Close
+	close      context.CancelFunc
+	done       chan struct{}
 
 	mu     sync.Mutex
 	status Status
-	idle   []*request // for later use
+	idle   []*request // for reuse
 
-	// The rest is of the goroutine that owns the device.
-	watch  *watch
-	link   *link             // nil when down
-	token  uint64            // of the parameters on the chip
-	cached map[*program]bool // loaders of parameters that ran, of that token
-	last   *Model            // that ran, or loaded its parameters
-	rung   rung              // last taken to recover, since the last inference that succeeded
-	look   time.Time         // when to look for the device again, while it is down
+	// The fields below belong to the goroutine that owns the device: serve.
+	deadline *deadline
+	link     *link             // nil when down
+	token    uint64            // of the parameters on the chip
+	cached   map[*program]bool // programs that loaded parameters with that token
+	last     *Model            // the last that ran or loaded its parameters
+	recovery recovery          // the last since an inference succeeded
+	nextLook time.Time         // when to look for a device that is down
 }
 
-// request is an inference; without outputs and inputs of a model, the loading of its parameters; or an errand.
+// request is work for the goroutine that owns the device: an inference, with inputs or outputs; the loading of a model's
+// parameters, without; or a call.
 type request struct {
 	model           *Model
 	inputs, outputs [][]byte
-	errand          func(*link) error
+	call            func(*link) error
 	done            chan error
 }
 
 // infers reports whether the request is an inference.
 func (r *request) infers() bool { return r.outputs != nil || r.inputs != nil }
 
-// news is what was heard on the interrupt endpoint of link: interrupts, or the end of it.
-type news struct {
+// interrupt is what the interrupt endpoint of link sent, or the error that ended it.
+type interrupt struct {
 	link *link
 	bits uint32
 	err  error
 }
 
-// Open opens the Edge TPU at port and has it ready for models: the port is reset, the firmware loaded where there is
-// none, the chip started. The zero Port stands for the only device there is, or the first. Close must be called.
-//
-// The device is then kept open, through failures and replugging, until Close.
+// Open opens the Edge TPU at port and makes it ready for models: it resets the port, loads the firmware if the device
+// needs it, and starts the chip. The zero Port stands for the first device. A later failure does not close the device:
+// call Close.
 func Open(ctx context.Context, bus Bus, port Port, opts Options) (*Device, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -112,8 +111,8 @@ func Open(ctx context.Context, bus Bus, port Port, opts Options) (*Device, error
 		port = list[0].Port
 	}
 	d := &Device{
-		bus: bus, port: port, opts: opts, watch: newWatch(),
-		requests: make(chan *request), news: make(chan news, 1), done: make(chan struct{}),
+		bus: bus, port: port, opts: opts, deadline: newDeadline(),
+		requests: make(chan *request), interrupts: make(chan interrupt, 1), done: make(chan struct{}),
 		cached: make(map[*program]bool),
 	}
 	d.ctx, d.close = context.WithCancel(context.Background())
@@ -127,45 +126,46 @@ func Open(ctx context.Context, bus Bus, port Port, opts Options) (*Device, error
 	return d, nil
 }
 
-// openLink opens the device and listens to its interrupts.
+// openLink opens the device, from its boot ROM if reboot is set, and listens to its interrupts.
 func (d *Device) openLink(ctx context.Context, reboot bool) (*link, error) {
-	d.watch.clear()
-	o := opening{ctx: ctx, bus: d.bus, port: d.port, opts: d.opts, watch: d.watch}
+	d.deadline.clear()
+	o := opening{ctx: ctx, bus: d.bus, port: d.port, opts: d.opts, deadline: d.deadline}
 	l, err := o.open(reboot)
-	d.watch.clear()
+	d.deadline.clear()
 	if err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil { // after the last transfer
+	if err := ctx.Err(); err != nil { // it may have ended after the last transfer
 		l.close()
 		return nil, err
 	}
-	l.listen(d.news)
+	l.listen(d.interrupts)
 	return l, nil
 }
 
-// Port returns where the device is plugged in.
+// Port returns the port at which the device is plugged in.
 func (d *Device) Port() Port { return d.port }
 
-// Status returns how the device is.
+// Status returns the state of the device. It does not wait.
 func (d *Device) Status() Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.status
 }
 
-// Temperature returns that of the chip in °C, between inferences. The sensor is turned on by the first call and takes a
-// reading then and there. Its registers and the conversion, a straight line fitted between 25 and 100 °C, are those of
-// the Linux driver for the PCIe version of the chip (google/gasket-driver, src/apex_driver.c); what a USB device makes of
-// them was not tried on one.
+// Temperature returns the temperature of the chip in °C, read between inferences. The first call turns the sensor on. If
+// the sensor reads nothing, the error wraps errors.ErrUnsupported.
+//
+// The registers and the conversion, a line fitted between 25 and 100 °C, are those of the Linux driver for the PCIe
+// version of the chip (google/gasket-driver, src/apex_driver.c). They have not been tried on a USB device.
 func (d *Device) Temperature(ctx context.Context) (float64, error) {
 	var raw uint64
-	err := d.do(ctx, &request{errand: func(l *link) error {
+	err := d.do(ctx, &request{call: func(l *link) error {
 		r := registers{link: l}
 		if r.read(regThermal)&1 == 0 {
 			r.change(regThermalClock, 1<<7, 1<<7)
 			r.change(regThermalStop, 7, 7)
-			time.Sleep(time.Millisecond) // 100 µs at least until the sensor is stable
+			time.Sleep(time.Millisecond) // the sensor takes at least 100 µs to settle
 			r.change(regThermal, 1, 1)
 			time.Sleep(time.Millisecond)
 		}
@@ -181,14 +181,15 @@ func (d *Device) Temperature(ctx context.Context) (float64, error) {
 	return (float64(662-int(raw))*250 + 550) / 1000, nil
 }
 
-// Close ends all use of the device, puts it to sleep and gives it back. Inferences that wait fail with ErrClosed; one
-// that is under way is finished. Close may be called twice.
+// Close finishes the inference in progress, puts the device to sleep and releases it. Waiting inferences fail with
+// ErrClosed. Close may be called more than once.
 func (d *Device) Close() error {
 	d.close()
 	<-d.done
 	return nil
 }
 
+// request returns an unused request, which recycle takes back.
 func (d *Device) request() *request {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -207,7 +208,7 @@ func (d *Device) recycle(r *request) {
 	d.idle = append(d.idle, r)
 }
 
-// do has the owner perform r, and waits for it.
+// do passes r to serve and waits until it is done. ctx bounds the wait until r has begun.
 func (d *Device) do(ctx context.Context, r *request) error {
 	if r.done == nil {
 		r.done = make(chan error, 1)
@@ -231,13 +232,13 @@ func (d *Device) serve() {
 	for d.ctx.Err() == nil {
 		var look <-chan time.Time
 		if d.link == nil {
-			look = time.After(time.Until(d.look))
+			look = time.After(time.Until(d.nextLook))
 		}
 		select {
 		case r := <-d.requests:
 			d.perform(r)
-		case n := <-d.news:
-			d.hear(n)
+		case i := <-d.interrupts:
+			d.handle(i)
 		case <-look:
 			d.recover(nil)
 		case <-d.ctx.Done():
@@ -245,22 +246,23 @@ func (d *Device) serve() {
 	}
 	if d.link != nil {
 		d.link.silence()
-		d.watch.clear()
+		d.deadline.clear()
 		if err := d.link.stop(); err != nil {
-			d.opts.Log.Debug("could not put the Edge TPU to sleep", "port", d.port, "error", err)
+			d.opts.Log.Debug("putting the Edge TPU to sleep failed", "port", d.port, "error", err)
 		}
 		d.link.close()
 	}
 	d.note(func(s *Status) { s.State = Closed })
 }
 
+// note changes the status.
 func (d *Device) note(change func(*Status)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(&d.status)
 }
 
-// perform does what r asks for, and the inferences that were asked for meanwhile.
+// perform does r, then the inferences that were requested meanwhile.
 func (d *Device) perform(r *request) {
 	for r != nil {
 		var err error
@@ -268,11 +270,11 @@ func (d *Device) perform(r *request) {
 		switch {
 		case d.link == nil:
 			r.done <- d.Status().Err
-		case r.errand != nil:
-			err = d.explain(r.errand(d.link))
+		case r.call != nil:
+			err = d.explain(r.call(d.link))
 			r.done <- err
 		case !r.infers():
-			// Parameters that are there stay, and others are loaded in the order of the first inferences, as libedgetpu does.
+			// If the chip holds parameters, the first inference loads those of r, as with libedgetpu.
 			if d.token == 0 {
 				err = d.explain(d.parameters(r.model))
 			}
@@ -280,7 +282,7 @@ func (d *Device) perform(r *request) {
 		default:
 			next, err = d.infer(r)
 		}
-		d.watch.disarm()
+		d.deadline.disarm()
 		if err != nil {
 			d.recover(err)
 		}
@@ -288,9 +290,9 @@ func (d *Device) perform(r *request) {
 	}
 }
 
-// infer runs r. While the event that ends it is on its way, the inference that waits behind it is begun, for the chip
-// takes its program and input by then (but not while output is under way: it would be stuck behind them). infer goes on
-// with that one, until none waits or one waits that cannot be begun so, which it returns.
+// infer runs r and the inferences that wait behind it. While it waits for the event that ends one, it already sends the
+// program and input of the next, as the chip accepts them then. (Before that it would not: output would be stuck behind
+// them.) infer returns a request that cannot be overlapped like this.
 func (d *Device) infer(r *request) (*request, error) {
 	p, at := r.model.main, 0
 	err := d.parameters(r.model)
@@ -309,7 +311,7 @@ func (d *Device) infer(r *request) (*request, error) {
 		case next = <-d.requests:
 		default:
 		}
-		begun, ahead := next != nil && next.infers() && d.resident(next.model), error(nil)
+		begun, ahead := next != nil && next.infers() && d.resident(next.model), error(nil) // ahead is the error of next
 		if begun {
 			if ahead = next.model.main.stage(next.inputs); ahead == nil {
 				at, ahead = next.model.main.walk(d.link, next, 0, true)
@@ -330,23 +332,24 @@ func (d *Device) infer(r *request) (*request, error) {
 	}
 }
 
-// answer ends r and counts it. It returns the error as the caller of Run gets it.
+// answer ends r and counts it. It returns the error that the caller of Run gets.
 func (d *Device) answer(r *request, err error) error {
 	err = d.explain(err)
 	d.mu.Lock()
 	if err == nil {
 		d.status.Inferences++
-		d.rung = 0
+		d.recovery = 0
 	} else {
 		d.status.Failures++
-		d.status.State, d.status.Err = Recovering, err // before the caller looks
+		d.status.State, d.status.Err = Recovering, err // before the caller of Run reads the status
 	}
 	d.mu.Unlock()
 	r.done <- err
 	return err
 }
 
-// parameters has those of m on the chip. A model whose token is another's drives all others out, as does one without.
+// parameters loads the parameters of m unless the chip holds them. Loading a model with another token, or with none,
+// evicts all parameters on the chip.
 func (d *Device) parameters(m *Model) error {
 	if token := m.main.exe.Token; token == 0 || token != d.token {
 		d.forget()
@@ -366,7 +369,7 @@ func (d *Device) parameters(m *Model) error {
 	return nil
 }
 
-// resident reports whether m can run with the parameters that are on the chip, without driving any out.
+// resident reports whether m can run with the parameters that the chip holds.
 func (d *Device) resident(m *Model) bool {
 	return m.main.exe.Token == d.token && (m.cache == nil || d.cached[m.cache])
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/executable"
@@ -22,7 +23,7 @@ import (
 
 const small = "pairs/dense_256"
 
-// start opens a device with a model and notes the right answer.
+// start opens a device, loads the model and records the expected output.
 func (r *rig) start(t testing.TB, opts tpu.Options) (*tpu.Device, *tpu.Model) {
 	t.Helper()
 	d, err := tpu.Open(t.Context(), r.bus, tpu.Port{}, opts)
@@ -43,12 +44,12 @@ func (r *rig) start(t testing.TB, opts tpu.Options) (*tpu.Device, *tpu.Model) {
 	return d, m
 }
 
-// eventually waits for what another goroutine is to bring about.
+// eventually waits until a condition holds that another goroutine brings about.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Since(start) > 20*time.Second {
-			t.Fatalf("still not: %s", what)
+			t.Fatalf("timeout: %s", what)
 		}
 	}
 }
@@ -61,14 +62,14 @@ func TestReplug(t *testing.T) {
 	r := readModel(t, small).emulate(t, emulator.Config{})
 	d, m := r.start(t, options())
 	for i := range cycles {
-		// In the middle of an inference, at another transfer each time.
+		// Unplug during an inference, at another transfer each time.
 		r.device.Script(emulator.Fault{At: i % 6, Kind: emulator.Disconnect})
 		if _, err := r.run(m); !errors.Is(err, tpu.ErrDisconnected) {
 			t.Fatalf("cycle %d: got %v, want ErrDisconnected", i, err)
 		}
 		r.device.Script()
 		r.device.Plug()
-		if err := r.right(m); err != nil {
+		if err := r.check(m); err != nil {
 			t.Fatalf("cycle %d: %v", i, err)
 		}
 	}
@@ -78,14 +79,14 @@ func TestReplug(t *testing.T) {
 	}
 }
 
-// A device that is unplugged while it has nothing to do costs no inference.
+// Unplugging an idle device fails no inference.
 func TestReplugIdle(t *testing.T) {
 	r := readModel(t, small).emulate(t, emulator.Config{})
 	d, m := r.start(t, options())
 	r.device.Unplug()
-	eventually(t, "the loss is noticed", func() bool { return d.Status().State == tpu.Recovering })
+	eventually(t, "the driver notices the loss", func() bool { return d.Status().State == tpu.Recovering })
 	r.device.Plug()
-	if err := r.right(m); err != nil {
+	if err := r.check(m); err != nil {
 		t.Fatal(err)
 	}
 	if s := d.Status(); s.Failures != 0 || s.Recoveries != 1 || !errors.Is(s.Err, tpu.ErrDisconnected) {
@@ -99,36 +100,36 @@ func TestDown(t *testing.T) {
 	opts.Patience = 50 * time.Millisecond
 	d, m := r.start(t, opts)
 	r.device.Unplug()
-	eventually(t, "it is down", func() bool { return d.Status().State == tpu.Down })
+	eventually(t, "the device is down", func() bool { return d.Status().State == tpu.Down })
 	if _, err := r.run(m); !errors.Is(err, tpu.ErrNoDevice) {
 		t.Errorf("inference without a device: got %v, want ErrNoDevice", err)
 	}
 	r.device.Plug()
-	eventually(t, "it is found again", func() bool { return d.Status().State == tpu.Ready })
-	if err := r.right(m); err != nil {
+	eventually(t, "the driver finds the device again", func() bool { return d.Status().State == tpu.Ready })
+	if err := r.check(m); err != nil {
 		t.Error(err)
 	}
 }
 
-// What waits for a device gives up when its context does, and what is asked of a closed one fails.
+// Run gives up waiting when its context ends, and fails once the device is closed.
 func TestGiveUp(t *testing.T) {
 	r := readModel(t, small).emulate(t, emulator.Config{})
 	opts := options()
 	opts.Patience = time.Hour
 	d, m := r.start(t, opts)
 	r.device.Unplug()
-	eventually(t, "the loss is noticed", func() bool { return d.Status().State == tpu.Recovering })
+	eventually(t, "the driver notices the loss", func() bool { return d.Status().State == tpu.Recovering })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := m.Run(ctx, r.input, r.want); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("while it is away: got %v, want DeadlineExceeded", err)
+		t.Errorf("unplugged: got %v, want DeadlineExceeded", err)
 	}
 	late := make(chan error)
 	go func() { _, err := r.run(m); late <- err }()
 	d.Close()
 	d.Close()
 	if err := <-late; !errors.Is(err, tpu.ErrClosed) {
-		t.Errorf("closed while it is away: got %v, want ErrClosed", err)
+		t.Errorf("closed while unplugged: got %v, want ErrClosed", err)
 	}
 	if _, err := r.run(m); !errors.Is(err, tpu.ErrClosed) {
 		t.Errorf("after Close: got %v, want ErrClosed", err)
@@ -176,7 +177,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// A device that is in use is left alone.
+// Opening a device that is in use does not disturb it.
 func TestSecondOpen(t *testing.T) {
 	r := readModel(t, small).emulate(t, emulator.Config{})
 	d, m := r.start(t, options())
@@ -186,7 +187,7 @@ func TestSecondOpen(t *testing.T) {
 			second.Close()
 		}
 	}
-	if err := r.right(m); err != nil {
+	if err := r.check(m); err != nil {
 		t.Error(err)
 	}
 	if s := d.Status(); s.Failures != 0 || s.Recoveries != 0 {
@@ -194,17 +195,17 @@ func TestSecondOpen(t *testing.T) {
 	}
 	d.Close()
 	if d, err := r.open(); err != nil {
-		t.Errorf("after the first was closed: %v", err)
+		t.Errorf("after closing the first: %v", err)
 	} else {
 		d.Close()
 	}
 }
 
-// Goroutines that share a device and two models whose parameters drive each other out all get what is theirs.
+// Goroutines share a device and two models whose parameters evict each other. Each gets its own model's output.
 func TestConcurrent(t *testing.T) {
 	one, two := readModel(t, small), readModel(t, "pairs/color_red_64x64")
 	r := one.emulate(t, emulator.Config{Speed: tpu.HighSpeed})
-	if err := r.device.Register(two.compiled, two.twin); err != nil {
+	if err := r.device.Register(two.compiled, two.uncompiled); err != nil {
 		t.Fatal(err)
 	}
 	d, m := r.start(t, options())
@@ -222,9 +223,9 @@ func TestConcurrent(t *testing.T) {
 			for j := range 25 {
 				var err error
 				if (i+j/5)%4 == 0 {
-					err = other.right(m2)
+					err = other.check(m2)
 				} else {
-					err = r.right(m)
+					err = r.check(m)
 				}
 				if err != nil {
 					t.Error(err)
@@ -238,11 +239,11 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// Parameters are sent once, until another model's drive them out.
+// Parameters are sent once, until another model's evict them.
 func TestParametersStay(t *testing.T) {
 	one, two := readModel(t, small), readModel(t, "pairs/color_red_64x64")
 	r := one.emulate(t, emulator.Config{})
-	if err := r.device.Register(two.compiled, two.twin); err != nil {
+	if err := r.device.Register(two.compiled, two.uncompiled); err != nil {
 		t.Fatal(err)
 	}
 	r.counted = true
@@ -257,16 +258,16 @@ func TestParametersStay(t *testing.T) {
 			t.Errorf("%s: %d transfers, want %d", what, got, want)
 		}
 	}
-	count("the same model again", 6, func() error { return r.right(m) })
+	count("the same model again", 6, func() error { return r.check(m) })
 	var m2 *tpu.Model
-	count("loading a second one", 0, func() (err error) { m2, err = d.Load(t.Context(), two.pkg); return err })
+	count("loading a second model", 0, func() (err error) { m2, err = d.Load(t.Context(), two.pkg); return err })
 	other := two.emulate(t, emulator.Config{})
-	count("running it", 11, func() (err error) { other.want, err = other.run(m2); return err })
-	count("running it again", 6, func() error { return other.right(m2) })
-	count("the first one", 11, func() error { return r.right(m) })
+	count("running the second", 11, func() (err error) { other.want, err = other.run(m2); return err })
+	count("running the second again", 6, func() error { return other.check(m2) })
+	count("running the first", 11, func() error { return r.check(m) })
 }
 
-// Models that were compiled together have one token, and keep each other's parameters.
+// Models that were compiled together share a token and keep each other's parameters.
 func TestModelsCompiledTogether(t *testing.T) {
 	const size = 64
 	device := emulator.New(emulator.Config{Application: true})
@@ -306,7 +307,7 @@ func TestModelsCompiledTogether(t *testing.T) {
 		}
 		models = append(models, m)
 	}
-	// Six transfers make an inference, five load parameters.
+	// An inference takes six transfers, loading parameters five.
 	for i, step := range []struct{ model, transfers int }{{1, 11}, {0, 6}, {1, 6}, {2, 11}, {1, 11}, {0, 11}, {1, 6}} {
 		before := strings.Count(log.String(), "BULK")
 		x := [][]byte{make([]byte, size)}
@@ -325,42 +326,42 @@ func TestInterrupts(t *testing.T) {
 	for i, trouble := range []emulator.Trouble{
 		emulator.ThermalShutdown, emulator.BusError, emulator.MemoryFault, emulator.ThermalWarning,
 	} {
-		for range 2 { // the second is heard only when the first was acknowledged
+		for range 2 { // the chip raises the second only after the first was acknowledged
 			warnings := d.Status().Warnings
 			r.device.Raise(trouble)
-			eventually(t, "the interrupt is heard", func() bool { return d.Status().Warnings == warnings+1 })
+			eventually(t, "the driver counts the interrupt", func() bool { return d.Status().Warnings == warnings+1 })
 		}
-		if err := r.right(m); err != nil {
-			t.Errorf("after trouble %d: %v", i, err)
+		if err := r.check(m); err != nil {
+			t.Errorf("after interrupt %d: %v", i, err)
 		}
 	}
 	r.device.RaiseHIB(1<<0 | 1<<13)
-	eventually(t, "the fatal error is heard and got over", func() bool {
+	eventually(t, "the driver recovers from the fatal error", func() bool {
 		s := d.Status()
 		return s.State == tpu.Ready && s.Recoveries == 1
 	})
-	var story *tpu.DeviceError
-	if err := d.Status().Err; !errors.As(err, &story) || !errors.Is(err, tpu.ErrDevice) {
+	var explained *tpu.DeviceError
+	if err := d.Status().Err; !errors.As(err, &explained) || !errors.Is(err, tpu.ErrDevice) {
 		t.Fatalf("got %v, want a DeviceError", err)
 	}
-	if want := uint64(1<<0 | 1<<13); story.HIB != want || story.FirstHIB != want {
-		t.Errorf("got errors %#x and %#x, want %#x", story.HIB, story.FirstHIB, want)
+	if want := uint64(1<<0 | 1<<13); explained.HIB != want || explained.FirstHIB != want {
+		t.Errorf("got errors %#x and %#x, want %#x", explained.HIB, explained.FirstHIB, want)
 	}
 	for _, words := range []string{"inbound page fault", "transfer of length 0"} {
-		if !strings.Contains(story.Error(), words) {
-			t.Errorf("%q does not say %q", story, words)
+		if !strings.Contains(explained.Error(), words) {
+			t.Errorf("%q does not contain %q", explained, words)
 		}
 	}
-	if err := r.right(m); err != nil {
+	if err := r.check(m); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestGoldens holds what comes out of the driver against recorded answers of the Edge TPU's arithmetic.
+// TestGoldens compares the driver's outputs with recorded outputs of an Edge TPU.
 func TestGoldens(t *testing.T) {
 	const name = "mobilenet_v1_1.0_224_quant_embedding_extractor"
 	model := readModel(t, name)
-	files, err := filepath.Glob(filepath.Join(sharedFolder(), "golden", name, "*.tpu"))
+	files, err := filepath.Glob(filepath.Join(reference.Path(t, "golden", name), "*.tpu"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no goldens: %v", err)
 	}
@@ -369,7 +370,7 @@ func TestGoldens(t *testing.T) {
 		_, m := r.start(t, options())
 		for i, file := range files {
 			if i > 0 && config.Speed == tpu.HighSpeed || i > 3 {
-				break // all are run in package emulator
+				break // package emulator runs them all
 			}
 			in, err := os.ReadFile(strings.TrimSuffix(file, "tpu") + "in")
 			if err != nil {
@@ -381,14 +382,14 @@ func TestGoldens(t *testing.T) {
 			}
 			r.input = [][]byte{in}
 			if got, err := r.run(m); err != nil || !bytes.Equal(got[0], want) {
-				t.Errorf("%s at %v: not as recorded, error %v", filepath.Base(file), r.device.Info().Speed, err)
+				t.Errorf("%s at %v: not the recorded output, error %v", filepath.Base(file), r.device.Info().Speed, err)
 			}
 		}
 	}
 }
 
-// When inferences go on failing, each recovery does more than the one before: the core, the port, the firmware.
-func TestLadder(t *testing.T) {
+// While inferences keep failing, each recovery does more than the one before: reset the core, the port, the device.
+func TestRecoveryEscalates(t *testing.T) {
 	r := readModel(t, small).emulate(t, emulator.Config{})
 	var log lockedBuffer
 	r.bus = tpu.Transcribe(r.bus, &log)
@@ -402,13 +403,13 @@ func TestLadder(t *testing.T) {
 	fail := func() {
 		r.device.Script(emulator.Fault{At: 0, Kind: emulator.Fail})
 		r.run(m)
-		eventually(t, "it is back", func() bool { return d.Status().State == tpu.Ready })
+		eventually(t, "the device is ready", func() bool { return d.Status().State == tpu.Ready })
 	}
 	fail()
 	if resets() != 2 {
-		t.Errorf("first failure: %d resets of the port, want none", resets()-2)
+		t.Errorf("first failure: %d port resets, want none", resets()-2)
 	}
-	// Again and again; now and then it is the read of the interrupt endpoint that fails, and the inference succeeds.
+	// Repeat: sometimes the read of the interrupt endpoint fails instead, and the inference succeeds.
 	for range 20 {
 		if fail(); detached() {
 			break
@@ -418,12 +419,12 @@ func TestLadder(t *testing.T) {
 		t.Errorf("after many failures: sent back to the boot ROM %v, %d boots, %d resets", detached(), boots(), resets())
 	}
 	r.device.Script()
-	if err := r.right(m); err != nil {
+	if err := r.check(m); err != nil {
 		t.Error(err)
 	}
 }
 
-// lockedBuffer is a buffer that may be read while it is written.
+// lockedBuffer is a buffer for concurrent use.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -441,13 +442,13 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// TestTranscripts has the host and the device write down one session, which must be the same.
+// TestTranscripts compares the transcripts of the host and the device of one session.
 func TestTranscripts(t *testing.T) {
 	var host, device lockedBuffer
 	r := readModel(t, small).emulate(t, emulator.Config{Transcript: &device})
 	r.bus = tpu.Transcribe(r.bus, &host)
 	d, m := r.start(t, options())
-	if err := r.right(m); err != nil {
+	if err := r.check(m); err != nil {
 		t.Fatal(err)
 	}
 	d.Close()
@@ -457,7 +458,7 @@ func TestTranscripts(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, x := range all {
-			if x.Kind != "CANCEL" { // the read of the interrupt endpoint, which may come before others or after them
+			if x.Kind != "CANCEL" { // a read of the interrupt endpoint, whose position varies
 				x.Line = 0
 				list = append(list, x)
 			}
@@ -470,11 +471,11 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// TestEveryModel runs all compiled models there are, at both speeds, on a device that answers byte i of each output with
-// 7i: whatever the number and length of transfers, each byte ends up in its place.
+// TestEveryModel runs all compiled reference models at both speeds. The device sets byte i of each output to 7i, which shows
+// that each byte ends up in its place.
 func TestEveryModel(t *testing.T) {
 	found := 0
-	err := filepath.WalkDir(filepath.Join(sharedFolder(), "models"), func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir(reference.Path(t, "models"), func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_edgetpu.tflite") {
 			return err
 		}
@@ -486,7 +487,7 @@ func TestEveryModel(t *testing.T) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		if !pkg.Main.Deterministic { // which neither driver runs
+		if !pkg.Main.Deterministic { // no driver runs those
 			return nil
 		}
 		found++
@@ -494,10 +495,7 @@ func TestEveryModel(t *testing.T) {
 		runEverywhere(t, name, testModel{compiled: compiled, pkg: pkg})
 		return nil
 	})
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		t.Skip("no compiled models beside the checkout (set IMPRINT_SHARED)")
-	case err != nil || found == 0:
+	if err != nil || found == 0 {
 		t.Fatalf("%d models, %v", found, err)
 	}
 }
@@ -522,7 +520,7 @@ func runEverywhere(t *testing.T, name string, model testModel) {
 					t.Fatal(err)
 				}
 				if !bytes.Equal(got[i], want) {
-					t.Errorf("%s at %v: output %d is wrong", name, speed, i)
+					t.Errorf("%s at %v: output %d differs", name, speed, i)
 				}
 			}
 		}

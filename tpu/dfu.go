@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Requests of USB's Device Firmware Upgrade 1.1, to the interface in wIndex.
+// Requests of the USB standard Device Firmware Upgrade 1.1. wIndex is the interface.
 const (
 	dfuOut = 0x21 // request types
 	dfuIn  = 0xa1
@@ -20,16 +20,16 @@ const (
 	dfuStateDownloadIdle = 5
 )
 
-// maxFirmware bounds what is read back; the boot ROM's memory is 32 KiB.
+// maxFirmware bounds the bytes that are read back. The boot ROM has 32 KiB of memory.
 const maxFirmware = 64 << 10
 
-// load gives the boot ROM its firmware, and reads it back. The device runs it after the next reset of its port.
+// load sends the firmware to the boot ROM and reads it back. The device runs it after the next reset of its port.
 func (l *link) load(firmware []byte) error {
 	iface, block, err := l.upgradeInterface()
 	if err != nil {
 		return fmt.Errorf("boot ROM: %w", err)
 	}
-	if err := l.conn.Claim(l.watch.arm(l.timeout), int(iface)); err != nil {
+	if err := l.conn.Claim(l.deadline.arm(l.timeout), int(iface)); err != nil {
 		return fmt.Errorf("boot ROM: %w", l.failure(err))
 	}
 	for number, rest := uint16(0), firmware; ; number++ {
@@ -46,7 +46,7 @@ func (l *link) load(firmware []byte) error {
 			return fmt.Errorf("firmware, block %d: status: %w", number, err)
 		}
 		if status[0] != 0 || status[4] != want {
-			return fmt.Errorf("firmware, block %d: %w: boot ROM has status %d and state %d, want 0 and %d",
+			return fmt.Errorf("firmware, block %d: %w: boot ROM in status %d and state %d, want 0 and %d",
 				number, ErrDevice, status[0], status[4], want)
 		}
 		if n == 0 {
@@ -57,12 +57,12 @@ func (l *link) load(firmware []byte) error {
 	return l.verify(firmware, iface, block)
 }
 
-// verify reads the firmware back: the boot ROM may have more to give than it was given.
+// verify reads the firmware back. The boot ROM may return more bytes than it was sent.
 func (l *link) verify(firmware []byte, iface uint16, block int) error {
 	var back []byte
 	p := make([]byte, block)
 	for number := uint16(0); ; number++ {
-		n, err := l.conn.Control(l.watch.arm(l.timeout), dfuIn, dfuUpload, number, iface, p)
+		n, err := l.conn.Control(l.deadline.arm(l.timeout), dfuIn, dfuUpload, number, iface, p)
 		if err != nil {
 			return fmt.Errorf("read firmware back, block %d: %w", number, l.failure(err))
 		}
@@ -70,25 +70,26 @@ func (l *link) verify(firmware []byte, iface uint16, block int) error {
 			break
 		}
 		if len(back) > maxFirmware {
-			return fmt.Errorf("read firmware back: %w: boot ROM does not come to an end", ErrDevice)
+			return fmt.Errorf("read firmware back: %w: more than the boot ROM can hold", ErrDevice)
 		}
 	}
 	if !bytes.HasPrefix(back, firmware) {
-		return fmt.Errorf("read firmware back: %w: it is not what was sent", ErrDevice)
+		return fmt.Errorf("read firmware back: %w: not what was sent", ErrDevice)
 	}
 	return nil
 }
 
-// upgradeInterface finds the interface for firmware in the configuration, and the length of its blocks.
+// upgradeInterface finds the firmware interface in the device's configuration, and its block size in bytes.
 func (l *link) upgradeInterface() (iface uint16, block int, err error) {
-	var p [521]byte // as libedgetpu asks for
-	n, err := l.conn.Control(l.watch.arm(l.timeout), 0x80, 6, 0x0200, 0, p[:])
+	var p [521]byte // the size that libedgetpu requests
+	n, err := l.conn.Control(l.deadline.arm(l.timeout), 0x80, 6, 0x0200, 0, p[:])
 	if err != nil {
 		return 0, 0, fmt.Errorf("read configuration: %w", l.failure(err))
 	}
 	return parseUpgradeInterface(p[:n])
 }
 
+// parseUpgradeInterface finds the interface and block size in a configuration descriptor.
 func parseUpgradeInterface(p []byte) (iface uint16, block int, err error) {
 	found := false
 	for len(p) >= 2 && p[0] >= 2 && int(p[0]) <= len(p) {
@@ -101,14 +102,14 @@ func parseUpgradeInterface(p []byte) (iface uint16, block int, err error) {
 			}
 		case d[1] == 0x21 && len(d) >= 7 && found:
 			if d[2]&3 != 3 {
-				return 0, 0, fmt.Errorf("%w: it takes firmware or gives it back, not both", ErrDevice)
+				return 0, 0, fmt.Errorf("%w: the firmware interface cannot both download and upload", ErrDevice)
 			}
 			if block = int(binary.LittleEndian.Uint16(d[5:])); block == 0 {
-				return 0, 0, fmt.Errorf("%w: firmware in blocks of 0 bytes", ErrDevice)
+				return 0, 0, fmt.Errorf("%w: the firmware interface has a block size of 0", ErrDevice)
 			}
 			return iface, block, nil
 		}
 		p = p[len(d):]
 	}
-	return 0, 0, fmt.Errorf("%w: no interface for firmware in its configuration", ErrDevice)
+	return 0, 0, fmt.Errorf("%w: no firmware interface in its configuration", ErrDevice)
 }

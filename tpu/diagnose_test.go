@@ -40,23 +40,23 @@ func TestDiagnose(t *testing.T) {
 		setup  func(*emulator.Device)
 		files  fstest.MapFS
 		want   []string // states
-		says   string
+		says   string   // part of the text or fix
 	}{
 		{name: "ready", config: application, want: []string{"ready"}},
 		{name: "absent", setup: (*emulator.Device).Unplug, want: []string{"absent"}, says: "1a6e:089a"},
 		{name: "boot mode", want: []string{"boot-mode"}, says: "from /firmware"},
 		{name: "no permission", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrPermission) },
-			want: []string{"no-permission"}, says: "--fix-udev"},
+			want: []string{"no-permission"}, says: "install the udev rules"},
 		{name: "in use", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrBusy) },
 			want: []string{"in-use"}, says: "another program"},
-		{name: "in use by somebody", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrBusy) },
+		{name: "in use by a known process", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrBusy) },
 			files: with(fstest.MapFS{
 				"proc/12/comm": file("python3\n"), "proc/12/fd/3": {Mode: fs.ModeSymlink, Data: []byte("/dev/bus/usb/001/001")},
 				"proc/13/comm": file("other\n"), "proc/13/fd/3": {Mode: fs.ModeSymlink, Data: []byte("/dev/bus/usb/001/002")},
 			}),
 			want: []string{"in-use"}, says: "python3 (process 12)"},
 		{name: "slow port", config: slow, files: with(fstest.MapFS{"sys/bus/usb/devices/usb1/speed": file("480\n")}),
-			want: []string{"ready", "slow-port"}, says: "offers no more"},
+			want: []string{"ready", "slow-port"}, says: "the most that this computer has"},
 		{name: "old cable", config: slow,
 			files: with(fstest.MapFS{"sys/bus/usb/devices/usb1/speed": file("480\n"), "sys/bus/usb/devices/usb2/speed": file("5000\n")}),
 			want:  []string{"ready", "slow-cable"}, says: "USB 3 cable"},

@@ -6,46 +6,71 @@ import (
 	"strings"
 )
 
-// What can go wrong, for callers to branch on with errors.Is. Every failure of this package wraps one of these, or
-// the context's error when the caller gave up.
+// The ways in which a device fails, to branch on with errors.Is. Every failure of this package wraps one of these, or
+// the context's error if the caller gave up.
 var (
-	// ErrNoDevice: no accelerator is plugged in, or none at the port that was asked for.
+	// ErrNoDevice means that no accelerator is plugged in, or none at the requested port.
 	ErrNoDevice = errors.New("no Edge TPU found")
-	// ErrPermission: the device is there, but this user may not open it.
+	// ErrPermission means that this user may not open the device.
 	ErrPermission = errors.New("no permission to open the Edge TPU")
-	// ErrBusy: another program has the device.
+	// ErrBusy means that another program has opened the device.
 	ErrBusy = errors.New("the Edge TPU is in use by another program")
-	// ErrDisconnected: the device went away while it was in use.
+	// ErrDisconnected means that the device was unplugged, or left the bus, while in use.
 	ErrDisconnected = errors.New("the Edge TPU was disconnected")
-	// ErrTimeout: the device did not answer within the deadline.
+	// ErrTimeout means that the device did not answer before the deadline.
 	ErrTimeout = errors.New("the Edge TPU did not answer in time")
-	// ErrStall: the device refused a request.
+	// ErrStall means that the device refused a request.
 	ErrStall = errors.New("the Edge TPU refused the request")
-	// ErrTransfer: a USB transfer failed or was cut short.
+	// ErrTransfer means that a USB transfer failed or was cut short.
 	ErrTransfer = errors.New("USB transfer failed")
-	// ErrDevice: the device reported an error, or answered what it must not; a [DeviceError] tells the story.
+	// ErrDevice means that the device reported an error or broke the protocol. A [DeviceError] has details.
 	ErrDevice = errors.New("the Edge TPU reported an error")
-	// ErrFirmware: the device waits for its firmware, and none was found or what was found is not it.
+	// ErrFirmware means that the device needs its firmware, and none was found or the file is another.
 	ErrFirmware = errors.New("no firmware for the Edge TPU")
-	// ErrNoUSB: the program was built without USB support.
+	// ErrNoUSB means that the program was built without USB support.
 	ErrNoUSB = errors.New("this program was built without USB support")
-	// ErrClosed: the Device or Bus was closed by this program.
+	// ErrClosed means that this program has closed the Device or Bus.
 	ErrClosed = errors.New("the Edge TPU was closed")
 )
 
-// errFatal is why transfers end when the chip raised its fatal interrupt.
+// kinds are the errors of this package and their names.
+var kinds = [...]struct {
+	err  error
+	name string
+}{
+	{ErrNoDevice, "no_device"}, {ErrPermission, "permission"}, {ErrBusy, "busy"}, {ErrDisconnected, "disconnected"},
+	{ErrTimeout, "timeout"}, {ErrStall, "stall"}, {ErrTransfer, "transfer"}, {ErrDevice, "device"},
+	{ErrFirmware, "firmware"}, {ErrNoUSB, "no_usb"}, {ErrClosed, "closed"},
+}
+
+// ErrorKind names the error of this package that err wraps, for metrics and logs: no_device, permission, busy,
+// disconnected, timeout, stall, transfer, device, firmware, no_usb or closed. It returns "" if err wraps none.
+func ErrorKind(err error) string {
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return k.name
+		}
+	}
+	return ""
+}
+
+// IsDeviceError reports whether err wraps an error of this package: an Edge TPU is missing, cannot be used, or failed.
+func IsDeviceError(err error) bool { return ErrorKind(err) != "" }
+
+// errFatal ends transfers after the chip has raised its fatal interrupt.
 var errFatal = fmt.Errorf("%w: fatal interrupt", ErrDevice)
 
-// errMute is what becomes of asking a device why it failed when it does not answer at all.
-var errMute = errors.New("nor does it answer questions")
+// errUnreadable means that after a failure not even the registers that explain it can be read.
+var errUnreadable = errors.New("its registers cannot be read")
 
-// DeviceError is a failure together with what the chip had to say about it.
+// DeviceError is a failure together with the chip's error registers.
 type DeviceError struct {
 	Err error // what failed; wraps ErrDevice or ErrTimeout
-	// The registers hib_error_status and hib_first_error_status: a set bit is an error of the host interface.
+	// HIB and FirstHIB are the registers hib_error_status and hib_first_error_status. A set bit is an error of the host
+	// interface.
 	HIB, FirstHIB uint64
-	// The registers of the scalar core: what it is doing, the error that stopped it, and where in the program it is, in
-	// instructions of 16 bytes.
+	// ScalarStatus is the state of the scalar core, ScalarError the error that stopped it, and PC its position in the
+	// program, in instructions of 16 bytes.
 	ScalarStatus, ScalarError, PC uint64
 }
 
@@ -54,9 +79,9 @@ func (e *DeviceError) Unwrap() error { return e.Err }
 func (e *DeviceError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Err.Error())
-	b.WriteString("; the chip says: ")
+	b.WriteString("; chip status: ")
 	if e.HIB == 0 && e.FirstHIB == 0 {
-		b.WriteString("no error of the host interface")
+		b.WriteString("no host interface error")
 	} else {
 		fmt.Fprintf(&b, "%s (%#x)", strings.Join(hibWords(e.HIB), ", "), e.HIB)
 		if e.FirstHIB != e.HIB {
@@ -70,7 +95,7 @@ func (e *DeviceError) Error() string {
 	return b.String()
 }
 
-// hibErrors are the bits of hib_error_status (libedgetpu driver/kernel and driver/config, "hib_error_status").
+// hibErrors names the bits of hib_error_status (libedgetpu driver/kernel and driver/config, "hib_error_status").
 var hibErrors = [...]string{
 	"inbound page fault", "extended page fault", "register parity error", "AXI slave write error", "AXI slave read error",
 	"instruction queue misconfigured", "input queue misconfigured", "parameter queue misconfigured",
@@ -96,7 +121,7 @@ func hibWords(bits uint64) []string {
 }
 
 func runStatus(v uint64) string {
-	names := [...]string{"idle", "running", "in single steps", "halting", "halted"}
+	names := [...]string{"idle", "running", "single-stepping", "halting", "halted"}
 	if v < uint64(len(names)) {
 		return names[v]
 	}

@@ -5,14 +5,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/executable"
@@ -21,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is an emulated device and a model that is fit for it.
+// rig is an emulated device and a model that it knows.
 type rig struct {
 	device  *emulator.Device
 	bus     tpu.Bus
@@ -29,49 +28,31 @@ type rig struct {
 	input   [][]byte
 	want    [][]byte
 	opts    tpu.Options
-	counted bool // transfers are, from Open on
+	counted bool // the test counts transfers from Open on
 }
 
-// testModel is small, has parameters, and answers by them.
+// testModel is a compiled model and its uncompiled model.
 type testModel struct {
-	compiled, twin []byte
-	pkg            *executable.Package
-}
-
-// sharedFolder is where the compiled models are, if they are there.
-func sharedFolder() string {
-	if dir := os.Getenv("IMPRINT_SHARED"); dir != "" {
-		return dir
-	}
-	return filepath.Join("..", "..", "shared")
+	compiled, uncompiled []byte
+	pkg                  *executable.Package
 }
 
 func readModel(t testing.TB, name string) testModel {
 	t.Helper()
-	dir := sharedFolder()
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): no compiled models to run", dir)
-	}
-	var m testModel
+	m := testModel{compiled: reference.Read(t, "models", name+"_edgetpu.tflite"), uncompiled: reference.Read(t, "models", name+".tflite")}
 	var err error
-	if m.compiled, err = os.ReadFile(filepath.Join(dir, "models", name+"_edgetpu.tflite")); err != nil {
-		t.Fatal(err)
-	}
-	if m.twin, err = os.ReadFile(filepath.Join(dir, "models", name+".tflite")); err != nil {
-		t.Fatal(err)
-	}
 	if m.pkg, err = tracetest.Package(m.compiled); err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-// emulate plugs a device in that knows m; cold, unless it is to have its firmware.
+// emulate plugs in a device that knows m.
 func (m testModel) emulate(t testing.TB, config emulator.Config) *rig {
 	t.Helper()
 	r := &rig{device: emulator.New(config), pkg: m.pkg, opts: options()}
 	r.bus = emulator.NewBus(r.device)
-	if err := r.device.Register(m.compiled, m.twin); err != nil {
+	if err := r.device.Register(m.compiled, m.uncompiled); err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range m.pkg.Main.Inputs {
@@ -84,7 +65,7 @@ func (m testModel) emulate(t testing.TB, config emulator.Config) *rig {
 	return r
 }
 
-// options for a device whose firmware is anything and which answers at once.
+// options are for a device that accepts any firmware and answers at once.
 func options() tpu.Options {
 	return tpu.Options{
 		Timeout: 10 * time.Second, Settle: -1, Appear: time.Second, Patience: 5 * time.Second,
@@ -104,22 +85,22 @@ func (r *rig) run(m *tpu.Model) ([][]byte, error) {
 	return out, m.Run(context.Background(), r.input, out)
 }
 
-// right runs an inference and compares its outputs with those of a device that never failed.
-func (r *rig) right(m *tpu.Model) error {
+// check runs an inference and compares its outputs with those of a device that never failed.
+func (r *rig) check(m *tpu.Model) error {
 	got, err := r.run(m)
 	if err != nil {
 		return fmt.Errorf("inference: %w", err)
 	}
 	for i := range got {
 		if !bytes.Equal(got[i], r.want[i]) {
-			return fmt.Errorf("output %d is wrong", i)
+			return fmt.Errorf("output %d differs", i)
 		}
 	}
 	return nil
 }
 
-// session opens, loads, runs one inference and closes, and makes the faults of a test in one of these phases. It
-// returns how many transfers the phase took, and what the phase returned.
+// session opens the device, loads the model, runs an inference and closes, and injects faults in one of these phases. It
+// returns the number of transfers of that phase, and its error.
 func (r *rig) session(phase string, faults ...emulator.Fault) (transfers int, phaseErr, err error) {
 	step := func(name string, f func() error) error {
 		if name == phase {
@@ -164,11 +145,11 @@ func (r *rig) session(phase string, faults ...emulator.Fault) (transfers int, ph
 			return transfers, phaseErr, err
 		}
 	}
-	if err := again("infer", func() error { return r.right(m) }); err != nil {
+	if err := again("infer", func() error { return r.check(m) }); err != nil {
 		return transfers, phaseErr, err
 	}
 	if phase == "infer" { // the inference after the one that was right again
-		if err := r.right(m); err != nil {
+		if err := r.check(m); err != nil {
 			return transfers, phaseErr, err
 		}
 	}
@@ -182,7 +163,7 @@ func (r *rig) session(phase string, faults ...emulator.Fault) (transfers int, ph
 	return transfers, phaseErr, nil
 }
 
-// openTransfers is how many a cold device takes to be opened, with the read of its interrupt endpoint.
+// openTransfers counts the transfers that open a device in its boot ROM, with the first read of the interrupt endpoint.
 var openTransfers = sync.OnceValues(func() (int, error) {
 	device := emulator.New(emulator.Config{})
 	d, err := tpu.Open(context.Background(), emulator.NewBus(device), tpu.Port{}, options())
@@ -196,8 +177,8 @@ var openTransfers = sync.OnceValues(func() (int, error) {
 	return device.Transfers(), nil
 })
 
-// quiet waits until the read of the interrupt endpoint, which a goroutine makes, is under way after an Open without
-// faults: it is to have its number among the transfers of open.
+// quiet waits, after an Open without faults, until the first read of the interrupt endpoint has begun. A goroutine makes
+// it, and tests count it among the transfers of open.
 func (r *rig) quiet() {
 	n, err := openTransfers()
 	for start := time.Now(); err == nil && r.device.Transfers() < n && time.Since(start) < time.Second; {
@@ -205,7 +186,7 @@ func (r *rig) quiet() {
 	}
 }
 
-// TestFaults makes every transfer of open, load, infer and close go wrong in every way.
+// TestFaults makes every transfer of open, load, infer and close fail in every way.
 func TestFaults(t *testing.T) {
 	model := readModel(t, "pairs/dense_256")
 	clean := model.emulate(t, emulator.Config{})
@@ -233,7 +214,7 @@ func TestFaults(t *testing.T) {
 					r := model.emulate(t, emulator.Config{})
 					r.want = clean.want
 					if kind == emulator.Delay || kind == emulator.Hang || phase == "infer" {
-						r.opts.Timeout = time.Second // what is missing is waited for so long
+						r.opts.Timeout = time.Second // how long the driver waits for missing bytes
 					}
 					fault := emulator.Fault{At: at, Kind: kind, Delay: 2 * time.Second}
 					bus := &audited{Bus: r.bus, longest: max(r.opts.Timeout, r.opts.Appear)}
@@ -243,10 +224,10 @@ func TestFaults(t *testing.T) {
 						t.Errorf("%s, transfer %d of %d, %v: %v", phase, at, count, kind, err)
 					}
 					if err != nil {
-						t.Errorf("%s, transfer %d of %d, %v: then %v", phase, at, count, kind, err)
+						t.Errorf("%s, transfer %d of %d, %v: afterwards: %v", phase, at, count, kind, err)
 					}
-					// Close does what it can. Some transfers of open are shorter than was asked, and lose nothing by being
-					// cut; the last is the interrupt endpoint's, which fails when the device is open already.
+					// Close ignores errors. Some transfers of open are shorter than requested and survive truncation. The
+					// last is that of the interrupt endpoint, which fails only after Open.
 					mayPass := phase == "close" || phase == "open" && (kind == emulator.Truncate || at >= count-1)
 					if got == nil && !mayPass {
 						t.Errorf("%s, transfer %d of %d, %v: no error", phase, at, count, kind)
@@ -261,7 +242,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestManyFaults has transfers of recovery go wrong, too: whatever happens, the device works again once nothing is wrong.
+// TestManyFaults also makes transfers of recovery fail. The device must work again once the faults end.
 func TestManyFaults(t *testing.T) {
 	model := readModel(t, "pairs/dense_256")
 	clean := model.emulate(t, emulator.Config{})
@@ -288,7 +269,7 @@ func TestManyFaults(t *testing.T) {
 					t.Errorf("seed %d: %v", seed, err)
 				}
 			}()
-			// On a machine with too much to do half a second may not be enough even without faults.
+			// On a busy machine half a second may be too short even without faults.
 			patiently := func(f func() error) (err error) {
 				for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 					if err = f(); err == nil || time.Since(start) > 20*time.Second {
@@ -317,13 +298,13 @@ func TestManyFaults(t *testing.T) {
 				r.device.Plug()
 				out, err := r.run(m)
 				if err == nil && !bytes.Equal(out[0], r.want[0]) {
-					t.Errorf("seed %d: a wrong answer without an error", seed)
+					t.Errorf("seed %d: wrong output without an error", seed)
 				}
 			}
 			r.device.Script()
 			r.device.Plug()
-			if err := patiently(func() error { return r.right(m) }); err != nil {
-				t.Errorf("seed %d, faults %+v: still %v; %+v", seed, faults, err, d.Status())
+			if err := patiently(func() error { return r.check(m) }); err != nil {
+				t.Errorf("seed %d, faults %+v: no recovery: %v; %+v", seed, faults, err, d.Status())
 			}
 		})
 	}

@@ -14,22 +14,21 @@ import (
 )
 
 // The firmware for one bulk-out endpoint, driver/usb/apex_latest_single_ep.bin of libedgetpu. It is Google's and not
-// part of this program; every prebuilt libedgetpu holds it as it is.
+// part of this program. Every prebuilt libedgetpu contains it unchanged.
 const (
-	FirmwareSize   = 10783
+	FirmwareSize   = 10783 // bytes
 	FirmwareSHA256 = "3b07311b174b81fd14fd2c887f40d646c0ebf2f140cc5ee5cf8befa0f3e3dc7f"
-	// FirmwareName is the name of the file, in libedgetpu and where it was downloaded to.
-	FirmwareName = "apex_latest_single_ep.bin"
+	FirmwareName   = "apex_latest_single_ep.bin" // of the file in libedgetpu, and when downloaded
 )
 
-// firmwareStart is how the firmware begins, to search a library for it.
+// firmwareStart is the beginning of the firmware, to find it in a library.
 var firmwareStart = []byte{0x02, 0x1e, 0x57, 0x02, 0x14, 0xfa, 0xc2, 0x2f, 0xc2, 0x31, 0xc2, 0x23, 0x22, 0x12, 0x24, 0x68}
 
-// maxLibrary bounds the file that is searched; libedgetpu has one megabyte.
+// maxLibrary bounds the bytes of a file that are searched. A libedgetpu has about 1 MB.
 const maxLibrary = 64 << 20
 
-// FirmwarePaths are the places of this system where the firmware is looked for: where package models of backbone puts
-// what it downloads, and where a libedgetpu is installed.
+// FirmwarePaths returns the files in which to look for the firmware: the one that package backbone/models downloads,
+// then installed libedgetpu libraries.
 func FirmwarePaths() []string {
 	var list []string
 	if cache, err := os.UserCacheDir(); err == nil {
@@ -42,14 +41,14 @@ func FirmwarePaths() []string {
 		return append(list, "/usr/local/lib/libedgetpu.1.0.dylib", "/opt/homebrew/lib/libedgetpu.1.0.dylib")
 	}
 	for _, pattern := range []string{"/usr/lib/*-linux-*/", "/usr/lib/", "/usr/lib64/", "/usr/local/lib/", "/usr/local/lib64/"} {
-		found, _ := filepath.Glob(pattern + "libedgetpu.so.1") // the pattern is sound, and nothing found is no error
+		found, _ := filepath.Glob(pattern + "libedgetpu.so.1") // the pattern is valid
 		list = append(list, found...)
 	}
 	return list
 }
 
-// FindFirmware returns the firmware from the first of the given files that holds it, itself or in a library, and says
-// which one it was. Files that do not exist are passed over. ErrFirmware when none has it.
+// FindFirmware returns the firmware from the first of the given files that is or contains it, and the path of that file.
+// It skips files that do not exist. If no file has the firmware, the error wraps ErrFirmware.
 func FindFirmware(paths ...string) (firmware []byte, path string, err error) {
 	var tried []error
 	for _, path := range paths {
@@ -64,11 +63,11 @@ func FindFirmware(paths ...string) (firmware []byte, path string, err error) {
 	if len(tried) > 0 {
 		return nil, "", errors.Join(tried...)
 	}
-	return nil, "", fmt.Errorf("%w: no libedgetpu is installed, and none was downloaded", ErrFirmware)
+	return nil, "", fmt.Errorf("%w: it was not downloaded, and no libedgetpu is installed", ErrFirmware)
 }
 
-// ReadFirmware returns the firmware that a file is or, as a libedgetpu, holds. It is known by its SHA-256, so that
-// nothing else is ever sent to a device.
+// ReadFirmware returns the firmware from a file that is it, or contains it, as a libedgetpu does. It compares the SHA-256
+// with FirmwareSHA256, so that nothing else is ever sent to a device. Errors wrap ErrFirmware.
 func ReadFirmware(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -81,12 +80,12 @@ func ReadFirmware(path string) ([]byte, error) {
 	}
 	firmware := extractFirmware(data)
 	if firmware == nil {
-		return nil, fmt.Errorf("%w: %s neither is nor holds %s", ErrFirmware, path, FirmwareName)
+		return nil, fmt.Errorf("%w: %s does not contain %s", ErrFirmware, path, FirmwareName)
 	}
 	return firmware, nil
 }
 
-// extractFirmware finds the firmware in data; nil when it is not there.
+// extractFirmware returns the firmware in data, nil if there is none.
 func extractFirmware(data []byte) []byte {
 	for {
 		at := bytes.Index(data, firmwareStart)

@@ -6,7 +6,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// BenchmarkInProcess is an inference on the in-process transport, device and all, but for what the device computes.
+// BenchmarkInProcess measures an inference on the in-process emulator, without its arithmetic.
 func BenchmarkInProcess(b *testing.B) {
 	for _, name := range []string{
 		"mobilenet_v1_0.25_128_quant", "mobilenet_v1_1.0_224_quant_embedding_extractor",
@@ -14,7 +14,7 @@ func BenchmarkInProcess(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			model := readModel(b, name)
-			model.twin = nil
+			model.uncompiled = nil
 			r := model.emulate(b, emulator.Config{Application: true})
 			_, m := r.start(b, options())
 			before := r.device.Transfers()

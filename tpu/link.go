@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Endpoints of the application (libedgetpu driver/usb/usb_ml_commands.cc).
+// Endpoints of a device that runs its firmware (libedgetpu driver/usb/usb_ml_commands.cc).
 const (
 	endpointOut       = 0x01 // everything that goes to the chip
 	endpointOutput    = 0x81
@@ -19,28 +19,27 @@ const (
 
 const (
 	maxBulkOut = 1 << 20 // bytes of one bulk-out transfer (USB_MAX_BULK_OUT_TRANSFER)
-	eventSize  = 16
+	eventSize  = 16      // bytes
 )
 
-// link is an open device: transfers with a deadline each, and the registers behind them. One goroutine uses it, the
-// Device's own.
+// link makes transfers to an open device, each with a deadline. Only the goroutine that owns the Device uses it.
 type link struct {
-	conn    Conn
-	watch   *watch
-	timeout time.Duration
-	chunk   int // bytes of a bulk-in transfer
-	word    [8]byte
-	event   [eventSize]byte
-	bounce  []byte // a bulk-in transfer that does not fit where it goes
-	carry   []byte // what of bounce belongs to the next output
+	conn     Conn
+	deadline *deadline
+	timeout  time.Duration // of a transfer
+	chunk    int           // bytes of a bulk-in transfer
+	word     [8]byte
+	event    [eventSize]byte
+	bounce   []byte // buffer for a bulk-in transfer that its destination has no room for
+	carry    []byte // the part of bounce that belongs to the next output
 
-	ears   sync.WaitGroup
-	deafen context.CancelFunc
+	interrupts     sync.WaitGroup // the goroutine that reads interrupts
+	stopInterrupts context.CancelFunc
 }
 
-func newLink(conn Conn, w *watch, timeout time.Duration) *link {
-	l := &link{conn: conn, watch: w, timeout: timeout, chunk: 1024}
-	// The output of a device at high speed breaks when chunks are longer (libedgetpu's bug 73181174).
+func newLink(conn Conn, t *deadline, timeout time.Duration) *link {
+	l := &link{conn: conn, deadline: t, timeout: timeout, chunk: 1024}
+	// At high speed longer chunks corrupt the output (libedgetpu's bug 73181174).
 	if s := conn.Info().Speed; s == HighSpeed || s == FullSpeed {
 		l.chunk = 256
 	}
@@ -48,13 +47,12 @@ func newLink(conn Conn, w *watch, timeout time.Duration) *link {
 	return l
 }
 
-// failure says of a transfer's error what the caller is to know: why the transfer was aborted, or that it took too
-// long. A nil err stays nil.
+// failure returns the cause of a transfer's error: why it was aborted, or that it took too long. It returns nil for nil.
 func (l *link) failure(err error) error {
 	if err == nil {
 		return nil
 	}
-	if why := l.watch.aborted(); why != nil {
+	if why := l.deadline.aborted(); why != nil {
 		return why
 	}
 	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrTimeout) {
@@ -63,24 +61,25 @@ func (l *link) failure(err error) error {
 	return err
 }
 
-// control makes a control transfer of all of p, up to the device or down from it.
+// control makes a control transfer of all of p, in the direction that requestType gives.
 func (l *link) control(requestType, request uint8, value, index uint16, p []byte) error {
-	n, err := l.conn.Control(l.watch.arm(l.timeout), requestType, request, value, index, p)
+	n, err := l.conn.Control(l.deadline.arm(l.timeout), requestType, request, value, index, p)
 	if err == nil && n != len(p) {
 		err = fmt.Errorf("%w: %d of %d bytes", ErrTransfer, n, len(p))
 	}
 	return l.failure(err)
 }
 
+// write makes one bulk-out transfer of all of p.
 func (l *link) write(p []byte) error {
-	n, err := l.conn.Write(l.watch.arm(l.timeout), endpointOut, p)
+	n, err := l.conn.Write(l.deadline.arm(l.timeout), endpointOut, p)
 	if err == nil && n != len(p) {
 		err = fmt.Errorf("%w: %d of %d bytes", ErrTransfer, n, len(p))
 	}
 	return l.failure(err)
 }
 
-// send gives the chip all of payload behind its header, in as few transfers as the device takes.
+// send sends a header and the payload that it announces, in as few transfers as the device allows.
 func (l *link) send(header, payload []byte) error {
 	if err := l.write(header); err != nil {
 		return fmt.Errorf("header %x: %w", header, err)
@@ -93,7 +92,7 @@ func (l *link) send(header, payload []byte) error {
 	return nil
 }
 
-// receive reads the next size bytes of output. Those that dst has no room for are padding, and dropped.
+// receive reads the next size bytes of output into dst. It drops padding: bytes that dst has no room for.
 func (l *link) receive(dst []byte, size int) error {
 	for got, empty := 0, 0; got < size; {
 		if len(l.carry) > 0 {
@@ -105,24 +104,24 @@ func (l *link) receive(dst []byte, size int) error {
 			got += n
 			continue
 		}
-		straight := got+l.chunk <= min(len(dst), size)
+		direct := got+l.chunk <= min(len(dst), size)
 		p := l.bounce
-		if straight {
+		if direct {
 			p = dst[got : got+l.chunk]
 		}
-		n, err := l.conn.Read(l.watch.arm(l.timeout), endpointOutput, p)
+		n, err := l.conn.Read(l.deadline.arm(l.timeout), endpointOutput, p)
 		if err != nil {
 			return fmt.Errorf("byte %d of %d: %w", got, size, l.failure(err))
 		}
 		if n == 0 {
-			// The end of an output may be marked so; a device that sends nothing else is broken.
+			// An empty packet may mark the end of an output. A device that sends only those is broken.
 			if empty++; empty > 8 {
-				return fmt.Errorf("byte %d of %d: %w: nothing but empty packets", got, size, ErrTransfer)
+				return fmt.Errorf("byte %d of %d: %w: only empty packets", got, size, ErrTransfer)
 			}
 			continue
 		}
 		empty = 0
-		if straight {
+		if direct {
 			got += n
 		} else {
 			l.carry = p[:n]
@@ -131,9 +130,9 @@ func (l *link) receive(dst []byte, size int) error {
 	return nil
 }
 
-// await reads the event that is to end a program: scalar core interrupt number.
+// await reads the event that ends a program. It must report the given interrupt of the scalar core.
 func (l *link) await(number int) error {
-	n, err := l.conn.Read(l.watch.arm(l.timeout), endpointEvent, l.event[:])
+	n, err := l.conn.Read(l.deadline.arm(l.timeout), endpointEvent, l.event[:])
 	if err != nil {
 		return l.failure(err)
 	}
@@ -141,12 +140,12 @@ func (l *link) await(number int) error {
 		return fmt.Errorf("%w: event of %d bytes, want %d", ErrDevice, n, eventSize)
 	}
 	if tag := int(l.event[12] & 15); tag != 4+number {
-		return fmt.Errorf("%w: event of tag %d, want %d", ErrDevice, tag, 4+number)
+		return fmt.Errorf("%w: event with tag %d, want %d", ErrDevice, tag, 4+number)
 	}
 	return nil
 }
 
-// drain throws away what the device had to say before.
+// drain discards what the device has queued on its IN endpoints.
 func (l *link) drain() error {
 	l.carry = nil
 	for _, endpoint := range [...]uint8{endpointOutput, endpointEvent} {
@@ -155,11 +154,11 @@ func (l *link) drain() error {
 			p = l.event[:]
 		}
 		for start := time.Now(); ; {
-			_, err := l.conn.Read(l.watch.arm(20*time.Millisecond), endpoint, p)
+			_, err := l.conn.Read(l.deadline.arm(20*time.Millisecond), endpoint, p)
 			if err = l.failure(err); errors.Is(err, ErrTimeout) {
 				break
 			} else if err == nil && time.Since(start) > l.timeout {
-				err = fmt.Errorf("%w: it does not stop talking", ErrDevice)
+				err = fmt.Errorf("%w: it keeps sending", ErrDevice)
 			}
 			if err != nil {
 				return fmt.Errorf("drain endpoint %#x: %w", endpoint, err)
@@ -169,7 +168,7 @@ func (l *link) drain() error {
 	return nil
 }
 
-// post has reads waiting on all IN endpoints; thirty-two for outputs, as libedgetpu.
+// post keeps reads waiting on all IN endpoints; 32 for outputs, as libedgetpu does.
 func (l *link) post() error {
 	for _, q := range [...]struct {
 		endpoint    uint8
@@ -182,30 +181,30 @@ func (l *link) post() error {
 	return nil
 }
 
-// listen tells of every interrupt, and once that the endpoint failed, until silence. A fatal interrupt ends the
-// transfer that is under way.
-func (l *link) listen(out chan<- news) {
+// listen reports interrupts on out until silence. If the endpoint fails, it reports that and ends. A fatal interrupt
+// aborts the transfer in progress.
+func (l *link) listen(out chan<- interrupt) {
 	ctx, cancel := context.WithCancel(context.Background())
-	l.deafen = cancel
-	l.ears.Go(func() {
+	l.stopInterrupts = cancel
+	l.interrupts.Go(func() {
 		var p [4]byte
 		for {
 			n, err := l.conn.Read(ctx, endpointInterrupt, p[:])
-			told := news{link: l}
+			i := interrupt{link: l}
 			switch {
 			case ctx.Err() != nil:
 				return
-			case errors.Is(err, ErrTimeout): // the transport's own; nothing was to come at any time
+			case errors.Is(err, ErrTimeout): // the transport's own: no interrupt is due at any time
 				continue
 			case err != nil:
-				told.err = fmt.Errorf("interrupt endpoint: %w", err)
+				i.err = fmt.Errorf("interrupt endpoint: %w", err)
 			case n == len(p):
-				if told.bits = binary.LittleEndian.Uint32(p[:]); told.bits&interruptFatal != 0 {
-					l.watch.abort(errFatal)
+				if i.bits = binary.LittleEndian.Uint32(p[:]); i.bits&interruptFatal != 0 {
+					l.deadline.abort(errFatal)
 				}
 			}
 			select {
-			case out <- told:
+			case out <- i:
 			case <-ctx.Done():
 				return
 			}
@@ -216,17 +215,17 @@ func (l *link) listen(out chan<- news) {
 	})
 }
 
-// silence ends listen and waits for it.
+// silence ends listen, and waits until it has ended.
 func (l *link) silence() {
-	if l.deafen != nil {
-		l.deafen()
-		l.deafen = nil
+	if l.stopInterrupts != nil {
+		l.stopInterrupts()
+		l.stopInterrupts = nil
 	}
-	l.ears.Wait()
+	l.interrupts.Wait()
 }
 
 func (l *link) close() error {
 	l.silence()
-	l.watch.disarm()
+	l.deadline.disarm()
 	return l.conn.Close()
 }

@@ -7,20 +7,20 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Model is a compiled package made ready for one [Device]. It stays good when the device is unplugged, reset and
-// plugged in again. Its methods may be called from several goroutines.
+// Model is a package loaded for one [Device]. It stays valid when the device is reset or plugged in again. Its methods may
+// be called from several goroutines.
 type Model struct {
 	device *Device
 	pkg    *executable.Package
 	main   *program
-	cache  *program // loads parameters; nil when there is nothing to load
+	cache  *program // loads parameters onto the chip; nil if there are none
 }
 
-// Load makes the program of pkg ready to run, and gives the chip its parameters if it has none of another model: else the
-// first Run does. pkg must not be changed as long as the Model is used.
+// Load prepares the program of pkg. It loads the parameters onto the chip if the chip holds none; otherwise the first Run
+// does. Do not change pkg while the Model is in use.
 func (d *Device) Load(ctx context.Context, pkg *executable.Package) (*Model, error) {
 	if pkg == nil || pkg.Main == nil {
-		return nil, fmt.Errorf("load model: %w: no program", executable.ErrUnsupported)
+		return nil, fmt.Errorf("load model: %w: package without a program", executable.ErrUnsupported)
 	}
 	m := &Model{device: d, pkg: pkg}
 	scratch := pkg.Main.ScratchBytes
@@ -28,9 +28,9 @@ func (d *Device) Load(ctx context.Context, pkg *executable.Package) (*Model, err
 		scratch = max(scratch, pkg.Caching.ScratchBytes)
 	}
 	if scratch < 0 || scratch > maxScratch {
-		return nil, fmt.Errorf("load model: %w: %d bytes of scratch", executable.ErrUnsupported, scratch)
+		return nil, fmt.Errorf("load model: %w: %d bytes of scratch memory", executable.ErrUnsupported, scratch)
 	}
-	shared := make([]byte, scratch)
+	shared := make([]byte, scratch) // programs run one at a time
 	var err error
 	if m.main, err = prepare(pkg.Main, shared); err != nil {
 		return nil, fmt.Errorf("load model: %w", err)
@@ -49,31 +49,32 @@ func (d *Device) Load(ctx context.Context, pkg *executable.Package) (*Model, err
 	return m, nil
 }
 
-// maxScratch bounds the memory that a model may ask for; the largest seen is 1.4 MB.
+// maxScratch bounds the scratch memory of a model, in bytes. The largest known has 1.4 MB.
 const maxScratch = 256 << 20
 
-// standsAlone checks that p moves only what it has itself, and has a token.
+// standsAlone checks that p has a token and transfers neither inputs nor outputs.
 func (p *program) standsAlone() error {
 	if p.exe.Token == 0 {
 		return fmt.Errorf("%w: parameters without a token", executable.ErrUnsupported)
 	}
 	for _, s := range p.steps {
 		if s.kind == stepInput || s.kind == stepOutput {
-			return fmt.Errorf("%w: inputs or outputs while parameters are loaded", executable.ErrUnsupported)
+			return fmt.Errorf("%w: the program that loads parameters has inputs or outputs", executable.ErrUnsupported)
 		}
 	}
 	return nil
 }
 
-// Package returns what the model was loaded from.
+// Package returns the package that was loaded.
 func (m *Model) Package() *executable.Package { return m.pkg }
 
-// Run makes one inference. inputs[i] is the tensor of the package's i-th input, in rows of pixels of channels, with
-// nothing between; outputs[i] receives that of the i-th output. The slices are the device's until Run returns, and are
-// read and written in place. Waiting for the device ends when ctx does; an inference that has begun is finished, which
-// the Timeout of the device's options bounds. Several goroutines that Run keep the bus busy between them.
+// Run makes one inference. inputs[i] is the tensor of the i-th input of [executable.Package.Main], without padding;
+// outputs[i] receives that of the i-th output. The slices belong to the device until Run returns.
 //
-// After an error the outputs hold nothing of use, and the device is already being recovered: see [Device].
+// ctx bounds the wait for the device. Once an inference has begun, Run finishes it, which Options.Timeout bounds. Calls
+// from several goroutines overlap on the bus and so have a higher throughput.
+//
+// After an error the contents of outputs are undefined, and the device is recovering: see [Device].
 func (m *Model) Run(ctx context.Context, inputs, outputs [][]byte) error {
 	if err := checkTensors("input", m.main.exe.Inputs, inputs); err != nil {
 		return err
@@ -91,6 +92,7 @@ func (m *Model) Run(ctx context.Context, inputs, outputs [][]byte) error {
 	return nil
 }
 
+// checkTensors returns an error unless tensors fit layers in number and size.
 func checkTensors(what string, layers []executable.Layer, tensors [][]byte) error {
 	if len(tensors) != len(layers) {
 		return fmt.Errorf("%d %ss, want %d", len(tensors), what, len(layers))
@@ -103,7 +105,7 @@ func checkTensors(what string, layers []executable.Layer, tensors [][]byte) erro
 	return nil
 }
 
-// stage makes the wire bytes of the inputs that need it.
+// stage converts the inputs whose bytes on the wire differ from the tensor.
 func (p *program) stage(inputs [][]byte) error {
 	for _, i := range p.copied {
 		if err := p.exe.Inputs[i].ToDevice(p.inputs[i], inputs[i]); err != nil {
@@ -113,7 +115,7 @@ func (p *program) stage(inputs [][]byte) error {
 	return nil
 }
 
-// unstage makes the tensors of the outputs that did not come as such.
+// unstage converts the outputs whose bytes on the wire differ from the tensor.
 func (p *program) unstage(outputs [][]byte) error {
 	for i, raw := range p.outputs {
 		if raw != nil {
@@ -125,8 +127,8 @@ func (p *program) unstage(outputs [][]byte) error {
 	return nil
 }
 
-// walk takes the steps of p from the given one. It stops before the first that waits for the device when untilWait is
-// set, else before the last, the event that ends the program. It returns where it stopped.
+// walk takes the steps of p from the given one, and returns where it stopped: before the first step that waits for the
+// device if untilWait is set, else before the last step, the event that ends the program.
 func (p *program) walk(l *link, r *request, from int, untilWait bool) (int, error) {
 	for i := from; i < len(p.steps)-1; i++ {
 		s := &p.steps[i]
@@ -169,7 +171,7 @@ func (p *program) finish(l *link) error {
 		return fmt.Errorf("step %d of %d, %v: %w", last+1, len(p.steps), &p.steps[last], err)
 	}
 	if len(l.carry) > 0 {
-		return fmt.Errorf("%w: %d bytes more output than the program has", ErrDevice, len(l.carry))
+		return fmt.Errorf("%w: %d bytes of output beyond the program's", ErrDevice, len(l.carry))
 	}
 	return nil
 }

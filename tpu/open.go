@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// Options say how a device is opened and used. The zero value is good.
+// Options configure a device. The zero value is ready to use.
 type Options struct {
 	Clock Clock
-	// Firmware gives what a device in its boot ROM is loaded with; nil takes it from an installed libedgetpu.
+	// Firmware returns the firmware for a device in its boot ROM. If nil, FindFirmware searches FirmwarePaths.
 	Firmware func() ([]byte, error)
-	// Timeout bounds every transfer and every wait for a register, 1.5 seconds when 0: a device that hangs is noticed
-	// within two. It must be longer than the slowest inference.
+	// Timeout bounds every transfer and every wait for a register. It must be longer than the slowest inference. 0 means
+	// 1.5 seconds.
 	Timeout time.Duration
-	// Settle is left to the device after it appeared on the bus, before it is opened: 1 second when 0, as libedgetpu
-	// has it; nothing when negative.
+	// Settle is the delay from the device's appearance on the bus to its opening. 0 means 1 second, as in libedgetpu;
+	// negative means none.
 	Settle time.Duration
-	// Appear is how long a device may take to come back after a reset of its port, 10 seconds when 0.
+	// Appear is how long a device may take to return to the bus after a reset of its port. 0 means 10 seconds.
 	Appear time.Duration
-	// Patience is how long inferences wait for a device that is being recovered before they fail at once, 10 seconds
-	// when 0. The device is looked for longer, until Close.
+	// Patience is how long inferences wait for a recovering device. Then they fail at once, while the driver goes on
+	// looking for the device. 0 means 10 seconds.
 	Patience time.Duration
-	// Log is told what happens to the device; nil for silence.
+	// Log receives the device's failures and recoveries. If nil, they are not logged.
 	Log *slog.Logger
 }
 
@@ -54,7 +54,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// List returns the accelerators on bus, in both identities, ordered by port; none is no error.
+// List returns the accelerators on bus, booted or not, ordered by port. The list may be empty.
 func List(ctx context.Context, bus Bus) ([]USBInfo, error) {
 	list, err := bus.List(ctx)
 	if err != nil {
@@ -63,7 +63,7 @@ func List(ctx context.Context, bus Bus) ([]USBInfo, error) {
 	return list, nil
 }
 
-// find looks for an accelerator at port.
+// find returns the accelerator at port. Without one the error wraps ErrNoDevice.
 func find(ctx context.Context, bus Bus, port Port) (USBInfo, error) {
 	list, err := List(ctx, bus)
 	if err != nil {
@@ -77,8 +77,8 @@ func find(ctx context.Context, bus Bus, port Port) (USBInfo, error) {
 	return USBInfo{}, fmt.Errorf("USB port %v: %w", port, ErrNoDevice)
 }
 
-// rest waits, and says early that ctx ended.
-func rest(ctx context.Context, d time.Duration) error {
+// sleep waits for d, or until ctx ends, and then returns its error.
+func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
@@ -92,38 +92,38 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// opening is the way from a port to a chip that runs.
+// opening opens the device at a port and starts its chip.
 type opening struct {
-	ctx   context.Context
-	bus   Bus
-	port  Port
-	opts  Options
-	watch *watch
+	ctx      context.Context
+	bus      Bus
+	port     Port
+	opts     Options
+	deadline *deadline
 }
 
-// open resets the port, loads the firmware where the device has none, and starts the chip. With reboot set the device
-// is sent back to its boot ROM first, so that nothing of its former state is left.
+// open resets the port, loads the firmware if the device needs it, and starts the chip. If reboot is set, it first sends
+// the device back to its boot ROM, which clears all of its state.
 func (o *opening) open(reboot bool) (*link, error) {
-	defer context.AfterFunc(o.ctx, func() { o.watch.abort(o.ctx.Err()) })()
-	defer o.watch.disarm()
+	defer context.AfterFunc(o.ctx, func() { o.deadline.abort(o.ctx.Err()) })()
+	defer o.deadline.disarm()
 	info, err := find(o.ctx, o.bus, o.port)
 	if err != nil {
 		return nil, err
 	}
 	var firmware []byte
 	if info.Boot() {
-		// Without it nothing that follows is of use.
+		// Fail early if there is none.
 		if firmware, err = o.opts.Firmware(); err != nil {
 			return nil, err
 		}
 	}
-	conn, err := o.bus.Open(o.watch.arm(o.opts.Timeout), o.port)
+	conn, err := o.bus.Open(o.deadline.arm(o.opts.Timeout), o.port)
 	if err != nil {
 		return nil, fmt.Errorf("open USB port %v: %w", o.port, err)
 	}
-	l := newLink(conn, o.watch, o.opts.Timeout)
-	// A reset would take the device away from the program that uses it.
-	err = l.failure(conn.Claim(o.watch.arm(o.opts.Timeout), 0))
+	l := newLink(conn, o.deadline, o.opts.Timeout)
+	// Claim it before the reset, which would take it away from another program.
+	err = l.failure(conn.Claim(o.deadline.arm(o.opts.Timeout), 0))
 	if err != nil && (info.Application() || errors.Is(err, ErrBusy)) {
 		l.close()
 		return nil, fmt.Errorf("open USB port %v: %w", o.port, err)
@@ -145,15 +145,16 @@ func (o *opening) open(reboot bool) (*link, error) {
 
 func (i USBInfo) known() bool { return i.Boot() || i.Application() }
 
-// reset resets the port, whose device may change its identity by it, and opens what is there afterwards.
+// reset resets the port and opens the device that is there afterwards, which may have changed its identity. If detach is
+// set, it first sends the device back to its boot ROM.
 func (o *opening) reset(l *link, detach bool, want func(USBInfo) bool) (*link, error) {
 	if detach {
-		// What comes of it shows after the reset.
+		// The reset shows whether it worked.
 		err := l.control(dfuOut, dfuDetach, 100, 0, nil)
-		o.opts.Log.Debug("sent back to the boot ROM", "port", o.port, "error", err)
+		o.opts.Log.Debug("sending back to the boot ROM", "port", o.port, "error", err)
 	}
-	// A device that changes its identity is gone, which the reset may report as a failure.
-	if err := l.conn.Reset(o.watch.arm(o.opts.Appear)); err != nil {
+	// The reset may fail because the device changes its identity and so leaves the bus.
+	if err := l.conn.Reset(o.deadline.arm(o.opts.Appear)); err != nil {
 		o.opts.Log.Debug("port reset", "port", o.port, "error", err)
 	}
 	l.close()
@@ -161,29 +162,29 @@ func (o *opening) reset(l *link, detach bool, want func(USBInfo) bool) (*link, e
 	if err != nil {
 		return nil, err
 	}
-	return newLink(conn, o.watch, o.opts.Timeout), nil
+	return newLink(conn, o.deadline, o.opts.Timeout), nil
 }
 
-// reopen opens the device once it is back at the port with the identity that is wanted. What it finds may be on its
-// way out, or may not have got its permissions yet: it is tried again until time is up.
+// reopen opens the device once it is back at the port with the wanted identity. It retries until Appear has passed: a
+// device may still be about to leave the bus, or not have its permissions yet.
 func (o *opening) reopen(want func(USBInfo) bool) (Conn, error) {
 	giveUp := time.Now().Add(o.opts.Appear)
 	for {
 		info, err := find(o.ctx, o.bus, o.port)
 		if err == nil && !want(info) {
-			err = fmt.Errorf("USB port %v: %w: it did not start its firmware", o.port, ErrDevice)
+			err = fmt.Errorf("USB port %v: %w: the firmware did not start", o.port, ErrDevice)
 		}
 		if err == nil {
-			if err := rest(o.ctx, o.opts.Settle); err != nil {
+			if err := sleep(o.ctx, o.opts.Settle); err != nil {
 				return nil, err
 			}
 			var conn Conn
-			if conn, err = o.bus.Open(o.watch.arm(o.opts.Timeout), o.port); err == nil {
+			if conn, err = o.bus.Open(o.deadline.arm(o.opts.Timeout), o.port); err == nil {
 				if want(conn.Info()) {
 					return conn, nil
 				}
 				conn.Close()
-				err = ErrDisconnected // it changed its identity meanwhile
+				err = ErrDisconnected // it has changed its identity meanwhile
 			}
 			err = fmt.Errorf("open USB port %v after its reset: %w", o.port, err)
 		}
@@ -193,13 +194,13 @@ func (o *opening) reopen(want func(USBInfo) bool) (Conn, error) {
 		if time.Now().After(giveUp) {
 			return nil, err
 		}
-		if err := rest(o.ctx, 20*time.Millisecond); err != nil {
+		if err := sleep(o.ctx, 20*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// boot loads the firmware through l, and returns a link to the device that it makes.
+// boot loads the firmware through l, and returns a link to the device that runs it.
 func (o *opening) boot(l *link, firmware []byte) (*link, error) {
 	if firmware == nil {
 		var err error
@@ -216,12 +217,12 @@ func (o *opening) boot(l *link, firmware []byte) (*link, error) {
 	return o.reset(l, false, USBInfo.Application)
 }
 
-// begin takes the interface and starts the chip.
+// begin claims the interface and starts the chip.
 func (o *opening) begin(l *link) error {
 	if s := l.conn.Info().Speed; s == LowSpeed {
-		return fmt.Errorf("%w: a link of %v", errors.ErrUnsupported, s)
+		return fmt.Errorf("%w: USB link of %v", errors.ErrUnsupported, s)
 	}
-	if err := l.conn.Claim(o.watch.arm(o.opts.Timeout), 0); err != nil {
+	if err := l.conn.Claim(o.deadline.arm(o.opts.Timeout), 0); err != nil {
 		return l.failure(err)
 	}
 	if err := l.start(o.opts.Clock); err != nil {

@@ -7,9 +7,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Addresses that programs are told for their buffers. Over USB they reach nothing: the chip only repeats them in
-// descriptors, which are turned off. They lie below 4 GiB and do not overlap, since the code of the compiler computes
-// with them in 32 bits.
+// Addresses for the buffers of programs. Over USB they have no effect: the chip only repeats them in descriptors, which
+// are turned off. Compiled code computes with them in 32 bits, so they are below 4 GiB and do not overlap.
 const (
 	scratchAddress   = 0x1000_0000
 	parameterAddress = 0x2000_0000
@@ -18,26 +17,26 @@ const (
 	pageSize         = 4096
 )
 
-// stepKind is what a step moves.
+// stepKind says what a step transfers.
 type stepKind uint8
 
 const (
-	stepSend    stepKind = iota // fixed bytes out: instructions, parameters, scratch
-	stepInput                   // a part of an input out
-	stepOutput                  // a part of an output in
-	stepScratch                 // a part of scratch in
+	stepSend    stepKind = iota // instructions, parameters or scratch to the device
+	stepInput                   // part of an input to the device
+	stepOutput                  // part of an output from the device
+	stepScratch                 // part of scratch from the device
 	stepEvent                   // wait for an interrupt of the scalar core
 )
 
-// step is a hint of the compiler made ready.
+// step is a prepared hint.
 type step struct {
 	kind   stepKind
-	header [8]byte // of what goes out: length and tag
+	header [8]byte // length and tag of bytes sent to the device
 	data   []byte  // of stepSend and stepScratch
 	layer  int     // of stepInput and stepOutput
 	offset int     // in the layer's bytes on the wire
-	size   int
-	number int // of stepEvent
+	size   int     // bytes
+	number int     // interrupt of stepEvent
 }
 
 func (s *step) String() string {
@@ -54,22 +53,22 @@ func (s *step) String() string {
 	return fmt.Sprintf("wait for interrupt %d", s.number)
 }
 
-// program is an executable made ready to run: the transfers of one run in order.
+// program is a prepared executable: the transfers of one run, in order.
 type program struct {
 	exe   *executable.Executable
 	steps []step
-	// Of layers whose bytes on the wire are not the caller's, by number; nil for the others.
+	// inputs and outputs are buffers for layers whose bytes on the wire differ from the caller's; nil for the others.
 	inputs, outputs [][]byte
-	copied          []int // inputs of which the wire bytes must be made before a run
+	copied          []int // the inputs to convert before each run
 }
 
-// prepare checks that the driver can run exe, and makes it ready. scratch is shared by the programs of one package.
+// prepare checks that the driver can run exe, and prepares it. The programs of a package share scratch.
 func prepare(exe *executable.Executable, scratch []byte) (*program, error) {
 	switch {
 	case exe.BatchSize > 1:
 		return nil, fmt.Errorf("%w: batches of %d", executable.ErrUnsupported, exe.BatchSize)
 	case !exe.Deterministic || len(exe.Hints) == 0:
-		return nil, fmt.Errorf("%w: a program that leaves its transfers to the device", executable.ErrUnsupported)
+		return nil, fmt.Errorf("%w: a program that does not list its transfers", executable.ErrUnsupported)
 	}
 	p := &program{exe: exe, inputs: make([][]byte, len(exe.Inputs)), outputs: make([][]byte, len(exe.Outputs))}
 	chunks, err := patch(exe)
@@ -86,7 +85,7 @@ func prepare(exe *executable.Executable, scratch []byte) (*program, error) {
 		if err != nil {
 			return nil, fmt.Errorf("hint %d: %w", i, err)
 		}
-		if h.Kind != executable.Fence { // all that goes before a fence is complete anyway
+		if h.Kind != executable.Fence { // transfers are synchronous, so a fence has no effect
 			p.steps = append(p.steps, s)
 		}
 	}
@@ -96,6 +95,7 @@ func prepare(exe *executable.Executable, scratch []byte) (*program, error) {
 	return p, nil
 }
 
+// step prepares one hint.
 func (p *program) step(h executable.Hint, chunks [][]byte, scratch []byte) (step, error) {
 	s := step{kind: stepSend, offset: h.Offset, size: h.Size, number: h.Number}
 	slice := func(b []byte) ([]byte, error) {
@@ -109,7 +109,7 @@ func (p *program) step(h executable.Hint, chunks [][]byte, scratch []byte) (step
 	switch h.Kind {
 	case executable.Fence:
 	case executable.Interrupt:
-		if s.kind = stepEvent; h.Number != 0 { // libedgetpu knows no other over USB
+		if s.kind = stepEvent; h.Number != 0 { // libedgetpu supports no other over USB
 			return s, fmt.Errorf("%w: interrupt %d", executable.ErrUnsupported, h.Number)
 		}
 	case executable.Instructions:
@@ -136,10 +136,10 @@ func (p *program) step(h executable.Hint, chunks [][]byte, scratch []byte) (step
 				err = within(p.exe.Outputs[s.layer], h)
 			}
 		default:
-			err = fmt.Errorf("%w: a transfer of %v in the wrong direction", executable.ErrUnsupported, h.Buffer)
+			err = fmt.Errorf("%w: %v transfer in the wrong direction", executable.ErrUnsupported, h.Buffer)
 		}
 	default:
-		err = fmt.Errorf("%w: a hint of kind %v", executable.ErrUnsupported, h.Kind)
+		err = fmt.Errorf("%w: hint of kind %v", executable.ErrUnsupported, h.Kind)
 	}
 	if tag := h.Tag(); tag >= 0 && tag <= 2 {
 		binary.LittleEndian.PutUint32(s.header[:], uint32(s.size))
@@ -148,8 +148,8 @@ func (p *program) step(h executable.Hint, chunks [][]byte, scratch []byte) (step
 	return s, err
 }
 
-// input finds the layer of an input step, and has its wire bytes made when the caller's do not reach: they go on
-// behind the tensor, and those of signed types are others.
+// input finds the layer of an input step. If the caller's bytes will not do, it allocates a buffer to convert them into:
+// on the wire padding follows the tensor, and signed types are encoded differently.
 func (p *program) input(s *step, h executable.Hint) (err error) {
 	if s.layer, err = layerIndex(p.exe.Inputs, h); err != nil {
 		return err
@@ -165,9 +165,10 @@ func (p *program) input(s *step, h executable.Hint) (err error) {
 	return nil
 }
 
+// within checks that the bytes of h lie in layer l.
 func within(l executable.Layer, h executable.Hint) error {
 	if h.Batch != 0 || h.Offset < 0 || h.Size <= 0 || h.Size > l.Size-h.Offset {
-		return fmt.Errorf("%w: bytes %d+%d of batch %d of layer %q, which has %d",
+		return fmt.Errorf("%w: bytes %d+%d of batch %d in layer %q of %d bytes",
 			executable.ErrUnsupported, h.Offset, h.Size, h.Batch, h.Name, l.Size)
 	}
 	return nil
@@ -182,8 +183,8 @@ func layerIndex(layers []executable.Layer, h executable.Hint) (int, error) {
 	return 0, fmt.Errorf("%w: no layer %q", executable.ErrUnsupported, h.Name)
 }
 
-// patch returns the instruction chunks with the addresses of all buffers filled in. Fields of buffers that the
-// executable does not have stay 0, as in libedgetpu.
+// patch returns copies of the instruction chunks with the addresses of all buffers filled in. Addresses of buffers that
+// the executable lacks stay 0, as in libedgetpu.
 func patch(exe *executable.Executable) ([][]byte, error) {
 	inputs, outputs := addresses(exe.Inputs, inputAddress), addresses(exe.Outputs, outputAddress)
 	chunks := make([][]byte, len(exe.Chunks))
@@ -206,7 +207,7 @@ func patch(exe *executable.Executable) ([][]byte, error) {
 				address = outputs[f.Name]
 			}
 			if f.Batch != 0 || f.Bit < 0 || (f.Bit+32+7)/8 > len(chunks[i]) {
-				return nil, fmt.Errorf("%w: chunk %d wants an address of batch %d at bit %d",
+				return nil, fmt.Errorf("%w: chunk %d has an address field of batch %d at bit %d",
 					executable.ErrUnsupported, i, f.Batch, f.Bit)
 			}
 			if f.Half == executable.Upper {
@@ -218,7 +219,7 @@ func patch(exe *executable.Executable) ([][]byte, error) {
 	return chunks, nil
 }
 
-// addresses places layers one behind the other, each on a page of its own.
+// addresses places layers one behind the other from base, each at the start of a page.
 func addresses(layers []executable.Layer, base uint64) map[string]uint64 {
 	m := make(map[string]uint64, len(layers))
 	for _, l := range layers {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Bits of an interrupt (libedgetpu driver/usb/usb_driver.cc and driver/beagle/beagle_top_level_interrupt_manager.cc).
+// The bits of an interrupt (libedgetpu driver/usb/usb_driver.cc and driver/beagle/beagle_top_level_interrupt_manager.cc).
 const (
 	interruptFatal           = 1 << 0
 	interruptThermalShutdown = 1 << 1
@@ -16,24 +16,24 @@ const (
 )
 
 const (
-	storyTime = 200 * time.Millisecond // for the registers that explain a failure
-	lookEvery = time.Second            // for a device that is down
-	attempts  = 3                      // to open a device that is there, before it is down
+	explainTime = 200 * time.Millisecond // to read the registers that explain a failure
+	lookEvery   = time.Second            // interval of looking for a device that is down
+	attempts    = 3                      // to open a device that is plugged in, before it is down
 )
 
-// explain adds to a failure what the chip's registers tell, if it still lets them be read.
+// explain adds the chip's error registers to a failure, if they can still be read.
 func (d *Device) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	var told *DeviceError
-	if errors.As(err, &told) || !errors.Is(err, ErrDevice) && !errors.Is(err, ErrTimeout) {
+	var explained *DeviceError
+	if errors.As(err, &explained) || !errors.Is(err, ErrDevice) && !errors.Is(err, ErrTimeout) {
 		return err
 	}
-	d.watch.clear()
+	d.deadline.clear()
 	l := d.link
 	timeout := l.timeout
-	l.timeout = min(timeout, storyTime/5)
+	l.timeout = min(timeout, explainTime/5)
 	defer func() { l.timeout = timeout }()
 	r, e := registers{link: l}, &DeviceError{Err: err}
 	if e.HIB = r.read(regHIBError); e.HIB != 0 {
@@ -43,32 +43,32 @@ func (d *Device) explain(err error) error {
 	e.ScalarError = r.read(regScalarError)
 	e.PC = r.read(regScalarPC)
 	if r.err != nil {
-		return fmt.Errorf("%w; %w: %w", err, errMute, r.err)
+		return fmt.Errorf("%w; %w: %w", err, errUnreadable, r.err)
 	}
 	return e
 }
 
-// hear acts on what came from the interrupt endpoint while no request was under way.
-func (d *Device) hear(n news) {
-	if n.link != d.link || d.link == nil {
-		return // of a link that is closed
+// handle acts on an interrupt that came while no request was in progress.
+func (d *Device) handle(i interrupt) {
+	if i.link != d.link || d.link == nil {
+		return // from a link that is closed
 	}
-	err := n.err
-	if err == nil && n.bits&interruptFatal != 0 {
+	err := i.err
+	if err == nil && i.bits&interruptFatal != 0 {
 		err = errFatal
 	}
 	if err == nil {
-		err = d.link.acknowledge(n.bits)
+		err = d.link.acknowledge(i.bits)
 		d.note(func(s *Status) { s.Warnings++ })
-		d.opts.Log.Warn("interrupt", "port", d.port, "of", interruptWords(n.bits))
+		d.opts.Log.Warn("interrupt", "port", d.port, "causes", interruptCauses(i.bits))
 	}
-	d.watch.disarm()
+	d.deadline.disarm()
 	if err != nil {
 		d.recover(d.explain(err))
 	}
 }
 
-// acknowledge clears the causes of interrupts that need nothing else, so that the next can be raised.
+// acknowledge clears the causes of harmless interrupts, so that the chip can raise the next.
 func (l *link) acknowledge(bits uint32) error {
 	r := registers{link: l}
 	if bits&interruptThermalShutdown != 0 {
@@ -92,7 +92,7 @@ func (l *link) acknowledge(bits uint32) error {
 		r.set(0, regTopStatus+16)
 	}
 	if bits&interruptMemory != 0 {
-		r.change(regRAMTest, 0, 0) // what was set is cleared by writing it
+		r.change(regRAMTest, 0, 0) // writing the bits that are set clears them
 		r.change(regBootFailure, 0, 0)
 		r.set(0, regTopStatus+32)
 	}
@@ -107,7 +107,7 @@ func (l *link) acknowledge(bits uint32) error {
 	return r.err
 }
 
-func interruptWords(bits uint32) (words []string) {
+func interruptCauses(bits uint32) (words []string) {
 	for i, w := range [...]string{"fatal error", "thermal shutdown", "bus error", "memory test or boot failure", "thermal warning"} {
 		if bits>>i&1 == 1 {
 			words = append(words, w)
@@ -116,41 +116,41 @@ func interruptWords(bits uint32) (words []string) {
 	return words
 }
 
-// rung is a step of recovery. Each does more than the one before and takes longer.
-type rung uint8
+// recovery is a way to recover the device. Each does more than the one before and takes longer.
+type recovery uint8
 
 const (
-	rungCore rung = iota + 1 // reset the core
-	rungPort                 // reset the port
-	rungBoot                 // back to the boot ROM
+	resetCore recovery = iota + 1
+	resetPort
+	resetDevice // boot it from its ROM
 )
 
-// recover brings the device back after cause, or says that it is down; nil looks once more for one that is.
+// recover recovers the device after cause, or marks it as down. With a nil cause it looks once for a device that is down.
 func (d *Device) recover(cause error) {
-	first := rungBoot
+	first := resetDevice
 	if cause != nil {
-		first = min(d.rung+1, rungBoot)
+		first = min(d.recovery+1, resetDevice)
 		d.note(func(s *Status) { s.State, s.Err = Recovering, cause })
 		d.opts.Log.Warn("Edge TPU failed", "port", d.port, "error", cause)
-		// An endpoint that refused stays halted on both sides until the port is reset; libusb could clear it, gousb not.
-		// One that does not let its registers be read cannot be reset by them.
-		if errors.Is(cause, ErrDisconnected) || errors.Is(cause, ErrStall) || errors.Is(cause, errMute) {
-			first = max(first, rungPort)
+		// An endpoint that stalled stays halted until the port is reset: gousb cannot clear it. A core whose registers
+		// cannot be read cannot be reset through them.
+		if errors.Is(cause, ErrDisconnected) || errors.Is(cause, ErrStall) || errors.Is(cause, errUnreadable) {
+			first = max(first, resetPort)
 		}
-		if first == rungCore {
+		if first == resetCore {
 			err := d.restart()
 			if err == nil {
-				d.recovered(rungCore)
+				d.recovered(resetCore)
 				return
 			}
-			d.opts.Log.Warn("a reset of the core did not help", "port", d.port, "error", err)
-			first = rungPort
+			d.opts.Log.Warn("resetting the core failed", "port", d.port, "error", err)
+			first = resetPort
 		}
 		d.shut()
 	}
 	giveUp := time.Now().Add(d.opts.Patience)
 	for attempt := 0; ; {
-		err := d.reopen(first == rungBoot)
+		err := d.reopen(first == resetDevice)
 		if err == nil {
 			d.recovered(first)
 			return
@@ -158,41 +158,41 @@ func (d *Device) recover(cause error) {
 		if d.ctx.Err() != nil {
 			return
 		}
-		// A port that is empty, or about to be, is no attempt.
+		// An empty port does not count as an attempt.
 		if !errors.Is(err, ErrNoDevice) && !errors.Is(err, ErrDisconnected) {
 			attempt++
-			first = rungBoot
-			d.opts.Log.Warn("could not open the Edge TPU again", "port", d.port, "error", err)
+			first = resetDevice
+			d.opts.Log.Warn("reopening the Edge TPU failed", "port", d.port, "error", err)
 		}
 		if cause == nil || attempt == attempts || time.Now().After(giveUp) {
 			d.down(err)
 			return
 		}
-		if rest(d.ctx, 10*time.Millisecond) != nil {
+		if sleep(d.ctx, 10*time.Millisecond) != nil {
 			return
 		}
 	}
 }
 
-func (r rung) String() string {
-	return [...]string{"nothing", "reset of the core", "reset of the port", "boot"}[r]
+func (r recovery) String() string {
+	return [...]string{"none", "core reset", "port reset", "reboot"}[r]
 }
 
-func (d *Device) recovered(by rung) {
-	d.rung = by
+func (d *Device) recovered(by recovery) {
+	d.recovery = by
 	d.note(func(s *Status) { s.State, s.USB, s.Recoveries = Ready, d.link.conn.Info(), s.Recoveries+1 })
-	d.opts.Log.Info("Edge TPU is back", "port", d.port, "by", by)
-	d.watch.disarm()
+	d.opts.Log.Info("Edge TPU recovered", "port", d.port, "by", by)
+	d.deadline.disarm()
 }
 
 func (d *Device) down(err error) {
-	d.look = time.Now().Add(lookEvery)
-	err = fmt.Errorf("it is down, and looked for: %w", err)
+	d.nextLook = time.Now().Add(lookEvery)
+	err = fmt.Errorf("the Edge TPU is down until it can be reopened: %w", err)
 	d.note(func(s *Status) { s.State, s.Err = Down, err })
 	d.opts.Log.Error("Edge TPU is down", "port", d.port, "error", err)
 }
 
-// shut gives the device up.
+// shut closes the link.
 func (d *Device) shut() {
 	if d.link != nil {
 		d.link.close()
@@ -201,15 +201,15 @@ func (d *Device) shut() {
 	d.forget()
 }
 
-// restart empties the endpoints, resets the core and loads the parameters that were last used, which shows whether it
+// restart empties the endpoints, resets the core and loads the last used parameters, which shows whether the reset has
 // helped.
 func (d *Device) restart() error {
 	l := d.link
 	l.silence()
-	d.watch.clear()
+	d.deadline.clear()
 	d.forget()
 	select {
-	case <-d.news: // of before
+	case <-d.interrupts: // from before the reset
 	default:
 	}
 	if err := l.drain(); err != nil {
@@ -226,11 +226,11 @@ func (d *Device) restart() error {
 	if err := l.post(); err != nil {
 		return err
 	}
-	l.listen(d.news)
+	l.listen(d.interrupts)
 	return d.reload()
 }
 
-// reopen opens the device again from its port on, and loads the parameters that were last used.
+// reopen resets the port, from the boot ROM on if reboot is set, and loads the last used parameters.
 func (d *Device) reopen(reboot bool) error {
 	l, err := d.openLink(d.ctx, reboot)
 	if err != nil {
@@ -244,6 +244,7 @@ func (d *Device) reopen(reboot bool) error {
 	return nil
 }
 
+// reload loads the last used parameters.
 func (d *Device) reload() error {
 	if d.last == nil {
 		return nil

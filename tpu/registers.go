@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// register is the address of a control register: below 0x40000 of 32 bits, above of 64
+// register is the address of a control register. Those below 0x40000 have 32 bits, the others 64
 // (libedgetpu driver/config/beagle/beagle_csr_offsets.h and driver/usb/usb_ml_commands.cc).
 type register uint32
 
@@ -43,14 +43,14 @@ const (
 	regOutfeedChunk  register = 0x4c058 // in units of 8 bytes
 	regFatalControl  register = 0x4c060
 	regFatalStatus   register = 0x4c068
-	regTopControl    register = 0x4c070 // of four, 16 bytes apart
-	regTopStatus     register = 0x4c078 // of four, 16 bytes apart
+	regTopControl    register = 0x4c070 // first of four, 16 bytes apart
+	regTopStatus     register = 0x4c078 // first of four, 16 bytes apart
 	regEvents        register = 0x4c148 // descr_ep
 	regEndpoints     register = 0x4c160 // multi_bo_ep
 )
 
-// Registers that run, halt and stop a part of the chip each, in libedgetpu's order: the scalar core's, then, once all
-// tiles are addressed, the tiles'.
+// The run control registers, each of a part of the chip, in libedgetpu's order: first the scalar core's, then those of
+// the tiles, which need addressTiles before.
 var (
 	runCore  = [...]register{regScalarControl, 0x44158, 0x44198, 0x441d8, 0x44218}
 	runTiles = [...]register{0x400c0, 0x40150, 0x40110, 0x40250, 0x40298, 0x402e0, 0x40328, 0x40190, 0x401d0, 0x40210}
@@ -67,13 +67,13 @@ func (r register) wide() bool { return r >= 0x40000 }
 
 func (r register) String() string { return fmt.Sprintf("register %#05x", uint32(r)) }
 
-// registers is a run of register accesses. After the first that fails, which err keeps, none is made any more.
+// registers accesses the registers of a device. It keeps the first error in err and then does nothing any more.
 type registers struct {
 	*link
 	err error
 }
 
-// access moves a register's value, to the device or, with the top bit of requestType set, from it.
+// access reads a register if the top bit of requestType is set, else it writes v.
 func (r *registers) access(requestType uint8, reg register, v uint64) uint64 {
 	if r.err != nil {
 		return 0
@@ -92,20 +92,20 @@ func (r *registers) access(requestType uint8, reg register, v uint64) uint64 {
 
 func (r *registers) read(reg register) uint64 { return r.access(0xc0, reg, 0) }
 
-// set gives some registers, in order, one value.
+// set writes v to registers, in order.
 func (r *registers) set(v uint64, list ...register) {
 	for _, reg := range list {
 		r.access(0x40, reg, v)
 	}
 }
 
-// change reads a register and writes it back with the bits of mask replaced by those of v.
+// change replaces the bits of a register that are set in mask by those of v.
 func (r *registers) change(reg register, mask, v uint64) {
 	old := r.read(reg)
 	r.set(old&^mask|v, reg)
 }
 
-// poll reads a register until its bits in mask are v.
+// poll waits until the bits of a register that are set in mask are v.
 func (r *registers) poll(reg register, mask, v uint64) {
 	start := time.Now()
 	for tries := 0; ; tries++ {
@@ -114,7 +114,7 @@ func (r *registers) poll(reg register, mask, v uint64) {
 			return
 		}
 		if time.Since(start) > r.timeout {
-			r.err = fmt.Errorf("%w: %v stays %#x, want bits %#x to be %#x", ErrTimeout, reg, got, mask, v)
+			r.err = fmt.Errorf("%w: %v stays %#x, want %#x in bits %#x", ErrTimeout, reg, got, v, mask)
 			return
 		}
 		if tries > 10 {
@@ -123,14 +123,14 @@ func (r *registers) poll(reg register, mask, v uint64) {
 	}
 }
 
-// runControl has all parts of the chip run or halt.
+// runControl makes all parts of the chip run or halt.
 func (r *registers) runControl(v uint64) {
 	r.set(v, runCore[:]...)
 	r.addressTiles()
 	r.set(v, runTiles[:]...)
 }
 
-// addressTiles has later writes to tile registers reach all tiles. Their order is kept only once the choice reads back.
+// addressTiles makes later writes to tile registers reach all tiles. Reading the register back ensures their order.
 func (r *registers) addressTiles() {
 	r.set(allTiles, regTile)
 	r.poll(regTile, ^uint64(0), allTiles)

@@ -6,48 +6,33 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu/executable"
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
-// sharedFolder is that of traces and models, which may lie beside the checkout.
-func sharedFolder() string {
-	if dir := os.Getenv("IMPRINT_SHARED"); dir != "" {
-		return dir
-	}
-	return filepath.Join("..", "..", "shared")
-}
-
-// sharedPackage reads the compiled package of a model of the shared folder, or skips.
+// sharedPackage reads the package of a reference model. It skips the test without reference files.
 func sharedPackage(t testing.TB, name string) *executable.Package {
 	t.Helper()
-	if _, err := os.Stat(sharedFolder()); err != nil {
-		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): no compiled models", sharedFolder())
-	}
-	data, err := os.ReadFile(filepath.Join(sharedFolder(), "models", name+"_edgetpu.tflite"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkg, err := tracetest.Package(data)
+	pkg, err := tracetest.Package(reference.Read(t, "models", name+"_edgetpu.tflite"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return pkg
 }
 
-// replay is a device that answers as the one of a trace did: registers are read as there, and where the trace has no
-// more of one, as they were written; reads on bulk endpoints get as much as the trace has on them.
+// replay is a device that answers as in a trace. Registers read as recorded and, after the last recorded value, as they
+// were written. Reads on bulk endpoints return as many bytes as recorded.
 type replay struct {
 	mu      sync.Mutex
 	info    USBInfo
 	answers map[register][][]byte // to reads of registers, in order
 	regs    map[register]uint64
-	output  []int // lengths of transfers
+	output  []int // lengths of bulk-in transfers
 	events  int
 	written []byte // firmware
 	loaded  bool
@@ -172,7 +157,7 @@ func (c *replayConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, e
 	return 0, ctx.Err()
 }
 
-// testFirmware is Google's where it is at hand, for the hashes of the trace to be compared, or one of the same length.
+// testFirmware returns Google's firmware if it is installed, so that hashes of traces can be compared, else zeros.
 func testFirmware() (firmware []byte, genuine bool) {
 	paths := FirmwarePaths()
 	if path := os.Getenv("IMPRINT_FIRMWARE"); path != "" {
@@ -184,10 +169,9 @@ func testFirmware() (firmware []byte, genuine bool) {
 	return make([]byte, FirmwareSize), false
 }
 
-// TestTraces compares what this driver sends with what Google's did, in every trace there is: every class, vendor and
-// bulk transfer, in order, with its payload. Of instructions, which hold addresses of the host, the beginning and the
-// length are compared.
-func TestTraces(t *testing.T) { tracetest.All(t, sharedFolder(), compareTrace) }
+// TestTraces compares the transfers of this driver with those of Google's in every trace: every class, vendor and bulk
+// transfer, in order, with its payload. Instructions hold addresses of the host, so only their start and length count.
+func TestTraces(t *testing.T) { tracetest.All(t, compareTrace) }
 
 func compareTrace(t *testing.T, trace *tracetest.Trace) {
 	firmware, genuine := testFirmware()
@@ -230,31 +214,31 @@ func compareTrace(t *testing.T, trace *tracetest.Trace) {
 	for i := range max(len(got), len(want)) {
 		switch {
 		case i >= len(got):
-			t.Fatalf("%d transfers, want %d; the first that is missing is %v", len(got), len(want), want[i])
+			t.Fatalf("%d transfers, want %d; the first missing one is %v", len(got), len(want), want[i])
 		case i >= len(want):
-			t.Fatalf("%d transfers, want %d; the first that is too much is %v", len(got), len(want), got[i])
+			t.Fatalf("%d transfers, want %d; the first extra one is %v", len(got), len(want), got[i])
 		}
 		if !same(got[i], want[i], genuine) {
 			t.Fatalf("transfer %d:\n got %v\nwant %v", i, got[i], want[i])
 		}
 	}
-	t.Logf("%d transfers are the same, %d inferences, firmware compared: %v", len(got), trace.Inferences(), genuine && trace.Boot)
+	t.Logf("%d equal transfers, %d inferences, firmware compared: %v", len(got), trace.Inferences(), genuine && trace.Boot)
 }
 
-// same compares two transfers in all that is the driver's doing.
+// same compares what the driver decides about two transfers.
 func same(got, want tracetest.Transfer, firmware bool) bool {
-	// Addresses make the hash of instructions another in every run; none is among the first bytes.
+	// Addresses change the hash of instructions in every run. None is among the first bytes.
 	if got.Tag == 0 && want.Tag == 0 || got.Firmware() && !firmware {
 		got.Sum = want.Sum
 	}
 	return got.Kind == want.Kind && got.In == want.In && got.Endpoint == want.Endpoint &&
 		got.RequestType == want.RequestType && got.Request == want.Request && got.Value == want.Value && got.Index == want.Index &&
 		got.Length == want.Length && got.Asked == want.Asked && got.Moved == want.Moved && got.Tag == want.Tag &&
-		// What bulk endpoints answered is made up.
+		// replay makes up the content of bulk-in transfers.
 		(got.In && got.Endpoint != 0 || bytes.Equal(got.Start, want.Start) && got.Sum == want.Sum)
 }
 
-// tracedClock is the clock at which a trace's host had the chip woken.
+// tracedClock returns the clock that the host of a trace has set.
 func tracedClock(trace *tracetest.Trace) Clock {
 	for _, x := range trace.Transfers {
 		if x.RequestType == 0x40 && register(x.Index)<<16|register(x.Value) == regPower {
@@ -269,9 +253,8 @@ func tracedClock(trace *tracetest.Trace) Clock {
 	return ClockHigh
 }
 
-// settle leaves out standard requests and what was cancelled, and puts events behind the outputs that they came among.
-// The order of transfers that end on different IN endpoints is the device's; a host that waits for both sees neither
-// first.
+// settle drops standard requests and cancelled transfers, and moves events behind the outputs around them: the order in
+// which transfers on different IN endpoints end depends on timing.
 func settle(all []tracetest.Transfer) []tracetest.Transfer {
 	var list []tracetest.Transfer
 	for _, x := range all {
@@ -293,7 +276,7 @@ func settle(all []tracetest.Transfer) []tracetest.Transfer {
 	return list
 }
 
-// tensors makes one buffer for each layer.
+// tensors returns a buffer for each layer.
 func tensors(layers []executable.Layer) [][]byte {
 	list := make([][]byte, len(layers))
 	for i := range layers {

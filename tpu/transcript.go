@@ -9,24 +9,24 @@ import (
 	"sync"
 )
 
-// TranscriptLine is a transfer that ended, or a reset of the port.
+// TranscriptLine records a transfer that has ended, or a reset of the port.
 type TranscriptLine struct {
 	Number   int
 	Reset    bool
-	Endpoint uint8 // its address, 0 of control transfers
-	// Of control transfers.
+	Endpoint uint8 // address, 0 for control transfers
+	// RequestType to Length are the setup packet of a control transfer.
 	RequestType, Request uint8
 	Value, Index, Length uint16
-	Asked                int    // bytes that were to be moved
-	Payload              []byte // those that were
-	Status               int    // as Linux numbers it, 0 when all went well
+	Asked                int    // bytes to transfer
+	Payload              []byte // bytes transferred
+	Status               int    // as numbered by Linux, 0 for success
 }
 
-// cancelledStatus is Linux's ECONNRESET.
+// cancelledStatus is ECONNRESET of Linux.
 const cancelledStatus = -104
 
-// String writes the line without its end: number, kind, direction, setup or endpoint, asked and real length, status,
-// the first 32 bytes and the SHA-256 of the payload. Of firmware only the SHA-256 is written.
+// String formats the line without a newline: number, kind, direction, setup packet or endpoint, requested and actual
+// length, status, and the first 32 bytes and SHA-256 of the payload. For firmware it leaves out the bytes.
 func (l TranscriptLine) String() string {
 	kind, direction, what, hidden := "BULK", "OUT", fmt.Sprintf("ep=%02x", l.Endpoint), false
 	if l.Endpoint&0x80 != 0 || l.Endpoint == 0 && l.RequestType&0x80 != 0 {
@@ -56,26 +56,26 @@ func (l TranscriptLine) String() string {
 		l.Number, kind, direction, what, l.Asked, len(l.Payload), l.Status, data, sum)
 }
 
-// Transcribe returns bus with every transfer of the devices that are opened through it written to w, as the line of a
-// [TranscriptLine] when it ends. What is written is in the order in which transfers ended. Errors of w are ignored.
-func Transcribe(bus Bus, w io.Writer) Bus { return &scribe{Bus: bus, w: w} }
+// Transcribe returns a bus that writes the [TranscriptLine] of every transfer to w, in the order in which transfers end.
+// It ignores errors of w.
+func Transcribe(bus Bus, w io.Writer) Bus { return &transcriber{Bus: bus, w: w} }
 
-type scribe struct {
+type transcriber struct {
 	Bus
 	mu     sync.Mutex
 	w      io.Writer
 	number int
 }
 
-func (s *scribe) Open(ctx context.Context, port Port) (Conn, error) {
+func (s *transcriber) Open(ctx context.Context, port Port) (Conn, error) {
 	conn, err := s.Bus.Open(ctx, port)
 	if err != nil {
 		return nil, err
 	}
-	return &scribedConn{Conn: conn, scribe: s}, nil
+	return &transcribedConn{Conn: conn, transcriber: s}, nil
 }
 
-func (s *scribe) line(l TranscriptLine) {
+func (s *transcriber) line(l TranscriptLine) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.number++
@@ -83,7 +83,7 @@ func (s *scribe) line(l TranscriptLine) {
 	fmt.Fprintln(s.w, l)
 }
 
-// linuxStatus is the number that Linux gives a transfer that ended with err.
+// linuxStatus returns the status that Linux would give a transfer that ended with err.
 func linuxStatus(err error) int {
 	switch {
 	case err == nil:
@@ -100,34 +100,34 @@ func linuxStatus(err error) int {
 	return -71 // EPROTO
 }
 
-type scribedConn struct {
+type transcribedConn struct {
 	Conn
-	scribe *scribe
+	transcriber *transcriber
 }
 
-func (c *scribedConn) Control(ctx context.Context, requestType, request uint8, value, index uint16, p []byte) (int, error) {
+func (c *transcribedConn) Control(ctx context.Context, requestType, request uint8, value, index uint16, p []byte) (int, error) {
 	n, err := c.Conn.Control(ctx, requestType, request, value, index, p)
-	c.scribe.line(TranscriptLine{
+	c.transcriber.line(TranscriptLine{
 		RequestType: requestType, Request: request, Value: value, Index: index, Length: uint16(len(p)),
 		Asked: len(p), Payload: p[:n], Status: linuxStatus(err),
 	})
 	return n, err
 }
 
-func (c *scribedConn) Write(ctx context.Context, endpoint uint8, p []byte) (int, error) {
+func (c *transcribedConn) Write(ctx context.Context, endpoint uint8, p []byte) (int, error) {
 	n, err := c.Conn.Write(ctx, endpoint, p)
-	c.scribe.line(TranscriptLine{Endpoint: endpoint, Asked: len(p), Payload: p[:n], Status: linuxStatus(err)})
+	c.transcriber.line(TranscriptLine{Endpoint: endpoint, Asked: len(p), Payload: p[:n], Status: linuxStatus(err)})
 	return n, err
 }
 
-func (c *scribedConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) {
+func (c *transcribedConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) {
 	n, err := c.Conn.Read(ctx, endpoint, p)
-	c.scribe.line(TranscriptLine{Endpoint: endpoint, Asked: len(p), Payload: p[:n], Status: linuxStatus(err)})
+	c.transcriber.line(TranscriptLine{Endpoint: endpoint, Asked: len(p), Payload: p[:n], Status: linuxStatus(err)})
 	return n, err
 }
 
-func (c *scribedConn) Reset(ctx context.Context) error {
+func (c *transcribedConn) Reset(ctx context.Context) error {
 	err := c.Conn.Reset(ctx)
-	c.scribe.line(TranscriptLine{Reset: true})
+	c.transcriber.line(TranscriptLine{Reset: true})
 	return err
 }

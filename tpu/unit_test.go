@@ -40,13 +40,13 @@ func FuzzParsePort(f *testing.F) {
 			return
 		}
 		if again, err := ParsePort(p.String()); err != nil || again != p {
-			t.Errorf("%q is %+v, which reads back as %+v, %v", s, p, again, err)
+			t.Errorf("%q is %+v, whose text parses as %+v, %v", s, p, again, err)
 		}
 	})
 }
 
 func TestClock(t *testing.T) {
-	// edgetpu-usb.md, 3.5: what is left of 0x50C5025C.
+	// The other bits of the power register, 0x50c5025c after a reset, stay.
 	for name, want := range map[string]uint64{"low": 0xf085025c, "medium": 0x6085025c, "high": 0x5085025c, "max": 0x0085025c} {
 		c, err := ParseClock(name)
 		if err != nil || c.String() != name {
@@ -67,7 +67,7 @@ func TestClock(t *testing.T) {
 func TestFirmwareIsFound(t *testing.T) {
 	genuine, ok := testFirmware()
 	if !ok {
-		t.Skip("the firmware is not at hand (install libedgetpu1-std, or set IMPRINT_FIRMWARE to its file)")
+		t.Skip("no firmware (install libedgetpu1-std, or set IMPRINT_FIRMWARE to its file)")
 	}
 	dir := t.TempDir()
 	write := func(name string, parts ...[]byte) string {
@@ -77,7 +77,7 @@ func TestFirmwareIsFound(t *testing.T) {
 		}
 		return path
 	}
-	noise := bytes.Repeat(firmwareStart, 3) // looks like the beginning, thrice
+	noise := bytes.Repeat(firmwareStart, 3) // three false starts
 	changed := bytes.Clone(genuine)
 	changed[5000] ^= 1
 	file := write("file", genuine)
@@ -123,7 +123,7 @@ func TestUpgradeInterface(t *testing.T) {
 		}
 	}
 	for name, config := range map[string]string{
-		"empty": "", "no interface": config, "no function": config + iface, "function of another": config + "0904000000ff000000" + function,
+		"empty": "", "no interface": config, "no function": config + iface, "function of another interface": config + "0904000000ff000000" + function,
 		"cut": config + iface + function[:8], "length 0": config + "00" + iface + function, "blocks of 0": config + iface + "0921070a0000000101",
 		"no upload": config + iface + "0921050a0000010101", "with endpoints": config + "0904000001fe010200" + function,
 	} {
@@ -139,12 +139,12 @@ func FuzzUpgradeInterface(f *testing.F) {
 	f.Add(p)
 	f.Fuzz(func(t *testing.T, p []byte) {
 		if _, block, err := parseUpgradeInterface(p); err == nil && (block <= 0 || block > 0xffff) {
-			t.Errorf("blocks of %d", block)
+			t.Errorf("block size %d", block)
 		}
 	})
 }
 
-// stuckBus has a chip of which one register never becomes what it is to.
+// stuckBus has a chip with one register that never takes the expected value.
 type stuckBus struct {
 	sink
 	register register
@@ -168,8 +168,8 @@ func (c *stuckConn) Control(ctx context.Context, requestType, request uint8, val
 	return n, err
 }
 
-// A register that is waited for is not waited for for ever, and the error says which.
-func TestWaitsForRegistersEnd(t *testing.T) {
+// Waiting for a register ends, and the error names the register.
+func TestPollTimesOut(t *testing.T) {
 	for _, r := range []register{regPower, regScalarControl, regTile} {
 		_, err := Open(t.Context(), &stuckBus{register: r}, Port{}, Options{Settle: -1, Timeout: 20 * time.Millisecond})
 		if !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), r.String()+" stays") {
@@ -178,55 +178,73 @@ func TestWaitsForRegistersEnd(t *testing.T) {
 	}
 }
 
-func TestDeviceErrorTellsTheStory(t *testing.T) {
+func TestDeviceError(t *testing.T) {
 	e := &DeviceError{Err: fmt.Errorf("step 1: %w", ErrTimeout), HIB: 1<<1 | 1<<40, FirstHIB: 1 << 1, ScalarStatus: 4, ScalarError: 0x10, PC: 77}
-	want := "step 1: the Edge TPU did not answer in time; the chip says: extended page fault, unknown error 40 (0x10000000002), " +
+	want := "step 1: the Edge TPU did not answer in time; chip status: extended page fault, unknown error 40 (0x10000000002), " +
 		"first extended page fault (0x2); scalar core halted at instruction 77 with error 0x10"
 	if got := e.Error(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if !errors.Is(e, ErrTimeout) {
-		t.Error("the cause is lost")
+		t.Error("the error does not wrap its cause")
 	}
 	quiet := &DeviceError{Err: ErrDevice, ScalarStatus: 1}
-	if got := quiet.Error(); !strings.HasSuffix(got, "no error of the host interface; scalar core running at instruction 0") {
+	if got := quiet.Error(); !strings.HasSuffix(got, "no host interface error; scalar core running at instruction 0") {
 		t.Errorf("got %s", got)
 	}
 }
 
-func TestWatch(t *testing.T) {
-	w := newWatch()
-	ctx := w.arm(time.Hour)
+func TestErrorKind(t *testing.T) {
+	seen := map[string]bool{}
+	for _, k := range kinds {
+		if wrapped := fmt.Errorf("open: %w", k.err); ErrorKind(wrapped) != k.name || !IsDeviceError(wrapped) || seen[k.name] {
+			t.Errorf("%v: kind %q, want %q, device error %v", k.err, ErrorKind(wrapped), k.name, IsDeviceError(wrapped))
+		}
+		seen[k.name] = true
+	}
+	for err, want := range map[error]string{
+		nil: "", context.Canceled: "", executable.ErrCorrupt: "", errors.Join(context.Canceled, ErrStall): "stall",
+		&DeviceError{Err: errFatal}: "device", fmt.Errorf("%w; %w", ErrTimeout, errUnreadable): "timeout",
+	} {
+		if got := ErrorKind(err); got != want || IsDeviceError(err) != (want != "") {
+			t.Errorf("%v: kind %q, want %q, device error %v", err, got, want, IsDeviceError(err))
+		}
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	d := newDeadline()
+	ctx := d.arm(time.Hour)
 	if _, ok := ctx.Deadline(); !ok || ctx.Err() != nil {
 		t.Fatal("armed: want a deadline and no error")
 	}
-	w.arm(time.Millisecond)
+	d.arm(time.Millisecond)
 	<-ctx.Done()
 	if ctx.Err() != context.DeadlineExceeded {
 		t.Errorf("got %v, want DeadlineExceeded", ctx.Err())
 	}
-	if w.arm(time.Hour); ctx.Err() != nil {
+	if d.arm(time.Hour); ctx.Err() != nil {
 		t.Errorf("armed again: got %v", ctx.Err())
 	}
 	why := errors.New("why")
-	w.abort(why)
+	d.abort(why)
 	<-ctx.Done()
-	if w.arm(time.Hour); ctx.Err() != context.Canceled || w.aborted() != why {
-		t.Errorf("aborted and armed: got %v because of %v", ctx.Err(), w.aborted())
+	if d.arm(time.Hour); ctx.Err() != context.Canceled || d.aborted() != why {
+		t.Errorf("aborted and armed: got %v because of %v", ctx.Err(), d.aborted())
 	}
-	if got := w.clear(); got != why {
+	if got := d.clear(); got != why {
 		t.Errorf("got %v, want %v", got, why)
 	}
-	if w.arm(time.Hour); ctx.Err() != nil {
+	if d.arm(time.Hour); ctx.Err() != nil {
 		t.Errorf("cleared and armed: got %v", ctx.Err())
 	}
-	w.disarm()
+	d.disarm()
 	if _, ok := ctx.Deadline(); ok {
 		t.Error("disarmed: want no deadline")
 	}
 }
 
-// What the driver cannot do is refused before anything is sent.
+// prepare refuses programs that the driver cannot run, before anything is sent.
 func TestPrepareRefuses(t *testing.T) {
 	end := executable.Hint{Kind: executable.Interrupt}
 	layers := []executable.Layer{{Name: "in", Size: 16, Y: 1, X: 1, Z: 16}}
@@ -256,8 +274,8 @@ func TestPrepareRefuses(t *testing.T) {
 	for name, exe := range map[string]executable.Executable{
 		"batches": batch, "not deterministic": vague, "no hints": nothing, "no end": endless, "interrupt 1": interrupt,
 		"address behind the chunk": address,
-		"chunk that is not there":  good(executable.Hint{Kind: executable.Instructions, Chunk: 1}),
-		"layer that is not there":  good(executable.Hint{Kind: executable.Transfer, Buffer: executable.Input, Name: "x", Size: 8}),
+		"missing chunk":            good(executable.Hint{Kind: executable.Instructions, Chunk: 1}),
+		"missing layer":            good(executable.Hint{Kind: executable.Transfer, Buffer: executable.Input, Name: "x", Size: 8}),
 		"input too long":           good(transfer(executable.Input, false, 8, 16)),
 		"output too long":          good(transfer(executable.Output, true, 0, 24)),
 		"negative offset":          good(transfer(executable.Input, false, -8, 16)),
@@ -274,7 +292,7 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 }
 
-// Buffers are given addresses of their own, below 4 GiB, in both halves.
+// Buffers get separate addresses below 4 GiB, in both halves.
 func TestPatch(t *testing.T) {
 	for _, name := range benchmarked {
 		exe := sharedPackage(t, name).Main
@@ -288,10 +306,10 @@ func TestPatch(t *testing.T) {
 				f.Put(again, 0)
 			}
 			if !bytes.Equal(again, c.Bytes) {
-				t.Errorf("%s, chunk %d: more than the fields changed", name, i)
+				t.Errorf("%s, chunk %d: bytes outside of the fields changed", name, i)
 			}
 			if len(c.Fields) > 0 && bytes.Equal(chunks[i], c.Bytes) {
-				t.Errorf("%s, chunk %d: no field was filled in", name, i)
+				t.Errorf("%s, chunk %d: no field filled in", name, i)
 			}
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The two identities of a Coral USB Accelerator: the boot ROM, which waits for firmware, and the Edge TPU that the
-// firmware makes of it (libedgetpu driver/beagle/beagle_usb_driver_provider.cc).
+// The two USB identities of a Coral USB Accelerator: its boot ROM, which waits for firmware, and the Edge TPU after the
+// firmware has started (libedgetpu driver/beagle/beagle_usb_driver_provider.cc).
 const (
 	BootVendor  = 0x1a6e
 	BootProduct = 0x089a
@@ -16,31 +16,31 @@ const (
 	Product     = 0x9302
 )
 
-// Port says where a device is plugged in. It stays the same when the device changes its identity, and it is the only
-// thing that tells two accelerators apart: they have no serial number.
+// Port is where a device is plugged in. It stays the same when the device changes its identity. Accelerators have no
+// serial number, so only the port distinguishes two of them.
 type Port struct {
 	Bus  int    // number of the bus, from 1
 	Path string // port numbers from the root hub to the device, joined by dots: "2.3"
 }
 
-// String writes the port as Linux does: "1-2.3".
+// String formats the port as Linux does: "1-2.3".
 func (p Port) String() string { return strconv.Itoa(p.Bus) + "-" + p.Path }
 
-// ParsePort reads what [Port.String] writes.
+// ParsePort parses the format of [Port.String].
 func ParsePort(s string) (Port, error) {
 	bus, path, ok := strings.Cut(s, "-")
 	number, err := strconv.ParseUint(bus, 10, 8)
 	if !ok || err != nil || number == 0 {
-		return Port{}, fmt.Errorf("USB port %q: want bus and ports, such as 1-2.3", s)
+		return Port{}, fmt.Errorf("USB port %q: want bus and port numbers, such as 1-2.3", s)
 	}
 	hops := strings.Split(path, ".")
-	if len(hops) > 7 { // the depth USB allows
+	if len(hops) > 7 { // the limit of USB
 		return Port{}, fmt.Errorf("USB port %q: more than 7 ports deep", s)
 	}
 	for i, hop := range hops {
 		n, err := strconv.ParseUint(hop, 10, 8)
 		if err != nil || n == 0 {
-			return Port{}, fmt.Errorf("USB port %q: want bus and ports, such as 1-2.3", s)
+			return Port{}, fmt.Errorf("USB port %q: want bus and port numbers, such as 1-2.3", s)
 		}
 		hops[i] = strconv.FormatUint(n, 10)
 	}
@@ -51,7 +51,7 @@ func ParsePort(s string) (Port, error) {
 type Speed uint8
 
 const (
-	SpeedUnknown Speed = iota // not told, or faster than SuperSpeed
+	SpeedUnknown Speed = iota // not reported, or faster than SuperSpeed
 	LowSpeed                  // 1.5 Mbit/s
 	FullSpeed                 // 12 Mbit/s
 	HighSpeed                 // 480 Mbit/s: USB 2
@@ -72,7 +72,7 @@ func (s Speed) String() string {
 	return "unknown speed"
 }
 
-// USBInfo is what a bus tells of a device without opening it.
+// USBInfo describes a device that need not be open.
 type USBInfo struct {
 	Port            Port
 	Address         int
@@ -80,46 +80,47 @@ type USBInfo struct {
 	Speed           Speed
 }
 
-// Boot reports whether the device waits for its firmware.
+// Boot reports whether the device is in its boot ROM and waits for firmware.
 func (i USBInfo) Boot() bool { return i.Vendor == BootVendor && i.Product == BootProduct }
 
 // Application reports whether the device runs its firmware.
 func (i USBInfo) Application() bool { return i.Vendor == Vendor && i.Product == Product }
 
-// Bus lists and opens USB devices. [USB] gives the machine's; package tpu/emulator has one in software. All methods
-// may be called from several goroutines.
+// Bus lists and opens accelerators. [USB] returns the machine's; package tpu/emulator has one in software. The methods may
+// be called from several goroutines.
 type Bus interface {
-	// List returns the accelerators that are plugged in, in both identities, ordered by port.
+	// List returns the accelerators that are plugged in, booted or not, ordered by port.
 	List(ctx context.Context) ([]USBInfo, error)
-	// Open opens the device at port, whatever its identity: ErrNoDevice, ErrPermission, ErrBusy.
+	// Open opens the device at port, booted or not. Errors wrap ErrNoDevice, ErrPermission or ErrBusy.
 	Open(ctx context.Context, port Port) (Conn, error)
-	// Close frees the bus. Every Conn must be closed before.
+	// Close releases the bus. Close every Conn before.
 	Close() error
 }
 
-// Conn is an open device. Control, Write and Read may be called from different goroutines at once. Each is one USB
-// transfer: it is done, or it is cancelled on the bus, when the method returns, and the slice is then the caller's
-// again. What fails wraps one of this package's errors: ErrDisconnected once the device is gone, ErrTimeout when the
-// deadline of the context passed first, the context's error when it was cancelled, ErrStall when the device refused,
-// ErrTransfer for all else. The count of bytes is right in either case.
+// Conn is an open device. Control, Write and Read may be called from several goroutines.
+//
+// Control, Write and Read make one USB transfer each and return the bytes transferred, also with an error. When they
+// return, the transfer is finished or cancelled, and the slice belongs to the caller again. Errors wrap ErrDisconnected if
+// the device has left the bus, ErrTimeout if the deadline of ctx has passed, the error of ctx if it was cancelled,
+// ErrStall if the device refused, or else ErrTransfer.
 type Conn interface {
 	Info() USBInfo
-	// Claim takes an interface for this Conn, until Close: ErrBusy, ErrPermission.
+	// Claim reserves an interface until Close. Errors wrap ErrBusy or ErrPermission.
 	Claim(ctx context.Context, iface int) error
-	// Control makes one control transfer; the top bit of requestType says which way p goes.
+	// Control makes a control transfer. If the top bit of requestType is set, it reads into p, else it writes p.
 	Control(ctx context.Context, requestType, request uint8, value, index uint16, p []byte) (int, error)
-	// Write makes one bulk transfer of all of p. No empty packet is ever added.
+	// Write makes a bulk transfer of all of p. It never adds an empty packet.
 	Write(ctx context.Context, endpoint uint8, p []byte) (int, error)
-	// Read waits for one bulk or interrupt transfer of at most len(p) bytes. Reads on one endpoint are served in order.
+	// Read makes a bulk or interrupt transfer of at most len(p) bytes. Reads on one endpoint are served in order.
 	Read(ctx context.Context, endpoint uint8, p []byte) (int, error)
-	// Post asks to keep count transfers of size bytes waiting on an IN endpoint from now on, so that the device never
-	// waits for the host; Read, with slices of size bytes, then takes them in order. A transport on which nothing
-	// is lost between two Reads has nothing to do here.
+	// Post keeps count transfers of size bytes waiting on an IN endpoint, so that the device never waits for the host.
+	// Later Reads on that endpoint need slices of size bytes. A transport that loses nothing between two Reads may
+	// ignore it.
 	Post(endpoint uint8, size, count int) error
-	// Reset resets the port. Afterwards only Close is allowed: the device may come back as another. No transfer may be
-	// under way.
+	// Reset resets the port. No transfer may be in progress. Only Close may follow, as the device may change its
+	// identity.
 	Reset(ctx context.Context) error
-	// Close cancels the reads that Post keeps waiting, and gives the device back. No transfer may be under way. It may be
-	// called twice.
+	// Close cancels the transfers of Post and releases the device. No other transfer may be in progress. Close may be
+	// called more than once.
 	Close() error
 }

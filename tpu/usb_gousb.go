@@ -16,17 +16,18 @@ import (
 	"github.com/google/gousb"
 )
 
-// USB returns the buses of this machine, over libusb.
+// USB returns the USB buses of this machine. It needs libusb; without cgo it returns ErrNoUSB.
 func USB() (Bus, error) { return libusbBus{}, nil }
 
-// libusbBus has no state: every use makes a libusb of its own. A long-lived one learns of new devices from udev only,
-// and never does where no udevd runs, as in containers.
+// libusbBus creates a libusb context for every use. A long-lived context learns of new devices only through udevd, which
+// does not run in most containers.
 type libusbBus struct{}
 
 func (libusbBus) Close() error { return nil }
 
+// newContext returns a libusb context, or an error where gousb panics.
 func newContext() (c *gousb.Context, err error) {
-	defer func() { // what NewContext does when libusb does not start
+	defer func() { // NewContext panics if libusb fails to start
 		if p := recover(); p != nil {
 			c, err = nil, fmt.Errorf("start libusb: %v", p)
 		}
@@ -48,7 +49,7 @@ func (libusbBus) List(ctx context.Context) ([]USBInfo, error) {
 		}
 		return false
 	})
-	// Another device that comes or goes meanwhile, or has no configuration, is an error here; it is none of ours.
+	// Any device that comes, goes or has no configuration is an error here. It does not concern ours.
 	if visited {
 		err = nil
 	}
@@ -107,7 +108,7 @@ func (libusbBus) Open(ctx context.Context, port Port) (Conn, error) {
 	return nil, errors.Join(usbError(ctx, err), c.Close())
 }
 
-// libusbConn is an open device with a libusb of its own.
+// libusbConn is an open device with its own libusb context.
 type libusbConn struct {
 	info    USBInfo
 	context *gousb.Context
@@ -115,17 +116,19 @@ type libusbConn struct {
 	config  *gousb.Config
 	iface   *gousb.Interface
 
-	control sync.Mutex // the timeout of control transfers is the device's
+	outs map[uint8]*gousb.OutEndpoint // of iface, by address
+
+	control sync.Mutex // control transfers share the device's timeout
 
 	mu      sync.Mutex
-	streams map[uint8]*stream // of endpoints with reads posted
+	streams map[uint8]*stream // by endpoint, if reads are posted
 }
 
-// stream keeps reads posted on an endpoint.
+// stream keeps reads waiting on an endpoint.
 type stream struct {
-	mu          sync.Mutex // of its one reader
+	mu          sync.Mutex
 	size, count int
-	reads       *gousb.ReadStream // nil until the first Read, and after one failed
+	reads       *gousb.ReadStream // nil before Post and after a Read has failed
 }
 
 func (c *libusbConn) Info() USBInfo { return c.info }
@@ -133,7 +136,7 @@ func (c *libusbConn) Info() USBInfo { return c.info }
 func (c *libusbConn) Claim(ctx context.Context, iface int) error {
 	number, err := c.device.ActiveConfigNum()
 	if err == nil {
-		if number == 0 { // not configured
+		if number == 0 { // the device is not configured
 			number = 1
 		}
 		c.config, err = c.device.Config(number)
@@ -141,8 +144,27 @@ func (c *libusbConn) Claim(ctx context.Context, iface int) error {
 	if err == nil {
 		c.iface, err = c.config.Interface(iface, 0)
 	}
+	if err == nil {
+		err = c.findOuts()
+	}
 	if err != nil {
 		return fmt.Errorf("claim interface %d: %w", iface, usbError(ctx, err))
+	}
+	return nil
+}
+
+// findOuts looks up the OUT endpoints of the interface, once for all writes.
+func (c *libusbConn) findOuts() error {
+	c.outs = make(map[uint8]*gousb.OutEndpoint)
+	for _, e := range c.iface.Setting.Endpoints {
+		if e.Direction != gousb.EndpointDirectionOut {
+			continue
+		}
+		out, err := c.iface.OutEndpoint(e.Number)
+		if err != nil {
+			return err
+		}
+		c.outs[uint8(e.Address)] = out
 	}
 	return nil
 }
@@ -150,20 +172,20 @@ func (c *libusbConn) Claim(ctx context.Context, iface int) error {
 func (c *libusbConn) Control(ctx context.Context, requestType, request uint8, value, index uint16, p []byte) (int, error) {
 	c.control.Lock()
 	defer c.control.Unlock()
-	c.device.ControlTimeout = 6 * time.Second // for a context without a deadline; libusb cannot cancel this
+	c.device.ControlTimeout = 6 * time.Second // without a deadline, as libusb cannot cancel control transfers
 	if deadline, ok := ctx.Deadline(); ok {
-		c.device.ControlTimeout = max(time.Until(deadline), time.Millisecond) // 0 would be for ever
+		c.device.ControlTimeout = max(time.Until(deadline), time.Millisecond) // 0 would mean forever
 	}
 	n, err := c.device.Control(requestType, request, value, index, p)
 	return max(n, 0), usbError(ctx, err)
 }
 
 func (c *libusbConn) Write(ctx context.Context, endpoint uint8, p []byte) (int, error) {
-	e, err := c.iface.OutEndpoint(int(endpoint))
-	if err != nil {
-		return 0, err
+	out := c.outs[endpoint]
+	if out == nil {
+		return 0, fmt.Errorf("%w: no endpoint %#02x claimed", ErrTransfer, endpoint)
 	}
-	n, err := e.WriteContext(ctx, p)
+	n, err := out.WriteContext(ctx, p)
 	return n, usbError(ctx, err)
 }
 
@@ -171,7 +193,7 @@ func (c *libusbConn) Post(endpoint uint8, size, count int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.iface == nil {
-		return fmt.Errorf("%w: no interface is claimed", ErrTransfer)
+		return fmt.Errorf("%w: no interface claimed", ErrTransfer)
 	}
 	if c.streams[endpoint] == nil {
 		c.streams[endpoint] = &stream{size: size, count: count}
@@ -179,7 +201,7 @@ func (c *libusbConn) Post(endpoint uint8, size, count int) error {
 	return c.streams[endpoint].post(c.iface, endpoint)
 }
 
-// post has the reads waiting, unless they are.
+// post starts the reads, unless they are waiting already.
 func (s *stream) post(iface *gousb.Interface, endpoint uint8) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,7 +234,7 @@ func (c *libusbConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, e
 	defer s.mu.Unlock()
 	n, err := s.reads.ReadContext(ctx, p)
 	if err != nil {
-		s.reads = nil // a stream that failed has cancelled its reads and cannot be used again
+		s.reads = nil // it has cancelled its reads and cannot be reused
 	}
 	return n, usbError(ctx, err)
 }
@@ -222,14 +244,14 @@ func (c *libusbConn) Reset(ctx context.Context) error {
 	return usbError(ctx, c.device.Reset())
 }
 
-// finish cancels the reads that are posted, and releases the interface.
+// finish cancels posted reads and releases the interface.
 func (c *libusbConn) finish() {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	for endpoint, s := range c.streams {
 		if s.reads != nil {
 			s.reads.Close()
-			for { // what is done is given out first, then the first that is not cancels all
+			for { // finished reads are returned first, then the rest is cancelled
 				if _, err := s.reads.ReadContext(over, make([]byte, s.size)); err != nil {
 					break
 				}
@@ -239,7 +261,7 @@ func (c *libusbConn) finish() {
 	}
 	if c.iface != nil {
 		c.iface.Close()
-		c.iface = nil
+		c.iface, c.outs = nil, nil
 	}
 	if c.config != nil {
 		c.config.Close()
@@ -257,12 +279,12 @@ func (c *libusbConn) Close() error {
 	return err
 }
 
-// usbError says in this package's words what libusb's error is.
+// usbError wraps an error of gousb in one of this package's.
 func usbError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	// Of some failures gousb passes on no more than the text.
+	// gousb passes some errors on as text.
 	is := func(e error) bool { return errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) }
 	var kind error
 	switch {

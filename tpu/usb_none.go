@@ -2,5 +2,5 @@
 
 package tpu
 
-// USB returns ErrNoUSB: libusb is reached through C, and this program was built without.
+// USB returns ErrNoUSB: the driver needs libusb, and the program was built without cgo.
 func USB() (Bus, error) { return nil, ErrNoUSB }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/disintegration/imaging"
@@ -17,6 +16,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/tools/backbone/mobilenet"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 func parse(t *testing.T) *backbone.Backbone {
@@ -141,15 +141,7 @@ func TestPhotosOfOneKindAreCloser(t *testing.T) {
 // TestSameNetworkAsCorals compares operators, options, shapes and the scales that
 // do not come from weights with those of the model whose place this one takes.
 func TestSameNetworkAsCorals(t *testing.T) {
-	dir := os.Getenv("IMPRINT_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared")
-	}
-	file, err := os.ReadFile(filepath.Join(dir, "models", "mobilenet_v1_0.25_128_quant.tflite"))
-	if err != nil {
-		t.Skip("skipped: no reference material:", err)
-	}
-	coral, err := tflite.Parse(file)
+	coral, err := tflite.Parse(reference.Read(t, "models", "mobilenet_v1_0.25_128_quant.tflite"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 func TestPathAndPullByName(t *testing.T) {
@@ -60,14 +62,7 @@ func TestDefaultDir(t *testing.T) {
 // TestPublishedFiles checks the list against the published files, pulled from a local
 // server.
 func TestPublishedFiles(t *testing.T) {
-	dir := os.Getenv("IMPRINT_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared")
-	}
-	dir = filepath.Join(dir, "models")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("no reference files: ", err)
-	}
+	dir := reference.Path(t, "models")
 	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	defer srv.Close()
 	s := Store{Dir: t.TempDir(), BaseURL: srv.URL}

@@ -6,26 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// sharedFolder returns the folder with the reference files, and skips the test if it is
-// missing.
-func sharedFolder(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("IMPRINT_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "models")); err != nil {
-		t.Skipf("no reference files: %v", err)
-	}
-	return dir
-}
+	"github.com/imprintkit/imprint/tools/reference"
+)
 
 // sharedModels returns the reference models by their path below the folder models.
 func sharedModels(t testing.TB) map[string][]byte {
 	t.Helper()
-	root := filepath.Join(sharedFolder(t), "models")
+	root := reference.Path(t, "models")
 	models := map[string][]byte{}
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".tflite") {

@@ -8,17 +8,30 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// arrange puts each flag behind the command that knows it, and all arguments at
-// the end, because people write flags anywhere and the flag package stops at the
-// first argument. What it lets pass can be parsed.
+// oldNames maps names that flags once had to their names now. The old ones keep
+// working; help and completion show the new ones.
+var oldNames = map[string]string{
+	"fit":      "resize",
+	"template": "compiled",
+	"twin":     "uncompiled",
+	"shots":    "support",
+	"draws":    "episodes",
+}
+
+// A level is the program or a command on the command line, with the flags given to it.
+type level struct {
+	name  string
+	flags []cli.Flag
+	given []string
+}
+
+// arrange moves each flag behind the command that knows it, and all arguments to
+// the end: people write flags anywhere, and package flag stops at the first
+// argument. It also replaces old names of flags by those of today. What it returns
+// can be parsed.
 func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) == 0 {
 		return args, nil
-	}
-	type level struct {
-		name  string
-		flags []cli.Flag
-		given []string
 	}
 	levels := []*level{{name: args[0], flags: app.Flags}}
 	commands, rest := app.Commands, []string(nil)
@@ -54,13 +67,11 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 		if f == nil {
 			return nil, unknownFlag(append(slices.Clone(deepest.flags), app.Flags...), a)
 		}
-		at.given = append(at.given, a)
 		if !hasValue && takesValue(f) {
 			if len(args) == 0 {
 				return nil, usagef("%s needs a value", a)
 			}
 			value, hasValue = args[0], true
-			at.given = append(at.given, value)
 			args = args[1:]
 		}
 		if hasValue {
@@ -72,6 +83,7 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 			return nil, usagef("--%s is given twice", f.Names()[0])
 		}
 		seen[f] = true
+		at.give(f, value, hasValue)
 	}
 	var out []string
 	for _, l := range levels {
@@ -83,6 +95,28 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	return out, nil
 }
 
+// give adds a flag to a level.
+func (l *level) give(f cli.Flag, value string, hasValue bool) {
+	flag := "--" + f.Names()[0]
+	if hasValue {
+		flag += "=" + value
+	}
+	l.given = append(l.given, flag)
+}
+
+// commandPath is the command in args, such as "models pull", or "".
+func commandPath(app *cli.App, args []string) string {
+	var path []string
+	commands := app.Commands
+	for _, a := range args[min(1, len(args)):] {
+		if cmd := named(commands, a); cmd != nil {
+			path = append(path, cmd.Name)
+			commands = cmd.Subcommands
+		}
+	}
+	return strings.Join(path, " ")
+}
+
 func named(commands []*cli.Command, name string) *cli.Command {
 	for _, c := range commands {
 		if c.HasName(name) {
@@ -92,7 +126,11 @@ func named(commands []*cli.Command, name string) *cli.Command {
 	return nil
 }
 
+// flagNamed returns the flag that has, or once had, that name, or nil.
 func flagNamed(flags []cli.Flag, name string) cli.Flag {
+	if now, ok := oldNames[name]; ok {
+		name = now
+	}
 	for _, f := range flags {
 		if slices.Contains(f.Names(), name) {
 			return f
@@ -115,78 +153,39 @@ func checkValue(f cli.Flag, name, value string) error {
 	switch f.(type) {
 	case *cli.IntFlag, *cli.IntSliceFlag:
 		if _, err := strconv.Atoi(value); err != nil {
-			return usagef("--%s %q: it is not a whole number", name, value)
+			return usagef("--%s %q is not a whole number", name, value)
 		}
 	case *cli.BoolFlag:
 		if _, err := strconv.ParseBool(value); err != nil {
-			return usagef("--%s=%s: it is neither true nor false", name, value)
+			return usagef("--%s=%s is neither true nor false", name, value)
 		}
 	}
 	return nil
 }
 
-func unknownFlag(flags []cli.Flag, given string) error {
-	name, _, _ := strings.Cut(strings.TrimLeft(given, "-"), "=")
-	var names []string
-	for _, f := range flags {
-		names = append(names, f.Names()...)
+// needArgs checks the number of arguments; most < 0 is no limit.
+func needArgs(c *cli.Context, least, most int) error {
+	n := c.NArg()
+	switch {
+	case n < least:
+		return usagef("%s needs %s", c.Command.Name, c.Command.ArgsUsage)
+	case most == 0 && n > 0:
+		return usagef("%s takes no arguments, but got %q", c.Command.Name, c.Args().First())
+	case most > 0 && n > most:
+		return usagef("%s takes %s, but also got %q", c.Command.Name, c.Command.ArgsUsage, c.Args().Get(most))
 	}
-	if near := nearest(name, names); near != "" {
-		return usagef("unknown flag %s, did you mean --%s?", given, near)
-	}
-	return hinted{usagef("unknown flag %s", given), "put -- before names that begin with a dash; imprint help COMMAND shows the flags"}
+	return nil
 }
 
-func unknownCommand(commands []*cli.Command, given string) error {
-	var names []string
-	for _, c := range commands {
-		names = append(names, c.Names()...)
-	}
-	err := usagef("unknown command %q", given)
-	if near := nearest(given, names); near != "" {
-		err = usagef("unknown command %q, did you mean %s?", given, near)
-	}
-	return hinted{err, "imprint --help lists the commands"}
-}
-
-// nearest returns the name that given was probably meant to be, or "": one that it
-// begins, or one with at most a third of the letters wrong.
-func nearest(given string, names []string) string {
-	best, least := "", len(given)/3+2
-	for _, name := range names {
-		if len(name) < 2 || len(given) < 2 {
-			continue
+// numbers reads a list like 1,5,20.
+func numbers(flag, list string) ([]int, error) {
+	var v []int
+	for _, s := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(s))
+		if err != nil || n < 1 {
+			return nil, usagef("--%s %q: %q is not a number of 1 or more", flag, list, s)
 		}
-		if strings.HasPrefix(name, given) {
-			return name
-		}
-		if n := slips(given, name); n < least {
-			best, least = name, n
-		}
+		v = append(v, n)
 	}
-	return best
-}
-
-// slips is how many letters have to be inserted, left out, replaced or swapped
-// with their neighbour to turn a into b (optimal string alignment).
-func slips(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		for j := range rows[i] {
-			if i == 0 || j == 0 {
-				rows[i][j] = i + j
-				continue
-			}
-			same := 1
-			if a[i-1] == b[j-1] {
-				same = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+same)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
+	return v, nil
 }

@@ -1,47 +1,56 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 
+	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/urfave/cli/v2"
-
-	"github.com/imprintkit/imprint/imprint"
 )
 
 func compileCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "compile",
-		Usage:     "write a model's weights into a compiled model of the same architecture",
+		Usage:     "write a model's weights into a compiled model",
 		ArgsUsage: "MODEL",
-		Description: `The template is a model that Google's compiler made for the Edge TPU; the twin is what
-it was made of. MODEL has the twin's operators and shapes, with weights and scales of
-its own. What can't be expressed is refused, and the layer named.
+		Description: `Write the weights of MODEL into a model of the same architecture that Google's
+compiler made for the Edge TPU.
 
 Example:
-   imprint compile --template mobilenet_edgetpu.tflite --twin mobilenet.tflite retrained.tflite -o retrained_edgetpu.tflite`,
+   imprint compile --compiled mobilenet_edgetpu.tflite \
+      --uncompiled mobilenet.tflite retrained.tflite -o retrained_edgetpu.tflite
+
+MODEL needs the operators and shapes of the uncompiled model; its weights and
+scales may differ. If a layer can't be expressed, compile names it and writes
+nothing.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "template", Usage: "the compiled model, `FILE`", DefaultText: "must be given"},
-			&cli.StringFlag{Name: "twin", Usage: "the model that the template was compiled from, `FILE`", DefaultText: "must be given"},
+			&cli.StringFlag{Name: "compiled", Usage: "the compiled model, `FILE`", DefaultText: "must be given"},
+			&cli.StringFlag{Name: "uncompiled", Usage: "the model that it was compiled from, `FILE`", DefaultText: "must be given"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`", DefaultText: "must be given"},
 		},
-		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
-				return err
-			}
-			for _, f := range []string{"template", "twin", "output"} {
-				if c.String(f) == "" {
-					return usagef("compile needs --template COMPILED, --twin UNCOMPILED and -o FILE")
-				}
-			}
-			output, err := target(c.String("output"))
-			if err != nil {
-				return err
-			}
-			if err := imprint.Compile(c.Context, c.Args().First(), output, c.String("template"), c.String("twin")); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.App.Writer, "wrote %s\n", c.String("output"))
-			return nil
-		},
+		Action: compile,
 	}
+}
+
+func compile(c *cli.Context) error {
+	if err := needArgs(c, 1, 1); err != nil {
+		return err
+	}
+	for _, f := range []string{"compiled", "uncompiled", "output"} {
+		if c.String(f) == "" {
+			return usagef("compile needs --compiled FILE, --uncompiled FILE and -o FILE")
+		}
+	}
+	model := c.Args().First()
+	if err := errors.Join(mustBeModel(c.String("compiled")), mustBeModel(c.String("uncompiled")), mustExist(model)); err != nil {
+		return err
+	}
+	output, err := target(c.String("output"))
+	if err != nil {
+		return err
+	}
+	if err := modelfile.Compile(c.Context, model, output, c.String("compiled"), c.String("uncompiled")); err != nil {
+		return err
+	}
+	say(c, wroteLines(c.String("output"), nil)...)
+	return nil
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-// completeCommand is what the scripts call, with the words up to the one that is
-// being typed. The answer has a candidate a line, some with a tab and what it is;
-// no answer means files.
+// completeCommand is the command that the scripts call, with the words up to the one
+// being typed. It prints a candidate per line, some with a tab and a description. If
+// it prints nothing, the shell completes file names.
 const completeCommand = "__complete"
 
 const (
@@ -57,11 +57,13 @@ complete -c imprint -f -a '(__imprint_candidates)'
 func completionCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "completion",
-		Usage:     "print the completion script of a shell",
+		Usage:     "print a completion script for your shell",
 		ArgsUsage: "bash|zsh|fish",
-		Description: `Examples:
-   source <(imprint completion bash)                  in ~/.bashrc
-   source <(imprint completion zsh)                   in ~/.zshrc, after compinit
+		Description: `Print a script that completes commands, flags and names in your shell.
+
+Examples:
+   source <(imprint completion bash)      in ~/.bashrc
+   source <(imprint completion zsh)       in ~/.zshrc, after compinit
    imprint completion fish > ~/.config/fish/completions/imprint.fish`,
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 1, 1); err != nil {
@@ -70,7 +72,7 @@ func completionCommand() *cli.Command {
 			scripts := map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}
 			script, ok := scripts[c.Args().First()]
 			if !ok {
-				return usagef("completion for %q: it is there for bash, zsh and fish", c.Args().First())
+				return usagef("no completion for %q, only for bash, zsh and fish", c.Args().First())
 			}
 			_, err := fmt.Fprint(c.App.Writer, script)
 			return err
@@ -78,7 +80,7 @@ func completionCommand() *cli.Command {
 	}
 }
 
-// candidate is a word that can stand on the command line.
+// candidate is a word that fits on the command line.
 type candidate struct{ word, about string }
 
 func printCandidates(w io.Writer, candidates []candidate) {
@@ -87,8 +89,8 @@ func printCandidates(w io.Writer, candidates []candidate) {
 	}
 }
 
-// complete returns what the last of words can be, given those before it; none if
-// it is a file or a text of the user's own.
+// complete returns the candidates for the last of words; none where a file or a text
+// of the user's goes.
 func complete(app *cli.App, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}
@@ -97,10 +99,10 @@ func complete(app *cli.App, words []string) []candidate {
 	if last := len(words) - 1; words[last] == "=" {
 		words[last] = ""
 	}
-	words = slices.DeleteFunc(words, func(w string) bool { return w == "=" }) // bash makes three words of --flag=value
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "=" }) // bash splits --flag=value into three words
 	flags, commands := app.Flags, app.Commands
 	var cmd *cli.Command
-	var open cli.Flag // the flag that takes the next word as its value
+	var open cli.Flag // takes the next word as its value
 	find := func(w string) cli.Flag {
 		name := strings.TrimLeft(w, "-")
 		if f := flagNamed(flags, name); f != nil {
@@ -156,26 +158,26 @@ func flagCandidates(flags []cli.Flag) []candidate {
 		}
 		about := ""
 		if d, ok := f.(cli.DocGenerationFlag); ok {
-			about = strings.ReplaceAll(d.GetUsage(), "`", "")
+			about, _ = splitUsage(d.GetUsage())
 		}
 		found = append(found, candidate{"--" + f.Names()[0], about})
 	}
 	return found
 }
 
-// values are those of a flag that knows them all, each after prefix.
+// values are those of a flag with a fixed set of them, each after prefix.
 func values(f cli.Flag, prefix string) []candidate {
 	var found []candidate
 	switch f.Names()[0] {
-	case "fit":
+	case "resize":
 		found = []candidate{{"crop", "central 87.5 % square"}, {"squash", ""}, {"pad", ""}}
 		if strings.Contains(f.(*cli.StringFlag).Usage, "auto") {
-			found = append(found, candidate{string(imprint.AutoResize), "squash if clearly better"})
+			found = append(found, candidate{string(imprint.AutoResize), "squash if clearly more accurate"})
 		}
 	case "layout":
 		found = []candidate{{"float", "exact"}, {"coral", "for pycoral"}}
 	case "head":
-		found = []candidate{{"auto", "the likeliest"}, {"mean", "imprinting"}, {"ridge", "least squares"}, {"lda", "linear discriminants"}}
+		found = []candidate{{"auto", "the most accurate"}, {"mean", "imprinting"}, {"ridge", "least squares"}, {"lda", "linear discriminants"}}
 	case "backbone":
 		for _, m := range models.List() {
 			if _, err := (models.Store{}).Path(m.Name); err == nil {
@@ -189,7 +191,7 @@ func values(f cli.Flag, prefix string) []candidate {
 	return found
 }
 
-// arguments are those that a command knows by name.
+// arguments are those of a command with a fixed set of them.
 func arguments(command string) []candidate {
 	var found []candidate
 	switch command {

@@ -2,23 +2,27 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
+	"io"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 func devicesCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "devices",
-		Usage: "list the Edge TPUs that are plugged in",
-		Description: `The first column is what --device takes. A device in boot mode is given its
-firmware when it is first used.
+		Usage: "list the Edge TPUs plugged in",
+		Description: `List the Edge TPUs that are plugged in, as --device takes them.
 
 Examples:
    imprint devices
-   imprint devices --json`,
+   imprint devices --json
+
+A device in boot mode gets its firmware when it is first used.`,
 		Flags:  []cli.Flag{jsonFlag("the devices")},
 		Action: listDevices,
 	}
@@ -55,11 +59,73 @@ func listDevices(c *cli.Context) error {
 		return printJSON(c.App.Writer, rows)
 	}
 	if len(rows) == 0 {
-		return hinted{tpu.ErrNoDevice, "imprint doctor says what to do"}
+		return tpu.ErrNoDevice
 	}
-	t := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
-	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Device, r.State, r.ID, r.Speed)
+	var lines [][]string
+	for i, r := range rows {
+		line := []string{r.Device, deviceState(list[i].Boot()), r.Speed}
+		if verbose(c) {
+			line = append(line, r.ID)
+		}
+		lines = append(lines, line)
 	}
-	return t.Flush()
+	say(c, table(lines, 0)...)
+	return nil
+}
+
+// Keys of the app's metadata.
+const (
+	usbKey     = "usb"     // func() (tpu.Bus, error), which opens the bus with the devices
+	devicesKey = "devices" // *pool.Pool, once a command has made them
+)
+
+// devices returns the devices that the flags name. run closes them.
+func devices(c *cli.Context) (*pool.Pool, error) {
+	o := pool.Options{Device: text(c, "device"), Warn: func(err error) { warn(c, "%v", err) }}
+	if c.String("compiled") == "" && c.String("layout") != string(classifier.TPU) { // there --uncompiled goes with --compiled
+		o.Uncompiled = text(c, "uncompiled")
+	}
+	if err := mustBeModel(o.Uncompiled); err != nil {
+		return nil, err
+	}
+	o.USB = usb(c)
+	if s := text(c, "clock"); s != "" {
+		var err error
+		if o.TPU.Clock, err = tpu.ParseClock(s); err != nil {
+			return nil, usageError{err}
+		}
+		if o.TPU.Clock == tpu.ClockMax {
+			warn(c, "%s", tpu.TemperatureNotice)
+		}
+	}
+	d, err := pool.New(o)
+	if err != nil {
+		return nil, err
+	}
+	c.App.Metadata[devicesKey] = d
+	return d, nil
+}
+
+func usb(c *cli.Context) func() (tpu.Bus, error) {
+	f, _ := c.App.Metadata[usbKey].(func() (tpu.Bus, error))
+	return f
+}
+
+func closeDevices(app *cli.App) error {
+	if d, ok := app.Metadata[devicesKey].(io.Closer); ok {
+		return d.Close()
+	}
+	return nil
+}
+
+func arithmetic(c *cli.Context) (backbone.Arithmetic, error) {
+	s := text(c, "arithmetic")
+	if s == "" {
+		return backbone.TFLite, nil
+	}
+	a, err := backbone.ParseArithmetic(s)
+	if err != nil {
+		return a, usageError{err}
+	}
+	return a, nil
 }

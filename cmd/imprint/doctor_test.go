@@ -1,25 +1,18 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// The prediction that doctor --report compares a device with is what the emulated one answers.
+// The emulated device answers what doctor --report expects of a device.
 func TestReportPrediction(t *testing.T) {
 	read := func(name string) []byte {
-		b, err := os.ReadFile(filepath.Join(sharedFolder(), "models", name+".tflite"))
-		if os.IsNotExist(err) {
-			t.Skip("the shared folder is not beside the checkout")
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		return b
+		return reference.Read(t, "models", name+".tflite")
 	}
 	file := read(reportModel)
 	pkg, err := compiledPackage(file)
@@ -41,17 +34,16 @@ func TestReportPrediction(t *testing.T) {
 	}
 }
 
-func TestTellFindings(t *testing.T) {
-	var out strings.Builder
-	tellFindings(&out, []tpu.Finding{
+func TestFindings(t *testing.T) {
+	lines := findingLines([]tpu.Finding{
 		{Port: tpu.Port{Bus: 1, Path: "2"}, State: "ready", Text: "it is ready"},
 		{Severity: tpu.Problem, State: "under-voltage", Text: "too low", Fix: "another supply"},
 	})
-	want := "ok: usb:1-2: it is ready\nproblem: too low\n  do: another supply\n"
-	if out.String() != want {
-		t.Errorf("got\n%swant\n%s", &out, want)
+	want := "ok: usb:1-2: it is ready\nproblem: too low\n  do: another supply"
+	if got := strings.Join(lines, "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	out.Reset()
+	var out strings.Builder
 	if err := printFindings(&out, []tpu.Finding{{Port: tpu.Port{Bus: 1, Path: "2"}, Severity: tpu.Hint, State: "slow-port", Text: "slow"}}); err != nil {
 		t.Fatal(err)
 	}

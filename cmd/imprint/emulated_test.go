@@ -10,9 +10,9 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// emulated is the command on a machine with as many Edge TPUs as $DEVICES says,
-// which can run the file $COMPILED, made from $TWIN, if they are set. $STATE puts
-// them into another state than ready: boot, slow, permission, busy.
+// emulated is the command on a computer with $DEVICES Edge TPUs. They run the model
+// $COMPILED, made from $UNCOMPILED, if these are set. $STATE is their state: boot,
+// slow, permission or busy; without it they are ready.
 func emulated() {
 	os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr, emulatedUSB))
 }
@@ -22,12 +22,12 @@ func emulatedUSB() (tpu.Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	var compiled, twin []byte
+	var compiled, uncompiled []byte
 	if name := os.Getenv("COMPILED"); name != "" {
 		if compiled, err = os.ReadFile(name); err != nil {
 			return nil, err
 		}
-		if twin, err = os.ReadFile(os.Getenv("TWIN")); err != nil {
+		if uncompiled, err = os.ReadFile(os.Getenv("UNCOMPILED")); err != nil {
 			return nil, err
 		}
 	}
@@ -48,7 +48,7 @@ func emulatedUSB() (tpu.Bus, error) {
 		d := emulator.New(config)
 		d.Refuse(refusal)
 		if compiled != nil {
-			if err := d.Register(compiled, twin); err != nil {
+			if err := d.Register(compiled, uncompiled); err != nil {
 				return nil, err
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/models"
@@ -15,18 +16,19 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/compiled"
 	"github.com/imprintkit/imprint/tpu/executable"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 // The exit statuses.
 const (
-	exitUser        = 1 // what was asked for can't be done
-	exitUsage       = 2 // it was not asked for properly
-	exitDevice      = 3 // there is trouble with a device
-	exitData        = 4 // a file is damaged or of the wrong kind
+	exitUser        = 1 // not possible
+	exitUsage       = 2 // wrong usage
+	exitDevice      = 3 // trouble with a device
+	exitData        = 4 // a file that is damaged or of the wrong kind
 	exitInterrupted = 130
 )
 
-// usageError is a command line that can't be understood.
+// usageError is a command line that makes no sense.
 type usageError struct{ error }
 
 func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
@@ -41,7 +43,7 @@ type deviceError struct{ error }
 
 func (e deviceError) Unwrap() error { return e.error }
 
-// hinted is an error of which the command that met it knows what to do.
+// hinted is an error with a hint from the command that met it.
 type hinted struct {
 	error
 	hint string
@@ -49,15 +51,15 @@ type hinted struct {
 
 func (e hinted) Unwrap() error { return e.error }
 
-// errReported marks a failure that has been told already.
+// errReported marks a failure that has been reported already.
 var errReported = errors.New("failed")
 
-// errInterrupted is Ctrl-C, or a request of the system to end.
+// errInterrupted is Ctrl-C or SIGTERM.
 var errInterrupted = errors.New("interrupted")
 
-// dataErrors are the errors that mean a file is damaged or of the wrong kind.
+// dataErrors mean that a file is damaged or of the wrong kind.
 var dataErrors = []error{
-	imprint.ErrCorrupt, imprint.ErrInput, imprint.ErrNotCompiled,
+	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
 	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
@@ -65,10 +67,10 @@ var dataErrors = []error{
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 
-// usageErrors are the errors that mean flags do not go together.
-var usageErrors = []error{imprint.ErrDeviceChoice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
+// usageErrors mean that flags do not go together.
+var usageErrors = []error{pool.ErrDevice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
 
-// deviceErrors are the errors that mean an Edge TPU cannot be used.
+// deviceErrors mean that an Edge TPU can't be used.
 var deviceErrors = []error{
 	tpu.ErrNoDevice, tpu.ErrPermission, tpu.ErrBusy, tpu.ErrDisconnected, tpu.ErrTimeout, tpu.ErrStall, tpu.ErrTransfer,
 	tpu.ErrDevice, tpu.ErrFirmware, tpu.ErrNoUSB, tpu.ErrClosed,
@@ -99,64 +101,75 @@ func isAny(err error, list []error) bool {
 	return slices.ContainsFunc(list, func(e error) bool { return errors.Is(err, e) })
 }
 
-// hint says what to do about err, or nothing.
-func hint(err error) string {
+// hints say what to type about an error. The first that matches counts.
+var hints = []struct {
+	match func(error) bool
+	hint  string
+}{
+	{lostModel("backbone.tflite"), "name the model again with --backbone MODEL"},
+	{lostModel("template-", "twin-"), "name the two models again with --compiled MODEL --uncompiled MODEL"},
+	{is(tpu.ErrFirmware), "fetch it with imprint models pull firmware; an installed libedgetpu has it too"},
+	{is(imprint.ErrNeedsCompiled), "name the two with --compiled MODEL --uncompiled MODEL; the workspace keeps copies"},
+	{is(pool.ErrNotCompiled), "use the compiled form of the model, usually named _edgetpu, or --device cpu"},
+	{func(err error) bool { return onDevice(err) && errors.Is(err, backbone.ErrCompiled) }, "imprint doctor finds the problem; --uncompiled FILE runs the model that it was compiled from on the CPU"},
+	{onDevice, "imprint doctor finds the problem"},
+	{is(models.ErrUnknown), "see imprint models list"},
+	{is(models.ErrNotPulled), pullHint},
+	{is(imprint.ErrNoBackbone), pullHint},
+	{is(imprint.ErrOtherBackbone), otherHint},
+	{is(imprint.ErrOtherResize), otherHint},
+	{is(imprint.ErrConflict), "remove the photo from one of them with imprint --workspace DIR remove PHOTO, or rename one of the classes"},
+	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown or --keep-classes"},
+	{is(imprint.ErrNoClasses), "add photos first: imprint add --label NAME PHOTOS"},
+	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},
+	{is(imprint.ErrUnknown), "turn it off with --unknown 0"},
+	{is(imprint.ErrLocked), "wait for that process, or end it"},
+	{is(imprint.ErrNoPhotos), "photos are JPEG, PNG, WebP, GIF or BMP files, or folders of them"},
+	{is(dataset.ErrTub), "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"},
+	{is(dataset.ErrNoLabel), "name the class with --label NAME, or give a folder that holds one folder of photos per class"},
+	{is(backbone.ErrNoEmbedding), "imprint inspect -v FILE lists the tensors; choose one with --embedding TENSOR"},
+	{is(backbone.ErrUnsupportedOperator), "imprint inspect -v FILE lists the operators; of a compiled model use the file it was compiled from, without _edgetpu"},
+	{is(compiled.ErrUncompiled), "--uncompiled is the file that --compiled was made from, usually of the same name without _edgetpu"},
+	{is(compiled.ErrCompiled), "imprint inspect -v --uncompiled UNCOMPILED COMPILED shows the layers of the compiled model"},
+	{is(pool.ErrInput), "imprint inspect -v MODEL shows the inputs; give one --input FILE for each, in their order"},
+	{is(tflite.ErrCorrupt), "the file is cut short, changed or no TensorFlow Lite model: copy it again, or see imprint models list"},
+	{is(fs.ErrPermission), "you can't read or write there; --workspace DIR puts the workspace elsewhere"},
+}
+
+const (
+	pullHint  = "use a file with --backbone FILE, or download a model: imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor"
+	otherHint = "leave the option out, or start another workspace with --workspace DIR"
+)
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func onDevice(err error) bool { return isAny(err, deviceErrors) }
+
+// lostModel matches errors about a workspace's copy of a model, which is missing or
+// another than it was. The names of these files begin with one of prefixes.
+func lostModel(prefixes ...string) func(error) bool {
+	return func(err error) bool {
+		return (errors.Is(err, imprint.ErrCorrupt) || errors.Is(err, imprint.ErrNoBackbone)) &&
+			slices.ContainsFunc(prefixes, func(p string) bool { return strings.Contains(err.Error(), "/"+p) })
+	}
+}
+
+// hint returns what to type about an error of a command, or "".
+func hint(err error, command string) string {
 	var own hinted
 	var usage usageError
-	var name *models.NameError
 	switch {
 	case errors.As(err, &own):
 		return own.hint
 	case errors.As(err, &usage):
-		return "imprint help COMMAND shows how, with examples"
-	case errors.Is(err, tpu.ErrFirmware):
-		return "imprint models pull firmware fetches it; an installed libedgetpu has it too"
-	case errors.Is(err, imprint.ErrNeedsCompiled):
-		return "name the two with --template COMPILED --twin UNCOMPILED; the workspace keeps copies"
-	case errors.Is(err, imprint.ErrNotCompiled):
-		return "take the model's compiled form, which by custom ends in _edgetpu, or --device cpu"
-	case isAny(err, deviceErrors) && errors.Is(err, backbone.ErrCompiled):
-		return "imprint doctor says what to do; --twin FILE runs the model that it was compiled from on the CPU instead"
-	case isAny(err, deviceErrors):
-		return "imprint doctor says what to do"
-	case errors.As(err, &name) && name.Err == models.ErrNotPulled:
-		return "imprint models pull " + name.Name
-	case errors.Is(err, models.ErrUnknown):
-		return "see: imprint models list"
-	case errors.Is(err, models.ErrNotPulled), errors.Is(err, imprint.ErrNoBackbone):
-		return "name a model with --backbone FILE, or pull one: imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor"
-	case errors.Is(err, imprint.ErrOtherBackbone), errors.Is(err, imprint.ErrOtherResize):
-		return "leave the option out, or teach anew in another folder with --workspace DIR"
-	case errors.Is(err, imprint.ErrConflict):
-		return "take the photo out of one of them: imprint --workspace DIR remove PHOTO; or give both labels the same name with rename"
-	case errors.Is(err, imprint.ErrOtherSettings):
-		return "say how the new one shall be written with --head, --layout, --unknown or --keep-classes"
-	case errors.Is(err, imprint.ErrNothingTaught):
-		return "teach first: imprint add --label NAME PHOTOS"
-	case errors.Is(err, imprint.ErrUnknownLabel):
-		return "imprint list shows the labels"
-	case errors.Is(err, imprint.ErrLocked):
-		return "wait for that process, or end it; the lock goes with it"
-	case errors.Is(err, imprint.ErrNoPhotos):
-		return "photos are JPEG, PNG, WebP, GIF or BMP files, or folders of them"
-	case errors.Is(err, dataset.ErrTub):
-		return "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"
-	case errors.Is(err, dataset.ErrNoLabel):
-		return "--label NAME gives all photos one label; without it a folder holds one folder of photos for each label"
-	case errors.Is(err, backbone.ErrNoEmbedding):
-		return "imprint inspect FILE lists the tensors; name one with --embedding TENSOR"
-	case errors.Is(err, backbone.ErrUnsupportedOperator):
-		return "imprint inspect FILE shows the operators; of a model compiled for the Edge TPU take the file it was compiled from, without _edgetpu"
-	case errors.Is(err, compiled.ErrUncompiled):
-		return "--twin is the file that the compiler was given for --template, by custom of its name without _edgetpu"
-	case errors.Is(err, compiled.ErrCompiled):
-		return "imprint inspect --twin TWIN TEMPLATE shows the template's layers"
-	case errors.Is(err, imprint.ErrInput):
-		return "imprint inspect MODEL shows the inputs; each is given with --input FILE, in their order"
-	case errors.Is(err, tflite.ErrCorrupt):
-		return "the file is cut short, changed, or no TensorFlow Lite model: copy it anew, or see imprint models list"
-	case errors.Is(err, fs.ErrPermission):
-		return "take a folder that you may write to; --workspace DIR names that of what is learned"
+		return "see " + strings.TrimSpace("imprint help "+command)
+	}
+	for _, h := range hints {
+		if h.match(err) {
+			return h.hint
+		}
 	}
 	return ""
 }

@@ -10,10 +10,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/evaluate"
 	"github.com/imprintkit/imprint/imprint/evaluate/report"
 )
 
@@ -22,39 +22,48 @@ func evalCommand() *cli.Command {
 		Name:      "eval",
 		Usage:     "measure accuracy",
 		ArgsUsage: "[DIR]",
-		Description: `With a folder of labelled photos (DIR/<label>/*): teaches some photos of each class
-and classifies all others, several times with other photos. With --embeddings: the
-same on stored embeddings (emb.u8, labels.json, episodes.json). With neither: leaves
-out one photo of the workspace at a time. Also tells what stands in the way of a better
-answer; docs/accuracy.md says what each number means.
+		Description: `Measure the accuracy of the workspace's model, or of models trained on a folder.
 
 Examples:
-   imprint eval
-   imprint eval --report out.html             a page with curves and pictures
-   imprint eval ./clothing --shots 1,5,10,20 --draws 10 --backbone mobilenet.tflite
-   imprint eval --embeddings ./embeddings/clothing --head mean,auto`,
+   imprint eval                        the workspace, each photo left out once
+   imprint eval --report out.html      a page with curves and photos
+   imprint eval ./hats --support 1,5   train on 1 and 5 photos of each class in
+                                       ./hats/<class>/, classify the others
+   imprint eval --embeddings ./embeddings/clothing --head mean,auto -v
+
+docs/accuracy.md explains the numbers.`,
 		Flags: withDevices(
-			&cli.StringFlag{Name: "shots", Usage: "teach so many photos of each class, a list of `N`", Value: "1,5,10,20"},
-			&cli.IntFlag{Name: "draws", Usage: "choose the photos to teach `N` times", Value: 10},
-			&cli.StringFlag{Name: "head", Usage: "measure these heads, a list of `NAME`; details are of the first", DefaultText: "the workspace's; for photos and embeddings auto, and Coral's two for comparison: auto,mean,coral-sgd"},
-			&cli.StringFlag{Name: "embeddings", Usage: "use stored embeddings in `DIR`", DefaultText: "none"},
-			&cli.Float64Flag{Name: "unknown", Usage: "besides, teach half of the classes, ask about all, and let `RATE` of what was not taught pass, such as 0.05", DefaultText: "do not"},
-			&cli.StringFlag{Name: "report", Usage: "write a page for people to `FILE`, which holds all it shows", DefaultText: "none"},
-			chosenFitFlag(), jsonFlag("everything, as one object")),
+			&cli.StringFlag{Name: "report", Usage: "write a page that shows everything to `FILE`", DefaultText: "none"},
+			&cli.StringFlag{Name: "support", Usage: "train on `N` photos of each class; several numbers are separated by commas", Value: "1,5,10,20"},
+			&cli.IntFlag{Name: "episodes", Usage: "repeat `N` times, with other photos each time", Value: 10},
+			&cli.Float64Flag{Name: "unknown", Usage: "also measure rejection: train half of the classes, classify all, and let `RATE` of the other half, such as 0.05, slip through", DefaultText: "do not"},
+			jsonFlag("everything"),
+			&cli.StringFlag{Name: "head", Category: advanced, Usage: "compare the training methods `NAMES`, separated by commas; the first gets the details", DefaultText: "the workspace's; for a folder or embeddings auto,mean,coral-sgd"},
+			&cli.StringFlag{Name: "embeddings", Category: advanced, Usage: "use the embeddings in `DIR`: emb.u8, labels.json, episodes.json", DefaultText: "none"},
+			autoResizeFlag()),
 		Action: eval,
 	}
+}
+
+// evaluated is what a command evaluated.
+type evaluated struct {
+	*evaluate.Evaluation
+	resize  dataset.Resize
+	classes []imprint.Class    // of a workspace
+	advice  *classifier.Advice // of a workspace
+	details []string           // of a folder of photos
 }
 
 func eval(c *cli.Context) error {
 	if err := needArgs(c, 0, 1); err != nil {
 		return err
 	}
-	shots, err := numbers("shots", c.String("shots"))
+	support, err := numbers("support", c.String("support"))
 	if err != nil {
 		return err
 	}
-	if c.Int("draws") < 1 || c.Int("draws") > 1000 {
-		return usagef("--draws %d: it must be 1 to 1000", c.Int("draws"))
+	if c.Int("episodes") < 1 || c.Int("episodes") > 1000 {
+		return usagef("--episodes %d: it must be 1 to 1000", c.Int("episodes"))
 	}
 	heads, err := heads(c)
 	if err != nil {
@@ -65,36 +74,36 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	stored := c.String("embeddings")
-	var ev *imprint.Evaluation
-	var way dataset.Resize
+	var ev evaluated
 	switch {
 	case stored != "" && c.NArg() > 0:
 		return usagef("eval takes a folder of photos or --embeddings, not both")
 	case stored == "" && c.NArg() == 0:
-		ev, way, err = evalWorkspace(c, heads, shots, file != "")
+		ev, err = evalWorkspace(c, heads, support, file != "")
 	default:
-		ev, way, err = evalSet(c, heads, shots)
+		ev, err = evalSet(c, heads, support)
 	}
 	if err != nil {
 		return err
 	}
 	if file != "" {
-		b, err := report.HTML(c.Context, ev, way)
-		if err != nil {
+		if err := report.Write(c.Context, file, ev.Evaluation, ev.resize); err != nil {
 			return err
 		}
-		if err := imprint.WriteFile(file, b); err != nil {
-			return err
-		}
-		fmt.Fprintf(c.App.ErrWriter, "wrote %s\n", c.String("report"))
+		note(c, "wrote "+c.String("report"))
 	}
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, ev)
+		return printJSON(c.App.Writer, ev.Evaluation)
 	}
-	return printEvaluation(c.App.Writer, ev)
+	if verbose(c) {
+		say(c, evaluationReport(ev)...)
+	} else {
+		say(c, evaluationLines(ev, c.IsSet("head"))...)
+	}
+	return nil
 }
 
-// heads are the methods of --head; none if it is not given.
+// heads are the methods that --head names, or nil.
 func heads(c *cli.Context) ([]classifier.Method, error) {
 	if !c.IsSet("head") {
 		return nil, nil
@@ -103,7 +112,7 @@ func heads(c *cli.Context) ([]classifier.Method, error) {
 	for _, h := range strings.Split(c.String("head"), ",") {
 		m := classifier.Method(strings.TrimSpace(h))
 		if !slices.Contains(classifier.Methods(), m) {
-			return nil, usagef("--head %q: the heads there are are %v", h, classifier.Methods())
+			return nil, usagef("--head %q is not one of %v", h, classifier.Methods())
 		}
 		if !slices.Contains(heads, m) {
 			heads = append(heads, m)
@@ -112,128 +121,125 @@ func heads(c *cli.Context) ([]classifier.Method, error) {
 	return heads, nil
 }
 
-// evalSet draws from a folder of photos or from stored embeddings.
-func evalSet(c *cli.Context, heads []classifier.Method, shots []int) (*imprint.Evaluation, dataset.Resize, error) {
+// evalSet evaluates a folder of photos or stored embeddings.
+func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evaluated, err error) {
 	var o imprint.Options
 	if err := unknownRate(c, &o); err != nil {
-		return nil, "", err
+		return ev, err
 	}
-	way, err := fit(c)
-	if err != nil {
-		return nil, "", err
+	if ev.resize, err = resizeMode(c); err != nil {
+		return ev, err
 	}
 	if heads == nil {
-		heads = []classifier.Method{classifier.Auto, classifier.Mean, classifier.CoralSGD} // the last two are Coral's
+		heads = []classifier.Method{classifier.Auto, classifier.Mean, classifier.CoralSGD} // Coral's two for comparison
 	}
-	var set *imprint.Set
+	var set *evaluate.Set
 	if stored := c.String("embeddings"); stored != "" {
-		if way == imprint.AutoResize {
-			return nil, "", usagef("--fit auto needs a folder of photos")
+		if ev.resize == imprint.AutoResize {
+			return ev, usagef("--resize auto needs a folder of photos")
 		}
-		if set, err = imprint.ReadSet(stored, way); errors.Is(err, fs.ErrNotExist) {
-			return nil, "", hinted{err, "a folder of stored embeddings holds emb.u8, or emb.crop.u8 for --fit crop, labels.json and episodes.json"}
+		if set, err = evaluate.ReadSet(stored, ev.resize); errors.Is(err, fs.ErrNotExist) {
+			return ev, hinted{err, "a folder of embeddings holds emb.u8, or emb.crop.u8 for --resize crop, labels.json and episodes.json"}
 		} else if err != nil {
-			return nil, "", dataError{err}
+			return ev, dataError{err}
 		}
-	} else {
-		var skipped []imprint.Skipped
-		set, skipped, way, err = embedSet(c, c.Args().First(), way, slices.Max(shots))
-		tellSkipped(c.App.ErrWriter, skipped)
-		if err != nil {
-			return nil, "", err
-		}
+	} else if set, err = embedSet(c, c.Args().First(), &ev, slices.Max(support)); err != nil {
+		return ev, err
 	}
-	ev, err := set.Evaluate(c.Context, heads, shots)
-	if err == nil && o.Unknown != nil {
-		ev.OpenSet, err = set.EvaluateOpenSet(c.Context, heads, shots, *o.Unknown)
+	if ev.Evaluation, err = set.Evaluate(c.Context, heads, support); err != nil {
+		return ev, tooFew(err)
 	}
-	return ev, way, tooFew(err)
+	if o.Unknown != nil {
+		ev.OpenSet, err = set.EvaluateOpenSet(c.Context, heads, support, *o.Unknown)
+	}
+	return ev, err
 }
 
-// embedSet embeds a folder of labelled photos with the named backbone, or that of
-// the workspace.
-func embedSet(c *cli.Context, dir string, way dataset.Resize, shots int) (*imprint.Set, []imprint.Skipped, dataset.Resize, error) {
-	fail := func(err error) (*imprint.Set, []imprint.Skipped, dataset.Resize, error) { return nil, nil, "", err }
+// embedSet embeds a folder of labelled photos with the backbone named, or else the
+// workspace's. It replaces the resize mode of ev with the one it used.
+func embedSet(c *cli.Context, dir string, ev *evaluated, support int) (*evaluate.Set, error) {
+	if err := mustExist(dir); err != nil {
+		return nil, err
+	}
 	found, left, err := dataset.Walk([]string{dir}, "")
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	if len(found) == 0 {
-		return fail(fmt.Errorf("evaluate %s: %w found", dir, imprint.ErrNoPhotos))
+		return nil, fmt.Errorf("evaluate %s: %w found", dir, imprint.ErrNoPhotos)
 	}
 	n, err := threads(c)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	auto := way == imprint.AutoResize
+	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Resize: ev.resize}
+	auto := o.Resize == imprint.AutoResize
 	if auto {
-		way = ""
+		o.Resize = ""
 	}
-	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Resize: way}
+	if err := mustBeModel(o.Backbone); err != nil {
+		return nil, err
+	}
 	if o.Devices, err = devices(c); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	if o.Arithmetic, err = arithmetic(c); err != nil {
-		return fail(err)
+		return nil, err
 	}
-	b, way, err := imprint.LoadBackbone(workspace(c), o)
+	b, mode, err := loadBackbone(workspace(c), o)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	name := filepath.Base(filepath.Clean(dir))
 	show, clear := progress(c, "photo")
-	var set *imprint.Set
-	var skipped []imprint.Skipped
-	if auto {
-		var choice *imprint.ResizeChoice
-		set, skipped, choice, err = imprint.EmbedSetAutoResize(c.Context, name, b, found, shots, c.Int("draws"), n, show)
-		clear()
-		if err != nil {
-			return fail(tooFew(err))
-		}
-		way = choice.Resize
-		fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
-		fmt.Fprintln(c.App.ErrWriter, fitLine(choice))
-		return set, append(leftOut(left), skipped...), way, nil
-	}
-	fmt.Fprintln(c.App.ErrWriter, backboneLine(b, way))
-	set, skipped, err = imprint.EmbedSet(c.Context, name, b, way, found, shots, c.Int("draws"), n, show)
+	set, skipped, choice, err := evaluate.Embed(c.Context, name, b, found, evaluate.EmbedOptions{
+		Resize: mode, Auto: auto, Support: support, Episodes: c.Int("episodes"), Threads: n, Progress: show,
+	})
 	clear()
-	return set, append(leftOut(left), skipped...), way, tooFew(err)
+	if choice != nil {
+		mode = choice.Resize
+		ev.details = append(ev.details, resizeLine(choice))
+	}
+	ev.resize, ev.details = mode, append([]string{backboneLine(b, mode)}, ev.details...)
+	note(c, skippedLines(leftOut(append(left, skipped...)), verbose(c))...)
+	return set, tooFew(err)
 }
 
-// tooFew says what to do when a set has fewer photos than are to be taught.
+// tooFew adds what to do if a set has too few photos.
 func tooFew(err error) error {
-	if errors.Is(err, imprint.ErrProtocol) {
-		return hinted{err, "each class needs more photos than the largest number in --shots; fewer are taught with, for example, --shots 1,2"}
+	if errors.Is(err, evaluate.ErrProtocol) {
+		return hinted{err, "each class needs more photos than the largest number in --support; try fewer, such as --support 1,2"}
 	}
 	return err
 }
 
-// backboneLine says what photos are turned into.
-func backboneLine(b *backbone.Backbone, way dataset.Resize) string {
-	return fmt.Sprintf("backbone %s: photos %d×%d fitted by %s, embedding %q of %d values", b.Name, b.Width, b.Height, way, b.Embedding.Name, b.Dim())
-}
-
-// evalWorkspace leaves out one photo of the workspace at a time, and with curve, or where
-// --shots or --draws ask for it, also draws from it.
-func evalWorkspace(c *cli.Context, heads []classifier.Method, shots []int, curve bool) (*imprint.Evaluation, dataset.Resize, error) {
-	for _, f := range []string{"fit", "unknown"} {
+// evalWorkspace leaves out one photo of the workspace at a time. With curve, or if
+// --support or --episodes is given, it also trains on few of its photos.
+func evalWorkspace(c *cli.Context, heads []classifier.Method, support []int, curve bool) (ev evaluated, err error) {
+	for _, f := range []string{"resize", "unknown"} {
 		if c.IsSet(f) {
-			return nil, "", usagef("--%s needs a folder of photos, or --embeddings", f)
+			return ev, usagef("--%s needs a folder of photos, or --embeddings", f)
 		}
 	}
-	if !curve && !c.IsSet("shots") && !c.IsSet("draws") && !c.Bool("json") {
-		shots = nil
+	if !curve && !c.IsSet("support") && !c.IsSet("episodes") && !c.Bool("json") {
+		support = nil
 	}
-	if err := c.Set("head", ""); err != nil { // it is not the head to make
-		return nil, "", err
+	if err := c.Set("head", ""); err != nil { // open would change the workspace's
+		return ev, err
 	}
-	k, err := open(c, true)
+	ws, err := open(c, true)
 	if err != nil {
-		return nil, "", err
+		return ev, err
 	}
-	defer k.Close()
-	ev, err := k.Evaluate(c.Context, heads, shots, c.Int("draws"))
-	return ev, k.Settings().Resize, err
+	defer ws.Close()
+	set, err := ws.Examples()
+	if err != nil {
+		return ev, err
+	}
+	if len(heads) == 0 {
+		heads = []classifier.Method{ws.Settings().Head}
+	}
+	ev.Evaluation, err = set.LeaveOneOut(c.Context, heads, support, c.Int("episodes"))
+	ev.resize, ev.classes, ev.advice = ws.Settings().Resize, ws.Classes(), ws.Head().Advice
+	return ev, err
 }

@@ -17,17 +17,17 @@ func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "export",
 		Usage: "write the model to a file",
-		Description: `The labels are in the model, and in a file of their own with --labels. The
-workspace stays as it is.
+		Description: `Write the model, with its labels in it, to a file of your own.
 
 Examples:
    imprint export -o cones.tflite
    imprint export --layout coral -o cones.tflite --labels labels.txt
-   imprint export --layout tpu --template mobilenet_edgetpu.tflite --twin mobilenet.tflite -o cones_edgetpu.tflite`,
+   imprint export --compiled mobilenet_edgetpu.tflite \
+      --uncompiled mobilenet.tflite -o cones_edgetpu.tflite`,
 		Flags: withWorkspace(
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`", DefaultText: "must be given"},
-			&cli.StringFlag{Name: "labels", Usage: "write the labels to `FILE` too", DefaultText: "no"},
-			layoutFlag(), keepFlag(), templateFlag(), twinFlag()),
+			&cli.StringFlag{Name: "labels", Usage: "also write the labels to `FILE`", DefaultText: "no"},
+			layoutFlag(), keepFlag(), compiledFlag(), uncompiledFlag()),
 		Action: export,
 	}
 }
@@ -49,14 +49,14 @@ func export(c *cli.Context) error {
 			return err
 		}
 	}
-	k, err := open(c, true)
+	ws, err := open(c, true)
 	if err != nil {
 		return err
 	}
-	defer k.Close()
-	s := k.Settings()
+	defer ws.Close()
+	s := ws.Settings()
 	layout, keep := s.Layout, s.KeepClasses
-	if c.IsSet("template") {
+	if c.IsSet("compiled") {
 		layout = classifier.TPU
 	}
 	if c.IsSet("layout") {
@@ -68,18 +68,18 @@ func export(c *cli.Context) error {
 	if layout == classifier.TPU && c.Bool("keep-classes") {
 		return imprint.ErrKeepClasses
 	}
-	w, err := k.Export(output, labels, layout, keep)
+	written, err := ws.Export(output, labels, layout, keep)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "wrote %s, layout %s\n", c.String("output"), layout)
-	tellWritten(c.App.Writer, w)
+	say(c, wroteLines(c.String("output"), written)...)
+	detail(c, exportDetails(layout, written)...)
 	return nil
 }
 
-// target returns the place of the file that is to be written at path, following
-// links, or why there can't be one. It is asked before any work is done. What is
-// no plain file, such as /dev/null, would be replaced by one.
+// target returns the file to write for path, with symbolic links resolved, or why
+// there can't be one. Commands call it before they do any work. Only plain files
+// are targets: others, such as /dev/null, would be replaced by one.
 func target(path string) (string, error) {
 	if path == "" {
 		return "", nil

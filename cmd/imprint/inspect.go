@@ -21,19 +21,16 @@ func inspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "show what is in a model file",
 		ArgsUsage: "FILE",
-		Description: `Shows operators, shapes, quantisation, labels, metadata, what feeds what, which
-tensor imprint takes as the embedding, and how much memory running the model takes;
-which operators a compiler would put on an Edge TPU, or has put there, what stays on the
-CPU and why, and how much of the chip's memory the parameters take. With --twin the
-layers of a compiled model are shown with their constants, as read from its bytes.
-Long names are cut in the middle, and long lists at the end; --json has all of it.
+		Description: `Show what a model takes and gives, and whether it runs on an Edge TPU.
 
 Examples:
    imprint inspect model.tflite
-   imprint inspect --json model.tflite
-   imprint inspect --twin model.tflite model_edgetpu.tflite`,
+   imprint inspect -v model.tflite        operators, tensors, labels, metadata
+   imprint inspect --json model.tflite    everything, with names in full
+   imprint inspect --uncompiled model.tflite model_edgetpu.tflite
+                                          the layers in a compiled model`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "twin", Usage: "of a compiled model, the one it was compiled from, `FILE`", DefaultText: "no layers"},
+			&cli.StringFlag{Name: "uncompiled", Usage: "show the layers of a compiled model that was made from `FILE`", DefaultText: "no"},
 			jsonFlag("everything")},
 		Action: inspect,
 	}
@@ -50,7 +47,7 @@ type (
 		Memory      *memoryReport     `json:"memory,omitempty"`
 		CannotRun   string            `json:"cannot_run,omitempty"`
 		Graphs      []graphReport     `json:"graphs"`
-		EdgeTPU     *mappingReport    `json:"edge_tpu,omitempty"`
+		EdgeTPU     *partitionReport  `json:"edge_tpu,omitempty"`
 		Embedding   *embeddingReport  `json:"embedding,omitempty"`
 		NoEmbedding string            `json:"no_embedding,omitempty"`
 		Labels      []string          `json:"labels,omitempty"`
@@ -58,11 +55,12 @@ type (
 		Model       descriptionReport `json:"model_metadata"`
 		Signatures  []string          `json:"signatures,omitempty"`
 		Files       []metadataReport  `json:"associated_files,omitempty"`
+		content     []byte            // of the file
 	}
-	// memoryReport is what running the model on the CPU takes, in bytes.
+	// memoryReport is the memory that the model takes on the CPU, in bytes.
 	memoryReport struct {
 		Weights int `json:"weights"`            // packed for this processor
-		Tensors int `json:"tensors"`            // all others, in one arena
+		Tensors int `json:"tensors"`            // other tensors, in one arena
 		Scratch int `json:"scratch_per_thread"` // of operators
 	}
 	graphReport struct {
@@ -78,9 +76,9 @@ type (
 		Options string  `json:"options,omitempty"`
 		Inputs  []int32 `json:"inputs"`
 		Outputs []int32 `json:"outputs"`
-		// From has for each input the operator that writes it, -1 for none.
+		// From has, for each input, the operator that writes it, or -1.
 		From []int `json:"from"`
-		// Of an operator compiled for the Edge TPU, its program or why it is none.
+		// The program of an operator compiled for the Edge TPU, or why it has none.
 		Compiled    *packageReport `json:"compiled,omitempty"`
 		NotCompiled string         `json:"not_compiled,omitempty"`
 	}
@@ -98,7 +96,7 @@ type (
 		Tensor    int32  `json:"tensor"`
 		Name      string `json:"name"`
 		Values    int    `json:"values"`
-		LastLayer int    `json:"last_layer"` // the operator that reads it, -1 for none
+		LastLayer int    `json:"last_layer"` // the operator that reads it, or -1
 	}
 	metadataReport struct {
 		Name string `json:"name"`
@@ -121,40 +119,59 @@ func inspect(c *cli.Context) error {
 	if err := needArgs(c, 1, 1); err != nil {
 		return err
 	}
-	path := c.Args().First()
+	path, uncompiled := c.Args().First(), c.String("uncompiled")
+	r, err := inspectFile(path)
+	if err != nil {
+		return err
+	}
+	if uncompiled != "" {
+		if err := r.addUncompiled(uncompiled); err != nil {
+			return fmt.Errorf("inspect %s as compiled from %s: %w", path, uncompiled, err)
+		}
+	}
+	switch {
+	case c.Bool("json"):
+		return printJSON(c.App.Writer, r)
+	case quiet(c):
+	case verbose(c):
+		r.print(c.App.Writer)
+	default:
+		say(c, inspectLines(r)...)
+		if uncompiled != "" {
+			r.EdgeTPU.printLayers(c.App.Writer)
+		}
+	}
+	return nil
+}
+
+func inspectFile(path string) (*modelReport, error) {
+	if err := mustExist(path); err != nil {
+		return nil, err
+	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("inspect: %w", err)
+		return nil, fmt.Errorf("inspect: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("inspect %s: it is not a plain file", path)
+		return nil, fmt.Errorf("inspect %s: it is not a plain file", path)
 	}
 	if info.Size() > tflite.MaxFileSize {
-		return fmt.Errorf("inspect %s: %w: %d bytes, and at most %d are read", path, tflite.ErrTooLarge, info.Size(), tflite.MaxFileSize)
+		return nil, fmt.Errorf("inspect %s: %w: %d bytes, the limit is %d", path, tflite.ErrTooLarge, info.Size(), tflite.MaxFileSize)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("inspect: %w", err)
+		return nil, fmt.Errorf("inspect: %w", err)
 	}
 	m, err := tflite.Parse(b)
 	if err != nil {
-		return fmt.Errorf("inspect %s: %w", path, err)
+		return nil, fmt.Errorf("inspect %s: %w", path, err)
 	}
 	r, err := newReport(m)
 	if err != nil {
-		return fmt.Errorf("inspect %s: %w", path, err)
+		return nil, fmt.Errorf("inspect %s: %w", path, err)
 	}
-	if twin := c.String("twin"); twin != "" {
-		if err := r.EdgeTPU.addTwin(b, twin); err != nil {
-			return fmt.Errorf("inspect %s as compiled from %s: %w", path, twin, err)
-		}
-	}
-	r.File, r.Size, r.SHA256 = path, len(b), fmt.Sprintf("%x", sha256.Sum256(b))
-	if c.Bool("json") {
-		return printJSON(c.App.Writer, r)
-	}
-	r.print(c.App.Writer)
-	return nil
+	r.File, r.Size, r.SHA256, r.content = path, len(b), fmt.Sprintf("%x", sha256.Sum256(b)), b
+	return r, nil
 }
 
 func newReport(m *tflite.Model) (*modelReport, error) {
@@ -177,7 +194,7 @@ func newReport(m *tflite.Model) (*modelReport, error) {
 		}
 	}
 	var err error
-	if r.EdgeTPU, err = newMappingReport(m); err != nil {
+	if r.EdgeTPU, err = newPartitionReport(m); err != nil {
 		return nil, err
 	}
 	if r.Labels, err = m.Labels(); err != nil && !errors.Is(err, tflite.ErrNoLabels) {
@@ -205,7 +222,7 @@ func newReport(m *tflite.Model) (*modelReport, error) {
 	return r, nil
 }
 
-// about says in a line for each tensor what the metadata say.
+// about is what the metadata say of tensors, a line each.
 func about(tensors []tflite.TensorDescription) []string {
 	var lines []string
 	for _, t := range tensors {
@@ -221,7 +238,7 @@ func about(tensors []tflite.TensorDescription) []string {
 	return lines
 }
 
-// shortText is b if it is text that fits on a line, or else "".
+// shortText is b if it is text that fits on a line, else "".
 func shortText(b []byte) string {
 	text := strings.TrimRight(string(b), "\x00")
 	if len(text) > 120 || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
@@ -267,75 +284,4 @@ func newGraphReport(m *tflite.Model, sub int) graphReport {
 		r.Tensors = append(r.Tensors, tr)
 	}
 	return r
-}
-
-// optionsText is what an operator is told, short.
-func optionsText(op tflite.BuiltinOperator, o tflite.Options) string {
-	var parts []string
-	add := func(format string, a ...any) { parts = append(parts, fmt.Sprintf(format, a...)) }
-	activation := func(a tflite.Activation) {
-		if a != tflite.ActNone {
-			add("%v", a)
-		}
-	}
-	window := func(strideH, strideW, dilationH, dilationW int32, p tflite.Padding) {
-		add("stride %d×%d", strideH, strideW)
-		if dilationH != 1 || dilationW != 1 {
-			add("dilation %d×%d", dilationH, dilationW)
-		}
-		add("%v", p)
-	}
-	switch op {
-	case tflite.OpConv2D:
-		v := o.Conv2D()
-		window(v.StrideH, v.StrideW, v.DilationH, v.DilationW, v.Padding)
-		activation(v.Activation)
-	case tflite.OpDepthwiseConv2D:
-		v := o.DepthwiseConv2D()
-		window(v.StrideH, v.StrideW, v.DilationH, v.DilationW, v.Padding)
-		if v.DepthMultiplier != 1 {
-			add("multiplier %d", v.DepthMultiplier)
-		}
-		activation(v.Activation)
-	case tflite.OpAveragePool2D, tflite.OpMaxPool2D:
-		v := o.Pool2D()
-		add("window %d×%d", v.FilterHeight, v.FilterWidth)
-		window(v.StrideH, v.StrideW, 1, 1, v.Padding)
-		activation(v.Activation)
-	case tflite.OpFullyConnected:
-		v := o.FullyConnected()
-		if v.KeepNumDims {
-			add("keeps dimensions")
-		}
-		if v.WeightsFormat != 0 {
-			add("shuffled weights")
-		}
-		activation(v.Activation)
-	case tflite.OpAdd:
-		activation(o.Add().Activation)
-	case tflite.OpSub:
-		activation(o.Sub().Activation)
-	case tflite.OpMul:
-		activation(o.Mul().Activation)
-	case tflite.OpL2Normalization:
-		activation(o.L2Norm().Activation)
-	case tflite.OpConcatenation:
-		add("axis %d", o.Concatenation().Axis)
-		activation(o.Concatenation().Activation)
-	case tflite.OpReshape:
-		if shape := o.Reshape().NewShape; len(shape) > 0 {
-			add("to %s", shapeText(shape))
-		}
-	case tflite.OpSqueeze:
-		if dims := o.Squeeze().SqueezeDims; len(dims) > 0 {
-			add("dimensions %v", dims)
-		}
-	case tflite.OpMean:
-		if o.Reducer().KeepDims {
-			add("keeps dimensions")
-		}
-	case tflite.OpSoftmax:
-		add("beta %g", o.Softmax().Beta)
-	}
-	return strings.Join(parts, " ")
 }

@@ -2,13 +2,11 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// What an operator that is compiled for the Edge TPU holds, as JSON.
+// What an operator compiled for the Edge TPU holds, as JSON.
 type (
 	packageReport struct {
 		MinRuntime  int                `json:"min_runtime_version"`
@@ -44,7 +42,7 @@ type (
 		Scale     float32 `json:"scale"`
 		ZeroPoint int     `json:"zero_point"` // of the device's unsigned bytes
 		Bytes     int     `json:"bytes_on_the_wire"`
-		Tiles     int     `json:"tiles,omitempty"` // in which the bytes come; 0 if they are the tensor's
+		Tiles     int     `json:"tiles,omitempty"` // that the bytes come in; 0 if in the order of the tensor
 	}
 )
 
@@ -82,78 +80,4 @@ func layerReports(layers []executable.Layer) []layerReport {
 		list = append(list, r)
 	}
 	return list
-}
-
-// hintText says in words what is sent or awaited, with that name for the layer.
-func hintText(h executable.Hint, name string) string {
-	switch h.Kind {
-	case executable.Transfer:
-		way := "in"
-		if h.Out {
-			way = "out"
-		}
-		text := fmt.Sprintf("%s %s %d bytes", h.Buffer, way, h.Size)
-		if h.Offset > 0 {
-			text += fmt.Sprintf(" from %d", h.Offset)
-		}
-		if h.Name != "" {
-			text += " of " + name
-		}
-		return text
-	case executable.Instructions:
-		return fmt.Sprintf("instructions %d", h.Chunk)
-	case executable.Interrupt:
-		return fmt.Sprintf("interrupt %d", h.Number)
-	}
-	return h.Kind.String()
-}
-
-// print writes what follows the operator's line.
-func (r *packageReport) print(w io.Writer) {
-	const indent = "        "
-	compiler := ""
-	if r.Compiler != "" {
-		compiler = " by compiler " + plain(r.Compiler)
-	}
-	fmt.Fprintf(w, "%scompiled%s for runtime %d or newer; parameters: %d bytes kept on the chip, %d streamed for every inference\n",
-		indent, compiler, r.MinRuntime, r.OnChip, r.Streamed)
-	for _, e := range r.Executables {
-		bytes := 0
-		for _, n := range e.Chunks {
-			bytes += n
-		}
-		fmt.Fprintf(w, "%s%s %s for %s, token %s: %d bytes of instructions in %d %s, %d of parameters, %d of scratch", indent, e.Type,
-			shortName(e.Name), plain(e.Chip), e.Token, bytes, len(e.Chunks), plural(len(e.Chunks), "chunk"), e.Parameters, e.Scratch)
-		if e.Cycles > 0 {
-			fmt.Fprintf(w, ", %d cycles estimated", e.Cycles)
-		}
-		if !e.Deterministic {
-			fmt.Fprint(w, ", not all transfers known")
-		}
-		fmt.Fprintln(w)
-		for _, l := range e.Inputs {
-			fmt.Fprintf(w, "%s  input   %s\n", indent, l)
-		}
-		for _, l := range e.Outputs {
-			fmt.Fprintf(w, "%s  output  %s\n", indent, l)
-		}
-		const shown = 16
-		steps := strings.Join(e.steps[:min(shown, len(e.steps))], "; ")
-		if n := len(e.steps); n > shown {
-			steps += fmt.Sprintf("; … %d more", n-shown)
-		}
-		fmt.Fprintf(w, "%s  steps   %s\n", indent, steps)
-	}
-	for _, f := range r.Ignored {
-		fmt.Fprintf(w, "%snot known to this version: %s\n", indent, plain(f))
-	}
-}
-
-// String describes a layer in a line.
-func (l layerReport) String() string {
-	text := fmt.Sprintf("%s %s %s, scale %g zero %d, %d bytes on the wire", shortName(l.Name), l.Type, shapeText(l.Shape), l.Scale, l.ZeroPoint, l.Bytes)
-	if l.Tiles > 0 {
-		text += fmt.Sprintf(" in %d %s", l.Tiles, plural(l.Tiles, "tile"))
-	}
-	return text
 }

@@ -1,5 +1,5 @@
-// Command imprint teaches a camera device new classes from a few photos. Start
-// with imprint --help.
+// Command imprint trains a camera on new classes from a few photos. Start with
+// imprint --help.
 package main
 
 import (
@@ -23,8 +23,8 @@ func main() {
 	os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr, tpu.USB))
 }
 
-// run is the whole command, with devices on the bus that usb gives; it returns the
-// exit status.
+// run executes the command line args and returns the exit status. Edge TPUs are
+// looked for on the bus that usb opens.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, usb func() (tpu.Bus, error)) int {
 	out := &output{w: stdout}
 	app := newApp(stdin, out, stderr)
@@ -33,9 +33,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		printCandidates(out, complete(app, args[2:]))
 		return 0
 	}
-	args, err := arrange(app, args)
+	arranged, err := arrange(app, args)
 	if err == nil {
-		err = app.RunContext(ctx, args)
+		err = app.RunContext(ctx, arranged)
 		if e := closeDevices(app); err == nil {
 			err = e
 		}
@@ -44,63 +44,61 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case out.err != nil:
 		err = out.err
 	case err != nil && ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)) || errors.Is(err, imprint.ErrLocked)):
-		err = fmt.Errorf("%w, and nothing was changed", errInterrupted)
+		err = fmt.Errorf("%w; nothing was changed", errInterrupted)
 	}
-	tell(stderr, err)
+	reportError(stderr, err, commandPath(app, args))
 	return exitStatus(err)
 }
 
-// output is the standard output. It keeps the first failure, so that a result that
-// was lost on the way is never a success.
-type output struct {
-	w   io.Writer
-	err error
-}
+// The groups of commands in imprint --help, in this order.
+const (
+	groupTrain   = "Train"
+	groupRun     = "Run"
+	groupEdgeTPU = "Edge TPU"
+	groupTools   = "Tools"
+)
 
-func (o *output) Write(p []byte) (int, error) {
-	if o.err != nil {
-		return 0, o.err
+func commands() []*cli.Command {
+	var all []*cli.Command
+	group := func(name string, commands ...*cli.Command) {
+		for _, c := range commands {
+			c.Category = name
+		}
+		all = append(all, commands...)
 	}
-	n, err := o.w.Write(p)
-	o.err = err
-	return n, err
+	group(groupTrain, addCommand(), removeCommand(), renameCommand(), undoCommand(), retrainCommand(), mergeCommand(), listCommand())
+	group(groupRun, classifyCommand(), serveCommand(), evalCommand(), exportCommand(), runCommand())
+	group(groupEdgeTPU, devicesCommand(), doctorCommand(), compileCommand())
+	group(groupTools, inspectCommand(), modelsCommand(), completionCommand(), helpCommand())
+	return all
 }
 
-// newApp describes all commands.
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 	flags := workspaceFlags()
-	// Read for the whole program only: a variable must not win over a flag given
-	// before the command's name.
+	// Only the flags before the command read the environment: a variable must not
+	// override a flag given there.
 	flags[0].(*cli.StringFlag).EnvVars = []string{"IMPRINT_WORKSPACE"}
 	flags[1].(*cli.StringFlag).EnvVars = []string{"IMPRINT_BACKBONE"}
 	app := &cli.App{
 		Name:  "imprint",
-		Usage: "teach a camera device a new class from a few photos, on the device",
-		Description: `imprint turns a few photos into a new last layer of a frozen MobileNet.
+		Usage: "train a camera on new classes from a few photos",
+		Description: `Train a camera on new classes from a few photos, on the device.
 
-Example:
-   imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor
-   imprint add --label cone ./photos/cone
-   imprint add --label duck ./photos/duck
-   imprint classify new.jpg
+Examples:
+   imprint add ./photos                  learn the classes in ./photos/<class>/
+   imprint classify new.jpg              say what a photo shows
+   imprint undo                          take back the last change
 
-What was learned is kept in the folder .imprint: model.tflite and labels.txt there
-are ready for any TensorFlow Lite runtime.
-
-Flags may stand anywhere on the line; -- ends them, for a name that begins with a
-dash. A photo named - is the standard input.
-
-Exit status: 0 done, 1 it can't be done, 2 wrong usage, 3 device trouble,
-4 a damaged file or one of the wrong kind, 130 interrupted.`,
-		Flags: append(flags, cli.HelpFlag),
-		Commands: []*cli.Command{addCommand(), removeCommand(), undoCommand(), renameCommand(), listCommand(), classifyCommand(), retrainCommand(), mergeCommand(),
-			evalCommand(), exportCommand(), compileCommand(), inspectCommand(), runCommand(), serveCommand(), modelsCommand(), devicesCommand(), doctorCommand(), completionCommand(), helpCommand()},
+The folder .imprint holds the result: model.tflite runs in any TensorFlow Lite
+runtime, labels.txt lists its classes.`,
+		Flags:                     append(append(outputFlags(), flags...), cli.HelpFlag),
+		Commands:                  commands(),
 		HideVersion:               true,
-		DisableSliceFlagSeparator: true, // names of files may have commas
+		DisableSliceFlagSeparator: true, // file names may contain commas
 		Reader:                    stdin,
 		Writer:                    stdout,
 		ErrWriter:                 stderr,
-		ExitErrHandler:            func(*cli.Context, error) {}, // run does
+		ExitErrHandler:            func(*cli.Context, error) {}, // run reports errors
 		OnUsageError:              onUsageError,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -115,63 +113,18 @@ Exit status: 0 done, 1 it can't be done, 2 wrong usage, 3 device trouble,
 	return app
 }
 
-// prepare makes all commands alike: wrong usage is reported by run, and "help" is
-// an argument like any other.
+// prepare gives every command --verbose and --quiet, leaves the reporting of wrong
+// usage to run, and makes "help" an ordinary argument.
 func prepare(cmd *cli.Command) {
 	cmd.OnUsageError = onUsageError
+	cmd.Before = checkOutputFlags
 	cmd.HideHelpCommand = true
+	if cmd.Name != "help" && cmd.Name != "completion" {
+		cmd.Flags = append(cmd.Flags, outputFlags()...)
+	}
 	for _, sub := range cmd.Subcommands {
 		prepare(sub)
 	}
 }
 
 func onUsageError(_ *cli.Context, err error, _ bool) error { return usageError{err} }
-
-func helpCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "help",
-		Usage:     "show how a command is used",
-		ArgsUsage: "[COMMAND …]",
-		Description: `Examples:
-   imprint help
-   imprint help add
-   imprint help models pull`,
-		Action: func(c *cli.Context) error {
-			commands := c.App.Commands
-			for _, name := range c.Args().Slice() {
-				cmd := named(commands, name)
-				if cmd == nil {
-					return unknownCommand(commands, name)
-				}
-				commands = cmd.Subcommands
-			}
-			args := append([]string{c.App.Name}, c.Args().Slice()...)
-			return c.App.RunContext(c.Context, append(args, "--help"))
-		},
-	}
-}
-
-// needArgs checks the number of arguments; most < 0 is no limit.
-func needArgs(c *cli.Context, least, most int) error {
-	n := c.NArg()
-	switch {
-	case n < least:
-		return usagef("%s needs %s", c.Command.Name, c.Command.ArgsUsage)
-	case most == 0 && n > 0:
-		return usagef("%s takes no arguments, and %q was given", c.Command.Name, c.Args().First())
-	case most > 0 && n > most:
-		return usagef("%s takes %s, and %q was given too", c.Command.Name, c.Command.ArgsUsage, c.Args().Get(most))
-	}
-	return nil
-}
-
-// tell says what went wrong, and what to do about it.
-func tell(w io.Writer, err error) {
-	if err == nil || errors.Is(err, errReported) {
-		return
-	}
-	fmt.Fprintf(w, "imprint: error: %v\n", err)
-	if h := hint(err); h != "" {
-		fmt.Fprintf(w, "imprint: hint: %s\n", h)
-	}
-}

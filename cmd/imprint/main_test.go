@@ -1,22 +1,27 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/imprintkit/imprint/tools/race"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"imprint": main, "imprint-emulated": emulated})
 }
 
-// TestScripts runs testdata/*.txtar, one for each behaviour of the command.
+// TestScripts runs testdata/*.txtar, a script for each topic.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -39,37 +44,31 @@ func TestScripts(t *testing.T) {
 			"json":      checkJSON,
 		},
 		Condition: func(cond string) (bool, error) {
-			switch cond {
+			name, path, _ := strings.Cut(cond, ":")
+			switch name {
 			case "root":
 				return os.Geteuid() == 0, nil
 			case "linux":
 				return runtime.GOOS == "linux", nil
+			case "race":
+				return race.Enabled, nil
 			case "shared":
-				_, err := os.Stat(sharedFolder())
-				return err == nil, nil
+				// The reference files, or one of them: [shared:embeddings].
+				folder, found := reference.Folder()
+				_, err := os.Stat(filepath.Join(folder, cmp.Or(path, "models")))
+				return found && err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Setup: func(e *testscript.Env) error {
-			// Models pulled, and settings, of whoever runs the tests must not show.
+			// Hide the models and settings of whoever runs the tests.
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
-			e.Setenv("SHARED", sharedFolder())
+			folder, _ := reference.Folder()
+			e.Setenv("SHARED", folder)
 			e.Values[keptKey{}] = make(map[string][sha256.Size]byte)
 			return nil
 		},
 	})
-}
-
-// sharedFolder is where Coral's models and photos lie beside the checkout.
-func sharedFolder() string {
-	if dir := os.Getenv("IMPRINT_SHARED"); dir != "" {
-		return dir
-	}
-	dir, err := filepath.Abs("../../../shared")
-	if err != nil {
-		return ""
-	}
-	return dir
 }
 
 func number(ts *testscript.TestScript, s string) int {

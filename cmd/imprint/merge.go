@@ -6,25 +6,27 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
 )
 
 func mergeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "merge",
-		Usage:     "teach what other workspaces were taught",
+		Usage:     "combine workspaces, for instance of several cars",
 		ArgsUsage: "WORKSPACE …",
-		Description: `No photo is read: the workspaces are folders such as .imprint, of the same backbone. The
-model becomes byte for byte what it would be had all photos been taught in one
-workspace, in any order. Of the same photo one counts; under different labels it is an
-error, and nothing is changed.
+		Description: `Combine workspaces into one, as if all photos had been added to it.
 
 Examples:
    imprint merge ../car2/.imprint ../car3/.imprint      into this workspace
-   imprint merge car1 car2 car3 -o fleet                into a new one`,
+   imprint merge car1 car2 car3 -o fleet                into a new one
+
+All need the same backbone. No photo is read; the order does not matter. A photo
+that several workspaces have counts once. Under different labels it is an error,
+and nothing is changed.`,
 		Flags: withDevices(
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "make a new workspace in `DIR`", DefaultText: "that of --workspace"},
-			layoutFlag(), headFlag(), unknownRateFlag(), keepFlag(), jsonFlag("what was learned")),
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "make a new workspace in `DIR`", DefaultText: "add to the workspace"},
+			unknownRateFlag(), jsonFlag("what was added"), layoutFlag(), headFlag(), keepFlag()),
 		Action: merge,
 	}
 }
@@ -39,30 +41,31 @@ func merge(c *cli.Context) error {
 	}
 	if output := c.String("output"); output != "" {
 		if text(c, "workspace") != "" {
-			return usagef("merge takes -o for a new workspace or --workspace for one that is there, not both")
+			return usagef("merge takes -o for a new workspace or --workspace for an existing one, not both")
 		}
-		if _, err := imprint.Open(output, imprint.Options{Existing: true}); !errors.Is(err, imprint.ErrNothingTaught) {
-			return hinted{fmt.Errorf("merge into %s: a workspace is there already", output), "--workspace " + output + " instead of -o adds to it"}
+		if _, err := imprint.Open(output, imprint.Options{Existing: true}); !errors.Is(err, imprint.ErrNoClasses) {
+			return hinted{fmt.Errorf("merge into %s: there is a workspace already", output), "--workspace " + output + " instead of -o adds to it"}
 		}
 		dir = output
 	}
-	k, merged, err := imprint.Merge(c.Context, dir, c.Args().Slice(), o)
+	ws, merged, err := imprint.Merge(c.Context, dir, c.Args().Slice(), o)
 	if err != nil {
 		return err
 	}
-	defer k.Close()
-	for _, w := range append(k.Warnings(), merged.Warnings...) {
+	defer ws.Close()
+	for _, w := range append(ws.Warnings(), merged.Warnings...) {
 		warn(c, "%s", w)
 	}
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, struct {
 			*imprint.Merged
-			Estimate   estimate `json:"estimate"`
-			Generation uint64   `json:"generation"`
-			Model      string   `json:"model"`
-		}{merged, estimate(merged.Estimate), k.Generation(), k.ModelPath()})
+			Estimate   classifier.Estimate `json:"estimate"`
+			Generation uint64              `json:"generation"`
+			Model      string              `json:"model"`
+		}{merged, merged.Estimate, ws.Generation(), ws.ModelPath()})
 	}
-	fmt.Fprintf(c.App.Writer, "merged %s; %d %s more than once\n", countLine(merged.Classes, merged.Negatives), merged.Duplicates, map[bool]string{true: "photo was there", false: "photos were there"}[merged.Duplicates == 1])
-	tellModel(c.App.Writer, k, merged.Estimate)
+	s := summarize(ws)
+	say(c, mergedLines(merged, c.NArg(), s)...)
+	detail(c, mergedDetails(merged, s)...)
 	return nil
 }

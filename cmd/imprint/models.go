@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,8 +12,10 @@ import (
 func modelsCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "models",
-		Usage: "list the models there are and download Coral's",
-		Description: `Examples:
+		Usage: "list known models and download Coral's",
+		Description: `List the models that imprint knows, and download Coral's.
+
+Examples:
    imprint models list
    imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor`,
 		Action: func(c *cli.Context) error {
@@ -25,22 +26,27 @@ func modelsCommand() *cli.Command {
 		},
 		Subcommands: []*cli.Command{{
 			Name:  "list",
-			Usage: "show the models there are, and which have been pulled",
-			Description: `Example:
+			Usage: "list known models, and which are here",
+			Description: `List the known models, and which of them are on this computer.
+
+Example:
    imprint models list`,
 			Flags:  []cli.Flag{jsonFlag("models")},
 			Action: listModels,
 		}, {
 			Name:      "pull",
-			Usage:     "download models; one that was cut off is continued",
+			Usage:     "download models",
 			ArgsUsage: "NAME …",
-			Description: `A model is checked against the size and SHA-256 known to imprint; its path is
-printed. A model that is here already is not downloaded again.
+			Description: `Download models, check their SHA-256 and print their paths.
 
 Examples:
    imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor
-   imprint models pull mobilenet_v2_1.0_224_quant --url https://mirror.example.org/coral`,
-			Flags:  []cli.Flag{&cli.StringFlag{Name: "url", Usage: "download from this folder at `URL`", DefaultText: "Coral's repository", EnvVars: []string{"IMPRINT_MODELS_URL"}}},
+   imprint models pull mobilenet_v2_1.0_224_quant \
+      --url https://mirror.example.org/coral
+
+An interrupted download continues. A model that is here already is not
+downloaded again.`,
+			Flags:  []cli.Flag{&cli.StringFlag{Name: "url", Usage: "download from the folder at `URL`", DefaultText: "Coral's repository", EnvVars: []string{"IMPRINT_MODELS_URL"}}},
 			Action: pullModels,
 		}},
 	}
@@ -69,7 +75,7 @@ func listModels(c *cli.Context) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, rows)
 	}
-	t := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	var lines [][]string
 	for _, r := range rows {
 		state := ""
 		switch {
@@ -78,9 +84,10 @@ func listModels(c *cli.Context) error {
 		case r.Path != "":
 			state = "pulled"
 		}
-		fmt.Fprintf(t, "%s\t%.1f MB\t%s\t%s\n", r.Name, float64(r.Size)/1e6, state, r.About)
+		lines = append(lines, []string{r.Name, megabytes(r.Size), state, r.About})
 	}
-	return t.Flush()
+	say(c, table(lines, 0)...)
+	return nil
 }
 
 func pullModels(c *cli.Context) error {
@@ -102,12 +109,12 @@ func pullModels(c *cli.Context) error {
 		path, err := store.Pull(c.Context, name, show)
 		clear()
 		if err != nil && c.Context.Err() != nil {
-			return hinted{fmt.Errorf("pull %s: %w", name, errInterrupted), "the same command goes on where this one stopped"}
+			return hinted{fmt.Errorf("pull %s: %w", name, errInterrupted), "run the same command again to continue"}
 		}
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(c.App.Writer, path)
+		say(c, path)
 	}
 	return nil
 }

@@ -9,30 +9,34 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 func runCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "run",
-		Usage:     "run any model on raw tensor bytes",
+		Usage:     "run any model on raw bytes",
 		ArgsUsage: "MODEL",
-		Description: `Files hold the bytes of one tensor, row-major and little-endian. --input and --output
-are repeated, in the model's order, for a model with several.
+		Description: `Run a TensorFlow Lite model on files of raw tensor bytes.
 
 Examples:
    imprint run model.tflite --input photo.rgb --output scores.raw
    imprint run model.tflite --input photo.rgb --output layer.raw --tensor 31
    imprint run model.tflite --input photo.rgb --repeat 100 --threads 2 --json
-   imprint run model.tflite --input photo.rgb --output scores.raw --arithmetic edgetpu
-   imprint run model_edgetpu.tflite --input photo.rgb --output scores.raw --device tpu`,
-		Flags: append(deviceFlags(),
+   imprint run model_edgetpu.tflite --input photo.rgb --output scores.raw \
+      --device tpu
+
+A file holds the bytes of one tensor, row by row and little-endian. If the model
+has several, repeat --input and --output in its order.`,
+		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "input", Aliases: []string{"i"}, Usage: "read an input tensor from `FILE`", DefaultText: "none"},
 			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write an output tensor to `FILE`", DefaultText: "none"},
 			&cli.IntSliceFlag{Name: "tensor", Usage: "write the tensor with this `INDEX` instead of an output", DefaultText: "the outputs"},
 			&cli.IntFlag{Name: "repeat", Usage: "run `N` times", Value: 1},
-			&cli.IntFlag{Name: "threads", Usage: "use `N` cores", Value: 1},
-			jsonFlag("times")),
+			jsonFlag("times"),
+			&cli.IntFlag{Name: "threads", Category: advanced, Usage: "use `N` cores", Value: 1},
+		}, deviceFlags()...),
 		Action: runModel,
 	}
 }
@@ -48,8 +52,8 @@ func runModel(c *cli.Context) error {
 	if r := c.Int("repeat"); r < 1 || r > 1e6 {
 		return usagef("--repeat %d: it must be 1 to 1000000", r)
 	}
-	o := imprint.RunOptions{Threads: n, Repeat: c.Int("repeat")}
-	if o.Devices, err = devices(c); err != nil {
+	o := pool.RunOptions{Threads: n, Repeat: c.Int("repeat")}
+	if o.Pool, err = devices(c); err != nil {
 		return err
 	}
 	if o.Arithmetic, err = arithmetic(c); err != nil {
@@ -57,28 +61,31 @@ func runModel(c *cli.Context) error {
 	}
 	for _, t := range c.IntSlice("tensor") {
 		if t < 0 || t > math.MaxInt32 {
-			return usagef("--tensor %d: it must be the index of a tensor, as imprint inspect shows them", t)
+			return usagef("--tensor %d: it must be an index that imprint inspect -v shows", t)
 		}
 		o.Tensors = append(o.Tensors, int32(t))
 	}
+	model, outputs := c.Args().First(), c.StringSlice("output")
+	if err := mustExist(append(c.StringSlice("input"), model)...); err != nil {
+		return err
+	}
 	for _, path := range c.StringSlice("input") {
-		b, err := imprint.ReadTensor(path)
+		b, err := tflite.ReadFile(path)
 		if err != nil {
 			return err
 		}
 		o.Inputs = append(o.Inputs, b)
 	}
-	model, outputs := c.Args().First(), c.StringSlice("output")
 	files, err := newOutputFiles(outputs)
 	if err != nil {
 		return err
 	}
-	r, err := imprint.Run(c.Context, model, o)
+	r, err := pool.Run(c.Context, model, o)
 	if err != nil {
 		return err
 	}
 	if len(outputs) > 0 && len(outputs) != len(r.Outputs) {
-		return usagef("run %s gives %d tensors, and %d files were named with --output", model, len(r.Outputs), len(outputs))
+		return usagef("run %s gives %s, but --output names %s", model, count(len(r.Outputs), "tensor"), count(len(outputs), "file"))
 	}
 	if err := files.write(r.Outputs); err != nil {
 		return fmt.Errorf("write the output: %w", err)
@@ -91,14 +98,15 @@ func runModel(c *cli.Context) error {
 			Device string  `json:"device"`
 		}{ms(least), ms(median), r.Device})
 	}
-	fmt.Fprintf(c.App.Writer, "min %.3f ms, median %.3f ms of %d %s on %s\n", ms(least), ms(median), len(r.Times), plural(len(r.Times), "run"), r.Device)
+	say(c, ranLine(model, median, len(r.Times), r.Device))
+	detail(c, ranDetails(least, median))
 	return nil
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// outputFiles are the places where tensors go, all or none. Pipes and devices are
-// written as they are.
+// outputFiles are the files that tensors are written to, all or none. Pipes and
+// devices are written in place.
 type outputFiles []string
 
 func newOutputFiles(paths []string) (outputFiles, error) {
@@ -113,7 +121,7 @@ func newOutputFiles(paths []string) (outputFiles, error) {
 			return nil, err
 		}
 		if files[i] == "" || slices.Contains(files[:i], files[i]) {
-			return nil, usagef("--output %q: each output needs a file of its own", path)
+			return nil, usagef("--output %q: each output needs its own file", path)
 		}
 	}
 	return files, nil
@@ -152,7 +160,7 @@ func (files outputFiles) write(contents [][]byte) error {
 	return nil
 }
 
-// middle is the median; of an even number the mean of the two in the middle.
+// middle is the median: of an even number, the mean of the two in the middle.
 func middle(d []time.Duration) time.Duration {
 	d = slices.Sorted(slices.Values(d))
 	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2

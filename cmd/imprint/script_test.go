@@ -26,9 +26,9 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// The commands of the scripts. All fail the script when they can't do what they say.
+// The commands of the scripts. Each fails the script if it can't do what it says.
 
-// status CODE COMMAND … runs a command that must end with that status.
+// status CODE COMMAND … runs a command that must exit with that status.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	got := 0
 	if err := ts.Exec(args[1], args[2:]...); err != nil {
@@ -50,8 +50,8 @@ func photo(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(path, backbonetest.Photo(uint64(number(ts, args[0])), uint64(number(ts, args[1]))), 0o644))
 }
 
-// scene KIND SEED FILE writes a photo of which a half, that of its kind's colour, looks
-// like others of the kind.
+// scene KIND SEED FILE writes a photo with the colour of its kind on about half of it
+// and random rectangles on the rest.
 func scene(ts *testscript.TestScript, neg bool, args []string) {
 	kind, r := number(ts, args[0]), rand.New(rand.NewPCG(uint64(number(ts, args[1])), 3))
 	img := image.NewNRGBA(image.Rect(0, 0, 32, 32))
@@ -76,7 +76,7 @@ func scene(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(path, b.Bytes(), 0o644))
 }
 
-// rimmed CLASS SEED FILE writes a photo of which only the left and the right tell the class.
+// rimmed CLASS SEED FILE writes a photo whose class shows only at its left and right edges.
 func rimmed(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[2])
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
@@ -93,7 +93,7 @@ func model(ts *testscript.TestScript, neg bool, args []string) {
 		b = backbonetest.Classifier(number(ts, args[2]))
 	case "compiled":
 		b = compiledModel(ts)
-	case "map": // ends in a picture, not in a vector
+	case "map": // ends in a feature map, not in a vector
 		m, err := tflite.Parse(backbonetest.Extractor())
 		ts.Check(err)
 		g := m.Subgraphs[0]
@@ -114,7 +114,8 @@ func model(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o644))
 }
 
-// compiledModel is a model like those for the Edge TPU: one custom operator.
+// compiledModel is a model of one custom operator, like those for the Edge TPU, with
+// a damaged program.
 func compiledModel(ts *testscript.TestScript) []byte {
 	m, err := tflite.Parse(backbonetest.Extractor())
 	ts.Check(err)
@@ -165,7 +166,7 @@ func raw(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
 }
 
-// patch FILE OFFSET BYTE changes a byte of a file; a negative offset counts from
+// patch FILE OFFSET BYTE overwrites a byte of a file; a negative offset counts from
 // the end.
 func patch(ts *testscript.TestScript, neg bool, args []string) {
 	b := []byte(ts.ReadFile(args[0]))
@@ -183,14 +184,14 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b[:number(ts, args[1])]), 0o644))
 }
 
-// same FILE FILE compares all bytes, where cmp is for texts.
+// same FILE FILE compares bytes; cmp is for text.
 func same(ts *testscript.TestScript, neg bool, args []string) {
 	if (ts.ReadFile(args[0]) == ts.ReadFile(args[1])) == neg {
 		ts.Fatalf("%s and %s: same is %v", args[0], args[1], !neg)
 	}
 }
 
-// only DIR NAME … checks that a folder holds these files, and no others.
+// only DIR NAME … checks that a folder holds exactly these files.
 func only(ts *testscript.TestScript, neg bool, args []string) {
 	entries, err := os.ReadDir(ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -206,8 +207,8 @@ func only(ts *testscript.TestScript, neg bool, args []string) {
 
 type keptKey struct{}
 
-// tree sums up the names and contents in a folder or file. The lock is left out:
-// taking it changes nothing that was learned.
+// tree hashes the names and contents of the files in a folder, or a file, without the
+// lock file, which changes on its own.
 func tree(ts *testscript.TestScript, path string) [sha256.Size]byte {
 	h := sha256.New()
 	ts.Check(filepath.WalkDir(ts.MkAbs(path), func(path string, e os.DirEntry, err error) error {
@@ -221,14 +222,14 @@ func tree(ts *testscript.TestScript, path string) [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// keep PATH … remembers folders or files as they are.
+// keep PATH … remembers the state of folders or files.
 func keep(ts *testscript.TestScript, neg bool, args []string) {
 	for _, path := range args {
 		ts.Value(keptKey{}).(map[string][sha256.Size]byte)[path] = tree(ts, path)
 	}
 }
 
-// kept checks that all that was remembered is as it was.
+// kept checks that everything remembered is unchanged.
 func kept(ts *testscript.TestScript, neg bool, args []string) {
 	for path, was := range ts.Value(keptKey{}).(map[string][sha256.Size]byte) {
 		if (tree(ts, path) == was) == neg {
@@ -237,8 +238,8 @@ func kept(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// lock WORKSPACE HOLDER holds the lock of a workspace until the script ends, as
-// the process HOLDER would.
+// lock WORKSPACE HOLDER locks a workspace until the script ends, in the name of the
+// process HOLDER.
 func lock(ts *testscript.TestScript, neg bool, args []string) {
 	f, err := os.OpenFile(filepath.Join(ts.MkAbs(args[0]), "lock"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	ts.Check(err)
@@ -249,9 +250,10 @@ func lock(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // interrupt LIST STDIN COMMAND … makes the pipe LIST and starts a command that
-// reads it, with a standard input that never ends; once it has opened the pipe,
-// the text STDIN is written to it and the pipe closed, unless STDIN is "-". Then
-// the command gets an interrupt. It must end with status 130.
+// reads it, with a standard input that never ends. Once the command has opened the
+// pipe, interrupt writes the words STDIN to it as lines and closes it, or does
+// neither if STDIN is "-". Then it interrupts the command, which must exit with
+// status 130.
 func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[0])
 	ts.Check(unix.Mkfifo(path, 0o600))
@@ -267,7 +269,7 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	ts.Check(cmd.Start())
-	// This returns when the command has opened the other end.
+	// Returns once the command has opened the other end.
 	pipe, err := os.OpenFile(path, os.O_WRONLY, 0)
 	ts.Check(err)
 	defer pipe.Close()
@@ -281,20 +283,20 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if got := cmd.ProcessState.ExitCode(); got != 130 {
 		ts.Fatalf("status %d, want 130; stderr: %s", got, &stderr)
 	}
-	if want := "imprint: error: interrupted, and nothing was changed\n"; stderr.String() != want {
+	if want := "imprint: error: interrupted; nothing was changed\n"; stderr.String() != want {
 		ts.Fatalf("stderr %q, want %q", &stderr, want)
 	}
 }
 
-// serveFiles, as serve DIR, sets $URL to a server of the files in DIR on this machine.
+// serveFiles, as serve DIR, serves the files in DIR over HTTP and sets $URL.
 func serveFiles(ts *testscript.TestScript, neg bool, args []string) {
 	server := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
 	ts.Defer(server.Close)
 	ts.Setenv("URL", server.URL)
 }
 
-// json FILE KEY … checks that each line of FILE is one JSON object with just these
-// keys, in this order; a.b is key b of the object, or of all objects of the list, a.
+// json FILE KEY … checks that each line of FILE is one JSON object with exactly these
+// keys, in this order; a.b is key b of the object a, or of all objects in the list a.
 func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 	lines := strings.Split(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n")
 	for _, line := range lines {
@@ -310,7 +312,7 @@ func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// keys appends the keys of the next value of d, each once.
+// keys appends the keys of the next value of d to a list, each once.
 func keys(d *json.Decoder, prefix string, to *[]string) error {
 	t, err := d.Token()
 	if err != nil {

@@ -46,7 +46,7 @@ Examples:
 			&cli.StringFlag{Name: "socket-mode", Usage: "give the socket the permissions `MODE`, in octal", Value: "600"},
 			&cli.IntFlag{Name: "vote", Usage: "let the last `N` frames vote on the label", Value: 1},
 			&cli.StringFlag{Name: "notify", Usage: "run `CMD` for what happens, with the action, the label, true or false, and a sentence as arguments", DefaultText: "none"},
-			fitFlag(), layoutFlag(), headFlag(), templateFlag())...),
+			resizeFlag(), layoutFlag(), headFlag(), compiledFlag())...),
 		Action: runServe,
 	}
 }

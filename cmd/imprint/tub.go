@@ -11,44 +11,36 @@ import (
 
 // tubFlags select photos of Donkey Car tubs.
 func tubFlags() []cli.Flag {
+	const category = "Donkey Car recordings"
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "tub", Usage: "take photos of the Donkey Car tub `DIR`; with --label", DefaultText: "none"},
-		&cli.StringSliceFlag{Name: "session", Usage: "of a tub, take session `ID`, such as 26-11-28_0, or by its number", DefaultText: "all"},
-		&cli.StringSliceFlag{Name: "records", Usage: "of a tub, take records `FROM:TO`, without TO", DefaultText: "all"},
-		&cli.StringSliceFlag{Name: "where", Usage: "of a tub, take records with `FIELD=VALUE`, such as user/mode=user; all that are given must hold", DefaultText: "all"},
+		&cli.StringSliceFlag{Name: "tub", Category: category, Usage: "add photos of the tub `DIR`; needs --label", DefaultText: "none"},
+		&cli.StringSliceFlag{Name: "session", Category: category, Usage: "of the session `ID`, such as 26-11-28_0, or its number", DefaultText: "all"},
+		&cli.StringSliceFlag{Name: "records", Category: category, Usage: "of the records `FROM:TO`, TO not included", DefaultText: "all"},
+		&cli.StringSliceFlag{Name: "where", Category: category, Usage: "of records with `FIELD=VALUE`, such as user/mode=user; repeat it for records that match all", DefaultText: "all"},
 	}
 }
 
-// tubItems finds the photos that --tub and the flags beside it select, and what it had
-// to leave out.
-func tubItems(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped, error) {
+// tubPhotos finds the photos that --tub and its companions select, and what it had
+// to skip.
+func tubPhotos(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped, error) {
 	dirs := c.StringSlice("tub")
-	var f dataset.TubFilter
 	for _, name := range []string{"session", "records", "where"} {
 		if len(dirs) == 0 && c.IsSet(name) {
-			return nil, nil, usagef("--%s selects from a tub: name it with --tub DIR", name)
+			return nil, nil, usagef("--%s selects from a tub: name one with --tub DIR", name)
 		}
 	}
-	if len(dirs) > 0 && label == "" {
+	if len(dirs) == 0 {
+		return nil, nil, nil
+	}
+	if label == "" {
 		return nil, nil, usagef("--tub needs --label NAME: a tub does not say what its photos show")
 	}
-	f.Sessions = c.StringSlice("session")
-	for _, s := range c.StringSlice("records") {
-		r, err := dataset.ParseIndexRange(s)
-		if err != nil {
-			return nil, nil, usageError{err}
-		}
-		f.Ranges = append(f.Ranges, r)
+	filter, err := tubFilter(c)
+	if err != nil {
+		return nil, nil, err
 	}
-	for _, s := range c.StringSlice("where") {
-		field, value, ok := strings.Cut(s, "=")
-		if !ok || field == "" {
-			return nil, nil, usagef("--where %q: it is not FIELD=VALUE", s)
-		}
-		if f.Fields == nil {
-			f.Fields = make(map[string]string)
-		}
-		f.Fields[field] = value
+	if err := mustExist(dirs...); err != nil {
+		return nil, nil, err
 	}
 	var found []dataset.Item
 	var left []dataset.Skipped
@@ -57,7 +49,7 @@ func tubItems(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped, 
 		if err != nil {
 			return nil, nil, err
 		}
-		items, missing, err := tub.Select(f, label)
+		items, missing, err := tub.Select(filter, label)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -65,4 +57,26 @@ func tubItems(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped, 
 		left = append(append(left, tub.Skipped...), missing...)
 	}
 	return found, leftOut(left), nil
+}
+
+func tubFilter(c *cli.Context) (f dataset.TubFilter, err error) {
+	f.Sessions = c.StringSlice("session")
+	for _, s := range c.StringSlice("records") {
+		r, err := dataset.ParseIndexRange(s)
+		if err != nil {
+			return f, usageError{err}
+		}
+		f.Ranges = append(f.Ranges, r)
+	}
+	for _, s := range c.StringSlice("where") {
+		field, value, ok := strings.Cut(s, "=")
+		if !ok || field == "" {
+			return f, usagef("--where %q is not FIELD=VALUE", s)
+		}
+		if f.Fields == nil {
+			f.Fields = make(map[string]string)
+		}
+		f.Fields[field] = value
+	}
+	return f, nil
 }

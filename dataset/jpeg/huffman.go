@@ -5,25 +5,25 @@ import (
 	"encoding/binary"
 )
 
-// lookahead is how many bits of a code are looked up at once.
+// lookahead is the length in bits of the longest code that one table lookup decodes.
 const lookahead = 10
 
 // huffman decodes the symbols of one table (T.81 annex C).
 type huffman struct {
-	// byBits has, for the next bits of the file, the symbol·256 + the length of its
-	// code; 0 for a longer code.
+	// byBits maps the next bits of the file to symbol·256 + length of the code. It is
+	// 0 for longer codes.
 	byBits [1 << lookahead]uint16
-	// The codes of n bits, with zeros behind them to 16 bits, are those below
-	// limit[n] and not below limit[n-1].
+	// Padded with zeros to 16 bits, the codes of n bits are those in
+	// limit[n-1] ≤ code < limit[n].
 	limit [17]uint32
-	// A code of n bits is that of symbols[first[n]+code].
+	// The symbol of a code of n bits is symbols[first[n]+code].
 	first   [17]int
 	symbols [256]byte
 
-	// skips has, for the next bits, how many whole AC coefficients are in them, which
-	// saves time where these are not needed: the number of coefficients·256, perhaps
-	// skipsEnd if the block ends with the last, which then counts as one more, and the
-	// number of bits. It is 0 where a look at the single one is needed.
+	// skips maps the next bits to the run of whole AC coefficients in them, which
+	// makes skipping coefficients fast. A value is count·256 + length in bits, plus
+	// skipsEnd if the run ends the block, which then counts as one coefficient more.
+	// It is 0 if coefficients have to be read one by one.
 	skips    [1 << skipBits]uint16
 	hasSkips bool
 }
@@ -33,7 +33,7 @@ const (
 	skipsEnd = 0x80
 )
 
-// prepareSkips fills skips.
+// prepareSkips computes skips.
 func (h *huffman) prepareSkips() {
 	if h.hasSkips {
 		return
@@ -66,7 +66,7 @@ func (h *huffman) prepareSkips() {
 func (d *Decoder) huffmanTables(s []byte) error {
 	for len(s) > 0 {
 		if len(s) < 17 {
-			return invalid("a Huffman table of %d bytes", len(s))
+			return invalid("Huffman table of %d bytes", len(s))
 		}
 		class, slot := s[0]>>4, s[0]&15
 		if class > 1 || slot > 3 || d.jpg.baseline && slot > 1 {
@@ -85,14 +85,14 @@ func (d *Decoder) huffmanTables(s []byte) error {
 	return nil
 }
 
-// define reads the table from s and returns its length there.
+// define reads a table from s and returns how many bytes it took.
 func (h *huffman) define(s []byte) (int, error) {
 	codes := 0
 	for _, n := range s[:16] {
 		codes += int(n)
 	}
 	if codes == 0 || codes > 256 || len(s) < 16+codes {
-		return 0, invalid("a Huffman table of %d codes in %d bytes", codes, len(s))
+		return 0, invalid("Huffman table of %d codes in %d bytes", codes, len(s))
 	}
 	*h = huffman{}
 	copy(h.symbols[:], s[16:16+codes])
@@ -102,7 +102,7 @@ func (h *huffman) define(s []byte) (int, error) {
 		h.first[n] = at - code
 		for range s[n-1] {
 			if code >= 1<<n {
-				return 0, invalid("a Huffman table with too many codes of %d bits", n)
+				return 0, invalid("Huffman table with too many codes of %d bits", n)
 			}
 			if n <= lookahead {
 				from := code << (lookahead - n)
@@ -118,8 +118,8 @@ func (h *huffman) define(s []byte) (int, error) {
 	return 16 + codes, nil
 }
 
-// long gives, for codes longer than lookahead, what byBits gives for others; 0 if
-// the bits at the left of acc begin no code.
+// long is byBits for codes longer than lookahead. It returns 0 if the leftmost bits of
+// acc are not a code.
 func (h *huffman) long(acc uint64) uint16 {
 	code := uint32(acc >> 48)
 	for n := lookahead + 1; n <= 16; n++ {
@@ -130,23 +130,23 @@ func (h *huffman) long(acc uint64) uint16 {
 	return 0
 }
 
-// slack is how many zero bytes follow the coded bytes in memory: no block takes so
-// many bits, and after each block bitReader.over is asked.
+// slack is how many zero bytes follow the coded bytes in memory. No block is longer, and
+// bitReader.over is checked after each block.
 const slack = 512
 
 // bitReader reads the coded bytes of a scan up to the next marker.
 type bitReader struct {
-	coded []byte // unstuffed, and slack zeros
+	coded []byte // unstuffed, followed by slack zeros
 	end   int    // of the coded bytes
-	pos   int    // of the next byte that goes into acc
-	// The next n bits are at the left of acc. Further right may be bits already that
-	// come with the next fill.
+	pos   int    // of the next byte for acc
+	// The next n bits are the leftmost of acc. The bits after them may be set: they
+	// belong to the next fill.
 	acc uint64
 	n   uint
 }
 
-// start takes the coded bytes at the beginning of b, where ff 00 stands for ff
-// (T.81 F.1.2.3), and returns the rest of b from the next marker on.
+// start reads coded bytes from b, where ff 00 stands for ff (T.81 F.1.2.3), up to the
+// next marker. It returns the rest of b, which begins with that marker.
 func (r *bitReader) start(b []byte) (rest []byte) {
 	coded := r.coded[:0]
 	if cap(coded) < len(b)+slack {
@@ -173,20 +173,20 @@ func (r *bitReader) start(b []byte) (rest []byte) {
 	return b
 }
 
-// fill makes n at least 56.
+// fill reads bytes until n is at least 56.
 func (r *bitReader) fill() {
 	r.acc |= binary.BigEndian.Uint64(r.coded[r.pos:]) >> r.n
 	r.pos += int(63-r.n) >> 3
 	r.n |= 56
 }
 
-// skip passes over k bits, at most as many as there are.
+// skip drops k ≤ n bits.
 func (r *bitReader) skip(k uint) {
 	r.acc <<= k
 	r.n -= k
 }
 
-// take returns the next k bits, at most 16.
+// take returns the next k ≤ 16 bits.
 func (r *bitReader) take(k uint) int {
 	if r.n < 16 {
 		r.fill()
@@ -196,11 +196,11 @@ func (r *bitReader) take(k uint) int {
 	return v
 }
 
-// over tells whether more bits have been read than there were.
+// over reports whether more bits were read than the scan has.
 func (r *bitReader) over() bool { return 8*r.pos-int(r.n) > 8*r.end }
 
-// extend gives the signed number of k bits at the left of acc (T.81 F.2.2.1): those
-// beginning with 0 are negative.
+// extend returns the signed number in the leftmost k bits of acc. It is negative if they
+// begin with 0 (T.81 F.2.2.1).
 func extend(acc uint64, k uint) int32 {
 	v := int32(acc >> 1 >> (63 - k&63))
 	return v + int32(^(int64(acc)>>63))&(1-int32(1)<<(k&31))

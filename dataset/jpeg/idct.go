@@ -1,14 +1,14 @@
 package jpeg
 
-// The inverse transform of N×N coefficients X to N×N samples x, for each dimension
+// The inverse transform of N×N coefficients X to N×N samples x is, in each dimension,
 //
 //	x(n) = X(0) + √2·Σ X(k)·cos((2n+1)·k·π/2N), k from 1 to N−1
 //
-// and the whole divided by 8, which for N = 8 is T.81 A.3.3. A smaller N takes the low
-// frequencies of a block of 8×8 samples to a reduced picture of it: the samples are
-// those that a series of cosines through all of them has in the middle of each N-th.
+// and the result is divided by 8. For N = 8 that is T.81 A.3.3. A smaller N turns the low
+// frequencies of a block of 8×8 samples into a reduced block: it evaluates the cosine
+// series in the middle of each N-th of the block.
 //
-// Factors have factorBits bits behind the point, results between the dimensions
+// Factors have factorBits fraction bits, and values between the two dimensions have
 // betweenBits.
 const (
 	factorBits  = 13
@@ -25,8 +25,8 @@ const (
 	cos7 = 2260
 )
 
-// transform makes pixels of d.unzigged, of which dcOnly says that it has nothing but
-// its first coefficient, at block (x, y) of the wanted ones of c.
+// transform writes the pixels of the block in d.unzigged to block (x, y) of the wanted
+// blocks of c. dcOnly means that only its first coefficient is not zero.
 func (d *Decoder) transform(c *component, x, y int, dcOnly bool) {
 	b, size := &d.unzigged, d.jpg.size
 	dst := c.pix[size*(y*c.stride+x):]
@@ -48,7 +48,7 @@ func (d *Decoder) transform(c *component, x, y int, dcOnly bool) {
 	}
 }
 
-// sample puts v, from about −128 to 127, into a byte.
+// sample converts v, which is about −128 to 127, to a byte.
 func sample(v int32) byte {
 	v += 128
 	if uint32(v) > 255 {
@@ -58,14 +58,14 @@ func sample(v int32) byte {
 }
 
 func transform2(b *[64]int32, dst []byte, stride int) {
-	left, right := b[0]+b[8], b[0]-b[8] // the first column, upper and lower
+	left, right := b[0]+b[8], b[0]-b[8] // the upper and lower value of column 0
 	a, c := b[1]+b[9], b[1]-b[9]
 	dst[0], dst[1] = sample((left+a+4)>>3), sample((left-a+4)>>3)
 	dst = dst[stride:]
 	dst[0], dst[1] = sample((right+c+4)>>3), sample((right-c+4)>>3)
 }
 
-// line4 transforms four values, without their factors' bits being taken off.
+// line4 transforms four values. The results have factorBits fraction bits more.
 func line4(x0, x1, x2, x3 int32) (y0, y1, y2, y3 int32) {
 	even, odd := (x0+x2)<<factorBits, (x0-x2)<<factorBits
 	a, b := cos2*x1+cos6*x3, cos6*x1-cos2*x3
@@ -74,11 +74,11 @@ func line4(x0, x1, x2, x3 int32) (y0, y1, y2, y3 int32) {
 
 const (
 	halfway = 1 << (factorBits - betweenBits - 1)
-	end     = factorBits + betweenBits + 3 // bits to take off in the end
+	end     = factorBits + betweenBits + 3 // bits to drop in the end
 	halfEnd = 1 << (end - 1)
 )
 
-// between takes bits off a sum of the first dimension.
+// between rounds a result of the first dimension to betweenBits fraction bits.
 func between(v int32) int32 { return (v + halfway) >> (factorBits - betweenBits) }
 
 func transform4(b *[64]int32, dst []byte, stride int) {
@@ -89,15 +89,15 @@ func transform4(b *[64]int32, dst []byte, stride int) {
 	}
 	for y := range 4 {
 		r := (*[4]int32)(t[4*y:])
-		// What is added to the first value is added to all results.
+		// Adding to the first value adds to all results: this rounds them.
 		y0, y1, y2, y3 := line4(r[0]+halfEnd>>factorBits, r[1], r[2], r[3])
 		row := (*[4]byte)(dst[y*stride:])
 		row[0], row[1], row[2], row[3] = sample(y0>>end), sample(y1>>end), sample(y2>>end), sample(y3>>end)
 	}
 }
 
-// even8 and odd8 are the halves of the transform of eight values: sample n is
-// even(n)+odd(n), sample 7−n is even(n)−odd(n).
+// even8 and odd8 are the two halves of the transform of eight values: sample n is
+// even(n)+odd(n), and sample 7−n is even(n)−odd(n).
 func even8(x0, x2, x4, x6 int32) (e0, e1, e2, e3 int32) {
 	a, b := (x0+x4)<<factorBits, (x0-x4)<<factorBits
 	c, d := cos2*x2+cos6*x6, cos6*x2-cos2*x6

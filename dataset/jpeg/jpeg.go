@@ -1,16 +1,19 @@
-// Package jpeg decodes JPEG photos, at full size or reduced to a half, a quarter or
-// an eighth on the way. Call Decoder.Decode.
+// Package jpeg decodes JPEG photos at full, half, quarter or eighth size. Call
+// [Decoder.Decode].
 //
-// A reduced picture costs little more than reading the file's Huffman codes: of each
-// block of 8×8 pixels only the low frequencies are kept, and these are transformed
-// back to 4×4, 2×2 or 1×1 pixels.
+// A reduced image costs little more than reading the file's Huffman codes. From each
+// block of 8×8 pixels the decoder keeps the low frequencies only, and transforms them to
+// 4×4, 2×2 or 1×1 pixels.
 //
-// Read are baseline, extended and progressive files of 8 bits with Huffman codes, in
-// grey, YCbCr or RGB, with the sampling factors that image/jpeg knows; what that
-// takes and refuses is taken and refused here, but for a Huffman table with more
-// codes than its lengths have room for, which is refused, and for scans of one
-// component with several blocks in an MCU, whose restarts and ends are where ITU-T T.81
-// says. All arithmetic is in integers: the same file gives the same pixels on every processor.
+// The package decodes baseline, extended and progressive files with 8 bits per sample
+// and Huffman codes, in grey, YCbCr or RGB, with the sampling factors that image/jpeg
+// supports. It accepts and rejects the same files as image/jpeg, with two exceptions. It
+// rejects Huffman tables with more codes than their lengths allow. And it follows ITU-T
+// T.81 on where restarts and ends are in scans of one component that has several blocks
+// per MCU.
+//
+// The arithmetic is integer only: the same file gives the same pixels on every
+// processor.
 package jpeg
 
 import (
@@ -22,86 +25,62 @@ import (
 	"io"
 )
 
-// Errors of a file, to be tested with errors.Is. A file that ends too early wraps
-// io.ErrUnexpectedEOF.
+// Errors about a file. Test for them with errors.Is. The error for a file that ends too
+// early wraps io.ErrUnexpectedEOF instead.
 var (
-	ErrFormat      = errors.New("invalid JPEG")
+	// ErrFormat means that the file is not a valid JPEG.
+	ErrFormat = errors.New("invalid JPEG")
+	// ErrUnsupported means that the file uses a feature that is not supported.
 	ErrUnsupported = errors.New("unsupported JPEG")
 )
 
-// Options say how much of a photo to decode.
+// Options select how much of a photo to decode.
 type Options struct {
-	// Reduce divides width and height: 1, 2, 4 or 8; 0 is 1.
+	// Reduce divides width and height: 1, 2, 4 or 8. 0 means 1.
 	Reduce int
-	// Region is what is needed of the whole picture, in its pixels before they are
-	// reduced; an empty one is all of it.
+	// Region is the part of the image that is needed, in pixels of the full size.
+	// Empty means all of it.
 	Region image.Rectangle
 }
 
-// A Decoder decodes one photo after the other and keeps its memory for the next. The
-// zero value is ready. It is used by one goroutine at a time.
+// A Decoder decodes photos one after the other and reuses its memory. The zero value is
+// ready to use. One goroutine may use it at a time.
 type Decoder struct {
-	b   []byte // the file from here on is still to be read
+	b   []byte // the rest of the file
 	o   Options
 	jpg frame
 
 	dc, ac   [4]huffman
-	quant    [4][64]int32 // in the order of the file
+	quant    [4][64]int32 // in file order
 	bits     bitReader
-	unzigged [64]int32 // the block at work, dequantised
-	clean    bool      // unzigged is zero but for its first place
-	eobRun   int       // blocks still to come without further codes
-	interval int       // of restarts, in MCUs; 0 is none
+	unzigged [64]int32 // the current block, dequantized, in natural order
+	clean    bool      // unzigged is zero except for the first coefficient
+	eobRun   int       // blocks to come without further codes
+	interval int       // restart interval in MCUs, or 0
 
-	rgb []byte // of a picture
+	rgb []byte // pixels of an RGB image
 }
 
-// frame is what the markers before the first scan tell.
-type frame struct {
-	width, height           int
-	baseline, progressive   bool
-	jfif, adobe, adobeIsRGB bool
-	components              []component
-	store                   [3]component
-	mcus                    image.Point     // of the picture
-	wanted                  image.Rectangle // MCUs to transform; empty before the first scan
-	size                    int             // a block becomes size×size pixels
-	last                    int             // coefficient, in the order of the file, that these depend on
-}
-
-// component is one colour of a frame.
-type component struct {
-	id, table byte
-	h, v      int // blocks of an MCU
-	wide      int // blocks of the picture, without those that fill up MCUs
-	high      int
-
-	pix    []byte // of the wanted MCUs
-	stride int
-	seen   bool // in a scan
-
-	blocks []progressBlock // if progressive, all of the picture
-	across int             // of them in a row
-}
-
-// Decode decodes the JPEG file b. The picture is an *image.YCbCr, *image.Gray or, for
-// files in RGB, *image.NRGBA. Pixel (x, y) of it shows the square of Reduce pixels a
-// side at (Reduce·x, Reduce·y); its bounds hold the Region, reduced and rounded
-// outwards, but never go beyond the reduced picture. It is valid until the next call.
+// Decode decodes the JPEG file b to an *image.YCbCr, *image.Gray or, for files that store
+// RGB, *image.NRGBA. The image is valid until the next call.
 //
-// Errors wrap ErrFormat, ErrUnsupported or io.ErrUnexpectedEOF. Decode takes memory for
-// the wanted pixels and a copy of the file, for progressive files also for 2⅛ bytes a
-// sample of the whole picture; and time for each pixel in each scan, so a caller that
-// reads strangers' files bounds both size and scans before.
+// Pixel (x, y) of the image covers the square at (Reduce·x, Reduce·y) with sides of
+// Reduce pixels. The bounds include the Region, reduced and rounded outwards, and stay
+// within the reduced image.
+//
+// Errors wrap ErrFormat, ErrUnsupported or io.ErrUnexpectedEOF. Decode allocates memory
+// for the needed pixels and a copy of the file. For progressive files it also allocates
+// 2⅛ bytes per sample of the whole image. The time grows with the product of pixels and
+// scans, so callers that read untrusted files must limit both.
 func (d *Decoder) Decode(b []byte, o Options) (image.Image, error) {
 	switch o.Reduce {
 	case 0:
 		o.Reduce = 1
 	case 1, 2, 4, 8:
 	default:
-		return nil, fmt.Errorf("decode JPEG: reduced by %d: want 1, 2, 4 or 8", o.Reduce)
+		return nil, fmt.Errorf("decode JPEG: Options.Reduce is %d, want 1, 2, 4 or 8", o.Reduce)
 	}
-	store := d.jpg.store // for its memory
+	store := d.jpg.store // its memory is reused
 	d.b, d.o, d.jpg = b, o, frame{}
 	d.jpg.store = store
 	d.dc, d.ac, d.quant = [4]huffman{}, [4]huffman{}, [4][64]int32{}
@@ -111,12 +90,12 @@ func (d *Decoder) Decode(b []byte, o Options) (image.Image, error) {
 		return nil, err
 	}
 	if d.jpg.wanted.Empty() {
-		return nil, invalid("it has no picture")
+		return nil, invalid("no image data")
 	}
 	if d.jpg.progressive {
 		d.transformAll()
 	}
-	return d.picture(), nil
+	return d.image(), nil
 }
 
 func invalid(format string, a ...any) error {
@@ -137,7 +116,7 @@ func (d *Decoder) take(n int) ([]byte, error) {
 	return b, nil
 }
 
-// marker passes over what is no marker, as other decoders do, and returns the next.
+// marker returns the next marker. Like other decoders it skips bytes that are not one.
 func (d *Decoder) marker() (byte, error) {
 	for {
 		i := bytes.IndexByte(d.b, 0xff)
@@ -177,12 +156,12 @@ const (
 	markerCOM   = 0xfe
 )
 
-// segments reads the file to its end marker.
+// segments reads the file up to its end marker.
 func (d *Decoder) segments() error {
 	if start, err := d.take(2); err != nil {
 		return err
 	} else if start[0] != 0xff || start[1] != markerSOI {
-		return invalid("it does not begin as one")
+		return invalid("no start marker")
 	}
 	for {
 		marker, err := d.marker()
@@ -193,7 +172,7 @@ func (d *Decoder) segments() error {
 			return nil
 		}
 		if marker >= markerRST0 && marker <= markerRST7 {
-			continue // of a careless encoder
+			continue // a stray restart
 		}
 		size, err := d.take(2)
 		if err != nil {
@@ -201,108 +180,48 @@ func (d *Decoder) segments() error {
 		}
 		n := int(binary.BigEndian.Uint16(size))
 		if n < 2 {
-			return invalid("a segment of %d bytes", n)
+			return invalid("segment of %d bytes", n)
 		}
 		s, err := d.take(n - 2)
 		if err != nil {
 			return err
 		}
-		switch {
-		case marker >= markerSOF0 && marker <= markerSOF2:
-			err = d.frameHeader(s, marker)
-		case marker == markerDHT:
-			err = d.huffmanTables(s)
-		case marker == markerDQT:
-			err = d.quantisation(s)
-		case marker == markerDRI:
-			if len(s) != 2 {
-				return invalid("a restart interval of %d bytes", len(s))
-			}
-			d.interval = int(binary.BigEndian.Uint16(s))
-		case marker == markerSOS:
-			err = d.scan(s)
-		case marker == markerAPP0:
-			if len(s) >= 5 {
-				d.jpg.jfif = string(s[:5]) == "JFIF\x00"
-			}
-		case marker == markerAPP14:
-			// Whether colours were transformed is the twelfth byte.
-			if len(s) >= 12 && string(s[:5]) == "Adobe" {
-				d.jpg.adobe, d.jpg.adobeIsRGB = true, s[11] == 0
-			}
-		case marker > markerAPP0 && marker <= markerAPP15, marker == markerCOM:
-		case marker < markerSOF0:
-			err = invalid("marker %#x", marker)
-		default:
-			err = unsupported("marker %#x", marker)
-		}
-		if err != nil {
+		if err := d.segment(marker, s); err != nil {
 			return err
 		}
 	}
 }
 
-// frameHeader reads the size and the components (T.81 B.2.2).
-func (d *Decoder) frameHeader(s []byte, marker byte) error {
-	f := &d.jpg
-	if f.components != nil {
-		return invalid("two frames")
-	}
-	if len(s) != 6+3*1 && len(s) != 6+3*3 {
-		return unsupported("a frame header of %d bytes", len(s))
-	}
-	if s[0] != 8 {
-		return unsupported("%d bits a sample", s[0])
-	}
-	f.baseline, f.progressive = marker == markerSOF0, marker == markerSOF2
-	f.height, f.width = int(binary.BigEndian.Uint16(s[1:])), int(binary.BigEndian.Uint16(s[3:]))
-	n := (len(s) - 6) / 3
-	if int(s[5]) != n || f.width == 0 || f.height == 0 {
-		return invalid("%d×%d pixels of %d components in a header for %d", f.width, f.height, s[5], n)
-	}
-	f.components = f.store[:n]
-	for i := range f.components {
-		c := &f.components[i]
-		*c = component{pix: c.pix, blocks: c.blocks}
-		p := s[6+3*i:]
-		c.id, c.h, c.v, c.table = p[0], int(p[1]>>4), int(p[1]&15), p[2]
-		for _, other := range f.components[:i] {
-			if other.id == c.id {
-				return invalid("two components %d", c.id)
-			}
+// segment reads the segment s of the given marker, and after a scan header the scan.
+func (d *Decoder) segment(marker byte, s []byte) error {
+	switch {
+	case marker >= markerSOF0 && marker <= markerSOF2:
+		return d.frameHeader(s, marker)
+	case marker == markerDHT:
+		return d.huffmanTables(s)
+	case marker == markerDQT:
+		return d.quantization(s)
+	case marker == markerDRI:
+		if len(s) != 2 {
+			return invalid("restart interval of %d bytes", len(s))
 		}
-		if c.table > 3 || c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
-			return invalid("component %d of %d×%d blocks with quantisation table %d", c.id, c.h, c.v, c.table)
+		d.interval = int(binary.BigEndian.Uint16(s))
+	case marker == markerSOS:
+		return d.scan(s)
+	case marker == markerAPP0:
+		if len(s) >= 5 {
+			d.jpg.jfif = string(s[:5]) == "JFIF\x00"
 		}
-		first := &f.components[0]
-		switch {
-		case n == 1: // its blocks come row by row whatever it says (T.81 A.2.2)
-			c.h, c.v = 1, 1
-		case c.h == 3, c.v == 3, i == 0 && c.v == 4,
-			i == 1 && (first.h%c.h != 0 || first.v%c.v != 0),
-			i == 2 && (c.h != f.components[1].h || c.v != f.components[1].v):
-			return unsupported("component %d of %d×%d blocks, the first of %d×%d", c.id, c.h, c.v, first.h, first.v)
+	case marker == markerAPP14:
+		// The twelfth byte is the colour transform.
+		if len(s) >= 12 && string(s[:5]) == "Adobe" {
+			d.jpg.adobe, d.jpg.adobeIsRGB = true, s[11] == 0
 		}
-	}
-	return nil
-}
-
-// quantisation reads quantisation tables (T.81 B.2.4.1).
-func (d *Decoder) quantisation(s []byte) error {
-	for len(s) > 0 {
-		wide, table := int(s[0]>>4), s[0]&15
-		s = s[1:]
-		if wide > 1 || table > 3 || len(s) < 64<<wide {
-			return invalid("quantisation table %d in %d bytes", table, len(s))
-		}
-		for i := range 64 {
-			if wide == 1 {
-				d.quant[table][i] = int32(binary.BigEndian.Uint16(s[2*i:]))
-			} else {
-				d.quant[table][i] = int32(s[i])
-			}
-		}
-		s = s[64<<wide:]
+	case marker > markerAPP0 && marker <= markerAPP15, marker == markerCOM:
+	case marker < markerSOF0:
+		return invalid("marker %#x", marker)
+	default:
+		return unsupported("marker %#x", marker)
 	}
 	return nil
 }

@@ -5,14 +5,14 @@ import (
 	"math/bits"
 )
 
-// progressBlock is what is known so far of a block of a progressive file.
+// progressBlock is a block of a progressive file as far as it is known.
 type progressBlock struct {
-	// nonzero has a bit for each coefficient but the first that is not zero.
+	// nonzero has bit k set if coefficient k is not zero, except for k = 0.
 	nonzero      uint64
-	coefficients [64]int16 // in the order of the file
+	coefficients [64]int16 // in file order
 }
 
-// refineBlock reads what a scan of a progressive file has of a block (T.81 annex G).
+// refineBlock reads a block in a scan of a progressive file (T.81 annex G).
 func (d *Decoder) refineBlock(c *scanned, b *progressBlock, p spectrum) error {
 	switch {
 	case p.first == 0 && p.high == 0:
@@ -32,11 +32,11 @@ func (d *Decoder) refineBlock(c *scanned, b *progressBlock, p spectrum) error {
 	return nil
 }
 
-// narrow keeps v within 16 bits, as every value of a sound file is.
+// narrow clamps v to 16 bits. The values of a valid file need no clamping.
 func narrow(v int64) int16 { return int16(max(math.MinInt16, min(math.MaxInt16, v))) }
 
-// code reads a run and a size, and for the end of blocks, of size 0 and a run below
-// 15, how many blocks it is the end of.
+// code reads a run and a size. Size 0 with a run below 15 is the end of this and
+// possibly more blocks: code sets d.eobRun to their number.
 func (d *Decoder) code(h *huffman) (run int, size uint, err error) {
 	r := &d.bits
 	if r.n < 32 {
@@ -56,7 +56,7 @@ func (d *Decoder) code(h *huffman) (run int, size uint, err error) {
 	return run, size, nil
 }
 
-// firstBits reads AC coefficients for the first time (T.81 G.1.2.2).
+// firstBits reads AC coefficients in their first scan (T.81 G.1.2.2).
 func (d *Decoder) firstBits(h *huffman, b *progressBlock, p spectrum) error {
 	if d.eobRun > 0 {
 		d.eobRun--
@@ -72,7 +72,7 @@ func (d *Decoder) firstBits(h *huffman, b *progressBlock, p spectrum) error {
 			return nil
 		}
 		k += run
-		if size == 0 { // 16 zeros, this one among them
+		if size == 0 { // 16 zeros, including this one
 			continue
 		}
 		if k > p.last {
@@ -88,7 +88,7 @@ func (d *Decoder) firstBits(h *huffman, b *progressBlock, p spectrum) error {
 }
 
 // furtherBits reads one more bit of the AC coefficients that are not zero, and the
-// first of some that are (T.81 G.1.2.3).
+// first bit of others (T.81 G.1.2.3).
 func (d *Decoder) furtherBits(h *huffman, b *progressBlock, p spectrum) error {
 	k := p.first
 	for ; d.eobRun == 0 && k <= p.last; k++ {
@@ -105,7 +105,7 @@ func (d *Decoder) furtherBits(h *huffman, b *progressBlock, p spectrum) error {
 		case 1:
 			v = narrow(int64(2*d.bits.take(1)-1) << p.low)
 		default:
-			return invalid("a new coefficient of %d bits where one is due", size)
+			return invalid("new coefficient of %d bits, want 1", size)
 		}
 		if k = d.furtherBit(b, k, run, p); k > p.last {
 			return invalid("more than 64 coefficients")
@@ -120,15 +120,15 @@ func (d *Decoder) furtherBits(h *huffman, b *progressBlock, p spectrum) error {
 	return nil
 }
 
-// endBlock refines the rest of a block that has nothing new.
+// endBlock refines the rest of a block that has no new coefficients.
 func (d *Decoder) endBlock(b *progressBlock, k int, p spectrum) error {
 	d.eobRun--
 	d.furtherBit(b, k, 64, p)
 	return nil
 }
 
-// furtherBit refines coefficients from k on up to the zero after so many other zeros,
-// and returns its place.
+// furtherBit refines coefficients from k on. It stops at the zero coefficient that
+// follows the given number of other zeros, and returns its position.
 func (d *Decoder) furtherBit(b *progressBlock, k, zeros int, p spectrum) int {
 	for left := b.nonzero >> k << k; ; left &= left - 1 {
 		next := min(bits.TrailingZeros64(left), p.last+1)
@@ -141,20 +141,20 @@ func (d *Decoder) furtherBit(b *progressBlock, k, zeros int, p spectrum) int {
 		zeros -= next - k
 		if d.bits.take(1) != 0 {
 			v := &b.coefficients[next]
-			// Away from zero.
+			// The bit moves the value away from zero.
 			*v = narrow(int64(*v) + int64(1|*v>>15)<<p.low)
 		}
 		k = next + 1
 	}
 }
 
-// set sets coefficient k, which was zero.
+// set sets coefficient k, which is zero so far.
 func (b *progressBlock) set(k int, v int16) {
 	b.coefficients[k&63] = v
 	b.nonzero |= 1 << k
 }
 
-// transformAll makes the picture of a progressive file from its coefficients.
+// transformAll computes the wanted pixels of a progressive file.
 func (d *Decoder) transformAll() {
 	w := d.jpg.wanted
 	for i := range d.jpg.components {

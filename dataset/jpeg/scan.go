@@ -1,13 +1,12 @@
 package jpeg
 
 import (
-	"image"
 	"io"
 	"slices"
 )
 
-// natural is the place in a block, row by row, of each coefficient in the order of
-// the file: along diagonals (T.81 figure A.6).
+// natural maps a coefficient in file order, along diagonals, to its place in a block,
+// row by row (T.81 figure A.6).
 var natural = [64]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10,
 	17, 24, 32, 25, 18, 11, 4, 5,
@@ -19,28 +18,28 @@ var natural = [64]uint8{
 	53, 60, 61, 54, 47, 55, 62, 63,
 }
 
-// scanned is a component in a scan.
+// scanned is a component of a scan.
 type scanned struct {
 	*component
 	dc, ac *huffman
-	before int32 // the last DC coefficient
+	before int32 // the previous DC coefficient
 }
 
-// spectrum is what a scan has of the coefficients: those from first to last, down to
-// the bit low; high is 0 or the bit down to which they were known before.
+// spectrum is the part of the coefficients that a scan carries: those from first to
+// last, down to bit low. high is 0, or the bit down to which they are already known.
 type spectrum struct {
 	first, last int
 	high, low   uint
 }
 
-// scan reads a scan (T.81 B.2.3), whose header is s.
+// scan reads the scan with header s (T.81 B.2.3).
 func (d *Decoder) scan(s []byte) error {
 	f := &d.jpg
 	if f.components == nil {
-		return invalid("a scan without a frame")
+		return invalid("scan without a frame")
 	}
 	if len(s) < 6 || len(s) != 4+2*int(s[0]) || int(s[0]) > len(f.components) {
-		return invalid("a scan header of %d bytes", len(s))
+		return invalid("scan header of %d bytes", len(s))
 	}
 	n := int(s[0])
 	var store [3]scanned
@@ -50,15 +49,15 @@ func (d *Decoder) scan(s []byte) error {
 		id, tables := s[1+2*i], s[2+2*i]
 		at := slices.IndexFunc(f.components, func(c component) bool { return c.id == id })
 		if at < 0 {
-			return invalid("a scan of component %d, which the frame has not", id)
+			return invalid("scan of component %d, which the frame lacks", id)
 		}
 		c := &f.components[at]
 		if slices.ContainsFunc(in[:i], func(other scanned) bool { return other.component == c }) {
-			return invalid("a scan with component %d twice", id)
+			return invalid("scan with component %d twice", id)
 		}
 		dc, ac := tables>>4, tables&15
 		if dc > 3 || ac > 3 || f.baseline && (dc > 1 || ac > 1) {
-			return invalid("a scan with Huffman tables %d and %d", dc, ac)
+			return invalid("scan with Huffman tables %d and %d", dc, ac)
 		}
 		in[i] = scanned{component: c, dc: &d.dc[dc], ac: &d.ac[ac]}
 		if !f.progressive {
@@ -73,7 +72,7 @@ func (d *Decoder) scan(s []byte) error {
 	if f.progressive {
 		p = spectrum{int(s[1+2*n]), int(s[2+2*n]), uint(s[3+2*n] >> 4), uint(s[3+2*n] & 15)}
 		if p.first == 0 && p.last != 0 || p.first > p.last || p.last > 63 || p.first > 0 && n > 1 || p.high != 0 && p.high != p.low+1 {
-			return invalid("a scan of coefficients %d to %d, bits %d to %d, for %d components", p.first, p.last, p.high, p.low, n)
+			return invalid("scan of coefficients %d to %d, bits %d to %d, for %d components", p.first, p.last, p.high, p.low, n)
 		}
 	}
 	if f.wanted.Empty() {
@@ -85,63 +84,8 @@ func (d *Decoder) scan(s []byte) error {
 	return d.mcus(in, p)
 }
 
-// layOut finds the MCUs that are wanted and the blocks of each component.
-func (d *Decoder) layOut() {
-	f := &d.jpg
-	first := f.components[0]
-	w, h := 8*first.h, 8*first.v
-	f.mcus = image.Pt(above(f.width, w), above(f.height, h))
-	whole := image.Rect(0, 0, f.width, f.height)
-	r := d.o.Region.Intersect(whole)
-	if r.Empty() {
-		r = whole
-	}
-	f.wanted = image.Rect(r.Min.X/w, r.Min.Y/h, above(r.Max.X, w), above(r.Max.Y, h))
-	for i := range f.components {
-		c := &f.components[i]
-		c.wide = above(above(f.width*c.h, first.h), 8)
-		c.high = above(above(f.height*c.v, first.v), 8)
-	}
-	f.size = 8 / d.o.Reduce
-	for k, at := range natural {
-		if int(at)%8 < f.size && int(at)/8 < f.size {
-			f.last = k
-		}
-	}
-}
-
-// above is a/b rounded up.
-func above(a, b int) int { return (a + b - 1) / b }
-
-// begin makes room for c's part of the picture, in its first scan.
-func (c *component) begin(f *frame) {
-	if c.seen {
-		return
-	}
-	c.seen = true
-	c.room(f)
-	if f.progressive {
-		c.across = f.mcus.X * c.h
-		c.blocks = sized(c.blocks, c.across*f.mcus.Y*c.v)
-		clear(c.blocks)
-	}
-}
-
-func (c *component) room(f *frame) {
-	c.stride = f.wanted.Dx() * c.h * f.size
-	c.pix = sized(c.pix, c.stride*f.wanted.Dy()*c.v*f.size)
-}
-
-// sized gives s the length n, with any content.
-func sized[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
-}
-
-// mcus reads the MCUs of a scan. With one component each of its blocks is one, and
-// there are none that only fill up.
+// mcus reads the MCUs of a scan. In a scan of one component each block of the image is
+// an MCU, and no blocks fill up.
 func (d *Decoder) mcus(in []scanned, p spectrum) error {
 	across, down := d.jpg.mcus.X, d.jpg.mcus.Y
 	if len(in) == 1 {
@@ -181,14 +125,14 @@ func (d *Decoder) mcus(in []scanned, p spectrum) error {
 	return nil
 }
 
-// restart goes on behind the next marker, which must be the one given.
+// restart continues after the next marker, which must be the given one.
 func (d *Decoder) restart(in []scanned, marker byte) error {
 	m, err := d.marker()
 	if err != nil {
 		return err
 	}
 	if m != marker {
-		return invalid("marker %#x in place of restart %#x", m, marker)
+		return invalid("marker %#x instead of restart %#x", m, marker)
 	}
 	d.b = d.bits.start(d.b)
 	for i := range in {
@@ -198,7 +142,7 @@ func (d *Decoder) restart(in []scanned, marker byte) error {
 	return nil
 }
 
-// block reads what a scan has of the block (x, y) of a component.
+// block reads block (x, y) of a component as far as the scan carries it.
 func (d *Decoder) block(c *scanned, x, y int, p spectrum) error {
 	var err error
 	if d.jpg.progressive {
@@ -217,16 +161,17 @@ func (d *Decoder) block(c *scanned, x, y int, p spectrum) error {
 			d.transform(c.component, x, y, dcOnly)
 		}
 	}
-	// Whatever was made of bits that are not there counts for nothing.
+	// The end comes first: an error in the zeros after it means nothing.
 	if d.bits.over() {
 		return io.ErrUnexpectedEOF
 	}
 	return err
 }
 
-var errCode = invalid("bits that are no Huffman code")
+var errCode = invalid("invalid Huffman code")
 
-// difference reads the difference of a DC coefficient to the last (T.81 F.2.2.1).
+// difference reads the difference between a DC coefficient and the previous one (T.81
+// F.2.2.1).
 func (r *bitReader) difference(h *huffman) (int32, error) {
 	if r.n < 32 {
 		r.fill()
@@ -239,7 +184,7 @@ func (r *bitReader) difference(h *huffman) (int32, error) {
 	}
 	size := uint(e >> 8)
 	if size > 16 {
-		return 0, unsupported("a DC coefficient of %d bits", size)
+		return 0, unsupported("DC coefficient of %d bits", size)
 	}
 	r.skip(uint(e & 255))
 	v := extend(r.acc, size)
@@ -247,10 +192,10 @@ func (r *bitReader) difference(h *huffman) (int32, error) {
 	return v, nil
 }
 
-// sequentialBlock reads all coefficients of a block, and puts those up to last,
-// dequantised, into d.unzigged. Those after it are passed over.
+// sequentialBlock reads all coefficients of a block. It dequantizes those up to last
+// into d.unzigged and skips the others. It reports whether only the first is not zero.
 func (d *Decoder) sequentialBlock(c *scanned, last int) (dcOnly bool, err error) {
-	r := d.bits // a copy is twice as fast
+	r := d.bits // a local copy makes decoding twice as fast
 	v, err := r.difference(c.dc)
 	if err != nil {
 		return false, err
@@ -262,7 +207,7 @@ func (d *Decoder) sequentialBlock(c *scanned, last int) (dcOnly bool, err error)
 		d.clean = true
 	}
 	b[0] = c.before * quant[0]
-	if d.eobRun > 0 { // makes no sense here, but may be left over
+	if d.eobRun > 0 { // see below; valid baseline files never get here
 		d.eobRun--
 		d.bits = r
 		return true, nil
@@ -297,7 +242,8 @@ func (d *Decoder) sequentialBlock(c *scanned, last int) (dcOnly bool, err error)
 				continue
 			}
 			if run > 0 {
-				// An end of several blocks belongs into progressive files only.
+				// Only progressive files may end several blocks at once. image/jpeg
+				// accepts it here as well.
 				d.eobRun = 1<<run + r.take(uint(run)) - 1
 			}
 			break

@@ -151,18 +151,15 @@ func (s *Server) Rename(ctx context.Context, from, to string) (Changed, error) {
 // Undo takes the last change back.
 func (s *Server) Undo(ctx context.Context) (Changed, error) {
 	return s.do(ctx, "undo", "", func(k *imprint.Workspace) (string, error) {
-		verb, err := k.Undo(ctx)
-		return "took the last change back: " + verb, err
+		undone, err := k.Undo(ctx)
+		return "undid the last change: " + undone.Verb, err
 	})
 }
 
 // Retrain makes the head anew, by a method if one is given.
 func (s *Server) Retrain(ctx context.Context, head classifier.Method) (Changed, error) {
 	return s.do(ctx, "retrain", "", func(k *imprint.Workspace) (string, error) {
-		if head != "" {
-			k.Choose(head)
-		}
-		err := k.Retrain(ctx)
+		err := k.Retrain(ctx, head)
 		return "made the last layer anew", err
 	})
 }

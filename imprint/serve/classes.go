@@ -85,7 +85,7 @@ func listClasses(k *imprint.Workspace) *Classes {
 		list.Classes = append(list.Classes, class)
 	}
 	if len(list.Classes) > 1 {
-		e := k.Estimate()
+		e := k.Head().Estimate
 		list.Accuracy.Correct, list.Accuracy.Total = e.Correct, e.Total
 	}
 	list.Accuracy.Low, list.Accuracy.High = wilson(list.Accuracy.Correct, list.Accuracy.Total)

@@ -14,23 +14,16 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// sharedModel is the content of a model of the folder beside the checkout.
+// sharedModel returns the path and the content of a model of the reference files.
 func sharedModel(t testing.TB, name string) (path string, content []byte) {
 	t.Helper()
-	root := os.Getenv("IMPRINT_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "..", "shared")
-	}
-	path = filepath.Join(root, "models", name+".tflite")
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Skip("no shared models beside the checkout: ", err)
-	}
-	return path, content
+	return reference.Path(t, "models", name+".tflite"), reference.Read(t, "models", name+".tflite")
 }
 
 // The models compiled for an Edge TPU that tests use.
@@ -49,7 +42,7 @@ func accelerated(t testing.TB, name string) (imprint.Options, *emulator.Device) 
 		t.Fatal(err)
 	}
 	bus := emulator.NewBus(stick)
-	devices, err := imprint.NewDevices(imprint.DeviceOptions{
+	devices, err := pool.New(pool.Options{
 		Device: "tpu", USB: func() (tpu.Bus, error) { return bus, nil },
 		TPU: tpu.Options{Settle: -1, Timeout: time.Second, Appear: time.Second, Patience: 50 * time.Millisecond,
 			Firmware: func() ([]byte, error) { return make([]byte, tpu.FirmwareSize), nil }},
@@ -164,7 +157,7 @@ func BenchmarkRelease(b *testing.B) {
 			for i := range 60 {
 				items = append(items, dataset.Item{Path: fmt.Sprint(i), Label: fmt.Sprint("class ", i%3), Content: backbonetest.Photo(uint64(10+i%3), uint64(i))})
 			}
-			if _, err := k.Add(context.Background(), items, nil); err != nil {
+			if _, err := k.Add(context.Background(), items, imprint.AddOptions{}); err != nil {
 				b.Fatal(err)
 			}
 			k.Close()

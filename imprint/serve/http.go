@@ -18,6 +18,8 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 const (
@@ -130,7 +132,7 @@ var statuses = []struct {
 	{dataset.ErrEmpty, http.StatusBadRequest, "send the photo as the body of the request"},
 	{dataset.ErrDamaged, http.StatusBadRequest, ""},
 	{imprint.ErrUnknownLabel, http.StatusNotFound, "GET /v1/classes lists the labels"},
-	{imprint.ErrNothingTaught, http.StatusConflict, "teach a class first"},
+	{imprint.ErrNoClasses, http.StatusConflict, "teach a class first"},
 	{imprint.ErrNothingToUndo, http.StatusConflict, ""},
 	{imprint.ErrLabel, http.StatusBadRequest, ""},
 	{imprint.ErrNoPhotos, http.StatusUnprocessableEntity, ""},
@@ -272,23 +274,23 @@ func (s *Server) readPhoto(w http.ResponseWriter, r *http.Request) ([]byte, func
 const photoName = "in the request"
 
 // look has a client's photo classified.
-func (s *Server) look(ctx context.Context, photo []byte) (*picture, imprint.Result, error) {
+func (s *Server) look(ctx context.Context, photo []byte) (*picture, predict.Result, error) {
 	p := &picture{Frame: Frame{Captured: time.Now(), Photo: photo, Name: photoName}}
 	ctx, cancel := context.WithTimeoutCause(ctx, jobPatience, ErrBusy)
 	defer cancel()
 	select { // decoding takes memory and cores
 	case s.decoding <- struct{}{}:
 	case <-ctx.Done():
-		return nil, imprint.Result{}, context.Cause(ctx)
+		return nil, predict.Result{}, context.Cause(ctx)
 	}
 	file, err := p.open()
-	var fitted *imprint.Picture
+	var fitted *live.Picture
 	if err == nil {
 		fitted, err = s.live.Prepare(file)
 	}
 	<-s.decoding
 	if err != nil {
-		return nil, imprint.Result{}, err
+		return nil, predict.Result{}, err
 	}
 	r, err := s.submit(ctx, fitted)
 	return p, r, err
@@ -296,7 +298,7 @@ func (s *Server) look(ctx context.Context, photo []byte) (*picture, imprint.Resu
 
 // lookAtBody has the photo that is a request's body classified; release must be called
 // when that is not needed any more.
-func (s *Server) lookAtBody(w http.ResponseWriter, r *http.Request) (p *picture, result imprint.Result, release func(), err error) {
+func (s *Server) lookAtBody(w http.ResponseWriter, r *http.Request) (p *picture, result predict.Result, release func(), err error) {
 	photo, release, err := s.readPhoto(w, r)
 	if err != nil {
 		return nil, result, nil, err

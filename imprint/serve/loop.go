@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 const (
@@ -103,35 +105,35 @@ func (p *picture) tell(a answer) {
 
 // A job is a client's photo.
 type job struct {
-	picture *imprint.Picture
+	picture *live.Picture
 	since   time.Time
 	done    chan<- jobDone // with room for one
 }
 
 type jobDone struct {
-	result imprint.Result
+	result predict.Result
 	err    error
 }
 
 // submit has the loop classify a client's photo when the camera leaves it time.
-func (s *Server) submit(ctx context.Context, p *imprint.Picture) (imprint.Result, error) {
+func (s *Server) submit(ctx context.Context, p *live.Picture) (predict.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, jobPatience, ErrBusy)
 	defer cancel()
 	done := make(chan jobDone, 1)
 	select {
 	case s.jobs <- &job{p, time.Now(), done}:
 	case <-ctx.Done():
-		return imprint.Result{}, context.Cause(ctx)
+		return predict.Result{}, context.Cause(ctx)
 	case <-s.stopped:
-		return imprint.Result{}, errStopping
+		return predict.Result{}, errStopping
 	}
 	select {
 	case d := <-done:
 		return d.result, d.err
 	case <-ctx.Done():
-		return imprint.Result{}, context.Cause(ctx)
+		return predict.Result{}, context.Cause(ctx)
 	case <-s.stopped:
-		return imprint.Result{}, errStopping
+		return predict.Result{}, errStopping
 	}
 }
 
@@ -173,13 +175,13 @@ func (s *Server) work(ctx context.Context, j *job) {
 	if start.Sub(j.since) > jobPatience {
 		return // nobody waits for it
 	}
-	r, err := s.account(ctx, func() (imprint.Result, error) { return s.live.ObservePicture(ctx, j.picture, topClasses) })
+	r, err := s.account(ctx, func() (predict.Result, error) { return s.live.ObservePicture(ctx, j.picture, topClasses) })
 	s.cost = (3*s.cost + time.Since(start)) / 4
 	j.done <- jobDone{r, err}
 }
 
 // account runs the model by look, and keeps account of the device.
-func (s *Server) account(ctx context.Context, look func() (imprint.Result, error)) (imprint.Result, error) {
+func (s *Server) account(ctx context.Context, look func() (predict.Result, error)) (predict.Result, error) {
 	r, err := look()
 	switch {
 	case ctx.Err() != nil:
@@ -199,7 +201,7 @@ func (s *Server) account(ctx context.Context, look func() (imprint.Result, error
 
 // frame answers one frame of the camera.
 func (s *Server) frame(ctx context.Context, p *picture) {
-	r, err := s.account(ctx, func() (imprint.Result, error) { return p.observe(ctx, s.live) })
+	r, err := s.account(ctx, func() (predict.Result, error) { return p.observe(ctx, s.live) })
 	if err != nil {
 		s.metrics.frames.WithLabelValues("failed").Inc()
 		p.tell(answer{err: err})

@@ -14,7 +14,8 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/dataset"
-	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 // limits bound what one photo may cost that a client or a camera sends.
@@ -64,13 +65,13 @@ func (p *picture) open() (*dataset.File, error) {
 }
 
 // observe has the model look at the picture.
-func (p *picture) observe(ctx context.Context, live *imprint.Live) (imprint.Result, error) {
+func (p *picture) observe(ctx context.Context, live *live.Live) (predict.Result, error) {
 	if p.Photo == nil {
 		return live.Observe(ctx, p.Image, topClasses)
 	}
 	file, err := p.open()
 	if err != nil {
-		return imprint.Result{}, err
+		return predict.Result{}, err
 	}
 	return live.ObserveFile(ctx, file, topClasses)
 }
@@ -158,7 +159,7 @@ type Result struct {
 	Label      string          `json:"label"`
 	Score      float64         `json:"score"`
 	Unknown    bool            `json:"unknown"` // none of the classes taught, or none is
-	Top        []imprint.Score `json:"top"`
+	Top        []predict.Score `json:"top"`
 	Generation uint64          `json:"generation"`
 	Device     string          `json:"device"`
 	Captured   time.Time       `json:"captured"`
@@ -168,10 +169,10 @@ type Result struct {
 	Voted string `json:"voted"`
 }
 
-func newResult(p *picture, r imprint.Result) Result {
+func newResult(p *picture, r predict.Result) Result {
 	v := Result{Frame: p.number, Label: r.Label, Score: r.Score, Unknown: r.Unknown, Top: r.Top, Generation: r.Generation, Device: r.Device, Captured: p.Captured}
 	if v.Top == nil {
-		v.Top = []imprint.Score{}
+		v.Top = []predict.Score{}
 	}
 	if v.Voted = r.Label; r.Unknown {
 		v.Voted = ""

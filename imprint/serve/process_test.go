@@ -141,7 +141,7 @@ func TestWorkspaceChangedByOthers(t *testing.T) {
 	}
 	defer k.Close()
 	for i := range uint64(2) {
-		if _, err := k.Add(context.Background(), []dataset.Item{{Path: "x", Label: "x", Content: backbonetest.Photo(1, 100+i)}}, nil); err != nil {
+		if _, err := k.Add(context.Background(), []dataset.Item{{Path: "x", Label: "x", Content: backbonetest.Photo(1, 100+i)}}, imprint.AddOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		th.next(th.frame(), func(r Result) bool { return r.Label == "x" && r.Generation == i+1 })

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
 )
 
 // Options say what a server does.
@@ -48,7 +49,7 @@ type Server struct {
 	workspace imprint.Options
 	options   Options
 	log       *slog.Logger
-	live      *imprint.Live
+	live      *live.Live
 	started   time.Time
 	metrics   *metrics
 	hub       hub
@@ -84,9 +85,9 @@ type Server struct {
 }
 
 // Open makes a server of the workspace in dir, which need not exist yet. The options of
-// the workspace are as for imprint.OpenLive.
+// the workspace are as for live.Open.
 func Open(ctx context.Context, dir string, kit imprint.Options, o Options) (*Server, error) {
-	live, err := imprint.OpenLive(ctx, dir, kit)
+	live, err := live.Open(ctx, dir, kit)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +160,7 @@ func (s *Server) Close() error {
 }
 
 // reload serves what the workspace holds now.
-func (s *Server) reload(ctx context.Context) (imprint.Reloaded, error) {
+func (s *Server) reload(ctx context.Context) (live.Reloaded, error) {
 	r, err := s.live.Reload(ctx)
 	s.reloaded(r, err)
 	return r, err
@@ -172,7 +173,7 @@ type Generation struct {
 	ElapsedMS  float64 `json:"elapsed_ms"`
 }
 
-func (s *Server) reloaded(r imprint.Reloaded, err error) {
+func (s *Server) reloaded(r live.Reloaded, err error) {
 	if err != nil {
 		s.log.Error("reload failed", "error", err)
 		return
@@ -194,7 +195,7 @@ func (s *Server) reloaded(r imprint.Reloaded, err error) {
 // watch reloads when another process has changed the workspace.
 func (s *Server) watch(ctx context.Context) {
 	for ctx.Err() == nil {
-		err := s.live.Watch(ctx, func(r imprint.Reloaded, err error) {
+		err := s.live.Watch(ctx, func(r live.Reloaded, err error) {
 			s.reloaded(r, err)
 			if err != nil {
 				s.tell("reload", "", "", err)

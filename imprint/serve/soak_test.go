@@ -190,7 +190,7 @@ func (d *driver) step(ctx context.Context) {
 	case 2: // another process
 		k, err := imprint.Open(d.server.dir, imprint.Options{Devices: d.server.workspace.Devices})
 		if err == nil {
-			err = k.Retrain(ctx)
+			err = k.Retrain(ctx, "")
 			k.Close()
 		}
 		if err != nil && ctx.Err() == nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 const (
@@ -95,7 +96,7 @@ func (s *Server) StartTeaching(label string) (t Teaching, err error) {
 }
 
 // collect keeps a frame that was answered, if a button is held.
-func (s *Server) collect(p *picture, r imprint.Result) {
+func (s *Server) collect(p *picture, r predict.Result) {
 	s.holds.mu.Lock()
 	defer s.holds.mu.Unlock()
 	h := s.holds.now
@@ -256,7 +257,7 @@ func (s *Server) add(ctx context.Context, k *imprint.Workspace, label string, fr
 		}
 	}
 	if items != nil {
-		return k.Add(ctx, items, nil)
+		return k.Add(ctx, items, imprint.AddOptions{})
 	}
 	return k.AddObservations(ctx, known)
 }

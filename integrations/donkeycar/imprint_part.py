@@ -1,10 +1,10 @@
-"""A Donkey Car part that names what the camera sees, and teaches new things by a button.
+"""A Donkey Car part that labels what the camera sees and learns new classes by a button.
 
-It talks to a running `imprint serve` over its Unix socket, and needs nothing but
-Python's standard library (3.11). Begin with add_imprint(V, cfg, ctr) in manage.py.
+Call add_imprint(V, cfg, ctr) in manage.py. The part talks to a running `imprint serve`
+over its Unix socket. It needs Python 3.11 and only the standard library.
 
-No method raises, whatever the server does, as an exception in a part would stop the
-car: a server that is gone or slow shows in the output imprint/state only.
+No method raises, because an exception in a part stops the car. If the server is gone or
+slow, the output imprint/state says so.
 """
 
 import http.client
@@ -21,20 +21,22 @@ logger = logging.getLogger(__name__)
 
 OUTPUTS = ['imprint/label', 'imprint/score', 'imprint/state']
 
-# The values of imprint/state. A label is given in the first three only.
-OK = 'ok'              # label and score are of what is seen now
-HOLDING = 'holding'    # a button is held: what is seen is to be taught
-LEARNING = 'learning'  # the button was let go: what was seen is being taught
-EMPTY = 'empty'        # the server runs, and nothing has been taught yet
-WAITING = 'waiting'    # the server runs, and has given no answer lately
-OFFLINE = 'offline'    # no server answers at the socket
+# The values of imprint/state. Only the first three come with a label.
+OK = 'ok'              # label and score are current
+HOLDING = 'holding'    # a teach button is held, and the server collects photos
+LEARNING = 'learning'  # the button was released, and the server adds the photos
+EMPTY = 'empty'        # the server has no classes yet
+WAITING = 'waiting'    # the server runs but has sent no recent result
+OFFLINE = 'offline'    # no server at the socket
 
 
 def add_imprint(V, cfg, ctr=None):
-    """Add the part to vehicle V as the configuration says, and its buttons to the
-    controller ctr, if that is a joystick. Return the part.
+    """Add an ImprintPart to vehicle V and return it.
 
-    Call it after the camera and the controller have been added.
+    The settings are IMPRINT_SOCKET, IMPRINT_MIN_SCORE, IMPRINT_BUTTONS,
+    IMPRINT_WEB_BUTTONS, IMPRINT_IMAGE and IMPRINT_THREADED in cfg. IMPRINT_BUTTONS
+    applies if ctr is a joystick controller. Call add_imprint after the camera and the
+    controller have been added.
     """
     web = getattr(cfg, 'IMPRINT_WEB_BUTTONS', {})
     part = ImprintPart(
@@ -52,13 +54,20 @@ def add_imprint(V, cfg, ctr=None):
 
 
 class ImprintPart:
-    """The part: run_threaded and update for threaded=True, run for threaded=False.
+    """The part. Its outputs are OUTPUTS. Donkey Car may run it threaded or not.
 
-    inputs says what the part's inputs are: 'image' for an array of the camera (uint8, of
-    shape height × width × 3, RGB, or height × width, grey), or the action of a button of
-    the web page: 'teach:LABEL', 'remove:LABEL', 'undo' or 'reload'. With images the part
-    asks the server what is on them; without, or with None for them, it takes what the
-    server sees with a camera of its own.
+    inputs names what each input of the part is:
+
+    - 'image': an array from the camera, uint8, of shape (height, width, 3) in RGB or
+      (height, width) in grey. The part sends it to the server to classify.
+    - an action, for a button of the web page: 'teach:LABEL', 'remove:LABEL', 'undo' or
+      'reload'. For 'teach', the first press starts and the second one stops.
+
+    Without an image, or while it is None, the part reports the latest result from the
+    server's own camera.
+
+    Results older than max_age seconds are not reported. The server has timeout seconds
+    to answer. A label with a score below min_score is reported as ''.
     """
 
     def __init__(self, socket_path='/run/imprint/serve.sock', min_score=0.0,
@@ -66,29 +75,29 @@ class ImprintPart:
         self.socket_path = socket_path
         self.min_score = min_score
         self.inputs = list(inputs)
-        self.max_age = max_age  # seconds after which an answer is not given any more
-        self.timeout = timeout  # seconds for the server to answer
-        self.retry = 0.5        # seconds between tries to reach a server that is gone
+        self.max_age = max_age
+        self.timeout = timeout
+        self.retry = 0.5        # seconds between attempts to reach a server that is gone
 
         self._on = True
-        self._images = queue.SimpleQueue()  # to update; a put never waits
-        self._sees = False                  # whether images come
-        self._pressed = {}       # whether the button of each input was pressed last time
-        self._answer = ('', 0.0, OFFLINE)
-        self._answered = 0.0     # when
-        self._refusal = ''       # what the server said last that it can't, to say it once
-        self._holding = None     # label
-        self._learning = 0       # lets go that the server has not answered yet
+        self._images = queue.SimpleQueue()  # for update; put never blocks
+        self._sees = False       # images have arrived
+        self._pressed = {}       # state of the button at each input in the last loop
+        self._result = ('', 0.0, OFFLINE)
+        self._result_time = 0.0
+        self._refusal = ''       # the last error from the server, to log it once
+        self._holding = None     # label of the teach button that is held
+        self._learning = 0       # releases that the server has not answered yet
         self._server = _Server(socket_path, timeout)
-        self._frame = 0          # of the last answer
+        self._frame = 0          # number of the last result's frame
         self._next_try = 0.0
         self._actions = queue.SimpleQueue()
         self._actor = None
 
-    # What Donkey Car calls.
+    # Methods that Donkey Car calls.
 
     def run_threaded(self, *inputs):
-        """Give the latest answer at once, and the image to update."""
+        """Return the latest result without waiting. Hand the image to update."""
         try:
             image = self._read(inputs)
             if image is not None:
@@ -100,8 +109,8 @@ class ImprintPart:
             return '', 0.0, OFFLINE
 
     def update(self):
-        """The thread of a threaded part: asks the server again and again."""
-        self._start_actor()  # not when a button is pressed, as that takes its time
+        """Query the server in a loop. Donkey Car runs it in its own thread."""
+        self._start_actor()  # starting a thread at the first press would delay the loop
         while self._on:
             try:
                 image = self._newest()
@@ -114,8 +123,7 @@ class ImprintPart:
                 time.sleep(self.retry)
 
     def run(self, *inputs):
-        """Ask the server about this very image, and give its answer. It takes as long as
-        the server, and at most timeout."""
+        """Classify this image and return the result. Wait up to timeout seconds."""
         try:
             image = self._read(inputs)
             if time.monotonic() >= self._next_try and not self._ask(image, wait=False):
@@ -126,6 +134,7 @@ class ImprintPart:
             return '', 0.0, OFFLINE
 
     def shutdown(self):
+        """Stop the threads and close the connections."""
         try:
             self._on = False
             self._images.put(None)
@@ -136,29 +145,33 @@ class ImprintPart:
         except Exception:
             logger.exception('imprint')
 
-    # Buttons. Each gives a function without arguments for a controller's trigger.
+    # Triggers for the buttons of a controller: functions without arguments.
 
     def press(self, action):
+        """Return the trigger for pressing the button of an action."""
         def imprint_press():
             self._do('press', action)
         return imprint_press
 
     def release(self, action):
+        """Return the trigger for releasing the button of an action."""
         def imprint_release():
             self._do('release', action)
         return imprint_release
 
     def toggle(self, action):
-        """For buttons that only tell when they are pressed: the first press begins to
-        teach, the second ends it."""
+        """Return the trigger for a button that only reports presses.
+
+        For 'teach', the first press starts and the second one stops.
+        """
         def imprint_toggle():
             self._do('toggle', action)
         return imprint_toggle
 
-    # The rest is the part's own.
+    # Implementation.
 
     def _read(self, inputs):
-        """Take the buttons among the inputs, and return the image."""
+        """Return the image among the inputs, and handle button presses."""
         image = None
         for i, (kind, value) in enumerate(zip(self.inputs, inputs)):
             if kind == 'image':
@@ -171,7 +184,7 @@ class ImprintPart:
         return image
 
     def _newest(self):
-        """Wait a little for the newest image that has not been sent; None is none."""
+        """Return the newest unsent image. Wait briefly for one, else return None."""
         image = None
         try:
             if self._sees:
@@ -182,8 +195,8 @@ class ImprintPart:
             return image
 
     def _outputs(self):
-        label, score, state = self._answer
-        if state == OK and time.monotonic() - self._answered > self.max_age:
+        label, score, state = self._result
+        if state == OK and time.monotonic() - self._result_time > self.max_age:
             label, score, state = '', 0.0, WAITING
         if label and score < self.min_score:
             label = ''
@@ -196,7 +209,7 @@ class ImprintPart:
         return label, score, state
 
     def _ask(self, image, wait=True):
-        """Get the next answer; False if the server does not give one."""
+        """Get the next result from the server. Return False if that fails."""
         try:
             if image is not None:
                 answer = self._server.call('POST', '/v1/frames', _bmp(image), 'image/bmp')
@@ -206,11 +219,11 @@ class ImprintPart:
                     milliseconds = int(500 * self.timeout)
                     path += f'?after={self._frame}&wait={milliseconds}'
                 answer = self._server.call('GET', path)
-            new = self._read_answer(answer)
+            new = self._parse(answer)
         except _Refused as e:
-            if self._answer[2] == OFFLINE:
-                self._answer = ('', 0.0, WAITING)
-            if e.status == 503:  # a newer frame came first, or it is busy
+            if self._result[2] == OFFLINE:
+                self._result = ('', 0.0, WAITING)
+            if e.status == 503:  # the server is busy, or a newer frame took precedence
                 return True
             if str(e) != self._refusal:
                 logger.warning('imprint: %s', e)
@@ -218,25 +231,28 @@ class ImprintPart:
             return False
         except (OSError, http.client.HTTPException, ValueError, TypeError) as e:
             self._server.close()
-            if self._answer[2] != OFFLINE:
-                logger.warning('imprint: no server at %s: %s', self.socket_path, e)
-            self._answer = ('', 0.0, OFFLINE)
+            if self._result[2] != OFFLINE:
+                logger.warning('imprint: no server at %s: %s', self.socket_path, _reason(e))
+            self._result = ('', 0.0, OFFLINE)
             return False
         if image is None and wait and answer.get('frame') == self._frame:
             return True  # nothing new
         self._frame, self._refusal = answer.get('frame') or 0, ''
-        self._answer, self._answered = new, time.monotonic()
+        self._result, self._result_time = new, time.monotonic()
         return True
 
     @staticmethod
-    def _read_answer(answer):
+    def _parse(answer):
         label = '' if answer.get('unknown') else answer.get('voted') or answer.get('label') or ''
         state = OK if answer.get('label') or answer.get('top') else EMPTY
         return str(label), float(answer.get('score') or 0.0), state
 
     def _do(self, edge, action):
-        """Hand what a button does to the actor, as the server may take its time. It is
-        dropped when no server answers: a press must not teach what is seen later."""
+        """Queue an action for the actor thread, because the server may be slow.
+
+        If no server answers, the actor drops the action. A press must not add photos of
+        what the camera sees later.
+        """
         try:
             self._start_actor()
             self._actions.put((edge, action))
@@ -249,7 +265,7 @@ class ImprintPart:
             self._actor.start()
 
     def _act(self):
-        server = _Server(self.socket_path, 30.0)  # teaching many frames takes its time
+        server = _Server(self.socket_path, 30.0)  # adding many photos takes a while
         while True:
             todo = self._actions.get()
             if todo is None or not self._on:
@@ -262,7 +278,7 @@ class ImprintPart:
             except Exception as e:
                 server.close()
                 self._holding = None
-                logger.warning('imprint: button for %s: %s', todo[1], e)
+                logger.warning('imprint: %s failed: %s', todo[1], _reason(e))
 
     def _act_on(self, server, edge, action):
         verb, _, label = action.partition(':')
@@ -287,8 +303,13 @@ class ImprintPart:
             self._holding = None
 
 
+def _reason(e):
+    """Return what an exception says, without the error number."""
+    return getattr(e, 'strerror', None) or e
+
+
 class _Refused(Exception):
-    """The server's word that it can't."""
+    """An HTTP error status from the server."""
 
     def __init__(self, status, error):
         super().__init__(error)
@@ -296,15 +317,17 @@ class _Refused(Exception):
 
 
 class _Server:
-    """A connection to the server, opened when it is needed. One thread uses it."""
+    """A connection to the server, opened on demand. One thread may use it."""
 
     def __init__(self, path, timeout):
         self._connection = _UnixConnection(path, timeout)
         self.open = False
 
     def call(self, method, path, body=None, kind='application/json'):
-        """Return the answer, a dict, or raise _Refused, OSError, HTTPException or
-        ValueError."""
+        """Send a request and return the answer, a dict.
+
+        Raise _Refused, OSError, HTTPException or ValueError.
+        """
         headers = {}
         if body is not None:
             headers['Content-Type'] = kind
@@ -320,12 +343,12 @@ class _Server:
                 raise
             except (OSError, http.client.HTTPException):
                 self.close()
-                if not again:  # else the server closed an idle connection, perhaps
+                if not again:  # the server may have closed an idle connection
                     raise
         self.open = True
         answer = json.loads(text)
         if not isinstance(answer, dict):
-            raise ValueError('an answer that is no object')
+            raise ValueError('the answer is not a JSON object')
         if response.status >= 400:
             raise _Refused(response.status, answer.get('error') or f'status {response.status}')
         return answer
@@ -352,15 +375,18 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _bmp(image):
-    """Write an array as a BMP file: no pixel is changed, nothing but slices is needed of
-    the array, and at a car's sizes it takes less time than a JPEG."""
+    """Return an image array as a BMP file.
+
+    BMP is lossless, needs only slicing, and at the image sizes of a car it takes less
+    time than JPEG.
+    """
     if len(image.shape) == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if str(image.dtype) != 'uint8' or 0 in image.shape or len(image.shape) != 2 and image.shape[2:] != (3,):
-        raise ValueError(f'an image of {image.dtype} and shape {image.shape}')
+        raise ValueError(f'unsupported image of type {image.dtype} and shape {image.shape}')
     height, width = image.shape[:2]
     if len(image.shape) == 3:
-        bits, palette, rows = 24, b'', image[::-1, :, ::-1].tobytes()  # from the bottom, B G R
+        bits, palette, rows = 24, b'', image[::-1, :, ::-1].tobytes()  # bottom row first, BGR
     else:
         bits, palette, rows = 8, b''.join(bytes((v, v, v, 0)) for v in range(256)), image[::-1].tobytes()
     size = width * bits // 8

@@ -1,4 +1,4 @@
-"""Tests of the part alone, with a server that is told what to answer.
+"""Tests of the part alone, against a fake server.
 
     python3 test_part.py
 """
@@ -19,7 +19,7 @@ from imprint_part import EMPTY, HOLDING, LEARNING, OFFLINE, OK, OUTPUTS, WAITING
 
 
 class Image:
-    """The little of a numpy array that the part uses, for where numpy is not."""
+    """The part of the interface of a numpy array that is needed, to do without numpy."""
 
     dtype = 'uint8'
 
@@ -42,8 +42,11 @@ RED = Image([[(255, 0, 0)] * 3] * 2)
 
 
 class FakeServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Answers as told: answers maps (method, path without query) to (status, object or
-    bytes), or to a function that gives it."""
+    """A server that answers from a dict.
+
+    answers maps (method, path without query) to (status, answer). An answer is an object
+    for JSON, bytes, or a function from the request body to either.
+    """
 
     daemon_threads = True
 
@@ -58,7 +61,7 @@ class FakeServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
                 body = self.rfile.read(int(self.headers.get('Content-Length') or 0))
                 key = (self.command, self.path.partition('?')[0])
                 fake.requests.append((*key, body))
-                status, answer = answers.get(key, (404, {'error': 'no such thing'}))
+                status, answer = answers.get(key, (404, {'error': 'not found'}))
                 if callable(answer):
                     answer = answer(body)
                 if not isinstance(answer, bytes):
@@ -85,7 +88,7 @@ class FakeServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().process_request(request, client_address)
 
     def handle_error(self, request, client_address):
-        pass  # clients that leave
+        pass  # clients that disconnect
 
     def stop(self):
         self.shutdown()
@@ -93,13 +96,13 @@ class FakeServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                pass  # it has ended
+                pass  # already closed
         self.server_close()
         os.unlink(self.server_address)
 
 
 def until(condition, seconds=5):
-    """Wait until condition gives something true, and return that."""
+    """Wait until condition() is true, and return its value."""
     end = time.monotonic() + seconds
     while True:
         got = condition()
@@ -153,12 +156,12 @@ class PartTest(unittest.TestCase):
                 self.assertEqual(part.run_threaded(RED)[2], want)
             server.stop()
         part = self.part(inputs=['image', 'teach:cone'])
-        for inputs in [(), (None,), ('a word',), (5, 6, 7), (Image([[1.5]]), object())]:
+        for inputs in [(), (None,), ('text',), (5, 6, 7), (Image([[1.5]]), object())]:
             self.assertEqual(part.run(*inputs), ('', 0.0, OFFLINE))
             self.assertEqual(part.run_threaded(*inputs), ('', 0.0, OFFLINE))
 
     def test_no_server(self):
-        with socket.socket(socket.AF_UNIX) as dead:  # a file that nobody listens at
+        with socket.socket(socket.AF_UNIX) as dead:  # a socket without a listener
             dead.bind(self.path)
         part = self.part(threaded=True)
         time.sleep(0.1)
@@ -202,7 +205,7 @@ class PartTest(unittest.TestCase):
         part = self.part(inputs=['image', 'teach:cone', 'undo', 'remove:a/b'])
         sent = lambda: [r[1:] if r[0] == 'POST' else r[:2] for r in server.requests if r[1] != '/v1/frames']
         start, stop = ('/v1/teach', b'{"label": "cone", "action": "start"}'), ('/v1/teach', b'{"label": "cone", "action": "stop"}')
-        # A button of a controller is held.
+        # A controller button is held.
         down, up = part.press('teach:cone'), part.release('teach:cone')
         self.assertTrue(down.__name__)  # donkeycar's print_controls shows it
         down()
@@ -212,7 +215,7 @@ class PartTest(unittest.TestCase):
         learned.set()
         self.assertTrue(until(lambda: part.run(RED)[2] == OK))
         self.assertEqual(sent(), [start, stop])
-        # One of the web page is pressed twice.
+        # A web button is pressed twice.
         part.run(RED, True, False, False)
         part.run(RED, True, False, False)  # still the same press
         part.run(RED, False, True, False)
@@ -220,7 +223,7 @@ class PartTest(unittest.TestCase):
         self.assertTrue(until(lambda: len(sent()) == 6))
         self.assertEqual(sent()[2:], [start, ('/v1/undo', b''), stop, ('DELETE', '/v1/classes/a%2Fb')])
         server.stop()
-        down()  # into the void
+        down()  # without a server
         self.assertTrue(until(lambda: part.run(RED)[2] == OFFLINE))
 
     def test_bmp(self):

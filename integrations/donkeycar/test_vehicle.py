@@ -1,15 +1,15 @@
-"""The part in donkeycar's own vehicle loop, with a tub that donkeycar has recorded and a
-real server.
+"""Test the part in donkeycar's vehicle loop, with a recorded tub and a real server.
 
     python3 test_vehicle.py --imprint FILE --photos DIR
 
-FILE is the command imprint; DIR has photos in DIR/cone, DIR/ball and so on, as
-`go run ./tools/photos -out DIR -n 40` makes them. It needs the package donkeycar
-(`pip install donkeycar` in a virtual environment of Python 3.11), and takes half a minute.
+FILE is the imprint command. DIR has photos in DIR/cone, DIR/ball and so on, as
+`go run ./tools/photos -out DIR -n 40` makes them. The test needs the package donkeycar
+(`pip install donkeycar` in a virtual environment of Python 3.11) and takes 30 seconds.
 
-It drives at 20 loops a second on photos of a tub. Cones are known from the tub; a ball is
-taught while a button of a controller is held, an arrow by two presses of a web button, and
-then the server is killed and started again. It prints what the part costs the loop.
+The vehicle runs at 20 loops per second and replays photos from a tub. Cones are trained
+from the tub, balls while a controller button is held, and arrows by two presses of a web
+button. Then the server is killed and restarted. At the end the test prints how long the
+part takes per loop.
 """
 
 import argparse
@@ -40,7 +40,7 @@ HZ, SECONDS = 20, 30
 
 
 def record_tub(folder, photos):
-    """Record the photos as donkeycar does, all of a class in a session of its own."""
+    """Record the photos with donkeycar, one session per class."""
     for label in ('cone', 'ball', 'arrow'):
         tub = Tub(folder, inputs=['cam/image_array', 'user/angle', 'user/mode', 'shows'], types=['image_array', 'float', 'str', 'str'])
         for name in sorted(glob.glob(os.path.join(photos, label, '*'))):
@@ -53,7 +53,7 @@ def record_tub(folder, photos):
 
 
 class Camera:
-    """A part that replays a tub's photos: those of a class until another is wanted."""
+    """A part that replays the photos of one class of a tub. Set shows to change the class."""
 
     def __init__(self, folder):
         self.images = {}
@@ -72,7 +72,7 @@ class Camera:
 
 
 class Joystick:
-    """What a controller's update polls."""
+    """A fake joystick for the controller to poll."""
 
     def __init__(self):
         self.events = []
@@ -83,14 +83,14 @@ class Joystick:
 
 
 class Nothing:
-    """A part to compare with: what the loop and the machine's other work cost."""
+    """A part that does nothing, to measure the cost of the loop itself."""
 
     def run(self, image):
         return None
 
 
 class Script:
-    """A part that lets things happen at their time, and keeps what came of it."""
+    """A part that runs steps, pairs of a time and a function, and records the outputs."""
 
     def __init__(self, steps):
         self.steps = sorted(steps, key=lambda step: step[0])
@@ -127,9 +127,9 @@ def drive(options, scratch, threaded):
     tub, workspace, socket = (os.path.join(scratch, name) for name in ('tub', 'workspace', 'serve.sock'))
     os.mkdir(tub)
     record_tub(tub, options.photos)
-    # Two classes, so that there is something to tell apart.
+    # A classifier needs two classes.
     add = [options.imprint, 'add', '--workspace', workspace]
-    print(subprocess.run(add + ['--label', 'cone', '--tub', tub, '--where', 'shows=cone'], check=True, capture_output=True, text=True).stdout.splitlines()[-4])
+    print(subprocess.run(add + ['--label', 'cone', '--tub', tub, '--where', 'shows=cone'], check=True, capture_output=True, text=True).stdout, end='')
     subprocess.run(add + ['--label', 'box', os.path.join(options.photos, 'box')], check=True, capture_output=True)
 
     server, joystick = Server(options.imprint, workspace, socket), Joystick()
@@ -161,32 +161,32 @@ def drive(options, scratch, threaded):
         status = server.kill(signal.SIGTERM)
 
     states = lambda first, last: {state for _, state in script.between(first, last)}
-    right = lambda first, last, label: statistics.fmean(l == label for l, _ in script.between(first, last))
+    accuracy = lambda first, last, label: statistics.fmean(l == label for l, _ in script.between(first, last))
     checks = [
         ('every loop ran', loops == HZ * SECONDS),
         ('offline before the server starts', states(0, 1) == {OFFLINE}),
-        ('cones are seen', right(4, 6, 'cone') > 0.9 and states(4, 6) == {OK}),
-        ('the button is held', states(8, 9) == {HOLDING}),
-        ('balls are seen after it', right(11, 13, 'ball') > 0.9 and states(11, 13) == {OK}),
-        ('the web button was pressed', states(14, 15) == {HOLDING}),
-        ('arrows are seen after it', right(17, 19, 'arrow') > 0.9 and states(17, 19) == {OK}),
-        ('offline after the kill, without a label', states(20.5, 22) == {OFFLINE} and right(20.5, 22, '') == 1),
-        ('arrows are seen again after the restart', right(25, 27, 'arrow') > 0.9 and states(25, 27) == {OK}),
-        ('and cones', right(28, 30, 'cone') > 0.9),
-        ('the server ends well', status == 0),
+        ('cones are labelled', accuracy(4, 6, 'cone') > 0.9 and states(4, 6) == {OK}),
+        ('holding while the controller button is held', states(8, 9) == {HOLDING}),
+        ('balls are labelled after training', accuracy(11, 13, 'ball') > 0.9 and states(11, 13) == {OK}),
+        ('holding after a press of the web button', states(14, 15) == {HOLDING}),
+        ('arrows are labelled after training', accuracy(17, 19, 'arrow') > 0.9 and states(17, 19) == {OK}),
+        ('offline and no label after the kill', states(20.5, 22) == {OFFLINE} and accuracy(20.5, 22, '') == 1),
+        ('arrows are labelled after the restart', accuracy(25, 27, 'arrow') > 0.9 and states(25, 27) == {OK}),
+        ('cones are labelled after the restart', accuracy(28, 30, 'cone') > 0.9),
+        ('the server exits with status 0', status == 0),
     ]
-    for what, well in checks:
-        print(f"{'ok' if well else 'FAILED'}: {what}")
+    for name, passed in checks:
+        print(f"{'ok' if passed else 'FAILED'}: {name}")
 
-    def tell(what, values):
+    def summarize(name, values):
         values = sorted(values)
-        print(f'{what}: median {statistics.median(values):.3f} ms, 99 % {values[len(values) * 99 // 100]:.3f} ms, worst {values[-1]:.3f} ms')
+        print(f'{name}: median {statistics.median(values):.3f} ms, 99th percentile {values[len(values) * 99 // 100]:.3f} ms, maximum {values[-1]:.3f} ms')
 
     print(f'{loops} loops in {seconds:.2f} s')
-    tell('the part', [1000 * t for t in V.profiler.records[part]['times'][1:]])
-    tell('an idle part', [1000 * t for t in V.profiler.records[idle]['times'][1:]])
-    tell('from loop to loop, of 50 ms', [1000 * (b[0] - a[0]) for a, b in zip(script.loops, script.loops[1:])])
-    if not all(well for _, well in checks):
+    summarize('the part', [1000 * t for t in V.profiler.records[part]['times'][1:]])
+    summarize('a part that does nothing', [1000 * t for t in V.profiler.records[idle]['times'][1:]])
+    summarize('loop interval (target 50 ms)', [1000 * (b[0] - a[0]) for a, b in zip(script.loops, script.loops[1:])])
+    if not all(passed for _, passed in checks):
         for at, label, state in script.loops[::5]:
             print(f'{at:6.2f} s  {state:9} {label}')
         return False
@@ -194,10 +194,10 @@ def drive(options, scratch, threaded):
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description='Drive with the part in donkeycar.')
+    parser = argparse.ArgumentParser(description='Test the part in a donkeycar vehicle.')
     parser.add_argument('--imprint', required=True)
     parser.add_argument('--photos', required=True)
-    parser.add_argument('--in-loop', action='store_true', help='the part without a thread of its own')
+    parser.add_argument('--in-loop', action='store_true', help='run the part without its own thread')
     options = parser.parse_args()
     logging.getLogger('imprint_part').setLevel(logging.INFO)
     print(f'donkeycar {donkeycar.__version__}, Python {sys.version.split()[0]}')

@@ -14,7 +14,8 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
-	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/modelfile"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tools/tflitepeer"
 )
 
@@ -60,14 +61,11 @@ type bench struct {
 
 // file is where the model is.
 func (m model) file() (string, error) {
-	shared := os.Getenv("IMPRINT_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "shared")
-	}
-	if path := filepath.Join(shared, "models", m.name+".tflite"); fileExists(path) {
+	folder, found := reference.Folder()
+	if path := filepath.Join(folder, "models", m.name+".tflite"); found && fileExists(path) {
 		return path, nil
 	}
-	return imprint.FindBackbone(m.name)
+	return modelfile.Locate(m.name)
 }
 
 func fileExists(path string) bool {

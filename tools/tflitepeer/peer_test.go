@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // peer returns the real program, or skips the test.
@@ -19,20 +21,6 @@ func peer(t *testing.T) Peer {
 		t.Skip("skipped:", err)
 	}
 	return p
-}
-
-// shared returns a path inside the folder of reference material beside the checkout, or skips the test.
-func shared(t *testing.T, name string) string {
-	t.Helper()
-	dir := os.Getenv("IMPRINT_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared")
-	}
-	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("skipped: no reference material:", err)
-	}
-	return path
 }
 
 func readFile(t *testing.T, path string) []byte {
@@ -48,7 +36,7 @@ func readFile(t *testing.T, path string) []byte {
 // tests rely on are what the library gives, and that this program feeds it correctly.
 func TestPeerGivesTheRecordedOutputs(t *testing.T) {
 	p := peer(t)
-	golden, models := shared(t, "golden"), shared(t, "models")
+	golden, models := reference.Path(t, "golden"), reference.Path(t, "models")
 	var manifest struct {
 		Models map[string]struct {
 			File  string
@@ -102,8 +90,8 @@ func differing(got, want []byte) int {
 
 func TestPeerThreadsGiveTheSameBytes(t *testing.T) {
 	p := peer(t)
-	model := shared(t, "models/mobilenet_v1_0.25_128_quant.tflite")
-	in := [][]byte{readFile(t, shared(t, "golden/mobilenet_v1_0.25_128_quant/cat.bmp.in"))}
+	model := reference.Path(t, "models/mobilenet_v1_0.25_128_quant.tflite")
+	in := [][]byte{reference.Read(t, "golden/mobilenet_v1_0.25_128_quant/cat.bmp.in")}
 	one, err := p.Run(t.Context(), model, in)
 	if err != nil {
 		t.Fatal(err)
@@ -122,8 +110,8 @@ func TestPeerThreadsGiveTheSameBytes(t *testing.T) {
 func TestPeerXNNPACK(t *testing.T) {
 	p := peer(t)
 	const name = "tf2_mobilenet_v2_1.0_224_ptq"
-	model := shared(t, "models/"+name+".tflite")
-	in := [][]byte{readFile(t, shared(t, "golden/"+name+"/cat.bmp.in"))}
+	model := reference.Path(t, "models/"+name+".tflite")
+	in := [][]byte{reference.Read(t, "golden/"+name+"/cat.bmp.in")}
 	want, err := p.Run(t.Context(), model, in)
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +129,7 @@ func TestPeerXNNPACK(t *testing.T) {
 func TestPeerTime(t *testing.T) {
 	p := peer(t)
 	p.Threads = 2
-	timing, err := p.Time(t.Context(), shared(t, "models/mobilenet_v1_0.25_128_quant.tflite"), nil, 3)
+	timing, err := p.Time(t.Context(), reference.Path(t, "models/mobilenet_v1_0.25_128_quant.tflite"), nil, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +140,7 @@ func TestPeerTime(t *testing.T) {
 
 func TestPeerFailures(t *testing.T) {
 	p := peer(t)
-	model := shared(t, "models/mobilenet_v1_0.25_128_quant.tflite")
+	model := reference.Path(t, "models/mobilenet_v1_0.25_128_quant.tflite")
 	frame := make([]byte, 128*128*3)
 	tests := []struct {
 		name, model string
@@ -160,7 +148,7 @@ func TestPeerFailures(t *testing.T) {
 		want        string
 	}{
 		{"missing model", "no-such.tflite", [][]byte{frame}, "cannot load no-such.tflite"},
-		{"operator of the Edge TPU", shared(t, "models/mobilenet_v1_0.25_128_quant_edgetpu.tflite"), [][]byte{frame}, "edgetpu-custom-op"},
+		{"operator of the Edge TPU", reference.Path(t, "models/mobilenet_v1_0.25_128_quant_edgetpu.tflite"), [][]byte{frame}, "edgetpu-custom-op"},
 		{"frame cut short", model, [][]byte{frame[1:]}, "ends inside a frame"},
 		{"two halves are not two frames", model, [][]byte{frame[:len(frame)/2], frame[len(frame)/2:]}, "1 frames"},
 		{"empty input", model, [][]byte{{}}, "0 frames"},

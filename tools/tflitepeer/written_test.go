@@ -13,6 +13,8 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/predict"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // TestPeerReadsWrittenModels teaches classes and holds what the library says of the written models, in both layouts,
@@ -41,7 +43,7 @@ func TestPeerReadsWrittenModels(t *testing.T) {
 		"mobilenet_v1_1.0_224_quant_embedding_extractor", "mobilenet_v1_0.25_128_quant", "mobilenet_v2_1.0_224_quant", "tf2_mobilenet_v2_1.0_224_ptq",
 	} {
 		t.Run(model, func(t *testing.T) {
-			compareWritten(t, shared(t, "models/"+model+".tflite"), shared(t, "datasets/clothing"), 3, 7)
+			compareWritten(t, reference.Path(t, "models/"+model+".tflite"), reference.Path(t, "datasets/clothing"), 3, 7)
 		})
 	}
 }
@@ -73,13 +75,14 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 			t.Fatal(err)
 		}
 		defer k.Close()
-		if _, err := k.Add(t.Context(), taught, nil); err != nil {
+		if _, err := k.Add(t.Context(), taught, imprint.AddOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		labels, err := k.Labels()
+		s, err := k.Snapshot()
 		if err != nil {
 			t.Fatal(err)
 		}
+		labels := s.Labels
 		b := k.Backbone()
 		var inputs [][]byte
 		for _, it := range asked {
@@ -98,7 +101,7 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 			t.Fatal(err)
 		}
 		i, largest := 0, 0.0
-		err = k.Classify(t.Context(), asked, 0, func(r imprint.Result) error {
+		err = k.Classify(t.Context(), asked, 0, func(r predict.Result) error {
 			if r.Err != nil {
 				return r.Err
 			}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,106 +16,92 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-func sharedFile(t testing.TB, parts ...string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(append([]string{sharedFolder()}, parts...)...))
-	if err != nil {
-		t.Skipf("not beside the checkout: %v", err)
-	}
-	return b
-}
-
-// A shot is a photo with its label, as a model takes it and embedded.
-type shot struct {
-	rgb []byte
+// A photo is a labelled photo: its file, the model's input and its embedding.
+type photo struct {
+	path    string
+	support bool // train on it
+	query   int  // its number among the query photos of its class
+	rgb     []byte
 	classifier.Example
 }
 
-// An item is a photo to be embedded.
-type item struct {
-	label, path string
-	taught      bool
-	number      int // of those of its class that are tested, from 0
-}
-
-// photos lists Coral's own three classes, or 5 photos to teach of each of clothing's 10
-// classes and at most most others a class to test with.
-func photos(t *testing.T, set string, most int) []item {
+// photos lists Coral's own three classes, or clothing's ten with 5 support photos and at
+// most queries query photos each.
+func photos(t *testing.T, set string, queries int) []photo {
 	t.Helper()
+	var all []photo
 	if set == "images" {
-		var all []item
 		for _, name := range []string{"cat_train_0", "dog_train_0", "hotdog_train_0", "hotdog_train_1", "cat_test_0", "dog_test_0", "hotdog_test_0"} {
 			label, _, _ := strings.Cut(name, "_")
-			all = append(all, item{label: label, path: filepath.Join(sharedFolder(), "images", name+".bmp"), taught: strings.Contains(name, "train")})
+			all = append(all, photo{path: reference.Path(t, "images", name+".bmp"), support: strings.Contains(name, "train"), Example: classifier.Example{Label: label}})
 		}
 		return all
 	}
-	found, _, err := dataset.Walk([]string{filepath.Join(sharedFolder(), "datasets", set)}, "")
+	found, _, err := dataset.Walk([]string{reference.Path(t, "datasets", set)}, "")
 	if err != nil {
-		t.Skipf("not beside the checkout: %v", err)
+		t.Skipf("not next to the checkout: %v", err)
 	}
-	var all []item
 	seen := map[string]int{}
 	for _, f := range found {
-		if n := seen[f.Label]; n < 5+most {
-			all = append(all, item{f.Label, f.Path, n < 5, n - 5})
+		if n := seen[f.Label]; n < 5+queries {
+			all = append(all, photo{path: f.Path, support: n < 5, query: n - 5, Example: classifier.Example{Label: f.Label}})
 		}
 		seen[f.Label]++
 	}
 	return all
 }
 
-// A candidate is a backbone and the template that its heads are written into.
-type candidate struct {
-	name, template string
+// A setup is a backbone and the compiled model that its last layers are written into.
+type setup struct {
+	name, model string
 	*backbone.Backbone
-	most int // photos a class to test with
+	queries int // query photos per class
 }
 
-// embed reads every photo once and runs it through every backbone, or not, as many as
-// there are of a class.
-func embed(t *testing.T, backbones []candidate, items []item) [][]shot {
+// embed returns the photos as each setup's backbone sees them. It decodes each photo
+// once.
+func embed(t *testing.T, setups []setup, photos []photo) [][]photo {
 	t.Helper()
-	all := make([][]shot, len(backbones))
+	all := make([][]photo, len(setups))
 	for i := range all {
-		all[i] = make([]shot, len(items))
+		all[i] = slices.Clone(photos)
 	}
 	var group errgroup.Group
 	workers := runtime.GOMAXPROCS(0)
 	for w := range workers {
 		group.Go(func() error {
 			var runners []*backbone.Runner
-			for _, b := range backbones {
-				r := b.NewRunner(1)
+			for _, s := range setups {
+				r := s.NewRunner(1)
 				defer r.Close()
 				runners = append(runners, r)
 			}
-			for i := w; i < len(items); i += workers {
-				p, err := dataset.ReadFile(items[i].path, dataset.DefaultLimits())
+			for i := w; i < len(photos); i += workers {
+				file, err := dataset.ReadFile(photos[i].path, dataset.DefaultLimits())
 				if err != nil {
 					return err
 				}
-				for k, b := range backbones {
-					if items[i].number >= b.most {
+				for k, s := range setups {
+					if photos[i].query >= s.queries {
 						continue
 					}
-					r := runners[k]
-					if err := dataset.Crop.Resize(r.RGB(), p.Image, b.Width, b.Height); err != nil {
+					r, p := runners[k], &all[k][i]
+					if err := dataset.Crop.Resize(r.RGB(), file.Image, s.Width, s.Height); err != nil {
 						return err
 					}
-					s := shot{rgb: bytes.Clone(r.RGB())}
+					p.rgb = bytes.Clone(r.RGB())
 					raw, err := r.Embed(context.Background())
 					if err != nil {
 						return err
 					}
-					x := make([]float64, b.Dim())
-					b.Dequantize(x, raw)
-					s.Example = classifier.Example{Label: items[i].label, Norm: classifier.Unit(x), Unit: x}
-					all[k][i] = s
+					p.Unit = make([]float64, s.Dim())
+					s.Dequantize(p.Unit, raw)
+					p.Norm = classifier.Unit(p.Unit)
 				}
 			}
 			return nil
@@ -129,26 +113,18 @@ func embed(t *testing.T, backbones []candidate, items []item) [][]shot {
 	return all
 }
 
-func examples(shots []shot) []classifier.Example {
-	var all []classifier.Example
-	for _, s := range shots {
-		all = append(all, s.Example)
-	}
-	return all
-}
-
-// bare is a twin that ends in the tensor before SOFTMAX, moved into the output's place:
-// what the emulator computes of the twin it is registered with shows that tensor.
-func bare(t *testing.T, twin []byte) []byte {
+// withoutSoftmax returns an uncompiled model whose SOFTMAX is replaced by a RESHAPE. An
+// emulator that it is registered with outputs logits.
+func withoutSoftmax(t *testing.T, uncompiled []byte) []byte {
 	t.Helper()
-	m, err := tflite.Parse(twin)
+	m, err := tflite.Parse(uncompiled)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &m.Subgraphs[0]
 	op := &g.Operators[len(g.Operators)-1]
 	if m.OperatorCodes[op.Opcode].Builtin != tflite.OpSoftmax {
-		t.Fatal("it does not end in SOFTMAX")
+		t.Fatal("the model does not end in SOFTMAX")
 	}
 	op.Opcode = m.OperatorCode(tflite.OpReshape, "", 1)
 	out := &g.Tensors[op.Outputs[0]]
@@ -161,29 +137,12 @@ func bare(t *testing.T, twin []byte) []byte {
 	return b
 }
 
-// uncompiled is the model that a written file would have been compiled from.
-func uncompiled(t *testing.T, tmpl *Pair, file []byte, frozen *tflite.Model) *tflite.Model {
-	t.Helper()
-	l := &tmpl.layers[tmpl.last()]
-	p := program(t, file)
-	stage := p.Main.Stage(l.stages[0])
-	for _, at := range l.stages {
-		if p.Main.Stage(at) != stage {
-			t.Fatal("the tiles of the last layer have different constants")
-		}
-	}
-	m, _, err := tmpl.Uncompiled(file, frozen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-// chip is an emulated device that knows the template, not what was written into it.
-func chip(t *testing.T, compiled, twin, file []byte) *tpu.Model {
+// device returns an emulated Edge TPU, with file loaded, that knows the pair of models
+// but not what was written into the file.
+func device(t *testing.T, compiled, uncompiled, file []byte) *tpu.Model {
 	t.Helper()
 	d := emulator.New(emulator.Config{Application: true, Log: t.Logf})
-	if err := d.Register(compiled, twin); err != nil {
+	if err := d.Register(compiled, uncompiled); err != nil {
 		t.Fatal(err)
 	}
 	opened, err := tpu.Open(context.Background(), emulator.NewBus(d), tpu.Port{}, tpu.Options{Settle: -1, Timeout: 1 << 36})
@@ -202,159 +161,203 @@ func chip(t *testing.T, compiled, twin, file []byte) *tpu.Model {
 	return m
 }
 
-// What was taught and written into a compiled model is what the device then answers,
-// byte for byte as the CPU does, and it is right as often as the head that was written.
-func TestTaughtOnTheChip(t *testing.T) {
+// TestTrained trains heads and writes them into compiled models. The emulated device must
+// compute what the CPU does, byte for byte, and be as accurate as the float head.
+func TestTrained(t *testing.T) {
 	const small, large = "mobilenet_v1_0.25_128_quant", "mobilenet_v1_0.5_160_quant"
-	backbones := []candidate{
-		{name: "Coral's", template: small, most: 95},
-		{name: "older compiler", template: "older/" + small, most: 1},
-		{name: "Coral's", template: large, most: 30},
-		{name: "own backbone", template: small, most: 95},
+	setups := []setup{
+		{name: "Coral's", model: small, queries: 95},
+		{name: "older compiler", model: "older/" + small, queries: 1},
+		{name: "Coral's", model: large, queries: 30},
+		{name: "built-in backbone", model: small, queries: 95},
 	}
 	sets := []string{"images", "clothing"}
 	if testing.Short() {
-		backbones, sets = backbones[:1], sets[:1]
+		setups, sets = setups[:1], sets[:1]
 	}
-	for i := range backbones {
-		c := &backbones[i]
+	for i := range setups {
+		s := &setups[i]
 		file := builtin.Model()
-		if c.name != "own backbone" {
-			file = sharedFile(t, "models", c.template+".tflite")
+		if s.name != "built-in backbone" {
+			file = reference.Read(t, "models", s.model+".tflite")
 		}
 		var err error
-		if c.Backbone, err = backbone.Parse(file, backbone.Options{Arithmetic: backbone.EdgeTPU}); err != nil {
+		if s.Backbone, err = backbone.Parse(file, backbone.Options{Arithmetic: backbone.EdgeTPU}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, set := range sets {
-		items := photos(t, set, backbones[0].most)
-		embedded := embed(t, backbones, items)
-		for k, c := range backbones {
-			var taught, tested []shot
-			for i, s := range embedded[k] {
-				if items[i].taught {
-					taught = append(taught, s)
-				} else if items[i].number < c.most {
-					tested = append(tested, s)
+		embedded := embed(t, setups, photos(t, set, setups[0].queries))
+		for k, s := range setups {
+			var support, query []photo
+			for _, p := range embedded[k] {
+				if p.support {
+					support = append(support, p)
+				} else if p.query < s.queries {
+					query = append(query, p)
 				}
 			}
 			for _, method := range []classifier.Method{classifier.Mean, classifier.Ridge} {
-				t.Run(fmt.Sprint(set, " ", c.name, " ", c.template, " ", method), func(t *testing.T) {
-					testTaught(t, c, method, taught, tested)
+				t.Run(fmt.Sprint(set, " ", s.name, " ", s.model, " ", method), func(t *testing.T) {
+					testTrained(t, s, method, support, query)
 				})
 			}
 		}
 	}
 }
 
-// testTaught writes a head of the taught photos into a template and tests it with
-// others, of which a few go through the emulated chip too.
-func testTaught(t *testing.T, b candidate, method classifier.Method, taught, tested []shot) {
-	compiled, twin := sharedFile(t, "models", b.template+"_edgetpu.tflite"), sharedFile(t, "models", b.template+".tflite")
-	chips := 3
+// testTrained writes a head of the support photos into a compiled model and tests it with
+// the query photos, a few of which also go through the emulated device.
+func testTrained(t *testing.T, s setup, method classifier.Method, support, query []photo) {
+	h := train(t, support, method)
+	pair := openPair(t, s.model)
+	layer, embeddings := lastLayerOf(h), embeddingsOf(support)
+	file, w, err := pair.WriteLastLayer(layer, embeddings, s.Model())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if 50*w.Disagreements > w.Embeddings { // photos between two classes may change, but few support photos are
+		t.Errorf("predictions change for %d of %d support photos", w.Disagreements, w.Embeddings)
+	}
+	c, in := writtenLast(t, pair, file, s.Model())
+	devices := 3
 	if testing.Short() {
-		chips = 1
+		devices = 1
 	}
-	fitted, err := classifier.Fit(examples(taught), method, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := fitted.Head
-	tmpl, err := Open(compiled, twin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	written, w, err := tmpl.WriteHead(h, examples(taught), b.Model())
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Photos between two classes may fall to either side; those taught are so seldom.
-	if 50*w.Disagreements > w.Examples {
-		t.Errorf("%d of %d taught photos have another winner", w.Disagreements, w.Examples)
-	}
-	m := uncompiled(t, tmpl, written, b.Model())
-	before := m.Subgraphs[0].Operators[len(m.Subgraphs[0].Operators)-1].Inputs[0]
-	cpu, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{Outputs: []int32{before, m.Subgraphs[0].Outputs[0]}, Arithmetic: backbone.EdgeTPU})
-	if err != nil {
-		t.Fatal(err)
-	}
-	layer, in := lastLayer(t, tmpl, written, b.Model())
-	bareChip, wholeChip := chip(t, compiled, bare(t, twin), written), chip(t, compiled, twin, written)
-	codes := make([]float64, len(h.Labels))
-	want := make([]float64, len(h.Labels))
-	right, floatRight, differ := 0, 0, 0
-	for i, s := range tested {
+	compare := newComparison(t, s, pair, file, len(h.Labels))
+	codes, logits := make([]float64, len(h.Labels)), make([]float64, len(h.Labels))
+	correct, floatCorrect, changed := 0, 0, 0
+	for i, p := range query {
 		for o := range codes {
-			codes[o] = layer.code(o, s.Example, in)
+			codes[o] = c.code(o, Embedding{p.Unit, p.Norm}, in)
 		}
-		winner := classifier.Best(codes)
-		if i < chips {
-			copy(cpu.Input(0), s.rgb)
-			if err := cpu.Invoke(context.Background()); err != nil {
-				t.Fatal(err)
-			}
-			logits, scores := make([]byte, len(cpu.Output(0))), make([]byte, len(cpu.Output(1)))
-			if err := bareChip.Run(context.Background(), [][]byte{s.rgb}, [][]byte{logits}); err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(logits, cpu.Output(0)) {
-				t.Fatalf("photo %d: the chip's logits are not the CPU's", i)
-			}
-			for o, c := range codes {
-				if float64(logits[o]) != c {
-					t.Fatalf("photo %d: class %d has the code %d on the chip, and %v of its embedding", i, o, logits[o], c)
-				}
-			}
-			// The head's classes are above all rows without one.
-			if top := slices.Max(logits[:len(h.Labels)]); top <= slices.Max(logits[len(h.Labels):]) {
-				t.Errorf("photo %d: the best class has code %d, no more than a row without a class", i, top)
-			}
-			if err := wholeChip.Run(context.Background(), [][]byte{s.rgb}, [][]byte{scores}); err != nil {
-				t.Fatal(err)
-			}
-			if got := best(scores); got != best(cpu.Output(1)) || got != winner {
-				t.Errorf("photo %d: the winner is %d on the chip, %d on the CPU, %d of its embedding", i, got, best(cpu.Output(1)), winner)
-			}
+		if i < devices {
+			compare.photo(t, i, p, codes)
 		}
-		h.Logits(want, s.Unit)
-		if h.Labels[classifier.Best(want)] == s.Label {
-			floatRight++
+		h.Logits(logits, p.Unit)
+		if h.Labels[best(logits)] == p.Label {
+			floatCorrect++
 		}
-		if h.Labels[winner] == s.Label {
-			right++
+		if h.Labels[best(codes)] == p.Label {
+			correct++
 		}
-		if winner != classifier.Best(want) {
-			differ++
+		if best(codes) != best(logits) {
+			changed++
 		}
 	}
-	n := float64(len(tested))
-	t.Logf("%d photos: the chip is right on %.2f %%, the float head on %.2f %%, another winner on %.2f %%; logits times %.3g",
-		len(tested), 100*float64(right)/n, 100*float64(floatRight)/n, 100*float64(differ)/n, w.LogitScale)
-	if float64(floatRight-right) > max(0.005*n, 1) {
-		t.Errorf("the chip is right on %d photos of %d, the float head on %d", right, len(tested), floatRight)
+	n := float64(len(query))
+	t.Logf("%d photos: accuracy %.2f %%, of the float head %.2f %%; %.2f %% of predictions change; logits times %.3g",
+		len(query), 100*float64(correct)/n, 100*float64(floatCorrect)/n, 100*float64(changed)/n, w.LogitScale)
+	if float64(floatCorrect-correct) > max(0.005*n, 1) {
+		t.Errorf("%d of %d photos are classified correctly, %d by the float head", correct, len(query), floatCorrect)
 	}
 }
 
-// lastLayer reads the last layer of a written file as the chip has it, and the numerics
-// of what it reads.
-func lastLayer(t *testing.T, tmpl *Pair, file []byte, frozen *tflite.Model) (*change, numerics) {
+// A comparison runs photos on the CPU and on two emulated devices, one of which outputs
+// logits.
+type comparison struct {
+	cpu            *backbone.Interpreter
+	logits, scores *tpu.Model
+	classes        int
+}
+
+func newComparison(t *testing.T, s setup, pair *Pair, file []byte, classes int) *comparison {
 	t.Helper()
-	at := tmpl.last()
-	l := &tmpl.layers[at]
-	in, err := tmpl.embedding(frozen, at)
+	compiled, uncompiled := reference.Read(t, "models", s.model+"_edgetpu.tflite"), reference.Read(t, "models", s.model+".tflite")
+	m, _, err := pair.Uncompiled(file, s.Model())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, f, stage, err := tmpl.lastLayer(file)
+	stages, p := pair.layers[pair.last()].stages, program(t, file)
+	for _, at := range stages {
+		if p.Main.Stage(at) != p.Main.Stage(stages[0]) {
+			t.Fatal("the tiles of the last layer have different constants")
+		}
+	}
+	g := &m.Subgraphs[0]
+	logits := g.Operators[len(g.Operators)-1].Inputs[0]
+	cpu, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{Outputs: []int32{logits, g.Outputs[0]}, Arithmetic: backbone.EdgeTPU})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &comparison{cpu: cpu, logits: device(t, compiled, withoutSoftmax(t, uncompiled), file), scores: device(t, compiled, uncompiled, file), classes: classes}
+}
+
+// photo compares the logits and predictions of photo i with each other and with codes,
+// computed from its embedding.
+func (c *comparison) photo(t *testing.T, i int, p photo, codes []float64) {
+	t.Helper()
+	copy(c.cpu.Input(0), p.rgb)
+	if err := c.cpu.Invoke(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	logits, scores := make([]byte, len(c.cpu.Output(0))), make([]byte, len(c.cpu.Output(1)))
+	if err := c.logits.Run(context.Background(), [][]byte{p.rgb}, [][]byte{logits}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(logits, c.cpu.Output(0)) {
+		t.Fatalf("photo %d: the logits differ between device and CPU", i)
+	}
+	for o, code := range codes {
+		if float64(logits[o]) != code {
+			t.Fatalf("photo %d: class %d has code %d on the device, %v computed from the embedding", i, o, logits[o], code)
+		}
+	}
+	if top := slices.Max(logits[:c.classes]); top <= slices.Max(logits[c.classes:]) {
+		t.Errorf("photo %d: the best class has code %d, no more than a spare row", i, top)
+	}
+	if err := c.scores.Run(context.Background(), [][]byte{p.rgb}, [][]byte{scores}); err != nil {
+		t.Fatal(err)
+	}
+	if got := bestCode(scores); got != bestCode(c.cpu.Output(1)) || got != best(codes) {
+		t.Errorf("photo %d: the device predicts class %d, the CPU %d, the embedding %d", i, got, bestCode(c.cpu.Output(1)), best(codes))
+	}
+}
+
+// train returns a head of the support photos.
+func train(t *testing.T, support []photo, method classifier.Method) *classifier.Head {
+	t.Helper()
+	var examples []classifier.Example
+	for _, p := range support {
+		examples = append(examples, p.Example)
+	}
+	fitted, err := classifier.Fit(examples, method, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fitted.Head
+}
+
+func lastLayerOf(h *classifier.Head) *LastLayer {
+	return &LastLayer{Labels: h.Labels, Inputs: h.Dim, Weights: h.Weights, Bias: h.Bias}
+}
+
+func embeddingsOf(photos []photo) []Embedding {
+	var all []Embedding
+	for _, p := range photos {
+		all = append(all, Embedding{p.Unit, p.Norm})
+	}
+	return all
+}
+
+// writtenLast reads the last layer of a written file as codes, and the quantization of
+// its input.
+func writtenLast(t *testing.T, p *Pair, file []byte, frozen *tflite.Model) (*change, quantization) {
+	t.Helper()
+	at := p.last()
+	in, err := p.embedding(frozen, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, f, stage, err := p.readLast(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if f.Multipliers == nil {
 		f.Zeros = []byte{stage.WeightZero}
 	}
-	return &change{placed: l, filter: f, stage: stage}, in
+	return &change{placed: &p.layers[at], filter: f, stage: stage}, in
 }
 
-// best is the place of the first of the largest codes.
-func best(codes []byte) int { return slices.Index(codes, slices.Max(codes)) }
+// bestCode returns the index of the first of the largest codes.
+func bestCode(codes []byte) int { return slices.Index(codes, slices.Max(codes)) }

@@ -10,42 +10,59 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// A layer is an operator as the chip has it.
+// A layer is an operator as the Edge TPU computes it.
 type layer struct {
-	operator int // of the twin
+	operator int // of the model
 	name     string
 	kind     tflite.BuiltinOperator
-	filter   *executable.Filter // nil if it has no weights
-	signed   bool               // of its weights in the model
-	stage    *executable.Stage  // nil if it is not known where its constants are
-	sum      *executable.Sum    // of an ADD, instead
-	// numerics are the scales and zero points of its inputs and outputs, which must
-	// stay where the constants made of them aren't known.
-	numerics []numerics
+	filter   *executable.Filter // nil for a layer without weights
+	signed   bool               // the model's weights are int8
+	stage    *executable.Stage  // nil where its place is not known
+	sum      *executable.Sum    // of an ADD, in place of stage
+	// around has the quantization of the inputs and outputs. Where the place of the
+	// constants derived from it is not known, it must not change.
+	around []quantization
 }
 
-type numerics struct {
+// quantization is the scale and zero point of a tensor, the latter as for uint8.
+type quantization struct {
 	scale float32
-	zero  byte // in unsigned terms
+	zero  byte
 }
 
-// layers reads the operators of a model in order.
-func layers(m *tflite.Model) ([]layer, error) {
+// quantizationOf returns the quantization of a tensor of 8 bits.
+func quantizationOf(t *tflite.Tensor) (quantization, error) {
+	q := t.Quantization
+	if t.Type != tflite.TypeUint8 && t.Type != tflite.TypeInt8 || q == nil || len(q.Scale) == 0 || len(q.ZeroPoint) == 0 || !(q.Scale[0] > 0) {
+		return quantization{}, fmt.Errorf("tensor %q is not quantized to 8 bits: %w", t.Name, ErrUncompiled)
+	}
+	zero := q.ZeroPoint[0]
+	if t.Type == tflite.TypeInt8 {
+		zero += 128
+	}
+	if zero < 0 || zero > 255 {
+		return quantization{}, fmt.Errorf("tensor %q has the zero point %d: %w", t.Name, q.ZeroPoint[0], ErrUncompiled)
+	}
+	return quantization{q.Scale[0], byte(zero)}, nil
+}
+
+// readLayers reads all operators of an uncompiled model in order.
+func readLayers(m *tflite.Model) ([]layer, error) {
 	if len(m.Subgraphs) != 1 {
 		return nil, fmt.Errorf("it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrUncompiled)
 	}
-	var all []layer
+	var layers []layer
 	for i := range m.Subgraphs[0].Operators {
 		l, err := readLayer(m, i)
 		if err != nil {
 			return nil, fmt.Errorf("operator %d, %v: %w", i, m.OperatorCodes[m.Subgraphs[0].Operators[i].Opcode].Builtin, err)
 		}
-		all = append(all, *l)
+		layers = append(layers, *l)
 	}
-	return all, nil
+	return layers, nil
 }
 
-// readLayer reads one operator.
+// readLayer reads operator i.
 func readLayer(m *tflite.Model, i int) (*layer, error) {
 	g := &m.Subgraphs[0]
 	op := &g.Operators[i]
@@ -53,71 +70,71 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 	if len(op.Inputs) < 1 || op.Inputs[0] < 0 || len(op.Outputs) < 1 {
 		return nil, fmt.Errorf("%d inputs and %d outputs: %w", len(op.Inputs), len(op.Outputs), ErrUncompiled)
 	}
-	out := &g.Tensors[op.Outputs[0]]
-	l.name = out.Name
-	for _, t := range append(op.Inputs[:len(op.Inputs):len(op.Inputs)], op.Outputs...) {
+	l.name = g.Tensors[op.Outputs[0]].Name
+	for _, t := range slices.Concat(op.Inputs, op.Outputs) {
 		if t < 0 || m.TensorBytes(0, t) != nil {
 			continue
 		}
-		if scale, zero, err := quantisation(&g.Tensors[t]); err == nil {
-			l.numerics = append(l.numerics, numerics{scale, zero})
+		if q, err := quantizationOf(&g.Tensors[t]); err == nil {
+			l.around = append(l.around, q)
 		}
 	}
 	switch l.kind {
 	case tflite.OpConv2D, tflite.OpDepthwiseConv2D, tflite.OpFullyConnected:
 		return l, l.readFilter(m, op)
 	case tflite.OpAdd:
-		return l, l.add(m, op)
+		return l, l.readSum(m, op)
 	case tflite.OpAveragePool2D:
 		p := op.Options.Pool2D()
-		return l, l.rescale(g, op, 1/float32(p.FilterHeight*p.FilterWidth), p.Activation)
+		return l, l.readRescale(g, op, 1/float32(p.FilterHeight*p.FilterWidth), p.Activation)
 	case tflite.OpQuantize:
-		return l, l.rescale(g, op, 0, tflite.ActNone)
+		return l, l.readRescale(g, op, 0, tflite.ActNone)
 	case tflite.OpConcatenation:
-		return l, l.rescale(g, op, 0, op.Options.Concatenation().Activation)
+		return l, l.readRescale(g, op, 0, op.Options.Concatenation().Activation)
 	}
 	return l, nil
 }
 
-// rescale gives a layer without weights the stage that turns codes of its first input
-// into codes of its output; multiplier 0 is that of their scales.
-func (l *layer) rescale(g *tflite.Subgraph, op *tflite.Operator, multiplier float32, a tflite.Activation) error {
-	inScale, inZero, err := quantisation(&g.Tensors[op.Inputs[0]])
+// readRescale sets the stage of a layer without weights, which maps codes of its first
+// input to codes of its output. Multiplier 0 stands for the ratio of their scales. A
+// layer of real numbers runs on the CPU and has no stage.
+func (l *layer) readRescale(g *tflite.Subgraph, op *tflite.Operator, multiplier float32, a tflite.Activation) error {
+	in, err := quantizationOf(&g.Tensors[op.Inputs[0]])
 	if err != nil {
-		return nil // of real numbers: on the CPU
+		return nil
 	}
-	outScale, outZero, err := quantisation(&g.Tensors[op.Outputs[0]])
+	out, err := quantizationOf(&g.Tensors[op.Outputs[0]])
 	if err != nil {
 		return nil
 	}
 	if multiplier == 0 {
-		multiplier = inScale * (1 / outScale)
+		multiplier = in.scale * (1 / out.scale)
 	}
-	low, high, err := limits(a)
+	low, high, err := activationRange(a)
 	if err != nil {
 		return err
 	}
-	s := executable.NewStage(multiplier, inZero, 0, outZero, outScale, low, high)
-	l.stage = &s
+	stage := executable.NewStage(multiplier, in.zero, 0, out.zero, out.scale, low, high)
+	l.stage = &stage
 	return nil
 }
 
-// add gives an ADD of two computed tensors of one shape the sum that it is.
-func (l *layer) add(m *tflite.Model, op *tflite.Operator) error {
+// readSum sets the sum of an ADD of two computed tensors of one shape. Any other ADD, or
+// one of real numbers, has none.
+func (l *layer) readSum(m *tflite.Model, op *tflite.Operator) error {
 	g := &m.Subgraphs[0]
 	if len(op.Inputs) != 2 || op.Inputs[1] < 0 || m.TensorBytes(0, op.Inputs[0]) != nil || m.TensorBytes(0, op.Inputs[1]) != nil ||
 		!slices.Equal(g.Tensors[op.Inputs[0]].Shape, g.Tensors[op.Inputs[1]].Shape) {
 		return nil
 	}
-	var q [3]numerics
+	var q [3]quantization
 	for i, t := range []int32{op.Inputs[0], op.Inputs[1], op.Outputs[0]} {
-		scale, zero, err := quantisation(&g.Tensors[t])
-		if err != nil {
-			return nil // of real numbers: on the CPU
+		var err error
+		if q[i], err = quantizationOf(&g.Tensors[t]); err != nil {
+			return nil
 		}
-		q[i] = numerics{scale, zero}
 	}
-	low, high, err := limits(op.Options.Add().Activation)
+	low, high, err := activationRange(op.Options.Add().Activation)
 	if err != nil {
 		return err
 	}
@@ -127,8 +144,8 @@ func (l *layer) add(m *tflite.Model, op *tflite.Operator) error {
 	return nil
 }
 
-// limits are the reals between which an activation keeps its output.
-func limits(a tflite.Activation) (low, high float64, err error) {
+// activationRange returns the real numbers that an activation keeps its output between.
+func activationRange(a tflite.Activation) (low, high float64, err error) {
 	low, high = math.Inf(-1), math.Inf(1)
 	switch a {
 	case tflite.ActNone:
@@ -144,104 +161,122 @@ func limits(a tflite.Activation) (low, high float64, err error) {
 	return low, high, err
 }
 
+// readFilter sets the filter and stage of a layer with weights.
 func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
 	g := &m.Subgraphs[0]
 	if len(op.Inputs) < 2 || op.Inputs[1] < 0 {
 		return fmt.Errorf("%d inputs: %w", len(op.Inputs), ErrUncompiled)
 	}
-	in, w, out := &g.Tensors[op.Inputs[0]], &g.Tensors[op.Inputs[1]], &g.Tensors[op.Outputs[0]]
-	f := new(executable.Filter)
-	var activation tflite.Activation
-	shape := make([]int, len(w.Shape))
-	for i, n := range w.Shape {
-		shape[i] = int(n)
-	}
-	perChannelAxis := int32(0)
-	switch {
-	case l.kind == tflite.OpConv2D && len(shape) == 4:
-		f.Outputs, f.Height, f.Width, f.Inputs = shape[0], shape[1], shape[2], shape[3]
-		activation = op.Options.Conv2D().Activation
-	case l.kind == tflite.OpDepthwiseConv2D && len(shape) == 4 && shape[0] == 1:
-		f.Depthwise = true
-		f.Height, f.Width, f.Outputs, f.Inputs = shape[1], shape[2], shape[3], 1
-		perChannelAxis = 3
-		activation = op.Options.DepthwiseConv2D().Activation
-	case l.kind == tflite.OpFullyConnected && len(shape) == 2:
-		f.FullyConnected = true
-		f.Outputs, f.Height, f.Width, f.Inputs = shape[0], 1, 1, shape[1]
-		activation = op.Options.FullyConnected().Activation
-	default:
-		return fmt.Errorf("weights of shape %v: %w", shape, ErrUncompiled)
-	}
-	flip := byte(0)
-	if w.Type == tflite.TypeInt8 {
-		flip = 0x80
+	weights := &g.Tensors[op.Inputs[1]]
+	f, channelAxis, err := newFilter(l.kind, weights.Shape)
+	if err != nil {
+		return err
 	}
 	codes := m.TensorBytes(0, op.Inputs[1])
 	if codes == nil {
 		return fmt.Errorf("weights that are not constant: %w", ErrUncompiled)
 	}
+	l.filter, l.signed = f, weights.Type == tflite.TypeInt8
 	for _, c := range codes {
-		f.Weights = append(f.Weights, c^flip)
+		f.Weights = append(f.Weights, c^l.signBit())
 	}
-	inScale, inZero, err := quantisation(in)
+	in, err := quantizationOf(&g.Tensors[op.Inputs[0]])
 	if err != nil {
 		return err
 	}
-	outScale, outZero, err := quantisation(out)
+	out, err := quantizationOf(&g.Tensors[op.Outputs[0]])
 	if err != nil {
 		return err
 	}
-	if _, _, err := quantisation(w); err != nil {
-		return err
-	}
-	q := w.Quantization
-	multiplier := executable.Multiplier(inScale, q.Scale[0], outScale)
-	for _, z := range q.ZeroPoint {
-		f.Zeros = append(f.Zeros, byte(z)^flip)
-	}
-	weightZero := f.Zeros[0]
-	if w.Type == tflite.TypeInt8 && len(q.Scale) > 1 && len(q.Scale) == f.Outputs {
-		if q.Dimension != perChannelAxis || len(q.ZeroPoint) != f.Outputs {
-			return fmt.Errorf("weights quantised along dimension %d with %d zero points: %w", q.Dimension, len(q.ZeroPoint), ErrUncompiled)
-		}
-		for _, s := range q.Scale {
-			f.Multipliers = append(f.Multipliers, executable.Multiplier(inScale, s, outScale))
-		}
-		multiplier, weightZero = 1, 0
-	} else if len(q.Scale) != 1 {
-		return fmt.Errorf("%d scales for %d outputs: %w", len(q.Scale), f.Outputs, ErrUncompiled)
-	}
-	if len(op.Inputs) > 2 && op.Inputs[2] >= 0 {
-		b := m.TensorBytes(0, op.Inputs[2])
-		if len(b) != 4*f.Outputs || g.Tensors[op.Inputs[2]].Type != tflite.TypeInt32 {
-			return fmt.Errorf("biases that are not %d constants of 32 bits: %w", f.Outputs, ErrUncompiled)
-		}
-		for ; len(b) > 0; b = b[4:] {
-			f.Biases = append(f.Biases, int32(binary.LittleEndian.Uint32(b)))
-		}
-	}
-	low, high, err := limits(activation)
+	multiplier, weightZero, err := l.readScales(weights, channelAxis, in.scale, out.scale)
 	if err != nil {
 		return err
 	}
-	stage := executable.NewStage(multiplier, inZero, weightZero, outZero, outScale, low, high)
-	l.filter, l.stage, l.signed = f, &stage, flip != 0
+	if f.Biases, err = readBiases(m, op, f.Outputs); err != nil {
+		return err
+	}
+	low, high, err := activationRange(filterActivation(l.kind, op.Options))
+	if err != nil {
+		return err
+	}
+	stage := executable.NewStage(multiplier, in.zero, weightZero, out.zero, out.scale, low, high)
+	l.stage = &stage
 	return f.Check()
 }
 
-// quantisation is that of a tensor, its zero point in unsigned terms.
-func quantisation(t *tflite.Tensor) (scale float32, zero byte, err error) {
-	q := t.Quantization
-	if t.Type != tflite.TypeUint8 && t.Type != tflite.TypeInt8 || q == nil || len(q.Scale) == 0 || len(q.ZeroPoint) == 0 || !(q.Scale[0] > 0) {
-		return 0, 0, fmt.Errorf("tensor %q is not of quantised bytes: %w", t.Name, ErrUncompiled)
+// newFilter returns a filter for weights of a shape, and the dimension that its outputs
+// are along.
+func newFilter(kind tflite.BuiltinOperator, shape []int32) (f *executable.Filter, channelAxis int32, err error) {
+	n := make([]int, len(shape))
+	for i, d := range shape {
+		n[i] = int(d)
 	}
-	z := q.ZeroPoint[0]
-	if t.Type == tflite.TypeInt8 {
-		z += 128
+	switch {
+	case kind == tflite.OpConv2D && len(n) == 4:
+		return &executable.Filter{Outputs: n[0], Height: n[1], Width: n[2], Inputs: n[3]}, 0, nil
+	case kind == tflite.OpDepthwiseConv2D && len(n) == 4 && n[0] == 1:
+		return &executable.Filter{Depthwise: true, Height: n[1], Width: n[2], Outputs: n[3], Inputs: 1}, 3, nil
+	case kind == tflite.OpFullyConnected && len(n) == 2:
+		return &executable.Filter{FullyConnected: true, Outputs: n[0], Height: 1, Width: 1, Inputs: n[1]}, 0, nil
 	}
-	if z < 0 || z > 255 {
-		return 0, 0, fmt.Errorf("tensor %q has the zero point %d: %w", t.Name, q.ZeroPoint[0], ErrUncompiled)
+	return nil, 0, fmt.Errorf("weights of shape %v: %w", shape, ErrUncompiled)
+}
+
+func filterActivation(kind tflite.BuiltinOperator, o tflite.Options) tflite.Activation {
+	switch kind {
+	case tflite.OpConv2D:
+		return o.Conv2D().Activation
+	case tflite.OpDepthwiseConv2D:
+		return o.DepthwiseConv2D().Activation
 	}
-	return q.Scale[0], byte(z), nil
+	return o.FullyConnected().Activation
+}
+
+// signBit is what turns a code of the weights into one as for uint8, and back, by XOR.
+func (l *layer) signBit() byte {
+	if l.signed {
+		return 0x80
+	}
+	return 0
+}
+
+// readScales sets the zero points of the filter's weights, and its multipliers if they
+// are quantized per channel. It returns the multiplier and zero point of the stage.
+func (l *layer) readScales(weights *tflite.Tensor, channelAxis int32, in, out float32) (multiplier float32, zero byte, err error) {
+	if _, err := quantizationOf(weights); err != nil {
+		return 0, 0, err
+	}
+	f, q := l.filter, weights.Quantization
+	for _, z := range q.ZeroPoint {
+		f.Zeros = append(f.Zeros, byte(z)^l.signBit())
+	}
+	perChannel := l.signed && len(q.Scale) > 1 && len(q.Scale) == f.Outputs
+	switch {
+	case perChannel && (q.Dimension != channelAxis || len(q.ZeroPoint) != f.Outputs):
+		return 0, 0, fmt.Errorf("weights quantized along dimension %d with %d zero points: %w", q.Dimension, len(q.ZeroPoint), ErrUncompiled)
+	case perChannel:
+		for _, s := range q.Scale {
+			f.Multipliers = append(f.Multipliers, executable.Multiplier(in, s, out))
+		}
+		return 1, 0, nil
+	case len(q.Scale) != 1:
+		return 0, 0, fmt.Errorf("%d scales for %d outputs: %w", len(q.Scale), f.Outputs, ErrUncompiled)
+	}
+	return executable.Multiplier(in, q.Scale[0], out), f.Zeros[0], nil
+}
+
+// readBiases returns the biases of an operator with weights; nil if it has none.
+func readBiases(m *tflite.Model, op *tflite.Operator, outputs int) ([]int32, error) {
+	if len(op.Inputs) < 3 || op.Inputs[2] < 0 {
+		return nil, nil
+	}
+	b := m.TensorBytes(0, op.Inputs[2])
+	if len(b) != 4*outputs || m.Subgraphs[0].Tensors[op.Inputs[2]].Type != tflite.TypeInt32 {
+		return nil, fmt.Errorf("biases that are not %d constants of 32 bits: %w", outputs, ErrUncompiled)
+	}
+	var biases []int32
+	for ; len(b) > 0; b = b[4:] {
+		biases = append(biases, int32(binary.LittleEndian.Uint32(b)))
+	}
+	return biases, nil
 }

@@ -10,98 +10,69 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Uncompiled returns the model that a file which [Template.WriteHead] wrote with frozen
-// would have been compiled from: frozen's layers up to the embedding, and the last
-// layer as the file's bytes have it. Its tensors are named as the twin's; embedding is
-// the one that its last layer reads, before any reshaping. In the Edge TPU's arithmetic
-// it answers what the device answers with the file.
-func (t *Pair) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, embedding int32, err error) {
+// Uncompiled returns the model that the compiler would have made file from, which
+// WriteLastLayer made with frozen: frozen's layers up to the embedding and the last layer
+// as the file has it. In the Edge TPU's arithmetic it computes what the device computes
+// with the file.
+//
+// Its tensors have the names of the pair's uncompiled model. Embedding is the tensor that
+// the last layer reads, before any RESHAPE.
+func (p *Pair) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, embedding int32, err error) {
 	fail := func(err error) (*tflite.Model, int32, error) {
-		return nil, 0, fmt.Errorf("read what was written into the template: %w", err)
+		return nil, 0, fmt.Errorf("read a file that was made from the compiled model: %w", err)
 	}
-	_, f, stage, err := t.lastLayer(file)
+	_, f, stage, err := p.readLast(file)
 	if err != nil {
 		return fail(err)
 	}
-	twin := *t.twin
-	twin.Subgraphs = []tflite.Subgraph{t.twin.Subgraphs[0]}
-	twin.Buffers = slices.Clone(twin.Buffers)
-	m = &twin
+	clone := *p.uncompiled
+	clone.Subgraphs = []tflite.Subgraph{p.uncompiled.Subgraphs[0]}
+	clone.Buffers = slices.Clone(clone.Buffers)
+	m = &clone
 	g, from := &m.Subgraphs[0], &frozen.Subgraphs[0]
 	g.Tensors = slices.Clone(g.Tensors)
-	l := &t.layers[t.last()]
-	at := g.Operators[l.operator].Inputs[0]
-	embedding = at
-	for op, _ := source(m, at); op >= len(from.Operators); op, _ = source(m, embedding) { // a RESHAPE that frozen has not
-		embedding = g.Operators[op].Inputs[0]
-	}
+	l := &p.layers[p.last()]
+	input := g.Operators[l.operator].Inputs[0]
+	embedding = input
 	last, _ := source(m, embedding)
-	if last < 0 || last >= len(from.Operators) {
-		return fail(fmt.Errorf("%w: no layer is before its last", ErrCompiled))
+	for last >= len(from.Operators) { // a RESHAPE that frozen lacks
+		embedding = g.Operators[last].Inputs[0]
+		last, _ = source(m, embedding)
+	}
+	if last < 0 {
+		return fail(fmt.Errorf("%w: it has no layer before the last", ErrCompiled))
 	}
 	for i := range last + 1 {
 		to, of := &g.Operators[i], &from.Operators[i]
 		if len(to.Inputs) != len(of.Inputs) || len(to.Outputs) != len(of.Outputs) {
-			return fail(fmt.Errorf("layer %q: %w: it has other inputs than that of the frozen model", t.layers[i].name, ErrCompiled))
+			return fail(fmt.Errorf("layer %q: %w: it has other inputs in the frozen model", p.layers[i].name, ErrCompiled))
 		}
-		for j, into := range append(slices.Clone(to.Inputs), to.Outputs...) {
-			was := append(slices.Clone(of.Inputs), of.Outputs...)[j]
-			if into < 0 || was < 0 {
+		fromTensors := tensorsOf(of)
+		for j, t := range tensorsOf(to) {
+			was := fromTensors[j]
+			if t < 0 || was < 0 {
 				continue
 			}
-			tensor := &g.Tensors[into]
+			tensor := &g.Tensors[t]
 			tensor.Quantization = from.Tensors[was].Quantization
 			if c := frozen.TensorBytes(0, was); c != nil {
 				tensor.Buffer = m.AddBuffer(c)
 			}
 		}
 	}
-	g.Tensors[at].Quantization = g.Tensors[embedding].Quantization
-	return m, embedding, l.putBack(m, f, stage)
+	g.Tensors[input].Quantization = g.Tensors[embedding].Quantization
+	return m, embedding, l.setConstants(m, f, stage)
 }
 
-// lastLayer reads the last layer out of a file that was written into t.
-func (t *Pair) lastLayer(file []byte) (m *tflite.Model, f *executable.Filter, stage executable.Stage, err error) {
-	fail := func(err error) (*tflite.Model, *executable.Filter, executable.Stage, error) {
-		return nil, nil, executable.Stage{}, err
-	}
-	at := t.last()
-	if at < 0 || t.layers[at].found != 1 || len(t.layers[at].stages) == 0 {
-		return fail(fmt.Errorf("%w: where its last layer is isn't known", ErrCompiled))
-	}
-	l := &t.layers[at]
-	if m, err = tflite.Parse(file); err != nil {
-		return fail(err)
-	}
-	i := slices.IndexFunc(m.Subgraphs[0].Operators, func(op tflite.Operator) bool { return op.CustomOptions != nil })
-	if i < 0 {
-		return fail(fmt.Errorf("%w: the file is not compiled", ErrCompiled))
-	}
-	p, err := executable.Parse(m.Subgraphs[0].Operators[i].CustomOptions)
-	if err != nil {
-		return fail(err)
-	}
-	if p.Caching == nil && !l.streamed || len(l.parameters(p)) != len(l.parameters(t.program)) ||
-		!slices.EqualFunc(p.Main.Chunks, t.program.Main.Chunks, func(a, b executable.InstructionChunk) bool { return len(a.Bytes) == len(b.Bytes) }) {
-		return fail(fmt.Errorf("%w: the file was not written into it", ErrCompiled))
-	}
-	old := *l.layer.filter
-	return m, &old, p.Main.Stage(l.stages[0]), old.Decode(l.parameters(p)[l.place.Offset:], l.place.Form)
-}
-
-// putBack makes f the constants of layer l of m, the twin.
-func (l *placed) putBack(m *tflite.Model, f *executable.Filter, stage executable.Stage) error {
+// setConstants makes f and stage the weights, biases and quantization of layer l of m.
+func (l *placed) setConstants(m *tflite.Model, f *executable.Filter, stage executable.Stage) error {
 	g := &m.Subgraphs[0]
 	op := &g.Operators[l.operator]
 	in, out := g.Tensors[op.Inputs[0]].Quantization.Scale[0], g.Tensors[op.Outputs[0]].Quantization.Scale[0]
-	flip := byte(0)
-	if l.signed {
-		flip = 0x80
-	}
 	weights := &g.Tensors[op.Inputs[1]]
 	codes := make([]byte, len(f.Weights))
 	for i, c := range f.Weights {
-		codes[i] = c ^ flip
+		codes[i] = c ^ l.signBit()
 	}
 	weights.Buffer = m.AddBuffer(codes)
 	multipliers, zeros := f.Multipliers, f.Zeros
@@ -109,7 +80,7 @@ func (l *placed) putBack(m *tflite.Model, f *executable.Filter, stage executable
 		multipliers, zeros = []float32{stage.Multiplier}, []byte{stage.WeightZero}
 	}
 	q := &tflite.Quantization{Dimension: weights.Quantization.Dimension}
-	biases := &tflite.Quantization{}
+	biasQuantization := &tflite.Quantization{}
 	for i, multiplier := range multipliers {
 		scale, err := weightScale(in, out, multiplier)
 		if err != nil {
@@ -120,7 +91,7 @@ func (l *placed) putBack(m *tflite.Model, f *executable.Filter, stage executable
 			zero -= 128
 		}
 		q.Scale, q.ZeroPoint = append(q.Scale, scale), append(q.ZeroPoint, zero)
-		biases.Scale, biases.ZeroPoint = append(biases.Scale, in*scale), append(biases.ZeroPoint, 0)
+		biasQuantization.Scale, biasQuantization.ZeroPoint = append(biasQuantization.Scale, in*scale), append(biasQuantization.ZeroPoint, 0)
 	}
 	weights.Quantization = q
 	if len(op.Inputs) > 2 && op.Inputs[2] >= 0 && f.Biases != nil {
@@ -129,12 +100,12 @@ func (l *placed) putBack(m *tflite.Model, f *executable.Filter, stage executable
 			b = binary.LittleEndian.AppendUint32(b, uint32(v))
 		}
 		bias := &g.Tensors[op.Inputs[2]]
-		bias.Buffer, bias.Quantization = m.AddBuffer(b), biases
+		bias.Buffer, bias.Quantization = m.AddBuffer(b), biasQuantization
 	}
 	return nil
 }
 
-// weightScale finds a scale of weights from which the compiler would have made that
+// weightScale returns a scale of weights that the compiler would have turned into that
 // multiplier.
 func weightScale(in, out, multiplier float32) (float32, error) {
 	scale := multiplier * out / in
@@ -143,11 +114,11 @@ func weightScale(in, out, multiplier float32) (float32, error) {
 		if got == multiplier {
 			return scale, nil
 		}
-		towards := float32(math.Inf(1))
+		toward := float32(math.Inf(1))
 		if got > multiplier {
-			towards = 0
+			toward = 0
 		}
-		scale = math.Nextafter32(scale, towards)
+		scale = math.Nextafter32(scale, toward)
 	}
-	return 0, fmt.Errorf("%w: no scale of weights gives the multiplier %v", ErrCompiled, multiplier)
+	return 0, fmt.Errorf("%w: no scale of the weights gives the multiplier %v", ErrCompiled, multiplier)
 }

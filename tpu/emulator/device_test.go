@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
@@ -353,7 +354,7 @@ func register(t *testing.T, config Config, model string) (*Device, *executable.P
 	t.Helper()
 	config.Application = true
 	d := New(config)
-	compiled := shared(t, "models", model+"_edgetpu.tflite")
+	compiled := reference.Read(t, "models", model+"_edgetpu.tflite")
 	if err := d.Register(compiled, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -519,7 +520,7 @@ func TestDescriptorEvents(t *testing.T) {
 // TestCachedParameters holds the chip to forgetting parameters when it sleeps, and when others are loaded.
 func TestCachedParameters(t *testing.T) {
 	read := func(name string) (compiled, twin []byte) {
-		return shared(t, "models", name+"_edgetpu.tflite"), shared(t, "models", name+".tflite")
+		return reference.Read(t, "models", name+"_edgetpu.tflite"), reference.Read(t, "models", name+".tflite")
 	}
 	d := New(Config{Application: true})
 	var packages []*executable.Package
@@ -660,8 +661,8 @@ func TestFaults(t *testing.T) {
 // TestSteady wants inferences to cost the emulator no memory.
 func TestSteady(t *testing.T) {
 	d := New(Config{Application: true})
-	compiled := shared(t, "models", "pairs/color_red_64x64_edgetpu.tflite")
-	if err := d.Register(compiled, shared(t, "models", "pairs/color_red_64x64.tflite")); err != nil {
+	compiled := reference.Read(t, "models", "pairs/color_red_64x64_edgetpu.tflite")
+	if err := d.Register(compiled, reference.Read(t, "models", "pairs/color_red_64x64.tflite")); err != nil {
 		t.Fatal(err)
 	}
 	pkg := parsePackage(t, compiled)
@@ -685,14 +686,14 @@ func TestSteady(t *testing.T) {
 
 func TestRegisterRefuses(t *testing.T) {
 	d := New(Config{})
-	dense, twin := shared(t, "models", "pairs/dense_256_edgetpu.tflite"), shared(t, "models", "pairs/dense_256.tflite")
-	red := shared(t, "models", "pairs/color_red_64x64.tflite")
+	dense, twin := reference.Read(t, "models", "pairs/dense_256_edgetpu.tflite"), reference.Read(t, "models", "pairs/dense_256.tflite")
+	red := reference.Read(t, "models", "pairs/color_red_64x64.tflite")
 	for name, files := range map[string][2][]byte{
 		"not a model":        {[]byte("TFL3"), nil},
 		"not compiled":       {twin, nil},
 		"a damaged twin":     {dense, twin[:100]},
 		"another's twin":     {dense, red},
-		"unknown arithmetic": {shared(t, "models", "movenet_single_pose_lightning_ptq_edgetpu.tflite"), shared(t, "models", "movenet_single_pose_lightning_ptq.tflite")},
+		"unknown arithmetic": {reference.Read(t, "models", "movenet_single_pose_lightning_ptq_edgetpu.tflite"), reference.Read(t, "models", "movenet_single_pose_lightning_ptq.tflite")},
 	} {
 		if err := d.Register(files[0], files[1]); !errors.Is(err, ErrModel) {
 			t.Errorf("%s: got %v, want ErrModel", name, err)

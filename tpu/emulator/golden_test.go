@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
@@ -155,7 +156,7 @@ func (h *host) again(pkg *executable.Package, input []byte) [][]byte {
 // goldens gives the inputs and wanted outputs recorded for a model, by name: all of them, or one with -short.
 func goldens(t *testing.T, model string) (cases []golden) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(sharedFolder(t), "golden", model, "*.tpu"))
+	files, err := filepath.Glob(filepath.Join(reference.Path(t, "golden", model), "*.tpu"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no goldens of %s: %v", model, err)
 	}
@@ -207,9 +208,9 @@ func TestGoldens(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.model, func(t *testing.T) {
-			compiled := shared(t, "models", test.model+"_edgetpu.tflite")
+			compiled := reference.Read(t, "models", test.model+"_edgetpu.tflite")
 			d := New(Config{Application: true, Log: t.Logf})
-			if err := d.Register(compiled, shared(t, "models", test.model+".tflite")); err != nil {
+			if err := d.Register(compiled, reference.Read(t, "models", test.model+".tflite")); err != nil {
 				t.Fatal(err)
 			}
 			pkg := parsePackage(t, compiled)
@@ -233,12 +234,12 @@ func TestGoldens(t *testing.T) {
 func TestParametersSent(t *testing.T) {
 	for _, model := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v2_1.0_224_quant"} {
 		t.Run(model, func(t *testing.T) {
-			compiled := shared(t, "models", "older", model+"_edgetpu.tflite")
+			compiled := reference.Read(t, "models", "older", model+"_edgetpu.tflite")
 			d := New(Config{Application: true, Log: t.Logf})
-			if err := d.Register(compiled, shared(t, "models", "older", model+".tflite")); err != nil {
+			if err := d.Register(compiled, reference.Read(t, "models", "older", model+".tflite")); err != nil {
 				t.Fatal(err)
 			}
-			other, err := tflite.Parse(shared(t, "models", model+".tflite"))
+			other, err := tflite.Parse(reference.Read(t, "models", model+".tflite"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -291,7 +292,7 @@ func TestParametersSent(t *testing.T) {
 // the multipliers from the instructions; the answers must be those of a device that knows each.
 func TestInstructionsSent(t *testing.T) {
 	read := func(color string) (compiled, twin []byte) {
-		return shared(t, "models", "pairs", "color_"+color+"_64x64_edgetpu.tflite"), shared(t, "models", "pairs", "color_"+color+"_64x64.tflite")
+		return reference.Read(t, "models", "pairs", "color_"+color+"_64x64_edgetpu.tflite"), reference.Read(t, "models", "pairs", "color_"+color+"_64x64.tflite")
 	}
 	other := New(Config{Application: true, Log: t.Logf})
 	compiled, twin := read("red")

@@ -1,33 +1,6 @@
 package emulator
 
-import (
-	"fmt"
-	"os"
-	"path/filepath"
-	"testing"
-)
-
-// sharedFolder is the folder of models, traces and recordings that may lie beside the checkout.
-func sharedFolder(tb testing.TB) string {
-	tb.Helper()
-	folder := os.Getenv("IMPRINT_SHARED")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared")
-	}
-	if _, err := os.Stat(folder); err != nil {
-		tb.Skip("the folder shared is not beside the checkout; see IMPRINT_SHARED")
-	}
-	return folder
-}
-
-func shared(tb testing.TB, name ...string) []byte {
-	tb.Helper()
-	b, err := os.ReadFile(filepath.Join(append([]string{sharedFolder(tb)}, name...)...))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b
-}
+import "fmt"
 
 // difference says in short how two answers differ.
 func difference(got, want []byte) string {

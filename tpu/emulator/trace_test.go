@@ -31,7 +31,7 @@ func sum(b []byte) string {
 // TestTraces sends what Google's driver sent, in every trace there is, and wants the answers to have the lengths they had;
 // and the contents, but for descriptors of power and for registers that the device of the traces only made up.
 func TestTraces(t *testing.T) {
-	tracetest.All(t, sharedFolder(t), func(t *testing.T, trace *tracetest.Trace) {
+	tracetest.All(t, func(t *testing.T, trace *tracetest.Trace) {
 		t.Parallel()
 		config := Config{Application: !trace.Boot, Log: t.Logf}
 		if trace.HighSpeed {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
@@ -131,7 +132,7 @@ func (c *client) bulk(p []byte) {
 
 // TestUSBIP boots a device over TCP, as the kernel and a driver do, runs a model, and pulls the device.
 func TestUSBIP(t *testing.T) {
-	compiled := shared(t, "models", small+"_edgetpu.tflite")
+	compiled := reference.Read(t, "models", small+"_edgetpu.tflite")
 	pkg := parsePackage(t, compiled)
 	d := New(Config{Port: tpu.Port{Bus: 3, Path: "1.2"}})
 	if err := d.Register(compiled, nil); err != nil {

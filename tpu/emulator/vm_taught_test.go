@@ -90,7 +90,13 @@ func teach(ctx context.Context, t *testing.T, d *tpu.Device, model string, compi
 	must(err)
 	original, err := compiled.Open(compiledFile, twin)
 	must(err)
-	file, _, err := original.WriteHead(fitted.Head, examples, b.Model())
+	var embeddings []compiled.Embedding
+	for _, e := range examples {
+		embeddings = append(embeddings, compiled.Embedding{Unit: e.Unit, Norm: e.Norm})
+	}
+	h := fitted.Head
+	layer := &compiled.LastLayer{Labels: h.Labels, Inputs: h.Dim, Weights: h.Weights, Bias: h.Bias}
+	file, _, err := original.WriteLastLayer(layer, embeddings, b.Model())
 	must(err)
 	uncompiled, _, err := original.Uncompiled(file, b.Model())
 	must(err)

@@ -6,28 +6,28 @@ import (
 )
 
 const (
-	// maxTensor bounds one layer, in bytes.
+	// maxTensor bounds a layer, in bytes.
 	maxTensor = 1 << 28
-	// maxTraffic bounds what one run of an executable moves, in bytes.
+	// maxTraffic bounds the bytes that one run of an executable transfers.
 	maxTraffic = 1 << 30
-	// maxLayers bounds the inputs and the outputs of one executable; the most
-	// known is six.
+	// maxLayers bounds the inputs, and the outputs, of one executable. Known ones
+	// have up to six.
 	maxLayers = 64
-	// maxPixels bounds those of the layers of one executable that come in
-	// tiles, each of which is looked at.
+	// maxPixels bounds the pixels of an executable's tiled layers, as checkLayout
+	// visits each.
 	maxPixels = 1 << 22
-	// instruction is the size of one, in bytes.
-	instruction = 16
+	// instructionSize is the size of an instruction in bytes.
+	instructionSize = 16
 )
 
-// check tests what one part of an executable says about another, so that
-// whoever follows hints, fields and layouts need not.
+// check tests that the parts of an executable fit each other. Code that follows
+// hints, fields and layouts relies on it.
 func (e *Executable) check() error {
 	if e.BatchSize != 1 {
 		return fmt.Errorf("batches of %d: %w", e.BatchSize, ErrUnsupported)
 	}
 	if e.ParametersInTPUMemory {
-		return fmt.Errorf("parameters in memory that Coral devices lack: %w", ErrUnsupported)
+		return fmt.Errorf("parameters in off-chip memory, which Coral devices lack: %w", ErrUnsupported)
 	}
 	if e.ScratchBytes < 0 || e.ScratchBytes > maxTensor {
 		return corrupt("%d bytes of scratch", e.ScratchBytes)
@@ -35,6 +35,31 @@ func (e *Executable) check() error {
 	if e.EstimatedCycles < 0 || e.NarrowMemoryPerTile < 0 {
 		return corrupt("%d cycles and %d bytes of narrow memory", e.EstimatedCycles, e.NarrowMemoryPerTile)
 	}
+	if err := e.checkLayers(); err != nil {
+		return err
+	}
+	if len(e.Chunks) == 0 {
+		return corrupt("no instructions")
+	}
+	for i := range e.Chunks {
+		if err := e.checkChunk(&e.Chunks[i]); err != nil {
+			return fmt.Errorf("instruction chunk %d: %w", i, err)
+		}
+	}
+	total := 0
+	for i, h := range e.Hints {
+		n, err := e.checkHint(h)
+		if err != nil {
+			return fmt.Errorf("hint %d: %w", i, err)
+		}
+		if total += n; total > maxTraffic {
+			return fmt.Errorf("one run transfers more than %d bytes: %w", maxTraffic, ErrTooLarge)
+		}
+	}
+	return nil
+}
+
+func (e *Executable) checkLayers() error {
 	pixels := 0
 	for _, list := range [...][]Layer{e.Inputs, e.Outputs} {
 		if len(list) > maxLayers {
@@ -52,29 +77,11 @@ func (e *Executable) check() error {
 			}
 		}
 	}
-	if len(e.Chunks) == 0 {
-		return corrupt("no instructions")
-	}
-	for i := range e.Chunks {
-		if err := e.checkChunk(&e.Chunks[i]); err != nil {
-			return fmt.Errorf("instruction chunk %d: %w", i, err)
-		}
-	}
-	total := 0
-	for i, h := range e.Hints {
-		n, err := e.checkHint(h)
-		if err != nil {
-			return fmt.Errorf("hint %d: %w", i, err)
-		}
-		if total += n; total > maxTraffic {
-			return fmt.Errorf("one run moves more than %d bytes: %w", maxTraffic, ErrTooLarge)
-		}
-	}
 	return nil
 }
 
 func (e *Executable) checkChunk(c *InstructionChunk) error {
-	if len(c.Bytes) == 0 || len(c.Bytes)%instruction != 0 {
+	if len(c.Bytes) == 0 || len(c.Bytes)%instructionSize != 0 {
 		return corrupt("%d bytes", len(c.Bytes))
 	}
 	for i, f := range c.Fields {
@@ -88,18 +95,18 @@ func (e *Executable) checkChunk(c *InstructionChunk) error {
 	return nil
 }
 
-// checkBuffer tests that a buffer of an executable exists.
+// checkBuffer tests that e has the buffer that a field or hint refers to.
 func (e *Executable) checkBuffer(b Buffer, name string, batch int) error {
 	if batch < 0 || batch >= e.BatchSize {
 		return corrupt("batch %d of %d", batch, e.BatchSize)
 	}
 	if b == Input && e.Input(name) == nil || b == Output && e.Output(name) == nil {
-		return corrupt("there is no %s %q", b, name)
+		return corrupt("no %s %q", b, name)
 	}
 	return nil
 }
 
-// checkHint tests one hint and returns the bytes that it moves.
+// checkHint tests a hint and returns the bytes that it transfers.
 func (e *Executable) checkHint(h Hint) (int, error) {
 	switch h.Kind {
 	case Instructions:
@@ -126,7 +133,7 @@ func (e *Executable) checkHint(h Hint) (int, error) {
 		size, out = e.ScratchBytes, h.Out
 	}
 	if h.Out != out {
-		return 0, corrupt("%s moves the wrong way", h.Buffer)
+		return 0, corrupt("%s is transferred the wrong way", h.Buffer)
 	}
 	if h.Offset < 0 || h.Size <= 0 || h.Size > size-h.Offset {
 		return 0, corrupt("bytes %d…%d of %d of %s %q", h.Offset, h.Offset+h.Size, size, h.Buffer, h.Name)
@@ -134,7 +141,7 @@ func (e *Executable) checkHint(h Hint) (int, error) {
 	return h.Size, nil
 }
 
-// check adds to pixels those that it looks at.
+// check tests one layer. It adds the pixels that it visits to *pixels.
 func (l *Layer) check(pixels *int) error {
 	element := l.Type.Size()
 	if element == 0 {
@@ -158,24 +165,26 @@ func (l *Layer) check(pixels *int) error {
 	}
 	if l.tiled() {
 		if *pixels += l.Y * l.X; *pixels > maxPixels {
-			return fmt.Errorf("more than %d pixels in tiles: %w", maxPixels, ErrTooLarge)
+			return fmt.Errorf("more than %d pixels in tiled layers: %w", maxPixels, ErrTooLarge)
 		}
 		return l.checkLayout()
 	}
 	if l.Size < n {
-		return corrupt("%d bytes for a tensor of %d", l.Size, n)
+		return corrupt("%d bytes for a tensor of %d bytes", l.Size, n)
 	}
 	return nil
 }
 
-// checkLayout tests that every pixel lies in the layer's bytes.
+// checkLayout tests that every pixel lies in the layer's bytes, and sets inOrder.
 func (l *Layer) checkLayout() error {
+	l.inOrder = true
 	for y := range l.Y {
 		for x := range l.X {
 			at, ok := l.Layout.index(y, x)
 			if !ok || at > l.Size || (at+l.Z)*l.Type.Size() > l.Size {
 				return corrupt("pixel %d, %d is outside of the %d bytes", y, x, l.Size)
 			}
+			l.inOrder = l.inOrder && at == (y*l.X+x)*l.Z
 		}
 	}
 	return nil

@@ -6,12 +6,13 @@ import (
 	"math"
 )
 
-// SetToken gives all executables that hold a token another one, in place. It must
-// not be 0, which means that nothing is kept on the chip.
+// SetToken replaces the token of every executable, in place. It fails with
+// ErrUnsupported if one of them has no token, or if token is 0, which means that
+// the chip keeps no parameters.
 func (p *Package) SetToken(token uint64) error {
 	for i := range p.Executables {
 		if p.Executables[i].token == nil || token == 0 {
-			return fmt.Errorf("write a token: %w: %s executable %d holds none, or the token is 0", ErrUnsupported, p.Executables[i].Type, i)
+			return fmt.Errorf("setting token %#x of the %s executable: no token in the file, or zero: %w", token, p.Executables[i].Type, ErrUnsupported)
 		}
 	}
 	for i := range p.Executables {
@@ -22,11 +23,11 @@ func (p *Package) SetToken(token uint64) error {
 	return nil
 }
 
-// SetNumerics changes the scale and zero point of a layer, in place. One that a file
-// leaves out because it is 0 can't be changed.
+// SetNumerics changes the scale and zero point of a layer, in place. It fails with
+// ErrUnsupported on a value that the file leaves out, as it does with zeros.
 func (l *Layer) SetNumerics(scale float32, zeroPoint int) error {
 	if l.scale == nil && scale != l.Scale || l.zeroPoint == nil && zeroPoint != l.ZeroPoint {
-		return fmt.Errorf("layer %q: %w: there is no room for scale %v and zero point %d", l.Name, ErrUnsupported, scale, zeroPoint)
+		return fmt.Errorf("layer %q: setting scale %v and zero point %d, which the file leaves out: %w", l.Name, scale, zeroPoint, ErrUnsupported)
 	}
 	if l.scale != nil {
 		binary.LittleEndian.PutUint32(l.scale, math.Float32bits(scale))

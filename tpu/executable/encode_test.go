@@ -4,28 +4,22 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// A record is a table to be written: its fields by name, uint8, uint16, int32,
-// uint64, float32, string, []byte, []int32, []Range, [][]byte (strings of any
-// bytes), record or []record with the schemas that children gives.
+// A record is a table to write: its fields by name. Values are uint8, uint16,
+// int32, uint64, float32, string, []byte, []int32, []Range, [][]byte (strings of
+// any bytes), record or []record.
 type record map[string]any
 
-// children are the schemas of fields that hold tables.
-var children = map[string]*schema{
-	"instruction_bitstreams": chunkSchema, "field_offsets": fieldSchema, "meta": metaSchema, "dma_hints": hintsSchema,
-	"hints": hintSchema, "input_layers": layerSchema, "output_layers": layerSchema, "numerics": numericsSchema,
-	"layout": layoutSchema, "shape": shapeSchema, "shape_info": shapeInfoSchema,
-}
-
-// A flatWriter writes a flatbuffer front to back: what a table refers to
-// follows it.
+// A flatWriter writes a flatbuffer front to back: a table's children follow it.
 type flatWriter []byte
 
-func writeFlatbuffer(identifier string, s *schema, r record) []byte {
+func writeFlatbuffer(identifier string, t *tableType, r record) []byte {
 	w := flatWriter(make([]byte, 4, 1024))
 	w = append(w, identifier...)
-	w.refer(0, w.table(s, r))
+	w.refer(0, w.table(t, r))
 	return w
 }
 
@@ -52,20 +46,17 @@ func inlineSize(v any) int {
 	return 4
 }
 
-func (w *flatWriter) table(s *schema, r record) int {
+// table writes r and everything below it, and returns where it is. The field
+// "unknown" takes a slot that t lacks.
+func (w *flatWriter) table(t *tableType, r record) int {
+	fields := append(slices.Clone(t.Fields), field{Name: "unknown"})
 	last := -1
-	for slot, name := range s.fields {
-		if r[name] != nil {
-			last = slot
-		}
-	}
 	for name := range r {
-		if name != "unknown" && !slices.Contains(s.fields, name) {
-			panic("no field " + name + " in " + s.name)
+		slot := slices.IndexFunc(fields, func(f field) bool { return f.Name == name })
+		if slot < 0 {
+			panic("no field " + name + " in " + t.Name)
 		}
-	}
-	if r["unknown"] != nil { // a field of a later schema
-		last = len(s.fields)
+		last = max(last, slot)
 	}
 	w.align(8)
 	vtable := len(*w)
@@ -74,59 +65,57 @@ func (w *flatWriter) table(s *schema, r record) int {
 	pos := len(*w)
 	*w = append(*w, make([]byte, 4)...)
 	binary.LittleEndian.PutUint32((*w)[pos:], uint32(pos-vtable))
-	at := map[int]any{}
-	for slot := 0; slot <= last; slot++ {
-		v := r["unknown"]
-		if slot < len(s.fields) {
-			v = r[s.fields[slot]]
-		}
+	places := make([]int, last+1)
+	for slot := range places {
+		v := r[fields[slot].Name]
 		if v == nil {
 			continue
 		}
 		size := inlineSize(v)
 		w.align(size)
+		places[slot] = len(*w)
 		binary.LittleEndian.PutUint16((*w)[vtable+4+2*slot:], uint16(len(*w)-pos))
-		at[len(*w)] = v
 		*w = append(*w, make([]byte, size)...)
-		inline := (*w)[len(*w)-size:]
-		switch v := v.(type) {
-		case uint8:
-			inline[0] = v
-		case uint16:
-			binary.LittleEndian.PutUint16(inline, v)
-		case int32:
-			binary.LittleEndian.PutUint32(inline, uint32(v))
-		case uint64:
-			binary.LittleEndian.PutUint64(inline, v)
-		case float32:
-			binary.LittleEndian.PutUint32(inline, math.Float32bits(v))
-		default:
-			at[len(*w)-size] = [2]any{slot, v}
-		}
+		putScalar((*w)[len(*w)-size:], v)
 	}
-	binary.LittleEndian.PutUint16((*w)[vtable:], uint16(4+2*(last+1)))
+	binary.LittleEndian.PutUint16((*w)[vtable:], uint16(4+2*len(places)))
 	binary.LittleEndian.PutUint16((*w)[vtable+2:], uint16(len(*w)-pos))
-	for p := pos; p < len(*w); p++ {
-		ref, ok := at[p].([2]any)
-		if !ok {
+	for slot, at := range places {
+		f := fields[slot]
+		v := r[f.Name]
+		if v == nil || putScalar(make([]byte, 8), v) {
 			continue
 		}
-		name := s.fields[ref[0].(int)]
-		child := children[name]
-		switch name {
-		case "any_hint":
-			child = hintMembers[r["any_hint_type"].(uint8)]
-		case "any_layer":
-			child = [...]*schema{nil, outputSchema, inputSchema}[r["any_layer_type"].(uint8)]
+		child := f.Table
+		if f.Kind == flatbuf.KindUnion {
+			child = f.Union[r[fields[slot-1].Name].(uint8)]
 		}
-		delete(at, p)
-		w.refer(p, w.object(child, ref[1]))
+		w.refer(at, w.object(child, v))
 	}
 	return pos
 }
 
+// putScalar writes v into b; false if v is no scalar.
+func putScalar(b []byte, v any) bool {
+	switch v := v.(type) {
+	case uint8:
+		b[0] = v
+	case uint16:
+		binary.LittleEndian.PutUint16(b, v)
+	case int32:
+		binary.LittleEndian.PutUint32(b, uint32(v))
+	case uint64:
+		binary.LittleEndian.PutUint64(b, v)
+	case float32:
+		binary.LittleEndian.PutUint32(b, math.Float32bits(v))
+	default:
+		return false
+	}
+	return true
+}
+
 // object writes what an offset points to.
-func (w *flatWriter) object(child *schema, v any) int {
+func (w *flatWriter) object(child *tableType, v any) int {
 	if r, ok := v.(record); ok {
 		return w.table(child, r)
 	}
@@ -171,15 +160,14 @@ func (w *flatWriter) object(child *schema, v any) int {
 func writePackage(pkg record, executables ...record) []byte {
 	var list [][]byte
 	for _, e := range executables {
-		list = append(list, writeFlatbuffer("", executableSchema, e))
+		list = append(list, writeFlatbuffer("", executableTable, e))
 	}
-	pkg["serialized_multi_executable"] = writeFlatbuffer("", multiSchema, record{"serialized_executables": list})
-	return writeFlatbuffer(packageIdentifier, packageSchema, pkg)
+	pkg["serialized_multi_executable"] = writeFlatbuffer("", multiTable, record{"serialized_executables": list})
+	return writeFlatbuffer(packageIdentifier, packageTable, pkg)
 }
 
-// writeWrapper puts a package into custom options as compilers do: a map of
-// keys to an int, a string and lists of chips and of more packages, the last
-// two only if chips is not nil.
+// writeWrapper puts a package into custom options as compilers do: a map with an
+// int, a string and, unless chips is nil, lists of chips and of more packages.
 func writeWrapper(pkg []byte, chips []byte, more int) []byte {
 	const width = 4 // of everything
 	var b []byte
@@ -234,8 +222,8 @@ func writeWrapper(pkg []byte, chips []byte, more int) []byte {
 	return append(b, flexMap<<2|2, width)
 }
 
-// sample gives the records of a package with every part of the format: two
-// executables, inputs and outputs of several forms and every kind of hint.
+// sample returns the records of a package with every part of the format: two
+// executables, inputs and outputs of several layouts and every kind of hint.
 func sample() (pkg, main, caching record) {
 	meta := func(b Buffer, half Half, name string) record {
 		return record{"desc": uint16(b), "position": uint16(half), "name": name}
@@ -243,10 +231,10 @@ func sample() (pkg, main, caching record) {
 	layer := func(name string, size, y, x, z int32, t DataType) record {
 		return record{"name": name, "size_bytes": size, "y_dim": y, "x_dim": x, "z_dim": z, "data_type": uint16(t),
 			"numerics":       record{"zero_point": int32(128), "dequantization_factor": float32(0.5)},
-			"any_layer_type": uint8(layerOutput), "any_layer": record{}}
+			"any_layer_type": uint8(outputLayer), "any_layer": record{}}
 	}
 	in := layer("in", 32, 3, 3, 3, Int8)
-	in["any_layer_type"] = uint8(layerInput)
+	in["any_layer_type"] = uint8(inputLayer)
 	in["execution_count_per_inference"] = int32(1)
 	tiled := layer("tiled", 64, 3, 3, 3, Int16)
 	tiled["shape"] = record{"dimension": []Range{{0, 2}, {0, 2}, {0, 2}}}

@@ -1,14 +1,14 @@
-// Package executable reads the program that Google's compiler puts into a
-// TensorFlow Lite model for the Edge TPU. Start with [Parse], which takes the
-// custom options of an operator called [CustomOperator] and verifies every
-// offset, length and name before it gives the [Package]; a driver then walks
-// the hints of [Package.Main] and [Package.Caching].
+// Package executable reads the Edge TPU program inside a compiled TensorFlow Lite
+// model. Start with [Parse], which takes the custom options of an operator called
+// [CustomOperator]. A driver then follows the hints of [Package.Caching] and
+// [Package.Main].
 //
-// A Package is plain memory and shares it with the bytes it was read from: it
-// may be read from many goroutines, and instruction chunks and parameters may
-// be changed in place by one.
+// Parse verifies every offset, length and name, so a Package is safe to follow. A
+// Package shares memory with the bytes that it was read from. Goroutines may read
+// it concurrently; changing instructions or parameters in place needs exclusive
+// access.
 //
-// The format is three nested flatbuffers inside a flexbuffer, described by
+// The format is three nested flatbuffers inside a flexbuffer. It is described by
 // executable/executable.fbs and tflite/custom_op_data.cc of libedgetpu.
 package executable
 
@@ -17,40 +17,40 @@ import (
 	"fmt"
 )
 
-// CustomOperator is the name of the operator that holds a package.
+// CustomOperator is the name of the TensorFlow Lite operator that holds a package.
 const CustomOperator = "edgetpu-custom-op"
 
-// MaxRuntimeVersion is the newest runtime, as compilers count them, whose
-// packages this package understands: that of libedgetpu 16.
+// MaxRuntimeVersion is the newest runtime whose packages Parse accepts: that of
+// libedgetpu 16, by the compiler's numbering.
 const MaxRuntimeVersion = 14
 
 var (
-	// ErrCorrupt is wrapped by every error about bytes that break the format.
+	// ErrCorrupt means that the bytes break the format.
 	ErrCorrupt = errors.New("corrupt executable")
-	// ErrTooLarge is wrapped when a limit of this package is exceeded.
+	// ErrTooLarge means that the bytes exceed a limit of this package.
 	ErrTooLarge = errors.New("executable exceeds a limit")
-	// ErrUnsupported is wrapped when a package is sound but needs what no known
-	// compiler was seen to use, or a newer runtime.
+	// ErrUnsupported means that a package is sound, but needs a newer runtime or a
+	// feature that no known compiler uses.
 	ErrUnsupported = errors.New("unsupported executable")
 )
 
-// A Package is everything that one operator runs on the Edge TPU.
+// A Package is all that one operator runs on the Edge TPU.
 type Package struct {
-	MinRuntimeVersion int // that the compiler asks for
+	MinRuntimeVersion int
 	CompilerVersion   string
 	ModelIdentifier   string
 	KeypairVersion    int
 	Signature         []byte // empty in every known file; never verified
 	// ChipIDs is the wrapper's list of chips, one for each package of the
-	// operator; nil in files of older compilers. Its values are not explained
-	// anywhere.
+	// operator. It is nil in files of older compilers. The meaning of its values
+	// is not published.
 	ChipIDs     []int
 	Executables []Executable
-	// Main is the executable of an inference. Caching, which may be nil, puts
-	// parameters on the chip and must have run before Main while the chip's
-	// parameters are not of the same Token.
+	// Main is the executable of an inference. Caching, which may be nil, loads
+	// parameters onto the chip. It must run before Main unless the chip holds the
+	// parameters of the same Token.
 	Main, Caching *Executable
-	// Ignored names, once each, fields that this version does not know.
+	// Ignored names the fields that this version does not know, each once.
 	Ignored []string
 }
 
@@ -59,8 +59,8 @@ type Type uint8
 
 // The types of executables.
 const (
-	StandAlone       Type = iota // alone, with all its parameters
-	ParameterCaching             // once, to load parameters
+	StandAlone       Type = iota // for every inference; streams all its parameters
+	ParameterCaching             // once, to load parameters onto the chip
 	ExecutionOnly                // for every inference, after ParameterCaching
 )
 
@@ -68,35 +68,35 @@ func (t Type) String() string {
 	return enum(int(t), "stand-alone", "parameter caching", "execution only")
 }
 
-// An Executable is one program of the chip.
+// An Executable is one program for the chip.
 type Executable struct {
 	Version int
 	Name    string
 	Chip    string // "beagle": the Coral Edge TPU
 	Type    Type
-	// Token says which parameters the chip must hold; executables with equal
-	// tokens keep each other's. 0 means none.
+	// Token identifies the parameters that the chip must hold. Executables with
+	// equal tokens keep each other's parameters. 0 means none.
 	Token        uint64
-	token        []byte // where it is
+	token        []byte // the bytes that hold it in the file, nil if absent
 	BatchSize    int
-	ScratchBytes int // of host memory that the program spills to
+	ScratchBytes int // size of the host memory that the program spills to
 	Chunks       []InstructionChunk
-	// Parameters are streamed to the chip at every run of this executable.
+	// Parameters are streamed to the chip in every run.
 	Parameters []byte
-	// Hints are the transfers of one run in order; nil when the file has none.
+	// Hints are the transfers of one run, in order; nil if the file has none.
 	Hints []Hint
 	// Deterministic means that Hints list every transfer of the program.
 	Deterministic         bool
 	Inputs, Outputs       []Layer
-	EstimatedCycles       int64 // of one run, as the compiler guessed; 0 if it did not
+	EstimatedCycles       int64 // clock cycles of one run, by the compiler; 0 if unknown
 	NarrowMemoryPerTile   int   // bytes
-	ParametersInTPUMemory bool  // in memory outside of the chip, which Coral devices lack
+	ParametersInTPUMemory bool  // in off-chip memory, which Coral devices lack
 }
 
-// Input returns the input layer of that name, or nil.
+// Input returns the input layer with that name, or nil.
 func (e *Executable) Input(name string) *Layer { return layerNamed(e.Inputs, name) }
 
-// Output returns the output layer of that name, or nil.
+// Output returns the output layer with that name, or nil.
 func (e *Executable) Output(name string) *Layer { return layerNamed(e.Outputs, name) }
 
 func layerNamed(list []Layer, name string) *Layer {
@@ -108,14 +108,14 @@ func layerNamed(list []Layer, name string) *Layer {
 	return nil
 }
 
-// An InstructionChunk is a piece of program, sent as a whole, of 16-byte
-// instructions.
+// An InstructionChunk is a piece of the program: 16-byte instructions that are sent
+// together.
 type InstructionChunk struct {
 	Bytes  []byte
 	Fields []Field
 }
 
-// A Buffer is a kind of host memory that a program refers to.
+// A Buffer is a kind of host memory that a program uses.
 type Buffer uint8
 
 // The kinds of buffers.
@@ -128,7 +128,7 @@ const (
 
 func (b Buffer) String() string { return enum(int(b), "output", "input", "parameter", "scratch") }
 
-// A Half is a part of a 64-bit address.
+// A Half is one half of a 64-bit address.
 type Half uint8
 
 // The halves of an address.
@@ -139,16 +139,16 @@ const (
 
 func (h Half) String() string { return enum(int(h), "lower", "upper") }
 
-// A Field is where a chunk wants 32 bits of a buffer's address.
+// A Field is a place in a chunk that takes 32 bits of a buffer's address.
 type Field struct {
-	Bit    int // of the chunk, the lowest bit of byte 0 being bit 0
+	Bit    int // position in the chunk; bit 0 is the lowest of byte 0
 	Buffer Buffer
 	Half   Half
-	Name   string // of the layer, for inputs and outputs
+	Name   string // layer of an input or output
 	Batch  int
 }
 
-// Put writes v into the field of chunk, a copy of the chunk the field is of.
+// Put writes v into the field of chunk, a copy of the bytes of the field's chunk.
 func (f Field) Put(chunk []byte, v uint32) {
 	at, shift := f.Bit/8, f.Bit%8
 	mask, bits := uint64(0xffffffff)<<shift, uint64(v)<<shift
@@ -158,39 +158,38 @@ func (f Field) Put(chunk []byte, v uint32) {
 	}
 }
 
-// A HintKind is what a driver does next.
+// A HintKind is what a driver does for a [Hint].
 type HintKind uint8
 
 // The kinds of hints, in the order of the format.
 const (
-	Transfer     HintKind = iota + 1 // move Size bytes of a Buffer
+	Transfer     HintKind = iota + 1 // transfer Size bytes of a Buffer
 	Instructions                     // send a whole chunk
-	Interrupt                        // wait for the program to raise one
-	Fence                            // wait for all before
+	Interrupt                        // wait until the program raises an interrupt
+	Fence                            // wait for all hints before this one
 )
 
 func (k HintKind) String() string {
 	return enum(int(k), "", "transfer", "instructions", "interrupt", "fence")
 }
 
-// A Hint is one step of a run, in the order in which the program expects it.
+// A Hint is one step of a run. The program expects the steps in their order.
 type Hint struct {
 	Kind HintKind
-	// Out says that the bytes come out of the chip.
-	Out bool
-	// Of a Transfer: the buffer, its layer for inputs and outputs, and the
-	// bytes of it.
+	Out  bool // of a Transfer: from the chip to the host
+	// The bytes of a Transfer: Offset and Size within the Buffer, of the layer
+	// called Name if it is an input or output.
 	Buffer       Buffer
 	Name         string
 	Batch        int
 	Offset, Size int
 	Chunk        int // of Instructions: index into Chunks
-	Number       int // of an Interrupt, 0…3
+	Number       int // of an Interrupt: 0 to 3
 }
 
-// Tag is the number by which the chip knows such a transfer or interrupt:
-// 0 instructions, 1 input and scratch, 2 parameters, 3 output, 4…7 interrupts.
-// A Fence has none, −1.
+// Tag returns the chip's number for the transfer or interrupt: 0 for instructions,
+// 1 for input and scratch, 2 for parameters, 3 for output, 4 to 7 for interrupts,
+// −1 for a Fence.
 func (h Hint) Tag() int {
 	switch {
 	case h.Kind == Instructions:
@@ -207,7 +206,7 @@ func (h Hint) Tag() int {
 	return 1
 }
 
-// enum names value i, or shows its number.
+// enum returns the name of value i, or its number if it has none.
 func enum(i int, names ...string) string {
 	if i < len(names) && names[i] != "" {
 		return names[i]

@@ -7,40 +7,36 @@ import (
 	"math"
 )
 
-// A Filter is the weights of a convolution or fully connected layer as a
-// compiler puts them among an executable's parameters. The arrangement is not
-// published; it was found by comparing compiled models with what they were
-// compiled from.
+// A Filter is the weights of a convolution or fully connected layer, as a compiler
+// writes them into an executable's parameters. The format is not published; it was
+// found by comparing compiled models with their uncompiled models.
+//
+// Codes are unsigned: a signed code is XORed with 80h.
 type Filter struct {
-	Outputs, Inputs, Height, Width int // Inputs is 1 and Depthwise set, or those of every output
+	Outputs, Inputs, Height, Width int // a depthwise filter has one input per output
 	Depthwise                      bool
-	// FullyConnected layers with at most 4 outputs are padded otherwise.
-	FullyConnected bool
-	// Weights are codes in TensorFlow Lite's order, [output][y][x][input] or
-	// for a depthwise filter [y][x][output], in unsigned terms: a signed code
-	// XOR 80h.
+	FullyConnected                 bool // with up to 4 outputs, padded to 16 instead of 4
+	// Weights are codes in TensorFlow Lite's order: [output][y][x][input], or
+	// [y][x][output] for a depthwise filter.
 	Weights []byte
-	// Zeros are the zero points of the weights in unsigned terms, one or one an
-	// output.
-	Zeros []byte
-	// Biases has one for each output; nil if the layer has none.
-	Biases []int32
-	// Multipliers has one for each output of a layer quantised by channel, and is
-	// nil otherwise.
+	Zeros   []byte  // zero points of the weights: one, or one per output
+	Biases  []int32 // one per output; nil if the layer has none
+	// Multipliers has one per output if the layer is quantized by channel, else
+	// it is nil.
 	Multipliers []float32
 }
 
-// A Form is one of the arrangements in which compilers write a filter.
+// A Form is one of the orders in which compilers write a filter.
 type Form struct {
-	// InputsFirst orders weights by blocks of inputs and then places of the
-	// filter, rather than the other way round: which a compiler takes for filters
-	// larger than one place is not known.
+	// InputsFirst orders weights by input block, then by filter position, instead
+	// of the other way round. What makes a compiler choose it for filters larger
+	// than 1×1 is not known.
 	InputsFirst bool
-	// NoBias leaves the biases out, as is done with those that are all 0.
+	// NoBias omits the biases. Compilers may do so if all are 0.
 	NoBias bool
 }
 
-// Forms lists the arrangements that f may have.
+// Forms lists the forms in which a compiler may have written f.
 func (f *Filter) Forms() []Form {
 	zero := true
 	for _, b := range f.Biases {
@@ -61,7 +57,7 @@ func (f *Filter) Forms() []Form {
 	return forms
 }
 
-// rows is the number of outputs in a tile.
+// rows returns the number of outputs in a tile, including padding.
 func (f *Filter) rows() int {
 	switch {
 	case f.Depthwise:
@@ -74,9 +70,10 @@ func (f *Filter) rows() int {
 	return 4
 }
 
+// up rounds n up to a multiple of k.
 func up(n, k int) int { return (n + k - 1) / k * k }
 
-// header is the number of bytes before the weights of a tile.
+// header returns the number of bytes before the weights of a tile.
 func (f *Filter) header(form Form) int {
 	words := 0
 	if f.Multipliers != nil {
@@ -88,8 +85,8 @@ func (f *Filter) header(form Form) int {
 	return 4 * f.rows() * words
 }
 
-// tile is the number of bytes of a tile. A depthwise tile has, for each place of the
-// filter, a square of which the diagonal is the weights.
+// tile returns the number of bytes of a tile. A depthwise tile has a 4×4 square for each
+// filter position, with the weights on its diagonal.
 func (f *Filter) tile(form Form) int {
 	inputs := up(f.Inputs, 4)
 	if f.Depthwise {
@@ -100,20 +97,19 @@ func (f *Filter) tile(form Form) int {
 
 func (f *Filter) tiles() int { return (f.Outputs + f.rows() - 1) / f.rows() }
 
-// Size is the number of bytes of f, without the padding to a multiple of 64 that
-// follows.
+// Size returns the encoded size of f in bytes. Parameters pad it to a multiple of 64.
 func (f *Filter) Size(form Form) int { return f.tiles() * f.tile(form) }
 
-// Check says whether the parts of f fit one another.
+// Check returns an error that wraps ErrCorrupt unless the parts of f fit each other.
 func (f *Filter) Check() error {
 	places := f.Height * f.Width
 	if f.Outputs < 1 || f.Inputs < 1 || places < 1 || f.Depthwise && f.Inputs != 1 {
-		return fmt.Errorf("%w: a filter of %d outputs, %d inputs, %d×%d", ErrCorrupt, f.Outputs, f.Inputs, f.Height, f.Width)
+		return fmt.Errorf("filter of %d outputs, %d inputs, %d×%d: %w", f.Outputs, f.Inputs, f.Height, f.Width, ErrCorrupt)
 	}
 	if len(f.Weights) != f.Outputs*places*f.Inputs || len(f.Zeros) != 1 && len(f.Zeros) != f.Outputs ||
 		f.Biases != nil && len(f.Biases) != f.Outputs || f.Multipliers != nil && len(f.Multipliers) != f.Outputs {
-		return fmt.Errorf("%w: a filter of %d outputs, %d inputs, %d×%d with %d weights, %d zero points, %d biases, %d multipliers", ErrCorrupt,
-			f.Outputs, f.Inputs, f.Height, f.Width, len(f.Weights), len(f.Zeros), len(f.Biases), len(f.Multipliers))
+		return fmt.Errorf("filter of %d outputs, %d inputs, %d×%d with %d weights, %d zero points, %d biases, %d multipliers: %w",
+			f.Outputs, f.Inputs, f.Height, f.Width, len(f.Weights), len(f.Zeros), len(f.Biases), len(f.Multipliers), ErrCorrupt)
 	}
 	return nil
 }
@@ -125,7 +121,7 @@ func (f *Filter) zero(output int) byte {
 	return f.Zeros[output]
 }
 
-// Encode arranges f, which has been checked.
+// Encode returns f as a compiler writes it in that form. f must pass Check.
 func (f *Filter) Encode(form Form) []byte {
 	b := make([]byte, f.Size(form))
 	rows, tile := f.rows(), f.tile(form)
@@ -163,15 +159,15 @@ func (f *Filter) Encode(form Form) []byte {
 	return b
 }
 
-// encodeHeader writes the multiplier, bias and zero point of an output, or what stands
-// for them where there is no such output.
+// encodeHeader writes the multiplier, bias and zero point of output o, or the values that
+// compilers put there if o is padding.
 func (f *Filter) encodeHeader(b []byte, o int, form Form) {
 	rows := f.rows()
 	put := func(v uint32) {
 		binary.LittleEndian.PutUint32(b[4*(o%rows):], v)
 		b = b[4*rows:]
 	}
-	padding := o >= up(f.Outputs, 4) // else of a group of 4, it is as the first output
+	padding := o >= up(f.Outputs, 4) // the rest of the last group of 4 repeats output 0
 	of := o
 	if o >= f.Outputs {
 		of = 0
@@ -202,6 +198,7 @@ func (f *Filter) encodeHeader(b []byte, o int, form Form) {
 	}
 }
 
+// encodeDepthwise writes the weights of a tile whose first output is given.
 func (f *Filter) encodeDepthwise(b []byte, first int) {
 	for p := range f.Height * f.Width {
 		for row := range 4 {
@@ -218,11 +215,11 @@ func (f *Filter) encodeDepthwise(b []byte, first int) {
 	}
 }
 
-// Decode reads weights, biases and per-channel numbers of f, whose shape is known,
-// from parameters in that form: the inverse of Encode.
+// Decode is the inverse of Encode: it fills the weights, biases and per-channel values of
+// f from parameters in that form. The shape of f must be set.
 func (f *Filter) Decode(b []byte, form Form) error {
 	if len(b) < f.Size(form) {
-		return fmt.Errorf("%w: %d bytes for a filter of %d", ErrCorrupt, len(b), f.Size(form))
+		return fmt.Errorf("%d bytes for a filter of %d: %w", len(b), f.Size(form), ErrCorrupt)
 	}
 	rows, tile, places := f.rows(), f.tile(form), f.Height*f.Width
 	f.Weights = make([]byte, f.Outputs*places*f.Inputs)
@@ -265,13 +262,14 @@ func (f *Filter) Decode(b []byte, form Form) error {
 	return nil
 }
 
-// A Place is where a filter was found among parameters.
+// A Place locates a filter in parameters.
 type Place struct {
 	Offset int
 	Form   Form
 }
 
-// Find returns every place at which parameters hold exactly the bytes of f.
+// Find locates f in parameters, at every place that holds exactly its bytes. Filters
+// start at multiples of 64 bytes.
 func (f *Filter) Find(parameters []byte) []Place {
 	var found []Place
 	for _, form := range f.Forms() {

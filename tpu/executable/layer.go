@@ -30,47 +30,48 @@ func (t DataType) Size() int {
 	return 0
 }
 
-// signed reports whether the device keeps values with their top bit flipped.
+// signed reports whether the device flips the top bit of each value.
 func (t DataType) signed() bool { return t == Int8 || t == Int16 }
 
 func (t DataType) String() string {
 	return enum(int(t), "uint8", "uint16", "int32", "bfloat16", "float16", "float32", "", "", "int8", "int16")
 }
 
-// A Range is the places from First to Last of a dimension.
+// A Range is the indices First to Last of a dimension, both included.
 type Range struct{ First, Last int }
 
-// A Layer is an input or output of an executable. An element q means
-// Scale·(q − ZeroPoint) of the device's own, unsigned bytes.
+// A Layer is an input or output of an executable. An element q on the device,
+// where it is unsigned, stands for the real number Scale·(q − ZeroPoint).
 type Layer struct {
 	Name       string
 	Size       int // bytes on the wire, padded
-	Y, X, Z    int // of the tensor, densely packed in this order
+	Y, X, Z    int // the tensor's dimensions, densely packed in this order
 	Type       DataType
 	ZeroPoint  int
 	Scale      float32
-	zeroPoint  []byte // where they are
+	zeroPoint  []byte // the bytes that hold them in the file, nil if absent
 	scale      []byte
-	CacheInTPU bool    // in memory outside of the chip, which Coral devices lack
-	Shape      []Range // as newer compilers note it besides Y, X, Z; nil if not
-	// Layout is where an output's pixels are; nil for inputs and where the
-	// compiler gave none.
+	CacheInTPU bool    // keep it in off-chip memory, which Coral devices lack
+	Shape      []Range // newer compilers add it to Y, X, Z; nil if absent
+	// Layout places an output's pixels. It is nil for inputs and for outputs
+	// whose bytes are in the tensor's order.
 	Layout *Layout
+	// inOrder means that Layout leaves every pixel where the tensor has it.
+	inOrder bool
 }
 
-// A Layout places the pixels of an output, which come from several tiles of
-// the chip, each with a part of the rows and columns. Offsets count elements.
+// A Layout places the pixels of an output. The chip computes an output in tiles,
+// each with some of the rows and columns. Offsets count elements.
 type Layout struct {
-	RowTile      []int32 // by y: number of the first tile of that row of tiles
-	ColumnTile   []int32 // by x: tile within the row of tiles
+	RowTile      []int32 // by y: the first tile of its row of tiles
+	ColumnTile   []int32 // by x: the tile within the row of tiles
 	TileOffset   []int32 // by tile
-	ColumnOffset []int32 // by x: within its tile
-	RowInTile    []int32 // by y: row within its tile
-	RowSize      []int32 // by x: of a row of its tile
+	ColumnOffset []int32 // by x: offset within the tile
+	RowInTile    []int32 // by y: row within the tile
+	RowSize      []int32 // by x: elements in a row of the tile
 }
 
-// index is the first element of pixel y, x; false when a table says something
-// impossible.
+// index returns the offset of pixel y, x; false if the tables are inconsistent.
 func (l *Layout) index(y, x int) (int, bool) {
 	if y >= len(l.RowTile) || y >= len(l.RowInTile) ||
 		x >= len(l.ColumnTile) || x >= len(l.ColumnOffset) || x >= len(l.RowSize) {
@@ -80,23 +81,25 @@ func (l *Layout) index(y, x int) (int, bool) {
 	if tile < 0 || tile >= int64(len(l.TileOffset)) {
 		return 0, false
 	}
-	// Below 2⁶³ in magnitude, as each factor is below 2³¹.
+	// This cannot overflow: each factor is below 2³¹ in magnitude.
 	at := int64(l.TileOffset[tile]) + int64(l.RowInTile[y])*int64(l.RowSize[x]) + int64(l.ColumnOffset[x])
 	return int(at), at >= 0
 }
 
-// TensorSize is the number of bytes of the tensor.
+// TensorSize is the size of the tensor in bytes, without padding.
 func (l *Layer) TensorSize() int { return l.Y * l.X * l.Z * l.Type.Size() }
 
-// tiled reports whether the bytes on the wire are not in the tensor's order.
-func (l *Layer) tiled() bool { return l.Layout != nil && l.Y*l.X > 1 }
+// tiled reports whether the bytes on the wire are in another order than the
+// tensor's. A compiler may give a layout whose tiles happen to be in order: one
+// row of tiles, each behind the one before.
+func (l *Layer) tiled() bool { return l.Layout != nil && l.Y*l.X > 1 && !l.inOrder }
 
-// Direct reports whether the bytes on the wire are those of the tensor and
-// then padding, so that neither FromDevice nor ToDevice is needed.
+// Direct reports whether the bytes on the wire are the tensor's, with padding
+// behind them. FromDevice and ToDevice are then plain copies.
 func (l *Layer) Direct() bool { return !l.tiled() && !l.Type.signed() }
 
-// FromDevice writes the tensor into dst, which has TensorSize bytes, from the
-// layer's bytes on the wire, raw of Size bytes. They must not overlap.
+// FromDevice converts raw, the Size bytes on the wire, into the tensor dst of
+// TensorSize bytes. They must not overlap.
 func (l *Layer) FromDevice(dst, raw []byte) error {
 	if err := l.checkSizes(dst, raw); err != nil {
 		return err
@@ -110,7 +113,7 @@ func (l *Layer) FromDevice(dst, raw []byte) error {
 	return nil
 }
 
-// ToDevice is the inverse of FromDevice; bytes of padding become 0.
+// ToDevice is the inverse of FromDevice. It sets padding to 0.
 func (l *Layer) ToDevice(raw, tensor []byte) error {
 	if err := l.checkSizes(tensor, raw); err != nil {
 		return err
@@ -131,13 +134,13 @@ func (l *Layer) ToDevice(raw, tensor []byte) error {
 
 func (l *Layer) checkSizes(tensor, raw []byte) error {
 	if len(tensor) != l.TensorSize() || len(raw) != l.Size {
-		return fmt.Errorf("layer %q: tensor of %d and device buffer of %d bytes, want %d and %d",
+		return fmt.Errorf("layer %q: tensor of %d bytes and device buffer of %d, want %d and %d",
 			l.Name, len(tensor), len(raw), l.TensorSize(), l.Size)
 	}
 	return nil
 }
 
-// flip turns two's complement into the device's offset binary, or back.
+// flip converts two's complement to the device's offset binary, or back.
 func (l *Layer) flip(b []byte) {
 	if !l.Type.signed() {
 		return
@@ -147,12 +150,13 @@ func (l *Layer) flip(b []byte) {
 	}
 }
 
-// eachPixel visits the n bytes of every pixel of a tiled layer.
+// eachPixel calls visit with the byte offsets of every pixel of a tiled layer, in
+// the tensor and on the wire, and the bytes of a pixel.
 func (l *Layer) eachPixel(visit func(tensor, wire, n int)) {
 	n := l.Z * l.Type.Size()
 	for y := range l.Y {
 		for x := range l.X {
-			at, _ := l.Layout.index(y, x) // check has tried them all
+			at, _ := l.Layout.index(y, x) // checkLayout has accepted them all
 			visit((y*l.X+x)*n, at*l.Type.Size(), n)
 		}
 	}

@@ -10,8 +10,8 @@ func TestLayer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The wire holds element i as the 16-bit number i in offset binary, so that
-	// the tensor shows where each of its elements was.
+	// Element i on the wire is the 16-bit number i in offset binary, so that the
+	// tensor shows where each of its elements was.
 	l := p.Main.Output("tiled")
 	raw := make([]byte, l.Size)
 	for i := 0; i < len(raw); i += 2 {
@@ -34,7 +34,7 @@ func TestLayer(t *testing.T) {
 
 	in := p.Main.Input("in")
 	if in.Direct() || l.Direct() || !p.Main.Output("plain").Direct() {
-		t.Error("only the plain output is as it is on the wire")
+		t.Error("Direct: want true for the plain output alone")
 	}
 	wire := bytes.Repeat([]byte{1}, in.Size)
 	if err := in.ToDevice(wire, bytes.Repeat([]byte{0xff}, 27)); err != nil {
@@ -48,6 +48,41 @@ func TestLayer(t *testing.T) {
 	}
 	if err := in.FromDevice(got[:27], wire[1:]); err == nil {
 		t.Error("a device buffer of another size: no error")
+	}
+}
+
+// Tiles that follow each other need no rearranging, although they have a layout.
+func TestLayerInOrder(t *testing.T) {
+	for _, test := range []struct {
+		size, second int32 // bytes of the layer, offset of the second tile
+		direct       bool
+	}{{9, 6, true}, {11, 8, false}} {
+		pkg, main, caching := sample()
+		out := main["output_layers"].([]record)[0]
+		out["size_bytes"], out["y_dim"], out["data_type"] = test.size, int32(1), uint16(Uint8)
+		out["any_layer"] = record{"layout": record{
+			"y_coordinate_to_linear_tile_id_map": []int32{0}, "x_coordinate_to_linear_tile_id_map": []int32{0, 0, 1},
+			"linearized_tile_byte_offset": []int32{0, test.second}, "x_coordinate_to_local_byte_offset": []int32{0, 3, 0},
+			"y_coordinate_to_local_y_offset": []int32{0}, "x_coordinate_to_local_y_row_size": []int32{6, 6, 3},
+		}}
+		hint := main["dma_hints"].(record)["hints"].([]record)[7]["any_hint"].(record)
+		hint["size_in_bytes"] = test.size
+		p, err := Parse(writeWrapper(writePackage(pkg, main, caching), nil, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := p.Main.Output("tiled")
+		raw := []byte{1, 2, 3, 4, 5, 6, 0, 0, 7, 8, 9}
+		if test.direct {
+			raw = []byte{1, 2, 3, 4, 5, 6, 7, 8, 9}
+		}
+		got := make([]byte, 9)
+		if err := l.FromDevice(got, raw); err != nil {
+			t.Fatal(err)
+		}
+		if want := []byte{1, 2, 3, 4, 5, 6, 7, 8, 9}; l.Direct() != test.direct || !bytes.Equal(got, want) {
+			t.Errorf("second tile at %d: direct %v, tensor %v", test.second, l.Direct(), got)
+		}
 	}
 }
 

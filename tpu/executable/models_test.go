@@ -8,8 +8,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Facts of edgetpu-usb.md and of the recordings, by model: what Google's own
-// driver sent.
+// What Google's own driver sent, from recordings, by model.
 var facts = map[string]struct {
 	minRuntime, chunk, cachingChunk, cached, streamed int
 	token                                             uint64
@@ -33,7 +32,7 @@ func TestModels(t *testing.T) {
 			continue
 		}
 		if len(p.Ignored) > 0 {
-			t.Errorf("%s: fields that this package does not know: %v", name, p.Ignored)
+			t.Errorf("%s: unknown fields %v", name, p.Ignored)
 		}
 		if p.Caching == nil || p.Main.Type != executable.ExecutionOnly || p.Caching.Token != p.Main.Token ||
 			!p.Main.Deterministic || p.Main.Chip != "beagle" {
@@ -60,8 +59,8 @@ func TestModels(t *testing.T) {
 	}
 }
 
-// What held for every file that was ever looked at: the end of a program, the
-// place of its fields in an instruction, and that they are 0.
+// checkRegularities tests what holds for every known file: how a program begins and
+// ends, and that the fields in its instructions are at one position and 0.
 func checkRegularities(t *testing.T, name string, p *executable.Package) {
 	for _, e := range p.Executables {
 		for _, c := range e.Chunks {
@@ -86,8 +85,8 @@ func checkRegularities(t *testing.T, name string, p *executable.Package) {
 	}
 }
 
-// Every layer's bytes come back from the device's order, which touches each
-// place once.
+// checkLayers tests that ToDevice and FromDevice are inverses, and that Direct is
+// right.
 func checkLayers(t *testing.T, name string, e *executable.Executable) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, list := range [][]executable.Layer{e.Inputs, e.Outputs} {
@@ -104,7 +103,7 @@ func checkLayers(t *testing.T, name string, e *executable.Executable) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(back, tensor) {
-				t.Errorf("%s: layer %q is not what it was", name, l.Name)
+				t.Errorf("%s: layer %q differs after a round trip", name, l.Name)
 			}
 			if l.Direct() != bytes.Equal(raw[:len(tensor)], tensor) {
 				t.Errorf("%s: layer %q direct: %v", name, l.Name, l.Direct())

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
 func TestParse(t *testing.T) {
@@ -19,7 +21,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("package %+v", p)
 	}
 	if p.Main != &p.Executables[0] || p.Caching != &p.Executables[1] {
-		t.Error("main and caching are not the executables of these types")
+		t.Error("Main and Caching are other executables than those of their types")
 	}
 	e := p.Main
 	if e.Name != "model" || e.Chip != "beagle" || e.Token != 0x1234567890abcdef || e.ScratchBytes != 64 ||
@@ -114,12 +116,12 @@ func TestChoose(t *testing.T) {
 			continue
 		}
 		if p.Main != &p.Executables[c.main] || (p.Caching != nil) != (c.caching >= 0) || p.Caching != nil && p.Caching != &p.Executables[c.caching] {
-			t.Errorf("%v: wrong choice", c.types)
+			t.Errorf("%v: chose other executables", c.types)
 		}
 	}
 }
 
-// hintOf changes hint i of an executable.
+// hintOf returns the content of hint i of an executable, to be changed.
 func hintOf(e record, i int) record {
 	return e["dma_hints"].(record)["hints"].([]record)[i]["any_hint"].(record)
 }
@@ -172,7 +174,7 @@ func TestParseRefuses(t *testing.T) {
 		{"hint of no kind", func(_, m, _ record) {
 			m["dma_hints"].(record)["hints"].([]record)[0] = record{}
 		}, ErrCorrupt, "hints[0]"},
-		{"layer of another kind", func(_, m, _ record) { output(m, 1)["any_layer_type"] = uint8(layerInput) }, ErrCorrupt, `"plain"`},
+		{"layer of another kind", func(_, m, _ record) { output(m, 1)["any_layer_type"] = uint8(inputLayer) }, ErrCorrupt, `"plain"`},
 		{"two layers of a name", func(_, m, _ record) { output(m, 1)["name"] = "tiled" }, ErrCorrupt, "two layers"},
 		{"layer run twice", func(_, m, _ record) { output(m, 1)["execution_count_per_inference"] = int32(2) }, ErrUnsupported, "2 times"},
 		{"layer in slices", func(_, m, _ record) {
@@ -263,7 +265,7 @@ func TestParseLimits(t *testing.T) {
 		want   error
 	}{
 		{"few hints", hints(1000), nil},
-		{"many hints", hints(maxTables/2 + 1), ErrTooLarge},
+		{"many hints", hints(flatbuf.MaxTables/2 + 1), ErrTooLarge},
 		{"little traffic", traffic(4), nil},
 		{"much traffic", traffic(5), ErrTooLarge},
 		{"some layers", layers(maxLayers - 2), nil},
@@ -309,7 +311,7 @@ func TestWrapper(t *testing.T) {
 	}
 }
 
-// exercise does with a parsed package what drivers and printers do.
+// exercise uses a parsed package as drivers do.
 func exercise(p *Package) {
 	for _, e := range p.Executables {
 		for _, c := range e.Chunks {
@@ -330,26 +332,26 @@ func exercise(p *Package) {
 				}
 				raw, tensor := make([]byte, l.Size), make([]byte, l.TensorSize())
 				if l.FromDevice(tensor, raw) != nil || l.ToDevice(raw, tensor) != nil {
-					panic("sizes of a layer's own are refused")
+					panic("a layer refuses its own sizes")
 				}
 			}
 		}
 	}
 }
 
-// parseAny parses what may be damaged and tells if the error is of no kind.
+// parseAny parses b, which may be damaged. Every error must have one of the three classes.
 func parseAny(t *testing.T, b []byte) {
 	p, err := Parse(b)
 	switch {
 	case err == nil:
 		exercise(p)
 	case !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnsupported):
-		t.Fatalf("error of no kind: %v", err)
+		t.Fatalf("unclassified error: %v", err)
 	}
 }
 
-// Every byte set to values that make offsets, sizes and kinds wrong, and every
-// prefix and suffix.
+// Parse survives every byte set to values that break offsets, sizes and types, and
+// every prefix and suffix.
 func TestParseDamaged(t *testing.T) {
 	whole := sampleOptions()
 	b := bytes.Clone(whole)

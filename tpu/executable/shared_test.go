@@ -8,21 +8,14 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// sharedOptions gives the custom options of every compiled model in the folder
-// of models beside the checkout, by the model's name.
+// sharedOptions returns the custom options of every compiled model among the reference files, by the model's name.
 func sharedOptions(t testing.TB) map[string][]byte {
 	t.Helper()
-	shared := os.Getenv("IMPRINT_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "..", "shared")
-	}
-	root := filepath.Join(shared, "models")
-	if _, err := os.Stat(root); err != nil {
-		t.Skipf("no shared models beside the checkout: %v", err)
-	}
+	root := reference.Path(t, "models")
 	models := map[string][]byte{}
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_edgetpu.tflite") {

@@ -2,19 +2,19 @@ package executable
 
 import "math"
 
-// A Stage is how the chip makes codes of the sums of a layer:
+// A Stage is how the chip requantizes the sums of a layer to output codes:
 //
 //	code = Zero + round(clamp(sum·Multiplier, Low, High)), sum = Σ (x − InZero)·(w − WeightZero) + bias
 //
-// with all codes in unsigned terms. For a layer quantised by channel Multiplier is 1
-// and WeightZero 0; its filter holds theirs.
+// All codes are unsigned. For a layer quantized by channel, Multiplier is 1 and
+// WeightZero 0: its [Filter] holds those of each channel.
 type Stage struct {
 	Multiplier, Low, High    float32
 	WeightZero, InZero, Zero byte
 }
 
-// NewStage gives the stage for an output of that scale and zero point, which an
-// activation keeps between the reals low and high, infinite for none.
+// NewStage returns the stage of a layer whose output has the given zero point and
+// scale. Its activation limits real values to low…high; infinite means no limit.
 func NewStage(multiplier float32, inZero, weightZero, zero byte, scale float32, low, high float64) Stage {
 	bound := func(code int, limit float64) float32 {
 		v := float32(code-int(zero)) * scale
@@ -28,18 +28,18 @@ func NewStage(multiplier float32, inZero, weightZero, zero byte, scale float32, 
 	return Stage{Multiplier: multiplier, Low: bound(0, low), High: bound(255, high), WeightZero: weightZero, InZero: inZero, Zero: zero}
 }
 
-// Multiplier is the factor from sums to codes, in the order of float32 operations
-// that compilers use.
+// Multiplier returns inScale·weightScale/outScale, the factor from sums to codes, with
+// the order of float32 operations that compilers use.
 func Multiplier(inScale, weightScale, outScale float32) float32 {
 	product := inScale * weightScale
 	return product * (1 / outScale)
 }
 
-// A StagePlace is where instructions hold a Stage: the middle one of three
-// instructions of 128 bits.
+// A StagePlace locates a Stage in the instructions of an executable: it spans three
+// 16-byte instructions, of which Instruction is the middle one.
 type StagePlace struct{ Chunk, Instruction int }
 
-// The fields of a stage, as bits from the start of the middle instruction.
+// Bit positions of a stage's fields, from the start of the middle instruction.
 const (
 	weightZeroBit = 62 - 128
 	inZeroBit     = 78 - 128
@@ -49,7 +49,7 @@ const (
 	zeroBit       = 29 + 128
 )
 
-// FindStages returns every place at which the instructions of e hold exactly s.
+// FindStages locates s in the instructions of e, at every place that holds exactly s.
 func (e *Executable) FindStages(s Stage) []StagePlace {
 	var found []StagePlace
 	for c := range e.Chunks {
@@ -88,7 +88,7 @@ func (e *Executable) PutStage(p StagePlace, s Stage) {
 	}
 }
 
-// getBits reads n bits of b from bit at, the lowest of byte 0 being bit 0.
+// getBits reads n bits of b from bit at. Bit 0 is the lowest of byte 0.
 func getBits(b []byte, at, n int) (v uint32) {
 	for i := range n {
 		v |= uint32(b[(at+i)/8]>>((at+i)%8)&1) << i

@@ -5,21 +5,22 @@ import (
 	"slices"
 )
 
-// A Sum is how the chip adds two layers' codes x and y:
+// A Sum is how the chip adds the codes x and y of two layers:
 //
 //	code = Zero + round(clamp((First·x + Second·y + Bias)·Multiplier, Low, High))
 //
-// with all codes in unsigned terms. First and Second are integers in the ratio of the two
-// scales, as nearly as 15 bits allow; Bias takes both zero points away. It was found by
-// comparing compiled MobileNets v2 with what they were compiled from.
+// All codes are unsigned. First/Second approximates the ratio of the two scales as
+// well as 15 bits allow; Bias subtracts both zero points. Found by comparing compiled
+// MobileNet v2 models with their uncompiled models.
 type Sum struct {
 	First, Second int32
 	Bias          int32
 	Stage
 }
 
-// NewSum gives the sum of two layers of those scales and zero points, for an output like
-// that of [NewStage]; false if one scale is too small beside the other.
+// NewSum returns the sum of two layers with the given scales and zero points. The output
+// is described as for [NewStage]. It returns false if one scale is too small compared
+// with the other.
 func NewSum(scale, second float32, zero, secondZero, outZero byte, outScale float32, low, high float64) (Sum, bool) {
 	const most = 1<<15 - 1
 	ratio := float64(scale) / float64(second)
@@ -38,7 +39,7 @@ func NewSum(scale, second float32, zero, secondZero, outZero byte, outScale floa
 		return s, false
 	}
 	s.Bias = -s.First*int32(zero) - s.Second*int32(secondZero)
-	unit := scale / float32(s.First) // of the larger scale, as the order of roundings shows
+	unit := scale / float32(s.First) // compilers divide the larger scale
 	if second > scale {
 		unit = second / float32(s.Second)
 	}
@@ -46,24 +47,24 @@ func NewSum(scale, second float32, zero, secondZero, outZero byte, outScale floa
 	return s, true
 }
 
-// A SumPlace is where instructions hold a Sum.
+// A SumPlace locates a Sum in the instructions of an executable.
 type SumPlace struct {
 	Stages        []StagePlace
 	First, Second []FactorPlace
 }
 
-// A FactorPlace is where an instruction holds a factor of a Sum.
+// A FactorPlace locates one factor of a Sum.
 type FactorPlace struct{ Chunk, Instruction, Bit int }
 
-// biasBit is where the bias of a sum is, from the start of the middle instruction of its
-// stage.
+// biasBit is the position of a sum's bias, counted from the start of its stage's middle
+// instruction.
 const biasBit = 125
 
-// reach is how many instructions before a stage its factors are at most.
-const reach = 128
+// maxReach is how many instructions before a stage its factors may be.
+const maxReach = 128
 
-// FindSum returns where the instructions of e hold s; false where one of its parts is
-// not, or its factors can't be told from one another.
+// FindSum locates s in the instructions of e. It returns false if a part of s is missing,
+// or if both factors are equal and so indistinguishable.
 func (e *Executable) FindSum(s Sum) (SumPlace, bool) {
 	var at SumPlace
 	for _, p := range e.FindStages(s.Stage) {
@@ -76,7 +77,7 @@ func (e *Executable) FindSum(s Sum) (SumPlace, bool) {
 	}
 	last := StagePlace{Chunk: -1}
 	for _, p := range at.Stages {
-		from := max(p.Instruction-reach, 0)
+		from := max(p.Instruction-maxReach, 0)
 		if p.Chunk == last.Chunk {
 			from = max(from, last.Instruction+1)
 		}
@@ -87,16 +88,16 @@ func (e *Executable) FindSum(s Sum) (SumPlace, bool) {
 	return at, len(at.First) > 0 && len(at.First) == len(at.Second)
 }
 
-// findFactor returns where instructions that hold nothing but a factor hold that one.
+// findFactor locates the instructions from…to that hold this factor and nothing else.
 func (e *Executable) findFactor(chunk, from, to int, factor int32) []FactorPlace {
 	var found []FactorPlace
 	b := e.Chunks[chunk].Bytes
 	for i := from; i < to; i++ {
 		for _, bit := range []int{88, 104} {
-			want := make([]byte, instruction)
+			want := make([]byte, instructionSize)
 			want[10] = 0x80
 			putBits(want, bit, 16, uint32(factor))
-			if slices.Equal(b[i*instruction:][:instruction], want) {
+			if slices.Equal(b[i*instructionSize:][:instructionSize], want) {
 				found = append(found, FactorPlace{chunk, i, bit})
 			}
 		}
@@ -104,7 +105,7 @@ func (e *Executable) findFactor(chunk, from, to int, factor int32) []FactorPlace
 	return found
 }
 
-// PutSum writes s at p.
+// PutSum writes s at p, which FindSum returned.
 func (e *Executable) PutSum(p SumPlace, s Sum) {
 	for _, at := range p.Stages {
 		e.PutStage(at, s.Stage)

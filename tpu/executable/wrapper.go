@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// Types of a flexbuffer (flatbuffers/flexbuffers.h) that a wrapper uses.
+// The types of flexbuffer values that a wrapper uses. Source:
+// include/flatbuffers/flexbuffers.h of flatbuffers.
 const (
 	flexInt       = 1
 	flexUint      = 2
@@ -15,13 +16,13 @@ const (
 	flexIntVector = 11
 )
 
-// maxWrapperKeys bounds the map around a package; known ones have five keys.
+// maxWrapperKeys bounds the map around a package. Known maps have five keys.
 const maxWrapperKeys = 32
 
-// readWrapper returns the package in the custom options b, and the list of
-// chips. The wrapper is a map of a flexbuffer: "4" is the package, "6" the
-// chips, "7" more packages (tflite/custom_op_data.cc of libedgetpu).
-func readWrapper(b []byte, l *limits) (pkg []byte, chips []int, err error) {
+// wrapper returns the package in the custom options b, and the list of chips.
+// The wrapper is the map of a flexbuffer: "4" is the package, "6" the chips, "7"
+// more packages (tflite/custom_op_data.cc of libedgetpu).
+func (r *reader) wrapper(b []byte) (pkg []byte, chips []int, err error) {
 	f := flex{b: b}
 	root := f.root()
 	keys := f.keys(root)
@@ -37,12 +38,12 @@ func readWrapper(b []byte, l *limits) (pkg []byte, chips []int, err error) {
 			}
 		case "4":
 			pkg = f.text(v)
-		case "5": // a preference, which nothing uses
+		case "5": // a preference that libedgetpu does not use
 		case "6":
 			for j := range f.length(v) {
 				n, ok := f.integer(f.element(v, j))
 				if !ok {
-					return nil, nil, corrupt("a chip that is not a number")
+					return nil, nil, corrupt("chip is not a number")
 				}
 				chips = append(chips, int(n))
 			}
@@ -51,7 +52,7 @@ func readWrapper(b []byte, l *limits) (pkg []byte, chips []int, err error) {
 				return nil, nil, fmt.Errorf("%d packages for several chips: %w", n+1, ErrUnsupported)
 			}
 		default:
-			l.ignore(fmt.Sprintf("key %.20q of the wrapper", key))
+			r.ignore(fmt.Sprintf("key %.20q of the wrapper", key))
 		}
 		if f.err != nil {
 			return nil, nil, fmt.Errorf("key %q: %w", key, f.err)
@@ -63,17 +64,18 @@ func readWrapper(b []byte, l *limits) (pkg []byte, chips []int, err error) {
 	return pkg, chips, nil
 }
 
-// A flex reads a flexbuffer, checking as it goes; the first error is kept.
+// A flex reads a flexbuffer and checks each access. It keeps the first error,
+// after which everything reads as zero.
 type flex struct {
 	b   []byte
 	err error
 }
 
-// A flexValue is a slot of width bytes at pos.
+// A flexValue is a slot, which holds a number or the offset of its content.
 type flexValue struct {
-	pos, width int // of the slot
+	pos, width int // bytes
 	kind       int
-	child      int // width of the elements of what the slot points to
+	child      int // width in bytes of the content's elements
 }
 
 func (f *flex) fail(format string, args ...any) {
@@ -82,7 +84,7 @@ func (f *flex) fail(format string, args ...any) {
 	}
 }
 
-// number reads an unsigned number of width bytes at pos; 0 after an error.
+// number reads an unsigned number of width bytes at pos.
 func (f *flex) number(pos, width int) uint64 {
 	if f.err != nil {
 		return 0
@@ -114,7 +116,7 @@ func (f *flex) root() flexValue {
 	return f.value(n-2-width, width, f.number(n-2, 1))
 }
 
-// target follows a slot's offset, which points back.
+// target follows the offset at pos, which points backwards.
 func (f *flex) target(pos, width int) int {
 	off := f.number(pos, width)
 	if f.err == nil && (off == 0 || off > uint64(pos)) {
@@ -126,15 +128,15 @@ func (f *flex) target(pos, width int) int {
 	return pos - int(off)
 }
 
-// length is the number of elements of a map, vector or string.
+// length returns the number of elements of a map, vector or string.
 func (f *flex) length(v flexValue) int {
 	size := v.child
 	switch v.kind {
 	case flexMap, flexVector, flexIntVector:
-	case flexString: // its child width is that of the length
+	case flexString: // its child width is that of its length field
 		size = 1
 	default:
-		f.fail("flexbuffer value of type %d where a list is expected", v.kind)
+		f.fail("flexbuffer value of type %d, want a list", v.kind)
 		return 0
 	}
 	at := f.target(v.pos, v.width)
@@ -156,7 +158,7 @@ func (f *flex) element(v flexValue, i int) flexValue {
 	return f.value(at+i*v.child, v.child, packed)
 }
 
-// keys are the keys of a map.
+// keys returns the keys of a map.
 func (f *flex) keys(v flexValue) []string {
 	if f.err == nil && v.kind != flexMap {
 		f.fail("custom options are a flexbuffer of type %d, want a map", v.kind)
@@ -172,7 +174,7 @@ func (f *flex) keys(v flexValue) []string {
 	list := f.target(at-3*v.child, v.child)
 	width := f.number(at-2*v.child, v.child)
 	if f.err == nil && (width > 8 || width&(width-1) != 0 || width == 0 || f.number(list-int(width), int(width)) != uint64(n)) {
-		f.fail("map of %d values without as many keys", n)
+		f.fail("map of %d values with another number of keys", n)
 	}
 	keys := make([]string, 0, n)
 	for i := range n {
@@ -182,7 +184,7 @@ func (f *flex) keys(v flexValue) []string {
 		}
 		end := bytes.IndexByte(f.b[p:], 0)
 		if end < 0 {
-			f.fail("key at byte %d does not end", p)
+			f.fail("key at byte %d has no NUL", p)
 			return nil
 		}
 		keys = append(keys, string(f.b[p:p+end]))
@@ -190,7 +192,7 @@ func (f *flex) keys(v flexValue) []string {
 	return keys
 }
 
-// integer reads a number that stands in its slot.
+// integer reads a number that its slot holds; false if v is something else.
 func (f *flex) integer(v flexValue) (int64, bool) {
 	if v.kind != flexInt && v.kind != flexUint {
 		return 0, false
@@ -203,10 +205,10 @@ func (f *flex) integer(v flexValue) (int64, bool) {
 	return int64(n), f.err == nil
 }
 
-// text is the content of a string.
+// text returns the bytes of a string.
 func (f *flex) text(v flexValue) []byte {
 	if v.kind != flexString {
-		f.fail("flexbuffer value of type %d where a string is expected", v.kind)
+		f.fail("flexbuffer value of type %d, want a string", v.kind)
 		return nil
 	}
 	n := f.length(v)

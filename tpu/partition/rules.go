@@ -8,18 +8,18 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// A rule says what keeps an operator of one kind from the Edge TPU; "" for nothing.
-// All its tensors have been looked at.
+// A rule returns why the Edge TPU can't run an operator of one kind; "" if it can. It may
+// rely on unsupportedTensor having accepted all tensors that are not constant.
 type rule func(o operands) string
 
-// operands is an operator with its tensors; nil for those left out.
+// operands is an operator with its tensors, nil for an optional one that is missing.
 type operands struct {
 	m       *tflite.Model
 	op      *tflite.Operator
 	in, out []*tflite.Tensor
 }
 
-// constant gives the bytes of input i if it is a constant, or nil.
+// constant returns the bytes of input i if it is a constant, else nil.
 func (o operands) constant(i int) []byte {
 	if i >= len(o.in) || o.in[i] == nil {
 		return nil
@@ -27,8 +27,8 @@ func (o operands) constant(i int) []byte {
 	return o.m.TensorBytes(0, o.op.Inputs[i])
 }
 
-// numbers are the int32 constants of input i.
-func (o operands) numbers(i int) []int {
+// ints returns the int32 constants of input i.
+func (o operands) ints(i int) []int {
 	var list []int
 	for b := o.constant(i); len(b) >= 4; b = b[4:] {
 		list = append(list, int(int32(binary.LittleEndian.Uint32(b))))
@@ -36,12 +36,12 @@ func (o operands) numbers(i int) []int {
 	return list
 }
 
-// rules has the operators of the Edge TPU and their limits.
+// rules returns the operators that the Edge TPU supports and their restrictions.
 func rules() map[string]rule {
-	free := func(operands) string { return "" }
+	unrestricted := func(operands) string { return "" }
 	r := map[string]rule{
-		"AVERAGE_POOL_2D":   plainPool,
-		"MAX_POOL_2D":       plainPool,
+		"AVERAGE_POOL_2D":   pool,
+		"MAX_POOL_2D":       pool,
 		"CONCATENATION":     concatenation,
 		"CONV_2D":           convolution(1, 2),
 		"DEPTHWISE_CONV_2D": convolution(1, 2),
@@ -51,33 +51,33 @@ func rules() map[string]rule {
 		"SUM":               reduction,
 		"REDUCE_MAX":        reduction,
 		"REDUCE_MIN":        reduction,
-		"PACK":              keepsBatch,
-		"PAD":               keepsBatch,
-		"SPLIT":             keepsBatch,
+		"PACK":              withinBatch,
+		"PAD":               withinBatch,
+		"SPLIT":             withinBatch,
 		"PRELU":             prelu,
 		"RESIZE_BILINEAR":   resize,
-		// As the guide says, of three dimensions at most; that holds for all.
+		// The guide's limit of three dimensions holds for all operators.
 		"RESIZE_NEAREST_NEIGHBOR":      resize,
-		"SLICE":                        free,
+		"SLICE":                        unrestricted,
 		"STRIDED_SLICE":                stridedSlice,
 		"SOFTMAX":                      softmax,
 		"UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
 	}
 	for _, name := range []string{"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "EXPAND_DIMS", "SQUEEZE", "L2_NORMALIZATION", "LOGISTIC", "TANH", "RSQRT",
 		"QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "SPACE_TO_DEPTH", "TRANSPOSE", "SQUARED_DIFFERENCE",
-		"TILE", // not in the guide; compiled in deeplab_mobilenet_edgetpu_slim of google-coral/test_data
+		"TILE", // not in the guide, but in deeplab_mobilenet_edgetpu_slim of google-coral/test_data
 	} {
-		r[name] = free
+		r[name] = unrestricted
 	}
 	return r
 }
 
-// unmapped says what keeps an operator from the Edge TPU; "" for nothing.
-func unmapped(rules map[string]rule, m *tflite.Model, op *tflite.Operator) string {
+// unsupported returns why the Edge TPU can't run an operator; "" if it can.
+func unsupported(rules map[string]rule, m *tflite.Model, op *tflite.Operator) string {
 	name := Name(m, op)
-	fits, known := rules[name]
+	restriction, known := rules[name]
 	if !known {
-		return "the Edge TPU has no such operator"
+		return "the Edge TPU does not support this operator"
 	}
 	o := operands{m: m, op: op}
 	tensors := m.Subgraphs[0].Tensors
@@ -92,54 +92,55 @@ func unmapped(rules map[string]rule, m *tflite.Model, op *tflite.Operator) strin
 			}
 			*list.to = append(*list.to, &tensors[t])
 			if m.TensorBytes(0, t) != nil {
-				continue // weights, or how to do it: a shape, an axis
+				continue // weights, a shape, an axis
 			}
-			if why := unfit(&tensors[t], name); why != "" {
-				return fmt.Sprintf("tensor %d %s", t, why)
+			if reason := unsupportedTensor(&tensors[t], name); reason != "" {
+				return fmt.Sprintf("tensor %d %s", t, reason)
 			}
 		}
 	}
 	if len(o.in) == 0 || o.in[0] == nil || len(o.out) == 0 || o.out[0] == nil {
 		return "it has no input or no output"
 	}
-	return fits(o)
+	return restriction(o)
 }
 
 func eightBit(t *tflite.Tensor) bool { return t.Type == tflite.TypeUint8 || t.Type == tflite.TypeInt8 }
 
-// unfit says why a tensor can't be on the Edge TPU; "" if it can.
-func unfit(t *tflite.Tensor, operator string) string {
+// unsupportedTensor returns why a tensor can't be on the Edge TPU; "" if it can.
+func unsupportedTensor(t *tflite.Tensor, operator string) string {
 	state := operator == "UNIDIRECTIONAL_SEQUENCE_LSTM" && t.IsVariable
 	if !eightBit(t) && !state {
-		return fmt.Sprintf("is %v, not of 8 bits", t.Type)
+		return fmt.Sprintf("is %v, not 8-bit", t.Type)
 	}
 	if q := t.Quantization; q == nil || len(q.Scale) == 0 {
-		return "is not quantised"
+		return "is not quantized"
 	}
-	// A batch of any size is compiled as one of 1.
+	// Compilers take a batch of unknown size for 1.
 	if slices.ContainsFunc(t.ShapeSignature[min(1, len(t.ShapeSignature)):], func(d int32) bool { return d < 0 }) || slices.ContainsFunc(t.Shape, func(d int32) bool { return d <= 0 }) {
-		return "has no constant shape"
+		return "does not have a constant shape"
 	}
 	for _, d := range t.Shape[:max(len(t.Shape)-3, 0)] {
 		if d > 1 {
-			return fmt.Sprintf("has the shape %v, in which more than the three innermost dimensions are larger than one", t.Shape)
+			return fmt.Sprintf("has the shape %v; only the three innermost dimensions may be larger than 1", t.Shape)
 		}
 	}
 	return ""
 }
 
-func activated(a tflite.Activation) string {
+// noActivation is a restriction of operators without a fused activation.
+func noActivation(a tflite.Activation) string {
 	if a != tflite.ActNone {
 		return fmt.Sprintf("it has the activation %v", a)
 	}
 	return ""
 }
 
-func plainPool(o operands) string { return activated(o.op.Options.Pool2D().Activation) }
+func pool(o operands) string { return noActivation(o.op.Options.Pool2D().Activation) }
 
 func concatenation(o operands) string {
-	if why := activated(o.op.Options.Concatenation().Activation); why != "" {
-		return why
+	if reason := noActivation(o.op.Options.Concatenation().Activation); reason != "" {
+		return reason
 	}
 	for i, t := range o.in {
 		b := o.constant(i)
@@ -147,22 +148,22 @@ func concatenation(o operands) string {
 			continue
 		}
 		zero := byte(0)
-		if z := t.Quantization.ZeroPoint; len(z) > 0 {
-			zero = byte(z[0])
+		if q := t.Quantization; q != nil && len(q.ZeroPoint) > 0 {
+			zero = byte(q.ZeroPoint[0])
 		}
 		if len(o.in) != 2 || slices.ContainsFunc(b, func(c byte) bool { return c != zero }) {
-			return "it has a constant input, which can only be one of two and all zeros"
+			return "it has a constant input, which must be one of two and all zeros"
 		}
 	}
 	return ""
 }
 
-// convolution is the rule of an operator with those inputs constant.
+// convolution returns the rule of a convolution whose given inputs must be constant.
 func convolution(constants ...int) rule {
 	return func(o operands) string {
 		for _, i := range constants {
 			if i < len(o.in) && o.in[i] != nil && o.constant(i) == nil {
-				return fmt.Sprintf("input %d, a parameter, is not constant", i)
+				return fmt.Sprintf("input %d is a parameter but not constant", i)
 			}
 		}
 		var h, w int32
@@ -175,15 +176,15 @@ func convolution(constants ...int) rule {
 			h, w = v.DilationH, v.DilationW
 		}
 		if h != w {
-			return fmt.Sprintf("its dilation is %d in y and %d in x", h, w)
+			return fmt.Sprintf("its dilation is %d×%d, height and width must be equal", h, w)
 		}
 		return ""
 	}
 }
 
 func fullyConnected(o operands) string {
-	if why := convolution(1, 2)(o); why != "" {
-		return why
+	if reason := convolution(1, 2)(o); reason != "" {
+		return reason
 	}
 	if f := o.op.Options.FullyConnected().WeightsFormat; f != 0 {
 		return "its weights are shuffled"
@@ -191,37 +192,39 @@ func fullyConnected(o operands) string {
 	return oneDimensional(o.out[0], "output")
 }
 
+// oneDimensional is a restriction of tensors that may only extend along one dimension.
 func oneDimensional(t *tflite.Tensor, what string) string {
 	for _, d := range t.Shape[:max(len(t.Shape)-1, 0)] {
 		if d > 1 {
-			return fmt.Sprintf("its %s has the shape %v, and only the last dimension may be larger than one", what, t.Shape)
+			return fmt.Sprintf("its %s has the shape %v; only the last dimension may be larger than 1", what, t.Shape)
 		}
 	}
 	return ""
 }
 
-// reduction keeps the batch and, for MEAN, takes whole groups of 4 channels.
+// reduction is the rule of operators that reduce along constant axes: not along the
+// batch, and MEAN not along channels unless they are a multiple of 4.
 func reduction(o operands) string {
 	rank := len(o.in[0].Shape)
 	if o.constant(1) == nil {
 		return "its axes are not constant"
 	}
-	for _, a := range o.numbers(1) {
+	for _, a := range o.ints(1) {
 		if a < 0 {
 			a += rank
 		}
 		if a == 0 && rank > 1 {
-			return "it goes over the batch"
+			return "it reduces along the batch"
 		}
-		if z := o.in[0].Shape; a == rank-1 && Name(o.m, o.op) == "MEAN" && z[a]%4 != 0 {
-			return fmt.Sprintf("it is the mean of %d channels, not of a multiple of 4", z[a])
+		if shape := o.in[0].Shape; a >= 0 && a == rank-1 && Name(o.m, o.op) == "MEAN" && shape[a]%4 != 0 {
+			return fmt.Sprintf("it is the mean of %d channels, which is not a multiple of 4", shape[a])
 		}
 	}
 	return ""
 }
 
-// keepsBatch holds for operators that may work along all dimensions but the batch.
-func keepsBatch(o operands) string {
+// withinBatch is the rule of operators that work along any dimension but the batch.
+func withinBatch(o operands) string {
 	data := o.in[0]
 	if Name(o.m, o.op) == "SPLIT" && len(o.in) > 1 && o.in[1] != nil {
 		data = o.in[1] // the first is the axis
@@ -239,9 +242,9 @@ func prelu(o operands) string {
 	return oneDimensional(o.in[1], "alpha")
 }
 
-// largestResize is by how much a side may grow: doubling was seen on the Edge TPU, and
-// 15 and 33 times as large on the CPU.
-const largestResize = 8
+// maxResize is the largest factor by which a side may grow. Compiled models double a side
+// on the Edge TPU and leave factors of 15 and 33 to the CPU.
+const maxResize = 8
 
 func resize(o operands) string {
 	a, b := o.in[0].Shape, o.out[0].Shape
@@ -249,37 +252,37 @@ func resize(o operands) string {
 		return ""
 	}
 	for _, d := range []int{1, 2} {
-		if b[d] > largestResize*a[d] {
-			return fmt.Sprintf("it makes %d×%d of %d×%d, and large factors are left to the CPU to keep precision", b[1], b[2], a[1], a[2])
+		if b[d] > maxResize*a[d] {
+			return fmt.Sprintf("it enlarges %d×%d to %d×%d; compilers leave large factors to the CPU for precision", a[1], a[2], b[1], b[2])
 		}
 	}
 	return ""
 }
 
 func stridedSlice(o operands) string {
-	if slices.ContainsFunc(o.numbers(3), func(s int) bool { return s != 1 }) {
-		return fmt.Sprintf("its strides are %v, not 1", o.numbers(3))
+	if slices.ContainsFunc(o.ints(3), func(s int) bool { return s != 1 }) {
+		return fmt.Sprintf("its strides are %v, must be 1", o.ints(3))
 	}
 	return ""
 }
 
-// largestSoftmax is how many elements SOFTMAX takes. The guide says 16,000; so many were
-// compiled in color_red_128x128 of ricardodeazambuja/LibrEdgeTPU.
-const largestSoftmax = 16384
+// maxSoftmax is the largest number of elements of SOFTMAX. The guide says 16,000, but
+// color_red_128x128 of ricardodeazambuja/LibrEdgeTPU was compiled with 16,384.
+const maxSoftmax = 16384
 
 func softmax(o operands) string {
-	if n := o.in[0].NumElements(); n > largestSoftmax {
-		return fmt.Sprintf("it is of %d elements, and at most %d are taken", n, largestSoftmax)
+	if n := o.in[0].NumElements(); n > maxSoftmax {
+		return fmt.Sprintf("it has %d elements, at most %d are supported", n, maxSoftmax)
 	}
 	return oneDimensional(o.in[0], "input")
 }
 
 func lstm(o operands) string {
-	// Input, four input and four recurrent weights, three peepholes, four biases, two of
-	// projection, two states, four of normalisation.
+	// The inputs are the data, 4 input and 4 recurrent weights, 3 peepholes, 4 biases, 2
+	// projections, 2 states and 4 normalizations.
 	for i := range o.in {
 		if i > 0 && o.in[i] != nil && !o.in[i].IsVariable && o.constant(i) == nil {
-			return fmt.Sprintf("input %d, a parameter, is not constant", i)
+			return fmt.Sprintf("input %d is a parameter but not constant", i)
 		}
 	}
 	return ""

@@ -1,5 +1,6 @@
-// Package tracetest reads recordings of what a driver sent to an Edge TPU, and finds the models they are of, for tests.
-// Begin with [All]. A recording has a line for every transfer, as edgetpu-emulator --transcript writes them.
+// Package tracetest compares drivers with recordings of the USB transfers between a driver and an Edge TPU. Start with [All],
+// which also finds the model of each recording. A recording has one line per transfer, in the format of edgetpu-emulator's
+// transcripts.
 package tracetest
 
 import (
@@ -17,10 +18,11 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Endpoints of the application.
+// Endpoints of a device that runs its firmware.
 const (
 	Out       = 0x01
 	Output    = 0x81
@@ -28,7 +30,7 @@ const (
 	Interrupt = 0x83
 )
 
-// NoTag is that of transfers that are no announced payload.
+// NoTag is the tag of a transfer that no header announced.
 const NoTag = -1
 
 // A Transfer is a line of a recording.
@@ -36,14 +38,14 @@ type Transfer struct {
 	Line     int
 	Kind     string // CTRL, BULK, INTR, CANCEL or RESET
 	In       bool
-	Endpoint uint8 // its address; 0 of control transfers
-	// Of control transfers.
+	Endpoint uint8 // address; 0 for control transfers
+	// RequestType to Length are the setup packet of a control transfer.
 	RequestType, Request uint8
 	Value, Index, Length uint16
-	Asked, Moved         int    // bytes
-	Start                []byte // of the payload, 32 bytes at most; nil of firmware
-	Sum                  string // SHA-256 of the payload in hexadecimal digits; "-" of an empty one
-	// Tag is what the header before announced, of payloads to the chip: 0 instructions, 1 inputs, 2 parameters.
+	Asked, Moved         int    // bytes requested and transferred
+	Start                []byte // up to 32 bytes of the payload; nil for firmware
+	Sum                  string // SHA-256 of the payload in hexadecimal digits; "-" if it is empty
+	// Tag is the kind of a payload to the chip, from its header: 0 instructions, 1 inputs, 2 parameters.
 	Tag int
 }
 
@@ -58,10 +60,10 @@ func Parse(data []byte) ([]Transfer, error) {
 	for s := range strings.Lines(string(data)) {
 		m := pattern.FindStringSubmatch(strings.TrimRight(s, "\r\n"))
 		if m == nil {
-			return nil, fmt.Errorf("not a line of a transcript: %q", s)
+			return nil, fmt.Errorf("not a transcript line: %q", s)
 		}
 		number := func(i, base int) int {
-			n, _ := strconv.ParseUint(m[i], base, 32) // an empty one is 0, and the pattern leaves little else
+			n, _ := strconv.ParseUint(m[i], base, 32) // an empty match is 0, and the pattern matches digits only
 			return int(n)
 		}
 		x := Transfer{
@@ -70,7 +72,7 @@ func Parse(data []byte) ([]Transfer, error) {
 			Value: uint16(number(7, 16)), Index: uint16(number(8, 16)), Length: uint16(number(9, 10)),
 			Asked: number(10, 10), Moved: number(11, 10), Sum: m[13], Tag: NoTag,
 		}
-		x.Start, _ = hex.DecodeString(m[12]) // "-" and "*" stand for nothing
+		x.Start, _ = hex.DecodeString(m[12]) // "-" and "*" mean no bytes
 		if x.Kind == "BULK" && x.Endpoint == Out {
 			if left > 0 {
 				x.Tag = announced
@@ -89,7 +91,7 @@ func (x *Transfer) Firmware() bool {
 	return x.Kind == "CTRL" && (x.RequestType == 0x21 && x.Request == 1 || x.RequestType == 0xa1 && x.Request == 2)
 }
 
-// Standard reports whether the transfer is a standard request, which operating systems make at will.
+// Standard reports whether the transfer is a standard request, which operating systems also make.
 func (x *Transfer) Standard() bool { return x.Kind == "CTRL" && x.RequestType>>5&3 == 0 }
 
 func (x Transfer) String() string {
@@ -99,15 +101,15 @@ func (x Transfer) String() string {
 
 // A Trace is a recording with its model.
 type Trace struct {
-	Name      string // of its file
+	Name      string // of the file, without extension
 	HighSpeed bool   // USB 2
-	Boot      bool   // it begins in the boot ROM
+	Boot      bool   // it starts in the boot ROM
 	Transfers []Transfer
-	Compiled  []byte // the model's file
+	Compiled  []byte // the model file
 	Package   *executable.Package
 }
 
-// Inferences is how many the trace has, going by the events that end them.
+// Inferences counts the inferences of the trace by the events that end them.
 func (t *Trace) Inferences() int {
 	n := 0
 	for _, x := range t.Transfers {
@@ -121,21 +123,15 @@ func (t *Trace) Inferences() int {
 	return n
 }
 
-// All runs test on every recording in folder's traces, as a subtest. The model of each is looked for in folder's models
-// and all folders in it: its program is as long and its parameters are the same, and of several the one whose name
-// begins like the recording's. It skips t when there is no such folder.
-func All(t *testing.T, folder string, test func(*testing.T, *Trace)) {
+// All runs test as a subtest for every recording in the reference files (traces/*.txt), or skips t without them. It finds
+// the model of a recording in or below the folder models by the length of the program and by the parameters. Of several it
+// takes the one whose name begins most like the recording's.
+func All(t *testing.T, test func(*testing.T, *Trace)) {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(folder, "traces")); err != nil {
-		t.Skipf("no shared folder at %s (set IMPRINT_SHARED): traces are not compared", folder)
-	}
-	files, _ := filepath.Glob(filepath.Join(folder, "traces", "*.txt")) // the pattern is sound
-	if len(files) == 0 {
-		t.Fatal("no traces")
-	}
-	for _, file := range files {
+	models := reference.Path(t, "models")
+	for _, file := range reference.Glob(t, "traces/*.txt") {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			trace, err := read(file, filepath.Join(folder, "models"))
+			trace, err := read(file, models)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +153,7 @@ func read(file, models string) (*Trace, error) {
 		t.HighSpeed = t.HighSpeed || x.Endpoint == Output && x.Asked == 256
 		t.Boot = t.Boot || x.Firmware()
 	}
-	_, wanted, _ := strings.Cut(t.Name, "-") // less app- or boot-
+	_, wanted, _ := strings.Cut(t.Name, "-") // without app- or boot-
 	best := -1
 	err = filepath.WalkDir(models, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".tflite") {
@@ -169,7 +165,7 @@ func read(file, models string) (*Trace, error) {
 		}
 		pkg, err := Package(compiled)
 		if err != nil || !t.fits(pkg) {
-			return nil // another model, or none for this driver
+			return nil // another model, or one that this driver cannot run
 		}
 		if n := commonStart(filepath.Base(path), wanted); n > best {
 			best, t.Compiled, t.Package = n, compiled, pkg
@@ -177,11 +173,12 @@ func read(file, models string) (*Trace, error) {
 		return nil
 	})
 	if err == nil && t.Package == nil {
-		err = fmt.Errorf("%s: no compiled model in %s has its program and parameters", file, models)
+		err = fmt.Errorf("%s: no compiled model in %s has the same program and parameters", file, models)
 	}
 	return t, err
 }
 
+// commonStart returns the length of the common prefix.
 func commonStart(a, b string) int {
 	n := 0
 	for n < min(len(a), len(b)) && a[n] == b[n] {
@@ -190,7 +187,7 @@ func commonStart(a, b string) int {
 	return n
 }
 
-// fits reports whether the trace may be of pkg: the first instructions and the first parameters that were sent are its.
+// fits reports whether the first instructions and parameters of the trace are those of pkg.
 func (t *Trace) fits(pkg *executable.Package) bool {
 	first := pkg.Main
 	if pkg.Caching != nil {
@@ -219,7 +216,7 @@ func (t *Trace) fits(pkg *executable.Package) bool {
 	return instructions && parameters == nil
 }
 
-// Package reads what a compiled model file has for the Edge TPU: the first package in it.
+// Package reads the first Edge TPU package in a compiled model file.
 func Package(compiled []byte) (*executable.Package, error) {
 	m, err := tflite.Parse(compiled)
 	if err != nil {

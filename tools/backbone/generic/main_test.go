@@ -7,18 +7,12 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/builtin"
+	"github.com/imprintkit/imprint/tools/reference"
 )
 
 // The embeddings in the program are those that its model makes of the photos.
 func TestWrite(t *testing.T) {
-	shared := os.Getenv("IMPRINT_SHARED")
-	if shared == "" {
-		shared = "../../../../shared"
-	}
-	photos := filepath.Join(shared, "train")
-	if _, err := os.Stat(photos); err != nil {
-		t.Skipf("the photos are not beside the checkout: %v", err)
-	}
+	photos := reference.Path(t, "train")
 	path := filepath.Join(t.TempDir(), "generic.u8")
 	if err := write(photos, path, builtin.GenericCount); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,40 @@
+package classifier
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+// metadataName is the name of imprint's own entry in a model's metadata.
+const metadataName = "IMPRINT"
+
+// Metadata is imprint's own entry in the metadata of a model that it wrote. It is stored
+// as JSON under the name IMPRINT.
+type Metadata struct {
+	Version int `json:"version"` // 1
+	// Resize is the resize mode that photos need for this model.
+	Resize string `json:"fit"`
+	Layout Layout `json:"layout"`
+}
+
+// ReadMetadata returns imprint's entry of m. It returns the zero value for a model that
+// imprint did not write.
+func ReadMetadata(m *tflite.Model) Metadata {
+	var meta Metadata
+	if b, ok := m.MetadataEntry(metadataName); !ok || json.Unmarshal(b, &meta) != nil {
+		return Metadata{}
+	}
+	return meta
+}
+
+// Store puts d into the metadata of m.
+func (d Metadata) Store(m *tflite.Model) error {
+	b, err := json.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("encode the model's metadata: %w", err)
+	}
+	m.SetMetadataEntry(metadataName, b)
+	return nil
+}

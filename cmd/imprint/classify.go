@@ -1,0 +1,98 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/predict"
+)
+
+func classifyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "classify",
+		Usage:     "say what photos show",
+		ArgsUsage: "PHOTO|DIR|- …",
+		Description: `Say what photos show, one line for each.
+
+Examples:
+   imprint classify new.jpg
+   imprint classify --top 3 --json ./photos
+   imprint classify --model model.tflite new.jpg      without a workspace`,
+		Flags: withDevices(
+			&cli.IntFlag{Name: "top", Usage: "print the `N` best classes", Value: 1},
+			listFlag(),
+			&cli.StringFlag{Name: "model", Usage: "use the model `FILE` instead of a workspace", DefaultText: "none"},
+			jsonFlag("one object per line"), resizeFlag()),
+		Action: classify,
+	}
+}
+
+func classify(c *cli.Context) error {
+	top := c.Int("top")
+	if top < 1 {
+		return usagef("--top %d: it must be 1 or more", top)
+	}
+	photos, left, err := findPhotos(c, "?") // what they show is the question
+	if err != nil {
+		return err
+	}
+	note(c, skippedLines(left, verbose(c))...)
+	var bad error
+	deliver := func(r predict.Result) error {
+		if r.Err != nil {
+			bad = errors.Join(errReported, r.Err)
+			reportError(c.App.ErrWriter, r.Err, c.Command.Name)
+			if !c.Bool("json") {
+				return nil
+			}
+		}
+		if c.Bool("json") {
+			return printJSON(c.App.Writer, r)
+		}
+		say(c, resultLine(r, top, verbose(c)))
+		return nil
+	}
+	best := top
+	if !c.Bool("json") {
+		best = max(top, 2) // the second names what is nearest to "unknown"
+	}
+	if model := c.String("model"); model != "" {
+		return cmp.Or(classifyWith(c, model, photos, best, deliver), bad)
+	}
+	k, err := open(c, true)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	err = k.Classify(c.Context, photos, best, deliver)
+	if err != nil && k.Settings().Layout == classifier.TPU && onDevice(err) {
+		return hinted{err, "imprint doctor finds the problem; --device cpu computes the same on the CPU"}
+	}
+	return cmp.Or(err, bad)
+}
+
+// classifyWith classifies photos with a model file alone.
+func classifyWith(c *cli.Context, model string, photos []dataset.Item, top int, deliver func(predict.Result) error) error {
+	if err := mustExist(model); err != nil {
+		return err
+	}
+	o := predict.Options{Top: top}
+	var err error
+	if o.Resize, err = resizeMode(c); err != nil {
+		return err
+	}
+	if o.Threads, err = threads(c); err != nil {
+		return err
+	}
+	if o.Devices, err = devices(c); err != nil {
+		return err
+	}
+	if o.Arithmetic, err = arithmetic(c); err != nil {
+		return err
+	}
+	return predict.File(c.Context, model, o, photos, deliver)
+}

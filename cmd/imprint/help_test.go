@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/tpu"
+)
+
+// printed runs the command and returns what it prints.
+func printed(t *testing.T, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	usb := func() (tpu.Bus, error) { return nil, tpu.ErrNoUSB }
+	if status := run(t.Context(), append([]string{"imprint"}, args...), strings.NewReader(""), &stdout, &stderr, usb); status != 0 {
+		t.Fatalf("imprint %s: status %d: %s", strings.Join(args, " "), status, &stderr)
+	}
+	return stdout.String()
+}
+
+// eachCommand calls f with every command and the words that name it.
+func eachCommand(f func(path []string, cmd *cli.Command)) {
+	var walk func(path []string, commands []*cli.Command)
+	walk = func(path []string, commands []*cli.Command) {
+		for _, cmd := range commands {
+			path := append(slices.Clone(path), cmd.Name)
+			f(path, cmd)
+			walk(path, cmd.Subcommands)
+		}
+	}
+	walk(nil, newApp(strings.NewReader(""), io.Discard, io.Discard).Commands)
+}
+
+func TestHelpIsNarrow(t *testing.T) {
+	check := func(path ...string) {
+		limit := helpWidth
+		if len(path) > 0 && path[0] == "serve" { // whose examples are long
+			limit = 100
+		}
+		for _, line := range strings.Split(printed(t, append(path, "--help")...), "\n") {
+			if n := utf8.RuneCountInString(line); n > limit {
+				t.Errorf("%s --help: %d characters in %q", strings.Join(path, " "), n, line)
+			}
+		}
+	}
+	check()
+	eachCommand(func(path []string, _ *cli.Command) { check(path...) })
+}
+
+// TestHelpOfCommands checks that each command's help leads with one sentence and
+// examples, and that the list of commands has one line for it.
+func TestHelpOfCommands(t *testing.T) {
+	app := printed(t, "--help")
+	eachCommand(func(path []string, cmd *cli.Command) {
+		name := strings.Join(path, " ")
+		if len(path) == 1 && !strings.Contains(app, "\n   "+name+strings.Repeat(" ", 12-len(name))+cmd.Usage+"\n") {
+			t.Errorf("imprint --help has no line for %s", name)
+		}
+		help := printed(t, append(slices.Clone(path), "--help")...)
+		first, rest, _ := strings.Cut(help, "\n\n")
+		if cmd.Name != "serve" && (!strings.HasSuffix(first, ".") || strings.Contains(first, ". ")) {
+			t.Errorf("%s --help does not begin with one sentence: %q", name, first)
+		}
+		if name == "help" { // --help after it is the help of imprint
+			return
+		}
+		if example, usage := strings.Index(rest, "Example"), strings.Index(rest, "Usage: imprint "+name); example < 0 || usage < example {
+			t.Errorf("%s --help: no examples before the usage", name)
+		}
+		if cmd.Category == "" && len(path) == 1 {
+			t.Errorf("%s is in no group", name)
+		}
+	})
+}
+
+func TestHelpNamesEachFlagOnce(t *testing.T) {
+	eachCommand(func(path []string, cmd *cli.Command) {
+		name := strings.Join(path, " ")
+		help := printed(t, append(slices.Clone(path), "--help")...)
+		_, options, _ := strings.Cut(help, "\nOptions:\n")
+		for _, f := range cmd.Flags {
+			flag := "--" + f.Names()[0]
+			if n := strings.Count(options, "   "+flag+" ") + strings.Count(options, ", "+flag+" "); n != 1 {
+				t.Errorf("%s --help has %s %d times", name, flag, n)
+			}
+			d := f.(cli.DocGenerationFlag)
+			if d.GetDefaultText() == "" && d.GetValue() == "" {
+				t.Errorf("%s %s: nothing says what happens without it", name, flag)
+			}
+			lines := strings.Join(strings.Fields(strings.Join(oneFlagHelp(f), " ")), " ")
+			want := 0
+			if text := defaultText(d); text != "" {
+				want = 1
+			}
+			if n := strings.Count(lines, "(default: "); n != want {
+				t.Errorf("%s %s: %d defaults in %q, want %d", name, flag, n, lines, want)
+			}
+		}
+	})
+}
+
+// TestEverydayFlags checks that flags about devices and models stand under Advanced,
+// and that the others have no word that only people of the field know.
+func TestEverydayFlags(t *testing.T) {
+	expert := []string{"device", "clock", "threads", "arithmetic", "backbone", "embedding", "embeddings", "head", "layout", "keep-classes"}
+	jargon := []string{"embedding", "tensor", "layout", "last layer", "backbone", "quantiz", "float", "logit"}
+	eachCommand(func(path []string, cmd *cli.Command) {
+		name := strings.Join(path, " ")
+		for _, f := range cmd.Flags {
+			flag, category := f.Names()[0], f.(cli.CategorizableFlag).GetCategory()
+			if slices.Contains(expert, flag) && category != advanced {
+				t.Errorf("%s --%s is not under %s", name, flag, advanced)
+			}
+			if category == advanced || name == "run" { // which is about tensors
+				continue
+			}
+			for _, word := range jargon {
+				if usage := f.(cli.DocGenerationFlag).GetUsage(); strings.Contains(usage, word) {
+					t.Errorf("%s --%s is an everyday flag and speaks of %q: %s", name, flag, word, usage)
+				}
+			}
+		}
+	})
+}
+
+// TestOldFlagNames checks that the names that flags once had are rewritten.
+func TestOldFlagNames(t *testing.T) {
+	app := newApp(strings.NewReader(""), io.Discard, io.Discard)
+	for _, test := range []struct{ given, want string }{
+		{"add --fit pad x", "add --resize=pad -- x"},
+		{"add --fit=pad x", "add --resize=pad -- x"},
+		{"eval -shots 1,2 --draws 3 set", "eval --support=1,2 --episodes=3 -- set"},
+		{"compile m --template a --twin=b -o c", "compile --compiled=a --uncompiled=b --output=c -- m"},
+		{"inspect --twin b m", "inspect --uncompiled=b -- m"},
+		{"classify --twin b m", "classify --uncompiled=b -- m"},
+	} {
+		got, err := arrange(app, append([]string{"imprint"}, strings.Fields(test.given)...))
+		if err != nil {
+			t.Errorf("%s: %v", test.given, err)
+			continue
+		}
+		if line := strings.Join(got[1:], " "); line != test.want {
+			t.Errorf("%s becomes %q, want %q", test.given, line, test.want)
+		}
+	}
+	if _, err := arrange(app, []string{"imprint", "add", "--fit", "pad", "--resize", "crop"}); err == nil {
+		t.Error("an old and a new name of one flag together are accepted")
+	}
+	eachCommand(func(path []string, cmd *cli.Command) {
+		for _, f := range cmd.Flags {
+			for old := range oldNames {
+				if slices.Contains(f.Names(), old) {
+					t.Errorf("%s still has a flag --%s", strings.Join(path, " "), old)
+				}
+			}
+		}
+	})
+}

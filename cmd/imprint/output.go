@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+)
+
+// output is the standard output. It keeps the first write error, so that a lost
+// result never ends in exit status 0.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(p)
+	o.err = err
+	return n, err
+}
+
+// outputFlags choose how much a command prints.
+func outputFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print the details too", DefaultText: "no"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but errors", DefaultText: "no"},
+	}
+}
+
+// checkOutputFlags refuses --verbose together with --quiet.
+func checkOutputFlags(c *cli.Context) error {
+	if verbose(c) && quiet(c) {
+		return usagef("--verbose and --quiet exclude each other")
+	}
+	return nil
+}
+
+func verbose(c *cli.Context) bool { return given(c, "verbose") }
+func quiet(c *cli.Context) bool   { return given(c, "quiet") }
+
+// given returns a switch that may stand before or after the command's name.
+func given(c *cli.Context, name string) bool {
+	for _, l := range c.Lineage() {
+		if l.IsSet(name) {
+			return l.Bool(name)
+		}
+	}
+	return false
+}
+
+// say prints lines of a result, unless --quiet is given.
+func say(c *cli.Context, lines ...string) {
+	if !quiet(c) {
+		printLines(c.App.Writer, lines)
+	}
+}
+
+// detail prints lines of a result if --verbose is given.
+func detail(c *cli.Context, lines ...string) {
+	if verbose(c) {
+		say(c, lines...)
+	}
+}
+
+// note prints lines about a result on the standard error, unless --quiet is given.
+func note(c *cli.Context, lines ...string) {
+	for _, line := range lines {
+		if !quiet(c) {
+			fmt.Fprintf(c.App.ErrWriter, "imprint: %s\n", line)
+		}
+	}
+}
+
+func warn(c *cli.Context, format string, a ...any) {
+	note(c, "warning: "+fmt.Sprintf(format, a...))
+}
+
+func printLines(w io.Writer, lines []string) {
+	for _, line := range lines {
+		fmt.Fprintln(w, line)
+	}
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// reportError prints what went wrong and what to type about it. command is the path of
+// the command, such as "models pull", or "".
+func reportError(w io.Writer, err error, command string) {
+	if err == nil || errors.Is(err, errReported) {
+		return
+	}
+	fmt.Fprintf(w, "imprint: error: %v\n", err)
+	if h := hint(err, command); h != "" {
+		fmt.Fprintf(w, "imprint: hint: %s\n", h)
+	}
+}
+
+// progress returns a function that shows a count on a terminal and one that clears
+// it again. Both do nothing with --quiet and where the standard error is no
+// terminal; show is nil there.
+func progress(c *cli.Context, what string) (show func(done, total int), clear func()) {
+	f, ok := c.App.ErrWriter.(*os.File)
+	if ok {
+		info, err := f.Stat()
+		ok = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	if !ok || quiet(c) {
+		return nil, func() {}
+	}
+	show = func(done, total int) { fmt.Fprintf(f, "\r%s %d/%d", what, done, total) }
+	return show, func() { fmt.Fprint(f, "\r\x1b[K") }
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint"
+)
+
+// findPhotos finds the photos that the arguments, --list and --tub name, and what it
+// had to skip. "-" is standard input. Photos without a label of their own get label.
+func findPhotos(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped, error) {
+	list, args := c.String("list"), c.Args().Slice()
+	found, skipped, err := tubPhotos(c, label)
+	if err != nil {
+		return nil, nil, err
+	}
+	if list == "" && len(args) == 0 && len(c.StringSlice("tub")) == 0 {
+		return nil, nil, usagef("%s needs photos: %s", c.Command.Name, c.Command.ArgsUsage)
+	}
+	var paths []string
+	for _, arg := range args {
+		if arg != "-" {
+			paths = append(paths, arg)
+		}
+	}
+	if len(args)-len(paths) > 1 || len(args) > len(paths) && list == "-" {
+		return nil, nil, usagef("standard input, -, can be read only once")
+	}
+	listed, err := listedPhotos(c, list, len(args) > len(paths))
+	if err != nil {
+		return nil, nil, err
+	}
+	found = append(found, listed...)
+	for i := range found {
+		if found[i].Label == "" {
+			found[i].Label = label
+		}
+		if found[i].Label == "" {
+			return nil, nil, fmt.Errorf("photo %s: %w", found[i].Path, dataset.ErrNoLabel)
+		}
+	}
+	if err := mustExist(paths...); err != nil {
+		return nil, nil, err
+	}
+	walked, left, err := dataset.Walk(paths, label)
+	if err != nil {
+		return nil, nil, err
+	}
+	found = append(found, walked...)
+	if len(found) == 0 {
+		note(c, skippedLines(skipped, verbose(c))...)
+		return nil, nil, fmt.Errorf("%s %s: %w found", c.Command.Name, strings.Join(append(args, c.StringSlice("tub")...), " "), imprint.ErrNoPhotos)
+	}
+	return found, append(skipped, leftOut(left)...), nil
+}
+
+// listedPhotos reads the list of photos in the file list, if it is not "", and then
+// standard input if stdin or if list is "-".
+func listedPhotos(c *cli.Context, list string, stdin bool) ([]dataset.Item, error) {
+	var found []dataset.Item
+	if list != "" && list != "-" {
+		items, err := interruptible(c.Context, func() ([]dataset.Item, error) { return readList(list) })
+		if err != nil {
+			return nil, err
+		}
+		found = items
+	}
+	if stdin || list == "-" {
+		items, err := interruptible(c.Context, func() ([]dataset.Item, error) {
+			return dataset.ReadStdin(c.App.Reader, "", dataset.DefaultLimits())
+		})
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, items...)
+	}
+	return found, nil
+}
+
+func readList(path string) ([]dataset.Item, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missingFile{path}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the list of photos: %w", err)
+	}
+	defer f.Close()
+	items, err := dataset.ReadList(f, "")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return items, nil
+}
+
+// negatives finds the photos that --negative names, and what it had to skip.
+func negatives(c *cli.Context) ([]dataset.Item, []imprint.Skipped, error) {
+	paths := c.StringSlice("negative")
+	if len(paths) == 0 {
+		return nil, nil, nil
+	}
+	if err := mustExist(paths...); err != nil {
+		return nil, nil, err
+	}
+	found, left, err := dataset.Walk(paths, "negative")
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(found) == 0 {
+		return nil, nil, fmt.Errorf("add negatives: %w found in %q", imprint.ErrNoPhotos, paths)
+	}
+	return found, leftOut(left), nil
+}
+
+func leftOut(left []dataset.Skipped) []imprint.Skipped {
+	var skipped []imprint.Skipped
+	for _, s := range left {
+		skipped = append(skipped, imprint.Skipped{Path: s.Path, Reason: s.Err.Error()})
+	}
+	return skipped
+}
+
+// interruptible returns what read returns, or the error of ctx if that ends first.
+// Nothing else ends a read from a terminal or a pipe: read is then left running,
+// and the end of the process ends it.
+func interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	var v T
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v, err = read()
+	}()
+	select {
+	case <-done:
+		return v, err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}

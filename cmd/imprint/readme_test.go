@@ -1,0 +1,212 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Transcripts in documents are run, and must print what the document shows.
+//
+// A transcript is a block, indented by four spaces or fenced by ```, whose first line
+// begins with "$ imprint". In README.md only blocks are run that follow a line
+//
+//	<!-- transcript -->
+//
+// with nothing but blank lines between. Lines that begin with "$ " are commands for
+// sh, and may continue on the next line after a backslash. The lines below are what
+// the command prints, on standard output and standard error together, to the letter
+// except for times: "62 ms" and "0.4 s" count as equal. Commands may fail.
+//
+// All transcripts of a document run in order in one new folder, with a home and a
+// cache of its own. There, tools/photos has rendered 20 photos of each of four
+// classes, the same ones on every computer, and one more of each that are not among
+// them:
+//
+//	photos/arrow/01.jpg … photos/arrow/20.jpg, and so for ball, box and cone
+//	new/arrow.jpg, new/ball.jpg, new/box.jpg, new/cone.jpg
+//	new.jpg, which is new/cone.jpg
+//
+// testdata/transcript.md is a small document of this kind.
+
+const transcriptMarker = "<!-- transcript -->"
+
+// A transcript is a block of a document.
+type transcript struct {
+	line   int // of its first line in the document
+	marked bool
+	steps  []step
+}
+
+// A step is a command and what it prints.
+type step struct {
+	command, output string
+}
+
+func TestReadme(t *testing.T) {
+	document, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := transcripts(string(document))
+	runTranscripts(t, slices.DeleteFunc(all, func(tr transcript) bool { return !tr.marked }))
+}
+
+func TestTranscripts(t *testing.T) {
+	document, err := os.ReadFile("testdata/transcript.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := transcripts(string(document))
+	if len(all) != 3 {
+		t.Fatalf("got %d transcripts, want 3: %+v", len(all), all)
+	}
+	for i, marked := range []bool{true, true, false} {
+		if all[i].marked != marked {
+			t.Errorf("line %d: marked is %v, want %v", all[i].line, all[i].marked, marked)
+		}
+	}
+	runTranscripts(t, all)
+}
+
+// runTranscripts runs transcripts in a new folder with photos.
+func runTranscripts(t *testing.T, all []transcript) {
+	if len(all) == 0 {
+		return
+	}
+	dir := photoFolder(t)
+	for _, tr := range all {
+		for _, s := range tr.steps {
+			got := printedBy(t, dir, s.command)
+			if withoutTimes(got) != withoutTimes(s.output) {
+				t.Errorf("line %d: $ %s\nprints\n%sand the document shows\n%s", tr.line, s.command, got, s.output)
+			}
+		}
+	}
+}
+
+// photoFolder is a new folder with the photos that transcripts use.
+func photoFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	render := func(to string, n, seed int) {
+		out, err := exec.Command("go", "run", "../../tools/photos", "-out", filepath.Join(dir, to), "-n", fmt.Sprint(n), "-seed", fmt.Sprint(seed)).CombinedOutput()
+		if err != nil {
+			t.Fatalf("render photos: %v\n%s", err, out)
+		}
+	}
+	render("photos", 20, 1)
+	render("new", 1, 2)
+	for _, class := range []string{"arrow", "ball", "box", "cone"} {
+		from := filepath.Join(dir, "new", class, "01.jpg")
+		if err := os.Rename(from, filepath.Join(dir, "new", class+".jpg")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Dir(from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	photo, err := os.ReadFile(filepath.Join(dir, "new", "cone.jpg"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "new.jpg"), photo, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// printedBy returns what a command line prints in dir. TestMain has put imprint into
+// $PATH.
+func printedBy(t *testing.T, dir, command string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
+	cmd.Dir = dir
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "IMPRINT_") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env, "HOME="+dir, "XDG_CACHE_HOME="+filepath.Join(dir, ".cache"))
+	out, err := cmd.CombinedOutput()
+	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+		t.Fatalf("$ %s: %v", command, err)
+	}
+	return string(out)
+}
+
+var times = regexp.MustCompile(`\b\d+(\.\d+)? (µs|ms|s)\b`)
+
+func withoutTimes(text string) string { return times.ReplaceAllString(text, "TIME") }
+
+// transcripts finds the transcripts of a document.
+func transcripts(document string) []transcript {
+	var found []transcript
+	lines := strings.Split(document, "\n")
+	marked := false
+	for i := 0; i < len(lines); i++ {
+		line := lines[i]
+		var block []string
+		first := i
+		switch {
+		case strings.HasPrefix(line, "```"):
+			for i++; i < len(lines) && !strings.HasPrefix(lines[i], "```"); i++ {
+				block = append(block, lines[i])
+			}
+			first++
+		case strings.HasPrefix(line, "    "):
+			for ; i < len(lines) && strings.HasPrefix(lines[i], "    "); i++ {
+				block = append(block, lines[i][4:])
+			}
+			i--
+		}
+		if len(block) > 0 && strings.HasPrefix(block[0], "$ imprint") {
+			found = append(found, transcript{first + 1, marked, steps(block)})
+		}
+		if strings.TrimSpace(line) != "" {
+			marked = strings.TrimSpace(line) == transcriptMarker
+		}
+	}
+	return found
+}
+
+// steps divides a transcript into commands with their output.
+func steps(block []string) []step {
+	var all []step
+	for i := 0; i < len(block); i++ {
+		command, ok := strings.CutPrefix(block[i], "$ ")
+		if !ok {
+			all[len(all)-1].output += block[i] + "\n"
+			continue
+		}
+		for strings.HasSuffix(command, `\`) && i+1 < len(block) {
+			i++
+			command += "\n" + block[i]
+		}
+		all = append(all, step{command: command})
+	}
+	return all
+}
+
+func TestTranscriptParts(t *testing.T) {
+	got := transcripts("text\n\n    $ imprint a \\\n      b\n    one\n\n    $ ls\n\n<!-- transcript -->\n\n```sh\n$ imprint c\n$ imprint d\ntwo\n\nthree\n```\n\n    $ imprint e\n")
+	want := []transcript{
+		{3, false, []step{{"imprint a \\\n  b", "one\n"}}},
+		{12, true, []step{{"imprint c", ""}, {"imprint d", "two\n\nthree\n"}}},
+		{19, false, []step{{"imprint e", ""}}},
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if a, b := withoutTimes("added 20 photos in 0.4 s"), withoutTimes("added 20 photos in 62 ms"); a != b {
+		t.Errorf("%q and %q differ", a, b)
+	}
+	if a, b := withoutTimes("added 20 photos in 0.4 s"), withoutTimes("added 21 photos in 0.4 s"); a == b {
+		t.Errorf("both are %q", a)
+	}
+}

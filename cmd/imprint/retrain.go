@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/serve"
+)
+
+func retrainCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "retrain",
+		Usage: "train the model again, with other settings",
+		Description: `Train the model again with other settings; no photo is read.
+
+Examples:
+   imprint retrain --unknown 0.05          answer "unknown" for other things
+   imprint retrain --head lda --reload     and wait for a running imprint serve
+   imprint retrain --layout coral          for pycoral's ImprintingEngine
+   imprint retrain --compiled mobilenet_edgetpu.tflite \
+      --uncompiled mobilenet.tflite        the last layer on the Edge TPU`,
+		Flags: withWorkspace(unknownRateFlag(),
+			&cli.BoolFlag{Name: "reload", Usage: "wait until a running imprint serve uses the new model", DefaultText: "no"},
+			layoutFlag(), headFlag(), keepFlag(), compiledFlag(), uncompiledFlag(),
+			&cli.StringFlag{Name: "socket", Category: advanced, Usage: "with --reload, the server's Unix socket `FILE`", DefaultText: "serve.sock in the workspace"}),
+		Action: retrain,
+	}
+}
+
+func retrain(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	if c.IsSet("socket") && !c.Bool("reload") {
+		return usagef("--socket needs --reload")
+	}
+	start := time.Now()
+	err := change(c, func(ws *imprint.Workspace) (func(summary) []string, error) {
+		err := ws.Retrain(c.Context, "")
+		took := time.Since(start)
+		return func(s summary) []string {
+			lines := retrainedLines(took, s)
+			switch {
+			case c.Bool("reload"):
+				return lines[:1] // reload says more
+			case c.IsSet("unknown"):
+				lines[1] = unknownLine(s.settings.Unknown, s.rejection)
+			}
+			return lines
+		}, err
+	})
+	if err != nil || !c.Bool("reload") {
+		return err
+	}
+	return reload(c)
+}
+
+// reload waits until the workspace's server uses its newest model.
+func reload(c *cli.Context) error {
+	socket := c.String("socket")
+	if socket == "" {
+		socket = serve.SocketPath(workspace(c))
+	}
+	reloaded, err := serve.AskReload(c.Context, socket)
+	switch {
+	case errors.Is(err, serve.ErrNoServer):
+		say(c, "no imprint serve is running on this workspace")
+	case err != nil:
+		return err
+	default:
+		say(c, reloadedLine(reloaded.Generation))
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/backbone/builtin"
+	"github.com/imprintkit/imprint/backbone/models"
+	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/modelfile"
+)
+
+// didYouMean is a question about the name that given was probably meant to be, or
+// "" if none is near.
+func didYouMean(given string, names []string) string {
+	if near := nearest(given, names); near != "" {
+		return "Did you mean " + near + "?"
+	}
+	return ""
+}
+
+// sentence appends a question to an error text, if there is one.
+func sentence(text, question string) string {
+	if question == "" {
+		return text
+	}
+	return text + ". " + question
+}
+
+func unknownFlag(flags []cli.Flag, given string) error {
+	name, _, _ := strings.Cut(strings.TrimLeft(given, "-"), "=")
+	var names []string
+	for _, f := range flags {
+		names = append(names, f.Names()...)
+	}
+	if near := nearest(name, names); near != "" {
+		return usagef("unknown flag %s. Did you mean --%s?", given, near)
+	}
+	return hinted{usagef("unknown flag %s", given), "put -- before names that begin with a dash; imprint help COMMAND shows the flags"}
+}
+
+func unknownCommand(commands []*cli.Command, given string) error {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.Names()...)
+	}
+	return hinted{usagef("%s", sentence(fmt.Sprintf("unknown command %q", given), didYouMean(given, names))), "imprint --help lists the commands"}
+}
+
+// missingFile is a file that the user named and that does not exist.
+type missingFile struct{ path string }
+
+func (e missingFile) Error() string {
+	if near := nearestPath(e.path); near != "" {
+		return fmt.Sprintf("%s does not exist. Did you mean %s?", e.path, near)
+	}
+	return e.path + " does not exist"
+}
+
+func (e missingFile) Unwrap() error { return fs.ErrNotExist }
+
+// mustExist returns a missingFile for the first of paths that does not exist.
+func mustExist(paths ...string) error {
+	for _, path := range paths {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return missingFile{path}
+		}
+	}
+	return nil
+}
+
+// nearestPath returns the path that was probably meant by one that does not exist,
+// or "". It looks for a name near the first one that is missing.
+func nearestPath(path string) string {
+	folder, rest := "", path
+	for rest != "" {
+		i := strings.Index(rest+"/", "/") + 1
+		name := rest[:min(i, len(rest))]
+		rest = rest[len(name):]
+		if mustExist(folder+name) == nil {
+			folder += name
+			continue
+		}
+		near := nearest(strings.TrimSuffix(name, "/"), namesIn(folder))
+		if near == "" {
+			return ""
+		}
+		if strings.HasSuffix(name, "/") {
+			near += "/"
+		}
+		if near = folder + near + rest; mustExist(near) != nil {
+			return ""
+		}
+		return near
+	}
+	return ""
+}
+
+// namesIn are the names of the files in a folder; "" is the current one.
+func namesIn(folder string) []string {
+	entries, err := os.ReadDir(cmp.Or(folder, "."))
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// mustBeModel refuses a name, if it is not "", that is neither a file nor that of a
+// model in the list.
+func mustBeModel(name string) error {
+	if name == "" || name == builtin.Name {
+		return nil
+	}
+	if strings.Contains(name, "/") {
+		return mustExist(name)
+	}
+	if _, err := modelfile.Locate(name); !errors.Is(err, models.ErrUnknown) {
+		return nil // opening it reports everything else
+	}
+	names := namesIn("")
+	for _, m := range models.List() {
+		names = append(names, m.Name)
+	}
+	text := sentence(fmt.Sprintf("%q is neither a file nor a known model", name), didYouMean(name, names))
+	return hinted{errors.New(text), "see imprint models list"}
+}
+
+// unknownLabel adds the nearest of a workspace's labels to an error about one that
+// it does not have.
+func unknownLabel(err error, given string, classes []imprint.Class) error {
+	if !errors.Is(err, imprint.ErrUnknownLabel) {
+		return err
+	}
+	var labels []string
+	for _, class := range classes {
+		labels = append(labels, class.Label)
+	}
+	if near := nearest(given, labels); near != "" {
+		return hinted{err, fmt.Sprintf("did you mean %q? imprint list shows the classes", near)}
+	}
+	return err
+}
+
+// nearest returns the name that given was probably meant to be, or "": one that it
+// begins, or one with at most a third of its letters wrong.
+func nearest(given string, names []string) string {
+	best, least := "", len(given)/3+2
+	for _, name := range names {
+		if len(name) < 2 || len(given) < 2 {
+			continue
+		}
+		if strings.HasPrefix(name, given) {
+			return name
+		}
+		if n := edits(given, name); n < least {
+			best, least = name, n
+		}
+	}
+	return best
+}
+
+// edits counts the letters that must be inserted, deleted, replaced or swapped with
+// their neighbour to turn a into b (optimal string alignment distance).
+func edits(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		for j := range rows[i] {
+			if i == 0 || j == 0 {
+				rows[i][j] = i + j
+				continue
+			}
+			replaced := 1
+			if a[i-1] == b[j-1] {
+				replaced = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+replaced)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}

@@ -1,0 +1,400 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/predict"
+	"github.com/imprintkit/imprint/tpu"
+)
+
+// This file decides how results read: its functions turn values into lines and do
+// nothing else. What --verbose adds is in text_details.go; text_eval.go and
+// text_inspect.go have the long reports.
+
+// count is a number with a noun: "1 photo", "2 classes".
+func count(n int, noun string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(noun, "s"):
+		noun += "es"
+	default:
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
+// enumerate joins words: "a", "a and b", "a, b and c".
+func enumerate(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
+
+// percent is a proportion with that many decimals. Only 1 itself is 100 %.
+func percent(p float64, decimals int) string {
+	unit := math.Pow10(decimals)
+	v := math.Round(100*p*unit) / unit
+	if v >= 100 && p < 1 {
+		v = 100 - 1/unit
+	}
+	return fmt.Sprintf("%.*f %%", decimals, v)
+}
+
+// percentRange is an interval of proportions, such as "80–95 %".
+func percentRange(low, high float64) string {
+	return fmt.Sprintf("%.0f–%.0f %%", 100*low, 100*high)
+}
+
+// duration is a time as people read it: "25 µs", "4.1 ms", "62 ms", "0.4 s".
+func duration(d time.Duration) string {
+	ms := float64(d) / float64(time.Millisecond)
+	switch {
+	case ms < 0.1:
+		return fmt.Sprintf("%d µs", d.Microseconds())
+	case ms < 10:
+		return fmt.Sprintf("%.1f ms", ms)
+	case ms < 100:
+		return fmt.Sprintf("%.0f ms", ms)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// plain replaces what could control a terminal in a text from a file.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+}
+
+// table aligns columns, with the flags of a tabwriter.
+func table(rows [][]string, flags uint) []string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', flags)
+	for _, row := range rows {
+		line := strings.Join(row, "\t")
+		if flags&tabwriter.AlignRight != 0 {
+			line += "\t" // which aligns the last column too
+		}
+		fmt.Fprintln(t, line)
+	}
+	t.Flush()
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+}
+
+// A summary is what results mention of a workspace.
+type summary struct {
+	classes    []imprint.Class
+	negatives  int
+	estimate   classifier.Estimate
+	settings   imprint.Settings
+	model      string // path
+	generation uint64
+	recipe     classifier.Recipe
+	candidates []classifier.Candidate
+	written    *imprint.Written
+	advice     *classifier.Advice
+	rejection  *classifier.Rejection
+}
+
+// total is the size of the workspace, such as "(3 classes, 60 photos)".
+func (s summary) total() string {
+	photos := 0
+	for _, c := range s.classes {
+		photos += len(c.Photos)
+	}
+	return fmt.Sprintf("(%s, %s)", count(len(s.classes), "class"), count(photos, "photo"))
+}
+
+// photosOf names photos by label: "20 photos to hat", with " to " as the preposition.
+func photosOf(classes map[string]int, negatives int, preposition string) string {
+	photos := 0
+	var labels, parts []string
+	for _, label := range slices.Sorted(maps.Keys(classes)) {
+		photos += classes[label]
+		labels = append(labels, plain(label))
+	}
+	switch {
+	case len(labels) > 3:
+		parts = append(parts, count(photos, "photo")+preposition+count(len(labels), "class"))
+	case len(labels) > 0:
+		parts = append(parts, count(photos, "photo")+preposition+enumerate(labels))
+	}
+	if negatives > 0 {
+		parts = append(parts, count(negatives, "negative"))
+	}
+	return cmp.Or(enumerate(parts), "nothing new")
+}
+
+// addedLines say what imprint add did.
+func addedLines(a *imprint.Added, s summary) []string {
+	line := fmt.Sprintf("added %s %s", photosOf(a.Classes, a.Negatives, " to "), s.total())
+	if a.Photos+a.Negatives > 0 {
+		line += " in " + duration(a.Elapsed)
+	}
+	return []string{line, accuracyLine(a.Estimate, s.classes)}
+}
+
+// addedDetails are the details of imprint add; b is the backbone of a new workspace,
+// or nil.
+func addedDetails(a *imprint.Added, b *backbone.Backbone, s summary) []string {
+	var lines []string
+	if b != nil {
+		lines = append(lines, backboneLine(b, s.settings.Resize))
+	}
+	if a.ResizeChoice != nil {
+		lines = append(lines, resizeLine(a.ResizeChoice))
+	}
+	if len(a.Classes) > 1 {
+		lines = append(lines, classCounts(a.Classes))
+	}
+	if len(a.Devices) > 0 {
+		lines = append(lines, "photos embedded on "+devicesText(a.Devices))
+	}
+	return append(lines, s.details()...)
+}
+
+// classCounts are the photos of each class: "photos added: cone 2, duck 1".
+func classCounts(classes map[string]int) string {
+	var parts []string
+	for _, label := range slices.Sorted(maps.Keys(classes)) {
+		parts = append(parts, fmt.Sprintf("%s %d", plain(label), classes[label]))
+	}
+	return "photos added: " + strings.Join(parts, ", ")
+}
+
+// mergedLines say what imprint merge did with that number of workspaces.
+func mergedLines(m *imprint.Merged, workspaces int, s summary) []string {
+	return []string{
+		fmt.Sprintf("merged %s: added %s %s", count(workspaces, "workspace"), photosOf(m.Classes, m.Negatives, " to "), s.total()),
+		accuracyLine(m.Estimate, s.classes),
+	}
+}
+
+func mergedDetails(m *imprint.Merged, s summary) []string {
+	var lines []string
+	if len(m.Classes) > 1 {
+		lines = append(lines, classCounts(m.Classes))
+	}
+	if m.Duplicates > 0 {
+		lines = append(lines, count(m.Duplicates, "duplicate photo")+" counted once")
+	}
+	return append(lines, s.details()...)
+}
+
+// removedLines say that n things were removed: "12 photos of cone".
+func removedLines(what string, s summary) []string {
+	if len(s.classes) == 0 {
+		return []string{"removed " + what, emptyLine}
+	}
+	return []string{fmt.Sprintf("removed %s %s", what, s.total()), accuracyLine(s.estimate, s.classes)}
+}
+
+// emptyLine follows a change that has left no class.
+const emptyLine = "no classes left: model.tflite removed"
+
+// undoneLines say which change imprint undo took back.
+func undoneLines(u imprint.Undone, s summary) []string {
+	line := "undid: " + u.Verb
+	photos := u.Negatives
+	var labels []string
+	for _, label := range slices.Sorted(maps.Keys(u.Photos)) {
+		photos += u.Photos[label]
+		labels = append(labels, plain(label))
+	}
+	if u.Negatives > 0 {
+		labels = append(labels, "negatives")
+	}
+	switch {
+	case u.Verb == "rename":
+		line += fmt.Sprintf(" %s to %s", plain(u.From), plain(u.To))
+	case len(labels) > 3:
+		line += fmt.Sprintf(" %s (%s)", count(len(labels), "class"), count(photos, "photo"))
+	case len(labels) > 0:
+		line += fmt.Sprintf(" %s (%s)", enumerate(labels), count(photos, "photo"))
+	}
+	if len(s.classes) == 0 {
+		return []string{line, emptyLine}
+	}
+	return []string{line, accuracyLine(s.estimate, s.classes)}
+}
+
+func renamedLines(from, to string) []string {
+	return []string{fmt.Sprintf("renamed %s to %s", plain(from), plain(to))}
+}
+
+func retrainedLines(took time.Duration, s summary) []string {
+	return []string{fmt.Sprintf("retrained %s in %s", s.total(), duration(took)), accuracyLine(s.estimate, s.classes)}
+}
+
+// reloadedLine says that a running server uses the model of a generation.
+func reloadedLine(generation uint64) string {
+	return fmt.Sprintf("imprint serve uses it now (generation %d)", generation)
+}
+
+// wroteLines say that a model was written to path; in is not nil if it is compiled.
+func wroteLines(path string, in *imprint.Written) []string {
+	lines := []string{"wrote " + path}
+	if in != nil && in.Disagreements > 0 {
+		lines = append(lines, writtenLine(in))
+	}
+	return lines
+}
+
+// accuracyLine is the leave-one-out accuracy in plain words, or what it needs.
+func accuracyLine(e classifier.Estimate, classes []imprint.Class) string {
+	var single []string // labels of classes with one photo
+	for _, c := range classes {
+		if len(c.Photos) == 1 {
+			single = append(single, plain(c.Label))
+		}
+	}
+	switch {
+	case len(classes) == 0:
+		return "no classes yet"
+	case len(classes) == 1:
+		return "accuracy: needs two classes"
+	case e.Total == 0 && len(single) > 2:
+		return "accuracy: needs a second photo of each class"
+	case e.Total == 0 && len(single) > 0:
+		return "accuracy: needs a second photo of " + enumerate(single)
+	case e.Total == 0:
+		return "accuracy: needs photos that differ more (other angles, other light)"
+	}
+	low, high := e.Interval()
+	return fmt.Sprintf("accuracy %s (%s) on photos left out", percent(e.Accuracy(), 0), percentRange(low, high))
+}
+
+// unknownLine says how well unknown things are rejected; "" if they are not to be.
+func unknownLine(rate float64, r *classifier.Rejection) string {
+	if rate == 0 {
+		return ""
+	}
+	if r == nil {
+		return "unknown: rejection needs four classes or negatives"
+	}
+	line := fmt.Sprintf("false accepts: %s (target %g %%)", percent(float64(r.FalseAccepts)/float64(r.Negatives), 1), 100*r.TargetFAR)
+	if r.Positives > 0 {
+		line += fmt.Sprintf("; %s of your own photos would be rejected", percent(float64(r.Rejected)/float64(r.Positives), 0))
+	}
+	return line
+}
+
+// tipLine says of which class more photos should help; "" if they should not.
+func tipLine(a *classifier.Advice) string {
+	if a == nil || math.Round(100*a.Then) <= math.Round(100*a.Now) {
+		return ""
+	}
+	return fmt.Sprintf("tip: %s of %s should help most (%.0f → %.0f %%)", count(a.More, "more photo"), plain(a.Label), 100*a.Now, 100*a.Then)
+}
+
+// classLines list the classes of a workspace, with photos each photo too.
+func classLines(classes []imprint.Class, photos bool) []string {
+	var lines []string
+	for _, class := range classes {
+		lines = append(lines, fmt.Sprintf("%s  %s", plain(class.Label), count(len(class.Photos), "photo")))
+		if !photos {
+			continue
+		}
+		for _, p := range class.Photos {
+			lines = append(lines, fmt.Sprintf("    %.12s  %s", p.SHA256, p.Path))
+		}
+	}
+	return lines
+}
+
+// resultLine says what a photo shows: its class, or its top best classes.
+func resultLine(r predict.Result, top int, verbose bool) string {
+	decimals := 0
+	if verbose {
+		decimals = 1
+	}
+	score := func(s predict.Score) string { return plain(s.Label) + " " + percent(s.Score, decimals) }
+	line := r.Path + ": "
+	switch {
+	case top > 1:
+		var parts []string
+		for _, s := range r.Top {
+			parts = append(parts, score(s))
+		}
+		line += strings.Join(parts, ", ")
+	case r.Unknown:
+		line += "unknown"
+		if i := slices.IndexFunc(r.Top, func(s predict.Score) bool { return s.Label != r.Label }); i >= 0 {
+			line += fmt.Sprintf(" (nearest: %s)", plain(r.Top[i].Label))
+		}
+	default:
+		line += score(predict.Score{Label: r.Label, Score: r.Score})
+	}
+	if verbose {
+		line += fmt.Sprintf(", in %s on %s", duration(r.Elapsed), r.Device)
+	}
+	return line
+}
+
+// ranLine says how long runs of a model took.
+func ranLine(model string, median time.Duration, runs int, device string) string {
+	if runs == 1 {
+		return fmt.Sprintf("ran %s in %s on %s", model, duration(median), device)
+	}
+	return fmt.Sprintf("ran %s %d times on %s, %s each", model, runs, device, duration(median))
+}
+
+// findingLines are the findings of imprint doctor and how to fix them.
+func findingLines(found []tpu.Finding) []string {
+	var lines []string
+	for _, f := range found {
+		where := ""
+		if f.Port != (tpu.Port{}) {
+			where = "usb:" + f.Port.String() + ": "
+		}
+		lines = append(lines, fmt.Sprintf("%v: %s%s", f.Severity, where, f.Text))
+		if f.Fix != "" {
+			lines = append(lines, "  do: "+f.Fix)
+		}
+	}
+	return lines
+}
+
+// deviceState is the state of an Edge TPU.
+func deviceState(boot bool) string {
+	if boot {
+		return "boot mode"
+	}
+	return "ready"
+}
+
+// fileSize is a number of bytes as people read it.
+func fileSize(bytes int) string {
+	if bytes < 1e6 {
+		return fmt.Sprintf("%d kB", (bytes+500)/1000)
+	}
+	return megabytes(int64(bytes))
+}
+
+func megabytes(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
+
+// udevLines say what to do once the udev rules are installed; group may open
+// devices, unless it is "".
+func udevLines(group string) []string {
+	lines := []string{fmt.Sprintf("wrote %s; now run sudo udevadm control --reload-rules, then unplug the Edge TPU and plug it in again", tpu.UdevRulesPath)}
+	if group != "" {
+		lines = append(lines, fmt.Sprintf("users who are not at the screen must join the group %s: sudo usermod -aG %[1]s USER, then log in again", group))
+	}
+	return lines
+}

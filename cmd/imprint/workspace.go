@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint"
+)
+
+func workspace(c *cli.Context) string {
+	if dir := text(c, "workspace"); dir != "" {
+		return dir
+	}
+	return defaultWorkspace
+}
+
+// workspaceOptions returns the workspace that the flags name and how to open it.
+func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error) {
+	fail := func(err error) (string, imprint.Options, error) { return "", o, err }
+	if o.Threads, err = threads(c); err != nil {
+		return fail(err)
+	}
+	dir = workspace(c)
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return fail(hinted{fmt.Errorf("open workspace %s: it is not a folder", dir), "name a folder with --workspace DIR; a new one is made"})
+	}
+	o.Backbone, o.Embedding = text(c, "backbone"), text(c, "embedding")
+	o.Compiled, o.Uncompiled = c.String("compiled"), c.String("uncompiled")
+	if o.Compiled != "" && o.Uncompiled == "" {
+		return fail(usagef("--compiled needs --uncompiled, the model that it was compiled from"))
+	}
+	for _, name := range []string{o.Backbone, o.Compiled, o.Uncompiled} {
+		if err := mustBeModel(name); err != nil {
+			return fail(err)
+		}
+	}
+	if o.Resize, err = resizeMode(c); err != nil {
+		return fail(err)
+	}
+	if o.Devices, err = devices(c); err != nil {
+		return fail(err)
+	}
+	if o.Arithmetic, err = arithmetic(c); err != nil {
+		return fail(err)
+	}
+	if err := settings(c, &o); err != nil {
+		return fail(err)
+	}
+	return dir, o, nil
+}
+
+// settings puts the flags that change how the model is written into o.
+func settings(c *cli.Context, o *imprint.Options) (err error) {
+	if l := c.String("layout"); l != "" {
+		if o.Layout, err = classifier.ParseLayout(l); err != nil {
+			return usageError{err}
+		}
+	}
+	if h := c.String("head"); h != "" {
+		if o.Head, err = classifier.ParseMethod(h); err != nil {
+			return usageError{err}
+		}
+	}
+	if c.IsSet("keep-classes") {
+		keep := c.Bool("keep-classes")
+		o.KeepClasses = &keep
+	}
+	return unknownRate(c, o)
+}
+
+// open opens the workspace that the flags name, and publishes its model if a killed
+// process did not. With existing there must be one already.
+func open(c *cli.Context, existing bool) (*imprint.Workspace, error) {
+	dir, o, err := workspaceOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	o.Existing = existing
+	ws, err := imprint.Open(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range ws.Warnings() {
+		warn(c, "%s", w)
+	}
+	// Commands that only read go on without it, for instance on a read-only disk.
+	if repaired, err := ws.Repair(c.Context); err != nil {
+		warn(c, "%s does not match the last change and could not be rewritten: %v", ws.ModelPath(), err)
+	} else if repaired {
+		warn(c, "%s did not match the last change and has been rewritten", ws.ModelPath())
+	}
+	return ws, nil
+}
+
+// change opens the workspace and lets verb change it. verb returns the lines that
+// say what it did, given the workspace afterwards.
+func change(c *cli.Context, verb func(*imprint.Workspace) (func(summary) []string, error)) error {
+	ws, err := open(c, true)
+	if err != nil {
+		return err
+	}
+	defer ws.Close()
+	lines, err := verb(ws)
+	if err != nil {
+		return err
+	}
+	s := summarize(ws)
+	say(c, lines(s)...)
+	detail(c, s.details()...)
+	return nil
+}
+
+// summarize collects what results mention of a workspace.
+func summarize(ws *imprint.Workspace) summary {
+	return summary{
+		classes: ws.Classes(), negatives: len(ws.Negatives()), estimate: ws.Head().Estimate, settings: ws.Settings(),
+		model: ws.ModelPath(), generation: ws.Generation(), recipe: ws.Head().Recipe, candidates: ws.Head().Candidates,
+		written: ws.Written(), advice: ws.Head().Advice, rejection: ws.Head().Rejection,
+	}
+}

@@ -1,0 +1,54 @@
+package dataset
+
+import "encoding/binary"
+
+// sniffLen is how many bytes of a file sniff looks at.
+const sniffLen = 64
+
+// sniff returns the format of the photo whose file begins with b.
+func sniff(b []byte) (string, error) {
+	at := func(i int, s string) bool { return len(b) >= i+len(s) && string(b[i:i+len(s)]) == s }
+	switch {
+	case len(b) == 0:
+		return "", ErrEmpty
+	case at(0, "\xff\xd8\xff"):
+		return "jpeg", nil
+	case at(0, "\x89PNG\r\n\x1a\n"):
+		return "png", nil
+	case at(0, "GIF87a"), at(0, "GIF89a"):
+		return "gif", nil
+	case at(0, "RIFF") && at(8, "WEBP"):
+		return "webp", nil
+	case at(0, "BM") && len(b) >= 18 && b[15] == 0 && b[16] == 0 && b[17] == 0:
+		// A text may begin with "BM". The size of the second header, 40 to 124,
+		// tells them apart.
+		return "bmp", nil
+	case at(4, "ftyp"):
+		return "", isoError(b)
+	case at(0, "II*\x00"), at(0, "MM\x00*"):
+		return "", &kindError{ErrFormat, "TIFF and camera raw files are not supported; convert the photo to JPEG"}
+	}
+	return "", &kindError{ErrFormat, "not a JPEG, PNG, WebP, GIF or BMP photo"}
+}
+
+// isoError returns the error for an ISO media file. The major and compatible brands
+// tell HEIC and AVIF from videos (ISO/IEC 14496-12 4.3, ISO/IEC 23008-12 10, AV1 image
+// format 6).
+func isoError(b []byte) error {
+	end := min(len(b), sniffLen)
+	if size := binary.BigEndian.Uint32(b); size >= 16 {
+		end = int(min(uint32(end), size))
+	}
+	for i := 8; i+4 <= end; i += 4 {
+		if i == 12 { // the minor version
+			continue
+		}
+		switch string(b[i : i+4]) {
+		case "heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "mif2", "msf1":
+			return &kindError{ErrHEIC, "HEIC is not supported; convert it to JPEG, for example with heif-convert"}
+		case "avif", "avis":
+			return &kindError{ErrHEIC, "AVIF is not supported; convert it to JPEG, for example with heif-convert"}
+		}
+	}
+	return &kindError{ErrFormat, "not a photo but a video or another ISO media file"}
+}

@@ -1,0 +1,137 @@
+package imprint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+)
+
+// errUnchanged is returned by a plan that finds nothing to do.
+var errUnchanged = errors.New("nothing to change")
+
+// commit makes the next generation of the workspace: plan changes the state that is on
+// the disk now, build makes the model, write replaces the files.
+func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (err error) {
+	lock, err := w.store.Lock(ctx, store.LockPatience)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	w.store.Sweep()
+	now, damaged, err := w.store.Load()
+	if err != nil {
+		return err
+	}
+	var before store.State
+	if now != nil {
+		before = *now
+		err = w.sameKind(now)
+	} else {
+		defer func() {
+			if err != nil {
+				lock.Retract()
+			}
+		}()
+		if w.state.Generation > 0 {
+			return fmt.Errorf("change %s: the workspace is gone: %w", w.store.Dir, fs.ErrNotExist)
+		}
+		fresh := *w.state
+		now = &fresh
+	}
+	if err != nil {
+		return err
+	}
+	if err := plan(now); errors.Is(err, errUnchanged) {
+		w.state, w.head = now, nil
+		_, err := w.republish()
+		return err
+	} else if err != nil {
+		return err
+	}
+	if err := now.Check(); err != nil {
+		return err
+	}
+	now.Generation++
+	model, head, err := w.build(now)
+	if err != nil {
+		return err
+	}
+	now.Version, now.Model, now.Made = now.OldestVersion(), store.Sum(model), headRecord(head)
+	if err := w.write(now, damaged, model, head); err != nil {
+		return err
+	}
+	w.store.DropPairs(&before, now)
+	w.state, w.head = now, head
+	return nil
+}
+
+// write puts a new generation on the disk. The state names its backbone, so that is
+// written first; the model is made of both, and made again if it is missing.
+func (w *Workspace) write(now *store.State, damaged []store.Damage, model []byte, head *classifier.Fitted) error {
+	b, err := now.Encode(store.MaxState)
+	if err != nil {
+		return err
+	}
+	if err := w.store.KeepDamaged(damaged, now.Generation); err != nil {
+		return err
+	}
+	wrote, err := w.keepModels(now)
+	if err == nil {
+		state := store.Replacement{Path: w.store.Path(store.SlotFile(now.Generation)), Content: b}
+		err = w.store.Disk.Replace(append([]store.Replacement{state}, w.published(model, head)...)...)
+	}
+	if err == nil {
+		return nil
+	}
+	for _, path := range wrote {
+		if now.Generation == 1 || path != w.store.Path(store.BackboneFile) {
+			os.Remove(path)
+		}
+	}
+	return err
+}
+
+// sameKind reports whether the embeddings of s, which another process may have written
+// after Open, can be mixed with the workspace's.
+func (w *Workspace) sameKind(s *store.State) error {
+	if !w.state.Backbone.Same(s.Backbone) {
+		return fmt.Errorf("change %s: %w now, %s", w.store.Dir, ErrOtherBackbone, s.Backbone.Name)
+	}
+	if mine, its := w.state.Settings.Resize, s.Settings.Resize; mine != its {
+		return fmt.Errorf("change %s: %w now: %s, not %s", w.store.Dir, ErrOtherResize, its, mine)
+	}
+	return nil
+}
+
+// keepModels stores the backbone and the compiled pair of s in the workspace unless they
+// are there, and returns the files it wrote.
+func (w *Workspace) keepModels(s *store.State) (wrote []string, err error) {
+	models := []store.Replacement{{Path: w.store.Path(store.BackboneFile), Content: w.file}}
+	sums := []store.Digest{s.Backbone.SHA256}
+	if s.Settings.Layout == classifier.TPU {
+		p, err := w.pairOf(s.Settings.Pair)
+		if err != nil {
+			return nil, err
+		}
+		compiledFile, uncompiledFile := p.ref.Files()
+		models = append(models,
+			store.Replacement{Path: w.store.Path(compiledFile), Content: p.compiled},
+			store.Replacement{Path: w.store.Path(uncompiledFile), Content: p.uncompiled})
+		sums = append(sums, p.ref.CompiledSHA256, p.ref.UncompiledSHA256)
+	}
+	for i, m := range models {
+		if got, err := store.SumFile(m.Path); err == nil && got == sums[i] {
+			continue
+		}
+		wrote = append(wrote, m.Path)
+		if err := w.store.Disk.Replace(m); err != nil {
+			return wrote, err
+		}
+	}
+	return wrote, nil
+}

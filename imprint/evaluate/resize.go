@@ -1,0 +1,102 @@
+package evaluate
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// A ResizeChoice is a resize mode and what it was chosen by.
+type ResizeChoice struct {
+	Resize     dataset.Resize    `json:"fit"`
+	Candidates []ResizeCandidate `json:"tried"`
+	// StdErr is the standard error of the difference between the log losses.
+	StdErr float64 `json:"std_err"`
+}
+
+// A ResizeCandidate is a resize mode with the accuracy of a head trained with it.
+type ResizeCandidate struct {
+	Resize dataset.Resize `json:"fit"`
+	// LogLoss is the mean of −log of the true class's score over the photos left out with
+	// both modes; nil if there are fewer than ten.
+	LogLoss  *float64            `json:"loss"`
+	Estimate classifier.Estimate `json:"-"`
+	Accuracy float64             `json:"accuracy"` // of Estimate
+}
+
+// ResizeCandidates returns the modes that [ChooseResize] compares, the default first.
+func ResizeCandidates() []dataset.Resize { return resizeCandidates[:] }
+
+var resizeCandidates = [...]dataset.Resize{dataset.Crop, dataset.Squash}
+
+// A LeftOut is a head trained with one resize mode, and the log loss of each photo left
+// out, by its index.
+type LeftOut struct {
+	head   *classifier.Fitted
+	losses map[int]float64
+}
+
+// LeaveOut trains a head on examples and leaves them out one by one. places has the index
+// of each example among all photos, by which the modes are compared.
+func LeaveOut(examples []classifier.Example, places []int, method classifier.Method, root bool) (LeftOut, error) {
+	f, left, err := classifier.LeaveOut(examples, method, root)
+	if err != nil {
+		return LeftOut{}, err
+	}
+	l := LeftOut{f, make(map[int]float64)}
+	for i, scores := range left {
+		if scores != nil && !math.IsNaN(f.LogLoss) {
+			classifier.Scores(scores)
+			l.losses[places[i]] = -math.Log(max(scores[slices.Index(f.Head.Labels, examples[i].Label)], math.SmallestNonzeroFloat64))
+		}
+	}
+	return l, nil
+}
+
+// ChooseResize compares the heads that train makes with each of [ResizeCandidates] by the
+// photos left out of both. It chooses the second mode if that is better by more than one
+// standard error, and returns the index of the chosen one.
+func ChooseResize(train func(candidate int) (LeftOut, error)) (choice *ResizeChoice, best int, err error) {
+	const least = 10 // fewer photos say nothing
+	var heads [len(resizeCandidates)]LeftOut
+	for i, mode := range resizeCandidates {
+		if heads[i], err = train(i); err != nil {
+			return nil, 0, fmt.Errorf("choose the resize mode: %s: %w", mode, err)
+		}
+	}
+	var losses [len(resizeCandidates)][]float64
+	var gains []float64
+	for _, place := range slices.Sorted(maps.Keys(heads[0].losses)) {
+		first := heads[0].losses[place]
+		if second, ok := heads[1].losses[place]; ok {
+			losses[0], losses[1], gains = append(losses[0], first), append(losses[1], second), append(gains, first-second)
+		}
+	}
+	choice = new(ResizeChoice)
+	for i, mode := range resizeCandidates {
+		c := ResizeCandidate{Resize: mode}
+		if heads[i].head != nil {
+			c.Estimate, c.Accuracy = heads[i].head.Estimate, heads[i].head.Estimate.Accuracy()
+		}
+		if len(gains) >= least {
+			mean := stat.Mean(losses[i], nil)
+			c.LogLoss = &mean
+		}
+		choice.Candidates = append(choice.Candidates, c)
+	}
+	if len(gains) >= least {
+		gain, std := stat.MeanStdDev(gains, nil)
+		choice.StdErr = std / math.Sqrt(float64(len(gains)))
+		if gain > choice.StdErr {
+			best = 1
+		}
+	}
+	choice.Resize = resizeCandidates[best]
+	return choice, best, nil
+}

@@ -1,0 +1,300 @@
+package imprint
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/imprintkit/imprint/backbone/builtin"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+)
+
+// Head describes how the head was trained, and its leave-one-out accuracy (next to kept
+// classes, that of the mean head alone). Its field Head may be nil.
+func (w *Workspace) Head() *classifier.Fitted {
+	f := new(classifier.Fitted)
+	if m := w.state.Made; w.head == nil && m != nil {
+		f = fittedOf(m)
+	} else if head, err := w.currentHead(); err == nil {
+		*f = *head
+	}
+	f.Estimate = w.estimate()
+	return f
+}
+
+// estimateChunk is how many unit vectors of a class estimate keeps in memory for each
+// core: all of them would take eight times the space of the state. Bursts are found
+// within a chunk.
+const estimateChunk = 2048
+
+func (w *Workspace) estimate() classifier.Estimate {
+	if w.state.Settings.Method() != classifier.Mean {
+		if w.head == nil && w.state.Made != nil {
+			return w.state.Made.Estimate
+		}
+		if head, err := w.currentHead(); err == nil {
+			return head.Estimate
+		}
+		return classifier.Estimate{} // no classes
+	}
+	sums, err := w.sums(w.state)
+	if err != nil {
+		return classifier.Estimate{} // the state was checked when it was read
+	}
+	chunks := make(chan []store.Example)
+	found := make([]classifier.Estimate, infer.Cores(w.options.Threads))
+	var wg sync.WaitGroup
+	for i := range found {
+		wg.Go(func() {
+			for c := range chunks {
+				found[i] = addEstimates(found[i], sums.LeaveOneOut(w.unitsOf(c)))
+			}
+		})
+	}
+	for rest := w.state.Positives(); len(rest) > 0; {
+		n := 1
+		for n < min(len(rest), estimateChunk) && rest[n].Label == rest[0].Label {
+			n++
+		}
+		chunks <- rest[:n]
+		rest = rest[n:]
+	}
+	close(chunks)
+	wg.Wait()
+	var all classifier.Estimate
+	for _, e := range found {
+		all = addEstimates(all, e)
+	}
+	return all
+}
+
+func addEstimates(a, b classifier.Estimate) classifier.Estimate {
+	return classifier.Estimate{Correct: a.Correct + b.Correct, Total: a.Total + b.Total, Excluded: a.Excluded + b.Excluded, Bursts: a.Bursts + b.Bursts}
+}
+
+// sums adds up the examples of s.
+func (w *Workspace) sums(s *store.State) (*classifier.Sums, error) {
+	sums, x := new(classifier.Sums), make([]float64, w.backbone.Dim())
+	for _, e := range s.Positives() {
+		infer.Unit(w.backbone, x, e.Raw)
+		if err := sums.Add(e.Label, x); err != nil {
+			return nil, err
+		}
+	}
+	return sums, nil
+}
+
+// unitsOf returns examples as package classifier takes them. Those of a class come together.
+func (w *Workspace) unitsOf(examples []store.Example) []classifier.Example {
+	dim := w.backbone.Dim()
+	values := make([]float64, len(examples)*dim)
+	u := make([]classifier.Example, len(examples))
+	sources := make(map[string]map[string]bool) // of each class
+	for _, e := range examples {
+		if sources[e.Label] == nil {
+			sources[e.Label] = make(map[string]bool)
+		}
+		sources[e.Label][e.Source] = true
+	}
+	for i, e := range examples {
+		x := values[i*dim : (i+1)*dim]
+		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: infer.Unit(w.backbone, x, e.Raw), Burst: e.Burst(len(sources[e.Label]) > 1)}
+	}
+	return u
+}
+
+// roots reports whether square roots of embeddings may serve as features: they can't
+// where embeddings may be negative, nor on the Edge TPU.
+func (w *Workspace) roots(s store.Settings) bool {
+	e := w.backbone.Embedding
+	return s.Layout != classifier.TPU && (e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
+		e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128)
+}
+
+// newHead trains the head of s. For a mean head it also returns the length of each class's
+// sum, 0 for the backbone's own classes. A mean head that never answers "unknown" has no
+// estimate.
+func (w *Workspace) newHead(s *store.State) (*classifier.Fitted, []float64, error) {
+	if s.Settings.Unknown > 0 {
+		f, err := w.withUnknown(s)
+		return f, nil, err
+	}
+	if s.Settings.Method() != classifier.Mean || s.Settings.Layout == classifier.TPU {
+		f, err := w.fit(w.unitsOf(s.Positives()), s.Settings)
+		return f, nil, err
+	}
+	head, norms, err := w.meanHead(s)
+	return &classifier.Fitted{Head: head, Recipe: classifier.Recipe{Method: classifier.Mean}}, norms, err
+}
+
+func (w *Workspace) fit(units []classifier.Example, s store.Settings) (*classifier.Fitted, error) {
+	return classifier.Fit(units, s.Method(), w.roots(s))
+}
+
+func (w *Workspace) meanHead(s *store.State) (*classifier.Head, []float64, error) {
+	sums, err := w.sums(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	var head *classifier.Head
+	kept := 0
+	if s.Settings.KeepClasses {
+		own, err := w.ownClasses()
+		if err != nil {
+			return nil, nil, err
+		}
+		kept = len(own.Labels)
+		head, err = sums.Keep(own, w.unitsOf(s.Positives()))
+		if err != nil {
+			return nil, nil, err
+		}
+	} else if head, err = sums.Mean(); err != nil {
+		return nil, nil, err
+	}
+	norms := make([]float64, len(head.Labels))
+	for c := kept; c < len(norms); c++ {
+		norms[c] = sums.Norm(head.Labels[c])
+	}
+	return head, norms, nil
+}
+
+// ownClasses reads the backbone's own last layer.
+func (w *Workspace) ownClasses() (*classifier.Head, error) {
+	fail := func(err error) (*classifier.Head, error) {
+		return nil, fmt.Errorf("keep the classes of %s: %w", w.backbone.Name, err)
+	}
+	m, op := w.backbone.Model(), w.backbone.LastLayer
+	if op < 0 {
+		return fail(ErrNoOwnClasses)
+	}
+	weights := m.Subgraphs[0].Tensors[m.Subgraphs[0].Operators[op].Inputs[1]]
+	classes := int(weights.Shape[0])
+	labels, err := m.Labels()
+	if err != nil && !errors.Is(err, tflite.ErrNoLabels) {
+		return fail(err)
+	}
+	for len(labels) < classes {
+		labels = append(labels, fmt.Sprintf("class %d", len(labels)))
+	}
+	own, err := classifier.LastLayer(m, op, labels[:classes])
+	if err != nil {
+		return fail(err)
+	}
+	return own, nil
+}
+
+// withUnknown trains the head of s with a row for "unknown". Without enough classes or
+// negatives to learn from, the head has no such row yet.
+func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
+	switch {
+	case s.Settings.Layout == classifier.Coral:
+		return nil, fmt.Errorf("%w in the layout %s, whose classes Coral's engine continues", ErrUnknown, classifier.Coral)
+	case s.Settings.KeepClasses:
+		return nil, fmt.Errorf("%w with the backbone's own classes", ErrUnknown)
+	}
+	units := w.unitsOf(s.Positives())
+	f, err := w.fit(units, s.Settings)
+	if err != nil {
+		return nil, err
+	}
+	head, r, err := classifier.Reject(f, units, w.unitsOf(s.Negatives()), w.generic(s), s.Settings.Unknown)
+	switch {
+	case errors.Is(err, classifier.ErrNoNegatives):
+		return f, nil
+	case errors.Is(err, classifier.ErrLabelTaken):
+		return nil, fmt.Errorf("%w: a class is called %q; rename it", ErrUnknown, classifier.UnknownLabel)
+	case err != nil:
+		return nil, err
+	}
+	f.Head, f.Rejection = head, r
+	return f, nil
+}
+
+// generic are the built-in backbone's embeddings of photos of all sorts; nil for other
+// backbones.
+func (w *Workspace) generic(s *store.State) []classifier.Example {
+	if s.Backbone.SHA256.String() != builtin.SHA256 || s.Settings.Resize != dataset.Crop || s.Backbone.Size != builtin.GenericSize {
+		return nil
+	}
+	var all []classifier.Example
+	for _, raw := range builtin.Generic() {
+		x := make([]float64, w.backbone.Dim())
+		all = append(all, classifier.Example{Norm: infer.Unit(w.backbone, x, raw), Unit: x})
+	}
+	return all
+}
+
+// currentHead returns the head of the workspace's state.
+func (w *Workspace) currentHead() (*classifier.Fitted, error) {
+	if w.head == nil {
+		if len(w.state.Positives()) == 0 {
+			return nil, fmt.Errorf("workspace %s: %w", w.store.Dir, ErrNoClasses)
+		}
+		var err error
+		if w.head = w.publishedHead(); w.head == nil {
+			if w.head, _, err = w.newHead(w.state); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return w.head, nil
+}
+
+// publishedHead reads the head from the published model. It returns nil for a mean head,
+// which is quickly made and rounded in the model.
+func (w *Workspace) publishedHead() *classifier.Fitted {
+	if w.state.Made == nil || w.state.Settings.Layout != classifier.Float {
+		return nil
+	}
+	b, err := w.publishedModel()
+	if err != nil {
+		return nil
+	}
+	return w.headIn(b)
+}
+
+// headIn reads the head from a model of the workspace's state, if the layout holds it
+// without rounding.
+func (w *Workspace) headIn(model []byte) *classifier.Fitted {
+	r := w.state.Made
+	if r == nil || w.state.Settings.Layout != classifier.Float || model == nil {
+		return nil
+	}
+	m, err := tflite.Parse(model)
+	if err != nil {
+		return nil
+	}
+	head, _, err := classifier.Read(m)
+	if err != nil {
+		return nil
+	}
+	f := fittedOf(r)
+	f.Head = head
+	return f
+}
+
+// fittedOf is what the state knows of a head.
+func fittedOf(r *store.HeadRecord) *classifier.Fitted {
+	f := &classifier.Fitted{Recipe: r.Recipe, Estimate: r.Estimate, Rejection: r.Rejection, Candidates: r.Candidates, Advice: r.Advice, LogLoss: math.NaN()}
+	if r.LogLoss != nil {
+		f.LogLoss = *r.LogLoss
+	}
+	return f
+}
+
+// headRecord is what the state keeps of f; nil for a mean head and for no head.
+func headRecord(f *classifier.Fitted) *store.HeadRecord {
+	if f == nil || f.Recipe == (classifier.Recipe{Method: classifier.Mean}) && f.Rejection == nil {
+		return nil
+	}
+	r := &store.HeadRecord{Recipe: f.Recipe, Estimate: f.Estimate, Rejection: f.Rejection, Candidates: f.Candidates, Advice: f.Advice}
+	if !math.IsNaN(f.LogLoss) {
+		r.LogLoss = &f.LogLoss
+	}
+	return r
+}

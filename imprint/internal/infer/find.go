@@ -1,0 +1,68 @@
+package infer
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/builtin"
+	"github.com/imprintkit/imprint/backbone/models"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// ErrNoBackbone means that a name is neither a file nor a pulled model.
+var ErrNoBackbone = errors.New("no such backbone")
+
+// Auto is the resize mode that leaves the choice to the first photos.
+const Auto dataset.Resize = "auto"
+
+// Locate returns the file of a model: name itself if that is a file, or the file pulled
+// under that name. It fails with ErrNoBackbone.
+func Locate(name string) (string, error) {
+	path, err := models.Store{}.Locate(name)
+	if err != nil {
+		return "", noBackboneError{err}
+	}
+	return path, nil
+}
+
+// A noBackboneError is an error of finding a model file. It matches ErrNoBackbone.
+type noBackboneError struct{ error }
+
+func (e noBackboneError) Is(target error) bool { return target == ErrNoBackbone }
+
+func (e noBackboneError) Unwrap() error { return e.error }
+
+// ReadBackbone returns the file and the name of a backbone: at a path, pulled under a name,
+// or built in if name is "".
+func ReadBackbone(name string) ([]byte, string, error) {
+	if name == "" {
+		return builtin.Model(), builtin.Name, nil
+	}
+	path, err := Locate(name)
+	if err != nil {
+		if name == builtin.Name {
+			return builtin.Model(), builtin.Name, nil
+		}
+		return nil, "", err
+	}
+	file, err := tflite.ReadFile(path)
+	if err != nil {
+		return nil, "", fmt.Errorf("load backbone: %w", err)
+	}
+	return file, filepath.Base(path), nil
+}
+
+// ResizeFor returns mode, or if that names none the mode in b's metadata, or dataset.Crop.
+func ResizeFor(b *backbone.Backbone, mode dataset.Resize) dataset.Resize {
+	if mode == "" || mode == Auto {
+		mode = dataset.Crop
+		if own, err := dataset.ParseResize(classifier.ReadMetadata(b.Model()).Resize); err == nil {
+			mode = own
+		}
+	}
+	return mode
+}

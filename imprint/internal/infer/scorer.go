@@ -1,0 +1,72 @@
+package infer
+
+import (
+	"context"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/classifier"
+)
+
+// A Scorer turns embeddings into scores. It does not change and may be shared.
+//
+// With a Head it computes in float64. With Last, for layouts whose rounding may turn near
+// ties, it runs the last operators of the model itself. With neither the scores are the
+// model's output.
+type Scorer struct {
+	Labels    []string
+	Embedding backbone.TensorInfo
+	Dim       int
+	Head      *classifier.Head
+	Last      *backbone.Interpreter // cloned for each Scratch
+}
+
+// Scratch is the memory that one goroutine needs for [Scorer.Scores]. The zero value is
+// ready for use.
+type Scratch struct {
+	of     *Scorer
+	last   *backbone.Interpreter
+	out    backbone.TensorInfo
+	x      []float64
+	values []float64
+}
+
+// Scores returns one score, 0…1, for each label from a raw embedding. They are valid until
+// m is used again.
+func (s *Scorer) Scores(ctx context.Context, m *Scratch, raw []byte) ([]float64, error) {
+	if m.of != s {
+		m.of, m.last = s, nil
+		if s.Last != nil {
+			var err error
+			if m.last, err = s.Last.Clone(); err != nil {
+				return nil, err
+			}
+			m.out = m.last.Outputs()[0]
+		}
+	}
+	m.values = slices.Grow(m.values[:0], len(s.Labels))[:len(s.Labels)]
+	switch {
+	case m.last != nil:
+		copy(m.last.Input(0), raw)
+		if err := m.last.Invoke(ctx); err != nil {
+			return nil, err
+		}
+		m.out.Dequantize(m.values, m.last.Output(0))
+	case s.Head == nil:
+		s.Embedding.Dequantize(m.values, raw)
+	default:
+		m.x = slices.Grow(m.x[:0], s.Dim)[:s.Dim]
+		s.Embedding.Dequantize(m.x, raw)
+		classifier.Unit(m.x)
+		s.Head.Logits(m.values, m.x)
+		classifier.Scores(m.values)
+	}
+	return m.values, nil
+}
+
+// Unit writes the unit vector of a raw embedding into dst and returns the length that the
+// embedding had.
+func Unit(b *backbone.Backbone, dst []float64, raw []byte) float64 {
+	b.Dequantize(dst, raw)
+	return classifier.Unit(dst)
+}

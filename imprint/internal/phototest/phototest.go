@@ -1,0 +1,74 @@
+// Package phototest makes small photos for tests. Start with [Kinds].
+package phototest
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// Picture is a PNG of 40×30 pixels. The kind, 0 to 7, decides its colour; the seed
+// lays patches over it, which differ enough for no two embeddings to be equal.
+func Picture(kind, seed uint64) []byte {
+	r := rand.New(rand.NewPCG(kind, seed))
+	img := image.NewNRGBA(image.Rect(0, 0, 40, 30))
+	fill := func(area image.Rectangle, c color.NRGBA) {
+		for y := area.Min.Y; y < area.Max.Y; y++ {
+			for x := area.Min.X; x < area.Max.X; x++ {
+				img.SetNRGBA(x, y, c)
+			}
+		}
+	}
+	channel := func(bit uint64) uint8 { return uint8(20 + 215*(kind>>bit&1)) }
+	fill(img.Rect, color.NRGBA{channel(0), channel(1), channel(2), 255})
+	for range 3 {
+		corner := image.Pt(r.IntN(32), r.IntN(22))
+		fill(image.Rectangle{corner, corner.Add(image.Pt(3+r.IntN(6), 3+r.IntN(6)))},
+			color.NRGBA{uint8(r.IntN(256)), uint8(r.IntN(256)), uint8(r.IntN(256)), 255})
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		panic(err) // encoding into memory does not fail
+	}
+	return b.Bytes()
+}
+
+// Photo is a photo that is not in a file. Its path is one that it might have.
+func Photo(label string, kind, seed uint64) dataset.Item {
+	return dataset.Item{Path: fmt.Sprintf("%s/%d-%d.png", label, kind, seed), Label: label, Content: Picture(kind, seed)}
+}
+
+// Photos are n photos of one kind with seeds from first on.
+func Photos(label string, kind, first, n uint64) []dataset.Item {
+	var items []dataset.Item
+	for s := range n {
+		items = append(items, Photo(label, kind, first+s))
+	}
+	return items
+}
+
+// Kinds are n photos of each of the kinds 0, 2, 4 and 6, which small backbones tell apart.
+func Kinds(first, n uint64) (items []dataset.Item) {
+	for i, label := range []string{"blue", "green", "red", "teal"} {
+		items = append(items, Photos(label, uint64(2*i), first, n)...)
+	}
+	return items
+}
+
+// Backbone writes a model file into a folder of its own and returns its path.
+func Backbone(t testing.TB, name string, model []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, model, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,162 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// smallState is a state with every field in use.
+func smallState() *State {
+	settings := Settings{Resize: dataset.Crop, Layout: classifier.Float, Head: classifier.Auto}
+	photo := func(label string, n byte) Example {
+		return Example{Label: label, Photo: Digest{n}, Path: "p", Time: time.Unix(int64(n), 0).UTC(), Hash: uint64(n), Raw: []byte{n, 1, 2}}
+	}
+	s := &State{Version: 1, Generation: 3, Backbone: BackboneRef{Name: "m", SHA256: Digest{1}, Embedding: 4, Size: 3}, Settings: settings, Model: Digest{2}}
+	s.Apply(Change{Verb: "add", Added: []Example{photo("a", 1), photo("a", 2), photo("b", 3)}, Settings: settings})
+	s.Apply(Change{Verb: "rename", From: "a", To: "c", Settings: settings})
+	s.Apply(Change{Verb: "remove", Removed: s.Examples[:1:1], Settings: settings})
+	return s
+}
+
+func wantError(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("got error %v, want %v", err, want)
+	}
+}
+
+func encoded(t testing.TB, s *State) []byte {
+	t.Helper()
+	b, err := s.Encode(MaxState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestDecodeState(t *testing.T) {
+	good := smallState()
+	if got, err := Decode(encoded(t, good)); err != nil || !reflect.DeepEqual(got, good) {
+		t.Errorf("got %+v, %v, want %+v", got, err, good)
+	}
+	// Each spoils a copy of the state; the checksum is right.
+	tests := map[string]func(*State){
+		"label":               func(s *State) { s.Examples[0].Label = " " },
+		"order":               func(s *State) { s.Examples[0], s.Examples[1] = s.Examples[1], s.Examples[0] },
+		"twice":               func(s *State) { s.Examples[1].Photo = s.Examples[0].Photo },
+		"fit":                 func(s *State) { s.Settings.Resize = "" },
+		"layout":              func(s *State) { s.Settings.Layout = "tpu" },
+		"fit before":          func(s *State) { s.History[0].Settings.Resize = "x" },
+		"size":                func(s *State) { s.Backbone.Size = 0 },
+		"larger embeddings":   func(s *State) { s.Backbone.Size++ },
+		"smaller embeddings":  func(s *State) { s.Backbone.Size-- },
+		"tensor":              func(s *State) { s.Backbone.Embedding = -1 },
+		"embedding missing":   func(s *State) { s.Examples[1].Raw = nil },
+		"removed one missing": func(s *State) { s.History[2].Removed[0].Raw = nil },
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			s, err := Decode(encoded(t, good))
+			if err != nil {
+				t.Fatal(err)
+			}
+			spoil(s)
+			_, err = Decode(encoded(t, s))
+			wantError(t, err, ErrCorrupt)
+		})
+	}
+	// And every byte flipped, every length.
+	b := encoded(t, good)
+	for i := range b {
+		b[i] ^= 0x10
+		if _, err := Decode(b); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("byte %d flipped: got error %v", i, err)
+		}
+		b[i] ^= 0x10
+		if _, err := Decode(b[:i]); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("cut to %d bytes: got error %v", i, err)
+		}
+	}
+}
+
+// TestStateFull forgets what could be undone before it refuses photos.
+func TestStateFull(t *testing.T) {
+	s := smallState()
+	all, changes := len(encoded(t, s)), len(s.History)
+	if b, err := s.Encode(all - 1); err != nil || len(s.History) >= changes || len(b) >= all {
+		t.Fatalf("got %d bytes, %d changes, error %v", len(b), len(s.History), err)
+	}
+	examples := slices.Clone(s.Examples)
+	_, err := s.Encode(500)
+	wantError(t, err, ErrFull)
+	if !reflect.DeepEqual(s.Examples, examples) {
+		t.Error("examples have been forgotten")
+	}
+}
+
+func FuzzDecodeState(f *testing.F) {
+	// As short as can be: the fuzzer spends its time on making inputs shorter.
+	s := &State{Version: Version, Backbone: BackboneRef{Size: 1}, Settings: Settings{Resize: "crop", Layout: "float"}}
+	f.Add(encoded(f, s))
+	e := Example{Label: "a", Raw: []byte{1}}
+	s.Apply(Change{Verb: "add", Added: []Example{e}, Settings: s.Settings})
+	f.Add(encoded(f, s))
+	s.Apply(Change{Verb: "remove", Removed: []Example{e}, Settings: s.Settings})
+	f.Add(encoded(f, s)[:200])
+	header, err := json.Marshal(s)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(header)
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// As it is, and with a checksum that lets the rest be read.
+		check := func(b []byte) {
+			s, err := Decode(b)
+			if err != nil {
+				if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+					t.Errorf("untyped error %v", err)
+				}
+				return
+			}
+			again, err := s.Encode(MaxState)
+			if err != nil {
+				t.Fatalf("what was decoded can't be encoded: %v", err)
+			}
+			got, err := Decode(again)
+			if err != nil {
+				t.Fatalf("what was encoded can't be decoded: %v", err)
+			}
+			if third, err := got.Encode(MaxState); err != nil || !bytes.Equal(third, again) || len(got.Examples) != len(s.Examples) {
+				t.Errorf("got another state the second time, error %v", err)
+			}
+			for len(s.History) > 0 {
+				s.Undo()
+			}
+		}
+		check(b)
+		if len(b) > len(Digest{}) {
+			body := b[:len(b)-len(Digest{})]
+			check(slices.Concat(body, sumOf(body)))
+		}
+		// A state's JSON alone, with the embeddings that it wants.
+		var s State
+		if json.Unmarshal(b, &s) == nil && s.Backbone.Size > 0 && s.Backbone.Size < 100 {
+			s.Version = Version
+			s.withRaw(func(e *Example) { e.Raw = make([]byte, s.Backbone.Size) })
+			if b, err := s.Encode(MaxState); err == nil {
+				check(b)
+			}
+		}
+	})
+}
+
+func sumOf(b []byte) []byte { d := Sum(b); return d[:] }

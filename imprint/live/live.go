@@ -1,0 +1,282 @@
+// Package live answers frames while the workspace that holds their model changes. Start
+// with [Open]; then classify with [Live.Classify] and keep [Live.Watch] running.
+//
+// A frame is answered by one generation from beginning to end: the one that was current
+// when the frame came. A reload takes effect for the frames after it. Neither waits for the
+// other. A file that can't be used is an error of the reload and changes nothing.
+//
+// The backbone is loaded once, as long as it is the same. Edge TPUs receive nothing for a
+// new generation but what they need to run it.
+//
+// The methods of a Live may be called from several goroutines.
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/predict"
+)
+
+// ErrClosed is returned by a Live after Close.
+var ErrClosed = errors.New("the model is closed")
+
+// settling is how long a reload waits for a model that belongs to the state: whoever
+// changes the workspace replaces one right after the other.
+const settling = 300 * time.Millisecond
+
+// Live answers frames with the newest model of a workspace.
+type Live struct {
+	dir     string
+	current atomic.Pointer[generation]
+
+	closing sync.RWMutex // held for reading by each frame
+	closed  bool
+
+	options imprint.Options
+	gate    chan struct{} // holds one value while somebody reloads or closes
+	over    bool          // after Close; guarded by gate
+}
+
+// Reloaded is the result of a reload.
+type Reloaded struct {
+	Generation uint64        `json:"generation"` // that answers now
+	Changed    bool          `json:"changed"`    // whether it is a new one
+	Classes    int           `json:"classes"`
+	Elapsed    time.Duration `json:"-"`
+	Warnings   []string      `json:"warnings,omitempty"` // of damage that was worked around
+}
+
+// Open makes the model of the workspace in dir ready to answer. The workspace need not
+// exist yet: then o says, as for [imprint.Open], which backbone it will have, unless it
+// turns out to have another.
+func Open(ctx context.Context, dir string, o imprint.Options) (*Live, error) {
+	l := &Live{dir: dir, options: o, gate: make(chan struct{}, 1)}
+	w, s, err := l.load(ctx)
+	if errors.Is(err, imprint.ErrUnpublished) {
+		// A process was killed before it published the model. The state has all that is in
+		// it, even if the disk takes no more.
+		if s, err = w.Snapshot(); err == nil {
+			w.Repair(ctx)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the model of %s: %w", dir, err)
+	}
+	l.serve(s)
+	return l, nil
+}
+
+// Close stops answering frames and waits for those under way.
+func (l *Live) Close() error {
+	l.closing.Lock()
+	closed := l.closed
+	l.closed = true
+	l.closing.Unlock()
+	if closed {
+		return nil
+	}
+	l.gate <- struct{}{}
+	l.current.Load().leave()
+	l.over = true
+	<-l.gate
+	return nil
+}
+
+// Generation returns the generation that answers.
+func (l *Live) Generation() uint64 { return l.current.Load().Generation }
+
+// Labels returns the names of the classes, in the order of the model's scores.
+func (l *Live) Labels() []string { return slices.Clone(l.current.Load().Labels) }
+
+// Warnings describe damage that was worked around.
+func (l *Live) Warnings() []string { return l.current.Load().Warnings }
+
+// Workspace opens the workspace for changes, with the backbone that is in memory.
+func (l *Live) Workspace(ctx context.Context) (*imprint.Workspace, error) {
+	if err := l.enterGate(ctx); err != nil {
+		return nil, err
+	}
+	defer l.leaveGate()
+	return l.open()
+}
+
+func (l *Live) open() (*imprint.Workspace, error) {
+	o := l.options
+	if g := l.current.Load(); g != nil {
+		o = imprint.Options{Reuse: g.Snapshot}
+	}
+	return imprint.Open(l.dir, o)
+}
+
+func (l *Live) enterGate(ctx context.Context) error {
+	select {
+	case l.gate <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if l.over {
+		l.leaveGate()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (l *Live) leaveGate() { <-l.gate }
+
+// Reload answers with what the workspace holds now. If that can't be used, the error says
+// why, and the current generation stays.
+func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
+	start := time.Now()
+	if err := l.enterGate(ctx); err != nil {
+		return Reloaded{Generation: l.Generation()}, err
+	}
+	defer l.leaveGate()
+	was := l.current.Load()
+	w, s, err := l.load(ctx)
+	if err != nil {
+		return Reloaded{Generation: was.Generation}, fmt.Errorf("reload %s: %w; generation %d keeps answering", l.dir, err, was.Generation)
+	}
+	r := Reloaded{Generation: s.Generation, Changed: s != was.Snapshot, Classes: len(s.Labels), Warnings: w.Warnings()}
+	if r.Changed {
+		l.serve(s)
+	}
+	r.Elapsed = time.Since(start)
+	return r, nil
+}
+
+// load reads the workspace. The snapshot is the current one if that still holds. After
+// ErrUnpublished the workspace can be used.
+func (l *Live) load(ctx context.Context) (*imprint.Workspace, *imprint.Snapshot, error) {
+	for end := time.Now().Add(settling); ; {
+		w, err := l.open()
+		if err != nil {
+			return nil, nil, err
+		}
+		was := l.current.Load()
+		if was != nil {
+			switch damage := w.Warnings(); {
+			case w.Generation() == 0 && was.Generation > 0:
+				return nil, nil, fmt.Errorf("the workspace is gone: %w", fs.ErrNotExist)
+			case len(damage) > 0 && w.Generation() <= was.Generation:
+				return nil, nil, fmt.Errorf("%w: %s", imprint.ErrCorrupt, damage[0])
+			}
+		}
+		s, err := w.PublishedSnapshot()
+		if err == nil && was != nil && w.IsCurrent(was.Snapshot) {
+			s = was.Snapshot
+		}
+		if !errors.Is(err, imprint.ErrUnpublished) {
+			return w, s, err
+		}
+		if time.Now().After(end) {
+			return w, nil, err
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+// serve makes s the current generation.
+func (l *Live) serve(s *imprint.Snapshot) {
+	g := newGeneration(s, l.options.Threads, l.current.Load())
+	if was := l.current.Swap(g); was != nil {
+		was.leave()
+	}
+}
+
+// Classify classifies an image and returns the top best classes, or all if top is 0.
+// Without classes the result is Unknown.
+func (l *Live) Classify(ctx context.Context, img image.Image, top int) (predict.Result, error) {
+	return l.answer(ctx, infer.Input{Image: img}, top, false)
+}
+
+// ClassifyFile does what Classify does with an encoded photo.
+func (l *Live) ClassifyFile(ctx context.Context, f *dataset.File, top int) (predict.Result, error) {
+	return l.answer(ctx, infer.Input{File: f}, top, false)
+}
+
+// Observe does what Classify does and returns the embedding too.
+func (l *Live) Observe(ctx context.Context, img image.Image, top int) (predict.Result, error) {
+	return l.answer(ctx, infer.Input{Image: img}, top, true)
+}
+
+// ObserveFile does what Observe does with an encoded photo.
+func (l *Live) ObserveFile(ctx context.Context, f *dataset.File, top int) (predict.Result, error) {
+	return l.answer(ctx, infer.Input{File: f}, top, true)
+}
+
+// ObservePicture does what Observe does with a prepared photo. It fails with
+// imprint.ErrOtherResize if the workspace has another input size or resize mode by now.
+func (l *Live) ObservePicture(ctx context.Context, p *Picture, top int) (predict.Result, error) {
+	r, err := l.answer(ctx, infer.Input{Prepared: p.prepared}, top, true)
+	if errors.Is(err, infer.ErrPrepared) {
+		err = fmt.Errorf("%w: %w", imprint.ErrOtherResize, err)
+	}
+	return r, err
+}
+
+// A Picture is a photo that is decoded and resized for a workspace's backbone.
+type Picture struct{ prepared *infer.Prepared }
+
+// Prepare decodes a photo and resizes it for the backbone. It uses no device, so that a
+// large photo can be prepared while frames are answered.
+func (l *Live) Prepare(f *dataset.File) (*Picture, error) {
+	g, err := l.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer l.exit(g)
+	p, err := g.embedders.Prepare(g.Resize, f)
+	if err != nil {
+		return nil, err
+	}
+	return &Picture{p}, nil
+}
+
+func (l *Live) answer(ctx context.Context, in infer.Input, top int, embed bool) (predict.Result, error) {
+	g, err := l.enter()
+	if err != nil {
+		return predict.Result{}, err
+	}
+	defer l.exit(g)
+	r, err := g.answer(ctx, in, top, embed)
+	if err != nil {
+		return predict.Result{Generation: g.Generation}, fmt.Errorf("classify with generation %d: %w", g.Generation, err)
+	}
+	return r, nil
+}
+
+// enter takes the current generation, and keeps Close waiting until exit.
+func (l *Live) enter() (*generation, error) {
+	l.closing.RLock()
+	if l.closed {
+		l.closing.RUnlock()
+		return nil, ErrClosed
+	}
+	for {
+		g := l.current.Load()
+		// Without users it is over, and another is current by now.
+		if n := g.users.Load(); n > 0 && g.users.CompareAndSwap(n, n+1) {
+			return g, nil
+		}
+	}
+}
+
+func (l *Live) exit(g *generation) {
+	g.leave()
+	l.closing.RUnlock()
+}

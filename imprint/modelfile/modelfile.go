@@ -1,0 +1,66 @@
+// Package modelfile finds models by name, loads them and compiles them without Google's
+// compiler. Start with [Backbone] for a model to embed photos with, or with [Compile]. The
+// name of a model is a path or that of a pulled model.
+package modelfile
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/tpu/compiled"
+	"github.com/imprintkit/imprint/tpu/pool"
+)
+
+// Locate returns the file of a model. It fails with imprint.ErrNoBackbone.
+func Locate(name string) (string, error) { return infer.Locate(name) }
+
+// Backbone loads a model to embed photos with; "" is the built-in backbone. o.Name is
+// ignored. It also returns the resize mode in the model's metadata, or dataset.Crop.
+func Backbone(name string, devices *pool.Pool, o backbone.Options) (*backbone.Backbone, dataset.Resize, error) {
+	file, base, err := infer.ReadBackbone(name)
+	if err != nil {
+		return nil, "", err
+	}
+	o.Name = base
+	b, err := devices.Backbone(file, o)
+	if err != nil {
+		return nil, "", err
+	}
+	return b, infer.ResizeFor(b, ""), nil
+}
+
+// Compile writes the weights of model into a copy of a compiled model of the same
+// architecture, at path. uncompiledName is the model that compiledName was compiled from.
+func Compile(ctx context.Context, model, path, compiledName, uncompiledName string) error {
+	fail := func(err error) error { return fmt.Errorf("compile %s: %w", model, err) }
+	var files [3][]byte
+	for i, f := range []struct{ what, name string }{{"compiled model", compiledName}, {"uncompiled model", uncompiledName}, {"model", model}} {
+		at, err := infer.Locate(f.name)
+		if err == nil {
+			files[i], err = tflite.ReadFile(at)
+		}
+		if err != nil {
+			return fail(fmt.Errorf("read the %s %s: %w", f.what, f.name, err))
+		}
+	}
+	p, err := compiled.Open(files[0], files[1])
+	if err != nil {
+		return fail(err)
+	}
+	file, err := p.Retarget(files[2])
+	if err != nil {
+		return fail(err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := store.WriteFile(path, file); err != nil {
+		return fail(err)
+	}
+	return nil
+}

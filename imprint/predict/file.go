@@ -1,0 +1,66 @@
+package predict
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/tpu/pool"
+)
+
+// Options say how [File] uses a model.
+type Options struct {
+	Resize     dataset.Resize // "" is the mode in the model's metadata, or dataset.Crop
+	Top        int            // how many of the best classes; 0 is all
+	Threads    int            // the most cores to use; 0 is all
+	Devices    *pool.Pool     // nil is the CPU
+	Arithmetic backbone.Arithmetic
+}
+
+// File classifies photos with a model file alone: any classifier, such as one that a
+// workspace exported. It delivers the results in order; a photo that can't be read is a
+// Result with Err. An error of deliver ends File.
+func File(ctx context.Context, model string, o Options, photos []dataset.Item, deliver func(Result) error) error {
+	fail := func(err error) error { return fmt.Errorf("load model %s: %w", model, err) }
+	file, err := tflite.ReadFile(model)
+	if err != nil {
+		return fmt.Errorf("load model: %w", err)
+	}
+	m, err := tflite.Parse(file)
+	if err != nil {
+		return fail(err)
+	}
+	if len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Outputs) == 0 {
+		return fail(fmt.Errorf("%w: the model has no output", backbone.ErrNoEmbedding))
+	}
+	output := fmt.Sprint("#", m.Subgraphs[0].Outputs[0])
+	b, err := o.Devices.Backbone(file, backbone.Options{Name: filepath.Base(model), Embedding: output, Arithmetic: o.Arithmetic})
+	if err != nil {
+		return err
+	}
+	labels, err := m.Labels()
+	if err != nil && !errors.Is(err, tflite.ErrNoLabels) {
+		return fail(err)
+	}
+	for len(labels) < b.Dim() {
+		labels = append(labels, fmt.Sprintf("class %d", len(labels)))
+	}
+	threads := infer.Cores(o.Threads)
+	p := infer.NewPool(b, threads)
+	defer p.Leave()
+	scores := make([]float64, b.Dim())
+	return p.Photos(ctx, threads, infer.ResizeFor(b, o.Resize), photos, func(i int, e infer.Embedding) error {
+		if e.Err != nil {
+			return deliver(Result{Path: photos[i].Path, Err: e.Err})
+		}
+		b.Dequantize(scores, e.Raw)
+		r := Rank(labels[:len(scores)], scores, o.Top)
+		r.Path, r.Device, r.Elapsed = photos[i].Path, e.Device, e.Took
+		return deliver(r)
+	})
+}

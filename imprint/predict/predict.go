@@ -1,0 +1,79 @@
+// Package predict holds the answer that a classifier gives for a photo, and gets it from a
+// model file. Start with [File].
+package predict
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/imprintkit/imprint/classifier"
+)
+
+// A Result is the answer for one photo. As JSON it is one object.
+type Result struct {
+	Path       string
+	Label      string
+	Score      float64       // of Label, 0…1
+	Top        []Score       // the best classes, best first
+	Device     string        // that ran the backbone
+	Generation uint64        // of the workspace that answered; 0 for a model file
+	Unknown    bool          // it shows no trained class, or there is none yet
+	Embedding  []byte        // raw, if it was asked for
+	Elapsed    time.Duration // by the backbone and the head
+	Err        error         // why there is no answer; then only Path is set
+}
+
+// A Score is a class and its probability.
+type Score struct {
+	Label string  `json:"label"`
+	Score float64 `json:"score"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (r Result) MarshalJSON() ([]byte, error) {
+	if r.Err != nil {
+		return json.Marshal(struct {
+			Path  string `json:"path"`
+			Error string `json:"error"`
+		}{r.Path, r.Err.Error()})
+	}
+	return json.Marshal(struct {
+		Path       string  `json:"path"`
+		Label      string  `json:"label"`
+		Score      float64 `json:"score"`
+		Top        []Score `json:"top"`
+		Device     string  `json:"device"`
+		MS         float64 `json:"ms"`
+		Generation uint64  `json:"generation,omitempty"`
+	}{r.Path, r.Label, r.Score, r.Top, r.Device, milliseconds(r.Elapsed), r.Generation})
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// Rank ranks scores, one for each label, and keeps the top best ones, or all if top is 0. It
+// sets the Label, Score, Top and Unknown of the result.
+func Rank(labels []string, scores []float64, top int) Result {
+	order := make([]int, len(scores))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case scores[a] > scores[b]:
+			return -1
+		case scores[a] < scores[b]:
+			return 1
+		}
+		return 0
+	})
+	if top > 0 {
+		order = order[:min(top, len(order))]
+	}
+	r := Result{Label: labels[order[0]], Score: scores[order[0]], Top: make([]Score, 0, len(order))}
+	r.Unknown = r.Label == classifier.UnknownLabel
+	for _, c := range order {
+		r.Top = append(r.Top, Score{labels[c], scores[c]})
+	}
+	return r
+}

@@ -1,0 +1,32 @@
+package imprint
+
+import (
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+// Settings are the choices that a workspace's model is made with.
+type Settings struct {
+	Resize      dataset.Resize
+	Layout      classifier.Layout
+	KeepClasses bool // keep the backbone's own classes
+	Head        classifier.Method
+	Unknown     float64 // target false-accept rate, 0…1; 0 is no answer "unknown"
+}
+
+// Settings returns the choices behind the published model. With the backbone's own classes
+// and in the layout Coral, Head is always Mean.
+func (w *Workspace) Settings() Settings {
+	s := w.state.Settings
+	return Settings{Resize: s.Resize, Layout: s.Layout, KeepClasses: s.KeepClasses, Head: s.Method(), Unknown: s.Unknown}
+}
+
+// Written describes a head inside a compiled model.
+type Written struct {
+	LogitScale    float64 `json:"sharpened"` // of logits, to use the range of the output
+	Disagreements int     `json:"differ"`    // predictions that quantization changes
+	Examples      int     `json:"examples"`  // training photos
+}
+
+// Written describes the head in a published model of the layout TPU, else it is nil.
+func (w *Workspace) Written() *Written { return (*Written)(w.state.Written) }

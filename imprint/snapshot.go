@@ -1,0 +1,147 @@
+package imprint
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+)
+
+// A Snapshot is what it takes to answer photos with one generation of a workspace. It does
+// not change and needs no Close.
+type Snapshot struct {
+	Generation uint64
+	Resize     dataset.Resize
+	Labels     []string           // in the order of scores; none without classes
+	Backbone   *backbone.Backbone // gives a photo's embedding
+	Scorer     *infer.Scorer      // gives the scores; nil without classes
+	Model      *backbone.Backbone // gives Scorer's input where that is not the embedding; or nil
+	Warnings   []string           // as [Workspace.Warnings]
+
+	options Options
+	ref     store.BackboneRef
+	file    []byte // of the backbone
+	pair    *pair
+	model   store.Digest
+}
+
+// Snapshot returns the newest generation that the workspace knows, from the state alone if
+// model.tflite does not belong to it.
+func (w *Workspace) Snapshot() (*Snapshot, error) {
+	model, err := w.publishedModel()
+	if err != nil { // after a process was killed
+		model, _, err = w.build(w.state)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return w.snapshot(model)
+}
+
+// PublishedSnapshot does what Snapshot does, but fails with ErrUnpublished if model.tflite
+// does not belong to that generation.
+func (w *Workspace) PublishedSnapshot() (*Snapshot, error) {
+	model, err := w.publishedModel()
+	if err != nil {
+		return nil, err
+	}
+	return w.snapshot(model)
+}
+
+func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
+	s = &Snapshot{
+		Generation: w.state.Generation, Resize: w.state.Settings.Resize, Backbone: w.backbone, Warnings: w.warnings,
+		options: w.options, ref: w.state.Backbone, file: w.file, model: w.state.Model,
+	}
+	switch {
+	case model == nil:
+	case w.onDevices():
+		s.Model, s.Scorer, err = w.compiledModel(model)
+	default:
+		s.Scorer, err = w.scorer(model)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.Scorer != nil {
+		s.Labels = s.Scorer.Labels
+	}
+	s.pair = w.pair // the scorer may have needed it
+	return s, nil
+}
+
+// IsCurrent reports whether s is what the workspace holds.
+func (w *Workspace) IsCurrent(s *Snapshot) bool {
+	return s.Generation == w.state.Generation && s.model == w.state.Model && s.ref.Same(w.state.Backbone)
+}
+
+// scorer returns what turns embeddings into scores as model does, which is the model of
+// the workspace's state.
+func (w *Workspace) scorer(model []byte) (*infer.Scorer, error) {
+	s := &infer.Scorer{Embedding: w.backbone.Embedding, Dim: w.backbone.Dim()}
+	layout := w.state.Settings.Layout
+	if layout == classifier.Float {
+		if w.head == nil {
+			w.head = w.headIn(model)
+		}
+		fitted, err := w.currentHead()
+		if err != nil {
+			return nil, err
+		}
+		s.Labels, s.Head = fitted.Head.Labels, fitted.Head
+		return s, nil
+	}
+	m, err := tflite.Parse(model)
+	if err != nil {
+		return nil, err
+	}
+	if s.Labels, err = m.Labels(); err != nil {
+		return nil, err
+	}
+	if layout == classifier.TPU {
+		p, err := w.pairOf(w.state.Settings.Pair)
+		if err != nil {
+			return nil, err
+		}
+		var embedding int32
+		if m, embedding, err = p.Uncompiled(model, w.backbone.Model()); err != nil {
+			return nil, err
+		}
+		m.Subgraphs[0].Inputs = []int32{embedding}
+	} else if err := w.cut(m); err != nil {
+		return nil, err
+	}
+	if s.Last, err = backbone.NewInterpreter(m, backbone.InterpreterOptions{Arithmetic: w.options.Arithmetic}); err != nil {
+		return nil, err
+	}
+	if got := s.Last.Outputs()[0]; len(got.Shape) == 0 || int(got.Shape[len(got.Shape)-1]) < len(s.Labels) {
+		return nil, fmt.Errorf("the model has an output of shape %v for %d classes: %w", got.Shape, len(s.Labels), classifier.ErrShape)
+	}
+	return s, nil
+}
+
+// cut makes the embedding the input of m, so that only the operators after it are left.
+func (w *Workspace) cut(m *tflite.Model) error {
+	g := m.Subgraphs[0]
+	if len(g.Outputs) != 1 {
+		return fmt.Errorf("the model has %d outputs: %w", len(g.Outputs), classifier.ErrShape)
+	}
+	want := w.backbone.Embedding
+	for at := g.Outputs[0]; ; {
+		op := slices.IndexFunc(g.Operators, func(o tflite.Operator) bool { return slices.Contains(o.Outputs, at) })
+		if op < 0 || len(g.Operators[op].Inputs) == 0 || g.Operators[op].Inputs[0] < 0 {
+			return fmt.Errorf("the model has no tensor %q before its last operators: %w", want.Name, classifier.ErrShape)
+		}
+		at = g.Operators[op].Inputs[0]
+		if t := &g.Tensors[at]; t.Name == want.Name && t.Type == want.Type && t.NumElements() == w.backbone.Dim() {
+			g.Inputs = []int32{at}
+			m.Subgraphs[0] = g
+			return nil
+		}
+	}
+}

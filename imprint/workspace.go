@@ -1,0 +1,254 @@
+// Package imprint trains new classes on a frozen backbone from a few photos. Start with
+// [Open], then [Workspace.Add] photos of each class and [Workspace.Classify] others.
+//
+// A workspace is a folder with the backbone, the last two states (examples and settings, with
+// checksums), and model.tflite and labels.txt, which are made from them. Once a method
+// returns nil, its change is durable: it survives the end of the process and loss of power.
+// A method that fails leaves the workspace as it was. Across processes there is one writer
+// at a time; readers never wait. If the newest state is damaged, the previous one is used,
+// with a warning. The model depends only on the backbone, the settings and the set of
+// photos: not on their order, on time, or on what was added and removed in between.
+//
+// A Workspace is used by one goroutine at a time. Its methods use all cores.
+package imprint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+)
+
+// A Workspace is an open workspace.
+type Workspace struct {
+	store    store.Store
+	options  Options      // resolved by Open and not changed after
+	state    *store.State // the newest state this Workspace knows; never nil
+	backbone *backbone.Backbone
+	file     []byte             // the backbone's file
+	pair     *pair              // the last one that was needed, or given; nil until then
+	head     *classifier.Fitted // made of state; nil until needed
+	embedder *infer.Pool        // of backbone; nil until needed
+	warnings []string
+}
+
+// Open opens the workspace in dir. The first change creates one.
+func Open(dir string, o Options) (*Workspace, error) {
+	fail := func(err error) (*Workspace, error) {
+		return nil, fmt.Errorf("open workspace %s: %w", dir, err)
+	}
+	if err := o.check(); err != nil {
+		return fail(err)
+	}
+	w := &Workspace{store: store.Store{Dir: dir}}
+	found, damaged, err := w.store.Load()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case found != nil:
+		w.state, w.warnings = found, store.Warnings(found, damaged)
+	case o.Existing:
+		return fail(ErrNoClasses)
+	default:
+		w.state = &store.State{Settings: store.Settings{Layout: classifier.Float, Head: classifier.Auto}}
+	}
+	reuse := o.Reuse
+	if reuse != nil {
+		w.pair, o = reuse.pair, reuse.options
+		if reuse.Generation > 0 { // what they ask of a new workspace this one has
+			o.Backbone, o.Embedding, o.Resize = "", "", ""
+		}
+	}
+	if err := w.resolve(o, found == nil); err != nil {
+		return nil, err
+	}
+	if r := reuse; found != nil && w.canReuse(r) {
+		w.backbone, w.file = r.Backbone, r.file
+	} else if err := w.loadBackbone(found == nil); err != nil {
+		return nil, err
+	}
+	if found == nil {
+		w.state.Settings.Resize = infer.ResizeFor(w.backbone, o.Resize)
+	}
+	if o.Resize != "" && o.Resize != w.state.Settings.Resize && (o.Resize != AutoResize || found != nil) {
+		return fail(fmt.Errorf("%w: %s, not %s", ErrOtherResize, w.state.Settings.Resize, o.Resize))
+	}
+	return w, nil
+}
+
+// resolve completes the options: it reads the compiled model they name, if any.
+func (w *Workspace) resolve(o Options, fresh bool) error {
+	o, err := w.resolvePair(o, fresh)
+	if err != nil {
+		return err
+	}
+	if o.Layout == classifier.TPU || w.state.Settings.Layout == classifier.TPU {
+		o.Arithmetic = backbone.EdgeTPU // as the device computes
+	}
+	w.options = o
+	return nil
+}
+
+// canReuse reports whether s, which may be nil, has loaded the workspace's backbone.
+func (w *Workspace) canReuse(s *Snapshot) bool {
+	if s == nil {
+		return false
+	}
+	want, has := w.options, s.options
+	return (want.Backbone == "" || want.Backbone == has.Backbone) && (want.Embedding == "" || want.Embedding == has.Embedding) &&
+		want.Arithmetic == has.Arithmetic && want.Devices == has.Devices && w.state.Backbone.Same(s.ref)
+}
+
+// loadBackbone loads the workspace's copy of the backbone, or the one in the options.
+func (w *Workspace) loadBackbone(fresh bool) error {
+	file, name, err := w.readBackbone(fresh)
+	if err != nil {
+		return err
+	}
+	embedding := w.options.Embedding
+	if !fresh && embedding == "" {
+		embedding = fmt.Sprint("#", w.state.Backbone.Embedding)
+	}
+	b, err := w.parseBackbone(file, backbone.Options{Name: name, Embedding: embedding, Arithmetic: w.options.Arithmetic})
+	var got store.Digest // hashing a large file takes time: once is enough
+	if err == nil {
+		got = b.SHA256
+	} else {
+		got = store.Sum(file)
+	}
+	if want := w.state.Backbone; !fresh && got != want.SHA256 {
+		if w.options.Backbone == "" {
+			return fmt.Errorf("%w: %s is no longer the model %s", ErrCorrupt, w.store.Path(store.BackboneFile), want.Name)
+		}
+		return fmt.Errorf("open workspace %s with %s: %w, %s", w.store.Dir, name, ErrOtherBackbone, want.Name)
+	}
+	if err != nil {
+		return err
+	}
+	ref := store.BackboneRef{Name: name, SHA256: b.SHA256, Embedding: b.Embedding.Index, Size: b.EmbeddingSize()}
+	if want := w.state.Backbone; fresh {
+		w.state.Backbone = ref
+	} else if ref.Embedding != want.Embedding || ref.Size != want.Size {
+		return fmt.Errorf("open workspace %s: %w tensor, %d, not %d", w.store.Dir, ErrOtherBackbone, want.Embedding, ref.Embedding)
+	}
+	w.backbone, w.file = b, file
+	return nil
+}
+
+func (w *Workspace) readBackbone(fresh bool) (file []byte, name string, err error) {
+	if w.options.Backbone != "" || fresh {
+		return infer.ReadBackbone(w.options.Backbone)
+	}
+	path, name := w.store.Path(store.BackboneFile), w.state.Backbone.Name
+	file, err = tflite.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", fmt.Errorf("%w: %s is missing, a copy of the model %s", ErrCorrupt, path, name)
+	} else if err != nil {
+		return nil, "", fmt.Errorf("load backbone: %w", err)
+	}
+	return file, name, nil
+}
+
+// parseBackbone loads the workspace's backbone.
+func (w *Workspace) parseBackbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
+	if w.options.Layout != classifier.TPU && w.state.Settings.Layout != classifier.TPU {
+		return w.options.Devices.Backbone(file, o)
+	}
+	// Edge TPUs run the published model; photos to train on are embedded by the CPU.
+	o.Accelerator = w.options.Devices.Accelerator()
+	return backbone.Parse(file, o)
+}
+
+// pool returns the runners of the backbone.
+func (w *Workspace) pool() *infer.Pool {
+	if w.embedder == nil {
+		w.embedder = infer.NewPool(w.backbone, infer.Cores(w.options.Threads))
+	}
+	return w.embedder
+}
+
+// Close frees the backbone's runners. It writes nothing: every change is on the disk.
+func (w *Workspace) Close() error {
+	if w.embedder != nil {
+		w.embedder.Leave()
+		w.embedder = nil
+	}
+	return nil
+}
+
+// Warnings describe damage that Open worked around.
+func (w *Workspace) Warnings() []string { return w.warnings }
+
+// Backbone returns the model that embeds the photos.
+func (w *Workspace) Backbone() *backbone.Backbone { return w.backbone }
+
+// Generation counts the changes of the workspace.
+func (w *Workspace) Generation() uint64 { return w.state.Generation }
+
+// ModelPath returns the path of the published model.
+func (w *Workspace) ModelPath() string { return w.store.Path(store.ModelFile) }
+
+// A Class is a label and its training photos.
+type Class struct {
+	Label  string  `json:"label"`
+	Photos []Photo `json:"photos"`
+}
+
+// A Photo is one training photo.
+type Photo struct {
+	Path   string    `json:"path"`
+	SHA256 string    `json:"sha256"`
+	Source string    `json:"-"` // the recording or camera; "" if unknown
+	Taken  time.Time `json:"-"` // zero if unknown
+	Time   time.Time `json:"-"` // when it was added
+}
+
+// Classes returns the classes and their photos, in the order of labels.
+func (w *Workspace) Classes() []Class {
+	var classes []Class
+	for _, e := range w.state.Positives() {
+		if n := len(classes); n == 0 || classes[n-1].Label != e.Label {
+			classes = append(classes, Class{Label: e.Label})
+		}
+		c := &classes[len(classes)-1]
+		c.Photos = append(c.Photos, photoOf(e))
+	}
+	return classes
+}
+
+// Negatives returns the photos that belong to no class.
+func (w *Workspace) Negatives() []Photo {
+	var photos []Photo
+	for _, e := range w.state.Negatives() {
+		photos = append(photos, photoOf(e))
+	}
+	return photos
+}
+
+func photoOf(e store.Example) Photo {
+	return Photo{e.Path, e.Photo.String(), e.Source, e.Taken, e.Time}
+}
+
+// HasPhoto returns a function that reports whether the photo with a SHA-256 in hexadecimal
+// is in the workspace, or in a change that can be undone.
+func (w *Workspace) HasPhoto() func(sha256 string) bool {
+	known := make(map[string]bool)
+	note := func(list []store.Example) {
+		for _, e := range list {
+			known[e.Photo.String()] = true
+		}
+	}
+	note(w.state.Examples)
+	for _, c := range w.state.History {
+		note(c.Added)
+		note(c.Removed)
+	}
+	return func(sha256 string) bool { return known[sha256] }
+}

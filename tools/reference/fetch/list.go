@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// list is the content of list.txt. Each line is a comment, or one of
+//
+//	from NAME URL                                  a folder on a server
+//	file PATH SIZE SHA256 NAME/PATH                a file, and where it is in one of these folders
+//	golden MODEL CASE SOURCE SHA256 SHA256 SHA256  input, output and Edge TPU output of a model; see golden
+//
+// Paths are slash-separated and relative to the folder of the reference files.
+type list struct {
+	lines   []string // as read; a line of a file or golden is made again from its entry
+	entries map[int]fmt.Stringer
+	files   []*file
+	goldens []*golden
+}
+
+// A file is downloaded.
+type file struct {
+	path   string
+	size   int64
+	sha256 string
+	origin string // NAME/PATH
+	url    string
+}
+
+func (f *file) String() string {
+	return fmt.Sprintf("file %s %d %s %s", f.path, f.size, f.sha256, f.origin)
+}
+
+// A golden is a model's input, the real TensorFlow Lite library's output for it, and what the Edge TPU's arithmetic
+// gives (docs/edgetpu-arithmetic.md): golden/MODEL/NAME.in, .out and .tpu. Any sum may be "-": the file does not exist.
+//
+// The source says how to compute the input: the path of a photo, which is resized to the model's input whatever its
+// proportions; const:N, all bytes N; noise:N, a generator started with N; or output:MODEL, the output of another model
+// for the case of the same name.
+type golden struct {
+	model, name, source string
+	sums                [3]string // of .in, .out, .tpu
+}
+
+// suffixes are the endings of a golden's files, in the order of its sums.
+var suffixes = [3]string{".in", ".out", ".tpu"}
+
+func (g *golden) String() string {
+	return fmt.Sprintf("golden %s %s %s %s", g.model, g.name, g.source, strings.Join(g.sums[:], " "))
+}
+
+// path returns the path of the golden's file with that suffix.
+func (g *golden) path(suffix string) string { return "golden/" + g.model + "/" + g.name + suffix }
+
+var errSyntax = errors.New("not a line of the list")
+
+func parseList(b []byte) (*list, error) {
+	l := &list{entries: make(map[int]fmt.Stringer)}
+	servers := make(map[string]string)
+	for i, line := range strings.Split(strings.TrimSuffix(string(b), "\n"), "\n") {
+		l.lines = append(l.lines, line)
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		err := errSyntax
+		switch {
+		case words[0] == "from" && len(words) == 3:
+			servers[words[1]] = strings.TrimSuffix(words[2], "/")
+			err = nil
+		case words[0] == "file" && len(words) == 5:
+			f := &file{path: words[1], sha256: words[3], origin: words[4]}
+			if _, err = fmt.Sscan(words[2], &f.size); err == nil {
+				f.url, err = locate(servers, f.origin)
+			}
+			if err == nil && !filepath.IsLocal(filepath.FromSlash(f.path)) {
+				err = fmt.Errorf("%s leads out of the folder", f.path)
+			}
+			l.files = append(l.files, f)
+			l.entries[i] = f
+		case words[0] == "golden" && len(words) == 7:
+			g := &golden{model: words[1], name: words[2], source: words[3], sums: [3]string(words[4:])}
+			l.goldens = append(l.goldens, g)
+			l.entries[i] = g
+			err = nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list.txt:%d: %w", i+1, err)
+		}
+	}
+	return l, nil
+}
+
+// locate returns the URL of an origin, NAME/PATH.
+func locate(servers map[string]string, origin string) (string, error) {
+	name, path, _ := strings.Cut(origin, "/")
+	server, ok := servers[name]
+	if !ok {
+		return "", fmt.Errorf("no line \"from %s\"", name)
+	}
+	return server + "/" + path, nil
+}
+
+func (l *list) size() (n int64) {
+	for _, f := range l.files {
+		n += f.size
+	}
+	return n
+}
+
+// pin takes all sizes and sums from the files in folder. A golden may lack files.
+func (l *list) pin(folder string) error {
+	for _, f := range l.files {
+		b, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(f.path)))
+		if err != nil {
+			return err
+		}
+		f.size, f.sha256 = int64(len(b)), sum(b)
+	}
+	for _, g := range l.goldens {
+		for i, suffix := range suffixes {
+			b, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(g.path(suffix))))
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				g.sums[i] = "-"
+			case err != nil:
+				return err
+			default:
+				g.sums[i] = sum(b)
+			}
+		}
+	}
+	return nil
+}
+
+func (l *list) format() []byte {
+	var b bytes.Buffer
+	for i, line := range l.lines {
+		if e, ok := l.entries[i]; ok {
+			line = e.String()
+		}
+		fmt.Fprintln(&b, line)
+	}
+	return b.Bytes()
+}
+
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}

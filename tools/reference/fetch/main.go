@@ -1,0 +1,66 @@
+// Command fetch downloads the reference files that tests compare with into testdata/reference, and makes those that
+// have no public origin but can be computed: golden inputs and outputs, with the real TensorFlow Lite library. Every
+// file is held to the SHA-256 in list.txt, so that a test passes with the bytes that it passed with here.
+//
+//	go run ./tools/reference/fetch
+//
+// Files that are there already are checked and kept. With -pin FOLDER it downloads nothing: it takes the sizes and sums
+// of all files in list.txt from a folder that has them and prints the list.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"github.com/imprintkit/imprint/tools/reference"
+)
+
+//go:embed list.txt
+var listed []byte
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "fetch:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("fetch", flag.ExitOnError)
+	out := flags.String("out", filepath.FromSlash(reference.Download), "put the files into `FOLDER`")
+	server := flags.String("server", "", "download from `URL` in place of the scheme and host in the list, such as a mirror")
+	pin := flags.String("pin", "", "print the list with the sizes and sums of the files in `FOLDER`")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	l, err := parseList(listed)
+	if err != nil {
+		return err
+	}
+	if *pin != "" {
+		if err := l.pin(*pin); err != nil {
+			return err
+		}
+		_, err := os.Stdout.Write(l.format())
+		return err
+	}
+	fmt.Printf("%d files, %.0f MB, into %s\n", len(l.files), float64(l.size())/1e6, *out)
+	d := downloader{folder: *out, server: *server, client: http.DefaultClient, log: func(s string) { fmt.Println(s) }}
+	downloaded := d.all(ctx, l.files)
+	if downloaded != nil {
+		downloaded = fmt.Errorf("some files are missing:\n%w", downloaded)
+	}
+	// What has arrived may be enough for some of the golden files.
+	made, err := makeGoldens(ctx, *out, l.goldens)
+	fmt.Printf("golden: %d of %d recordings are complete\n", made, len(l.goldens))
+	return errors.Join(downloaded, err)
+}

@@ -1,0 +1,189 @@
+// Package compiled writes weights into a model that Google's compiler made for the Edge
+// TPU: a new last layer with [Pair.WriteLastLayer], or every layer of another model of
+// the same architecture with [Pair.Retarget]. Call [Open] first. It takes a compiled
+// model and the uncompiled model that the compiler was given for it.
+//
+// The compiler's format is not published. The package finds a layer in the compiled model
+// by encoding the uncompiled model's weights and searching for those bytes. It does not
+// write a layer that it finds nowhere or at several places. Everything else in the
+// compiled model stays as it is.
+package compiled
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+var (
+	// ErrUncompiled is wrapped when the uncompiled model is one that the compiler does not
+	// accept, or not the one that it was given for the compiled model.
+	ErrUncompiled = errors.New("unsuitable uncompiled model")
+	// ErrCompiled is wrapped when the compiled model, or a file written into it, does not
+	// hold the uncompiled model's layers where they are needed, or has no room for what is
+	// to be written.
+	ErrCompiled = errors.New("unsuitable compiled model")
+	// ErrLayer is wrapped when the parts of a LastLayer and its embeddings do not fit one
+	// another or are not finite.
+	ErrLayer = errors.New("invalid last layer")
+)
+
+// A Pair is a compiled model and the uncompiled model that it was made from, with the
+// place of each layer. It does not change and may be used from many goroutines.
+type Pair struct {
+	file          []byte // the compiled model
+	compiled      *tflite.Model
+	operator      int // of compiled, for the Edge TPU
+	options, size int // where the operator's custom options are in file
+	program       *executable.Package
+	uncompiled    *tflite.Model
+	layers        []placed    // the uncompiled model's operators, in order
+	cpuOps        map[int]int // the operators that the compiler left to the CPU, from the uncompiled to the compiled model
+}
+
+// Open reads a compiled and its uncompiled model and finds the layers of the one in the
+// other. The pair keeps both slices, which must not change. Errors wrap ErrCompiled,
+// ErrUncompiled, or an error of package tflite or executable.
+func Open(compiled, uncompiled []byte) (*Pair, error) {
+	p := &Pair{file: compiled}
+	var err error
+	if p.compiled, err = tflite.Parse(compiled); err != nil {
+		return nil, fmt.Errorf("read the compiled model: %w", err)
+	}
+	if p.uncompiled, err = tflite.Parse(uncompiled); err != nil {
+		return nil, fmt.Errorf("read the uncompiled model: %w", err)
+	}
+	if err := p.parseProgram(); err != nil {
+		return nil, fmt.Errorf("read the compiled model: %w", err)
+	}
+	if isCompiled(p.uncompiled) {
+		return nil, fmt.Errorf("read the uncompiled model: %w: it is compiled for the Edge TPU", ErrUncompiled)
+	}
+	layers, err := readLayers(p.uncompiled)
+	if err != nil {
+		return nil, fmt.Errorf("read the uncompiled model: %w", err)
+	}
+	p.findCPUOps()
+	p.findLayers(layers)
+	weighted, found := 0, 0
+	for i := range p.layers {
+		if p.layers[i].filter != nil && !p.onCPU(i) {
+			weighted++
+			found += min(p.layers[i].found, 1)
+		}
+	}
+	if weighted > 0 && found == 0 {
+		return nil, fmt.Errorf("%w: the compiled model has none of its %d layers with weights and was made from another model", ErrUncompiled, weighted)
+	}
+	return p, nil
+}
+
+// parseProgram finds the compiled model's operator for the Edge TPU and parses it.
+func (p *Pair) parseProgram() error {
+	if len(p.compiled.Subgraphs) != 1 {
+		return fmt.Errorf("%w: it has %d subgraphs, want 1", ErrCompiled, len(p.compiled.Subgraphs))
+	}
+	p.operator = -1
+	for i, op := range p.compiled.Subgraphs[0].Operators {
+		if p.compiled.OperatorCodes[op.Opcode].CustomCode == executable.CustomOperator {
+			if p.operator >= 0 {
+				return fmt.Errorf("%w: two of its operators are for the Edge TPU", ErrCompiled)
+			}
+			p.operator = i
+		}
+	}
+	switch {
+	case p.operator < 0 && isCompiled(p.uncompiled):
+		return fmt.Errorf("%w: it is not compiled for the Edge TPU, but the uncompiled model is: the two are swapped", ErrCompiled)
+	case p.operator < 0:
+		return fmt.Errorf("%w: it is not compiled for the Edge TPU", ErrCompiled)
+	}
+	options := p.compiled.Subgraphs[0].Operators[p.operator].CustomOptions
+	p.options, p.size = bytes.Index(p.file, options), len(options)
+	var err error
+	p.program, err = executable.Parse(options)
+	return err
+}
+
+// isCompiled reports whether m has an operator for the Edge TPU.
+func isCompiled(m *tflite.Model) bool {
+	return slices.ContainsFunc(m.OperatorCodes, func(c tflite.OperatorCode) bool { return c.CustomCode == executable.CustomOperator })
+}
+
+// placed is a layer of the uncompiled model and its place in the program.
+type placed struct {
+	layer
+	streamed bool // among the parameters of Main rather than of Caching
+	place    executable.Place
+	found    int // places that hold the weights; 0 if none does
+	stages   []executable.StagePlace
+	sumAt    *executable.SumPlace // nil if it was not found
+}
+
+// findLayers finds all layers in the program.
+func (p *Pair) findLayers(layers []layer) {
+	next := 0
+	for _, l := range layers {
+		at := p.find(l, next)
+		if at.found > 0 && !at.streamed {
+			next = at.place.Offset + align64(l.filter.Size(at.place.Form))
+		}
+		p.layers = append(p.layers, at)
+	}
+	// Nothing distinguishes two sums with equal constants, so neither may change.
+	for i := range p.layers {
+		for j := range p.layers[:i] {
+			if a, b := &p.layers[i], &p.layers[j]; a.sumAt != nil && b.sum != nil && *a.sum == *b.sum {
+				a.sumAt, b.sumAt = nil, nil
+			}
+		}
+	}
+}
+
+// find finds one layer. Of several places that hold its weights it takes the one at next,
+// because compilers place each layer behind the one before it.
+func (p *Pair) find(l layer, next int) placed {
+	at := placed{layer: l}
+	if l.stage != nil {
+		at.stages = p.program.Main.FindStages(*l.stage)
+	}
+	if l.sum != nil {
+		if place, ok := p.program.Main.FindSum(*l.sum); ok {
+			at.sumAt = &place
+		}
+	}
+	if l.filter == nil {
+		return at
+	}
+	if p.program.Caching != nil {
+		places := l.filter.Find(p.program.Caching.Parameters)
+		at.found = len(places)
+		for i, place := range places {
+			if i == 0 || place.Offset == next {
+				at.place = place
+			}
+		}
+	}
+	if at.found == 0 {
+		places := l.filter.Find(p.program.Main.Parameters)
+		if at.found, at.streamed = len(places), true; at.found > 0 {
+			at.place = places[0]
+		}
+	}
+	return at
+}
+
+// parameters returns the parameters of program that the layer's weights are among.
+func (l *placed) parameters(program *executable.Package) []byte {
+	if l.streamed {
+		return program.Main.Parameters
+	}
+	return program.Caching.Parameters
+}
+
+// align64 rounds n up to a multiple of 64, as compilers align layers.
+func align64(n int) int { return (n + 63) / 64 * 64 }

@@ -1,0 +1,86 @@
+package compiled
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+// findCPUOps finds the operators that the compiler left to the CPU. An operator of the
+// compiled model is that of the uncompiled model of the same kind whose output has the
+// same name.
+func (p *Pair) findCPUOps() {
+	p.cpuOps = map[int]int{}
+	from, to := &p.uncompiled.Subgraphs[0], &p.compiled.Subgraphs[0]
+	writer := map[string]int{}
+	for i, op := range from.Operators {
+		for _, o := range op.Outputs {
+			writer[from.Tensors[o].Name] = i
+		}
+	}
+	for k, op := range to.Operators {
+		if k == p.operator || len(op.Outputs) == 0 {
+			continue
+		}
+		i, ok := writer[to.Tensors[op.Outputs[0]].Name]
+		if !ok {
+			continue
+		}
+		was := from.Operators[i]
+		if p.uncompiled.OperatorCodes[was.Opcode].Builtin == p.compiled.OperatorCodes[op.Opcode].Builtin && len(was.Inputs) == len(op.Inputs) && len(was.Outputs) == len(op.Outputs) {
+			p.cpuOps[i] = k
+		}
+	}
+}
+
+// onCPU reports whether the compiler left operator i of the uncompiled model to the CPU.
+func (p *Pair) onCPU(i int) bool {
+	_, ok := p.cpuOps[i]
+	return ok
+}
+
+// rewriteCPUOps gives the CPU's operators of out, a copy of the compiled model, the
+// constants and quantization of m. It reports whether that changed anything.
+func (p *Pair) rewriteCPUOps(out, m *tflite.Model) (changed bool, err error) {
+	old, from, to := &p.uncompiled.Subgraphs[0], &m.Subgraphs[0], &out.Subgraphs[0]
+	if n := len(to.Operators) - 1; n != len(p.cpuOps) {
+		return false, fmt.Errorf("%w: %d of its %d operators on the CPU are the uncompiled model's", ErrCompiled, len(p.cpuOps), n)
+	}
+	for i, k := range p.cpuOps {
+		oldTensors, fromTensors := tensorsOf(&old.Operators[i]), tensorsOf(&from.Operators[i])
+		for j, t := range tensorsOf(&to.Operators[k]) {
+			a, b := oldTensors[j], fromTensors[j]
+			if t < 0 || a < 0 || b < 0 {
+				continue
+			}
+			if c := m.TensorBytes(0, b); c != nil && !bytes.Equal(c, p.uncompiled.TensorBytes(0, a)) {
+				to.Tensors[t].Buffer, changed = out.AddBuffer(c), true
+			}
+			if requantize(&to.Tensors[t], &old.Tensors[a], &from.Tensors[b]) {
+				changed = true
+			}
+		}
+	}
+	return changed, nil
+}
+
+// tensorsOf lists the inputs and then the outputs of an operator.
+func tensorsOf(op *tflite.Operator) []int32 { return slices.Concat(op.Inputs, op.Outputs) }
+
+// requantize gives a tensor the quantization of is where that differs from was's. It
+// reports whether it does.
+func requantize(tensor, was, is *tflite.Tensor) bool {
+	if is.Quantization == nil || was.Quantization == nil ||
+		slices.Equal(is.Quantization.Scale, was.Quantization.Scale) && slices.Equal(is.Quantization.ZeroPoint, was.Quantization.ZeroPoint) {
+		return false
+	}
+	q := tflite.Quantization{}
+	if tensor.Quantization != nil {
+		q = *tensor.Quantization
+	}
+	q.Scale, q.ZeroPoint, q.Dimension = slices.Clone(is.Quantization.Scale), slices.Clone(is.Quantization.ZeroPoint), is.Quantization.Dimension
+	tensor.Quantization = &q
+	return true
+}

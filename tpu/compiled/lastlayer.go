@@ -1,0 +1,272 @@
+package compiled
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+// A LastLayer is a fully connected layer that computes one logit per label. Its weights
+// are [label][input].
+type LastLayer struct {
+	Labels  []string
+	Inputs  int
+	Weights []float32
+	Bias    []float32
+}
+
+// row returns the weights of class c.
+func (l *LastLayer) row(c int) []float32 { return l.Weights[c*l.Inputs:][:l.Inputs] }
+
+// check reports whether the parts of l fit one another and are finite.
+func (l *LastLayer) check() error {
+	n := len(l.Labels)
+	if n == 0 || l.Inputs <= 0 || len(l.Weights) != n*l.Inputs || len(l.Bias) != n {
+		return fmt.Errorf("%d labels, %d inputs, %d weights and %d biases: %w", n, l.Inputs, len(l.Weights), len(l.Bias), ErrLayer)
+	}
+	for _, v := range slices.Concat(l.Weights, l.Bias) {
+		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+			return fmt.Errorf("a weight or bias is %v: %w", v, ErrLayer)
+		}
+	}
+	return nil
+}
+
+// logits writes the logits of x into dst. Products are converted before they are added,
+// so that no processor fuses the two.
+func (l *LastLayer) logits(dst, x []float64) {
+	for c := range dst[:len(l.Labels)] {
+		sum := float64(l.Bias[c])
+		for i, w := range l.row(c) {
+			sum += float64(float64(w) * x[i])
+		}
+		dst[c] = sum
+	}
+}
+
+// best returns the index of the largest value, the first of equals.
+func best(v []float64) int { return slices.Index(v, slices.Max(v)) }
+
+// An Embedding is the embedding of a training photo as a unit vector and the length that
+// it had.
+type Embedding struct {
+	Unit []float64
+	Norm float64
+}
+
+// Written describes a last layer that was written into a compiled model.
+type Written struct {
+	// Layer is the layer before its weights and biases were rounded to codes. It takes
+	// embeddings as they are, not as unit vectors. ReadLastLayer returns it after rounding.
+	Layer *LastLayer
+	// LogitScale is the factor by which logits were multiplied to fill the 8 bits of the
+	// layer's output. Above 1 scores become more confident, below 1 less.
+	LogitScale float64
+	// Disagreements counts the embeddings, of Embeddings in all, whose predicted class
+	// changes.
+	Disagreements, Embeddings int
+}
+
+// WriteLastLayer returns the compiled model with l, which computes logits of unit
+// embeddings, as its last layer, and with l's labels. Rows of the compiled layer beyond
+// l's stay below all others.
+//
+// Frozen is the model that computes the embeddings: the uncompiled model, or one of the
+// same architecture up to the embedding, whose layers are then written too.
+//
+// The quantization is chosen by embeddings, those of the photos that l was trained on.
+// The compiled layer does not scale embeddings to length 1, so a few predictions may
+// differ from l's.
+//
+// Errors wrap ErrCompiled, ErrUncompiled or ErrLayer.
+func (p *Pair) WriteLastLayer(l *LastLayer, embeddings []Embedding, frozen *tflite.Model) ([]byte, *Written, error) {
+	if err := l.check(); err != nil {
+		return nil, nil, err
+	}
+	at, err := p.writableLast(l, embeddings)
+	if err != nil {
+		return nil, nil, err
+	}
+	changes, err := p.changes(frozen, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := p.embedding(frozen, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	last := &p.layers[at]
+	c, w, err := last.quantize(l, embeddings, in)
+	if err != nil {
+		return nil, nil, fmt.Errorf("layer %q: %w", last.name, err)
+	}
+	file, _, err := p.write(append(changes, *c))
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := tflite.Parse(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := out.SetLabels(l.Labels); err != nil {
+		return nil, nil, err
+	}
+	file, err = out.Encode()
+	return file, w, err
+}
+
+// writableLast returns the index of the last layer with weights if l can be written into
+// it.
+func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
+	at := p.last()
+	if at < 0 {
+		return 0, fmt.Errorf("%w: it has no layer with weights", ErrCompiled)
+	}
+	last := &p.layers[at]
+	if err := p.isClassifier(at); err != nil {
+		return 0, fmt.Errorf("layer %q, %v: %w: %w", last.name, last.kind, ErrCompiled, err)
+	}
+	switch f := last.filter; {
+	case last.found != 1:
+		return 0, fmt.Errorf("layer %q: %w: its weights are at %d places of the parameters, want 1", last.name, ErrCompiled, last.found)
+	case l.Inputs != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
+		return 0, fmt.Errorf("layer %q: %w: it takes %d values, the new layer %d", last.name, ErrCompiled, f.Inputs, l.Inputs)
+	case len(l.Labels) > f.Outputs:
+		return 0, fmt.Errorf("layer %q: %w: it has room for %d classes, not for %d", last.name, ErrCompiled, f.Outputs, len(l.Labels))
+	case len(embeddings) == 0:
+		return 0, fmt.Errorf("no embeddings to choose the quantization by: %w", ErrLayer)
+	}
+	for _, e := range embeddings {
+		if len(e.Unit) != l.Inputs {
+			return 0, fmt.Errorf("an embedding has %d values, the layer takes %d: %w", len(e.Unit), l.Inputs, ErrLayer)
+		}
+	}
+	return at, nil
+}
+
+// last returns the index of the last layer with weights, -1 if there is none.
+func (p *Pair) last() int {
+	for i := len(p.layers) - 1; i >= 0; i-- {
+		if p.layers[i].filter != nil {
+			return i
+		}
+	}
+	return -1
+}
+
+// isClassifier returns an error unless layer at, the last with weights, computes the
+// logits of the model's only output.
+func (p *Pair) isClassifier(at int) error {
+	g := &p.uncompiled.Subgraphs[0]
+	if p.onCPU(at) {
+		return errors.New("the compiler left it to the CPU")
+	}
+	out := g.Operators[at].Outputs[0]
+	if n := g.Tensors[out].NumElements(); n != p.layers[at].filter.Outputs {
+		return fmt.Errorf("it is not the last layer of a classifier: its output has the shape %v", g.Tensors[out].Shape)
+	}
+	for i := at + 1; i < len(g.Operators); i++ {
+		op := &g.Operators[i]
+		switch kind := p.layers[i].kind; kind {
+		case tflite.OpReshape, tflite.OpSqueeze, tflite.OpSoftmax, tflite.OpLogistic, tflite.OpQuantize, tflite.OpDequantize:
+			if op.Inputs[0] != out {
+				return fmt.Errorf("it is not the last layer of a classifier: %v does not read it", kind)
+			}
+		default:
+			return fmt.Errorf("it is not the last layer of a classifier: %v follows it", kind)
+		}
+		out = op.Outputs[0]
+	}
+	if !slices.Equal(g.Outputs, []int32{out}) {
+		return fmt.Errorf("the model has %d outputs, want one of scores", len(g.Outputs))
+	}
+	return nil
+}
+
+// embedding returns the quantization, in frozen, of the embedding that layer at reads. It
+// goes back over a RESHAPE that frozen lacks.
+func (p *Pair) embedding(frozen *tflite.Model, at int) (quantization, error) {
+	tensor := p.uncompiled.Subgraphs[0].Operators[at].Inputs[0]
+	for {
+		op, output := source(p.uncompiled, tensor)
+		if op < 0 {
+			return quantization{}, fmt.Errorf("%w: it has no layer before the last", ErrCompiled)
+		}
+		if all := frozen.Subgraphs[0].Operators; op < len(all) {
+			return quantizationOf(&frozen.Subgraphs[0].Tensors[all[op].Outputs[output]])
+		}
+		tensor = p.uncompiled.Subgraphs[0].Operators[op].Inputs[0]
+	}
+}
+
+// ReadLastLayer returns the last layer of a file that WriteLastLayer made with frozen. It
+// computes the logits of embeddings as they are, not as unit vectors.
+func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, error) {
+	m, f, stage, err := p.readLast(file)
+	if err != nil {
+		return nil, err
+	}
+	at := p.last()
+	in, err := p.embedding(frozen, at)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := m.Labels()
+	if err != nil {
+		return nil, err
+	}
+	if len(labels) > f.Outputs {
+		return nil, fmt.Errorf("%w: it has room for %d classes, the file has %d labels", ErrCompiled, f.Outputs, len(labels))
+	}
+	l := &LastLayer{Labels: labels, Inputs: f.Inputs, Bias: make([]float32, len(labels))}
+	for c := range labels {
+		multiplier, zero := stage.Multiplier, stage.WeightZero
+		if f.Multipliers != nil {
+			multiplier, zero = f.Multipliers[c], f.Zeros[c]
+		}
+		step := float64(multiplier) * float64(p.layers[at].output().scale) // of the accumulator
+		for _, w := range f.Weights[c*f.Inputs:][:f.Inputs] {
+			l.Weights = append(l.Weights, float32(float64(int(w)-int(zero))*step/float64(in.scale)))
+		}
+		if f.Biases != nil {
+			l.Bias[c] = float32(float64(f.Biases[c]) * step)
+		}
+	}
+	return l, l.check()
+}
+
+// readLast reads the last layer of a file that was written into p.
+func (p *Pair) readLast(file []byte) (m *tflite.Model, f *executable.Filter, stage executable.Stage, err error) {
+	fail := func(err error) (*tflite.Model, *executable.Filter, executable.Stage, error) {
+		return nil, nil, executable.Stage{}, err
+	}
+	at := p.last()
+	if at < 0 || p.layers[at].found != 1 || len(p.layers[at].stages) == 0 {
+		return fail(fmt.Errorf("%w: the place of its last layer is not known", ErrCompiled))
+	}
+	l := &p.layers[at]
+	if m, err = tflite.Parse(file); err != nil {
+		return fail(err)
+	}
+	i := slices.IndexFunc(m.Subgraphs[0].Operators, func(op tflite.Operator) bool { return op.CustomOptions != nil })
+	if i < 0 {
+		return fail(fmt.Errorf("%w: the file is not compiled for the Edge TPU", ErrCompiled))
+	}
+	program, err := executable.Parse(m.Subgraphs[0].Operators[i].CustomOptions)
+	if err != nil {
+		return fail(err)
+	}
+	if program.Caching == nil && !l.streamed || len(l.parameters(program)) != len(l.parameters(p.program)) ||
+		!slices.EqualFunc(program.Main.Chunks, p.program.Main.Chunks, func(a, b executable.InstructionChunk) bool { return len(a.Bytes) == len(b.Bytes) }) {
+		return fail(fmt.Errorf("%w: the file was not made from it", ErrCompiled))
+	}
+	read := *l.filter
+	return m, &read, program.Main.Stage(l.stages[0]), read.Decode(l.parameters(program)[l.place.Offset:], l.place.Form)
+}
+
+// output returns the quantization of the layer's output.
+func (l *layer) output() quantization { return l.around[len(l.around)-1] }

@@ -1,0 +1,247 @@
+package compiled
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+// Retarget returns the compiled model with the weights and quantization of model, an
+// uncompiled model of the same architecture: what the compiler would have made of it.
+//
+// An error names the layer that can't be written. A layer can't have another shape, other
+// quantization where the place of the constants derived from it is not known, or biases
+// where those of the compiled model were all 0. Errors wrap ErrCompiled, ErrUncompiled or
+// an error of package tflite.
+func (p *Pair) Retarget(model []byte) ([]byte, error) {
+	m, err := tflite.Parse(model)
+	if err != nil {
+		return nil, fmt.Errorf("read the new model: %w", err)
+	}
+	if len(m.Subgraphs) != 1 {
+		return nil, fmt.Errorf("read the new model: it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrUncompiled)
+	}
+	if n := len(m.Subgraphs[0].Operators); n != len(p.layers) {
+		return nil, fmt.Errorf("%w: it has %d layers, the new model %d", ErrCompiled, len(p.layers), n)
+	}
+	changes, err := p.changes(m, len(p.layers))
+	if err != nil {
+		return nil, err
+	}
+	file, program, err := p.write(changes)
+	if err != nil {
+		return nil, err
+	}
+	return p.requantizeEnds(file, program, m)
+}
+
+// changes lists the changes that make the first n layers those of m. Where m has fewer
+// layers, the last of the n may be RESHAPEs, which only give the embedding another shape.
+func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
+	layers, err := readLayers(m)
+	if err != nil {
+		return nil, fmt.Errorf("read the new model: %w", err)
+	}
+	for n > len(layers) && p.layers[n-1].kind == tflite.OpReshape {
+		n--
+	}
+	if n > len(layers) {
+		return nil, fmt.Errorf("%w: it has %d layers before the last, the new model %d", ErrCompiled, n, len(layers))
+	}
+	var changes []change
+	for i := range n {
+		was, l := &p.layers[i], &layers[i]
+		if why := p.mismatch(m, i, l); why != "" {
+			return nil, fmt.Errorf("layer %q, %v: %w: %s", was.name, was.kind, ErrCompiled, why)
+		}
+		switch {
+		case p.onCPU(i):
+		case l.stage != nil:
+			changes = append(changes, change{placed: was, filter: l.filter, stage: *l.stage})
+		case l.sum != nil && was.sumAt != nil:
+			changes = append(changes, change{placed: was, sum: l.sum})
+		case !slices.Equal(l.around, was.around):
+			return nil, fmt.Errorf("layer %q, %v: %w: the new model quantizes its inputs or outputs differently, and the place of the constants derived from that is not known", was.name, was.kind, ErrCompiled)
+		}
+	}
+	return changes, nil
+}
+
+// mismatch says what about l, layer i of m, differs from the uncompiled model's other
+// than weights and quantization; "" for nothing.
+func (p *Pair) mismatch(m *tflite.Model, i int, l *layer) string {
+	was := &p.layers[i]
+	old, op := &p.uncompiled.Subgraphs[0].Operators[i], &m.Subgraphs[0].Operators[i]
+	switch {
+	case l.kind != was.kind:
+		return fmt.Sprintf("it is %v in the new model", l.kind)
+	case was.filter != nil && !sameShape(was.filter, l.filter):
+		return fmt.Sprintf("its shape is %s, in the new model %s", shape(was.filter), shape(l.filter))
+	case !sameTensors(p.uncompiled, m, i) || len(l.around) != len(was.around):
+		return "its inputs or outputs have other types, shapes or sources in the new model"
+	case !reflect.DeepEqual(fixedOptions(p.uncompiled, l.kind, old), fixedOptions(m, l.kind, op)):
+		return "it has other options in the new model"
+	case was.filter == nil && !p.onCPU(i):
+		for j, t := range old.Inputs {
+			if t >= 0 && !bytes.Equal(p.uncompiled.TensorBytes(0, t), m.TensorBytes(0, op.Inputs[j])) {
+				return fmt.Sprintf("the constant %q differs in the new model, and its place is not known", p.uncompiled.Subgraphs[0].Tensors[t].Name)
+			}
+		}
+	}
+	return ""
+}
+
+// fixedOptions returns the options of an operator that the program depends on. It leaves
+// out activations, which are part of a stage, shapes, which tensors have, and the strides
+// of a pool with one output per channel, which does not use them.
+func fixedOptions(m *tflite.Model, kind tflite.BuiltinOperator, op *tflite.Operator) any {
+	o := op.Options
+	switch kind {
+	case tflite.OpConv2D:
+		v := o.Conv2D()
+		v.Activation = 0
+		return v
+	case tflite.OpDepthwiseConv2D:
+		v := o.DepthwiseConv2D()
+		v.Activation = 0
+		return v
+	case tflite.OpFullyConnected:
+		v := o.FullyConnected()
+		v.Activation = 0
+		return v
+	case tflite.OpAveragePool2D:
+		v := o.Pool2D()
+		v.Activation = 0
+		if out := m.Subgraphs[0].Tensors[op.Outputs[0]].Shape; len(out) == 4 && out[1] == 1 && out[2] == 1 {
+			v.StrideH, v.StrideW = 1, 1
+		}
+		return v
+	case tflite.OpConcatenation:
+		return o.Concatenation().Axis
+	case tflite.OpSoftmax:
+		return o.Softmax()
+	case tflite.OpReshape, tflite.OpSqueeze:
+		return nil
+	}
+	return o
+}
+
+// source returns the operator of m that writes tensor t, and which of its outputs t is.
+// An input of the model has operator -1 and its index among the inputs, and a constant -1
+// twice.
+func source(m *tflite.Model, t int32) (op, output int) {
+	g := &m.Subgraphs[0]
+	for i := range g.Operators {
+		if k := slices.Index(g.Operators[i].Outputs, t); k >= 0 {
+			return i, k
+		}
+	}
+	return -1, slices.Index(g.Inputs, t)
+}
+
+// sameTensors reports whether the inputs and outputs of operator i have the same sources,
+// types and shapes in both models.
+func sameTensors(a, b *tflite.Model, i int) bool {
+	x, y := &a.Subgraphs[0].Operators[i], &b.Subgraphs[0].Operators[i]
+	same := func(p, q []int32) bool {
+		return slices.EqualFunc(p, q, func(s, t int32) bool {
+			if s < 0 || t < 0 {
+				return s == t
+			}
+			u, v := &a.Subgraphs[0].Tensors[s], &b.Subgraphs[0].Tensors[t]
+			opA, outputA := source(a, s)
+			opB, outputB := source(b, t)
+			return opA == opB && outputA == outputB && u.Type == v.Type && slices.Equal(u.Shape, v.Shape)
+		})
+	}
+	return same(x.Inputs, y.Inputs) && same(x.Outputs, y.Outputs)
+}
+
+// requantizeEnds gives the inputs and outputs of a written file's program, and all that
+// the CPU computes, the quantization of m.
+func (p *Pair) requantizeEnds(file []byte, program *executable.Package, m *tflite.Model) ([]byte, error) {
+	out, err := tflite.Parse(file)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := p.rewriteCPUOps(out, m)
+	if err != nil {
+		return nil, err
+	}
+	counterparts := p.counterparts(m)
+	op := &out.Subgraphs[0].Operators[p.operator]
+	for _, side := range []struct {
+		layers  []executable.Layer
+		tensors []int32
+	}{{program.Main.Inputs, op.Inputs}, {program.Main.Outputs, op.Outputs}} {
+		for i := range side.layers {
+			if i >= len(side.tensors) {
+				break // states of an LSTM, for which the uncompiled model has no outputs
+			}
+			c, err := p.requantizeEnd(&side.layers[i], out, side.tensors[i], m, counterparts)
+			if err != nil {
+				return nil, err
+			}
+			changed = changed || c
+		}
+	}
+	if !changed {
+		return file, nil
+	}
+	// The custom options of out share memory with file, where program was changed.
+	return out.Encode()
+}
+
+// requantizeEnd gives one input or output of the program, and its tensor in out, the
+// quantization of m. It reports whether that changed anything.
+func (p *Pair) requantizeEnd(end *executable.Layer, out *tflite.Model, tensor int32, m *tflite.Model, counterparts map[int32]int32) (changed bool, err error) {
+	old, from, to := &p.uncompiled.Subgraphs[0], &m.Subgraphs[0], &out.Subgraphs[0].Tensors[tensor]
+	was := p.uncompiledTensor(&out.Subgraphs[0], tensor)
+	if was < 0 || end.Name != to.Name {
+		for a, b := range counterparts {
+			if a >= 0 && b >= 0 && requantize(new(tflite.Tensor), &old.Tensors[a], &from.Tensors[b]) {
+				return false, fmt.Errorf("%w: tensor %q of its operator for the Edge TPU is not one of the uncompiled model", ErrCompiled, to.Name)
+			}
+		}
+		return false, nil
+	}
+	is := &from.Tensors[counterparts[int32(was)]]
+	if !requantize(to, &old.Tensors[was], is) {
+		return false, nil
+	}
+	q, err := quantizationOf(is)
+	if err != nil {
+		return false, err
+	}
+	return true, end.SetNumerics(q.scale, int(q.zero))
+}
+
+// uncompiledTensor returns the tensor of the uncompiled model that corresponds to one of
+// g, the compiled model's graph: the same input or output of the model, else the one of
+// the same name, else -1.
+func (p *Pair) uncompiledTensor(g *tflite.Subgraph, tensor int32) int {
+	old := &p.uncompiled.Subgraphs[0]
+	if k := slices.Index(g.Inputs, tensor); k >= 0 && len(g.Inputs) == len(old.Inputs) {
+		return int(old.Inputs[k])
+	}
+	if k := slices.Index(g.Outputs, tensor); k >= 0 && len(g.Outputs) == len(old.Outputs) {
+		return int(old.Outputs[k])
+	}
+	return slices.IndexFunc(old.Tensors, func(t tflite.Tensor) bool { return t.Name == g.Tensors[tensor].Name })
+}
+
+// counterparts maps the tensors that the uncompiled model's operators use to those of m.
+func (p *Pair) counterparts(m *tflite.Model) map[int32]int32 {
+	c := map[int32]int32{}
+	for i := range p.uncompiled.Subgraphs[0].Operators {
+		is := tensorsOf(&m.Subgraphs[0].Operators[i])
+		for j, was := range tensorsOf(&p.uncompiled.Subgraphs[0].Operators[i]) {
+			c[was] = is[j]
+		}
+	}
+	return c
+}

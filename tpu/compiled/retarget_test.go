@@ -1,0 +1,193 @@
+package compiled
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+// program returns the program of a compiled model.
+func program(t testing.TB, file []byte) *executable.Package {
+	t.Helper()
+	m, err := tflite.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range m.Subgraphs[0].Operators {
+		if op.CustomOptions != nil {
+			p, err := executable.Parse(op.CustomOptions)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+	}
+	t.Fatal("not compiled")
+	return nil
+}
+
+// TestRetarget makes models of one architecture from one another and compares them with
+// what the compiler made.
+func TestRetarget(t *testing.T) {
+	all := pairs(t)
+	n := 0
+	for from, a := range all {
+		for to, b := range all {
+			if !strings.HasPrefix(from, "pairs/color") || !strings.HasPrefix(to, "pairs/color") {
+				continue
+			}
+			n++
+			p, err := Open(a[0], a[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.Retarget(b[1])
+			if err != nil {
+				t.Errorf("%s made from %s: %v", to, from, err)
+				continue
+			}
+			made, want := program(t, got), program(t, b[0])
+			for i := range want.Executables {
+				g, w := &made.Executables[i], &want.Executables[i]
+				if !bytes.Equal(g.Parameters, w.Parameters) {
+					t.Errorf("%s made from %s: executable %d has other parameters", to, from, i)
+				}
+				for c := range w.Chunks {
+					if !bytes.Equal(g.Chunks[c].Bytes, w.Chunks[c].Bytes) {
+						d := 0
+						for j := range w.Chunks[c].Bytes {
+							if g.Chunks[c].Bytes[j] != w.Chunks[c].Bytes[j] {
+								d++
+							}
+						}
+						t.Errorf("%s made from %s: executable %d has other instructions: %d bytes", to, from, i, d)
+					}
+				}
+				for o := range w.Outputs {
+					if g.Outputs[o].Scale != w.Outputs[o].Scale || g.Outputs[o].ZeroPoint != w.Outputs[o].ZeroPoint {
+						t.Errorf("%s made from %s: output %d is %v", to, from, o, g.Outputs[o])
+					}
+				}
+			}
+			if from == to && !bytes.Equal(got, a[0]) {
+				t.Errorf("%s made from itself differs", from)
+			}
+		}
+	}
+	if n != 16 {
+		t.Errorf("%d pairs, want 16", n)
+	}
+}
+
+// TestRetargetSelf makes models from themselves.
+func TestRetargetSelf(t *testing.T) {
+	for name, pair := range pairs(t) {
+		p, err := Open(pair[0], pair[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.Retarget(pair[1])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !bytes.Equal(got, pair[0]) {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
+
+// TestRetargetErrors retargets to models that differ in more than weights and
+// quantization.
+func TestRetargetErrors(t *testing.T) {
+	for _, test := range []struct {
+		model  string
+		change func(*tflite.Model)
+		text   string
+	}{
+		{"mobilenet_v1_0.25_128_quant", func(m *tflite.Model) {
+			op := &m.Subgraphs[0].Operators[1]
+			o := op.Options.DepthwiseConv2D()
+			o.Padding = 1 - o.Padding
+			op.Options = o.Options()
+		}, "other options"},
+		{"mobilenet_v1_0.25_128_quant", func(m *tflite.Model) {
+			g := &m.Subgraphs[0]
+			in := &g.Tensors[g.Operators[len(g.Operators)-1].Inputs[0]]
+			q := *in.Quantization
+			q.Scale = []float32{0.25}
+			in.Quantization = &q
+		}, "quantizes its inputs or outputs differently"},
+		{"mobilenet_v1_0.25_128_quant", func(m *tflite.Model) {
+			g := &m.Subgraphs[0]
+			g.Operators = g.Operators[:len(g.Operators)-1]
+		}, "it has 31 layers, the new model 30"},
+		{"movenet_single_pose_lightning_ptq", func(m *tflite.Model) {
+			g := &m.Subgraphs[0]
+			for i := range g.Operators {
+				op := &g.Operators[i]
+				if m.OperatorCodes[op.Opcode].Builtin != tflite.OpMul {
+					continue
+				}
+				for _, in := range op.Inputs {
+					if b := m.TensorBytes(0, in); b != nil {
+						b = slices.Clone(b)
+						b[0]++
+						g.Tensors[in].Buffer = m.AddBuffer(b)
+						return
+					}
+				}
+			}
+			t.Fatal("the model has no MUL by a constant")
+		}, "differs in the new model"},
+	} {
+		p, m := openShared(t, test.model)
+		test.change(m)
+		changed, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Retarget(changed); !errors.Is(err, ErrCompiled) || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%s: got %v, want %v with %q", test.model, err, ErrCompiled, test.text)
+		}
+	}
+}
+
+// TestRetargetCPUOps checks that operators on the CPU take the new model's constants and
+// quantization, too.
+func TestRetargetCPUOps(t *testing.T) {
+	p, m := openShared(t, "deeplabv3_mnv2_dm05_pascal_quant")
+	at := p.last()
+	op := &m.Subgraphs[0].Operators[at]
+	weights := slices.Clone(m.TensorBytes(0, op.Inputs[1]))
+	slices.Reverse(weights)
+	m.Subgraphs[0].Tensors[op.Inputs[1]].Buffer = m.AddBuffer(weights)
+	q := *m.Subgraphs[0].Tensors[op.Outputs[0]].Quantization
+	q.Scale = []float32{0.125}
+	m.Subgraphs[0].Tensors[op.Outputs[0]].Quantization = &q
+	changed, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, err := p.Retarget(changed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := tflite.Parse(written)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := got.Subgraphs[0].Operators[p.cpuOps[at]]
+	if !slices.Equal(got.TensorBytes(0, is.Inputs[1]), weights) {
+		t.Error("the weights on the CPU are not the new model's")
+	}
+	if s := got.Subgraphs[0].Tensors[is.Outputs[0]].Quantization.Scale[0]; s != 0.125 {
+		t.Errorf("the scale on the CPU is %v, want 0.125", s)
+	}
+	if !slices.Equal(got.Subgraphs[0].Operators[0].CustomOptions, p.compiled.Subgraphs[0].Operators[0].CustomOptions) {
+		t.Error("the program has changed, but nothing on the Edge TPU has")
+	}
+}

@@ -1,0 +1,164 @@
+// Package partition predicts what a compiler for the Edge TPU makes of a model: which
+// operators run on the Edge TPU, which stay on the CPU and why, and how much memory the
+// parameters take. Call [New].
+//
+// The rules are those of Coral's guide "TensorFlow models on the Edge TPU". Where the
+// guide is vague, or compiled models deviate from it, the rules follow the compiled
+// models.
+package partition
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+// Memory is about how many bytes of parameters the Edge TPU holds besides the program.
+// Parameters beyond that are sent again for every inference.
+const Memory = 8 << 20
+
+// ErrModel is wrapped when a model does not have exactly one subgraph, as compilers
+// require.
+var ErrModel = errors.New("model does not have exactly one subgraph")
+
+// A Place is where an operator runs.
+type Place uint8
+
+// The places. Before the Edge TPU run the operators that it does not support and that need
+// none of its results.
+const (
+	TPU    Place = iota // on the Edge TPU
+	Before              // on the CPU, before the Edge TPU
+	After               // on the CPU, after the Edge TPU
+)
+
+func (p Place) String() string { return [...]string{"tpu", "cpu before", "cpu after"}[p] }
+
+// An Operator is an operator of the model and where it runs.
+type Operator struct {
+	Index int
+	Name  string // of its kind, such as CONV_2D
+	Place Place
+	// Reason says why the Edge TPU can't run it; "" if it can. An operator that the Edge
+	// TPU could run is on the CPU if it depends on another that is.
+	Reason string
+	// DependsOn is the index of such an operator, -1 if there is none.
+	DependsOn int
+	// Parameters is the size of weights and biases as compilers lay them out, in bytes; 0
+	// on the CPU.
+	Parameters int
+}
+
+// A Plan tells where the operators of a model run.
+type Plan struct {
+	Operators []Operator
+	// Mapped is the number of operators on the Edge TPU.
+	Mapped int
+	// Cut is the first operator after the Edge TPU, -1 if there is none.
+	Cut int
+	// Parameters is the size of all parameters on the Edge TPU, in bytes.
+	Parameters int
+}
+
+// Streamed returns about how many bytes of parameters exceed the Edge TPU's memory.
+func (p *Plan) Streamed() int { return max(p.Parameters-Memory, 0) }
+
+// New plans where an uncompiled model's operators run. A compiler merges all operators on
+// the Edge TPU into one. So an operator that reads, even indirectly, what the CPU computes
+// from the Edge TPU's output stays on the CPU.
+func New(m *tflite.Model) (*Plan, error) {
+	if len(m.Subgraphs) != 1 {
+		return nil, fmt.Errorf("%w: it has %d", ErrModel, len(m.Subgraphs))
+	}
+	g := &m.Subgraphs[0]
+	p := &Plan{Cut: -1}
+	writer, rules := map[int32]int{}, rules()
+	for i := range g.Operators {
+		op := &g.Operators[i]
+		o := Operator{Index: i, Name: Name(m, op), DependsOn: -1}
+		o.Reason = unsupported(rules, m, op)
+		before := o.Reason != ""
+		for _, t := range op.Inputs {
+			w, computed := writer[t]
+			switch {
+			case !computed:
+			case p.Operators[w].Place == After:
+				o.Place, o.DependsOn = After, w
+			case p.Operators[w].Place == TPU:
+				before = false
+			}
+		}
+		switch {
+		case o.Place == After:
+		case before:
+			o.Place = Before
+		case o.Reason != "":
+			o.Place = After
+		}
+		if o.Reason != "" {
+			o.DependsOn = -1
+		}
+		if o.Place == TPU {
+			p.Mapped++
+			o.Parameters = parameterBytes(m, op)
+			p.Parameters += o.Parameters
+		} else if o.Place == After && p.Cut < 0 {
+			p.Cut = i
+		}
+		for _, t := range op.Outputs {
+			writer[t] = i
+		}
+		p.Operators = append(p.Operators, o)
+	}
+	return p, nil
+}
+
+// Name returns the name of an operator's kind, such as CONV_2D, or a custom operator's
+// own name.
+func Name(m *tflite.Model, op *tflite.Operator) string {
+	code := m.OperatorCodes[op.Opcode]
+	if code.Builtin == tflite.OpCustom {
+		return code.CustomCode
+	}
+	return code.Builtin.String()
+}
+
+// parameterBytes returns the size of an operator's weights and biases, padded to the
+// alignment of the next ones.
+func parameterBytes(m *tflite.Model, op *tflite.Operator) int {
+	if len(op.Inputs) < 2 || op.Inputs[1] < 0 {
+		return 0
+	}
+	weights := &m.Subgraphs[0].Tensors[op.Inputs[1]]
+	f := executable.Filter{Height: 1, Width: 1}
+	s := make([]int, 4)
+	for i, d := range weights.Shape[:min(4, len(weights.Shape))] {
+		s[i] = int(d)
+	}
+	channels := s[0]
+	switch Name(m, op) {
+	case "CONV_2D":
+		f.Outputs, f.Height, f.Width, f.Inputs = s[0], s[1], s[2], s[3]
+	case "DEPTHWISE_CONV_2D":
+		f.Height, f.Width, f.Outputs, f.Inputs, f.Depthwise = s[1], s[2], s[3], 1, true
+		channels = s[3]
+	case "FULLY_CONNECTED":
+		f.Outputs, f.Inputs, f.FullyConnected = s[0], s[1], true
+	default:
+		return 0
+	}
+	if q := weights.Quantization; weights.Type == tflite.TypeInt8 && q != nil && len(q.Scale) > 1 && len(q.Scale) == channels {
+		f.Multipliers = make([]float32, f.Outputs)
+	}
+	if n := len(m.TensorBytes(0, op.Inputs[1])); f.Outputs < 1 || f.Outputs*f.Height*f.Width*f.Inputs != n {
+		return n
+	}
+	form := executable.Form{NoBias: true} // compilers leave out biases that are all 0
+	if len(op.Inputs) > 2 && op.Inputs[2] >= 0 {
+		form.NoBias = !slices.ContainsFunc(m.TensorBytes(0, op.Inputs[2]), func(b byte) bool { return b != 0 })
+	}
+	return (f.Size(form) + 63) / 64 * 64
+}
