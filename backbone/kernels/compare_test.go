@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// A draw makes operands at random, often at the ends of what they may be.
+// A draw makes random operands, often with extreme values.
 type draw struct{ *rand.Rand }
 
 func (d draw) fill(b []byte) {
 	switch d.IntN(4) {
-	case 0: // all alike, often an extreme
+	case 0: // all equal, often an extreme
 		fill(b, [4]byte{0, 255, 128, 127}[d.IntN(4)])
 	case 1: // extremes
 		for i := range b {
@@ -37,8 +37,8 @@ func (d draw) tensor(t Type, shape ...int) *Tensor {
 	return x
 }
 
-// weights gives a filter content, and out a scale with which part of the sums
-// of depth products saturates.
+// weights fills filter and bias, and gives out a scale with which some sums of depth
+// products saturate.
 func (d draw) weights(filter, bias, out *Tensor, axis, depth int) {
 	filter.Data, bias.Data = make([]byte, filter.Bytes()), make([]byte, bias.Bytes())
 	d.fill(filter.Data)
@@ -54,7 +54,7 @@ func (d draw) weights(filter, bias, out *Tensor, axis, depth int) {
 			}
 		}
 	}
-	// From factors above 1, which shift to the left, to those that leave nothing.
+	// Factors range from above 1, with a left shift, to so small that codes are constant.
 	out.Scale[0] = float32(depth) * 4 * (d.Float32() + 0.01)
 	switch d.IntN(8) {
 	case 0:
@@ -68,7 +68,7 @@ func putInt32(b []byte, v int32) {
 	b[0], b[1], b[2], b[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
 }
 
-// operators are those of which there is more than one implementation.
+// operators are the operators with more than one implementation.
 var operators = map[string]func(d draw) (make func() (Kernel, error), in []*Tensor, out *Tensor){
 	"conv1x1": func(d draw) (func() (Kernel, error), []*Tensor, *Tensor) {
 		return d.conv(1, 1, 1, 1+d.IntN(100), 1+d.IntN(70))
@@ -116,7 +116,7 @@ func (d draw) typ() Type { return [2]Type{Uint8, Int8}[d.IntN(2)] }
 func (d draw) conv(kh, kw, stride, depth, channels int) (func() (Kernel, error), []*Tensor, *Tensor) {
 	typ, h, w := d.typ(), 4+d.IntN(9), 4+d.IntN(9)
 	if d.IntN(3) == 0 {
-		w += d.IntN(90) // more than a block of pixels, and windows worth a strip
+		w += d.IntN(90) // more than a block of pixels, and rows that use strips
 	}
 	window := Window{StrideH: stride, StrideW: stride, DilationH: 1 + d.IntN(4)/3, DilationW: 1 + d.IntN(9)/8, Padding: Padding(d.IntN(2))}
 	if h <= kh*2 || w <= kw*2 {
@@ -133,23 +133,23 @@ func (d draw) conv(kh, kw, stride, depth, channels int) (func() (Kernel, error),
 	return func() (Kernel, error) { return NewConv2D(p, in, filter, bias, out) }, []*Tensor{in}, out
 }
 
-// TestTwins compares every implementation with plain Go, in memory that ends
-// and begins beside pages that must not be touched.
-func TestTwins(t *testing.T) {
+// TestImplementationsMatchGo compares every implementation with plain Go. Memory starts
+// or ends at a page without access.
+func TestImplementationsMatchGo(t *testing.T) {
 	eachImplementation(t, func(t *testing.T) {
 		for name, operator := range operators {
 			t.Run(name, func(t *testing.T) {
 				for seed := range uint64(300) {
 					d := draw{rand.New(rand.NewPCG(seed, 1))}
 					make, in, out := operator(d)
-					testTwins(t, d, fmt.Sprintf("seed %d, input %+v, output %+v", seed, *in[0], *out), make, in, out)
+					testMatchesGo(t, d, fmt.Sprintf("seed %d, input %+v, output %+v", seed, *in[0], *out), make, in, out)
 				}
 			})
 		}
 	})
 }
 
-func testTwins(t *testing.T, d draw, what string, newKernel func() (Kernel, error), in []*Tensor, out *Tensor) {
+func testMatchesGo(t *testing.T, d draw, what string, newKernel func() (Kernel, error), in []*Tensor, out *Tensor) {
 	t.Helper()
 	k, err := newKernel()
 	if err != nil {
@@ -178,7 +178,7 @@ func testTwins(t *testing.T, d draw, what string, newKernel func() (Kernel, erro
 	if !bytes.Equal(a.Out, want) {
 		for i := range want {
 			if a.Out[i] != want[i] {
-				t.Fatalf("%s: element %d is %d, plain Go gives %d", what, i, a.Out[i], want[i])
+				t.Fatalf("%s: element %d is %d, want %d as in plain Go", what, i, a.Out[i], want[i])
 			}
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Right products agree, and one that is wrong in a single weight does not.
-func TestAgrees(t *testing.T) {
+// Correct products match plain Go, and products for another bias do not.
+func TestMatchesGo(t *testing.T) {
 	for _, i := range implementations() {
 		if !i.available() || i.product == nil {
 			continue
@@ -36,12 +36,12 @@ func TestAgrees(t *testing.T) {
 			if p == nil {
 				continue
 			}
-			if !w.agrees(p) {
-				t.Errorf("%s, seed %d, %d×%d: does not agree", i.name, seed, w.channels, w.depth)
+			if !w.matchesGo(p) {
+				t.Errorf("%s, seed %d, %d×%d: does not match plain Go", i.name, seed, w.channels, w.depth)
 			}
 			w.bias[w.channels-1] += 400000
-			if w.agrees(p) {
-				t.Errorf("%s, seed %d: agrees with another bias", i.name, seed)
+			if w.matchesGo(p) {
+				t.Errorf("%s, seed %d: matches plain Go with another bias", i.name, seed)
 			}
 		}
 	}

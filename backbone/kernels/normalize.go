@@ -6,15 +6,16 @@ import (
 	"math/bits"
 )
 
+// l2Normalization is L2_NORMALIZATION of codes.
 type l2Normalization struct {
 	rows, n int
 	zero    int32
 	signed  bool
 }
 
-// NewL2Normalization prepares L2_NORMALIZATION: every row along the last axis
-// divided by its Euclidean length, on uint8, int8 or float32. The scale of an
-// 8-bit output is 1/128 and its zero point 128, or 0 for int8.
+// NewL2Normalization returns a Kernel for L2_NORMALIZATION, which divides each row along
+// the last axis by its Euclidean length, on uint8, int8 or float32. An 8-bit output must
+// have scale 1/128 and zero point 128, or 0 for int8.
 func NewL2Normalization(act Activation, in, out *Tensor) (Kernel, error) {
 	k, err := newL2Normalization(act, in, out)
 	if err != nil {
@@ -27,23 +28,13 @@ func newL2Normalization(act Activation, in, out *Tensor) (Kernel, error) {
 	if act != None {
 		return nil, fmt.Errorf("%w: fused activation", ErrUnsupported)
 	}
-	if err := in.check("input"); err != nil {
-		return nil, err
-	}
-	if err := out.check("output"); err != nil {
-		return nil, err
-	}
-	if err := sameElements(in, out); err != nil {
+	rows, n, err := rowsOf(in, out)
+	if err != nil {
 		return nil, err
 	}
 	if err := sameType(in, out); err != nil {
 		return nil, err
 	}
-	if len(in.Shape) == 0 {
-		return nil, fmt.Errorf("%w: input is a scalar", ErrInvalid)
-	}
-	n := in.Shape[len(in.Shape)-1]
-	rows := in.Elements() / n
 	if in.Type == Float32 {
 		return &floatL2{rows: rows, n: n}, nil
 	}
@@ -81,8 +72,8 @@ func (k *l2Normalization) Run(a *Args, lo, hi int) {
 		m := inverseRoot(squares)
 		factor := int32(128)
 		if k.signed {
-			// The int8 kernel folds the factor 128 into the exponent, which
-			// rounds differently.
+			// TensorFlow Lite's int8 kernel folds the factor 128 into the exponent,
+			// which rounds differently.
 			factor = 1
 			if m.right >= 7 {
 				m.right -= 7
@@ -97,8 +88,8 @@ func (k *l2Normalization) Run(a *Args, lo, hi int) {
 	}
 }
 
-// inverseRoot is 1/√v in gemmlowp's fixed point: five steps of Newton's method
-// x ← x·(3 − v·x²)/2 with three integer bits.
+// inverseRoot returns 1/√v in gemmlowp's fixed-point arithmetic: five steps of Newton's
+// method x ← x·(3 − v·x²)/2 with three integer bits.
 func inverseRoot(v int32) multiplier {
 	if v <= 1 {
 		return multiplier{mantissa: math.MaxInt32}
@@ -126,9 +117,10 @@ func inverseRoot(v int32) multiplier {
 	return multiplier{mantissa: x, right: uint8(shift)}
 }
 
-// fixedMul is a·b/2³¹ rounded to nearest, ties up.
+// fixedMul returns a·b/2³¹ rounded to nearest, ties up.
 func fixedMul(a, b int32) int32 { return int32((int64(a)*int64(b) + 1<<30) >> 31) }
 
+// saturatingShift returns v·2^by with saturation.
 func saturatingShift(v int32, by uint) int32 {
 	return int32(min(max(int64(v)<<by, math.MinInt32), math.MaxInt32))
 }
