@@ -37,7 +37,7 @@ func (k *Workspace) Evaluate(ctx context.Context, heads []classifier.Method, sho
 		if err := ctx.Err(); err != nil {
 			return fail(err)
 		}
-		fitted, left, err := classifier.LeaveOut(examples, h, s.roots())
+		fitted, left, err := classifier.LeaveOneOut(examples, h, s.roots())
 		if err != nil {
 			return fail(err)
 		}

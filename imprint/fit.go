@@ -48,14 +48,14 @@ type leftOut struct {
 
 // leaveOut makes a head of examples, each with its place among the photos given.
 func leaveOut(examples []classifier.Example, places []int, method classifier.Method, root bool) (leftOut, error) {
-	f, left, err := classifier.LeaveOut(examples, method, root)
+	f, left, err := classifier.LeaveOneOut(examples, method, root)
 	if err != nil {
 		return leftOut{}, err
 	}
 	l := leftOut{f, make(map[int]float64)}
 	for i, scores := range left {
 		if scores != nil && !math.IsNaN(f.LogLoss) {
-			classifier.Scores(scores)
+			classifier.ApplySoftmax(scores)
 			l.losses[places[i]] = -math.Log(max(scores[slices.Index(f.Head.Labels, examples[i].Label)], math.SmallestNonzeroFloat64))
 		}
 	}

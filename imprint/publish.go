@@ -90,7 +90,7 @@ func (e *example) burst(several bool) string {
 // that it had.
 func unit(b *backbone.Backbone, dst []float64, raw []byte) float64 {
 	b.Dequantize(dst, raw)
-	return classifier.Unit(dst)
+	return classifier.Normalize(dst)
 }
 
 // method is how the head of s is made. Beside the backbone's own classes, and where
@@ -147,7 +147,7 @@ func (k *Workspace) meanHead(s *state) (*classifier.Head, []float64, error) {
 			return nil, nil, err
 		}
 		kept = len(base.Labels)
-		head, err = sums.Keep(base, k.unitsOf(s.positives()))
+		head, err = sums.Extend(base, k.unitsOf(s.positives()))
 		if err != nil {
 			return nil, nil, err
 		}

@@ -123,8 +123,8 @@ func (s *scorerState) scores(ctx context.Context, t *scorer, raw []byte) ([]floa
 	}
 	s.x = slices.Grow(s.x[:0], t.dim)[:t.dim]
 	t.embedding.Dequantize(s.x, raw)
-	classifier.Unit(s.x)
+	classifier.Normalize(s.x)
 	t.head.Logits(s.values, s.x)
-	classifier.Scores(s.values)
+	classifier.ApplySoftmax(s.values)
 	return s.values, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/classifier"
@@ -24,7 +25,7 @@ func (k *Workspace) withUnknown(s *state) (*classifier.Fitted, error) {
 	if err != nil {
 		return nil, err
 	}
-	head, r, err := classifier.Reject(f, units, k.unitsOf(s.negatives()), k.generic(s), s.Settings.Unknown)
+	head, r, err := classifier.Reject(f, units, slices.Concat(k.unitsOf(s.negatives()), k.generic(s)), s.Settings.Unknown)
 	switch {
 	case errors.Is(err, classifier.ErrNoNegatives):
 		return f, nil // not yet

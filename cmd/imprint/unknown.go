@@ -50,7 +50,7 @@ func negatives(c *cli.Context) ([]dataset.Item, []imprint.Skipped, error) {
 // tellAdvice says what more photos would probably buy.
 func tellAdvice(w io.Writer, k *imprint.Workspace) {
 	if a := k.Advice(); a != nil {
-		fmt.Fprintf(w, "%d more photos of %s would probably bring most: of its photos %.0f %% are named right now, and then about %.0f %%\n", a.More, plain(a.Label), 100*a.Now, 100*a.Then)
+		fmt.Fprintf(w, "%d more photos of %s would probably bring most: of its photos %.0f %% are named right now, and then about %.0f %%\n", a.Photos, plain(a.Label), 100*a.Recall, 100*a.ExpectedRecall)
 	}
 }
 

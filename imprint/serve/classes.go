@@ -2,9 +2,9 @@ package serve
 
 import (
 	"context"
-	"math"
 	"time"
 
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
 )
 
@@ -39,19 +39,6 @@ type Photo struct {
 	path   string
 }
 
-// wilson is the interval of E. B. Wilson, JASA 22 (1927), for 95 %.
-func wilson(right, total int) (low, high float64) {
-	if total == 0 {
-		return 0, 1
-	}
-	const z = 1.959964
-	n := float64(total)
-	p := float64(right) / n
-	middle := (p + z*z/(2*n)) / (1 + z*z/n)
-	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
-	return max(middle-half, 0), min(middle+half, 1)
-}
-
 // Classes returns what the workspace holds now.
 func (s *Server) Classes(ctx context.Context) (*Classes, error) {
 	s.listing.Lock()
@@ -84,11 +71,12 @@ func listClasses(k *imprint.Workspace) *Classes {
 		}
 		list.Classes = append(list.Classes, class)
 	}
+	var e classifier.Estimate
 	if len(list.Classes) > 1 {
-		e := k.Estimate()
-		list.Accuracy.Correct, list.Accuracy.Total = e.Correct, e.Total
+		e = k.Estimate()
 	}
-	list.Accuracy.Low, list.Accuracy.High = wilson(list.Accuracy.Correct, list.Accuracy.Total)
+	list.Accuracy.Correct, list.Accuracy.Total = e.Correct, e.Total
+	list.Accuracy.Low, list.Accuracy.High = classifier.Wilson(e.Accuracy(), e.Total)
 	return list
 }
 

@@ -106,7 +106,7 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 			for _, s := range r.Top {
 				largest = max(largest, math.Abs(s.Score-theirs[slices.Index(labels, s.Label)]))
 			}
-			if got := labels[classifier.Best(theirs)]; got != r.Label {
+			if got := labels[classifier.ArgMax(theirs)]; got != r.Label {
 				t.Errorf("%s, %s layout: the library says %s (%v), imprint %s", r.Path, layout, got, theirs, r.Label)
 			}
 			i++

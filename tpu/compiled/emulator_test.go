@@ -116,7 +116,7 @@ func embed(t *testing.T, backbones []candidate, items []item) [][]shot {
 					}
 					x := make([]float64, b.Dim())
 					b.Dequantize(x, raw)
-					s.Example = classifier.Example{Label: items[i].label, Norm: classifier.Unit(x), Unit: x}
+					s.Example = classifier.Example{Label: items[i].label, Norm: classifier.Normalize(x), Unit: x}
 					all[k][i] = s
 				}
 			}
@@ -288,7 +288,7 @@ func testTaught(t *testing.T, b candidate, method classifier.Method, taught, tes
 		for o := range codes {
 			codes[o] = layer.code(o, s.Example, in)
 		}
-		winner := classifier.Best(codes)
+		winner := classifier.ArgMax(codes)
 		if i < chips {
 			copy(cpu.Input(0), s.rgb)
 			if err := cpu.Invoke(context.Background()); err != nil {
@@ -318,13 +318,13 @@ func testTaught(t *testing.T, b candidate, method classifier.Method, taught, tes
 			}
 		}
 		h.Logits(want, s.Unit)
-		if h.Labels[classifier.Best(want)] == s.Label {
+		if h.Labels[classifier.ArgMax(want)] == s.Label {
 			floatRight++
 		}
 		if h.Labels[winner] == s.Label {
 			right++
 		}
-		if winner != classifier.Best(want) {
+		if winner != classifier.ArgMax(want) {
 			differ++
 		}
 	}

@@ -53,7 +53,7 @@ func (t *Pair) WriteHead(h *classifier.Head, examples []classifier.Example, froz
 	}
 	f := last.layer.filter
 	switch {
-	case h.Root:
+	case h.Sqrt:
 		return nil, nil, fmt.Errorf("a head on square roots can't be a layer of the Edge TPU: %w", classifier.ErrShape)
 	case last.found != 1:
 		return nil, nil, fmt.Errorf("layer %q: %w: its weights are at %d places of the template's parameters, not at 1", last.name, ErrCompiled, last.found)
@@ -231,7 +231,7 @@ func (l *placed) quantise(h *classifier.Head, examples []classifier.Example, in 
 			codes[o] = c.code(o, e, in)
 		}
 		h.Logits(logits, e.Unit)
-		if classifier.Best(codes) != classifier.Best(logits) {
+		if classifier.ArgMax(codes) != classifier.ArgMax(logits) {
 			w.Disagreements++
 		}
 	}

@@ -79,7 +79,7 @@ func TestWriteHeadRefuses(t *testing.T) {
 		{"pairs/dense_256", 3, 256, nil, ErrCompiled, "no biases to keep the 253 rows without a class down"},
 		{"mobilenet_v1_0.25_128_quant", 3, 1024, nil, ErrCompiled, "it takes 256 values, and the head 1024"},
 		{"mobilenet_v1_0.25_128_quant", 1002, 256, nil, ErrCompiled, "it has room for 1001 classes, not for 1002"},
-		{"mobilenet_v1_0.25_128_quant", 3, 256, func(h *classifier.Head) { h.Root = true }, classifier.ErrShape, "square roots"},
+		{"mobilenet_v1_0.25_128_quant", 3, 256, func(h *classifier.Head) { h.Sqrt = true }, classifier.ErrShape, "square roots"},
 	} {
 		tmpl, frozen := openShared(t, test.model)
 		h, examples := headOf(test.classes, test.dim)
@@ -113,7 +113,7 @@ func TestFewAndManyClasses(t *testing.T) {
 		for o := range codes {
 			codes[o] = layer.code(o, examples[0], in)
 		}
-		if best := classifier.Best(codes); best != 0 || classes < 1001 && codes[0] <= slices.Max(codes[classes:]) {
+		if best := classifier.ArgMax(codes); best != 0 || classes < 1001 && codes[0] <= slices.Max(codes[classes:]) {
 			t.Errorf("%d classes: the winner is %d with code %v", classes, best, codes[best])
 		}
 	}

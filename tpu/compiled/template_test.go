@@ -124,7 +124,7 @@ func TestHeadIsReadBack(t *testing.T) {
 			for i := range x {
 				x[i] = math.Abs(r.NormFloat64())
 			}
-			norm := classifier.Unit(x)
+			norm := classifier.Normalize(x)
 			examples = append(examples, classifier.Example{Label: "class 0", Unit: x, Norm: norm})
 		}
 		frozen, err := tflite.Parse(pair[1])

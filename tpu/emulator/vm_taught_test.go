@@ -79,7 +79,7 @@ func teach(ctx context.Context, t *testing.T, d *tpu.Device, model string, compi
 		must(err)
 		x := make([]float64, b.Dim())
 		b.Dequantize(x, raw)
-		examples = append(examples, classifier.Example{Label: label, Norm: classifier.Unit(x), Unit: x})
+		examples = append(examples, classifier.Example{Label: label, Norm: classifier.Normalize(x), Unit: x})
 	}
 	tested = tested[:min(len(tested), 5)] // the machine is slow
 	if len(examples) == 0 {
