@@ -9,7 +9,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/builtin"
 )
 
-// The embeddings in the program are those that its model makes of the photos.
+// TestWrite compares the built-in embeddings with those that the model gives the photos.
 func TestWrite(t *testing.T) {
 	shared := os.Getenv("IMPRINT_SHARED")
 	if shared == "" {
@@ -17,7 +17,7 @@ func TestWrite(t *testing.T) {
 	}
 	photos := filepath.Join(shared, "train")
 	if _, err := os.Stat(photos); err != nil {
-		t.Skipf("the photos are not beside the checkout: %v", err)
+		t.Skipf("no reference photos next to the checkout: %v", err)
 	}
 	path := filepath.Join(t.TempDir(), "generic.u8")
 	if err := write(photos, path, builtin.GenericCount); err != nil {
@@ -28,7 +28,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := bytes.Join(builtin.Generic(), nil); !bytes.Equal(got, want) {
-		t.Errorf("got %d bytes that differ from the %d in the program", len(got), len(want))
+		t.Errorf("got %d bytes that differ from the %d built in", len(got), len(want))
 	}
 	if err := write(t.TempDir(), path, 1); err == nil {
 		t.Error("no photos: no error")
