@@ -40,7 +40,7 @@ func train(t *testing.T, examples []Example, sqrt bool) *training {
 	return tr
 }
 
-// textbook computes a layer by its formula with gonum, among the dimensions.
+// textbook computes a layer by its formula, with gonum and one equation per dimension.
 func textbook(t *testing.T, examples []Example, r Recipe) layer {
 	t.Helper()
 	tr := train(t, examples, r.Sqrt)

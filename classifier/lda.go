@@ -1,8 +1,8 @@
 package classifier
 
-// An ldaFit is a linear discriminant analysis on its way. With A = s·S, solveDual and
-// solvePrimal give the same weights; the dual solves among the examples, the primal
-// among the dimensions.
+// An ldaFit is a linear discriminant analysis while it is solved. In its fields, A is
+// s·S. solveDual solves a system of one equation per example, solvePrimal one per
+// dimension. Their results are equal but for rounding.
 type ldaFit struct {
 	*training
 	s       float64 // degrees of freedom n − C

@@ -89,8 +89,8 @@ func (m Method) recipe() (Recipe, error) {
 	return Recipe{}, fmt.Errorf("unknown head %q", m)
 }
 
-// autoRecipes returns the recipes that Auto chooses from. Of equals it takes the
-// first.
+// autoRecipes returns the recipes that Auto chooses from. Of equally good ones it takes
+// the first.
 func autoRecipes(sqrt bool) []Recipe {
 	recipes := []Recipe{{Method: MeanRidgeLDA}, {Method: RidgeLDA}, {Method: LDA, Lambda: ldaLambda}}
 	if sqrt {

@@ -1,7 +1,8 @@
 package classifier
 
-// A ridgeFit is a ridge regression on its way. solveDual and solvePrimal give the same
-// weights; the dual solves among the examples, the primal among the dimensions.
+// A ridgeFit is a ridge regression while it is solved. solveDual solves a system of one
+// equation per example, solvePrimal one per dimension. Their results are equal but for
+// rounding.
 type ridgeFit struct {
 	*training
 	lambda   float64

@@ -9,7 +9,8 @@ import (
 // dimensions and leaving one out costs as much as training.
 const maxLeftOut = 2000
 
-// A training holds sorted examples as features, and what the methods share.
+// A training holds sorted examples as features, and intermediate results that several
+// methods use.
 type training struct {
 	examples  []Example
 	sqrt      bool // whether features are square roots
@@ -96,8 +97,8 @@ func (t *training) eachLeftOut(f func(bursts, examples []int)) {
 	}
 }
 
-// dual reports whether solving among the examples takes less work than among the
-// dimensions.
+// dual reports whether solving one equation per example takes less work than one per
+// dimension.
 func (t *training) dual() bool { return len(t.x) <= t.dim }
 
 // prepareDual computes the inner products that the dual solutions share.
