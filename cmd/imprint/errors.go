@@ -62,7 +62,7 @@ var dataErrors = []error{
 	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
-	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
+	classifier.ErrShape, classifier.ErrExamples, classifier.ErrRate, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
 	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }

@@ -79,7 +79,7 @@ func writtenHead(ctx context.Context, t *testing.T, d *tpu.Device, model string,
 		must(err)
 		x := make([]float64, b.Dim())
 		b.Dequantize(x, raw)
-		examples = append(examples, classifier.Example{Label: label, Norm: classifier.Unit(x), Unit: x})
+		examples = append(examples, classifier.Example{Label: label, Norm: classifier.Normalize(x), Unit: x})
 	}
 	queries = queries[:min(len(queries), 5)] // the virtual machine is slow
 	if len(examples) == 0 {

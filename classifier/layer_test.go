@@ -9,54 +9,55 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// kinds makes examples of classes whose means differ, each of few.
-func kinds(seed uint64, dim int, counts ...int) []Example {
+// clusters returns random examples of classes with different means, counts[c] of
+// class c.
+func clusters(seed uint64, dim int, counts ...int) []Example {
 	r := rand.New(rand.NewPCG(seed, 7))
 	var examples []Example
 	for c, n := range counts {
-		centre := make([]float64, dim)
-		for i := range centre {
-			centre[i] = r.Float64()
+		center := make([]float64, dim)
+		for i := range center {
+			center[i] = r.Float64()
 		}
 		for range n {
 			x := make([]float64, dim)
-			for i, v := range centre {
+			for i, v := range center {
 				x[i] = max(0, v+r.NormFloat64()/2)
 			}
-			norm := Unit(x)
+			norm := Normalize(x)
 			examples = append(examples, Example{Label: string(rune('a' + c)), Unit: x, Norm: norm})
 		}
 	}
 	return examples
 }
 
-func train(t *testing.T, examples []Example, root bool) *training {
+func train(t *testing.T, examples []Example, sqrt bool) *training {
 	t.Helper()
-	tr, err := newTraining(sorted(examples), root)
+	tr, err := newTraining(sortedExamples(examples), sqrt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return tr
 }
 
-// textbook computes the layers by their formulas with gonum, among the dimensions.
-func textbook(t *testing.T, examples []Example, r Recipe, root bool) layer {
+// textbook computes a layer by its formula, with gonum and one equation per dimension.
+func textbook(t *testing.T, examples []Example, r Recipe) layer {
 	t.Helper()
-	tr := train(t, examples, root)
+	tr := train(t, examples, r.Sqrt)
 	n, d, classes := len(tr.x), tr.dim, len(tr.labels)
 	x, m := mat.NewDense(n, d, nil), mat.NewDense(classes, d, nil)
 	target := mat.NewDense(n, classes, nil)
 	for c := range classes {
-		m.SetRow(c, tr.mean[c])
+		m.SetRow(c, tr.classMean[c])
 	}
 	var trace float64
 	for i := range n {
 		row := slices.Clone(tr.x[i])
 		for j := range row {
 			if r.Method == LDA {
-				row[j] -= tr.mean[tr.class[i]][j]
+				row[j] -= tr.classMean[tr.class[i]][j]
 			} else {
-				row[j] -= tr.all[j]
+				row[j] -= tr.mean[j]
 			}
 			trace += row[j] * row[j]
 		}
@@ -90,7 +91,7 @@ func textbook(t *testing.T, examples []Example, r Recipe, root bool) layer {
 		if r.Method == LDA {
 			l.bias = append(l.bias, -mat.Dot(m.RowView(c), w.ColView(c))/2)
 		} else {
-			l.bias = append(l.bias, float64(tr.count[c])/float64(n)-mat.Dot(mat.NewVecDense(d, tr.all), w.ColView(c)))
+			l.bias = append(l.bias, float64(tr.count[c])/float64(n)-mat.Dot(mat.NewVecDense(d, tr.mean), w.ColView(c)))
 		}
 	}
 	return l
@@ -102,21 +103,21 @@ var shapes = []struct {
 	counts []int
 }{
 	{"fewer examples than dimensions", 40, []int{5, 7, 4}},
-	{"more", 9, []int{9, 4, 6}},
-	{"as many", 12, []int{6, 6}},
-	{"one alone", 30, []int{4, 1, 5}},
-	{"odd", 7, []int{2, 2, 3}},
+	{"more examples than dimensions", 9, []int{9, 4, 6}},
+	{"as many examples as dimensions", 12, []int{6, 6}},
+	{"class of one example", 30, []int{4, 1, 5}},
+	{"small classes", 7, []int{2, 2, 3}},
 }
 
-func TestLayersAreTheTextbooks(t *testing.T) {
+func TestLayersEqualTextbook(t *testing.T) {
 	for _, sh := range shapes {
 		for _, r := range []Recipe{{Ridge, 0.3, false}, {LDA, 3, false}, {Ridge, 0.1, true}} {
-			examples := kinds(3, sh.dim, sh.counts...)
-			got, _, err := train(t, examples, r.Root).layer(r)
+			examples := clusters(3, sh.dim, sh.counts...)
+			got, _, err := train(t, examples, r.Sqrt).layer(r)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := textbook(t, examples, r, r.Root)
+			want := textbook(t, examples, r)
 			for c := range want.bias {
 				if d := math.Abs(got.bias[c] - want.bias[c]); d > 1e-8*(1+math.Abs(want.bias[c])) {
 					t.Errorf("%s, %v, class %d: got bias %v, want %v", sh.name, r, c, got.bias[c], want.bias[c])
@@ -131,26 +132,27 @@ func TestLayersAreTheTextbooks(t *testing.T) {
 	}
 }
 
-// What is said of each example left out is what a layer made without its burst says.
-// LDA keeps λ's part and n−C, so its refit is given those of all examples.
-func TestLeftOutIsRefitted(t *testing.T) {
+// TestLeftOutEqualsRefit compares the outputs for examples left out with those of a
+// layer trained without their burst. LDA keeps λ's part and n−C of all examples, so its
+// refit gets those.
+func TestLeftOutEqualsRefit(t *testing.T) {
 	for _, sh := range shapes {
 		for _, r := range []Recipe{{Mean, 0, false}, {Ridge, 0.3, false}, {LDA, 3, false}} {
-			examples := sorted(kinds(4, sh.dim, sh.counts...))
+			examples := sortedExamples(clusters(4, sh.dim, sh.counts...))
 			for i := range examples {
 				if i%5 < 2 {
 					examples[i].Burst = "first" // of its class
 				}
 			}
 			tr := train(t, examples, false)
-			_, left, err := tr.layer(r)
+			_, leftOut, err := tr.layer(r)
 			if err != nil {
 				t.Fatal(err)
 			}
 			largest := 0
-			for _, burst := range tr.burst {
-				if tr.alone(burst) {
-					if left[burst[0]] != nil {
+			for _, burst := range tr.bursts {
+				if tr.isWholeClass(burst) {
+					if leftOut[burst[0]] != nil {
 						t.Errorf("%s, %v: outputs for the only burst of a class", sh.name, r)
 					}
 					continue
@@ -172,30 +174,30 @@ func TestLeftOutIsRefitted(t *testing.T) {
 				for _, i := range burst {
 					for c := range tr.labels {
 						want := dot(l.weights[c], tr.x[i]) + l.bias[c]
-						if math.Abs(left[i][c]-want) > 1e-7*(1+math.Abs(want)) {
-							t.Errorf("%s, %v, example %d, class %d: got %v, want %v", sh.name, r, i, c, left[i][c], want)
+						if math.Abs(leftOut[i][c]-want) > 1e-7*(1+math.Abs(want)) {
+							t.Errorf("%s, %v, example %d, class %d: got %v, want %v", sh.name, r, i, c, leftOut[i][c], want)
 						}
 					}
 				}
 			}
-			if largest < 2 && sh.name != "odd" {
-				t.Errorf("%s: no burst of several tests nothing", sh.name)
+			if largest < 2 && sh.name != "small classes" {
+				t.Errorf("%s: no burst has several examples", sh.name)
 			}
 		}
 	}
 }
 
-// refitLDA solves with the covariance of without, over the n−C and with the λ of whole.
+// refitLDA solves with the scatter of without, and with the n−C and λ's part of whole.
 func refitLDA(t *testing.T, without, whole *training, lambda float64) layer {
 	t.Helper()
 	s := float64(len(whole.x) - len(whole.labels))
-	c := whole.covariance(true)
+	c := whole.withinScatter()
 	var trace float64
 	for j := range c {
 		trace += c[j][j]
 	}
 	a := mat.NewDense(whole.dim, whole.dim, nil)
-	b := without.covariance(true)
+	b := without.withinScatter()
 	for i := range whole.dim {
 		for j := range whole.dim {
 			a.Set(i, j, b.at(i, j)/s)
@@ -203,7 +205,7 @@ func refitLDA(t *testing.T, without, whole *training, lambda float64) layer {
 		a.Set(i, i, a.At(i, i)+lambda*trace/s/float64(whole.dim))
 	}
 	var l layer
-	for _, m := range without.mean {
+	for _, m := range without.classMean {
 		var w mat.VecDense
 		if err := w.SolveVec(a, mat.NewVecDense(len(m), m)); err != nil {
 			t.Fatal(err)
@@ -214,9 +216,9 @@ func refitLDA(t *testing.T, without, whole *training, lambda float64) layer {
 	return l
 }
 
-// The order of examples changes nothing.
+// TestFitHasNoOrder checks that examples in any order give the same head.
 func TestFitHasNoOrder(t *testing.T) {
-	examples := kinds(5, 33, 6, 4, 9)
+	examples := clusters(5, 33, 6, 4, 9)
 	for _, m := range Methods() {
 		want, err := Fit(examples, m, true)
 		if err != nil {
@@ -243,10 +245,10 @@ func BenchmarkFit(b *testing.B) {
 		for i := range counts {
 			counts[i] = size.n
 		}
-		examples := kinds(6, 1024, counts...)
+		examples := clusters(6, 1024, counts...)
 		for _, m := range []Method{Auto, Mean, RidgeLDA, Softmax} {
 			if m == Softmax && size.n > 20 {
-				continue // of examples it takes 2000
+				continue // it trains on 2000 examples only
 			}
 			b.Run(size.name+"/"+string(m), func(b *testing.B) {
 				for b.Loop() {
