@@ -19,6 +19,9 @@ func rgb(img image.Image, x, y int) [3]int {
 	return [3]int{int(r >> 8), int(g >> 8), int(b >> 8)}
 }
 
+// flat returns the pixels of an image as RGBA.
+func flat(img image.Image) []byte { return overWhite(img).Pix }
+
 // near reports whether two colours differ by at most within in each channel.
 func near(a, b [3]int, within int) bool {
 	for i := range a {
@@ -151,6 +154,20 @@ func TestDecodeCMYK(t *testing.T) {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestDecodeNoEndMarker decodes JPEGs that end after their image data.
+func TestDecodeNoEndMarker(t *testing.T) {
+	for name, b := range map[string][]byte{"ycbcr": asJPEG(t, corners(40, 24)), "progressive": testdata(t, "progressive.jpg"), "cmyk": testdata(t, "cmyk.jpg")} {
+		want, err := Decode(b, DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decode(b[:len(b)-2], DefaultLimits())
+		if err != nil || !bytes.Equal(flat(got.Image), flat(want.Image)) {
+			t.Errorf("%s without its end marker: %v, want the same pixels", name, err)
+		}
 	}
 }
 

@@ -9,19 +9,27 @@ import (
 	"testing"
 )
 
-// TestTruncated cuts a photo of each format at each byte. Only cuts after the pixels may
-// decode.
+// TestTruncated cuts a photo of each format at each byte. Only cuts after the image data may
+// decode. end is how many bytes of the file follow it.
 func TestTruncated(t *testing.T) {
-	for name, b := range map[string][]byte{
-		"jpeg": asJPEG(t, gradient(17, 11)), "progressive": testdata(t, "progressive.jpg"), "cmyk": testdata(t, "cmyk.jpg"),
-		"png": asPNG(t, gradient(17, 11)), "bmp": asBMP(t, gradient(17, 11)), "gif": asGIF(t, paletted(gradient(17, 11))),
-		"webp": testdata(t, "lossless.webp"), "alpha": testdata(t, "alpha.webp"),
+	for name, tt := range map[string]struct {
+		b   []byte
+		end int
+	}{
+		"jpeg":        {asJPEG(t, gradient(17, 11)), len("\xff\xd9")},
+		"progressive": {testdata(t, "progressive.jpg"), len("\xff\xd9")},
+		"cmyk":        {testdata(t, "cmyk.jpg"), len("\xff\xd9")},
+		"png":         {asPNG(t, gradient(17, 11)), 0},
+		"bmp":         {asBMP(t, gradient(17, 11)), 0},
+		"gif":         {asGIF(t, paletted(gradient(17, 11))), len("\x00;")},
+		"webp":        {testdata(t, "lossless.webp"), 4},
+		"alpha":       {testdata(t, "alpha.webp"), 4},
 	} {
-		for n := range b {
-			p, err := Decode(b[:n], DefaultLimits())
+		for n := range tt.b {
+			p, err := Decode(tt.b[:n], DefaultLimits())
 			if err == nil {
-				if len(b)-n > 4 {
-					t.Errorf("%s cut to %d of %d bytes decodes to %d×%d pixels", name, n, len(b), p.Width, p.Height)
+				if len(tt.b)-n > tt.end {
+					t.Errorf("%s cut to %d of %d bytes decodes to %d×%d pixels", name, n, len(tt.b), p.Width, p.Height)
 				}
 			} else if !errors.Is(err, ErrDamaged) && n > 18 {
 				t.Errorf("%s cut to %d bytes: got %v, want ErrDamaged", name, n, err)
