@@ -50,9 +50,9 @@ func parseEXIF(block []byte) exif {
 		HandleTag: func(t imagemeta.TagInfo) error {
 			switch v := t.Value.(type) {
 			case uint16:
-				if t.Tag == "Orientation" && v >= 1 && v <= 8 {
-					e.orientation = orientation(v)
-				}
+				e.setOrientation(uint32(v))
+			case uint32: // a wrong type that some writers use
+				e.setOrientation(v)
 			case string:
 				if when, err := time.Parse("2006:01:02 15:04:05", v); err == nil && t.Tag == "DateTimeOriginal" {
 					e.time = when
@@ -62,6 +62,14 @@ func parseEXIF(block []byte) exif {
 		},
 	})
 	return e
+}
+
+// setOrientation keeps the first valid orientation. The tags that parseEXIF handles have no
+// other numbers.
+func (e *exif) setOrientation(v uint32) {
+	if e.orientation == 0 && v >= 1 && v <= 8 {
+		e.orientation = orientation(v)
+	}
 }
 
 // pngEXIF returns the eXIf chunk of the PNG file b, or nil (PNG specification, third
