@@ -86,7 +86,10 @@ func (h *header) probe(b []byte) error {
 		return h.probeJPEG(b)
 	case "png":
 		h.exif = parseEXIF(pngEXIF(b))
-		config, err = png.DecodeConfig(bytes.NewReader(b))
+		var f *pngFile
+		if f, err = parsePNG(b); err == nil {
+			config, err = png.DecodeConfig(f.reader())
+		}
 	case "webp":
 		var block []byte
 		if block, err = webpEXIF(b); err != nil {
@@ -155,7 +158,7 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 	case "jpeg":
 		img, err = h.decodeCMYK(b)
 	case "png":
-		img, err = png.Decode(bytes.NewReader(b))
+		img, err = decodePNG(b)
 	case "webp":
 		img, err = decodeWebP(bytes.NewReader(b))
 	case "gif":

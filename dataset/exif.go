@@ -72,25 +72,6 @@ func (e *exif) setOrientation(v uint32) {
 	}
 }
 
-// pngEXIF returns the eXIf chunk of the PNG file b, or nil (PNG specification, third
-// edition, 11.3.3).
-func pngEXIF(b []byte) []byte {
-	for b = b[8:]; len(b) >= 12; {
-		n := int64(binary.BigEndian.Uint32(b))
-		if n > int64(len(b)-12) {
-			return nil
-		}
-		switch string(b[4:8]) {
-		case "eXIf":
-			return b[8 : 8+n]
-		case "IEND":
-			return nil
-		}
-		b = b[12+n:]
-	}
-	return nil
-}
-
 // webpEXIF returns the EXIF chunk of the WebP file b, or nil (RFC 9649 2.7). It refuses
 // animations, which the decoder cannot read.
 func webpEXIF(b []byte) ([]byte, error) {

@@ -19,7 +19,7 @@ func TestTruncated(t *testing.T) {
 		"jpeg":        {asJPEG(t, gradient(17, 11)), len("\xff\xd9")},
 		"progressive": {testdata(t, "progressive.jpg"), len("\xff\xd9")},
 		"cmyk":        {testdata(t, "cmyk.jpg"), len("\xff\xd9")},
-		"png":         {asPNG(t, gradient(17, 11)), 0},
+		"png":         {asPNG(t, gradient(17, 11)), len("\x00\x00\x00\x00IEND\xae\x42\x60\x82")},
 		"bmp":         {asBMP(t, gradient(17, 11)), 0},
 		"gif":         {asGIF(t, paletted(gradient(17, 11))), len("\x00;")},
 		"webp":        {testdata(t, "lossless.webp"), 4},
@@ -41,7 +41,7 @@ func TestTruncated(t *testing.T) {
 // bomb returns the header of a PNG of 65,535×65,535 pixels.
 func bomb() []byte {
 	ihdr := []byte{0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff, 8, 2, 0, 0, 0}
-	return append([]byte("\x89PNG\r\n\x1a\n"), pngChunk("IHDR", ihdr)...)
+	return append([]byte("\x89PNG\r\n\x1a\n"), makeChunk("IHDR", ihdr)...)
 }
 
 func TestBomb(t *testing.T) {
