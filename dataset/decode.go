@@ -100,7 +100,7 @@ func (h *header) probe(b []byte) error {
 		// Its colour model cannot be relied on (golang/go#81661).
 		config.ColorModel = color.NRGBAModel
 	case "gif":
-		config, err = gif.DecodeConfig(bytes.NewReader(b))
+		config, err = gif.DecodeConfig(gifReader(b))
 	default:
 		config, err = bmp.DecodeConfig(bytes.NewReader(b))
 	}
@@ -162,7 +162,7 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 	case "webp":
 		img, err = decodeWebP(bytes.NewReader(b))
 	case "gif":
-		img, err = gif.Decode(bytes.NewReader(b))
+		img, err = gif.Decode(gifReader(b))
 	default:
 		img, err = bmp.Decode(bytes.NewReader(b))
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"image"
 	"image/color"
-	"image/gif"
 	"image/jpeg"
 	"strings"
 	"testing"
@@ -167,44 +166,6 @@ func TestDecodeNoEndMarker(t *testing.T) {
 		got, err := Decode(b[:len(b)-2], DefaultLimits())
 		if err != nil || !bytes.Equal(flat(got.Image), flat(want.Image)) {
 			t.Errorf("%s without its end marker: %v, want the same pixels", name, err)
-		}
-	}
-}
-
-// TestDecodeGIFFrame decodes the first of two frames, which covers part of the canvas. The
-// rest is white.
-func TestDecodeGIFFrame(t *testing.T) {
-	colours := color.Palette{color.RGBA{255, 0, 0, 255}, color.RGBA{0, 0, 255, 255}}
-	first := image.NewPaletted(image.Rect(2, 1, 4, 3), colours)
-	second := image.NewPaletted(image.Rect(0, 0, 6, 4), colours)
-	for i := range second.Pix {
-		second.Pix[i] = 1
-	}
-	var b bytes.Buffer
-	err := gif.EncodeAll(&b, &gif.GIF{
-		Image:  []*image.Paletted{first, second},
-		Delay:  []int{1, 1},
-		Config: image.Config{ColorModel: colours, Width: 6, Height: 4},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := Decode(b.Bytes(), DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.Width != 6 || p.Height != 4 {
-		t.Fatalf("got %d×%d, want 6×4", p.Width, p.Height)
-	}
-	for y := range 4 {
-		for x := range 6 {
-			want := [3]int{255, 255, 255}
-			if image.Pt(x, y).In(first.Rect) {
-				want = [3]int{255, 0, 0}
-			}
-			if got := rgb(p.Image, x, y); got != want {
-				t.Errorf("pixel (%d, %d) is %v, want %v", x, y, got, want)
-			}
 		}
 	}
 }

@@ -77,6 +77,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(asPNG(f, paletted(picture)))
 	f.Add(asBMP(f, picture))
 	f.Add(asGIF(f, paletted(picture)))
+	f.Add(makeGIF(f, image.Rect(2, 1, 8, 5), 6, 4))
 	for _, name := range []string{"lossless.webp", "oriented.webp", "alpha.webp", "animated.webp", "progressive.jpg", "cmyk.jpg"} {
 		f.Add(testdata(f, name))
 	}
