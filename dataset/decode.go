@@ -13,9 +13,9 @@ import (
 	"image/png"
 	"io"
 
-	"golang.org/x/image/bmp"
 	"golang.org/x/image/webp"
 
+	"github.com/imprintkit/imprint/dataset/bmp"
 	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
@@ -102,7 +102,7 @@ func (h *header) probe(b []byte) error {
 	case "gif":
 		config, err = gif.DecodeConfig(gifReader(b))
 	default:
-		config, err = bmp.DecodeConfig(bytes.NewReader(b))
+		config, err = bmp.DecodeConfig(b)
 	}
 	h.width, h.height = config.Width, config.Height
 	bytesPerPixel := int64(1 + 4) // of the decoder, and of flatten
@@ -164,7 +164,7 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 	case "gif":
 		img, err = gif.Decode(gifReader(b))
 	default:
-		img, err = bmp.Decode(bytes.NewReader(b))
+		img, err = bmp.Decode(b)
 	}
 	if err != nil {
 		return nil, decodeError(err)
@@ -202,10 +202,8 @@ func decodeError(err error) error {
 		return err
 	case err == png.UnsupportedError("dimension overflow"): // where int has 32 bits
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
-	case errors.Is(err, bmp.ErrUnsupported):
-		return &kindError{ErrFormat, "this kind of BMP is not supported; convert it to JPEG or PNG"}
-	case errors.Is(err, jpeg.ErrUnsupported), errors.As(err, new(stdjpeg.UnsupportedError)), errors.As(err, new(png.UnsupportedError)):
-		return &kindError{ErrFormat, err.Error()}
+	case errors.Is(err, bmp.ErrUnsupported), errors.Is(err, jpeg.ErrUnsupported), errors.As(err, new(stdjpeg.UnsupportedError)), errors.As(err, new(png.UnsupportedError)):
+		return &kindError{ErrFormat, err.Error() + "; save the photo again as JPEG or PNG"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: the file ends too early", ErrDamaged)
 	}

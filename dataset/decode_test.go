@@ -200,7 +200,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"avif", iso("avif\x00\x00\x00\x00"), DefaultLimits(), ErrHEIC, "AVIF is not supported"},
 		{"mp4", iso("isom\x00\x00\x02\x00mp42"), DefaultLimits(), ErrFormat, "video"},
 		{"ftyp alone", []byte("\x00\x00\x00\x20ftyp"), DefaultLimits(), ErrFormat, "video"},
-		{"arithmetic jpeg", arithmetic, DefaultLimits(), ErrFormat, "JPEG"},
+		{"arithmetic jpeg", arithmetic, DefaultLimits(), ErrFormat, "unsupported JPEG: arithmetic coding; save the photo again as JPEG or PNG"},
 		{"animated webp", testdata(t, "animated.webp"), DefaultLimits(), ErrFormat, "animated WebP is not supported"},
 		{"half a jpeg", half(asJPEG(t, picture)), DefaultLimits(), ErrDamaged, ""},
 		{"half a progressive jpeg", half(progressive), DefaultLimits(), ErrDamaged, ""},
