@@ -24,7 +24,7 @@ var (
 )
 
 // TwinDevice is the device of what a twin computed.
-const FallbackDevice = "cpu (twin)"
+const FallbackDevice = "cpu (fallback)"
 
 // DeviceOptions say what models run on.
 type Options struct {
