@@ -29,8 +29,8 @@ var (
 // *NotExistError.
 //
 // A file listed in paths may have any name. Inside folders, Walk ignores names
-// that start with a dot and names without the extension of a photo. It includes HEIC and
-// AVIF, so that reading them reports what to do. It reports symbolic links and special
+// that start with a dot and names without the extension of a photo. It includes HEIC,
+// AVIF and raw files of cameras, so that reading them reports what to do. It reports symbolic links and special
 // files that are named like a photo, and folders that it cannot read, as skipped.
 //
 // Items are in the order of paths, and inside a folder in the byte order of their names.
@@ -118,12 +118,14 @@ func (w *walker) folder(dir, label string) {
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// hasPhotoName reports whether name has the extension of a photo. HEIC and AVIF count,
-// because reading them gives a helpful error.
+// hasPhotoName reports whether name has the extension of a photo. HEIC, AVIF and the raw
+// files of cameras count, because reading them gives a helpful error.
 func hasPhotoName(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp",
-		".heic", ".heif", ".hif", ".avif":
+		".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+		".heic", ".heif", ".hif", ".avif",
+		".dng", ".arw", ".cr2", ".cr3", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw":
 		return true
 	}
 	return false
