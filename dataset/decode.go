@@ -20,9 +20,10 @@ import (
 	"github.com/imprintkit/imprint/dataset/pnm"
 )
 
-// Decode decodes the photo in b, whose format it detects from the content. It turns the
-// photo upright as its EXIF orientation says and blends transparency with white. Of a
-// GIF it decodes the first frame. Decode does not retain b.
+// Decode decodes the photo in b, whose format it detects from the content: JPEG, PNG, WebP,
+// GIF, BMP, TIFF or PNM. It turns the photo upright as its EXIF orientation says and blends
+// transparency with white. Of several images in a file it decodes the first. Decode does
+// not retain b.
 //
 // Errors wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge or ErrDamaged.
 func Decode(b []byte, l Limits) (*Photo, error) {
