@@ -47,6 +47,9 @@ type Skipped struct {
 // be read or are there already, and fails with ErrNoPhotos if none can be read.
 func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
 	b, err := newBatch(items, o.Negatives)
+	if err == nil {
+		err = w.checkLabels(b) // before the work
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +64,7 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 	return b.added, w.addBatch(ctx, b)
 }
 
-// An Observation is a photo with its embedding, such as a classified frame of a camera.
+// An Observation is a photo with its embedding, such as a classified frame.
 type Observation struct {
 	Label     string
 	Photo     [sha256.Size]byte // SHA-256 of the encoded photo, which identifies it
@@ -181,6 +184,9 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 			if i, ok := at[e.Photo]; ok {
 				b.skipDuplicate(i, e.Label)
 			}
+		}
+		if err := resolveLabels(s, fresh); err != nil {
+			return err
 		}
 		added := slices.DeleteFunc(fresh, func(e store.Example) bool { return b.skipped[at[e.Photo]].Duplicate })
 		if len(added) == 0 {

@@ -174,7 +174,7 @@ func (w *Workspace) pool() *infer.Pool {
 	return w.embedder
 }
 
-// Close frees the backbone's runners. It writes nothing: every change is on the disk.
+// Close frees the backbone's runners. It writes nothing.
 func (w *Workspace) Close() error {
 	if w.embedder != nil {
 		w.embedder.Leave()
