@@ -53,7 +53,7 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 	if err != nil {
 		return nil, err
 	}
-	if w.options.Resize == AutoResize && w.state.Generation == 0 {
+	if w.options.Resize == AutoResize && w.untrained() {
 		b.added.ResizeChoice, err = w.embedAutoResize(ctx, b.items, o.Progress, b.take)
 	} else {
 		err = w.embed(ctx, w.state.Settings.Resize, b.items, o.Progress, b.take)
