@@ -10,8 +10,9 @@ import (
 
 func listCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "list",
-		Usage: "list the classes and their photos",
+		Name:    "list",
+		Aliases: []string{"ls"},
+		Usage:   "list the classes and their photos",
 		Description: `List the classes, how many photos each has, and how accurate the model is.
 
 Examples:
