@@ -149,6 +149,19 @@ func (b *batch) skipDuplicate(i int, label string) {
 	}
 }
 
+// skipKnown skips the examples that s has already.
+func (b *batch) skipKnown(s *store.State) {
+	labels := make(map[store.Digest]string)
+	for _, e := range s.Examples {
+		labels[e.Photo] = e.Label
+	}
+	for i, e := range b.examples {
+		if label, known := labels[e.Photo]; known && (b.skipped[i].Reason == "" || b.skipped[i].Duplicate) {
+			b.skipDuplicate(i, label)
+		}
+	}
+}
+
 // fresh returns the examples that are not skipped, and the index of each by its photo.
 func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]int) {
 	at = make(map[store.Digest]int)
@@ -180,11 +193,7 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 	}
 	err := w.commit(ctx, func(s *store.State) error {
 		// Only here, under the lock, is it certain which photos are known.
-		for _, e := range s.Examples {
-			if i, ok := at[e.Photo]; ok {
-				b.skipDuplicate(i, e.Label)
-			}
-		}
+		b.skipKnown(s)
 		if err := resolveLabels(s, fresh); err != nil {
 			return err
 		}

@@ -77,7 +77,7 @@ func add(c *cli.Context) error {
 	clear()
 	if added != nil {
 		added.Skipped = append(left, added.Skipped...)
-		if err != nil || !c.Bool("json") {
+		if err != nil || !asJSON(c) {
 			note(c, skippedFor(labelsByPath(photos), added.Skipped, verbose(c))...)
 		}
 	}
@@ -91,7 +91,7 @@ func add(c *cli.Context) error {
 		return err
 	}
 	warnOfTypos(c, before, ws.Classes())
-	if c.Bool("json") {
+	if asJSON(c) {
 		return printAdded(c, added, ws)
 	}
 	if allKnown(added) && !verbose(c) {

@@ -46,18 +46,18 @@ func classify(c *cli.Context) error {
 		if r.Err != nil {
 			bad = errors.Join(errReported, r.Err)
 			reportError(c.App.ErrWriter, r.Err, c.Command.Name, asJSON(c))
-			if !c.Bool("json") {
+			if !asJSON(c) {
 				return nil
 			}
 		}
-		if c.Bool("json") {
+		if asJSON(c) {
 			return printJSON(c.App.Writer, r)
 		}
 		say(c, resultLine(r, top, verbose(c)))
 		return nil
 	}
 	best := top
-	if !c.Bool("json") {
+	if !asJSON(c) {
 		best = max(top, 2) // the second names what is nearest to "unknown"
 	}
 	if model := c.String("model"); model != "" {

@@ -34,7 +34,7 @@ func list(c *cli.Context) error {
 		return err
 	}
 	defer ws.Close()
-	if c.Bool("json") {
+	if asJSON(c) {
 		return printList(c, ws)
 	}
 	s := summarize(ws)

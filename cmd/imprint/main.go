@@ -91,7 +91,7 @@ Examples:
 
 The folder .imprint holds the result: model.tflite runs in any TensorFlow Lite
 runtime, labels.txt lists its classes.`,
-		Flags:                     append(append(outputFlags(), flags...), cli.HelpFlag),
+		Flags:                     append(append(append(outputFlags(), jsonFlag("results and errors")), flags...), cli.HelpFlag),
 		Commands:                  commands(),
 		HideVersion:               true,
 		DisableSliceFlagSeparator: true, // file names may contain commas

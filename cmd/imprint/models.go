@@ -76,7 +76,7 @@ func listModels(c *cli.Context) error {
 		}
 		rows = append(rows, row{m.Name, m.Size, m.SHA256, m.About, path})
 	}
-	if c.Bool("json") {
+	if asJSON(c) {
 		return printJSON(c.App.Writer, rows)
 	}
 	var lines [][]string
