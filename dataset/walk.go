@@ -36,10 +36,11 @@ var (
 //
 // A file listed in paths may have any name. Inside folders, Walk ignores names that start
 // with a dot and files that are not photos by their extension or, without one, by their
-// first bytes. It includes HEIC and AVIF, so that reading them reports what to do. It
-// follows symbolic links, but visits no folder twice for one label. It reports links that
-// are broken or lead to a folder above, special files that are named like a photo, and
-// folders that it cannot read, as skipped. Labels are in Unicode's normal form C.
+// first bytes. It includes HEIC, AVIF and raw files of cameras, so that reading them
+// reports what to do. It follows symbolic links, but visits no folder twice for one label.
+// It reports links that are broken or lead to a folder above, special files that are named
+// like a photo, and folders that it cannot read, as skipped. Labels are in Unicode's
+// normal form C.
 //
 // Items are in the order of paths, and inside a folder in the byte order of their names.
 // Walk returns no items and no error if there are no photos.
@@ -209,12 +210,14 @@ func isPhotoFile(path string, mode fs.FileMode) bool {
 	return err == nil || errors.Is(err, ErrHEIC)
 }
 
-// hasPhotoName reports whether name has the extension of a photo. HEIC and AVIF count,
-// because reading them gives a helpful error.
+// hasPhotoName reports whether name has the extension of a photo. HEIC, AVIF and the raw
+// files of cameras count, because reading them gives a helpful error.
 func hasPhotoName(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp",
-		".heic", ".heif", ".hif", ".avif":
+		".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+		".heic", ".heif", ".hif", ".avif",
+		".dng", ".arw", ".cr2", ".cr3", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw":
 		return true
 	}
 	return false

@@ -131,16 +131,22 @@ func TestWalkLabelsAreNormalized(t *testing.T) {
 	}
 }
 
-func TestWalkFindsPhotosWithoutExtension(t *testing.T) {
-	photo := asPNG(t, corners(8, 6))
-	dir := write(t, map[string][]byte{"set/cat/0001": photo, "set/cat/0002": []byte("text"), "set/cat/0003.txt": photo, "set/cat/0004": []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")})
+// TestWalkNoExtension finds photos by their first bytes.
+func TestWalkNoExtension(t *testing.T) {
+	heic := []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")
+	dir := write(t, map[string][]byte{
+		"set/hat/photo": asPNG(t, corners(8, 6)), "set/hat/LICENSE": []byte("A text."), "set/hat/empty": nil,
+		"set/hat/phone": heic, "set/hat/.hidden": asPNG(t, corners(8, 6)), "flat/photo": asJPEG(t, corners(8, 6)),
+	})
 	items, skipped, err := Walk([]string{filepath.Join(dir, "set")}, "")
-	want := []Item{{Path: "set/cat/0001", Label: "cat"}, {Path: "set/cat/0004", Label: "cat"}}
-	if got := in(t, dir, items); err != nil || len(skipped) > 0 || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, %v, %v, want %v", got, skipped, err, want)
+	if err != nil || len(skipped) != 0 {
+		t.Fatalf("got skipped %v, error %v, want none", skipped, err)
 	}
-	if _, _, err := Walk([]string{filepath.Join(dir, "set", "cat")}, ""); !errors.Is(err, ErrNoLabel) {
-		t.Errorf("photos without a label: %v", err)
+	if got, want := in(t, dir, items), []Item{{Path: "set/hat/phone", Label: "hat"}, {Path: "set/hat/photo", Label: "hat"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if _, _, err := Walk([]string{filepath.Join(dir, "flat")}, ""); !errors.Is(err, ErrNoLabel) {
+		t.Errorf("a photo directly in a folder: got %v, want ErrNoLabel", err)
 	}
 }
 
