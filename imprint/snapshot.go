@@ -132,8 +132,9 @@ func (w *Workspace) cut(m *tflite.Model) error {
 		return fmt.Errorf("the model has %d outputs: %w", len(g.Outputs), classifier.ErrShape)
 	}
 	want := w.backbone.Embedding
-	for at := g.Outputs[0]; ; {
-		op := slices.IndexFunc(g.Operators, func(o tflite.Operator) bool { return slices.Contains(o.Outputs, at) })
+	// Operators are in execution order: looking only before the last one ends on a cycle too.
+	for at, op := g.Outputs[0], len(g.Operators); ; {
+		op = slices.IndexFunc(g.Operators[:op], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, at) })
 		if op < 0 || len(g.Operators[op].Inputs) == 0 || g.Operators[op].Inputs[0] < 0 {
 			return fmt.Errorf("the model has no tensor %q before its last operators: %w", want.Name, classifier.ErrShape)
 		}
