@@ -66,6 +66,7 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 		staged = append(staged, temporary)
 	}
 	var old []Replacement
+	var renamed []string
 	defer func() {
 		if err != nil {
 			d.putBack(old, dirs)
@@ -86,6 +87,9 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 			return fmt.Errorf("write %s: %w", f.Path, err)
 		}
 		staged[i] = ""
+		if f.Content != nil {
+			renamed = append(renamed, f.Path)
+		}
 		// What can't be read can't be put back, and was worth nothing.
 		if readErr == nil || errors.Is(readErr, fs.ErrNotExist) {
 			old = append(old, Replacement{f.Path, was})
@@ -99,11 +103,33 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 			return fmt.Errorf("write to %s: %w", dir, err)
 		}
 	}
+	return d.syncRenamed(renamed)
+}
+
+// syncRenamed syncs files again at their new names. On FAT a rename makes a folder entry
+// of size 0, and only a sync of the file after it writes the size: without this a power
+// cut leaves empty files.
+func (d Disk) syncRenamed(paths []string) error {
+	for _, path := range paths {
+		if err := d.do("sync", path, func() error { return syncFile(path) }); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
 	return nil
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 // putBack undoes replacements as far as the disk still lets it.
 func (d Disk) putBack(old []Replacement, dirs []string) {
+	var renamed []string
 	for _, f := range slices.Backward(old) {
 		if f.Content == nil {
 			d.do("remove", f.Path, func() error { return os.Remove(f.Path) })
@@ -112,11 +138,14 @@ func (d Disk) putBack(old []Replacement, dirs []string) {
 		temporary, err := d.stage(f)
 		if err == nil && d.do("rename", f.Path, func() error { return os.Rename(temporary, f.Path) }) != nil {
 			os.Remove(temporary)
+			continue
 		}
+		renamed = append(renamed, f.Path)
 	}
 	for _, dir := range dirs {
 		d.syncDir(dir)
 	}
+	d.syncRenamed(renamed)
 }
 
 // stage writes the content of f beside its place, and syncs it.
