@@ -195,7 +195,7 @@ func TestRetrain(t *testing.T) {
 		if got := again.state.Settings.Head; got != classifier.Auto {
 			t.Errorf("%s: the head for when others are possible again is %q", test.name, got)
 		}
-		if got, err := os.ReadFile(filepath.Join(dir, store.LabelsFile)); string(got) != string(labelLines(test.labels)) || err != nil {
+		if got, err := os.ReadFile(filepath.Join(dir, store.LabelsFile)); string(got) != string(store.LabelLines(test.labels)) || err != nil {
 			t.Errorf("%s: %s is %q, %v", test.name, store.LabelsFile, got, err)
 		}
 		if got := labelsOf(classify(t, again, photo("?", 0, 8), photo("?", 2, 8))); !slices.Equal(got, []string{"a", "b"}) {

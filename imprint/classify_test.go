@@ -124,7 +124,7 @@ func TestExport(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got, err := os.ReadFile(labels); err != nil || !bytes.Equal(got, labelLines(want)) {
+				if got, err := os.ReadFile(labels); err != nil || !bytes.Equal(got, store.LabelLines(want)) {
 					t.Errorf("labels: got %q, %v", got, err)
 				}
 				b, err := os.ReadFile(path)

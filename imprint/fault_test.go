@@ -380,8 +380,8 @@ func TestRepair(t *testing.T) {
 
 // TestSynced looks at the order of a change's operations, on which a power cut would
 // depend as a killed process does not: all files are synced before the first is
-// renamed, the backbone is there before the state that names it, and the folder is
-// synced last.
+// renamed, the backbone is there before the state that names it, and last the folder is
+// synced and then, for FAT, each renamed file once more.
 func TestSynced(t *testing.T) {
 	dir, o := newWorkspace(t)
 	steps := countSteps(t, dir, o.Backbone, 0)
@@ -408,7 +408,13 @@ func TestSynced(t *testing.T) {
 	order("sync ws", "rename "+store.SlotFile(1))
 	order("rename "+store.SlotFile(1), "rename "+store.LabelsFile)
 	order("rename "+store.LabelsFile, "rename "+store.ModelFile)
-	if last := steps[len(steps)-1]; last != "sync ws" {
-		t.Errorf("the last operation is %q", last)
+	want := []string{"sync ws", "sync " + store.SlotFile(1), "sync " + store.LabelsFile, "sync " + store.ModelFile}
+	if last := steps[len(steps)-len(want):]; !slices.Equal(last, want) {
+		t.Errorf("the last operations are %q, want %q", last, want)
+	}
+	// Before the state names it, the backbone is there even on FAT.
+	between := steps[at("rename "+store.BackboneFile):at("rename "+store.SlotFile(1))]
+	if again := []string{"sync ws", "sync " + store.BackboneFile}; !slices.Equal(between[1:3], again) {
+		t.Errorf("after the rename of the backbone come %q, want %q", between[1:], again)
 	}
 }

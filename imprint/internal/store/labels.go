@@ -29,3 +29,14 @@ func CheckLabel(label string) error {
 	}
 	return nil
 }
+
+// LabelLines returns the content of labels.txt for labels. Each line starts with the index,
+// because readers of Coral's files take a name that starts with digits ("50 limit") for a
+// number.
+func LabelLines(labels []string) []byte {
+	var b strings.Builder
+	for i, l := range labels {
+		fmt.Fprintf(&b, "%d  %s\n", i, l)
+	}
+	return []byte(b.String())
+}
