@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -156,13 +157,13 @@ func TestClassesOfAnotherGeneration(t *testing.T) {
 // TestBodiesThatNeverCome declares large bodies and sends nothing: others are served.
 func TestBodiesThatNeverCome(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
-	for range 8 {
+	for range maxBodies / photoLimits.MaxBytes {
 		c, err := s.dial()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		io.WriteString(c, "POST /v1/classify HTTP/1.1\r\nHost: imprint\r\nContent-Length: 16000000\r\n\r\n")
+		fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: imprint\r\nContent-Length: %d\r\n\r\n", photoLimits.MaxBytes)
 	}
 	time.Sleep(100 * time.Millisecond) // until they are read
 	start := time.Now()

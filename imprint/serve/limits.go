@@ -24,6 +24,9 @@ const (
 	maxBodies = 64 << 20
 	// maxHead limits the header of a request, in bytes.
 	maxHead = 16 << 10
+	// headSlack is what net/http reads beyond its MaxHeaderBytes (net/http/server.go,
+	// initialReadLimitSize).
+	headSlack = 4 << 10
 	// maxJSON limits a JSON request body, in bytes.
 	maxJSON = 64 << 10
 	// idleTimeout closes connections without requests.
