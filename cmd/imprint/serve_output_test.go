@@ -206,3 +206,16 @@ func TestLineQueue(t *testing.T) {
 		t.Errorf("Close took %v", took)
 	}
 }
+
+// TestPrintable escapes what a file name could tell a terminal to do.
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\tb\nGrünfläche": "a\tb\nGrünfläche",
+		"\x1b[2Jx.jpg":     `\x1b[2Jx.jpg`,
+		"a\rb\x07\u009b":   `a\x0db\x07\x9b`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
