@@ -241,6 +241,9 @@ func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 	if labels != "" {
 		files = append(files, store.Replacement{Path: labels, Content: store.LabelLines(head.Head.Labels)})
 	}
+	for _, f := range files {
+		w.store.Disk.SweepOld(f.Path)
+	}
 	if err := w.store.Disk.Replace(files...); err != nil {
 		return fail(err)
 	}

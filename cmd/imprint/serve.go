@@ -182,6 +182,9 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 	if errors.Is(err, serve.ErrSocketPath) {
 		err = hinted{err, "choose a shorter path with --socket FILE"}
 	}
+	if noSockets(err) {
+		err = hinted{err, "the disk may have no sockets, as USB sticks do: put the socket elsewhere, for example --socket /tmp/imprint.sock"}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -197,6 +200,12 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 		listeners = append(listeners, l)
 	}
 	return listeners, nil
+}
+
+// noSockets reports whether err may mean that a file system has no sockets, like vfat and
+// exfat.
+func noSockets(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL)
 }
 
 // detachOutput puts queues before both outputs of c and ignores SIGPIPE, until restore is

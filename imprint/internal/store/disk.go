@@ -10,9 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 )
 
+// ErrNotRegular is wrapped for a path that is a folder or a device.
 var ErrNotRegular = errors.New("not a regular file")
+
+var errTooLarge = errors.New("too large")
 
 // A disk does the file operations of a change. The zero value is ready for use.
 type Disk struct {
@@ -167,7 +172,7 @@ func (d Disk) stage(f Replacement) (temporary string, err error) {
 			os.Remove(t.Name())
 		}
 	}()
-	if err = d.do("chmod", f.Path, func() error { return t.Chmod(0o644) }); err != nil {
+	if err = d.do("chmod", f.Path, func() error { return t.Chmod(0o644) }); err != nil && !unsupported(err) {
 		return "", err
 	}
 	if err = d.do("write", f.Path, func() error { _, err := t.Write(f.Content); return err }); err != nil {
@@ -191,6 +196,24 @@ func (d Disk) sweep(dir string, names ...string) {
 	for _, e := range entries {
 		ours := func(name string) bool { return strings.HasPrefix(e.Name(), temporaryPrefix(name)) }
 		if strings.HasSuffix(e.Name(), TemporarySuffix) && slices.ContainsFunc(names, ours) {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// sweepAge is how old a temporary file is that nobody writes any more.
+const sweepAge = time.Minute
+
+// SweepOld removes temporary files of path that a killed process left, in a folder that
+// other processes may write to.
+func (d Disk) SweepOld(path string) {
+	dir := filepath.Dir(path)
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), temporaryPrefix(path)) || !strings.HasSuffix(e.Name(), TemporarySuffix) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > sweepAge {
 			os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
@@ -232,7 +255,7 @@ func removeDirs(made []string) {
 
 // syncDir makes renames in dir durable.
 func (d Disk) syncDir(dir string) error {
-	return d.do("sync", dir, func() error {
+	err := d.do("sync", dir, func() error {
 		f, err := os.Open(dir)
 		if err != nil {
 			return err
@@ -240,6 +263,17 @@ func (d Disk) syncDir(dir string) error {
 		defer f.Close()
 		return f.Sync()
 	})
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil // some file systems, such as FUSE's, can't sync folders (fsync(2))
+	}
+	return err
+}
+
+// unsupported reports whether a change of permissions failed because the file system has
+// none of its own: vfat and exfat, mounted for another user, answer EPERM although the file
+// was just created.
+func unsupported(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS)
 }
 
 // readFile reads a regular file of at most limit bytes.
@@ -249,7 +283,7 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > limit {
-		return nil, fmt.Errorf("read %s: %d bytes, and at most %d are read", path, info.Size(), limit)
+		return nil, fmt.Errorf("read %s: %w: %d bytes, at most %d", path, errTooLarge, info.Size(), limit)
 	}
 	return os.ReadFile(path)
 }

@@ -13,6 +13,15 @@ var ErrLabel = errors.New("unusable label")
 
 // checkLabel says why a name can't be a label: it is a line of labels.txt.
 func CheckLabel(label string) error {
+	if label == "." || label == ".." {
+		return fmt.Errorf("%w: %q means a folder", ErrLabel, label)
+	}
+	return checkStored(label)
+}
+
+// checkStored returns what is wrong with a label that a workspace holds already. Older
+// versions took "." and "..".
+func checkStored(label string) error {
 	switch {
 	case label == "":
 		return fmt.Errorf("%w: it is empty", ErrLabel)
