@@ -72,7 +72,7 @@ func TestReadStdin(t *testing.T) {
 	}{
 		"nothing":  {strings.NewReader(""), ErrEmpty},
 		"heic":     {strings.NewReader("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), ErrHEIC},
-		"binary":   {strings.NewReader("II*\x00\x08\x00\x00\x00"), ErrFormat},
+		"binary":   {strings.NewReader("\x7fELF\x02\x01\x01\x00"), ErrFormat},
 		"too long": {bytes.NewReader(append(photo, make([]byte, 4000)...)), ErrTooLarge},
 	} {
 		if items, err := ReadStdin(tt.r, "", l); !errors.Is(err, tt.want) || items != nil {

@@ -3,10 +3,12 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Skipped is a photo, or a folder that may hold photos, that was left out, and why.
@@ -28,10 +30,11 @@ var (
 // directly, is then an error that wraps ErrNoLabel. A path that does not exist is a
 // *NotExistError.
 //
-// A file listed in paths may have any name. Inside folders, Walk ignores names
-// that start with a dot and names without the extension of a photo. It includes HEIC and
-// AVIF, so that reading them reports what to do. It reports symbolic links and special
-// files that are named like a photo, and folders that it cannot read, as skipped.
+// A file listed in paths may have any name. Inside folders, Walk ignores names that start
+// with a dot and files that are not photos by their extension or, if they have none, by
+// their first bytes. It includes HEIC, AVIF and raw files of cameras, so that reading them
+// reports what to do. It reports symbolic links and special files that are named like a
+// photo, and folders that it cannot read, as skipped.
 //
 // Items are in the order of paths, and inside a folder in the byte order of their names.
 // Walk returns no items and no error if there are no photos.
@@ -80,7 +83,7 @@ func (w *walker) labelled(dir string) error {
 		case hidden(e.Name()):
 		case e.IsDir():
 			w.folder(path, e.Name())
-		case hasPhotoName(e.Name()):
+		case isPhoto(path, e):
 			return fmt.Errorf("%s: %w for photos directly in the folder, such as %s", dir, ErrNoLabel, e.Name())
 		case e.Type()&os.ModeSymlink != 0:
 			// It may lead to a folder of photos.
@@ -105,7 +108,7 @@ func (w *walker) folder(dir, label string) {
 		case hidden(e.Name()):
 		case e.IsDir():
 			w.folder(path, label)
-		case !hasPhotoName(e.Name()):
+		case !isPhoto(path, e):
 		case e.Type().IsRegular():
 			w.items = append(w.items, Item{Path: path, Label: label})
 		case e.Type()&os.ModeSymlink != 0:
@@ -116,14 +119,35 @@ func (w *walker) folder(dir, label string) {
 	}
 }
 
+// isPhoto reports whether an entry of a folder is a photo, by its extension or, if it has
+// none, by its first bytes.
+func isPhoto(path string, e fs.DirEntry) bool {
+	if filepath.Ext(e.Name()) != "" || !e.Type().IsRegular() {
+		return hasPhotoName(e.Name())
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // see readBytes
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head, err := io.ReadAll(io.LimitReader(f, sniffLen))
+	if err != nil {
+		return false
+	}
+	_, err = sniff(head)
+	return err == nil || errors.Is(err, ErrHEIC)
+}
+
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// hasPhotoName reports whether name has the extension of a photo. HEIC and AVIF count,
-// because reading them gives a helpful error.
+// hasPhotoName reports whether name has the extension of a photo. HEIC, AVIF and the raw
+// files of cameras count, because reading them gives a helpful error.
 func hasPhotoName(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp",
-		".heic", ".heif", ".hif", ".avif":
+		".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+		".heic", ".heif", ".hif", ".avif",
+		".dng", ".arw", ".cr2", ".cr3", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw":
 		return true
 	}
 	return false

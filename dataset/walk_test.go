@@ -77,6 +77,25 @@ func TestWalk(t *testing.T) {
 	}
 }
 
+// TestWalkNoExtension finds photos by their first bytes.
+func TestWalkNoExtension(t *testing.T) {
+	heic := []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")
+	dir := write(t, map[string][]byte{
+		"set/hat/photo": asPNG(t, corners(8, 6)), "set/hat/LICENSE": []byte("A text."), "set/hat/empty": nil,
+		"set/hat/phone": heic, "set/hat/.hidden": asPNG(t, corners(8, 6)), "flat/photo": asJPEG(t, corners(8, 6)),
+	})
+	items, skipped, err := Walk([]string{filepath.Join(dir, "set")}, "")
+	if err != nil || len(skipped) != 0 {
+		t.Fatalf("got skipped %v, error %v, want none", skipped, err)
+	}
+	if got, want := in(t, dir, items), []Item{{Path: "set/hat/phone", Label: "hat"}, {Path: "set/hat/photo", Label: "hat"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if _, _, err := Walk([]string{filepath.Join(dir, "flat")}, ""); !errors.Is(err, ErrNoLabel) {
+		t.Errorf("a photo directly in a folder: got %v, want ErrNoLabel", err)
+	}
+}
+
 func TestWalkSymlinks(t *testing.T) {
 	dir := write(t, map[string][]byte{"set/cat/a.jpg": nil, "other/dog/b.jpg": nil})
 	for name, target := range map[string]string{

@@ -118,7 +118,7 @@ var hints = []struct {
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},
 	{is(imprint.ErrUnknown), "turn it off with --unknown 0"},
 	{is(imprint.ErrLocked), "wait for that process, or end it"},
-	{is(imprint.ErrNoPhotos), "photos are JPEG, PNG, WebP, GIF or BMP files, or folders of them"},
+	{is(imprint.ErrNoPhotos), "photos are JPEG, PNG, WebP, GIF, BMP, TIFF or PNM files, or folders of them"},
 	{is(dataset.ErrTub), "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"},
 	{is(dataset.ErrNoLabel), "name the class with --label NAME, or give a folder that holds one folder of photos per class"},
 	{is(backbone.ErrNoEmbedding), "imprint inspect -v FILE lists the tensors; choose one with --embedding TENSOR"},

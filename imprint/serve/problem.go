@@ -41,7 +41,7 @@ var statuses = []struct {
 	hint   string
 }{
 	{dataset.ErrTooLarge, http.StatusRequestEntityTooLarge, "scale it down; 640 pixels are more than enough"},
-	{dataset.ErrFormat, http.StatusUnsupportedMediaType, "send a JPEG, PNG, WebP, GIF or BMP as the request body"},
+	{dataset.ErrFormat, http.StatusUnsupportedMediaType, "send a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM as the request body"},
 	{dataset.ErrHEIC, http.StatusUnsupportedMediaType, ""},
 	{dataset.ErrEmpty, http.StatusBadRequest, "send the photo as the request body"},
 	{dataset.ErrDamaged, http.StatusBadRequest, ""},

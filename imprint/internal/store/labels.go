@@ -11,7 +11,8 @@ import (
 // ErrLabel is wrapped when a name can't be a label.
 var ErrLabel = errors.New("unusable label")
 
-// checkLabel says why a name can't be a label: it is a line of labels.txt.
+// CheckLabel returns an error that wraps ErrLabel if a name can't be a label. A label is one
+// line of labels.txt.
 func CheckLabel(label string) error {
 	if label == "." || label == ".." {
 		return fmt.Errorf("%w: %q means a folder", ErrLabel, label)
