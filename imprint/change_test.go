@@ -197,8 +197,8 @@ func TestRetrain(t *testing.T) {
 		if got := again.state.Settings.Head; got != classifier.Auto {
 			t.Errorf("%s: got head %q in the state, want %q", test.name, got, classifier.Auto)
 		}
-		if got, err := os.ReadFile(filepath.Join(dir, store.LabelsFile)); string(got) != string(labelLines(test.labels)) || err != nil {
-			t.Errorf("%s: got %q, %v in %s, want %q", test.name, got, err, store.LabelsFile, labelLines(test.labels))
+		if got, err := os.ReadFile(filepath.Join(dir, store.LabelsFile)); string(got) != string(store.LabelLines(test.labels)) || err != nil {
+			t.Errorf("%s: got %q, %v in %s, want %q", test.name, got, err, store.LabelsFile, store.LabelLines(test.labels))
 		}
 		if got := labelsOf(classify(t, again, photo("?", 0, 8), photo("?", 2, 8))); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("%s: got labels %q, want a, b", test.name, got)

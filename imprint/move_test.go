@@ -57,9 +57,9 @@ func TestMove(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantTaught(t, k, test.left)
+			wantPhotos(t, k, test.left)
 			again := openWorkspace(t, k.store.Dir, Options{})
-			wantTaught(t, again, test.left)
+			wantPhotos(t, again, test.left)
 			wantSameButLabels(t, again.state.Examples, state)
 			undone, err := again.Undo(t.Context())
 			if undone.Verb != "move" || undone.To != test.label || err != nil {
@@ -110,9 +110,9 @@ func TestLabelsAreOne(t *testing.T) {
 	composed, decomposed := "caf\u00e9", "cafe\u0301"
 	k := openNew(t)
 	mustAdd(t, k, slices.Concat(photos(composed, 0, 0, 1), photos(decomposed, 0, 1, 1))...)
-	wantTaught(t, k, map[string]int{composed: 2})
+	wantPhotos(t, k, map[string]int{composed: 2})
 	mustAdd(t, k, photos(decomposed, 0, 2, 1)...)
-	wantTaught(t, k, map[string]int{composed: 3})
+	wantPhotos(t, k, map[string]int{composed: 3})
 	if _, err := k.Add(t.Context(), photos("CAF\u00c9", 1, 0, 1), AddOptions{}); !errors.Is(err, ErrLabel) {
 		t.Errorf("another case: got %v", err)
 	}
