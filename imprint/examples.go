@@ -7,7 +7,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-// Examples returns the training photos and their embeddings, or fails with ErrNoClasses.
+// Examples returns the embeddings of the photos. It fails with ErrNoClasses.
 func (w *Workspace) Examples() (*evaluate.Set, error) {
 	positives := w.state.Positives()
 	if len(positives) == 0 {
