@@ -61,7 +61,7 @@ func namePhoto(path string) (namedPhoto, error) {
 	return p, err
 }
 
-// pick returns the examples that photos name, all of which must be there.
+// pick returns the examples that photos name. It fails if one is missing.
 func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error) {
 	byPhoto, byPath := make(map[store.Digest]bool), make(map[string]bool)
 	for _, e := range examples {
@@ -83,7 +83,7 @@ func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error
 	return slices.DeleteFunc(examples, func(e store.Example) bool { return !photo[e.Photo] && !path[e.Path] }), nil
 }
 
-// RemovePhoto removes the photo with a SHA-256 (in hexadecimal); it had label.
+// RemovePhoto removes the photo of a hexadecimal SHA-256 and returns its label.
 func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
 	var photo store.Digest
 	if err := photo.UnmarshalText([]byte(sha256)); err != nil {

@@ -112,8 +112,8 @@ func checkModel(b []byte, head *classifier.Head, layout classifier.Layout) error
 	return nil
 }
 
-// published are model.tflite and labels.txt, which are removed without classes. The labels
-// come first, so that whoever reads the new model finds its labels.
+// published returns the replacements of labels.txt and model.tflite, which remove them without
+// classes. The labels come first, so that a reader of the new model finds its labels.
 func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Replacement {
 	var labels []byte
 	if head != nil {
@@ -122,7 +122,7 @@ func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Rep
 	return []store.Replacement{{Path: w.store.Path(store.LabelsFile), Content: labels}, {Path: w.store.Path(store.ModelFile), Content: model}}
 }
 
-// labelLines is labels.txt. Each line starts with the index, because readers of Coral's
+// labelLines returns labels.txt. Each line starts with the index, because readers of Coral's
 // files take a name that starts with digits ("50 limit") for a number.
 func labelLines(labels []string) []byte {
 	var b strings.Builder
@@ -132,8 +132,8 @@ func labelLines(labels []string) []byte {
 	return []byte(b.String())
 }
 
-// Repair publishes the model if model.tflite does not belong to the state, and reports
-// whether it had to. Every change repairs too. Repair does not wait for other processes.
+// Repair publishes the model unless model.tflite belongs to the state, and reports whether
+// it did. Every change repairs too. Repair waits for no other process.
 func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 	if w.head == nil {
 		// If the head is in the published model, this has checked the file's SHA-256.
