@@ -37,7 +37,7 @@ func TestMove(t *testing.T) {
 		{"another case", "B", []string{a0}, 0, nil, ErrLabel},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			k := newOpened(t)
+			k := openNew(t)
 			items := []dataset.Item{{Path: a0, Label: "a", Source: "camera", Time: taken}, {Path: a1, Label: "a"}, {Path: b0, Label: "b"}}
 			if _, err := k.Add(t.Context(), items, AddOptions{Negatives: []dataset.Item{{Path: other}}}); err != nil {
 				t.Fatal(err)
@@ -57,9 +57,9 @@ func TestMove(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantTaught(t, k, test.left)
+			wantPhotos(t, k, test.left)
 			again := openWorkspace(t, k.store.Dir, Options{})
-			wantTaught(t, again, test.left)
+			wantPhotos(t, again, test.left)
 			wantSameButLabels(t, again.state.Examples, state)
 			undone, err := again.Undo(t.Context())
 			if undone.Verb != "move" || undone.To != test.label || err != nil {
@@ -90,7 +90,7 @@ func wantSameButLabels(t *testing.T, got, want []store.Example) {
 
 // Moved photos are, to the byte, photos that were added to the class at once.
 func TestMoveIsExact(t *testing.T) {
-	k, direct := newOpened(t), newOpened(t)
+	k, direct := openNew(t), openNew(t)
 	a0, a1, b0 := photoFile(t, "a0.png", picture(0, 0)), photoFile(t, "a1.png", picture(0, 1)), photoFile(t, "b0.png", picture(1, 0))
 	mustAdd(t, k, dataset.Item{Path: a0, Label: "b"}, dataset.Item{Path: a1, Label: "a"}, dataset.Item{Path: b0, Label: "b"})
 	mustAdd(t, direct, dataset.Item{Path: a0, Label: "a"}, dataset.Item{Path: a1, Label: "a"}, dataset.Item{Path: b0, Label: "b"})
@@ -108,11 +108,11 @@ func TestMoveIsExact(t *testing.T) {
 // Labels that are the same text are one class, and no two differ only in case.
 func TestLabelsAreOne(t *testing.T) {
 	composed, decomposed := "caf\u00e9", "cafe\u0301"
-	k := newOpened(t)
+	k := openNew(t)
 	mustAdd(t, k, slices.Concat(photos(composed, 0, 0, 1), photos(decomposed, 0, 1, 1))...)
-	wantTaught(t, k, map[string]int{composed: 2})
+	wantPhotos(t, k, map[string]int{composed: 2})
 	mustAdd(t, k, photos(decomposed, 0, 2, 1)...)
-	wantTaught(t, k, map[string]int{composed: 3})
+	wantPhotos(t, k, map[string]int{composed: 3})
 	if _, err := k.Add(t.Context(), photos("CAF\u00c9", 1, 0, 1), AddOptions{}); !errors.Is(err, ErrLabel) {
 		t.Errorf("another case: got %v", err)
 	}

@@ -48,11 +48,11 @@ func TestUntrained(t *testing.T) {
 					t.Error("the model differs from that of a new workspace")
 				}
 				again := openWorkspace(t, dir, Options{})
-				wantTaught(t, again, map[string]int{"b": 2, "c": 2})
+				wantPhotos(t, again, map[string]int{"b": 2, "c": 2})
 				if _, err := again.Undo(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				wantTaught(t, openWorkspace(t, dir, Options{}), map[string]int{})
+				wantPhotos(t, openWorkspace(t, dir, Options{}), map[string]int{})
 			})
 		}
 	}
@@ -73,7 +73,7 @@ func TestUntrainedWithNewBackbone(t *testing.T) {
 	}
 	mustAdd(t, openWorkspace(t, dir, Options{}), photos("b", 0, 0, 2)...)
 	again := openWorkspace(t, dir, Options{})
-	wantTaught(t, again, map[string]int{"b": 2})
+	wantPhotos(t, again, map[string]int{"b": 2})
 	if again.Backbone().SHA256 != store.Sum(model) {
 		t.Error("the old backbone is back")
 	}

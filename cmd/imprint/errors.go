@@ -162,6 +162,9 @@ func hint(err error, command string) string {
 	case errors.As(err, &usage):
 		return "see " + strings.TrimSpace("imprint help "+command)
 	}
+	if errors.Is(err, fs.ErrPermission) && command == "export" {
+		return "you can't write there; choose another file with -o FILE"
+	}
 	for _, h := range hints {
 		if h.match(err) {
 			return h.hint

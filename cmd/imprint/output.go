@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 )
@@ -78,7 +80,7 @@ func note(c *cli.Context, lines ...string) {
 		case asJSON(c):
 			printJSON(c.App.ErrWriter, warningObject{line})
 		default:
-			fmt.Fprintf(c.App.ErrWriter, "imprint: %s\n", line)
+			fmt.Fprintf(c.App.ErrWriter, "imprint: %s\n", printable(line))
 		}
 	}
 }
@@ -105,8 +107,25 @@ type (
 
 func printLines(w io.Writer, lines []string) {
 	for _, line := range lines {
-		fmt.Fprintln(w, line)
+		fmt.Fprintln(w, printable(line))
 	}
+}
+
+// printable escapes control characters, which file names may have and terminals obey.
+func printable(line string) string {
+	control := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+	if !strings.ContainsFunc(line, control) {
+		return line
+	}
+	var b strings.Builder
+	for _, r := range line {
+		if control(r) {
+			fmt.Fprintf(&b, "\\x%02x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -125,7 +144,7 @@ func reportError(w io.Writer, err error, command string, json bool) {
 		printJSON(w, errorObject{err.Error(), hint(err, command), exitStatus(err)})
 		return
 	}
-	fmt.Fprintf(w, "imprint: error: %v\n", err)
+	fmt.Fprintf(w, "imprint: error: %s\n", printable(err.Error()))
 	if h := hint(err, command); h != "" {
 		fmt.Fprintf(w, "imprint: hint: %s\n", h)
 	}

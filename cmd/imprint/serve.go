@@ -74,6 +74,12 @@ func runServe(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
+	// From here on nothing waits for whoever reads the output, and nothing ends the server
+	// when that has gone.
+	defer detachOutput(c)()
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // before anybody is told that the server is ready
+	defer signal.Stop(hangups)
 	o, err := serveOptions(c)
 	if err != nil {
 		return err
@@ -108,7 +114,7 @@ func runServe(c *cli.Context) error {
 	}
 	ctx, stop := context.WithCancel(c.Context)
 	var others sync.WaitGroup
-	others.Go(func() { reloadOnHangup(ctx, server) })
+	others.Go(func() { reloadOnHangup(ctx, hangups, server) })
 	if devices != nil {
 		devices.Actor = server
 		others.Go(func() { devices.Run(ctx) })
@@ -239,20 +245,47 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 	if errors.Is(err, serve.ErrSocketPath) {
 		err = hinted{err, "choose a shorter path with --socket FILE"}
 	}
+	if noSockets(err) {
+		err = hinted{err, "the disk may have no sockets, as USB sticks do: put the socket elsewhere, for example --socket /tmp/imprint.sock"}
+	}
 	if err != nil {
 		return listeners, err
 	}
 	return append([]serve.Listener{l}, listeners...), nil
 }
 
+// noSockets reports whether err may mean that a file system has no sockets, like vfat and
+// exfat.
+func noSockets(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL)
+}
+
+// detachOutput puts queues before both outputs of c and ignores SIGPIPE, until restore is
+// called.
+func detachOutput(c *cli.Context) (restore func()) {
+	// Unlike an ignored signal, one with a receiver is not inherited by the notify command.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	stdout, stderr := c.App.Writer, c.App.ErrWriter
+	target := stdout
+	if o, ok := stdout.(*output); ok {
+		target = o.w // a lost notice is no lost result
+	}
+	out, errs := newLineQueue(target), newLineQueue(stderr)
+	c.App.Writer, c.App.ErrWriter = out, errs
+	return func() {
+		out.Close()
+		errs.Close()
+		c.App.Writer, c.App.ErrWriter = stdout, stderr
+		signal.Stop(pipes)
+	}
+}
+
 // reloadOnHangup reloads the workspace at each SIGHUP until ctx ends.
-func reloadOnHangup(ctx context.Context, server *serve.Server) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *serve.Server) {
 	for {
 		select {
-		case <-hangup:
+		case <-hangups:
 			server.Reload(ctx) // prints the outcome as a notice
 		case <-ctx.Done():
 			return

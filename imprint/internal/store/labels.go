@@ -16,6 +16,15 @@ var ErrLabel = errors.New("unusable label")
 // CheckLabel returns an error that wraps ErrLabel if a name can't be a label. A label is one
 // line of labels.txt.
 func CheckLabel(label string) error {
+	if label == "." || label == ".." {
+		return fmt.Errorf("%w: %q means a folder", ErrLabel, label)
+	}
+	return checkStored(label)
+}
+
+// checkStored returns what is wrong with a label that a workspace holds already. Older
+// versions took "." and "..".
+func checkStored(label string) error {
 	switch {
 	case label == "":
 		return fmt.Errorf("%w: it is empty", ErrLabel)
@@ -78,4 +87,15 @@ func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
 // fold returns the same text for labels that differ only in case.
 func fold(label string) string {
 	return strings.ToLower(strings.ToUpper(norm.NFC.String(label)))
+}
+
+// LabelLines returns the content of labels.txt for labels. Each line starts with the index,
+// because readers of Coral's files take a name that starts with digits ("50 limit") for a
+// number.
+func LabelLines(labels []string) []byte {
+	var b strings.Builder
+	for i, l := range labels {
+		fmt.Fprintf(&b, "%d  %s\n", i, l)
+	}
+	return []byte(b.String())
 }
