@@ -72,7 +72,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	made := w.state.Backbone
 	if r := reuse; found != nil && w.canReuse(r) {
 		w.backbone, w.file = r.Backbone, r.file
-	} else if err := w.loadBackbone(found == nil); err != nil {
+	} else if err := w.loadOrRestoreBackbone(found == nil); err != nil {
 		return nil, err
 	}
 	if found == nil || w.untrained() && (o.Resize != "" || !w.state.Backbone.Same(made)) {
