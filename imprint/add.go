@@ -46,10 +46,13 @@ type Skipped struct {
 // be read or are there already, and fails with ErrNoPhotos if none can be read.
 func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
 	b, err := newBatch(items, o.Negatives)
+	if err == nil {
+		err = w.checkLabels(b) // before the work
+	}
 	if err != nil {
 		return nil, err
 	}
-	if w.options.Resize == AutoResize && w.state.Generation == 0 {
+	if w.options.Resize == AutoResize && w.untrained() {
 		b.added.ResizeChoice, err = w.embedAutoResize(ctx, b.items, o.Progress, b.take)
 	} else {
 		err = w.embed(ctx, w.state.Settings.Resize, b.items, o.Progress, b.take)
@@ -60,7 +63,7 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 	return b.added, w.addBatch(ctx, b)
 }
 
-// An Observation is a photo with its embedding, such as a classified frame of a camera.
+// An Observation is a photo with its embedding, such as a classified frame.
 type Observation struct {
 	Label     string
 	Photo     [sha256.Size]byte // SHA-256 of the encoded photo, which identifies it
@@ -145,6 +148,19 @@ func (b *batch) skipDuplicate(i int, label string) {
 	}
 }
 
+// skipKnown skips the examples that s has already.
+func (b *batch) skipKnown(s *store.State) {
+	labels := make(map[store.Digest]string)
+	for _, e := range s.Examples {
+		labels[e.Photo] = e.Label
+	}
+	for i, e := range b.examples {
+		if label, known := labels[e.Photo]; known && (b.skipped[i].Reason == "" || b.skipped[i].Duplicate) {
+			b.skipDuplicate(i, label)
+		}
+	}
+}
+
 // fresh returns the examples that are not skipped, and their indices by photo.
 func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]int) {
 	at = make(map[store.Digest]int)
@@ -176,10 +192,9 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 	}
 	err := w.commit(ctx, func(s *store.State) error {
 		// Only under the lock is it certain which photos the workspace has.
-		for _, e := range s.Examples {
-			if i, ok := at[e.Photo]; ok {
-				b.skipDuplicate(i, e.Label)
-			}
+		b.skipKnown(s)
+		if err := resolveLabels(s, fresh); err != nil {
+			return err
 		}
 		added := slices.DeleteFunc(fresh, func(e store.Example) bool { return b.skipped[at[e.Photo]].Duplicate })
 		if len(added) == 0 {

@@ -22,6 +22,7 @@ func TestRemove(t *testing.T) {
 	latest := photoFile(t, "latest.png", picture(1, 1)) // overwritten below
 	elsewhere := photoFile(t, "elsewhere.png", picture(0, 0))
 	stranger := photoFile(t, "stranger.png", picture(5, 0))
+	goneDir := filepath.Dir(gone)
 	wd, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +55,11 @@ func TestRemove(t *testing.T) {
 		{"unknown photo", "", []string{stranger}, 0, nil, ErrNoPhotos},
 		{"known and unknown photo", "", []string{a0, stranger}, 0, nil, ErrNoPhotos},
 		{"missing file", "", []string{a0 + "x"}, 0, nil, ErrNoPhotos},
-		{"folder", "", []string{filepath.Dir(a0)}, 0, nil, ErrNoPhotos},
+		{"folder", "", []string{filepath.Dir(a0)}, 1, map[string]int{"a": 2, "b": 4}, nil},
+		{"folder that is gone", "", []string{goneDir + "/"}, 1, map[string]int{"a": 2, "b": 4}, nil},
+		{"folder with copies", "", []string{filepath.Dir(elsewhere)}, 1, map[string]int{"a": 2, "b": 4}, nil},
+		{"folder and label", "b", []string{filepath.Dir(filepath.Dir(a0))}, 3, map[string]int{"a": 3, "b": 1}, nil},
+		{"folder of other photos", "", []string{filepath.Dir(stranger)}, 0, nil, ErrNoPhotos},
 		{"neither label nor path", "", nil, 0, nil, ErrNoPhotos},
 	}
 	w := openNew(t)
@@ -64,7 +69,7 @@ func TestRemove(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustAdd(t, w, dataset.Item{Path: latest, Label: "b"})
-	os.Remove(gone)
+	os.RemoveAll(goneDir)
 	model := readModel(t, w)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -192,8 +197,8 @@ func TestRetrain(t *testing.T) {
 		if got := again.state.Settings.Head; got != classifier.Auto {
 			t.Errorf("%s: got head %q in the state, want %q", test.name, got, classifier.Auto)
 		}
-		if got, err := os.ReadFile(filepath.Join(dir, store.LabelsFile)); string(got) != string(labelLines(test.labels)) || err != nil {
-			t.Errorf("%s: got %q, %v in %s, want %q", test.name, got, err, store.LabelsFile, labelLines(test.labels))
+		if got, err := os.ReadFile(filepath.Join(dir, store.LabelsFile)); string(got) != string(store.LabelLines(test.labels)) || err != nil {
+			t.Errorf("%s: got %q, %v in %s, want %q", test.name, got, err, store.LabelsFile, store.LabelLines(test.labels))
 		}
 		if got := labelsOf(classify(t, again, photo("?", 0, 8), photo("?", 2, 8))); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("%s: got labels %q, want a, b", test.name, got)

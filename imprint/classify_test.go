@@ -125,8 +125,8 @@ func TestExport(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got, err := os.ReadFile(labels); err != nil || !bytes.Equal(got, labelLines(want)) {
-					t.Errorf("labels: got %q, %v, want %q", got, err, labelLines(want))
+				if got, err := os.ReadFile(labels); err != nil || !bytes.Equal(got, store.LabelLines(want)) {
+					t.Errorf("labels: got %q, %v, want %q", got, err, store.LabelLines(want))
 				}
 				b, err := os.ReadFile(path)
 				if err != nil {

@@ -180,7 +180,7 @@ func TestReadOnly(t *testing.T) {
 
 // TestSyncOrder checks the order of a change's operations, which matters for power loss: all files
 // are synced before the first is renamed, the backbone is durable before the state that names it,
-// and the folder is synced last.
+// the folder is synced after, and then, for FAT, each renamed file again.
 func TestSyncOrder(t *testing.T) {
 	dir, o := newWorkspace(t)
 	steps := stepsOf(t, dir, o.Backbone, 0)
@@ -207,7 +207,13 @@ func TestSyncOrder(t *testing.T) {
 	order("sync ws", "rename "+store.SlotFile(1))
 	order("rename "+store.SlotFile(1), "rename "+store.LabelsFile)
 	order("rename "+store.LabelsFile, "rename "+store.ModelFile)
-	if last := steps[len(steps)-1]; last != "sync ws" {
-		t.Errorf("got %q last, want %q", last, "sync ws")
+	want := []string{"sync ws", "sync " + store.SlotFile(1), "sync " + store.LabelsFile, "sync " + store.ModelFile}
+	if last := steps[len(steps)-len(want):]; !slices.Equal(last, want) {
+		t.Errorf("the last operations are %q, want %q", last, want)
+	}
+	// Before the state names it, the backbone is there even on FAT.
+	between := steps[at("rename "+store.BackboneFile):at("rename "+store.SlotFile(1))]
+	if again := []string{"sync ws", "sync " + store.BackboneFile}; !slices.Equal(between[1:3], again) {
+		t.Errorf("after the rename of the backbone come %q, want %q", between[1:], again)
 	}
 }

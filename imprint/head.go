@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/imprintkit/imprint/backbone/builtin"
@@ -14,8 +15,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Head describes how the head was trained, and its leave-one-out accuracy (next to kept
-// classes, that of the mean head alone). Its field Head may be nil.
+// Head describes how the head was trained and its leave-one-out accuracy (with kept
+// classes, the mean head's). Its field Head may be nil.
 func (w *Workspace) Head() *classifier.Fitted {
 	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {
@@ -149,7 +150,7 @@ func (w *Workspace) meanHead(s *store.State) (*classifier.Head, []float64, error
 			return nil, nil, err
 		}
 		kept = len(own.Labels)
-		head, err = sums.Keep(own, w.unitsOf(s.Positives()))
+		head, err = sums.Extend(own, w.unitsOf(s.Positives()))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -202,7 +203,7 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	if err != nil {
 		return nil, err
 	}
-	head, r, err := classifier.Reject(f, units, w.unitsOf(s.Negatives()), w.generic(s), s.Settings.Unknown)
+	head, r, err := classifier.Reject(f, units, slices.Concat(w.unitsOf(s.Negatives()), w.generic(s)), s.Settings.Unknown)
 	switch {
 	case errors.Is(err, classifier.ErrNoNegatives):
 		return f, nil

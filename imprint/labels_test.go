@@ -23,7 +23,7 @@ func FuzzLabel(f *testing.F) {
 			}
 			return
 		}
-		lines := strings.Split(string(labelLines([]string{label, "z"})), "\n")
+		lines := strings.Split(string(store.LabelLines([]string{label, "z"})), "\n")
 		if len(lines) != 3 || lines[0] != "0  "+label || lines[1] != "1  z" || lines[2] != "" {
 			t.Fatalf("label %q: got lines %q", label, lines)
 		}

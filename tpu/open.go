@@ -10,7 +10,7 @@ import (
 
 // Options configure a device. The zero value is ready to use.
 type Options struct {
-	Clock Clock
+	Clock Clock // ClockHigh if zero
 	// Firmware returns the firmware for a device in its boot ROM. If nil, FindFirmware searches FirmwarePaths.
 	Firmware func() ([]byte, error)
 	// Timeout bounds every transfer and every wait for a register. It must be longer than the slowest inference. 0 means
@@ -24,6 +24,9 @@ type Options struct {
 	// Patience is how long inferences wait for a recovering device. Then they fail at once, while the driver goes on
 	// looking for the device. 0 means 10 seconds.
 	Patience time.Duration
+	// AnyPort lets a device that has left its port come back at another one, which no other
+	// Device of this process uses. Open sets it for the zero Port.
+	AnyPort bool
 	// Log receives the device's failures and recoveries. If nil, they are not logged.
 	Log *slog.Logger
 }

@@ -62,19 +62,13 @@ var dataErrors = []error{
 	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
-	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
+	classifier.ErrShape, classifier.ErrExamples, classifier.ErrRate, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
 	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 
 // usageErrors mean that flags do not go together.
 var usageErrors = []error{pool.ErrDevice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
-
-// deviceErrors mean that an Edge TPU can't be used.
-var deviceErrors = []error{
-	tpu.ErrNoDevice, tpu.ErrPermission, tpu.ErrBusy, tpu.ErrDisconnected, tpu.ErrTimeout, tpu.ErrStall, tpu.ErrTransfer,
-	tpu.ErrDevice, tpu.ErrFirmware, tpu.ErrNoUSB, tpu.ErrClosed,
-}
 
 func exitStatus(err error) int {
 	var usage usageError
@@ -89,7 +83,7 @@ func exitStatus(err error) int {
 		return exitUsage
 	case errors.As(err, &data):
 		return exitData
-	case errors.As(err, &device), isAny(err, deviceErrors):
+	case errors.As(err, &device), tpu.IsDeviceError(err):
 		return exitDevice
 	case isAny(err, dataErrors):
 		return exitData
@@ -124,7 +118,8 @@ var hints = []struct {
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},
 	{is(imprint.ErrUnknown), "turn it off with --unknown 0"},
 	{is(imprint.ErrLocked), "wait for that process, or end it"},
-	{is(imprint.ErrNoPhotos), "photos are JPEG, PNG, WebP, GIF or BMP files, or folders of them"},
+	{is(dataset.ErrHEIC), heicHint},
+	{is(imprint.ErrNoPhotos), "photos are JPEG, PNG, WebP, GIF, BMP, TIFF or PNM files, or folders of them"},
 	{is(dataset.ErrTub), "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"},
 	{is(dataset.ErrNoLabel), "name the class with --label NAME, or give a folder that holds one folder of photos per class"},
 	{is(backbone.ErrNoEmbedding), "imprint inspect -v FILE lists the tensors; choose one with --embedding TENSOR"},
@@ -137,6 +132,7 @@ var hints = []struct {
 }
 
 const (
+	heicHint  = "convert it: heif-convert IN.heic OUT.jpg (on Debian: apt install libheif-examples); iPhones save JPEG with Settings > Camera > Formats > Most Compatible"
 	pullHint  = "use a file with --backbone FILE, or download a model: imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor"
 	otherHint = "leave the option out, or start another workspace with --workspace DIR"
 )
@@ -145,7 +141,7 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-func onDevice(err error) bool { return isAny(err, deviceErrors) }
+func onDevice(err error) bool { return tpu.IsDeviceError(err) }
 
 // lostModel matches errors about a workspace's copy of a model, which is missing or
 // another than it was. The names of these files begin with one of prefixes.
@@ -165,6 +161,9 @@ func hint(err error, command string) string {
 		return own.hint
 	case errors.As(err, &usage):
 		return "see " + strings.TrimSpace("imprint help "+command)
+	}
+	if errors.Is(err, fs.ErrPermission) && command == "export" {
+		return "you can't write there; choose another file with -o FILE"
 	}
 	for _, h := range hints {
 		if h.match(err) {

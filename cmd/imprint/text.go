@@ -223,6 +223,8 @@ func undoneLines(u imprint.Undone, s summary) []string {
 	switch {
 	case u.Verb == "rename":
 		line += fmt.Sprintf(" %s to %s", plain(u.From), plain(u.To))
+	case u.Verb == "move":
+		line += fmt.Sprintf(" %s to %s", count(photos, "photo"), plain(u.To))
 	case len(labels) > 3:
 		line += fmt.Sprintf(" %s (%s)", count(len(labels), "class"), count(photos, "photo"))
 	case len(labels) > 0:
@@ -297,10 +299,10 @@ func unknownLine(rate float64, r *classifier.Rejection) string {
 
 // tipLine says of which class more photos should help; "" if they should not.
 func tipLine(a *classifier.Advice) string {
-	if a == nil || math.Round(100*a.Then) <= math.Round(100*a.Now) {
+	if a == nil || math.Round(100*a.ExpectedRecall) <= math.Round(100*a.Recall) {
 		return ""
 	}
-	return fmt.Sprintf("tip: %s of %s should help most (%.0f → %.0f %%)", count(a.More, "more photo"), plain(a.Label), 100*a.Now, 100*a.Then)
+	return fmt.Sprintf("tip: %s of %s should help most (%.0f → %.0f %%)", count(a.Photos, "more photo"), plain(a.Label), 100*a.Recall, 100*a.ExpectedRecall)
 }
 
 // classLines list the classes of a workspace, with photos each photo too.
@@ -388,13 +390,3 @@ func fileSize(bytes int) string {
 }
 
 func megabytes(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
-
-// udevLines say what to do once the udev rules are installed; group may open
-// devices, unless it is "".
-func udevLines(group string) []string {
-	lines := []string{fmt.Sprintf("wrote %s; now run sudo udevadm control --reload-rules, then unplug the Edge TPU and plug it in again", tpu.UdevRulesPath)}
-	if group != "" {
-		lines = append(lines, fmt.Sprintf("users who are not at the screen must join the group %s: sudo usermod -aG %[1]s USER, then log in again", group))
-	}
-	return lines
-}

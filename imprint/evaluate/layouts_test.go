@@ -48,7 +48,7 @@ func (a *agreement) compareLayout(t *testing.T, s *Set, raw []byte, episode, sup
 	in, scores := layer(t, f.Head, layout), make([]float64, len(f.Head.Labels))
 	for _, row := range s.Query[episode] {
 		f.Head.Logits(scores, s.Units[row])
-		want := classifier.Best(scores)
+		want := classifier.ArgMax(scores)
 		copy(in.Input(0), raw[row*dim:(row+1)*dim])
 		if err := in.Invoke(t.Context()); err != nil {
 			t.Fatal(err)
@@ -61,7 +61,7 @@ func (a *agreement) compareLayout(t *testing.T, s *Set, raw []byte, episode, sup
 			}
 		}
 		a.photos++
-		if got := classifier.Best(scores); got == want {
+		if got := classifier.ArgMax(scores); got == want {
 			continue
 		} else if scores[got] == scores[want] {
 			a.ties++

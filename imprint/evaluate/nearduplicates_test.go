@@ -14,7 +14,7 @@ func TestNearDuplicates(t *testing.T) {
 	nudge := func(to, from int) {
 		s.Units[to] = slices.Clone(s.Units[from])
 		s.Units[to][0] += 0.01
-		classifier.Unit(s.Units[to])
+		classifier.Normalize(s.Units[to])
 	}
 	nudge(299, 3)
 	nudge(601, 299) // joins the group of 3 through 299

@@ -83,7 +83,7 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 	if err != nil {
 		return r, err
 	}
-	head, _, err := classifier.Reject(fitted, examples, nil, nil, rate)
+	head, _, err := classifier.Reject(fitted, examples, nil, rate)
 	if err != nil {
 		return r, err
 	}
@@ -91,7 +91,7 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 	var known, other []float64 // how far the best class is above the threshold
 	for _, row := range s.Query[d] {
 		head.Logits(logits, s.Units[row])
-		best := classifier.Best(logits[:last])
+		best := classifier.ArgMax(logits[:last])
 		above := logits[best] - logits[last]
 		if !trained(s.Labels[row]) {
 			other = append(other, above)

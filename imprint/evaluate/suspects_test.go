@@ -26,7 +26,7 @@ func cloud(seed uint64, classes, each, dim int, spread float64) *Set {
 				x[i] = spread * math.Abs(r.NormFloat64())
 			}
 			x[c%dim]++
-			classifier.Unit(x)
+			classifier.Normalize(x)
 			s.Labels, s.Units, s.Norms = append(s.Labels, c), append(s.Units, x), append(s.Norms, 1)
 		}
 	}
@@ -78,7 +78,7 @@ func TestLabelSuspectsByRefit(t *testing.T) {
 		t.Fatal(err)
 	}
 	margin := func(i int, out []float64) (float64, int) {
-		own, answer := out[s.Labels[i]], classifier.Best(out)
+		own, answer := out[s.Labels[i]], classifier.ArgMax(out)
 		out[s.Labels[i]] = math.Inf(-1)
 		return own - slices.Max(out), answer
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // FallbackDevice is the device of results that the CPU computed in place of an Edge TPU.
-const FallbackDevice = "cpu (twin)"
+const FallbackDevice = "cpu (fallback)"
 
 // A fallback computes on the CPU what a program computes on the Edge TPU.
 type fallback struct {

@@ -51,7 +51,7 @@ func TestScores(t *testing.T) {
 		t.Fatalf("got an embedding of length %v", norm)
 	}
 	h.Logits(fromHead, x)
-	classifier.Scores(fromHead)
+	classifier.ApplySoftmax(fromHead)
 	values := make([]float64, b.Dim())
 	b.Dequantize(values, raw)
 

@@ -1,0 +1,73 @@
+package serve
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/imprintkit/imprint/imprint"
+)
+
+func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
+	h := s.Health()
+	if h.Status == "down" {
+		return s.respondJSON(w, http.StatusServiceUnavailable, h)
+	}
+	return s.respondJSON(w, http.StatusOK, h)
+}
+
+func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.http.timeouts.write))
+	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	return nil
+}
+
+func (s *Server) getOpenAPI(w http.ResponseWriter, r *http.Request) error {
+	return s.respondBytes(w, http.StatusOK, "application/json", openAPI)
+}
+
+func (s *Server) postReload(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := changeContext(r)
+	defer cancel()
+	c, err := s.Reload(ctx)
+	return respond(s, w, c, err)
+}
+
+// getModel sends the model of the generation in use. If the file on the disk is another, it
+// has the workspace publish it again.
+func (s *Server) getModel(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := changeContext(r)
+	defer cancel()
+	b, err := s.live.ModelFile(ctx)
+	if errors.Is(err, imprint.ErrUnpublished) {
+		repair := func(ws *imprint.Workspace) error {
+			_, err := ws.Repair(ctx)
+			return err
+		}
+		if err := s.workspace.do(ctx, repair); err != nil {
+			return err
+		}
+		b, err = s.live.ModelFile(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		return errNoModel
+	}
+	w.Header().Set("Content-Disposition", `attachment; filename="model.tflite"`)
+	return s.respondBytes(w, http.StatusOK, "application/octet-stream", b)
+}
+
+// getLabels sends the labels of the generation in use.
+func (s *Server) getLabels(w http.ResponseWriter, r *http.Request) error {
+	b := s.live.LabelsFile()
+	if len(b) == 0 {
+		return errNoModel
+	}
+	return s.respondBytes(w, http.StatusOK, "text/plain; charset=utf-8", b)
+}
+
+var errNoModel = refused{http.StatusNotFound, errors.New("no model yet"), "train a class first"}
