@@ -21,7 +21,7 @@ func ExampleSet_LeaveOneOut() {
 			x[i] = 0.2 * random.Float64()
 		}
 		x[looksLike] += 0.2 + 0.3*random.Float64()
-		norm := classifier.Unit(x)
+		norm := classifier.Normalize(x)
 		s.Labels, s.Units, s.Norms = append(s.Labels, label), append(s.Units, x), append(s.Norms, norm)
 	}
 	for range 6 {
