@@ -195,7 +195,7 @@ func (w *Workspace) publishedLabels() ([]string, error) {
 	return m.Labels()
 }
 
-// labelsFile is labels.txt, which is removed without labels.
+// labelsFile returns the replacement of labels.txt, which removes it without labels.
 func (w *Workspace) labelsFile(labels []string) store.Replacement {
 	r := store.Replacement{Path: w.store.Path(store.LabelsFile)}
 	if len(labels) > 0 {

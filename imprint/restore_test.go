@@ -8,8 +8,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestRestoreBuiltinBackbone damages the workspace's copy of the built-in backbone: the
-// program's own takes its place, with a warning until the next change.
+// TestRestoreBuiltinBackbone damages the workspace's copy of the built-in backbone. Open uses the
+// program's own with a warning, until the next change restores the copy.
 func TestRestoreBuiltinBackbone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ws")
 	mustAdd(t, openWorkspace(t, dir, Options{}), photos("a", 0, 0, 1)...)
@@ -28,14 +28,14 @@ func TestRestoreBuiltinBackbone(t *testing.T) {
 		}
 		w := openWorkspace(t, dir, Options{})
 		if len(w.Warnings()) != 1 {
-			t.Errorf("%d: warnings %q", i, w.Warnings())
+			t.Errorf("%d: got warnings %q, want 1", i, w.Warnings())
 		}
 		mustAdd(t, w, photos("b", 1, uint64(i), 1)...)
 		if got, err := os.ReadFile(path); err != nil || string(got) != string(want) {
-			t.Errorf("%d: the next change has not written it again: %d bytes, %v", i, len(got), err)
+			t.Errorf("%d: after the next change: got %d bytes, %v, want the backbone", i, len(got), err)
 		}
 		if w := openWorkspace(t, dir, Options{}); len(w.Warnings()) > 0 {
-			t.Errorf("%d: afterwards there are warnings %q", i, w.Warnings())
+			t.Errorf("%d: after the next change: got warnings %q", i, w.Warnings())
 		}
 	}
 }
