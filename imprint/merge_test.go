@@ -334,5 +334,5 @@ func TestMergeLabels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	wantTaught(t, w, map[string]int{composed: 4})
+	wantPhotos(t, w, map[string]int{composed: 4})
 }
