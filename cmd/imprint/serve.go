@@ -271,7 +271,7 @@ func detachOutput(c *cli.Context) (restore func()) {
 	if o, ok := stdout.(*output); ok {
 		target = o.w // a lost notice is no lost result
 	}
-	out, errs := newLineQueue(target), newLineQueue(stderr)
+	out, errs := newLineQueue(target, asJSON(c)), newLineQueue(stderr, asJSON(c))
 	c.App.Writer, c.App.ErrWriter = out, errs
 	return func() {
 		out.Close()

@@ -172,7 +172,7 @@ func TestHangupAfterReady(t *testing.T) {
 // are, and never waits for its writer.
 func TestLineQueue(t *testing.T) {
 	r, w := io.Pipe()
-	q := newLineQueue(w)
+	q := newLineQueue(w, false)
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
@@ -198,7 +198,7 @@ func TestLineQueue(t *testing.T) {
 	// Close does not wait for a reader for ever.
 	_, stuck := io.Pipe()
 	defer stuck.Close()
-	q = newLineQueue(stuck)
+	q = newLineQueue(stuck, false)
 	fmt.Fprintln(q, "nobody reads this")
 	start := time.Now()
 	q.Close()
