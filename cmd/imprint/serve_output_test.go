@@ -219,3 +219,15 @@ func TestPrintable(t *testing.T) {
 		}
 	}
 }
+
+// TestUnitListensOnSocket keeps the systemd unit from listening on TCP, where every local
+// user may train, unless its options ask for it.
+func TestUnitListensOnSocket(t *testing.T) {
+	b, err := os.ReadFile("../../integrations/systemd/imprint.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), "\nEnvironment=IMPRINT_LISTEN=none\n") {
+		t.Error("the unit listens on TCP")
+	}
+}
