@@ -47,10 +47,13 @@ type Skipped struct {
 // be read or are there already, and fails with ErrNoPhotos if none can be read.
 func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
 	b, err := newBatch(items, o.Negatives)
+	if err == nil {
+		err = w.checkLabels(b) // before the work
+	}
 	if err != nil {
 		return nil, err
 	}
-	if w.options.Resize == AutoResize && w.state.Generation == 0 {
+	if w.options.Resize == AutoResize && w.untrained() {
 		b.added.ResizeChoice, err = w.embedAutoResize(ctx, b.items, o.Progress, b.take)
 	} else {
 		err = w.embed(ctx, w.state.Settings.Resize, b.items, o.Progress, b.take)
@@ -61,7 +64,7 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 	return b.added, w.addBatch(ctx, b)
 }
 
-// An Observation is a photo with its embedding, such as a classified frame of a camera.
+// An Observation is a photo with its embedding, such as a classified frame.
 type Observation struct {
 	Label     string
 	Photo     [sha256.Size]byte // SHA-256 of the encoded photo, which identifies it
@@ -146,6 +149,19 @@ func (b *batch) skipDuplicate(i int, label string) {
 	}
 }
 
+// skipKnown skips the examples that s has already.
+func (b *batch) skipKnown(s *store.State) {
+	labels := make(map[store.Digest]string)
+	for _, e := range s.Examples {
+		labels[e.Photo] = e.Label
+	}
+	for i, e := range b.examples {
+		if label, known := labels[e.Photo]; known && (b.skipped[i].Reason == "" || b.skipped[i].Duplicate) {
+			b.skipDuplicate(i, label)
+		}
+	}
+}
+
 // fresh returns the examples that are not skipped, and the index of each by its photo.
 func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]int) {
 	at = make(map[store.Digest]int)
@@ -177,10 +193,9 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 	}
 	err := w.commit(ctx, func(s *store.State) error {
 		// Only here, under the lock, is it certain which photos are known.
-		for _, e := range s.Examples {
-			if i, ok := at[e.Photo]; ok {
-				b.skipDuplicate(i, e.Label)
-			}
+		b.skipKnown(s)
+		if err := resolveLabels(s, fresh); err != nil {
+			return err
 		}
 		added := slices.DeleteFunc(fresh, func(e store.Example) bool { return b.skipped[at[e.Photo]].Duplicate })
 		if len(added) == 0 {

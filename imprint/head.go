@@ -15,8 +15,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Head describes how the head was trained, and its leave-one-out accuracy (next to kept
-// classes, that of the mean head alone). Its field Head may be nil.
+// Head describes how the head was trained and its leave-one-out accuracy (with kept
+// classes, the mean head's). Its field Head may be nil.
 func (w *Workspace) Head() *classifier.Fitted {
 	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {

@@ -38,7 +38,11 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 		return fail(err)
 	}
 	err = w.commit(ctx, func(s *store.State) error {
-		union, err := unite(append([]source{{dir, s}}, sources...))
+		spelled, err := spellAlike(s, sources)
+		if err != nil {
+			return err
+		}
+		union, err := unite(append([]source{{dir, s}}, spelled...))
 		if err != nil {
 			return err
 		}
@@ -194,6 +198,30 @@ func (w *Workspace) takeSettings(sources []source) error {
 	}
 	w.state.Settings = taken
 	return nil
+}
+
+// spellAlike returns sources with the labels of s.
+func spellAlike(s *store.State, sources []source) ([]source, error) {
+	var labels []string
+	for _, from := range sources {
+		labels = append(labels, from.state.Labels()...)
+	}
+	resolved, err := s.ResolveLabels(labels)
+	if err != nil {
+		return nil, err
+	}
+	spelled := make([]source, len(sources))
+	for i, from := range sources {
+		state := *from.state
+		state.Examples = slices.Clone(state.Examples)
+		for j := range state.Examples {
+			if e := &state.Examples[j]; e.Label != store.NegativeLabel {
+				e.Label = resolved[e.Label]
+			}
+		}
+		spelled[i] = source{from.dir, &state}
+	}
+	return spelled, nil
 }
 
 // union is the examples of several workspaces.

@@ -10,6 +10,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/tpu"
 )
 
@@ -161,4 +164,53 @@ func TestOldFlagNames(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFlagsOfAllCommands checks that every command takes -v and -q, and --json if it prints
+// anything but text that is meant for people.
+func TestFlagsOfAllCommands(t *testing.T) {
+	eachCommand(func(path []string, cmd *cli.Command) {
+		name := strings.Join(path, " ")
+		for _, flag := range []string{"-v", "-q"} {
+			printed(t, append(slices.Clone(path), flag, "--help")...)
+		}
+		if json := flagNamed(cmd.Flags, "json") != nil; !json && name != "help" && name != "completion" {
+			t.Errorf("%s has no --json", name)
+		}
+	})
+}
+
+// TestChoices checks that help and completion name every value that is accepted.
+func TestChoices(t *testing.T) {
+	for _, test := range []struct {
+		flag  cli.Flag
+		parse func(string) error
+	}{
+		{headFlag(), func(s string) error { _, err := classifier.ParseMethod(s); return err }},
+		{layoutFlag(), func(s string) error { _, err := classifier.ParseLayout(s); return err }},
+		{resizeFlag(), func(s string) error { _, err := dataset.ParseResize(s); return err }},
+		{deviceFlags()[2], func(s string) error { _, err := tpu.ParseClock(s); return err }},
+		{deviceFlags()[3], func(s string) error { _, err := backbone.ParseArithmetic(s); return err }},
+	} {
+		name := test.flag.Names()[0]
+		offered := values(test.flag, "", "")
+		_, refused, _ := strings.Cut(test.parse("nonsense").Error(), `"nonsense"`)
+		words := strings.FieldsFunc(refused, func(r rune) bool { return strings.ContainsRune(" ,:", r) })
+		for _, word := range words { // the error lists what is accepted
+			if test.parse(word) == nil && !slices.ContainsFunc(offered, func(c choice) bool { return c.value == word }) {
+				t.Errorf("--%s %s is accepted, and not offered", name, word)
+			}
+		}
+		for _, c := range offered {
+			if err := test.parse(c.value); err != nil {
+				t.Errorf("--%s %s is offered: %v", name, c.value, err)
+			}
+			if usage := test.flag.(cli.DocGenerationFlag).GetUsage(); !strings.Contains(usage, c.value) {
+				t.Errorf("--%s: help does not name %s", name, c.value)
+			}
+		}
+		if name == "head" && len(offered) != len(classifier.Methods()) {
+			t.Errorf("%d of %d heads are offered", len(offered), len(classifier.Methods()))
+		}
+	}
 }

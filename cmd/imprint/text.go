@@ -223,6 +223,8 @@ func undoneLines(u imprint.Undone, s summary) []string {
 	switch {
 	case u.Verb == "rename":
 		line += fmt.Sprintf(" %s to %s", plain(u.From), plain(u.To))
+	case u.Verb == "move":
+		line += fmt.Sprintf(" %s to %s", count(photos, "photo"), plain(u.To))
 	case len(labels) > 3:
 		line += fmt.Sprintf(" %s (%s)", count(len(labels), "class"), count(photos, "photo"))
 	case len(labels) > 0:
