@@ -24,15 +24,14 @@ type AddOptions struct {
 
 // Added is the result of [Workspace.Add].
 type Added struct {
-	Photos    int                 `json:"photos"` // added to classes
-	Negatives int                 `json:"negatives,omitempty"`
-	Classes   map[string]int      `json:"classes"` // photos added by label
-	Skipped   []Skipped           `json:"skipped,omitempty"`
-	Devices   map[string]int      `json:"devices,omitempty"` // photos embedded by each device
-	Elapsed   time.Duration       `json:"-"`
-	Estimate  classifier.Estimate `json:"estimate"` // leave-one-out accuracy afterwards
-	// ResizeChoice is set if AutoResize has chosen.
-	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"`
+	Photos       int                    `json:"photos"` // added to classes
+	Negatives    int                    `json:"negatives,omitempty"`
+	Classes      map[string]int         `json:"classes"` // photos added by label
+	Skipped      []Skipped              `json:"skipped,omitempty"`
+	Devices      map[string]int         `json:"devices,omitempty"` // photos embedded by each device
+	Elapsed      time.Duration          `json:"-"`
+	Estimate     classifier.Estimate    `json:"estimate"`             // leave-one-out accuracy afterwards
+	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"` // by AutoResize
 }
 
 // Skipped is a photo that was not added.
@@ -122,7 +121,7 @@ func newBatch(items, negatives []dataset.Item) (*batch, error) {
 
 func (b *batch) time() time.Time { return b.start.UTC().Truncate(time.Second) }
 
-// take notes the embedding of item i.
+// take makes an example of item i and its embedding.
 func (b *batch) take(i int, e infer.Embedding) error {
 	it := b.items[i]
 	if e.Err != nil {
@@ -141,7 +140,7 @@ func (b *batch) take(i int, e infer.Embedding) error {
 	return nil
 }
 
-// skipDuplicate skips example i, which is there already under a label.
+// skipDuplicate skips example i, whose photo already has a label.
 func (b *batch) skipDuplicate(i int, label string) {
 	b.skipped[i].Reason, b.skipped[i].Label, b.skipped[i].Duplicate = fmt.Sprintf("already in %q", label), label, true
 	if label == store.NegativeLabel {
@@ -162,7 +161,7 @@ func (b *batch) skipKnown(s *store.State) {
 	}
 }
 
-// fresh returns the examples that are not skipped, and the index of each by its photo.
+// fresh returns the examples that are not skipped, and their indices by photo.
 func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]int) {
 	at = make(map[store.Digest]int)
 	x := make([]float64, w.backbone.Dim())
@@ -173,7 +172,7 @@ func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]
 		if first, ok := at[e.Photo]; ok {
 			b.skipDuplicate(i, b.examples[first].Label)
 		} else if norm := infer.Unit(w.backbone, x, e.Raw); !(norm > 0) || math.IsInf(norm, 0) {
-			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in it: its embedding has length %v", norm)
+			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in it: the embedding has length %v", norm)
 		} else {
 			at[e.Photo] = i
 			fresh = append(fresh, e)
@@ -192,7 +191,7 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 		return fmt.Errorf("add: %w to add among %d", ErrNoPhotos, len(b.examples))
 	}
 	err := w.commit(ctx, func(s *store.State) error {
-		// Only here, under the lock, is it certain which photos are known.
+		// Only under the lock is it certain which photos the workspace has.
 		b.skipKnown(s)
 		if err := resolveLabels(s, fresh); err != nil {
 			return err

@@ -42,7 +42,7 @@ func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (i
 	return len(removed), nil
 }
 
-// RemovePhoto removes the photo with a SHA-256 (in hexadecimal); it had label.
+// RemovePhoto removes the photo of a hexadecimal SHA-256 and returns its label.
 func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
 	var photo store.Digest
 	if err := photo.UnmarshalText([]byte(sha256)); err != nil {

@@ -209,11 +209,11 @@ func TestSyncOrder(t *testing.T) {
 	order("rename "+store.LabelsFile, "rename "+store.ModelFile)
 	want := []string{"sync ws", "sync " + store.SlotFile(1), "sync " + store.LabelsFile, "sync " + store.ModelFile}
 	if last := steps[len(steps)-len(want):]; !slices.Equal(last, want) {
-		t.Errorf("the last operations are %q, want %q", last, want)
+		t.Errorf("got %q last, want %q", last, want)
 	}
-	// Before the state names it, the backbone is there even on FAT.
+	// The backbone is durable before the state names it, on FAT too.
 	between := steps[at("rename "+store.BackboneFile):at("rename "+store.SlotFile(1))]
 	if again := []string{"sync ws", "sync " + store.BackboneFile}; !slices.Equal(between[1:3], again) {
-		t.Errorf("after the rename of the backbone come %q, want %q", between[1:], again)
+		t.Errorf("after the rename of the backbone: got %q, want %q", between[1:], again)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // CheckLabel returns an error that wraps ErrLabel if a name can't be a label.
 func CheckLabel(label string) error { return store.CheckLabel(label) }
 
-// checkLabels reports whether the labels of b go together with the workspace's.
+// checkLabels checks the labels of b against the workspace's.
 func (w *Workspace) checkLabels(b *batch) error {
 	labels := make([]string, len(b.items))
 	for i, it := range b.items {

@@ -80,7 +80,7 @@ func (m *Merged) count(u union, c store.Change) {
 	m.Photos = len(c.Added) - len(c.Removed) - m.Negatives
 }
 
-// source is a workspace that is merged into another.
+// A source is a workspace that is merged into another.
 type source struct {
 	dir   string
 	state *store.State
@@ -168,7 +168,7 @@ func (s source) options(o Options) Options {
 	return o
 }
 
-// takeSettings takes the settings that all sources have.
+// takeSettings takes the settings of the sources, which must be equal.
 func (w *Workspace) takeSettings(sources []source) error {
 	var taken store.Settings
 	for n, s := range sources {
@@ -224,13 +224,13 @@ func spellAlike(s *store.State, sources []source) ([]source, error) {
 	return spelled, nil
 }
 
-// union is the examples of several workspaces.
+// A union is the examples of several workspaces.
 type union struct {
 	examples   []store.Example
 	duplicates int
 }
 
-// unite puts the examples of sources together. Of the same photo the example that was
+// unite puts the examples of sources together. If several have a photo, the example that was
 // added first counts, whatever the order of sources.
 func unite(sources []source) (union, error) {
 	var u union
@@ -272,12 +272,12 @@ func labelOf(e store.Example) string {
 	return fmt.Sprintf("%q", e.Label)
 }
 
-// earlier orders what is known of the same photo.
+// earlier reports whether a comes before b, which is of the same photo.
 func earlier(a, b store.Example) bool {
 	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Source, b.Source), a.Taken.Compare(b.Taken)) < 0
 }
 
-// change makes s the union.
+// change returns the change that makes s the union.
 func (u union) change(s *store.State) store.Change {
 	c := store.Change{Verb: "merge", Settings: s.Settings}
 	known := make(map[store.Digest]store.Example, len(s.Examples))

@@ -2,6 +2,7 @@ package imprint
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -292,4 +293,46 @@ func TestMergeErrors(t *testing.T) {
 		_, _, err = Merge(ctx, one, []string{one}, Options{})
 		wantError(t, err, context.Canceled)
 	})
+}
+
+// Labels of several workspaces are one text in one case, as if their photos had been added
+// to one.
+func TestMergeLabels(t *testing.T) {
+	_, o := newWorkspace(t)
+	workspace := func(label string, kind, first uint64) string {
+		dir := filepath.Join(t.TempDir(), "ws")
+		mustAdd(t, openWorkspace(t, dir, o), photos(label, kind, first, 2)...)
+		return dir
+	}
+	composed, decomposed := "caf\u00e9", "cafe\u0301"
+	one, same, upper := workspace(composed, 0, 0), workspace(composed, 0, 2), workspace("CAF\u00c9", 1, 0)
+	s, _, err := store.Store{Dir: same}.Load() // as an older version would have written it
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.Examples {
+		s.Examples[i].Label = decomposed
+	}
+	spelled, err := spellAlike(&store.State{}, []source{{same, s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range spelled[0].state.Examples {
+		if e.Label != composed {
+			t.Errorf("label %q, want %q", e.Label, composed)
+		}
+	}
+	if s.Examples[0].Label != decomposed {
+		t.Error("the source has changed")
+	}
+	fleet := filepath.Join(t.TempDir(), "fleet")
+	if _, _, err := Merge(t.Context(), fleet, []string{one, upper}, Options{}); !errors.Is(err, ErrLabel) {
+		t.Errorf("another case: got %v", err)
+	}
+	w, _, err := Merge(t.Context(), fleet, []string{one, same}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	wantPhotos(t, w, map[string]int{composed: 4})
 }

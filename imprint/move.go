@@ -83,7 +83,7 @@ func namePhotos(paths []string) ([]namedPhoto, error) {
 	return named, nil
 }
 
-// pick returns the examples that photos name. Each must name one.
+// pick returns the examples that photos name. It fails if one of them names none.
 func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error) {
 	byPhoto, byPath := make(map[store.Digest]bool), make(map[string]bool)
 	for _, e := range examples {

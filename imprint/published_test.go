@@ -9,8 +9,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestRepairLabels damages labels.txt, in each layout that needs no compiled model, next to
-// a sound model: it is noticed and made again, and the model is not touched.
+// TestRepairLabels damages labels.txt next to an intact model, in each layout that needs no
+// compiled model. Repair writes it again and leaves the model alone.
 func TestRepairLabels(t *testing.T) {
 	damage := map[string]func(path string) error{
 		"missing": os.Remove,
@@ -41,7 +41,7 @@ func TestRepairLabels(t *testing.T) {
 					}
 				}
 				if got, err := os.ReadFile(path); err != nil || string(got) != "0  a\n1  b\n" {
-					t.Errorf("labels.txt holds %q, %v", got, err)
+					t.Errorf("got %q, %v in labels.txt", got, err)
 				}
 				if after, err := os.Stat(w.ModelPath()); err != nil || !os.SameFile(before, after) {
 					t.Errorf("the model was written again: %v", err)
@@ -60,10 +60,10 @@ func TestRepairLabels(t *testing.T) {
 			t.Fatal(err)
 		}
 		if repaired, err := w.Repair(context.Background()); err != nil || !repaired {
-			t.Errorf("repair: got %v, %v", repaired, err)
+			t.Errorf("repair: got %v, %v, want true", repaired, err)
 		}
 		if _, err := os.Stat(path); !os.IsNotExist(err) {
-			t.Errorf("labels.txt is still there: %v", err)
+			t.Errorf("labels.txt still exists: %v", err)
 		}
 	})
 }

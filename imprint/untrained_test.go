@@ -13,12 +13,12 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// A workspace without photos takes another backbone, tensor or resize mode.
+// TestUntrained gives a workspace without photos another backbone, tensor or resize mode.
 func TestUntrained(t *testing.T) {
 	other := phototest.Backbone(t, "other.tflite", backbonetest.Classifier(3))
 	empties := map[string]func(*Workspace) error{
-		"undone":  func(k *Workspace) error { _, err := k.Undo(context.Background()); return err },
-		"removed": func(k *Workspace) error { _, err := k.Remove(context.Background(), "a", nil); return err },
+		"undone":  func(w *Workspace) error { _, err := w.Undo(context.Background()); return err },
+		"removed": func(w *Workspace) error { _, err := w.Remove(context.Background(), "a", nil); return err },
 	}
 	sets := map[string]func(*Options){
 		"backbone": func(o *Options) { o.Backbone = other },
@@ -30,21 +30,21 @@ func TestUntrained(t *testing.T) {
 		for changed, set := range sets {
 			t.Run(emptied+" "+changed, func(t *testing.T) {
 				dir, o := newWorkspace(t)
-				k := openWorkspace(t, dir, o)
-				mustAdd(t, k, photos("a", 0, 0, 2)...)
-				if err := empty(k); err != nil {
+				w := openWorkspace(t, dir, o)
+				mustAdd(t, w, photos("a", 0, 0, 2)...)
+				if err := empty(w); err != nil {
 					t.Fatal(err)
 				}
 				set(&o)
 				before := files(t, dir)
-				k = openWorkspace(t, dir, o)
+				w = openWorkspace(t, dir, o)
 				sameFiles(t, files(t, dir), before)
-				mustAdd(t, k, slices.Concat(photos("b", 0, 0, 2), photos("c", 1, 0, 2))...)
+				mustAdd(t, w, slices.Concat(photos("b", 0, 0, 2), photos("c", 1, 0, 2))...)
 
 				fresh, _ := newWorkspace(t)
 				want := openWorkspace(t, fresh, o)
 				mustAdd(t, want, slices.Concat(photos("b", 0, 0, 2), photos("c", 1, 0, 2))...)
-				if !slices.Equal(readModel(t, k), readModel(t, want)) {
+				if !slices.Equal(readModel(t, w), readModel(t, want)) {
 					t.Error("the model differs from that of a new workspace")
 				}
 				again := openWorkspace(t, dir, Options{})
@@ -58,38 +58,39 @@ func TestUntrained(t *testing.T) {
 	}
 }
 
-// After a power cut between the new backbone and the state that names it, both are as good
-// as new: no photo needs the old one.
+// TestUntrainedWithNewBackbone opens a workspace after power loss between writing the new backbone
+// and the state that names it. No photo needs the old one.
 func TestUntrainedWithNewBackbone(t *testing.T) {
 	dir, o := newWorkspace(t)
-	k := openWorkspace(t, dir, o)
-	mustAdd(t, k, photos("a", 0, 0, 2)...)
-	if _, err := k.Remove(t.Context(), "a", nil); err != nil {
+	w := openWorkspace(t, dir, o)
+	mustAdd(t, w, photos("a", 0, 0, 2)...)
+	if _, err := w.Remove(t.Context(), "a", nil); err != nil {
 		t.Fatal(err)
 	}
 	model := backbonetest.Classifier(3)
-	if err := os.WriteFile(k.store.Path(store.BackboneFile), model, 0o644); err != nil {
+	if err := os.WriteFile(w.store.Path(store.BackboneFile), model, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	mustAdd(t, openWorkspace(t, dir, Options{}), photos("b", 0, 0, 2)...)
 	again := openWorkspace(t, dir, Options{})
 	wantPhotos(t, again, map[string]int{"b": 2})
 	if again.Backbone().SHA256 != store.Sum(model) {
-		t.Error("the old backbone is back")
+		t.Error("got the old backbone")
 	}
 }
 
-// What was opened with one backbone does not mix with what others have added with another.
+// TestUntrainedTogether opens a workspace without photos with two backbones. The second to add
+// photos fails.
 func TestUntrainedTogether(t *testing.T) {
 	dir, o := newWorkspace(t)
-	k := openWorkspace(t, dir, o)
-	mustAdd(t, k, photos("a", 0, 0, 2)...)
-	if _, err := k.Undo(t.Context()); err != nil {
+	w := openWorkspace(t, dir, o)
+	mustAdd(t, w, photos("a", 0, 0, 2)...)
+	if _, err := w.Undo(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	o.Backbone, o.Head = phototest.Backbone(t, "other.tflite", backbonetest.Classifier(3)), classifier.Mean
 	second := openWorkspace(t, dir, o)
-	mustAdd(t, k, photos("a", 0, 0, 2)...)
+	mustAdd(t, w, photos("a", 0, 0, 2)...)
 	_, err := second.Add(t.Context(), photos("b", 1, 0, 1), AddOptions{})
 	wantError(t, err, ErrOtherBackbone)
 }

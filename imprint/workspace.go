@@ -32,13 +32,13 @@ type Workspace struct {
 	state    *store.State // the newest state this Workspace knows; never nil
 	backbone *backbone.Backbone
 	file     []byte             // the backbone's file
-	pair     *pair              // the last one that was needed, or given; nil until then
+	pair     *pair              // the one last used; nil until needed
 	head     *classifier.Fitted // made of state; nil until needed
 	embedder *infer.Pool        // of backbone; nil until needed
 	warnings []string
 }
 
-// Open opens the workspace in dir. The first change creates one.
+// Open opens the workspace in dir. If there is none, the first change creates it.
 func Open(dir string, o Options) (*Workspace, error) {
 	fail := func(err error) (*Workspace, error) {
 		return nil, fmt.Errorf("open workspace %s: %w", dir, err)
@@ -62,7 +62,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	reuse := o.Reuse
 	if reuse != nil {
 		w.pair, o = reuse.pair, reuse.options
-		if reuse.Generation > 0 && !w.untrained() { // what they ask of a new workspace this one has
+		if reuse.Generation > 0 && !w.untrained() { // they were for a new workspace; now it has its own
 			o.Backbone, o.Embedding, o.Resize = "", "", ""
 		}
 	}
@@ -72,7 +72,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	made := w.state.Backbone
 	if r := reuse; found != nil && w.canReuse(r) {
 		w.backbone, w.file = r.Backbone, r.file
-	} else if err := w.loadBackbone(found == nil); err != nil {
+	} else if err := w.loadOrRestoreBackbone(found == nil); err != nil {
 		return nil, err
 	}
 	if found == nil || w.untrained() && (o.Resize != "" || !w.state.Backbone.Same(made)) {
@@ -193,7 +193,7 @@ func (w *Workspace) Close() error {
 	return nil
 }
 
-// Warnings describe damage that Open worked around.
+// Warnings describes the damage that Open worked around.
 func (w *Workspace) Warnings() []string { return w.warnings }
 
 // Backbone returns the model that embeds the photos.

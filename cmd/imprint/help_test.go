@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -166,16 +168,24 @@ func TestOldFlagNames(t *testing.T) {
 	})
 }
 
-// TestFlagsOfAllCommands checks that every command takes -v and -q, and --json if it prints
-// anything but text that is meant for people.
+// TestFlagsOfAllCommands checks that every command takes -v and -q, and --json unless it
+// prints text for people or shells, and that the contract says what it then prints.
 func TestFlagsOfAllCommands(t *testing.T) {
+	contract, err := os.ReadFile(filepath.Join("..", "..", "docs", "scripting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	eachCommand(func(path []string, cmd *cli.Command) {
 		name := strings.Join(path, " ")
 		for _, flag := range []string{"-v", "-q"} {
 			printed(t, append(slices.Clone(path), flag, "--help")...)
 		}
-		if json := flagNamed(cmd.Flags, "json") != nil; !json && name != "help" && name != "completion" {
+		switch json := flagNamed(cmd.Flags, "json") != nil; {
+		case name == "help", name == "completion", name == "models": // models is models list
+		case !json:
 			t.Errorf("%s has no --json", name)
+		case !strings.Contains(string(contract), "| `imprint "+name+"` |"):
+			t.Errorf("docs/scripting.md does not say what %s prints", name)
 		}
 	})
 }

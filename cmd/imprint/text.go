@@ -390,13 +390,3 @@ func fileSize(bytes int) string {
 }
 
 func megabytes(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
-
-// udevLines say what to do once the udev rules are installed; group may open
-// devices, unless it is "".
-func udevLines(group string) []string {
-	lines := []string{fmt.Sprintf("wrote %s; now run sudo udevadm control --reload-rules, then unplug the Edge TPU and plug it in again", tpu.UdevRulesPath)}
-	if group != "" {
-		lines = append(lines, fmt.Sprintf("users who are not at the screen must join the group %s: sudo usermod -aG %[1]s USER, then log in again", group))
-	}
-	return lines
-}

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrGone is wrapped while the folder of a workspace with classes is missing, for example
-// because its disk was unplugged. It is used again when it is back.
+// because its disk was unplugged. A reload works again once the folder is back.
 var ErrGone = errors.New("the workspace is gone")
 
 // checkGone returns an error if w is empty although the current generation is not: a change
@@ -26,11 +26,11 @@ func (l *Live) checkGone(w *imprint.Workspace) error {
 	return nil
 }
 
-// Snapshot returns the snapshot that answers.
+// Snapshot returns the snapshot that answers frames now.
 func (l *Live) Snapshot() *imprint.Snapshot { return l.current.Load().Snapshot }
 
-// ModelFile returns the model file of the generation that answers, nil without classes. It
-// fails with [imprint.ErrUnpublished] if model.tflite is another.
+// ModelFile returns the model file of the generation that answers frames now, nil without
+// classes. It fails with [imprint.ErrUnpublished] if model.tflite belongs to another.
 func (l *Live) ModelFile(ctx context.Context) ([]byte, error) {
 	path := filepath.Join(l.dir, store.ModelFile)
 	for end := time.Now().Add(settling); ; {
@@ -42,7 +42,7 @@ func (l *Live) ModelFile(ctx context.Context) ([]byte, error) {
 		if err == nil && store.Sum(b) == s.SHA256 {
 			return b, nil
 		}
-		// Somebody may just be replacing it.
+		// A change may be replacing it.
 		if time.Now().After(end) {
 			return nil, errors.Join(fmt.Errorf("%w: %s is not the model of generation %d", imprint.ErrUnpublished, path, s.Generation), err)
 		}
@@ -54,5 +54,5 @@ func (l *Live) ModelFile(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// LabelsFile returns the content of labels.txt for the generation that answers.
+// LabelsFile returns the content of labels.txt for the generation that answers frames now.
 func (l *Live) LabelsFile() []byte { return store.LabelLines(l.Snapshot().Labels) }

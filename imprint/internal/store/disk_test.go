@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// recorded returns a disk that records its operations, each as "op name".
+// recorded returns a disk that appends its operations to ops, each as "op name".
 func recorded(ops *[]string) Disk {
 	return Disk{Before: func(op, path string) error {
 		*ops = append(*ops, op+" "+filepath.Base(path))
@@ -20,8 +20,8 @@ func recorded(ops *[]string) Disk {
 	}}
 }
 
-// TestReplaceSyncsRenamedFiles asks for the order that FAT needs: each file is synced once
-// more after its rename and after the sync of the folder.
+// TestReplaceSyncsRenamedFiles checks the order that FAT needs: each file is synced once more
+// after its rename and the sync of the folder.
 func TestReplaceSyncsRenamedFiles(t *testing.T) {
 	dir := t.TempDir()
 	var ops []string
@@ -33,9 +33,9 @@ func TestReplaceSyncsRenamedFiles(t *testing.T) {
 	folder := "sync " + filepath.Base(dir)
 	want := []string{"rename a", "rename b", folder, "sync a", "sync b"}
 	if got := ops[len(ops)-len(want):]; !slices.Equal(got, want) {
-		t.Errorf("the last operations are %q, want %q", got, want)
+		t.Errorf("got last operations %q, want %q", got, want)
 	}
-	// What is put back after an error needs it too.
+	// Files that are restored after an error need it too.
 	ops = nil
 	n := 0
 	d.Before = func(op, path string) error {
@@ -52,16 +52,15 @@ func TestReplaceSyncsRenamedFiles(t *testing.T) {
 	}
 	want = []string{folder, "sync b", "sync a"}
 	if got := ops[len(ops)-len(want):]; !slices.Equal(got, want) {
-		t.Errorf("after an error the last operations are %q, want %q", got, want)
+		t.Errorf("after an error: got last operations %q, want %q", got, want)
 	}
 	for path, want := range map[string]string{a: "1", b: "2"} {
 		if got, err := os.ReadFile(path); err != nil || string(got) != want {
-			t.Errorf("%s holds %q, %v, want %q", path, got, err, want)
+			t.Errorf("%s: got %q, %v, want %q", path, got, err, want)
 		}
 	}
-	// Nothing but the two files is left.
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
-		t.Errorf("the folder holds %v, %v", entries, err)
+		t.Errorf("got files %v, %v, want 2", entries, err)
 	}
 }
 
@@ -78,9 +77,9 @@ func BenchmarkReplace(b *testing.B) {
 	}
 }
 
-// TestNoPermissionsOnDisk writes where a disk has no permissions of its own and can't sync
-// folders, as vfat and exfat mounted for another user and file systems in FUSE.
-func TestNoPermissionsOnDisk(t *testing.T) {
+// TestDiskWithoutPermissions writes to a disk that has no permissions and can't sync folders, such
+// as vfat and exfat mounted for another user, and FUSE.
+func TestDiskWithoutPermissions(t *testing.T) {
 	for _, chmod := range []syscall.Errno{syscall.EPERM, syscall.ENOTSUP} {
 		for _, sync := range []syscall.Errno{syscall.EINVAL, syscall.ENOTSUP} {
 			dir := filepath.Join(t.TempDir(), "new")
@@ -101,11 +100,11 @@ func TestNoPermissionsOnDisk(t *testing.T) {
 				t.Errorf("%v, %v: %v", chmod, sync, err)
 			}
 			if got, err := os.ReadFile(path); err != nil || string(got) != "1" {
-				t.Errorf("%v, %v: it holds %q, %v", chmod, sync, got, err)
+				t.Errorf("%v, %v: got %q, %v", chmod, sync, got, err)
 			}
 		}
 	}
-	// A file that can't be synced is another matter.
+	// Files must be synced.
 	d := Disk{Before: func(op, path string) error {
 		if op == "sync" {
 			return syscall.EIO
@@ -117,7 +116,7 @@ func TestNoPermissionsOnDisk(t *testing.T) {
 	}
 }
 
-// TestSweepOld removes what a killed process left next to a file, and nothing else.
+// TestSweepOld removes old temporary files of one file, and no others.
 func TestSweepOld(t *testing.T) {
 	dir := t.TempDir()
 	old := time.Now().Add(-2 * sweepAge)
@@ -133,14 +132,14 @@ func TestSweepOld(t *testing.T) {
 		}
 		Disk{}.SweepOld(filepath.Join(dir, "a"))
 		if _, err := os.Stat(path); (err == nil) != keep {
-			t.Errorf("%s: got %v, want kept %v", name, err, keep)
+			t.Errorf("%s: got %v, want kept: %v", name, err, keep)
 		}
 	}
 }
 
-// TestStrangeStateFile falls back from a slot that is a folder or too large, and keeps it
-// out of the way of the next state.
-func TestStrangeStateFile(t *testing.T) {
+// TestUnreadableState loads a state next to a slot that is a folder or too large. The next change
+// moves that out of its way.
+func TestUnreadableState(t *testing.T) {
 	spoil := map[string]func(path string) error{
 		"folder": func(path string) error {
 			return errors.Join(os.Mkdir(path, 0o755), os.WriteFile(filepath.Join(path, "x"), nil, 0o644))
@@ -162,23 +161,23 @@ func TestStrangeStateFile(t *testing.T) {
 			}
 			got, damaged, err := s.Load()
 			if err != nil || got.Generation != st.Generation || len(damaged) != 1 {
-				t.Fatalf("got %+v, %v, %v", got, damaged, err)
+				t.Fatalf("got %+v, damaged %v, error %v", got, damaged, err)
 			}
 			if err := s.KeepDamaged(damaged, st.Generation+1); err != nil {
 				t.Fatal(err)
 			}
 			if err := WriteFile(other, []byte("next")); err != nil {
-				t.Errorf("the next state can't be written: %v", err)
+				t.Errorf("write the next state: %v", err)
 			}
 			if kept, err := os.ReadDir(s.Path(DamagedDir)); err != nil || len(kept) != 1 {
-				t.Errorf("kept %v, %v", kept, err)
+				t.Errorf("got damaged files %v, %v, want 1", kept, err)
 			}
 		})
 	}
 }
 
-// TestDotLabels refuses "." and "..", which URLs and folders take for something else, but
-// reads workspaces that have them.
+// TestDotLabels checks that "." and "..", which mean something else in URLs and paths, can't be new
+// labels, but are read.
 func TestDotLabels(t *testing.T) {
 	for _, label := range []string{".", ".."} {
 		wantError(t, CheckLabel(label), ErrLabel)

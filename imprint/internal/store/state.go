@@ -113,8 +113,8 @@ func (s *State) Undo() Change {
 	return c
 }
 
-// Use makes another backbone that of a state without examples. What can be undone is lost,
-// because its embeddings are of the one before.
+// Use gives a state without examples another backbone. It drops the history, whose embeddings
+// are those of the old one.
 func (s *State) Use(b BackboneRef) {
 	if !s.Backbone.Same(b) {
 		s.Backbone, s.History = b, nil

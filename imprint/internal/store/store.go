@@ -54,7 +54,7 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		// A bad block, or something else that is no state.
+		// A bad block, or something that can't be a state.
 		if errors.Is(err, syscall.EIO) || errors.Is(err, ErrNotRegular) || errors.Is(err, errTooLarge) {
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
