@@ -15,8 +15,8 @@ const (
 	maxListItems = 1 << 20
 )
 
-// ReadList reads a list of photos. Each line holds a path and optionally a tab or comma
-// and a label:
+// ReadList reads a list of photos. Each line has a path, optionally followed by a tab or
+// comma and a label:
 //
 //	# comment
 //	photos/0001.jpg
@@ -27,7 +27,8 @@ const (
 // label only if the text before it ends with the extension of a photo. Empty lines and
 // lines that start with # are skipped.
 //
-// Lines of more than 8 KiB and lists of more than 1,048,576 photos are errors.
+// ReadList returns an error for a line of more than 8 KiB or a list of more than 1,048,576
+// photos.
 func ReadList(r io.Reader, base string) ([]Item, error) {
 	var items []Item
 	lines := bufio.NewScanner(r)
@@ -76,8 +77,8 @@ func splitLine(line string) (path, label string) {
 }
 
 // ReadStdin reads either a photo or a list of photos from r. It detects a photo by its
-// first bytes and returns it as an item with the path "-" and its content. Anything else
-// is read as by ReadList.
+// first bytes and returns it as an item with its content and the path "-". It reads
+// anything else as ReadList does.
 func ReadStdin(r io.Reader, base string, l Limits) ([]Item, error) {
 	br := bufio.NewReader(r)
 	head, err := br.Peek(sniffLen)

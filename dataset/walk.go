@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// Skipped is a photo, or a folder that may hold photos, that was left out, and why.
+// Skipped is a photo or folder that was skipped, with the reason.
 type Skipped struct {
 	Path string
 	Err  error // does not name the path
@@ -26,18 +26,18 @@ var (
 // recursively.
 //
 // If label is not empty, every photo gets it. Otherwise each path must be a folder with
-// one subfolder per label, DIR/<label>/…. A file, or a folder that contains photos
-// directly, is then an error that wraps ErrNoLabel. A path that does not exist is a
-// *NotExistError.
+// one subfolder per label, DIR/<label>/…. If a path is then a file, or a folder that
+// contains photos directly, the error wraps ErrNoLabel. If a path does not exist, the
+// error is a *NotExistError.
 //
 // A file listed in paths may have any name. Inside folders, Walk ignores names that start
-// with a dot and files that are not photos by their extension or, if they have none, by
-// their first bytes. It includes HEIC, AVIF and raw files of cameras, so that reading them
-// reports what to do. It reports symbolic links and special files that are named like a
-// photo, and folders that it cannot read, as skipped.
+// with a dot. It recognizes photos by their extension or, if they have none, by their first
+// bytes, and ignores other files. It includes HEIC, AVIF and camera raw files, because
+// reading them returns an error with a remedy. As skipped it reports folders that it cannot
+// read, and symbolic links and special files with the extension of a photo.
 //
 // Items are in the order of paths, and inside a folder in the byte order of their names.
-// Walk returns no items and no error if there are no photos.
+// If there are no photos, Walk returns no items and no error.
 func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 	var w walker
 	for _, path := range paths {
@@ -86,7 +86,7 @@ func (w *walker) labelled(dir string) error {
 		case isPhoto(path, e):
 			return fmt.Errorf("%s: %w for photos directly in the folder, such as %s", dir, ErrNoLabel, e.Name())
 		case e.Type()&os.ModeSymlink != 0:
-			// It may lead to a folder of photos.
+			// The link may point to a folder of photos.
 			if isDir(path) {
 				w.skip(path, errSymlink)
 			}
@@ -140,8 +140,8 @@ func isPhoto(path string, e fs.DirEntry) bool {
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// hasPhotoName reports whether name has the extension of a photo. HEIC, AVIF and the raw
-// files of cameras count, because reading them gives a helpful error.
+// hasPhotoName reports whether name has the extension of a photo. HEIC, AVIF and camera
+// raw files count, because reading them returns a helpful error.
 func hasPhotoName(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp",
