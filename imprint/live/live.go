@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io/fs"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -107,7 +106,15 @@ func (l *Live) Workspace(ctx context.Context) (*imprint.Workspace, error) {
 		return nil, err
 	}
 	defer l.leaveGate()
-	return l.open()
+	w, err := l.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.checkGone(w); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("open workspace %s: %w", l.dir, err)
+	}
+	return w, nil
 }
 
 func (l *Live) open() (*imprint.Workspace, error) {
@@ -164,10 +171,10 @@ func (l *Live) load(ctx context.Context) (*imprint.Workspace, *imprint.Snapshot,
 		}
 		was := l.current.Load()
 		if was != nil {
-			switch damage := w.Warnings(); {
-			case w.Generation() == 0 && was.Generation > 0:
-				return nil, nil, fmt.Errorf("the workspace is gone: %w", fs.ErrNotExist)
-			case len(damage) > 0 && w.Generation() <= was.Generation:
+			if err := l.checkGone(w); err != nil {
+				return nil, nil, err
+			}
+			if damage := w.Warnings(); len(damage) > 0 && w.Generation() <= was.Generation {
 				return nil, nil, fmt.Errorf("%w: %s", imprint.ErrCorrupt, damage[0])
 			}
 		}

@@ -86,6 +86,8 @@ func TestBadRequests(t *testing.T) {
 		{"another protocol", "SSH-2.0-OpenSSH_9.9\r\n", 400, ""},
 		{"two lengths", "POST /v1/undo HTTP/1.1\r\nHost: " + addr + "\r\nContent-Length: 3\r\nContent-Length: 30\r\n\r\nabc", 400, ""},
 		{"huge head", request("GET /v1/health", "X: "+strings.Repeat("x", 64<<10)+"\r\n", ""), 431, ""},
+		{"head over 16 KiB", request("GET /v1/health", "X: "+strings.Repeat("x", 16<<10)+"\r\n", ""), 431, ""},
+		{"head of nearly 16 KiB", request("GET /v1/health", "X: "+strings.Repeat("x", 15<<10)+"\r\n", ""), 200, ""},
 		{"foreign host", "GET /v1/result HTTP/1.1\r\nHost: rebind.example\r\n\r\n", 421, "unknown host"},
 		{"no host", "GET /v1/result HTTP/1.0\r\n\r\n", 421, "unknown host"},
 		{"page of another site", request("POST /v1/undo", "Origin: http://evil.example\r\n", ""), 403, "cross-site"},

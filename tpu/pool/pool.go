@@ -225,11 +225,13 @@ func (p *Pool) open(ctx context.Context) error {
 			ports = append(ports, info.Port)
 		}
 	}
+	options := p.options.TPU
+	options.AnyPort = p.choice != "usb"
 	devices, errs := make([]*tpu.Device, len(ports)), make([]error, len(ports))
 	var wg sync.WaitGroup
 	for i, port := range ports {
 		wg.Go(func() {
-			if devices[i], errs[i] = tpu.Open(ctx, p.bus, port, p.options.TPU); errs[i] != nil {
+			if devices[i], errs[i] = tpu.Open(ctx, p.bus, port, options); errs[i] != nil {
 				errs[i] = fmt.Errorf("usb:%v: %w", port, errs[i])
 			}
 		})

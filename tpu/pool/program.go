@@ -84,7 +84,7 @@ func (g *program) runTPU(ctx context.Context, inputs, outputs [][]byte) (string,
 		err := at.run(ctx, g.pkg, inputs, outputs)
 		g.done(at)
 		if err == nil {
-			return at.name, nil
+			return at.name(), nil
 		}
 		if errs = append(errs, err); ctx.Err() != nil {
 			break
@@ -107,7 +107,7 @@ func (g *program) open(ctx context.Context) error {
 		return err
 	}
 	for _, device := range g.pool.opened {
-		g.places = append(g.places, &place{name: fmt.Sprint("usb:", device.Port()), device: device})
+		g.places = append(g.places, &place{device: device})
 	}
 	return nil
 }
@@ -140,13 +140,15 @@ func (g *program) done(at *place) {
 
 // A place is a program on one device.
 type place struct {
-	name    string // "usb:BUS-PORT"
 	device  *tpu.Device
 	running int
 
 	mu    sync.Mutex
 	model *tpu.Model // nil until needed
 }
+
+// name returns "usb:BUS-PORT", which changes if the device is put into another port.
+func (at *place) name() string { return fmt.Sprint("usb:", at.device.Port()) }
 
 // run loads the program if that has not been done yet, and runs it.
 func (at *place) run(ctx context.Context, pkg *executable.Package, inputs, outputs [][]byte) error {
@@ -156,7 +158,7 @@ func (at *place) run(ctx context.Context, pkg *executable.Package, inputs, outpu
 		var err error
 		if model, err = at.device.Load(ctx, pkg); err != nil {
 			at.mu.Unlock()
-			return fmt.Errorf("%s: %w", at.name, err)
+			return fmt.Errorf("%s: %w", at.name(), err)
 		}
 		at.model = model
 	}

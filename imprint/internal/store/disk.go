@@ -8,10 +8,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // ErrNotRegular is wrapped when a path is a folder or a device, not a regular file.
 var ErrNotRegular = errors.New("not a regular file")
+
+var errTooLarge = errors.New("too large")
 
 // A Disk does the file operations of a change. The zero value is ready for use.
 type Disk struct {
@@ -65,6 +69,7 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 		staged = append(staged, temporary)
 	}
 	var old []Replacement
+	var renamed []string
 	defer func() {
 		if err != nil {
 			d.restore(old, dirs)
@@ -85,6 +90,9 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 			return fmt.Errorf("write %s: %w", f.Path, err)
 		}
 		staged[i] = ""
+		if f.Content != nil {
+			renamed = append(renamed, f.Path)
+		}
 		// A file that can't be read can't be restored, and was of no use.
 		if readErr == nil || errors.Is(readErr, fs.ErrNotExist) {
 			old = append(old, Replacement{f.Path, before})
@@ -98,11 +106,33 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 			return fmt.Errorf("write to %s: %w", dir, err)
 		}
 	}
+	return d.syncRenamed(renamed)
+}
+
+// syncRenamed syncs files again at their new names. On FAT a rename makes a folder entry
+// of size 0, and only a sync of the file after it writes the size: without this a power
+// cut leaves empty files.
+func (d Disk) syncRenamed(paths []string) error {
+	for _, path := range paths {
+		if err := d.do("sync", path, func() error { return syncFile(path) }); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
 	return nil
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 // restore undoes replacements as far as the disk still allows it.
 func (d Disk) restore(old []Replacement, dirs []string) {
+	var renamed []string
 	for _, f := range slices.Backward(old) {
 		if f.Content == nil {
 			d.do("remove", f.Path, func() error { return os.Remove(f.Path) })
@@ -111,11 +141,14 @@ func (d Disk) restore(old []Replacement, dirs []string) {
 		temporary, err := d.stage(f)
 		if err == nil && d.do("rename", f.Path, func() error { return os.Rename(temporary, f.Path) }) != nil {
 			os.Remove(temporary)
+			continue
 		}
+		renamed = append(renamed, f.Path)
 	}
 	for _, dir := range dirs {
 		d.syncDir(dir)
 	}
+	d.syncRenamed(renamed)
 }
 
 // stage writes the content of f to a temporary file next to its target and syncs it.
@@ -137,7 +170,7 @@ func (d Disk) stage(f Replacement) (temporary string, err error) {
 			os.Remove(t.Name())
 		}
 	}()
-	if err = d.do("chmod", f.Path, func() error { return t.Chmod(0o644) }); err != nil {
+	if err = d.do("chmod", f.Path, func() error { return t.Chmod(0o644) }); err != nil && !unsupported(err) {
 		return "", err
 	}
 	if err = d.do("write", f.Path, func() error { _, err := t.Write(f.Content); return err }); err != nil {
@@ -162,6 +195,24 @@ func (d Disk) sweep(dir string, names ...string) {
 	for _, e := range entries {
 		ours := func(name string) bool { return strings.HasPrefix(e.Name(), temporaryPrefix(name)) }
 		if strings.HasSuffix(e.Name(), TemporarySuffix) && slices.ContainsFunc(names, ours) {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// sweepAge is how old a temporary file is that nobody writes any more.
+const sweepAge = time.Minute
+
+// SweepOld removes temporary files of path that a killed process left, in a folder that
+// other processes may write to.
+func (d Disk) SweepOld(path string) {
+	dir := filepath.Dir(path)
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), temporaryPrefix(path)) || !strings.HasSuffix(e.Name(), TemporarySuffix) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > sweepAge {
 			os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
@@ -203,7 +254,7 @@ func removeDirs(made []string) {
 
 // syncDir makes renames in dir durable.
 func (d Disk) syncDir(dir string) error {
-	return d.do("sync", dir, func() error {
+	err := d.do("sync", dir, func() error {
 		f, err := os.Open(dir)
 		if err != nil {
 			return err
@@ -211,6 +262,17 @@ func (d Disk) syncDir(dir string) error {
 		defer f.Close()
 		return f.Sync()
 	})
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil // some file systems, such as FUSE's, can't sync folders (fsync(2))
+	}
+	return err
+}
+
+// unsupported reports whether a change of permissions failed because the file system has
+// none of its own: vfat and exfat, mounted for another user, answer EPERM although the file
+// was just created.
+func unsupported(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS)
 }
 
 // ReadFile reads a regular file of at most limit bytes.
@@ -220,7 +282,7 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > limit {
-		return nil, fmt.Errorf("read %s: the file has %d bytes, more than the limit of %d", path, info.Size(), limit)
+		return nil, fmt.Errorf("read %s: %w: the file has %d bytes, more than the limit of %d", path, errTooLarge, info.Size(), limit)
 	}
 	return os.ReadFile(path)
 }

@@ -130,7 +130,7 @@ func (s *State) Check() error {
 		if e.Label == NegativeLabel || i > 0 && e.Label == s.Examples[i-1].Label {
 			continue
 		}
-		if err := CheckLabel(e.Label); err != nil {
+		if err := checkStored(e.Label); err != nil {
 			return bad(err)
 		}
 	}

@@ -113,6 +113,14 @@ func (s *State) Undo() Change {
 	return c
 }
 
+// Use gives a state without examples another backbone. It drops the history, whose embeddings
+// are those of the old one.
+func (s *State) Use(b BackboneRef) {
+	if !s.Backbone.Same(b) {
+		s.Backbone, s.History = b, nil
+	}
+}
+
 func (s *State) replace(remove, add []Example) {
 	gone := make(map[Digest]bool, len(remove))
 	for _, e := range remove {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 )
@@ -53,7 +54,8 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if errors.Is(err, syscall.EIO) { // a bad block
+		// A bad block, or something that can't be a state.
+		if errors.Is(err, syscall.EIO) || errors.Is(err, ErrNotRegular) || errors.Is(err, errTooLarge) {
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
 		var st *State
@@ -89,13 +91,21 @@ func Warnings(used *State, damaged []Damage) (w []string) {
 // overwrites them.
 func (s Store) KeepDamaged(damaged []Damage, generation uint64) error {
 	for _, d := range damaged {
-		if d.content == nil {
+		inTheWay := errors.Is(d.err, ErrNotRegular) || errors.Is(d.err, errTooLarge)
+		if d.content == nil && !inTheWay {
 			continue
 		}
 		if _, err := s.Disk.makeDir(s.Path(DamagedDir)); err != nil {
 			return fmt.Errorf("keep the damaged state: %w", err)
 		}
 		aside := filepath.Join(s.Path(DamagedDir), fmt.Sprintf("%s.%d", d.file, generation))
+		if inTheWay {
+			err := s.Disk.do("rename", aside, func() error { return os.Rename(s.Path(d.file), aside) })
+			if err != nil {
+				return fmt.Errorf("keep the damaged state: %w", err)
+			}
+			continue
+		}
 		if err := s.Disk.Replace(Replacement{aside, d.content}); err != nil {
 			return fmt.Errorf("keep the damaged state: %w", err)
 		}
