@@ -30,11 +30,7 @@ type Finding struct {
 	// too-slow, under-voltage, no-udev-rule, unusable.
 	State string
 	Text  string // the finding in one sentence
-<<<<<<< HEAD
 	Fix   string // the command or action that helps; empty if none is needed
-=======
-	Fix   string // what to do or type; empty if nothing
->>>>>>> refs/heads/tpu
 }
 
 // Machine is the part of the host that [Diagnose] examines in addition to the bus.

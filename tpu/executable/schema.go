@@ -34,11 +34,7 @@ var packageTable = &tableType{Name: "package", Fields: []field{
 	packageKeypair:     flatbuf.Scalar("keypair_version", 4),
 	packageCompiler:    flatbuf.String("compiler_version"),
 	packageChip:        flatbuf.Scalar("virtual_chip_id", 4),
-<<<<<<< HEAD
 	packageMultiChip:   flatbuf.Vector("multi_chip_package", 4), // offsets, which this package does not follow
-=======
-	packageMultiChip:   flatbuf.Vector("multi_chip_package", 4), // of offsets, which nothing follows
->>>>>>> refs/heads/tpu
 	packageModel:       flatbuf.String("model_identifier"),
 }}
 
