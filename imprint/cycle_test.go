@@ -11,7 +11,7 @@ import (
 
 // TestCutCycle looks for the embedding in a model whose only operator reads its own output.
 func TestCutCycle(t *testing.T) {
-	w := newOpened(t)
+	w := openNew(t)
 	m := &tflite.Model{
 		OperatorCodes: []tflite.OperatorCode{{Builtin: tflite.OpReshape}},
 		Subgraphs: []tflite.Subgraph{{

@@ -112,8 +112,8 @@ func checkModel(b []byte, head *classifier.Head, layout classifier.Layout) error
 	return nil
 }
 
-// published are model.tflite and labels.txt, which are removed without classes. The labels
-// come first, so that whoever reads the new model finds its labels.
+// published returns the replacements of labels.txt and model.tflite, which remove them without
+// classes. The labels come first, so that a reader of the new model finds its labels.
 func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Replacement {
 	var labels []string
 	if head != nil {
@@ -122,8 +122,8 @@ func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Rep
 	return []store.Replacement{w.labelsFile(labels), {Path: w.store.Path(store.ModelFile), Content: model}}
 }
 
-// Repair publishes the files that do not belong to the state, and reports
-// whether it had to. Every change repairs too. Repair does not wait for other processes.
+// Repair publishes the files that do not belong to the state, and reports whether it did.
+// Every change repairs too. Repair waits for no other process.
 func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 	if w.head == nil {
 		// If the head is in the published model, this has checked the file's SHA-256.

@@ -50,7 +50,7 @@ func TestRepairLabels(t *testing.T) {
 		}
 	}
 	t.Run("without classes", func(t *testing.T) {
-		w := newOpened(t)
+		w := openNew(t)
 		mustAdd(t, w, photos("a", 0, 0, 2)...)
 		if _, err := w.Remove(context.Background(), "a", nil); err != nil {
 			t.Fatal(err)

@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// A Snapshot is what it takes to answer photos with one generation of a workspace. It does
-// not change and needs no Close.
+// A Snapshot is one generation of a workspace, ready to classify photos. It does not change
+// and needs no Close.
 type Snapshot struct {
 	Generation uint64
 	Resize     dataset.Resize
@@ -75,13 +75,13 @@ func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 	return s, nil
 }
 
-// IsCurrent reports whether s is what the workspace holds.
+// IsCurrent reports whether s is the generation that the workspace holds.
 func (w *Workspace) IsCurrent(s *Snapshot) bool {
 	return s.Generation == w.state.Generation && s.SHA256 == w.state.Model && s.ref.Same(w.state.Backbone)
 }
 
-// scorer returns what turns embeddings into scores as model does, which is the model of
-// the workspace's state.
+// scorer returns a Scorer that gives the scores of model, which is the model of the
+// workspace's state.
 func (w *Workspace) scorer(model []byte) (*infer.Scorer, error) {
 	s := &infer.Scorer{Embedding: w.backbone.Embedding, Dim: w.backbone.Dim()}
 	layout := w.state.Settings.Layout

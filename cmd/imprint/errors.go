@@ -118,6 +118,7 @@ var hints = []struct {
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},
 	{is(imprint.ErrUnknown), "turn it off with --unknown 0"},
 	{is(imprint.ErrLocked), "wait for that process, or end it"},
+	{is(dataset.ErrHEIC), heicHint},
 	{is(imprint.ErrNoPhotos), "photos are JPEG, PNG, WebP, GIF, BMP, TIFF or PNM files, or folders of them"},
 	{is(dataset.ErrTub), "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"},
 	{is(dataset.ErrNoLabel), "name the class with --label NAME, or give a folder that holds one folder of photos per class"},
@@ -131,6 +132,7 @@ var hints = []struct {
 }
 
 const (
+	heicHint  = "convert it: heif-convert IN.heic OUT.jpg (on Debian: apt install libheif-examples); iPhones save JPEG with Settings > Camera > Formats > Most Compatible"
 	pullHint  = "use a file with --backbone FILE, or download a model: imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor"
 	otherHint = "leave the option out, or start another workspace with --workspace DIR"
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -60,6 +61,7 @@ func serveFlags() []cli.Flag {
 		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none for the socket only", Value: "127.0.0.1:8230", EnvVars: []string{"IMPRINT_LISTEN"}},
 		&cli.StringFlag{Name: "token", Usage: "require `TOKEN`, 16 or more characters, from clients over TCP", DefaultText: "created if clients on the network are accepted"},
 		&cli.StringFlag{Name: "notify", Usage: "run `CMD` ACTION LABEL OK SENTENCE after each action", DefaultText: "none"},
+		jsonFlag("addresses and actions, one object per line,"),
 		&cli.IntFlag{Name: "vote", Usage: "report the most frequent label of the last `N` frames", Value: 1},
 		&cli.StringSliceFlag{Name: "input", Category: advanced, Usage: "read buttons from `FILE`, such as /dev/input/event3", DefaultText: "all devices that have them"},
 		&cli.StringSliceFlag{Name: "host", Category: advanced, Usage: "accept requests for the host `NAME` too", DefaultText: "this machine's name and addresses"},
@@ -106,7 +108,9 @@ func runServe(c *cli.Context) error {
 		return errors.Join(err, server.Close())
 	}
 	for _, l := range listeners {
-		fmt.Fprintf(c.App.Writer, "serving %s\n", l.URL())
+		for _, url := range l.URLs() {
+			announce(c, url)
+		}
 	}
 	ctx, stop := context.WithCancel(c.Context)
 	var others sync.WaitGroup
@@ -129,6 +133,39 @@ func runServe(c *cli.Context) error {
 	return err
 }
 
+// announce prints an address that the server accepts clients at.
+func announce(c *cli.Context, url string) {
+	if asJSON(c) {
+		printJSON(c.App.Writer, struct {
+			Serving string `json:"serving"`
+		}{url})
+		return
+	}
+	fmt.Fprintf(c.App.Writer, "serving %s\n", url)
+}
+
+// A toldSource is a source of which the terminal says when it can't be read, and when it
+// can be again.
+type toldSource struct {
+	source.Source
+	c    *cli.Context
+	lost bool
+}
+
+// Next implements source.Source.
+func (s *toldSource) Next(ctx context.Context) (source.Frame, error) {
+	f, err := s.Source.Next(ctx)
+	switch failed := err != nil && err != io.EOF && ctx.Err() == nil; {
+	case failed && !s.lost:
+		s.lost = true
+		warn(s.c, "no frames from %s: %v; trying again", s.Source, err)
+	case err == nil && s.lost:
+		s.lost = false
+		note(s.c, fmt.Sprintf("frames from %s again", s.Source))
+	}
+	return f, err
+}
+
 // serveOptions reads the server's options from the flags.
 func serveOptions(c *cli.Context) (serve.Options, error) {
 	o := serve.Options{
@@ -136,7 +173,9 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 		Hosts: c.StringSlice("host"),
 		Log:   slog.New(slog.NewTextHandler(c.App.ErrWriter, nil)),
 		OnNotice: func(n serve.Notice) {
-			if n.OK {
+			if asJSON(c) {
+				printJSON(c.App.Writer, n)
+			} else if n.OK {
 				fmt.Fprintln(c.App.Writer, n.Sentence)
 			} else {
 				warn(c, "%s", n.Sentence)
@@ -154,6 +193,12 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 	if o.Source, err = source.Parse(spec, source.Options{Rate: c.Float64("rate"), Loop: c.Bool("loop")}); err != nil {
 		return o, usageError{err}
 	}
+	if o.Source != nil {
+		o.Source = &toldSource{Source: o.Source, c: c}
+	}
+	if asJSON(c) {
+		o.Log = slog.New(slog.NewJSONHandler(c.App.ErrWriter, nil))
+	}
 	if cmd := c.String("notify"); cmd != "" {
 		if o.Notify, err = exec.LookPath(cmd); err != nil {
 			return o, fmt.Errorf("--notify: %w", err)
@@ -162,7 +207,8 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 	return o, nil
 }
 
-// listen opens the Unix socket and the TCP port that the flags name.
+// listen opens the Unix socket and the TCP port that the flags name. If it fails, it leaves
+// nothing behind.
 func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []serve.Listener, err error) {
 	defer func() {
 		if err != nil {
@@ -171,11 +217,28 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 			}
 		}
 	}()
+	// The port first: it needs no folder.
+	if addr := c.String("listen"); addr != "none" {
+		l, err := serve.ListenTCP(addr, c.String("token"))
+		if errors.Is(err, serve.ErrToken) {
+			return nil, usageError{err}
+		}
+		if err != nil {
+			return nil, hinted{err, "choose another address with --listen ADDR, such as 127.0.0.1:8231, or none"}
+		}
+		listeners = append(listeners, l)
+	}
 	socket := c.String("socket")
 	if socket == "" {
+		made := mustExist(workspace) != nil
 		if err := os.MkdirAll(workspace, 0o755); err != nil { // a new workspace has no folder yet
-			return nil, err
+			return listeners, err
 		}
+		defer func() {
+			if err != nil && made {
+				os.Remove(workspace)
+			}
+		}()
 		socket = serve.SocketPath(workspace)
 	}
 	l, err := serve.ListenUnix(socket, mode)
@@ -186,20 +249,9 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 		err = hinted{err, "the disk may have no sockets, as USB sticks do: put the socket elsewhere, for example --socket /tmp/imprint.sock"}
 	}
 	if err != nil {
-		return nil, err
+		return listeners, err
 	}
-	listeners = append(listeners, l)
-	if addr := c.String("listen"); addr != "none" {
-		l, err := serve.ListenTCP(addr, c.String("token"))
-		if errors.Is(err, serve.ErrToken) {
-			return listeners, usageError{err}
-		}
-		if err != nil {
-			return listeners, hinted{err, "choose another address with --listen ADDR, or none"}
-		}
-		listeners = append(listeners, l)
-	}
-	return listeners, nil
+	return append([]serve.Listener{l}, listeners...), nil
 }
 
 // noSockets reports whether err may mean that a file system has no sockets, like vfat and

@@ -19,7 +19,7 @@ type Classes struct {
 }
 
 // Accuracy is the leave-one-out accuracy: each training photo is classified by a model
-// trained without it. Low and High bound the 95 % Wilson interval.
+// trained without it. Low and High are its classifier.Estimate.Interval.
 type Accuracy struct {
 	Correct int     `json:"right"`
 	Total   int     `json:"total"` // 0 if it can't be estimated yet
@@ -124,7 +124,7 @@ func listClasses(ws *imprint.Workspace) *Classes {
 	if len(list.Classes) > 1 {
 		e = ws.Head().Estimate
 	}
-	low, high := classifier.Wilson(e.Accuracy(), e.Total)
+	low, high := e.Interval()
 	list.Accuracy = Accuracy{e.Correct, e.Total, low, high}
 	return list
 }

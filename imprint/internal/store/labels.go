@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // ErrLabel is wrapped when a name can't be a label.
@@ -38,6 +40,53 @@ func checkStored(label string) error {
 		return fmt.Errorf("%w: %q has a control character", ErrLabel, label)
 	}
 	return nil
+}
+
+// Labels returns the labels of the classes, sorted.
+func (s *State) Labels() []string {
+	var labels []string
+	for _, e := range s.Positives() {
+		if n := len(labels); n == 0 || labels[n-1] != e.Label {
+			labels = append(labels, e.Label)
+		}
+	}
+	return labels
+}
+
+// ResolveLabels checks labels that examples of s should get and returns what to write for
+// each: the class's own spelling, or Unicode's normal form C. It fails with ErrLabel if two
+// would differ only in case.
+func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
+	written := make(map[string]string) // by normal form
+	folded := make(map[string]string)
+	for _, l := range s.Labels() {
+		written[norm.NFC.String(l)] = l
+		folded[fold(l)] = l
+	}
+	resolved := make(map[string]string)
+	for _, l := range labels {
+		if l == NegativeLabel {
+			resolved[l] = l
+			continue
+		}
+		normal := norm.NFC.String(l)
+		if err := CheckLabel(normal); err != nil {
+			return nil, err
+		}
+		if written[normal] == "" {
+			if other := folded[fold(normal)]; other != "" {
+				return nil, fmt.Errorf("%w: %q differs from %q only in case", ErrLabel, normal, other)
+			}
+			written[normal], folded[fold(normal)] = normal, normal
+		}
+		resolved[l] = written[normal]
+	}
+	return resolved, nil
+}
+
+// fold returns the same text for labels that differ only in case.
+func fold(label string) string {
+	return strings.ToLower(strings.ToUpper(norm.NFC.String(label)))
 }
 
 // LabelLines returns the content of labels.txt for labels. Each line starts with the index,

@@ -113,6 +113,14 @@ func (s *State) Undo() Change {
 	return c
 }
 
+// Use makes another backbone that of a state without examples. What can be undone is lost,
+// because its embeddings are of the one before.
+func (s *State) Use(b BackboneRef) {
+	if !s.Backbone.Same(b) {
+		s.Backbone, s.History = b, nil
+	}
+}
+
 func (s *State) replace(remove, add []Example) {
 	gone := make(map[Digest]bool, len(remove))
 	for _, e := range remove {
