@@ -5,24 +5,24 @@ import (
 	"testing"
 )
 
-// The class that is found worst is named, unless none is found badly.
+// TestAdvice checks that the class with the most to gain is named, if there is one.
 func TestAdvice(t *testing.T) {
-	examples := kinds(3, 60, 6, 6)
+	examples := clusters(3, 60, 6, 6)
 	tr := train(t, examples, false)
 	left := newTable(len(examples), 2)
 	for i := range left {
 		left[i][tr.class[i]] = 1
 	}
 	if a := tr.advise(left); a != nil {
-		t.Errorf("all right: got %+v", a)
+		t.Errorf("all correct: got %+v, want nil", a)
 	}
 	left[7], left[8], left[2] = []float64{1, 0}, []float64{1, 0}, []float64{0, 1}
 	a := tr.advise(left)
-	if a == nil || a.Label != "b" || a.More != 5 || math.Abs(a.Now-4./6) > 1e-12 {
-		t.Fatalf("got %+v, want 5 more of b, of which 4 of 6 are right", a)
+	if a == nil || a.Label != "b" || a.Photos != 5 || math.Abs(a.Recall-4./6) > 1e-12 {
+		t.Fatalf("got %+v, want 5 photos of b, recall 4/6", a)
 	}
-	if want := 1 - 2./6*math.Pow(6./11, learning); math.Abs(a.Then-want) > 1e-12 {
-		t.Errorf("got %v then, want %v", a.Then, want)
+	if want := 1 - 2./6*math.Pow(6./11, errorExponent); math.Abs(a.ExpectedRecall-want) > 1e-12 {
+		t.Errorf("got expected recall %v, want %v", a.ExpectedRecall, want)
 	}
 	for i := range left {
 		if i%6 > 1 {
@@ -30,6 +30,6 @@ func TestAdvice(t *testing.T) {
 		}
 	}
 	if a := tr.advise(left); a != nil {
-		t.Errorf("two photos a class left out: got %+v", a)
+		t.Errorf("two photos per class left out: got %+v, want nil", a)
 	}
 }

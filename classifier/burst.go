@@ -1,77 +1,26 @@
 package classifier
 
 const (
-	// AlikeCosine is from what cosine on two photos of a class hardly differ. Of 3641
-	// photos of two sets (clothing and Oxford 17 flowers, Coral's MobileNet v1 1.0 224),
-	// 152 have their like in their class; nearly all of those are the same picture twice.
+	// NearDuplicateCosine is the cosine from which two photos of a class count as
+	// near-duplicates. Of 3641 photos of two sets (clothing and Oxford 17 flowers,
+	// Coral's MobileNet v1 1.0 224), 152 have a near-duplicate in their class. Nearly
+	// all of those are the same picture twice.
 	NearDuplicateCosine = 0.95
-	// alikeShare of the mean squared distance of all pairs is the most that those may be
-	// apart besides: some backbones find all photos alike. It is as strict on those sets.
-	alikeShare = 0.1
+	// maxSpread bounds the squared distance of near-duplicates by this proportion of
+	// the mean over all pairs, because some backbones give all photos similar
+	// embeddings. On those two sets it is as strict as the cosine.
+	maxSpread = 0.1
 )
 
-// bursts puts examples that are not independent of each other together: those of a
-// class that have the same Burst, and those that hardly differ. Left out one at a
-// time, the others would give the answer away. The examples of a class come one after
-// the other. All of a burst are of one class, and in order.
-func bursts(examples []Example) [][]int {
-	near := NearDuplicateDistance(examples)
-	parent := make([]int, len(examples))
-	for i := range parent {
-		parent[i] = i
-	}
-	root := func(i int) int {
-		for parent[i] != i {
-			parent[i] = parent[parent[i]]
-			i = parent[i]
-		}
-		return i
-	}
-	join := func(i, j int) {
-		a, b := root(i), root(j)
-		parent[max(a, b)] = min(a, b)
-	}
-	first, named := 0, make(map[string]int)
-	for i := range examples {
-		if examples[i].Label != examples[first].Label {
-			first = i
-			clear(named)
-		}
-		if name := examples[i].Burst; name != "" {
-			if j, ok := named[name]; ok {
-				join(i, j)
-			} else {
-				named[name] = i
-			}
-		}
-		for j := first; j < i; j++ {
-			if root(i) != root(j) && alike(examples[i].Unit, examples[j].Unit, near) {
-				join(i, j)
-			}
-		}
-	}
-	var all [][]int
-	at := make(map[int]int)
-	for i := range examples {
-		r := root(i)
-		b, ok := at[r]
-		if !ok {
-			b = len(all)
-			at[r], all = b, append(all, nil)
-		}
-		all[b] = append(all[b], i)
-	}
-	return all
-}
-
-// Near is the largest |a − b|² of the unit embeddings of photos that hardly differ, among
-// examples of all classes.
+// NearDuplicateDistance returns the largest squared distance |a − b|² at which two
+// unit embeddings of a class count as near-duplicates. It follows from
+// [NearDuplicateCosine] and is smaller if all examples, of all classes, are similar.
 func NearDuplicateDistance(examples []Example) float64 {
-	return min(2-2*NearDuplicateCosine, alikeShare*spread(examples))
+	return min(2-2*NearDuplicateCosine, maxSpread*meanDistance(examples))
 }
 
-// spread is the mean of |a − b|² over all pairs.
-func spread(examples []Example) float64 {
+// meanDistance returns the mean of |a − b|² over all pairs.
+func meanDistance(examples []Example) float64 {
 	n := float64(len(examples))
 	if n < 2 {
 		return 0
@@ -85,27 +34,85 @@ func spread(examples []Example) float64 {
 	return 2 * (squares - dot(mean, mean)/n) / (n - 1)
 }
 
-// alike reports whether |a − b|² is no more than left. Most pairs are farther apart in
-// their first values already.
-func alike(a, b []float64, left float64) bool {
+// groupBursts groups the examples that are not independent of each other: those of a
+// class with the same Burst, and near-duplicates. If only one of a group were left
+// out, the others would give its label away. The examples of a class must be
+// adjacent. Each group is of one class and holds ascending indexes.
+func groupBursts(examples []Example) [][]int {
+	limit := NearDuplicateDistance(examples)
+	sets := newDisjointSets(len(examples))
+	first, named := 0, make(map[string]int)
+	for i := range examples {
+		if examples[i].Label != examples[first].Label {
+			first = i
+			clear(named)
+		}
+		if name := examples[i].Burst; name != "" {
+			if j, ok := named[name]; ok {
+				sets.join(i, j)
+			} else {
+				named[name] = i
+			}
+		}
+		for j := first; j < i; j++ {
+			if sets.root(i) != sets.root(j) && within(examples[i].Unit, examples[j].Unit, limit) {
+				sets.join(i, j)
+			}
+		}
+	}
+	var groups [][]int
+	index := make(map[int]int) // of the group with this root
+	for i := range examples {
+		r := sets.root(i)
+		g, ok := index[r]
+		if !ok {
+			g = len(groups)
+			index[r], groups = g, append(groups, nil)
+		}
+		groups[g] = append(groups[g], i)
+	}
+	return groups
+}
+
+// disjointSets is a union-find structure: the parent of each element.
+type disjointSets []int
+
+func newDisjointSets(n int) disjointSets {
+	d := make(disjointSets, n)
+	for i := range d {
+		d[i] = i
+	}
+	return d
+}
+
+// root returns the smallest element of i's set.
+func (d disjointSets) root(i int) int {
+	for d[i] != i {
+		d[i] = d[d[i]]
+		i = d[i]
+	}
+	return i
+}
+
+// join merges the sets of i and j.
+func (d disjointSets) join(i, j int) {
+	a, b := d.root(i), d.root(j)
+	d[max(a, b)] = min(a, b)
+}
+
+// within reports whether |a − b|² ≤ limit. It stops early: the first values already
+// separate most pairs.
+func within(a, b []float64, limit float64) bool {
 	const step = 64
-	for len(a) > 0 && left >= 0 {
+	for len(a) > 0 && limit >= 0 {
 		n := min(step, len(a))
 		var sum float64
 		for i, v := range a[:n] {
 			d := v - b[i]
 			sum += float64(d * d)
 		}
-		left -= sum
+		limit -= sum
 		a, b = a[n:], b[n:]
 	}
-	return left >= 0
-}
-
-// alone reports whether nothing is left of the class of a burst without it.
-func (t *training) alone(burst []int) bool { return len(burst) == t.count[t.class[burst[0]]] }
-
-// leaveOut reports whether a burst is among those left out, given as its place.
-func (t *training) leaveOut(b int) bool {
-	return !t.alone(t.burst[b]) && b%((len(t.burst)+mostLeftOut-1)/mostLeftOut) == 0
+	return limit >= 0
 }

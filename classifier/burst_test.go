@@ -6,13 +6,14 @@ import (
 	"testing"
 )
 
-// Copies of a photo vouch for each other one at a time, and say nothing together.
+// TestBurstsAreLeftOutTogether uses random photos, three near-duplicates of each. Left
+// out one at a time, the duplicates would give the label away.
 func TestBurstsAreLeftOutTogether(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	var examples []Example
 	for label := range 4 {
 		for range 5 {
-			x := make([]float64, 60) // the label tells nothing of it
+			x := make([]float64, 60) // independent of the label
 			for i := range x {
 				x[i] = r.Float64()
 			}
@@ -21,7 +22,7 @@ func TestBurstsAreLeftOutTogether(t *testing.T) {
 				for i := range near {
 					near[i] += r.Float64() / 20
 				}
-				Unit(near)
+				Normalize(near)
 				examples = append(examples, Example{Label: string(rune('a' + label)), Unit: near})
 			}
 		}
@@ -32,21 +33,21 @@ func TestBurstsAreLeftOutTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		if e := f.Estimate; e.Total != 60 || e.Bursts != 20 || e.Accuracy() > 0.5 {
-			t.Errorf("%s: got %+v of 60 photos that tell nothing, 3 alike each", m, e)
+			t.Errorf("%s: got %+v for 20 random photos with 3 copies each", m, e)
 		}
 	}
 	s := sumsOf(t, examples)
-	if e := s.LeaveOneOut(sorted(examples)); e.Total != 60 || e.Bursts != 20 || e.Accuracy() > 0.5 {
+	if e := s.LeaveOneOut(sortedExamples(examples)); e.Total != 60 || e.Bursts != 20 || e.Accuracy() > 0.5 {
 		t.Errorf("sums: got %+v", e)
 	}
 }
 
-func TestBursts(t *testing.T) {
-	examples := kinds(2, 60, 4, 3)
+func TestGroupBursts(t *testing.T) {
+	examples := clusters(2, 60, 4, 3)
 	examples[1].Burst, examples[3].Burst, examples[5].Burst = "12:00", "12:00", "12:00"
 	examples[2].Unit = slices.Clone(examples[0].Unit)
-	examples[6].Unit = examples[0].Unit // alike, of another class
-	got := bursts(examples)
+	examples[6].Unit = examples[0].Unit // a near-duplicate in another class
+	got := groupBursts(examples)
 	want := [][]int{{0, 2}, {1, 3}, {4}, {5}, {6}}
 	if !slices.EqualFunc(got, want, slices.Equal) {
 		t.Errorf("got %v, want %v", got, want)

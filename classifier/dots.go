@@ -1,13 +1,13 @@
 package classifier
 
-// Inner products, the work of which heads are made. gonum's routines add in an order
-// that depends on the processor, and heads must be the same bytes everywhere, so here
-// the order is fixed: element k goes to sum k mod 8 of eight, as long as there are eight
-// more; the sums are added in halves, 0 to 4, 1 to 5 and so on; the rest follows in
-// order. Products are converted, so that none is fused into a sum. The implementations for processors give the
-// same bits.
+// Training a head is mostly inner products. The order in which gonum adds depends on
+// the processor, but heads must be the same bytes everywhere, so the order is fixed
+// here. Element k goes to sum k mod 8 of eight sums, as long as eight more elements
+// follow. The sums are added in halves: 0 to 4, 1 to 5 and so on. The rest follows in
+// order. Products are converted to float64, which keeps the compiler from fusing them
+// into a sum. The assembly gives the same bits.
 
-// dot is the inner product of a with as many values of b.
+// dot returns the inner product of a with the first len(a) values of b.
 func dot(a, b []float64) float64 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3, s4, s5, s6, s7 float64
@@ -32,8 +32,8 @@ func dot(a, b []float64) float64 {
 // A tile is the inner products of four vectors with four others.
 type tile [4][4]float64
 
-// dotTile fills t with the products of a and b, all of n values; there may be fewer than
-// four of each.
+// dotTile fills t with the inner products of a and b, at most four vectors each, over
+// their first n values.
 func dotTile(t *tile, a, b [][]float64, n int) {
 	whole := n &^ 7
 	if fastTile == nil || whole == 0 {
@@ -44,7 +44,7 @@ func dotTile(t *tile, a, b [][]float64, n int) {
 		}
 		return
 	}
-	// Where there are fewer than four the last is taken again.
+	// If there are fewer than four, the last fills their place.
 	var pa, pb [4]*float64
 	for i := range 4 {
 		x, y := a[min(i, len(a)-1)], b[min(i, len(b)-1)]
@@ -61,21 +61,22 @@ func dotTile(t *tile, a, b [][]float64, n int) {
 	}
 }
 
-// products are the inner products of all rows of a with all of b, of n values each.
+// products returns the inner products of all rows of a with all rows of b, over their
+// first n values.
 func products(a, b [][]float64, n int) [][]float64 {
 	table := newTable(len(a), len(b))
 	eachTile(a, b, n, func(i, j int, v float64) { table[i][j] = v })
 	return table
 }
 
-// gram is the lower half of the products of all pairs of rows.
+// gram returns the inner products of all pairs of rows.
 func gram(rows [][]float64) lower {
 	g := newLower(len(rows))
 	g.addGram(rows)
 	return g
 }
 
-// addGram adds the products of all pairs of rows.
+// addGram adds the inner products of all pairs of rows to g.
 func (g lower) addGram(rows [][]float64) {
 	var t tile
 	for i := 0; i < len(rows); i += 4 {
@@ -92,7 +93,8 @@ func (g lower) addGram(rows [][]float64) {
 	}
 }
 
-// eachTile gives the products of rows of a and b, of n values, to f.
+// eachTile calls f with the inner product of each row i of a and row j of b, over
+// their first n values.
 func eachTile(a, b [][]float64, n int, f func(i, j int, v float64)) {
 	var t tile
 	for i := 0; i < len(a); i += 4 {
@@ -109,7 +111,7 @@ func eachTile(a, b [][]float64, n int, f func(i, j int, v float64)) {
 	}
 }
 
-// transposed turns rows of n values into n rows.
+// transposed returns the n columns of rows as rows.
 func transposed(rows [][]float64, n int) [][]float64 {
 	t := newTable(n, len(rows))
 	for i, row := range rows {
@@ -125,6 +127,13 @@ func axpy(f float64, x, y []float64) {
 	y = y[:len(x)]
 	for i, v := range x {
 		y[i] += float64(f * v)
+	}
+}
+
+// subtract sets dst to a − b.
+func subtract(dst, a, b []float64) {
+	for j, v := range a {
+		dst[j] = v - b[j]
 	}
 }
 

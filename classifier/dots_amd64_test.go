@@ -4,8 +4,8 @@ package classifier
 
 import "golang.org/x/sys/cpu"
 
-// ways are those of this processor to fill a tile.
-func ways() map[string]func(t *tile, a, b *[4]*float64, n int) {
+// tileImplementations returns the ways of this processor to fill a tile.
+func tileImplementations() map[string]func(t *tile, a, b *[4]*float64, n int) {
 	w := make(map[string]func(t *tile, a, b *[4]*float64, n int))
 	if cpu.X86.HasAVX2 {
 		w["AVX2"] = tileAVX2

@@ -2,4 +2,4 @@
 
 package classifier
 
-func ways() map[string]func(t *tile, a, b *[4]*float64, n int) { return nil }
+func tileImplementations() map[string]func(t *tile, a, b *[4]*float64, n int) { return nil }

@@ -18,23 +18,23 @@ func randomTable(r *rand.Rand, rows, columns int) [][]float64 {
 	return t
 }
 
-// What the processor's own way gives is what plain Go gives, to the last bit.
-func TestTilesAreDots(t *testing.T) {
+// TestTilesEqualDots checks that the assembly gives the same bits as Go.
+func TestTilesEqualDots(t *testing.T) {
 	if fastTile == nil {
-		t.Skip("there is no other way than Go's here")
+		t.Skip("no assembly for this processor")
 	}
-	for name, way := range ways() {
+	for name, fill := range tileImplementations() {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, 2))
 			for range 300 {
 				n := 8 * (1 + r.IntN(20))
 				a, b := randomTable(r, 4, n), randomTable(r, 4, n)
 				var got tile
-				way(&got, &[4]*float64{&a[0][0], &a[1][0], &a[2][0], &a[3][0]}, &[4]*float64{&b[0][0], &b[1][0], &b[2][0], &b[3][0]}, n)
+				fill(&got, &[4]*float64{&a[0][0], &a[1][0], &a[2][0], &a[3][0]}, &[4]*float64{&b[0][0], &b[1][0], &b[2][0], &b[3][0]}, n)
 				for i := range 4 {
 					for j := range 4 {
 						if want := dot(a[i], b[j]); got[i][j] != want {
-							t.Fatalf("%d values, %d and %d: got %v, want %v", n, i, j, got[i][j], want)
+							t.Fatalf("%d values, vectors %d and %d: got %v, want %v", n, i, j, got[i][j], want)
 						}
 					}
 				}

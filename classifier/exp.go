@@ -2,12 +2,12 @@ package classifier
 
 import "math"
 
-// math.Exp and math.Log differ between processors in the last bit: some have them in
-// assembly, and elsewhere the compiler may fuse their products into sums. What a head
-// is made with must not, so these have one order of sums and no fused product. Both are
-// within 2 units in the last place.
+// The last bit of math.Exp and math.Log depends on the processor: some have assembly,
+// and on others the compiler may fuse products into sums. A head must not depend on
+// it. So exp and log fix the order of operations and fuse nothing. Both are within 2
+// units in the last place.
 
-// inverseFactorial has 1/k! at k.
+// inverseFactorial holds 1/k! at k.
 var inverseFactorial = func() (c [15]float64) {
 	f := 1.0
 	for k := range c {
@@ -19,7 +19,7 @@ var inverseFactorial = func() (c [15]float64) {
 	return c
 }()
 
-// exp is e^x.
+// exp returns e^x.
 func exp(x float64) float64 {
 	switch {
 	case x != x:
@@ -29,13 +29,13 @@ func exp(x float64) float64 {
 	case x < -745.2:
 		return 0
 	}
-	// ln 2 in two parts; the upper one ends in zeros, so that its product with a small
+	// ln 2 in two parts. The high part ends in zeros, so that its product with a small
 	// integer is exact.
 	const high, low = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 	k := math.Floor(float64(x*math.Log2E) + 0.5)
 	r := x - float64(k*high)
 	r -= float64(k * low)
-	// Taylor's series: |r| ≤ 0.35 leaves an error below 2⁻⁵³.
+	// With |r| ≤ 0.35, the error of the Taylor series is below 2⁻⁵³.
 	sum := inverseFactorial[14]
 	for i := 13; i >= 0; i-- {
 		sum = inverseFactorial[i] + float64(sum*r)
@@ -46,13 +46,13 @@ func exp(x float64) float64 {
 	return math.Ldexp(sum, int(k))
 }
 
-// log is the natural logarithm of x > 0.
+// log returns the natural logarithm of x > 0.
 func log(x float64) float64 {
 	f, e := math.Frexp(x)
 	if f < math.Sqrt2/2 {
 		f, e = 2*f, e-1
 	}
-	// ln f = 2·artanh(s), of which the series is s + s³/3 + s⁵/5 …; |s| ≤ 0.172.
+	// ln f = 2·artanh(s), with the series s + s³/3 + s⁵/5 + … and |s| ≤ 0.172.
 	s := (f - 1) / (f + 1)
 	z := float64(s * s)
 	sum := 0.0

@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// Heads are the same bytes on every processor: these hashes are held on amd64, with
-// AVX-512, AVX2 and plain Go, and on arm64.
+// TestHeadsAreTheSameEverywhere checks that heads are the same bytes on every
+// processor. The hashes hold on amd64, with AVX-512, AVX2 and plain Go, and on arm64.
 func TestHeadsAreTheSameEverywhere(t *testing.T) {
-	few, many := kindsExact(1, 40, 6, 9, 1, 4), kindsExact(2, 21, 15, 12, 9)
+	few, many := gridClusters(1, 40, 6, 9, 1, 4), gridClusters(2, 21, 15, 12, 9)
 	tests := []struct {
 		method Method
 		few    string
@@ -51,25 +51,26 @@ func headHash(h *Head) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// kindsExact is kinds without deviates that could differ between processors.
-func kindsExact(seed uint64, dim int, counts ...int) []Example {
+// gridClusters is like clusters, without normal deviates, which could differ between
+// processors.
+func gridClusters(seed uint64, dim int, counts ...int) []Example {
 	state := seed
-	next := func() float64 { // Knuth's linear congruence
+	next := func() float64 { // Knuth's linear congruential generator
 		state = state*6364136223846793005 + 1442695040888963407
 		return float64(state>>40) / (1 << 24)
 	}
 	var examples []Example
 	for c, n := range counts {
-		centre := make([]float64, dim)
-		for i := range centre {
-			centre[i] = next()
+		center := make([]float64, dim)
+		for i := range center {
+			center[i] = next()
 		}
 		for range n {
 			x := make([]float64, dim)
-			for i, v := range centre {
+			for i, v := range center {
 				x[i] = v + next()
 			}
-			norm := Unit(x)
+			norm := Normalize(x)
 			examples = append(examples, Example{Label: string(rune('a' + c)), Unit: x, Norm: norm})
 		}
 	}

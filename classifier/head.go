@@ -1,12 +1,15 @@
-// Package classifier turns the embeddings of a few photos into a last layer, and
-// a last layer into TensorFlow Lite operators and back. Start with [Sums]: add
-// the unit embeddings of every class, call [Sums.Mean] for a [Head], and
-// [Head.Append] to write it into a model.
+// Package classifier trains the last layer of an image classifier on the
+// embeddings of a few photos and writes it into TensorFlow Lite models.
 //
-// The package knows no files and no devices. Its values may be read from many
-// goroutines at once and are changed by one at a time. All arithmetic is done in
-// a fixed order and without fused multiply-add, so that the same examples give
-// the same bytes on every processor.
+// To imprint class means, add unit embeddings to a [Sums], call [Sums.Mean] and
+// write the resulting [Head] into a model with [Head.Append]. To choose among
+// several linear classifiers by leave-one-out cross-validation, call [Fit].
+// [Reject] adds a row for unknown objects to a fitted head.
+//
+// The package opens no files and knows no devices. Values may be read from many
+// goroutines at once; a change needs exclusive access. All arithmetic has a fixed
+// order and no fused multiply-add, so the same examples give the same bytes on
+// every processor.
 package classifier
 
 import (
@@ -15,51 +18,60 @@ import (
 	"math"
 )
 
-// ErrShape is wrapped when vectors, heads and models do not fit each other.
+// ErrShape is wrapped by errors about vectors, heads or models that do not fit
+// together.
 var ErrShape = errors.New("shape mismatch")
 
-// A Head is one linear layer on the L2-normalised embedding x:
+// ErrExamples is wrapped by errors about examples that no head can be made from,
+// such as an empty slice or a class whose embeddings are all zero.
+var ErrExamples = errors.New("unusable examples")
+
+// A Head is a linear layer on an L2-normalized embedding x:
 //
-//	logits = Weights·x + Bias, score = softmax(logits)
-//
-// Class c is named Labels[c]; its weights are Weights[c·Dim : (c+1)·Dim].
+//	logits = Weights·x + Bias
+//	scores = softmax(logits)
 type Head struct {
-	Labels []string
-	Dim    int
-	// Root is whether the layer works on √x, scaled to length 1, in place of x.
-	Root    bool
-	Weights []float32
-	Bias    []float32
+	Labels []string // name of each class
+	Dim    int      // number of values in an embedding
+	// Sqrt reports whether the layer takes √x, normalized again, in place of x.
+	Sqrt    bool
+	Weights []float32 // Dim values per class, one class after the other
+	Bias    []float32 // one value per class
 }
 
 // Row returns the weights of class c, a sub-slice of h.Weights.
 func (h *Head) Row(c int) []float32 { return h.Weights[c*h.Dim : (c+1)*h.Dim] }
 
-// Check says whether the parts of h fit each other and are finite.
+// Check returns an error wrapping [ErrShape] if the fields of h do not fit together
+// or if a weight or bias is not finite.
 func (h *Head) Check() error {
 	n := len(h.Labels)
 	if n == 0 || h.Dim <= 0 {
-		return fmt.Errorf("head of %d classes on %d values: %w", n, h.Dim, ErrShape)
+		return fmt.Errorf("head has %d classes and %d dimensions: %w", n, h.Dim, ErrShape)
 	}
 	if len(h.Weights) != n*h.Dim || len(h.Bias) != n {
-		return fmt.Errorf("head of %d classes on %d values has %d weights and %d biases: %w",
+		return fmt.Errorf("head of %d classes and %d dimensions has %d weights and %d biases: %w",
 			n, h.Dim, len(h.Weights), len(h.Bias), ErrShape)
 	}
-	for _, v := range [][]float32{h.Weights, h.Bias} {
-		for i, f := range v {
+	for _, v := range []struct {
+		name   string
+		values []float32
+	}{{"weight", h.Weights}, {"bias", h.Bias}} {
+		for i, f := range v.values {
 			if f64 := float64(f); math.IsNaN(f64) || math.IsInf(f64, 0) {
-				return fmt.Errorf("head has the value %v at %d: %w", f, i, ErrShape)
+				return fmt.Errorf("head's %s %d is %v, not finite: %w", v.name, i, f, ErrShape)
 			}
 		}
 	}
 	return nil
 }
 
-// Logits writes one logit a class into dst for the unit embedding x.
+// Logits writes the logit of each class for the unit embedding x to dst.
+// It panics if dst is shorter than h.Labels or x shorter than h.Dim.
 func (h *Head) Logits(dst, x []float64) {
 	x = x[:h.Dim]
-	if h.Root {
-		x = roots(x)
+	if h.Sqrt {
+		x = squareRoots(x)
 	}
 	for c := range dst[:len(h.Labels)] {
 		sum := float64(h.Bias[c])
@@ -70,9 +82,10 @@ func (h *Head) Logits(dst, x []float64) {
 	}
 }
 
-// Scores replaces logits by their softmax: values in 0…1 that add up to 1.
-func Scores(logits []float64) {
-	top := logits[Best(logits)]
+// ApplySoftmax replaces logits with their softmax: scores between 0 and 1 that sum
+// to 1. It panics if logits is empty.
+func ApplySoftmax(logits []float64) {
+	top := logits[ArgMax(logits)]
 	var sum float64
 	for i, v := range logits {
 		logits[i] = exp(v - top)
@@ -83,8 +96,9 @@ func Scores(logits []float64) {
 	}
 }
 
-// Best returns the index of the largest value, the first of equals.
-func Best(v []float64) int {
+// ArgMax returns the index of the largest value in v, the first if several are
+// equal, and 0 if v is empty.
+func ArgMax(v []float64) int {
 	best := 0
 	for i := range v {
 		if v[i] > v[best] {

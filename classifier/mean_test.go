@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The rows are the formula of the paper, computed here in another way.
+// TestMean compares the rows with the formula of the paper, computed differently.
 func TestMean(t *testing.T) {
 	examples := randomExamples(2, 30, 20, 4)
 	h, err := sumsOf(t, examples).Mean()
@@ -42,15 +42,15 @@ func TestMean(t *testing.T) {
 }
 
 func TestMeanRefuses(t *testing.T) {
-	if _, err := new(Sums).Mean(); !errors.Is(err, ErrShape) {
-		t.Errorf("nothing taught: got %v, want %v", err, ErrShape)
+	if _, err := new(Sums).Mean(); !errors.Is(err, ErrExamples) {
+		t.Errorf("no examples: got %v, want %v", err, ErrExamples)
 	}
-	if _, err := sumsOf(t, []Example{{Label: "a", Unit: []float64{0, 0}}}).Mean(); !errors.Is(err, ErrShape) {
-		t.Errorf("zero embedding: got %v, want %v", err, ErrShape)
+	if _, err := sumsOf(t, []Example{{Label: "a", Unit: []float64{0, 0}}}).Mean(); !errors.Is(err, ErrExamples) {
+		t.Errorf("zero embedding: got %v, want %v", err, ErrExamples)
 	}
 }
 
-// The closed form counts what teaching anew without each example counts.
+// TestLeaveOneOut compares the closed form with heads trained without each example.
 func TestLeaveOneOut(t *testing.T) {
 	examples := randomExamples(3, 41, 12, 4)
 	examples = append(examples, Example{Label: "alone", Unit: examples[0].Unit})
@@ -69,7 +69,7 @@ func TestLeaveOneOut(t *testing.T) {
 		h.Logits(logits, e.Unit)
 		want.Total++
 		want.Bursts++
-		if h.Labels[Best(logits)] == e.Label {
+		if h.Labels[ArgMax(logits)] == e.Label {
 			want.Correct++
 		}
 	}
@@ -77,18 +77,18 @@ func TestLeaveOneOut(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got.Correct == 0 || got.Correct == got.Total {
-		t.Errorf("%+v tests nothing", got)
+		t.Errorf("got %+v, want some correct answers and some errors", got)
 	}
 	if a := (Estimate{}).Accuracy(); a != 0 {
-		t.Errorf("accuracy of nothing is %v", a)
+		t.Errorf("accuracy of an empty estimate is %v, want 0", a)
 	}
 }
 
-func TestScores(t *testing.T) {
+func TestApplySoftmax(t *testing.T) {
 	v := []float64{1000, 1001, 999}
-	Scores(v)
+	ApplySoftmax(v)
 	sum := v[0] + v[1] + v[2]
-	if Best(v) != 1 || math.Abs(sum-1) > 1e-12 || math.Abs(v[1]/v[0]-math.E) > 1e-9 {
+	if ArgMax(v) != 1 || math.Abs(sum-1) > 1e-12 || math.Abs(v[1]/v[0]-math.E) > 1e-9 {
 		t.Errorf("scores %v, sum %v", v, sum)
 	}
 }

@@ -5,11 +5,12 @@ import (
 	"math"
 )
 
-// panel is how many rows of a matrix are worked on together: what they need of the
-// rows before is then inner products of many pairs.
+// panel is how many rows of a matrix are processed together, so that their products
+// with the rows before fill whole tiles.
 const panel = 16
 
-// lower is the lower half of a square matrix, one row after the other.
+// lower is the lower triangle of a symmetric matrix, or a lower triangular matrix, by
+// rows.
 type lower [][]float64
 
 func newLower(n int) lower {
@@ -20,7 +21,15 @@ func newLower(n int) lower {
 	return l
 }
 
-// at is the element in row i and column j of the symmetric matrix.
+func (l lower) clone() lower {
+	c := newLower(len(l))
+	for i := range c {
+		copy(c[i], l[i])
+	}
+	return c
+}
+
+// at returns the element in row i and column j of the symmetric matrix.
 func (l lower) at(i, j int) float64 {
 	if i < j {
 		i, j = j, i
@@ -28,11 +37,20 @@ func (l lower) at(i, j int) float64 {
 	return l[i][j]
 }
 
-// cholesky replaces the symmetric matrix by its Cholesky factor.
+// apply replaces every element of the triangle by f of it.
+func (l lower) apply(f func(float64) float64) {
+	for _, row := range l {
+		for j, v := range row {
+			row[j] = f(v)
+		}
+	}
+}
+
+// cholesky replaces the symmetric matrix by its Cholesky factor L.
 func (l lower) cholesky() error {
 	for first := 0; first < len(l); first += panel {
 		block := l[first:min(first+panel, len(l))]
-		// What the columns before take from all rows from here on.
+		// Subtract what the columns before contribute to all rows from here on.
 		eachTile(l[first:], block, first, func(i, j int, v float64) {
 			if j <= i {
 				l[first+i][first+j] -= v
@@ -46,7 +64,7 @@ func (l lower) cholesky() error {
 			if i < first+len(block) {
 				d := row[i] - dot(row[first:i], row[first:i])
 				if !(d > 0) {
-					return fmt.Errorf("%d examples leave no variance in direction %d: %w", len(l), i, ErrShape)
+					return fmt.Errorf("%w: matrix of %d rows is not positive definite at row %d", ErrExamples, len(l), i)
 				}
 				row[i] = math.Sqrt(d)
 			}
@@ -55,9 +73,9 @@ func (l lower) cholesky() error {
 	return nil
 }
 
-// halve replaces each of rows, r, by L⁻¹·r, for the Cholesky factor L. The first start
-// values of all are 0.
-func (l lower) halve(rows [][]float64, start int) {
+// forward replaces each row r by L⁻¹·r for the Cholesky factor L (forward
+// substitution). The first start values of all rows must be 0.
+func (l lower) forward(rows [][]float64, start int) {
 	for first := start - start%panel; first < len(l); first += panel {
 		block := l[first:min(first+panel, len(l))]
 		if from := start - start%panel; first > from {
@@ -78,10 +96,47 @@ func (l lower) halve(rows [][]float64, start int) {
 	}
 }
 
-// An inverse is L⁻ᵀ, one row after the other, for a Cholesky factor L.
+// forwardOne replaces r by L⁻¹·r, for a small L.
+func (l lower) forwardOne(r []float64) {
+	for i, row := range l {
+		r[i] = (r[i] - dot(row[:i], r[:i])) / row[i]
+	}
+}
+
+// solveOne replaces b by the solution x of L·Lᵀ·x = b, for a small L.
+func (l lower) solveOne(b []float64) {
+	l.forwardOne(b)
+	for i := len(l) - 1; i >= 0; i-- {
+		b[i] /= l[i][i]
+		axpy(-b[i], l[i][:i], b[:i])
+	}
+}
+
+// solveRows replaces the rows of table with these indexes by the solutions for the
+// symmetric matrix l, which it overwrites.
+func (l lower) solveRows(indexes []int, table [][]float64) {
+	for i := range l {
+		l[i][i] = max(l[i][i], 1e-9)
+	}
+	if l.cholesky() != nil {
+		return // possible by rounding only
+	}
+	column := make([]float64, len(indexes))
+	for c := range table[indexes[0]] {
+		for k, i := range indexes {
+			column[k] = table[i][c]
+		}
+		l.solveOne(column)
+		for k, i := range indexes {
+			table[i][c] = column[k]
+		}
+	}
+}
+
+// An inverse is L⁻ᵀ of a Cholesky factor L, by rows.
 type inverse [][]float64
 
-// inverse returns the inverse of a Cholesky factor.
+// inverse returns L⁻ᵀ of the Cholesky factor l.
 func (l lower) inverse() inverse {
 	u := inverse(newTable(len(l), len(l)))
 	for first := 0; first < len(u); first += panel {
@@ -89,16 +144,16 @@ func (l lower) inverse() inverse {
 		for i := range rows {
 			rows[i][first+i] = 1
 		}
-		l.halve(rows, first)
+		l.forward(rows, first)
 	}
 	return u
 }
 
-// at gives the rows and columns at of the inverse of L·Lᵀ.
-func (u inverse) at(at []int) lower {
-	part := newLower(len(at))
-	for a, i := range at {
-		for b, j := range at[:a+1] {
+// at returns the rows and columns with these indexes of the inverse of L·Lᵀ.
+func (u inverse) at(indexes []int) lower {
+	part := newLower(len(indexes))
+	for a, i := range indexes {
+		for b, j := range indexes[:a+1] {
 			from := max(i, j)
 			part[a][b] = dot(u[i][from:], u[j][from:])
 		}
@@ -106,9 +161,9 @@ func (u inverse) at(at []int) lower {
 	return part
 }
 
-// solve replaces each of rows by the solution of L·Lᵀ·x = row.
+// solve replaces each row by the solution x of L·Lᵀ·x = row.
 func (u inverse) solve(l lower, rows [][]float64) {
-	l.halve(rows, 0)
+	l.forward(rows, 0)
 	n := len(u)
 	part := make([][]float64, len(rows))
 	for first := 0; first < n; first += panel {
@@ -119,56 +174,10 @@ func (u inverse) solve(l lower, rows [][]float64) {
 		for r, row := range rows {
 			part[r] = row[first:]
 		}
-		// Row r from here on is not needed again for the rows of u after these.
+		// The rows of u that follow do not read the values that this overwrites.
 		x := products(part, block, n-first)
 		for r, row := range rows {
 			copy(row[first:], x[r])
-		}
-	}
-}
-
-// halfOf replaces r by L⁻¹·r, for few values.
-func (l lower) halfOf(r []float64) {
-	for i, row := range l {
-		r[i] = (r[i] - dot(row[:i], r[:i])) / row[i]
-	}
-}
-
-// solve replaces b by the solution x of L·Lᵀ·x = b, for few values.
-func (l lower) solve(b []float64) {
-	l.halfOf(b)
-	for i := len(l) - 1; i >= 0; i-- {
-		b[i] /= l[i][i]
-		axpy(-b[i], l[i][:i], b[:i])
-	}
-}
-
-// each replaces every element by f of it.
-func (l lower) each(f func(float64) float64) {
-	for _, row := range l {
-		for j, v := range row {
-			row[j] = f(v)
-		}
-	}
-}
-
-// solveRows replaces the rows of table at by the solutions of the symmetric matrix l,
-// which it changes.
-func (l lower) solveRows(at []int, table [][]float64) {
-	for i := range l {
-		l[i][i] = max(l[i][i], 1e-9)
-	}
-	if l.cholesky() != nil {
-		return // only rounding can bring it here
-	}
-	column := make([]float64, len(at))
-	for c := range table[at[0]] {
-		for k, i := range at {
-			column[k] = table[i][c]
-		}
-		l.solve(column)
-		for k, i := range at {
-			table[i][c] = column[k]
 		}
 	}
 }

@@ -11,12 +11,14 @@ import (
 // them, so sums do not depend on the order of additions and subtractions.
 const grid = 1.0 / (1 << 32)
 
-// MaxExamples is the largest number of examples in a class whose sum is exact.
+// MaxExamples is the largest number of examples of a class that [Sums] adds up
+// exactly.
 const MaxExamples = 1 << 21
 
-// Unit scales v to length 1 in place and rounds its values to the grid on which
-// sums are exact, and returns the length it had. A vector of zeros stays so.
-func Unit(v []float64) float64 {
+// Normalize scales v to length 1 in place and returns its former length. It rounds
+// the values to multiples of 2⁻³², which [Sums] adds up exactly. A vector of zeros
+// stays unchanged.
+func Normalize(v []float64) float64 {
 	norm := math.Sqrt(dot(v, v))
 	if norm == 0 {
 		return 0
@@ -27,9 +29,9 @@ func Unit(v []float64) float64 {
 	return norm
 }
 
-// Sums holds, for every class, the number of its examples and the sum of their
-// unit embeddings. The sums are exact: removing what was added, or adding in
-// another order, gives the same bits. The zero value is ready for use.
+// Sums holds the number of examples and the sum of their unit embeddings for each
+// class. The sums are exact: adding the same examples in any order gives the same
+// bits. The zero value is ready to use.
 type Sums struct {
 	dim     int
 	classes map[string]*classSum
@@ -40,7 +42,9 @@ type classSum struct {
 	sum []float64
 }
 
-// Add counts the unit embedding x as an example of label.
+// Add adds x, an embedding that [Normalize] has scaled, to the class label. It does not
+// keep x. All embeddings must have the same number of values, or the error wraps
+// [ErrShape]. More than [MaxExamples] examples of a class are an error too.
 func (s *Sums) Add(label string, x []float64) error {
 	if len(s.classes) == 0 {
 		s.dim = len(x)
@@ -55,7 +59,7 @@ func (s *Sums) Add(label string, x []float64) error {
 		s.classes[label] = c
 	}
 	if c.n == MaxExamples {
-		return fmt.Errorf("class %q has %d examples, the most whose sum is exact", label, c.n)
+		return fmt.Errorf("add to class %q: it has the maximum of %d examples", label, c.n)
 	}
 	c.n++
 	for i, v := range x {
@@ -64,7 +68,7 @@ func (s *Sums) Add(label string, x []float64) error {
 	return nil
 }
 
-// Labels returns the names of the classes in byte order.
+// Labels returns the names of the classes, sorted.
 func (s *Sums) Labels() []string {
 	labels := make([]string, 0, len(s.classes))
 	for l := range s.classes {
@@ -82,8 +86,9 @@ func (s *Sums) Count(label string) int {
 	return 0
 }
 
-// Norm returns the length of the sum of label's unit embeddings, the number that
-// lets Coral's ImprintingEngine continue a class; 0 for an unknown label.
+// Norm returns the length of the sum of label's unit embeddings, or 0 if there is no
+// such class. [Head.Append] stores it in the [Coral] layout, where Coral's
+// ImprintingEngine needs it to add examples to a class.
 func (s *Sums) Norm(label string) float64 {
 	if c := s.classes[label]; c != nil {
 		return math.Sqrt(dot(c.sum, c.sum))

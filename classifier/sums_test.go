@@ -21,7 +21,7 @@ func randomExamples(seed uint64, n, dim, classes int) []Example {
 				x[j] += 0.6
 			}
 		}
-		norm := Unit(x)
+		norm := Normalize(x)
 		examples[i] = Example{Label: string(rune('a' + c)), Unit: x, Norm: norm}
 	}
 	return examples
@@ -38,7 +38,7 @@ func sumsOf(t testing.TB, examples []Example) *Sums {
 	return s
 }
 
-func TestUnit(t *testing.T) {
+func TestNormalize(t *testing.T) {
 	for _, tt := range []struct {
 		v, want []float64
 		norm    float64
@@ -48,19 +48,19 @@ func TestUnit(t *testing.T) {
 		{[]float64{-2, 0}, []float64{-1, 0}, 2},
 	} {
 		got := slices.Clone(tt.v)
-		if norm := Unit(got); norm != tt.norm {
-			t.Errorf("Unit(%v) returns %v, want %v", tt.v, norm, tt.norm)
+		if norm := Normalize(got); norm != tt.norm {
+			t.Errorf("Normalize(%v) returns %v, want %v", tt.v, norm, tt.norm)
 		}
 		for i := range got {
 			if math.Abs(got[i]-tt.want[i]) > grid || math.Mod(got[i], grid) != 0 {
-				t.Errorf("Unit(%v) = %v, want %v on the grid", tt.v, got, tt.want)
+				t.Errorf("Normalize(%v) = %v, want %v on the grid", tt.v, got, tt.want)
 			}
 		}
 	}
 }
 
-// Any order of the same examples gives the same head, bit for bit.
-func TestOrderLeavesNoTrace(t *testing.T) {
+// TestSumsHaveNoOrder checks that examples in any order give the same bits.
+func TestSumsHaveNoOrder(t *testing.T) {
 	examples := randomExamples(1, 60, 33, 3)
 	want, err := sumsOf(t, examples).Mean()
 	if err != nil {
@@ -74,7 +74,7 @@ func TestOrderLeavesNoTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got.Weights, want.Weights) || !slices.Equal(got.Labels, want.Labels) {
-			t.Fatalf("another order gives other weights")
+			t.Fatal("another order gives other weights")
 		}
 	}
 }
@@ -82,13 +82,13 @@ func TestOrderLeavesNoTrace(t *testing.T) {
 func TestAddRefuses(t *testing.T) {
 	var s Sums
 	if err := s.Add("a", nil); !errors.Is(err, ErrShape) {
-		t.Errorf("an empty embedding: got %v, want %v", err, ErrShape)
+		t.Errorf("empty embedding: got %v, want %v", err, ErrShape)
 	}
 	if err := s.Add("a", []float64{1, 0}); err != nil {
 		t.Error(err)
 	}
 	if err := s.Add("a", []float64{1}); !errors.Is(err, ErrShape) {
-		t.Errorf("another length: got %v, want %v", err, ErrShape)
+		t.Errorf("other length: got %v, want %v", err, ErrShape)
 	}
 	if n := s.Count("a"); n != 1 {
 		t.Errorf("%d examples, want 1", n)

@@ -1,191 +1,164 @@
 package classifier
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 )
 
-// A training holds examples as features, in an order of its own.
+// maxLeftOut is about how many bursts are left out where there are more examples than
+// dimensions and leaving one out costs as much as training.
+const maxLeftOut = 2000
+
+// A training holds sorted examples as features, and intermediate results that several
+// methods use.
 type training struct {
-	labels []string
-	dim    int
-	x      [][]float64 // features of each example, of length 1
-	class  []int       // of each example
-	count  []int       // of examples in each class
-	mean   [][]float64 // of each class
-	all    []float64   // mean of all examples
-	burst  [][]int     // examples that are left out together
-	length []float64   // of each embedding, before it was made a unit vector
+	examples  []Example
+	sqrt      bool // whether features are square roots
+	dim       int
+	labels    []string
+	count     []int       // number of examples in each class
+	class     []int       // class of each example
+	x         [][]float64 // features of each example, of length 1
+	norm      []float64   // length of each embedding before normalization
+	classMean [][]float64 // mean of the features in each class
+	mean      []float64   // mean of all features
+	bursts    [][]int     // examples that are left out together
+	indexes   []int       // of each example among the caller's; nil if these are all
 
-	examples []Example // sorted
-	at       []int     // where each was among those there are, nil if these are all
-	root     bool
+	// Set by prepareDual.
+	gram     lower       // inner products of examples
+	toMean   [][]float64 // inner products of examples with class means
+	meanGram lower       // inner products of class means
+	columns  [][]float64 // features, one row per dimension
 
-	// Made when there are no more examples than dimensions: the inner products of
-	// examples, of examples with class means, and of class means; and the features, one
-	// row each.
-	pairs   lower
-	own     [][]float64
-	means   lower
-	columns [][]float64
-	layers  map[Method]*madeLayer
-
-	tried []Candidate // what led to the recipe it is for
-	// Made when there are more: Σ r·rᵀ, in which r is each example less its class mean.
-	within lower
+	scatter    lower // set by withinScatter
+	layers     map[Method]*calibratedLayer
+	candidates []Candidate // what Auto compared to choose this recipe
 }
 
-// newTraining takes examples sorted by label, as unit embeddings or, when root is
-// set, as the square roots of those.
-func newTraining(examples []Example, root bool) (*training, error) {
+// newTraining prepares examples sorted by label. Features are the unit embeddings or,
+// if sqrt is set, their square roots.
+func newTraining(examples []Example, sqrt bool) (*training, error) {
 	if len(examples) == 0 {
-		return nil, fmt.Errorf("no examples: %w", ErrShape)
+		return nil, fmt.Errorf("%w: there are none", ErrExamples)
 	}
-	t := &training{dim: len(examples[0].Unit), examples: examples, root: root}
+	t := &training{dim: len(examples[0].Unit), examples: examples, sqrt: sqrt}
 	for _, e := range examples {
 		if len(e.Unit) != t.dim || t.dim == 0 {
-			return nil, fmt.Errorf("an example of %d values among others of %d: %w", len(e.Unit), t.dim, ErrShape)
+			return nil, fmt.Errorf("example has %d values, the first has %d: %w", len(e.Unit), t.dim, ErrShape)
 		}
 		if n := len(t.labels); n == 0 || t.labels[n-1] != e.Label {
 			t.labels, t.count = append(t.labels, e.Label), append(t.count, 0)
-			t.mean = append(t.mean, make([]float64, t.dim))
+			t.classMean = append(t.classMean, make([]float64, t.dim))
 		}
 		c := len(t.labels) - 1
-		x := e.Unit
-		if root {
-			x = roots(x)
-		}
-		t.x, t.class, t.length = append(t.x, x), append(t.class, c), append(t.length, e.Norm)
+		x := features(e.Unit, sqrt)
+		t.x, t.class, t.norm = append(t.x, x), append(t.class, c), append(t.norm, e.Norm)
 		t.count[c]++
-		axpy(1, x, t.mean[c])
+		axpy(1, x, t.classMean[c])
 	}
-	t.all = make([]float64, t.dim)
-	for c, m := range t.mean {
-		axpy(1, m, t.all)
+	t.mean = make([]float64, t.dim)
+	for c, m := range t.classMean {
+		axpy(1, m, t.mean)
 		for i := range m {
 			m[i] /= float64(t.count[c])
 		}
 	}
-	for i := range t.all {
-		t.all[i] /= float64(len(t.x))
+	for i := range t.mean {
+		t.mean[i] /= float64(len(t.x))
 	}
-	t.burst = bursts(examples)
+	t.bursts = groupBursts(examples)
 	return t, nil
 }
 
-// dual reports whether solving among the examples is less work than among the
-// dimensions, and prepares it.
-func (t *training) dual() bool {
-	if len(t.x) > t.dim {
-		return false
+// isWholeClass reports whether burst holds all examples of its class.
+func (t *training) isWholeClass(burst []int) bool {
+	return len(burst) == t.count[t.class[burst[0]]]
+}
+
+// leavesOut reports whether burst b is left out.
+func (t *training) leavesOut(b int) bool {
+	return !t.isWholeClass(t.bursts[b]) && b%((len(t.bursts)+maxLeftOut-1)/maxLeftOut) == 0
+}
+
+// eachLeftOut calls f with the bursts that are left out, several at a time. examples
+// are those of the bursts, one burst after the other.
+func (t *training) eachLeftOut(f func(bursts, examples []int)) {
+	const batch = 256
+	var bursts, examples []int
+	for b, burst := range t.bursts {
+		if t.leavesOut(b) {
+			bursts, examples = append(bursts, b), append(examples, burst...)
+		}
+		if len(examples) >= batch || b == len(t.bursts)-1 && len(examples) > 0 {
+			f(bursts, examples)
+			bursts, examples = bursts[:0], examples[:0]
+		}
 	}
-	if t.pairs != nil {
-		return true
+}
+
+// dual reports whether solving one equation per example takes less work than one per
+// dimension.
+func (t *training) dual() bool { return len(t.x) <= t.dim }
+
+// prepareDual computes the inner products that the dual solutions share.
+func (t *training) prepareDual() {
+	if t.gram != nil {
+		return
 	}
-	t.pairs, t.columns = gram(t.x), transposed(t.x, t.dim)
-	t.own, t.means = newTable(len(t.x), len(t.mean)), newLower(len(t.mean))
+	t.gram, t.columns = gram(t.x), transposed(t.x, t.dim)
+	t.toMean, t.meanGram = newTable(len(t.x), len(t.classMean)), newLower(len(t.classMean))
 	for i, c := range t.class {
-		for j, v := range t.pairs[i] {
-			t.own[i][t.class[j]] += v
+		for j, v := range t.gram[i] {
+			t.toMean[i][t.class[j]] += v
 			if i != j {
-				t.own[j][c] += v
+				t.toMean[j][c] += v
 			}
 		}
 	}
-	for i, row := range t.own {
+	for i, row := range t.toMean {
 		for c := range row {
 			row[c] /= float64(t.count[c])
 			if k := t.class[i]; c <= k {
-				t.means[k][c] += row[c] / float64(t.count[k])
+				t.meanGram[k][c] += row[c] / float64(t.count[k])
 			}
 		}
 	}
-	return true
 }
 
-// combined are sums of examples: each row of factors has one for each example.
-func (t *training) combined(factors [][]float64) [][]float64 {
+// combine returns weighted sums of the examples. Each row of factors has one factor per
+// example.
+func (t *training) combine(factors [][]float64) [][]float64 {
 	return products(factors, t.columns, len(t.x))
 }
 
-// sorted returns the examples by label and values, so that what is made of them does
-// not depend on the order in which they came.
-func sorted(examples []Example) []Example {
-	s := slices.Clone(examples)
-	slices.SortFunc(s, byLabel)
-	return s
-}
-
-func byLabel(a, b Example) int {
-	return cmp.Or(cmp.Compare(a.Label, b.Label), slices.Compare(a.Unit, b.Unit))
-}
-
-// roots are the features √x, scaled to length 1 again. Values below 0, which no
-// embedding behind a ReLU has, count as 0.
-func roots(x []float64) []float64 {
-	y := make([]float64, len(x))
-	for i, v := range x {
-		y[i] = math.Sqrt(max(v, 0))
-	}
-	Unit(y)
-	return y
-}
-
-// covariance is the lower half of Σ r·rᵀ, in which r is each example less its class
-// mean, or less the mean of all.
-func (t *training) covariance(within bool) lower {
-	if t.within == nil {
-		t.within = newLower(t.dim)
-		const some = 256 // examples, so that what is worked on stays near the processor
-		for first := 0; first < len(t.x); first += some {
-			r := newTable(min(some, len(t.x)-first), t.dim)
+// withinScatter returns Σ r·rᵀ over the examples minus their class means. The caller
+// must not change it.
+func (t *training) withinScatter() lower {
+	if t.scatter == nil {
+		t.scatter = newLower(t.dim)
+		const batch = 256 // examples, few enough for the cache
+		for first := 0; first < len(t.x); first += batch {
+			r := newTable(min(batch, len(t.x)-first), t.dim)
 			for i := range r {
-				t.residual(r[i], first+i, true)
+				subtract(r[i], t.x[first+i], t.classMean[t.class[first+i]])
 			}
-			t.within.addGram(transposed(r, t.dim))
+			t.scatter.addGram(transposed(r, t.dim))
 		}
 	}
-	s := newLower(t.dim)
-	for i := range s {
-		copy(s[i], t.within[i])
-	}
-	if !within {
-		r := newTable(len(t.mean), t.dim)
-		for c, m := range t.mean {
-			root := math.Sqrt(float64(t.count[c]))
-			for j, v := range m {
-				r[c][j] = root * (v - t.all[j])
-			}
+	return t.scatter
+}
+
+// totalScatter returns Σ r·rᵀ over the examples minus the mean of all.
+func (t *training) totalScatter() lower {
+	s := t.withinScatter().clone()
+	r := newTable(len(t.classMean), t.dim)
+	for c, m := range t.classMean {
+		root := math.Sqrt(float64(t.count[c]))
+		for j, v := range m {
+			r[c][j] = root * (v - t.mean[j])
 		}
-		s.addGram(transposed(r, t.dim))
 	}
+	s.addGram(transposed(r, t.dim))
 	return s
-}
-
-// eachLeftOut calls f for the bursts left out, many together: at are their examples, one
-// burst after the other.
-func (t *training) eachLeftOut(f func(bursts, at []int)) {
-	const some = 256
-	var bursts, at []int
-	for b, burst := range t.burst {
-		if t.leaveOut(b) {
-			bursts, at = append(bursts, b), append(at, burst...)
-		}
-		if len(at) >= some || b == len(t.burst)-1 && len(at) > 0 {
-			f(bursts, at)
-			bursts, at = bursts[:0], at[:0]
-		}
-	}
-}
-
-func (t *training) residual(r []float64, i int, within bool) {
-	from := t.all
-	if within {
-		from = t.mean[t.class[i]]
-	}
-	for j, v := range t.x[i] {
-		r[j] = v - from[j]
-	}
 }

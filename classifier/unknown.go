@@ -7,155 +7,172 @@ import (
 	"slices"
 )
 
-// UnknownLabel names the row of a head that wins where no class is meant.
+// UnknownLabel is the label of the row that [Reject] adds to a head. The row wins for
+// photos that resemble no class.
 const UnknownLabel = "unknown"
 
-// ErrNoImpostors is wrapped when nothing shows what photos of other things look like.
-var ErrNoNegatives = errors.New("to know what is unknown takes four classes, or photos of other things")
+// ErrNoNegatives is wrapped when [Reject] has nothing that shows what other objects
+// look like.
+var ErrNoNegatives = errors.New("rejection needs four classes or negatives")
 
-// ErrLabelTaken is wrapped when a class has the name of the row for what is unknown.
-var ErrLabelTaken = errors.New("a class has that name already")
+// ErrLabelTaken is wrapped when a class is already called [UnknownLabel].
+var ErrLabelTaken = errors.New("label is already in use")
 
-// A Rejection says how well photos of other things are told from taught classes.
+// ErrRate is wrapped when a false-accept rate is not between 0 and 1.
+var ErrRate = errors.New("rate is not between 0 and 1")
+
+// A Rejection describes how well a head separates its classes from other objects.
 type Rejection struct {
-	// Threshold is the logit that the best class must reach.
+	// Threshold is the accept score that a photo needs to be given a class. See
+	// [Reject].
 	Threshold float64 `json:"-"`
-	// Asked is the share of photos of other things that may be taken for a class.
+	// TargetFAR is the false-accept rate that was asked for: the proportion of photos
+	// of other objects that may be given a class.
 	TargetFAR float64 `json:"asked"`
-	// Impostors is the number of examples that stood for other things: each with a head
-	// that has not seen its class, and the others given. Accepted of them reach the
-	// threshold.
-	Negatives    int `json:"impostors"`
+	// Negatives is the number of examples that stood for other objects: those of every
+	// class, scored by a head that has not seen the class, and the negatives given.
+	Negatives int `json:"impostors"`
+	// FalseAccepts is the number of Negatives that reach the threshold.
 	FalseAccepts int `json:"accepted"`
-	// Rejected is the number of examples, of Known left out, that miss the threshold.
+	// Rejected is the number of Positives, the examples left out, that miss the
+	// threshold.
 	Rejected  int `json:"rejected"`
 	Positives int `json:"known"`
 }
 
-// folds is into how many groups classes are put, each to stand once for other things.
-const folds = 5
+// classFolds is how many folds the classes are divided into, at most. Each fold stands
+// for other objects once.
+const classFolds = 5
 
-// Reject adds a row to f's head that wins where no class's logit reaches a threshold,
-// chosen so that a share rate of other things is taken for a class. What other things
-// look like is learned from the classes themselves, of which a fifth at a time is
-// taken for unknown by a head of the others, and from negatives, examples of no class.
-// It needs four classes, or negatives.
+// Reject returns f's head with a row [UnknownLabel] that wins if the accept score
+// misses a threshold, and how well that works. f must be the result of [Fit] for
+// examples; it does not change. The threshold lets a proportion rate of other objects
+// through.
 //
-// What is compared with the threshold is the largest output less half the mean of all:
-// a photo that all classes find alike is of none. On five sets, half of the classes
-// taught with 5 and 10 photos each, the area under the ROC curve is then 0.80 for LDA, and
-// without the mean 0.76, with all of it 0.77; for the share of the winner 0.74.
-func Reject(f *Fitted, examples, negatives, generic []Example, rate float64) (*Head, *Rejection, error) {
+// Reject learns what other objects look like from negatives, examples of no class whose
+// Label is ignored. It also learns from the classes: each is scored once by a head
+// trained without it. It needs negatives or four classes; otherwise the error wraps
+// [ErrNoNegatives]. Other errors wrap [ErrLabelTaken], [ErrRate], [ErrShape] or
+// [ErrExamples].
+//
+// The accept score is the largest logit minus half the mean logit, because a photo that
+// all classes resemble equally belongs to none. On five sets, with half of the classes
+// trained on 5 and 10 photos each, its area under the ROC curve is 0.80 for [LDA]. It is
+// 0.76 without the mean, 0.77 with all of the mean, and 0.74 for the largest softmax
+// score.
+func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
 	if !(rate > 0) || rate >= 1 {
-		return nil, nil, fmt.Errorf("a false accept rate of %v is not between 0 and 1: %w", rate, ErrShape)
+		return nil, nil, fmt.Errorf("reject with a false-accept rate of %v: %w", rate, ErrRate)
 	}
 	if slices.Contains(f.Head.Labels, UnknownLabel) {
 		return nil, nil, fmt.Errorf("add a row %q: %w", UnknownLabel, ErrLabelTaken)
 	}
-	examples = sorted(examples)
-	r := &Rejection{TargetFAR: rate}
-	var others []float64
-	labels := f.Head.Labels
-	if len(labels) >= 4 {
-		n := min(folds, len(labels))
-		for k := range n {
-			var rest, out []Example
-			for _, e := range examples {
-				if c, _ := slices.BinarySearch(labels, e.Label); c%n == k {
-					out = append(out, e)
-				} else {
-					rest = append(rest, e)
-				}
-			}
-			t, err := f.Recipe.training(rest)
-			if err != nil {
-				return nil, nil, err
-			}
-			l, _, err := t.layer(f.Recipe)
-			if err != nil {
-				return nil, nil, err
-			}
-			for _, e := range out {
-				others = append(others, f.scale*l.stand(features(e.Unit, f.Recipe.Root)))
-			}
-		}
+	examples = sortedExamples(examples)
+	scores, err := f.heldOutScores(examples)
+	if err != nil {
+		return nil, nil, err
 	}
 	t, err := f.Recipe.training(examples)
 	if err != nil {
 		return nil, nil, err
 	}
-	l, left, err := t.layer(f.Recipe)
+	l, leftOut, err := t.layer(f.Recipe)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, e := range slices.Concat(negatives, generic) {
-		others = append(others, f.scale*l.stand(features(e.Unit, f.Recipe.Root)))
+	for _, e := range negatives {
+		scores = append(scores, f.acceptScore(&l, e))
 	}
-	if len(others) == 0 {
+	if len(scores) == 0 {
 		return nil, nil, fmt.Errorf("add a row %q: %w", UnknownLabel, ErrNoNegatives)
 	}
-	slices.Sort(others)
-	r.Negatives = len(others)
-	r.FalseAccepts = int(rate * float64(len(others)))
-	at := len(others) - r.FalseAccepts // the first that is accepted
-	r.Threshold = math.Nextafter(others[at-1], math.Inf(1))
-	if at < len(others) {
-		r.Threshold = (others[at-1] + others[at]) / 2
-	}
-	for _, row := range left {
+	r := newRejection(scores, rate)
+	for _, row := range leftOut {
 		if row == nil {
 			continue
 		}
 		r.Positives++
-		if f.scale*stand(row) < r.Threshold {
+		if f.scale*aboveMean(row) < r.Threshold {
 			r.Rejected++
 		}
 	}
+	h := f.headWithUnknown(&l, r.Threshold)
+	return h, r, h.Check()
+}
 
-	// The head's rows have their mean taken off; the new row is half the mean less that.
+// heldOutScores returns the accept score of each example by a head trained without its
+// class, leaving out a fold of the classes at a time. It returns nil for fewer than
+// four classes.
+func (f *Fitted) heldOutScores(examples []Example) (scores []float64, err error) {
+	labels := f.Head.Labels
+	if len(labels) < 4 {
+		return nil, nil
+	}
+	n := min(classFolds, len(labels))
+	for k := range n {
+		var rest, out []Example
+		for _, e := range examples {
+			if c, _ := slices.BinarySearch(labels, e.Label); c%n == k {
+				out = append(out, e)
+			} else {
+				rest = append(rest, e)
+			}
+		}
+		t, err := f.Recipe.training(rest)
+		if err != nil {
+			return nil, err
+		}
+		l, _, err := t.layer(f.Recipe)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range out {
+			scores = append(scores, f.acceptScore(&l, e))
+		}
+	}
+	return scores, nil
+}
+
+// newRejection chooses the threshold that a proportion rate of the negatives' scores
+// reach. It sorts scores.
+func newRejection(scores []float64, rate float64) *Rejection {
+	slices.Sort(scores)
+	r := &Rejection{TargetFAR: rate, Negatives: len(scores), FalseAccepts: int(rate * float64(len(scores)))}
+	first := len(scores) - r.FalseAccepts // the smallest score that is accepted
+	r.Threshold = math.Nextafter(scores[first-1], math.Inf(1))
+	if first < len(scores) {
+		r.Threshold = (scores[first-1] + scores[first]) / 2
+	}
+	return r
+}
+
+// headWithUnknown returns f's head with a row for the threshold plus half the mean
+// output. The rows of f's head are relative to the mean row, so the weights of the new
+// row are minus half the mean row.
+func (f *Fitted) headWithUnknown(l *layer, threshold float64) *Head {
 	h := *f.Head
 	h.Labels, h.Weights, h.Bias = slices.Clone(h.Labels), slices.Clone(h.Weights), slices.Clone(h.Bias)
-	for _, v := range l.centre() {
+	for _, v := range l.meanRow() {
 		h.Weights = append(h.Weights, float32(-v/2*f.scale))
 	}
 	var bias float64
 	for _, b := range l.bias {
 		bias += b / float64(len(l.bias))
 	}
-	h.Labels, h.Bias = append(h.Labels, UnknownLabel), append(h.Bias, float32(r.Threshold+float64(bias/2*f.scale)))
-	return &h, r, h.Check()
+	h.Labels, h.Bias = append(h.Labels, UnknownLabel), append(h.Bias, float32(threshold+float64(bias/2*f.scale)))
+	return &h
 }
 
-func features(x []float64, root bool) []float64 {
-	if root {
-		return roots(x)
-	}
-	return x
+// acceptScore returns the score of e that is compared with the threshold.
+func (f *Fitted) acceptScore(l *layer, e Example) float64 {
+	return f.scale * aboveMean(l.outputs(features(e.Unit, f.Recipe.Sqrt)))
 }
 
-// stand is by how much the outputs for x stand out.
-func (l *layer) stand(x []float64) float64 {
-	outputs := make([]float64, len(l.weights))
-	for c, w := range l.weights {
-		outputs[c] = dot(w, x) + l.bias[c]
-	}
-	return stand(outputs)
-}
-
-// stand is the largest of outputs less half their mean.
-func stand(outputs []float64) float64 {
+// aboveMean returns the largest output minus half their mean.
+func aboveMean(outputs []float64) float64 {
 	var mean float64
 	for _, v := range outputs {
 		mean += v / float64(len(outputs))
 	}
 	return slices.Max(outputs) - mean/2
-}
-
-// centre is the mean of the rows.
-func (l *layer) centre() []float64 {
-	centre := make([]float64, len(l.weights[0]))
-	for _, w := range l.weights {
-		axpy(1/float64(len(l.weights)), w, centre)
-	}
-	return centre
 }

@@ -13,9 +13,9 @@ import (
 	"image/png"
 	"io"
 
-	"golang.org/x/image/bmp"
 	"golang.org/x/image/webp"
 
+	"github.com/imprintkit/imprint/dataset/bmp"
 	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
@@ -38,28 +38,9 @@ type header struct {
 	width, height int   // as stored, before the photo is turned upright
 	memory        int64 // estimate of the bytes that decoding allocates
 	cmyk          bool  // a JPEG with four components
+	sequential    bool  // and one scan that has all image data
+	scans         int   // of a JPEG
 	exif          exif
-}
-
-// codec holds the functions that decode one format.
-type codec struct {
-	config func(io.Reader) (image.Config, error)
-	decode func(io.Reader) (image.Image, error)
-}
-
-func codecOf(format string) codec {
-	switch format {
-	case "jpeg":
-		return codec{stdjpeg.DecodeConfig, stdjpeg.Decode}
-	case "png":
-		return codec{png.DecodeConfig, png.Decode}
-	case "webp":
-		return codec{webp.DecodeConfig, decodeWebP}
-	case "gif":
-		return codec{gif.DecodeConfig, gif.Decode}
-	default:
-		return codec{bmp.DecodeConfig, bmp.Decode}
-	}
 }
 
 // readHeader detects the format of b and checks its size, its dimensions and the memory
@@ -72,11 +53,9 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	if h.format, err = sniff(b); err != nil {
 		return h, err
 	}
-	config, err := codecOf(h.format).config(bytes.NewReader(b))
-	if err != nil {
+	if err := h.probe(b); err != nil {
 		return h, decodeError(err)
 	}
-	h.width, h.height = config.Width, config.Height
 	pixels := int64(h.width) * int64(h.height)
 	if h.width <= 0 || h.height <= 0 {
 		return h, fmt.Errorf("%w: %d×%d pixels", ErrDamaged, h.width, h.height)
@@ -84,34 +63,8 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	if pixels > l.MaxPixels {
 		return h, fmt.Errorf("%w: %d×%d pixels; the limit is %g megapixels", ErrTooLarge, h.width, h.height, float64(l.MaxPixels)/1e6)
 	}
-
-	var block []byte // EXIF
-	switch h.format {
-	case "jpeg":
-		scan := scanJPEG(b)
-		if limit := max(commonScans, min(maxScans, maxScanned/pixels)); int64(scan.scans) > limit {
-			return h, fmt.Errorf("%w: %d×%d pixels in %d scans; the limit is %d scans", ErrTooLarge, h.width, h.height, scan.scans, limit)
-		}
-		block = scan.exif
-		h.memory = pixels * int64(scan.bytesPerPixel)
-	case "png":
-		block = pngEXIF(b)
-	case "webp":
-		if block, err = webpEXIF(b); err != nil {
-			return h, err
-		}
-		// The colour model in the config cannot be relied on (golang/go#81661).
-		h.memory = (4 + 4) * pixels
-	}
-	h.exif = parseEXIF(block)
-	h.cmyk = h.format == "jpeg" && config.ColorModel == color.CMYKModel
-	switch config.ColorModel { // bytes per pixel of the decoder, and of flatten
-	case color.RGBA64Model, color.NRGBA64Model:
-		h.memory = (8 + 4) * pixels
-	case color.CMYKModel, color.NRGBAModel:
-		h.memory = max(h.memory, (4+4)*pixels)
-	default:
-		h.memory = max(h.memory, 5*pixels)
+	if limit := max(commonScans, min(maxScans, maxScanned/pixels)); int64(h.scans) > limit {
+		return h, fmt.Errorf("%w: %d×%d pixels in %d scans; the limit is %d scans", ErrTooLarge, h.width, h.height, h.scans, limit)
 	}
 	if h.exif.orientation > 1 {
 		h.memory = max(h.memory, 8*pixels)
@@ -121,6 +74,46 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 			ErrTooLarge, h.width, h.height, byteSize(h.memory), byteSize(l.memory()))
 	}
 	return h, nil
+}
+
+// probe reads the size of b, which has format h.format, the memory to decode it and its
+// EXIF.
+func (h *header) probe(b []byte) error {
+	var config image.Config
+	var err error
+	switch h.format {
+	case "jpeg":
+		return h.probeJPEG(b)
+	case "png":
+		h.exif = parseEXIF(pngEXIF(b))
+		var f *pngFile
+		if f, err = parsePNG(b); err == nil {
+			config, err = png.DecodeConfig(f.reader())
+		}
+	case "webp":
+		var block []byte
+		if block, err = webpEXIF(b); err != nil {
+			return err
+		}
+		h.exif = parseEXIF(block)
+		config, err = webp.DecodeConfig(bytes.NewReader(b))
+		// Its colour model cannot be relied on (golang/go#81661).
+		config.ColorModel = color.NRGBAModel
+	case "gif":
+		config, err = gif.DecodeConfig(gifReader(b))
+	default:
+		config, err = bmp.DecodeConfig(b)
+	}
+	h.width, h.height = config.Width, config.Height
+	bytesPerPixel := int64(1 + 4) // of the decoder, and of flatten
+	switch config.ColorModel {
+	case color.RGBA64Model, color.NRGBA64Model:
+		bytesPerPixel = 8 + 4
+	case color.NRGBAModel:
+		bytesPerPixel = 4 + 4
+	}
+	h.memory = bytesPerPixel * int64(h.width) * int64(h.height)
+	return err
 }
 
 // byteSize formats n bytes.
@@ -161,7 +154,18 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 		}
 		return img, nil
 	}
-	img, err = codecOf(h.format).decode(bytes.NewReader(b))
+	switch h.format {
+	case "jpeg":
+		img, err = h.decodeCMYK(b)
+	case "png":
+		img, err = decodePNG(b)
+	case "webp":
+		img, err = decodeWebP(bytes.NewReader(b))
+	case "gif":
+		img, err = gif.Decode(gifReader(b))
+	default:
+		img, err = bmp.Decode(b)
+	}
 	if err != nil {
 		return nil, decodeError(err)
 	}
@@ -194,12 +198,12 @@ func recovered(err *error) {
 // decodeError wraps a decoder's error in ErrFormat, ErrTooLarge or ErrDamaged.
 func decodeError(err error) error {
 	switch {
+	case errors.As(err, new(*kindError)):
+		return err
 	case err == png.UnsupportedError("dimension overflow"): // where int has 32 bits
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
-	case errors.Is(err, bmp.ErrUnsupported):
-		return &kindError{ErrFormat, "this kind of BMP is not supported; convert it to JPEG or PNG"}
-	case errors.Is(err, jpeg.ErrUnsupported), errors.As(err, new(stdjpeg.UnsupportedError)), errors.As(err, new(png.UnsupportedError)):
-		return &kindError{ErrFormat, err.Error()}
+	case errors.Is(err, bmp.ErrUnsupported), errors.Is(err, jpeg.ErrUnsupported), errors.As(err, new(stdjpeg.UnsupportedError)), errors.As(err, new(png.UnsupportedError)):
+		return &kindError{ErrFormat, err.Error() + "; save the photo again as JPEG or PNG"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: the file ends too early", ErrDamaged)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"image"
 	"image/color"
-	"image/gif"
 	"image/jpeg"
 	"strings"
 	"testing"
@@ -18,6 +17,9 @@ func rgb(img image.Image, x, y int) [3]int {
 	r, g, b, _ := img.At(x, y).RGBA()
 	return [3]int{int(r >> 8), int(g >> 8), int(b >> 8)}
 }
+
+// flat returns the pixels of an image as RGBA.
+func flat(img image.Image) []byte { return overWhite(img).Pix }
 
 // near reports whether two colours differ by at most within in each channel.
 func near(a, b [3]int, within int) bool {
@@ -154,40 +156,16 @@ func TestDecodeCMYK(t *testing.T) {
 	}
 }
 
-// TestDecodeGIFFrame decodes the first of two frames, which covers part of the canvas. The
-// rest is white.
-func TestDecodeGIFFrame(t *testing.T) {
-	colours := color.Palette{color.RGBA{255, 0, 0, 255}, color.RGBA{0, 0, 255, 255}}
-	first := image.NewPaletted(image.Rect(2, 1, 4, 3), colours)
-	second := image.NewPaletted(image.Rect(0, 0, 6, 4), colours)
-	for i := range second.Pix {
-		second.Pix[i] = 1
-	}
-	var b bytes.Buffer
-	err := gif.EncodeAll(&b, &gif.GIF{
-		Image:  []*image.Paletted{first, second},
-		Delay:  []int{1, 1},
-		Config: image.Config{ColorModel: colours, Width: 6, Height: 4},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := Decode(b.Bytes(), DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.Width != 6 || p.Height != 4 {
-		t.Fatalf("got %d×%d, want 6×4", p.Width, p.Height)
-	}
-	for y := range 4 {
-		for x := range 6 {
-			want := [3]int{255, 255, 255}
-			if image.Pt(x, y).In(first.Rect) {
-				want = [3]int{255, 0, 0}
-			}
-			if got := rgb(p.Image, x, y); got != want {
-				t.Errorf("pixel (%d, %d) is %v, want %v", x, y, got, want)
-			}
+// TestDecodeNoEndMarker decodes JPEGs that end after their image data.
+func TestDecodeNoEndMarker(t *testing.T) {
+	for name, b := range map[string][]byte{"ycbcr": asJPEG(t, corners(40, 24)), "progressive": testdata(t, "progressive.jpg"), "cmyk": testdata(t, "cmyk.jpg")} {
+		want, err := Decode(b, DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decode(b[:len(b)-2], DefaultLimits())
+		if err != nil || !bytes.Equal(flat(got.Image), flat(want.Image)) {
+			t.Errorf("%s without its end marker: %v, want the same pixels", name, err)
 		}
 	}
 }
@@ -222,11 +200,11 @@ func TestDecodeErrors(t *testing.T) {
 		{"avif", iso("avif\x00\x00\x00\x00"), DefaultLimits(), ErrHEIC, "AVIF is not supported"},
 		{"mp4", iso("isom\x00\x00\x02\x00mp42"), DefaultLimits(), ErrFormat, "video"},
 		{"ftyp alone", []byte("\x00\x00\x00\x20ftyp"), DefaultLimits(), ErrFormat, "video"},
-		{"arithmetic jpeg", arithmetic, DefaultLimits(), ErrFormat, "JPEG"},
+		{"arithmetic jpeg", arithmetic, DefaultLimits(), ErrFormat, "unsupported JPEG: arithmetic coding; save the photo again as JPEG or PNG"},
 		{"animated webp", testdata(t, "animated.webp"), DefaultLimits(), ErrFormat, "animated WebP is not supported"},
 		{"half a jpeg", half(asJPEG(t, picture)), DefaultLimits(), ErrDamaged, ""},
 		{"half a progressive jpeg", half(progressive), DefaultLimits(), ErrDamaged, ""},
-		{"half a png", half(asPNG(t, picture)), DefaultLimits(), ErrDamaged, "pixel data"},
+		{"half a png", half(asPNG(t, picture)), DefaultLimits(), ErrDamaged, "too early"},
 		{"half a bmp", half(asBMP(t, picture)), DefaultLimits(), ErrDamaged, "too early"},
 		{"half a gif", half(asGIF(t, paletted(picture))), DefaultLimits(), ErrDamaged, ""},
 		{"half a webp", half(testdata(t, "lossless.webp")), DefaultLimits(), ErrDamaged, ""},

@@ -50,9 +50,9 @@ func parseEXIF(block []byte) exif {
 		HandleTag: func(t imagemeta.TagInfo) error {
 			switch v := t.Value.(type) {
 			case uint16:
-				if t.Tag == "Orientation" && v >= 1 && v <= 8 {
-					e.orientation = orientation(v)
-				}
+				e.setOrientation(uint32(v))
+			case uint32: // a wrong type that some writers use
+				e.setOrientation(v)
 			case string:
 				if when, err := time.Parse("2006:01:02 15:04:05", v); err == nil && t.Tag == "DateTimeOriginal" {
 					e.time = when
@@ -64,23 +64,12 @@ func parseEXIF(block []byte) exif {
 	return e
 }
 
-// pngEXIF returns the eXIf chunk of the PNG file b, or nil (PNG specification, third
-// edition, 11.3.3).
-func pngEXIF(b []byte) []byte {
-	for b = b[8:]; len(b) >= 12; {
-		n := int64(binary.BigEndian.Uint32(b))
-		if n > int64(len(b)-12) {
-			return nil
-		}
-		switch string(b[4:8]) {
-		case "eXIf":
-			return b[8 : 8+n]
-		case "IEND":
-			return nil
-		}
-		b = b[12+n:]
+// setOrientation keeps the first valid orientation. The tags that parseEXIF handles have no
+// other numbers.
+func (e *exif) setOrientation(v uint32) {
+	if e.orientation == 0 && v >= 1 && v <= 8 {
+		e.orientation = orientation(v)
 	}
-	return nil
 }
 
 // webpEXIF returns the EXIF chunk of the WebP file b, or nil (RFC 9649 2.7). It refuses

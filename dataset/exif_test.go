@@ -124,3 +124,25 @@ func TestEXIFHostile(t *testing.T) {
 		}
 	}
 }
+
+// TestOrientationVariants reads orientations that are stored in unusual ways.
+func TestOrientationVariants(t *testing.T) {
+	photo := asJPEG(t, corners(48, 32))
+	block := exifBlock(binary.LittleEndian, 6, "")
+	long := bytes.Clone(block)
+	long[8+2+2] = 4 // the type, LONG
+	twice := bytes.Clone(block)
+	copy(twice[8+2+12:], twice[8+2:8+2+12]) // instead of the EXIF IFD
+	twice[8+2+12+8] = 1
+	for name, b := range map[string][]byte{
+		"LONG": jpegWith(photo, long), "two tags": jpegWith(photo, twice), "after an empty block": jpegWith(jpegWith(photo, block), nil),
+	} {
+		p, err := Decode(b, DefaultLimits())
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if p.Width != 32 || p.Height != 48 {
+			t.Errorf("%s: got %d×%d pixels, want 32×48", name, p.Width, p.Height)
+		}
+	}
+}

@@ -9,19 +9,27 @@ import (
 	"testing"
 )
 
-// TestTruncated cuts a photo of each format at each byte. Only cuts after the pixels may
-// decode.
+// TestTruncated cuts a photo of each format at each byte. Only cuts after the image data may
+// decode. end is how many bytes of the file follow it.
 func TestTruncated(t *testing.T) {
-	for name, b := range map[string][]byte{
-		"jpeg": asJPEG(t, gradient(17, 11)), "progressive": testdata(t, "progressive.jpg"), "cmyk": testdata(t, "cmyk.jpg"),
-		"png": asPNG(t, gradient(17, 11)), "bmp": asBMP(t, gradient(17, 11)), "gif": asGIF(t, paletted(gradient(17, 11))),
-		"webp": testdata(t, "lossless.webp"), "alpha": testdata(t, "alpha.webp"),
+	for name, tt := range map[string]struct {
+		b   []byte
+		end int
+	}{
+		"jpeg":        {asJPEG(t, gradient(17, 11)), len("\xff\xd9")},
+		"progressive": {testdata(t, "progressive.jpg"), len("\xff\xd9")},
+		"cmyk":        {testdata(t, "cmyk.jpg"), len("\xff\xd9")},
+		"png":         {asPNG(t, gradient(17, 11)), len("\x00\x00\x00\x00IEND\xae\x42\x60\x82")},
+		"bmp":         {asBMP(t, gradient(17, 11)), len("\x00")}, // 51 bytes per row and its padding
+		"gif":         {asGIF(t, paletted(gradient(17, 11))), len("\x00;")},
+		"webp":        {testdata(t, "lossless.webp"), 4},
+		"alpha":       {testdata(t, "alpha.webp"), 4},
 	} {
-		for n := range b {
-			p, err := Decode(b[:n], DefaultLimits())
+		for n := range tt.b {
+			p, err := Decode(tt.b[:n], DefaultLimits())
 			if err == nil {
-				if len(b)-n > 4 {
-					t.Errorf("%s cut to %d of %d bytes decodes to %d×%d pixels", name, n, len(b), p.Width, p.Height)
+				if len(tt.b)-n > tt.end {
+					t.Errorf("%s cut to %d of %d bytes decodes to %d×%d pixels", name, n, len(tt.b), p.Width, p.Height)
 				}
 			} else if !errors.Is(err, ErrDamaged) && n > 18 {
 				t.Errorf("%s cut to %d bytes: got %v, want ErrDamaged", name, n, err)
@@ -33,7 +41,7 @@ func TestTruncated(t *testing.T) {
 // bomb returns the header of a PNG of 65,535×65,535 pixels.
 func bomb() []byte {
 	ihdr := []byte{0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff, 8, 2, 0, 0, 0}
-	return append([]byte("\x89PNG\r\n\x1a\n"), pngChunk("IHDR", ihdr)...)
+	return append([]byte("\x89PNG\r\n\x1a\n"), makeChunk("IHDR", ihdr)...)
 }
 
 func TestBomb(t *testing.T) {
@@ -69,6 +77,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(asPNG(f, paletted(picture)))
 	f.Add(asBMP(f, picture))
 	f.Add(asGIF(f, paletted(picture)))
+	f.Add(makeGIF(f, image.Rect(2, 1, 8, 5), 6, 4))
 	for _, name := range []string{"lossless.webp", "oriented.webp", "alpha.webp", "animated.webp", "progressive.jpg", "cmyk.jpg"} {
 		f.Add(testdata(f, name))
 	}

@@ -3,6 +3,11 @@ package dataset
 import (
 	"bytes"
 	"encoding/binary"
+	"image"
+	stdjpeg "image/jpeg"
+	"io"
+
+	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
 // Each scan of a JPEG costs a pass over all pixels, no matter how few bytes it has.
@@ -14,22 +19,46 @@ const (
 	maxScanned  = int64(1e9) // about half a second on one core
 )
 
-// jpegScan is what the markers of a JPEG say about the cost of decoding it.
-type jpegScan struct {
-	scans         int
-	bytesPerPixel int    // of the decoder's buffers, rounded up
-	exif          []byte // the TIFF block, or nil
+// probeJPEG is probe for JPEGs.
+func (h *header) probeJPEG(b []byte) error {
+	config, err := jpeg.DecodeConfig(b)
+	if err != nil {
+		return err
+	}
+	h.width, h.height = config.Width, config.Height
+	pixels := int64(h.width) * int64(h.height)
+	h.memory = max(config.Memory, 5*pixels) // flatten or upright may need 4 bytes more
+	var block []byte
+	h.scans, block = scanJPEG(b)
+	h.exif = parseEXIF(block)
+	if config.Components == 4 {
+		h.cmyk, h.sequential = true, !config.Progressive && h.scans == 1
+		h.memory = (4 + 4) * pixels // components and the result of image/jpeg
+		if config.Progressive {
+			h.memory += 4 * 4 * pixels // coefficients
+		}
+	}
+	return nil
 }
 
-// scanJPEG reads the markers of a JPEG (ITU-T T.81 annex B). Like the decoders it skips
-// bytes that make no sense, and leaves it to them to report an error.
-func scanJPEG(b []byte) jpegScan {
-	s := jpegScan{bytesPerPixel: 3}
-	sof := false
+// decodeCMYK decodes a JPEG with four components. Like package dataset/jpeg it does
+// without the end marker if all image data is there.
+func (h *header) decodeCMYK(b []byte) (image.Image, error) {
+	r := io.Reader(bytes.NewReader(b))
+	if h.sequential {
+		r = io.MultiReader(r, bytes.NewReader([]byte{0xff, 0xd9}))
+	}
+	return stdjpeg.Decode(r)
+}
+
+// scanJPEG counts the scans of a JPEG and returns its first EXIF block that is not empty
+// (ITU-T T.81 annex B). Like the decoders it skips bytes that make no sense, and leaves it to
+// them to report an error.
+func scanJPEG(b []byte) (scans int, block []byte) {
 	for {
 		i := bytes.IndexByte(b, 0xff)
 		if i < 0 || i+1 >= len(b) {
-			return s
+			return scans, block
 		}
 		marker := b[i+1]
 		if marker == 0xff { // a fill byte
@@ -41,45 +70,22 @@ func scanJPEG(b []byte) jpegScan {
 		case marker == 0, marker == 0x01, marker >= 0xd0 && marker <= 0xd8:
 			continue // stuffing, TEM, RST0-7 and SOI have no segment
 		case marker == 0xd9: // EOI
-			return s
+			return scans, block
 		}
 		if len(b) < 2 {
-			return s
+			return scans, block
 		}
 		n := int(binary.BigEndian.Uint16(b))
 		if n < 2 || n > len(b) {
-			return s
+			return scans, block
 		}
 		segment := b[2:n]
 		b = b[n:]
 		switch {
 		case marker == 0xda: // SOS
-			s.scans++
-		case !sof && marker >= 0xc0 && marker <= 0xc2:
-			sof = true
-			s.bytesPerPixel = sofMemory(segment, marker == 0xc2)
-		case marker == 0xe1 && s.exif == nil && bytes.HasPrefix(segment, exifPrefix):
-			s.exif = segment[len(exifPrefix):]
+			scans++
+		case marker == 0xe1 && len(block) == 0 && bytes.HasPrefix(segment, exifPrefix):
+			block = segment[len(exifPrefix):]
 		}
 	}
-}
-
-// sofMemory returns how many bytes per pixel the decoder allocates for the frame with
-// header segment: one for each sample, and four more for the coefficient in a
-// progressive file.
-func sofMemory(segment []byte, progressive bool) int {
-	const fixed = 6
-	samples, hv := 0, 1
-	if len(segment) > fixed {
-		for i := fixed; i+3 <= len(segment); i += 3 {
-			n := int(segment[i+1]>>4) * int(segment[i+1]&15)
-			samples += n
-			hv = max(hv, n)
-		}
-	}
-	each := 1
-	if progressive {
-		each = 5
-	}
-	return max(1, (samples*each+hv-1)/hv)
 }

@@ -122,7 +122,8 @@ func jpegWith(b, block []byte) []byte {
 	return append(append(bytes.Clone(b[:2]), segment...), b[2:]...)
 }
 
-func pngChunk(name string, content []byte) []byte {
+// makeChunk returns a PNG chunk.
+func makeChunk(name string, content []byte) []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(len(content)))
 	b = append(append(b, name...), content...)
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:]))
@@ -131,7 +132,7 @@ func pngChunk(name string, content []byte) []byte {
 // pngWith returns PNG b with an EXIF block after its header.
 func pngWith(b, block []byte) []byte {
 	const header = 8 + 25
-	return append(append(bytes.Clone(b[:header]), pngChunk("eXIf", block)...), b[header:]...)
+	return append(append(bytes.Clone(b[:header]), makeChunk("eXIf", block)...), b[header:]...)
 }
 
 // testdata returns a file in testdata.

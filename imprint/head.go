@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/imprintkit/imprint/backbone/builtin"
@@ -149,7 +150,7 @@ func (w *Workspace) meanHead(s *store.State) (*classifier.Head, []float64, error
 			return nil, nil, err
 		}
 		kept = len(own.Labels)
-		head, err = sums.Keep(own, w.unitsOf(s.Positives()))
+		head, err = sums.Extend(own, w.unitsOf(s.Positives()))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -202,7 +203,7 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	if err != nil {
 		return nil, err
 	}
-	head, r, err := classifier.Reject(f, units, w.unitsOf(s.Negatives()), w.generic(s), s.Settings.Unknown)
+	head, r, err := classifier.Reject(f, units, slices.Concat(w.unitsOf(s.Negatives()), w.generic(s)), s.Settings.Unknown)
 	switch {
 	case errors.Is(err, classifier.ErrNoNegatives):
 		return f, nil

@@ -161,7 +161,7 @@ func lastLayer(h *classifier.Head) (*compiled.LastLayer, error) {
 	if err := h.Check(); err != nil {
 		return nil, err
 	}
-	if h.Root {
+	if h.Sqrt {
 		return nil, fmt.Errorf("a head on square roots can't be a layer of a compiled model: %w", classifier.ErrShape)
 	}
 	return &compiled.LastLayer{Labels: h.Labels, Inputs: h.Dim, Weights: h.Weights, Bias: h.Bias}, nil

@@ -149,7 +149,7 @@ func TestLastLayer(t *testing.T) {
 		t.Errorf("got %v, %v", l, err)
 	}
 	roots, short := *h, *h
-	roots.Root, short.Bias = true, nil
+	roots.Sqrt, short.Bias = true, nil
 	if _, err := lastLayer(&roots); !errors.Is(err, classifier.ErrShape) || !strings.Contains(err.Error(), "square roots") {
 		t.Errorf("got %v, want %v with %q", err, classifier.ErrShape, "square roots")
 	}

@@ -29,8 +29,8 @@ type Finding struct {
 	// State is one of absent, no-usb, ready, boot-mode, no-firmware, no-permission, in-use, slow-port, slow-cable,
 	// too-slow, under-voltage, no-udev-rule, unusable.
 	State string
-	Text  string // what is the case, for people
-	Fix   string // what to do or type about it; empty if nothing
+	Text  string // the finding in one sentence
+	Fix   string // what to do or type; empty if nothing
 }
 
 // Machine is what [Diagnose] examines apart from the bus.

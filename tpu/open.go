@@ -10,7 +10,7 @@ import (
 
 // Options configure a device. The zero value is ready to use.
 type Options struct {
-	Clock Clock
+	Clock Clock // ClockHigh if zero
 	// Firmware returns the firmware for a device in its boot ROM. If nil, FindFirmware searches FirmwarePaths.
 	Firmware func() ([]byte, error)
 	// Timeout bounds every transfer and every wait for a register. It must be longer than the slowest inference. 0 means

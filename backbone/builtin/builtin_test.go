@@ -38,15 +38,15 @@ func TestChecksum(t *testing.T) {
 	}
 }
 
-func TestModelIsTheCallers(t *testing.T) {
+func TestModelIsCopied(t *testing.T) {
 	b := builtin.Model()
 	b[0] ^= 0xff
 	if builtin.Model()[0] == b[0] {
-		t.Error("changing what Model returned changed what it returns next")
+		t.Error("changing the result of Model changes its next result")
 	}
 }
 
-// TestRebuild makes the model anew from the float weights of the training.
+// TestRebuild checks that the float weights give the model file.
 func TestRebuild(t *testing.T) {
 	f, err := os.Open("weights.f32")
 	if err != nil {
@@ -82,8 +82,8 @@ func TestEmbedding(t *testing.T) {
 	}
 }
 
-// TestPhotosOfOneKindAreCloser shows that the embedding carries something: photos of
-// one kind are nearer to one another than to any of another kind.
+// TestPhotosOfOneKindAreCloser checks that photos are closer to those of their kind than
+// to any of another kind.
 func TestPhotosOfOneKindAreCloser(t *testing.T) {
 	b := parse(t)
 	r := b.NewRunner(1)
@@ -110,7 +110,7 @@ func TestPhotosOfOneKindAreCloser(t *testing.T) {
 			square += x * x
 		}
 		if square == 0 {
-			t.Fatalf("photo %d: the embedding is 0", i)
+			t.Fatalf("photo %d: all values of the embedding are 0", i)
 		}
 		for j := range v {
 			v[j] /= math.Sqrt(square)
@@ -133,13 +133,13 @@ func TestPhotosOfOneKindAreCloser(t *testing.T) {
 			}
 		}
 		if same <= other {
-			t.Errorf("photo %d: cosine %.4f to one of its kind, %.4f to one of another", i, same, other)
+			t.Errorf("photo %d: cosine %.4f with one of its kind, but %.4f with another", i, same, other)
 		}
 	}
 }
 
-// TestSameNetworkAsCorals compares operators, options, shapes and the scales that
-// do not come from weights with those of the model whose place this one takes.
+// TestSameNetworkAsCorals compares operators, options, shapes and the scales that do not
+// depend on weights with those of Coral's model.
 func TestSameNetworkAsCorals(t *testing.T) {
 	coral, err := tflite.Parse(reference.Read(t, "models", "mobilenet_v1_0.25_128_quant.tflite"))
 	if err != nil {
@@ -156,7 +156,7 @@ func TestSameNetworkAsCorals(t *testing.T) {
 	}
 }
 
-// describe gives a line for each operator, of what two such models share.
+// describe returns a line per operator with the properties that both models share.
 func describe(m *tflite.Model) []string {
 	g := m.Subgraphs[0]
 	var lines []string

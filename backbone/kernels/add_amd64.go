@@ -4,10 +4,11 @@ package kernels
 
 import "unsafe"
 
-// addStep is the number of elements that the assembly adds at once.
+// addStep is the number of elements that the assembly adds at a time.
 const addStep = 16
 
-// panelAdder has, in each lane alike, what scales the operands and their sum.
+// panelAdder is adder for AVX2. All lanes of its panels are equal: two panels scale the
+// operands and the third their sum.
 type panelAdder struct {
 	panels [3]panel
 	signed bool
@@ -25,8 +26,8 @@ func newPanelAdder(s *sum) adder {
 	return k
 }
 
-// add computes what is left after the last step in one that begins earlier; of
-// few elements, in one of their own.
+// add computes the elements left after the last whole step in a step that overlaps it, or
+// in a copy if there are too few.
 func (k *panelAdder) add(out, x, y []byte) {
 	n := len(out)
 	x, y = x[:n], y[:n]

@@ -2,11 +2,11 @@
 
 package kernels
 
-// adderArgs is one call of the assembly, which knows the fields by name.
-// Shifts to the right are negated.
+// adderArgs are the arguments of the assembly, which knows the fields by name. Right
+// shifts are negated.
 type adderArgs struct {
 	x, y, out                     *byte
-	blocks                        int // of adderBlock elements
+	blocks                        int // number of blocks of adderBlock elements
 	zeroX, mantissaX, rightX      int32
 	zeroY, mantissaY, rightY      int32
 	mantissa, right, zero, lo, hi int32
@@ -21,14 +21,14 @@ func addUint8(a *adderArgs)
 //go:noescape
 func addInt8(a *adderArgs)
 
-// blockAdder is ADD for all lengths.
+// blockAdder is adder for NEON.
 type blockAdder struct {
 	*sum
-	args adderArgs // what all calls have in common
+	args adderArgs // the same for all calls
 }
 
 func newBlockAdder(s *sum) adder {
-	// The terms' factors are no more than half: there are no left shifts.
+	// The factors of the terms are at most 1/2, so there are no left shifts.
 	x, y := s.terms[0], s.terms[1]
 	return &blockAdder{s, adderArgs{
 		zeroX: x.zero, mantissaX: x.scale.mantissa, rightX: -int32(x.scale.right),
@@ -49,7 +49,7 @@ func (k *blockAdder) add(out, x, y []byte) {
 		return
 	}
 	k.blocks(&out[0], &x[0], &y[0], n/adderBlock)
-	// The last elements are computed with some that were before.
+	// The last block overlaps the one before it.
 	if last := n - adderBlock; n%adderBlock > 0 {
 		k.blocks(&out[last], &x[last], &y[last], 1)
 	}

@@ -4,6 +4,7 @@
 #include "textflag.h"
 #include "neon_arm64.h"
 
+// EVERYWORD and EVERYHALF set all lanes of v to a field of the arguments.
 #define EVERYWORD(field, v) \
 	MOVW field(R3), R4; \
 	VDUP R4, v.S4
@@ -12,7 +13,7 @@
 	MOVW field(R3), R4; \
 	VDUP R4, v.H8
 
-// ADD of eight elements at a time: 48 instructions.
+// ADDER computes ADD of eight elements at a time, in 48 instructions.
 #define ADDER(WIDEN) \
 	MOVD a+0(FP), R3; \
 	MOVD adderArgs_x(R3), R0; \

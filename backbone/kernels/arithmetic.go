@@ -2,21 +2,22 @@ package kernels
 
 import "fmt"
 
-// addShift is the headroom that ADD and SUB give codes before they are scaled.
+// addShift is the number of bits by which ADD and SUB shift codes left before scaling.
 const addShift = 20
 
+// elementwise is ADD, SUB or MUL.
 type elementwise struct {
 	plan   broadcast
-	kind   byte // '+' or '*': SUB is ADD with a negated table
-	a, b   [256]int32
+	kind   byte       // '+' or '*'; SUB is ADD with a negated table
+	a, b   [256]int32 // terms or factors by code
 	scale  multiplier
 	zero   int32
 	lo, hi int32
-	adder  adder // for operands of one shape, nil to do without
+	adder  adder // for operands of one shape; may be nil
 }
 
-// A sum is what ADD computes of elements x and y, for an implementation:
-// scale.apply(terms[0](x) + terms[1](y)) + zero, between lo and hi.
+// A sum describes ADD of x and y to an implementation:
+// scale.apply(terms[0](x) + terms[1](y)) + zero, clamped to lo…hi.
 type sum struct {
 	terms        [2]term
 	signed       bool // operands are int8
@@ -30,23 +31,23 @@ type term struct {
 	scale multiplier
 }
 
-// An adder computes a sum of as many elements as out has. It is immutable.
+// An adder computes a sum. It is immutable.
 type adder interface {
+	// add computes len(out) elements.
 	add(out, x, y []byte)
 }
 
-// NewAdd prepares ADD of two tensors, broadcast against each other: uint8,
-// int8 or float32.
+// NewAdd returns a Kernel for ADD with broadcasting, on uint8, int8 or float32.
 func NewAdd(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newBinary("add", '+', act, a, b, out)
 }
 
-// NewSub prepares SUB, a − b, like [NewAdd].
+// NewSub returns a Kernel for SUB, a − b, with broadcasting, on uint8, int8 or float32.
 func NewSub(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newBinary("sub", '-', act, a, b, out)
 }
 
-// NewMul prepares MUL like [NewAdd].
+// NewMul returns a Kernel for MUL with broadcasting, on uint8, int8 or float32.
 func NewMul(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newBinary("mul", '*', act, a, b, out)
 }
@@ -76,7 +77,7 @@ func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error)
 		return newFloatBinary(kind, act, plan)
 	}
 	for _, t := range []*Tensor{a, b, out} {
-		if err := t.checkQuantised("operand"); err != nil {
+		if err := t.checkQuantized("operand"); err != nil {
 			return nil, err
 		}
 	}
@@ -125,7 +126,7 @@ func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error)
 	return k, err
 }
 
-// code is the value of a byte of an 8-bit type.
+// code returns the value of a byte of an 8-bit type.
 func code(t Type, b int) int32 {
 	if t == Int8 {
 		return int32(int8(b))

@@ -12,15 +12,15 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// copyGuarded is b in guarded memory.
+// copyGuarded returns a copy of b in guarded memory.
 func copyGuarded(t *testing.T, b []byte, atEnd bool) []byte {
 	g := guarded(t, len(b), atEnd)
 	copy(g, b)
 	return g
 }
 
-// extreme fills b with random bytes or, half of the time, with few values next
-// to where products are largest.
+// extreme fills b with random bytes or, half of the time, with values that give the
+// largest products.
 func extreme(r *rand.Rand, b []byte) {
 	ends := []byte{0, 0, 1, 127, 128, 255}
 	few := r.IntN(2) == 0
@@ -31,7 +31,7 @@ func extreme(r *rand.Rand, b []byte) {
 	}
 }
 
-// anyScale is a multiplier of any size, shifts to both sides included.
+// anyScale returns a random multiplier, with left and right shifts.
 func anyScale(r *rand.Rand) multiplier {
 	m := multiplier{mantissa: 1<<30 + r.Int32N(1<<30)}
 	switch r.IntN(8) {
@@ -53,8 +53,7 @@ func anyScale(r *rand.Rand) multiplier {
 	return m
 }
 
-// anyWeights are legal weights without a model behind them: biases and
-// scales reach sums that saturate and wrap.
+// anyWeights returns random valid weights. Biases and scales make sums saturate and wrap.
 func anyWeights(r *rand.Rand, channels, depth int) *weights {
 	w := &weights{channels: channels, depth: depth, signed: r.IntN(2) == 0}
 	w.zero = r.Int32N(256)
@@ -64,7 +63,7 @@ func anyWeights(r *rand.Rand, channels, depth int) *weights {
 	b := make([]byte, channels*depth)
 	extreme(r, b)
 	if r.IntN(2) == 0 {
-		fill(b, byte(r.IntN(2))*255) // all products as large as can be
+		fill(b, byte(r.IntN(2))*255) // the largest products
 	}
 	lo, hi := Uint8.limits()
 	if w.signed {
@@ -94,9 +93,8 @@ func anyWeights(r *rand.Rand, channels, depth int) *weights {
 	return w
 }
 
-// TestProductTwins holds the products against plain Go, in memory that ends
-// where what they may access does.
-func TestProductTwins(t *testing.T) {
+// TestProductsMatchGo compares products with plain Go, in guarded memory.
+func TestProductsMatchGo(t *testing.T) {
 	for name, pack := range map[string]func(w *weights) product{"dot": packDot, "neon": packNEON} {
 		t.Run(name, func(t *testing.T) {
 			if name == "dot" && !cpu.ARM64.HasASIMDDP {
@@ -115,7 +113,7 @@ func TestProductTwins(t *testing.T) {
 				})
 			}
 			if name == "neon" && (safe == 0 || safe == 400) {
-				t.Errorf("%d of 400 products have weights of −128 that meet", safe)
+				t.Errorf("%d of 400 products use routineSafe, want some but not all", safe)
 			}
 		})
 	}
@@ -170,9 +168,9 @@ func checkProduct(t *testing.T, r *rand.Rand, w *weights, p *tiles) {
 	}
 }
 
-// TestScaleTwins has accumulators that are nothing but bias: all that brings
-// them to codes, over the whole range of 32 bits.
-func TestScaleTwins(t *testing.T) {
+// TestScalingMatchesGo uses weights of 0, so that accumulators equal the bias. It covers
+// the scaling of the whole range of 32 bits.
+func TestScalingMatchesGo(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	for range 300 {
 		w := anyWeights(r, 64, 9)
@@ -182,7 +180,7 @@ func TestScaleTwins(t *testing.T) {
 			w.lo, w.hi = Int8.limits()
 		}
 		for c := range w.bias {
-			// Sums whose codes are in range, and ties, and the ends of int32.
+			// Sums whose codes are in range, ties, and the limits of int32.
 			m := w.scale[c]
 			switch r.IntN(4) {
 			case 0:
@@ -220,7 +218,7 @@ func TestScaleTwins(t *testing.T) {
 		if cpu.ARM64.HasASIMDDP {
 			tameForDot(w)
 			if r.IntN(2) == 0 {
-				// Without a right shift the zero point makes codes wrap.
+				// Without a right shift, adding the zero point wraps.
 				w.scale[0], w.bias[0] = multiplier{mantissa: math.MaxInt32}, math.MaxInt32
 			}
 			clear(got)
@@ -231,16 +229,16 @@ func TestScaleTwins(t *testing.T) {
 	}
 }
 
-func checkScale(t *testing.T, what string, w *weights, got, want []byte) {
+func checkScale(t *testing.T, name string, w *weights, got, want []byte) {
 	t.Helper()
 	for c := range want {
 		if got[c] != want[c] {
-			t.Fatalf("%s: %d scaled by %+v with zero point %d is %d, want %d", what, w.bias[c], w.scale[c], w.outZero, got[c], want[c])
+			t.Fatalf("%s: %d scaled by %+v with zero point %d is %d, want %d", name, w.bias[c], w.scale[c], w.outZero, got[c], want[c])
 		}
 	}
 }
 
-// plainOf is the depthwise convolution in plain Go.
+// plainOf returns windows in plain Go.
 func plainOf(w *weights) windows {
 	p := plainWindows{signed: w.signed, channels: make([]nineTaps, w.channels), outZero: w.outZero, lo: w.lo, hi: w.hi}
 	for c := range p.channels {
@@ -252,14 +250,14 @@ func plainOf(w *weights) windows {
 	return &p
 }
 
-// tameForDot changes what keeps w from dot products, but for large weights.
+// tameForDot changes w so that it can use dot products, unless its weights are too large.
 func tameForDot(w *weights) {
 	w.lo = max(w.lo, w.outZero)
 	w.hi = max(w.hi, w.lo)
 	shiftRight(w)
 }
 
-// shiftRight makes factors those of sensible models: less than half.
+// shiftRight makes all factors less than 1/2, as in sensible models.
 func shiftRight(w *weights) {
 	for c := range w.scale {
 		w.scale[c].left = 0
@@ -267,9 +265,9 @@ func shiftRight(w *weights) {
 	}
 }
 
-func TestWindowsTwins(t *testing.T) {
+func TestWindowsMatchGo(t *testing.T) {
 	if packWindows(anyWeights(rand.New(rand.NewPCG(1, 1)), windowBlock-1, 9), false) != nil {
-		t.Error("took fewer channels than a block")
+		t.Error("packWindows accepted fewer channels than a block")
 	}
 	for name, pack := range map[string]func(w *weights, near bool) windows{"dot": packWindowsDot, "neon": packWindows} {
 		t.Run(name, func(t *testing.T) {
@@ -292,7 +290,7 @@ func TestWindowsTwins(t *testing.T) {
 				})
 			}
 			if name == "dot" && (dot < 200 || dot == 600) {
-				t.Errorf("%d of 600 have dot products", dot)
+				t.Errorf("%d of 600 windows use dot products, want at least 200 but not all", dot)
 			}
 		})
 	}
@@ -319,7 +317,7 @@ func checkWindows(t *testing.T, r *rand.Rand, w *weights, p *blocks) {
 	}
 }
 
-func TestByteSumsTwin(t *testing.T) {
+func TestByteSums(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
 	for depth := depthStep; depth < 70; depth++ {
 		rows, stride := 1+r.IntN(5), depth+r.IntN(20)
@@ -341,7 +339,7 @@ func TestByteSumsTwin(t *testing.T) {
 	}
 }
 
-func TestAdderTwins(t *testing.T) {
+func TestAdderMatchesGo(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))
 	for range 300 {
 		s := anySum(r)
@@ -368,7 +366,7 @@ func TestAdderTwins(t *testing.T) {
 	}
 }
 
-// anySum is a sum with scales as NewAdd may give it, and all codes.
+// anySum returns a random sum with scales as from NewAdd.
 func anySum(r *rand.Rand) *sum {
 	s := &sum{signed: r.IntN(2) == 0}
 	lo, hi := Uint8.limits()
@@ -384,7 +382,7 @@ func anySum(r *rand.Rand) *sum {
 	case 0:
 		s.scale.right = uint8(18 + r.IntN(6))
 	case 1:
-		// Small terms, many of them ties, and all their bits in the output.
+		// Small terms, many of them ties, all of whose bits reach the output.
 		s.scale = multiplier{mantissa: 1 << 30, right: uint8(r.IntN(4))}
 		for i := range s.terms {
 			s.terms[i].scale = multiplier{mantissa: 1 << 30, right: uint8(18 + r.IntN(6))}
@@ -396,8 +394,8 @@ func anySum(r *rand.Rand) *sum {
 	return s
 }
 
-// TestAssemblyAllocatesNothing also holds the arguments to the stack.
-func TestAssemblyAllocatesNothing(t *testing.T) {
+// TestAssemblyDoesNotAllocate also checks that arguments stay on the stack.
+func TestAssemblyDoesNotAllocate(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	w := anyWeights(r, 37, 40)
 	x, out := make([]byte, 10*40), make([]byte, 10*37)

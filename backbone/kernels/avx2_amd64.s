@@ -1358,7 +1358,7 @@ DATA groupsOf16<>+56(SB)/4, $0x0000000b
 DATA groupsOf16<>+60(SB)/4, $0x0000000f
 GLOBL groupsOf16<>(SB), RODATA|NOPTR, $64
 
-// func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+// func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI, MMX+
 TEXT ·wide8x32(SB), NOSPLIT, $0-76
 	MOVQ  x+0(FP), AX
@@ -1396,7 +1396,7 @@ tile:
 	ANDQ      $0x01, R13
 	SHLQ      $0x07, R13
 	ADDQ      R10, R13
-	MOVQ      turns+40(FP), R8
+	MOVQ      groups+40(FP), R8
 	SHLQ      $0x08, R8
 	ADDQ      R8, R13
 
@@ -1461,7 +1461,7 @@ depth:
 	VPDPBUSD      Z17, Z18, Z15
 	ADDQ          $0x00000100, R10
 	INCQ          R11
-	CMPQ          R11, turns+40(FP)
+	CMPQ          R11, groups+40(FP)
 	JLT           depth
 	VMOVDQU32     64(BX), Z16
 	VMOVDQU32     128(BX), Z17
@@ -1679,7 +1679,7 @@ depth:
 	VZEROUPPER
 	RET
 
-// func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+// func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI, MMX+
 TEXT ·wide8x16(SB), NOSPLIT, $0-76
 	MOVQ  x+0(FP), AX
@@ -1717,7 +1717,7 @@ tile:
 	ANDQ      $0x00, R13
 	SHLQ      $0x07, R13
 	ADDQ      R10, R13
-	MOVQ      turns+40(FP), R8
+	MOVQ      groups+40(FP), R8
 	SHLQ      $0x07, R8
 	ADDQ      R8, R13
 
@@ -1764,7 +1764,7 @@ depth:
 	VPDPBUSD      Z16, Z17, Z15
 	ADDQ          $0x00000080, R10
 	INCQ          R11
-	CMPQ          R11, turns+40(FP)
+	CMPQ          R11, groups+40(FP)
 	JLT           depth
 	VMOVDQU32     64(BX), Z16
 	VMOVDQU32     128(BX), Z17
@@ -1905,7 +1905,7 @@ depth:
 	VZEROUPPER
 	RET
 
-// func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+// func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
 TEXT ·wide1x32(SB), NOSPLIT, $0-76
 	MOVQ  x+0(FP), AX
@@ -1942,7 +1942,7 @@ depth:
 	VPDPBUSD     Z5, Z6, Z3
 	ADDQ         $0x00000100, R9
 	INCQ         R10
-	CMPQ         R10, turns+40(FP)
+	CMPQ         R10, groups+40(FP)
 	JLT          depth
 	VPADDD       Z1, Z0, Z0
 	VPSRLQ       $0x20, Z0, Z4
@@ -1979,7 +1979,7 @@ depth:
 	VZEROUPPER
 	RET
 
-// func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+// func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
 TEXT ·wide1x16(SB), NOSPLIT, $0-76
 	MOVQ  x+0(FP), AX
@@ -2010,7 +2010,7 @@ depth:
 	VPDPBUSD     Z2, Z3, Z1
 	ADDQ         $0x00000080, R9
 	INCQ         R10
-	CMPQ         R10, turns+40(FP)
+	CMPQ         R10, groups+40(FP)
 	JLT          depth
 	VPADDD       Z1, Z0, Z0
 	VPSRLQ       $0x20, Z0, Z2

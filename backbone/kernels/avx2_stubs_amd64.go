@@ -4,130 +4,133 @@
 
 package kernels
 
-// words4x16 multiplies tiles of 4 rows of 8·steps int16, stride bytes apart, by w and stores 16 codes of each row.
+// words4x16 multiplies tiles of 4 rows of 8·steps int16, stride bytes apart, by w. It stores 16 codes of each row.
 //
 //go:noescape
 func words4x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 
-// bytes4x16 multiplies tiles of 4 rows of unsigned bytes, stride bytes apart, by groups
-// of 8 weights, each for the 8 bytes at an offset, and stores 16 codes of each row.
+// bytes4x16 multiplies tiles of 4 rows of unsigned bytes, stride bytes apart, by groups of 8
+// weights. Each group applies to the 8 bytes at an offset in a row. It stores 16 codes of each row.
 //
 //go:noescape
 func bytes4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// vex4x16 is bytes4x16 for weights of any size.
+// vex4x16 is bytes4x16 for any weights.
 //
 //go:noescape
 func vex4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// words4x8 multiplies tiles of 4 rows of 8·steps int16, stride bytes apart, by w and stores 8 codes of each row.
+// words4x8 multiplies tiles of 4 rows of 8·steps int16, stride bytes apart, by w. It stores 8 codes of each row.
 //
 //go:noescape
 func words4x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 
-// bytes4x8 multiplies tiles of 4 rows of unsigned bytes, stride bytes apart, by groups
-// of 8 weights, each for the 8 bytes at an offset, and stores 8 codes of each row.
+// bytes4x8 multiplies tiles of 4 rows of unsigned bytes, stride bytes apart, by groups of 8
+// weights. Each group applies to the 8 bytes at an offset in a row. It stores 8 codes of each row.
 //
 //go:noescape
 func bytes4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// vex4x8 is bytes4x8 for weights of any size.
+// vex4x8 is bytes4x8 for any weights.
 //
 //go:noescape
 func vex4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// words1x16 multiplies tiles of 1 rows of 8·steps int16, stride bytes apart, by w and stores 16 codes of each row.
+// words1x16 multiplies tiles of 1 row of 8·steps int16, stride bytes apart, by w. It stores 16 codes of each row.
 //
 //go:noescape
 func words1x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 
-// bytes1x16 multiplies tiles of 1 rows of unsigned bytes, stride bytes apart, by groups
-// of 8 weights, each for the 8 bytes at an offset, and stores 16 codes of each row.
+// bytes1x16 multiplies tiles of 1 row of unsigned bytes, stride bytes apart, by groups of 8
+// weights. Each group applies to the 8 bytes at an offset in a row. It stores 16 codes of each row.
 //
 //go:noescape
 func bytes1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// vex1x16 is bytes1x16 for weights of any size.
+// vex1x16 is bytes1x16 for any weights.
 //
 //go:noescape
 func vex1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// words1x8 multiplies tiles of 1 rows of 8·steps int16, stride bytes apart, by w and stores 8 codes of each row.
+// words1x8 multiplies tiles of 1 row of 8·steps int16, stride bytes apart, by w. It stores 8 codes of each row.
 //
 //go:noescape
 func words1x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 
-// bytes1x8 multiplies tiles of 1 rows of unsigned bytes, stride bytes apart, by groups
-// of 8 weights, each for the 8 bytes at an offset, and stores 8 codes of each row.
+// bytes1x8 multiplies tiles of 1 row of unsigned bytes, stride bytes apart, by groups of 8
+// weights. Each group applies to the 8 bytes at an offset in a row. It stores 8 codes of each row.
 //
 //go:noescape
 func bytes1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// vex1x8 is bytes1x8 for weights of any size.
+// vex1x8 is bytes1x8 for any weights.
 //
 //go:noescape
 func vex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// wide8x32 multiplies tiles of 8 rows of unsigned bytes, stride bytes apart, by turns
-// of 8 weights, each for the 8 bytes at an offset, and stores those codes of each
-// row, of 32, that mask has.
+// wide8x32 multiplies tiles of 8 rows of unsigned bytes, stride bytes apart, by groups
+// of 8 weights. Each group applies to the 8 bytes at an offset in a row. It stores the
+// codes in mask, out of 32 codes of each row.
 //
 //go:noescape
-func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
-// wide8x16 multiplies tiles of 8 rows of unsigned bytes, stride bytes apart, by turns
-// of 8 weights, each for the 8 bytes at an offset, and stores those codes of each
-// row, of 16, that mask has.
+// wide8x16 multiplies tiles of 8 rows of unsigned bytes, stride bytes apart, by groups
+// of 8 weights. Each group applies to the 8 bytes at an offset in a row. It stores the
+// codes in mask, out of 16 codes of each row.
 //
 //go:noescape
-func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
-// wide1x32 multiplies tiles of 1 rows of unsigned bytes, stride bytes apart, by turns
-// of 8 weights, each for the 8 bytes at an offset, and stores those codes of each
-// row, of 32, that mask has.
+// wide1x32 multiplies tiles of 1 row of unsigned bytes, stride bytes apart, by groups
+// of 8 weights. Each group applies to the 8 bytes at an offset in a row. It stores the
+// codes in mask, out of 32 codes of each row.
 //
 //go:noescape
-func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
-// wide1x16 multiplies tiles of 1 rows of unsigned bytes, stride bytes apart, by turns
-// of 8 weights, each for the 8 bytes at an offset, and stores those codes of each
-// row, of 16, that mask has.
+// wide1x16 multiplies tiles of 1 row of unsigned bytes, stride bytes apart, by groups
+// of 8 weights. Each group applies to the 8 bytes at an offset in a row. It stores the
+// codes in mask, out of 16 codes of each row.
 //
 //go:noescape
-func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, turns int, p *byte, out *byte, outStride int, mask uint32)
+func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
-// wideUnsigned computes n pixels of 3×3 windows over 32 channels, each of
-// unsigned bytes by a signed byte. taps has 9 addresses in the first pixel, which move by step.
-// With near set, what one sees of the second and third column the next sees of the first two.
+// wideUnsigned computes n pixels of 3×3 windows over 32 channels, with products of
+// unsigned bytes by signed bytes. taps has the addresses of the 9 taps of the
+// first pixel, which advance by step. near says that the last two columns of a pixel are the
+// first two of the next.
 //
 //go:noescape
 func wideUnsigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
 
-// wideSigned computes n pixels of 3×3 windows over 32 channels, each of
-// signed bytes by a signed byte. taps has 9 addresses in the first pixel, which move by step.
-// With near set, what one sees of the second and third column the next sees of the first two.
+// wideSigned computes n pixels of 3×3 windows over 32 channels, with products of
+// signed bytes by signed bytes. taps has the addresses of the 9 taps of the
+// first pixel, which advance by step. near says that the last two columns of a pixel are the
+// first two of the next.
 //
 //go:noescape
 func wideSigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
 
-// wideTwice computes n pixels of 3×3 windows over 32 channels, each of
-// unsigned bytes by the sum of two signed bytes. taps has 9 addresses in the first pixel, which move by step.
-// With near set, what one sees of the second and third column the next sees of the first two.
+// wideTwice computes n pixels of 3×3 windows over 32 channels, with products of
+// unsigned bytes by sums of two signed bytes. taps has the addresses of the 9 taps of the
+// first pixel, which advance by step. near says that the last two columns of a pixel are the
+// first two of the next.
 //
 //go:noescape
 func wideTwice(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
 
-// flipBytes stores 32·n bytes with their upper bit turned.
+// flipBytes stores 32·n bytes with their upper bit flipped.
 //
 //go:noescape
 func flipBytes(out *byte, x *byte, n int)
 
-// addUnsigned adds 16·n unsigned bytes. Of three panels, two scale the operands and one the sums.
+// addUnsigned adds 16·n unsigned bytes. The first two of three panels scale the operands, the third the sums.
 //
 //go:noescape
 func addUnsigned(out *byte, x *byte, y *byte, n int, panels *byte)
 
-// addSigned adds 16·n signed bytes. Of three panels, two scale the operands and one the sums.
+// addSigned adds 16·n signed bytes. The first two of three panels scale the operands, the third the sums.
 //
 //go:noescape
 func addSigned(out *byte, x *byte, y *byte, n int, panels *byte)
@@ -143,25 +146,25 @@ func widenUnsigned(out *byte, x *byte, n int)
 func widenSigned(out *byte, x *byte, n int)
 
 // windows16unsigned computes n pixels of 3×3 windows over channels, a multiple of 16,
-// of unsigned bytes. taps has 9 addresses in the first pixel, which move by step.
+// of unsigned bytes. taps has the addresses of the 9 taps of the first pixel, which advance by step.
 //
 //go:noescape
 func windows16unsigned(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
 
 // windows16signed computes n pixels of 3×3 windows over channels, a multiple of 16,
-// of signed bytes. taps has 9 addresses in the first pixel, which move by step.
+// of signed bytes. taps has the addresses of the 9 taps of the first pixel, which advance by step.
 //
 //go:noescape
 func windows16signed(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
 
 // windows8unsigned computes n pixels of 3×3 windows over channels, a multiple of 8,
-// of unsigned bytes. taps has 9 addresses in the first pixel, which move by step.
+// of unsigned bytes. taps has the addresses of the 9 taps of the first pixel, which advance by step.
 //
 //go:noescape
 func windows8unsigned(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
 
 // windows8signed computes n pixels of 3×3 windows over channels, a multiple of 8,
-// of signed bytes. taps has 9 addresses in the first pixel, which move by step.
+// of signed bytes. taps has the addresses of the 9 taps of the first pixel, which advance by step.
 //
 //go:noescape
 func windows8signed(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)

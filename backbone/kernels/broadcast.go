@@ -1,12 +1,16 @@
 package kernels
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
-// A broadcast walks the output of an operator on two operands whose axes are
-// equal or 1, after joining axes that both operands walk alike.
+// A broadcast walks through the output of an operator on two operands, each of whose axes
+// has the length of the output's or 1. It joins axes where the steps of both operands
+// allow it.
 type broadcast struct {
-	shape, a, b []int // output shape and the operands' strides, innermost last
-	rows        int   // product of all axes but the innermost
+	shape, a, b []int // output shape and the strides of the operands, innermost last
+	rows        int   // product of all axes except the innermost
 }
 
 func newBroadcast(a, b, out []int) (broadcast, error) {
@@ -20,7 +24,7 @@ func newBroadcast(a, b, out []int) (broadcast, error) {
 	var p broadcast
 	var want []int
 	strideA, strideB := 1, 1
-	// Axes are collected innermost first.
+	// Collect the axes with the innermost first.
 	for i := rank - 1; i >= 0; i-- {
 		da, db := at(a, i), at(b, i)
 		if da != db && da != 1 && db != 1 {
@@ -46,16 +50,16 @@ func newBroadcast(a, b, out []int) (broadcast, error) {
 		}
 		p.shape, p.a, p.b = append(p.shape, d), append(p.a, sa), append(p.b, sb)
 	}
-	reverse(want)
-	if !sameShape(want, out) {
+	slices.Reverse(want)
+	if !slices.Equal(want, out) {
 		return p, fmt.Errorf("%w: shapes %v and %v give %v, not %v", ErrInvalid, a, b, want, out)
 	}
 	if len(p.shape) == 0 {
 		p.shape, p.a, p.b = []int{1}, []int{0}, []int{0}
 	}
-	reverse(p.shape)
-	reverse(p.a)
-	reverse(p.b)
+	slices.Reverse(p.shape)
+	slices.Reverse(p.a)
+	slices.Reverse(p.b)
 	p.rows = 1
 	for _, d := range p.shape[:len(p.shape)-1] {
 		p.rows *= d
@@ -63,13 +67,8 @@ func newBroadcast(a, b, out []int) (broadcast, error) {
 	return p, nil
 }
 
-func reverse(s []int) {
-	for i, j := 0, len(s)-1; i < j; i, j = i+1, j-1 {
-		s[i], s[j] = s[j], s[i]
-	}
-}
-
-// parts divides a single row into chunks, several rows between them.
+// parts returns the number of parts: one for each row or, if there is only one row, for
+// each chunk of it.
 func (p *broadcast) parts() int {
 	if p.rows == 1 {
 		return chunks(p.shape[0])
@@ -77,14 +76,14 @@ func (p *broadcast) parts() int {
 	return p.rows
 }
 
-// A run is a stretch of elements with constant steps.
+// A run is a sequence of elements with constant steps.
 type run struct {
-	out, a, b    int // first element of each
+	out, a, b    int // first element of the output and the operands
 	n            int
 	stepA, stepB int
 }
 
-// part is the stretch that piece i covers.
+// part returns the elements of part i.
 func (p *broadcast) part(i int) run {
 	last := len(p.shape) - 1
 	r := run{n: p.shape[last], stepA: p.a[last], stepB: p.b[last]}

@@ -2,14 +2,14 @@ package kernels
 
 import "reflect"
 
-// Bytes is the memory that k keeps for as long as it lives: packed weights,
-// biases, scales and tables, whatever the implementation makes of them. What
-// two parts of k share counts once.
+// Bytes returns the size of the memory that k holds: packed weights, biases, scales and
+// tables, as its implementation stores them. Shared memory counts once.
 func Bytes(k Kernel) int {
 	return sizeBehind(reflect.ValueOf(k), make(map[uintptr]bool))
 }
 
-// sizeBehind adds up what slices and pointers reachable from v point to.
+// sizeBehind returns the size of the memory that slices and pointers reachable from v
+// point to.
 func sizeBehind(v reflect.Value, seen map[uintptr]bool) int {
 	n := 0
 	switch v.Kind() {
@@ -42,7 +42,7 @@ func sizeBehind(v reflect.Value, seen map[uintptr]bool) int {
 	return n
 }
 
-// pointers reports whether values of type t may point to something.
+// pointers reports whether values of type t may contain pointers.
 func pointers(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Interface, reflect.Pointer, reflect.Slice:

@@ -6,14 +6,15 @@ import (
 	"math"
 )
 
+// cast is CAST.
 type cast struct {
 	from, to Type
 	n        int
 }
 
-// NewCast prepares CAST: every element converted to the type of out, whatever
-// either tensor's quantisation. float32 is cut off towards zero; int32 and wider
-// lose their upper bits.
+// NewCast returns a Kernel for CAST, which converts elements to the type of out and
+// ignores quantization. float32 is truncated toward zero. int32 and int64 lose their upper
+// bits.
 func NewCast(in, out *Tensor) (Kernel, error) {
 	if err := in.check("cast: input"); err != nil {
 		return nil, err
@@ -21,11 +22,11 @@ func NewCast(in, out *Tensor) (Kernel, error) {
 	if err := out.check("cast: output"); err != nil {
 		return nil, err
 	}
-	if err := sameElements(in, out); err != nil {
+	if err := sameShape(in, out); err != nil {
 		return nil, fmt.Errorf("cast: %w", err)
 	}
-	if in.Type == Float32 && out.Type.quantised() {
-		// C leaves open what becomes of values that do not fit.
+	if in.Type == Float32 && out.Type.quantized() {
+		// C does not define the result for values that do not fit.
 		return nil, fmt.Errorf("cast: %w: float32 to %v", ErrUnsupported, out.Type)
 	}
 	return &cast{from: in.Type, to: out.Type, n: in.Elements()}, nil
@@ -55,6 +56,7 @@ func (k *cast) Run(a *Args, lo, hi int) {
 	}
 }
 
+// load returns element i of in.
 func (k *cast) load(in []byte, i int) int64 {
 	switch k.from {
 	case Float32:

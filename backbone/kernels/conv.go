@@ -6,27 +6,29 @@ import "fmt"
 type Conv2DParams struct {
 	Window
 	Activation Activation
-	Stage      *Stage // the Edge TPU's arithmetic, which has the activation in it, or nil
+	// Stage, if not nil, selects the Edge TPU's arithmetic. It includes the activation.
+	Stage *Stage
 }
 
+// conv2D multiplies the window of each output pixel, a row, by the filters.
 type conv2D struct {
 	geometry
 	product
 	depth, channels int
 	pixels          int  // n·outH·outW
-	rows            int  // pixels of one part, of which a run takes some together
-	columns         int  // parts into which the channels divide
-	plain           bool // the input's pixels are the rows of the product
-	strips          bool // windows are read from strips of the input
+	rows            int  // pixels of a part; a run may compute several parts together
+	columns         int  // number of parts into which the channels divide
+	plain           bool // the input's pixels are the rows
+	strips          bool // rows are read from a strip of the input
 	padding         byte // the input's zero point
-	pitch           int  // from one row to the next: the depth, or more to copy quickly
-	seen            int  // bytes of scratch for gathered rows, before the product's
+	pitch           int  // bytes from one row to the next: at least depth
+	gathered        int  // bytes of scratch for rows or a strip, before the product's
 }
 
-// NewConv2D prepares CONV_2D of in (n, h, w, c) with a constant filter of
-// shape (channels, kh, kw, c) and a constant int32 bias of channels
-// elements or nil. Types are uint8, int8 with a symmetric filter that may have
-// one scale per channel (Axis 0), or float32.
+// NewConv2D returns a Kernel for CONV_2D of in, of shape (n, h, w, c), with a constant
+// filter of shape (channels, kh, kw, c). bias is a constant int32 tensor of channels
+// elements, or nil. Types are uint8, float32, or int8 with a symmetric filter that may
+// have one scale for each channel (Axis 0).
 func NewConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	k, err := newConv2D(p, in, filter, bias, out)
 	if err != nil {
@@ -51,7 +53,7 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 		return nil, err
 	}
 	if filter.Shape[3] != g.inC {
-		return nil, fmt.Errorf("%w: filter of shape %v for %d channels", ErrInvalid, filter.Shape, g.inC)
+		return nil, fmt.Errorf("%w: filter has shape %v for %d input channels", ErrInvalid, filter.Shape, g.inC)
 	}
 	b, err := biasCodes(bias, channels)
 	if err != nil {
@@ -76,25 +78,25 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	case plain:
 	case w.line > 0:
 		c.strips, c.rows, c.pitch = true, g.outW, g.StrideW*g.inC
-		c.seen = g.kH * w.pitch
+		c.gathered = g.kH * w.pitch
 	default:
 		c.pitch = (c.depth + 15) &^ 15
-		c.seen = (min(maxRows, c.pixels)*c.pitch + gatherWidth + 63) &^ 63
+		c.gathered = (min(maxRows, c.pixels)*c.pitch + gatherWidth + 63) &^ 63
 	}
 	if blocks := (c.pixels + c.rows - 1) / c.rows; blocks < 8 {
-		// Few pixels: divide the channels too, so that threads find work.
+		// There are few pixels, so divide the channels too, to have work for threads.
 		c.columns = min(16/blocks, m.panels())
 	}
 	return c, nil
 }
 
-// checkWeighted verifies what operators with weights have in common; axis is
-// the one along which the filter's scales may vary.
+// checkWeighted returns an error if the operands of an operator with weights do not fit.
+// The filter's scales may vary along axis.
 func checkWeighted(in, filter, out *Tensor, axis int) error {
-	if err := in.checkQuantised("input"); err != nil {
+	if err := in.checkQuantized("input"); err != nil {
 		return err
 	}
-	if err := out.checkQuantised("output"); err != nil {
+	if err := out.checkQuantized("output"); err != nil {
 		return err
 	}
 	if err := filter.check("filter"); err != nil {
@@ -112,7 +114,7 @@ func checkWeighted(in, filter, out *Tensor, axis int) error {
 	case 1:
 	default:
 		if in.Type != Int8 {
-			return fmt.Errorf("%w: %v filter with a scale per channel", ErrUnsupported, in.Type)
+			return fmt.Errorf("%w: %v filter has a scale for each channel", ErrUnsupported, in.Type)
 		}
 		if filter.Axis != axis || axis >= len(filter.Shape) || len(filter.Scale) != filter.Shape[axis] {
 			return fmt.Errorf("%w: filter of shape %v has %d scales along axis %d", ErrInvalid, filter.Shape, len(filter.Scale), filter.Axis)
@@ -121,8 +123,8 @@ func checkWeighted(in, filter, out *Tensor, axis int) error {
 	return nil
 }
 
-// checkFilter verifies the filter of a convolution. TensorFlow Lite takes int8
-// filters for symmetric and does not look at their zero point.
+// checkFilter returns an error if the operands of a convolution do not fit. TensorFlow
+// Lite assumes that int8 filters are symmetric and ignores their zero point.
 func checkFilter(in, filter, out *Tensor, axis int) error {
 	if err := checkWeighted(in, filter, out, axis); err != nil {
 		return err
@@ -132,7 +134,7 @@ func checkFilter(in, filter, out *Tensor, axis int) error {
 	}
 	for _, z := range filter.ZeroPoint {
 		if in.Type == Int8 && z != 0 {
-			return fmt.Errorf("%w: int8 filter with zero point %d", ErrUnsupported, z)
+			return fmt.Errorf("%w: int8 filter has zero point %d", ErrUnsupported, z)
 		}
 	}
 	return nil
@@ -140,11 +142,11 @@ func checkFilter(in, filter, out *Tensor, axis int) error {
 
 func (c *conv2D) Parts() int { return (c.pixels + c.rows - 1) / c.rows * c.columns }
 
-func (c *conv2D) Scratch() int { return c.seen + c.product.scratch(min(maxRows, c.pixels)) }
+func (c *conv2D) Scratch() int { return c.gathered + c.product.scratch(min(maxRows, c.pixels)) }
 
-// blockRows is how many of some pixels make a part: few if there are few, so that
-// threads get equal shares, and all if there are so few that the weights are
-// more than the pixels; then channels are divided.
+// blockRows returns the number of pixels in a part. Parts are small if there are few
+// pixels, so that threads get equal work. If there are very few, the weights outweigh
+// them: then all pixels are in one part and the channels are divided.
 func blockRows(pixels int) int {
 	switch {
 	case pixels <= maxRows:
@@ -155,7 +157,7 @@ func blockRows(pixels int) int {
 	return 2 * leastRows
 }
 
-// leastRows is a number of rows that fills the tiles of all products.
+// leastRows is a number of rows that fills the tiles of every product.
 const leastRows = 8
 
 func (c *conv2D) Run(a *Args, lo, hi int) {
@@ -163,8 +165,8 @@ func (c *conv2D) Run(a *Args, lo, hi int) {
 	var x []byte
 	var stride, rows int
 	for p := lo; p < hi; {
-		// What comes next to one another is computed together: blocks of all
-		// channels as far as maxRows allows, or columns of one block.
+		// Compute adjacent parts together: whole blocks, up to maxRows, or columns of
+		// one block.
 		block, column := p/c.columns, p%c.columns
 		first, blocks, columns := block*c.rows, 1, min(c.columns-column, hi-p)
 		if c.columns == 1 && !c.strips {
@@ -174,7 +176,7 @@ func (c *conv2D) Run(a *Args, lo, hi int) {
 		if block != prepared {
 			prepared = block
 			rows = min(blocks*c.rows, c.pixels-first)
-			switch x = a.Scratch[:c.seen]; {
+			switch x = a.Scratch[:c.gathered]; {
 			case c.plain:
 				x = a.In[0][first*c.depth:][:rows*c.depth]
 			case c.strips:
@@ -183,17 +185,17 @@ func (c *conv2D) Run(a *Args, lo, hi int) {
 				c.gather(x, a.In[0], first, rows)
 				x = x[:(rows-1)*c.pitch+c.depth]
 			}
-			x, stride = c.prepare(a.Scratch[c.seen:], x, c.pitch, rows)
+			x, stride = c.prepare(a.Scratch[c.gathered:], x, c.pitch, rows)
 		}
 		c.multiply(x, stride, rows, a.Out[first*c.channels:], c.channels, column*c.panels()/c.columns, (column+columns)*c.panels()/c.columns)
 	}
 }
 
-// gatherWidth is the number of bytes that gather copies at once when it can.
+// gatherWidth is the number of bytes that gather copies at once where it can.
 const gatherWidth = 16
 
-// gather copies what the window sees of rows output pixels. It may write up to
-// gatherWidth bytes too many behind each line of a window, where the next comes.
+// gather copies the windows of the given number of output pixels into x. It may write up
+// to gatherWidth bytes beyond a line of a window, where the next line follows.
 func (c *conv2D) gather(x, in []byte, first, rows int) {
 	n := c.inC
 	width := c.kW * n
@@ -236,19 +238,20 @@ func (c *conv2D) gather(x, in []byte, first, rows int) {
 	}
 }
 
+// fill sets all bytes of b to v.
 func fill(b []byte, v byte) {
 	for i := range b {
 		b[i] = v
 	}
 }
 
-// leastStrip is the number of output pixels in a row for which strips are worth it.
+// leastStrip is the output width from which on strips are faster than gathering.
 const leastStrip = 16
 
-// stripWidth is the number of pixels of a line that the windows of an output row see.
+// stripWidth returns the number of input pixels in a line of an output row's windows.
 func (g *geometry) stripWidth() int { return (g.outW-1)*g.StrideW + g.kW }
 
-// strip copies the lines that the windows of an output row see.
+// strip copies the input lines that the windows of an output row cover into x.
 func (c *conv2D) strip(x, in []byte, row int) {
 	n, width := c.inC, c.stripWidth()
 	image, y := row/c.outH, row%c.outH*c.StrideH-c.padTop

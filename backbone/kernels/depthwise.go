@@ -5,26 +5,27 @@ import (
 	"unsafe"
 )
 
-// DepthwiseConv2DParams are the options of DEPTHWISE_CONV_2D. The depth
-// multiplier follows from the shapes.
+// DepthwiseConv2DParams are the options of DEPTHWISE_CONV_2D. The shapes determine the
+// depth multiplier.
 type DepthwiseConv2DParams struct {
 	Window
 	Activation Activation
 	Stage      *Stage // as in Conv2DParams
 }
 
+// depthwise is DEPTHWISE_CONV_2D.
 type depthwise struct {
 	geometry
 	*weights         // [channels][kh·kw]
-	multiple int     // output channels of one input channel
+	multiple int     // depth multiplier
 	byTap    []int32 // codes as [kh·kw][channels], unless windows is set
 	blank    []byte  // a line of the input's zero point
-	windows  windows // instead, when the window is 3×3
+	windows  windows // for 3×3 windows
 }
 
-// NewDepthwiseConv2D prepares DEPTHWISE_CONV_2D of in (n, h, w, c) with a
-// constant filter of shape (1, kh, kw, c·multiplier) and a constant int32 bias
-// or nil. Types are as for [NewConv2D], with scales along the filter's axis 3.
+// NewDepthwiseConv2D returns a Kernel for DEPTHWISE_CONV_2D of in, of shape (n, h, w, c),
+// with a constant filter of shape (1, kh, kw, c·multiplier). bias is a constant int32
+// tensor or nil. Types are those of [NewConv2D], with scales along Axis 3.
 func NewDepthwiseConv2D(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	k, err := newDepthwise(p, in, filter, bias, out)
 	if err != nil {
@@ -46,7 +47,7 @@ func newDepthwise(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kerne
 	}
 	channels := filter.Shape[3]
 	if filter.Shape[0] != 1 || channels%g.inC != 0 {
-		return nil, fmt.Errorf("%w: filter of shape %v for %d channels", ErrInvalid, filter.Shape, g.inC)
+		return nil, fmt.Errorf("%w: filter has shape %v for %d input channels", ErrInvalid, filter.Shape, g.inC)
 	}
 	if err := g.checkOutput(out, channels); err != nil {
 		return nil, err
@@ -96,15 +97,15 @@ func (d *depthwise) Run(a *Args, lo, hi int) {
 	}
 }
 
-// signed is the same memory as int8.
+// signed returns the memory of b as int8.
 func signed(b []byte) []int8 {
 	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(b))), len(b))
 }
 
-// depthwiseBlock is the number of channels summed at a time.
+// depthwiseBlock is the number of channels that are summed at a time.
 const depthwiseBlock = 128
 
-// depthwiseRow computes a row of pixels for any window and depth multiplier.
+// depthwiseRow computes a row of output pixels for any window and depth multiplier.
 func depthwiseRow[T byte | int8](d *depthwise, out []byte, in, blank []T, row int) {
 	var sums [depthwiseBlock]int32
 	image, oy := row/d.outH, row%d.outH
@@ -145,7 +146,7 @@ func depthwiseRow[T byte | int8](d *depthwise, out []byte, in, blank []T, row in
 	}
 }
 
-// tap is the input from pixel y, x on: blank outside of the image.
+// tap returns the input from pixel (y, x) on, or blank outside of the image.
 func tap[T byte | int8](g *geometry, in, blank []T, image, y, x int) []T {
 	if uint(y) >= uint(g.inH) || uint(x) >= uint(g.inW) {
 		return blank

@@ -1,14 +1,16 @@
 package kernels
 
-// A windows computes output pixels of a 3×3 DEPTHWISE_CONV_2D with as many
-// channels as the input has, ties rounded away from zero. It is immutable.
+// A windows computes output pixels of a 3×3 DEPTHWISE_CONV_2D with depth multiplier 1. It
+// rounds ties away from zero. It is immutable.
 type windows interface {
-	// pixels stores n ≥ 1 pixels side by side in out. Tap t of the first is at
-	// the beginning of taps[t], those of the following each step bytes further.
-	// Nothing behind the channels of the last is read.
+	// pixels stores n ≥ 1 adjacent pixels in out. Tap t of the first pixel starts at
+	// taps[t][0], and that of each following pixel step bytes later. It reads nothing
+	// beyond the channels of the last pixel.
 	pixels(out []byte, taps [9][]byte, step, n int)
 }
 
+// newWindows returns the windows of the chosen implementation. See implementation.windows
+// for near.
 func newWindows(w *weights, near bool) (windows, error) {
 	i, err := chosen()
 	if err != nil {
@@ -29,8 +31,8 @@ func newWindows(w *weights, near bool) (windows, error) {
 	return &p, nil
 }
 
-// row3x3 computes a row of pixels: those that see the border one by one, the
-// others together.
+// row3x3 computes a row of output pixels: those at the border one by one, the others
+// together.
 func (d *depthwise) row3x3(out, in []byte, row int) {
 	image, oy := row/d.outH, row%d.outH
 	y0 := oy*d.StrideH - d.padTop
@@ -50,14 +52,14 @@ func (d *depthwise) row3x3(out, in []byte, row int) {
 	}
 }
 
-// plainWindows is the plain Go.
+// plainWindows is windows in plain Go.
 type plainWindows struct {
 	channels        []nineTaps
 	outZero, lo, hi int32
 	signed          bool
 }
 
-// nineTaps is what one channel needs, in one place.
+// nineTaps keeps the parameters of one channel together in memory.
 type nineTaps struct {
 	w     [9]int32
 	bias  int32
@@ -83,7 +85,7 @@ func (p *plainWindows) pixels(out []byte, taps [9][]byte, step, n int) {
 	}
 }
 
-// plainPixel keeps one sum in a register.
+// plainPixel computes one pixel. It keeps each sum in a register.
 func plainPixel[T byte | int8](p *plainWindows, out []byte, taps *[9][]T) {
 	n := len(out)
 	x0, x1, x2 := taps[0][:n], taps[1][:n], taps[2][:n]

@@ -5,24 +5,24 @@ import (
 	"math"
 )
 
-// A Stage is the output stage of the Edge TPU, by which it brings the exact
-// integer sums of an operator to codes:
+// A Stage is the output stage of the Edge TPU. It maps the exact integer sums of an
+// operator to codes:
 //
-//	code = Zero + round(float32(sum)·Factor), between Lo and Hi
+//	code = Zero + round(float32(sum)·Factor), clamped to Lo…Hi
 //
-// The product is one of float32, rounded to nearest; ties of the second
-// rounding go to even. Nobody publishes this: it reproduces what was recorded
-// on physical devices (google-coral/test_data posenet/*_edgetpu_reference.csv).
-// Beyond ±2²⁴, where no recording tells, sums are first rounded to float32.
+// The product is rounded to float32. The second rounding is to nearest, ties to even. This
+// is not documented anywhere. It reproduces recordings of physical devices
+// (google-coral/test_data posenet/*_edgetpu_reference.csv). No recording has sums beyond
+// ±2²⁴; here they are rounded to float32 first.
 type Stage struct {
-	Factor       []float32 // one, or one per channel
-	Zero, Lo, Hi int32     // codes of the output's type
+	Factor       []float32 // one, or one for each channel
+	Zero, Lo, Hi int32     // codes of the output
 }
 
-// WeightedStage is the stage of CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED
-// with an activation. Google's compiler computes its factors in this order.
+// WeightedStage returns the Stage of CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED with the
+// given activation. It computes factors in the same order as Google's compiler.
 func WeightedStage(act Activation, in, filter, out *Tensor) (*Stage, error) {
-	if err := in.checkQuantised("input"); err != nil {
+	if err := in.checkQuantized("input"); err != nil {
 		return nil, err
 	}
 	if err := filter.check("filter"); err != nil {
@@ -35,9 +35,9 @@ func WeightedStage(act Activation, in, filter, out *Tensor) (*Stage, error) {
 	return newStage(act, out, factors...)
 }
 
-// newStage divides factors by the scale of out.
+// newStage returns the Stage whose factors are those given, divided by the scale of out.
 func newStage(act Activation, out *Tensor, factors ...float32) (*Stage, error) {
-	if err := out.checkQuantised("output"); err != nil {
+	if err := out.checkQuantized("output"); err != nil {
 		return nil, err
 	}
 	s := &Stage{Factor: factors, Zero: out.zero()}
@@ -50,13 +50,14 @@ func newStage(act Activation, out *Tensor, factors ...float32) (*Stage, error) {
 	return s, err
 }
 
-// A stage is a Stage ready to run.
+// A stage is a Stage prepared to run.
 type stage struct {
-	factor []float32 // of every channel
+	factor []float32 // one for each channel
 	zero   int32
-	lo, hi float64 // of code − zero
+	lo, hi float64 // limits of code − zero
 }
 
+// prepare returns the stage for the given output type and number of channels.
 func (s *Stage) prepare(out Type, channels int) (*stage, error) {
 	p := &stage{factor: s.Factor, zero: s.Zero}
 	if len(s.Factor) == 1 {
@@ -81,15 +82,14 @@ func (s *Stage) prepare(out Type, channels int) (*stage, error) {
 	return p, nil
 }
 
-// code is that of a sum of channel c. Rounding after clamping is the same, as
-// the limits are whole, and keeps the conversion in range.
+// code returns the code of a sum of channel c. It clamps before it rounds, to keep the
+// conversion in range. The limits are integers, so the result is the same.
 func (s *stage) code(sum int32, c int) byte {
 	v := float32(float32(sum) * s.factor[c])
 	return byte(s.zero + int32(math.RoundToEven(min(max(float64(v), s.lo), s.hi))))
 }
 
-// NewEdgeTPUAveragePool2D prepares AVERAGE_POOL_2D like [NewAveragePool2D], as
-// the Edge TPU computes it.
+// NewEdgeTPUAveragePool2D is [NewAveragePool2D] with the Edge TPU's arithmetic.
 func NewEdgeTPUAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	k, err := newPool(p, false, in, out)
 	if err != nil {
@@ -101,9 +101,8 @@ func NewEdgeTPUAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
-// NewEdgeTPUQuantize prepares QUANTIZE of codes to other codes as the Edge TPU
-// computes it. Of float32, which the Edge TPU does not take, it is
-// [NewQuantize].
+// NewEdgeTPUQuantize is [NewQuantize] with the Edge TPU's arithmetic for codes. The Edge
+// TPU does not take float32, for which it is the same as NewQuantize.
 func NewEdgeTPUQuantize(in, out *Tensor) (Kernel, error) {
 	k, err := newEdgeTPUQuantize(in, out)
 	if err != nil {
@@ -132,10 +131,10 @@ func newEdgeTPUQuantize(in, out *Tensor) (Kernel, error) {
 	}), nil
 }
 
-// maxFraction bounds the terms by which the Edge TPU's ADD multiplies.
+// maxFraction is the largest integer by which the Edge TPU's ADD multiplies.
 const maxFraction = 32767
 
-// edgeTPUBinary is ADD or MUL of the Edge TPU.
+// edgeTPUBinary is ADD or MUL as the Edge TPU computes it.
 type edgeTPUBinary struct {
 	plan broadcast
 	a, b [256]int32
@@ -143,20 +142,19 @@ type edgeTPUBinary struct {
 	*stage
 }
 
-// NewEdgeTPUAdd prepares ADD like [NewAdd], as the Edge TPU computes it: both
-// codes less their zero points are multiplied by the whole numbers whose
-// fraction is next to that of the scales.
+// NewEdgeTPUAdd is [NewAdd] with the Edge TPU's arithmetic: the codes minus their zero
+// points are multiplied by integers whose ratio is closest to that of the scales.
 func NewEdgeTPUAdd(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newEdgeTPUBinary("add", '+', act, a, b, out)
 }
 
-// NewEdgeTPUMul prepares MUL like [NewMul], as the Edge TPU computes it.
+// NewEdgeTPUMul is [NewMul] with the Edge TPU's arithmetic.
 func NewEdgeTPUMul(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newEdgeTPUBinary("mul", '*', act, a, b, out)
 }
 
 func newEdgeTPUBinary(name string, kind byte, act Activation, a, b, out *Tensor) (Kernel, error) {
-	// The TensorFlow Lite kernel checks the operands, and is the answer for float32.
+	// TensorFlow Lite's kernel checks the operands, and computes float32.
 	k, err := newBinary(name, kind, act, a, b, out)
 	if err != nil || a.Type == Float32 {
 		return k, err
@@ -186,12 +184,13 @@ func newEdgeTPUBinary(name string, kind byte, act Activation, a, b, out *Tensor)
 	return e, nil
 }
 
-// fraction is the fraction with terms up to maxFraction that is next to x/y,
-// which is at most 1.
+// fraction returns the fraction closest to x/y, which is at most 1, with numerator and
+// denominator up to maxFraction.
 func fraction(x, y float32) (int32, int32) {
-	// Of consecutive convergents p0/q0, p1/q1, or from the last that fits as
-	// many steps towards the next as fit, whichever is nearer. The quotient of
-	// two float32 has more bits than any fraction here can tell apart.
+	// p0/q0 and p1/q1 are consecutive convergents of the continued fraction. The result
+	// is the last convergent within the limit, or the semiconvergent after it, whichever
+	// is closer. A quotient of two float32 in float64 is more precise than any fraction
+	// within the limit.
 	target := float64(x) / float64(y)
 	p0, q0, p1, q1 := 0.0, 1.0, 1.0, 0.0
 	for rest := target; ; {

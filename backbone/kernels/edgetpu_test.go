@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Ties go to the even neighbour, before the zero point is added, and limits hold.
+// Ties round to even before the zero point is added, and codes are clamped.
 func TestStage(t *testing.T) {
 	for _, c := range []struct {
 		factor       float32
@@ -18,16 +18,16 @@ func TestStage(t *testing.T) {
 		{0.5, 0, 0, 255, 1, Uint8, 0},
 		{0.5, 0, 0, 255, 3, Uint8, 2},
 		{0.5, 0, 0, 255, 5, Uint8, 2},
-		{0.5, 1, 0, 255, 1, Uint8, 1}, // an odd zero point does not turn the tie
+		{0.5, 1, 0, 255, 1, Uint8, 1}, // an odd zero point does not change the tie
 		{0.5, 100, 0, 255, -1, Uint8, 100},
 		{0.5, 100, 0, 255, -3, Uint8, 98},
 		{1, 3, 3, 200, -9, Uint8, 3},
 		{1, 3, 3, 200, 1000, Uint8, 200},
 		{1, -128, -128, 127, 1 << 30, Int8, 127},
 		{math.MaxFloat32, 0, 0, 255, math.MaxInt32, Uint8, 255},
-		// The product is rounded to float32: 0.1f·5 is exactly 0.5, and so even.
+		// The product is rounded to float32: 0.1f·5 is exactly 0.5, a tie.
 		{0.1, 0, 0, 255, 5, Uint8, 0},
-		{0.3, 10, 0, 255, 5, Uint8, 12}, // 1.5 and a little, rounded to 1.5
+		{0.3, 10, 0, 255, 5, Uint8, 12}, // slightly above 1.5, rounded to 1.5
 	} {
 		s, err := (&Stage{Factor: []float32{c.factor}, Zero: c.zero, Lo: c.lo, Hi: c.hi}).prepare(c.out, 3)
 		if err != nil {
@@ -48,7 +48,7 @@ func TestStage(t *testing.T) {
 	}
 }
 
-// No fraction with such terms is nearer.
+// No fraction within the limit is closer.
 func TestFraction(t *testing.T) {
 	for _, c := range [][2]float32{{1, 1}, {1, 2}, {0.3, 0.7}, {0.023528477, 0.11639768}, {1e-9, 1}, {1, 65534}, {0.99999, 1}, {3, 3.0000002}} {
 		p, q := fraction(c[0], c[1])
@@ -60,15 +60,15 @@ func TestFraction(t *testing.T) {
 		best := math.Abs(float64(p)/float64(q) - target)
 		for n := 1; n <= maxFraction; n++ {
 			if d := math.Abs(math.Round(target*float64(n))/float64(n) - target); d < best-1e-15 {
-				t.Errorf("%v: got %d/%d, and %v/%d is nearer", c, p, q, math.Round(target*float64(n)), n)
+				t.Errorf("%v: got %d/%d, but %v/%d is closer", c, p, q, math.Round(target*float64(n)), n)
 				break
 			}
 		}
 	}
 }
 
-// What the operators make of every pair of codes, by the formula in reals where no
-// rounding is near a tie.
+// TestEdgeTPUOperators compares all pairs of codes with the formula in real numbers, except
+// near ties.
 func TestEdgeTPUOperators(t *testing.T) {
 	all := make([]byte, 256)
 	for i := range all {
@@ -82,7 +82,7 @@ func TestEdgeTPUOperators(t *testing.T) {
 	for name, c := range map[string]struct {
 		k       Kernel
 		in      [][]byte
-		formula func(i int) float64 // in codes less the zero point
+		formula func(i int) float64 // in codes minus the zero point
 		zero    int
 	}{
 		"add": {must(NewEdgeTPUAdd(None, column, row, square)), [][]byte{all, all}, func(i int) float64 {
@@ -126,7 +126,7 @@ func must(k Kernel, err error) Kernel {
 	return k
 }
 
-// Half of an odd sum goes to the even code above the zero point, not away from it.
+// Half of an odd sum rounds to even relative to the zero point, not away from it.
 func TestEdgeTPUAveragePool(t *testing.T) {
 	in := &Tensor{Type: Uint8, Shape: []int{1, 1, 2, 4}, Scale: []float32{1}, ZeroPoint: []int64{3}}
 	out := &Tensor{Type: Uint8, Shape: []int{1, 1, 1, 4}, Scale: []float32{1}, ZeroPoint: []int64{3}}
@@ -136,7 +136,7 @@ func TestEdgeTPUAveragePool(t *testing.T) {
 	}
 	got := make([]byte, 4)
 	k.Run(&Args{In: [][]byte{{3, 3, 0, 9, 4, 6, 1, 9}}, Out: got}, 0, k.Parts())
-	if want := [4]byte{3, 5, 1, 9}; [4]byte(got) != want { // 0.5, 1.5, −2.5 and 6 above 3
+	if want := [4]byte{3, 5, 1, 9}; [4]byte(got) != want { // 0.5, 1.5, −2.5 and 6 relative to 3
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

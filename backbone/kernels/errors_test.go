@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// u8 is an operand of scale 1 and zero point 0.
+// u8 returns a uint8 operand with scale 1 and zero point 0.
 func u8(shape ...int) *Tensor {
 	return &Tensor{Type: Uint8, Shape: shape, Scale: []float32{1}, ZeroPoint: []int64{0}}
 }
 
-// constant gives t content of zeros.
+// constant makes t a constant of zeros.
 func constant(t *Tensor) *Tensor {
 	t.Data = make([]byte, t.Bytes())
 	return t
@@ -30,7 +30,7 @@ func with(t *Tensor, change func(*Tensor)) *Tensor {
 	return t
 }
 
-func TestConstructorsReject(t *testing.T) {
+func TestConstructorErrors(t *testing.T) {
 	unit := Window{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1}
 	conv := func(w Window, in, filter, bias, out *Tensor) error {
 		_, err := NewConv2D(Conv2DParams{Window: w}, in, filter, bias, out)
@@ -72,8 +72,8 @@ func TestConstructorsReject(t *testing.T) {
 		"conv bias length":           {conv(unit, image, filter, ints([]int{2}, 0, 0), u8(1, 4, 4, 3)), ErrInvalid},
 		"conv bias type":             {conv(unit, image, filter, constant(u8(3)), u8(1, 4, 4, 3)), ErrUnsupported},
 		"conv bias not constant":     {conv(unit, image, filter, &Tensor{Type: Int32, Shape: []int{3}}, u8(1, 4, 4, 3)), ErrUnsupported},
-		"conv nothing":               {conv(unit, nil, nil, nil, nil), ErrInvalid},
-		"conv not quantised":         {conv(unit, with(u8(1, 4, 4, 2), func(t *Tensor) { t.Scale = nil }), filter, nil, u8(1, 4, 4, 3)), ErrInvalid},
+		"conv nil":                   {conv(unit, nil, nil, nil, nil), ErrInvalid},
+		"conv not quantized":         {conv(unit, with(u8(1, 4, 4, 2), func(t *Tensor) { t.Scale = nil }), filter, nil, u8(1, 4, 4, 3)), ErrInvalid},
 		"conv scale 0":               {conv(unit, with(u8(1, 4, 4, 2), func(t *Tensor) { t.Scale = []float32{0} }), filter, nil, u8(1, 4, 4, 3)), ErrInvalid},
 		"conv scale NaN":             {conv(unit, with(u8(1, 4, 4, 2), func(t *Tensor) { t.Scale = []float32{float32(math.NaN())} }), filter, nil, u8(1, 4, 4, 3)), ErrInvalid},
 		"conv zero point 256":        {conv(unit, with(u8(1, 4, 4, 2), func(t *Tensor) { t.ZeroPoint = []int64{256} }), filter, nil, u8(1, 4, 4, 3)), ErrInvalid},
@@ -121,18 +121,18 @@ func TestConstructorsReject(t *testing.T) {
 		"l2 activation":    {second(NewL2Normalization(ReLU, u8(2), u8(2))), ErrUnsupported},
 		"relu types":       {second(NewReLU(ReLU, u8(2), with(u8(2), signed))), ErrUnsupported},
 		"relu float":       {second(NewReLU(ReLU, &Tensor{Type: Float32, Shape: []int{1}}, &Tensor{Type: Float32, Shape: []int{2}})), ErrInvalid},
-		"logistic nothing": {second(NewLogistic(nil, nil)), ErrInvalid},
+		"logistic nil":     {second(NewLogistic(nil, nil)), ErrInvalid},
 		"hard swish int32": {second(NewHardSwish(ints([]int{1}), ints([]int{1}))), ErrUnsupported},
 		"quantize int32":   {second(NewQuantize(ints([]int{1}), u8(1))), ErrUnsupported},
 		"dequantize int32": {second(NewDequantize(u8(1), ints([]int{1}))), ErrUnsupported},
 	} {
 		if !errors.Is(test.got, test.want) {
-			t.Errorf("%s: error %v, want one that wraps %q", name, test.got, test.want)
+			t.Errorf("%s: got error %v, want %q", name, test.got, test.want)
 		}
 	}
 }
 
-// TestExtremes fills every lane of the packed multiplication to the brim.
+// TestExtremes fills every lane of the packed multiplication to its limit.
 func TestExtremes(t *testing.T) {
 	for _, depth := range []int{1, 31, 32, 33, 1000, 40000} {
 		in, weights := u8(1, depth), constant(u8(7, depth))
@@ -145,7 +145,7 @@ func TestExtremes(t *testing.T) {
 		a := Args{In: [][]byte{make([]byte, depth)}, Out: make([]byte, 7), Scratch: make([]byte, k.Scratch())}
 		fill(a.In[0], 255)
 		k.Run(&a, 0, k.Parts())
-		// The reference's sums have 32 bits and wrap.
+		// TensorFlow Lite's sums have 32 bits and wrap.
 		want := byte(clamp(int32(math.Floor(float64(int32(depth*255*255))/(1<<24)+0.5)), 0, 255))
 		for i, got := range a.Out {
 			if got != want {
@@ -155,7 +155,7 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
-// TestExp compares with float64 arithmetic, which is exact enough to round.
+// TestExp compares exp with math.Exp, rounded to float32.
 func TestExp(t *testing.T) {
 	for i := range 200000 {
 		v := float32(i-100000) / 970
@@ -175,8 +175,8 @@ func TestExp(t *testing.T) {
 	}
 }
 
-// TestFullyConnectedPerChannel must equal a 1×1 convolution, which the recorded
-// outputs cover.
+// TestFullyConnectedPerChannel compares FULLY_CONNECTED with a 1×1 convolution, which the
+// recorded outputs cover.
 func TestFullyConnectedPerChannel(t *testing.T) {
 	in, out := with(u8(3, 40), func(t *Tensor) { t.Type, t.ZeroPoint = Int8, []int64{-7} }), with(u8(3, 9), func(t *Tensor) { t.Type, t.Scale, t.ZeroPoint = Int8, []float32{300}, []int64{5} })
 	weights := with(constant(u8(9, 40)), func(t *Tensor) { t.Type, t.Scale, t.ZeroPoint = Int8, nil, nil })
@@ -205,7 +205,7 @@ func TestFullyConnectedPerChannel(t *testing.T) {
 		got[i] = a.Out
 	}
 	if string(got[0]) != string(got[1]) {
-		t.Errorf("got %v, a convolution gives %v", got[0], got[1])
+		t.Errorf("got %v, want %v as from a convolution", got[0], got[1])
 	}
 }
 
@@ -216,6 +216,6 @@ func TestRunDoesNotAllocate(t *testing.T) {
 	}
 	a := Args{In: [][]byte{make([]byte, 12), make([]byte, 3)}, Out: make([]byte, 12)}
 	if n := testing.AllocsPerRun(10, func() { k.Run(&a, 0, k.Parts()) }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("Run allocates %v times, want 0", n)
 	}
 }

@@ -2,9 +2,9 @@ package kernels
 
 import "math"
 
-// exp is e^v rounded to float32. It is not math.Exp because that differs
-// between processors in the last bit; every product here is converted, so that
-// no compiler fuses it with a sum.
+// exp returns e^v rounded to float32. It does not use math.Exp, whose last bit differs
+// between processors. Every product is converted explicitly, so that no compiler fuses it
+// with an addition.
 func exp(v float32) float32 {
 	x := float64(v)
 	switch {
@@ -16,15 +16,15 @@ func exp(v float32) float32 {
 		return 0
 	}
 	const (
-		// ln 2 in two parts; the upper one has trailing zeros so that its
-		// product with a small integer is exact.
+		// ln 2 in two parts. The upper part has trailing zeros, so its product with a
+		// small integer is exact.
 		ln2Hi = 6.93147180369123816490e-01
 		ln2Lo = 1.90821492927058770002e-10
 	)
 	k := math.Floor(float64(x*math.Log2E) + 0.5)
 	r := x - float64(k*ln2Hi)
 	r -= float64(k * ln2Lo)
-	// Taylor's series: |r| ≤ 0.35 leaves an error below 2⁻⁵².
+	// The Taylor series has an error below 2⁻⁵² for |r| ≤ 0.35.
 	sum := 1.0
 	for i := 14; i > 0; i-- {
 		sum = 1 + float64(sum*r)/float64(i)

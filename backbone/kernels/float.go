@@ -5,19 +5,20 @@ import (
 	"math"
 )
 
-// Float32 forms exist for the tail behind a quantised backbone. They agree with
-// TensorFlow Lite to a few units of the last place, not to the bit: there the
-// order of a sum depends on the processor. Sums of products are made in float64,
-// in which a product of two float32 values is exact, so that it makes no
-// difference whether a compiler fuses it with the sum.
+// This file has the float32 forms of operators, which follow a quantized backbone. They
+// match TensorFlow Lite to a few units in the last place, not bit for bit: there, the
+// order of a sum depends on the processor. Sums of products are float64. The product of
+// two float32 values is exact in it, so fusing it with an addition makes no difference.
 
 func clampFloat(v, lo, hi float32) float32 { return min(max(v, lo), hi) }
 
+// floatBounds returns the values to which act clamps.
 func floatBounds(act Activation) (lo, hi float32, err error) {
 	l, h, err := act.bounds()
 	return float32(l), float32(h), err
 }
 
+// floats returns the elements of a float32 tensor.
 func floats(b []byte) []float32 {
 	v := make([]float32, len(b)/4)
 	for i := range v {
@@ -26,13 +27,13 @@ func floats(b []byte) []float32 {
 	return v
 }
 
-// floatWeights reads constant weights and their bias, zeros when it is nil.
+// floatWeights returns constant weights and their bias, which is zero if nil.
 func floatWeights(weights, bias *Tensor, channels int) (w, b []float32, err error) {
 	if err := weights.check("weights"); err != nil {
 		return nil, nil, err
 	}
 	if weights.Type != Float32 || weights.Data == nil {
-		return nil, nil, fmt.Errorf("%w: float32 input with weights that are not constant float32", ErrUnsupported)
+		return nil, nil, fmt.Errorf("%w: weights for float32 input are not constant float32", ErrUnsupported)
 	}
 	b = make([]float32, channels)
 	if bias != nil {
@@ -40,7 +41,7 @@ func floatWeights(weights, bias *Tensor, channels int) (w, b []float32, err erro
 			return nil, nil, err
 		}
 		if bias.Type != Float32 || bias.Data == nil {
-			return nil, nil, fmt.Errorf("%w: float32 input with a bias that is not constant float32", ErrUnsupported)
+			return nil, nil, fmt.Errorf("%w: bias for float32 input is not constant float32", ErrUnsupported)
 		}
 		if bias.Elements() != channels {
 			return nil, nil, fmt.Errorf("%w: bias has %d elements, want %d", ErrInvalid, bias.Elements(), channels)
@@ -96,7 +97,7 @@ func (k *floatFullyConnected) Run(a *Args, lo, hi int) {
 type floatConv struct {
 	geometry
 	depthwise     bool
-	channels, per int // per: filter channels, or the depth multiplier
+	channels, per int // per is the filter channels or the depth multiplier
 	weights, bias []float32
 	lo, hi        float32
 }
@@ -125,7 +126,7 @@ func newFloatConv(w Window, act Activation, depthwise bool, in, filter, bias, ou
 		ok = filter.Shape[0] == 1 && k.channels == k.per*g.inC && k.per > 0
 	}
 	if !ok {
-		return nil, fmt.Errorf("%w: filter of shape %v for %d channels", ErrInvalid, filter.Shape, g.inC)
+		return nil, fmt.Errorf("%w: filter has shape %v for %d input channels", ErrInvalid, filter.Shape, g.inC)
 	}
 	if err := g.checkOutput(out, k.channels); err != nil {
 		return nil, err
@@ -151,6 +152,7 @@ func (k *floatConv) Run(a *Args, lo, hi int) {
 	}
 }
 
+// at returns channel c of an output pixel, before the activation.
 func (k *floatConv) at(in []byte, image, oy, ox, c int) float32 {
 	sum := float64(k.bias[c])
 	for ky := range k.kH {
@@ -292,7 +294,7 @@ func (k *floatL2) Run(a *Args, lo, hi int) {
 			v := floatAt(in, i)
 			squares += float32(v * v)
 		}
-		// TensorFlow Lite divides by no less than 10⁻⁶.
+		// TensorFlow Lite divides by at least 10⁻⁶.
 		length := max(float32(math.Sqrt(float64(squares))), 1e-6)
 		for i := range k.n {
 			putFloat(out, i, floatAt(in, i)/length)
@@ -315,7 +317,7 @@ func newFloatMapping(in, out *Tensor, f func(float32) float32) (Kernel, error) {
 	if err := sameType(in, out); err != nil {
 		return nil, err
 	}
-	return &floatMapping{n: in.Elements(), f: f}, sameElements(in, out)
+	return &floatMapping{n: in.Elements(), f: f}, sameShape(in, out)
 }
 
 func (k *floatMapping) Parts() int   { return chunks(k.n) }

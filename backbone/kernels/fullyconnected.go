@@ -8,18 +8,19 @@ type FullyConnectedParams struct {
 	Stage      *Stage // as in Conv2DParams
 }
 
+// fullyConnected is FULLY_CONNECTED.
 type fullyConnected struct {
 	product
 	channels, depth int
-	batch           int
-	columns         int
+	batch           int // rows
+	columns         int // parts into which the channels divide
 }
 
-// NewFullyConnected prepares FULLY_CONNECTED: in, seen as rows of depth
-// elements, times constant weights of shape (channels, depth), plus a constant
-// int32 bias of channels elements or nil. Types are uint8, int8 or float32 (with
-// a float32 bias). int8 weights may have one scale per channel (Axis 0), which
-// TensorFlow Lite computes since 2.11; 2.9 takes all of them for 0.
+// NewFullyConnected returns a Kernel for FULLY_CONNECTED: in, as rows of depth elements,
+// times constant weights of shape (channels, depth). bias is a constant int32 tensor of
+// channels elements, or nil. Types are uint8, int8, or float32 with a float32 bias. int8
+// weights may have one scale for each channel (Axis 0). TensorFlow Lite supports that
+// since 2.11; version 2.9 treats all of these scales as 0.
 func NewFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (Kernel, error) {
 	k, err := newFullyConnected(p, in, weights, bias, out)
 	if err != nil {
@@ -54,6 +55,8 @@ func newFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (
 	return &fullyConnected{product: m, channels: channels, depth: depth, batch: batch, columns: min(8, m.panels())}, nil
 }
 
+// productShape returns the dimensions of a matrix product, or an error if the operands do
+// not fit.
 func productShape(in, weights, out *Tensor) (batch, channels, depth int, err error) {
 	if len(weights.Shape) != 2 {
 		return 0, 0, 0, fmt.Errorf("%w: weights have shape %v, want 2 axes", ErrInvalid, weights.Shape)
@@ -64,7 +67,7 @@ func productShape(in, weights, out *Tensor) (batch, channels, depth int, err err
 	channels, depth = weights.Shape[0], weights.Shape[1]
 	batch = in.Elements() / depth
 	if batch*depth != in.Elements() || batch*channels != out.Elements() {
-		return 0, 0, 0, fmt.Errorf("%w: input %v, weights %v and output %v", ErrInvalid, in.Shape, weights.Shape, out.Shape)
+		return 0, 0, 0, fmt.Errorf("%w: input has shape %v, weights %v and output %v", ErrInvalid, in.Shape, weights.Shape, out.Shape)
 	}
 	return batch, channels, depth, nil
 }

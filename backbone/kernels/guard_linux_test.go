@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guarded gives n bytes that end, or begin, at a page which must not be touched;
-// there is one on the other side too.
+// guarded returns n bytes that start or, if atEnd is set, end at a page without access.
+// There is such a page on the other side too.
 func guarded(t testing.TB, n int, atEnd bool) []byte {
 	t.Helper()
 	page := os.Getpagesize()

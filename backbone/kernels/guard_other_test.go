@@ -4,5 +4,5 @@ package kernels
 
 import "testing"
 
-// guarded gives n bytes; only on Linux does it matter where they are.
+// guarded returns n bytes. Only on Linux are they next to pages without access.
 func guarded(t testing.TB, n int, atEnd bool) []byte { return make([]byte, n) }

@@ -6,29 +6,30 @@ import (
 	"slices"
 )
 
-// Environment is the variable that forces an implementation by name.
+// Environment is the name of the environment variable that selects an implementation.
 const Environment = "IMPRINT_KERNELS"
 
-// An implementation is a way of computing the operators that take the time.
-// All give the same bytes. Each function makes, once for each operator, what is
-// run many times; one that is nil, or gives nil because it cannot compute these
-// values exactly, leaves the operator to plain Go.
+// An implementation computes the operators that take the most time. All implementations
+// give the same bytes. A function is called once for each operator and returns what runs.
+// If the function is nil, or returns nil because it cannot compute the operator exactly,
+// plain Go does.
 type implementation struct {
 	name string
-	// available reports whether this processor has the instructions.
+	// available reports whether the processor has the instructions.
 	available func() bool
 	product   func(w *weights) product
-	lines     bool                                // whether products read rows of lines
-	tried     bool                                // whether each product is compared with plain Go before it is used
-	windows   func(w *weights, near bool) windows // near if windows move by one pixel of a row and have neighbouring taps
-	adder     func(s *sum) adder
+	lines     bool // whether products can read rows that consist of lines
+	verify    bool // whether to compare each product with plain Go before using it
+	// windows is called with near set if stride and dilation along a row are 1.
+	windows func(w *weights, near bool) windows
+	adder   func(s *sum) adder
 }
 
-// purego is what every processor has.
+// purego is the implementation in plain Go, for every processor.
 var purego = implementation{name: "purego"}
 
-// Implementations lists the implementations that this processor can run, the best
-// first. The last is "purego", which is plain Go.
+// Implementations returns the names of the implementations that this processor can run,
+// the fastest first. The last is "purego", which is plain Go.
 func Implementations() []string {
 	var names []string
 	for _, i := range implementations() {
@@ -39,10 +40,9 @@ func Implementations() []string {
 	return append(names, purego.name)
 }
 
-// Implementation is the name of the implementation that kernels made now will
-// use: the first of [Implementations] unless the environment variable
-// IMPRINT_KERNELS names another. The error wraps [ErrUnsupported] when it names
-// one that this processor does not have.
+// Implementation returns the name of the implementation that new kernels use: the first
+// of [Implementations], or the one that the environment variable IMPRINT_KERNELS names. If
+// this processor cannot run that one, the error wraps [ErrUnsupported].
 func Implementation() (string, error) {
 	i, err := chosen()
 	if err != nil {
@@ -51,6 +51,7 @@ func Implementation() (string, error) {
 	return i.name, nil
 }
 
+// chosen returns the implementation that new kernels use.
 func chosen() (*implementation, error) {
 	names := Implementations()
 	name := os.Getenv(Environment)
@@ -58,7 +59,7 @@ func chosen() (*implementation, error) {
 		name = names[0]
 	}
 	if !slices.Contains(names, name) {
-		return nil, fmt.Errorf("%w: %s is %q, this processor has %v", ErrUnsupported, Environment, name, names)
+		return nil, fmt.Errorf("%w: %s is %q, but this processor has %v", ErrUnsupported, Environment, name, names)
 	}
 	for _, i := range implementations() {
 		if i.name == name {

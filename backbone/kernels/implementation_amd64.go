@@ -4,9 +4,9 @@ package kernels
 
 import "golang.org/x/sys/cpu"
 
-// implementations are those in assembly, the best first. That with AVX-VNNI has
-// been compared with plain Go where an emulator stood in for the instruction, not
-// on a processor that has it: each product is tried before it is used.
+// implementations returns the implementations in assembly, the fastest first. AVX-VNNI
+// was tested with an emulator of its instruction, not on a processor that has it.
+// Therefore each of its products is compared with plain Go before it is used.
 func implementations() []implementation {
 	avx2 := implementation{
 		name:      "avx2",
@@ -14,7 +14,7 @@ func implementations() []implementation {
 		product:   newAVX2Product, windows: newBlockWindows, adder: newPanelAdder,
 	}
 	avxvnni := avx2
-	avxvnni.name, avxvnni.product, avxvnni.tried = "avxvnni", newAVXProduct, true
+	avxvnni.name, avxvnni.product, avxvnni.verify = "avxvnni", newAVXProduct, true
 	avxvnni.available = func() bool { return cpu.X86.HasAVX2 && cpu.X86.HasAVXVNNI }
 	avx512vnni := avx2
 	avx512vnni.name, avx512vnni.product, avx512vnni.windows = "avx512vnni", newWideProduct, newWideWindows

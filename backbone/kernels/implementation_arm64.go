@@ -4,7 +4,7 @@ package kernels
 
 import "golang.org/x/sys/cpu"
 
-// implementations are those in assembly, the best first.
+// implementations returns the implementations in assembly, the fastest first.
 func implementations() []implementation {
 	return []implementation{
 		{

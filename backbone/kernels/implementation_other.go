@@ -2,5 +2,5 @@
 
 package kernels
 
-// implementations are those in assembly: none.
+// implementations returns the implementations in assembly: none.
 func implementations() []implementation { return nil }

@@ -1,19 +1,19 @@
-// Package kernels computes the operators of quantised TensorFlow Lite models,
-// byte for byte as TensorFlow Lite 2.9.0 does on x86-64 with AVX2, on every
-// processor. Start with a constructor such as [NewConv2D], which checks shapes
-// and quantisation and packs the weights; then run the [Kernel] it returns.
+// Package kernels computes the operators of quantized TensorFlow Lite models. On every
+// processor, results are bit-identical to those of TensorFlow Lite 2.9.0 on x86-64 with
+// AVX2. Only the float32 forms of operators may differ from it in the last places. Call a
+// constructor such as [NewConv2D], which checks the operands and packs the weights, then
+// run the [Kernel] it returns.
 //
-// A Kernel is immutable: any number of goroutines may run it at once, each
-// with its own [Args]. Running allocates nothing, starts no goroutine and
-// cannot fail. Constructors copy what they need of constant tensors, so their
-// Data may change afterwards.
+// A Kernel is immutable. Any number of goroutines may run it at once, each with its own
+// [Args]. Running a Kernel does not allocate, start goroutines or fail. Constructors copy
+// what they need from constant tensors, so Data may change afterwards.
 //
-// What takes the time is in assembly for processors that have the instructions.
-// [Implementation] says which is chosen; the environment variable
-// IMPRINT_KERNELS names another, and the build tag purego leaves only plain Go.
-// All give the same bytes.
+// The operators that take the most time are in assembly for processors with the right
+// instructions. [Implementation] returns the one in use. The environment variable
+// IMPRINT_KERNELS selects another, and the build tag purego leaves only plain Go. All
+// implementations give the same bytes.
 //
-// Tensors are row-major, images NHWC, elements little-endian.
+// Tensors are row-major, images are NHWC and elements are little-endian.
 package kernels
 
 import (
@@ -23,15 +23,14 @@ import (
 )
 
 var (
-	// ErrInvalid is wrapped by errors about shapes, parameters or quantisation
-	// that contradict one another.
+	// ErrInvalid is wrapped when shapes, parameters or quantization do not match.
 	ErrInvalid = errors.New("invalid operator")
-	// ErrUnsupported is wrapped when an operator is sound but not in a form,
-	// such as an element type, that this package computes.
+	// ErrUnsupported is wrapped when an operator is valid but has a form, such as an
+	// element type, that this package does not compute.
 	ErrUnsupported = errors.New("unsupported form of operator")
 )
 
-// MaxElements is the largest number of elements of one tensor.
+// MaxElements is the largest number of elements in a tensor.
 const MaxElements = 1 << 28
 
 // A Type is the element type of a tensor.
@@ -46,7 +45,7 @@ const (
 	Int8
 )
 
-// Size is the number of bytes of one element, 0 for an unknown type.
+// Size returns the size of one element in bytes, or 0 for an unknown type.
 func (t Type) Size() int {
 	switch t {
 	case Float32, Int32:
@@ -59,6 +58,7 @@ func (t Type) Size() int {
 	return 0
 }
 
+// String returns the name of the type, such as uint8.
 func (t Type) String() string {
 	switch t {
 	case Float32:
@@ -75,10 +75,10 @@ func (t Type) String() string {
 	return fmt.Sprintf("Type(%d)", uint8(t))
 }
 
-// quantised reports whether t holds 8-bit codes.
-func (t Type) quantised() bool { return t == Uint8 || t == Int8 }
+// quantized reports whether elements are 8-bit codes.
+func (t Type) quantized() bool { return t == Uint8 || t == Int8 }
 
-// limits are the smallest and largest code of an 8-bit type.
+// limits returns the smallest and the largest code of an 8-bit type.
 func (t Type) limits() (lo, hi int32) {
 	if t == Int8 {
 		return -128, 127
@@ -86,20 +86,21 @@ func (t Type) limits() (lo, hi int32) {
 	return 0, 255
 }
 
-// A Tensor describes an operand. An 8-bit code q means scale·(q − zero point).
+// A Tensor describes an operand. An 8-bit code q stands for the real value
+// scale·(q − zero point).
 type Tensor struct {
 	Type  Type
 	Shape []int
-	// Scale and ZeroPoint have one entry, or one per slice along Axis; both
-	// are empty when the tensor is not quantised.
+	// Scale and ZeroPoint have one entry, or one for each slice along Axis. They are
+	// empty if the tensor is not quantized.
 	Scale     []float32
 	ZeroPoint []int64
 	Axis      int
-	// Data is the content of a constant; nil for what only Run sees.
+	// Data is the content of a constant, and otherwise nil.
 	Data []byte
 }
 
-// Elements is the product of the shape: 1 for a scalar.
+// Elements returns the number of elements, which is 1 for a scalar.
 func (t *Tensor) Elements() int {
 	n := 1
 	for _, d := range t.Shape {
@@ -108,88 +109,88 @@ func (t *Tensor) Elements() int {
 	return n
 }
 
-// Bytes is the length of the tensor's memory.
+// Bytes returns the size of the tensor in bytes.
 func (t *Tensor) Bytes() int { return t.Elements() * t.Type.Size() }
 
-// Args is the memory of one run. Slices must have the lengths of the tensors
-// the kernel was made for; Out must not overlap an input.
+// Args holds the memory of one run. Slices must have the sizes of the tensors that the
+// kernel was made for. Out must not overlap an input.
 type Args struct {
-	// In holds the inputs in the order of the constructor's tensors; entries
-	// of constants are not read.
+	// In holds the inputs in the order of the constructor's arguments. The entries of
+	// constants are not used.
 	In  [][]byte
 	Out []byte
-	// Scratch has at least Kernel.Scratch bytes; its content is arbitrary.
+	// Scratch has at least Kernel.Scratch bytes, of any content.
 	Scratch []byte
 }
 
-// A Kernel is an operator prepared for fixed shapes.
+// A Kernel is an operator prepared for given shapes.
 type Kernel interface {
-	// Parts is the number of pieces, at least 1, into which the output divides.
+	// Parts returns the number of parts into which the output divides, at least 1.
 	Parts() int
-	// Scratch is the number of bytes of scratch that a run needs.
+	// Scratch returns the size of the scratch memory of a run in bytes.
 	Scratch() int
-	// Run computes the pieces lo ≤ p < hi of the output. Different pieces may
-	// be computed at the same time, each call with its own scratch. The bytes
-	// of the output do not depend on how the pieces are divided.
+	// Run computes the parts lo ≤ p < hi of the output. Different parts may be computed
+	// at the same time, each call with its own scratch memory. The output does not
+	// depend on how its parts are divided among calls.
 	Run(a *Args, lo, hi int)
 }
 
-// check verifies what every operand must satisfy.
-func (t *Tensor) check(what string) error {
+// check returns an error if t is not a valid operand.
+func (t *Tensor) check(name string) error {
 	if t == nil {
-		return fmt.Errorf("%w: %s is missing", ErrInvalid, what)
+		return fmt.Errorf("%w: %s is missing", ErrInvalid, name)
 	}
 	if t.Type.Size() == 0 {
-		return fmt.Errorf("%w: %s has element %v", ErrUnsupported, what, t.Type)
+		return fmt.Errorf("%w: %s has element type %v", ErrUnsupported, name, t.Type)
 	}
 	n := 1
 	for _, d := range t.Shape {
 		if d <= 0 {
-			return fmt.Errorf("%w: %s has shape %v", ErrInvalid, what, t.Shape)
+			return fmt.Errorf("%w: %s has shape %v", ErrInvalid, name, t.Shape)
 		}
 		if d > MaxElements/n {
-			return fmt.Errorf("%w: %s of shape %v has more than %d elements", ErrInvalid, what, t.Shape, MaxElements)
+			return fmt.Errorf("%w: %s of shape %v has more than %d elements", ErrInvalid, name, t.Shape, MaxElements)
 		}
 		n *= d
 	}
 	if t.Data != nil && len(t.Data) != n*t.Type.Size() {
-		return fmt.Errorf("%w: %s of shape %v has %d bytes, want %d", ErrInvalid, what, t.Shape, len(t.Data), n*t.Type.Size())
+		return fmt.Errorf("%w: %s of shape %v has %d bytes, want %d", ErrInvalid, name, t.Shape, len(t.Data), n*t.Type.Size())
 	}
-	if !t.Type.quantised() {
+	if !t.Type.quantized() {
 		return nil
 	}
 	if len(t.Scale) != len(t.ZeroPoint) && len(t.ZeroPoint) > 1 {
-		return fmt.Errorf("%w: %s has %d scales and %d zero points", ErrInvalid, what, len(t.Scale), len(t.ZeroPoint))
+		return fmt.Errorf("%w: %s has %d scales and %d zero points", ErrInvalid, name, len(t.Scale), len(t.ZeroPoint))
 	}
 	for _, s := range t.Scale {
 		if !(s > 0) || math.IsInf(float64(s), 0) {
-			return fmt.Errorf("%w: %s has scale %v", ErrInvalid, what, s)
+			return fmt.Errorf("%w: %s has scale %v", ErrInvalid, name, s)
 		}
 	}
 	lo, hi := t.Type.limits()
 	for _, z := range t.ZeroPoint {
 		if z < int64(lo) || z > int64(hi) {
-			return fmt.Errorf("%w: %s is %v with zero point %d", ErrInvalid, what, t.Type, z)
+			return fmt.Errorf("%w: %s is %v with zero point %d", ErrInvalid, name, t.Type, z)
 		}
 	}
 	return nil
 }
 
-// checkQuantised verifies that t is quantised as one whole.
-func (t *Tensor) checkQuantised(what string) error {
-	if err := t.check(what); err != nil {
+// checkQuantized returns an error if t is not a valid operand with one scale.
+func (t *Tensor) checkQuantized(name string) error {
+	if err := t.check(name); err != nil {
 		return err
 	}
-	if !t.Type.quantised() {
-		return fmt.Errorf("%w: %s is %v, want uint8 or int8", ErrUnsupported, what, t.Type)
+	if !t.Type.quantized() {
+		return fmt.Errorf("%w: %s is %v, want uint8 or int8", ErrUnsupported, name, t.Type)
 	}
 	if len(t.Scale) != 1 {
-		return fmt.Errorf("%w: %s has %d scales, want 1", ErrInvalid, what, len(t.Scale))
+		return fmt.Errorf("%w: %s has %d scales, want 1", ErrInvalid, name, len(t.Scale))
 	}
 	return nil
 }
 
-// zero is the zero point of a tensor quantised as one whole.
+// zero returns the zero point of a tensor with one scale.
 func (t *Tensor) zero() int32 {
 	if len(t.ZeroPoint) == 0 {
 		return 0
@@ -197,34 +198,24 @@ func (t *Tensor) zero() int32 {
 	return int32(t.ZeroPoint[0])
 }
 
+// scale returns the scale of a tensor with one scale.
 func (t *Tensor) scale() float32 { return t.Scale[0] }
 
-func sameShape(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// sameType verifies that all tensors have one element type.
+// sameType returns an error if the tensors do not have one element type.
 func sameType(first *Tensor, rest ...*Tensor) error {
 	for _, t := range rest {
 		if t.Type != first.Type {
-			return fmt.Errorf("%w: element types %v and %v together", ErrUnsupported, first.Type, t.Type)
+			return fmt.Errorf("%w: mixed element types %v and %v", ErrUnsupported, first.Type, t.Type)
 		}
 	}
 	return nil
 }
 
-// chunk is the number of elements in a piece of an element-wise operator.
+// chunk is the number of elements in a part of an element-wise operator.
 const chunk = 8192
 
+// chunks returns the number of parts of n elements.
 func chunks(n int) int { return (n + chunk - 1) / chunk }
 
-// span is the range of elements that the pieces lo ≤ p < hi of n cover.
+// span returns the range of elements in the parts lo ≤ p < hi of n elements.
 func span(lo, hi, n int) (from, to int) { return min(lo*chunk, n), min(hi*chunk, n) }

@@ -2,32 +2,31 @@ package kernels
 
 import "encoding/binary"
 
-// Plain Go multiplies one pair of integers an instruction, unless several fit
-// one register: a 64-bit word carries three weights, 21 bits apart, and one
-// multiplication by an 8-bit value gives three products. Products of unsigned
-// bytes add up to less than 2²¹ for laneDepth steps; then the lanes are
-// emptied into 32-bit sums. Signed bytes are made unsigned by adding 128,
-// and zero points are taken out at the end.
+// Plain Go has no vector instructions, but several lanes fit in a register: a 64-bit word
+// holds three weights 21 bits apart, and one multiplication by an 8-bit value gives three
+// products. For laneDepth steps, products of unsigned bytes add up to less than 2²¹. Then
+// the lanes are added to 32-bit sums. Signed bytes become unsigned by adding 128, and the
+// zero points are corrected at the end.
 const (
 	laneBits  = 21
 	laneMask  = 1<<laneBits - 1
 	laneDepth = laneMask / (255 * 255) // 32
-	laneStep  = 4                      // depth is padded to a multiple of it
-	group     = 6                      // output channels in two words
+	laneStep  = 4                      // depth is padded to a multiple
+	group     = 6                      // output channels, in two words
 )
 
-// lanes is the product in plain Go.
+// lanes is product in plain Go.
 type lanes struct {
 	channels, depth int
 	stride          int         // depth padded to laneStep
-	words           [][2]uint64 // [group of channels][stride], laneDepth more at the end
+	words           [][2]uint64 // [group of channels][stride], then laneDepth more
 	weightZero      int32
-	requantisation
-	flip byte // 0x80 when input and output are int8
+	requantization
+	flip byte // 0x80 if input and output are int8
 }
 
 func packLanes(w *weights) *lanes {
-	m := &lanes{channels: w.channels, depth: w.depth, weightZero: w.zero, requantisation: w.requantisation}
+	m := &lanes{channels: w.channels, depth: w.depth, weightZero: w.zero, requantization: w.requantization}
 	m.stride = (w.depth + laneStep - 1) / laneStep * laneStep
 	if w.signed {
 		m.flip = 0x80
@@ -44,7 +43,7 @@ func packLanes(w *weights) *lanes {
 	return m
 }
 
-// panels is the number of groups of channels, the last perhaps incomplete.
+// panels returns the number of groups of channels, of which the last may be incomplete.
 func (m *lanes) panels() int { return (m.channels + group - 1) / group }
 
 func (m *lanes) scratch(rows int) int {
@@ -54,8 +53,8 @@ func (m *lanes) scratch(rows int) int {
 	return rows*m.stride + laneDepth
 }
 
-// prepare makes rows unsigned, pads each to laneStep and leaves room to read
-// laneDepth bytes at a time.
+// prepare makes rows unsigned, pads each to a multiple of laneStep and leaves room for
+// reads of laneDepth bytes.
 func (m *lanes) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 	if m.flip == 0 && m.depth%laneDepth == 0 {
 		return x, stride
@@ -66,7 +65,7 @@ func (m *lanes) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 	return scratch, m.stride
 }
 
-// multiply relies on weights being 0 where rows are padded.
+// multiply relies on weights of 0 where rows are padded.
 func (m *lanes) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
 	var rowSum [maxRows]int32
 	for r := range rows {
@@ -95,7 +94,7 @@ func (m *lanes) multiply(x []byte, stride, rows int, out []byte, outStride, from
 	}
 }
 
-// store scales sums to codes of the output.
+// store scales sums to output codes.
 func (m *lanes) store(out []byte, sums []uint32, rowSum int32, first int) {
 	bias := m.bias[first:][:len(out)]
 	if m.stage != nil {
@@ -113,8 +112,8 @@ func (m *lanes) store(out []byte, sums []uint32, rowSum int32, first int) {
 	}
 }
 
-// dot2x6 adds the product of two rows and six channels over depth steps, but
-// no more than laneDepth, to sums.
+// dot2x6 adds the products of two rows and six channels to sums, over depth steps but at
+// most laneDepth.
 func dot2x6(sums *[2 * group]uint32, p, q *[laneDepth]byte, w *[laneDepth][2]uint64, depth int) {
 	a0, a1, b0, b1 := laneSums(p, q, w, depth)
 	sums[0] += uint32(a0 & laneMask)
@@ -131,9 +130,9 @@ func dot2x6(sums *[2 * group]uint32, p, q *[laneDepth]byte, w *[laneDepth][2]uin
 	sums[11] += uint32(b1 >> (2 * laneBits))
 }
 
-// laneSums is the inner loop of everything. It is a function of its own, with
-// arrays instead of slices and four steps written out, because that is how its
-// four sums stay in registers: twice as fast as the obvious loop.
+// laneSums is the innermost loop. As a separate function, with arrays instead of slices
+// and four steps unrolled, it keeps its four sums in registers. That is twice as fast as
+// the obvious loop.
 //
 //go:noinline
 func laneSums(p, q *[laneDepth]byte, w *[laneDepth][2]uint64, depth int) (a0, a1, b0, b1 uint64) {
@@ -162,7 +161,7 @@ func laneSums(p, q *[laneDepth]byte, w *[laneDepth][2]uint64, depth int) (a0, a1
 	return a0, a1, b0, b1
 }
 
-// byteSum adds the bytes of x.
+// byteSum returns the sum of the bytes of x.
 func byteSum(x []byte) int32 {
 	const even = 0x00ff00ff00ff00ff
 	var sum uint64
@@ -177,7 +176,7 @@ func byteSum(x []byte) int32 {
 	return int32(sum)
 }
 
-// copyFlipped copies src to dst with every byte XORed by flip.
+// copyFlipped copies src to dst with every byte XORed with flip.
 func copyFlipped(dst, src []byte, flip byte) {
 	if flip == 0 {
 		copy(dst, src)

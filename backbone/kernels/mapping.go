@@ -3,9 +3,11 @@ package kernels
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
-// A mapping replaces every code by another: all functions of one 8-bit tensor.
+// A mapping replaces codes by others through a table. It computes any function of one
+// 8-bit tensor.
 type mapping struct {
 	table [256]byte
 	n     int
@@ -23,8 +25,7 @@ func (k *mapping) Run(a *Args, lo, hi int) {
 	}
 }
 
-// newMapping makes the table of f of the codes of in, saturated
-// to lo…hi.
+// newMapping returns the mapping of the codes of in by f, clamped to lo…hi.
 func newMapping(in *Tensor, lo, hi int32, f func(q int32) int32) *mapping {
 	k := &mapping{n: in.Elements()}
 	for b := range k.table {
@@ -33,26 +34,27 @@ func newMapping(in *Tensor, lo, hi int32, f func(q int32) int32) *mapping {
 	return k
 }
 
-// checkMapping verifies the operands of a function of codes.
+// checkMapping returns an error if in and out are not operands of a mapping.
 func checkMapping(in, out *Tensor) error {
-	if err := in.checkQuantised("input"); err != nil {
+	if err := in.checkQuantized("input"); err != nil {
 		return err
 	}
-	if err := out.checkQuantised("output"); err != nil {
+	if err := out.checkQuantized("output"); err != nil {
 		return err
 	}
-	return sameElements(in, out)
+	return sameShape(in, out)
 }
 
-func sameElements(in, out *Tensor) error {
-	if !sameShape(in.Shape, out.Shape) {
+// sameShape returns an error if in and out have different shapes.
+func sameShape(in, out *Tensor) error {
+	if !slices.Equal(in.Shape, out.Shape) {
 		return fmt.Errorf("%w: input has shape %v, output %v", ErrInvalid, in.Shape, out.Shape)
 	}
 	return nil
 }
 
-// NewReLU prepares RELU, RELU6 or RELU_N1_TO_1 as an operator of its own, on
-// uint8, int8 or float32.
+// NewReLU returns a Kernel for the operator RELU, RELU6 or RELU_N1_TO_1 on uint8, int8 or
+// float32.
 func NewReLU(act Activation, in, out *Tensor) (Kernel, error) {
 	k, err := newReLU(act, in, out)
 	if err != nil {
@@ -88,8 +90,8 @@ func newReLU(act Activation, in, out *Tensor) (Kernel, error) {
 	}), nil
 }
 
-// NewLogistic prepares LOGISTIC, 1/(1+e^−x), on uint8, int8 or float32. Codes
-// are looked up in a table computed in float32.
+// NewLogistic returns a Kernel for LOGISTIC, 1/(1+e^−x), on uint8, int8 or float32. Codes
+// map through a table that is computed in float32.
 func NewLogistic(in, out *Tensor) (Kernel, error) {
 	k, err := newLogistic(in, out)
 	if err != nil {
@@ -118,7 +120,7 @@ func newLogistic(in, out *Tensor) (Kernel, error) {
 	}), nil
 }
 
-// NewSqrt prepares SQRT on float32.
+// NewSqrt returns a Kernel for SQRT on float32.
 func NewSqrt(in, out *Tensor) (Kernel, error) {
 	if in != nil && in.Type != Float32 {
 		return nil, fmt.Errorf("sqrt: %w: input is %v, want float32", ErrUnsupported, in.Type)
@@ -130,8 +132,8 @@ func NewSqrt(in, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
-// NewHardSwish prepares HARD_SWISH, x·relu6(x+3)/6, on uint8 or int8, in the
-// 16-bit fixed-point arithmetic of TensorFlow Lite.
+// NewHardSwish returns a Kernel for HARD_SWISH, x·relu6(x+3)/6, on uint8 or int8, in
+// TensorFlow Lite's 16-bit fixed-point arithmetic.
 func NewHardSwish(in, out *Tensor) (Kernel, error) {
 	k, err := newHardSwish(in, out)
 	if err != nil {
@@ -147,8 +149,8 @@ func newHardSwish(in, out *Tensor) (Kernel, error) {
 	if err := sameType(in, out); err != nil {
 		return nil, err
 	}
-	// Inputs are shifted left by 7 bits; ±3 is the whole range of 16 bits on
-	// the scale of the inner relu.
+	// Inputs are shifted left by 7 bits. On the scale of the inner relu, ±3 is the whole
+	// range of 16 bits.
 	fine := float32(1.0/128) * in.scale()
 	toOut, err := newMultiplier(float64(fine / out.scale()))
 	if err != nil {
@@ -180,14 +182,14 @@ func newHardSwish(in, out *Tensor) (Kernel, error) {
 	}), nil
 }
 
-// sixteen is the mantissa rounded to 16 bits.
+// sixteen returns the mantissa rounded to 16 bits.
 func (m multiplier) sixteen() int32 {
 	return int32(min((int64(m.mantissa)+1<<15)>>16, math.MaxInt16))
 }
 
 func saturate16(v int32) int32 { return clamp(v, math.MinInt16, math.MaxInt16) }
 
-// doublingHigh16 is a·b/2¹⁵ of 16-bit values, rounded to nearest, ties up.
+// doublingHigh16 returns a·b/2¹⁵ of 16-bit values, rounded to nearest, ties up.
 func doublingHigh16(a, b int32) int32 {
 	if a == math.MinInt16 && b == math.MinInt16 {
 		return math.MaxInt16

@@ -1,19 +1,23 @@
 package kernels
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
+// mean is MEAN.
 type mean struct {
-	shape, step []int // of the output's axes
-	reduced     []int // lengths of the axes summed
-	reducedStep []int
+	shape, step []int // lengths of the output's axes, and their steps in the input
+	reduced     []int // lengths of the axes that are summed
+	reducedStep []int // their steps in the input
 	outputs     int
-	count       int32
-	finish      func(sum int32) int32
+	count       int32                 // elements in a sum
+	finish      func(sum int32) int32 // from a sum to a code
 	kind        Type
 }
 
-// NewMean prepares MEAN of in over constant int32 axes, negative ones counting
-// from the end, on uint8, int8 or float32.
+// NewMean returns a Kernel for MEAN over constant int32 axes on uint8, int8 or float32.
+// Negative axes count from the end.
 func NewMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
 	k, err := newMean(keepDims, in, axes, out)
 	if err != nil {
@@ -39,7 +43,7 @@ func newMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
 	reduce := make([]bool, len(in.Shape))
 	for _, a := range list {
 		if a < -len(reduce) || a >= len(reduce) {
-			return nil, fmt.Errorf("%w: axis %d of a tensor of shape %v", ErrInvalid, a, in.Shape)
+			return nil, fmt.Errorf("%w: axis %d of a tensor with shape %v", ErrInvalid, a, in.Shape)
 		}
 		if a < 0 {
 			a += len(reduce)
@@ -67,26 +71,26 @@ func newMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
 		k.shape, k.step = append(k.shape, d), append(k.step, step)
 		want = append(want, d)
 	}
-	if !sameShape(want, out.Shape) {
+	if !slices.Equal(want, out.Shape) {
 		return nil, fmt.Errorf("%w: output has shape %v, want %v", ErrInvalid, out.Shape, want)
 	}
 	if in.Type == Float32 {
 		return k, nil
 	}
-	if err := in.checkQuantised("input"); err != nil {
+	if err := in.checkQuantized("input"); err != nil {
 		return nil, err
 	}
-	if err := out.checkQuantised("output"); err != nil {
+	if err := out.checkQuantized("output"); err != nil {
 		return nil, err
 	}
-	// The means over an image, as models take them, have a kernel of their own.
+	// TensorFlow Lite has a separate kernel for the mean over an image.
 	image := keepDims && len(list) == 2 && len(in.Shape) == 4 &&
 		(list[0] == 1 && list[1] == 2 || list[0] == 2 && list[1] == 1)
 	k.finish, err = meanCodes(image, k.count, in, out)
 	return k, err
 }
 
-// meanCodes gives the function from a sum of count codes to a code.
+// meanCodes returns the function from a sum of count codes to a code.
 func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32, error) {
 	lo, hi := out.Type.limits()
 	n, zero := float32(count), out.zero()
@@ -101,7 +105,7 @@ func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32,
 			return clamp(m.apply(sum)+zero-rounded, lo, hi)
 		}, err
 	case image:
-		// Scaled first, then divided: two roundings.
+		// The sum is first scaled, then divided, with two roundings.
 		m, err := newMultiplier(float64(in.scale()) / float64(out.scale()))
 		return func(sum int32) int32 {
 			return clamp(averaged(m.apply(sum-count*in.zero()), count)+zero, lo, hi)
@@ -116,7 +120,7 @@ func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32,
 	}, nil
 }
 
-// meanBlock is the number of outputs in a piece.
+// meanBlock is the number of outputs in a part.
 const meanBlock = 64
 
 func (k *mean) Parts() int   { return (k.outputs + meanBlock - 1) / meanBlock }
@@ -156,7 +160,7 @@ func (k *mean) Run(a *Args, lo, hi int) {
 	}
 }
 
-// offset is where element e of those that are summed is.
+// offset returns the offset in the input of element e of a sum.
 func (k *mean) offset(e int) int {
 	p := 0
 	for i := len(k.reduced) - 1; i >= 0; i-- {
@@ -166,7 +170,7 @@ func (k *mean) offset(e int) int {
 	return p
 }
 
-// sumRows adds up columns of rows that are step apart.
+// sumRows sums columns over rows that are step apart.
 func sumRows[T byte | int8](sums []int32, in []T, rows, step int) {
 	clear(sums)
 	for r := range rows {
@@ -177,6 +181,7 @@ func sumRows[T byte | int8](sums []int32, in []T, rows, step int) {
 	}
 }
 
+// float computes output o, whose sum starts at element at.
 func (k *mean) float(a *Args, o, at int) {
 	var total float32
 	for e := range int(k.count) {

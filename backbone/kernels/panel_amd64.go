@@ -10,17 +10,18 @@ import (
 
 //go:generate go run -C asm . -out ../avx2_amd64.s -stubs ../avx2_stubs_amd64.go -pkg kernels
 
-// panelChannels is the number of output channels that assembly computes
-// together; for the last ones there are routines of half as many.
+// panelChannels is the number of output channels that the assembly computes together. For
+// the last channels there are routines of half as many.
 const panelChannels = 16
 
-// A panel is what assembly needs to requantise the sums of panelChannels. The
-// program in asm knows the offsets. Lanes are in the order of laneChannel.
+// A panel has the parameters by which the assembly requantizes the sums of panelChannels.
+// The generator in asm knows the offsets of the fields. Lanes are in the order of
+// laneChannel.
 //
-// A sum times the mantissa, plus round, has in its upper 32 bits what is left to
-// shift. The two roundings of a multiplier become one, because ⌊(⌊a/m⌋+b)/n⌋ is
-// ⌊(a+bm)/mn⌋. Ties go away from zero when 1 less is added below zero: sums
-// above least get it back.
+// The assembly multiplies a sum by the mantissa, adds round, and shifts the upper 32 bits
+// of the result. That combines the two roundings of a multiplier into one, because
+// ⌊(⌊a/m⌋+b)/n⌋ = ⌊(a+bm)/mn⌋. To round ties away from zero, round is less by 1 in the
+// upper bits, and sums above least get that 1 back.
 type panel struct {
 	bias, mantissa, odd [panelChannels]int32
 	round, roundOdd     [panelChannels / 2]int64
@@ -29,8 +30,9 @@ type panel struct {
 	lo, hi, flip        [2 * panelChannels]byte
 }
 
-// laneChannel is the channel in a lane of a panel: in a whole one the order in
-// which instructions pack two vectors of 32-bit lanes, in half of one its own.
+// laneChannel returns the channel in a lane of a panel. In a whole panel, channels are in
+// the order in which instructions pack two vectors of 32-bit lanes. In half a panel, they
+// are in order.
 func laneChannel(lane int, whole bool) int {
 	if !whole {
 		return lane
@@ -38,8 +40,8 @@ func laneChannel(lane int, whole bool) int {
 	return lane&3 | lane&4<<1 | lane&8>>1
 }
 
-// newPanel is the panel of channels from first on, as many as there are and it
-// has lanes for.
+// newPanel returns the panel of the channels from first on. away rounds ties away from
+// zero.
 func newPanel(w *weights, first int, whole, away bool) panel {
 	var p panel
 	p.limit(w.outZero, w.lo, w.hi, w.signed)
@@ -51,8 +53,8 @@ func newPanel(w *weights, first int, whole, away bool) panel {
 	return p
 }
 
-// sumShift is how far to the left sums must be before they enter a panel: a
-// place for the rounding, and more for factors above 1.
+// sumShift returns the number of bits by which sums must be shifted left for a panel: one
+// for the rounding, and more for factors above 1.
 func (m multiplier) sumShift(away bool) uint8 {
 	if away || m.right == 0 {
 		return m.left + 1
@@ -60,7 +62,7 @@ func (m multiplier) sumShift(away bool) uint8 {
 	return 0
 }
 
-// set takes a lane's bias, already shifted, and factor.
+// set sets the bias of a lane, already shifted, and its factor.
 func (p *panel) set(lane int, bias int32, m multiplier, away bool) {
 	p.bias[lane], p.mantissa[lane], p.odd[lane^1] = bias, m.mantissa, m.mantissa
 	round := int64(1) << 31
@@ -81,8 +83,8 @@ func (p *panel) set(lane int, bias int32, m multiplier, away bool) {
 	}
 }
 
-// limit sets the output's zero point and bounds. int8 codes are stored as
-// unsigned ones are, then flipped.
+// limit sets the output's zero point and limits. The assembly computes int8 codes as
+// unsigned ones, then flips their upper bit.
 func (p *panel) limit(zero, lo, hi int32, signed bool) {
 	var flip byte
 	if signed {
@@ -96,8 +98,9 @@ func (p *panel) limit(zero, lo, hi int32, signed bool) {
 	}
 }
 
-// shiftedLeft are weights whose sums can enter a panel: w if they are. It gives
-// nil if they do not fit 16 bits or their sums 32, as they do in a sensible model.
+// shiftedLeft returns weights whose sums are shifted left as a panel requires: w itself if
+// no shift is needed, or nil if the weights would not fit in 16 bits or the sums in 32.
+// In sensible models they do.
 func (w *weights) shiftedLeft(away bool) *weights {
 	v := *w
 	for c := range v.channels {
@@ -123,7 +126,7 @@ func (w *weights) shiftedLeft(away bool) *weights {
 	return &v
 }
 
-// aligned allocates n bytes at a multiple of 64.
+// aligned returns n zero bytes that start at a multiple of 64.
 func aligned(n int) []byte {
 	b := make([]byte, n+63)
 	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & 63

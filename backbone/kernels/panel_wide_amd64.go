@@ -2,24 +2,25 @@
 
 package kernels
 
-// wideLanes is the number of lanes of 32 bits of an AVX-512 vector.
+// wideLanes is the number of 32-bit lanes in an AVX-512 vector.
 const wideLanes = 16
 
-// A widePanel is a panel for two vectors of AVX-512, whose lanes are in the order
-// of channels. Sums are shifted to the left before they are scaled.
+// A widePanel is a panel for two AVX-512 vectors. Its lanes are in the order of channels.
+// The assembly shifts sums left before it scales them.
 type widePanel struct {
 	half         [2]wideScale
 	zero         [2 * wideLanes]int16
 	lo, hi, flip [4 * wideLanes]byte
 }
 
+// A wideScale has the parameters of one vector of a widePanel.
 type wideScale struct {
 	bias, mantissa, odd [wideLanes]int32
 	round, roundOdd     [wideLanes / 2]int64
 	shift, left, least  [wideLanes]int32
 }
 
-// limit sets the output's zero point and bounds, as panel.limit does.
+// limit sets the output's zero point and limits, like panel.limit.
 func (p *widePanel) limit(w *weights) {
 	var q panel
 	q.limit(w.outZero, w.lo, w.hi, w.signed)
@@ -31,7 +32,7 @@ func (p *widePanel) limit(w *weights) {
 	}
 }
 
-// set takes a lane's bias and factor, ties as panel.set has them.
+// set sets the bias and factor of a lane, like panel.set.
 func (s *wideScale) set(lane int, bias int32, m multiplier, away bool) {
 	var q panel
 	q.set(0, bias, m, away)
@@ -44,8 +45,7 @@ func (s *wideScale) set(lane int, bias int32, m multiplier, away bool) {
 	}
 }
 
-// shiftable reports whether the sums of channel c, shifted to the left as they
-// are before they enter a panel, fit 32 bits.
+// shiftable reports whether the sums of channel c fit in 32 bits after a left shift.
 func (w *weights) shiftable(c int, left uint8) bool {
 	if left > 15 {
 		return false

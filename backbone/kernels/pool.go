@@ -12,18 +12,20 @@ type Pool2DParams struct {
 	Activation       Activation
 }
 
+// pool is AVERAGE_POOL_2D or MAX_POOL_2D of codes.
 type pool struct {
 	geometry
-	largest bool
+	largest bool // MAX_POOL_2D
 	lo, hi  int32
 	signed  bool
-	// The Edge TPU multiplies the sum less the zero points.
+	// With reciprocal set, the sum minus the zero points is multiplied by 1/count, as on
+	// the Edge TPU.
 	reciprocal bool
 	zero       int32
 }
 
-// NewAveragePool2D prepares AVERAGE_POOL_2D of in (n, h, w, c): uint8, int8 or
-// float32. Pixels outside of the image do not count.
+// NewAveragePool2D returns a Kernel for AVERAGE_POOL_2D of in, of shape (n, h, w, c), on
+// uint8, int8 or float32. Pixels outside of the image do not count.
 func NewAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	k, err := newPool(p, false, in, out)
 	if err != nil {
@@ -32,7 +34,8 @@ func NewAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
-// NewMaxPool2D prepares MAX_POOL_2D of in (n, h, w, c): uint8, int8 or float32.
+// NewMaxPool2D returns a Kernel for MAX_POOL_2D of in, of shape (n, h, w, c), on uint8,
+// int8 or float32.
 func NewMaxPool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	k, err := newPool(p, true, in, out)
 	if err != nil {
@@ -70,12 +73,12 @@ func newPool(p Pool2DParams, largest bool, in, out *Tensor) (Kernel, error) {
 	return k, err
 }
 
-// sameCodes verifies that in and out are quantised alike.
+// sameCodes returns an error if in and out do not have the same quantization.
 func sameCodes(in, out *Tensor) error {
-	if err := in.checkQuantised("input"); err != nil {
+	if err := in.checkQuantized("input"); err != nil {
 		return err
 	}
-	if err := out.checkQuantised("output"); err != nil {
+	if err := out.checkQuantized("output"); err != nil {
 		return err
 	}
 	d := in.scale() - out.scale()
@@ -96,60 +99,86 @@ func (k *pool) Run(a *Args, lo, hi int) {
 	}
 }
 
-// within is the part of a window beginning at start that lies inside 0…size.
+// within returns the part of a window of size k, starting at start, that lies in 0…size.
 func within(start, k, size int) (from, to int) {
 	return max(start, 0), min(start+k, size)
 }
 
+// poolBlock is the number of channels that are pooled at a time.
+const poolBlock = 128
+
+// A poolWindow is the part of a window that lies in the image.
+type poolWindow struct {
+	image, y0, y1, x0, x1 int
+}
+
+// runPool computes rows of output pixels.
 func runPool[T byte | int8](k *pool, in []T, out []byte, lo, hi int) {
-	const block = 128
-	var sums [block]int32
+	var accs [poolBlock]int32
+	var w poolWindow
 	for row := lo; row < hi; row++ {
-		image, oy := row/k.outH, row%k.outH
-		y0, y1 := within(oy*k.StrideH-k.padTop, k.kH, k.inH)
+		w.image = row / k.outH
+		w.y0, w.y1 = within(row%k.outH*k.StrideH-k.padTop, k.kH, k.inH)
 		for ox := range k.outW {
-			x0, x1 := within(ox*k.StrideW-k.padLeft, k.kW, k.inW)
+			w.x0, w.x1 = within(ox*k.StrideW-k.padLeft, k.kW, k.inW)
 			pixel := out[(row*k.outW+ox)*k.inC:][:k.inC]
-			for first := 0; first < k.inC; first += block {
-				acc := sums[:min(block, k.inC-first)]
-				start := int32(0)
+			for first := 0; first < k.inC; first += poolBlock {
+				acc := accs[:min(poolBlock, k.inC-first)]
 				if k.largest {
-					start = -128
+					poolMax(k, acc, in, w, first)
+				} else {
+					poolSum(k, acc, in, w, first)
 				}
-				for i := range acc {
-					acc[i] = start
-				}
-				for y := y0; y < y1; y++ {
-					for x := x0; x < x1; x++ {
-						v := in[((image*k.inH+y)*k.inW+x)*k.inC+first:][:len(acc)]
-						if k.largest {
-							for i := range acc {
-								acc[i] = max(acc[i], int32(v[i]))
-							}
-						} else {
-							for i := range acc {
-								acc[i] += int32(v[i])
-							}
-						}
-					}
-				}
-				count := int32((y1 - y0) * (x1 - x0))
-				for i, v := range acc {
-					switch {
-					case k.reciprocal:
-						mean := float32(float32(v-count*k.zero) * (1 / float32(count)))
-						v = int32(math.RoundToEven(float64(mean))) + k.zero
-					case !k.largest:
-						v = averaged(v, count)
-					}
-					pixel[first+i] = byte(clamp(v, k.lo, k.hi))
-				}
+				k.store(pixel[first:][:len(acc)], acc, w)
 			}
 		}
 	}
 }
 
-// averaged is sum/count rounded to nearest, ties away from zero.
+// poolMax sets acc to the largest values in the window, for the channels from first on.
+func poolMax[T byte | int8](k *pool, acc []int32, in []T, w poolWindow, first int) {
+	for i := range acc {
+		acc[i] = -128
+	}
+	for y := w.y0; y < w.y1; y++ {
+		for x := w.x0; x < w.x1; x++ {
+			v := in[((w.image*k.inH+y)*k.inW+x)*k.inC+first:][:len(acc)]
+			for i := range acc {
+				acc[i] = max(acc[i], int32(v[i]))
+			}
+		}
+	}
+}
+
+// poolSum sets acc to the sums of the window, for the channels from first on.
+func poolSum[T byte | int8](k *pool, acc []int32, in []T, w poolWindow, first int) {
+	clear(acc)
+	for y := w.y0; y < w.y1; y++ {
+		for x := w.x0; x < w.x1; x++ {
+			v := in[((w.image*k.inH+y)*k.inW+x)*k.inC+first:][:len(acc)]
+			for i := range acc {
+				acc[i] += int32(v[i])
+			}
+		}
+	}
+}
+
+// store stores the codes of sums or maxima.
+func (k *pool) store(out []byte, acc []int32, w poolWindow) {
+	count := int32((w.y1 - w.y0) * (w.x1 - w.x0))
+	for i, v := range acc {
+		switch {
+		case k.reciprocal:
+			mean := float32(float32(v-count*k.zero) * (1 / float32(count)))
+			v = int32(math.RoundToEven(float64(mean))) + k.zero
+		case !k.largest:
+			v = averaged(v, count)
+		}
+		out[i] = byte(clamp(v, k.lo, k.hi))
+	}
+}
+
+// averaged returns sum/count rounded to nearest, ties away from zero.
 func averaged(sum, count int32) int32 {
 	if sum < 0 {
 		return (sum - count/2) / count

@@ -5,30 +5,31 @@ import (
 	"fmt"
 )
 
-// weights are the constant side of a quantised operator, for an implementation
-// to pack: it keeps nothing of them. With x the value of an input byte as it is
-// in the tensor, −128…127 or 0…255, an accumulator is bias + Σ codes·x.
+// weights are the constant operands of a quantized operator. An implementation packs them
+// and does not keep them. With the input values x as they are in the tensor, −128…127 or
+// 0…255, an accumulator is bias + Σ codes·x.
 type weights struct {
 	channels, depth int
-	codes           []int16 // less their zero point, −255…255: [channels][depth]
-	zero            int32   // code + zero is the weight as an unsigned byte
+	codes           []int16 // minus the zero point, −255…255: [channels][depth]
+	zero            int32   // codes + zero are the weights as unsigned bytes
 	signed          bool    // input and output are int8
-	// With line > 0 a row is made of lines of so many bytes, of which each begins
-	// pitch after the one before. Who does not pack for that sets line to 0: rows
-	// are then whole.
+	// If line > 0, a row consists of lines of that many bytes, each of which starts pitch
+	// bytes after the one before. An implementation that cannot read such rows sets line
+	// to 0.
 	line, pitch int
-	requantisation
+	requantization
 }
 
-// A requantisation brings accumulators to output codes.
-type requantisation struct {
-	bias            []int32 // zero points of the input folded in
+// A requantization maps accumulators to output codes.
+type requantization struct {
+	bias            []int32 // includes the effect of the input's zero point
 	scale           []multiplier
 	outZero, lo, hi int32
-	stage           *stage // in place of all but bias, if not nil
+	stage           *stage // if not nil, replaces all but bias
 }
 
-// newWeights takes rows of depth weights, one row per channel, and bias or nil.
+// newWeights returns the weights in t, one row for each channel. bias may be nil. See
+// weightScales for wide.
 func newWeights(t *Tensor, channels int, bias []int32, in, out *Tensor, act Activation, wide bool, s *Stage) (*weights, error) {
 	w := &weights{channels: channels, depth: len(t.Data) / channels, zero: t.zero(), signed: in.Type == Int8}
 	if t.Type == Int8 {
@@ -68,7 +69,7 @@ func newWeights(t *Tensor, channels int, bias []int32, in, out *Tensor, act Acti
 	return w, nil
 }
 
-// shifted is the bias for inputs that have by added to every value.
+// shifted returns the bias for inputs to whose values by is added.
 func (w *weights) shifted(by int32) []int32 {
 	bias := make([]int32, w.channels)
 	for c := range bias {
@@ -81,41 +82,40 @@ func (w *weights) shifted(by int32) []int32 {
 	return bias
 }
 
-// A product multiplies rows of depth bytes by packed weights and stores codes,
-// ties rounded up. It is immutable.
+// A product multiplies rows of depth bytes by packed weights and stores codes. It rounds
+// ties up. It is immutable.
 type product interface {
-	// panels is the number of pieces into which the channels divide.
+	// panels returns the number of groups into which the channels divide.
 	panels() int
-	// scratch is the number of bytes prepare needs for rows, at most maxRows.
+	// scratch returns the scratch memory that prepare needs for rows, at most maxRows.
 	scratch(rows int) int
-	// prepare gives rows, stride bytes apart in x, the form that multiply reads:
-	// x and stride themselves or a copy in scratch. The last row ends with x. If
-	// rows are of lines, x is changed instead.
+	// prepare returns rows, which are stride bytes apart in x, in the form that multiply
+	// reads: x itself or a copy in scratch, and the stride. The last row ends with x. If
+	// rows consist of lines, prepare changes x instead of copying.
 	prepare(scratch, x []byte, stride, rows int) ([]byte, int)
-	// multiply computes the channels of panels from ≤ p < to for rows that
-	// prepare gave, which may be more than maxRows if they are of lines, and stores
-	// them. Row r begins at out[r·outStride]; nothing
-	// but the channels of these panels is written.
+	// multiply computes and stores the channels of the panels from ≤ p < to, for rows
+	// from prepare. There may be more than maxRows if they consist of lines. Row r starts
+	// at out[r·outStride]. multiply writes nothing but the channels of these panels.
 	multiply(x []byte, stride, rows int, out []byte, outStride, from, to int)
 }
 
-// maxRows is the number of input rows multiplied in one go.
+// maxRows is the largest number of rows in one call of multiply.
 const maxRows = 64
 
-// newProduct packs weights the best way.
+// newProduct returns the product of the chosen implementation.
 func newProduct(w *weights) (product, error) {
 	i, err := chosen()
 	if err != nil {
 		return nil, err
 	}
 	if w.channels > MaxElements/w.depth {
-		return nil, fmt.Errorf("%w: %d×%d weights", ErrInvalid, w.channels, w.depth)
+		return nil, fmt.Errorf("%w: %d×%d weights are too many", ErrInvalid, w.channels, w.depth)
 	}
 	if !i.lines || w.stage != nil {
 		w.line = 0
 	}
 	if i.product != nil && w.stage == nil {
-		if p := i.product(w); p != nil && (!i.tried || w.agrees(p)) {
+		if p := i.product(w); p != nil && (!i.verify || w.matchesGo(p)) {
 			return p, nil
 		}
 	}
@@ -123,12 +123,12 @@ func newProduct(w *weights) (product, error) {
 	return packLanes(w), nil
 }
 
-// agrees reports whether p computes some rows as plain Go does.
-func (w *weights) agrees(p product) bool {
+// matchesGo reports whether p computes some random rows as plain Go does.
+func (w *weights) matchesGo(p product) bool {
 	rows := min(max(1<<20/(w.channels*w.depth), 1), 5)
 	x, seed := make([]byte, rows*w.depth), uint32(1)
 	for i := range x {
-		seed = seed*1664525 + 1013904223 // Numerical Recipes' generator
+		seed = seed*1664525 + 1013904223 // the generator of Numerical Recipes
 		x[i] = byte(seed >> 24)
 	}
 	out := make([]byte, rows*w.channels)
@@ -153,9 +153,9 @@ func (w *weights) agrees(p product) bool {
 	return true
 }
 
-// weightScales gives the factors from accumulator to output code for each of
-// the channels. int8 convolutions compute in float64 throughout; uint8 and
-// FULLY_CONNECTED round the product of both scales to float32 first.
+// weightScales returns the factor from accumulator to output code of each channel. With
+// wide, as for int8 convolutions, the arithmetic is float64 throughout. Otherwise, as for
+// uint8 and FULLY_CONNECTED, the product of both scales is rounded to float32 first.
 func weightScales(in, weights, out *Tensor, channels int, wide bool) ([]multiplier, error) {
 	m := make([]multiplier, channels)
 	for c := range m {
@@ -175,7 +175,7 @@ func weightScales(in, weights, out *Tensor, channels int, wide bool) ([]multipli
 	return m, nil
 }
 
-// biasCodes checks and reads a constant bias of int32; nil gives nil.
+// biasCodes returns the elements of a constant int32 bias, nil for nil.
 func biasCodes(bias *Tensor, channels int) ([]int32, error) {
 	if bias == nil {
 		return nil, nil

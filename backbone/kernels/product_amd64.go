@@ -9,64 +9,63 @@ import (
 )
 
 const (
-	wordStep = 8 // depth of one turn of the loop over 16-bit values
-	tileRows = 4 // rows of the larger routines
+	wordStep = 8 // depth of an iteration of the loop over 16-bit values
+	tileRows = 4 // rows in a tile of the larger routines
 )
 
-// panelProduct multiplies a panel of channels at a time.
+// panelProduct is product for AVX2 and AVX-VNNI, one panel of channels at a time.
 type panelProduct struct {
 	channels, depth int
 	signed          bool
-	way             way
-	steps           int // turns of the loop in words
+	method          method
+	steps           int // iterations of the loop over 16-bit values
 	parts           []panelWeights
 }
 
-// A way is how sums are made.
-type way uint8
+// A method is how sums are computed.
+type method uint8
 
 const (
-	// In words, inputs and weights are widened to 16 bits, in which AVX2
-	// multiplies pairs into sums of 32 bits: exact for any weights.
-	inWords way = iota
-	// In bytes, AVX2 multiplies pairs of an unsigned and a signed byte into sums
-	// of 16 bits, and two of them are added before they are widened. That is
-	// exact as long as four weights that meet in one sum are at most 128 together,
-	// positive ones and negative ones each: 255·128 < 2¹⁵. Most are, since
-	// weights gather around zero; what is left over of the others is multiplied
-	// again in another turn. As many turns need 3/4 of the time, and no widened
-	// inputs.
+	// inWords widens inputs and weights to 16 bits. AVX2 multiplies pairs of them into
+	// 32-bit sums, which is exact for any weights.
+	inWords method = iota
+	// inBytes multiplies pairs of an unsigned and a signed byte into 16-bit sums, and
+	// adds two of those before widening. That is exact if the four weights of a sum add
+	// up to at most 128, positive and negative ones separately: 255·128 < 2¹⁵. Most do,
+	// since weights are concentrated around zero. The excess of the others takes another
+	// group of weights. An iteration takes 3/4 of the time of inWords, and inputs need
+	// no widening.
 	inBytes
-	// In dots, an instruction adds four products of an unsigned and a signed byte
-	// to a sum of 32 bits. Weights beyond a byte need another turn.
+	// inDots uses an instruction that adds four products of an unsigned and a signed
+	// byte to a 32-bit sum. Weights beyond a byte take another group.
 	inDots
 )
 
-// panelWeights are for the channels of one panel, or the half that there is.
+// panelWeights are the weights of one panel, or of half a panel at the end.
 type panelWeights struct {
 	panel
 	lanes   int
-	packed  []byte  // words: [pair of depth][lane][2] int16; others: [turn][2][lane][4] int8
-	offsets []int32 // but for words, where the 8 inputs of a turn are
+	packed  []byte  // inWords: [pair of depth][lane][2] int16; others: [group][2][lane][4] int8
+	offsets []int32 // where the 8 inputs of each group are in a row; not for inWords
 }
 
 func newAVX2Product(w *weights) product { return newPanelProduct(w, inBytes) }
 
 func newAVXProduct(w *weights) product { return newPanelProduct(w, inDots) }
 
-// newPanelProduct packs weights for the way best, or in words if that is better
-// or the only one.
-func newPanelProduct(w *weights, best way) product {
+// newPanelProduct packs weights for the method best, or for inWords if that is faster or
+// the only exact one.
+func newPanelProduct(w *weights, best method) product {
 	if w = w.shiftedLeft(false); w == nil {
 		return nil
 	}
-	m := &panelProduct{channels: w.channels, depth: w.depth, signed: w.signed, way: best, steps: (w.depth + wordStep - 1) / wordStep}
+	m := &panelProduct{channels: w.channels, depth: w.depth, signed: w.signed, method: best, steps: (w.depth + wordStep - 1) / wordStep}
 	m.parts = make([]panelWeights, (w.channels+panelChannels-1)/panelChannels)
-	most := int16(128) // of weights in one sum
+	most := int16(128) // limit of the weights in one sum
 	if best != inBytes {
 		most = math.MaxInt16
 	}
-	turns := 0
+	groups := 0
 	for i := range m.parts {
 		p := &m.parts[i]
 		p.lanes = panelChannels
@@ -78,29 +77,29 @@ func newPanelProduct(w *weights, best way) product {
 			for lane := range rows {
 				rows[lane] = p.codes(w, i*panelChannels, lane)
 			}
-			p.packed, p.offsets = packTurns(rows, w, most)
+			p.packed, p.offsets = packGroups(rows, w, most)
 		}
-		turns += len(p.offsets)
+		groups += len(p.offsets)
 	}
 	switch limit := m.steps * len(m.parts); {
-	case turns == 0, best == inBytes && 3*turns > 4*limit, turns > 2*limit:
-		m.way = inWords
+	case groups == 0, best == inBytes && 3*groups > 4*limit, groups > 2*limit:
+		m.method = inWords
 	}
 	v := *w
-	if m.signed && m.way != inWords {
+	if m.signed && m.method != inWords {
 		v.bias = w.shifted(128)
 	}
 	for i := range m.parts {
 		p := &m.parts[i]
 		p.panel = newPanel(&v, i*panelChannels, p.lanes == panelChannels, false)
-		if m.way == inWords {
+		if m.method == inWords {
 			p.packWords(w, i*panelChannels, m.steps)
 		}
 	}
 	return m
 }
 
-// codes are the weights of a lane, nil if it has no channel.
+// codes returns the weights of a lane, nil if it has no channel.
 func (p *panelWeights) codes(w *weights, first, lane int) []int16 {
 	c := first + laneChannel(lane, p.lanes == panelChannels)
 	if c >= w.channels {
@@ -109,6 +108,7 @@ func (p *panelWeights) codes(w *weights, first, lane int) []int16 {
 	return w.codes[c*w.depth:][:w.depth]
 }
 
+// packWords packs weights for inWords.
 func (p *panelWeights) packWords(w *weights, first, steps int) {
 	p.packed, p.offsets = aligned(steps*wordStep*p.lanes*2), nil
 	for lane := range p.lanes {
@@ -124,24 +124,25 @@ func (p *panelWeights) packWords(w *weights, first, steps int) {
 	}
 }
 
-// packTurns packs the weights of lanes, nil for those without a channel, in
-// turns of bytes, of which most in one sum is the limit.
-func packTurns(lanes [][]int16, w *weights, most int16) (packed []byte, offsets []int32) {
+// packGroups packs the weights of lanes, nil for lanes without a channel, into groups of 8
+// bytes for each lane. most is the limit of the weights in one sum.
+func packGroups(lanes [][]int16, w *weights, most int16) (packed []byte, offsets []int32) {
 	width := 8 * len(lanes)
 	line, lines, pitch := w.depth, 1, 0
 	if w.line > 0 {
 		line, lines, pitch = w.line, w.depth/w.line, w.pitch
 	}
-	turns := (line + 7) / 8 * lines
-	packed = make([]byte, 0, (turns+turns/8+1)*width)
+	groups := (line + 7) / 8 * lines
+	packed = make([]byte, 0, (groups+groups/8+1)*width)
 	left := make([]eight, len(lanes))
 	for done := 0; done < w.depth; {
-		// The last turn of a line begins where 8 inputs are left; some it has seen.
+		// The last group of a line starts 8 inputs before its end. It has weights of 0 for
+		// inputs of the group before.
 		l, at := done/line, done%line
 		from := min(at, line-8)
 		packed = append(packed, make([]byte, width)...)
 		offsets = append(offsets, int32(l*pitch+from))
-		turn := packed[len(packed)-width:]
+		group := packed[len(packed)-width:]
 		over := false
 		for lane, codes := range lanes {
 			if codes == nil {
@@ -155,16 +156,16 @@ func packTurns(lanes [][]int16, w *weights, most int16) (packed []byte, offsets 
 				left[lane] = v
 				over = over || v != eight{}
 			}
-			part.put(turn, len(lanes), lane)
+			part.put(group, len(lanes), lane)
 		}
 		for over {
 			over = false
 			packed = append(packed, make([]byte, width)...)
 			offsets = append(offsets, offsets[len(offsets)-1])
-			turn := packed[len(packed)-width:]
+			group := packed[len(packed)-width:]
 			for lane := range lanes {
 				part := left[lane].take(most)
-				part.put(turn, len(lanes), lane)
+				part.put(group, len(lanes), lane)
 				over = over || left[lane] != eight{}
 			}
 		}
@@ -175,11 +176,11 @@ func packTurns(lanes [][]int16, w *weights, most int16) (packed []byte, offsets 
 	return exact, offsets
 }
 
-// eight are the weights of a channel in one turn. Sums are of 0, 1, 4 and 5, and
-// of the others.
+// eight are the weights of a channel in one group. One sum has weights 0, 1, 4 and 5, the
+// other has the rest.
 type eight [8]int16
 
-// fit reports whether a turn takes all of v.
+// fit reports whether one group can hold all of v.
 func (v *eight) fit(most int16) bool {
 	a, b, c, d := int(v[0]), int(v[1]), int(v[2]), int(v[3])
 	e, f, g, h := int(v[4]), int(v[5]), int(v[6]), int(v[7])
@@ -191,10 +192,10 @@ func (v *eight) fit(most int16) bool {
 	return max(positive, positive1, positive-(a+b+e+f), positive1-(c+d+g+h)) <= int(most)
 }
 
-// above is max(v, 0) without a branch.
+// above returns max(v, 0) without a branch.
 func above(v int) int { return v &^ (v >> 63) }
 
-// take gives as much of v as a turn takes and leaves the rest.
+// take removes and returns as much of v as one group can hold.
 func (v *eight) take(most int16) (part eight) {
 	for pair := 0; pair < 4; pair += 2 {
 		positive, negative := most, -most
@@ -210,17 +211,17 @@ func (v *eight) take(most int16) (part eight) {
 }
 
 // put stores v as the bytes of a lane.
-func (v *eight) put(turn []byte, lanes, lane int) {
+func (v *eight) put(group []byte, lanes, lane int) {
 	b := func(k int) uint32 { return uint32(uint8(v[k])) }
-	binary.LittleEndian.PutUint32(turn[4*lane:], b(0)|b(1)<<8|b(2)<<16|b(3)<<24)
-	binary.LittleEndian.PutUint32(turn[4*(lanes+lane):], b(4)|b(5)<<8|b(6)<<16|b(7)<<24)
+	binary.LittleEndian.PutUint32(group[4*lane:], b(0)|b(1)<<8|b(2)<<16|b(3)<<24)
+	binary.LittleEndian.PutUint32(group[4*(lanes+lane):], b(4)|b(5)<<8|b(6)<<16|b(7)<<24)
 }
 
 func (m *panelProduct) panels() int { return len(m.parts) }
 
 func (m *panelProduct) scratch(rows int) int {
 	switch {
-	case m.way == inWords:
+	case m.method == inWords:
 		return rows * m.width()
 	case m.signed:
 		return rows * m.depth
@@ -228,9 +229,9 @@ func (m *panelProduct) scratch(rows int) int {
 	return 0
 }
 
-// width is the number of bytes of a row that the assembly reads.
+// width returns the number of bytes in a row as the assembly reads it.
 func (m *panelProduct) width() int {
-	if m.way == inWords {
+	if m.method == inWords {
 		return m.steps * wordStep * 2
 	}
 	return m.depth
@@ -239,12 +240,12 @@ func (m *panelProduct) width() int {
 func (m *panelProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 	to := m.width()
 	switch {
-	case m.way != inWords && !m.signed:
+	case m.method != inWords && !m.signed:
 		return x, stride
-	case m.way != inWords:
+	case m.method != inWords:
 		flipRows(scratch, x, stride, rows, to)
 	case 2*stride == to:
-		// What is between the rows meets weights of 0.
+		// The bytes between rows are multiplied by weights of 0.
 		n := (rows-1)*stride + m.depth
 		widen(scratch[:2*n], x[:n], m.signed)
 	default:
@@ -290,8 +291,8 @@ func (m *panelProduct) multiply(x []byte, stride, rows int, out []byte, outStrid
 	}
 }
 
-// rows computes one panel. Rows that fill no tile are computed in one that
-// begins earlier, if there are as many rows.
+// rows computes one panel. Rows left after the last whole tile are computed in a tile that
+// overlaps it, if there are enough rows.
 func (m *panelProduct) rows(p *panelWeights, x []byte, stride, rows int, out []byte, outStride int) {
 	_, _ = out[(rows-1)*outStride+p.lanes-1], x[(rows-1)*stride+m.width()-1]
 	if rows < tileRows {
@@ -305,10 +306,10 @@ func (m *panelProduct) rows(p *panelWeights, x []byte, stride, rows int, out []b
 	}
 }
 
-// tiles computes tiles of rows, 1 or tileRows, of one panel.
+// tiles computes tiles of 1 or tileRows rows of one panel.
 func (m *panelProduct) tiles(p *panelWeights, rows int, x *byte, stride, tiles int, out *byte, outStride int) {
 	q, w := (*byte)(unsafe.Pointer(&p.panel)), &p.packed[0]
-	// Routines are named for rows and channels.
+	// The names of routines have the rows and channels of a tile.
 	const x16, many = 1, 2
 	size := 0
 	if p.lanes == panelChannels {
@@ -317,7 +318,7 @@ func (m *panelProduct) tiles(p *panelWeights, rows int, x *byte, stride, tiles i
 	if rows == tileRows {
 		size |= many
 	}
-	if m.way == inWords {
+	if m.method == inWords {
 		switch size {
 		case many | x16:
 			words4x16(x, stride, tiles, w, m.steps, q, out, outStride)
@@ -331,26 +332,26 @@ func (m *panelProduct) tiles(p *panelWeights, rows int, x *byte, stride, tiles i
 		return
 	}
 	const dots = 4
-	if m.way == inDots {
+	if m.method == inDots {
 		size |= dots
 	}
-	offsets, turns := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)
+	offsets, groups := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)
 	switch size {
 	case many | x16:
-		bytes4x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
+		bytes4x16(x, stride, tiles, w, offsets, groups, q, out, outStride)
 	case many:
-		bytes4x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
+		bytes4x8(x, stride, tiles, w, offsets, groups, q, out, outStride)
 	case x16:
-		bytes1x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
+		bytes1x16(x, stride, tiles, w, offsets, groups, q, out, outStride)
 	case 0:
-		bytes1x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
+		bytes1x8(x, stride, tiles, w, offsets, groups, q, out, outStride)
 	case dots | many | x16:
-		vex4x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
+		vex4x16(x, stride, tiles, w, offsets, groups, q, out, outStride)
 	case dots | many:
-		vex4x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
+		vex4x8(x, stride, tiles, w, offsets, groups, q, out, outStride)
 	case dots | x16:
-		vex1x16(x, stride, tiles, w, offsets, turns, q, out, outStride)
+		vex1x16(x, stride, tiles, w, offsets, groups, q, out, outStride)
 	case dots:
-		vex1x8(x, stride, tiles, w, offsets, turns, q, out, outStride)
+		vex1x8(x, stride, tiles, w, offsets, groups, q, out, outStride)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// TestPanelLayout holds the types against the offsets that the assembly has.
+// TestPanelLayout compares the types with the offsets in the assembly.
 func TestPanelLayout(t *testing.T) {
 	var p panel
 	var scale wideScale
@@ -43,13 +43,13 @@ func TestPanelLayout(t *testing.T) {
 		"wide rest":     {unsafe.Offsetof(block.rest), 1280 + 384},
 	} {
 		if test.got != test.want {
-			t.Errorf("%s is at %d, the assembly has %d", name, test.got, test.want)
+			t.Errorf("%s is at %d, want %d as in the assembly", name, test.got, test.want)
 		}
 	}
 }
 
-// TestPanelProduct compares with plain Go for any stride and range of panels,
-// with weights that end beside a page that must not be touched.
+// TestPanelProduct compares products with plain Go for any stride and range of panels. The
+// weights end at a page without access.
 func TestPanelProduct(t *testing.T) {
 	eachImplementation(t, func(t *testing.T) {
 		i, err := chosen()
@@ -78,7 +78,7 @@ func TestPanelProduct(t *testing.T) {
 				parts--
 				continue
 			case *panelProduct:
-				if p.way == inWords {
+				if p.method == inWords {
 					words++
 				}
 				for j := range p.parts {
@@ -116,12 +116,12 @@ func TestPanelProduct(t *testing.T) {
 			}
 		}
 		if words == 0 || words == parts || parts < 200 {
-			t.Errorf("%d in words of %d", words, parts)
+			t.Errorf("%d of %d products use 16-bit words, want some but not all of at least 200", words, parts)
 		}
 	})
 }
 
-// guardPacked moves packed weights to where they end beside a page that must not be touched.
+// guardPacked moves packed weights to memory that ends at a page without access.
 func guardPacked(t *testing.T, packed *[]byte) {
 	guard := guarded(t, len(*packed), true)
 	copy(guard, *packed)

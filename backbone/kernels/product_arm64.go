@@ -7,41 +7,41 @@ import (
 	"encoding/binary"
 )
 
-// depthStep is the depth that the inner loops of the products advance by.
+// depthStep is the depth of one iteration of the inner loops.
 const depthStep = 16
 
-// A tiling is one of the products in assembly: how many rows and channels it
-// multiplies at a time, and how many consecutive depths of one channel, a power
-// of two, lie side by side in its weights.
+// A tiling describes a product in assembly: the rows and channels that it multiplies at a
+// time, and unit, a power of two: how many consecutive weights of one channel are adjacent
+// in memory.
 type tiling struct {
 	routine              routine
 	rows, channels, unit int
 }
 
-// A routine is one of the assembly.
+// A routine is a product in assembly.
 type routine byte
 
 const (
-	routineUDOT routine = iota // bytes as they are, unsigned
-	routineSDOT                // or signed
+	routineUDOT routine = iota // unsigned bytes
+	routineSDOT                // signed bytes
 	routineNEON                // bytes made signed
-	routineSafe                // the same, where −128·−128 may be added to itself
+	routineSafe                // routineNEON for weights that may add −128·−128 to itself
 )
 
-// productArgs is one call of the assembly, which knows the fields by name: no
-// more rows than the tiling's by whole tiles of channels.
+// productArgs are the arguments of the assembly, which knows the fields by name. A call
+// computes up to the tiling's rows of whole tiles of channels.
 type productArgs struct {
 	x, w, out    *byte
-	terms        *int32 // what is added to the sums of each row
+	terms        *int32 // added to the sums of each row
 	xStride      int
 	outStride    int
 	rows         int
 	steps        int
-	last         int // where the last step begins: it may overlap the one before
+	last         int // start of the last step, which may overlap the one before
 	tiles        int
 	zero, lo, hi int32
-	wide         int32 // for dot products, not 0 where a channel has no right shift
-	flip         int32 // what routineNEON makes bytes of x signed with
+	wide         int32 // for dot products: not 0 if a channel has no right shift
+	flip         int32 // XORed by routineNEON with the bytes of x to make them signed
 }
 
 //go:noescape
@@ -56,24 +56,24 @@ func productNEON(a *productArgs)
 //go:noescape
 func productNEONSafe(a *productArgs)
 
-// byteSums stores by times the sum of each row's bytes, XORed with flip and
-// taken for unsigned. The depth is at least a step.
+// byteSums stores by times the sum of the bytes of each row, as unsigned bytes XORed with
+// flip. The depth must be at least depthStep.
 //
 //go:noescape
 func byteSums(sums *int32, x *byte, stride, depth, rows int, flip byte, by int32)
 
-// tiles is the product of any tiling.
+// tiles is product for NEON, with any tiling.
 type tiles struct {
 	tiling
-	width  int // channels in all
-	depth  int // at least a step
-	short  int // the true depth, if that is less than a step
+	width  int // channels in total
+	depth  int // at least depthStep
+	short  int // the true depth if it is less than depthStep, else 0
 	packed []byte
-	size   int // bytes of a packed tile
-	// Each row's sums lack byTerm times the sum of its bytes XORed with sumFlip.
+	size   int // bytes in a packed tile
+	// The sums of a row lack byTerm times the sum of its bytes XORed with sumFlip.
 	byTerm  int32
 	sumFlip byte
-	args    productArgs // what all calls have in common
+	args    productArgs // the same for all calls
 }
 
 func packDot(w *weights) product {
@@ -86,11 +86,11 @@ func packDot(w *weights) product {
 
 func packNEON(w *weights) product { return pack(w, tiling{routineNEON, 4, 4, depthStep}) }
 
-// pack lays out weights, signed unless they are for routineUDOT.
+// pack packs weights, signed unless they are for routineUDOT.
 //
-// A tile is the biases of its channels, then for every step of depth, for
-// every unit in it, for every channel that unit; then the left shifts, mantissas
-// and negated right shifts of the channels.
+// A tile has the biases of its channels, then the weights in the order [step][unit of the
+// step][channel], then the left shifts, mantissas and negated right shifts of the
+// channels.
 func pack(w *weights, t tiling) *tiles {
 	p := &tiles{tiling: t, width: w.channels, depth: max(w.depth, depthStep)}
 	steps := (w.depth + depthStep - 1) / depthStep
@@ -102,9 +102,9 @@ func pack(w *weights, t tiling) *tiles {
 	p.packed = make([]byte, p.panels()*p.size)
 
 	bias := w.bias
-	zero := w.zero // of the packed weights
+	zero := w.zero // zero point of the packed weights
 	flip := byte(0)
-	fold := int32(0) // for sums of signed rows being of bytes that have 128 added
+	fold := int32(0) // corrects for sums of signed rows that have 128 added to each byte
 	if t.routine != routineUDOT {
 		zero -= 128
 		flip = 0x80
@@ -113,7 +113,7 @@ func pack(w *weights, t tiling) *tiles {
 	if w.signed {
 		p.sumFlip = 0x80
 	} else if flip != 0 {
-		// Inputs are made signed too.
+		// The assembly makes inputs signed too.
 		p.args.flip = 0x80
 		bias = w.shifted(-128)
 	}
@@ -127,7 +127,7 @@ func pack(w *weights, t tiling) *tiles {
 			k0, done := s*depthStep, 0
 			if s == steps-1 {
 				k0 = p.args.last
-				done = s*depthStep - k0 // of which the weights are in the step before
+				done = s*depthStep - k0 // these weights are in the step before
 			}
 			units := tile[at+c0*t.unit:]
 			for j := done; j < min(depthStep, w.depth-k0); j++ {
@@ -138,7 +138,7 @@ func pack(w *weights, t tiling) *tiles {
 		}
 		scale := w.scale[c]
 		if scale.right == 0 {
-			// It may have a left shift, and the zero point may make its codes wrap.
+			// There may be a left shift, and adding the zero point may wrap.
 			p.args.wide = 1
 		}
 		for i, v := range []int32{int32(scale.left), scale.mantissa, -int32(scale.right)} {
@@ -152,7 +152,7 @@ func pack(w *weights, t tiling) *tiles {
 	return p
 }
 
-// unsafePairs reports whether any two weights of −128 meet in routineNEON.
+// unsafePairs reports whether routineNEON would add two products of weights of −128.
 func (p *tiles) unsafePairs() bool {
 	for first := 0; first < len(p.packed); first += p.size {
 		codes := p.packed[first+4*p.channels:][:p.args.steps*depthStep*p.channels]
@@ -179,21 +179,21 @@ func (p *tiles) scratch(rows int) int {
 	return rows * depthStep
 }
 
-// prepare pads rows that are shorter than a step.
+// prepare pads rows that are shorter than depthStep.
 func (p *tiles) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 	if p.short == 0 {
 		return x, stride
 	}
 	scratch = scratch[:rows*depthStep]
-	fill(scratch, p.sumFlip) // which adds nothing to the sum of a row
+	fill(scratch, p.sumFlip) // adds 0 to the sum of a row
 	for r := range rows {
 		copy(scratch[r*depthStep:], x[r*stride:][:p.short])
 	}
 	return scratch, depthStep
 }
 
-// resident is the bytes of weights used for all rows before the next: they stay in
-// the second cache of a Cortex-A72 or A76.
+// resident is the size of the weights that are used for all rows before the next weights.
+// They stay in the L2 cache of a Cortex-A72 or A76.
 const resident = 128 << 10
 
 func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
@@ -218,7 +218,7 @@ func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from
 	if from == to {
 		return
 	}
-	// The last tile has channels that the output does not.
+	// The last tile has channels beyond those of the output.
 	var edge [8 * 8]byte
 	a.w, a.tiles, a.out, a.outStride = &p.packed[from*p.size], 1, &edge[0], p.channels
 	for r := 0; r < rows; r += p.rows {
@@ -231,7 +231,7 @@ func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from
 	}
 }
 
-// call is no pointer to a function because arguments would escape to the heap.
+// call calls the routine. A function pointer would make the arguments escape to the heap.
 func (p *tiles) call(a *productArgs) {
 	switch p.routine {
 	case routineUDOT:

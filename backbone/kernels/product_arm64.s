@@ -4,18 +4,20 @@
 #include "textflag.h"
 #include "neon_arm64.h"
 
-// Both products keep:
+// Both products use:
 //
-//	R0-R7    rows of x, the last again where there are fewer
+//	R0-R7    rows of x; if there are fewer, the last one repeats
 //	R8       number of rows
 //	R9       packed weights
-//	R10      output of the tile's first row, R20 of a later one
+//	R10      output of the tile's first row
 //	R11      bytes from one output row to the next
 //	R12      terms of the rows
 //	R13      tiles left
-//	R14      depth of the step loaded last, R15 of the last there is
+//	R14      depth of the step loaded last
+//	R15      depth of the last step
 //	R16      steps left
 //	R17      arguments
+//	R20      output of the current row
 #define ARGUMENTS \
 	MOVD a+0(FP), R17; \
 	MOVD productArgs_x(R17), R0; \
@@ -27,20 +29,20 @@
 	MOVD productArgs_last(R17), R15; \
 	MOVD productArgs_tiles(R17), R13
 
-// Row i is a stride after the one before, or the same if there are only i.
+// Row i is one stride after the row before, or equals it if there are only i rows.
 #define ROWAFTER(i, before, row) \
 	ADD  R19, before, row; \
 	CMP  $(i), R8; \
 	CSEL LE, before, row, row
 
-// The step of 16 after R14 or, if the depth ends before, the last 16 of the
-// depth: packed weights are 0 for those that were in an earlier step.
+// NEXTSTEP advances R14 by 16, but at most to the last 16 of the depth. The packed weights
+// are 0 for those that were in an earlier step.
 #define NEXTSTEP \
 	ADD  $16, R14; \
 	CMP  R15, R14; \
 	CSEL GT, R15, R14, R14
 
-// V20-V22: zero point and limits of the output.
+// RANGE loads the zero point and the limits of the output to V20-V22.
 #define RANGE \
 	MOVW productArgs_zero(R17), R19; \
 	VDUP R19, V20.S4; \
@@ -54,25 +56,25 @@
 	TIESUP(mantissa, right, a); \
 	ADD4S(20, a, a)
 
-// A row of eight outputs, the last if there are only i.
+// STORE8 stores a row of eight outputs, and ends if there are only i rows.
 #define STORE8(i, a) \
 	FMOVD a, (R20); \
 	ADD R11, R20; \
 	CMP $(i), R8; \
 	BLE stored
 
-// Dot products, for processors with ASIMDDP such as Cortex-A76: tiles of 8 rows
-// by 8 channels.
+// Dot products, for processors with ASIMDDP such as Cortex-A76, with tiles of 8 rows by 8
+// channels.
 //
-// Sums are in V0-V15, two a row, rows in V16-V23 and weights of four steps of
-// depth in V24-V25 or V26-V27. 16 steps of depth are 64 dot products, 8 loads of
-// rows and 4 of pairs of weights, each a quarter ahead of its use: 81
-// instructions with the loop for 1024 multiplications.
+// V0-V15 have sums, two for each row, V16-V23 rows, and V24-V25 or V26-V27 the weights of
+// a depth of four. A depth of 16 takes 64 dot products, 8 loads of rows and 4 loads of
+// pairs of weights, each a quarter ahead of its use. With the loop that is 81 instructions
+// for 1024 multiplications.
 //
-// Two dot products are issued a cycle. llvm-mca 19 has 32.0 cycles for these 16
-// steps on a Neoverse N1, which is a Cortex-A76 for servers: 32 multiplications
-// a cycle. What is done once a tile takes 69 more: 15 a cycle at a depth of 32,
-// 25 at 128, 30 at 512.
+// Two dot products are issued per cycle. According to llvm-mca 19, a depth of 16 takes
+// 32.0 cycles on a Neoverse N1, a Cortex-A76 for servers: 32 multiplications per cycle.
+// The rest of a tile takes 69 cycles more, so there are 15 per cycle at a depth of 32, 25
+// at 128 and 30 at 512.
 #define QUARTER(DOT, i, w0, w1) \
 	DOT(i, 16, w0, 0); \
 	DOT(i, 16, w1, 1); \
@@ -91,7 +93,7 @@
 	DOT(i, 23, w0, 14); \
 	DOT(i, 23, w1, 15)
 
-// Row r of the last quarter, and then of the next step.
+// LASTQUARTER multiplies row r of the last quarter, then loads it for the next step.
 #define LASTQUARTER(DOT, r, x, a0, a1) \
 	DOT(3, x, 26, a0); \
 	DOT(3, x, 27, a1); \
@@ -110,7 +112,7 @@
 	TIESUP(26, 28, a0); \
 	TIESUP(27, 29, a1)
 
-// V16 is the zero point, unless it has been added.
+// V16 is the zero point, or 0 if it has been added.
 #define NARROWDOT(a0, a1) \
 	SQXTN(a0, a0); \
 	SQXTNH(a1, a0); \
@@ -226,22 +228,21 @@ TEXT ·productUDOT(SB), NOSPLIT, $0-8
 TEXT ·productSDOT(SB), NOSPLIT, $0-8
 	PRODUCTDOT(SDOT)
 
-// Products without ASIMDDP, such as on Cortex-A72: tiles of 4 rows by 4 channels.
+// Products for processors without ASIMDDP such as Cortex-A72, with tiles of 4 rows by 4
+// channels.
 //
-// Sums are in V0-V15, four a row, which add every fourth pair of the depth, rows
-// in V16-V19, weights of each channel in V24-V27, products in V28-V31. Bytes
-// of x are made signed by XOR with V23. 16 steps of depth are 48 instructions of
-// arithmetic, 4 to flip, 5 that load and 5 for the loop: 62 for 256
-// multiplications.
+// V0-V15 have sums, four for each row, each of every fourth pair of the depth. V16-V19
+// have rows, V24-V27 the weights of each channel, V28-V31 products. XOR with V23 makes
+// the bytes of x signed. A depth of 16 takes 62 instructions for 256 multiplications: 48
+// of arithmetic, 4 to flip, 5 to load and 5 for the loop.
 //
-// Of these, the 32 that multiply are issued one a cycle, and the 16 that add up
-// beside them. llvm-mca 19 has 32.1 cycles for these 16 steps on a Cortex-A72: 8
-// multiplications a cycle, where SMLAL of 16 bits would have 4. What is
-// done once a tile takes 35 more: 5 a cycle at a depth of 32, 7.1 at 128, 7.8
-// at 512.
+// Of these, the 32 that multiply are issued one per cycle, and the 16 that add run in
+// parallel. According to llvm-mca 19, a depth of 16 takes 32.1 cycles on a Cortex-A72: 8
+// multiplications per cycle, compared to 4 with a 16-bit SMLAL. The rest of a tile takes
+// 35 cycles more, so there are 5 per cycle at a depth of 32, 7.1 at 128 and 7.8 at 512.
 //
-// Two products of −128·−128 do not fit in the 16 bits where SMLAL adds them.
-// Weights of −128 that could meet there take PAIRSAFE: 78 instructions.
+// The sum of two products −128·−128 does not fit in the 16 bits of SMLAL. Weights of −128
+// that could be added there use PAIRSAFE, with 78 instructions.
 #define PAIR(x, a0, a1, a2, a3) \
 	SMULL8(24, x, 28); \
 	SMULL8(25, x, 29); \
@@ -278,8 +279,8 @@ TEXT ·productSDOT(SB), NOSPLIT, $0-8
 	LDRQ(r, 14, number); \
 	VEOR V23.B16, x.B16, x.B16
 
-// The sums of a row's four channels, added up and scaled, in a0. V24 has the
-// biases, V25-V27 how to scale.
+// SCALEROW adds up and scales the sums of a row's four channels in a0. V24 has the biases,
+// V25-V27 the left shifts, mantissas and negated right shifts.
 #define SCALEROW(a0, a1, a2, a3) \
 	ADDP4S(a1, a0, a0); \
 	ADDP4S(a3, a2, a2); \
@@ -380,7 +381,7 @@ TEXT ·byteSums(SB), NOSPLIT, $0-48
 	MOVW  by+44(FP), R6
 	VDUP  R5, V3.B16
 
-	// The last bytes are summed with those before them masked out.
+	// The last load overlaps the one before, so mask out the bytes already summed.
 	MOVD $masks<>(SB), R7
 	AND  $15, R3, R8
 	LDRQ(7, 8, 4)

@@ -7,29 +7,29 @@ import (
 	"unsafe"
 )
 
-// wideRows is the number of rows of the larger AVX-512 routines.
+// wideRows is the number of rows in a tile of the larger AVX-512 routines.
 const wideRows = 8
 
-// wideProduct multiplies two vectors of channels at a time with AVX-512's dot
-// products of bytes; the last part may have one.
+// wideProduct is product for AVX-512's dot products of bytes, two vectors of channels at a
+// time. The last part may have one vector.
 type wideProduct struct {
 	channels, depth int
 	signed, lines   bool
-	span            int // bytes from the beginning of a row to its end
+	span            int // bytes from the start of a row to its end
 	panels32        []widePanel
 	parts           []wideWeights
 }
 
-// wideWeights are those of one panel.
+// wideWeights are the weights of one panel.
 type wideWeights struct {
 	lanes   int
-	mask    uint32  // of the lanes that have channels
-	packed  []byte  // [turn][2][lane][4] int8
-	offsets []int32 // where the 8 inputs of a turn are
+	mask    uint32  // lanes that have channels
+	packed  []byte  // [group][2][lane][4] int8
+	offsets []int32 // where the 8 inputs of each group are in a row
 }
 
-// newWideProduct packs weights for AVX-512, or for AVX2 those that are few or
-// far beyond a byte.
+// newWideProduct packs weights for AVX-512. It leaves rows of few weights, and weights far
+// beyond a byte, to AVX2.
 func newWideProduct(w *weights) product {
 	v := w.shiftedLeft(false)
 	if v == nil {
@@ -51,7 +51,7 @@ func newWideProduct(w *weights) product {
 	if m.signed {
 		bias = v.shifted(128)
 	}
-	turns := 0
+	groups := 0
 	for i := range m.parts {
 		p, first := &m.parts[i], 2*wideLanes*i
 		p.lanes = 2 * wideLanes
@@ -68,18 +68,18 @@ func newWideProduct(w *weights) product {
 				panel.half[lane/wideLanes].set(lane%wideLanes, bias[c], v.scale[c], false)
 			}
 		}
-		p.packed, p.offsets = packTurns(rows, v, math.MaxInt16)
-		turns += len(p.offsets)
+		p.packed, p.offsets = packGroups(rows, v, math.MaxInt16)
+		groups += len(p.offsets)
 	}
-	if turns > 2*n*(w.depth+7)/8 && !m.lines {
+	if groups > 2*n*(w.depth+7)/8 && !m.lines {
 		return newAVX2Product(w)
 	}
 	m.join()
 	return m
 }
 
-// join puts the packed weights into one piece of memory, because the assembly
-// fetches what comes behind a panel while it computes that.
+// join moves the packed weights of all panels into one allocation, because the assembly
+// prefetches what follows the current panel.
 func (m *wideProduct) join() {
 	size := 0
 	for i := range m.parts {
@@ -113,7 +113,7 @@ func (m *wideProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int)
 	return flipRows(scratch, x, stride, rows, m.depth), m.depth
 }
 
-// flipRows copies rows of depth bytes, stride apart in x, as unsigned ones.
+// flipRows copies rows of depth signed bytes, stride apart in x, as unsigned ones.
 func flipRows(scratch, x []byte, stride, rows, depth int) []byte {
 	scratch = scratch[:rows*depth]
 	if stride == depth {
@@ -126,6 +126,7 @@ func flipRows(scratch, x []byte, stride, rows, depth int) []byte {
 	return scratch
 }
 
+// flipAll copies x to out with the upper bit of every byte flipped.
 func flipAll(out, x []byte) {
 	n := len(x) &^ 31
 	if n > 0 {
@@ -142,8 +143,8 @@ func (m *wideProduct) multiply(x []byte, stride, rows int, out []byte, outStride
 		_ = out[(rows-1)*outStride+min(first+2*wideLanes, m.channels)-1]
 		whole := rows / wideRows
 		m.tiles(i, wideRows, x, stride, whole, out[first:], outStride)
-		// Few rows that are left are computed one by one, more in a tile that
-		// begins earlier.
+		// One or two rows left are computed one by one, more in a tile that overlaps
+		// the one before.
 		done := whole * wideRows
 		if rows-done > 2 && whole > 0 {
 			last := rows - wideRows
@@ -154,22 +155,22 @@ func (m *wideProduct) multiply(x []byte, stride, rows int, out []byte, outStride
 	}
 }
 
-// tiles computes tiles of rows, 1 or wideRows, of one panel.
+// tiles computes tiles of 1 or wideRows rows of one panel.
 func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte, outStride int) {
 	if tiles == 0 {
 		return
 	}
 	p := &m.parts[i]
 	q, w := (*byte)(unsafe.Pointer(&m.panels32[i])), &p.packed[0]
-	offsets, turns := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)
+	offsets, groups := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)
 	switch two := p.lanes == 2*wideLanes; {
 	case rows > 1 && two:
-		wide8x32(&x[0], stride, tiles, w, offsets, turns, q, &out[0], outStride, p.mask)
+		wide8x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
 	case rows > 1:
-		wide8x16(&x[0], stride, tiles, w, offsets, turns, q, &out[0], outStride, p.mask)
+		wide8x16(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
 	case two:
-		wide1x32(&x[0], stride, tiles, w, offsets, turns, q, &out[0], outStride, p.mask)
+		wide1x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
 	default:
-		wide1x16(&x[0], stride, tiles, w, offsets, turns, q, &out[0], outStride, p.mask)
+		wide1x16(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
 	}
 }

@@ -3,13 +3,15 @@ package kernels
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
-// A reshaping copies the elements in order: RESHAPE, SQUEEZE, EXPAND_DIMS.
+// reshaping is RESHAPE, SQUEEZE or EXPAND_DIMS, which copy the elements in order.
 type reshaping struct{ bytes int }
 
-// NewReshape prepares RESHAPE, SQUEEZE or EXPAND_DIMS to the shape of out. A
-// different number of elements is an error (tensorflow#124982, tensorflow#61902).
+// NewReshape returns a Kernel for RESHAPE, SQUEEZE or EXPAND_DIMS to the shape of out. If
+// the number of elements differs, it returns an error (tensorflow#124982,
+// tensorflow#61902).
 func NewReshape(in, out *Tensor) (Kernel, error) {
 	if err := in.check("reshape: input"); err != nil {
 		return nil, err
@@ -21,7 +23,7 @@ func NewReshape(in, out *Tensor) (Kernel, error) {
 		return nil, fmt.Errorf("reshape: %w: %v to %v", ErrInvalid, in.Type, out.Type)
 	}
 	if in.Elements() != out.Elements() {
-		return nil, fmt.Errorf("reshape: %w: input of shape %v has %d elements, output of shape %v has %d", ErrInvalid, in.Shape, in.Elements(), out.Shape, out.Elements())
+		return nil, fmt.Errorf("reshape: %w: input with shape %v has %d elements, output with shape %v has %d", ErrInvalid, in.Shape, in.Elements(), out.Shape, out.Elements())
 	}
 	return &reshaping{bytes: in.Bytes()}, nil
 }
@@ -34,16 +36,18 @@ func (k *reshaping) Run(a *Args, lo, hi int) {
 	copy(a.Out[from:to], a.In[0][from:to])
 }
 
+// padding is PAD or PADV2.
 type padding struct {
-	// rows of the output, outermost axes first; the last is in bytes.
+	// Lengths of the axes and padding before them, outermost first. The last axis is in
+	// bytes.
 	in, out, before []int
 	value           []byte // of one element
-	rows            int
+	rows            int    // of the output
 }
 
-// NewPad prepares PAD, or PADV2 when value is not nil: constant paddings of
-// shape (axes, 2), int32 or int64, and a constant value of one element. PAD
-// fills with the zero point, or 0.
+// NewPad returns a Kernel for PAD or, if value is not nil, PADV2. paddings is a constant
+// int32 or int64 tensor of shape (axes, 2), value a constant of one element. PAD fills
+// with the zero point, or 0 if in is not quantized.
 func NewPad(in, paddings, value, out *Tensor) (Kernel, error) {
 	k, err := newPad(in, paddings, value, out)
 	if err != nil {
@@ -62,7 +66,7 @@ func newPad(in, paddings, value, out *Tensor) (Kernel, error) {
 	if err := sameType(in, out); err != nil {
 		return nil, err
 	}
-	if in.Type.quantised() && len(in.Scale) > 0 {
+	if in.Type.quantized() && len(in.Scale) > 0 {
 		if err := sameCodes(in, out); err != nil {
 			return nil, err
 		}
@@ -72,14 +76,14 @@ func newPad(in, paddings, value, out *Tensor) (Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if axes == 0 || len(out.Shape) != axes || !sameShape(paddings.Shape, []int{axes, 2}) {
-		return nil, fmt.Errorf("%w: input %v, paddings %v and output %v", ErrInvalid, in.Shape, paddings.Shape, out.Shape)
+	if axes == 0 || len(out.Shape) != axes || !slices.Equal(paddings.Shape, []int{axes, 2}) {
+		return nil, fmt.Errorf("%w: input has shape %v, paddings %v and output %v", ErrInvalid, in.Shape, paddings.Shape, out.Shape)
 	}
 	k := &padding{rows: 1}
 	for i, d := range in.Shape {
 		before, after := p[2*i], p[2*i+1]
 		if before < 0 || after < 0 || before > MaxElements || after > MaxElements || d+before+after != out.Shape[i] {
-			return nil, fmt.Errorf("%w: axis of %d padded by %d and %d, output has %d", ErrInvalid, d, before, after, out.Shape[i])
+			return nil, fmt.Errorf("%w: axis of length %d with padding %d and %d, but the output has %d", ErrInvalid, d, before, after, out.Shape[i])
 		}
 		k.in, k.out, k.before = append(k.in, d), append(k.out, out.Shape[i]), append(k.before, before)
 	}
@@ -96,10 +100,10 @@ func newPad(in, paddings, value, out *Tensor) (Kernel, error) {
 			return nil, err
 		}
 		if value.Type != in.Type || value.Elements() != 1 || value.Data == nil {
-			return nil, fmt.Errorf("%w: value of padding is not one constant %v", ErrUnsupported, in.Type)
+			return nil, fmt.Errorf("%w: padding value is not one constant %v", ErrUnsupported, in.Type)
 		}
 		k.value = append(k.value, value.Data...)
-	case in.Type.quantised():
+	case in.Type.quantized():
 		k.value = []byte{byte(in.zero())}
 	default:
 		k.value = make([]byte, size)
@@ -107,13 +111,13 @@ func newPad(in, paddings, value, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
-// integers reads a constant of int32 or int64 elements.
-func integers(what string, t *Tensor) ([]int, error) {
-	if err := t.check(what); err != nil {
+// integers returns the elements of a constant int32 or int64 tensor.
+func integers(name string, t *Tensor) ([]int, error) {
+	if err := t.check(name); err != nil {
 		return nil, err
 	}
 	if t.Data == nil {
-		return nil, fmt.Errorf("%w: %s are not constant", ErrUnsupported, what)
+		return nil, fmt.Errorf("%w: %s are not constant", ErrUnsupported, name)
 	}
 	v := make([]int, t.Elements())
 	for i := range v {
@@ -123,7 +127,7 @@ func integers(what string, t *Tensor) ([]int, error) {
 		case Int64:
 			v[i] = int(int64(binary.LittleEndian.Uint64(t.Data[8*i:])))
 		default:
-			return nil, fmt.Errorf("%w: %s are %v", ErrUnsupported, what, t.Type)
+			return nil, fmt.Errorf("%w: %s are %v", ErrUnsupported, name, t.Type)
 		}
 	}
 	return v, nil
@@ -161,16 +165,17 @@ func (k *padding) fill(b []byte) {
 	}
 }
 
+// concatenation is CONCATENATION.
 type concatenation struct {
 	rows    int
-	widths  []int // bytes of a row of each input
-	row     int   // bytes of a row of the output
-	mapping []*[256]byte
+	widths  []int        // bytes in a row of each input
+	row     int          // bytes in a row of the output
+	mapping []*[256]byte // codes of each input to codes of the output; nil if equal
 }
 
-// NewConcatenation prepares CONCATENATION along axis, which counts from the end
-// when negative. uint8 inputs may be quantised differently from the output;
-// int8 inputs may not.
+// NewConcatenation returns a Kernel for CONCATENATION along axis, which counts from the
+// end if negative. The quantization of uint8 inputs may differ from that of the output;
+// that of int8 inputs may not.
 func NewConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (Kernel, error) {
 	k, err := newConcatenation(act, axis, in, out)
 	if err != nil {
@@ -223,20 +228,20 @@ func newConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (Kern
 		k.mapping = append(k.mapping, table)
 	}
 	if total != out.Shape[axis] {
-		return nil, fmt.Errorf("%w: inputs have %d along axis %d, output %d", ErrInvalid, total, axis, out.Shape[axis])
+		return nil, fmt.Errorf("%w: inputs have length %d along axis %d, output %d", ErrInvalid, total, axis, out.Shape[axis])
 	}
 	return k, nil
 }
 
-// rescaled is the table from codes of in to codes of out, nil when they agree.
+// rescaled returns the table from codes of in to codes of out, nil if they are equal.
 func rescaled(in, out *Tensor) (*[256]byte, error) {
-	if !in.Type.quantised() || len(in.Scale) == 0 && len(out.Scale) == 0 {
+	if !in.Type.quantized() || len(in.Scale) == 0 && len(out.Scale) == 0 {
 		return nil, nil
 	}
-	if err := in.checkQuantised("input"); err != nil {
+	if err := in.checkQuantized("input"); err != nil {
 		return nil, err
 	}
-	if err := out.checkQuantised("output"); err != nil {
+	if err := out.checkQuantized("output"); err != nil {
 		return nil, err
 	}
 	if in.scale() == out.scale() && in.zero() == out.zero() {

@@ -2,15 +2,16 @@ package kernels
 
 import "fmt"
 
+// softmax is SOFTMAX of codes.
 type softmax struct {
-	table        [256]float32 // e^(−scale·beta·i) for i below the largest code
+	table        [256]float32 // e^(−scale·beta·i), where i is the distance to the largest code
 	rows, n      int
 	scale        float32
 	zero, lo, hi int32
 	flip         byte
 }
 
-// NewSoftmax prepares SOFTMAX over the last axis, e^(beta·x) divided by its
+// NewSoftmax returns a Kernel for SOFTMAX over the last axis, e^(beta·x) divided by the
 // sum, on uint8, int8 or float32.
 func NewSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
 	k, err := newSoftmax(beta, in, out)
@@ -21,20 +22,10 @@ func NewSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
 }
 
 func newSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
-	if err := in.check("input"); err != nil {
+	rows, n, err := rowsOf(in, out)
+	if err != nil {
 		return nil, err
 	}
-	if err := out.check("output"); err != nil {
-		return nil, err
-	}
-	if err := sameElements(in, out); err != nil {
-		return nil, err
-	}
-	if len(in.Shape) == 0 {
-		return nil, fmt.Errorf("%w: input is a scalar", ErrInvalid)
-	}
-	n := in.Shape[len(in.Shape)-1]
-	rows := in.Elements() / n
 	if in.Type == Float32 && out.Type == Float32 {
 		return &floatSoftmax{rows: rows, n: n, beta: beta}, nil
 	}
@@ -54,6 +45,25 @@ func newSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
 		k.table[i] = exp(float32(step * float32(i)))
 	}
 	return k, nil
+}
+
+// rowsOf returns the number of rows along the last axis and their length. It returns an
+// error if in and out are not operands of one shape with at least one axis.
+func rowsOf(in, out *Tensor) (rows, n int, err error) {
+	if err := in.check("input"); err != nil {
+		return 0, 0, err
+	}
+	if err := out.check("output"); err != nil {
+		return 0, 0, err
+	}
+	if err := sameShape(in, out); err != nil {
+		return 0, 0, err
+	}
+	if len(in.Shape) == 0 {
+		return 0, 0, fmt.Errorf("%w: input is a scalar", ErrInvalid)
+	}
+	n = in.Shape[len(in.Shape)-1]
+	return in.Elements() / n, n, nil
 }
 
 func (k *softmax) Parts() int   { return k.rows }

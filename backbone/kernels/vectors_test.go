@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// A vector is one operator run by the reference library: testdata/README.md
-// says how they were made.
+// A vector is one run of an operator by TensorFlow Lite. See testdata/README.md.
 type vector struct {
 	Name    string
 	Op      string
@@ -46,8 +45,8 @@ type vectorTensor struct {
 	Zero   []int64
 	Axis   int
 	Const  bool
-	Values []float64 // the content, or:
-	Seed   uint64    // of random
+	Values []float64 // the content; if nil, it is random
+	Seed   uint64
 	Lo, Hi float64
 	Ends   bool // half of the elements are Lo or Hi
 }
@@ -57,7 +56,7 @@ func (v *vectorTensor) tensor(t testing.TB) *Tensor {
 	return &Tensor{Type: types[v.Type], Shape: v.Shape, Scale: v.Scale, ZeroPoint: v.Zero, Axis: v.Axis}
 }
 
-// content makes the elements with the SplitMix64 generator.
+// content returns the elements. Random ones come from the SplitMix64 generator.
 func (v *vectorTensor) content(t *Tensor) []byte {
 	b := make([]byte, t.Bytes())
 	for i := range t.Elements() {
@@ -148,10 +147,10 @@ func (v *vector) kernel(in []*Tensor, out *Tensor) (Kernel, error) {
 	case "CONCATENATION":
 		return NewConcatenation(o.Act, o.Axis, in, out)
 	}
-	return nil, fmt.Errorf("no operator %q", v.Op)
+	return nil, fmt.Errorf("unknown operator %q", v.Op)
 }
 
-// run computes the output, in one go and again piece by piece.
+// run computes the output in one call, and compares it with that of one call per part.
 func (v *vector) run(t *testing.T) (in []*Tensor, out *Tensor, got []byte) {
 	t.Helper()
 	var args Args
@@ -183,13 +182,13 @@ func (v *vector) run(t *testing.T) (in []*Tensor, out *Tensor, got []byte) {
 		k.Run(&args, p, p+1)
 	}
 	if string(args.Out) != string(got) {
-		t.Error("the output depends on how the pieces are divided")
+		t.Error("the output depends on how its parts are divided among calls")
 	}
 	return in, out, got
 }
 
-// TestVectors holds the operators against recorded outputs of the reference
-// library. IMPRINT_KERNEL_VECTORS names files of others.
+// TestVectors compares operators with recorded outputs of TensorFlow Lite.
+// IMPRINT_KERNEL_VECTORS is a pattern for other files of vectors.
 func TestVectors(t *testing.T) {
 	pattern := filepath.Join("testdata", "*.json")
 	if more := os.Getenv("IMPRINT_KERNEL_VECTORS"); more != "" {
@@ -197,7 +196,7 @@ func TestVectors(t *testing.T) {
 	}
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
-		t.Fatal("no vectors at ", pattern, err)
+		t.Fatal("no vectors match ", pattern, ": ", err)
 	}
 	for _, file := range files {
 		b, err := os.ReadFile(file)
@@ -224,13 +223,13 @@ func (v *vector) check(t *testing.T) {
 	}
 	want, err := hex.DecodeString(v.Raw)
 	if err != nil || len(want) != len(got) {
-		t.Fatalf("output of %d bytes differs from the reference", len(got))
+		t.Fatalf("output of %d bytes differs from the recorded one", len(got))
 	}
 	n, first, most := 0, -1, 0.0
 	for i := range out.Elements() {
 		g, w := value(out, got, i), value(out, want, i)
 		if g == w || out.Type == Float32 && math.Abs(g-w) <= 3e-5*math.Max(1, math.Abs(w)) {
-			continue // the reference itself differs so much between processors
+			continue // TensorFlow Lite differs as much between processors
 		}
 		if n == 0 {
 			first = i

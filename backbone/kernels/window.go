@@ -1,24 +1,27 @@
 package kernels
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
-// A Padding says how a window is placed at the borders of an image.
+// A Padding is what a window does at the borders of an image.
 type Padding uint8
 
-// The paddings of TensorFlow Lite.
+// The paddings, numbered as in TensorFlow Lite.
 const (
-	Same Padding = iota
-	Valid
+	Same  Padding = iota // pads so that the output has size ⌈input/stride⌉
+	Valid                // uses only whole windows
 )
 
 // A Window slides over the two middle axes of an NHWC tensor.
 type Window struct {
 	StrideH, StrideW     int
-	DilationH, DilationW int // 1 for neighbouring pixels
+	DilationH, DilationW int // 1 for adjacent pixels
 	Padding              Padding
 }
 
-// geometry is a Window laid over one input.
+// geometry is a Window on a given input.
 type geometry struct {
 	Window
 	n, inH, inW, inC int
@@ -27,6 +30,7 @@ type geometry struct {
 	padTop, padLeft  int
 }
 
+// over returns the geometry of a kH×kW window on in.
 func (w Window) over(in *Tensor, kH, kW int) (geometry, error) {
 	g := geometry{Window: w, kH: kH, kW: kW}
 	if len(in.Shape) != 4 {
@@ -35,7 +39,7 @@ func (w Window) over(in *Tensor, kH, kW int) (geometry, error) {
 	const limit = 1 << 14
 	for _, v := range []int{w.StrideH, w.StrideW, w.DilationH, w.DilationW, kH, kW} {
 		if v < 1 || v > limit {
-			return g, fmt.Errorf("%w: window of %d×%d with strides %d×%d and dilation %d×%d", ErrInvalid, kH, kW, w.StrideH, w.StrideW, w.DilationH, w.DilationW)
+			return g, fmt.Errorf("%w: window %d×%d with strides %d×%d and dilations %d×%d", ErrInvalid, kH, kW, w.StrideH, w.StrideW, w.DilationH, w.DilationW)
 		}
 	}
 	g.n, g.inH, g.inW, g.inC = in.Shape[0], in.Shape[1], in.Shape[2], in.Shape[3]
@@ -47,6 +51,7 @@ func (w Window) over(in *Tensor, kH, kW int) (geometry, error) {
 	return g, err
 }
 
+// axis returns the output size and the padding before the input along one axis.
 func (w Window) axis(in, k, stride, dilation int) (out, pad int, err error) {
 	reach := (k-1)*dilation + 1
 	switch w.Padding {
@@ -61,13 +66,14 @@ func (w Window) axis(in, k, stride, dilation int) (out, pad int, err error) {
 		return 0, 0, fmt.Errorf("%w: padding %d", ErrInvalid, w.Padding)
 	}
 	if out < 1 {
-		return 0, 0, fmt.Errorf("%w: a window of %d does not fit in %d", ErrInvalid, reach, in)
+		return 0, 0, fmt.Errorf("%w: a window of size %d does not fit into %d", ErrInvalid, reach, in)
 	}
 	return out, pad, nil
 }
 
+// checkOutput returns an error if out does not have the shape of the output.
 func (g *geometry) checkOutput(out *Tensor, channels int) error {
-	if want := []int{g.n, g.outH, g.outW, channels}; !sameShape(out.Shape, want) {
+	if want := []int{g.n, g.outH, g.outW, channels}; !slices.Equal(out.Shape, want) {
 		return fmt.Errorf("%w: output has shape %v, want %v", ErrInvalid, out.Shape, want)
 	}
 	return nil

@@ -4,28 +4,29 @@ package kernels
 
 import "unsafe"
 
-// blockWindows computes 3×3 windows 16 or 8 channels at a time.
+// blockWindows is windows for AVX2, 16 or 8 channels at a time.
 type blockWindows struct {
 	channels int
 	signed   bool
 	spans    []windowsSpan
 }
 
-// A windowsSpan is some of the channels. Two may overlap.
+// A windowsSpan is a range of channels. Two spans may overlap.
 type windowsSpan struct {
 	first, channels int
-	whole           bool // of 16 channels a block, else 8
+	whole           bool // blocks have 16 channels, not 8
 	blocks          []windowsBlock
 }
 
-// A windowsBlock is what the assembly needs for 16 channels.
+// A windowsBlock has the parameters of the assembly for 16 channels.
 type windowsBlock struct {
 	panel
-	// w are weights of pairs of taps, of which the last is single, for both
-	// vectors of lanes; for 8 channels there is only one vector.
+	// w has the weights of pairs of taps, of which the last is single, for both vectors
+	// of lanes. For 8 channels there is only one vector.
 	w [5 * 2 * panelChannels]int16
 }
 
+// newBlockWindows returns nil if AVX2 cannot compute w exactly.
 func newBlockWindows(w *weights, _ bool) windows {
 	if w.channels < panelChannels/2 {
 		return nil
@@ -51,6 +52,7 @@ func newBlockWindows(w *weights, _ bool) windows {
 	return b
 }
 
+// add appends a span of channels.
 func (b *blockWindows) add(w *weights, first, channels int, whole bool) {
 	n := panelChannels
 	if !whole {

@@ -4,23 +4,22 @@ package kernels
 
 import "encoding/binary"
 
-// Channels that the assembly computes at a time: with products of 16 bits, and
-// with dot products.
+// Number of channels that the assembly computes at a time.
 const (
-	windowBlock    = 8
-	windowBlockDot = 16
+	windowBlock    = 8  // with 16-bit products
+	windowBlockDot = 16 // with dot products
 )
 
-// windowsArgs is one call of the assembly, which knows the fields by name.
+// windowsArgs are the arguments of the assembly, which knows the fields by name.
 type windowsArgs struct {
 	taps         [9]*byte
 	w, out       *byte
-	step         int // from a pixel of the input to the next
+	step         int // bytes from one input pixel to the next
 	pixels       int
-	channels     int // at least a block
+	channels     int // at least one block
 	zero, lo, hi int32
-	flip         int32       // what windowsDot makes bytes of the input signed with
-	limits       [3][8]int16 // zero, lo and hi once more, for windowsDot
+	flip         int32       // XORed by windowsDot with input bytes to make them signed
+	limits       [3][8]int16 // zero, lo and hi for windowsDot
 }
 
 //go:noescape
@@ -32,17 +31,17 @@ func windowsInt8(a *windowsArgs)
 //go:noescape
 func windowsDot(a *windowsArgs)
 
-// blocks is the 3×3 depthwise convolution, whole blocks of channels at a time.
+// blocks is windows for NEON, whole blocks of channels at a time.
 type blocks struct {
-	packed      []byte // the last block overlaps the one before if it must
+	packed      []byte // the last block may overlap the one before
 	signed, dot bool
-	args        windowsArgs // what all calls have in common
+	args        windowsArgs // the same for all calls
 }
 
-// packWindows packs for products of 16 bits.
+// packWindows packs weights for 16-bit products.
 //
-// A block has the weights of every tap, then biases, left shifts, mantissas and
-// negated right shifts.
+// A block has the weights of all taps, then biases, left shifts, mantissas and negated
+// right shifts.
 func packWindows(w *weights, _ bool) windows {
 	if w.channels < windowBlock {
 		return nil
@@ -63,16 +62,16 @@ func packWindows(w *weights, _ bool) windows {
 	return p
 }
 
-// packWindowsDot packs for dot products, of weights that may be the sum of two
-// numbers of 8 bits. The assembly relies on right shifts, which keep codes from
-// wrapping when the zero point is added and rule out left shifts, and on codes
-// below the zero point being out of limits, as behind a ReLU: which way their
-// ties go is nothing then. All other weights are for packWindows.
+// packWindowsDot packs weights for dot products. A weight may be the sum of two 8-bit
+// numbers. It leaves weights to packWindows if an assumption of the assembly does not
+// hold. The assembly assumes right shifts: they exclude left shifts and keep codes from
+// wrapping when the zero point is added. It also assumes that codes below the zero point
+// are out of limits, as after a ReLU, so that the direction of their ties is irrelevant.
 //
-// A block has 1 or, if no weight is such a sum, 0 in 8 bytes; the weights of
-// channel after channel for taps 0 to 3, and 4 to 7; those of tap 8 in 16
-// bits; mantissas, negated right shifts, biases; and what is left of the weights
-// of taps 0 to 3, and 4 to 7.
+// A block has 8 bytes that are 1 if some weight is such a sum, and otherwise 0. The
+// weights of taps 0 to 3 follow, one channel after another, then those of taps 4 to 7, and
+// those of tap 8 in 16 bits. Then come mantissas, negated right shifts and biases, and
+// finally the second numbers of the weights of taps 0 to 3 and 4 to 7.
 func packWindowsDot(w *weights, near bool) windows {
 	if w.channels < windowBlockDot || w.lo < w.outZero {
 		return packWindows(w, near)
@@ -122,7 +121,7 @@ func packWindowsDot(w *weights, near bool) windows {
 	return p
 }
 
-// appendTap16 packs the weights of a tap for n channels.
+// appendTap16 packs the weights of one tap of n channels in 16 bits.
 func (p *blocks) appendTap16(w *weights, first, n, tap int) {
 	for c := range n {
 		p.packed = binary.LittleEndian.AppendUint16(p.packed, uint16(w.codes[9*(first+c)+tap]))
@@ -151,7 +150,7 @@ func shiftsLeft(scale []multiplier) []int32 {
 	return v
 }
 
-// shiftsRight are negated, as instructions shift to the left.
+// shiftsRight returns negated right shifts, because the instructions shift left.
 func shiftsRight(scale []multiplier) []int32 {
 	v := make([]int32, len(scale))
 	for i, m := range scale {

@@ -4,24 +4,26 @@
 #include "textflag.h"
 #include "neon_arm64.h"
 
-// The 3×3 depthwise convolution, 8 channels at a time of all pixels.
+// The 3×3 depthwise convolution, 8 channels at a time, for all pixels.
 //
-// Weights are in V0-V8, V9-V16 have biases, left shifts, mantissas and negated
-// right shifts, V17-V19 zero point and limits of the output, V20-V21 sums and
-// V22-V30 inputs. For 72 multiplications there are 18 instructions that
-// multiply, 9 loads, 9 to widen, 20 to scale and store and 4 for the loop: 60.
-// Those that multiply keep a Cortex-A72 busy for 22 cycles; llvm-mca 19 has 30.
+// V0-V8 have weights, V9-V16 biases, left shifts, mantissas and negated right shifts,
+// V17-V19 the zero point and limits of the output, V20-V21 sums, and V22-V30 inputs.
+// 72 multiplications take 60 instructions: 18 multiply, 9 load, 9 widen, 20 scale and
+// store, and 4 are for the loop. On a Cortex-A72 the multiplications take 22 cycles, and
+// all instructions 30 according to llvm-mca 19.
 //
-//	R0-R8    taps, R13 further in every pixel
+//	R0-R8    addresses of the taps, without R13
 //	R9       output of the pixel
 //	R10      weights
-//	R11      first channel, R12 of the last block
+//	R11      first channel of the block
+//	R12      first channel of the last block
+//	R13      offset of the pixel from R0-R8
 //	R14      pixels left
-//	R15      from a pixel of the input to the next
-//	R16      from a pixel of the output to the next
+//	R15      bytes from one input pixel to the next
+//	R16      bytes from one output pixel to the next
 //	R17      arguments
 
-// Input t as 16 bits.
+// TAP loads input t and widens it to 16 bits.
 #define TAP(WIDEN, t, f, x) \
 	FMOVD (t)(R13), f; \
 	WIDEN(x, x)

@@ -4,27 +4,26 @@ package kernels
 
 import "unsafe"
 
-// wideBlocks computes 3×3 windows 32 channels at a time with AVX-512's dot
-// products of bytes. The last two blocks may overlap.
+// wideBlocks is windows for AVX-512's dot products of bytes, 32 channels at a time. The
+// last two blocks may overlap.
 type wideBlocks struct {
 	channels     int
 	near, signed bool
-	firsts       []int // channels
-	twice        []bool
+	firsts       []int  // first channel of each block
+	twice        []bool // whether a block has weights beyond a byte
 	blocks       []wideBlock
 }
 
-// A wideBlock is what the assembly needs for 32 channels.
+// A wideBlock has the parameters of the assembly for 32 channels.
 type wideBlock struct {
 	widePanel
-	// Weights are [column][half][lane][4], three rows of a column and 0; the
-	// second ones are what is left over of those beyond a byte. A half has the
-	// first or last four of each 8 channels.
+	// Weights are [column][half][lane][4]: three rows of a column, then 0. A half has the
+	// first or last four of each 8 channels. rest is the excess of weights beyond a byte.
 	w, rest [3][2][wideLanes][4]int8
 }
 
-// newWideWindows takes the weights of windows that move by one pixel, if near.
-// Few channels, and unusual weights, are for AVX2.
+// newWideWindows leaves few channels and unusual weights to AVX2. See
+// implementation.windows for near.
 func newWideWindows(w *weights, near bool) windows {
 	const channels = 2 * wideLanes
 	if w.channels < channels {

@@ -4,35 +4,36 @@
 #include "textflag.h"
 #include "neon_arm64.h"
 
-// The 3×3 depthwise convolution with dot products, 16 channels at a time of all
-// pixels: two of four taps each, and the ninth in 16 bits.
+// The 3×3 depthwise convolution with dot products, 16 channels at a time, for all pixels:
+// two dot products of four taps each, and a 16-bit product for the ninth tap.
 //
-// Weights are in V0-V9, V10-V17 have mantissas and negated right shifts, V18-V21
-// sums. V22-V25 are inputs, of which V26-V29 help to make groups of one
-// channel's four taps; V30 makes inputs signed. For 144 multiplications there are
-// 8 dot products, 4 other products, 16 instructions to group, 9 loads, 9 to
-// make signed, 2 to widen, 22 to load biases, scale and store and 6 for the
-// loop: 76, and 10 more where weights are of more than 8 bits. llvm-mca 19 has 32
-// and 39 cycles for them on a Neoverse N1, and 61 for products of 16 bits.
+// V0-V9 have weights, V10-V17 mantissas and negated right shifts, V18-V21 sums, V22-V25
+// inputs. V26-V29 are temporary, to group the four taps of a channel. V30 makes inputs
+// signed. 144 multiplications take 76 instructions: 8 dot products, 4 other products, 16
+// to group, 9 loads, 9 to make signed, 2 to widen, 22 to load biases, scale and store, and
+// 6 for the loop. Weights of more than 8 bits take 10 more. According to llvm-mca 19 that
+// is 32 or 39 cycles on a Neoverse N1, compared to 61 with 16-bit products.
 //
-//	R0-R8    taps, R13 further in every pixel
+//	R0-R8    addresses of the taps, without R13
 //	R9       output of the pixel
 //	R10      weights
-//	R11      first channel, R12 of the last block
+//	R11      first channel of the block
+//	R12      first channel of the last block
+//	R13      offset of the pixel from R0-R8
 //	R14      pixels left
-//	R15      from a pixel of the input to the next
-//	R16      from a pixel of the output to the next
+//	R15      bytes from one input pixel to the next
+//	R16      bytes from one output pixel to the next
 //	R17      arguments
 //	R19      whether there are weights of more than 8 bits
 //	R20      biases
-//	R21-R22  what is left of weights of more than 8 bits
+//	R21-R22  second numbers of weights of more than 8 bits
 //	R23      zero point and limits of the output
 #define LOADSIGNED(t, number, x) \
 	LDRQ(t, 13, number); \
 	VEOR V30.B16, x.B16, x.B16
 
-// Four taps of 16 channels to the sums, by weights w0-w3 and, if there is more
-// of them, by those at address.
+// FOURTAPS adds the products of four taps of 16 channels to the sums, with weights w0-w3
+// and, if R19 is set, those at address.
 #define FOURTAPS(t0, t1, t2, t3, w0, w1, w2, w3, address, single) \
 	LOADSIGNED(t0, 22, V22); \
 	LOADSIGNED(t1, 23, V23); \

@@ -1,5 +1,5 @@
-// Command edgetpu-emulator is a Coral USB Accelerator in software, offered to
-// any Linux over USB/IP. Start with edgetpu-emulator --help.
+// Command edgetpu-emulator is a Coral USB Accelerator in software, which any
+// Linux machine can plug in over USB/IP. Start with edgetpu-emulator --help.
 package main
 
 import (
@@ -25,18 +25,18 @@ func main() {
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
 }
 
-// The exit statuses, those of imprint.
+// The exit statuses are those of imprint.
 const (
-	exitUser        = 1 // what was asked for can't be done
-	exitUsage       = 2 // it was not asked for properly
-	exitData        = 4 // a file is damaged or of the wrong kind
+	exitUser        = 1 // not possible
+	exitUsage       = 2 // wrong usage
+	exitData        = 4 // a file that is damaged or of the wrong kind
 	exitInterrupted = 130
 )
 
-// usageError is a command line that can't be understood.
+// usageError is a command line that makes no sense.
 type usageError struct{ error }
 
-// run is the whole command; it returns the exit status.
+// run runs the command and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := newApp(stdout, stderr).RunContext(ctx, args)
 	var usage usageError
@@ -58,40 +58,42 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {
-	misused := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+	usage := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
 	return &cli.App{
 		Name:            "edgetpu-emulator",
-		Usage:           "a Coral USB Accelerator in software, to plug into any Linux over USB/IP",
+		Usage:           "a Coral USB Accelerator in software, for any Linux machine over USB/IP",
 		UsageText:       "edgetpu-emulator [options]",
 		HideHelpCommand: true,
-		Description: `The device behaves on the bus as the real one does, and computes what
-the real one would answer for the models given by --model and --twin. Models given
-without a twin answer byte i of each output with 7*i mod 256.
+		Description: `It behaves like the real device on the bus and runs the models given with
+--model, which is repeatable. Its outputs are those of the real device if you also
+give the models that these were compiled from, in the same order, with
+--uncompiled. Otherwise byte i of each output is 7*i mod 256.
 
-Example; the last two lines as root, on the machine to plug it into:
-   edgetpu-emulator --model m_edgetpu.tflite --twin m.tflite
+Example (run the last two lines as root on the machine that gets the device):
+   edgetpu-emulator --model m_edgetpu.tflite --uncompiled m.tflite
    modprobe vhci-hcd
    usbip attach --remote 127.0.0.1 --busid 1-1
 
-Exit status: 0 it ended, 1 it could not do what was asked, 2 wrong usage,
-4 damaged file, 130 interrupted.`,
+Exit status: 0 success, 1 not possible, 2 wrong usage, 4 damaged file,
+130 interrupted.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3240", Usage: "`ADDRESS` of the USB/IP server"},
-			&cli.StringFlag{Name: "speed", Value: "super", Usage: "of the link: `SPEED` super or high"},
-			&cli.StringFlag{Name: "boot", Value: "dfu", Usage: "`STATE` at first: dfu, waiting for firmware, or app, running it"},
-			&cli.StringSliceFlag{Name: "model", Usage: "compiled `FILE` that may be run; may be repeated"},
-			&cli.StringSliceFlag{Name: "twin", Usage: "uncompiled `FILE` of the first, second, … model; may be repeated"},
-			&cli.StringFlag{Name: "transcript", Usage: "write every transfer that a host makes to `FILE`"},
-			&cli.BoolFlag{Name: "vhci", Usage: "plug it into this machine, as root, instead of listening"},
-			&cli.BoolFlag{Name: "quiet", Usage: "say nothing of what the device meets"},
+			&cli.StringFlag{Name: "speed", Value: "super", Usage: "`SPEED` of the link: super or high"},
+			&cli.StringFlag{Name: "boot", Value: "dfu", Usage: "`STATE`: dfu (waits for firmware) or app"},
+			&cli.StringSliceFlag{Name: "model", Usage: "compiled model `FILE` to run"},
+			&cli.StringSliceFlag{Name: "uncompiled", Usage: "`FILE` that the first, second, … model was compiled from"},
+			&cli.StringSliceFlag{Name: "twin", Hidden: true}, // the former name of --uncompiled,
+			&cli.StringFlag{Name: "transcript", Usage: "write every USB transfer to `FILE`"},
+			&cli.BoolFlag{Name: "vhci", Usage: "plug it into this machine, as root, instead of listening", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "quiet", Usage: "do not print the device's log", DisableDefaultText: true},
 		},
 		Writer:         stdout,
 		ErrWriter:      stderr,
-		OnUsageError:   misused,
+		OnUsageError:   usage,
 		ExitErrHandler: func(*cli.Context, error) {},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return usageError{fmt.Errorf("%q: no arguments are taken", c.Args().First())}
+				return usageError{fmt.Errorf("unexpected argument %q", c.Args().First())}
 			}
 			var transcript io.Writer
 			if name := c.String("transcript"); name != "" {
@@ -124,7 +126,7 @@ Exit status: 0 it ended, 1 it could not do what was asked, 2 wrong usage,
 	}
 }
 
-// newDevice makes the device that the flags describe.
+// newDevice returns the device that the flags describe.
 func newDevice(c *cli.Context, log, transcript io.Writer) (*emulator.Device, error) {
 	config := emulator.Config{Transcript: transcript}
 	switch c.String("speed") {
@@ -145,9 +147,9 @@ func newDevice(c *cli.Context, log, transcript io.Writer) (*emulator.Device, err
 	if !c.Bool("quiet") {
 		config.Log = func(format string, args ...any) { fmt.Fprintf(log, format+"\n", args...) }
 	}
-	models, twins := c.StringSlice("model"), c.StringSlice("twin")
-	if len(twins) > len(models) {
-		return nil, usageError{errors.New("--twin without --model")}
+	models, uncompiled := c.StringSlice("model"), append(c.StringSlice("uncompiled"), c.StringSlice("twin")...)
+	if len(uncompiled) > len(models) {
+		return nil, usageError{errors.New("--uncompiled without --model")}
 	}
 	d := emulator.New(config)
 	for i, name := range models {
@@ -155,21 +157,21 @@ func newDevice(c *cli.Context, log, transcript io.Writer) (*emulator.Device, err
 		if err != nil {
 			return nil, err
 		}
-		var twin []byte
-		if i < len(twins) && twins[i] != "" {
-			if twin, err = os.ReadFile(twins[i]); err != nil {
+		var source []byte
+		if i < len(uncompiled) && uncompiled[i] != "" {
+			if source, err = os.ReadFile(uncompiled[i]); err != nil {
 				return nil, err
 			}
 		}
-		if err := d.Register(compiled, twin); err != nil {
+		if err := d.Register(compiled, source); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return d, nil
 }
 
-// plug keeps the device plugged into this machine until ctx ends. When somebody detaches it, it comes back as one that
-// was pulled out: cold.
+// plug keeps the device plugged into this machine until ctx ends. If somebody detaches it, it comes back in its boot ROM,
+// as after unplugging.
 func plug(ctx context.Context, d *emulator.Device, port int) error {
 	for {
 		if err := emulator.AttachVHCI(ctx, d, port); err != nil || ctx.Err() != nil {

@@ -18,16 +18,17 @@ func TestUsage(t *testing.T) {
 	for _, test := range []struct {
 		args   string
 		status int
-		want   string // of what is printed
+		want   string // in the output
 	}{
 		{"--help", 0, "--listen ADDRESS"},
 		{"--speed full", exitUsage, `--speed "full": want super or high`},
 		{"--boot cold", exitUsage, `--boot "cold": want dfu or app`},
 		{"--model", exitUsage, "flag needs an argument"},
-		{"--twin x", exitUsage, "--twin without --model"},
-		{"m.tflite", exitUsage, "no arguments are taken"},
+		{"--uncompiled x", exitUsage, "--uncompiled without --model"},
+		{"--twin x", exitUsage, "--uncompiled without --model"},
+		{"m.tflite", exitUsage, `unexpected argument "m.tflite"`},
 		{"--model /nowhere/m.tflite", exitUser, "no such file"},
-		{"--model " + damaged, exitData, damaged + ": not a model"},
+		{"--model " + damaged, exitData, damaged + ": model not supported"},
 		{"--listen nowhere", exitUser, "nowhere"},
 		{"--transcript /nowhere/t", exitUser, "/nowhere/t: no such file"},
 	} {
@@ -39,7 +40,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// listening cancels when it is told that the server listens.
+// listening cancels the command once it prints that the server listens.
 type listening struct {
 	bytes.Buffer
 	cancel context.CancelFunc

@@ -62,19 +62,13 @@ var dataErrors = []error{
 	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
-	classifier.ErrShape, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
+	classifier.ErrShape, classifier.ErrExamples, classifier.ErrRate, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
 	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 
 // usageErrors mean that flags do not go together.
 var usageErrors = []error{pool.ErrDevice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
-
-// deviceErrors mean that an Edge TPU can't be used.
-var deviceErrors = []error{
-	tpu.ErrNoDevice, tpu.ErrPermission, tpu.ErrBusy, tpu.ErrDisconnected, tpu.ErrTimeout, tpu.ErrStall, tpu.ErrTransfer,
-	tpu.ErrDevice, tpu.ErrFirmware, tpu.ErrNoUSB, tpu.ErrClosed,
-}
 
 func exitStatus(err error) int {
 	var usage usageError
@@ -89,7 +83,7 @@ func exitStatus(err error) int {
 		return exitUsage
 	case errors.As(err, &data):
 		return exitData
-	case errors.As(err, &device), isAny(err, deviceErrors):
+	case errors.As(err, &device), tpu.IsDeviceError(err):
 		return exitDevice
 	case isAny(err, dataErrors):
 		return exitData
@@ -145,7 +139,7 @@ func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
 }
 
-func onDevice(err error) bool { return isAny(err, deviceErrors) }
+func onDevice(err error) bool { return tpu.IsDeviceError(err) }
 
 // lostModel matches errors about a workspace's copy of a model, which is missing or
 // another than it was. The names of these files begin with one of prefixes.

@@ -16,38 +16,55 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/imprint/serve"
+	"github.com/imprintkit/imprint/imprint/serve/source"
 )
+
+// maxVote limits --vote.
+const maxVote = 1000
 
 func serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
-		Usage: "answer a camera's frames, and teach while a button is held",
-		Description: `The workspace and its device are opened once. Each frame of the source is answered
-with the newest model; programs ask over HTTP or the Unix socket in the workspace,
-and people with the page that is served there. A reload costs no frame.
+		Usage: "classify a camera's frames, train while a button is held",
+		Description: `Classify a camera's frames, and train a class while a button is held.
 
-SIGHUP reloads, as each change of the workspace by another imprint does. SIGTERM ends.
-On another address than this machine's own, clients need a token, which is printed.
+Open the printed address in a browser. Programs use the same address, or the Unix socket
+in the workspace; docs/serve.md describes both. Changes by other imprint commands take
+effect at once. SIGHUP reloads the workspace. Clients on the network need a token, which
+is part of the printed address.
+
+Buttons are those of gamepads, keyboards and GPIO pins; evtest shows their codes. Actions
+are teach:LABEL (while held), remove:LABEL, undo and reload. With --keys, which can't see
+a release, the first press starts to teach, the next one ends it, and Escape cancels.
 
 Examples:
    imprint serve --source camera:/dev/video0
    imprint serve --source camera:/dev/video0 --button BTN_SOUTH=teach:cone --button BTN_EAST=undo
    imprint serve --source folder:./photos --rate 10 --loop --keys --button KEY_C=teach:cone
-   imprint serve --listen 0.0.0.0:8230 --source mjpeg:http://car:8887/video
+   imprint serve --source mjpeg:http://car.local:8887/video --listen 0.0.0.0:8230
    curl --unix-socket .imprint/serve.sock --data-binary @new.jpg http://imprint/v1/classify`,
-		Flags: withDevices(append(buttonFlags(),
-			&cli.StringFlag{Name: "source", Usage: "take frames from `SOURCE`: camera:/dev/video0, mjpeg:URL, folder:DIR, tub:DIR, or none: clients post them", DefaultText: "none"},
-			&cli.Float64Flag{Name: "rate", Usage: "show a folder or tub at `FPS` frames a second", DefaultText: "20, or as it was recorded"},
-			&cli.BoolFlag{Name: "loop", Usage: "show a folder or tub again and again", DefaultText: "once"},
-			&cli.StringFlag{Name: "listen", Usage: "let clients in at `ADDR`, host:port; none lets nobody in but over the socket", Value: "127.0.0.1:8230"},
-			&cli.StringFlag{Name: "token", Usage: "clients over HTTP must know `TOKEN`, of at least 16 characters", DefaultText: "made where one is needed"},
-			&cli.StringSliceFlag{Name: "host", Usage: "clients may call this machine `NAME`, besides its own name", DefaultText: "none"},
-			&cli.StringFlag{Name: "socket", Usage: "make the Unix socket `FILE`", DefaultText: "serve.sock in the workspace"},
-			&cli.StringFlag{Name: "socket-mode", Usage: "give the socket the permissions `MODE`, in octal", Value: "600"},
-			&cli.IntFlag{Name: "vote", Usage: "let the last `N` frames vote on the label", Value: 1},
-			&cli.StringFlag{Name: "notify", Usage: "run `CMD` for what happens, with the action, the label, true or false, and a sentence as arguments", DefaultText: "none"},
+		Flags: withDevices(append(serveFlags(),
 			resizeFlag(), layoutFlag(), headFlag(), compiledFlag())...),
 		Action: runServe,
+	}
+}
+
+func serveFlags() []cli.Flag {
+	const advanced = "Advanced"
+	return []cli.Flag{
+		&cli.StringFlag{Name: "source", Usage: "read frames from `SOURCE`: camera:/dev/video0, mjpeg:URL, folder:DIR, tub:DIR or none", DefaultText: "clients post frames"},
+		&cli.Float64Flag{Name: "rate", Usage: "replay a folder or tub at `FPS` frames per second", DefaultText: "20, or as recorded"},
+		&cli.BoolFlag{Name: "loop", Usage: "repeat a folder or tub", DefaultText: "no"},
+		&cli.StringSliceFlag{Name: "button", Usage: "assign an action to a button: `CODE=ACTION`, such as BTN_SOUTH=teach:cone", DefaultText: "none"},
+		&cli.BoolFlag{Name: "keys", Usage: "read KEY_ buttons from the terminal; R reloads, U undoes", DefaultText: "no"},
+		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none for the socket only", Value: "127.0.0.1:8230"},
+		&cli.StringFlag{Name: "token", Usage: "require `TOKEN`, 16 or more characters, from clients over TCP", DefaultText: "created if clients on the network are accepted"},
+		&cli.StringFlag{Name: "notify", Usage: "run `CMD` ACTION LABEL OK SENTENCE after each action", DefaultText: "none"},
+		&cli.IntFlag{Name: "vote", Usage: "report the most frequent label of the last `N` frames", Value: 1},
+		&cli.StringSliceFlag{Name: "input", Category: advanced, Usage: "read buttons from `FILE`, such as /dev/input/event3", DefaultText: "all devices that have them"},
+		&cli.StringSliceFlag{Name: "host", Category: advanced, Usage: "accept requests for the host `NAME` too", DefaultText: "this machine's name and addresses"},
+		&cli.StringFlag{Name: "socket", Category: advanced, Usage: "create the Unix socket `FILE`", DefaultText: "serve.sock in the workspace"},
+		&cli.StringFlag{Name: "socket-mode", Category: advanced, Usage: "set the socket's permissions to `MODE`, in octal", Value: "600"},
 	}
 }
 
@@ -61,32 +78,24 @@ func runServe(c *cli.Context) error {
 	}
 	mode, err := strconv.ParseUint(c.String("socket-mode"), 8, 9)
 	if err != nil {
-		return usagef("--socket-mode %s: it must be like 600 or 660", c.String("socket-mode"))
+		return usagef("--socket-mode %s: want octal digits, such as 600 or 660", c.String("socket-mode"))
 	}
 	devices, keys, err := buttons(c, o.Log)
 	if err != nil {
 		return err
 	}
-	dir, kit, err := workspaceOptions(c)
+	dir, workspace, err := workspaceOptions(c)
 	if err != nil {
 		return err
 	}
-	server, err := serve.Open(c.Context, dir, kit, o)
+	server, err := serve.Open(c.Context, dir, workspace, o)
 	if err != nil {
 		return err
 	}
 	for _, w := range server.Warnings() {
 		warn(c, "%s", w)
 	}
-	socket := c.String("socket")
-	if socket == "" {
-		// The socket is in the workspace, which need not be there yet.
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return errors.Join(err, server.Close())
-		}
-		socket = serve.SocketPath(dir)
-	}
-	listeners, err := listen(c, socket, fs.FileMode(mode))
+	listeners, err := listen(c, dir, fs.FileMode(mode))
 	if err != nil {
 		return errors.Join(err, server.Close())
 	}
@@ -114,13 +123,13 @@ func runServe(c *cli.Context) error {
 	return err
 }
 
-// serveOptions are what the flags say of the server.
+// serveOptions reads the server's options from the flags.
 func serveOptions(c *cli.Context) (serve.Options, error) {
 	o := serve.Options{
 		Vote:  c.Int("vote"),
 		Hosts: c.StringSlice("host"),
 		Log:   slog.New(slog.NewTextHandler(c.App.ErrWriter, nil)),
-		Told: func(n serve.Notice) {
+		OnNotice: func(n serve.Notice) {
 			if n.OK {
 				fmt.Fprintln(c.App.Writer, n.Sentence)
 			} else {
@@ -128,15 +137,15 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 			}
 		},
 	}
-	if o.Vote < 1 || o.Vote > 1000 {
-		return o, usagef("--vote %d: it must be 1 to 1000", o.Vote)
+	if o.Vote < 1 || o.Vote > maxVote {
+		return o, usagef("--vote %d: want 1 to %d", o.Vote, maxVote)
 	}
 	spec := c.String("source")
 	if spec == "" {
 		spec = "none"
 	}
 	var err error
-	if o.Source, err = serve.ParseSource(spec, serve.SourceOptions{Rate: c.Float64("rate"), Loop: c.Bool("loop")}); err != nil {
+	if o.Source, err = source.Parse(spec, source.Options{Rate: c.Float64("rate"), Loop: c.Bool("loop")}); err != nil {
 		return o, usageError{err}
 	}
 	if cmd := c.String("notify"); cmd != "" {
@@ -147,8 +156,8 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 	return o, nil
 }
 
-// listen opens the ways in.
-func listen(c *cli.Context, socket string, mode fs.FileMode) (listeners []serve.Listener, err error) {
+// listen opens the Unix socket and the TCP port that the flags name.
+func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []serve.Listener, err error) {
 	defer func() {
 		if err != nil {
 			for _, l := range listeners {
@@ -156,7 +165,17 @@ func listen(c *cli.Context, socket string, mode fs.FileMode) (listeners []serve.
 			}
 		}
 	}()
+	socket := c.String("socket")
+	if socket == "" {
+		if err := os.MkdirAll(workspace, 0o755); err != nil { // a new workspace has no folder yet
+			return nil, err
+		}
+		socket = serve.SocketPath(workspace)
+	}
 	l, err := serve.ListenUnix(socket, mode)
+	if errors.Is(err, serve.ErrSocketPath) {
+		err = hinted{err, "choose a shorter path with --socket FILE"}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -167,14 +186,14 @@ func listen(c *cli.Context, socket string, mode fs.FileMode) (listeners []serve.
 			return listeners, usageError{err}
 		}
 		if err != nil {
-			return listeners, hinted{err, "name another address with --listen ADDR, or none"}
+			return listeners, hinted{err, "choose another address with --listen ADDR, or none"}
 		}
 		listeners = append(listeners, l)
 	}
 	return listeners, nil
 }
 
-// reloadOnHangup reloads at each SIGHUP until ctx ends.
+// reloadOnHangup reloads the workspace at each SIGHUP until ctx ends.
 func reloadOnHangup(ctx context.Context, server *serve.Server) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -182,7 +201,7 @@ func reloadOnHangup(ctx context.Context, server *serve.Server) {
 	for {
 		select {
 		case <-hangup:
-			server.Reload(ctx) // tells of what came of it
+			server.Reload(ctx) // prints the outcome as a notice
 		case <-ctx.Done():
 			return
 		}

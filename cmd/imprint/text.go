@@ -297,10 +297,10 @@ func unknownLine(rate float64, r *classifier.Rejection) string {
 
 // tipLine says of which class more photos should help; "" if they should not.
 func tipLine(a *classifier.Advice) string {
-	if a == nil || math.Round(100*a.Then) <= math.Round(100*a.Now) {
+	if a == nil || math.Round(100*a.ExpectedRecall) <= math.Round(100*a.Recall) {
 		return ""
 	}
-	return fmt.Sprintf("tip: %s of %s should help most (%.0f → %.0f %%)", count(a.More, "more photo"), plain(a.Label), 100*a.Now, 100*a.Then)
+	return fmt.Sprintf("tip: %s of %s should help most (%.0f → %.0f %%)", count(a.Photos, "more photo"), plain(a.Label), 100*a.Recall, 100*a.ExpectedRecall)
 }
 
 // classLines list the classes of a workspace, with photos each photo too.

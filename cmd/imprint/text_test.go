@@ -153,8 +153,8 @@ func TestHeadLine(t *testing.T) {
 func TestTipAndUnknownLines(t *testing.T) {
 	for _, test := range []struct{ got, want string }{
 		{tipLine(nil), ""},
-		{tipLine(&classifier.Advice{Label: "hat", More: 5, Now: 0.85, Then: 0.9}), "tip: 5 more photos of hat should help most (85 → 90 %)"},
-		{tipLine(&classifier.Advice{Label: "ball", More: 5, Now: 0.951, Then: 0.954}), ""},
+		{tipLine(&classifier.Advice{Label: "hat", Photos: 5, Recall: 0.85, ExpectedRecall: 0.9}), "tip: 5 more photos of hat should help most (85 → 90 %)"},
+		{tipLine(&classifier.Advice{Label: "ball", Photos: 5, Recall: 0.951, ExpectedRecall: 0.954}), ""},
 		{unknownLine(0, nil), ""},
 		{unknownLine(0.05, nil), "unknown: rejection needs four classes or negatives"},
 		{unknownLine(0.05, &classifier.Rejection{TargetFAR: 0.05, Negatives: 512, FalseAccepts: 25, Positives: 60, Rejected: 25}), "false accepts: 4.9 % (target 5 %); 42 % of your own photos would be rejected"},
@@ -233,7 +233,7 @@ func TestEvaluationLines(t *testing.T) {
 	}{
 		{evaluated{Evaluation: &evaluate.Evaluation{Heads: []evaluate.HeadReport{report("auto", 0.9, 0)}}, classes: classesOf(30, 30)}, false,
 			[]string{"accuracy 90 % (80–95 %) on photos left out", "most common mistakes: 20 % of hat classified as cap"}},
-		{evaluated{Evaluation: &evaluate.Evaluation{Heads: []evaluate.HeadReport{report("auto", 0.9, 0)}}, classes: classesOf(30, 30), advice: &classifier.Advice{Label: "hat", More: 5, Now: 0.8, Then: 0.85}}, false,
+		{evaluated{Evaluation: &evaluate.Evaluation{Heads: []evaluate.HeadReport{report("auto", 0.9, 0)}}, classes: classesOf(30, 30), advice: &classifier.Advice{Label: "hat", Photos: 5, Recall: 0.8, ExpectedRecall: 0.85}}, false,
 			[]string{"accuracy 90 % (80–95 %) on photos left out", "tip: 5 more photos of hat should help most (80 → 85 %)"}},
 		{evaluated{Evaluation: &evaluate.Evaluation{Heads: []evaluate.HeadReport{report("mean", 0.8, 0), report("lda", 0.9, 0)}}}, true,
 			[]string{"accuracy mean 80 %; lda 90 %", "most common mistakes: 20 % of hat classified as cap"}},

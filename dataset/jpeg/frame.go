@@ -6,6 +6,54 @@ import (
 	"image/color"
 )
 
+// A Config describes a JPEG file whose pixels have not been decoded.
+type Config struct {
+	Width, Height int
+	// Components is 1 for grey, 3 for YCbCr or RGB, and 4 for CMYK, which Decode does
+	// not support.
+	Components  int
+	Progressive bool
+	// Memory is how many bytes Decode allocates at full size, apart from a copy of the
+	// file. It is 0 for CMYK.
+	Memory int64
+}
+
+// DecodeConfig reads the size of the JPEG file b. Errors wrap ErrFormat, ErrUnsupported or
+// io.ErrUnexpectedEOF.
+func DecodeConfig(b []byte) (Config, error) {
+	r := reader{b}
+	if err := r.start(); err != nil {
+		return Config{}, err
+	}
+	var f frame
+	for {
+		marker, s, err := r.segment()
+		switch {
+		case err != nil:
+			return Config{}, err
+		case marker == markerEOI, marker == markerSOS:
+			if f.components == nil {
+				return Config{}, invalid("no frame header")
+			}
+			return Config{f.width, f.height, len(f.components), f.progressive, f.memory()}, nil
+		case marker >= markerSOF0 && marker <= markerSOF2:
+			const fixed, cmyk = 6, 4 // bytes, components
+			if len(s) == fixed+3*cmyk && s[5] == cmyk {
+				h, w := int(binary.BigEndian.Uint16(s[1:])), int(binary.BigEndian.Uint16(s[3:]))
+				return Config{Width: w, Height: h, Components: cmyk, Progressive: marker == markerSOF2}, nil
+			}
+			if err := f.header(s, marker, r.b); err != nil {
+				return Config{}, err
+			}
+		case marker >= markerAPP0 && marker <= markerAPP15:
+			f.application(marker, s)
+		case marker == markerDHT, marker == markerDQT, marker == markerDRI, marker == markerDNL, marker == markerCOM:
+		default:
+			return Config{}, unsupportedMarker(marker)
+		}
+	}
+}
+
 // frame is what the markers before the first scan define.
 type frame struct {
 	width, height           int
@@ -13,6 +61,7 @@ type frame struct {
 	jfif, adobe, adobeIsRGB bool
 	components              []component
 	store                   [3]component
+	h, v                    int             // blocks per MCU of the components with the most
 	mcus                    image.Point     // MCUs of the image
 	wanted                  image.Rectangle // MCUs to transform; empty before the first scan
 	size                    int             // a block becomes size×size pixels
@@ -30,13 +79,14 @@ type component struct {
 	stride int
 	seen   bool // a scan has it
 
-	blocks []progressBlock // of the whole image, if progressive
-	across int             // blocks per row of blocks
+	blocks  []progressBlock // of the whole image, if progressive
+	across  int             // blocks per row of blocks
+	unknown [64]uint8       // bits of each coefficient that are still unknown, if progressive
 }
 
-// frameHeader reads the size and the components (T.81 B.2.2).
-func (d *Decoder) frameHeader(s []byte, marker byte) error {
-	f := &d.jpg
+// header reads the size and the components (T.81 B.2.2). rest is the file after the
+// frame header.
+func (f *frame) header(s []byte, marker byte, rest []byte) error {
 	if f.components != nil {
 		return invalid("two frames")
 	}
@@ -48,15 +98,26 @@ func (d *Decoder) frameHeader(s []byte, marker byte) error {
 	}
 	f.baseline, f.progressive = marker == markerSOF0, marker == markerSOF2
 	f.height, f.width = int(binary.BigEndian.Uint16(s[1:])), int(binary.BigEndian.Uint16(s[3:]))
+	if f.height == 0 {
+		f.height = lines(rest)
+	}
 	n := (len(s) - 6) / 3
 	if int(s[5]) != n || f.width == 0 || f.height == 0 {
 		return invalid("%d×%d pixels of %d components in a header for %d", f.width, f.height, s[5], n)
 	}
 	f.components = f.store[:n]
+	f.h, f.v = 1, 1
 	for i := range f.components {
 		if err := f.component(i, s[6+3*i:]); err != nil {
 			return err
 		}
+		f.h, f.v = max(f.h, f.components[i].h), max(f.v, f.components[i].v)
+	}
+	f.mcus = image.Pt(ceilDiv(f.width, 8*f.h), ceilDiv(f.height, 8*f.v))
+	for i := range f.components {
+		c := &f.components[i]
+		c.wide = ceilDiv(ceilDiv(f.width*c.h, f.h), 8)
+		c.high = ceilDiv(ceilDiv(f.height*c.v, f.v), 8)
 	}
 	return nil
 }
@@ -74,16 +135,84 @@ func (f *frame) component(i int, s []byte) error {
 	if c.table > 3 || c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
 		return invalid("component %d of %d×%d blocks with quantization table %d", c.id, c.h, c.v, c.table)
 	}
-	first := &f.components[0]
-	switch {
-	case len(f.components) == 1: // its factors do not matter (T.81 A.2.2)
+	if len(f.components) == 1 { // its factors do not matter (T.81 A.2.2)
 		c.h, c.v = 1, 1
-	case c.h == 3, c.v == 3, i == 0 && c.v == 4,
-		i == 1 && (first.h%c.h != 0 || first.v%c.v != 0),
-		i == 2 && (c.h != f.components[1].h || c.v != f.components[1].v):
-		return unsupported("component %d of %d×%d blocks, the first of %d×%d", c.id, c.h, c.v, first.h, first.v)
+	}
+	for k := range c.unknown {
+		c.unknown[k] = 16
 	}
 	return nil
+}
+
+// lines returns the height that the DNL marker after the first scan defines, or 0 (T.81
+// B.2.5). rest is the file after the frame header.
+func lines(rest []byte) int {
+	r := reader{rest}
+	for scan := false; ; {
+		marker, s, err := r.segment()
+		switch {
+		case err != nil, marker == markerEOI, scan && marker != markerDNL:
+			return 0
+		case marker == markerDNL && len(s) == 2:
+			return int(binary.BigEndian.Uint16(s))
+		case marker == markerSOS:
+			scan = true
+		}
+	}
+}
+
+// application reads what an APP0 or APP14 segment says about the colours.
+func (f *frame) application(marker byte, s []byte) {
+	switch {
+	case marker == markerAPP0 && len(s) >= 5:
+		f.jfif = string(s[:5]) == "JFIF\x00"
+	case marker == markerAPP14 && len(s) >= 12 && string(s[:5]) == "Adobe":
+		// The twelfth byte is the colour transform.
+		f.adobe, f.adobeIsRGB = true, s[11] == 0
+	}
+}
+
+// isRGB reports whether the three components are red, green and blue. Like image/jpeg it
+// decides by Adobe's marker or by the names of the components.
+func (f *frame) isRGB() bool {
+	c := f.components
+	named := len(c) == 3 && c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B'
+	return !f.jfif && (named || len(c) == 3 && f.adobe && f.adobeIsRGB)
+}
+
+// complete reports whether the scans so far define the whole image.
+func (f *frame) complete() bool {
+	if f.components == nil {
+		return false
+	}
+	for i := range f.components {
+		c := &f.components[i]
+		if !c.seen || f.progressive && c.unknown != [64]uint8{} {
+			return false
+		}
+	}
+	return true
+}
+
+// memory returns how many bytes decoding all pixels allocates.
+func (f *frame) memory() int64 {
+	var perMCU int64
+	for _, c := range f.components {
+		perMCU += int64(c.h * c.v)
+	}
+	bytes := perMCU * 64
+	if f.progressive {
+		bytes += perMCU * (8 + 2*64) // a progressBlock
+	}
+	_, direct := f.ratio()
+	if !direct {
+		bytes += int64(3 * f.h * f.v * 64)
+	}
+	bytes *= int64(f.mcus.X) * int64(f.mcus.Y)
+	if f.isRGB() {
+		bytes += 4 * int64(f.width) * int64(f.height)
+	}
+	return bytes
 }
 
 // quantization reads quantization tables (T.81 B.2.4.1).
@@ -106,23 +235,16 @@ func (d *Decoder) quantization(s []byte) error {
 	return nil
 }
 
-// layOut computes which MCUs are wanted, and the blocks of each component.
+// layOut computes which MCUs are wanted.
 func (d *Decoder) layOut() {
 	f := &d.jpg
-	first := f.components[0]
-	w, h := 8*first.h, 8*first.v
-	f.mcus = image.Pt(ceilDiv(f.width, w), ceilDiv(f.height, h))
+	w, h := 8*f.h, 8*f.v
 	whole := image.Rect(0, 0, f.width, f.height)
 	r := d.o.Region.Intersect(whole)
 	if r.Empty() {
 		r = whole
 	}
 	f.wanted = image.Rect(r.Min.X/w, r.Min.Y/h, ceilDiv(r.Max.X, w), ceilDiv(r.Max.Y, h))
-	for i := range f.components {
-		c := &f.components[i]
-		c.wide = ceilDiv(ceilDiv(f.width*c.h, first.h), 8)
-		c.high = ceilDiv(ceilDiv(f.height*c.v, first.v), 8)
-	}
 	f.size = 8 / d.o.Reduce
 	for k, at := range natural {
 		if int(at)%8 < f.size && int(at)/8 < f.size {
@@ -162,11 +284,37 @@ func sized[T any](s []T, n int) []T {
 	return s[:n]
 }
 
+// ratio returns the subsampling of an image.YCbCr that can hold the components as they
+// are. ok is false if there is none.
+func (f *frame) ratio() (ratio image.YCbCrSubsampleRatio, ok bool) {
+	if len(f.components) == 1 {
+		return 0, true
+	}
+	first, cb, cr := &f.components[0], &f.components[1], &f.components[2]
+	if first.h != f.h || first.v != f.v || cb.h != cr.h || cb.v != cr.v || f.h%cb.h != 0 || f.v%cb.v != 0 {
+		return 0, false
+	}
+	switch image.Pt(f.h/cb.h, f.v/cb.v) {
+	case image.Pt(1, 1):
+		return image.YCbCrSubsampleRatio444, true
+	case image.Pt(1, 2):
+		return image.YCbCrSubsampleRatio440, true
+	case image.Pt(2, 1):
+		return image.YCbCrSubsampleRatio422, true
+	case image.Pt(2, 2):
+		return image.YCbCrSubsampleRatio420, true
+	case image.Pt(4, 1):
+		return image.YCbCrSubsampleRatio411, true
+	case image.Pt(4, 2):
+		return image.YCbCrSubsampleRatio410, true
+	}
+	return 0, false
+}
+
 // image returns the wanted part of the image.
 func (d *Decoder) image() image.Image {
 	f := &d.jpg
-	first := &f.components[0]
-	w, h := first.h*f.size, first.v*f.size // pixels of an MCU
+	w, h := f.h*f.size, f.v*f.size // pixels of an MCU
 	r := image.Rect(f.wanted.Min.X*w, f.wanted.Min.Y*h, f.wanted.Max.X*w, f.wanted.Max.Y*h)
 	r = r.Intersect(image.Rect(0, 0, ceilDiv(f.width, d.o.Reduce), ceilDiv(f.height, d.o.Reduce)))
 	for i := range f.components {
@@ -175,28 +323,20 @@ func (d *Decoder) image() image.Image {
 			clear(c.pix)
 		}
 	}
+	first := &f.components[0]
 	if len(f.components) == 1 {
 		return &image.Gray{Pix: first.pix, Stride: first.stride, Rect: r}
 	}
-	cb, cr := &f.components[1], &f.components[2]
-	ycc := &image.YCbCr{Y: first.pix, Cb: cb.pix, Cr: cr.pix, YStride: first.stride, CStride: cb.stride, Rect: r}
-	switch image.Pt(first.h/cb.h, first.v/cb.v) {
-	case image.Pt(1, 1):
-		ycc.SubsampleRatio = image.YCbCrSubsampleRatio444
-	case image.Pt(1, 2):
-		ycc.SubsampleRatio = image.YCbCrSubsampleRatio440
-	case image.Pt(2, 1):
-		ycc.SubsampleRatio = image.YCbCrSubsampleRatio422
-	case image.Pt(2, 2):
-		ycc.SubsampleRatio = image.YCbCrSubsampleRatio420
-	case image.Pt(4, 1):
-		ycc.SubsampleRatio = image.YCbCrSubsampleRatio411
-	default:
-		ycc.SubsampleRatio = image.YCbCrSubsampleRatio410
+	ratio, ok := f.ratio()
+	if !ok {
+		ratio = image.YCbCrSubsampleRatio444
+		for i := range f.components {
+			f.components[i].upsample(f, &d.up[i])
+		}
 	}
-	// Like image/jpeg, recognize RGB by Adobe's marker or by the names of the components.
-	named := first.id == 'R' && cb.id == 'G' && cr.id == 'B'
-	if f.jfif || !named && !(f.adobe && f.adobeIsRGB) {
+	cb, cr := &f.components[1], &f.components[2]
+	ycc := &image.YCbCr{Y: first.pix, Cb: cb.pix, Cr: cr.pix, YStride: first.stride, CStride: cb.stride, SubsampleRatio: ratio, Rect: r}
+	if !f.isRGB() {
 		return ycc
 	}
 	d.rgb = sized(d.rgb, 4*r.Dx()*r.Dy())
@@ -208,4 +348,21 @@ func (d *Decoder) image() image.Image {
 		}
 	}
 	return rgb
+}
+
+// upsample repeats the samples of c until it has one for each pixel. It swaps c.pix with
+// the memory in spare, so that both are reused.
+func (c *component) upsample(f *frame, spare *[]byte) {
+	if c.h == f.h && c.v == f.v {
+		return
+	}
+	stride, high := f.wanted.Dx()*f.h*f.size, f.wanted.Dy()*f.v*f.size
+	full := sized(*spare, stride*high)
+	for y := range high {
+		src, dst := c.pix[y*c.v/f.v*c.stride:], full[y*stride:][:stride]
+		for x := range dst {
+			dst[x] = src[x*c.h/f.h]
+		}
+	}
+	*spare, c.pix, c.stride = c.pix, full, stride
 }

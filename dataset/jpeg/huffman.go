@@ -26,6 +26,7 @@ type huffman struct {
 	// It is 0 if coefficients have to be read one by one.
 	skips    [1 << skipBits]uint16
 	hasSkips bool
+	defined  bool
 }
 
 const (
@@ -94,7 +95,7 @@ func (h *huffman) define(s []byte) (int, error) {
 	if codes == 0 || codes > 256 || len(s) < 16+codes {
 		return 0, invalid("Huffman table of %d codes in %d bytes", codes, len(s))
 	}
-	*h = huffman{}
+	*h = huffman{defined: true}
 	copy(h.symbols[:], s[16:16+codes])
 	code, at := 0, 0
 	for n := 1; n <= 16; n++ {
@@ -116,6 +117,14 @@ func (h *huffman) define(s []byte) (int, error) {
 		h.limit[n] = uint32(code) << (16 - n)
 	}
 	return 16 + codes, nil
+}
+
+// defaultTo defines a table that the file does not define. slot 0 is for luma, 1 for
+// chroma.
+func (h *huffman) defaultTo(tables [2][]byte, slot byte) {
+	if !h.defined && slot < 2 {
+		h.define(tables[slot])
+	}
 }
 
 // long is byBits for codes longer than lookahead. It returns 0 if the leftmost bits of
@@ -194,6 +203,11 @@ func (r *bitReader) take(k uint) int {
 	v := int(r.acc >> 1 >> (63 - k))
 	r.skip(k)
 	return v
+}
+
+// last returns the last byte of which bits were read.
+func (r *bitReader) last() byte {
+	return r.coded[max(0, (8*r.pos-int(r.n)-1)/8)]
 }
 
 // over reports whether more bits were read than the scan has.

@@ -6,11 +6,17 @@
 // 4×4, 2×2 or 1×1 pixels.
 //
 // The package decodes baseline, extended and progressive files with 8 bits per sample
-// and Huffman codes, in grey, YCbCr or RGB, with the sampling factors that image/jpeg
-// supports. It accepts and rejects the same files as image/jpeg, with two exceptions. It
-// rejects Huffman tables with more codes than their lengths allow. And it follows ITU-T
-// T.81 on where restarts and ends are in scans of one component that has several blocks
-// per MCU.
+// and Huffman codes, in grey, YCbCr or RGB. It accepts the files that image/jpeg accepts,
+// except for Huffman tables with more codes than their lengths allow. It also accepts
+// files that are common in practice:
+//
+//   - Without Huffman tables, as MJPEG cameras send them. The tables are those of ITU-T
+//     T.81 K.3.
+//   - Without the end marker, if all image data is there.
+//   - With any sampling factors, and with the number of lines after the first scan.
+//
+// In scans of one component that has several blocks per MCU, restarts and ends are where
+// T.81 puts them, unlike in image/jpeg.
 //
 // The arithmetic is integer only: the same file gives the same pixels on every
 // processor.
@@ -46,7 +52,7 @@ type Options struct {
 // A Decoder decodes photos one after the other and reuses its memory. The zero value is
 // ready to use. One goroutine may use it at a time.
 type Decoder struct {
-	b   []byte // the rest of the file
+	reader
 	o   Options
 	jpg frame
 
@@ -58,7 +64,8 @@ type Decoder struct {
 	eobRun   int       // blocks to come without further codes
 	interval int       // restart interval in MCUs, or 0
 
-	rgb []byte // pixels of an RGB image
+	rgb []byte    // pixels of an RGB image
+	up  [3][]byte // samples at full resolution, for unusual sampling factors
 }
 
 // Decode decodes the JPEG file b to an *image.YCbCr, *image.Gray or, for files that store
@@ -81,7 +88,7 @@ func (d *Decoder) Decode(b []byte, o Options) (image.Image, error) {
 		return nil, fmt.Errorf("decode JPEG: Options.Reduce is %d, want 1, 2, 4 or 8", o.Reduce)
 	}
 	store := d.jpg.store // its memory is reused
-	d.b, d.o, d.jpg = b, o, frame{}
+	d.reader, d.o, d.jpg = reader{b}, o, frame{}
 	d.jpg.store = store
 	d.dc, d.ac, d.quant = [4]huffman{}, [4]huffman{}, [4][64]int32{}
 	d.eobRun, d.interval = 0, 0
@@ -106,29 +113,44 @@ func unsupported(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", ErrUnsupported, fmt.Sprintf(format, a...))
 }
 
+// reader reads the segments of a file.
+type reader struct {
+	b []byte // the rest of the file
+}
+
 // take returns the next n bytes of the file.
-func (d *Decoder) take(n int) ([]byte, error) {
-	if n > len(d.b) {
+func (r *reader) take(n int) ([]byte, error) {
+	if n > len(r.b) {
 		return nil, io.ErrUnexpectedEOF
 	}
-	b := d.b[:n]
-	d.b = d.b[n:]
+	b := r.b[:n]
+	r.b = r.b[n:]
 	return b, nil
 }
 
+// start reads the start marker.
+func (r *reader) start() error {
+	if start, err := r.take(2); err != nil {
+		return err
+	} else if start[0] != 0xff || start[1] != markerSOI {
+		return invalid("no start marker")
+	}
+	return nil
+}
+
 // marker returns the next marker. Like other decoders it skips bytes that are not one.
-func (d *Decoder) marker() (byte, error) {
+func (r *reader) marker() (byte, error) {
 	for {
-		i := bytes.IndexByte(d.b, 0xff)
+		i := bytes.IndexByte(r.b, 0xff)
 		if i < 0 {
 			return 0, io.ErrUnexpectedEOF
 		}
-		d.b = d.b[i+1:]
+		r.b = r.b[i+1:]
 		filled := false
-		for len(d.b) > 0 && d.b[0] == 0xff {
-			d.b, filled = d.b[1:], true
+		for len(r.b) > 0 && r.b[0] == 0xff {
+			r.b, filled = r.b[1:], true
 		}
-		m, err := d.take(1)
+		m, err := r.take(1)
 		if err != nil {
 			return 0, err
 		}
@@ -136,6 +158,30 @@ func (d *Decoder) marker() (byte, error) {
 			return m[0], nil
 		}
 	}
+}
+
+// segment returns the next marker and its segment, which the end marker does not have.
+// It skips stray restarts.
+func (r *reader) segment() (marker byte, s []byte, err error) {
+	for {
+		marker, err = r.marker()
+		if err != nil || marker == markerEOI {
+			return marker, nil, err
+		}
+		if marker < markerRST0 || marker > markerRST7 {
+			break
+		}
+	}
+	size, err := r.take(2)
+	if err != nil {
+		return 0, nil, err
+	}
+	n := int(binary.BigEndian.Uint16(size))
+	if n < 2 {
+		return 0, nil, invalid("segment of %d bytes", n)
+	}
+	s, err = r.take(n - 2)
+	return marker, s, err
 }
 
 // Markers of T.81 table B.1.
@@ -149,6 +195,7 @@ const (
 	markerEOI   = 0xd9
 	markerSOS   = 0xda
 	markerDQT   = 0xdb
+	markerDNL   = 0xdc
 	markerDRI   = 0xdd
 	markerAPP0  = 0xe0
 	markerAPP14 = 0xee
@@ -156,47 +203,42 @@ const (
 	markerCOM   = 0xfe
 )
 
-// segments reads the file up to its end marker.
+// segments reads the file until all of the image is known, or up to its end marker. What
+// phones append to a file without an end marker therefore does no harm.
 func (d *Decoder) segments() error {
-	if start, err := d.take(2); err != nil {
+	if err := d.start(); err != nil {
 		return err
-	} else if start[0] != 0xff || start[1] != markerSOI {
-		return invalid("no start marker")
 	}
-	for {
-		marker, err := d.marker()
+	for !d.jpg.complete() {
+		marker, s, err := d.segment()
 		if err != nil {
 			return err
 		}
 		if marker == markerEOI {
 			return nil
 		}
-		if marker >= markerRST0 && marker <= markerRST7 {
-			continue // a stray restart
-		}
-		size, err := d.take(2)
-		if err != nil {
-			return err
-		}
-		n := int(binary.BigEndian.Uint16(size))
-		if n < 2 {
-			return invalid("segment of %d bytes", n)
-		}
-		s, err := d.take(n - 2)
-		if err != nil {
-			return err
-		}
-		if err := d.segment(marker, s); err != nil {
+		if err := d.interpret(marker, s); err != nil {
 			return err
 		}
 	}
+	return d.checkEnd()
 }
 
-// segment reads the segment s of the given marker, and after a scan header the scan.
-func (d *Decoder) segment(marker byte, s []byte) error {
+// checkEnd returns an error if the file has no further marker and its last coded byte is
+// zero. Such a file was probably cut within a scan and then filled with zeros, which are
+// valid codes.
+func (d *Decoder) checkEnd() error {
+	if _, err := d.marker(); err == nil || d.bits.last() != 0 {
+		return nil
+	}
+	return io.ErrUnexpectedEOF
+}
+
+// interpret reads the segment s of a marker, and after a scan header the scan.
+func (d *Decoder) interpret(marker byte, s []byte) error {
 	switch {
 	case marker >= markerSOF0 && marker <= markerSOF2:
-		return d.frameHeader(s, marker)
+		return d.jpg.header(s, marker, d.b)
 	case marker == markerDHT:
 		return d.huffmanTables(s)
 	case marker == markerDQT:
@@ -208,20 +250,27 @@ func (d *Decoder) segment(marker byte, s []byte) error {
 		d.interval = int(binary.BigEndian.Uint16(s))
 	case marker == markerSOS:
 		return d.scan(s)
-	case marker == markerAPP0:
-		if len(s) >= 5 {
-			d.jpg.jfif = string(s[:5]) == "JFIF\x00"
-		}
-	case marker == markerAPP14:
-		// The twelfth byte is the colour transform.
-		if len(s) >= 12 && string(s[:5]) == "Adobe" {
-			d.jpg.adobe, d.jpg.adobeIsRGB = true, s[11] == 0
-		}
-	case marker > markerAPP0 && marker <= markerAPP15, marker == markerCOM:
-	case marker < markerSOF0:
-		return invalid("marker %#x", marker)
+	case marker == markerDNL: // see frame.header
+	case marker >= markerAPP0 && marker <= markerAPP15:
+		d.jpg.application(marker, s)
+	case marker == markerCOM:
 	default:
-		return unsupported("marker %#x", marker)
+		return unsupportedMarker(marker)
 	}
 	return nil
+}
+
+// unsupportedMarker returns the error for a marker that interpret does not know.
+func unsupportedMarker(marker byte) error {
+	switch {
+	case marker < markerSOF0:
+		return invalid("marker %#x", marker)
+	case marker == 0xc3:
+		return unsupported("lossless coding")
+	case marker >= 0xc5 && marker <= 0xc7:
+		return unsupported("hierarchical coding")
+	case marker >= 0xc9 && marker <= 0xcf && marker != 0xcc:
+		return unsupported("arithmetic coding")
+	}
+	return unsupported("marker %#x", marker)
 }

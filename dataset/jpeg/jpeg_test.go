@@ -233,14 +233,17 @@ func TestReuse(t *testing.T) {
 
 // TestReuseForgetsTables checks that a file does not get the tables of the previous one.
 func TestReuseForgetsTables(t *testing.T) {
-	b := samples(t)["2x2.jpg"]
 	var d Decoder
-	if _, err := d.Decode(b, Options{}); err != nil {
+	progressive := samples(t)["progressive-2x2.jpg"]
+	if _, err := d.Decode(progressive, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	without := bytes.ReplaceAll(b, []byte{0xff, 0xc4}, []byte{0xff, 0xe4})
-	if _, err := d.Decode(without, Options{}); !errors.Is(err, ErrFormat) {
-		t.Errorf("a file without Huffman tables: got %v, want ErrFormat", err)
+	if _, err := d.Decode(bare(progressive), Options{}); !errors.Is(err, ErrFormat) {
+		t.Errorf("a progressive file without Huffman tables: got %v, want ErrFormat", err)
+	}
+	b := samples(t)["2x2.jpg"]
+	if _, err := d.Decode(b, Options{}); err != nil {
+		t.Fatal(err)
 	}
 	grey, err := d.Decode(bytes.ReplaceAll(b, []byte{0xff, 0xdb}, []byte{0xff, 0xe4}), Options{})
 	if err != nil {

@@ -61,6 +61,8 @@ func (d *Decoder) scan(s []byte) error {
 		}
 		in[i] = scanned{component: c, dc: &d.dc[dc], ac: &d.ac[ac]}
 		if !f.progressive {
+			in[i].dc.defaultTo(standardDC, dc)
+			in[i].ac.defaultTo(standardAC, ac)
 			in[i].ac.prepareSkips()
 		}
 		blocks += c.h * c.v
@@ -81,7 +83,15 @@ func (d *Decoder) scan(s []byte) error {
 	for _, c := range in {
 		c.begin(f)
 	}
-	return d.mcus(in, p)
+	if err := d.mcus(in, p); err != nil {
+		return err
+	}
+	for _, c := range in {
+		for k := p.first; k <= p.last; k++ {
+			c.unknown[k] = uint8(p.low)
+		}
+	}
+	return nil
 }
 
 // mcus reads the MCUs of a scan. In a scan of one component each block of the image is

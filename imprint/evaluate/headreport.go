@@ -123,13 +123,13 @@ type prediction struct {
 
 // predict makes an answer of logits, which it overwrites.
 func predict(row, class int, logits []float64, temperature float64) prediction {
-	p := prediction{row: row, class: class, answer: classifier.Best(logits)}
+	p := prediction{row: row, class: class, answer: classifier.ArgMax(logits)}
 	hot := make([]float64, len(logits))
 	for i, v := range logits {
 		hot[i] = v * temperature
 	}
-	classifier.Scores(hot)
-	classifier.Scores(logits)
+	classifier.ApplySoftmax(hot)
+	classifier.ApplySoftmax(logits)
 	p.uncalibrated, p.score, p.trueScore = hot[p.answer], logits[p.answer], logits[class]
 	return p
 }

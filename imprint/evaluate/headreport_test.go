@@ -103,7 +103,7 @@ func cloud(seed uint64, classes, each, dim int, spread float64) *Set {
 				x[i] = spread * math.Abs(r.NormFloat64())
 			}
 			x[c%dim]++
-			classifier.Unit(x)
+			classifier.Normalize(x)
 			s.Labels, s.Units, s.Norms = append(s.Labels, c), append(s.Units, x), append(s.Norms, 1)
 		}
 	}
@@ -155,7 +155,7 @@ func TestLabelSuspectsAreRefitted(t *testing.T) {
 		t.Fatal(err)
 	}
 	margin := func(i int, out []float64) (float64, int) {
-		own, answer := out[s.Labels[i]], classifier.Best(out)
+		own, answer := out[s.Labels[i]], classifier.ArgMax(out)
 		out[s.Labels[i]] = math.Inf(-1)
 		return own - slices.Max(out), answer
 	}
@@ -218,7 +218,7 @@ func TestNearDuplicates(t *testing.T) {
 	nudge := func(to, from int) {
 		s.Units[to] = slices.Clone(s.Units[from])
 		s.Units[to][0] += 0.01
-		classifier.Unit(s.Units[to])
+		classifier.Normalize(s.Units[to])
 	}
 	nudge(299, 3)
 	nudge(601, 299) // joined through 299

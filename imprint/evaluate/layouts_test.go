@@ -73,7 +73,7 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 				in, scores := layer(t, f.Head, test.layout), make([]float64, len(f.Head.Labels))
 				for _, row := range s.Query[d] {
 					f.Head.Logits(scores, s.Units[row])
-					want := classifier.Best(scores)
+					want := classifier.ArgMax(scores)
 					copy(in.Input(0), raw[row*dim:(row+1)*dim])
 					if err := in.Invoke(t.Context()); err != nil {
 						t.Fatal(err)
@@ -86,7 +86,7 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 						}
 					}
 					asked++
-					if got := classifier.Best(scores); got == want {
+					if got := classifier.ArgMax(scores); got == want {
 						continue
 					} else if scores[got] == scores[want] {
 						tied++

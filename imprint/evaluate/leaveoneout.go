@@ -41,7 +41,7 @@ func (s *Set) LeaveOneOut(ctx context.Context, heads []classifier.Method, suppor
 
 // leftOut reports on a head by the photos left out.
 func (s *Set) leftOut(h classifier.Method) (HeadReport, error) {
-	fitted, left, err := classifier.LeaveOut(s.examples(), h, s.roots())
+	fitted, left, err := classifier.LeaveOneOut(s.examples(), h, s.roots())
 	if err != nil {
 		return HeadReport{}, err
 	}

@@ -96,7 +96,7 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 	if err != nil {
 		return r, err
 	}
-	head, _, err := classifier.Reject(fitted, examples, nil, nil, rate)
+	head, _, err := classifier.Reject(fitted, examples, nil, rate)
 	if err != nil {
 		return r, err
 	}
@@ -104,7 +104,7 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 	var known, other []float64 // by how much the best class is above the threshold
 	for _, row := range s.Query[d] {
 		head.Logits(logits, s.Units[row])
-		best := classifier.Best(logits[:last])
+		best := classifier.ArgMax(logits[:last])
 		above := logits[best] - logits[last]
 		if s.Labels[row]%2 != half {
 			other = append(other, above)

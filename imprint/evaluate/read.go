@@ -51,7 +51,7 @@ func ReadSet(dir string, fit dataset.Resize) (*Set, error) {
 		for j, q := range b[i*dim : (i+1)*dim] {
 			x[j] = float64(q)
 		}
-		s.Norms = append(s.Norms, setScale*classifier.Unit(x))
+		s.Norms = append(s.Norms, setScale*classifier.Normalize(x))
 		s.Units = append(s.Units, x)
 	}
 	if err := s.check(); err != nil {

@@ -45,14 +45,14 @@ type LeftOut struct {
 // LeaveOut trains a head on examples and leaves them out one by one. places has the index
 // of each example among all photos, by which the modes are compared.
 func LeaveOut(examples []classifier.Example, places []int, method classifier.Method, root bool) (LeftOut, error) {
-	f, left, err := classifier.LeaveOut(examples, method, root)
+	f, left, err := classifier.LeaveOneOut(examples, method, root)
 	if err != nil {
 		return LeftOut{}, err
 	}
 	l := LeftOut{f, make(map[int]float64)}
 	for i, scores := range left {
 		if scores != nil && !math.IsNaN(f.LogLoss) {
-			classifier.Scores(scores)
+			classifier.ApplySoftmax(scores)
 			l.losses[places[i]] = -math.Log(max(scores[slices.Index(f.Head.Labels, examples[i].Label)], math.SmallestNonzeroFloat64))
 		}
 	}

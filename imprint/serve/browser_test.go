@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,43 +13,73 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/input"
+	chromeinput "github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"github.com/imprintkit/imprint/backbone/builtin"
+	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
-// A reel replays one of several folders, whichever is shown.
-type reel struct {
-	folders []Source
-	shown   atomic.Int32
+var readmePicture = flag.String("readme-picture", "", "the WebP `file` that TestReadmePicture writes")
+
+// A slideshow is a source that replays one of several folders.
+type slideshow struct {
+	folders []source.Source
+	current atomic.Int32
 }
 
-func newReel(t *testing.T, dir string, kinds ...string) *reel {
-	r := new(reel)
-	for _, kind := range kinds {
-		s, err := ParseSource("folder:"+filepath.Join(dir, kind), SourceOptions{Loop: true})
+func newSlideshow(t *testing.T, folders ...string) *slideshow {
+	t.Helper()
+	s := new(slideshow)
+	for _, dir := range folders {
+		f, err := source.Parse("folder:"+dir, source.Options{Loop: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.folders = append(r.folders, s)
+		s.folders = append(s.folders, f)
 	}
-	return r
+	return s
 }
 
-func (r *reel) Next(ctx context.Context) (Frame, error) { return r.folders[r.shown.Load()].Next(ctx) }
-func (r *reel) Close() error                            { return nil }
-func (r *reel) String() string                          { return "reel" }
+// show switches to a folder.
+func (s *slideshow) show(i int32) { s.current.Store(i) }
 
-// browser starts a headless Chromium, and fails the test for each message that a page
-// writes to its console.
+func (s *slideshow) Next(ctx context.Context) (source.Frame, error) {
+	return s.folders[s.current.Load()].Next(ctx)
+}
+func (s *slideshow) Close() error   { return nil }
+func (s *slideshow) String() string { return "slideshow" }
+
+// renderPhotos renders n photos of cones, balls, boxes and arrows into folders of dir.
+func renderPhotos(t *testing.T, dir string, n, seed int) {
+	t.Helper()
+	cmd := exec.Command("go", "run", "../../tools/photos", "-out", dir, "-n", fmt.Sprint(n), "-seed", fmt.Sprint(seed))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("render photos: %v: %s", err, out)
+	}
+}
+
+// builtinBackbone returns options for a workspace with the built-in backbone.
+func builtinBackbone(t *testing.T, dir string) imprint.Options {
+	t.Helper()
+	path := filepath.Join(dir, "backbone.tflite")
+	if err := os.WriteFile(path, builtin.Model(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return imprint.Options{Backbone: path}
+}
+
+// browser starts a headless Chromium. Exceptions, console messages and requests to other
+// servers fail the test.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("a browser takes long, and the race detector sees nothing of it")
+		t.Skip("a browser is slow, and the race detector can't look into it")
 	}
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -58,12 +89,12 @@ func browser(t *testing.T) context.Context {
 		}
 	}
 	if path == "" {
-		t.Skip("no Chromium is installed")
+		t.Skip("Chromium is not installed")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1200, 900))
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
-	// It logs each event of newer browsers that it does not know.
+	// chromedp logs every event of a newer browser that it does not know.
 	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
@@ -73,19 +104,19 @@ func browser(t *testing.T) context.Context {
 		case *runtime.EventExceptionThrown:
 			t.Errorf("the page throws: %v", e.ExceptionDetails)
 		case *log.EventEntryAdded:
-			if e.Entry.Source != log.SourceNetwork { // refusals, and a server that is gone
-				t.Errorf("the browser complains: %s", e.Entry.Text)
+			if e.Entry.Source != log.SourceNetwork { // refused requests are expected
+				t.Errorf("the browser logs: %s", e.Entry.Text)
 			}
 		case *network.EventRequestWillBeSent:
 			if !strings.HasPrefix(e.Request.URL, "http://127.0.0.1:") {
-				t.Errorf("the page asks for %s", e.Request.URL)
+				t.Errorf("the page requests %s", e.Request.URL)
 			}
 		}
 	})
 	return ctx
 }
 
-// A visitor looks at the page and uses it.
+// A visitor uses the page in a browser.
 type visitor struct {
 	t   *testing.T
 	ctx context.Context
@@ -98,7 +129,7 @@ func (v visitor) run(actions ...chromedp.Action) {
 	}
 }
 
-// sees waits until an element's text has the words.
+// sees waits until the text of an element contains words.
 func (v visitor) sees(selector, words string) {
 	v.t.Helper()
 	var text string
@@ -108,31 +139,31 @@ func (v visitor) sees(selector, words string) {
 			return
 		}
 	}
-	v.picture("failed")
+	v.screenshot("failed")
 	v.t.Fatalf("%s has %q, want %q", selector, text, words)
 }
 
-// watches waits until a held button has seen some frames.
-func (v visitor) watches(selector string) {
+// seesRecording waits until a held button has recorded four frames.
+func (v visitor) seesRecording(selector string) {
 	v.t.Helper()
-	v.run(chromedp.Poll(fmt.Sprintf(`parseInt(document.querySelector(%q).textContent.split("Watching: ")[1]) >= 4`, selector), nil,
+	v.run(chromedp.Poll(fmt.Sprintf(`parseInt(document.querySelector(%q).textContent.split("Recording: ")[1]) >= 4`, selector), nil,
 		chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(20*time.Millisecond)))
 }
 
-// holds presses the mouse on a button for some frames.
+// holds holds the mouse button down on a button until it has recorded four frames.
 func (v visitor) holds(selector string) {
 	v.t.Helper()
 	var at [2]float64
 	v.run(chromedp.ScrollIntoView(selector), chromedp.Evaluate(fmt.Sprintf(
 		`(() => { const r = document.querySelector(%q).getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()`, selector), &at))
-	v.run(chromedp.MouseEvent(input.MousePressed, at[0], at[1], chromedp.ButtonLeft))
-	v.watches(selector)
-	v.run(chromedp.MouseEvent(input.MouseReleased, at[0], at[1], chromedp.ButtonLeft))
-	v.sees(selector, "Hold to teach")
+	v.run(chromedp.MouseEvent(chromeinput.MousePressed, at[0], at[1], chromedp.ButtonLeft))
+	v.seesRecording(selector)
+	v.run(chromedp.MouseEvent(chromeinput.MouseReleased, at[0], at[1], chromedp.ButtonLeft))
+	v.sees(selector, "Hold to train")
 }
 
-// picture keeps what the page looks like, in the folder IMPRINT_ARTEFACTS.
-func (v visitor) picture(name string) {
+// screenshot saves a picture of the page in the folder IMPRINT_ARTEFACTS, if that is set.
+func (v visitor) screenshot(name string) {
 	v.t.Helper()
 	dir := os.Getenv("IMPRINT_ARTEFACTS")
 	if dir == "" {
@@ -145,88 +176,147 @@ func (v visitor) picture(name string) {
 	}
 }
 
-func scheme(value string) chromedp.Action {
+func keyDown(key, code string) chromedp.Action {
+	return chromeinput.DispatchKeyEvent(chromeinput.KeyDown).WithKey(key).WithCode(code)
+}
+
+func keyUp(key, code string) chromedp.Action {
+	return chromeinput.DispatchKeyEvent(chromeinput.KeyUp).WithKey(key).WithCode(code)
+}
+
+// colorScheme selects the theme: light or dark.
+func colorScheme(value string) chromedp.Action {
 	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}})
 }
 
-// TestPage teaches two classes by buttons of the page in a browser, sees the label
-// change, removes one, takes that back, and sees what is said when the server is gone.
+// TestPage trains two classes in a browser, by mouse and by keyboard, and checks the label.
+// It removes a class, undoes that, and finally stops the server.
 func TestPage(t *testing.T) {
 	ctx := browser(t)
 	dir := t.TempDir()
-	if out, err := exec.Command("go", "run", "../../tools/photos", "-out", dir, "-n", "30").CombinedOutput(); err != nil {
-		t.Fatalf("render photos: %v: %s", err, out)
-	}
-	backbone := filepath.Join(dir, "backbone.tflite")
-	if err := os.WriteFile(backbone, builtin.Model(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	source := newReel(t, dir, "cone", "ball")
-	c := setting{options: Options{Source: source, Vote: 5}}
-	c.kit.Backbone = backbone
-	th := perform(t, c)
+	renderPhotos(t, dir, 30, 1)
+	camera := newSlideshow(t, filepath.Join(dir, "cone"), filepath.Join(dir, "ball"))
+	s := start(t, testConfig{options: Options{Source: camera, Vote: 5}, workspace: builtinBackbone(t, dir)})
 	v := visitor{t, ctx}
 
-	v.run(network.Enable(), scheme("light"), chromedp.Navigate(th.url), chromedp.WaitVisible("#picture"))
-	v.sees("#label", "nothing taught yet")
-	v.sees("#accuracy", "Nothing has been taught yet")
-	v.picture("empty")
+	v.run(network.Enable(), colorScheme("light"), chromedp.Navigate(s.url), chromedp.WaitVisible("#picture"))
+	v.sees("#label", "no classes yet")
+	v.sees("#accuracy", "No classes yet")
+	v.screenshot("empty")
 
-	// By mouse, a new class; and by keys, another.
+	// Train one class by mouse and one by keyboard.
 	v.run(chromedp.SendKeys("#name", "cone"))
 	v.holds("#teach-new")
 	v.sees("#notice", "learned cone from")
 	v.sees("#classes h3", "cone")
 	v.sees("#label", "cone")
-	source.shown.Store(1)
-	v.run(chromedp.SendKeys("#name", "ball"), chromedp.Focus("#teach-new"), input.DispatchKeyEvent(input.KeyDown).WithKey(" ").WithCode("Space"))
-	v.watches("#teach-new")
-	v.run(input.DispatchKeyEvent(input.KeyUp).WithKey(" ").WithCode("Space"))
+	camera.show(1)
+	v.run(chromedp.SendKeys("#name", "ball"), chromedp.Focus("#teach-new"), keyDown(" ", "Space"))
+	v.seesRecording("#teach-new")
+	v.run(keyUp(" ", "Space"))
 	v.sees("#notice", "learned ball from")
 	v.sees("#label", "ball")
-	source.shown.Store(0)
+	camera.show(0)
 	v.sees("#label", "cone")
-	// Photos of one second say little about another: with those of two it is estimated.
+
+	// Accuracy needs a class recorded at two different times.
 	v.holds("#classes .card:nth-child(2) .hold")
-	v.sees("#accuracy", "photos that it had not seen")
+	v.sees("#accuracy", "photos left out")
 	v.sees("#spoken", "cone")
-	v.picture("light")
-	v.run(scheme("dark"))
-	v.picture("dark")
+	v.screenshot("light")
+	v.run(colorScheme("dark"))
+	v.screenshot("dark")
 	v.run(emulation.SetDeviceMetricsOverride(390, 844, 2, true))
-	v.picture("phone")
-	v.run(scheme("light"), emulation.ClearDeviceMetricsOverride())
+	v.screenshot("phone")
+	v.run(colorScheme("light"), emulation.ClearDeviceMetricsOverride())
 
-	// Escape takes a hold back.
-	v.run(chromedp.Focus("#classes .hold"), input.DispatchKeyEvent(input.KeyDown).WithKey("Enter").WithCode("Enter"))
-	v.watches("#classes .hold")
-	v.run(input.DispatchKeyEvent(input.KeyDown).WithKey("Escape").WithCode("Escape"), input.DispatchKeyEvent(input.KeyUp).WithKey("Enter").WithCode("Enter"))
-	v.sees("#classes .hold", "Hold to teach")
+	// Escape cancels.
+	v.run(chromedp.Focus("#classes .hold"), keyDown("Enter", "Enter"))
+	v.seesRecording("#classes .hold")
+	v.run(keyDown("Escape", "Escape"), keyUp("Enter", "Enter"))
+	v.sees("#classes .hold", "Hold to train")
 
-	// One is removed, after a question that can be answered by no; and taken back.
+	// Remove a class, first answering no, then yes. Then undo.
 	v.run(chromedp.Click(`[aria-label="Remove cone"]`), chromedp.WaitVisible("#ask"))
-	v.picture("question")
+	v.screenshot("question")
 	v.run(chromedp.Click(`#ask button[value="no"]`), chromedp.WaitNotVisible("#ask"))
 	v.sees("#classes h3", "cone")
 	v.run(chromedp.Click(`[aria-label="Remove cone"]`), chromedp.WaitVisible("#ask"), chromedp.Click("#ask-yes"))
-	v.sees("#notice", "cone")
+	v.sees("#notice", "removed cone")
 	v.sees("#label", "ball")
 	v.run(chromedp.Click("#undo"))
 	v.sees("#classes h3", "cone")
 	v.sees("#label", "cone")
 
-	// What is wrong is said.
+	// Errors.
 	v.run(chromedp.Click("#teach-new"))
 	v.sees("#notice", "Name the class first")
-	if err := th.end(); err != nil {
+	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
-	v.sees("#trouble", "The server does not answer")
-	v.picture("offline")
+	v.sees("#trouble", "Can't reach the server")
+	v.screenshot("offline")
 
-	var names []string
-	v.run(chromedp.Evaluate(`[...document.querySelectorAll("button, input")].filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)`, &names))
-	if len(names) > 0 {
-		t.Errorf("without a name: %q", names)
+	var nameless []string
+	v.run(chromedp.Evaluate(`[...document.querySelectorAll("button, input")].filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)`, &nameless))
+	if len(nameless) > 0 {
+		t.Errorf("without an accessible name: %q", nameless)
+	}
+}
+
+// TestReadmePicture writes the README's picture of the page:
+//
+//	go test ./imprint/serve -run TestReadmePicture -readme-picture ../../docs/img/page.webp
+func TestReadmePicture(t *testing.T) {
+	if *readmePicture == "" {
+		t.Skip("runs only with -readme-picture FILE")
+	}
+	const width, height, maxBytes = 1000, 725, 60 << 10
+	ctx := browser(t)
+	dir := t.TempDir()
+	// Accuracy needs two recordings of each class. At the end the camera shows a cone that
+	// was not used for training.
+	classes := []struct{ folder, label string }{{"ball", "football"}, {"box", "crate"}, {"cone", "cone"}}
+	var folders []string
+	for _, seed := range []int{1, 3} {
+		photos := filepath.Join(dir, fmt.Sprint(seed))
+		renderPhotos(t, photos, 12, seed)
+		for _, c := range classes {
+			folders = append(folders, filepath.Join(photos, c.folder))
+		}
+	}
+	renderPhotos(t, filepath.Join(dir, "2"), 7, 2)
+	last := filepath.Join(dir, "last")
+	if err := os.Mkdir(last, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "2", "cone", "07.jpg"), filepath.Join(last, "07.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	camera := newSlideshow(t, append(folders, last)...)
+	s := start(t, testConfig{options: Options{Source: camera, Vote: 5}, workspace: builtinBackbone(t, dir)})
+	s.await(0, anyResult)
+	v := visitor{t, ctx}
+	v.run(colorScheme("light"), emulation.SetDeviceMetricsOverride(width, height, 1, false), chromedp.Navigate(s.url), chromedp.WaitVisible("#picture"))
+	for i := range folders {
+		camera.show(int32(i))
+		s.awaitNext(3)
+		s.teach(classes[i%len(classes)].label, 6)
+		v.run(chromedp.Sleep(2 * time.Second))
+	}
+	camera.show(int32(len(folders)))
+	v.sees("#label", "cone")
+	v.sees("#accuracy", "photos left out")
+	v.run(chromedp.Sleep(2 * time.Second)) // for the frame rate and thumbnails
+	var picture []byte
+	v.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		picture, err = page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatWebp).WithQuality(85).Do(ctx)
+		return err
+	}))
+	if len(picture) > maxBytes {
+		t.Fatalf("the picture has %d bytes, at most %d are allowed", len(picture), maxBytes)
+	}
+	if err := os.WriteFile(*readmePicture, picture, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -2,75 +2,99 @@ package serve
 
 import (
 	"context"
-	"math"
+	"sync"
 	"time"
 
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
 )
 
-// Classes are what has been taught. They are also the data of the event "classes".
+// Classes lists the trained classes. It is the data of the event "classes".
 type Classes struct {
 	Generation uint64   `json:"generation"`
 	Accuracy   Accuracy `json:"accuracy"`
 	Classes    []Class  `json:"classes"`
 }
 
-// Accuracy is how many photos are named right by a model that has not seen them,
-// leaving out one at a time, and the interval in which the rate is with 95 %
-// probability (Wilson).
+// Accuracy is the leave-one-out accuracy: each training photo is classified by a model
+// trained without it. Low and High bound the 95 % Wilson interval.
 type Accuracy struct {
 	Correct int     `json:"right"`
-	Total   int     `json:"total"` // 0: not to be told
+	Total   int     `json:"total"` // 0 if it can't be estimated yet
 	Low     float64 `json:"low"`
 	High    float64 `json:"high"`
 }
 
-// A Class is one taught label.
+// A Class is a label and its training photos.
 type Class struct {
 	Label  string  `json:"label"`
 	Photos []Photo `json:"photos"`
 }
 
-// A Photo is one that a class was taught with.
+// A Photo is a training photo.
 type Photo struct {
 	SHA256 string    `json:"sha256"`
-	Source string    `json:"source"` // the recording or camera, or the file
-	Time   time.Time `json:"time"`   // when it was taken or, if that is not known, taught
+	Source string    `json:"source"` // the camera or recording, or the file
+	Time   time.Time `json:"time"`   // when it was taken or, if unknown, added
 	path   string
 }
 
-// wilson is the interval of E. B. Wilson, JASA 22 (1927), for 95 %.
-func wilson(right, total int) (low, high float64) {
-	if total == 0 {
-		return 0, 1
-	}
-	const z = 1.959964
-	n := float64(total)
-	p := float64(right) / n
-	middle := (p + z*z/(2*n)) / (1 + z*z/n)
-	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
-	return max(middle-half, 0), min(middle+half, 1)
+// Classes returns the classes that the workspace has now.
+func (s *Server) Classes(ctx context.Context) (*Classes, error) { return s.classes.get(ctx) }
+
+// A classList caches the classes of the current generation.
+type classList struct {
+	live  *live.Live
+	stale chan struct{} // receives a value after a reload
+
+	mu      sync.Mutex
+	classes *Classes // nil until first read
 }
 
-// Classes returns what the workspace holds now.
-func (s *Server) Classes(ctx context.Context) (*Classes, error) {
-	s.listing.Lock()
-	defer s.listing.Unlock()
-	if c := s.classes; c != nil && c.Generation == s.live.Generation() {
+func newClassList(live *live.Live) *classList {
+	return &classList{live: live, stale: make(chan struct{}, 1)}
+}
+
+// refresh wakes up whoever waits for stale.
+func (l *classList) refresh() {
+	select {
+	case l.stale <- struct{}{}:
+	default:
+	}
+}
+
+func (l *classList) get(ctx context.Context) (*Classes, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.classes; c != nil && c.Generation == l.live.Generation() {
 		return c, nil
 	}
-	k, err := s.live.Workspace(ctx)
+	ws, err := l.live.Workspace(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer k.Close()
-	s.classes = listClasses(k)
-	return s.classes, nil
+	defer ws.Close()
+	l.classes = listClasses(ws)
+	return l.classes, nil
 }
 
-func listClasses(k *imprint.Workspace) *Classes {
-	list := &Classes{Generation: k.Generation(), Classes: []Class{}}
-	for _, c := range k.Classes() {
+// counts returns the number of classes and photos last read.
+func (l *classList) counts() (classes, photos float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.classes == nil {
+		return 0, 0
+	}
+	for _, c := range l.classes.Classes {
+		photos += float64(len(c.Photos))
+	}
+	return float64(len(l.classes.Classes)), photos
+}
+
+func listClasses(ws *imprint.Workspace) *Classes {
+	list := &Classes{Generation: ws.Generation(), Classes: []Class{}}
+	for _, c := range ws.Classes() {
 		class := Class{Label: c.Label}
 		for _, p := range c.Photos {
 			v := Photo{SHA256: p.SHA256, Source: p.Source, Time: p.Taken, path: p.Path}
@@ -84,22 +108,16 @@ func listClasses(k *imprint.Workspace) *Classes {
 		}
 		list.Classes = append(list.Classes, class)
 	}
+	var e classifier.Estimate
 	if len(list.Classes) > 1 {
-		e := k.Head().Estimate
-		list.Accuracy.Correct, list.Accuracy.Total = e.Correct, e.Total
+		e = ws.Head().Estimate
 	}
-	list.Accuracy.Low, list.Accuracy.High = wilson(list.Accuracy.Correct, list.Accuracy.Total)
+	low, high := classifier.Wilson(e.Accuracy(), e.Total)
+	list.Accuracy = Accuracy{e.Correct, e.Total, low, high}
 	return list
 }
 
-func (c *Classes) photos() (n int) {
-	for _, class := range c.Classes {
-		n += len(class.Photos)
-	}
-	return n
-}
-
-// photo returns the photo of that sum, or nil.
+// photo returns the photo with a SHA-256, or nil.
 func (c *Classes) photo(sha256 string) *Photo {
 	for i := range c.Classes {
 		for j := range c.Classes[i].Photos {

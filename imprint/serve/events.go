@@ -7,27 +7,30 @@ import (
 	"sync"
 )
 
-// A hub passes events on to listeners. Nobody waits for a listener: what it has not
-// fetched when a newer event of the same kind comes is lost to it.
+// eventKinds are the kinds of events that a client can listen to.
+var eventKinds = []string{"result", "classes", "teach", "generation", "state", "notice"}
+
+// A hub passes events on to listeners and waits for none of them. A listener that has not
+// fetched an event when a newer one of the same kind arrives gets only the newer one.
 type hub struct {
 	mu        sync.Mutex
 	number    uint64
 	listeners map[*listener]bool
 }
 
-// A listener gets the newest event of each kind, in the order in which they came.
+// A listener receives the newest event of each kind, in order of arrival.
 type listener struct {
-	kinds []string      // "" nil: all
-	ready chan struct{} // holds one value when there is an event
+	kinds []string      // empty means all
+	ready chan struct{} // receives a value after put
+
 	mu    sync.Mutex
 	queue []event
 }
 
-// An event is something that others want to know of.
 type event struct {
 	number uint64
 	kind   string
-	data   []byte // JSON, in one line
+	data   []byte // JSON on one line
 }
 
 func (h *hub) publish(kind string, v any) {
@@ -45,13 +48,13 @@ func (h *hub) publish(kind string, v any) {
 
 func newEvent(number uint64, kind string, v any) event {
 	b, err := json.Marshal(v)
-	if err != nil { // of no type that is published
+	if err != nil { // impossible for the types that are published
 		b = fmt.Appendf(nil, "%q", err.Error())
 	}
 	return event{number, kind, b}
 }
 
-// listen begins to listen to events of these kinds, or all.
+// listen adds a listener for the given kinds of events, or for all if there are none.
 func (h *hub) listen(kinds []string) *listener {
 	l := &listener{kinds: kinds, ready: make(chan struct{}, 1)}
 	h.mu.Lock()

@@ -19,22 +19,25 @@ import (
 )
 
 const (
-	// Requests a second, and at once, that one address on the network may make. More wait
-	// for so long; those that would have to wait longer are turned away.
+	// requestRate and requestBurst limit the requests from one address, per second and at
+	// once. A request over the limit waits up to requestWait before it is rejected.
 	requestRate, requestBurst = 100, 400
 	requestWait               = time.Second
-	cookieName                = "imprint"
-	// contentPolicy lets the page use what comes from this server, and nothing else.
+	// maxAddresses limits how many addresses are remembered for that.
+	maxAddresses = 1024
+	cookieName   = "imprint"
+	cookieAge    = 365 * 24 * time.Hour
+	// contentPolicy lets the page load only resources of this server.
 	contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; manifest-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-// A guard lets requests in, or not.
+// A guard rejects requests that are unauthorized, cross-site, misdirected or too frequent.
 type guard struct {
 	server  *Server
 	next    http.Handler
-	trusted bool   // a Unix socket: the file system has decided who may connect
-	token   string // "": everybody may
+	trusted bool   // a Unix socket: file permissions decide who may connect
+	token   string // "" admits everyone
 	hosts   []string
 	origin  *http.CrossOriginProtection
 
@@ -53,68 +56,76 @@ func (s *Server) guard(l Listener) *guard {
 
 // ServeHTTP implements http.Handler.
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+	rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 	defer func() { g.server.metrics.requests.WithLabelValues(strconv.Itoa(rec.status)).Inc() }()
-	// The head of the request has come in time. A body must too, even one that nobody
-	// reads; without one the request may take as long as its answer does.
-	control := http.NewResponseController(w)
-	control.SetReadDeadline(time.Time{})
-	if r.ContentLength != 0 {
-		control.SetReadDeadline(time.Now().Add(g.server.times.body))
-	}
-	control.SetWriteDeadline(time.Now().Add(changeTime + longestPoll))
-	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", contentPolicy)
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	g.setDeadlines(w, r)
+	setSecurityHeaders(w.Header())
 	if err := g.check(rec, r); err != nil {
 		g.server.fail(rec, r, err)
 		return
 	}
 	if g.token != "" && r.URL.Path == "/" && r.URL.Query().Has("token") {
-		// The token is not left in the address bar, or in the history.
-		http.SetCookie(rec, &http.Cookie{Name: cookieName, Value: g.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, MaxAge: 365 * 24 * 3600})
-		h.Set("Cache-Control", "no-store")
+		// Move the token from the address bar and the history into a cookie.
+		http.SetCookie(rec, &http.Cookie{Name: cookieName, Value: g.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, MaxAge: int(cookieAge.Seconds())})
+		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(rec, r, "/", http.StatusSeeOther)
 		return
 	}
 	g.next.ServeHTTP(rec, r)
 }
 
-// check says why a request is not let in.
+// setDeadlines replaces the deadline for the header, which has been read, by one for the
+// body, even if no handler reads it. A request without a body may take as long as its
+// response.
+func (g *guard) setDeadlines(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Time{})
+	if r.ContentLength != 0 {
+		control.SetReadDeadline(time.Now().Add(g.server.http.timeouts.body))
+	}
+	control.SetWriteDeadline(time.Now().Add(changeTimeout + longestPoll))
+}
+
+func setSecurityHeaders(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", contentPolicy)
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+}
+
+// check returns why a request is rejected, or nil.
 func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 	if g.trusted {
 		return nil
 	}
 	if !g.allow(r.Context(), r.RemoteAddr) {
-		return refusef(http.StatusTooManyRequests, "more than %d requests a second from one address", requestRate)
+		return refusef(http.StatusTooManyRequests, "rate limit exceeded: %d requests per second from one address", requestRate)
 	}
-	// A name that somebody else's DNS server has for this address is not ours: a page
-	// from there would count as from here.
-	if !g.knows(r.Host) {
-		return refused{http.StatusMisdirectedRequest, fmt.Errorf("this server is not called %.80q", r.Host), "use its address, or start it with --host NAME"}
+	// DNS rebinding: a foreign name that resolves to this address would give its pages the
+	// same origin as ours.
+	if !g.isOurs(r.Host) {
+		return refused{http.StatusMisdirectedRequest, fmt.Errorf("unknown host name %.80q", r.Host), "use the IP address, or start the server with this host name"}
 	}
 	if err := g.origin.Check(r); err != nil {
-		return refused{http.StatusForbidden, errors.New("the request comes from a page of another site"), ""}
+		return refused{http.StatusForbidden, errors.New("cross-site request rejected"), ""}
 	}
-	if g.token == "" || g.same(bearer(r)) {
+	if g.token == "" || g.isToken(bearer(r)) {
 		return nil
 	}
-	if c, err := r.Cookie(cookieName); err == nil && g.same(c.Value) {
+	if c, err := r.Cookie(cookieName); err == nil && g.isToken(c.Value) {
 		return nil
 	}
-	if r.URL.Path == "/" && (r.Method == "GET" || r.Method == "HEAD") && g.same(r.URL.Query().Get("token")) {
+	if r.URL.Path == "/" && (r.Method == "GET" || r.Method == "HEAD") && g.isToken(r.URL.Query().Get("token")) {
 		return nil
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="imprint"`)
-	return refused{http.StatusUnauthorized, errors.New("the token is missing or wrong"),
-		"open the address that imprint serve has printed, or send Authorization: Bearer TOKEN"}
+	return refused{http.StatusUnauthorized, errors.New("missing or wrong token"),
+		"open the URL that imprint serve printed, or send Authorization: Bearer TOKEN"}
 }
 
-func (g *guard) same(token string) bool {
-	return subtle.ConstantTimeCompare([]byte(token), []byte(g.token)) == 1
+func (g *guard) isToken(s string) bool {
+	return subtle.ConstantTimeCompare([]byte(s), []byte(g.token)) == 1
 }
 
 func bearer(r *http.Request) string {
@@ -125,9 +136,9 @@ func bearer(r *http.Request) string {
 	return token
 }
 
-// knows reports whether host, of a request, can only mean this server: it is a number
-// or one of the names that it knows.
-func (g *guard) knows(host string) bool {
+// isOurs reports whether a request's host can only mean this server: an IP address or a
+// known name.
+func (g *guard) isOurs(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
@@ -138,15 +149,16 @@ func (g *guard) knows(host string) bool {
 	return slices.ContainsFunc(g.hosts, func(name string) bool { return strings.EqualFold(host, name) })
 }
 
-// allow counts a request of an address, and holds it back where there are many.
+// allow counts a request from an address. It delays requests over the limit and returns
+// false if the delay would be too long.
 func (g *guard) allow(ctx context.Context, remote string) bool {
-	at, err := netip.ParseAddrPort(remote)
+	from, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
-	return g.limiter(at.Addr()).Wait(ctx) == nil
+	return g.limiter(from.Addr()).Wait(ctx) == nil
 }
 
 func (g *guard) limiter(from netip.Addr) *rate.Limiter {
@@ -154,7 +166,7 @@ func (g *guard) limiter(from netip.Addr) *rate.Limiter {
 	defer g.mu.Unlock()
 	l := g.rates[from]
 	if l == nil {
-		if len(g.rates) >= 1024 {
+		if len(g.rates) >= maxAddresses {
 			clear(g.rates)
 		}
 		l = rate.NewLimiter(requestRate, requestBurst)
@@ -163,16 +175,16 @@ func (g *guard) limiter(from netip.Addr) *rate.Limiter {
 	return l
 }
 
-// A recorder remembers the status of an answer.
-type recorder struct {
+// A statusRecorder remembers the status of a response.
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
-func (r *recorder) WriteHeader(status int) {
+func (r *statusRecorder) WriteHeader(status int) {
 	r.status = status
 	r.ResponseWriter.WriteHeader(status)
 }
 
 // Unwrap is for http.ResponseController.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

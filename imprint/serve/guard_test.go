@@ -22,9 +22,9 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 )
 
-// shout sends bytes to the server as they are and returns the answer's status, 0 if
-// the connection is ended without one, and its body.
-func shout(t *testing.T, addr, text string) (int, string) {
+// sendRaw sends bytes to a server. It returns the status and body of the response, or
+// status 0 if the server closes the connection without one.
+func sendRaw(t *testing.T, addr, text string) (int, string) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -32,11 +32,11 @@ func shout(t *testing.T, addr, text string) (int, string) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(20 * time.Second))
-	go io.WriteString(c, text) // the server may answer before it has read all
+	go io.WriteString(c, text) // the server may respond before it has read everything
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		if net, ok := err.(net.Error); ok && net.Timeout() {
-			t.Fatal("the server neither answers nor ends the connection")
+			t.Fatal("the server neither responds nor closes the connection")
 		}
 		return 0, ""
 	}
@@ -45,8 +45,8 @@ func shout(t *testing.T, addr, text string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// bomb is a small PNG that says it has 60000×60000 pixels.
-func bomb() string {
+// hugePNG returns a small PNG that claims to have 60000×60000 pixels.
+func hugePNG() string {
 	var b bytes.Buffer
 	b.WriteString("\x89PNG\r\n\x1a\n")
 	chunk := func(kind string, data []byte) {
@@ -61,105 +61,103 @@ func bomb() string {
 	return b.String()
 }
 
-// TestBadRequests are the requests that are turned away, and how. docs/serve.md has
-// the same list.
+// TestBadRequests checks how bad requests are rejected. docs/serve.md has the same list.
 func TestBadRequests(t *testing.T) {
-	th := perform(t, setting{})
-	addr := strings.TrimPrefix(th.url, "http://")
+	s := start(t, testConfig{})
+	addr := strings.TrimPrefix(s.url, "http://")
 	photo := string(backbonetest.Photo(1, 1))
 	request := func(line, head, body string) string {
 		return fmt.Sprintf("%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %d\r\n%s\r\n%s", line, addr, len(body), head, body)
 	}
 	const asJSON = "Content-Type: application/json\r\n"
 	for _, c := range []struct {
-		what, text string
+		name, text string
 		status     int
-		says       string
+		want       string // in the response
 	}{
 		{"a photo", request("POST /v1/classify", "", photo), 200, `"frame":0`},
-		{"unknown path", request("GET /v1/secrets", "", ""), 404, "there is no"},
-		{"no page", request("GET /../../etc/passwd", "", ""), 307, "/etc/passwd"},
-		{"no page, encoded", request("GET /%2e%2e/%2e%2e/etc/passwd", "", ""), 404, "there is no"},
-		{"unknown path outside", request("POST /wp-login.php", "", "a=b"), 404, "there is no"},
-		{"wrong method", request("GET /v1/undo", "", ""), 405, "not for GET"},
-		{"wrong method for a page", request("POST /", "", ""), 405, "not for POST"},
-		{"no HTTP", "\x16\x03\x01 hello\r\n\r\n", 400, ""},
+		{"unknown path", request("GET /v1/secrets", "", ""), 404, "no such path"},
+		{"path outside the page", request("GET /../../etc/passwd", "", ""), 307, "/etc/passwd"},
+		{"encoded path outside the page", request("GET /%2e%2e/%2e%2e/etc/passwd", "", ""), 404, "no such path"},
+		{"path of another program", request("POST /wp-login.php", "", "a=b"), 404, "no such path"},
+		{"wrong method", request("GET /v1/undo", "", ""), 405, "does not allow GET"},
+		{"wrong method for a page", request("POST /", "", ""), 405, "does not allow POST"},
+		{"not HTTP", "\x16\x03\x01 hello\r\n\r\n", 400, ""},
 		{"another protocol", "SSH-2.0-OpenSSH_9.9\r\n", 400, ""},
 		{"two lengths", "POST /v1/undo HTTP/1.1\r\nHost: " + addr + "\r\nContent-Length: 3\r\nContent-Length: 30\r\n\r\nabc", 400, ""},
 		{"huge head", request("GET /v1/health", "X: "+strings.Repeat("x", 64<<10)+"\r\n", ""), 431, ""},
-		{"foreign host", "GET /v1/result HTTP/1.1\r\nHost: rebind.example\r\n\r\n", 421, "not called"},
-		{"no host", "GET /v1/result HTTP/1.0\r\n\r\n", 421, "not called"},
-		{"another site's page", request("POST /v1/undo", "Origin: http://evil.example\r\n", ""), 403, "another site"},
-		{"another site's form", request("POST /v1/undo", "Sec-Fetch-Site: cross-site\r\n", ""), 403, "another site"},
-		{"a sandboxed page", request("POST /v1/teach", "Origin: null\r\n"+asJSON, `{"action":"start","label":"a"}`), 403, "another site"},
-		{"no photo", request("POST /v1/classify", "", ""), 400, "empty"},
-		{"text for a photo", request("POST /v1/classify", "", "hello"), 415, "not a JPEG"},
-		{"a program for a photo", request("POST /v1/examples?label=a", "", "\x7fELF\x02\x01\x01"), 415, "not a JPEG"},
-		{"half a photo", request("POST /v1/classify", "", photo[:len(photo)/2]), 400, "damaged"},
-		{"3.6 gigapixels in 70 bytes", request("POST /v1/classify", "", bomb()), 413, "too large"},
-		{"17 MiB", request("POST /v1/classify", "", strings.Repeat("x", 17<<20)), 413, "bytes"},
-		{"endless", "POST /v1/classify HTTP/1.1\r\nHost: " + addr + "\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("100000\r\n"+strings.Repeat("x", 1<<20)+"\r\n", 20), 413, "bytes"},
-		{"no JSON", request("POST /v1/teach", asJSON, `{"label":`), 400, "JSON"},
-		{"unknown field", request("POST /v1/teach", asJSON, `{"label":"a","action":"start","shell":"rm"}`), 400, "JSON"},
-		{"two values", request("POST /v1/teach", asJSON, `{"label":"a","action":"start"}{}`), 400, "more than one"},
-		{"a form for JSON", request("POST /v1/teach", "Content-Type: application/x-www-form-urlencoded\r\n", `label=a&action=start`), 415, "type"},
+		{"foreign host", "GET /v1/result HTTP/1.1\r\nHost: rebind.example\r\n\r\n", 421, "unknown host"},
+		{"no host", "GET /v1/result HTTP/1.0\r\n\r\n", 421, "unknown host"},
+		{"page of another site", request("POST /v1/undo", "Origin: http://evil.example\r\n", ""), 403, "cross-site"},
+		{"form of another site", request("POST /v1/undo", "Sec-Fetch-Site: cross-site\r\n", ""), 403, "cross-site"},
+		{"sandboxed page", request("POST /v1/teach", "Origin: null\r\n"+asJSON, `{"action":"start","label":"a"}`), 403, "cross-site"},
+		{"no body", request("POST /v1/classify", "", ""), 400, "empty"},
+		{"text instead of a photo", request("POST /v1/classify", "", "hello"), 415, "not a JPEG, PNG, WebP, GIF or BMP photo"},
+		{"program instead of a photo", request("POST /v1/examples?label=a", "", "\x7fELF\x02\x01\x01"), 415, "not a JPEG, PNG, WebP, GIF or BMP photo"},
+		{"truncated photo", request("POST /v1/classify", "", photo[:len(photo)/2]), 400, "damaged"},
+		{"3.6 gigapixels in 70 bytes", request("POST /v1/classify", "", hugePNG()), 413, "too large"},
+		{"17 MiB", request("POST /v1/classify", "", strings.Repeat("x", 17<<20)), 413, "exceeds"},
+		{"endless body", "POST /v1/classify HTTP/1.1\r\nHost: " + addr + "\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("100000\r\n"+strings.Repeat("x", 1<<20)+"\r\n", 20), 413, "exceeds"},
+		{"truncated JSON", request("POST /v1/teach", asJSON, `{"label":`), 400, "invalid JSON"},
+		{"unknown field", request("POST /v1/teach", asJSON, `{"label":"a","action":"start","shell":"rm"}`), 400, "invalid JSON"},
+		{"two JSON values", request("POST /v1/teach", asJSON, `{"label":"a","action":"start"}{}`), 400, "more than one"},
+		{"form instead of JSON", request("POST /v1/teach", "Content-Type: application/x-www-form-urlencoded\r\n", `label=a&action=start`), 415, "Content-Type"},
 		{"unknown action", request("POST /v1/teach", asJSON, `{"label":"a","action":"explode"}`), 400, "start, stop or cancel"},
-		{"huge JSON", request("POST /v1/teach", asJSON, `{"label":"`+strings.Repeat("a", 100<<10)+`"}`), 413, "bytes"},
+		{"huge JSON", request("POST /v1/teach", asJSON, `{"label":"`+strings.Repeat("a", 100<<10)+`"}`), 413, "exceeds"},
 		{"label of two lines", request("POST /v1/teach", asJSON, `{"label":"a\nb","action":"start"}`), 400, "control"},
 		{"label of 300 bytes", request("POST /v1/teach", asJSON, `{"label":"`+strings.Repeat("a", 300)+`","action":"start"}`), 400, "200"},
 		{"no label", request("POST /v1/examples", "", photo), 400, "empty"},
-		{"not held", request("POST /v1/teach", asJSON, `{"label":"a","action":"stop"}`), 409, "no class is being taught"},
+		{"not held", request("POST /v1/teach", asJSON, `{"label":"a","action":"stop"}`), 409, "no button is held"},
 		{"unknown class", request("DELETE /v1/classes/nobody", "", ""), 404, "no such label"},
 		{"unknown photo", request("DELETE /v1/examples/"+strings.Repeat("ab", 32), "", ""), 404, "photos"},
-		{"no sum", request("GET /v1/examples/..%2f..%2fetc%2fpasswd/thumbnail.jpg", "", ""), 400, "SHA-256"},
+		{"invalid SHA-256", request("GET /v1/examples/..%2f..%2fetc%2fpasswd/thumbnail.jpg", "", ""), 400, "SHA-256"},
 		{"nothing to undo", request("POST /v1/undo", "", ""), 409, "nothing to undo"},
-		{"frame though there is a camera", request("POST /v1/frames", "", photo), 409, "camera of its own"},
-		{"number", request("GET /v1/result?after=-1", "", ""), 400, "number"},
-		{"unknown events", request("GET /v1/events?kinds=secrets", "", ""), 400, "events"},
+		{"frame for a server with a camera", request("POST /v1/frames", "", photo), 409, "its own source"},
+		{"negative number", request("GET /v1/result?after=-1", "", ""), 400, "number"},
+		{"unknown events", request("GET /v1/events?kinds=secrets", "", ""), 400, "unknown kind of events"},
 	} {
-		status, body := shout(t, addr, c.text)
-		if status != c.status || !strings.Contains(body, c.says) {
-			t.Errorf("%s: got %d %q, want %d with %q", c.what, status, body, c.status, c.says)
+		status, body := sendRaw(t, addr, c.text)
+		if status != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s: got %d %q, want %d with %q", c.name, status, body, c.status, c.want)
 		}
 		if strings.HasPrefix(body, "{") && status >= 400 {
 			var p Problem
 			if err := json.Unmarshal([]byte(body), &p); err != nil || p.Error == "" {
-				t.Errorf("%s: answer %q is not a problem", c.what, body)
+				t.Errorf("%s: response %q is not a Problem", c.name, body)
 			}
 		}
 	}
-	if _, err := os.Stat(filepath.Join(th.server.dir, "model.tflite")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("something was taught: %v", err)
+	if _, err := os.Stat(filepath.Join(s.workspace.dir, "model.tflite")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a bad request created a model: %v", err)
 	}
-	at := th.frame()
-	th.next(at+2, func(Result) bool { return true }) // the camera goes on
+	s.awaitNext(3) // the camera still works
 }
 
-// TestSlowRequests are those that come to no end.
+// TestSlowRequests checks that unfinished requests time out.
 func TestSlowRequests(t *testing.T) {
-	th := perform(t, setting{times: times{head: 100 * time.Millisecond, body: 100 * time.Millisecond, write: time.Second}})
-	addr := strings.TrimPrefix(th.url, "http://")
+	s := start(t, testConfig{timeouts: timeouts{head: 100 * time.Millisecond, body: 100 * time.Millisecond, write: time.Second}})
+	addr := strings.TrimPrefix(s.url, "http://")
 	for _, c := range []struct {
-		what, text string
+		name, text string
 		status     int
 	}{
 		{"nothing", "", 0},
-		{"half a head", "POST /v1/classify HTTP/1.1\r\nHost: a\r\n", 0},
+		{"half a header", "POST /v1/classify HTTP/1.1\r\nHost: a\r\n", 0},
 		{"half a body", "POST /v1/classify HTTP/1.1\r\nHost: " + addr + "\r\nContent-Length: 100\r\n\r\nabc", 408},
-		{"half a body that nobody wants", "POST /v1/undo HTTP/1.1\r\nHost: rebind.example\r\nContent-Length: 100\r\n\r\nabc", 421},
+		{"half a body of a rejected request", "POST /v1/undo HTTP/1.1\r\nHost: rebind.example\r\nContent-Length: 100\r\n\r\nabc", 421},
 		{"half a chunk", "POST /v1/teach HTTP/1.1\r\nHost: " + addr + "\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nabc", 408},
 	} {
-		if status, body := shout(t, addr, c.text); status != c.status {
-			t.Errorf("%s: got %d %q, want %d", c.what, status, body, c.status)
+		if status, body := sendRaw(t, addr, c.text); status != c.status {
+			t.Errorf("%s: got %d %q, want %d", c.name, status, body, c.status)
 		}
 	}
 }
 
-// Those who do not read what they asked for are let go, and nobody waits for them.
-func TestReadersThatDoNotRead(t *testing.T) {
-	th := perform(t, setting{times: times{head: time.Second, body: time.Second, write: 50 * time.Millisecond}})
-	addr := strings.TrimPrefix(th.url, "http://")
-	th.next(0, func(Result) bool { return true })
+// TestStalledReaders checks that clients who stop reading a stream are disconnected.
+func TestStalledReaders(t *testing.T) {
+	s := start(t, testConfig{timeouts: timeouts{head: time.Second, body: time.Second, write: 50 * time.Millisecond}})
+	addr := strings.TrimPrefix(s.url, "http://")
+	s.await(0, anyResult)
 	for range 16 {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -167,25 +165,25 @@ func TestReadersThatDoNotRead(t *testing.T) {
 		}
 		defer c.Close()
 		fmt.Fprintf(c, "GET /v1/stream.mjpg HTTP/1.1\r\nHost: %s\r\n\r\n", addr)
-		begin := make([]byte, len("HTTP/1.1 200"))
-		if _, err := io.ReadFull(c, begin); err != nil || string(begin) != "HTTP/1.1 200" {
-			t.Fatalf("%q, %v", begin, err)
+		line := make([]byte, len("HTTP/1.1 200"))
+		if _, err := io.ReadFull(c, line); err != nil || string(line) != "HTTP/1.1 200" {
+			t.Fatalf("status line %q, %v", line, err)
 		}
 	}
-	th.next(th.frame()+10, func(Result) bool { return true })
-	th.stage.fatten(1 << 20) // large frames fill what the network holds for them
-	for end := time.Now().Add(20 * time.Second); len(th.server.streams) > 0; time.Sleep(time.Millisecond) {
+	s.awaitNext(11)
+	s.camera.pad(1 << 20) // large frames fill the network buffers
+	for end := time.Now().Add(20 * time.Second); len(s.http.streams) > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d streams are open still", len(th.server.streams))
+			t.Fatalf("%d streams are still open", len(s.http.streams))
 		}
 	}
-	th.next(th.frame()+5, func(Result) bool { return true })
+	s.awaitNext(6)
 }
 
 func TestTooManyStreams(t *testing.T) {
-	th := perform(t, setting{none: true})
+	s := start(t, testConfig{noCamera: true})
 	for range maxStreams {
-		leave, err := th.server.enterStream()
+		leave, err := s.http.enterStream()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +191,7 @@ func TestTooManyStreams(t *testing.T) {
 	}
 	for _, path := range []string{"/v1/events", "/v1/stream.mjpg"} {
 		var p Problem
-		th.do("GET", path, "", 503, &p)
+		s.do("GET", path, "", 503, &p)
 		if !strings.Contains(p.Error, "streams") {
 			t.Errorf("%s: %+v", path, p)
 		}
@@ -201,8 +199,8 @@ func TestTooManyStreams(t *testing.T) {
 }
 
 func TestTooManyConnections(t *testing.T) {
-	th := perform(t, setting{})
-	addr := strings.TrimPrefix(th.url, "http://")
+	s := start(t, testConfig{})
+	addr := strings.TrimPrefix(s.url, "http://")
 	for range perAddress {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -210,18 +208,18 @@ func TestTooManyConnections(t *testing.T) {
 		}
 		defer c.Close()
 	}
-	// The server accepts them in order.
-	if status, body := shout(t, addr, "GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n"); status != 503 || !strings.Contains(body, "too many") {
+	// The server accepts connections in order.
+	if status, body := sendRaw(t, addr, "GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n"); status != 503 || !strings.Contains(body, "too many") {
 		t.Errorf("got %d %q, want 503", status, body)
 	}
-	th.do("GET", "/v1/health", "", 200, nil) // the socket is another way in
+	s.do("GET", "/v1/health", "", 200, nil) // the socket has its own limit
 }
 
-// Of requests that come faster than they may some are held back, and others, that would
-// have to wait for too long, turned away; another address has its own account.
-func TestRateOfRequests(t *testing.T) {
-	th := perform(t, setting{none: true})
-	g := th.server.guard(Listener{})
+// TestRateLimit checks that requests over the limit are delayed or rejected, separately for
+// each address.
+func TestRateLimit(t *testing.T) {
+	s := start(t, testConfig{noCamera: true})
+	g := s.guard(Listener{})
 	from := func(addr string) *http.Request {
 		r := httptest.NewRequest("GET", "http://127.0.0.1/v1/health", nil)
 		r.RemoteAddr = addr
@@ -249,15 +247,15 @@ func TestRateOfRequests(t *testing.T) {
 		got[<-statuses]++
 	}
 	if got[200] == 0 || got[429] == 0 || got[200]+got[429] != more {
-		t.Errorf("statuses %v, want some 200 and some 429", got)
+		t.Errorf("statuses %v, want both 200 and 429", got)
 	}
 }
 
 func TestToken(t *testing.T) {
 	const token = "a-token-of-24-characters"
-	th := perform(t, setting{token: token})
+	s := start(t, testConfig{token: token})
 	get := func(path string, header ...string) *http.Response {
-		r, err := http.NewRequest("GET", th.url+path, nil)
+		r, err := http.NewRequest("GET", s.url+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +284,7 @@ func TestToken(t *testing.T) {
 		{"/v1/health", []string{"Authorization", "Basic " + token}, 401},
 		{"/v1/health", []string{"Cookie", "imprint=" + token}, 200},
 		{"/v1/health", []string{"Cookie", "imprint=guess"}, 401},
-		{"/v1/health?token=" + token, nil, 401}, // only the page: a token does not belong into logs
+		{"/v1/health?token=" + token, nil, 401}, // only the page accepts it, because logs contain URLs
 		{"/?token=guess", nil, 401},
 		{"/?token=" + token, nil, 303},
 		{"/?token=guess", []string{"Cookie", "imprint=" + token}, 303},
@@ -298,7 +296,7 @@ func TestToken(t *testing.T) {
 		if c.status == 303 {
 			cookie := resp.Cookies()[0]
 			if resp.Header.Get("Location") != "/" || cookie.Value != token || !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode {
-				t.Errorf("%s: to %s with %v", c.path, resp.Header.Get("Location"), cookie)
+				t.Errorf("%s: redirected to %s with %v", c.path, resp.Header.Get("Location"), cookie)
 			}
 		}
 	}
@@ -306,7 +304,7 @@ func TestToken(t *testing.T) {
 	if csp := resp.Header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("headers %v", resp.Header)
 	}
-	th.do("GET", "/v1/health", "", 200, nil) // the socket needs none
+	s.do("GET", "/v1/health", "", 200, nil) // the socket needs no token
 }
 
 func TestListenTCP(t *testing.T) {
@@ -346,7 +344,7 @@ func TestListenUnix(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("mode %v, %v; want 660", info.Mode(), err)
 	}
-	go func() { // a server answers
+	go func() { // a running server
 		for {
 			c, err := first.Accept()
 			if err != nil {
@@ -356,30 +354,32 @@ func TestListenUnix(t *testing.T) {
 		}
 	}()
 	if _, err := ListenUnix(path, 0o600); !errors.Is(err, ErrInUse) {
-		t.Errorf("while it is used: %v, want ErrInUse", err)
+		t.Errorf("socket in use: %v, want ErrInUse", err)
 	}
 	first.Close()
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("after Close: %v, want it gone", err)
+		t.Errorf("socket after Close: %v, want none", err)
 	}
-	// What a killed process leaves.
-	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	// A killed process leaves its socket behind.
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	left.SetUnlinkOnClose(false)
-	left.Close()
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
 	again, err := ListenUnix(path, 0o600)
 	if err != nil {
-		t.Fatalf("in place of a stale one: %v", err)
+		t.Fatalf("replacing a stale socket: %v", err)
 	}
 	again.Close()
-	write(t, dir, map[string][]byte{"file": []byte("precious")})
-	if _, err := ListenUnix(filepath.Join(dir, "file"), 0o600); err == nil {
-		t.Error("a file was replaced")
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("precious"), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := ListenUnix(filepath.Join(dir, strings.Repeat("x", 200)), 0o600); err == nil || !strings.Contains(err.Error(), "--socket") {
-		t.Errorf("long path: %v", err)
+	if _, err := ListenUnix(filepath.Join(dir, "file"), 0o600); err == nil {
+		t.Error("replaced a file")
+	}
+	if _, err := ListenUnix(filepath.Join(dir, strings.Repeat("x", 200)), 0o600); !errors.Is(err, ErrSocketPath) {
+		t.Errorf("long path: %v, want ErrSocketPath", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("left behind: %v", entries)

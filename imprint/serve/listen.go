@@ -17,46 +17,37 @@ import (
 )
 
 const (
-	// maxConnections is how many clients may be connected to one listener at a time, and
-	// perAddress how many of them from one address.
-	maxConnections, perAddress = 256, 128
-	// maxStreams is how many streams, of pictures and events together, are open at most.
-	maxStreams = 64
-	// maxBodies is how many bytes of requests' bodies are in memory at most.
-	maxBodies  = 64 << 20
-	idleTime   = time.Minute
-	maxHead    = 16 << 10
-	parting    = 2 * time.Second // for clients, when the server ends
-	minToken   = 16
-	maxSunPath = 107 // bytes of a Unix socket's path on Linux
+	// shutdownTimeout is how long requests may take to finish when the server stops.
+	shutdownTimeout = 2 * time.Second
+	// minToken is the minimum length of a token, in characters.
+	minToken = 16
+	// maxSocketPath is the maximum length of a Unix socket's path on Linux, in bytes, less
+	// four for a temporary suffix.
+	maxSocketPath = 107 - 4
 )
-
-// times are how long clients may take: for the head of a request, for its body, and for
-// taking an answer or one part of a stream.
-type times struct{ head, body, write time.Duration }
-
-var usualTimes = times{head: 5 * time.Second, body: 10 * time.Second, write: 5 * time.Second}
 
 var (
-	// ErrToken is wrapped when a token is too easily guessed.
-	ErrToken = errors.New("unusable token")
-	// ErrInUse is wrapped when another server has the socket.
-	ErrInUse = errors.New("another server uses it")
+	// ErrToken is wrapped by [ListenTCP] for a token that could be guessed.
+	ErrToken = errors.New("token too short")
+	// ErrInUse is wrapped by [ListenUnix] if another server listens on the socket.
+	ErrInUse = errors.New("in use by another server")
+	// ErrSocketPath is wrapped by [ListenUnix] for a path that the system does not allow.
+	ErrSocketPath = errors.New("socket path too long")
 )
 
-// A Listener is where clients come in.
+// A Listener accepts clients of a [Server].
 type Listener struct {
 	net.Listener
 	unix  bool
-	token string
+	token string // "" admits everyone
 }
 
-// ListenTCP listens on an address, host:port. On other than this machine's own
-// addresses (127.0.0.1, ::1) clients need a token: the one given, or for "" one that is
-// made; on those only if one is given.
+// ListenTCP listens on an address of the form host:port. Clients need the token if one is
+// given. On an address other than 127.0.0.1 and ::1 they always do; without a token,
+// ListenTCP creates one. It wraps ErrToken if the token has fewer than 16 characters.
 func ListenTCP(addr, token string) (Listener, error) {
 	if token != "" && len(token) < minToken {
-		return Listener{}, fmt.Errorf("%w: it has %d characters, and %d are the least", ErrToken, len(token), minToken)
+		return Listener{}, fmt.Errorf("%w: %d characters, need at least %d", ErrToken, len(token), minToken)
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -68,18 +59,19 @@ func ListenTCP(addr, token string) (Listener, error) {
 	return Listener{Listener: l, token: token}, nil
 }
 
-// URL is the address of the page, with the token if one is needed.
+// URL returns the URL of the web page, including the token if one is needed. For a Unix
+// socket it returns the path.
 func (l Listener) URL() string {
 	if l.unix {
 		return l.Addr().String()
 	}
 	host := l.Addr().String()
-	if at := l.Addr().(*net.TCPAddr); at.IP.IsUnspecified() {
+	if a := l.Addr().(*net.TCPAddr); a.IP.IsUnspecified() {
 		name, err := os.Hostname()
 		if err != nil {
 			name = "localhost"
 		}
-		host = net.JoinHostPort(name, fmt.Sprint(at.Port))
+		host = net.JoinHostPort(name, fmt.Sprint(a.Port))
 	}
 	u := url.URL{Scheme: "http", Host: host, Path: "/"}
 	if l.token != "" {
@@ -88,48 +80,49 @@ func (l Listener) URL() string {
 	return u.String()
 }
 
-// ListenUnix listens on a Unix socket, which has that mode from the beginning. One that
-// a killed server has left is replaced; that of a running one is not.
+// ListenUnix listens on a Unix socket with the given permissions. It replaces a socket
+// that a killed server left behind, but wraps ErrInUse if a server answers there.
 func ListenUnix(path string, mode fs.FileMode) (Listener, error) {
 	fail := func(err error) (Listener, error) { return Listener{}, fmt.Errorf("listen on %s: %w", path, err) }
-	if len(path)+4 > maxSunPath {
-		return fail(fmt.Errorf("its path has %d bytes, and %d are the most: name another with --socket", len(path), maxSunPath-4))
+	if len(path) > maxSocketPath {
+		return fail(fmt.Errorf("%w: %d bytes, at most %d are possible", ErrSocketPath, len(path), maxSocketPath))
 	}
 	if info, err := os.Lstat(path); err == nil {
 		if info.Mode().Type() != fs.ModeSocket {
-			return fail(errors.New("there is something else in that place"))
+			return fail(errors.New("it exists and is not a socket"))
 		}
 		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 			c.Close()
 			return fail(ErrInUse)
 		}
 	}
-	// Made beside its place and then renamed, so that nobody finds it open to others.
-	beside := path + ".new"
-	os.Remove(beside)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: beside, Net: "unix"})
+	// Set the permissions before the socket appears at its path.
+	temporary := path + ".new"
+	os.Remove(temporary)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
 	if err != nil {
 		return fail(err)
 	}
 	l.SetUnlinkOnClose(false)
-	if err = os.Chmod(beside, mode); err == nil {
-		err = os.Rename(beside, path)
+	if err = os.Chmod(temporary, mode); err == nil {
+		err = os.Rename(temporary, path)
 	}
 	if err != nil {
 		l.Close()
-		os.Remove(beside)
+		os.Remove(temporary)
 		return fail(err)
 	}
 	return Listener{Listener: &unixListener{Listener: l, path: path}, unix: true}, nil
 }
 
-// A unixListener takes its socket away when it is closed.
+// A unixListener removes its socket when it is closed.
 type unixListener struct {
 	net.Listener
 	path string
 	once sync.Once
 }
 
+// Addr returns the path of the socket after renaming.
 func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
 func (l *unixListener) Close() error {
@@ -138,15 +131,15 @@ func (l *unixListener) Close() error {
 	return err
 }
 
-// SocketPath is where the socket of a workspace is.
+// SocketPath returns the default path of a workspace's Unix socket.
 func SocketPath(workspace string) string { return filepath.Join(workspace, "serve.sock") }
 
-// serve lets clients in until ctx ends.
+// serve answers the clients of a listener until ctx ends.
 func (s *Server) serve(ctx context.Context, l Listener) error {
 	server := &http.Server{
 		Handler:           s.guard(l),
-		ReadHeaderTimeout: s.times.head,
-		IdleTimeout:       idleTime,
+		ReadHeaderTimeout: s.http.timeouts.head,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHead,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
@@ -157,78 +150,17 @@ func (s *Server) serve(ctx context.Context, l Listener) error {
 		case <-ctx.Done():
 		case <-ended:
 		}
-		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), parting)
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		if server.Shutdown(limited) != nil {
 			server.Close()
 		}
 	})
-	err := server.Serve(&bounded{Listener: l.Listener, count: make(map[string]int)})
+	err := server.Serve(limitConnections(l.Listener))
 	close(ended)
 	closing.Wait()
 	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return fmt.Errorf("serve on %v: %w", l.Addr(), err)
-}
-
-// A bounded listener turns clients away while there are too many.
-type bounded struct {
-	net.Listener
-	mu    sync.Mutex
-	all   int
-	count map[string]int // by address
-}
-
-var tooMany = []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" +
-	`{"error":"too many clients are connected"}` + "\n")
-
-// Accept implements net.Listener.
-func (b *bounded) Accept() (net.Conn, error) {
-	for {
-		c, err := b.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		from := ""
-		most := maxConnections
-		if at, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-			from, most = at.IP.String(), perAddress
-		}
-		b.mu.Lock()
-		full := b.all >= maxConnections || b.count[from] >= most
-		if !full {
-			b.all++
-			b.count[from]++
-		}
-		b.mu.Unlock()
-		if !full {
-			return &counted{Conn: c, left: func() { b.left(from) }}, nil
-		}
-		c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-		c.Write(tooMany)
-		c.Close()
-	}
-}
-
-func (b *bounded) left(from string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.all--
-	if b.count[from]--; b.count[from] == 0 {
-		delete(b.count, from)
-	}
-}
-
-// A counted connection says when it ends.
-type counted struct {
-	net.Conn
-	once sync.Once
-	left func()
-}
-
-func (c *counted) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(c.left)
-	return err
 }

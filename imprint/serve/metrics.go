@@ -2,7 +2,6 @@ package serve
 
 import (
 	"cmp"
-	"errors"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,91 +10,67 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// metrics are what the server counts, for Prometheus.
+// metrics are the server's Prometheus metrics.
 type metrics struct {
 	registry  *prometheus.Registry
 	inference *prometheus.HistogramVec // by device
 	latency   prometheus.Histogram
 	frames    *prometheus.CounterVec // by result: answered, dropped, failed
 	unknown   prometheus.Counter
-	usb       *prometheus.CounterVec // by kind
+	usb       *prometheus.CounterVec // by kind of failure
 	reload    prometheus.Histogram
-	requests  *prometheus.CounterVec // by code
-	resets    atomic.Uint64          // that are known of
+	requests  *prometheus.CounterVec // by status code
+	resets    atomic.Uint64          // last known number of device recoveries
 }
 
-// buckets are the borders of the histograms, in seconds: from an Edge TPU to a slow CPU.
+// buckets are histogram bounds in seconds, from an Edge TPU to a slow CPU.
 var buckets = []float64{.001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .2, .5, 1, 2}
 
-func newMetrics(s *Server) *metrics {
+func newMetrics() *metrics {
 	m := &metrics{
 		registry:  prometheus.NewRegistry(),
-		inference: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "imprint_inference_seconds", Help: "Time that backbone and head took for one photo.", Buckets: buckets}, []string{"device"}),
-		latency:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "imprint_frame_latency_seconds", Help: "Time from the capture of a frame to its answer.", Buckets: buckets}),
-		frames:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_frames_total", Help: "Frames of the source: answered, dropped for a newer one, failed."}, []string{"result"}),
-		unknown:   prometheus.NewCounter(prometheus.CounterOpts{Name: "imprint_unknown_total", Help: "Frames answered as unknown."}),
-		usb:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_usb_errors_total", Help: "Photos that the device failed to answer, by kind of failure."}, []string{"kind"}),
-		reload:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "imprint_model_reload_seconds", Help: "Time to serve a new generation.", Buckets: buckets}),
-		requests:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_http_requests_total", Help: "Requests answered, by status."}, []string{"code"}),
-	}
-	gauge := func(name, help string, f func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
+		inference: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "imprint_inference_seconds", Help: "Time to run backbone and head on one photo.", Buckets: buckets}, []string{"device"}),
+		latency:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "imprint_frame_latency_seconds", Help: "Time from the capture of a frame to its result.", Buckets: buckets}),
+		frames:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_frames_total", Help: "Frames received: answered, dropped for a newer one, or failed."}, []string{"result"}),
+		unknown:   prometheus.NewCounter(prometheus.CounterOpts{Name: "imprint_unknown_total", Help: "Frames classified as unknown."}),
+		usb:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_usb_errors_total", Help: "Photos that the device failed to classify, by kind of failure."}, []string{"kind"}),
+		reload:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "imprint_model_reload_seconds", Help: "Time to load a new generation.", Buckets: buckets}),
+		requests:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_http_requests_total", Help: "HTTP requests by status code."}, []string{"code"}),
 	}
 	m.registry.MustRegister(m.inference, m.latency, m.frames, m.unknown, m.usb, m.reload, m.requests,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		gauge("imprint_device_up", "Whether the device answers.", func() float64 {
-			if s.device.health().State == "down" {
-				return 0
-			}
-			return 1
-		}),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "imprint_device_resets_total", Help: "Times that an Edge TPU was brought back after a failure."},
-			func() float64 {
-				if n, known := s.workspace.Devices.Recoveries(); known {
-					m.resets.Store(n)
-				}
-				return float64(m.resets.Load())
-			}),
-		gauge("imprint_model_generation", "Generation of the workspace that is served.", func() float64 { return float64(s.live.Generation()) }),
-		gauge("imprint_classes", "Classes taught.", func() float64 { n, _ := s.counts(); return n }),
-		gauge("imprint_images", "Photos taught.", func() float64 { _, n := s.counts(); return n }),
-	)
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{"answered", "dropped", "failed"} {
 		m.frames.WithLabelValues(result)
 	}
 	return m
 }
 
-// deviceErrors are the ways in which a device fails, and what metrics call them.
-var deviceErrors = []struct {
-	err  error
-	kind string
-}{
-	{tpu.ErrNoDevice, "no_device"}, {tpu.ErrPermission, "permission"}, {tpu.ErrBusy, "busy"}, {tpu.ErrDisconnected, "disconnected"}, {tpu.ErrTimeout, "timeout"},
-	{tpu.ErrStall, "stall"}, {tpu.ErrTransfer, "transfer"}, {tpu.ErrDevice, "device"}, {tpu.ErrFirmware, "firmware"}, {tpu.ErrNoUSB, "no_usb"}, {tpu.ErrClosed, "closed"},
-}
-
-// deviceError is the kind of a device's failure, or "".
-func deviceError(err error) string {
-	for _, k := range deviceErrors {
-		if errors.Is(err, k.err) {
-			return k.kind
-		}
+// observe adds the metrics that are read from a server when they are requested.
+func (m *metrics) observe(s *Server) {
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	return ""
+	m.registry.MustRegister(
+		gauge("imprint_device_up", "1 if the device works, 0 if it fails.", func() float64 {
+			if s.device.status.health().State == "down" {
+				return 0
+			}
+			return 1
+		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "imprint_device_resets_total", Help: "Edge TPU recoveries after a failure."},
+			func() float64 {
+				if n, known := s.workspace.options.Devices.Recoveries(); known {
+					m.resets.Store(n)
+				}
+				return float64(m.resets.Load())
+			}),
+		gauge("imprint_model_generation", "Generation of the workspace in use.", func() float64 { return float64(s.live.Generation()) }),
+		gauge("imprint_classes", "Trained classes.", func() float64 { n, _ := s.classes.counts(); return n }),
+		gauge("imprint_images", "Training photos.", func() float64 { _, n := s.classes.counts(); return n }),
+	)
 }
 
 // failed counts a failure of the device.
 func (m *metrics) failed(err error) {
-	m.usb.WithLabelValues(cmp.Or(deviceError(err), "other")).Inc()
-}
-
-// counts returns how many classes and photos are taught, as far as it is known.
-func (s *Server) counts() (classes, photos float64) {
-	s.listing.Lock()
-	defer s.listing.Unlock()
-	if s.classes == nil {
-		return 0, 0
-	}
-	return float64(len(s.classes.Classes)), float64(s.classes.photos())
+	m.usb.WithLabelValues(cmp.Or(tpu.ErrorKind(err), "other")).Inc()
 }

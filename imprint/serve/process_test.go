@@ -18,17 +18,18 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/serve/input"
 )
 
-// Names of variables that make this test binary the program that a test needs.
+// Environment variables that turn this test binary into a helper program.
 const (
-	childWorkspace = "IMPRINT_TEST_SERVE"  // a server of that workspace
-	childNotes     = "IMPRINT_TEST_NOTIFY" // a command that writes its arguments to that file
+	childWorkspace = "IMPRINT_TEST_SERVE"  // serve this workspace
+	childNotify    = "IMPRINT_TEST_NOTIFY" // append the arguments to this file
 )
 
-// child is what the test binary does as that program.
-func child() (status int, is bool) {
-	if file := os.Getenv(childNotes); file != "" && len(os.Args) == 5 {
+// runAsChild runs the helper program that the environment asks for.
+func runAsChild() (status int, isChild bool) {
+	if file := os.Getenv(childNotify); file != "" && len(os.Args) == 5 {
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 		if err == nil {
 			err = json.NewEncoder(f).Encode(os.Args[1:])
@@ -58,70 +59,23 @@ func child() (status int, is bool) {
 	return 1, true
 }
 
-// TestKilled kills a server, with a signal that it can't catch, while photos are being
-// taught: those it has acknowledged are there, and the next server takes over.
+// TestKilled kills a server with SIGKILL while photos are added. The acknowledged ones must
+// survive, and the next server must take over the socket.
 func TestKilled(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ws")
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", SocketPath(dir))
-	}}}
 	rounds := 6
 	if testing.Short() {
 		rounds = 2
 	}
 	var acknowledged []string
-	seed := uint64(0)
 	for round := range rounds {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childWorkspace+"="+dir)
-		cmd.Stderr = os.Stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		begun := time.Now()
-		killed := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() }) // should it not come up
-		taught := 0
-		for kill := false; ; seed++ {
-			photo := backbonetest.Photo(1, seed)
-			resp, err := client.Post("http://imprint/v1/examples?label=a", "image/png", strings.NewReader(string(photo)))
-			if err == nil {
-				resp.Body.Close()
-				if resp.StatusCode != 200 {
-					t.Errorf("status %d", resp.StatusCode)
-				}
-				acknowledged = append(acknowledged, fmt.Sprintf("%x", sumOf(photo)))
-				taught++
-			} else if kill {
-				break
-			} else if time.Since(begun) > 20*time.Second {
-				t.Fatalf("it does not come up: %v", err)
-			} else {
-				time.Sleep(5 * time.Millisecond) // it is not up yet
-			}
-			if taught == 3 && !kill {
-				kill = true
-				killed.Reset(time.Duration(round) * 3 * time.Millisecond) // in the middle of one of the next
-			}
-			if taught > 1000 {
-				t.Fatal("it does not die")
-			}
-		}
-		cmd.Wait()
-		killed.Stop()
-		k, err := imprint.Open(dir, imprint.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var known []string
-		for _, c := range k.Classes() {
-			for _, p := range c.Photos {
-				known = append(known, p.SHA256)
-			}
-		}
-		k.Close()
+		// Kill it during one of the next requests.
+		delay := time.Duration(round) * 3 * time.Millisecond
+		acknowledged = append(acknowledged, addUntilKilled(t, dir, uint64(round)*10000, delay)...)
+		known := photosIn(t, dir)
 		for _, sha := range acknowledged {
 			if !slices.Contains(known, sha) {
-				t.Errorf("round %d: photo %s was acknowledged and is lost", round, sha)
+				t.Errorf("round %d: acknowledged photo %s is lost", round, sha)
 			}
 		}
 	}
@@ -130,37 +84,97 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// What another process teaches is served without anybody asking.
-func TestWorkspaceChangedByOthers(t *testing.T) {
-	th := perform(t, setting{})
-	th.stage.show(1)
-	th.next(0, func(r Result) bool { return r.Unknown })
-	k, err := imprint.Open(th.server.dir, th.server.workspace)
+// addUntilKilled starts a server in another process, adds photos, and kills it a delay
+// after the third. It returns the SHA-256 of the photos acknowledged.
+func addUntilKilled(t *testing.T, dir string, seed uint64, delay time.Duration) (acknowledged []string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", SocketPath(dir))
+	}}}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childWorkspace+"="+dir)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	for started := time.Now(); ; seed++ {
+		photo := backbonetest.Photo(1, seed)
+		resp, err := client.Post("http://imprint/v1/examples?label=a", "image/png", strings.NewReader(string(photo)))
+		switch {
+		case err == nil:
+			resp.Body.Close()
+			if resp.StatusCode != 200 {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+			acknowledged = append(acknowledged, fmt.Sprintf("%x", sumOf(photo)))
+			if len(acknowledged) == 3 {
+				time.AfterFunc(delay, func() { cmd.Process.Kill() })
+			}
+		case len(acknowledged) >= 3:
+			cmd.Wait()
+			return acknowledged
+		case time.Since(started) > 20*time.Second:
+			t.Fatalf("the server does not come up: %v", err)
+		default:
+			time.Sleep(5 * time.Millisecond) // not up yet
+		}
+		if len(acknowledged) > 1000 {
+			t.Fatal("the server survives SIGKILL")
+		}
+	}
+}
+
+// photosIn returns the SHA-256 of all photos in a workspace.
+func photosIn(t *testing.T, dir string) (sums []string) {
+	t.Helper()
+	ws, err := imprint.Open(dir, imprint.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer k.Close()
+	defer ws.Close()
+	for _, c := range ws.Classes() {
+		for _, p := range c.Photos {
+			sums = append(sums, p.SHA256)
+		}
+	}
+	return sums
+}
+
+// TestWorkspaceChangedByOthers checks that the server picks up another process's changes.
+func TestWorkspaceChangedByOthers(t *testing.T) {
+	s := start(t, testConfig{})
+	s.camera.show(1)
+	s.await(0, func(r Result) bool { return r.Unknown })
+	ws, err := imprint.Open(s.workspace.dir, s.workspace.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
 	for i := range uint64(2) {
-		if _, err := k.Add(context.Background(), []dataset.Item{{Path: "x", Label: "x", Content: backbonetest.Photo(1, 100+i)}}, imprint.AddOptions{}); err != nil {
+		if _, err := ws.Add(context.Background(), []dataset.Item{{Path: "x", Label: "x", Content: backbonetest.Photo(1, 100+i)}}, imprint.AddOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		th.next(th.frame(), func(r Result) bool { return r.Label == "x" && r.Generation == i+1 })
+		s.await(s.newest(), func(r Result) bool { return r.Label == "x" && r.Generation == i+1 })
 	}
 	var list Classes
-	th.do("GET", "/v1/classes", "", 200, &list)
+	s.do("GET", "/v1/classes", "", 200, &list)
 	if list.Generation != 2 || len(list.Classes) != 1 || len(list.Classes[0].Photos) != 2 {
 		t.Errorf("classes %+v", list)
 	}
 }
 
-// The command of --notify gets its arguments as they are.
+// TestNotify checks that the notify command gets its arguments unchanged.
 func TestNotify(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "notes")
-	t.Setenv(childNotes, file)
-	th := perform(t, setting{options: Options{Notify: os.Args[0]}})
+	t.Setenv(childNotify, file)
+	s := start(t, testConfig{options: Options{Notify: os.Args[0]}})
 	const label = "$(touch x); rm -rf / 'cone'"
-	if _, err := th.server.Do(context.Background(), Action{"remove", label}); err == nil {
-		t.Error("an unknown class was removed")
+	if err := s.Press(context.Background(), input.Action{Verb: "remove", Label: label}); err == nil {
+		t.Error("removed an unknown class")
 	}
 	want := []string{"remove", label, "false", `remove "` + label + `": no such label`}
 	var got []string
@@ -173,7 +187,7 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// The service manager hears that all is well when photos are answered, and only then.
+// TestWatchdog checks that systemd gets signs of life only while photos are classified.
 func TestWatchdog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -184,7 +198,7 @@ func TestWatchdog(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", path)
 	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
 	t.Setenv("WATCHDOG_USEC", "150000")
-	hear := func() string {
+	receive := func() string {
 		b := make([]byte, 100)
 		manager.SetReadDeadline(time.Now().Add(20 * time.Second))
 		n, err := manager.Read(b)
@@ -193,27 +207,27 @@ func TestWatchdog(t *testing.T) {
 		}
 		return string(b[:n])
 	}
-	kit, stick := accelerated(t, smallModel)
-	th := perform(t, setting{kit: kit, none: true}) // nobody posts frames: it tries one itself
+	workspace, device := withEdgeTPU(t, smallModel)
+	s := start(t, testConfig{workspace: workspace, noCamera: true}) // no frames: the watchdog probes
 	for _, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
-		if got := hear(); got != want {
-			t.Errorf("heard %q, want %q", got, want)
+		if got := receive(); got != want {
+			t.Errorf("received %q, want %q", got, want)
 		}
 	}
-	stick.Unplug()
-	th.await(func(h Health) bool { return h.Status == "down" })
-	before := th.server.completed.Load()
-	th.server.probe(context.Background(), time.Second)
-	if now := th.server.completed.Load(); now != before {
-		t.Error("without a device a photo counts as answered")
+	device.Unplug()
+	s.awaitHealth(func(h Health) bool { return h.Status == "down" })
+	before := s.device.completed.Load()
+	s.probe(context.Background(), time.Second)
+	if now := s.device.completed.Load(); now != before {
+		t.Error("a photo counts as classified without a device")
 	}
-	stick.Plug()
-	for hear() != "WATCHDOG=1" { // one may be left from before
+	device.Plug()
+	for receive() != "WATCHDOG=1" { // one may be older
 	}
-	if err := th.end(); err != nil {
+	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	for got := ""; got != "STOPPING=1"; got = hear() {
+	for got := ""; got != "STOPPING=1"; got = receive() {
 	}
 }
 
@@ -232,32 +246,36 @@ func TestWatchdogPeriod(t *testing.T) {
 	}
 }
 
-// Photos that nobody remembers are thrown away once they are old; those that are taught
-// or can be by undoing stay.
+// TestSweepPhotos checks that only old photos are deleted, and only if no class uses them
+// and undo can't restore them.
 func TestSweepPhotos(t *testing.T) {
-	th := perform(t, setting{none: true})
-	th.do("POST", "/v1/examples?label=a", string(backbonetest.Photo(1, 1)), 200, nil)
-	th.do("POST", "/v1/examples?label=b", string(backbonetest.Photo(2, 1)), 200, nil)
-	th.do("DELETE", "/v1/classes/b", "", 200, nil)
-	dir := filepath.Join(th.server.dir, photosDir)
-	write(t, dir, map[string][]byte{strings.Repeat("0", 64) + ".png": nil, strings.Repeat("1", 64) + ".png": nil})
-	long := time.Now().Add(-2 * photoAge)
+	s := start(t, testConfig{noCamera: true})
+	s.do("POST", "/v1/examples?label=a", string(backbonetest.Photo(1, 1)), 200, nil)
+	s.do("POST", "/v1/examples?label=b", string(backbonetest.Photo(2, 1)), 200, nil)
+	s.do("DELETE", "/v1/classes/b", "", 200, nil)
+	dir := s.workspace.photos.dir()
+	for _, digit := range []string{"0", "1"} {
+		if err := os.WriteFile(filepath.Join(dir, strings.Repeat(digit, 64)+".png"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().Add(-2 * photoAge)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), "1111") {
-			if err := os.Chtimes(filepath.Join(dir, e.Name()), long, long); err != nil {
+			if err := os.Chtimes(filepath.Join(dir, e.Name()), old, old); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if err := th.server.sweepPhotos(context.Background()); err != nil {
+	if err := s.workspace.sweep(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 4 || len(left) != 3 || strings.HasPrefix(left[0].Name(), "0000") {
-		t.Errorf("of %v are left %v, %v", entries, left, err)
+		t.Errorf("%v remain of %v, %v", left, entries, err)
 	}
 }

@@ -1,129 +1,99 @@
-// Package serve keeps a workspace and its device at work: it takes frames from a
-// camera, answers each with the newest model, teaches while a button is held, and
-// offers all of it over HTTP and a Unix socket. Start with [ParseSource] for the
-// camera, then [Open] and [Server.Run].
+// Package serve runs a workspace as a server: it classifies a camera's frames with the
+// newest model, trains while a button is held, and offers both over HTTP and a Unix
+// socket. Call [Open], then [Server.Run] with the listeners from [ListenUnix] and
+// [ListenTCP].
 //
-// The newest frame wins: one that comes while another is looked at waits, and the next
-// takes its place. One goroutine gives the device its work, the camera's frames before
-// clients' photos, so that no client slows the camera down, by being many, slow, or
-// hostile. A source that is lost is opened again, and a device that fails is tried
-// again, for as long as the server runs.
+// The newest frame wins: while the device is busy, one frame waits, and a newer frame
+// replaces it. A single goroutine uses the device, and camera frames go before clients'
+// photos, so no number of clients slows the camera down. A lost camera is reopened and a
+// failed device retried for as long as the server runs.
 //
-// What a teaching method has returned from without error is on the disk, and is served.
+// Once a method that changes the workspace returns nil, its change is durable and the new
+// model is in use. All methods may be called concurrently, except that Run is called once.
 package serve
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
-// Options say what a server does.
+// Options configure a [Server].
 type Options struct {
-	Source Source // of frames; nil: clients post them
-	// Vote is the number of frames that vote on a label; 0 is 1.
+	// Source delivers the frames. If it is nil, clients post them. The server closes it.
+	Source source.Source
+	// Vote is the number of recent frames that vote on a label; 0 means 1.
 	Vote int
-	// Notify is a command that is run for each notice, with its action, its label, true
-	// or false, and its sentence as arguments. Told, if not nil, is called with each, and
-	// must not block.
+	// Notify is a command to run for each notice. Its arguments are the action, the label,
+	// true or false, and the sentence.
 	Notify string
-	Told   func(Notice)
-	// Hosts are names of this machine that clients may use besides those it knows itself.
+	// OnNotice, if not nil, is called with each notice. It must not block.
+	OnNotice func(Notice)
+	// Hosts lists more names by which clients may reach this machine. The host name,
+	// localhost and all IP addresses are always allowed.
 	Hosts []string
-	Log   *slog.Logger // nil for silence
+	Log   *slog.Logger // nil discards the log
 }
 
-// A Server answers frames and clients with the model of a workspace. Its methods may be
-// called from several goroutines.
+// A Server classifies frames and clients' photos with the model of a workspace.
 type Server struct {
-	dir       string
-	workspace imprint.Options
-	options   Options
-	log       *slog.Logger
+	options Options
+	log     *slog.Logger
+	started time.Time
+
 	live      *live.Live
-	started   time.Time
+	workspace *workspace
+	classes   *classList
+	intake    *intake
+	device    *deviceLoop
+	holds     *holds
+	events    *hub
+	notices   *notifier
 	metrics   *metrics
-	hub       hub
-
-	accepting sync.Mutex
-	frames    uint64 // that came
-	arrivals  arrivals
-	queue     *latest
-	jobs      chan *job
-	notices   chan Notice
-	view      *board[*picture] // the newest frame
-	result    *board[*Result]  // of the newest frame that was answered
-	source    sourceCondition
-	device    deviceCondition
-	completed atomic.Uint64 // photos that the device has answered
-	stopped   chan struct{} // closed when the loop has ended
-
-	// Of the loop.
-	vote       vote
-	cost       time.Duration // of a client's photo
-	deviceWait backoff
-
-	holds    holds
-	changing chan struct{} // holds one value while somebody changes the workspace
-	listing  sync.Mutex
-	classes  *Classes // of the generation that it names; nil at first
-	list     chan struct{}
-
-	times    times
-	bodies   *semaphore.Weighted // bytes of requests
-	decoding chan struct{}       // holds one value for each photo that is being decoded
-	streams  chan struct{}       // and for each stream
+	http      *httpLimits
 }
 
-// Open makes a server of the workspace in dir, which need not exist yet. The options of
-// the workspace are as for live.Open.
-func Open(ctx context.Context, dir string, kit imprint.Options, o Options) (*Server, error) {
-	live, err := live.Open(ctx, dir, kit)
+// Open returns a server for the workspace in dir, which need not exist yet. The
+// workspace's options work as in live.Open.
+func Open(ctx context.Context, dir string, workspace imprint.Options, o Options) (*Server, error) {
+	live, err := live.Open(ctx, dir, workspace)
 	if err != nil {
 		return nil, err
 	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	s := &Server{
-		dir: dir, workspace: kit, options: o, log: o.Log, live: live, started: time.Now(),
-		queue: newLatest(), jobs: make(chan *job), notices: make(chan Notice, notifyQueue), view: newBoard[*picture](), result: newBoard[*Result](),
-		vote: vote{size: o.Vote}, deviceWait: backoff{longest: longestDeviceWait},
-		changing: make(chan struct{}, 1), list: make(chan struct{}, 1), stopped: make(chan struct{}),
-		times: usualTimes, bodies: semaphore.NewWeighted(maxBodies), decoding: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), streams: make(chan struct{}, maxStreams),
+		options: o, log: log, started: time.Now(),
+		live: live, workspace: newWorkspace(dir, workspace, live), classes: newClassList(live),
+		events: new(hub), metrics: newMetrics(), http: newHTTPLimits(),
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	s.source.source, s.source.state = "none", "none"
-	if o.Source != nil {
-		s.source.source, s.source.state = o.Source.String(), "starting"
-	}
-	s.device.state = "unused"
-	s.source.changed, s.device.changed = s.stateChanged, s.stateChanged
-	s.metrics = newMetrics(s)
+	s.notices = &notifier{command: o.Notify, callback: o.OnNotice, log: log, events: s.events, queue: make(chan Notice, notifyQueue)}
+	s.intake = newIntake(o.Source, s.metrics, s.publishHealth)
+	s.holds = &holds{events: s.events}
+	s.device = newDeviceLoop(s)
+	s.metrics.observe(s)
 	return s, nil
 }
 
-// Run answers frames, and the clients that come to the listeners, until ctx ends or
-// something fails for good. It returns nil after ctx has ended, and closes all.
+// Run classifies frames and serves the listeners until ctx ends or a listener fails. It
+// closes the server and the listeners, and returns nil if ctx ended.
 func (s *Server) Run(ctx context.Context, listeners ...Listener) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var work sync.WaitGroup
-	work.Go(func() { s.answer(ctx) })
-	if s.options.Source != nil {
-		work.Go(func() { s.read(ctx) })
-	}
-	work.Go(func() { s.watch(ctx) })
-	work.Go(func() { s.keepList(ctx) })
-	work.Go(func() { s.runNotify(ctx) })
+	work.Go(func() { s.device.run(ctx) })
+	work.Go(func() { s.intake.run(ctx) })
+	work.Go(func() { s.watchWorkspace(ctx) })
+	work.Go(func() { s.maintain(ctx) })
+	work.Go(func() { s.notices.run(ctx) })
 	work.Go(func() { s.watchdog(ctx) })
 	for _, l := range listeners {
 		work.Go(func() {
@@ -138,11 +108,9 @@ func (s *Server) Run(ctx context.Context, listeners ...Listener) error {
 		s.notifySystemd("STOPPING=1")
 	}
 	work.Wait()
-	s.drop(s.queue.take())
-	if h := s.holding(""); h != nil {
-		h.timer.Stop()
-	}
-	s.changing <- struct{}{} // what a button has begun is finished
+	s.intake.drain()
+	s.holds.stopTimer()
+	s.workspace.lock() // wait for a change that a button started
 	err := s.Close()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
@@ -150,88 +118,8 @@ func (s *Server) Run(ctx context.Context, listeners ...Listener) error {
 	return err
 }
 
-// Close ends a server that was not Run, or has.
-func (s *Server) Close() error {
-	err := s.live.Close()
-	if s.options.Source != nil {
-		err = errors.Join(err, s.options.Source.Close())
-	}
-	return err
-}
+// Close closes a server that was never run. Run calls it otherwise.
+func (s *Server) Close() error { return errors.Join(s.live.Close(), s.intake.close()) }
 
-// reload serves what the workspace holds now.
-func (s *Server) reload(ctx context.Context) (live.Reloaded, error) {
-	r, err := s.live.Reload(ctx)
-	s.reloaded(r, err)
-	return r, err
-}
-
-// Generation is the data of the event "generation".
-type Generation struct {
-	Generation uint64  `json:"generation"`
-	Classes    int     `json:"classes"`
-	ElapsedMS  float64 `json:"elapsed_ms"`
-}
-
-func (s *Server) reloaded(r live.Reloaded, err error) {
-	if err != nil {
-		s.log.Error("reload failed", "error", err)
-		return
-	}
-	for _, w := range r.Warnings {
-		s.log.Warn(w)
-	}
-	if !r.Changed {
-		return
-	}
-	s.metrics.reload.Observe(r.Elapsed.Seconds())
-	s.hub.publish("generation", Generation{r.Generation, r.Classes, milliseconds(r.Elapsed)})
-	select {
-	case s.list <- struct{}{}:
-	default:
-	}
-}
-
-// watch reloads when another process has changed the workspace.
-func (s *Server) watch(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := s.live.Watch(ctx, func(r live.Reloaded, err error) {
-			s.reloaded(r, err)
-			if err != nil {
-				s.tell("reload", "", "", err)
-			}
-		})
-		if ctx.Err() == nil {
-			s.log.Error("the workspace can't be watched", "error", err)
-			sleep(ctx, longestWait)
-		}
-	}
-}
-
-// keepList keeps the list of classes up to date, and the photos few, away from those
-// who wait.
-func (s *Server) keepList(ctx context.Context) {
-	var swept time.Time
-	for {
-		if time.Since(swept) > photoAge/4 {
-			swept = time.Now()
-			if err := s.sweepPhotos(ctx); err != nil && ctx.Err() == nil {
-				s.log.Error("old photos can't be thrown away", "error", err)
-			}
-		}
-		c, err := s.Classes(ctx)
-		if err == nil {
-			s.hub.publish("classes", c)
-		} else if ctx.Err() == nil {
-			s.log.Error("the classes can't be listed", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.list:
-		}
-	}
-}
-
-// Warnings tell of damage that Open worked around.
+// Warnings describe damage that Open worked around.
 func (s *Server) Warnings() []string { return s.live.Warnings() }

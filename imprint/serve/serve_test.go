@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,122 +19,134 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/serve/input"
+	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
+var _ input.Actor = (*Server)(nil)
+
 func TestMain(m *testing.M) {
-	if status, is := child(); is {
+	if status, isChild := runAsChild(); isChild {
 		os.Exit(status)
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// A stage is a source on which a test says what is seen.
-type stage struct {
-	mu     sync.Mutex
-	kind   uint64
-	seed   uint64
-	err    error
-	period time.Duration
-	fat    int // bytes that are added to each picture
-	pace   pace
-	few    [][]byte // if not nil, the pictures that are shown in turn
+// A fakeCamera is a source whose pictures a test chooses.
+type fakeCamera struct {
+	period time.Duration // between frames
+	due    time.Time     // of the next frame
+
+	mu      sync.Mutex
+	kind    uint64
+	seed    uint64
+	err     error
+	padding int
+	fixed   [][]byte // if not nil, the pictures to show in turn
 }
 
-func (s *stage) String() string { return "stage" }
-func (s *stage) Close() error   { return nil }
+func (c *fakeCamera) String() string { return "fake" }
+func (c *fakeCamera) Close() error   { return nil }
 
-// show says what is seen from now on: things of a kind.
-func (s *stage) show(kind uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.kind = kind
+// show makes the camera show objects of a kind.
+func (c *fakeCamera) show(kind uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kind = kind
 }
 
-// fatten makes pictures larger.
-func (s *stage) fatten(bytes int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fat = bytes
+// pad appends bytes to each picture.
+func (c *fakeCamera) pad(bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.padding = bytes
 }
 
-// breakDown makes the source fail with err; nil repairs it.
-func (s *stage) breakDown(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.err = err
+// fail makes the camera fail with err; nil repairs it.
+func (c *fakeCamera) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
 }
 
-// Next implements Source.
-func (s *stage) Next(ctx context.Context) (Frame, error) {
-	s.pace.wait(ctx, s.period)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
-		return Frame{}, s.err
+// Next implements source.Source.
+func (c *fakeCamera) Next(ctx context.Context) (source.Frame, error) {
+	if now := time.Now(); c.due.Before(now) {
+		c.due = now
 	}
-	s.seed++
-	if s.few != nil {
-		return Frame{Captured: time.Now(), Photo: s.few[s.seed%uint64(len(s.few))], Name: "stage"}, ctx.Err()
+	sleep(ctx, time.Until(c.due))
+	c.due = c.due.Add(c.period)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return source.Frame{}, c.err
 	}
-	photo := append(backbonetest.Photo(s.kind, s.seed), make([]byte, s.fat)...)
-	return Frame{Captured: time.Now(), Photo: photo, Name: "stage"}, ctx.Err()
+	c.seed++
+	f := source.Frame{Captured: time.Now(), Name: "fake"}
+	if c.fixed != nil {
+		f.Photo = c.fixed[c.seed%uint64(len(c.fixed))]
+	} else {
+		f.Photo = append(backbonetest.Photo(c.kind, c.seed), make([]byte, c.padding)...)
+	}
+	return f, ctx.Err()
 }
 
-// A theatre is a server that runs, with its stage.
-type theatre struct {
+// A testServer is a running server with its camera and clients.
+type testServer struct {
+	*Server
 	t      testing.TB
-	server *Server
-	stage  *stage
+	camera *fakeCamera
 	socket string
-	url    string // of TCP
-	http   *http.Client
-	end    func() error
+	url    string       // for TCP
+	client *http.Client // for the socket
+	stop   func() error
 }
 
-type setting struct {
-	dir     string // of the workspace; "" is a new one
-	options Options
-	kit     imprint.Options
-	none    bool // no source
-	token   string
-	period  time.Duration // of frames
-	times   times
+type testConfig struct {
+	dir       string // of the workspace; "" creates one
+	options   Options
+	workspace imprint.Options
+	noCamera  bool
+	token     string
+	period    time.Duration // between frames
+	timeouts  timeouts
 
-	anyBackbone bool // that of the workspace, not the small one for tests
+	anyBackbone bool // instead of a tiny one for tests
 }
 
-func perform(t testing.TB, c setting) *theatre {
+// start starts a server that ends with the test.
+func start(t testing.TB, c testConfig) *testServer {
 	t.Helper()
-	th := &theatre{t: t}
-	if !c.none && c.options.Source == nil {
-		th.stage = &stage{period: 5 * time.Millisecond}
+	s := &testServer{t: t}
+	if !c.noCamera && c.options.Source == nil {
+		s.camera = &fakeCamera{period: 5 * time.Millisecond}
 		if c.period > 0 {
-			th.stage.period = c.period
+			s.camera.period = c.period
 		}
-		c.options.Source = th.stage
+		c.options.Source = s.camera
 	}
 	if c.dir == "" {
 		c.dir = filepath.Join(t.TempDir(), "ws")
 	}
-	if c.kit.Backbone == "" && !c.anyBackbone {
-		c.kit.Backbone = filepath.Join(t.TempDir(), "extractor.tflite")
-		if err := os.WriteFile(c.kit.Backbone, backbonetest.Extractor(), 0o644); err != nil {
+	if c.workspace.Backbone == "" && !c.anyBackbone {
+		c.workspace.Backbone = filepath.Join(t.TempDir(), "extractor.tflite")
+		if err := os.WriteFile(c.workspace.Backbone, backbonetest.Extractor(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var err error
-	if th.server, err = Open(ctx, c.dir, c.kit, c.options); err != nil {
+	if s.Server, err = Open(ctx, c.dir, c.workspace, c.options); err != nil {
 		t.Fatal(err)
 	}
-	if c.times != (times{}) {
-		th.server.times = c.times
+	if c.timeouts != (timeouts{}) {
+		s.http.timeouts = c.timeouts
 	}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	th.socket = filepath.Join(t.TempDir(), "s.sock")
-	unix, err := ListenUnix(th.socket, 0o600)
+	s.socket = filepath.Join(t.TempDir(), "s.sock")
+	unix, err := ListenUnix(s.socket, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,71 +154,72 @@ func perform(t testing.TB, c setting) *theatre {
 	if err != nil {
 		t.Fatal(err)
 	}
-	th.url = "http://" + tcp.Addr().String()
-	th.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", th.socket)
+	s.url = "http://" + tcp.Addr().String()
+	s.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
 	}}}
 	done := make(chan error, 1)
-	go func() { done <- th.server.Run(ctx, unix, tcp) }()
-	th.end = sync.OnceValue(func() error {
+	go func() { done <- s.Run(ctx, unix, tcp) }()
+	s.stop = sync.OnceValue(func() error {
 		cancel()
-		th.http.CloseIdleConnections()
+		s.client.CloseIdleConnections()
 		http.DefaultClient.CloseIdleConnections()
 		return <-done
 	})
 	t.Cleanup(func() {
-		if err := th.end(); err != nil {
+		if err := s.stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	return th
+	return s
 }
 
-// do makes a request over the socket and decodes the answer, which must have that
-// status.
-func (th *theatre) do(method, path, body string, status int, answer any) {
-	th.t.Helper()
+// do sends a request over the socket, checks its status and decodes the response.
+func (s *testServer) do(method, path, body string, status int, response any) {
+	s.t.Helper()
 	r, err := http.NewRequest(method, "http://imprint"+path, strings.NewReader(body))
 	if err != nil {
-		th.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	if strings.HasPrefix(body, "{") {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := th.http.Do(r)
+	resp, err := s.client.Do(r)
 	if err != nil {
-		th.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		th.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	if resp.StatusCode != status {
-		th.t.Fatalf("%s %s: status %d, want %d: %s", method, path, resp.StatusCode, status, b)
+		s.t.Fatalf("%s %s: status %d, want %d: %s", method, path, resp.StatusCode, status, b)
 	}
-	if answer != nil {
-		if err := json.NewDecoder(bytes.NewReader(b)).Decode(answer); err != nil {
-			th.t.Fatalf("%s %s: %v in %s", method, path, err, b)
+	if response != nil {
+		if err := json.NewDecoder(bytes.NewReader(b)).Decode(response); err != nil {
+			s.t.Fatalf("%s %s: %v in %s", method, path, err, b)
 		}
 	}
 }
 
-// frame is the number of the newest frame that was answered.
-func (th *theatre) frame() uint64 {
-	r, _ := th.server.result.get()
+// newest returns the number of the newest classified frame.
+func (s *testServer) newest() uint64 {
+	r, _ := s.device.results.get()
 	return r.Frame
 }
 
-// next waits for the first frame after frame that is as wanted.
-func (th *theatre) next(after uint64, want func(Result) bool) Result {
-	th.t.Helper()
+func anyResult(Result) bool { return true }
+
+// await waits for the first frame after a number whose result is as wanted.
+func (s *testServer) await(after uint64, wanted func(Result) bool) Result {
+	s.t.Helper()
 	end := time.Now().Add(10 * time.Second)
 	var r Result
 	for time.Now().Before(end) {
-		v, changed := th.server.result.get()
+		v, changed := s.device.results.get()
 		if v != nil && v.Frame > after {
-			if r = *v; want(r) {
+			if r = *v; wanted(r) {
 				return r
 			}
 		}
@@ -214,66 +228,74 @@ func (th *theatre) next(after uint64, want func(Result) bool) Result {
 		case <-time.After(time.Second):
 		}
 	}
-	th.t.Fatalf("no such frame; the last was %+v", r)
+	s.t.Fatalf("timed out waiting for a result; the last was %+v", r)
 	return r
 }
 
-// held waits until n frames have been collected.
-func (th *theatre) held(n int) {
-	th.t.Helper()
+// awaitNext waits for the n-th frame from now.
+func (s *testServer) awaitNext(n uint64) { s.t.Helper(); s.await(s.newest()+n-1, anyResult) }
+
+// awaitHealth waits until the server's health is as wanted.
+func (s *testServer) awaitHealth(wanted func(Health) bool) Health {
+	s.t.Helper()
+	var h Health
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if h = s.Health(); wanted(h) {
+			return h
+		}
+	}
+	s.t.Fatalf("timed out waiting for a state; the last was %+v", h)
+	return h
+}
+
+// awaitHeld waits until n frames have been collected.
+func (s *testServer) awaitHeld(n int) {
+	s.t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		th.server.holds.mu.Lock()
-		held := len(th.server.holds.now.frames)
-		th.server.holds.mu.Unlock()
-		if held >= n {
+		if t, _ := s.holds.state(); t.Frames >= n {
 			return
 		}
 	}
-	th.t.Fatalf("there are not %d frames", n)
+	s.t.Fatalf("timed out waiting for %d frames", n)
 }
 
-// hold teaches what the stage shows, until n frames have been seen.
-func (th *theatre) hold(label string, n int) Teaching {
-	th.t.Helper()
-	th.do("POST", "/v1/teach", `{"label":"`+label+`","action":"start"}`, 200, nil)
-	th.held(n)
+// teach trains a class with n or more frames of the camera.
+func (s *testServer) teach(label string, n int) Teaching {
+	s.t.Helper()
+	s.do("POST", "/v1/teach", `{"label":"`+label+`","action":"start"}`, 200, nil)
+	s.awaitHeld(n)
 	var t Teaching
-	th.do("POST", "/v1/teach", `{"label":"`+label+`","action":"stop"}`, 200, &t)
+	s.do("POST", "/v1/teach", `{"label":"`+label+`","action":"stop"}`, 200, &t)
 	return t
 }
 
-// TestTeachAndAnswer is the whole story: what is held up while a button is held is
-// known from the answer to its release on.
-func TestTeachAndAnswer(t *testing.T) {
-	th := perform(t, setting{options: Options{Vote: 3}})
-	if r := th.next(0, func(Result) bool { return true }); !r.Unknown || r.Label != "" || r.Generation != 0 {
-		t.Errorf("before teaching: %+v, want unknown of generation 0", r)
+// TestTeachAndClassify checks that a class is recognized as soon as the release of its
+// button is answered.
+func TestTeachAndClassify(t *testing.T) {
+	s := start(t, testConfig{options: Options{Vote: 3}})
+	if r := s.await(0, anyResult); !r.Unknown || r.Label != "" || r.Generation != 0 {
+		t.Errorf("before training: %+v, want unknown of generation 0", r)
 	}
 	for i, label := range []string{"cone", "50 limit"} {
-		th.stage.show(uint64(i + 1))
-		th.next(th.frame()+2, func(Result) bool { return true })
-		done := th.hold(label, 3)
+		s.camera.show(uint64(i + 1))
+		s.awaitNext(3)
+		done := s.teach(label, 3)
 		if done.State != "done" || done.Frames < 3 || done.Generation != uint64(i+1) || !strings.HasPrefix(done.Sentence, "learned "+label+" from ") {
 			t.Errorf("taught %+v", done)
 		}
 		var now Result
-		th.do("GET", "/v1/result?wait=5000&after="+jsonOf(th.frame()+1), "", 200, &now)
+		s.do("GET", fmt.Sprint("/v1/result?wait=5000&after=", s.newest()+1), "", 200, &now)
 		if now.Label != label || now.Generation != done.Generation || now.Voted != label || now.Device != "cpu" {
-			t.Errorf("after teaching %s: %+v", label, now)
+			t.Errorf("after training %s: %+v", label, now)
 		}
 	}
 	var list Classes
-	th.do("GET", "/v1/classes", "", 200, &list)
-	if len(list.Classes) != 2 || list.Classes[0].Label != "50 limit" || list.Generation != 2 || list.Classes[0].Photos[0].Source != "stage" {
+	s.do("GET", "/v1/classes", "", 200, &list)
+	if len(list.Classes) != 2 || list.Classes[0].Label != "50 limit" || list.Generation != 2 || list.Classes[0].Photos[0].Source != "fake" {
 		t.Errorf("classes %+v", list)
 	}
-	th.do("DELETE", "/v1/classes/50%20limit", "", 200, nil)
-	th.next(th.frame()+1, func(r Result) bool { return r.Label == "cone" && r.Generation == 3 })
-	th.do("POST", "/v1/undo", "", 200, nil)
-	th.next(th.frame()+1, func(r Result) bool { return r.Label == "50 limit" && r.Generation == 4 })
-}
-
-func jsonOf(v any) string {
-	b, _ := json.Marshal(v)
-	return string(b)
+	s.do("DELETE", "/v1/classes/50%20limit", "", 200, nil)
+	s.await(s.newest()+1, func(r Result) bool { return r.Label == "cone" && r.Generation == 3 })
+	s.do("POST", "/v1/undo", "", 200, nil)
+	s.await(s.newest()+1, func(r Result) bool { return r.Label == "50 limit" && r.Generation == 4 })
 }

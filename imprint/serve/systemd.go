@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// notifySystemd tells the service manager, if one has started this process and waits
-// for that, how the service is (sd_notify(3)).
+// notifySystemd sends a state to systemd (sd_notify(3)). It returns false if systemd did
+// not start this process or can't be reached.
 func (s *Server) notifySystemd(state string) bool {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {
 		return false
 	}
-	if name[0] == '@' { // in the abstract namespace
+	if name[0] == '@' { // an abstract socket
 		name = "\x00" + name[1:]
 	}
 	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
@@ -25,13 +25,13 @@ func (s *Server) notifySystemd(state string) bool {
 		_, err = c.Write([]byte(state))
 	}
 	if err != nil {
-		s.log.Error("the service manager can't be told", "state", state, "error", err)
+		s.log.Error("can't notify systemd", "state", state, "error", err)
 	}
 	return err == nil
 }
 
-// watchdogPeriod is how often the service manager wants to hear of us; 0 is never
-// (sd_watchdog_enabled(3)).
+// watchdogPeriod returns the interval in which systemd expects a sign of life, or 0 if it
+// expects none (sd_watchdog_enabled(3)).
 func watchdogPeriod() time.Duration {
 	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return 0
@@ -43,9 +43,8 @@ func watchdogPeriod() time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// watchdog tells the service manager that all is well, whenever photos have been
-// answered since it last did. Where none come, because the camera is lost or nobody
-// posts any, it has a grey one answered.
+// watchdog sends systemd signs of life for as long as photos are classified. If none
+// arrive, it classifies a gray one.
 func (s *Server) watchdog(ctx context.Context) {
 	period := watchdogPeriod()
 	if period == 0 {
@@ -60,25 +59,25 @@ func (s *Server) watchdog(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if s.completed.Load() == seen {
+		if s.device.completed.Load() == seen {
 			s.probe(ctx, period/3)
 		}
-		if now := s.completed.Load(); now != seen {
+		if now := s.device.completed.Load(); now != seen {
 			seen = now
 			s.notifySystemd("WATCHDOG=1")
 		}
 	}
 }
 
-// probe has the loop answer a grey photo.
-func (s *Server) probe(ctx context.Context, patience time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// probe classifies a gray photo.
+func (s *Server) probe(ctx context.Context, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	grey, err := encodeJPEG(image.NewGray(image.Rect(0, 0, 16, 16)))
+	gray, err := encodeJPEG(image.NewGray(image.Rect(0, 0, 16, 16)))
 	if err == nil {
-		_, _, err = s.look(ctx, grey)
+		_, _, err = s.classifyPhoto(ctx, gray)
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.Error("the watchdog's photo was not answered", "error", err)
+		s.log.Error("watchdog probe failed", "error", err)
 	}
 }

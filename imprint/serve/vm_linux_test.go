@@ -18,12 +18,13 @@ import (
 	"github.com/holoplot/go-evdev"
 )
 
-// TestVMCar is all of a car at once, on real kernel interfaces: the camera of the module vivid, a gamepad made with
-// uinput, a Coral Accelerator plugged in by edgetpu-emulator, and imprint serve. Two things are taught while a button is
-// held, and told apart. It runs in a throw-away machine only: see the target test-vm.
+// TestVMCar tests a whole car on real kernel interfaces: the camera of the kernel module
+// vivid, a gamepad created with uinput, a Coral Accelerator plugged in by edgetpu-emulator,
+// and imprint serve. It trains two classes while buttons are held, and checks that both are
+// recognized. It runs only in the virtual machine of make test-vm.
 func TestVMCar(t *testing.T) {
 	if os.Getenv("IMPRINT_VM") == "" {
-		t.Skip("runs in a virtual machine only: make test-vm")
+		t.Skip("runs only in a virtual machine: make test-vm")
 	}
 	dir := t.TempDir()
 	screen := vivid(t)
@@ -32,15 +33,15 @@ func TestVMCar(t *testing.T) {
 	pad := gamepad(t)
 	socket := filepath.Join(dir, "serve.sock")
 	args := []string{"serve", "--workspace", filepath.Join(dir, "ws"), "--listen", "none", "--socket", socket, "--source", "camera:" + screen.path,
-		"--rate", "2", // the machine has no processor of its own
+		"--rate", "2", // the machine shares its processor
 		"--button", "BTN_SOUTH=teach:red", "--button", "BTN_EAST=teach:blue", "--button", "BTN_TR=undo"}
-	start(t, "imprint", append(args, device...)...)
+	startCommand(t, "imprint", append(args, device...)...)
 	server := &vmServer{t, &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}}
 	server.wait("the first frame", func(r Result) bool { return r.Frame > 0 })
 
-	// hold teaches what is on the screen.
+	// hold holds a button for three frames.
 	hold := func(button evdev.EvCode) {
 		pad.set(button, 1)
 		for range 3 { // the first may be older
@@ -50,29 +51,29 @@ func TestVMCar(t *testing.T) {
 		pad.set(button, 0)
 	}
 	hold(evdev.BTN_SOUTH)
-	server.wait("red is known", func(r Result) bool { return r.Label == "red" })
+	server.wait("red is recognized", func(r Result) bool { return r.Label == "red" })
 	screen.show("100% Blue")
 	hold(evdev.BTN_EAST)
-	r := server.wait("blue is known", func(r Result) bool { return r.Label == "blue" })
+	r := server.wait("blue is recognized", func(r Result) bool { return r.Label == "blue" })
 	if len(device) > 0 && !strings.HasPrefix(r.Device, "usb:") {
 		t.Errorf("the device is %q, want an Edge TPU's", r.Device)
 	}
 	screen.show("100% Red")
-	server.wait("red is told from blue", func(r Result) bool { return r.Label == "red" })
+	server.wait("red is recognized again", func(r Result) bool { return r.Label == "red" })
 
-	// The gamepad goes and comes back as another device.
+	// The gamepad is unplugged and comes back as another device.
 	pad.device.Close()
 	pad = gamepad(t)
 	screen.show("100% Blue")
-	server.wait("blue is still known", func(r Result) bool { return r.Label == "blue" })
+	server.wait("blue is still recognized", func(r Result) bool { return r.Label == "blue" })
 	generation := server.result().Generation
 	pad.set(evdev.BTN_TR, 1)
 	pad.set(evdev.BTN_TR, 0)
-	server.wait("blue is known no more", func(r Result) bool { return r.Generation > generation && r.Label == "red" })
-	t.Logf("answered by %s, %d frames", r.Device, server.result().Frame)
+	server.wait("blue is unknown after undo", func(r Result) bool { return r.Generation > generation && r.Label == "red" })
+	t.Logf("classified by %s, %d frames", r.Device, server.result().Frame)
 }
 
-// screen is what the test camera sees.
+// A screen is what the test camera sees.
 type screen struct {
 	t       *testing.T
 	path    string
@@ -101,11 +102,11 @@ func vivid(t *testing.T) *screen {
 		}
 		return s
 	}
-	t.Fatal("the machine has no camera of vivid")
+	t.Fatal("the machine has no vivid camera")
 	return nil
 }
 
-// patterns are values of vivid's control "Test Pattern" (v4l2-tpg.h).
+// patterns are values of vivid's "Test Pattern" control (v4l2-tpg.h).
 var patterns = map[string]int32{"100% Red": 7, "100% Blue": 9}
 
 func (s *screen) show(pattern string) {
@@ -115,19 +116,19 @@ func (s *screen) show(pattern string) {
 	}
 }
 
-// startCoral plugs in an emulated Accelerator, and gives the flags with which it is used.
+// startCoral plugs in an emulated Coral Accelerator and returns the flags to use it.
 func startCoral(t *testing.T) []string {
 	const model = "models/mobilenet_v1_0.25_128_quant"
 	if _, err := os.Stat(model + ".tflite"); err != nil {
-		t.Log("no model is at hand for the Edge TPU: the CPU answers")
+		t.Log("no model for the Edge TPU: testing on the CPU")
 		return nil
 	}
-	start(t, "edgetpu-emulator", "--vhci", "--boot", "app", "--quiet", "--model", model+"_edgetpu.tflite", "--twin", model+".tflite")
+	startCommand(t, "edgetpu-emulator", "--vhci", "--boot", "app", "--quiet", "--model", model+"_edgetpu.tflite", "--twin", model+".tflite")
 	return []string{"--device", "tpu", "--backbone", model + "_edgetpu.tflite"}
 }
 
-// start starts a command, which must end well when it is told to.
-func start(t *testing.T, name string, args ...string) {
+// startCommand starts a command that ends with the test.
+func startCommand(t *testing.T, name string, args ...string) {
 	t.Helper()
 	c := exec.Command(name, args...)
 	c.Stdout, c.Stderr = os.Stdout, os.Stdout
@@ -154,7 +155,7 @@ func gamepad(t *testing.T) *pad {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	time.Sleep(2 * time.Second) // it is looked for once a second
+	time.Sleep(2 * time.Second) // longer than imprint takes to find it
 	return &pad{t, d}
 }
 
@@ -172,7 +173,7 @@ type vmServer struct {
 	client *http.Client
 }
 
-// result is the newest; an empty one if there is none.
+// result returns the newest result, or an empty one before the first.
 func (s *vmServer) result() Result {
 	s.t.Helper()
 	response, err := s.client.Get("http://imprint/v1/result")
@@ -191,18 +192,18 @@ func (s *vmServer) result() Result {
 	return r
 }
 
-// wait waits for a result; a machine without a processor of its own takes its time.
-func (s *vmServer) wait(what string, is func(Result) bool) Result {
+// wait waits for a result. The timeout is long because the machine shares its processor.
+func (s *vmServer) wait(what string, wanted func(Result) bool) Result {
 	s.t.Helper()
 	start := time.Now()
 	var r Result
 	for time.Since(start) < 3*time.Minute {
-		if r = s.result(); is(r) {
+		if r = s.result(); wanted(r) {
 			s.t.Logf("%s after %.1f s", what, time.Since(start).Seconds())
 			return r
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	s.t.Fatalf("%s: not within 3 minutes; the last result is %+v", what, r)
+	s.t.Fatalf("%s: timed out; the last result was %+v", what, r)
 	return r
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// web is the page, as it is: no build step.
+// web holds the page. It needs no build step.
 //
 //go:embed web
 var web embed.FS
@@ -15,7 +15,7 @@ var web embed.FS
 //go:embed openapi.json
 var openAPI []byte
 
-// pageFile is the file of the page that a path means.
+// pageFile returns the embedded file for a URL path.
 func pageFile(path string) (name string, ok bool) {
 	name = "web" + path
 	if strings.HasSuffix(path, "/") {
@@ -25,8 +25,8 @@ func pageFile(path string) (name string, ok bool) {
 	return name, err == nil && info.Mode().IsRegular()
 }
 
-// sendPage sends a file of the page; it is asked for anew each time, so that a new
-// version of the program shows at once.
+// sendPage sends an embedded file. Browsers revalidate it each time, so that a new version
+// of the program shows at once.
 func sendPage(w http.ResponseWriter, r *http.Request, name string) {
 	w.Header().Set("Cache-Control", "no-cache")
 	http.ServeFileFS(w, r, web, name)

@@ -1,11 +1,11 @@
-"""Gives every channel of the embedding the same spread, and takes an offset off all.
+"""Scales the channels of the embedding to the same standard deviation and lowers their biases.
 
     python even.py --photos STORE --weights run/weights.f32 --out weights.f32
 
-Cosine goes mostly by the channels that vary most. The last layer's weights and biases of each channel are divided by
-the standard deviation of that channel over the held-out photos, relative to the geometric mean of all. Only its
-clipping at 6 keeps that from being an exact change of units. Then --lower is taken off every bias: what all photos
-have in common falls below 0, where it is cut off, and cosines tell photos apart more.
+Otherwise the channels that vary most dominate the cosine. Each channel's weights and bias in the last layer are divided
+by its standard deviation over the held-out photos, relative to the geometric mean of all channels. But for the clipping
+at 6 this would be an exact change of units. Then --lower is subtracted from every bias. What all photos have in common
+falls below 0 and is clipped, so cosines differ more between photos.
 """
 
 import argparse

@@ -1,13 +1,15 @@
-"""Decodes training photos into one file a source, from which views are cut.
+"""Decodes training photos into one file per source, which train.py cuts views from.
 
     python photos.py --out STORE --against EVALUATION-FOLDER ... NAME=PLACE[:MATCH] ...
 
-PLACE is a folder of tar files or a git directory; of a git directory all JPEG files of its newest commit are
-taken whose path matches the regular expression. Photos keep their aspect and get a short side of 160 pixels;
-smaller ones are not enlarged. Left out: photos longer than 2.6 times their width, and photos close to one in
-the evaluation folders (64-bit difference hash, 4 bits or less apart, also mirrored). NAME.u8 holds the pixels,
-NAME.npy where each photo begins, its height and its width. With --hold-out N the last N photos of the first
-source go to held.u8 instead, to watch the training with, and photos close to one of those are left out too.
+PLACE is a folder of tar files or a git directory. From a git directory it takes the JPEG files of the newest
+commit whose paths match the regular expression. Photos keep their aspect ratio and get a short side of 160
+pixels; smaller ones are not enlarged. It skips photos whose long side exceeds 2.6 times the short one, and
+near-duplicates of photos in the evaluation folders (64-bit difference hashes at most 4 bits apart, also
+mirrored).
+
+NAME.u8 holds the pixels; NAME.npy holds the offset, height and width of each photo. With --hold-out N the last
+N photos of the first source go to held.u8, for validation, and their near-duplicates are skipped too.
 """
 
 import argparse
@@ -34,21 +36,21 @@ def tars(folder):
                     yield tar.extractfile(member).read()
 
 
-def git(place, match, most):
+def git(place, match, limit):
     paths = subprocess.run(["git", "-C", place, "ls-tree", "-rz", "HEAD"], check=True, capture_output=True).stdout.decode("utf8", "replace")
     blobs = []
     for line in paths.split("\0"):
         if line.lower().endswith((".jpg", ".jpeg")) and re.search(match, line.split("\t", 1)[1]):
             blobs.append(line.split()[2])
-    if most and len(blobs) > most:
-        blobs = sorted(blobs)[:most]  # by checksum, so a fair sample
+    if limit and len(blobs) > limit:
+        blobs = sorted(blobs)[:limit]  # by checksum, which is a random sample
     p = subprocess.Popen(["git", "-C", place, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     for b in blobs:
         p.stdin.write(b.encode() + b"\n")
         p.stdin.flush()
         head = p.stdout.readline().split()
         if len(head) < 3:
-            continue  # not in this copy
+            continue  # missing from this copy
         yield p.stdout.read(int(head[2]))
         p.stdout.read(1)
     p.stdin.close()
@@ -56,13 +58,13 @@ def git(place, match, most):
 
 
 def hashes(image):
-    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BILINEAR), np.int16)
+    gray = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BILINEAR), np.int16)
     bits = lambda a: np.packbits(a[:, 1:] > a[:, :-1]).view(np.uint64)[0]
-    return bits(grey), bits(grey[:, ::-1])
+    return bits(gray), bits(gray[:, ::-1])
 
 
-def near(image, judges):
-    return len(judges) and any(np.bitwise_count(np.array(judges) ^ h).min() <= 4 for h in hashes(image))
+def is_near(image, references):
+    return len(references) and any(np.bitwise_count(np.array(references) ^ h).min() <= 4 for h in hashes(image))
 
 
 def write(folder, name, images):
@@ -90,12 +92,12 @@ def main():
     arg = argparse.ArgumentParser()
     arg.add_argument("--out", required=True)
     arg.add_argument("--against", action="append", default=[])
-    arg.add_argument("--most", type=int, default=0, help="photos taken of each git directory")
+    arg.add_argument("--most", type=int, default=0, help="most photos from each git directory; 0 is all")
     arg.add_argument("--hold-out", type=int, default=0)
     arg.add_argument("sources", nargs="+")
     a = arg.parse_args()
     os.makedirs(a.out, exist_ok=True)
-    judges = [hashes(Image.open(f))[0] for folder in a.against for f in sorted(Path(folder).rglob("*")) if f.suffix.lower() in SUFFIXES]
+    references = [hashes(Image.open(f))[0] for folder in a.against for f in sorted(Path(folder).rglob("*")) if f.suffix.lower() in SUFFIXES]
     for source in a.sources:
         name, place = source.split("=", 1)
         place, _, match = place.partition(":")
@@ -111,19 +113,19 @@ def main():
                 bad += 1
                 continue
             seen.add(check)
-            if near(image, judges):
+            if is_near(image, references):
                 close += 1
             else:
                 kept.append(image)
         if a.hold_out:
             held, kept, a.hold_out = kept[-a.hold_out :], kept[: -a.hold_out], 0
-            judges += [hashes(image)[0] for image in held]
+            references += [hashes(image)[0] for image in held]
             before = len(kept)
-            kept = [image for image in kept if not near(image, judges)]
+            kept = [image for image in kept if not is_near(image, references)]
             close += before - len(kept)
             write(a.out, "held", held)
         write(a.out, name, kept)
-        print(f"{name}: {len(kept)} photos; left out {close} close to one that judges, {bad} others", flush=True)
+        print(f"{name}: {len(kept)} photos; skipped {close} near-duplicates of evaluation photos, {bad} others", flush=True)
 
 
 if __name__ == "__main__":

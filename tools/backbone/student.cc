@@ -1,12 +1,12 @@
 // The forward and backward pass of MobileNet v1 0.25 in float32, for training on a CPU.
 //
-// The pass works layer by layer over a batch, because batch normalisation needs whole-batch sums, and image by
-// image inside a layer, so that the memory of one image stays in the cache. Kept for the backward pass is only
-// what each convolution gives before normalisation; activations are computed again where they are read.
+// The pass works layer by layer over a batch, because batch normalization needs sums over the whole batch. Inside a
+// layer it works image by image, so that one image stays in the cache. For the backward pass it keeps only the
+// outputs of convolutions before normalization, and recomputes activations where they are read.
 //
 // The teacher is a network of the same shape and uses the same pass, one view at a time.
 //
-// Everything is NHWC, and a Student has no thread of its own.
+// All tensors are NHWC. A Student starts no threads.
 
 #include <algorithm>
 #include <cmath>
@@ -23,7 +23,7 @@ inline v8 load(const float* p) { return *reinterpret_cast<const v8*>(p); }
 inline void store(float* p, v8 x) { *reinterpret_cast<v8*>(p) = x; }
 inline v8 all(float x) { return v8{x, x, x, x, x, x, x, x}; }
 
-// Vectors begin on a cache line, so that no load of eight spans two.
+// Vectors start on a cache line, so that no load of eight floats spans two lines.
 template <class T>
 struct Aligned {
   typedef T value_type;
@@ -46,13 +46,13 @@ enum Kind { kFirst, kDepthwise, kPointwise };
 struct Layer {
   Kind kind;
   int cin, cout, hin, hout, stride;
-  size_t weight;   // offset of its weights in the flat vector of parameters
-  size_t channel;  // offset of its channels in the vectors of one value per channel
+  size_t weight;   // offset of its weights in the flat vector of weights
+  size_t channel;  // offset of its channels in vectors with one value per channel
   int in_size() const { return hin * hin * cin; }
   int out_size() const { return hout * hout * cout; }
 };
 
-// y[m][n] = x[m][k]·w[k][n], with RM rows and 8·RN columns at a time in registers.
+// y[m][n] = x[m][k]·w[k][n], with RM rows and 8·RN columns in registers at a time.
 template <int RM, int RN>
 void rows(const float* __restrict x, const float* __restrict w, float* __restrict y, int m, int k, int n) {
   for (int j = 0; j < n; j += 8 * RN) {
@@ -75,7 +75,7 @@ void rows(const float* __restrict x, const float* __restrict w, float* __restric
 }
 
 void multiply(const float* x, const float* w, float* y, int m, int k, int n) {
-  if (n % 16) return rows<8, 1>(x, w, y, m, k, n);  // the only such layer has 4096 or fewer places, a multiple of 8
+  if (n % 16) return rows<8, 1>(x, w, y, m, k, n);  // the only such layer has at most 4096 positions, a multiple of 8
   int done = m / 6 * 6;
   rows<6, 2>(x, w, y, done, k, n);
   x += (size_t)done * k;
@@ -114,7 +114,7 @@ void outer(const float* __restrict x, const float* __restrict dy, float* __restr
 
 class Student {
  public:
-  // size, a multiple of 32, is the width and height at which views are shown to the network.
+  // size is the width and height of a view, a multiple of 32.
   Student(int batch, int size, bool learns) : batch_(batch), size_(size) {
     size_t w = 0, c = 0;
     int h = size / 2;
@@ -154,13 +154,13 @@ class Student {
 
   float* input(int n) { return const_cast<float*>(in_) + (size_t)n * size_ * size_ * 3; }
 
-  // Makes this network look at view n of another one.
+  // Makes this network read view n of another one.
   void look_at(Student* other, int n) { in_ = other->input(n); }
 
-  // Runs the batch. bn holds gamma then beta of every channel. With frozen, gamma and beta are used as they
-  // are as factor and summand; otherwise the batch is normalised first and its mean and variance are given.
-  // A step above 0 rounds activations to 255 steps of that size. map receives what the last layer gives at
-  // each place, before it is clipped to 0…6.
+  // Runs the batch. bn holds gamma, then beta, of every channel. If frozen, they are the factor and offset of the
+  // convolution's output. Otherwise the batch is normalized first, and mean and variance receive its moments. A step
+  // above 0 rounds activations to 255 steps of that size. map receives the output of the last layer at each
+  // position, before it is clipped to 0…6.
   void forward(const float* w, const float* bn, bool frozen, float step, float* mean, float* variance, float* map) {
     frozen_ = frozen;
     step_ = step;
@@ -200,8 +200,8 @@ class Student {
       for (int c = 0; c < l.cout; c++, z++, map++) *map = *z * scale_[l.channel + c] + shift_[l.channel + c];
   }
 
-  // Gives the gradients of weights, gamma and beta for a gradient of the map, after forward; 0 for layers before
-  // the first one wanted, which then cost nothing.
+  // Computes the gradients of weights, gamma and beta from the gradient of the map, after forward. For layers before
+  // first they are 0 and cost nothing.
   void backward(const float* w, const float* dmap, float* dw, float* dbn, int first) {
     std::fill(dw, dw + weights_, 0.0f);
     std::fill(dbn, dbn + 2 * channels_, 0.0f);
@@ -277,8 +277,8 @@ class Student {
 
   static size_t padded(const Layer& l) { return (size_t)(l.hin + 2) * (l.hin + 2) * l.cin; }
 
-  // The input of layer li for image n. A depthwise layer gets it with a border of zeros: SAME padding puts one
-  // place on each side for stride 1, and for stride 2 on an even side only one behind.
+  // Returns the input of layer li for image n. For a depthwise layer it has a border of zeros: SAME padding adds one
+  // position on each side for stride 1, and for stride 2 and an even size only one at the end.
   const float* activation(int li, int n, float* a) const {
     const Layer& l = layers_[li];
     if (l.kind == kFirst) {
@@ -296,7 +296,7 @@ class Student {
       border = 2 * l.cin;
       if (l.stride == 1) to += (l.hin + 2) * l.cin + l.cin;
     }
-    // Members are copied to where the compiler knows that no store changes them.
+    // Local copies of members let the compiler see that no store changes them.
     const float *scale = &scale_[p.channel], *shift = &shift_[p.channel];
     const int side = l.hin, channels = l.cin;
     const float step = step_;
@@ -317,8 +317,8 @@ class Student {
     return a;
   }
 
-  // Masks a gradient of activations to where the activation is not clipped, and adds up what gamma and beta
-  // get. For a depthwise reader da has the border.
+  // Sets the gradient of activations to 0 where they are clipped, and sums the gradients of gamma and beta. If a
+  // depthwise layer reads them, da has the border.
   void through_activation(const Layer& l, int li, int n, const float* da, float* dy, double* sums) const {
     const float* z = &z_[li][(size_t)n * l.out_size()];
     int border = 0;
@@ -456,14 +456,14 @@ void student_forward(Student* s, const float* w, const float* bn, int frozen, fl
   s->forward(w, bn, frozen != 0, step, mean, variance, map);
 }
 void student_backward(Student* s, const float* w, const float* dmap, float* dw, float* dbn, int first) { s->backward(w, dmap, dw, dbn, first); }
-// What a frozen network of batch 1 makes of n views of s.
+// Writes the output of a frozen network of batch size 1 for n views of s to map.
 void student_teach(Student* teacher, Student* s, int n, const float* w, const float* bn, float* map, int64_t places) {
   for (int i = 0; i < n; i++, map += 256 * places) {
     teacher->look_at(s, i);
     teacher->forward(w, bn, true, 0, nullptr, nullptr, map);
   }
 }
-// One step of Adam; b1 and b2 correct its moments.
+// One step of Adam. b1 and b2 correct the bias of its moments.
 void adam(float* p, float* m, float* v, const float* g, int64_t n, float rate, float b1, float b2) {
   for (int64_t i = 0; i < n; i++) {
     m[i] = 0.9f * m[i] + 0.1f * g[i];

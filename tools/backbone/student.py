@@ -1,16 +1,16 @@
-"""The student network: its layers, its compiled passes, folding, quantising and the file of weights."""
+"""The student network: its layers, its compiled passes, folding, quantization and the file of weights."""
 
 import ctypes
 import os
 import subprocess
 
-# Two passes run side by side, and numpy must not start more threads.
+# Two passes run in parallel, so numpy must not start threads of its own.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 
 BLOCKS = [(8, 16), (16, 32), (32, 32), (32, 64), (64, 64), (64, 128)] + [(128, 128)] * 5 + [(128, 256), (256, 256)]
-# One entry a layer: rows and columns of its weights; columns are output channels.
+# Rows and columns of each layer's weights. Columns are output channels.
 LAYERS = [(27, 8)]
 for _in, _out in BLOCKS:
     LAYERS += [(9, _in), (_in, _out)]
@@ -26,7 +26,7 @@ def _pointer(a):
 
 
 def compile_passes(folder):
-    """Compiles student.cc and views.cc into folder and returns the path of the library."""
+    """Compiles student.cc and views.cc into a library in folder and returns its path."""
     here = os.path.dirname(os.path.abspath(__file__))
     library = os.path.join(folder, "libstudent.so")
     flags = "-O3 -march=native -ffast-math -Wall -shared -fPIC".split()
@@ -35,7 +35,7 @@ def compile_passes(folder):
 
 
 class Passes:
-    """Views and their forward and backward pass, for batches of one length and views of one width and height."""
+    """A batch of square views and their forward and backward passes."""
 
     def __init__(self, library, batch, size, learns=True):
         lib = ctypes.CDLL(library)
@@ -49,34 +49,34 @@ class Passes:
         self.input = np.ctypeslib.as_array(place, (batch, size, size, 3))
 
     def make_views(self, photos, index, modes, seed):
-        """Cuts the first views of the next batch: photos as Store holds them, four of them a view."""
+        """Cuts the first len(index) views of the next batch. photos is Store.at; index has four photos per view."""
         assert index.shape == (len(index), 4) and len(index) == len(modes) <= self.batch
         index, modes = np.ascontiguousarray(index, np.int64), np.ascontiguousarray(modes, np.int32)
         self.lib.make_views(_pointer(self.input), len(index), self.size, _pointer(photos), _pointer(index), _pointer(modes), ctypes.c_uint64(seed))
 
     def forward(self, w, bn, frozen, step):
-        """Returns what the last layer gives at every place, not clipped, [batch, places, 256], and the means and
-        variances of all channels."""
+        """Returns the unclipped output of the last layer at every position, [batch, places, 256], and the means
+        and variances of all channels."""
         mean, variance = np.zeros(CHANNELS, np.float32), np.zeros(CHANNELS, np.float32)
         y = np.empty((self.batch, self.places, 256), np.float32)
         self.lib.student_forward(self.s, _pointer(w), _pointer(bn), int(frozen), ctypes.c_float(step), _pointer(mean), _pointer(variance), _pointer(y))
         return y, mean, variance
 
     def teach(self, w, bn, n):
-        """Returns what a frozen network of the same shape makes of the first n views."""
+        """Returns the output of a frozen network of the same shape for the first n views."""
         y = np.empty((n, self.places, 256), np.float32)
         self.lib.student_teach(self.teacher, self.s, n, _pointer(w), _pointer(bn), _pointer(y), ctypes.c_int64(self.places))
         return y
 
     def backward(self, w, dy, first=0):
-        """Returns the gradients of weights and of gamma and beta, 0 for layers before the first one wanted."""
+        """Returns the gradients of the weights and of gamma and beta. They are 0 for layers before first."""
         dw, dbn = np.empty(WEIGHTS, np.float32), np.empty(2 * CHANNELS, np.float32)
         self.lib.student_backward(self.s, _pointer(w), _pointer(np.ascontiguousarray(dy, np.float32)), _pointer(dw), _pointer(dbn), first)
         return dw, dbn
 
 
 class Adam:
-    """Adam, on named float32 arrays in place."""
+    """The Adam optimizer. It changes named float32 arrays in place."""
 
     def __init__(self):
         self.m, self.v, self.n = {}, {}, 0
@@ -100,7 +100,7 @@ class Adam:
 
 
 def layers(w):
-    """Views of the flat weights, one [rows, columns] array a layer."""
+    """Yields views of the flat weights, one [rows, columns] array per layer."""
     at = 0
     for rows, columns in LAYERS:
         yield w[at : at + rows * columns].reshape(rows, columns)
@@ -108,6 +108,7 @@ def layers(w):
 
 
 def channels(x):
+    """Yields views of the per-channel values, one array per layer."""
     at = 0
     for _, columns in LAYERS:
         yield x[at : at + columns]
@@ -115,7 +116,7 @@ def channels(x):
 
 
 def fold(w, bn, mean, variance):
-    """Folds normalisation into the weights; returns weights and a bias for each channel."""
+    """Folds batch normalization into the weights. Returns the weights and a bias per channel."""
     factor = bn[:CHANNELS] / np.sqrt(variance + EPSILON)
     folded = w.copy()
     for l, f in zip(layers(folded), channels(factor)):
@@ -123,8 +124,8 @@ def fold(w, bn, mean, variance):
     return folded, (bn[CHANNELS:] - mean * factor).astype(np.float32)
 
 
-def fake_quantise(w):
-    """Rounds every layer to its 255 values, as package builtin does when it writes the model."""
+def fake_quantize(w):
+    """Rounds the weights of every layer to 255 values, as package mobilenet does when it writes the model."""
     out = w.copy()
     for l in layers(out):
         low, high = min(float(l.min()), 0.0), max(float(l.max()), 0.0)
@@ -134,29 +135,29 @@ def fake_quantise(w):
     return out
 
 
-def fake_quantise_before_folding(w, bn, variance):
-    """Rounds weights that are still to be multiplied by normalisation, to what rounding them afterwards gives."""
+def fake_quantize_before_folding(w, bn, variance):
+    """Rounds unfolded weights so that folding them gives the values that rounding after folding would."""
     factor = bn[:CHANNELS] / np.sqrt(variance + EPSILON)
     factor = np.where(np.abs(factor) < 1e-6, 1e-6, factor).astype(np.float32)
     folded = w.copy()
     for l, f in zip(layers(folded), channels(factor)):
         l *= f
-    folded = fake_quantise(folded)
+    folded = fake_quantize(folded)
     for l, f in zip(layers(folded), channels(factor)):
         l /= f
     return folded
 
 
 def read(path):
-    """Reads what write wrote."""
+    """Reads the file that write writes. Returns weights and biases."""
     f = np.fromfile(path, "<f4")
     assert len(f) == WEIGHTS + CHANNELS, path
     return f[:WEIGHTS].copy(), f[WEIGHTS:].copy()
 
 
 def write(path, w, bias):
-    """Writes folded weights and biases: little-endian float32, layer after layer, weights [rows, columns]
-    and then the biases of all layers."""
+    """Writes folded weights and biases as little-endian float32: the weights [rows, columns] of each layer, then
+    the biases of all layers."""
     tmp = path + ".tmp"
     with open(tmp, "wb") as f:
         f.write(w.astype("<f4").tobytes() + bias.astype("<f4").tobytes())

@@ -1,9 +1,9 @@
-"""Reads the frozen teacher out of its TensorFlow Lite file.
+"""Reads the frozen teacher from its TensorFlow Lite file.
 
-The teacher is Coral's mobilenet_v1_0.25_128_quant. Its quantised weights are turned back into reals, and
-the network is computed in float32 by student.cc, which gives its answers without their rounding. Used are
-what its last layer before the average pool gives, and the 1001 class scores that its last convolution makes
-of the pooled embedding; no layer before that, and no weight, goes into the student.
+The teacher is Coral's mobilenet_v1_0.25_128_quant. Its weights are dequantized, and student.cc computes the
+network in float32, which gives its outputs without their rounding. Training uses the output of the last layer
+before the average pool, and the 1001 class scores that the last convolution gives the pooled embedding. The
+student gets nothing from the layers before, and no weights.
 """
 
 import os
@@ -17,8 +17,8 @@ MODEL = "mobilenet_v1_0.25_128_quant.tflite"
 
 
 def read(folder):
-    """Returns weights and factors and summands as student.forward takes them, class weights [256, 1001] and
-    their bias."""
+    """Returns the weights and the factors and offsets (bn) that Passes.forward takes, the class weights
+    [256, 1001] and their bias."""
     resolver = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     it = tf.lite.Interpreter(os.path.join(folder, MODEL), experimental_op_resolver_type=resolver)
     it.allocate_tensors()
@@ -31,7 +31,7 @@ def read(folder):
     weights, bias = [], []
     for op in it._get_ops_details():
         if op["op_name"] in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            # TensorFlow Lite keeps [out, h, w, in] and [1, h, w, channels].
+            # TensorFlow Lite stores [out, h, w, in] and [1, h, w, channels].
             weights.append(real(op["inputs"][1]).transpose(1, 2, 3, 0))
             bias.append(real(op["inputs"][2]))
     scores, scores_bias = weights.pop().reshape(256, 1001), bias.pop()

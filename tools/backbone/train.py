@@ -1,18 +1,18 @@
-"""Trains the student to see as the teacher does.
+"""Trains the student by distillation from the teacher.
 
     python train.py --photos STORE --models FOLDER --out FOLDER --minutes 80
 
-Every step cuts new views out of the photos and shows the same pixels to both networks. The loss compares
+Every step cuts new views from the photos and shows the same pixels to both networks. The loss compares
 
-  places     what the last layer gives at each place of the view, every channel in units of its standard
-             deviation over the teacher's places. Where the teacher gives 0, the student may be below it.
-  embedding  the mean over the places, in units of its own standard deviation;
-  scores     the 1001 class scores that the teacher's last layer makes of either embedding: Kullback-Leibler
+  places     the output of the last layer at each position of the view, each channel in units of the standard
+             deviation of the teacher's. Where the teacher gives 0, the student may give less.
+  embedding  the mean over the positions, in units of its own standard deviation.
+  scores     the 1001 class scores that the teacher's last layer gives to either embedding: Kullback-Leibler
              divergence at temperature 2.
 
-Near the end weights and activations are rounded as in the finished model, and at the very end normalisation is
-folded into the weights, which are trained on as they are. Progress is by the clock, so that a busy machine gives
-a weaker model and not a later one. A run that was stopped goes on with --resume.
+Near the end, weights and activations are rounded as in the finished model. At the very end, batch normalization is
+folded into the weights and training continues on the folded weights. Schedules follow the clock, so a busy machine
+gives a weaker model, not a later one. --resume continues a run that was stopped.
 """
 
 import argparse
@@ -32,7 +32,7 @@ import teacher
 
 
 class Store:
-    """The photos that photos.py decoded: at gives for each its address, height and width."""
+    """The photos that photos.py decoded. at holds the address, height and width of each."""
 
     def __init__(self, folder, shares):
         self.files, at, self.source = [], [], []
@@ -50,7 +50,7 @@ class Store:
         print({n: int((self.source == n).sum()) for n in self.names + ["held"]}, flush=True)
 
     def draw(self, rng, n):
-        """Four photos and a way to lay them out, for each of n views."""
+        """Returns four photos and a layout (Mode in views.cc) for each of n views."""
         index = np.searchsorted(self.sums, rng.random((n, 4)) * self.sums[-1], "right")
         return index, rng.choice(5, n, p=[0.5, 0.1, 0.15, 0.15, 0.1])
 
@@ -60,11 +60,11 @@ class Teacher:
         self.w, self.bn, self.scores, self.bias = teacher.read(models)
 
     def teach(self, passes, n):
-        """What it makes of the first n views of the batch, [n, places, 256]."""
+        """Returns the teacher's output for the first n views of the batch, [n, places, 256]."""
         return np.clip(passes.teach(self.w, self.bn, n), 0, 6)
 
     def measure(self, passes, store, rng):
-        """Takes the variances by which the loss is measured."""
+        """Estimates the variances that the losses are divided by."""
         maps = []
         for i in range(20):
             passes.make_views(store.at, *store.draw(rng, passes.batch), i)
@@ -75,8 +75,8 @@ class Teacher:
 
 
 class Views:
-    """The views of one thread. Of every batch one part in so many is new, with what the teacher makes of it; the
-    others are drawn from the latest ones, which saves the cutting and the teacher's pass."""
+    """The views of one thread. One view in reuse of each batch is new. The others are drawn from the latest views,
+    which saves cutting them and the teacher's pass."""
 
     KEPT = 4000
 
@@ -88,7 +88,7 @@ class Views:
         self.maps = np.empty((self.KEPT, passes.places, 256), np.float16)
 
     def next(self, rng):
-        """Loads the next batch and returns what the teacher makes of it."""
+        """Loads the next batch and returns the teacher's output for it."""
         p, n = self.passes, self.new if self.seen >= self.passes.batch else self.passes.batch
         old = rng.integers(min(self.seen, self.KEPT), size=p.batch - n) if n < p.batch else np.zeros(0, int)
         p.input[n:] = self.views[old]
@@ -104,7 +104,7 @@ class Views:
 
 
 def divergence(want, got):
-    """KL divergence of softmax(got) from softmax(want), each row, and its gradient by got."""
+    """Returns the KL divergence of softmax(got) from softmax(want) per row, and its gradient with respect to got."""
     def softmax(x):
         x = x - x.max(1, keepdims=True)
         e = np.exp(x)
@@ -117,12 +117,13 @@ def divergence(want, got):
 
 
 def clipped(y, step):
+    """Returns the activations of y: clipped to 0…6 and, if step is not 0, rounded to multiples of it."""
     a = np.clip(y, 0, 6)
     return np.minimum(np.round(a / step), 255) * step if step else a
 
 
 def compare(y, want, t, weights, step):
-    """The three losses and the gradient of their weighted sum by y."""
+    """Returns the three losses and the gradient of their weighted sum with respect to y."""
     n, places, _ = y.shape
     d = y - want
     d[((want <= 0) & (y < 0)) | ((want >= 6) & (y > 6))] = 0
@@ -143,8 +144,8 @@ def compare(y, want, t, weights, step):
 
 
 def orthogonal(m):
-    """Makes all singular values of a matrix about 1: five Newton-Schulz steps with the coefficients of the Muon
-    optimiser (github.com/KellerJordan/Muon)."""
+    """Brings all singular values of a matrix close to 1, by five Newton-Schulz steps with the coefficients of the
+    Muon optimizer (github.com/KellerJordan/Muon)."""
     m = m / (np.linalg.norm(m) + 1e-12)
     turned = m.shape[0] > m.shape[1]
     m = m.T if turned else m
@@ -154,9 +155,9 @@ def orthogonal(m):
     return m.T if turned else m
 
 
-def turn(w, momentum, gradient, rate, pool):
-    """One step of Muon for the weights between channels: each matrix moves by the given share of its own size,
-    which it keeps, because normalisation follows."""
+def muon_step(w, momentum, gradient, rate, pool):
+    """One step of Muon for the weights between channels. Each matrix moves by rate times its norm and is
+    then scaled back to that norm. The scale has no effect, because batch normalization follows."""
     momentum += 0.1 * (gradient - momentum)
     look = gradient * 0.1 + momentum * 0.9
 
@@ -173,14 +174,14 @@ DEPTHWISE = np.concatenate([np.full(r * c, r == 9) for r, c in student.LAYERS])
 
 
 def agreement(a, b):
-    """Correlation of the cosines between all pairs."""
+    """Returns the correlation between the pairwise cosines of a and those of b."""
     a, b = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b)]
     upper = np.triu_indices(len(a), 1)
     return float(np.corrcoef((a @ a.T)[upper], (b @ b.T)[upper])[0, 1])
 
 
 def held_views(passes, store):
-    """Cuts one view of every held-out photo, always the same, and loads and gives them a batch at a time."""
+    """Loads and yields one view of every held-out photo, a batch at a time. They are always the same."""
     for i in range(0, len(store.held) - passes.batch + 1, passes.batch):
         passes.make_views(store.at, np.stack([store.held[i : i + passes.batch]] * 4, 1), np.zeros(passes.batch), i)
         yield passes.input.copy()
@@ -192,17 +193,17 @@ def main():
     arg.add_argument("--models", required=True)
     arg.add_argument("--out", required=True)
     arg.add_argument("--minutes", type=float, default=80)
-    arg.add_argument("--share", action="append", default=[], help="NAME=NUMBER, how often photos of this source are drawn; 1 unless told")
+    arg.add_argument("--share", action="append", default=[], help="NAME=NUMBER, relative frequency of a source (default 1)")
     arg.add_argument("--size", type=int, default=128, help="width and height of views, a multiple of 32")
-    arg.add_argument("--batch", type=int, default=32, help="views a thread and step")
-    arg.add_argument("--reuse", type=int, default=4, help="how often a view is shown")
-    arg.add_argument("--rate", type=float, default=2e-3, help="rate of Adam")
-    arg.add_argument("--turn", type=float, default=0.015, help="rate of Muon")
-    arg.add_argument("--weights", type=float, nargs=3, default=[1, 2, 1], help="of places, embedding, scores")
-    arg.add_argument("--decay-from", type=float, default=0.25, help="share of the time after which rates go down")
-    arg.add_argument("--round-from", type=float, default=0.9, help="share of the time after which numbers are rounded")
-    arg.add_argument("--fold-from", type=float, default=0.95, help="share of the time after which normalisation is folded")
-    arg.add_argument("--every", type=float, default=180, help="seconds between judgements")
+    arg.add_argument("--batch", type=int, default=32, help="views per thread and step")
+    arg.add_argument("--reuse", type=int, default=4, help="how often each view is used")
+    arg.add_argument("--rate", type=float, default=2e-3, help="learning rate of Adam")
+    arg.add_argument("--turn", type=float, default=0.015, help="learning rate of Muon")
+    arg.add_argument("--weights", type=float, nargs=3, default=[1, 2, 1], help="weights of the losses places, embedding and scores")
+    arg.add_argument("--decay-from", type=float, default=0.25, help="when learning rates start to decay, as a fraction of the time")
+    arg.add_argument("--round-from", type=float, default=0.9, help="when rounding starts, as a fraction of the time")
+    arg.add_argument("--fold-from", type=float, default=0.95, help="when batch normalization is folded, as a fraction of the time")
+    arg.add_argument("--every", type=float, default=180, help="seconds between evaluations")
     arg.add_argument("--resume", action="store_true")
     arg.add_argument("--seed", type=int, default=1)
     a = arg.parse_args()
@@ -210,12 +211,12 @@ def main():
     rng = np.random.default_rng(a.seed)
     library = student.compile_passes(a.out)
     store, t = Store(a.photos, {k: float(v) for k, v in (x.split("=") for x in a.share)}), Teacher(a.models)
-    judges = student.Passes(library, 100, 128, learns=False)
-    t.measure(judges, store, rng)
+    validation = student.Passes(library, 100, 128, learns=False)
+    t.measure(validation, store, rng)
     held, held_map = [], []
-    for views in held_views(judges, store):
+    for views in held_views(validation, store):
         held.append(views)
-        held_map.append(t.teach(judges, judges.batch))
+        held_map.append(t.teach(validation, validation.batch))
     held_map = np.concatenate(held_map)
     pool = concurrent.futures.ThreadPoolExecutor(2)
 
@@ -224,7 +225,7 @@ def main():
         with open(state_file, "rb") as f:
             s = pickle.load(f)
         rng = np.random.default_rng([a.seed, s["step"]])
-        print("from step", s["step"], flush=True)
+        print("resuming at step", s["step"], flush=True)
     else:
         w = np.concatenate([rng.normal(0, math.sqrt(2 / r), (r, c)).astype(np.float32).ravel() for r, c in student.LAYERS])
         p = {"w": w, "gamma": np.ones(student.CHANNELS, np.float32), "beta": np.zeros(student.CHANNELS, np.float32)}
@@ -234,19 +235,20 @@ def main():
     s["adam"].open(library)
 
     def finished():
-        """Weights and biases as they would be written now."""
+        """Returns the weights and biases to write now."""
         if s["folded"]:
             return p["w"], p["beta"]
         return student.fold(p["w"], np.concatenate([p["gamma"], p["beta"]]), s["mean"], s["variance"])
 
-    def judge(rounded):
+    def evaluate(rounded):
+        """Returns the three losses over the held-out photos, and the agreement of the pooled embeddings."""
         w, bias = finished()
         bn = np.concatenate([np.ones(student.CHANNELS, np.float32), bias])
         step = student.ACTIVATION_SCALE if rounded else 0
-        w, y = student.fake_quantise(w) if rounded else w, []
+        w, y = student.fake_quantize(w) if rounded else w, []
         for views in held:
-            judges.input[:] = views
-            y.append(judges.forward(w, bn, True, step)[0])
+            validation.input[:] = views
+            y.append(validation.forward(w, bn, True, step)[0])
         y = np.concatenate(y)
         losses, _ = compare(y, held_map, t, a.weights, step)
         return [round(x, 4) for x in (*losses, agreement(clipped(y, step).mean(1), held_map.mean(1)))]
@@ -267,7 +269,7 @@ def main():
         if now - last > a.every or progress >= 1:
             last = now
             line = {"minutes": round(s["seconds"] / 60, 2), "cpu": round(time.process_time()), "size": a.size, "step": s["step"], "views": s["views"],
-                    "loss": np.round(np.mean(recent, 0), 4).tolist(), "held": judge(False), "held_rounded": judge(True)}
+                    "loss": np.round(np.mean(recent, 0), 4).tolist(), "held": evaluate(False), "held_rounded": evaluate(True)}
             recent = []
             print(json.dumps(line), file=curve, flush=True)
             print(line, flush=True)
@@ -283,18 +285,18 @@ def main():
             p["gamma"] = np.ones(student.CHANNELS, np.float32)
             s["adam"], s["folded"] = student.Adam(), True
             s["adam"].open(library)
-        # Warm up, stay, then go down to a twentieth in half a wave until normalisation is folded.
+        # Warm up, stay constant, then decay along a half cosine to a twentieth, until normalization is folded.
         down = min(max(progress - a.decay_from, 0) / (a.fold_from - a.decay_from), 1)
         slow = min(1, (s["step"] + 1) / 200) * (0.05 + 0.475 * (1 + math.cos(math.pi * down)))
 
         bn = np.concatenate([p["gamma"], p["beta"]])
         w = p["w"]
         if s["folded"]:
-            w = student.fake_quantise(w)
+            w = student.fake_quantize(w)
         elif rounding:
-            w = student.fake_quantise_before_folding(w, bn, s["variance"])
+            w = student.fake_quantize_before_folding(w, bn, s["variance"])
         step = student.ACTIVATION_SCALE if rounding else 0
-        # The first layers settle early and are costly to go back to: they learn from every fourth batch.
+        # The first layers converge early and their backward pass is costly, so they learn from every fourth batch only.
         first = 5 if s["step"] % 4 else 0
         jobs = [pool.submit(half, *h, w, bn, step, first) for h in halves]
         found = [j.result() for j in jobs]
@@ -306,7 +308,7 @@ def main():
             for f in found:
                 s["mean"] = (keep * s["mean"] + (1 - keep) * f[2]).astype(np.float32)
                 s["variance"] = (keep * s["variance"] + (1 - keep) * f[3]).astype(np.float32)
-            turn(p["w"], s["momentum"], dw, a.turn * slow, pool)
+            muon_step(p["w"], s["momentum"], dw, a.turn * slow, pool)
             dw *= DEPTHWISE
             g = {"w": dw, "gamma": np.ascontiguousarray(dbn[: student.CHANNELS]), "beta": np.ascontiguousarray(dbn[student.CHANNELS :])}
             s["adam"].step(p, g, a.rate * slow)

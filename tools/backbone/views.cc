@@ -1,8 +1,8 @@
-// Cuts training views out of photos.
+// Cuts training views from photos.
 //
-// A view is made of random rectangles of one to four photos: one as it is; two laid over one another; one
-// pasted on another; four side by side; or one on a plain ground. Each piece may be mirrored and changes light,
-// contrast, saturation and hue; a whole view may be blurred, sharpened or made noisy.
+// A view combines random rectangles of one to four photos: a single one, two blended, one pasted on another, four
+// side by side, or one on a plain background. Each rectangle may be mirrored and changes in brightness, contrast,
+// saturation and hue. The view may be blurred, sharpened or made noisy.
 
 #include <algorithm>
 #include <cmath>
@@ -17,7 +17,7 @@ struct Photo {
   int64_t height, width;
 };
 
-enum Mode { kPlain, kMixed, kPasted, kFour, kGround };
+enum Mode { kPlain, kBlended, kPasted, kFour, kBackground };
 
 class Random {  // splitmix64
  public:
@@ -29,7 +29,7 @@ class Random {  // splitmix64
     return z ^ (z >> 31);
   }
   float uniform(float low, float high) { return low + (high - low) * (float)(next() >> 40) / (1 << 24); }
-  float normal() {  // near enough: the sum of four
+  float normal() {  // approximately: a sum of four
     float s = 0;
     for (int i = 0; i < 4; i++) s += uniform(-1, 1);
     return s * 0.866f;
@@ -42,14 +42,14 @@ class Random {  // splitmix64
 
 class View {
  public:
-  // out receives size×size RGB pixels of 0…255.
+  // out receives size×size RGB pixels from −1 to 1.
   View(int size, float* out, uint64_t seed) : size_(size), out_(out), r_(seed) {}
 
   void make(const Photo* const* photos, Mode mode) {
     const float all = 0.25f;
     switch (mode) {
       case kPlain: put(*photos[0], 0, 0, size_, size_, all, 1); break;
-      case kMixed:
+      case kBlended:
         put(*photos[0], 0, 0, size_, size_, all, 1);
         put(*photos[1], 0, 0, size_, size_, all, r_.uniform(0.2f, 0.5f));
         break;
@@ -67,8 +67,8 @@ class View {
         put(*photos[3], x, y, size_ - x, size_ - y, 0.6f, 1);
         break;
       }
-      case kGround: {
-        ground();
+      case kBackground: {
+        background();
         int w = r_.uniform(0.4f, 0.9f) * size_, h = r_.uniform(0.4f, 0.9f) * size_;
         put(*photos[0], r_.uniform(0, size_ - w), r_.uniform(0, size_ - h), w, h, 0.5f, 1);
         break;
@@ -85,12 +85,13 @@ class View {
   }
 
  private:
-  // Lays a random rectangle of the photo, of at least the given share of its area, over the place given.
+  // Draws a random rectangle of the photo into the given rectangle of the view. smallest is its least area, as a
+  // proportion of the photo's.
   void put(const Photo& p, int left, int top, int w, int h, float smallest, float opacity) {
     float m[3][3], add[3];
-    colour(m, add);
-    // The rectangle is that of a view of 128×128 pixels; a smaller view shows a part of it, unless the photo
-    // itself is smaller.
+    color(m, add);
+    // The rectangle is chosen for a view of 128×128 pixels. A smaller view shows a part of it, unless the photo is
+    // as small.
     float share = std::min(1.0f, size_ / std::min(128.0f, (float)std::min(p.width, p.height))), cw, ch;
     do {
       float area = r_.uniform(smallest, 1) * p.width * p.height, aspect = std::exp(r_.uniform(-0.29f, 0.29f)) * w / h;
@@ -105,7 +106,7 @@ class View {
       x0 += cw;
       dx = -dx;
     }
-    int many = std::max(1, (int)std::ceil(std::max(std::fabs(dx), dy) - 0.3f));  // samples across a pixel
+    int many = std::max(1, (int)std::ceil(std::max(std::fabs(dx), dy) - 0.3f));  // samples per pixel in each direction
     columns_.resize(w * many);
     for (int j = 0; j < w * many; j++) {
       float fx = std::clamp(x0 + dx * (j + 0.5f) / many - 0.5f, 0.0f, p.width - 1.001f);
@@ -136,7 +137,7 @@ class View {
     }
   }
 
-  void colour(float m[3][3], float add[3]) {
+  void color(float m[3][3], float add[3]) {
     float gain = 1, light = 0, saturation = 1, turn = 0;
     if (r_.chance(0.8f)) {
       gain = std::exp(0.2f * r_.normal());
@@ -144,22 +145,22 @@ class View {
       saturation = r_.chance(0.05f) ? 0 : std::exp(r_.uniform(-0.6f, 0.4f));
       turn = r_.chance(0.3f) ? 0.4f * r_.normal() : 0;
     }
-    // A turn about the grey axis, then towards or away from grey, then contrast about the middle.
+    // Rotate the hue about the gray axis, scale the saturation, then the contrast about the middle.
     float co = std::cos(turn), k = (1 - co) / 3, si = std::sin(turn) * 0.57735f;
-    const float grey[3] = {0.299f, 0.587f, 0.114f}, t[3] = {k + co, k - si, k + si};
+    const float gray[3] = {0.299f, 0.587f, 0.114f}, t[3] = {k + co, k - si, k + si};
     for (int i = 0; i < 3; i++) {
       float tint = std::exp(0.05f * r_.normal());
-      for (int j = 0; j < 3; j++) m[i][j] = tint * gain * (saturation * t[(j - i + 3) % 3] + (1 - saturation) * grey[j]);
+      for (int j = 0; j < 3; j++) m[i][j] = tint * gain * (saturation * t[(j - i + 3) % 3] + (1 - saturation) * gray[j]);
       add[i] = 115 * (1 - gain) + light;
     }
   }
 
-  // One colour that changes evenly across the view; often white or grey, as behind goods.
-  void ground() {
+  // Fills the view with a color gradient, often white or gray, as in product photos.
+  void background() {
     float from[3], step[2][3];
-    bool grey = r_.chance(0.6f);
+    bool gray = r_.chance(0.6f);
     for (int c = 0; c < 3; c++) {
-      from[c] = grey && c ? from[0] : grey && r_.chance(0.5f) ? 255 : r_.uniform(0, 255);
+      from[c] = gray && c ? from[0] : gray && r_.chance(0.5f) ? 255 : r_.uniform(0, 255);
       for (auto& s : step) s[c] = r_.chance(0.5f) ? 0 : r_.uniform(-40, 40) / size_;
     }
     for (int i = 0; i < size_; i++)
@@ -167,7 +168,7 @@ class View {
         for (int c = 0; c < 3; c++) out_[(i * size_ + j) * 3 + c] = from[c] + i * step[0][c] + j * step[1][c];
   }
 
-  // Moves every pixel towards the mean of it and its neighbours, or away from it for a negative share.
+  // Moves every pixel toward the mean of its neighborhood by a proportion share, or away from it if share is negative.
   void soften(float share) {
     std::vector<float> was(out_, out_ + 3 * size_ * size_);
     for (int i = 1; i + 1 < size_; i++)
@@ -190,7 +191,7 @@ class View {
 
 }  // namespace
 
-// Makes n views of size×size RGB pixels of −1…1; four photos are given for each.
+// Makes n views of size×size RGB pixels from −1 to 1. index has four photos for each.
 extern "C" void make_views(float* out, int n, int size, const int64_t* photos, const int64_t* index, const int32_t* modes, uint64_t seed) {
   auto* all = reinterpret_cast<const Photo*>(photos);
   for (int i = 0; i < n; i++, out += 3 * size * size) {

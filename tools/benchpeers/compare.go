@@ -19,7 +19,7 @@ import (
 	"github.com/imprintkit/imprint/tools/tflitepeer"
 )
 
-// models are the models to measure, each found among the pulled ones or beside the checkout.
+// models are the models to measure.
 var models = []model{
 	{name: "mobilenet_v1_0.25_128_quant"},
 	{name: "mobilenet_v1_0.5_160_quant"},
@@ -30,36 +30,38 @@ var models = []model{
 
 type model struct {
 	name    string
-	xnnpack bool // what it is compared with, instead of the default kernels
-	peak    bool // compared with the most that the processor can do
+	xnnpack bool // compared with the XNNPACK delegate, not the default kernels
+	peak    bool // compared with the processor's peak
 }
 
-// A row is what was measured of one model.
+// A row is the measurements of one model.
 type row struct {
 	model
 	macs         int
-	ours, theirs [2]time.Duration // on one core and on two
-	// Medians of the ratios in each round, which vary less than the times: theirs to
-	// ours, ours on one core to two, and of the peak if that was measured.
-	ratio        [2]float64
-	gain, share  float64
-	peakRate     float64 // thousand million MACs a second
-	equal        string  // our bytes against those of the default kernels
-	xnnpackEqual string  // and XNNPACK's, if that was measured
+	ours, theirs [2]time.Duration // on one core and on two cores
+	// Medians of the ratios within a round, which vary less than the times: theirs to
+	// ours, ours on one core to two, and ours to the peak.
+	speedup      [2]float64
+	scaling      float64
+	peakFraction float64
+	peakRate     float64 // GMAC/s; 0 if not measured
+	bytes        string  // difference of our output from the default kernels'
+	xnnpackBytes string  // difference of XNNPACK's output from theirs
 }
 
 func (r row) String() string {
-	return fmt.Sprintf("%s: ours %v, theirs %v, bytes %s", r.name, r.ours, r.theirs, r.equal)
+	return fmt.Sprintf("%s: ours %v, theirs %v, bytes %s", r.name, r.ours, r.theirs, r.bytes)
 }
 
-// bench is the two programs to measure.
+// bench holds the programs to measure.
 type bench struct {
 	peer             tflitepeer.Peer
 	imprint, scratch string
 	peak             peak
 }
 
-// file is where the model is.
+// file returns the path of the model: among the reference files next to the checkout or
+// the downloaded models.
 func (m model) file() (string, error) {
 	folder, found := reference.Folder()
 	if path := filepath.Join(folder, "models", m.name+".tflite"); found && fileExists(path) {
@@ -73,6 +75,7 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
+// compare measures model m in alternating rounds.
 func (b *bench) compare(ctx context.Context, m model, rounds int) (row, error) {
 	r := row{model: m}
 	path, err := m.file()
@@ -87,16 +90,56 @@ func (b *bench) compare(ctx context.Context, m model, rounds int) (row, error) {
 	if err != nil {
 		return r, err
 	}
-	r.macs = multiplications(parsed)
+	r.macs = countMACs(parsed)
 	input := noise(parsed)
 	if err := b.compareBytes(ctx, &r, path, input); err != nil {
 		return r, err
 	}
-	type side struct {
-		threads int
-		time    func(repeat int) (time.Duration, error)
-		medians []time.Duration
+	sides := b.sides(ctx, m, path, input)
+	repeat := 0
+	var peaks, fractions []float64
+	for round := range rounds {
+		for i := range sides {
+			s := sides[i]
+			if round%2 == 1 { // reverse the order
+				s = sides[len(sides)-1-i]
+			}
+			if repeat, err = s.measure(repeat); err != nil {
+				return r, err
+			}
+		}
+		if m.peak {
+			if err := pin(1); err != nil {
+				return r, err
+			}
+			rate, err := b.peak.run(ctx)
+			if err != nil {
+				return r, err
+			}
+			peaks = append(peaks, rate)
+			fractions = append(fractions, r.rate(sides[1].medians[round])/rate)
+		}
 	}
+	if m.peak {
+		r.peakRate, r.peakFraction = median(peaks), median(fractions)
+	}
+	for i := range 2 {
+		theirs, ours := sides[2*i].medians, sides[2*i+1].medians
+		r.theirs[i], r.ours[i], r.speedup[i] = median(theirs), median(ours), median(quotients(theirs, ours))
+	}
+	r.scaling = median(quotients(sides[1].medians, sides[3].medians))
+	return r, nil
+}
+
+// A side is one of the programs on one or two cores.
+type side struct {
+	threads int
+	time    func(repeat int) (time.Duration, error)
+	medians []time.Duration // of each round
+}
+
+// sides returns TensorFlow Lite and imprint on one core, then both on two.
+func (b *bench) sides(ctx context.Context, m model, path string, input []byte) []*side {
 	var sides []*side
 	for threads := 1; threads <= 2; threads++ {
 		p := b.peer
@@ -109,56 +152,31 @@ func (b *bench) compare(ctx context.Context, m model, rounds int) (row, error) {
 			return t, err
 		}})
 	}
-	repeat := 0
-	var peaks, shares []float64
-	for round := range rounds {
-		for i := range sides {
-			s := sides[i]
-			if round%2 == 1 { // who went first goes last
-				s = sides[len(sides)-1-i]
-			}
-			if err := pin(s.threads); err != nil {
-				return r, err
-			}
-			if repeat == 0 { // a fifth of a second on the slower side
-				t, err := s.time(3)
-				if err != nil {
-					return r, err
-				}
-				repeat = min(max(int(200*time.Millisecond/max(t, 1)), 5), 200)
-			}
-			t, err := s.time(repeat)
-			if err != nil {
-				return r, err
-			}
-			s.medians = append(s.medians, t)
-		}
-		if m.peak {
-			if err := pin(1); err != nil {
-				return r, err
-			}
-			rate, err := b.peak.run(ctx)
-			if err != nil {
-				return r, err
-			}
-			peaks = append(peaks, rate)
-			shares = append(shares, r.rate(sides[1].medians[round])/rate)
-		}
-	}
-	if m.peak {
-		r.peakRate, r.share = median(peaks), median(shares)
-	}
-	for i := range 2 {
-		theirs, ours := sides[2*i].medians, sides[2*i+1].medians
-		r.theirs[i], r.ours[i], r.ratio[i] = median(theirs), median(ours), median(quotients(theirs, ours))
-	}
-	r.gain = median(quotients(sides[1].medians, sides[3].medians))
-	return r, nil
+	return sides
 }
 
-// rate is the speed of an inference in thousand million MACs a second.
+// measure adds the median of repeat inferences. If repeat is 0 it first chooses a number
+// that takes about a fifth of a second. It returns the number.
+func (s *side) measure(repeat int) (int, error) {
+	if err := pin(s.threads); err != nil {
+		return 0, err
+	}
+	if repeat == 0 {
+		t, err := s.time(3)
+		if err != nil {
+			return 0, err
+		}
+		repeat = min(max(int(200*time.Millisecond/max(t, 1)), 5), 200)
+	}
+	t, err := s.time(repeat)
+	s.medians = append(s.medians, t)
+	return repeat, err
+}
+
+// rate returns the speed of an inference that takes t, in GMAC/s.
 func (r *row) rate(t time.Duration) float64 { return float64(r.macs) / float64(t.Nanoseconds()) }
 
+// quotients returns a[i]/b[i].
 func quotients(a, b []time.Duration) []float64 {
 	var q []float64
 	for i := range a {
@@ -167,7 +185,7 @@ func quotients(a, b []time.Duration) []float64 {
 	return q
 }
 
-// compareBytes runs the input through all once.
+// compareBytes runs every program once and compares the outputs.
 func (b *bench) compareBytes(ctx context.Context, r *row, path string, input []byte) error {
 	if err := pin(2); err != nil {
 		return err
@@ -181,7 +199,7 @@ func (b *bench) compareBytes(ctx context.Context, r *row, path string, input []b
 		if err != nil {
 			return err
 		}
-		if r.equal = difference(got, want[0]); r.equal != equal {
+		if r.bytes = difference(got, want[0]); r.bytes != equal {
 			break
 		}
 	}
@@ -192,32 +210,32 @@ func (b *bench) compareBytes(ctx context.Context, r *row, path string, input []b
 		if err != nil {
 			return err
 		}
-		r.xnnpackEqual = difference(got[0], want[0])
+		r.xnnpackBytes = difference(got[0], want[0])
 	}
 	return nil
 }
 
 const equal = "equal"
 
-// difference says how two outputs of 8-bit codes differ.
+// difference describes how two outputs of 8-bit codes differ, or returns equal.
 func difference(got, want []byte) string {
 	if len(got) != len(want) {
-		return fmt.Sprintf("%d instead of %d", len(got), len(want))
+		return fmt.Sprintf("%d values, want %d", len(got), len(want))
 	}
-	n, most := 0, 0
+	n, largest := 0, 0
 	for i := range got {
-		// Modulo 256, so that signed and unsigned codes are the same.
+		// Modulo 256 this holds for signed and unsigned codes.
 		if d := int(int8(got[i] - want[i])); d != 0 {
-			n, most = n+1, max(most, d, -d)
+			n, largest = n+1, max(largest, d, -d)
 		}
 	}
 	if n == 0 {
 		return equal
 	}
-	return fmt.Sprintf("%d of %d differ, by up to %d", n, len(want), most)
+	return fmt.Sprintf("%d of %d differ, by up to %d", n, len(want), largest)
 }
 
-// run runs our command, and returns its output and the median time of an inference.
+// run runs imprint and returns its output and the median time of an inference.
 func (b *bench) run(ctx context.Context, path string, input []byte, threads, repeat int) ([]byte, time.Duration, error) {
 	in, out := filepath.Join(b.scratch, "in"), filepath.Join(b.scratch, "out")
 	if err := os.WriteFile(in, input, 0o600); err != nil {
@@ -240,13 +258,13 @@ func (b *bench) run(ctx context.Context, path string, input []byte, threads, rep
 	return output, time.Duration(timing.Median * float64(time.Millisecond)), err
 }
 
-// median is the middle one; of an even number the mean of the two in the middle.
+// median returns the median of d.
 func median[T time.Duration | float64](d []T) T {
 	d = slices.Sorted(slices.Values(d))
 	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2
 }
 
-// noise is an input for the model, the same in every run.
+// noise returns a random input for the model. It is always the same.
 func noise(m *tflite.Model) []byte {
 	g := &m.Subgraphs[0]
 	t := g.Tensors[g.Inputs[0]]
@@ -258,8 +276,9 @@ func noise(m *tflite.Model) []byte {
 	return b
 }
 
-// multiplications counts those of convolutions and fully connected layers.
-func multiplications(m *tflite.Model) int {
+// countMACs returns the number of multiply-accumulate operations in convolutions and
+// fully connected layers.
+func countMACs(m *tflite.Model) int {
 	g := &m.Subgraphs[0]
 	n := 0
 	for _, op := range g.Operators {

@@ -16,8 +16,8 @@ func TestWriteBetweenMarks(t *testing.T) {
 		{"first time", "a\n" + begin + end + "z\n", "a\n" + begin + "new\n" + end + "z\n"},
 		{"again", begin + "old\nold\n" + end, begin + "new\n" + end},
 		{"no marks", "a\n", ""},
-		{"not closed", begin + "a\n", ""},
-		{"closed before it is opened", end + begin, ""},
+		{"no end", begin + "a\n", ""},
+		{"end before begin", end + begin, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "document.md")
@@ -28,7 +28,7 @@ func TestWriteBetweenMarks(t *testing.T) {
 			got, _ := os.ReadFile(path)
 			if tt.want == "" {
 				if err == nil || string(got) != tt.file {
-					t.Errorf("got %q and error %v, want the file as it was and an error", got, err)
+					t.Errorf("got %q and error %v, want an error and no change", got, err)
 				}
 			} else if err != nil || string(got) != tt.want {
 				t.Errorf("got %q and error %v, want %q", got, err, tt.want)
@@ -37,7 +37,7 @@ func TestWriteBetweenMarks(t *testing.T) {
 	}
 }
 
-// The project's document has a place for the result.
+// TestDocumentHasMarks checks that the project's document has the marks.
 func TestDocumentHasMarks(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "performance.md"))
 	if err != nil {
@@ -56,21 +56,21 @@ func TestDifference(t *testing.T) {
 		{[]byte{1, 2}, []byte{1, 2}, equal},
 		{[]byte{1, 2, 3}, []byte{1, 4, 2}, "2 of 3 differ, by up to 2"},
 		{[]byte{0xff}, []byte{1}, "1 of 1 differ, by up to 2"}, // −1 and 1
-		{[]byte{1}, []byte{1, 2}, "1 instead of 2"},
+		{[]byte{1}, []byte{1, 2}, "1 values, want 2"},
 	} {
 		if got := difference(tt.got, tt.want); got != tt.text {
-			t.Errorf("%v against %v: got %q, want %q", tt.got, tt.want, got, tt.text)
+			t.Errorf("difference(%v, %v) = %q, want %q", tt.got, tt.want, got, tt.text)
 		}
 	}
 }
 
-func TestMultiplications(t *testing.T) {
+func TestCountMACs(t *testing.T) {
 	m, err := tflite.Parse(backbonetest.Extractor())
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Outputs times weights of each: CONV_2D 3×3 of 3 channels, DEPTHWISE_CONV_2D 3×3, CONV_2D 1×1 of 16 channels.
-	if got, want := multiplications(m), 16*16*16*27+16*16*16*9+16*16*48*16; got != want {
+	// Outputs times weights per output: CONV_2D 3×3 of 3 channels, DEPTHWISE_CONV_2D 3×3, CONV_2D 1×1 of 16 channels.
+	if got, want := countMACs(m), 16*16*16*27+16*16*16*9+16*16*48*16; got != want {
 		t.Errorf("got %d, want %d", got, want)
 	}
 }
@@ -78,16 +78,16 @@ func TestMultiplications(t *testing.T) {
 func TestDocument(t *testing.T) {
 	rows := []row{
 		{model: model{name: "extractor"}, macs: 500e6, ours: [2]time.Duration{10e6, 5e6}, theirs: [2]time.Duration{60e6, 40e6},
-			ratio: [2]float64{6, 8}, gain: 2, share: 0.5, peakRate: 100, equal: equal},
+			speedup: [2]float64{6, 8}, scaling: 2, peakFraction: 0.5, peakRate: 100, bytes: equal},
 		{model: model{name: "signed", xnnpack: true}, macs: 3e6, ours: [2]time.Duration{2e6, 1e6}, theirs: [2]time.Duration{3e6, 3e6},
-			ratio: [2]float64{1.5, 3}, gain: 2, equal: equal, xnnpackEqual: "1 of 9 differ, by up to 1"},
+			speedup: [2]float64{1.5, 3}, scaling: 2, bytes: equal, xnnpackBytes: "1 of 9 differ, by up to 1"},
 	}
 	text := document("A machine.", rows, 7)
 	for _, want := range []string{
-		"A machine.\n", "median of 7 runs",
+		"A machine.\n", "medians of 7 alternating rounds",
 		"| extractor | 500 | default | 60.00 | 10.00 | **6.0×** | 40.00 | 5.00 | **8.0×** | 2.00× | equal |\n",
-		"| signed | 3 | XNNPACK | 3.00 | 2.00 | **1.5×** |", "signed: 1 of 9 differ, by up to 1",
-		"50 thousand million", "50 % of", "(100)",
+		"| signed | 3 | XNNPACK | 3.00 | 2.00 | **1.5×** |", "XNNPACK's output for signed, compared with the default kernels': 1 of 9 differ, by up to 1.\n",
+		"imprint runs extractor at 50 GMAC/s, 50 % of the 100 GMAC/s",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the document lacks %q:\n%s", want, text)
@@ -95,7 +95,7 @@ func TestDocument(t *testing.T) {
 	}
 	rows[0].peakRate = 0
 	if text := document("", rows, 7); strings.Contains(text, "%") {
-		t.Errorf("a share of an unknown peak:\n%s", text)
+		t.Errorf("the document has a fraction of an unknown peak:\n%s", text)
 	}
 }
 

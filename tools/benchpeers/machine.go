@@ -16,7 +16,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/kernels"
 )
 
-// describeMachine names what a timing depends on.
+// describeMachine returns a sentence with the date, processor, kernel, Go version and
+// implementation that the timings depend on.
 func describeMachine() (string, error) {
 	implementation, err := kernels.Implementation()
 	if err != nil {
@@ -30,7 +31,7 @@ func describeMachine() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	about := fmt.Sprintf("%s, %s with %d cores", time.Now().UTC().Format(time.DateOnly), cpuField(cpu, "model name"), runtime.NumCPU())
+	text := fmt.Sprintf("%s: %s, %d cores", time.Now().UTC().Format(time.DateOnly), cpuField(cpu, "model name"), runtime.NumCPU())
 	flags := strings.Fields(cpuField(cpu, "flags") + " " + cpuField(cpu, "Features"))
 	var found []string
 	for _, f := range []string{"avx2", "avx512_vnni", "avx_vnni", "asimddp"} {
@@ -39,15 +40,15 @@ func describeMachine() (string, error) {
 		}
 	}
 	if len(found) > 0 {
-		about += " (" + strings.Join(found, ", ") + ")"
+		text += " (" + strings.Join(found, ", ") + ")"
 	}
 	if slices.Contains(flags, "hypervisor") {
-		about += " of a virtual machine"
+		text += ", virtual machine"
 	}
-	return fmt.Sprintf("%s, Linux %s, %s, kernels %s.", about, strings.TrimSpace(string(release)), runtime.Version(), implementation), nil
+	return fmt.Sprintf("%s, Linux %s, %s, kernels %s.", text, strings.TrimSpace(string(release)), runtime.Version(), implementation), nil
 }
 
-// cpuField is the first value of a field of /proc/cpuinfo, or "".
+// cpuField returns the first value of a field of /proc/cpuinfo, or "".
 func cpuField(cpu []byte, name string) string {
 	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `\s*: (.*)$`).FindSubmatch(cpu)
 	if m == nil {
@@ -58,21 +59,21 @@ func cpuField(cpu []byte, name string) string {
 
 var peakLine = regexp.MustCompile(`(?m)^Benchmark\w*Peak\S*\s.*\s([0-9.]+) GMAC/s`)
 
-// A peak is the loop of dot products that package kernels has for measuring what
-// a processor can do.
+// A peak is the path of the compiled benchmarks of package kernels. Their Peak
+// benchmarks are loops of dot products that measure what a processor can do.
 type peak string
 
-// newPeak builds it.
+// newPeak compiles the benchmarks into scratch.
 func newPeak(ctx context.Context, scratch string) (peak, error) {
 	p := filepath.Join(scratch, "peak")
 	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-o", p, "./backbone/kernels").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the peak's loop: %w: %s", err, out)
+		return "", fmt.Errorf("build the peak benchmarks: %w: %s", err, out)
 	}
 	return peak(p), nil
 }
 
-// run returns how many thousand million MACs a second one core does, the best of
-// the loops for several instructions; 0 if there is none for this processor.
+// run returns the GMAC/s of one core: the best of the loops for several instructions, or
+// 0 if there is none for this processor.
 func (p peak) run(ctx context.Context) (float64, error) {
 	out, err := exec.CommandContext(ctx, string(p), "-test.run", "^$", "-test.bench", "Peak", "-test.benchtime", "100ms").CombinedOutput()
 	if err != nil {
@@ -81,6 +82,7 @@ func (p peak) run(ctx context.Context) (float64, error) {
 	return bestRate(out)
 }
 
+// bestRate returns the largest GMAC/s in the output of benchmarks, or 0.
 func bestRate(out []byte) (best float64, err error) {
 	for _, m := range peakLine.FindAllSubmatch(out, -1) {
 		v, err := strconv.ParseFloat(string(m[1]), 64)

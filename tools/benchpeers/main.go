@@ -1,5 +1,6 @@
-// Benchpeers times models on the TensorFlow Lite C library and on imprint in turn, on the same cores with the same
-// input, and writes what it measured into a document. "make bench-peers" calls it.
+// Benchpeers compares the speed of imprint with the TensorFlow Lite C library: it times
+// both in alternating rounds on the same cores with the same input, and writes a table
+// into docs/performance.md. Run it with "make bench-peers".
 package main
 
 import (
@@ -19,14 +20,14 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("benchpeers: ")
-	// Programs inherit the cores of the thread that starts them.
+	// Programs inherit the CPU affinity of the thread that starts them.
 	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	rounds := flag.Int("rounds", 7, "times that each side is measured")
-	path := flag.String("document", "", "put the result between the marks in this file")
-	imprint := flag.String("imprint", "", "the command to measure; empty builds it")
-	loop := flag.String("peak", "", "the tests of package kernels, compiled; empty compiles them")
+	rounds := flag.Int("rounds", 7, "`number` of measurements of each program")
+	path := flag.String("document", "", "`file` to write the result into, between the marks")
+	imprint := flag.String("imprint", "", "imprint `command` to measure (default: build it)")
+	loop := flag.String("peak", "", "compiled tests of package kernels (default: compile them)")
 	flag.Parse()
 	text, err := measure(ctx, *imprint, peak(*loop), *rounds)
 	if err == nil {
@@ -40,7 +41,7 @@ func main() {
 	}
 }
 
-// measure returns the tables as Markdown.
+// measure measures all models and returns the result as Markdown.
 func measure(ctx context.Context, imprint string, loop peak, rounds int) (string, error) {
 	peer, err := tflitepeer.FromEnvironment()
 	if err != nil {

@@ -6,14 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pin has the programs that this thread starts run on the first n cores.
+// pin limits this thread, and the programs that it starts, to the first n cores.
 func pin(n int) error {
 	var cores unix.CPUSet
 	for i := range n {
 		cores.Set(i)
 	}
 	if err := unix.SchedSetaffinity(0, &cores); err != nil {
-		return fmt.Errorf("use %d cores: %w", n, err)
+		return fmt.Errorf("pin to %d cores: %w", n, err)
 	}
 	return nil
 }

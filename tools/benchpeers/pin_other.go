@@ -4,4 +4,4 @@ package main
 
 import "errors"
 
-func pin(int) error { return errors.New("the library to compare with exists for Linux only") }
+func pin(int) error { return errors.New("the TensorFlow Lite library is available for Linux only") }

@@ -1,10 +1,9 @@
-// Command photos renders small photos of things for the demo: cones, balls, boxes
-// and arrows on all sorts of ground, in all sorts of light.
+// Photos renders small photos of cones, balls, boxes and arrows for the demo, each
+// with its own ground, wall, light and camera. It writes DIR/cone/01.jpg and so on:
 //
 //	go run ./tools/photos -out DIR -n 12 -seed 1
 //
-// writes DIR/cone/01.jpg and so on. The same arguments give the same bytes on every
-// processor.
+// The same arguments give the same pixels on every processor.
 package main
 
 import (
@@ -18,9 +17,9 @@ import (
 )
 
 func main() {
-	out := flag.String("out", "", "folder to write into")
-	n := flag.Int("n", 12, "photos of each class")
-	seed := flag.Uint64("seed", 1, "another seed gives other photos")
+	out := flag.String("out", "", "`folder` to write to")
+	n := flag.Int("n", 12, "`number` of photos per class")
+	seed := flag.Uint64("seed", 1, "random `seed`")
 	flag.Parse()
 	if *out == "" || *n < 1 || flag.NArg() != 0 {
 		flag.Usage()
@@ -47,12 +46,13 @@ func write(dir string, n int, seed uint64) error {
 	return nil
 }
 
-// photo renders photo i of a class. It does not depend on how many are made.
+// photo renders photo i of a class. It does not depend on the number of photos.
 func photo(kind int, seed uint64, i int) *image.NRGBA {
 	r := source(kind, seed, i)
 	return develop(r, newScene(r, classes[kind].shape(r)))
 }
 
+// source returns the random numbers of photo i of a class.
 func source(kind int, seed uint64, i int) random {
 	return random{rand.New(rand.NewPCG(seed, uint64(i*len(classes)+kind)))}
 }

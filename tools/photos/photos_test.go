@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestPhotosAreTheSameEverywhere holds the pixels of one photo of each class: they
-// must not depend on the processor or on the version of Go.
+// TestPhotosAreTheSameEverywhere checks the pixels of one photo of each class. They must
+// not depend on the processor or the version of Go.
 func TestPhotosAreTheSameEverywhere(t *testing.T) {
 	want := map[string]uint64{"arrow": 0x34b20edbf59e8a22, "ball": 0x3e582c1bd2f57377, "box": 0xb882336a24980ce3, "cone": 0xb599b0b01c38d673}
 	for kind, c := range classes {
@@ -48,8 +48,8 @@ func TestWriteMakesPhotosOfEachClass(t *testing.T) {
 	}
 }
 
-// TestEveryThingIsSeen sends rays all over the picture.
-func TestEveryThingIsSeen(t *testing.T) {
+// TestEveryObjectIsVisible counts the rays that hit the object.
+func TestEveryObjectIsVisible(t *testing.T) {
 	for kind, c := range classes {
 		for i := range 50 {
 			r := source(kind, 3, i)
@@ -57,7 +57,7 @@ func TestEveryThingIsSeen(t *testing.T) {
 			hits := 0
 			for y := -0.9; y < 1; y += 0.1 {
 				for x := -1.2; x < 1.3; x += 0.1 {
-					if _, n, _, ok := s.thing.hit(s.camera, s.ray(x, y)); ok {
+					if _, n, _, ok := s.object.hit(s.camera, s.ray(x, y)); ok {
 						hits++
 						if l := n.dot(n); l < 0.999 || l > 1.001 {
 							t.Fatalf("%s %d: normal of length² %v", c.name, i, l)
@@ -66,7 +66,7 @@ func TestEveryThingIsSeen(t *testing.T) {
 				}
 			}
 			if hits < 8 {
-				t.Errorf("%s %d: only %d of 475 rays meet it", c.name, i, hits)
+				t.Errorf("%s %d: only %d of 475 rays hit the object", c.name, i, hits)
 			}
 		}
 	}
@@ -83,12 +83,12 @@ func TestTurnBackUndoesTurn(t *testing.T) {
 	}
 }
 
-func TestWriteReportsAFolderThatCannotBeMade(t *testing.T) {
+func TestWriteFailsWithoutFolder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := write(file, 1, 1); err == nil {
-		t.Error("got no error for a folder that is a file")
+		t.Error("write to a file in place of a folder: got no error")
 	}
 }

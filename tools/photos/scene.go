@@ -8,28 +8,29 @@ import (
 
 const width, height = 320, 240
 
-// A scene is one thing on a ground before a wall, with a light and a camera.
+// A scene is one object on the ground in front of a wall, with a light and a camera.
 type scene struct {
-	thing          shape
+	object         shape
 	ground, wall   surface
-	far            float64 // where the wall stands
-	light, ambient vector  // colours
+	far            float64 // distance of the wall
+	light, ambient vector  // colors
 	sun            vector  // direction to the light
 	camera         vector
-	x, y, zoom     float64 // where the camera looks, and how closely
+	x, y, zoom     float64 // where the camera points, and its focal length
 	roll           turn
 }
 
-// A surface is a plane with a pattern of two colours.
+// A surface is a plane with a pattern of two colors.
 type surface struct {
 	a, b    vector
 	pattern int
 	size    float64
-	grain   float64 // strength of the noise over it
+	grain   float64 // strength of the noise
 	turn    turn
 	seed    int64
 }
 
+// newSurface returns a random surface in dull colors.
 func newSurface(r random) surface {
 	s := surface{
 		a: r.dull(), pattern: r.IntN(5), size: r.between(0.25, 1.2), grain: r.between(0, 0.3), turn: newTurn(r.between(-1, 1)),
@@ -37,18 +38,19 @@ func newSurface(r random) surface {
 	}
 	s.b = s.a.to(r.dull(), r.between(0.2, 0.9))
 	if r.likely(0.2) {
-		s.b = s.a.to(r.colour(), 0.4)
+		s.b = s.a.to(r.color(), 0.4)
 	}
 	return s
 }
 
-func (s surface) colour(x, y float64) vector {
+// color returns the color of the point x, y.
+func (s surface) color(x, y float64) vector {
 	x, y = s.turn.of(x/s.size, y/s.size)
 	t := 0.0
 	switch s.pattern {
 	case 1: // squares
 		t = float64((int64(math.Floor(x)) + int64(math.Floor(y))) & 1)
-	case 2: // boards, each of its own shade
+	case 2: // boards of different shades
 		t = lattice(int64(math.Floor(x)), 0, s.seed)
 		t = mix(t, clouds(8*x, y, s.seed), 0.4)
 	case 3: // blotches
@@ -60,9 +62,10 @@ func (s surface) colour(x, y float64) vector {
 	return s.a.to(s.b, t).times(1 + g)
 }
 
-func newScene(r random, thing shape) scene {
+// newScene returns a random scene with the object.
+func newScene(r random, object shape) scene {
 	s := scene{
-		thing: thing, ground: newSurface(r), wall: newSurface(r), far: r.between(1.2, 5),
+		object: object, ground: newSurface(r), wall: newSurface(r), far: r.between(1.2, 5),
 		sun:    vector{r.between(-1, 1), r.between(0.5, 1.5), r.between(-1.4, -0.1)}.unit(),
 		camera: vector{r.between(-0.5, 0.5), r.between(0.7, 2.2), r.between(-5.5, -3.6)},
 		x:      r.between(-0.6, 0.6), y: r.between(0.3, 0.9), zoom: r.between(1.25, 1.8),
@@ -74,8 +77,8 @@ func newScene(r random, thing shape) scene {
 	return s
 }
 
-// ray is the direction in which the camera sees x and y, which go from −4/3 to 4/3
-// and −1 to 1.
+// ray returns the direction of the camera's ray through the point x, y of the image
+// plane. x goes from −4/3 to 4/3, y from −1 to 1.
 func (s scene) ray(x, y float64) vector {
 	x, y = s.roll.of(x, y)
 	forward := vector{s.x, s.y, 0}.minus(s.camera).unit()
@@ -88,12 +91,12 @@ func (s scene) ray(x, y float64) vector {
 	return forward.times(2 * s.zoom).plus(right.times(x)).plus(up.times(y))
 }
 
-// look returns the colour seen in direction d.
+// look returns the color that the camera sees in direction d.
 func (s scene) look(d vector) vector {
-	if t, n, c, ok := s.thing.hit(s.camera, d); ok {
+	if t, n, c, ok := s.object.hit(s.camera, d); ok {
 		p := s.camera.plus(d.times(t)).plus(n.times(1e-4))
 		l := max(n.dot(s.sun), 0)
-		if _, _, _, hidden := s.thing.hit(p, s.sun); hidden {
+		if _, _, _, hidden := s.object.hit(p, s.sun); hidden {
 			l = 0
 		}
 		shine := max(n.dot(s.sun.minus(d.unit()).unit()), 0)
@@ -106,23 +109,24 @@ func (s scene) look(d vector) vector {
 	if d.y < 0 {
 		t := -s.camera.y / d.y
 		if p := s.camera.plus(d.times(t)); p.z < s.far {
-			return s.lit(s.ground.colour(p.x, p.z), vector{p.x, 1e-4, p.z}, s.sun.y)
+			return s.lit(s.ground.color(p.x, p.z), vector{p.x, 1e-4, p.z}, s.sun.y)
 		}
 	}
 	t := (s.far - s.camera.z) / d.z
 	p := s.camera.plus(d.times(t))
-	return s.lit(s.wall.colour(p.x, p.y), vector{p.x, p.y, s.far - 1e-4}, -s.sun.z)
+	return s.lit(s.wall.color(p.x, p.y), vector{p.x, p.y, s.far - 1e-4}, -s.sun.z)
 }
 
-// lit is the colour of a place of ground or wall.
+// lit returns the color of a point of ground or wall, with the object's shadow. c is the
+// color of the surface, and l the cosine of the angle between its normal and the sun.
 func (s scene) lit(c, at vector, l float64) vector {
-	if _, _, _, hidden := s.thing.hit(at, s.sun); hidden {
+	if _, _, _, hidden := s.object.hit(at, s.sun); hidden {
 		l = 0
 	}
 	return c.tinted(s.ambient.plus(s.light.times(max(l, 0))))
 }
 
-// develop takes the photo: four rays a pixel, then blur, noise and exposure.
+// develop renders the photo: four rays per pixel, then blur, exposure and noise.
 func develop(r random, s scene) *image.NRGBA {
 	pixels := make([]vector, width*height)
 	for i := range pixels {
@@ -143,7 +147,7 @@ func develop(r random, s scene) *image.NRGBA {
 		x, y := float64(i%width)/width-0.5, float64(i/width)/height-0.5
 		p = p.times(mul(gain, 1-mul(corner, mul(4, mul(x, x)+mul(y, y)))))
 		level := func(v float64) uint8 {
-			// A square root is close to the curve of a display.
+			// A square root approximates the gamma curve of a display.
 			v = math.Sqrt(max(v, 0)) + mul(grain, r.noise())
 			return uint8(min(max(255*v, 0), 255))
 		}
@@ -152,7 +156,7 @@ func develop(r random, s scene) *image.NRGBA {
 	return img
 }
 
-// blur replaces every pixel by the mean of itself and its neighbours.
+// blur returns the mean of each pixel and its neighbors.
 func blur(in []vector) []vector {
 	out := make([]vector, len(in))
 	for i := range in {

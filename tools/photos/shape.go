@@ -5,11 +5,11 @@ import "math"
 // A shape stands on the ground, y = 0, around x = z = 0.
 type shape interface {
 	// hit returns where the ray from o in direction d first meets the shape, as a
-	// multiple of d, with the surface's outward unit normal and colour there.
-	hit(o, d vector) (t float64, normal, colour vector, ok bool)
+	// multiple of d, and the surface's outward unit normal and color at that point.
+	hit(o, d vector) (t float64, normal, color vector, ok bool)
 }
 
-// A class is a kind of thing and how to make one.
+// A class is a kind of object with its constructor.
 type class struct {
 	name  string
 	shape func(r random) shape
@@ -17,28 +17,29 @@ type class struct {
 
 var classes = []class{{"arrow", newArrow}, {"ball", newBall}, {"box", newBox}, {"cone", newCone}}
 
-// near is how far a ray must have gone: less is the surface it starts on.
+// near is the least distance of a hit. A nearer one is the surface that the ray
+// starts from.
 const near = 1e-6
 
-// cone is a traffic cone, perhaps with bands and a foot.
+// cone is a traffic cone, with or without bands and a foot.
 type cone struct {
-	height, radius, tip float64 // tip: how much of the height is missing
-	colour, band        vector
-	bands               float64 // how many of them
+	height, radius, tip float64 // tip is the proportion of the height that is cut off
+	color, band         vector
+	bands               float64 // number of bands
 	foot                *box
 }
 
 func newCone(r random) shape {
-	c := cone{height: r.between(1.1, 1.8), radius: r.between(0.4, 0.62), tip: r.between(0.02, 0.15), colour: r.colour(), band: vector{0.9, 0.9, 0.88}}
+	c := cone{height: r.between(1.1, 1.8), radius: r.between(0.4, 0.62), tip: r.between(0.02, 0.15), color: r.color(), band: vector{0.9, 0.9, 0.88}}
 	if r.likely(0.6) {
-		c.colour = vector{r.between(0.8, 1), r.between(0.2, 0.45), r.between(0.02, 0.15)} // the usual orange
+		c.color = vector{r.between(0.8, 1), r.between(0.2, 0.45), r.between(0.02, 0.15)} // the usual orange
 	}
 	if r.likely(0.75) {
 		c.bands = float64(1 + r.IntN(3))
 	}
 	if r.likely(0.7) {
 		side := mul(c.radius, r.between(1.1, 1.3))
-		c.foot = &box{half: vector{side, 0.04, side}, turn: newTurn(r.between(-0.4, 0.4)), faces: [3]vector{c.colour, c.colour, c.colour}}
+		c.foot = &box{half: vector{side, 0.04, side}, turn: newTurn(r.between(-0.4, 0.4)), faces: [3]vector{c.color, c.color, c.color}}
 	}
 	return c
 }
@@ -52,7 +53,7 @@ func (c cone) hit(o, d vector) (float64, vector, vector, bool) {
 	b := mul(o.x, d.x) + mul(o.z, d.z) + mul(k2, mul(oy, d.y))
 	e := mul(o.x, o.x) + mul(o.z, o.z) - mul(k2, mul(oy, oy))
 	best, found := 0.0, false
-	var n, colour vector
+	var n, color vector
 	if q := mul(b, b) - mul(a, e); q > 0 && a != 0 {
 		s := math.Sqrt(q)
 		for _, t := range []float64{(-b - s) / a, (-b + s) / a} {
@@ -63,11 +64,11 @@ func (c cone) hit(o, d vector) (float64, vector, vector, bool) {
 			p := o.plus(d.times(t))
 			best, found = t, true
 			n = vector{p.x, mul(k2, c.height-y), p.z}.unit()
-			colour = c.colour
+			color = c.color
 			if c.bands > 0 {
 				at := mul(y/c.height, 2*c.bands+1)
 				if int(at)%2 == 1 {
-					colour = c.band
+					color = c.band
 				}
 			}
 		}
@@ -77,19 +78,19 @@ func (c cone) hit(o, d vector) (float64, vector, vector, bool) {
 			return t, fn, fc, true
 		}
 	}
-	return best, n, colour, found
+	return best, n, color, found
 }
 
-// ball is a ball of one colour or with stripes.
+// ball is a plain or striped ball.
 type ball struct {
-	radius      float64
-	colour, two vector
-	stripes     float64
-	tilt        turn
+	radius     float64
+	color, two vector
+	stripes    float64
+	tilt       turn
 }
 
 func newBall(r random) shape {
-	b := ball{radius: r.between(0.45, 0.85), colour: r.colour(), two: r.colour(), tilt: newTurn(r.between(-1, 1))}
+	b := ball{radius: r.between(0.45, 0.85), color: r.color(), two: r.color(), tilt: newTurn(r.between(-1, 1))}
 	if r.likely(0.5) {
 		b.stripes = r.between(1, 4)
 	}
@@ -108,27 +109,27 @@ func (b ball) hit(o, d vector) (float64, vector, vector, bool) {
 		return 0, vector{}, vector{}, false
 	}
 	n := o.plus(d.times(t)).unit()
-	colour := b.colour
+	color := b.color
 	if b.stripes > 0 {
 		_, y := b.tilt.of(n.x, n.y)
 		if int(mul(y+1, b.stripes))%2 == 1 {
-			colour = b.two
+			color = b.two
 		}
 	}
-	return t, n, colour, true
+	return t, n, color, true
 }
 
-// box is a box that stands on one side, perhaps with a strip of tape.
+// box is a box with or without a strip of tape.
 type box struct {
 	half  vector
 	turn  turn
-	faces [3]vector // colours of the sides left and right, above and below, before and behind
-	tape  float64   // half the width of the strip
+	faces [3]vector // colors of left and right, top and bottom, front and back
+	tape  float64   // half the width of the tape
 }
 
 func newBox(r random) shape {
 	b := &box{half: vector{r.between(0.4, 0.85), r.between(0.3, 0.8), r.between(0.4, 0.85)}, turn: newTurn(r.between(-1, 1))}
-	c := r.colour()
+	c := r.color()
 	if r.likely(0.4) {
 		c = vector{r.between(0.55, 0.75), r.between(0.4, 0.52), r.between(0.25, 0.35)} // cardboard
 	}
@@ -174,25 +175,25 @@ func (b *box) hit(o, d vector) (float64, vector, vector, bool) {
 	}
 	n := vector{ns[0], ns[1], ns[2]}
 	n.x, n.z = b.turn.of(n.x, n.z)
-	colour := b.faces[side]
+	color := b.faces[side]
 	if side != 0 && math.Abs(os[0]+mul(first, ds[0])) < b.tape {
-		colour = colour.to(vector{0.85, 0.8, 0.65}, 0.7)
+		color = color.to(vector{0.85, 0.8, 0.65}, 0.7)
 	}
-	return first, n, colour, true
+	return first, n, color, true
 }
 
-// arrow is an arrow cut out of a board, standing upright on its middle.
+// arrow is an arrow cut out of a board that stands upright.
 type arrow struct {
-	length, shaft, head, headLength float64 // half measures but for headLength
+	length, shaft, head, headLength float64 // half of each, but all of headLength
 	lift                            float64
 	point, turn                     turn
-	colour                          vector
+	color                           vector
 }
 
 func newArrow(r random) shape {
 	a := arrow{
 		length: r.between(0.75, 1.05), shaft: r.between(0.12, 0.25), head: r.between(0.4, 0.6), headLength: r.between(0.5, 0.8),
-		turn: newTurn(r.between(-0.3, 0.3)), colour: r.colour(),
+		turn: newTurn(r.between(-0.3, 0.3)), color: r.color(),
 	}
 	switch t := r.between(-0.25, 0.25); r.IntN(4) { // right, left, up or down
 	case 0:
@@ -235,5 +236,5 @@ func (a arrow) hit(o, d vector) (float64, vector, vector, bool) {
 	default:
 		return 0, vector{}, vector{}, false
 	}
-	return t, n, a.colour, true
+	return t, n, a.color, true
 }

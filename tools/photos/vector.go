@@ -5,14 +5,15 @@ import (
 	"math/rand/v2"
 )
 
-// mul is a product that no processor fuses with a sum behind it, so that photos are
-// the same everywhere.
+// mul returns a·b. The compiler cannot fuse it with a following sum, so photos are the
+// same on every processor.
 func mul(a, b float64) float64 { return float64(a * b) }
 
+// mix returns a at t = 0, b at t = 1, and interpolates linearly.
 func mix(a, b, t float64) float64 { return a + mul(b-a, t) }
 
-// A vector is a place, a direction or a colour. X goes right, y up, z away from the
-// camera; as a colour they are red, green and blue, from 0 to 1.
+// A vector is a point, a direction or a color. x points right, y up and z away from the
+// camera. As a color they are red, green and blue, from 0 to 1.
 type vector struct{ x, y, z float64 }
 
 func (a vector) plus(b vector) vector   { return vector{a.x + b.x, a.y + b.y, a.z + b.z} }
@@ -25,50 +26,51 @@ func (a vector) to(b vector, t float64) vector {
 	return vector{mix(a.x, b.x, t), mix(a.y, b.y, t), mix(a.z, b.z, t)}
 }
 
-// A turn is a rotation by the angle with this cosine and sine.
+// A turn is a rotation by the angle with cosine c and sine s.
 type turn struct{ c, s float64 }
 
-// newTurn takes the tangent of half the angle: sine and cosine of package math may
-// differ between processors in the last bit.
+// newTurn returns the rotation by twice the angle with tangent t. It does not use
+// math.Sin and math.Cos, whose last bit may differ between processors.
 func newTurn(t float64) turn {
 	d := 1 + mul(t, t)
 	return turn{(1 - mul(t, t)) / d, 2 * t / d}
 }
 
+// of returns the point x, y rotated.
 func (r turn) of(x, y float64) (float64, float64) {
 	return mul(r.c, x) - mul(r.s, y), mul(r.s, x) + mul(r.c, y)
 }
 
-// back is the opposite rotation.
+// back returns the opposite rotation.
 func (r turn) back() turn { return turn{r.c, -r.s} }
 
-// random draws what scenes are made of.
+// random draws the properties of scenes.
 type random struct{ *rand.Rand }
 
 func (r random) between(a, b float64) float64 { return mix(a, b, r.Float64()) }
 
 func (r random) likely(p float64) bool { return r.Float64() < p }
 
-// noise is about normal, with a deviation of 1.
+// noise returns an approximately normal number with a standard deviation of 1.
 func (r random) noise() float64 {
 	return mul(r.Float64()+r.Float64()+r.Float64()+r.Float64()-2, math.Sqrt(3))
 }
 
-// colour is a saturated colour of any hue, not too dark.
-func (r random) colour() vector {
+// color returns a saturated color that is not too dark.
+func (r random) color() vector {
 	c := [3]float64{r.between(0.6, 1), r.between(0.02, 0.25), r.between(0.02, 1)}
 	r.Shuffle(3, func(i, j int) { c[i], c[j] = c[j], c[i] })
 	return vector{c[0], c[1], c[2]}
 }
 
-// dull is a colour near grey.
+// dull returns a color close to gray.
 func (r random) dull() vector {
 	g := r.between(0.15, 0.75)
 	return vector{g + r.between(-0.12, 0.12), g + r.between(-0.1, 0.1), g + r.between(-0.12, 0.12)}
 }
 
-// lattice is a fixed pseudo-random number from 0 to 1 for a point with whole
-// coordinates.
+// lattice returns a pseudo-random number from 0 to 1 that depends on the point and the
+// seed only.
 func lattice(x, y, seed int64) float64 {
 	h := uint64(x)*0x9e3779b97f4a7c15 ^ uint64(y)*0xc2b2ae3d27d4eb4f ^ uint64(seed)*0x165667b19e3779f9
 	h ^= h >> 29
@@ -77,7 +79,7 @@ func lattice(x, y, seed int64) float64 {
 	return float64(h>>40) / (1 << 24)
 }
 
-// clouds is smooth noise from 0 to 1.
+// clouds returns smooth noise from 0 to 1.
 func clouds(x, y float64, seed int64) float64 {
 	fx, fy := math.Floor(x), math.Floor(y)
 	tx, ty := x-fx, y-fy

@@ -13,12 +13,12 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// peer returns the real program, or skips the test.
+// peer returns the compiled program, or skips the test.
 func peer(t *testing.T) Peer {
 	t.Helper()
 	p, err := FromEnvironment()
 	if err != nil {
-		t.Skip("skipped:", err)
+		t.Skip(err)
 	}
 	return p
 }
@@ -32,9 +32,9 @@ func readFile(t *testing.T, path string) []byte {
 	return b
 }
 
-// TestPeerGivesTheRecordedOutputs runs every recorded input through the library. It shows that the recordings the other
-// tests rely on are what the library gives, and that this program feeds it correctly.
-func TestPeerGivesTheRecordedOutputs(t *testing.T) {
+// TestPeerGivesRecordedOutputs runs every recorded input through the library. It shows that the recordings, which other
+// tests rely on, are the library's outputs, and that this program passes its inputs correctly.
+func TestPeerGivesRecordedOutputs(t *testing.T) {
 	p := peer(t)
 	golden, models := reference.Path(t, "golden"), reference.Path(t, "models")
 	var manifest struct {
@@ -47,16 +47,16 @@ func TestPeerGivesTheRecordedOutputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(manifest.Models) == 0 {
-		t.Fatal("the manifest names no model")
+		t.Fatal("the manifest has no models")
 	}
 	suffix := ""
 	if runtime.GOARCH == "arm64" {
-		suffix = ".arm64" // the library itself differs from processor to processor
+		suffix = ".arm64" // the library's outputs depend on the processor
 	}
 	for name, m := range manifest.Models {
 		t.Run(name, func(t *testing.T) {
 			if len(m.Cases) == 0 {
-				t.Fatal("the manifest names no case")
+				t.Fatal("the manifest has no cases")
 			}
 			var inputs [][]byte
 			for _, c := range m.Cases {
@@ -69,7 +69,7 @@ func TestPeerGivesTheRecordedOutputs(t *testing.T) {
 			for i, c := range m.Cases {
 				want := readFile(t, filepath.Join(golden, name, c.Output+suffix))
 				if !bytes.Equal(outputs[i], want) {
-					t.Errorf("%s: the library gives other bytes than recorded: %d of %d differ", c.Input, differing(outputs[i], want), len(want))
+					t.Errorf("%s: %d of %d bytes differ from the recorded output", c.Input, countDifferences(outputs[i], want), len(want))
 				}
 			}
 			t.Logf("%d cases", len(m.Cases))
@@ -77,8 +77,8 @@ func TestPeerGivesTheRecordedOutputs(t *testing.T) {
 	}
 }
 
-// differing counts the bytes in which got is not want.
-func differing(got, want []byte) int {
+// countDifferences returns the number of bytes that differ.
+func countDifferences(got, want []byte) int {
 	n := max(len(got), len(want)) - min(len(got), len(want))
 	for i := range min(len(got), len(want)) {
 		if got[i] != want[i] {
@@ -88,7 +88,7 @@ func differing(got, want []byte) int {
 	return n
 }
 
-func TestPeerThreadsGiveTheSameBytes(t *testing.T) {
+func TestPeerThreadsGiveSameBytes(t *testing.T) {
 	p := peer(t)
 	model := reference.Path(t, "models/mobilenet_v1_0.25_128_quant.tflite")
 	in := [][]byte{reference.Read(t, "golden/mobilenet_v1_0.25_128_quant/cat.bmp.in")}
@@ -102,11 +102,12 @@ func TestPeerThreadsGiveTheSameBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.EqualFunc(one, two, bytes.Equal) {
-		t.Error("two threads give other bytes than one")
+		t.Error("outputs with one and two threads differ")
 	}
 }
 
-// The delegate rounds otherwise, so that other bytes show that it computes, and few of them that it does so rightly.
+// TestPeerXNNPACK checks that the delegate runs. It rounds differently from the default kernels, so a few bytes must
+// differ.
 func TestPeerXNNPACK(t *testing.T) {
 	p := peer(t)
 	const name = "tf2_mobilenet_v2_1.0_224_ptq"
@@ -121,8 +122,8 @@ func TestPeerXNNPACK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := differing(got[0], want[0]); n == 0 || n > len(want[0])/20 {
-		t.Errorf("%d of %d bytes differ from the default kernels'", n, len(want[0]))
+	if n := countDifferences(got[0], want[0]); n == 0 || n > len(want[0])/20 {
+		t.Errorf("%d of %d bytes differ from those of the default kernels", n, len(want[0]))
 	}
 }
 
@@ -152,7 +153,7 @@ func TestPeerFailures(t *testing.T) {
 		{"frame cut short", model, [][]byte{frame[1:]}, "ends inside a frame"},
 		{"two halves are not two frames", model, [][]byte{frame[:len(frame)/2], frame[len(frame)/2:]}, "1 frames"},
 		{"empty input", model, [][]byte{{}}, "0 frames"},
-		{"inputs of two lengths", model, [][]byte{frame, frame[1:]}, "input 1 has 49151 bytes"},
+		{"inputs of different lengths", model, [][]byte{frame, frame[1:]}, "input 1 has 49151 bytes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

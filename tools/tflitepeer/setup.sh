@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Gets the TensorFlow Lite C library 2.9 and builds tflitepeer.c on it; prints the path of the binary.
+# Downloads the TensorFlow Lite C library 2.9, builds tflitepeer.c with it and prints the path of the binary.
 #
-# The library is the one in the npm package tfjs-tflite-node. The package is unpacked, never installed: none of its
-# scripts run and none of its dependencies are fetched. All files go to $XDG_CACHE_HOME/imprint/tflitepeer.
+# The library comes from the npm package tfjs-tflite-node. The script unpacks the package and does not install it: no
+# script of it runs and no dependency is downloaded. All files go to $XDG_CACHE_HOME/imprint/tflitepeer.
 #
-# Exit status: 0 with the path on standard output; 3 with one line on standard error when the library or a compiler
-# cannot be had on this machine; 1 when what was downloaded is not what it must be, or does not compile.
+# Exit status: 0 with the path on standard output; 3 with one line on standard error if this machine has no compiler or
+# cannot get the library; 1 if the download has the wrong checksum or the program does not compile.
 set -euo pipefail
 
 package=tfjs-tflite-node
@@ -30,7 +30,7 @@ source=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/tflitepeer.c
 [ -n "${XDG_CACHE_HOME:-}${HOME:-}" ] || unavailable "neither XDG_CACHE_HOME nor HOME is set"
 home=${XDG_CACHE_HOME:-$HOME/.cache}/imprint/tflitepeer/$version-$platform
 library=$home/tensorflow/lib/libtensorflowlite_c.so
-# Another version of the source, another binary: a check never runs yesterday's program.
+# The name depends on the source, so that a changed source never runs an old binary.
 binary=$home/tflitepeer-$(sha256sum "$source" | cut -c1-16)
 
 sum_of() { "$1" "$2" | cut -d' ' -f1; }
@@ -39,25 +39,25 @@ compiler=$(command -v "${CC:-cc}" || true)
 [ -n "$compiler" ] || unavailable "no C compiler (${CC:-cc}) found"
 
 mkdir -p "$home" || unavailable "cannot create $home"
-# Beside the destination, so that moving into place is one rename, safe beside another run of this script.
+# Next to the destination, so that moving into place is one rename, even while another run of this script does the same.
 fresh=$(mktemp -d "$home/new.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
 
 is_library() { [ -f "$1" ] && [ "$(sum_of sha256sum "$1")" = "$library_sha256" ]; }
 
 if ! is_library "$library"; then
-	command -v npm >/dev/null || unavailable "npm, which fetches $package, is not installed"
+	command -v npm >/dev/null || unavailable "npm is not installed; it downloads $package"
 	if ! (cd "$fresh" && npm pack --ignore-scripts --loglevel=error "$package@$version") >/dev/null 2>"$fresh/npm.err"; then
-		unavailable "npm cannot get $package@$version: $(tr -s '\n' ' ' <"$fresh/npm.err" | cut -c1-300)"
+		unavailable "npm cannot download $package@$version: $(tr -s '\n' ' ' <"$fresh/npm.err" | cut -c1-300)"
 	fi
 	tarball=$fresh/$package-$version.tgz
-	[ "$(sum_of sha512sum "$tarball")" = "$package_sha512" ] || broken "$package@$version is not the package of SHA-512 $package_sha512"
+	[ "$(sum_of sha512sum "$tarball")" = "$package_sha512" ] || broken "$package@$version does not have SHA-512 $package_sha512"
 	tar -xzf "$tarball" -C "$fresh" package/cc_deps/include "package/cc_deps/$platform/libtensorflowlite_c.so"
 	mv "$fresh/package/cc_deps/$platform" "$fresh/package/cc_deps/lib"
 	is_library "$fresh/package/cc_deps/lib/libtensorflowlite_c.so" ||
-		broken "the library in $package@$version is not the one of SHA-256 $library_sha256"
+		broken "the library in $package@$version does not have SHA-256 $library_sha256"
 	rm -rf "$home/tensorflow"
-	# Another run may have put the same library there meanwhile; then that one serves.
+	# Another run may have put the same library there meanwhile.
 	mv -T "$fresh/package/cc_deps" "$home/tensorflow" 2>/dev/null || is_library "$library" || broken "cannot write $home/tensorflow"
 fi
 

@@ -1,20 +1,20 @@
 //go:build ignore
-// (The line above keeps the Go tool from taking this file for a part of package tflitepeer.)
+// (The line above keeps the go command from compiling this file into package tflitepeer.)
 
-// tflitepeer runs a .tflite model on the TensorFlow Lite C library, with its default kernels and no delegate or, when
-// --xnnpack comes first, with the XNNPACK delegate told to take int8 operators.
+// tflitepeer runs a .tflite model on the TensorFlow Lite C library. It uses the default kernels without a delegate or,
+// with --xnnpack, the XNNPACK delegate for int8 operators.
 //
 //   tflitepeer [--xnnpack] MODEL THREADS [FRAMES] < frames > outputs
 //   tflitepeer [--xnnpack] --repeat N MODEL THREADS < frame > timing.json
 //
-// A frame is the bytes of all input tensors, one after the other, in the model's order and element type,
-// little-endian. For every frame the bytes of all output tensors are written the same way. With FRAMES given, any
-// other number of frames is an error, so that input cut for another model cannot pass. With --repeat the model runs
-// N times on the first frame (zeros when there is none) after one run that is not counted, and
-// {"repeat":N,"threads":N,"min_ms":X,"median_ms":X} is written instead.
+// A frame is the bytes of all input tensors, one after the other, in the model's order and element types,
+// little-endian. For every frame it writes the bytes of all output tensors in the same way. Any number of frames other
+// than FRAMES is an error, which catches input made for another model. With --repeat it runs the model N times on the
+// first frame, or on zeros without one, after one run that does not count. It then writes
+// {"repeat":N,"threads":N,"min_ms":X,"median_ms":X} in place of outputs.
 //
-// Exit status: 0; 1 when the model, the input or the run fails; 2 for a wrong command line. Every failure is one
-// line on standard error, below whatever the library itself says there.
+// Exit status: 0 for success, 1 if the model, the input or the run fails, 2 for a wrong command line. A failure prints
+// one line on standard error, after any messages of the library.
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -28,11 +28,11 @@
 
 #include "tensorflow/lite/c/c_api.h"
 
-// The delegate as tensorflow/lite/delegates/xnnpack/xnnpack_delegate.h of TensorFlow 2.9 declares it; the npm package
-// has the functions but not the header. What later versions add to the options is zero by default.
+// The declarations of tensorflow/lite/delegates/xnnpack/xnnpack_delegate.h in TensorFlow 2.9. The npm package has the
+// functions but not the header. Options that later versions add default to zero.
 typedef struct {
   int32_t num_threads;
-  uint32_t flags;  // 1: take int8 operators; with 2, uint8, this version fails on Coral's MobileNets
+  uint32_t flags;  // 1 is int8 operators; with 2, uint8, this version fails on Coral's MobileNets
   void *later[4];
 } XNNPackOptions;
 extern TfLiteDelegate *TfLiteXNNPackDelegateCreate(const XNNPackOptions *options);
@@ -69,7 +69,7 @@ static TfLiteTensor *input(TfLiteInterpreter *interpreter, int i) {
   return t;
 }
 
-// Returns 1 with all inputs filled, 0 at the end of the input. A frame cut short is an error.
+// Returns 1 with all inputs filled, or 0 at the end of the input. A truncated frame is an error.
 static int read_frame(TfLiteInterpreter *interpreter) {
   int inputs = TfLiteInterpreterGetInputTensorCount(interpreter);
   for (int i = 0; i < inputs; i++) {

@@ -1,6 +1,5 @@
-// Package tflitepeer runs .tflite models on the TensorFlow Lite C library, so that what this project computes and
-// writes can be held against the runtime people use. Call [FromEnvironment] first; setup.sh makes the program it
-// names.
+// Package tflitepeer runs models on the TensorFlow Lite C library, so that tests can compare this project's results
+// and models with the runtime that people use. Run setup.sh to build the program, then call [FromEnvironment].
 package tflitepeer
 
 import (
@@ -15,21 +14,22 @@ import (
 	"time"
 )
 
-// Environment is the variable that holds the path of the compiled tflitepeer.c; setup.sh prints that path.
+// Environment is the environment variable with the path of the compiled tflitepeer.c. setup.sh prints that path.
 const Environment = "IMPRINT_TFLITEPEER"
 
-// ErrNotSet is returned by [FromEnvironment] when the variable is empty.
-var ErrNotSet = errors.New(Environment + " is not set; tools/tflitepeer/setup.sh prints the path it needs")
+// ErrNotSet is returned by [FromEnvironment] if the variable is empty.
+var ErrNotSet = errors.New(Environment + " is not set to the path that tools/tflitepeer/setup.sh prints")
 
-// Peer is the compiled tflitepeer.c. It may be used by several goroutines at once: every call is a process of its own.
+// Peer is the compiled tflitepeer.c. Several goroutines may use it at once: every call starts a process.
 type Peer struct {
 	Path    string // the executable
-	Threads int    // threads of the interpreter; 0 means 1
-	// XNNPACK has the library's XNNPACK delegate run int8 operators; it rounds otherwise than the default kernels.
+	Threads int    // number of threads of the interpreter; 0 means 1
+	// XNNPACK makes the library run int8 operators with its XNNPACK delegate, which rounds differently from the
+	// default kernels.
 	XNNPACK bool
 }
 
-// FromEnvironment returns the peer that [Environment] names, or [ErrNotSet].
+// FromEnvironment returns the peer at the path in [Environment], or [ErrNotSet].
 func FromEnvironment() (Peer, error) {
 	path := os.Getenv(Environment)
 	if path == "" {
@@ -38,15 +38,15 @@ func FromEnvironment() (Peer, error) {
 	return Peer{Path: path}, nil
 }
 
-// Run runs the model file on every input and returns as many outputs. An input is the bytes of all input tensors of
-// the model one after the other (little-endian, the element types of the model), an output the same of all output
-// tensors. All inputs run in one process, in order.
+// Run runs the model file on every input and returns one output for each. An input is the bytes of the model's input
+// tensors, one after the other, in their element types and little-endian; an output is those of its output tensors.
+// All inputs run in order in one process.
 func (p Peer) Run(ctx context.Context, model string, inputs [][]byte) (outputs [][]byte, err error) {
 	if len(inputs) == 0 {
 		return nil, nil
 	}
 	for i, in := range inputs {
-		// The program reads one stream: an input of another length would shift all that follow it.
+		// The program reads one stream, so an input of another length would shift those that follow.
 		if len(in) != len(inputs[0]) {
 			return nil, fmt.Errorf("tflitepeer: run %s: input %d has %d bytes, input 0 has %d", model, i, len(in), len(inputs[0]))
 		}
@@ -62,13 +62,13 @@ func (p Peer) Run(ctx context.Context, model string, inputs [][]byte) (outputs [
 	return outputs, nil
 }
 
-// Timing says how long the library took for one inference.
+// Timing is how long the library took per inference.
 type Timing struct {
 	Repeat, Threads int
 	Min, Median     time.Duration
 }
 
-// Time runs the model file repeat times on one input (nil: zeros), after one run that is not counted.
+// Time runs the model file repeat times on one input, after one run that does not count. A nil input is zeros.
 func (p Peer) Time(ctx context.Context, model string, input []byte, repeat int) (Timing, error) {
 	out, err := p.start(ctx, model, input, "--repeat", strconv.Itoa(repeat), model, p.threads())
 	if err != nil {
@@ -89,7 +89,7 @@ func (p Peer) Time(ctx context.Context, model string, input []byte, repeat int) 
 
 func (p Peer) threads() string { return strconv.Itoa(max(p.Threads, 1)) }
 
-// start runs the program with args and returns what it wrote; model is for the error.
+// start runs the program with args and returns its output. model is for the error only.
 func (p Peer) start(ctx context.Context, model string, stdin []byte, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	if p.XNNPACK {

@@ -17,8 +17,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestPeerReadsWrittenModels teaches classes and holds what the library says of the written models, in both layouts,
-// against what the Workspace says of the same photos.
+// TestPeerReadsWrittenModels trains classes and compares the scores of the written models in the library, in both
+// layouts, with those of the Workspace for the same photos.
 func TestPeerReadsWrittenModels(t *testing.T) {
 	t.Run("rendered", func(t *testing.T) {
 		dir := t.TempDir()
@@ -48,26 +48,26 @@ func TestPeerReadsWrittenModels(t *testing.T) {
 	}
 }
 
-// compareWritten teaches the first photos of each label in folder and compares the answers on the next.
-func compareWritten(t *testing.T, model, folder string, teach, test int) {
+// compareWritten trains on the first photos of each label in folder and compares the scores of the next ones.
+func compareWritten(t *testing.T, model, folder string, support, query int) {
 	p := peer(t)
 	all, _, err := dataset.Walk([]string{folder}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var taught, asked []dataset.Item
+	var training, queries []dataset.Item
 	seen := make(map[string]int)
 	for _, it := range all {
 		switch n := seen[it.Label]; {
-		case n < teach:
-			taught = append(taught, it)
-		case n < teach+test:
-			asked = append(asked, it)
+		case n < support:
+			training = append(training, it)
+		case n < support+query:
+			queries = append(queries, it)
 		}
 		seen[it.Label]++
 	}
-	if len(asked) < 60 {
-		t.Fatalf("%d photos, want 60 or more", len(asked))
+	if len(queries) < 60 {
+		t.Fatalf("%d photos, want 60 or more", len(queries))
 	}
 	for _, layout := range []classifier.Layout{classifier.Float, classifier.Coral} {
 		k, err := imprint.Open(filepath.Join(t.TempDir(), "workspace"), imprint.Options{Backbone: model, Layout: layout})
@@ -75,7 +75,7 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 			t.Fatal(err)
 		}
 		defer k.Close()
-		if _, err := k.Add(t.Context(), taught, imprint.AddOptions{}); err != nil {
+		if _, err := k.Add(t.Context(), training, imprint.AddOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		s, err := k.Snapshot()
@@ -85,7 +85,7 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 		labels := s.Labels
 		b := k.Backbone()
 		var inputs [][]byte
-		for _, it := range asked {
+		for _, it := range queries {
 			photo, err := dataset.ReadFile(it.Path, dataset.DefaultLimits())
 			if err != nil {
 				t.Fatal(err)
@@ -101,7 +101,7 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 			t.Fatal(err)
 		}
 		i, largest := 0, 0.0
-		err = k.Classify(t.Context(), asked, 0, func(r predict.Result) error {
+		err = k.Classify(t.Context(), queries, 0, func(r predict.Result) error {
 			if r.Err != nil {
 				return r.Err
 			}
@@ -109,8 +109,8 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 			for _, s := range r.Top {
 				largest = max(largest, math.Abs(s.Score-theirs[slices.Index(labels, s.Label)]))
 			}
-			if got := labels[classifier.Best(theirs)]; got != r.Label {
-				t.Errorf("%s, %s layout: the library says %s (%v), imprint %s", r.Path, layout, got, theirs, r.Label)
+			if got := labels[classifier.ArgMax(theirs)]; got != r.Label {
+				t.Errorf("%s, %s layout: the library predicts %s (%v), imprint %s", r.Path, layout, got, theirs, r.Label)
 			}
 			i++
 			return nil
@@ -125,7 +125,7 @@ func compareWritten(t *testing.T, model, folder string, teach, test int) {
 	}
 }
 
-// scores reads an output of n scores, float32 or uint8 of scale 1/256.
+// scores returns the n scores in an output, which are float32 or uint8 with a scale of 1/256.
 func scores(output []byte, n int) []float64 {
 	v := make([]float64, n)
 	for i := range v {

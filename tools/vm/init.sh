@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# The first process of the machine: loads modules, runs /command, tells its exit
-# status on the second serial port, and switches off.
+# The first process of the machine: loads the modules, runs /command, prints its
+# exit status on the second serial port, and powers off.
 /bin/busybox --install -s /bin
 export PATH=/work:/bin HOME=/tmp TMPDIR=/tmp LD_LIBRARY_PATH=/work:/lib
 mount -t devtmpfs dev /dev
@@ -13,5 +13,5 @@ while read -r module; do insmod "/modules/$module"; done </modules/load
 stty -F /dev/ttyS1 raw
 sh /command </dev/null >/dev/ttyS1 2>&1
 printf '\036status %d\n' $? >/dev/ttyS1
-stty -F /dev/ttyS1 sane # waits until all is written
+stty -F /dev/ttyS1 sane # waits until everything is written
 poweroff -f

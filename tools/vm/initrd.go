@@ -19,7 +19,7 @@ import (
 //go:embed init.sh
 var initScript []byte
 
-// writeInitrd packs the machine's first and only file system.
+// writeInitrd writes the machine's only file system.
 func writeInitrd(name string, m machine) (err error) {
 	f, err := os.Create(name)
 	if err != nil {
@@ -78,7 +78,7 @@ func writeInitrd(name string, m machine) (err error) {
 	return a.err
 }
 
-// quote writes a command for the shell.
+// quote quotes a command for the shell.
 func quote(command []string) string {
 	var words []string
 	for _, w := range command {
@@ -87,7 +87,7 @@ func quote(command []string) string {
 	return strings.Join(words, " ")
 }
 
-// archive is a cpio archive in the "new ASCII" form (Documentation/driver-api/early-userspace/buffer-format.rst).
+// archive is a cpio archive in the "new ASCII" format (Documentation/driver-api/early-userspace/buffer-format.rst).
 type archive struct {
 	w       io.Writer
 	written map[string]bool
@@ -109,7 +109,7 @@ func (a *archive) entry(name string, mode uint32, content []byte) {
 	}
 }
 
-// folder adds a folder and those above it, once.
+// folder adds a folder and its parents, unless they were added before.
 func (a *archive) folder(name string) {
 	if name == "." || a.written[name] {
 		return
@@ -125,7 +125,7 @@ func (a *archive) file(name string, permissions uint32, content []byte) {
 	a.entry(name, modeFile|permissions, content)
 }
 
-// copy adds a file of this machine, and the shared libraries it needs.
+// copy adds a file of this machine and the shared libraries that it needs.
 func (a *archive) copy(name, from string) error {
 	if a.written[name] {
 		return nil
@@ -154,12 +154,12 @@ func (a *archive) copy(name, from string) error {
 	}
 	needed, err := program.ImportedLibraries()
 	if err != nil {
-		return nil // a kernel module has none
+		return nil // a kernel module needs none
 	}
 	for _, lib := range needed {
 		file, err := findLibrary(lib, filepath.Dir(from))
 		if err != nil {
-			return fmt.Errorf("%s needs it: %w", from, err)
+			return fmt.Errorf("libraries of %s: %w", from, err)
 		}
 		if err := a.copy("lib/"+lib, file); err != nil {
 			return err
@@ -168,9 +168,9 @@ func (a *archive) copy(name, from string) error {
 	return nil
 }
 
-// findLibrary finds a shared library where Debian and its like keep them.
-func findLibrary(name, beside string) (string, error) {
-	for _, folder := range []string{beside, "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"} {
+// findLibrary finds a shared library in a folder or where Linux distributions keep them.
+func findLibrary(name, folder string) (string, error) {
+	for _, folder := range []string{folder, "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"} {
 		file := filepath.Join(folder, name)
 		if _, err := os.Stat(file); err == nil {
 			return file, nil

@@ -16,19 +16,19 @@ import (
 	"strings"
 )
 
-// modules are what the machine loads, besides what they depend on: USB devices, a camera
-// that shows a test picture, and buttons.
+// modules are the kernel modules that the machine loads, after their dependencies: USB devices, a camera with a test
+// picture, and buttons.
 var modules = []string{"usbcore", "vhci_hcd", "usbmon", "vivid", "uinput", "evdev"}
 
-// moduleFolders are where these and what they depend on come from.
+// moduleFolders matches the folders of these modules and their dependencies.
 var moduleFolders = regexp.MustCompile(`/kernel/drivers/(usb|media|input|video|dma-buf)/`)
 
 func wanted() string { return strings.Join(modules, " ") }
 
-// fetchKernel puts a Debian kernel into folder, unless it is there: vmlinuz, the modules, and in load their names in the
-// order in which to load them.
+// fetchKernel downloads a Debian kernel into folder, unless it is there: vmlinuz, the modules, and the file load with their
+// names in the order of loading.
 func fetchKernel(ctx context.Context, folder string) error {
-	// An older version of this program may have left other modules there.
+	// An older version of this program may have kept other modules.
 	if b, err := os.ReadFile(filepath.Join(folder, "wanted")); err == nil && string(b) == wanted() {
 		return nil
 	}
@@ -48,9 +48,9 @@ func fetchKernel(ctx context.Context, folder string) error {
 	}
 	match := regexp.MustCompile(`Depends: (linux-image-\d\S*)`).FindSubmatch(depends)
 	if match == nil {
-		return errors.New("apt knows no linux-image-amd64; try apt-get update")
+		return errors.New("apt does not know linux-image-amd64: run apt-get update")
 	}
-	// The sandbox user of apt can't write into a folder of ours.
+	// The sandbox user of apt cannot write to the folder.
 	if _, err := output("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", string(match[1])); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func fetchKernel(ctx context.Context, folder string) error {
 	return keep(ctx, folder, kernel, all)
 }
 
-// unpack finds the kernel and all modules that may be wanted, by name, in the package.
+// unpack returns the kernel and the modules of moduleFolders, by file name, from a package.
 func unpack(archive []byte) (kernel []byte, modules map[string][]byte, err error) {
 	modules = make(map[string][]byte)
 	for r := tar.NewReader(bytes.NewReader(archive)); ; {
@@ -100,7 +100,7 @@ func unpack(archive []byte) (kernel []byte, modules map[string][]byte, err error
 	return kernel, modules, nil
 }
 
-// keep writes the kernel and the modules wanted; wanted is written last, as it marks the folder as whole.
+// keep writes the kernel and the modules to folder. It writes the file wanted last, which marks the folder as complete.
 func keep(ctx context.Context, folder string, kernel []byte, all map[string][]byte) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
@@ -124,11 +124,11 @@ func keep(ctx context.Context, folder string, kernel []byte, all map[string][]by
 			if suffix == ".xz" {
 				unxz := exec.CommandContext(ctx, "xz", "-dc")
 				unxz.Stdin = bytes.NewReader(b)
-				plain, err := unxz.Output()
+				raw, err := unxz.Output()
 				if err != nil {
 					return fmt.Errorf("unpack %s: %w", file, err)
 				}
-				b = plain
+				b = raw
 			}
 			depends, err := dependencies(b)
 			if err != nil {
@@ -158,7 +158,7 @@ func keep(ctx context.Context, folder string, kernel []byte, all map[string][]by
 	return os.WriteFile(filepath.Join(folder, "wanted"), []byte(wanted()), 0o644)
 }
 
-// dependencies reads the names of the modules that a module needs.
+// dependencies returns the names of the modules that a module needs.
 func dependencies(module []byte) ([]string, error) {
 	f, err := elf.NewFile(bytes.NewReader(module))
 	if err != nil {

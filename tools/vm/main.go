@@ -1,15 +1,14 @@
-// Command vm runs a program in a throw-away virtual machine with a real Linux
-// USB stack, for tests that plug emulated devices into it:
+// Command vm runs a program in a disposable virtual machine with a real Linux
+// USB stack, for tests that plug in emulated devices:
 //
 //	go run ./tools/vm [flags] FOLDER COMMAND [ARGUMENT...]
 //
-// FOLDER becomes /work, where COMMAND runs as root; the shared libraries that
-// programs in FOLDER need come along. What COMMAND prints is printed, and its
-// exit status is that of vm, but 124 when the time is up and 125 when the
-// machine failed.
+// It copies FOLDER to /work, with the shared libraries that programs in it need,
+// and runs COMMAND there as root. It prints the output of COMMAND and exits with
+// its status, with 124 after the timeout, or with 125 if the machine failed.
 //
-// It needs qemu-system-x86_64 and, once, apt-get and xz, to fetch a Debian
-// kernel; nothing is installed.
+// It needs qemu-system-x86_64, busybox, and for the first run apt-get and xz, to
+// download a Debian kernel. It installs nothing.
 package main
 
 import (
@@ -34,7 +33,7 @@ const (
 	exitFailed  = 125
 )
 
-// libraries is a flag that may be repeated.
+// libraries is a repeatable flag.
 type libraries []string
 
 func (l *libraries) String() string { return fmt.Sprint(*l) }
@@ -46,13 +45,13 @@ func main() {
 	if err != nil {
 		cache = os.TempDir()
 	}
-	kernel := flag.String("kernel", filepath.Join(cache, "imprint", "vm"), "`folder` that keeps the kernel")
-	timeout := flag.Duration("timeout", 2*time.Minute, "for the whole run")
-	accel := flag.String("accel", "tcg", "QEMU's `accelerator`; kvm is faster where it works")
-	memory := flag.Int("memory", 768, "of the machine, in MiB")
-	console := flag.String("console", "", "`file` for the kernel's messages")
+	kernel := flag.String("kernel", filepath.Join(cache, "imprint", "vm"), "`folder` of the downloaded kernel")
+	timeout := flag.Duration("timeout", 2*time.Minute, "limit of the whole run")
+	accel := flag.String("accel", "tcg", "QEMU `accelerator`; kvm is faster where it works")
+	memory := flag.Int("memory", 768, "memory of the machine in MiB")
+	console := flag.String("console", "", "`file` for kernel messages")
 	var extra libraries
-	flag.Var(&extra, "lib", "shared `library` that programs open by name; may be repeated")
+	flag.Var(&extra, "lib", "shared `library` that programs load by name; repeatable")
 	flag.Parse()
 	if flag.NArg() < 2 {
 		fmt.Fprintln(os.Stderr, "usage: vm [flags] FOLDER COMMAND [ARGUMENT...]")
@@ -74,7 +73,7 @@ func main() {
 	os.Exit(status)
 }
 
-// machine is what to boot.
+// machine describes the machine to boot.
 type machine struct {
 	kernel, accel, console string
 	memory                 int // MiB
@@ -95,12 +94,12 @@ func run(ctx context.Context, m machine) (status int, err error) {
 	defer os.RemoveAll(scratch)
 	initrd := filepath.Join(scratch, "initrd")
 	if err := writeInitrd(initrd, m); err != nil {
-		return 0, fmt.Errorf("pack the machine's files: %w", err)
+		return 0, fmt.Errorf("write the machine's files: %w", err)
 	}
 	if m.console == "" {
 		m.console = filepath.Join(scratch, "console")
 	}
-	// The first serial port is the kernel's, the second the command's.
+	// The kernel prints to the first serial port, the command to the second.
 	qemu := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", m.accel, "-cpu", "max", "-smp", "1", "-m", strconv.Itoa(m.memory),
 		"-machine", "q35,graphics=off", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
 		"-kernel", filepath.Join(m.kernel, "vmlinuz"), "-initrd", initrd,
@@ -119,15 +118,15 @@ func run(ctx context.Context, m machine) (status int, err error) {
 		return 0, fmt.Errorf("the machine ended early: %w\n%s", err, tail(m.console))
 	}
 	if !ended {
-		return 0, fmt.Errorf("the machine ended without the command's status\n%s", tail(m.console))
+		return 0, fmt.Errorf("the machine ended without a status of the command\n%s", tail(m.console))
 	}
 	return status, nil
 }
 
-// statusMark begins the line with which the machine tells the command's exit status.
+// statusMark begins the line with the exit status of the command.
 const statusMark = "\x1estatus "
 
-// copyOutput prints what the command prints, up to its status.
+// copyOutput copies the output of the command up to its status.
 func copyOutput(w io.Writer, r io.Reader) (status int, ended bool) {
 	lines := bufio.NewReader(r)
 	for {
@@ -145,7 +144,7 @@ func copyOutput(w io.Writer, r io.Reader) (status int, ended bool) {
 	}
 }
 
-// tail is the end of what the kernel said.
+// tail returns the last messages of the kernel.
 func tail(file string) []byte {
 	b, _ := os.ReadFile(file)
 	return b[max(0, len(b)-2000):]

@@ -101,7 +101,7 @@ func embed(t *testing.T, setups []setup, photos []photo) [][]photo {
 					}
 					p.Unit = make([]float64, s.Dim())
 					s.Dequantize(p.Unit, raw)
-					p.Norm = classifier.Unit(p.Unit)
+					p.Norm = classifier.Normalize(p.Unit)
 				}
 			}
 			return nil

@@ -121,7 +121,7 @@ func randomEmbeddings(n, dim int, random func() float64) []Embedding {
 		for i := range x {
 			x[i] = math.Abs(random())
 		}
-		norm := classifier.Unit(x)
+		norm := classifier.Normalize(x)
 		all = append(all, Embedding{Unit: x, Norm: norm})
 	}
 	return all

@@ -6,15 +6,15 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// run computes the program's outputs, on the wire, from its inputs and the parameters on the chip, nil if none are.
+// run computes the program's outputs, as on the wire, from its inputs and the parameters k on the chip, nil if none.
 //
-// How the chip computes is not published. The rule for convolutions, and for what else has a stage, reproduces what was
-// recorded on a physical device: exact accumulators, one product rounded to float32, rounding half to even. SOFTMAX is
-// the exact function rounded to the nearest code, which two published scores agree with.
+// The chip's arithmetic is not published. Operators with a stage reproduce recordings of a physical device: exact
+// accumulators, one product rounded to float32, rounding half to even. SOFTMAX is the exact function rounded to the
+// nearest code, which agrees with two published scores.
 func (n *network) run(p *program, k *cached) error {
 	n.prepare(p, k)
 	for i, t := range n.ins {
-		// What arrives is in unsigned terms already.
+		// Codes on the wire are unsigned already.
 		copy(t.data, p.inputs[i])
 	}
 	for _, l := range n.layers {
@@ -22,7 +22,7 @@ func (n *network) run(p *program, k *cached) error {
 	}
 	for i, t := range n.outs {
 		l := &p.executable.Outputs[i]
-		if l.Type == executable.Int8 { // ToDevice flips signed codes, and these are flipped
+		if l.Type == executable.Int8 { // ToDevice flips signed codes, and these are flipped already
 			flip(t.data)
 		}
 		if err := l.ToDevice(p.outputs[i], t.data); err != nil {
@@ -32,13 +32,15 @@ func (n *network) run(p *program, k *cached) error {
 	return nil
 }
 
+// flip converts codes between signed and unsigned.
 func flip(b []byte) {
 	for i := range b {
 		b[i] ^= 0x80
 	}
 }
 
-// prepare reads the numbers of all layers out of what was sent, unless they are those of the last run.
+// prepare reads the weights and stages of all layers from the bytes that the chip received. It skips weights that have not
+// changed since the last run.
 func (n *network) prepare(p *program, k *cached) {
 	same := n.prepared && !n.haveStreams && k != nil && k.version == n.version
 	n.prepared, n.version = k != nil, 0
@@ -49,7 +51,7 @@ func (n *network) prepare(p *program, k *cached) {
 		changed := false
 		for i, at := range l.places {
 			s := at.read(p.chunks)
-			s.sane()
+			s.clampLimits()
 			changed = changed || s != l.stages[i]
 			l.stages[i] = s
 		}
@@ -69,7 +71,7 @@ func (n *network) prepare(p *program, k *cached) {
 	}
 }
 
-// decode reads a layer's weights, biases and multipliers; what is not on the chip reads 0.
+// decode reads a layer's weights, biases and multipliers from a stream of parameters. Without a stream they are 0.
 func (l *layer) decode(stream []byte) {
 	y := l.layout
 	if end := y.offset + y.tiles()*y.tile(); stream == nil {
@@ -85,7 +87,7 @@ func (l *layer) decode(stream []byte) {
 			s.multiplier *= float32At(stream, y.multiplierAt(o))
 			s.weightZero = int32At(stream, y.zeroAt(o))
 		}
-		s.sane()
+		s.clampLimits()
 		l.channels[o] = s
 	}
 	if y.depthwise {
@@ -105,11 +107,11 @@ func (l *layer) decode(stream []byte) {
 	})
 }
 
-// convolve is CONV_2D, and FULLY_CONNECTED as one of a single place. It computes two output channels by one
-// multiplication: the sum of the products of a and b + 2³²·c is the sum of a·b plus 2³² times that of a·c.
+// convolve computes CONV_2D, and FULLY_CONNECTED as a convolution of one position. It computes two output channels with one
+// multiplication: the sum of a·(b + 2³²·c) is the sum of a·b plus 2³² times the sum of a·c.
 func (n *network) convolve(l *layer) {
 	out, outputs := l.out, l.layout.outputs
-	places := out.height * out.width
+	positions := out.height * out.width
 	inner := l.layout.height * l.layout.width * l.layout.inputs
 	patches := n.gather(l, inner)
 	for o := 0; o < outputs; o += 4 {
@@ -118,20 +120,20 @@ func (n *network) convolve(l *layer) {
 		if o+2 < outputs {
 			w1 = l.pairs[(o/2+1)*inner : (o/2+2)*inner]
 		}
-		for p := range places {
+		for p := range positions {
 			a, b := dotPairs(patches[p*inner:(p+1)*inner], w0, w1)
 			sums := [4]int32{int32(a), int32((a - int64(int32(a))) >> 32), int32(b), int32((b - int64(int32(b))) >> 32)}
 			to := out.data[p*outputs+o : (p+1)*outputs]
 			for i := range min(len(to), 4) {
-				to[i] = l.channels[o+i].requantise(sums[i] + l.biases[o+i])
+				to[i] = l.channels[o+i].requantize(sums[i] + l.biases[o+i])
 			}
 		}
 	}
 }
 
-// dotPairs returns the sums of the products of x with w0 and with w1, which are no shorter.
+// dotPairs returns the dot products of x with w0 and with w1, which must not be shorter.
 //
-// The race detector takes twenty times as long over it, and has nothing to look for: one goroutine at a time runs a network.
+// The race detector would make it twenty times slower for nothing: one goroutine at a time runs a network.
 //
 //go:norace
 func dotPairs(x []int16, w0, w1 []int64) (a, b int64) {
@@ -143,11 +145,11 @@ func dotPairs(x []int16, w0, w1 []int64) (a, b int64) {
 	return a, b
 }
 
-// gather copies the windows of a convolution, less the input's zero point, which bytes outside of the image count as.
+// gather copies the windows of a convolution and subtracts the input's zero point. Outside of the image values are 0.
 func (n *network) gather(l *layer, inner int) []int16 {
 	in, out, w := l.in[0], l.out, &l.window
 	patches := n.patches[:out.height*out.width*inner]
-	zero := int16(l.stages[0].inZero) // the same in all stages of a layer
+	zero := int16(l.stages[0].inZero) // equal in all stages of a layer
 	i := 0
 	for oy := range out.height {
 		for ox := range out.width {
@@ -172,9 +174,9 @@ func (n *network) gather(l *layer, inner int) []int16 {
 	return patches
 }
 
-// each calls visit for every place of the input under the window at (oy, ox) that is inside of the image, with its
-// offset and its number in the window.
-func (w *window) each(in *tensor, oy, ox int, visit func(at, place int)) {
+// each calls visit for every position inside of the image that the window of output (oy, ox) covers, with its offset in
+// the input and its index in the window.
+func (w *window) each(in *tensor, oy, ox int, visit func(at, position int)) {
 	for fy := range w.height {
 		iy := oy*w.strideY + fy*w.dilationY - w.top
 		if iy < 0 || iy >= in.height {
@@ -188,13 +190,13 @@ func (w *window) each(in *tensor, oy, ox int, visit func(at, place int)) {
 	}
 }
 
-// convolveDepthwise is DEPTHWISE_CONV_2D with one output for each input channel.
+// convolveDepthwise computes DEPTHWISE_CONV_2D with one output per input channel.
 func (n *network) convolveDepthwise(l *layer) {
 	in, out := l.in[0], l.out
 	zero := l.stages[0].inZero
 	sums := n.sums[:out.channels]
-	add := func(at, place int) {
-		addProducts(sums, in.data[at:at+len(sums)], zero, l.weights[place*len(sums):(place+1)*len(sums)])
+	add := func(at, position int) {
+		addProducts(sums, in.data[at:at+len(sums)], zero, l.weights[position*len(sums):(position+1)*len(sums)])
 	}
 	for oy := range out.height {
 		for ox := range out.width {
@@ -202,13 +204,13 @@ func (n *network) convolveDepthwise(l *layer) {
 			l.window.each(in, oy, ox, add)
 			to := out.data[(oy*out.width+ox)*len(sums):]
 			for c, a := range sums {
-				to[c] = l.channels[c].requantise(a)
+				to[c] = l.channels[c].requantize(a)
 			}
 		}
 	}
 }
 
-// addProducts adds to each of sums the product of a byte, less zero, and a weight. As with dotPairs there are no races.
+// addProducts adds (byte − zero)·weight to each of sums. As in dotPairs there are no races.
 //
 //go:norace
 func addProducts(sums []int32, bytes []byte, zero int32, weights []int16) {
@@ -218,14 +220,14 @@ func addProducts(sums []int32, bytes []byte, zero int32, weights []int16) {
 	}
 }
 
-// averagePool is AVERAGE_POOL_2D. A window that hangs over the edge is divided by the places it has.
+// averagePool computes AVERAGE_POOL_2D. At an edge it divides by the number of positions inside of the image.
 func (n *network) averagePool(l *layer) {
 	in, out, s := l.in[0], l.out, l.stages[0]
 	whole := s.multiplier
 	sums := n.sums[:out.channels]
-	places := 0
-	add := func(at, place int) {
-		places++
+	positions := 0
+	add := func(at, _ int) {
+		positions++
 		for c, v := range in.data[at : at+len(sums)] {
 			sums[c] += int32(v) - in.zero
 		}
@@ -233,56 +235,57 @@ func (n *network) averagePool(l *layer) {
 	for oy := range out.height {
 		for ox := range out.width {
 			clear(sums)
-			places = 0
+			positions = 0
 			l.window.each(in, oy, ox, add)
 			s.multiplier = whole
-			if places != l.window.height*l.window.width {
-				s.multiplier = float32(1) / float32(places)
+			if positions != l.window.height*l.window.width {
+				s.multiplier = float32(1) / float32(positions)
 			}
 			to := out.data[(oy*out.width+ox)*len(sums):]
 			for c, a := range sums {
-				to[c] = s.requantise(a)
+				to[c] = s.requantize(a)
 			}
 		}
 	}
 }
 
-// sum is ADD: the two inputs on a common scale, which a fraction of small integers makes.
+// sum computes ADD. Two integer factors bring the inputs to a common scale.
 func (n *network) sum(l *layer) {
 	a, b, s := l.in[0], l.in[1], &l.stages[0]
 	for i, v := range a.data {
-		l.out.data[i] = s.requantise(l.numerators[0]*int32(v) + l.numerators[1]*int32(b.data[i]) + l.bias)
+		l.out.data[i] = s.requantize(l.numerators[0]*int32(v) + l.numerators[1]*int32(b.data[i]) + l.bias)
 	}
 }
 
-// rescale is QUANTIZE from bytes to bytes.
+// rescale computes QUANTIZE from bytes to bytes.
 func (n *network) rescale(l *layer) {
 	in, s := l.in[0], &l.stages[0]
 	for i, v := range in.data {
-		l.out.data[i] = s.requantise(int32(v) - s.inZero)
+		l.out.data[i] = s.requantize(int32(v) - s.inZero)
 	}
 }
 
+// reshape computes RESHAPE and SQUEEZE.
 func (n *network) reshape(l *layer) { copy(l.out.data, l.in[0].data) }
 
-// concatenate is CONCATENATION of the channels of inputs of one scale, which is brought to the output's.
+// concatenate computes CONCATENATION of channels. All inputs have one scale, which it converts to the output's.
 func (n *network) concatenate(l *layer) {
 	s := &l.stages[0]
-	for place := range l.out.elements / l.out.channels {
-		to := l.out.data[place*l.out.channels:]
+	for position := range l.out.elements / l.out.channels {
+		to := l.out.data[position*l.out.channels:]
 		for _, t := range l.in {
-			for c, v := range t.data[place*t.channels : (place+1)*t.channels] {
-				to[c] = s.requantise(int32(v) - s.inZero)
+			for c, v := range t.data[position*t.channels : (position+1)*t.channels] {
+				to[c] = s.requantize(int32(v) - s.inZero)
 			}
 			to = to[t.channels:]
 		}
 	}
 }
 
-// softmax is SOFTMAX over the channels.
+// softmax computes SOFTMAX over the channels.
 func (n *network) softmax(l *layer) {
 	in, out := l.in[0], l.out
-	var powers [256]float64 // of the distance from the largest
+	var powers [256]float64 // exp, by the distance from the largest code
 	for i := range powers {
 		powers[i] = math.Exp(-float64(in.scale) * float64(i))
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// BenchmarkInference is what an inference costs in the emulator, on one core.
+// BenchmarkInference measures an inference in the emulator, on one core.
 func BenchmarkInference(b *testing.B) {
 	for _, model := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v1_0.5_160_quant", "mobilenet_v1_1.0_224_quant_embedding_extractor"} {
 		b.Run(model, func(b *testing.B) {

@@ -13,15 +13,15 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// Bus is a tpu.Bus whose devices are emulated, in process and without a goroutine: what a transfer makes the device do
-// is done before the transfer returns.
+// Bus is a [tpu.Bus] of emulated devices in this process. It starts no goroutine: a transfer returns once the device has
+// done its work.
 type Bus struct {
 	devices []*Device
 }
 
 var _ tpu.Bus = (*Bus)(nil)
 
-// NewBus makes a bus of devices, each with a port of its own.
+// NewBus returns a bus with the given devices. Each must have another port.
 func NewBus(devices ...*Device) *Bus {
 	b := &Bus{devices: slices.Clone(devices)}
 	slices.SortFunc(b.devices, func(x, y *Device) int {
@@ -68,7 +68,7 @@ func (b *Bus) Open(ctx context.Context, port tpu.Port) (tpu.Conn, error) {
 	return nil, fmt.Errorf("open port %v: %w", port, tpu.ErrNoDevice)
 }
 
-// Close does nothing: the devices stay as they are.
+// Close does nothing. The devices stay plugged in.
 func (b *Bus) Close() error { return nil }
 
 // conn is an open device.
@@ -79,21 +79,21 @@ type conn struct {
 
 	mu     sync.Mutex
 	closed bool
-	flying []*call
-	idle   []*call       // to use again
-	left   chan struct{} // closed when the last one lands after Close
+	active []*call
+	idle   []*call       // for reuse
+	left   chan struct{} // after Close, closed when the last call has ended
 }
 
-// call is a transfer and what its submitter waits for.
+// call is a transfer whose submitter waits.
 type call struct {
 	transfer
-	landed chan struct{} // gets one value when the transfer has ended
+	done chan struct{} // receives one value when the transfer has ended
 }
 
-// Info says what was opened.
+// Info describes the device as it was when opened.
 func (c *conn) Info() tpu.USBInfo { return c.info }
 
-// Claim takes an interface, of which there is one, 0.
+// Claim claims interface 0, the only one.
 func (c *conn) Claim(ctx context.Context, iface int) error {
 	d := c.device
 	d.mu.Lock()
@@ -104,7 +104,7 @@ func (c *conn) Claim(ctx context.Context, iface int) error {
 	case d.session != c.session:
 		return fmt.Errorf("claim interface %d: %w", iface, tpu.ErrDisconnected)
 	case iface != 0:
-		return fmt.Errorf("claim interface %d: there is none: %w", iface, tpu.ErrTransfer)
+		return fmt.Errorf("claim interface %d: no such interface: %w", iface, tpu.ErrTransfer)
 	case d.claimed != nil && d.claimed != c:
 		return fmt.Errorf("claim interface %d: %w", iface, tpu.ErrBusy)
 	}
@@ -137,7 +137,7 @@ func (c *conn) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) 
 	return c.transfer(ctx, endpoint, [8]byte{}, p)
 }
 
-// Post does nothing: the device keeps what nobody waits for.
+// Post does nothing: the device keeps data until it is read.
 func (c *conn) Post(endpoint uint8, size, count int) error { return nil }
 
 // Reset resets the port.
@@ -152,19 +152,19 @@ func (c *conn) Reset(ctx context.Context) error {
 	return nil
 }
 
-// Close cancels what is under way and gives the device back.
+// Close cancels transfers in progress and releases the device.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	var wait chan struct{}
 	if !c.closed {
 		c.closed = true
 		c.left = make(chan struct{})
-		if len(c.flying) == 0 {
+		if len(c.active) == 0 {
 			close(c.left)
 		}
 	}
 	wait = c.left
-	for _, k := range c.flying {
+	for _, k := range c.active {
 		c.device.cancel(&k.transfer)
 	}
 	c.mu.Unlock()
@@ -178,6 +178,7 @@ func (c *conn) Close() error {
 	return nil
 }
 
+// begin returns an unused call, nil if the Conn is closed.
 func (c *conn) begin() *call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,22 +189,23 @@ func (c *conn) begin() *call {
 	if n := len(c.idle); n > 0 {
 		k, c.idle = c.idle[n-1], c.idle[:n-1]
 	} else {
-		k = &call{landed: make(chan struct{}, 1)}
+		k = &call{done: make(chan struct{}, 1)}
 		k.session = c.session
-		k.ended = func(*transfer) { k.landed <- struct{}{} }
+		k.ended = func(*transfer) { k.done <- struct{}{} }
 	}
 	k.withdrawn = false
-	c.flying = append(c.flying, k)
+	c.active = append(c.active, k)
 	return k
 }
 
+// end takes a call back.
 func (c *conn) end(k *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i := slices.Index(c.flying, k)
-	c.flying = slices.Delete(c.flying, i, i+1)
+	i := slices.Index(c.active, k)
+	c.active = slices.Delete(c.active, i, i+1)
 	c.idle = append(c.idle, k)
-	if c.closed && len(c.flying) == 0 {
+	if c.closed && len(c.active) == 0 {
 		close(c.left)
 	}
 }
@@ -211,7 +213,7 @@ func (c *conn) end(k *call) {
 // transfer makes one transfer.
 func (c *conn) transfer(ctx context.Context, endpoint uint8, setup [8]byte, p []byte) (int, error) {
 	if err := ctx.Err(); err != nil {
-		return 0, gaveUp(err)
+		return 0, contextError(err)
 	}
 	k := c.begin()
 	if k == nil {
@@ -227,16 +229,16 @@ func (c *conn) transfer(ctx context.Context, endpoint uint8, setup [8]byte, p []
 			c.device.release(&k.transfer)
 			c.device.work()
 		case <-ctx.Done():
-		case <-k.landed:
-			k.landed <- struct{}{}
+		case <-k.done:
+			k.done <- struct{}{}
 		}
 		timer.Stop()
 	}
 	select {
-	case <-k.landed:
+	case <-k.done:
 	case <-ctx.Done():
 		c.device.cancel(&k.transfer)
-		<-k.landed
+		<-k.done
 	}
 	n, status := k.n, k.status
 	k.p = nil
@@ -252,15 +254,15 @@ func (c *conn) transfer(ctx context.Context, endpoint uint8, setup [8]byte, p []
 	case status == disconnected:
 		return n, tpu.ErrDisconnected
 	case status == cancelled && ctx.Err() != nil:
-		return n, gaveUp(ctx.Err())
+		return n, contextError(ctx.Err())
 	case status == cancelled:
 		return n, tpu.ErrClosed
 	}
 	return n, tpu.ErrTransfer
 }
 
-// gaveUp is the error of a transfer whose context ended.
-func gaveUp(err error) error {
+// contextError returns the error of a transfer whose context has ended.
+func contextError(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return tpu.ErrTimeout
 	}

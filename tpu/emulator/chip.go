@@ -6,49 +6,49 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// The tags of what is sent to the chip, and of the events it sends.
+// Tags of payloads to the chip, and of events from it.
 const (
 	tagInstructions = iota
 	tagInput
 	tagParameters
 	tagOutput
-	tagInterrupt // of interrupt 0; 1 to 3 follow
+	tagInterrupt // interrupt 0; the tags of 1 to 3 follow
 )
 
-// maxPayload bounds what one header may announce: more than any program sends at once.
+// maxPayload bounds the bytes that a header may announce. No program sends as many at once.
 const maxPayload = 64 << 20
 
-// chip is the state of the core behind the endpoints.
+// chip is the state of the Edge TPU core.
 type chip struct {
-	stopped bool // after a fatal error, until reset
+	stopped bool // by a fatal error, until reset
 
-	// The stream on the bulk endpoint: headers of 8 bytes, each followed by its payload.
+	// The stream on the bulk endpoint is headers of 8 bytes, each followed by its payload.
 	header  [8]byte
-	got     int // bytes of header
+	got     int // bytes of header received
 	tag     byte
-	missing int    // bytes of payload
-	payload []byte // as far as it came
+	missing int    // bytes of payload not received
+	payload []byte // received so far
 
-	run   *program // what runs, nil if nothing does
-	step  int      // the hint it is at
+	run   *program // running; nil if none
+	step  int      // index of the current hint
 	begun bool     // the step was announced
 
-	due       bool // a result must be computed before the next step
+	due       bool // the outputs must be computed before the next step
 	computing bool
-	epoch     int // counts resets, so that a result that comes too late is known
+	epoch     int // counts resets, to discard results that come too late
 
 	cached []*cached // parameters on the chip
-	loads  int       // of parameters, ever
+	loads  int       // counts loads of parameters
 }
 
-// cached is what one caching program left on the chip.
+// cached is the parameters that a caching program has loaded.
 type cached struct {
 	program *program
 	bytes   []byte
 	version int // number of the load
 }
 
-// reset aborts what runs, and forgets what is half received.
+// reset aborts the running program and drops incomplete payloads.
 func (c *chip) reset() {
 	c.stopped, c.got, c.missing, c.payload, c.run, c.due = false, 0, 0, c.payload[:0], nil, false
 	c.epoch++
@@ -57,8 +57,8 @@ func (c *chip) reset() {
 // forget drops the parameters.
 func (c *chip) forget() { c.cached = nil }
 
-// parameters are those that the caching program p, or one with the same instructions, left; nil if none did or they
-// were overwritten.
+// parameters returns those that the caching program p, or one with the same instructions, has loaded; nil if there are
+// none or others have overwritten them.
 func (c *chip) parameters(p *program) *cached {
 	for _, k := range c.cached {
 		if p != nil && k.program.same(p) {
@@ -68,8 +68,8 @@ func (c *chip) parameters(p *program) *cached {
 	return nil
 }
 
-// accepts reports whether the chip takes bytes. While outputs wait to be fetched it does not: a host that sends on
-// regardless would lock up the real device's internal bus.
+// accepts reports whether the chip takes bytes. It does not while outputs wait to be read: on the real device sending more
+// would lock up the internal bus.
 func (d *Device) accepts() bool {
 	c := &d.chip
 	if d.registers.asleep() || c.stopped || c.due || c.computing || len(d.endpoints[outputs].ends) > 0 {
@@ -78,7 +78,7 @@ func (d *Device) accepts() bool {
 	return c.run == nil || c.run.wants(c.step)
 }
 
-// take consumes some of what came on the bulk endpoint.
+// take consumes bytes of the bulk endpoint and returns how many.
 func (c *chip) take(d *Device, p []byte) int {
 	if c.got < len(c.header) {
 		n := copy(c.header[c.got:], p)
@@ -91,7 +91,7 @@ func (c *chip) take(d *Device, p []byte) int {
 				d.logf("header announces 0 bytes")
 				d.fatal(hibZeroLength)
 			case c.tag > tagParameters || length > maxPayload:
-				d.logf("header announces %d bytes of tag %d", length, c.tag)
+				d.logf("header announces %d bytes with tag %d", length, c.tag)
 				d.fatal(hibInstruction)
 			}
 		}
@@ -110,12 +110,12 @@ func (c *chip) take(d *Device, p []byte) int {
 func (c *chip) receive(d *Device) {
 	if c.run == nil {
 		if c.tag != tagInstructions {
-			d.logf("%d bytes of tag %d without a program", len(c.payload), c.tag)
+			d.logf("%d bytes with tag %d, but no program is running", len(c.payload), c.tag)
 			d.fatal(badQueue(c.tag))
 			return
 		}
-		if c.run = d.recognise(c.payload); c.run == nil {
-			d.logf("%d bytes of instructions of no model known here", len(c.payload))
+		if c.run = d.recognize(c.payload); c.run == nil {
+			d.logf("%d bytes of instructions of no registered model", len(c.payload))
 			d.fatal(hibInstruction)
 			return
 		}
@@ -123,12 +123,12 @@ func (c *chip) receive(d *Device) {
 	}
 	h := c.run.hints[c.step]
 	if h.Tag() != int(c.tag) || c.run.length(h) != len(c.payload) {
-		d.logf("%d bytes of tag %d, where the program wants %d of tag %d", len(c.payload), c.tag, c.run.length(h), h.Tag())
+		d.logf("%d bytes with tag %d, want %d with tag %d", len(c.payload), c.tag, c.run.length(h), h.Tag())
 		d.fatal(badQueue(c.tag))
 		return
 	}
 	if !c.run.load(h, c.payload) {
-		d.logf("instruction chunk %d is of another program", h.Chunk)
+		d.logf("instruction chunk %d belongs to another program", h.Chunk)
 		d.fatal(hibInstruction)
 		return
 	}
@@ -136,6 +136,7 @@ func (c *chip) receive(d *Device) {
 	c.announce(d)
 }
 
+// badQueue returns the error bit for a payload with that tag at the wrong time.
 func badQueue(tag byte) uint32 {
 	switch tag {
 	case tagInput:
@@ -146,7 +147,7 @@ func badQueue(tag byte) uint32 {
 	return hibInstruction
 }
 
-// announce tells of the transfer the program is about to make, where the host wants to hear of it.
+// announce sends the event for the transfer that the program is about to make, if the host enabled it.
 func (c *chip) announce(d *Device) {
 	if c.begun || c.run == nil || c.step >= len(c.run.hints) {
 		return
@@ -157,7 +158,7 @@ func (c *chip) announce(d *Device) {
 	}
 }
 
-// advance makes the steps that need nothing from the host; it reports whether it made any.
+// advance takes the steps that need nothing from the host, and reports whether there were any.
 func (c *chip) advance(d *Device) (moved bool) {
 	for c.run != nil && !c.due && !c.computing && !c.stopped && d.registers.running() {
 		if c.step == len(c.run.hints) {
@@ -182,8 +183,8 @@ func (c *chip) advance(d *Device) (moved bool) {
 	return moved
 }
 
-// finish ends a program. What a caching program received is now on the chip, in place of what was there unless both are
-// of models that were compiled together.
+// finish ends a program. The parameters that a caching program has received are now on the chip. They replace all others
+// except those of models that were compiled together with its model.
 func (c *chip) finish() {
 	p := c.run
 	c.run, p.computed = nil, false
@@ -191,26 +192,26 @@ func (c *chip) finish() {
 		return
 	}
 	keep := c.cached[:0]
-	var mine *cached
+	var own *cached
 	for _, k := range c.cached {
 		switch {
 		case k.program.same(p):
-			mine = k
+			own = k
 		case k.program.executable.Token == p.executable.Token:
 			keep = append(keep, k)
 		}
 	}
-	if mine == nil {
-		mine = new(cached)
+	if own == nil {
+		own = new(cached)
 	}
-	mine.program = p
-	mine.bytes = append(mine.bytes[:0], p.parameters...)
+	own.program = p
+	own.bytes = append(own.bytes[:0], p.parameters...)
 	c.loads++
-	mine.version = c.loads
-	c.cached = append(keep, mine)
+	own.version = c.loads
+	c.cached = append(keep, own)
 }
 
-// event sends one on the event endpoint, where the host asked for events of that tag.
+// event sends an event if the host enabled that tag.
 func (d *Device) event(tag int, address uint64, length uint32) {
 	if d.registers.get(descriptorMask)>>tag&1 == 0 {
 		return
@@ -222,7 +223,7 @@ func (d *Device) event(tag int, address uint64, length uint32) {
 	d.endpoints[events].send(b[:])
 }
 
-// work computes what is due, which it does without the lock: others can submit, cancel or unplug meanwhile.
+// work computes the outputs that are due. It releases the lock meanwhile, so that others can submit, cancel or unplug.
 func (d *Device) work() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -237,7 +238,7 @@ func (d *Device) work() {
 		c.computing = false
 		if c.epoch == epoch {
 			if err != nil {
-				d.logf("%v; a pattern is sent instead", err)
+				d.logf("%v; the outputs are a fixed pattern instead", err)
 			}
 			p.computed = true
 		}

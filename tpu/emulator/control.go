@@ -2,7 +2,7 @@ package emulator
 
 import "encoding/binary"
 
-// Standard requests of USB 3.2, table 9-4, that the firmware serves.
+// The standard requests of USB 3.2, table 9-4, that the firmware serves.
 const (
 	getStatus        = 0
 	clearFeature     = 1
@@ -17,22 +17,22 @@ const (
 	setIsochDelay    = 0x31
 )
 
-// answer is what became of a control request.
+// answer is the outcome of a control request.
 type answer uint8
 
 const (
 	answered answer = iota
 	refused         // with a stall
-	ignored         // the firmware programs neither data nor a stall, and the host waits in vain
+	ignored         // the firmware neither answers nor stalls, so the host times out
 )
 
-// serveControl works on the control transfers that wait.
+// serveControl serves the waiting control transfers.
 func (d *Device) serveControl() {
 	for t := d.endpoints[control].waiting; t != nil; {
 		next := t.next
 		if !t.held {
 			d.controlTransfer(t)
-			if !d.plugged { // what was next has ended
+			if !d.plugged { // the others have ended
 				return
 			}
 		}
@@ -64,7 +64,7 @@ func (d *Device) controlTransfer(t *transfer) {
 	}
 }
 
-// request serves one control request; in holds the data of a host's, out takes the device's.
+// request serves a control request. in is the data from the host, out receives the data from the device.
 func (d *Device) request(s setup, in, out []byte) (n int, a answer) {
 	switch s.requestType >> 5 & 3 {
 	case 0:
@@ -102,7 +102,7 @@ func (d *Device) standardRequest(s setup, out []byte) (int, answer) {
 		var bits byte
 		switch s.requestType & 0x1f {
 		case 0:
-			bits = 1 // self-powered, it says
+			bits = 1 // self-powered
 		case 2:
 			i := d.find(uint8(s.index))
 			if i == none {
@@ -135,7 +135,7 @@ func (d *Device) standardRequest(s setup, out []byte) (int, answer) {
 	case getInterface:
 		return copy(out, []byte{0}), answered
 	case setFeature, clearFeature:
-		// Of the features only an endpoint's halt, 0, is more than power saving.
+		// The other features only save power: 0 halts an endpoint.
 		if s.requestType == 2 && s.value == 0 {
 			i := d.find(uint8(s.index))
 			if i == none {
@@ -150,8 +150,8 @@ func (d *Device) standardRequest(s setup, out []byte) (int, answer) {
 	return 0, ignored
 }
 
-// abortData ends the transfers of all endpoints but the control endpoint, as a host does when it configures a device
-// anew.
+// abortData ends the transfers of all endpoints but the control endpoint, as a host does when it changes the
+// configuration.
 func (d *Device) abortData() {
 	for i := bulkOut; i < endpointCount; i++ {
 		for d.endpoints[i].waiting != nil {
@@ -167,7 +167,7 @@ func (d *Device) vendorRequest(s setup, in, out []byte) (int, answer) {
 		return 0, ignored
 	}
 	size := 8 - 4*int(s.request)
-	// While the core sleeps its registers can't be reached.
+	// The registers of a sleeping core cannot be reached.
 	if int(s.length) != size || !reachable(address, size == 8) || address >= 0x30000 && d.registers.asleep() {
 		return 0, refused
 	}
@@ -179,7 +179,7 @@ func (d *Device) vendorRequest(s setup, in, out []byte) (int, answer) {
 		}
 		return copy(out, b[:size]), answered
 	}
-	if len(in) != size { // cut short on the way
+	if len(in) != size { // truncated by a fault
 		return 0, refused
 	}
 	for i := 0; i < size; i += 4 {

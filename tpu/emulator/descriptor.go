@@ -2,10 +2,10 @@ package emulator
 
 import "github.com/imprintkit/imprint/tpu"
 
-// The descriptors of the application are those in the firmware's image; those of the boot ROM are in no source, and
-// hold what libedgetpu driver/usb/usb_dfu_commands.cc asks for.
+// The application's descriptors are those in the firmware image. Those of the boot ROM are not published: these satisfy
+// libedgetpu driver/usb/usb_dfu_commands.cc.
 
-// descriptors is what one identity says of itself at one speed. A missing one is refused.
+// descriptors are the USB descriptors of one identity at one speed. The device refuses requests for a missing one.
 type descriptors struct {
 	device, configuration, language, qualifier, otherSpeed, bos []byte
 }
@@ -95,12 +95,12 @@ func (d *Device) descriptors() *descriptors {
 	return &applicationSuper
 }
 
-// superBulk is a bulk endpoint at SuperSpeed with its companion: bursts of 16.
+// superBulk returns the descriptors of a bulk endpoint at SuperSpeed and of its companion: bursts of 16.
 func superBulk(address byte) []byte {
 	return []byte{7, 5, address, 2, 0, 4, 0, 6, 48, 15, 0, 0, 0}
 }
 
-// withOtherSpeed adds the descriptor of the other speed, which the firmware makes of the same bytes.
+// withOtherSpeed adds the descriptor for the other speed. The firmware derives it from the same bytes.
 func (d descriptors) withOtherSpeed() descriptors {
 	d.otherSpeed = concat(d.configuration)
 	d.otherSpeed[1] = typeOtherSpeed

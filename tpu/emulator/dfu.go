@@ -1,12 +1,12 @@
 package emulator
 
-// transferSize is the block size the boot ROM asks for, in bytes.
+// transferSize is the block size of the boot ROM in bytes.
 const transferSize = 256
 
-// codeMemory is how much firmware fits: 32 KiB, inferred from the 129 blocks that hosts read back.
+// codeMemory bounds the firmware in bytes: 32 KiB, inferred from the 129 blocks that hosts read back.
 const codeMemory = 32 << 10
 
-// Requests of USB Device Firmware Upgrade 1.1, section 3.
+// The requests of USB Device Firmware Upgrade 1.1, section 3.
 const (
 	dfuDetach = iota
 	dfuDownload
@@ -17,7 +17,7 @@ const (
 	dfuAbort
 )
 
-// States and statuses of the same, section 6.1.2; a state that is not here is passed through unseen.
+// States and statuses of the same, section 6.1.2. The others never show.
 const (
 	dfuIdle         = 2
 	dfuDownloadIdle = 5
@@ -29,15 +29,15 @@ const (
 	dfuErrStalledPkt = 15
 )
 
-// dfu is the boot ROM's loader.
+// dfu is the boot ROM's firmware loader.
 type dfu struct {
 	image    []byte
 	state    byte // dfuIdle when 0
 	status   byte
-	complete bool // an image was downloaded to its end
+	complete bool // image is a complete download
 }
 
-// request serves a class request: in is what the host sent; the answer goes to out.
+// request serves a class request: in is the data from the host, out receives the data for it.
 func (f *dfu) request(s setup, in, out []byte) (n int, ok bool) {
 	if f.state == 0 {
 		f.state = dfuIdle

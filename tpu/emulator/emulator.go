@@ -1,15 +1,13 @@
-// Package emulator is a Coral USB Accelerator in software: the device as a host sees it on the bus, down to descriptors,
-// registers, framing and faults, and with the answers that the chip would give. Make a [Device] with New, register the
-// models it may be asked to run, and reach it in process through a [Bus], or from a real USB stack through a [Server]
-// that speaks USB/IP.
+// Package emulator is a Coral USB Accelerator in software, as a host sees it on the bus: descriptors, registers, framing,
+// faults, and the outputs of inferences. Create a [Device] with [New], call [Device.Register] with the models it will run,
+// and reach it in process through [NewBus], or from a real USB stack through [ServeUSBIP] or [AttachVHCI].
 //
-// The device works from what arrives on the bus. A registered package tells it which program a stream of instructions
-// is and what the program moves; the weights, multipliers and zero points it computes with are read from the parameter
-// bytes and the instruction words it was sent. The package's uncompiled twin tells the order of the layers; without one
-// the outputs are a fixed pattern: byte i of each is 7i mod 256.
+// A Device recognizes a registered model by its instructions. It computes with the weights, multipliers and zero points
+// that it receives on the bus, not with those of the registered files. The uncompiled model gives the order of the layers.
+// Without it the outputs are a fixed pattern: byte i of each is 7i mod 256.
 //
-// All methods of a Device may be called from several goroutines. A Device starts none: a transfer is worked on by
-// whoever submits it.
+// The methods of a Device may be called from several goroutines. A Device starts no goroutines: the submitter of a
+// transfer does the work.
 package emulator
 
 import (
@@ -20,34 +18,34 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// Config says what kind of device to make. The zero value is a cold SuperSpeed device in port 1-1.
+// Config describes a device. The zero value is a SuperSpeed device in its boot ROM at port 1-1.
 type Config struct {
-	Port tpu.Port // where it is plugged in; 1-1 when zero
-	// Speed of the link: SuperSpeed, the default, or HighSpeed.
+	Port tpu.Port // zero means 1-1
+	// Speed of the link: HighSpeed, else SuperSpeed.
 	Speed tpu.Speed
-	// Application starts the device with its firmware running, as an earlier session left it, not in the boot ROM.
+	// Application starts the device with its firmware running, as after an earlier session, instead of in its boot ROM.
 	Application bool
-	// Log is told, in words, of what a device has no other way to tell: programs it does not know, broken framing.
-	// It is called with the device locked and must not call it.
+	// Log receives what a device cannot report on the bus: unknown programs, broken framing. It must not call methods of
+	// the device, which is locked.
 	Log func(format string, args ...any)
-	// Transcript is given a line, a tpu.TranscriptLine, for every transfer that a host makes and for every reset of the
-	// port, in the order in which they end; nil for none. Its errors are ignored.
+	// Transcript, if not nil, receives a [tpu.TranscriptLine] for every transfer and port reset, in the order in which they
+	// end. Its errors are ignored.
 	Transcript io.Writer
 }
 
-// Device is one accelerator. It is made plugged in.
+// Device is an emulated accelerator.
 type Device struct {
 	config Config
 
 	mu         sync.Mutex
 	plugged    bool
-	gone       chan struct{} // closed when it is unplugged
+	gone       chan struct{} // closed when unplugged
 	identity   identity
-	address    int // as the bus numbers it; a new one after each reset
-	session    int // counts resets and unplugs: what was opened before is dead
+	address    int // on the bus; changes with each reset
+	session    int // counts resets and unplugs, which end earlier connections
 	configured bool
 	claimed    *conn
-	refusal    error // of Open, when set
+	refusal    error // returned by Open, if set
 
 	dfu       dfu
 	detaching bool // DFU_DETACH was received
@@ -59,11 +57,11 @@ type Device struct {
 	hung      bool
 	faults    []Fault
 	transfers int
-	counts    [endpointCount]int // of them, by endpoint
-	lines     int                // of the transcript
+	counts    [endpointCount]int // transfers by endpoint
+	lines     int                // written to the transcript
 }
 
-// identity is what the device shows itself as.
+// identity is one of the two USB identities of a device.
 type identity uint8
 
 const (
@@ -71,7 +69,7 @@ const (
 	application
 )
 
-// New makes a device as config says.
+// New returns a device, which is plugged in.
 func New(config Config) *Device {
 	if config.Port == (tpu.Port{}) {
 		config.Port = tpu.Port{Bus: 1, Path: "1"}
@@ -88,7 +86,7 @@ func New(config Config) *Device {
 	return d
 }
 
-// powerOn makes the device what it is when it gets power.
+// powerOn puts the device in its state after power-on.
 func (d *Device) powerOn() {
 	d.plugged = true
 	d.gone = make(chan struct{})
@@ -101,7 +99,7 @@ func (d *Device) powerOn() {
 	d.enumerate()
 }
 
-// enumerate is what the host does to a device that is new on its port.
+// enumerate addresses and configures the device, as the host does with a new one.
 func (d *Device) enumerate() {
 	d.hung = false
 	d.session++
@@ -110,7 +108,7 @@ func (d *Device) enumerate() {
 	d.claimed = nil
 }
 
-// Plug puts an unplugged device back into its port: cold, waiting for firmware.
+// Plug plugs in an unplugged device. It starts in its boot ROM.
 func (d *Device) Plug() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -119,7 +117,7 @@ func (d *Device) Plug() {
 	}
 }
 
-// Unplug pulls the device: transfers under way fail, and power is lost.
+// Unplug unplugs the device. Transfers in progress fail, and the device loses its state.
 func (d *Device) Unplug() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -136,14 +134,14 @@ func (d *Device) unplug() {
 	}
 }
 
-// Plugged reports whether the device is in its port.
+// Plugged reports whether the device is plugged in.
 func (d *Device) Plugged() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.plugged
 }
 
-// Info says how the device shows itself at present.
+// Info describes the device as a bus lists it at present.
 func (d *Device) Info() tpu.USBInfo {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -158,14 +156,14 @@ func (d *Device) info() tpu.USBInfo {
 	return i
 }
 
-// Refuse makes every later opening fail with err, such as tpu.ErrPermission; nil allows them again.
+// Refuse makes every later Open fail with err, such as [tpu.ErrPermission]. nil ends that.
 func (d *Device) Refuse(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refusal = err
 }
 
-// reset resets the port from outside.
+// reset resets the port of a device that is plugged in.
 func (d *Device) reset() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -174,8 +172,8 @@ func (d *Device) reset() {
 	}
 }
 
-// busReset is a reset of the port. It is the moment at which firmware that was loaded begins to run, and at which a
-// device that was told to detach returns to its boot ROM. Registers survive; whatever was under way does not.
+// busReset resets the port. That starts loaded firmware, and sends a device that was told to detach back to its boot ROM.
+// Otherwise registers survive. Transfers in progress fail.
 func (d *Device) busReset() {
 	d.abort(failed)
 	d.transcribe(tpu.TranscriptLine{Reset: true})
@@ -199,7 +197,7 @@ func (d *Device) logf(format string, args ...any) {
 	}
 }
 
-// maxPacket is the largest packet of a bulk endpoint, in bytes.
+// maxPacket returns the packet size of bulk endpoints in bytes.
 func (d *Device) maxPacket() int {
 	if d.config.Speed == tpu.HighSpeed {
 		return 512
@@ -207,34 +205,34 @@ func (d *Device) maxPacket() int {
 	return 1024
 }
 
-// A FaultKind is a way in which a transfer goes wrong.
+// A FaultKind is a way in which a transfer fails.
 type FaultKind uint8
 
-// The faults. Hang lasts until the port is reset or the device is plugged in again.
+// The kinds of faults. Hang lasts until the port is reset or the device is plugged in again.
 const (
-	Fail       FaultKind = iota // the transfer fails on the wire, and the device saw nothing of it
-	Stall                       // the device refuses it; a bulk endpoint stays halted until it is cleared
+	Fail       FaultKind = iota // the transfer fails before it reaches the device
+	Stall                       // the device refuses it; a bulk endpoint stays halted until cleared
 	Delay                       // the transfer is late
-	Truncate                    // half of the data is lost, and the transfer ends short
+	Truncate                    // half of the data is lost, and the transfer ends early
 	Disconnect                  // the device is unplugged
-	Hang                        // neither this transfer nor any later one is answered
+	Hang                        // the device answers neither this nor any later transfer
 )
 
 func (k FaultKind) String() string {
 	return [...]string{"fail", "stall", "delay", "truncate", "disconnect", "hang"}[k]
 }
 
-// Fault is something that goes wrong at one transfer.
+// Fault makes one transfer fail.
 type Fault struct {
-	// At is the number of the transfer, in order of submission since Script, from 0; of those on Endpoint, an address
-	// such as 0x81, unless that is 0.
+	// At is the index of the transfer, in the order of submission since Script. It counts transfers on Endpoint, an address
+	// such as 0x81, or all if that is 0.
 	At       int
 	Endpoint uint8
 	Kind     FaultKind
-	Delay    time.Duration // how late; Delay only
+	Delay    time.Duration // of a transfer with Kind Delay
 }
 
-// Script replaces the faults to come, and begins to count transfers anew.
+// Script replaces the pending faults and restarts the count of transfers.
 func (d *Device) Script(faults ...Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -242,7 +240,7 @@ func (d *Device) Script(faults ...Fault) {
 	d.transfers, d.counts = 0, [endpointCount]int{}
 }
 
-// Transfers is the number of transfers submitted since New or Script: control, bulk and interrupt, both ways.
+// Transfers returns the number of transfers submitted since New or Script, of all types and directions.
 func (d *Device) Transfers() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()

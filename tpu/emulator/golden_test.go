@@ -16,14 +16,14 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// host is a small driver: enough to load a package and run it, in the order of its hints.
+// host is a small driver that loads a package and runs it, in the order of its hints.
 type host struct {
 	tb   testing.TB
 	conn tpu.Conn
 	ctx  context.Context
 }
 
-// openHost opens a device with its firmware running, and wakes it.
+// openHost opens a device that runs its firmware, and wakes its core.
 func openHost(tb testing.TB, d *Device) *host {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -38,7 +38,7 @@ func openHost(tb testing.TB, d *Device) *host {
 	return h
 }
 
-// wake does what of Google's sequence has an effect here.
+// wake makes the accesses of Google's start sequence that have an effect here.
 func (h *host) wake() {
 	h.tb.Helper()
 	h.write32(scuCtrl3, 0x5085025c)
@@ -89,7 +89,7 @@ func (h *host) send(tag byte, p []byte) {
 	}
 }
 
-// run runs an executable and returns what comes out, as it is on the wire, by output layer.
+// run runs an executable and returns the outputs as on the wire, by layer name.
 func (h *host) run(e *executable.Executable, input []byte) map[string][]byte {
 	h.tb.Helper()
 	out := make(map[string][]byte)
@@ -124,7 +124,7 @@ func (h *host) run(e *executable.Executable, input []byte) map[string][]byte {
 	return out
 }
 
-// infer loads a package's parameters and runs it; the outputs come as tensors, by output layer.
+// infer loads a package's parameters and runs it. It returns the output tensors.
 func (h *host) infer(pkg *executable.Package, input []byte) [][]byte {
 	h.tb.Helper()
 	if pkg.Caching != nil {
@@ -133,7 +133,7 @@ func (h *host) infer(pkg *executable.Package, input []byte) [][]byte {
 	return h.again(pkg, input)
 }
 
-// again runs a package whose parameters are loaded.
+// again runs a package whose parameters are loaded. It returns the output tensors.
 func (h *host) again(pkg *executable.Package, input []byte) [][]byte {
 	h.tb.Helper()
 	wire := make([]byte, pkg.Main.Inputs[0].Size)
@@ -153,7 +153,7 @@ func (h *host) again(pkg *executable.Package, input []byte) [][]byte {
 	return tensors
 }
 
-// goldens gives the inputs and wanted outputs recorded for a model, by name: all of them, or one with -short.
+// goldens returns the recorded inputs and outputs of a model; in short mode only the first.
 func goldens(t *testing.T, model string) (cases []golden) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(reference.Path(t, "golden", model), "*.tpu"))
@@ -162,7 +162,7 @@ func goldens(t *testing.T, model string) (cases []golden) {
 	}
 	if testing.Short() {
 		if !strings.HasPrefix(model, "mobilenet_v1_0.") {
-			t.Skip("takes long")
+			t.Skip("too slow for short mode")
 		}
 		files = files[:1]
 	}
@@ -184,7 +184,7 @@ type golden struct {
 	in, out []byte
 }
 
-// beforeSoftmax is the tensor that the last layer with a filter made, in the last inference.
+// beforeSoftmax returns the output of the last layer with a filter in the last inference.
 func beforeSoftmax(d *Device) []byte {
 	var b []byte
 	for _, l := range d.models[0].programs[0].network.layers {
@@ -195,8 +195,8 @@ func beforeSoftmax(d *Device) []byte {
 	return b
 }
 
-// TestGoldens holds inferences against what an independent program computed by the rules found from recordings of a
-// physical device. Of classifiers it is the tensor before SOFTMAX, which never leaves the chip.
+// TestGoldens compares inferences with the results of an independent program, whose rules were found from recordings of a
+// physical device. For classifiers these are the tensors before SOFTMAX, which never leave the chip.
 func TestGoldens(t *testing.T) {
 	tests := []struct {
 		model      string
@@ -229,8 +229,8 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// TestParametersSent sends a model of an earlier compiler the weights of another training of the same architecture, whose
-// answers are recorded: what counts are the bytes that were sent, not those of the registered files.
+// TestParametersSent runs a model with the weights of another training of the same architecture, whose outputs are
+// recorded. The device must compute with the weights that it received, not with those of the registered files.
 func TestParametersSent(t *testing.T) {
 	for _, model := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v2_1.0_224_quant"} {
 		t.Run(model, func(t *testing.T) {
@@ -288,15 +288,15 @@ func TestParametersSent(t *testing.T) {
 	}
 }
 
-// TestInstructionsSent runs models on a device that knows another of their architecture only, so that it has to take
-// the multipliers from the instructions; the answers must be those of a device that knows each.
+// TestInstructionsSent runs models on a device that knows only another model of their architecture, so that it must take
+// the multipliers from the instructions. The outputs must equal those of a device that knows each model.
 func TestInstructionsSent(t *testing.T) {
-	read := func(color string) (compiled, twin []byte) {
+	read := func(color string) (compiled, uncompiled []byte) {
 		return reference.Read(t, "models", "pairs", "color_"+color+"_64x64_edgetpu.tflite"), reference.Read(t, "models", "pairs", "color_"+color+"_64x64.tflite")
 	}
 	other := New(Config{Application: true, Log: t.Logf})
-	compiled, twin := read("red")
-	if err := other.Register(compiled, twin); err != nil {
+	compiled, uncompiled := read("red")
+	if err := other.Register(compiled, uncompiled); err != nil {
 		t.Fatal(err)
 	}
 	input := make([]byte, 64*64*3)
@@ -306,9 +306,9 @@ func TestInstructionsSent(t *testing.T) {
 	red := openHost(t, other).infer(parsePackage(t, compiled), input)[0]
 	differs := false
 	for _, color := range []string{"yellow", "green", "blue"} {
-		compiled, twin := read(color)
+		compiled, uncompiled := read(color)
 		own := New(Config{Application: true, Log: t.Logf})
-		if err := own.Register(compiled, twin); err != nil {
+		if err := own.Register(compiled, uncompiled); err != nil {
 			t.Fatal(err)
 		}
 		pkg := parsePackage(t, compiled)
@@ -320,6 +320,6 @@ func TestInstructionsSent(t *testing.T) {
 		differs = differs || !bytes.Equal(got, red)
 	}
 	if !differs {
-		t.Error("all answers are alike")
+		t.Error("all outputs are equal")
 	}
 }

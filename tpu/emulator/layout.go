@@ -5,18 +5,19 @@ import (
 	"math"
 )
 
-// layout is where one layer's numbers are in the parameter stream: tiles of rows output channels by 4 input channels,
-// each tile with a header of biases and, where channels are quantised apart, of multipliers and zero points.
+// layout places a layer's weights in the parameter stream. It has tiles of rows output channels by 4 input channels. Each
+// tile has a header of biases and, if channels are quantized separately, of multipliers and zero points.
 type layout struct {
 	outputs, inputs, height, width int // of the filter; a depthwise one has as many inputs as outputs
 	depthwise                      bool
-	rows                           int // of a tile
+	rows                           int // output channels of a tile
 	perChannel, bias               bool
-	// inputsFirst orders a filter by blocks of input channels and then places, not the other way round.
+	// inputsFirst orders weights by block of input channels, then by filter position, instead of the other way round.
 	inputsFirst bool
-	offset      int // in the stream
+	offset      int // in the stream, in bytes
 }
 
+// up rounds n up to a multiple of k.
 func up(n, k int) int { return (n + k - 1) / k * k }
 
 func (l *layout) header() int {
@@ -30,7 +31,7 @@ func (l *layout) header() int {
 	return 4 * l.rows * words
 }
 
-// tile is the number of bytes of a tile. A depthwise tile has, for each place, a square of which the diagonal counts.
+// tile returns the bytes of a tile. A depthwise tile has a square per filter position, with the weights on its diagonal.
 func (l *layout) tile() int {
 	if l.depthwise {
 		return l.header() + l.height*l.width*l.rows*4
@@ -59,19 +60,20 @@ func (l *layout) zeroAt(o int) int {
 }
 
 func (l *layout) weightAt(o, y, x, i int) int {
-	place, places := y*l.width+x, l.height*l.width
+	position, positions := y*l.width+x, l.height*l.width
 	row := o % l.rows
 	at := l.offset + o/l.rows*l.tile() + l.header()
 	switch {
 	case l.depthwise:
-		return at + place*l.rows*4 + row*4 + row
+		return at + position*l.rows*4 + row*4 + row
 	case l.inputsFirst:
-		return at + (i/4*places+place)*4*l.rows + 4*row + i%4
+		return at + (i/4*positions+position)*4*l.rows + 4*row + i%4
 	}
-	return at + (place*(up(l.inputs, 4)/4)+i/4)*4*l.rows + 4*row + i%4
+	return at + (position*(up(l.inputs, 4)/4)+i/4)*4*l.rows + 4*row + i%4
 }
 
-// eachWeight visits the weights in TensorFlow Lite's order, until visit says no.
+// eachWeight calls visit with each weight's index in TensorFlow Lite's order and its place in the stream, until visit
+// returns false.
 func (l *layout) eachWeight(visit func(i, at int) bool) bool {
 	n := 0
 	if l.depthwise {
@@ -102,7 +104,7 @@ func (l *layout) eachWeight(visit func(i, at int) bool) bool {
 	return true
 }
 
-// fits reports whether the stream holds exactly these weights, in unsigned terms, and biases at the layout's offset.
+// fits reports whether the stream holds exactly these unsigned weights and biases at the layout's offset.
 func (l *layout) fits(stream, weights []byte, biases []int32) bool {
 	if l.offset < 0 || l.offset+l.tiles()*l.tile() > len(stream) {
 		return false
@@ -118,8 +120,8 @@ func (l *layout) fits(stream, weights []byte, biases []int32) bool {
 	return true
 }
 
-// find looks for the layer in the stream, first at from: which of the orders in use it has, and where, can only be told
-// by the bytes. Compilers leave out biases that are all 0.
+// find locates the layer in the stream, first at from, and sets its order and offset. Only the bytes show which of several
+// orders a compiler chose. Compilers may leave out biases that are all 0.
 func (l *layout) find(stream []byte, from int, weights []byte, biases []int32) bool {
 	zero := true
 	for _, b := range biases {
@@ -159,7 +161,7 @@ func (l *layout) find(stream []byte, from int, weights []byte, biases []int32) b
 	return false
 }
 
-// tileRows are the numbers of rows that a tile of the layer may have.
+// tileRows returns the possible numbers of rows of a tile.
 func (l *layout) tileRows() []int {
 	switch {
 	case l.depthwise:

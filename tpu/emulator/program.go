@@ -9,29 +9,28 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// ErrModel is wrapped by what Register refuses.
-var ErrModel = errors.New("not a model the emulator can take")
+// ErrModel means that Register was given a model that the emulator cannot run.
+var ErrModel = errors.New("model not supported by the emulator")
 
 // model is a registered package.
 type model struct {
 	programs []*program
 }
 
-// Register makes the packages of a compiled model file known, so that the device can tell what it is sent. twin is the
-// uncompiled file the package was made from, whose order of layers the device needs to compute; nil for a device that
-// answers with a pattern. Both must not change afterwards.
+// Register makes the device recognize the packages of a compiled model file. uncompiled is the model file that it was
+// compiled from; if nil, the outputs are a fixed pattern. Do not change the files afterwards. Errors wrap ErrModel.
 //
-// A program that differs from a registered one only in addresses, multipliers and zero points, as after new weights
-// were written into a compiled file, is recognised, and computed with what was sent.
-func (d *Device) Register(compiled, twin []byte) error {
+// The device also recognizes programs that differ only in addresses, multipliers and zero points, as after new weights
+// were written into a compiled file. It computes with what it receives.
+func (d *Device) Register(compiled, uncompiled []byte) error {
 	file, err := tflite.Parse(compiled)
 	if err != nil {
-		return fmt.Errorf("%w: compiled file: %w", ErrModel, err)
+		return fmt.Errorf("%w: compiled model: %w", ErrModel, err)
 	}
 	var graph *tflite.Model
-	if twin != nil {
-		if graph, err = tflite.Parse(twin); err != nil {
-			return fmt.Errorf("%w: uncompiled twin: %w", ErrModel, err)
+	if uncompiled != nil {
+		if graph, err = tflite.Parse(uncompiled); err != nil {
+			return fmt.Errorf("%w: uncompiled model: %w", ErrModel, err)
 		}
 	}
 	var packages []*executable.Package
@@ -48,7 +47,7 @@ func (d *Device) Register(compiled, twin []byte) error {
 		}
 	}
 	if packages == nil {
-		return fmt.Errorf("%w: the file was not compiled for the Edge TPU", ErrModel)
+		return fmt.Errorf("%w: not compiled for the Edge TPU", ErrModel)
 	}
 	for _, pkg := range packages {
 		if err := d.RegisterPackage(pkg, graph); err != nil {
@@ -58,8 +57,8 @@ func (d *Device) Register(compiled, twin []byte) error {
 	return nil
 }
 
-// RegisterPackage is Register for a package and its twin, which may be nil, that were read already.
-func (d *Device) RegisterPackage(pkg *executable.Package, twin *tflite.Model) error {
+// RegisterPackage is Register for a parsed package and its uncompiled model, which may be nil.
+func (d *Device) RegisterPackage(pkg *executable.Package, uncompiled *tflite.Model) error {
 	m := new(model)
 	var caching *program
 	for i := range pkg.Executables {
@@ -77,9 +76,9 @@ func (d *Device) RegisterPackage(pkg *executable.Package, twin *tflite.Model) er
 			continue
 		}
 		p.caching = caching
-		if twin != nil {
+		if uncompiled != nil {
 			var err error
-			if p.network, err = newNetwork(twin, p); err != nil {
+			if p.network, err = newNetwork(uncompiled, p); err != nil {
 				return fmt.Errorf("%w: %w", ErrModel, err)
 			}
 		}
@@ -93,14 +92,14 @@ func (d *Device) RegisterPackage(pkg *executable.Package, twin *tflite.Model) er
 // program is one executable of a registered package, and the memory of its runs.
 type program struct {
 	executable *executable.Executable
-	caching    *program // which loads its parameters; nil if it has all itself
-	network    *network // what it computes; nil if the twin is not known
+	caching    *program // loads the parameters; nil if the executable has them all
+	network    *network // nil without an uncompiled model
 	hints      []executable.Hint
-	// Of each chunk, the bytes that may differ from the file's: those of addresses, and besides these the ones that
-	// say how layers are requantised.
-	addresses, requantised []mask
+	// By chunk, the bits that may differ from the file's: addresses are those of addresses, requantized those and the ones
+	// that say how layers are requantized.
+	addresses, requantized []mask
 
-	// What the present or last run was sent, and its results on the wire.
+	// The bytes received for the current or last run, and its results as on the wire.
 	chunks     [][]byte
 	inputs     [][]byte // by input layer
 	parameters []byte
@@ -120,7 +119,7 @@ func newProgram(e *executable.Executable) (*program, error) {
 			m = m.add(f.Bit, 32)
 		}
 		p.addresses = append(p.addresses, m)
-		p.requantised = append(p.requantised, m)
+		p.requantized = append(p.requantized, m)
 		p.chunks = append(p.chunks, make([]byte, len(c.Bytes)))
 	}
 	for _, l := range e.Inputs {
@@ -131,13 +130,13 @@ func newProgram(e *executable.Executable) (*program, error) {
 	}
 	for _, h := range p.hints {
 		if h.Kind == executable.Transfer && p.at(h) == nil {
-			return nil, fmt.Errorf("%w: executable %q moves %d bytes at %d of %v %q, which do not exist", ErrModel, e.Name, h.Size, h.Offset, h.Buffer, h.Name)
+			return nil, fmt.Errorf("%w: executable %q transfers %d bytes at %d of %v %q, which do not exist", ErrModel, e.Name, h.Size, h.Offset, h.Buffer, h.Name)
 		}
 	}
 	return p, nil
 }
 
-// at gives the memory a transfer moves, nil if there is no such.
+// at returns the memory of a transfer, nil if it does not exist.
 func (p *program) at(h executable.Hint) []byte {
 	var b []byte
 	switch h.Buffer {
@@ -173,7 +172,7 @@ func (p *program) wants(step int) bool {
 	return h.Kind == executable.Instructions || h.Kind == executable.Transfer && !h.Out
 }
 
-// length is the number of bytes of a step that wants some.
+// length returns the number of bytes that a step takes.
 func (p *program) length(h executable.Hint) int {
 	if h.Kind == executable.Instructions {
 		return len(p.chunks[h.Chunk])
@@ -181,20 +180,20 @@ func (p *program) length(h executable.Hint) int {
 	return h.Size
 }
 
-// load stores the bytes of a step; false if they are not what the program can have there.
+// load stores the bytes of a step; false if they are not instructions of the program.
 func (p *program) load(h executable.Hint, b []byte) bool {
 	if h.Kind == executable.Transfer {
 		copy(p.at(h), b)
 		return true
 	}
-	if !p.requantised[h.Chunk].equal(b, p.executable.Chunks[h.Chunk].Bytes) {
+	if !p.requantized[h.Chunk].equal(b, p.executable.Chunks[h.Chunk].Bytes) {
 		return false
 	}
 	copy(p.chunks[h.Chunk], b)
 	return true
 }
 
-// address is where the host said a transfer's buffer is.
+// address returns the address that the host has given for a transfer's buffer.
 func (p *program) address(h executable.Hint) (a uint64) {
 	for i, c := range p.executable.Chunks {
 		for _, f := range c.Fields {
@@ -211,11 +210,10 @@ func (p *program) address(h executable.Hint) (a uint64) {
 	return a
 }
 
-// result gives the bytes of an output.
+// result returns the bytes of an output.
 func (p *program) result(h executable.Hint) []byte { return p.at(h) }
 
-// same reports whether two programs are of the same instructions, as caching programs of models of one architecture
-// are.
+// same reports whether two programs have the same instructions, as the caching programs of models of one architecture do.
 func (p *program) same(q *program) bool {
 	if p == q {
 		return true
@@ -231,10 +229,10 @@ func (p *program) same(q *program) bool {
 	return true
 }
 
-// recognise finds the program that begins with a chunk of instructions: one that is equal but for the addresses, or
-// else one that is equal but for the requantisation too.
-func (d *Device) recognise(b []byte) *program {
-	for _, requantised := range []bool{false, true} {
+// recognize finds the program that begins with a chunk of instructions: one that is equal except for addresses, else one
+// that is equal except for addresses and requantization.
+func (d *Device) recognize(b []byte) *program {
+	for _, requantized := range []bool{false, true} {
 		for _, m := range d.models {
 			for _, p := range m.programs {
 				first := p.hints[0]
@@ -242,8 +240,8 @@ func (d *Device) recognise(b []byte) *program {
 					continue
 				}
 				mask := p.addresses[first.Chunk]
-				if requantised {
-					mask = p.requantised[first.Chunk]
+				if requantized {
+					mask = p.requantized[first.Chunk]
 				}
 				if mask.equal(b, p.executable.Chunks[first.Chunk].Bytes) {
 					p.computed = false
@@ -255,9 +253,9 @@ func (d *Device) recognise(b []byte) *program {
 	return nil
 }
 
-// compute fills the outputs from the inputs, with the parameters that are on the chip, nil if none are.
+// compute fills the outputs from the inputs and the parameters k on the chip, nil if none.
 func (p *program) compute(k *cached) error {
-	for i := range p.scratch { // what is spilled comes back unread
+	for i := range p.scratch { // the host returns spilled bytes, and nothing reads them
 		p.scratch[i] = byte(7 * i)
 	}
 	var err error
@@ -274,7 +272,7 @@ func (p *program) compute(k *cached) error {
 	return err
 }
 
-// mask is a set of bits of a chunk, as its bytes that have any, in order.
+// mask is a set of bits of a chunk: the bytes with any of them, in order.
 type mask []maskedByte
 
 type maskedByte struct {
@@ -282,7 +280,7 @@ type maskedByte struct {
 	bits byte
 }
 
-// add adds n bits.
+// add adds n bits from bit on.
 func (m mask) add(bit, n int) mask {
 	for ; n > 0; bit, n = bit+1, n-1 {
 		i := len(m)
@@ -299,7 +297,7 @@ func (m mask) add(bit, n int) mask {
 	return m
 }
 
-// equal compares chunks of one length outside of the mask.
+// equal compares two chunks of equal length outside of the mask.
 func (m mask) equal(a, b []byte) bool {
 	from := 0
 	for _, k := range m {
@@ -311,7 +309,7 @@ func (m mask) equal(a, b []byte) bool {
 	return bytes.Equal(a[from:], b[from:])
 }
 
-// bits reads n ≤ 32 bits, the lowest bit of byte 0 being bit 0.
+// bits reads n ≤ 32 bits from bit on. Bit 0 is the lowest of byte 0.
 func bits(b []byte, bit, n int) uint32 {
 	var v uint64
 	for i := (bit + n - 1) / 8; i >= bit/8; i-- {

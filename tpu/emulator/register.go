@@ -1,16 +1,16 @@
 package emulator
 
-// Addresses of the registers that do something (libedgetpu driver/config/beagle/beagle_csr_offsets.h); all others of
-// the modelled blocks only remember.
+// Addresses of the registers with an effect (libedgetpu driver/config/beagle/beagle_csr_offsets.h). The other registers of
+// the emulated blocks only store values.
 const (
-	credit0          = 0x1907c // CB bridge: pulsing it drops what its queues hold
+	credit0          = 0x1907c // CB bridge: setting and clearing it empties its queues
 	efuse            = 0x1a000 // bits 24-31: revision
 	thermalWarning   = 0x1a0d4
 	thermalShutdown  = 0x1a0d8
 	thermalStatus    = 0x1a0dc // bits 28, 29 clear bits 30 (shutdown), 31 (warning)
 	scuCtrl0         = 0x1a30c
 	scuCtrl2         = 0x1a314
-	scuCtrl3         = 0x1a318 // bits 8-9: power state; 22-23: sleep asked for
+	scuCtrl3         = 0x1a318 // bits 8-9: power state; 22-23: requested state
 	scuCtrl7         = 0x1a33c // bits 16-17: boot failures, write 1 to clear
 	slaveWriteError  = 0x1a540
 	slaveEnable      = 0x1a500
@@ -36,16 +36,16 @@ const (
 	outfeedChunk   = 0x4c058 // in units of 8 bytes
 	fatalControl   = 0x4c060
 	fatalStatus    = 0x4c068
-	topControl     = 0x4c070 // four, 16 bytes apart, each with its status behind it
+	topControl     = 0x4c070 // first of four, 16 bytes apart, each followed by its status
 	topStatus      = 0x4c078
 	descriptorMask = 0x4c148 // bit n: events of tag n
 	creditCount    = 0x4c150
 )
 
-// What the registers hold at first: the documented reset value of scuCtrl3, which is awake, and for the others what a
-// log of a real device shows (geohot/edgetpuxray connect.py), as the true ones are not known.
+// Initial values of registers: the documented reset value of scuCtrl3, and for the others, which are not documented, those
+// in a log of a real device (geohot/edgetpuxray connect.py).
 const (
-	scuCtrl3Reset        = 0x80050410
+	scuCtrl3Reset        = 0x80050410 // awake
 	scuCtrl3AfterSession = 0x50c5025c // asleep
 )
 
@@ -63,18 +63,19 @@ var initialRegisters = map[uint32]uint32{
 // emptyCredits is creditCount with room for 128 KiB of instructions, of inputs and of parameters.
 const emptyCredits = 1<<14 | 1<<14<<21 | 1<<14<<42
 
-// The blocks that remember: those of the chip's top level, and of its core as far as hosts go.
+// The emulated blocks of registers: those of the top level, and those of the core that hosts use.
 const (
 	topBase, topEnd   = 0x18000, 0x1a800
 	coreBase, coreEnd = 0x40000, 0x50000
 )
 
-// registers is the device's register file, in words of 32 bits.
+// registers are the device's registers, in words of 32 bits.
 type registers struct {
 	top  [(topEnd - topBase) / 4]uint32
 	core [(coreEnd - coreBase) / 4]uint32
 }
 
+// word returns the memory of a register, nil if it is not emulated.
 func (r *registers) word(address uint32) *uint32 {
 	switch {
 	case topBase <= address && address < topEnd:
@@ -85,7 +86,7 @@ func (r *registers) word(address uint32) *uint32 {
 	return nil
 }
 
-// get reads a register; one that is not modelled reads 0.
+// get reads a register. One that is not emulated reads 0.
 func (r *registers) get(address uint32) uint32 {
 	if w := r.word(address); w != nil {
 		return *w
@@ -107,13 +108,13 @@ func (r *registers) reset() {
 	}
 }
 
-// asleep reports whether the core sleeps. The registers of the core can't be reached then.
+// asleep reports whether the core sleeps. Its registers cannot be reached then.
 func (r *registers) asleep() bool { return r.get(scuCtrl3)>>8&3 == 2 }
 
 // running reports whether the scalar core runs.
 func (r *registers) running() bool { return !r.asleep() && r.get(scalarCoreRun) == 1 }
 
-// reachable reports whether the firmware lets a host at an address: 64 bits wide, or 32.
+// reachable reports whether the firmware allows access to an address, with 64 bits if wide, else 32.
 func reachable(address uint32, wide bool) bool {
 	switch {
 	case 0x40000 <= address && address <= 0x7ffff8, 0x30000 <= address && address <= 0x3fff8:
@@ -124,10 +125,10 @@ func reachable(address uint32, wide bool) bool {
 	return false
 }
 
-// readRegister serves a read over the bus of one word.
+// readRegister serves a read of one word over the bus.
 func (d *Device) readRegister(address uint32) uint32 {
 	r := &d.registers
-	runStatus := func(control uint32) uint32 { // from idle, run, halt, step to idle, run, step, halting, halted
+	runStatus := func(control uint32) uint32 { // from control idle, run, halt, step to status idle, running, stepping, halting, halted
 		return [4]uint32{0, 1, 4, 2}[r.get(control)&3]
 	}
 	switch address {
@@ -149,7 +150,7 @@ func (d *Device) readRegister(address uint32) uint32 {
 	return r.get(address)
 }
 
-// writeRegister serves a write over the bus of one word, with what it does.
+// writeRegister serves a write of one word over the bus, with its effects.
 func (d *Device) writeRegister(address, v uint32) {
 	r := &d.registers
 	old := r.get(address)
@@ -196,7 +197,7 @@ func (d *Device) writeRegister(address, v uint32) {
 	r.set(address, v)
 }
 
-// sleep resets the core: nothing it held survives, and everything it ran is idle.
+// sleep resets the core, which loses all state.
 func (d *Device) sleep() {
 	d.registers.core = [len(d.registers.core)]uint32{}
 	d.registers.set(outfeedChunk, initialRegisters[outfeedChunk])
@@ -204,19 +205,18 @@ func (d *Device) sleep() {
 	d.chip.forget()
 }
 
-// A Trouble is something the chip reports on its interrupt endpoint by itself.
+// A Trouble is a condition that the chip reports on its interrupt endpoint.
 type Trouble uint8
 
-// The troubles, in the order of their interrupt bits from 1.
+// The conditions, in the order of their interrupt bits from 1.
 const (
 	ThermalShutdown Trouble = iota
-	BusError                // an AXI slave answered a write with an error
+	BusError                // a write to an AXI slave failed
 	MemoryFault             // the memory test failed
 	ThermalWarning
 )
 
-// Raise lets the chip meet trouble: it latches the status that the host will read and, where the host enabled that,
-// interrupts.
+// Raise makes the chip report a condition: it latches the status register and, if the host enabled it, sends an interrupt.
 func (d *Device) Raise(t Trouble) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -239,8 +239,8 @@ func (d *Device) Raise(t Trouble) {
 	d.pump()
 }
 
-// RaiseHIB lets the chip's host interface fail with the given bits of its error register (bit 0: inbound page fault,
-// bit 13: zero-length DMA, …): the core stops until it is reset, and the fatal interrupt tells.
+// RaiseHIB makes the chip's host interface fail with the given bits of its error register, such as bit 0 for an inbound
+// page fault or bit 13 for a zero-length DMA. The core stops until it is reset, and sends the fatal interrupt.
 func (d *Device) RaiseHIB(bits uint32) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -248,7 +248,7 @@ func (d *Device) RaiseHIB(bits uint32) {
 	d.pump()
 }
 
-// The bits of hibError that the emulator raises by itself.
+// The bits of hibError that the emulator sets by itself.
 const (
 	hibInputConfig     = 1 << 6
 	hibParameterConfig = 1 << 7
@@ -256,6 +256,7 @@ const (
 	hibZeroLength      = 1 << 13
 )
 
+// fatal stops the core with an error of the host interface.
 func (d *Device) fatal(bits uint32) {
 	r := &d.registers
 	r.set(hibError, r.get(hibError)|bits)

@@ -2,7 +2,7 @@ package emulator
 
 import "fmt"
 
-// difference says in short how two answers differ.
+// difference summarizes how two outputs differ.
 func difference(got, want []byte) string {
 	if len(got) != len(want) {
 		return fmt.Sprintf("got %d bytes, want %d", len(got), len(want))

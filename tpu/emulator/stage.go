@@ -6,16 +6,16 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// stage is how accumulators become bytes, and the zero points that go into them.
+// stage is how accumulators become output codes, with the zero points of the operands.
 type stage struct {
 	multiplier, low, high    float32
 	weightZero, inZero, zero int32 // of the filter, the input, the output
 }
 
-// stageAt is where a program has a stage: the middle one of three instructions of 128 bits.
-type stageAt struct{ chunk, word int }
+// stagePlace locates a stage in a program: it spans three 128-bit instructions, of which word is the middle one.
+type stagePlace struct{ chunk, word int }
 
-// The fields of a stage, as bits from the start of the middle instruction, and their widths.
+// Bit positions of the fields of a stage, from the start of the middle instruction, and their widths.
 const (
 	weightZeroField = 62 - 128
 	inZeroField     = 78 - 128
@@ -32,7 +32,7 @@ const (
 )
 
 // read reads a stage from the instructions.
-func (a stageAt) read(chunks [][]byte) stage {
+func (a stagePlace) read(chunks [][]byte) stage {
 	c, at := chunks[a.chunk], a.word*128
 	float := func(field int) float32 { return math.Float32frombits(bits(c, at+field, floatBits)) }
 	return stage{
@@ -42,8 +42,8 @@ func (a stageAt) read(chunks [][]byte) stage {
 	}
 }
 
-// mask adds the fields of a stage.
-func (a stageAt) mask(m mask) mask {
+// mask adds the bits of a stage to m.
+func (a stagePlace) mask(m mask) mask {
 	at := a.word * 128
 	for _, field := range []int{weightZeroField, inZeroField, zeroField} {
 		m = m.add(at+field, zeroBits)
@@ -54,8 +54,7 @@ func (a stageAt) mask(m mask) mask {
 	return m
 }
 
-// bound sets the stage's limits for an output of that scale and zero point, in unsigned terms, and an activation: the
-// reals that both allow, as codes.
+// bound sets the stage's limits for an output with that scale and unsigned zero point and an activation.
 func (s *stage) bound(scale float32, zero int32, a tflite.Activation) error {
 	low, high := float32(-zero)*scale, float32(255-zero)*scale
 	switch a {
@@ -73,14 +72,14 @@ func (s *stage) bound(scale float32, zero int32, a tflite.Activation) error {
 	return nil
 }
 
-// findStages looks for the places of stages like s.
-func findStages(chunks [][]byte, s stage) (places []stageAt) {
+// findStages locates s in the instructions.
+func findStages(chunks [][]byte, s stage) (places []stagePlace) {
 	for i, c := range chunks {
 		for w := 1; w+1 < len(c)/16; w++ {
 			if bits(c, w*128+multiplierField, floatBits) != math.Float32bits(s.multiplier) {
 				continue
 			}
-			if at := (stageAt{i, w}); at.read(chunks) == s {
+			if at := (stagePlace{i, w}); at.read(chunks) == s {
 				places = append(places, at)
 			}
 		}
@@ -88,26 +87,26 @@ func findStages(chunks [][]byte, s stage) (places []stageAt) {
 	return places
 }
 
-// limit is beyond what any stage needs, and small enough for requantise.
-const limit = 1 << 12
+// maxLimit exceeds the limits of any stage, and requantize can work with it.
+const maxLimit = 1 << 12
 
-// sane brings limits that no compiler writes to where requantise can work with them.
-func (s *stage) sane() {
-	if !(s.low >= -limit) { // NaN too
-		s.low = -limit
+// clampLimits brings limits that no compiler writes into the range of requantize.
+func (s *stage) clampLimits() {
+	if !(s.low >= -maxLimit) { // also if NaN
+		s.low = -maxLimit
 	}
-	if !(s.high <= limit) {
-		s.high = limit
+	if !(s.high <= maxLimit) {
+		s.high = maxLimit
 	}
 }
 
-// requantise makes a byte of an accumulator: the product with the multiplier is rounded to float32, limited, and then
-// rounded to the nearest integer, half to even, before the zero point is added. As with dotPairs there are no races.
+// requantize converts an accumulator to a code: it rounds the product with the multiplier to float32, clamps it, rounds it
+// to the nearest integer, half to even, and adds the zero point. As in dotPairs there are no races.
 //
 //go:norace
-func (s *stage) requantise(acc int32) byte {
+func (s *stage) requantize(acc int32) byte {
 	v := min(max(float32(acc)*s.multiplier, s.low), s.high)
-	// The sum has no bits left for a fraction, so that it is rounded as wanted, and its low bits are the integer.
+	// The float32 sum has no bits left for a fraction, so the addition rounds, and its low bits are the integer.
 	const integers = 3 << 22
 	rounded := int32(math.Float32bits(v+integers)) - int32(math.Float32bits(integers))
 	return byte(min(max(s.zero+rounded, 0), 255))

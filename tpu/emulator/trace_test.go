@@ -28,8 +28,8 @@ func sum(b []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// TestTraces sends what Google's driver sent, in every trace there is, and wants the answers to have the lengths they had;
-// and the contents, but for descriptors of power and for registers that the device of the traces only made up.
+// TestTraces replays what Google's driver sent in every trace. The answers must have the recorded lengths, and the recorded
+// contents wherever these are facts of a real device.
 func TestTraces(t *testing.T) {
 	tracetest.All(t, func(t *testing.T, trace *tracetest.Trace) {
 		t.Parallel()
@@ -43,20 +43,20 @@ func TestTraces(t *testing.T) {
 		}
 		replay(t, d, trace)
 		if n := len(d.endpoints[outputs].ends) + len(d.endpoints[events].ends) + len(d.endpoints[interrupts].ends); n != 0 {
-			t.Errorf("%d messages more than were fetched", n)
+			t.Errorf("%d messages were not read", n)
 		}
 	})
 }
 
-// sender gives what a host sends of a model, inference after inference.
+// sender returns what a host sends for a model, inference after inference.
 type sender struct {
 	pkg       *executable.Package
 	running   *executable.Executable
 	hint      int
-	inference int // that is being sent, from 0; -1 while parameters are
+	inference int // number of the inference; -1 while parameters are sent
 }
 
-// next gives the next payload, which has that tag and length.
+// next returns the next payload, which must have that tag and length.
 func (s *sender) next(tag byte, n int) ([]byte, error) {
 	for s.running != nil && s.hint < len(s.running.Hints) {
 		h := s.running.Hints[s.hint]
@@ -66,7 +66,7 @@ func (s *sender) next(tag byte, n int) ([]byte, error) {
 		}
 		b, err := s.payload(h)
 		if err == nil && (h.Tag() != int(tag) || len(b) != n) {
-			err = fmt.Errorf("the model's next step is %+v, not %d bytes of tag %d", h, n, tag)
+			err = fmt.Errorf("the model's next step is %+v, not %d bytes with tag %d", h, n, tag)
 		}
 		return b, err
 	}
@@ -86,7 +86,7 @@ func (s *sender) payload(h executable.Hint) ([]byte, error) {
 		return s.running.Chunks[h.Chunk].Bytes, nil
 	case h.Buffer == executable.Parameter:
 		b = s.running.Parameters
-	case h.Buffer == executable.Scratch: // as a device without a twin spilled it
+	case h.Buffer == executable.Scratch: // as spilled by a device without an uncompiled model
 		b = make([]byte, s.running.ScratchBytes)
 		for i := range b {
 			b[i] = byte(7 * i)
@@ -105,6 +105,7 @@ func (s *sender) payload(h executable.Hint) ([]byte, error) {
 	return b[h.Offset:][:h.Size], nil
 }
 
+// replay sends the transfers of a trace to d.
 func replay(t *testing.T, d *Device, trace *tracetest.Trace) {
 	ctx := context.Background()
 	bus := NewBus(d)
@@ -121,7 +122,7 @@ func replay(t *testing.T, d *Device, trace *tracetest.Trace) {
 	c := open()
 	defer func() { c.Close() }()
 	s := &sender{pkg: trace.Package, inference: -1}
-	var rest []byte // of a payload that takes several transfers
+	var rest []byte // of a payload in several transfers
 	for _, x := range trace.Transfers {
 		p := make([]byte, x.Asked)
 		start, wanted := x.Start, x.Sum
@@ -136,7 +137,7 @@ func replay(t *testing.T, d *Device, trace *tracetest.Trace) {
 			gone, cancel := context.WithCancel(ctx)
 			cancel()
 			if _, err := c.Read(gone, x.Endpoint, p); err != context.Canceled {
-				t.Errorf("%v: got %v of a cancelled read", x, err)
+				t.Errorf("%v: got %v from a cancelled read", x, err)
 			}
 			continue
 		case x.Kind == "CTRL":
@@ -157,7 +158,7 @@ func replay(t *testing.T, d *Device, trace *tracetest.Trace) {
 		default:
 			p, rest = rest[:x.Asked], rest[x.Asked:]
 			n, err = c.Write(ctx, x.Endpoint, p)
-			if x.Tag == tagInstructions { // with addresses in them
+			if x.Tag == tagInstructions { // they contain addresses of the host
 				start, wanted = nil, "-"
 			}
 		}
@@ -170,15 +171,15 @@ func replay(t *testing.T, d *Device, trace *tracetest.Trace) {
 	}
 }
 
-// comparable reports whether the answer to a control request is a fact of the device, not of the one in the traces.
+// comparable reports whether the recorded answer to a control request is that of a real device.
 func comparable(x *tracetest.Transfer) bool {
 	switch {
 	case x.RequestType == 0xc0:
 		return uint32(x.Index)<<16 >= coreBase
 	case x.RequestType == 0x80:
-		return false // TestDescriptors
+		return false // see TestDescriptors
 	case x.RequestType == 0xa1:
-		return x.Request == dfuGetStatus // the firmware is not at hand
+		return x.Request == dfuGetStatus // the firmware is not available
 	}
 	return true
 }

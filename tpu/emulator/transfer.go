@@ -20,35 +20,35 @@ const (
 	cancelled
 )
 
-// linux is the status as Linux numbers it.
+// linux returns the status as Linux numbers it.
 func (s status) linux() int {
 	return [...]int{stalled: statusStalled, failed: statusFailed, disconnected: statusGone, cancelled: statusUnlinked}[s]
 }
 
-// transfer is one USB transfer on its way. Its fields are the device's while it is submitted.
+// transfer is a USB transfer. Its fields belong to the device while it is submitted.
 type transfer struct {
-	endpoint uint8 // the address; control transfers have endpoint 0
+	endpoint uint8 // address; 0 for control transfers
 	setup    [8]byte
-	p        []byte // what goes out, or room for what comes in
-	n        int    // bytes moved
+	p        []byte // data to send, or buffer to receive into
+	n        int    // bytes transferred
 	status   status
 	// ended is called once, with the device locked.
 	ended func(*transfer)
 
-	// session is the one in which the submitter opened the device; 0 for a submitter that stays through resets.
+	// session is the session in which the submitter opened the device; 0 if resets do not concern it.
 	session int
 
-	// withdrawn means cancelled, perhaps before it was submitted.
+	// withdrawn means cancelled, possibly before it was submitted.
 	withdrawn bool
 
-	index int  // of its endpoint
-	waits bool // for the device
-	held  bool // until release
-	cut   bool // loses half of its data
+	index int  // of the endpoint
+	waits bool // in the queue of the endpoint
+	held  bool // delayed until release
+	cut   bool // truncated to half of its data
 	next  *transfer
 }
 
-// setup is the first packet of a control transfer.
+// setup is the setup packet of a control transfer.
 type setup struct {
 	requestType, request uint8
 	value, index, length uint16
@@ -72,19 +72,19 @@ const (
 	none = -1
 )
 
-// endpoint is the device's side of one.
+// endpoint is the device's side of an endpoint.
 type endpoint struct {
 	halted        bool
 	waiting, last *transfer // in order of submission
 
-	// Of IN endpoints: what the device has to send. ends are where each of its messages ends in data; before start
-	// all was sent, and origin is where the message that begins there, or was begun, begins.
+	// IN endpoints have data to send: messages that end at ends. All before start is sent. The first message that is not
+	// sent completely begins at origin.
 	data          []byte
 	ends          []int
 	start, origin int
 }
 
-// find gives the endpoint with an address, none if the device has none in its present state.
+// find returns the index of the endpoint with an address, none if the device has none in its present state.
 func (d *Device) find(address uint8) int {
 	switch {
 	case address == 0:
@@ -99,7 +99,7 @@ func (d *Device) find(address uint8) int {
 	return none
 }
 
-// submit hands a transfer to the device. When it gives a delay, release must be called after it; and work in any case.
+// submit passes a transfer to the device. The caller must then call work, and if there is a delay, release after it.
 func (d *Device) submit(t *transfer) (delay time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -156,7 +156,7 @@ func (d *Device) submit(t *transfer) (delay time.Duration) {
 	return delay
 }
 
-// release lets a delayed transfer go on; work must be called after it.
+// release continues a delayed transfer. The caller must then call work.
 func (d *Device) release(t *transfer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -164,7 +164,7 @@ func (d *Device) release(t *transfer) {
 	d.pump()
 }
 
-// cancel takes a transfer back; it reports whether it could, and does nothing to one that has ended.
+// cancel cancels a transfer and reports whether it had not ended before.
 func (d *Device) cancel(t *transfer) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -176,7 +176,7 @@ func (d *Device) cancel(t *transfer) bool {
 	return true
 }
 
-// finish ends a transfer that waits.
+// finish ends a waiting transfer.
 func (d *Device) finish(t *transfer, s status) {
 	e := &d.endpoints[t.index]
 	var before *transfer
@@ -194,6 +194,7 @@ func (d *Device) finish(t *transfer, s status) {
 	d.end(t, s)
 }
 
+// end ends a transfer that is in no queue.
 func (d *Device) end(t *transfer, s status) {
 	if t.cut && s == done && t.endpoint&0x80 != 0 {
 		t.n /= 2
@@ -218,7 +219,7 @@ func (d *Device) transcribe(l tpu.TranscriptLine) {
 	}
 }
 
-// abort ends all transfers, and drops what the device had to send.
+// abort ends all transfers and discards data to send.
 func (d *Device) abort(s status) {
 	for i := range d.endpoints {
 		e := &d.endpoints[i]
@@ -233,7 +234,7 @@ func (d *Device) abort(s status) {
 	}
 }
 
-// pump moves what can be moved.
+// pump makes all progress that is possible.
 func (d *Device) pump() {
 	if d.hung || !d.plugged {
 		return
@@ -243,7 +244,7 @@ func (d *Device) pump() {
 	}
 }
 
-// drain sends what IN endpoints have to send; it reports whether a transfer ended.
+// drain sends the data of IN endpoints, and reports whether a transfer has ended.
 func (d *Device) drain() bool {
 	chunk := int(d.registers.get(outfeedChunk)) * 8
 	if chunk <= 0 {
@@ -253,8 +254,8 @@ func (d *Device) drain() bool {
 		d.endpoints[interrupts].deliver(d, 64, 64)
 }
 
-// feed gives bytes that came to the chip; it reports whether a transfer ended. The other two bulk endpoints, which the
-// firmware for one endpoint does not use, take nothing.
+// feed passes received bytes to the chip, and reports whether a transfer has ended. The firmware for one endpoint does not
+// use the other two bulk-out endpoints.
 func (d *Device) feed() bool {
 	for i := bulkOut; i <= interrupts; i++ {
 		if e := &d.endpoints[i]; e.halted && e.waiting != nil && !e.waiting.held {
@@ -290,8 +291,8 @@ func (e *endpoint) clear() {
 	e.data, e.ends, e.start, e.origin = e.data[:0], e.ends[:0], 0, 0
 }
 
-// deliver sends packets into the first waiting transfer. Each chunk of a message begins a new packet, and a packet that
-// is not full ends the transfer. A packet too large for the room that is left fails it, as host controllers do.
+// deliver sends packets to the first waiting transfer. Each chunk of a message begins a new packet, and a packet that is
+// not full ends the transfer. A packet larger than the rest of the buffer fails the transfer, as host controllers do.
 func (e *endpoint) deliver(d *Device, maxPacket, chunk int) bool {
 	t := e.waiting
 	for t != nil && !t.held && len(e.ends) > 0 {

@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// vhci is where Linux's virtual USB host controller (module vhci-hcd) is told what to attach.
+// vhci is the control folder of Linux's virtual USB host controller (module vhci-hcd).
 const vhci = "/sys/devices/platform/vhci_hcd.0/"
 
-// FreeVHCIPort returns a port for the device on Linux's virtual host controller (module vhci-hcd, which must be loaded).
+// FreeVHCIPort returns a free port for the device on Linux's virtual USB host controller. The module vhci-hcd must be
+// loaded.
 func FreeVHCIPort(d *Device) (int, error) {
 	hub := "ss"
 	if linuxSpeed(d.config.Speed) == 3 {
@@ -46,7 +47,7 @@ func vhciPorts() (ports []vhciPort, err error) {
 		return nil, err
 	}
 	for _, line := range strings.Split(string(b), "\n") {
-		f := strings.Fields(line) // hub, port, state, speed, …, below a line of titles
+		f := strings.Fields(line) // hub, port, state, speed, …, after a line of titles
 		if len(f) < 3 {
 			continue
 		}
@@ -57,9 +58,8 @@ func vhciPorts() (ports []vhciPort, err error) {
 	return ports, nil
 }
 
-// AttachVHCI plugs the device into a port of this machine's virtual host controller, for which the caller must be root;
-// where something is being unplugged there, it waits. It serves the device until ctx ends, it is unplugged, or the
-// machine lets go of it.
+// AttachVHCI plugs the device into a port of this machine's virtual USB host controller and serves it until ctx ends, the
+// device is unplugged, or the machine detaches it. The caller must be root. If the port is still in use, it waits.
 func AttachVHCI(ctx context.Context, d *Device, port int) error {
 	c, err := connectVHCI(ctx, d, port)
 	if err != nil {
@@ -68,7 +68,7 @@ func AttachVHCI(ctx context.Context, d *Device, port int) error {
 	return attach(ctx, c, d)
 }
 
-// connectVHCI gives the kernel one end of a connection, and returns the other.
+// connectVHCI passes one end of a connection to the kernel and returns the other.
 func connectVHCI(ctx context.Context, d *Device, port int) (net.Conn, error) {
 	for {
 		ports, err := vhciPorts()
@@ -77,7 +77,7 @@ func connectVHCI(ctx context.Context, d *Device, port int) (net.Conn, error) {
 		}
 		i := slices.IndexFunc(ports, func(p vhciPort) bool { return p.number == port })
 		if i < 0 {
-			return nil, errors.New("there is no such port")
+			return nil, errors.New("no such port")
 		}
 		if ports[i].free {
 			break
@@ -93,9 +93,9 @@ func connectVHCI(ctx context.Context, d *Device, port int) (net.Conn, error) {
 		return nil, err
 	}
 	theirs, ours := os.NewFile(uintptr(fds[0]), "vhci"), os.NewFile(uintptr(fds[1]), "emulator")
-	defer theirs.Close()     // the kernel takes a reference of its own
-	defer ours.Close()       // and so does the Conn
-	const device = 1<<16 | 2 // bus and number at this end, which nobody asks for
+	defer theirs.Close()     // the kernel keeps its own reference
+	defer ours.Close()       // as does the Conn
+	const device = 1<<16 | 2 // bus and device number at this end, which nothing uses
 	line := fmt.Appendf(nil, "%d %d %d %d", port, theirs.Fd(), device, linuxSpeed(d.config.Speed))
 	if err := os.WriteFile(vhci+"attach", line, 0); err != nil {
 		return nil, err

@@ -7,10 +7,10 @@ import (
 	"errors"
 )
 
-var errNoVHCI = errors.New("a virtual USB host controller needs Linux")
+var errNoVHCI = errors.New("virtual USB host controllers exist on Linux only")
 
-// FreeVHCIPort needs Linux.
+// FreeVHCIPort works on Linux only.
 func FreeVHCIPort(d *Device) (int, error) { return 0, errNoVHCI }
 
-// AttachVHCI needs Linux.
+// AttachVHCI works on Linux only.
 func AttachVHCI(ctx context.Context, d *Device, port int) error { return errNoVHCI }

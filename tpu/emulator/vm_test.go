@@ -13,15 +13,14 @@ import (
 
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
-	"github.com/imprintkit/imprint/tpu/executable"
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
-// TestVM is the gate: the driver, libusb and the kernel's USB stack, with only the device emulated. It plugs devices
-// into the machine it runs on, and runs in a throw-away one only: see the target test-vm.
+// TestVM runs the driver on libusb and a real kernel's USB stack. Only the device is emulated. It plugs devices into the
+// machine that it runs on, so it needs a disposable one: see the make target test-vm.
 func TestVM(t *testing.T) {
 	if os.Getenv("IMPRINT_VM") == "" {
-		t.Skip("runs in a virtual machine only: make test-vm")
+		t.Skip("needs a virtual machine: make test-vm")
 	}
 	for _, speed := range []tpu.Speed{tpu.SuperSpeed, tpu.HighSpeed} {
 		t.Run(speed.String(), func(t *testing.T) { gate(t, speed) })
@@ -30,7 +29,7 @@ func TestVM(t *testing.T) {
 
 func gate(t *testing.T, speed tpu.Speed) {
 	device := emulator.New(emulator.Config{Speed: speed, Log: t.Logf})
-	tiny := tinyPackage()
+	tiny := tracetest.TinyPackage(tinySize, 0x80, 1)
 	if err := device.RegisterPackage(tiny, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -56,51 +55,56 @@ func gate(t *testing.T, speed tpu.Speed) {
 
 	// Boot, load, run.
 	d := openDevice(ctx, t, bus, infos[0].Port, 6*time.Second)
-	defer d.Close()
+	defer func() { d.Close() }()
 	m, err := d.Load(ctx, tiny)
 	if err != nil {
 		t.Fatal(err)
 	}
 	input, out, want := make([]byte, tinySize), make([]byte, tinySize), make([]byte, tinySize)
 	for i := range want {
-		want[i] = byte(7 * i) // what a device without a twin answers
+		want[i] = byte(7 * i) // the pattern of a device without an uncompiled model
 	}
 	run := func() error {
 		clear(out)
 		return m.Run(ctx, [][]byte{input}, [][]byte{out})
 	}
-	right := func(after string) {
+	check := func(after string) {
 		t.Helper()
 		if err := run(); err != nil || !bytes.Equal(out, want) {
-			t.Fatalf("after %s: error %v, and the right answer: %v", after, err, bytes.Equal(out, want))
+			t.Fatalf("after %s: error %v, correct output: %v", after, err, bytes.Equal(out, want))
 		}
-		t.Logf("right after %s", after)
+		t.Logf("correct after %s", after)
 	}
-	right("boot")
+	check("boot")
 
-	// Trouble costs one inference.
-	for _, trouble := range []struct {
+	// A fault costs one inference.
+	for _, fault := range []struct {
 		kind emulator.FaultKind
 		want error
 	}{{emulator.Stall, tpu.ErrStall}, {emulator.Fail, tpu.ErrTransfer}, {emulator.Hang, tpu.ErrTimeout}} {
-		device.Script(emulator.Fault{Endpoint: 0x01, At: 3, Kind: trouble.kind})
+		device.Script(emulator.Fault{Endpoint: 0x01, At: 3, Kind: fault.kind})
 		err := run()
 		device.Script()
-		if !errors.Is(err, trouble.want) {
-			t.Errorf("%v: got error %v, want %v", trouble.kind, err, trouble.want)
+		if !errors.Is(err, fault.want) {
+			t.Errorf("%v: got error %v, want %v", fault.kind, err, fault.want)
 		}
-		right(trouble.kind.String())
+		check(fault.kind.String())
 	}
 
-	// Unplugged in the middle of an inference, and plugged in again: cold, so that it needs its firmware.
+	// Unplug it during an inference and plug it in again. It then needs its firmware.
 	device.Script(emulator.Fault{Endpoint: 0x01, At: 3, Kind: emulator.Disconnect})
 	if err := run(); !errors.Is(err, tpu.ErrDisconnected) {
 		t.Errorf("unplug: got error %v, want %v", err, tpu.ErrDisconnected)
 	}
 	device.Script()
 	p.again()
-	right("replug")
+	check("replug")
 
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	// Models that the device computes take longer, above all on a busy machine.
+	d = openDevice(ctx, t, bus, infos[0].Port, time.Minute)
 	classify(ctx, t, device, d)
 	if err := d.Close(); err != nil {
 		t.Error(err)
@@ -108,9 +112,9 @@ func gate(t *testing.T, speed tpu.Speed) {
 	embed(ctx, t, device, bus, infos[0].Port)
 }
 
-// embed runs models whose answers in the Edge TPU's arithmetic are recorded in the folder models, and wants these.
+// embed runs models whose outputs on an Edge TPU are recorded in the folder models, and compares them.
 func embed(ctx context.Context, t *testing.T, device *emulator.Device, bus tpu.Bus, port tpu.Port) {
-	recorded, _ := filepath.Glob("models/*/*.tpu") // the pattern is sound
+	recorded, _ := filepath.Glob("models/*/*.tpu") // the pattern is valid
 	for _, file := range recorded {
 		model := filepath.Dir(file)
 		var files [4][]byte
@@ -127,16 +131,16 @@ func embed(ctx context.Context, t *testing.T, device *emulator.Device, bus tpu.B
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := openDevice(ctx, t, bus, port, time.Minute) // it is a large model for a machine without a processor of its own
+		d := openDevice(ctx, t, bus, port, time.Minute) // the model is large and the virtual machine slow
 		out := make([]byte, len(files[3]))
 		m, err := d.Load(ctx, pkg)
 		if err == nil {
 			err = m.Run(ctx, [][]byte{files[2]}, [][]byte{out})
 		}
 		if err != nil || !bytes.Equal(out, files[3]) {
-			t.Errorf("%s: error %v, as recorded: %v", file, err, bytes.Equal(out, files[3]))
+			t.Errorf("%s: error %v, equal to the recording: %v", file, err, bytes.Equal(out, files[3]))
 		} else {
-			t.Logf("%s is as recorded", file)
+			t.Logf("%s equals the recording", file)
 		}
 		if err := d.Close(); err != nil {
 			t.Error(err)
@@ -144,12 +148,12 @@ func embed(ctx context.Context, t *testing.T, device *emulator.Device, bus tpu.B
 	}
 }
 
-// classify runs a model for which the device knows the twin, and wants the answer that the driver gets in process. The
-// model is not part of this project, and may lie in the folder models.
+// classify runs a model whose uncompiled model the device knows, and compares the output with that of the in-process
+// emulator. The folder models may have the model, which is not part of this project.
 func classify(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu.Device) {
 	const model = "mobilenet_v1_0.25_128_quant"
 	if _, err := os.Stat("models"); err != nil {
-		t.Log("no model is at hand to compute with")
+		t.Log("no folder models: nothing to compute")
 		return
 	}
 	read := func(name string) []byte {
@@ -159,10 +163,10 @@ func classify(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu
 		}
 		return b
 	}
-	compiled, twin, input := read(model+"_edgetpu.tflite"), read(model+".tflite"), read("cat.bmp.in")
+	compiled, uncompiled, input := read(model+"_edgetpu.tflite"), read(model+".tflite"), read("cat.bmp.in")
 	inProcess := emulator.New(emulator.Config{})
 	for _, e := range []*emulator.Device{device, inProcess} {
-		if err := e.Register(compiled, twin); err != nil {
+		if err := e.Register(compiled, uncompiled); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -183,13 +187,13 @@ func classify(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu
 	}
 	bus := emulator.NewBus(inProcess)
 	defer bus.Close()
-	other := openDevice(ctx, t, bus, inProcess.Info().Port, 6*time.Second)
+	other := openDevice(ctx, t, bus, inProcess.Info().Port, time.Minute)
 	defer other.Close()
 	if got, want := run(d), run(other); !bytes.Equal(got, want) || bytes.Count(got, []byte{0}) == len(got) {
-		t.Errorf("%s: the same answer as in process: %v", model, bytes.Equal(got, want))
+		t.Errorf("%s: equal to the in-process output: %v", model, bytes.Equal(got, want))
 	}
-	t.Logf("%s is right", model)
-	taught(ctx, t, device, d)
+	t.Logf("%s is correct", model)
+	writtenHeads(ctx, t, device, d)
 }
 
 func openDevice(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, timeout time.Duration) *tpu.Device {
@@ -198,7 +202,7 @@ func openDevice(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, t
 	d, err := tpu.Open(ctx, bus, port, tpu.Options{
 		Firmware: func() ([]byte, error) { return firmware, nil },
 		Patience: time.Minute,
-		Timeout:  timeout, // the machine has no processor of its own
+		Timeout:  timeout, // the virtual machine is slow
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -206,33 +210,10 @@ func openDevice(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, t
 	return d
 }
 
-// tinySize is that of the input and the output of tinyPackage, in bytes: several transfers at either speed.
+// tinySize is the size of an input and output in bytes: several transfers at either speed.
 const tinySize = 5000
 
-// tinyPackage is a package made up here, which no chip could run.
-func tinyPackage() *executable.Package {
-	transfer := func(b executable.Buffer, name string, size int) executable.Hint {
-		return executable.Hint{Kind: executable.Transfer, Buffer: b, Name: name, Size: size, Out: b == executable.Output}
-	}
-	program := func(first byte) []executable.InstructionChunk {
-		return []executable.InstructionChunk{{Bytes: bytes.Repeat([]byte{first, 0x0f, 0, 0}, 64)}}
-	}
-	first, last := executable.Hint{Kind: executable.Instructions}, executable.Hint{Kind: executable.Interrupt, Out: true}
-	layer := []executable.Layer{{Name: "x", Size: tinySize, Y: 1, X: 1, Z: tinySize, Scale: 1}}
-	p := &executable.Package{Executables: []executable.Executable{{
-		Chip: "beagle", Type: executable.ExecutionOnly, Token: 1, BatchSize: 1, Deterministic: true, Chunks: program(0x80),
-		Inputs: layer, Outputs: layer,
-		Hints: []executable.Hint{first, transfer(executable.Input, "x", tinySize), transfer(executable.Output, "x", tinySize), last},
-	}, {
-		Chip: "beagle", Type: executable.ParameterCaching, Token: 1, BatchSize: 1, Deterministic: true, Chunks: program(0x81),
-		Parameters: make([]byte, 1<<16),
-		Hints:      []executable.Hint{first, transfer(executable.Parameter, "", 1<<16), last},
-	}}}
-	p.Main, p.Caching = &p.Executables[0], &p.Executables[1]
-	return p
-}
-
-// plug is a device in a port of this machine.
+// plug is an emulated device in a port of this machine.
 type plug struct {
 	t      *testing.T
 	device *emulator.Device
@@ -263,7 +244,7 @@ func (p *plug) attach() {
 	}()
 }
 
-// again plugs in a device that was unplugged.
+// again plugs the device in after it was unplugged.
 func (p *plug) again() {
 	p.wait.Wait()
 	p.device.Plug()

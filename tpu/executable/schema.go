@@ -11,15 +11,6 @@ type (
 	view      = flatbuf.View
 )
 
-// Short names for the descriptions below.
-var (
-	scalar = flatbuf.Scalar
-	vector = flatbuf.Vector
-	text   = flatbuf.String
-	one    = flatbuf.One
-	many   = flatbuf.Many
-)
-
 // packageIdentifier is the file identifier of the outermost flatbuffer.
 const packageIdentifier = "DWN1"
 
@@ -37,14 +28,14 @@ const (
 // packageTable is the outermost flatbuffer. Its executables are a nested one,
 // described by multiTable.
 var packageTable = &tableType{Name: "package", Fields: []field{
-	packageMinRuntime:  scalar("min_runtime_version", 4),
-	packageExecutables: vector("serialized_multi_executable", 1),
-	packageSignature:   vector("signature", 1),
-	packageKeypair:     scalar("keypair_version", 4),
-	packageCompiler:    text("compiler_version"),
-	packageChip:        scalar("virtual_chip_id", 4),
-	packageMultiChip:   vector("multi_chip_package", 4), // of offsets, which nothing follows
-	packageModel:       text("model_identifier"),
+	packageMinRuntime:  flatbuf.Scalar("min_runtime_version", 4),
+	packageExecutables: flatbuf.Vector("serialized_multi_executable", 1),
+	packageSignature:   flatbuf.Vector("signature", 1),
+	packageKeypair:     flatbuf.Scalar("keypair_version", 4),
+	packageCompiler:    flatbuf.String("compiler_version"),
+	packageChip:        flatbuf.Scalar("virtual_chip_id", 4),
+	packageMultiChip:   flatbuf.Vector("multi_chip_package", 4), // of offsets, which nothing follows
+	packageModel:       flatbuf.String("model_identifier"),
 }}
 
 const multiExecutables = 0
@@ -76,23 +67,23 @@ const (
 )
 
 var executableTable = &tableType{Name: "executable", Fields: []field{
-	executableVersion:     scalar("version", 4),
-	executableName:        text("name"),
-	executableModel:       vector("serialized_model", 1),
-	executableBatch:       scalar("batch_size", 4),
-	executableScratch:     scalar("scratch_size_bytes", 4),
-	executableChunks:      many("instruction_bitstreams", chunkTable),
-	executableParameters:  vector("parameters", 1),
-	executableHints:       one("dma_hints", hintsTable),
-	executableInputs:      many("input_layers", layerTable),
-	executableOutputs:     many("output_layers", layerTable),
-	executableChip:        text("chip"),
-	executableCycles:      scalar("estimated_cycles", 4),
-	executableNarrow:      scalar("used_narrow_memory_bytes_per_tile", 4),
-	executableKind:        scalar("type", 2),
-	executableToken:       scalar("parameter_caching_token", 8),
-	executableInTPUMemory: scalar("use_tpu_dram_for_parameters", 1),
-	executableCycles64:    scalar("estimated_cycles_64bit", 8),
+	executableVersion:     flatbuf.Scalar("version", 4),
+	executableName:        flatbuf.String("name"),
+	executableModel:       flatbuf.Vector("serialized_model", 1),
+	executableBatch:       flatbuf.Scalar("batch_size", 4),
+	executableScratch:     flatbuf.Scalar("scratch_size_bytes", 4),
+	executableChunks:      flatbuf.Many("instruction_bitstreams", chunkTable),
+	executableParameters:  flatbuf.Vector("parameters", 1),
+	executableHints:       flatbuf.One("dma_hints", hintsTable),
+	executableInputs:      flatbuf.Many("input_layers", layerTable),
+	executableOutputs:     flatbuf.Many("output_layers", layerTable),
+	executableChip:        flatbuf.String("chip"),
+	executableCycles:      flatbuf.Scalar("estimated_cycles", 4),
+	executableNarrow:      flatbuf.Scalar("used_narrow_memory_bytes_per_tile", 4),
+	executableKind:        flatbuf.Scalar("type", 2),
+	executableToken:       flatbuf.Scalar("parameter_caching_token", 8),
+	executableInTPUMemory: flatbuf.Scalar("use_tpu_dram_for_parameters", 1),
+	executableCycles64:    flatbuf.Scalar("estimated_cycles_64bit", 8),
 }}
 
 const (
@@ -101,8 +92,8 @@ const (
 )
 
 var chunkTable = &tableType{Name: "instruction bitstream", Fields: []field{
-	chunkBytes:  vector("bitstream", 1),
-	chunkFields: many("field_offsets", fieldTable),
+	chunkBytes:  flatbuf.Vector("bitstream", 1),
+	chunkFields: flatbuf.Many("field_offsets", fieldTable),
 }}
 
 const (
@@ -111,8 +102,8 @@ const (
 )
 
 var fieldTable = &tableType{Name: "field offset", Fields: []field{
-	fieldMeta: one("meta", metaTable),
-	fieldBit:  scalar("offset_bit", 4),
+	fieldMeta: flatbuf.One("meta", metaTable),
+	fieldBit:  flatbuf.Scalar("offset_bit", 4),
 }}
 
 const (
@@ -123,10 +114,10 @@ const (
 )
 
 var metaTable = &tableType{Name: "meta", Fields: []field{
-	metaBuffer: scalar("desc", 2),
-	metaBatch:  scalar("batch", 4),
-	metaName:   text("name"),
-	metaHalf:   scalar("position", 2),
+	metaBuffer: flatbuf.Scalar("desc", 2),
+	metaBatch:  flatbuf.Scalar("batch", 4),
+	metaName:   flatbuf.String("name"),
+	metaHalf:   flatbuf.Scalar("position", 2),
 }}
 
 const (
@@ -135,8 +126,8 @@ const (
 )
 
 var hintsTable = &tableType{Name: "dma hints", Fields: []field{
-	hintsList:          many("hints", hintTable),
-	hintsDeterministic: scalar("fully_deterministic", 1),
+	hintsList:          flatbuf.Many("hints", hintTable),
+	hintsDeterministic: flatbuf.Scalar("fully_deterministic", 1),
 }}
 
 const (
@@ -149,11 +140,11 @@ var hintTable = &tableType{Name: "dma hint", Fields: []field{
 	hintKind: flatbuf.UnionType("any_hint_type"),
 	hintContent: flatbuf.Union("any_hint", []*tableType{
 		Transfer:     transferTable,
-		Instructions: {Name: "instruction hint", Fields: []field{scalar("instruction_chunk_index", 4)}},
-		Interrupt:    {Name: "interrupt hint", Fields: []field{scalar("type", 2)}},
+		Instructions: {Name: "instruction hint", Fields: []field{flatbuf.Scalar("instruction_chunk_index", 4)}},
+		Interrupt:    {Name: "interrupt hint", Fields: []field{flatbuf.Scalar("type", 2)}},
 		Fence:        {Name: "fence hint"},
 	}),
-	hintDirection: scalar("direction", 2),
+	hintDirection: flatbuf.Scalar("direction", 2),
 }}
 
 const (
@@ -163,9 +154,9 @@ const (
 )
 
 var transferTable = &tableType{Name: "dma descriptor hint", Fields: []field{
-	transferMeta:   one("meta", metaTable),
-	transferOffset: scalar("offset_in_bytes", 4),
-	transferSize:   scalar("size_in_bytes", 4),
+	transferMeta:   flatbuf.One("meta", metaTable),
+	transferOffset: flatbuf.Scalar("offset_in_bytes", 4),
+	transferSize:   flatbuf.Scalar("size_in_bytes", 4),
 }}
 
 const (
@@ -190,24 +181,24 @@ const (
 )
 
 var layerTable = &tableType{Name: "layer", Fields: []field{
-	layerName: text("name"),
-	layerSize: scalar("size_bytes", 4),
-	layerY:    scalar("y_dim", 4),
-	layerX:    scalar("x_dim", 4),
-	layerZ:    scalar("z_dim", 4),
-	layerNumerics: one("numerics", &tableType{Name: "numerics", Fields: []field{
-		numericsZeroPoint: scalar("zero_point", 4),
-		numericsScale:     scalar("dequantization_factor", 4),
+	layerName: flatbuf.String("name"),
+	layerSize: flatbuf.Scalar("size_bytes", 4),
+	layerY:    flatbuf.Scalar("y_dim", 4),
+	layerX:    flatbuf.Scalar("x_dim", 4),
+	layerZ:    flatbuf.Scalar("z_dim", 4),
+	layerNumerics: flatbuf.One("numerics", &tableType{Name: "numerics", Fields: []field{
+		numericsZeroPoint: flatbuf.Scalar("zero_point", 4),
+		numericsScale:     flatbuf.Scalar("dequantization_factor", 4),
 	}}),
-	layerDataType: scalar("data_type", 2),
+	layerDataType: flatbuf.Scalar("data_type", 2),
 	layerKind:     flatbuf.UnionType("any_layer_type"),
 	layerContent: flatbuf.Union("any_layer", []*tableType{
 		outputLayer: outputTable,
 		inputLayer:  {Name: "input layer"},
 	}),
-	layerExecutions: scalar("execution_count_per_inference", 4),
-	layerCache:      scalar("cache_on_dram", 1),
-	layerShape:      one("shape", shapeTable),
+	layerExecutions: flatbuf.Scalar("execution_count_per_inference", 4),
+	layerCache:      flatbuf.Scalar("cache_on_dram", 1),
+	layerShape:      flatbuf.One("shape", shapeTable),
 }}
 
 const (
@@ -216,7 +207,7 @@ const (
 )
 
 // shapeTable's only field is a vector of first and last index, two int32.
-var shapeTable = &tableType{Name: "tensor shape", Fields: []field{vector("dimension", 8)}}
+var shapeTable = &tableType{Name: "tensor shape", Fields: []field{flatbuf.Vector("dimension", 8)}}
 
 const (
 	outputLayout = iota
@@ -225,18 +216,18 @@ const (
 )
 
 var outputTable = &tableType{Name: "output layer", Fields: []field{
-	outputLayout: one("layout", &tableType{Name: "output layout", Fields: []field{
-		layoutRowTile:      vector("y_coordinate_to_linear_tile_id_map", 4),
-		layoutColumnTile:   vector("x_coordinate_to_linear_tile_id_map", 4),
-		layoutTileOffset:   vector("linearized_tile_byte_offset", 4),
-		layoutColumnOffset: vector("x_coordinate_to_local_byte_offset", 4),
-		layoutRowInTile:    vector("y_coordinate_to_local_y_offset", 4),
-		layoutRowSize:      vector("x_coordinate_to_local_y_row_size", 4),
+	outputLayout: flatbuf.One("layout", &tableType{Name: "output layout", Fields: []field{
+		layoutRowTile:      flatbuf.Vector("y_coordinate_to_linear_tile_id_map", 4),
+		layoutColumnTile:   flatbuf.Vector("x_coordinate_to_linear_tile_id_map", 4),
+		layoutTileOffset:   flatbuf.Vector("linearized_tile_byte_offset", 4),
+		layoutColumnOffset: flatbuf.Vector("x_coordinate_to_local_byte_offset", 4),
+		layoutRowInTile:    flatbuf.Vector("y_coordinate_to_local_y_offset", 4),
+		layoutRowSize:      flatbuf.Vector("x_coordinate_to_local_y_row_size", 4),
 	}}),
-	outputDataType: scalar("data_type", 2),
-	outputShape: one("shape_info", &tableType{Name: "output shape info", Fields: []field{
-		many("slice_layout", &tableType{Name: "tensor layout", Fields: []field{one("shape", shapeTable), vector("stride", 4)}}),
-		vector("slice_offset", 4),
+	outputDataType: flatbuf.Scalar("data_type", 2),
+	outputShape: flatbuf.One("shape_info", &tableType{Name: "output shape info", Fields: []field{
+		flatbuf.Many("slice_layout", &tableType{Name: "tensor layout", Fields: []field{flatbuf.One("shape", shapeTable), flatbuf.Vector("stride", 4)}}),
+		flatbuf.Vector("slice_offset", 4),
 	}}),
 }}
 

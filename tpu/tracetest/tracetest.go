@@ -1,6 +1,6 @@
 // Package tracetest compares drivers with recordings of the USB transfers between a driver and an Edge TPU. Start with [All],
 // which also finds the model of each recording. A recording has one line per transfer, in the format of edgetpu-emulator's
-// transcripts.
+// transcripts. [TinyPackage] makes a model for tests that need no files.
 package tracetest
 
 import (
@@ -230,4 +230,31 @@ func Package(compiled []byte) (*executable.Package, error) {
 		}
 	}
 	return nil, fmt.Errorf("no operator %s", executable.CustomOperator)
+}
+
+// TinyPackage returns a package that drivers and package emulator accept, although no real chip could run it. It has an input
+// and an output "x" of size bytes, and 64 KiB of parameters with the token. Its instructions begin with first, those that
+// load the parameters with first+1.
+func TinyPackage(size int, first byte, token uint64) *executable.Package {
+	const parameters = 64 << 10
+	transfer := func(b executable.Buffer, name string, size int) executable.Hint {
+		return executable.Hint{Kind: executable.Transfer, Buffer: b, Name: name, Size: size, Out: b == executable.Output}
+	}
+	program := func(kind executable.Type, first byte, transfers ...executable.Hint) executable.Executable {
+		hints := append([]executable.Hint{{Kind: executable.Instructions}}, transfers...)
+		return executable.Executable{
+			Chip: "beagle", Type: kind, Token: token, BatchSize: 1, Deterministic: true,
+			Chunks: []executable.InstructionChunk{{Bytes: bytes.Repeat([]byte{first, 0x0f, 0, 0}, 64)}},
+			Hints:  append(hints, executable.Hint{Kind: executable.Interrupt}),
+		}
+	}
+	layers := []executable.Layer{{Name: "x", Size: size, Y: 1, X: 1, Z: size, Scale: 1}}
+	p := &executable.Package{Executables: []executable.Executable{
+		program(executable.ExecutionOnly, first, transfer(executable.Input, "x", size), transfer(executable.Output, "x", size)),
+		program(executable.ParameterCaching, first+1, transfer(executable.Parameter, "", parameters)),
+	}}
+	p.Executables[0].Inputs, p.Executables[0].Outputs = layers, layers
+	p.Executables[1].Parameters = make([]byte, parameters)
+	p.Main, p.Caching = &p.Executables[0], &p.Executables[1]
+	return p
 }

@@ -6,15 +6,15 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// add computes ADD of 16 elements at a time: panels has the scales of both
-// operands, with the zero points in place of a bias, and of their sum.
+// add generates a routine for ADD of 16 elements at a time. Three panels have the scales of
+// the operands, with the zero points instead of a bias, and of their sum.
 func add(signed bool) {
 	name, how, load := "addUnsigned", "unsigned", VPMOVZXBD
 	if signed {
 		name, how, load = "addSigned", "signed", VPMOVSXBD
 	}
 	TEXT(name, NOSPLIT, "func(out, x, y *byte, n int, panels *byte)")
-	Doc(name + " adds 16·n " + how + " bytes. Of three panels, two scale the operands and one the sums.")
+	Doc(name + " adds 16·n " + how + " bytes. The first two of three panels scale the operands, the third the sums.")
 	Pragma("noescape")
 	out, x, y := Load(Param("out"), GP64()), Load(Param("x"), GP64()), Load(Param("y"), GP64())
 	n, first := Load(Param("n"), GP64()), Load(Param("panels"), GP64())
@@ -27,7 +27,7 @@ func add(signed bool) {
 		load(Mem{Base: from, Disp: 8 * half}, v)
 		VPSLLD(Imm(21), v, v)
 		VPADDD(field(panel, biasField, half), v, v)
-		requantise(v, panel, half, true)
+		requantize(v, panel, half, true)
 		return v
 	}
 	var sums [2]VecVirtual
@@ -36,7 +36,7 @@ func add(signed bool) {
 		v := term(y, second, half)
 		VPADDD(v, sums[half], sums[half])
 		VPADDD(sums[half], sums[half], sums[half])
-		requantise(sums[half], third, half, true)
+		requantize(sums[half], third, half, true)
 	}
 	a, high := sums[0], XMM()
 	VPACKSSDW(sums[1], a, a)

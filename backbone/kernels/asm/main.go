@@ -1,5 +1,6 @@
-// Command asm writes the amd64 assembly of package kernels: run go generate
-// there. It is a module of its own so that package kernels needs no generator.
+// Command asm generates the amd64 assembly of package kernels. To use it, run go generate
+// there. It is a separate module so that users of package kernels do not depend on the
+// generator.
 package main
 
 import (
@@ -48,6 +49,7 @@ func main() {
 	}
 }
 
+// rewrite encodes the instructions that the assembler does not know.
 func rewrite(name string) error {
 	source, err := os.ReadFile(name)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 const (
 	biasField     = 64 * iota // 16 int32
 	mantissaField             // 16 int32, for the even lanes
-	oddField                  // those for the odd lanes, moved into the even ones
+	oddField                  // for the odd lanes, moved to the even ones
 	roundField                // 8 int64, for the even lanes
 	roundOddField
 	shiftField // 16 int32
@@ -22,15 +22,15 @@ const (
 	panelBytes = flipField + 32
 )
 
-// field is 32 bytes of a panel: half 0 or 1 of the 16 int32.
+// field returns 32 bytes of a panel: half 0 or 1 of 16 int32.
 func field(panel Register, offset, half int) Mem {
 	return Mem{Base: panel, Disp: offset + 32*half}
 }
 
-// requantise brings eight accumulators, half of a panel, to codes less the zero
-// point. The product with the mantissa is rounded once, in its upper half, which
-// equals multiplier.applyUp; multiplier.apply differs from it by 1 below 0.
-func requantise(acc VecVirtual, panel Register, half int, away bool) {
+// requantize maps eight accumulators, half of a panel, to codes minus the zero point. It
+// rounds the product with the mantissa once, in its upper half. The result equals that of
+// multiplier.applyUp or, if away is set, multiplier.apply.
+func requantize(acc VecVirtual, panel Register, half int, away bool) {
 	odd, even := YMM(), YMM()
 	VPSRLQ(Imm(32), acc, odd)
 	VPMULDQ(field(panel, mantissaField, half), acc, even)
@@ -48,8 +48,8 @@ func requantise(acc VecVirtual, panel Register, half int, away bool) {
 	VPSRAVD(field(panel, shiftField, half), acc, acc)
 }
 
-// finish adds the zero point to two rows of 16 int16 each, clamps them and
-// leaves bytes: those of a before those of b in each half of the result.
+// finish adds the zero point to two rows of 16 int16 each, clamps them and packs them to
+// bytes in a. Each half of a has bytes of a before bytes of b.
 func finish(a, b VecVirtual, panel Register) {
 	VPADDSW(field(panel, zeroField, 0), a, a)
 	if a != b {
@@ -61,9 +61,9 @@ func finish(a, b VecVirtual, panel Register) {
 	VPXOR(field(panel, flipField, 0), a, a)
 }
 
-// A tile is the accumulators of some rows and of 8 or 16 channels. In a panel
-// of 16 channels the first vector has channels 0…3 and 8…11, the second the
-// others, which is the order in which they are packed.
+// A tile holds the accumulators of several rows of 8 or 16 channels. In a panel of 16
+// channels the first vector has channels 0…3 and 8…11 and the second the others, because
+// instructions pack them in this order.
 type tile [][]VecVirtual
 
 func newTile(rows, vectors int) tile {
@@ -85,12 +85,12 @@ func (t tile) start(panel Register) {
 	}
 }
 
-// store requantises the tile and stores row r at out + r·stride.
+// store requantizes the tile and stores row r at out + r·stride.
 func (t tile) store(panel Register, out, stride, stride3 Register) {
 	row := func(r int) Mem { return rowOf(out, stride, stride3, r, 0) }
 	for _, accs := range t {
 		for v, acc := range accs {
-			requantise(acc, panel, v, false)
+			requantize(acc, panel, v, false)
 		}
 		if len(accs) == 2 {
 			VPACKSSDW(accs[1], accs[0], accs[0])
@@ -135,7 +135,7 @@ func (t tile) store(panel Register, out, stride, stride3 Register) {
 	}
 }
 
-// rowOf is the address of row 0…3 of a tile.
+// rowOf returns the address of row 0…3 of a tile. stride3 is 3·stride.
 func rowOf(base, stride, stride3 Register, row, disp int) Mem {
 	switch row {
 	case 0:

@@ -14,13 +14,13 @@ import (
 // tileRows is the number of rows that share a load of weights.
 const tileRows = 4
 
-// wordPairs is the number of pairs of 16-bit values in one turn of the loop.
+// wordPairs is the number of pairs of 16-bit values in an iteration of the loop.
 const wordPairs = 4
 
-// words multiplies tiles of rows of int16 by panels of int16.
+// words generates a routine that multiplies tiles of rows of int16 by panels of int16.
 func words(rows, vectors int) {
 	TEXT(fmt.Sprintf("words%dx%d", rows, 8*vectors), NOSPLIT, "func(x *byte, stride, tiles int, w *byte, steps int, p, out *byte, outStride int)")
-	Doc(fmt.Sprintf("words%dx%d multiplies tiles of %d rows of 8·steps int16, stride bytes apart, by w and stores %d codes of each row.", rows, 8*vectors, rows, 8*vectors))
+	Doc(fmt.Sprintf("words%dx%d multiplies tiles of %s of 8·steps int16, stride bytes apart, by w. It stores %d codes of each row.", rows, 8*vectors, rowCount(rows), 8*vectors))
 	Pragma("noescape")
 	x, stride := Load(Param("x"), GP64()), Load(Param("stride"), GP64())
 	tiles, w := Load(Param("tiles"), GP64()), Load(Param("w"), GP64())
@@ -77,7 +77,15 @@ func words(rows, vectors int) {
 	RET()
 }
 
-// ones are 16 words in memory.
+// rowCount returns a number of rows in words.
+func rowCount(n int) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprint(n, " rows")
+}
+
+// ones defines 16 words of 1 in memory.
 func ones() Mem {
 	m := GLOBL("ones", 8|16) // RODATA|NOPTR
 	for i := range 16 {
@@ -86,13 +94,13 @@ func ones() Mem {
 	return m
 }
 
-// bytes multiplies tiles of rows of unsigned bytes by panels of signed bytes, 8
-// deep at a time: first pairs, then sums of two pairs, in 16 bits, for which
-// weights are small enough.
+// bytes generates a routine that multiplies tiles of rows of unsigned bytes by panels of
+// signed bytes, in groups of 8. It adds the products of two pairs in 16 bits, so weights
+// must be small enough for that.
 func bytes(rows, vectors int, one Mem) {
 	TEXT(fmt.Sprintf("bytes%dx%d", rows, 8*vectors), NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
-	Doc(fmt.Sprintf("bytes%dx%d multiplies tiles of %d rows of unsigned bytes, stride bytes apart, by groups", rows, 8*vectors, rows),
-		fmt.Sprintf("of 8 weights, each for the 8 bytes at an offset, and stores %d codes of each row.", 8*vectors))
+	Doc(fmt.Sprintf("bytes%dx%d multiplies tiles of %s of unsigned bytes, stride bytes apart, by groups of 8", rows, 8*vectors, rowCount(rows)),
+		fmt.Sprintf("weights. Each group applies to the 8 bytes at an offset in a row. It stores %d codes of each row.", 8*vectors))
 	Pragma("noescape")
 	x, stride := Load(Param("x"), GP64()), Load(Param("stride"), GP64())
 	weights, offsets := GP64(), Load(Param("offsets"), GP64())
@@ -121,7 +129,7 @@ func bytes(rows, vectors int, one Mem) {
 		for v := range vectors {
 			m := Mem{Base: weights, Disp: 32 * (quad*vectors + v)}
 			if quad == 1 && v == 1 {
-				// There is no register left for it.
+				// All registers are in use.
 				side[quad] = append(side[quad], m)
 				continue
 			}
@@ -162,12 +170,12 @@ func bytes(rows, vectors int, one Mem) {
 	RET()
 }
 
-// vnni multiplies tiles of rows of unsigned bytes by panels of signed bytes as
-// bytes does, with the instruction made for it.
+// vnni generates a routine like that of bytes with the dot product of AVX-VNNI, for any
+// weights.
 func vnni(rows, vectors int) {
 	name := fmt.Sprintf("vex%dx%d", rows, 8*vectors)
 	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
-	Doc(name + " is bytes" + fmt.Sprintf("%dx%d for weights of any size.", rows, 8*vectors))
+	Doc(name + " is bytes" + fmt.Sprintf("%dx%d for any weights.", rows, 8*vectors))
 	Pragma("noescape")
 	x, stride := Load(Param("x"), GP64()), Load(Param("stride"), GP64())
 	weights, offsets := GP64(), Load(Param("offsets"), GP64())
@@ -222,8 +230,8 @@ func vnni(rows, vectors int) {
 	RET()
 }
 
-// dotBytes adds the products of four signed and unsigned bytes to each lane.
-// avo knows neither form of the instruction, Go's assembler only that of AVX-512.
+// dotBytes adds the products of four signed and four unsigned bytes to each lane of sum.
+// avo does not know the instruction, and Go's assembler only knows its AVX-512 form.
 func dotBytes(signed Op, unsigned, sum VecVirtual, vex bool) {
 	opcode, isa := "VPDPBUSD", "AVX512_VNNI"
 	if vex {
@@ -238,13 +246,13 @@ func dotBytes(signed Op, unsigned, sum VecVirtual, vex bool) {
 	})
 }
 
-// vexDot stands for the instruction until encodeDots.
+// vexDot is a placeholder for the instruction, which encodeDots replaces.
 const vexDot = "VPDPBUSD_VEX"
 
 var vexDots = regexp.MustCompile(vexDot + ` +Y(\d+), Y(\d+), Y(\d+)`)
 
-// encodeDots writes the bytes of VEX.256.66.0F38.W0 50 /r in place of vexDot
-// (Intel's Software Developer's Manual, volume 2, VPDPBUSD).
+// encodeDots replaces vexDot by the bytes of VEX.256.66.0F38.W0 50 /r. Source: Intel
+// Software Developer's Manual, volume 2, VPDPBUSD.
 func encodeDots(source []byte) []byte {
 	return vexDots.ReplaceAllFunc(source, func(line []byte) []byte {
 		var y [3]int
@@ -257,7 +265,7 @@ func encodeDots(source []byte) []byte {
 	})
 }
 
-// argument is where a parameter is.
+// argument returns the memory operand of a parameter.
 func argument(name string) Mem {
 	a, err := Param(name).Resolve()
 	if err != nil {
@@ -266,7 +274,7 @@ func argument(name string) Mem {
 	return a.Addr
 }
 
-// widen stores n·16 bytes as int16.
+// widen generates a routine that widens bytes to int16.
 func widen(signed bool) {
 	name, how, load := "widenUnsigned", "unsigned", VPMOVZXBW
 	if signed {
@@ -288,8 +296,7 @@ func widen(signed bool) {
 	RET()
 }
 
-// peak does nothing but the arithmetic of words, as fast as it goes: what a
-// benchmark compares with.
+// peak generates a routine with only the arithmetic of words, to measure its peak speed.
 func peak() {
 	TEXT("wordsPeak", NOSPLIT, "func(n int)")
 	Doc("wordsPeak multiplies and adds 8·16 pairs of int16 n times.")

@@ -8,8 +8,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets of the fields of type widePanel in package kernels: of each half, and
-// of what both have in common.
+// Offsets of the fields of types widePanel and wideBlock in package kernels: first those
+// of each half, then the others.
 const (
 	wideBias = 64 * iota // 16 int32
 	wideMantissa
@@ -19,7 +19,7 @@ const (
 	wideShift // 16 int32
 	wideLeft
 	wideLeast
-	wideHalf // their size
+	wideHalf // size of a half
 
 	wideZero  = 2 * wideHalf // 32 int16
 	wideLow   = wideZero + 64
@@ -32,13 +32,13 @@ const (
 	wideRows  = 8
 )
 
-// wideField is 64 bytes of a panel's half.
+// wideField returns 64 bytes of half of a panel.
 func wideField(panel Register, offset, half int) Mem {
 	return Mem{Base: panel, Disp: wideHalf*half + offset}
 }
 
-// order is how lanes of four bytes are put together that instructions have
-// packed within 16 bytes: one of four, then the next.
+// order defines the permutation that sorts 4-byte lanes after packing within 16 bytes: the
+// first lanes of all 16 bytes, then the second ones, and so on.
 func order() Mem {
 	m := GLOBL("groupsOf16", 8|16) // RODATA|NOPTR
 	for i := range 16 {
@@ -47,7 +47,7 @@ func order() Mem {
 	return m
 }
 
-// eights is how the first 8 bytes of each 16 are put together.
+// eights defines the permutation that joins the first 8 bytes of each 16.
 func eights() Mem {
 	m := GLOBL("groupsOf8", 8|16) // RODATA|NOPTR
 	for i := range 8 {
@@ -56,14 +56,16 @@ func eights() Mem {
 	return m
 }
 
-// A wideScale is what scales sums of a panel's half, in registers or in memory.
+// A wideScale has the parameters that scale half of a panel, in registers or in memory.
 type wideScale struct{ mantissa, odd, round, roundOdd, shift Op }
 
+// inMemory returns the parameters of a panel in memory.
 func inMemory(panel Register, half int) wideScale {
 	f := func(offset int) Op { return wideField(panel, offset, half) }
 	return wideScale{f(wideMantissa), f(wideOdd), f(wideRound), f(wideRoundOdd), f(wideShift)}
 }
 
+// load loads the parameters into registers.
 func (s wideScale) load() wideScale {
 	for _, field := range []*Op{&s.mantissa, &s.odd, &s.round, &s.roundOdd, &s.shift} {
 		r := ZMM()
@@ -73,8 +75,8 @@ func (s wideScale) load() wideScale {
 	return s
 }
 
-// upper leaves the rounded products of acc with the mantissa in acc, less what
-// is still to be shifted, as requantise does.
+// upper sets acc to the rounded upper halves of its products with the mantissa, as
+// requantize does before its shift.
 func (s wideScale) upper(acc VecVirtual, even OpmaskVirtual) {
 	odd := ZMM()
 	VPSRLQ(Imm(32), acc, odd)
@@ -86,9 +88,10 @@ func (s wideScale) upper(acc VecVirtual, even OpmaskVirtual) {
 	VMOVDQA64(odd, acc)
 }
 
-// evenMask is the mask of the even lanes of 32 bits.
+// evenMask returns the mask of the even 32-bit lanes.
 func evenMask() OpmaskVirtual { return mask32(U32(evenLanes)) }
 
+// mask32 loads a mask of 32 bits.
 func mask32(m Op) OpmaskVirtual {
 	bits, k := GP32(), K()
 	MOVL(m, bits)
@@ -109,160 +112,53 @@ func wideFinish(a, b VecVirtual, panel Register) {
 	VPXORD(common(wideFlip), a, a)
 }
 
-// wide multiplies tiles of rows of unsigned bytes by panels of 16 or 32 signed
-// bytes, with AVX-512.
+// A wideProduct generates a product with AVX-512.
+type wideProduct struct {
+	rows, vectors int // of a tile
+	halves        int // 2 if each half of a group has its own sums
+
+	x, stride, offsets, panel, out, outStride Register
+	at, at4, weights, n, stride3, ahead       GPVirtual
+	stored, even                              OpmaskVirtual
+
+	sums   [][2]VecVirtual // of each row
+	second [][2]VecVirtual // of the second half of each group
+}
+
+// wide generates a routine that multiplies tiles of rows of unsigned bytes by panels of 16
+// or 32 signed bytes.
 func wide(rows, vectors int, order Mem) {
 	name := fmt.Sprintf("wide%dx%d", rows, 16*vectors)
-	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, turns int, p, out *byte, outStride int, mask uint32)")
-	Doc(fmt.Sprintf("%s multiplies tiles of %d rows of unsigned bytes, stride bytes apart, by turns", name, rows),
-		"of 8 weights, each for the 8 bytes at an offset, and stores those codes of each",
-		fmt.Sprintf("row, of %d, that mask has.", 16*vectors))
+	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int, mask uint32)")
+	Doc(fmt.Sprintf("%s multiplies tiles of %s of unsigned bytes, stride bytes apart, by groups", name, rowCount(rows)),
+		"of 8 weights. Each group applies to the 8 bytes at an offset in a row. It stores the",
+		fmt.Sprintf("codes in mask, out of %d codes of each row.", 16*vectors))
 	Pragma("noescape")
-	x, stride := Load(Param("x"), GP64()), Load(Param("stride"), GP64())
-	offsets, panel := Load(Param("offsets"), GP64()), Load(Param("p"), GP64())
-	out, outStride := Load(Param("out"), GP64()), Load(Param("outStride"), GP64())
-	at, at4, weights, n, stride3 := GP64(), GP64(), GP64(), GP64(), GP64()
-	stored, even := mask32(argument("mask")), evenMask()
+	p := &wideProduct{rows: rows, vectors: vectors}
+	p.x, p.stride = Load(Param("x"), GP64()), Load(Param("stride"), GP64())
+	p.offsets, p.panel = Load(Param("offsets"), GP64()), Load(Param("p"), GP64())
+	p.out, p.outStride = Load(Param("out"), GP64()), Load(Param("outStride"), GP64())
+	p.at, p.at4, p.weights, p.n, p.stride3 = GP64(), GP64(), GP64(), GP64(), GP64()
+	p.stored, p.even = mask32(argument("mask")), evenMask()
 	if rows > 1 {
-		LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+		LEAQ(Mem{Base: p.stride, Index: p.stride, Scale: 2}, p.stride3)
 	}
 
 	Label("tile")
-	// Two sums of each row, of both vectors or of both halves of a turn: each
-	// addition takes a while.
-	sums := make([][2]VecVirtual, rows)
-	halves := 1
-	if vectors == 1 || rows == 1 {
-		halves = 2
-	}
-	second := make([][2]VecVirtual, rows) // of the other half
-	for v := range vectors {
-		for r := range rows {
-			sums[r][v] = ZMM()
-			VMOVDQU32(wideField(panel, wideBias, v), sums[r][v])
-			if halves == 2 {
-				second[r][v] = ZMM()
-				VPXORD(second[r][v], second[r][v], second[r][v])
-			}
-		}
-	}
-	MOVQ(argument("w"), weights)
-	XORQ(n, n)
-	ahead := GP64()
-	if rows > 1 {
-		// The next panel's weights lie behind these. Two tiles fetch all of them:
-		// one the first lines of each turn, one the others.
-		MOVQ(argument("tiles"), ahead)
-		ANDQ(Imm(uint64(vectors-1)), ahead)
-		SHLQ(Imm(7), ahead)
-		ADDQ(weights, ahead)
-		MOVQ(argument("turns"), at)
-		SHLQ(Imm(uint64(6+vectors)), at)
-		ADDQ(at, ahead)
-	}
+	p.start()
 
 	Label("depth")
-	MOVLQSX(Mem{Base: offsets, Index: n, Scale: 4}, at)
-	ADDQ(x, at)
-	if rows > 1 {
-		LEAQ(Mem{Base: at, Index: stride, Scale: 4}, at4)
-		PREFETCHT1(Mem{Base: ahead})
-		PREFETCHT1(Mem{Base: ahead, Disp: 64})
-		ADDQ(U32(128*vectors), ahead)
-	}
-	for quad := range 2 {
-		var side [2]VecVirtual
-		for v := range vectors {
-			side[v] = ZMM()
-			VMOVDQU32(Mem{Base: weights, Disp: 64 * (quad*vectors + v)}, side[v])
-		}
-		for r := range rows {
-			base := at
-			if r >= 4 {
-				base = at4
-			}
-			pixel := ZMM()
-			VPBROADCASTD(rowOf(base, stride, stride3, r%4, 4*quad), pixel)
-			for v := range vectors {
-				sum := sums[r][v]
-				if quad >= 2-halves+1 {
-					sum = second[r][v]
-				}
-				dotBytes(side[v], pixel, sum, false)
-			}
-		}
-	}
-	ADDQ(U32(128*vectors), weights)
-	INCQ(n)
-	CMPQ(n, argument("turns"))
+	p.multiply()
+	ADDQ(U32(128*vectors), p.weights)
+	INCQ(p.n)
+	CMPQ(p.n, argument("groups"))
 	JLT(LabelRef("depth"))
 
-	for v := range vectors {
-		scale := inMemory(panel, v)
-		if rows > 1 {
-			scale = scale.load()
-		}
-		for r := range rows {
-			acc := sums[r][v]
-			if halves == 2 {
-				VPADDD(second[r][v], acc, acc)
-			}
-			scale.upper(acc, even)
-			VPSRAVD(scale.shift, acc, acc)
-		}
-	}
-	// What is packed first comes to lie in 4 bytes of each 16, and so on.
-	grouped := ZMM()
-	VMOVDQU32(order, grouped)
-	to := GP64()
-	MOVQ(out, to)
-	store := func(codes VecVirtual, last bool) {
-		if vectors == 2 {
-			VMOVDQU8(codes.AsY(), stored, Mem{Base: to})
-		} else {
-			VMOVDQU8(codes.AsX(), stored, Mem{Base: to})
-		}
-		if !last {
-			ADDQ(outStride, to)
-		}
-	}
-	each := min(rows, 4/vectors) // rows in one vector of codes
-	for r := 0; r < rows; r += each {
-		packs := sums[r : r+each]
-		a := packs[0][0]
-		b := a
-		switch {
-		case vectors == 2:
-			VPACKSSDW(packs[0][1], a, a)
-			if each == 2 {
-				b = packs[1][0]
-				VPACKSSDW(packs[1][1], b, b)
-			}
-		case each == 4:
-			b = packs[2][0]
-			VPACKSSDW(packs[1][0], a, a)
-			VPACKSSDW(packs[3][0], b, b)
-		default:
-			VPACKSSDW(a, a, a)
-		}
-		wideFinish(a, b, panel)
-		VPERMD(a, grouped, a)
-		for i := range each {
-			part := a
-			switch {
-			case i > 0 && vectors == 2:
-				part = ZMM()
-				VEXTRACTI64X4(Imm(1), a, part.AsY())
-			case i > 0:
-				part = ZMM()
-				VEXTRACTI32X4(Imm(uint64(i)), a, part.AsX())
-			}
-			store(part, r+i == rows-1)
-		}
-	}
+	p.scale()
+	p.store(order)
 	for range rows {
-		ADDQ(stride, x)
-		ADDQ(outStride, out)
+		ADDQ(p.stride, p.x)
+		ADDQ(p.outStride, p.out)
 	}
 	DECQ(argument("tiles"))
 	JNZ(LabelRef("tile"))
@@ -270,77 +166,256 @@ func wide(rows, vectors int, order Mem) {
 	RET()
 }
 
-// wideWindows computes 3×3 windows of 32 channels at a time. The bytes of a
-// column of three rows lie side by side, for an instruction that adds products
-// of four; near windows find two of their columns in the one before. twice is for
-// weights that are the sum of two.
+// start sets the sums to the bias. Each row has at least two sums, of both vectors or of
+// both halves of a group, because an addition has latency.
+func (p *wideProduct) start() {
+	p.sums = make([][2]VecVirtual, p.rows)
+	p.halves = 1
+	if p.vectors == 1 || p.rows == 1 {
+		p.halves = 2
+	}
+	p.second = make([][2]VecVirtual, p.rows)
+	for v := range p.vectors {
+		for r := range p.rows {
+			p.sums[r][v] = ZMM()
+			VMOVDQU32(wideField(p.panel, wideBias, v), p.sums[r][v])
+			if p.halves == 2 {
+				p.second[r][v] = ZMM()
+				VPXORD(p.second[r][v], p.second[r][v], p.second[r][v])
+			}
+		}
+	}
+	MOVQ(argument("w"), p.weights)
+	XORQ(p.n, p.n)
+	p.ahead = GP64()
+	if p.rows > 1 {
+		// The weights of the next panel follow these. Two tiles prefetch all of them:
+		// one the first cache lines of each group, one the others.
+		MOVQ(argument("tiles"), p.ahead)
+		ANDQ(Imm(uint64(p.vectors-1)), p.ahead)
+		SHLQ(Imm(7), p.ahead)
+		ADDQ(p.weights, p.ahead)
+		MOVQ(argument("groups"), p.at)
+		SHLQ(Imm(uint64(6+p.vectors)), p.at)
+		ADDQ(p.at, p.ahead)
+	}
+}
+
+// multiply adds the products of one group of weights to the sums.
+func (p *wideProduct) multiply() {
+	MOVLQSX(Mem{Base: p.offsets, Index: p.n, Scale: 4}, p.at)
+	ADDQ(p.x, p.at)
+	if p.rows > 1 {
+		LEAQ(Mem{Base: p.at, Index: p.stride, Scale: 4}, p.at4)
+		PREFETCHT1(Mem{Base: p.ahead})
+		PREFETCHT1(Mem{Base: p.ahead, Disp: 64})
+		ADDQ(U32(128*p.vectors), p.ahead)
+	}
+	for quad := range 2 {
+		var weights [2]VecVirtual
+		for v := range p.vectors {
+			weights[v] = ZMM()
+			VMOVDQU32(Mem{Base: p.weights, Disp: 64 * (quad*p.vectors + v)}, weights[v])
+		}
+		for r := range p.rows {
+			base := p.at
+			if r >= 4 {
+				base = p.at4
+			}
+			inputs := ZMM()
+			VPBROADCASTD(rowOf(base, p.stride, p.stride3, r%4, 4*quad), inputs)
+			for v := range p.vectors {
+				sum := p.sums[r][v]
+				if quad >= 2-p.halves+1 {
+					sum = p.second[r][v]
+				}
+				dotBytes(weights[v], inputs, sum, false)
+			}
+		}
+	}
+}
+
+// scale scales the sums.
+func (p *wideProduct) scale() {
+	for v := range p.vectors {
+		scale := inMemory(p.panel, v)
+		if p.rows > 1 {
+			scale = scale.load()
+		}
+		for r := range p.rows {
+			acc := p.sums[r][v]
+			if p.halves == 2 {
+				VPADDD(p.second[r][v], acc, acc)
+			}
+			scale.upper(acc, p.even)
+			VPSRAVD(scale.shift, acc, acc)
+		}
+	}
+}
+
+// store packs the sums to codes and stores them. Packing works within 16 bytes. Therefore
+// what is packed first ends up in 4 bytes of each 16, and so on.
+func (p *wideProduct) store(order Mem) {
+	grouped := ZMM()
+	VMOVDQU32(order, grouped)
+	to := GP64()
+	MOVQ(p.out, to)
+	each := min(p.rows, 4/p.vectors) // rows in one vector of codes
+	for r := 0; r < p.rows; r += each {
+		a := p.pack(p.sums[r : r+each])
+		VPERMD(a, grouped, a)
+		for i := range each {
+			part := a
+			switch {
+			case i > 0 && p.vectors == 2:
+				part = ZMM()
+				VEXTRACTI64X4(Imm(1), a, part.AsY())
+			case i > 0:
+				part = ZMM()
+				VEXTRACTI32X4(Imm(uint64(i)), a, part.AsX())
+			}
+			if p.vectors == 2 {
+				VMOVDQU8(part.AsY(), p.stored, Mem{Base: to})
+			} else {
+				VMOVDQU8(part.AsX(), p.stored, Mem{Base: to})
+			}
+			if r+i < p.rows-1 {
+				ADDQ(p.outStride, to)
+			}
+		}
+	}
+}
+
+// pack packs the sums of 1, 2 or 4 rows to codes in one vector.
+func (p *wideProduct) pack(sums [][2]VecVirtual) VecVirtual {
+	a := sums[0][0]
+	b := a
+	switch {
+	case p.vectors == 2:
+		VPACKSSDW(sums[0][1], a, a)
+		if len(sums) == 2 {
+			b = sums[1][0]
+			VPACKSSDW(sums[1][1], b, b)
+		}
+	case len(sums) == 4:
+		b = sums[2][0]
+		VPACKSSDW(sums[1][0], a, a)
+		VPACKSSDW(sums[3][0], b, b)
+	default:
+		VPACKSSDW(a, a, a)
+	}
+	wideFinish(a, b, p.panel)
+	return a
+}
+
+// wideColumns are the columns of a window of 32 channels. The three bytes of a column, and a
+// fourth that is 0, are adjacent, as the dot product needs them.
+type wideColumns struct {
+	signed         bool
+	taps           [9]GPVirtual
+	at             GPVirtual        // offset from taps to the current pixel
+	ends, endsLast VecVirtual       // 0x80 in each byte, and in each even byte
+	columns        [3][2]VecVirtual // of both halves of the channels
+}
+
+// load loads column c and makes its bytes unsigned.
+func (w *wideColumns) load(c int) {
+	first, second, third := ZMM(), ZMM(), ZMM()
+	for r, v := range []VecVirtual{first, second, third} {
+		VPMOVZXBW(Mem{Base: w.taps[3*r+c], Index: w.at, Scale: 1}, v)
+	}
+	VPSLLW(Imm(8), second, second)
+	if w.signed {
+		VPTERNLOGD(Imm(0x56), w.ends, second, first) // (first | second) ^ ends
+		VPXORD(w.endsLast, third, third)
+	} else {
+		VPORD(second, first, first)
+	}
+	VPUNPCKLWD(third, first, w.columns[c][0])
+	VPUNPCKHWD(third, first, w.columns[c][1])
+}
+
+// wideWindows generates a routine that computes 3×3 windows of 32 channels. If near is set
+// in a call, a window's first two columns are the last two of the window before. twice is
+// for weights that are the sum of two bytes.
 func wideWindows(signed, twice bool, eights Mem) {
-	name, how := "wideUnsigned", "unsigned bytes by a signed byte"
+	name, how := "wideUnsigned", "unsigned bytes by signed bytes"
 	switch {
 	case signed:
-		name, how = "wideSigned", "signed bytes by a signed byte"
+		name, how = "wideSigned", "signed bytes by signed bytes"
 	case twice:
-		name, how = "wideTwice", "unsigned bytes by the sum of two signed bytes"
+		name, how = "wideTwice", "unsigned bytes by sums of two signed bytes"
 	}
 	TEXT(name, NOSPLIT, "func(out *byte, outStep int, taps *byte, step, n int, block *byte, near bool)")
-	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows over 32 channels, each of", name),
-		how+". taps has 9 addresses in the first pixel, which move by step.",
-		"With near set, what one sees of the second and third column the next sees of the first two.")
+	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows over 32 channels, with products of", name),
+		how+". taps has the addresses of the 9 taps of the",
+		"first pixel, which advance by step. near says that the last two columns of a pixel are the",
+		"first two of the next.")
 	Pragma("noescape")
+	w := &wideColumns{signed: signed}
 	pointers := Load(Param("taps"), GP64())
-	var taps [9]GPVirtual
-	for t := range taps {
-		taps[t] = GP64()
-		MOVQ(Mem{Base: pointers, Disp: 8 * t}, taps[t])
+	for t := range w.taps {
+		w.taps[t] = GP64()
+		MOVQ(Mem{Base: pointers, Disp: 8 * t}, w.taps[t])
 	}
-	block, out, at, n := Load(Param("block"), GP64()), Load(Param("out"), GP64()), GP64(), GP64()
+	block, out := Load(Param("block"), GP64()), Load(Param("out"), GP64())
+	w.at = GP64()
+	n := GP64()
 	MOVQ(argument("n"), n)
-	XORQ(at, at)
+	XORQ(w.at, w.at)
 	even := evenMask()
-	one, ends, endsLast, eight := ZMM(), ZMM(), ZMM(), ZMM()
+	one := ZMM()
+	w.ends, w.endsLast = ZMM(), ZMM()
+	eight := ZMM()
 	VPTERNLOGD(Imm(0xff), one, one, one) // −1
 	VMOVDQU64(eights, eight)
 	if signed {
-		// 0x80 in each byte, and in each even one.
-		VPSLLW(Imm(15), one, ends)
-		VPSRLW(Imm(8), ends, endsLast)
-		VPORD(endsLast, ends, ends)
+		VPSLLW(Imm(15), one, w.ends)
+		VPSRLW(Imm(8), w.ends, w.endsLast)
+		VPORD(w.endsLast, w.ends, w.ends)
 	}
-	var columns [3][2]VecVirtual
-	for c := range columns {
-		columns[c] = [2]VecVirtual{ZMM(), ZMM()}
+	for c := range w.columns {
+		w.columns[c] = [2]VecVirtual{ZMM(), ZMM()}
 	}
-	load := func(c int) {
-		first, second, third := ZMM(), ZMM(), ZMM()
-		for r, v := range []VecVirtual{first, second, third} {
-			VPMOVZXBW(Mem{Base: taps[3*r+c], Index: at, Scale: 1}, v)
-		}
-		VPSLLW(Imm(8), second, second)
-		if signed {
-			VPTERNLOGD(Imm(0x56), ends, second, first) // (first | second) ^ ends
-			VPXORD(endsLast, third, third)
-		} else {
-			VPORD(second, first, first)
-		}
-		VPUNPCKLWD(third, first, columns[c][0])
-		VPUNPCKHWD(third, first, columns[c][1])
-	}
-	load(0)
-	load(1)
+	w.load(0)
+	w.load(1)
 	JMP(LabelRef("pixel"))
 
 	Label("far")
-	load(0)
-	load(1)
+	w.load(0)
+	w.load(1)
 
 	Label("pixel")
-	load(2)
+	w.load(2)
+	a := w.codes(block, even, one, twice)
+	VPERMQ(a, eight, a)
+	VMOVDQU(a.AsY(), Mem{Base: out})
+	ADDQ(argument("outStep"), out)
+	ADDQ(argument("step"), w.at)
+	DECQ(n)
+	JZ(LabelRef("done"))
+	CMPB(argument("near"), Imm(0))
+	JE(LabelRef("far"))
+	for half := range 2 {
+		VMOVDQA64(w.columns[1][half], w.columns[0][half])
+		VMOVDQA64(w.columns[2][half], w.columns[1][half])
+	}
+	JMP(LabelRef("pixel"))
+
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// codes computes the codes of a pixel from its columns. They are in the first 8 bytes of
+// each 16.
+func (w *wideColumns) codes(block Register, even OpmaskVirtual, one VecVirtual, twice bool) VecVirtual {
 	var sums [2]VecVirtual
 	for half := range sums {
 		sums[half] = ZMM()
 		VMOVDQU32(wideField(block, wideBias, half), sums[half])
 	}
-	for c, column := range columns {
+	for c, column := range w.columns {
 		for half, sum := range sums {
 			weights := Mem{Base: block, Disp: wideBytes + 64*(2*c+half)}
 			dotBytes(weights, column[half], sum, false)
@@ -362,29 +437,14 @@ func wideWindows(signed, twice bool, eights Mem) {
 	a := sums[0]
 	VPACKSSDW(sums[1], a, a)
 	wideFinish(a, a, block)
-	VPERMQ(a, eight, a)
-	VMOVDQU(a.AsY(), Mem{Base: out})
-	ADDQ(argument("outStep"), out)
-	ADDQ(argument("step"), at)
-	DECQ(n)
-	JZ(LabelRef("done"))
-	CMPB(argument("near"), Imm(0))
-	JE(LabelRef("far"))
-	for half := range 2 {
-		VMOVDQA64(columns[1][half], columns[0][half])
-		VMOVDQA64(columns[2][half], columns[1][half])
-	}
-	JMP(LabelRef("pixel"))
-
-	Label("done")
-	VZEROUPPER()
-	RET()
+	return a
 }
 
-// flip copies bytes with their upper bit turned, which makes signed ones unsigned.
+// flip generates a routine that flips the upper bit of bytes, which maps signed to unsigned
+// ones.
 func flip() {
 	TEXT("flipBytes", NOSPLIT, "func(out, x *byte, n int)")
-	Doc("flipBytes stores 32·n bytes with their upper bit turned.")
+	Doc("flipBytes stores 32·n bytes with their upper bit flipped.")
 	Pragma("noescape")
 	out, x, n := Load(Param("out"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
 	upper, y := YMM(), YMM()
@@ -403,7 +463,7 @@ func flip() {
 	RET()
 }
 
-// widePeak does nothing but the arithmetic of wide.
+// widePeak generates a routine with only the arithmetic of wide, to measure its peak speed.
 func widePeak() {
 	TEXT("widePeak", NOSPLIT, "func(n int)")
 	Doc("widePeak multiplies and adds 16·64 bytes n times.")

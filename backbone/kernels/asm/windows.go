@@ -11,8 +11,8 @@ import (
 // windowsBytes is the size of type windowsBlock in package kernels.
 const windowsBytes = panelBytes + 5*2*32
 
-// windows computes 3×3 windows of 8 or 16 channels at a time. Taps are taken in
-// pairs, because an instruction multiplies pairs; the ninth has none.
+// windows generates a routine that computes 3×3 windows of 8 or 16 channels at a time. It
+// multiplies taps in pairs. The ninth tap is paired with 0.
 func windows(channels int, signed bool) {
 	name, how := fmt.Sprintf("windows%dunsigned", channels), "unsigned"
 	if signed {
@@ -20,7 +20,7 @@ func windows(channels int, signed bool) {
 	}
 	TEXT(name, NOSPLIT, "func(out *byte, outStep int, taps *byte, step, n int, blocks *byte, channels int)")
 	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows over channels, a multiple of %d,", name, channels),
-		fmt.Sprintf("of %s bytes. taps has 9 addresses in the first pixel, which move by step.", how))
+		fmt.Sprintf("of %s bytes. taps has the addresses of the 9 taps of the first pixel, which advance by step.", how))
 	Pragma("noescape")
 	pointers := Load(Param("taps"), GP64())
 	var taps [9]GPVirtual
@@ -59,7 +59,7 @@ func windows(channels int, signed bool) {
 		}
 	}
 	for v, acc := range accs {
-		requantise(acc, block, v, true)
+		requantize(acc, block, v, true)
 	}
 	a := accs[0]
 	VPACKSSDW(accs[len(accs)-1], a, a)

@@ -57,9 +57,9 @@ func (s *Scorer) Scores(ctx context.Context, m *Scratch, raw []byte) ([]float64,
 	default:
 		m.x = slices.Grow(m.x[:0], s.Dim)[:s.Dim]
 		s.Embedding.Dequantize(m.x, raw)
-		classifier.Unit(m.x)
+		classifier.Normalize(m.x)
 		s.Head.Logits(m.values, m.x)
-		classifier.Scores(m.values)
+		classifier.ApplySoftmax(m.values)
 	}
 	return m.values, nil
 }
@@ -68,5 +68,5 @@ func (s *Scorer) Scores(ctx context.Context, m *Scratch, raw []byte) ([]float64,
 // embedding had.
 func Unit(b *backbone.Backbone, dst []float64, raw []byte) float64 {
 	b.Dequantize(dst, raw)
-	return classifier.Unit(dst)
+	return classifier.Normalize(dst)
 }

@@ -1,6 +1,6 @@
-// What the page asks of the server, and what the server tells it.
+// Requests to the server and events from it.
 
-// A Refusal is an answer of the server that says why not, in a sentence.
+// A Refusal is a failed request. Its message is shown to the user.
 export class Refusal extends Error {}
 
 export async function ask(method, path, body) {
@@ -13,16 +13,16 @@ export async function ask(method, path, body) {
   try {
     answer = await fetch(path, init);
   } catch {
-    throw new Refusal("The server does not answer.");
+    throw new Refusal("Can't reach the server.");
   }
   const value = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refusal([value.error ?? `The server answers ${answer.status}.`, value.hint].filter(Boolean).join("; "));
+  if (!answer.ok) throw new Refusal([value.error ?? `The server answered ${answer.status}.`, value.hint].filter(Boolean).join("; "));
   return value;
 }
 
-// listen calls on[kind] with each event of the server, and on.connection with true or
-// false. It connects again for as long as the page is open: the browser does so by
-// itself only while the server answers.
+// listen calls on[kind] for each event, and on.connection when the connection is made or
+// lost. It reconnects for as long as the page is open; a browser by itself gives up when
+// the server is down.
 export function listen(on) {
   let source, timer;
   const connect = () => {
@@ -33,7 +33,7 @@ export function listen(on) {
       clearTimeout(timer);
       timer = setTimeout(connect, 1500);
       let status = 0;
-      try { status = (await fetch("/v1/labels")).status; } catch { /* it does not answer */ }
+      try { status = (await fetch("/v1/labels")).status; } catch { /* the server is down */ }
       on.connection(false, status);
     };
     for (const kind of Object.keys(on)) {

@@ -1,19 +1,19 @@
-// The page of imprint serve: what the camera sees, and buttons that teach.
+// The page of imprint serve: the camera picture, the result, and buttons that train.
 import { ask, listen } from "./api.js";
-import { holdToTeach, watching } from "./hold.js";
+import { holdToTrain, recording } from "./hold.js";
 import { Cards } from "./classes.js";
 
 const at = (id) => document.getElementById(id);
 const percent = (v) => `${Math.round(v * 100)} %`;
 
-// What happened last, in a sentence.
+// tell shows the outcome of the last action.
 function tell(sentence, good = false) {
   at("notice").textContent = sentence;
   at("notice").classList.toggle("bad", !good);
 }
 
 const cards = new Cards(at("classes"), tell);
-holdToTeach(at("teach-new"), () => {
+holdToTrain(at("teach-new"), () => {
   const name = at("name").value.trim();
   if (!name) { tell("Name the class first."); at("name").focus(); }
   return name;
@@ -21,23 +21,23 @@ holdToTeach(at("teach-new"), () => {
 at("name").addEventListener("keydown", (e) => { if (e.key === "Enter") at("teach-new").focus(); });
 at("undo").addEventListener("click", () => ask("POST", "/v1/undo").catch((e) => tell(e.message)));
 
-// What is wrong, if anything: one sentence above everything.
+// showTrouble shows what is wrong, if anything, at the top of the page.
 const state = { connected: true, status: 0, health: null, classes: null };
 function showTrouble() {
   const { source, device } = state.health ?? {};
   let sentence = "";
-  if (!state.connected && state.status === 401) sentence = "This page needs a token: open the address that imprint serve has printed.";
-  else if (!state.connected && state.status === 503) sentence = "The server has too many pages open; close one.";
-  else if (!state.connected) sentence = "The server does not answer. Trying again…";
-  else if (device?.state === "down") sentence = `The device fails: ${device.error}. It is tried again; imprint doctor says what to do.`;
-  else if (source?.state === "lost") sentence = `The camera is lost: ${source.error}. It is opened again as soon as it is back.`;
-  else if (source?.state === "ended") sentence = `${source.name} has come to its end; start imprint serve with --loop to see it again.`;
-  else if (source?.state === "none" && source.frames === 0) sentence = "No camera was named: frames are posted by programs, and none has come yet.";
+  if (!state.connected && state.status === 401) sentence = "This page needs a token. Open the URL that imprint serve printed.";
+  else if (!state.connected && state.status === 503) sentence = "Too many pages are open. Close one of them.";
+  else if (!state.connected) sentence = "Can't reach the server. Retrying…";
+  else if (device?.state === "down") sentence = `Device error: ${device.error}. Retrying… To diagnose it, run imprint doctor.`;
+  else if (source?.state === "lost") sentence = `Camera lost: ${source.error}. Retrying…`;
+  else if (source?.state === "ended") sentence = `${source.name} has ended. To repeat it, start imprint serve with --loop.`;
+  else if (source?.state === "none" && source.frames === 0) sentence = "No camera yet. Post frames to /v1/frames, or start with --source camera:/dev/video0.";
   if (at("trouble").textContent !== sentence) at("trouble").textContent = sentence;
   at("trouble").hidden = sentence === "";
 }
 
-// The picture. A stream that breaks off is asked for again.
+// The picture. Reopen the stream when it breaks.
 const picture = at("picture");
 let streaming;
 function stream() {
@@ -47,12 +47,12 @@ function stream() {
 picture.addEventListener("error", () => { picture.hidden = true; at("blank").hidden = false; clearTimeout(streaming); streaming = setTimeout(stream, 1500); });
 stream();
 
-// Results come faster than a screen shows them: the newest is drawn.
+// Results arrive faster than the screen refreshes. Draw only the newest.
 let newest = null, drawing = false, counted = [];
 function draw() {
   drawing = false;
   const r = newest, none = r.voted === "";
-  at("label").textContent = none ? (state.classes?.length ? "unknown" : "nothing taught yet") : r.voted;
+  at("label").textContent = none ? (state.classes?.length ? "unknown" : "no classes yet") : r.voted;
   at("label").classList.toggle("none", none);
   at("score").textContent = none ? "" : percent(r.score);
   const unknown = r.top.find((t) => t.label === "unknown")?.score ?? (r.unknown ? 1 - r.score : 0);
@@ -67,12 +67,12 @@ function draw() {
   at("generation").textContent = r.generation;
   const now = performance.now();
   counted = counted.filter((t) => now - t < 2000);
-  at("rate").textContent = counted.length > 1 ? `${(1000 * (counted.length - 1) / (now - counted[0])).toFixed(0)} a second` : "–";
+  at("rate").textContent = counted.length > 1 ? `${(1000 * (counted.length - 1) / (now - counted[0])).toFixed(0)} fps` : "–";
   cards.see(r.voted);
   speak(at("label").textContent);
 }
 
-// Screen readers are told a label that has stayed for a while, once.
+// speak announces a label to screen readers once it is stable.
 let spoken = "", speaking;
 function speak(label) {
   if (speaking?.label === label) return;
@@ -106,15 +106,16 @@ listen({
     state.classes = c.classes;
     cards.show(c.classes);
     const a = c.accuracy;
-    at("accuracy").textContent = c.classes.length === 0 ? "Nothing has been taught yet. Name a class, then hold its button while it is in view."
-      : c.classes.length === 1 ? "One class alone is always the answer: teach a second one."
-      : a.total === 0 ? "How good it is shows when each class has been taught twice, at two moments."
-      : `Right on ${a.right} of ${a.total} photos that it had not seen: ${percent(a.right / a.total)} (with 95 % probability ${percent(a.low)} to ${percent(a.high)}).`;
+    at("accuracy").textContent = c.classes.length === 0 ? "No classes yet. Name one, then hold the button while the camera sees it."
+      : c.classes.length === 1 ? "Only one class, so it always wins. Add a second one."
+      : a.total === 0 ? "To estimate accuracy, record each class a second time."
+      : `Accuracy ${percent(a.right / a.total)} (${Math.round(a.low * 100)}–${percent(a.high)}) on photos left out`;
+    at("accuracy").title = a.total === 0 ? "" : `${a.right} of ${a.total} photos`;
     at("undo").disabled = c.generation === 0;
   },
   generation(g) { at("generation").textContent = g.generation; },
   teach(t) {
-    if (t.state === "holding") watching(t.frames);
+    if (t.state === "holding") recording(t.frames);
     if (t.state === "done" && t.label === at("name").value.trim()) at("name").value = "";
   },
   notice(n) { tell(n.sentence, n.ok); },

@@ -1,9 +1,9 @@
-// The cards of the classes taught.
+// The cards of the trained classes.
 import { ask } from "./api.js";
-import { holdToTeach, isHeld } from "./hold.js";
+import { holdToTrain, isHeld } from "./hold.js";
 
-const shown = 8; // photos of a class, unless all are asked for
-const most = 200;
+const shown = 8; // photos per class
+const most = 200; // after "Show all"
 
 const make = (tag, props = {}, ...children) => {
   const e = Object.assign(document.createElement(tag), props);
@@ -11,7 +11,8 @@ const make = (tag, props = {}, ...children) => {
   return e;
 };
 
-// question asks yes or no in a dialog, or for a text that begins as text.
+// question asks for a confirmation or, if text is given, for a new text. It resolves to
+// null if the user cancels.
 export function question(words, yes, text) {
   const dialog = document.getElementById("ask");
   const field = document.getElementById("ask-field"), input = document.getElementById("ask-text");
@@ -27,15 +28,15 @@ export function question(words, yes, text) {
   });
 }
 
-// Enter in the dialog's text means yes; by itself it would press the first button, no.
+// Enter in the text field confirms. By default it would press the first button.
 document.getElementById("ask-text").addEventListener("keydown", (e) => {
   if (e.key !== "Enter") return;
   e.preventDefault();
   document.getElementById("ask").close("yes");
 });
 
-// Cards keeps one card for each class in a list. Cards that stay are changed and not
-// replaced, so that what is held or focused stays so.
+// Cards shows one card per class. It updates existing cards in place, so that a button
+// stays held or focused.
 export class Cards {
   constructor(list, told) {
     this.list = list;
@@ -58,7 +59,7 @@ export class Cards {
     });
   }
 
-  // see marks the class that the camera sees.
+  // see highlights the recognized class.
   see(label) {
     for (const [name, card] of this.cards) card.element.classList.toggle("seen", name === label);
   }
@@ -75,11 +76,11 @@ export class Cards {
       if (name && name !== label) await ask("PATCH", path, { label: name });
     }) });
     const forget = make("button", { type: "button", className: "quiet", textContent: "Remove", ariaLabel: `Remove ${label}`, onclick: act(async () => {
-      if (await question(`Forget ${label} and its ${photos.length === 1 ? "photo" : photos.length + " photos"}?`, "Forget")) await ask("DELETE", path);
+      if (await question(`Remove ${label} and its ${photos.length === 1 ? "photo" : photos.length + " photos"}?`, "Remove")) await ask("DELETE", path);
     }) });
-    const teach = make("button", { type: "button", className: "hold", textContent: "Hold to teach" });
+    const teach = make("button", { type: "button", className: "hold", textContent: "Hold to train" });
     teach.setAttribute("aria-description", label);
-    holdToTeach(teach, () => label, this.told);
+    holdToTrain(teach, () => label, this.told);
     const grid = make("div", { className: "photos" });
     const more = make("button", { type: "button", className: "quiet", onclick: () => { all = !all; draw(); } });
     const element = make("li", { className: "card" },
@@ -96,14 +97,14 @@ export class Cards {
     const photo = (p, i) => {
       const when = new Date(p.time).toLocaleString();
       const img = make("img", { alt: "", loading: "lazy", src: `/v1/examples/${p.sha256}/thumbnail.jpg`, onerror: () => { img.hidden = true; } });
-      const b = make("button", { type: "button", title: when, ariaLabel: `Photo ${i + 1} of ${label}, ${when}: remove`, onclick: act(async () => {
-        if (await question(`Forget this photo of ${label}, of ${when}?`, "Forget")) await ask("DELETE", "/v1/examples/" + p.sha256);
+      const b = make("button", { type: "button", title: when, ariaLabel: `Remove photo ${i + 1} of ${label}, ${when}`, onclick: act(async () => {
+        if (await question(`Remove this photo of ${label} (${when})?`, "Remove")) await ask("DELETE", "/v1/examples/" + p.sha256);
       }) }, img);
       b.dataset.sha256 = p.sha256;
       return b;
     };
     return { element, show: (list) => {
-      photos = list.toSorted((a, b) => (a.time < b.time ? 1 : -1)); // the newest first
+      photos = list.toSorted((a, b) => (a.time < b.time ? 1 : -1)); // newest first
       draw();
     } };
   }

@@ -1,17 +1,17 @@
-// Buttons that teach for as long as they are held: with a finger, a mouse, or a key.
+// Buttons that record while they are held with a finger, the mouse or a key.
 import { ask } from "./api.js";
 
-let held = null; // the hold under way; there is one at a time
+let held = null; // the current hold; only one is possible
 
-// holdToTeach makes a button teach the label that label() gives. told is called with
-// what went wrong.
-export function holdToTeach(button, label, told) {
+// holdToTrain makes a button train the class that label() returns. It calls told with the
+// message of an error.
+export function holdToTrain(button, label, told) {
   const begin = () => {
     const name = label();
     if (held || !name) return;
     const mine = held = { button, name };
     button.classList.add("held");
-    button.textContent = "Watching…";
+    button.textContent = "Recording…";
     mine.started = ask("POST", "/v1/teach", { label: name, action: "start" });
     mine.started.catch((e) => { told(e.message); end("cancel"); });
   };
@@ -19,7 +19,7 @@ export function holdToTeach(button, label, told) {
     const mine = held;
     if (!mine || mine.button !== button || mine.ending) return;
     mine.ending = true;
-    button.textContent = action === "stop" ? "Teaching…" : "Hold to teach";
+    button.textContent = action === "stop" ? "Training…" : "Hold to train";
     try {
       await mine.started;
       await ask("POST", "/v1/teach", { label: mine.name, action });
@@ -28,7 +28,7 @@ export function holdToTeach(button, label, told) {
     }
     held = null;
     button.classList.remove("held");
-    button.textContent = "Hold to teach";
+    button.textContent = "Hold to train";
   };
   button.addEventListener("pointerdown", (e) => {
     if (e.button !== 0) return;
@@ -37,7 +37,7 @@ export function holdToTeach(button, label, told) {
   });
   button.addEventListener("pointerup", () => end("stop"));
   button.addEventListener("pointercancel", () => end("cancel"));
-  button.addEventListener("contextmenu", (e) => e.preventDefault()); // of a long touch
+  button.addEventListener("contextmenu", (e) => e.preventDefault()); // opened by a long touch
   button.addEventListener("keydown", (e) => {
     if (e.key === "Escape") { end("cancel"); return; }
     if (e.key !== " " && e.key !== "Enter") return;
@@ -50,10 +50,10 @@ export function holdToTeach(button, label, told) {
   document.addEventListener("visibilitychange", () => { if (document.hidden) end("cancel"); });
 }
 
-// watching shows how many frames a hold has seen.
-export function watching(frames) {
-  if (held && !held.ending) held.button.textContent = `Watching: ${frames} frame${frames === 1 ? "" : "s"}`;
+// recording shows the number of frames recorded.
+export function recording(frames) {
+  if (held && !held.ending) held.button.textContent = `Recording: ${frames} frame${frames === 1 ? "" : "s"}`;
 }
 
-// isHeld says whether a button in element is held: then it must not be replaced.
+// isHeld reports whether a button in element is held. Such an element must not be removed.
 export const isHeld = (element) => held !== null && element.contains(held.button);

@@ -1,12 +1,11 @@
-// Command generic embeds photos of all sorts with the program's own backbone, as
-// examples of what nobody has taught: backbone/builtin/generic.u8.
+// Generic embeds photos of many kinds with the built-in backbone and writes
+// backbone/builtin/generic.u8, the examples of unknown objects:
 //
 //	go run ./tools/backbone/generic -photos ../shared/train -embeddings backbone/builtin/generic.u8
 //
-// The photos are those in the tar files in the folder, fitted by crop. Of all that can be
-// read and that differ from those before, so many are taken, at even distances in order
-// of their names, and their embeddings are written one after the other. Same photos, same
-// file.
+// It takes the photos from the tar files in a folder, evenly spaced in order of their
+// names, crops them and writes one embedding after the other. The same photos give the
+// same file.
 package main
 
 import (
@@ -28,9 +27,9 @@ import (
 )
 
 func main() {
-	photos := flag.String("photos", "../shared/train", "take the photos in the tar files in `DIR`")
-	path := flag.String("embeddings", "backbone/builtin/generic.u8", "write `FILE`")
-	n := flag.Int("n", builtin.GenericCount, "take `N` photos")
+	photos := flag.String("photos", "../shared/train", "`DIR` of tar files with photos")
+	path := flag.String("embeddings", "backbone/builtin/generic.u8", "`FILE` to write")
+	n := flag.Int("n", builtin.GenericCount, "number `N` of photos")
 	flag.Parse()
 	if err := write(*photos, *path, *n); err != nil {
 		fmt.Fprintln(os.Stderr, "generic:", err)
@@ -44,7 +43,7 @@ func write(photos, path string, n int) error {
 		return err
 	}
 	if len(items) < n {
-		return fmt.Errorf("%s holds %d photos; %d are needed", photos, len(items), n)
+		return fmt.Errorf("%s holds %d photos, want %d", photos, len(items), n)
 	}
 	chosen := make([]dataset.Item, n)
 	for i := range chosen {
@@ -56,9 +55,9 @@ func write(photos, path string, n int) error {
 	}
 	r := b.NewRunner(1)
 	defer r.Close()
-	fitter := dataset.Resizer{Mode: dataset.Crop, Width: b.Width, Height: b.Height}
+	resizer := dataset.Resizer{Mode: dataset.Crop, Width: b.Width, Height: b.Height}
 	work := func(ctx context.Context, _ int, f *dataset.File) ([]byte, error) {
-		if err := fitter.Read(r.RGB(), f); err != nil {
+		if err := resizer.Read(r.RGB(), f); err != nil {
 			return nil, err
 		}
 		e, err := r.Embed(ctx)
@@ -75,7 +74,7 @@ func write(photos, path string, n int) error {
 	return os.WriteFile(path, all, 0o644)
 }
 
-// read returns the photos in all tar files of dir, in order of their names.
+// read returns the photos in the tar files of dir, sorted by name.
 func read(dir string) ([]dataset.Item, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.tar"))
 	if err != nil {

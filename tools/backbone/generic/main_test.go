@@ -10,7 +10,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// The embeddings in the program are those that its model makes of the photos.
+// TestWrite compares the built-in embeddings with those that the model gives the photos.
 func TestWrite(t *testing.T) {
 	photos := reference.Path(t, "train")
 	path := filepath.Join(t.TempDir(), "generic.u8")
@@ -22,7 +22,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := bytes.Join(builtin.Generic(), nil); !bytes.Equal(got, want) {
-		t.Errorf("got %d bytes that differ from the %d in the program", len(got), len(want))
+		t.Errorf("got %d bytes that differ from the %d built in", len(got), len(want))
 	}
 	if err := write(t.TempDir(), path, 1); err == nil {
 		t.Error("no photos: no error")

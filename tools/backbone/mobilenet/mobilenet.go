@@ -1,5 +1,5 @@
-// Package mobilenet writes the TensorFlow Lite file of a trained MobileNet v1 0.25
-// for 128×128 pixels. Start with [ReadWeights], then call [Weights.Model].
+// Package mobilenet writes a trained MobileNet v1 0.25 for 128×128 pixels as a
+// quantized TensorFlow Lite model. Call [ReadWeights], then [Weights.Model].
 //
 // The same weights give the same bytes on every processor.
 package mobilenet
@@ -17,38 +17,39 @@ import (
 const (
 	// Size is the width and height of the input in pixels.
 	Size = 128
-	// Dim is the number of values of the embedding.
+	// Dim is the number of values in the embedding.
 	Dim = 256
 	// Description is stored in the model.
 	Description = "imprint's own MobileNet v1 0.25 for 128×128 pixels, an embedding of 256 values"
 
 	// inputScale and inputZero map bytes to −1…1, as in Coral's models.
 	inputScale, inputZero = 1.0 / 128, 128
-	// activationScale is that of every activation of Coral's
-	// mobilenet_v1_0.25_128_quant: 255 steps reach 5.99976, just below where RELU6
-	// clips.
+	// activationScale is the scale of every activation in Coral's
+	// mobilenet_v1_0.25_128_quant. Its 255 steps reach 5.99976, just below the clipping
+	// of RELU6.
 	activationScale float32 = 0.023528477177023888
 )
 
-// ErrWeights is wrapped when a file of weights is not usable.
-var ErrWeights = errors.New("bad file of weights")
+// ErrWeights is wrapped when weights have the wrong number, are not finite or do not
+// fit the quantization.
+var ErrWeights = errors.New("invalid weights")
 
-// A Layer is one convolution with normalisation folded into it.
+// A Layer is a convolution with batch normalization folded into it.
 type Layer struct {
 	Depthwise bool
 	Kernel    int // width and height
 	Stride    int
-	In, Out   int // channels
-	// Weights are in the order row, column, input channel, output channel; for a
-	// depthwise layer row, column, channel.
+	In, Out   int // number of channels
+	// Weights have the shape [row, column, input channel, output channel], or [row,
+	// column, channel] in a depthwise layer.
 	Weights []float32
-	Bias    []float32 // one for each output channel
+	Bias    []float32 // one per output channel
 }
 
-// Weights are the layers from input to embedding.
+// Weights are the layers from the input to the embedding.
 type Weights []Layer
 
-// layers returns the 27 layers without their numbers.
+// layers returns the 27 layers without their weights.
 func layers() Weights {
 	blocks := []struct{ out, stride int }{
 		{16, 1}, {32, 2}, {32, 1}, {64, 2}, {64, 1}, {128, 2}, {128, 1},
@@ -70,14 +71,14 @@ func (l *Layer) weights() int {
 	return l.Kernel * l.Kernel * l.In * l.Out
 }
 
-// ReadWeights reads what the training program wrote: little-endian float32, the
-// weights of all layers and then the biases of all layers.
+// ReadWeights reads a file that train.py wrote: little-endian float32 values, first the
+// weights of all layers, then their biases.
 func ReadWeights(r io.Reader) (Weights, error) {
 	w := layers()
 	read := func(n int) ([]float32, error) {
 		f := make([]float32, n)
 		if err := binary.Read(r, binary.LittleEndian, f); err != nil {
-			return nil, fmt.Errorf("%w: it ends early: %w", ErrWeights, err)
+			return nil, fmt.Errorf("%w: file ends early: %w", ErrWeights, err)
 		}
 		for i, x := range f {
 			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
@@ -98,12 +99,12 @@ func ReadWeights(r io.Reader) (Weights, error) {
 		}
 	}
 	if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: something follows the last bias", ErrWeights)
+		return nil, fmt.Errorf("%w: data after the last bias", ErrWeights)
 	}
 	return w, nil
 }
 
-// Model quantises the weights and returns the model file.
+// Model quantizes the weights and returns the model file.
 func (w Weights) Model() ([]byte, error) {
 	m := &tflite.Model{Version: 3, Description: Description, Buffers: []tflite.Buffer{nil}}
 	m.Subgraphs = []tflite.Subgraph{{Name: "main", DebugMetadataIndex: -1}}
@@ -135,7 +136,7 @@ func (w Weights) Model() ([]byte, error) {
 
 type builder struct{ m *tflite.Model }
 
-// tensor adds a tensor of one scale; content is nil but for constants.
+// tensor adds a tensor with a single scale. content is nil unless it is a constant.
 func (b *builder) tensor(name string, t tflite.TensorType, shape []int32, scale float32, zero int64, content []byte) int32 {
 	n := tflite.Tensor{Name: name, Shape: shape, Type: t, Quantization: &tflite.Quantization{Scale: []float32{scale}, ZeroPoint: []int64{zero}}}
 	if content != nil {
@@ -151,14 +152,14 @@ func (b *builder) operator(code tflite.BuiltinOperator, o tflite.Options, in []i
 	})
 }
 
-// convolution adds one layer that reads tensor at, whose scale is given, and
-// returns its output tensor of size×size places.
+// convolution adds layer l, which reads tensor at of the given scale. It returns the
+// output tensor, which has a width and height of size.
 func (b *builder) convolution(l *Layer, name string, at int32, size int, scale float32) (int32, error) {
-	q := quantise(l.Weights)
+	q := quantize(l.Weights)
 	k := int32(l.Kernel)
 	shape, content := []int32{1, k, k, int32(l.Out)}, q.values
 	if !l.Depthwise {
-		// TensorFlow Lite wants the output channel first.
+		// TensorFlow Lite has the output channel first.
 		shape = []int32{int32(l.Out), k, k, int32(l.In)}
 		rows := len(q.values) / l.Out
 		content = make([]byte, len(q.values))
@@ -168,9 +169,9 @@ func (b *builder) convolution(l *Layer, name string, at int32, size int, scale f
 			}
 		}
 	}
-	// The runtimes expect the scale of the bias to be this product in float32.
+	// Runtimes expect the scale of the bias to be this float32 product.
 	biasScale := scale * q.scale
-	bias, err := quantiseBias(l.Bias, biasScale)
+	bias, err := quantizeBias(l.Bias, biasScale)
 	if err != nil {
 		return 0, err
 	}
@@ -194,24 +195,24 @@ func (b *builder) convolution(l *Layer, name string, at int32, size int, scale f
 	return out, nil
 }
 
-// quantised are the weights of a layer as bytes: scale·(value − zero).
-type quantised struct {
+// quantized holds the weights of a layer: scale·(value − zero).
+type quantized struct {
 	values []byte
 	scale  float32
 	zero   int64
 }
 
-// quantise spreads the range of w, widened to hold 0, over the 255 values 1 to 255.
-// Coral's models leave out 0 too, so that the products of a kernel that works on
-// int8 stay within 16 bits in pairs.
-func quantise(w []float32) quantised {
+// quantize maps the range of w, widened to include 0, to the values 1 to 255. Coral's
+// models do not use 0 either: in a kernel that works on int8, the sum of two products
+// then fits 16 bits.
+func quantize(w []float32) quantized {
 	var low, high float64
 	for _, x := range w {
 		low, high = min(low, float64(x)), max(high, float64(x))
 	}
-	q := quantised{values: make([]byte, len(w)), scale: float32((high - low) / 254)}
+	q := quantized{values: make([]byte, len(w)), scale: float32((high - low) / 254)}
 	if q.scale == 0 {
-		q.scale = 1 // all weights are 0
+		q.scale = 1 // all weights are zero
 	}
 	q.zero = 1 + int64(math.RoundToEven(-low/float64(q.scale)))
 	for i, x := range w {
@@ -221,13 +222,13 @@ func quantise(w []float32) quantised {
 	return q
 }
 
-// quantiseBias returns little-endian int32 of the given scale.
-func quantiseBias(bias []float32, scale float32) ([]byte, error) {
+// quantizeBias returns the biases as little-endian int32 values of the given scale.
+func quantizeBias(bias []float32, scale float32) ([]byte, error) {
 	var b []byte
 	for c, x := range bias {
 		v := math.RoundToEven(float64(x) / float64(scale))
 		if math.Abs(v) > math.MaxInt32 {
-			return nil, fmt.Errorf("%w: bias %d, %v, is too large for a scale of %v", ErrWeights, c, x, scale)
+			return nil, fmt.Errorf("%w: bias %d is %v, too large for scale %v", ErrWeights, c, x, scale)
 		}
 		b = binary.LittleEndian.AppendUint32(b, uint32(int32(v)))
 	}

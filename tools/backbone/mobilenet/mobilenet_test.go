@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// someWeights returns a file of random weights of the right length.
+// someWeights returns random weights and biases, as many as a file holds.
 func someWeights() []float32 {
 	r := rand.New(rand.NewPCG(1, 1))
 	n := 0
@@ -43,7 +43,7 @@ func TestReadWeightsRefuses(t *testing.T) {
 		file []byte
 	}{
 		{"empty", nil},
-		{"cut short", good[:len(good)-1]},
+		{"truncated", good[:len(good)-1]},
 		{"too long", append(bytes.Clone(good), 0)},
 		{"not a number", bad},
 	}
@@ -74,7 +74,7 @@ func TestReadWeightsKeepsOrder(t *testing.T) {
 	}
 }
 
-func TestModelPutsTheOutputChannelFirst(t *testing.T) {
+func TestModelHasOutputChannelFirst(t *testing.T) {
 	w, err := ReadWeights(bytes.NewReader(encode(someWeights())))
 	if err != nil {
 		t.Fatal(err)
@@ -102,14 +102,14 @@ func TestModelPutsTheOutputChannelFirst(t *testing.T) {
 				}
 				got, want := scale*(float64(content[at])-zero), float64(w[i].Weights[r*w[i].Out+c])
 				if math.Abs(got-want) > 0.51*scale {
-					t.Fatalf("layer %d, row %d, channel %d: got %v, want %v within half of %v", i, r, c, got, want, scale)
+					t.Fatalf("layer %d, row %d, channel %d: got %v, want %v within half a step of %v", i, r, c, got, want, scale)
 				}
 			}
 		}
 	}
 }
 
-func TestQuantise(t *testing.T) {
+func TestQuantize(t *testing.T) {
 	tests := []struct {
 		name  string
 		w     []float32
@@ -120,12 +120,12 @@ func TestQuantise(t *testing.T) {
 		{"both signs", []float32{-1, 0, 1}, []byte{1, 128, 255}, 2.0 / 254, 128},
 		{"only positive", []float32{127, 254}, []byte{128, 255}, 1, 1},
 		{"only negative", []float32{-254, -1}, []byte{1, 254}, 1, 255},
-		{"nothing", []float32{0, 0}, []byte{1, 1}, 1, 1},
+		{"all zero", []float32{0, 0}, []byte{1, 1}, 1, 1},
 		{"ties go to even", []float32{-127, 127, 0.5, 1.5, -0.5}, []byte{1, 255, 128, 130, 128}, 1, 128},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := quantise(tt.w)
+			got := quantize(tt.w)
 			if !bytes.Equal(got.values, tt.want) || got.scale != tt.scale || got.zero != tt.zero {
 				t.Errorf("got %v scale %v zero %d, want %v scale %v zero %d", got.values, got.scale, got.zero, tt.want, tt.scale, tt.zero)
 			}
@@ -133,7 +133,7 @@ func TestQuantise(t *testing.T) {
 	}
 }
 
-func TestModelRefusesABiasThatDoesNotFit(t *testing.T) {
+func TestModelRefusesLargeBias(t *testing.T) {
 	f := someWeights()
 	f[len(f)-1] = 1e12
 	w, err := ReadWeights(bytes.NewReader(encode(f)))
@@ -166,8 +166,8 @@ func FuzzReadWeights(f *testing.F) {
 	})
 }
 
-// TestReadWeightsReportsAReaderThatFails tells a broken disk from a broken file.
-func TestReadWeightsReportsAReaderThatFails(t *testing.T) {
+// TestReadWeightsReturnsReadError checks that the reader's own error is wrapped.
+func TestReadWeightsReturnsReadError(t *testing.T) {
 	broken := errors.New("broken disk")
 	r := io.MultiReader(bytes.NewReader(encode(someWeights())[:1000]), failing{broken})
 	if _, err := ReadWeights(r); !errors.Is(err, broken) {

@@ -1,5 +1,5 @@
-// Command pixels writes a model whose embedding is the photo itself, 32×32 pixels of
-// red, green and blue: the floor that a backbone must beat in imprint eval.
+// Pixels writes a model whose embedding is the photo itself, 32×32 RGB pixels. It is the
+// baseline that a backbone must beat in "imprint eval":
 //
 //	go run ./tools/backbone/pixels pixels.tflite
 package main
@@ -30,8 +30,8 @@ func write(name string) error {
 	for _, name := range []string{"row", "pixels"} {
 		m.AddTensor(0, tflite.Tensor{Name: name, Shape: []int32{1, 1, 1, 3072}, Type: tflite.TypeUint8, Quantization: q})
 	}
-	// The mean of one place is the place itself. It is there because an embedding is followed back through a
-	// reshape to where it was computed, which would be the photo.
+	// The average of one value is that value. Without the pool, package backbone would follow the embedding back
+	// through the reshape and find the photo, not a computed tensor.
 	pool := tflite.Pool2DOptions{Padding: tflite.PaddingValid, StrideW: 1, StrideH: 1, FilterWidth: 1, FilterHeight: 1}
 	m.Subgraphs[0].Operators = []tflite.Operator{{
 		Opcode: m.OperatorCode(tflite.OpReshape, "", 1), Inputs: []int32{0}, Outputs: []int32{1},

@@ -34,6 +34,6 @@ func TestEmbeddingIsThePhoto(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, photo) {
-		t.Errorf("got %d bytes from %d, not the photo's %d from %d", len(got), got[:4], len(photo), photo[:4])
+		t.Errorf("got %d bytes that begin %d, want the photo's %d that begin %d", len(got), got[:4], len(photo), photo[:4])
 	}
 }

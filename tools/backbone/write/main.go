@@ -1,4 +1,4 @@
-// Command write makes the model file of a trained student from its float weights.
+// Write quantizes the float weights of a trained backbone and writes the model file:
 //
 //	go run ./tools/backbone/write -weights weights.f32 -model model.tflite
 package main
@@ -14,8 +14,8 @@ import (
 )
 
 func main() {
-	weights := flag.String("weights", "weights.f32", "float weights, as the training program writes them")
-	model := flag.String("model", "model.tflite", "model to write")
+	weights := flag.String("weights", "weights.f32", "`FILE` of float weights, as train.py writes it")
+	model := flag.String("model", "model.tflite", "`FILE` to write")
 	flag.Parse()
 	if err := write(*weights, *model); err != nil {
 		fmt.Fprintln(os.Stderr, "write:", err)

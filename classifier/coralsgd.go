@@ -1,0 +1,56 @@
+package classifier
+
+import "math/rand/v2"
+
+// coralSGD is Coral's SoftmaxRegression with the settings of its example
+// (google-coral/pycoral, examples/backprop_last_layer.py): raw embeddings, initial
+// weights from a normal distribution times 0.05, and 500 steps of learning rate 0.01 on
+// batches of 100 examples, drawn with replacement, without regularization. Coral draws
+// other batches each time; these are always the same. The rows are then multiplied by
+// the mean norm of the embeddings, to apply to unit embeddings. As a baseline it leaves
+// no example out.
+func (t *training) coralSGD() (layer, [][]float64, error) {
+	const steps, rate, batch, deviation = 500, 1e-2, 100, 5e-2
+	random := rand.New(rand.NewPCG(2019, 500))
+	l := layer{weights: newTable(len(t.labels), t.dim), bias: make([]float64, len(t.labels))}
+	for _, w := range l.weights {
+		for j := range w {
+			// A sum of twelve uniform numbers is close to normal, and the same on
+			// every processor.
+			w[j] = -6
+			for range 12 {
+				w[j] += random.Float64()
+			}
+			w[j] *= deviation
+		}
+	}
+	start := newTable(len(t.x), len(t.labels))
+	var mean float64
+	for i, x := range t.x {
+		for c, w := range l.weights {
+			start[i][c] = t.norm[i] * dot(x, w)
+		}
+		mean += t.norm[i] / float64(len(t.x))
+	}
+	d := t.newDescent(start, t.norm)
+	p := newTable(batch, len(t.labels))
+	drawn := make([]int, batch)
+	for range steps {
+		for b := range drawn {
+			drawn[b] = random.IntN(len(t.x))
+			d.logits(p[b], drawn[b])
+			ApplySoftmax(p[b])
+			p[b][t.class[drawn[b]]]--
+		}
+		for b, i := range drawn {
+			axpy(-rate/batch, p[b], d.factor[i])
+		}
+	}
+	l = d.addTo(l, t, t.norm)
+	for _, w := range l.weights {
+		for j := range w {
+			w[j] *= mean
+		}
+	}
+	return l, make([][]float64, len(t.x)), nil
+}

@@ -1,0 +1,50 @@
+package classifier
+
+// maxDescended is about how many examples a method that descends trains on.
+const maxDescended = 2000
+
+// A descent trains a head by gradient descent. The weights are the initial ones plus a
+// sum of examples, so a step needs only the inner products of examples. A bias is the
+// weight of a feature that is always 1.
+type descent struct {
+	start  [][]float64 // initial logits of each example
+	inner  lower       // inner products of examples, plus 1 for the bias
+	factor [][]float64 // factor of each example in each class's weights
+}
+
+// newDescent begins with the logits start. The features of example i are multiplied by
+// norm[i], or by 1 if norm is nil.
+func (t *training) newDescent(start [][]float64, norm []float64) *descent {
+	d := &descent{start: start, inner: gram(t.x), factor: newTable(len(t.x), len(t.labels))}
+	for i, row := range d.inner {
+		for j := range row {
+			if norm != nil {
+				row[j] *= norm[i] * norm[j]
+			}
+			row[j]++
+		}
+	}
+	return d
+}
+
+// logits writes the logits of example i to dst.
+func (d *descent) logits(dst []float64, i int) {
+	copy(dst, d.start[i])
+	for j, f := range d.factor {
+		axpy(d.inner.at(i, j), f, dst)
+	}
+}
+
+// addTo adds the steps of d to l, whose rows it changes, and returns it.
+func (d *descent) addTo(l layer, t *training, norm []float64) layer {
+	for i, f := range d.factor {
+		for c, v := range f {
+			l.bias[c] += v
+			if norm != nil {
+				v *= norm[i]
+			}
+			axpy(v, t.x[i], l.weights[c])
+		}
+	}
+	return l
+}

@@ -1,0 +1,86 @@
+package classifier
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// An Example is the embedding of one labeled photo.
+type Example struct {
+	Label string
+	Unit  []float64 // the embedding, scaled by [Normalize]
+	Norm  float64   // length of the embedding before, in real units
+	// Burst names photos that were taken together, such as within the same second.
+	// Leave-one-out estimates leave out a whole burst, because its photos are not
+	// independent of each other. "" is no burst.
+	Burst string
+}
+
+// sortedExamples returns the examples ordered by label and values, so that results do
+// not depend on the order of the caller's slice.
+func sortedExamples(examples []Example) []Example {
+	s := slices.Clone(examples)
+	slices.SortFunc(s, compareExamples)
+	return s
+}
+
+func compareExamples(a, b Example) int {
+	return cmp.Or(cmp.Compare(a.Label, b.Label), slices.Compare(a.Unit, b.Unit))
+}
+
+// subsample returns the indexes of about limit of the sorted examples, the same
+// number of each class where it has as many.
+func subsample(examples []Example, limit int) []int {
+	if len(examples) == 0 {
+		return nil
+	}
+	type run struct{ first, n int } // of one class
+	var classes []run
+	for i := range examples {
+		if i == 0 || examples[i].Label != examples[i-1].Label {
+			classes = append(classes, run{first: i})
+		}
+		classes[len(classes)-1].n++
+	}
+	each := max(limit/len(classes), 3)
+	if len(examples) <= limit {
+		each = limit
+	}
+	var indexes []int
+	for _, c := range classes {
+		n := min(each, c.n)
+		for k := range n {
+			indexes = append(indexes, c.first+k*c.n/n)
+		}
+	}
+	return indexes
+}
+
+// features returns what a layer takes for the unit embedding x.
+func features(x []float64, sqrt bool) []float64 {
+	if sqrt {
+		return squareRoots(x)
+	}
+	return x
+}
+
+// squareRoots returns √x scaled to length 1. Negative values, which no embedding
+// after a ReLU has, count as 0.
+func squareRoots(x []float64) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = math.Sqrt(max(v, 0))
+	}
+	Normalize(y)
+	return y
+}
+
+// pick returns the elements of v at the indexes.
+func pick[T any](v []T, indexes []int) []T {
+	p := make([]T, len(indexes))
+	for k, i := range indexes {
+		p[k] = v[i]
+	}
+	return p
+}

@@ -1,0 +1,129 @@
+package classifier
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// defaultOtherCosine is the assumed cosine of a class with photos of other classes
+// when there is only one class to measure it on. It is 0.36 to 0.53 for Coral's
+// imprinting photos and its MobileNet v1 1.0 224 extractor.
+const defaultOtherCosine = 0.45
+
+// Extend returns base extended by the classes of s: its classes, followed by those of
+// [Sums.Mean]. examples are those that were added to s. base applies to raw
+// embeddings, as [LastLayer] returns it; Extend multiplies its weights by the mean
+// [Example.Norm], so that they apply to unit embeddings.
+//
+// The logits of both become comparable as follows. Each new class also gets the
+// logits of the base classes that its examples resemble, weighted by the scores that
+// base gives those. An offset then makes a new class draw level with base at the
+// cosine that photos of other classes reach. So a photo that base is sure of stays
+// with base unless it resembles the new class.
+//
+// With Coral's 1001 classes and three classes from four photos, 135 of 141 photos of
+// other objects stay with base and 5 of 6 photos of the three classes are found.
+// Without the resembling base classes it is 35 and 6.
+func (s *Sums) Extend(base *Head, examples []Example) (*Head, error) {
+	added, err := s.Mean()
+	if err != nil {
+		return nil, err
+	}
+	if base.Dim != added.Dim {
+		return nil, fmt.Errorf("extend a head of %d dimensions by classes of %d: %w", base.Dim, added.Dim, ErrShape)
+	}
+	var norm float64
+	for _, e := range examples {
+		norm += e.Norm
+	}
+	norm /= float64(len(examples))
+
+	kept := &Head{Labels: base.Labels, Dim: base.Dim, Bias: base.Bias}
+	for _, w := range base.Weights {
+		kept.Weights = append(kept.Weights, float32(float64(w)*norm))
+	}
+	shares, margin := s.resemblance(kept, examples)
+	offset := roundToStep(margin - float64(MeanScale*s.otherCosine(examples)))
+	for c, label := range added.Labels {
+		row, bias := added.Row(c), float64(added.Bias[c])+offset
+		for b, share := range shares[label] {
+			if share == 0 {
+				continue
+			}
+			bias += float64(share * float64(kept.Bias[b]))
+			for j, w := range kept.Row(b) {
+				row[j] += float32(share * float64(w))
+			}
+		}
+		added.Bias[c] = float32(bias)
+	}
+	h := &Head{
+		Labels:  slices.Concat(kept.Labels, added.Labels),
+		Dim:     base.Dim,
+		Weights: slices.Concat(kept.Weights, added.Weights),
+		Bias:    slices.Concat(kept.Bias, added.Bias),
+	}
+	return h, h.Check()
+}
+
+// resemblance returns the mean scores that base gives the examples of each class, one
+// per class of base. margin is the mean over all examples of how far the log-sum-exp
+// of base's logits is above the logits weighted by those scores.
+func (s *Sums) resemblance(base *Head, examples []Example) (shares map[string][]float64, margin float64) {
+	shares = make(map[string][]float64)
+	logits, scores := make([]float64, len(base.Labels)), make([]float64, len(base.Labels))
+	for _, e := range examples {
+		base.Logits(scores, e.Unit)
+		ApplySoftmax(scores)
+		if shares[e.Label] == nil {
+			shares[e.Label] = make([]float64, len(scores))
+		}
+		for b, p := range scores {
+			shares[e.Label][b] += p
+		}
+	}
+	for label, v := range shares {
+		for b := range v {
+			v[b] = roundToStep(v[b] / float64(s.Count(label)))
+		}
+	}
+	for _, e := range examples {
+		base.Logits(logits, e.Unit)
+		margin += logSumExp(logits)
+		for b, share := range shares[e.Label] {
+			margin -= float64(share * logits[b])
+		}
+	}
+	return shares, margin / float64(len(examples))
+}
+
+// roundToStep rounds v to a multiple of 1/1024, so that the last bits of v cannot
+// change the file.
+func roundToStep(v float64) float64 { return math.Round(v*1024) / 1024 }
+
+// otherCosine returns the mean over the examples of the largest cosine with another
+// class.
+func (s *Sums) otherCosine(examples []Example) float64 {
+	p := s.prototypes()
+	if len(p.labels) < 2 {
+		return defaultOtherCosine
+	}
+	var sum float64
+	for _, e := range examples {
+		own, _ := slices.BinarySearch(p.labels, e.Label)
+		p.compare(e, own, p.sums[own])
+		p.cos[own] = math.Inf(-1)
+		sum += p.cos[ArgMax(p.cos)]
+	}
+	return sum / float64(len(examples))
+}
+
+func logSumExp(v []float64) float64 {
+	top := v[ArgMax(v)]
+	var sum float64
+	for _, x := range v {
+		sum += exp(x - top)
+	}
+	return top + log(sum)
+}

@@ -1,0 +1,215 @@
+package classifier
+
+import (
+	"math"
+	"slices"
+)
+
+// A Fitted is a trained head with its leave-one-out evaluation.
+type Fitted struct {
+	Head     *Head
+	Recipe   Recipe
+	Estimate Estimate
+	// LogLoss is the mean of −log(score of the true class) over the examples left out,
+	// or NaN if there are too few.
+	LogLoss float64
+	// CalibrationError is the expected calibration error over the examples left out:
+	// the mean difference between score and accuracy in ten bins of scores.
+	// UncalibratedError is what it would be without calibration. Both are NaN if
+	// LogLoss is.
+	CalibrationError, UncalibratedError float64
+	// Temperature is the factor from the head's logits to uncalibrated logits.
+	Temperature float64
+	// Rejection describes the row that [Reject] adds, or is nil. Fit leaves it nil.
+	Rejection *Rejection
+	// Candidates are the recipes that Auto compared, in order, and [Mean] at the end
+	// for comparison. It is nil if there was nothing to compare.
+	Candidates []Candidate
+	// Advice is what more photos should gain, or nil if that is unknown.
+	Advice *Advice
+
+	scale float64 // from outputs to logits
+}
+
+// A Candidate is a recipe that Auto compared, and its leave-one-out log loss.
+type Candidate struct {
+	Recipe
+	// LogLoss is as in [Fitted], over about 500 examples at most.
+	LogLoss float64 `json:"loss"`
+}
+
+const (
+	// minLeftOut is the fewest examples left out that calibrate or choose anything.
+	minLeftOut = 10
+	// maxCompared is how many examples Auto compares recipes on. The head is then
+	// trained on all.
+	maxCompared = 500
+)
+
+// Fit trains a head on examples, in any order, and calibrates it: it scales the
+// logits so that the examples left out are as likely as possible. If sqrt is set, [Auto]
+// also considers square-root features, which need embeddings without negative values.
+//
+// [Auto] takes the recipe with the smallest leave-one-out log loss. If fewer than ten
+// examples or two per class can be left out, it takes [Ridge], and for a single class
+// [Mean]. It compares log loss, not accuracy, which differs by chance between equally
+// good recipes. It does not take the simplest recipe within one standard error of the
+// best: that is often [Mean], which is less accurate (docs/accuracy.md).
+//
+// An error about the examples wraps [ErrExamples] or [ErrShape].
+func Fit(examples []Example, method Method, sqrt bool) (*Fitted, error) {
+	t, recipe, err := choose(sortedExamples(examples), method, sqrt)
+	if err != nil {
+		return nil, err
+	}
+	f, _, err := t.fit(recipe)
+	return f, err
+}
+
+// LeaveOneOut is like [Fit] and also returns, for each example in the order of
+// examples, the logits of the head trained without it and the rest of its burst.
+// [Softmax] trains once for each fifth of the bursts; the other methods have closed
+// forms and train nothing twice.
+//
+// The logits are nil for an example whose class has no other burst, for all examples
+// with [CoralSGD], and, if there are more than 2000 examples, for those that are not
+// left out.
+func LeaveOneOut(examples []Example, method Method, sqrt bool) (*Fitted, [][]float64, error) {
+	order := make([]int, len(examples))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return compareExamples(examples[a], examples[b]) })
+	t, recipe, err := choose(pick(examples, order), method, sqrt)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, leftOut, err := t.fit(recipe)
+	if err != nil {
+		return nil, nil, err
+	}
+	logits := make([][]float64, len(examples))
+	for i, row := range leftOut {
+		if row == nil {
+			continue
+		}
+		if t.indexes != nil {
+			i = t.indexes[i]
+		}
+		logits[order[i]] = make([]float64, len(row))
+		axpy(f.scale, row, logits[order[i]])
+	}
+	return f, logits, nil
+}
+
+// choose returns the recipe for sorted examples and the training prepared for it.
+func choose(examples []Example, method Method, sqrt bool) (*training, Recipe, error) {
+	if method != Auto {
+		r, err := method.recipe()
+		if err != nil {
+			return nil, r, err
+		}
+		t, err := r.training(examples)
+		return t, r, err
+	}
+	c := comparison{examples: pick(examples, subsample(examples, maxCompared)), trainings: make(map[bool]*training)}
+	best, err := c.best(sqrt)
+	if err != nil {
+		return nil, best, err
+	}
+	t := c.trainings[best.Sqrt]
+	if len(c.examples) != len(examples) {
+		if t, err = best.training(examples); err != nil {
+			return nil, best, err
+		}
+	}
+	t.candidates = c.candidates
+	return t, best, nil
+}
+
+// A comparison chooses a recipe for Auto.
+type comparison struct {
+	examples   []Example
+	trainings  map[bool]*training // by whether the features are square roots
+	candidates []Candidate
+}
+
+// best returns the recipe with the smallest log loss and fills in c.candidates.
+func (c *comparison) best(sqrt bool) (Recipe, error) {
+	best, loss := Recipe{Method: Ridge, Lambda: ridgeLambda}, math.Inf(1)
+	for _, r := range autoRecipes(sqrt) {
+		t := c.trainings[r.Sqrt]
+		if t == nil {
+			var err error
+			if t, err = newTraining(c.examples, r.Sqrt); err != nil {
+				return best, err
+			}
+			c.trainings[r.Sqrt] = t
+		}
+		if len(t.labels) < 2 {
+			best = Recipe{Method: Mean}
+			break
+		}
+		_, leftOut, err := t.layer(r)
+		if err != nil {
+			return best, err
+		}
+		e := t.estimate(leftOut)
+		if e.Total < max(minLeftOut, 2*len(t.labels)) {
+			break
+		}
+		logLoss := t.calibrate(r.Method, leftOut, e.Total).logLoss
+		// Differences by rounding alone decide nothing.
+		if logLoss < loss*(1-1e-9) {
+			best, loss = r, logLoss
+		}
+		if !math.IsNaN(logLoss) {
+			c.candidates = append(c.candidates, Candidate{r, logLoss})
+		}
+	}
+	if len(c.candidates) > 0 {
+		mean, err := c.trainings[false].calibrated(Mean)
+		if err != nil {
+			return best, err
+		}
+		if !math.IsNaN(mean.logLoss) {
+			c.candidates = append(c.candidates, Candidate{Recipe{Method: Mean}, mean.logLoss})
+		}
+	}
+	return best, nil
+}
+
+// fit trains a head by recipe r and returns its outputs for each example left out.
+func (t *training) fit(r Recipe) (*Fitted, [][]float64, error) {
+	l, leftOut, err := t.layer(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	estimate := t.estimate(leftOut)
+	c := t.calibrate(r.Method, leftOut, estimate.Total)
+	f := &Fitted{
+		Head:              &Head{Labels: t.labels, Dim: t.dim, Sqrt: r.Sqrt},
+		Recipe:            r,
+		Estimate:          estimate,
+		LogLoss:           c.logLoss,
+		CalibrationError:  math.NaN(),
+		UncalibratedError: math.NaN(),
+		Temperature:       c.temperature,
+		Candidates:        t.candidates,
+		Advice:            t.advise(leftOut),
+		scale:             c.scale,
+	}
+	if !math.IsNaN(f.LogLoss) {
+		f.CalibrationError = t.calibrationError(leftOut, f.scale)
+		f.UncalibratedError = t.calibrationError(leftOut, f.scale*f.Temperature)
+	}
+	// Subtracting the same row from all rows changes no score and keeps logits small.
+	mean := l.meanRow()
+	for c, w := range l.weights {
+		for i, v := range w {
+			f.Head.Weights = append(f.Head.Weights, float32(float64(v-mean[i])*f.scale))
+		}
+		f.Head.Bias = append(f.Head.Bias, float32(l.bias[c]*f.scale))
+	}
+	return f, leftOut, f.Head.Check()
+}

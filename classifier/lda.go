@@ -1,0 +1,225 @@
+package classifier
+
+// An ldaFit is a linear discriminant analysis while it is solved. In its fields, A is
+// s·S. solveDual solves a system of one equation per example, solvePrimal one per
+// dimension. Their results are equal but for rounding.
+type ldaFit struct {
+	*training
+	s       float64 // degrees of freedom n − C
+	ridge   float64 // added to the diagonal of A
+	weights [][]float64
+	spread  []lower     // Rᵀ·A⁻¹·R of the residuals R within each burst left out
+	across  [][]float64 // Rᵀ·A⁻¹·M of each example with each class mean
+	between [][]float64 // M·S⁻¹·M of each class mean with each class mean
+}
+
+// lda is linear discriminant analysis with a shared covariance. Let R be the examples
+// minus their class means and M the class means. Then
+//
+//	S = RᵀR/(n−C) + λ·tr(S)/d·I    W = S⁻¹M    b = −½ M·W
+//
+// The outputs for examples left out keep λ's part of S.
+func (t *training) lda(lambda float64) (l layer, leftOut [][]float64, err error) {
+	n, classes := len(t.x), len(t.labels)
+	f := &ldaFit{
+		training: t, s: float64(max(n-classes, 1)),
+		spread: make([]lower, len(t.bursts)), across: newTable(n, classes),
+	}
+	solve := f.solvePrimal
+	if t.dual() {
+		solve = f.solveDual
+	}
+	trace := t.withinTrace()
+	f.ridge = lambda * trace / float64(t.dim)
+	if !(trace > 1e-9) {
+		f.ridge = 1 // the photos of each class are identical: S is the identity
+	}
+	if err := solve(); err != nil {
+		return l, nil, err
+	}
+	l.weights = f.weights
+	f.between = products(t.classMean, l.weights, t.dim)
+	for c := range l.weights {
+		l.bias = append(l.bias, -f.between[c][c]/2)
+	}
+	return l, f.leaveOut(), nil
+}
+
+// withinTrace returns the trace of RᵀR.
+func (t *training) withinTrace() (trace float64) {
+	if t.dual() {
+		t.prepareDual()
+		for i, row := range t.gram {
+			trace += row[i]
+		}
+		for c, k := range t.count {
+			trace -= float64(float64(k) * t.meanGram[c][c])
+		}
+		return trace
+	}
+	for i, row := range t.withinScatter() {
+		trace += row[i]
+	}
+	return trace
+}
+
+// solveDual solves with the Gram matrix R·Rᵀ of the examples.
+func (f *ldaFit) solveDual() error {
+	f.prepareDual()
+	n, classes := len(f.x), len(f.labels)
+	b := newLower(n)
+	for i, ci := range f.class {
+		for j, cj := range f.class[:i+1] {
+			b[i][j] = f.gram[i][j] - f.toMean[i][cj] - f.toMean[j][ci] + f.meanGram.at(ci, cj)
+		}
+		b[i][i] += f.ridge
+	}
+	if err := b.cholesky(); err != nil {
+		return err
+	}
+	u, factors := b.inverse(), newTable(classes, n)
+	for c := range factors {
+		for i, ci := range f.class {
+			factors[c][i] = f.toMean[i][c] - f.meanGram.at(ci, c)
+		}
+	}
+	u.solve(b, factors)
+	for c, v := range factors {
+		total := make([]float64, classes)
+		for i, k := range f.class {
+			f.across[i][c] = v[i]
+			total[k] += v[i]
+		}
+		total[c]++
+		for i, k := range f.class {
+			v[i] = (total[k]/float64(f.count[k]) - v[i]) * (f.s / f.ridge)
+		}
+	}
+	f.weights = f.combine(factors)
+	for at, burst := range f.bursts {
+		if f.leavesOut(at) {
+			f.spread[at] = u.at(burst)
+			f.spread[at].apply(func(v float64) float64 { return float64(-f.ridge * v) })
+			for k := range burst {
+				f.spread[at][k][k]++
+			}
+		}
+	}
+	return nil
+}
+
+// solvePrimal solves with the scatter matrix RᵀR of the dimensions.
+func (f *ldaFit) solvePrimal() error {
+	b := f.withinScatter().clone()
+	for i := range b {
+		b[i][i] += f.ridge
+	}
+	if err := b.cholesky(); err != nil {
+		return err
+	}
+	f.weights = newTable(len(f.labels), f.dim)
+	for c, w := range f.weights {
+		copy(w, f.classMean[c])
+	}
+	b.inverse().solve(b, f.weights)
+	f.eachLeftOut(func(bursts, examples []int) {
+		r := newTable(len(examples), f.dim)
+		for k, i := range examples {
+			subtract(r[k], f.x[i], f.classMean[f.class[i]])
+		}
+		for k, row := range products(r, f.weights, f.dim) {
+			copy(f.across[examples[k]], row)
+		}
+		b.forward(r, 0)
+		for _, at := range bursts {
+			f.spread[at] = gram(r[:len(f.bursts[at])])
+			r = r[len(f.bursts[at]):]
+		}
+	})
+	for _, w := range f.weights {
+		for i := range w {
+			w[i] *= f.s
+		}
+	}
+	return nil
+}
+
+// leaveOut returns the outputs for each example without its burst.
+func (f *ldaFit) leaveOut() [][]float64 {
+	leftOut := make([][]float64, len(f.x))
+	for at, burst := range f.bursts {
+		if f.spread[at] != nil {
+			f.leaveOutBurst(burst, f.spread[at], leftOut)
+		}
+	}
+	return leftOut
+}
+
+// leaveOutBurst sets leftOut for the examples of a burst by the formula of Sherman,
+// Morrison and Woodbury. Let class c have k examples with mean m, b of them in the
+// burst, whose residuals are the columns of R. Without the burst
+//
+//	A becomes A − R·Q·Rᵀ with Q⁻¹ = I − 11ᵀ/k
+//	m becomes m − R·1/(k−b)
+//
+// So with P = Rᵀ·A⁻¹·R and K = Q⁻¹ − P, all products with A⁻¹ gain the product of K⁻¹
+// with both sides' Rᵀ·A⁻¹.
+func (f *ldaFit) leaveOutBurst(burst []int, p lower, leftOut [][]float64) {
+	c := f.class[burst[0]]
+	k, rest := float64(f.count[c]), float64(f.count[c]-len(burst))
+	n := len(burst)
+	root := newLower(n) // K, then its Cholesky factor
+	ones := make([]float64, n)
+	var all float64
+	for i := range n {
+		for j := range n {
+			ones[i] += p.at(i, j)
+		}
+		all += ones[i]
+		for j := range i + 1 {
+			root[i][j] = -p[i][j] - 1/k
+		}
+		root[i][i] = max(root[i][i]+1, 1e-9)
+	}
+	if err := root.cholesky(); err != nil {
+		return // possible by rounding only
+	}
+	// The columns of Rᵀ·A⁻¹·M without the burst, multiplied by half of K⁻¹.
+	half := newTable(len(f.labels), n)
+	length := make([]float64, len(f.labels)) // M·A′⁻¹·M
+	var own float64                          // 1ᵀRᵀ·A⁻¹·m
+	for m := range half {
+		for i, e := range burst {
+			half[m][i] = f.across[e][m]
+			if m == c {
+				own += f.across[e][c]
+				half[m][i] -= ones[i] / rest
+			}
+		}
+		length[m] = f.between[m][m] / f.s
+		if m == c {
+			length[m] += (all/rest - float64(2*own)) / rest
+		}
+		root.forwardOne(half[m])
+		length[m] += dot(half[m], half[m])
+	}
+	x := make([]float64, n)
+	for i, e := range burst {
+		for j, o := range burst {
+			x[j] = p.at(i, j) + f.across[o][c]
+		}
+		var sum float64
+		for _, v := range x {
+			sum += v
+		}
+		root.forwardOne(x)
+		leftOut[e] = make([]float64, len(f.labels))
+		for m := range leftOut[e] {
+			xm := f.across[e][m] + f.between[c][m]/f.s + dot(x, half[m])
+			if m == c {
+				xm -= sum / rest
+			}
+			leftOut[e][m] = float64(f.s * (xm - length[m]/2))
+		}
+	}
+}

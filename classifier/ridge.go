@@ -1,0 +1,156 @@
+package classifier
+
+// A ridgeFit is a ridge regression while it is solved. solveDual solves a system of one
+// equation per example, solvePrimal one per dimension. Their results are equal but for
+// rounding.
+type ridgeFit struct {
+	*training
+	lambda   float64
+	prior    []float64   // proportion of examples in each class: the mean of T
+	weights  [][]float64 // one row per class
+	residual [][]float64 // T − F of each example
+	// rest is I − H within each burst that is left out, and nil for the others. H is
+	// the matrix that turns the targets T into the outputs F.
+	rest []lower
+}
+
+// ridge is centered least-squares regression. Let X be the examples minus their mean
+// and T their one-hot classes minus their mean. Then
+//
+//	W = Xᵀ(X·Xᵀ + λI)⁻¹T    b = mean of T − W·mean of X
+//
+// The outputs for a burst B left out are T − (I−H)⁻¹(T−F), in the rows and columns of B.
+func (t *training) ridge(lambda float64) (l layer, leftOut [][]float64, err error) {
+	n, classes := len(t.x), len(t.labels)
+	f := &ridgeFit{
+		training: t, lambda: lambda, prior: make([]float64, classes),
+		residual: newTable(n, classes), rest: make([]lower, len(t.bursts)),
+	}
+	for c, k := range t.count {
+		f.prior[c] = float64(k) / float64(n)
+	}
+	solve := f.solvePrimal
+	if t.dual() {
+		solve = f.solveDual
+	}
+	if err := solve(); err != nil {
+		return l, nil, err
+	}
+	l.weights = f.weights
+	for c, w := range l.weights {
+		l.bias = append(l.bias, f.prior[c]-dot(t.mean, w))
+	}
+	return l, f.leaveOut(), nil
+}
+
+// target returns element c of T for example i.
+func (f *ridgeFit) target(i, c int) float64 {
+	if f.class[i] == c {
+		return 1 - f.prior[c]
+	}
+	return -f.prior[c]
+}
+
+// solveDual solves with the centered Gram matrix X·Xᵀ of the examples.
+func (f *ridgeFit) solveDual() error {
+	f.prepareDual()
+	n, classes := len(f.x), len(f.labels)
+	k, rowMean := newLower(n), make([]float64, n)
+	var mean float64
+	for i := range n {
+		for j := range n {
+			rowMean[i] += f.gram.at(i, j)
+		}
+		rowMean[i] /= float64(n)
+		mean += rowMean[i] / float64(n)
+	}
+	for i := range k {
+		for j := range k[i] {
+			k[i][j] = f.gram[i][j] - rowMean[i] - rowMean[j] + mean
+		}
+		k[i][i] += f.lambda
+	}
+	if err := k.cholesky(); err != nil {
+		return err
+	}
+	u, factors := k.inverse(), newTable(classes, n)
+	for c := range factors {
+		for i := range n {
+			factors[c][i] = f.target(i, c)
+		}
+	}
+	u.solve(k, factors)
+	f.weights = f.combine(factors)
+	for c := range factors {
+		for i, v := range factors[c] {
+			f.residual[i][c] = f.lambda * v
+		}
+	}
+	for b, burst := range f.bursts {
+		if f.leavesOut(b) {
+			f.rest[b] = u.at(burst)
+			f.rest[b].apply(func(v float64) float64 { return float64(f.lambda*v) - 1/float64(n) })
+		}
+	}
+	return nil
+}
+
+// solvePrimal solves with the scatter matrix Xᵀ·X of the dimensions.
+func (f *ridgeFit) solvePrimal() error {
+	n := len(f.x)
+	s := f.totalScatter()
+	for i := range s {
+		s[i][i] += f.lambda
+	}
+	if err := s.cholesky(); err != nil {
+		return err
+	}
+	f.weights = newTable(len(f.labels), f.dim)
+	for c, w := range f.weights {
+		// Xᵀ·T, in which the means cancel
+		for i, m := range f.classMean[c] {
+			w[i] = float64(f.count[c]) * (m - f.mean[i])
+		}
+	}
+	s.inverse().solve(s, f.weights)
+	f.eachLeftOut(func(bursts, examples []int) {
+		r := newTable(len(examples), f.dim)
+		for k, i := range examples {
+			subtract(r[k], f.x[i], f.mean)
+		}
+		for k, row := range products(r, f.weights, f.dim) {
+			for c, v := range row {
+				f.residual[examples[k]][c] = f.target(examples[k], c) - v
+			}
+		}
+		s.forward(r, 0)
+		for _, b := range bursts {
+			f.rest[b] = gram(r[:len(f.bursts[b])])
+			r = r[len(f.bursts[b]):]
+			f.rest[b].apply(func(v float64) float64 { return -v - 1/float64(n) })
+			for k := range f.rest[b] {
+				f.rest[b][k][k]++
+			}
+		}
+	})
+	return nil
+}
+
+// leaveOut returns the outputs for each example without its burst. It overwrites the
+// residuals.
+func (f *ridgeFit) leaveOut() [][]float64 {
+	leftOut := make([][]float64, len(f.x))
+	for b, burst := range f.bursts {
+		if f.rest[b] == nil {
+			continue
+		}
+		f.rest[b].solveRows(burst, f.residual)
+		for _, i := range burst {
+			for c, v := range f.residual[i] {
+				f.residual[i][c] = f.target(i, c) + f.prior[c] - v
+			}
+			leftOut[i] = f.residual[i]
+		}
+	}
+	return leftOut
+}

@@ -1,0 +1,109 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint"
+)
+
+// Changed is the outcome of a change to the workspace.
+type Changed struct {
+	Generation uint64 `json:"generation"` // in use now
+	Sentence   string `json:"sentence"`
+}
+
+// change lets f change the workspace, then reloads it. Both have happened when change
+// returns nil.
+func (s *Server) change(ctx context.Context, f func(*imprint.Workspace) error) error {
+	return s.workspace.do(ctx, func(ws *imprint.Workspace) error {
+		if err := f(ws); err != nil {
+			return err
+		}
+		_, err := s.reload(ctx)
+		return err
+	})
+}
+
+// act makes a change and announces it with the sentence that f returns.
+func (s *Server) act(ctx context.Context, action, label string, f func(*imprint.Workspace) (string, error)) (c Changed, err error) {
+	defer func() { s.notices.send(action, label, c.Sentence, err) }()
+	err = s.change(ctx, func(ws *imprint.Workspace) (err error) {
+		c.Sentence, err = f(ws)
+		return err
+	})
+	c.Generation = s.live.Generation()
+	return c, err
+}
+
+// addPhoto trains a class with one photo.
+func (s *Server) addPhoto(ctx context.Context, label string, o observed) (Changed, error) {
+	return s.act(ctx, "teach", label, func(ws *imprint.Workspace) (string, error) {
+		start := time.Now()
+		added, err := s.workspace.add(ctx, ws, label, s.intake.status.source, []observed{o})
+		if err != nil {
+			return "", err
+		}
+		return learned(label, "photo", added, time.Since(start)), nil
+	})
+}
+
+// Remove removes a class.
+func (s *Server) Remove(ctx context.Context, label string) (Changed, error) {
+	return s.act(ctx, "remove", label, func(ws *imprint.Workspace) (string, error) {
+		n, err := ws.Remove(ctx, label, nil)
+		return fmt.Sprintf("removed %s (%s)", label, count(n, "photo")), err
+	})
+}
+
+// RemovePhoto removes the photo with a SHA-256, given in hexadecimal.
+func (s *Server) RemovePhoto(ctx context.Context, sha256 string) (Changed, error) {
+	return s.act(ctx, "remove", "", func(ws *imprint.Workspace) (string, error) {
+		label, err := ws.RemovePhoto(ctx, sha256)
+		return "removed a photo of " + label, err
+	})
+}
+
+// Rename changes the label of a class.
+func (s *Server) Rename(ctx context.Context, from, to string) (Changed, error) {
+	return s.act(ctx, "rename", to, func(ws *imprint.Workspace) (string, error) {
+		return fmt.Sprintf("renamed %s to %s", from, to), ws.Rename(ctx, from, to)
+	})
+}
+
+// Undo undoes the last change.
+func (s *Server) Undo(ctx context.Context) (Changed, error) {
+	return s.act(ctx, "undo", "", func(ws *imprint.Workspace) (string, error) {
+		undone, err := ws.Undo(ctx)
+		return "undid: " + undone.Verb, err
+	})
+}
+
+// Retrain trains the head again, with another method unless head is "".
+func (s *Server) Retrain(ctx context.Context, head classifier.Method) (Changed, error) {
+	return s.act(ctx, "retrain", "", func(ws *imprint.Workspace) (string, error) {
+		return "retrained", ws.Retrain(ctx, head)
+	})
+}
+
+// learned describes added photos in a sentence; unit is what one of them is called.
+func learned(label, unit string, a *imprint.Added, took time.Duration) string {
+	if a.Photos == 0 {
+		return fmt.Sprintf("learned nothing new about %s: %s", label, a.Skipped[0].Reason)
+	}
+	skipped := ""
+	if n := len(a.Skipped); n > 0 {
+		skipped = fmt.Sprintf(" (%d skipped)", n)
+	}
+	return fmt.Sprintf("learned %s from %s%s in %d ms", label, count(a.Photos, unit), skipped, took.Milliseconds())
+}
+
+// count returns a number with its unit, such as "2 photos".
+func count(n int, unit string) string {
+	if n != 1 {
+		unit += "s"
+	}
+	return fmt.Sprintf("%d %s", n, unit)
+}

@@ -1,0 +1,176 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/predict"
+)
+
+const (
+	// jobTimeout is how long a client's photo waits for the device.
+	jobTimeout = 5 * time.Second
+	// jobPriority is the wait after which a client's photo goes before a camera frame.
+	jobPriority = time.Second
+)
+
+var (
+	// ErrBusy is wrapped when the server lacks the time or memory for a client's photo.
+	ErrBusy = errors.New("the server is busy")
+	// errStopping is returned to clients that wait while the server stops.
+	errStopping = errors.New("the server is shutting down")
+)
+
+// deviceLoop runs the model in one goroutine. Camera frames go first: a client's photo
+// starts only if it should finish before the next frame arrives, or once it has waited
+// for jobPriority.
+type deviceLoop struct {
+	live    *live.Live
+	frames  *intake
+	holds   *holds
+	events  *hub
+	metrics *metrics
+	status  *deviceStatus
+
+	jobs      chan *job
+	results   *latestValue[*Result] // of frames
+	completed atomic.Uint64         // frames and photos classified
+	stopped   chan struct{}         // closed when run returns
+
+	// Only the goroutine of run uses these.
+	vote    vote
+	jobCost time.Duration // moving average
+	retry   backoff
+}
+
+// newDeviceLoop returns the loop of a server whose other parts are ready.
+func newDeviceLoop(s *Server) *deviceLoop {
+	return &deviceLoop{
+		live: s.live, frames: s.intake, holds: s.holds, events: s.events, metrics: s.metrics, status: newDeviceStatus(s.publishHealth),
+		jobs: make(chan *job), results: newLatestValue[*Result](), stopped: make(chan struct{}),
+		vote: vote{size: s.options.Vote}, retry: backoff{longest: longestDeviceWait},
+	}
+}
+
+// A job is a client's photo to classify.
+type job struct {
+	picture *live.Picture
+	since   time.Time
+	done    chan<- jobResult // with room for one
+}
+
+type jobResult struct {
+	result predict.Result
+	err    error
+}
+
+// submit waits for the loop to classify a client's photo.
+func (l *deviceLoop) submit(ctx context.Context, p *live.Picture) (predict.Result, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, ErrBusy)
+	defer cancel()
+	done := make(chan jobResult, 1)
+	select {
+	case l.jobs <- &job{p, time.Now(), done}:
+	case <-ctx.Done():
+		return predict.Result{}, context.Cause(ctx)
+	case <-l.stopped:
+		return predict.Result{}, errStopping
+	}
+	select {
+	case r := <-done:
+		return r.result, r.err
+	case <-ctx.Done():
+		return predict.Result{}, context.Cause(ctx)
+	case <-l.stopped:
+		return predict.Result{}, errStopping
+	}
+}
+
+func (l *deviceLoop) run(ctx context.Context) {
+	defer close(l.stopped)
+	var waiting *job
+	for {
+		jobs := l.jobs
+		var due <-chan time.Time
+		if waiting != nil {
+			jobs = nil
+			d := min(l.frames.arrivals.delay(time.Now(), l.jobCost), time.Until(waiting.since.Add(jobPriority)))
+			if d <= 0 && len(l.frames.waiting.ready) == 0 {
+				l.classifyJob(ctx, waiting)
+				waiting = nil
+				continue
+			}
+			due = time.After(max(d, 0))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.frames.waiting.ready:
+			if p := l.frames.waiting.take(); p != nil {
+				l.classifyFrame(ctx, p)
+			}
+		case waiting = <-jobs:
+		case <-due:
+		}
+	}
+}
+
+func (l *deviceLoop) classifyJob(ctx context.Context, j *job) {
+	start := time.Now()
+	if start.Sub(j.since) > jobTimeout {
+		return // the client has given up
+	}
+	r, err := l.classify(ctx, func() (predict.Result, error) { return l.live.ObservePicture(ctx, j.picture, topClasses) })
+	l.jobCost = (3*l.jobCost + time.Since(start)) / 4
+	j.done <- jobResult{r, err}
+}
+
+func (l *deviceLoop) classifyFrame(ctx context.Context, p *picture) {
+	r, err := l.classify(ctx, func() (predict.Result, error) { return p.classify(ctx, l.live) })
+	if err != nil {
+		l.metrics.frames.WithLabelValues("failed").Inc()
+		p.answer(reply{err: err})
+		switch {
+		case isUnreadable(err):
+			l.frames.status.unreadable(err)
+		case ctx.Err() == nil:
+			sleep(ctx, l.retry.wait())
+		}
+		return
+	}
+	l.retry.reset()
+	v := newResult(p, r)
+	v.Voted = l.vote.add(r.Generation, v.Voted)
+	l.holds.collect(p, r)
+	l.metrics.frames.WithLabelValues("answered").Inc()
+	l.metrics.latency.Observe(v.LatencyMS / 1000)
+	if v.Unknown {
+		l.metrics.unknown.Inc()
+	}
+	l.results.put(&v)
+	l.events.publish("result", v)
+	p.answer(reply{result: v})
+}
+
+// classify calls run, which runs the model, and updates the device's status and metrics.
+func (l *deviceLoop) classify(ctx context.Context, run func() (predict.Result, error)) (predict.Result, error) {
+	r, err := run()
+	switch {
+	case ctx.Err() != nil:
+		return r, errStopping
+	case isUnreadable(err), errors.Is(err, imprint.ErrOtherResize):
+		return r, err
+	}
+	l.status.set(r.Device, err)
+	if err != nil {
+		l.metrics.failed(err)
+		return r, err
+	}
+	l.metrics.inference.WithLabelValues(r.Device).Observe(r.Elapsed.Seconds())
+	l.completed.Add(1)
+	return r, nil
+}

@@ -1,0 +1,131 @@
+package serve
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/imprintkit/imprint/imprint/predict"
+)
+
+// maxHeld is how many frames one hold keeps. When there are more, every other frame is
+// dropped, and from then on only every second, fourth, … one is kept.
+const maxHeld = 128
+
+// holds collects frames while a teaching button is held. Only one can be held at a time.
+type holds struct {
+	events *hub
+
+	mu  sync.Mutex
+	now *hold // or nil
+}
+
+// A hold is a button that is held.
+type hold struct {
+	label string
+	since time.Time
+	first chan struct{} // closed when there is a frame
+	timer *time.Timer   // cancels the hold
+
+	// Protected by holds.mu until the hold ends.
+	seen, every int
+	frames      []observed
+}
+
+// start holds a label. It returns the hold's progress if that label is already held, and
+// wraps ErrHolding if another one is. After longestHold it calls giveUp.
+func (s *holds) start(label string, giveUp func(*hold)) (Teaching, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.now
+	if h != nil && h.label != label {
+		return Teaching{}, fmt.Errorf("train %q: %w, for %q", label, ErrHolding, h.label)
+	}
+	if h == nil {
+		h = &hold{label: label, since: time.Now(), first: make(chan struct{}), every: 1}
+		h.timer = time.AfterFunc(longestHold, func() { giveUp(h) })
+		s.now = h
+	}
+	t := h.progress()
+	s.events.publish("teach", t)
+	return t, nil
+}
+
+// progress describes a hold. The caller holds the lock.
+func (h *hold) progress() Teaching {
+	t := Teaching{Label: h.label, State: "holding", Frames: len(h.frames), Sentence: "recording " + h.label}
+	if t.Frames > 0 {
+		t.Sentence += ": " + count(t.Frames, "frame")
+	}
+	return t
+}
+
+// collect keeps a classified frame if a button is held.
+func (s *holds) collect(p *picture, r predict.Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.now
+	if h == nil || p.Captured.Before(h.since) {
+		return
+	}
+	h.seen++
+	if h.seen%h.every != 0 {
+		return
+	}
+	h.frames = append(h.frames, observed{p, r.Embedding})
+	if len(h.frames) == 1 {
+		close(h.first)
+	}
+	if len(h.frames) > maxHeld {
+		kept := h.frames[:0]
+		for i := 1; i < len(h.frames); i += 2 {
+			kept = append(kept, h.frames[i])
+		}
+		clear(h.frames[len(kept):])
+		h.frames, h.every = kept, 2*h.every
+	}
+	s.events.publish("teach", h.progress())
+}
+
+// end ends the hold of a label, or any if it is "".
+func (s *holds) end(label string) (*hold, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.now
+	switch {
+	case h == nil:
+		return nil, ErrNotHolding
+	case label != "" && label != h.label:
+		return nil, fmt.Errorf("%w for %q, only for %q", ErrNotHolding, label, h.label)
+	}
+	h.timer.Stop()
+	s.now = nil
+	return h, nil
+}
+
+// current returns the hold of a label, or any if it is "", or nil.
+func (s *holds) current(label string) *hold {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.now; h != nil && (label == "" || label == h.label) {
+		return h
+	}
+	return nil
+}
+
+// state returns the progress of the current hold.
+func (s *holds) state() (Teaching, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == nil {
+		return Teaching{}, false
+	}
+	return s.now.progress(), true
+}
+
+// stopTimer keeps the current hold from being canceled after the server has stopped.
+func (s *holds) stopTimer() {
+	if h := s.current(""); h != nil {
+		h.timer.Stop()
+	}
+}

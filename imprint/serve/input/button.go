@@ -1,0 +1,36 @@
+package input
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrButton is wrapped by the errors of [ParseButton], unless the action is at fault.
+var ErrButton = errors.New("invalid button")
+
+// A Button assigns an action to a button or key.
+type Button struct {
+	Name   string // the kernel's name, like BTN_SOUTH or KEY_U
+	Code   uint16 // the kernel's code for it
+	Action Action
+}
+
+// ParseButton parses CODE=ACTION, such as BTN_SOUTH=teach:cone, BTN_TR=reload or
+// KEY_U=undo. Codes are the names in Linux's input-event-codes.h. Errors wrap [ErrButton]
+// or [ErrAction]. On other systems every code is an error.
+func ParseButton(s string) (Button, error) {
+	name, action, ok := strings.Cut(s, "=")
+	if !ok {
+		return Button{}, fmt.Errorf("%w %q: want CODE=ACTION, like BTN_SOUTH=teach:cone", ErrButton, s)
+	}
+	code, ok := buttonCode(name)
+	if !ok {
+		return Button{}, fmt.Errorf("%w %q: Linux has no button or key named %q; evtest shows the names, like BTN_SOUTH or KEY_U", ErrButton, s, name)
+	}
+	a, err := ParseAction(action)
+	if err != nil {
+		return Button{}, fmt.Errorf("button %s: %w", name, err)
+	}
+	return Button{name, code, a}, nil
+}

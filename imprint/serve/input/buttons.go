@@ -1,0 +1,237 @@
+// Package input performs actions when buttons and keys are pressed. [ParseButton] assigns
+// an action to a button. Then [Buttons] reads gamepads, keyboards and GPIO buttons, and
+// [Keys] reads a terminal; an [Actor] performs the actions.
+//
+// Both work on Linux only.
+package input
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Buttons reads input devices: gamepads, keyboards, and GPIO pins through the kernel's
+// gpio-keys driver. Devices may be plugged in and unplugged at any time.
+type Buttons struct {
+	Buttons []Button
+	// Devices lists the device files to read. If it is empty, Run reads all devices in
+	// /dev/input that have one of the buttons.
+	Devices []string
+	Actor   Actor
+	Log     *slog.Logger
+
+	system       deviceSystem  // nil means this machine
+	scanInterval time.Duration // 0 means one second
+}
+
+// A deviceSystem finds and opens input devices.
+type deviceSystem interface {
+	// list returns all devices, or those of paths that exist, each with an identity that
+	// changes when another device takes over the path.
+	list(paths []string) (map[string]string, error)
+	open(path string) (device, error)
+}
+
+// A device is an open input device.
+type device interface {
+	name() string
+	has(code uint16) bool
+	// next waits for the next event. It fails when the device is unplugged or closed.
+	next() (event, error)
+	// pressed returns the buttons that are pressed now.
+	pressed() (map[uint16]bool, error)
+	// close may be called during next.
+	close()
+}
+
+// An event is a button that was pressed or released. If lost is set, it only says that
+// the kernel dropped events.
+type event struct {
+	code uint16
+	down bool
+	lost bool
+}
+
+// Run reads the devices, and looks for new ones every second, until ctx ends. It returns
+// when all running actions have finished.
+func (b *Buttons) Run(ctx context.Context) {
+	m := &monitor{buttons: b.Buttons, paths: b.Devices, actor: b.Actor, log: b.Log, system: b.system, known: make(map[string]string), failed: make(map[string]int)}
+	if m.system == nil {
+		m.system = machine{}
+	}
+	defer m.actions.Wait()
+	defer m.readers.Wait()
+	rescan := time.NewTicker(cmp.Or(b.scanInterval, time.Second))
+	defer rescan.Stop()
+	for {
+		m.scan(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-rescan.C:
+		}
+		m.forgetUnplugged()
+	}
+}
+
+// A monitor is one call of Buttons.Run.
+type monitor struct {
+	buttons []Button
+	paths   []string
+	actor   Actor
+	log     *slog.Logger
+	system  deviceSystem
+
+	known    map[string]string // identity of the device at each path that was opened
+	failed   map[string]int    // how often in a row a path could not be opened
+	reported bool              // whether the log says that no device was found
+	readers  sync.WaitGroup
+	actions  sync.WaitGroup
+
+	mu        sync.Mutex
+	unplugged []string // paths whose readers have ended
+}
+
+// forgetUnplugged makes the next scan reopen devices that were unplugged. A device can
+// come back with the same path and identity.
+func (m *monitor) forgetUnplugged() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, path := range m.unplugged {
+		delete(m.known, path)
+	}
+	m.unplugged = nil
+}
+
+// scan starts a reader for each new device that has one of the buttons.
+func (m *monitor) scan(ctx context.Context) {
+	found, err := m.system.list(m.paths)
+	if err != nil && !m.reported {
+		m.log.Warn("can't list input devices", "error", err)
+		m.reported = true
+	}
+	for path := range m.known {
+		if _, ok := found[path]; !ok {
+			delete(m.known, path)
+			delete(m.failed, path)
+		}
+	}
+	for path, id := range found {
+		if m.known[path] == id {
+			continue
+		}
+		d, err := m.system.open(path)
+		if err != nil {
+			m.openFailed(path, err)
+			continue
+		}
+		m.known[path] = id
+		delete(m.failed, path)
+		m.start(ctx, path, d)
+	}
+	if len(m.known) == 0 && !m.reported {
+		m.log.Warn("no input device has these buttons yet; waiting for one")
+		m.reported = true
+	}
+}
+
+// openFailed logs the third failure in a row, because udev sets permissions shortly after
+// a device appears.
+func (m *monitor) openFailed(path string, err error) {
+	if m.failed[path]++; m.failed[path] != 3 {
+		return
+	}
+	hint := ""
+	if errors.Is(err, fs.ErrPermission) {
+		hint = "add the user to the group input, then log in again"
+	}
+	m.log.Warn("can't read input device", "device", path, "error", err, "hint", hint)
+}
+
+// start reads a device in the background, or closes it if it has none of the buttons.
+func (m *monitor) start(ctx context.Context, path string, d device) {
+	var has []string
+	for _, b := range m.buttons {
+		if d.has(b.Code) {
+			has = append(has, b.Name+"="+b.Action.String())
+		}
+	}
+	if has == nil {
+		d.close()
+		return
+	}
+	m.reported = true
+	m.log.Info("reading buttons", "device", path, "name", d.name(), "buttons", strings.Join(has, " "))
+	m.readers.Go(func() {
+		stop := context.AfterFunc(ctx, d.close)
+		m.read(ctx, d)
+		if stop() {
+			d.close()
+			m.log.Warn("input device unplugged", "device", path)
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.unplugged = append(m.unplugged, path)
+	})
+}
+
+// read performs the actions of a device's buttons until it is unplugged. Teaching with a
+// button that is held at that time is canceled, because nobody released it.
+func (m *monitor) read(ctx context.Context, d device) {
+	held := make(map[int]bool) // indices of buttons that teach
+	defer func() {
+		for i := range held {
+			m.cancel(i)
+		}
+	}()
+	for {
+		e, err := d.next()
+		if err != nil {
+			return
+		}
+		if e.lost {
+			if m.resync(d, held) != nil {
+				return
+			}
+			continue
+		}
+		for i, b := range m.buttons {
+			switch {
+			case b.Code != e.code || e.down == held[i]:
+			case !e.down:
+				delete(held, i)
+				m.actions.Go(func() { m.actor.Release(ctx, b.Action) })
+			case b.Action.Verb != "teach":
+				m.actions.Go(func() { m.actor.Press(ctx, b.Action) })
+			default:
+				// Not in the background, so that the release can't overtake it.
+				if m.actor.Press(ctx, b.Action) == nil {
+					held[i] = true
+				}
+			}
+		}
+	}
+}
+
+// resync cancels teaching for buttons whose release was lost.
+func (m *monitor) resync(d device, held map[int]bool) error {
+	now, err := d.pressed()
+	if err != nil {
+		return err
+	}
+	for i := range held {
+		if !now[m.buttons[i].Code] {
+			m.cancel(i)
+			delete(held, i)
+		}
+	}
+	return nil
+}
+
+func (m *monitor) cancel(i int) { m.actor.Cancel(m.buttons[i].Action.Label) }

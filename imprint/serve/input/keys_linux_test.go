@@ -1,0 +1,71 @@
+package input
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// pseudoterminal opens a pseudoterminal. What is written to typist is typed at terminal.
+func pseudoterminal(t *testing.T) (typist, terminal *os.File) {
+	t.Helper()
+	typist, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("skipped: can't open a pseudoterminal:", err)
+	}
+	t.Cleanup(func() { typist.Close() })
+	if err := unix.IoctlSetPointerInt(int(typist.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Skip("skipped: can't open a pseudoterminal:", err)
+	}
+	n, err := unix.IoctlGetInt(int(typist.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if terminal, err = os.OpenFile(fmt.Sprint("/dev/pts/", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+		t.Skip("skipped: can't open a pseudoterminal:", err)
+	}
+	t.Cleanup(func() { terminal.Close() })
+	return typist, terminal
+}
+
+func TestKeys(t *testing.T) {
+	typist, terminal := pseudoterminal(t)
+	before, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	actor := new(recorder)
+	k := &Keys{Buttons: parseButtons(t, "KEY_C=teach:cone", "KEY_SPACE=teach:ball", "KEY_R=remove:cone", "BTN_SOUTH=undo"), Actor: actor, Terminal: terminal}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := k.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	for typed, want := range map[string]string{"c": "toggle teach:cone", "C": "toggle teach:cone", " ": "toggle teach:ball", "r": "toggle remove:cone", "u": "toggle undo", "\x1b": "cancel "} {
+		if _, err := typist.WriteString(typed); err != nil {
+			t.Fatal(err)
+		}
+		actor.wait(t, want)
+	}
+	cancel()
+	running.Wait()
+	after, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	if err != nil || *after != *before {
+		t.Errorf("the terminal's mode was not restored: %v, %v", after.Lflag, err)
+	}
+	file, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := (&Keys{Actor: actor, Terminal: file}).Run(context.Background()); !errors.Is(err, ErrTerminal) {
+		t.Errorf("got %v, want ErrTerminal", err)
+	}
+}

@@ -1,0 +1,59 @@
+package serve
+
+import "sync"
+
+// A slot is a queue of length one: a new picture replaces the one waiting.
+type slot struct {
+	ready chan struct{} // receives a value after put
+
+	mu sync.Mutex
+	p  *picture
+}
+
+func newSlot() *slot { return &slot{ready: make(chan struct{}, 1)} }
+
+// put returns the picture that it replaced, or nil.
+func (s *slot) put(p *picture) *picture {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	replaced := s.p
+	s.p = p
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+	return replaced
+}
+
+// take removes and returns the picture, or nil.
+func (s *slot) take() *picture {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.p
+	s.p = nil
+	return p
+}
+
+// A latestValue holds the newest value for any number of readers.
+type latestValue[T any] struct {
+	mu      sync.Mutex
+	value   T
+	changed chan struct{} // closed by the next put
+}
+
+func newLatestValue[T any]() *latestValue[T] { return &latestValue[T]{changed: make(chan struct{})} }
+
+func (l *latestValue[T]) put(v T) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.value = v
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// get returns the newest value and a channel that is closed when it is replaced.
+func (l *latestValue[T]) get() (T, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.value, l.changed
+}

@@ -1,0 +1,174 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// maxConnections limits the connections to one listener, and perAddress those from one
+	// address.
+	maxConnections, perAddress = 256, 128
+	// maxStreams limits the open streams of pictures and events together.
+	maxStreams = 64
+	// maxBodies limits the request bodies in memory, in bytes.
+	maxBodies = 64 << 20
+	// maxHead limits the header of a request, in bytes.
+	maxHead = 16 << 10
+	// maxJSON limits a JSON request body, in bytes.
+	maxJSON = 64 << 10
+	// idleTimeout closes connections without requests.
+	idleTimeout = time.Minute
+	// bodyWait is how long a request waits for memory for its body.
+	bodyWait = time.Second
+)
+
+// timeouts limit how long clients may take for the header of a request, for its body, and
+// to read a response or one part of a stream.
+type timeouts struct{ head, body, write time.Duration }
+
+// httpLimits bounds the time, memory and processor that clients use.
+type httpLimits struct {
+	timeouts timeouts
+	bodies   *semaphore.Weighted // bytes
+	decoding chan struct{}       // holds a value per photo being decoded
+	streams  chan struct{}       // holds a value per open stream
+}
+
+func newHTTPLimits() *httpLimits {
+	return &httpLimits{
+		timeouts: timeouts{head: 5 * time.Second, body: 10 * time.Second, write: 5 * time.Second},
+		bodies:   semaphore.NewWeighted(maxBodies),
+		decoding: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
+		streams:  make(chan struct{}, maxStreams),
+	}
+}
+
+// enterStream admits a stream unless too many are open.
+func (l *httpLimits) enterStream() (leave func(), err error) {
+	select {
+	case l.streams <- struct{}{}:
+		return func() { <-l.streams }, nil
+	default:
+		return nil, refused{http.StatusServiceUnavailable, fmt.Errorf("all %d streams are in use", cap(l.streams)), "close a page that shows the camera"}
+	}
+}
+
+// enterDecoding waits until a photo may be decoded.
+func (l *httpLimits) enterDecoding(ctx context.Context) (leave func(), err error) {
+	select {
+	case l.decoding <- struct{}{}:
+		return func() { <-l.decoding }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// readBody reads a request body of at most limit bytes. The caller must call release when
+// it no longer needs the body.
+func (l *httpLimits) readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, release func(), err error) {
+	if r.ContentLength > limit {
+		return nil, nil, &http.MaxBytesError{Limit: limit}
+	}
+	size := limit
+	if r.ContentLength >= 0 {
+		size = r.ContentLength
+	}
+	ctx, cancel := context.WithTimeoutCause(r.Context(), bodyWait, ErrBusy)
+	defer cancel()
+	if l.bodies.Acquire(ctx, size) != nil {
+		return nil, nil, fmt.Errorf("%w: too many uploads in progress", ErrBusy)
+	}
+	release = func() { l.bodies.Release(size) }
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(l.timeouts.body))
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		release()
+		w.Header().Set("Connection", "close")
+		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+			return nil, nil, err
+		}
+		return nil, nil, refused{http.StatusRequestTimeout, fmt.Errorf("request body incomplete after %v: %w", l.timeouts.body, err), ""}
+	}
+	control.SetReadDeadline(time.Time{}) // an expired deadline would cancel the request's context
+	return body, release, nil
+}
+
+// A limitedListener closes new connections while there are too many.
+type limitedListener struct {
+	net.Listener
+
+	mu    sync.Mutex
+	total int
+	from  map[string]int // by address
+}
+
+func limitConnections(l net.Listener) net.Listener {
+	return &limitedListener{Listener: l, from: make(map[string]int)}
+}
+
+var tooManyConnections = []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" +
+	`{"error":"too many connections"}` + "\n")
+
+// Accept implements net.Listener.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		address, limit := "", maxConnections
+		if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+			address, limit = a.IP.String(), perAddress
+		}
+		if l.enter(address, limit) {
+			return &limitedConn{Conn: c, closed: func() { l.leave(address) }}, nil
+		}
+		c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		c.Write(tooManyConnections)
+		c.Close()
+	}
+}
+
+func (l *limitedListener) enter(address string, limit int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.total >= maxConnections || l.from[address] >= limit {
+		return false
+	}
+	l.total++
+	l.from[address]++
+	return true
+}
+
+func (l *limitedListener) leave(address string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total--
+	if l.from[address]--; l.from[address] == 0 {
+		delete(l.from, address)
+	}
+}
+
+// A limitedConn reports once when it is closed.
+type limitedConn struct {
+	net.Conn
+	once   sync.Once
+	closed func()
+}
+
+func (c *limitedConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(c.closed)
+	return err
+}

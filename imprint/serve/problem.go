@@ -1,0 +1,95 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/tpu"
+)
+
+// Problem is the response to a request that failed.
+type Problem struct {
+	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// refused is an error with its own status and hint.
+type refused struct {
+	status int
+	error
+	hint string
+}
+
+func (e refused) Unwrap() error { return e.error }
+
+func refusef(status int, format string, a ...any) error {
+	return refused{status: status, error: fmt.Errorf(format, a...)}
+}
+
+// statusClientGone counts requests whose client disconnected. The code is nginx's.
+const statusClientGone = 499
+
+// statuses are the status codes and hints for errors that are not the server's fault.
+var statuses = []struct {
+	err    error
+	status int
+	hint   string
+}{
+	{dataset.ErrTooLarge, http.StatusRequestEntityTooLarge, "scale it down; 640 pixels are more than enough"},
+	{dataset.ErrFormat, http.StatusUnsupportedMediaType, "send a JPEG, PNG, WebP, GIF or BMP as the request body"},
+	{dataset.ErrHEIC, http.StatusUnsupportedMediaType, ""},
+	{dataset.ErrEmpty, http.StatusBadRequest, "send the photo as the request body"},
+	{dataset.ErrDamaged, http.StatusBadRequest, ""},
+	{imprint.ErrUnknownLabel, http.StatusNotFound, "GET /v1/classes lists the labels"},
+	{imprint.ErrNoClasses, http.StatusConflict, "train a class first"},
+	{imprint.ErrNothingToUndo, http.StatusConflict, ""},
+	{imprint.ErrLabel, http.StatusBadRequest, ""},
+	{imprint.ErrNoPhotos, http.StatusUnprocessableEntity, ""},
+	{imprint.ErrFull, http.StatusInsufficientStorage, ""},
+	{imprint.ErrLocked, http.StatusServiceUnavailable, "try again when the other process has finished"},
+	{ErrHolding, http.StatusConflict, "stop or cancel it first"},
+	{ErrNotHolding, http.StatusConflict, "send the action start first"},
+	{ErrNoFrames, http.StatusConflict, ""},
+	{ErrBusy, http.StatusServiceUnavailable, "try again, or send fewer requests"},
+	{ErrDropped, http.StatusServiceUnavailable, ""},
+	{errStopping, http.StatusServiceUnavailable, ""},
+	{context.Canceled, statusClientGone, ""},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "try again"},
+}
+
+// problem returns the status and response for an error.
+func problem(err error) (int, Problem) {
+	var own refused
+	if errors.As(err, &own) {
+		return own.status, Problem{err.Error(), own.hint}
+	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return http.StatusRequestEntityTooLarge, Problem{Error: fmt.Sprintf("request body exceeds %d bytes", large.Limit)}
+	}
+	for _, s := range statuses {
+		if errors.Is(err, s.err) {
+			return s.status, Problem{err.Error(), s.hint}
+		}
+	}
+	if tpu.IsDeviceError(err) {
+		return http.StatusServiceUnavailable, Problem{err.Error(), "to diagnose it, run imprint doctor"}
+	}
+	return http.StatusInternalServerError, Problem{Error: err.Error()}
+}
+
+// fail answers a request with an error.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, p := problem(err)
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "1")
+	}
+	if status == http.StatusInternalServerError {
+		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	s.respondJSON(w, status, p)
+}

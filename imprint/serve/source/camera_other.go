@@ -1,0 +1,13 @@
+//go:build !linux
+
+package source
+
+import "errors"
+
+func openVideo(path string, rate float64) (videoDevice, videoFormat, error) {
+	return nil, videoFormat{}, errors.New("local cameras need Linux; use mjpeg:URL instead")
+}
+
+func isTimeout(error) bool { return false }
+
+func isNoFrame(error) bool { return false }

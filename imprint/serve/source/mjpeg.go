@@ -1,0 +1,116 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/imprintkit/imprint/dataset"
+)
+
+const (
+	// frameTimeout is how long a camera may send no frame before it counts as lost.
+	frameTimeout = 5 * time.Second
+	// maxPicture limits one picture of a stream, in bytes.
+	maxPicture = 16 << 20
+)
+
+// mjpeg is a camera that streams JPEGs over HTTP, as network cameras and Donkey Car's
+// /video do. While it is open, a goroutine keeps reading, so a slow reader gets the
+// current picture and not one buffered by the network.
+type mjpeg struct {
+	url     *url.URL
+	client  *http.Client
+	timeout time.Duration // between pictures
+
+	stop   context.CancelFunc // nil while closed
+	latest chan Frame         // holds at most one
+	failed chan error         // the goroutine's result
+	reader sync.WaitGroup
+}
+
+func newMJPEG(where string) (Source, error) {
+	u, err := url.Parse(where)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("%w mjpeg:%s: want a URL like http://car.local:8887/video", ErrSpec, where)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = frameTimeout
+	transport.DisableKeepAlives = true // a stream never ends, so its connection can't be reused
+	return &mjpeg{url: u, client: &http.Client{Transport: transport}, timeout: frameTimeout}, nil
+}
+
+func (m *mjpeg) String() string { return "mjpeg:" + m.url.Redacted() }
+
+func (m *mjpeg) Close() error {
+	if m.stop != nil {
+		m.stop()
+		m.reader.Wait()
+		m.stop = nil
+	}
+	return nil
+}
+
+// Next implements Source.
+func (m *mjpeg) Next(ctx context.Context) (Frame, error) {
+	if m.stop == nil {
+		m.open()
+	}
+	late := time.NewTimer(m.timeout)
+	defer late.Stop()
+	var err error
+	select {
+	case f := <-m.latest:
+		return f, nil
+	case <-ctx.Done():
+		return Frame{}, ctx.Err()
+	case err = <-m.failed:
+	case <-late.C:
+		err = fmt.Errorf("no picture for %v", m.timeout)
+	}
+	m.Close()
+	return Frame{}, fmt.Errorf("camera %s: %w", m.url.Redacted(), err)
+}
+
+func (m *mjpeg) open() {
+	ctx, stop := context.WithCancel(context.Background())
+	m.stop, m.latest, m.failed = stop, make(chan Frame, 1), make(chan error, 1)
+	m.reader.Go(func() { m.failed <- m.read(ctx) })
+}
+
+// read keeps the latest picture until the stream or ctx ends.
+func (m *mjpeg) read(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url.String(), nil)
+	if err != nil {
+		return err
+	}
+	response, err := m.client.Do(request)
+	if err != nil {
+		if u, ok := err.(*url.Error); ok {
+			err = u.Err // Next adds the URL
+		}
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: the server answered %s", dataset.ErrStream, response.Status)
+	}
+	stream, err := dataset.NewStream(response.Body, response.Header.Get("Content-Type"), dataset.Limits{MaxBytes: maxPicture})
+	if err != nil {
+		return err
+	}
+	for {
+		picture, err := stream.Next()
+		if err != nil {
+			return fmt.Errorf("the stream ended: %w", err)
+		}
+		select {
+		case <-m.latest: // replace the unread picture
+		default:
+		}
+		m.latest <- Frame{Captured: time.Now(), Photo: picture}
+	}
+}

@@ -1,0 +1,124 @@
+package serve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/imprintkit/imprint/imprint"
+)
+
+const (
+	// tapTimeout is how long StopTeaching waits for a frame if none came while the button
+	// was held.
+	tapTimeout = 2 * time.Second
+	// longestHold is how long a button may be held. After that it is taken for lost, for
+	// example because a web page was closed.
+	longestHold = 2 * time.Minute
+)
+
+var (
+	// ErrHolding is wrapped by [Server.StartTeaching] while another label's button is held.
+	ErrHolding = errors.New("another button is held")
+	// ErrNotHolding is wrapped by [Server.StopTeaching] and [Server.CancelTeaching] if the
+	// label's button is not held.
+	ErrNotHolding = errors.New("no button is held")
+	// ErrNoFrames is wrapped by [Server.StopTeaching] if no frame arrived while the button
+	// was held.
+	ErrNoFrames = errors.New("no frame arrived")
+)
+
+// Teaching is the progress of training a class while a button is held. It is the data of
+// the event "teach".
+type Teaching struct {
+	Label string `json:"label"`
+	// State is holding, teaching, done, failed or cancelled.
+	State  string `json:"state"`
+	Frames int    `json:"frames"` // collected so far; when done, added
+	// Generation is the one trained with the frames, if State is done.
+	Generation uint64 `json:"generation"`
+	// ElapsedMS is the time from the release of the button until that generation is in use.
+	ElapsedMS float64 `json:"elapsed_ms"`
+	Sentence  string  `json:"sentence"`
+}
+
+// StartTeaching starts collecting frames to train label with. It wraps ErrHolding while
+// another label's button is held; for the same label it changes nothing.
+func (s *Server) StartTeaching(label string) (t Teaching, err error) {
+	defer func() { s.notices.send("teach", label, t.Sentence, err) }()
+	if err := imprint.CheckLabel(label); err != nil {
+		return Teaching{}, fmt.Errorf("train: %w", err)
+	}
+	return s.holds.start(label, s.giveUp)
+}
+
+// StopTeaching trains the label with the frames collected, in one change. It returns when
+// the new generation is in use. If no frame has arrived yet, because the button was only
+// tapped, it waits up to two seconds for one. The label "" means any.
+func (s *Server) StopTeaching(ctx context.Context, label string) (t Teaching, err error) {
+	defer func() { s.notices.send("teach", cmp.Or(t.Label, label), t.Sentence, err) }()
+	start := time.Now()
+	if h := s.holds.current(label); h != nil {
+		select {
+		case <-h.first:
+		case <-time.After(tapTimeout):
+		case <-ctx.Done():
+		case <-s.device.stopped:
+		}
+	}
+	h, err := s.holds.end(label)
+	if err != nil {
+		return Teaching{}, fmt.Errorf("train: %w", err)
+	}
+	t = Teaching{Label: h.label, State: "teaching", Frames: len(h.frames), Sentence: fmt.Sprintf("learning %s from %s", h.label, count(len(h.frames), "frame"))}
+	s.events.publish("teach", t)
+	added, err := s.train(ctx, h)
+	if err != nil {
+		t.State, t.Sentence = "failed", err.Error()
+		s.events.publish("teach", t)
+		return t, err
+	}
+	t.State, t.Frames, t.Generation = "done", added.Photos, s.live.Generation()
+	t.ElapsedMS = milliseconds(time.Since(start))
+	t.Sentence = learned(h.label, "frame", added, time.Since(start))
+	s.events.publish("teach", t)
+	return t, nil
+}
+
+func (s *Server) train(ctx context.Context, h *hold) (added *imprint.Added, err error) {
+	if len(h.frames) == 0 {
+		return nil, fmt.Errorf("train %s: %w while the button was held: %s", h.label, ErrNoFrames, s.intake.status.explain())
+	}
+	err = s.change(ctx, func(ws *imprint.Workspace) (err error) {
+		added, err = s.workspace.add(ctx, ws, h.label, s.intake.status.source, h.frames)
+		return err
+	})
+	return added, err
+}
+
+// CancelTeaching discards the frames collected. The label "" means any.
+func (s *Server) CancelTeaching(label string) (Teaching, error) {
+	h, err := s.holds.end(label)
+	if err != nil {
+		return Teaching{}, err
+	}
+	return s.cancelled(h, fmt.Sprintf("canceled %s; learned nothing", h.label)), nil
+}
+
+func (s *Server) cancelled(h *hold, sentence string) Teaching {
+	t := Teaching{Label: h.label, State: "cancelled", Sentence: sentence}
+	s.events.publish("teach", t)
+	s.notices.send("teach", h.label, sentence, nil)
+	return t
+}
+
+// giveUp cancels a hold after longestHold.
+func (s *Server) giveUp(h *hold) {
+	if s.holds.current(h.label) == h {
+		if _, err := s.holds.end(h.label); err == nil {
+			s.cancelled(h, fmt.Sprintf("canceled %s, held for %.0f minutes; learned nothing", h.label, longestHold.Minutes()))
+		}
+	}
+}

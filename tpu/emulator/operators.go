@@ -1,0 +1,297 @@
+package emulator
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
+)
+
+var errUnknownOperator = errors.New("the emulator does not know how the chip computes it")
+
+// operators complete a layer, by operator. They check that the chip's arithmetic is known for it, and return its
+// activation.
+var operators = map[tflite.BuiltinOperator]func(*builder, *layer, *tflite.Operator) (tflite.Activation, error){
+	tflite.OpConv2D:          (*builder).conv2D,
+	tflite.OpDepthwiseConv2D: (*builder).depthwiseConv2D,
+	tflite.OpFullyConnected:  (*builder).fullyConnected,
+	tflite.OpAveragePool2D:   (*builder).averagePool2D,
+	tflite.OpAdd:             (*builder).addition,
+	tflite.OpQuantize:        (*builder).quantize,
+	tflite.OpReshape:         (*builder).reshape,
+	tflite.OpSqueeze:         (*builder).reshape,
+	tflite.OpConcatenation:   (*builder).concatenation,
+	tflite.OpSoftmax:         (*builder).softmax,
+}
+
+// add appends the layer of operator i.
+func (b *builder) add(i int) error {
+	op := &b.graph.Operators[i]
+	l := new(layer)
+	for _, in := range op.Inputs {
+		if in < 0 || b.uncompiled.TensorBytes(0, in) != nil {
+			continue
+		}
+		t, err := b.tensor(in)
+		if err != nil {
+			return err
+		}
+		l.in = append(l.in, t)
+	}
+	complete := operators[b.uncompiled.OperatorCodes[op.Opcode].Builtin]
+	if len(op.Outputs) != 1 || len(l.in) == 0 || complete == nil {
+		return errUnknownOperator
+	}
+	out, err := b.tensor(op.Outputs[0])
+	if err != nil {
+		return err
+	}
+	l.out = out
+	l.name = b.graph.Tensors[op.Outputs[0]].Name
+	l.predicted.inZero = l.in[0].zero
+	activation, err := complete(b, l, op)
+	if err != nil {
+		return err
+	}
+	if err := l.predicted.bound(out.scale, out.zero, activation); err != nil {
+		return err
+	}
+	l.stages = []stage{l.predicted}
+	b.network.sums = longer(b.network.sums, out.channels)
+	b.network.layers = append(b.network.layers, l)
+	return nil
+}
+
+// longer returns a buffer of at least n elements.
+func longer[T any](buffer []T, n int) []T {
+	if n > len(buffer) {
+		return make([]T, n)
+	}
+	return buffer
+}
+
+func (b *builder) conv2D(l *layer, op *tflite.Operator) (tflite.Activation, error) {
+	c := op.Options.Conv2D()
+	return c.Activation, b.convolution(l, op, false, stride{c.Padding, c.StrideH, c.StrideW, c.DilationH, c.DilationW})
+}
+
+func (b *builder) depthwiseConv2D(l *layer, op *tflite.Operator) (tflite.Activation, error) {
+	c := op.Options.DepthwiseConv2D()
+	return c.Activation, b.convolution(l, op, true, stride{c.Padding, c.StrideH, c.StrideW, c.DilationH, c.DilationW})
+}
+
+// fullyConnected makes a convolution of one position, whose channels are all elements of the input.
+func (b *builder) fullyConnected(l *layer, op *tflite.Operator) (tflite.Activation, error) {
+	if l.out.elements != l.out.channels {
+		return 0, errUnknownOperator
+	}
+	flat := *l.in[0]
+	flat.height, flat.width, flat.channels = 1, 1, flat.elements
+	l.in[0] = &flat
+	return op.Options.FullyConnected().Activation, b.convolution(l, op, false, stride{tflite.PaddingValid, 1, 1, 1, 1})
+}
+
+func (b *builder) averagePool2D(l *layer, op *tflite.Operator) (_ tflite.Activation, err error) {
+	c := op.Options.Pool2D()
+	if l.in[0].scale != l.out.scale {
+		return 0, errUnknownOperator
+	}
+	l.window, err = newWindow(l.in[0], l.out, c.FilterHeight, c.FilterWidth, stride{c.Padding, c.StrideH, c.StrideW, 1, 1})
+	l.predicted.multiplier = float32(1) / float32(c.FilterHeight*c.FilterWidth)
+	l.run = (*network).averagePool
+	return c.Activation, err
+}
+
+func (b *builder) addition(l *layer, op *tflite.Operator) (tflite.Activation, error) {
+	if len(l.in) != 2 || l.in[1].elements != l.in[0].elements || l.out.elements != l.in[0].elements {
+		return 0, errUnknownOperator
+	}
+	x, y := l.in[0], l.in[1]
+	sum, ok := executable.NewSum(x.scale, y.scale, byte(x.zero), byte(y.zero), byte(l.out.zero), l.out.scale, math.Inf(-1), math.Inf(1))
+	if !ok {
+		return 0, errUnknownOperator
+	}
+	l.numerators, l.bias, l.predicted.multiplier = [2]int32{sum.First, sum.Second}, sum.Bias, sum.Multiplier
+	l.predicted.inZero = 0 // the bias subtracts the zero points of both inputs
+	l.run = (*network).sum
+	return op.Options.Add().Activation, nil
+}
+
+func (b *builder) quantize(l *layer, _ *tflite.Operator) (tflite.Activation, error) {
+	l.predicted.multiplier = l.in[0].scale * (1 / l.out.scale)
+	l.run = (*network).rescale
+	return tflite.ActNone, nil
+}
+
+func (b *builder) reshape(l *layer, _ *tflite.Operator) (tflite.Activation, error) {
+	if l.out.elements != l.in[0].elements {
+		return 0, errUnknownOperator
+	}
+	l.run = (*network).reshape
+	return tflite.ActNone, nil
+}
+
+func (b *builder) concatenation(l *layer, op *tflite.Operator) (tflite.Activation, error) {
+	o := op.Options.Concatenation()
+	if axis := int(o.Axis); axis != -1 && axis != len(b.graph.Tensors[op.Outputs[0]].Shape)-1 {
+		return 0, errUnknownOperator
+	}
+	first := l.in[0]
+	for _, t := range l.in {
+		if t.scale != first.scale || t.zero != first.zero || t.elements/t.channels != l.out.elements/l.out.channels {
+			return 0, errUnknownOperator
+		}
+	}
+	l.predicted.multiplier = first.scale * (1 / l.out.scale)
+	l.run = (*network).concatenate
+	return o.Activation, nil
+}
+
+func (b *builder) softmax(l *layer, op *tflite.Operator) (tflite.Activation, error) {
+	if op.Options.Softmax().Beta != 1 {
+		return 0, errUnknownOperator
+	}
+	l.run = (*network).softmax
+	return tflite.ActNone, nil
+}
+
+// convolution completes a layer that has a filter.
+func (b *builder) convolution(l *layer, op *tflite.Operator, depthwise bool, s stride) error {
+	if len(op.Inputs) < 2 || op.Inputs[1] < 0 || len(l.in) != 1 {
+		return errUnknownOperator
+	}
+	filter := &b.graph.Tensors[op.Inputs[1]]
+	scale, zero, signed, err := quantization(filter)
+	if err != nil {
+		return err
+	}
+	weights := b.uncompiled.TensorBytes(0, op.Inputs[1])
+	y, err := newLayout(filter, len(weights), depthwise)
+	if err != nil {
+		return err
+	}
+	if y.inputs != l.in[0].channels || y.outputs != l.out.channels {
+		return errUnknownOperator
+	}
+	biases, err := b.biases(op, y.outputs)
+	if err != nil {
+		return err
+	}
+	if signed {
+		weights = slices.Clone(weights)
+		flip(weights)
+	}
+	if err := b.locate(l, y, weights, biases); err != nil {
+		return err
+	}
+	l.predicted.multiplier, l.predicted.weightZero = 1, 0
+	if !y.perChannel {
+		l.predicted.multiplier = l.in[0].scale * scale * (1 / l.out.scale)
+		l.predicted.weightZero = zero
+	}
+	positions := y.height * y.width
+	if depthwise {
+		l.run = (*network).convolveDepthwise
+		l.weights = make([]int16, y.outputs*positions)
+	} else {
+		l.run = (*network).convolve
+		inner := positions * y.inputs
+		l.pairs = make([]int64, up(y.outputs, 2)/2*inner)
+		b.network.patches = longer(b.network.patches, l.out.height*l.out.width*inner)
+	}
+	l.biases = make([]int32, up(y.outputs, 2))
+	l.channels = make([]stage, up(y.outputs, 2))
+	l.window, err = newWindow(l.in[0], l.out, int32(y.height), int32(y.width), s)
+	return err
+}
+
+// newLayout returns the layout of a filter with n weights, as far as its tensor determines it.
+func newLayout(filter *tflite.Tensor, n int, depthwise bool) (*layout, error) {
+	shape := filter.Shape
+	if len(shape) == 2 { // FULLY_CONNECTED
+		shape = []int32{shape[0], 1, 1, shape[1]}
+	}
+	if len(shape) != 4 || depthwise && shape[0] != 1 {
+		return nil, errUnknownOperator
+	}
+	y := &layout{
+		outputs: int(shape[0]), height: int(shape[1]), width: int(shape[2]), inputs: int(shape[3]),
+		depthwise: depthwise, perChannel: len(filter.Quantization.Scale) > 1,
+	}
+	if n != y.outputs*y.height*y.width*y.inputs {
+		return nil, errUnknownOperator
+	}
+	if depthwise {
+		y.outputs = y.inputs
+	}
+	return y, nil
+}
+
+// biases returns the biases of an operator with a filter, nil if it has none.
+func (b *builder) biases(op *tflite.Operator, outputs int) ([]int32, error) {
+	if len(op.Inputs) < 3 || op.Inputs[2] < 0 {
+		return nil, nil
+	}
+	raw := b.uncompiled.TensorBytes(0, op.Inputs[2])
+	if len(raw) != 4*outputs {
+		return nil, errUnknownOperator
+	}
+	biases := make([]int32, outputs)
+	for o := range biases {
+		biases[o] = int32At(raw, 4*o)
+	}
+	return biases, nil
+}
+
+// locate finds a layer's weights and biases in the parameters that stay on the chip, or else in those that are streamed.
+func (b *builder) locate(l *layer, y *layout, weights []byte, biases []int32) error {
+	stream := b.program.parameters
+	if c := b.program.caching; c != nil {
+		stream = c.executable.Parameters
+	}
+	l.layout = y
+	if y.find(stream, b.cached, weights, biases) {
+		b.cached = y.offset + y.size()
+		return nil
+	}
+	l.streamed, b.network.haveStreams = true, true
+	if !y.find(b.program.executable.Parameters, 0, weights, biases) {
+		return fmt.Errorf("the compiled model does not contain the weights of %q", l.name)
+	}
+	return nil
+}
+
+// stride is how a window moves over an image.
+type stride struct {
+	padding                                tflite.Padding
+	strideY, strideX, dilationY, dilationX int32
+}
+
+// newWindow returns a window over an image, placed as TensorFlow Lite pads. It fails if the output has another size.
+func newWindow(in, out *tensor, height, width int32, s stride) (w window, err error) {
+	w = window{
+		height: int(height), width: int(width), strideY: int(s.strideY), strideX: int(s.strideX),
+		dilationY: int(s.dilationY), dilationX: int(s.dilationX),
+	}
+	if min(w.height, w.width, w.strideY, w.strideX, w.dilationY, w.dilationX) < 1 ||
+		max(w.height, w.width, w.strideY, w.strideX, w.dilationY, w.dilationX) > 1<<12 {
+		return w, errors.New("window size, stride or dilation out of range")
+	}
+	place := func(in, out, size, stride, dilation int) (int, bool) {
+		size = (size-1)*dilation + 1
+		if s.padding == tflite.PaddingSame {
+			return max((out-1)*stride+size-in, 0) / 2, out == (in+stride-1)/stride
+		}
+		return 0, out == (in-size)/stride+1 && in >= size
+	}
+	var okY, okX bool
+	w.top, okY = place(in.height, out.height, w.height, w.strideY, w.dilationY)
+	w.left, okX = place(in.width, out.width, w.width, w.strideX, w.dilationX)
+	if !okY || !okX {
+		return w, errors.New("window does not fit the size of the output")
+	}
+	return w, nil
+}
