@@ -47,6 +47,10 @@ func TestDiagnose(t *testing.T) {
 		{name: "boot mode", want: []string{"boot-mode"}, says: "from /firmware"},
 		{name: "no permission", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrPermission) },
 			want: []string{"no-permission"}, says: "install the udev rules"},
+		{name: "no device files", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrDisconnected) },
+			files: with(fstest.MapFS{"sys/bus/usb/devices/1-1/devnum": file("2\n")}), want: []string{"not-shared"}, says: "--device /dev/bus/usb"},
+		{name: "gone", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrDisconnected) },
+			files: with(fstest.MapFS{"sys/bus/usb/devices/1-1/devnum": file("2\n"), "dev/bus/usb/001/002": file("")}), want: []string{"unusable"}},
 		{name: "in use", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrBusy) },
 			want: []string{"in-use"}, says: "another program"},
 		{name: "in use by a known process", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrBusy) },
@@ -99,8 +103,19 @@ func TestDiagnose(t *testing.T) {
 	if len(found) != 1 || found[0].State != "no-firmware" || found[0].Fix != "imprint models pull firmware" {
 		t.Errorf("no firmware: got %+v", found)
 	}
+	refused := emulator.New(emulator.Config{})
+	refused.Refuse(tpu.ErrPermission)
+	if found = tpu.Diagnose(t.Context(), emulator.NewBus(refused), nil, m); len(found) != 1 || found[0].State != "not-shared" {
+		t.Errorf("root without permission: got %+v", found)
+	}
 	found = tpu.Diagnose(t.Context(), nil, tpu.ErrNoUSB, m)
 	if len(found) != 1 || found[0].State != "no-usb" {
 		t.Errorf("no USB: got %+v", found)
+	}
+	t.Setenv("IMPRINT_USB", "winusb")
+	bus, err := tpu.USB()
+	found = tpu.Diagnose(t.Context(), bus, err, m)
+	if len(found) != 1 || found[0].State != "no-usb" || found[0].Fix != "unset IMPRINT_USB" {
+		t.Errorf("unknown IMPRINT_USB: got %+v", found)
 	}
 }

@@ -24,6 +24,9 @@ func TestDriverOverUSBFS(t *testing.T) {
 		{"many faults", TestManyFaults, true}, {"many faults in pieces", TestManyFaults, false},
 		{"goldens", TestGoldens, true}, {"goldens in pieces", TestGoldens, false},
 	} {
+		if testing.Short() && (test.name == "many faults" || test.name == "goldens") {
+			continue
+		}
 		throughUSBFS = func(bus tpu.Bus) tpu.Bus { return tpu.FakeUSBFS(bus, test.scatterGather) }
 		t.Run(test.name, test.run)
 	}
