@@ -50,10 +50,12 @@ test-vm: go-is-there ## test the Edge TPU driver, cameras and buttons on a real 
 		if [ -e "$$p" ]; then mkdir -p "$$gate/models/images/$$l"; cp "$$p" "$$gate/models/images/$$l/"; fi; done; done; \
 	for l in $(wildcard $(SHARED)/datasets/clothing/*); do mkdir -p "$$gate/models/clothing/$${l##*/}"; \
 		ls "$$l" | head -n 6 | while read -r p; do cp "$$l/$$p" "$$gate/models/clothing/$${l##*/}/"; done; done; \
-	export CGO_ENABLED=1; $(GO) test -c -o "$$gate/gate.test" ./tpu/emulator; \
+	CGO_ENABLED=1 $(GO) test -c -o "$$gate/libusb.test" ./tpu/emulator; \
+	export CGO_ENABLED=0; $(GO) test -c -o "$$gate/usbfs.test" ./tpu/emulator; \
 	$(GO) test -c -o "$$gate/car.test" ./imprint/serve; $(GO) build -o "$$gate" ./cmd/imprint ./cmd/edgetpu-emulator; \
 	$(GO) run ./tools/vm -timeout 20m "$$gate" env IMPRINT_VM=1 sh -c \
-		'gate.test -test.run "^TestVM$$" -test.v && car.test -test.run "^TestVMCar$$" -test.v'
+		'libusb.test -test.run "^TestVM$$" -test.v -test.short && usbfs.test -test.run "^TestVM$$" -test.v && \
+		car.test -test.run "^TestVMCar$$" -test.v'
 
 ci: go-is-there ## all checks that a change must pass
 	./.ci/run
