@@ -6,7 +6,7 @@ export CGO_ENABLED = $(shell ./tools/libusb.sh)
 GO ?= go
 FUZZTIME ?= 10m
 
-.PHONY: help demo test testdata bench fuzz build check-tflite bench-peers test-vm ci clean go-is-there
+.PHONY: help demo test testdata bench fuzz build release check-tflite bench-peers test-vm ci clean go-is-there
 
 demo: go-is-there ## train and classify rendered photos, showing every command
 	./tools/demo.sh
@@ -25,6 +25,9 @@ fuzz: go-is-there ## every fuzz target, FUZZTIME=10m each
 
 build: go-is-there ## build the commands into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
+
+release: go-is-there ## build static programs for all platforms, and their SHA-256, into dist/
+	./tools/release.sh
 
 check-tflite: go-is-there ## compare results with the real TensorFlow Lite library (needs npm and cc)
 	./.ci/run peer
@@ -63,8 +66,8 @@ ci: go-is-there ## all checks that a change must pass
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
-clean: ## remove bin
-	rm -rf bin
+clean: ## remove bin and dist
+	rm -rf bin dist
 
 # Go 1.21 and newer download the version that go.mod asks for. Older ones cannot read go.mod and fail with an unclear
 # error. The version is asked for in / because an old Go stops at our go.mod.

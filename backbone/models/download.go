@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
 // maxAttempts is how many attempts in a row may fail without progress.
@@ -104,7 +106,7 @@ func (d *download) run(ctx context.Context) (err error) {
 	}
 	if err == nil {
 		os.Remove(d.tagPath())
-		return syncDir(filepath.Dir(d.path))
+		return filelock.SyncDir(filepath.Dir(d.path))
 	}
 	if d.offset == 0 {
 		os.Remove(d.part.Name())

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
 var ErrNotRegular = errors.New("not a regular file")
@@ -203,14 +205,7 @@ func removeDirs(made []string) {
 
 // syncDir makes renames in dir durable.
 func (d Disk) syncDir(dir string) error {
-	return d.do("sync", dir, func() error {
-		f, err := os.Open(dir)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		return f.Sync()
-	})
+	return d.do("sync", dir, func() error { return filelock.SyncDir(dir) })
 }
 
 // readFile reads a regular file of at most limit bytes.

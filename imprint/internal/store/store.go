@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
 // ErrLocked is wrapped when another process keeps changing the workspace.
@@ -149,8 +149,8 @@ func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err e
 		if err != nil {
 			return l, fmt.Errorf("lock the workspace: %w", err)
 		}
-		err = unix.Flock(int(l.file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil && l.inPlace() {
+		locked, err := filelock.Try(l.file)
+		if locked && l.inPlace() {
 			// The number is only for the message below, so a failure to write it is no
 			// matter.
 			if l.file.Truncate(0) == nil {
@@ -160,7 +160,7 @@ func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err e
 		}
 		holder, _ := os.ReadFile(l.file.Name())
 		l.Release()
-		if err != nil && err != unix.EWOULDBLOCK && err != unix.EINTR {
+		if err != nil {
 			if len(l.made) > 0 {
 				os.Remove(s.Path(LockFile)) // where nothing can be locked nobody holds it
 			}
