@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Severity ranks a finding.
@@ -125,11 +126,11 @@ func (m Machine) access(ctx context.Context, bus Bus, info USBInfo) Finding {
 	return f
 }
 
-// sandboxed reports whether err, from opening a device, comes from a container: it has no device files, or refuses them
-// even to root.
+// sandboxed reports whether err, from opening a device, comes from a container: it has no device files, or its list of
+// allowed devices lacks them. Then the error is EPERM, and EACCES for a user without permission.
 func (m Machine) sandboxed(err error) bool {
 	if errors.Is(err, ErrPermission) {
-		return m.User == 0
+		return errors.Is(err, syscall.EPERM)
 	}
 	if !errors.Is(err, ErrDisconnected) {
 		return false
