@@ -1,6 +1,6 @@
 # Most targets need only Go, git, make and bash. Their comments say what else they need.
 
-# The Edge TPU driver needs libusb and a C compiler. Without them everything else is built and tested.
+# With libusb and a C compiler the Edge TPU driver uses libusb, else the kernel's usbfs.
 export CGO_ENABLED = $(shell ./tools/libusb.sh)
 
 GO ?= go

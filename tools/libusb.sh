@@ -1,6 +1,7 @@
 #!/bin/sh
-# Prints 1 if this machine can build the Edge TPU driver, which needs a C compiler and libusb's headers, and 0 if not.
-# Everything else builds without them. As root on Debian it installs what is missing; otherwise it prints the command.
+# Prints 1 if this machine can build with libusb, which needs a C compiler and libusb's headers, and 0 if not. Without it,
+# Edge TPUs are reached through the kernel's usbfs on Linux. As root on Debian it installs what is missing; otherwise it
+# prints the command.
 there() {
 	command -v "${CC:-cc}" >/dev/null && command -v pkg-config >/dev/null && pkg-config --exists libusb-1.0
 }
@@ -11,6 +12,6 @@ fi
 if there; then
 	echo 1
 else
-	echo "built without USB support, so Edge TPUs cannot be used. To add it: sudo apt-get install $packages" >&2
+	echo "built without libusb; on Linux, Edge TPUs work without it. To add it: sudo apt-get install $packages" >&2
 	echo 0
 fi
