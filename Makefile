@@ -1,12 +1,12 @@
 # Most targets need only Go, git, make and bash. Their comments say what else they need.
 
-# The Edge TPU driver needs libusb and a C compiler. Without them everything else is built and tested.
+# With libusb and a C compiler the Edge TPU driver uses libusb, else the kernel's usbfs.
 export CGO_ENABLED = $(shell ./tools/libusb.sh)
 
 GO ?= go
 FUZZTIME ?= 10m
 
-.PHONY: help demo test testdata bench fuzz build check-tflite bench-peers test-vm ci clean go-is-there
+.PHONY: help demo test testdata bench fuzz build release check-tflite bench-peers test-vm ci clean go-is-there
 
 # The demo needs no Edge TPU, and so installs nothing.
 demo: export CGO_ENABLED = 0
@@ -27,6 +27,9 @@ fuzz: go-is-there ## every fuzz target, FUZZTIME=10m each
 
 build: go-is-there ## build the commands into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
+
+release: go-is-there ## build static programs for all platforms, and their SHA-256, into dist/
+	./tools/release.sh
 
 check-tflite: go-is-there ## compare results with the real TensorFlow Lite library (needs npm and cc)
 	./.ci/run peer
@@ -52,10 +55,12 @@ test-vm: go-is-there ## test the Edge TPU driver, cameras and buttons on a real 
 		if [ -e "$$p" ]; then mkdir -p "$$gate/models/images/$$l"; cp "$$p" "$$gate/models/images/$$l/"; fi; done; done; \
 	for l in $(wildcard $(SHARED)/datasets/clothing/*); do mkdir -p "$$gate/models/clothing/$${l##*/}"; \
 		ls "$$l" | head -n 6 | while read -r p; do cp "$$l/$$p" "$$gate/models/clothing/$${l##*/}/"; done; done; \
-	export CGO_ENABLED=1; $(GO) test -c -o "$$gate/gate.test" ./tpu/emulator; \
+	CGO_ENABLED=1 $(GO) test -c -o "$$gate/libusb.test" ./tpu/emulator; \
+	export CGO_ENABLED=0; $(GO) test -c -o "$$gate/usbfs.test" ./tpu/emulator; \
 	$(GO) test -c -o "$$gate/car.test" ./imprint/serve; $(GO) build -o "$$gate" ./cmd/imprint ./cmd/edgetpu-emulator; \
 	$(GO) run ./tools/vm -timeout 20m "$$gate" env IMPRINT_VM=1 sh -c \
-		'gate.test -test.run "^TestVM$$" -test.v && car.test -test.run "^TestVMCar$$" -test.v'
+		'libusb.test -test.run "^TestVM$$" -test.v -test.short && usbfs.test -test.run "^TestVM$$" -test.v && \
+		car.test -test.run "^TestVMCar$$" -test.v'
 
 ci: go-is-there ## all checks that a change must pass
 	./.ci/run
@@ -63,8 +68,8 @@ ci: go-is-there ## all checks that a change must pass
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
-clean: ## remove bin
-	rm -rf bin
+clean: ## remove bin and dist
+	rm -rf bin dist
 
 # Go 1.21 and newer download the version that go.mod asks for. Older ones cannot read go.mod and fail with an unclear
 # error. The version is asked for in / because an old Go stops at our go.mod.

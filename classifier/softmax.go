@@ -34,7 +34,8 @@ func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err er
 		folds = append(folds, f)
 	}
 	best, loss := 0, math.Inf(1)
-	steps := min(maxSteps, maxWork/max(softmaxFolds*len(t.x)*len(t.x)*len(t.labels), 1))
+	work := int64(softmaxFolds) * int64(len(t.x)) * int64(len(t.x)) * int64(len(t.labels)) // of a step; more than 32 bits
+	steps := int(min(maxSteps, maxWork/max(work, 1)))
 	for step := 0; step <= min(best+patience, steps); step++ {
 		var sum float64
 		for _, f := range folds {

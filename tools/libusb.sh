@@ -1,7 +1,7 @@
 #!/bin/sh
-# Prints 1 if this machine can build the Edge TPU driver with libusb, which needs a C compiler and libusb's headers, and 0
-# if not. Everything else builds without them. As root on Debian it installs what is missing, and says so first; otherwise
-# it prints the command. With IMPRINT_USB=none it prints 0 and installs nothing.
+# Prints 1 if this machine can build with libusb, which needs a C compiler and libusb's headers, and 0 if not. Without it,
+# Edge TPUs are reached through the kernel's usbfs on Linux. As root on Debian it installs what is missing, and says so
+# first; otherwise it prints the command. With IMPRINT_USB=none or IMPRINT_USB=usbfs it prints 0 and installs nothing.
 there() {
 	command -v "${CC:-cc}" >/dev/null && command -v pkg-config >/dev/null && pkg-config --exists libusb-1.0
 }
@@ -10,19 +10,21 @@ missing() {
 		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || printf ' %s' "$package"
 	done
 }
-if [ "${IMPRINT_USB:-}" = none ]; then
+case "${IMPRINT_USB:-}" in
+none | usbfs)
 	echo 0
 	exit
-fi
+	;;
+esac
 if ! there && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	packages=$(missing)
-	echo "for Edge TPUs, installing$packages (IMPRINT_USB=none builds without them)" >&2
+	echo "to reach Edge TPUs through libusb, installing$packages (IMPRINT_USB=usbfs builds without them)" >&2
 	install() { apt-get install -y -q --no-install-recommends $packages; }
 	{ install || { apt-get update -q && install; }; } >/dev/null 2>&1
 fi
 if there; then
 	echo 1
 else
-	echo "built without USB support, so Edge TPUs cannot be used. To add it: sudo apt-get install --no-install-recommends gcc libc6-dev pkg-config libusb-1.0-0-dev" >&2
+	echo "built without libusb; on Linux, Edge TPUs work without it. To add it: sudo apt-get install --no-install-recommends gcc libc6-dev pkg-config libusb-1.0-0-dev" >&2
 	echo 0
 fi

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Severity ranks a finding.
@@ -26,8 +27,8 @@ func (s Severity) String() string { return [...]string{"ok", "hint", "problem"}[
 type Finding struct {
 	Port     Port // zero if the finding is not about one device
 	Severity Severity
-	// State is one of absent, no-usb, ready, boot-mode, no-firmware, no-permission, in-use, slow-port, slow-cable,
-	// too-slow, under-voltage, no-udev-rule, unusable.
+	// State is one of absent, no-usb, ready, boot-mode, no-firmware, no-permission, not-shared, in-use, slow-port,
+	// slow-cable, too-slow, under-voltage, no-udev-rule, unusable.
 	State string
 	Text  string // the finding in one sentence
 	Fix   string // the command or action that helps; empty if none is needed
@@ -57,13 +58,16 @@ func Diagnose(ctx context.Context, bus Bus, err error, m Machine) []Finding {
 		list, err = List(ctx, bus)
 	}
 	var found []Finding
+	var backend noBackendError
 	switch {
+	case errors.As(err, &backend):
+		found = append(found, Finding{Severity: Problem, State: "no-usb", Text: err.Error(), Fix: "unset " + usbVariable})
 	case errors.Is(err, ErrNoUSB):
 		found = append(found, Finding{Severity: Problem, State: "no-usb", Text: err.Error(),
 			Fix: "install a C compiler and libusb-1.0, then build again with CGO_ENABLED=1 go build"})
 	case err != nil:
 		found = append(found, Finding{Severity: Problem, State: "unusable", Text: err.Error(),
-			Fix: "check the installation of libusb-1.0"})
+			Fix: "check the installation of libusb-1.0, or on Linux use the kernel directly with " + usbVariable + "=usbfs"})
 	case len(list) == 0:
 		found = append(found, Finding{Severity: Problem, State: "absent", Text: "no Edge TPU is plugged in", Fix: "" +
 			"plug it into a USB 3 port with its own cable; if its light stays off, try another port or a powered hub. " +
@@ -95,6 +99,9 @@ func (m Machine) access(ctx context.Context, bus Bus, info USBInfo) Finding {
 		err = errors.Join(err, conn.Close())
 	}
 	switch {
+	case m.sandboxed(err):
+		f.State, f.Text = "not-shared", "the Edge TPU is plugged in, but this container may not open it"
+		f.Fix = "share the USB devices with the container: for Docker, --device /dev/bus/usb"
 	case errors.Is(err, ErrPermission):
 		f.State, f.Text = "no-permission", "you have no permission to open the Edge TPU"
 		f.Fix = "install the udev rules, then unplug the device and plug it in again"
@@ -117,6 +124,22 @@ func (m Machine) access(ctx context.Context, bus Bus, info USBInfo) Finding {
 		f.Text = "the Edge TPU is ready; its first use loads the firmware from " + where
 	}
 	return f
+}
+
+// sandboxed reports whether err, from opening a device, comes from a container: it has no device files, or its list of
+// allowed devices lacks them. Then the error is EPERM, and EACCES for a user without permission.
+func (m Machine) sandboxed(err error) bool {
+	if errors.Is(err, ErrPermission) {
+		return errors.Is(err, syscall.EPERM)
+	}
+	if !errors.Is(err, ErrDisconnected) {
+		return false
+	}
+	if _, err := fs.Stat(m.Root, "sys/bus/usb"); err != nil {
+		return false // not Linux
+	}
+	_, err = fs.Stat(m.Root, "dev/bus/usb")
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // user names the processes that have the device open and are visible to this user.

@@ -1,9 +1,11 @@
 package tpu_test
 
 import (
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -47,6 +49,12 @@ func TestDiagnose(t *testing.T) {
 		{name: "boot mode", want: []string{"boot-mode"}, says: "from /firmware"},
 		{name: "no permission", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrPermission) },
 			want: []string{"no-permission"}, says: "install the udev rules"},
+		{name: "no device files", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrDisconnected) },
+			files: with(fstest.MapFS{"sys/bus/usb/devices/1-1/devnum": file("2\n")}), want: []string{"not-shared"}, says: "--device /dev/bus/usb"},
+		{name: "device not allowed", config: application, setup: func(d *emulator.Device) { d.Refuse(fmt.Errorf("%w: %w", tpu.ErrPermission, syscall.EPERM)) },
+			want: []string{"not-shared"}, says: "share the USB devices"},
+		{name: "gone", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrDisconnected) },
+			files: with(fstest.MapFS{"sys/bus/usb/devices/1-1/devnum": file("2\n"), "dev/bus/usb/001/002": file("")}), want: []string{"unusable"}},
 		{name: "in use", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrBusy) },
 			want: []string{"in-use"}, says: "another program"},
 		{name: "in use by a known process", config: application, setup: func(d *emulator.Device) { d.Refuse(tpu.ErrBusy) },
@@ -102,5 +110,11 @@ func TestDiagnose(t *testing.T) {
 	found = tpu.Diagnose(t.Context(), nil, tpu.ErrNoUSB, m)
 	if len(found) != 1 || found[0].State != "no-usb" {
 		t.Errorf("no USB: got %+v", found)
+	}
+	t.Setenv("IMPRINT_USB", "winusb")
+	bus, err := tpu.USB()
+	found = tpu.Diagnose(t.Context(), bus, err, m)
+	if len(found) != 1 || found[0].State != "no-usb" || found[0].Fix != "unset IMPRINT_USB" {
+		t.Errorf("unknown IMPRINT_USB: got %+v", found)
 	}
 }

@@ -52,6 +52,9 @@ func (m testModel) emulate(t testing.TB, config emulator.Config) *rig {
 	t.Helper()
 	r := &rig{device: emulator.New(config), pkg: m.pkg, opts: options()}
 	r.bus = emulator.NewBus(r.device)
+	if throughUSBFS != nil {
+		r.bus = throughUSBFS(r.bus)
+	}
 	if err := r.device.Register(m.compiled, m.uncompiled); err != nil {
 		t.Fatal(err)
 	}

@@ -154,7 +154,8 @@ func (d *Device) recover(cause error) {
 		first = min(d.recovery+1, resetDevice)
 		d.note(func(s *Status) { s.State, s.Err = Recovering, cause })
 		d.opts.Log.Warn("Edge TPU failed", "port", d.port, "error", cause)
-		// An endpoint that stalled stays halted until the port is reset: gousb cannot clear it. A core whose registers
+		// An endpoint that stalled stays halted until the port is reset: gousb cannot clear it, and usbfs recovers in
+		// the same way. A core whose registers
 		// cannot be read cannot be reset through them.
 		if errors.Is(cause, ErrDisconnected) || errors.Is(cause, ErrStall) || errors.Is(cause, errUnreadable) {
 			first = max(first, resetPort)

@@ -16,8 +16,9 @@ import (
 	"github.com/google/gousb"
 )
 
-// USB returns the USB buses of this machine. It needs libusb; without cgo it returns ErrNoUSB.
-func USB() (Bus, error) { return libusbBus{}, nil }
+func defaultUSB() (Bus, error) { return openLibusb() }
+
+func openLibusb() (Bus, error) { return libusbBus{}, nil }
 
 // libusbBus creates a libusb context for every use. A long-lived context learns of new devices only through udevd, which
 // does not run in most containers.

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
 // maxAttempts is the maximum number of consecutive attempts without progress.
@@ -105,7 +107,7 @@ func (d *download) run(ctx context.Context) (err error) {
 	}
 	if err == nil {
 		os.Remove(d.tagPath())
-		return syncDir(filepath.Dir(d.path))
+		return filelock.SyncDir(filepath.Dir(d.path))
 	}
 	if d.offset == 0 {
 		os.Remove(d.part.Name())

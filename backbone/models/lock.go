@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
 // lock acquires an exclusive lock on the file at path, for this call alone. It retries at
@@ -16,7 +18,7 @@ func lock(ctx context.Context, path string, poll time.Duration) (unlock func(), 
 		return nil, err
 	}
 	for {
-		locked, err := tryLock(f)
+		locked, err := filelock.Try(f)
 		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)

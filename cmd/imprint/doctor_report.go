@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -51,7 +49,7 @@ func reportRun(c *cli.Context, bus tpu.Bus) error {
 		bus = tpu.Transcribe(bus, f)
 	}
 	w := c.App.Writer
-	fmt.Fprintf(w, "imprint %s, %s, %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintln(w, thisBuild().line())
 	if b, err := os.ReadFile("/proc/device-tree/model"); err == nil {
 		fmt.Fprintf(w, "machine: %s\n", bytes.Trim(b, "\x00"))
 	}
@@ -128,11 +126,4 @@ func compiledPackage(file []byte) (*executable.Package, error) {
 		}
 	}
 	return nil, dataError{errors.New("the model is not compiled for the Edge TPU")}
-}
-
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "of unknown version"
 }

@@ -69,7 +69,7 @@ func commands() []*cli.Command {
 	group(groupTrain, addCommand(), removeCommand(), moveCommand(), renameCommand(), undoCommand(), retrainCommand(), mergeCommand(), listCommand())
 	group(groupRun, classifyCommand(), serveCommand(), evalCommand(), exportCommand(), runCommand())
 	group(groupEdgeTPU, devicesCommand(), doctorCommand(), compileCommand())
-	group(groupTools, inspectCommand(), modelsCommand(), completionCommand(), helpCommand())
+	group(groupTools, inspectCommand(), modelsCommand(), completionCommand(), versionCommand(), helpCommand())
 	return all
 }
 
@@ -91,7 +91,7 @@ Examples:
 
 The folder .imprint holds the result: model.tflite runs in any TensorFlow Lite
 runtime, labels.txt lists its classes.`,
-		Flags:                     append(append(append(outputFlags(), jsonFlag("results and errors")), flags...), cli.HelpFlag),
+		Flags:                     append(append(append(outputFlags(), jsonFlag("results and errors")), flags...), versionFlag(), cli.HelpFlag),
 		Commands:                  commands(),
 		HideVersion:               true,
 		DisableSliceFlagSeparator: true, // file names may contain commas
@@ -103,6 +103,9 @@ runtime, labels.txt lists its classes.`,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return unknownCommand(c.App.Commands, c.Args().First())
+			}
+			if c.Bool("version") {
+				return printVersion(c)
 			}
 			return cli.ShowAppHelp(c)
 		},

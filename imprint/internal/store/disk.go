@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
 // ErrNotRegular is wrapped when a path is a folder or a device, not a regular file.
@@ -254,14 +256,7 @@ func removeDirs(made []string) {
 
 // syncDir makes renames in dir durable.
 func (d Disk) syncDir(dir string) error {
-	err := d.do("sync", dir, func() error {
-		f, err := os.Open(dir)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		return f.Sync()
-	})
+	err := d.do("sync", dir, func() error { return filelock.SyncDir(dir) })
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
 		return nil // some file systems, such as FUSE's, can't sync folders (fsync(2))
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
 // ErrLocked is wrapped when another process keeps changing the workspace.
@@ -42,8 +42,8 @@ func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err e
 		if err := s.openLock(l); err != nil {
 			return l, err
 		}
-		err := unix.Flock(int(l.file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil && l.inPlace() {
+		locked, err := filelock.Try(l.file)
+		if locked && l.inPlace() {
 			// Only error messages use the process ID, so failing to write it does no harm.
 			if l.file.Truncate(0) == nil {
 				fmt.Fprintln(l.file, os.Getpid())
@@ -52,7 +52,7 @@ func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err e
 		}
 		holder, _ := os.ReadFile(l.file.Name())
 		l.Release()
-		if err != nil && err != unix.EWOULDBLOCK && err != unix.EINTR {
+		if err != nil {
 			if len(l.made) > 0 {
 				os.Remove(s.Path(LockFile)) // the filesystem has no locks, so nobody holds it
 			}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Set by the linker in releases: -ldflags "-X main.version=… -X main.commit=… -X main.date=…". See tools/release.sh.
+var version, commit, date string
+
+// build is what imprint version prints. Unknown fields are empty.
+type build struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	Date    string `json:"date,omitempty"` // of the commit, RFC 3339 in UTC
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
+// thisBuild returns what the linker was given, or else what Go knows of the module and its repository.
+func thisBuild() build {
+	b := build{version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if ok && b.Version == "" {
+		b.Version = strings.TrimPrefix(info.Main.Version, "v")
+	}
+	if b.Version == "" || b.Version == "(devel)" {
+		b.Version = "development"
+	}
+	if !ok || b.Commit != "" {
+		return b
+	}
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			b.Commit = s.Value + b.Commit
+		case s.Key == "vcs.modified" && s.Value == "true":
+			b.Commit += "-dirty"
+		case s.Key == "vcs.time":
+			b.Date = s.Value
+		}
+	}
+	return b
+}
+
+// line formats b: "imprint 0.2.0 (275c99b4d1f0, 2026-11-29), go1.26.0, linux/arm64".
+func (b build) line() string {
+	var details []string
+	if b.Commit != "" {
+		hash, dirty, _ := strings.Cut(b.Commit, "-")
+		details = append(details, strings.TrimSuffix(hash[:min(len(hash), 12)]+"-"+dirty, "-"))
+	}
+	if t, err := time.Parse(time.RFC3339, b.Date); err == nil {
+		details = append(details, t.UTC().Format(time.DateOnly))
+	}
+	s := "imprint " + b.Version
+	if details != nil {
+		s += " (" + strings.Join(details, ", ") + ")"
+	}
+	return fmt.Sprintf("%s, %s, %s/%s", s, b.Go, b.OS, b.Arch)
+}
+
+func versionCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "version",
+		Usage: "print the version",
+		Description: `Print the version, commit and date of this program.
+
+Examples:
+   imprint version
+   imprint version --json`,
+		Flags:  []cli.Flag{jsonFlag("the version")},
+		Action: printVersion,
+	}
+}
+
+// versionFlag is --version without a command.
+func versionFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "version", Usage: "print the version", DefaultText: "no"}
+}
+
+func printVersion(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, thisBuild())
+	}
+	say(c, thisBuild().line())
+	return nil
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Builds the release into dist/: one static program a platform, and SHA256SUMS. Needs only Go and git.
+#
+#   tools/release.sh [PLATFORM...]        such as linux/amd64 linux/arm/7; all by default
+#
+# The same commit and Go version give the same bytes in any folder: nothing depends on paths, times or the environment.
+# VERSION overrides the version, which is otherwise that of the git tag.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+platforms=("$@")
+[ "$#" -gt 0 ] || platforms=(linux/amd64 linux/arm64 linux/arm/7 linux/arm/6 linux/riscv64 darwin/amd64 darwin/arm64 windows/amd64)
+
+version=${VERSION:-$(git describe --tags --match 'v*' --always --dirty)}
+version=${version#v}
+commit=$(git rev-parse HEAD)
+[ -z "$(git status --porcelain)" ] || commit+=-dirty
+date=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
+
+# Settings of this machine must not change the bytes.
+unset GOFLAGS GOEXPERIMENT GOFIPS140
+export CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GORISCV64=rva20u64 GOWORK=off
+
+rm -rf dist
+mkdir dist
+for platform in "${platforms[@]}"; do
+	IFS=/ read -r os arch arm <<<"$platform"
+	name=imprint_${version}_${os}_$arch${arm:+v$arm}
+	[ "$os" != windows ] || name+=.exe
+	GOOS=$os GOARCH=$arch GOARM=${arm:-7} go build -trimpath -buildvcs=false -mod=readonly \
+		-ldflags "-s -w -X main.version=$version -X main.commit=$commit -X main.date=$date" \
+		-o "dist/$name" ./cmd/imprint
+	printf '%-40s %5.1f MB\n' "$name" "$(stat -c %s "dist/$name" | awk '{ print $1 / 1e6 }')"
+done
+(cd dist && sha256sum imprint_* >SHA256SUMS)

@@ -1,0 +1,34 @@
+package tpu
+
+import (
+	"fmt"
+	"os"
+)
+
+// usbVariable chooses how [USB] reaches devices: "usbfs" or "libusb".
+const usbVariable = "IMPRINT_USB"
+
+// USB returns the USB buses of this machine.
+//
+// A program built with cgo reaches them through libusb. On Linux, one built without cgo uses the kernel's usbfs and needs
+// no library. Elsewhere USB then returns ErrNoUSB. The environment variable IMPRINT_USB overrides the choice with
+// "libusb" or "usbfs". If the program cannot do what the variable says, the error wraps ErrNoUSB.
+func USB() (Bus, error) {
+	switch name := os.Getenv(usbVariable); name {
+	case "":
+		return defaultUSB()
+	case "libusb":
+		return openLibusb()
+	case "usbfs":
+		return openUSBFS()
+	default:
+		return nil, noBackendError(fmt.Sprintf("%s=%s: want usbfs or libusb", usbVariable, name))
+	}
+}
+
+// noBackendError says why the program cannot do what IMPRINT_USB says.
+type noBackendError string
+
+func (e noBackendError) Error() string { return string(e) }
+
+func (noBackendError) Is(target error) bool { return target == ErrNoUSB }

@@ -1,0 +1,9 @@
+//go:build !cgo
+
+package tpu
+
+func defaultUSB() (Bus, error) { return pureUSB() }
+
+func openLibusb() (Bus, error) {
+	return nil, noBackendError(usbVariable + "=libusb: this program was built without libusb")
+}
