@@ -103,7 +103,7 @@ func splitLine(line string) (path, label string) {
 	return strings.TrimSpace(line), ""
 }
 
-// splitCSV returns the fields of a line of CSV, or nil if it is not one.
+// splitCSV returns the fields of a line of CSV, or nil if line is not valid CSV.
 func splitCSV(line string, comma rune) []string {
 	r := csv.NewReader(strings.NewReader(strings.TrimSpace(line)))
 	r.Comma, r.TrimLeadingSpace = comma, true
@@ -117,19 +117,19 @@ func splitCSV(line string, comma rune) []string {
 	return fields
 }
 
-// columns says where the lines of a CSV file have the path and the label.
+// columns has the separator of a CSV file and the indexes of its path and label columns.
 type columns struct {
 	comma       rune
 	path, label int // label is -1 if there is none
 }
 
-// The names that programs give to the columns, the most specific first.
+// Common names of the columns, the most specific first.
 var (
 	pathColumns  = []string{"path", "filepath", "imagepath", "filename", "imagename", "file", "image", "photo", "img"}
 	labelColumns = []string{"label", "labels", "classname", "class", "category", "species", "name"}
 )
 
-// parseHeader returns the columns that a line names, or nil if it is not a header.
+// parseHeader returns the columns named in line, or nil if line is not a header.
 func parseHeader(line string) *columns {
 	for _, comma := range "\t,;" {
 		names := splitCSV(line, comma)

@@ -270,7 +270,7 @@ func FuzzTub(f *testing.F) {
 	})
 }
 
-// Python writes NaN and Infinity, which JSON does not have.
+// TestTubOfPythonNumbers reads NaN and Infinity, which Python writes and JSON does not have.
 func TestTubOfPythonNumbers(t *testing.T) {
 	dir := write(t, map[string][]byte{
 		"manifest.json": []byte(`["cam/image_array","user/angle","note"]` + "\n" + `["image_array","float","str"]` + "\n" + `{"gain": NaN}` + "\n{}\n" + `{"paths": ["catalog_0.catalog"], "deleted_indexes": [3], "max": Infinity}` + "\n"),

@@ -69,8 +69,8 @@ func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 	return w.items, w.skipped, nil
 }
 
-// Subfolders returns the names of the folders in dir that hold photos, themselves or in
-// their subfolders, in byte order. For Walk each may be a label.
+// Subfolders returns the names of the folders in dir with photos, directly or in
+// subfolders, in byte order. For Walk each name may be a label.
 func Subfolders(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -93,8 +93,8 @@ func Subfolders(dir string) ([]string, error) {
 type walker struct {
 	items   []Item
 	skipped []Skipped
-	root    string          // of the current tree, without symbolic links
-	visited map[string]bool // folders of the current tree, likewise
+	root    string          // root of the current tree, without symbolic links
+	visited map[string]bool // folders of the current tree, without symbolic links
 }
 
 func (w *walker) skip(path string, err error) {
@@ -142,7 +142,7 @@ func (w *walker) folder(dir, label string) {
 	case w.visited[resolved]:
 		return
 	case resolved != w.root && strings.HasPrefix(w.root+"/", strings.TrimSuffix(resolved, "/")+"/"):
-		w.skip(dir, errLinkUp) // it holds other labels' photos
+		w.skip(dir, errLinkUp) // it has the photos of other labels
 		return
 	}
 	w.visited[resolved] = true
@@ -172,8 +172,8 @@ func (w *walker) folder(dir, label string) {
 	}
 }
 
-// entryType returns the type of what an entry of a folder is or, as a symbolic link, leads
-// to.
+// entryType returns the type of an entry of a folder. For a symbolic link it returns the
+// type of the target.
 func entryType(path string, e fs.DirEntry) (fs.FileMode, error) {
 	if e.Type()&fs.ModeSymlink == 0 {
 		return e.Type(), nil
@@ -190,8 +190,8 @@ func entryType(path string, e fs.DirEntry) (fs.FileMode, error) {
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// isPhotoFile reports whether a file is named like a photo or, if it is a regular file
-// without an extension, begins like one.
+// isPhotoFile reports whether a file has the extension of a photo or, if it is a regular
+// file without an extension, the first bytes of one.
 func isPhotoFile(path string, mode fs.FileMode) bool {
 	if hasPhotoName(path) {
 		return true
