@@ -5,7 +5,7 @@ import "math"
 const (
 	// maxSteps and maxWork, a number of multiplications, bound logistic regression.
 	maxSteps = 200
-	maxWork  = 1 << 35
+	maxWork  = int64(1) << 35
 	// patience is for how many steps the log loss may fail to improve.
 	patience = 10
 	// softmaxFolds is how many folds cross-validate the number of steps.
@@ -32,7 +32,8 @@ func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err er
 		folds = append(folds, f)
 	}
 	best, loss := 0, math.Inf(1)
-	steps := min(maxSteps, maxWork/max(softmaxFolds*len(t.x)*len(t.x)*len(t.labels), 1))
+	n := int64(len(t.x))
+	steps := int(min(maxSteps, maxWork/max(softmaxFolds*n*n*int64(len(t.labels)), 1)))
 	for step := 0; step <= min(best+patience, steps); step++ {
 		var sum float64
 		for _, f := range folds {

@@ -32,7 +32,7 @@ func tub(t testing.TB, n int, deleted ...int) string {
 		}
 		photo := fmt.Sprintf("%d_cam_image_array_.jpg", i)
 		catalogs[name] += fmt.Sprintf(`{"_index": %d, "_session_id": "26-11-28_%d", "_timestamp_ms": %d, "cam/image_array": %q, "user/angle": %.2f, "user/mode": %q}`+"\n",
-			i, i/4, 1795900000000+50*i, photo, float64(i)/4, []string{"user", "local"}[i%2])
+			i, i/4, 1795900000000+50*int64(i), photo, float64(i)/4, []string{"user", "local"}[i%2])
 		putFile(t, filepath.Join(dir, "images", photo), asJPEG(t, gradient(8+i, 8)))
 	}
 	for name, text := range catalogs {
