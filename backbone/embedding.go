@@ -40,7 +40,7 @@ func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) 
 		return 0, -1, fmt.Errorf("%w: the model has no output", ErrNoEmbedding)
 	}
 	t := g.Outputs[0]
-	for {
+	for range g.Operators { // in a corrupt model, operators may form a circle
 		op := producer(g, t)
 		if op < 0 {
 			break
@@ -72,7 +72,7 @@ func producer(g *tflite.Subgraph, t int32) int {
 func isLastLayer(m *tflite.Model, op int, code tflite.BuiltinOperator) bool {
 	g := &m.Subgraphs[0]
 	in := g.Operators[op].Inputs
-	if len(in) < 2 || in[0] < 0 || in[1] < 0 || m.TensorBytes(0, in[1]) == nil {
+	if len(in) < 2 || in[0] < 0 || in[1] < 0 || !m.IsConstant(in[1]) {
 		return false
 	}
 	x, w := g.Tensors[in[0]].Shape, g.Tensors[in[1]].Shape
@@ -89,7 +89,7 @@ func isLastLayer(m *tflite.Model, op int, code tflite.BuiltinOperator) bool {
 func isUnary(m *tflite.Model, op int) bool {
 	in := m.Subgraphs[0].Operators[op].Inputs
 	for i, t := range in {
-		if i > 0 && t >= 0 && m.TensorBytes(0, t) == nil {
+		if i > 0 && t >= 0 && !m.IsConstant(t) {
 			return false
 		}
 	}
@@ -99,13 +99,14 @@ func isUnary(m *tflite.Model, op int) bool {
 // rawTensor follows tensor t back to the tensor whose values it reshapes or rescales.
 func rawTensor(m *tflite.Model, t int32) int32 {
 	g := &m.Subgraphs[0]
-	for {
+	for range g.Operators {
 		op := producer(g, t)
 		if op < 0 || !slices.Contains(scalingOperators, m.OperatorCodes[g.Operators[op].Opcode].Builtin) || !isUnary(m, op) {
 			return t
 		}
 		t = g.Operators[op].Inputs[0]
 	}
+	return t
 }
 
 // tensorNamed returns the tensor of the main graph with the given name or, failing

@@ -116,7 +116,10 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	if !fresh && embedding == "" {
 		embedding = fmt.Sprint("#", w.state.Backbone.Embedding)
 	}
-	b, err := w.parseBackbone(file, backbone.Options{Name: name, Embedding: embedding, Arithmetic: w.options.Arithmetic})
+	b, err := w.parseBackbone(file, backbone.Options{
+		Name: name, Embedding: embedding, Arithmetic: w.options.Arithmetic,
+		IgnoreNormalization: !fresh && !w.state.Backbone.Normalized,
+	})
 	var got store.Digest // hashing a large file takes time: once is enough
 	if err == nil {
 		got = b.SHA256
@@ -132,7 +135,7 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	if err != nil {
 		return err
 	}
-	ref := store.BackboneRef{Name: name, SHA256: b.SHA256, Embedding: b.Embedding.Index, Size: b.EmbeddingSize()}
+	ref := store.BackboneRef{Name: name, SHA256: b.SHA256, Embedding: b.Embedding.Index, Size: b.EmbeddingSize(), Normalized: b.Normalized}
 	if want := w.state.Backbone; fresh {
 		w.state.Backbone = ref
 	} else if ref.Embedding != want.Embedding || ref.Size != want.Size {

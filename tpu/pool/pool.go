@@ -88,9 +88,9 @@ func New(o Options) (*Pool, error) {
 	if d.choice == "tpu" || d.choice == "usb" {
 		return nil, fmt.Errorf("%w %q: a twin would run on the CPU", ErrDevice, o.Device)
 	}
-	file, err := tflite.ReadFile(o.Uncompiled)
+	file, err := tflite.ReadModel(o.Uncompiled)
 	if err == nil {
-		d.uncompiled, err = tflite.Parse(file)
+		d.uncompiled, err = tflite.Parse(file.Model)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load twin %s: %w", o.Uncompiled, err)

@@ -32,11 +32,11 @@ type RunResult struct {
 // Run runs any model on raw tensor bytes.
 func Run(ctx context.Context, model string, o RunOptions) (*RunResult, error) {
 	fail := func(err error) (*RunResult, error) { return nil, fmt.Errorf("run %s: %w", model, err) }
-	file, err := tflite.ReadFile(model)
+	file, err := tflite.ReadModel(model)
 	if err != nil {
 		return fail(err)
 	}
-	m, err := tflite.Parse(file)
+	m, err := tflite.Parse(file.Model)
 	if err != nil {
 		return fail(err)
 	}

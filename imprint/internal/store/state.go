@@ -30,7 +30,7 @@ var (
 // examples and then of the examples in its history; the SHA-256 of all that.
 const (
 	stateMagic = "IMPRINT1"
-	Version    = 2 // the newest; 1 has no templates, and nothing for what is unknown
+	Version    = 3 // the newest; 1 has no compiled models and no rejection, 2 no normalization
 	MaxState   = 1 << 30
 	// maxHistory is how many changes can be undone.
 	MaxHistory = 32
@@ -69,6 +69,9 @@ type BackboneRef struct {
 	SHA256    Digest
 	Embedding int32 // tensor index in the main graph
 	Size      int   // of a raw embedding, in bytes
+	// Normalized is set if pixels were normalized as the model's metadata says. In
+	// workspaces of older versions they were −1…1 whatever it says, and still are.
+	Normalized bool `json:",omitempty"`
 }
 
 // same reports whether b is other, under whatever name.
@@ -332,7 +335,10 @@ func (s *State) OldestVersion() int {
 		negative := func(e Example) bool { return e.Label == NegativeLabel }
 		used = used || slices.ContainsFunc(c.Added, negative) || slices.ContainsFunc(c.Removed, negative)
 	}
-	if used {
+	switch {
+	case s.Backbone.Normalized:
+		return 3
+	case used:
 		return 2
 	}
 	return 1
