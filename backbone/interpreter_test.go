@@ -531,17 +531,3 @@ func FuzzInterpreter(f *testing.F) {
 		invoke(t, in)
 	})
 }
-
-// TestFindEmbeddingInCircle reads models whose operators form a circle.
-func TestFindEmbeddingInCircle(t *testing.T) {
-	g := newGraph()
-	in, loop := g.tensor(nil, 1, 4), g.tensor(nil, 1, 4)
-	g.operator(tflite.OpReshape, tflite.ReshapeOptions{}.Options(), loop, loop)
-	m := g.ends(in, loop)
-	if at, last, err := FindEmbedding(m); err != nil || at != loop || last != -1 {
-		t.Errorf("got tensor %d, layer %d, error %v", at, last, err)
-	}
-	if _, err := NewInterpreter(m, InterpreterOptions{}); !errors.Is(err, tflite.ErrCorrupt) {
-		t.Errorf("got error %v, want ErrCorrupt", err)
-	}
-}

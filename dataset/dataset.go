@@ -66,8 +66,8 @@ type Item struct {
 type Photo struct {
 	// Path and Label are copied from the Item. Decode leaves them empty.
 	Path, Label string
-	// Format is "jpeg", "png", "webp", "gif" or "bmp". It depends on the content, not
-	// on the name of the file.
+	// Format is "jpeg", "png", "webp", "gif", "bmp", "tiff" or "pnm". It depends on the
+	// content, not on the name of the file.
 	Format string
 	// SHA256 is the hash of the file. Files with equal hashes are identical.
 	SHA256 [32]byte

@@ -17,11 +17,13 @@ import (
 
 	"github.com/imprintkit/imprint/dataset/bmp"
 	"github.com/imprintkit/imprint/dataset/jpeg"
+	"github.com/imprintkit/imprint/dataset/pnm"
 )
 
-// Decode decodes the photo in b, whose format it detects from the content. It turns the
-// photo upright as its EXIF orientation says and blends transparency with white. Of a
-// GIF it decodes the first frame. Decode does not retain b.
+// Decode decodes the photo in b, whose format it detects from the content: JPEG, PNG, WebP,
+// GIF, BMP, TIFF or PNM. It turns the photo upright as its EXIF orientation says and blends
+// transparency with white. Of several images in a file it decodes the first. Decode does
+// not retain b.
 //
 // Errors wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge or ErrDamaged.
 func Decode(b []byte, l Limits) (*Photo, error) {
@@ -101,6 +103,10 @@ func (h *header) probe(b []byte) error {
 		config.ColorModel = color.NRGBAModel
 	case "gif":
 		config, err = gif.DecodeConfig(gifReader(b))
+	case "tiff":
+		return h.probeTIFF(b)
+	case "pnm":
+		config, err = pnm.DecodeConfig(b)
 	default:
 		config, err = bmp.DecodeConfig(b)
 	}
@@ -163,6 +169,10 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 		img, err = decodeWebP(bytes.NewReader(b))
 	case "gif":
 		img, err = gif.Decode(gifReader(b))
+	case "tiff":
+		img, err = decodeTIFF(b)
+	case "pnm":
+		img, err = pnm.Decode(b)
 	default:
 		img, err = bmp.Decode(b)
 	}

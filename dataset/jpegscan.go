@@ -82,8 +82,8 @@ func scanJPEG(b []byte) (scans int, block []byte) {
 		segment := b[2:n]
 		b = b[n:]
 		switch {
-		case marker == 0xda: // SOS
-			scans++
+		case marker == 0xda && len(segment) > 0 && len(segment) == 4+2*int(segment[0]): // SOS
+			scans++ // and not what a phone appended
 		case marker == 0xe1 && len(block) == 0 && bytes.HasPrefix(segment, exifPrefix):
 			block = segment[len(exifPrefix):]
 		}

@@ -1,9 +1,13 @@
 package dataset
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/imprintkit/imprint/dataset/pnm"
+)
 
 // sniffLen is how many bytes of a file sniff looks at.
-const sniffLen = 64
+const sniffLen = 512
 
 // sniff returns the format of the photo whose file begins with b.
 func sniff(b []byte) (string, error) {
@@ -26,9 +30,15 @@ func sniff(b []byte) (string, error) {
 	case at(4, "ftyp"):
 		return "", isoError(b)
 	case at(0, "II*\x00"), at(0, "MM\x00*"):
-		return "", &kindError{ErrFormat, "TIFF and camera raw files are not supported; convert the photo to JPEG"}
+		return "tiff", nil
+	case at(0, "II+\x00"), at(0, "MM\x00+"):
+		return "", &kindError{ErrFormat, "BigTIFF is not supported; convert it to JPEG or PNG"}
+	case pnm.Is(b):
+		return "pnm", nil
+	case at(0, "FUJIFILMCCD-RAW"), at(0, "IIRO"), at(0, "IIRS"), at(0, "MMOR"), at(0, "IIU\x00"), at(0, "FOVb"):
+		return "", errRaw // of Fujifilm, Olympus, Panasonic and Sigma
 	}
-	return "", &kindError{ErrFormat, "not a JPEG, PNG, WebP, GIF or BMP photo"}
+	return "", &kindError{ErrFormat, "not a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM photo"}
 }
 
 // isoError returns the error for an ISO media file. The major and compatible brands
@@ -48,6 +58,8 @@ func isoError(b []byte) error {
 			return &kindError{ErrHEIC, "HEIC is not supported; convert it to JPEG, for example with heif-convert"}
 		case "avif", "avis":
 			return &kindError{ErrHEIC, "AVIF is not supported; convert it to JPEG, for example with heif-convert"}
+		case "crx ": // of Canon
+			return errRaw
 		}
 	}
 	return &kindError{ErrFormat, "not a photo but a video or another ISO media file"}

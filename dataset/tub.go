@@ -126,7 +126,7 @@ func (t *Tub) readManifest() (manifest, error) {
 func (t *Tub) parseManifest(path string, b []byte) manifest {
 	m := manifest{image: defaultImage}
 	lines := bytes.SplitN(b, []byte("\n"), 6)
-	line := func(i int, v any) bool { return i < len(lines) && json.Unmarshal(lines[i], v) == nil }
+	line := func(i int, v any) bool { return i < len(lines) && unmarshalPython(lines[i], v) == nil }
 	var inputs, types []string
 	if line(0, &inputs) && line(1, &types) && !slices.Contains(inputs, m.image) {
 		for i, kind := range types {
@@ -231,10 +231,10 @@ func (t tubReader) catalog(path string, b []byte) error {
 // follows on the same line and is used.
 func (m manifest) record(dir string, line []byte) (TubRecord, error) {
 	var fields map[string]json.RawMessage
-	err := json.Unmarshal(line, &fields)
+	err := unmarshalPython(line, &fields)
 	if i := bytes.LastIndex(line, []byte(`{"`)); err != nil && i > 0 {
 		fields = nil
-		err = json.Unmarshal(line[i:], &fields)
+		err = unmarshalPython(line[i:], &fields)
 	}
 	if err != nil {
 		return TubRecord{}, fmt.Errorf("damaged record: %w", err)
@@ -260,4 +260,31 @@ func (m manifest) record(dir string, line []byte) (TubRecord, error) {
 		record.Time = time.UnixMilli(r.ms).UTC()
 	}
 	return record, nil
+}
+
+// unmarshalPython parses JSON as Python writes it: NaN, Infinity and -Infinity, which are
+// not JSON, count as null.
+func unmarshalPython(b []byte, v any) error {
+	if !bytes.Contains(b, []byte("NaN")) && !bytes.Contains(b, []byte("Infinity")) {
+		return json.Unmarshal(b, v)
+	}
+	strict := make([]byte, 0, len(b))
+	for quoted := false; len(b) > 0; {
+		n := 1 // bytes to copy
+		switch {
+		case quoted && b[0] == '\\':
+			n = min(2, len(b))
+		case b[0] == '"':
+			quoted = !quoted
+		case !quoted:
+			for _, word := range []string{"NaN", "-Infinity", "Infinity"} {
+				if rest, ok := bytes.CutPrefix(b, []byte(word)); ok {
+					strict, b, n = append(strict, "null"...), rest, 0
+					break
+				}
+			}
+		}
+		strict, b = append(strict, b[:n]...), b[n:]
+	}
+	return json.Unmarshal(strict, v)
 }

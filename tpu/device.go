@@ -71,6 +71,7 @@ type Device struct {
 	last     *Model            // the last that ran or loaded its parameters
 	recovery recovery          // the last since an inference succeeded
 	nextLook time.Time         // when to look for a device that is down
+	warned   logLimit          // of interrupts
 }
 
 // request is work for the goroutine that owns the device: an inference, with inputs or outputs; the loading of a model's
@@ -108,7 +109,7 @@ func Open(ctx context.Context, bus Bus, port Port, opts Options) (*Device, error
 		if len(list) == 0 {
 			return nil, ErrNoDevice
 		}
-		port = list[0].Port
+		port, opts.AnyPort = list[0].Port, true
 	}
 	d := &Device{
 		bus: bus, port: port, opts: opts, deadline: newDeadline(),
@@ -120,6 +121,7 @@ func Open(ctx context.Context, bus Bus, port Port, opts Options) (*Device, error
 		d.close()
 		return nil, err
 	}
+	d.settle(port)
 	d.status.USB = d.link.conn.Info()
 	d.opts.Log.Info("Edge TPU is ready", "port", port, "speed", d.status.USB.Speed, "clock", opts.Clock)
 	go d.serve()
@@ -143,8 +145,12 @@ func (d *Device) openLink(ctx context.Context, reboot bool) (*link, error) {
 	return l, nil
 }
 
-// Port returns the port at which the device is plugged in.
-func (d *Device) Port() Port { return d.port }
+// Port returns the port at which the device is plugged in. With Options.AnyPort it may change.
+func (d *Device) Port() Port {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.port
+}
 
 // Status returns the state of the device. It does not wait.
 func (d *Device) Status() Status {
@@ -173,10 +179,10 @@ func (d *Device) Temperature(ctx context.Context) (float64, error) {
 		return r.err
 	}})
 	if err != nil {
-		return 0, fmt.Errorf("temperature of the Edge TPU on USB port %v: %w", d.port, err)
+		return 0, fmt.Errorf("temperature of the Edge TPU on USB port %v: %w", d.Port(), err)
 	}
 	if raw == 0 {
-		return 0, fmt.Errorf("temperature of the Edge TPU on USB port %v: %w: the sensor reads nothing", d.port, errors.ErrUnsupported)
+		return 0, fmt.Errorf("temperature of the Edge TPU on USB port %v: %w: the sensor reads nothing", d.Port(), errors.ErrUnsupported)
 	}
 	return (float64(662-int(raw))*250 + 550) / 1000, nil
 }
@@ -229,6 +235,7 @@ func (d *Device) do(ctx context.Context, r *request) error {
 // serve owns the device until Close.
 func (d *Device) serve() {
 	defer close(d.done)
+	defer d.vacate()
 	for d.ctx.Err() == nil {
 		var look <-chan time.Time
 		if d.link == nil {

@@ -97,7 +97,7 @@ func (m Machine) access(ctx context.Context, bus Bus, info USBInfo) Finding {
 	switch {
 	case errors.Is(err, ErrPermission):
 		f.State, f.Text = "no-permission", "you have no permission to open the Edge TPU"
-		f.Fix = "sudo imprint doctor --fix-udev, then unplug the device and plug it in again"
+		f.Fix = "install the udev rules, then unplug the device and plug it in again"
 	case errors.Is(err, ErrBusy):
 		f.State, f.Text = "in-use", "the Edge TPU is in use by "+m.user(info)
 		f.Fix = "stop that program: only one program at a time can use the device"
@@ -222,7 +222,7 @@ func (m Machine) rules(plugged bool) Finding {
 	}
 	return Finding{Severity: Hint, State: "no-udev-rule",
 		Text: "no udev rule for " + strings.Join(missing, " and ") + ": you may lose the permission to open the Edge TPU after it boots",
-		Fix:  "sudo imprint doctor --fix-udev"}
+		Fix:  "install the udev rules"}
 }
 
 // text returns the content of a small file, or nothing if it cannot be read.

@@ -188,7 +188,7 @@ func (l *link) listen(out chan<- interrupt) {
 	l.stopInterrupts = cancel
 	l.interrupts.Go(func() {
 		var p [4]byte
-		for {
+		for short := 0; ; {
 			n, err := l.conn.Read(ctx, endpointInterrupt, p[:])
 			i := interrupt{link: l}
 			switch {
@@ -198,7 +198,15 @@ func (l *link) listen(out chan<- interrupt) {
 				continue
 			case err != nil:
 				i.err = fmt.Errorf("interrupt endpoint: %w", err)
-			case n == len(p):
+			case n != len(p):
+				// It means nothing. A device that sends only those must not keep a core busy.
+				short = min(short+1, 8)
+				if sleep(ctx, time.Millisecond<<short/2) != nil {
+					return
+				}
+				continue
+			default:
+				short = 0
 				if i.bits = binary.LittleEndian.Uint32(p[:]); i.bits&interruptFatal != 0 {
 					l.deadline.abort(errFatal)
 				}

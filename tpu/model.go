@@ -87,7 +87,7 @@ func (m *Model) Run(ctx context.Context, inputs, outputs [][]byte) error {
 	err := m.device.do(ctx, r)
 	m.device.recycle(r)
 	if err != nil {
-		return fmt.Errorf("inference on USB port %v: %w", m.device.port, err)
+		return fmt.Errorf("inference on USB port %v: %w", m.device.Port(), err)
 	}
 	return nil
 }

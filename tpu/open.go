@@ -24,6 +24,9 @@ type Options struct {
 	// Patience is how long inferences wait for a recovering device. Then they fail at once, while the driver goes on
 	// looking for the device. 0 means 10 seconds.
 	Patience time.Duration
+	// AnyPort lets a device that has left its port come back at another one, which no other
+	// Device of this process uses. Open sets it for the zero Port.
+	AnyPort bool
 	// Log receives the device's failures and recoveries. If nil, they are not logged.
 	Log *slog.Logger
 }

@@ -60,7 +60,9 @@ func (d *Device) handle(i interrupt) {
 	if err == nil {
 		err = d.link.acknowledge(i.bits)
 		d.note(func(s *Status) { s.Warnings++ })
-		d.opts.Log.Warn("interrupt", "port", d.port, "causes", interruptCauses(i.bits))
+		if suppressed, ok := d.warned.allow(time.Now()); ok {
+			d.opts.Log.Warn("interrupt", "port", d.port, "causes", interruptCauses(i.bits), "suppressed", suppressed)
+		}
 	}
 	d.deadline.disarm()
 	if err != nil {
@@ -105,6 +107,26 @@ func (l *link) acknowledge(bits uint32) error {
 		r.set(0, regTopStatus+48)
 	}
 	return r.err
+}
+
+// logPeriod is how often a condition that repeats is logged.
+const logPeriod = time.Second
+
+// A logLimit bounds the rate of a log line.
+type logLimit struct {
+	last       time.Time
+	suppressed int
+}
+
+// allow reports whether to log now, and how many lines were suppressed since the last.
+func (l *logLimit) allow(now time.Time) (suppressed int, ok bool) {
+	if !l.last.IsZero() && now.Sub(l.last) < logPeriod {
+		l.suppressed++
+		return 0, false
+	}
+	suppressed = l.suppressed
+	l.last, l.suppressed = now, 0
+	return suppressed, true
 }
 
 func interruptCauses(bits uint32) (words []string) {
@@ -232,7 +254,7 @@ func (d *Device) restart() error {
 
 // reopen resets the port, from the boot ROM on if reboot is set, and loads the last used parameters.
 func (d *Device) reopen(reboot bool) error {
-	l, err := d.openLink(d.ctx, reboot)
+	l, err := d.openAgain(reboot)
 	if err != nil {
 		return err
 	}

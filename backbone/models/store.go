@@ -113,7 +113,7 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 	defer closeClient()
 	d := download{
 		model:    p,
-		url:      strings.TrimSuffix(cmp.Or(s.BaseURL, p.base, baseURL), "/") + "/" + p.File(),
+		url:      s.url(p),
 		path:     path,
 		client:   client,
 		progress: progress,
@@ -123,6 +123,21 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 		return "", err
 	}
 	return path, nil
+}
+
+// Source returns the URL that Pull downloads the named model from and the path that it
+// gives the file. A file put there by hand counts as pulled.
+func (s Store) Source(name string) (url, path string, err error) {
+	p, err := Find(name)
+	if err != nil {
+		return "", "", err
+	}
+	path, err = s.destination(p)
+	return s.url(p), path, err
+}
+
+func (s Store) url(p Published) string {
+	return strings.TrimSuffix(cmp.Or(s.BaseURL, p.base, baseURL), "/") + "/" + p.File()
 }
 
 // destination returns the path of the model's file in the store.

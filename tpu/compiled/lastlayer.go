@@ -199,17 +199,16 @@ func (p *Pair) isClassifier(at int) error {
 // goes back over a RESHAPE that frozen lacks.
 func (p *Pair) embedding(frozen *tflite.Model, at int) (quantization, error) {
 	tensor := p.uncompiled.Subgraphs[0].Operators[at].Inputs[0]
-	for range p.layers { // in a corrupt model, operators may form a circle
+	for next := at; ; {
 		op, output := source(p.uncompiled, tensor)
-		if op < 0 {
+		if op < 0 || op >= next { // or a cycle: operators are in execution order
 			return quantization{}, fmt.Errorf("%w: it has no layer before the last", ErrCompiled)
 		}
 		if all := frozen.Subgraphs[0].Operators; op < len(all) {
 			return quantizationOf(&frozen.Subgraphs[0].Tensors[all[op].Outputs[output]])
 		}
-		tensor = p.uncompiled.Subgraphs[0].Operators[op].Inputs[0]
+		tensor, next = p.uncompiled.Subgraphs[0].Operators[op].Inputs[0], op
 	}
-	return quantization{}, fmt.Errorf("%w: its operators form a circle", ErrCompiled)
 }
 
 // ReadLastLayer returns the last layer of a file that WriteLastLayer made with frozen. It

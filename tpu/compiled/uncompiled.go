@@ -36,8 +36,11 @@ func (p *Pair) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, e
 	embedding = input
 	last, _ := source(m, embedding)
 	for last >= len(from.Operators) { // a RESHAPE that frozen lacks
+		next := last
 		embedding = g.Operators[last].Inputs[0]
-		last, _ = source(m, embedding)
+		if last, _ = source(m, embedding); last >= next { // a cycle: operators are in execution order
+			last = -1
+		}
 	}
 	if last < 0 {
 		return fail(fmt.Errorf("%w: it has no layer before the last", ErrCompiled))

@@ -1,0 +1,95 @@
+package imprint
+
+import (
+	"context"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+)
+
+// A workspace without photos takes another backbone, tensor or resize mode.
+func TestUntrained(t *testing.T) {
+	other := phototest.Backbone(t, "other.tflite", backbonetest.Classifier(3))
+	empties := map[string]func(*Workspace) error{
+		"undone":  func(k *Workspace) error { _, err := k.Undo(context.Background()); return err },
+		"removed": func(k *Workspace) error { _, err := k.Remove(context.Background(), "a", nil); return err },
+	}
+	sets := map[string]func(*Options){
+		"backbone": func(o *Options) { o.Backbone = other },
+		"tensor":   func(o *Options) { o.Embedding = "pointwise" },
+		"resize":   func(o *Options) { o.Resize = dataset.Pad },
+		"auto":     func(o *Options) { o.Resize = AutoResize },
+	}
+	for emptied, empty := range empties {
+		for changed, set := range sets {
+			t.Run(emptied+" "+changed, func(t *testing.T) {
+				dir, o := newWorkspace(t)
+				k := openWorkspace(t, dir, o)
+				mustAdd(t, k, photos("a", 0, 0, 2)...)
+				if err := empty(k); err != nil {
+					t.Fatal(err)
+				}
+				set(&o)
+				before := files(t, dir)
+				k = openWorkspace(t, dir, o)
+				sameFiles(t, files(t, dir), before)
+				mustAdd(t, k, slices.Concat(photos("b", 0, 0, 2), photos("c", 1, 0, 2))...)
+
+				fresh, _ := newWorkspace(t)
+				want := openWorkspace(t, fresh, o)
+				mustAdd(t, want, slices.Concat(photos("b", 0, 0, 2), photos("c", 1, 0, 2))...)
+				if !slices.Equal(readModel(t, k), readModel(t, want)) {
+					t.Error("the model differs from that of a new workspace")
+				}
+				again := openWorkspace(t, dir, Options{})
+				wantPhotos(t, again, map[string]int{"b": 2, "c": 2})
+				if _, err := again.Undo(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				wantPhotos(t, openWorkspace(t, dir, Options{}), map[string]int{})
+			})
+		}
+	}
+}
+
+// After a power cut between the new backbone and the state that names it, both are as good
+// as new: no photo needs the old one.
+func TestUntrainedWithNewBackbone(t *testing.T) {
+	dir, o := newWorkspace(t)
+	k := openWorkspace(t, dir, o)
+	mustAdd(t, k, photos("a", 0, 0, 2)...)
+	if _, err := k.Remove(t.Context(), "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	model := backbonetest.Classifier(3)
+	if err := os.WriteFile(k.store.Path(store.BackboneFile), model, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mustAdd(t, openWorkspace(t, dir, Options{}), photos("b", 0, 0, 2)...)
+	again := openWorkspace(t, dir, Options{})
+	wantPhotos(t, again, map[string]int{"b": 2})
+	if again.Backbone().SHA256 != store.Sum(model) {
+		t.Error("the old backbone is back")
+	}
+}
+
+// What was opened with one backbone does not mix with what others have added with another.
+func TestUntrainedTogether(t *testing.T) {
+	dir, o := newWorkspace(t)
+	k := openWorkspace(t, dir, o)
+	mustAdd(t, k, photos("a", 0, 0, 2)...)
+	if _, err := k.Undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.Backbone, o.Head = phototest.Backbone(t, "other.tflite", backbonetest.Classifier(3)), classifier.Mean
+	second := openWorkspace(t, dir, o)
+	mustAdd(t, k, photos("a", 0, 0, 2)...)
+	_, err := second.Add(t.Context(), photos("b", 1, 0, 1), AddOptions{})
+	wantError(t, err, ErrOtherBackbone)
+}
