@@ -48,7 +48,7 @@ func (p *program) allocate(t int32, kept bool) error {
 // and tries again.
 func (p *program) layOutArena() error {
 	var order []*allocation
-	inUse := make([]int, len(p.steps)+3) // bytes, from step −1, when inputs are filled
+	inUse := make([]int64, len(p.steps)+3) // bytes, from step −1, when inputs are filled
 	for i := range p.allocations {
 		a := &p.allocations[i]
 		if !a.inArena {
@@ -58,16 +58,16 @@ func (p *program) layOutArena() error {
 			a.first, a.last = -1, len(p.steps)
 		}
 		order = append(order, a)
-		inUse[a.first+1] += a.size
-		inUse[a.last+2] -= a.size
+		inUse[a.first+1] += int64(a.size)
+		inUse[a.last+2] -= int64(a.size)
 	}
 	for i := range inUse[1:] {
 		inUse[1+i] += inUse[i]
 	}
-	least := slices.Max(inUse)
+	least := slices.Max(inUse) // more than an int holds, perhaps, on 32-bit processors
 	slices.SortStableFunc(order, func(a, b *allocation) int { return b.size - a.size })
 	offsets := make(map[*allocation]int, len(order))
-	for tries := min(100, 1+1<<26/(1+len(order)*len(order))); tries > 0 && p.arenaSize != least; tries-- {
+	for tries := min(100, 1+1<<26/(1+len(order)*len(order))); tries > 0 && int64(p.arenaSize) != least; tries-- {
 		size, highest := assignOffsets(order)
 		if p.arenaSize == 0 || size < p.arenaSize {
 			p.arenaSize = size

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
@@ -29,6 +30,9 @@ type Options struct {
 	// Arithmetic and Accelerator are as in InterpreterOptions.
 	Arithmetic  Arithmetic
 	Accelerator Accelerator
+	// IgnoreNormalization feeds a float model pixels as −1…1, whatever its metadata says,
+	// as versions before Normalized did.
+	IgnoreNormalization bool
 }
 
 // A Backbone is a model that maps a photo to an embedding.
@@ -42,10 +46,14 @@ type Backbone struct {
 	// the main graph's operators, or -1 if there is none.
 	LastLayer     int
 	Width, Height int // of the photo, in pixels
+	// Normalized reports that the model's metadata says how to normalize pixels for its
+	// float input, and not as −1…1.
+	Normalized bool
 
 	model  *tflite.Model
 	input  TensorInfo
-	shared *Interpreter // never run; runners share its program
+	pixels *[3][256]float32 // of a float input, by channel and byte
+	shared *Interpreter     // never run; runners share its program
 }
 
 // Parse verifies the model file b and prepares it for embedding photos. The Backbone
@@ -90,7 +98,48 @@ func parse(b []byte, o Options) (*Backbone, error) {
 	default:
 		return nil, fmt.Errorf("%w: tensor %q is %v", ErrNoEmbedding, t.Name, t.Type)
 	}
-	return bb, bb.setInput()
+	if err := bb.setInput(); err != nil {
+		return nil, err
+	}
+	bb.setPixels(o.IgnoreNormalization)
+	return bb, nil
+}
+
+// setPixels sets the values of pixels for a float input: (x − mean)/std with the mean and
+// std of the metadata, or −1…1, the range MobileNets are trained on.
+func (b *Backbone) setPixels(ignore bool) {
+	if b.input.Type != tflite.TypeFloat32 {
+		return
+	}
+	mean, std := []float32{127.5}, []float32{127.5}
+	// Metadata that cannot be read or applied says nothing.
+	if d, err := b.model.Describe(); err == nil && !ignore && len(d.Inputs) == 1 && isNormalization(d.Inputs[0].Mean, d.Inputs[0].Std) {
+		mean, std = d.Inputs[0].Mean, d.Inputs[0].Std
+	}
+	b.pixels = new([3][256]float32)
+	for c := range b.pixels {
+		m, s := mean[c%len(mean)], std[c%len(std)]
+		b.Normalized = b.Normalized || m != 127.5 || s != 127.5
+		for x := range b.pixels[c] {
+			b.pixels[c][x] = (float32(x) - m) / s
+		}
+	}
+}
+
+// isNormalization reports whether mean and std have a value for each of three channels, or
+// one for all, that give finite pixels.
+func isNormalization(mean, std []float32) bool {
+	for _, list := range [...][]float32{mean, std} {
+		if len(list) != 1 && len(list) != 3 {
+			return false
+		}
+		for _, v := range list {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return false
+			}
+		}
+	}
+	return !slices.ContainsFunc(std, func(v float32) bool { return !(math.Abs(float64(v)) >= 1e-30) })
 }
 
 // setInput sets the input and its size, or returns an error if it is not one photo.
@@ -165,9 +214,12 @@ func (r *Runner) Embed(ctx context.Context) ([]byte, error) {
 		for i, v := range r.rgb {
 			dst[i] = v ^ 0x80
 		}
-	case tflite.TypeFloat32: // −1…1, the range MobileNets are trained on
-		for i, v := range r.rgb {
-			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits((float32(v)-127.5)/127.5))
+	case tflite.TypeFloat32:
+		pixels := r.b.pixels
+		for i := 0; i+2 < len(r.rgb); i += 3 {
+			for c := range pixels {
+				binary.LittleEndian.PutUint32(dst[4*(i+c):], math.Float32bits(pixels[c][r.rgb[i+c]]))
+			}
 		}
 	}
 	if err := r.in.Invoke(ctx); err != nil {

@@ -70,7 +70,7 @@ func producer(g *tflite.Subgraph, t int32, before int) int {
 func isLastLayer(m *tflite.Model, op int, code tflite.BuiltinOperator) bool {
 	g := &m.Subgraphs[0]
 	in := g.Operators[op].Inputs
-	if len(in) < 2 || in[0] < 0 || in[1] < 0 || m.TensorBytes(0, in[1]) == nil {
+	if len(in) < 2 || in[0] < 0 || in[1] < 0 || !m.IsConstant(in[1]) {
 		return false
 	}
 	x, w := g.Tensors[in[0]].Shape, g.Tensors[in[1]].Shape
@@ -87,7 +87,7 @@ func isLastLayer(m *tflite.Model, op int, code tflite.BuiltinOperator) bool {
 func isUnary(m *tflite.Model, op int) bool {
 	in := m.Subgraphs[0].Operators[op].Inputs
 	for i, t := range in {
-		if i > 0 && t >= 0 && m.TensorBytes(0, t) == nil {
+		if i > 0 && t >= 0 && !m.IsConstant(t) {
 			return false
 		}
 	}

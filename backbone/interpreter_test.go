@@ -455,6 +455,42 @@ func TestNewInterpreterErrors(t *testing.T) {
 	}
 }
 
+// TestTooLarge prepares models whose sizes wrap around in 32 bits.
+func TestTooLarge(t *testing.T) {
+	arena := newGraph()
+	in := arena.tensor(nil, 1, 1<<26)
+	last := in
+	for range 6 {
+		// Each of these runs at the same time as the one before; together they are refused
+		// or fit, on every processor.
+		out := arena.tensor(nil, 1, 1<<26)
+		arena.operator(tflite.OpReshape, tflite.ReshapeOptions{}.Options(), out, last)
+		last = out
+	}
+	wide := newGraph()
+	photo, filter := wide.tensor(nil, 1, 64, 1<<12, 64), wide.tensor(make([]byte, 1<<14*64), 1, 1<<14, 1, 64)
+	conv := wide.tensor(nil, 1, 64, 1<<12, 1)
+	wide.operator(tflite.OpConv2D, tflite.Conv2DOptions{StrideW: 1, StrideH: 1, DilationW: 1, DilationH: 1}.Options(), conv, photo, filter)
+	for name, m := range map[string]*tflite.Model{"arena": arena.ends(in, last), "windows": wide.ends(photo, conv)} {
+		o := InterpreterOptions{KeepAll: true}
+		p, err := newProgram(m, o)
+		if err == nil && (p.arenaSize <= 0 || p.arenaSize > MaxArena || p.scratchSize < 0 || p.scratchSize > 1<<29) {
+			t.Errorf("%s: an arena of %d bytes and scratch memory of %d", name, p.arenaSize, p.scratchSize)
+		}
+		if err != nil && !errors.Is(err, ErrModelTooLarge) && !errors.Is(err, ErrUnsupportedOperator) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Four tensors of 2³⁰ bytes, of which the sum is 0 in 32 bits.
+	p := &program{steps: make([]step, 1)}
+	for range 4 {
+		p.allocations = append(p.allocations, allocation{inArena: true, kept: true, size: 1 << 30})
+	}
+	if err := p.layOutArena(); !errors.Is(err, ErrModelTooLarge) {
+		t.Errorf("got error %v, want ErrModelTooLarge", err)
+	}
+}
+
 func TestCompiledModel(t *testing.T) {
 	_, err := NewInterpreter(sharedModel(t, "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), InterpreterOptions{})
 	if !errors.Is(err, ErrCompiled) || !errors.Is(err, ErrUnsupportedOperator) {

@@ -121,7 +121,7 @@ func (b *kernelBuilder) weighted(kind tflite.BuiltinOperator) (kernels.Kernel, e
 		return nil, err
 	}
 	return kernels.NewFullyConnected(kernels.FullyConnectedParams{
-		Activation: kernels.Activation(f.Activation), Stage: stage,
+		Activation: kernels.Activation(f.Activation), Stage: stage, AsymmetricInputs: f.AsymmetricQuantizeInputs,
 	}, in[0], in[1], in[2], b.out)
 }
 

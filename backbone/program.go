@@ -14,8 +14,9 @@ import (
 )
 
 // MaxArena is the maximum size of the memory for the tensors of one Interpreter, in
-// bytes. It is also the limit for its prepared weights.
-const MaxArena = 1 << 30
+// bytes. It is also the limit for its prepared weights. On 32-bit processors it is
+// 256 MiB, so that everything fits into the address space.
+const MaxArena = 1 << (28 + 2*(^uint(0)>>63))
 
 // maxParts limits the operators and the tensors of a model, so that planning memory
 // takes little time. Real networks have far fewer.
@@ -28,9 +29,9 @@ type program struct {
 	steps           []step
 	allocations     []allocation // of the graph's tensors
 	arenaSize       int
-	scratchSize     int // of one thread
-	weightSize      int // upper bound of the prepared weights
-	keptSize        int // of prepared weights and constants
+	scratchSize     int   // of one thread
+	weightSize      int64 // upper bound of the prepared weights
+	keptSize        int   // of prepared weights and constants
 }
 
 // A step runs one operator: a kernel with one output, or a compiled operator.
@@ -105,17 +106,47 @@ func (p *program) addSteps(m *tflite.Model, needed []int, o InterpreterOptions) 
 		return fmt.Errorf("operator %d (%s), output %s: %w", i, operatorName(m, op), outputNames(p.graph, op), err)
 	}
 	var builders []*kernelBuilder // of the steps, nil for compiled operators
+	var operators []int           // of the steps
 	for _, i := range needed {
-		b, err := p.addStep(m, &p.graph.Operators[i], o)
+		op := &p.graph.Operators[i]
+		if folded, err := p.fold(m, i); err != nil {
+			return fail(i, err)
+		} else if folded {
+			continue
+		}
+		b, err := p.addStep(m, op, o)
 		if err != nil {
 			return fail(i, err)
 		}
-		builders = append(builders, b)
+		builders, operators = append(builders, b), append(operators, i)
 	}
 	if step, err := p.buildKernels(m, builders); err != nil {
-		return fail(needed[step], err)
+		return fail(operators[step], err)
 	}
 	return nil
+}
+
+// fold makes the output of a DEQUANTIZE of constant float16 a constant. It reports whether
+// operator i is one.
+func (p *program) fold(m *tflite.Model, i int) (bool, error) {
+	op := &p.graph.Operators[i]
+	if !m.IsWidening(i) || p.allocations[op.Inputs[0]].constant == nil {
+		return false, nil
+	}
+	from, to := op.Inputs[0], op.Outputs[0]
+	if !slices.Equal(p.graph.Tensors[from].Shape, p.graph.Tensors[to].Shape) || p.graph.Tensors[to].Type != tflite.TypeFloat32 {
+		return false, fmt.Errorf("it widens tensor %s to tensor %s: %w", tensorName(p.graph, from), tensorName(p.graph, to), kernels.ErrInvalid)
+	}
+	a := &p.allocations[to]
+	if a.inArena || a.constant != nil {
+		return false, fmt.Errorf("tensor %s is written twice: %w", tensorName(p.graph, to), tflite.ErrCorrupt)
+	}
+	half := p.allocations[from].constant
+	if p.weightSize += 2 * int64(len(half)); p.weightSize > MaxArena {
+		return false, fmt.Errorf("the weights up to here take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+	}
+	a.constant = tflite.WidenFloat16(half)
+	return true, nil
 }
 
 // detach copies the constants that are still needed and drops the rest of the model,
@@ -205,7 +236,7 @@ func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOpt
 		// Operators may share one constant, so without a limit a small file could
 		// demand any amount of prepared weights. Packing takes up to 3 bytes for each
 		// weight, in groups of 6 channels or more, and up to 64 for each channel.
-		n, channels := len(b.in[1].Data), b.in[1].Shape[0]
+		n, channels := int64(len(b.in[1].Data)), int64(b.in[1].Shape[0])
 		p.weightSize += 3*n + 16*(n/channels) + 64*channels
 		if p.weightSize > MaxArena {
 			return nil, fmt.Errorf("the weights up to here take more than %d bytes: %w", MaxArena, ErrModelTooLarge)

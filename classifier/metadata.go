@@ -17,6 +17,9 @@ type Metadata struct {
 	// Resize is the resize mode that photos need for this model.
 	Resize string `json:"fit"`
 	Layout Layout `json:"layout"`
+	// Normalized is set if pixels are normalized as the model's metadata says. Models of
+	// older versions of imprint lack it: they take pixels as −1…1.
+	Normalized bool `json:"normalized,omitempty"`
 }
 
 // ReadMetadata returns imprint's entry in m, or the zero value for a model that imprint

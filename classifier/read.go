@@ -153,14 +153,14 @@ func constant(m *tflite.Model, index int32) ([]float32, error) {
 		return nil, fmt.Errorf("an input is missing: %w", ErrShape)
 	}
 	t := m.Subgraphs[0].Tensors[index]
-	b := m.TensorBytes(0, index)
-	size := t.Type.Size()
+	b, kind := m.Constant(index)
+	size := kind.Size()
 	if b == nil || size == 0 || len(b)%size != 0 {
 		return nil, fmt.Errorf("tensor %q is not a readable constant: %w", t.Name, ErrShape)
 	}
 	v := make([]float32, len(b)/size)
 	scale, zero, per := []float32{1}, []int64{0}, len(v)
-	if t.Type != tflite.TypeFloat32 {
+	if kind != tflite.TypeFloat32 {
 		if t.Quantization == nil || len(t.Quantization.Scale) == 0 {
 			return nil, fmt.Errorf("tensor %q has no quantization: %w", t.Name, ErrShape)
 		}
@@ -172,7 +172,7 @@ func constant(m *tflite.Model, index int32) ([]float32, error) {
 	}
 	for i := range v {
 		var q int64
-		switch t.Type {
+		switch kind {
 		case tflite.TypeFloat32:
 			v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 			continue

@@ -6,7 +6,7 @@ const (
 	// maxSteps and maxWork are limits for logistic regression. maxWork is a number of
 	// multiplications.
 	maxSteps = 200
-	maxWork  = 1 << 35
+	maxWork  = int64(1) << 35
 	// patience is the number of steps without improvement of the log loss after which
 	// descent stops.
 	patience = 10

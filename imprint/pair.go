@@ -30,7 +30,10 @@ func readPair(compiledName, uncompiledName string) (*pair, error) {
 	}{{"compiled model", compiledName, &p.compiled}, {"uncompiled model", uncompiledName, &p.uncompiled}} {
 		path, err := infer.Locate(f.name)
 		if err == nil {
-			*f.to, err = tflite.ReadFile(path)
+			var file *tflite.ModelFile
+			if file, err = tflite.ReadModel(path); err == nil {
+				*f.to = file.Model
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the %s %s: %w", f.what, f.name, err)
@@ -143,7 +146,7 @@ func (w *Workspace) writeTPU(head *classifier.Head, s *store.State) ([]byte, *st
 	if err != nil {
 		return fail(err)
 	}
-	b, err := encodeModel(m, s.Settings)
+	b, err := encodeModel(m, s.Settings, w.backbone.Normalized)
 	if err != nil {
 		return fail(err)
 	}

@@ -61,7 +61,7 @@ func (w *Workspace) writeModel(head *classifier.Head, norms []float64, s store.S
 	if err := m.SetLabels(head.Labels); err != nil {
 		return nil, fmt.Errorf("put the labels into the model: %w", err)
 	}
-	b, err := encodeModel(m, s)
+	b, err := encodeModel(m, s, w.backbone.Normalized)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +72,8 @@ func (w *Workspace) writeModel(head *classifier.Head, norms []float64, s store.S
 }
 
 // encodeModel returns m as a file whose metadata says how to prepare photos for it.
-func encodeModel(m *tflite.Model, s store.Settings) ([]byte, error) {
-	meta := classifier.Metadata{Version: 1, Resize: string(s.Resize), Layout: s.Layout}
+func encodeModel(m *tflite.Model, s store.Settings, normalized bool) ([]byte, error) {
+	meta := classifier.Metadata{Version: 1, Resize: string(s.Resize), Layout: s.Layout, Normalized: normalized}
 	if err := meta.Store(m); err != nil {
 		return nil, err
 	}

@@ -124,7 +124,12 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	if !fresh && embedding == "" {
 		embedding = fmt.Sprint("#", w.state.Backbone.Embedding)
 	}
-	b, err := w.parseBackbone(file, backbone.Options{Name: name, Embedding: embedding, Arithmetic: w.options.Arithmetic})
+	// Stored embeddings are those of an older version, also those that undo can bring back.
+	older := !fresh && !w.state.Backbone.Normalized && (!w.untrained() || store.Sum(file) == w.state.Backbone.SHA256)
+	b, err := w.parseBackbone(file, backbone.Options{
+		Name: name, Embedding: embedding, Arithmetic: w.options.Arithmetic,
+		IgnoreNormalization: older,
+	})
 	var got store.Digest // hashing a large file takes time: once is enough
 	if err == nil {
 		got = b.SHA256
@@ -140,7 +145,7 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	if err != nil {
 		return err
 	}
-	ref := store.BackboneRef{Name: name, SHA256: b.SHA256, Embedding: b.Embedding.Index, Size: b.EmbeddingSize()}
+	ref := store.BackboneRef{Name: name, SHA256: b.SHA256, Embedding: b.Embedding.Index, Size: b.EmbeddingSize(), Normalized: b.Normalized}
 	if want := w.state.Backbone; fresh || w.untrained() {
 		w.state.Use(ref)
 	} else if ref.Embedding != want.Embedding || ref.Size != want.Size {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 )
 
 // The firmware for one bulk-out endpoint, driver/usb/apex_latest_single_ep.bin of libedgetpu. It is Google's and not
@@ -41,7 +42,9 @@ func FirmwarePaths() []string {
 		return append(list, "/usr/local/lib/libedgetpu.1.0.dylib", "/opt/homebrew/lib/libedgetpu.1.0.dylib")
 	}
 	for _, pattern := range []string{"/usr/lib/*-linux-*/", "/usr/lib/", "/usr/lib64/", "/usr/local/lib/", "/usr/local/lib64/"} {
-		found, _ := filepath.Glob(pattern + "libedgetpu.so.1") // the pattern is valid
+		// libedgetpu.so.1 and .so.1.0 of Google's packages, libedgetpu.so of a build from source, libedgetpu1-max.so of Arch.
+		found, _ := filepath.Glob(pattern + "libedgetpu*.so*") // the pattern is valid
+		slices.Sort(found)
 		list = append(list, found...)
 	}
 	return list

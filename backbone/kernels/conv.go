@@ -27,8 +27,8 @@ type conv2D struct {
 
 // NewConv2D returns a Kernel for CONV_2D of in, of shape (n, h, w, c), with a constant
 // filter of shape (channels, kh, kw, c). bias is a constant int32 tensor of channels
-// elements, or nil. Types are uint8, float32, or int8 with a symmetric filter that may
-// have one scale for each channel (Axis 0).
+// elements, or nil. Types are uint8, or int8 with a symmetric filter that may have one
+// scale for each channel (Axis 0), or float32 with a float32 or such an int8 filter.
 func NewConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	k, err := newConv2D(p, in, filter, bias, out)
 	if err != nil {
@@ -38,6 +38,9 @@ func NewConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 }
 
 func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
+	if isHybrid(in, filter) {
+		return newHybridConv(p.Window, p.Activation, false, in, filter, bias, out)
+	}
 	if in != nil && in.Type == Float32 {
 		return newFloatConv(p.Window, p.Activation, false, in, filter, bias, out)
 	}
@@ -74,15 +77,20 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	c := &conv2D{geometry: g, product: m, depth: w.depth, channels: channels, pixels: g.n * g.outH * g.outW, columns: 1, plain: plain}
 	c.padding = byte(in.zero())
 	c.rows = blockRows(c.pixels)
+	gathered := int64(0)
 	switch c.pitch = c.depth; {
 	case plain:
 	case w.line > 0:
 		c.strips, c.rows, c.pitch = true, g.outW, g.StrideW*g.inC
-		c.gathered = g.kH * w.pitch
+		gathered = int64(g.kH) * int64(w.pitch)
 	default:
 		c.pitch = (c.depth + 15) &^ 15
-		c.gathered = (min(maxRows, c.pixels)*c.pitch + gatherWidth + 63) &^ 63
+		gathered = (int64(min(maxRows, c.pixels))*int64(c.pitch) + gatherWidth + 63) &^ 63
 	}
+	if gathered > MaxElements {
+		return nil, fmt.Errorf("%w: windows of %d×%d×%d take %d bytes at a time, more than %d", ErrUnsupported, c.kH, c.kW, c.inC, gathered, MaxElements)
+	}
+	c.gathered = int(gathered)
 	if blocks := (c.pixels + c.rows - 1) / c.rows; blocks < 8 {
 		// There are few pixels, so divide the channels too, to have work for threads.
 		c.columns = min(16/blocks, m.panels())

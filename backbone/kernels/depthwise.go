@@ -35,6 +35,9 @@ func NewDepthwiseConv2D(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) 
 }
 
 func newDepthwise(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
+	if isHybrid(in, filter) {
+		return newHybridConv(p.Window, p.Activation, true, in, filter, bias, out)
+	}
 	if in != nil && in.Type == Float32 {
 		return newFloatConv(p.Window, p.Activation, true, in, filter, bias, out)
 	}

@@ -35,20 +35,29 @@ func floatWeights(weights, bias *Tensor, channels int) (w, b []float32, err erro
 	if weights.Type != Float32 || weights.Data == nil {
 		return nil, nil, fmt.Errorf("%w: weights for float32 input are not constant float32", ErrUnsupported)
 	}
-	b = make([]float32, channels)
-	if bias != nil {
-		if err := bias.check("bias"); err != nil {
-			return nil, nil, err
-		}
-		if bias.Type != Float32 || bias.Data == nil {
-			return nil, nil, fmt.Errorf("%w: bias for float32 input is not constant float32", ErrUnsupported)
-		}
-		if bias.Elements() != channels {
-			return nil, nil, fmt.Errorf("%w: bias has %d elements, want %d", ErrInvalid, bias.Elements(), channels)
-		}
-		copy(b, floats(bias.Data))
+	if b, err = floatBias(bias, channels); err != nil {
+		return nil, nil, err
 	}
 	return floats(weights.Data), b, nil
+}
+
+// floatBias returns the elements of a constant float32 bias, zeros for nil.
+func floatBias(bias *Tensor, channels int) ([]float32, error) {
+	b := make([]float32, channels)
+	if bias == nil {
+		return b, nil
+	}
+	if err := bias.check("bias"); err != nil {
+		return nil, err
+	}
+	if bias.Type != Float32 || bias.Data == nil {
+		return nil, fmt.Errorf("%w: bias for float32 input is not constant float32", ErrUnsupported)
+	}
+	if bias.Elements() != channels {
+		return nil, fmt.Errorf("%w: bias has %d elements, want %d", ErrInvalid, bias.Elements(), channels)
+	}
+	copy(b, floats(bias.Data))
+	return b, nil
 }
 
 type floatFullyConnected struct {
@@ -103,39 +112,46 @@ type floatConv struct {
 }
 
 func newFloatConv(w Window, act Activation, depthwise bool, in, filter, bias, out *Tensor) (Kernel, error) {
-	for _, t := range []*Tensor{in, filter, out} {
-		if err := t.check("operand"); err != nil {
-			return nil, err
-		}
-	}
-	if err := sameType(in, out); err != nil {
-		return nil, err
-	}
-	if len(filter.Shape) != 4 {
-		return nil, fmt.Errorf("%w: filter has shape %v, want 4 axes", ErrInvalid, filter.Shape)
-	}
-	g, err := w.over(in, filter.Shape[1], filter.Shape[2])
+	g, channels, per, err := floatGeometry(w, depthwise, in, filter, out)
 	if err != nil {
 		return nil, err
 	}
-	k := &floatConv{geometry: g, depthwise: depthwise, channels: filter.Shape[0], per: filter.Shape[3]}
-	ok := g.inC == k.per
-	if depthwise {
-		k.channels = filter.Shape[3]
-		k.per = k.channels / g.inC
-		ok = filter.Shape[0] == 1 && k.channels == k.per*g.inC && k.per > 0
-	}
-	if !ok {
-		return nil, fmt.Errorf("%w: filter has shape %v for %d input channels", ErrInvalid, filter.Shape, g.inC)
-	}
-	if err := g.checkOutput(out, k.channels); err != nil {
-		return nil, err
-	}
+	k := &floatConv{geometry: g, depthwise: depthwise, channels: channels, per: per}
 	if k.weights, k.bias, err = floatWeights(filter, bias, k.channels); err != nil {
 		return nil, err
 	}
 	k.lo, k.hi, err = floatBounds(act)
 	return k, err
+}
+
+// floatGeometry checks the operands of a convolution of float32 values. per is the number
+// of filter channels or the depth multiplier.
+func floatGeometry(w Window, depthwise bool, in, filter, out *Tensor) (g geometry, channels, per int, err error) {
+	for _, t := range []*Tensor{in, filter, out} {
+		if err := t.check("operand"); err != nil {
+			return g, 0, 0, err
+		}
+	}
+	if err := sameType(in, out); err != nil {
+		return g, 0, 0, err
+	}
+	if len(filter.Shape) != 4 {
+		return g, 0, 0, fmt.Errorf("%w: filter has shape %v, want 4 axes", ErrInvalid, filter.Shape)
+	}
+	if g, err = w.over(in, filter.Shape[1], filter.Shape[2]); err != nil {
+		return g, 0, 0, err
+	}
+	channels, per = filter.Shape[0], filter.Shape[3]
+	ok := g.inC == per
+	if depthwise {
+		channels = filter.Shape[3]
+		per = channels / g.inC
+		ok = filter.Shape[0] == 1 && channels == per*g.inC && per > 0
+	}
+	if !ok {
+		return g, 0, 0, fmt.Errorf("%w: filter has shape %v for %d input channels", ErrInvalid, filter.Shape, g.inC)
+	}
+	return g, channels, per, g.checkOutput(out, channels)
 }
 
 func (k *floatConv) Parts() int   { return k.n * k.outH }

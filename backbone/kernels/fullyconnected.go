@@ -6,6 +6,8 @@ import "fmt"
 type FullyConnectedParams struct {
 	Activation Activation
 	Stage      *Stage // as in Conv2DParams
+	// AsymmetricInputs quantizes float32 input for int8 weights with a zero point.
+	AsymmetricInputs bool
 }
 
 // fullyConnected is FULLY_CONNECTED.
@@ -18,7 +20,8 @@ type fullyConnected struct {
 
 // NewFullyConnected returns a Kernel for FULLY_CONNECTED: in, as rows of depth elements,
 // times constant weights of shape (channels, depth). bias is a constant int32 tensor of
-// channels elements, or nil. Types are uint8, int8, or float32 with a float32 bias. int8
+// channels elements, or nil. Types are uint8, int8, or float32 with a float32 bias and weights
+// that are float32 or int8. int8
 // weights may have one scale for each channel (Axis 0). TensorFlow Lite supports that
 // since 2.11; version 2.9 treats all of these scales as 0.
 func NewFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (Kernel, error) {
@@ -30,6 +33,9 @@ func NewFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (
 }
 
 func newFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (Kernel, error) {
+	if isHybrid(in, weights) {
+		return newHybridFullyConnected(p, in, weights, bias, out)
+	}
 	if in != nil && in.Type == Float32 {
 		return newFloatFullyConnected(p, in, weights, bias, out)
 	}

@@ -31,7 +31,7 @@ var (
 	ErrUnsupported = errors.New("unsupported form of operator")
 )
 
-// MaxElements is the largest number of elements in a tensor.
+// MaxElements is the largest number of elements in a tensor; half as many if they are int64.
 const MaxElements = 1 << 28
 
 // A Type is the element type of a tensor.
@@ -144,18 +144,21 @@ func (t *Tensor) check(name string) error {
 	if t.Type.Size() == 0 {
 		return fmt.Errorf("%w: %s has element type %v", ErrUnsupported, name, t.Type)
 	}
-	n := 1
+	n, limit := 1, MaxElements
+	if t.Type == Int64 {
+		limit /= 2 // the size in bytes must fit an int of 32 bits
+	}
 	for _, d := range t.Shape {
 		if d <= 0 {
 			return fmt.Errorf("%w: %s has shape %v", ErrInvalid, name, t.Shape)
 		}
-		if d > MaxElements/n {
-			return fmt.Errorf("%w: %s of shape %v has more than %d elements", ErrInvalid, name, t.Shape, MaxElements)
+		if d > limit/n {
+			return fmt.Errorf("%w: %s of shape %v has more than %d elements", ErrInvalid, name, t.Shape, limit)
 		}
 		n *= d
 	}
-	if t.Data != nil && len(t.Data) != n*t.Type.Size() {
-		return fmt.Errorf("%w: %s of shape %v has %d bytes, want %d", ErrInvalid, name, t.Shape, len(t.Data), n*t.Type.Size())
+	if t.Data != nil && int64(len(t.Data)) != int64(n)*int64(t.Type.Size()) {
+		return fmt.Errorf("%w: %s of shape %v has %d bytes, want %d", ErrInvalid, name, t.Shape, len(t.Data), int64(n)*int64(t.Type.Size()))
 	}
 	if !t.Type.quantized() {
 		return nil

@@ -3,6 +3,7 @@ package kernels
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -111,7 +112,7 @@ func newPad(in, paddings, value, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
-// integers returns the elements of a constant int32 or int64 tensor.
+// integers returns the elements of a constant int32 or int64 tensor, saturated to 32 bits.
 func integers(name string, t *Tensor) ([]int, error) {
 	if err := t.check(name); err != nil {
 		return nil, err
@@ -125,7 +126,7 @@ func integers(name string, t *Tensor) ([]int, error) {
 		case Int32:
 			v[i] = int(int32(binary.LittleEndian.Uint32(t.Data[4*i:])))
 		case Int64:
-			v[i] = int(int64(binary.LittleEndian.Uint64(t.Data[8*i:])))
+			v[i] = int(min(max(int64(binary.LittleEndian.Uint64(t.Data[8*i:])), math.MinInt32), math.MaxInt32))
 		default:
 			return nil, fmt.Errorf("%w: %s are %v", ErrUnsupported, name, t.Type)
 		}

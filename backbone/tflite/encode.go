@@ -13,20 +13,20 @@ func (m *Model) Encode() ([]byte, error) {
 	if m.unknown != "" {
 		return nil, fmt.Errorf("encode model: unknown field %s: %w", m.unknown, ErrUnsupported)
 	}
-	size := len(m.Tail)
+	size := int64(len(m.Tail))
 	for _, b := range m.Buffers {
-		size += len(b) + 48
+		size += int64(len(b)) + 48
 	}
 	for _, s := range m.Subgraphs {
-		size += 256*len(s.Tensors) + 128*len(s.Operators)
+		size += 256*int64(len(s.Tensors)) + 128*int64(len(s.Operators))
 		for i := range s.Operators {
-			size += len(s.Operators[i].CustomOptions)
+			size += int64(len(s.Operators[i].CustomOptions))
 		}
 	}
 	if size > 2*MaxFileSize {
 		return nil, fmt.Errorf("encode model: about %d bytes, more than %d: %w", size, MaxFileSize, ErrTooLarge)
 	}
-	b := writeFlatbuffer(m.node(), fileIdentifier, size+4096)
+	b := writeFlatbuffer(m.node(), fileIdentifier, int(size)+4096)
 	tail, err := rebaseArchive(m.Tail, len(b))
 	if err != nil {
 		return nil, fmt.Errorf("encode model: after the flatbuffer: %w", err)

@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// ErrNoLabels is returned by Labels for a model that has none.
+// ErrNoLabels is wrapped by Labels for a model that has none, or whose labels it cannot
+// read.
 var ErrNoLabels = errors.New("the model has no labels")
 
 // labelsFile is the name of the associated file that SetLabels writes.
@@ -23,38 +24,42 @@ func isLabels(file *node) bool {
 
 // Labels returns the names of the classes in index order. They come from the file that
 // the metadata associates with the first output that has labels or, without one, from
-// the only associated text file or the only one with "label" in its name. If there is no
-// such file, Labels returns ErrNoLabels.
+// the only associated text file or the only one with "label" in its name. The error wraps
+// ErrNoLabels if there is no such file, and also the reason if it cannot be read: that
+// costs the labels, and the model is valid.
 func (m *Model) Labels() ([]string, error) {
 	archive, _, err := m.openArchive()
 	if err != nil {
-		return nil, fmt.Errorf("read labels: %w", err)
+		return nil, noLabels(err)
 	}
-	root, err := m.readMetadata(false)
-	if err != nil {
-		return nil, fmt.Errorf("read labels: %w", err)
-	}
+	root, _, metadataErr := m.readMetadata()
 	name := namedLabels(root)
-	if name == "" {
-		name = likelyLabels(archive.File)
-	}
-	if name == "" {
-		return nil, ErrNoLabels
-	}
 	i := slices.IndexFunc(archive.File, func(f *zip.File) bool { return f.Name == name })
 	if i < 0 {
-		return nil, corrupt("read labels: no associated file %q", name)
+		likely := likelyLabels(archive.File)
+		i = slices.IndexFunc(archive.File, func(f *zip.File) bool { return f.Name == likely })
+	}
+	switch {
+	case i >= 0:
+	case name != "":
+		return nil, noLabels(corrupt("no associated file %q", name))
+	case metadataErr != nil:
+		return nil, noLabels(metadataErr)
+	default:
+		return nil, ErrNoLabels
 	}
 	content, err := unpack(archive.File[i])
-	if err != nil {
-		return nil, fmt.Errorf("read labels from %q: %w", name, err)
+	if err == nil {
+		var labels []string
+		if labels, err = splitLabels(content); err == nil {
+			return labels, nil
+		}
 	}
-	labels, err := splitLabels(content)
-	if err != nil {
-		return nil, fmt.Errorf("read labels from %q: %w", name, err)
-	}
-	return labels, nil
+	return nil, noLabels(fmt.Errorf("from %q: %w", archive.File[i].Name, err))
 }
+
+// noLabels returns an error that wraps ErrNoLabels and the reason.
+func noLabels(reason error) error { return fmt.Errorf("%w: read labels: %w", ErrNoLabels, reason) }
 
 // namedLabels returns the name of the first file that the metadata associates with an
 // output as its labels, or "".
@@ -111,8 +116,9 @@ func splitLabels(content []byte) ([]string, error) {
 
 // SetLabels sets the names of the classes of output 0, in index order. It stores them in
 // the associated file labels.txt, refers to it in the metadata, and removes earlier
-// labels of that output. The rest of the metadata remains. Each label must be one line of
-// UTF-8.
+// labels of that output. The rest of the metadata remains. Metadata that cannot be
+// rewritten without loss stays as it is, and the labels become the file that it names, or
+// labels.txt. Each label must be one line of UTF-8.
 func (m *Model) SetLabels(labels []string) error {
 	if len(labels) == 0 {
 		return errors.New("set labels: the list is empty")
@@ -129,9 +135,9 @@ func (m *Model) SetLabels(labels []string) error {
 	if len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Outputs) == 0 {
 		return errors.New("set labels: the model has no output")
 	}
-	root, err := m.readMetadata(true)
-	if err != nil {
-		return fmt.Errorf("set labels: %w", err)
+	root, editable, err := m.readMetadata()
+	if err != nil || !editable {
+		return m.replaceLabels(root, content)
 	}
 	if root == nil {
 		root = newNode(modelMetadataTable)
@@ -161,6 +167,29 @@ func (m *Model) SetLabels(labels []string) error {
 		return fmt.Errorf("set labels: %w", err)
 	}
 	m.SetMetadataEntry(MetadataName, writeFlatbuffer(root, metadataIdentifier, 1<<12))
+	return nil
+}
+
+// replaceLabels stores labels in the archive alone, where Labels finds them although the
+// metadata, of which root is what can be read, stays as it is.
+func (m *Model) replaceLabels(root *node, content string) error {
+	archive, _, err := m.openArchive()
+	if err != nil {
+		return fmt.Errorf("set labels: %w", err)
+	}
+	name := namedLabels(root)
+	if name == "" || checkFileName(name) != nil {
+		name = labelsFile
+	}
+	var stale []string // files that Labels could take for labels
+	for _, f := range archive.File {
+		if lower := strings.ToLower(f.Name); f.Name != name && strings.HasSuffix(lower, ".txt") && strings.Contains(lower, "label") {
+			stale = append(stale, f.Name)
+		}
+	}
+	if err := m.rewriteArchive(&AssociatedFile{name, []byte(content)}, stale); err != nil {
+		return fmt.Errorf("set labels: %w", err)
+	}
 	return nil
 }
 

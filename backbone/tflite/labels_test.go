@@ -17,7 +17,7 @@ func TestSetLabels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			root, err := m.readMetadata(true)
+			root, _, err := m.readMetadata()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,7 +45,7 @@ func TestSetLabels(t *testing.T) {
 				if len(files) != 3 {
 					t.Errorf("associated files %q, want all but old.txt", files)
 				}
-				now, err := m.readMetadata(true)
+				now, _, err := m.readMetadata()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -84,8 +84,6 @@ func TestSetLabelsErrors(t *testing.T) {
 	}
 	noOutput := smallModel()
 	noOutput.Subgraphs[0].Outputs = nil
-	badMetadata := smallModel()
-	badMetadata.SetMetadataEntry(MetadataName, []byte("not a flatbuffer"))
 	for _, test := range []struct {
 		name   string
 		m      *Model
@@ -99,7 +97,6 @@ func TestSetLabelsErrors(t *testing.T) {
 		{"too long", smallModel(), []string{strings.Repeat("x", maxArchiveFile)}},
 		{"too many files", many, []string{"a"}},
 		{"no output", noOutput, []string{"a"}},
-		{"broken metadata", badMetadata, []string{"a"}},
 	} {
 		before := *test.m
 		if err := test.m.SetLabels(test.labels); err == nil {

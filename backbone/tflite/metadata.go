@@ -28,27 +28,27 @@ type TensorDescription struct {
 	Files     []string // names of associated files
 }
 
-// readMetadata returns the root table of the model's metadata, or nil if there is none.
-// If editable is set, it returns an error if the table could not be written.
-func (m *Model) readMetadata(editable bool) (*node, error) {
+// readMetadata returns the root table of the model's metadata, nil if there is none. Where
+// it is valid but has fields that the schema lacks, which cannot be written, editable is
+// false. Unions may have members that the schema lacks, or a type and no value, as some
+// writers leave them.
+func (m *Model) readMetadata() (root *node, editable bool, err error) {
 	b, ok := m.MetadataEntry(MetadataName)
 	if !ok {
-		return nil, nil
+		return nil, true, nil
 	}
-	_, unknown, err := verifyFlatbuffer(b, metadataIdentifier, modelMetadataTable)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", MetadataName, err)
+	unknown := ""
+	if _, err := newVerifier(b, &unknown).Lenient().Verify(b, metadataIdentifier, modelMetadataTable); err != nil {
+		return nil, false, fmt.Errorf("read %s: %w", MetadataName, err)
 	}
-	if editable && unknown != "" {
-		return nil, fmt.Errorf("edit %s with unknown field %s: %w", MetadataName, unknown, ErrUnsupported)
-	}
-	return readNode(flatbuf.Root(b, modelMetadataTable)), nil
+	return readNode(flatbuf.Root(b, modelMetadataTable)), unknown == "", nil
 }
 
 // Describe returns the description in the model's metadata, or the zero Description if
-// there is none.
+// there is none. A model whose metadata cannot be read is valid nevertheless: other
+// methods treat it as one without metadata.
 func (m *Model) Describe() (Description, error) {
-	root, err := m.readMetadata(false)
+	root, _, err := m.readMetadata()
 	if root == nil {
 		return Description{}, err
 	}
@@ -77,8 +77,8 @@ func describeTensors(list []*node) []TensorDescription {
 			Files:       fileNames(n.tables(tmFiles)),
 		}
 		for _, unit := range n.tables(tmUnits) {
-			if unit.get(unitOptionsType, 0) == unitNormalization {
-				options := unit.v[unitOptions].(*node)
+			options, ok := unit.v[unitOptions].(*node)
+			if ok && unit.get(unitOptionsType, 0) == unitNormalization {
 				t.Mean, t.Std = flatbuf.Float32s(options.vector(0)), flatbuf.Float32s(options.vector(1))
 			}
 		}
@@ -94,4 +94,34 @@ func fileNames(list []*node) []string {
 		names = append(names, f.text(afName))
 	}
 	return names
+}
+
+// SetNormalization sets the normalization of input 0, which has values x in 0…255, to
+// (x − mean)/std. Both have one entry for each channel, or one for all. It replaces the
+// other processing units of that input and keeps the rest of the metadata.
+func (m *Model) SetNormalization(mean, std []float32) error {
+	root, editable, err := m.readMetadata()
+	if err != nil {
+		return fmt.Errorf("set the normalization: %w", err)
+	}
+	if !editable || len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Inputs) == 0 {
+		return fmt.Errorf("set the normalization: the model or its metadata has no place for it: %w", ErrUnsupported)
+	}
+	if root == nil {
+		root = newNode(modelMetadataTable)
+	}
+	subs := root.tables(mmSubgraphs)
+	if len(subs) == 0 {
+		subs = []*node{newNode(subgraphMetadataTable)}
+	}
+	root.v[mmSubgraphs] = subs
+	padTensors(subs[0], smInputs, len(m.Subgraphs[0].Inputs))
+	options := newNode(processUnitTable.Fields[unitOptions].Union[unitNormalization])
+	options.setFloat32s(0, mean)
+	options.setFloat32s(1, std)
+	unit := newNode(processUnitTable)
+	unit.v[unitOptionsType], unit.v[unitOptions] = uint64(unitNormalization), options
+	subs[0].tables(smInputs)[0].v[tmUnits] = []*node{unit}
+	m.SetMetadataEntry(MetadataName, writeFlatbuffer(root, metadataIdentifier, 1<<12))
+	return nil
 }

@@ -13,8 +13,15 @@ type node struct {
 	t *tableType
 	// v has a value for each slot: nil if absent, uint64 for the bits of a scalar or the
 	// type of a union, []byte for the elements of a vector, string, []string, *node or
-	// []*node.
+	// []*node, or foreign.
 	v []any
+}
+
+// foreign is a table whose type is not known. It is kept byte for byte: a writer appends
+// the flatbuffer that it is in and points into it.
+type foreign struct {
+	flatbuffer []byte
+	at         int
 }
 
 func newNode(t *tableType) *node { return &node{t, make([]any, len(t.Fields))} }
@@ -46,6 +53,12 @@ func readNode(v view, except ...int) *node {
 		case flatbuf.KindStrings:
 			n.v[slot] = v.Strings(slot)
 		case flatbuf.KindTable, flatbuf.KindUnion:
+			if f.Kind == flatbuf.KindUnion {
+				if _, known := v.Member(slot); !known {
+					n.v[slot] = foreign{v.Buffer(), v.Target(slot)}
+					continue
+				}
+			}
 			sub, _ := v.Table(slot)
 			n.v[slot] = readNode(sub)
 		case flatbuf.KindTables:

@@ -48,15 +48,21 @@ func Verify(b []byte) error {
 // verifyFlatbuffer checks b against root. It returns the end of the last object and names
 // the first field that the schema lacks, if any.
 func verifyFlatbuffer(b []byte, identifier string, root *tableType) (end int, unknown string, err error) {
-	v := flatbuf.NewVerifier(2*len(b)+1<<16,
-		flatbuf.Errors{Corrupt: ErrCorrupt, TooLarge: ErrTooLarge, UnknownMember: ErrUnsupported},
-		func(t *tableType, slot int) {
-			if unknown == "" {
-				unknown = fmt.Sprintf("slot %d of table %s", slot, t.Name)
-			}
-		})
+	v := newVerifier(b, &unknown)
 	end, err = v.Verify(b, identifier, root)
 	return end, unknown, err
+}
+
+// newVerifier returns a Verifier for b that sets unknown to the first field that the
+// schema lacks.
+func newVerifier(b []byte, unknown *string) *flatbuf.Verifier {
+	return flatbuf.NewVerifier(2*len(b)+1<<16,
+		flatbuf.Errors{Corrupt: ErrCorrupt, TooLarge: ErrTooLarge, UnknownMember: ErrUnsupported},
+		func(t *tableType, slot int) {
+			if *unknown == "" {
+				*unknown = fmt.Sprintf("slot %d of table %s", slot, t.Name)
+			}
+		})
 }
 
 // corrupt returns an error that wraps ErrCorrupt.

@@ -184,9 +184,9 @@ func (m *Model) pruneMetadata(outputs []int32) error {
 	if slices.Equal(outputs, m.Subgraphs[0].Outputs) {
 		return nil
 	}
-	root, err := m.readMetadata(true)
-	if err != nil {
-		return err
+	root, editable, err := m.readMetadata()
+	if err != nil || !editable {
+		return nil // it stays as it is
 	}
 	subs := root.tables(mmSubgraphs)
 	if len(subs) == 0 {

@@ -106,7 +106,6 @@ func TestPruneErrors(t *testing.T) {
 		{"wrong index", 0, []int32{1}, func(m *Model) { m.Subgraphs[0].Operators[0].Outputs[0] = 9 }, ErrCorrupt},
 		{"memory plan", 0, []int32{1}, func(m *Model) { m.SetMetadataEntry("OfflineMemoryAllocation", make([]byte, 12)) }, ErrUnsupported},
 		{"scales in a tensor", 0, []int32{1}, func(m *Model) { m.Subgraphs[0].Tensors[1].Quantization.opaque = blockwise }, ErrUnsupported},
-		{"metadata", 0, []int32{1}, func(m *Model) { m.SetMetadataEntry(MetadataName, make([]byte, 12)) }, ErrCorrupt},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m, same := smallModel(), smallModel()

@@ -1,13 +1,23 @@
 package tflite
 
 import (
+	"archive/zip"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path"
+	"path/filepath"
+	"strings"
 )
 
-// ErrNotRegular is wrapped when the path of a model is not that of a regular file.
-var ErrNotRegular = errors.New("not a regular file")
+var (
+	// ErrNotRegular is wrapped when the path of a model is not that of a regular file.
+	ErrNotRegular = errors.New("not a regular file")
+	// ErrNoModel is wrapped when a zip archive has no model, or several.
+	ErrNoModel = errors.New("not one model in the zip archive")
+)
 
 // ReadFile reads the model file at path without parsing it. It returns an error if path
 // is not a regular file or the file is larger than MaxFileSize.
@@ -20,7 +30,106 @@ func ReadFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", path, ErrNotRegular)
 	}
 	if info.Size() > MaxFileSize {
-		return nil, fmt.Errorf("read %s: the file has %d bytes, the limit is %d", path, info.Size(), MaxFileSize)
+		return nil, fmt.Errorf("read %s: the file has %d bytes, the limit is %d: %w", path, info.Size(), MaxFileSize, ErrTooLarge)
 	}
 	return os.ReadFile(path)
+}
+
+// A ModelFile is a model as people have it: a file, perhaps with its labels next to it, or
+// both in a zip archive, as Teachable Machine exports them.
+type ModelFile struct {
+	Model []byte // to be parsed
+	// Labels are the labels that came with the model, nil if none did: from the archive,
+	// or from the file MODEL.txt or labels.txt next to the model. They may belong to
+	// another model, so compare their number with that of the classes.
+	Labels []string
+	// LabelsFrom is the name of the file with the labels.
+	LabelsFrom string
+}
+
+// ReadModel reads the model at path, which is a model file or a zip archive with one. It
+// has the limits of ReadFile, also for what is in the archive. It unpacks the model and
+// labels in memory and nothing else.
+func ReadModel(path string) (*ModelFile, error) {
+	b, err := ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.HasPrefix(b, []byte(localHeader)) {
+		f, err := readZip(b)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		return f, nil
+	}
+	f := &ModelFile{Model: b}
+	stem := strings.TrimSuffix(path, filepath.Ext(path))
+	for _, name := range []string{stem + ".txt", strings.TrimSuffix(stem, "_edgetpu") + ".txt", filepath.Join(filepath.Dir(path), labelsFile)} {
+		if labels, err := ReadLabels(name); err == nil {
+			f.Labels, f.LabelsFrom = labels, name
+			break
+		}
+	}
+	return f, nil
+}
+
+// readZip reads a zip archive with one model.
+func readZip(b []byte) (*ModelFile, error) {
+	archive, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", err, ErrCorrupt)
+	}
+	var models, texts []*zip.File
+	for _, f := range archive.File {
+		base := path.Base(f.Name)
+		switch {
+		case strings.HasPrefix(base, "._"): // a resource fork that macOS added
+		case strings.EqualFold(path.Ext(base), ".tflite"):
+			models = append(models, f)
+		case strings.EqualFold(path.Ext(base), ".txt"):
+			texts = append(texts, f)
+		}
+	}
+	if len(models) == 0 {
+		return nil, fmt.Errorf("%w: no file in it ends in .tflite; export the model as TensorFlow Lite", ErrNoModel)
+	}
+	if len(models) > 1 {
+		return nil, fmt.Errorf("%w: %q, %q, %d in all; unzip it and name one", ErrNoModel, models[0].Name, models[1].Name, len(models))
+	}
+	model, err := unzip(models[0], MaxFileSize)
+	if err != nil {
+		return nil, fmt.Errorf("unzip %q: %w", models[0].Name, err)
+	}
+	f := &ModelFile{Model: model}
+	name := likelyLabels(texts)
+	for _, text := range texts {
+		if text.Name != name {
+			continue
+		}
+		content, err := unzip(text, maxArchiveFile)
+		if err != nil {
+			continue // it costs the labels
+		}
+		if labels, err := parseLabels(content); err == nil {
+			f.Labels, f.LabelsFrom = labels, text.Name
+		}
+	}
+	return f, nil
+}
+
+// unzip returns the content of f, which may have the given number of bytes.
+func unzip(f *zip.File, limit int64) ([]byte, error) {
+	r, err := f.Open()
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", err, ErrCorrupt)
+	}
+	defer r.Close()
+	content, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", err, ErrCorrupt)
+	}
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("more than %d bytes: %w", limit, ErrTooLarge)
+	}
+	return content, nil
 }

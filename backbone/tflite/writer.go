@@ -1,6 +1,9 @@
 package tflite
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // A writer writes nodes front to back, each table before the ones it refers to, so that
 // every offset points forward. It writes equal vtables once. No padding follows the last
@@ -8,6 +11,13 @@ import "encoding/binary"
 type writer struct {
 	b       []byte
 	vtables map[string]int // positions
+	foreign []pointer
+}
+
+// A pointer is an offset that is to point to a foreign table.
+type pointer struct {
+	pos int // in the writer's bytes
+	to  foreign
 }
 
 // writeFlatbuffer returns the flatbuffer with the given root. size is an estimate of its
@@ -16,7 +26,25 @@ func writeFlatbuffer(root *node, identifier string, size int) []byte {
 	w := &writer{b: append(make([]byte, 0, size), 0, 0, 0, 0), vtables: map[string]int{}}
 	w.b = append(w.b, identifier...)
 	binary.LittleEndian.PutUint32(w.b, uint32(w.table(root)))
+	w.appendForeign()
 	return w.b
+}
+
+// appendForeign appends each flatbuffer with foreign tables once. Its own offsets are
+// relative, so they stay valid.
+func (w *writer) appendForeign() {
+	starts := make(map[*byte]int)
+	for _, p := range w.foreign {
+		key := unsafe.SliceData(p.to.flatbuffer)
+		start, ok := starts[key]
+		if !ok {
+			w.pad(16, 0) // no scalar needs more
+			start = len(w.b)
+			starts[key] = start
+			w.b = append(w.b, p.to.flatbuffer...)
+		}
+		binary.LittleEndian.PutUint32(w.b[p.pos:], uint32(start+p.to.at-p.pos))
+	}
 }
 
 // pad appends zeros until the length is remainder modulo align.
@@ -104,6 +132,8 @@ func (w *writer) value(pos int, f *field, value any) {
 		for i, s := range value {
 			w.text(first+4*i, s)
 		}
+	case foreign:
+		w.foreign = append(w.foreign, pointer{pos, value})
 	case *node:
 		target := w.table(value)
 		binary.LittleEndian.PutUint32(w.b[pos:], uint32(target-pos))

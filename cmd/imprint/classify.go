@@ -25,6 +25,7 @@ Examples:
 			&cli.IntFlag{Name: "top", Usage: "print the `N` best classes", Value: 1},
 			listFlag(),
 			&cli.StringFlag{Name: "model", Usage: "use the model `FILE` instead of a workspace", DefaultText: "none"},
+			&cli.StringFlag{Name: "labels", Usage: "with --model: read the names of its classes from `FILE`", DefaultText: "those of the model"},
 			jsonFlag("one object per line"), resizeFlag()),
 		Action: classify,
 	}
@@ -60,6 +61,9 @@ func classify(c *cli.Context) error {
 	if !asJSON(c) {
 		best = max(top, 2) // the second names what is nearest to "unknown"
 	}
+	if c.String("labels") != "" && c.String("model") == "" {
+		return usagef("--labels goes with --model; a workspace has labels of its own")
+	}
 	if model := c.String("model"); model != "" {
 		err = classifyWith(c, model, photos, best, deliver)
 	} else {
@@ -94,7 +98,12 @@ func classifyWith(c *cli.Context, model string, photos []dataset.Item, top int, 
 	if err := mustExist(model); err != nil {
 		return err
 	}
-	o := predict.Options{Top: top}
+	o := predict.Options{Top: top, Labels: c.String("labels")}
+	if o.Labels != "" {
+		if err := mustExist(o.Labels); err != nil {
+			return err
+		}
+	}
 	var err error
 	if o.Resize, err = resizeMode(c); err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -51,6 +50,8 @@ type (
 		Embedding   *embeddingReport  `json:"embedding,omitempty"`
 		NoEmbedding string            `json:"no_embedding,omitempty"`
 		Labels      []string          `json:"labels,omitempty"`
+		LabelsFrom  string            `json:"labels_from,omitempty"` // a file, if they are not in the model
+		Unreadable  string            `json:"metadata_error,omitempty"`
 		Metadata    []metadataReport  `json:"metadata,omitempty"`
 		Model       descriptionReport `json:"model_metadata"`
 		Signatures  []string          `json:"signatures,omitempty"`
@@ -148,20 +149,14 @@ func inspectFile(path string) (*modelReport, error) {
 	if err := mustExist(path); err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("inspect: %w", err)
-	}
-	if !info.Mode().IsRegular() {
+	file, err := tflite.ReadModel(path)
+	switch {
+	case errors.Is(err, tflite.ErrNotRegular):
 		return nil, fmt.Errorf("inspect %s: it is not a plain file", path)
-	}
-	if info.Size() > tflite.MaxFileSize {
-		return nil, fmt.Errorf("inspect %s: %w: %d bytes, the limit is %d", path, tflite.ErrTooLarge, info.Size(), tflite.MaxFileSize)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("inspect: %w", err)
 	}
+	b := file.Model
 	m, err := tflite.Parse(b)
 	if err != nil {
 		return nil, fmt.Errorf("inspect %s: %w", path, err)
@@ -170,6 +165,7 @@ func inspectFile(path string) (*modelReport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inspect %s: %w", path, err)
 	}
+	r.addLabels(file)
 	r.File, r.Size, r.SHA256, r.content = path, len(b), fmt.Sprintf("%x", sha256.Sum256(b)), b
 	return r, nil
 }
@@ -197,12 +193,10 @@ func newReport(m *tflite.Model) (*modelReport, error) {
 	if r.EdgeTPU, err = newPartitionReport(m); err != nil {
 		return nil, err
 	}
-	if r.Labels, err = m.Labels(); err != nil && !errors.Is(err, tflite.ErrNoLabels) {
-		return nil, err
-	}
+	r.Labels, _ = m.Labels()
 	d, err := m.Describe()
 	if err != nil {
-		return nil, err
+		r.Unreadable = err.Error()
 	}
 	r.Model = descriptionReport{d.Name, d.Description, d.Version, d.Author, d.License, about(d.Inputs), about(d.Outputs)}
 	for _, e := range m.Metadata {
@@ -211,7 +205,7 @@ func newReport(m *tflite.Model) (*modelReport, error) {
 	}
 	files, err := m.AssociatedFiles()
 	if err != nil {
-		return nil, err
+		r.Unreadable = err.Error()
 	}
 	for _, f := range files {
 		r.Files = append(r.Files, metadataReport{Name: f.Name, Size: len(f.Content)})
@@ -220,6 +214,21 @@ func newReport(m *tflite.Model) (*modelReport, error) {
 		r.Signatures = append(r.Signatures, s.Key)
 	}
 	return r, nil
+}
+
+// addLabels adds the labels that came with a model that has none, if there is one for each
+// value of its output.
+func (r *modelReport) addLabels(file *tflite.ModelFile) {
+	if len(r.Labels) > 0 || len(r.Graphs) == 0 || len(r.Graphs[0].Outputs) == 0 {
+		return
+	}
+	n := 1
+	for _, d := range r.Graphs[0].Tensors[r.Graphs[0].Outputs[0]].Shape {
+		n *= int(d)
+	}
+	if n == len(file.Labels) {
+		r.Labels, r.LabelsFrom = file.Labels, file.LabelsFrom
+	}
 }
 
 // about is what the metadata say of tensors, a line each.

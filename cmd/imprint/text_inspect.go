@@ -86,13 +86,20 @@ func (r *modelReport) printModel(w io.Writer) {
 func (r *modelReport) printMetadata(w io.Writer) {
 	const shown = 10
 	if n := len(r.Labels); n > 0 {
-		fmt.Fprintf(w, "labels: %d\n", n)
+		fmt.Fprintf(w, "labels: %d", n)
+		if r.LabelsFrom != "" {
+			fmt.Fprintf(w, ", from %s", plain(r.LabelsFrom))
+		}
+		fmt.Fprintln(w)
 		for i, label := range r.Labels[:min(n, shown)] {
 			fmt.Fprintf(w, "  %d  %s\n", i, plain(label))
 		}
 		if n > shown {
 			fmt.Fprintf(w, "  … %d more\n", n-shown)
 		}
+	}
+	if r.Unreadable != "" {
+		fmt.Fprintf(w, "metadata that can't be read: %s\n", plain(r.Unreadable))
 	}
 	for _, e := range r.Metadata {
 		fmt.Fprintf(w, "metadata: %s, %d bytes", plain(e.Name), e.Size)

@@ -42,7 +42,10 @@ func Compile(ctx context.Context, model, path, compiledName, uncompiledName stri
 	for i, f := range []struct{ what, name string }{{"compiled model", compiledName}, {"uncompiled model", uncompiledName}, {"model", model}} {
 		at, err := infer.Locate(f.name)
 		if err == nil {
-			files[i], err = tflite.ReadFile(at)
+			var file *tflite.ModelFile
+			if file, err = tflite.ReadModel(at); err == nil {
+				files[i] = file.Model
+			}
 		}
 		if err != nil {
 			return fail(fmt.Errorf("read the %s %s: %w", f.what, f.name, err))

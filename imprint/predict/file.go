@@ -8,6 +8,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/tpu/pool"
@@ -20,35 +21,61 @@ type Options struct {
 	Threads    int            // the most cores to use; 0 is all
 	Devices    *pool.Pool     // nil is the CPU
 	Arithmetic backbone.Arithmetic
+	// Labels is a file with the labels of the classes, one a line. If "", they are those in
+	// the model, in its archive or next to it.
+	Labels string
+}
+
+// ErrLabels is wrapped when a file has not one label for each class of the model.
+var ErrLabels = errors.New("the labels do not fit the model")
+
+// labelsOf returns a label for each of n classes of m, which was read from a file. Classes
+// without a label are "class 0" and so on.
+func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]string, error) {
+	if file != "" {
+		labels, err := tflite.ReadLabels(file)
+		if err == nil && len(labels) != n {
+			err = fmt.Errorf("%w: %s has %d, the model %d classes", ErrLabels, file, len(labels), n)
+		}
+		return labels, err
+	}
+	labels, err := m.Labels()
+	if err != nil && len(from.Labels) == n { // others may be those of another model
+		labels = from.Labels
+	}
+	for len(labels) < n {
+		labels = append(labels, fmt.Sprintf("class %d", len(labels)))
+	}
+	return labels, nil
 }
 
 // File classifies photos with a model file alone: any classifier, such as one that a
-// workspace exported. It delivers the results in order; a photo that can't be read is a
+// workspace exported, or the zip archive that Teachable Machine exports. It delivers the results in order; a photo that can't be read is a
 // Result with Err. An error of deliver ends File.
 func File(ctx context.Context, model string, o Options, photos []dataset.Item, deliver func(Result) error) error {
 	fail := func(err error) error { return fmt.Errorf("load model %s: %w", model, err) }
-	file, err := tflite.ReadFile(model)
+	read, err := tflite.ReadModel(model)
 	if err != nil {
 		return fmt.Errorf("load model: %w", err)
 	}
-	m, err := tflite.Parse(file)
+	m, err := tflite.Parse(read.Model)
 	if err != nil {
 		return fail(err)
 	}
 	if len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Outputs) == 0 {
 		return fail(fmt.Errorf("%w: the model has no output", backbone.ErrNoEmbedding))
 	}
+	own := classifier.ReadMetadata(m)
 	output := fmt.Sprint("#", m.Subgraphs[0].Outputs[0])
-	b, err := o.Devices.Backbone(file, backbone.Options{Name: filepath.Base(model), Embedding: output, Arithmetic: o.Arithmetic})
+	b, err := o.Devices.Backbone(read.Model, backbone.Options{
+		Name: filepath.Base(model), Embedding: output, Arithmetic: o.Arithmetic, IgnoreNormalization: own.Version > 0 && !own.Normalized,
+	})
 	if err != nil {
 		return err
 	}
-	labels, err := m.Labels()
-	if err != nil && !errors.Is(err, tflite.ErrNoLabels) {
+	labels, err := labelsOf(m, read, o.Labels, b.Dim())
+	if err != nil {
 		return fail(err)
-	}
-	for len(labels) < b.Dim() {
-		labels = append(labels, fmt.Sprintf("class %d", len(labels)))
 	}
 	threads := infer.Cores(o.Threads)
 	p := infer.NewPool(b, threads)

@@ -1,11 +1,15 @@
 package predict_test
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -65,6 +69,72 @@ func changed(t *testing.T, change func(*tflite.Model)) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestFileLabels names the classes of a model from a file, an archive or a neighbour.
+func TestFileLabels(t *testing.T) {
+	model := backbonetest.Extractor()
+	var archive bytes.Buffer
+	w := zip.NewWriter(&archive)
+	for name, content := range map[string]string{"model.tflite": string(model), "labels.txt": numbered(backbonetest.Dim, "zipped")} {
+		f, err := w.Create(name)
+		if err == nil {
+			_, err = f.Write([]byte(content))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	plain := phototest.Backbone(t, "m.tflite", model)
+	zipped := phototest.Backbone(t, "export.zip", archive.Bytes())
+	near := phototest.Backbone(t, "near.tflite", model)
+	write := func(path, content string) string {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write(filepath.Join(filepath.Dir(near), "near.txt"), numbered(backbonetest.Dim, "next"))
+	few := phototest.Backbone(t, "few.tflite", model)
+	write(filepath.Join(filepath.Dir(few), "labels.txt"), "of\nanother\nmodel\n")
+	file := write(filepath.Join(t.TempDir(), "names"), numbered(backbonetest.Dim, "given"))
+	short := write(filepath.Join(t.TempDir(), "names"), "a\nb\n")
+	for _, test := range []struct {
+		name, model, labels, want string
+		err                       error
+	}{
+		{"none", plain, "", "class ", nil},
+		{"archive", zipped, "", "zipped ", nil},
+		{"next to it", near, "", "next ", nil},
+		{"of another model", few, "", "class ", nil},
+		{"file", zipped, file, "given ", nil},
+		{"too few", plain, short, "", predict.ErrLabels},
+		{"missing", plain, file + "none", "", os.ErrNotExist},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := predict.File(context.Background(), test.model, predict.Options{Top: 1, Labels: test.labels}, phototest.Kinds(0, 1), func(r predict.Result) error {
+				if !strings.HasPrefix(r.Label, test.want) {
+					t.Errorf("got label %q, want %s…", r.Label, test.want)
+				}
+				return r.Err
+			})
+			if !errors.Is(err, test.err) {
+				t.Errorf("got error %v, want %v", err, test.err)
+			}
+		})
+	}
+}
+
+// numbered is a labels file with n names, as Teachable Machine writes them.
+func numbered(n int, name string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%d %s %d\n", i, name, i)
+	}
+	return b.String()
 }
 
 func TestResultJSON(t *testing.T) {

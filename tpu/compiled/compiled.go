@@ -79,9 +79,29 @@ func Open(compiled, uncompiled []byte) (*Pair, error) {
 		}
 	}
 	if weighted > 0 && found == 0 {
+		if name := p.multiplied(); name != "" {
+			return nil, fmt.Errorf("%w: how the compiler lays out %q, a DEPTHWISE_CONV_2D with a channel multiplier, is not known, so the two can't be compared", ErrCompiled, name)
+		}
 		return nil, fmt.Errorf("%w: the compiled model has none of its %d layers with weights and was made from another model", ErrUncompiled, weighted)
 	}
 	return p, nil
+}
+
+// multiplied returns the name of a depthwise layer with several outputs for each input
+// channel, "" if there is none.
+func (p *Pair) multiplied() string {
+	g := &p.uncompiled.Subgraphs[0]
+	for i := range p.layers {
+		if p.layers[i].kind != tflite.OpDepthwiseConv2D {
+			continue
+		}
+		op := &g.Operators[p.layers[i].operator]
+		in, out := g.Tensors[op.Inputs[0]].Shape, g.Tensors[op.Outputs[0]].Shape
+		if len(in) == 4 && len(out) == 4 && out[3] > in[3] {
+			return p.layers[i].name
+		}
+	}
+	return ""
 }
 
 // parseProgram finds the compiled model's operator for the Edge TPU and parses it.

@@ -138,7 +138,7 @@ func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
 	case l.Inputs != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
 		return 0, fmt.Errorf("layer %q: %w: it takes %d values, the new layer %d", last.name, ErrCompiled, f.Inputs, l.Inputs)
 	case len(l.Labels) > f.Outputs:
-		return 0, fmt.Errorf("layer %q: %w: it has room for %d classes, not for %d", last.name, ErrCompiled, f.Outputs, len(l.Labels))
+		return 0, fmt.Errorf("layer %q: %w: it has room for %s, not for %d", last.name, ErrCompiled, classes(f.Outputs), len(l.Labels))
 	case len(embeddings) == 0:
 		return 0, fmt.Errorf("no embeddings to choose the quantization by: %w", ErrLayer)
 	}
@@ -148,6 +148,14 @@ func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
 		}
 	}
 	return at, nil
+}
+
+// classes returns a number of classes in words.
+func classes(n int) string {
+	if n == 1 {
+		return "1 class"
+	}
+	return fmt.Sprintf("%d classes", n)
 }
 
 // last returns the index of the last layer with weights, or -1 if there is none.
@@ -222,7 +230,7 @@ func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, err
 		return nil, err
 	}
 	if len(labels) > f.Outputs {
-		return nil, fmt.Errorf("%w: it has room for %d classes, the file has %d labels", ErrCompiled, f.Outputs, len(labels))
+		return nil, fmt.Errorf("%w: it has room for %s, the file has %d labels", ErrCompiled, classes(f.Outputs), len(labels))
 	}
 	l := &LastLayer{Labels: labels, Inputs: f.Inputs, Bias: make([]float32, len(labels))}
 	for c := range labels {

@@ -59,7 +59,7 @@ func TestUncompiled(t *testing.T) {
 			t.Errorf("%s: uncompiled file: got %v, want %v", name, err, ErrCompiled)
 		}
 	}
-	if least := map[bool]int{false: 4, true: 2}[race.Enabled]; n < least {
+	if least := map[bool]int{false: 4, true: 2}[race.Enabled || testing.Short()]; n < least {
 		t.Errorf("tried %d pairs, want %d or more", n, least)
 	}
 }

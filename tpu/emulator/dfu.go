@@ -46,7 +46,7 @@ func (f *dfu) request(s setup, in, out []byte) (n int, ok bool) {
 	case s.requestType == 0x21 && s.request == dfuDownload && f.state != dfuError:
 		return 0, f.download(in)
 	case s.requestType == 0xa1 && s.request == dfuUpload && f.state != dfuError:
-		at := min(int(s.value)*int(s.length), len(f.image))
+		at := min(int64(s.value)*int64(s.length), int64(len(f.image)))
 		n = copy(out, f.image[at:])
 		f.state = dfuUploadIdle
 		if n < len(out) {

@@ -183,7 +183,7 @@ func (l *Layer) checkLayout() error {
 	for y := range l.Y {
 		for x := range l.X {
 			at, ok := l.Layout.index(y, x)
-			if !ok || at > l.Size || (at+l.Z)*l.Type.Size() > l.Size {
+			if !ok || at > l.Size || int64(at+l.Z)*int64(l.Type.Size()) > int64(l.Size) {
 				return corrupt("pixel %d, %d is outside of the %d bytes", y, x, l.Size)
 			}
 			l.inOrder = l.inOrder && at == (y*l.X+x)*l.Z

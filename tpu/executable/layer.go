@@ -1,6 +1,9 @@
 package executable
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // A DataType is the type of a layer's elements.
 type DataType uint8
@@ -84,7 +87,7 @@ func (l *Layout) index(y, x int) (int, bool) {
 	}
 	// This cannot overflow: each factor is below 2³¹ in magnitude.
 	at := int64(l.TileOffset[tile]) + int64(l.RowInTile[y])*int64(l.RowSize[x]) + int64(l.ColumnOffset[x])
-	return int(at), at >= 0
+	return int(at), at >= 0 && at <= math.MaxInt32
 }
 
 // TensorSize is the size of the tensor in bytes, without padding.

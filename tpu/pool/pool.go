@@ -96,9 +96,9 @@ func New(o Options) (*Pool, error) {
 	if p.choice == "tpu" || p.choice == "usb" {
 		return nil, fmt.Errorf("%w %q: an uncompiled model runs on the CPU", ErrDevice, o.Device)
 	}
-	file, err := tflite.ReadFile(o.Uncompiled)
+	file, err := tflite.ReadModel(o.Uncompiled)
 	if err == nil {
-		p.uncompiled, err = tflite.Parse(file)
+		p.uncompiled, err = tflite.Parse(file.Model)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load uncompiled model %s: %w", o.Uncompiled, err)

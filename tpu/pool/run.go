@@ -35,11 +35,11 @@ type RunResult struct {
 // don't fit.
 func Run(ctx context.Context, model string, o RunOptions) (*RunResult, error) {
 	fail := func(err error) (*RunResult, error) { return nil, fmt.Errorf("run %s: %w", model, err) }
-	file, err := tflite.ReadFile(model)
+	file, err := tflite.ReadModel(model)
 	if err != nil {
 		return fail(err)
 	}
-	m, err := tflite.Parse(file)
+	m, err := tflite.Parse(file.Model)
 	if err != nil {
 		return fail(err)
 	}

@@ -36,6 +36,7 @@ type Verifier struct {
 	bytes  int // bytes of vectors and strings that may still be visited
 	// unknown is called for slots in use that the description lacks.
 	unknown func(t *Table, slot int)
+	lenient bool // see Lenient
 }
 
 // NewVerifier returns a Verifier that visits at most [MaxTables] tables and the
@@ -43,6 +44,14 @@ type Verifier struct {
 // each slot in use that the description lacks; such a slot is not checked.
 func NewVerifier(bytes int, errors Errors, unknown func(t *Table, slot int)) *Verifier {
 	return &Verifier{errors: errors, tables: MaxTables, bytes: bytes, unknown: unknown}
+}
+
+// Lenient returns v after making it accept a union whose member the description lacks, of
+// which it checks the table's header only, and a union with a type and no value. Readers
+// must then look at [View.Member] before they call [View.Table].
+func (v *Verifier) Lenient() *Verifier {
+	v.lenient = true
+	return v
 }
 
 // Verify checks b, whose outermost table is root, and returns the end of its
@@ -129,7 +138,7 @@ func (v *Verifier) table(pos int, t *Table, depth int) error {
 			if f.Required {
 				return v.corrupt(".%s is missing", f.Name)
 			}
-			if f.Kind == KindUnion && member != 0 {
+			if f.Kind == KindUnion && member != 0 && !v.lenient {
 				return v.corrupt(".%s has type %d and no value", f.Name, member)
 			}
 			continue
@@ -181,6 +190,9 @@ func (v *Verifier) field(pos int, f *Field, member, depth int) error {
 		if member == 0 {
 			return v.corrupt(" has a value and no type")
 		}
+		if member >= len(f.Union) && v.lenient {
+			return v.foreign(pos)
+		}
 		if member >= len(f.Union) {
 			return fmt.Errorf(" has unknown type %d: %w", member, v.errors.UnknownMember)
 		}
@@ -218,6 +230,19 @@ func (v *Verifier) field(pos int, f *Field, member, depth int) error {
 		}
 	}
 	return nil
+}
+
+// foreign checks that the offset at pos points to a table of any type.
+func (v *Verifier) foreign(pos int) error {
+	target, err := v.follow(pos)
+	if err != nil {
+		return fmt.Errorf(": %w", err)
+	}
+	if v.tables--; v.tables < 0 {
+		return v.tooLarge(": more than %d tables", MaxTables)
+	}
+	_, _, err = v.vtable(target)
+	return err
 }
 
 // vector checks the vector at pos, with extra bytes after its elements, and

@@ -128,6 +128,29 @@ func each[T any](v View, slot int, read func(pos int) T) []T {
 	return out
 }
 
+// Member returns the number of a union's member, 0 if the slot of its value is absent, and
+// whether the description has that member.
+func (v View) Member(slot int) (member int, known bool) {
+	if v.At(slot) == 0 {
+		return 0, true
+	}
+	member = int(v.Scalar(slot-1, 0))
+	return member, member < len(v.t.Fields[slot].Union)
+}
+
+// Target returns the position in the buffer that the offset in a slot points to, 0 if the
+// slot is absent.
+func (v View) Target(slot int) int {
+	p := v.At(slot)
+	if p == 0 {
+		return 0
+	}
+	return v.follow(p)
+}
+
+// Buffer returns the buffer that v is part of.
+func (v View) Buffer() []byte { return v.b }
+
 // Table returns a sub table or the member of a union. It returns false if there
 // is none.
 func (v View) Table(slot int) (View, bool) {

@@ -49,11 +49,11 @@ func ReadBackbone(name string) ([]byte, string, error) {
 		}
 		return nil, "", err
 	}
-	file, err := tflite.ReadFile(path)
+	file, err := tflite.ReadModel(path)
 	if err != nil {
 		return nil, "", fmt.Errorf("load backbone: %w", err)
 	}
-	return file, filepath.Base(path), nil
+	return file.Model, filepath.Base(path), nil
 }
 
 // ResizeFor returns mode. If that is "" or Auto, it returns the mode in b's metadata, or

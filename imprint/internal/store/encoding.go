@@ -23,8 +23,8 @@ var (
 
 const (
 	// Version is the newest version of a state. Version 1 has no compiled models, no
-	// negatives and no answer "unknown".
-	Version = 2
+	// negatives and no answer "unknown", version 2 no normalization.
+	Version = 3
 	// MaxState is the largest size of a state file, in bytes.
 	MaxState = 1 << 30
 
@@ -173,7 +173,10 @@ func (s *State) OldestVersion() int {
 		negative := func(e Example) bool { return e.Label == NegativeLabel }
 		newer = newer || slices.ContainsFunc(c.Added, negative) || slices.ContainsFunc(c.Removed, negative)
 	}
-	if newer {
+	switch {
+	case s.Backbone.Normalized:
+		return 3
+	case newer:
 		return 2
 	}
 	return 1

@@ -49,6 +49,9 @@ type BackboneRef struct {
 	SHA256    Digest
 	Embedding int32 // tensor index in the main graph
 	Size      int   // of a raw embedding, in bytes
+	// Normalized is set if pixels were normalized as the model's metadata says. In
+	// workspaces of older versions they were −1…1 whatever it says, and still are.
+	Normalized bool `json:",omitempty"`
 }
 
 // Same reports whether b and other are the same backbone. Their names don't matter.

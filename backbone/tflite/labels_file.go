@@ -1,0 +1,72 @@
+package tflite
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// ReadLabels reads a file of labels, one a line. It takes the formats that come with
+// models: plain names, and names after their index, as Teachable Machine ("0 cat") and
+// Coral ("0  cat", with gaps) write them. A class in a gap has the label "class N".
+func ReadLabels(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read labels from %s: %w", path, ErrNotRegular)
+	}
+	if info.Size() > maxArchiveFile {
+		return nil, fmt.Errorf("read labels from %s: %d bytes, more than %d: %w", path, info.Size(), maxArchiveFile, ErrTooLarge)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := parseLabels(content)
+	if err != nil {
+		return nil, fmt.Errorf("read labels from %s: %w", path, err)
+	}
+	return labels, nil
+}
+
+// maxLabels bounds the labels of a file with indices.
+const maxLabels = 1 << 16
+
+// parseLabels returns the labels in a file. Names that start with numbers ("50 limit") are
+// taken for names unless the numbers are those of the lines, or begin with 0, ascend and
+// are followed by two spaces, as in Coral's files.
+func parseLabels(content []byte) ([]string, error) {
+	lines, err := splitLabels(content)
+	if err != nil {
+		return nil, err
+	}
+	for len(lines) > 0 && strings.TrimSpace(lines[len(lines)-1]) == "" {
+		lines = lines[:len(lines)-1]
+	}
+	if len(lines) == 0 {
+		return nil, corrupt("no labels")
+	}
+	var labels []string
+	counted, coral := true, true
+	for i, line := range lines {
+		digits := len(line) - len(strings.TrimLeft(line, "0123456789"))
+		index, err := strconv.Atoi(line[:digits])
+		name := strings.TrimLeft(line[digits:], ": \t")
+		if err != nil || name == "" || len(name) == len(line[digits:]) || index >= maxLabels {
+			return lines, nil
+		}
+		counted = counted && index == i
+		coral = coral && strings.HasPrefix(line[digits:], "  ") && index >= len(labels) && (i > 0 || index == 0)
+		if !counted && !coral {
+			return lines, nil
+		}
+		for len(labels) < index {
+			labels = append(labels, fmt.Sprint("class ", len(labels)))
+		}
+		labels = append(labels, strings.TrimSpace(name))
+	}
+	return labels, nil
+}
