@@ -20,10 +20,10 @@ import (
 	"github.com/imprintkit/imprint/dataset/pnm"
 )
 
-// Decode decodes the photo in b, whose format it detects from the content: JPEG, PNG, WebP,
-// GIF, BMP, TIFF or PNM. It turns the photo upright as its EXIF orientation says and blends
-// transparency with white. Of several images in a file it decodes the first. Decode does
-// not retain b.
+// Decode decodes the photo in b. It detects the format from the content: JPEG, PNG, WebP,
+// GIF, BMP, TIFF or PNM. It turns the photo upright by its EXIF orientation and blends
+// transparency with white. If the file has several images, Decode decodes the first. It
+// does not retain b.
 //
 // Errors wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge or ErrDamaged.
 func Decode(b []byte, l Limits) (*Photo, error) {
@@ -40,13 +40,13 @@ type header struct {
 	width, height int   // as stored, before the photo is turned upright
 	memory        int64 // estimate of the bytes that decoding allocates
 	cmyk          bool  // a JPEG with four components
-	sequential    bool  // and one scan that has all image data
-	scans         int   // of a JPEG
+	sequential    bool  // such a JPEG with all image data in one scan
+	scans         int   // number of scans of a JPEG
 	exif          exif
 }
 
 // readHeader detects the format of b and checks its size, its dimensions and the memory
-// that decoding takes. The cost of readHeader grows with len(b) only.
+// for decoding it. The cost of readHeader depends on len(b) only.
 func readHeader(b []byte, l Limits) (h header, err error) {
 	defer recovered(&err)
 	if int64(len(b)) > l.MaxBytes {
@@ -78,8 +78,8 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	return h, nil
 }
 
-// probe reads the size of b, which has format h.format, the memory to decode it and its
-// EXIF.
+// probe sets the size of b, the memory for decoding it, and its EXIF. The format of b is
+// h.format.
 func (h *header) probe(b []byte) error {
 	var config image.Config
 	var err error
@@ -99,7 +99,7 @@ func (h *header) probe(b []byte) error {
 		}
 		h.exif = parseEXIF(block)
 		config, err = webp.DecodeConfig(bytes.NewReader(b))
-		// Its colour model cannot be relied on (golang/go#81661).
+		// The colour model in the config can be wrong (golang/go#81661).
 		config.ColorModel = color.NRGBAModel
 	case "gif":
 		config, err = gif.DecodeConfig(gifReader(b))
@@ -148,9 +148,9 @@ func (h header) photo(b []byte) (*Photo, error) {
 	}, nil
 }
 
-// decode decodes the pixels of b, whose header is h, to one of the types that flatten
-// returns. It does not turn them upright. The options apply to reducible photos only;
-// then d owns the returned image.
+// decode decodes the pixels of b to one of the types that flatten returns. h must be the
+// header of b. decode does not turn the image upright. The options apply to reducible
+// photos only; their image is owned by d.
 func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Image, err error) {
 	defer recovered(&err)
 	if h.reducible() {
@@ -197,8 +197,8 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 // image/jpeg and can decode at reduced size.
 func (h header) reducible() bool { return h.format == "jpeg" && !h.cmyk }
 
-// recovered turns a panic of a decoder into an error, so that one bad photo does not
-// end the run. Such a panic is a bug in the decoder.
+// recovered turns a panic of a decoder into an error, so that one bad photo does not end
+// the program. Such a panic is a bug in the decoder.
 func recovered(err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("%w: the decoder failed: %v", ErrDamaged, r)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestTruncated cuts a photo of each format at each byte. Only cuts after the image data may
-// decode. end is how many bytes of the file follow it.
+// TestTruncated truncates a photo of each format at each byte. Only photos truncated after
+// the image data may decode. end is the number of bytes after the image data.
 func TestTruncated(t *testing.T) {
 	for name, tt := range map[string]struct {
 		b   []byte

@@ -19,8 +19,8 @@ const (
 	maxListItems = 1 << 20
 )
 
-// ReadList reads a list of photos. Each line holds a path and optionally a tab, comma or
-// semicolon and a label:
+// ReadList reads a list of photos. Each line has a path, optionally followed by a tab,
+// comma or semicolon and a label:
 //
 //	# comment
 //	photos/0001.jpg
@@ -32,11 +32,11 @@ const (
 // them starts the label only if the text before it ends with the extension of a photo, or
 // is quoted as in CSV. Empty lines and lines that start with # are skipped.
 //
-// If the first line names columns, such as filename,width,class, the list is CSV: the path
-// and the label are taken from their columns.
+// If the first line names columns, such as filename,width,class, the list is CSV, and the
+// path and the label are in their columns.
 //
-// Labels are in Unicode's normal form C. Lines of more than 8 KiB and lists of more than
-// 1,048,576 photos are errors.
+// Labels are returned in Unicode's normal form C. ReadList returns an error for a line of
+// more than 8 KiB or a list of more than 1,048,576 photos.
 func ReadList(r io.Reader, base string) ([]Item, error) {
 	var items []Item
 	var columns *columns
@@ -163,8 +163,8 @@ func (c *columns) split(line string) (path, label string) {
 }
 
 // ReadStdin reads either a photo or a list of photos from r. It detects a photo by its
-// first bytes and returns it as an item with the path "-" and its content. Anything else
-// is read as by ReadList.
+// first bytes and returns it as an item with its content and the path "-". It reads
+// anything else as ReadList does.
 func ReadStdin(r io.Reader, base string, l Limits) ([]Item, error) {
 	br := bufio.NewReader(r)
 	head, err := br.Peek(sniffLen)

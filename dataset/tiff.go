@@ -27,11 +27,11 @@ const (
 	tagDNGVersion       = 50706
 )
 
-// errRaw is the error for files that have a preview in place of the photo.
+// errRaw is the error for camera raw files, in which a TIFF decoder finds only a preview.
 var errRaw = &kindError{ErrFormat, "camera raw files are not supported; convert the photo to JPEG"}
 
-// probeTIFF is probe for TIFFs. It refuses what golang.org/x/image/tiff would decode to
-// wrong pixels.
+// probeTIFF is probe for TIFFs. It refuses files that golang.org/x/image/tiff would decode
+// to wrong pixels.
 func (h *header) probeTIFF(b []byte) error {
 	if len(b) < 8 {
 		return fmt.Errorf("%w: the file ends too early", ErrDamaged)
@@ -69,7 +69,7 @@ func (h *header) probeTIFF(b []byte) error {
 	return nil
 }
 
-// tiffMemory returns how many bytes decoding takes.
+// tiffMemory returns the number of bytes that decoding allocates.
 func tiffMemory(config image.Config, tags map[uint16]uint32) int64 {
 	bytesPerPixel := int64(4 + 4) // of the decoder, and of flatten
 	switch config.ColorModel {
@@ -82,7 +82,7 @@ func tiffMemory(config image.Config, tags map[uint16]uint32) int64 {
 	if tags[tagCompression] <= 1 { // none
 		return bytesPerPixel * pixels
 	}
-	block := pixels // of a strip or tile
+	block := pixels // number of pixels in a strip or tile
 	if rows := int64(tags[tagRowsPerStrip]); rows > 0 {
 		block = min(pixels, int64(config.Width)*rows)
 	}
@@ -96,7 +96,7 @@ func tiffMemory(config image.Config, tags map[uint16]uint32) int64 {
 
 // tiffDirectory returns the first value of each tag in the image file directory at offset
 // at of the TIFF file b. For a text it returns the offset. It skips tags of other types and
-// what lies outside of the file.
+// values outside of the file.
 func tiffDirectory(b []byte, order binary.ByteOrder, at uint32) map[uint16]uint32 {
 	tags := map[uint16]uint32{}
 	if int64(at)+2 > int64(len(b)) {
@@ -137,7 +137,7 @@ func decodeTIFF(b []byte) (image.Image, error) {
 	return img, tiffError(err)
 }
 
-// tiffError turns an unsupported feature into an error that says what to do.
+// tiffError turns an error about an unsupported feature into one with a remedy.
 func tiffError(err error) error {
 	var unsupported tiff.UnsupportedError
 	if errors.As(err, &unsupported) {

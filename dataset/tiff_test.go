@@ -32,7 +32,7 @@ func rgbTags(w, h int) []tiffTag {
 	}
 }
 
-// makeTIFF returns a TIFF with the given directories, of which tagEXIF of the first points
+// makeTIFF returns a TIFF with the given directories. tagEXIF of the first directory points
 // to the second. data begins at offset 8.
 func makeTIFF(order binary.AppendByteOrder, data []byte, directories ...[]tiffTag) []byte {
 	b := []byte("II")
@@ -118,7 +118,7 @@ func TestTIFF(t *testing.T) {
 	}
 }
 
-// TestTIFFUnsupported checks that files are refused that would give wrong pixels.
+// TestTIFFUnsupported checks that files whose pixels would be wrong are refused.
 func TestTIFFUnsupported(t *testing.T) {
 	data := rgbData(gradient(6, 4))
 	set := func(tags ...tiffTag) []byte {
@@ -157,7 +157,7 @@ func TestTIFFUnsupported(t *testing.T) {
 	}
 }
 
-// FuzzTIFFDirectory checks that directories of hostile files do no harm.
+// FuzzTIFFDirectory checks that tiffDirectory returns no more tags than fit into the file.
 func FuzzTIFFDirectory(f *testing.F) {
 	f.Add(makeTIFF(binary.LittleEndian, nil, rgbTags(6, 4)), uint32(8), false)
 	f.Add(makeTIFF(binary.BigEndian, nil, rgbTags(6, 4)), uint32(8), true)

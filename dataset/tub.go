@@ -25,8 +25,8 @@ var (
 const (
 	tubManifest = "manifest.json"
 	tubImages   = "images"
-	// Tub files grow with the time driven. A catalog has 1000 records of about 300
-	// bytes, the manifest lists the deleted records.
+	// Tub files grow with the driving time. A catalog has 1000 records of about 300 bytes;
+	// the manifest lists the deleted records.
 	maxTubFile    = 64 << 20
 	maxTubRecords = 1 << 20
 )
@@ -53,15 +53,15 @@ type TubRecord struct {
 
 // OpenTub reads the records of the tub in folder dir. It does not open the photos.
 //
-// A car does not sync its tub to disk, so losing power can damage any part of it.
-// OpenTub reads what it can and reports the rest in Tub.Skipped. It ignores the line
+// A car does not sync its tub to disk, so losing power can damage any part of it. OpenTub
+// reads all undamaged records and reports the rest in Tub.Skipped. It ignores the line
 // lengths in catalog_manifest files and also reads catalogs that the manifest does not
-// list yet. Of records with the same index it keeps the last, whose photo has replaced
-// the others. If the manifest is cut short, the list of deleted records is lost, and no
-// record counts as deleted.
+// list yet. If several records have the same index, it keeps the last, whose photo has
+// replaced the others. If the manifest is truncated, the list of deleted records is lost,
+// and no record counts as deleted.
 //
-// A folder that is not a tub is an error that wraps ErrTub. A folder that does not exist
-// is a *NotExistError.
+// If the folder is not a tub, the error wraps ErrTub. If the folder does not exist, the
+// error is a *NotExistError.
 func OpenTub(dir string) (*Tub, error) {
 	t := &Tub{Dir: dir}
 	m, err := t.readManifest()
@@ -93,17 +93,17 @@ func OpenTub(dir string) (*Tub, error) {
 
 func (t *Tub) skip(path string, err error) { t.Skipped = append(t.Skipped, Skipped{path, err}) }
 
-// manifest is the part of a tub's manifest that is used.
+// manifest has the fields of a tub's manifest that OpenTub uses.
 type manifest struct {
-	image   string   // the field that names the photo
-	paths   []string // of catalogs
+	image   string   // the field with the name of the photo
+	paths   []string // the paths of catalogs
 	deleted map[int]bool
 }
 
 // defaultImage is the field with the name of the camera's photo.
 const defaultImage = "cam/image_array"
 
-// readManifest reads the manifest. A tub may lack it and still have catalogs
+// readManifest reads the manifest. A tub without a manifest may still have catalogs
 // (donkeycar#761, #867).
 func (t *Tub) readManifest() (manifest, error) {
 	path := filepath.Join(t.Dir, tubManifest)
@@ -122,7 +122,7 @@ func (t *Tub) readManifest() (manifest, error) {
 }
 
 // parseManifest reads the five JSON lines of a manifest: field names, field types, notes
-// of the user, sessions, and catalogs. It does without lines that are missing or damaged.
+// of the user, sessions, and catalogs. It ignores lines that are missing or damaged.
 func (t *Tub) parseManifest(path string, b []byte) manifest {
 	m := manifest{image: defaultImage}
 	lines := bytes.SplitN(b, []byte("\n"), 6)
@@ -151,8 +151,8 @@ func (t *Tub) parseManifest(path string, b []byte) manifest {
 	return m
 }
 
-// catalogs returns the names of the tub's catalogs in the order of their numbers: those
-// that the manifest lists, and others in the folder.
+// catalogs returns the names of the tub's catalogs in the order of their numbers: the
+// catalogs in the manifest, and other catalogs in the folder.
 func (t *Tub) catalogs(listed []string) ([]string, error) {
 	entries, err := os.ReadDir(t.Dir)
 	if err != nil {
@@ -227,8 +227,8 @@ func (t tubReader) catalog(path string, b []byte) error {
 	return nil
 }
 
-// record parses a line of a catalog. If a power cut truncated a record, the next one
-// follows on the same line and is used.
+// record parses a line of a catalog. If a power cut truncated a record, the next record is
+// on the same line, and record returns that one.
 func (m manifest) record(dir string, line []byte) (TubRecord, error) {
 	var fields map[string]json.RawMessage
 	err := unmarshalPython(line, &fields)

@@ -61,7 +61,7 @@ func putFile(t testing.TB, path string, b []byte) {
 	}
 }
 
-// change replaces the first occurrence of a text in a file, which must have one.
+// change replaces the first occurrence of a text in a file. The text must occur.
 func change(t testing.TB, path, old, new string) {
 	t.Helper()
 	b, err := os.ReadFile(path)

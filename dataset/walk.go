@@ -13,7 +13,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Skipped is a photo, or a folder that may hold photos, that was left out, and why.
+// Skipped is a photo or folder that was skipped, with the reason.
 type Skipped struct {
 	Path string
 	Err  error // does not name the path
@@ -30,20 +30,20 @@ var (
 // recursively.
 //
 // If label is not empty, every photo gets it. Otherwise each path must be a folder with
-// one subfolder per label, DIR/<label>/…. A file, or a folder that contains photos
-// directly, is then an error that wraps ErrNoLabel. A path that does not exist is a
-// *NotExistError.
+// one subfolder per label, DIR/<label>/…. If a path is then a file, or a folder that
+// contains photos directly, the error wraps ErrNoLabel. If a path does not exist, the
+// error is a *NotExistError.
 //
 // A file listed in paths may have any name. Inside folders, Walk ignores names that start
-// with a dot and files that are not photos by their extension or, without one, by their
-// first bytes. It includes HEIC, AVIF and raw files of cameras, so that reading them
-// reports what to do. It follows symbolic links, but visits no folder twice for one label.
-// It reports links that are broken or lead to a folder above, special files that are named
-// like a photo, and folders that it cannot read, as skipped. Labels are in Unicode's
-// normal form C.
+// with a dot. It recognizes photos by their extension or, without one, by their first
+// bytes, and ignores other files. It includes HEIC, AVIF and camera raw files, because
+// reading them returns an error with a remedy. Walk follows symbolic links, but visits no
+// folder twice for one label. As skipped it reports folders that it cannot read, special
+// files with the extension of a photo, and links that are broken or lead to a folder above
+// them. Labels are in Unicode's normal form C.
 //
 // Items are in the order of paths, and inside a folder in the byte order of their names.
-// Walk returns no items and no error if there are no photos.
+// If there are no photos, Walk returns no items and no error.
 func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 	var w walker
 	label = norm.NFC.String(label)
@@ -210,8 +210,8 @@ func isPhotoFile(path string, mode fs.FileMode) bool {
 	return err == nil || errors.Is(err, ErrHEIC)
 }
 
-// hasPhotoName reports whether name has the extension of a photo. HEIC, AVIF and the raw
-// files of cameras count, because reading them gives a helpful error.
+// hasPhotoName reports whether name has the extension of a photo. HEIC, AVIF and camera
+// raw files count, because reading them returns a helpful error.
 func hasPhotoName(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp",

@@ -17,8 +17,8 @@ const (
 
 const (
 	explainTime = 200 * time.Millisecond // to read the registers that explain a failure
-	lookEvery   = time.Second            // interval of looking for a device that is down
-	attempts    = 3                      // to open a device that is plugged in, before it is down
+	lookEvery   = time.Second            // interval between searches for a device that is down
+	attempts    = 3                      // to open a device that is plugged in, before it counts as down
 )
 
 // explain adds the chip's error registers to a failure, if they can still be read.
@@ -48,7 +48,7 @@ func (d *Device) explain(err error) error {
 	return e
 }
 
-// handle acts on an interrupt that came while no request was in progress.
+// handle responds to an interrupt that arrived while no request was in progress.
 func (d *Device) handle(i interrupt) {
 	if i.link != d.link || d.link == nil {
 		return // from a link that is closed
@@ -223,7 +223,7 @@ func (d *Device) shut() {
 	d.forget()
 }
 
-// restart empties the endpoints, resets the core and loads the last used parameters, which shows whether the reset has
+// restart empties the endpoints, resets the core and loads the last used parameters, to test whether the reset has
 // helped.
 func (d *Device) restart() error {
 	l := d.link
@@ -252,7 +252,8 @@ func (d *Device) restart() error {
 	return d.reload()
 }
 
-// reopen resets the port, from the boot ROM on if reboot is set, and loads the last used parameters.
+// reopen opens the device again, which resets its port, and loads the last used parameters. If reboot is set, it first
+// sends the device back to its boot ROM.
 func (d *Device) reopen(reboot bool) error {
 	l, err := d.openAgain(reboot)
 	if err != nil {

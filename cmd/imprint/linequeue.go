@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"sync"
@@ -19,6 +20,7 @@ const (
 // writes that were. It may be used by several goroutines.
 type lineQueue struct {
 	to    io.Writer
+	json  bool // tell of dropped writes as JSON
 	queue chan []byte
 	ended chan struct{}
 
@@ -27,8 +29,8 @@ type lineQueue struct {
 	dropped int // since the last write that found room
 }
 
-func newLineQueue(to io.Writer) *lineQueue {
-	q := &lineQueue{to: to, queue: make(chan []byte, queuedWrites), ended: make(chan struct{})}
+func newLineQueue(to io.Writer, json bool) *lineQueue {
+	q := &lineQueue{to: to, json: json, queue: make(chan []byte, queuedWrites), ended: make(chan struct{})}
 	go func() {
 		defer close(q.ended)
 		for b := range q.queue {
@@ -47,7 +49,7 @@ func (q *lineQueue) Write(p []byte) (int, error) {
 	}
 	b := append([]byte(nil), p...)
 	if q.dropped > 0 {
-		b = append(fmt.Appendf(nil, "imprint: warning: %d lines were dropped because nothing read them\n", q.dropped), b...)
+		b = append(q.lost(), b...)
 	}
 	select {
 	case q.queue <- b:
@@ -56,6 +58,17 @@ func (q *lineQueue) Write(p []byte) (int, error) {
 		q.dropped++
 	}
 	return len(p), nil
+}
+
+// lost is the line that says how many writes were dropped.
+func (q *lineQueue) lost() []byte {
+	text := fmt.Sprintf("%d lines were dropped because nothing read them", q.dropped)
+	if !q.json {
+		return fmt.Appendf(nil, "imprint: warning: %s\n", text)
+	}
+	var b bytes.Buffer
+	printJSON(&b, warningObject{text})
+	return b.Bytes()
 }
 
 // Close writes what waits, for at most a second.

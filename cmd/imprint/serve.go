@@ -58,7 +58,7 @@ func serveFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "loop", Usage: "repeat a folder or tub", DefaultText: "no"},
 		&cli.StringSliceFlag{Name: "button", Usage: "assign an action to a button: `CODE=ACTION`, such as BTN_SOUTH=teach:cone", DefaultText: "none"},
 		&cli.BoolFlag{Name: "keys", Usage: "read KEY_ buttons from the terminal; R reloads, U undoes", DefaultText: "no"},
-		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none for the socket only", Value: "127.0.0.1:8230"},
+		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none for the socket only", Value: "127.0.0.1:8230", EnvVars: []string{"IMPRINT_LISTEN"}},
 		&cli.StringFlag{Name: "token", Usage: "require `TOKEN`, 16 or more characters, from clients over TCP", DefaultText: "created if clients on the network are accepted"},
 		&cli.StringFlag{Name: "notify", Usage: "run `CMD` ACTION LABEL OK SENTENCE after each action", DefaultText: "none"},
 		jsonFlag("addresses and actions, one object per line,"),
@@ -271,7 +271,7 @@ func detachOutput(c *cli.Context) (restore func()) {
 	if o, ok := stdout.(*output); ok {
 		target = o.w // a lost notice is no lost result
 	}
-	out, errs := newLineQueue(target), newLineQueue(stderr)
+	out, errs := newLineQueue(target, asJSON(c)), newLineQueue(stderr, asJSON(c))
 	c.App.Writer, c.App.ErrWriter = out, errs
 	return func() {
 		out.Close()

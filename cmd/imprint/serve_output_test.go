@@ -172,7 +172,7 @@ func TestHangupAfterReady(t *testing.T) {
 // are, and never waits for its writer.
 func TestLineQueue(t *testing.T) {
 	r, w := io.Pipe()
-	q := newLineQueue(w)
+	q := newLineQueue(w, false)
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
@@ -198,7 +198,7 @@ func TestLineQueue(t *testing.T) {
 	// Close does not wait for a reader for ever.
 	_, stuck := io.Pipe()
 	defer stuck.Close()
-	q = newLineQueue(stuck)
+	q = newLineQueue(stuck, false)
 	fmt.Fprintln(q, "nobody reads this")
 	start := time.Now()
 	q.Close()
@@ -217,5 +217,17 @@ func TestPrintable(t *testing.T) {
 		if got := printable(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
+	}
+}
+
+// TestUnitListensOnSocket keeps the systemd unit from listening on TCP, where every local
+// user may train, unless its options ask for it.
+func TestUnitListensOnSocket(t *testing.T) {
+	b, err := os.ReadFile("../../integrations/systemd/imprint.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), "\nEnvironment=IMPRINT_LISTEN=none\n") {
+		t.Error("the unit listens on TCP")
 	}
 }

@@ -13,12 +13,12 @@ import (
 	"io"
 )
 
-// ErrFormat means that the file is not a valid PNM. The error for a file that ends too early
-// wraps io.ErrUnexpectedEOF instead.
+// ErrFormat means that the file is not a valid PNM. If a file is truncated, the error wraps
+// io.ErrUnexpectedEOF instead.
 var ErrFormat = errors.New("invalid PNM")
 
-// Is reports whether b begins like a PNM and not like a text: with the magic number, white
-// space or comments, and a number.
+// Is reports whether b begins like a PNM: with the magic number, white space or comments,
+// and a number. The number distinguishes it from a text file.
 func Is(b []byte) bool {
 	if len(b) < 3 || b[0] != 'P' || b[1] < '1' || b[1] > '6' {
 		return false
@@ -29,7 +29,7 @@ func Is(b []byte) bool {
 }
 
 // DecodeConfig reads the size of the PNM file b. The color model is color.GrayModel or
-// color.NRGBAModel. Errors are those of Decode.
+// color.NRGBAModel. DecodeConfig returns the same errors as Decode.
 func DecodeConfig(b []byte) (image.Config, error) {
 	d, err := newDecoder(b)
 	if err != nil {
@@ -46,7 +46,7 @@ func DecodeConfig(b []byte) (image.Config, error) {
 // samples to 8 bits and rounds to nearest. Decode does not retain b.
 //
 // Errors wrap ErrFormat or io.ErrUnexpectedEOF. Decode allocates the image, so callers that
-// read untrusted files check its size with DecodeConfig first.
+// read untrusted files must check its size with DecodeConfig first.
 func Decode(b []byte) (image.Image, error) {
 	d, err := newDecoder(b)
 	if err != nil {
@@ -89,12 +89,12 @@ type decoder struct {
 	rest          []byte
 	text          bool // P1 to P3
 	bitmap        bool // P1 and P4, in which 1 is black
-	samples       int  // per pixel
+	samples       int  // samples per pixel
 	width, height int
 	most          int // the value of white, 1 to 65535
 }
 
-// newDecoder returns a decoder that has read the header of b.
+// newDecoder reads the header of b and returns a decoder for its pixels.
 func newDecoder(b []byte) (*decoder, error) {
 	if len(b) < 2 {
 		return nil, io.ErrUnexpectedEOF
@@ -132,8 +132,8 @@ func newDecoder(b []byte) (*decoder, error) {
 	return d, nil
 }
 
-// number reads the next number, after white space and comments. White space must follow
-// it.
+// number skips white space and comments and reads a number. White space must follow the
+// number.
 func (d *decoder) number() (int, error) {
 	for start := true; ; start = false {
 		switch {
@@ -166,7 +166,7 @@ func (d *decoder) number() (int, error) {
 	}
 }
 
-// comment skips a comment, if there is one, without its newline.
+// comment skips a comment, if any, up to its newline.
 func (d *decoder) comment() {
 	if len(d.rest) == 0 || d.rest[0] != '#' {
 		return
@@ -183,7 +183,7 @@ func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 // check returns an error if the file is too short for its pixels. It is called before the
 // image is allocated.
 func (d *decoder) check() error {
-	size := int64(d.width) * int64(d.samples) // of a row
+	size := int64(d.width) * int64(d.samples) // size of a row
 	switch {
 	case d.text && !d.bitmap:
 		size *= 2 // a digit and white space, except after the last one
@@ -224,7 +224,7 @@ func (d *decoder) sample(i int) (int, error) {
 		return d.bit()
 	case d.text:
 		return d.number()
-	case d.bitmap: // row drops the bytes
+	case d.bitmap: // row drops the bytes at the end
 		if i/8 >= len(d.rest) {
 			return 0, io.ErrUnexpectedEOF
 		}
@@ -241,7 +241,7 @@ func (d *decoder) sample(i int) (int, error) {
 	return 0, io.ErrUnexpectedEOF
 }
 
-// bit reads a 0 or 1, which need no white space between them.
+// bit reads a digit 0 or 1. White space between such digits is optional.
 func (d *decoder) bit() (int, error) {
 	for {
 		if len(d.rest) == 0 {
