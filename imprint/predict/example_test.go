@@ -30,7 +30,7 @@ func ExampleFile() {
 	}
 	err = predict.File(context.Background(), model, predict.Options{Top: 1}, photos, func(r predict.Result) error {
 		if r.Err != nil {
-			fmt.Println("skipped", r.Err)
+			fmt.Println("skipped", r.Path) // r.Err says why
 			return nil
 		}
 		fmt.Printf("%s: %s %.0f %%\n", r.Path, r.Label, 100*r.Score)
@@ -41,5 +41,5 @@ func ExampleFile() {
 	}
 	// Output:
 	// a.png: base 1 46 %
-	// skipped b.png: not a JPEG, PNG, WebP, GIF or BMP photo
+	// skipped b.png
 }
