@@ -8,6 +8,8 @@ FUZZTIME ?= 10m
 
 .PHONY: help demo test testdata bench fuzz build release check-tflite bench-peers test-vm ci clean go-is-there
 
+# The demo needs no Edge TPU, and so installs nothing.
+demo: export CGO_ENABLED = 0
 demo: go-is-there ## train and classify rendered photos, showing every command
 	./tools/demo.sh
 

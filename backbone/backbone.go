@@ -38,8 +38,8 @@ type Backbone struct {
 	// Embedding describes the embedding tensor: uint8 or int8 with one scale, or
 	// float32.
 	Embedding TensorInfo
-	// LastLayer is the index of the classification layer that reads the embedding,
-	// among the main graph's operators; -1 if there is none.
+	// LastLayer is the index of the classification layer that reads the embedding, among
+	// the main graph's operators, or -1 if there is none.
 	LastLayer     int
 	Width, Height int // of the photo, in pixels
 

@@ -20,8 +20,8 @@ import (
 // or, without one, the output.
 func edgeTPUOutput(m *tflite.Model) int32 {
 	at := m.Subgraphs[0].Outputs[0]
-	for {
-		op := producer(&m.Subgraphs[0], at)
+	for op := len(m.Subgraphs[0].Operators); ; {
+		op = producer(&m.Subgraphs[0], at, op)
 		code := m.OperatorCodes[m.Subgraphs[0].Operators[op].Opcode].Builtin
 		switch code {
 		case tflite.OpSoftmax:

@@ -40,11 +40,7 @@ func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) 
 		return 0, -1, fmt.Errorf("%w: the model has no output", ErrNoEmbedding)
 	}
 	t := g.Outputs[0]
-	for {
-		op := producer(g, t)
-		if op < 0 {
-			break
-		}
+	for op := producer(g, t, len(g.Operators)); op >= 0; op = producer(g, t, op) {
 		code := m.OperatorCodes[g.Operators[op].Opcode].Builtin
 		in := g.Operators[op].Inputs
 		if isLastLayer(m, op, code) {
@@ -63,9 +59,11 @@ func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) 
 	return embedding, -1, nil
 }
 
-// producer returns the operator that writes tensor t, or -1.
-func producer(g *tflite.Subgraph, t int32) int {
-	return slices.IndexFunc(g.Operators, func(o tflite.Operator) bool { return slices.Contains(o.Outputs, t) })
+// producer returns the operator that writes tensor t and comes before the given one, or
+// -1. Operators are in execution order, so walking back over producers ends even in a
+// graph with a cycle.
+func producer(g *tflite.Subgraph, t int32, before int) int {
+	return slices.IndexFunc(g.Operators[:before], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, t) })
 }
 
 // isLastLayer reports whether operator op multiplies one vector by a constant matrix.
@@ -99,8 +97,8 @@ func isUnary(m *tflite.Model, op int) bool {
 // rawTensor follows tensor t back to the tensor whose values it reshapes or rescales.
 func rawTensor(m *tflite.Model, t int32) int32 {
 	g := &m.Subgraphs[0]
-	for {
-		op := producer(g, t)
+	for op := len(g.Operators); ; {
+		op = producer(g, t, op)
 		if op < 0 || !slices.Contains(scalingOperators, m.OperatorCodes[g.Operators[op].Opcode].Builtin) || !isUnary(m, op) {
 			return t
 		}

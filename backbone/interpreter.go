@@ -20,7 +20,8 @@ var (
 	ErrClosed = errors.New("interpreter is closed")
 )
 
-// maxThreads bounds scratch memory. Operators do not divide into more useful parts.
+// maxThreads is the maximum number of threads, which limits scratch memory. Operators do
+// not divide into more useful parts.
 const maxThreads = 64
 
 // clampThreads returns n limited to 1…maxThreads.
@@ -98,7 +99,7 @@ func (p *program) start(threads int) *Interpreter {
 	return in
 }
 
-// bytes returns the memory of tensor t, nil for an omitted operand.
+// bytes returns the memory of tensor t, or nil for an omitted operand.
 func (in *Interpreter) bytes(t int32) []byte {
 	if t < 0 {
 		return nil

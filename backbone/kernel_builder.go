@@ -217,8 +217,8 @@ func (b *kernelBuilder) reshape(kind tflite.BuiltinOperator) (kernels.Kernel, er
 	return kernels.NewReshape(in[0], b.out)
 }
 
-// checkNewShape returns an error unless the shape that RESHAPE asks for, in which one
-// dimension may be −1, is that of its output.
+// checkNewShape returns an error unless the new shape in a RESHAPE matches that of its
+// output. One dimension of the new shape may be −1.
 func checkNewShape(want []int32, out []int) error {
 	if want == nil || len(want) == 1 && want[0] == 0 && len(out) == 0 {
 		return nil // older converters write {0} for a scalar

@@ -13,8 +13,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// MaxArena is the most memory, in bytes, that the tensors of one Interpreter may take.
-// It is also the limit for its prepared weights.
+// MaxArena is the maximum size of the memory for the tensors of one Interpreter, in
+// bytes. It is also the limit for its prepared weights.
 const MaxArena = 1 << 30
 
 // maxParts limits the operators and the tensors of a model, so that planning memory

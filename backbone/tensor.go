@@ -46,7 +46,7 @@ func (t *TensorInfo) Dequantize(dst []float64, raw []byte) {
 	}
 }
 
-// describeTensor returns what callers may know about tensor t of g.
+// describeTensor returns the TensorInfo of tensor t of g.
 func describeTensor(g *tflite.Subgraph, t int32) TensorInfo {
 	source := &g.Tensors[t]
 	info := TensorInfo{Name: source.Name, Index: t, Type: source.Type, Shape: slices.Clone(source.Shape)}
@@ -56,7 +56,8 @@ func describeTensor(g *tflite.Subgraph, t int32) TensorInfo {
 	return info
 }
 
-// kernelTensor returns tensor t of g as kernels see it. data is its constant content.
+// kernelTensor returns tensor t of g in the form that kernels take. data is its constant
+// content.
 func kernelTensor(g *tflite.Subgraph, t int32, data []byte) (*kernels.Tensor, error) {
 	source := &g.Tensors[t]
 	k := &kernels.Tensor{Data: data, Shape: make([]int, len(source.Shape))}

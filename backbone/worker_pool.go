@@ -19,8 +19,8 @@ const spinTime = 40 * time.Microsecond
 // A workerPool shares the parts of each step among threads. The first worker is the
 // caller of run.
 //
-// Each worker starts with its own range of parts. In all steps that is about the same
-// rows of a tensor, because reading what another core has just written is slow. A
+// Each worker starts with its own range of parts. In all steps these are about the same
+// rows of a tensor, because reading memory that another core has just written is slow. A
 // worker that runs out of parts steals from the others. So a worker that the operating
 // system suspends delays a step only by the parts it has taken.
 type workerPool struct {
@@ -127,7 +127,7 @@ func (p *workerPool) work(w *worker) (finished bool) {
 	}
 }
 
-// busiest returns the worker with the longest queue, nil if all queues are empty.
+// busiest returns the worker with the longest queue, or nil if all queues are empty.
 func (p *workerPool) busiest() (w *worker) {
 	most := 0
 	for i := range p.workers {
@@ -191,7 +191,7 @@ type waiter struct {
 	signal chan struct{} // has room for one
 }
 
-// wait returns once ready does. After spinTime it sleeps until wake is called.
+// wait returns once ready returns true. After spinTime it sleeps until wake is called.
 func (w *waiter) wait(ready func() bool) {
 	if ready() {
 		return
@@ -201,7 +201,7 @@ func (w *waiter) wait(ready func() bool) {
 			continue
 		}
 		w.asleep.Store(true)
-		// Whoever made it ready before asleep was set sends no signal.
+		// If ready became true before asleep was set, nobody sends a signal.
 		if !ready() || !w.asleep.CompareAndSwap(true, false) {
 			<-w.signal
 		}
@@ -209,7 +209,8 @@ func (w *waiter) wait(ready func() bool) {
 	}
 }
 
-// wake wakes the waiter if it sleeps. What it waits for must already be true.
+// wake wakes the waiter if it sleeps. The condition that it waits for must already be
+// true.
 func (w *waiter) wake() {
 	if w.asleep.Load() && w.asleep.CompareAndSwap(true, false) {
 		w.signal <- struct{}{}

@@ -13,12 +13,13 @@ type Advice struct {
 	ExpectedRecall float64 `json:"then"`
 }
 
-// errorExponent is how fast errors fall: as n^−errorExponent with n photos per class.
+// errorExponent is the rate at which errors fall: as n^−errorExponent with n photos per
+// class.
 // On nine sets the exponent was 0.49 from 5 photos to 10, and 0.34 from 10 to 20.
 const errorExponent = 0.4
 
-// advise returns the class that should gain most, or nil if no class has an error or
-// too few examples were left out.
+// advise returns the class that should gain most from more photos. It returns nil if no
+// class has an error or too few examples were left out.
 func (t *training) advise(leftOut [][]float64) *Advice {
 	const photos, minTotal = 5, 3
 	correct, total := make([]int, len(t.labels)), make([]int, len(t.labels))

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestAdvice checks that the class with the most to gain is named, if there is one.
+// TestAdvice checks that advise returns the class that should gain most, or nil if no
+// class should gain.
 func TestAdvice(t *testing.T) {
 	examples := clusters(3, 60, 6, 6)
 	tr := train(t, examples, false)

@@ -6,9 +6,9 @@ const (
 	// Coral's MobileNet v1 1.0 224), 152 have a near-duplicate in their class. Nearly
 	// all of those are the same picture twice.
 	NearDuplicateCosine = 0.95
-	// maxSpread bounds the squared distance of near-duplicates by this proportion of
-	// the mean over all pairs, because some backbones give all photos similar
-	// embeddings. On those two sets it is as strict as the cosine.
+	// maxSpread is the maximum squared distance of near-duplicates, as a proportion of
+	// the mean over all pairs. It is needed because some backbones give all photos
+	// similar embeddings. On those two sets it is as strict as the cosine.
 	maxSpread = 0.1
 )
 
@@ -34,10 +34,10 @@ func meanDistance(examples []Example) float64 {
 	return 2 * (squares - dot(mean, mean)/n) / (n - 1)
 }
 
-// groupBursts groups the examples that are not independent of each other: those of a
-// class with the same Burst, and near-duplicates. If only one of a group were left
-// out, the others would give its label away. The examples of a class must be
-// adjacent. Each group is of one class and holds ascending indexes.
+// groupBursts groups the examples of a class that are not independent of each other:
+// examples with the same Burst, and near-duplicates. If only one example of a group were
+// left out, the others would reveal its label. The examples of a class must be adjacent.
+// Each group has ascending indexes of examples of one class.
 func groupBursts(examples []Example) [][]int {
 	limit := NearDuplicateDistance(examples)
 	sets := newDisjointSets(len(examples))
@@ -61,7 +61,7 @@ func groupBursts(examples []Example) [][]int {
 		}
 	}
 	var groups [][]int
-	index := make(map[int]int) // of the group with this root
+	index := make(map[int]int) // from a root to the index of its group
 	for i := range examples {
 		r := sets.root(i)
 		g, ok := index[r]

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestBurstsAreLeftOutTogether uses random photos, three near-duplicates of each. Left
-// out one at a time, the duplicates would give the label away.
+// TestBurstsAreLeftOutTogether uses random photos with three near-duplicates of each. If
+// photos were left out one at a time, their duplicates would reveal the label.
 func TestBurstsAreLeftOutTogether(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	var examples []Example

@@ -2,10 +2,10 @@ package classifier
 
 import "math"
 
-// uncalibratedRidge is the factor from outputs of ridge regression to logits when too
-// few examples are left out to calibrate. It makes scores as bold as those of the mean
-// head. On clothing and Oxford 17 flowers the likeliest factor was 8 to 25, with 1 to
-// 20 photos per class.
+// uncalibratedRidge is the factor from outputs of ridge regression to logits if too few
+// examples are left out to calibrate. It makes scores as confident as those of the mean
+// head. On clothing and Oxford 17 flowers the maximum-likelihood factor was 8 to 25,
+// with 1 to 20 photos per class.
 const uncalibratedRidge = MeanScale
 
 // A calibration maps the outputs of a layer to logits.
@@ -15,9 +15,9 @@ type calibration struct {
 	logLoss     float64 // mean over the examples left out; NaN if there are too few
 }
 
-// calibrate finds the factor from outputs to logits under which the total examples
-// left out are likeliest. It tries powers of 2^(1/4), so that rounding does not decide
-// between neighbors.
+// calibrate finds the factor from outputs to logits with the lowest log loss over the
+// examples left out. total is their number. It tries powers of 2^(1/4), so that rounding
+// does not decide between neighbors.
 func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibration {
 	var spread float64
 	for _, row := range leftOut {

@@ -11,30 +11,31 @@ import (
 
 const (
 	// weightHeadroom widens the range of weights beyond those of this head. Coral's
-	// engine stores a class that it adds later with the same scale, and would clip it.
+	// engine stores a class that it adds later with the same scale, and could otherwise
+	// clip its weights.
 	weightHeadroom = 1.25
-	// productHeadroom covers what rounding the unit vector to steps of 1/128 can add
-	// to the largest product.
+	// productHeadroom allows for rounding: rounding the unit vector to steps of 1/128 can
+	// increase the largest product.
 	productHeadroom = 1.03
 )
 
 // coral writes h in the Coral layout, as libcoral's ImprintingEngine expects it
 // (coral/learn/imprinting_engine.cc): exactly one L2_NORMALIZATION, and CONV_2D, MUL,
 // RESHAPE and SOFTMAX at the end. The description has a line "class norm" for each
-// class that may be continued.
+// class to which the engine may add photos.
 func (b *graphBuilder) coral(h *Head, norms []float64) error {
 	nonNegative, err := b.unitVector(h)
 	if err != nil {
 		return err
 	}
-	// MUL's factor is the length of the longest row. The rows before it are thus no
-	// longer than 1, like prototypes.
+	// MUL's factor is the length of the longest row. Divided by it, no row is longer than
+	// 1, like prototypes.
 	var factor float64
 	for c := range h.Labels {
 		factor = max(factor, length(h.Row(c)))
 	}
 	if factor == 0 {
-		return fmt.Errorf("append a coral head: all weights are zero: %w", ErrShape)
+		return fmt.Errorf("append a coral head: all weights are 0: %w", ErrShape)
 	}
 	b.cosines(h, factor, nonNegative)
 
@@ -57,12 +58,12 @@ func (b *graphBuilder) coral(h *Head, norms []float64) error {
 	return nil
 }
 
-// unitVector adds L2_NORMALIZATION after the embedding, which it first makes uint8 of
-// shape [1, 1, 1, dim]. It reports whether no value of the embedding can be negative.
+// unitVector converts the embedding to uint8 with the shape [1, 1, 1, dim] and adds an
+// L2_NORMALIZATION. It reports whether no value of the embedding can be negative.
 func (b *graphBuilder) unitVector(h *Head) (nonNegative bool, err error) {
 	from := b.tensor()
 	if h.Sqrt {
-		return false, fmt.Errorf("append a coral head: the layout has no square roots: %w", ErrShape)
+		return false, fmt.Errorf("append a coral head: the layout does not support square-root features: %w", ErrShape)
 	}
 	if (from.Type != tflite.TypeUint8 && from.Type != tflite.TypeInt8) || from.Quantization == nil || len(from.Quantization.Scale) != 1 {
 		return false, fmt.Errorf("append a coral head to tensor %q: type %v is not quantized uint8 or int8: %w", from.Name, from.Type, ErrShape)
@@ -83,8 +84,8 @@ func (b *graphBuilder) unitVector(h *Head) (nonNegative bool, err error) {
 	return nonNegative, nil
 }
 
-// cosines adds the CONV_2D with the weights and biases of h, divided by factor. Its
-// output range holds the product with every unit vector.
+// cosines adds the CONV_2D with the weights and biases of h, divided by factor. The range
+// of its output includes the products with all unit vectors.
 func (b *graphBuilder) cosines(h *Head, factor float64, nonNegative bool) {
 	classes, dim := int32(len(h.Labels)), int32(h.Dim)
 	var low, high float64
@@ -113,8 +114,8 @@ func (b *graphBuilder) cosines(h *Head, factor float64, nonNegative bool) {
 		tflite.Tensor{Name: "imprint/cosine", Shape: []int32{1, 1, 1, classes}, Type: tflite.TypeUint8, Quantization: quantizationOf(low, high)}, weights, bias)
 }
 
-// productRange returns the range of w·x over unit vectors x, whose values are at least
-// 0 if nonNegative: the Cauchy-Schwarz inequality for the part of w that counts.
+// productRange returns the range of w·x over unit vectors x, by the Cauchy-Schwarz
+// inequality. If nonNegative is set, x has no negative values.
 func productRange(w []float32, nonNegative bool) (low, high float64) {
 	var neg, pos float64
 	for _, f := range w {
@@ -131,8 +132,8 @@ func productRange(w []float32, nonNegative bool) (low, high float64) {
 	return -math.Sqrt(neg), math.Sqrt(pos)
 }
 
-// quantizationOf returns the uint8 quantization of the range low ≤ 0 ≤ high that clips
-// no value. One of the 255 steps is spare, for rounding the zero point.
+// quantizationOf returns a uint8 quantization that clips no value from low to high, where
+// low ≤ 0 ≤ high. One of the 255 steps is reserved for rounding the zero point.
 func quantizationOf(low, high float64) *tflite.Quantization {
 	scale := float32(max(high-low, math.SmallestNonzeroFloat32) / 254)
 	return quantization(scale, int64(math.Round(-low/float64(scale))))

@@ -10,7 +10,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// TestCoralNeverClips checks that the quantization ranges hold every stored weight and
+// TestCoralNeverClips checks that the quantization ranges include every stored weight and
 // every possible logit.
 func TestCoralNeverClips(t *testing.T) {
 	model := backbonetest.Extractor()
@@ -54,8 +54,8 @@ func TestCoralNeverClips(t *testing.T) {
 	}
 }
 
-// TestCoralEngineContinues checks the rules by which libcoral's ImprintingEngine
-// accepts a model and continues it (coral/learn/imprinting_engine.cc,
+// TestCoralEngineContinues checks libcoral's rules for a model to which an
+// ImprintingEngine can add classes (coral/learn/imprinting_engine.cc,
 // ValidateImprintingModel, LoadExistingClasses and ParseTrainingMetadata).
 func TestCoralEngineContinues(t *testing.T) {
 	model := backbonetest.Extractor()
@@ -89,8 +89,8 @@ func TestCoralEngineContinues(t *testing.T) {
 	if got := g.Tensors[out].Shape; !slices.Equal(got, []int32{1, 3}) || !slices.Equal(g.Outputs, []int32{out}) {
 		t.Errorf("output %v has shape %v", g.Outputs, got)
 	}
-	// The engine multiplies the dequantized row by the norm in the description, to get
-	// the sum of the class's unit embeddings back.
+	// The engine multiplies the dequantized row by the norm in the description to restore
+	// the sum of the class's unit embeddings.
 	if got := classifier.ParseNorms(m.Description, 3); math.Abs(got[0]-norms[0]) > 1e-5 || got[1] != 0 || math.Abs(got[2]-norms[2]) > 1e-5 {
 		t.Errorf("description %q gives %v, want %v", m.Description, got, norms)
 	}

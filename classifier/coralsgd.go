@@ -6,9 +6,9 @@ import "math/rand/v2"
 // (google-coral/pycoral, examples/backprop_last_layer.py): raw embeddings, initial
 // weights from a normal distribution times 0.05, and 500 steps of learning rate 0.01 on
 // batches of 100 examples, drawn with replacement, without regularization. Coral draws
-// other batches each time; these are always the same. The rows are then multiplied by
-// the mean norm of the embeddings, to apply to unit embeddings. As a baseline it leaves
-// no example out.
+// different batches each time; coralSGD always draws the same. It then multiplies the
+// rows by the mean norm of the embeddings, so that they apply to unit embeddings. It is
+// only a baseline, so it leaves no example out.
 func (t *training) coralSGD() (layer, [][]float64, error) {
 	const steps, rate, batch, deviation = 500, 1e-2, 100, 5e-2
 	random := rand.New(rand.NewPCG(2019, 500))

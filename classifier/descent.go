@@ -1,6 +1,6 @@
 package classifier
 
-// maxDescended is about how many examples a method that descends trains on.
+// maxDescended is the approximate maximum number of examples for gradient descent.
 const maxDescended = 2000
 
 // A descent trains a head by gradient descent. The weights are the initial ones plus a
@@ -12,8 +12,8 @@ type descent struct {
 	factor [][]float64 // factor of each example in each class's weights
 }
 
-// newDescent begins with the logits start. The features of example i are multiplied by
-// norm[i], or by 1 if norm is nil.
+// newDescent returns a descent that begins with the logits start. It multiplies the
+// features of example i by norm[i], or by 1 if norm is nil.
 func (t *training) newDescent(start [][]float64, norm []float64) *descent {
 	d := &descent{start: start, inner: gram(t.x), factor: newTable(len(t.x), len(t.labels))}
 	for i, row := range d.inner {
@@ -35,7 +35,7 @@ func (d *descent) logits(dst []float64, i int) {
 	}
 }
 
-// addTo adds the steps of d to l, whose rows it changes, and returns it.
+// addTo adds the steps of d to the rows of l in place, and returns l.
 func (d *descent) addTo(l layer, t *training, norm []float64) layer {
 	for i, f := range d.factor {
 		for c, v := range f {

@@ -1,11 +1,11 @@
 package classifier
 
-// Training a head is mostly inner products. The order in which gonum adds depends on
-// the processor, but heads must be the same bytes everywhere, so the order is fixed
-// here. Element k goes to sum k mod 8 of eight sums, as long as eight more elements
-// follow. The sums are added in halves: 0 to 4, 1 to 5 and so on. The rest follows in
-// order. Products are converted to float64, which keeps the compiler from fusing them
-// into a sum. The assembly gives the same bits.
+// Training a head mostly computes inner products. The order in which gonum adds depends
+// on the processor, but heads must have the same bytes everywhere, so the order is fixed
+// here. While at least eight elements remain, element k is added to sum k mod 8 of eight
+// sums. The sums are then added in halves: 0 to 4, 1 to 5 and so on. The remaining
+// products are added in order. Products are converted to float64, which keeps the
+// compiler from fusing them into a sum. The assembly gives the same bits.
 
 // dot returns the inner product of a with the first len(a) values of b.
 func dot(a, b []float64) float64 {
@@ -44,7 +44,7 @@ func dotTile(t *tile, a, b [][]float64, n int) {
 		}
 		return
 	}
-	// If there are fewer than four, the last fills their place.
+	// If there are fewer than four vectors, the last one is repeated.
 	var pa, pb [4]*float64
 	for i := range 4 {
 		x, y := a[min(i, len(a)-1)], b[min(i, len(b)-1)]

@@ -4,7 +4,7 @@ package classifier
 
 import "golang.org/x/sys/cpu"
 
-// tileImplementations returns the ways of this processor to fill a tile.
+// tileImplementations returns the implementations of fastTile that this processor can run.
 func tileImplementations() map[string]func(t *tile, a, b *[4]*float64, n int) {
 	w := make(map[string]func(t *tile, a, b *[4]*float64, n int))
 	if cpu.X86.HasAVX2 {

@@ -6,8 +6,8 @@ import "math"
 type Estimate struct {
 	Correct int `json:"right"`
 	Total   int `json:"total"` // examples left out
-	// Excluded is the number of examples that cannot be left out, because no other
-	// burst of their class remains. Total does not include them.
+	// Excluded is the number of examples that cannot be left out, because their class
+	// has no other burst. Total does not include them.
 	Excluded int `json:"alone"`
 	// Bursts is the number of bursts that the examples in Total belong to. Each burst
 	// is left out as a whole and counts as one independent observation.

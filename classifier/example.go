@@ -10,10 +10,10 @@ import (
 type Example struct {
 	Label string
 	Unit  []float64 // the embedding, scaled by [Normalize]
-	Norm  float64   // length of the embedding before, in real units
-	// Burst names photos that were taken together, such as within the same second.
-	// Leave-one-out estimates leave out a whole burst, because its photos are not
-	// independent of each other. "" is no burst.
+	Norm  float64   // length of the embedding before scaling, in real units
+	// Burst is a name shared by photos that were taken together, for example within the
+	// same second. Leave-one-out estimates leave out a whole burst, because its photos
+	// are not independent of each other. An empty Burst means that the photo is in none.
 	Burst string
 }
 
@@ -29,8 +29,8 @@ func compareExamples(a, b Example) int {
 	return cmp.Or(cmp.Compare(a.Label, b.Label), slices.Compare(a.Unit, b.Unit))
 }
 
-// subsample returns the indexes of about limit of the sorted examples, the same
-// number of each class where it has as many.
+// subsample returns the indexes of about limit of the sorted examples. It takes the same
+// number of each class, or all examples of a class that has fewer.
 func subsample(examples []Example, limit int) []int {
 	if len(examples) == 0 {
 		return nil
@@ -57,7 +57,8 @@ func subsample(examples []Example, limit int) []int {
 	return indexes
 }
 
-// features returns what a layer takes for the unit embedding x.
+// features returns the input of a layer for the unit embedding x: √x if sqrt is set,
+// otherwise x.
 func features(x []float64, sqrt bool) []float64 {
 	if sqrt {
 		return squareRoots(x)
@@ -65,8 +66,8 @@ func features(x []float64, sqrt bool) []float64 {
 	return x
 }
 
-// squareRoots returns √x scaled to length 1. Negative values, which no embedding
-// after a ReLU has, count as 0.
+// squareRoots returns √x scaled to length 1. Negative values count as 0; an embedding
+// after a ReLU has none.
 func squareRoots(x []float64) []float64 {
 	y := make([]float64, len(x))
 	for i, v := range x {

@@ -9,8 +9,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// photo returns the embedding of photo n of a kind of thing, as package backbone would
-// compute it.
+// photo returns an embedding for photo n of a kind of thing, in place of package backbone.
 func photo(kind string, n int) []float64 {
 	state := uint64(0)
 	next := func() float64 {

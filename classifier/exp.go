@@ -2,10 +2,10 @@ package classifier
 
 import "math"
 
-// The last bit of math.Exp and math.Log depends on the processor: some have assembly,
-// and on others the compiler may fuse products into sums. A head must not depend on
-// it. So exp and log fix the order of operations and fuse nothing. Both are within 2
-// units in the last place.
+// The last bit of math.Exp and math.Log depends on the processor: for some there is
+// assembly, and on others the compiler may fuse products into sums. A head must not
+// depend on the processor, so exp and log have a fixed order of operations and fuse
+// nothing. The error of both is at most 2 units in the last place.
 
 // inverseFactorial holds 1/k! at k.
 var inverseFactorial = func() (c [15]float64) {
@@ -29,7 +29,7 @@ func exp(x float64) float64 {
 	case x < -745.2:
 		return 0
 	}
-	// ln 2 in two parts. The high part ends in zeros, so that its product with a small
+	// high + low = ln 2. The last bits of high are zeros, so that its product with a small
 	// integer is exact.
 	const high, low = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 	k := math.Floor(float64(x*math.Log2E) + 0.5)

@@ -11,27 +11,27 @@ import (
 // imprinting photos and its MobileNet v1 1.0 224 extractor.
 const defaultOtherCosine = 0.45
 
-// Extend returns base extended by the classes of s: its classes, followed by those of
-// [Sums.Mean]. examples are those that were added to s. base applies to raw
-// embeddings, as [LastLayer] returns it; Extend multiplies its weights by the mean
+// Extend returns a head with the classes of base, followed by the classes of s as in
+// [Sums.Mean]. examples are the examples that were added to s. base must apply to raw
+// embeddings, like a result of [LastLayer]. Extend multiplies its weights by the mean
 // [Example.Norm], so that they apply to unit embeddings.
 //
-// The logits of both become comparable as follows. Each new class also gets the
-// logits of the base classes that its examples resemble, weighted by the scores that
-// base gives those. An offset then makes a new class draw level with base at the
-// cosine that photos of other classes reach. So a photo that base is sure of stays
-// with base unless it resembles the new class.
+// Extend makes the logits of old and new classes comparable. It adds to each new class
+// the logits of the base classes that its examples resemble, weighted by base's scores
+// for the examples. It then adds an offset: at the cosine that photos of other classes
+// reach, the logit of a new class equals base's. So a photo with a clear winner among the
+// base classes keeps it unless it resembles the new class.
 //
 // With Coral's 1001 classes and three classes from four photos, 135 of 141 photos of
-// other objects stay with base and 5 of 6 photos of the three classes are found.
-// Without the resembling base classes it is 35 and 6.
+// other objects keep a base class, and 5 of 6 photos of the three classes are correct.
+// Without the logits of resembling base classes it is 35 and 6.
 func (s *Sums) Extend(base *Head, examples []Example) (*Head, error) {
 	added, err := s.Mean()
 	if err != nil {
 		return nil, err
 	}
 	if base.Dim != added.Dim {
-		return nil, fmt.Errorf("extend a head of %d dimensions by classes of %d: %w", base.Dim, added.Dim, ErrShape)
+		return nil, fmt.Errorf("extend a head of %d dimensions by classes of %d dimensions: %w", base.Dim, added.Dim, ErrShape)
 	}
 	var norm float64
 	for _, e := range examples {
@@ -67,9 +67,9 @@ func (s *Sums) Extend(base *Head, examples []Example) (*Head, error) {
 	return h, h.Check()
 }
 
-// resemblance returns the mean scores that base gives the examples of each class, one
-// per class of base. margin is the mean over all examples of how far the log-sum-exp
-// of base's logits is above the logits weighted by those scores.
+// resemblance returns base's mean scores for the examples of each class, one score per
+// class of base. margin is the log-sum-exp of base's logits minus the mean of the logits
+// weighted by those scores, averaged over all examples.
 func (s *Sums) resemblance(base *Head, examples []Example) (shares map[string][]float64, margin float64) {
 	shares = make(map[string][]float64)
 	logits, scores := make([]float64, len(base.Labels)), make([]float64, len(base.Labels))

@@ -40,7 +40,7 @@ func TestExtend(t *testing.T) {
 		if got := head.Labels[classifier.ArgMax(logits)]; got != e.Label {
 			t.Errorf("a training photo of %s is classified as %s", e.Label, got)
 		}
-		// Among the classes of the model, its own winner stays.
+		// The model's own winner stays the best of the model's classes.
 		raw := make([]float64, len(e.Unit))
 		for i, v := range e.Unit {
 			raw[i] = v * e.Norm
@@ -58,8 +58,8 @@ func TestExtend(t *testing.T) {
 	}
 }
 
-// TestExtendImageNet adds cat, dog and hot dog to Coral's 1001 classes. Photos that the
-// base model is sure of must stay with it.
+// TestExtendImageNet adds cat, dog and hot dog to Coral's 1001 classes. Photos for which
+// the base model has a clear winner must keep their class.
 func TestExtendImageNet(t *testing.T) {
 	model := join(t, reference.Path(t, "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"),
 		reference.Path(t, "models", "mobilenet_quant_v1_224_head_layers.tflite"))

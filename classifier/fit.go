@@ -15,17 +15,17 @@ type Fitted struct {
 	LogLoss float64
 	// CalibrationError is the expected calibration error over the examples left out:
 	// the mean difference between score and accuracy in ten bins of scores.
-	// UncalibratedError is what it would be without calibration. Both are NaN if
-	// LogLoss is.
+	// UncalibratedError is the same error without calibration. Both are NaN if LogLoss
+	// is NaN.
 	CalibrationError, UncalibratedError float64
 	// Temperature is the factor from the head's logits to uncalibrated logits.
 	Temperature float64
-	// Rejection describes the row that [Reject] adds, or is nil. Fit leaves it nil.
+	// Rejection describes the row that [Reject] adds, or is nil. Fit does not set it.
 	Rejection *Rejection
-	// Candidates are the recipes that Auto compared, in order, and [Mean] at the end
-	// for comparison. It is nil if there was nothing to compare.
+	// Candidates are the recipes that Auto compared, in order, followed by [Mean] for
+	// comparison. It is nil if Auto compared nothing.
 	Candidates []Candidate
-	// Advice is what more photos should gain, or nil if that is unknown.
+	// Advice is the expected gain from more photos, or nil if it is unknown.
 	Advice *Advice
 
 	scale float64 // from outputs to logits
@@ -39,22 +39,24 @@ type Candidate struct {
 }
 
 const (
-	// minLeftOut is the fewest examples left out that calibrate or choose anything.
+	// minLeftOut is the minimum number of examples left out for calibrating a head or
+	// choosing a recipe.
 	minLeftOut = 10
-	// maxCompared is how many examples Auto compares recipes on. The head is then
-	// trained on all.
+	// maxCompared is the approximate maximum number of examples on which Auto compares
+	// recipes. The head is then trained on all examples.
 	maxCompared = 500
 )
 
-// Fit trains a head on examples, in any order, and calibrates it: it scales the
-// logits so that the examples left out are as likely as possible. If sqrt is set, [Auto]
-// also considers square-root features, which need embeddings without negative values.
+// Fit trains a head on examples, in any order, and calibrates it: it scales the logits to
+// minimize the log loss of the examples left out. If sqrt is set, [Auto] also considers
+// square-root features, which need embeddings without negative values.
 //
 // [Auto] takes the recipe with the smallest leave-one-out log loss. If fewer than ten
 // examples or two per class can be left out, it takes [Ridge], and for a single class
-// [Mean]. It compares log loss, not accuracy, which differs by chance between equally
-// good recipes. It does not take the simplest recipe within one standard error of the
-// best: that is often [Mean], which is less accurate (docs/accuracy.md).
+// [Mean]. It compares the log loss instead of the accuracy, which differs by chance
+// between equally good recipes. It does not take the simplest recipe within one standard
+// error of the best: that recipe is often [Mean], which is less accurate
+// (docs/accuracy.md).
 //
 // An error about the examples wraps [ErrExamples] or [ErrShape].
 func Fit(examples []Example, method Method, sqrt bool) (*Fitted, error) {
@@ -66,14 +68,14 @@ func Fit(examples []Example, method Method, sqrt bool) (*Fitted, error) {
 	return f, err
 }
 
-// LeaveOneOut is like [Fit] and also returns, for each example in the order of
-// examples, the logits of the head trained without it and the rest of its burst.
-// [Softmax] trains once for each fifth of the bursts; the other methods have closed
-// forms and train nothing twice.
+// LeaveOneOut is like [Fit] and also returns leave-one-out logits. For each example, in
+// the order of examples, these are the logits of a head trained without the example's
+// burst. [Softmax] trains once for each fifth of the bursts; the other methods have
+// closed forms and train only once.
 //
-// The logits are nil for an example whose class has no other burst, for all examples
-// with [CoralSGD], and, if there are more than 2000 examples, for those that are not
-// left out.
+// The logits are nil for an example whose class has no other burst, and for all examples
+// with [CoralSGD]. If there are more than 2000 examples, they are also nil for the
+// examples that are not left out.
 func LeaveOneOut(examples []Example, method Method, sqrt bool) (*Fitted, [][]float64, error) {
 	order := make([]int, len(examples))
 	for i := range order {
@@ -130,7 +132,7 @@ func choose(examples []Example, method Method, sqrt bool) (*training, Recipe, er
 // A comparison chooses a recipe for Auto.
 type comparison struct {
 	examples   []Example
-	trainings  map[bool]*training // by whether the features are square roots
+	trainings  map[bool]*training // the key is true for square-root features
 	candidates []Candidate
 }
 
@@ -159,7 +161,7 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 			break
 		}
 		logLoss := t.calibrate(r.Method, leftOut, e.Total).logLoss
-		// Differences by rounding alone decide nothing.
+		// Ignore differences caused only by rounding.
 		if logLoss < loss*(1-1e-9) {
 			best, loss = r, logLoss
 		}

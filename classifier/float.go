@@ -27,7 +27,7 @@ func (b *graphBuilder) float(h *Head) error {
 	if h.Sqrt {
 		b.op(tflite.OpSqrt, 1, tflite.Options{}, tflite.Tensor{Name: "imprint/root", Shape: b.tensor().Shape, Type: tflite.TypeFloat32})
 	}
-	// L2_NORMALIZATION works along the last dimension, which must hold all values.
+	// L2_NORMALIZATION normalizes along the last dimension, which must have all values.
 	if from.Shape[len(from.Shape)-1] != dim {
 		b.reshape("imprint/flat", 1, dim)
 	}

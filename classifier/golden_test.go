@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestHeadsAreTheSameEverywhere checks that heads are the same bytes on every
-// processor. The hashes hold on amd64, with AVX-512, AVX2 and plain Go, and on arm64.
+// TestHeadsAreTheSameEverywhere checks that heads have the same bytes on every processor.
+// The hashes are the same on amd64, with AVX-512, AVX2 and plain Go, and on arm64.
 func TestHeadsAreTheSameEverywhere(t *testing.T) {
 	few, many := gridClusters(1, 40, 6, 9, 1, 4), gridClusters(2, 21, 15, 12, 9)
 	tests := []struct {
@@ -51,7 +51,7 @@ func headHash(h *Head) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// gridClusters is like clusters, without normal deviates, which could differ between
+// gridClusters is like clusters, but without normal deviates, which could differ between
 // processors.
 func gridClusters(seed uint64, dim int, counts ...int) []Example {
 	state := seed

@@ -6,10 +6,9 @@
 // several linear classifiers by leave-one-out cross-validation, call [Fit].
 // [Reject] adds a row for unknown objects to a fitted head.
 //
-// The package opens no files and knows no devices. Values may be read from many
-// goroutines at once; a change needs exclusive access. All arithmetic has a fixed
-// order and no fused multiply-add, so the same examples give the same bytes on
-// every processor.
+// The package opens no files and uses no devices. Concurrent reads of a value are safe;
+// a change needs exclusive access. All arithmetic has a fixed order and no fused
+// multiply-add, so the same examples give the same bytes on every processor.
 package classifier
 
 import (
@@ -18,12 +17,12 @@ import (
 	"math"
 )
 
-// ErrShape is wrapped by errors about vectors, heads or models that do not fit
-// together.
+// ErrShape is wrapped by errors about vectors, heads or models whose shapes or types do
+// not match.
 var ErrShape = errors.New("shape mismatch")
 
-// ErrExamples is wrapped by errors about examples that no head can be made from,
-// such as an empty slice or a class whose embeddings are all zero.
+// ErrExamples is wrapped by errors about examples on which no head can be trained, such
+// as an empty slice or a class whose embeddings are all zero.
 var ErrExamples = errors.New("unusable examples")
 
 // A Head is a linear layer on an L2-normalized embedding x:
@@ -33,7 +32,7 @@ var ErrExamples = errors.New("unusable examples")
 type Head struct {
 	Labels []string // name of each class
 	Dim    int      // number of values in an embedding
-	// Sqrt reports whether the layer takes √x, normalized again, in place of x.
+	// Sqrt reports whether the input of the layer is √x, normalized again, instead of x.
 	Sqrt    bool
 	Weights []float32 // Dim values per class, one class after the other
 	Bias    []float32 // one value per class
@@ -42,8 +41,8 @@ type Head struct {
 // Row returns the weights of class c, a sub-slice of h.Weights.
 func (h *Head) Row(c int) []float32 { return h.Weights[c*h.Dim : (c+1)*h.Dim] }
 
-// Check returns an error wrapping [ErrShape] if the fields of h do not fit together
-// or if a weight or bias is not finite.
+// Check returns an error wrapping [ErrShape] if the sizes of h's fields do not match or
+// if a weight or bias is not finite.
 func (h *Head) Check() error {
 	n := len(h.Labels)
 	if n == 0 || h.Dim <= 0 {
@@ -96,8 +95,7 @@ func ApplySoftmax(logits []float64) {
 	}
 }
 
-// ArgMax returns the index of the largest value in v, the first if several are
-// equal, and 0 if v is empty.
+// ArgMax returns the index of the first largest value in v, or 0 if v is empty.
 func ArgMax(v []float64) int {
 	best := 0
 	for i := range v {

@@ -26,8 +26,8 @@ func (l *layer) outputs(x []float64) []float64 {
 	return outputs
 }
 
-// layer trains the layer of recipe r. leftOut has, for each example that is left out,
-// the outputs of the layer trained without its burst, and nil for the others.
+// layer trains the layer of recipe r. For each example that is left out, leftOut has the
+// outputs of the layer trained without its burst; for the others it has nil.
 func (t *training) layer(r Recipe) (l layer, leftOut [][]float64, err error) {
 	switch r.Method {
 	case Mean:
@@ -51,15 +51,15 @@ func (t *training) layer(r Recipe) (l layer, leftOut [][]float64, err error) {
 	return layer{}, nil, fmt.Errorf("unknown head %q", r.Method)
 }
 
-// A calibratedLayer is kept because several methods sum the same layers.
+// A calibratedLayer is the trained layer of a method. It is cached because several
+// methods sum the same layers.
 type calibratedLayer struct {
 	layer
 	calibration
 	leftOut [][]float64
 }
 
-// calibrated trains and calibrates the layer of method m, or returns the one that it
-// trained before.
+// calibrated trains and calibrates the layer of method m, or returns the cached layer.
 func (t *training) calibrated(m Method) (*calibratedLayer, error) {
 	if l := t.layers[m]; l != nil {
 		return l, nil

@@ -9,8 +9,8 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// clusters returns random examples of classes with different means, counts[c] of
-// class c.
+// clusters returns random examples of classes with different means. It returns counts[c]
+// examples of class c.
 func clusters(seed uint64, dim int, counts ...int) []Example {
 	r := rand.New(rand.NewPCG(seed, 7))
 	var examples []Example
@@ -132,9 +132,9 @@ func TestLayersEqualTextbook(t *testing.T) {
 	}
 }
 
-// TestLeftOutEqualsRefit compares the outputs for examples left out with those of a
-// layer trained without their burst. LDA keeps λ's part and n−C of all examples, so its
-// refit gets those.
+// TestLeftOutEqualsRefit compares the outputs for examples left out with those of a layer
+// trained without their burst. LDA keeps the ridge term and n−C of all examples, so its
+// refit uses them, too.
 func TestLeftOutEqualsRefit(t *testing.T) {
 	for _, sh := range shapes {
 		for _, r := range []Recipe{{Mean, 0, false}, {Ridge, 0.3, false}, {LDA, 3, false}} {
@@ -187,7 +187,7 @@ func TestLeftOutEqualsRefit(t *testing.T) {
 	}
 }
 
-// refitLDA solves with the scatter of without, and with the n−C and λ's part of whole.
+// refitLDA solves with the scatter of without, and with n−C and the ridge term of whole.
 func refitLDA(t *testing.T, without, whole *training, lambda float64) layer {
 	t.Helper()
 	s := float64(len(whole.x) - len(whole.labels))

@@ -13,8 +13,8 @@ const (
 	// Float is DEQUANTIZE, L2_NORMALIZATION, FULLY_CONNECTED and SOFTMAX in float32.
 	// It stores any head exactly. A SQRT follows DEQUANTIZE if [Head.Sqrt] is set.
 	Float Layout = "float"
-	// Coral is L2_NORMALIZATION, CONV_2D, MUL, RESHAPE and SOFTMAX in uint8, the
-	// operators that Coral's ImprintingEngine opens and continues to train.
+	// Coral is L2_NORMALIZATION, CONV_2D, MUL, RESHAPE and SOFTMAX in uint8. Coral's
+	// ImprintingEngine can open models of this layout and add classes.
 	Coral Layout = "coral"
 	// TPU has no operators: the head replaces the last layer inside a model compiled
 	// for the Edge TPU. Package tpu/compiled writes it.
@@ -35,19 +35,19 @@ func ParseLayout(name string) (Layout, error) {
 // of shape [1, classes]. Operators and constants before the embedding do not change.
 //
 // The embedding must have h.Dim values of type uint8, int8 or, for Float, float32.
-// norms is used by Coral alone: the [Sums.Norm] of each class, or 0 for a class that
-// Coral's ImprintingEngine must not change. A nil norms is all zeros. An error wraps
-// [ErrShape] if h does not fit m.
+// Only Coral uses norms: the [Sums.Norm] of each class, or 0 for a class that Coral's
+// ImprintingEngine must not change. A nil norms stands for zeros. If h does not match m,
+// the error wraps [ErrShape].
 func (h *Head) Append(m *tflite.Model, embedding int32, layout Layout, norms []float64) error {
 	if err := h.Check(); err != nil {
 		return err
 	}
 	if len(m.Subgraphs) == 0 || embedding < 0 || int(embedding) >= len(m.Subgraphs[0].Tensors) {
-		return fmt.Errorf("append a head to tensor %d: model has no such tensor: %w", embedding, ErrShape)
+		return fmt.Errorf("append a head to tensor %d: the model has no such tensor: %w", embedding, ErrShape)
 	}
 	from := m.Subgraphs[0].Tensors[embedding]
 	if n := from.NumElements(); n != h.Dim {
-		return fmt.Errorf("append a head of %d dimensions to tensor %q of %d: %w", h.Dim, from.Name, n, ErrShape)
+		return fmt.Errorf("append a head of %d dimensions to tensor %q of %d values: %w", h.Dim, from.Name, n, ErrShape)
 	}
 	names := outputNames(m)
 	if err := m.Prune(0, []int32{embedding}); err != nil {

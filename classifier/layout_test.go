@@ -15,8 +15,8 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// embedKinds returns examples of generated photos: the given number of photos of each
-// kind, labeled "a", "b" and so on.
+// embedKinds returns examples of generated photos. It generates the given number of
+// photos of each kind. The labels are "a", "b" and so on.
 func embedKinds(t testing.TB, b *backbone.Backbone, kinds, photos int) []classifier.Example {
 	t.Helper()
 	r := b.NewRunner(1)
@@ -131,8 +131,8 @@ func randomHead(classes, dim int, negative bool) *classifier.Head {
 	return h
 }
 
-// TestWrittenModelMatchesHead compares the scores that a written model gives photos
-// with those that the head gives their embeddings.
+// TestWrittenModelMatchesHead compares a written model's scores for photos with the
+// head's scores for their embeddings.
 func TestWrittenModelMatchesHead(t *testing.T) {
 	const kinds, support = 5, 4
 	for name, model := range map[string][]byte{"extractor": backbonetest.Extractor(), "classifier": backbonetest.Classifier(9)} {

@@ -1,8 +1,8 @@
 package classifier
 
-// An ldaFit is a linear discriminant analysis while it is solved. In its fields, A is
-// s·S. solveDual solves a system of one equation per example, solvePrimal one per
-// dimension. Their results are equal but for rounding.
+// An ldaFit has the intermediate results of a linear discriminant analysis. In its
+// fields, A is s·S. solveDual solves one equation per example, solvePrimal one per
+// dimension. Their results are equal except for rounding.
 type ldaFit struct {
 	*training
 	s       float64 // degrees of freedom n − C
@@ -18,7 +18,7 @@ type ldaFit struct {
 //
 //	S = RᵀR/(n−C) + λ·tr(S)/d·I    W = S⁻¹M    b = −½ M·W
 //
-// The outputs for examples left out keep λ's part of S.
+// The outputs for examples left out use the same term λ·tr(S)/d·I.
 func (t *training) lda(lambda float64) (l layer, leftOut [][]float64, err error) {
 	n, classes := len(t.x), len(t.labels)
 	f := &ldaFit{

@@ -19,8 +19,8 @@ type Metadata struct {
 	Layout Layout `json:"layout"`
 }
 
-// ReadMetadata returns imprint's entry of m. It returns the zero value for a model that
-// imprint did not write.
+// ReadMetadata returns imprint's entry in m, or the zero value for a model that imprint
+// did not write.
 func ReadMetadata(m *tflite.Model) Metadata {
 	var meta Metadata
 	if b, ok := m.MetadataEntry(metadataName); !ok || json.Unmarshal(b, &meta) != nil {

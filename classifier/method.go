@@ -45,11 +45,11 @@ func ParseMethod(name string) (Method, error) {
 	return "", fmt.Errorf("head %q is not one of %s", name, strings.Trim(fmt.Sprint(Methods()), "[]"))
 }
 
-// A Recipe is a method with its hyperparameters. The zero Recipe means that there is
-// no head.
+// A Recipe is a method with its hyperparameters. The zero Recipe stands for no head.
 type Recipe struct {
 	Method Method `json:"method"`
-	// Lambda is the λ of [Ridge], [LDA] and the start of [Softmax], and 0 otherwise.
+	// Lambda is the λ of [Ridge], of [LDA], or of the ridge regression from which
+	// [Softmax] starts. It is 0 for other methods.
 	Lambda float64 `json:"lambda,omitempty"`
 	// Sqrt reports whether the features are the square roots of the embedding's
 	// values, scaled to length 1.
@@ -68,9 +68,9 @@ func (r Recipe) String() string {
 	return s
 }
 
-// The best λ of 0.03, 0.1, 0.3 and 1 for ridge regression, and of 0.3, 1, 3 and 10 for
-// LDA, on nine sets (2 to 105 classes, 1 to 20 photos per class, Coral's MobileNet v1
-// 1.0 224).
+// These λ were the best of 0.03, 0.1, 0.3 and 1 for ridge regression, and of 0.3, 1, 3
+// and 10 for LDA, on nine sets (2 to 105 classes, 1 to 20 photos per class, Coral's
+// MobileNet v1 1.0 224).
 const (
 	ridgeLambda = 0.3
 	ldaLambda   = 3
@@ -89,8 +89,8 @@ func (m Method) recipe() (Recipe, error) {
 	return Recipe{}, fmt.Errorf("unknown head %q", m)
 }
 
-// autoRecipes returns the recipes that Auto chooses from. Of equally good ones it takes
-// the first.
+// autoRecipes returns the recipes that Auto chooses from. If several are equally good,
+// Auto takes the first.
 func autoRecipes(sqrt bool) []Recipe {
 	recipes := []Recipe{{Method: MeanRidgeLDA}, {Method: RidgeLDA}, {Method: LDA, Lambda: ldaLambda}}
 	if sqrt {
@@ -102,7 +102,7 @@ func autoRecipes(sqrt bool) []Recipe {
 	return recipes
 }
 
-// training prepares sorted examples for r. The methods that descend take a subsample.
+// training prepares sorted examples for r. For gradient descent it takes a subsample.
 func (r Recipe) training(examples []Example) (*training, error) {
 	if r.Method != Softmax && r.Method != CoralSGD {
 		return newTraining(examples, r.Sqrt)

@@ -15,9 +15,9 @@ import (
 // ErrNoHead is wrapped when a model does not end in a head that [Head.Append] writes.
 var ErrNoHead = errors.New("model does not end in a known head")
 
-// Read returns the head that a model written by [Head.Append] ends in, and its
-// layout. Labels come from the model's metadata. Weights of the [Coral] layout are
-// returned as that layout rounds them.
+// Read returns the head and its layout of a model written by [Head.Append]. Labels come
+// from the model's metadata. Weights of the [Coral] layout have the rounded values that
+// the layout stores.
 func Read(m *tflite.Model) (*Head, Layout, error) {
 	if len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Outputs) != 1 {
 		return nil, "", ErrNoHead
@@ -53,8 +53,8 @@ func Read(m *tflite.Model) (*Head, Layout, error) {
 	return h, Coral, nil
 }
 
-// lastOperators returns the indexes of the operators that the main graph ends in if
-// they are of these kinds and each reads the output of the one before.
+// lastOperators returns the indexes of the last operators of the main graph. It returns
+// false unless they are of these kinds and each reads the output of the one before.
 func lastOperators(m *tflite.Model, kinds ...tflite.BuiltinOperator) ([]int, bool) {
 	g := &m.Subgraphs[0]
 	ops := make([]int, len(kinds))
@@ -194,10 +194,10 @@ func constant(m *tflite.Model, index int32) ([]float32, error) {
 	return v, nil
 }
 
-// ParseNorms reads the norms that the [Coral] layout keeps in a model's description:
-// for each of n classes, the length of its sum of unit embeddings, or 0 if the
-// description does not mention it. Like libcoral, it ignores a description that is
-// not made of pairs of numbers.
+// ParseNorms reads the norms that the [Coral] layout stores in a model's description. For
+// each of n classes it returns the length of the sum of its unit embeddings, or 0 if the
+// description does not mention the class. Like libcoral, it ignores a description that
+// does not consist of pairs of numbers.
 func ParseNorms(description string, n int) []float64 {
 	norms := make([]float64, n)
 	words := strings.FieldsFunc(description, func(r rune) bool { return r == ' ' || r == '\n' })

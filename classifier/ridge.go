@@ -1,7 +1,7 @@
 package classifier
 
-// A ridgeFit is a ridge regression while it is solved. solveDual solves a system of one
-// equation per example, solvePrimal one per dimension. Their results are equal but for
+// A ridgeFit has the intermediate results of a ridge regression. solveDual solves one
+// equation per example, solvePrimal one per dimension. Their results are equal except for
 // rounding.
 type ridgeFit struct {
 	*training
@@ -9,8 +9,8 @@ type ridgeFit struct {
 	prior    []float64   // proportion of examples in each class: the mean of T
 	weights  [][]float64 // one row per class
 	residual [][]float64 // T − F of each example
-	// rest is I − H within each burst that is left out, and nil for the others. H is
-	// the matrix that turns the targets T into the outputs F.
+	// rest has I − H within each burst that is left out, and nil for the other bursts. H
+	// is the matrix that turns the targets T into the outputs F.
 	rest []lower
 }
 
@@ -107,7 +107,7 @@ func (f *ridgeFit) solvePrimal() error {
 	}
 	f.weights = newTable(len(f.labels), f.dim)
 	for c, w := range f.weights {
-		// Xᵀ·T, in which the means cancel
+		// Xᵀ·T: the means cancel
 		for i, m := range f.classMean[c] {
 			w[i] = float64(f.count[c]) * (m - f.mean[i])
 		}

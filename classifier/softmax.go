@@ -3,12 +3,14 @@ package classifier
 import "math"
 
 const (
-	// maxSteps and maxWork, a number of multiplications, bound logistic regression.
+	// maxSteps and maxWork are limits for logistic regression. maxWork is a number of
+	// multiplications.
 	maxSteps = 200
 	maxWork  = 1 << 35
-	// patience is for how many steps the log loss may fail to improve.
+	// patience is the number of steps without improvement of the log loss after which
+	// descent stops.
 	patience = 10
-	// softmaxFolds is how many folds cross-validate the number of steps.
+	// softmaxFolds is the number of folds for cross-validating the number of steps.
 	softmaxFolds = 5
 )
 
@@ -67,15 +69,16 @@ func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err er
 type fold struct {
 	*descent
 	t        *training
-	layer    layer // where it started
+	layer    layer // initial layer
 	out      []bool
-	logits   [][]float64 // of the examples that are out, after the last step
-	n        int         // number of examples that are not out
+	logits   [][]float64 // logits of the left-out examples after the last step
+	n        int         // number of examples that are not left out
 	previous [][]float64 // factors before the last step
 	age      float64     // number of steps
 }
 
-// newFold starts from ridge regression on the examples that are not out.
+// newFold returns a fold that starts from ridge regression on the examples that are not
+// left out.
 func (t *training) newFold(lambda float64, out []bool) (*fold, error) {
 	var examples []Example
 	for i, e := range t.examples {
@@ -108,9 +111,9 @@ func (t *training) newFold(lambda float64, out []bool) (*fold, error) {
 	}, nil
 }
 
-// step is one step of accelerated gradient descent (Nesterov 1983). The learning rate
-// is 1, because the gradient changes no faster than the weights: with the feature for
-// the bias no example is longer than √2.
+// step makes one step of accelerated gradient descent (Nesterov 1983). The learning rate
+// is 1, because the gradient changes no faster than the weights: including the bias
+// feature, no example is longer than √2.
 func (f *fold) step() {
 	f.age++
 	momentum := (f.age - 1) / (f.age + 2)
@@ -142,8 +145,7 @@ func (f *fold) step() {
 	}
 }
 
-// logLoss returns the sum of −log(score of the true class) over the examples that are
-// out.
+// logLoss returns the sum of −log(score of the true class) over the left-out examples.
 func (f *fold) logLoss() (sum float64) {
 	p := make([]float64, len(f.t.labels))
 	for i, c := range f.t.class {

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// panel is how many rows of a matrix are processed together, so that their products
-// with the rows before fill whole tiles.
+// panel is the number of rows of a matrix that are processed together, so that their
+// products with the previous rows fill whole tiles.
 const panel = 16
 
 // lower is the lower triangle of a symmetric matrix, or a lower triangular matrix, by
@@ -50,7 +50,7 @@ func (l lower) apply(f func(float64) float64) {
 func (l lower) cholesky() error {
 	for first := 0; first < len(l); first += panel {
 		block := l[first:min(first+panel, len(l))]
-		// Subtract what the columns before contribute to all rows from here on.
+		// Subtract the contribution of the previous columns from all remaining rows.
 		eachTile(l[first:], block, first, func(i, j int, v float64) {
 			if j <= i {
 				l[first+i][first+j] -= v
@@ -119,7 +119,7 @@ func (l lower) solveRows(indexes []int, table [][]float64) {
 		l[i][i] = max(l[i][i], 1e-9)
 	}
 	if l.cholesky() != nil {
-		return // possible by rounding only
+		return // only rounding can cause this
 	}
 	column := make([]float64, len(indexes))
 	for c := range table[indexes[0]] {
@@ -174,7 +174,7 @@ func (u inverse) solve(l lower, rows [][]float64) {
 		for r, row := range rows {
 			part[r] = row[first:]
 		}
-		// The rows of u that follow do not read the values that this overwrites.
+		// The following rows of u do not read the values overwritten here.
 		x := products(part, block, n-first)
 		for r, row := range rows {
 			copy(row[first:], x[r])

@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// grid is the spacing of the values of a unit vector. Multiples of 2⁻³² no larger
-// than 1 add up without rounding in a float64 (53 bits) until there are 2²¹ of
-// them, so sums do not depend on the order of additions and subtractions.
+// grid is the spacing of the values of a unit vector. Up to 2²¹ multiples of 2⁻³² no
+// larger than 1 can be added in a float64 (53 bits) without rounding, so sums do not
+// depend on the order of additions and subtractions.
 const grid = 1.0 / (1 << 32)
 
 // MaxExamples is the largest number of examples of a class that [Sums] adds up
 // exactly.
 const MaxExamples = 1 << 21
 
-// Normalize scales v to length 1 in place and returns its former length. It rounds
-// the values to multiples of 2⁻³², which [Sums] adds up exactly. A vector of zeros
-// stays unchanged.
+// Normalize scales v to length 1 in place and returns its length before. It rounds the
+// values to multiples of 2⁻³², which [Sums] adds exactly. It does not change a vector of
+// zeros.
 func Normalize(v []float64) float64 {
 	norm := math.Sqrt(dot(v, v))
 	if norm == 0 {
@@ -42,16 +42,16 @@ type classSum struct {
 	sum []float64
 }
 
-// Add adds x, an embedding that [Normalize] has scaled, to the class label. It does not
-// keep x. All embeddings must have the same number of values, or the error wraps
-// [ErrShape]. More than [MaxExamples] examples of a class are an error too.
+// Add adds x, an embedding scaled by [Normalize], to the class label. It does not retain
+// x. If x has another number of values than earlier embeddings, the error wraps
+// [ErrShape]. Add also returns an error if the class already has [MaxExamples] examples.
 func (s *Sums) Add(label string, x []float64) error {
 	if len(s.classes) == 0 {
 		s.dim = len(x)
 		s.classes = make(map[string]*classSum)
 	}
 	if len(x) != s.dim || s.dim == 0 {
-		return fmt.Errorf("add an embedding of %d values to sums of %d: %w", len(x), s.dim, ErrShape)
+		return fmt.Errorf("add an embedding of %d values to sums of %d values: %w", len(x), s.dim, ErrShape)
 	}
 	c := s.classes[label]
 	if c == nil {

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// maxLeftOut is about how many bursts are left out where there are more examples than
-// dimensions and leaving one out costs as much as training.
+// maxLeftOut is the approximate maximum number of bursts that are left out if there are
+// more examples than dimensions, because leaving one out then costs as much as training.
 const maxLeftOut = 2000
 
 // A training holds sorted examples as features, and intermediate results that several
@@ -23,7 +23,7 @@ type training struct {
 	classMean [][]float64 // mean of the features in each class
 	mean      []float64   // mean of all features
 	bursts    [][]int     // examples that are left out together
-	indexes   []int       // of each example among the caller's; nil if these are all
+	indexes   []int       // index of each example in the caller's slice; nil if no subsample
 
 	// Set by prepareDual.
 	gram     lower       // inner products of examples
@@ -33,7 +33,7 @@ type training struct {
 
 	scatter    lower // set by withinScatter
 	layers     map[Method]*calibratedLayer
-	candidates []Candidate // what Auto compared to choose this recipe
+	candidates []Candidate // the recipes that Auto compared to choose this one
 }
 
 // newTraining prepares examples sorted by label. Features are the unit embeddings or,
@@ -81,8 +81,8 @@ func (t *training) leavesOut(b int) bool {
 	return !t.isWholeClass(t.bursts[b]) && b%((len(t.bursts)+maxLeftOut-1)/maxLeftOut) == 0
 }
 
-// eachLeftOut calls f with the bursts that are left out, several at a time. examples
-// are those of the bursts, one burst after the other.
+// eachLeftOut calls f with the bursts that are left out, several at a time. examples has
+// the examples of these bursts, one burst after the other.
 func (t *training) eachLeftOut(f func(bursts, examples []int)) {
 	const batch = 256
 	var bursts, examples []int
@@ -97,8 +97,8 @@ func (t *training) eachLeftOut(f func(bursts, examples []int)) {
 	}
 }
 
-// dual reports whether solving one equation per example takes less work than one per
-// dimension.
+// dual reports whether solving one equation per example takes less work than solving one
+// per dimension.
 func (t *training) dual() bool { return len(t.x) <= t.dim }
 
 // prepareDual computes the inner products that the dual solutions share.
@@ -149,7 +149,7 @@ func (t *training) withinScatter() lower {
 	return t.scatter
 }
 
-// totalScatter returns Σ r·rᵀ over the examples minus the mean of all.
+// totalScatter returns Σ r·rᵀ over the examples minus the mean of all examples.
 func (t *training) totalScatter() lower {
 	s := t.withinScatter().clone()
 	r := newTable(len(t.classMean), t.dim)

@@ -11,8 +11,7 @@ import (
 // photos that resemble no class.
 const UnknownLabel = "unknown"
 
-// ErrNoNegatives is wrapped when [Reject] has nothing that shows what other objects
-// look like.
+// ErrNoNegatives is wrapped when [Reject] has neither negatives nor four classes.
 var ErrNoNegatives = errors.New("rejection needs four classes or negatives")
 
 // ErrLabelTaken is wrapped when a class is already called [UnknownLabel].
@@ -23,37 +22,37 @@ var ErrRate = errors.New("rate is not between 0 and 1")
 
 // A Rejection describes how well a head separates its classes from other objects.
 type Rejection struct {
-	// Threshold is the accept score that a photo needs to be given a class. See
+	// Threshold is the minimum accept score: a photo with a lower score is unknown. See
 	// [Reject].
 	Threshold float64 `json:"-"`
-	// TargetFAR is the false-accept rate that was asked for: the proportion of photos
-	// of other objects that may be given a class.
+	// TargetFAR is the requested false-accept rate: the proportion of photos of other
+	// objects that may get a class.
 	TargetFAR float64 `json:"asked"`
-	// Negatives is the number of examples that stood for other objects: those of every
-	// class, scored by a head that has not seen the class, and the negatives given.
+	// Negatives is the number of examples that stood for other objects: the examples of
+	// every class, scored by a head trained without the class, and the caller's negatives.
 	Negatives int `json:"impostors"`
 	// FalseAccepts is the number of Negatives that reach the threshold.
 	FalseAccepts int `json:"accepted"`
-	// Rejected is the number of Positives, the examples left out, that miss the
-	// threshold.
+	// Positives is the number of examples left out. Rejected is the number of those that
+	// miss the threshold.
 	Rejected  int `json:"rejected"`
 	Positives int `json:"known"`
 }
 
-// classFolds is how many folds the classes are divided into, at most. Each fold stands
-// for other objects once.
+// classFolds is the maximum number of folds into which the classes are divided. Each fold
+// stands for other objects once.
 const classFolds = 5
 
-// Reject returns f's head with a row [UnknownLabel] that wins if the accept score
-// misses a threshold, and how well that works. f must be the result of [Fit] for
-// examples; it does not change. The threshold lets a proportion rate of other objects
-// through.
+// Reject returns f's head with an additional row [UnknownLabel], and an evaluation of the
+// rejection. The row wins if the accept score misses a threshold. At the threshold, the
+// false-accept rate of other objects is rate. f must be the result of [Fit] for examples;
+// Reject does not change it.
 //
-// Reject learns what other objects look like from negatives, examples of no class whose
-// Label is ignored. It also learns from the classes: each is scored once by a head
-// trained without it. It needs negatives or four classes; otherwise the error wraps
-// [ErrNoNegatives]. Other errors wrap [ErrLabelTaken], [ErrRate], [ErrShape] or
-// [ErrExamples].
+// Reject chooses the threshold by the scores of other objects. These are negatives,
+// examples of no class whose Label is ignored, and the classes themselves: each is scored
+// once by a head trained without it. Reject needs negatives or four classes; otherwise
+// the error wraps [ErrNoNegatives]. Other errors wrap [ErrLabelTaken], [ErrRate],
+// [ErrShape] or [ErrExamples].
 //
 // The accept score is the largest logit minus half the mean logit, because a photo that
 // all classes resemble equally belongs to none. On five sets, with half of the classes
@@ -100,8 +99,8 @@ func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rej
 	return h, r, h.Check()
 }
 
-// heldOutScores returns the accept score of each example by a head trained without its
-// class, leaving out a fold of the classes at a time. It returns nil for fewer than
+// heldOutScores returns the accept score of each example from a head trained without its
+// class. It leaves out one fold of the classes at a time. It returns nil for fewer than
 // four classes.
 func (f *Fitted) heldOutScores(examples []Example) (scores []float64, err error) {
 	labels := f.Head.Labels
@@ -133,8 +132,8 @@ func (f *Fitted) heldOutScores(examples []Example) (scores []float64, err error)
 	return scores, nil
 }
 
-// newRejection chooses the threshold that a proportion rate of the negatives' scores
-// reach. It sorts scores.
+// newRejection chooses the threshold so that a proportion rate of the negatives' scores
+// reaches it. It sorts scores.
 func newRejection(scores []float64, rate float64) *Rejection {
 	slices.Sort(scores)
 	r := &Rejection{TargetFAR: rate, Negatives: len(scores), FalseAccepts: int(rate * float64(len(scores)))}

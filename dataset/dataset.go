@@ -5,11 +5,10 @@
 // photo, call [ReadFile] or [Decode].
 //
 // Photos may be damaged or hostile. Every size is checked against [Limits] before
-// memory is allocated, and a bad file costs one error, not the run. The same bytes
+// memory is allocated, and a bad file causes an error for that file only. The same bytes
 // give the same pixels on every processor.
 //
-// Functions are safe for concurrent use. A [Resizer] and a [Stream] belong to one
-// goroutine at a time.
+// Functions are safe for concurrent use. A [Resizer] and a [Stream] are not.
 package dataset
 
 import (
@@ -18,12 +17,12 @@ import (
 	"time"
 )
 
-// Errors about one photo. Test for them with errors.Is: the returned error adds the
+// Errors about one photo. Test for them with errors.Is: the returned error also has the
 // path and the reason.
 var (
-	// ErrEmpty means that the file has no bytes.
+	// ErrEmpty means that the file is empty.
 	ErrEmpty = errors.New("empty file")
-	// ErrDamaged means that the file is cut short or its data is invalid.
+	// ErrDamaged means that the file is truncated or its data is invalid.
 	ErrDamaged = errors.New("damaged photo")
 	// ErrTooLarge means that the file or its pixels exceed the Limits.
 	ErrTooLarge = errors.New("too large")
@@ -35,11 +34,12 @@ var (
 	ErrHEIC = errors.New("HEIC and AVIF are not supported")
 )
 
-// ErrNoLabel means that neither the caller nor a folder name gives a photo its label.
+// ErrNoLabel means that a photo has no label, from the caller or from the name of its
+// folder.
 var ErrNoLabel = errors.New("no label")
 
-// kindError reads as text and wraps kind, one of the errors above. It is for messages
-// that would read badly with the text of kind in front.
+// kindError is an error with the message text that wraps kind, one of the errors above.
+// It is for messages that should not begin with the text of kind.
 type kindError struct {
 	kind error
 	text string
@@ -56,9 +56,10 @@ type Item struct {
 	Content []byte
 	// Source names the recording that the photo belongs to, such as a session of a
 	// tub. Photos of one source taken at about the same time may be near-duplicates.
-	// Source is "" for a photo that stands alone.
+	// Source is "" for a photo that belongs to no recording.
 	Source string
-	// Time is when the photo was taken. If it is zero, only the file may know.
+	// Time is the time at which the photo was taken. If it is zero, the file may still
+	// have the time.
 	Time time.Time
 }
 
@@ -66,33 +67,33 @@ type Item struct {
 type Photo struct {
 	// Path and Label are copied from the Item. Decode leaves them empty.
 	Path, Label string
-	// Format is "jpeg", "png", "webp", "gif" or "bmp". It depends on the content, not
-	// on the name of the file.
+	// Format is "jpeg", "png", "webp", "gif", "bmp", "tiff" or "pnm". It depends on the
+	// content, not on the name of the file.
 	Format string
 	// SHA256 is the hash of the file. Files with equal hashes are identical.
 	SHA256 [32]byte
 	// Image is an opaque *image.YCbCr (most JPEGs), *image.Gray or *image.NRGBA with
-	// 8 bits per channel. Its bounds start at (0, 0). The receiver owns it.
+	// 8 bits per channel. Its bounds start at (0, 0). The caller owns it.
 	Image image.Image
 	// Width and Height are the size of Image in pixels.
 	Width, Height int
-	// Time is EXIF DateTimeOriginal, or zero. Cameras store no time zone: the clock
-	// reading is given as UTC and only compares photos of one camera.
+	// Time is EXIF DateTimeOriginal, or zero. Cameras store no time zone, so Time has the
+	// camera's local time as UTC. Compare it only with times of the same camera.
 	Time time.Time
 }
 
-// Limits bound the cost of reading one photo.
+// Limits limit the memory and size of one photo.
 type Limits struct {
-	// MaxPixels is the largest product of width and height. Decoding allocates at
-	// most 8·MaxPixels bytes. Formats that need more than 8 bytes per pixel, such as
-	// 16-bit PNG and some progressive JPEGs, are limited to fewer pixels.
+	// MaxPixels is the maximum of width times height. Decoding allocates at most
+	// 8·MaxPixels bytes. Photos that need more than 8 bytes per pixel, such as 16-bit PNGs
+	// and some progressive JPEGs, are limited to fewer pixels.
 	MaxPixels int64
-	// MaxBytes is the largest file size in bytes.
+	// MaxBytes is the maximum size of the file in bytes.
 	MaxBytes int64
 }
 
 // DefaultLimits returns limits of 50 million pixels and 64 MiB.
 func DefaultLimits() Limits { return Limits{MaxPixels: 50e6, MaxBytes: 64 << 20} }
 
-// memory returns how many bytes decoding a photo may allocate.
+// memory returns the maximum number of bytes that decoding a photo may allocate.
 func (l Limits) memory() int64 { return 8 * l.MaxPixels }

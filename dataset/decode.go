@@ -17,11 +17,13 @@ import (
 
 	"github.com/imprintkit/imprint/dataset/bmp"
 	"github.com/imprintkit/imprint/dataset/jpeg"
+	"github.com/imprintkit/imprint/dataset/pnm"
 )
 
-// Decode decodes the photo in b, whose format it detects from the content. It turns the
-// photo upright as its EXIF orientation says and blends transparency with white. Of a
-// GIF it decodes the first frame. Decode does not retain b.
+// Decode decodes the photo in b. It detects the format from the content: JPEG, PNG, WebP,
+// GIF, BMP, TIFF or PNM. It turns the photo upright by its EXIF orientation and blends
+// transparency with white. If the file has several images, Decode decodes the first. It
+// does not retain b.
 //
 // Errors wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge or ErrDamaged.
 func Decode(b []byte, l Limits) (*Photo, error) {
@@ -38,13 +40,13 @@ type header struct {
 	width, height int   // as stored, before the photo is turned upright
 	memory        int64 // estimate of the bytes that decoding allocates
 	cmyk          bool  // a JPEG with four components
-	sequential    bool  // and one scan that has all image data
-	scans         int   // of a JPEG
+	sequential    bool  // such a JPEG with all image data in one scan
+	scans         int   // number of scans of a JPEG
 	exif          exif
 }
 
 // readHeader detects the format of b and checks its size, its dimensions and the memory
-// that decoding takes. The cost of readHeader grows with len(b) only.
+// for decoding it. The cost of readHeader depends on len(b) only.
 func readHeader(b []byte, l Limits) (h header, err error) {
 	defer recovered(&err)
 	if int64(len(b)) > l.MaxBytes {
@@ -76,8 +78,8 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	return h, nil
 }
 
-// probe reads the size of b, which has format h.format, the memory to decode it and its
-// EXIF.
+// probe sets the size of b, the memory for decoding it, and its EXIF. The format of b is
+// h.format.
 func (h *header) probe(b []byte) error {
 	var config image.Config
 	var err error
@@ -97,10 +99,14 @@ func (h *header) probe(b []byte) error {
 		}
 		h.exif = parseEXIF(block)
 		config, err = webp.DecodeConfig(bytes.NewReader(b))
-		// Its colour model cannot be relied on (golang/go#81661).
+		// The colour model in the config can be wrong (golang/go#81661).
 		config.ColorModel = color.NRGBAModel
 	case "gif":
 		config, err = gif.DecodeConfig(gifReader(b))
+	case "tiff":
+		return h.probeTIFF(b)
+	case "pnm":
+		config, err = pnm.DecodeConfig(b)
 	default:
 		config, err = bmp.DecodeConfig(b)
 	}
@@ -142,9 +148,9 @@ func (h header) photo(b []byte) (*Photo, error) {
 	}, nil
 }
 
-// decode decodes the pixels of b, whose header is h, to one of the types that flatten
-// returns. It does not turn them upright. The options apply to reducible photos only;
-// then d owns the returned image.
+// decode decodes the pixels of b to one of the types that flatten returns. h must be the
+// header of b. decode does not turn the image upright. The options apply to reducible
+// photos only; their image is owned by d.
 func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Image, err error) {
 	defer recovered(&err)
 	if h.reducible() {
@@ -163,6 +169,10 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 		img, err = decodeWebP(bytes.NewReader(b))
 	case "gif":
 		img, err = gif.Decode(gifReader(b))
+	case "tiff":
+		img, err = decodeTIFF(b)
+	case "pnm":
+		img, err = pnm.Decode(b)
 	default:
 		img, err = bmp.Decode(b)
 	}
@@ -187,8 +197,8 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 // image/jpeg and can decode at reduced size.
 func (h header) reducible() bool { return h.format == "jpeg" && !h.cmyk }
 
-// recovered turns a panic of a decoder into an error, so that one bad photo does not
-// end the run. Such a panic is a bug in the decoder.
+// recovered turns a panic of a decoder into an error, so that one bad photo does not end
+// the program. Such a panic is a bug in the decoder.
 func recovered(err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("%w: the decoder failed: %v", ErrDamaged, r)

@@ -52,6 +52,8 @@ func TestDecodeFormats(t *testing.T) {
 		{"bmp", "bmp", asBMP(t, picture), 40, 24, 0},
 		{"gif", "gif", asGIF(t, paletted(picture)), 40, 24, 0},
 		{"webp", "webp", testdata(t, "lossless.webp"), 8, 6, 0},
+		{"tiff", "tiff", makeTIFF(binary.BigEndian, rgbData(picture), rgbTags(40, 24)), 40, 24, 0},
+		{"ppm", "pnm", append([]byte("P6 40 24 255\n"), rgbData(picture)...), 40, 24, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -163,9 +165,19 @@ func TestDecodeNoEndMarker(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Decode(b[:len(b)-2], DefaultLimits())
+		b = b[:len(b)-2]
+		got, err := Decode(b, DefaultLimits())
 		if err != nil || !bytes.Equal(flat(got.Image), flat(want.Image)) {
 			t.Errorf("%s without its end marker: %v, want the same pixels", name, err)
+		}
+		if name == "cmyk" {
+			continue // image/jpeg reads on
+		}
+		// What a phone appends may look like scans.
+		b = append(bytes.Clone(b), strings.Repeat("\xff\xda\x00\x05abc", 2*maxScans)...)
+		got, err = Decode(b, DefaultLimits())
+		if err != nil || !bytes.Equal(flat(got.Image), flat(want.Image)) {
+			t.Errorf("%s with a trailer instead of its end marker: %v, want the same pixels", name, err)
 		}
 	}
 }
@@ -192,9 +204,10 @@ func TestDecodeErrors(t *testing.T) {
 		words string
 	}{
 		{"empty", nil, DefaultLimits(), ErrEmpty, ""},
-		{"text", []byte("hello, this is not a photo"), DefaultLimits(), ErrFormat, "not a JPEG, PNG"},
+		{"text", []byte("hello, this is not a photo"), DefaultLimits(), ErrFormat, "not a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM photo"},
 		{"text starting with BM", []byte("BMW drives by the house\n"), DefaultLimits(), ErrFormat, ""},
-		{"tiff", []byte("II*\x00\x08\x00\x00\x00"), DefaultLimits(), ErrFormat, "TIFF and camera raw files are not supported"},
+		{"raw file", []byte("FUJIFILMCCD-RAW 0201"), DefaultLimits(), ErrFormat, "camera raw files are not supported; convert the photo to JPEG"},
+		{"raw file of Canon", iso("crx \x00\x00\x00\x01isom"), DefaultLimits(), ErrFormat, "camera raw"},
 		{"heic", iso("heic\x00\x00\x00\x00mif1"), DefaultLimits(), ErrHEIC, "HEIC is not supported; convert it to JPEG, for example with heif-convert"},
 		{"heic by compatible brand", iso("abcd\x00\x00\x00\x00mif1"), DefaultLimits(), ErrHEIC, ""},
 		{"avif", iso("avif\x00\x00\x00\x00"), DefaultLimits(), ErrHEIC, "AVIF is not supported"},

@@ -18,25 +18,25 @@ type exif struct {
 	time        time.Time   // zero if unknown
 }
 
-// parseEXIF reads a TIFF block. Values that are missing or damaged stay zero, because
-// the photo itself may be good.
+// parseEXIF reads a TIFF block. Values that are missing or damaged stay zero, because the
+// photo itself may be good.
 //
-// The caller cuts the block out of the file, for two reasons. imagemeta v1.0.1 loses the
-// EXIF of a WebP that has a chunk of odd size before it. And the limits below bound its
-// work: it follows up to LimitTagSize/4 SubIFD pointers, each to as many tags as the
-// block has room for, without counting them as tags. Its Timeout is unsuitable, because
-// it leaves a goroutine running.
+// The caller must extract the block from the file, for two reasons. imagemeta v1.0.1 does
+// not find the EXIF of a WebP after a chunk of odd size. And a small block limits its
+// work: imagemeta follows up to LimitTagSize/4 SubIFD pointers, each to as many tags as
+// fit into the block, without counting them as tags. The Timeout of imagemeta is
+// unsuitable, because it leaves a goroutine running.
 func parseEXIF(block []byte) exif {
 	const (
 		maxBlock = 64 << 10 // bytes; the capacity of a JPEG segment
-		maxTag   = 64       // bytes of a value; a time has 20
+		maxTag   = 64       // maximum size of a value in bytes; a time has 20
 		maxTags  = 2000
 	)
 	var e exif
 	if len(block) > maxBlock {
 		block = block[:maxBlock]
 	}
-	// An error means damage further on. The values found before it count.
+	// An error means that a later part is damaged. Values before it are valid.
 	_, _ = imagemeta.Decode(imagemeta.Options{
 		R:            bytes.NewReader(block),
 		ImageFormat:  imagemeta.TIFF,
@@ -64,8 +64,8 @@ func parseEXIF(block []byte) exif {
 	return e
 }
 
-// setOrientation keeps the first valid orientation. The tags that parseEXIF handles have no
-// other numbers.
+// setOrientation sets the orientation to v if v is valid and none has been set.
+// Orientation is the only number among the tags that parseEXIF handles.
 func (e *exif) setOrientation(v uint32) {
 	if e.orientation == 0 && v >= 1 && v <= 8 {
 		e.orientation = orientation(v)

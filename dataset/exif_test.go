@@ -11,7 +11,7 @@ import (
 // TestOrientation follows every pixel of a 3×2 image through all orientations.
 func TestOrientation(t *testing.T) {
 	const w, h = 3, 2
-	// Where the stored pixel (x, y) is in the upright image (CIPA DC-008 figure 5).
+	// The position of the stored pixel (x, y) in the upright image (CIPA DC-008 figure 5).
 	upright := map[int]func(x, y int) (int, int){
 		0: func(x, y int) (int, int) { return x, y }, // undefined
 		1: func(x, y int) (int, int) { return x, y },
@@ -72,10 +72,10 @@ func TestOrientation(t *testing.T) {
 func TestOrientationWebP(t *testing.T) {
 	b := testdata(t, "oriented.webp")
 	at := bytes.Index(b, []byte("EXIF"))
-	// A padded chunk of odd size before it.
+	// Insert a padded chunk of odd size before it.
 	odd := append(append(bytes.Clone(b[:at]), "ODD \x01\x00\x00\x00x\x00"...), b[at:]...)
 	binary.LittleEndian.PutUint32(odd[4:], uint32(len(odd)-8))
-	// The prefix that only a JPEG should have.
+	// Add the prefix that only a JPEG should have.
 	prefixed := append(append(append(bytes.Clone(b[:at+4]), 0, 0, 0, 0), exifPrefix...), b[at+8:]...)
 	binary.LittleEndian.PutUint32(prefixed[at+4:], uint32(len(prefixed)-at-8))
 	binary.LittleEndian.PutUint32(prefixed[4:], uint32(len(prefixed)-8))

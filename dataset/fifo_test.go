@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestFIFO hangs if a named pipe is opened like a regular file.
+// TestFIFO checks that named pipes are rejected. It hangs if one is opened like a regular
+// file.
 func TestFIFO(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pipe.jpg")

@@ -23,11 +23,12 @@ type File struct {
 	header      header
 }
 
-// Open reads the photo it.Path, or takes it.Content if that is not nil, and checks its
-// format and size. It follows symbolic links.
+// Open reads the photo at it.Path and checks its format and size. If it.Content is not
+// nil, Open uses it instead of reading the file. Open follows symbolic links.
 //
 // Errors name the path and wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge, ErrDamaged or
-// the error of the file system. A missing file is a *NotExistError.
+// the error of the file system. If the file does not exist, the error is a
+// *NotExistError.
 func Open(it Item, l Limits) (*File, error) {
 	f := &File{Path: it.Path, Label: it.Label, content: it.Content}
 	var err error
@@ -63,10 +64,10 @@ func (f *File) Decode() (*Photo, error) {
 	return p, nil
 }
 
-// Thumbnail returns a JPEG of side×side pixels that shows the part of the photo that a
-// model sees with this resize mode. Errors are those of Resizer.Read.
+// Thumbnail returns a JPEG of side×side pixels. It shows the photo resized with mode, as
+// the model's input is. It returns the same errors as Resizer.Read.
 func (f *File) Thumbnail(side int, mode Resize) ([]byte, error) {
-	// A Resizer does not antialias: make it four times too large, then average.
+	// A Resizer does not antialias: make the image four times too large, then average.
 	large := 4 * side
 	rgb := make([]byte, 3*large*large)
 	r := Resizer{Mode: mode, Width: large, Height: large}
@@ -82,7 +83,7 @@ func (f *File) Thumbnail(side int, mode Resize) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// ReadFile reads and decodes the photo at path. Its errors are those of Open.
+// ReadFile reads and decodes the photo at path. It returns the same errors as Open.
 func ReadFile(path string, l Limits) (*Photo, error) {
 	f, err := Open(Item{Path: path}, l)
 	if err != nil {
@@ -96,9 +97,8 @@ func inFile(path string, err error) error { return fmt.Errorf("%s: %w", path, er
 // readBytes reads a regular file of at most l.MaxBytes bytes. Errors do not name the
 // path.
 func readBytes(path string, l Limits) ([]byte, error) {
-	// The first check keeps devices from being opened at all. If a FIFO takes the
-	// file's place in between, opening it non-blocking does not hang, and the second
-	// check finds it.
+	// The first check prevents opening a device. If a FIFO replaces the file after it,
+	// opening it non-blocking does not hang, and the second check detects it.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, cause(err)
@@ -136,7 +136,7 @@ func cause(err error) error {
 	return err
 }
 
-// readAtMost reads r to its end. More than limit bytes are an error.
+// readAtMost reads r to its end. If r has more than limit bytes, it returns an error.
 func readAtMost(r io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(b)) > limit {

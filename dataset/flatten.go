@@ -6,8 +6,8 @@ import (
 	"image/draw"
 )
 
-// flatten converts a decoded image to one of the types that a Photo holds. YCbCr and
-// Gray stay as they are, Gray16 becomes Gray, and everything else an opaque NRGBA.
+// flatten converts a decoded image to one of the types of Photo.Image. YCbCr and Gray do
+// not change, Gray16 becomes Gray, and all other types become an opaque NRGBA.
 //
 // Transparency is blended with white, as browsers and photo viewers do. Samples of 16
 // bits become 8 bits by rounding v/257 to nearest.
@@ -28,8 +28,8 @@ func flatten(img image.Image) image.Image {
 	return overWhite(img)
 }
 
-// overWhite converts any image to an opaque NRGBA. The result shares the pixels of an
-// img that is opaque NRGBA or RGBA.
+// overWhite converts any image to an opaque NRGBA. If img is an opaque NRGBA or RGBA, the
+// result shares its pixels.
 func overWhite(img image.Image) *image.NRGBA {
 	b := img.Bounds()
 	switch img := img.(type) {
@@ -38,8 +38,8 @@ func overWhite(img image.Image) *image.NRGBA {
 			return img
 		}
 	case *image.RGBA:
-		// Go's decoders return this type for photos without alpha. If it is opaque,
-		// its bytes are those of an NRGBA.
+		// Go's decoders return this type for photos without alpha. An opaque RGBA has
+		// the same bytes as an NRGBA.
 		if img.Opaque() {
 			return &image.NRGBA{Pix: img.Pix, Stride: img.Stride, Rect: img.Rect}
 		}

@@ -8,8 +8,8 @@ import (
 	"math"
 )
 
-// gifReader returns the GIF file b for image/gif. If the first frame extends beyond the
-// canvas, which image/gif rejects, it enlarges the canvas, as Pillow and browsers do
+// gifReader returns the GIF file b for image/gif. image/gif rejects a first frame that
+// extends beyond the canvas, so gifReader enlarges the canvas, as Pillow and browsers do
 // (golang/go#20856).
 func gifReader(b []byte) io.Reader {
 	const screen = 13 // bytes of the header and the logical screen descriptor
@@ -25,8 +25,8 @@ func gifReader(b []byte) io.Reader {
 	return io.MultiReader(bytes.NewReader(head), bytes.NewReader(b[screen:]))
 }
 
-// gifFrame returns the bounds of the first frame of the GIF file b (GIF89a 18 to 20). They
-// are empty if it has none.
+// gifFrame returns the bounds of the first frame of the GIF file b (GIF89a 18 to 20). If b
+// has no frame, the bounds are empty.
 func gifFrame(b []byte) image.Rectangle {
 	const (
 		extension  = 0x21

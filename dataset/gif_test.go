@@ -33,8 +33,8 @@ func makeGIF(t testing.TB, frame image.Rectangle, w, h int) []byte {
 	return b.Bytes()
 }
 
-// TestGIFFrame decodes first frames that differ from the canvas. What they do not cover is
-// white, and a canvas that is too small grows.
+// TestGIFFrame decodes first frames that differ from the canvas. Uncovered pixels must be
+// white, and a canvas that is too small must be enlarged.
 func TestGIFFrame(t *testing.T) {
 	for _, tt := range []struct {
 		frame        image.Rectangle

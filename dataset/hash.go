@@ -5,7 +5,7 @@ package dataset
 // differ in few bits. A photo without contrast, or smaller than 9×8, has hash 0.
 //
 // Hash is the difference hash of Neal Krawetz (2013) on the mean luma of a 9×8 grid:
-// each bit says whether a field is darker than its right neighbour.
+// each bit is 1 if a field is darker than its right neighbour.
 func Hash(rgb []byte, w, h int) uint64 {
 	if w < 9 || h < 8 {
 		return 0

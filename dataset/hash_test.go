@@ -80,7 +80,7 @@ func TestThumbnail(t *testing.T) {
 	if size := img.Bounds().Size(); size != image.Pt(96, 96) || len(b) > 6000 {
 		t.Errorf("got %v in %d bytes, want 96×96 in at most 6000 bytes", size, len(b))
 	}
-	// It shows the middle of the photo.
+	// The thumbnail shows the middle of the photo.
 	r, g, bl, _ := img.At(48, 48).RGBA()
 	wr, wg, wb, _ := blobs(900, 400, 1).At(450, 200).RGBA()
 	for i, d := range []int{int(r>>8) - int(wr>>8), int(g>>8) - int(wg>>8), int(bl>>8) - int(wb>>8)} {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestTruncated cuts a photo of each format at each byte. Only cuts after the image data may
-// decode. end is how many bytes of the file follow it.
+// TestTruncated truncates a photo of each format at each byte. Only photos truncated after
+// the image data may decode. end is the number of bytes after the image data.
 func TestTruncated(t *testing.T) {
 	for name, tt := range map[string]struct {
 		b   []byte
@@ -22,6 +22,8 @@ func TestTruncated(t *testing.T) {
 		"png":         {asPNG(t, gradient(17, 11)), len("\x00\x00\x00\x00IEND\xae\x42\x60\x82")},
 		"bmp":         {asBMP(t, gradient(17, 11)), len("\x00")}, // 51 bytes per row and its padding
 		"gif":         {asGIF(t, paletted(gradient(17, 11))), len("\x00;")},
+		"tiff":        {makeTIFF(binary.LittleEndian, rgbData(gradient(17, 11)), rgbTags(17, 11)), len("\x00\x00\x00\x00")},
+		"ppm":         {append([]byte("P6 17 11 255\n"), rgbData(gradient(17, 11))...), 0},
 		"webp":        {testdata(t, "lossless.webp"), 4},
 		"alpha":       {testdata(t, "alpha.webp"), 4},
 	} {
@@ -81,6 +83,8 @@ func FuzzDecode(f *testing.F) {
 	for _, name := range []string{"lossless.webp", "oriented.webp", "alpha.webp", "animated.webp", "progressive.jpg", "cmyk.jpg"} {
 		f.Add(testdata(f, name))
 	}
+	f.Add(makeTIFF(binary.LittleEndian, rgbData(picture), append(rgbTags(16, 12), short(tagOrientation, 6))))
+	f.Add(append([]byte("P6 16 12 255\n"), rgbData(picture)...))
 	f.Add(bomb())
 	l := Limits{MaxPixels: 1 << 20, MaxBytes: 1 << 20}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -11,8 +11,8 @@ import (
 )
 
 // Each scan of a JPEG costs a pass over all pixels, no matter how few bytes it has.
-// Encoders write about ten. A photo may have commonScans of any size, and up to maxScans
-// while the product of pixels and scans is at most maxScanned.
+// Encoders write about ten. A photo of any size may have commonScans. It may have up to
+// maxScans if the product of pixels and scans is at most maxScanned.
 const (
 	commonScans = 20
 	maxScans    = 100
@@ -27,7 +27,7 @@ func (h *header) probeJPEG(b []byte) error {
 	}
 	h.width, h.height = config.Width, config.Height
 	pixels := int64(h.width) * int64(h.height)
-	h.memory = max(config.Memory, 5*pixels) // flatten or upright may need 4 bytes more
+	h.memory = max(config.Memory, 5*pixels) // flatten or upright may need 4 bytes more per pixel
 	var block []byte
 	h.scans, block = scanJPEG(b)
 	h.exif = parseEXIF(block)
@@ -41,8 +41,8 @@ func (h *header) probeJPEG(b []byte) error {
 	return nil
 }
 
-// decodeCMYK decodes a JPEG with four components. Like package dataset/jpeg it does
-// without the end marker if all image data is there.
+// decodeCMYK decodes a JPEG with four components. Like package dataset/jpeg, it accepts a
+// file without the end marker if the image data is complete.
 func (h *header) decodeCMYK(b []byte) (image.Image, error) {
 	r := io.Reader(bytes.NewReader(b))
 	if h.sequential {
@@ -51,9 +51,9 @@ func (h *header) decodeCMYK(b []byte) (image.Image, error) {
 	return stdjpeg.Decode(r)
 }
 
-// scanJPEG counts the scans of a JPEG and returns its first EXIF block that is not empty
-// (ITU-T T.81 annex B). Like the decoders it skips bytes that make no sense, and leaves it to
-// them to report an error.
+// scanJPEG counts the scans of a JPEG and returns its first non-empty EXIF block (ITU-T
+// T.81 annex B). Like the decoders it skips invalid bytes. It reports no errors, because
+// the decoders do.
 func scanJPEG(b []byte) (scans int, block []byte) {
 	for {
 		i := bytes.IndexByte(b, 0xff)
@@ -82,8 +82,8 @@ func scanJPEG(b []byte) (scans int, block []byte) {
 		segment := b[2:n]
 		b = b[n:]
 		switch {
-		case marker == 0xda: // SOS
-			scans++
+		case marker == 0xda && len(segment) > 0 && len(segment) == 4+2*int(segment[0]): // SOS
+			scans++ // a valid header, not data that a phone appended
 		case marker == 0xe1 && len(block) == 0 && bytes.HasPrefix(segment, exifPrefix):
 			block = segment[len(exifPrefix):]
 		}

@@ -3,11 +3,15 @@ package dataset
 import (
 	"bufio"
 	"bytes"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 const (
@@ -15,21 +19,27 @@ const (
 	maxListItems = 1 << 20
 )
 
-// ReadList reads a list of photos. Each line holds a path and optionally a tab or comma
-// and a label:
+// ReadList reads a list of photos. Each line has a path, optionally followed by a tab,
+// comma or semicolon and a label:
 //
 //	# comment
 //	photos/0001.jpg
 //	photos/0002.jpg	cone
 //	photos/0003.jpg,cone
+//	"photos/a, b.jpg","traffic cone"
 //
-// Relative paths start at the folder base. Paths may contain commas: a comma starts the
-// label only if the text before it ends with the extension of a photo. Empty lines and
-// lines that start with # are skipped.
+// Relative paths start at the folder base. Paths may contain commas and semicolons: one of
+// them starts the label only if the text before it ends with the extension of a photo, or
+// is quoted as in CSV. Empty lines and lines that start with # are skipped.
 //
-// Lines of more than 8 KiB and lists of more than 1,048,576 photos are errors.
+// If the first line names columns, such as filename,width,class, the list is CSV, and the
+// path and the label are in their columns.
+//
+// Labels are returned in Unicode's normal form C. ReadList returns an error for a line of
+// more than 8 KiB or a list of more than 1,048,576 photos.
 func ReadList(r io.Reader, base string) ([]Item, error) {
 	var items []Item
+	var columns *columns
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 1024), maxListLine)
 	n := 1
@@ -37,11 +47,18 @@ func ReadList(r io.Reader, base string) ([]Item, error) {
 		line := lines.Text()
 		if n == 1 {
 			line = strings.TrimPrefix(line, "\ufeff") // Windows editors write it
+			if columns = parseHeader(line); columns != nil {
+				continue
+			}
 		}
 		if t := strings.TrimSpace(line); t == "" || t[0] == '#' {
 			continue
 		}
-		path, label := splitLine(line)
+		split := splitLine
+		if columns != nil {
+			split = columns.split
+		}
+		path, label := split(line)
 		switch {
 		case path == "":
 			return nil, fmt.Errorf("photo list: line %d: no path before label %q", n, label)
@@ -53,7 +70,7 @@ func ReadList(r io.Reader, base string) ([]Item, error) {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(base, path)
 		}
-		items = append(items, Item{Path: path, Label: label})
+		items = append(items, Item{Path: path, Label: norm.NFC.String(label)})
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
 		return nil, fmt.Errorf("photo list: line %d: longer than %d bytes", n, maxListLine)
@@ -67,17 +84,87 @@ func splitLine(line string) (path, label string) {
 	if path, label, ok := strings.Cut(line, "\t"); ok {
 		return strings.TrimSpace(path), strings.TrimSpace(label)
 	}
+	if strings.HasPrefix(strings.TrimSpace(line), `"`) {
+		for _, comma := range ",;" {
+			if f := splitCSV(line, comma); len(f) == 2 || len(f) == 1 && f[0] != strings.TrimSpace(line) {
+				return f[0], strings.Join(f[1:], "")
+			}
+		}
+	}
 	for i := range len(line) {
-		if line[i] == ',' && hasPhotoName(strings.TrimSpace(line[:i])) {
-			return strings.TrimSpace(line[:i]), strings.TrimSpace(line[i+1:])
+		if (line[i] == ',' || line[i] == ';') && hasPhotoName(strings.TrimSpace(line[:i])) {
+			label := strings.TrimSpace(line[i+1:])
+			if f := splitCSV(label, rune(line[i])); strings.HasPrefix(label, `"`) && len(f) == 1 {
+				label = f[0]
+			}
+			return strings.TrimSpace(line[:i]), label
 		}
 	}
 	return strings.TrimSpace(line), ""
 }
 
+// splitCSV returns the fields of a line of CSV, or nil if it is not one.
+func splitCSV(line string, comma rune) []string {
+	r := csv.NewReader(strings.NewReader(strings.TrimSpace(line)))
+	r.Comma, r.TrimLeadingSpace = comma, true
+	fields, err := r.Read()
+	if err != nil {
+		return nil
+	}
+	for i, f := range fields {
+		fields[i] = strings.TrimSpace(f)
+	}
+	return fields
+}
+
+// columns says where the lines of a CSV file have the path and the label.
+type columns struct {
+	comma       rune
+	path, label int // label is -1 if there is none
+}
+
+// The names that programs give to the columns, the most specific first.
+var (
+	pathColumns  = []string{"path", "filepath", "imagepath", "filename", "imagename", "file", "image", "photo", "img"}
+	labelColumns = []string{"label", "labels", "classname", "class", "category", "species", "name"}
+)
+
+// parseHeader returns the columns that a line names, or nil if it is not a header.
+func parseHeader(line string) *columns {
+	for _, comma := range "\t,;" {
+		names := splitCSV(line, comma)
+		for i, name := range names {
+			names[i] = strings.NewReplacer("_", "", " ", "", "-", "").Replace(strings.ToLower(name))
+		}
+		column := func(wanted []string) int {
+			for _, name := range wanted {
+				if i := slices.Index(names, name); i >= 0 {
+					return i
+				}
+			}
+			return -1
+		}
+		if c := (columns{comma, column(pathColumns), column(labelColumns)}); len(names) > 1 && c.path >= 0 {
+			return &c
+		}
+	}
+	return nil
+}
+
+func (c *columns) split(line string) (path, label string) {
+	fields := splitCSV(line, c.comma)
+	if c.path < len(fields) {
+		path = fields[c.path]
+	}
+	if c.label >= 0 && c.label < len(fields) {
+		label = fields[c.label]
+	}
+	return path, label
+}
+
 // ReadStdin reads either a photo or a list of photos from r. It detects a photo by its
-// first bytes and returns it as an item with the path "-" and its content. Anything else
-// is read as by ReadList.
+// first bytes and returns it as an item with its content and the path "-". It reads
+// anything else as ReadList does.
 func ReadStdin(r io.Reader, base string, l Limits) ([]Item, error) {
 	br := bufio.NewReader(r)
 	head, err := br.Peek(sniffLen)

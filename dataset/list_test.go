@@ -24,6 +24,12 @@ func TestReadList(t *testing.T) {
 		{"labels", "a.jpg\tred cone\nb.jpg,blue\nc.jpg, left, right \n", []Item{{Path: at("a.jpg"), Label: "red cone"}, {Path: at("b.jpg"), Label: "blue"}, {Path: at("c.jpg"), Label: "left, right"}}},
 		{"commas in paths", "a,b.jpg\na,b.jpg,c\na,b\tc\na,b\n", []Item{{Path: at("a,b.jpg")}, {Path: at("a,b.jpg"), Label: "c"}, {Path: at("a,b"), Label: "c"}, {Path: at("a,b")}}},
 		{"windows", "\ufeffa.jpg\tx\r\nb.jpg\r\n", []Item{{Path: at("a.jpg"), Label: "x"}, {Path: at("b.jpg")}}},
+		{"quotes", "\"a, b.jpg\",\"red cone\"\n\"c.jpg\"\nd.jpg,\"left, \"\"right\"\"\"\n\"0001\";x\n\"say.jpg\n", []Item{{Path: at("a, b.jpg"), Label: "red cone"}, {Path: at("c.jpg")}, {Path: at("d.jpg"), Label: `left, "right"`}, {Path: at("0001"), Label: "x"}, {Path: at(`"say.jpg`)}}},
+		{"semicolons", "a.jpg;cone\nb;c.jpg\n", []Item{{Path: at("a.jpg"), Label: "cone"}, {Path: at("b;c.jpg")}}},
+		{"header", "\ufefffilename,width,height,class\r\na.jpg,4,3,cone\r\n\"b, c.jpg\",4,3,\"traffic cone\"\r\n", []Item{{Path: at("a.jpg"), Label: "cone"}, {Path: at("b, c.jpg"), Label: "traffic cone"}}},
+		{"header with the label first", "Label;Image Path\ncone;0001\n", []Item{{Path: at("0001"), Label: "cone"}}},
+		{"header of tabs without label", "id\tfile_name\n1\ta.jpg\n2\tb.jpg\n", []Item{{Path: at("a.jpg")}, {Path: at("b.jpg")}}},
+		{"decomposed label", "a.jpg\tcafe\u0301\n", []Item{{Path: at("a.jpg"), Label: "caf\u00e9"}}},
 		{"absolute", "/x/a.jpg", []Item{{Path: "/x/a.jpg"}}},
 	}
 	for _, tt := range tests {
@@ -42,6 +48,7 @@ func TestReadList(t *testing.T) {
 func TestReadListErrors(t *testing.T) {
 	broken := errors.New("broken pipe")
 	for words, r := range map[string]io.Reader{
+		"line 3: no path":          strings.NewReader("label,path\ncone,a.jpg\ncone\n"),
 		"line 2: no path":          strings.NewReader("a.jpg\n\tcat\n"),
 		"line 1: contains a NUL":   strings.NewReader("a.jpg\tcat\x00\n"),
 		"line 2: longer than 8192": strings.NewReader("a.jpg\n" + strings.Repeat("a", maxListLine+1)),
@@ -72,7 +79,7 @@ func TestReadStdin(t *testing.T) {
 	}{
 		"nothing":  {strings.NewReader(""), ErrEmpty},
 		"heic":     {strings.NewReader("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), ErrHEIC},
-		"binary":   {strings.NewReader("II*\x00\x08\x00\x00\x00"), ErrFormat},
+		"binary":   {strings.NewReader("\x7fELF\x02\x01\x01\x00"), ErrFormat},
 		"too long": {bytes.NewReader(append(photo, make([]byte, 4000)...)), ErrTooLarge},
 	} {
 		if items, err := ReadStdin(tt.r, "", l); !errors.Is(err, tt.want) || items != nil {
@@ -84,6 +91,8 @@ func TestReadStdin(t *testing.T) {
 func FuzzReadList(f *testing.F) {
 	f.Add("a.jpg\tcat\nb,c.png,dog\n# x\n\n/abs.gif")
 	f.Add("\ufeff,\n")
+	f.Add("class;path\n\"x\"\"y\";\"a, b.jpg\"\n")
+	f.Add("\"a, b.jpg\",\"x\"\nc.jpg;\"y\"\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		items, err := ReadList(strings.NewReader(text), "")
 		if err != nil {
@@ -96,7 +105,7 @@ func FuzzReadList(f *testing.F) {
 			if item.Path == "" || strings.ContainsAny(item.Path+item.Label, "\x00\n") {
 				t.Fatalf("item %q", item)
 			}
-			if strings.HasPrefix(item.Path, "#") || item.Path != strings.TrimSpace(item.Path) || len(item.Path)+len(item.Label) > maxListLine/2 {
+			if strings.HasPrefix(item.Path, "#") || strings.Contains(item.Path, "\t") || item.Path != strings.TrimSpace(item.Path) || len(item.Path)+len(item.Label) > maxListLine/2 {
 				return // cleaning the path can give one that a list cannot hold
 			}
 			fmt.Fprintf(&b, "%s\t%s\n", item.Path, item.Label)

@@ -12,18 +12,18 @@ import (
 // results in the order of items.
 //
 // work runs on the given number of goroutines, or on one per core if workers is 0. Its
-// argument worker is the number of the goroutine, from 0. It decodes the photo itself,
-// for example with a Resizer per worker. deliver runs on the goroutine of the caller. Its
-// argument i is the position in items.
+// argument worker is the number of the goroutine, from 0. work must decode the photo
+// itself, for example with a Resizer per worker. deliver runs on the goroutine of the
+// caller. Its argument i is the index in items.
 //
-// A photo that cannot be opened, or for which work fails, is delivered as an error, and
-// Load goes on. If deliver returns an error, Load stops and returns that error.
+// If a photo cannot be opened or work fails, Load passes the error to deliver and
+// continues. If deliver returns an error, Load stops and returns that error.
 //
-// All photos in flight together use no more memory than one photo of the largest size in
+// All photos in progress together use no more memory than one photo of the maximum size in
 // l, provided that work does not retain them. Load does not detect duplicates: compare
 // File.SHA256.
 //
-// When ctx is done, Load waits for the photos in flight and returns the error of ctx. No
+// When ctx is done, Load waits for the photos in progress and returns the error of ctx. No
 // goroutine outlives Load.
 func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work func(ctx context.Context, worker int, f *File) (T, error), deliver func(i int, v T, err error) error) error {
 	if workers <= 0 {
@@ -41,8 +41,8 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 		defer close(ordered)
 		defer close(queue)
 		// A single goroutine opens all files and acquires memory in order. A photo that
-		// holds memory is therefore ahead of those that wait for it, and delivering in
-		// order cannot deadlock.
+		// holds memory therefore comes before the photos that wait for memory, and
+		// delivering in order cannot deadlock.
 		for _, item := range items {
 			p := &pending[T]{done: make(chan struct{})}
 			if p.file, p.err = Open(item, l); p.err == nil {
@@ -100,7 +100,7 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 	return nil
 }
 
-// pending is a photo in flight.
+// pending is a photo in progress.
 type pending[T any] struct {
 	file   *File
 	memory int64 // bytes acquired until work is done

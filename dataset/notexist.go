@@ -18,8 +18,7 @@ type NotExistError struct {
 	Similar []string
 }
 
-// Error says that the path does not exist and, if there are similar ones, asks whether
-// one of them was meant.
+// Error says that the path does not exist and suggests the similar paths, if any.
 func (e *NotExistError) Error() string {
 	text := e.Path + " does not exist"
 	if len(e.Similar) > 0 {
@@ -36,8 +35,8 @@ const (
 	maxSiblings = 10000 // names compared in one folder
 )
 
-// notExist returns the error for a path that does not exist. It looks for similar names
-// where the path first leaves what exists.
+// notExist returns the error for a path that does not exist. It looks for names similar to
+// the first element of the path that does not exist.
 func notExist(path string) *NotExistError {
 	e := &NotExistError{Path: path}
 	dir, name, rest := filepath.Dir(path), filepath.Base(path), ""
@@ -68,7 +67,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// similarNames returns the names in dir that are nearly spelled like name, best first.
+// similarNames returns the names in dir with nearly the same spelling as name, best first.
 func similarNames(dir, name string) []string {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -76,7 +75,8 @@ func similarNames(dir, name string) []string {
 	}
 	defer f.Close()
 	siblings, _ := f.Readdirnames(maxSiblings)
-	// One edit in three letters of the name without its extension, but never all.
+	// Allow one edit per three letters of the name without its extension, but fewer edits
+	// than letters.
 	letters := len([]rune(strings.TrimSuffix(name, filepath.Ext(name))))
 	limit := min((letters+2)/3, letters-1, 3)
 	type candidate struct {
@@ -99,8 +99,8 @@ func similarNames(dir, name string) []string {
 	return names
 }
 
-// edits returns how many insertions, deletions, substitutions and swaps of neighbours
-// turn a into b (the optimal string alignment distance).
+// edits returns the number of insertions, deletions, substitutions and swaps of neighbours
+// that turn a into b (the optimal string alignment distance).
 func edits(a, b string) int {
 	s, t := []rune(a), []rune(b)
 	before, last, row := make([]int, len(t)+1), make([]int, len(t)+1), make([]int, len(t)+1)

@@ -19,8 +19,8 @@ import (
 
 // This file has helpers that make photos.
 
-// gradient returns an image in which the colours of the first 256×256 pixels are all
-// different.
+// gradient returns an image in which no two of the first 256×256 pixels have the same
+// colour.
 func gradient(w, h int) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {

@@ -20,14 +20,14 @@ const (
 	pngTrailer   = "\x00\x00\x00\x00IEND\xae\x42\x60\x82"
 )
 
-// errPNGChecksum means that a chunk that the image depends on has changed.
+// errPNGChecksum means that a chunk needed for the image has a wrong checksum.
 var errPNGChecksum = errors.New("png: invalid checksum")
 
 // decodePNG decodes the PNG file b with image/png. It passes on only the chunks that
-// image/png needs, and thus allows for flaws that do not affect the pixels: wrong checksums
+// image/png needs, and so tolerates errors that do not affect the pixels: wrong checksums
 // of ancillary chunks (golang/go#43382) and a missing IEND chunk.
 //
-// If that fails, it repacks the image data. This allows for data after the last row
+// If that fails, it repacks the image data. This tolerates data after the last row
 // (golang/go#20899, image-rs#1524) and a missing or wrong checksum of the inflated data.
 func decodePNG(b []byte) (image.Image, error) {
 	f, err := parsePNG(b)
@@ -44,8 +44,8 @@ func decodePNG(b []byte) (image.Image, error) {
 // pngFile is the part of a PNG that image/png needs.
 type pngFile struct {
 	head []byte // the signature and the chunks IHDR, PLTE and tRNS
-	idat []byte // the IDAT chunks, whose checksums have not been verified
-	size int64  // of the inflated image data
+	idat []byte // the IDAT chunks; their checksums have not been verified
+	size int64  // size of the inflated image data
 }
 
 // parsePNG reads the chunks of the PNG file b.
@@ -74,13 +74,13 @@ func parsePNG(b []byte) (*pngFile, error) {
 	return f, nil
 }
 
-// reader returns a PNG with the image data as it is.
+// reader returns a PNG with the unchanged image data.
 func (f *pngFile) reader() io.Reader {
 	return io.MultiReader(bytes.NewReader(f.head), bytes.NewReader(f.idat), strings.NewReader(pngTrailer))
 }
 
-// repack returns the IDAT chunks and the end of a PNG in which the image data has the right
-// size and checksum.
+// repack returns the IDAT chunks and the end of the file. The repacked image data has the
+// right size and checksum.
 func (f *pngFile) repack() io.Reader {
 	return &pngPacker{data: &pngData{chunks: f.idat}, left: f.size, adler: adler32.New()}
 }
@@ -97,8 +97,8 @@ func (c pngChunk) valid() bool {
 	return binary.BigEndian.Uint32(c[end:]) == crc32.ChecksumIEEE(c[4:end])
 }
 
-// pngChunkOf returns the first chunk of b and what follows it. The chunk is nil if it is cut
-// short.
+// pngChunkOf returns the first chunk of b and the rest of b. If the chunk is truncated, it
+// returns nil for it.
 func pngChunkOf(b []byte) (c pngChunk, rest []byte) {
 	if len(b) < 12 {
 		return nil, nil
@@ -125,7 +125,7 @@ func pngEXIF(b []byte) []byte {
 }
 
 // pngDataSize returns the size of the inflated image data for the content of an IHDR
-// chunk, or 0 if that is invalid. A byte precedes each row.
+// chunk, or 0 if the content is invalid. Each row has one extra byte in front.
 func pngDataSize(ihdr []byte) int64 {
 	if len(ihdr) != 13 {
 		return 0
@@ -159,10 +159,10 @@ func pngDataSize(ihdr []byte) int64 {
 // pngPacker inflates image data and stores it in IDAT chunks without compression.
 type pngPacker struct {
 	out  []byte // to be read next
-	left int64  // bytes of inflated data that follow
+	left int64  // bytes of inflated data not yet in out
 
 	data    *pngData
-	inflate io.Reader // of data
+	inflate io.Reader // inflates data
 	adler   hash.Hash32
 	buffer  []byte
 	done    bool // the last chunk is in out
@@ -193,7 +193,7 @@ func (p *pngPacker) next() error {
 		}
 		b = append(b, 0x78, 0x01) // the header of a zlib stream
 	}
-	const maxBlock = 1<<16 - 1 // of DEFLATE without compression
+	const maxBlock = 1<<16 - 1 // size of a DEFLATE block without compression
 	n := int(min(p.left, maxBlock))
 	p.left -= int64(n)
 	p.done = p.left == 0
@@ -227,8 +227,8 @@ func (p *pngPacker) next() error {
 
 // pngData reads the contents of IDAT chunks and verifies their checksums.
 type pngData struct {
-	chunks  []byte // to come
-	content []byte // of the current one, to be read
+	chunks  []byte // chunks after the current one
+	content []byte // unread content of the current chunk
 }
 
 // Read implements io.Reader.

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// makePNG joins chunks to a PNG.
+// makePNG returns a PNG of these chunks.
 func makePNG(chunks ...[]byte) []byte {
 	return append([]byte(pngSignature), bytes.Join(chunks, nil)...)
 }
@@ -104,8 +104,8 @@ func TestPNGFlaws(t *testing.T) {
 	}
 }
 
-// TestPNGKinds compares all colour types, depths and interlacing with image/png, also with
-// surplus data, which requires the size to be right.
+// TestPNGKinds compares all colour types, depths and interlacing with image/png. It also
+// adds surplus data, for which decodePNG must compute the right size.
 func TestPNGKinds(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for colour, depths := range map[int][]int{0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}} {

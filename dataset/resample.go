@@ -6,24 +6,24 @@ import (
 	"slices"
 )
 
-// axis holds the interpolation along one dimension. Output i lies between the samples
-// pairs[2i] and pairs[2i+1], and weight[i], at least 0 and below 1, belongs to the
-// second.
+// axis holds the interpolation along one dimension. Output i is between the samples
+// pairs[2i] and pairs[2i+1]. weight[i] is the weight of the second sample, at least 0 and
+// below 1.
 type axis struct {
 	pairs  []int // indices into source
 	weight []float32
 	source []int // coordinates of the samples that are needed, ascending
 }
 
-// set prepares the axis for n outputs from the source coordinates from ≤ c < to. The
-// source is reduced: each of its samples stands for reduce coordinates.
+// set prepares the axis for n outputs from the source coordinates from ≤ c < to. Each
+// sample of the source stands for reduce coordinates.
 func (a *axis) set(n, from, to, reduce int) {
 	a.pairs, a.weight, a.source = slices.Grow(a.pairs[:0], 2*n), slices.Grow(a.weight[:0], n), slices.Grow(a.source[:0], min(2*n, to-from))
 	scale := float32(to-from) / float32(n)
 	first, last := from/reduce, (to-1)/reduce
 	within := float32(from - first*reduce)
 	for i := range n {
-		// Here and below, conversions keep the compiler from fusing products with sums.
+		// Here and below, conversions prevent the compiler from fusing products with sums.
 		pos := float32((float32(i) + 0.5) * scale)
 		pos = max(0, float32((pos+within)/float32(reduce))-0.5)
 		lower := min(first+int(pos), last)
@@ -45,8 +45,8 @@ func (a *axis) sample(c int) int {
 	return n
 }
 
-// layout says where in a byte slice the pixels of a w×h image go: pixel (x, y) to
-// start + x·dx + y·dy. Negative or swapped steps turn the image.
+// layout is the arrangement of the pixels of a w×h image in a byte slice: pixel (x, y) is
+// at start + x·dx + y·dy. Negative or swapped steps turn the image.
 type layout struct {
 	w, h          int
 	start, dx, dy int
@@ -59,13 +59,13 @@ type resampler struct {
 	upper, lower [256]float32
 }
 
-// run resizes rectangle r of an image to out. img is that image divided by reduce, while
-// r is in its original pixels.
+// run resizes rectangle r of an image to out. img is the image at 1/reduce of its size; r
+// is in pixels of the full size.
 func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectangle, reduce int) {
 	s.cols.set(out.w, r.Min.X, r.Max.X, reduce)
 	s.rows.set(out.h, r.Min.Y, r.Max.Y, reduce)
-	// Enlarging needs each row several times, first as the lower one, then as the
-	// upper one.
+	// Enlarging uses each row several times, first as the lower row, then as the upper
+	// row.
 	n := 3 * len(s.cols.source)
 	top, bottom := append(s.top[:0], make([]byte, n)...), append(s.bottom[:0], make([]byte, n)...)
 	haveTop, haveBottom := -1, -1
@@ -84,8 +84,8 @@ func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectang
 			sampleRow(bottom, img, s.rows.source[y1], s.cols.source)
 			haveBottom = y1
 		}
-		// Each sample is multiplied by the weight of its row first. With 256 sample
-		// values, that is a table.
+		// Each sample is first multiplied by the weight of its row. There are 256 sample
+		// values, so the products are in a table.
 		wy1 := s.rows.weight[y]
 		wy0 := 1 - wy1
 		for i := range 256 {
@@ -113,7 +113,7 @@ func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectang
 func sampleRow(dst []byte, img image.Image, y int, xs []int) {
 	switch img := img.(type) {
 	case *image.YCbCr:
-		// The work of YOffset and COffset, with what is common to the row done once.
+		// This is what YOffset and COffset compute, with the terms of the row computed once.
 		across := 0 // a chroma sample serves 1<<across luma samples
 		switch img.SubsampleRatio {
 		case image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420:

@@ -7,13 +7,13 @@ import (
 	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
-// Resize is a resize mode: how a photo of any shape fills the rectangular input of a
+// Resize is a resize mode: a way to fit a photo of any shape to the rectangular input of a
 // model. Train and classify with the same mode.
 type Resize string
 
 const (
-	// Crop resizes a centred square with sides of round(0.875·min(w, h)) pixels. The
-	// margins of the photo are lost. Proportions are kept if the input is square.
+	// Crop resizes a centred square with sides of round(0.875·min(w, h)) pixels and drops
+	// the rest of the photo. It keeps the proportions if the input is square.
 	Crop Resize = "crop"
 	// Squash resizes the whole photo without keeping its proportions.
 	Squash Resize = "squash"
@@ -45,7 +45,7 @@ func ParseResize(s string) (Resize, error) {
 // rounded on its own, and the result is floor(v+0.5), so all processors give the same
 // bytes.
 //
-// Resize converts only the pixels it needs to RGB, with the rounding of package image,
+// Resize converts only the necessary pixels to RGB, with the rounding of package image,
 // and blends transparency with white. It allocates about 40·w+20·h bytes. For files, a
 // Resizer is faster.
 func (m Resize) Resize(dst []byte, img image.Image, w, h int) error {
@@ -53,25 +53,25 @@ func (m Resize) Resize(dst []byte, img image.Image, w, h int) error {
 }
 
 // A Resizer decodes photos and resizes them for the input of a model. It reuses its
-// memory from photo to photo. One goroutine may use it at a time.
+// memory from photo to photo. It is not safe for concurrent use.
 //
-// The output is that of Resize.Resize on the upright photo, with one exception: a JPEG
-// of four times the needed size or more is decoded at half, quarter or eighth size, the
-// smallest that is still at least twice the needed size. That is much faster. Decoding
-// closer to the needed size makes photos softer than those that MobileNets were trained
-// on, and costs one percentage point of accuracy.
+// The output equals that of Resize.Resize on the upright photo, with one exception. A JPEG
+// of at least four times the needed size is decoded at half, quarter or eighth size: the
+// smallest of these that is at least twice the needed size. This is much faster. Decoding
+// at a size closer to the needed one makes photos softer than those that MobileNets were
+// trained on, and costs one percentage point of accuracy.
 type Resizer struct {
 	Mode          Resize
-	Width, Height int // of the output in pixels
+	Width, Height int // size of the output in pixels
 
 	jpeg      jpeg.Decoder
 	resampler resampler
 }
 
-// keptMemory is how much memory a Resizer keeps at most after a photo, in bytes.
+// keptMemory is the maximum memory that a Resizer keeps after a photo, in bytes.
 const keptMemory = 64 << 20
 
-// Read decodes f and writes it to dst as R, G, B bytes, row by row (shape
+// Read decodes f, resizes it and writes it to dst as R, G, B bytes, row by row (shape
 // [Height][Width][3]). dst must have exactly that length. Errors name the path and wrap
 // ErrFormat or ErrDamaged.
 func (r *Resizer) Read(dst []byte, f *File) error {
@@ -104,8 +104,8 @@ func (r *Resizer) Read(dst []byte, f *File) error {
 	return nil
 }
 
-// Resize is Resize.Resize with the mode and size of r. Once r has seen an image of the
-// same size, it allocates nothing.
+// Resize is like Resize.Resize with the mode and size of r. After an image of the same
+// size it allocates nothing.
 func (r *Resizer) Resize(dst []byte, img image.Image) error {
 	b := img.Bounds()
 	to, from, err := r.Mode.place(dst, r.Width, r.Height, b.Dx(), b.Dy())
@@ -117,8 +117,8 @@ func (r *Resizer) Resize(dst []byte, img image.Image) error {
 	return nil
 }
 
-// place checks the arguments of Resize. It returns the rectangle of the sw×sh source
-// pixels to resize and the rectangle of the w×h pixels in dst to write them to.
+// place checks the arguments of Resize. from is the rectangle to resize of the sw×sh
+// source pixels. to is the rectangle to write of the w×h pixels in dst.
 func (m Resize) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, err error) {
 	to, from = image.Rect(0, 0, w, h), image.Rect(0, 0, sw, sh)
 	switch {
@@ -151,8 +151,8 @@ func (m Resize) fill(dst []byte) {
 	}
 }
 
-// inside returns the largest centred rectangle of shape sw:sh in w×h. Its sides are
-// rounded to nearest and at least one pixel.
+// inside returns the largest centred rectangle in w×h with the proportions sw:sh. Its
+// sides are rounded to nearest and are at least one pixel.
 func inside(w, h, sw, sh int) image.Rectangle {
 	iw, ih := w, h
 	if int64(sw)*int64(h) >= int64(sh)*int64(w) {

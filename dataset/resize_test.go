@@ -16,7 +16,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestResizeGolden compares resized photos with the inputs that TensorFlow Lite got.
+// TestResizeGolden compares resized photos with the recorded inputs of TensorFlow Lite.
 func TestResizeGolden(t *testing.T) {
 	dir := filepath.Join(reference.Path(t, "golden", "manifest.json"), "..", "..")
 	b, err := os.ReadFile(filepath.Join(dir, "golden", "manifest.json"))
@@ -189,7 +189,7 @@ func TestResizeTypes(t *testing.T) {
 		"grey": grey, "transparent": clear, "rgba": rgba, "palette": paletted(gradient(33, 21)),
 	} {
 		for _, img := range []image.Image{img, img.SubImage(part)} {
-			// A copy converted pixel by pixel.
+			// Compare with a copy converted pixel by pixel.
 			b := img.Bounds()
 			plain := image.NewNRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
 			for y := range b.Dy() {

@@ -1,9 +1,13 @@
 package dataset
 
-import "encoding/binary"
+import (
+	"encoding/binary"
 
-// sniffLen is how many bytes of a file sniff looks at.
-const sniffLen = 64
+	"github.com/imprintkit/imprint/dataset/pnm"
+)
+
+// sniffLen is the number of bytes at the start of a file that sniff reads.
+const sniffLen = 512
 
 // sniff returns the format of the photo whose file begins with b.
 func sniff(b []byte) (string, error) {
@@ -20,27 +24,33 @@ func sniff(b []byte) (string, error) {
 	case at(0, "RIFF") && at(8, "WEBP"):
 		return "webp", nil
 	case at(0, "BM") && len(b) >= 18 && b[15] == 0 && b[16] == 0 && b[17] == 0:
-		// A text may begin with "BM". The size of the second header, 40 to 124,
-		// tells them apart.
+		// A text file may begin with "BM", too. The size of the second header, 40 to 124,
+		// distinguishes a BMP.
 		return "bmp", nil
 	case at(4, "ftyp"):
 		return "", isoError(b)
 	case at(0, "II*\x00"), at(0, "MM\x00*"):
-		return "", &kindError{ErrFormat, "TIFF and camera raw files are not supported; convert the photo to JPEG"}
+		return "tiff", nil
+	case at(0, "II+\x00"), at(0, "MM\x00+"):
+		return "", &kindError{ErrFormat, "BigTIFF is not supported; convert it to JPEG or PNG"}
+	case pnm.Is(b):
+		return "pnm", nil
+	case at(0, "FUJIFILMCCD-RAW"), at(0, "IIRO"), at(0, "IIRS"), at(0, "MMOR"), at(0, "IIU\x00"), at(0, "FOVb"):
+		return "", errRaw // from Fujifilm, Olympus, Panasonic and Sigma
 	}
-	return "", &kindError{ErrFormat, "not a JPEG, PNG, WebP, GIF or BMP photo"}
+	return "", &kindError{ErrFormat, "not a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM photo"}
 }
 
 // isoError returns the error for an ISO media file. The major and compatible brands
-// tell HEIC and AVIF from videos (ISO/IEC 14496-12 4.3, ISO/IEC 23008-12 10, AV1 image
-// format 6).
+// distinguish HEIC and AVIF from videos (ISO/IEC 14496-12 4.3, ISO/IEC 23008-12 10, AV1
+// image format 6).
 func isoError(b []byte) error {
 	end := min(len(b), sniffLen)
 	if size := binary.BigEndian.Uint32(b); size >= 16 {
 		end = int(min(uint32(end), size))
 	}
 	for i := 8; i+4 <= end; i += 4 {
-		if i == 12 { // the minor version
+		if i == 12 { // the minor version, not a brand
 			continue
 		}
 		switch string(b[i : i+4]) {
@@ -48,6 +58,8 @@ func isoError(b []byte) error {
 			return &kindError{ErrHEIC, "HEIC is not supported; convert it to JPEG, for example with heif-convert"}
 		case "avif", "avis":
 			return &kindError{ErrHEIC, "AVIF is not supported; convert it to JPEG, for example with heif-convert"}
+		case "crx ": // a raw file from Canon
+			return errRaw
 		}
 	}
 	return &kindError{ErrFormat, "not a photo but a video or another ISO media file"}

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// ErrStream means that a response is not an MJPEG stream, or not one that can be read.
+// ErrStream means that a response is not an MJPEG stream, or that the stream is malformed.
 var ErrStream = errors.New("not an MJPEG stream")
 
 const (
@@ -22,18 +22,18 @@ const (
 )
 
 // A Stream reads the photos of an MJPEG stream, a multipart/x-mixed-replace body as sent
-// by network cameras, mjpg-streamer and the /video page of a Donkey Car. One goroutine
-// may use it at a time.
+// by network cameras, mjpg-streamer and the /video page of a Donkey Car. It is not safe
+// for concurrent use.
 //
-// It is more lenient than RFC 2046, because senders are. Donkey Car, for instance, puts
-// the dashes of the delimiter into the boundary parameter as well, ends lines with a
-// bare newline, and leaves out the newline between a photo and the next delimiter. A
-// Stream ignores leading dashes, accepts any newline, and trusts Content-Length.
+// It is more lenient than RFC 2046, because senders violate it. Donkey Car, for instance,
+// also puts the dashes of the delimiter into the boundary parameter. It ends lines with a
+// bare newline, and omits the newline between a photo and the next delimiter. A Stream
+// ignores leading dashes, accepts any newline, and relies on Content-Length.
 type Stream struct {
 	r        *bufio.Reader
 	boundary string // without leading dashes
 	max      int64
-	inPart   bool // the delimiter of the next part has been read
+	inPart   bool // whether the delimiter of the next part has been read
 }
 
 // NewStream returns a Stream that reads the body r of a response with the given
@@ -51,9 +51,9 @@ func NewStream(r io.Reader, contentType string, l Limits) (*Stream, error) {
 	return &Stream{r: bufio.NewReaderSize(r, 64<<10), boundary: boundary, max: l.MaxBytes}, nil
 }
 
-// Next returns the file of the next photo, which the caller owns and which may not be a
-// photo at all. At the end of the stream the error is io.EOF, or io.ErrUnexpectedEOF
-// inside a photo. Other errors wrap ErrStream, ErrTooLarge or the error of the reader.
+// Next returns the content of the next part. The caller owns it. Next does not check that
+// it is a photo. At the end of the stream the error is io.EOF, or io.ErrUnexpectedEOF
+// inside a part. Other errors wrap ErrStream, ErrTooLarge or the error of the reader.
 func (s *Stream) Next() ([]byte, error) {
 	for between := 0; !s.inPart; {
 		line, err := s.line(maxBetween)
@@ -76,9 +76,9 @@ func (s *Stream) Next() ([]byte, error) {
 	if length < 0 {
 		return s.untilDelimiter()
 	}
-	var b bytes.Buffer // grows with what arrives, not with what was announced
+	var b bytes.Buffer // grows with the received bytes, whatever Content-Length says
 	if n, err := io.CopyN(&b, s.r, length); err != nil {
-		return nil, fmt.Errorf("photo of %d bytes ended after %d bytes: %w", length, n, unexpected(err))
+		return nil, fmt.Errorf("read photo of %d bytes: stopped after %d bytes: %w", length, n, unexpected(err))
 	}
 	return b.Bytes(), nil
 }
@@ -90,7 +90,7 @@ func unexpected(err error) error {
 	return err
 }
 
-// delimiter reports whether line starts a part, or closes the stream.
+// delimiter reports whether line is a delimiter, and whether it is the last one.
 func (s *Stream) delimiter(line []byte) (is, last bool) {
 	name, dashed := bytes.CutPrefix(bytes.TrimSpace(line), []byte("--"))
 	rest, is := bytes.CutPrefix(bytes.TrimLeft(name, "-"), []byte(s.boundary))
@@ -153,7 +153,7 @@ func (s *Stream) header() (length int64, err error) {
 // untilDelimiter reads a photo whose length is unknown.
 func (s *Stream) untilDelimiter() ([]byte, error) {
 	var photo []byte
-	start := 0 // of the current line
+	start := 0 // offset of the current line
 	for {
 		b, err := s.r.ReadSlice('\n')
 		photo = append(photo, b...)

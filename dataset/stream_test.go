@@ -12,7 +12,7 @@ import (
 
 const donkeyType = "multipart/x-mixed-replace;boundary=--boundarydonotcross"
 
-// donkeyVideo returns what the /video page of donkeycar 5.3 sends.
+// donkeyVideo returns photos as a stream of the /video page of donkeycar 5.3.
 func donkeyVideo(photos ...string) string {
 	var b strings.Builder
 	for _, p := range photos {

@@ -25,8 +25,8 @@ var (
 const (
 	tubManifest = "manifest.json"
 	tubImages   = "images"
-	// Tub files grow with the time driven. A catalog has 1000 records of about 300
-	// bytes, the manifest lists the deleted records.
+	// Tub files grow with the driving time. A catalog has 1000 records of about 300 bytes;
+	// the manifest lists the deleted records.
 	maxTubFile    = 64 << 20
 	maxTubRecords = 1 << 20
 )
@@ -53,15 +53,15 @@ type TubRecord struct {
 
 // OpenTub reads the records of the tub in folder dir. It does not open the photos.
 //
-// A car does not sync its tub to disk, so losing power can damage any part of it.
-// OpenTub reads what it can and reports the rest in Tub.Skipped. It ignores the line
+// A car does not sync its tub to disk, so losing power can damage any part of it. OpenTub
+// reads all undamaged records and reports the rest in Tub.Skipped. It ignores the line
 // lengths in catalog_manifest files and also reads catalogs that the manifest does not
-// list yet. Of records with the same index it keeps the last, whose photo has replaced
-// the others. If the manifest is cut short, the list of deleted records is lost, and no
-// record counts as deleted.
+// list yet. If several records have the same index, it keeps the last, whose photo has
+// replaced the others. If the manifest is truncated, the list of deleted records is lost,
+// and no record counts as deleted.
 //
-// A folder that is not a tub is an error that wraps ErrTub. A folder that does not exist
-// is a *NotExistError.
+// If the folder is not a tub, the error wraps ErrTub. If the folder does not exist, the
+// error is a *NotExistError.
 func OpenTub(dir string) (*Tub, error) {
 	t := &Tub{Dir: dir}
 	m, err := t.readManifest()
@@ -93,17 +93,17 @@ func OpenTub(dir string) (*Tub, error) {
 
 func (t *Tub) skip(path string, err error) { t.Skipped = append(t.Skipped, Skipped{path, err}) }
 
-// manifest is the part of a tub's manifest that is used.
+// manifest has the fields of a tub's manifest that OpenTub uses.
 type manifest struct {
-	image   string   // the field that names the photo
-	paths   []string // of catalogs
+	image   string   // the field with the name of the photo
+	paths   []string // the paths of catalogs
 	deleted map[int]bool
 }
 
 // defaultImage is the field with the name of the camera's photo.
 const defaultImage = "cam/image_array"
 
-// readManifest reads the manifest. A tub may lack it and still have catalogs
+// readManifest reads the manifest. A tub without a manifest may still have catalogs
 // (donkeycar#761, #867).
 func (t *Tub) readManifest() (manifest, error) {
 	path := filepath.Join(t.Dir, tubManifest)
@@ -122,11 +122,11 @@ func (t *Tub) readManifest() (manifest, error) {
 }
 
 // parseManifest reads the five JSON lines of a manifest: field names, field types, notes
-// of the user, sessions, and catalogs. It does without lines that are missing or damaged.
+// of the user, sessions, and catalogs. It ignores lines that are missing or damaged.
 func (t *Tub) parseManifest(path string, b []byte) manifest {
 	m := manifest{image: defaultImage}
 	lines := bytes.SplitN(b, []byte("\n"), 6)
-	line := func(i int, v any) bool { return i < len(lines) && json.Unmarshal(lines[i], v) == nil }
+	line := func(i int, v any) bool { return i < len(lines) && unmarshalPython(lines[i], v) == nil }
 	var inputs, types []string
 	if line(0, &inputs) && line(1, &types) && !slices.Contains(inputs, m.image) {
 		for i, kind := range types {
@@ -151,8 +151,8 @@ func (t *Tub) parseManifest(path string, b []byte) manifest {
 	return m
 }
 
-// catalogs returns the names of the tub's catalogs in the order of their numbers: those
-// that the manifest lists, and others in the folder.
+// catalogs returns the names of the tub's catalogs in the order of their numbers: the
+// catalogs in the manifest, and other catalogs in the folder.
 func (t *Tub) catalogs(listed []string) ([]string, error) {
 	entries, err := os.ReadDir(t.Dir)
 	if err != nil {
@@ -227,14 +227,14 @@ func (t tubReader) catalog(path string, b []byte) error {
 	return nil
 }
 
-// record parses a line of a catalog. If a power cut truncated a record, the next one
-// follows on the same line and is used.
+// record parses a line of a catalog. If a power cut truncated a record, the next record is
+// on the same line, and record returns that one.
 func (m manifest) record(dir string, line []byte) (TubRecord, error) {
 	var fields map[string]json.RawMessage
-	err := json.Unmarshal(line, &fields)
+	err := unmarshalPython(line, &fields)
 	if i := bytes.LastIndex(line, []byte(`{"`)); err != nil && i > 0 {
 		fields = nil
-		err = json.Unmarshal(line[i:], &fields)
+		err = unmarshalPython(line[i:], &fields)
 	}
 	if err != nil {
 		return TubRecord{}, fmt.Errorf("damaged record: %w", err)
@@ -260,4 +260,31 @@ func (m manifest) record(dir string, line []byte) (TubRecord, error) {
 		record.Time = time.UnixMilli(r.ms).UTC()
 	}
 	return record, nil
+}
+
+// unmarshalPython parses JSON as Python writes it: NaN, Infinity and -Infinity, which are
+// not JSON, count as null.
+func unmarshalPython(b []byte, v any) error {
+	if !bytes.Contains(b, []byte("NaN")) && !bytes.Contains(b, []byte("Infinity")) {
+		return json.Unmarshal(b, v)
+	}
+	strict := make([]byte, 0, len(b))
+	for quoted := false; len(b) > 0; {
+		n := 1 // bytes to copy
+		switch {
+		case quoted && b[0] == '\\':
+			n = min(2, len(b))
+		case b[0] == '"':
+			quoted = !quoted
+		case !quoted:
+			for _, word := range []string{"NaN", "-Infinity", "Infinity"} {
+				if rest, ok := bytes.CutPrefix(b, []byte(word)); ok {
+					strict, b, n = append(strict, "null"...), rest, 0
+					break
+				}
+			}
+		}
+		strict, b = append(strict, b[:n]...), b[n:]
+	}
+	return json.Unmarshal(strict, v)
 }

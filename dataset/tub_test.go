@@ -32,7 +32,7 @@ func tub(t testing.TB, n int, deleted ...int) string {
 		}
 		photo := fmt.Sprintf("%d_cam_image_array_.jpg", i)
 		catalogs[name] += fmt.Sprintf(`{"_index": %d, "_session_id": "26-11-28_%d", "_timestamp_ms": %d, "cam/image_array": %q, "user/angle": %.2f, "user/mode": %q}`+"\n",
-			i, i/4, 1795900000000+50*i, photo, float64(i)/4, []string{"user", "local"}[i%2])
+			i, i/4, int64(1795900000000)+50*int64(i), photo, float64(i)/4, []string{"user", "local"}[i%2])
 		putFile(t, filepath.Join(dir, "images", photo), asJPEG(t, gradient(8+i, 8)))
 	}
 	for name, text := range catalogs {
@@ -61,7 +61,7 @@ func putFile(t testing.TB, path string, b []byte) {
 	}
 }
 
-// change replaces the first occurrence of a text in a file, which must have one.
+// change replaces the first occurrence of a text in a file. The text must occur.
 func change(t testing.TB, path, old, new string) {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -268,4 +268,35 @@ func FuzzTub(f *testing.F) {
 		}
 		tub.Select(TubFilter{Sessions: []string{"0"}, Fields: map[string]string{"user/angle": "1"}}, "x")
 	})
+}
+
+// Python writes NaN and Infinity, which JSON does not have.
+func TestTubOfPythonNumbers(t *testing.T) {
+	dir := write(t, map[string][]byte{
+		"manifest.json": []byte(`["cam/image_array","user/angle","note"]` + "\n" + `["image_array","float","str"]` + "\n" + `{"gain": NaN}` + "\n{}\n" + `{"paths": ["catalog_0.catalog"], "deleted_indexes": [3], "max": Infinity}` + "\n"),
+		"catalog_0.catalog": []byte(`{"_index": 0, "cam/image_array": "0.jpg", "user/angle": NaN}
+{"_index": 1, "cam/image_array": "1.jpg", "user/angle": -Infinity, "pilot": [Infinity, 1]}
+{"_index": 2, "cam/image_array": "2.jpg", "note": "a \"NaN\" is NaN, Infinity"}
+{"_index": 3, "cam/image_array": "3.jpg", "user/angle": NaN}
+{"_index": 4, "cam/image_array": "4.jpg", "user/angle": NaNo}
+{"_index": 5, "cam/im{"_index": 5, "cam/image_array": "5.jpg", "user/angle": NaN}
+`),
+	})
+	tub, err := OpenTub(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	for _, r := range tub.Records {
+		got = append(got, r.Index)
+	}
+	if want := []int{0, 1, 2, 5}; !slices.Equal(got, want) {
+		t.Errorf("records %v, want %v", got, want)
+	}
+	if len(tub.Skipped) != 1 || tub.Deleted != 1 {
+		t.Errorf("skipped %v, deleted %d", tub.Skipped, tub.Deleted)
+	}
+	if got, want := string(tub.Records[2].Fields["note"]), `"a \"NaN\" is NaN, Infinity"`; got != want {
+		t.Errorf("note %s, want %s", got, want)
+	}
 }

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// A TubFilter selects records of a tub. A record must match all fields of the filter
-// that are not empty.
+// A TubFilter selects records of a tub. A record must match all non-empty fields of the
+// filter.
 type TubFilter struct {
 	// Sessions are session ids, such as "26-11-28_0", or session numbers, such as "0".
 	Sessions []string
@@ -25,7 +25,7 @@ type TubFilter struct {
 	Fields map[string]string
 }
 
-// An IndexRange is the indexes i with From ≤ i < To.
+// An IndexRange is a range of indexes i with From ≤ i < To.
 type IndexRange struct{ From, To int }
 
 // ParseIndexRange parses FROM:TO, FROM:, :TO or a single index. TO is excluded.
@@ -49,12 +49,13 @@ func ParseIndexRange(s string) (IndexRange, error) {
 	return r, nil
 }
 
-// Select returns an item with the given label for each record that f selects, and the
-// records whose photo is missing or is a symbolic link. Item.Source combines the tub and
-// the session, because successive photos of a session are near-duplicates.
+// Select returns an item with the given label for each record that f selects. It also
+// returns the skipped records: their photo is missing or is a symbolic link. Item.Source
+// combines the tub and the session, because successive photos of a session are
+// near-duplicates.
 //
-// A session or field that the tub does not have is an error that wraps ErrNotInTub and
-// lists those it has.
+// If the tub does not have a session or field of f, the error wraps ErrNotInTub and lists
+// the tub's sessions or fields.
 func (t *Tub) Select(f TubFilter, label string) ([]Item, []Skipped, error) {
 	if err := t.check(f); err != nil {
 		return nil, nil, fmt.Errorf("tub %s: %w", t.Dir, err)
@@ -85,8 +86,8 @@ func (t *Tub) Select(f TubFilter, label string) ([]Item, []Skipped, error) {
 	return items, skipped, nil
 }
 
-// check returns an error for a session or field that no record has. It is probably
-// mistyped.
+// check returns an error if no record has a session or field of f, because the name is
+// probably mistyped.
 func (t *Tub) check(f TubFilter) error {
 	var sessions []string
 	fields := make(map[string]bool)
@@ -129,7 +130,7 @@ func (f TubFilter) matches(r TubRecord) bool {
 	return true
 }
 
-// equalsJSON reports whether the JSON value v is what a user typed as want.
+// equalsJSON reports whether the JSON value v equals want, which a user typed.
 func equalsJSON(v json.RawMessage, want string) bool {
 	var s string
 	if json.Unmarshal(v, &s) == nil && len(v) > 0 && v[0] == '"' {

@@ -3,20 +3,26 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"golang.org/x/text/unicode/norm"
 )
 
-// Skipped is a photo, or a folder that may hold photos, that was left out, and why.
+// Skipped is a photo or folder that was skipped, with the reason.
 type Skipped struct {
 	Path string
 	Err  error // does not name the path
 }
 
 var (
-	errSymlink    = errors.New("symbolic links inside folders are not followed")
+	errSymlink    = errors.New("symbolic links in tubs are not followed")
+	errBrokenLink = errors.New("broken symbolic link")
+	errLinkUp     = errors.New("symbolic link to a folder above")
 	errNotRegular = errors.New("not a regular file")
 )
 
@@ -24,19 +30,23 @@ var (
 // recursively.
 //
 // If label is not empty, every photo gets it. Otherwise each path must be a folder with
-// one subfolder per label, DIR/<label>/…. A file, or a folder that contains photos
-// directly, is then an error that wraps ErrNoLabel. A path that does not exist is a
-// *NotExistError.
+// one subfolder per label, DIR/<label>/…. If a path is then a file, or a folder that
+// contains photos directly, the error wraps ErrNoLabel. If a path does not exist, the
+// error is a *NotExistError.
 //
-// A file listed in paths may have any name. Inside folders, Walk ignores names
-// that start with a dot and names without the extension of a photo. It includes HEIC and
-// AVIF, so that reading them reports what to do. It reports symbolic links and special
-// files that are named like a photo, and folders that it cannot read, as skipped.
+// A file listed in paths may have any name. Inside folders, Walk ignores names that start
+// with a dot. It recognizes photos by their extension or, without one, by their first
+// bytes, and ignores other files. It includes HEIC, AVIF and camera raw files, because
+// reading them returns an error with a remedy. Walk follows symbolic links, but visits no
+// folder twice for one label. As skipped it reports folders that it cannot read, special
+// files with the extension of a photo, and links that are broken or lead to a folder above
+// them. Labels are in Unicode's normal form C.
 //
 // Items are in the order of paths, and inside a folder in the byte order of their names.
-// Walk returns no items and no error if there are no photos.
+// If there are no photos, Walk returns no items and no error.
 func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 	var w walker
+	label = norm.NFC.String(label)
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		switch {
@@ -45,7 +55,7 @@ func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 		case err != nil:
 			return nil, nil, inFile(path, cause(err))
 		case info.IsDir() && label != "":
-			w.folder(path, label)
+			w.tree(path, label)
 		case info.IsDir():
 			if err := w.labelled(path); err != nil {
 				return nil, nil, err
@@ -59,9 +69,32 @@ func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 	return w.items, w.skipped, nil
 }
 
+// Subfolders returns the names of the folders in dir that hold photos, themselves or in
+// their subfolders, in byte order. For Walk each may be a label.
+func Subfolders(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, inFile(dir, cause(err))
+	}
+	var names []string
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if mode, err := entryType(path, e); hidden(e.Name()) || err != nil || !mode.IsDir() {
+			continue
+		}
+		var w walker
+		if w.tree(path, e.Name()); len(w.items) > 0 {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
 type walker struct {
 	items   []Item
 	skipped []Skipped
+	root    string          // of the current tree, without symbolic links
+	visited map[string]bool // folders of the current tree, likewise
 }
 
 func (w *walker) skip(path string, err error) {
@@ -75,55 +108,116 @@ func (w *walker) labelled(dir string) error {
 		return inFile(dir, cause(err))
 	}
 	for _, e := range entries {
+		if hidden(e.Name()) {
+			continue
+		}
 		path := filepath.Join(dir, e.Name())
+		mode, err := entryType(path, e)
 		switch {
-		case hidden(e.Name()):
-		case e.IsDir():
-			w.folder(path, e.Name())
-		case hasPhotoName(e.Name()):
+		case err != nil && hasPhotoName(e.Name()):
+			w.skip(path, err)
+		case err != nil:
+		case mode.IsDir():
+			w.tree(path, norm.NFC.String(e.Name()))
+		case isPhotoFile(path, mode):
 			return fmt.Errorf("%s: %w for photos directly in the folder, such as %s", dir, ErrNoLabel, e.Name())
-		case e.Type()&os.ModeSymlink != 0:
-			// It may lead to a folder of photos.
-			if isDir(path) {
-				w.skip(path, errSymlink)
-			}
 		}
 	}
 	return nil
 }
 
-// folder collects all photos in dir and its subfolders.
+// tree collects all photos in dir and its subfolders.
+func (w *walker) tree(dir, label string) {
+	w.root, _ = filepath.EvalSymlinks(dir)
+	w.visited = make(map[string]bool)
+	w.folder(dir, label)
+}
+
 func (w *walker) folder(dir, label string) {
+	resolved, err := filepath.EvalSymlinks(dir)
+	switch {
+	case err != nil:
+		w.skip(dir, err)
+		return
+	case w.visited[resolved]:
+		return
+	case resolved != w.root && strings.HasPrefix(w.root+"/", strings.TrimSuffix(resolved, "/")+"/"):
+		w.skip(dir, errLinkUp) // it holds other labels' photos
+		return
+	}
+	w.visited[resolved] = true
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		w.skip(dir, err)
 		return
 	}
 	for _, e := range entries {
+		if hidden(e.Name()) {
+			continue
+		}
 		path := filepath.Join(dir, e.Name())
+		mode, err := entryType(path, e)
 		switch {
-		case hidden(e.Name()):
-		case e.IsDir():
+		case err != nil && hasPhotoName(e.Name()):
+			w.skip(path, err)
+		case err != nil:
+		case mode.IsDir():
 			w.folder(path, label)
-		case !hasPhotoName(e.Name()):
-		case e.Type().IsRegular():
+		case !isPhotoFile(path, mode):
+		case mode.IsRegular():
 			w.items = append(w.items, Item{Path: path, Label: label})
-		case e.Type()&os.ModeSymlink != 0:
-			w.skip(path, errSymlink)
 		default:
 			w.skip(path, errNotRegular)
 		}
 	}
 }
 
+// entryType returns the type of what an entry of a folder is or, as a symbolic link, leads
+// to.
+func entryType(path string, e fs.DirEntry) (fs.FileMode, error) {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.Type(), nil
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, errBrokenLink
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Mode().Type(), nil
+}
+
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// hasPhotoName reports whether name has the extension of a photo. HEIC and AVIF count,
-// because reading them gives a helpful error.
+// isPhotoFile reports whether a file is named like a photo or, if it is a regular file
+// without an extension, begins like one.
+func isPhotoFile(path string, mode fs.FileMode) bool {
+	if hasPhotoName(path) {
+		return true
+	}
+	if filepath.Ext(path) != "" || !mode.IsRegular() {
+		return false
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may be a FIFO by now
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, sniffLen)
+	n, _ := io.ReadFull(f, head)
+	_, err = sniff(head[:n])
+	return err == nil || errors.Is(err, ErrHEIC)
+}
+
+// hasPhotoName reports whether name has the extension of a photo. HEIC, AVIF and camera
+// raw files count, because reading them returns a helpful error.
 func hasPhotoName(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp",
-		".heic", ".heif", ".hif", ".avif":
+		".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+		".heic", ".heif", ".hif", ".avif",
+		".dng", ".arw", ".cr2", ".cr3", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw":
 		return true
 	}
 	return false

@@ -77,34 +77,84 @@ func TestWalk(t *testing.T) {
 	}
 }
 
+func symlink(t *testing.T, target, path string) {
+	t.Helper()
+	if err := os.Symlink(target, path); err != nil {
+		t.Skipf("no symbolic links here: %v", err)
+	}
+}
+
 func TestWalkSymlinks(t *testing.T) {
-	dir := write(t, map[string][]byte{"set/cat/a.jpg": nil, "other/dog/b.jpg": nil})
+	dir := write(t, map[string][]byte{"set/cat/a.jpg": nil, "other/dog/b.jpg": nil, "other/dog/deep/c.jpg": nil})
 	for name, target := range map[string]string{
-		"set/cat/link.jpg": "../../other/dog/b.jpg", "set/dog": "../other/dog", "set/cat/loop": "..", "all": "set", "one": "set/cat/a.jpg",
+		"set/cat/link.jpg": "../../other/dog/b.jpg", "set/cat/gone.jpg": "nowhere.jpg", "set/cat/gone": "nowhere", "set/cat/loop": "..", "set/cat/self": "self",
+		"set/dog": "../other/dog", "other/dog/deep/up": "..", "other/dog/again": "deep", "all": "set", "one": "set/cat/a.jpg",
 	} {
-		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
-			t.Skipf("no symbolic links here: %v", err)
-		}
+		symlink(t, target, filepath.Join(dir, name))
 	}
 	items, skipped, err := Walk([]string{filepath.Join(dir, "all")}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := in(t, dir, items), []Item{{Path: "all/cat/a.jpg", Label: "cat"}}; !reflect.DeepEqual(got, want) {
+	want := []Item{{Path: "all/cat/a.jpg", Label: "cat"}, {Path: "all/cat/link.jpg", Label: "cat"}, {Path: "all/dog/again/c.jpg", Label: "dog"}, {Path: "all/dog/b.jpg", Label: "dog"}}
+	if got := in(t, dir, items); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	var names []string
+	reasons := make(map[string]error)
 	for _, s := range skipped {
-		names = append(names, filepath.Base(s.Path))
-		if !errors.Is(s.Err, errSymlink) {
-			t.Errorf("%s: %v", s.Path, s.Err)
-		}
+		reasons[filepath.Base(s.Path)] = s.Err
 	}
-	if want := []string{"link.jpg", "dog"}; !reflect.DeepEqual(names, want) {
-		t.Errorf("skipped %v, want %v", names, want)
+	if want := map[string]error{"gone.jpg": errBrokenLink, "loop": errLinkUp}; !reflect.DeepEqual(reasons, want) {
+		t.Errorf("skipped %v, want %v", reasons, want)
 	}
 	items, _, err = Walk([]string{filepath.Join(dir, "one")}, "x")
 	if err != nil || len(items) != 1 {
 		t.Errorf("a link as a path: got %v, %v", items, err)
+	}
+}
+
+func TestWalkLabelsAreNormalized(t *testing.T) {
+	composed, decomposed := "caf\u00e9", "cafe\u0301"
+	dir := write(t, map[string][]byte{composed + "/a.jpg": nil, decomposed + "/b.jpg": nil})
+	items, _, err := Walk([]string{dir}, "")
+	if err != nil || len(items) == 0 {
+		t.Fatal(items, err)
+	}
+	single, _, err := Walk([]string{dir}, decomposed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range append(items, single...) {
+		if item.Label != composed {
+			t.Errorf("%q has the label %q", item.Path, item.Label)
+		}
+	}
+}
+
+// TestWalkNoExtension finds photos by their first bytes.
+func TestWalkNoExtension(t *testing.T) {
+	heic := []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")
+	dir := write(t, map[string][]byte{
+		"set/hat/photo": asPNG(t, corners(8, 6)), "set/hat/LICENSE": []byte("A text."), "set/hat/empty": nil,
+		"set/hat/phone": heic, "set/hat/.hidden": asPNG(t, corners(8, 6)), "flat/photo": asJPEG(t, corners(8, 6)),
+	})
+	items, skipped, err := Walk([]string{filepath.Join(dir, "set")}, "")
+	if err != nil || len(skipped) != 0 {
+		t.Fatalf("got skipped %v, error %v, want none", skipped, err)
+	}
+	if got, want := in(t, dir, items), []Item{{Path: "set/hat/phone", Label: "hat"}, {Path: "set/hat/photo", Label: "hat"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if _, _, err := Walk([]string{filepath.Join(dir, "flat")}, ""); !errors.Is(err, ErrNoLabel) {
+		t.Errorf("a photo directly in a folder: got %v, want ErrNoLabel", err)
+	}
+}
+
+func TestSubfolders(t *testing.T) {
+	dir := write(t, map[string][]byte{"hat/a.jpg": nil, "shoes/deep/b.jpg": nil, "notes/c.txt": nil, ".git/d.jpg": nil, "e.jpg": nil})
+	symlink(t, "shoes", filepath.Join(dir, "boots"))
+	got, err := Subfolders(dir)
+	if want := []string{"boots", "hat", "shoes"}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// decodeWebP decodes a WebP to NRGBA. x/image returns the samples of a lossy WebP in a
-// type whose values have another range, so colours look washed out (golang/go#40173).
-// decodeWebP converts them.
+// decodeWebP decodes a WebP to NRGBA. For a lossy WebP, x/image returns an image.YCbCr with
+// samples of video range, so colours look washed out (golang/go#40173). decodeWebP converts
+// them.
 func decodeWebP(r io.Reader) (image.Image, error) {
 	img, err := webp.Decode(r)
 	switch img := img.(type) {

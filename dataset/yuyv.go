@@ -10,8 +10,8 @@ import (
 // (V4L2_PIX_FMT_YUYV).
 //
 // The frame's luma is 16 to 235 and its chroma 16 to 240, the V4L2 default for such
-// formats. YUYV expands both to the range 0 to 255 that package image uses. A frame that
-// is too short or has an impossible size is an error that wraps ErrDamaged.
+// formats. YUYV expands both to the range 0 to 255 of package image. If the frame is too
+// short or its size is invalid, the error wraps ErrDamaged.
 func YUYV(frame []byte, w, h, stride int) (*image.YCbCr, error) {
 	const limit = 1 << 15 // pixels
 	if w < 2 || h < 1 || w > limit || h > limit || w%2 != 0 || stride < 2*w || stride > 1<<20 {

@@ -24,15 +24,14 @@ type AddOptions struct {
 
 // Added is the result of [Workspace.Add].
 type Added struct {
-	Photos    int                 `json:"photos"` // added to classes
-	Negatives int                 `json:"negatives,omitempty"`
-	Classes   map[string]int      `json:"classes"` // photos added by label
-	Skipped   []Skipped           `json:"skipped,omitempty"`
-	Devices   map[string]int      `json:"devices,omitempty"` // photos embedded by each device
-	Elapsed   time.Duration       `json:"-"`
-	Estimate  classifier.Estimate `json:"estimate"` // leave-one-out accuracy afterwards
-	// ResizeChoice is set if AutoResize has chosen.
-	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"`
+	Photos       int                    `json:"photos"` // added to classes
+	Negatives    int                    `json:"negatives,omitempty"`
+	Classes      map[string]int         `json:"classes"` // photos added by label
+	Skipped      []Skipped              `json:"skipped,omitempty"`
+	Devices      map[string]int         `json:"devices,omitempty"` // photos embedded by each device
+	Elapsed      time.Duration          `json:"-"`
+	Estimate     classifier.Estimate    `json:"estimate"`             // leave-one-out accuracy afterwards
+	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"` // by AutoResize
 }
 
 // Skipped is a photo that was not added.
@@ -47,10 +46,13 @@ type Skipped struct {
 // be read or are there already, and fails with ErrNoPhotos if none can be read.
 func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
 	b, err := newBatch(items, o.Negatives)
+	if err == nil {
+		err = w.checkLabels(b) // before the work
+	}
 	if err != nil {
 		return nil, err
 	}
-	if w.options.Resize == AutoResize && w.state.Generation == 0 {
+	if w.options.Resize == AutoResize && w.untrained() {
 		b.added.ResizeChoice, err = w.embedAutoResize(ctx, b.items, o.Progress, b.take)
 	} else {
 		err = w.embed(ctx, w.state.Settings.Resize, b.items, o.Progress, b.take)
@@ -61,7 +63,7 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 	return b.added, w.addBatch(ctx, b)
 }
 
-// An Observation is a photo with its embedding, such as a classified frame of a camera.
+// An Observation is a photo with its embedding, such as a classified frame.
 type Observation struct {
 	Label     string
 	Photo     [sha256.Size]byte // SHA-256 of the encoded photo, which identifies it
@@ -119,7 +121,7 @@ func newBatch(items, negatives []dataset.Item) (*batch, error) {
 
 func (b *batch) time() time.Time { return b.start.UTC().Truncate(time.Second) }
 
-// take notes the embedding of item i.
+// take makes an example of item i and its embedding.
 func (b *batch) take(i int, e infer.Embedding) error {
 	it := b.items[i]
 	if e.Err != nil {
@@ -138,7 +140,7 @@ func (b *batch) take(i int, e infer.Embedding) error {
 	return nil
 }
 
-// skipDuplicate skips example i, which is there already under a label.
+// skipDuplicate skips example i, whose photo already has a label.
 func (b *batch) skipDuplicate(i int, label string) {
 	b.skipped[i].Reason, b.skipped[i].Label, b.skipped[i].Duplicate = fmt.Sprintf("already in %q", label), label, true
 	if label == store.NegativeLabel {
@@ -146,7 +148,20 @@ func (b *batch) skipDuplicate(i int, label string) {
 	}
 }
 
-// fresh returns the examples that are not skipped, and the index of each by its photo.
+// skipKnown skips the examples that s has already.
+func (b *batch) skipKnown(s *store.State) {
+	labels := make(map[store.Digest]string)
+	for _, e := range s.Examples {
+		labels[e.Photo] = e.Label
+	}
+	for i, e := range b.examples {
+		if label, known := labels[e.Photo]; known && (b.skipped[i].Reason == "" || b.skipped[i].Duplicate) {
+			b.skipDuplicate(i, label)
+		}
+	}
+}
+
+// fresh returns the examples that are not skipped, and their indices by photo.
 func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]int) {
 	at = make(map[store.Digest]int)
 	x := make([]float64, w.backbone.Dim())
@@ -157,7 +172,7 @@ func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]
 		if first, ok := at[e.Photo]; ok {
 			b.skipDuplicate(i, b.examples[first].Label)
 		} else if norm := infer.Unit(w.backbone, x, e.Raw); !(norm > 0) || math.IsInf(norm, 0) {
-			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in it: its embedding has length %v", norm)
+			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in it: the embedding has length %v", norm)
 		} else {
 			at[e.Photo] = i
 			fresh = append(fresh, e)
@@ -176,11 +191,10 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 		return fmt.Errorf("add: %w to add among %d", ErrNoPhotos, len(b.examples))
 	}
 	err := w.commit(ctx, func(s *store.State) error {
-		// Only here, under the lock, is it certain which photos are known.
-		for _, e := range s.Examples {
-			if i, ok := at[e.Photo]; ok {
-				b.skipDuplicate(i, e.Label)
-			}
+		// Only under the lock is it certain which photos the workspace has.
+		b.skipKnown(s)
+		if err := resolveLabels(s, fresh); err != nil {
+			return err
 		}
 		added := slices.DeleteFunc(fresh, func(e store.Example) bool { return b.skipped[at[e.Photo]].Duplicate })
 		if len(added) == 0 {

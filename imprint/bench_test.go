@@ -22,8 +22,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// eachBackbone runs a benchmark with a small model and, if it is there, with
-// Coral's extractor.
+// eachBackbone runs a benchmark with a small model and with Coral's extractor.
 func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
 	b.Run("small", func(b *testing.B) {
 		f(b, Options{Backbone: phototest.Backbone(b, "extractor.tflite", backbonetest.Extractor())})
@@ -33,38 +32,38 @@ func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
 	})
 }
 
-// withPhotos opens a workspace of n photos in ten classes. Their embeddings are
-// random: how long a change takes does not depend on what is on the photos.
+// withPhotos opens a workspace of n photos in ten classes. Their embeddings are random: the time
+// of a change does not depend on what the photos show.
 func withPhotos(b *testing.B, o Options, n int) *Workspace {
 	b.Helper()
-	k := openWorkspace(b, filepath.Join(b.TempDir(), "ws"), o)
+	w := openWorkspace(b, filepath.Join(b.TempDir(), "ws"), o)
 	if n == 0 {
-		return k
+		return w
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	c := store.Change{Verb: "add", Settings: k.state.Settings}
+	c := store.Change{Verb: "add", Settings: w.state.Settings}
 	for i := range n {
-		e := store.Example{Label: fmt.Sprint("class ", i%10), Path: fmt.Sprintf("/home/somebody/photos/class %d/%d.jpg", i%10, i), Raw: make([]byte, k.state.Backbone.Size)}
+		e := store.Example{Label: fmt.Sprint("class ", i%10), Path: fmt.Sprintf("/home/somebody/photos/class %d/%d.jpg", i%10, i), Raw: make([]byte, w.state.Backbone.Size)}
 		for j := range e.Raw {
 			e.Raw[j] = byte(r.Uint32())
 		}
 		e.Photo = store.Sum(e.Raw)
 		c.Added = append(c.Added, e)
 	}
-	err := k.commit(context.Background(), func(s *store.State) error { s.Apply(c); return nil })
+	err := w.commit(context.Background(), func(s *store.State) error { s.Apply(c); return nil })
 	if err != nil {
 		b.Fatal(err)
 	}
-	return k
+	return w
 }
 
 func BenchmarkEmbed(b *testing.B) {
 	eachBackbone(b, func(b *testing.B, o Options) {
-		k := withPhotos(b, o, 0)
+		w := withPhotos(b, o, 0)
 		items := photos("a", 0, 0, 1)
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := k.embed(context.Background(), dataset.Crop, items, nil, func(_ int, e infer.Embedding) error { return e.Err }); err != nil {
+			if err := w.embed(context.Background(), dataset.Crop, items, nil, func(_ int, e infer.Embedding) error { return e.Err }); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -73,24 +72,24 @@ func BenchmarkEmbed(b *testing.B) {
 
 func BenchmarkClassify(b *testing.B) {
 	eachBackbone(b, func(b *testing.B, o Options) {
-		k := withPhotos(b, o, 100)
+		w := withPhotos(b, o, 100)
 		items := photos("?", 0, 0, 1)
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := k.Classify(context.Background(), items, 1, func(r predict.Result) error { return r.Err }); err != nil {
+			if err := w.Classify(context.Background(), items, 1, func(r predict.Result) error { return r.Err }); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 }
 
-// BenchmarkAdd adds one photo to a workspace of so many. Where the disk syncs, that
-// is most of the time.
+// BenchmarkAdd adds one photo to workspaces of different sizes. On a real disk most of the time
+// is syncing.
 func BenchmarkAdd(b *testing.B) {
 	for _, n := range []int{100, 20000} {
 		b.Run(fmt.Sprint("to ", n), func(b *testing.B) {
 			eachBackbone(b, func(b *testing.B, o Options) {
-				k := withPhotos(b, o, n)
+				w := withPhotos(b, o, n)
 				var items []dataset.Item
 				seed := uint64(0)
 				b.ReportAllocs()
@@ -99,7 +98,7 @@ func BenchmarkAdd(b *testing.B) {
 					items = photos("new", 0, seed, 1)
 					seed++
 					b.StartTimer()
-					mustAdd(b, k, items...)
+					mustAdd(b, w, items...)
 				}
 			})
 		})
@@ -108,11 +107,11 @@ func BenchmarkAdd(b *testing.B) {
 
 func BenchmarkExport(b *testing.B) {
 	eachBackbone(b, func(b *testing.B, o Options) {
-		k := withPhotos(b, o, 100)
+		w := withPhotos(b, o, 100)
 		path := filepath.Join(b.TempDir(), "m.tflite")
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := k.Export(path, "", classifier.Float, false); err != nil {
+			if _, err := w.Export(path, "", classifier.Float, false); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -133,14 +132,14 @@ func encoded(t testing.TB, s *store.State) []byte {
 	return b
 }
 
-// BenchmarkLarge does what each change of a workspace of 20 000 photos does.
+// BenchmarkLarge measures the steps of a change in a workspace of 20 000 photos.
 func BenchmarkLarge(b *testing.B) {
 	eachBackbone(b, func(b *testing.B, o Options) {
-		k := withPhotos(b, o, 20000)
+		w := withPhotos(b, o, 20000)
 		b.Run("head", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := k.newHead(k.state); err != nil {
+				if _, _, err := w.newHead(w.state); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -148,10 +147,10 @@ func BenchmarkLarge(b *testing.B) {
 		b.Run("encode", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				encoded(b, k.state)
+				encoded(b, w.state)
 			}
 		})
-		file := encoded(b, k.state)
+		file := encoded(b, w.state)
 		b.Run("decode", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -163,8 +162,8 @@ func BenchmarkLarge(b *testing.B) {
 	})
 }
 
-// BenchmarkPhoto does what is done to a photo of 1600×1200 pixels: decoding, whole as
-// image/jpeg does it and as much as the model needs; that and resizing; embedding.
+// BenchmarkPhoto measures the steps from a photo of 1600×1200 pixels to its embedding, and for
+// comparison decoding by image/jpeg.
 func BenchmarkPhoto(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	img := image.NewRGBA(image.Rect(0, 0, 1600, 1200))
@@ -185,11 +184,11 @@ func BenchmarkPhoto(b *testing.B) {
 		}
 	})
 	eachBackbone(b, func(b *testing.B, o Options) {
-		k := openWorkspace(b, filepath.Join(b.TempDir(), "ws"), o)
+		w := openWorkspace(b, filepath.Join(b.TempDir(), "ws"), o)
 		item := dataset.Item{Path: "photo", Content: photo.Bytes()}
-		runner := k.backbone.NewRunner(1)
+		runner := w.backbone.NewRunner(1)
 		defer runner.Close()
-		fitter := dataset.Resizer{Mode: dataset.Crop, Width: k.backbone.Width, Height: k.backbone.Height}
+		resizer := dataset.Resizer{Mode: dataset.Crop, Width: w.backbone.Width, Height: w.backbone.Height}
 		b.Run("decode and resize", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -197,17 +196,17 @@ func BenchmarkPhoto(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if err := fitter.Read(runner.RGB(), f); err != nil {
+				if err := resizer.Read(runner.RGB(), f); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
-		// What Resizer.Read decodes for a model of 224×224: half the size, in the crop.
+		// Resizer.Read decodes half the size, inside the crop, for a model of 224×224.
 		half := image.NewYCbCr(image.Rect(0, 0, 525, 525), image.YCbCrSubsampleRatio420)
 		b.Run("resize", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := dataset.Squash.Resize(runner.RGB(), half, k.backbone.Width, k.backbone.Height); err != nil {
+				if err := dataset.Squash.Resize(runner.RGB(), half, w.backbone.Width, w.backbone.Height); err != nil {
 					b.Fatal(err)
 				}
 			}

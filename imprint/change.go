@@ -4,36 +4,33 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 
 	"github.com/imprintkit/imprint/classifier"
-	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // Remove removes the photos with a label, at paths, or both, and returns how many. A path
-// means the photo with the content that is there now, or else the one added from there.
+// means the photo with the content that is there now, or else what was added from there; a
+// folder means all its photos.
 func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (int, error) {
 	if label == "" && len(paths) == 0 {
 		return 0, fmt.Errorf("remove: %w and no label given", ErrNoPhotos)
 	}
-	named := make([]namedPhoto, len(paths))
-	for i, path := range paths {
-		var err error
-		if named[i], err = namePhoto(path); err != nil {
-			return 0, fmt.Errorf("remove %s: %w", path, err)
-		}
+	named, err := namePhotos(paths)
+	if err != nil {
+		return 0, fmt.Errorf("remove: %w", err)
 	}
 	var removed []store.Example
-	err := w.commit(ctx, func(s *store.State) (err error) {
+	err = w.commit(ctx, func(s *store.State) (err error) {
+		label := spelling(s, label)
 		removed = slices.DeleteFunc(slices.Clone(s.Examples), func(e store.Example) bool { return label != "" && e.Label != label })
 		if len(removed) == 0 && label != "" {
 			return fmt.Errorf("remove %q: %w", label, ErrUnknownLabel)
 		}
 		if len(named) > 0 {
 			if removed, err = pick(removed, named); err != nil {
-				return err
+				return fmt.Errorf("remove %w", err)
 			}
 		}
 		s.Apply(store.Change{Verb: "remove", Removed: removed, Settings: s.Settings})
@@ -45,45 +42,7 @@ func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (i
 	return len(removed), nil
 }
 
-// A namedPhoto is a photo that a path means.
-type namedPhoto struct {
-	path, absolute string
-	photo          store.Digest // of the file, if it can be read
-}
-
-func namePhoto(path string) (namedPhoto, error) {
-	p := namedPhoto{path: path}
-	if b, err := store.ReadFile(path, dataset.DefaultLimits().MaxBytes); err == nil {
-		p.photo = store.Sum(b)
-	}
-	var err error
-	p.absolute, err = filepath.Abs(path)
-	return p, err
-}
-
-// pick returns the examples that photos name, all of which must be there.
-func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error) {
-	byPhoto, byPath := make(map[store.Digest]bool), make(map[string]bool)
-	for _, e := range examples {
-		byPhoto[e.Photo], byPath[e.Path] = true, true
-	}
-	photo, path := make(map[store.Digest]bool), make(map[string]bool)
-	for _, p := range photos {
-		switch {
-		case byPhoto[p.photo]:
-			photo[p.photo] = true
-		case byPath[p.absolute]:
-			path[p.absolute] = true
-		case byPath[p.path]: // it came from standard input
-			path[p.path] = true
-		default:
-			return nil, fmt.Errorf("remove %s: %w: it was never added", p.path, ErrNoPhotos)
-		}
-	}
-	return slices.DeleteFunc(examples, func(e store.Example) bool { return !photo[e.Photo] && !path[e.Path] }), nil
-}
-
-// RemovePhoto removes the photo with a SHA-256 (in hexadecimal); it had label.
+// RemovePhoto removes the photo of a hexadecimal SHA-256 and returns its label.
 func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
 	var photo store.Digest
 	if err := photo.UnmarshalText([]byte(sha256)); err != nil {
@@ -121,15 +80,19 @@ func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 		return fmt.Errorf("rename %q: %w", from, err)
 	}
 	return w.commit(ctx, func(s *store.State) error {
-		has := func(label string) bool {
-			return slices.ContainsFunc(s.Examples, func(e store.Example) bool { return e.Label == label })
-		}
-		if !has(from) {
+		from := spelling(s, from)
+		others := store.State{Examples: slices.DeleteFunc(slices.Clone(s.Positives()), func(e store.Example) bool { return e.Label == from })}
+		if len(others.Examples) == len(s.Positives()) {
 			return fmt.Errorf("rename %q: %w", from, ErrUnknownLabel)
 		}
-		if has(to) {
+		if to == from || slices.Contains(others.Labels(), spelling(&others, to)) {
 			return fmt.Errorf("rename %q: %w: %q exists already", from, ErrLabel, to)
 		}
+		resolved, err := others.ResolveLabels([]string{to})
+		if err != nil {
+			return fmt.Errorf("rename %q: %w", from, err)
+		}
+		to := resolved[to]
 		s.Apply(store.Change{Verb: "rename", From: from, To: to, Settings: s.Settings})
 		return nil
 	})
@@ -137,10 +100,10 @@ func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 
 // Undone is a change that [Workspace.Undo] has undone.
 type Undone struct {
-	Verb      string         // add, remove, rename, retrain or merge
-	Photos    map[string]int // added or removed, by label
-	Negatives int            // added or removed
-	From, To  string         // the label before and after a rename
+	Verb      string         // add, remove, move, rename, retrain or merge
+	Photos    map[string]int // added, removed or moved, by label, of moved ones the old
+	Negatives int            // likewise
+	From, To  string         // the label before and after a rename; To also after a move
 }
 
 // Undo undoes the last of at most 32 changes, or fails with ErrNothingToUndo.
@@ -157,6 +120,9 @@ func (w *Workspace) Undo(ctx context.Context) (undone Undone, err error) {
 
 func describe(c store.Change) Undone {
 	u := Undone{Verb: c.Verb, Photos: make(map[string]int), From: c.From, To: c.To}
+	if c.Verb == "move" {
+		u.To, c.Added = c.Added[0].Label, nil
+	}
 	for _, e := range c.Added {
 		u.Photos[e.Label]++
 	}
@@ -172,8 +138,7 @@ func describe(c store.Change) Undone {
 	return u
 }
 
-// Retrain trains the head again, with the settings of the options. method, if not "",
-// comes before the options' Head.
+// Retrain trains the head again, with the settings of the options, or method if not "".
 func (w *Workspace) Retrain(ctx context.Context, method classifier.Method) error {
 	return w.commit(ctx, func(s *store.State) error {
 		if len(s.Positives()) == 0 {

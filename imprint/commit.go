@@ -99,6 +99,11 @@ func (w *Workspace) write(now *store.State, damaged []store.Damage, model []byte
 // sameKind reports whether the embeddings of s, which another process may have written
 // after Open, can be mixed with the workspace's.
 func (w *Workspace) sameKind(s *store.State) error {
+	if len(s.Examples) == 0 {
+		s.Use(w.state.Backbone)
+		s.Settings.Resize = w.state.Settings.Resize
+		return nil
+	}
 	if !w.state.Backbone.Same(s.Backbone) {
 		return fmt.Errorf("change %s: %w now, %s", w.store.Dir, ErrOtherBackbone, s.Backbone.Name)
 	}

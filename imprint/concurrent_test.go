@@ -17,8 +17,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestTwoProcesses lets two processes and a Workspace teach a new workspace at once, while
-// others open and classify: nothing is lost, and nobody finds a half-made thing.
+// TestTwoProcesses adds photos to a new workspace from two processes and a Workspace at once,
+// while another opens it and classifies. No photo is lost, and no reader sees damage.
 func TestTwoProcesses(t *testing.T) {
 	dir, o := newWorkspace(t)
 	const each = 8
@@ -47,90 +47,88 @@ func TestTwoProcesses(t *testing.T) {
 				return
 			default:
 			}
-			k, err := Open(dir, Options{Existing: true})
+			w, err := Open(dir, Options{Existing: true})
 			if errors.Is(err, ErrNoClasses) && generation == 0 {
 				continue
 			}
-			if err != nil || len(k.Warnings()) > 0 || k.Generation() < generation {
-				t.Errorf("a reader found generation %d after %d, error %v", k.Generation(), generation, err)
+			if err != nil || len(w.Warnings()) > 0 || w.Generation() < generation {
+				t.Errorf("reader: got generation %d after %d, error %v", w.Generation(), generation, err)
 				return
 			}
-			generation = k.Generation()
-			classify(t, k, photo("?", 1, 99))
-			k.Close()
+			generation = w.Generation()
+			classify(t, w, photo("?", 1, 99))
+			w.Close()
 		}
 	})
-	k := openWorkspace(t, dir, o)
+	w := openWorkspace(t, dir, o)
 	for i := range uint64(each) {
-		mustAdd(t, k, photos(numbered(i), i%3, 2*each+i, 1)...)
+		mustAdd(t, w, photos(numbered(i), i%3, 2*each+i, 1)...)
 	}
 	for _, c := range children {
 		if err := c.Wait(); err != nil {
-			t.Errorf("a process failed: %v %s", err, c.errors)
+			t.Errorf("process: %v %s", err, c.errors)
 		}
 	}
 	close(done)
 	wg.Wait()
 	stop()
-	k = openWorkspace(t, dir, Options{})
+	w = openWorkspace(t, dir, Options{})
 	n := 0
-	for _, c := range taught(k) {
+	for _, c := range photoCounts(w) {
 		n += c
 	}
-	if n != 3*each || k.Generation() != 3*each || !k.isPublished() {
-		t.Errorf("%d photos in generation %d are taught, published %v, want %d", n, k.Generation(), k.isPublished(), 3*each)
+	if n != 3*each || w.Generation() != 3*each || !w.isPublished() {
+		t.Errorf("got %d photos in generation %d, published: %v, want %d photos and generations", n, w.Generation(), w.isPublished(), 3*each)
 	}
 }
 
-// TestTwoWorkspaces changes a workspace through two Workspaces, each of which finds what the
-// other has done.
+// TestTwoWorkspaces changes a workspace through two Workspaces. Each sees the other's changes.
 func TestTwoWorkspaces(t *testing.T) {
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
 	one, two := openWorkspace(t, dir, o), openWorkspace(t, dir, o)
 	var wg sync.WaitGroup
-	for i, k := range []*Workspace{one, two} {
+	for i, w := range []*Workspace{one, two} {
 		wg.Go(func() {
 			for s := range uint64(6) {
-				if _, err := k.Add(ctx, photos(fmt.Sprint(i), uint64(2*i), s, 1), AddOptions{}); err != nil {
+				if _, err := w.Add(ctx, photos(fmt.Sprint(i), uint64(2*i), s, 1), AddOptions{}); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	wantTaught(t, openWorkspace(t, dir, Options{}), map[string]int{"0": 6, "1": 6})
+	wantPhotos(t, openWorkspace(t, dir, Options{}), map[string]int{"0": 6, "1": 6})
 
 	if _, err := one.Remove(ctx, "0", nil); err != nil {
 		t.Fatal(err)
 	}
-	// two has not heard of that, and teaches one of the photos again.
-	l := mustAdd(t, two, photos("0", 0, 3, 1)...)
-	if l.Photos != 1 {
-		t.Errorf("a photo that was removed by another Workspace is not taught: %+v", l)
+	// two has not read that state yet.
+	if added := mustAdd(t, two, photos("0", 0, 3, 1)...); added.Photos != 1 {
+		t.Errorf("photo that the other Workspace has removed: got %+v, want it added", added)
 	}
-	wantTaught(t, two, map[string]int{"0": 1, "1": 6})
-	// one has not heard of that, and gives it as a new one.
-	if l := mustAdd(t, one, photos("0", 0, 3, 1)...); l.Photos != 0 || len(l.Skipped) != 1 || !l.Skipped[0].Duplicate {
-		t.Errorf("a photo taught by another Workspace: %+v", l)
+	wantPhotos(t, two, map[string]int{"0": 1, "1": 6})
+	// Nor has one read the state after that.
+	if added := mustAdd(t, one, photos("0", 0, 3, 1)...); added.Photos != 0 || len(added.Skipped) != 1 || !added.Skipped[0].Duplicate {
+		t.Errorf("photo that the other Workspace has added: got %+v, want a duplicate", added)
 	}
-	wantTaught(t, one, map[string]int{"0": 1, "1": 6})
+	wantPhotos(t, one, map[string]int{"0": 1, "1": 6})
 	if undone, err := one.Undo(ctx); undone.Verb != "add" || err != nil {
-		t.Errorf("undo of another Workspace's change: got %q, %v", undone.Verb, err)
+		t.Errorf("undo of the other Workspace's change: got %+v, %v", undone, err)
 	}
-	wantTaught(t, one, map[string]int{"1": 6})
+	wantPhotos(t, one, map[string]int{"1": 6})
 }
 
-// TestOtherMeanwhile makes the same new workspace with another backbone, and with
-// photos fitted otherwise.
-func TestOtherMeanwhile(t *testing.T) {
+// TestOtherWorkspaceFirst adds photos to a new workspace that another process has made with
+// another backbone or resize mode since Open.
+func TestOtherWorkspaceFirst(t *testing.T) {
 	dir, o := newWorkspace(t)
 	squash := o
 	squash.Resize = "squash"
 	other := o
 	other.Backbone = phototest.Backbone(t, "other.tflite", backbonetest.Classifier(2))
 	same := o
-	same.Backbone = phototest.Backbone(t, "same under another name.tflite", backbonetest.Extractor())
+	same.Backbone = phototest.Backbone(t, "same model.tflite", backbonetest.Extractor())
 	first, second, third, fourth := openWorkspace(t, dir, o), openWorkspace(t, dir, squash), openWorkspace(t, dir, other), openWorkspace(t, dir, same)
 	mustAdd(t, first, photos("a", 0, 0, 2)...)
 	wantError(t, addOne(second), ErrOtherResize)
@@ -141,63 +139,63 @@ func TestOtherMeanwhile(t *testing.T) {
 }
 
 func TestLocked(t *testing.T) {
-	k := newOpened(t)
-	mustAdd(t, k, photos("a", 0, 0, 2)...)
-	held, err := k.store.Lock(context.Background(), 0)
+	w := openNew(t)
+	mustAdd(t, w, photos("a", 0, 0, 2)...)
+	held, err := w.store.Lock(context.Background(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := files(t, k.store.Dir)
+	before := files(t, w.store.Dir)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	err = func() error { _, err := k.Remove(ctx, "a", nil); return err }()
+	_, err = w.Remove(ctx, "a", nil)
 	wantError(t, err, store.ErrLocked)
 	wantError(t, err, context.DeadlineExceeded)
 	if want := fmt.Sprint("by process ", os.Getpid()); err != nil && !strings.Contains(err.Error(), want) {
-		t.Errorf("error %q does not say %q", err, want)
+		t.Errorf("got error %q, want it to contain %q", err, want)
 	}
-	sameFiles(t, files(t, k.store.Dir), before)
-	// Readers do not wait.
-	if got := labelsOf(classify(t, openWorkspace(t, k.store.Dir, Options{}), photo("?", 0, 9))); got[0] != "a" {
-		t.Errorf("got %q", got)
+	sameFiles(t, files(t, w.store.Dir), before)
+	// Readers take no lock.
+	if got := labelsOf(classify(t, openWorkspace(t, w.store.Dir, Options{}), photo("?", 0, 9))); got[0] != "a" {
+		t.Errorf("got %q, want a", got)
 	}
-	// Who waits gets his turn.
+	// A writer waits for the lock.
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := addOne(k); err != nil {
+		if err := addOne(w); err != nil {
 			t.Error(err)
 		}
 	})
 	held.Release()
 	wg.Wait()
-	if _, err := k.store.Lock(context.Background(), 0); err != nil {
-		t.Errorf("the lock is not free after a change: %v", err)
+	if _, err := w.store.Lock(context.Background(), 0); err != nil {
+		t.Errorf("lock after a change: %v", err)
 	}
 }
 
-// TestRetract lets first changes fail beside others that succeed: the lock and the
-// folder that the former take away must not be those of the latter.
+// TestRetract runs first changes that fail next to others that succeed: the lock and folder that
+// the former remove must not be those of the latter.
 func TestRetract(t *testing.T) {
 	ctx := context.Background()
 	for range 20 {
 		dir, o := newWorkspace(t)
 		var wg sync.WaitGroup
 		for i := range uint64(4) {
-			k := openWorkspace(t, dir, o)
+			w := openWorkspace(t, dir, o)
 			wg.Go(func() {
 				if i%2 == 0 {
-					k.Undo(ctx) // nothing, or what the others have added
+					w.Undo(ctx) // fails, unless the others have added photos
 					return
 				}
-				if _, err := k.Add(ctx, photos("a", 0, i, 1), AddOptions{}); err != nil {
+				if _, err := w.Add(ctx, photos("a", 0, i, 1), AddOptions{}); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		wg.Wait()
-		k := openWorkspace(t, dir, Options{Backbone: o.Backbone})
-		if !k.isPublished() || k.Generation() < 2 {
-			t.Fatalf("generation %d, published %v", k.Generation(), k.isPublished())
+		w := openWorkspace(t, dir, Options{Backbone: o.Backbone})
+		if !w.isPublished() || w.Generation() < 2 {
+			t.Fatalf("got generation %d, published: %v, want at least 2, published", w.Generation(), w.isPublished())
 		}
 	}
 }

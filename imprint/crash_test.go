@@ -28,29 +28,29 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-var kills = flag.Int("kills", 0, "how often TestKill kills a process (0: 15, or 4 with -short)")
+var kills = flag.Int("kills", 0, "processes that TestKill kills (0: 15, or 4 with -short)")
 
 const childRole = "IMPRINT_TEST_CHILD"
 
-// child is a process that a test starts. It teaches photo after photo, of kinds 0
-// to 2 by turns, and prints the number of each that has been acknowledged. Role
-// "add" begins with photo FIRST of args DIR BACKBONE FIRST LAST; role "step" has a
-// fifth, and kills itself before that operation on the disk.
+// child is a process that a test starts with the arguments DIR BACKBONE FIRST LAST. It adds the
+// photos from FIRST to before LAST one by one, of kinds 0 to 2 in turn, and prints the number of
+// each when Add has returned. In the role "step" a fifth argument N makes it kill itself before
+// the N-th operation on the disk.
 func child(role string, args []string) int {
 	dir, backbone := args[0], args[1]
 	var n [3]uint64
 	for i, a := range args[2:] {
 		n[i], _ = strconv.ParseUint(a, 10, 64)
 	}
-	k, err := Open(dir, Options{Backbone: backbone, Threads: 1})
+	w, err := Open(dir, Options{Backbone: backbone, Threads: 1})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer k.Close()
+	defer w.Close()
 	if role == "step" {
 		steps := uint64(0)
-		k.store.Disk.Before = func(string, string) error {
+		w.store.Disk.Before = func(string, string) error {
 			if steps++; steps == n[2] {
 				unix.Kill(os.Getpid(), unix.SIGKILL)
 				select {} // the signal may take a moment
@@ -59,7 +59,7 @@ func child(role string, args []string) int {
 		}
 	}
 	for i := n[0]; i < n[1]; i++ {
-		if _, err := k.Add(context.Background(), photos(numbered(i), i%3, i, 1), AddOptions{}); err != nil {
+		if _, err := w.Add(context.Background(), photos(numbered(i), i%3, i, 1), AddOptions{}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -68,7 +68,7 @@ func child(role string, args []string) int {
 	return 0
 }
 
-// numbered is the label of photo i.
+// numbered returns the label of photo i.
 func numbered(i uint64) string { return fmt.Sprint("kind ", i%3) }
 
 func startChild(t *testing.T, role string, args ...any) (*exec.Cmd, *bufio.Scanner, *bytes.Buffer) {
@@ -91,8 +91,8 @@ func startChild(t *testing.T, role string, args ...any) (*exec.Cmd, *bufio.Scann
 	return cmd, bufio.NewScanner(out), stderr
 }
 
-// watchModel opens the model in a loop, as a program that runs it would, until stop
-// is called, which returns how many it has seen.
+// watchModel reads the model in a loop, as a program that runs it would, until stop is called,
+// which returns how often.
 func watchModel(t *testing.T, path string) (stop func() int) {
 	var seen atomic.Int64
 	var wg sync.WaitGroup
@@ -112,7 +112,7 @@ func watchModel(t *testing.T, path string) (stop func() int) {
 				_, err = tflite.Parse(b)
 			}
 			if err != nil {
-				t.Errorf("a reader found an unreadable model: %v", err)
+				t.Errorf("reader: %v", err)
 				return
 			}
 			seen.Add(1)
@@ -126,46 +126,46 @@ func watchModel(t *testing.T, path string) (stop func() int) {
 	}
 }
 
-// checkKilled looks at a workspace whose writer has been killed: all photos in
-// acknowledged are there, and the next writer finds or makes a sound model.
+// checkKilled checks a workspace whose writer was killed: it has all acknowledged photos, and its
+// model is published or Repair publishes it. It reports whether Repair had to.
 func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unpublished bool) {
 	t.Helper()
-	k, err := Open(dir, Options{Backbone: backbone})
+	w, err := Open(dir, Options{Backbone: backbone})
 	if err != nil {
 		t.Fatalf("open after a kill: %v", err)
 	}
-	defer k.Close()
-	if w := k.Warnings(); len(w) > 0 {
-		t.Fatalf("damage after a kill: %q", w)
+	defer w.Close()
+	if damage := w.Warnings(); len(damage) > 0 {
+		t.Fatalf("after a kill: got warnings %q", damage)
 	}
-	there := make(map[string]string)
-	for _, c := range k.Classes() {
+	labels := make(map[string]string) // by SHA-256
+	for _, c := range w.Classes() {
 		for _, p := range c.Photos {
-			there[p.SHA256] = c.Label
+			labels[p.SHA256] = c.Label
 		}
 	}
 	for _, i := range acknowledged {
-		if got := there[store.Sum(picture(i%3, i)).String()]; got != numbered(i) {
-			t.Errorf("photo %d was acknowledged as %q and is %q", i, numbered(i), got)
+		if got := labels[store.Sum(picture(i%3, i)).String()]; got != numbered(i) {
+			t.Errorf("photo %d: got label %q, want %q", i, got, numbered(i))
 		}
 	}
-	if n := len(there); n < len(acknowledged) || n > len(acknowledged)+1 {
-		t.Errorf("%d photos are there, %d were acknowledged, and one may have been under way", n, len(acknowledged))
+	if n := len(labels); n < len(acknowledged) || n > len(acknowledged)+1 {
+		t.Errorf("got %d photos, want the %d acknowledged ones and at most one more", n, len(acknowledged))
 	}
-	lock, err := k.store.Lock(context.Background(), 0)
+	lock, err := w.store.Lock(context.Background(), 0)
 	if err != nil {
-		t.Fatalf("after a kill: %v", err)
+		t.Fatalf("lock after a kill: %v", err)
 	}
 	lock.Release()
-	if len(there) == 0 {
+	if len(labels) == 0 {
 		return false
 	}
-	unpublished = !k.isPublished()
-	repaired, err := k.Repair(context.Background())
-	if err != nil || repaired != unpublished || !k.isPublished() {
+	unpublished = !w.isPublished()
+	repaired, err := w.Repair(context.Background())
+	if err != nil || repaired != unpublished || !w.isPublished() {
 		t.Errorf("repair: got %v, %v, want %v, nil", repaired, err, unpublished)
 	}
-	b, err := os.ReadFile(k.ModelPath())
+	b, err := os.ReadFile(w.ModelPath())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,17 +173,17 @@ func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unp
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := labelsIn(k)
+	want, err := headLabels(w)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := m.Labels(); err != nil || !slices.Equal(got, want) {
-		t.Errorf("the model has labels %q, %v, want %q", got, err, want)
+		t.Errorf("got labels %q, %v in the model, want %q", got, err, want)
 	}
 	return unpublished
 }
 
-// TestKill kills a process that teaches photo after photo, at random moments.
+// TestKill kills a process that adds photos, at random moments.
 func TestKill(t *testing.T) {
 	n := *kills
 	if n == 0 {
@@ -192,7 +192,7 @@ func TestKill(t *testing.T) {
 			n = 4
 		}
 	}
-	const most = 40 // photos in a workspace, which is then begun anew
+	const most = 40 // photos in a workspace, before the next one
 	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	var dir string
 	var acknowledged []uint64
@@ -207,9 +207,9 @@ func TestKill(t *testing.T) {
 		}
 		first := uint64(len(acknowledged))
 		cmd, out, stderr := startChild(t, "add", dir, backbone, first, first+10000)
-		// Often within the first photos, whose writes are not all the same.
+		// Often during the first photos, whose writes differ.
 		moment := time.After(rand.N(60 * time.Millisecond))
-		if i%3 > 0 && out.Scan() { // the others are killed from their start on
+		if i%3 > 0 && out.Scan() { // every third may be killed before its first photo
 			acknowledged = addNumber(t, acknowledged, out.Text())
 		}
 		<-moment
@@ -218,7 +218,7 @@ func TestKill(t *testing.T) {
 			acknowledged = addNumber(t, acknowledged, out.Text())
 		}
 		if err := cmd.Wait(); err == nil || stderr.Len() > 0 {
-			t.Fatalf("the process ended by itself: %v %s", err, stderr)
+			t.Fatalf("the process was not killed: %v %s", err, stderr)
 		}
 		total += len(acknowledged) - int(first)
 		if left, _ := filepath.Glob(filepath.Join(dir, ".*"+store.TemporarySuffix)); len(left) > 0 {
@@ -227,22 +227,22 @@ func TestKill(t *testing.T) {
 		if checkKilled(t, dir, backbone, acknowledged) {
 			unpublished++
 		}
-		// What was under way may have come to be; the next process begins after it.
-		k := openWorkspace(t, dir, Options{Backbone: backbone})
+		// The photo under way may have been added. The next process begins after it.
+		w := openWorkspace(t, dir, Options{Backbone: backbone})
 		count := 0
-		for _, c := range k.Classes() {
+		for _, c := range w.Classes() {
 			count += len(c.Photos)
 		}
 		for len(acknowledged) < count {
 			acknowledged = append(acknowledged, uint64(len(acknowledged)))
 		}
-		k.Close()
+		w.Close()
 		if t.Failed() {
 			t.Fatalf("kill %d", i)
 		}
 	}
 	seen += stop()
-	t.Logf("%d kills: %d photos acknowledged and none lost; %d kills left a temporary file, %d a model to repair; %d models read meanwhile, all sound",
+	t.Logf("%d kills: none of %d acknowledged photos lost; %d kills left a temporary file, %d a model to repair; %d models read, none damaged",
 		n, total, temporary, unpublished, seen)
 }
 
@@ -255,68 +255,68 @@ func addNumber(t *testing.T, numbers []uint64, line string) []uint64 {
 	return append(numbers, i)
 }
 
-// countSteps returns the operations on the disk that teaching photo i takes.
-func countSteps(t *testing.T, dir, backbone string, i uint64) (steps []string) {
+// stepsOf returns the operations on the disk that adding photo i takes.
+func stepsOf(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 	t.Helper()
-	k := openWorkspace(t, dir, Options{Backbone: backbone})
-	k.store.Disk.Before = func(op, path string) error {
+	w := openWorkspace(t, dir, Options{Backbone: backbone})
+	w.store.Disk.Before = func(op, path string) error {
 		steps = append(steps, op+" "+filepath.Base(path))
 		return nil
 	}
-	mustAdd(t, k, photos(numbered(i), i%3, i, 1)...)
+	mustAdd(t, w, photos(numbered(i), i%3, i, 1)...)
 	return steps
 }
 
-// TestKillAtEveryStep kills a process before each operation on the disk of one add,
-// to a new workspace and to one with photos.
+// TestKillAtEveryStep kills a process before each operation on the disk while it adds a photo, to
+// a new workspace and to one with photos.
 func TestKillAtEveryStep(t *testing.T) {
 	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	for _, before := range []uint64{0, 3} {
 		t.Run(fmt.Sprint(before, " photos"), func(t *testing.T) {
-			begin := func() (dir string, acknowledged []uint64) {
+			prepare := func() (dir string, acknowledged []uint64) {
 				dir = filepath.Join(t.TempDir(), "ws")
 				if before > 0 {
-					k := openWorkspace(t, dir, Options{Backbone: backbone})
+					w := openWorkspace(t, dir, Options{Backbone: backbone})
 					for i := range before {
-						mustAdd(t, k, photos(numbered(i), i%3, i, 1)...)
+						mustAdd(t, w, photos(numbered(i), i%3, i, 1)...)
 						acknowledged = append(acknowledged, i)
 					}
 				}
 				return dir, acknowledged
 			}
-			dir, _ := begin()
-			steps := countSteps(t, dir, backbone, before)
+			dir, _ := prepare()
+			steps := stepsOf(t, dir, backbone, before)
 			unpublished := 0
 			for i, step := range steps {
 				if testing.Short() && i%4 > 0 {
 					continue
 				}
-				dir, acknowledged := begin()
+				dir, acknowledged := prepare()
 				stop := watchModel(t, filepath.Join(dir, store.ModelFile))
 				cmd, out, stderr := startChild(t, "step", dir, backbone, before, before+1, i+1)
 				for out.Scan() {
-					t.Errorf("the process went on after step %d, %s: it printed %s", i, step, out.Text())
+					t.Errorf("step %d, %s: the process went on and printed %s", i, step, out.Text())
 				}
 				if err := cmd.Wait(); err == nil || stderr.Len() > 0 {
-					t.Fatalf("step %d, %s: the process ended by itself: %v %s", i, step, err, stderr)
+					t.Fatalf("step %d, %s: the process was not killed: %v %s", i, step, err, stderr)
 				}
 				if checkKilled(t, dir, backbone, acknowledged) {
 					unpublished++
 				}
-				k := openWorkspace(t, dir, Options{Backbone: backbone})
-				mustAdd(t, k, photos(numbered(before), before%3, before, 1)...)
-				if n := taught(k)[numbered(before)]; n == 0 || !k.isPublished() {
-					t.Errorf("step %d, %s: adding again after the kill taught %v, published %v", i, step, taught(k), k.isPublished())
+				w := openWorkspace(t, dir, Options{Backbone: backbone})
+				mustAdd(t, w, photos(numbered(before), before%3, before, 1)...)
+				if n := photoCounts(w)[numbered(before)]; n == 0 || !w.isPublished() {
+					t.Errorf("step %d, %s: after adding again: got photos %v, published: %v", i, step, photoCounts(w), w.isPublished())
 				}
 				if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
-					t.Errorf("step %d, %s: the next add has left %q", i, step, left)
+					t.Errorf("step %d, %s: after adding again, temporary files are left: %q", i, step, left)
 				}
 				stop()
 			}
 			if unpublished == 0 && !testing.Short() {
-				t.Error("no kill came between the state and the model")
+				t.Error("no kill was between the state and the model")
 			}
-			t.Logf("killed before each of %d operations, %d left a model to repair: %s", len(steps), unpublished, strings.Join(steps, ", "))
+			t.Logf("killed before each of %d operations; %d kills left a model to repair: %s", len(steps), unpublished, strings.Join(steps, ", "))
 		})
 	}
 }

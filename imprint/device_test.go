@@ -6,32 +6,16 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/evaluate"
 	"github.com/imprintkit/imprint/imprint/predict"
-	"github.com/imprintkit/imprint/tools/reference"
-	"github.com/imprintkit/imprint/tpu"
-	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/pool"
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
-
-const (
-	extractorModel = "mobilenet_v1_1.0_224_quant_embedding_extractor"
-	smallModel     = "mobilenet_v1_0.25_128_quant"
-)
-
-// emulated is the paths of a compiled model and its uncompiled one, and a bus with n
-// emulated accelerators that know them.
-func emulated(t testing.TB, n int, name string) (compiled, uncompiled string, devices []*emulator.Device, usb func() (tpu.Bus, error)) {
-	t.Helper()
-	compiled, uncompiled = reference.Path(t, "models", name+"_edgetpu.tflite"), reference.Path(t, "models", name+".tflite")
-	devices, usb = pooltest.Emulated(t, n, compiled, uncompiled)
-	return compiled, uncompiled, devices, usb
-}
 
 func bytesOf(t testing.TB, path string) []byte {
 	t.Helper()
@@ -42,34 +26,26 @@ func bytesOf(t testing.TB, path string) []byte {
 	return b
 }
 
-// A workspace taught on two devices, and one taught on the twin, become the same
-// model; both answer what that model answers, and say what on.
+// TestWorkspaceOnDevices trains a workspace on two devices and one on the CPU in their place. Both
+// have the same model; its answers name the device.
 func TestWorkspaceOnDevices(t *testing.T) {
-	compiled, twin, _, usb := emulated(t, 2, extractorModel)
-	photos := kinds(0, 1)
-	teach := func(o pool.Options) (*Workspace, *Added) {
+	ctx := context.Background()
+	compiled, uncompiled, _, usb := pooltest.Reference(t, 2, pooltest.Extractor)
+	items := kinds(0, 1)
+	train := func(o pool.Options) (*Workspace, *Added) {
 		t.Helper()
-		k, err := Open(filepath.Join(t.TempDir(), "w"), Options{Backbone: compiled, Devices: pooltest.New(t, o), Resize: dataset.Squash, Threads: 4})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { k.Close() })
-		learned, err := k.Add(context.Background(), photos, AddOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k, learned
+		w := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), Options{Backbone: compiled, Devices: pooltest.New(t, o), Resize: dataset.Squash, Threads: 4})
+		return w, mustAdd(t, w, items...)
 	}
-	onTPU, learned := teach(pool.Options{Device: "tpu", USB: usb})
-	if n := learned.Devices["usb:1-1"] + learned.Devices["usb:1-2"]; n != len(photos) || len(learned.Devices) != 2 {
-		t.Errorf("taught on %v, want %d photos on two devices", learned.Devices, len(photos))
+	onTPU, added := train(pool.Options{Device: "tpu", USB: usb})
+	if n := added.Devices["usb:1-1"] + added.Devices["usb:1-2"]; n != len(items) || len(added.Devices) != 2 {
+		t.Errorf("got %v, want %d photos on two devices", added.Devices, len(items))
 	}
-	onTwin, learned := teach(pool.Options{Device: "cpu", Uncompiled: twin})
-	if want := map[string]int{pool.FallbackDevice: len(photos)}; !reflect.DeepEqual(learned.Devices, want) {
-		t.Errorf("taught on %v, want %v", learned.Devices, want)
+	onCPU, added := train(pool.Options{Device: "cpu", Uncompiled: uncompiled})
+	if want := map[string]int{pool.FallbackDevice: len(items)}; !reflect.DeepEqual(added.Devices, want) {
+		t.Errorf("got %v, want %v", added.Devices, want)
 	}
-	model := bytesOf(t, onTPU.ModelPath())
-	if !bytes.Equal(model, bytesOf(t, onTwin.ModelPath())) {
+	if !bytes.Equal(readModel(t, onTPU), readModel(t, onCPU)) {
 		t.Error("the models differ")
 	}
 
@@ -77,26 +53,26 @@ func TestWorkspaceOnDevices(t *testing.T) {
 	var labels []string
 	deliver := func(r predict.Result) error {
 		if r.Err != nil || !strings.HasPrefix(r.Device, "usb:1-") {
-			t.Errorf("%s: on %q, %v", r.Path, r.Device, r.Err)
+			t.Errorf("%s: ran on %q, error %v", r.Path, r.Device, r.Err)
 		}
 		labels = append(labels, r.Label)
 		return nil
 	}
-	if err := onTPU.Classify(context.Background(), unseen, 0, deliver); err != nil {
+	if err := onTPU.Classify(ctx, unseen, 0, deliver); err != nil {
 		t.Fatal(err)
 	}
-	// The published model is the compiled operator and the tail behind it.
-	if err := predict.File(context.Background(), onTPU.ModelPath(), predict.Options{Devices: onTPU.options.Devices}, unseen, deliver); err != nil {
+	// The published model is the compiled operator with the head after it.
+	if err := predict.File(ctx, onTPU.ModelPath(), predict.Options{Devices: onTPU.options.Devices}, unseen, deliver); err != nil {
 		t.Fatal(err)
 	}
-	if len(labels) != 2*len(unseen) || labels[0] != labels[len(unseen)] {
-		t.Errorf("labels %q", labels)
+	if len(labels) != 2*len(unseen) || !slices.Equal(labels[:len(unseen)], labels[len(unseen):]) {
+		t.Errorf("got labels %q, want the same twice", labels)
 	}
-	set, _, _, err := evaluate.Embed(context.Background(), "two", onTPU.Backbone(), kinds(0, 2)[:4], evaluate.EmbedOptions{Resize: dataset.Squash, Support: 1, Episodes: 1, Threads: 2})
+	set, _, _, err := evaluate.Embed(ctx, "two", onTPU.Backbone(), kinds(0, 2)[:4], evaluate.EmbedOptions{Resize: dataset.Squash, Support: 1, Episodes: 1, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := set.Devices["usb:1-1"] + set.Devices["usb:1-2"]; n != 4 {
-		t.Errorf("evaluated on %v", set.Devices)
+		t.Errorf("got %v, want 4 photos on devices", set.Devices)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Errors that callers branch on. They are wrapped with what was tried on what, and why.
+// Errors that callers branch on. They come wrapped with what failed and why.
 var (
 	ErrNoBackbone    = infer.ErrNoBackbone                                                // neither a file nor a pulled model
 	ErrOtherBackbone = errors.New("the workspace uses another backbone")                  // for its embeddings

@@ -12,9 +12,9 @@ import (
 )
 
 func TestEstimate(t *testing.T) {
-	k := newOpened(t)
-	if got := k.Head().Estimate; got != (classifier.Estimate{}) {
-		t.Errorf("of nothing: got %+v", got)
+	w := openNew(t)
+	if got := w.Head().Estimate; got != (classifier.Estimate{}) {
+		t.Errorf("without photos: got %+v", got)
 	}
 	join := func(parts ...[]Observation) []Observation { return slices.Concat(parts...) }
 	three := join(varied("blue", 0, 4), varied("red", 1, 4), varied("green", 2, 4))
@@ -29,11 +29,11 @@ func TestEstimate(t *testing.T) {
 	}{
 		{"one photo", varied("blue", 0, 1), classifier.Estimate{Excluded: 1}},
 		{"one class", varied("blue", 0, 4), classifier.Estimate{Correct: 4, Total: 4, Bursts: 4}},
-		{"classes that differ", three, classifier.Estimate{Correct: 12, Total: 12, Bursts: 12}},
-		{"one under a wrong label", join(three, varied("blue", 1, 5)[4:]), classifier.Estimate{Correct: 12, Total: 13, Bursts: 13}},
-		{"one alone", join(three, varied("white", 3, 1)), classifier.Estimate{Correct: 12, Total: 12, Bursts: 12, Excluded: 1}},
-		{"pairs of a second", join(second, varied("red", 1, 4)), classifier.Estimate{Correct: 8, Total: 8, Bursts: 6}},
-		{"more than are looked at together", join(varied("blue", 0, estimateChunk+20), varied("green", 2, 2*estimateChunk)),
+		{"three classes", three, classifier.Estimate{Correct: 12, Total: 12, Bursts: 12}},
+		{"one mislabeled photo", join(three, varied("blue", 1, 5)[4:]), classifier.Estimate{Correct: 12, Total: 13, Bursts: 13}},
+		{"single-photo class", join(three, varied("white", 3, 1)), classifier.Estimate{Correct: 12, Total: 12, Bursts: 12, Excluded: 1}},
+		{"pairs taken in the same second", join(second, varied("red", 1, 4)), classifier.Estimate{Correct: 8, Total: 8, Bursts: 6}},
+		{"more than a chunk", join(varied("blue", 0, estimateChunk+20), varied("green", 2, 2*estimateChunk)),
 			classifier.Estimate{Correct: 3*estimateChunk + 20, Total: 3*estimateChunk + 20, Bursts: 3*estimateChunk + 20}},
 	}
 	for _, test := range tests {
@@ -44,30 +44,31 @@ func TestEstimate(t *testing.T) {
 			for _, threads := range []int{0, 1, 3} {
 				dir, o := newWorkspace(t)
 				o.Threads, o.Head = threads, classifier.Mean
-				k := openWorkspace(t, dir, o)
-				l, err := k.AddObservations(t.Context(), test.items)
+				w := openWorkspace(t, dir, o)
+				added, err := w.AddObservations(t.Context(), test.items)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if l.Estimate != test.want || k.Head().Estimate != test.want {
-					t.Errorf("%d threads: got %+v, then %+v, want %+v", threads, l.Estimate, k.Head().Estimate, test.want)
+				if added.Estimate != test.want || w.Head().Estimate != test.want {
+					t.Errorf("%d threads: got %+v from Add, %+v from Head, want %+v", threads, added.Estimate, w.Head().Estimate, test.want)
 				}
 			}
 		})
 	}
 }
 
-// Photos of a class that hardly differ are one burst, which nothing is left without.
-func TestEstimateOfPhotosAlike(t *testing.T) {
-	k := newOpened(t)
+// TestEstimateNearDuplicates adds classes of near-duplicates. Each is one burst, without which the
+// class has no photos.
+func TestEstimateNearDuplicates(t *testing.T) {
+	w := openNew(t)
 	want := classifier.Estimate{Excluded: 12}
-	if l := mustAdd(t, k, kinds(0, 3)...); l.Estimate != want {
-		t.Errorf("got %+v, want %+v", l.Estimate, want)
+	if added := mustAdd(t, w, kinds(0, 3)...); added.Estimate != want {
+		t.Errorf("got %+v, want %+v", added.Estimate, want)
 	}
 }
 
-// varied are n embeddings of 48 values, of which those of a kind are large in the same
-// twelve, and otherwise differ.
+// varied returns n random embeddings of 48 values. Those of a kind have the same twelve large
+// values.
 func varied(label string, kind, n int) []Observation {
 	all := make([]Observation, n)
 	for i := range all {

@@ -7,8 +7,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-// Examples returns the training photos with their embeddings, ready to evaluate. It fails
-// with ErrNoClasses if there are none.
+// Examples returns the embeddings of the photos. It fails with ErrNoClasses.
 func (w *Workspace) Examples() (*evaluate.Set, error) {
 	positives := w.state.Positives()
 	if len(positives) == 0 {

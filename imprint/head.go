@@ -15,8 +15,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Head describes how the head was trained, and its leave-one-out accuracy (next to kept
-// classes, that of the mean head alone). Its field Head may be nil.
+// Head describes how the head was trained and its leave-one-out accuracy (with kept
+// classes, the mean head's). Its field Head may be nil.
 func (w *Workspace) Head() *classifier.Fitted {
 	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {
@@ -216,7 +216,7 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	return f, nil
 }
 
-// generic are the built-in backbone's embeddings of photos of all sorts; nil for other
+// generic returns the built-in backbone's embeddings of photos of all sorts; nil for other
 // backbones.
 func (w *Workspace) generic(s *store.State) []classifier.Example {
 	if s.Backbone.SHA256.String() != builtin.SHA256 || s.Settings.Resize != dataset.Crop || s.Backbone.Size != builtin.GenericSize {
@@ -246,8 +246,8 @@ func (w *Workspace) currentHead() (*classifier.Fitted, error) {
 	return w.head, nil
 }
 
-// publishedHead reads the head from the published model. It returns nil for a mean head,
-// which is quickly made and rounded in the model.
+// publishedHead reads the head from the published model. It returns nil for a mean head, which
+// is quick to make, and rounded in the model.
 func (w *Workspace) publishedHead() *classifier.Fitted {
 	if w.state.Made == nil || w.state.Settings.Layout != classifier.Float {
 		return nil
@@ -279,7 +279,7 @@ func (w *Workspace) headIn(model []byte) *classifier.Fitted {
 	return f
 }
 
-// fittedOf is what the state knows of a head.
+// fittedOf returns what the state has of a head.
 func fittedOf(r *store.HeadRecord) *classifier.Fitted {
 	f := &classifier.Fitted{Recipe: r.Recipe, Estimate: r.Estimate, Rejection: r.Rejection, Candidates: r.Candidates, Advice: r.Advice, LogLoss: math.NaN()}
 	if r.LogLoss != nil {
@@ -288,7 +288,7 @@ func fittedOf(r *store.HeadRecord) *classifier.Fitted {
 	return f
 }
 
-// headRecord is what the state keeps of f; nil for a mean head and for no head.
+// headRecord returns what the state keeps of f; nil for a mean head and for no head.
 func headRecord(f *classifier.Fitted) *store.HeadRecord {
 	if f == nil || f.Recipe == (classifier.Recipe{Method: classifier.Mean}) && f.Rejection == nil {
 		return nil

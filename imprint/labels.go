@@ -1,6 +1,51 @@
 package imprint
 
-import "github.com/imprintkit/imprint/imprint/internal/store"
+import (
+	"fmt"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/imprintkit/imprint/imprint/internal/store"
+)
 
 // CheckLabel returns an error that wraps ErrLabel if a name can't be a label.
 func CheckLabel(label string) error { return store.CheckLabel(label) }
+
+// checkLabels checks the labels of b against the workspace's.
+func (w *Workspace) checkLabels(b *batch) error {
+	labels := make([]string, len(b.items))
+	for i, it := range b.items {
+		labels[i] = it.Label
+	}
+	if _, err := w.state.ResolveLabels(labels); err != nil {
+		return fmt.Errorf("add: %w", err)
+	}
+	return nil
+}
+
+// resolveLabels gives examples the spelling of their labels in s.
+func resolveLabels(s *store.State, examples []store.Example) error {
+	labels := make([]string, len(examples))
+	for i, e := range examples {
+		labels[i] = e.Label
+	}
+	resolved, err := s.ResolveLabels(labels)
+	if err != nil {
+		return err
+	}
+	for i := range examples {
+		examples[i].Label = resolved[examples[i].Label]
+	}
+	return nil
+}
+
+// spelling returns the label of s that is the same text as label in Unicode's normal form
+// C, or label itself.
+func spelling(s *store.State, label string) string {
+	for _, l := range s.Labels() {
+		if l == label || norm.NFC.String(l) == norm.NFC.String(label) {
+			return l
+		}
+	}
+	return label
+}

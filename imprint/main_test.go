@@ -2,11 +2,13 @@ package imprint
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -18,8 +20,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// TestMain is also the program that the tests of killed and of concurrent
-// processes start: this binary once more.
+// TestMain runs child if a test has started this binary as another process.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(childRole); role != "" {
 		os.Exit(child(role, os.Args[1:]))
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// newWorkspace names a folder that does not exist yet, and a backbone for it.
+// newWorkspace returns the path of a workspace that does not exist yet, and options that open it.
 func newWorkspace(t testing.TB) (dir string, o Options) {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())}
@@ -35,16 +36,16 @@ func newWorkspace(t testing.TB) (dir string, o Options) {
 
 func openWorkspace(t testing.TB, dir string, o Options) *Workspace {
 	t.Helper()
-	k, err := Open(dir, o)
+	w, err := Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { k.Close() })
-	return k
+	t.Cleanup(func() { w.Close() })
+	return w
 }
 
-// newKit opens a new workspace.
-func newOpened(t testing.TB) *Workspace {
+// openNew opens a new workspace.
+func openNew(t testing.TB) *Workspace {
 	t.Helper()
 	dir, o := newWorkspace(t)
 	return openWorkspace(t, dir, o)
@@ -57,16 +58,16 @@ var (
 	kinds   = phototest.Kinds
 )
 
-func mustAdd(t testing.TB, k *Workspace, items ...dataset.Item) *Added {
+func mustAdd(t testing.TB, w *Workspace, items ...dataset.Item) *Added {
 	t.Helper()
-	l, err := k.Add(context.Background(), items, AddOptions{})
+	added, err := w.Add(context.Background(), items, AddOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l
+	return added
 }
 
-// photoFile writes a photo to a file of its own.
+// photoFile writes a photo to a file in a new folder.
 func photoFile(t testing.TB, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -76,7 +77,7 @@ func photoFile(t testing.TB, name string, content []byte) string {
 	return path
 }
 
-// files is everything below dir: the content of files, and folders as "".
+// files returns everything in dir by path: the content of files, and "" for folders.
 func files(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -95,52 +96,52 @@ func files(t testing.TB, dir string) map[string]string {
 	return found
 }
 
-// sameFiles reports how two results of files differ.
+// sameFiles compares two results of files.
 func sameFiles(t testing.TB, got, want map[string]string) {
 	t.Helper()
 	for path := range got {
-		if w, ok := want[path]; !ok {
+		if content, ok := want[path]; !ok {
 			t.Errorf("%s is new", path)
-		} else if w != got[path] {
+		} else if content != got[path] {
 			t.Errorf("%s has changed", path)
 		}
 	}
 	for path := range want {
 		if _, ok := got[path]; !ok {
-			t.Errorf("%s is gone", path)
+			t.Errorf("%s is missing", path)
 		}
 	}
 }
 
-func readModel(t testing.TB, k *Workspace) []byte {
+func readModel(t testing.TB, w *Workspace) []byte {
 	t.Helper()
-	b, err := os.ReadFile(k.ModelPath())
+	b, err := os.ReadFile(w.ModelPath())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-// taught is label → number of photos.
-func taught(k *Workspace) map[string]int {
+// photoCounts returns the number of photos by label.
+func photoCounts(w *Workspace) map[string]int {
 	n := make(map[string]int)
-	for _, c := range k.Classes() {
+	for _, c := range w.Classes() {
 		n[c.Label] = len(c.Photos)
 	}
 	return n
 }
 
-func wantTaught(t testing.TB, k *Workspace, want map[string]int) {
+func wantPhotos(t testing.TB, w *Workspace, want map[string]int) {
 	t.Helper()
-	if got := taught(k); !maps.Equal(got, want) {
-		t.Errorf("taught %v, want %v", got, want)
+	if got := photoCounts(w); !maps.Equal(got, want) {
+		t.Errorf("got photos %v, want %v", got, want)
 	}
 }
 
-func classify(t testing.TB, k *Workspace, items ...dataset.Item) []predict.Result {
+func classify(t testing.TB, w *Workspace, items ...dataset.Item) []predict.Result {
 	t.Helper()
 	var results []predict.Result
-	err := k.Classify(context.Background(), items, 0, func(r predict.Result) error {
+	err := w.Classify(context.Background(), items, 0, func(r predict.Result) error {
 		results = append(results, r)
 		return nil
 	})
@@ -158,15 +159,36 @@ func labelsOf(results []predict.Result) []string {
 	return slices.Clip(labels)
 }
 
-func export(k *Workspace, path, labels string, layout classifier.Layout, keepClasses bool) error {
-	_, err := k.Export(path, labels, layout, keepClasses)
+func export(w *Workspace, path, labels string, layout classifier.Layout, keepClasses bool) error {
+	_, err := w.Export(path, labels, layout, keepClasses)
 	return err
 }
 
-func labelsIn(w *Workspace) ([]string, error) {
+func headLabels(w *Workspace) ([]string, error) {
 	h, err := w.currentHead()
 	if err != nil {
 		return nil, err
 	}
 	return h.Head.Labels, nil
+}
+
+// errAny stands for any error.
+var errAny = errors.New("any error")
+
+// wantError checks that err is want and reads as one line.
+func wantError(t testing.TB, err, want error) {
+	t.Helper()
+	if err == nil || (want != errAny && !errors.Is(err, want)) {
+		t.Errorf("got error %v, want %v", err, want)
+		return
+	}
+	t.Log(err)
+	if s := err.Error(); strings.Contains(s, "\n") || strings.Contains(s, "%!") {
+		t.Errorf("error %q is not one line", s)
+	}
+}
+
+func addOne(w *Workspace) error {
+	_, err := w.Add(context.Background(), photos("b", 1, 0, 1), AddOptions{})
+	return err
 }

@@ -38,7 +38,11 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 		return fail(err)
 	}
 	err = w.commit(ctx, func(s *store.State) error {
-		union, err := unite(append([]source{{dir, s}}, sources...))
+		spelled, err := spellAlike(s, sources)
+		if err != nil {
+			return err
+		}
+		union, err := unite(append([]source{{dir, s}}, spelled...))
 		if err != nil {
 			return err
 		}
@@ -76,7 +80,7 @@ func (m *Merged) count(u union, c store.Change) {
 	m.Photos = len(c.Added) - len(c.Removed) - m.Negatives
 }
 
-// source is a workspace that is merged into another.
+// A source is a workspace that is merged into another.
 type source struct {
 	dir   string
 	state *store.State
@@ -164,7 +168,7 @@ func (s source) options(o Options) Options {
 	return o
 }
 
-// takeSettings takes the settings that all sources have.
+// takeSettings takes the settings of the sources, which must be equal.
 func (w *Workspace) takeSettings(sources []source) error {
 	var taken store.Settings
 	for n, s := range sources {
@@ -196,13 +200,37 @@ func (w *Workspace) takeSettings(sources []source) error {
 	return nil
 }
 
-// union is the examples of several workspaces.
+// spellAlike returns sources with the labels of s.
+func spellAlike(s *store.State, sources []source) ([]source, error) {
+	var labels []string
+	for _, from := range sources {
+		labels = append(labels, from.state.Labels()...)
+	}
+	resolved, err := s.ResolveLabels(labels)
+	if err != nil {
+		return nil, err
+	}
+	spelled := make([]source, len(sources))
+	for i, from := range sources {
+		state := *from.state
+		state.Examples = slices.Clone(state.Examples)
+		for j := range state.Examples {
+			if e := &state.Examples[j]; e.Label != store.NegativeLabel {
+				e.Label = resolved[e.Label]
+			}
+		}
+		spelled[i] = source{from.dir, &state}
+	}
+	return spelled, nil
+}
+
+// A union is the examples of several workspaces.
 type union struct {
 	examples   []store.Example
 	duplicates int
 }
 
-// unite puts the examples of sources together. Of the same photo the example that was
+// unite puts the examples of sources together. If several have a photo, the example that was
 // added first counts, whatever the order of sources.
 func unite(sources []source) (union, error) {
 	var u union
@@ -244,12 +272,12 @@ func labelOf(e store.Example) string {
 	return fmt.Sprintf("%q", e.Label)
 }
 
-// earlier orders what is known of the same photo.
+// earlier reports whether a comes before b, which is of the same photo.
 func earlier(a, b store.Example) bool {
 	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Source, b.Source), a.Taken.Compare(b.Taken)) < 0
 }
 
-// change makes s the union.
+// change returns the change that makes s the union.
 func (u union) change(s *store.State) store.Change {
 	c := store.Change{Verb: "merge", Settings: s.Settings}
 	known := make(map[store.Digest]store.Example, len(s.Examples))

@@ -2,6 +2,7 @@ package imprint
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,13 +18,13 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// observed teaches observations in a new workspace and returns its folder.
+// observed adds observations to a new workspace, one change each, and returns its folder.
 func observed(t *testing.T, o Options, items ...[]Observation) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ws")
-	k := openWorkspace(t, dir, o)
-	for _, some := range items { // a change each
-		if _, err := k.AddObservations(t.Context(), some); err != nil {
+	w := openWorkspace(t, dir, o)
+	for _, some := range items {
+		if _, err := w.AddObservations(t.Context(), some); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,8 +40,8 @@ func modelOf(t *testing.T, dir string) string {
 	return string(b)
 }
 
-// TestMerge merges workspaces that share photos, in every order, into new ones and into
-// each other, and compares with one that was taught everything.
+// TestMerge merges workspaces that share photos, in every order, into new ones and into one of
+// them. The model is that of a workspace to which all photos were added.
 func TestMerge(t *testing.T) {
 	all := slices.Concat(varied("blue", 0, 9), varied("green", 1, 8), varied("red", 2, 7), varied("teal", 3, 1))
 	for i := range all {
@@ -61,7 +62,7 @@ func TestMerge(t *testing.T) {
 			var dirs []string
 			for i, p := range parts {
 				later := slices.Clone(p)
-				for j := range later { // where and when it was first seen counts
+				for j := range later { // the earliest example of a photo counts
 					later[j].Path = strings.Repeat("x", i) + later[j].Path
 				}
 				dirs = append(dirs, observed(t, o, later[:4], later[4:]))
@@ -73,93 +74,93 @@ func TestMerge(t *testing.T) {
 					others = append(others, dirs[i])
 				}
 				dir := filepath.Join(t.TempDir(), "new", "ws")
-				k, m, err := Merge(t.Context(), dir, others, Options{})
+				w, m, err := Merge(t.Context(), dir, others, Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				if modelOf(t, dir) != want || m.Photos != len(all) || m.Duplicates != len(slices.Concat(parts...))-len(all)+12*(len(order)-3) {
-					t.Errorf("%v: %d photos, %d duplicates, the model is the one taught with all: %t", order, m.Photos, m.Duplicates, modelOf(t, dir) == want)
+					t.Errorf("%v: got %d photos, %d duplicates, the model of all photos: %t", order, m.Photos, m.Duplicates, modelOf(t, dir) == want)
 				}
-				if !maps.Equal(m.Classes, map[string]int{"blue": 9, "green": 8, "red": 7, "teal": 1}) || m.Estimate != k.Head().Estimate {
+				if !maps.Equal(m.Classes, map[string]int{"blue": 9, "green": 8, "red": 7, "teal": 1}) || m.Estimate != w.Head().Estimate {
 					t.Errorf("%v: got %+v", order, m)
 				}
 				seen := make(map[string]string)
-				for _, e := range k.state.Examples {
+				for _, e := range w.state.Examples {
 					seen[e.Photo.String()] = e.Label + " " + e.Path + " " + e.Time.String()
 				}
 				if first == nil {
 					first = seen
 				} else if !maps.Equal(seen, first) {
-					t.Errorf("%v: other paths or times than in the first order", order)
+					t.Errorf("%v: paths or times differ from those of the first order", order)
 				}
-				if undone, err := k.Undo(t.Context()); err != nil || undone.Verb != "merge" || len(k.Classes()) != 0 {
-					t.Errorf("undo: got %q, %v, %d classes left", undone.Verb, err, len(k.Classes()))
+				if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || len(w.Classes()) != 0 {
+					t.Errorf("undo: got %+v, %v, %d classes left", undone, err, len(w.Classes()))
 				}
-				k.Close()
+				w.Close()
 			}
 
 			before := modelOf(t, dirs[1])
-			k, m, err := Merge(t.Context(), dirs[1], []string{dirs[2], dirs[0]}, Options{})
+			w, m, err := Merge(t.Context(), dirs[1], []string{dirs[2], dirs[0]}, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer k.Close()
+			defer w.Close()
 			if modelOf(t, dirs[1]) != want || m.Photos != len(all)-len(parts[1]) {
-				t.Errorf("into one of them: %d photos more, the model is the one taught with all: %t", m.Photos, modelOf(t, dirs[1]) == want)
+				t.Errorf("into one of them: got %d new photos, the model of all photos: %t", m.Photos, modelOf(t, dirs[1]) == want)
 			}
-			if undone, err := k.Undo(t.Context()); err != nil || undone.Verb != "merge" || modelOf(t, dirs[1]) != before {
-				t.Errorf("undo: got %q, %v, the model is as before: %t", undone.Verb, err, modelOf(t, dirs[1]) == before)
+			if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || modelOf(t, dirs[1]) != before {
+				t.Errorf("undo: got %+v, %v, the model of before: %t", undone, err, modelOf(t, dirs[1]) == before)
 			}
-			generation := k.Generation()
+			generation := w.Generation()
 			again, m, err := Merge(t.Context(), dirs[1], []string{dirs[1]}, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer again.Close()
 			if again.Generation() != generation || m.Photos != 0 || m.Duplicates != len(parts[1]) {
-				t.Errorf("with itself: generation %d, want %d, got %+v", again.Generation(), generation, m)
+				t.Errorf("with itself: got generation %d, %+v, want %d, no photos", again.Generation(), m, generation)
 			}
 		})
 	}
 }
 
-// TestMergeNegatives merges what the head is to know as unknown.
+// TestMergeNegatives merges workspaces with negatives.
 func TestMergeNegatives(t *testing.T) {
 	ctx := t.Context()
 	rate := 0.1
 	o := Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor()), Unknown: &rate}
-	taught := kinds(0, 3)
-	others := photos("", 7, 0, 4)
-	teach := func(items, negatives []dataset.Item) string {
+	items := kinds(0, 3)
+	negatives := photos("", 7, 0, 4)
+	train := func(items, negatives []dataset.Item) string {
 		dir := filepath.Join(t.TempDir(), "ws")
 		if _, err := openWorkspace(t, dir, o).Add(ctx, items, AddOptions{Negatives: negatives}); err != nil {
 			t.Fatal(err)
 		}
 		return dir
 	}
-	want := modelOf(t, teach(taught, others))
-	a, b := teach(taught[:7], others[:3]), teach(taught[5:], others[2:])
+	want := modelOf(t, train(items, negatives))
+	a, b := train(items[:7], negatives[:3]), train(items[5:], negatives[2:])
 	for _, order := range [][]string{{a, b}, {b, a}} {
 		dir := filepath.Join(t.TempDir(), "ws")
-		k, m, err := Merge(ctx, dir, order, Options{})
+		w, m, err := Merge(ctx, dir, order, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.Close()
-		if modelOf(t, dir) != want || m.Photos != len(taught) || m.Negatives != 4 || m.Duplicates != 3 || len(m.Classes) != 4 {
-			t.Errorf("got %+v; the model is the one taught with all: %t", m, modelOf(t, dir) == want)
+		w.Close()
+		if modelOf(t, dir) != want || m.Photos != len(items) || m.Negatives != 4 || m.Duplicates != 3 || len(m.Classes) != 4 {
+			t.Errorf("got %+v, the model of all photos: %t", m, modelOf(t, dir) == want)
 		}
 	}
-	clash := teach(append(photos("white", 7, 0, 1), taught[:3]...), nil)
+	clash := train(append(photos("white", 7, 0, 1), items[:3]...), nil)
 	_, _, err := Merge(ctx, filepath.Join(t.TempDir(), "ws"), []string{a, clash}, Options{})
 	wantError(t, err, ErrConflict)
 	if err == nil || !strings.Contains(err.Error(), `is a negative in `+a+` and "white" in `+clash) {
-		t.Errorf("got %v", err)
+		t.Errorf("got error %v, want both workspaces named", err)
 	}
 }
 
-// TestMergeSettings takes those of the workspace that is there, those of all others, or
-// those that are named.
+// TestMergeSettings checks whose settings count: those of the options, of the target, or of all
+// sources if they are equal.
 func TestMergeSettings(t *testing.T) {
 	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	lda := observed(t, Options{Backbone: extractor, Head: classifier.LDA}, varied("a", 0, 5))
@@ -167,15 +168,15 @@ func TestMergeSettings(t *testing.T) {
 	tests := []struct {
 		name   string
 		others []string
-		into   string // "" is a new one
+		into   string // "" is a new workspace
 		head   classifier.Method
 		want   classifier.Method // "" is ErrOtherSettings
 	}{
-		{"alike", []string{lda, lda}, "", "", classifier.LDA},
+		{"equal", []string{lda, lda}, "", "", classifier.LDA},
 		{"named", []string{lda, mean}, "", classifier.Ridge, classifier.Ridge},
 		{"different", []string{lda, mean}, "", "", ""},
-		{"there", []string{lda}, mean, "", classifier.Mean},
-		{"there, named", []string{mean}, lda, classifier.Ridge, classifier.Ridge},
+		{"of the target", []string{lda}, mean, "", classifier.Mean},
+		{"target, named", []string{mean}, lda, classifier.Ridge, classifier.Ridge},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -183,33 +184,33 @@ func TestMergeSettings(t *testing.T) {
 			if dir == "" {
 				dir = filepath.Join(t.TempDir(), "ws")
 			}
-			k, _, err := Merge(t.Context(), dir, test.others, Options{Head: test.head})
+			w, _, err := Merge(t.Context(), dir, test.others, Options{Head: test.head})
 			if test.want == "" {
 				wantError(t, err, ErrOtherSettings)
 				if _, err := os.Stat(dir); !os.IsNotExist(err) {
-					t.Errorf("the folder is there: %v", err)
+					t.Errorf("the folder exists: %v", err)
 				}
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer k.Close()
-			if k.Settings().Head != test.want || k.Backbone().Name != "extractor.tflite" || k.state.Backbone.Name != "extractor.tflite" {
-				t.Errorf("got head %s, want %s; backbone %q", k.Settings().Head, test.want, k.state.Backbone.Name)
+			defer w.Close()
+			if w.Settings().Head != test.want || w.Backbone().Name != "extractor.tflite" || w.state.Backbone.Name != "extractor.tflite" {
+				t.Errorf("got head %s, backbone %q, want %s, extractor.tflite", w.Settings().Head, w.state.Backbone.Name, test.want)
 			}
 		})
 	}
 }
 
-// TestMergeRefuses leaves everything as it was.
-func TestMergeRefuses(t *testing.T) {
+// TestMergeErrors checks that a merge that fails changes no file.
+func TestMergeErrors(t *testing.T) {
 	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	o := Options{Backbone: extractor}
 	one := observed(t, o, varied("a", 0, 6))
 	empty := observed(t, o, varied("a", 0, 1))
-	k := openWorkspace(t, empty, Options{})
-	if _, err := k.Undo(t.Context()); err != nil {
+	w := openWorkspace(t, empty, Options{})
+	if _, err := w.Undo(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	clash := varied("a", 0, 3)
@@ -224,10 +225,10 @@ func TestMergeRefuses(t *testing.T) {
 	mustAdd(t, openWorkspace(t, tensor, o), photos("d", 0, 0, 1)...)
 	o.Embedding = ""
 	damaged := observed(t, o, varied("e", 3, 2))
-	if err := os.WriteFile(filepath.Join(damaged, "state.1"), []byte("IMPRINT1 no more"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(damaged, "state.1"), []byte("IMPRINT1 damaged"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	bare := observed(t, o, varied("f", 3, 2)) // its backbone is gone
+	bare := observed(t, o, varied("f", 3, 2)) // without its backbone
 	if err := os.Remove(filepath.Join(bare, store.BackboneFile)); err != nil {
 		t.Fatal(err)
 	}
@@ -240,20 +241,20 @@ func TestMergeRefuses(t *testing.T) {
 		others []string
 		want   error
 	}{
-		"no workspace":     {nil, ErrNoClasses},
-		"missing":          {[]string{filepath.Join(one, "nowhere")}, ErrNoClasses},
-		"nothing taught":   {[]string{one, empty}, ErrNoClasses},
-		"a file":           {[]string{file}, errAny},
-		"conflict":         {[]string{clashing, one}, ErrConflict},
-		"another backbone": {[]string{one, other}, ErrOtherBackbone},
-		"another tensor":   {[]string{one, tensor}, ErrOtherBackbone},
-		"another fit":      {[]string{one, padded}, ErrOtherResize},
-		"damaged":          {[]string{one, damaged}, store.ErrCorrupt},
-		"no backbone":      {[]string{bare, bare}, errAny},
+		"no workspace":        {nil, ErrNoClasses},
+		"missing":             {[]string{filepath.Join(one, "nowhere")}, ErrNoClasses},
+		"no classes":          {[]string{one, empty}, ErrNoClasses},
+		"a file":              {[]string{file}, errAny},
+		"conflict":            {[]string{clashing, one}, ErrConflict},
+		"another backbone":    {[]string{one, other}, ErrOtherBackbone},
+		"another tensor":      {[]string{one, tensor}, ErrOtherBackbone},
+		"another resize mode": {[]string{one, padded}, ErrOtherResize},
+		"damaged":             {[]string{one, damaged}, store.ErrCorrupt},
+		"no backbone":         {[]string{bare, bare}, errAny},
 	} {
-		for into, dir := range map[string]string{"new": filepath.Join(t.TempDir(), "ws"), "there": observed(t, Options{Backbone: extractor}, varied("a", 0, 4))} {
-			if name == "no backbone" && into == "there" {
-				continue // it is not needed
+		for into, dir := range map[string]string{"new": filepath.Join(t.TempDir(), "ws"), "existing": observed(t, Options{Backbone: extractor}, varied("a", 0, 4))} {
+			if name == "no backbone" && into == "existing" {
+				continue // the target has it
 			}
 			t.Run(name+", "+into, func(t *testing.T) {
 				parents := []string{filepath.Dir(dir), filepath.Dir(one), filepath.Dir(clashing)}
@@ -265,7 +266,7 @@ func TestMergeRefuses(t *testing.T) {
 				wantError(t, err, test.want)
 				for i, p := range parents {
 					got := files(t, p)
-					// A new writer leaves its number behind.
+					// The lock has the process ID of its last holder.
 					delete(got, filepath.Join(dir, store.LockFile))
 					delete(before[i], filepath.Join(dir, store.LockFile))
 					sameFiles(t, got, before[i])
@@ -292,4 +293,46 @@ func TestMergeRefuses(t *testing.T) {
 		_, _, err = Merge(ctx, one, []string{one}, Options{})
 		wantError(t, err, context.Canceled)
 	})
+}
+
+// Labels of several workspaces are one text in one case, as if their photos had been added
+// to one.
+func TestMergeLabels(t *testing.T) {
+	_, o := newWorkspace(t)
+	workspace := func(label string, kind, first uint64) string {
+		dir := filepath.Join(t.TempDir(), "ws")
+		mustAdd(t, openWorkspace(t, dir, o), photos(label, kind, first, 2)...)
+		return dir
+	}
+	composed, decomposed := "caf\u00e9", "cafe\u0301"
+	one, same, upper := workspace(composed, 0, 0), workspace(composed, 0, 2), workspace("CAF\u00c9", 1, 0)
+	s, _, err := store.Store{Dir: same}.Load() // as an older version would have written it
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.Examples {
+		s.Examples[i].Label = decomposed
+	}
+	spelled, err := spellAlike(&store.State{}, []source{{same, s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range spelled[0].state.Examples {
+		if e.Label != composed {
+			t.Errorf("label %q, want %q", e.Label, composed)
+		}
+	}
+	if s.Examples[0].Label != decomposed {
+		t.Error("the source has changed")
+	}
+	fleet := filepath.Join(t.TempDir(), "fleet")
+	if _, _, err := Merge(t.Context(), fleet, []string{one, upper}, Options{}); !errors.Is(err, ErrLabel) {
+		t.Errorf("another case: got %v", err)
+	}
+	w, _, err := Merge(t.Context(), fleet, []string{one, same}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	wantPhotos(t, w, map[string]int{composed: 4})
 }

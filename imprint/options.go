@@ -35,8 +35,8 @@ type Options struct {
 	KeepClasses *bool
 	Unknown     *float64
 	Head        classifier.Method
-	// Reuse opens the workspace of a snapshot again, with the backbone in memory if it is
-	// still the same, and with the options of then in place of all others here.
+	// Reuse is a snapshot of the workspace. Its backbone is used if it is still the same, and
+	// its options replace all others here.
 	Reuse *Snapshot
 }
 

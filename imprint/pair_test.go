@@ -14,9 +14,10 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tools/reference"
+	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-// modelFiles lists the models in a workspace beside the published one.
+// modelFiles returns the models in a workspace except the published one.
 func modelFiles(t testing.TB, dir string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -31,14 +32,111 @@ func modelFiles(t testing.TB, dir string) (names []string) {
 	return names
 }
 
-// What the workspace needs to write its model is in it: nothing is named twice.
-func TestTPULayoutKept(t *testing.T) {
+// A pairTest is a workspace for tests of the layout TPU.
+type pairTest struct {
+	*testing.T
+	dir                  string
+	compiled, uncompiled string
+	float                []byte // the model in the layout Float
+}
+
+// newPairTest makes a workspace whose backbone is the uncompiled model, in the layout Float.
+func newPairTest(t *testing.T) pairTest {
+	t.Helper()
 	if testing.Short() {
-		t.Skip("templates take long, and the race detector sees nothing of it")
+		t.Skip("compiled models are slow to make, and there is nothing for the race detector to see")
 	}
+	p := pairTest{T: t, dir: filepath.Join(t.TempDir(), "ws")}
+	p.compiled = reference.Path(t, "models", pooltest.Small+"_edgetpu.tflite")
+	p.uncompiled = reference.Path(t, "models", pooltest.Small+".tflite")
+	w := openWorkspace(t, p.dir, Options{Backbone: p.uncompiled})
+	mustAdd(t, w, kinds(0, 2)...)
+	p.float = readModel(t, w)
+	p.wantModelFiles(1)
+	return p
+}
+
+// retrain retrains with the options, and returns the workspace and its model.
+func (p pairTest) retrain(o Options) (*Workspace, []byte) {
+	p.Helper()
+	w := openWorkspace(p, p.dir, o)
+	if err := w.Retrain(context.Background(), ""); err != nil {
+		p.Fatal(err)
+	}
+	return w, readModel(p, w)
+}
+
+// wantModelFiles checks how many models are in the workspace, except the published one.
+func (p pairTest) wantModelFiles(n int) {
+	p.Helper()
+	if got := modelFiles(p, p.dir); len(got) != n {
+		p.Errorf("got models %q, want %d", got, n)
+	}
+}
+
+// wantRefused checks that retraining with the options fails and changes no file.
+func (p pairTest) wantRefused(want error, o Options) {
+	p.Helper()
+	before := files(p, p.dir)
+	w, err := Open(p.dir, o)
+	if err == nil {
+		err = w.Retrain(context.Background(), "")
+		w.Close()
+	}
+	wantError(p, err, want)
+	sameFiles(p, files(p, p.dir), before)
+}
+
+func TestTPULayoutErrors(t *testing.T) {
+	p := newPairTest(t)
+	yes := true
+	other := reference.Path(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
+	otherCompiled := reference.Path(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite")
+	p.wantRefused(ErrNeedsCompiled, Options{Layout: classifier.TPU})
+	p.wantRefused(ErrNeedsCompiled, Options{Compiled: p.compiled})
+	p.wantRefused(ErrKeepClasses, Options{Compiled: p.compiled, Uncompiled: p.uncompiled, KeepClasses: &yes})
+	p.wantRefused(ErrNoBackbone, Options{Compiled: filepath.Join(p.dir, "none"), Uncompiled: p.uncompiled})
+	p.wantRefused(errAny, Options{Compiled: p.uncompiled, Uncompiled: p.compiled})
+	p.wantRefused(errAny, Options{Compiled: otherCompiled, Uncompiled: other})
+}
+
+// TestTPULayoutKept checks that the workspace keeps the models it needs to write its own: the
+// options name them once.
+func TestTPULayoutKept(t *testing.T) {
 	ctx := context.Background()
-	compiled, twin := reference.Path(t, "models", smallModel+"_edgetpu.tflite"), reference.Path(t, "models", smallModel+".tflite")
-	m, err := tflite.Parse(bytesOf(t, compiled))
+	p := newPairTest(t)
+	_, first := p.retrain(Options{Compiled: p.compiled, Uncompiled: p.uncompiled})
+	p.wantModelFiles(3)
+	w := openWorkspace(t, p.dir, Options{})
+	mustAdd(t, w, kinds(10, 1)...)
+	if bytes.Equal(readModel(t, w), first) || w.Written() == nil || w.Written().Examples != 12 {
+		t.Errorf("after more photos: got %+v, want another model with 12 examples", w.Written())
+	}
+	if _, err := w.Undo(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(readModel(t, w), first) {
+		t.Error("after undo the model differs")
+	}
+	out := filepath.Join(t.TempDir(), "m.tflite")
+	if written, err := w.Export(out, "", classifier.TPU, false); err != nil || written.Examples != 8 || !bytes.Equal(bytesOf(t, out), first) {
+		t.Errorf("export: got %+v, %v, want the published model", written, err)
+	}
+	if _, err := w.Export(out, "", classifier.Float, false); err != nil || len(bytesOf(t, out)) != len(p.float) {
+		t.Errorf("export in the layout float: got %d bytes, %v, want %d", len(bytesOf(t, out)), err, len(p.float))
+	}
+	if err := os.WriteFile(w.ModelPath(), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if repaired, err := openWorkspace(t, p.dir, Options{}).Repair(ctx); err != nil || !repaired || !bytes.Equal(readModel(t, w), first) {
+		t.Errorf("repair: got %v, %v, want the first model", repaired, err)
+	}
+}
+
+// TestTPULayoutChanged changes and damages the compiled model that the workspace keeps.
+func TestTPULayoutChanged(t *testing.T) {
+	p := newPairTest(t)
+	m, err := tflite.Parse(bytesOf(t, p.compiled))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,113 +145,52 @@ func TestTPULayoutKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	another := phototest.Backbone(t, "another_edgetpu.tflite", other)
-	dir := filepath.Join(t.TempDir(), "ws")
-	mustAdd(t, openWorkspace(t, dir, Options{Backbone: twin}), kinds(0, 2)...)
-	plain := readModel(t, openWorkspace(t, dir, Options{}))
-	if got := modelFiles(t, dir); len(got) != 1 {
-		t.Errorf("without a template there are %q", got)
-	}
-	refused := func(want error, o Options) {
-		t.Helper()
-		before := files(t, dir)
-		k, err := Open(dir, o)
-		if err == nil {
-			err = k.Retrain(ctx, "")
-			k.Close()
-		}
-		wantError(t, err, want)
-		sameFiles(t, files(t, dir), before)
-	}
-	yes := true
-	refused(ErrNeedsCompiled, Options{Layout: classifier.TPU})
-	refused(ErrNeedsCompiled, Options{Compiled: compiled})
-	refused(ErrKeepClasses, Options{Compiled: compiled, Uncompiled: twin, KeepClasses: &yes})
-	refused(ErrNoBackbone, Options{Compiled: filepath.Join(dir, "none"), Uncompiled: twin})
-	refused(errAny, Options{Compiled: twin, Uncompiled: compiled})
-	refused(errAny, Options{Compiled: reference.Path(t, "models", "mobilenet_v1_0.5_160_quant_edgetpu.tflite"), Uncompiled: reference.Path(t, "models", "mobilenet_v1_0.5_160_quant.tflite")})
-
-	k := openWorkspace(t, dir, Options{Compiled: compiled, Uncompiled: twin})
-	if err := k.Retrain(ctx, ""); err != nil {
+	same := Options{Compiled: p.compiled, Uncompiled: p.uncompiled}
+	_, first := p.retrain(same)
+	p.retrain(Options{Compiled: phototest.Backbone(t, "another_edgetpu.tflite", other), Uncompiled: p.uncompiled})
+	p.wantModelFiles(4)
+	w := openWorkspace(t, p.dir, Options{})
+	if _, err := w.Undo(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	first := readModel(t, k)
-	if got := modelFiles(t, dir); len(got) != 3 {
-		t.Errorf("with a template there are %q", got)
-	}
-	k = openWorkspace(t, dir, Options{})
-	mustAdd(t, k, kinds(10, 1)...)
-	if bytes.Equal(readModel(t, k), first) || k.Written() == nil || k.Written().Examples != 12 {
-		t.Errorf("after more photos: %+v", k.Written())
-	}
-	if _, err := k.Undo(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(readModel(t, k), first) {
-		t.Error("undone, the model is another than before")
-	}
-	out := filepath.Join(t.TempDir(), "m.tflite")
-	if w, err := k.Export(out, "", classifier.TPU, false); err != nil || w.Examples != 8 || !bytes.Equal(bytesOf(t, out), first) {
-		t.Errorf("exported: %+v, %v", w, err)
-	}
-	if _, err := k.Export(out, "", classifier.Float, false); err != nil || len(bytesOf(t, out)) != len(plain) {
-		t.Errorf("exported as float: %v", err)
+	if !bytes.Equal(readModel(t, w), first) {
+		t.Error("after undo the model differs from the first")
 	}
 
-	// Another template, and back.
-	k = openWorkspace(t, dir, Options{Compiled: another, Uncompiled: twin})
-	if err := k.Retrain(ctx, ""); err != nil {
+	kept, _ := w.state.Settings.Pair.Files()
+	if err := os.WriteFile(filepath.Join(p.dir, kept), other, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if len(modelFiles(t, dir)) != 4 {
-		t.Errorf("with another template there are %q", modelFiles(t, dir))
+	p.wantRefused(store.ErrCorrupt, Options{})
+	p.retrain(same)
+	if !bytes.Equal(bytesOf(t, filepath.Join(p.dir, kept)), bytesOf(t, p.compiled)) {
+		t.Error("the compiled model was not restored")
 	}
-	k = openWorkspace(t, dir, Options{})
-	if _, err := k.Undo(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(readModel(t, k), first) {
-		t.Error("with the first template again, the model is another than before")
-	}
-	if err := os.WriteFile(k.ModelPath(), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if done, err := openWorkspace(t, dir, Options{}).Repair(ctx); err != nil || !done || !bytes.Equal(readModel(t, k), first) {
-		t.Errorf("repaired: %v, %v", done, err)
-	}
-	ref := k.state.Settings.Pair
-	kept, _ := ref.Files()
-	if err := os.WriteFile(filepath.Join(dir, kept), other, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	refused(store.ErrCorrupt, Options{})
-	k = openWorkspace(t, dir, Options{Compiled: compiled, Uncompiled: twin}) // named again
-	if err := k.Retrain(ctx, ""); err != nil || !bytes.Equal(bytesOf(t, filepath.Join(dir, kept)), bytesOf(t, compiled)) {
-		t.Errorf("the template was not put back: %v", err)
-	}
-	k = openWorkspace(t, dir, Options{Layout: classifier.Float})
-	for range store.MaxHistory + 3 { // until no change that can be undone had a template
-		if err := k.Retrain(ctx, ""); err != nil {
+
+	w = openWorkspace(t, p.dir, Options{Layout: classifier.Float})
+	for range store.MaxHistory + 3 { // until no undo leads to the layout TPU
+		if err := w.Retrain(context.Background(), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := readModel(t, k); !bytes.Equal(got, plain) {
-		t.Error("as float again, the model is another than in the beginning")
+	if got := readModel(t, w); !bytes.Equal(got, p.float) {
+		t.Error("in the layout float again, the model differs from the first of that layout")
 	}
+	p.wantModelFiles(3) // the settings keep the compiled model in every layout
 }
 
-// TestLastLayer converts heads that are no layers of a compiled model.
+// TestLastLayer converts a head, and heads that can't be a layer of a compiled model.
 func TestLastLayer(t *testing.T) {
 	h := &classifier.Head{Labels: []string{"a"}, Dim: 1, Weights: []float32{1}, Bias: []float32{0}}
 	if l, err := lastLayer(h); err != nil || l.Inputs != 1 {
-		t.Errorf("got %v, %v", l, err)
+		t.Errorf("got %v, %v, want a layer with one input", l, err)
 	}
 	roots, short := *h, *h
 	roots.Sqrt, short.Bias = true, nil
 	if _, err := lastLayer(&roots); !errors.Is(err, classifier.ErrShape) || !strings.Contains(err.Error(), "square roots") {
-		t.Errorf("got %v, want %v with %q", err, classifier.ErrShape, "square roots")
+		t.Errorf("square roots: got error %v, want %v with %q", err, classifier.ErrShape, "square roots")
 	}
 	if _, err := lastLayer(&short); !errors.Is(err, classifier.ErrShape) {
-		t.Errorf("got %v, want %v", err, classifier.ErrShape)
+		t.Errorf("without bias: got error %v, want %v", err, classifier.ErrShape)
 	}
 }

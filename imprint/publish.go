@@ -1,12 +1,12 @@
 package imprint
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
-	"strings"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
@@ -112,32 +112,22 @@ func checkModel(b []byte, head *classifier.Head, layout classifier.Layout) error
 	return nil
 }
 
-// published are model.tflite and labels.txt, which are removed without classes. The labels
-// come first, so that whoever reads the new model finds its labels.
+// published returns the replacements of labels.txt and model.tflite, which remove them without
+// classes. The labels come first, so that a reader of the new model finds its labels.
 func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Replacement {
-	var labels []byte
+	var labels []string
 	if head != nil {
-		labels = labelLines(head.Head.Labels)
+		labels = head.Head.Labels
 	}
-	return []store.Replacement{{Path: w.store.Path(store.LabelsFile), Content: labels}, {Path: w.store.Path(store.ModelFile), Content: model}}
+	return []store.Replacement{w.labelsFile(labels), {Path: w.store.Path(store.ModelFile), Content: model}}
 }
 
-// labelLines is labels.txt. Each line starts with the index, because readers of Coral's
-// files take a name that starts with digits ("50 limit") for a number.
-func labelLines(labels []string) []byte {
-	var b strings.Builder
-	for i, l := range labels {
-		fmt.Fprintf(&b, "%d  %s\n", i, l)
-	}
-	return []byte(b.String())
-}
-
-// Repair publishes the model if model.tflite does not belong to the state, and reports
-// whether it had to. Every change repairs too. Repair does not wait for other processes.
+// Repair publishes the files that do not belong to the state, and reports whether it did.
+// Every change repairs too. Repair waits for no other process.
 func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 	if w.head == nil {
 		// If the head is in the published model, this has checked the file's SHA-256.
-		if w.head = w.publishedHead(); w.head != nil {
+		if w.head = w.publishedHead(); w.head != nil && w.hasLabels(w.head.Head.Labels) {
 			return false, nil
 		}
 	}
@@ -167,11 +157,14 @@ func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 	return w.republish()
 }
 
-// republish publishes the model of the workspace's state unless it is published; the
-// caller holds the lock.
+// republish publishes the model and labels of the workspace's state unless they are
+// published; the caller holds the lock.
 func (w *Workspace) republish() (bool, error) {
 	if w.isPublished() {
 		return false, nil
+	}
+	if labels, err := w.publishedLabels(); err == nil { // only labels.txt is wrong
+		return true, w.store.Disk.Replace(w.labelsFile(labels))
 	}
 	model, head, err := w.build(w.state)
 	if err != nil {
@@ -181,13 +174,44 @@ func (w *Workspace) republish() (bool, error) {
 	return true, w.store.Disk.Replace(w.published(model, head)...)
 }
 
-// isPublished reports whether model.tflite is the model of the workspace's state.
+// isPublished reports whether model.tflite and labels.txt are those of the workspace's
+// state.
 func (w *Workspace) isPublished() bool {
-	got, err := store.SumFile(w.ModelPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		got, err = store.Sum(nil), nil
+	labels, err := w.publishedLabels()
+	return err == nil && w.hasLabels(labels)
+}
+
+// publishedLabels returns the labels in model.tflite, nil without classes, if that is the
+// model of the workspace's state.
+func (w *Workspace) publishedLabels() ([]string, error) {
+	b, err := w.publishedModel()
+	if b == nil || err != nil {
+		return nil, err
 	}
-	return err == nil && got == w.state.Model
+	m, err := tflite.Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	return m.Labels()
+}
+
+// labelsFile returns the replacement of labels.txt, which removes it without labels.
+func (w *Workspace) labelsFile(labels []string) store.Replacement {
+	r := store.Replacement{Path: w.store.Path(store.LabelsFile)}
+	if len(labels) > 0 {
+		r.Content = store.LabelLines(labels)
+	}
+	return r
+}
+
+// hasLabels reports whether labels.txt has these labels, or is missing if there are none.
+func (w *Workspace) hasLabels(labels []string) bool {
+	want := w.labelsFile(labels)
+	got, err := store.ReadFile(want.Path, int64(len(want.Content)))
+	if want.Content == nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	return err == nil && bytes.Equal(got, want.Content)
 }
 
 // Export writes the model to path in any layout, and its labels to a file unless that is
@@ -215,7 +239,10 @@ func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 	}
 	files := []store.Replacement{{Path: path, Content: model}}
 	if labels != "" {
-		files = append(files, store.Replacement{Path: labels, Content: labelLines(head.Head.Labels)})
+		files = append(files, store.Replacement{Path: labels, Content: store.LabelLines(head.Head.Labels)})
+	}
+	for _, f := range files {
+		w.store.Disk.SweepOld(f.Path)
 	}
 	if err := w.store.Disk.Replace(files...); err != nil {
 		return fail(err)

@@ -14,11 +14,13 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-func partlyTelling(rim bool, each int) []dataset.Item {
+// widePhotos returns photos of two classes that differ only in their margins, or only between
+// them.
+func widePhotos(margins bool, each int) []dataset.Item {
 	var items []dataset.Item
 	for class, label := range []string{"a", "b"} {
 		for s := range each {
-			items = append(items, dataset.Item{Path: fmt.Sprintf("%s/%d.png", label, s), Label: label, Content: backbonetest.WidePhoto(class, rim, uint64(s))})
+			items = append(items, dataset.Item{Path: fmt.Sprintf("%s/%d.png", label, s), Label: label, Content: backbonetest.WidePhoto(class, margins, uint64(s))})
 		}
 	}
 	return items
@@ -28,73 +30,74 @@ func TestAutoResize(t *testing.T) {
 	ctx := context.Background()
 	for _, test := range []struct {
 		name      string
-		rim       bool
+		margins   bool
 		each      int
 		want      dataset.Resize
 		undecided bool
 	}{
-		{"only the rim tells", true, 10, dataset.Squash, false},
-		{"only the middle tells", false, 10, dataset.Crop, false},
-		{"too few", true, 2, dataset.Crop, true},
+		{"margins differ", true, 10, dataset.Squash, false},
+		{"middles differ", false, 10, dataset.Crop, false},
+		{"too few photos", true, 2, dataset.Crop, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			items := partlyTelling(test.rim, test.each)
+			items := widePhotos(test.margins, test.each)
 			dir, o := newWorkspace(t)
 			o.Resize = AutoResize
-			k := openWorkspace(t, dir, o)
+			w := openWorkspace(t, dir, o)
 			last := 0
-			learned, err := k.Add(ctx, items, AddOptions{Progress: func(done, total int) {
+			added, err := w.Add(ctx, items, AddOptions{Progress: func(done, total int) {
 				if done != last+1 || total != 2*len(items) {
-					t.Errorf("progress %d of %d after %d", done, total, last)
+					t.Errorf("got progress %d of %d after %d", done, total, last)
 				}
 				last = done
 			}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := learned.ResizeChoice
-			if c == nil || c.Resize != test.want || len(c.Candidates) != 2 || k.Settings().Resize != test.want || last != 2*len(items) || learned.Photos != len(items) {
-				t.Fatalf("chose %+v, settings %+v, %d steps, %d photos; want %s", c, k.Settings(), last, learned.Photos, test.want)
+			c := added.ResizeChoice
+			if c == nil || c.Resize != test.want || len(c.Candidates) != 2 || w.Settings().Resize != test.want || last != 2*len(items) || added.Photos != len(items) {
+				t.Fatalf("got choice %+v, settings %+v, %d steps, %d photos, want %s", c, w.Settings(), last, added.Photos, test.want)
 			}
-			for _, tried := range c.Candidates {
-				if (tried.LogLoss == nil) != test.undecided {
-					t.Errorf("%s: loss %v", tried.Resize, tried.LogLoss)
+			for _, candidate := range c.Candidates {
+				if (candidate.LogLoss == nil) != test.undecided {
+					t.Errorf("%s: got log loss %v, undecided: %v", candidate.Resize, candidate.LogLoss, test.undecided)
 				}
 			}
-			// What is taught is as if that had been asked for, and stays so.
-			model := readModel(t, k)
+			// The model is the same as with that mode in the options.
+			model := readModel(t, w)
 			dir2, o2 := newWorkspace(t)
 			o2.Resize = test.want
-			k2 := openWorkspace(t, dir2, o2)
-			mustAdd(t, k2, items...)
-			if !bytes.Equal(model, readModel(t, k2)) {
-				t.Error("the model is not that of photos fitted so")
+			w2 := openWorkspace(t, dir2, o2)
+			mustAdd(t, w2, items...)
+			if !bytes.Equal(model, readModel(t, w2)) {
+				t.Errorf("the model differs from that of %s", test.want)
 			}
-			if again := mustAdd(t, k, photo("c", 3, 1)); again.ResizeChoice != nil {
-				t.Errorf("chose again: %+v", again.ResizeChoice)
+			if again := mustAdd(t, w, photo("c", 3, 1)); again.ResizeChoice != nil {
+				t.Errorf("second add: got choice %+v, want none", again.ResizeChoice)
 			}
 			if _, err := Open(dir, o); !errors.Is(err, ErrOtherResize) {
-				t.Errorf("open what is taught: %v, want ErrOtherFit", err)
+				t.Errorf("open with AutoResize: got error %v, want %v", err, ErrOtherResize)
 			}
 			if !test.undecided {
-				set, _, c, err := evaluate.Embed(ctx, "set", k.Backbone(), items, evaluate.EmbedOptions{Auto: true, Support: 2, Episodes: 2, Threads: 1})
+				set, _, c, err := evaluate.Embed(ctx, "set", w.Backbone(), items, evaluate.EmbedOptions{Auto: true, Support: 2, Episodes: 2, Threads: 1})
 				if err != nil || c.Resize != test.want || len(set.Units) != len(items) || len(set.Units[0]) != backbonetest.Dim {
-					t.Errorf("a set: %+v, %v, want %s", c, err, test.want)
+					t.Errorf("set: got choice %+v, %v, want %s", c, err, test.want)
 				}
 			}
 		})
 	}
 }
 
-// Nothing that can be taught: the same error as ever, and no workspace.
-func TestAutoResizeOfNothing(t *testing.T) {
+// TestAutoResizeWithoutPhotos adds no readable photo: the error is the usual one, and there is no
+// workspace.
+func TestAutoResizeWithoutPhotos(t *testing.T) {
 	dir, o := newWorkspace(t)
 	o.Resize = AutoResize
-	k := openWorkspace(t, dir, o)
-	if _, err := k.Add(context.Background(), []dataset.Item{{Path: "x", Label: "a", Content: []byte("no photo")}}, AddOptions{}); !errors.Is(err, ErrNoPhotos) {
-		t.Errorf("%v, want ErrNoPhotos", err)
+	w := openWorkspace(t, dir, o)
+	if _, err := w.Add(context.Background(), []dataset.Item{{Path: "x", Label: "a", Content: []byte("no photo")}}, AddOptions{}); !errors.Is(err, ErrNoPhotos) {
+		t.Errorf("got error %v, want %v", err, ErrNoPhotos)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the workspace: %v, want none", err)
+		t.Errorf("the workspace exists: %v", err)
 	}
 }

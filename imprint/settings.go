@@ -28,5 +28,5 @@ type Written struct {
 	Examples      int     `json:"examples"`  // training photos
 }
 
-// Written describes the head in a published model of the layout TPU, else it is nil.
+// Written describes the head in a model of the layout TPU. It is nil for others.
 func (w *Workspace) Written() *Written { return (*Written)(w.state.Written) }

@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// A Snapshot is what it takes to answer photos with one generation of a workspace. It does
-// not change and needs no Close.
+// A Snapshot is one generation of a workspace, ready to classify photos. It does not change
+// and needs no Close.
 type Snapshot struct {
 	Generation uint64
 	Resize     dataset.Resize
@@ -22,12 +22,12 @@ type Snapshot struct {
 	Scorer     *infer.Scorer      // gives the scores; nil without classes
 	Model      *backbone.Backbone // gives Scorer's input where that is not the embedding; or nil
 	Warnings   []string           // as [Workspace.Warnings]
+	SHA256     store.Digest       // of model.tflite; zero without classes
 
 	options Options
 	ref     store.BackboneRef
 	file    []byte // of the backbone
 	pair    *pair
-	model   store.Digest
 }
 
 // Snapshot returns the newest generation that the workspace knows, from the state alone if
@@ -56,7 +56,7 @@ func (w *Workspace) PublishedSnapshot() (*Snapshot, error) {
 func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 	s = &Snapshot{
 		Generation: w.state.Generation, Resize: w.state.Settings.Resize, Backbone: w.backbone, Warnings: w.warnings,
-		options: w.options, ref: w.state.Backbone, file: w.file, model: w.state.Model,
+		options: w.options, ref: w.state.Backbone, file: w.file, SHA256: w.state.Model,
 	}
 	switch {
 	case model == nil:
@@ -75,13 +75,13 @@ func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 	return s, nil
 }
 
-// IsCurrent reports whether s is what the workspace holds.
+// IsCurrent reports whether s is the generation that the workspace holds.
 func (w *Workspace) IsCurrent(s *Snapshot) bool {
-	return s.Generation == w.state.Generation && s.model == w.state.Model && s.ref.Same(w.state.Backbone)
+	return s.Generation == w.state.Generation && s.SHA256 == w.state.Model && s.ref.Same(w.state.Backbone)
 }
 
-// scorer returns what turns embeddings into scores as model does, which is the model of
-// the workspace's state.
+// scorer returns a Scorer that gives the scores of model, which is the model of the
+// workspace's state.
 func (w *Workspace) scorer(model []byte) (*infer.Scorer, error) {
 	s := &infer.Scorer{Embedding: w.backbone.Embedding, Dim: w.backbone.Dim()}
 	layout := w.state.Settings.Layout
@@ -132,8 +132,9 @@ func (w *Workspace) cut(m *tflite.Model) error {
 		return fmt.Errorf("the model has %d outputs: %w", len(g.Outputs), classifier.ErrShape)
 	}
 	want := w.backbone.Embedding
-	for at := g.Outputs[0]; ; {
-		op := slices.IndexFunc(g.Operators, func(o tflite.Operator) bool { return slices.Contains(o.Outputs, at) })
+	// Operators are in execution order: looking only before the last one ends on a cycle too.
+	for at, op := g.Outputs[0], len(g.Operators); ; {
+		op = slices.IndexFunc(g.Operators[:op], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, at) })
 		if op < 0 || len(g.Operators[op].Inputs) == 0 || g.Operators[op].Inputs[0] < 0 {
 			return fmt.Errorf("the model has no tensor %q before its last operators: %w", want.Name, classifier.ErrShape)
 		}

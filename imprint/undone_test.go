@@ -17,8 +17,9 @@ func TestDescribe(t *testing.T) {
 		{store.Change{Verb: "remove", Removed: []store.Example{hat, hat}}, Undone{Verb: "remove", Photos: map[string]int{"hat": 2}}},
 		{store.Change{Verb: "remove", Removed: []store.Example{other}}, Undone{Verb: "remove", Photos: map[string]int{}, Negatives: 1}},
 		{store.Change{Verb: "rename", From: "duck", To: "goose"}, Undone{Verb: "rename", Photos: map[string]int{}, From: "duck", To: "goose"}},
+		{store.Change{Verb: "move", Removed: []store.Example{hat, hat, cap}, Added: []store.Example{{Label: "shoe"}, {Label: "shoe"}, {Label: "shoe"}}}, Undone{Verb: "move", Photos: map[string]int{"hat": 2, "cap": 1}, To: "shoe"}},
 		{store.Change{Verb: "retrain"}, Undone{Verb: "retrain", Photos: map[string]int{}}},
-		// The merge has replaced a cap and added a hat.
+		// A merge that replaced a cap and added a hat.
 		{store.Change{Verb: "merge", Added: []store.Example{hat, cap}, Removed: []store.Example{cap}}, Undone{Verb: "merge", Photos: map[string]int{"hat": 1}}},
 	} {
 		if got := describe(test.change); !reflect.DeepEqual(got, test.want) {

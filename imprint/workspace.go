@@ -32,13 +32,13 @@ type Workspace struct {
 	state    *store.State // the newest state this Workspace knows; never nil
 	backbone *backbone.Backbone
 	file     []byte             // the backbone's file
-	pair     *pair              // the last one that was needed, or given; nil until then
+	pair     *pair              // the one last used; nil until needed
 	head     *classifier.Fitted // made of state; nil until needed
 	embedder *infer.Pool        // of backbone; nil until needed
 	warnings []string
 }
 
-// Open opens the workspace in dir. The first change creates one.
+// Open opens the workspace in dir. If there is none, the first change creates it.
 func Open(dir string, o Options) (*Workspace, error) {
 	fail := func(err error) (*Workspace, error) {
 		return nil, fmt.Errorf("open workspace %s: %w", dir, err)
@@ -62,26 +62,31 @@ func Open(dir string, o Options) (*Workspace, error) {
 	reuse := o.Reuse
 	if reuse != nil {
 		w.pair, o = reuse.pair, reuse.options
-		if reuse.Generation > 0 { // what they ask of a new workspace this one has
+		if reuse.Generation > 0 && !w.untrained() { // they were for a new workspace; now it has its own
 			o.Backbone, o.Embedding, o.Resize = "", "", ""
 		}
 	}
-	if err := w.resolve(o, found == nil); err != nil {
+	if err := w.resolve(o, w.untrained()); err != nil {
 		return nil, err
 	}
+	made := w.state.Backbone
 	if r := reuse; found != nil && w.canReuse(r) {
 		w.backbone, w.file = r.Backbone, r.file
-	} else if err := w.loadBackbone(found == nil); err != nil {
+	} else if err := w.loadOrRestoreBackbone(found == nil); err != nil {
 		return nil, err
 	}
-	if found == nil {
+	if found == nil || w.untrained() && (o.Resize != "" || !w.state.Backbone.Same(made)) {
 		w.state.Settings.Resize = infer.ResizeFor(w.backbone, o.Resize)
 	}
-	if o.Resize != "" && o.Resize != w.state.Settings.Resize && (o.Resize != AutoResize || found != nil) {
+	if o.Resize != "" && o.Resize != w.state.Settings.Resize && (o.Resize != AutoResize || !w.untrained()) {
 		return fail(fmt.Errorf("%w: %s, not %s", ErrOtherResize, w.state.Settings.Resize, o.Resize))
 	}
 	return w, nil
 }
+
+// untrained reports whether the workspace has no photos. It may then change its backbone and
+// resize mode, which only matter to embeddings.
+func (w *Workspace) untrained() bool { return len(w.state.Examples) == 0 }
 
 // resolve completes the options: it reads the compiled model they name, if any.
 func (w *Workspace) resolve(o Options, fresh bool) error {
@@ -113,6 +118,9 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 		return err
 	}
 	embedding := w.options.Embedding
+	if !fresh && w.untrained() && store.Sum(file) != w.state.Backbone.SHA256 {
+		fresh = true
+	}
 	if !fresh && embedding == "" {
 		embedding = fmt.Sprint("#", w.state.Backbone.Embedding)
 	}
@@ -133,8 +141,8 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 		return err
 	}
 	ref := store.BackboneRef{Name: name, SHA256: b.SHA256, Embedding: b.Embedding.Index, Size: b.EmbeddingSize()}
-	if want := w.state.Backbone; fresh {
-		w.state.Backbone = ref
+	if want := w.state.Backbone; fresh || w.untrained() {
+		w.state.Use(ref)
 	} else if ref.Embedding != want.Embedding || ref.Size != want.Size {
 		return fmt.Errorf("open workspace %s: %w tensor, %d, not %d", w.store.Dir, ErrOtherBackbone, want.Embedding, ref.Embedding)
 	}
@@ -146,6 +154,8 @@ func (w *Workspace) readBackbone(fresh bool) (file []byte, name string, err erro
 	if w.options.Backbone != "" || fresh {
 		return infer.ReadBackbone(w.options.Backbone)
 	}
+	// A change of the backbone that was cut short leaves the new one next to a state without
+	// photos, which names the old one.
 	path, name := w.store.Path(store.BackboneFile), w.state.Backbone.Name
 	file, err = tflite.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -174,7 +184,7 @@ func (w *Workspace) pool() *infer.Pool {
 	return w.embedder
 }
 
-// Close frees the backbone's runners. It writes nothing: every change is on the disk.
+// Close frees the backbone's runners. It writes nothing.
 func (w *Workspace) Close() error {
 	if w.embedder != nil {
 		w.embedder.Leave()
@@ -183,7 +193,7 @@ func (w *Workspace) Close() error {
 	return nil
 }
 
-// Warnings describe damage that Open worked around.
+// Warnings describes the damage that Open worked around.
 func (w *Workspace) Warnings() []string { return w.warnings }
 
 // Backbone returns the model that embeds the photos.

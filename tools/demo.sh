@@ -7,6 +7,7 @@
 #
 # IMPRINT_BACKBONE selects another backbone.
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 photos=${1:+$(cd "$1" && pwd)}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)

@@ -1,17 +1,28 @@
 #!/bin/sh
-# Prints 1 if this machine can build with libusb, which needs a C compiler and libusb's headers, and 0 if not. Without it,
-# Edge TPUs are reached through the kernel's usbfs on Linux. As root on Debian it installs what is missing; otherwise it
-# prints the command.
+# Prints 1 if this machine can build the Edge TPU driver with libusb, which needs a C compiler and libusb's headers, and 0
+# if not. Without them the driver uses the kernel's usbfs on Linux. As root on Debian it installs what is missing, and says
+# so first; otherwise it prints the command. With IMPRINT_USB=usbfs or none it prints 0 and installs nothing.
 there() {
 	command -v "${CC:-cc}" >/dev/null && command -v pkg-config >/dev/null && pkg-config --exists libusb-1.0
 }
-packages="gcc libc6-dev pkg-config libusb-1.0-0-dev"
+missing() {
+	for package in gcc libc6-dev pkg-config libusb-1.0-0-dev; do
+		dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || printf ' %s' "$package"
+	done
+}
+case "${IMPRINT_USB:-}" in usbfs | none)
+	echo 0
+	exit ;;
+esac
 if ! there && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-	{ apt-get install -y -q $packages || { apt-get update -q && apt-get install -y -q $packages; }; } >/dev/null 2>&1
+	packages=$(missing)
+	echo "for Edge TPUs, installing$packages (IMPRINT_USB=usbfs builds without them)" >&2
+	install() { apt-get install -y -q --no-install-recommends $packages; }
+	{ install || { apt-get update -q && install; }; } >/dev/null 2>&1
 fi
 if there; then
 	echo 1
 else
-	echo "built without libusb; on Linux, Edge TPUs work without it. To add it: sudo apt-get install $packages" >&2
+	echo "built without libusb; on Linux, Edge TPUs work without it. To add it: sudo apt-get install --no-install-recommends gcc libc6-dev pkg-config libusb-1.0-0-dev" >&2
 	echo 0
 fi

@@ -13,7 +13,7 @@ import (
 // closed, and every opened device is closed.
 type audited struct {
 	tpu.Bus
-	longest time.Duration // a deadline may be away, except on the interrupt endpoint
+	longest time.Duration // maximum time to a deadline, except on the interrupt endpoint
 
 	mu     sync.Mutex
 	open   int   // devices
@@ -21,7 +21,7 @@ type audited struct {
 	err    error // the first violation
 }
 
-// check returns the first violation, once all is closed.
+// check returns the first violation. Call it after everything is closed.
 func (b *audited) check() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

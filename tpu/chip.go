@@ -50,7 +50,8 @@ const (
 	clockBits   = 0xf << 28
 )
 
-// sleepCore puts the core to sleep. It then forgets programs, parameters, and the credit for bytes that were never sent.
+// sleepCore puts the core to sleep. A sleeping core loses its programs, its parameters, and the credit for bytes that
+// were never sent.
 func (r *registers) sleepCore() {
 	v := r.read(regPower)
 	if v&powerForce == powerForce { // already asleep: registers from 0x40000 on must not be touched
@@ -84,7 +85,7 @@ func (l *link) start(c Clock) error {
 	r.change(regClockGate, 3<<18, 1<<18)
 	r.read(regEfuse)
 	r.set(0xf0, regEvents) // only interrupts of the scalar core, no descriptors
-	r.set(0, regEndpoints) // use one endpoint for everything that goes out
+	r.set(0, regEndpoints) // send everything through one endpoint
 	r.set(uint64(l.chunk/8), regOutfeedChunk)
 	r.runControl(run)
 	r.set(1, regFatalControl)

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// deadline is a context that is reused for one transfer after another: arm sets a new deadline without allocating. The
-// contexts of the standard library are for one use, and an inference makes dozens of transfers.
+// deadline is a context that is reused for one transfer after another: arm sets a new deadline without allocating. A
+// context of the standard library can be used only once, and an inference makes dozens of transfers.
 type deadline struct {
 	mu    sync.Mutex
 	timer *time.Timer
 	until time.Time
 	done  chan struct{}
 	err   error
-	why   error // why it was aborted
+	why   error // argument of abort
 }
 
 func newDeadline() *deadline { return &deadline{done: make(chan struct{})} }
@@ -57,7 +57,7 @@ func (t *deadline) expire() {
 	}
 }
 
-// abort ends the transfer in progress, and all later ones until clear. They fail with why.
+// abort ends the transfer in progress with the error why. Later transfers fail in the same way until clear is called.
 func (t *deadline) abort(why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -69,7 +69,7 @@ func (t *deadline) abort(why error) {
 	}
 }
 
-// clear undoes abort and returns its reason.
+// clear undoes abort and returns the error that abort was given.
 func (t *deadline) clear() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,7 +78,7 @@ func (t *deadline) clear() error {
 	return why
 }
 
-// aborted returns the reason of abort, nil if there was none.
+// aborted returns the error that abort was given, or nil if the deadline is not aborted.
 func (t *deadline) aborted() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -36,18 +36,18 @@ type Status struct {
 	USB   USBInfo // as last seen
 	Err   error   // why the device is not ready, or its last failure; nil if it never failed
 
-	Inferences uint64 // that succeeded
+	Inferences uint64 // inferences that succeeded
 	Failures   uint64 // inferences that failed
 	Recoveries uint64
 	Warnings   uint64 // interrupts other than failures: heat, bus errors
 }
 
-// Device is an open Edge TPU. Its methods, and those of its models, may be called from several goroutines.
+// Device is an open Edge TPU. A Device and its Models are safe for concurrent use by multiple goroutines.
 //
-// If an inference fails, it returns the error and the device recovers while later inferences wait. Recovery first empties
-// the endpoints, resets the core and loads the parameters again. If that fails, or the next inference fails too, it
-// resets the port. Then it boots the device from the start; an unplugged device is waited for. If all this fails,
-// inferences fail at once and the driver looks for the device every second. An inference is never tried twice.
+// If an inference fails, Run returns the error and the device recovers while later inferences wait. Recovery first
+// empties the endpoints, resets the core and loads the parameters again. If that fails, or the next inference fails
+// too, it resets the port. Then it boots the device from its ROM. If the device is unplugged, it waits for it. If all
+// this fails, inferences fail at once and the driver looks for the device every second. An inference is never retried.
 type Device struct {
 	bus  Bus
 	port Port
@@ -68,13 +68,14 @@ type Device struct {
 	link     *link             // nil when down
 	token    uint64            // of the parameters on the chip
 	cached   map[*program]bool // programs that loaded parameters with that token
-	last     *Model            // the last that ran or loaded its parameters
-	recovery recovery          // the last since an inference succeeded
+	last     *Model            // the model that last ran or loaded its parameters
+	recovery recovery          // the last recovery since an inference succeeded
 	nextLook time.Time         // when to look for a device that is down
+	warned   logLimit          // of interrupts
 }
 
-// request is work for the goroutine that owns the device: an inference, with inputs or outputs; the loading of a model's
-// parameters, without; or a call.
+// request is work for the goroutine that owns the device. If call is not nil, it makes that call. If there are inputs
+// or outputs, it is an inference. Otherwise it loads the parameters of model.
 type request struct {
 	model           *Model
 	inputs, outputs [][]byte
@@ -85,7 +86,7 @@ type request struct {
 // infers reports whether the request is an inference.
 func (r *request) infers() bool { return r.outputs != nil || r.inputs != nil }
 
-// interrupt is what the interrupt endpoint of link sent, or the error that ended it.
+// interrupt is a message from the interrupt endpoint of link, or the error that ended listen.
 type interrupt struct {
 	link *link
 	bits uint32
@@ -108,7 +109,7 @@ func Open(ctx context.Context, bus Bus, port Port, opts Options) (*Device, error
 		if len(list) == 0 {
 			return nil, ErrNoDevice
 		}
-		port = list[0].Port
+		port, opts.AnyPort = list[0].Port, true
 	}
 	d := &Device{
 		bus: bus, port: port, opts: opts, deadline: newDeadline(),
@@ -120,13 +121,15 @@ func Open(ctx context.Context, bus Bus, port Port, opts Options) (*Device, error
 		d.close()
 		return nil, err
 	}
+	d.settle(port)
 	d.status.USB = d.link.conn.Info()
 	d.opts.Log.Info("Edge TPU is ready", "port", port, "speed", d.status.USB.Speed, "clock", opts.Clock)
 	go d.serve()
 	return d, nil
 }
 
-// openLink opens the device, from its boot ROM if reboot is set, and listens to its interrupts.
+// openLink opens the device and listens to its interrupts. If reboot is set, it first sends the device back to its boot
+// ROM.
 func (d *Device) openLink(ctx context.Context, reboot bool) (*link, error) {
 	d.deadline.clear()
 	o := opening{ctx: ctx, bus: d.bus, port: d.port, opts: d.opts, deadline: d.deadline}
@@ -143,8 +146,12 @@ func (d *Device) openLink(ctx context.Context, reboot bool) (*link, error) {
 	return l, nil
 }
 
-// Port returns the port at which the device is plugged in.
-func (d *Device) Port() Port { return d.port }
+// Port returns the port at which the device is plugged in. With Options.AnyPort it may change.
+func (d *Device) Port() Port {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.port
+}
 
 // Status returns the state of the device. It does not wait.
 func (d *Device) Status() Status {
@@ -153,11 +160,11 @@ func (d *Device) Status() Status {
 	return d.status
 }
 
-// Temperature returns the temperature of the chip in °C, read between inferences. The first call turns the sensor on. If
-// the sensor reads nothing, the error wraps errors.ErrUnsupported.
+// Temperature returns the temperature of the chip in °C, read between inferences. The first call turns the sensor on.
+// If the sensor returns 0, the error wraps errors.ErrUnsupported.
 //
 // The registers and the conversion, a line fitted between 25 and 100 °C, are those of the Linux driver for the PCIe
-// version of the chip (google/gasket-driver, src/apex_driver.c). They have not been tried on a USB device.
+// version of the chip (google/gasket-driver, src/apex_driver.c). They have not been tested on a USB device.
 func (d *Device) Temperature(ctx context.Context) (float64, error) {
 	var raw uint64
 	err := d.do(ctx, &request{call: func(l *link) error {
@@ -173,10 +180,10 @@ func (d *Device) Temperature(ctx context.Context) (float64, error) {
 		return r.err
 	}})
 	if err != nil {
-		return 0, fmt.Errorf("temperature of the Edge TPU on USB port %v: %w", d.port, err)
+		return 0, fmt.Errorf("read the temperature of the Edge TPU on USB port %v: %w", d.Port(), err)
 	}
 	if raw == 0 {
-		return 0, fmt.Errorf("temperature of the Edge TPU on USB port %v: %w: the sensor reads nothing", d.port, errors.ErrUnsupported)
+		return 0, fmt.Errorf("read the temperature of the Edge TPU on USB port %v: %w: the sensor returned 0", d.Port(), errors.ErrUnsupported)
 	}
 	return (float64(662-int(raw))*250 + 550) / 1000, nil
 }
@@ -189,7 +196,7 @@ func (d *Device) Close() error {
 	return nil
 }
 
-// request returns an unused request, which recycle takes back.
+// request returns an unused request. Return it with recycle.
 func (d *Device) request() *request {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -208,7 +215,7 @@ func (d *Device) recycle(r *request) {
 	d.idle = append(d.idle, r)
 }
 
-// do passes r to serve and waits until it is done. ctx bounds the wait until r has begun.
+// do passes r to serve and waits until it is done. ctx limits the wait until r begins.
 func (d *Device) do(ctx context.Context, r *request) error {
 	if r.done == nil {
 		r.done = make(chan error, 1)
@@ -229,6 +236,7 @@ func (d *Device) do(ctx context.Context, r *request) error {
 // serve owns the device until Close.
 func (d *Device) serve() {
 	defer close(d.done)
+	defer d.vacate()
 	for d.ctx.Err() == nil {
 		var look <-chan time.Time
 		if d.link == nil {
@@ -255,7 +263,7 @@ func (d *Device) serve() {
 	d.note(func(s *Status) { s.State = Closed })
 }
 
-// note changes the status.
+// note changes the status with the lock held.
 func (d *Device) note(change func(*Status)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -290,9 +298,9 @@ func (d *Device) perform(r *request) {
 	}
 }
 
-// infer runs r and the inferences that wait behind it. While it waits for the event that ends one, it already sends the
-// program and input of the next, as the chip accepts them then. (Before that it would not: output would be stuck behind
-// them.) infer returns a request that cannot be overlapped like this.
+// infer runs r and the inferences that are queued behind it. While it waits for the event that ends one inference, it
+// already sends the program and input of the next. The chip would not accept them earlier: output would be stuck behind
+// them. infer returns the first request that it cannot overlap in this way.
 func (d *Device) infer(r *request) (*request, error) {
 	p, at := r.model.main, 0
 	err := d.parameters(r.model)
@@ -374,7 +382,7 @@ func (d *Device) resident(m *Model) bool {
 	return m.main.exe.Token == d.token && (m.cache == nil || d.cached[m.cache])
 }
 
-// forget notes that the chip holds no parameters.
+// forget records that the chip holds no parameters.
 func (d *Device) forget() {
 	d.token = 0
 	clear(d.cached)

@@ -38,7 +38,7 @@ func (r *rig) start(t testing.TB, opts tpu.Options) (*tpu.Device, *tpu.Model) {
 	return d, m
 }
 
-// eventually waits until a condition holds that another goroutine brings about.
+// eventually waits until another goroutine has made a condition true.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {

@@ -20,22 +20,22 @@ const (
 	dfuStateDownloadIdle = 5
 )
 
-// maxFirmware bounds the bytes that are read back. The boot ROM has 32 KiB of memory.
+// maxFirmware is the maximum number of bytes that are read back. The boot ROM has 32 KiB of memory.
 const maxFirmware = 64 << 10
 
 // load sends the firmware to the boot ROM and reads it back. The device runs it after the next reset of its port.
 func (l *link) load(firmware []byte) error {
 	iface, block, err := l.upgradeInterface()
 	if err != nil {
-		return fmt.Errorf("boot ROM: %w", err)
+		return fmt.Errorf("boot ROM: find firmware interface: %w", err)
 	}
 	if err := l.conn.Claim(l.deadline.arm(l.timeout), int(iface)); err != nil {
-		return fmt.Errorf("boot ROM: %w", l.failure(err))
+		return fmt.Errorf("boot ROM: claim interface: %w", l.failure(err))
 	}
 	for number, rest := uint16(0), firmware; ; number++ {
 		n := min(block, len(rest))
 		if err := l.control(dfuOut, dfuDownload, number, iface, rest[:n]); err != nil {
-			return fmt.Errorf("firmware, block %d: %w", number, err)
+			return fmt.Errorf("send firmware block %d: %w", number, err)
 		}
 		want := byte(dfuStateDownloadIdle)
 		if n == 0 {
@@ -43,10 +43,10 @@ func (l *link) load(firmware []byte) error {
 		}
 		var status [6]byte
 		if err := l.control(dfuIn, dfuGetStatus, 0, iface, status[:]); err != nil {
-			return fmt.Errorf("firmware, block %d: status: %w", number, err)
+			return fmt.Errorf("firmware block %d: read status: %w", number, err)
 		}
 		if status[0] != 0 || status[4] != want {
-			return fmt.Errorf("firmware, block %d: %w: boot ROM in status %d and state %d, want 0 and %d",
+			return fmt.Errorf("firmware block %d: %w: boot ROM in status %d and state %d, want 0 and %d",
 				number, ErrDevice, status[0], status[4], want)
 		}
 		if n == 0 {
@@ -64,17 +64,17 @@ func (l *link) verify(firmware []byte, iface uint16, block int) error {
 	for number := uint16(0); ; number++ {
 		n, err := l.conn.Control(l.deadline.arm(l.timeout), dfuIn, dfuUpload, number, iface, p)
 		if err != nil {
-			return fmt.Errorf("read firmware back, block %d: %w", number, l.failure(err))
+			return fmt.Errorf("read back firmware block %d: %w", number, l.failure(err))
 		}
 		if back = append(back, p[:n]...); n < block {
 			break
 		}
 		if len(back) > maxFirmware {
-			return fmt.Errorf("read firmware back: %w: more than the boot ROM can hold", ErrDevice)
+			return fmt.Errorf("read back firmware: %w: more bytes than the boot ROM can hold", ErrDevice)
 		}
 	}
 	if !bytes.HasPrefix(back, firmware) {
-		return fmt.Errorf("read firmware back: %w: not what was sent", ErrDevice)
+		return fmt.Errorf("read back firmware: %w: other bytes than were sent", ErrDevice)
 	}
 	return nil
 }

@@ -31,14 +31,14 @@ type Finding struct {
 	// slow-cable, too-slow, under-voltage, no-udev-rule, unusable.
 	State string
 	Text  string // the finding in one sentence
-	Fix   string // what to do or type; empty if nothing
+	Fix   string // the command or action that helps; empty if none is needed
 }
 
-// Machine is what [Diagnose] examines apart from the bus.
+// Machine is the part of the host that [Diagnose] examines in addition to the bus.
 type Machine struct {
 	Root fs.FS // the root folder, for /proc, /sys and /etc
-	User int   // the user's number; 0 may open every device
-	// Firmware returns the file that the firmware would come from.
+	User int   // the user ID; root, 0, may open every device
+	// Firmware returns the path of the file to load the firmware from.
 	Firmware func() (path string, err error)
 }
 
@@ -50,8 +50,8 @@ func ThisMachine() Machine {
 	}}
 }
 
-// Diagnose finds out in which state each accelerator is, what keeps it from being used, and what to do about it. It opens
-// idle devices for a moment, but never resets or boots one. bus and err are the results of [USB].
+// Diagnose returns the state of each accelerator, the problems that prevent its use, and how to fix them. It opens idle
+// devices for a moment, but never resets or boots one. bus and err are the results of [USB].
 func Diagnose(ctx context.Context, bus Bus, err error, m Machine) []Finding {
 	list := []USBInfo(nil)
 	if err == nil {
@@ -104,7 +104,7 @@ func (m Machine) access(ctx context.Context, bus Bus, info USBInfo) Finding {
 		f.Fix = "share the USB devices with the container: for Docker, --device /dev/bus/usb"
 	case errors.Is(err, ErrPermission):
 		f.State, f.Text = "no-permission", "you have no permission to open the Edge TPU"
-		f.Fix = "install the udev rules in " + UdevRulesPath + ", then unplug the device and plug it in again"
+		f.Fix = "install the udev rules, then unplug the device and plug it in again"
 	case errors.Is(err, ErrBusy):
 		f.State, f.Text = "in-use", "the Edge TPU is in use by "+m.user(info)
 		f.Fix = "stop that program: only one program at a time can use the device"
@@ -172,7 +172,7 @@ func (m Machine) speed(info USBInfo) Finding {
 		f.Text = fmt.Sprintf("the USB link runs at only %v", info.Speed)
 		f.Fix = "use the cable that came with the device, in a port of the computer: a cable or hub is damaged or older than USB 2"
 	case HighSpeed:
-		f.State, f.Text = "slow-port", "the USB link runs at 480 Mbit/s, the most that this computer has: inferences take longer than over USB 3"
+		f.State, f.Text = "slow-port", "the USB link runs at 480 Mbit/s, the maximum of this computer: inferences take longer than over USB 3"
 		hubs, _ := fs.Glob(m.Root, "sys/bus/usb/devices/usb*/speed") // the pattern is valid
 		for _, hub := range hubs {
 			if v, err := strconv.Atoi(m.text(hub)); err == nil && v >= 5000 {
@@ -200,8 +200,8 @@ func (m Machine) voltage() Finding {
 		f.Fix += "; with a good supply below 5 A, add usb_max_current_enable=1 to /boot/firmware/config.txt, which raises " +
 			"the limit of 600 mA for all USB ports"
 	}
-	// The driver raspberrypi-hwmon reports the present. The firmware's get_throttled also has the past: bit 0 is now, bit
-	// 16 since the start.
+	// The driver raspberrypi-hwmon reports the present state. The firmware's get_throttled also records the past: bit 0
+	// is set while the voltage is too low, bit 16 if it was too low since boot.
 	names, _ := fs.Glob(m.Root, "sys/class/hwmon/hwmon*/name") // the pattern is valid
 	for _, name := range names {
 		if m.text(name) == "rpi_volt" && m.text(path.Dir(name)+"/in0_lcrit_alarm") == "1" {
@@ -216,7 +216,7 @@ func (m Machine) voltage() Finding {
 		return f
 	case word>>16&1 != 0:
 		f.Severity = Hint
-		f.Text = model + ": the supply voltage was too low at some time since the start"
+		f.Text = model + ": the supply voltage has been too low at some time since boot"
 		return f
 	}
 	return Finding{}
@@ -245,10 +245,10 @@ func (m Machine) rules(plugged bool) Finding {
 	}
 	return Finding{Severity: Hint, State: "no-udev-rule",
 		Text: "no udev rule for " + strings.Join(missing, " and ") + ": you may lose the permission to open the Edge TPU after it boots",
-		Fix:  "install the udev rules in " + UdevRulesPath}
+		Fix:  "install the udev rules"}
 }
 
-// text returns the content of a small file, or nothing if it cannot be read.
+// text returns the content of a small file, or "" if it cannot be read.
 func (m Machine) text(name string) string {
 	b, err := fs.ReadFile(m.Root, name)
 	if err != nil {
@@ -257,11 +257,11 @@ func (m Machine) text(name string) string {
 	return strings.Trim(string(b), " \n\x00")
 }
 
-// UdevRulesPath is the file for [UdevRules]. Rules with the tag uaccess must have a number below 73.
+// UdevRulesPath is the file in which to install [UdevRules]. Rules with the tag uaccess must have a number below 73.
 const UdevRulesPath = "/etc/udev/rules.d/60-imprint-edgetpu.rules"
 
-// UdevRules returns udev rules that let the logged-in user and the group open an accelerator, booted or not. If group is
-// empty, the rules let everybody.
+// UdevRules returns udev rules that let the logged-in user and the group open an accelerator, booted or not. If group
+// is empty, they let everybody open it.
 func UdevRules(group string) string {
 	access := `MODE="0666"`
 	if group != "" {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// The ways in which a device fails, to branch on with errors.Is. Every failure of this package wraps one of these, or
-// the context's error if the caller gave up.
+// Errors to test for with errors.Is. Every failure of a device wraps one of these, or the context's error if the
+// context ended first.
 var (
 	// ErrNoDevice means that no accelerator is plugged in, or none at the requested port.
 	ErrNoDevice = errors.New("no Edge TPU found")
@@ -25,7 +25,7 @@ var (
 	ErrTransfer = errors.New("USB transfer failed")
 	// ErrDevice means that the device reported an error or broke the protocol. A [DeviceError] has details.
 	ErrDevice = errors.New("the Edge TPU reported an error")
-	// ErrFirmware means that the device needs its firmware, and none was found or the file is another.
+	// ErrFirmware means that the device needs its firmware, but no file was found, or the file has another content.
 	ErrFirmware = errors.New("no firmware for the Edge TPU")
 	// ErrNoUSB means that the program was built without USB support.
 	ErrNoUSB = errors.New("this program was built without USB support")
@@ -65,7 +65,7 @@ var errUnreadable = errors.New("its registers cannot be read")
 
 // DeviceError is a failure together with the chip's error registers.
 type DeviceError struct {
-	Err error // what failed; wraps ErrDevice or ErrTimeout
+	Err error // the failure; wraps ErrDevice or ErrTimeout
 	// HIB and FirstHIB are the registers hib_error_status and hib_first_error_status. A set bit is an error of the host
 	// interface.
 	HIB, FirstHIB uint64

@@ -71,7 +71,7 @@ func ExampleDiagnose() {
 	}
 	// Output:
 	// problem: USB port 1-1: you have no permission to open the Edge TPU
-	//   do: install the udev rules in /etc/udev/rules.d/60-imprint-edgetpu.rules, then unplug the device and plug it in again
+	//   do: install the udev rules, then unplug the device and plug it in again
 }
 
 // Handle a missing device, and count failures by kind.

@@ -151,7 +151,7 @@ func (r *rig) session(phase string, faults ...emulator.Fault) (transfers int, ph
 	if err := again("infer", func() error { return r.check(m) }); err != nil {
 		return transfers, phaseErr, err
 	}
-	if phase == "infer" { // the inference after the one that was right again
+	if phase == "infer" { // the inference after the first correct one
 		if err := r.check(m); err != nil {
 			return transfers, phaseErr, err
 		}
@@ -166,7 +166,8 @@ func (r *rig) session(phase string, faults ...emulator.Fault) (transfers int, ph
 	return transfers, phaseErr, nil
 }
 
-// openTransfers counts the transfers that open a device in its boot ROM, with the first read of the interrupt endpoint.
+// openTransfers counts the transfers that open a device in its boot ROM, including the first read of the interrupt
+// endpoint.
 var openTransfers = sync.OnceValues(func() (int, error) {
 	device := emulator.New(emulator.Config{})
 	d, err := tpu.Open(context.Background(), emulator.NewBus(device), tpu.Port{}, options())

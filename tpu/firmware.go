@@ -18,13 +18,13 @@ import (
 const (
 	FirmwareSize   = 10783 // bytes
 	FirmwareSHA256 = "3b07311b174b81fd14fd2c887f40d646c0ebf2f140cc5ee5cf8befa0f3e3dc7f"
-	FirmwareName   = "apex_latest_single_ep.bin" // of the file in libedgetpu, and when downloaded
+	FirmwareName   = "apex_latest_single_ep.bin" // name of the file in libedgetpu and of the download
 )
 
 // firmwareStart is the beginning of the firmware, to find it in a library.
 var firmwareStart = []byte{0x02, 0x1e, 0x57, 0x02, 0x14, 0xfa, 0xc2, 0x2f, 0xc2, 0x31, 0xc2, 0x23, 0x22, 0x12, 0x24, 0x68}
 
-// maxLibrary bounds the bytes of a file that are searched. A libedgetpu has about 1 MB.
+// maxLibrary is the maximum number of bytes of a file that are searched. libedgetpu has about 1 MB.
 const maxLibrary = 64 << 20
 
 // FirmwarePaths returns the files in which to look for the firmware: the one that package backbone/models downloads,
@@ -66,8 +66,8 @@ func FindFirmware(paths ...string) (firmware []byte, path string, err error) {
 	return nil, "", fmt.Errorf("%w: it was not downloaded, and no libedgetpu is installed", ErrFirmware)
 }
 
-// ReadFirmware returns the firmware from a file that is it, or contains it, as a libedgetpu does. It compares the SHA-256
-// with FirmwareSHA256, so that nothing else is ever sent to a device. Errors wrap ErrFirmware.
+// ReadFirmware returns the firmware from its own file, or from a file that contains it, such as libedgetpu. It compares
+// the SHA-256 with FirmwareSHA256, so that no other bytes are ever sent to a device. Errors wrap ErrFirmware.
 func ReadFirmware(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -85,7 +85,7 @@ func ReadFirmware(path string) ([]byte, error) {
 	return firmware, nil
 }
 
-// extractFirmware returns the firmware in data, nil if there is none.
+// extractFirmware returns the firmware in data, or nil if data does not contain it.
 func extractFirmware(data []byte) []byte {
 	for {
 		at := bytes.Index(data, firmwareStart)

@@ -30,7 +30,7 @@ type link struct {
 	chunk    int           // bytes of a bulk-in transfer
 	word     [8]byte
 	event    [eventSize]byte
-	bounce   []byte // buffer for a bulk-in transfer that its destination has no room for
+	bounce   []byte // buffer for a bulk-in transfer that does not fit its destination
 	carry    []byte // the part of bounce that belongs to the next output
 
 	interrupts     sync.WaitGroup // the goroutine that reads interrupts
@@ -47,7 +47,8 @@ func newLink(conn Conn, t *deadline, timeout time.Duration) *link {
 	return l
 }
 
-// failure returns the cause of a transfer's error: why it was aborted, or that it took too long. It returns nil for nil.
+// failure returns the cause of a transfer's error: the error that abort was given, or ErrTimeout if the transfer took
+// too long. If err is nil, it returns nil.
 func (l *link) failure(err error) error {
 	if err == nil {
 		return nil
@@ -92,7 +93,7 @@ func (l *link) send(header, payload []byte) error {
 	return nil
 }
 
-// receive reads the next size bytes of output into dst. It drops padding: bytes that dst has no room for.
+// receive reads the next size bytes of output into dst. It discards padding: bytes that do not fit dst.
 func (l *link) receive(dst []byte, size int) error {
 	for got, empty := 0, 0; got < size; {
 		if len(l.carry) > 0 {
@@ -145,7 +146,7 @@ func (l *link) await(number int) error {
 	return nil
 }
 
-// drain discards what the device has queued on its IN endpoints.
+// drain discards the data that the device has queued on its IN endpoints.
 func (l *link) drain() error {
 	l.carry = nil
 	for _, endpoint := range [...]uint8{endpointOutput, endpointEvent} {
@@ -158,7 +159,7 @@ func (l *link) drain() error {
 			if err = l.failure(err); errors.Is(err, ErrTimeout) {
 				break
 			} else if err == nil && time.Since(start) > l.timeout {
-				err = fmt.Errorf("%w: it keeps sending", ErrDevice)
+				err = fmt.Errorf("%w: the device keeps sending data", ErrDevice)
 			}
 			if err != nil {
 				return fmt.Errorf("drain endpoint %#x: %w", endpoint, err)
@@ -168,7 +169,7 @@ func (l *link) drain() error {
 	return nil
 }
 
-// post keeps reads waiting on all IN endpoints; 32 for outputs, as libedgetpu does.
+// post keeps reads pending on all IN endpoints, 32 of them for outputs, as libedgetpu does.
 func (l *link) post() error {
 	for _, q := range [...]struct {
 		endpoint    uint8
@@ -181,24 +182,32 @@ func (l *link) post() error {
 	return nil
 }
 
-// listen reports interrupts on out until silence. If the endpoint fails, it reports that and ends. A fatal interrupt
-// aborts the transfer in progress.
+// listen sends interrupts to out until silence is called. If the endpoint fails, it sends the error and returns. A
+// fatal interrupt aborts the transfer in progress.
 func (l *link) listen(out chan<- interrupt) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.stopInterrupts = cancel
 	l.interrupts.Go(func() {
 		var p [4]byte
-		for {
+		for short := 0; ; {
 			n, err := l.conn.Read(ctx, endpointInterrupt, p[:])
 			i := interrupt{link: l}
 			switch {
 			case ctx.Err() != nil:
 				return
-			case errors.Is(err, ErrTimeout): // the transport's own: no interrupt is due at any time
+			case errors.Is(err, ErrTimeout): // a timeout of the transport: an interrupt may never come
 				continue
 			case err != nil:
 				i.err = fmt.Errorf("interrupt endpoint: %w", err)
-			case n == len(p):
+			case n != len(p):
+				// It means nothing. A device that sends only those must not keep a core busy.
+				short = min(short+1, 8)
+				if sleep(ctx, time.Millisecond<<short/2) != nil {
+					return
+				}
+				continue
+			default:
+				short = 0
 				if i.bits = binary.LittleEndian.Uint32(p[:]); i.bits&interruptFatal != 0 {
 					l.deadline.abort(errFatal)
 				}
@@ -215,7 +224,7 @@ func (l *link) listen(out chan<- interrupt) {
 	})
 }
 
-// silence ends listen, and waits until it has ended.
+// silence ends listen and waits until it has returned.
 func (l *link) silence() {
 	if l.stopInterrupts != nil {
 		l.stopInterrupts()

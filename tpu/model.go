@@ -7,8 +7,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Model is a package loaded for one [Device]. It stays valid when the device is reset or plugged in again. Its methods may
-// be called from several goroutines.
+// Model is a package loaded for one [Device]. It stays valid when the device is reset or plugged in again. Its methods
+// are safe for concurrent use by multiple goroutines.
 type Model struct {
 	device *Device
 	pkg    *executable.Package
@@ -16,8 +16,8 @@ type Model struct {
 	cache  *program // loads parameters onto the chip; nil if there are none
 }
 
-// Load prepares the program of pkg. It loads the parameters onto the chip if the chip holds none; otherwise the first Run
-// does. Do not change pkg while the Model is in use.
+// Load prepares the program of pkg. It loads the parameters onto the chip if the chip holds none; otherwise the first
+// Run loads them. Do not change pkg while the Model is in use.
 func (d *Device) Load(ctx context.Context, pkg *executable.Package) (*Model, error) {
 	if pkg == nil || pkg.Main == nil {
 		return nil, fmt.Errorf("load model: %w: package without a program", executable.ErrUnsupported)
@@ -49,7 +49,7 @@ func (d *Device) Load(ctx context.Context, pkg *executable.Package) (*Model, err
 	return m, nil
 }
 
-// maxScratch bounds the scratch memory of a model, in bytes. The largest known has 1.4 MB.
+// maxScratch is the maximum size of a model's scratch memory, in bytes. The largest known size is 1.4 MB.
 const maxScratch = 256 << 20
 
 // standsAlone checks that p has a token and transfers neither inputs nor outputs.
@@ -71,8 +71,8 @@ func (m *Model) Package() *executable.Package { return m.pkg }
 // Run makes one inference. inputs[i] is the tensor of the i-th input of [executable.Package.Main], without padding;
 // outputs[i] receives that of the i-th output. The slices belong to the device until Run returns.
 //
-// ctx bounds the wait for the device. Once an inference has begun, Run finishes it, which Options.Timeout bounds. Calls
-// from several goroutines overlap on the bus and so have a higher throughput.
+// ctx limits the wait for the device. Once an inference has begun, Run finishes it; Options.Timeout limits each of its
+// transfers. Calls from multiple goroutines overlap on the bus, which increases the throughput.
 //
 // After an error the contents of outputs are undefined, and the device is recovering: see [Device].
 func (m *Model) Run(ctx context.Context, inputs, outputs [][]byte) error {
@@ -87,7 +87,7 @@ func (m *Model) Run(ctx context.Context, inputs, outputs [][]byte) error {
 	err := m.device.do(ctx, r)
 	m.device.recycle(r)
 	if err != nil {
-		return fmt.Errorf("inference on USB port %v: %w", m.device.port, err)
+		return fmt.Errorf("inference on USB port %v: %w", m.device.Port(), err)
 	}
 	return nil
 }
@@ -127,8 +127,9 @@ func (p *program) unstage(outputs [][]byte) error {
 	return nil
 }
 
-// walk takes the steps of p from the given one, and returns where it stopped: before the first step that waits for the
-// device if untilWait is set, else before the last step, the event that ends the program.
+// walk executes the steps of p from the given one, and returns the index of the step that it stopped at. If untilWait
+// is set, that is the first step that waits for the device. Otherwise it is the last step, the event that ends the
+// program.
 func (p *program) walk(l *link, r *request, from int, untilWait bool) (int, error) {
 	for i := from; i < len(p.steps)-1; i++ {
 		s := &p.steps[i]
@@ -171,7 +172,7 @@ func (p *program) finish(l *link) error {
 		return fmt.Errorf("step %d of %d, %v: %w", last+1, len(p.steps), &p.steps[last], err)
 	}
 	if len(l.carry) > 0 {
-		return fmt.Errorf("%w: %d bytes of output beyond the program's", ErrDevice, len(l.carry))
+		return fmt.Errorf("%w: %d extra bytes of output", ErrDevice, len(l.carry))
 	}
 	return nil
 }

@@ -13,17 +13,20 @@ type Options struct {
 	Clock Clock // ClockHigh if zero
 	// Firmware returns the firmware for a device in its boot ROM. If nil, FindFirmware searches FirmwarePaths.
 	Firmware func() ([]byte, error)
-	// Timeout bounds every transfer and every wait for a register. It must be longer than the slowest inference. 0 means
-	// 1.5 seconds.
+	// Timeout is the time limit of every transfer and of every wait for a register. It must be longer than the slowest
+	// inference. 0 means 1.5 seconds.
 	Timeout time.Duration
 	// Settle is the delay from the device's appearance on the bus to its opening. 0 means 1 second, as in libedgetpu;
 	// negative means none.
 	Settle time.Duration
 	// Appear is how long a device may take to return to the bus after a reset of its port. 0 means 10 seconds.
 	Appear time.Duration
-	// Patience is how long inferences wait for a recovering device. Then they fail at once, while the driver goes on
+	// Patience is how long inferences wait for a recovering device. Then they fail at once, while the driver keeps
 	// looking for the device. 0 means 10 seconds.
 	Patience time.Duration
+	// AnyPort lets a device that has left its port come back at another one, which no other
+	// Device of this process uses. Open sets it for the zero Port.
+	AnyPort bool
 	// Log receives the device's failures and recoveries. If nil, they are not logged.
 	Log *slog.Logger
 }
@@ -63,7 +66,7 @@ func List(ctx context.Context, bus Bus) ([]USBInfo, error) {
 	return list, nil
 }
 
-// find returns the accelerator at port. Without one the error wraps ErrNoDevice.
+// find returns the accelerator at port. If there is none, the error wraps ErrNoDevice.
 func find(ctx context.Context, bus Bus, port Port) (USBInfo, error) {
 	list, err := List(ctx, bus)
 	if err != nil {
@@ -77,7 +80,7 @@ func find(ctx context.Context, bus Bus, port Port) (USBInfo, error) {
 	return USBInfo{}, fmt.Errorf("USB port %v: %w", port, ErrNoDevice)
 }
 
-// sleep waits for d, or until ctx ends, and then returns its error.
+// sleep waits for d. If ctx ends first, it returns the error of ctx.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -112,7 +115,7 @@ func (o *opening) open(reboot bool) (*link, error) {
 	}
 	var firmware []byte
 	if info.Boot() {
-		// Fail early if there is none.
+		// Fail early if there is no firmware.
 		if firmware, err = o.opts.Firmware(); err != nil {
 			return nil, err
 		}
@@ -145,8 +148,8 @@ func (o *opening) open(reboot bool) (*link, error) {
 
 func (i USBInfo) known() bool { return i.Boot() || i.Application() }
 
-// reset resets the port and opens the device that is there afterwards, which may have changed its identity. If detach is
-// set, it first sends the device back to its boot ROM.
+// reset resets the port and opens the device again. The device may have changed its identity. If detach is set, it
+// first sends the device back to its boot ROM.
 func (o *opening) reset(l *link, detach bool, want func(USBInfo) bool) (*link, error) {
 	if detach {
 		// The reset shows whether it worked.
@@ -165,8 +168,8 @@ func (o *opening) reset(l *link, detach bool, want func(USBInfo) bool) (*link, e
 	return newLink(conn, o.deadline, o.opts.Timeout), nil
 }
 
-// reopen opens the device once it is back at the port with the wanted identity. It retries until Appear has passed: a
-// device may still be about to leave the bus, or not have its permissions yet.
+// reopen opens the device once it is back at the port with the wanted identity. It retries until Appear has passed: the
+// device may not have left the bus yet, or its permissions may not be set yet.
 func (o *opening) reopen(want func(USBInfo) bool) (Conn, error) {
 	giveUp := time.Now().Add(o.opts.Appear)
 	for {

@@ -57,12 +57,13 @@ func (s *step) String() string {
 type program struct {
 	exe   *executable.Executable
 	steps []step
-	// inputs and outputs are buffers for layers whose bytes on the wire differ from the caller's; nil for the others.
+	// inputs and outputs are buffers for layers whose bytes on the wire differ from the caller's. Other layers have
+	// nil.
 	inputs, outputs [][]byte
 	copied          []int // the inputs to convert before each run
 }
 
-// prepare checks that the driver can run exe, and prepares it. The programs of a package share scratch.
+// prepare checks that the driver can run exe, and turns its hints into steps. The programs of a package share scratch.
 func prepare(exe *executable.Executable, scratch []byte) (*program, error) {
 	switch {
 	case exe.BatchSize > 1:
@@ -100,7 +101,7 @@ func (p *program) step(h executable.Hint, chunks [][]byte, scratch []byte) (step
 	s := step{kind: stepSend, offset: h.Offset, size: h.Size, number: h.Number}
 	slice := func(b []byte) ([]byte, error) {
 		if h.Offset < 0 || h.Size <= 0 || h.Size > len(b)-h.Offset {
-			return nil, fmt.Errorf("%w: bytes %d+%d of a %v buffer of %d",
+			return nil, fmt.Errorf("%w: offset %d and size %d in a %v buffer of %d bytes",
 				executable.ErrUnsupported, h.Offset, h.Size, h.Buffer, len(b))
 		}
 		return b[h.Offset : h.Offset+h.Size], nil
@@ -148,8 +149,8 @@ func (p *program) step(h executable.Hint, chunks [][]byte, scratch []byte) (step
 	return s, err
 }
 
-// input finds the layer of an input step. If the caller's bytes will not do, it allocates a buffer to convert them into:
-// on the wire padding follows the tensor, and signed types are encoded differently.
+// input finds the layer of an input step. If the caller's bytes cannot be sent unchanged, it allocates a buffer to
+// convert them into: on the wire, padding follows the tensor, and signed types are encoded differently.
 func (p *program) input(s *step, h executable.Hint) (err error) {
 	if s.layer, err = layerIndex(p.exe.Inputs, h); err != nil {
 		return err
@@ -168,7 +169,7 @@ func (p *program) input(s *step, h executable.Hint) (err error) {
 // within checks that the bytes of h lie in layer l.
 func within(l executable.Layer, h executable.Hint) error {
 	if h.Batch != 0 || h.Offset < 0 || h.Size <= 0 || h.Size > l.Size-h.Offset {
-		return fmt.Errorf("%w: bytes %d+%d of batch %d in layer %q of %d bytes",
+		return fmt.Errorf("%w: offset %d and size %d of batch %d in layer %q of %d bytes",
 			executable.ErrUnsupported, h.Offset, h.Size, h.Batch, h.Name, l.Size)
 	}
 	return nil
@@ -219,7 +220,7 @@ func patch(exe *executable.Executable) ([][]byte, error) {
 	return chunks, nil
 }
 
-// addresses places layers one behind the other from base, each at the start of a page.
+// addresses returns addresses for layers, one after the other from base, each at the start of a page.
 func addresses(layers []executable.Layer, base uint64) map[string]uint64 {
 	m := make(map[string]uint64, len(layers))
 	for _, l := range layers {

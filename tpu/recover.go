@@ -17,8 +17,8 @@ const (
 
 const (
 	explainTime = 200 * time.Millisecond // to read the registers that explain a failure
-	lookEvery   = time.Second            // interval of looking for a device that is down
-	attempts    = 3                      // to open a device that is plugged in, before it is down
+	lookEvery   = time.Second            // interval between searches for a device that is down
+	attempts    = 3                      // to open a device that is plugged in, before it counts as down
 )
 
 // explain adds the chip's error registers to a failure, if they can still be read.
@@ -48,7 +48,7 @@ func (d *Device) explain(err error) error {
 	return e
 }
 
-// handle acts on an interrupt that came while no request was in progress.
+// handle responds to an interrupt that arrived while no request was in progress.
 func (d *Device) handle(i interrupt) {
 	if i.link != d.link || d.link == nil {
 		return // from a link that is closed
@@ -60,7 +60,9 @@ func (d *Device) handle(i interrupt) {
 	if err == nil {
 		err = d.link.acknowledge(i.bits)
 		d.note(func(s *Status) { s.Warnings++ })
-		d.opts.Log.Warn("interrupt", "port", d.port, "causes", interruptCauses(i.bits))
+		if suppressed, ok := d.warned.allow(time.Now()); ok {
+			d.opts.Log.Warn("interrupt", "port", d.port, "causes", interruptCauses(i.bits), "suppressed", suppressed)
+		}
 	}
 	d.deadline.disarm()
 	if err != nil {
@@ -105,6 +107,26 @@ func (l *link) acknowledge(bits uint32) error {
 		r.set(0, regTopStatus+48)
 	}
 	return r.err
+}
+
+// logPeriod is how often a condition that repeats is logged.
+const logPeriod = time.Second
+
+// A logLimit bounds the rate of a log line.
+type logLimit struct {
+	last       time.Time
+	suppressed int
+}
+
+// allow reports whether to log now, and how many lines were suppressed since the last.
+func (l *logLimit) allow(now time.Time) (suppressed int, ok bool) {
+	if !l.last.IsZero() && now.Sub(l.last) < logPeriod {
+		l.suppressed++
+		return 0, false
+	}
+	suppressed = l.suppressed
+	l.last, l.suppressed = now, 0
+	return suppressed, true
 }
 
 func interruptCauses(bits uint32) (words []string) {
@@ -202,7 +224,7 @@ func (d *Device) shut() {
 	d.forget()
 }
 
-// restart empties the endpoints, resets the core and loads the last used parameters, which shows whether the reset has
+// restart empties the endpoints, resets the core and loads the last used parameters, to test whether the reset has
 // helped.
 func (d *Device) restart() error {
 	l := d.link
@@ -231,9 +253,10 @@ func (d *Device) restart() error {
 	return d.reload()
 }
 
-// reopen resets the port, from the boot ROM on if reboot is set, and loads the last used parameters.
+// reopen opens the device again, which resets its port, and loads the last used parameters. If reboot is set, it first
+// sends the device back to its boot ROM.
 func (d *Device) reopen(reboot bool) error {
-	l, err := d.openLink(d.ctx, reboot)
+	l, err := d.openAgain(reboot)
 	if err != nil {
 		return err
 	}

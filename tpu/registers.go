@@ -49,8 +49,8 @@ const (
 	regEndpoints     register = 0x4c160 // multi_bo_ep
 )
 
-// The run control registers, each of a part of the chip, in libedgetpu's order: first the scalar core's, then those of
-// the tiles, which need addressTiles before.
+// The run control registers of the parts of the chip, in libedgetpu's order: first those of the scalar core, then those
+// of the tiles. Call addressTiles before using those of the tiles.
 var (
 	runCore  = [...]register{regScalarControl, 0x44158, 0x44198, 0x441d8, 0x44218}
 	runTiles = [...]register{0x400c0, 0x40150, 0x40110, 0x40250, 0x40298, 0x402e0, 0x40328, 0x40190, 0x401d0, 0x40210}
@@ -67,7 +67,7 @@ func (r register) wide() bool { return r >= 0x40000 }
 
 func (r register) String() string { return fmt.Sprintf("register %#05x", uint32(r)) }
 
-// registers accesses the registers of a device. It keeps the first error in err and then does nothing any more.
+// registers accesses the registers of a device. It keeps the first error in err. After an error its methods do nothing.
 type registers struct {
 	*link
 	err error

@@ -225,7 +225,7 @@ func compareTrace(t *testing.T, trace *tracetest.Trace) {
 	t.Logf("%d equal transfers, %d inferences, firmware compared: %v", len(got), trace.Inferences(), genuine && trace.Boot)
 }
 
-// same compares what the driver decides about two transfers.
+// same compares the parts of two transfers that the driver decides.
 func same(got, want tracetest.Transfer, firmware bool) bool {
 	// Addresses change the hash of instructions in every run. None is among the first bytes.
 	if got.Tag == 0 && want.Tag == 0 || got.Firmware() && !firmware {

@@ -16,8 +16,8 @@ const (
 	Product     = 0x9302
 )
 
-// Port is where a device is plugged in. It stays the same when the device changes its identity. Accelerators have no
-// serial number, so only the port distinguishes two of them.
+// Port identifies the USB port that a device is plugged into. It stays the same when the device changes its identity.
+// Accelerators have no serial number, so only the port distinguishes two of them.
 type Port struct {
 	Bus  int    // number of the bus, from 1
 	Path string // port numbers from the root hub to the device, joined by dots: "2.3"
@@ -72,7 +72,7 @@ func (s Speed) String() string {
 	return "unknown speed"
 }
 
-// USBInfo describes a device that need not be open.
+// USBInfo describes a device, open or not.
 type USBInfo struct {
 	Port            Port
 	Address         int
@@ -86,8 +86,8 @@ func (i USBInfo) Boot() bool { return i.Vendor == BootVendor && i.Product == Boo
 // Application reports whether the device runs its firmware.
 func (i USBInfo) Application() bool { return i.Vendor == Vendor && i.Product == Product }
 
-// Bus lists and opens accelerators. [USB] returns the machine's; package tpu/emulator has one in software. The methods may
-// be called from several goroutines.
+// Bus lists and opens accelerators. [USB] returns the USB buses of this machine; package tpu/emulator has a bus in
+// software. The methods are safe for concurrent use by multiple goroutines.
 type Bus interface {
 	// List returns the accelerators that are plugged in, booted or not, ordered by port.
 	List(ctx context.Context) ([]USBInfo, error)
@@ -97,12 +97,12 @@ type Bus interface {
 	Close() error
 }
 
-// Conn is an open device. Control, Write and Read may be called from several goroutines.
+// Conn is an open device. Control, Write and Read are safe for concurrent use by multiple goroutines.
 //
-// Control, Write and Read make one USB transfer each and return the bytes transferred, also with an error. When they
-// return, the transfer is finished or cancelled, and the slice belongs to the caller again. Errors wrap ErrDisconnected if
-// the device has left the bus, ErrTimeout if the deadline of ctx has passed, the error of ctx if it was cancelled,
-// ErrStall if the device refused, or else ErrTransfer.
+// Control, Write and Read make one USB transfer each and return the number of bytes transferred, even if they return an
+// error. When they return, the transfer is finished or cancelled, and the slice belongs to the caller again. Errors
+// wrap ErrDisconnected if the device has left the bus, ErrTimeout if the deadline of ctx has passed, the error of ctx
+// if it was cancelled, ErrStall if the device refused, or else ErrTransfer.
 type Conn interface {
 	Info() USBInfo
 	// Claim reserves an interface until Close. Errors wrap ErrBusy or ErrPermission.
@@ -114,7 +114,7 @@ type Conn interface {
 	// Read makes a bulk or interrupt transfer of at most len(p) bytes. Reads on one endpoint are served in order.
 	Read(ctx context.Context, endpoint uint8, p []byte) (int, error)
 	// Post keeps count transfers of size bytes waiting on an IN endpoint, so that the device never waits for the host.
-	// Later Reads on that endpoint need slices of size bytes. A transport that loses nothing between two Reads may
+	// Later Reads on that endpoint need slices of size bytes. A transport that loses no data between two Reads may
 	// ignore it.
 	Post(endpoint uint8, size, count int) error
 	// Reset resets the port. No transfer may be in progress. Only Close may follow, as the device may change its

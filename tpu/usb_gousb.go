@@ -26,7 +26,7 @@ type libusbBus struct{}
 
 func (libusbBus) Close() error { return nil }
 
-// newContext returns a libusb context, or an error where gousb panics.
+// newContext returns a libusb context, or an error if gousb panics.
 func newContext() (c *gousb.Context, err error) {
 	defer func() { // NewContext panics if libusb fails to start
 		if p := recover(); p != nil {
@@ -50,7 +50,8 @@ func (libusbBus) List(ctx context.Context) ([]USBInfo, error) {
 		}
 		return false
 	})
-	// Any device that comes, goes or has no configuration is an error here. It does not concern ours.
+	// gousb returns an error if any device appears, disappears or has no configuration. Accelerators are listed
+	// nevertheless.
 	if visited {
 		err = nil
 	}
@@ -125,7 +126,7 @@ type libusbConn struct {
 	streams map[uint8]*stream // by endpoint, if reads are posted
 }
 
-// stream keeps reads waiting on an endpoint.
+// stream keeps reads pending on an endpoint.
 type stream struct {
 	mu          sync.Mutex
 	size, count int
@@ -202,7 +203,7 @@ func (c *libusbConn) Post(endpoint uint8, size, count int) error {
 	return c.streams[endpoint].post(c.iface, endpoint)
 }
 
-// post starts the reads, unless they are waiting already.
+// post starts the reads, unless they are pending already.
 func (s *stream) post(iface *gousb.Interface, endpoint uint8) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,7 +27,7 @@ func Model() []byte { return []byte(file) }
 const (
 	// GenericCount is the number of embeddings that [Generic] returns.
 	GenericCount = 512
-	// GenericSize is the number of bytes in each.
+	// GenericSize is the number of bytes in each embedding.
 	GenericSize = 256
 )
 

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// A broadcast walks through the output of an operator on two operands, each of whose axes
-// has the length of the output's or 1. It joins axes where the steps of both operands
-// allow it.
+// A broadcast iterates over the output of an operator on two operands. Each axis of an
+// operand has the length of the output's axis, or 1. It joins axes where the steps of
+// both operands allow it.
 type broadcast struct {
 	shape, a, b []int // output shape and the strides of the operands, innermost last
 	rows        int   // product of all axes except the innermost

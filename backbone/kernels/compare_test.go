@@ -37,7 +37,7 @@ func (d draw) tensor(t Type, shape ...int) *Tensor {
 	return x
 }
 
-// weights fills filter and bias, and gives out a scale with which some sums of depth
+// weights fills filter and bias, and sets the scale of out so that some sums of depth
 // products saturate.
 func (d draw) weights(filter, bias, out *Tensor, axis, depth int) {
 	filter.Data, bias.Data = make([]byte, filter.Bytes()), make([]byte, bias.Bytes())

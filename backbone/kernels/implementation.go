@@ -10,9 +10,9 @@ import (
 const Environment = "IMPRINT_KERNELS"
 
 // An implementation computes the operators that take the most time. All implementations
-// give the same bytes. A function is called once for each operator and returns what runs.
-// If the function is nil, or returns nil because it cannot compute the operator exactly,
-// plain Go does.
+// give the same bytes. A function is called once for each operator and returns its
+// implementation. If the function is nil, or returns nil because it cannot compute the
+// operator exactly, plain Go is used.
 type implementation struct {
 	name string
 	// available reports whether the processor has the instructions.

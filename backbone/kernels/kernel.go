@@ -4,9 +4,10 @@
 // constructor such as [NewConv2D], which checks the operands and packs the weights, then
 // run the [Kernel] it returns.
 //
-// A Kernel is immutable. Any number of goroutines may run it at once, each with its own
-// [Args]. Running a Kernel does not allocate, start goroutines or fail. Constructors copy
-// what they need from constant tensors, so Data may change afterwards.
+// A Kernel is immutable. It is safe for concurrent use by multiple goroutines, each with
+// its own [Args]. Running a Kernel does not allocate, start goroutines or fail.
+// Constructors copy the data that they need from constant tensors, so Data may change
+// afterwards.
 //
 // The operators that take the most time are in assembly for processors with the right
 // instructions. [Implementation] returns the one in use. The environment variable

@@ -98,9 +98,8 @@ func (p *panel) limit(zero, lo, hi int32, signed bool) {
 	}
 }
 
-// shiftedLeft returns weights whose sums are shifted left as a panel requires: w itself if
-// no shift is needed, or nil if the weights would not fit in 16 bits or the sums in 32.
-// In sensible models they do.
+// shiftedLeft returns weights whose sums are shifted left as a panel requires: w itself if no shift is needed, or nil
+// if the weights would not fit in 16 bits or the sums in 32. In sensible models they fit.
 func (w *weights) shiftedLeft(away bool) *weights {
 	v := *w
 	for c := range v.channels {

@@ -69,7 +69,8 @@ func newWeights(t *Tensor, channels int, bias []int32, in, out *Tensor, act Acti
 	return w, nil
 }
 
-// shifted returns the bias for inputs to whose values by is added.
+// shifted returns the bias for inputs whose values have been increased by the argument
+// by.
 func (w *weights) shifted(by int32) []int32 {
 	bias := make([]int32, w.channels)
 	for c := range bias {
@@ -175,7 +176,8 @@ func weightScales(in, weights, out *Tensor, channels int, wide bool) ([]multipli
 	return m, nil
 }
 
-// biasCodes returns the elements of a constant int32 bias, nil for nil.
+// biasCodes returns the elements of a constant int32 bias. If bias is nil, it returns
+// nil.
 func biasCodes(bias *Tensor, channels int) ([]int32, error) {
 	if bias == nil {
 		return nil, nil

@@ -22,7 +22,7 @@ type panelProduct struct {
 	parts           []panelWeights
 }
 
-// A method is how sums are computed.
+// A method is a way of computing sums.
 type method uint8
 
 const (
@@ -99,7 +99,7 @@ func newPanelProduct(w *weights, best method) product {
 	return m
 }
 
-// codes returns the weights of a lane, nil if it has no channel.
+// codes returns the weights of a lane, or nil if the lane has no channel.
 func (p *panelWeights) codes(w *weights, first, lane int) []int16 {
 	c := first + laneChannel(lane, p.lanes == panelChannels)
 	if c >= w.channels {

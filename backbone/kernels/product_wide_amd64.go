@@ -79,7 +79,7 @@ func newWideProduct(w *weights) product {
 }
 
 // join moves the packed weights of all panels into one allocation, because the assembly
-// prefetches what follows the current panel.
+// prefetches the memory after the current panel.
 func (m *wideProduct) join() {
 	size := 0
 	for i := range m.parts {

@@ -233,7 +233,7 @@ func newConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (Kern
 	return k, nil
 }
 
-// rescaled returns the table from codes of in to codes of out, nil if they are equal.
+// rescaled returns the table from codes of in to codes of out, or nil if they are equal.
 func rescaled(in, out *Tensor) (*[256]byte, error) {
 	if !in.Type.quantized() || len(in.Scale) == 0 && len(out.Scale) == 0 {
 		return nil, nil

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Padding is what a window does at the borders of an image.
+// A Padding is the treatment of the borders of an image by a window.
 type Padding uint8
 
 // The paddings, numbered as in TensorFlow Lite.

@@ -16,10 +16,11 @@ import (
 	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
-// maxAttempts is how many attempts in a row may fail without progress.
+// maxAttempts is the maximum number of consecutive attempts without progress.
 const maxAttempts = 4
 
-// stallTimeout is how long a server may send nothing, before or during its response.
+// stallTimeout is the maximum time for which a server may send no data, before or during
+// its response.
 const stallTimeout = 30 * time.Second
 
 var (
@@ -128,7 +129,7 @@ func (d *download) fill(ctx context.Context) error {
 	}
 	// Progress resets the failure count, so that a bad connection gets all the attempts
 	// it needs. Only bytes beyond the furthest so far count as progress: a server that
-	// always starts over and always breaks off must not keep us forever.
+	// always starts over and always breaks off must not cause endless retries.
 	furthest, failures := d.offset, 0
 	for d.offset < d.model.Size {
 		err := d.request(ctx)
@@ -161,7 +162,8 @@ func (d *download) request(ctx context.Context) error {
 	defer cancel(nil)
 	deadline := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
 	defer deadline.Stop()
-	// broken wraps a connection error. The context knows whether it was a stall.
+	// broken wraps a connection error. The cause of the context tells whether it was a
+	// stall.
 	broken := func(err error) error {
 		if errors.Is(context.Cause(ctx), errStalled) {
 			err = fmt.Errorf("get %s: %w", d.url, errStalled)

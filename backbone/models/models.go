@@ -2,8 +2,8 @@
 // [Store.Pull] to download one by its name, and [Store.Path] to find it again without a
 // network. [List] describes all of them.
 //
-// The package contains the size and SHA-256 of every file, and both are checked before
-// a file is used. A [Store] is safe for concurrent use, also by several processes.
+// The package contains the size and SHA-256 of every file, and both are checked before a
+// file is used. A [Store] is safe for concurrent use, even by several processes.
 //
 // The publisher licenses the models under Apache-2.0: see LICENSE in the repository
 // google-coral/test_data.
@@ -58,7 +58,7 @@ var (
 	ErrContent = errors.New("not the published model")
 )
 
-// A NameError reports a name that leads to no file.
+// A NameError reports a name for which there is no file.
 type NameError struct {
 	Name string   // as the caller gave it
 	Err  error    // ErrUnknown or ErrNotPulled
@@ -67,7 +67,7 @@ type NameError struct {
 	located bool // by Store.Locate, so the name is not that of a file either
 }
 
-// Error says what is wrong with the name and suggests the similar names.
+// Error describes the problem with the name and suggests the similar names.
 func (e *NameError) Error() string {
 	if e.Err == ErrNotPulled {
 		return e.Name + " has not been pulled"
@@ -103,7 +103,7 @@ func find(name string, located bool) (Published, error) {
 	return Published{}, &NameError{Name: name, Err: ErrUnknown, Near: nearest(want), located: located}
 }
 
-// nearest returns the names of up to three models that want may have meant, the most
+// nearest returns the names of up to three models that want may stand for, the most
 // similar first.
 func nearest(want string) []string {
 	type candidate struct {

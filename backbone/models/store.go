@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// A Store is a folder of downloaded models. The zero value is ready to use. Several
-// goroutines may use a Store, and several processes its folder, at the same time.
+// A Store is a folder of downloaded models. The zero value is ready to use. A Store is
+// safe for concurrent use by multiple goroutines, and its folder by multiple processes.
 type Store struct {
 	Dir     string       // default: imprint/models in os.UserCacheDir
 	BaseURL string       // folder to download from; default: the publisher's
@@ -50,9 +50,9 @@ func (s Store) path(p Published) (string, error) {
 	return path, nil
 }
 
-// Locate returns the path of the model file that a user means by name: a file at that
-// path or else, like Path, the model with that name. If name has a path separator and
-// there is no such file, the error wraps [fs.ErrNotExist].
+// Locate returns the path of the model file called name: a file at that path or else, as
+// Path does, the model with that name. If name has a path separator and there is no such
+// file, the error wraps [fs.ErrNotExist].
 func (s Store) Locate(name string) (string, error) {
 	if _, err := os.Stat(name); err == nil {
 		return name, nil
@@ -74,10 +74,11 @@ func (s Store) Locate(name string) (string, error) {
 // to a partial file. If progress is not nil, it is called from this goroutine with the
 // bytes downloaded so far and the size of the file.
 //
-// After a failure or the end of ctx, what was downloaded stays in a .part file, and the
+// After a failure or the end of ctx, the downloaded bytes stay in a .part file, and the
 // next Pull resumes there. Pull retries temporary failures a few times. A server that
-// sends nothing for 30 seconds counts as one; the total time is not limited. If the
-// server sends another file, the error wraps ErrContent and nothing is kept.
+// sends no data for 30 seconds counts as a temporary failure. The total time is not
+// limited. If the server sends another file, the error wraps ErrContent and nothing is
+// kept.
 func (s Store) Pull(ctx context.Context, name string, progress func(done, total int64)) (path string, err error) {
 	p, err := Find(name)
 	if err != nil {
@@ -113,7 +114,7 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 	defer closeClient()
 	d := download{
 		model:    p,
-		url:      strings.TrimSuffix(cmp.Or(s.BaseURL, p.base, baseURL), "/") + "/" + p.File(),
+		url:      s.url(p),
 		path:     path,
 		client:   client,
 		progress: progress,
@@ -123,6 +124,21 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 		return "", err
 	}
 	return path, nil
+}
+
+// Source returns the URL that Pull downloads the named model from and the path that it
+// gives the file. A file put there by hand counts as pulled.
+func (s Store) Source(name string) (url, path string, err error) {
+	p, err := Find(name)
+	if err != nil {
+		return "", "", err
+	}
+	path, err = s.destination(p)
+	return s.url(p), path, err
+}
+
+func (s Store) url(p Published) string {
+	return strings.TrimSuffix(cmp.Or(s.BaseURL, p.base, baseURL), "/") + "/" + p.File()
 }
 
 // destination returns the path of the model's file in the store.
@@ -138,8 +154,8 @@ func (s Store) destination(p Published) (string, error) {
 	return filepath.Join(dir, p.File()), nil
 }
 
-// check returns nil if the file at path is the published model, an error that wraps
-// ErrContent if it is another, or the error of reading it.
+// check returns an error unless the file at path can be read and is the published model.
+// If it is another file, the error wraps ErrContent.
 func check(path string, p Published) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -198,7 +198,7 @@ func TestArchiveContentDamaged(t *testing.T) {
 		t.Errorf("labels: got %v, want ErrCorrupt", err)
 	}
 
-	// Labels does not care about damage to another file.
+	// Labels ignores damage to another file.
 	if err := m.SetAssociatedFile("a.txt", []byte("a")); err != nil {
 		t.Fatal(err)
 	}

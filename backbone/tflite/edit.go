@@ -45,8 +45,8 @@ func (m *Model) AddTensor(sub int, t Tensor) int32 {
 	return int32(len(s.Tensors) - 1)
 }
 
-// OperatorCode returns the index of the operator code with the given values, adding it
-// if there is none. custom is the name of the operator if op is OpCustom, and otherwise
+// OperatorCode returns the index of the operator code with the given values. If there is
+// none, it adds one. custom is the name of the operator if op is OpCustom, and otherwise
 // empty.
 func (m *Model) OperatorCode(op BuiltinOperator, custom string, version int32) uint32 {
 	code := OperatorCode{op, custom, version}
@@ -57,8 +57,8 @@ func (m *Model) OperatorCode(op BuiltinOperator, custom string, version int32) u
 	return uint32(len(m.OperatorCodes) - 1)
 }
 
-// MetadataEntry returns the content of the metadata with the given name, and whether
-// there is any. The slice shares memory with the model.
+// MetadataEntry returns the content of the metadata with the given name, and whether it
+// exists. The slice shares memory with the model.
 func (m *Model) MetadataEntry(name string) ([]byte, bool) {
 	for _, d := range m.Metadata {
 		if d.Name == name && int64(d.Buffer) < int64(len(m.Buffers)) {

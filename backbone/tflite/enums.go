@@ -5,7 +5,7 @@ import "fmt"
 // A BuiltinOperator is a kind of operator.
 type BuiltinOperator int32
 
-// The operators that other packages use. String knows the names of all others too.
+// The operators that other packages use. String also returns the names of all others.
 const (
 	OpAdd             BuiltinOperator = 0
 	OpAveragePool2D   BuiltinOperator = 1
@@ -142,7 +142,7 @@ func (t TensorType) String() string {
 	return fmt.Sprintf("TensorType(%d)", int8(t))
 }
 
-// bits returns the size of one element in bits, 0 if it has no fixed size.
+// bits returns the size of one element in bits, or 0 if it has no fixed size.
 func (t TensorType) bits() int {
 	if t >= 0 && int(t) < len(tensorTypes) {
 		return tensorTypes[t].bits
@@ -177,7 +177,7 @@ func (a Activation) String() string {
 	return fmt.Sprintf("Activation(%d)", int8(a))
 }
 
-// A Padding is what a convolution or pool does at the border.
+// A Padding is the treatment of borders by a convolution or pool.
 type Padding int8
 
 // The paddings.

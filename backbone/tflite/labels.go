@@ -115,7 +115,7 @@ func splitLabels(content []byte) ([]string, error) {
 // UTF-8.
 func (m *Model) SetLabels(labels []string) error {
 	if len(labels) == 0 {
-		return errors.New("set labels: there are none")
+		return errors.New("set labels: the list is empty")
 	}
 	for i, l := range labels {
 		if !utf8.ValidString(l) || strings.ContainsAny(l, "\r\n") || strings.HasPrefix(l, byteOrderMark) {

@@ -111,7 +111,7 @@ func TestSetLabelsErrors(t *testing.T) {
 	}
 }
 
-// Without metadata, labels come from the only text file that can be meant.
+// Without metadata, labels come from the only text file that can hold them.
 func TestLabelsWithoutMetadata(t *testing.T) {
 	for _, test := range []struct {
 		name  string

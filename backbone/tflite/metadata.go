@@ -10,8 +10,8 @@ import (
 // tools.
 const MetadataName = "TFLITE_METADATA"
 
-// A Description is what a model's metadata says about it. Fields are empty where it says
-// nothing.
+// A Description holds the description of a model in its metadata. Fields that the
+// metadata lacks are empty.
 type Description struct {
 	Name, Description, Version, Author, License string
 
@@ -19,7 +19,7 @@ type Description struct {
 	Files           []string            // associated with the model and its main graph
 }
 
-// A TensorDescription is what a model's metadata says about an input or output.
+// A TensorDescription holds the description of an input or output in a model's metadata.
 type TensorDescription struct {
 	Name, Description string
 	// Mean and Std normalize an input with values x in 0…255 to (x − mean)/std. They
@@ -28,8 +28,8 @@ type TensorDescription struct {
 	Files     []string // names of associated files
 }
 
-// readMetadata returns the root table of the model's metadata, nil if there is none. If
-// editable is set, it returns an error if the table could not be written.
+// readMetadata returns the root table of the model's metadata, or nil if there is none.
+// If editable is set, it returns an error if the table could not be written.
 func (m *Model) readMetadata(editable bool) (*node, error) {
 	b, ok := m.MetadataEntry(MetadataName)
 	if !ok {

@@ -1,5 +1,5 @@
-// Package tflite reads, edits and writes TensorFlow Lite model files without losing
-// anything. Start with [Parse], change the [Model], then call [Model.Encode].
+// Package tflite reads, edits and writes TensorFlow Lite model files without losing any
+// content. Start with [Parse], change the [Model], then call [Model.Encode].
 //
 // Parse verifies every offset, length and index before it uses them. Encode preserves
 // everything that Parse accepted, or returns [ErrUnsupported]. Buffers that were not
@@ -42,9 +42,9 @@ type Model struct {
 	MetadataBuffer []int32
 	Metadata       []Metadata
 	SignatureDefs  []SignatureDef
-	// Tail is what follows the flatbuffer in the file, without leading zeros: nothing,
-	// or the zip archive that AssociatedFiles reads. Offsets in the archive count from
-	// the start of Tail. In a file they count from the start of the file.
+	// Tail is the content of the file after the flatbuffer, without leading zeros. It is
+	// empty or the zip archive that AssociatedFiles reads. Offsets in the archive count
+	// from the start of Tail. In a file they count from the start of the file.
 	Tail []byte
 
 	// unknown names the first field that this package's schema lacks. Such a field may
@@ -55,7 +55,7 @@ type Model struct {
 }
 
 // opaque holds the fields of a table that this package preserves without interpreting
-// them; nil if there are none.
+// them. It is nil if there are none.
 type opaque = *node
 
 // A Buffer is the content of a buffer.

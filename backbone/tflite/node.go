@@ -19,8 +19,8 @@ type node struct {
 
 func newNode(t *tableType) *node { return &node{t, make([]any, len(t.Fields))} }
 
-// readNode reads a table except the given slots. If there are such slots, it returns nil
-// for a table without others.
+// readNode reads a table except the given slots. If slots are given, it returns nil for a
+// table without other slots.
 func readNode(v view, except ...int) *node {
 	n := newNode(v.Type())
 	empty := true
@@ -81,7 +81,7 @@ func (n *node) get(slot int, def uint64) uint64 {
 	return def
 }
 
-// vector returns the elements of a vector of scalars, nil if it is absent.
+// vector returns the elements of a vector of scalars, or nil if it is absent.
 func (n *node) vector(slot int) []byte {
 	if n == nil {
 		return nil

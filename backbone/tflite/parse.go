@@ -13,9 +13,9 @@ const fileIdentifier = "TFL3"
 // Parse verifies and reads the model file b. The buffers and custom options of the Model
 // are slices of b.
 //
-// An error wraps ErrCorrupt, ErrTooLarge or ErrUnsupported and says where in the file the
-// problem is. Parse needs at most about twice the memory of the file and linear time,
-// whatever the file contains.
+// An error wraps ErrCorrupt, ErrTooLarge or ErrUnsupported and gives the place in the
+// file. Parse needs at most about twice the memory of the file and linear time, whatever
+// the file contains.
 func Parse(b []byte) (*Model, error) {
 	if len(b) > MaxFileSize {
 		return nil, fmt.Errorf("parse model: %d bytes, more than %d: %w", len(b), MaxFileSize, ErrTooLarge)
@@ -187,8 +187,8 @@ func (r *reader) buffer(v view) Buffer {
 	return r.external(v, bufferOffset, bufferSize)
 }
 
-// external returns bytes of the file that follow the flatbuffer, nil if there are none.
-// Models beyond 2 GB keep their data there. An offset of 0 or 1 means none.
+// external returns bytes of the file that follow the flatbuffer, or nil if there are
+// none. Models beyond 2 GB keep their data there. An offset of 0 or 1 means none.
 func (r *reader) external(v view, offsetSlot, sizeSlot int) []byte {
 	offset, size := v.Scalar(offsetSlot, 0), v.Scalar(sizeSlot, 0)
 	if offset <= 1 {

@@ -5,12 +5,13 @@ import (
 	"slices"
 )
 
-// Prune makes the given tensors the outputs of subgraph sub, and removes what they do
-// not need: operators, tensors, buffers and operator codes, the metadata and associated
-// files of former outputs, and signature entries that no longer name an input or output.
+// Prune makes the given tensors the outputs of subgraph sub, and removes everything that
+// they do not need: operators, tensors, buffers and operator codes, the metadata and
+// associated files of former outputs, and signature entries that no longer name an input
+// or output.
 //
-// What remains keeps its order and gets new indices. The inputs of the subgraph remain,
-// and so do operators without outputs, which have side effects.
+// The remaining parts keep their order and get new indices. The inputs of the subgraph
+// remain, and so do operators without outputs, which have side effects.
 //
 // If an index is out of range or the model breaks the format, the error wraps
 // ErrCorrupt. If the model refers to tensors in a way that Prune cannot renumber, the
@@ -112,7 +113,7 @@ func (s *Subgraph) needed(outputs []int32) (operators []Operator, keep []bool) {
 }
 
 // renumber removes the elements of list that are not kept. It returns the new index of
-// each old one, −1 if removed.
+// each old element, or −1 if it was removed.
 func renumber[T any](list *[]T, keep []bool) []int32 {
 	index := make([]int32, len(keep))
 	kept := []T{}
@@ -127,7 +128,7 @@ func renumber[T any](list *[]T, keep []bool) []int32 {
 	return index
 }
 
-// renumbered returns the new indices of the elements of list, in which −1 stays.
+// renumbered returns the new indices of the elements of list. Elements that are −1 stay.
 func renumbered(list, index []int32) []int32 {
 	if list == nil {
 		return nil
@@ -153,7 +154,7 @@ func remaining(entries []TensorMap, index, list []int32) []TensorMap {
 	return out
 }
 
-// dropUnused removes operator codes and buffers that nothing refers to.
+// dropUnused removes unreferenced operator codes and buffers.
 func (m *Model) dropUnused() {
 	codes := make([]bool, len(m.OperatorCodes))
 	buffers := make([]bool, len(m.Buffers))

@@ -9,8 +9,8 @@ import (
 // ErrNotRegular is wrapped when the path of a model is not that of a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
-// ReadFile reads the model file at path without parsing it. It refuses what is not a
-// regular file and files larger than MaxFileSize.
+// ReadFile reads the model file at path without parsing it. It returns an error if path
+// is not a regular file or the file is larger than MaxFileSize.
 func ReadFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -84,8 +84,7 @@ func TestRoundTripSmallModel(t *testing.T) {
 	roundTrip(t, m)
 }
 
-// Tables of every type survive with all fields in use, also those that this package does
-// not interpret.
+// Tables of every type survive with all fields in use, including those that this package does not interpret.
 func TestRoundTripEveryTable(t *testing.T) {
 	for n, members := range [][]*tableType{builtinOptions, builtinOptions2} {
 		for number, table := range members {

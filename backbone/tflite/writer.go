@@ -83,8 +83,8 @@ func (w *writer) vtable(offsets []int, size int) int {
 	return pos
 }
 
-// value writes the value of field f to its inline bytes at pos, and appends what those
-// refer to.
+// value writes the value of field f to its inline bytes at pos, and appends the objects
+// that these refer to.
 func (w *writer) value(pos int, f *field, value any) {
 	switch value := value.(type) {
 	case uint64:

@@ -2,6 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,6 +18,7 @@ import (
 func addCommand() *cli.Command {
 	own := []cli.Flag{
 		labelFlag("the photos show `NAME`", "the name of the folder they are in"),
+		&cli.BoolFlag{Name: "recursive", Aliases: []string{"r"}, Usage: "with --label, add the photos of subfolders that look like classes too", DefaultText: "refuse such folders"},
 		listFlag(), negativeFlag(), unknownRateFlag(), jsonFlag("what was added"),
 	}
 	own = append(own, tubFlags()...)
@@ -42,6 +47,9 @@ func add(c *cli.Context) error {
 	if c.IsSet("label") && c.String("label") == "" {
 		return usagef("--label is empty")
 	}
+	if err := mustBeOneClass(c); err != nil {
+		return err
+	}
 	others, left, err := negatives(c)
 	if err != nil {
 		return err
@@ -49,7 +57,7 @@ func add(c *cli.Context) error {
 	var photos []dataset.Item
 	if len(others) == 0 || c.NArg() > 0 || c.IsSet("list") || c.IsSet("tub") {
 		var more []imprint.Skipped
-		if photos, more, err = findPhotos(c, c.String("label")); err != nil {
+		if photos, more, err = findPhotos(c, c.String("label"), nil); err != nil {
 			return err
 		}
 		left = append(left, more...)
@@ -63,23 +71,31 @@ func add(c *cli.Context) error {
 	if ws.Generation() == 0 {
 		fresh = ws.Backbone()
 	}
+	before := ws.Classes()
 	show, clear := progress(c, "photo")
 	added, err := ws.Add(c.Context, photos, imprint.AddOptions{Negatives: others, Progress: show})
 	clear()
 	if added != nil {
 		added.Skipped = append(left, added.Skipped...)
-		if err != nil || !c.Bool("json") {
-			note(c, skippedLines(added.Skipped, verbose(c))...)
+		if err != nil || !asJSON(c) {
+			note(c, skippedFor(labelsByPath(photos), added.Skipped, verbose(c))...)
 		}
 	}
 	if added != nil && errors.Is(err, imprint.ErrNoPhotos) {
-		return dataError{err} // there are photos, and none can be used
+		return noneAdded(err, added.Skipped) // there are photos, and none can be used
 	}
 	if err != nil {
+		for _, it := range photos {
+			err = otherCase(err, it.Label, before)
+		}
 		return err
 	}
-	if c.Bool("json") {
+	warnOfTypos(c, before, ws.Classes())
+	if asJSON(c) {
 		return printAdded(c, added, ws)
+	}
+	if allKnown(added) && !verbose(c) {
+		return nil // the notes say it all
 	}
 	s := summarize(ws)
 	lines := addedLines(added, s)
@@ -89,6 +105,75 @@ func add(c *cli.Context) error {
 	say(c, lines...)
 	detail(c, addedDetails(added, fresh, s)...)
 	return nil
+}
+
+// mustBeOneClass refuses --label for folders whose subfolders look like classes.
+func mustBeOneClass(c *cli.Context) error {
+	label := c.String("label")
+	if c.Bool("recursive") && label == "" {
+		return usagef("--recursive needs --label: without it each subfolder is a class")
+	}
+	if c.Bool("recursive") || label == "" {
+		return nil
+	}
+	for _, dir := range c.Args().Slice() {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			continue
+		}
+		subfolders, err := dataset.Subfolders(dir)
+		if err != nil {
+			return err
+		}
+		if len(subfolders) < 2 {
+			continue
+		}
+		names := subfolders
+		if len(names) > 4 {
+			names = append(names[:3:3], fmt.Sprintf("%d more", len(names)-3))
+		}
+		return hinted{usagef("%s has subfolders that look like classes: %s", dir, enumerate(names)),
+			fmt.Sprintf("imprint add %s adds each as a class; --recursive adds all their photos to %s", shellQuote(dir), shellQuote(label))}
+	}
+	return nil
+}
+
+func labelsByPath(photos []dataset.Item) map[string]string {
+	labels := make(map[string]string)
+	for _, it := range photos {
+		labels[it.Path] = it.Label
+	}
+	return labels
+}
+
+// allKnown reports whether nothing was added because all photos are there already.
+func allKnown(a *imprint.Added) bool {
+	return a.Photos+a.Negatives == 0 && !slices.ContainsFunc(a.Skipped, func(s imprint.Skipped) bool { return !s.Duplicate })
+}
+
+// noneAdded adds what to do about photos of which none could be read.
+func noneAdded(err error, skipped []imprint.Skipped) error {
+	if slices.ContainsFunc(skipped, func(s imprint.Skipped) bool { return strings.Contains(s.Reason, "HEIC") }) {
+		err = hinted{err, heicHint}
+	}
+	return dataError{err}
+}
+
+// warnOfTypos warns of new classes that may be misspelled.
+func warnOfTypos(c *cli.Context, before, now []imprint.Class) {
+	known := func(label string) bool {
+		return slices.ContainsFunc(before, func(class imprint.Class) bool { return class.Label == label })
+	}
+	for _, class := range now {
+		if known(class.Label) {
+			continue
+		}
+		for _, other := range now {
+			if other.Label != class.Label && typo(class.Label, other.Label) {
+				warn(c, "%q is a new class; did you mean %q? imprint undo takes it back", class.Label, other.Label)
+				break
+			}
+		}
+	}
 }
 
 func printAdded(c *cli.Context, added *imprint.Added, ws *imprint.Workspace) error {

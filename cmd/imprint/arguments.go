@@ -104,6 +104,19 @@ func (l *level) give(f cli.Flag, value string, hasValue bool) {
 	l.given = append(l.given, flag)
 }
 
+// wantsJSON reports whether --json is among args, even if they can't be parsed.
+func wantsJSON(args []string) bool {
+	for _, a := range args {
+		switch a {
+		case "--":
+			return false
+		case "--json", "-json", "--json=true", "--json=1":
+			return true
+		}
+	}
+	return false
+}
+
 // commandPath is the command in args, such as "models pull", or "".
 func commandPath(app *cli.App, args []string) string {
 	var path []string

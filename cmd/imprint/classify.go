@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 
 	"github.com/urfave/cli/v2"
@@ -36,7 +35,8 @@ func classify(c *cli.Context) error {
 	if top < 1 {
 		return usagef("--top %d: it must be 1 or more", top)
 	}
-	photos, left, err := findPhotos(c, "?") // what they show is the question
+	var missing []missingFile
+	photos, left, err := findPhotos(c, "?", &missing) // what they show is the question
 	if err != nil {
 		return err
 	}
@@ -45,34 +45,48 @@ func classify(c *cli.Context) error {
 	deliver := func(r predict.Result) error {
 		if r.Err != nil {
 			bad = errors.Join(errReported, r.Err)
-			reportError(c.App.ErrWriter, r.Err, c.Command.Name)
-			if !c.Bool("json") {
+			reportError(c.App.ErrWriter, r.Err, c.Command.Name, asJSON(c))
+			if !asJSON(c) {
 				return nil
 			}
 		}
-		if c.Bool("json") {
+		if asJSON(c) {
 			return printJSON(c.App.Writer, r)
 		}
 		say(c, resultLine(r, top, verbose(c)))
 		return nil
 	}
 	best := top
-	if !c.Bool("json") {
+	if !asJSON(c) {
 		best = max(top, 2) // the second names what is nearest to "unknown"
 	}
 	if model := c.String("model"); model != "" {
-		return cmp.Or(classifyWith(c, model, photos, best, deliver), bad)
+		err = classifyWith(c, model, photos, best, deliver)
+	} else {
+		err = classifyInWorkspace(c, photos, best, deliver)
 	}
+	if err != nil {
+		return err
+	}
+	for _, m := range missing {
+		if err := deliver(predict.Result{Path: m.path, Err: m}); err != nil {
+			return err
+		}
+	}
+	return bad
+}
+
+func classifyInWorkspace(c *cli.Context, photos []dataset.Item, top int, deliver func(predict.Result) error) error {
 	k, err := open(c, true)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
-	err = k.Classify(c.Context, photos, best, deliver)
+	err = k.Classify(c.Context, photos, top, deliver)
 	if err != nil && k.Settings().Layout == classifier.TPU && onDevice(err) {
 		return hinted{err, "imprint doctor finds the problem; --device cpu computes the same on the CPU"}
 	}
-	return cmp.Or(err, bad)
+	return err
 }
 
 // classifyWith classifies photos with a model file alone.

@@ -26,6 +26,7 @@ nothing.`,
 			&cli.StringFlag{Name: "compiled", Usage: "the compiled model, `FILE`", DefaultText: "must be given"},
 			&cli.StringFlag{Name: "uncompiled", Usage: "the model that it was compiled from, `FILE`", DefaultText: "must be given"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`", DefaultText: "must be given"},
+			jsonFlag("what was written"),
 		},
 		Action: compile,
 	}
@@ -50,6 +51,11 @@ func compile(c *cli.Context) error {
 	}
 	if err := modelfile.Compile(c.Context, model, output, c.String("compiled"), c.String("uncompiled")); err != nil {
 		return err
+	}
+	if asJSON(c) {
+		return printJSON(c.App.Writer, struct {
+			Model string `json:"model"`
+		}{c.String("output")})
 	}
 	say(c, wroteLines(c.String("output"), nil)...)
 	return nil

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -18,10 +20,14 @@ import (
 const completeCommand = "__complete"
 
 const (
+	// Labels may hold spaces and $(…). Not compgen -W: it expands what it gets.
 	bashCompletion = `_imprint() {
-  local word=${COMP_WORDS[COMP_CWORD]}
+  local word=${COMP_WORDS[COMP_CWORD]} found
   [[ $word == "=" ]] && word=
-  COMPREPLY=($(compgen -W "$("${COMP_WORDS[0]/#\~/$HOME}" __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f1)" -- "$word"))
+  word=${word//\\/} COMPREPLY=()
+  while IFS=$'\t' read -r found _; do
+    [[ $found == "$word"* ]] && COMPREPLY+=("$(printf %q "$found")")
+  done < <("${COMP_WORDS[0]/#\~/$HOME}" __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
 }
 complete -o default -F _imprint imprint
 `
@@ -72,7 +78,7 @@ Examples:
 			scripts := map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}
 			script, ok := scripts[c.Args().First()]
 			if !ok {
-				return usagef("no completion for %q, only for bash, zsh and fish", c.Args().First())
+				return usagef("no completion for %q, only for %s", c.Args().First(), strings.Replace(orList(shells), " or ", " and ", 1))
 			}
 			_, err := fmt.Fprint(c.App.Writer, script)
 			return err
@@ -80,18 +86,15 @@ Examples:
 	}
 }
 
-// candidate is a word that fits on the command line.
-type candidate struct{ word, about string }
-
-func printCandidates(w io.Writer, candidates []candidate) {
+func printCandidates(w io.Writer, candidates []choice) {
 	for _, c := range candidates {
-		fmt.Fprintln(w, strings.TrimSuffix(c.word+"\t"+c.about, "\t"))
+		fmt.Fprintln(w, strings.TrimSuffix(c.value+"\t"+c.about, "\t"))
 	}
 }
 
 // complete returns the candidates for the last of words; none where a file or a text
 // of the user's goes.
-func complete(app *cli.App, words []string) []candidate {
+func complete(app *cli.App, words []string) []choice {
 	if len(words) == 0 {
 		words = []string{""}
 	}
@@ -103,6 +106,8 @@ func complete(app *cli.App, words []string) []candidate {
 	flags, commands := app.Flags, app.Commands
 	var cmd *cli.Command
 	var open cli.Flag // takes the next word as its value
+	dir := cmp.Or(os.Getenv("IMPRINT_WORKSPACE"), defaultWorkspace)
+	given := 0 // arguments
 	find := func(w string) cli.Flag {
 		name := strings.TrimLeft(w, "-")
 		if f := flagNamed(flags, name); f != nil {
@@ -113,11 +118,18 @@ func complete(app *cli.App, words []string) []candidate {
 	for _, w := range words[:len(words)-1] {
 		switch {
 		case open != nil:
+			if open.Names()[0] == "workspace" {
+				dir = w
+			}
 			open = nil
 		case w == "--":
 			return nil
 		case len(w) > 1 && w[0] == '-':
-			if f := find(w); f != nil && takesValue(f) {
+			if name, value, ok := strings.Cut(w, "="); ok {
+				if strings.TrimLeft(name, "-") == "workspace" {
+					dir = value
+				}
+			} else if f := find(w); f != nil && takesValue(f) {
 				open = f
 			}
 		case named(commands, w) != nil:
@@ -125,33 +137,34 @@ func complete(app *cli.App, words []string) []candidate {
 			flags, commands = cmd.Flags, cmd.Subcommands
 		default:
 			commands = nil
+			given++
 		}
 	}
 	word := words[len(words)-1]
 	if open != nil {
-		return values(open, "")
+		return values(open, "", dir)
 	}
 	if strings.HasPrefix(word, "-") {
 		if name, _, ok := strings.Cut(word, "="); ok {
 			if f := find(name); f != nil {
-				return values(f, name+"=")
+				return values(f, name+"=", dir)
 			}
 			return nil
 		}
 		return flagCandidates(flags)
 	}
-	var found []candidate
+	var found []choice
 	for _, c := range commands {
-		found = append(found, candidate{c.Name, c.Usage})
+		found = append(found, choice{c.Name, c.Usage})
 	}
-	if cmd != nil && len(commands) == 0 {
-		found = arguments(cmd.Name)
+	if cmd != nil && len(cmd.Subcommands) == 0 {
+		found = arguments(cmd.Name, given, dir)
 	}
 	return found
 }
 
-func flagCandidates(flags []cli.Flag) []candidate {
-	found := []candidate{{"--help", "show help"}}
+func flagCandidates(flags []cli.Flag) []choice {
+	found := []choice{{"--help", "show help"}}
 	for _, f := range flags {
 		if f == cli.HelpFlag {
 			continue
@@ -160,47 +173,63 @@ func flagCandidates(flags []cli.Flag) []candidate {
 		if d, ok := f.(cli.DocGenerationFlag); ok {
 			about, _ = splitUsage(d.GetUsage())
 		}
-		found = append(found, candidate{"--" + f.Names()[0], about})
+		found = append(found, choice{"--" + f.Names()[0], about})
 	}
 	return found
 }
 
-// values are those of a flag with a fixed set of them, each after prefix.
-func values(f cli.Flag, prefix string) []candidate {
-	var found []candidate
+// values are those of a flag, each after prefix, with the workspace in dir.
+func values(f cli.Flag, prefix, dir string) []choice {
+	var found []choice
 	switch f.Names()[0] {
+	case "label", "to":
+		found = labelsOf(dir)
 	case "resize":
-		found = []candidate{{"crop", "central 87.5 % square"}, {"squash", ""}, {"pad", ""}}
-		if strings.Contains(f.(*cli.StringFlag).Usage, "auto") {
-			found = append(found, candidate{string(imprint.AutoResize), "squash if clearly more accurate"})
+		found = resizeModes
+		if strings.Contains(f.(*cli.StringFlag).Usage, string(imprint.AutoResize)) {
+			found = autoResizeModes
 		}
 	case "layout":
-		found = []candidate{{"float", "exact"}, {"coral", "for pycoral"}}
+		found = layouts
 	case "head":
-		found = []candidate{{"auto", "the most accurate"}, {"mean", "imprinting"}, {"ridge", "least squares"}, {"lda", "linear discriminants"}}
+		found = methods
 	case "backbone":
-		for _, m := range models.List() {
-			if _, err := (models.Store{}).Path(m.Name); err == nil {
-				found = append(found, candidate{m.Name, m.About})
-			}
-		}
+		found = backboneNames()
+	case "compiled":
+		found = modelNames(models.Published.Compiled)
+	case "uncompiled":
+		found = modelNames(func(m models.Published) bool { return !m.Compiled() })
+	case "device":
+		found = deviceNames
+	case "clock":
+		found = clocks
+	case "arithmetic":
+		found = arithmetics
+	case "source":
+		found = sourceKinds
 	}
+	found = slices.Clone(found)
 	for i := range found {
-		found[i].word = prefix + found[i].word
+		found[i].value = prefix + found[i].value
 	}
 	return found
 }
 
-// arguments are those of a command with a fixed set of them.
-func arguments(command string) []candidate {
-	var found []candidate
-	switch command {
-	case "pull":
-		for _, m := range models.List() {
-			found = append(found, candidate{m.Name, m.About})
+// arguments are those of a command after that many others, with the workspace in dir.
+func arguments(command string, given int, dir string) []choice {
+	switch {
+	case command == "pull":
+		return modelNames(func(models.Published) bool { return true })
+	case command == "completion" && given == 0:
+		return shells
+	case command == "rename" && given == 0:
+		return labelsOf(dir)
+	case command == "help" && given == 0:
+		var names []choice
+		for _, c := range commands() {
+			names = append(names, choice{c.Name, c.Usage})
 		}
-	case "completion":
-		found = []candidate{{"bash", ""}, {"zsh", ""}, {"fish", ""}}
+		return names
 	}
-	return found
+	return nil
 }

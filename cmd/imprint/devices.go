@@ -55,7 +55,7 @@ func listDevices(c *cli.Context) error {
 		}
 		rows = append(rows, r)
 	}
-	if c.Bool("json") {
+	if asJSON(c) {
 		return printJSON(c.App.Writer, rows)
 	}
 	if len(rows) == 0 {

@@ -44,8 +44,17 @@ func doctor(c *cli.Context) error {
 	if c.IsSet("transcript") && !c.Bool("report") {
 		return usagef("--transcript needs --report")
 	}
+	if c.Bool("report") && asJSON(c) {
+		return usagef("--report is text for people: leave --json out")
+	}
 	if c.Bool("fix-udev") {
 		group, err := fixUdev()
+		if err == nil && asJSON(c) {
+			return printJSON(c.App.Writer, struct {
+				Wrote string `json:"wrote"`
+				Group string `json:"group"` // whose members may open devices; "" for none
+			}{tpu.UdevRulesPath, group})
+		}
 		if err == nil {
 			say(c, udevLines(group)...)
 		}
@@ -63,7 +72,7 @@ func doctor(c *cli.Context) error {
 	}
 	problem := func(f tpu.Finding) bool { return f.Severity == tpu.Problem }
 	switch {
-	case c.Bool("json"):
+	case asJSON(c):
 		if err := printFindings(c.App.Writer, found); err != nil {
 			return err
 		}

@@ -118,7 +118,8 @@ var hints = []struct {
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},
 	{is(imprint.ErrUnknown), "turn it off with --unknown 0"},
 	{is(imprint.ErrLocked), "wait for that process, or end it"},
-	{is(imprint.ErrNoPhotos), "photos are JPEG, PNG, WebP, GIF or BMP files, or folders of them"},
+	{is(dataset.ErrHEIC), heicHint},
+	{is(imprint.ErrNoPhotos), "photos are JPEG, PNG, WebP, GIF, BMP, TIFF or PNM files, or folders of them"},
 	{is(dataset.ErrTub), "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"},
 	{is(dataset.ErrNoLabel), "name the class with --label NAME, or give a folder that holds one folder of photos per class"},
 	{is(backbone.ErrNoEmbedding), "imprint inspect -v FILE lists the tensors; choose one with --embedding TENSOR"},
@@ -131,6 +132,7 @@ var hints = []struct {
 }
 
 const (
+	heicHint  = "convert it: heif-convert IN.heic OUT.jpg (on Debian: apt install libheif-examples); iPhones save JPEG with Settings > Camera > Formats > Most Compatible"
 	pullHint  = "use a file with --backbone FILE, or download a model: imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor"
 	otherHint = "leave the option out, or start another workspace with --workspace DIR"
 )
@@ -159,6 +161,9 @@ func hint(err error, command string) string {
 		return own.hint
 	case errors.As(err, &usage):
 		return "see " + strings.TrimSpace("imprint help "+command)
+	}
+	if errors.Is(err, fs.ErrPermission) && command == "export" {
+		return "you can't write there; choose another file with -o FILE"
 	}
 	for _, h := range hints {
 		if h.match(err) {

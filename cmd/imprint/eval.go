@@ -92,7 +92,7 @@ func eval(c *cli.Context) error {
 		}
 		note(c, "wrote "+c.String("report"))
 	}
-	if c.Bool("json") {
+	if asJSON(c) {
 		return printJSON(c.App.Writer, ev.Evaluation)
 	}
 	if verbose(c) {
@@ -221,7 +221,7 @@ func evalWorkspace(c *cli.Context, heads []classifier.Method, support []int, cur
 			return ev, usagef("--%s needs a folder of photos, or --embeddings", f)
 		}
 	}
-	if !curve && !c.IsSet("support") && !c.IsSet("episodes") && !c.Bool("json") {
+	if !curve && !c.IsSet("support") && !c.IsSet("episodes") && !asJSON(c) {
 		support = nil
 	}
 	if err := c.Set("head", ""); err != nil { // open would change the workspace's

@@ -27,6 +27,7 @@ Examples:
 		Flags: withWorkspace(
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`", DefaultText: "must be given"},
 			&cli.StringFlag{Name: "labels", Usage: "also write the labels to `FILE`", DefaultText: "no"},
+			jsonFlag("what was written"),
 			layoutFlag(), keepFlag(), compiledFlag(), uncompiledFlag()),
 		Action: export,
 	}
@@ -71,6 +72,14 @@ func export(c *cli.Context) error {
 	written, err := ws.Export(output, labels, layout, keep)
 	if err != nil {
 		return err
+	}
+	if asJSON(c) {
+		return printJSON(c.App.Writer, struct {
+			Model   string            `json:"model"`
+			Labels  string            `json:"labels,omitempty"`
+			Layout  classifier.Layout `json:"layout"`
+			Written *imprint.Written  `json:"written,omitempty"`
+		}{c.String("output"), c.String("labels"), layout, written})
 	}
 	say(c, wroteLines(c.String("output"), written)...)
 	detail(c, exportDetails(layout, written)...)

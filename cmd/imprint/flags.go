@@ -25,8 +25,8 @@ func deviceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "device", Category: advanced, Usage: "run models on `DEVICE`: auto, cpu, tpu (all Edge TPUs), or usb:BUS-PORT, several separated by commas", DefaultText: "auto: compiled models on Edge TPUs, others on the CPU"},
 		&cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "run `FILE`, which the compiled model was made from, on the CPU if there is no Edge TPU", DefaultText: "fail without an Edge TPU"},
-		&cli.StringFlag{Name: "clock", Category: advanced, Usage: "run Edge TPUs at `SPEED`: low, medium, high or max; " + tpu.TemperatureNotice, DefaultText: "high"},
-		&cli.StringFlag{Name: "arithmetic", Category: advanced, Usage: "round on the CPU as `RULE` does: tflite, or edgetpu to predict what an Edge TPU answers", DefaultText: "tflite"},
+		&cli.StringFlag{Name: "clock", Category: advanced, Usage: "run Edge TPUs at `SPEED`: " + orList(clocks) + "; " + tpu.TemperatureNotice, DefaultText: "high"},
+		&cli.StringFlag{Name: "arithmetic", Category: advanced, Usage: "round on the CPU as `RULE` does: " + orList(arithmetics), DefaultText: "tflite"},
 	}
 }
 
@@ -54,18 +54,18 @@ func unknownRateFlag() cli.Flag {
 }
 
 func resizeFlag() cli.Flag {
-	return &cli.StringFlag{Name: "resize", Category: advanced, Usage: "resize photos by `MODE`: crop (central 87.5 % square), squash or pad; it can't change once there are photos", DefaultText: "the workspace's or the model's, or crop"}
+	return &cli.StringFlag{Name: "resize", Category: advanced, Usage: "resize photos by `MODE`: " + orList(resizeModes) + "; it can't change once there are photos", DefaultText: "the workspace's or the model's, or crop"}
 }
 
 // autoResizeFlag is resizeFlag for commands that can choose the mode by accuracy.
 func autoResizeFlag() cli.Flag {
 	f := resizeFlag().(*cli.StringFlag)
-	f.Usage = "resize photos by `MODE`: crop (central 87.5 % square), squash, pad, or auto: squash if clearly more accurate, else crop; it can't change once there are photos"
+	f.Usage = "resize photos by `MODE`: " + orList(autoResizeModes) + "; it can't change once there are photos"
 	return f
 }
 
 func layoutFlag() cli.Flag {
-	return &cli.StringFlag{Name: "layout", Category: advanced, Usage: "write the last layer as `LAYOUT`: float, coral (for pycoral's ImprintingEngine), or tpu (into a compiled model)", DefaultText: "the workspace's, or float"}
+	return &cli.StringFlag{Name: "layout", Category: advanced, Usage: "write the last layer as `LAYOUT`: " + orList(layouts), DefaultText: "the workspace's, or float"}
 }
 
 func compiledFlag() cli.Flag {
@@ -77,7 +77,7 @@ func uncompiledFlag() cli.Flag {
 }
 
 func headFlag() cli.Flag {
-	return &cli.StringFlag{Name: "head", Category: advanced, Usage: "train the last layer by `METHOD`: auto, mean (imprinting), ridge, lda, softmax (logistic regression), or coral-sgd, the baseline", DefaultText: "the workspace's, or auto"}
+	return &cli.StringFlag{Name: "head", Category: advanced, Usage: "train the last layer by `METHOD`: " + orList(methods), DefaultText: "the workspace's, or auto"}
 }
 
 func keepFlag() cli.Flag {

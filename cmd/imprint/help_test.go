@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/tpu"
 )
 
@@ -161,4 +166,61 @@ func TestOldFlagNames(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFlagsOfAllCommands checks that every command takes -v and -q, and --json unless it
+// prints text for people or shells, and that the contract says what it then prints.
+func TestFlagsOfAllCommands(t *testing.T) {
+	contract, err := os.ReadFile(filepath.Join("..", "..", "docs", "scripting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachCommand(func(path []string, cmd *cli.Command) {
+		name := strings.Join(path, " ")
+		for _, flag := range []string{"-v", "-q"} {
+			printed(t, append(slices.Clone(path), flag, "--help")...)
+		}
+		switch json := flagNamed(cmd.Flags, "json") != nil; {
+		case name == "help", name == "completion", name == "models": // models is models list
+		case !json:
+			t.Errorf("%s has no --json", name)
+		case !strings.Contains(string(contract), "| `imprint "+name+"` |"):
+			t.Errorf("docs/scripting.md does not say what %s prints", name)
+		}
+	})
+}
+
+// TestChoices checks that help and completion name every value that is accepted.
+func TestChoices(t *testing.T) {
+	for _, test := range []struct {
+		flag  cli.Flag
+		parse func(string) error
+	}{
+		{headFlag(), func(s string) error { _, err := classifier.ParseMethod(s); return err }},
+		{layoutFlag(), func(s string) error { _, err := classifier.ParseLayout(s); return err }},
+		{resizeFlag(), func(s string) error { _, err := dataset.ParseResize(s); return err }},
+		{deviceFlags()[2], func(s string) error { _, err := tpu.ParseClock(s); return err }},
+		{deviceFlags()[3], func(s string) error { _, err := backbone.ParseArithmetic(s); return err }},
+	} {
+		name := test.flag.Names()[0]
+		offered := values(test.flag, "", "")
+		_, refused, _ := strings.Cut(test.parse("nonsense").Error(), `"nonsense"`)
+		words := strings.FieldsFunc(refused, func(r rune) bool { return strings.ContainsRune(" ,:", r) })
+		for _, word := range words { // the error lists what is accepted
+			if test.parse(word) == nil && !slices.ContainsFunc(offered, func(c choice) bool { return c.value == word }) {
+				t.Errorf("--%s %s is accepted, and not offered", name, word)
+			}
+		}
+		for _, c := range offered {
+			if err := test.parse(c.value); err != nil {
+				t.Errorf("--%s %s is offered: %v", name, c.value, err)
+			}
+			if usage := test.flag.(cli.DocGenerationFlag).GetUsage(); !strings.Contains(usage, c.value) {
+				t.Errorf("--%s: help does not name %s", name, c.value)
+			}
+		}
+		if name == "head" && len(offered) != len(classifier.Methods()) {
+			t.Errorf("%d of %d heads are offered", len(offered), len(classifier.Methods()))
+		}
+	}
 }

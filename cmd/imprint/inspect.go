@@ -130,7 +130,7 @@ func inspect(c *cli.Context) error {
 		}
 	}
 	switch {
-	case c.Bool("json"):
+	case asJSON(c):
 		return printJSON(c.App.Writer, r)
 	case quiet(c):
 	case verbose(c):

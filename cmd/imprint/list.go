@@ -10,8 +10,9 @@ import (
 
 func listCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "list",
-		Usage: "list the classes and their photos",
+		Name:    "list",
+		Aliases: []string{"ls"},
+		Usage:   "list the classes and their photos",
 		Description: `List the classes, how many photos each has, and how accurate the model is.
 
 Examples:
@@ -33,7 +34,7 @@ func list(c *cli.Context) error {
 		return err
 	}
 	defer ws.Close()
-	if c.Bool("json") {
+	if asJSON(c) {
 		return printList(c, ws)
 	}
 	s := summarize(ws)

@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err != nil && ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)) || errors.Is(err, imprint.ErrLocked)):
 		err = fmt.Errorf("%w; nothing was changed", errInterrupted)
 	}
-	reportError(stderr, err, commandPath(app, args))
+	reportError(stderr, err, commandPath(app, args), wantsJSON(args))
 	return exitStatus(err)
 }
 
@@ -66,7 +66,7 @@ func commands() []*cli.Command {
 		}
 		all = append(all, commands...)
 	}
-	group(groupTrain, addCommand(), removeCommand(), renameCommand(), undoCommand(), retrainCommand(), mergeCommand(), listCommand())
+	group(groupTrain, addCommand(), removeCommand(), moveCommand(), renameCommand(), undoCommand(), retrainCommand(), mergeCommand(), listCommand())
 	group(groupRun, classifyCommand(), serveCommand(), evalCommand(), exportCommand(), runCommand())
 	group(groupEdgeTPU, devicesCommand(), doctorCommand(), compileCommand())
 	group(groupTools, inspectCommand(), modelsCommand(), completionCommand(), versionCommand(), helpCommand())
@@ -91,7 +91,7 @@ Examples:
 
 The folder .imprint holds the result: model.tflite runs in any TensorFlow Lite
 runtime, labels.txt lists its classes.`,
-		Flags:                     append(append(outputFlags(), flags...), versionFlag(), cli.HelpFlag),
+		Flags:                     append(append(append(outputFlags(), jsonFlag("results and errors")), flags...), versionFlag(), cli.HelpFlag),
 		Commands:                  commands(),
 		HideVersion:               true,
 		DisableSliceFlagSeparator: true, // file names may contain commas

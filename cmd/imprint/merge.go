@@ -56,7 +56,7 @@ func merge(c *cli.Context) error {
 	for _, w := range append(ws.Warnings(), merged.Warnings...) {
 		warn(c, "%s", w)
 	}
-	if c.Bool("json") {
+	if asJSON(c) {
 		return printJSON(c.App.Writer, struct {
 			*imprint.Merged
 			Estimate   classifier.Estimate `json:"estimate"`

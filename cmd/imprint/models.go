@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,9 +26,11 @@ Examples:
 			}
 			return listModels(c)
 		},
+		Flags: []cli.Flag{jsonFlag("models")},
 		Subcommands: []*cli.Command{{
-			Name:  "list",
-			Usage: "list known models, and which are here",
+			Name:    "list",
+			Aliases: []string{"ls"},
+			Usage:   "list known models, and which are here",
 			Description: `List the known models, and which of them are on this computer.
 
 Example:
@@ -46,7 +50,7 @@ Examples:
 
 An interrupted download continues. A model that is here already is not
 downloaded again.`,
-			Flags:  []cli.Flag{&cli.StringFlag{Name: "url", Usage: "download from the folder at `URL`", DefaultText: "Coral's repository", EnvVars: []string{"IMPRINT_MODELS_URL"}}},
+			Flags:  []cli.Flag{&cli.StringFlag{Name: "url", Usage: "download from the folder at `URL`", DefaultText: "Coral's repository", EnvVars: []string{"IMPRINT_MODELS_URL"}}, jsonFlag("one object per model")},
 			Action: pullModels,
 		}},
 	}
@@ -72,7 +76,7 @@ func listModels(c *cli.Context) error {
 		}
 		rows = append(rows, row{m.Name, m.Size, m.SHA256, m.About, path})
 	}
-	if c.Bool("json") {
+	if asJSON(c) {
 		return printJSON(c.App.Writer, rows)
 	}
 	var lines [][]string
@@ -112,9 +116,40 @@ func pullModels(c *cli.Context) error {
 			return hinted{fmt.Errorf("pull %s: %w", name, errInterrupted), "run the same command again to continue"}
 		}
 		if err != nil {
-			return err
+			return byHand(err, store, name)
+		}
+		if asJSON(c) {
+			m, err := models.Find(name)
+			if err != nil {
+				return err
+			}
+			if err := printJSON(c.App.Writer, pulled{name, path, m.Size, m.SHA256}); err != nil {
+				return err
+			}
+			continue
 		}
 		say(c, path)
 	}
 	return nil
+}
+
+// pulled is the object of a downloaded model.
+type pulled struct {
+	Name   string `json:"name"`
+	Path   string `json:"path"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// byHand says, if a server could not be reached, how to get a model without imprint.
+func byHand(err error, store models.Store, name string) error {
+	var network net.Error // dialing, resolving, TLS
+	if !errors.As(err, &network) {
+		return err
+	}
+	url, path, sourceErr := store.Source(name)
+	if sourceErr != nil {
+		return err
+	}
+	return hinted{err, fmt.Sprintf("without a network here, download %s elsewhere and put it at %s", url, path)}
 }

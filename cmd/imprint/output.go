@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 )
@@ -44,6 +46,7 @@ func checkOutputFlags(c *cli.Context) error {
 
 func verbose(c *cli.Context) bool { return given(c, "verbose") }
 func quiet(c *cli.Context) bool   { return given(c, "quiet") }
+func asJSON(c *cli.Context) bool  { return given(c, "json") }
 
 // given returns a switch that may stand before or after the command's name.
 func given(c *cli.Context, name string) bool {
@@ -72,20 +75,57 @@ func detail(c *cli.Context, lines ...string) {
 // note prints lines about a result on the standard error, unless --quiet is given.
 func note(c *cli.Context, lines ...string) {
 	for _, line := range lines {
-		if !quiet(c) {
-			fmt.Fprintf(c.App.ErrWriter, "imprint: %s\n", line)
+		switch {
+		case quiet(c):
+		case asJSON(c):
+			printJSON(c.App.ErrWriter, warningObject{line})
+		default:
+			fmt.Fprintf(c.App.ErrWriter, "imprint: %s\n", printable(line))
 		}
 	}
 }
 
 func warn(c *cli.Context, format string, a ...any) {
-	note(c, "warning: "+fmt.Sprintf(format, a...))
+	text := fmt.Sprintf(format, a...)
+	if !asJSON(c) {
+		text = "warning: " + text
+	}
+	note(c, text)
 }
+
+// With --json each line of the standard error is one of these objects.
+type (
+	errorObject struct {
+		Error string `json:"error"`
+		Hint  string `json:"hint"` // "" if there is none
+		Code  int    `json:"code"` // the exit status
+	}
+	warningObject struct {
+		Warning string `json:"warning"`
+	}
+)
 
 func printLines(w io.Writer, lines []string) {
 	for _, line := range lines {
-		fmt.Fprintln(w, line)
+		fmt.Fprintln(w, printable(line))
 	}
+}
+
+// printable escapes control characters, which file names may have and terminals obey.
+func printable(line string) string {
+	control := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+	if !strings.ContainsFunc(line, control) {
+		return line
+	}
+	var b strings.Builder
+	for _, r := range line {
+		if control(r) {
+			fmt.Fprintf(&b, "\\x%02x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -96,11 +136,15 @@ func printJSON(w io.Writer, v any) error {
 
 // reportError prints what went wrong and what to type about it. command is the path of
 // the command, such as "models pull", or "".
-func reportError(w io.Writer, err error, command string) {
+func reportError(w io.Writer, err error, command string, json bool) {
 	if err == nil || errors.Is(err, errReported) {
 		return
 	}
-	fmt.Fprintf(w, "imprint: error: %v\n", err)
+	if json {
+		printJSON(w, errorObject{err.Error(), hint(err, command), exitStatus(err)})
+		return
+	}
+	fmt.Fprintf(w, "imprint: error: %s\n", printable(err.Error()))
 	if h := hint(err, command); h != "" {
 		fmt.Fprintf(w, "imprint: hint: %s\n", h)
 	}

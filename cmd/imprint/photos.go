@@ -15,8 +15,9 @@ import (
 )
 
 // findPhotos finds the photos that the arguments, --list and --tub name, and what it
-// had to skip. "-" is standard input. Photos without a label of their own get label.
-func findPhotos(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped, error) {
+// had to skip. "-" is standard input. Photos without a label of their own get label. A
+// photo that does not exist is an error, or if missing is not nil added to that.
+func findPhotos(c *cli.Context, label string, missing *[]missingFile) ([]dataset.Item, []imprint.Skipped, error) {
 	list, args := c.String("list"), c.Args().Slice()
 	found, skipped, err := tubPhotos(c, label)
 	if err != nil {
@@ -47,7 +48,7 @@ func findPhotos(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped
 			return nil, nil, fmt.Errorf("photo %s: %w", found[i].Path, dataset.ErrNoLabel)
 		}
 	}
-	if err := mustExist(paths...); err != nil {
+	if paths, err = existing(paths, missing); err != nil {
 		return nil, nil, err
 	}
 	walked, left, err := dataset.Walk(paths, label)
@@ -55,11 +56,32 @@ func findPhotos(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped
 		return nil, nil, err
 	}
 	found = append(found, walked...)
+	if missing != nil && len(found) == 0 && len(*missing) > 0 {
+		return nil, nil, (*missing)[0]
+	}
 	if len(found) == 0 {
 		note(c, skippedLines(skipped, verbose(c))...)
 		return nil, nil, fmt.Errorf("%s %s: %w found", c.Command.Name, strings.Join(append(args, c.StringSlice("tub")...), " "), imprint.ErrNoPhotos)
 	}
 	return found, append(skipped, leftOut(left)...), nil
+}
+
+// existing returns the paths that exist. Others are an error, or added to missing.
+func existing(paths []string, missing *[]missingFile) ([]string, error) {
+	var there []string
+	for _, path := range paths {
+		err := mustExist(path)
+		var gone missingFile
+		switch {
+		case err == nil:
+			there = append(there, path)
+		case missing != nil && errors.As(err, &gone):
+			*missing = append(*missing, gone)
+		default:
+			return nil, err
+		}
+	}
+	return there, nil
 }
 
 // listedPhotos reads the list of photos in the file list, if it is not "", and then

@@ -13,16 +13,18 @@ func removeCommand() *cli.Command {
 		Name:      "remove",
 		Aliases:   []string{"rm"},
 		Usage:     "remove a class, or single photos",
-		ArgsUsage: "[PHOTO …]",
+		ArgsUsage: "[PHOTO|DIR …]",
 		Description: `Remove a class or photos: the model becomes, byte for byte, what it would be
 without them.
 
 Examples:
    imprint remove --label cone             the whole class
    imprint remove ./photos/cone/7.jpg      one photo
+   imprint remove ./photos/cone            all photos of a folder
    imprint remove --negatives              all photos given with add --negative`,
 		Flags: withWorkspace(labelFlag("remove only photos of `NAME`", "any"),
-			&cli.BoolFlag{Name: "negatives", Usage: "remove all photos given with imprint add --negative", DefaultText: "no"}),
+			&cli.BoolFlag{Name: "negatives", Usage: "remove all photos given with imprint add --negative", DefaultText: "no"},
+			jsonFlag("what was removed")),
 		Action: remove,
 	}
 }
@@ -39,22 +41,45 @@ func remove(c *cli.Context) error {
 	if all && (label != "" || c.NArg() > 0) {
 		return usagef("remove --negatives takes neither --label nor photos")
 	}
-	return change(c, func(ws *imprint.Workspace) (func(summary) []string, error) {
-		what := ""
-		if all {
-			n, err := ws.RemoveNegatives(c.Context)
-			what = count(n, "negative")
-			return func(s summary) []string { return removedLines(what, s) }, err
-		}
+	return change(c, func(ws *imprint.Workspace) (changed, error) {
 		classes := ws.Classes()
-		n, err := ws.Remove(c.Context, label, c.Args().Slice())
-		what = count(n, "photo")
+		n, negatives, what := 0, 0, ""
+		var err error
+		if all {
+			negatives, err = ws.RemoveNegatives(c.Context)
+			what = count(negatives, "negative")
+		} else {
+			n, err = ws.Remove(c.Context, label, c.Args().Slice())
+			what = count(n, "photo")
+		}
 		if label != "" {
 			what += " of " + plain(label)
 		}
-		if errors.Is(err, imprint.ErrNoPhotos) {
-			err = hinted{err, "imprint list --photos shows the photos"}
-		}
-		return func(s summary) []string { return removedLines(what, s) }, unknownLabel(err, label, classes)
+		return changed{
+			lines: func(s summary) []string { return removedLines(what, s) },
+			object: func(a after) any {
+				return struct {
+					Photos    int `json:"photos"`
+					Negatives int `json:"negatives,omitempty"`
+					after
+				}{n, negatives, a}
+			},
+		}, notAdded(unknownLabel(err, label, classes), c.Args().Slice(), classes)
 	})
+}
+
+// notAdded adds a hint to an error about photos that are not in the workspace: the label
+// that was meant by one of their names, if there is one.
+func notAdded(err error, names []string, classes []imprint.Class) error {
+	if !errors.Is(err, imprint.ErrNoPhotos) {
+		return err
+	}
+	for _, name := range names {
+		for _, class := range classes {
+			if name == class.Label {
+				return hinted{err, "did you mean the class? imprint remove --label " + shellQuote(name)}
+			}
+		}
+	}
+	return hinted{err, "imprint list --photos shows the photos"}
 }

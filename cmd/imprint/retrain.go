@@ -24,6 +24,7 @@ Examples:
       --uncompiled mobilenet.tflite        the last layer on the Edge TPU`,
 		Flags: withWorkspace(unknownRateFlag(),
 			&cli.BoolFlag{Name: "reload", Usage: "wait until a running imprint serve uses the new model", DefaultText: "no"},
+			jsonFlag("the result, and with --reload a second object"),
 			layoutFlag(), headFlag(), keepFlag(), compiledFlag(), uncompiledFlag(),
 			&cli.StringFlag{Name: "socket", Category: advanced, Usage: "with --reload, the server's Unix socket `FILE`", DefaultText: "serve.sock in the workspace"}),
 		Action: retrain,
@@ -38,18 +39,28 @@ func retrain(c *cli.Context) error {
 		return usagef("--socket needs --reload")
 	}
 	start := time.Now()
-	err := change(c, func(ws *imprint.Workspace) (func(summary) []string, error) {
+	err := change(c, func(ws *imprint.Workspace) (changed, error) {
 		err := ws.Retrain(c.Context, "")
 		took := time.Since(start)
-		return func(s summary) []string {
-			lines := retrainedLines(took, s)
-			switch {
-			case c.Bool("reload"):
-				return lines[:1] // reload says more
-			case c.IsSet("unknown"):
-				lines[1] = unknownLine(s.settings.Unknown, s.rejection)
-			}
-			return lines
+		return changed{
+			lines: func(s summary) []string {
+				lines := retrainedLines(took, s)
+				switch {
+				case c.Bool("reload"):
+					return lines[:1] // reload says more
+				case c.IsSet("unknown"):
+					lines[1] = unknownLine(s.settings.Unknown, s.rejection)
+				}
+				return lines
+			},
+			object: func(a after) any {
+				return struct {
+					Head head    `json:"head"`
+					MS   float64 `json:"ms"`
+					after
+					Written *imprint.Written `json:"written,omitempty"`
+				}{head{ws.Head().Recipe, ws.Head().Candidates}, ms(took), a, ws.Written()}
+			},
 		}, err
 	})
 	if err != nil || !c.Bool("reload") {
@@ -65,13 +76,19 @@ func reload(c *cli.Context) error {
 		socket = serve.SocketPath(workspace(c))
 	}
 	reloaded, err := serve.AskReload(c.Context, socket)
+	running := !errors.Is(err, serve.ErrNoServer)
 	switch {
-	case errors.Is(err, serve.ErrNoServer):
-		say(c, "no imprint serve is running on this workspace")
-	case err != nil:
+	case err != nil && running:
 		return err
-	default:
+	case asJSON(c):
+		return printJSON(c.App.Writer, struct {
+			Serving    bool   `json:"serving"` // a server runs on the workspace
+			Generation uint64 `json:"generation"`
+		}{running, reloaded.Generation})
+	case running:
 		say(c, reloadedLine(reloaded.Generation))
+	default:
+		say(c, "no imprint serve is running on this workspace")
 	}
 	return nil
 }

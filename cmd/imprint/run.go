@@ -91,7 +91,7 @@ func runModel(c *cli.Context) error {
 		return fmt.Errorf("write the output: %w", err)
 	}
 	least, median := slices.Min(r.Times), middle(r.Times)
-	if c.Bool("json") {
+	if asJSON(c) {
 		return printJSON(c.App.Writer, struct {
 			Min    float64 `json:"min_ms"`
 			Median float64 `json:"median_ms"`

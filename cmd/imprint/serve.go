@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -57,9 +58,10 @@ func serveFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "loop", Usage: "repeat a folder or tub", DefaultText: "no"},
 		&cli.StringSliceFlag{Name: "button", Usage: "assign an action to a button: `CODE=ACTION`, such as BTN_SOUTH=teach:cone", DefaultText: "none"},
 		&cli.BoolFlag{Name: "keys", Usage: "read KEY_ buttons from the terminal; R reloads, U undoes", DefaultText: "no"},
-		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none for the socket only", Value: "127.0.0.1:8230"},
+		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none for the socket only", Value: "127.0.0.1:8230", EnvVars: []string{"IMPRINT_LISTEN"}},
 		&cli.StringFlag{Name: "token", Usage: "require `TOKEN`, 16 or more characters, from clients over TCP", DefaultText: "created if clients on the network are accepted"},
 		&cli.StringFlag{Name: "notify", Usage: "run `CMD` ACTION LABEL OK SENTENCE after each action", DefaultText: "none"},
+		jsonFlag("addresses and actions, one object per line,"),
 		&cli.IntFlag{Name: "vote", Usage: "report the most frequent label of the last `N` frames", Value: 1},
 		&cli.StringSliceFlag{Name: "input", Category: advanced, Usage: "read buttons from `FILE`, such as /dev/input/event3", DefaultText: "all devices that have them"},
 		&cli.StringSliceFlag{Name: "host", Category: advanced, Usage: "accept requests for the host `NAME` too", DefaultText: "this machine's name and addresses"},
@@ -72,6 +74,12 @@ func runServe(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
+	// From here on nothing waits for whoever reads the output, and nothing ends the server
+	// when that has gone.
+	defer detachOutput(c)()
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // before anybody is told that the server is ready
+	defer signal.Stop(hangups)
 	o, err := serveOptions(c)
 	if err != nil {
 		return err
@@ -100,11 +108,13 @@ func runServe(c *cli.Context) error {
 		return errors.Join(err, server.Close())
 	}
 	for _, l := range listeners {
-		fmt.Fprintf(c.App.Writer, "serving %s\n", l.URL())
+		for _, url := range l.URLs() {
+			announce(c, url)
+		}
 	}
 	ctx, stop := context.WithCancel(c.Context)
 	var others sync.WaitGroup
-	others.Go(func() { reloadOnHangup(ctx, server) })
+	others.Go(func() { reloadOnHangup(ctx, hangups, server) })
 	if devices != nil {
 		devices.Actor = server
 		others.Go(func() { devices.Run(ctx) })
@@ -123,6 +133,39 @@ func runServe(c *cli.Context) error {
 	return err
 }
 
+// announce prints an address that the server accepts clients at.
+func announce(c *cli.Context, url string) {
+	if asJSON(c) {
+		printJSON(c.App.Writer, struct {
+			Serving string `json:"serving"`
+		}{url})
+		return
+	}
+	fmt.Fprintf(c.App.Writer, "serving %s\n", url)
+}
+
+// A toldSource is a source of which the terminal says when it can't be read, and when it
+// can be again.
+type toldSource struct {
+	source.Source
+	c    *cli.Context
+	lost bool
+}
+
+// Next implements source.Source.
+func (s *toldSource) Next(ctx context.Context) (source.Frame, error) {
+	f, err := s.Source.Next(ctx)
+	switch failed := err != nil && err != io.EOF && ctx.Err() == nil; {
+	case failed && !s.lost:
+		s.lost = true
+		warn(s.c, "no frames from %s: %v; trying again", s.Source, err)
+	case err == nil && s.lost:
+		s.lost = false
+		note(s.c, fmt.Sprintf("frames from %s again", s.Source))
+	}
+	return f, err
+}
+
 // serveOptions reads the server's options from the flags.
 func serveOptions(c *cli.Context) (serve.Options, error) {
 	o := serve.Options{
@@ -130,7 +173,9 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 		Hosts: c.StringSlice("host"),
 		Log:   slog.New(slog.NewTextHandler(c.App.ErrWriter, nil)),
 		OnNotice: func(n serve.Notice) {
-			if n.OK {
+			if asJSON(c) {
+				printJSON(c.App.Writer, n)
+			} else if n.OK {
 				fmt.Fprintln(c.App.Writer, n.Sentence)
 			} else {
 				warn(c, "%s", n.Sentence)
@@ -148,6 +193,12 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 	if o.Source, err = source.Parse(spec, source.Options{Rate: c.Float64("rate"), Loop: c.Bool("loop")}); err != nil {
 		return o, usageError{err}
 	}
+	if o.Source != nil {
+		o.Source = &toldSource{Source: o.Source, c: c}
+	}
+	if asJSON(c) {
+		o.Log = slog.New(slog.NewJSONHandler(c.App.ErrWriter, nil))
+	}
 	if cmd := c.String("notify"); cmd != "" {
 		if o.Notify, err = exec.LookPath(cmd); err != nil {
 			return o, fmt.Errorf("--notify: %w", err)
@@ -156,7 +207,8 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 	return o, nil
 }
 
-// listen opens the Unix socket and the TCP port that the flags name.
+// listen opens the Unix socket and the TCP port that the flags name. If it fails, it leaves
+// nothing behind.
 func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []serve.Listener, err error) {
 	defer func() {
 		if err != nil {
@@ -165,42 +217,75 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 			}
 		}
 	}()
+	// The port first: it needs no folder.
+	if addr := c.String("listen"); addr != "none" {
+		l, err := serve.ListenTCP(addr, c.String("token"))
+		if errors.Is(err, serve.ErrToken) {
+			return nil, usageError{err}
+		}
+		if err != nil {
+			return nil, hinted{err, "choose another address with --listen ADDR, such as 127.0.0.1:8231, or none"}
+		}
+		listeners = append(listeners, l)
+	}
 	socket := c.String("socket")
 	if socket == "" {
+		made := mustExist(workspace) != nil
 		if err := os.MkdirAll(workspace, 0o755); err != nil { // a new workspace has no folder yet
-			return nil, err
+			return listeners, err
 		}
+		defer func() {
+			if err != nil && made {
+				os.Remove(workspace)
+			}
+		}()
 		socket = serve.SocketPath(workspace)
 	}
 	l, err := serve.ListenUnix(socket, mode)
 	if errors.Is(err, serve.ErrSocketPath) {
 		err = hinted{err, "choose a shorter path with --socket FILE"}
 	}
+	if noSockets(err) {
+		err = hinted{err, "the disk may have no sockets, as USB sticks do: put the socket elsewhere, for example --socket /tmp/imprint.sock"}
+	}
 	if err != nil {
-		return nil, err
+		return listeners, err
 	}
-	listeners = append(listeners, l)
-	if addr := c.String("listen"); addr != "none" {
-		l, err := serve.ListenTCP(addr, c.String("token"))
-		if errors.Is(err, serve.ErrToken) {
-			return listeners, usageError{err}
-		}
-		if err != nil {
-			return listeners, hinted{err, "choose another address with --listen ADDR, or none"}
-		}
-		listeners = append(listeners, l)
+	return append([]serve.Listener{l}, listeners...), nil
+}
+
+// noSockets reports whether err may mean that a file system has no sockets, like vfat and
+// exfat.
+func noSockets(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL)
+}
+
+// detachOutput puts queues before both outputs of c and ignores SIGPIPE, until restore is
+// called.
+func detachOutput(c *cli.Context) (restore func()) {
+	// Unlike an ignored signal, one with a receiver is not inherited by the notify command.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	stdout, stderr := c.App.Writer, c.App.ErrWriter
+	target := stdout
+	if o, ok := stdout.(*output); ok {
+		target = o.w // a lost notice is no lost result
 	}
-	return listeners, nil
+	out, errs := newLineQueue(target, asJSON(c)), newLineQueue(stderr, asJSON(c))
+	c.App.Writer, c.App.ErrWriter = out, errs
+	return func() {
+		out.Close()
+		errs.Close()
+		c.App.Writer, c.App.ErrWriter = stdout, stderr
+		signal.Stop(pipes)
+	}
 }
 
 // reloadOnHangup reloads the workspace at each SIGHUP until ctx ends.
-func reloadOnHangup(ctx context.Context, server *serve.Server) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *serve.Server) {
 	for {
 		select {
-		case <-hangup:
+		case <-hangups:
 			server.Reload(ctx) // prints the outcome as a notice
 		case <-ctx.Done():
 			return

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -151,6 +153,52 @@ func unknownLabel(err error, given string, classes []imprint.Class) error {
 	return err
 }
 
+// otherCase adds a hint to an error about a label that differs from a class only in case.
+func otherCase(err error, given string, classes []imprint.Class) error {
+	if !errors.Is(err, imprint.ErrLabel) {
+		return err
+	}
+	for _, class := range classes {
+		if class.Label != given && strings.EqualFold(class.Label, given) {
+			return hinted{err, fmt.Sprintf("use %s; to change it: imprint rename %[1]s %s", shellQuote(class.Label), shellQuote(given))}
+		}
+	}
+	return err
+}
+
+// typo reports whether a label was probably meant to be another: one letter too many, too
+// few or, in long labels, wrong, or two swapped. Labels that differ in digits are not.
+func typo(a, b string) bool {
+	digits := func(r rune) bool { return unicode.IsDigit(r) }
+	if strings.TrimFunc(a, digits) == strings.TrimFunc(b, digits) {
+		return false
+	}
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	n := min(len([]rune(a)), len([]rune(b)))
+	if n < 3 || edits(a, b) > 1 {
+		return a == b
+	}
+	return len([]rune(a)) != len([]rune(b)) || n > 4 || sorted(a) == sorted(b)
+}
+
+// sorted returns the letters of a word in order.
+func sorted(word string) string {
+	letters := []rune(word)
+	slices.Sort(letters)
+	return string(letters)
+}
+
+// shellQuote quotes a word for a shell if it needs that.
+func shellQuote(word string) string {
+	safe := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-./,:+@%", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !safe(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(plain(word), "'", `'\''`) + "'"
+}
+
 // nearest returns the name that given was probably meant to be, or "": one that it
 // begins, or one with at most a third of its letters wrong.
 func nearest(given string, names []string) string {
@@ -170,8 +218,9 @@ func nearest(given string, names []string) string {
 }
 
 // edits counts the letters that must be inserted, deleted, replaced or swapped with
-// their neighbour to turn a into b (optimal string alignment distance).
-func edits(a, b string) int {
+// their neighbour to turn first into second (optimal string alignment distance).
+func edits(first, second string) int {
+	a, b := []rune(first), []rune(second)
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
 		rows[i] = make([]int, len(b)+1)

@@ -54,3 +54,25 @@ func TestMissingFile(t *testing.T) {
 		t.Errorf("existing files: %v", err)
 	}
 }
+
+func TestTypo(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"hatt", "hat", true}, {"hats", "hat", true}, {"ht", "hat", false}, {"aht", "hat", true}, {"shoes", "shoee", true}, {"Grünfläche", "Grunfläche", true},
+		{"cat", "hat", false}, {"left", "lift", false}, {"cone1", "cone2", false}, {"class 1", "class 10", false}, {"pants", "shoes", false}, {"a", "ab", false},
+	} {
+		if got := typo(test.a, test.b); got != test.want {
+			t.Errorf("typo(%q, %q) = %v", test.a, test.b, got)
+		}
+	}
+}
+
+func TestShellQuote(t *testing.T) {
+	for word, want := range map[string]string{"hat": "hat", "photos/a-b_c.jpg": "photos/a-b_c.jpg", "hot dog": "'hot dog'", "it's": `'it'\''s'`, "": "''", "$(x)": "'$(x)'", "café": "café"} {
+		if got := shellQuote(word); got != want {
+			t.Errorf("shellQuote(%q) = %s, want %s", word, got, want)
+		}
+	}
+}

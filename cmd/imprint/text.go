@@ -223,6 +223,8 @@ func undoneLines(u imprint.Undone, s summary) []string {
 	switch {
 	case u.Verb == "rename":
 		line += fmt.Sprintf(" %s to %s", plain(u.From), plain(u.To))
+	case u.Verb == "move":
+		line += fmt.Sprintf(" %s to %s", count(photos, "photo"), plain(u.To))
 	case len(labels) > 3:
 		line += fmt.Sprintf(" %s (%s)", count(len(labels), "class"), count(photos, "photo"))
 	case len(labels) > 0:
@@ -388,13 +390,3 @@ func fileSize(bytes int) string {
 }
 
 func megabytes(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
-
-// udevLines say what to do once the udev rules are installed; group may open
-// devices, unless it is "".
-func udevLines(group string) []string {
-	lines := []string{fmt.Sprintf("wrote %s; now run sudo udevadm control --reload-rules, then unplug the Edge TPU and plug it in again", tpu.UdevRulesPath)}
-	if group != "" {
-		lines = append(lines, fmt.Sprintf("users who are not at the screen must join the group %s: sudo usermod -aG %[1]s USER, then log in again", group))
-	}
-	return lines
-}

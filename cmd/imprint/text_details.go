@@ -12,6 +12,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/evaluate"
+	"github.com/imprintkit/imprint/tpu"
 )
 
 // details are the lines that --verbose adds about a workspace.
@@ -138,4 +139,14 @@ func exportDetails(layout classifier.Layout, in *imprint.Written) []string {
 
 func ranDetails(fastest, median time.Duration) string {
 	return fmt.Sprintf("fastest %s, median %s", duration(fastest), duration(median))
+}
+
+// udevLines say what to do once the udev rules are installed; group may open
+// devices, unless it is "".
+func udevLines(group string) []string {
+	lines := []string{fmt.Sprintf("wrote %s; now run sudo udevadm control --reload-rules, then unplug the Edge TPU and plug it in again", tpu.UdevRulesPath)}
+	if group != "" {
+		lines = append(lines, fmt.Sprintf("users who are not at the screen must join the group %s: sudo usermod -aG %[1]s USER, then log in again", group))
+	}
+	return lines
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -10,8 +11,14 @@ import (
 
 // skippedLines sum up skipped photos by reason; all names each photo.
 func skippedLines(skipped []imprint.Skipped, all bool) []string {
+	return skippedFor(nil, skipped, all)
+}
+
+// skippedFor does the same and, for photos that are in another class than the one wanted
+// for their path, says how to move them.
+func skippedFor(wanted map[string]string, skipped []imprint.Skipped, all bool) []string {
 	var lines []string
-	for _, group := range groupSkipped(skipped, all) {
+	for _, group := range groupSkipped(wanted, skipped, all) {
 		first, reason := group[0], skipReason(group[0])
 		if slices.ContainsFunc(group, func(s imprint.Skipped) bool { return skipReason(s) != reason }) {
 			reason, _, _ = strings.Cut(reason, ": ")
@@ -19,6 +26,9 @@ func skippedLines(skipped []imprint.Skipped, all bool) []string {
 		known := fmt.Sprintf("already in %q", first.Label)
 		if first.Label == "" {
 			known = "already among the negatives"
+		}
+		if to := wanted[first.Path]; !all && to != "" && first.Label != "" && to != first.Label {
+			known += fmt.Sprintf(". To move %s: imprint move --to %s %s", itOrThem(group), shellQuote(to), placeOf(group))
 		}
 		switch {
 		case first.Duplicate && len(group) == 1:
@@ -36,13 +46,13 @@ func skippedLines(skipped []imprint.Skipped, all bool) []string {
 
 // groupSkipped groups photos whose reasons begin alike, in the order of their first
 // ones. With all each photo is a group.
-func groupSkipped(skipped []imprint.Skipped, all bool) [][]imprint.Skipped {
+func groupSkipped(wanted map[string]string, skipped []imprint.Skipped, all bool) [][]imprint.Skipped {
 	var groups [][]imprint.Skipped
 	at := make(map[string]int)
 	for _, s := range skipped {
 		kind, _, _ := strings.Cut(skipReason(s), ": ")
 		if s.Duplicate {
-			kind = "duplicate of " + s.Label
+			kind = "duplicate of " + s.Label + "\x00" + wanted[s.Path]
 		}
 		i, ok := at[kind]
 		if !ok || all {
@@ -53,6 +63,25 @@ func groupSkipped(skipped []imprint.Skipped, all bool) [][]imprint.Skipped {
 		groups[i] = append(groups[i], s)
 	}
 	return groups
+}
+
+func itOrThem(group []imprint.Skipped) string {
+	if len(group) == 1 {
+		return "it"
+	}
+	return "them"
+}
+
+// placeOf is what names all photos of a group on a command line.
+func placeOf(group []imprint.Skipped) string {
+	if len(group) == 1 {
+		return shellQuote(group[0].Path)
+	}
+	dir := filepath.Dir(group[0].Path)
+	if slices.ContainsFunc(group, func(s imprint.Skipped) bool { return filepath.Dir(s.Path) != dir }) {
+		return "PHOTO…"
+	}
+	return shellQuote(dir)
 }
 
 // skipReason is the reason without the path, if it leads with that.

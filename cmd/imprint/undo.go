@@ -14,14 +14,26 @@ func undoCommand() *cli.Command {
 
 Example:
    imprint undo`,
-		Flags: withWorkspace(),
+		Flags: withWorkspace(jsonFlag("what was undone")),
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 0, 0); err != nil {
 				return err
 			}
-			return change(c, func(ws *imprint.Workspace) (func(summary) []string, error) {
+			return change(c, func(ws *imprint.Workspace) (changed, error) {
 				undone, err := ws.Undo(c.Context)
-				return func(s summary) []string { return undoneLines(undone, s) }, err
+				return changed{
+					lines: func(s summary) []string { return undoneLines(undone, s) },
+					object: func(a after) any {
+						return struct {
+							Undid     string         `json:"undid"`
+							Classes   map[string]int `json:"classes"`
+							Negatives int            `json:"negatives,omitempty"`
+							From      string         `json:"from,omitempty"`
+							To        string         `json:"to,omitempty"`
+							after
+						}{undone.Verb, undone.Photos, undone.Negatives, undone.From, undone.To, a}
+					},
+				}, err
 			})
 		},
 	}

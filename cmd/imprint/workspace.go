@@ -95,20 +95,40 @@ func open(c *cli.Context, existing bool) (*imprint.Workspace, error) {
 	return ws, nil
 }
 
-// change opens the workspace and lets verb change it. verb returns the lines that
-// say what it did, given the workspace afterwards.
-func change(c *cli.Context, verb func(*imprint.Workspace) (func(summary) []string, error)) error {
+// changed is what a verb did to the workspace: for people, given the workspace afterwards,
+// and as an object for programs, which ends with the members of after.
+type changed struct {
+	lines  func(summary) []string
+	object func(after) any
+}
+
+// after is how a change leaves the workspace.
+type after struct {
+	Estimate   classifier.Estimate `json:"estimate"`
+	Generation uint64              `json:"generation"`
+	Model      string              `json:"model,omitempty"` // "" without classes
+}
+
+// change opens the workspace, lets verb change it and prints what it did.
+func change(c *cli.Context, verb func(*imprint.Workspace) (changed, error)) error {
 	ws, err := open(c, true)
 	if err != nil {
 		return err
 	}
 	defer ws.Close()
-	lines, err := verb(ws)
+	did, err := verb(ws)
 	if err != nil {
 		return err
 	}
 	s := summarize(ws)
-	say(c, lines(s)...)
+	if asJSON(c) {
+		a := after{Estimate: s.estimate, Generation: s.generation}
+		if len(s.classes) > 0 {
+			a.Model = s.model
+		}
+		return printJSON(c.App.Writer, did.object(a))
+	}
+	say(c, did.lines(s)...)
 	detail(c, s.details()...)
 	return nil
 }

@@ -1,8 +1,8 @@
 // Package bmp decodes BMP photos. Call [Decode].
 //
-// It decodes the kinds of BMP that are found in practice: headers of Windows and OS/2, 1
-// to 32 bits per pixel, bit fields, and run-length encoding with 4 and 8 bits. The same
-// file gives the same pixels on every processor.
+// It decodes the kinds of BMP that occur in practice: headers of Windows and OS/2, 1 to 32
+// bits per pixel, bit fields, and run-length encoding with 4 and 8 bits. The same file
+// gives the same pixels on every processor.
 //
 // golang.org/x/image/bmp rejects most of these kinds, and uses the fourth byte of a pixel as
 // alpha even if it is undefined (golang/go#54368).
@@ -18,8 +18,8 @@ import (
 	"math/bits"
 )
 
-// Errors about a file. Test for them with errors.Is. The error for a file that ends too
-// early wraps io.ErrUnexpectedEOF instead.
+// Errors about a file. Test for them with errors.Is. If a file is truncated, the error wraps
+// io.ErrUnexpectedEOF instead.
 var (
 	// ErrFormat means that the file is not a valid BMP.
 	ErrFormat = errors.New("invalid BMP")
@@ -48,7 +48,7 @@ const (
 	headerV5   = 124 // BITMAPV5HEADER
 )
 
-// isWindows reports whether a header of this size is one of Windows, and not of OS/2.
+// isWindows reports whether a header of this size is a Windows header, not an OS/2 header.
 func isWindows(size int) bool {
 	switch size {
 	case headerV1, headerV2, headerV3, headerV4, headerV5:
@@ -61,7 +61,7 @@ func isWindows(size int) bool {
 type header struct {
 	width, height int
 	topDown       bool
-	bits          int // per pixel
+	bits          int // bits per pixel
 	compression   uint32
 	masks         [4]uint32 // of red, green, blue and alpha, for 16 and 32 bits
 	palette       color.Palette
@@ -69,7 +69,7 @@ type header struct {
 }
 
 // DecodeConfig reads the size of the BMP file b. The color model is a color.Palette or
-// color.NRGBAModel. Errors are those of Decode.
+// color.NRGBAModel. DecodeConfig returns the same errors as Decode.
 func DecodeConfig(b []byte) (image.Config, error) {
 	h, err := parse(b)
 	if err != nil {
@@ -82,12 +82,12 @@ func DecodeConfig(b []byte) (image.Config, error) {
 	return config, nil
 }
 
-// Decode decodes the BMP file b to an *image.Paletted or *image.NRGBA. Alpha counts if the
-// header has a mask for it and if it is not 0 in all pixels. Pixels that a run-length
-// encoding skips have the first colour of the palette. Decode does not retain b.
+// Decode decodes the BMP file b to an *image.Paletted or *image.NRGBA. It uses alpha if the
+// header has a mask for alpha and if alpha is not 0 in all pixels. Pixels skipped by a
+// run-length encoding have the first colour of the palette. Decode does not retain b.
 //
 // Errors wrap ErrFormat, ErrUnsupported or io.ErrUnexpectedEOF. Decode allocates the image,
-// so callers that read untrusted files check its size with DecodeConfig first.
+// so callers that read untrusted files must check its size with DecodeConfig first.
 func Decode(b []byte) (image.Image, error) {
 	h, err := parse(b)
 	if err != nil {
@@ -145,7 +145,7 @@ func parse(b []byte) (*header, error) {
 		}
 	}
 	switch {
-	case offset == 0: // some writers leave it out
+	case offset == 0: // some writers omit it
 		h.pixels = rest
 	case int64(offset) > int64(len(b)):
 		return nil, io.ErrUnexpectedEOF
@@ -155,8 +155,8 @@ func parse(b []byte) (*header, error) {
 	return h, nil
 }
 
-// parseInfo reads the information header. colours is the number of palette entries that it
-// claims.
+// parseInfo reads the information header. colours is the number of palette entries in the
+// header.
 func parseInfo(info []byte) (h *header, colours int, err error) {
 	h = new(header)
 	if len(info) == headerOS2 {
@@ -197,10 +197,10 @@ func parseInfo(info []byte) (h *header, colours int, err error) {
 }
 
 // setMasks sets the masks of 16 and 32 bits per pixel. rest is the file after the
-// information header. setMasks returns what follows the masks.
+// information header. setMasks returns the file after the masks.
 func (h *header) setMasks(info, rest []byte) ([]byte, error) {
 	fields := info[min(len(info), headerV1):] // in larger headers
-	after := 0                                // bytes of masks that follow a smaller header
+	after := 0                                // size of the masks that follow a smaller header
 	if len(info) < headerV2 {
 		switch h.compression {
 		case compressBitFields:
@@ -232,8 +232,8 @@ func (h *header) setMasks(info, rest []byte) ([]byte, error) {
 	return rest[after:], nil
 }
 
-// setPalette reads a palette with entries of the given size from b, and returns what follows
-// it. The pixels begin after gap bytes and may overlap it.
+// setPalette reads a palette with entries of the given size from b, and returns the rest of
+// b. The pixels begin after gap bytes and may overlap the palette.
 func (h *header) setPalette(b []byte, colours, entry int, gap int64) ([]byte, error) {
 	if gap >= int64(entry) {
 		colours = int(min(int64(colours), gap/int64(entry)))
@@ -253,14 +253,14 @@ func (h *header) setPalette(b []byte, colours, entry int, gap int64) ([]byte, er
 	return b[colours*entry:], nil
 }
 
-// rowSize returns the bytes of a row without and with its padding.
+// rowSize returns the size of a row in bytes, without and with its padding.
 func (h *header) rowSize() (size, stride int64) {
 	size = (int64(h.width)*int64(h.bits) + 7) / 8
 	return size, (size + 3) &^ 3
 }
 
-// check returns an error if the file is too short for its pixels. The last row may lack
-// its padding.
+// check returns an error if the file is too short for its pixels. The padding of the last
+// row may be missing.
 func (h *header) check() error {
 	size, stride := h.rowSize()
 	if left := int64(len(h.pixels)) - size; left < 0 || left/stride < int64(h.height-1) {
@@ -269,14 +269,14 @@ func (h *header) check() error {
 	return nil
 }
 
-// row returns row y of the image as it is stored. check must have succeeded.
+// row returns the stored bytes of row y of the image. check must have succeeded.
 func (h *header) row(y int) []byte {
 	size, stride := h.rowSize()
 	start := int64(h.stored(y)) * stride
 	return h.pixels[start : start+size]
 }
 
-// stored returns the position in the file of row y of the image, and the other way round.
+// stored returns the index in the file of row y of the image. It is its own inverse.
 func (h *header) stored(y int) int {
 	if h.topDown {
 		return y
@@ -314,7 +314,7 @@ func (h *header) colours() (image.Image, error) {
 		channels[i] = newChannel(m)
 	}
 	img := image.NewNRGBA(image.Rect(0, 0, h.width, h.height))
-	var alphas byte // all of them
+	var alphas byte // the alphas of all pixels, combined by OR
 	for y := range h.height {
 		row, dst := h.row(y), img.Pix[y*img.Stride:][:4*h.width]
 		for x := range h.width {
@@ -347,7 +347,7 @@ func (h *header) colours() (image.Image, error) {
 type channel struct {
 	mask  uint32
 	shift int
-	most  uint64    // the largest value
+	most  uint64    // the maximum value
 	table [256]byte // scaled values, if most is below 256
 }
 

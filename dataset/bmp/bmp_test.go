@@ -29,7 +29,7 @@ type file struct {
 	pixels      []byte
 }
 
-// encode returns the file.
+// encode returns f as the bytes of a BMP file.
 func (f file) encode() []byte {
 	le := binary.LittleEndian
 	info := make([]byte, f.header)
@@ -70,8 +70,8 @@ func (f file) encode() []byte {
 	return append(append(b, info...), f.pixels...)
 }
 
-// pack returns w×h pixels, each as the low bits of a number, as rows from the bottom, or
-// from the top.
+// pack returns the rows of w×h pixels, from the bottom or from the top. Each pixel is the
+// low bits of a number from at.
 func pack(w, h, bits int, topDown bool, at func(x, y int) uint32) []byte {
 	var b []byte
 	for i := range h {
@@ -112,7 +112,7 @@ func bgr(x, y int) uint32 {
 	return uint32(c.R)<<16 | uint32(c.G)<<8 | uint32(c.B)
 }
 
-// expand is a value of the given number of bits, scaled to 0 to 255.
+// expand reduces v to the given number of bits and scales the result to 0 to 255.
 func expand(v uint8, bits int) uint8 {
 	most := 1<<bits - 1
 	return uint8((int(v>>(8-bits))*255 + most/2) / most)
@@ -339,7 +339,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// FuzzDecode compares with golang.org/x/image/bmp what that decodes.
+// FuzzDecode compares the results with golang.org/x/image/bmp for the files that it decodes.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []file{
 		{header: headerV1, bits: 24, w: 5, h: 4, pixels: pack(5, 4, 24, false, bgr)},

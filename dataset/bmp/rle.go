@@ -13,7 +13,7 @@ const (
 )
 
 // runs decodes run-length encoded pixels. As in browsers, runs are clipped at the end of
-// their row, and rows that are missing at the end have the first colour of the palette.
+// their row, and missing rows at the end have the first colour of the palette.
 func (h *header) runs() (image.Image, error) {
 	img := image.NewPaletted(image.Rect(0, 0, h.width, h.height), h.palette)
 	b := h.pixels
@@ -59,7 +59,8 @@ func (h *header) runs() (image.Image, error) {
 	return img, nil
 }
 
-// index returns the index of pixel i in a run of the byte v, or of a byte of 4-bit pixels.
+// index returns the palette index of pixel i in a run of the byte v. With 4 bits per pixel,
+// v has two indexes, which alternate.
 func (h *header) index(v byte, i int) byte {
 	switch {
 	case h.bits == 8:

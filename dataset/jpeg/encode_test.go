@@ -6,8 +6,8 @@ import (
 	"math"
 )
 
-// encoder writes baseline JPEGs with any sampling factors and the standard Huffman
-// tables, which no other encoder at hand does. Quantization is off: all factors are 1.
+// encoder writes baseline JPEGs with any sampling factors and the standard Huffman tables.
+// We found no other encoder that can. All quantization factors are 1.
 type encoder struct {
 	width, height int
 	factors       [3][2]int // h, v of each component
@@ -23,7 +23,7 @@ type encoder struct {
 	dc   [3]int
 }
 
-// encode returns the file. It ends with EOI.
+// encode returns the JPEG file, with EOI at the end.
 func (e *encoder) encode() []byte {
 	e.b = []byte{0xff, 0xd8}
 	quant := make([]byte, 65)
@@ -110,7 +110,7 @@ func (e *encoder) most() (h, v int) {
 // block writes block (x, y) of component c.
 func (e *encoder) block(c, bx, by int) {
 	h, v := e.most()
-	// Samples are in the middle of the pixels that they stand for.
+	// A sample is in the middle of its pixels.
 	sx, sy := float64(h)/float64(e.factors[c][0]), float64(v)/float64(e.factors[c][1])
 	var s [8][8]float64
 	for y := range 8 {
@@ -151,7 +151,7 @@ func (e *encoder) block(c, bx, by int) {
 	}
 }
 
-// code writes a run and a value.
+// code writes a run of zeros and the value after it as a Huffman code and bits.
 func (e *encoder) code(table []byte, run, v int) {
 	size, bits := 0, v
 	for a := max(v, -v); a > 0; a >>= 1 {
@@ -193,7 +193,7 @@ func (e *encoder) put(v, n int) {
 	}
 }
 
-// flush fills the last byte with ones.
+// flush fills the last byte with ones and writes it.
 func (e *encoder) flush() {
 	for e.bits > 0 {
 		e.put(1, 1)

@@ -13,8 +13,8 @@ type Config struct {
 	// not support.
 	Components  int
 	Progressive bool
-	// Memory is how many bytes Decode allocates at full size, apart from a copy of the
-	// file. It is 0 for CMYK.
+	// Memory is the number of bytes that Decode allocates at full size, without the copy
+	// of the file. It is 0 for CMYK.
 	Memory int64
 }
 
@@ -54,34 +54,34 @@ func DecodeConfig(b []byte) (Config, error) {
 	}
 }
 
-// frame is what the markers before the first scan define.
+// frame has the properties that the markers before the first scan define.
 type frame struct {
 	width, height           int
 	baseline, progressive   bool
 	jfif, adobe, adobeIsRGB bool
 	components              []component
 	store                   [3]component
-	h, v                    int             // blocks per MCU of the components with the most
+	h, v                    int             // maximum of the components' blocks per MCU
 	mcus                    image.Point     // MCUs of the image
 	wanted                  image.Rectangle // MCUs to transform; empty before the first scan
-	size                    int             // a block becomes size×size pixels
-	last                    int             // last coefficient, in file order, that these pixels need
+	size                    int             // a block is decoded to size×size pixels
+	last                    int             // last coefficient, in file order, needed for these pixels
 }
 
 // component is one colour component of a frame.
 type component struct {
 	id, table byte
 	h, v      int // blocks per MCU
-	wide      int // blocks of the image, without those that only fill up MCUs
+	wide      int // blocks of the image, without padding blocks of MCUs
 	high      int
 
-	pix    []byte // of the wanted MCUs
+	pix    []byte // samples of the wanted MCUs
 	stride int
-	seen   bool // a scan has it
+	seen   bool // whether a scan has this component
 
-	blocks  []progressBlock // of the whole image, if progressive
+	blocks  []progressBlock // blocks of the whole image, if progressive
 	across  int             // blocks per row of blocks
-	unknown [64]uint8       // bits of each coefficient that are still unknown, if progressive
+	unknown [64]uint8       // number of unknown bits of each coefficient, if progressive
 }
 
 // header reads the size and the components (T.81 B.2.2). rest is the file after the
@@ -135,7 +135,7 @@ func (f *frame) component(i int, s []byte) error {
 	if c.table > 3 || c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
 		return invalid("component %d of %d×%d blocks with quantization table %d", c.id, c.h, c.v, c.table)
 	}
-	if len(f.components) == 1 { // its factors do not matter (T.81 A.2.2)
+	if len(f.components) == 1 { // its sampling factors do not matter (T.81 A.2.2)
 		c.h, c.v = 1, 1
 	}
 	for k := range c.unknown {
@@ -161,7 +161,7 @@ func lines(rest []byte) int {
 	}
 }
 
-// application reads what an APP0 or APP14 segment says about the colours.
+// application reads the colour information in an APP0 or APP14 segment.
 func (f *frame) application(marker byte, s []byte) {
 	switch {
 	case marker == markerAPP0 && len(s) >= 5:
@@ -172,8 +172,8 @@ func (f *frame) application(marker byte, s []byte) {
 	}
 }
 
-// isRGB reports whether the three components are red, green and blue. Like image/jpeg it
-// decides by Adobe's marker or by the names of the components.
+// isRGB reports whether the three components are red, green and blue, by Adobe's marker or
+// by the names of the components, as image/jpeg does.
 func (f *frame) isRGB() bool {
 	c := f.components
 	named := len(c) == 3 && c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B'
@@ -194,7 +194,7 @@ func (f *frame) complete() bool {
 	return true
 }
 
-// memory returns how many bytes decoding all pixels allocates.
+// memory returns the number of bytes that decoding all pixels allocates.
 func (f *frame) memory() int64 {
 	var perMCU int64
 	for _, c := range f.components {
@@ -275,7 +275,7 @@ func (c *component) allocate(f *frame) {
 	c.pix = sized(c.pix, c.stride*f.wanted.Dy()*c.v*f.size)
 }
 
-// sized returns a slice of length n with any content. It reuses s if that is large
+// sized returns a slice of length n with arbitrary content. It reuses s if s is large
 // enough.
 func sized[T any](s []T, n int) []T {
 	if cap(s) < n {
@@ -284,8 +284,8 @@ func sized[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// ratio returns the subsampling of an image.YCbCr that can hold the components as they
-// are. ok is false if there is none.
+// ratio returns the subsampling of an image.YCbCr that can hold the components without
+// conversion. If there is none, ok is false.
 func (f *frame) ratio() (ratio image.YCbCrSubsampleRatio, ok bool) {
 	if len(f.components) == 1 {
 		return 0, true
@@ -314,7 +314,7 @@ func (f *frame) ratio() (ratio image.YCbCrSubsampleRatio, ok bool) {
 // image returns the wanted part of the image.
 func (d *Decoder) image() image.Image {
 	f := &d.jpg
-	w, h := f.h*f.size, f.v*f.size // pixels of an MCU
+	w, h := f.h*f.size, f.v*f.size // size of an MCU in pixels
 	r := image.Rect(f.wanted.Min.X*w, f.wanted.Min.Y*h, f.wanted.Max.X*w, f.wanted.Max.Y*h)
 	r = r.Intersect(image.Rect(0, 0, ceilDiv(f.width, d.o.Reduce), ceilDiv(f.height, d.o.Reduce)))
 	for i := range f.components {
@@ -350,8 +350,8 @@ func (d *Decoder) image() image.Image {
 	return rgb
 }
 
-// upsample repeats the samples of c until it has one for each pixel. It swaps c.pix with
-// the memory in spare, so that both are reused.
+// upsample repeats the samples of c to get one for each pixel. It swaps c.pix with the
+// memory in spare, so that both are reused.
 func (c *component) upsample(f *frame, spare *[]byte) {
 	if c.h == f.h && c.v == f.v {
 		return

@@ -10,20 +10,20 @@ const lookahead = 10
 
 // huffman decodes the symbols of one table (T.81 annex C).
 type huffman struct {
-	// byBits maps the next bits of the file to symbol·256 + length of the code. It is
-	// 0 for longer codes.
+	// byBits maps the next bits of the file to symbol·256 + length of the code, or to 0
+	// if the code is longer.
 	byBits [1 << lookahead]uint16
-	// Padded with zeros to 16 bits, the codes of n bits are those in
+	// A code of n bits, padded with zeros to 16 bits, satisfies
 	// limit[n-1] ≤ code < limit[n].
 	limit [17]uint32
 	// The symbol of a code of n bits is symbols[first[n]+code].
 	first   [17]int
 	symbols [256]byte
 
-	// skips maps the next bits to the run of whole AC coefficients in them, which
-	// makes skipping coefficients fast. A value is count·256 + length in bits, plus
-	// skipsEnd if the run ends the block, which then counts as one coefficient more.
-	// It is 0 if coefficients have to be read one by one.
+	// skips makes skipping coefficients fast. It maps the next bits to the run of whole
+	// AC coefficients in them. A value is count·256 + length in bits, plus skipsEnd if the
+	// run ends the block. The end then counts as one more coefficient. A value of 0 means
+	// that coefficients must be read one by one.
 	skips    [1 << skipBits]uint16
 	hasSkips bool
 	defined  bool
@@ -86,7 +86,7 @@ func (d *Decoder) huffmanTables(s []byte) error {
 	return nil
 }
 
-// define reads a table from s and returns how many bytes it took.
+// define reads a table from s and returns its size in bytes.
 func (h *huffman) define(s []byte) (int, error) {
 	codes := 0
 	for _, n := range s[:16] {
@@ -119,8 +119,8 @@ func (h *huffman) define(s []byte) (int, error) {
 	return 16 + codes, nil
 }
 
-// defaultTo defines a table that the file does not define. slot 0 is for luma, 1 for
-// chroma.
+// defaultTo sets the standard table if the file does not define h. slot 0 is for luma, 1
+// for chroma.
 func (h *huffman) defaultTo(tables [2][]byte, slot byte) {
 	if !h.defined && slot < 2 {
 		h.define(tables[slot])
@@ -139,16 +139,16 @@ func (h *huffman) long(acc uint64) uint16 {
 	return 0
 }
 
-// slack is how many zero bytes follow the coded bytes in memory. No block is longer, and
-// bitReader.over is checked after each block.
+// slack is the number of zero bytes after the coded bytes in memory. No block is longer,
+// and bitReader.over is checked after each block.
 const slack = 512
 
 // bitReader reads the coded bytes of a scan up to the next marker.
 type bitReader struct {
 	coded []byte // unstuffed, followed by slack zeros
-	end   int    // of the coded bytes
-	pos   int    // of the next byte for acc
-	// The next n bits are the leftmost of acc. The bits after them may be set: they
+	end   int    // end of the coded bytes
+	pos   int    // position of the next byte for acc
+	// The next n bits are the leftmost bits of acc. The bits after them may be set: they
 	// belong to the next fill.
 	acc uint64
 	n   uint
@@ -205,7 +205,7 @@ func (r *bitReader) take(k uint) int {
 	return v
 }
 
-// last returns the last byte of which bits were read.
+// last returns the last byte from which bits were read.
 func (r *bitReader) last() byte {
 	return r.coded[max(0, (8*r.pos-int(r.n)-1)/8)]
 }
@@ -213,8 +213,8 @@ func (r *bitReader) last() byte {
 // over reports whether more bits were read than the scan has.
 func (r *bitReader) over() bool { return 8*r.pos-int(r.n) > 8*r.end }
 
-// extend returns the signed number in the leftmost k bits of acc. It is negative if they
-// begin with 0 (T.81 F.2.2.1).
+// extend returns the signed number in the leftmost k bits of acc. The number is negative
+// if the first bit is 0 (T.81 F.2.2.1).
 func extend(acc uint64, k uint) int32 {
 	v := int32(acc >> 1 >> (63 - k&63))
 	return v + int32(^(int64(acc)>>63))&(1-int32(1)<<(k&31))

@@ -4,9 +4,9 @@ package jpeg
 //
 //	x(n) = X(0) + √2·Σ X(k)·cos((2n+1)·k·π/2N), k from 1 to N−1
 //
-// and the result is divided by 8. For N = 8 that is T.81 A.3.3. A smaller N turns the low
-// frequencies of a block of 8×8 samples into a reduced block: it evaluates the cosine
-// series in the middle of each N-th of the block.
+// and the result is divided by 8. For N = 8 this is T.81 A.3.3. A smaller N turns the low
+// frequencies of a block of 8×8 samples into a reduced block: it divides the block into N
+// parts and evaluates the cosine series in the middle of each.
 //
 // Factors have factorBits fraction bits, and values between the two dimensions have
 // betweenBits.
@@ -26,7 +26,7 @@ const (
 )
 
 // transform writes the pixels of the block in d.unzigged to block (x, y) of the wanted
-// blocks of c. dcOnly means that only its first coefficient is not zero.
+// blocks of c. If dcOnly is set, only the first coefficient may be nonzero.
 func (d *Decoder) transform(c *component, x, y int, dcOnly bool) {
 	b, size := &d.unzigged, d.jpg.size
 	dst := c.pix[size*(y*c.stride+x):]
@@ -74,7 +74,7 @@ func line4(x0, x1, x2, x3 int32) (y0, y1, y2, y3 int32) {
 
 const (
 	halfway = 1 << (factorBits - betweenBits - 1)
-	end     = factorBits + betweenBits + 3 // bits to drop in the end
+	end     = factorBits + betweenBits + 3 // bits to drop at the end
 	halfEnd = 1 << (end - 1)
 )
 
@@ -89,7 +89,7 @@ func transform4(b *[64]int32, dst []byte, stride int) {
 	}
 	for y := range 4 {
 		r := (*[4]int32)(t[4*y:])
-		// Adding to the first value adds to all results: this rounds them.
+		// The first value is a term of all results: adding half a unit rounds them.
 		y0, y1, y2, y3 := line4(r[0]+halfEnd>>factorBits, r[1], r[2], r[3])
 		row := (*[4]byte)(dst[y*stride:])
 		row[0], row[1], row[2], row[3] = sample(y0>>end), sample(y1>>end), sample(y2>>end), sample(y3>>end)

@@ -10,13 +10,13 @@
 // except for Huffman tables with more codes than their lengths allow. It also accepts
 // files that are common in practice:
 //
-//   - Without Huffman tables, as MJPEG cameras send them. The tables are those of ITU-T
-//     T.81 K.3.
-//   - Without the end marker, if all image data is there.
+//   - Without Huffman tables, as sent by MJPEG cameras. The package then uses the tables of
+//     ITU-T T.81 K.3.
+//   - Without the end marker, if the image data is complete.
 //   - With any sampling factors, and with the number of lines after the first scan.
 //
-// In scans of one component that has several blocks per MCU, restarts and ends are where
-// T.81 puts them, unlike in image/jpeg.
+// In scans of one component that has several blocks per MCU, the package places restarts and
+// ends as T.81 does. image/jpeg does not.
 //
 // The arithmetic is integer only: the same file gives the same pixels on every
 // processor.
@@ -31,8 +31,8 @@ import (
 	"io"
 )
 
-// Errors about a file. Test for them with errors.Is. The error for a file that ends too
-// early wraps io.ErrUnexpectedEOF instead.
+// Errors about a file. Test for them with errors.Is. If a file is truncated, the error wraps
+// io.ErrUnexpectedEOF instead.
 var (
 	// ErrFormat means that the file is not a valid JPEG.
 	ErrFormat = errors.New("invalid JPEG")
@@ -44,13 +44,13 @@ var (
 type Options struct {
 	// Reduce divides width and height: 1, 2, 4 or 8. 0 means 1.
 	Reduce int
-	// Region is the part of the image that is needed, in pixels of the full size.
-	// Empty means all of it.
+	// Region is the part of the image to decode, in pixels of the full size. If it is
+	// empty, Decode decodes the whole image.
 	Region image.Rectangle
 }
 
 // A Decoder decodes photos one after the other and reuses its memory. The zero value is
-// ready to use. One goroutine may use it at a time.
+// ready to use. A Decoder is not safe for concurrent use.
 type Decoder struct {
 	reader
 	o   Options
@@ -61,7 +61,7 @@ type Decoder struct {
 	bits     bitReader
 	unzigged [64]int32 // the current block, dequantized, in natural order
 	clean    bool      // unzigged is zero except for the first coefficient
-	eobRun   int       // blocks to come without further codes
+	eobRun   int       // number of following blocks without further codes
 	interval int       // restart interval in MCUs, or 0
 
 	rgb []byte    // pixels of an RGB image
@@ -160,8 +160,8 @@ func (r *reader) marker() (byte, error) {
 	}
 }
 
-// segment returns the next marker and its segment, which the end marker does not have.
-// It skips stray restarts.
+// segment returns the next marker and its segment, or no segment for the end marker. It
+// skips stray restart markers.
 func (r *reader) segment() (marker byte, s []byte, err error) {
 	for {
 		marker, err = r.marker()
@@ -203,8 +203,8 @@ const (
 	markerCOM   = 0xfe
 )
 
-// segments reads the file until all of the image is known, or up to its end marker. What
-// phones append to a file without an end marker therefore does no harm.
+// segments reads the file until the image is complete, or up to its end marker. It therefore
+// ignores data that phones append to a file without an end marker.
 func (d *Decoder) segments() error {
 	if err := d.start(); err != nil {
 		return err
@@ -225,8 +225,8 @@ func (d *Decoder) segments() error {
 }
 
 // checkEnd returns an error if the file has no further marker and its last coded byte is
-// zero. Such a file was probably cut within a scan and then filled with zeros, which are
-// valid codes.
+// zero. Such a file was probably truncated within a scan and then filled with zeros, which
+// are valid codes.
 func (d *Decoder) checkEnd() error {
 	if _, err := d.marker(); err == nil || d.bits.last() != 0 {
 		return nil
@@ -234,7 +234,7 @@ func (d *Decoder) checkEnd() error {
 	return io.ErrUnexpectedEOF
 }
 
-// interpret reads the segment s of a marker, and after a scan header the scan.
+// interpret reads the segment s of a marker. If s is a scan header, it also reads the scan.
 func (d *Decoder) interpret(marker byte, s []byte) error {
 	switch {
 	case marker >= markerSOF0 && marker <= markerSOF2:

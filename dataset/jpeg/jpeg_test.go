@@ -94,7 +94,7 @@ func TestMatchesStdlib(t *testing.T) {
 	}
 }
 
-// TestReduced compares reduced images with the means of the full-size one.
+// TestReduced compares reduced images with block means of the full-size image.
 func TestReduced(t *testing.T) {
 	for name, b := range samples(t) {
 		whole, err := new(Decoder).Decode(b, Options{})
@@ -231,7 +231,7 @@ func TestReuse(t *testing.T) {
 	}
 }
 
-// TestReuseForgetsTables checks that a file does not get the tables of the previous one.
+// TestReuseForgetsTables checks that a Decoder does not use the tables of the previous file.
 func TestReuseForgetsTables(t *testing.T) {
 	var d Decoder
 	progressive := samples(t)["progressive-2x2.jpg"]

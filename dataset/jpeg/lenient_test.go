@@ -161,7 +161,8 @@ func TestSampling(t *testing.T) {
 		}
 		for c, f := range factors {
 			h, v := e.most()
-			// Repeating a sample is off by up to the slope of the waves in half its width.
+			// The error of a repeated sample is at most the slope of the waves times half its
+			// width.
 			limit := 0.8 + 2*(float64(h)/float64(f[0])-1) + 2*(float64(v)/float64(f[1])-1)
 			if mean := sum[c] / (39 * 53); mean > limit {
 				t.Errorf("%v: component %d is off by %.2f on average, want at most %.2f", factors, c, mean, limit)

@@ -88,7 +88,7 @@ func TestErrors(t *testing.T) {
 	if _, err := new(Decoder).Decode(b, Options{Reduce: 3}); err == nil {
 		t.Error("reduced by 3: no error")
 	}
-	// Bytes that other decoders skip as well.
+	// Other decoders skip these bytes, too.
 	for name, b := range map[string][]byte{
 		"fill bytes":     append([]byte{0xff, 0xd8, 0xff, 0xff}, b[2:]...),
 		"other bytes":    append([]byte{0xff, 0xd8, 1, 2, 0xff, 0, 3}, b[2:]...),
@@ -103,7 +103,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// FuzzDecode compares with image/jpeg which files decode.
+// FuzzDecode checks that Decode succeeds for the same files as image/jpeg.
 func FuzzDecode(f *testing.F) {
 	for _, b := range samples(f) {
 		f.Add(b, byte(1))
@@ -138,7 +138,7 @@ func FuzzDecode(f *testing.F) {
 		if _, cmyk := want.(*image.CMYK); cmyk || config.Components == 4 {
 			return
 		}
-		// Differences that the package documentation lists.
+		// The package documentation lists these differences.
 		uneven := false
 		for _, c := range d.jpg.components {
 			uneven = uneven || c.h == 2 && d.jpg.components[0].h == 4
@@ -155,8 +155,9 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// missing reports whether image/jpeg rejects b because it lacks what Decode can do
-// without: Huffman tables, the end marker, or sampling factors that image/jpeg supports.
+// missing reports whether image/jpeg rejects b for a reason that Decode tolerates: missing
+// Huffman tables, a missing end marker, or sampling factors that image/jpeg does not
+// support.
 func missing(b []byte, err error) bool {
 	lenient := func(err error) bool {
 		for _, s := range []string{"uninitialized Huffman table", "subsampling", "unknown marker"} {

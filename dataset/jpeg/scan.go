@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// natural maps a coefficient in file order, along diagonals, to its place in a block,
-// row by row (T.81 figure A.6).
+// natural maps the index of a coefficient in file order, along diagonals, to its index in a
+// block, row by row (T.81 figure A.6).
 var natural = [64]uint8{
 	0, 1, 8, 16, 9, 2, 3, 10,
 	17, 24, 32, 25, 18, 11, 4, 5,
@@ -25,8 +25,9 @@ type scanned struct {
 	before int32 // the previous DC coefficient
 }
 
-// spectrum is the part of the coefficients that a scan carries: those from first to
-// last, down to bit low. high is 0, or the bit down to which they are already known.
+// spectrum is the part of the coefficients in a scan: the coefficients from first to last,
+// down to bit low. high is 0 in their first scan, otherwise the lowest bit known from
+// earlier scans.
 type spectrum struct {
 	first, last int
 	high, low   uint
@@ -94,8 +95,8 @@ func (d *Decoder) scan(s []byte) error {
 	return nil
 }
 
-// mcus reads the MCUs of a scan. In a scan of one component each block of the image is
-// an MCU, and no blocks fill up.
+// mcus reads the MCUs of a scan. In a scan of one component each block of the image is an
+// MCU, and there are no padding blocks.
 func (d *Decoder) mcus(in []scanned, p spectrum) error {
 	across, down := d.jpg.mcus.X, d.jpg.mcus.Y
 	if len(in) == 1 {
@@ -152,7 +153,7 @@ func (d *Decoder) restart(in []scanned, marker byte) error {
 	return nil
 }
 
-// block reads block (x, y) of a component as far as the scan carries it.
+// block reads the part of block (x, y) of a component that is in the scan.
 func (d *Decoder) block(c *scanned, x, y int, p spectrum) error {
 	var err error
 	if d.jpg.progressive {
@@ -171,7 +172,7 @@ func (d *Decoder) block(c *scanned, x, y int, p spectrum) error {
 			d.transform(c.component, x, y, dcOnly)
 		}
 	}
-	// The end comes first: an error in the zeros after it means nothing.
+	// Check for the end first: errors in the zeros after it are meaningless.
 	if d.bits.over() {
 		return io.ErrUnexpectedEOF
 	}
@@ -202,8 +203,8 @@ func (r *bitReader) difference(h *huffman) (int32, error) {
 	return v, nil
 }
 
-// sequentialBlock reads all coefficients of a block. It dequantizes those up to last
-// into d.unzigged and skips the others. It reports whether only the first is not zero.
+// sequentialBlock reads all coefficients of a block. It dequantizes the coefficients up to
+// last into d.unzigged and skips the others. It reports whether only the first is nonzero.
 func (d *Decoder) sequentialBlock(c *scanned, last int) (dcOnly bool, err error) {
 	r := d.bits // a local copy makes decoding twice as fast
 	v, err := r.difference(c.dc)

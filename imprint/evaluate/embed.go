@@ -16,21 +16,20 @@ import (
 // EmbedOptions say how [Embed] makes a set.
 type EmbedOptions struct {
 	Resize   dataset.Resize
-	Auto     bool // choose between dataset.Crop and dataset.Squash instead of Resize
-	Support  int  // photos of each class to train on, the most that will be asked for
+	Auto     bool // choose dataset.Crop or dataset.Squash in place of Resize
+	Support  int  // support photos per class, the most that will be evaluated
 	Episodes int
-	Threads  int // 0 is all cores
-	// Progress, if not nil, is called after each photo.
-	Progress func(done, total int)
+	Threads  int                   // 0 is all cores
+	Progress func(done, total int) // called after each photo, if not nil
 }
 
-// ErrDuplicate is the reason for leaving out a photo that a set already has.
+// ErrDuplicate is the reason for skipping a photo that the set already has.
 var ErrDuplicate = errors.New("the same photo is already in the set")
 
-// Embed embeds labelled photos with b and samples episodes from them: in each, Support
-// photos of each class, chosen at random, are trained on and all others are queried. The
-// same items give the same episodes. It returns the photos that it left out, and with Auto
-// the choice of the resize mode: the one that adding all photos to a workspace would make.
+// Embed embeds labeled photos with b and samples episodes: each trains on Support random photos
+// per class and queries all others. The same items give the same episodes. It also returns the
+// photos that it skipped and, with Auto, the choice of the resize mode, which is the one that a
+// workspace makes for the same photos. It fails with ErrProtocol if a class has too few photos.
 func Embed(ctx context.Context, name string, b *backbone.Backbone, items []dataset.Item, o EmbedOptions) (*Set, []dataset.Skipped, *ResizeChoice, error) {
 	if !o.Auto {
 		s, skipped, err := embed(ctx, name, b, items, o)

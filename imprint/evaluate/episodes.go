@@ -8,45 +8,39 @@ import (
 	"runtime"
 	"slices"
 
-	"github.com/imprintkit/imprint/classifier"
 	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/stat"
+
+	"github.com/imprintkit/imprint/classifier"
 )
 
-// An Evaluation is the accuracy of heads taught with few photos, and what stands in the
-// way of a better one.
+// An Evaluation is the result of [Set.Evaluate] or [Set.LeaveOneOut]: how accurate heads are,
+// and which photos hold them back.
 type Evaluation struct {
-	Set     string   `json:"set"`
-	Classes []string `json:"classes"`
-	Photos  int      `json:"photos"`
-	// Results is the learning curve of each head.
-	Results []Accuracy `json:"results"`
-	// Details has each head once.
-	Heads []HeadReport `json:"details"`
-	// Alike are photos that hardly differ, and Pulls those that harm others, the worst
-	// first.
-	NearDuplicates []NearDuplicates `json:"alike"`
-	LabelSuspects  []LabelSuspect   `json:"pulls"`
-	// Unknown is how well photos of classes not taught are told from those that are, if
-	// that was asked.
-	OpenSet []OpenSet `json:"unknown,omitempty"`
-	// Devices counts the photos that each device embedded.
-	Devices map[string]int `json:"devices,omitempty"`
+	Set            string           `json:"set"`
+	Classes        []string         `json:"classes"`
+	Photos         int              `json:"photos"`
+	Results        []Accuracy       `json:"results"` // the learning curve of each head
+	Heads          []HeadReport     `json:"details"` // one for each head
+	NearDuplicates []NearDuplicates `json:"alike"`   // those with several labels first
+	LabelSuspects  []LabelSuspect   `json:"pulls"`   // the most suspicious first
+	OpenSet        []OpenSet        `json:"unknown,omitempty"`
+	Devices        map[string]int   `json:"devices,omitempty"` // photos embedded by each device
 }
 
-// Accuracy is the share of right answers in percent, over several draws of the
-// photos taught.
+// Accuracy is the accuracy of a head in percent, over several episodes.
 type Accuracy struct {
 	Head     string  `json:"head"`
-	Support  int     `json:"shots"` // photos a class
+	Support  int     `json:"shots"` // photos per class
 	Mean     float64 `json:"mean"`
-	Std      float64 `json:"std"` // of the draws, dividing by their number
+	Std      float64 `json:"std"` // population standard deviation
 	Episodes int     `json:"draws"`
 }
 
-// Evaluate teaches each head with each number of photos in shots and counts how often
-// it is right, draw by draw. The details are those of the largest number.
-func (s *Set) Evaluate(ctx context.Context, heads []classifier.Method, shots []int) (*Evaluation, error) {
+// Evaluate trains each head with each number of support photos per class, and classifies the
+// query photos of every episode. The head reports are those of the largest number. It fails
+// with ErrProtocol if an episode has too few photos.
+func (s *Set) Evaluate(ctx context.Context, heads []classifier.Method, support []int) (*Evaluation, error) {
 	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", s.Name, err) }
 	if err := s.check(); err != nil {
 		return fail(err)
@@ -54,17 +48,17 @@ func (s *Set) Evaluate(ctx context.Context, heads []classifier.Method, shots []i
 	ev := s.evaluation()
 	for _, h := range heads {
 		var last []outcome
-		for _, k := range shots {
+		for _, k := range support {
 			err := s.suffice(k)
 			var all []outcome
 			if err == nil {
 				all, err = s.episodes(ctx, h, k)
 			}
 			if err != nil {
-				return fail(fmt.Errorf("with %d photos a class: %w", k, err))
+				return fail(fmt.Errorf("with %d support photos per class: %w", k, err))
 			}
 			ev.Results = append(ev.Results, accuracyOf(h, k, all))
-			if k == slices.Max(shots) {
+			if k == slices.Max(support) {
 				last = all
 			}
 		}
@@ -77,7 +71,7 @@ func (s *Set) Evaluate(ctx context.Context, heads []classifier.Method, shots []i
 					recipe = ""
 				}
 			}
-			ev.Heads = append(ev.Heads, s.headReport(string(h), recipe, slices.Max(shots), predictions))
+			ev.Heads = append(ev.Heads, s.headReport(string(h), recipe, slices.Max(support), predictions))
 		}
 	}
 	if err := s.compare(ctx, ev); err != nil {
@@ -90,7 +84,7 @@ func (s *Set) evaluation() *Evaluation {
 	return &Evaluation{Set: s.Name, Classes: s.Classes, Photos: len(s.Labels), Devices: s.Devices}
 }
 
-// compare finds what photos have to do with each other, whatever the head.
+// compare fills in the results that do not depend on a head.
 func (s *Set) compare(ctx context.Context, ev *Evaluation) (err error) {
 	if ev.NearDuplicates, err = s.nearDuplicates(ctx); err == nil {
 		ev.LabelSuspects, err = s.labelSuspects(ctx)
@@ -98,43 +92,51 @@ func (s *Set) compare(ctx context.Context, ev *Evaluation) (err error) {
 	return err
 }
 
-// drawn is what came of one draw.
+// An outcome is the result of one episode.
 type outcome struct {
 	recipe      string
 	predictions []prediction
 }
 
-func accuracyOf(h classifier.Method, shots int, all []outcome) Accuracy {
+func accuracyOf(h classifier.Method, support int, all []outcome) Accuracy {
 	var percent []float64
 	for _, d := range all {
-		right := 0
+		correct := 0
 		for _, p := range d.predictions {
 			if p.answer == p.class {
-				right++
+				correct++
 			}
 		}
-		percent = append(percent, 100*float64(right)/float64(len(d.predictions)))
+		percent = append(percent, 100*float64(correct)/float64(len(d.predictions)))
 	}
 	mean, std := stat.PopMeanStdDev(percent, nil)
-	return Accuracy{Head: string(h), Support: shots, Mean: mean, Std: std, Episodes: len(percent)}
+	return Accuracy{Head: string(h), Support: support, Mean: mean, Std: std, Episodes: len(percent)}
 }
 
-// suffice says whether every draw has k photos of each class, and one to ask about.
+// suffice returns an error unless every episode has k support photos of each class and a
+// query photo.
 func (s *Set) suffice(k int) error {
-	for d, classes := range s.Support {
-		for c, rows := range classes {
-			if k < 1 || k > len(rows) {
-				return fmt.Errorf("%w: draw %d has %d photos of %q to teach", ErrProtocol, d, len(rows), s.Classes[c])
-			}
+	for d := range s.Support {
+		if err := s.sufficeEpisode(d, k); err != nil {
+			return err
 		}
 		if len(s.Query[d]) == 0 {
-			return fmt.Errorf("%w: draw %d has no photo to classify", ErrProtocol, d)
+			return fmt.Errorf("%w: episode %d has no query photos", ErrProtocol, d)
 		}
 	}
 	return nil
 }
 
-// draws makes all draws with k photos a class, on all cores.
+func (s *Set) sufficeEpisode(d, k int) error {
+	for c, rows := range s.Support[d] {
+		if k < 1 || k > len(rows) {
+			return fmt.Errorf("%w: episode %d has %d support photos of %q", ErrProtocol, d, len(rows), s.Classes[c])
+		}
+	}
+	return nil
+}
+
+// episodes runs all episodes with k support photos per class, on all cores.
 func (s *Set) episodes(ctx context.Context, method classifier.Method, k int) ([]outcome, error) {
 	all := make([]outcome, len(s.Support))
 	group, ctx := errgroup.WithContext(ctx)
@@ -150,48 +152,43 @@ func (s *Set) episodes(ctx context.Context, method classifier.Method, k int) ([]
 	return all, group.Wait()
 }
 
-// draw teaches k photos of each class, or all there are to teach, and asks about the
-// others.
+// episode trains on k support photos per class, or on all where there are fewer, and
+// classifies the query photos.
 func (s *Set) episode(method classifier.Method, d, k int) (outcome, error) {
-	var examples []classifier.Example
-	for c, rows := range s.Support[d] {
-		for _, row := range rows[:min(k, len(rows))] {
-			examples = append(examples, classifier.Example{Label: s.Classes[c], Unit: s.Units[row], Norm: s.Norms[row]})
-		}
-	}
+	examples := s.supportOf(d, k, func(int) bool { return true })
 	fitted, err := classifier.Fit(examples, method, s.roots())
 	if err != nil {
 		return outcome{}, err
 	}
 	head := fitted.Head
-	place := make([]int, len(s.Classes)) // of each class among the head's
+	place := make([]int, len(s.Classes)) // of each class in the head
 	for c, label := range s.Classes {
 		place[c] = slices.Index(head.Labels, label)
 	}
 	found := outcome{recipe: fitted.Recipe.String()}
-	given, logits := make([]float64, len(head.Labels)), make([]float64, len(s.Classes))
+	byHead, logits := make([]float64, len(head.Labels)), make([]float64, len(s.Classes))
 	for _, row := range s.Query[d] {
-		head.Logits(given, s.Units[row])
+		head.Logits(byHead, s.Units[row])
 		for c, at := range place {
-			logits[c] = given[at]
+			logits[c] = byHead[at]
 		}
 		found.predictions = append(found.predictions, predict(row, s.Labels[row], logits, fitted.Temperature))
 	}
 	return found, nil
 }
 
-// sample draws episodes with a fixed seed: of each class support photos to train on, the
-// others to query. Of a class with fewer photos it takes all but one if partial is true,
-// and fails otherwise. It fails with ErrProtocol if no class has a photo left to query.
+// sample draws episodes with a fixed seed: support photos of each class to train on, and all
+// others to query. If partial is true, a class with fewer photos keeps one to query; else
+// sample fails. It also fails if no class has a photo left to query.
 func (s *Set) sample(support, episodes int, partial bool) error {
 	rows := s.rows()
 	if len(rows) < 2 {
-		return fmt.Errorf("%w: it has %d classes; two are the least", ErrProtocol, len(rows))
+		return fmt.Errorf("%w: it takes two classes; the set has %d", ErrProtocol, len(rows))
 	}
 	more := false
 	for c, r := range rows {
 		if len(r) <= support && !partial {
-			return fmt.Errorf("%w: class %q has %d photos; teaching %d and classifying at least one needs more", ErrProtocol, s.Classes[c], len(r), support)
+			return fmt.Errorf("%w: class %q has %d photos; it needs %d support photos and a query photo", ErrProtocol, s.Classes[c], len(r), support)
 		}
 		more = more || len(r) > support
 	}

@@ -3,95 +3,62 @@ package evaluate
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// A Detail is what is known of one head, photo by photo. Shares and scores are 0…1.
+// A HeadReport describes the predictions of one head, down to the single photo. Proportions
+// and scores are 0…1.
 type HeadReport struct {
-	Head string `json:"head"`
-	// Recipe is what Head, left to choose, was in the end; "" where draws differ.
-	Recipe string `json:"recipe,omitempty"`
-	// Shots is how many photos of each class were taught; 0 is all but the one asked
-	// about.
-	Support  int        `json:"shots"`
-	Accuracy Proportion `json:"accuracy"`
-	// Estimate is what leaving out one photo at a time gave; nil for draws.
-	Estimate *classifier.Estimate `json:"estimate,omitempty"`
+	Head     string               `json:"head"`
+	Recipe   string               `json:"recipe,omitempty"` // that Head chose; "" if episodes differ
+	Support  int                  `json:"shots"`            // photos per class; 0 after leaving one out
+	Accuracy Proportion           `json:"accuracy"`
+	Estimate *classifier.Estimate `json:"estimate,omitempty"` // by leaving one out; nil for episodes
 	Classes  []ClassReport        `json:"classes"`
-	// Confusion counts answers: Confusion[c][a] photos of class c were taken for a. A
-	// photo counts as often as there are draws in which it was not taught.
-	Confusion [][]int `json:"confusion"`
-	// Calibration compares scores with shares of right answers; Plain does so for
-	// scores that no temperature was fitted to.
-	Calibration  Calibration `json:"calibration"`
-	Uncalibrated Calibration `json:"plain"`
-	// Accept is what accuracy becomes when answers of low score are not accepted, from
-	// the strictest threshold to none.
-	RiskCoverage []RiskCoverage `json:"accept"`
-	// Photos are those that were asked about, in the set's order.
-	Photos []PhotoReport `json:"photos"`
+
+	// Confusion[c][a] is how often photos of class c were classified as a. A photo counts
+	// once for each episode that queries it.
+	Confusion    [][]int        `json:"confusion"`
+	Calibration  Calibration    `json:"calibration"`
+	Uncalibrated Calibration    `json:"plain"`  // before temperature scaling
+	RiskCoverage []RiskCoverage `json:"accept"` // from the highest threshold to none
+	Photos       []PhotoReport  `json:"photos"` // those that were queried, in the set's order
 }
 
-// A Share is a part of a whole and its 95 % interval, as if each photo had been asked
-// about once.
+// A Proportion is a fraction of N photos and its 95 % interval, as by classifier.Wilson. Each
+// photo counts once, however many episodes query it.
 type Proportion struct {
 	Value float64 `json:"share"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
-	N     int     `json:"of"` // photos
+	N     int     `json:"of"`
 }
 
-func newProportion(share float64, of int) Proportion {
-	low, high := classifier.Wilson(share, of)
-	return Proportion{Value: share, Low: low, High: high, N: of}
+func newProportion(value float64, n int) Proportion {
+	low, high := classifier.Wilson(value, n)
+	return Proportion{Value: value, Low: low, High: high, N: n}
 }
 
-// A ClassDetail says how one class fares.
+// A ClassReport is the recall and precision of one class; nil where they are undefined.
 type ClassReport struct {
-	Label string `json:"label"`
-	// Recall is the share of the class's photos that were named right, Precision the
-	// share of answers of this name that were right; nil without any answer.
+	Label     string      `json:"label"`
 	Recall    *Proportion `json:"recall"`
 	Precision *float64    `json:"precision"`
 }
 
-// A Calibration compares scores with the share of right answers. Error is the expected
-// calibration error: the mean difference of the two over the answers, in ten bins of
-// equal width (Guo et al., ICML 2017).
-type Calibration struct {
-	Error float64 `json:"error"`
-	Bins  []Bin   `json:"bins"` // those with answers
-}
-
-// A Bin is the answers whose scores are in one tenth of 0…1.
-type Bin struct {
-	Count    int     `json:"count"`
-	Score    float64 `json:"score"` // mean
-	Accuracy float64 `json:"right"` // share
-}
-
-// Accept is what comes of accepting answers of at least a score.
-type RiskCoverage struct {
-	Threshold float64 `json:"threshold"`
-	Coverage  float64 `json:"coverage"` // share of answers accepted
-	Accuracy  float64 `json:"accuracy"` // of those
-}
-
-// A PhotoDetail is how one photo was answered.
+// A PhotoReport is how a head classified one photo in all episodes that query it.
 type PhotoReport struct {
 	PhotoRef
-	// Answer is the label given most often, or the first of those.
-	Answer    string  `json:"answer"`
-	Score     float64 `json:"score"` // of Answer, mean
-	TrueScore float64 `json:"own"`   // score of Label, mean
-	Queries   int     `json:"asked"` // draws in which it was not taught
-	Wrong     int     `json:"wrong"` // of those
+	Answer    string  `json:"answer"` // the most frequent label
+	Score     float64 `json:"score"`  // of Answer, on average
+	TrueScore float64 `json:"own"`    // of the photo's label, on average
+	Queries   int     `json:"asked"`  // episodes
+	Wrong     int     `json:"wrong"`  // episodes with another answer than the photo's label
 }
 
-// Pictured is a photo of a set.
+// A PhotoRef identifies a photo of a set.
 type PhotoRef struct {
 	Row    int    `json:"row"`
 	Path   string `json:"path,omitempty"`
@@ -99,7 +66,7 @@ type PhotoRef struct {
 	Label  string `json:"label"`
 }
 
-// Name is the photo's path, or its row for one that has none.
+// Name returns the photo's path, or its row if it has none.
 func (p PhotoRef) Name() string {
 	if p.Path == "" {
 		return fmt.Sprintf("row %d", p.Row)
@@ -115,13 +82,15 @@ func (s *Set) photoRef(row int) PhotoRef {
 	return p
 }
 
-// prediction is one answer.
+// A prediction is one answer of a head.
 type prediction struct {
-	row, class, answer             int
-	score, trueScore, uncalibrated float64 // of the answer, of the class, of the answer without temperature
+	row, class, answer int
+	score              float64 // of the answer
+	trueScore          float64 // of the class
+	uncalibrated       float64 // of the answer, before temperature scaling
 }
 
-// predict makes an answer of logits, which it overwrites.
+// predict turns logits, which it overwrites, into a prediction.
 func predict(row, class int, logits []float64, temperature float64) prediction {
 	p := prediction{row: row, class: class, answer: classifier.ArgMax(logits)}
 	hot := make([]float64, len(logits))
@@ -134,52 +103,57 @@ func predict(row, class int, logits []float64, temperature float64) prediction {
 	return p
 }
 
-// detail sums predictions up.
-func (s *Set) headReport(head, recipe string, shots int, predictions []prediction) HeadReport {
-	d := HeadReport{Head: head, Recipe: recipe, Support: shots}
-	n := len(s.Classes)
-	d.Confusion = make([][]int, n)
-	for c := range n {
-		d.Confusion[c] = make([]int, n)
+// headReport summarizes predictions.
+func (s *Set) headReport(head, recipe string, support int, predictions []prediction) HeadReport {
+	r := HeadReport{Head: head, Recipe: recipe, Support: support}
+	r.Confusion = make([][]int, len(s.Classes))
+	for c := range r.Confusion {
+		r.Confusion[c] = make([]int, len(s.Classes))
 	}
-	asked := make([][]prediction, len(s.Labels))
-	right := 0
+	byRow := make([][]prediction, len(s.Labels))
+	correct := 0
 	for _, p := range predictions {
-		d.Confusion[p.class][p.answer]++
-		asked[p.row] = append(asked[p.row], p)
+		r.Confusion[p.class][p.answer]++
+		byRow[p.row] = append(byRow[p.row], p)
 		if p.answer == p.class {
-			right++
+			correct++
 		}
 	}
-	photos := make([]int, n)
-	for row, answers := range asked {
+	photos := make([]int, len(s.Classes))
+	for row, answers := range byRow {
 		if len(answers) > 0 {
 			photos[s.Labels[row]]++
-			d.Photos = append(d.Photos, s.photoReport(row, answers))
+			r.Photos = append(r.Photos, s.photoReport(row, answers))
 		}
 	}
-	d.Accuracy = newProportion(float64(right)/float64(max(len(predictions), 1)), len(d.Photos))
+	r.Accuracy = newProportion(float64(correct)/float64(max(len(predictions), 1)), len(r.Photos))
 	for c, label := range s.Classes {
-		class := ClassReport{Label: label}
-		hits, given, taken := d.Confusion[c][c], 0, 0
-		for a := range n {
-			given += d.Confusion[c][a]
-			taken += d.Confusion[a][c]
-		}
-		if given > 0 {
-			r := newProportion(float64(hits)/float64(given), photos[c])
-			class.Recall = &r
-		}
-		if taken > 0 {
-			p := float64(hits) / float64(taken)
-			class.Precision = &p
-		}
-		d.Classes = append(d.Classes, class)
+		r.Classes = append(r.Classes, classReport(label, c, r.Confusion, photos[c]))
 	}
-	d.Calibration = calibration(predictions, func(p prediction) float64 { return p.score })
-	d.Uncalibrated = calibration(predictions, func(p prediction) float64 { return p.uncalibrated })
-	d.RiskCoverage = riskCoverage(predictions)
-	return d
+	r.Calibration = calibration(predictions, func(p prediction) float64 { return p.score })
+	r.Uncalibrated = calibration(predictions, func(p prediction) float64 { return p.uncalibrated })
+	r.RiskCoverage = riskCoverage(predictions)
+	return r
+}
+
+// classReport reads the recall and precision of class c from a confusion matrix. The class
+// has so many photos.
+func classReport(label string, c int, confusion [][]int, photos int) ClassReport {
+	class := ClassReport{Label: label}
+	hits, given, answered := confusion[c][c], 0, 0
+	for a := range confusion {
+		given += confusion[c][a]
+		answered += confusion[a][c]
+	}
+	if given > 0 {
+		r := newProportion(float64(hits)/float64(given), photos)
+		class.Recall = &r
+	}
+	if answered > 0 {
+		p := float64(hits) / float64(answered)
+		class.Precision = &p
+	}
+	return class
 }
 
 func (s *Set) photoReport(row int, answers []prediction) PhotoReport {
@@ -203,82 +177,38 @@ func (s *Set) photoReport(row int, answers []prediction) PhotoReport {
 	return p
 }
 
-func calibration(predictions []prediction, score func(prediction) float64) Calibration {
-	bins := make([]Bin, 10)
-	for _, p := range predictions {
-		v := score(p)
-		b := &bins[min(int(v*float64(len(bins))), len(bins)-1)]
-		b.Count++
-		b.Score += v
-		if p.answer == p.class {
-			b.Accuracy++
-		}
-	}
-	c := Calibration{Bins: []Bin{}}
-	for _, b := range bins {
-		if b.Count == 0 {
-			continue
-		}
-		c.Error += math.Abs(b.Score-b.Accuracy) / float64(len(predictions))
-		b.Score /= float64(b.Count)
-		b.Accuracy /= float64(b.Count)
-		c.Bins = append(c.Bins, b)
-	}
-	return c
-}
-
-// accept gives about a hundred points of the curve.
-func riskCoverage(predictions []prediction) []RiskCoverage {
-	ordered := slices.Clone(predictions)
-	slices.SortStableFunc(ordered, func(a, b prediction) int { return cmp.Compare(b.score, a.score) })
-	curve := []RiskCoverage{}
-	right, next := 0, 1
-	for i, p := range ordered {
-		if p.answer == p.class {
-			right++
-		}
-		n := i + 1
-		if n == len(ordered) || n >= next && ordered[n].score < p.score {
-			curve = append(curve, RiskCoverage{p.score, float64(n) / float64(len(ordered)), float64(right) / float64(n)})
-			next = n + max(len(ordered)/100, 1)
-		}
-	}
-	return curve
-}
-
-// Hard are the photos that were named wrong, those first whose own class was thought
-// least likely; at most so many.
-func (d *HeadReport) Hardest(most int) []PhotoReport {
+// Hardest returns at most n misclassified photos, those with the lowest TrueScore first.
+func (r *HeadReport) Hardest(n int) []PhotoReport {
 	var hard []PhotoReport
-	for _, p := range d.Photos {
+	for _, p := range r.Photos {
 		if p.Wrong > 0 {
 			hard = append(hard, p)
 		}
 	}
 	slices.SortStableFunc(hard, func(a, b PhotoReport) int { return cmp.Compare(a.TrueScore, b.TrueScore) })
-	return hard[:min(most, len(hard))]
+	return hard[:min(n, len(hard))]
 }
 
-// A Mistake is how often photos of one class were taken for another.
+// Confused is how often photos of one class are classified as another.
 type Confused struct {
 	Label, Answer string
-	Fraction      float64 // of the answers for Label
+	Fraction      float64 // of the predictions for photos of Label
 }
 
-// Mistakes are the most frequent ones, at most so many.
-func (d *HeadReport) Confusions(most int) []Confused {
+// Confusions returns at most n pairs of classes, the most frequently confused first.
+func (r *HeadReport) Confusions(n int) []Confused {
 	var all []Confused
-	for c, row := range d.Confusion {
+	for c, row := range r.Confusion {
 		sum := 0
 		for _, n := range row {
 			sum += n
 		}
 		for a, n := range row {
 			if a != c && n > 0 {
-				all = append(all, Confused{d.Classes[c].Label, d.Classes[a].Label, float64(n) / float64(sum)})
+				all = append(all, Confused{r.Classes[c].Label, r.Classes[a].Label, float64(n) / float64(sum)})
 			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Confused) int { return cmp.Compare(b.Fraction, a.Fraction) })
-	return all[:min(most, len(all))]
+	return all[:min(n, len(all))]
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// layer is a model of nothing but a head in a layout, behind a stored embedding.
+// layer returns a model that has a head in a layout and nothing else. Its input is a stored
+// embedding.
 func layer(t *testing.T, h *classifier.Head, layout classifier.Layout) *backbone.Interpreter {
 	t.Helper()
 	m := &tflite.Model{Version: 3, Buffers: []tflite.Buffer{nil}, Subgraphs: []tflite.Subgraph{{DebugMetadataIndex: -1}}}
@@ -32,13 +33,52 @@ func layer(t *testing.T, h *classifier.Head, layout classifier.Layout) *backbone
 	return in
 }
 
-// The float layout names the winner that the head names, and so does the Coral layout but
-// for ties of its 8-bit outputs, of photos asked about with the stored embeddings.
+// agreement counts predictions of a layout that differ from those of the float64 head.
+type agreement struct{ photos, ties, others int }
+
+// compareLayout classifies the query photos of one episode, whose raw embeddings are in raw,
+// with a head and with a model that has the head in a layout.
+func (a *agreement) compareLayout(t *testing.T, s *Set, raw []byte, episode, support int, layout classifier.Layout, method classifier.Method) {
+	t.Helper()
+	f, err := classifier.Fit(s.supportOf(episode, support, func(int) bool { return true }), method, s.roots())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dim := len(s.Units[0])
+	in, scores := layer(t, f.Head, layout), make([]float64, len(f.Head.Labels))
+	for _, row := range s.Query[episode] {
+		f.Head.Logits(scores, s.Units[row])
+		want := classifier.ArgMax(scores)
+		copy(in.Input(0), raw[row*dim:(row+1)*dim])
+		if err := in.Invoke(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for c, out := 0, in.Output(0); c < len(scores); c++ {
+			if layout == classifier.Float {
+				scores[c] = float64(math.Float32frombits(binary.LittleEndian.Uint32(out[4*c:])))
+			} else {
+				scores[c] = float64(out[c])
+			}
+		}
+		a.photos++
+		if got := classifier.ArgMax(scores); got == want {
+			continue
+		} else if scores[got] == scores[want] {
+			a.ties++
+		} else {
+			a.others++
+		}
+	}
+}
+
+// TestLayoutsAgreeOnStoredEmbeddings compares the predictions of models with those of their
+// heads. The float layout has the same, the Coral layout the same but for ties of its 8-bit
+// outputs.
 func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 	if testing.Short() {
-		t.Skip("thousands of photos of stored sets")
+		t.Skip("classifies thousands of stored embeddings")
 	}
-	const shots, draws = 5, 3
+	const support, episodes = 5, 3
 	for _, set := range []string{"clothing", "flowers17"} {
 		dir := reference.Path(t, "embeddings", set)
 		s, err := ReadSet(dir, dataset.Squash)
@@ -49,57 +89,23 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dim := len(s.Units[0])
 		for _, test := range []struct {
-			layout            classifier.Layout
-			head              classifier.Method
-			mostTied, mostNot float64 // of winners that differ, in %
+			layout              classifier.Layout
+			head                classifier.Method
+			mostTies, mostOther float64 // differing predictions, in %
 		}{
 			{classifier.Float, classifier.Auto, 0, 0},
 			{classifier.Coral, classifier.Mean, 3.5, 0.5},
 		} {
-			tied, not, asked := 0, 0, 0
-			for d := range draws {
-				var examples []classifier.Example
-				for c, rows := range s.Support[d] {
-					for _, row := range rows[:shots] {
-						examples = append(examples, classifier.Example{Label: s.Classes[c], Unit: s.Units[row], Norm: s.Norms[row]})
-					}
-				}
-				f, err := classifier.Fit(examples, test.head, s.roots())
-				if err != nil {
-					t.Fatal(err)
-				}
-				in, scores := layer(t, f.Head, test.layout), make([]float64, len(f.Head.Labels))
-				for _, row := range s.Query[d] {
-					f.Head.Logits(scores, s.Units[row])
-					want := classifier.ArgMax(scores)
-					copy(in.Input(0), raw[row*dim:(row+1)*dim])
-					if err := in.Invoke(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-					for c, out := 0, in.Output(0); c < len(scores); c++ {
-						if test.layout == classifier.Float {
-							scores[c] = float64(math.Float32frombits(binary.LittleEndian.Uint32(out[4*c:])))
-						} else {
-							scores[c] = float64(out[c])
-						}
-					}
-					asked++
-					if got := classifier.ArgMax(scores); got == want {
-						continue
-					} else if scores[got] == scores[want] {
-						tied++
-					} else {
-						not++
-					}
-				}
+			var a agreement
+			for d := range episodes {
+				a.compareLayout(t, s, raw, d, support, test.layout, test.head)
 			}
-			t.Logf("%s, %s, %s: of %d photos %d have another winner, and %d the same in a tie", set, test.layout, test.head, asked, not, tied)
-			percent := func(n int) float64 { return 100 * float64(n) / float64(asked) }
-			if percent(tied) > test.mostTied || percent(not) > test.mostNot {
-				t.Errorf("%s, %s, %s: another winner on %.2f %%, and in a tie %.2f %%; want at most %v and %v", set, test.layout, test.head,
-					percent(not), percent(tied), test.mostNot, test.mostTied)
+			t.Logf("%s, %s, %s: of %d photos %d have another label, %d more in a tie", set, test.layout, test.head, a.photos, a.others, a.ties)
+			percent := func(n int) float64 { return 100 * float64(n) / float64(a.photos) }
+			if percent(a.ties) > test.mostTies || percent(a.others) > test.mostOther {
+				t.Errorf("%s, %s, %s: another label on %.2f %%, and in a tie %.2f %%, want at most %v and %v", set, test.layout, test.head,
+					percent(a.others), percent(a.ties), test.mostOther, test.mostTies)
 			}
 		}
 	}

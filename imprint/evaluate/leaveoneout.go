@@ -7,22 +7,23 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// LeaveOneOut asks each head about every photo of the set with a head that is made without
-// it. For each number of support it also samples so many episodes; of small classes they
-// train on all photos but one.
+// LeaveOneOut classifies every photo of the set with a head that was trained without the
+// photo and its burst. For the learning curve it also samples episodes with each number of
+// support photos per class; a class with fewer photos keeps one to query. A number that no
+// class exceeds ends the curve.
 func (s *Set) LeaveOneOut(ctx context.Context, heads []classifier.Method, support []int, episodes int) (*Evaluation, error) {
 	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", s.Name, err) }
 	ev := s.evaluation()
 	for _, h := range heads {
-		for _, n := range support {
-			if s.sample(n, episodes, true) != nil {
-				break // no class has more photos
+		for _, k := range support {
+			if s.sample(k, episodes, true) != nil {
+				break // no class has more than k photos
 			}
-			all, err := s.episodes(ctx, h, n)
+			all, err := s.episodes(ctx, h, k)
 			if err != nil {
 				return fail(err)
 			}
-			ev.Results = append(ev.Results, accuracyOf(h, n, all))
+			ev.Results = append(ev.Results, accuracyOf(h, k, all))
 		}
 		if err := ctx.Err(); err != nil {
 			return fail(err)
@@ -39,7 +40,7 @@ func (s *Set) LeaveOneOut(ctx context.Context, heads []classifier.Method, suppor
 	return ev, nil
 }
 
-// leftOut reports on a head by the photos left out.
+// leftOut reports on a head by leave-one-out predictions.
 func (s *Set) leftOut(h classifier.Method) (HeadReport, error) {
 	fitted, left, err := classifier.LeaveOneOut(s.examples(), h, s.roots())
 	if err != nil {
@@ -55,16 +56,4 @@ func (s *Set) leftOut(h classifier.Method) (HeadReport, error) {
 	r.Estimate = &fitted.Estimate
 	r.Accuracy.Low, r.Accuracy.High = fitted.Estimate.Interval()
 	return r, nil
-}
-
-// examples are all photos of the set as package classifier takes them.
-func (s *Set) examples() []classifier.Example {
-	examples := make([]classifier.Example, len(s.Units))
-	for i, x := range s.Units {
-		examples[i] = classifier.Example{Label: s.Classes[s.Labels[i]], Unit: x, Norm: s.Norms[i]}
-		if s.Bursts != nil {
-			examples[i].Burst = s.Bursts[i]
-		}
-	}
-	return examples
 }

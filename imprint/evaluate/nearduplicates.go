@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/bits"
@@ -12,37 +13,54 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// Alike are photos that hardly differ, each from at least one other of them: their
-// embeddings hardly differ (classifier.Near: mostly a cosine of 0.95 or more), or their
-// 64-bit hashes are equal. A photo
-// that has its like among those taught is named right too easily.
+// NearDuplicates is a group of photos that hardly differ. Each has a near-duplicate in the
+// group: their embeddings are close (classifier.NearDuplicateDistance, mostly a cosine of 0.95
+// or more), or their 64-bit hashes are equal. A photo with a near-duplicate among the training
+// photos is too easy to classify.
 type NearDuplicates struct {
-	Photos []PhotoRef `json:"photos"`
-	// Cosine is the largest of two different embeddings among them.
-	Cosine float64 `json:"cosine"`
-	// SameHash is whether two of them have the same hash.
-	SameHash bool `json:"same_hash"`
-	// Labels is how many different labels they have: more than 1 is a mistake, mostly.
-	Labels int `json:"labels"`
+	Photos   []PhotoRef `json:"photos"`
+	Cosine   float64    `json:"cosine"`    // the largest between two of the embeddings
+	SameHash bool       `json:"same_hash"` // two of the photos have the same hash
+	Labels   int        `json:"labels"`    // different labels; several are mostly a mistake
 }
 
-// alike finds groups of photos that hardly differ, those under several labels first,
-// then those most alike.
+// A nearPair is two rows of near-duplicates.
+type nearPair struct {
+	a, b     int
+	cosine   float64
+	sameHash bool
+}
+
+// nearDuplicates returns the groups of near-duplicates: those with several labels first, then
+// by falling cosine.
 func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
-	n := len(s.Units)
-	groups := newGroups(n)
-	type pair struct {
-		a, b   int
-		cosine float64
-		hash   bool
+	pairs, err := s.pairsByCosine(ctx)
+	if err != nil {
+		return nil, err
 	}
-	var pairs []pair
+	all := s.group(append(pairs, s.pairsByHash()...))
+	slices.SortStableFunc(all, func(a, b NearDuplicates) int {
+		if several := a.Labels > 1; several != (b.Labels > 1) {
+			if several {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(b.Cosine, a.Cosine)
+	})
+	return all, nil
+}
+
+// pairsByCosine compares all embeddings with each other, block by block.
+func (s *Set) pairsByCosine(ctx context.Context) ([]nearPair, error) {
+	const block = 256
+	n := len(s.Units)
 	examples := make([]classifier.Example, n)
 	for i, x := range s.Units {
 		examples[i].Unit = x
 	}
 	least := 1 - classifier.NearDuplicateDistance(examples)/2 // |a − b|² = 2 − 2 a·b
-	const block = 256
+	var pairs []nearPair
 	for at := 0; at < n; at += block {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -53,26 +71,37 @@ func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
 		for i := range rows {
 			for b, v := range cosines.RawRowView(i)[:at+i] {
 				if v >= least {
-					pairs = append(pairs, pair{a: at + i, b: b, cosine: v})
+					pairs = append(pairs, nearPair{a: at + i, b: b, cosine: v})
 				}
 			}
 		}
 	}
+	return pairs, nil
+}
+
+// pairsByHash pairs each photo with the first of the same hash.
+func (s *Set) pairsByHash() (pairs []nearPair) {
 	first := make(map[uint64]int)
 	for i, h := range s.Hashes {
-		// A photo with hardly a contrast has a hash by accident.
+		// Photos of almost one color have such hashes by chance.
 		if ones := bits.OnesCount64(h); ones < 4 || ones > 60 {
 			continue
 		}
 		if b, ok := first[h]; ok {
-			pairs = append(pairs, pair{a: i, b: b, cosine: floats.Dot(s.Units[i], s.Units[b]), hash: true})
+			pairs = append(pairs, nearPair{a: i, b: b, cosine: floats.Dot(s.Units[i], s.Units[b]), sameHash: true})
 		} else {
 			first[h] = i
 		}
 	}
-	for i := range pairs {
-		groups.join(pairs[i].a, pairs[i].b)
-		pairs[i].cosine = math.Round(pairs[i].cosine*1e9) / 1e9 // what is below differs between processors
+	return pairs
+}
+
+// group joins pairs that share photos, and returns the groups in the order of their first
+// photos.
+func (s *Set) group(pairs []nearPair) []NearDuplicates {
+	groups := newGroups(len(s.Units))
+	for _, p := range pairs {
+		groups.join(p.a, p.b)
 	}
 	found := make(map[int]*NearDuplicates)
 	for _, p := range pairs {
@@ -82,38 +111,30 @@ func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
 			g = new(NearDuplicates)
 			found[root] = g
 		}
-		g.Cosine = max(g.Cosine, p.cosine)
-		g.SameHash = g.SameHash || p.hash
+		g.Cosine = max(g.Cosine, math.Round(p.cosine*1e9)/1e9) // further digits differ between processors
+		g.SameHash = g.SameHash || p.sameHash
+	}
+	var order []*NearDuplicates
+	labels := make(map[int][]int)
+	for row := range s.Units {
+		root := groups.of(row)
+		g := found[root]
+		if g == nil {
+			continue
+		}
+		if g.Photos = append(g.Photos, s.photoRef(row)); len(g.Photos) == 1 {
+			order = append(order, g)
+		}
+		if !slices.Contains(labels[root], s.Labels[row]) {
+			labels[root] = append(labels[root], s.Labels[row])
+			g.Labels++
+		}
 	}
 	all := []NearDuplicates{}
-	labels := make(map[int][]int)
-	for row := range n {
-		root := groups.of(row)
-		if g := found[root]; g != nil {
-			g.Photos = append(g.Photos, s.photoRef(row))
-			if !slices.Contains(labels[root], s.Labels[row]) {
-				labels[root] = append(labels[root], s.Labels[row])
-				g.Labels++
-			}
-		}
+	for _, g := range order {
+		all = append(all, *g)
 	}
-	for row := range n { // in the order of their first photos
-		if g := found[groups.of(row)]; g != nil && g.Photos[0].Row == row {
-			all = append(all, *g)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b NearDuplicates) int {
-		switch {
-		case a.Labels > 1 != (b.Labels > 1):
-			return map[bool]int{true: -1, false: 1}[a.Labels > 1]
-		case a.Cosine > b.Cosine:
-			return -1
-		case a.Cosine < b.Cosine:
-			return 1
-		}
-		return 0
-	})
-	return all, nil
+	return all
 }
 
 // groups are disjoint sets of numbers.

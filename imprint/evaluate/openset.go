@@ -11,41 +11,35 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// Rejected is how well photos of things that were not taught are told from those of
-// classes that were, on average over draws. Shares are in percent.
+// OpenSet is how well a head rejects photos of classes that it was not trained on, averaged
+// over episodes. Rates are in percent.
 type OpenSet struct {
-	Head    string `json:"head"`
-	Support int    `json:"shots"` // photos a class
-	// AUC is the area under the ROC curve: how often a photo of a class taught scores
-	// higher than one of another class.
-	AUC float64 `json:"auc"`
-	// Asked is the share of photos of other classes that were to be taken for one
-	// taught, Accepted the share that was.
-	TargetFAR float64 `json:"asked"`
-	FAR       float64 `json:"accepted"`
-	// Kept is the share of photos of the classes taught that were not rejected, Right
-	// that of those named right.
-	TPR      float64 `json:"kept"`
-	Correct  float64 `json:"right"`
-	Episodes int     `json:"draws"`
+	Head      string  `json:"head"`
+	Support   int     `json:"shots"`    // photos per class
+	AUC       float64 `json:"auc"`      // area under the ROC curve, 0…1
+	TargetFAR float64 `json:"asked"`    // the false-accept rate that was asked for
+	FAR       float64 `json:"accepted"` // photos of untrained classes that were accepted
+	TPR       float64 `json:"kept"`     // photos of trained classes that were accepted
+	Correct   float64 `json:"right"`    // photos of trained classes that were classified correctly
+	Episodes  int     `json:"draws"`
 }
 
-// EvaluateUnknown teaches one half of the classes and asks about photos of all, then the
-// other half, in each draw; rate, 0…1, of the photos of classes that were not taught are
-// to be accepted.
-func (s *Set) EvaluateOpenSet(ctx context.Context, heads []classifier.Method, shots []int, rate float64) ([]OpenSet, error) {
+// EvaluateOpenSet trains on one half of the classes and classifies photos of all, then on the
+// other half, in each episode. rate, 0…1, is the target false-accept rate. It fails with
+// ErrProtocol if the set has fewer than 8 classes.
+func (s *Set) EvaluateOpenSet(ctx context.Context, heads []classifier.Method, support []int, rate float64) ([]OpenSet, error) {
 	fail := func(err error) ([]OpenSet, error) {
-		return nil, fmt.Errorf("evaluate unknown classes of %s: %w", s.Name, err)
+		return nil, fmt.Errorf("evaluate open-set recognition of %s: %w", s.Name, err)
 	}
 	if err := s.check(); err != nil {
 		return fail(err)
 	}
 	if len(s.Classes) < 8 {
-		return fail(fmt.Errorf("%w: it has %d classes, and 8 are the least, of which 4 are taught", ErrProtocol, len(s.Classes)))
+		return fail(fmt.Errorf("%w: it takes 8 classes, of which 4 are trained; the set has %d", ErrProtocol, len(s.Classes)))
 	}
 	var results []OpenSet
 	for _, h := range heads {
-		for _, k := range shots {
+		for _, k := range support {
 			var all []OpenSet
 			for d := range s.Support {
 				for half := range 2 {
@@ -78,20 +72,13 @@ func (s *Set) EvaluateOpenSet(ctx context.Context, heads []classifier.Method, sh
 	return results, nil
 }
 
-// rejected teaches every second class, beginning at half.
+// openSetEpisode trains on every second class, from class half on.
 func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate float64) (r OpenSet, err error) {
-	var examples []classifier.Example
-	for c, rows := range s.Support[d] {
-		if k < 1 || k > len(rows) {
-			return r, fmt.Errorf("%w: draw %d has %d photos of %q to teach", ErrProtocol, d, len(rows), s.Classes[c])
-		}
-		if c%2 != half {
-			continue
-		}
-		for _, row := range rows[:k] {
-			examples = append(examples, classifier.Example{Label: s.Classes[c], Unit: s.Units[row], Norm: s.Norms[row]})
-		}
+	if err := s.sufficeEpisode(d, k); err != nil {
+		return r, err
 	}
+	trained := func(class int) bool { return class%2 == half }
+	examples := s.supportOf(d, k, trained)
 	fitted, err := classifier.Fit(examples, method, s.roots())
 	if err != nil {
 		return r, err
@@ -101,12 +88,12 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 		return r, err
 	}
 	logits, last := make([]float64, len(head.Labels)), len(head.Labels)-1
-	var known, other []float64 // by how much the best class is above the threshold
+	var known, other []float64 // how far the best class is above the threshold
 	for _, row := range s.Query[d] {
 		head.Logits(logits, s.Units[row])
 		best := classifier.ArgMax(logits[:last])
 		above := logits[best] - logits[last]
-		if s.Labels[row]%2 != half {
+		if !trained(s.Labels[row]) {
 			other = append(other, above)
 			if above >= 0 {
 				r.FAR++
@@ -122,7 +109,7 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 		}
 	}
 	if len(known) == 0 || len(other) == 0 {
-		return r, fmt.Errorf("%w: draw %d has no photos of one half of the classes", ErrProtocol, d)
+		return r, fmt.Errorf("%w: episode %d has no query photos of one half of the classes", ErrProtocol, d)
 	}
 	r.AUC = areaUnderROC(known, other)
 	r.FAR *= 100 / float64(len(other))
@@ -131,7 +118,8 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 	return r, nil
 }
 
-// areaUnderROC is the share of pairs in which the known scores higher, ties half.
+// areaUnderROC returns the fraction of pairs in which known scores higher than other. Ties
+// count half.
 func areaUnderROC(known, other []float64) float64 {
 	type score struct {
 		v     float64

@@ -10,15 +10,16 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// setScale is the step of stored embeddings, that of Coral's extractor.
+// setScale is the quantization scale of stored embeddings, that of Coral's extractor.
 const setScale = 0.0235284772
 
-// ReadSet reads stored embeddings: emb.u8 (or emb.crop.u8 for photos fitted by
-// dataset.Crop; uint8, zero point 0, one row a photo), labels.json and
-// episodes.json in folder dir.
-func ReadSet(dir string, fit dataset.Resize) (*Set, error) {
+// ReadSet reads stored embeddings from a folder. labels.json has the classes and the class of
+// each photo, episodes.json the support ("shots") and query ("test") rows of each episode.
+// emb.u8 has a row of uint8 values with zero point 0 for each photo; emb.crop.u8 replaces it if
+// mode is dataset.Crop. ReadSet fails with ErrProtocol if the files contradict each other.
+func ReadSet(dir string, mode dataset.Resize) (*Set, error) {
 	name := "emb.u8"
-	if fit == dataset.Crop {
+	if mode == dataset.Crop {
 		name = "emb.crop.u8"
 	}
 	s := &Set{Name: filepath.Base(filepath.Clean(dir))}
@@ -71,9 +72,7 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// maxFile is the largest file of stored embeddings that is read.
+// maxFile is the largest size of a file of stored embeddings, in bytes.
 const maxFile = 1 << 30
 
-func readFile(path string) ([]byte, error) {
-	return store.ReadFile(path, maxFile)
-}
+func readFile(path string) ([]byte, error) { return store.ReadFile(path, maxFile) }

@@ -12,38 +12,38 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// A ResizeChoice is a resize mode and what it was chosen by.
+// A ResizeChoice is the result of [ChooseResize].
 type ResizeChoice struct {
 	Resize     dataset.Resize    `json:"fit"`
 	Candidates []ResizeCandidate `json:"tried"`
-	// StdErr is the standard error of the difference between the log losses.
-	StdErr float64 `json:"std_err"`
+	StdErr     float64           `json:"std_err"` // of the difference between the log losses
 }
 
-// A ResizeCandidate is a resize mode with the accuracy of a head trained with it.
+// A ResizeCandidate is a resize mode with the leave-one-out accuracy of a head trained with
+// it. LogLoss is the mean of −log of the true class's score over the photos left out with both
+// modes; nil if there are fewer than ten.
 type ResizeCandidate struct {
-	Resize dataset.Resize `json:"fit"`
-	// LogLoss is the mean of −log of the true class's score over the photos left out with
-	// both modes; nil if there are fewer than ten.
+	Resize   dataset.Resize      `json:"fit"`
 	LogLoss  *float64            `json:"loss"`
 	Estimate classifier.Estimate `json:"-"`
 	Accuracy float64             `json:"accuracy"` // of Estimate
 }
 
 // ResizeCandidates returns the modes that [ChooseResize] compares, the default first.
-func ResizeCandidates() []dataset.Resize { return resizeCandidates[:] }
+func ResizeCandidates() []dataset.Resize { return slices.Clone(resizeCandidates[:]) }
 
 var resizeCandidates = [...]dataset.Resize{dataset.Crop, dataset.Squash}
 
-// A LeftOut is a head trained with one resize mode, and the log loss of each photo left
-// out, by its index.
+// A LeftOut is a head trained with one resize mode, and the log loss of each photo left out,
+// by the photo's index.
 type LeftOut struct {
 	head   *classifier.Fitted
 	losses map[int]float64
 }
 
-// LeaveOut trains a head on examples and leaves them out one by one. places has the index
-// of each example among all photos, by which the modes are compared.
+// LeaveOut trains a head on examples, with root as in classifier.Fit, and leaves them out one by
+// one. places has the index of each example among all photos: modes are compared by the photos
+// that both can use.
 func LeaveOut(examples []classifier.Example, places []int, method classifier.Method, root bool) (LeftOut, error) {
 	f, left, err := classifier.LeaveOneOut(examples, method, root)
 	if err != nil {
@@ -59,11 +59,11 @@ func LeaveOut(examples []classifier.Example, places []int, method classifier.Met
 	return l, nil
 }
 
-// ChooseResize compares the heads that train makes with each of [ResizeCandidates] by the
-// photos left out of both. It chooses the second mode if that is better by more than one
-// standard error, and returns the index of the chosen one.
+// ChooseResize calls train for each of [ResizeCandidates], by index, and compares the log
+// losses over the photos left out with both. It chooses the second mode if that is better by
+// more than one standard error, and also returns the index of its choice.
 func ChooseResize(train func(candidate int) (LeftOut, error)) (choice *ResizeChoice, best int, err error) {
-	const least = 10 // fewer photos say nothing
+	const least = 10 // photos; fewer prove nothing
 	var heads [len(resizeCandidates)]LeftOut
 	for i, mode := range resizeCandidates {
 		if heads[i], err = train(i); err != nil {

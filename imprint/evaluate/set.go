@@ -1,92 +1,122 @@
-// Package evaluate measures how accurate heads are, and which photos stand in the way of
-// better ones. Start with [ReadSet] for stored embeddings, [Embed] for photos, or the
-// examples of a workspace; then call [Set.Evaluate] or [Set.LeaveOneOut].
+// Package evaluate measures how accurate heads are, and finds the photos that hold them back.
+// Start with [ReadSet] for stored embeddings, [Embed] for photos, or the examples of a
+// workspace; then call [Set.Evaluate] or [Set.LeaveOneOut].
 //
-// A Set is not changed by evaluating it, except that [Set.LeaveOneOut] samples its
-// episodes. The same set gives the same numbers on every processor.
+// Evaluating a Set does not change it, except that [Set.LeaveOneOut] samples its episodes.
+// The same set gives the same numbers on every processor.
 package evaluate
 
 import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/imprintkit/imprint/classifier"
 )
 
-// ErrProtocol is wrapped when a set does not allow the evaluation asked for.
+// ErrProtocol is wrapped when a set does not allow the evaluation that was asked for.
 var ErrProtocol = errors.New("evaluation is not possible")
 
-// A Set is a set of labelled embeddings and the draws to evaluate.
+// A Set is a set of labeled embeddings, and the episodes to evaluate heads with. An episode
+// trains on the support photos of each class and classifies the query photos.
 type Set struct {
 	Name    string
 	Classes []string
-	Labels  []int       // class of each embedding
-	Units   [][]float64 // the embeddings, of length 1
-	Norms   []float64   // the lengths they had
-	// Shots has for each draw and class the embeddings to teach; k photos are the
-	// first k. Test has for each draw the embeddings to classify.
-	Support [][][]int
-	Query   [][]int
-	// Bursts names photos that were taken together, as [classifier.Example] does; nil when
-	// that is not known.
-	Bursts []string
-	// Photos and Hashes are what the embeddings are of; nil when that is not known.
-	Photos []Photo
-	Hashes []uint64 // by dataset.Hash; 0 is not known
-	// Devices counts the embeddings that each device made; nil when that is not known.
-	Devices map[string]int
+	Labels  []int       // the class of each embedding, as an index into Classes
+	Units   [][]float64 // the embeddings, scaled to length 1
+	Norms   []float64   // the lengths that they had
+
+	Support [][][]int // by episode and class: rows to train on; k support photos are the first k
+	Query   [][]int   // by episode: rows to classify
+
+	Bursts  []string       // names of bursts, as in [classifier.Example]; nil if unknown
+	Photos  []Photo        // what the embeddings were made from; nil if unknown
+	Hashes  []uint64       // of the photos, by dataset.Hash; 0 or nil if unknown
+	Devices map[string]int // embeddings by device; nil if unknown
 }
 
-// A Photo is the file that an embedding was made of.
+// A Photo is the file that an embedding was made from.
 type Photo struct {
 	Path   string
 	SHA256 string // in hexadecimal
 }
 
-// check says whether all rows of the draws exist.
+// check returns an error that wraps ErrProtocol if the fields of s contradict each other.
 func (s *Set) check() error {
 	if len(s.Units) != len(s.Labels) || len(s.Norms) != len(s.Labels) {
 		return fmt.Errorf("%w: %d embeddings for %d photos", ErrProtocol, len(s.Units), len(s.Labels))
 	}
 	for i, x := range s.Units {
 		if len(x) != len(s.Units[0]) {
-			return fmt.Errorf("%w: embedding %d has %d values, and the first %d", ErrProtocol, i, len(x), len(s.Units[0]))
+			return fmt.Errorf("%w: embedding %d has %d values; the first has %d", ErrProtocol, i, len(x), len(s.Units[0]))
+		}
+	}
+	if len(s.Support) == 0 || len(s.Support) != len(s.Query) {
+		return fmt.Errorf("%w: %d episodes have support photos and %d have query photos", ErrProtocol, len(s.Support), len(s.Query))
+	}
+	for i, c := range s.Classes {
+		if slices.Contains(s.Classes[:i], c) {
+			return fmt.Errorf("%w: class %q occurs twice", ErrProtocol, c)
+		}
+	}
+	for _, c := range s.Labels {
+		if c < 0 || c >= len(s.Classes) {
+			return fmt.Errorf("%w: there is no class %d among %d", ErrProtocol, c, len(s.Classes))
 		}
 	}
 	inside := func(rows []int) bool {
 		return !slices.ContainsFunc(rows, func(r int) bool { return r < 0 || r >= len(s.Labels) })
 	}
-	if len(s.Support) == 0 || len(s.Support) != len(s.Query) {
-		return fmt.Errorf("%w: %d draws to teach and %d to classify", ErrProtocol, len(s.Support), len(s.Query))
-	}
-	for i, c := range s.Classes {
-		if slices.Contains(s.Classes[:i], c) {
-			return fmt.Errorf("%w: class %q is there twice", ErrProtocol, c)
-		}
-	}
-	for _, c := range s.Labels {
-		if c < 0 || c >= len(s.Classes) {
-			return fmt.Errorf("%w: class %d of %d", ErrProtocol, c, len(s.Classes))
-		}
-	}
 	for d := range s.Support {
 		if len(s.Support[d]) != len(s.Classes) || !inside(s.Query[d]) || slices.ContainsFunc(s.Support[d], func(r []int) bool { return !inside(r) }) {
-			return fmt.Errorf("%w: draw %d does not fit %d classes and %d photos", ErrProtocol, d, len(s.Classes), len(s.Labels))
+			return fmt.Errorf("%w: episode %d does not match %d classes and %d photos", ErrProtocol, d, len(s.Classes), len(s.Labels))
 		}
 	}
 	return nil
 }
 
-// roots reports whether no embedding has a value below 0, so that square roots may
-// serve as features.
+// roots reports whether square roots of the embeddings may serve as features: no embedding
+// has a negative value.
 func (s *Set) roots() bool {
 	return !slices.ContainsFunc(s.Units, func(x []float64) bool { return slices.Min(x) < 0 })
 }
 
-// rows are those of each class.
+// rows returns the rows of each class.
 func (s *Set) rows() [][]int {
 	rows := make([][]int, len(s.Classes))
 	for i, c := range s.Labels {
 		rows[c] = append(rows[c], i)
 	}
 	return rows
+}
+
+// examples returns all photos of the set, with their bursts.
+func (s *Set) examples() []classifier.Example {
+	examples := make([]classifier.Example, len(s.Units))
+	for i := range s.Units {
+		examples[i] = s.example(i, s.Labels[i])
+		if s.Bursts != nil {
+			examples[i].Burst = s.Bursts[i]
+		}
+	}
+	return examples
+}
+
+func (s *Set) example(row, class int) classifier.Example {
+	return classifier.Example{Label: s.Classes[class], Unit: s.Units[row], Norm: s.Norms[row]}
+}
+
+// supportOf returns the support photos of one episode: of each class that wanted accepts, the
+// first k, or all if there are fewer.
+func (s *Set) supportOf(episode, k int, wanted func(class int) bool) []classifier.Example {
+	var examples []classifier.Example
+	for c, rows := range s.Support[episode] {
+		if !wanted(c) {
+			continue
+		}
+		for _, row := range rows[:min(k, len(rows))] {
+			examples = append(examples, s.example(row, c))
+		}
+	}
+	return examples
 }

@@ -2,5 +2,5 @@ package live
 
 import "github.com/imprintkit/imprint/backbone"
 
-// Backbone is the backbone in memory.
+// Backbone returns the backbone in memory.
 func (l *Live) Backbone() *backbone.Backbone { return l.current.Load().Backbone }

@@ -56,14 +56,14 @@ func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed 
 	}
 	r := predict.Result{Unknown: true}
 	if g.Scorer != nil {
-		err := g.run(ctx, cmp.Or(g.models, g.embedders), in, func(w *infer.Runner, raw []byte, took time.Duration) error {
+		err := g.run(ctx, cmp.Or(g.models, g.embedders), in, func(runner *infer.Runner, raw []byte, took time.Duration) error {
 			start := time.Now()
-			scores, err := g.Scorer.Scores(ctx, &w.Scratch, raw)
+			scores, err := g.Scorer.Scores(ctx, &runner.Scratch, raw)
 			if err != nil {
 				return err
 			}
 			r = predict.Rank(g.Labels, scores, top)
-			r.Device, r.Elapsed = w.Device(), took+time.Since(start)
+			r.Device, r.Elapsed = runner.Device(), took+time.Since(start)
 			if embed && g.models == nil {
 				r.Embedding = slices.Clone(raw)
 			}
@@ -74,9 +74,9 @@ func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed 
 		}
 	}
 	if embed && r.Embedding == nil {
-		err := g.run(ctx, g.embedders, in, func(w *infer.Runner, raw []byte, took time.Duration) error {
+		err := g.run(ctx, g.embedders, in, func(runner *infer.Runner, raw []byte, took time.Duration) error {
 			r.Embedding, r.Elapsed = slices.Clone(raw), r.Elapsed+took
-			r.Device = cmp.Or(r.Device, w.Device())
+			r.Device = cmp.Or(r.Device, runner.Device())
 			return nil
 		})
 		if err != nil {
@@ -88,7 +88,7 @@ func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed 
 }
 
 // run runs one of the two pools. The CPU's runners use all cores; an Edge TPU needs one.
-func (g *generation) run(ctx context.Context, p *infer.Pool, in infer.Input, use func(w *infer.Runner, raw []byte, took time.Duration) error) error {
+func (g *generation) run(ctx context.Context, p *infer.Pool, in infer.Input, use func(runner *infer.Runner, raw []byte, took time.Duration) error) error {
 	threads := g.threads
 	if p == g.models {
 		threads = 1

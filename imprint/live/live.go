@@ -1,14 +1,14 @@
 // Package live answers frames while the workspace that holds their model changes. Start
 // with [Open]; then classify with [Live.Classify] and keep [Live.Watch] running.
 //
-// A frame is answered by one generation from beginning to end: the one that was current
-// when the frame came. A reload takes effect for the frames after it. Neither waits for the
-// other. A file that can't be used is an error of the reload and changes nothing.
+// One generation answers a frame from beginning to end: the one that was current when the frame
+// came. A reload takes effect for later frames. Neither waits for the other. If a file can't be
+// used, the reload fails and changes nothing.
 //
-// The backbone is loaded once, as long as it is the same. Edge TPUs receive nothing for a
-// new generation but what they need to run it.
+// The backbone stays loaded as long as it is the same. A new generation sends Edge TPUs only
+// what they need to run it.
 //
-// The methods of a Live may be called from several goroutines.
+// The methods of a Live may be called by several goroutines at once.
 package live
 
 import (
@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io/fs"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -31,8 +30,8 @@ import (
 // ErrClosed is returned by a Live after Close.
 var ErrClosed = errors.New("the model is closed")
 
-// settling is how long a reload waits for a model that belongs to the state: whoever
-// changes the workspace replaces one right after the other.
+// settling is how long a reload waits for the model that belongs to the state: a change
+// replaces first one file and then the other.
 const settling = 300 * time.Millisecond
 
 // Live answers frames with the newest model of a workspace.
@@ -44,11 +43,11 @@ type Live struct {
 	closed  bool
 
 	options imprint.Options
-	gate    chan struct{} // holds one value while somebody reloads or closes
+	gate    chan struct{} // holds one value during a reload, an open or a close
 	over    bool          // after Close; guarded by gate
 }
 
-// Reloaded is the result of a reload.
+// Reloaded is the result of [Live.Reload].
 type Reloaded struct {
 	Generation uint64        `json:"generation"` // that answers now
 	Changed    bool          `json:"changed"`    // whether it is a new one
@@ -57,15 +56,14 @@ type Reloaded struct {
 	Warnings   []string      `json:"warnings,omitempty"` // of damage that was worked around
 }
 
-// Open makes the model of the workspace in dir ready to answer. The workspace need not
-// exist yet: then o says, as for [imprint.Open], which backbone it will have, unless it
-// turns out to have another.
+// Open loads the model of the workspace in dir. The workspace need not exist yet: then o names
+// the backbone that it is expected to have, as for [imprint.Open].
 func Open(ctx context.Context, dir string, o imprint.Options) (*Live, error) {
 	l := &Live{dir: dir, options: o, gate: make(chan struct{}, 1)}
 	w, s, err := l.load(ctx)
 	if errors.Is(err, imprint.ErrUnpublished) {
 		// A process was killed before it published the model. The state has all that is in
-		// it, even if the disk takes no more.
+		// it, even if the disk is full and Repair fails.
 		if s, err = w.Snapshot(); err == nil {
 			w.Repair(ctx)
 		}
@@ -77,7 +75,7 @@ func Open(ctx context.Context, dir string, o imprint.Options) (*Live, error) {
 	return l, nil
 }
 
-// Close stops answering frames and waits for those under way.
+// Close waits for the frames under way. Later ones fail with ErrClosed.
 func (l *Live) Close() error {
 	l.closing.Lock()
 	closed := l.closed
@@ -102,13 +100,21 @@ func (l *Live) Labels() []string { return slices.Clone(l.current.Load().Labels) 
 // Warnings describe damage that was worked around.
 func (l *Live) Warnings() []string { return l.current.Load().Warnings }
 
-// Workspace opens the workspace for changes, with the backbone that is in memory.
+// Workspace opens the workspace for changes. It shares the backbone that is in memory.
 func (l *Live) Workspace(ctx context.Context) (*imprint.Workspace, error) {
 	if err := l.enterGate(ctx); err != nil {
 		return nil, err
 	}
 	defer l.leaveGate()
-	return l.open()
+	w, err := l.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.checkGone(w); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("open workspace %s: %w", l.dir, err)
+	}
+	return w, nil
 }
 
 func (l *Live) open() (*imprint.Workspace, error) {
@@ -134,8 +140,8 @@ func (l *Live) enterGate(ctx context.Context) error {
 
 func (l *Live) leaveGate() { <-l.gate }
 
-// Reload answers with what the workspace holds now. If that can't be used, the error says
-// why, and the current generation stays.
+// Reload makes the newest generation of the workspace current. If that can't be used, Reload
+// fails and the current generation stays.
 func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
 	start := time.Now()
 	if err := l.enterGate(ctx); err != nil {
@@ -155,8 +161,8 @@ func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
 	return r, nil
 }
 
-// load reads the workspace. The snapshot is the current one if that still holds. After
-// ErrUnpublished the workspace can be used.
+// load reads the workspace. It returns the current snapshot if nothing has changed. With
+// ErrUnpublished it returns the workspace too.
 func (l *Live) load(ctx context.Context) (*imprint.Workspace, *imprint.Snapshot, error) {
 	for end := time.Now().Add(settling); ; {
 		w, err := l.open()
@@ -165,10 +171,10 @@ func (l *Live) load(ctx context.Context) (*imprint.Workspace, *imprint.Snapshot,
 		}
 		was := l.current.Load()
 		if was != nil {
-			switch damage := w.Warnings(); {
-			case w.Generation() == 0 && was.Generation > 0:
-				return nil, nil, fmt.Errorf("the workspace is gone: %w", fs.ErrNotExist)
-			case len(damage) > 0 && w.Generation() <= was.Generation:
+			if err := l.checkGone(w); err != nil {
+				return nil, nil, err
+			}
+			if damage := w.Warnings(); len(damage) > 0 && w.Generation() <= was.Generation {
 				return nil, nil, fmt.Errorf("%w: %s", imprint.ErrCorrupt, damage[0])
 			}
 		}
@@ -260,7 +266,7 @@ func (l *Live) answer(ctx context.Context, in infer.Input, top int, embed bool) 
 	return r, nil
 }
 
-// enter takes the current generation, and keeps Close waiting until exit.
+// enter joins the current generation, and makes Close wait until exit.
 func (l *Live) enter() (*generation, error) {
 	l.closing.RLock()
 	if l.closed {
@@ -269,7 +275,7 @@ func (l *Live) enter() (*generation, error) {
 	}
 	for {
 		g := l.current.Load()
-		// Without users it is over, and another is current by now.
+		// A generation without users is closed, and another is current by now.
 		if n := g.users.Load(); n > 0 && g.users.CompareAndSwap(n, n+1) {
 			return g, nil
 		}

@@ -19,9 +19,6 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/live"
 	"github.com/imprintkit/imprint/imprint/predict"
-	"github.com/imprintkit/imprint/tools/reference"
-	"github.com/imprintkit/imprint/tpu"
-	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,12 +30,7 @@ var (
 	kinds   = phototest.Kinds
 )
 
-const (
-	extractorModel = "mobilenet_v1_1.0_224_quant_embedding_extractor"
-	smallModel     = "mobilenet_v1_0.25_128_quant"
-)
-
-// newWorkspace names a folder that does not exist yet, and a backbone for it.
+// newWorkspace returns the path of a workspace that does not exist yet, and options that open it.
 func newWorkspace(t testing.TB) (dir string, o imprint.Options) {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "ws"), imprint.Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())}
@@ -112,7 +104,7 @@ func decoded(t testing.TB, photo []byte) image.Image {
 	return img
 }
 
-// sameResult compares answers without the time that they took.
+// sameResult reports whether two results are the same but for the time they took.
 func sameResult(a, b predict.Result) bool {
 	return a.Label == b.Label && a.Score == b.Score && slices.Equal(a.Top, b.Top) && a.Device == b.Device && a.Generation == b.Generation && a.Unknown == b.Unknown
 }
@@ -124,13 +116,4 @@ func mustReload(t testing.TB, l *live.Live) live.Reloaded {
 		t.Fatal(err)
 	}
 	return r
-}
-
-// emulated is the paths of a compiled model and its uncompiled one, and a bus with n
-// emulated accelerators that know them.
-func emulated(t testing.TB, n int, name string) (compiled, uncompiled string, usb func() (tpu.Bus, error)) {
-	t.Helper()
-	compiled, uncompiled = reference.Path(t, "models", name+"_edgetpu.tflite"), reference.Path(t, "models", name+".tflite")
-	_, usb = pooltest.Emulated(t, n, compiled, uncompiled)
-	return compiled, uncompiled, usb
 }

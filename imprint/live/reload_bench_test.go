@@ -14,16 +14,18 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/tools/reference"
+	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-func middleOf(d []time.Duration) time.Duration {
+// median sorts d.
+func median(d []time.Duration) time.Duration {
 	slices.Sort(d)
 	return d[len(d)/2]
 }
 
 func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// observations are n random embeddings in ten classes.
+// observations returns n random embeddings in ten classes.
 func observations(n, size int) []imprint.Observation {
 	r := rand.New(rand.NewPCG(1, 2))
 	var all []imprint.Observation
@@ -38,13 +40,12 @@ func observations(n, size int) []imprint.Observation {
 	return all
 }
 
-// BenchmarkReload serves another head behind the same backbone, of ten classes with
-// five photos each, while 200 frames a second are answered: how long the reload takes,
-// and how long a frame takes at worst.
+// BenchmarkReload reloads another head behind the same backbone while 200 frames come each
+// second. The head has ten classes of five photos. It reports the times of reloads and frames.
 func BenchmarkReload(b *testing.B) {
 	for name, model := range map[string]string{
-		"own":                  builtin.Name,
-		"mobilenet_v1_1.0_224": reference.Path(b, "models", extractorModel+".tflite"),
+		"built-in":             builtin.Name,
+		"mobilenet_v1_1.0_224": reference.Path(b, "models", pooltest.Extractor+".tflite"),
 	} {
 		b.Run(name, func(b *testing.B) {
 			dir := filepath.Join(b.TempDir(), "ws")
@@ -63,12 +64,12 @@ func BenchmarkReload(b *testing.B) {
 			generation := uint64(10)
 			for b.Loop() {
 				b.StopTimer()
-				time.Sleep(perFrame) // so that frames come between reloads
+				time.Sleep(perFrame) // let frames come between reloads
 				generation++
 				two[generation%2].publish(b, dir, generation)
 				b.StartTimer()
 				if r := mustReload(b, l); !r.Changed {
-					b.Fatal("nothing has changed")
+					b.Fatal("the reload changed nothing")
 				} else {
 					times = append(times, r.Elapsed)
 				}
@@ -80,24 +81,23 @@ func BenchmarkReload(b *testing.B) {
 				}
 				frames = append(frames, a.took)
 			}
-			b.ReportMetric(inMS(middleOf(times)), "median-ms")
+			b.ReportMetric(inMS(median(times)), "median-ms")
 			b.ReportMetric(inMS(times[len(times)-1]), "worst-ms")
-			b.ReportMetric(inMS(middleOf(frames)), "frame-median-ms")
+			b.ReportMetric(inMS(median(frames)), "frame-median-ms")
 			b.ReportMetric(inMS(frames[len(frames)-1]), "frame-worst-ms")
 			b.ReportMetric(float64(len(frames)), "frames")
 		})
 	}
 }
 
-// BenchmarkReloadTPU serves another head inside the compiled model, on an emulated
-// device: what goes over the bus for it, and how much longer the frame takes that comes
-// first.
+// BenchmarkReloadTPU reloads another head inside the compiled model, on an emulated device. It
+// reports the traffic, and how much longer the first frame takes.
 func BenchmarkReloadTPU(b *testing.B) {
-	for _, name := range []string{smallModel, "mobilenet_v1_0.5_160_quant"} {
+	for _, name := range []string{pooltest.Small, "mobilenet_v1_0.5_160_quant"} {
 		b.Run(name, func(b *testing.B) {
-			compiled, twin, m, devices := metered(b, name)
+			compiled, uncompiled, m, devices := metered(b, name)
 			dir := filepath.Join(b.TempDir(), "ws")
-			two := versions(b, dir, imprint.Options{Compiled: compiled, Uncompiled: twin}, 2, nil)
+			two := versions(b, dir, imprint.Options{Compiled: compiled, Uncompiled: uncompiled}, 2, nil)
 			l := openLive(b, dir, imprint.Options{Devices: devices})
 			probe := images(b, []dataset.Item{photo("?", 0, 70)})[0]
 			frame := func() (traffic, time.Duration) {
@@ -122,13 +122,13 @@ func BenchmarkReloadTPU(b *testing.B) {
 				extra = sent.since(usual)
 			}
 			if extra.Resets+extra.Opens+extra.Controls != 0 {
-				b.Errorf("a reload costs %+v", extra)
+				b.Errorf("the reload has the traffic %+v", extra)
 			}
 			b.ReportMetric(float64(extra.Out), "bytes")
 			b.ReportMetric(float64(extra.Writes), "transfers")
-			b.ReportMetric(inMS(middleOf(reload)), "median-ms")
+			b.ReportMetric(inMS(median(reload)), "median-ms")
 			b.ReportMetric(inMS(slices.Max(reload)), "worst-ms")
-			b.ReportMetric(inMS(middleOf(first)-middleOf(second)), "first-frame-ms")
+			b.ReportMetric(inMS(median(first)-median(second)), "first-frame-ms")
 		})
 	}
 }

@@ -20,19 +20,19 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-// A workspace in the layout TPU gives the same answers on the device, on the CPU, and on
-// the CPU where the device fails; and so does the model file alone.
+// TestTPULayout checks that a workspace in the layout TPU gives the same answers on the device,
+// on the CPU, and on the CPU after the device has failed.
 func TestTPULayout(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiled models take long, and the race detector sees nothing of them")
+		t.Skip("compiled models are slow to make, and there is nothing for the race detector to see")
 	}
-	compiledFile, uncompiledFile, usb := emulated(t, 1, smallModel)
+	compiledFile, uncompiledFile, _, usb := pooltest.Reference(t, 1, pooltest.Small)
 	unseen := kinds(50, 2)
 	var first []byte
 	for _, c := range []struct {
 		name string
 		o    imprint.Options
-		same bool // model as the first
+		same bool // the model is that of the first case
 	}{
 		{"uncompiled model as backbone", imprint.Options{Compiled: compiledFile, Uncompiled: uncompiledFile}, true},
 		{"pair as backbone", imprint.Options{Backbone: compiledFile, Uncompiled: uncompiledFile}, true},
@@ -43,10 +43,10 @@ func TestTPULayout(t *testing.T) {
 			w := openWorkspace(t, dir, c.o)
 			mustAdd(t, w, kinds(0, 3)...)
 			if got := w.Settings().Layout; got != classifier.TPU {
-				t.Fatalf("layout %s", got)
+				t.Fatalf("got layout %s, want %s", got, classifier.TPU)
 			}
 			if r := w.Written(); r == nil || r.Examples != 12 || r.Disagreements != 0 {
-				t.Errorf("written: %+v", r)
+				t.Errorf("got written %+v, want 12 examples and no disagreement", r)
 			}
 			b, err := backbone.Parse(readModel(t, w), backbone.Options{Accelerator: pooltest.New(t, pool.Options{USB: usb})})
 			if err != nil || !backbone.Compiled(b.Model()) || len(b.Model().Subgraphs[0].Operators) != 1 {
@@ -55,7 +55,7 @@ func TestTPULayout(t *testing.T) {
 			if first == nil {
 				first = readModel(t, w)
 			} else if same := bytes.Equal(readModel(t, w), first); same != c.same {
-				t.Errorf("the model is the first: %v", same)
+				t.Errorf("the model is that of the first case: got %v, want %v", same, c.same)
 			} else if same {
 				return
 			}
@@ -74,13 +74,13 @@ func TestTPULayout(t *testing.T) {
 			none := imprint.Options{Devices: pooltest.New(t, pool.Options{USB: pooltest.None})}
 			err = openWorkspace(t, dir, none).Classify(context.Background(), unseen, 1, func(predict.Result) error { return nil })
 			if !errors.Is(err, tpu.ErrNoDevice) {
-				t.Errorf("without a device: got %v, want ErrNoDevice", err)
+				t.Errorf("without a device: got error %v, want %v", err, tpu.ErrNoDevice)
 			}
 		})
 	}
 }
 
-// answersOn classifies photos on a device, or in a Live on it.
+// answersOn classifies photos on a device; with the suffix ", live", by a Live.
 func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.Item) (answers []predict.Result) {
 	t.Helper()
 	devices := pooltest.New(t, o)
@@ -100,7 +100,7 @@ func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.I
 	}
 	for _, r := range answers {
 		if r.Err != nil || r.Device != device {
-			t.Errorf("%s: on %q, %v", what, r.Device, r.Err)
+			t.Errorf("%s: ran on %q, error %v", what, r.Device, r.Err)
 		}
 	}
 	if err := devices.Close(); err != nil {
@@ -109,21 +109,21 @@ func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.I
 	return answers
 }
 
-// compareAnswers wants all ways to give the answers of the device. How a device rounds
-// SOFTMAX is not known: there the emulated one differs from the CPU.
+// compareAnswers compares all answers with those of the device. It is not known how a real
+// device rounds SOFTMAX; the emulated one differs from the CPU.
 func compareAnswers(t *testing.T, answers map[string][]predict.Result, items []dataset.Item) {
 	t.Helper()
 	for i, it := range items {
 		want := answers["usb:1-1"][i]
 		if len(want.Top) != 4 || want.Generation != 1 {
-			t.Errorf("%s: got %+v", it.Path, want)
+			t.Errorf("%s: got %+v, want 4 classes of generation 1", it.Path, want)
 		}
 		for what, all := range answers {
 			got, like := all[i], want
 			if strings.HasPrefix(what, "cpu") {
 				like = answers["cpu"][i]
 				if like.Label != want.Label || math.Abs(like.Score-want.Score) > 2.0/256 {
-					t.Errorf("%s: the CPU says %+v, the device %+v", it.Path, like, want)
+					t.Errorf("%s: got %+v on the CPU, %+v on the device", it.Path, like, want)
 				}
 			}
 			got.Device = like.Device
@@ -134,18 +134,18 @@ func compareAnswers(t *testing.T, answers map[string][]predict.Result, items []d
 	}
 }
 
-// compareWithFloat wants the predictions of the float head, but for near ties that codes
-// of 8 bits turn.
+// compareWithFloat compares the predictions with those of the float head. Quantization may
+// change one, in a near tie.
 func compareWithFloat(t *testing.T, w *imprint.Workspace, answers []predict.Result, items []dataset.Item) {
 	t.Helper()
 	exported := filepath.Join(t.TempDir(), "float.tflite")
 	if _, err := w.Export(exported, "", classifier.Float, false); err != nil {
 		t.Fatal(err)
 	}
-	i, turned := 0, 0
+	i, changed := 0, 0
 	err := predict.File(context.Background(), exported, predict.Options{Arithmetic: backbone.EdgeTPU}, items, func(r predict.Result) error {
 		if r.Label != answers[i].Label {
-			turned++
+			changed++
 		}
 		i++
 		return r.Err
@@ -153,7 +153,7 @@ func compareWithFloat(t *testing.T, w *imprint.Workspace, answers []predict.Resu
 	if err != nil {
 		t.Fatal(err)
 	}
-	if turned > 1 {
-		t.Errorf("quantization changes %d of %d predictions", turned, len(items))
+	if changed > 1 {
+		t.Errorf("quantization changes %d of %d predictions, want at most 1", changed, len(items))
 	}
 }

@@ -10,32 +10,23 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// gathering is how long Watch waits after a file has changed, because several change
-// together.
+// gathering is how long Watch waits after a file has changed, because several change together.
 const gathering = 10 * time.Millisecond
 
-// Watch reloads whenever the published model or the state of the workspace is replaced,
-// by whomever, and tells report what came of it: an error where there was something
-// new that can't be used. The folder is watched, not the files, which are replaced by
-// renaming; it need not be there yet. Watch returns the error of ctx when that ends.
+// Watch reloads whenever the published model or the state of the workspace is replaced, until
+// ctx ends, and returns the error of ctx. It calls report after each reload that makes a new
+// generation current or fails. The workspace need not exist yet.
 func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
-	w, err := fsnotify.NewWatcher()
+	w, err := newFolderWatcher(l.dir)
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", l.dir, err)
 	}
 	defer w.Close()
-	dir, err := filepath.Abs(l.dir)
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", l.dir, err)
-	}
-	at, err := watchNearest(w, dir)
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
-	}
-	due := time.NewTimer(0) // for what has changed before it was watched
+	due := time.NewTimer(0) // for changes before the folder was watched
 	defer due.Stop()
 	waiting := true
 	for {
@@ -54,24 +45,16 @@ func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
 			}
 		case e, ok := <-w.Events:
 			if !ok {
-				return fmt.Errorf("watch %s: %w", dir, fsnotify.ErrClosed)
+				return fmt.Errorf("watch %s: %w", w.dir, fsnotify.ErrClosed)
 			}
-			switch name := filepath.Base(e.Name); {
-			case at != dir || e.Name == dir:
-				// The folder, or one above it, has come or gone.
-				was := at
-				if at, err = watchNearest(w, dir); err != nil {
-					return fmt.Errorf("watch %s: %w", dir, err)
-				}
-				changed = at != was || e.Name == dir
-			case e.Op != fsnotify.Chmod:
-				changed = name == store.ModelFile || name == store.SlotFile(0) || name == store.SlotFile(1)
+			if changed, err = w.concerns(e); err != nil {
+				return fmt.Errorf("watch %s: %w", w.dir, err)
 			}
 		case err := <-w.Errors:
 			if !errors.Is(err, fsnotify.ErrEventOverflow) {
-				return fmt.Errorf("watch %s: %w", dir, err)
+				return fmt.Errorf("watch %s: %w", w.dir, err)
 			}
-			changed = true // something may have been missed
+			changed = true // an event may have been lost
 		}
 		if changed && !waiting {
 			waiting = true
@@ -80,29 +63,64 @@ func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
 	}
 }
 
-// watchNearest watches dir, or the nearest folder above it that exists, and nothing
-// else.
-func watchNearest(w *fsnotify.Watcher, dir string) (string, error) {
-	for _, old := range w.WatchList() {
-		w.Remove(old) // it is gone already if its folder is
+// A folderWatcher watches a workspace's folder, or while that does not exist the nearest parent
+// that does. It does not watch the files themselves, because they are replaced by renaming.
+type folderWatcher struct {
+	*fsnotify.Watcher
+	dir string // absolute
+	at  string // the folder that is watched: dir or a parent
+}
+
+func newFolderWatcher(dir string) (*folderWatcher, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
 	}
-	below := ""
-	for at := dir; ; {
-		err := w.Add(at)
-		if errors.Is(err, fs.ErrNotExist) && at != filepath.Dir(at) {
-			at, below = filepath.Dir(at), at
+	inner, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	w := &folderWatcher{Watcher: inner, dir: dir}
+	if err := w.watchNearest(); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// concerns reports whether an event may have changed the workspace.
+func (w *folderWatcher) concerns(e fsnotify.Event) (bool, error) {
+	if w.at != w.dir || e.Name == w.dir { // the folder or a parent was made or removed
+		before := w.at
+		err := w.watchNearest()
+		return w.at != before || e.Name == w.dir, err
+	}
+	name := filepath.Base(e.Name)
+	return e.Op != fsnotify.Chmod && (name == store.ModelFile || name == store.SlotFile(0) || name == store.SlotFile(1)), nil
+}
+
+// watchNearest watches dir, or the nearest parent that exists, and nothing else.
+func (w *folderWatcher) watchNearest() error {
+	for _, old := range w.WatchList() {
+		w.Remove(old) // fails if the folder is gone, which removes the watch too
+	}
+	child := "" // of w.at, on the way to dir
+	for w.at = w.dir; ; {
+		err := w.Add(w.at)
+		if errors.Is(err, fs.ErrNotExist) && w.at != filepath.Dir(w.at) {
+			w.at, child = filepath.Dir(w.at), w.at
 			continue
 		}
-		if err != nil || at == dir {
-			return at, err
+		if err != nil || w.at == w.dir {
+			return err
 		}
-		if _, err := os.Lstat(below); err != nil {
-			return at, nil
+		if _, err := os.Lstat(child); err != nil {
+			return nil
 		}
-		// It has come before anybody watched.
-		if err := w.Remove(at); err != nil {
-			return at, err
+		// The child was made before its parent was watched.
+		if err := w.Remove(w.at); err != nil {
+			return err
 		}
-		at = dir
+		w.at = w.dir
 	}
 }

@@ -11,71 +11,49 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/backbone/tflite"
-	"github.com/imprintkit/imprint/dataset"
-	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// trained is a workspace with classes.
-func trained(t *testing.T, o imprint.Options) *imprint.Workspace {
-	t.Helper()
-	if o.Backbone == "" {
-		o.Backbone = phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
-	}
-	w, err := imprint.Open(filepath.Join(t.TempDir(), "ws"), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { w.Close() })
-	if _, err := w.Add(context.Background(), phototest.Kinds(0, 2), imprint.AddOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	return w
-}
-
 func TestFileErrors(t *testing.T) {
-	w := trained(t, imprint.Options{})
-	b, err := os.ReadFile(w.ModelPath())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cut := phototest.Backbone(t, "cut.tflite", b[:3000])
+	cut := phototest.Backbone(t, "cut.tflite", backbonetest.Classifier(3)[:3000])
+	noOutput := phototest.Backbone(t, "none.tflite", changed(t, func(m *tflite.Model) { m.Subgraphs[0].Outputs = nil }))
 	tests := []struct {
 		name, model string
-		fit         dataset.Resize
 		want        error
 	}{
-		{"missing", filepath.Join(t.TempDir(), "none.tflite"), "", os.ErrNotExist},
-		{"folder", t.TempDir(), "", tflite.ErrNotRegular},
-		{"cut", cut, "", tflite.ErrCorrupt},
-		{"text", phototest.Backbone(t, "text.tflite", []byte("not a model, just a text")), "", tflite.ErrCorrupt},
-		{"no output", phototest.Backbone(t, "none.tflite", without(t, func(m *tflite.Model) { m.Subgraphs[0].Outputs = nil })), "", backbone.ErrNoEmbedding},
+		{"missing", filepath.Join(t.TempDir(), "none.tflite"), os.ErrNotExist},
+		{"folder", t.TempDir(), tflite.ErrNotRegular},
+		{"cut", cut, tflite.ErrCorrupt},
+		{"text", phototest.Backbone(t, "text.tflite", []byte("not a model, just a text")), tflite.ErrCorrupt},
+		{"no output", noOutput, backbone.ErrNoEmbedding},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := predict.File(context.Background(), test.model, predict.Options{Resize: test.fit, Top: 1, Threads: 1}, phototest.Kinds(0, 1), func(predict.Result) error { return nil })
+			err := predict.File(context.Background(), test.model, predict.Options{Top: 1, Threads: 1}, phototest.Kinds(0, 1), func(predict.Result) error { return nil })
 			if !errors.Is(err, test.want) {
 				t.Errorf("got error %v, want %v", err, test.want)
 			}
 		})
 	}
-	// Of a classifier of another make.
+}
+
+func TestFile(t *testing.T) {
 	n := 0
-	err = predict.File(context.Background(), phototest.Backbone(t, "c.tflite", backbonetest.Classifier(5)), predict.Options{Top: 2}, phototest.Kinds(0, 1), func(r predict.Result) error {
+	err := predict.File(context.Background(), phototest.Backbone(t, "c.tflite", backbonetest.Classifier(5)), predict.Options{Top: 2}, phototest.Kinds(0, 1), func(r predict.Result) error {
 		n++
 		if len(r.Top) != 2 || r.Label[:5] != "base " {
-			t.Errorf("got %+v", r)
+			t.Errorf("got %+v, want the best 2 of the model's own labels", r)
 		}
 		return nil
 	})
 	if err != nil || n != 4 {
-		t.Errorf("%d results, error %v", n, err)
+		t.Errorf("got %d results, error %v, want 4", n, err)
 	}
 }
 
-// without is the extractor with a change.
-func without(t *testing.T, change func(*tflite.Model)) []byte {
+// changed returns the extractor after a change.
+func changed(t *testing.T, change func(*tflite.Model)) []byte {
 	t.Helper()
 	m, err := tflite.Parse(backbonetest.Extractor())
 	if err != nil {
@@ -104,6 +82,3 @@ func TestResultJSON(t *testing.T) {
 		}
 	}
 }
-
-// TestExport writes the model in every way and runs the file: it names photos as
-// the Workspace does.

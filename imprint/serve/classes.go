@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -18,7 +19,7 @@ type Classes struct {
 }
 
 // Accuracy is the leave-one-out accuracy: each training photo is classified by a model
-// trained without it. Low and High bound the 95 % Wilson interval.
+// trained without it. Low and High are its classifier.Estimate.Interval.
 type Accuracy struct {
 	Correct int     `json:"right"`
 	Total   int     `json:"total"` // 0 if it can't be estimated yet
@@ -49,7 +50,8 @@ type classList struct {
 	stale chan struct{} // receives a value after a reload
 
 	mu      sync.Mutex
-	classes *Classes // nil until first read
+	classes *Classes          // nil until first read
+	of      *imprint.Snapshot // that the classes are of; nil if they are of none in use
 }
 
 func newClassList(live *live.Live) *classList {
@@ -67,15 +69,25 @@ func (l *classList) refresh() {
 func (l *classList) get(ctx context.Context) (*Classes, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c := l.classes; c != nil && c.Generation == l.live.Generation() {
-		return c, nil
+	// A generation's number alone may be that of another one: of a workspace put in the
+	// place of this one, or of one whose newest state was damaged.
+	s := l.live.Snapshot()
+	if l.classes != nil && l.of == s {
+		return l.classes, nil
 	}
 	ws, err := l.live.Workspace(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer ws.Close()
-	l.classes = listClasses(ws)
+	current := ws.IsCurrent(s)
+	if w := ws.Warnings(); !current && len(w) > 0 {
+		return nil, fmt.Errorf("list the classes of generation %d: %w: %s", s.Generation, imprint.ErrCorrupt, w[0])
+	}
+	l.classes, l.of = listClasses(ws), nil
+	if current {
+		l.of = s
+	}
 	return l.classes, nil
 }
 
@@ -112,7 +124,7 @@ func listClasses(ws *imprint.Workspace) *Classes {
 	if len(list.Classes) > 1 {
 		e = ws.Head().Estimate
 	}
-	low, high := classifier.Wilson(e.Accuracy(), e.Total)
+	low, high := e.Interval()
 	list.Accuracy = Accuracy{e.Correct, e.Total, low, high}
 	return list
 }

@@ -2,16 +2,12 @@ package serve
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/imprint"
 )
 
 func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
@@ -39,33 +35,39 @@ func (s *Server) postReload(w http.ResponseWriter, r *http.Request) error {
 	return respond(s, w, c, err)
 }
 
+// getModel sends the model of the generation in use. If the file on the disk is another, it
+// has the workspace publish it again.
 func (s *Server) getModel(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Content-Disposition", `attachment; filename="model.tflite"`)
-	return s.sendPublished(w, "model.tflite", "application/octet-stream")
-}
-
-func (s *Server) getLabels(w http.ResponseWriter, r *http.Request) error {
-	return s.sendPublished(w, "labels.txt", "text/plain; charset=utf-8")
-}
-
-// sendPublished sends a published file. It reads the file completely before it answers,
-// because a change may replace the file at any time.
-func (s *Server) sendPublished(w http.ResponseWriter, name, contentType string) error {
-	path := filepath.Join(s.workspace.dir, name)
-	info, err := os.Stat(path)
-	if err == nil && info.Size() > tflite.MaxFileSize {
-		err = fmt.Errorf("%s is too large: %d bytes", path, info.Size())
-	}
-	var b []byte
-	if err == nil {
-		b, err = os.ReadFile(path)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		w.Header().Del("Content-Disposition")
-		return refused{http.StatusNotFound, errors.New("no model yet"), "train a class first"}
+	ctx, cancel := changeContext(r)
+	defer cancel()
+	b, err := s.live.ModelFile(ctx)
+	if errors.Is(err, imprint.ErrUnpublished) {
+		repair := func(ws *imprint.Workspace) error {
+			_, err := ws.Repair(ctx)
+			return err
+		}
+		if err := s.workspace.do(ctx, repair); err != nil {
+			return err
+		}
+		b, err = s.live.ModelFile(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	return s.respondBytes(w, http.StatusOK, contentType, b)
+	if b == nil {
+		return errNoModel
+	}
+	w.Header().Set("Content-Disposition", `attachment; filename="model.tflite"`)
+	return s.respondBytes(w, http.StatusOK, "application/octet-stream", b)
 }
+
+// getLabels sends the labels of the generation in use.
+func (s *Server) getLabels(w http.ResponseWriter, r *http.Request) error {
+	b := s.live.LabelsFile()
+	if len(b) == 0 {
+		return errNoModel
+	}
+	return s.respondBytes(w, http.StatusOK, "text/plain; charset=utf-8", b)
+}
+
+var errNoModel = refused{http.StatusNotFound, errors.New("no model yet"), "train a class first"}

@@ -24,11 +24,16 @@ const (
 	maxBodies = 64 << 20
 	// maxHead limits the header of a request, in bytes.
 	maxHead = 16 << 10
+	// headSlack is what net/http reads beyond its MaxHeaderBytes (net/http/server.go,
+	// initialReadLimitSize).
+	headSlack = 4 << 10
 	// maxJSON limits a JSON request body, in bytes.
 	maxJSON = 64 << 10
 	// idleTimeout closes connections without requests.
 	idleTimeout = time.Minute
-	// bodyWait is how long a request waits for memory for its body.
+	// firstBody is the memory reserved with the first byte of a body, in bytes.
+	firstBody = 4 << 10
+	// bodyWait is how long a request waits for more memory for its body.
 	bodyWait = time.Second
 )
 
@@ -79,29 +84,67 @@ func (l *httpLimits) readBody(w http.ResponseWriter, r *http.Request, limit int6
 	if r.ContentLength > limit {
 		return nil, nil, &http.MaxBytesError{Limit: limit}
 	}
-	size := limit
-	if r.ContentLength >= 0 {
-		size = r.ContentLength
-	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), bodyWait, ErrBusy)
-	defer cancel()
-	if l.bodies.Acquire(ctx, size) != nil {
-		return nil, nil, fmt.Errorf("%w: too many uploads in progress", ErrBusy)
-	}
-	release = func() { l.bodies.Release(size) }
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Now().Add(l.timeouts.body))
-	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if err != nil {
-		release()
+	b := bodyBuffer{limits: l, ctx: r.Context()}
+	if err := b.readFrom(http.MaxBytesReader(w, r.Body, limit), limit+1); err != nil {
+		b.release()
 		w.Header().Set("Connection", "close")
-		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) || errors.Is(err, ErrBusy) {
 			return nil, nil, err
 		}
 		return nil, nil, refused{http.StatusRequestTimeout, fmt.Errorf("request body incomplete after %v: %w", l.timeouts.body, err), ""}
 	}
 	control.SetReadDeadline(time.Time{}) // an expired deadline would cancel the request's context
-	return body, release, nil
+	return b.content, b.release, nil
+}
+
+// A bodyBuffer holds a request body. It reserves memory as bytes arrive: what a client
+// only declares costs nobody anything.
+type bodyBuffer struct {
+	limits  *httpLimits
+	ctx     context.Context
+	content []byte
+}
+
+// readFrom reads r to its end. The buffer grows to at most limit bytes.
+func (b *bodyBuffer) readFrom(r io.Reader, limit int64) error {
+	for {
+		if len(b.content) == cap(b.content) {
+			if err := b.grow(limit); err != nil {
+				return err
+			}
+		}
+		n, err := r.Read(b.content[len(b.content):cap(b.content)])
+		b.content = b.content[:len(b.content)+n]
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// grow doubles the buffer, up to limit, as soon as there is memory for it.
+func (b *bodyBuffer) grow(limit int64) error {
+	size := min(max(2*int64(cap(b.content)), firstBody), limit)
+	more := size - int64(cap(b.content))
+	ctx, cancel := context.WithTimeout(b.ctx, bodyWait)
+	defer cancel()
+	if b.limits.bodies.Acquire(ctx, more) != nil {
+		return fmt.Errorf("%w: too many uploads in progress", ErrBusy)
+	}
+	grown := make([]byte, len(b.content), size)
+	copy(grown, b.content)
+	b.content = grown
+	return nil
+}
+
+// release gives the memory back.
+func (b *bodyBuffer) release() {
+	b.limits.bodies.Release(int64(cap(b.content)))
+	b.content = nil
 }
 
 // A limitedListener closes new connections while there are too many.

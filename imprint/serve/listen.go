@@ -59,25 +59,63 @@ func ListenTCP(addr, token string) (Listener, error) {
 	return Listener{Listener: l, token: token}, nil
 }
 
-// URL returns the URL of the web page, including the token if one is needed. For a Unix
-// socket it returns the path.
-func (l Listener) URL() string {
+// URL returns the first of URLs.
+func (l Listener) URL() string { return l.URLs()[0] }
+
+// URLs returns the URLs of the web page, including the token if one is needed: one for each
+// address of this machine that other machines can reach, because phones cannot resolve its
+// name. For a Unix socket it returns the path.
+func (l Listener) URLs() []string {
 	if l.unix {
-		return l.Addr().String()
+		return []string{l.Addr().String()}
 	}
-	host := l.Addr().String()
+	hosts := []string{l.Addr().String()}
 	if a := l.Addr().(*net.TCPAddr); a.IP.IsUnspecified() {
-		name, err := os.Hostname()
-		if err != nil {
-			name = "localhost"
+		hosts = nil
+		for _, ip := range reachable(interfaceAddresses()) {
+			hosts = append(hosts, net.JoinHostPort(ip.String(), fmt.Sprint(a.Port)))
 		}
-		host = net.JoinHostPort(name, fmt.Sprint(a.Port))
 	}
-	u := url.URL{Scheme: "http", Host: host, Path: "/"}
-	if l.token != "" {
-		u.RawQuery = url.Values{"token": {l.token}}.Encode()
+	var urls []string
+	for _, host := range hosts {
+		u := url.URL{Scheme: "http", Host: host, Path: "/"}
+		if l.token != "" {
+			u.RawQuery = url.Values{"token": {l.token}}.Encode()
+		}
+		urls = append(urls, u.String())
 	}
-	return u.String()
+	return urls
+}
+
+func interfaceAddresses() []net.Addr {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	return addrs
+}
+
+// reachable returns the addresses to tell other machines: those of IPv4, or else of IPv6,
+// or else this machine's own.
+func reachable(addrs []net.Addr) []net.IP {
+	var v4, v6 []net.IP
+	for _, a := range addrs {
+		n, ok := a.(*net.IPNet)
+		switch {
+		case !ok || !n.IP.IsGlobalUnicast():
+		case n.IP.To4() != nil:
+			v4 = append(v4, n.IP)
+		default:
+			v6 = append(v6, n.IP)
+		}
+	}
+	switch {
+	case v4 != nil:
+		return v4
+	case v6 != nil:
+		return v6
+	}
+	return []net.IP{net.IPv4(127, 0, 0, 1)}
 }
 
 // ListenUnix listens on a Unix socket with the given permissions. It replaces a socket
@@ -140,7 +178,7 @@ func (s *Server) serve(ctx context.Context, l Listener) error {
 		Handler:           s.guard(l),
 		ReadHeaderTimeout: s.http.timeouts.head,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHead,
+		MaxHeaderBytes:    maxHead - headSlack,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan struct{})

@@ -46,7 +46,8 @@ func (s photoStore) keep(photo []byte) (path string, err error) {
 		return "", fmt.Errorf("keep photo: %w", err)
 	}
 	_, err = f.Write(photo)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	f.Chmod(0o644) // not on vfat, mounted for another user
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
 	"github.com/imprintkit/imprint/tpu"
 )
 
@@ -40,7 +41,7 @@ var statuses = []struct {
 	hint   string
 }{
 	{dataset.ErrTooLarge, http.StatusRequestEntityTooLarge, "scale it down; 640 pixels are more than enough"},
-	{dataset.ErrFormat, http.StatusUnsupportedMediaType, "send a JPEG, PNG, WebP, GIF or BMP as the request body"},
+	{dataset.ErrFormat, http.StatusUnsupportedMediaType, "send a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM as the request body"},
 	{dataset.ErrHEIC, http.StatusUnsupportedMediaType, ""},
 	{dataset.ErrEmpty, http.StatusBadRequest, "send the photo as the request body"},
 	{dataset.ErrDamaged, http.StatusBadRequest, ""},
@@ -50,6 +51,8 @@ var statuses = []struct {
 	{imprint.ErrLabel, http.StatusBadRequest, ""},
 	{imprint.ErrNoPhotos, http.StatusUnprocessableEntity, ""},
 	{imprint.ErrFull, http.StatusInsufficientStorage, ""},
+	{live.ErrGone, http.StatusServiceUnavailable, "put the folder back, or plug in its disk; the old model keeps answering"},
+	{imprint.ErrUnpublished, http.StatusServiceUnavailable, "try again"},
 	{imprint.ErrLocked, http.StatusServiceUnavailable, "try again when the other process has finished"},
 	{ErrHolding, http.StatusConflict, "stop or cancel it first"},
 	{ErrNotHolding, http.StatusConflict, "send the action start first"},

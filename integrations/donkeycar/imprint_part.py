@@ -1,4 +1,4 @@
-"""A Donkey Car part that labels what the camera sees and learns new classes by a button.
+"""A Donkey Car part that labels camera images and learns new classes while a button is held.
 
 Call add_imprint(V, cfg, ctr) in manage.py. The part talks to a running `imprint serve`
 over its Unix socket. It needs Python 3.11 and only the standard library.
@@ -56,7 +56,7 @@ def add_imprint(V, cfg, ctr=None):
 class ImprintPart:
     """The part. Its outputs are OUTPUTS. Donkey Car may run it threaded or not.
 
-    inputs names what each input of the part is:
+    inputs has the kind of each input of the part:
 
     - 'image': an array from the camera, uint8, of shape (height, width, 3) in RGB or
       (height, width) in grey. The part sends it to the server to classify.
@@ -66,8 +66,8 @@ class ImprintPart:
     Without an image, or while it is None, the part reports the latest result from the
     server's own camera.
 
-    Results older than max_age seconds are not reported. The server has timeout seconds
-    to answer. A label with a score below min_score is reported as ''.
+    Results older than max_age seconds are not reported. Requests to the server time out
+    after timeout seconds. A label with a score below min_score is reported as ''.
     """
 
     def __init__(self, socket_path='/run/imprint/serve.sock', min_score=0.0,
@@ -250,8 +250,8 @@ class ImprintPart:
     def _do(self, edge, action):
         """Queue an action for the actor thread, because the server may be slow.
 
-        If no server answers, the actor drops the action. A press must not add photos of
-        what the camera sees later.
+        If no server answers, the actor drops the action. A press must not add photos that
+        the camera takes later.
         """
         try:
             self._start_actor()
@@ -304,7 +304,7 @@ class ImprintPart:
 
 
 def _reason(e):
-    """Return what an exception says, without the error number."""
+    """Return the message of an exception, without the error number."""
     return getattr(e, 'strerror', None) or e
 
 

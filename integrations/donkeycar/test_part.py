@@ -19,7 +19,7 @@ from imprint_part import EMPTY, HOLDING, LEARNING, OFFLINE, OK, OUTPUTS, WAITING
 
 
 class Image:
-    """The part of the interface of a numpy array that is needed, to do without numpy."""
+    """A replacement for numpy arrays, with only the attributes that the part needs."""
 
     dtype = 'uint8'
 

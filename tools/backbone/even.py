@@ -3,9 +3,9 @@
     python even.py --photos STORE --weights run/weights.f32 --out weights.f32
 
 Otherwise the channels that vary most dominate the cosine. Each channel's weights and bias in the last layer are divided
-by its standard deviation over the held-out photos, relative to the geometric mean of all channels. But for the clipping
-at 6 this would be an exact change of units. Then --lower is subtracted from every bias. What all photos have in common
-falls below 0 and is clipped, so cosines differ more between photos.
+by its standard deviation over the held-out photos, relative to the geometric mean of all channels. Without the clipping
+at 6 this would be an exact change of units. Then --lower is subtracted from every bias. Values that all photos have in
+common fall below 0 and are clipped, so cosines differ more between photos.
 """
 
 import argparse

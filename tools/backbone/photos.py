@@ -1,12 +1,12 @@
-"""Decodes training photos into one file per source, which train.py cuts views from.
+"""Decodes training photos into one file per source. train.py cuts views from these files.
 
     python photos.py --out STORE --against EVALUATION-FOLDER ... NAME=PLACE[:MATCH] ...
 
-PLACE is a folder of tar files or a git directory. From a git directory it takes the JPEG files of the newest
-commit whose paths match the regular expression. Photos keep their aspect ratio and get a short side of 160
-pixels; smaller ones are not enlarged. It skips photos whose long side exceeds 2.6 times the short one, and
-near-duplicates of photos in the evaluation folders (64-bit difference hashes at most 4 bits apart, also
-mirrored).
+PLACE is a folder of tar files or a git directory. Of a git directory, the program reads the JPEG files in the newest
+commit whose paths match the regular expression MATCH. Photos keep their aspect ratio and get a short side of 160
+pixels; smaller photos are not enlarged. The program skips photos whose long side exceeds 2.6 times the short one. It
+also skips near-duplicates of photos in the evaluation folders: 64-bit difference hashes at most 4 bits apart, also
+when mirrored.
 
 NAME.u8 holds the pixels; NAME.npy holds the offset, height and width of each photo. With --hold-out N the last
 N photos of the first source go to held.u8, for validation, and their near-duplicates are skipped too.

@@ -1,7 +1,7 @@
 // The forward and backward pass of MobileNet v1 0.25 in float32, for training on a CPU.
 //
-// The pass works layer by layer over a batch, because batch normalization needs sums over the whole batch. Inside a
-// layer it works image by image, so that one image stays in the cache. For the backward pass it keeps only the
+// The pass processes a batch layer by layer, because batch normalization needs sums over the whole batch. Within a
+// layer it processes one image after the other, so that an image stays in the cache. For the backward pass it keeps only the
 // outputs of convolutions before normalization, and recomputes activations where they are read.
 //
 // The teacher is a network of the same shape and uses the same pass, one view at a time.
@@ -154,7 +154,7 @@ class Student {
 
   float* input(int n) { return const_cast<float*>(in_) + (size_t)n * size_ * size_ * 3; }
 
-  // Makes this network read view n of another one.
+  // Makes this network read view n of another network.
   void look_at(Student* other, int n) { in_ = other->input(n); }
 
   // Runs the batch. bn holds gamma, then beta, of every channel. If frozen, they are the factor and offset of the
@@ -277,8 +277,8 @@ class Student {
 
   static size_t padded(const Layer& l) { return (size_t)(l.hin + 2) * (l.hin + 2) * l.cin; }
 
-  // Returns the input of layer li for image n. For a depthwise layer it has a border of zeros: SAME padding adds one
-  // position on each side for stride 1, and for stride 2 and an even size only one at the end.
+  // Returns the input of layer li for image n. For a depthwise layer it has a border of zeros. SAME padding adds one
+  // position on each side for stride 1. For stride 2 and an even size it adds one position at the end only.
   const float* activation(int li, int n, float* a) const {
     const Layer& l = layers_[li];
     if (l.kind == kFirst) {

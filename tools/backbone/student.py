@@ -136,7 +136,7 @@ def fake_quantize(w):
 
 
 def fake_quantize_before_folding(w, bn, variance):
-    """Rounds unfolded weights so that folding them gives the values that rounding after folding would."""
+    """Rounds unfolded weights so that folding them gives the same values as rounding after folding."""
     factor = bn[:CHANNELS] / np.sqrt(variance + EPSILON)
     factor = np.where(np.abs(factor) < 1e-6, 1e-6, factor).astype(np.float32)
     folded = w.copy()
@@ -149,7 +149,7 @@ def fake_quantize_before_folding(w, bn, variance):
 
 
 def read(path):
-    """Reads the file that write writes. Returns weights and biases."""
+    """Reads a file written by write. Returns weights and biases."""
     f = np.fromfile(path, "<f4")
     assert len(f) == WEIGHTS + CHANNELS, path
     return f[:WEIGHTS].copy(), f[WEIGHTS:].copy()

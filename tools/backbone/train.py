@@ -5,7 +5,7 @@
 Every step cuts new views from the photos and shows the same pixels to both networks. The loss compares
 
   places     the output of the last layer at each position of the view, each channel in units of the standard
-             deviation of the teacher's. Where the teacher gives 0, the student may give less.
+             deviation of the teacher's. Where the teacher's output is 0, the student's may be negative.
   embedding  the mean over the positions, in units of its own standard deviation.
   scores     the 1001 class scores that the teacher's last layer gives to either embedding: Kullback-Leibler
              divergence at temperature 2.
@@ -75,8 +75,8 @@ class Teacher:
 
 
 class Views:
-    """The views of one thread. One view in reuse of each batch is new. The others are drawn from the latest views,
-    which saves cutting them and the teacher's pass."""
+    """The views of one thread. Every reuse-th view of each batch is new. The others are drawn from the latest views,
+    which saves the time to cut them and the teacher's pass."""
 
     KEPT = 4000
 
@@ -181,7 +181,7 @@ def agreement(a, b):
 
 
 def held_views(passes, store):
-    """Loads and yields one view of every held-out photo, a batch at a time. They are always the same."""
+    """Loads and yields one view of every held-out photo, a batch at a time. The views are always the same."""
     for i in range(0, len(store.held) - passes.batch + 1, passes.batch):
         passes.make_views(store.at, np.stack([store.held[i : i + passes.batch]] * 4, 1), np.zeros(passes.batch), i)
         yield passes.input.copy()

@@ -85,13 +85,13 @@ class View {
   }
 
  private:
-  // Draws a random rectangle of the photo into the given rectangle of the view. smallest is its least area, as a
-  // proportion of the photo's.
+  // Draws a random rectangle of the photo into the given rectangle of the view. smallest is the minimum area of the
+  // random rectangle, as a proportion of the photo's.
   void put(const Photo& p, int left, int top, int w, int h, float smallest, float opacity) {
     float m[3][3], add[3];
     color(m, add);
     // The rectangle is chosen for a view of 128×128 pixels. A smaller view shows a part of it, unless the photo is
-    // as small.
+    // that small, too.
     float share = std::min(1.0f, size_ / std::min(128.0f, (float)std::min(p.width, p.height))), cw, ch;
     do {
       float area = r_.uniform(smallest, 1) * p.width * p.height, aspect = std::exp(r_.uniform(-0.29f, 0.29f)) * w / h;

@@ -39,14 +39,14 @@ type row struct {
 	model
 	macs         int
 	ours, theirs [2]time.Duration // on one core and on two cores
-	// Medians of the ratios within a round, which vary less than the times: theirs to
-	// ours, ours on one core to two, and ours to the peak.
+	// Medians of the ratios within a round, which vary less than the times: TensorFlow
+	// Lite to imprint, imprint on one core to two, and imprint to the peak.
 	speedup      [2]float64
 	scaling      float64
 	peakFraction float64
 	peakRate     float64 // GMAC/s; 0 if not measured
-	bytes        string  // difference of our output from the default kernels'
-	xnnpackBytes string  // difference of XNNPACK's output from theirs
+	bytes        string  // difference between imprint's output and the default kernels'
+	xnnpackBytes string  // difference between XNNPACK's output and the default kernels'
 }
 
 func (r row) String() string {
@@ -60,8 +60,8 @@ type bench struct {
 	peak             peak
 }
 
-// file returns the path of the model: among the reference files next to the checkout or
-// the downloaded models.
+// file returns the path of the model, which is a reference file next to the checkout or a
+// downloaded model.
 func (m model) file() (string, error) {
 	folder, found := reference.Folder()
 	if path := filepath.Join(folder, "models", m.name+".tflite"); found && fileExists(path) {
@@ -155,8 +155,9 @@ func (b *bench) sides(ctx context.Context, m model, path string, input []byte) [
 	return sides
 }
 
-// measure adds the median of repeat inferences. If repeat is 0 it first chooses a number
-// that takes about a fifth of a second. It returns the number.
+// measure runs repeat inferences and appends their median to s. If repeat is 0, it first
+// chooses a number that takes about a fifth of a second. It returns the number of
+// inferences.
 func (s *side) measure(repeat int) (int, error) {
 	if err := pin(s.threads); err != nil {
 		return 0, err

@@ -16,8 +16,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/kernels"
 )
 
-// describeMachine returns a sentence with the date, processor, kernel, Go version and
-// implementation that the timings depend on.
+// describeMachine returns a sentence with the conditions that the timings depend on: the
+// date, the processor, the kernel, the Go version and the implementation.
 func describeMachine() (string, error) {
 	implementation, err := kernels.Implementation()
 	if err != nil {
@@ -59,8 +59,8 @@ func cpuField(cpu []byte, name string) string {
 
 var peakLine = regexp.MustCompile(`(?m)^Benchmark\w*Peak\S*\s.*\s([0-9.]+) GMAC/s`)
 
-// A peak is the path of the compiled benchmarks of package kernels. Their Peak
-// benchmarks are loops of dot products that measure what a processor can do.
+// A peak is the path of the compiled benchmarks of package kernels. The Peak benchmarks
+// among them are loops of dot products that measure the processor's maximum speed.
 type peak string
 
 // newPeak compiles the benchmarks into scratch.
@@ -72,8 +72,8 @@ func newPeak(ctx context.Context, scratch string) (peak, error) {
 	return peak(p), nil
 }
 
-// run returns the GMAC/s of one core: the best of the loops for several instructions, or
-// 0 if there is none for this processor.
+// run returns the GMAC/s of one core in the fastest loop. There is one loop per kind of
+// instruction; if none runs on this processor, run returns 0.
 func (p peak) run(ctx context.Context) (float64, error) {
 	out, err := exec.CommandContext(ctx, string(p), "-test.run", "^$", "-test.bench", "Peak", "-test.benchtime", "100ms").CombinedOutput()
 	if err != nil {

@@ -17,7 +17,7 @@ type class struct {
 
 var classes = []class{{"arrow", newArrow}, {"ball", newBall}, {"box", newBox}, {"cone", newCone}}
 
-// near is the least distance of a hit. A nearer one is the surface that the ray
+// near is the minimum distance of a hit. A nearer hit is on the surface that the ray
 // starts from.
 const near = 1e-6
 

@@ -1,3 +1,3 @@
-// Package race tells whether a program was built with the race detector. Tests in which nothing runs concurrently are
-// skipped then: they would take ten times as long, and there is nothing to detect.
+// Package race tells whether a program was built with the race detector. If it was, tests without concurrency are
+// skipped: they would take ten times as long and cannot have races.
 package race

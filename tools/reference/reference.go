@@ -1,8 +1,8 @@
-// Package reference finds the reference files that tests compare with: published models, photos, and what the real
-// TensorFlow Lite library and the real Edge TPU driver did with them. They are no part of the project.
+// Package reference finds the reference files that tests compare with: published models, photos, outputs of the real
+// TensorFlow Lite library, and recordings of the real Edge TPU driver. These files are not part of the project.
 //
-// Call [Path] or [Read] from a test: they skip it when the file is missing. "make testdata" downloads the files that are
-// public.
+// Call [Path] or [Read] from a test: they skip the test if the file is missing. "make testdata" downloads the public
+// files.
 package reference
 
 import (
@@ -16,7 +16,7 @@ import (
 // Download is the folder that "make testdata" fills, relative to the project's root.
 const Download = "testdata/reference"
 
-// Folder returns the folder of the reference files, and false if there is none. It is the first of
+// Folder returns the folder of the reference files, and false if there is none. It is the first of these:
 //
 //   - $IMPRINT_REFERENCE, or $IMPRINT_SHARED, its older name; a relative path starts at the project's root
 //   - the folder "shared" next to the checkout, if it holds models
@@ -40,7 +40,7 @@ func Folder() (string, bool) {
 }
 
 // Path returns the path of a reference file or folder, and skips the test if it does not exist. The elements of the
-// name are joined; each may have slashes.
+// name are joined; each may contain slashes.
 func Path(tb testing.TB, name ...string) string {
 	tb.Helper()
 	folder, ok := Folder()

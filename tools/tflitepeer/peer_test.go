@@ -32,8 +32,8 @@ func readFile(t *testing.T, path string) []byte {
 	return b
 }
 
-// TestPeerGivesRecordedOutputs runs every recorded input through the library. It shows that the recordings, which other
-// tests rely on, are the library's outputs, and that this program passes its inputs correctly.
+// TestPeerGivesRecordedOutputs runs every recorded input through the library. It verifies that the recordings, which
+// other tests rely on, are the library's outputs, and that this program passes inputs to the library correctly.
 func TestPeerGivesRecordedOutputs(t *testing.T) {
 	p := peer(t)
 	golden, models := reference.Path(t, "golden"), reference.Path(t, "models")

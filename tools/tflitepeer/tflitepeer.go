@@ -1,5 +1,5 @@
 // Package tflitepeer runs models on the TensorFlow Lite C library, so that tests can compare this project's results
-// and models with the runtime that people use. Run setup.sh to build the program, then call [FromEnvironment].
+// and models with those of the library. Run setup.sh to build the program, then call [FromEnvironment].
 package tflitepeer
 
 import (
@@ -20,7 +20,7 @@ const Environment = "IMPRINT_TFLITEPEER"
 // ErrNotSet is returned by [FromEnvironment] if the variable is empty.
 var ErrNotSet = errors.New(Environment + " is not set to the path that tools/tflitepeer/setup.sh prints")
 
-// Peer is the compiled tflitepeer.c. Several goroutines may use it at once: every call starts a process.
+// Peer is the compiled tflitepeer.c. It is safe for concurrent use by multiple goroutines: every call starts a process.
 type Peer struct {
 	Path    string // the executable
 	Threads int    // number of threads of the interpreter; 0 means 1
@@ -38,9 +38,9 @@ func FromEnvironment() (Peer, error) {
 	return Peer{Path: path}, nil
 }
 
-// Run runs the model file on every input and returns one output for each. An input is the bytes of the model's input
-// tensors, one after the other, in their element types and little-endian; an output is those of its output tensors.
-// All inputs run in order in one process.
+// Run runs the model file on every input and returns one output for each. An input has the bytes of the model's input
+// tensors, one after the other, in their element types and little-endian. An output has the bytes of the output tensors
+// in the same form. All inputs run in order in one process.
 func (p Peer) Run(ctx context.Context, model string, inputs [][]byte) (outputs [][]byte, err error) {
 	if len(inputs) == 0 {
 		return nil, nil
@@ -62,13 +62,14 @@ func (p Peer) Run(ctx context.Context, model string, inputs [][]byte) (outputs [
 	return outputs, nil
 }
 
-// Timing is how long the library took per inference.
+// Timing is the library's time per inference.
 type Timing struct {
 	Repeat, Threads int
 	Min, Median     time.Duration
 }
 
-// Time runs the model file repeat times on one input, after one run that does not count. A nil input is zeros.
+// Time runs the model file repeat times on one input and returns the times. It makes one extra run first, which is not
+// timed. A nil input stands for zeros.
 func (p Peer) Time(ctx context.Context, model string, input []byte, repeat int) (Timing, error) {
 	out, err := p.start(ctx, model, input, "--repeat", strconv.Itoa(repeat), model, p.threads())
 	if err != nil {
@@ -89,7 +90,7 @@ func (p Peer) Time(ctx context.Context, model string, input []byte, repeat int) 
 
 func (p Peer) threads() string { return strconv.Itoa(max(p.Threads, 1)) }
 
-// start runs the program with args and returns its output. model is for the error only.
+// start runs the program with args and returns its output. model is used only in the error.
 func (p Peer) start(ctx context.Context, model string, stdin []byte, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	if p.XNNPACK {

@@ -17,8 +17,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestPeerReadsWrittenModels trains classes and compares the scores of the written models in the library, in both
-// layouts, with those of the Workspace for the same photos.
+// TestPeerReadsWrittenModels trains classes and runs the written models of both layouts in the library. It compares
+// their scores with the Workspace's for the same photos.
 func TestPeerReadsWrittenModels(t *testing.T) {
 	t.Run("rendered", func(t *testing.T) {
 		dir := t.TempDir()
@@ -48,7 +48,7 @@ func TestPeerReadsWrittenModels(t *testing.T) {
 	}
 }
 
-// compareWritten trains on the first photos of each label in folder and compares the scores of the next ones.
+// compareWritten trains on the first photos of each label in folder and compares the scores of the photos after them.
 func compareWritten(t *testing.T, model, folder string, support, query int) {
 	p := peer(t)
 	all, _, err := dataset.Walk([]string{folder}, "")

@@ -78,7 +78,7 @@ func writeInitrd(name string, m machine) (err error) {
 	return a.err
 }
 
-// quote quotes a command for the shell.
+// quote returns a command with every word in single quotes, for init.sh to run in the shell.
 func quote(command []string) string {
 	var words []string
 	for _, w := range command {
@@ -154,12 +154,12 @@ func (a *archive) copy(name, from string) error {
 	}
 	needed, err := program.ImportedLibraries()
 	if err != nil {
-		return nil // a kernel module needs none
+		return nil // a kernel module needs no libraries
 	}
 	for _, lib := range needed {
 		file, err := findLibrary(lib, filepath.Dir(from))
 		if err != nil {
-			return fmt.Errorf("libraries of %s: %w", from, err)
+			return fmt.Errorf("find libraries of %s: %w", from, err)
 		}
 		if err := a.copy("lib/"+lib, file); err != nil {
 			return err
@@ -168,7 +168,7 @@ func (a *archive) copy(name, from string) error {
 	return nil
 }
 
-// findLibrary finds a shared library in a folder or where Linux distributions keep them.
+// findLibrary finds a shared library in a folder or in the library folders of Linux distributions.
 func findLibrary(name, folder string) (string, error) {
 	for _, folder := range []string{folder, "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"} {
 		file := filepath.Join(folder, name)

@@ -25,10 +25,10 @@ var moduleFolders = regexp.MustCompile(`/kernel/drivers/(usb|media|input|video|d
 
 func wanted() string { return strings.Join(modules, " ") }
 
-// fetchKernel downloads a Debian kernel into folder, unless it is there: vmlinuz, the modules, and the file load with their
-// names in the order of loading.
+// fetchKernel downloads a Debian kernel into folder, unless the folder has it. The folder then has vmlinuz, the modules,
+// and the file load, which lists the modules in the order of loading.
 func fetchKernel(ctx context.Context, folder string) error {
-	// An older version of this program may have kept other modules.
+	// An older version of this program may have downloaded other modules.
 	if b, err := os.ReadFile(filepath.Join(folder, "wanted")); err == nil && string(b) == wanted() {
 		return nil
 	}
@@ -69,7 +69,7 @@ func fetchKernel(ctx context.Context, folder string) error {
 	return keep(ctx, folder, kernel, all)
 }
 
-// unpack returns the kernel and the modules of moduleFolders, by file name, from a package.
+// unpack returns the kernel in a package and, by file name, the modules in moduleFolders.
 func unpack(archive []byte) (kernel []byte, modules map[string][]byte, err error) {
 	modules = make(map[string][]byte)
 	for r := tar.NewReader(bytes.NewReader(archive)); ; {

@@ -24,16 +24,17 @@ var (
 	// accept, or not the one that it was given for the compiled model.
 	ErrUncompiled = errors.New("unsuitable uncompiled model")
 	// ErrCompiled is wrapped when the compiled model, or a file written into it, does not
-	// hold the uncompiled model's layers where they are needed, or has no room for what is
-	// to be written.
+	// hold the uncompiled model's layers where they are needed, or has no room for the
+	// new layers.
 	ErrCompiled = errors.New("unsuitable compiled model")
-	// ErrLayer is wrapped when the parts of a LastLayer and its embeddings do not fit one
-	// another or are not finite.
+	// ErrLayer is wrapped when the parts of a LastLayer and its embeddings are
+	// inconsistent or not finite.
 	ErrLayer = errors.New("invalid last layer")
 )
 
 // A Pair is a compiled model and the uncompiled model that it was made from, with the
-// place of each layer. It does not change and may be used from many goroutines.
+// place of each layer. It is immutable and safe for concurrent use by multiple
+// goroutines.
 type Pair struct {
 	file          []byte // the compiled model
 	compiled      *tflite.Model
@@ -45,9 +46,10 @@ type Pair struct {
 	cpuOps        map[int]int // the operators that the compiler left to the CPU, from the uncompiled to the compiled model
 }
 
-// Open reads a compiled and its uncompiled model and finds the layers of the one in the
-// other. The pair keeps both slices, which must not change. Errors wrap ErrCompiled,
-// ErrUncompiled, or an error of package tflite or executable.
+// Open reads a compiled model and its uncompiled model, and finds the layers of the
+// uncompiled model in the compiled one. The Pair keeps both slices, which must not
+// change. Errors wrap ErrCompiled, ErrUncompiled, or an error of package tflite or
+// executable.
 func Open(compiled, uncompiled []byte) (*Pair, error) {
 	p := &Pair{file: compiled}
 	var err error
@@ -119,7 +121,7 @@ type placed struct {
 	layer
 	streamed bool // among the parameters of Main rather than of Caching
 	place    executable.Place
-	found    int // places that hold the weights; 0 if none does
+	found    int // number of places that hold the weights
 	stages   []executable.StagePlace
 	sumAt    *executable.SumPlace // nil if it was not found
 }
@@ -144,8 +146,8 @@ func (p *Pair) findLayers(layers []layer) {
 	}
 }
 
-// find finds one layer. Of several places that hold its weights it takes the one at next,
-// because compilers place each layer behind the one before it.
+// find finds one layer. If several places hold its weights, it takes the one at next,
+// because compilers place each layer after the previous one.
 func (p *Pair) find(l layer, next int) placed {
 	at := placed{layer: l}
 	if l.stage != nil {
@@ -177,7 +179,7 @@ func (p *Pair) find(l layer, next int) placed {
 	return at
 }
 
-// parameters returns the parameters of program that the layer's weights are among.
+// parameters returns the parameters of program that contain the layer's weights.
 func (l *placed) parameters(program *executable.Package) []byte {
 	if l.streamed {
 		return program.Main.Parameters

@@ -8,9 +8,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// findCPUOps finds the operators that the compiler left to the CPU. An operator of the
-// compiled model is that of the uncompiled model of the same kind whose output has the
-// same name.
+// findCPUOps finds the operators that the compiler left to the CPU. It matches operators
+// of the two models by their kind and the name of their output.
 func (p *Pair) findCPUOps() {
 	p.cpuOps = map[int]int{}
 	from, to := &p.uncompiled.Subgraphs[0], &p.compiled.Subgraphs[0]
@@ -41,8 +40,8 @@ func (p *Pair) onCPU(i int) bool {
 	return ok
 }
 
-// rewriteCPUOps gives the CPU's operators of out, a copy of the compiled model, the
-// constants and quantization of m. It reports whether that changed anything.
+// rewriteCPUOps copies the constants and quantization of m to the CPU's operators of out,
+// a copy of the compiled model. It reports whether that changed anything.
 func (p *Pair) rewriteCPUOps(out, m *tflite.Model) (changed bool, err error) {
 	old, from, to := &p.uncompiled.Subgraphs[0], &m.Subgraphs[0], &out.Subgraphs[0]
 	if n := len(to.Operators) - 1; n != len(p.cpuOps) {
@@ -69,7 +68,7 @@ func (p *Pair) rewriteCPUOps(out, m *tflite.Model) (changed bool, err error) {
 // tensorsOf lists the inputs and then the outputs of an operator.
 func tensorsOf(op *tflite.Operator) []int32 { return slices.Concat(op.Inputs, op.Outputs) }
 
-// requantize gives a tensor the quantization of is where that differs from was's. It
+// requantize copies the quantization of is to tensor if it differs from that of was. It
 // reports whether it does.
 func requantize(tensor, was, is *tflite.Tensor) bool {
 	if is.Quantization == nil || was.Quantization == nil ||

@@ -138,7 +138,7 @@ func withoutSoftmax(t *testing.T, uncompiled []byte) []byte {
 }
 
 // device returns an emulated Edge TPU, with file loaded, that knows the pair of models
-// but not what was written into the file.
+// but not the layers written into the file.
 func device(t *testing.T, compiled, uncompiled, file []byte) *tpu.Model {
 	t.Helper()
 	d := emulator.New(emulator.Config{Application: true, Log: t.Logf})

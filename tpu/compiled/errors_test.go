@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestOpenErrors opens models that are no pair.
+// TestOpenErrors opens models that do not belong together.
 func TestOpenErrors(t *testing.T) {
 	compiled, uncompiled := reference.Read(t, "models", "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), reference.Read(t, "models", "mobilenet_v1_0.25_128_quant.tflite")
 	other := reference.Read(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
@@ -71,8 +71,8 @@ func zeroLayer(classes, inputs int) (*LastLayer, []Embedding) {
 	return l, []Embedding{{Unit: x, Norm: 1}}
 }
 
-// TestWriteLastLayerErrors writes layers into models that are no classifiers or have no
-// room for them, and layers that are invalid.
+// TestWriteLastLayerErrors writes layers into models that are not classifiers or have no
+// room for them, and writes invalid layers.
 func TestWriteLastLayerErrors(t *testing.T) {
 	const small = "mobilenet_v1_0.25_128_quant"
 	for _, test := range []struct {

@@ -16,8 +16,9 @@ import (
 	"github.com/imprintkit/imprint/tools/race"
 )
 
-// golden maps compiled models to a hash of what random last layers on the uncompiled
-// model's embedding, or the built-in backbone's, make of them; see writeRandom.
+// golden maps compiled models to a hash of the files that writeRandom makes from them,
+// with random last layers on the embedding of the uncompiled model or of the built-in
+// backbone.
 var golden = map[string]string{
 	"mobilenet_v1_0.25_128_quant":                 "757708d05469c81d",
 	"mobilenet_v1_0.25_128_quant, built-in":       "021977612beb98b6",
@@ -28,7 +29,8 @@ var golden = map[string]string{
 	"pairs/dense_256":                             "43b9590aa98a10d4",
 }
 
-// TestGolden fixes the bytes of written files and what is read back from them.
+// TestGolden compares written files, and the layers read back from them, with recorded
+// hashes.
 func TestGolden(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow under the race detector, and nothing is concurrent")
@@ -68,7 +70,7 @@ func TestGolden(t *testing.T) {
 }
 
 // writeRandom writes random layers of several sizes into p. It hashes the files, their
-// uncompiled models, what WriteLastLayer reports and what ReadLastLayer returns.
+// uncompiled models, and the results of WriteLastLayer and ReadLastLayer.
 func writeRandom(t *testing.T, p *Pair, frozen *tflite.Model) string {
 	t.Helper()
 	f := p.layers[p.last()].filter
@@ -127,7 +129,7 @@ func randomEmbeddings(n, dim int, random func() float64) []Embedding {
 	return all
 }
 
-// TestLayers fixes what Layers reports of some pairs.
+// TestLayers compares the results of Layers for some pairs with a recorded hash.
 func TestLayers(t *testing.T) {
 	if race.Enabled {
 		t.Skip("one hash covers all these pairs")

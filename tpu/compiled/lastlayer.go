@@ -22,7 +22,7 @@ type LastLayer struct {
 // row returns the weights of class c.
 func (l *LastLayer) row(c int) []float32 { return l.Weights[c*l.Inputs:][:l.Inputs] }
 
-// check reports whether the parts of l fit one another and are finite.
+// check returns an error unless the parts of l are consistent and finite.
 func (l *LastLayer) check() error {
 	n := len(l.Labels)
 	if n == 0 || l.Inputs <= 0 || len(l.Weights) != n*l.Inputs || len(l.Bias) != n {
@@ -36,8 +36,8 @@ func (l *LastLayer) check() error {
 	return nil
 }
 
-// logits writes the logits of x into dst. Products are converted before they are added,
-// so that no processor fuses the two.
+// logits writes the logits of x into dst. It converts each product explicitly before
+// adding it, so that no processor fuses the two operations.
 func (l *LastLayer) logits(dst, x []float64) {
 	for c := range dst[:len(l.Labels)] {
 		sum := float64(l.Bias[c])
@@ -48,11 +48,12 @@ func (l *LastLayer) logits(dst, x []float64) {
 	}
 }
 
-// best returns the index of the largest value, the first of equals.
+// best returns the index of the largest value. If there are several, it returns the
+// first.
 func best(v []float64) int { return slices.Index(v, slices.Max(v)) }
 
-// An Embedding is the embedding of a training photo as a unit vector and the length that
-// it had.
+// An Embedding is the embedding of a training photo: a unit vector, and the length before
+// scaling.
 type Embedding struct {
 	Unit []float64
 	Norm float64
@@ -61,26 +62,27 @@ type Embedding struct {
 // Written describes a last layer that was written into a compiled model.
 type Written struct {
 	// Layer is the layer before its weights and biases were rounded to codes. It takes
-	// embeddings as they are, not as unit vectors. ReadLastLayer returns it after rounding.
+	// embeddings that are not scaled to unit vectors. ReadLastLayer returns it after
+	// rounding.
 	Layer *LastLayer
 	// LogitScale is the factor by which logits were multiplied to fill the 8 bits of the
 	// layer's output. Above 1 scores become more confident, below 1 less.
 	LogitScale float64
-	// Disagreements counts the embeddings, of Embeddings in all, whose predicted class
-	// changes.
+	// Disagreements is the number of embeddings whose predicted class changes, and
+	// Embeddings the number of all embeddings.
 	Disagreements, Embeddings int
 }
 
 // WriteLastLayer returns the compiled model with l, which computes logits of unit
-// embeddings, as its last layer, and with l's labels. Rows of the compiled layer beyond
-// l's stay below all others.
+// embeddings, as its last layer, and with l's labels. The logits of spare rows of the
+// compiled layer stay below all others.
 //
 // Frozen is the model that computes the embeddings: the uncompiled model, or one of the
 // same architecture up to the embedding, whose layers are then written too.
 //
-// The quantization is chosen by embeddings, those of the photos that l was trained on.
-// The compiled layer does not scale embeddings to length 1, so a few predictions may
-// differ from l's.
+// Embeddings are those of the photos that l was trained on. They determine the
+// quantization. The compiled layer does not scale embeddings to length 1, so a few
+// predictions may differ from l's.
 //
 // Errors wrap ErrCompiled, ErrUncompiled or ErrLayer.
 func (p *Pair) WriteLastLayer(l *LastLayer, embeddings []Embedding, frozen *tflite.Model) ([]byte, *Written, error) {
@@ -148,7 +150,7 @@ func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
 	return at, nil
 }
 
-// last returns the index of the last layer with weights, -1 if there is none.
+// last returns the index of the last layer with weights, or -1 if there is none.
 func (p *Pair) last() int {
 	for i := len(p.layers) - 1; i >= 0; i-- {
 		if p.layers[i].filter != nil {
@@ -188,23 +190,23 @@ func (p *Pair) isClassifier(at int) error {
 }
 
 // embedding returns the quantization, in frozen, of the embedding that layer at reads. It
-// goes back over a RESHAPE that frozen lacks.
+// skips a RESHAPE that frozen lacks.
 func (p *Pair) embedding(frozen *tflite.Model, at int) (quantization, error) {
 	tensor := p.uncompiled.Subgraphs[0].Operators[at].Inputs[0]
-	for {
+	for next := at; ; {
 		op, output := source(p.uncompiled, tensor)
-		if op < 0 {
+		if op < 0 || op >= next { // or a cycle: operators are in execution order
 			return quantization{}, fmt.Errorf("%w: it has no layer before the last", ErrCompiled)
 		}
 		if all := frozen.Subgraphs[0].Operators; op < len(all) {
 			return quantizationOf(&frozen.Subgraphs[0].Tensors[all[op].Outputs[output]])
 		}
-		tensor = p.uncompiled.Subgraphs[0].Operators[op].Inputs[0]
+		tensor, next = p.uncompiled.Subgraphs[0].Operators[op].Inputs[0], op
 	}
 }
 
 // ReadLastLayer returns the last layer of a file that WriteLastLayer made with frozen. It
-// computes the logits of embeddings as they are, not as unit vectors.
+// computes the logits of embeddings that are not scaled to unit vectors.
 func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, error) {
 	m, f, stage, err := p.readLast(file)
 	if err != nil {

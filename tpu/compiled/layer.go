@@ -18,8 +18,8 @@ type layer struct {
 	filter   *executable.Filter // nil for a layer without weights
 	signed   bool               // the model's weights are int8
 	stage    *executable.Stage  // nil where its place is not known
-	sum      *executable.Sum    // of an ADD, in place of stage
-	// around has the quantization of the inputs and outputs. Where the place of the
+	sum      *executable.Sum    // of an ADD, instead of stage
+	// around has the quantization of the inputs and outputs. If the place of the
 	// constants derived from it is not known, it must not change.
 	around []quantization
 }
@@ -119,8 +119,8 @@ func (l *layer) readRescale(g *tflite.Subgraph, op *tflite.Operator, multiplier 
 	return nil
 }
 
-// readSum sets the sum of an ADD of two computed tensors of one shape. Any other ADD, or
-// one of real numbers, has none.
+// readSum sets the sum of an ADD of two computed tensors of one shape. Any other ADD, and
+// an ADD of real numbers, has no sum.
 func (l *layer) readSum(m *tflite.Model, op *tflite.Operator) error {
 	g := &m.Subgraphs[0]
 	if len(op.Inputs) != 2 || op.Inputs[1] < 0 || m.TensorBytes(0, op.Inputs[0]) != nil || m.TensorBytes(0, op.Inputs[1]) != nil ||
@@ -144,7 +144,7 @@ func (l *layer) readSum(m *tflite.Model, op *tflite.Operator) error {
 	return nil
 }
 
-// activationRange returns the real numbers that an activation keeps its output between.
+// activationRange returns the limits of an activation's output, as real numbers.
 func activationRange(a tflite.Activation) (low, high float64, err error) {
 	low, high = math.Inf(-1), math.Inf(1)
 	switch a {
@@ -204,8 +204,8 @@ func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
 	return f.Check()
 }
 
-// newFilter returns a filter for weights of a shape, and the dimension that its outputs
-// are along.
+// newFilter returns a filter for weights of the given shape, and the dimension of its
+// outputs.
 func newFilter(kind tflite.BuiltinOperator, shape []int32) (f *executable.Filter, channelAxis int32, err error) {
 	n := make([]int, len(shape))
 	for i, d := range shape {
@@ -232,7 +232,7 @@ func filterActivation(kind tflite.BuiltinOperator, o tflite.Options) tflite.Acti
 	return o.FullyConnected().Activation
 }
 
-// signBit is what turns a code of the weights into one as for uint8, and back, by XOR.
+// signBit returns the mask whose XOR converts a code of the weights to uint8, and back.
 func (l *layer) signBit() byte {
 	if l.signed {
 		return 0x80
@@ -265,7 +265,7 @@ func (l *layer) readScales(weights *tflite.Tensor, channelAxis int32, in, out fl
 	return executable.Multiplier(in, q.Scale[0], out), f.Zeros[0], nil
 }
 
-// readBiases returns the biases of an operator with weights; nil if it has none.
+// readBiases returns the biases of an operator with weights, or nil if it has none.
 func readBiases(m *tflite.Model, op *tflite.Operator, outputs int) ([]int32, error) {
 	if len(op.Inputs) < 3 || op.Inputs[2] < 0 {
 		return nil, nil

@@ -7,7 +7,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// A Layer describes an operator of the uncompiled model as the compiled model has it.
+// A Layer describes an operator of the uncompiled model and its form in the compiled
+// model.
 type Layer struct {
 	Operator int    // index in the uncompiled model
 	Name     string // of the output tensor
@@ -29,7 +30,7 @@ type Layer struct {
 	Multipliers []float32
 
 	// Stages is the number of places at which the instructions hold the constants in
-	// Stage; nil and 0 if they were not found.
+	// Stage. If the constants were not found, Stages is 0 and Stage is nil.
 	Stages int
 	Stage  *executable.Stage
 }

@@ -13,16 +13,17 @@ const (
 	// outputFill is the part of the output's range of codes that the best logits of the
 	// embeddings fill.
 	outputFill = 0.9
-	// maxLogitScale bounds the factor that makes them fill it. Rounding to 8 bits changes
-	// about 10 % of predictions divided by that factor, measured on the clothing set.
+	// maxLogitScale is the maximum of the factor that makes them fill it. On the clothing
+	// set, the share of predictions that rounding to 8 bits changes is about 10 % divided
+	// by that factor.
 	maxLogitScale = 16
 )
 
-// quantize returns the change that writes l in the place of p, whose input has the
-// quantization in and whose output keeps its own.
+// quantize returns the change that replaces p by l. The input has the quantization in,
+// and the output keeps the quantization of p.
 //
-// Products are converted before they are added, here and below, so that no processor
-// fuses the two.
+// Here and below, each product is converted explicitly before it is added, so that no
+// processor fuses the two operations.
 func (p *placed) quantize(l *LastLayer, embeddings []Embedding, in quantization) (*change, *Written, error) {
 	length := 0.0 // mean
 	for _, e := range embeddings {
@@ -58,8 +59,8 @@ func (p *placed) quantize(l *LastLayer, embeddings []Embedding, in quantization)
 	return c, w, nil
 }
 
-// bestLogit returns the largest logit that l gives any of the embeddings, divided by
-// length; at least 0.
+// bestLogit returns the largest logit of l for any of the embeddings, each divided by
+// length. It returns at least 0.
 func bestLogit(l *LastLayer, embeddings []Embedding, length float64) float64 {
 	high := 0.0
 	logits, x := make([]float64, len(l.Labels)), make([]float64, l.Inputs)
@@ -76,9 +77,9 @@ func bestLogit(l *LastLayer, embeddings []Embedding, length float64) float64 {
 // fitOutput returns the factor and the bias that bring logits of up to high into the
 // range of p's output.
 //
-// Logits of all classes add up to 0, so that of the predicted class is never below 0. It
-// must get a code, and a score above those of the spare rows together, which have code 0.
-// The codes of the other classes don't matter.
+// The logits of all classes add up to 0, so the logit of the predicted class is never
+// below 0. It must get a code, and a score above those of the spare rows together, which
+// have code 0. The codes of the other classes don't matter.
 func (p *placed) fitOutput(classes int, high float64) (scale, shift float64) {
 	out, biased := p.output(), !p.place.Form.NoBias
 	top, bottom := float64(float64(out.scale)*(255*(1+outputFill)/2-float64(out.zero))), 0.0
@@ -105,7 +106,7 @@ func (p *placed) encode(l *LastLayer, shift float64, in quantization) (*change, 
 	below := -(float64(out.zero) + 2) * float64(out.scale) // all codes: the bias of spare rows
 	f := &executable.Filter{Outputs: p.filter.Outputs, Inputs: p.filter.Inputs, Height: 1, Width: 1, FullyConnected: p.filter.FullyConnected}
 	// With a smaller scale a bias would take more than 30 bits; only weights too small to
-	// matter have one.
+	// matter have such a scale.
 	scales := p.encodeWeights(f, l, max(math.Abs(shift), math.Abs(below))/float64(in.scale)/(1<<30))
 	stage := *p.stage
 	stage.InZero = in.zero

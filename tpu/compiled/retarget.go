@@ -11,12 +11,13 @@ import (
 )
 
 // Retarget returns the compiled model with the weights and quantization of model, an
-// uncompiled model of the same architecture: what the compiler would have made of it.
+// uncompiled model of the same architecture. The result is the model that the compiler
+// would have made from it.
 //
-// An error names the layer that can't be written. A layer can't have another shape, other
-// quantization where the place of the constants derived from it is not known, or biases
-// where those of the compiled model were all 0. Errors wrap ErrCompiled, ErrUncompiled or
-// an error of package tflite.
+// An error names the layer that can't be written. A layer can't have another shape. It
+// can't have another quantization if the place of the constants derived from it is not
+// known. It can't have biases if those of the compiled model were all 0. Errors wrap
+// ErrCompiled, ErrUncompiled or an error of package tflite.
 func (p *Pair) Retarget(model []byte) ([]byte, error) {
 	m, err := tflite.Parse(model)
 	if err != nil {
@@ -39,7 +40,7 @@ func (p *Pair) Retarget(model []byte) ([]byte, error) {
 	return p.requantizeEnds(file, program, m)
 }
 
-// changes lists the changes that make the first n layers those of m. Where m has fewer
+// changes returns the edits that turn the first n layers into those of m. If m has fewer
 // layers, the last of the n may be RESHAPEs, which only give the embedding another shape.
 func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 	layers, err := readLayers(m)
@@ -71,8 +72,8 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 	return changes, nil
 }
 
-// mismatch says what about l, layer i of m, differs from the uncompiled model's other
-// than weights and quantization; "" for nothing.
+// mismatch describes how l, layer i of m, differs from layer i of the uncompiled model,
+// apart from weights and quantization. If it does not differ, mismatch returns "".
 func (p *Pair) mismatch(m *tflite.Model, i int, l *layer) string {
 	was := &p.layers[i]
 	old, op := &p.uncompiled.Subgraphs[0].Operators[i], &m.Subgraphs[0].Operators[i]
@@ -130,9 +131,9 @@ func fixedOptions(m *tflite.Model, kind tflite.BuiltinOperator, op *tflite.Opera
 	return o
 }
 
-// source returns the operator of m that writes tensor t, and which of its outputs t is.
-// An input of the model has operator -1 and its index among the inputs, and a constant -1
-// twice.
+// source returns the operator of m that writes tensor t, and the index of t among its
+// outputs. For an input of the model it returns -1 and the index among the inputs, and
+// for a constant -1 and -1.
 func source(m *tflite.Model, t int32) (op, output int) {
 	g := &m.Subgraphs[0]
 	for i := range g.Operators {
@@ -161,8 +162,8 @@ func sameTensors(a, b *tflite.Model, i int) bool {
 	return same(x.Inputs, y.Inputs) && same(x.Outputs, y.Outputs)
 }
 
-// requantizeEnds gives the inputs and outputs of a written file's program, and all that
-// the CPU computes, the quantization of m.
+// requantizeEnds copies the quantization of m to the inputs and outputs of a written
+// file's program, and to the tensors that the CPU computes.
 func (p *Pair) requantizeEnds(file []byte, program *executable.Package, m *tflite.Model) ([]byte, error) {
 	out, err := tflite.Parse(file)
 	if err != nil {
@@ -196,8 +197,8 @@ func (p *Pair) requantizeEnds(file []byte, program *executable.Package, m *tflit
 	return out.Encode()
 }
 
-// requantizeEnd gives one input or output of the program, and its tensor in out, the
-// quantization of m. It reports whether that changed anything.
+// requantizeEnd copies the quantization of m to one input or output of the program, and
+// to its tensor in out. It reports whether that changed anything.
 func (p *Pair) requantizeEnd(end *executable.Layer, out *tflite.Model, tensor int32, m *tflite.Model, counterparts map[int32]int32) (changed bool, err error) {
 	old, from, to := &p.uncompiled.Subgraphs[0], &m.Subgraphs[0], &out.Subgraphs[0].Tensors[tensor]
 	was := p.uncompiledTensor(&out.Subgraphs[0], tensor)
@@ -221,8 +222,8 @@ func (p *Pair) requantizeEnd(end *executable.Layer, out *tflite.Model, tensor in
 }
 
 // uncompiledTensor returns the tensor of the uncompiled model that corresponds to one of
-// g, the compiled model's graph: the same input or output of the model, else the one of
-// the same name, else -1.
+// g, the compiled model's graph: the same input or output of the model, else the tensor
+// of the same name. It returns -1 if there is none.
 func (p *Pair) uncompiledTensor(g *tflite.Subgraph, tensor int32) int {
 	old := &p.uncompiled.Subgraphs[0]
 	if k := slices.Index(g.Inputs, tensor); k >= 0 && len(g.Inputs) == len(old.Inputs) {

@@ -32,7 +32,7 @@ func program(t testing.TB, file []byte) *executable.Package {
 }
 
 // TestRetarget makes models of one architecture from one another and compares them with
-// what the compiler made.
+// the compiler's.
 func TestRetarget(t *testing.T) {
 	all := pairs(t)
 	n := 0

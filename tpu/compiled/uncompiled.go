@@ -10,16 +10,15 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Uncompiled returns the model that the compiler would have made file from, which
-// WriteLastLayer made with frozen: frozen's layers up to the embedding and the last layer
-// as the file has it. In the Edge TPU's arithmetic it computes what the device computes
-// with the file.
+// Uncompiled returns the uncompiled model of file, which WriteLastLayer made with frozen.
+// It has frozen's layers up to the embedding, and the last layer of the file. In the Edge
+// TPU's arithmetic its results equal those of the device with the file.
 //
 // Its tensors have the names of the pair's uncompiled model. Embedding is the tensor that
 // the last layer reads, before any RESHAPE.
 func (p *Pair) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, embedding int32, err error) {
 	fail := func(err error) (*tflite.Model, int32, error) {
-		return nil, 0, fmt.Errorf("read a file that was made from the compiled model: %w", err)
+		return nil, 0, fmt.Errorf("read the file made from the compiled model: %w", err)
 	}
 	_, f, stage, err := p.readLast(file)
 	if err != nil {
@@ -36,8 +35,11 @@ func (p *Pair) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, e
 	embedding = input
 	last, _ := source(m, embedding)
 	for last >= len(from.Operators) { // a RESHAPE that frozen lacks
+		next := last
 		embedding = g.Operators[last].Inputs[0]
-		last, _ = source(m, embedding)
+		if last, _ = source(m, embedding); last >= next { // a cycle: operators are in execution order
+			last = -1
+		}
 	}
 	if last < 0 {
 		return fail(fmt.Errorf("%w: it has no layer before the last", ErrCompiled))
@@ -64,7 +66,8 @@ func (p *Pair) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, e
 	return m, embedding, l.setConstants(m, f, stage)
 }
 
-// setConstants makes f and stage the weights, biases and quantization of layer l of m.
+// setConstants sets the weights, biases and quantization of layer l of m to those of f
+// and stage.
 func (l *placed) setConstants(m *tflite.Model, f *executable.Filter, stage executable.Stage) error {
 	g := &m.Subgraphs[0]
 	op := &g.Operators[l.operator]
@@ -105,7 +108,7 @@ func (l *placed) setConstants(m *tflite.Model, f *executable.Filter, stage execu
 	return nil
 }
 
-// weightScale returns a scale of weights that the compiler would have turned into that
+// weightScale returns a scale of weights that the compiler would convert to the given
 // multiplier.
 func weightScale(in, out, multiplier float32) (float32, error) {
 	scale := multiplier * out / in

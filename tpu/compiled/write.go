@@ -17,12 +17,12 @@ type change struct {
 	*placed
 	filter *executable.Filter // nil for a layer without weights
 	stage  executable.Stage
-	sum    *executable.Sum // of an ADD, in place of filter and stage
+	sum    *executable.Sum // of an ADD, instead of filter and stage
 }
 
-// write returns the compiled model with all changes made, and its program. If they make a
-// difference the program has a new token. Nothing is returned unless every change can be
-// made.
+// write returns the compiled model with all changes made, and its program. If the file
+// changes, the program gets a new token. If any change can't be made, write returns only
+// an error.
 func (p *Pair) write(changes []change) ([]byte, *executable.Package, error) {
 	file := slices.Clone(p.file)
 	program, err := executable.Parse(file[p.options:][:p.size])
@@ -62,7 +62,7 @@ func checkShared(changes []change) error {
 		}
 		for _, at := range c.stages {
 			if s, ok := stages[at]; ok && s != c.stage {
-				return fmt.Errorf("layer %q: %w: another layer shares its constants, but not those of the new model", c.name, ErrCompiled)
+				return fmt.Errorf("layer %q: %w: another layer shares its constants in the compiled model, but not in the new model", c.name, ErrCompiled)
 			}
 			stages[at] = c.stage
 		}

@@ -6,7 +6,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// run computes the program's outputs, as on the wire, from its inputs and the parameters k on the chip, nil if none.
+// run computes the program's outputs, as on the wire, from its inputs and the parameters k on the chip. If there are no
+// parameters, k is nil.
 //
 // The chip's arithmetic is not published. Operators with a stage reproduce recordings of a physical device: exact
 // accumulators, one product rounded to float32, rounding half to even. SOFTMAX is the exact function rounded to the
@@ -133,7 +134,7 @@ func (n *network) convolve(l *layer) {
 
 // dotPairs returns the dot products of x with w0 and with w1, which must not be shorter.
 //
-// The race detector would make it twenty times slower for nothing: one goroutine at a time runs a network.
+// The race detector would make it twenty times slower and find nothing: only one goroutine at a time runs a network.
 //
 //go:norace
 func dotPairs(x []int16, w0, w1 []int64) (a, b int64) {

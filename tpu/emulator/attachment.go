@@ -15,8 +15,8 @@ import (
 type attachment struct {
 	device *Device
 	conn   net.Conn
-	// configured tracks the host's configuration. USB/IP has no message for a port reset, but a host reads the first 8 or
-	// 64 bytes of the device descriptor of a configured device only after one.
+	// configured records whether the host has configured the device. USB/IP has no message for a port reset. But only
+	// after a port reset does a host read the first 8 or 64 bytes of the device descriptor of a configured device.
 	configured bool
 
 	mu     sync.Mutex
@@ -98,7 +98,7 @@ func (a *attachment) write(over <-chan struct{}) {
 	}
 }
 
-// reply queues a reply.
+// reply queues b for the client.
 func (a *attachment) reply(b []byte) {
 	a.mu.Lock()
 	a.queue = append(a.queue, b)

@@ -21,7 +21,7 @@ type Bus struct {
 
 var _ tpu.Bus = (*Bus)(nil)
 
-// NewBus returns a bus with the given devices. Each must have another port.
+// NewBus returns a bus with the given devices. Their ports must differ.
 func NewBus(devices ...*Device) *Bus {
 	b := &Bus{devices: slices.Clone(devices)}
 	slices.SortFunc(b.devices, func(x, y *Device) int {
@@ -178,7 +178,7 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// begin returns an unused call, nil if the Conn is closed.
+// begin returns an unused call, or nil if the conn is closed.
 func (c *conn) begin() *call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,7 +198,7 @@ func (c *conn) begin() *call {
 	return k
 }
 
-// end takes a call back.
+// end makes a call available for reuse.
 func (c *conn) end(k *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,7 +210,7 @@ func (c *conn) end(k *call) {
 	}
 }
 
-// transfer makes one transfer.
+// transfer makes one transfer and waits until it ends.
 func (c *conn) transfer(ctx context.Context, endpoint uint8, setup [8]byte, p []byte) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, contextError(err)

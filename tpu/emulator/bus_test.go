@@ -9,7 +9,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// open opens a device.
+// open opens the device at a port, or fails the test.
 func open(tb testing.TB, d *Device) tpu.Conn {
 	tb.Helper()
 	c, err := NewBus(d).Open(tb.Context(), d.config.Port)

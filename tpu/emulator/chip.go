@@ -15,7 +15,7 @@ const (
 	tagInterrupt // interrupt 0; the tags of 1 to 3 follow
 )
 
-// maxPayload bounds the bytes that a header may announce. No program sends as many at once.
+// maxPayload is the maximum size of a payload, in bytes. No program sends as much at once.
 const maxPayload = 64 << 20
 
 // chip is the state of the Edge TPU core.
@@ -41,7 +41,7 @@ type chip struct {
 	loads  int       // counts loads of parameters
 }
 
-// cached is the parameters that a caching program has loaded.
+// cached holds the parameters that a caching program has loaded.
 type cached struct {
 	program *program
 	bytes   []byte
@@ -57,8 +57,8 @@ func (c *chip) reset() {
 // forget drops the parameters.
 func (c *chip) forget() { c.cached = nil }
 
-// parameters returns those that the caching program p, or one with the same instructions, has loaded; nil if there are
-// none or others have overwritten them.
+// parameters returns the parameters loaded by the caching program p, or by one with the same instructions. It returns
+// nil if there are none or others have overwritten them.
 func (c *chip) parameters(p *program) *cached {
 	for _, k := range c.cached {
 		if p != nil && k.program.same(p) {
@@ -68,8 +68,8 @@ func (c *chip) parameters(p *program) *cached {
 	return nil
 }
 
-// accepts reports whether the chip takes bytes. It does not while outputs wait to be read: on the real device sending more
-// would lock up the internal bus.
+// accepts reports whether the chip accepts bytes. It accepts none while outputs wait to be read: on a real device,
+// sending more would lock up the internal bus.
 func (d *Device) accepts() bool {
 	c := &d.chip
 	if d.registers.asleep() || c.stopped || c.due || c.computing || len(d.endpoints[outputs].ends) > 0 {
@@ -78,7 +78,7 @@ func (d *Device) accepts() bool {
 	return c.run == nil || c.run.wants(c.step)
 }
 
-// take consumes bytes of the bulk endpoint and returns how many.
+// take consumes bytes of the bulk endpoint and returns their number.
 func (c *chip) take(d *Device, p []byte) int {
 	if c.got < len(c.header) {
 		n := copy(c.header[c.got:], p)
@@ -115,7 +115,7 @@ func (c *chip) receive(d *Device) {
 			return
 		}
 		if c.run = d.recognize(c.payload); c.run == nil {
-			d.logf("%d bytes of instructions of no registered model", len(c.payload))
+			d.logf("%d bytes of instructions that belong to no registered model", len(c.payload))
 			d.fatal(hibInstruction)
 			return
 		}
@@ -158,7 +158,7 @@ func (c *chip) announce(d *Device) {
 	}
 }
 
-// advance takes the steps that need nothing from the host, and reports whether there were any.
+// advance executes the steps that need nothing from the host, and reports whether there were any.
 func (c *chip) advance(d *Device) (moved bool) {
 	for c.run != nil && !c.due && !c.computing && !c.stopped && d.registers.running() {
 		if c.step == len(c.run.hints) {
@@ -223,7 +223,8 @@ func (d *Device) event(tag int, address uint64, length uint32) {
 	d.endpoints[events].send(b[:])
 }
 
-// work computes the outputs that are due. It releases the lock meanwhile, so that others can submit, cancel or unplug.
+// work computes the outputs that are due. It releases the lock meanwhile, so that other goroutines can submit and
+// cancel transfers and unplug the device.
 func (d *Device) work() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

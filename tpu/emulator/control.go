@@ -64,7 +64,7 @@ func (d *Device) controlTransfer(t *transfer) {
 	}
 }
 
-// request serves a control request. in is the data from the host, out receives the data from the device.
+// request serves a control request. in holds the data from the host, and out receives the data from the device.
 func (d *Device) request(s setup, in, out []byte) (n int, a answer) {
 	switch s.requestType >> 5 & 3 {
 	case 0:
@@ -135,7 +135,7 @@ func (d *Device) standardRequest(s setup, out []byte) (int, answer) {
 	case getInterface:
 		return copy(out, []byte{0}), answered
 	case setFeature, clearFeature:
-		// The other features only save power: 0 halts an endpoint.
+		// Feature 0 halts an endpoint. The other features only save power.
 		if s.requestType == 2 && s.value == 0 {
 			i := d.find(uint8(s.index))
 			if i == none {

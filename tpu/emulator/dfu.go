@@ -3,7 +3,7 @@ package emulator
 // transferSize is the block size of the boot ROM in bytes.
 const transferSize = 256
 
-// codeMemory bounds the firmware in bytes: 32 KiB, inferred from the 129 blocks that hosts read back.
+// codeMemory is the maximum size of the firmware in bytes: 32 KiB, inferred from the 129 blocks that hosts read back.
 const codeMemory = 32 << 10
 
 // The requests of USB Device Firmware Upgrade 1.1, section 3.
@@ -17,7 +17,7 @@ const (
 	dfuAbort
 )
 
-// States and statuses of the same, section 6.1.2. The others never show.
+// The states and statuses of USB Device Firmware Upgrade 1.1, section 6.1.2, that occur.
 const (
 	dfuIdle         = 2
 	dfuDownloadIdle = 5
@@ -37,7 +37,7 @@ type dfu struct {
 	complete bool // image is a complete download
 }
 
-// request serves a class request: in is the data from the host, out receives the data for it.
+// request serves a class request. in holds the data from the host, and out receives the data for the host.
 func (f *dfu) request(s setup, in, out []byte) (n int, ok bool) {
 	if f.state == 0 {
 		f.state = dfuIdle

@@ -6,8 +6,8 @@
 // that it receives on the bus, not with those of the registered files. The uncompiled model gives the order of the layers.
 // Without it the outputs are a fixed pattern: byte i of each is 7i mod 256.
 //
-// The methods of a Device may be called from several goroutines. A Device starts no goroutines: the submitter of a
-// transfer does the work.
+// A Device is safe for concurrent use by multiple goroutines. It starts no goroutines: the submitter of a transfer does
+// the work.
 package emulator
 
 import (
@@ -25,8 +25,8 @@ type Config struct {
 	Speed tpu.Speed
 	// Application starts the device with its firmware running, as after an earlier session, instead of in its boot ROM.
 	Application bool
-	// Log receives what a device cannot report on the bus: unknown programs, broken framing. It must not call methods of
-	// the device, which is locked.
+	// Log receives errors that a device cannot report on the bus: unknown programs, broken framing. It must not call
+	// methods of the device, which is locked.
 	Log func(format string, args ...any)
 	// Transcript, if not nil, receives a [tpu.TranscriptLine] for every transfer and port reset, in the order in which they
 	// end. Its errors are ignored.
@@ -141,7 +141,7 @@ func (d *Device) Plugged() bool {
 	return d.plugged
 }
 
-// Info describes the device as a bus lists it at present.
+// Info describes the device as a bus currently lists it.
 func (d *Device) Info() tpu.USBInfo {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -156,7 +156,7 @@ func (d *Device) info() tpu.USBInfo {
 	return i
 }
 
-// Refuse makes every later Open fail with err, such as [tpu.ErrPermission]. nil ends that.
+// Refuse makes every later Open fail with err, such as [tpu.ErrPermission]. If err is nil, Open succeeds again.
 func (d *Device) Refuse(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -224,8 +224,8 @@ func (k FaultKind) String() string {
 
 // Fault makes one transfer fail.
 type Fault struct {
-	// At is the index of the transfer, in the order of submission since Script. It counts transfers on Endpoint, an address
-	// such as 0x81, or all if that is 0.
+	// At is the index of the transfer, in the order of submission since Script. It counts the transfers on Endpoint, an
+	// address such as 0x81. If Endpoint is 0, it counts all transfers.
 	At       int
 	Endpoint uint8
 	Kind     FaultKind

@@ -5,8 +5,9 @@ import (
 	"math"
 )
 
-// layout places a layer's weights in the parameter stream. It has tiles of rows output channels by 4 input channels. Each
-// tile has a header of biases and, if channels are quantized separately, of multipliers and zero points.
+// layout describes the places of a layer's weights in the parameter stream. It has tiles of rows output channels by 4
+// input channels. Each tile has a header of biases and, if channels are quantized separately, of multipliers and zero
+// points.
 type layout struct {
 	outputs, inputs, height, width int // of the filter; a depthwise one has as many inputs as outputs
 	depthwise                      bool

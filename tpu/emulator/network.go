@@ -9,7 +9,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// network is what a program computes: its layers, in order. Weights and multipliers come from the bytes that the chip
+// network holds the layers that a program computes, in order. Weights and multipliers come from the bytes that the chip
 // receives.
 type network struct {
 	tensors     []*tensor // by tensor of the uncompiled model; nil for constants
@@ -40,7 +40,7 @@ type layer struct {
 	out    *tensor
 	window window
 
-	// layout to channels are those of a layer with a filter.
+	// layout to channels are set for a layer with a filter.
 	layout   *layout
 	streamed bool    // the parameters come with every run
 	pairs    []int64 // weights of output channels 0 and 1 together, then of 2 and 3, …: see convolve
@@ -50,9 +50,10 @@ type layer struct {
 
 	predicted stage        // from the uncompiled model
 	places    []stagePlace // of the stages in the program; none if they were not found
-	stages    []stage      // as read from there, or predicted
+	stages    []stage      // read from places, or predicted
 
-	// numerators and bias are those of an addition; factors is their place in the program, nil if it was not found.
+	// numerators and bias are the constants of an addition. factors is their place in the program, or nil if it was not
+	// found.
 	numerators [2]int32
 	bias       int32
 	factors    *executable.SumPlace
@@ -103,8 +104,8 @@ type builder struct {
 	cached     int // offset at which the next layer's parameters are expected
 }
 
-// connect finds the uncompiled model's tensors for the executable's inputs and outputs: by name, else by order if there
-// are as many.
+// connect finds the uncompiled model's tensors for the executable's inputs and outputs: by name or, if there are as
+// many, by order.
 func (b *builder) connect() error {
 	e := b.program.executable
 	find := func(name string, i int, whole []int32, all int) (*tensor, error) {

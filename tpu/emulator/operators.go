@@ -12,8 +12,8 @@ import (
 
 var errUnknownOperator = errors.New("the emulator does not know how the chip computes it")
 
-// operators complete a layer, by operator. They check that the chip's arithmetic is known for it, and return its
-// activation.
+// operators holds the functions that complete a layer, by operator. Each checks that the chip's arithmetic for the
+// operator is known, and returns its activation.
 var operators = map[tflite.BuiltinOperator]func(*builder, *layer, *tflite.Operator) (tflite.Activation, error){
 	tflite.OpConv2D:          (*builder).conv2D,
 	tflite.OpDepthwiseConv2D: (*builder).depthwiseConv2D,
@@ -230,7 +230,7 @@ func newLayout(filter *tflite.Tensor, n int, depthwise bool) (*layout, error) {
 	return y, nil
 }
 
-// biases returns the biases of an operator with a filter, nil if it has none.
+// biases returns the biases of an operator with a filter, or nil if it has none.
 func (b *builder) biases(op *tflite.Operator, outputs int) ([]int32, error) {
 	if len(op.Inputs) < 3 || op.Inputs[2] < 0 {
 		return nil, nil
@@ -270,7 +270,8 @@ type stride struct {
 	strideY, strideX, dilationY, dilationX int32
 }
 
-// newWindow returns a window over an image, placed as TensorFlow Lite pads. It fails if the output has another size.
+// newWindow returns a window over an image, placed as TensorFlow Lite pads. It returns an error if the output has
+// another size.
 func newWindow(in, out *tensor, height, width int32, s stride) (w window, err error) {
 	w = window{
 		height: int(height), width: int(width), strideY: int(s.strideY), strideX: int(s.strideX),

@@ -21,7 +21,7 @@ type model struct {
 // compiled from; if nil, the outputs are a fixed pattern. Do not change the files afterwards. Errors wrap ErrModel.
 //
 // The device also recognizes programs that differ only in addresses, multipliers and zero points, as after new weights
-// were written into a compiled file. It computes with what it receives.
+// were written into a compiled file. It computes with the weights and constants that it receives.
 func (d *Device) Register(compiled, uncompiled []byte) error {
 	file, err := tflite.Parse(compiled)
 	if err != nil {
@@ -95,8 +95,8 @@ type program struct {
 	caching    *program // loads the parameters; nil if the executable has them all
 	network    *network // nil without an uncompiled model
 	hints      []executable.Hint
-	// By chunk, the bits that may differ from the file's: addresses are those of addresses, requantized those and the ones
-	// that say how layers are requantized.
+	// The bits of each chunk that may differ from the file. addresses has the bits of addresses. requantized also has
+	// the bits that determine how layers are requantized.
 	addresses, requantized []mask
 
 	// The bytes received for the current or last run, and its results as on the wire.
@@ -136,7 +136,7 @@ func newProgram(e *executable.Executable) (*program, error) {
 	return p, nil
 }
 
-// at returns the memory of a transfer, nil if it does not exist.
+// at returns the memory of a transfer, or nil if it does not exist.
 func (p *program) at(h executable.Hint) []byte {
 	var b []byte
 	switch h.Buffer {
@@ -180,7 +180,7 @@ func (p *program) length(h executable.Hint) int {
 	return h.Size
 }
 
-// load stores the bytes of a step; false if they are not instructions of the program.
+// load stores the bytes of a step. It returns false if they are not instructions of the program.
 func (p *program) load(h executable.Hint, b []byte) bool {
 	if h.Kind == executable.Transfer {
 		copy(p.at(h), b)
@@ -253,7 +253,7 @@ func (d *Device) recognize(b []byte) *program {
 	return nil
 }
 
-// compute fills the outputs from the inputs and the parameters k on the chip, nil if none.
+// compute fills the outputs from the inputs and the parameters k on the chip. If there are no parameters, k is nil.
 func (p *program) compute(k *cached) error {
 	for i := range p.scratch { // the host returns spilled bytes, and nothing reads them
 		p.scratch[i] = byte(7 * i)
@@ -272,7 +272,7 @@ func (p *program) compute(k *cached) error {
 	return err
 }
 
-// mask is a set of bits of a chunk: the bytes with any of them, in order.
+// mask is a set of bits of a chunk, stored as the bytes that contain any of them, in order.
 type mask []maskedByte
 
 type maskedByte struct {
@@ -280,7 +280,7 @@ type maskedByte struct {
 	bits byte
 }
 
-// add adds n bits from bit on.
+// add adds n bits, starting at bit.
 func (m mask) add(bit, n int) mask {
 	for ; n > 0; bit, n = bit+1, n-1 {
 		i := len(m)
@@ -297,7 +297,7 @@ func (m mask) add(bit, n int) mask {
 	return m
 }
 
-// equal compares two chunks of equal length outside of the mask.
+// equal reports whether two chunks of equal length are equal outside of the mask.
 func (m mask) equal(a, b []byte) bool {
 	from := 0
 	for _, k := range m {
@@ -309,7 +309,7 @@ func (m mask) equal(a, b []byte) bool {
 	return bytes.Equal(a[from:], b[from:])
 }
 
-// bits reads n ≤ 32 bits from bit on. Bit 0 is the lowest of byte 0.
+// bits reads n ≤ 32 bits, starting at bit. Bit 0 is the lowest of byte 0.
 func bits(b []byte, bit, n int) uint32 {
 	var v uint64
 	for i := (bit + n - 1) / 8; i >= bit/8; i-- {

@@ -42,8 +42,8 @@ const (
 	creditCount    = 0x4c150
 )
 
-// Initial values of registers: the documented reset value of scuCtrl3, and for the others, which are not documented, those
-// in a log of a real device (geohot/edgetpuxray connect.py).
+// Initial values of registers. That of scuCtrl3 is its documented reset value. The others are not documented; their
+// values come from a log of a real device (geohot/edgetpuxray connect.py).
 const (
 	scuCtrl3Reset        = 0x80050410 // awake
 	scuCtrl3AfterSession = 0x50c5025c // asleep
@@ -75,7 +75,7 @@ type registers struct {
 	core [(coreEnd - coreBase) / 4]uint32
 }
 
-// word returns the memory of a register, nil if it is not emulated.
+// word returns the memory of a register, or nil if it is not emulated.
 func (r *registers) word(address uint32) *uint32 {
 	switch {
 	case topBase <= address && address < topEnd:
@@ -86,7 +86,7 @@ func (r *registers) word(address uint32) *uint32 {
 	return nil
 }
 
-// get reads a register. One that is not emulated reads 0.
+// get reads a register. A register that is not emulated reads as 0.
 func (r *registers) get(address uint32) uint32 {
 	if w := r.word(address); w != nil {
 		return *w

@@ -6,7 +6,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// stage is how accumulators become output codes, with the zero points of the operands.
+// stage holds the constants that convert accumulators to output codes, and the zero points of the operands.
 type stage struct {
 	multiplier, low, high    float32
 	weightZero, inZero, zero int32 // of the filter, the input, the output
@@ -87,7 +87,7 @@ func findStages(chunks [][]byte, s stage) (places []stagePlace) {
 	return places
 }
 
-// maxLimit exceeds the limits of any stage, and requantize can work with it.
+// maxLimit exceeds the limits of any stage that a compiler writes. requantize handles limits up to it.
 const maxLimit = 1 << 12
 
 // clampLimits brings limits that no compiler writes into the range of requantize.

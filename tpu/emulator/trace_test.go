@@ -28,8 +28,8 @@ func sum(b []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// TestTraces replays what Google's driver sent in every trace. The answers must have the recorded lengths, and the recorded
-// contents wherever these are facts of a real device.
+// TestTraces replays the transfers of Google's driver in every trace. The answers must have the recorded lengths and,
+// where a real device determines them, the recorded contents.
 func TestTraces(t *testing.T) {
 	tracetest.All(t, func(t *testing.T, trace *tracetest.Trace) {
 		t.Parallel()
@@ -48,7 +48,7 @@ func TestTraces(t *testing.T) {
 	})
 }
 
-// sender returns what a host sends for a model, inference after inference.
+// sender returns the payloads that a host sends for a model, inference after inference.
 type sender struct {
 	pkg       *executable.Package
 	running   *executable.Executable

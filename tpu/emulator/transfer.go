@@ -8,7 +8,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// status is how a transfer ended.
+// status is the result of a transfer.
 type status uint8
 
 const (
@@ -35,7 +35,7 @@ type transfer struct {
 	// ended is called once, with the device locked.
 	ended func(*transfer)
 
-	// session is the session in which the submitter opened the device; 0 if resets do not concern it.
+	// session is the session in which the submitter opened the device, or 0 if resets do not affect the transfer.
 	session int
 
 	// withdrawn means cancelled, possibly before it was submitted.
@@ -77,14 +77,15 @@ type endpoint struct {
 	halted        bool
 	waiting, last *transfer // in order of submission
 
-	// IN endpoints have data to send: messages that end at ends. All before start is sent. The first message that is not
-	// sent completely begins at origin.
+	// IN endpoints have data to send: messages that end at ends. All bytes before start have been sent. The first
+	// message that is not sent completely begins at origin.
 	data          []byte
 	ends          []int
 	start, origin int
 }
 
-// find returns the index of the endpoint with an address, none if the device has none in its present state.
+// find returns the index of the endpoint with the given address. If the device does not have it in its present state,
+// find returns none.
 func (d *Device) find(address uint8) int {
 	switch {
 	case address == 0:
@@ -164,7 +165,7 @@ func (d *Device) release(t *transfer) {
 	d.pump()
 }
 
-// cancel cancels a transfer and reports whether it had not ended before.
+// cancel cancels a transfer and reports whether the transfer was waiting.
 func (d *Device) cancel(t *transfer) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -234,7 +235,7 @@ func (d *Device) abort(s status) {
 	}
 }
 
-// pump makes all progress that is possible.
+// pump processes transfers until none makes progress.
 func (d *Device) pump() {
 	if d.hung || !d.plugged {
 		return
@@ -281,7 +282,7 @@ func (d *Device) feed() bool {
 	return true
 }
 
-// send queues a message.
+// send queues the message b for the host.
 func (e *endpoint) send(b []byte) {
 	e.data = append(e.data, b...)
 	e.ends = append(e.ends, len(e.data))

@@ -35,7 +35,7 @@ const (
 // headerSize is the size of a command's header in bytes.
 const headerSize = 48
 
-// maxTransfer bounds a transfer, in bytes.
+// maxTransfer is the maximum size of a transfer, in bytes.
 const maxTransfer = 16 << 20
 
 // Linux error numbers, as statuses.
@@ -49,7 +49,7 @@ const (
 var errProtocol = errors.New("USB/IP protocol violated")
 
 // ServeUSBIP serves devices over USB/IP on l until ctx ends. It then closes l and all connections, waits for them and
-// returns nil. A client has a device until either side closes the connection or the device is unplugged.
+// returns nil. A client keeps a device until either side closes the connection or the device is unplugged.
 func ServeUSBIP(ctx context.Context, l net.Listener, devices ...*Device) error {
 	s := &server{devices: devices, imported: make(map[*Device]bool)}
 	var wait sync.WaitGroup
@@ -108,7 +108,8 @@ func (s *server) serve(ctx context.Context, c net.Conn) {
 	}
 }
 
-// request reads an operation and returns its reply. If it imported a device, it returns that too, to be released.
+// request reads an operation and returns its reply. If the operation imported a device, request also returns the
+// device, and the caller must release it.
 func (s *server) request(r io.Reader) (imported *Device, reply []byte, err error) {
 	var head [8]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

@@ -142,7 +142,8 @@ func (c *client) identity() [4]byte {
 
 var bootIdentity, applicationIdentity = [4]byte{0x6e, 0x1a, 0x9a, 0x08}, [4]byte{0xd1, 0x18, 0x02, 0x93}
 
-// resetPort does what a kernel does after a port reset: read the start of the device descriptor, and configure the device.
+// resetPort makes a kernel's transfers after a port reset: it reads the start of the device descriptor and configures
+// the device.
 func (c *client) resetPort() {
 	c.tb.Helper()
 	c.control(0x80, getDescriptor, typeDevice<<8, 0, 8, nil)

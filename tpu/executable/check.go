@@ -6,22 +6,23 @@ import (
 )
 
 const (
-	// maxTensor bounds a layer, in bytes.
+	// maxTensor is the maximum size of a layer, in bytes.
 	maxTensor = 1 << 28
-	// maxTraffic bounds the bytes that one run of an executable transfers.
+	// maxTraffic is the maximum number of bytes that one run of an executable
+	// transfers.
 	maxTraffic = 1 << 30
-	// maxLayers bounds the inputs, and the outputs, of one executable. Known ones
-	// have up to six.
+	// maxLayers is the maximum number of inputs of one executable, and of its
+	// outputs. Known executables have up to six.
 	maxLayers = 64
-	// maxPixels bounds the pixels of an executable's tiled layers, as checkLayout
-	// visits each.
+	// maxPixels is the maximum number of pixels in the tiled layers of an
+	// executable. checkLayout visits each of them.
 	maxPixels = 1 << 22
 	// instructionSize is the size of an instruction in bytes.
 	instructionSize = 16
 )
 
-// check tests that the parts of an executable fit each other. Code that follows
-// hints, fields and layouts relies on it.
+// check returns an error unless the parts of an executable are consistent. Code
+// that follows hints, fields and layouts relies on it.
 func (e *Executable) check() error {
 	if e.BatchSize != 1 {
 		return fmt.Errorf("batches of %d: %w", e.BatchSize, ErrUnsupported)
@@ -106,7 +107,7 @@ func (e *Executable) checkBuffer(b Buffer, name string, batch int) error {
 	return nil
 }
 
-// checkHint tests a hint and returns the bytes that it transfers.
+// checkHint checks a hint and returns the number of bytes that it transfers.
 func (e *Executable) checkHint(h Hint) (int, error) {
 	switch h.Kind {
 	case Instructions:
@@ -133,15 +134,16 @@ func (e *Executable) checkHint(h Hint) (int, error) {
 		size, out = e.ScratchBytes, h.Out
 	}
 	if h.Out != out {
-		return 0, corrupt("%s is transferred the wrong way", h.Buffer)
+		return 0, corrupt("%s is transferred in the wrong direction", h.Buffer)
 	}
 	if h.Offset < 0 || h.Size <= 0 || h.Size > size-h.Offset {
-		return 0, corrupt("bytes %d…%d of %d of %s %q", h.Offset, h.Offset+h.Size, size, h.Buffer, h.Name)
+		return 0, corrupt("bytes %d…%d of %d in %s %q", h.Offset, h.Offset+h.Size, size, h.Buffer, h.Name)
 	}
 	return h.Size, nil
 }
 
-// check tests one layer. It adds the pixels that it visits to *pixels.
+// check checks one layer. It adds the number of pixels that it visits to
+// *pixels.
 func (l *Layer) check(pixels *int) error {
 	element := l.Type.Size()
 	if element == 0 {

@@ -12,7 +12,7 @@ import (
 func (p *Package) SetToken(token uint64) error {
 	for i := range p.Executables {
 		if p.Executables[i].token == nil || token == 0 {
-			return fmt.Errorf("setting token %#x of the %s executable: no token in the file, or zero: %w", token, p.Executables[i].Type, ErrUnsupported)
+			return fmt.Errorf("set token %#x of the %s executable: the file has no token, or the new token is zero: %w", token, p.Executables[i].Type, ErrUnsupported)
 		}
 	}
 	for i := range p.Executables {
@@ -23,11 +23,12 @@ func (p *Package) SetToken(token uint64) error {
 	return nil
 }
 
-// SetNumerics changes the scale and zero point of a layer, in place. It fails with
-// ErrUnsupported on a value that the file leaves out, as it does with zeros.
+// SetNumerics changes the scale and zero point of a layer, in place. Files leave out
+// zeros. If a value that the file leaves out would change, the error wraps
+// ErrUnsupported.
 func (l *Layer) SetNumerics(scale float32, zeroPoint int) error {
 	if l.scale == nil && scale != l.Scale || l.zeroPoint == nil && zeroPoint != l.ZeroPoint {
-		return fmt.Errorf("layer %q: setting scale %v and zero point %d, which the file leaves out: %w", l.Name, scale, zeroPoint, ErrUnsupported)
+		return fmt.Errorf("layer %q: set scale %v and zero point %d: the file has no room for one of them: %w", l.Name, scale, zeroPoint, ErrUnsupported)
 	}
 	if l.scale != nil {
 		binary.LittleEndian.PutUint32(l.scale, math.Float32bits(scale))

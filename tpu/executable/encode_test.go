@@ -46,7 +46,7 @@ func inlineSize(v any) int {
 	return 4
 }
 
-// table writes r and everything below it, and returns where it is. The field
+// table writes r and everything below it, and returns its position. The field
 // "unknown" takes a slot that t lacks.
 func (w *flatWriter) table(t *tableType, r record) int {
 	fields := append(slices.Clone(t.Fields), field{Name: "unknown"})
@@ -95,7 +95,7 @@ func (w *flatWriter) table(t *tableType, r record) int {
 	return pos
 }
 
-// putScalar writes v into b; false if v is no scalar.
+// putScalar writes v into b. It returns false if v is not a scalar.
 func putScalar(b []byte, v any) bool {
 	switch v := v.(type) {
 	case uint8:

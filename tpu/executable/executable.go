@@ -3,9 +3,9 @@
 // [CustomOperator]. A driver then follows the hints of [Package.Caching] and
 // [Package.Main].
 //
-// Parse verifies every offset, length and name, so a Package is safe to follow. A
-// Package shares memory with the bytes that it was read from. Goroutines may read
-// it concurrently; changing instructions or parameters in place needs exclusive
+// Parse verifies every offset, length and name, so a Package is safe to follow. A Package
+// shares memory with the bytes that it was read from. It is safe for concurrent reading
+// by multiple goroutines. Changing instructions or parameters in place needs exclusive
 // access.
 //
 // The format is three nested flatbuffers inside a flexbuffer. It is described by
@@ -29,12 +29,12 @@ var (
 	ErrCorrupt = errors.New("corrupt executable")
 	// ErrTooLarge means that the bytes exceed a limit of this package.
 	ErrTooLarge = errors.New("executable exceeds a limit")
-	// ErrUnsupported means that a package is sound, but needs a newer runtime or a
+	// ErrUnsupported means that a package is valid, but needs a newer runtime or a
 	// feature that no known compiler uses.
 	ErrUnsupported = errors.New("unsupported executable")
 )
 
-// A Package is all that one operator runs on the Edge TPU.
+// A Package holds the executables that one operator runs on the Edge TPU.
 type Package struct {
 	MinRuntimeVersion int
 	CompilerVersion   string
@@ -158,7 +158,7 @@ func (f Field) Put(chunk []byte, v uint32) {
 	}
 }
 
-// A HintKind is what a driver does for a [Hint].
+// A HintKind is the action that a driver takes for a [Hint].
 type HintKind uint8
 
 // The kinds of hints, in the order of the format.

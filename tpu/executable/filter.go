@@ -28,15 +28,15 @@ type Filter struct {
 
 // A Form is one of the orders in which compilers write a filter.
 type Form struct {
-	// InputsFirst orders weights by input block, then by filter position, instead
-	// of the other way round. What makes a compiler choose it for filters larger
-	// than 1×1 is not known.
+	// InputsFirst orders weights by input block, then by filter position, instead of the
+	// other way round. Why a compiler chooses it for filters larger than 1×1 is not
+	// known.
 	InputsFirst bool
 	// NoBias omits the biases. Compilers may do so if all are 0.
 	NoBias bool
 }
 
-// Forms lists the forms in which a compiler may have written f.
+// Forms returns the forms in which a compiler may have written f.
 func (f *Filter) Forms() []Form {
 	zero := true
 	for _, b := range f.Biases {
@@ -100,7 +100,7 @@ func (f *Filter) tiles() int { return (f.Outputs + f.rows() - 1) / f.rows() }
 // Size returns the encoded size of f in bytes. Parameters pad it to a multiple of 64.
 func (f *Filter) Size(form Form) int { return f.tiles() * f.tile(form) }
 
-// Check returns an error that wraps ErrCorrupt unless the parts of f fit each other.
+// Check returns an error that wraps ErrCorrupt unless the parts of f are consistent.
 func (f *Filter) Check() error {
 	places := f.Height * f.Width
 	if f.Outputs < 1 || f.Inputs < 1 || places < 1 || f.Depthwise && f.Inputs != 1 {
@@ -198,7 +198,7 @@ func (f *Filter) encodeHeader(b []byte, o int, form Form) {
 	}
 }
 
-// encodeDepthwise writes the weights of a tile whose first output is given.
+// encodeDepthwise writes the weights of the tile whose first output is first.
 func (f *Filter) encodeDepthwise(b []byte, first int) {
 	for p := range f.Height * f.Width {
 		for row := range 4 {
@@ -219,7 +219,7 @@ func (f *Filter) encodeDepthwise(b []byte, first int) {
 // f from parameters in that form. The shape of f must be set.
 func (f *Filter) Decode(b []byte, form Form) error {
 	if len(b) < f.Size(form) {
-		return fmt.Errorf("%d bytes for a filter of %d: %w", len(b), f.Size(form), ErrCorrupt)
+		return fmt.Errorf("%d bytes for a filter that takes %d: %w", len(b), f.Size(form), ErrCorrupt)
 	}
 	rows, tile, places := f.rows(), f.tile(form), f.Height*f.Width
 	f.Weights = make([]byte, f.Outputs*places*f.Inputs)
@@ -268,8 +268,8 @@ type Place struct {
 	Form   Form
 }
 
-// Find locates f in parameters, at every place that holds exactly its bytes. Filters
-// start at multiples of 64 bytes.
+// Find returns every place in parameters that holds exactly the bytes of f. Filters start
+// at multiples of 64 bytes.
 func (f *Filter) Find(parameters []byte) []Place {
 	var found []Place
 	for _, form := range f.Forms() {

@@ -56,7 +56,7 @@ type Layer struct {
 	// Layout places an output's pixels. It is nil for inputs and for outputs
 	// whose bytes are in the tensor's order.
 	Layout *Layout
-	// inOrder means that Layout leaves every pixel where the tensor has it.
+	// inOrder means that Layout keeps the pixels in the tensor's order.
 	inOrder bool
 }
 
@@ -71,7 +71,8 @@ type Layout struct {
 	RowSize      []int32 // by x: elements in a row of the tile
 }
 
-// index returns the offset of pixel y, x; false if the tables are inconsistent.
+// index returns the offset of pixel y, x. If the tables are inconsistent, it
+// returns false.
 func (l *Layout) index(y, x int) (int, bool) {
 	if y >= len(l.RowTile) || y >= len(l.RowInTile) ||
 		x >= len(l.ColumnTile) || x >= len(l.ColumnOffset) || x >= len(l.RowSize) {
@@ -91,11 +92,11 @@ func (l *Layer) TensorSize() int { return l.Y * l.X * l.Z * l.Type.Size() }
 
 // tiled reports whether the bytes on the wire are in another order than the
 // tensor's. A compiler may give a layout whose tiles happen to be in order: one
-// row of tiles, each behind the one before.
+// row of tiles, each following the previous one.
 func (l *Layer) tiled() bool { return l.Layout != nil && l.Y*l.X > 1 && !l.inOrder }
 
-// Direct reports whether the bytes on the wire are the tensor's, with padding
-// behind them. FromDevice and ToDevice are then plain copies.
+// Direct reports whether the bytes on the wire are the tensor's, followed by
+// padding. FromDevice and ToDevice are then plain copies.
 func (l *Layer) Direct() bool { return !l.tiled() && !l.Type.signed() }
 
 // FromDevice converts raw, the Size bytes on the wire, into the tensor dst of
@@ -150,8 +151,8 @@ func (l *Layer) flip(b []byte) {
 	}
 }
 
-// eachPixel calls visit with the byte offsets of every pixel of a tiled layer, in
-// the tensor and on the wire, and the bytes of a pixel.
+// eachPixel calls visit for every pixel of a tiled layer, with its byte offsets
+// in the tensor and on the wire and its size in bytes.
 func (l *Layer) eachPixel(visit func(tensor, wire, n int)) {
 	n := l.Z * l.Type.Size()
 	for y := range l.Y {

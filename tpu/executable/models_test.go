@@ -59,8 +59,8 @@ func TestModels(t *testing.T) {
 	}
 }
 
-// checkRegularities tests what holds for every known file: how a program begins and
-// ends, and that the fields in its instructions are at one position and 0.
+// checkRegularities tests properties of every known file: the first and last steps of a
+// program, and that the fields in its instructions are 0 and at the same position.
 func checkRegularities(t *testing.T, name string, p *executable.Package) {
 	for _, e := range p.Executables {
 		for _, c := range e.Chunks {
@@ -86,7 +86,7 @@ func checkRegularities(t *testing.T, name string, p *executable.Package) {
 }
 
 // checkLayers tests that ToDevice and FromDevice are inverses, and that Direct is
-// right.
+// correct.
 func checkLayers(t *testing.T, name string, e *executable.Executable) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, list := range [][]executable.Layer{e.Inputs, e.Outputs} {

@@ -10,11 +10,12 @@ import (
 )
 
 const (
-	// MaxSize is the most bytes of custom options that Parse accepts.
+	// MaxSize is the maximum size of the custom options that Parse accepts, in
+	// bytes.
 	MaxSize = 64 << 20
-	// maxName bounds names and other text, in bytes.
+	// maxName is the maximum length of names and other text, in bytes.
 	maxName = 1024
-	// maxIgnored bounds Package.Ignored.
+	// maxIgnored is the maximum length of Package.Ignored.
 	maxIgnored = 32
 )
 
@@ -22,11 +23,11 @@ const (
 // reads the package in them. The Package shares memory with options.
 //
 // Errors wrap ErrCorrupt, ErrTooLarge or ErrUnsupported and name the field.
-// Time and memory are linear in the size of options, whatever they hold.
+// Time and memory are linear in the size of options, whatever they contain.
 func Parse(options []byte) (*Package, error) {
 	p, err := parse(options)
 	if err != nil {
-		return nil, fmt.Errorf("parsing an Edge TPU package: %w", err)
+		return nil, fmt.Errorf("parse Edge TPU package: %w", err)
 	}
 	return p, nil
 }
@@ -69,7 +70,7 @@ type reader struct {
 }
 
 // newReader returns a reader for custom options of the given size. Its limits
-// hold for all the flatbuffers in them together: the largest known package has
+// apply to all the flatbuffers in them together: the largest known package has
 // some hundred tables, and nesting reaches each byte at most four times.
 func newReader(size int) *reader {
 	r := &reader{}
@@ -110,15 +111,15 @@ func (r *reader) pkg(b []byte) (p *Package, serialized []byte, err error) {
 	case r.err != nil:
 		return nil, nil, r.err
 	case p.MinRuntimeVersion > MaxRuntimeVersion:
-		return nil, nil, fmt.Errorf("compiled for runtime %d, newest known is %d: %w", p.MinRuntimeVersion, MaxRuntimeVersion, ErrUnsupported)
+		return nil, nil, fmt.Errorf("it needs runtime %d, the newest known is %d: %w", p.MinRuntimeVersion, MaxRuntimeVersion, ErrUnsupported)
 	case int32At(v, packageChip, 0) < 0 || len(v.Raw(packageMultiChip)) > 0:
 		return nil, nil, fmt.Errorf("a package for several chips: %w", ErrUnsupported)
 	}
 	return p, v.Raw(packageExecutables), nil
 }
 
-// choose finds the executables to run, as libedgetpu does: a single one is run
-// whatever its type, and of three the stand-alone one.
+// choose sets Main and Caching, as libedgetpu does. A single executable is run
+// whatever its type. Of three, the stand-alone one is run.
 func (p *Package) choose() error {
 	var byType [ExecutionOnly + 1]*Executable
 	for i := range p.Executables {
@@ -227,7 +228,7 @@ func (r *reader) output(v view) Layer {
 	}
 	o, _ := v.Table(layerContent)
 	if _, ok := o.Table(outputShape); ok {
-		r.unsupported(o, "%q comes in slices", l.Name)
+		r.unsupported(o, "%q is divided into slices", l.Name)
 	}
 	if m, ok := o.Table(outputLayout); ok {
 		l.Layout = &Layout{
@@ -242,8 +243,8 @@ func (r *reader) output(v view) Layer {
 	return l
 }
 
-// layer reads what inputs and outputs have in common. The layer must be the
-// given member of the union.
+// layer reads the fields that inputs and outputs have in common. The layer must
+// be the given member of the union.
 func (r *reader) layer(v view, member int) Layer {
 	l := Layer{
 		Name: r.text(v, layerName),
@@ -291,7 +292,8 @@ func (r *reader) text(v view, slot int) string {
 	return s
 }
 
-// each reads a vector of tables with read; nil if it is absent.
+// each reads a vector of tables with read. If the vector is absent, it returns
+// nil.
 func each[T any](r *reader, v view, slot int, read func(view) T) []T {
 	i := 0
 	return flatbuf.Each(v, slot, func(element view) T {

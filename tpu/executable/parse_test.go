@@ -121,7 +121,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// hintOf returns the content of hint i of an executable, to be changed.
+// hintOf returns the content of hint i of an executable, for the caller to change.
 func hintOf(e record, i int) record {
 	return e["dma_hints"].(record)["hints"].([]record)[i]["any_hint"].(record)
 }
@@ -168,7 +168,7 @@ func TestParseRefuses(t *testing.T) {
 		{"parameters beyond", func(_, m, _ record) { hintOf(m, 6)["size_in_bytes"] = int32(16) }, ErrCorrupt, "8…24 of 16"},
 		{"parameters out of the chip", func(_, m, _ record) {
 			m["dma_hints"].(record)["hints"].([]record)[6]["direction"] = uint16(1)
-		}, ErrCorrupt, "wrong way"},
+		}, ErrCorrupt, "wrong direction"},
 		{"no such chunk", func(_, m, _ record) { hintOf(m, 4)["instruction_chunk_index"] = int32(2) }, ErrCorrupt, "chunk 2 of 2"},
 		{"no such interrupt", func(_, m, _ record) { hintOf(m, 9)["type"] = uint16(4) }, ErrCorrupt, "type is 4"},
 		{"hint of no kind", func(_, m, _ record) {

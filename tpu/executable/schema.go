@@ -34,7 +34,7 @@ var packageTable = &tableType{Name: "package", Fields: []field{
 	packageKeypair:     flatbuf.Scalar("keypair_version", 4),
 	packageCompiler:    flatbuf.String("compiler_version"),
 	packageChip:        flatbuf.Scalar("virtual_chip_id", 4),
-	packageMultiChip:   flatbuf.Vector("multi_chip_package", 4), // of offsets, which nothing follows
+	packageMultiChip:   flatbuf.Vector("multi_chip_package", 4), // offsets, which this package does not follow
 	packageModel:       flatbuf.String("model_identifier"),
 }}
 

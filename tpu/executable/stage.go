@@ -2,7 +2,7 @@ package executable
 
 import "math"
 
-// A Stage is how the chip requantizes the sums of a layer to output codes:
+// A Stage holds the constants with which the chip requantizes the sums of a layer to output codes:
 //
 //	code = Zero + round(clamp(sum·Multiplier, Low, High)), sum = Σ (x − InZero)·(w − WeightZero) + bias
 //
@@ -49,7 +49,7 @@ const (
 	zeroBit       = 29 + 128
 )
 
-// FindStages locates s in the instructions of e, at every place that holds exactly s.
+// FindStages returns every place in the instructions of e that holds exactly s.
 func (e *Executable) FindStages(s Stage) []StagePlace {
 	var found []StagePlace
 	for c := range e.Chunks {

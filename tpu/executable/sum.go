@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// A Sum is how the chip adds the codes x and y of two layers:
+// A Sum holds the constants with which the chip adds the codes x and y of two layers:
 //
 //	code = Zero + round(clamp((First·x + Second·y + Bias)·Multiplier, Low, High))
 //
-// All codes are unsigned. First/Second approximates the ratio of the two scales as
-// well as 15 bits allow; Bias subtracts both zero points. Found by comparing compiled
-// MobileNet v2 models with their uncompiled models.
+// All codes are unsigned. First/Second approximates the ratio of the two scales as well
+// as 15 bits allow; Bias subtracts both zero points. The formula was found by comparing
+// compiled MobileNet v2 models with their uncompiled models.
 type Sum struct {
 	First, Second int32
 	Bias          int32
@@ -60,7 +60,7 @@ type FactorPlace struct{ Chunk, Instruction, Bit int }
 // instruction.
 const biasBit = 125
 
-// maxReach is how many instructions before a stage its factors may be.
+// maxReach is the maximum distance from a stage back to its factors, in instructions.
 const maxReach = 128
 
 // FindSum locates s in the instructions of e. It returns false if a part of s is missing,

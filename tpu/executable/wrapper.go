@@ -16,7 +16,8 @@ const (
 	flexIntVector = 11
 )
 
-// maxWrapperKeys bounds the map around a package. Known maps have five keys.
+// maxWrapperKeys is the maximum number of keys in the map around a package.
+// Known maps have five keys.
 const maxWrapperKeys = 32
 
 // wrapper returns the package in the custom options b, and the list of chips.
@@ -90,7 +91,7 @@ func (f *flex) number(pos, width int) uint64 {
 		return 0
 	}
 	if pos < 0 || pos > len(f.b)-width {
-		f.fail("flexbuffer leaves its %d bytes at byte %d", len(f.b), pos)
+		f.fail("flexbuffer of %d bytes refers to byte %d", len(f.b), pos)
 		return 0
 	}
 	var n uint64
@@ -192,7 +193,8 @@ func (f *flex) keys(v flexValue) []string {
 	return keys
 }
 
-// integer reads a number that its slot holds; false if v is something else.
+// integer reads a number stored in its slot. If v is not a number, it returns
+// false.
 func (f *flex) integer(v flexValue) (int64, bool) {
 	if v.kind != flexInt && v.kind != flexUint {
 		return 0, false

@@ -1,4 +1,4 @@
-// Package partition predicts what a compiler for the Edge TPU makes of a model: which
+// Package partition predicts how a compiler for the Edge TPU divides a model: which
 // operators run on the Edge TPU, which stay on the CPU and why, and how much memory the
 // parameters take. Call [New].
 //
@@ -16,8 +16,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Memory is about how many bytes of parameters the Edge TPU holds besides the program.
-// Parameters beyond that are sent again for every inference.
+// Memory is the approximate number of bytes of parameters that the Edge TPU holds,
+// without the program. Parameters beyond that are sent again for every inference.
 const Memory = 8 << 20
 
 // ErrModel is wrapped when a model does not have exactly one subgraph, as compilers
@@ -27,8 +27,8 @@ var ErrModel = errors.New("model does not have exactly one subgraph")
 // A Place is where an operator runs.
 type Place uint8
 
-// The places. Before the Edge TPU run the operators that it does not support and that need
-// none of its results.
+// The places. Operators that the Edge TPU does not support and that need none of its
+// results run before it.
 const (
 	TPU    Place = iota // on the Edge TPU
 	Before              // on the CPU, before the Edge TPU
@@ -42,33 +42,34 @@ type Operator struct {
 	Index int
 	Name  string // of its kind, such as CONV_2D
 	Place Place
-	// Reason says why the Edge TPU can't run it; "" if it can. An operator that the Edge
-	// TPU could run is on the CPU if it depends on another that is.
+	// Reason is the reason why the Edge TPU can't run it, or "" if it can. Even then, it
+	// runs on the CPU if it depends on an operator that does.
 	Reason string
-	// DependsOn is the index of such an operator, -1 if there is none.
+	// DependsOn is the index of such an operator, or -1 if there is none.
 	DependsOn int
 	// Parameters is the size of weights and biases as compilers lay them out, in bytes; 0
 	// on the CPU.
 	Parameters int
 }
 
-// A Plan tells where the operators of a model run.
+// A Plan is the place of each operator of a model.
 type Plan struct {
 	Operators []Operator
 	// Mapped is the number of operators on the Edge TPU.
 	Mapped int
-	// Cut is the first operator after the Edge TPU, -1 if there is none.
+	// Cut is the first operator after the Edge TPU, or -1 if there is none.
 	Cut int
 	// Parameters is the size of all parameters on the Edge TPU, in bytes.
 	Parameters int
 }
 
-// Streamed returns about how many bytes of parameters exceed the Edge TPU's memory.
+// Streamed returns the approximate number of bytes by which the parameters exceed the
+// Edge TPU's memory.
 func (p *Plan) Streamed() int { return max(p.Parameters-Memory, 0) }
 
 // New plans where an uncompiled model's operators run. A compiler merges all operators on
-// the Edge TPU into one. So an operator that reads, even indirectly, what the CPU computes
-// from the Edge TPU's output stays on the CPU.
+// the Edge TPU into one. So an operator stays on the CPU if it depends, even indirectly,
+// on a result that the CPU computes from the Edge TPU's output.
 func New(m *tflite.Model) (*Plan, error) {
 	if len(m.Subgraphs) != 1 {
 		return nil, fmt.Errorf("%w: it has %d", ErrModel, len(m.Subgraphs))

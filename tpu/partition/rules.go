@@ -8,11 +8,12 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// A rule returns why the Edge TPU can't run an operator of one kind; "" if it can. It may
-// rely on unsupportedTensor having accepted all tensors that are not constant.
+// A rule returns the reason why the Edge TPU can't run an operator of one kind, or "" if
+// it can. It may rely on unsupportedTensor having accepted all tensors that are not
+// constant.
 type rule func(o operands) string
 
-// operands is an operator with its tensors, nil for an optional one that is missing.
+// operands is an operator with its tensors. An optional tensor that is missing is nil.
 type operands struct {
 	m       *tflite.Model
 	op      *tflite.Operator
@@ -72,7 +73,7 @@ func rules() map[string]rule {
 	return r
 }
 
-// unsupported returns why the Edge TPU can't run an operator; "" if it can.
+// unsupported returns the reason why the Edge TPU can't run an operator, or "" if it can.
 func unsupported(rules map[string]rule, m *tflite.Model, op *tflite.Operator) string {
 	name := Name(m, op)
 	restriction, known := rules[name]
@@ -107,7 +108,8 @@ func unsupported(rules map[string]rule, m *tflite.Model, op *tflite.Operator) st
 
 func eightBit(t *tflite.Tensor) bool { return t.Type == tflite.TypeUint8 || t.Type == tflite.TypeInt8 }
 
-// unsupportedTensor returns why a tensor can't be on the Edge TPU; "" if it can.
+// unsupportedTensor returns the reason why a tensor can't be on the Edge TPU, or "" if it
+// can.
 func unsupportedTensor(t *tflite.Tensor, operator string) string {
 	state := operator == "UNIDIRECTIONAL_SEQUENCE_LSTM" && t.IsVariable
 	if !eightBit(t) && !state {
@@ -116,7 +118,7 @@ func unsupportedTensor(t *tflite.Tensor, operator string) string {
 	if q := t.Quantization; q == nil || len(q.Scale) == 0 {
 		return "is not quantized"
 	}
-	// Compilers take a batch of unknown size for 1.
+	// Compilers treat a batch of unknown size as 1.
 	if slices.ContainsFunc(t.ShapeSignature[min(1, len(t.ShapeSignature)):], func(d int32) bool { return d < 0 }) || slices.ContainsFunc(t.Shape, func(d int32) bool { return d <= 0 }) {
 		return "does not have a constant shape"
 	}
@@ -202,8 +204,9 @@ func oneDimensional(t *tflite.Tensor, what string) string {
 	return ""
 }
 
-// reduction is the rule of operators that reduce along constant axes: not along the
-// batch, and MEAN not along channels unless they are a multiple of 4.
+// reduction is the rule of operators that reduce along constant axes. They must not
+// reduce along the batch. MEAN must not reduce along channels unless their number is a
+// multiple of 4.
 func reduction(o operands) string {
 	rank := len(o.in[0].Shape)
 	if o.constant(1) == nil {

@@ -129,7 +129,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// TestMeanOfScalar has an axis that a scalar does not have.
+// TestMeanOfScalar reduces a scalar along an axis that it does not have.
 func TestMeanOfScalar(t *testing.T) {
 	m, err := tflite.Parse(backbonetest.Classifier(4))
 	if err != nil {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,26 +11,28 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// RunOptions say how Run runs a model.
+// ErrInput is wrapped when the inputs of [Run] have the wrong number or size.
+var ErrInput = errors.New("input does not fit the model")
+
+// RunOptions are the arguments of [Run].
 type RunOptions struct {
-	Inputs  [][]byte // raw bytes of each input tensor
-	Tensors []int32  // tensors of the main graph to return; nil is the outputs
-	Threads int
-	Repeat  int // at least 1
-	// Devices and Arithmetic are as in Options.
-	Pool       *Pool
-	Arithmetic backbone.Arithmetic
+	Inputs     [][]byte            // raw bytes of each input tensor
+	Tensors    []int32             // tensors of the main graph to return; nil is the outputs
+	Threads    int                 // of the CPU; 0 is 1
+	Repeat     int                 // how often to run; 0 is 1
+	Pool       *Pool               // nil is the CPU
+	Arithmetic backbone.Arithmetic // of the CPU
 }
 
-// RunResult is what a model made of its inputs.
+// A RunResult is the result of [Run].
 type RunResult struct {
-	Outputs [][]byte
-	// Times has the duration of each run.
-	Times  []time.Duration
-	Device string // of the last run
+	Outputs [][]byte        // raw bytes of each output, or of Tensors
+	Times   []time.Duration // of each run
+	Device  string          // of the last run
 }
 
-// Run runs any model on raw tensor bytes.
+// Run runs the model in a file on raw tensor bytes. It fails with ErrInput if the inputs
+// don't fit.
 func Run(ctx context.Context, model string, o RunOptions) (*RunResult, error) {
 	fail := func(err error) (*RunResult, error) { return nil, fmt.Errorf("run %s: %w", model, err) }
 	file, err := tflite.ReadFile(model)
@@ -52,14 +55,14 @@ func Run(ctx context.Context, model string, o RunOptions) (*RunResult, error) {
 	defer in.Close()
 	inputs := in.Inputs()
 	if len(o.Inputs) != len(inputs) {
-		return fail(fmt.Errorf("%w: it has %d inputs, and %d were given", ErrInput, len(inputs), len(o.Inputs)))
+		return fail(fmt.Errorf("%w: %d inputs given, %d needed", ErrInput, len(o.Inputs), len(inputs)))
 	}
 	r := new(RunResult)
 	for range max(o.Repeat, 1) {
-		// Each run begins anew: the memory of inputs is used for other tensors too.
+		// Copy the inputs for each run: other tensors use their memory too.
 		for i, b := range o.Inputs {
 			if len(b) != len(in.Input(i)) {
-				return fail(fmt.Errorf("%w: input %d, %q, is %v %v, %d bytes, and %d were given",
+				return fail(fmt.Errorf("%w: input %d, %q, is %v %v and has %d bytes, not %d",
 					ErrInput, i, inputs[i].Name, inputs[i].Type, inputs[i].Shape, len(in.Input(i)), len(b)))
 			}
 			copy(in.Input(i), b)
@@ -72,10 +75,7 @@ func Run(ctx context.Context, model string, o RunOptions) (*RunResult, error) {
 	}
 	r.Device = in.Device()
 	for i := range in.Outputs() {
-		r.Outputs = append(r.Outputs, append([]byte(nil), in.Output(i)...))
+		r.Outputs = append(r.Outputs, bytes.Clone(in.Output(i)))
 	}
 	return r, nil
 }
-
-// ErrInput is wrapped when the bytes given to Run do not fit the model's inputs.
-var ErrInput = errors.New("unfitting input")

@@ -123,9 +123,9 @@ func (t *Trace) Inferences() int {
 	return n
 }
 
-// All runs test as a subtest for every recording in the reference files (traces/*.txt), or skips t without them. It finds
-// the model of a recording in or below the folder models by the length of the program and by the parameters. Of several it
-// takes the one whose name begins most like the recording's.
+// All runs test as a subtest for every recording in the reference files (traces/*.txt). If there are none, it skips t.
+// It finds the model of a recording in or below the folder models by the length of the program and by the parameters.
+// Of several models it takes the one whose name has the longest prefix in common with the recording's.
 func All(t *testing.T, test func(*testing.T, *Trace)) {
 	t.Helper()
 	models := reference.Path(t, "models")

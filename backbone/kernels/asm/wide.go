@@ -253,8 +253,8 @@ func (p *wideProduct) scale() {
 	}
 }
 
-// store packs the sums to codes and stores them. Packing works within 16 bytes. Therefore
-// what is packed first ends up in 4 bytes of each 16, and so on.
+// store packs the sums to codes and stores them. Packing works within 16 bytes. Therefore the sums packed first end up
+// in 4 bytes of each 16, and so on.
 func (p *wideProduct) store(order Mem) {
 	grouped := ZMM()
 	VMOVDQU32(order, grouped)

@@ -42,7 +42,7 @@ var (
 type builder []byte
 
 // table appends a table with fields of these sizes, 0 for none, and returns
-// where they are.
+// their positions.
 func (b *builder) table(sizes ...int) (pos int, slots []int) {
 	b.align(8)
 	vtable := len(*b)
@@ -137,7 +137,7 @@ func TestView(t *testing.T) {
 	}
 }
 
-// Absent slots read as nothing, also where the vtable ends before them.
+// Absent slots read as empty, even if the vtable ends before them.
 func TestViewOfAbsentSlots(t *testing.T) {
 	for n := 2; n <= len(rootTable.Fields); n++ {
 		b := builder("\x00\x00\x00\x00TEST")
@@ -158,7 +158,7 @@ func TestViewOfAbsentSlots(t *testing.T) {
 		}
 	}
 	if Int32s(nil) != nil || Int64s(nil) != nil || Float32s(nil) != nil {
-		t.Error("the decoders make something of nil")
+		t.Error("the decoders do not return nil for nil")
 	}
 }
 
@@ -208,7 +208,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// The limits are for all buffers that one Verifier checks.
+// The limits apply to all buffers that one Verifier checks together.
 func TestVerifyLimits(t *testing.T) {
 	b, _, _, _ := sample()
 	v := NewVerifier(1<<30, kinds, nil)

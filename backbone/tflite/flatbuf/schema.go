@@ -4,14 +4,14 @@
 //
 // Verification follows every offset that the description knows, so reading a
 // verified buffer needs no checks, cannot fail and allocates only what it
-// returns. A Verifier bounds the tables and bytes it visits: a small file whose
+// returns. A Verifier limits the tables and bytes it visits: a small file whose
 // offsets share their targets cannot grow into a large structure.
 //
-// A Table is read-only once built and may be shared by goroutines, as may a View.
-// A Verifier may not.
+// A Table, once built, and a View are safe for concurrent use by multiple
+// goroutines. A Verifier is not.
 package flatbuf
 
-// A Kind says what a field holds.
+// A Kind is the type of a field's content.
 type Kind uint8
 
 // The kinds of fields.
@@ -38,7 +38,7 @@ type Field struct {
 	Name     string
 	Kind     Kind
 	Size     int      // bytes of a scalar, or of an element of a vector
-	Align    int      // of a vector's first element, where more than Size; for writers
+	Align    int      // of a vector's first element, if more than Size; for writers
 	Table    *Table   // for KindTable and KindTables
 	Union    []*Table // for KindUnion; number 0 is "none"
 	Required bool
@@ -80,7 +80,7 @@ func (f Field) Must() Field { f.Required = true; return f }
 // n bytes.
 func (f Field) Aligned(n int) Field { f.Align = n; return f }
 
-// InlineSize is how many bytes the field takes in its table.
+// InlineSize returns the number of bytes that the field takes in its table.
 func (f *Field) InlineSize() int {
 	if f.Kind == KindScalar || f.Kind == KindUnionType {
 		return f.Size

@@ -7,16 +7,17 @@ import (
 )
 
 const (
-	// MaxTables bounds the tables that a Verifier visits, counting a table that
-	// several offsets point at as often as it is reached.
+	// MaxTables is the maximum number of tables that a Verifier visits. A table
+	// that several offsets point at counts as often as it is reached.
 	MaxTables = 1 << 16
-	// MaxSlots bounds the fields of a table.
+	// MaxSlots is the maximum number of fields of a table.
 	MaxSlots = 64
-	// MaxDepth bounds how deep tables nest.
+	// MaxDepth is the maximum depth of nested tables.
 	MaxDepth = 8
 )
 
-// Errors are what a Verifier wraps, so that each format reports its own.
+// Errors are the errors that a Verifier wraps, so that each format reports its
+// own.
 type Errors struct {
 	Corrupt       error // the bytes break the format
 	TooLarge      error // a limit is exceeded
@@ -25,7 +26,8 @@ type Errors struct {
 
 // A Verifier checks flatbuffers before anything is read from them. Every offset
 // must point forward, be aligned and lie in the buffer. One Verifier may check
-// several buffers, for instance nested ones: its limits are for all of them.
+// several buffers, for instance nested ones: its limits apply to all of them
+// together.
 type Verifier struct {
 	b      []byte
 	end    int // one past the highest byte that was reached
@@ -43,9 +45,9 @@ func NewVerifier(bytes int, errors Errors, unknown func(t *Table, slot int)) *Ve
 	return &Verifier{errors: errors, tables: MaxTables, bytes: bytes, unknown: unknown}
 }
 
-// Verify checks b, whose outermost table is root, and returns where its last
-// object ends. An identifier of four bytes must follow the root offset unless it
-// is empty. Errors give the path of the field in question.
+// Verify checks b, whose outermost table is root, and returns the end of its
+// last object. An identifier of four bytes must follow the root offset unless
+// it is empty. Errors give the path of the field in question.
 func (v *Verifier) Verify(b []byte, identifier string, root *Table) (end int, err error) {
 	if len(b) < 8 {
 		return 0, v.corrupt("%d bytes are too few for a flatbuffer", len(b))
@@ -72,7 +74,7 @@ func (v *Verifier) tooLarge(format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, v.errors.TooLarge)...)
 }
 
-// reach notes that [pos, pos+n), which the caller has checked, is part of the
+// reach records that [pos, pos+n), which the caller has checked, is part of the
 // flatbuffer.
 func (v *Verifier) reach(pos, n int) { v.end = max(v.end, pos+n) }
 
@@ -171,8 +173,8 @@ func (v *Verifier) vtable(pos int) (vtable []byte, size int, err error) {
 	return vtable[:n], size, nil
 }
 
-// field checks what the offset at pos points to. A union holds the given
-// member.
+// field checks the object that the offset at pos points to. A union holds the
+// given member.
 func (v *Verifier) field(pos int, f *Field, member, depth int) error {
 	t := f.Table
 	if f.Kind == KindUnion {

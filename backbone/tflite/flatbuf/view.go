@@ -6,8 +6,8 @@ import (
 )
 
 // A View reads one table of a verified flatbuffer in place. Slots are those of
-// the table's description. Reading a slot as another kind than it is described
-// as panics or returns nonsense.
+// the table's description. Reading a slot as a kind other than the described
+// one panics or returns nonsense.
 type View struct {
 	t      *Table
 	b      []byte
@@ -28,8 +28,8 @@ func viewAt(b []byte, pos int, t *Table) View {
 // Type returns the description of the table.
 func (v View) Type() *Table { return v.t }
 
-// At returns the position of a slot's inline bytes in the buffer, 0 if the slot
-// is absent.
+// At returns the position of a slot's inline bytes in the buffer, or 0 if the
+// slot is absent.
 func (v View) At(slot int) int {
 	i := 4 + 2*slot
 	if i >= len(v.vtable) {
@@ -61,7 +61,7 @@ func (v View) Scalar(slot int, def uint64) uint64 {
 	return binary.LittleEndian.Uint64(v.b[p:])
 }
 
-// Inline returns the memory of a scalar, nil if it is absent.
+// Inline returns the memory of a scalar, or nil if it is absent.
 func (v View) Inline(slot int) []byte {
 	p, n := v.At(slot), v.t.Fields[slot].Size
 	if p == 0 {
@@ -70,8 +70,8 @@ func (v View) Inline(slot int) []byte {
 	return v.b[p : p+n : p+n]
 }
 
-// Raw returns the bytes of a vector's elements, nil if it is absent. They share
-// memory with the buffer.
+// Raw returns the bytes of a vector's elements, or nil if it is absent. They
+// share memory with the buffer.
 func (v View) Raw(slot int) []byte {
 	p := v.At(slot)
 	if p == 0 {
@@ -86,7 +86,7 @@ func sized(b []byte, p, size int) []byte {
 	return b[p+4 : p+4+n : p+4+n]
 }
 
-// Text returns a string, empty if it is absent.
+// Text returns a string, or "" if it is absent.
 func (v View) Text(slot int) string {
 	p := v.At(slot)
 	if p == 0 {
@@ -95,24 +95,26 @@ func (v View) Text(slot int) string {
 	return string(sized(v.b, v.follow(p), 1))
 }
 
-// Strings returns a vector of strings, nil if it is absent.
+// Strings returns a vector of strings, or nil if it is absent.
 func (v View) Strings(slot int) []string {
 	return each(v, slot, func(p int) string { return string(sized(v.b, p, 1)) })
 }
 
-// Blobs returns the bytes of a vector of strings, nil if it is absent. They
+// Blobs returns the bytes of a vector of strings, or nil if it is absent. They
 // share memory with the buffer.
 func (v View) Blobs(slot int) [][]byte {
 	return each(v, slot, func(p int) []byte { return sized(v.b, p, 1) })
 }
 
-// Each reads a vector of tables with read; nil if it is absent.
+// Each reads a vector of tables with read. It returns nil if the vector is
+// absent.
 func Each[T any](v View, slot int, read func(View) T) []T {
 	t := v.t.Fields[slot].Table
 	return each(v, slot, func(p int) T { return read(viewAt(v.b, p, t)) })
 }
 
-// each reads the targets of a vector of offsets; nil if it is absent.
+// each reads the targets of a vector of offsets. It returns nil if the vector
+// is absent.
 func each[T any](v View, slot int, read func(pos int) T) []T {
 	p := v.At(slot)
 	if p == 0 {
@@ -126,7 +128,8 @@ func each[T any](v View, slot int, read func(pos int) T) []T {
 	return out
 }
 
-// Table returns a sub table or the member of a union; false if it is absent.
+// Table returns a sub table or the member of a union. It returns false if there
+// is none.
 func (v View) Table(slot int) (View, bool) {
 	p := v.At(slot)
 	if p == 0 {
@@ -139,7 +142,7 @@ func (v View) Table(slot int) (View, bool) {
 	return viewAt(v.b, v.follow(p), t), true
 }
 
-// Int32s decodes the elements of a vector; nil for nil.
+// Int32s decodes the elements of a vector. If raw is nil, it returns nil.
 func Int32s(raw []byte) []int32 {
 	if raw == nil {
 		return nil
@@ -151,7 +154,7 @@ func Int32s(raw []byte) []int32 {
 	return out
 }
 
-// Int64s decodes the elements of a vector; nil for nil.
+// Int64s decodes the elements of a vector. If raw is nil, it returns nil.
 func Int64s(raw []byte) []int64 {
 	if raw == nil {
 		return nil
@@ -163,7 +166,7 @@ func Int64s(raw []byte) []int64 {
 	return out
 }
 
-// Float32s decodes the elements of a vector; nil for nil.
+// Float32s decodes the elements of a vector. If raw is nil, it returns nil.
 func Float32s(raw []byte) []float32 {
 	if raw == nil {
 		return nil

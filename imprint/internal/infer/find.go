@@ -19,8 +19,8 @@ var ErrNoBackbone = errors.New("no such backbone")
 // Auto is the resize mode that leaves the choice to the first photos.
 const Auto dataset.Resize = "auto"
 
-// Locate returns the file of a model: name itself if that is a file, or the file pulled
-// under that name. It fails with ErrNoBackbone.
+// Locate returns the path of a model: name itself if that is a file, else that of the model
+// pulled under the name. It fails with ErrNoBackbone if there is neither.
 func Locate(name string) (string, error) {
 	path, err := models.Store{}.Locate(name)
 	if err != nil {
@@ -36,8 +36,8 @@ func (e noBackboneError) Is(target error) bool { return target == ErrNoBackbone 
 
 func (e noBackboneError) Unwrap() error { return e.error }
 
-// ReadBackbone returns the file and the name of a backbone: at a path, pulled under a name,
-// or built in if name is "".
+// ReadBackbone reads a backbone, located as by [Locate]; "" is the built-in one. It returns the
+// content of the file and its base name.
 func ReadBackbone(name string) ([]byte, string, error) {
 	if name == "" {
 		return builtin.Model(), builtin.Name, nil
@@ -56,7 +56,8 @@ func ReadBackbone(name string) ([]byte, string, error) {
 	return file, filepath.Base(path), nil
 }
 
-// ResizeFor returns mode, or if that names none the mode in b's metadata, or dataset.Crop.
+// ResizeFor returns mode. If that is "" or Auto, it returns the mode in b's metadata, or
+// dataset.Crop.
 func ResizeFor(b *backbone.Backbone, mode dataset.Resize) dataset.Resize {
 	if mode == "" || mode == Auto {
 		mode = dataset.Crop

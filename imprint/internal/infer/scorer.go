@@ -10,9 +10,8 @@ import (
 
 // A Scorer turns embeddings into scores. It does not change and may be shared.
 //
-// With a Head it computes in float64. With Last, for layouts whose rounding may turn near
-// ties, it runs the last operators of the model itself. With neither the scores are the
-// model's output.
+// With a Head it computes in float64. With Last it runs the last operators of the model itself,
+// for layouts whose rounding may change near ties. With neither, the raw values are the scores.
 type Scorer struct {
 	Labels    []string
 	Embedding backbone.TensorInfo
@@ -21,8 +20,8 @@ type Scorer struct {
 	Last      *backbone.Interpreter // cloned for each Scratch
 }
 
-// Scratch is the memory that one goroutine needs for [Scorer.Scores]. The zero value is
-// ready for use.
+// Scratch is the memory that one goroutine needs for [Scorer.Scores]. The zero value is ready
+// for use.
 type Scratch struct {
 	of     *Scorer
 	last   *backbone.Interpreter
@@ -31,8 +30,8 @@ type Scratch struct {
 	values []float64
 }
 
-// Scores returns one score, 0…1, for each label from a raw embedding. They are valid until
-// m is used again.
+// Scores returns the score, 0…1, of each label for a raw embedding. The result is valid until m
+// is used again.
 func (s *Scorer) Scores(ctx context.Context, m *Scratch, raw []byte) ([]float64, error) {
 	if m.of != s {
 		m.of, m.last = s, nil

@@ -15,8 +15,8 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// Picture is a PNG of 40×30 pixels. The kind, 0 to 7, decides its colour; the seed
-// lays patches over it, which differ enough for no two embeddings to be equal.
+// Picture returns a PNG of 40×30 pixels. The kind, 0 to 7, is its color. The seed adds patches
+// that make every embedding different.
 func Picture(kind, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(kind, seed))
 	img := image.NewNRGBA(image.Rect(0, 0, 40, 30))
@@ -41,12 +41,12 @@ func Picture(kind, seed uint64) []byte {
 	return b.Bytes()
 }
 
-// Photo is a photo that is not in a file. Its path is one that it might have.
+// Photo returns a labeled picture. It is not in a file, but has a path.
 func Photo(label string, kind, seed uint64) dataset.Item {
 	return dataset.Item{Path: fmt.Sprintf("%s/%d-%d.png", label, kind, seed), Label: label, Content: Picture(kind, seed)}
 }
 
-// Photos are n photos of one kind with seeds from first on.
+// Photos returns n photos of one kind, with seeds from first on.
 func Photos(label string, kind, first, n uint64) []dataset.Item {
 	var items []dataset.Item
 	for s := range n {
@@ -55,7 +55,8 @@ func Photos(label string, kind, first, n uint64) []dataset.Item {
 	return items
 }
 
-// Kinds are n photos of each of the kinds 0, 2, 4 and 6, which small backbones tell apart.
+// Kinds returns n photos of each of the kinds 0, 2, 4 and 6, which small backbones can tell
+// apart.
 func Kinds(first, n uint64) (items []dataset.Item) {
 	for i, label := range []string{"blue", "green", "red", "teal"} {
 		items = append(items, Photos(label, uint64(2*i), first, n)...)
@@ -63,7 +64,7 @@ func Kinds(first, n uint64) (items []dataset.Item) {
 	return items
 }
 
-// Backbone writes a model file into a folder of its own and returns its path.
+// Backbone writes a model to a file in a new folder and returns its path.
 func Backbone(t testing.TB, name string, model []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

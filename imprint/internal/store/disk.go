@@ -1,26 +1,29 @@
 package store
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
+// ErrNotRegular is wrapped when a path is a folder or a device, not a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
-// A disk does the file operations of a change. The zero value is ready for use.
+var errTooLarge = errors.New("too large")
+
+// A Disk does the file operations of a change. The zero value is ready for use.
 type Disk struct {
-	// before, if not nil, is called ahead of each operation with its name and its
-	// path, and an error of it takes the operation's place: tests fail or end the
-	// process there.
+	// Before, if not nil, is called before each operation with its name and path. If it
+	// returns an error, the operation fails with that error: this is how tests inject
+	// faults, or kill the process in the middle of a change.
 	Before func(op, path string) error
 }
 
@@ -33,21 +36,21 @@ func (d Disk) do(op, path string, f func() error) error {
 	return f()
 }
 
-// A replacement is what a path shall hold; without content the file is removed.
+// A Replacement is the new content of the file at Path. Without Content the file is removed.
 type Replacement struct {
 	Path    string
 	Content []byte
 }
 
-// WriteFile puts content at path durably: a reader sees the old file or the new one.
+// WriteFile writes content to path durably. A reader sees the old file or the new one.
 func WriteFile(path string, content []byte) error {
 	return Disk{}.Replace(Replacement{Path: path, Content: content})
 }
 
-// Replace makes replacements durably, in their order. Everything is written beside
-// its place and synced before the first file is renamed, so that a reader sees the
-// old file or the new one, whatever happens, and a full disk shows before anything
-// has changed. If a step fails, the files renamed by then are put back.
+// Replace makes the replacements durably and in order. It writes and syncs all temporary
+// files, next to their targets, before it renames the first. So a reader always sees the old
+// file or the new one, and a full disk is noticed before anything has changed. If a step
+// fails, the files that were renamed already get their old content back.
 func (d Disk) Replace(files ...Replacement) (err error) {
 	var staged, dirs []string
 	defer func() {
@@ -68,13 +71,14 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 		staged = append(staged, temporary)
 	}
 	var old []Replacement
+	var renamed []string
 	defer func() {
 		if err != nil {
-			d.putBack(old, dirs)
+			d.restore(old, dirs)
 		}
 	}()
 	for i, f := range files {
-		was, readErr := os.ReadFile(f.Path)
+		before, readErr := os.ReadFile(f.Path)
 		if f.Content == nil {
 			err = d.do("remove", f.Path, func() error { return os.Remove(f.Path) })
 		} else {
@@ -88,9 +92,12 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 			return fmt.Errorf("write %s: %w", f.Path, err)
 		}
 		staged[i] = ""
-		// What can't be read can't be put back, and was worth nothing.
+		if f.Content != nil {
+			renamed = append(renamed, f.Path)
+		}
+		// A file that can't be read can't be restored, and was of no use.
 		if readErr == nil || errors.Is(readErr, fs.ErrNotExist) {
-			old = append(old, Replacement{f.Path, was})
+			old = append(old, Replacement{f.Path, before})
 		}
 		if dir := filepath.Dir(f.Path); !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
@@ -101,11 +108,33 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 			return fmt.Errorf("write to %s: %w", dir, err)
 		}
 	}
+	return d.syncRenamed(renamed)
+}
+
+// syncRenamed syncs files again at their new names. On FAT a rename makes a folder entry
+// of size 0, and only a sync of the file after it writes the size: without this a power
+// cut leaves empty files.
+func (d Disk) syncRenamed(paths []string) error {
+	for _, path := range paths {
+		if err := d.do("sync", path, func() error { return syncFile(path) }); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
 	return nil
 }
 
-// putBack undoes replacements as far as the disk still lets it.
-func (d Disk) putBack(old []Replacement, dirs []string) {
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// restore undoes replacements as far as the disk still allows it.
+func (d Disk) restore(old []Replacement, dirs []string) {
+	var renamed []string
 	for _, f := range slices.Backward(old) {
 		if f.Content == nil {
 			d.do("remove", f.Path, func() error { return os.Remove(f.Path) })
@@ -114,17 +143,20 @@ func (d Disk) putBack(old []Replacement, dirs []string) {
 		temporary, err := d.stage(f)
 		if err == nil && d.do("rename", f.Path, func() error { return os.Rename(temporary, f.Path) }) != nil {
 			os.Remove(temporary)
+			continue
 		}
+		renamed = append(renamed, f.Path)
 	}
 	for _, dir := range dirs {
 		d.syncDir(dir)
 	}
+	d.syncRenamed(renamed)
 }
 
-// stage writes the content of f beside its place, and syncs it.
+// stage writes the content of f to a temporary file next to its target and syncs it.
 func (d Disk) stage(f Replacement) (temporary string, err error) {
 	if info, err := os.Stat(f.Path); err == nil && !info.Mode().IsRegular() {
-		return "", ErrNotRegular // a device or a folder is not to be renamed over
+		return "", ErrNotRegular // a rename would replace the device or folder
 	}
 	var t *os.File
 	err = d.do("create", f.Path, func() (err error) {
@@ -140,25 +172,26 @@ func (d Disk) stage(f Replacement) (temporary string, err error) {
 			os.Remove(t.Name())
 		}
 	}()
-	if err = d.do("chmod", f.Path, func() error { return t.Chmod(0o644) }); err != nil {
+	if err = d.do("chmod", f.Path, func() error { return t.Chmod(0o644) }); err != nil && !unsupported(err) {
 		return "", err
 	}
 	if err = d.do("write", f.Path, func() error { _, err := t.Write(f.Content); return err }); err != nil {
 		return "", err
 	}
-	// Without this a file of length 0 is a valid outcome after a power cut
-	// (google/renameio, citing ext4's maintainer).
+	// Without the sync, power loss may leave a file of length 0 (google/renameio, citing the
+	// maintainer of ext4).
 	if err = d.do("sync", f.Path, t.Sync); err != nil {
 		return "", err
 	}
 	return t.Name(), d.do("close", f.Path, t.Close)
 }
 
+// TemporarySuffix ends the names of files that are not yet renamed to their target.
 const TemporarySuffix = ".tmp"
 
 func temporaryPrefix(path string) string { return "." + filepath.Base(path) + "." }
 
-// sweep removes temporary files of these names that a killed process left in dir.
+// sweep removes the temporary files that a killed process left in dir for any of names.
 func (d Disk) sweep(dir string, names ...string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -169,8 +202,26 @@ func (d Disk) sweep(dir string, names ...string) {
 	}
 }
 
-// makeDir makes dir and the folders above it, durably, and returns those that were
-// not there, the outermost first.
+// sweepAge is how old a temporary file is that nobody writes any more.
+const sweepAge = time.Minute
+
+// SweepOld removes temporary files of path that a killed process left, in a folder that
+// other processes may write to.
+func (d Disk) SweepOld(path string) {
+	dir := filepath.Dir(path)
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), temporaryPrefix(path)) || !strings.HasSuffix(e.Name(), TemporarySuffix) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > sweepAge {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// makeDir makes dir and its parents durably. It returns the folders that were missing,
+// outermost first.
 func (d Disk) makeDir(dir string) (made []string, err error) {
 	var missing []string
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
@@ -182,7 +233,7 @@ func (d Disk) makeDir(dir string) (made []string, err error) {
 	for _, at := range slices.Backward(missing) {
 		err := d.do("mkdir", at, func() error { return os.Mkdir(at, 0o755) })
 		if errors.Is(err, fs.ErrExist) {
-			continue // somebody else was faster
+			continue // another process was faster
 		}
 		if err == nil {
 			made = append(made, at)
@@ -196,7 +247,7 @@ func (d Disk) makeDir(dir string) (made []string, err error) {
 	return made, nil
 }
 
-// removeDirs removes what makeDir made, unless something has been put in there.
+// removeDirs removes the folders that makeDir made, unless they are no longer empty.
 func removeDirs(made []string) {
 	for _, dir := range slices.Backward(made) {
 		os.Remove(dir)
@@ -205,17 +256,28 @@ func removeDirs(made []string) {
 
 // syncDir makes renames in dir durable.
 func (d Disk) syncDir(dir string) error {
-	return d.do("sync", dir, func() error { return filelock.SyncDir(dir) })
+	err := d.do("sync", dir, func() error { return filelock.SyncDir(dir) })
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil // some file systems, such as FUSE's, can't sync folders (fsync(2))
+	}
+	return err
 }
 
-// readFile reads a regular file of at most limit bytes.
+// unsupported reports whether a change of permissions failed because the file system has
+// none of its own: vfat and exfat, mounted for another user, answer EPERM although the file
+// was just created.
+func unsupported(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS)
+}
+
+// ReadFile reads a regular file of at most limit bytes.
 func ReadFile(path string, limit int64) ([]byte, error) {
 	info, err := statRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	if info.Size() > limit {
-		return nil, fmt.Errorf("read %s: %d bytes, and at most %d are read", path, info.Size(), limit)
+		return nil, fmt.Errorf("read %s: %w: the file has %d bytes, more than the limit of %d", path, errTooLarge, info.Size(), limit)
 	}
 	return os.ReadFile(path)
 }
@@ -226,26 +288,4 @@ func statRegular(path string) (fs.FileInfo, error) {
 		err = fmt.Errorf("read %s: %w", path, ErrNotRegular)
 	}
 	return info, err
-}
-
-// sumFile is the sum of a regular file, which need not fit into memory.
-func SumFile(path string) (Digest, error) {
-	if _, err := statRegular(path); err != nil {
-		return Digest{}, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return Digest{}, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	return Digest(h.Sum(nil)), err
-}
-
-func Sum(b []byte) Digest {
-	if b == nil {
-		return Digest{}
-	}
-	return sha256.Sum256(b)
 }

@@ -6,13 +6,25 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // ErrLabel is wrapped when a name can't be a label.
 var ErrLabel = errors.New("unusable label")
 
-// checkLabel says why a name can't be a label: it is a line of labels.txt.
+// CheckLabel returns an error that wraps ErrLabel if a name can't be a label. A label is one
+// line of labels.txt.
 func CheckLabel(label string) error {
+	if label == "." || label == ".." {
+		return fmt.Errorf("%w: %q means a folder", ErrLabel, label)
+	}
+	return checkStored(label)
+}
+
+// checkStored returns what is wrong with a label that a workspace holds already. Older
+// versions took "." and "..".
+func checkStored(label string) error {
 	switch {
 	case label == "":
 		return fmt.Errorf("%w: it is empty", ErrLabel)
@@ -28,4 +40,62 @@ func CheckLabel(label string) error {
 		return fmt.Errorf("%w: %q has a control character", ErrLabel, label)
 	}
 	return nil
+}
+
+// Labels returns the labels of the classes, sorted.
+func (s *State) Labels() []string {
+	var labels []string
+	for _, e := range s.Positives() {
+		if n := len(labels); n == 0 || labels[n-1] != e.Label {
+			labels = append(labels, e.Label)
+		}
+	}
+	return labels
+}
+
+// ResolveLabels checks labels that examples of s should get and returns what to write for
+// each: the class's own spelling, or Unicode's normal form C. It fails with ErrLabel if two
+// would differ only in case.
+func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
+	written := make(map[string]string) // by normal form
+	folded := make(map[string]string)
+	for _, l := range s.Labels() {
+		written[norm.NFC.String(l)] = l
+		folded[fold(l)] = l
+	}
+	resolved := make(map[string]string)
+	for _, l := range labels {
+		if l == NegativeLabel {
+			resolved[l] = l
+			continue
+		}
+		normal := norm.NFC.String(l)
+		if err := CheckLabel(normal); err != nil {
+			return nil, err
+		}
+		if written[normal] == "" {
+			if other := folded[fold(normal)]; other != "" {
+				return nil, fmt.Errorf("%w: %q differs from %q only in case", ErrLabel, normal, other)
+			}
+			written[normal], folded[fold(normal)] = normal, normal
+		}
+		resolved[l] = written[normal]
+	}
+	return resolved, nil
+}
+
+// fold returns the same text for labels that differ only in case.
+func fold(label string) string {
+	return strings.ToLower(strings.ToUpper(norm.NFC.String(label)))
+}
+
+// LabelLines returns the content of labels.txt for labels. Each line starts with the index,
+// because readers of Coral's files take a name that starts with digits ("50 limit") for a
+// number.
+func LabelLines(labels []string) []byte {
+	var b strings.Builder
+	for i, l := range labels {
+		fmt.Fprintf(&b, "%d  %s\n", i, l)
+	}
+	return []byte(b.String())
 }

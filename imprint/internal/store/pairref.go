@@ -7,18 +7,7 @@ import (
 	"strings"
 )
 
-// Written says what became of a head in a compiled model.
-type Written struct {
-	// Sharpened is the factor by which logits were multiplied to make use of the
-	// layer's output.
-	LogitScale float64 `json:"sharpened"`
-	// Differ is the number of the photos taught, of Examples, whose winner is another
-	// than the head's.
-	Disagreements int `json:"differ"`
-	Examples      int `json:"examples"`
-}
-
-// A templateRef says which compiled model a head is written into, and which model that
+// A PairRef identifies a compiled model that a head is written into, and the model that it
 // was compiled from.
 type PairRef struct {
 	Compiled         string `json:"Name"` // both names are for messages
@@ -27,35 +16,36 @@ type PairRef struct {
 	UncompiledSHA256 Digest `json:"TwinSHA256"`
 }
 
+// Same reports whether r and other are the same models. Their names don't matter.
 func (r PairRef) Same(other PairRef) bool {
 	return r.CompiledSHA256 == other.CompiledSHA256 && r.UncompiledSHA256 == other.UncompiledSHA256
 }
 
-// Prefixes of the files of templates in a workspace. Their content is in their names,
-// because an earlier one may be gone back to.
+// The names of model files in a workspace begin with these. Their digest follows, because an
+// undo may need an earlier one.
 const (
-	templatePrefix = "template-"
-	twinPrefix     = "twin-"
+	compiledPrefix   = "template-"
+	uncompiledPrefix = "twin-"
 )
 
-// files are where the workspace keeps the two.
-func (r PairRef) Files() (compiled, twin string) {
-	return fmt.Sprintf("%s%x.tflite", templatePrefix, r.CompiledSHA256[:8]), fmt.Sprintf("%s%x.tflite", twinPrefix, r.UncompiledSHA256[:8])
+// Files returns the names of both models' files in the workspace.
+func (r PairRef) Files() (compiled, uncompiled string) {
+	return fmt.Sprintf("%s%x.tflite", compiledPrefix, r.CompiledSHA256[:8]), fmt.Sprintf("%s%x.tflite", uncompiledPrefix, r.UncompiledSHA256[:8])
 }
 
-// dropTemplates removes the files of templates that neither of two generations needs.
+// DropPairs removes the compiled and uncompiled models that none of states needs.
 func (s Store) DropPairs(states ...*State) {
 	var keep []string
 	for _, st := range states {
 		for _, ref := range st.Pairs() {
-			compiled, twin := ref.Files()
-			keep = append(keep, compiled, twin)
+			compiled, uncompiled := ref.Files()
+			keep = append(keep, compiled, uncompiled)
 		}
 	}
 	entries, _ := os.ReadDir(s.Dir)
 	for _, e := range entries {
-		name := strings.TrimPrefix(e.Name(), ".") // what a killed process left
-		if (strings.HasPrefix(name, templatePrefix) || strings.HasPrefix(name, twinPrefix)) && !slices.Contains(keep, e.Name()) {
+		name := strings.TrimPrefix(e.Name(), ".") // temporary files of a killed process too
+		if (strings.HasPrefix(name, compiledPrefix) || strings.HasPrefix(name, uncompiledPrefix)) && !slices.Contains(keep, e.Name()) {
 			os.Remove(s.Path(e.Name()))
 		}
 	}

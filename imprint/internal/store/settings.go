@@ -5,10 +5,21 @@ import (
 	"fmt"
 
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
 )
 
-// Method returns the head that can be made: the mean head next to the backbone's own
-// classes and in the layout Coral, and otherwise Head.
+// Settings are the choices that a workspace's model is made with.
+type Settings struct {
+	Resize      dataset.Resize    `json:"Fit"` // of photos to the backbone's input
+	Layout      classifier.Layout // of the published model
+	KeepClasses bool              // keep the backbone's own classes
+	Head        classifier.Method `json:",omitempty"`        // "" is classifier.Mean, from an older imprint
+	Pair        PairRef           `json:"Template,omitzero"` // of the layout TPU; other layouts keep it
+	Unknown     float64           `json:",omitempty"`        // target false-accept rate, 0…1; 0 is no row for "unknown"
+}
+
+// Method returns the method that trains the head: classifier.Mean next to the backbone's own
+// classes and in the layout Coral, else Head.
 func (s Settings) Method() classifier.Method {
 	if s.KeepClasses || s.Layout == classifier.Coral || s.Head == "" {
 		return classifier.Mean

@@ -3,9 +3,9 @@
 //
 //	go run ./tools/backbone/generic -photos ../shared/train -embeddings backbone/builtin/generic.u8
 //
-// It takes the photos from the tar files in a folder, evenly spaced in order of their
-// names, crops them and writes one embedding after the other. The same photos give the
-// same file.
+// It sorts the photos in the tar files of a folder by name and takes evenly spaced ones.
+// It crops them and writes one embedding after the other. The same photos give the same
+// file.
 package main
 
 import (

@@ -10,7 +10,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestWrite compares the built-in embeddings with those that the model gives the photos.
+// TestWrite compares the built-in embeddings with the model's embeddings of the photos.
 func TestWrite(t *testing.T) {
 	photos := reference.Path(t, "train")
 	path := filepath.Join(t.TempDir(), "generic.u8")

@@ -71,8 +71,8 @@ func (l *Layer) weights() int {
 	return l.Kernel * l.Kernel * l.In * l.Out
 }
 
-// ReadWeights reads a file that train.py wrote: little-endian float32 values, first the
-// weights of all layers, then their biases.
+// ReadWeights reads a file written by train.py. It has little-endian float32 values:
+// first the weights of all layers, then their biases.
 func ReadWeights(r io.Reader) (Weights, error) {
 	w := layers()
 	read := func(n int) ([]float32, error) {
@@ -152,8 +152,8 @@ func (b *builder) operator(code tflite.BuiltinOperator, o tflite.Options, in []i
 	})
 }
 
-// convolution adds layer l, which reads tensor at of the given scale. It returns the
-// output tensor, which has a width and height of size.
+// convolution adds layer l. The layer reads tensor at, which has the given scale.
+// convolution returns the output tensor, whose width and height are size.
 func (b *builder) convolution(l *Layer, name string, at int32, size int, scale float32) (int32, error) {
 	q := quantize(l.Weights)
 	k := int32(l.Kernel)

@@ -18,23 +18,24 @@ import (
 const (
 	atOnce   = 4
 	attempts = 4
-	// mostFailures ends a download of which nothing has arrived, as without a network.
+	// mostFailures is the number of failures after which the download stops if no file has
+	// arrived, for example without a network.
 	mostFailures = 8
-	// mostPerFile bounds the time of one attempt; the largest file has 4 MB.
+	// mostPerFile is the time limit for one attempt. The largest file has 4 MB.
 	mostPerFile = 5 * time.Minute
 )
 
-// downloader brings files into a folder.
+// downloader downloads files into a folder.
 type downloader struct {
 	folder string
-	server string // if set, in place of the scheme and host of every URL
+	server string // if set, replaces the scheme and host of every URL
 	client *http.Client
 	log    func(string)
-	pause  time.Duration // before the second attempt, doubled for each that follows; 0 means a second
+	pause  time.Duration // time before the second attempt, doubled before each further one; 0 means a second
 }
 
-// all downloads every file that is missing or differs. It goes on after a failure and returns the first few errors,
-// joined.
+// all downloads every file that is missing or has another checksum. It continues after a failure and returns the first
+// few errors, joined.
 func (d *downloader) all(ctx context.Context, files []*file) error {
 	var mu sync.Mutex
 	var failed []error
@@ -109,7 +110,7 @@ func (d *downloader) one(ctx context.Context, f *file) error {
 	}
 }
 
-// get returns the content of a URL, which must have size bytes, and whether trying again may help.
+// get returns the content of a URL. The content must have size bytes. again reports whether a retry may succeed.
 func (d *downloader) get(ctx context.Context, from string, size int64) (b []byte, again bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, mostPerFile)
 	defer cancel()
@@ -136,7 +137,7 @@ func (d *downloader) get(ctx context.Context, from string, size int64) (b []byte
 	return b, false, nil
 }
 
-// write makes a file in one step, and the folders it is in.
+// write creates the folders of path and writes the file atomically.
 func write(path string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err

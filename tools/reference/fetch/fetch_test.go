@@ -18,7 +18,7 @@ import (
 	"github.com/imprintkit/imprint/tools/tflitepeer"
 )
 
-// The list of the project is well formed: printing it changes nothing, and every file comes over https.
+// TestList checks that list.txt is well formed: printing it gives the same text, and every URL has the scheme https.
 func TestList(t *testing.T) {
 	l, err := parseList(listed)
 	if err != nil {
@@ -69,7 +69,7 @@ func TestListErrors(t *testing.T) {
 	}
 }
 
-// server serves content below /owner/name/commit/ and counts the requests. It fails the first ones with statuses.
+// server serves content below /owner/name/commit/ and counts the requests. It answers the first requests with statuses.
 func server(t *testing.T, content map[string]string, requests *atomic.Int32, statuses ...int) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +119,7 @@ func TestDownload(t *testing.T) {
 		}
 	}
 
-	// Only what has changed is fetched again.
+	// Only the changed file is downloaded again.
 	if err := os.WriteFile(filepath.Join(d.folder, "models", "a.tflite"), []byte("damaged"), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestDownloadStops(t *testing.T) {
 	}
 }
 
-// Without a network the download ends early.
+// TestDownloadHopeless checks that the download ends early without a network.
 func TestDownloadHopeless(t *testing.T) {
 	content := make(map[string]string)
 	for i := range 10 * mostFailures {
@@ -206,8 +206,8 @@ func TestPin(t *testing.T) {
 	}
 }
 
-// TestPeerMakesGoldens makes the golden files of the smallest model with the real library, and refuses to write any whose
-// bytes are not those recorded.
+// TestPeerMakesGoldens makes the golden files of the smallest model with the real library. It checks that a file whose
+// checksum differs from the recorded one is not written.
 func TestPeerMakesGoldens(t *testing.T) {
 	if _, err := tflitepeer.FromEnvironment(); err != nil {
 		t.Skip(err)
@@ -243,7 +243,7 @@ func TestPeerMakesGoldens(t *testing.T) {
 	other := *few[0]
 	other.name, other.sums[0] = "other", few[1].sums[0]
 	n, err := makeGoldens(t.Context(), folder, []*golden{&other})
-	if n != 0 || err == nil || !strings.Contains(err.Error(), "computed other bytes than recorded for .in") {
+	if n != 0 || err == nil || !strings.Contains(err.Error(), "the computed bytes of .in differ from the recorded ones") {
 		t.Errorf("made %d goldens, %v", n, err)
 	}
 	if _, err := os.Stat(filepath.Join(folder, filepath.FromSlash(other.path(".in")))); err == nil {

@@ -30,9 +30,10 @@ type maker struct {
 	models map[string]*tflite.Model
 }
 
-// makeGoldens makes the files of all goldens whose models and photos are in folder, and golden/manifest.json, which
-// lists them. It returns how many goldens have all their files. A file whose sum is not the recorded one is an error and
-// not written: the arithmetic of this project, or the library, has changed.
+// makeGoldens makes the files of all goldens whose models and photos are in folder. It lists them in
+// golden/manifest.json and returns the number of goldens that have all their files. If a file's checksum differs from
+// the recorded one, makeGoldens returns an error and does not write the file: the arithmetic of this project, or the
+// library, has changed.
 func makeGoldens(ctx context.Context, folder string, goldens []*golden) (complete int, err error) {
 	m := maker{folder: folder, models: make(map[string]*tflite.Model)}
 	if peer, err := findPeer(ctx); err != nil {
@@ -90,10 +91,10 @@ type (
 	}
 )
 
-// findPeer returns the real library. It downloads and compiles it when the environment names none.
+// findPeer returns the real library. If the environment names none, findPeer downloads and compiles it.
 func findPeer(ctx context.Context) (tflitepeer.Peer, error) {
 	if runtime.GOARCH != "amd64" {
-		return tflitepeer.Peer{}, fmt.Errorf("the outputs were recorded on amd64; the library gives others on %s", runtime.GOARCH)
+		return tflitepeer.Peer{}, fmt.Errorf("the outputs were recorded on amd64; the library's outputs differ on %s", runtime.GOARCH)
 	}
 	if p, err := tflitepeer.FromEnvironment(); err == nil {
 		return p, nil
@@ -102,12 +103,12 @@ func findPeer(ctx context.Context) (tflitepeer.Peer, error) {
 	c.Stderr = os.Stderr
 	path, err := c.Output()
 	if err != nil {
-		return tflitepeer.Peer{}, fmt.Errorf("set up the TensorFlow Lite library, which takes npm and a C compiler: %w", err)
+		return tflitepeer.Peer{}, fmt.Errorf("set up the TensorFlow Lite library (needs npm and a C compiler): %w", err)
 	}
 	return tflitepeer.Peer{Path: string(bytes.TrimSpace(path))}, nil
 }
 
-// make makes what is missing of a golden.
+// make makes the missing files of a golden.
 func (m *maker) make(ctx context.Context, g *golden) error {
 	path := filepath.Join(m.folder, "models", g.model+".tflite")
 	if m.models[g.model] == nil {
@@ -140,7 +141,8 @@ func (m *maker) make(ctx context.Context, g *golden) error {
 	return err
 }
 
-// file returns the content of the golden's file with the i-th suffix, made if it is not there; nil if none was recorded.
+// file returns the content of the golden's file with the i-th suffix. If the file is missing or has another checksum,
+// file calls make and writes the result. If no such file was recorded, file returns nil.
 func (m *maker) file(g *golden, i int, make func() ([]byte, error)) ([]byte, error) {
 	if g.sums[i] == "-" {
 		return nil, nil
@@ -154,7 +156,7 @@ func (m *maker) file(g *golden, i int, make func() ([]byte, error)) ([]byte, err
 		return nil, err
 	}
 	if sum(b) != g.sums[i] {
-		return nil, fmt.Errorf("computed other bytes than recorded for %s", suffixes[i])
+		return nil, fmt.Errorf("the computed bytes of %s differ from the recorded ones", suffixes[i])
 	}
 	return b, write(path, b)
 }
@@ -195,8 +197,8 @@ func (m *maker) makeInput(g *golden) ([]byte, error) {
 	return b, dataset.Squash.Resize(b, p.Image, int(shape[2]), int(shape[1]))
 }
 
-// edgeTPU returns what the Edge TPU's arithmetic gives for an input: the tensor that SOFTMAX reads or, without SOFTMAX,
-// the output.
+// edgeTPU runs a model on an input in the Edge TPU's arithmetic. It returns the tensor that SOFTMAX reads or, without
+// SOFTMAX, the output.
 func edgeTPU(ctx context.Context, m *tflite.Model, input []byte) ([]byte, error) {
 	g := &m.Subgraphs[0]
 	o := backbone.InterpreterOptions{Arithmetic: backbone.EdgeTPU, Threads: runtime.GOMAXPROCS(0), Outputs: g.Outputs}

@@ -12,15 +12,15 @@ import (
 	"strings"
 )
 
-// list is the content of list.txt. Each line is a comment, or one of
+// list is the content of list.txt. Each line is a comment, or has one of these forms:
 //
 //	from NAME URL                                  a folder on a server
-//	file PATH SIZE SHA256 NAME/PATH                a file, and where it is in one of these folders
+//	file PATH SIZE SHA256 NAME/PATH                a file, and its path in one of these folders
 //	golden MODEL CASE SOURCE SHA256 SHA256 SHA256  input, output and Edge TPU output of a model; see golden
 //
 // Paths are slash-separated and relative to the folder of the reference files.
 type list struct {
-	lines   []string // as read; a line of a file or golden is made again from its entry
+	lines   []string // as read; lines of files and goldens are printed from their entries
 	entries map[int]fmt.Stringer
 	files   []*file
 	goldens []*golden
@@ -39,12 +39,13 @@ func (f *file) String() string {
 	return fmt.Sprintf("file %s %d %s %s", f.path, f.size, f.sha256, f.origin)
 }
 
-// A golden is a model's input, the real TensorFlow Lite library's output for it, and what the Edge TPU's arithmetic
-// gives (docs/edgetpu-arithmetic.md): golden/MODEL/NAME.in, .out and .tpu. Any sum may be "-": the file does not exist.
+// A golden is a model's input and its outputs. The files are golden/MODEL/NAME.in, .out and .tpu: the input, the real
+// TensorFlow Lite library's output, and the output in the Edge TPU's arithmetic (docs/edgetpu-arithmetic.md). If a
+// checksum is "-", that file does not exist.
 //
-// The source says how to compute the input: the path of a photo, which is resized to the model's input whatever its
-// proportions; const:N, all bytes N; noise:N, a generator started with N; or output:MODEL, the output of another model
-// for the case of the same name.
+// The source says how to compute the input. It is the path of a photo, which is squashed to the size of the model's
+// input; const:N for a value of N in all bytes; noise:N for a random generator with the seed N; or output:MODEL for the
+// output of another model in the case of the same name.
 type golden struct {
 	model, name, source string
 	sums                [3]string // of .in, .out, .tpu
@@ -116,7 +117,7 @@ func (l *list) size() (n int64) {
 	return n
 }
 
-// pin takes all sizes and sums from the files in folder. A golden may lack files.
+// pin sets all sizes and checksums to those of the files in folder. Files of a golden may be missing.
 func (l *list) pin(folder string) error {
 	for _, f := range l.files {
 		b, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(f.path)))

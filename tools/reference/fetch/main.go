@@ -1,11 +1,11 @@
-// Command fetch downloads the reference files that tests compare with into testdata/reference, and makes those that
-// have no public origin but can be computed: golden inputs and outputs, with the real TensorFlow Lite library. Every
-// file is held to the SHA-256 in list.txt, so that a test passes with the bytes that it passed with here.
+// Command fetch downloads the reference files that tests compare with into testdata/reference. It also computes golden
+// inputs and outputs, which have no public origin, with the real TensorFlow Lite library. Every file must have the
+// SHA-256 in list.txt, so that tests run with the same bytes everywhere.
 //
 //	go run ./tools/reference/fetch
 //
-// Files that are there already are checked and kept. With -pin FOLDER it downloads nothing: it takes the sizes and sums
-// of all files in list.txt from a folder that has them and prints the list.
+// Files that exist already are checked and kept. With -pin FOLDER it downloads nothing. Instead it prints list.txt with
+// the sizes and checksums of the files in FOLDER.
 package main
 
 import (
@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("fetch", flag.ExitOnError)
 	out := flags.String("out", filepath.FromSlash(reference.Download), "put the files into `FOLDER`")
 	server := flags.String("server", "", "download from `URL` in place of the scheme and host in the list, such as a mirror")
-	pin := flags.String("pin", "", "print the list with the sizes and sums of the files in `FOLDER`")
+	pin := flags.String("pin", "", "print the list with the sizes and checksums of the files in `FOLDER`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string) error {
 	if downloaded != nil {
 		downloaded = fmt.Errorf("some files are missing:\n%w", downloaded)
 	}
-	// What has arrived may be enough for some of the golden files.
+	// Some golden files may need only files that were downloaded.
 	made, err := makeGoldens(ctx, *out, l.goldens)
 	fmt.Printf("golden: %d of %d recordings are complete\n", made, len(l.goldens))
 	return errors.Join(downloaded, err)

@@ -1,4 +1,5 @@
-// Package pooltest makes pools of emulated Edge TPUs for tests. Start with [Emulated].
+// Package pooltest makes pools of emulated Edge TPUs for tests. Start with [Emulated] or
+// [Reference] for the devices, then [New] for a pool of them.
 package pooltest
 
 import (
@@ -6,16 +7,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
+// Models for [Reference].
+const (
+	Extractor = "mobilenet_v1_1.0_224_quant_embedding_extractor"
+	Small     = "mobilenet_v1_0.25_128_quant" // a classifier
+)
+
 // Fast leaves out the waits that physical devices need.
 var Fast = tpu.Options{Settle: -1, Timeout: time.Second, Appear: time.Second, Patience: 100 * time.Millisecond}
 
-// Emulated makes n accelerators, in ports 1-1, 1-2 and so on, that know the compiled
-// model in a file and the uncompiled model it was compiled from.
+// Emulated makes n accelerators, at ports 1-1, 1-2 and so on, and the bus that they are on.
+// They run the compiled model in a file; uncompiled is the file that it was compiled from.
 func Emulated(t testing.TB, n int, compiled, uncompiled string) ([]*emulator.Device, func() (tpu.Bus, error)) {
 	t.Helper()
 	var devices []*emulator.Device
@@ -30,10 +38,19 @@ func Emulated(t testing.TB, n int, compiled, uncompiled string) ([]*emulator.Dev
 	return devices, func() (tpu.Bus, error) { return bus, nil }
 }
 
-// None is a bus without devices.
+// Reference does what Emulated does for a model among the reference files, and returns its two
+// files. It skips the test if they are missing.
+func Reference(t testing.TB, n int, model string) (compiled, uncompiled string, devices []*emulator.Device, usb func() (tpu.Bus, error)) {
+	t.Helper()
+	compiled, uncompiled = reference.Path(t, "models", model+"_edgetpu.tflite"), reference.Path(t, "models", model+".tflite")
+	devices, usb = Emulated(t, n, compiled, uncompiled)
+	return compiled, uncompiled, devices, usb
+}
+
+// None returns a bus without devices.
 func None() (tpu.Bus, error) { return emulator.NewBus(), nil }
 
-// New makes a pool without waits, which the end of the test closes.
+// New makes a pool without waits. It is closed at the end of the test.
 func New(t testing.TB, o pool.Options) *pool.Pool {
 	t.Helper()
 	o.TPU = Fast

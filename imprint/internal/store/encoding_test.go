@@ -13,7 +13,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// smallState is a state with every field in use.
+// smallState returns a state with examples and three changes.
 func smallState() *State {
 	settings := Settings{Resize: dataset.Crop, Layout: classifier.Float, Head: classifier.Auto}
 	photo := func(label string, n byte) Example {
@@ -42,25 +42,25 @@ func encoded(t testing.TB, s *State) []byte {
 	return b
 }
 
-func TestDecodeState(t *testing.T) {
+func TestDecode(t *testing.T) {
 	good := smallState()
 	if got, err := Decode(encoded(t, good)); err != nil || !reflect.DeepEqual(got, good) {
 		t.Errorf("got %+v, %v, want %+v", got, err, good)
 	}
-	// Each spoils a copy of the state; the checksum is right.
+	// Each change is invalid, under a correct checksum.
 	tests := map[string]func(*State){
-		"label":               func(s *State) { s.Examples[0].Label = " " },
-		"order":               func(s *State) { s.Examples[0], s.Examples[1] = s.Examples[1], s.Examples[0] },
-		"twice":               func(s *State) { s.Examples[1].Photo = s.Examples[0].Photo },
-		"fit":                 func(s *State) { s.Settings.Resize = "" },
-		"layout":              func(s *State) { s.Settings.Layout = "tpu" },
-		"fit before":          func(s *State) { s.History[0].Settings.Resize = "x" },
-		"size":                func(s *State) { s.Backbone.Size = 0 },
-		"larger embeddings":   func(s *State) { s.Backbone.Size++ },
-		"smaller embeddings":  func(s *State) { s.Backbone.Size-- },
-		"tensor":              func(s *State) { s.Backbone.Embedding = -1 },
-		"embedding missing":   func(s *State) { s.Examples[1].Raw = nil },
-		"removed one missing": func(s *State) { s.History[2].Removed[0].Raw = nil },
+		"label":                     func(s *State) { s.Examples[0].Label = " " },
+		"order of examples":         func(s *State) { s.Examples[0], s.Examples[1] = s.Examples[1], s.Examples[0] },
+		"photo twice":               func(s *State) { s.Examples[1].Photo = s.Examples[0].Photo },
+		"resize mode":               func(s *State) { s.Settings.Resize = "" },
+		"layout without a model":    func(s *State) { s.Settings.Layout = "tpu" },
+		"resize mode to undo to":    func(s *State) { s.History[0].Settings.Resize = "x" },
+		"embedding size":            func(s *State) { s.Backbone.Size = 0 },
+		"larger embeddings":         func(s *State) { s.Backbone.Size++ },
+		"smaller embeddings":        func(s *State) { s.Backbone.Size-- },
+		"embedding tensor":          func(s *State) { s.Backbone.Embedding = -1 },
+		"embedding missing":         func(s *State) { s.Examples[1].Raw = nil },
+		"removed embedding missing": func(s *State) { s.History[2].Removed[0].Raw = nil },
 	}
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -73,37 +73,37 @@ func TestDecodeState(t *testing.T) {
 			wantError(t, err, ErrCorrupt)
 		})
 	}
-	// And every byte flipped, every length.
+	// Flip each byte and try each shorter length.
 	b := encoded(t, good)
 	for i := range b {
 		b[i] ^= 0x10
 		if _, err := Decode(b); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("byte %d flipped: got error %v", i, err)
+			t.Errorf("byte %d flipped: got error %v, want %v", i, err, ErrCorrupt)
 		}
 		b[i] ^= 0x10
 		if _, err := Decode(b[:i]); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("cut to %d bytes: got error %v", i, err)
+			t.Errorf("cut to %d bytes: got error %v, want %v", i, err, ErrCorrupt)
 		}
 	}
 }
 
-// TestStateFull forgets what could be undone before it refuses photos.
-func TestStateFull(t *testing.T) {
+// TestEncodeFull checks that a large state loses its history before it is refused.
+func TestEncodeFull(t *testing.T) {
 	s := smallState()
 	all, changes := len(encoded(t, s)), len(s.History)
 	if b, err := s.Encode(all - 1); err != nil || len(s.History) >= changes || len(b) >= all {
-		t.Fatalf("got %d bytes, %d changes, error %v", len(b), len(s.History), err)
+		t.Fatalf("got %d bytes, %d changes, error %v, want less than %d bytes, %d changes", len(b), len(s.History), err, all, changes)
 	}
 	examples := slices.Clone(s.Examples)
 	_, err := s.Encode(500)
 	wantError(t, err, ErrFull)
 	if !reflect.DeepEqual(s.Examples, examples) {
-		t.Error("examples have been forgotten")
+		t.Error("the examples have changed")
 	}
 }
 
-func FuzzDecodeState(f *testing.F) {
-	// As short as can be: the fuzzer spends its time on making inputs shorter.
+func FuzzDecode(f *testing.F) {
+	// Short seeds: the fuzzer spends its time on minimizing inputs.
 	s := &State{Version: Version, Backbone: BackboneRef{Size: 1}, Settings: Settings{Resize: "crop", Layout: "float"}}
 	f.Add(encoded(f, s))
 	e := Example{Label: "a", Raw: []byte{1}}
@@ -118,25 +118,24 @@ func FuzzDecodeState(f *testing.F) {
 	f.Add(header)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		// As it is, and with a checksum that lets the rest be read.
 		check := func(b []byte) {
 			s, err := Decode(b)
 			if err != nil {
 				if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
-					t.Errorf("untyped error %v", err)
+					t.Errorf("got error %v, want %v or %v", err, ErrCorrupt, ErrVersion)
 				}
 				return
 			}
 			again, err := s.Encode(MaxState)
 			if err != nil {
-				t.Fatalf("what was decoded can't be encoded: %v", err)
+				t.Fatalf("encode the decoded state: %v", err)
 			}
 			got, err := Decode(again)
 			if err != nil {
-				t.Fatalf("what was encoded can't be decoded: %v", err)
+				t.Fatalf("decode the encoded state: %v", err)
 			}
 			if third, err := got.Encode(MaxState); err != nil || !bytes.Equal(third, again) || len(got.Examples) != len(s.Examples) {
-				t.Errorf("got another state the second time, error %v", err)
+				t.Errorf("the second encoding differs from the first, error %v", err)
 			}
 			for len(s.History) > 0 {
 				s.Undo()
@@ -145,9 +144,10 @@ func FuzzDecodeState(f *testing.F) {
 		check(b)
 		if len(b) > len(Digest{}) {
 			body := b[:len(b)-len(Digest{})]
-			check(slices.Concat(body, sumOf(body)))
+			sum := Sum(body) // so that the rest is read
+			check(slices.Concat(body, sum[:]))
 		}
-		// A state's JSON alone, with the embeddings that it wants.
+		// The input as the JSON of a state, with embeddings of the right size.
 		var s State
 		if json.Unmarshal(b, &s) == nil && s.Backbone.Size > 0 && s.Backbone.Size < 100 {
 			s.Version = Version
@@ -158,5 +158,3 @@ func FuzzDecodeState(f *testing.F) {
 		}
 	})
 }
-
-func sumOf(b []byte) []byte { d := Sum(b); return d[:] }

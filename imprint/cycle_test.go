@@ -1,0 +1,34 @@
+package imprint
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+)
+
+// TestCutCycle looks for the embedding in a model whose only operator reads its own output.
+func TestCutCycle(t *testing.T) {
+	w := openNew(t)
+	m := &tflite.Model{
+		OperatorCodes: []tflite.OperatorCode{{Builtin: tflite.OpReshape}},
+		Subgraphs: []tflite.Subgraph{{
+			Tensors:   []tflite.Tensor{{Name: "in"}, {Name: "out"}},
+			Inputs:    []int32{0},
+			Outputs:   []int32{1},
+			Operators: []tflite.Operator{{Inputs: []int32{1}, Outputs: []int32{1}}},
+		}},
+	}
+	done := make(chan error, 1)
+	go func() { done <- w.cut(m) }()
+	select {
+	case err := <-done:
+		if !errors.Is(err, classifier.ErrShape) {
+			t.Errorf("got error %v, want %v", err, classifier.ErrShape)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still running after 10 s")
+	}
+}

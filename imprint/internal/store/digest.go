@@ -1,0 +1,50 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+)
+
+// A Digest is a SHA-256. As text it is hexadecimal. The zero Digest stands for no content.
+type Digest [sha256.Size]byte
+
+// Sum returns the digest of b, or the zero Digest if b is nil.
+func Sum(b []byte) Digest {
+	if b == nil {
+		return Digest{}
+	}
+	return sha256.Sum256(b)
+}
+
+// SumFile returns the digest of a regular file without loading it into memory.
+func SumFile(path string) (Digest, error) {
+	if _, err := statRegular(path); err != nil {
+		return Digest{}, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Digest{}, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return Digest(h.Sum(nil)), err
+}
+
+// String returns the digest in hexadecimal.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Digest) UnmarshalText(b []byte) error {
+	if hex.DecodedLen(len(b)) != len(d) {
+		return fmt.Errorf("a SHA-256 has %d hexadecimal digits, not %d", hex.EncodedLen(len(d)), len(b))
+	}
+	_, err := hex.Decode(d[:], b)
+	return err
+}

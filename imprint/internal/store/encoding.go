@@ -1,0 +1,180 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+)
+
+var (
+	// ErrCorrupt is wrapped when a file of the workspace is damaged.
+	ErrCorrupt = errors.New("damaged workspace file")
+	// ErrFull is wrapped when a change would make the state file too large.
+	ErrFull = errors.New("workspace is full")
+	// ErrVersion is wrapped when a newer version of imprint wrote the workspace.
+	ErrVersion = errors.New("workspace of a newer imprint")
+)
+
+const (
+	// Version is the newest version of a state. Version 1 has no compiled models, no
+	// negatives and no answer "unknown".
+	Version = 2
+	// MaxState is the largest size of a state file, in bytes.
+	MaxState = 1 << 30
+
+	// A state file is, little-endian: stateMagic; the length of the JSON in 4 bytes; a State
+	// as JSON; the raw embeddings of its examples and then of the examples removed in its
+	// history; the SHA-256 of all that.
+	stateMagic = "IMPRINT1"
+)
+
+// Encode returns the state file of s. It forgets the oldest changes if the file would
+// otherwise be larger than limit bytes, and fails with ErrFull if that is not enough.
+func (s *State) Encode(limit int) ([]byte, error) {
+	head, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode the workspace's state: %w", err)
+	}
+	size := len(stateMagic) + 4 + len(head) + sha256.Size
+	s.withRaw(func(e *Example) { size += len(e.Raw) })
+	if size > limit && len(s.History) > 0 {
+		s.History = s.History[1:]
+		return s.Encode(limit)
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%w: its state would have %d bytes; the limit is %d", ErrFull, size, limit)
+	}
+	b := append(make([]byte, 0, size), stateMagic...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(head)))
+	b = append(b, head...)
+	s.withRaw(func(e *Example) { b = append(b, e.Raw...) })
+	sum := sha256.Sum256(b)
+	return append(b, sum[:]...), nil
+}
+
+// withRaw calls f for each example whose embedding is in the state file, in file order.
+func (s *State) withRaw(f func(*Example)) {
+	for i := range s.Examples {
+		f(&s.Examples[i])
+	}
+	for i := range s.History {
+		for j := range s.History[i].Removed {
+			f(&s.History[i].Removed[j])
+		}
+	}
+}
+
+// Decode reads and checks a state file. The embeddings are sub-slices of b.
+func Decode(b []byte) (*State, error) {
+	bad := func(format string, a ...any) (*State, error) {
+		return nil, fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, a...))
+	}
+	start := len(stateMagic) + 4
+	if len(b) < start+sha256.Size {
+		return bad("it has only %d bytes", len(b))
+	}
+	if string(b[:len(stateMagic)]) != stateMagic {
+		return bad("it does not begin with %s", stateMagic)
+	}
+	body := b[:len(b)-sha256.Size]
+	if sha256.Sum256(body) != [sha256.Size]byte(b[len(body):]) {
+		return bad("its checksum is wrong")
+	}
+	n := uint64(binary.LittleEndian.Uint32(b[len(stateMagic):]))
+	if n > uint64(len(body)-start) {
+		return bad("its header is longer than the file")
+	}
+	s := new(State)
+	if err := json.Unmarshal(body[start:start+int(n)], s); err != nil {
+		return bad("%v", err)
+	}
+	if s.Version < 1 || s.Version > Version {
+		return nil, fmt.Errorf("%w: it has version %d; this program reads 1 to %d", ErrVersion, s.Version, Version)
+	}
+	if s.Backbone.Size <= 0 || s.Backbone.Embedding < 0 {
+		return bad("embeddings of %d bytes from tensor %d", s.Backbone.Size, s.Backbone.Embedding)
+	}
+	raw := body[start+int(n):]
+	short := false
+	s.withRaw(func(e *Example) {
+		if len(raw) < s.Backbone.Size {
+			short = true
+			return
+		}
+		e.Raw, raw = raw[:s.Backbone.Size:s.Backbone.Size], raw[s.Backbone.Size:]
+	})
+	if short || len(raw) > 0 {
+		return bad("the number of embeddings does not match the examples")
+	}
+	return s, s.Check()
+}
+
+// Check returns an error that wraps ErrCorrupt if no sequence of changes leads to s.
+func (s *State) Check() error {
+	bad := func(err error) error { return fmt.Errorf("%w: %w", ErrCorrupt, err) }
+	if !slices.IsSortedFunc(s.Examples, ByLabel) {
+		return bad(errors.New("the examples are out of order"))
+	}
+	photos := make(map[Digest]bool, len(s.Examples))
+	for i, e := range s.Examples {
+		if photos[e.Photo] {
+			return bad(fmt.Errorf("photo %s occurs twice", e.Photo))
+		}
+		photos[e.Photo] = true
+		if e.Label == NegativeLabel || i > 0 && e.Label == s.Examples[i-1].Label {
+			continue
+		}
+		if err := checkStored(e.Label); err != nil {
+			return bad(err)
+		}
+	}
+	for _, c := range s.settings() {
+		if err := c.check(); err != nil {
+			return bad(err)
+		}
+	}
+	return nil
+}
+
+func (s Settings) check() error {
+	if _, err := dataset.ParseResize(string(s.Resize)); err != nil {
+		return err
+	}
+	if !(s.Unknown >= 0 && s.Unknown < 1) {
+		return fmt.Errorf("the false-accept rate %v is not in 0…1", s.Unknown)
+	}
+	if _, err := classifier.ParseLayout(string(s.Layout)); err != nil {
+		return err
+	}
+	if s.Layout == classifier.TPU && s.Pair == (PairRef{}) {
+		return errors.New("the layout tpu has no compiled model")
+	}
+	if s.Head != "" {
+		if _, err := classifier.ParseMethod(string(s.Head)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// OldestVersion returns the oldest version of a state that can hold s.
+func (s *State) OldestVersion() int {
+	newer := len(s.Pairs()) > 0 || len(s.Negatives()) > 0
+	for _, c := range s.settings() {
+		newer = newer || c.Unknown > 0
+	}
+	for _, c := range s.History {
+		negative := func(e Example) bool { return e.Label == NegativeLabel }
+		newer = newer || slices.ContainsFunc(c.Added, negative) || slices.ContainsFunc(c.Removed, negative)
+	}
+	if newer {
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone/models/filelock"
+)
+
+// ErrLocked is wrapped when another process keeps changing the workspace.
+var ErrLocked = errors.New("workspace is in use")
+
+// LockPatience is how long a change waits for the change of another process.
+const LockPatience = 10 * time.Second
+
+// A Lock is held by the only writer of a workspace. The system releases it when the process
+// ends, for whatever reason.
+type Lock struct {
+	file *os.File
+	made []string // folders that Store.Lock made
+}
+
+// Lock makes the caller the only writer. It makes the folder if there is none. It fails with
+// ErrLocked if another process holds the lock for longer than patience.
+func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err error) {
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	l = new(Lock)
+	defer func() {
+		if err != nil {
+			l.Release()
+			removeDirs(l.made)
+			l = nil
+		}
+	}()
+	for {
+		if err := s.openLock(l); err != nil {
+			return l, err
+		}
+		locked, err := filelock.Try(l.file)
+		if locked && l.inPlace() {
+			// Only error messages use the process ID, so failing to write it does no harm.
+			if l.file.Truncate(0) == nil {
+				fmt.Fprintln(l.file, os.Getpid())
+			}
+			return l, nil
+		}
+		holder, _ := os.ReadFile(l.file.Name())
+		l.Release()
+		if err != nil {
+			if len(l.made) > 0 {
+				os.Remove(s.Path(LockFile)) // the filesystem has no locks, so nobody holds it
+			}
+			return l, fmt.Errorf("lock workspace %s: %w", s.Dir, err)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-patient.Done():
+			err := fmt.Errorf("change %s: %w by process %s", s.Dir, ErrLocked, strings.TrimSpace(string(holder)))
+			if ctx.Err() != nil {
+				err = fmt.Errorf("%w: %w", err, ctx.Err())
+			}
+			return l, err
+		}
+	}
+}
+
+// openLock opens the lock file, in a new folder if there is none.
+func (s Store) openLock(l *Lock) error {
+	for attempt := 0; ; attempt++ {
+		made, err := s.Disk.makeDir(s.Dir)
+		if err != nil {
+			return fmt.Errorf("create the workspace: %w", err)
+		}
+		l.made = append(l.made, made...)
+		err = s.Disk.do("lock", s.Path(LockFile), func() (err error) {
+			l.file, err = os.OpenFile(s.Path(LockFile), os.O_RDWR|os.O_CREATE, 0o644)
+			return err
+		})
+		if errors.Is(err, fs.ErrNotExist) && attempt < 3 {
+			continue // another process has just retracted the folder
+		}
+		if err != nil {
+			return fmt.Errorf("lock the workspace: %w", err)
+		}
+		return nil
+	}
+}
+
+// inPlace reports whether the locked file is still the one at its path. A writer whose first
+// change fails removes it together with the folder.
+func (l *Lock) inPlace() bool {
+	mine, err := l.file.Stat()
+	there, err2 := os.Stat(l.file.Name())
+	return err == nil && err2 == nil && os.SameFile(mine, there)
+}
+
+// Release lets other writers in.
+func (l *Lock) Release() {
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+}
+
+// Retract removes the lock file, and the folders that Store.Lock made if they are empty. The
+// caller still holds the lock.
+func (l *Lock) Retract() {
+	os.Remove(l.file.Name())
+	removeDirs(l.made)
+}

@@ -1,0 +1,118 @@
+package imprint
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+)
+
+// Move gives the photos at paths another label, and returns how many changed.
+func (w *Workspace) Move(ctx context.Context, label string, paths []string) (moved int, err error) {
+	if len(paths) == 0 {
+		return 0, fmt.Errorf("move to %q: %w given", label, ErrNoPhotos)
+	}
+	if err := CheckLabel(label); err != nil {
+		return 0, fmt.Errorf("move: %w", err)
+	}
+	named, err := namePhotos(paths)
+	if err != nil {
+		return 0, fmt.Errorf("move: %w", err)
+	}
+	err = w.commit(ctx, func(s *store.State) error {
+		before, err := pick(slices.Clone(s.Examples), named)
+		if err != nil {
+			return fmt.Errorf("move %w", err)
+		}
+		resolved, err := s.ResolveLabels([]string{label})
+		if err != nil {
+			return fmt.Errorf("move: %w", err)
+		}
+		before = slices.DeleteFunc(before, func(e store.Example) bool { return e.Label == resolved[label] })
+		if moved = len(before); moved == 0 {
+			return errUnchanged
+		}
+		after := slices.Clone(before)
+		for i := range after {
+			after[i].Label = resolved[label]
+		}
+		// To any version of imprint this is a removal and an addition, which it can undo.
+		s.Apply(store.Change{Verb: "move", Removed: before, Added: after, Settings: s.Settings})
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return moved, nil
+}
+
+// A namedPhoto is what a path means: a photo, or all photos of a folder.
+type namedPhoto struct {
+	path, absolute string
+	folder         bool
+	content        []store.Digest // of the file, or of the folder's files, that can be read
+}
+
+func namePhotos(paths []string) ([]namedPhoto, error) {
+	named := make([]namedPhoto, len(paths))
+	for i, path := range paths {
+		p := namedPhoto{path: path}
+		var err error
+		if p.absolute, err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
+		items := []dataset.Item{{Path: path}}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			p.folder = true
+			if items, _, err = dataset.Walk([]string{path}, "-"); err != nil {
+				return nil, err
+			}
+		}
+		for _, it := range items {
+			if b, err := store.ReadFile(it.Path, dataset.DefaultLimits().MaxBytes); err == nil {
+				p.content = append(p.content, store.Sum(b))
+			}
+		}
+		named[i] = p
+	}
+	return named, nil
+}
+
+// pick returns the examples that photos name. It fails if one of them names none.
+func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error) {
+	byPhoto, byPath := make(map[store.Digest]bool), make(map[string]bool)
+	for _, e := range examples {
+		byPhoto[e.Photo], byPath[e.Path] = true, true
+	}
+	photo, path := make(map[store.Digest]bool), make(map[string]bool)
+	for _, p := range photos {
+		found := false
+		for _, sum := range p.content {
+			if byPhoto[sum] {
+				photo[sum], found = true, true
+			}
+		}
+		if found && !p.folder {
+			continue
+		}
+		for _, name := range []string{p.absolute, p.path} { // p.path came from standard input
+			if !found && byPath[name] {
+				path[name], found = true, true
+			}
+		}
+		for name := range byPath { // of a folder, which may be gone by now
+			if strings.HasPrefix(name, strings.TrimSuffix(p.absolute, "/")+"/") {
+				path[name], found = true, true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("%s: %w: it was never added", p.path, ErrNoPhotos)
+		}
+	}
+	return slices.DeleteFunc(examples, func(e store.Example) bool { return !photo[e.Photo] && !path[e.Path] }), nil
+}

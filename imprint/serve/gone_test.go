@@ -1,0 +1,183 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint"
+)
+
+// body returns the response body of a GET request, which must have status 200.
+func (s *testServer) body(path string) []byte {
+	s.t.Helper()
+	r, err := s.client.Get("http://imprint" + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s: status %d, %v: %s", path, r.StatusCode, err, b)
+	}
+	return b
+}
+
+// example teaches a photo of a kind.
+func (s *testServer) example(label string, kind, seed uint64, status int, response any) {
+	s.t.Helper()
+	s.do("POST", "/v1/examples?label="+label, string(backbonetest.Photo(kind, seed)), status, response)
+}
+
+// TestWorkspaceGone takes the folder away, as a pulled stick does, and brings it back.
+func TestWorkspaceGone(t *testing.T) {
+	s := start(t, testConfig{noCamera: true})
+	s.example("a", 0, 0, 200, nil)
+	s.example("b", 1, 0, 200, nil)
+	dir, away := s.workspace.dir, filepath.Join(t.TempDir(), "away")
+	if err := os.Rename(dir, away); err != nil {
+		t.Fatal(err)
+	}
+	var p Problem
+	s.example("c", 2, 0, 503, &p)
+	if !strings.Contains(p.Error, "the workspace is gone") || p.Hint == "" {
+		t.Errorf("got %+v", p)
+	}
+	s.do("POST", "/v1/undo", "", 503, &p)
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the folder is there again: %v", err)
+	}
+	var r Result
+	s.do("POST", "/v1/classify", string(backbonetest.Photo(1, 5)), 200, &r)
+	if r.Label != "b" || r.Generation != 2 {
+		t.Errorf("without its folder it answers %+v", r)
+	}
+	// A mount point stays when its disk goes.
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.example("c", 2, 0, 503, &p)
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("the empty folder holds %v, %v", entries, err)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(away, dir); err != nil {
+		t.Fatal(err)
+	}
+	var c Changed
+	s.example("c", 2, 0, 200, &c)
+	if c.Generation != 3 {
+		t.Errorf("back again it made generation %d, want 3", c.Generation)
+	}
+	var list Classes
+	s.do("GET", "/v1/classes", "", 200, &list)
+	if len(list.Classes) != 3 || list.Generation != 3 {
+		t.Errorf("back again it has %+v", list)
+	}
+}
+
+// TestSendsOwnModel damages model.tflite and labels.txt: what is sent is that of the
+// generation in use.
+func TestSendsOwnModel(t *testing.T) {
+	s := start(t, testConfig{noCamera: true})
+	s.do("GET", "/v1/model", "", 404, nil)
+	s.do("GET", "/v1/labels", "", 404, nil)
+	s.example("a", 0, 0, 200, nil)
+	s.example("b", 1, 0, 200, nil)
+	model, labels := s.body("/v1/model"), s.body("/v1/labels")
+	if string(labels) != "0  a\n1  b\n" {
+		t.Errorf("labels %q", labels)
+	}
+	for name, content := range map[string][]byte{"model.tflite": model[:len(model)/2], "labels.txt": []byte("0  x\n")} {
+		path := filepath.Join(s.workspace.dir, name)
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.body("/v1/model"); !bytes.Equal(got, model) {
+		t.Errorf("sent %d bytes that are not the model", len(got))
+	}
+	if got := s.body("/v1/labels"); !bytes.Equal(got, labels) {
+		t.Errorf("sent labels %q", got)
+	}
+	if err := os.Remove(filepath.Join(s.workspace.dir, "model.tflite")); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.body("/v1/model"); !bytes.Equal(got, model) {
+		t.Errorf("sent %d bytes that are not the model", len(got))
+	}
+}
+
+// TestClassesOfAnotherGeneration puts another workspace of the same generation in the place
+// of the server's: the list is that of the model in use.
+func TestClassesOfAnotherGeneration(t *testing.T) {
+	s := start(t, testConfig{noCamera: true})
+	s.example("a", 0, 0, 200, nil)
+	var list Classes
+	s.do("GET", "/v1/classes", "", 200, &list)
+	other := filepath.Join(t.TempDir(), "ws")
+	ws, err := imprint.Open(other, s.workspace.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	addPhotoOf(t, ws, "b", 1)
+	for _, name := range []string{"state.0", "state.1", "labels.txt", "model.tflite"} {
+		from, to := filepath.Join(other, name), filepath.Join(s.workspace.dir, name)
+		if _, err := os.Stat(from); err != nil {
+			os.Remove(to)
+			continue
+		}
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.do("POST", "/v1/reload", "", 200, nil)
+	s.do("GET", "/v1/classes", "", 200, &list)
+	if list.Generation != 1 || len(list.Classes) != 1 || list.Classes[0].Label != "b" {
+		t.Errorf("the classes are %+v, those of the model in use are b", list)
+	}
+	if got := string(s.body("/v1/labels")); got != "0  b\n" {
+		t.Errorf("labels %q", got)
+	}
+}
+
+// TestBodiesThatNeverCome declares large bodies and sends nothing: others are served.
+func TestBodiesThatNeverCome(t *testing.T) {
+	s := start(t, testConfig{noCamera: true})
+	for range maxBodies / photoLimits.MaxBytes {
+		c, err := s.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: imprint\r\nContent-Length: %d\r\n\r\n", photoLimits.MaxBytes)
+	}
+	time.Sleep(100 * time.Millisecond) // until they are read
+	start := time.Now()
+	s.example("a", 0, 0, 200, nil)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("teaching took %v", took)
+	}
+}
+
+func (s *testServer) dial() (net.Conn, error) { return net.Dial("unix", s.socket) }
+
+func addPhotoOf(t *testing.T, ws *imprint.Workspace, label string, kind uint64) {
+	t.Helper()
+	if _, err := ws.Add(context.Background(), []dataset.Item{{Path: "x", Label: label, Content: backbonetest.Photo(kind, 0)}}, imprint.AddOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,54 @@
+package tpu
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// babbler is a device whose interrupt endpoint sends packets of length zero without end.
+type babbler struct {
+	Conn
+	reads atomic.Int64
+}
+
+func (b *babbler) Info() USBInfo { return USBInfo{} }
+
+func (b *babbler) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) {
+	b.reads.Add(1)
+	return 0, ctx.Err()
+}
+
+// TestEmptyInterrupts ignores interrupts without content, and does not spin on them.
+func TestEmptyInterrupts(t *testing.T) {
+	b := new(babbler)
+	l := newLink(b, newDeadline(), time.Second)
+	out := make(chan interrupt, 1)
+	l.listen(out)
+	time.Sleep(500 * time.Millisecond)
+	l.silence()
+	if n := b.reads.Load(); n < 2 || n > 100 {
+		t.Errorf("%d reads in half a second, want at most 100", n)
+	}
+	if len(out) > 0 {
+		t.Error("an empty packet was taken for an interrupt")
+	}
+}
+
+// TestLogLimit logs a condition that repeats once a second, with the number of the others.
+func TestLogLimit(t *testing.T) {
+	var l logLimit
+	now := time.Unix(1, 0)
+	logged, suppressed := 0, 0
+	for range 3000 {
+		if n, ok := l.allow(now); ok {
+			logged++
+			suppressed += n
+		}
+		now = now.Add(time.Millisecond)
+	}
+	if logged != 3 || suppressed != 2*999 {
+		t.Errorf("logged %d lines, %d suppressed, want 3 and %d", logged, suppressed, 2*999)
+	}
+}

@@ -1,0 +1,31 @@
+package compiled
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/imprintkit/imprint/backbone/tflite"
+)
+
+// TestEmbeddingInCycle goes back from the last layer over a RESHAPE that reads its own
+// output, which a model without operators lacks.
+func TestEmbeddingInCycle(t *testing.T) {
+	p := &Pair{uncompiled: &tflite.Model{Subgraphs: []tflite.Subgraph{{
+		Operators: []tflite.Operator{{Inputs: []int32{1}, Outputs: []int32{1}}, {Inputs: []int32{1}, Outputs: []int32{2}}},
+	}}}}
+	frozen := &tflite.Model{Subgraphs: make([]tflite.Subgraph, 1)}
+	done := make(chan error, 1)
+	go func() {
+		_, err := p.embedding(frozen, 1)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if !errors.Is(err, ErrCompiled) {
+			t.Errorf("got error %v, want %v", err, ErrCompiled)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still running after 10 s")
+	}
+}
