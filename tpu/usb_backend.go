@@ -12,13 +12,15 @@ const usbVariable = "IMPRINT_USB"
 //
 // A program built with cgo reaches them through libusb. On Linux, one built without cgo uses the kernel's usbfs and needs
 // no library. Elsewhere USB then returns ErrNoUSB. The environment variable IMPRINT_USB overrides the choice with
-// "libusb" or "usbfs". If the program cannot do what the variable says, the error wraps ErrNoUSB.
+// "libusb", "usbfs" or "none". With "none", or if the program lacks what the variable says, the error wraps ErrNoUSB.
 func USB() (Bus, error) {
 	switch name := os.Getenv(usbVariable); name {
 	case "":
 		return defaultUSB()
 	case "libusb":
 		return openLibusb()
+	case "none":
+		return nil, noBackendError(usbVariable + "=none switches USB off")
 	case "usbfs":
 		return openUSBFS()
 	default:

@@ -18,7 +18,7 @@ import (
 
 // modules are the kernel modules that the machine loads, after their dependencies: USB devices, a camera with a test
 // picture, and buttons.
-var modules = []string{"usbcore", "vhci_hcd", "usbmon", "vivid", "uinput", "evdev"}
+var modules = []string{"usbcore", "vhci_hcd", "usbmon", "vivid", "uinput", "evdev", "usbserial"}
 
 // moduleFolders matches the folders of these modules and their dependencies.
 var moduleFolders = regexp.MustCompile(`/kernel/drivers/(usb|media|input|video|dma-buf)/`)

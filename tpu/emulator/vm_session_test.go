@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -61,7 +62,9 @@ func (s *transcript) take() string {
 // session boots the device, runs a model and puts the device to sleep, and compares the transfers with those of another
 // test binary that ran before: one binary reaches the device through libusb, one through usbfs.
 func session(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, pkg *executable.Package, speed tpu.Speed, made *transcript) {
-	made.take()
+	for made.take() != "" { // the kernel is still configuring the device
+		time.Sleep(300 * time.Millisecond)
+	}
 	start := time.Now()
 	d := openDevice(ctx, t, bus, port, 6*time.Second)
 	m, err := d.Load(ctx, pkg)
@@ -146,5 +149,53 @@ func refused(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port) {
 	}
 	if err == nil {
 		conn.Close()
+	}
+}
+
+// kernelDriver lets a kernel driver hold the device. usbfs takes it over and gives it back; libusb reports it as in use.
+func kernelDriver(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port) {
+	const driver = "/sys/bus/usb/drivers/usbserial_generic/"
+	iface := port.String() + ":1.0"
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := func(within time.Duration) bool {
+		for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+			if _, err := os.Stat(driver + iface); err == nil || time.Since(start) > within {
+				return err == nil
+			}
+		}
+	}
+	exec.Command("insmod", "/modules/usbserial.ko").Run() // it may be loaded already
+	defer func() {
+		if out, err := exec.Command("rmmod", "usbserial").CombinedOutput(); err != nil { // it keeps no ids then
+			t.Errorf("rmmod usbserial: %v: %s", err, out)
+		}
+	}()
+	write("/sys/bus/usb-serial/drivers/generic/new_id", fmt.Sprintf("%x %x", tpu.Vendor, tpu.Product))
+	if !held(5 * time.Second) {
+		t.Fatal("the kernel driver does not take the device")
+	}
+	conn, err := bus.Open(ctx, port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = conn.Claim(ctx, 0)
+	if err == nil && held(0) {
+		t.Error("both hold the device")
+	}
+	conn.Close()
+	want := error(nil)
+	if strings.Contains(fmt.Sprintf("%T", bus), "libusb") {
+		want = tpu.ErrBusy
+	}
+	if !errors.Is(err, want) {
+		t.Errorf("a kernel driver holds the device: got %v, want %v", err, want)
+	}
+	if !held(5 * time.Second) {
+		t.Error("the kernel driver does not get the device back")
 	}
 }

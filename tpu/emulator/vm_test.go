@@ -57,6 +57,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 	}
 
 	session(ctx, t, bus, infos[0].Port, tiny, speed, &made)
+	kernelDriver(ctx, t, bus, infos[0].Port)
 
 	// Open it again, load, run.
 	d := openDevice(ctx, t, bus, infos[0].Port, 6*time.Second)
