@@ -89,7 +89,7 @@ func printVersion(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	if c.Bool("json") {
+	if asJSON(c) {
 		return printJSON(c.App.Writer, thisBuild())
 	}
 	say(c, thisBuild().line())
