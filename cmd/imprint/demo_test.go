@@ -59,7 +59,8 @@ func TestLibusbScript(t *testing.T) {
 	}
 	for _, test := range []struct{ usb, says, installs string }{
 		{"none", "", ""},
-		{"", "for Edge TPUs, installing gcc libc6-dev pkg-config libusb-1.0-0-dev (IMPRINT_USB=usbfs builds without them)\n", "install -y -q --no-install-recommends gcc libc6-dev pkg-config libusb-1.0-0-dev\n"},
+		{"usbfs", "", ""},
+		{"", "to reach Edge TPUs through libusb, installing gcc libc6-dev pkg-config libusb-1.0-0-dev (IMPRINT_USB=usbfs builds without them)\n", "install -y -q --no-install-recommends gcc libc6-dev pkg-config libusb-1.0-0-dev\n"},
 	} {
 		os.Remove(installed)
 		cmd := exec.Command("sh", script)

@@ -118,7 +118,7 @@ func TestServeOutputNotRead(t *testing.T) {
 	defer r.Close()
 	defer w.Close()
 	s := startServe(t, w, nil)
-	s.reload(t, 2400)
+	s.reload(t, 6000)
 	// Who reads again is told what was dropped.
 	w.Close()
 	found := make(chan bool, 1)
