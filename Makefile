@@ -10,7 +10,7 @@ FUZZTIME ?= 10m
 
 # The demo needs no Edge TPU, and so installs nothing.
 demo: export CGO_ENABLED = 0
-demo: go-is-there ## train and classify rendered photos, showing every command
+demo: go-is-there ## train and classify rendered photos
 	./tools/demo.sh
 
 test: go-is-there ## all tests

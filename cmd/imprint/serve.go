@@ -190,6 +190,9 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 		spec = "none"
 	}
 	var err error
+	if c.IsSet("rate") && c.Float64("rate") == 0 { // to the source, 0 is its own rate
+		return o, usagef("--rate 0: want more than 0")
+	}
 	if o.Source, err = source.Parse(spec, source.Options{Rate: c.Float64("rate"), Loop: c.Bool("loop")}); err != nil {
 		return o, usageError{err}
 	}
