@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"slices"
 )
 
@@ -52,21 +51,7 @@ func (m *Model) openArchive() (*zip.Reader, []byte, error) {
 }
 
 // unpack returns the content of f.
-func unpack(f *zip.File) ([]byte, error) {
-	r, err := f.Open()
-	if err != nil {
-		return nil, fmt.Errorf("%v: %w", err, ErrCorrupt)
-	}
-	defer r.Close()
-	content, err := io.ReadAll(io.LimitReader(r, maxArchiveFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("%v: %w", err, ErrCorrupt)
-	}
-	if len(content) > maxArchiveFile {
-		return nil, fmt.Errorf("more than %d bytes: %w", maxArchiveFile, ErrTooLarge)
-	}
-	return content, nil
-}
+func unpack(f *zip.File) ([]byte, error) { return unzip(f, maxArchiveFile) }
 
 // SetAssociatedFile stores an associated file. It replaces the file of the same name or
 // becomes the last. The other files keep their packed bytes. The error wraps ErrCorrupt

@@ -2,7 +2,6 @@ package tflite
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -11,17 +10,7 @@ import (
 // models: plain names, and names after their index, as Teachable Machine ("0 cat") and
 // Coral ("0  cat", with gaps) write them. A class in a gap has the label "class N".
 func ReadLabels(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("read labels from %s: %w", path, ErrNotRegular)
-	}
-	if info.Size() > maxArchiveFile {
-		return nil, fmt.Errorf("read labels from %s: %d bytes, more than %d: %w", path, info.Size(), maxArchiveFile, ErrTooLarge)
-	}
-	content, err := os.ReadFile(path)
+	content, err := readLimited(path, maxArchiveFile)
 	if err != nil {
 		return nil, err
 	}

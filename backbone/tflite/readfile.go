@@ -19,9 +19,12 @@ var (
 	ErrNoModel = errors.New("not one model in the zip archive")
 )
 
-// ReadFile reads the model file at path without parsing it. It returns an error if path
-// is not a regular file or the file is larger than MaxFileSize.
-func ReadFile(path string) ([]byte, error) {
+// ReadFile reads the model file at path without parsing it. It refuses what is not a
+// regular file and files larger than MaxFileSize.
+func ReadFile(path string) ([]byte, error) { return readLimited(path, MaxFileSize) }
+
+// readLimited reads a regular file of at most the given number of bytes.
+func readLimited(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -29,8 +32,8 @@ func ReadFile(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("read %s: %w", path, ErrNotRegular)
 	}
-	if info.Size() > MaxFileSize {
-		return nil, fmt.Errorf("read %s: the file has %d bytes, the limit is %d: %w", path, info.Size(), MaxFileSize, ErrTooLarge)
+	if info.Size() > limit {
+		return nil, fmt.Errorf("read %s: the file has %d bytes, the limit is %d: %w", path, info.Size(), limit, ErrTooLarge)
 	}
 	return os.ReadFile(path)
 }
@@ -106,7 +109,7 @@ func readZip(b []byte) (*ModelFile, error) {
 		if text.Name != name {
 			continue
 		}
-		content, err := unzip(text, maxArchiveFile)
+		content, err := unpack(text)
 		if err != nil {
 			continue // it costs the labels
 		}
