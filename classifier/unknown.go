@@ -55,7 +55,7 @@ const classFolds = 5
 // [ErrShape] or [ErrExamples].
 //
 // The accept score is the largest logit minus half the mean logit, because a photo that
-// all classes resemble equally belongs to none. On five sets, with half of the classes
+// resembles all classes equally belongs to none. On five sets, with half of the classes
 // trained on 5 and 10 photos each, its area under the ROC curve is 0.80 for [LDA]. It is
 // 0.76 without the mean, 0.77 with all of the mean, and 0.74 for the largest softmax
 // score.

@@ -4,8 +4,8 @@ package dataset
 // photo at another size or compression mostly have the same hash, and near-duplicates
 // differ in few bits. A photo without contrast, or smaller than 9×8, has hash 0.
 //
-// Hash is the difference hash of Neal Krawetz (2013) on the mean luma of a 9×8 grid:
-// each bit is 1 if a field is darker than its right neighbour.
+// Hash is Neal Krawetz's difference hash (2013) of the mean luma in a 9×8 grid. A bit is 1
+// if its cell is darker than the cell to its right.
 func Hash(rgb []byte, w, h int) uint64 {
 	if w < 9 || h < 8 {
 		return 0

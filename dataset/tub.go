@@ -121,8 +121,8 @@ func (t *Tub) readManifest() (manifest, error) {
 	return t.parseManifest(path, b), nil
 }
 
-// parseManifest reads the five JSON lines of a manifest: field names, field types, notes
-// of the user, sessions, and catalogs. It ignores lines that are missing or damaged.
+// parseManifest reads the five JSON lines of a manifest: field names, field types, user
+// metadata, sessions and catalogs. It ignores lines that are missing or damaged.
 func (t *Tub) parseManifest(path string, b []byte) manifest {
 	m := manifest{image: defaultImage}
 	lines := bytes.SplitN(b, []byte("\n"), 6)

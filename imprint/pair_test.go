@@ -133,7 +133,7 @@ func TestTPULayoutKept(t *testing.T) {
 	}
 }
 
-// TestTPULayoutChanged changes and damages the compiled model that the workspace keeps.
+// TestTPULayoutChanged replaces, then corrupts, the compiled model that the workspace keeps.
 func TestTPULayoutChanged(t *testing.T) {
 	p := newPairTest(t)
 	m, err := tflite.Parse(bytesOf(t, p.compiled))

@@ -19,7 +19,7 @@ import "errors"
 var (
 	// ErrCorrupt is wrapped when a file or a Model breaks the format.
 	ErrCorrupt = errors.New("corrupt model")
-	// ErrTooLarge is wrapped when a model exceeds a limit of this package.
+	// ErrTooLarge is wrapped by the errors for models that exceed one of this package's limits.
 	ErrTooLarge = errors.New("model exceeds a limit")
 	// ErrUnsupported is wrapped when a file is valid but uses a feature that this
 	// package cannot preserve in a new file.

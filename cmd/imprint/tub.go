@@ -9,7 +9,7 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-// tubFlags select photos of Donkey Car tubs.
+// tubFlags select photos from Donkey Car tubs.
 func tubFlags() []cli.Flag {
 	const category = "Donkey Car recordings"
 	return []cli.Flag{

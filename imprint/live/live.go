@@ -34,7 +34,7 @@ var ErrClosed = errors.New("the model is closed")
 // replaces first one file and then the other.
 const settling = 300 * time.Millisecond
 
-// Live answers frames with the newest model of a workspace.
+// Live classifies frames with the newest model of a workspace.
 type Live struct {
 	dir     string
 	current atomic.Pointer[generation]

@@ -51,7 +51,7 @@ func (r Result) MarshalJSON() ([]byte, error) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// Rank ranks scores, one for each label, and keeps the top best ones, or all if top is 0. It
+// Rank sorts scores, one for each label, with the best first. It keeps at most top of them, or all if top is 0. It
 // sets the Label, Score, Top and Unknown of the result.
 func Rank(labels []string, scores []float64, top int) Result {
 	order := make([]int, len(scores))

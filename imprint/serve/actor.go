@@ -34,7 +34,7 @@ func (s *Server) Release(ctx context.Context, a input.Action) error {
 	return err
 }
 
-// Toggle presses or, if the label's button is held, releases. It serves keys whose release
+// Toggle presses the label's button, or releases it if it is held. It serves keys whose release
 // can't be seen.
 func (s *Server) Toggle(ctx context.Context, a input.Action) error {
 	if a.Verb == "teach" && s.holds.current(a.Label) != nil {

@@ -258,7 +258,7 @@ func (n *network) sum(l *layer) {
 	}
 }
 
-// rescale computes QUANTIZE from bytes to bytes.
+// rescale computes QUANTIZE between 8-bit types.
 func (n *network) rescale(l *layer) {
 	in, s := l.in[0], &l.stages[0]
 	for i, v := range in.data {

@@ -264,7 +264,7 @@ func (b *builder) locate(l *layer, y *layout, weights []byte, biases []int32) er
 	return nil
 }
 
-// stride is how a window moves over an image.
+// stride holds the padding of an image and the steps of a window over it.
 type stride struct {
 	padding                                tflite.Padding
 	strideY, strideX, dilationY, dilationX int32

@@ -18,8 +18,8 @@ import (
 const (
 	atOnce   = 4
 	attempts = 4
-	// mostFailures is the number of failures after which the download stops if no file has
-	// arrived, for example without a network.
+	// mostFailures is how many downloads may fail before the program gives up, if none has
+	// succeeded: without a network, for example.
 	mostFailures = 8
 	// mostPerFile is the time limit for one attempt. The largest file has 4 MB.
 	mostPerFile = 5 * time.Minute
