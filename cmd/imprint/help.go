@@ -12,7 +12,7 @@ import (
 
 const (
 	helpWidth  = 80 // of wrapped lines
-	helpColumn = 26 // where the text beside flags begins
+	helpColumn = 26 // where the text beside flags starts
 	// advanced is the category of flags that most people never need.
 	advanced = "Advanced"
 )
