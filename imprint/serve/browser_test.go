@@ -195,7 +195,9 @@ func TestPage(t *testing.T) {
 	ctx := browser(t)
 	dir := t.TempDir()
 	renderPhotos(t, dir, 30, 1)
-	camera := newSlideshow(t, filepath.Join(dir, "cone"), filepath.Join(dir, "ball"))
+	again := filepath.Join(dir, "again")
+	renderPhotos(t, again, 30, 3)
+	camera := newSlideshow(t, filepath.Join(dir, "cone"), filepath.Join(dir, "ball"), filepath.Join(again, "cone"))
 	s := start(t, testConfig{options: Options{Source: camera, Vote: 5}, workspace: builtinBackbone(t, dir)})
 	v := visitor{t, ctx}
 
@@ -219,7 +221,10 @@ func TestPage(t *testing.T) {
 	camera.show(0)
 	v.sees("#label", "cone")
 
-	// Accuracy needs a class recorded at two different times.
+	// Accuracy needs a class recorded at two different times. The second recording shows other
+	// photos, because recordings that share a photo count as one.
+	camera.show(2)
+	v.sees("#label", "cone")
 	v.holds("#classes .card:nth-child(2) .hold")
 	v.sees("#accuracy", "photos left out")
 	v.sees("#spoken", "cone")
@@ -235,6 +240,7 @@ func TestPage(t *testing.T) {
 	v.seesRecording("#classes .hold")
 	v.run(keyDown("Escape", "Escape"), keyUp("Enter", "Enter"))
 	v.sees("#classes .hold", "Hold to train")
+	v.sees("#notice", "canceled ball")
 
 	// Remove a class, first answering no, then yes. Then undo.
 	v.run(chromedp.Click(`[aria-label="Remove cone"]`), chromedp.WaitVisible("#ask"))

@@ -11,9 +11,12 @@ const make = (tag, props = {}, ...children) => {
   return e;
 };
 
+let forgetQuestion = () => {};
+
 // question asks for a confirmation or, if text is given, for a new text. It resolves to
-// null if the user cancels.
+// null if the user cancels or another question takes its place.
 export function question(words, yes, text) {
+  forgetQuestion(); // its close event may still be queued
   const dialog = document.getElementById("ask");
   const field = document.getElementById("ask-field"), input = document.getElementById("ask-text");
   document.getElementById("question").textContent = words;
@@ -24,7 +27,13 @@ export function question(words, yes, text) {
   dialog.showModal();
   if (text !== undefined) input.select();
   return new Promise((answer) => {
-    dialog.addEventListener("close", () => answer(dialog.returnValue === "yes" ? (text === undefined ? true : input.value.trim()) : null), { once: true });
+    const closed = () => {
+      if (dialog.open) return; // the event belongs to the question before
+      answer(dialog.returnValue === "yes" ? (text === undefined ? true : input.value.trim()) : null);
+      forgetQuestion();
+    };
+    forgetQuestion = () => { dialog.removeEventListener("close", closed); answer(null); };
+    dialog.addEventListener("close", closed);
   });
 }
 
