@@ -132,7 +132,7 @@ func (l *deviceLoop) classifyJob(ctx context.Context, j *job) {
 func (l *deviceLoop) classifyFrame(ctx context.Context, p *picture) {
 	r, err := l.classify(ctx, func() (predict.Result, error) { return p.classify(ctx, l.live) })
 	if err != nil {
-		l.metrics.frames.WithLabelValues("failed").Inc()
+		l.metrics.failedFrames.Inc()
 		p.answer(reply{err: err})
 		switch {
 		case isUnreadable(err):
@@ -146,8 +146,8 @@ func (l *deviceLoop) classifyFrame(ctx context.Context, p *picture) {
 	v := newResult(p, r)
 	v.Voted = l.vote.add(r.Generation, v.Voted)
 	l.holds.collect(p, r)
-	l.metrics.frames.WithLabelValues("answered").Inc()
-	l.metrics.latency.Observe(v.LatencyMS / 1000)
+	l.metrics.answered.Inc()
+	l.metrics.latency.Update(v.LatencyMS / 1000)
 	if v.Unknown {
 		l.metrics.unknown.Inc()
 	}
@@ -167,10 +167,10 @@ func (l *deviceLoop) classify(ctx context.Context, run func() (predict.Result, e
 	}
 	l.status.set(r.Device, err)
 	if err != nil {
-		l.metrics.failed(err)
+		l.metrics.deviceFailed(err)
 		return r, err
 	}
-	l.metrics.inference.WithLabelValues(r.Device).Observe(r.Elapsed.Seconds())
+	l.metrics.inferred(r.Device, r.Elapsed)
 	l.completed.Add(1)
 	return r, nil
 }

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -57,7 +56,7 @@ func (s *Server) guard(l Listener) *guard {
 // ServeHTTP implements http.Handler.
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-	defer func() { g.server.metrics.requests.WithLabelValues(strconv.Itoa(rec.status)).Inc() }()
+	defer func() { g.server.metrics.responded(rec.status) }()
 	g.setDeadlines(w, r)
 	setSecurityHeaders(w.Header())
 	if err := g.check(rec, r); err != nil {

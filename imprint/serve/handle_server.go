@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/imprintkit/imprint/imprint"
 )
 
@@ -20,7 +18,8 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.http.timeouts.write))
-	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	s.metrics.write(w, s.workspace.options.Devices.Recoveries)
 	return nil
 }
 

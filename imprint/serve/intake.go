@@ -77,7 +77,7 @@ func (in *intake) drain() { in.drop(in.waiting.take()) }
 // drop counts and answers a frame that will not be classified. A nil p is ignored.
 func (in *intake) drop(p *picture) {
 	if p != nil {
-		in.metrics.frames.WithLabelValues("dropped").Inc()
+		in.metrics.dropped.Inc()
 		p.answer(reply{err: ErrDropped})
 	}
 }

@@ -41,7 +41,7 @@ func (s *Server) reloaded(r live.Reloaded, err error) {
 	if !r.Changed {
 		return
 	}
-	s.metrics.reload.Observe(r.Elapsed.Seconds())
+	s.metrics.reload.Update(r.Elapsed.Seconds())
 	s.events.publish("generation", Generation{r.Generation, r.Classes, milliseconds(r.Elapsed)})
 	s.classes.refresh()
 }

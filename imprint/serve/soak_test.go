@@ -30,17 +30,9 @@ var (
 )
 
 // frameCounts returns the number of frames by result.
-func (s *Server) frameCounts() (frames map[string]uint64) {
-	frames = make(map[string]uint64)
-	families, _ := s.metrics.registry.Gather()
-	for _, f := range families {
-		if f.GetName() == "imprint_frames_total" {
-			for _, m := range f.GetMetric() {
-				frames[m.GetLabel()[0].GetValue()] = uint64(m.GetCounter().GetValue())
-			}
-		}
-	}
-	return frames
+func (s *Server) frameCounts() map[string]uint64 {
+	m := s.metrics
+	return map[string]uint64{"answered": m.answered.Get(), "dropped": m.dropped.Get(), "failed": m.failedFrames.Get()}
 }
 
 var residentSize = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
