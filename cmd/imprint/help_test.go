@@ -98,7 +98,7 @@ func TestHelpNamesEachFlagOnce(t *testing.T) {
 			if d.GetDefaultText() == "" && d.GetValue() == "" {
 				t.Errorf("%s %s: nothing says what happens without it", name, flag)
 			}
-			lines := strings.Join(strings.Fields(strings.Join(oneFlagHelp(f), " ")), " ")
+			lines := describeFlag(d).usage
 			want := 0
 			if text := defaultText(d); text != "" {
 				want = 1

@@ -33,6 +33,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		printCandidates(out, complete(app, args[2:]))
 		return 0
 	}
+	if len(args) == 2 && args[1] == manCommand {
+		printMan(out, app, thisBuild())
+		return 0
+	}
 	arranged, err := arrange(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, arranged)
