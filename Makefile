@@ -6,7 +6,7 @@ export CGO_ENABLED = $(shell ./tools/libusb.sh)
 GO ?= go
 FUZZTIME ?= 10m
 
-.PHONY: help demo test testdata bench fuzz build release check-tflite bench-peers test-vm ci clean go-is-there
+.PHONY: help demo test testdata bench fuzz build release sign check-tflite bench-peers test-vm ci clean go-is-there
 
 # The demo needs no Edge TPU, and so installs nothing.
 demo: export CGO_ENABLED = 0
@@ -28,8 +28,12 @@ fuzz: go-is-there ## every fuzz target, FUZZTIME=10m each
 build: go-is-there ## build the commands into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
-release: go-is-there ## build static programs for all platforms, and their SHA-256, into dist/
+release: go-is-there ## build programs for all platforms, Debian packages and their SHA-256 into dist/
 	./tools/release.sh
+	./tools/package.sh
+
+sign: ## sign dist/SHA256SUMS with the secret key MINISIGN_KEY (needs minisign)
+	minisign -S -s "$${MINISIGN_KEY:?set it to the file of the secret key}" -m dist/SHA256SUMS -t "imprint $$(./tools/release.sh --version)"
 
 check-tflite: go-is-there ## compare results with the real TensorFlow Lite library (needs npm and cc)
 	./.ci/run peer

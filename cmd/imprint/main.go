@@ -33,9 +33,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		printCandidates(out, complete(app, args[2:]))
 		return 0
 	}
-	if len(args) == 2 && args[1] == manCommand {
-		printMan(out, app, thisBuild())
-		return 0
+	if len(args) == 2 {
+		switch args[1] {
+		case manCommand:
+			printMan(out, app, thisBuild())
+			return 0
+		case udevCommand:
+			fmt.Fprint(out, tpu.UdevRules("plugdev"))
+			return 0
+		}
 	}
 	arranged, err := arrange(app, args)
 	if err == nil {

@@ -9,8 +9,11 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// manCommand prints the man page, for packages.
-const manCommand = "__man"
+// These commands print files that packages contain.
+const (
+	manCommand  = "__man"
+	udevCommand = "__udev"
+)
 
 // printMan writes the man page imprint(1) in roff's man macros. Its text is that of --help.
 func printMan(w io.Writer, app *cli.App, b build) {
