@@ -11,8 +11,8 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// TestReadBack checks that Read returns the head that Append wrote: exactly in the
-// float layout, and to half a quantization step in the coral layout.
+// TestReadBack checks that Read returns the head that Append wrote: exactly in the float
+// layout, and within half a quantization step in the coral layout.
 func TestReadBack(t *testing.T) {
 	model := backbonetest.Extractor()
 	b := parse(t, model)
@@ -57,8 +57,8 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
-// TestReadMissingInputs checks that operators without the inputs they need give an
-// error. A parsed file may contain them.
+// TestReadMissingInputs checks that Read returns an error if operators lack inputs. A parsed
+// file may contain such operators.
 func TestReadMissingInputs(t *testing.T) {
 	model := backbonetest.Extractor()
 	b := parse(t, model)
