@@ -18,8 +18,8 @@ type Advice struct {
 // 10 photos and 0.34 from 10 to 20.
 const errorExponent = 0.4
 
-// advise returns the class that should gain most from more photos. It returns nil if no class
-// of which at least three examples were left out has an error.
+// advise returns the class that should gain most from more photos. It considers only classes
+// with at least three left-out examples, and returns nil if none of them has an error.
 func (t *training) advise(leftOut [][]float64) *Advice {
 	const photos, minTotal = 5, 3
 	correct, total := make([]int, len(t.labels)), make([]int, len(t.labels))

@@ -19,10 +19,10 @@ const defaultOtherCosine = 0.45
 //
 // Extend makes the logits of old and new classes comparable. To the logit of each new class, it
 // adds the logits of the base classes that the examples resemble, weighted by base's scores for
-// these examples. It then adds an offset. With this offset, if the cosine is only that of
-// photos of other classes, the logit of a new class is on average the log-sum-exp of base's
-// logits. So a photo with a clear winner among the base classes keeps that class unless it
-// resembles a new class.
+// these examples. It then adds an offset: at the mean cosine of photos of other classes, the
+// logit of a new class equals the log-sum-exp of base's logits, averaged over the examples. So
+// a photo with a clear winner among the base classes keeps that class unless it resembles a new
+// class.
 //
 // When four photos add three classes to Coral's 1001, 135 of 141 photos of other objects keep a
 // base class, and 5 of 6 photos of the new classes are classified correctly. Without the added

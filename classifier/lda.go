@@ -1,8 +1,8 @@
 package classifier
 
-// An ldaFit holds the intermediate results of a linear discriminant analysis; A denotes s·S.
-// solveDual solves one equation per example and solvePrimal one per dimension. Their results
-// are equal except for rounding.
+// An ldaFit holds the intermediate results of a linear discriminant analysis. In its fields, A
+// is s·S, with S as defined by lda. solveDual solves one equation per example and solvePrimal
+// one per dimension. Their results are equal except for rounding.
 type ldaFit struct {
 	*training
 	s       float64 // degrees of freedom n − C

@@ -91,8 +91,7 @@ func (p *prototypes) correctWithout(examples []Example) (correct int) {
 	return correct
 }
 
-// compare sets p.cos to the cosines of e with each class. The sum of class own is taken to be
-// rest.
+// compare sets p.cos to the cosines of e with each class. It uses rest as the sum of class own.
 func (p *prototypes) compare(e Example, own int, rest []float64) {
 	for c := range p.labels {
 		sum, norm := p.sums[c], p.norms[c]

@@ -48,10 +48,11 @@ const classFolds = 5
 // rejection. The row wins if the accept score is below a threshold, at which the false-accept
 // rate is rate. f must be the result of [Fit] for examples. Reject does not change f.
 //
-// Reject chooses the threshold from the scores of other objects. These are negatives, whose
-// Label is ignored, and the examples of each class, scored by a head trained without that
-// class. Reject needs negatives or four classes; otherwise the error wraps [ErrNoNegatives].
-// Other errors wrap [ErrLabelTaken], [ErrRate], [ErrShape] or [ErrExamples].
+// Reject chooses the threshold from the scores of other objects. These are negatives, which
+// belong to no class and whose Label is ignored, and the examples of each class, scored by a
+// head trained without that class. Reject needs negatives or four classes; otherwise the error
+// wraps [ErrNoNegatives]. Other errors wrap [ErrLabelTaken], [ErrRate], [ErrShape] or
+// [ErrExamples].
 //
 // The accept score is the largest logit minus half the mean logit, because a photo that
 // resembles all classes equally belongs to none. On five sets of photos, with half of the

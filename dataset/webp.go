@@ -8,8 +8,8 @@ import (
 )
 
 // decodeWebP decodes a WebP to NRGBA. For a lossy WebP, x/image returns an image.YCbCr with
-// samples of video range, so colours look washed out (golang/go#40173). decodeWebP converts
-// them.
+// samples in the video range, which makes colors look washed out (golang/go#40173). decodeWebP
+// converts these samples to the full range.
 func decodeWebP(r io.Reader) (image.Image, error) {
 	img, err := webp.Decode(r)
 	switch img := img.(type) {
