@@ -16,8 +16,8 @@ type calibration struct {
 }
 
 // calibrate finds the factor from outputs to logits that minimizes the log loss over the
-// left-out examples. total is their number. Adjacent candidates differ by a factor of 2^(1/4),
-// so rounding errors do not affect the choice.
+// left-out examples. total is the number of these examples. Adjacent candidates differ by a
+// factor of 2^(1/4), so rounding errors do not affect the choice.
 func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibration {
 	var spread float64
 	for _, row := range leftOut {

@@ -22,7 +22,7 @@ func (e Estimate) Accuracy() float64 {
 	return float64(e.Correct) / float64(e.Total)
 }
 
-// Interval returns the 95 % Wilson interval of the accuracy, counting each burst as
+// Interval returns the 95 % Wilson confidence interval of the accuracy, counting each burst as
 // one observation.
 func (e Estimate) Interval() (low, high float64) {
 	return Wilson(e.Accuracy(), e.Bursts)

@@ -21,8 +21,8 @@ type Fitted struct {
 	Temperature float64
 	// Rejection describes the row that [Reject] adds. Fit leaves it nil.
 	Rejection *Rejection
-	// Candidates lists the recipes that [Auto] compared, in that order, followed by [Mean] for
-	// reference. It is nil if [Auto] compared no recipes.
+	// Candidates lists the recipes that [Auto] compared, in the order of comparison, followed
+	// by [Mean] for reference. It is nil if [Auto] compared no recipes.
 	Candidates []Candidate
 	// Advice names the class that should gain most from more photos. It is nil if no class
 	// should gain.
@@ -34,7 +34,7 @@ type Fitted struct {
 // A Candidate is a recipe that Auto compared, and its leave-one-out log loss.
 type Candidate struct {
 	Recipe
-	// LogLoss is like the field of [Fitted], but computed on about 500 examples at most.
+	// LogLoss is defined like [Fitted.LogLoss], but computed on at most about 500 examples.
 	LogLoss float64 `json:"loss"`
 }
 
@@ -68,10 +68,10 @@ func Fit(examples []Example, method Method, sqrt bool) (*Fitted, error) {
 	return f, err
 }
 
-// LeaveOneOut is like [Fit] and also returns leave-one-out logits. For each example, in
-// the order of examples, these are the logits of a head trained without the example's
-// burst. [Softmax] trains once for each fifth of the bursts; the other methods have
-// closed forms and train only once.
+// LeaveOneOut is like [Fit] and also returns leave-one-out logits. They are in the order of
+// examples. Those of each example come from a head trained without the example's burst.
+// [Softmax] trains once for each fifth of the bursts; the other methods have closed forms and
+// train only once.
 //
 // The logits are nil for an example whose class has no other burst, and for all examples
 // with [CoralSGD]. If there are more than 2000 examples, they are also nil for the

@@ -74,8 +74,8 @@ func (s *Sums) prototypes() *prototypes {
 	return p
 }
 
-// correctWithout returns the number of examples that are classified correctly when all of them
-// are subtracted from their class. All must be of one class.
+// correctWithout subtracts examples, which must all be of one class, from that class. It
+// returns the number of examples that are then classified correctly.
 func (p *prototypes) correctWithout(examples []Example) (correct int) {
 	own, _ := slices.BinarySearch(p.labels, examples[0].Label)
 	rest := slices.Clone(p.sums[own])

@@ -22,8 +22,8 @@ const (
 	RidgeLDA Method = "ridge+lda"
 	// MeanRidgeLDA is the sum of the calibrated logits of Mean, Ridge and LDA.
 	MeanRidgeLDA Method = "mean+ridge+lda"
-	// Softmax is logistic regression by full-batch gradient descent. It starts from
-	// ridge regression and stops early, by cross-validation.
+	// Softmax is logistic regression by full-batch gradient descent. It starts from ridge
+	// regression and stops early, after a number of steps chosen by cross-validation.
 	Softmax Method = "softmax"
 	// CoralSGD is Coral's SoftmaxRegression with the settings of its example. It is a
 	// baseline.

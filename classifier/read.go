@@ -72,7 +72,7 @@ func lastOperators(m *tflite.Model, kinds ...tflite.BuiltinOperator) ([]int, boo
 	return ops, true
 }
 
-// producer returns the index of the operator that writes tensor, or -1.
+// producer returns the index of the operator that writes tensor, or -1 if there is none.
 func producer(g *tflite.Subgraph, tensor int32) int {
 	return slices.IndexFunc(g.Operators, func(o tflite.Operator) bool { return slices.Contains(o.Outputs, tensor) })
 }
@@ -147,7 +147,7 @@ func LastLayer(m *tflite.Model, op int, labels []string) (*Head, error) {
 	return h, h.Check()
 }
 
-// constant returns the real values of a constant tensor of the main graph.
+// constant returns the values of a constant tensor of the main graph, dequantized if necessary.
 func constant(m *tflite.Model, index int32) ([]float32, error) {
 	if index < 0 {
 		return nil, fmt.Errorf("an input of the last layer is missing: %w", ErrShape)

@@ -6,7 +6,7 @@ package classifier
 type ridgeFit struct {
 	*training
 	lambda   float64
-	prior    []float64   // proportion of examples in each class: the mean of T
+	prior    []float64   // proportion of examples in each class
 	weights  [][]float64 // one row per class
 	residual [][]float64 // T − F of each example
 	// rest holds I − H within each left-out burst, and nil for the other bursts. H is the hat
@@ -14,13 +14,14 @@ type ridgeFit struct {
 	rest []lower
 }
 
-// ridge trains a layer by ridge regression on centered examples. Let X be the examples minus
-// their mean and T their one-hot classes minus their mean. Then
+// ridge trains a layer by ridge regression on centered examples. Let m be the mean of the
+// examples, and p the mean of their one-hot classes. Let X be the examples minus m, and T the
+// one-hot classes minus p. Then
 //
-//	W = Xᵀ(X·Xᵀ + λI)⁻¹T    b = mean of T − W·mean of X
+//	W = Xᵀ(X·Xᵀ + λI)⁻¹T    b = p − Wᵀ·m
 //
-// The outputs for a left-out burst B are T − (I−H)⁻¹(T−F), restricted to the rows and columns
-// of B.
+// The outputs for a left-out burst B are p + T − (I−H)⁻¹(T−F), restricted to the rows and
+// columns of B.
 func (t *training) ridge(lambda float64) (l layer, leftOut [][]float64, err error) {
 	n, classes := len(t.x), len(t.labels)
 	f := &ridgeFit{

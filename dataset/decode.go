@@ -205,7 +205,7 @@ func recovered(err *error) {
 	}
 }
 
-// decodeError returns an error for a decoder's error that wraps ErrFormat, ErrTooLarge or
+// decodeError converts a decoder's error to one that wraps ErrFormat, ErrTooLarge or
 // ErrDamaged.
 func decodeError(err error) error {
 	switch {

@@ -207,7 +207,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"text", []byte("hello, this is not a photo"), DefaultLimits(), ErrFormat, "not a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM photo"},
 		{"text starting with BM", []byte("BMW drives by the house\n"), DefaultLimits(), ErrFormat, ""},
 		{"raw file", []byte("FUJIFILMCCD-RAW 0201"), DefaultLimits(), ErrFormat, "camera raw files are not supported; convert the photo to JPEG"},
-		{"raw file of Canon", iso("crx \x00\x00\x00\x01isom"), DefaultLimits(), ErrFormat, "camera raw"},
+		{"Canon raw file", iso("crx \x00\x00\x00\x01isom"), DefaultLimits(), ErrFormat, "camera raw"},
 		{"heic", iso("heic\x00\x00\x00\x00mif1"), DefaultLimits(), ErrHEIC, "HEIC is not supported; convert it to JPEG, for example with heif-convert"},
 		{"heic by compatible brand", iso("abcd\x00\x00\x00\x00mif1"), DefaultLimits(), ErrHEIC, ""},
 		{"avif", iso("avif\x00\x00\x00\x00"), DefaultLimits(), ErrHEIC, "AVIF is not supported"},
@@ -224,7 +224,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"start of a jpeg", []byte{0xff, 0xd8, 0xff}, DefaultLimits(), ErrDamaged, "too early"},
 		{"one pixel too many", asPNG(t, picture), small, ErrTooLarge, "too large: 64×48 pixels; the limit is 0.003071 megapixels"},
 		{"one byte too many", asPNG(t, picture), Limits{1 << 20, 100}, ErrTooLarge, "the limit is 100 bytes"},
-		{"12 bytes a pixel", asPNG(t, deep), Limits{64 * 48, 1 << 20}, ErrTooLarge, "36864 bytes"},
+		{"12 bytes per pixel", asPNG(t, deep), Limits{64 * 48, 1 << 20}, ErrTooLarge, "36864 bytes"},
 		{"too many scans", scans, DefaultLimits(), ErrTooLarge, "scans"},
 	}
 	for _, tt := range tests {

@@ -26,9 +26,8 @@ type File struct {
 // Open reads the photo at it.Path and checks its format and size. If it.Content is not
 // nil, Open uses it instead of reading the file. Open follows symbolic links.
 //
-// Errors name the path and wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge, ErrDamaged or
-// the error of the file system. If the file does not exist, the error is a
-// *NotExistError.
+// Errors name the path and wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge, ErrDamaged or the
+// file system's error. If the file does not exist, the error is a *NotExistError.
 func Open(it Item, l Limits) (*File, error) {
 	f := &File{Path: it.Path, Label: it.Label, content: it.Content}
 	var err error

@@ -52,7 +52,7 @@ func (h *header) decodeCMYK(b []byte) (image.Image, error) {
 }
 
 // scanJPEG counts the scans of a JPEG and returns its first non-empty EXIF block (ITU-T
-// T.81 annex B). Like the decoders it skips invalid bytes. It does not report errors, because
+// T.81 annex B). Like the decoders, it skips invalid bytes. It does not report errors, because
 // the decoders report them.
 func scanJPEG(b []byte) (scans int, block []byte) {
 	for {

@@ -28,8 +28,8 @@ const (
 //	photos/0003.jpg,cone
 //	"photos/a, b.jpg","traffic cone"
 //
-// Relative paths are relative to the folder base. Paths may contain commas and semicolons: a
-// comma or semicolon starts the label only if the text before it ends with the extension of a
+// Relative paths are resolved against the folder base. Paths may contain commas and semicolons:
+// a comma or semicolon starts the label only if the text before it ends with the extension of a
 // photo or is quoted as in CSV. Empty lines and lines that start with # are skipped.
 //
 // If the first line is a CSV header, such as filename,width,class, the list is read as CSV.

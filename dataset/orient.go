@@ -45,7 +45,7 @@ func upright(img image.Image, o orientation) image.Image {
 // swapped reports whether rows of the stored image are columns of the upright one.
 func (o orientation) swapped() bool { return o >= 5 && o <= 8 }
 
-// mirrored reports for each axis of the upright image whether the stored pixels are in
+// mirrored reports, for each axis of the upright image, whether the stored pixels are in
 // reverse order.
 func (o orientation) mirrored() (x, y bool) {
 	return o == 2 || o == 3 || o == 6 || o == 7, o == 3 || o == 4 || o == 7 || o == 8
@@ -68,9 +68,9 @@ func (o orientation) stored(r image.Rectangle, w, h int) image.Rectangle {
 }
 
 // turned returns the layout for writing a stored image upright into an RGB image that is width
-// pixels wide. The layout covers the rectangle to of that image.
-func turned(width int, to image.Rectangle, o orientation) layout {
-	l := layout{to.Dx(), to.Dy(), 3 * (to.Min.Y*width + to.Min.X), 3, 3 * width}
+// pixels wide. The layout covers the rectangle dst of that image.
+func turned(width int, dst image.Rectangle, o orientation) layout {
+	l := layout{dst.Dx(), dst.Dy(), 3 * (dst.Min.Y*width + dst.Min.X), 3, 3 * width}
 	x, y := o.mirrored()
 	if x {
 		l.start += (l.w - 1) * l.dx

@@ -59,7 +59,7 @@ func parsePNG(b []byte) (*pngFile, error) {
 		case name == "IDAT":
 			f.idat = f.idat[:len(f.idat)+len(c)] // c directly follows f.idat in b
 		case f.idat != nil:
-			return f, nil // the image data is contiguous
+			return f, nil // IDAT chunks are contiguous, so this chunk follows the image data
 		case name != "IHDR" && name != "PLTE" && name != "tRNS", seen[name]:
 		case c.valid():
 			seen[name] = true

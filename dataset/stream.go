@@ -54,7 +54,7 @@ func NewStream(r io.Reader, contentType string, l Limits) (*Stream, error) {
 // Next returns the content of the next part. The caller owns the content. Next does not check
 // that it is a photo. At the end of the stream, the error is io.EOF. If the stream ends inside
 // a part, the error is io.ErrUnexpectedEOF. Other errors wrap ErrStream, ErrTooLarge or the
-// error of the reader.
+// reader's error.
 func (s *Stream) Next() ([]byte, error) {
 	for between := 0; !s.inPart; {
 		line, err := s.line(maxBetween)

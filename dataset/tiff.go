@@ -59,7 +59,7 @@ func (h *header) probeTIFF(b []byte) error {
 	h.memory = tiffMemory(config, tags)
 	h.exif.setOrientation(tags[tagOrientation])
 	if at := tags[tagEXIF]; at != 0 {
-		// For a text, tiffDirectory returns the offset.
+		// For text, tiffDirectory returns the offset.
 		at := int64(tiffDirectory(b, order, at)[tagDateTimeOriginal])
 		const layout = "2006:01:02 15:04:05"
 		if when, err := time.Parse(layout, string(b[min(at, int64(len(b))):min(at+int64(len(layout)), int64(len(b)))])); err == nil {
@@ -95,7 +95,7 @@ func tiffMemory(config image.Config, tags map[uint16]uint32) int64 {
 }
 
 // tiffDirectory returns the first value of each tag in the image file directory at offset
-// at of the TIFF file b. For a text it returns the offset. It skips tags of other types, and
+// at of the TIFF file b. For text, it returns the offset. It skips tags of other types, and
 // values outside the file.
 func tiffDirectory(b []byte, order binary.ByteOrder, at uint32) map[uint16]uint32 {
 	tags := map[uint16]uint32{}

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/image/tiff"
 )
 
-// tiffTag is an entry of an image file directory. A text, or values that need more than four
+// tiffTag is an entry of an image file directory. Text, and values that need more than four
 // bytes, are stored after the directory.
 type tiffTag struct {
 	tag, kind uint16

@@ -28,8 +28,8 @@ func decodeWebP(r io.Reader) (image.Image, error) {
 	return img, err
 }
 
-// videoRange converts ITU-R BT.601 samples, luma of 16 to 235 and chroma of 16 to 240,
-// to RGB of 0 to 255. The factors are those of libwebp (src/dsp/yuv.h): 255/219 and so
+// videoRange converts ITU-R BT.601 samples, with luma from 16 to 235 and chroma from 16 to 240,
+// to RGB values from 0 to 255. The factors are those of libwebp (src/dsp/yuv.h): 255/219 and so
 // on in units of 1/16384. Each chroma sample applies to 2×2 pixels without smoothing.
 func videoRange(img *image.YCbCr) *image.NRGBA {
 	out := image.NewNRGBA(img.Rect)

@@ -1,8 +1,8 @@
 // Package bmp decodes BMP photos. Call [Decode].
 //
 // It decodes the kinds of BMP that occur in practice: Windows and OS/2 headers, 1 to 32 bits
-// per pixel, bit fields, and run-length encoding with 4 and 8 bits. The same file gives the
-// same pixels on every processor.
+// per pixel, bit fields, and run-length encoding with 4 or 8 bits per pixel. The same file
+// gives the same pixels on every processor.
 //
 // golang.org/x/image/bmp rejects most of these kinds, and uses the fourth byte of a pixel as
 // alpha even if it is undefined (golang/go#54368).
@@ -83,8 +83,8 @@ func DecodeConfig(b []byte) (image.Config, error) {
 }
 
 // Decode decodes the BMP file b to an *image.Paletted or *image.NRGBA. It uses alpha if the
-// header has a mask for alpha and if alpha is not 0 in all pixels. Pixels skipped by a
-// run-length encoding have the first color of the palette. Decode does not retain b.
+// header has a mask for alpha and if alpha is not 0 in all pixels. Pixels that run-length
+// encoding skips have the first color of the palette. Decode does not retain b.
 //
 // Errors wrap ErrFormat, ErrUnsupported or io.ErrUnexpectedEOF. Decode allocates the image,
 // so callers that read untrusted files must check its size with DecodeConfig first.

@@ -14,7 +14,7 @@ import (
 	xbmp "golang.org/x/image/bmp"
 )
 
-// file describes a BMP to write.
+// file describes a BMP file to write.
 type file struct {
 	header      int // bytes
 	bits        int

@@ -61,7 +61,7 @@ type frame struct {
 	jfif, adobe, adobeIsRGB bool
 	components              []component
 	store                   [3]component
-	h, v                    int             // maximum of the components' blocks per MCU
+	h, v                    int             // largest h and v of the components
 	mcus                    image.Point     // number of MCUs across and down
 	wanted                  image.Rectangle // MCUs to transform; empty before the first scan
 	size                    int             // each block is decoded to size×size pixels

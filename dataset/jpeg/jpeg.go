@@ -72,8 +72,8 @@ type Decoder struct {
 // RGB, *image.NRGBA. The image is valid until the next call.
 //
 // Pixel (x, y) of the image covers the square at (Reduce·x, Reduce·y) with sides of
-// Reduce pixels. The bounds include the Region, reduced and rounded outwards, and stay
-// within the reduced image.
+// Reduce pixels. The bounds include the Region, reduced and rounded outward, and stay within
+// the reduced image.
 //
 // Errors wrap ErrFormat, ErrUnsupported or io.ErrUnexpectedEOF. Decode allocates memory
 // for the needed pixels and a copy of the file. For progressive files it also allocates

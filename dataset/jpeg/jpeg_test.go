@@ -128,7 +128,7 @@ func TestReduced(t *testing.T) {
 					}
 				}
 			}
-			// Apart from the edge of a disc, the image is smooth.
+			// Apart from the edge of a disk, the image is smooth.
 			if sum /= float64(count); sum > 2.5 {
 				t.Errorf("%s reduced by %d: mean error is %.2f, want at most 2.5", name, n, sum)
 			}

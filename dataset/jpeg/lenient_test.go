@@ -208,7 +208,7 @@ func TestDecodeConfig(t *testing.T) {
 			want = 1
 		}
 		if err != nil || c.Width != 83 || c.Height != 61 || c.Components != want || c.Memory < 83*61 || c.Memory > 20*96*80 {
-			t.Errorf("%s: got %+v, %v", name, c, err)
+			t.Errorf("%s: got %+v, error %v, want 83×61 pixels and %d components", name, c, err, want)
 		}
 		for n := range b {
 			if _, err := DecodeConfig(b[:n]); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestTruncated cuts files at each byte. Only the end marker may be missing.
+// TestTruncated cuts files at each byte. Decode may tolerate only a missing end marker.
 func TestTruncated(t *testing.T) {
 	var d Decoder
 	for name, b := range samples(t) {

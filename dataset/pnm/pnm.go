@@ -122,7 +122,7 @@ func newDecoder(b []byte) (*decoder, error) {
 	if d.width == 0 || d.height == 0 || d.maxValue == 0 || d.maxValue > 65535 {
 		return nil, invalid("%d×%d pixels with values up to %d", d.width, d.height, d.maxValue)
 	}
-	if !d.text { // a single white space, perhaps after a comment
+	if !d.text { // a single white-space character, perhaps after a comment
 		d.comment()
 		if len(d.rest) == 0 {
 			return nil, io.ErrUnexpectedEOF
