@@ -21,7 +21,7 @@ const (
 
 // coral writes h in the Coral layout. libcoral's ImprintingEngine expects exactly one
 // L2_NORMALIZATION, and CONV_2D, MUL, RESHAPE and SOFTMAX at the end
-// (coral/learn/imprinting_engine.cc). coral also sets the model's description: it has a line
+// (coral/learn/imprinting_engine.cc). coral also writes the model's description, with a line
 // "class norm" for each class to which the engine may add photos.
 func (b *graphBuilder) coral(h *Head, norms []float64) error {
 	nonNegative, err := b.unitVector(h)

@@ -10,7 +10,7 @@ import (
 type Example struct {
 	Label string
 	Unit  []float64 // the embedding, scaled by [Normalize]
-	Norm  float64   // length of the embedding before scaling, in real units
+	Norm  float64   // length of the dequantized embedding before scaling
 	// Burst is a name shared by photos that were taken together, for example within the
 	// same second. Leave-one-out estimates leave out a whole burst, because its photos
 	// are not independent of each other. An empty Burst means that the photo belongs to no

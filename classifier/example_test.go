@@ -9,8 +9,8 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// photo returns a synthetic embedding for photo n of a kind of object. A real program gets
-// embeddings from package backbone.
+// photo returns a synthetic embedding for photo n of an object of the given kind. A real
+// program gets embeddings from package backbone.
 func photo(kind string, n int) []float64 {
 	state := uint64(0)
 	next := func() float64 {

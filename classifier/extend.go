@@ -7,7 +7,7 @@ import (
 )
 
 // defaultOtherCosine is the assumed cosine between a class and photos of other classes. It is
-// used if there is only one class, so that the cosine cannot be measured. For Coral's
+// used if there is only one class, because the cosine then cannot be measured. For Coral's
 // imprinting photos and its MobileNet v1 1.0 224 extractor, the measured cosine is 0.36 to
 // 0.53.
 const defaultOtherCosine = 0.45

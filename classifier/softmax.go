@@ -15,7 +15,7 @@ const (
 )
 
 // softmax trains a layer by logistic regression, with full-batch gradient descent that starts
-// from ridge regression. It takes the number of steps with the smallest cross-validated log
+// from ridge regression. It chooses the number of steps with the smallest cross-validated log
 // loss. For each example, leftOut holds the outputs of a layer trained without the example's
 // fold.
 func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err error) {

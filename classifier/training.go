@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// maxLeftOut is the approximate maximum number of bursts that are left out. It limits the time,
-// because leaving out one example takes about as much time as training on one more.
+// maxLeftOut is the approximate maximum number of bursts that are left out. The limit saves
+// time, because leaving out one example takes about as long as training on one more.
 const maxLeftOut = 2000
 
 // A training holds sorted examples, their features, and intermediate results that several

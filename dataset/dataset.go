@@ -1,8 +1,8 @@
 // Package dataset finds, reads and resizes labeled photos.
 //
-// To prepare photos for a model, collect items with [Walk], [ReadList] or [OpenTub],
-// pass them to [Load], and resize each file with [Resizer.Read]. To decode a single
-// photo, call [ReadFile] or [Decode].
+// To prepare photos for a model, collect items with [Walk], [ReadList] or [Tub.Select], pass
+// them to [Load], and resize each file with [Resizer.Read]. To decode a single photo, call
+// [ReadFile] or [Decode].
 //
 // Photos may be damaged or hostile. Every size is checked against [Limits] before
 // memory is allocated, and a bad file causes an error for that file only. The same bytes

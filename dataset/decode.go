@@ -45,8 +45,8 @@ type header struct {
 	exif          exif
 }
 
-// readHeader detects the format of b and checks its size, its dimensions and the memory
-// for decoding it. The cost of readHeader depends only on len(b).
+// readHeader detects the format of b and checks the size of the file, the dimensions of the
+// photo and the memory for decoding it. The cost of readHeader depends only on len(b).
 func readHeader(b []byte, l Limits) (h header, err error) {
 	defer recovered(&err)
 	if int64(len(b)) > l.MaxBytes {

@@ -18,8 +18,8 @@ type exif struct {
 	time        time.Time   // zero if unknown
 }
 
-// parseEXIF reads a TIFF block. Values that are missing or damaged stay zero, because the
-// photo itself may be good.
+// parseEXIF reads a TIFF block. Missing or damaged values stay zero and cause no error, because
+// the photo itself may be good.
 //
 // The caller must extract the block from the file, for two reasons. First, imagemeta v1.0.1
 // does not find the EXIF chunk of a WebP file after a chunk of odd size. Second, a small block

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestTruncated truncates a photo of each format at each byte. Only photos truncated after
-// the image data may decode. end is the number of bytes after the image data.
+// TestTruncated truncates a photo of each format at each byte. Decode may succeed only if a
+// photo is truncated after its image data, in the last end bytes.
 func TestTruncated(t *testing.T) {
 	for name, tt := range map[string]struct {
 		b   []byte

@@ -103,7 +103,7 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 // pending is a photo in progress.
 type pending[T any] struct {
 	file   *File
-	memory int64 // bytes acquired until work is done
+	memory int64 // bytes of memory to acquire until work is done
 
 	done  chan struct{} // closed when value and err are set
 	value T

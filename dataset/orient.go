@@ -6,9 +6,9 @@ import (
 	"github.com/disintegration/imaging"
 )
 
-// orientation is an EXIF orientation. It says at which sides of the upright image row 0 and
-// column 0 of the stored image are (CIPA DC-008 4.6.4 A). Values other than 2 to 8 mean that
-// the stored image is upright.
+// orientation is an EXIF orientation. It gives the sides of the upright image, such as top and
+// left, that show the stored row 0 and column 0 (CIPA DC-008 4.6.4 A). Values other than 2 to 8
+// mean that the stored image is upright.
 type orientation int
 
 // upright rotates and flips img, an image returned by flatten, so that it is upright.

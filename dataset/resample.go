@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// axis holds the interpolation along one dimension. Output i is interpolated between the
-// samples pairs[2i] and pairs[2i+1]. weight[i] is the weight of the second sample, at least 0
-// and below 1.
+// axis holds the samples and weights for interpolation along one dimension. Output i is
+// interpolated between the samples pairs[2i] and pairs[2i+1]. weight[i] is the weight of the
+// second sample, at least 0 and below 1.
 type axis struct {
 	pairs  []int // indexes into source
 	weight []float32

@@ -16,7 +16,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestResizeGolden compares resized photos with the recorded inputs of TensorFlow Lite.
+// TestResizeGolden compares resized photos with recorded inputs of TensorFlow Lite models.
 func TestResizeGolden(t *testing.T) {
 	dir := filepath.Join(reference.Path(t, "golden", "manifest.json"), "..", "..")
 	b, err := os.ReadFile(filepath.Join(dir, "golden", "manifest.json"))

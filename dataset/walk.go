@@ -143,7 +143,7 @@ func (w *walker) folder(dir, label string) {
 	case w.visited[resolved]:
 		return
 	case resolved != w.root && strings.HasPrefix(w.root+"/", strings.TrimSuffix(resolved, "/")+"/"):
-		w.skip(dir, errLinkUp) // it has the photos of other labels
+		w.skip(dir, errLinkUp) // that folder has the photos of other labels
 		return
 	}
 	w.visited[resolved] = true

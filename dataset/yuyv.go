@@ -6,7 +6,7 @@ import (
 )
 
 // YUYV converts a camera's raw frame of w×h pixels to an image. Each row has stride
-// bytes, and each four bytes are Y0, Cb, Y1, Cr of two neighboring pixels
+// bytes, and each group of four bytes holds Y0, Cb, Y1 and Cr of two neighboring pixels
 // (V4L2_PIX_FMT_YUYV).
 //
 // The frame's luma ranges from 16 to 235 and its chroma from 16 to 240, the V4L2 default for

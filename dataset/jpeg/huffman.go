@@ -139,8 +139,8 @@ func (h *huffman) long(acc uint64) uint16 {
 	return 0
 }
 
-// slack is the number of zero bytes after the coded bytes in memory. No block has more bytes,
-// and bitReader.over is checked after each block.
+// slack is the number of zero bytes that follow the coded bytes in memory. No block is longer
+// than slack, and bitReader.over is checked after each block.
 const slack = 512
 
 // bitReader reads the coded bytes of a scan up to the next marker.

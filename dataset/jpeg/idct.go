@@ -25,8 +25,9 @@ const (
 	cos7 = 2260
 )
 
-// transform writes the pixels of the block in d.unzigged to block (x, y) of the wanted
-// blocks of c. If dcOnly is set, only the first coefficient may be nonzero.
+// transform computes the pixels of the block in d.unzigged and writes them to c.pix. Block (0,
+// 0) is at the upper left of the wanted MCUs. If dcOnly is set, only the first coefficient may
+// be nonzero.
 func (d *Decoder) transform(c *component, x, y int, dcOnly bool) {
 	b, size := &d.unzigged, d.jpg.size
 	dst := c.pix[size*(y*c.stride+x):]
@@ -65,7 +66,7 @@ func transform2(b *[64]int32, dst []byte, stride int) {
 	dst[0], dst[1] = sample((right+c+4)>>3), sample((right-c+4)>>3)
 }
 
-// line4 transforms four values. The results have factorBits more fraction bits than the values.
+// line4 transforms four values. The results have factorBits more fraction bits than the inputs.
 func line4(x0, x1, x2, x3 int32) (y0, y1, y2, y3 int32) {
 	even, odd := (x0+x2)<<factorBits, (x0-x2)<<factorBits
 	a, b := cos2*x1+cos6*x3, cos6*x1-cos2*x3

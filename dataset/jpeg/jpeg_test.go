@@ -136,7 +136,7 @@ func TestReduced(t *testing.T) {
 	}
 }
 
-// TestRegion checks that a decoded region equals that part of the whole image.
+// TestRegion checks that a decoded region equals the same part of the whole image.
 func TestRegion(t *testing.T) {
 	files := samples(t)
 	var d, again Decoder

@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// progressBlock holds the coefficients of a block of a progressive file that have been read so
-// far.
+// progressBlock is a block of a progressive file. It holds the coefficients that have been read
+// so far.
 type progressBlock struct {
 	// Bit k of nonzero is set if coefficient k is not zero. Bit 0 is never set.
 	nonzero      uint64

@@ -18,7 +18,7 @@ var natural = [64]uint8{
 	53, 60, 61, 54, 47, 55, 62, 63,
 }
 
-// scanned is a component of a scan.
+// scanned holds the state of a component during a scan.
 type scanned struct {
 	*component
 	dc, ac *huffman

@@ -180,8 +180,8 @@ func (d *decoder) comment() {
 
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
-// check returns an error if the file is too short for its pixels. It is called before the
-// image is allocated.
+// check returns an error if the file is too short for its pixels. Decode calls check before it
+// allocates the image.
 func (d *decoder) check() error {
 	size := int64(d.width) * int64(d.samples) // size of a row
 	switch {
