@@ -11,15 +11,14 @@ import (
 )
 
 const (
-	helpWidth  = 80 // of wrapped lines
-	helpColumn = 26 // where the text beside flags starts
-	// advanced is the category of flags that most people never need.
+	helpWidth  = 80 // the width of wrapped lines, in characters
+	helpColumn = 26 // the column of the text next to the flags
+	// advanced is the category of the flags that most people never need.
 	advanced = "Advanced"
 )
 
 func init() {
-	// The package's own templates print flags in order of their names, and never
-	// wrap lines.
+	// The templates of package cli sort flags by name and never wrap lines.
 	cli.HelpPrinter = func(w io.Writer, _ string, data any) {
 		switch d := data.(type) {
 		case *cli.App:
@@ -56,8 +55,7 @@ Examples:
 	}
 }
 
-// appHelp is the help of the whole program: examples, the commands in their
-// groups, the flags.
+// appHelp returns the program's help: examples, commands by group, and flags.
 func appHelp(app *cli.App) []string {
 	lines := strings.Split(app.Description, "\n")
 	lines = append(lines, "", "Usage: imprint COMMAND [OPTIONS] [ARGUMENTS]")
@@ -71,14 +69,14 @@ func appHelp(app *cli.App) []string {
 	}
 	lines = append(lines, flagHelp(app.Flags)...)
 	return append(lines, "",
-		"Options may stand anywhere on the line. -- ends them: what follows is a name,",
-		"even with a dash in front. A photo named - is read from standard input.", "",
+		"Options may appear anywhere on the line. Arguments after -- are never options,",
+		"even if they begin with a dash. A photo named - is read from standard input.", "",
 		"Exit status: 0 done, 1 not possible, 2 wrong usage, 3 device trouble,",
 		"4 file damaged or of the wrong kind, 130 interrupted.", "",
 		"imprint COMMAND --help shows the examples and options of a command.")
 }
 
-// commandHelp is the help of one command.
+// commandHelp returns the help for one command.
 func commandHelp(cmd *cli.Command) []string {
 	usage := "Usage: " + cmd.HelpName
 	if len(cmd.Subcommands) > 0 {
@@ -98,8 +96,8 @@ func commandHelp(cmd *cli.Command) []string {
 	return append(lines, flagHelp(cmd.Flags)...)
 }
 
-// flagHelp lists flags by category: those of everyday first, then the others in
-// the order in which they appear, and the advanced ones last.
+// flagHelp lists flags by category: first those without one, then the categories in order of
+// appearance, with the advanced flags last.
 func flagHelp(flags []cli.Flag) []string {
 	categories := []string{""}
 	byCategory := make(map[string][]string)
@@ -130,7 +128,7 @@ func flagHelp(flags []cli.Flag) []string {
 	return lines
 }
 
-// oneFlagHelp is a flag with its placeholder, its text and its default.
+// oneFlagHelp returns the help lines for a flag: its names, placeholder, text and default.
 func oneFlagHelp(f cli.Flag) []string {
 	d, ok := f.(cli.DocGenerationFlag)
 	if !ok {
@@ -167,7 +165,7 @@ func oneFlagHelp(f cli.Flag) []string {
 	return lines
 }
 
-// splitUsage takes the backquoted placeholder out of a usage text.
+// splitUsage returns a usage text without its backquotes, and the placeholder that they enclosed.
 func splitUsage(usage string) (text, placeholder string) {
 	before, rest, ok := strings.Cut(usage, "`")
 	if !ok {
@@ -177,7 +175,7 @@ func splitUsage(usage string) (text, placeholder string) {
 	return before + placeholder + after, placeholder
 }
 
-// defaultText is what happens without the flag, or "" if that goes without saying.
+// defaultText returns the default to show for a flag, or "" if it is obvious.
 func defaultText(f cli.DocGenerationFlag) string {
 	text := f.GetDefaultText()
 	if text == "" && f.TakesValue() {
@@ -189,8 +187,8 @@ func defaultText(f cli.DocGenerationFlag) string {
 	return strings.Trim(text, `"`)
 }
 
-// wrap breaks text between words into lines of at most width characters; longer
-// words get a line for themselves.
+// wrap breaks text between words into lines of at most width characters; a longer word gets its own
+// line.
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""

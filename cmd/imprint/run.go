@@ -85,7 +85,7 @@ func runModel(c *cli.Context) error {
 		return err
 	}
 	if len(outputs) > 0 && len(outputs) != len(r.Outputs) {
-		return usagef("run %s gives %s, but --output names %s", model, count(len(r.Outputs), "tensor"), count(len(outputs), "file"))
+		return usagef("run %s: there are %s to write, but --output names %s", model, count(len(r.Outputs), "tensor"), count(len(outputs), "file"))
 	}
 	if err := files.write(r.Outputs); err != nil {
 		return fmt.Errorf("write the output: %w", err)
@@ -105,8 +105,8 @@ func runModel(c *cli.Context) error {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// outputFiles are the files that tensors are written to, all or none. Pipes and
-// devices are written in place.
+// outputFiles are the paths of the files for the output tensors. Regular files are replaced only
+// once all tensors are written; pipes and devices are written directly.
 type outputFiles []string
 
 func newOutputFiles(paths []string) (outputFiles, error) {
@@ -160,7 +160,7 @@ func (files outputFiles) write(contents [][]byte) error {
 	return nil
 }
 
-// middle is the median: of an even number, the mean of the two in the middle.
+// middle returns the median: for an even number of times, the mean of the middle two.
 func middle(d []time.Duration) time.Duration {
 	d = slices.Sorted(slices.Values(d))
 	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2
