@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the release into dist/: one static program a platform, and SHA256SUMS. Needs only Go and git.
+# Builds the release in dist/: one static program per platform, and SHA256SUMS. Needs only Go and git.
 #
 #   tools/release.sh [PLATFORM...]        such as linux/amd64 linux/arm/7; all by default
 #
 # The same commit and Go version give the same bytes in any folder: nothing depends on paths, times or the environment.
-# VERSION overrides the version, which is otherwise that of the git tag.
+# VERSION overrides the version, which otherwise comes from the git tag.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

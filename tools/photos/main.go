@@ -1,5 +1,5 @@
-// Photos renders small photos of cones, balls, boxes and arrows for the demo, each
-// with its own ground, wall, light and camera. It writes DIR/cone/01.jpg and so on:
+// Photos renders small photos of cones, balls, boxes and arrows for the demo, each with its own
+// ground, wall, light and camera position. It writes DIR/cone/01.jpg and so on:
 //
 //	go run ./tools/photos -out DIR -n 12 -seed 1
 //

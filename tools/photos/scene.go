@@ -25,7 +25,7 @@ type surface struct {
 	a, b    vector
 	pattern int
 	size    float64
-	grain   float64 // strength of the noise
+	grain   float64 // amplitude of the noise
 	turn    turn
 	seed    int64
 }
@@ -91,7 +91,7 @@ func (s scene) ray(x, y float64) vector {
 	return forward.times(2 * s.zoom).plus(right.times(x)).plus(up.times(y))
 }
 
-// look returns the color that the camera sees in direction d.
+// look returns the color that the camera sees along d.
 func (s scene) look(d vector) vector {
 	if t, n, c, ok := s.object.hit(s.camera, d); ok {
 		p := s.camera.plus(d.times(t)).plus(n.times(1e-4))
