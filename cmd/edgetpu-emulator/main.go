@@ -74,7 +74,7 @@ Example (run the last two lines as root on the machine that gets the device):
    modprobe vhci-hcd
    usbip attach --remote 127.0.0.1 --busid 1-1
 
-Exit status: 0 success, 1 not possible, 2 wrong usage, 4 damaged file,
+Exit status: 0 success, 1 failure, 2 usage error, 4 damaged file,
 130 interrupted.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3240", Usage: "`ADDRESS` of the USB/IP server"},

@@ -17,7 +17,7 @@ import (
 
 func addCommand() *cli.Command {
 	own := []cli.Flag{
-		labelFlag("the photos show `NAME`", "the name of the folder they are in"),
+		labelFlag("label the photos `NAME`", "the name of their folder"),
 		&cli.BoolFlag{Name: "recursive", Aliases: []string{"r"}, Usage: "with --label, also add the photos in subfolders that look like classes", DefaultText: "refuse such folders"},
 		listFlag(), negativeFlag(), unknownRateFlag(), jsonFlag("what was added"),
 	}
@@ -35,7 +35,7 @@ Examples:
    imprint add --list photos.txt             lines of path, tab, label
    ls *.jpg | imprint add --label cone -     paths (or one photo) from a pipe
    imprint add --unknown 0.05 --negative ./photos/street
-                                             reject what is not in your classes
+                                             reject things outside your classes
    imprint add --label cone --tub ~/mycar/data --records 100:200
                                              from a Donkey Car's recording`,
 		Flags:  withDevices(append(own, autoResizeFlag(), layoutFlag(), headFlag(), keepFlag(), compiledFlag())...),
@@ -95,7 +95,7 @@ func add(c *cli.Context) error {
 		return printAdded(c, added, ws)
 	}
 	if allKnown(added) && !verbose(c) {
-		return nil // the notes say it all
+		return nil // the notes already say so
 	}
 	s := summarize(ws)
 	lines := addedLines(added, s)

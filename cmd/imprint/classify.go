@@ -25,7 +25,7 @@ Examples:
 			&cli.IntFlag{Name: "top", Usage: "print the `N` best classes", Value: 1},
 			listFlag(),
 			&cli.StringFlag{Name: "model", Usage: "use the model `FILE` instead of a workspace", DefaultText: "none"},
-			&cli.StringFlag{Name: "labels", Usage: "with --model: read the names of its classes from `FILE`", DefaultText: "those of the model"},
+			&cli.StringFlag{Name: "labels", Usage: "with --model, read the class names from `FILE`", DefaultText: "the names in the model"},
 			jsonFlag("one object per line"), resizeFlag()),
 		Action: classify,
 	}

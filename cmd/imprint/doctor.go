@@ -26,9 +26,9 @@ Examples:
    sudo imprint doctor --fix-udev
    imprint doctor --report > report.txt           to share with others
 
-Only --report changes anything on a device: it boots it and runs a model.`,
+Only --report changes a device: it boots the device and runs a model on it.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "fix-udev", Usage: "let the users of this computer open Edge TPUs: write " + tpu.UdevRulesPath, DefaultText: "no"},
+			&cli.BoolFlag{Name: "fix-udev", Usage: "write " + tpu.UdevRulesPath + ", so that users of this computer can open Edge TPUs", DefaultText: "no"},
 			&cli.BoolFlag{Name: "report", Usage: "run " + reportModel + " on the device and print the results", DefaultText: "no"},
 			&cli.StringFlag{Name: "transcript", Usage: "with --report, write every USB transfer to `FILE`", DefaultText: "none"},
 			jsonFlag("the findings"),

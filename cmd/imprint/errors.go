@@ -58,7 +58,7 @@ var errReported = errors.New("failed")
 // errInterrupted means that Ctrl-C or SIGTERM interrupted the command.
 var errInterrupted = errors.New("interrupted")
 
-// dataErrors are the errors which mean that a file is damaged or of the wrong kind.
+// dataErrors lists the errors for files that are damaged or of the wrong kind.
 var dataErrors = []error{
 	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported, tflite.ErrNoModel, predict.ErrLabels,
@@ -68,7 +68,7 @@ var dataErrors = []error{
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 
-// usageErrors are the errors which mean that the flags are wrong.
+// usageErrors lists the errors for wrong flags.
 var usageErrors = []error{pool.ErrDevice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
 
 func exitStatus(err error) int {

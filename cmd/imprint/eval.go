@@ -34,9 +34,9 @@ Examples:
 docs/accuracy.md explains the numbers.`,
 		Flags: withDevices(
 			&cli.StringFlag{Name: "report", Usage: "write a page with all results to `FILE`", DefaultText: "none"},
-			&cli.StringFlag{Name: "support", Usage: "train on `N` photos of each class; several numbers are separated by commas", Value: "1,5,10,20"},
+			&cli.StringFlag{Name: "support", Usage: "train on `N` photos of each class; separate several numbers with commas", Value: "1,5,10,20"},
 			&cli.IntFlag{Name: "episodes", Usage: "repeat `N` times, with other photos each time", Value: 10},
-			&cli.Float64Flag{Name: "unknown", Usage: "also measure rejection: train half of the classes, classify all, and let `RATE` of the other half, such as 0.05, slip through", DefaultText: "do not"},
+			&cli.Float64Flag{Name: "unknown", Usage: "also measure rejection: train half of the classes, classify all, and let `RATE` of the other half, such as 0.05, slip through", DefaultText: "off"},
 			jsonFlag("everything"),
 			&cli.StringFlag{Name: "head", Category: advanced, Usage: "compare the training methods `NAMES`, separated by commas, and show details for the first", DefaultText: "the workspace's; for a folder or embeddings auto,mean,coral-sgd"},
 			&cli.StringFlag{Name: "embeddings", Category: advanced, Usage: "use the embeddings in `DIR`: emb.u8, labels.json, episodes.json", DefaultText: "none"},
@@ -45,7 +45,7 @@ docs/accuracy.md explains the numbers.`,
 	}
 }
 
-// evaluated is an evaluation with what its output needs.
+// evaluated is an evaluation with the other data that its output needs.
 type evaluated struct {
 	*evaluate.Evaluation
 	resize  dataset.Resize

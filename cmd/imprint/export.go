@@ -25,7 +25,7 @@ Examples:
    imprint export --compiled mobilenet_edgetpu.tflite \
       --uncompiled mobilenet.tflite -o cones_edgetpu.tflite`,
 		Flags: withWorkspace(
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`", DefaultText: "must be given"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`; required", DefaultText: "none"},
 			&cli.StringFlag{Name: "labels", Usage: "also write the labels to `FILE`", DefaultText: "no"},
 			jsonFlag("what was written"),
 			layoutFlag(), keepFlag(), compiledFlag(), uncompiledFlag()),

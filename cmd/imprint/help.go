@@ -71,8 +71,8 @@ func appHelp(app *cli.App) []string {
 	return append(lines, "",
 		"Options may appear anywhere on the line. Arguments after -- are never options,",
 		"even if they begin with a dash. A photo named - is read from standard input.", "",
-		"Exit status: 0 done, 1 not possible, 2 wrong usage, 3 device trouble,",
-		"4 file damaged or of the wrong kind, 130 interrupted.", "",
+		"Exit status: 0 success, 1 failure, 2 usage error, 3 device error,",
+		"4 damaged file or wrong kind of file, 130 interrupted.", "",
 		"imprint COMMAND --help shows the examples and options of a command.")
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// printed runs the command and returns what it prints.
+// printed runs the command and returns its output.
 func printed(t *testing.T, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

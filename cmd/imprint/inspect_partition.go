@@ -34,7 +34,7 @@ type (
 		Name     string `json:"name"`
 		Before   bool   `json:"before,omitempty"` // the operator runs before the Edge TPU
 		Why      string `json:"why,omitempty"`
-		Reads    *int   `json:"reads,omitempty"` // the operator on the CPU that it depends on, if that is why
+		Reads    *int   `json:"reads,omitempty"` // the operator on the CPU that it depends on, if that is the reason
 	}
 	// placeReport describes where an operator of the uncompiled model is in the compiled one.
 	placeReport struct {

@@ -87,7 +87,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 Examples:
    imprint add ./photos                  learn the classes in ./photos/<class>/
    imprint classify new.jpg              say what a photo shows
-   imprint undo                          take back the last change
+   imprint undo                          undo the last change
 
 The folder .imprint holds the result: model.tflite runs in any TensorFlow Lite
 runtime, labels.txt lists its classes.`,

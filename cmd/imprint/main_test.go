@@ -53,8 +53,8 @@ func TestScripts(t *testing.T) {
 			case "race":
 				return race.Enabled, nil
 			case "shared":
-				// The condition holds if the reference files or, as for [shared:embeddings], one
-				// folder of them is there.
+				// [shared] holds if there are reference files, [shared:embeddings] if they include
+				// the folder embeddings.
 				folder, found := reference.Folder()
 				_, err := os.Stat(filepath.Join(folder, cmp.Or(path, "models")))
 				return found && err == nil, nil

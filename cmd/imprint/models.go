@@ -141,8 +141,8 @@ type pulled struct {
 	SHA256 string `json:"sha256"`
 }
 
-// byHand adds a hint to an error that the server could not be reached: how to download the model
-// without imprint.
+// byHand adds a hint on how to download the model by hand, if err means that the server could not
+// be reached.
 func byHand(err error, store models.Store, name string) error {
 	var network net.Error // from DNS, the connection or TLS
 	if !errors.As(err, &network) {

@@ -21,7 +21,7 @@ embedded again.
 Examples:
    imprint move --to shoes ./photos/hat/7.jpg      one photo
    imprint move --to shoes ./photos/shoes          all photos from a folder`,
-		Flags: withWorkspace(&cli.StringFlag{Name: "to", Usage: "move the photos to the class `NAME`", DefaultText: "must be given"},
+		Flags: withWorkspace(&cli.StringFlag{Name: "to", Usage: "move the photos to the class `NAME`; required", DefaultText: "none"},
 			jsonFlag("what was moved")),
 		Action: move,
 	}

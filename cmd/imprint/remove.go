@@ -68,8 +68,8 @@ func remove(c *cli.Context) error {
 	})
 }
 
-// notAdded adds a hint to the error that photos are not in the workspace. If one of their names is
-// that of a class, the hint is how to remove the class.
+// notAdded adds a hint to the error that photos are not in the workspace. If one of the names is a
+// class, the hint says how to remove that class.
 func notAdded(err error, names []string, classes []imprint.Class) error {
 	if !errors.Is(err, imprint.ErrNoPhotos) {
 		return err

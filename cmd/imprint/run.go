@@ -27,8 +27,8 @@ Examples:
    imprint run model_edgetpu.tflite --input photo.rgb --output scores.raw \
       --device tpu
 
-A file holds the bytes of one tensor, row by row and little-endian. If the model
-has several, repeat --input and --output in its order.`,
+A file contains the bytes of one tensor, row by row and little-endian. If the
+model has several inputs or outputs, repeat --input or --output in its order.`,
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "input", Aliases: []string{"i"}, Usage: "read an input tensor from `FILE`", DefaultText: "none"},
 			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write an output tensor to `FILE`", DefaultText: "none"},

@@ -34,7 +34,7 @@ in the workspace; docs/serve.md describes both. Changes by other imprint command
 effect at once. SIGHUP reloads the workspace. Clients on the network need a token, which
 is part of the printed address.
 
-Buttons are those of gamepads, keyboards and GPIO pins; evtest shows their codes. Actions
+Buttons are on gamepads, keyboards or GPIO pins; evtest shows their codes. Actions
 are teach:LABEL (while held), remove:LABEL, undo and reload. With --keys, which can't see
 a release, the first press starts training, the next one ends it, and Escape cancels it.
 
@@ -58,12 +58,12 @@ func serveFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "loop", Usage: "repeat a folder or tub", DefaultText: "no"},
 		&cli.StringSliceFlag{Name: "button", Usage: "assign an action to a button: `CODE=ACTION`, such as BTN_SOUTH=teach:cone", DefaultText: "none"},
 		&cli.BoolFlag{Name: "keys", Usage: "read KEY_ buttons from the terminal; R reloads, U undoes", DefaultText: "no"},
-		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none for the socket only", Value: "127.0.0.1:8230", EnvVars: []string{"IMPRINT_LISTEN"}},
+		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none to use only the socket", Value: "127.0.0.1:8230", EnvVars: []string{"IMPRINT_LISTEN"}},
 		&cli.StringFlag{Name: "token", Usage: "require `TOKEN`, 16 or more characters, from clients over TCP", DefaultText: "created if clients on the network are accepted"},
 		&cli.StringFlag{Name: "notify", Usage: "run `CMD` ACTION LABEL OK SENTENCE after each action", DefaultText: "none"},
 		jsonFlag("addresses and actions, one object per line,"),
 		&cli.IntFlag{Name: "vote", Usage: "report the most frequent label of the last `N` frames", Value: 1},
-		&cli.StringSliceFlag{Name: "input", Category: advanced, Usage: "read buttons from `FILE`, such as /dev/input/event3", DefaultText: "all devices that have them"},
+		&cli.StringSliceFlag{Name: "input", Category: advanced, Usage: "read buttons from `FILE`, such as /dev/input/event3", DefaultText: "all devices with such buttons"},
 		&cli.StringSliceFlag{Name: "host", Category: advanced, Usage: "also accept requests for the host `NAME`", DefaultText: "this machine's name and addresses"},
 		&cli.StringFlag{Name: "socket", Category: advanced, Usage: "create the Unix socket `FILE`", DefaultText: "serve.sock in the workspace"},
 		&cli.StringFlag{Name: "socket-mode", Category: advanced, Usage: "set the socket's permissions to `MODE`, in octal", Value: "600"},

@@ -55,7 +55,7 @@ func unknownCommand(commands []*cli.Command, given string) error {
 	return hinted{usagef("%s", sentence(fmt.Sprintf("unknown command %q", given), didYouMean(given, names))), "imprint --help lists the commands"}
 }
 
-// missingFile is the error that a file that the user named does not exist.
+// missingFile means that a file named by the user does not exist.
 type missingFile struct{ path string }
 
 func (e missingFile) Error() string {

@@ -96,7 +96,7 @@ func table(rows [][]string, flags uint) []string {
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
-// A summary has the parts of a workspace's state that results mention.
+// A summary has the parts of a workspace's state that commands print.
 type summary struct {
 	classes    []imprint.Class
 	negatives  int
