@@ -61,7 +61,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	usage := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
 	return &cli.App{
 		Name:            "edgetpu-emulator",
-		Usage:           "a Coral USB Accelerator in software, for any Linux machine over USB/IP",
+		Usage:           "emulate a Coral USB Accelerator for any Linux machine, over USB/IP",
 		UsageText:       "edgetpu-emulator [options]",
 		HideHelpCommand: true,
 		Description: `The emulator behaves like the real device on the bus and runs the models given with
@@ -77,11 +77,11 @@ Example (run the last two lines as root on the machine that gets the device):
 Exit status: 0 success, 1 failure, 2 usage error, 4 damaged file,
 130 interrupted.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3240", Usage: "`ADDRESS` of the USB/IP server"},
-			&cli.StringFlag{Name: "speed", Value: "super", Usage: "`SPEED` of the link: super or high"},
-			&cli.StringFlag{Name: "boot", Value: "dfu", Usage: "`STATE`: dfu (waits for firmware) or app"},
-			&cli.StringSliceFlag{Name: "model", Usage: "compiled model `FILE` to run"},
-			&cli.StringSliceFlag{Name: "uncompiled", Usage: "`FILE` that the first, second, … --model was compiled from"},
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3240", Usage: "serve USB/IP at `ADDRESS`"},
+			&cli.StringFlag{Name: "speed", Value: "super", Usage: "use the link `SPEED`: super or high"},
+			&cli.StringFlag{Name: "boot", Value: "dfu", Usage: "start in `STATE`: dfu (waits for firmware) or app"},
+			&cli.StringSliceFlag{Name: "model", Usage: "run the compiled model `FILE`; repeatable"},
+			&cli.StringSliceFlag{Name: "uncompiled", Usage: "the `FILE` that the first, second, … --model was compiled from"},
 			&cli.StringSliceFlag{Name: "twin", Hidden: true}, // the former name of --uncompiled,
 			&cli.StringFlag{Name: "transcript", Usage: "write every USB transfer to `FILE`"},
 			&cli.BoolFlag{Name: "vhci", Usage: "attach the device to this machine instead of listening; needs root", DisableDefaultText: true},

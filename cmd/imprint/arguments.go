@@ -177,7 +177,7 @@ func checkValue(f cli.Flag, name, value string) error {
 	return nil
 }
 
-// needArgs returns a usage error unless there are least to most arguments. A negative
+// needArgs returns a usage error unless the number of arguments is from least to most. A negative
 // most means no limit.
 func needArgs(c *cli.Context, least, most int) error {
 	n := c.NArg()

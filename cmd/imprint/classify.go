@@ -34,7 +34,7 @@ Examples:
 func classify(c *cli.Context) error {
 	top := c.Int("top")
 	if top < 1 {
-		return usagef("--top %d: it must be 1 or more", top)
+		return usagef("--top %d: must be 1 or more", top)
 	}
 	var missing []missingFile
 	photos, left, err := findPhotos(c, "?", &missing) // the labels are ignored

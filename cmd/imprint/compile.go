@@ -24,7 +24,7 @@ and scales may differ. If a layer does not fit, compile names it and writes
 nothing.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "compiled", Usage: "read the compiled model from `FILE`; required", DefaultText: "none"},
-			&cli.StringFlag{Name: "uncompiled", Usage: "read its uncompiled model from `FILE`; required", DefaultText: "none"},
+			&cli.StringFlag{Name: "uncompiled", Usage: "read the uncompiled form of --compiled from `FILE`; required", DefaultText: "none"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the new compiled model to `FILE`; required", DefaultText: "none"},
 			jsonFlag("what was written"),
 		},

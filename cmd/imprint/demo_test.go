@@ -70,10 +70,10 @@ func TestLibusbScript(t *testing.T) {
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil || string(out) != "0\n" || !strings.HasPrefix(stderr.String(), test.says) || test.says == "" && stderr.Len() > 0 {
-			t.Errorf("IMPRINT_USB=%s: %v, prints %q and %q", test.usb, err, out, stderr.String())
+			t.Errorf("IMPRINT_USB=%s: got error %v, output %q and standard error %q", test.usb, err, out, stderr.String())
 		}
 		if got, _ := os.ReadFile(installed); string(got) != test.installs {
-			t.Errorf("IMPRINT_USB=%s: apt-get %q, want %q", test.usb, got, test.installs)
+			t.Errorf("IMPRINT_USB=%s: got apt-get arguments %q, want %q", test.usb, got, test.installs)
 		}
 	}
 }

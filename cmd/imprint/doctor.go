@@ -119,7 +119,7 @@ func printFindings(w io.Writer, found []tpu.Finding) error {
 // or "" if this computer has no such group.
 func fixUdev() (group string, err error) {
 	if runtime.GOOS != "linux" {
-		return "", usagef("--fix-udev: only Linux has udev")
+		return "", usagef("--fix-udev works only on Linux")
 	}
 	group = "plugdev" // on Debian and its derivatives, the users who may use plugged-in devices
 	if _, err := user.LookupGroup(group); err != nil {

@@ -64,7 +64,7 @@ func reportRun(c *cli.Context, bus tpu.Bus) error {
 	return err
 }
 
-// measure runs pkg, the report's model, on the first device and prints times and outputs.
+// measure runs pkg, the report's model, on the first device and prints the times and the outputs.
 func measure(ctx context.Context, w io.Writer, bus tpu.Bus, pkg *executable.Package, runs int, opts tpu.Options) error {
 	start := time.Now()
 	d, err := tpu.Open(ctx, bus, tpu.Port{}, opts)

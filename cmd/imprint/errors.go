@@ -102,7 +102,7 @@ var hints = []struct {
 	hint  string
 }{
 	{lostModel("backbone.tflite"), "name the model again with --backbone MODEL"},
-	{lostModel("template-", "twin-"), "name the two models again with --compiled MODEL --uncompiled MODEL"},
+	{lostModel("template-", "twin-"), "name both models again with --compiled MODEL --uncompiled MODEL"},
 	{is(tpu.ErrFirmware), "fetch it with imprint models pull firmware; an installed libedgetpu includes it too"},
 	{is(imprint.ErrNeedsCompiled), "name both models with --compiled MODEL --uncompiled MODEL; the workspace keeps copies"},
 	{is(pool.ErrNotCompiled), "use the compiled model, whose name usually ends in _edgetpu, or --device cpu"},

@@ -43,8 +43,8 @@ func TestStatusAndHint(t *testing.T) {
 		{tflite.ErrCorrupt, "run", exitData, "the file is truncated"},
 		{fmt.Errorf("%w: its checksum is wrong", imprint.ErrCorrupt), "list", exitData, ""},
 		{fmt.Errorf("%w: .imprint/backbone.tflite is missing", imprint.ErrCorrupt), "list", exitData, "name the model again with --backbone"},
-		{fmt.Errorf("%w: .imprint/template-0123.tflite is another", imprint.ErrCorrupt), "list", exitData, "name the two models again"},
-		{fmt.Errorf("read .imprint/twin-0123.tflite: %w", imprint.ErrNoBackbone), "list", exitUser, "name the two models again"},
+		{fmt.Errorf("%w: .imprint/template-0123.tflite is another", imprint.ErrCorrupt), "list", exitData, "name both models again"},
+		{fmt.Errorf("read .imprint/twin-0123.tflite: %w", imprint.ErrNoBackbone), "list", exitUser, "name both models again"},
 	} {
 		if got := exitStatus(test.err); got != test.status {
 			t.Errorf("%v: got status %d, want %d", test.err, got, test.status)

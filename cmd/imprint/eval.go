@@ -63,7 +63,7 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	if c.Int("episodes") < 1 || c.Int("episodes") > 1000 {
-		return usagef("--episodes %d: it must be 1 to 1000", c.Int("episodes"))
+		return usagef("--episodes %d: must be 1 to 1000", c.Int("episodes"))
 	}
 	heads, err := heads(c)
 	if err != nil {

@@ -107,7 +107,7 @@ func threads(c *cli.Context) (int, error) {
 		}
 		n := l.Int("threads")
 		if n < 1 || n > 1024 {
-			return 0, usagef("--threads %d: it must be 1 to 1024", n)
+			return 0, usagef("--threads %d: must be 1 to 1024", n)
 		}
 		return n, nil
 	}
@@ -140,7 +140,7 @@ func unknownRate(c *cli.Context, o *imprint.Options) error {
 	}
 	rate := c.Float64("unknown")
 	if !(rate >= 0 && rate <= 0.5) {
-		return usagef("--unknown %v: it must be 0 to 0.5, such as 0.05", rate)
+		return usagef("--unknown %v: must be 0 to 0.5, such as 0.05", rate)
 	}
 	o.Unknown = &rate
 	return nil

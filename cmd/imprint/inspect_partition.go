@@ -32,7 +32,7 @@ type (
 	cpuReport struct {
 		Operator int    `json:"operator"`
 		Name     string `json:"name"`
-		Before   bool   `json:"before,omitempty"` // the operator runs before the Edge TPU
+		Before   bool   `json:"before,omitempty"` // the operator runs before those on the Edge TPU
 		Why      string `json:"why,omitempty"`
 		Reads    *int   `json:"reads,omitempty"` // the operator on the CPU that it depends on, if that is the reason
 	}
@@ -132,7 +132,7 @@ func (m *modelReport) addUncompiled(path string) error {
 		return err
 	}
 	if r == nil {
-		return errors.New("its program can't be read")
+		return errors.New("the program for the Edge TPU can't be read")
 	}
 	for _, l := range t.Layers() {
 		p := placeReport{Operator: l.Operator, Kind: l.Kind, Name: l.Name, CPU: l.OnCPU, Shape: l.Shape, Bytes: l.Bytes, Offset: l.Offset,

@@ -116,8 +116,8 @@ runtime, labels.txt lists its classes.`,
 	return app
 }
 
-// prepare adds --verbose and --quiet to cmd and its subcommands, leaves it to run to report usage
-// errors, and makes "help" an ordinary argument.
+// prepare adds --verbose and --quiet to cmd and its subcommands, lets run report usage errors, and
+// makes "help" an ordinary argument.
 func prepare(cmd *cli.Command) {
 	cmd.OnUsageError = onUsageError
 	cmd.Before = checkOutputFlags

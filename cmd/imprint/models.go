@@ -68,7 +68,7 @@ func listModels(c *cli.Context) error {
 		About  string `json:"about"`
 		Path   string `json:"path,omitempty"`
 	}
-	rows := []row{{Name: builtin.Name, Size: int64(len(builtin.Model())), SHA256: builtin.SHA256, About: "128×128, imprint's own; used unless another is named"}}
+	rows := []row{{Name: builtin.Name, Size: int64(len(builtin.Model())), SHA256: builtin.SHA256, About: "imprint's own, 128×128; the default"}}
 	for _, m := range models.List() {
 		path, err := store.Path(m.Name)
 		if err != nil {

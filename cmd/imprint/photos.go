@@ -15,8 +15,8 @@ import (
 )
 
 // findPhotos returns the photos that the arguments, --list and --tub name, and the files that it
-// skipped. "-" is standard input. Photos without their own label get label. A missing file is
-// appended to missing, or is an error if missing is nil.
+// skipped. "-" is standard input. Photos without a label of their own get the given label. A
+// missing file is appended to missing, or is an error if missing is nil.
 func findPhotos(c *cli.Context, label string, missing *[]missingFile) ([]dataset.Item, []imprint.Skipped, error) {
 	list, args := c.String("list"), c.Args().Slice()
 	found, skipped, err := tubPhotos(c, label)

@@ -24,7 +24,7 @@ Examples:
       --uncompiled mobilenet.tflite        the last layer on the Edge TPU`,
 		Flags: withWorkspace(unknownRateFlag(),
 			&cli.BoolFlag{Name: "reload", Usage: "wait until a running imprint serve uses the new model", DefaultText: "no"},
-			jsonFlag("the result, and with --reload a second object"),
+			jsonFlag("the result (with --reload, two objects)"),
 			layoutFlag(), headFlag(), keepFlag(), compiledFlag(), uncompiledFlag(),
 			&cli.StringFlag{Name: "socket", Category: advanced, Usage: "with --reload, the server's Unix socket `FILE`", DefaultText: "serve.sock in the workspace"}),
 		Action: retrain,

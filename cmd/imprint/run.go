@@ -50,7 +50,7 @@ func runModel(c *cli.Context) error {
 		return err
 	}
 	if r := c.Int("repeat"); r < 1 || r > 1e6 {
-		return usagef("--repeat %d: it must be 1 to 1000000", r)
+		return usagef("--repeat %d: must be 1 to 1000000", r)
 	}
 	o := pool.RunOptions{Threads: n, Repeat: c.Int("repeat")}
 	if o.Pool, err = devices(c); err != nil {
@@ -61,7 +61,7 @@ func runModel(c *cli.Context) error {
 	}
 	for _, t := range c.IntSlice("tensor") {
 		if t < 0 || t > math.MaxInt32 {
-			return usagef("--tensor %d: it must be an index that imprint inspect -v shows", t)
+			return usagef("--tensor %d: must be an index that imprint inspect -v shows", t)
 		}
 		o.Tensors = append(o.Tensors, int32(t))
 	}

@@ -239,7 +239,7 @@ func kept(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// lock WORKSPACE HOLDER locks a workspace until the script ends, as if the process HOLDER did.
+// lock WORKSPACE HOLDER locks a workspace until the script ends, on behalf of the process HOLDER.
 func lock(ts *testscript.TestScript, neg bool, args []string) {
 	f, err := os.OpenFile(filepath.Join(ts.MkAbs(args[0]), "lock"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	ts.Check(err)

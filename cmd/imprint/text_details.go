@@ -95,7 +95,7 @@ func estimateLine(e classifier.Estimate, classes []imprint.Class) string {
 	return line
 }
 
-// writtenLine says how far quantization changes the predictions of a compiled model.
+// writtenLine says for how many photos quantization changes a compiled model's prediction.
 func writtenLine(w *imprint.Written) string {
 	return fmt.Sprintf("quantization changes the prediction for %d of %s; logits scaled by %.2g", w.Disagreements, count(w.Examples, "training photo"), w.LogitScale)
 }

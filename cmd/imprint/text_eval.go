@@ -91,7 +91,7 @@ func evaluationReport(ev evaluated) []string {
 		lines = append(lines, headReport(&ev.Heads[i], ev.classes, i == 0)...)
 	}
 	for _, r := range ev.OpenSet {
-		lines = append(lines, fmt.Sprintf("%s, half of the classes, %s each: %s; AUROC %.2f; %.1f %% of them classified correctly", r.Head, count(r.Support, "photo"), openSetLine(r), r.AUC, r.Correct))
+		lines = append(lines, fmt.Sprintf("%s, half of the classes, %s each: %s; AUROC %.2f; %.1f %% of trained classes classified correctly", r.Head, count(r.Support, "photo"), openSetLine(r), r.AUC, r.Correct))
 	}
 	if len(ev.NearDuplicates) > 0 {
 		lines = append(lines, nearDuplicatesLine(ev.NearDuplicates))
@@ -119,7 +119,7 @@ func nearDuplicatesLine(groups []evaluate.NearDuplicates) string {
 	}
 	line := fmt.Sprintf("near-duplicates: %s in %s", count(photos, "photo"), count(len(groups), "group"))
 	if several > 0 {
-		line += fmt.Sprintf(", %d of them under several labels", several)
+		line += fmt.Sprintf(", %d of them with several labels", several)
 	}
 	return line + "; first: " + photoNames(groups[0].Photos)
 }

@@ -175,7 +175,7 @@ func (g graphReport) print(w io.Writer, index int) {
 	}
 }
 
-// String describes a tensor in one line.
+// String describes a tensor on one line.
 func (t tensorReport) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %s %s %s", t.Index, shortName(t.Name), t.Type, shapeText(t.Shape))
@@ -276,7 +276,7 @@ func (r *partitionReport) printLayers(w io.Writer) {
 	}
 }
 
-// print writes a layer in one line.
+// print writes a layer on one line.
 func (l placeReport) print(w io.Writer) {
 	fmt.Fprintf(w, "  %3d %s %s", l.Operator, plain(l.Kind), shortName(l.Name))
 	if l.CPU {
@@ -347,7 +347,7 @@ func (r *packageReport) print(w io.Writer) {
 	}
 }
 
-// String describes a layer in one line.
+// String describes a layer on one line.
 func (l layerReport) String() string {
 	text := fmt.Sprintf("%s %s %s, scale %g zero %d, %d bytes on the wire", shortName(l.Name), l.Type, shapeText(l.Shape), l.Scale, l.ZeroPoint, l.Bytes)
 	if l.Tiles > 0 {
@@ -356,7 +356,7 @@ func (l layerReport) String() string {
 	return text
 }
 
-// hintText describes a step of a program, with name as the name of its layer.
+// hintText describes a step of a program. It uses name as the name of the layer.
 func hintText(h executable.Hint, name string) string {
 	switch h.Kind {
 	case executable.Transfer:

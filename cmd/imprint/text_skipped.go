@@ -14,8 +14,8 @@ func skippedLines(skipped []imprint.Skipped, all bool) []string {
 	return skippedFor(nil, skipped, all)
 }
 
-// skippedFor does the same as skippedLines. It also says how to move photos that are in another
-// class than the label that wanted has for their path.
+// skippedFor does the same as skippedLines. The map wanted has the label for each path; skippedFor
+// also says how to move photos that are in another class.
 func skippedFor(wanted map[string]string, skipped []imprint.Skipped, all bool) []string {
 	var lines []string
 	for _, group := range groupSkipped(wanted, skipped, all) {

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 OUTPUTS = ['imprint/label', 'imprint/score', 'imprint/state']
 
-# The values of imprint/state. Only the first three come with a label.
+# These are the values of imprint/state. Only the first three come with a label.
 OK = 'ok'              # label and score are current
 HOLDING = 'holding'    # a teach button is held, and the server collects photos
 LEARNING = 'learning'  # the button was released, and the server adds the photos

@@ -463,7 +463,7 @@ void student_teach(Student* teacher, Student* s, int n, const float* w, const fl
     teacher->forward(w, bn, true, 0, nullptr, nullptr, map);
   }
 }
-// One step of Adam. b1 and b2 correct the bias of its moments.
+// Performs one step of Adam. b1 and b2 correct the bias of its moments.
 void adam(float* p, float* m, float* v, const float* g, int64_t n, float rate, float b1, float b2) {
   for (int64_t i = 0; i < n; i++) {
     m[i] = 0.9f * m[i] + 0.1f * g[i];

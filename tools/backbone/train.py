@@ -156,7 +156,7 @@ def orthogonal(m):
 
 
 def muon_step(w, momentum, gradient, rate, pool):
-    """One step of Muon for the weights between channels. Each matrix moves by rate times its norm and is
+    """Performs one step of Muon for the weights between channels. Each matrix moves by rate times its norm and is
     then scaled back to that norm. The scale has no effect, because batch normalization follows."""
     momentum += 0.1 * (gradient - momentum)
     look = gradient * 0.1 + momentum * 0.9

@@ -224,7 +224,7 @@ func difference(got, want []byte) string {
 	}
 	n, largest := 0, 0
 	for i := range got {
-		// Modulo 256 this holds for signed and unsigned codes.
+		// Modulo 256, the difference is the same for signed and unsigned codes.
 		if d := int(int8(got[i] - want[i])); d != 0 {
 			n, largest = n+1, max(largest, d, -d)
 		}

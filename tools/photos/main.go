@@ -52,7 +52,7 @@ func photo(kind int, seed uint64, i int) *image.NRGBA {
 	return develop(r, newScene(r, classes[kind].shape(r)))
 }
 
-// source returns the random numbers of photo i of a class.
+// source returns the random number generator for photo i of a class.
 func source(kind int, seed uint64, i int) random {
 	return random{rand.New(rand.NewPCG(seed, uint64(i*len(classes)+kind)))}
 }

@@ -152,7 +152,7 @@ func TestDownloadErrors(t *testing.T) {
 			if requests.Load() != tt.requests {
 				t.Errorf("%d requests, want %d", requests.Load(), tt.requests)
 			}
-			found, _ := filepath.Glob(filepath.Join(d.folder, "models", "*")) // the pattern is sound
+			found, _ := filepath.Glob(filepath.Join(d.folder, "models", "*")) // the pattern is valid
 			if len(found) != 1 || filepath.Base(found[0]) != "b.tflite" {
 				t.Errorf("the folder holds %q, want b.tflite alone", found)
 			}
@@ -247,6 +247,6 @@ func TestPeerMakesGoldens(t *testing.T) {
 		t.Errorf("made %d goldens, %v", n, err)
 	}
 	if _, err := os.Stat(filepath.Join(folder, filepath.FromSlash(other.path(".in")))); err == nil {
-		t.Error("a file with other bytes was written")
+		t.Error("a file with the wrong bytes was written")
 	}
 }

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 		_, err := os.Stdout.Write(l.format())
 		return err
 	}
-	fmt.Printf("%d files, %.0f MB, into %s\n", len(l.files), float64(l.size())/1e6, *out)
+	fmt.Printf("%d files, %.0f MB, in %s\n", len(l.files), float64(l.size())/1e6, *out)
 	d := downloader{folder: *out, server: *server, client: http.DefaultClient, log: func(s string) { fmt.Println(s) }}
 	downloaded := d.all(ctx, l.files)
 	if downloaded != nil {
