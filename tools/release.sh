@@ -17,7 +17,7 @@ commit=$(git rev-parse HEAD)
 [ -z "$(git status --porcelain)" ] || commit+=-dirty
 date=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
 
-# Settings of this machine must not change the bytes.
+# This machine's settings must not change the bytes.
 unset GOFLAGS GOEXPERIMENT GOFIPS140
 export CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GORISCV64=rva20u64 GOWORK=off
 

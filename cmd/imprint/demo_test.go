@@ -51,7 +51,7 @@ func TestLibusbScript(t *testing.T) {
 	}
 	bin := t.TempDir()
 	installed := filepath.Join(bin, "installed")
-	for name, body := range map[string]string{ // stubs for Debian, run by root, without any of the packages
+	for name, body := range map[string]string{ // stubs that simulate root on Debian without the packages
 		"id": "echo 0", "pkg-config": "exit 1", "dpkg-query": "exit 1", "apt-get": `echo "$@" >> ` + installed,
 	} {
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {

@@ -76,7 +76,7 @@ class Teacher:
 
 class Views:
     """The views of one thread. Every reuse-th view of each batch is new. The others are drawn from the latest views,
-    which saves the time to cut them and the teacher's pass."""
+    which saves cutting them and running the teacher."""
 
     KEPT = 4000
 

@@ -1,8 +1,8 @@
 // Cuts training views from photos.
 //
-// A view combines random rectangles of one to four photos: a single one, two blended, one pasted on another, four
-// side by side, or one on a plain background. Each rectangle may be mirrored and changes in brightness, contrast,
-// saturation and hue. The view may be blurred, sharpened or made noisy.
+// A view combines random rectangles of one to four photos: a single one, two blended, one pasted on another, four side
+// by side, or one on a plain background. Each rectangle may be mirrored, and its brightness, contrast, saturation and
+// hue change. The view may be blurred, sharpened or made noisy.
 
 #include <algorithm>
 #include <cmath>

@@ -12,7 +12,7 @@ const width, height = 320, 240
 type scene struct {
 	object         shape
 	ground, wall   surface
-	far            float64 // distance of the wall
+	far            float64 // distance to the wall
 	light, ambient vector  // colors
 	sun            vector  // direction to the light
 	camera         vector
@@ -117,7 +117,7 @@ func (s scene) look(d vector) vector {
 	return s.lit(s.wall.color(p.x, p.y), vector{p.x, p.y, s.far - 1e-4}, -s.sun.z)
 }
 
-// lit returns the color of a point of ground or wall, with the object's shadow. c is the
+// lit returns the color of a point on the ground or the wall, with the object's shadow. c is the
 // color of the surface, and l the cosine of the angle between its normal and the sun.
 func (s scene) lit(c, at vector, l float64) vector {
 	if _, _, _, hidden := s.object.hit(at, s.sun); hidden {

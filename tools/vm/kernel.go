@@ -26,7 +26,7 @@ var moduleFolders = regexp.MustCompile(`/kernel/drivers/(usb|media|input|video|d
 func wanted() string { return strings.Join(modules, " ") }
 
 // fetchKernel downloads a Debian kernel into folder, unless it is there. The folder then contains vmlinuz, the modules,
-// and the file load, which lists the modules in loading order.
+// and a file named load, which lists the modules in loading order.
 func fetchKernel(ctx context.Context, folder string) error {
 	// An older version of this program may have downloaded other modules.
 	if b, err := os.ReadFile(filepath.Join(folder, "wanted")); err == nil && string(b) == wanted() {
