@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	helpWidth  = 80 // of wrapped lines
-	helpColumn = 26 // where the text beside flags starts
-	// advanced is the category of flags that most people never need.
+	helpWidth  = 80 // the width of wrapped lines, in characters
+	helpColumn = 26 // the column of the text next to the flags
+	// advanced is the category of the flags that most people never need.
 	advanced = "Advanced"
 )
 
@@ -22,12 +22,11 @@ var exitStatuses = []struct {
 	status  int
 	meaning string
 }{
-	{0, "done"}, {1, "not possible"}, {2, "wrong usage"}, {3, "device trouble"}, {4, "file damaged or of the wrong kind"}, {130, "interrupted"},
+	{0, "success"}, {1, "failure"}, {2, "usage error"}, {3, "device error"}, {4, "damaged file or wrong kind of file"}, {130, "interrupted"},
 }
 
 func init() {
-	// The package's own templates print flags in order of their names, and never
-	// wrap lines.
+	// The templates of package cli sort flags by name and never wrap lines.
 	cli.HelpPrinter = func(w io.Writer, _ string, data any) {
 		switch d := data.(type) {
 		case *cli.App:
@@ -64,8 +63,7 @@ Examples:
 	}
 }
 
-// appHelp is the help of the whole program: examples, the commands in their
-// groups, the flags.
+// appHelp returns the program's help: examples, commands by group, and flags.
 func appHelp(app *cli.App) []string {
 	lines := strings.Split(app.Description, "\n")
 	lines = append(lines, "", "Usage: imprint COMMAND [OPTIONS] [ARGUMENTS]")
@@ -79,8 +77,8 @@ func appHelp(app *cli.App) []string {
 	}
 	lines = append(lines, flagHelp(app.Flags)...)
 	lines = append(lines, "",
-		"Options may stand anywhere on the line. -- ends them: what follows is a name,",
-		"even with a dash in front. A photo named - is read from standard input.", "")
+		"Options may appear anywhere on the line. Arguments after -- are never options,",
+		"even if they begin with a dash. A photo named - is read from standard input.", "")
 	var statuses []string
 	for _, s := range exitStatuses {
 		statuses = append(statuses, fmt.Sprintf("%d %s", s.status, s.meaning))
@@ -89,7 +87,7 @@ func appHelp(app *cli.App) []string {
 	return append(lines, "", "imprint COMMAND --help shows the examples and options of a command.")
 }
 
-// commandHelp is the help of one command.
+// commandHelp returns the help for one command.
 func commandHelp(cmd *cli.Command) []string {
 	usage := "Usage: " + cmd.HelpName
 	if len(cmd.Subcommands) > 0 {
@@ -190,7 +188,7 @@ func flagHelp(flags []cli.Flag) []string {
 	return lines
 }
 
-// splitUsage takes the backquoted placeholder out of a usage text.
+// splitUsage returns a usage text without its backquotes, and the placeholder that they enclosed.
 func splitUsage(usage string) (text, placeholder string) {
 	before, rest, ok := strings.Cut(usage, "`")
 	if !ok {
@@ -200,7 +198,7 @@ func splitUsage(usage string) (text, placeholder string) {
 	return before + placeholder + after, placeholder
 }
 
-// defaultText is what happens without the flag, or "" if that goes without saying.
+// defaultText returns the default to show for a flag, or "" if it is obvious.
 func defaultText(f cli.DocGenerationFlag) string {
 	text := f.GetDefaultText()
 	if text == "" && f.TakesValue() {
@@ -212,8 +210,8 @@ func defaultText(f cli.DocGenerationFlag) string {
 	return strings.Trim(text, `"`)
 }
 
-// wrap breaks text between words into lines of at most width characters; longer
-// words get a line for themselves.
+// wrap breaks text between words into lines of at most width characters; a longer word gets its own
+// line.
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""

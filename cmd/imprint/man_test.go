@@ -50,7 +50,7 @@ func TestMan(t *testing.T) {
 			t.Errorf("the man page has the macro line %q", line)
 		}
 	}
-	for _, want := range []string{"\n.SH EXIT STATUS\n.TP\n0\ndone\n", "\n.EX\n   imprint add ./photos "} {
+	for _, want := range []string{"\n.SH EXIT STATUS\n.TP\n0\nsuccess\n", "\n.EX\n   imprint add ./photos "} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the man page lacks %q", want)
 		}
