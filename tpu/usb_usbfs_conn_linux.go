@@ -10,12 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usbfsConn is an open device. One goroutine, which Close waits for, receives the transfers that have ended.
+// usbfsConn is an open device. One goroutine, which Close waits for, collects the transfers that have ended.
 type usbfsConn struct {
 	info       USBInfo
 	file       usbfsFile
 	configured bool
-	// scatterGather says that the kernel takes transfers of any length. Without it, long ones need contiguous memory.
+	// scatterGather means that the kernel accepts transfers of any length. Without it, long transfers need contiguous
+	// memory.
 	scatterGather bool
 	served        sync.WaitGroup
 
@@ -71,7 +72,7 @@ func (c *usbfsConn) releaseInterface() {
 	if !c.claimed {
 		return
 	}
-	c.file.release(c.iface) // fails only if the device has left
+	c.file.release(c.iface) // fails only if the device has left the bus
 	if c.detached {
 		c.file.giveBack(c.iface)
 	}
@@ -128,7 +129,7 @@ func (c *usbfsConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, er
 	return c.transfer(ctx, u)
 }
 
-// checkClaim returns an error if no interface is claimed. The kernel would claim it for every program.
+// checkClaim returns an error if no interface is claimed. Without this check, the kernel would claim one by itself.
 func (c *usbfsConn) checkClaim(endpoint uint8) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
