@@ -84,7 +84,7 @@ type conn struct {
 	left   chan struct{} // after Close, closed when the last call has ended
 }
 
-// call is a transfer whose submitter waits.
+// call is a transfer whose submitter waits for its end.
 type call struct {
 	transfer
 	done chan struct{} // receives one value when the transfer has ended

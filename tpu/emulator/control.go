@@ -32,7 +32,7 @@ func (d *Device) serveControl() {
 		next := t.next
 		if !t.held {
 			d.controlTransfer(t)
-			if !d.plugged { // the others have ended
+			if !d.plugged { // the other transfers have ended
 				return
 			}
 		}

@@ -172,6 +172,6 @@ func TestDFUDetach(t *testing.T) {
 	h.wantIdentity(bootROM, "detach")
 	h.wantStatus(0, dfuIdle)
 	if back := h.upload(); len(back) != 0 {
-		t.Errorf("got %d bytes of the former image, want none", len(back))
+		t.Errorf("got %d bytes of the earlier image, want none", len(back))
 	}
 }
