@@ -77,8 +77,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// randomLayer returns a layer that fits the last layer of p: of at most 12 classes, or of
-// all rows if there are no biases to keep spare rows down.
+// randomLayer returns a layer that fits the last layer of p. It has at most 12 classes, or uses all
+// rows if there are no biases to keep the logits of spare rows low.
 func randomLayer(p *Pair, r *rand.Rand) *LastLayer {
 	f := p.layers[p.last()].filter
 	classes := min(f.Outputs, 12)
@@ -183,7 +183,7 @@ func TestCodes(t *testing.T) {
 			got.Zeros = []byte{written.Main.Stage(l.stages[0]).WeightZero}
 		}
 		if !reflect.DeepEqual(&got, c.filter) {
-			t.Errorf("%s: layer %q differs from what was written", name, l.name)
+			t.Errorf("%s: layer %q differs from the layer written", name, l.name)
 		}
 		for _, place := range l.stages {
 			if s := written.Main.Stage(place); s != c.stage {

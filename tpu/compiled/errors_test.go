@@ -45,8 +45,8 @@ func openPair(t *testing.T, model string) *Pair {
 	return p
 }
 
-// openShared opens a pair of the shared models, and its uncompiled model again for the
-// test to change.
+// openShared opens a pair of the shared models, and a second copy of its uncompiled model, which
+// the test may change.
 func openShared(t *testing.T, model string) (*Pair, *tflite.Model) {
 	t.Helper()
 	if race.Enabled {

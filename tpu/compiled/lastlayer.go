@@ -77,12 +77,11 @@ type Written struct {
 // embeddings, as its last layer, and with l's labels. The logits of spare rows of the
 // compiled layer stay below all others.
 //
-// Frozen is the model that computes the embeddings: the uncompiled model, or one of the
+// frozen is the model that computes the embeddings. It is the uncompiled model, or a model of the
 // same architecture up to the embedding, whose layers are then written too.
 //
-// Embeddings are those of the photos that l was trained on. They determine the
-// quantization. The compiled layer does not scale embeddings to length 1, so a few
-// predictions may differ from l's.
+// embeddings are those of the photos that l was trained on. They determine the quantization. The
+// compiled layer does not scale embeddings to length 1, so a few predictions may differ from l's.
 //
 // Errors wrap ErrCompiled, ErrUncompiled or ErrLayer.
 func (p *Pair) WriteLastLayer(l *LastLayer, embeddings []Embedding, frozen *tflite.Model) ([]byte, *Written, error) {
@@ -140,7 +139,7 @@ func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
 	case len(l.Labels) > f.Outputs:
 		return 0, fmt.Errorf("layer %q: %w: it has room for %s, not for %d", last.name, ErrCompiled, classes(f.Outputs), len(l.Labels))
 	case len(embeddings) == 0:
-		return 0, fmt.Errorf("no embeddings to choose the quantization by: %w", ErrLayer)
+		return 0, fmt.Errorf("no embeddings to choose the quantization with: %w", ErrLayer)
 	}
 	for _, e := range embeddings {
 		if len(e.Unit) != l.Inputs {
@@ -150,7 +149,7 @@ func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
 	return at, nil
 }
 
-// classes returns a number of classes in words.
+// classes returns a number of classes as text, such as "2 classes".
 func classes(n int) string {
 	if n == 1 {
 		return "1 class"
@@ -213,7 +212,7 @@ func (p *Pair) embedding(frozen *tflite.Model, at int) (quantization, error) {
 	}
 }
 
-// ReadLastLayer returns the last layer of a file that WriteLastLayer made with frozen. It
+// ReadLastLayer returns the last layer of a file that WriteLastLayer made with frozen. The layer
 // computes the logits of embeddings that are not scaled to unit vectors.
 func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, error) {
 	m, f, stage, err := p.readLast(file)

@@ -31,8 +31,8 @@ func program(t testing.TB, file []byte) *executable.Package {
 	return nil
 }
 
-// TestRetarget makes models of one architecture from one another and compares them with
-// the compiler's.
+// TestRetarget makes models from other models of the same architecture and compares them with the
+// compiler's.
 func TestRetarget(t *testing.T) {
 	all := pairs(t)
 	n := 0
@@ -84,7 +84,7 @@ func TestRetarget(t *testing.T) {
 	}
 }
 
-// TestRetargetSelf makes models from themselves.
+// TestRetargetSelf checks that retargeting a model to its own weights changes nothing.
 func TestRetargetSelf(t *testing.T) {
 	for name, pair := range pairs(t) {
 		p, err := Open(pair[0], pair[1])

@@ -10,9 +10,9 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Uncompiled returns the uncompiled model of file, which WriteLastLayer made with frozen.
-// It has frozen's layers up to the embedding, and the last layer of the file. In the Edge
-// TPU's arithmetic its results equal those of the device with the file.
+// Uncompiled returns the uncompiled model of file, which WriteLastLayer made with frozen. It has
+// frozen's layers up to the embedding, and the last layer of the file. In the Edge TPU's
+// arithmetic, its results equal those of a device that runs the file.
 //
 // Its tensors have the names of the pair's uncompiled model. Embedding is the tensor that
 // the last layer reads, before any RESHAPE.

@@ -40,8 +40,8 @@ func (p *Pair) write(changes []change) ([]byte, *executable.Package, error) {
 	if bytes.Equal(file, p.file) {
 		return file, program, nil
 	}
-	// The token names the parameters. A driver does not send parameters whose token is
-	// that of others already on the chip.
+	// The token identifies the parameters. A driver does not send parameters if the chip already
+	// holds parameters with the same token.
 	h := sha256.New()
 	for _, e := range program.Executables {
 		h.Write(e.Parameters)
