@@ -3,10 +3,9 @@
 // [CustomOperator]. A driver then follows the hints of [Package.Caching] and
 // [Package.Main].
 //
-// Parse verifies every offset, length and name, so a Package is safe to follow. A Package
-// shares memory with the bytes that it was read from. It is safe for concurrent reading
-// by multiple goroutines. Changing instructions or parameters in place needs exclusive
-// access.
+// Parse verifies every offset, length and name, so a Package is safe to follow. A Package shares
+// memory with the bytes that it was read from. Multiple goroutines may read it concurrently.
+// Changing instructions or parameters in place needs exclusive access.
 //
 // The format is three nested flatbuffers inside a flexbuffer. It is described by
 // executable/executable.fbs and tflite/custom_op_data.cc of libedgetpu.
@@ -46,9 +45,9 @@ type Package struct {
 	// is not published.
 	ChipIDs     []int
 	Executables []Executable
-	// Main is the executable of an inference. Caching, which may be nil, loads
-	// parameters onto the chip. It must run before Main unless the chip holds the
-	// parameters of the same Token.
+	// Main is the executable that runs an inference. Caching, which may be nil, loads parameters
+	// onto the chip. It must run before Main unless the chip holds the parameters of the same
+	// Token.
 	Main, Caching *Executable
 	// Ignored names the fields that this version does not know, each once.
 	Ignored []string
@@ -74,10 +73,10 @@ type Executable struct {
 	Name    string
 	Chip    string // "beagle": the Coral Edge TPU
 	Type    Type
-	// Token identifies the parameters that the chip must hold. Executables with
-	// equal tokens keep each other's parameters. 0 means none.
+	// Token identifies the parameters that the chip must hold. Executables with equal tokens keep
+	// each other's parameters. 0 means no token.
 	Token        uint64
-	token        []byte // the bytes that hold it in the file, nil if absent
+	token        []byte // the bytes of Token in the file, nil if absent
 	BatchSize    int
 	ScratchBytes int // size of the host memory that the program spills to
 	Chunks       []InstructionChunk
@@ -139,12 +138,12 @@ const (
 
 func (h Half) String() string { return enum(int(h), "lower", "upper") }
 
-// A Field is a place in a chunk that takes 32 bits of a buffer's address.
+// A Field is a place in a chunk for 32 bits of a buffer's address.
 type Field struct {
-	Bit    int // position in the chunk; bit 0 is the lowest of byte 0
+	Bit    int // position in the chunk; bit 0 is the lowest bit of byte 0
 	Buffer Buffer
 	Half   Half
-	Name   string // layer of an input or output
+	Name   string // of the layer if Buffer is Input or Output
 	Batch  int
 }
 
@@ -173,12 +172,12 @@ func (k HintKind) String() string {
 	return enum(int(k), "", "transfer", "instructions", "interrupt", "fence")
 }
 
-// A Hint is one step of a run. The program expects the steps in their order.
+// A Hint is one step of a run. The program expects the steps in this order.
 type Hint struct {
 	Kind HintKind
 	Out  bool // of a Transfer: from the chip to the host
-	// The bytes of a Transfer: Offset and Size within the Buffer, of the layer
-	// called Name if it is an input or output.
+	// A Transfer moves Size bytes at Offset in Buffer. If the buffer is an input or output, Name is
+	// the name of its layer.
 	Buffer       Buffer
 	Name         string
 	Batch        int

@@ -69,9 +69,9 @@ type reader struct {
 	err      error
 }
 
-// newReader returns a reader for custom options of the given size. Its limits
-// apply to all the flatbuffers in them together: the largest known package has
-// some hundred tables, and nesting reaches each byte at most four times.
+// newReader returns a reader for custom options of the given size. Its limits apply to all the
+// flatbuffers in them together. The largest known package has about a hundred tables, and nesting
+// reaches each byte at most four times.
 func newReader(size int) *reader {
 	r := &reader{}
 	r.verifier = flatbuf.NewVerifier(8*size+1<<16,
@@ -190,7 +190,7 @@ func (r *reader) field(v view) Field {
 	return f
 }
 
-// meta reads which buffer a field or transfer refers to.
+// meta reads a field's or transfer's reference to a buffer.
 func (r *reader) meta(v view, slot int) (buffer Buffer, name string, batch int, half Half) {
 	m, ok := v.Table(slot)
 	if !ok {

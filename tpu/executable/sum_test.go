@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The scales are those of Coral's uncompiled MobileNet v2 models, the factors and biases
-// those of the compiled ones.
+// TestNewSum computes sums from the scales of Coral's uncompiled MobileNet v2 models, and compares
+// them with the factors and biases in the compiled models.
 func TestNewSum(t *testing.T) {
 	for _, test := range []struct {
 		scale, second, out float32
