@@ -11,16 +11,16 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// ErrInput is wrapped when the inputs of [Run] have the wrong number or size.
+// ErrInput means that the inputs of [Run] have the wrong number or size.
 var ErrInput = errors.New("input does not fit the model")
 
 // RunOptions are the arguments of [Run].
 type RunOptions struct {
 	Inputs     [][]byte            // raw bytes of each input tensor
-	Tensors    []int32             // tensors of the main graph to return; nil is the outputs
-	Threads    int                 // of the CPU; 0 is 1
-	Repeat     int                 // how often to run; 0 is 1
-	Pool       *Pool               // nil is the CPU
+	Tensors    []int32             // tensors of the main graph to return; nil means the outputs
+	Threads    int                 // of the CPU; 0 means 1
+	Repeat     int                 // number of runs; 0 means 1
+	Pool       *Pool               // nil means the CPU
 	Arithmetic backbone.Arithmetic // of the CPU
 }
 
