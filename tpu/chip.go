@@ -70,7 +70,7 @@ func (r *registers) wake(c Clock) {
 	r.poll(regScalarControl, ^uint64(0), 0)
 	r.set(1, regIdle)
 	r.addressTiles()
-	r.set(0x1e02, regDeepSleep) // asleep after 2 idle cycles, awake after 30
+	r.set(0x1e02, regDeepSleep) // sleep after 2 idle cycles, take 30 cycles to wake
 }
 
 // start brings the chip from any state to running, with the same register accesses in the same order as libedgetpu.

@@ -13,7 +13,7 @@ type State uint8
 
 const (
 	Ready      State = iota // inferences run
-	Recovering              // it failed or was unplugged; inferences wait
+	Recovering              // the device failed or was unplugged; inferences wait
 	Down                    // recovery failed; inferences fail at once while the driver looks for the device
 	Closed
 )
@@ -33,7 +33,7 @@ func (s State) String() string {
 // Status is the last known state of a device. Reading it makes no USB transfer.
 type Status struct {
 	State State
-	USB   USBInfo // as last seen
+	USB   USBInfo // as of the last connection
 	Err   error   // why the device is not ready, or its last failure; nil if it never failed
 
 	Inferences uint64 // inferences that succeeded
@@ -66,13 +66,13 @@ type Device struct {
 
 	// Only serve, the goroutine that owns the device, uses the fields below.
 	deadline *deadline
-	link     *link             // nil when down
-	token    uint64            // of the parameters on the chip
-	cached   map[*program]bool // programs that loaded parameters with that token
+	link     *link             // nil while the device is down
+	token    uint64            // token of the parameters on the chip
+	cached   map[*program]bool // programs that loaded parameters with the same token
 	last     *Model            // the model that last ran or loaded its parameters
 	recovery recovery          // the last recovery since an inference succeeded
 	nextLook time.Time         // when to look for a device that is down
-	warned   logLimit          // of interrupts
+	warned   logLimit          // limits the log lines about interrupts
 }
 
 // request is work for the goroutine that owns the device. If call is not nil, the goroutine calls it. With inputs or

@@ -8,7 +8,7 @@ import (
 
 // Requests of the USB standard Device Firmware Upgrade 1.1. wIndex is the number of the interface.
 const (
-	dfuOut = 0x21 // request types
+	dfuOut = 0x21 // request types, host to device and device to host
 	dfuIn  = 0xa1
 
 	dfuDetach    = 0

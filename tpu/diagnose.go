@@ -17,8 +17,8 @@ type Severity uint8
 
 const (
 	Fine    Severity = iota // the device works
-	Hint                    // it works, but could work better
-	Problem                 // it does not work
+	Hint                    // the device works, but could work better
+	Problem                 // the device does not work
 )
 
 func (s Severity) String() string { return [...]string{"ok", "hint", "problem"}[s] }

@@ -65,7 +65,7 @@ func ExampleList() {
 func ExampleDiagnose() {
 	device := emulator.New(emulator.Config{})
 	device.Refuse(tpu.ErrPermission)
-	machine := tpu.Machine{Root: fstest.MapFS{}, User: 1000} // tpu.ThisMachine() outside of an example
+	machine := tpu.Machine{Root: fstest.MapFS{}, User: 1000} // a real program calls tpu.ThisMachine()
 	for _, f := range tpu.Diagnose(context.Background(), emulator.NewBus(device), nil, machine) {
 		fmt.Printf("%v: USB port %v: %s\n  do: %s\n", f.Severity, f.Port, f.Text, f.Fix)
 	}

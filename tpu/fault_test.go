@@ -28,7 +28,7 @@ type rig struct {
 	input   [][]byte
 	want    [][]byte
 	opts    tpu.Options
-	counted bool // the test counts transfers from Open on
+	counted bool // the test counts the transfers that follow Open
 }
 
 // testModel is a model in its compiled and uncompiled form.

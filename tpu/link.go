@@ -11,14 +11,14 @@ import (
 
 // Endpoints of a device that runs its firmware (libedgetpu driver/usb/usb_ml_commands.cc).
 const (
-	endpointOut       = 0x01 // everything that goes to the chip
+	endpointOut       = 0x01 // all data for the chip
 	endpointOutput    = 0x81
 	endpointEvent     = 0x82
 	endpointInterrupt = 0x83
 )
 
 const (
-	maxBulkOut = 1 << 20 // bytes of one bulk-out transfer (USB_MAX_BULK_OUT_TRANSFER)
+	maxBulkOut = 1 << 20 // maximum bytes of one bulk-out transfer (USB_MAX_BULK_OUT_TRANSFER)
 	eventSize  = 16      // bytes
 )
 
@@ -26,14 +26,14 @@ const (
 type link struct {
 	conn     Conn
 	deadline *deadline
-	timeout  time.Duration // of a transfer
-	chunk    int           // bytes of a bulk-in transfer
+	timeout  time.Duration // time limit of a transfer
+	chunk    int           // size of a bulk-in transfer in bytes
 	word     [8]byte
 	event    [eventSize]byte
 	bounce   []byte // buffer for a bulk-in transfer that does not fit its destination
 	carry    []byte // the part of bounce that belongs to the next output
 
-	interrupts     sync.WaitGroup // the goroutine that reads interrupts
+	interrupts     sync.WaitGroup // waits for the goroutine that reads interrupts
 	stopInterrupts context.CancelFunc
 }
 

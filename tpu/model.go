@@ -13,7 +13,7 @@ type Model struct {
 	device *Device
 	pkg    *executable.Package
 	main   *program
-	cache  *program // loads parameters onto the chip; nil if there are none
+	cache  *program // loads parameters onto the chip; nil if the model has none to load
 }
 
 // Load prepares the program of pkg. It loads the parameters onto the chip if the chip holds none; otherwise the first

@@ -10,7 +10,7 @@ import (
 
 // Options configure a device. The zero value is ready to use.
 type Options struct {
-	Clock Clock // ClockHigh if zero
+	Clock Clock // zero means ClockHigh
 	// Firmware returns the firmware for a device in its boot ROM. If nil, FindFirmware searches FirmwarePaths.
 	Firmware func() ([]byte, error)
 	// Timeout is the time limit of every transfer and of every wait for a register. It must be longer than the slowest

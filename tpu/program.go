@@ -21,10 +21,10 @@ const (
 type stepKind uint8
 
 const (
-	stepSend    stepKind = iota // instructions, parameters or scratch to the device
-	stepInput                   // part of an input to the device
-	stepOutput                  // part of an output from the device
-	stepScratch                 // part of scratch from the device
+	stepSend    stepKind = iota // send instructions, parameters or scratch to the device
+	stepInput                   // send part of an input to the device
+	stepOutput                  // receive part of an output from the device
+	stepScratch                 // receive part of scratch from the device
 	stepEvent                   // wait for an interrupt of the scalar core
 )
 
@@ -32,11 +32,11 @@ const (
 type step struct {
 	kind   stepKind
 	header [8]byte // length and tag of bytes sent to the device
-	data   []byte  // of stepSend and stepScratch
-	layer  int     // of stepInput and stepOutput
-	offset int     // in the layer's bytes on the wire
+	data   []byte  // bytes of stepSend and stepScratch
+	layer  int     // index of the layer of stepInput and stepOutput
+	offset int     // offset in the layer's bytes on the wire
 	size   int     // bytes
-	number int     // interrupt of stepEvent
+	number int     // number of the interrupt of stepEvent
 }
 
 func (s *step) String() string {

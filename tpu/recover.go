@@ -16,9 +16,9 @@ const (
 )
 
 const (
-	explainTime = 200 * time.Millisecond // to read the registers that explain a failure
+	explainTime = 200 * time.Millisecond // time limit for reading the registers that explain a failure
 	lookEvery   = time.Second            // interval between searches for a device that is down
-	attempts    = 3                      // to open a device that is plugged in, before it counts as down
+	attempts    = 3                      // attempts to open a device that is plugged in, before it counts as down
 )
 
 // explain adds the chip's error registers to a failure, if they can still be read.
@@ -94,7 +94,7 @@ func (l *link) acknowledge(bits uint32) error {
 		r.set(0, regTopStatus+16)
 	}
 	if bits&interruptMemory != 0 {
-		r.change(regRAMTest, 0, 0) // writing the bits that are set clears them
+		r.change(regRAMTest, 0, 0) // writing back the bits that are set clears them
 		r.change(regBootFailure, 0, 0)
 		r.set(0, regTopStatus+32)
 	}
@@ -144,7 +144,7 @@ type recovery uint8
 const (
 	resetCore recovery = iota + 1
 	resetPort
-	resetDevice // boot it from its ROM
+	resetDevice // boot the device from its ROM
 )
 
 // recover recovers the device after cause, or marks it as down. With a nil cause it tries once to reopen a device that
@@ -231,7 +231,7 @@ func (d *Device) restart() error {
 	d.deadline.clear()
 	d.forget()
 	select {
-	case <-d.interrupts: // from before the reset
+	case <-d.interrupts: // an interrupt from before the reset
 	default:
 	}
 	if err := l.drain(); err != nil {

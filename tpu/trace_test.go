@@ -30,7 +30,7 @@ func sharedPackage(t testing.TB, name string) *executable.Package {
 type replay struct {
 	mu      sync.Mutex
 	info    USBInfo
-	answers map[register][][]byte // to reads of registers, in order
+	answers map[register][][]byte // answers to reads of registers, in order
 	regs    map[register]uint64
 	output  []int // lengths of bulk-in transfers
 	events  int

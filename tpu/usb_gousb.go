@@ -118,12 +118,12 @@ type libusbConn struct {
 	config  *gousb.Config
 	iface   *gousb.Interface
 
-	outs map[uint8]*gousb.OutEndpoint // of iface, by address
+	outs map[uint8]*gousb.OutEndpoint // OUT endpoints of iface, by address
 
 	control sync.Mutex // control transfers share the device's timeout
 
 	mu      sync.Mutex
-	streams map[uint8]*stream // by endpoint, if reads are posted
+	streams map[uint8]*stream // by endpoint; only those with posted reads
 }
 
 // stream keeps reads pending on an endpoint.

@@ -22,11 +22,11 @@ type usbfsConn struct {
 
 	mu       sync.Mutex
 	claimed  bool
-	iface    int  // if claimed
+	iface    int  // number of the interface if claimed is set
 	detached bool // a kernel driver had the interface
 	closed   bool
-	streams  map[uint8]*usbfsStream // by endpoint, if reads are posted
-	unused   []*urb                 // for reuse
+	streams  map[uint8]*usbfsStream // by endpoint; only those with posted reads
+	unused   []*urb                 // urbs for reuse
 }
 
 func newUSBFSConn(info USBInfo, file usbfsFile, configured, scatterGather bool) *usbfsConn {
@@ -80,7 +80,7 @@ func (c *usbfsConn) releaseInterface() {
 }
 
 func (c *usbfsConn) Control(ctx context.Context, requestType, request uint8, value, index uint16, p []byte) (int, error) {
-	const setup = 8 // bytes before the data
+	const setup = 8 // size of the setup packet, which precedes the data
 	u := c.take()
 	defer c.put(u)
 	u.space = append(u.space[:0], requestType, request)

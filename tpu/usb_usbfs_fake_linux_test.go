@@ -33,7 +33,7 @@ func (b *fakeUSBFS) Open(ctx context.Context, port Port) (Conn, error) {
 // fakeFile is a usbfsFile that makes the transfers through a Conn.
 type fakeFile struct {
 	conn    Conn
-	longest int    // maximum bytes of a transfer, beyond which it fails with ENOMEM; 0 means no limit
+	longest int    // maximum size of a transfer in bytes, 0 for no limit; longer ones fail with ENOMEM
 	holder  string // the driver that holds the interface
 	calls   []string
 

@@ -43,7 +43,7 @@ type urb struct {
 	data  []byte        // the bytes that the kernel reads or writes
 	ended chan struct{} // receives a value when the transfer has ended
 	pins  runtime.Pinner
-	space []byte // for the data of control transfers
+	space []byte // buffer for control transfers and posted reads
 }
 
 func newURB() *urb { return &urb{ended: make(chan struct{}, 1)} }
@@ -61,7 +61,7 @@ type kernelFile struct {
 	raw  syscall.RawConn
 
 	mu       sync.Mutex
-	inFlight map[uintptr]*urb // by the address that the kernel knows
+	inFlight map[uintptr]*urb // by the address passed to the kernel
 }
 
 func openKernelFile(name string) (*kernelFile, error) {

@@ -155,7 +155,7 @@ func TestUSBFSErrors(t *testing.T) {
 type echo struct {
 	replayConn
 	writes chan []byte
-	fail   int // the write that fails, from 1
+	fail   int // number of the write that fails, from 1; 0 if none fails
 	count  int
 }
 

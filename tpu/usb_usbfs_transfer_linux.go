@@ -41,7 +41,7 @@ func (u *urb) result(ctx context.Context, cancelled bool) (int, error) {
 	}
 	errno := unix.Errno(-u.status)
 	switch {
-	case errno != unix.ENOENT && errno != unix.ECONNRESET: // not the error of a cancelled transfer
+	case errno != unix.ENOENT && errno != unix.ECONNRESET: // the transfer was not cancelled
 		return n, usbfsError(ctx, errno)
 	case cancelled:
 		return n, usbfsError(ctx, ctx.Err())
@@ -97,7 +97,7 @@ func discard(file usbfsFile, urbs []*urb) {
 // usbfsStream keeps reads pending on an endpoint.
 type usbfsStream struct {
 	endpoint uint8
-	size     int // of a read, in bytes
+	size     int // size of a read in bytes
 
 	mu     sync.Mutex
 	urbs   []*urb // in the order in which the device serves them

@@ -48,7 +48,7 @@ func pairs(t testing.TB) map[string][2][]byte {
 // TestFind checks that every layer on the Edge TPU is found, and that the layers account
 // for all parameters except the tables of SOFTMAX.
 func TestFind(t *testing.T) {
-	tables := map[string]int{ // bytes; models of the newer compiler have them
+	tables := map[string]int{ // bytes; models of the newer compiler have such tables
 		"movenet_single_pose_lightning_ptq": 2368, // streamed; their meaning is not known
 		"mobilenet_v1_0.25_128_quant":       48256, "mobilenet_v1_0.5_160_quant": 48256,
 		"pairs/color_blue_64x64": 1280, "pairs/color_green_64x64": 1280, "pairs/color_red_64x64": 1280, "pairs/color_yellow_64x64": 1280,

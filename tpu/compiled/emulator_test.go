@@ -25,7 +25,7 @@ import (
 type photo struct {
 	path    string
 	support bool // the photo is used for training
-	query   int  // its number among the query photos of its class
+	query   int  // index among the query photos of the class
 	rgb     []byte
 	classifier.Example
 }

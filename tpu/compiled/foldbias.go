@@ -64,7 +64,7 @@ func unitDirection(embeddings []Embedding) []float64 {
 		if !(norm > first*1e-12) {
 			break
 		}
-		product := make([]float64, dim) // of the matrix and search
+		product := make([]float64, dim) // product of the matrix and search
 		axpy(product, lambda, search)
 		for _, e := range embeddings {
 			axpy(product, dot(e.Unit, search), e.Unit)

@@ -202,7 +202,7 @@ func (p *Pair) embedding(frozen *tflite.Model, at int) (quantization, error) {
 	tensor := p.uncompiled.Subgraphs[0].Operators[at].Inputs[0]
 	for next := at; ; {
 		op, output := source(p.uncompiled, tensor)
-		if op < 0 || op >= next { // or a cycle: operators are in execution order
+		if op < 0 || op >= next { // an input or a constant, or a cycle: operators are in execution order
 			return quantization{}, fmt.Errorf("%w: it has no layer before the last", ErrCompiled)
 		}
 		if all := frozen.Subgraphs[0].Operators; op < len(all) {
@@ -237,7 +237,7 @@ func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, err
 		if f.Multipliers != nil {
 			multiplier, zero = f.Multipliers[c], f.Zeros[c]
 		}
-		step := float64(multiplier) * float64(p.layers[at].output().scale) // of the accumulator
+		step := float64(multiplier) * float64(p.layers[at].output().scale) // real number that one unit of the accumulator represents
 		for _, w := range f.Weights[c*f.Inputs:][:f.Inputs] {
 			l.Weights = append(l.Weights, float32(float64(int(w)-int(zero))*step/float64(in.scale)))
 		}

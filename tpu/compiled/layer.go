@@ -12,13 +12,13 @@ import (
 
 // A layer is an operator as the Edge TPU computes it.
 type layer struct {
-	operator int // of the model
+	operator int // index in the model
 	name     string
 	kind     tflite.BuiltinOperator
 	filter   *executable.Filter // nil for a layer without weights
 	signed   bool               // the model's weights are int8
 	stage    *executable.Stage  // nil if its place is not known
-	sum      *executable.Sum    // of an ADD, instead of stage
+	sum      *executable.Sum    // set instead of stage for an ADD
 	// around holds the quantization of the inputs and outputs. The quantization must not change if
 	// the place of the constants derived from it is not known.
 	around []quantization

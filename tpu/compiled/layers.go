@@ -11,9 +11,9 @@ import (
 // model.
 type Layer struct {
 	Operator int    // index in the uncompiled model
-	Name     string // of the output tensor
+	Name     string // name of the output tensor
 	Kind     string // such as CONV_2D
-	OnCPU    bool   // the compiler left it to the CPU
+	OnCPU    bool   // the compiler left the operator to the CPU
 
 	// Shape is [outputs, height, width, inputs] of the weights; nil for a layer without
 	// weights and for one on the CPU.

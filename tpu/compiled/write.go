@@ -17,7 +17,7 @@ type change struct {
 	*placed
 	filter *executable.Filter // nil for a layer without weights
 	stage  executable.Stage
-	sum    *executable.Sum // of an ADD, instead of filter and stage
+	sum    *executable.Sum // set instead of filter and stage for an ADD
 }
 
 // write returns the compiled model with all changes made, and its program. If the file

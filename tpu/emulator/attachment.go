@@ -30,7 +30,7 @@ type attachment struct {
 type urb struct {
 	transfer
 	number uint32
-	timer  *time.Timer // of a delayed transfer
+	timer  *time.Timer // set for a delayed transfer
 }
 
 // attach serves an imported device on a connection until the connection or ctx ends or the device is unplugged. It closes

@@ -20,7 +20,7 @@ const maxPayload = 64 << 20
 
 // chip is the state of the Edge TPU core.
 type chip struct {
-	stopped bool // by a fatal error, until reset
+	stopped bool // a fatal error stopped the core; cleared by a reset
 
 	// The stream on the bulk endpoint consists of headers of 8 bytes, each followed by its payload.
 	header  [8]byte
@@ -31,7 +31,7 @@ type chip struct {
 
 	run   *program // the running program, or nil
 	step  int      // index of the current hint
-	begun bool     // the step was announced
+	begun bool     // the current step was announced
 
 	due       bool // the outputs must be computed before the next step
 	computing bool
@@ -45,7 +45,7 @@ type chip struct {
 type cached struct {
 	program *program
 	bytes   []byte
-	version int // number of the load
+	version int // value of loads when these parameters were loaded
 }
 
 // reset aborts the running program and drops incomplete payloads.
@@ -177,7 +177,7 @@ func (c *chip) advance(d *Device) (moved bool) {
 		case h.Kind == executable.Interrupt:
 			d.event(h.Tag(), 0, 0)
 		case h.Kind != executable.Fence:
-			return moved // the host's turn
+			return moved // the host must send the next bytes
 		}
 		c.step, c.begun, moved = c.step+1, false, true
 	}

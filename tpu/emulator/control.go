@@ -22,7 +22,7 @@ type answer uint8
 
 const (
 	answered answer = iota
-	refused         // with a stall
+	refused         // the device stalls
 	ignored         // the firmware neither answers nor stalls, so the host times out
 )
 

@@ -45,14 +45,14 @@ func TestDescriptors(t *testing.T) {
 		speed       tpu.Speed
 		application bool
 		value       uint16
-		want        string // empty for a stall
+		want        string // empty if the device should stall
 	}{
 		{tpu.HighSpeed, true, 0x0100, "12 01 10 02 00 00 00 40 d1 18 02 93 00 01 00 00 00 01"},
 		{tpu.SuperSpeed, true, 0x0100, "12 01 10 03 00 00 00 09 d1 18 02 93 00 01 00 00 00 01"},
 		{tpu.HighSpeed, true, 0x0200, fmt.Sprintf(high, "02")},
 		{tpu.HighSpeed, true, 0x0700, fmt.Sprintf(high, "07")},
 		{tpu.SuperSpeed, true, 0x0200, fmt.Sprintf(super, "02")},
-		{tpu.SuperSpeed, true, 0x0205, fmt.Sprintf(super, "02")}, // the index is ignored
+		{tpu.SuperSpeed, true, 0x0205, fmt.Sprintf(super, "02")}, // the device ignores the index
 		{tpu.SuperSpeed, true, 0x0700, fmt.Sprintf(super, "07")},
 		{tpu.HighSpeed, true, 0x0600, "0a 06 10 02 00 00 00 40 01 00"},
 		{tpu.SuperSpeed, true, 0x0600, "0a 06 10 03 00 00 00 09 01 00"},

@@ -41,7 +41,7 @@ type Device struct {
 	plugged    bool
 	gone       chan struct{} // closed when unplugged
 	identity   identity
-	address    int // on the bus; changes with each reset
+	address    int // bus address; changes with each reset
 	session    int // counts resets and unplugs, which end earlier connections
 	configured bool
 	claimed    *conn
@@ -57,8 +57,8 @@ type Device struct {
 	hung      bool
 	faults    []Fault
 	transfers int
-	counts    [endpointCount]int // transfers by endpoint
-	lines     int                // written to the transcript
+	counts    [endpointCount]int // number of transfers by endpoint
+	lines     int                // number of lines written to the transcript
 }
 
 // identity is one of the two USB identities of a device.
@@ -229,7 +229,7 @@ type Fault struct {
 	At       int
 	Endpoint uint8
 	Kind     FaultKind
-	Delay    time.Duration // of a transfer with Kind Delay
+	Delay    time.Duration // duration of the delay if Kind is Delay
 }
 
 // Script replaces the pending faults and restarts the count of transfers.

@@ -9,9 +9,9 @@ import (
 // the weights of rows output channels, in blocks of 4 input channels. It begins with a header of biases and, if
 // channels are quantized separately, of multipliers and zero points.
 type layout struct {
-	outputs, inputs, height, width int // of the filter; a depthwise filter has as many inputs as outputs
+	outputs, inputs, height, width int // shape of the filter; a depthwise filter has as many inputs as outputs
 	depthwise                      bool
-	rows                           int // output channels of a tile
+	rows                           int // number of output channels of a tile
 	perChannel, bias               bool
 	// inputsFirst orders weights by block of input channels, then by filter position, instead of the other way round.
 	inputsFirst bool

@@ -12,9 +12,9 @@ import (
 // network holds the layers that a program computes, in order. Weights and multipliers come from the bytes that the chip
 // receives.
 type network struct {
-	tensors     []*tensor // by tensor index in the uncompiled model; nil for constants
+	tensors     []*tensor // indexed by tensor of the uncompiled model; nil for constants
 	layers      []*layer
-	ins, outs   []*tensor // by input and output layer of the executable
+	ins, outs   []*tensor // indexed by input and output layer of the executable
 	patches     []int16   // buffer for the windows of a convolution
 	sums        []int32   // buffer for the accumulators of one position
 	prepared    bool      // the layers hold the parameters of version
@@ -44,13 +44,13 @@ type layer struct {
 	layout   *layout
 	streamed bool    // the parameters are sent with every run
 	pairs    []int64 // weights of output channels 0 and 1 together, then of 2 and 3, …: see convolve
-	weights  []int16 // of a depthwise filter, in TensorFlow Lite's order
+	weights  []int16 // weights of a depthwise filter, in TensorFlow Lite's order
 	biases   []int32
-	channels []stage // by output channel
+	channels []stage // indexed by output channel
 
-	predicted stage        // from the uncompiled model
-	places    []stagePlace // of the stages in the program; none if they were not found
-	stages    []stage      // read from places, or predicted
+	predicted stage        // computed from the uncompiled model
+	places    []stagePlace // places of the stages in the program; empty if they were not found
+	stages    []stage      // read from places, or a copy of predicted
 
 	// numerators and bias are the constants of an addition. factors is their place in the program, or nil if they were
 	// not found.

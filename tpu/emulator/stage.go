@@ -9,7 +9,7 @@ import (
 // stage holds the constants that convert accumulators to output codes, and the zero points of the operands.
 type stage struct {
 	multiplier, low, high    float32
-	weightZero, inZero, zero int32 // of the filter, the input, the output
+	weightZero, inZero, zero int32 // zero points of the filter, the input and the output
 }
 
 // stagePlace locates a stage in a program. A stage spans three 128-bit instructions, and word is the index of the
@@ -25,7 +25,7 @@ const (
 	lowField        = 93
 	zeroField       = 29 + 128
 
-	biasField = 125 // of an addition
+	biasField = 125 // position of an addition's bias
 
 	zeroBits   = 8
 	floatBits  = 32

@@ -158,7 +158,7 @@ func replay(t *testing.T, d *Device, trace *tracetest.Trace) {
 		default:
 			p, rest = rest[:x.Asked], rest[x.Asked:]
 			n, err = c.Write(ctx, x.Endpoint, p)
-			if x.Tag == tagInstructions { // they contain addresses of the host
+			if x.Tag == tagInstructions { // instructions contain addresses chosen by the host
 				start, wanted = nil, "-"
 			}
 		}

@@ -41,10 +41,10 @@ type transfer struct {
 	// withdrawn means that the transfer was cancelled, possibly before it was submitted.
 	withdrawn bool
 
-	index int  // of the endpoint
-	waits bool // in the queue of the endpoint
-	held  bool // delayed until release
-	cut   bool // truncated to half of its data
+	index int  // index of the endpoint
+	waits bool // the transfer is in the queue of the endpoint
+	held  bool // the transfer is delayed until release is called
+	cut   bool // a fault truncates the transfer to half of its data
 	next  *transfer
 }
 

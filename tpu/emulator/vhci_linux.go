@@ -96,7 +96,7 @@ func connectVHCI(ctx context.Context, d *Device, port int) (net.Conn, error) {
 	theirs, ours := os.NewFile(uintptr(fds[0]), "vhci"), os.NewFile(uintptr(fds[1]), "emulator")
 	defer theirs.Close()     // the kernel keeps its own reference
 	defer ours.Close()       // as does the returned Conn
-	const device = 1<<16 | 2 // bus and device number at this end, which nothing uses
+	const device = 1<<16 | 2 // bus and device numbers of the device here; the kernel does not use them
 	line := fmt.Appendf(nil, "%d %d %d %d", port, theirs.Fd(), device, linuxSpeed(d.config.Speed))
 	if err := os.WriteFile(vhci+"attach", line, 0); err != nil {
 		return nil, err

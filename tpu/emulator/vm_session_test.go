@@ -140,7 +140,7 @@ func refused(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	setFSUser := func(id uintptr) { syscall.RawSyscall(syscall.SYS_SETFSUID, id, 0, 0) } // of this thread
+	setFSUser := func(id uintptr) { syscall.RawSyscall(syscall.SYS_SETFSUID, id, 0, 0) } // applies to this thread only
 	setFSUser(65534)
 	conn, err = bus.Open(ctx, port)
 	setFSUser(0)
@@ -170,7 +170,7 @@ func kernelDriver(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port)
 			}
 		}
 	}
-	exec.Command("insmod", "/modules/usbserial.ko").Run() // it may be loaded already
+	exec.Command("insmod", "/modules/usbserial.ko").Run() // the module may be loaded already
 	defer func() {
 		if out, err := exec.Command("rmmod", "usbserial").CombinedOutput(); err != nil { // unloaded, the driver forgets the IDs
 			t.Errorf("rmmod usbserial: %v: %s", err, out)

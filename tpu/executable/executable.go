@@ -58,9 +58,9 @@ type Type uint8
 
 // The types of executables.
 const (
-	StandAlone       Type = iota // for every inference; streams all its parameters
-	ParameterCaching             // once, to load parameters onto the chip
-	ExecutionOnly                // for every inference, after ParameterCaching
+	StandAlone       Type = iota // runs for every inference and streams all its parameters
+	ParameterCaching             // runs once to load parameters onto the chip
+	ExecutionOnly                // runs for every inference, after ParameterCaching
 )
 
 func (t Type) String() string {
@@ -87,9 +87,9 @@ type Executable struct {
 	// Deterministic means that Hints list every transfer of the program.
 	Deterministic         bool
 	Inputs, Outputs       []Layer
-	EstimatedCycles       int64 // clock cycles of one run, by the compiler; 0 if unknown
+	EstimatedCycles       int64 // clock cycles of one run, as estimated by the compiler; 0 if unknown
 	NarrowMemoryPerTile   int   // bytes
-	ParametersInTPUMemory bool  // in off-chip memory, which Coral devices lack
+	ParametersInTPUMemory bool  // the parameters are in off-chip memory, which Coral devices lack
 }
 
 // Input returns the input layer with that name, or nil.
@@ -143,7 +143,7 @@ type Field struct {
 	Bit    int // position in the chunk; bit 0 is the lowest bit of byte 0
 	Buffer Buffer
 	Half   Half
-	Name   string // of the layer if Buffer is Input or Output
+	Name   string // name of the layer if Buffer is Input or Output
 	Batch  int
 }
 
@@ -175,15 +175,15 @@ func (k HintKind) String() string {
 // A Hint is one step of a run. The program expects the steps in this order.
 type Hint struct {
 	Kind HintKind
-	Out  bool // of a Transfer: from the chip to the host
+	Out  bool // for a Transfer: from the chip to the host
 	// A Transfer moves Size bytes at Offset in Buffer. If the buffer is an input or output, Name is
 	// the name of its layer.
 	Buffer       Buffer
 	Name         string
 	Batch        int
 	Offset, Size int
-	Chunk        int // of Instructions: index into Chunks
-	Number       int // of an Interrupt: 0 to 3
+	Chunk        int // for Instructions: index into Chunks
+	Number       int // for an Interrupt: 0 to 3
 }
 
 // Tag returns the chip's number for the transfer or interrupt: 0 for instructions,

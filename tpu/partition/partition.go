@@ -38,7 +38,7 @@ func (p Place) String() string { return [...]string{"tpu", "cpu before", "cpu af
 // An Operator describes an operator of the model and says where it runs.
 type Operator struct {
 	Index int
-	Name  string // of its kind, such as CONV_2D
+	Name  string // name of its kind, such as CONV_2D
 	Place Place
 	// Reason says why the Edge TPU can't run the operator, or is "" if it can. Even then, the
 	// operator runs on the CPU if it depends on one that runs after the Edge TPU.

@@ -93,7 +93,7 @@ func unsupported(rules map[string]rule, m *tflite.Model, op *tflite.Operator) st
 			}
 			*list.to = append(*list.to, &tensors[t])
 			if m.TensorBytes(0, t) != nil {
-				continue // weights, a shape, an axis
+				continue // a constant: weights, a shape or an axis
 			}
 			if reason := unsupportedTensor(&tensors[t], name); reason != "" {
 				return fmt.Sprintf("tensor %d %s", t, reason)

@@ -54,7 +54,7 @@ type Options struct {
 // backbone.Accelerator.
 type Pool struct {
 	options    Options
-	choice     string     // auto, cpu, tpu or usb
+	choice     string     // "auto", "cpu", "tpu" or "usb"
 	ports      []tpu.Port // of usb
 	uncompiled *tflite.Model
 

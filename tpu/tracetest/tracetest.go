@@ -101,7 +101,7 @@ func (x Transfer) String() string {
 
 // A Trace is a recording with its model.
 type Trace struct {
-	Name      string // of the file, without extension
+	Name      string // name of the file without extension
 	HighSpeed bool   // USB 2
 	Boot      bool   // the recording starts in the boot ROM
 	Transfers []Transfer
@@ -153,7 +153,7 @@ func read(file, models string) (*Trace, error) {
 		t.HighSpeed = t.HighSpeed || x.Endpoint == Output && x.Asked == 256
 		t.Boot = t.Boot || x.Firmware()
 	}
-	_, wanted, _ := strings.Cut(t.Name, "-") // without app- or boot-
+	_, wanted, _ := strings.Cut(t.Name, "-") // the name without app- or boot-
 	best := -1
 	err = filepath.WalkDir(models, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".tflite") {
