@@ -23,8 +23,8 @@ func twoPorts(t *testing.T) (r *rig, second *emulator.Device, ports [2]tpu.Port)
 	return r, second, ports
 }
 
-// TestOtherBus checks that a Device opened without a port is found on another bus, where it appears
-// when its link falls back from USB 3 to USB 2.
+// TestOtherBus checks that a Device opened without a port follows its accelerator to another bus,
+// as when the link falls back from USB 3 to USB 2.
 func TestOtherBus(t *testing.T) {
 	for _, down := range []bool{false, true} {
 		r, second, ports := twoPorts(t)

@@ -73,7 +73,7 @@ func (r *registers) wake(c Clock) {
 	r.set(0x1e02, regDeepSleep) // sleep after 2 idle cycles, take 30 cycles to wake
 }
 
-// start brings the chip from any state to running, with the same register accesses in the same order as libedgetpu.
+// start makes the chip run, whatever its state, with the same register accesses in the same order as libedgetpu.
 func (l *link) start(c Clock) error {
 	r := registers{link: l}
 	r.change(regPhy, 0x3f00, 0) // keep the transceiver on

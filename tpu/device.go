@@ -283,7 +283,7 @@ func (d *Device) perform(r *request) {
 			err = d.explain(r.call(d.link))
 			r.done <- err
 		case !r.infers():
-			// If the chip holds parameters, the first inference loads those of r, as with libedgetpu.
+			// If the chip already holds parameters, the model's first inference loads its own, as with libedgetpu.
 			if d.token == 0 {
 				err = d.explain(d.parameters(r.model))
 			}

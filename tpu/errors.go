@@ -71,7 +71,7 @@ type DeviceError struct {
 	// interface.
 	HIB, FirstHIB uint64
 	// ScalarStatus is the state of the scalar core, ScalarError the error that stopped it, and PC its position in the
-	// program, in instructions of 16 bytes.
+	// program, counted in instructions of 16 bytes.
 	ScalarStatus, ScalarError, PC uint64
 }
 

@@ -22,10 +22,10 @@ const (
 	FirmwareName   = "apex_latest_single_ep.bin" // name of the file in libedgetpu and of the download
 )
 
-// firmwareStart is the beginning of the firmware. It is used to find the firmware in a library.
+// firmwareStart is the beginning of the firmware, with which extractFirmware finds it in a library.
 var firmwareStart = []byte{0x02, 0x1e, 0x57, 0x02, 0x14, 0xfa, 0xc2, 0x2f, 0xc2, 0x31, 0xc2, 0x23, 0x22, 0x12, 0x24, 0x68}
 
-// maxLibrary limits how many bytes of a file are searched. libedgetpu has about 1 MB.
+// maxLibrary limits how many bytes of a file are searched. libedgetpu is about 1 MB.
 const maxLibrary = 64 << 20
 
 // FirmwarePaths returns the files in which to look for the firmware: the one that package backbone/models downloads,

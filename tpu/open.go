@@ -21,8 +21,8 @@ type Options struct {
 	Settle time.Duration
 	// Appear is the time limit for a device to return to the bus after a reset of its port. 0 means 10 seconds.
 	Appear time.Duration
-	// Patience is the time limit of inferences that wait for a recovering device. After it, inferences fail at once,
-	// while the driver keeps looking for the device. 0 means 10 seconds.
+	// Patience limits the time that inferences wait for a recovering device. After that time they fail at once, while
+	// the driver keeps looking for the device. 0 means 10 seconds.
 	Patience time.Duration
 	// AnyPort lets a device that has left its port come back at another port, unless another Device of this process
 	// uses that port. Open sets it for the zero Port.
@@ -148,8 +148,8 @@ func (o *opening) open(reboot bool) (*link, error) {
 
 func (i USBInfo) known() bool { return i.Boot() || i.Application() }
 
-// reset resets the port and opens the device again, which may have the other USB identity then. If detach is set, it
-// first sends the device back to its boot ROM.
+// reset resets the port and opens the device again. The device may come back with its other USB identity. If detach is
+// set, it first sends the device back to its boot ROM.
 func (o *opening) reset(l *link, detach bool, want func(USBInfo) bool) (*link, error) {
 	if detach {
 		// The reset shows whether the request worked.

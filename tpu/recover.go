@@ -215,7 +215,7 @@ func (d *Device) down(err error) {
 	d.opts.Log.Error("Edge TPU is down", "port", d.port, "error", err)
 }
 
-// shut closes the link.
+// shut closes the link and forgets the parameters on the chip.
 func (d *Device) shut() {
 	if d.link != nil {
 		d.link.close()

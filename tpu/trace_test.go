@@ -157,8 +157,8 @@ func (c *replayConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, e
 	return 0, ctx.Err()
 }
 
-// testFirmware returns Google's firmware if it is installed, or else zeros. Only with the genuine firmware can its
-// hashes be compared with those in traces.
+// testFirmware returns Google's firmware if it is installed, or else zeros. Only the genuine firmware has the hashes
+// that are recorded in traces.
 func testFirmware() (firmware []byte, genuine bool) {
 	paths := FirmwarePaths()
 	if path := os.Getenv("IMPRINT_FIRMWARE"); path != "" {
@@ -170,8 +170,8 @@ func testFirmware() (firmware []byte, genuine bool) {
 	return make([]byte, FirmwareSize), false
 }
 
-// TestTraces compares the transfers of this driver with those of Google's in every trace: every class, vendor and bulk
-// transfer, in order, with its payload. Instructions contain addresses chosen by the host, so only their start and
+// TestTraces compares this driver's transfers with those of Google's driver in every trace: every class, vendor and
+// bulk transfer, in order, with its payload. Instructions contain addresses chosen by the host, so only their start and
 // length are compared.
 func TestTraces(t *testing.T) { tracetest.All(t, compareTrace) }
 
@@ -229,7 +229,7 @@ func compareTrace(t *testing.T, trace *tracetest.Trace) {
 
 // same compares the parts of two transfers that depend on the driver.
 func same(got, want tracetest.Transfer, firmware bool) bool {
-	// Addresses change the hash of instructions in every run. No address is among the first bytes.
+	// Addresses change the hash of instructions in every run. The first bytes contain no addresses.
 	if got.Tag == 0 && want.Tag == 0 || got.Firmware() && !firmware {
 		got.Sum = want.Sum
 	}
@@ -255,7 +255,7 @@ func tracedClock(trace *tracetest.Trace) Clock {
 	return ClockHigh
 }
 
-// settle drops standard requests and cancelled transfers, and moves events behind the outputs around them: the order in
+// settle drops standard requests and cancelled transfers, and moves events after the outputs around them: the order in
 // which transfers on different IN endpoints end depends on timing.
 func settle(all []tracetest.Transfer) []tracetest.Transfer {
 	var list []tracetest.Transfer

@@ -16,8 +16,8 @@ const (
 	Product     = 0x9302
 )
 
-// Port identifies the USB port that a device is plugged into. It stays the same when the device changes its identity.
-// Accelerators have no serial number, so only the port distinguishes two of them.
+// Port identifies the USB port that a device is plugged into. The port stays the same when the device changes its
+// identity. Accelerators have no serial number, so only the port distinguishes two of them.
 type Port struct {
 	Bus  int    // number of the bus, from 1
 	Path string // port numbers from the root hub to the device, joined by dots: "2.3"
@@ -113,7 +113,7 @@ type Conn interface {
 	Write(ctx context.Context, endpoint uint8, p []byte) (int, error)
 	// Read makes a bulk or interrupt transfer of at most len(p) bytes. Reads on one endpoint are served in order.
 	Read(ctx context.Context, endpoint uint8, p []byte) (int, error)
-	// Post keeps count transfers of size bytes waiting on an IN endpoint, so that the device never waits for the host.
+	// Post keeps count transfers of size bytes pending on an IN endpoint, so that the device never waits for the host.
 	// Later Reads on that endpoint need slices of size bytes. A transport that loses no data between two Reads may
 	// ignore Post.
 	Post(endpoint uint8, size, count int) error

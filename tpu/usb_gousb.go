@@ -286,7 +286,7 @@ func usbError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	// gousb passes some errors on as text.
+	// gousb returns some errors only as text.
 	is := func(e error) bool { return errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) }
 	var kind error
 	switch {

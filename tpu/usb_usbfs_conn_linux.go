@@ -37,7 +37,7 @@ func newUSBFSConn(info USBInfo, file usbfsFile, configured, scatterGather bool) 
 
 func (c *usbfsConn) Info() USBInfo { return c.info }
 
-// Claim takes the interface from a kernel driver, which gets it back when the interface is released.
+// Claim takes the interface over from a kernel driver. Releasing the interface returns it to that driver.
 func (c *usbfsConn) Claim(ctx context.Context, iface int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -67,7 +67,7 @@ func (c *usbfsConn) Claim(ctx context.Context, iface int) error {
 	return nil
 }
 
-// releaseInterface releases the claimed interface. c.mu is locked.
+// releaseInterface releases the claimed interface. The caller holds c.mu.
 func (c *usbfsConn) releaseInterface() {
 	if !c.claimed {
 		return

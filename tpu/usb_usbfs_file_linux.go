@@ -79,8 +79,8 @@ func openKernelFile(name string) (*kernelFile, error) {
 	return f, nil
 }
 
-// capabilities returns the capability bits of the kernel and host controller. Kernels that are too old to report them
-// have none.
+// capabilities returns the capability bits of the kernel and host controller. It returns 0 if the kernel is too old to
+// report them.
 func (f *kernelFile) capabilities() uint32 {
 	var bits uint32
 	if err := ioctl(f.fd, usbfsCapabilities, unsafe.Pointer(&bits)); err != nil {

@@ -68,18 +68,18 @@ func (p *Pair) rewriteCPUOps(out, m *tflite.Model) (changed bool, err error) {
 // tensorsOf lists the inputs and then the outputs of an operator.
 func tensorsOf(op *tflite.Operator) []int32 { return slices.Concat(op.Inputs, op.Outputs) }
 
-// requantize copies the quantization of is to tensor if is and was differ in quantization. It
-// reports whether they do.
-func requantize(tensor, was, is *tflite.Tensor) bool {
-	if is.Quantization == nil || was.Quantization == nil ||
-		slices.Equal(is.Quantization.Scale, was.Quantization.Scale) && slices.Equal(is.Quantization.ZeroPoint, was.Quantization.ZeroPoint) {
+// requantize compares the quantization of two tensors, before and after. If they differ, it copies
+// that of after to tensor and returns true.
+func requantize(tensor, before, after *tflite.Tensor) bool {
+	if after.Quantization == nil || before.Quantization == nil ||
+		slices.Equal(after.Quantization.Scale, before.Quantization.Scale) && slices.Equal(after.Quantization.ZeroPoint, before.Quantization.ZeroPoint) {
 		return false
 	}
 	q := tflite.Quantization{}
 	if tensor.Quantization != nil {
 		q = *tensor.Quantization
 	}
-	q.Scale, q.ZeroPoint, q.Dimension = slices.Clone(is.Quantization.Scale), slices.Clone(is.Quantization.ZeroPoint), is.Quantization.Dimension
+	q.Scale, q.ZeroPoint, q.Dimension = slices.Clone(after.Quantization.Scale), slices.Clone(after.Quantization.ZeroPoint), after.Quantization.Dimension
 	tensor.Quantization = &q
 	return true
 }

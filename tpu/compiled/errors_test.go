@@ -86,7 +86,7 @@ func TestWriteLastLayerErrors(t *testing.T) {
 		{"deeplabv3_mnv2_dm05_pascal_quant", 3, 256, nil, ErrCompiled, "the compiler left it to the CPU"},
 		{"movenet_single_pose_lightning_ptq", 3, 24, nil, ErrCompiled, "not the last layer of a classifier"},
 		{"pairs/color_red_64x64", 2, 4096, nil, ErrCompiled, "CONCATENATION follows it"},
-		{"pairs/dense_256", 3, 256, nil, ErrCompiled, "no biases to keep the 253 rows without a class down"},
+		{"pairs/dense_256", 3, 256, nil, ErrCompiled, "no biases, which would keep the 253 rows without a class below the others"},
 		{small, 3, 1024, nil, ErrCompiled, "it takes 256 values, the new layer 1024"},
 		{small, 1002, 256, nil, ErrCompiled, "it has room for 1001 classes, not for 1002"},
 		{small, 0, 256, nil, ErrLayer, "0 labels"},

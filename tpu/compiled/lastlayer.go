@@ -65,8 +65,8 @@ type Written struct {
 	// embeddings that are not scaled to unit vectors. ReadLastLayer returns it after
 	// rounding.
 	Layer *LastLayer
-	// LogitScale is the factor by which logits were multiplied to fill the 8 bits of the
-	// layer's output. Above 1 scores become more confident, below 1 less.
+	// LogitScale is the factor by which logits were multiplied to fill the 8 bits of the layer's
+	// output. A factor above 1 makes scores more confident, a factor below 1 less confident.
 	LogitScale float64
 	// Disagreements is the number of embeddings whose predicted class changes, and
 	// Embeddings the number of all embeddings.

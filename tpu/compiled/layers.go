@@ -15,8 +15,8 @@ type Layer struct {
 	Kind     string // such as CONV_2D
 	OnCPU    bool   // the compiler left the operator to the CPU
 
-	// Shape is [outputs, height, width, inputs] of the weights; nil for a layer without
-	// weights and for one on the CPU.
+	// Shape is [outputs, height, width, inputs] of the weights. It is nil for a layer without
+	// weights and for a layer on the CPU.
 	Shape []int
 	// NotFound is set if the weights were found nowhere or at several places.
 	NotFound bool

@@ -77,9 +77,9 @@ func bestLogit(l *LastLayer, embeddings []Embedding, length float64) float64 {
 // fitOutput returns the factor and the bias that bring logits of up to high into the
 // range of p's output.
 //
-// The logits of all classes add up to 0, so the logit of the predicted class is never below 0. It
-// must get a code, and a score above the sum of the scores of the spare rows, which have code 0.
-// The codes of the other classes don't matter.
+// The logits of all classes add up to 0, so the logit of the predicted class is never below 0. That
+// logit must get a code and a score above the sum of the scores of the spare rows, which have code
+// 0. The codes of the other classes don't matter.
 func (p *placed) fitOutput(classes int, high float64) (scale, shift float64) {
 	out, biased := p.output(), !p.place.Form.NoBias
 	top, bottom := float64(float64(out.scale)*(255*(1+outputFill)/2-float64(out.zero))), 0.0
@@ -119,7 +119,7 @@ func (p *placed) encode(l *LastLayer, shift float64, in quantization) (*change, 
 	}
 	if p.place.Form.NoBias {
 		if classes < f.Outputs && out.zero != 0 {
-			return nil, fmt.Errorf("%w: it has no biases to keep the %d rows without a class down", ErrCompiled, f.Outputs-classes)
+			return nil, fmt.Errorf("%w: it has no biases, which would keep the %d rows without a class below the others", ErrCompiled, f.Outputs-classes)
 		}
 		return &change{placed: p, filter: f, stage: stage}, nil
 	}

@@ -97,8 +97,8 @@ func (p *Pair) mismatch(m *tflite.Model, i int, l *layer) string {
 }
 
 // fixedOptions returns those options of an operator that the program depends on. It leaves out
-// activations, which are part of a stage, shapes, which tensors have, and the strides of a pool
-// with one output per channel, which have no effect.
+// activations, which are part of a stage, and shapes, which are part of tensors. It also leaves out
+// the strides of a pool with one output per channel, since they have no effect.
 func fixedOptions(m *tflite.Model, kind tflite.BuiltinOperator, op *tflite.Operator) any {
 	o := op.Options
 	switch kind {

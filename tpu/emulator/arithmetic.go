@@ -6,8 +6,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// run computes the program's outputs, as on the wire, from its inputs and the parameters k on the chip. If there are no
-// parameters, k is nil.
+// run computes the bytes of the program's outputs on the wire from its inputs and the parameters k on the chip. If
+// there are no parameters, k is nil.
 //
 // The chip's arithmetic is not published. Operators with a stage reproduce recordings of a physical device: exact
 // accumulators, one product rounded to float32, rounding half to even. SOFTMAX is the exact function rounded to the

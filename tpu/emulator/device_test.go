@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// register returns a device that knows a model but outputs a fixed pattern, and the model's package.
+// register returns a device and the package of a model. The device knows the model, but its outputs
+// are a fixed pattern.
 func register(t *testing.T, config Config, model string) (*Device, *executable.Package) {
 	t.Helper()
 	config.Application = true

@@ -6,7 +6,7 @@ import (
 )
 
 // layout describes the places of a layer's weights in the parameter stream. The stream consists of tiles. A tile holds
-// the weights of rows output channels, in blocks of 4 input channels. It begins with a header of biases and, if
+// the weights of rows output channels, in blocks of 4 input channels. Each tile begins with a header of biases and, if
 // channels are quantized separately, of multipliers and zero points.
 type layout struct {
 	outputs, inputs, height, width int // shape of the filter; a depthwise filter has as many inputs as outputs

@@ -59,8 +59,8 @@ type layer struct {
 	factors    *executable.SumPlace
 }
 
-// stage returns the stage of an output channel. A program has one stage for each tile of channels, or a few stages that
-// loop over the tiles.
+// stage returns the stage of an output channel. A program has one stage for each tile of channels, or fewer if it loops
+// over tiles.
 func (l *layer) stage(o int) *stage {
 	return &l.stages[o/l.layout.rows*len(l.stages)/l.layout.tiles()]
 }

@@ -99,7 +99,7 @@ type program struct {
 	// requantized also holds the bits that determine how layers are requantized.
 	addresses, requantized []mask
 
-	// The bytes received for the current or last run, and the bytes of its results on the wire.
+	// These fields hold the bytes received for the current or last run, and the bytes of its results on the wire.
 	chunks     [][]byte
 	inputs     [][]byte // by input layer
 	parameters []byte

@@ -114,7 +114,7 @@ func (r *registers) asleep() bool { return r.get(scuCtrl3)>>8&3 == 2 }
 // running reports whether the scalar core runs.
 func (r *registers) running() bool { return !r.asleep() && r.get(scalarCoreRun) == 1 }
 
-// reachable reports whether the firmware allows access to an address, of 64 bits if wide is set, else of 32 bits.
+// reachable reports whether the firmware allows an access of 64 bits, if wide is set, or else of 32 bits to an address.
 func reachable(address uint32, wide bool) bool {
 	switch {
 	case 0x40000 <= address && address <= 0x7ffff8, 0x30000 <= address && address <= 0x3fff8:

@@ -77,8 +77,8 @@ type endpoint struct {
 	halted        bool
 	waiting, last *transfer // in order of submission
 
-	// data holds the messages that an IN endpoint has to send, and ends their ends in data. All bytes before start have
-	// been sent. The first message that is not completely sent begins at origin.
+	// data holds the messages that an IN endpoint has to send, and ends holds the offset at which each message ends.
+	// All bytes before start have been sent. The first message that is not completely sent begins at origin.
 	data          []byte
 	ends          []int
 	start, origin int
@@ -256,8 +256,8 @@ func (d *Device) drain() bool {
 		d.endpoints[interrupts].deliver(d, 64, 64)
 }
 
-// feed passes received bytes to the chip, and reports whether a transfer has ended. The firmware for one endpoint does not
-// use the other two bulk-out endpoints.
+// feed passes received bytes to the chip, and reports whether a transfer has ended. The firmware uses only the first of
+// the three bulk-out endpoints.
 func (d *Device) feed() bool {
 	for i := bulkOut; i <= interrupts; i++ {
 		if e := &d.endpoints[i]; e.halted && e.waiting != nil && !e.waiting.held {

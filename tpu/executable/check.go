@@ -142,8 +142,8 @@ func (e *Executable) checkHint(h Hint) (int, error) {
 	return h.Size, nil
 }
 
-// check checks one layer. It adds the number of pixels that it visits to
-// *pixels.
+// check returns an error unless the layer is consistent. It adds the number of pixels that it
+// visits to *pixels.
 func (l *Layer) check(pixels *int) error {
 	element := l.Type.Size()
 	if element == 0 {

@@ -46,7 +46,7 @@ type Package struct {
 	ChipIDs     []int
 	Executables []Executable
 	// Main is the executable that runs an inference. Caching, which may be nil, loads parameters
-	// onto the chip. It must run before Main unless the chip holds the parameters of the same
+	// onto the chip. Caching must run before Main unless the chip holds the parameters of the same
 	// Token.
 	Main, Caching *Executable
 	// Ignored names the fields that this version does not know, each once.
@@ -82,7 +82,7 @@ type Executable struct {
 	Chunks       []InstructionChunk
 	// Parameters are streamed to the chip in every run.
 	Parameters []byte
-	// Hints are the transfers of one run, in order; nil if the file has none.
+	// Hints are the transfers of one run, in order. They are nil if the file has none.
 	Hints []Hint
 	// Deterministic means that Hints list every transfer of the program.
 	Deterministic         bool
@@ -92,10 +92,10 @@ type Executable struct {
 	ParametersInTPUMemory bool  // the parameters are in off-chip memory, which Coral devices lack
 }
 
-// Input returns the input layer with that name, or nil.
+// Input returns the input layer with the given name, or nil if there is none.
 func (e *Executable) Input(name string) *Layer { return layerNamed(e.Inputs, name) }
 
-// Output returns the output layer with that name, or nil.
+// Output returns the output layer with the given name, or nil if there is none.
 func (e *Executable) Output(name string) *Layer { return layerNamed(e.Outputs, name) }
 
 func layerNamed(list []Layer, name string) *Layer {

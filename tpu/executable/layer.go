@@ -102,8 +102,8 @@ func (l *Layer) tiled() bool { return l.Layout != nil && l.Y*l.X > 1 && !l.inOrd
 // padding. FromDevice and ToDevice are then plain copies.
 func (l *Layer) Direct() bool { return !l.tiled() && !l.Type.signed() }
 
-// FromDevice converts raw, the Size bytes on the wire, into the tensor dst of
-// TensorSize bytes. They must not overlap.
+// FromDevice converts raw, the Size bytes on the wire, into the tensor dst of TensorSize bytes. The
+// two slices must not overlap.
 func (l *Layer) FromDevice(dst, raw []byte) error {
 	if err := l.checkSizes(dst, raw); err != nil {
 		return err

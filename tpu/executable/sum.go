@@ -88,8 +88,8 @@ func (e *Executable) FindSum(s Sum) (SumPlace, bool) {
 	return at, len(at.First) > 0 && len(at.First) == len(at.Second)
 }
 
-// findFactor locates the instructions that hold this factor and nothing else, from instruction from
-// up to but not including to.
+// findFactor locates the instructions that hold this factor and nothing else. It searches those
+// from index from to to−1.
 func (e *Executable) findFactor(chunk, from, to int, factor int32) []FactorPlace {
 	var found []FactorPlace
 	b := e.Chunks[chunk].Bytes
