@@ -81,7 +81,7 @@ func Open(compiled, uncompiled []byte) (*Pair, error) {
 		if name := p.multiplied(); name != "" {
 			return nil, fmt.Errorf("%w: it is not known how the compiler lays out %q, a DEPTHWISE_CONV_2D with a channel multiplier, so the models can't be compared", ErrCompiled, name)
 		}
-		return nil, fmt.Errorf("%w: the compiled model has none of its %d layers with weights and was made from another model", ErrUncompiled, weighted)
+		return nil, fmt.Errorf("%w: the compiled model contains none of its %d layers with weights, so it was made from another model", ErrUncompiled, weighted)
 	}
 	return p, nil
 }

@@ -135,7 +135,7 @@ func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
 	case last.found != 1:
 		return 0, fmt.Errorf("layer %q: %w: its weights are at %d places of the parameters, want 1", last.name, ErrCompiled, last.found)
 	case l.Inputs != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
-		return 0, fmt.Errorf("layer %q: %w: it takes %d values, the new layer %d", last.name, ErrCompiled, f.Inputs, l.Inputs)
+		return 0, fmt.Errorf("layer %q: %w: it takes %d values, but the new layer takes %d", last.name, ErrCompiled, f.Inputs, l.Inputs)
 	case len(l.Labels) > f.Outputs:
 		return 0, fmt.Errorf("layer %q: %w: it has room for %s, not for %d", last.name, ErrCompiled, classes(f.Outputs), len(l.Labels))
 	case len(embeddings) == 0:
@@ -143,7 +143,7 @@ func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
 	}
 	for _, e := range embeddings {
 		if len(e.Unit) != l.Inputs {
-			return 0, fmt.Errorf("an embedding has %d values, the layer takes %d: %w", len(e.Unit), l.Inputs, ErrLayer)
+			return 0, fmt.Errorf("an embedding has %d values, but the layer takes %d: %w", len(e.Unit), l.Inputs, ErrLayer)
 		}
 	}
 	return at, nil
@@ -229,7 +229,7 @@ func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, err
 		return nil, err
 	}
 	if len(labels) > f.Outputs {
-		return nil, fmt.Errorf("%w: it has room for %s, the file has %d labels", ErrCompiled, classes(f.Outputs), len(labels))
+		return nil, fmt.Errorf("%w: it has room for %s, but the file has %d labels", ErrCompiled, classes(f.Outputs), len(labels))
 	}
 	l := &LastLayer{Labels: labels, Inputs: f.Inputs, Bias: make([]float32, len(labels))}
 	for c := range labels {
@@ -248,7 +248,7 @@ func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, err
 	return l, l.check()
 }
 
-// readLast reads the last layer of a file that was written into p.
+// readLast reads the last layer of a file that was made from p.
 func (p *Pair) readLast(file []byte) (m *tflite.Model, f *executable.Filter, stage executable.Stage, err error) {
 	fail := func(err error) (*tflite.Model, *executable.Filter, executable.Stage, error) {
 		return nil, nil, executable.Stage{}, err

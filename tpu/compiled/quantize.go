@@ -119,7 +119,7 @@ func (p *placed) encode(l *LastLayer, shift float64, in quantization) (*change, 
 	}
 	if p.place.Form.NoBias {
 		if classes < f.Outputs && out.zero != 0 {
-			return nil, fmt.Errorf("%w: it has no biases, which would keep the %d rows without a class below the others", ErrCompiled, f.Outputs-classes)
+			return nil, fmt.Errorf("%w: it has %d rows without a class, and no biases to keep them below the others", ErrCompiled, f.Outputs-classes)
 		}
 		return &change{placed: p, filter: f, stage: stage}, nil
 	}

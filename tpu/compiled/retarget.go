@@ -27,7 +27,7 @@ func (p *Pair) Retarget(model []byte) ([]byte, error) {
 		return nil, fmt.Errorf("read the new model: it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrUncompiled)
 	}
 	if n := len(m.Subgraphs[0].Operators); n != len(p.layers) {
-		return nil, fmt.Errorf("%w: it has %d layers, the new model %d", ErrCompiled, len(p.layers), n)
+		return nil, fmt.Errorf("%w: it has %d layers, but the new model has %d", ErrCompiled, len(p.layers), n)
 	}
 	changes, err := p.changes(m, len(p.layers))
 	if err != nil {
@@ -51,7 +51,7 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 		n--
 	}
 	if n > len(layers) {
-		return nil, fmt.Errorf("%w: it has %d layers before the last, the new model %d", ErrCompiled, n, len(layers))
+		return nil, fmt.Errorf("%w: it has %d layers before the last, but the new model has %d", ErrCompiled, n, len(layers))
 	}
 	var changes []change
 	for i := range n {
@@ -81,7 +81,7 @@ func (p *Pair) mismatch(m *tflite.Model, i int, l *layer) string {
 	case l.kind != was.kind:
 		return fmt.Sprintf("it is %v in the new model", l.kind)
 	case was.filter != nil && !sameShape(was.filter, l.filter):
-		return fmt.Sprintf("its shape is %s, in the new model %s", shape(was.filter), shape(l.filter))
+		return fmt.Sprintf("its shape is %s, but %s in the new model", shape(was.filter), shape(l.filter))
 	case !sameTensors(p.uncompiled, m, i) || len(l.around) != len(was.around):
 		return "its inputs or outputs have other types, shapes or sources in the new model"
 	case !reflect.DeepEqual(fixedOptions(p.uncompiled, l.kind, old), fixedOptions(m, l.kind, op)):

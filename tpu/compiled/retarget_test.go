@@ -124,7 +124,7 @@ func TestRetargetErrors(t *testing.T) {
 		{"mobilenet_v1_0.25_128_quant", func(m *tflite.Model) {
 			g := &m.Subgraphs[0]
 			g.Operators = g.Operators[:len(g.Operators)-1]
-		}, "it has 31 layers, the new model 30"},
+		}, "it has 31 layers, but the new model has 30"},
 		{"movenet_single_pose_lightning_ptq", func(m *tflite.Model) {
 			g := &m.Subgraphs[0]
 			for i := range g.Operators {

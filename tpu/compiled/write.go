@@ -104,7 +104,7 @@ func (c *change) writeFilter(program *executable.Package) error {
 		return fmt.Errorf("its weights are at %d places of the parameters, want 1", c.found)
 	}
 	if !sameShape(old, c.filter) {
-		return fmt.Errorf("its shape is %s, in the new model %s", shape(old), shape(c.filter))
+		return fmt.Errorf("its shape is %s, but %s in the new model", shape(old), shape(c.filter))
 	}
 	form := c.place.Form
 	if form.NoBias && slices.ContainsFunc(c.filter.Biases, func(b int32) bool { return b != 0 }) {

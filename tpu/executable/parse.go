@@ -111,7 +111,7 @@ func (r *reader) pkg(b []byte) (p *Package, serialized []byte, err error) {
 	case r.err != nil:
 		return nil, nil, r.err
 	case p.MinRuntimeVersion > MaxRuntimeVersion:
-		return nil, nil, fmt.Errorf("it needs runtime %d, the newest known is %d: %w", p.MinRuntimeVersion, MaxRuntimeVersion, ErrUnsupported)
+		return nil, nil, fmt.Errorf("it needs runtime %d, but the newest known runtime is %d: %w", p.MinRuntimeVersion, MaxRuntimeVersion, ErrUnsupported)
 	case int32At(v, packageChip, 0) < 0 || len(v.Raw(packageMultiChip)) > 0:
 		return nil, nil, fmt.Errorf("a package for several chips: %w", ErrUnsupported)
 	}

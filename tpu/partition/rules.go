@@ -178,7 +178,7 @@ func convolution(constants ...int) rule {
 			h, w = v.DilationH, v.DilationW
 		}
 		if h != w {
-			return fmt.Sprintf("its dilation is %d×%d, height and width must be equal", h, w)
+			return fmt.Sprintf("its dilation is %d×%d, but height and width must be equal", h, w)
 		}
 		return ""
 	}
@@ -275,7 +275,7 @@ const maxSoftmax = 16384
 
 func softmax(o operands) string {
 	if n := o.in[0].NumElements(); n > maxSoftmax {
-		return fmt.Sprintf("it has %d elements, at most %d are supported", n, maxSoftmax)
+		return fmt.Sprintf("it has %d elements, but at most %d are supported", n, maxSoftmax)
 	}
 	return oneDimensional(o.in[0], "input")
 }
