@@ -66,7 +66,7 @@ func TestOtherBusTaken(t *testing.T) {
 	}
 	r.device.Unplug()
 	eventually(t, "the device is down", func() bool { return d.Status().State == tpu.Down })
-	time.Sleep(1200 * time.Millisecond) // the driver looks every second
+	time.Sleep(1200 * time.Millisecond) // the driver looks for the device every second
 	if d.Port() != ports[0] || byPort.Status().State != tpu.Ready || byPort.Status().Recoveries > 0 {
 		t.Errorf("the first device is at %v, the second has status %+v", d.Port(), byPort.Status())
 	}

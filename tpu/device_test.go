@@ -38,10 +38,10 @@ func (r *rig) start(t testing.TB, opts tpu.Options) (*tpu.Device, *tpu.Model) {
 	return d, m
 }
 
-// eventually waits until is returns true. It fails the test after 20 seconds.
-func eventually(t *testing.T, what string, is func() bool) {
+// eventually waits until condition returns true. It fails the test after 20 seconds.
+func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
+	for start := time.Now(); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Since(start) > 20*time.Second {
 			t.Fatalf("not within 20 s: %s", what)
 		}

@@ -42,7 +42,7 @@ type Pair struct {
 	program       *executable.Package
 	uncompiled    *tflite.Model
 	layers        []placed    // the uncompiled model's operators, in order
-	cpuOps        map[int]int // the operators left to the CPU: from the index in the uncompiled model to that in the compiled model
+	cpuOps        map[int]int // maps the operators left to the CPU from the uncompiled to the compiled model
 }
 
 // Open reads a compiled model and its uncompiled model, and finds the layers of the

@@ -11,8 +11,8 @@ import (
 )
 
 // Retarget returns the compiled model with the weights and quantization of model, an uncompiled
-// model of the same architecture. The result equals the file that the compiler would have made from
-// model.
+// model of the same architecture. The result has the parameters and instructions that the compiler
+// would have made from model.
 //
 // An error names the layer that can't be written. The shape of a layer can't change. Its
 // quantization can't change if the place of the constants derived from it is not known. It can't

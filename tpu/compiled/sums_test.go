@@ -75,8 +75,8 @@ func TestSums(t *testing.T) {
 	}
 }
 
-// TestSumsOnDevice writes a model with other sums into a compiled model. The emulated device must
-// compute the same bytes as the CPU.
+// TestSumsOnDevice writes a model whose ADDs have other constants into a compiled model. The
+// emulated device must compute the same bytes as the CPU.
 func TestSumsOnDevice(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

@@ -70,7 +70,7 @@ func checkShared(changes []change) error {
 	return nil
 }
 
-// write makes the change in program.
+// write applies the change to program.
 func (c *change) write(program *executable.Package) error {
 	if c.filter != nil {
 		if err := c.writeFilter(program); err != nil {

@@ -44,7 +44,7 @@ func (h *dfuHost) reset() {
 	h.reopen()
 }
 
-// send makes a class request with data for the device.
+// send sends a class request with data to the device.
 func (h *dfuHost) send(request uint8, value uint16, p []byte) error {
 	_, err := h.conn.Control(h.t.Context(), 0x21, request, value, 0, p)
 	return err

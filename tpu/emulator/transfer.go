@@ -196,7 +196,7 @@ func (d *Device) finish(t *transfer, s status) {
 	d.end(t, s)
 }
 
-// end ends a transfer that is in no queue.
+// end completes a transfer that is in no queue, with status s.
 func (d *Device) end(t *transfer, s status) {
 	if t.cut && s == done && t.endpoint&0x80 != 0 {
 		t.n /= 2

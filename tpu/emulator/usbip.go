@@ -38,7 +38,7 @@ const headerSize = 48
 // maxTransfer is the maximum size of a transfer, in bytes.
 const maxTransfer = 16 << 20
 
-// Linux error numbers, as statuses.
+// Linux error numbers, which are used as statuses.
 const (
 	statusStalled  = -32  // EPIPE
 	statusFailed   = -71  // EPROTO

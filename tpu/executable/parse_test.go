@@ -21,7 +21,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("package %+v", p)
 	}
 	if p.Main != &p.Executables[0] || p.Caching != &p.Executables[1] {
-		t.Error("Main and Caching are other executables than those of their types")
+		t.Error("Main and Caching are not the executables of their types")
 	}
 	e := p.Main
 	if e.Name != "model" || e.Chip != "beagle" || e.Token != 0x1234567890abcdef || e.ScratchBytes != 64 ||

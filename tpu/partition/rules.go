@@ -37,7 +37,7 @@ func (o operands) ints(i int) []int {
 	return list
 }
 
-// rules returns the operators that the Edge TPU supports and their restrictions.
+// rules returns the rules of the operators that the Edge TPU supports, by operator name.
 func rules() map[string]rule {
 	unrestricted := func(operands) string { return "" }
 	r := map[string]rule{

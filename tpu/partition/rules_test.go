@@ -80,8 +80,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestMalformed plans models with random operators, tensors and shapes, which must not
-// panic.
+// TestMalformed checks that New does not panic on models with random operators, tensors and shapes.
 func TestMalformed(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	var kinds []tflite.BuiltinOperator
