@@ -56,13 +56,13 @@ type Device struct {
 
 	requests   chan *request
 	interrupts chan interrupt
-	ctx        context.Context // ends with Close
+	ctx        context.Context // ends when Close is called
 	close      context.CancelFunc
 	done       chan struct{}
 
 	mu     sync.Mutex
 	status Status
-	idle   []*request // for reuse
+	idle   []*request // requests for reuse
 
 	// Only serve, the goroutine that owns the device, uses the fields below.
 	deadline *deadline

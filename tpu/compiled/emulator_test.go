@@ -340,8 +340,8 @@ func embeddingsOf(photos []photo) []Embedding {
 	return all
 }
 
-// writtenLast reads the last layer of a written file as codes, and the quantization of
-// its input.
+// writtenLast returns the last layer of a written file as codes, and the quantization of the
+// layer's input.
 func writtenLast(t *testing.T, p *Pair, file []byte, frozen *tflite.Model) (*change, quantization) {
 	t.Helper()
 	at := p.last()

@@ -73,9 +73,9 @@ type Written struct {
 	Disagreements, Embeddings int
 }
 
-// WriteLastLayer returns the compiled model with l, which computes logits of unit
-// embeddings, as its last layer, and with l's labels. The logits of spare rows of the
-// compiled layer stay below all others.
+// WriteLastLayer returns the compiled model with l as its last layer and with l's labels. l
+// computes the logits of unit embeddings. The logits of spare rows of the compiled layer stay below
+// all others.
 //
 // frozen is the model that computes the embeddings. It is the uncompiled model, or a model of the
 // same architecture up to the embedding, whose layers are then written too.

@@ -23,7 +23,7 @@ type attachment struct {
 	active map[uint32]*urb
 	queue  [][]byte // replies to write
 	wake   chan struct{}
-	due    chan struct{} // the device may have work
+	due    chan struct{} // signals that the device may have work
 }
 
 // urb is a transfer of a USB/IP client.

@@ -80,7 +80,7 @@ type conn struct {
 	mu     sync.Mutex
 	closed bool
 	active []*call
-	idle   []*call       // for reuse
+	idle   []*call       // calls for reuse
 	left   chan struct{} // after Close, closed when the last call has ended
 }
 

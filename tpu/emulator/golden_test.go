@@ -229,9 +229,9 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// TestParametersSent runs a model with the weights of a separately trained model of the same architecture, whose
-// outputs are recorded. The device must compute with the weights that it received, not with those of the registered
-// files.
+// TestParametersSent runs a model with the weights of a separately trained model of the same architecture, and compares
+// the outputs with recordings of the second model. The device must compute with the weights that it received, not with
+// those of the registered files.
 func TestParametersSent(t *testing.T) {
 	for _, model := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v2_1.0_224_quant"} {
 		t.Run(model, func(t *testing.T) {

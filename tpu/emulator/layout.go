@@ -15,7 +15,7 @@ type layout struct {
 	perChannel, bias               bool
 	// inputsFirst orders weights by block of input channels, then by filter position, instead of the other way round.
 	inputsFirst bool
-	offset      int // in the stream, in bytes
+	offset      int // offset in the stream in bytes
 }
 
 // up rounds n up to a multiple of k.

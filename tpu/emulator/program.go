@@ -101,9 +101,9 @@ type program struct {
 
 	// These fields hold the bytes received for the current or last run, and the bytes of its results on the wire.
 	chunks     [][]byte
-	inputs     [][]byte // by input layer
+	inputs     [][]byte // indexed by input layer
 	parameters []byte
-	outputs    [][]byte // by output layer
+	outputs    [][]byte // indexed by output layer
 	scratch    []byte
 	computed   bool
 }

@@ -75,7 +75,7 @@ const (
 // endpoint is the state of an endpoint on the device.
 type endpoint struct {
 	halted        bool
-	waiting, last *transfer // in order of submission
+	waiting, last *transfer // queue of transfers, in order of submission
 
 	// data holds the messages that an IN endpoint has to send, and ends holds the offset at which each message ends.
 	// All bytes before start have been sent. The first message that is not completely sent begins at origin.

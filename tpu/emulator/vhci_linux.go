@@ -47,7 +47,7 @@ func vhciPorts() (ports []vhciPort, err error) {
 		return nil, err
 	}
 	for _, line := range strings.Split(string(b), "\n") {
-		f := strings.Fields(line) // hub, port, state, speed, …; the first line has the titles
+		f := strings.Fields(line) // hub, port, state, speed, …, after a header line
 		if len(f) < 3 {
 			continue
 		}

@@ -115,8 +115,8 @@ func writtenHead(ctx context.Context, t *testing.T, d *tpu.Device, model string,
 		must(m.Run(ctx, [][]byte{p.rgb}, [][]byte{got}))
 		copy(cpu.Input(0), p.rgb)
 		must(cpu.Invoke(ctx))
-		// The emulated device rounds SOFTMAX differently from the CPU, as a real device's rounding is not known. The
-		// tests of package compiled compare the logits.
+		// The emulated device rounds SOFTMAX differently from the CPU, because it is not known how a real device
+		// rounds. The tests of package compiled compare the logits.
 		largest := 0
 		for c, want := range cpu.Output(0) {
 			largest = max(largest, int(got[c])-int(want), int(want)-int(got[c]))

@@ -284,7 +284,7 @@ func sample() (pkg, main, caching record) {
 	return pkg, main, caching
 }
 
-// sampleOptions encodes the sample.
+// sampleOptions returns custom options that contain the sample.
 func sampleOptions() []byte {
 	pkg, main, caching := sample()
 	return writeWrapper(writePackage(pkg, main, caching), []byte{18}, 0)

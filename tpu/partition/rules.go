@@ -130,7 +130,7 @@ func unsupportedTensor(t *tflite.Tensor, operator string) string {
 	return ""
 }
 
-// noActivation is the restriction of operators that must not have a fused activation.
+// noActivation returns a reason if an operator has a fused activation, or "" if it has none.
 func noActivation(a tflite.Activation) string {
 	if a != tflite.ActNone {
 		return fmt.Sprintf("it has the activation %v", a)
@@ -194,7 +194,8 @@ func fullyConnected(o operands) string {
 	return oneDimensional(o.out[0], "output")
 }
 
-// oneDimensional is the restriction of tensors of which only the last dimension may be larger than 1.
+// oneDimensional returns a reason if a dimension of t other than the last is larger than 1, or ""
+// if none is.
 func oneDimensional(t *tflite.Tensor, what string) string {
 	for _, d := range t.Shape[:max(len(t.Shape)-1, 0)] {
 		if d > 1 {
