@@ -34,9 +34,9 @@ func edgeTPUOutput(m *tflite.Model) int32 {
 	}
 }
 
-// TestEdgeTPUGoldens compares uncompiled models with the device's results as predicted
-// by an independent program. With -v it prints how far TensorFlow Lite's arithmetic is
-// from them: the table in docs/edgetpu-arithmetic.md.
+// TestEdgeTPUGoldens compares the results of uncompiled models with the device's results
+// as predicted by an independent program. With -v it also prints how far TensorFlow
+// Lite's results differ, as in the table of docs/edgetpu-arithmetic.md.
 func TestEdgeTPUGoldens(t *testing.T) {
 	models := goldenModels(t)
 	seen := 0
@@ -55,7 +55,7 @@ func TestEdgeTPUGoldens(t *testing.T) {
 		}
 		defer in.Close()
 		var cases, top, codes int
-		distances := make(map[int]int) // counts of codes
+		distances := make(map[int]int) // number of codes by distance
 		for _, c := range models[name].Cases {
 			if testing.Short() && cases == 2 {
 				break
@@ -181,10 +181,10 @@ func TestAccelerator(t *testing.T) {
 	}
 	a.err = errors.New("unplugged")
 	if err := in.Invoke(context.Background()); !errors.Is(err, a.err) {
-		t.Errorf("got error %v, want the device's", err)
+		t.Errorf("got error %v, want the error of the device", err)
 	}
 	if _, err := NewInterpreter(m, InterpreterOptions{Accelerator: a}); !errors.Is(err, a.err) {
-		t.Errorf("got error %v, want that of Load", err)
+		t.Errorf("got error %v, want the error of Load", err)
 	}
 }
 

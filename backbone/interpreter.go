@@ -10,18 +10,18 @@ import (
 )
 
 var (
-	// ErrUnsupportedOperator is wrapped when a model needs an operator, or a form of
-	// one, that this package cannot run.
+	// ErrUnsupportedOperator means that a model needs an operator, or a form of one, that
+	// this package cannot run.
 	ErrUnsupportedOperator = errors.New("unsupported operator")
-	// ErrModelTooLarge is wrapped when a model needs more memory than MaxArena, or has
-	// more than 16384 operators or tensors.
+	// ErrModelTooLarge means that a model needs more memory than MaxArena, or has more
+	// than 16384 operators or tensors.
 	ErrModelTooLarge = errors.New("model needs too much memory")
 	// ErrClosed is returned by Invoke after Close.
 	ErrClosed = errors.New("interpreter is closed")
 )
 
-// maxThreads is the maximum number of threads, which limits scratch memory. Operators do
-// not divide into more useful parts.
+// maxThreads is the maximum number of threads. It limits the scratch memory. Operators do
+// not divide into more parts of a useful size.
 const maxThreads = 64
 
 // clampThreads returns n limited to 1…maxThreads.
@@ -29,27 +29,26 @@ func clampThreads(n int) int { return min(max(n, 1), maxThreads) }
 
 // InterpreterOptions choose which tensors an Interpreter computes, and how.
 type InterpreterOptions struct {
-	// Threads is the number of goroutines that share the work of each operator,
-	// clamped to 1…64. One of them is the caller of Invoke. Results do not depend on
-	// it.
+	// Threads is the number of goroutines that share the work of each operator, clamped
+	// to 1…64. One of them is the caller of Invoke. Results do not depend on Threads.
 	Threads int
-	// Outputs are the indices of the tensors to compute. Only the operators they need
-	// are prepared and run. Nil means the model's outputs.
+	// Outputs are the indices of the tensors to compute. Only the operators that they
+	// depend on are prepared and run. Nil means the model's outputs.
 	Outputs []int32
 	// Arithmetic selects how operators round. The zero value is TFLite.
 	Arithmetic Arithmetic
-	// Accelerator runs operators compiled for the Edge TPU. If nil, models that
-	// contain them are refused with ErrCompiled.
+	// Accelerator runs operators compiled for the Edge TPU. If it is nil, models with
+	// such operators are refused with ErrCompiled.
 	Accelerator Accelerator
 	// KeepAll gives every tensor its own memory, so that Tensor can return it after
 	// Invoke.
 	KeepAll bool
 }
 
-// An Interpreter runs a model's main graph: on the CPU, except for operators that an
-// Accelerator runs. Fill Input, call Invoke, read Output.
+// An Interpreter runs a model's main graph on the CPU, except for operators that an
+// Accelerator runs. Fill Input, call Invoke, then read Output.
 //
-// An Interpreter serves one goroutine at a time. Clone makes others that share the
+// An Interpreter serves one goroutine at a time. Clone returns another that shares the
 // weights and may run at the same time. Close stops an Interpreter's goroutines.
 type Interpreter struct {
 	*program // shared among clones, never written
@@ -61,8 +60,9 @@ type Interpreter struct {
 	closed   bool
 }
 
-// NewInterpreter prepares the operators that the outputs in o need. It copies or
-// packs all constants, so it keeps nothing of the file that m was parsed from.
+// NewInterpreter prepares the operators that the outputs in o need. It copies or packs
+// all constants, so the Interpreter does not keep the file that m was parsed from in
+// memory.
 //
 // The error wraps ErrUnsupportedOperator, ErrCompiled, ErrModelTooLarge,
 // [tflite.ErrCorrupt], or [kernels.ErrInvalid] if an operator does not fit its
@@ -81,7 +81,7 @@ func (in *Interpreter) Clone() (*Interpreter, error) {
 	return in.program.start(len(in.pool.workers)), nil
 }
 
-// start returns an Interpreter of p.
+// start returns an Interpreter that runs p.
 func (p *program) start(threads int) *Interpreter {
 	in := &Interpreter{program: p, arena: alignedBytes(p.arenaSize), pool: newWorkerPool(threads, p.scratchSize)}
 	in.args, in.outs = make([]kernels.Args, len(p.steps)), make([][][]byte, len(p.steps))
@@ -114,8 +114,8 @@ func (in *Interpreter) bytes(t int32) []byte {
 	return in.arena[a.offset : a.offset+a.size : a.offset+a.size]
 }
 
-// Close stops the goroutines that Invoke started and waits for them. Further calls do
-// nothing, and Invoke returns ErrClosed.
+// Close stops the goroutines that Invoke started and waits for them. After that, Invoke
+// returns ErrClosed, and Close does nothing.
 func (in *Interpreter) Close() {
 	if !in.closed {
 		in.closed = true
