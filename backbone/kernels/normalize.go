@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// l2Normalization is L2_NORMALIZATION of codes.
+// l2Normalization is the Kernel of L2_NORMALIZATION of codes.
 type l2Normalization struct {
 	rows, n int
 	zero    int32

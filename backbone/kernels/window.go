@@ -21,7 +21,7 @@ type Window struct {
 	Padding              Padding
 }
 
-// geometry is a Window on a given input.
+// geometry is a Window applied to an input of a given shape.
 type geometry struct {
 	Window
 	n, inH, inW, inC int
@@ -30,7 +30,7 @@ type geometry struct {
 	padTop, padLeft  int
 }
 
-// over returns the geometry of a kH×kW window on in.
+// over returns the geometry of a kH×kW window over in.
 func (w Window) over(in *Tensor, kH, kW int) (geometry, error) {
 	g := geometry{Window: w, kH: kH, kW: kW}
 	if len(in.Shape) != 4 {
@@ -71,7 +71,8 @@ func (w Window) axis(in, k, stride, dilation int) (out, pad int, err error) {
 	return out, pad, nil
 }
 
-// checkOutput returns an error if out does not have the shape of the output.
+// checkOutput returns an error unless out has the shape that the geometry and channels
+// require.
 func (g *geometry) checkOutput(out *Tensor, channels int) error {
 	if want := []int{g.n, g.outH, g.outW, channels}; !slices.Equal(out.Shape, want) {
 		return fmt.Errorf("%w: output has shape %v, want %v", ErrInvalid, out.Shape, want)
