@@ -116,7 +116,8 @@ func TestPullResumes(t *testing.T) {
 	}
 }
 
-// However often a connection breaks, the pull succeeds if every attempt brings some bytes.
+// TestPullResumesAfterEveryBreak checks that a pull succeeds if every attempt gets some
+// bytes, however often the connection breaks.
 func TestPullResumesAfterEveryBreak(t *testing.T) {
 	p, b := fixture()
 	const step = 20_000 // more breaks than maxAttempts
@@ -186,7 +187,7 @@ func TestPullErrors(t *testing.T) {
 			handle: func(w http.ResponseWriter, r *http.Request) { w.Write(b); w.(http.Flusher).Flush(); w.Write(b) }},
 		{name: "part is too long", part: append(bytes.Clone(b), 0), requests: 0, content: true, want: "300001 bytes, more than 300000"},
 		{name: "part is wrong", part: other, requests: 0, content: true, want: "SHA-256"},
-		{name: "always the same half", requests: maxAttempts, want: "after 150000 of 300000 bytes", files: []string{partFile},
+		{name: "breaks off at the same half every time", requests: maxAttempts, want: "after 150000 of 300000 bytes", files: []string{partFile},
 			handle: func(w http.ResponseWriter, r *http.Request) { breakOff(w, 200, half, len(b)) }},
 		{name: "shorter than expected, no length given", requests: maxAttempts, want: "unexpected EOF", files: []string{partFile},
 			handle: func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); w.Write(half) }},

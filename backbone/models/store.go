@@ -70,9 +70,9 @@ func (s Store) Locate(name string) (string, error) {
 }
 
 // Pull downloads the named model, unless it is already there, and returns its path. The
-// file gets its name only once it is complete and checked, so that name never belongs
-// to a partial file. If progress is not nil, it is called from this goroutine with the
-// bytes downloaded so far and the size of the file.
+// file gets its name only once it is complete and checked, so a partial file never has
+// that name. If progress is not nil, Pull calls it, from the same goroutine, with the
+// number of bytes downloaded so far and the size of the file.
 //
 // After a failure or the end of ctx, the downloaded bytes stay in a .part file, and the
 // next Pull resumes there. Pull retries temporary failures a few times. A server that
@@ -126,8 +126,8 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 	return path, nil
 }
 
-// Source returns the URL that Pull downloads the named model from and the path that it
-// gives the file. A file put there by hand counts as pulled.
+// Source returns the URL from which Pull downloads the named model, and the path at which
+// it stores the file. A file put there by hand counts as pulled.
 func (s Store) Source(name string) (url, path string, err error) {
 	p, err := Find(name)
 	if err != nil {

@@ -52,7 +52,8 @@ func TestTensorBytes(t *testing.T) {
 	}
 }
 
-// Setting an entry must not change a buffer with other users.
+// TestSetMetadataEntryInSharedBuffer checks that setting an entry does not change a
+// buffer that has other users.
 func TestSetMetadataEntryInSharedBuffer(t *testing.T) {
 	m := smallModel()
 	m.Metadata = append(m.Metadata, Metadata{"shared", 1}, Metadata{"none", 0})

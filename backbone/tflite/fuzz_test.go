@@ -26,7 +26,8 @@ func seeds(f *testing.F) []*Model {
 	return append(list, sparse)
 }
 
-// A model that Parse accepts survives Encode, or Encode returns an error.
+// FuzzParse checks that a model that Parse accepts survives Encode, unless Encode returns
+// an error.
 func FuzzParse(f *testing.F) {
 	for _, m := range seeds(f) {
 		b, err := m.Encode()
@@ -59,7 +60,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(out, out2) {
-			t.Fatal("a second Encode returned other bytes")
+			t.Fatal("a second Encode returned different bytes")
 		}
 		withoutNaN(m)
 		withoutNaN(again)
@@ -82,7 +83,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// withoutNaN replaces NaNs, which do not equal themselves, so that models compare.
+// withoutNaN replaces NaNs, which do not equal themselves, so that equal models compare
+// as equal.
 func withoutNaN(m *Model) {
 	for i := range m.Subgraphs {
 		for _, t := range m.Subgraphs[i].Tensors {
@@ -100,7 +102,7 @@ func withoutNaN(m *Model) {
 	}
 }
 
-// Encode either keeps the files in a tail or returns an error.
+// FuzzTail checks that Encode keeps the files in a tail or returns an error.
 func FuzzTail(f *testing.F) {
 	f.Add([]byte("tail"))
 	f.Add(zipOf(f, 0, zip.Store, AssociatedFile{"labels.txt", []byte("a\nb\n")}, AssociatedFile{"b", nil}))
@@ -145,8 +147,9 @@ func FuzzTail(f *testing.F) {
 	})
 }
 
-// Labels returns what SetLabels set. Any label file is read or refused, and what was read
-// can be set unless a line cannot be a label.
+// FuzzLabels checks that Labels returns the labels that SetLabels stored, and that the
+// labels of any file that can be read can be stored again, unless a line is not a valid
+// label.
 func FuzzLabels(f *testing.F) {
 	f.Add("a\nb\n")
 	f.Add("\ufeffa\r\nb")

@@ -108,7 +108,8 @@ func TestSetLabelsErrors(t *testing.T) {
 	}
 }
 
-// Without metadata, labels come from the only text file that can hold them.
+// TestLabelsWithoutMetadata checks that, without metadata, labels come from the only text
+// file that can contain them.
 func TestLabelsWithoutMetadata(t *testing.T) {
 	for _, test := range []struct {
 		name  string

@@ -18,7 +18,7 @@ type node struct {
 }
 
 // foreign is a table whose type is not known. It is kept byte for byte: a writer appends
-// the flatbuffer that it is in and points into it.
+// the whole flatbuffer that contains the table, and points into that.
 type foreign struct {
 	flatbuffer []byte
 	at         int
@@ -26,8 +26,8 @@ type foreign struct {
 
 func newNode(t *tableType) *node { return &node{t, make([]any, len(t.Fields))} }
 
-// readNode reads a table except the given slots. If slots are given, it returns nil for a
-// table without other slots.
+// readNode reads the slots of a table, except for the given ones. If the call excludes
+// any slots and no others are present, it returns nil.
 func readNode(v view, except ...int) *node {
 	n := newNode(v.Type())
 	empty := true

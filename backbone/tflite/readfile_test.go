@@ -72,7 +72,7 @@ func TestReadModel(t *testing.T) {
 	}
 }
 
-// TestLabelsNextToModel prefers the file named like the model.
+// TestLabelsNextToModel checks that the label file named like the model takes precedence.
 func TestLabelsNextToModel(t *testing.T) {
 	dir := t.TempDir()
 	file, err := smallModel().Encode()
@@ -133,7 +133,7 @@ func TestParseLabels(t *testing.T) {
 	}
 }
 
-// FuzzReadZip reads damaged archives. Whatever is read keeps the limits.
+// FuzzReadZip reads damaged archives and checks that results are within the limits.
 func FuzzReadZip(f *testing.F) {
 	f.Add(zipFile(f, "model.tflite", "TFL3", "labels.txt", "0 a\n1 b\n"))
 	f.Add(zipFile(f, "x/model.tflite", "TFL3", "__MACOSX/x/._model.tflite", ""))
@@ -155,8 +155,8 @@ func FuzzParseLabels(f *testing.F) {
 	})
 }
 
-// FuzzMetadata reads any content as metadata, and rewrites what can be read. It must stay
-// readable.
+// FuzzMetadata reads any content as metadata, and rewrites what can be read. The result
+// must be readable too.
 func FuzzMetadata(f *testing.F) {
 	m := describedModel(f)
 	seed, _ := m.MetadataEntry(MetadataName)

@@ -9,7 +9,7 @@ import (
 )
 
 // roundTrip encodes and parses m. It checks that the result equals m and encodes to the
-// same bytes, and returns those.
+// same bytes, and returns these bytes.
 func roundTrip(t *testing.T, m *Model) []byte {
 	t.Helper()
 	out, err := m.Encode()
@@ -28,7 +28,7 @@ func roundTrip(t *testing.T, m *Model) []byte {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(out, out2) {
-		t.Error("a second Encode returned other bytes")
+		t.Error("a second Encode returned different bytes")
 	}
 	for i, n := 0, len(m.Buffers); i < n; i++ {
 		v := place(out, modelBuffers, i)
@@ -84,7 +84,8 @@ func TestRoundTripSmallModel(t *testing.T) {
 	roundTrip(t, m)
 }
 
-// Tables of every type survive with all fields in use, including those that this package does not interpret.
+// TestRoundTripEveryTable checks that tables of every type survive with all fields in
+// use, including those that this package does not interpret.
 func TestRoundTripEveryTable(t *testing.T) {
 	for n, members := range [][]*tableType{builtinOptions, builtinOptions2} {
 		for number, table := range members {
@@ -131,7 +132,7 @@ func TestRoundTripEveryTable(t *testing.T) {
 		t.Errorf("the last object ends at byte %d of %d", end, len(b))
 	}
 	if got := readNode(flatbuf.Root(b, modelMetadataTable)); !reflect.DeepEqual(got, root) {
-		t.Errorf("metadata came back as %+v, want %+v", got, root)
+		t.Errorf("got metadata %+v, want %+v", got, root)
 	}
 }
 
@@ -170,7 +171,8 @@ func filled(table *tableType) *node {
 	return n
 }
 
-// Data that follows the flatbuffer, as in large models, becomes part of it.
+// TestExternalData checks that data that follows the flatbuffer, as in large models,
+// becomes part of it.
 func TestExternalData(t *testing.T) {
 	m := smallModel()
 	n := m.node()
