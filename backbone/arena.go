@@ -33,7 +33,7 @@ func (p *program) allocate(t int32, kept bool) error {
 			return fmt.Errorf("tensor %s has shape %v: %w", tensorName(p.graph, t), tensor.Shape, kernels.ErrInvalid)
 		}
 		if d > MaxArena/size {
-			return fmt.Errorf("tensor %s of shape %v: %w", tensorName(p.graph, t), tensor.Shape, ErrModelTooLarge)
+			return fmt.Errorf("tensor %s has shape %v: %w", tensorName(p.graph, t), tensor.Shape, ErrModelTooLarge)
 		}
 		size *= d
 	}
@@ -43,12 +43,12 @@ func (p *program) allocate(t int32, kept bool) error {
 }
 
 // layOutArena assigns every tensor an offset in one arena and tries to keep the arena
-// small. It places tensors greedily, the largest first. As long as the arena exceeds the
-// most bytes in use at one time, it moves the tensor at the arena's end to the front of
-// the order and tries again.
+// small. It places tensors greedily, the largest first. As long as the arena is larger
+// than the maximum number of bytes in use at one time, it moves the tensor at the arena's
+// end to the front of the order and tries again.
 func (p *program) layOutArena() error {
 	var order []*allocation
-	inUse := make([]int64, len(p.steps)+3) // bytes, from step −1, when inputs are filled
+	inUse := make([]int64, len(p.steps)+3) // bytes in use at each step, from −1, when inputs are filled
 	for i := range p.allocations {
 		a := &p.allocations[i]
 		if !a.inArena {

@@ -31,7 +31,7 @@ type Options struct {
 	Arithmetic  Arithmetic
 	Accelerator Accelerator
 	// IgnoreNormalization scales the pixels for a float model to −1…1, whatever its
-	// metadata says. Versions without Backbone.Normalized always did so.
+	// metadata says, as this package did before it had Backbone.Normalized.
 	IgnoreNormalization bool
 }
 
@@ -96,7 +96,7 @@ func parse(b []byte, o Options) (*Backbone, error) {
 	switch t := bb.Embedding; {
 	case t.Type == tflite.TypeFloat32, (t.Type == tflite.TypeUint8 || t.Type == tflite.TypeInt8) && len(t.Scale) == 1:
 	default:
-		return nil, fmt.Errorf("%w: tensor %q is %v", ErrNoEmbedding, t.Name, t.Type)
+		return nil, fmt.Errorf("%w: tensor %q is %v with %d scales, want float32, or uint8 or int8 with one scale", ErrNoEmbedding, t.Name, t.Type, len(t.Scale))
 	}
 	if err := bb.setInput(); err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func TestFloat16Weights(t *testing.T) {
 	}
 	at, last, err := FindEmbedding(m)
 	if err != nil || last < 0 || m.Subgraphs[0].Tensors[at].NumElements() != backbonetest.Dim {
-		t.Errorf("embedding is tensor %d read by operator %d, error %v", at, last, err)
+		t.Errorf("got embedding tensor %d, read by operator %d, error %v", at, last, err)
 	}
 }
 

@@ -61,8 +61,7 @@ type Interpreter struct {
 }
 
 // NewInterpreter prepares the operators that the outputs in o need. It copies or packs
-// all constants, so the Interpreter does not keep the file that m was parsed from in
-// memory.
+// all constants, so the file that m was parsed from can be freed.
 //
 // The error wraps ErrUnsupportedOperator, ErrCompiled, ErrModelTooLarge,
 // [tflite.ErrCorrupt], or [kernels.ErrInvalid] if an operator does not fit its

@@ -65,7 +65,7 @@ func chain() *tflite.Model {
 	return g.ends(0, 3)
 }
 
-// tower returns a model with one of each operator that checks its operands most.
+// tower returns a model with one of each operator whose kernel makes many checks.
 func tower() *tflite.Model {
 	g := newGraph()
 	ints := func(shape []int32, values ...byte) int32 {
@@ -341,8 +341,8 @@ func TestInvokeDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer in.Close()
-		// The Go runtime sometimes allocates on its own, so only one of five tries must
-		// be free of allocations.
+		// The Go runtime sometimes allocates on its own, so one of five tries without
+		// allocations is enough.
 		least := uint64(math.MaxUint64)
 		for range 5 {
 			var before, after runtime.MemStats

@@ -138,8 +138,8 @@ func TestPhotosOfOneKindAreCloser(t *testing.T) {
 	}
 }
 
-// TestSameNetworkAsCorals compares the operators, options, shapes and those scales that
-// do not depend on weights with Coral's model.
+// TestSameNetworkAsCorals compares the operators, options and shapes, and the scales that
+// do not depend on weights, with those of Coral's model.
 func TestSameNetworkAsCorals(t *testing.T) {
 	coral, err := tflite.Parse(reference.Read(t, "models", "mobilenet_v1_0.25_128_quant.tflite"))
 	if err != nil {

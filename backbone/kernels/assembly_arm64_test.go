@@ -93,7 +93,7 @@ func anyWeights(r *rand.Rand, channels, depth int) *weights {
 	return w
 }
 
-// TestProductsMatchGo compares products, with operands in guarded memory, with plain Go.
+// TestProductsMatchGo compares products of operands in guarded memory with plain Go.
 func TestProductsMatchGo(t *testing.T) {
 	for name, pack := range map[string]func(w *weights) product{"dot": packDot, "neon": packNEON} {
 		t.Run(name, func(t *testing.T) {
@@ -383,8 +383,8 @@ func anySum(r *rand.Rand) *sum {
 	case 0:
 		s.scale.right = uint8(18 + r.IntN(6))
 	case 1:
-		// Make the terms small and many of them ties, and let all of their bits affect
-		// the output.
+		// Use small terms, many of them ties, so that all of their bits affect the
+		// output.
 		s.scale = multiplier{mantissa: 1 << 30, right: uint8(r.IntN(4))}
 		for i := range s.terms {
 			s.terms[i].scale = multiplier{mantissa: 1 << 30, right: uint8(18 + r.IntN(6))}

@@ -20,7 +20,7 @@ type conv2D struct {
 	rows            int  // pixels in a part; one run may compute several parts together
 	columns         int  // number of parts into which the channels divide
 	plain           bool // the input's pixels are the rows
-	strips          bool // rows are read from a strip; see strip
+	strips          bool // rows are read from a strip of input lines
 	padding         byte // the input's zero point
 	pitch           int  // bytes from one row to the next: at least depth
 	gathered        int  // bytes of scratch for rows or a strip, before the product's
@@ -168,7 +168,8 @@ func blockRows(pixels int) int {
 	return 2 * leastRows
 }
 
-// leastRows is a number of rows that fills whole tiles in every implementation.
+// leastRows is the smallest number of rows that fills whole tiles in every
+// implementation.
 const leastRows = 8
 
 func (c *conv2D) Run(a *Args, lo, hi int) {

@@ -154,7 +154,7 @@ func NewEdgeTPUMul(act Activation, a, b, out *Tensor) (Kernel, error) {
 }
 
 func newEdgeTPUBinary(name string, kind byte, act Activation, a, b, out *Tensor) (Kernel, error) {
-	// TensorFlow Lite's kernel checks the operands, and computes float32.
+	// newBinary checks the operands. Its kernel is also the one for float32.
 	k, err := newBinary(name, kind, act, a, b, out)
 	if err != nil || a.Type == Float32 {
 		return k, err

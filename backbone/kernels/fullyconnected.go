@@ -6,7 +6,8 @@ import "fmt"
 type FullyConnectedParams struct {
 	Activation Activation
 	Stage      *Stage // as in Conv2DParams
-	// AsymmetricInputs quantizes float32 input for int8 weights with a zero point.
+	// AsymmetricInputs makes an operator with int8 weights quantize its float32 input
+	// with a zero point.
 	AsymmetricInputs bool
 }
 

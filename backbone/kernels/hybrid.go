@@ -59,8 +59,8 @@ func newHybridWeights(act Activation, in, weights, bias, out *Tensor, channels, 
 	return h, err
 }
 
-// factor returns the factor by which sums of channel c are scaled to float32, if in is
-// the input's scale.
+// factor returns the factor that converts sums of channel c to float32. in is the scale
+// of the input.
 func (h *hybridWeights) factor(in float32, c int) float32 {
 	if len(h.scale) == 1 {
 		c = 0
@@ -127,7 +127,8 @@ func quantizeAsymmetric(dst []int8, src []byte, lo, hi float64) (scale float32, 
 	return scale, zero
 }
 
-// hybridFullyConnected is FULLY_CONNECTED with int8 weights.
+// hybridFullyConnected is the Kernel of FULLY_CONNECTED with int8 weights and float32
+// input.
 type hybridFullyConnected struct {
 	*hybridWeights
 	batch, channels, depth int
@@ -177,12 +178,13 @@ func (k *hybridFullyConnected) Run(a *Args, lo, hi int) {
 	}
 }
 
-// hybridConv is CONV_2D or DEPTHWISE_CONV_2D with int8 weights.
+// hybridConv is the Kernel of CONV_2D and DEPTHWISE_CONV_2D with int8 weights and float32
+// input.
 type hybridConv struct {
 	geometry
 	*hybridWeights
 	depthwise     bool
-	channels, per int // per is the filter channels or the depth multiplier
+	channels, per int // per is the number of filter channels or the depth multiplier
 }
 
 func newHybridConv(w Window, act Activation, depthwise bool, in, filter, bias, out *Tensor) (Kernel, error) {

@@ -59,7 +59,7 @@ func chosen() (*implementation, error) {
 		name = names[0]
 	}
 	if !slices.Contains(names, name) {
-		return nil, fmt.Errorf("%w: %s is %q, but this processor has %v", ErrUnsupported, Environment, name, names)
+		return nil, fmt.Errorf("%w: %s is %q, but this processor supports only %v", ErrUnsupported, Environment, name, names)
 	}
 	for _, i := range implementations() {
 		if i.name == name {

@@ -10,9 +10,9 @@
 // afterwards.
 //
 // The operators that take the most time are in assembly for processors with the right
-// instructions. [Implementation] returns the one in use. The environment variable
-// IMPRINT_KERNELS selects another, and the build tag purego leaves only plain Go. All
-// implementations give the same bytes.
+// instructions. [Implementation] returns the name of the implementation in use. The
+// environment variable IMPRINT_KERNELS selects another one, and the build tag purego
+// leaves only plain Go. All implementations give the same bytes.
 //
 // Tensors are row-major, images are NHWC and elements are little-endian.
 package kernels

@@ -92,7 +92,7 @@ func newReLU(act Activation, in, out *Tensor) (Kernel, error) {
 }
 
 // NewLogistic returns a Kernel for LOGISTIC, 1/(1+e^−x), on uint8, int8 or float32. Codes
-// map through a table that is computed in float32.
+// are looked up in a table that is computed in float32.
 func NewLogistic(in, out *Tensor) (Kernel, error) {
 	k, err := newLogistic(in, out)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 // Other routines compute half as many, for the last channels.
 const panelChannels = 16
 
-// A panel has the parameters by which the assembly requantizes the sums of panelChannels
-// channels. The generator in asm knows the offsets of the fields. Lanes are in the order
-// of laneChannel.
+// A panel has the parameters with which the assembly requantizes the sums of
+// panelChannels channels. The generator in asm knows the offsets of the fields. Lanes are
+// in the order of laneChannel.
 //
 // The assembly multiplies a sum by the mantissa, adds round, and shifts the upper 32 bits
 // of the result. That combines the two roundings of a multiplier into one, because

@@ -92,7 +92,8 @@ type product interface {
 	scratch(rows int) int
 	// prepare converts rows, which are stride bytes apart in x, to the form that multiply
 	// reads. It returns them, in x or in a copy in scratch, and their stride. The last
-	// row ends with x. If rows consist of lines, prepare changes x instead of copying it.
+	// row ends where x ends. If rows consist of lines, prepare changes x instead of
+	// copying it.
 	prepare(scratch, x []byte, stride, rows int) ([]byte, int)
 	// multiply computes and stores the channels of the panels from ≤ p < to, for rows
 	// from prepare. There may be more than maxRows if they consist of lines. Row r starts

@@ -25,7 +25,7 @@ const (
 	routineUDOT routine = iota // unsigned bytes
 	routineSDOT                // signed bytes
 	routineNEON                // bytes made signed
-	routineSafe                // routineNEON for weights with which two products of −128·−128 may be added
+	routineSafe                // routineNEON that can add two products −128·−128
 )
 
 // productArgs are the arguments of the assembly, which refers to the fields by name. A

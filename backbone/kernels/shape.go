@@ -40,8 +40,8 @@ func (k *reshaping) Run(a *Args, lo, hi int) {
 
 // padding is the Kernel of PAD and PADV2.
 type padding struct {
-	// in and out are the lengths of the axes, and before the padding before each axis,
-	// outermost first. The last axis is counted in bytes.
+	// in and out are the lengths of the axes, and before is the padding in front of each
+	// axis, outermost first. The last axis is counted in bytes.
 	in, out, before []int
 	value           []byte // of one element
 	rows            int    // of the output

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Padding is the treatment of the borders of an image by a window.
+// A Padding selects how a window treats the borders of an image.
 type Padding uint8
 
 // The paddings, numbered as in TensorFlow Lite.
@@ -66,7 +66,7 @@ func (w Window) axis(in, k, stride, dilation int) (out, pad int, err error) {
 		return 0, 0, fmt.Errorf("%w: padding %d", ErrInvalid, w.Padding)
 	}
 	if out < 1 {
-		return 0, 0, fmt.Errorf("%w: a window of size %d does not fit into %d", ErrInvalid, reach, in)
+		return 0, 0, fmt.Errorf("%w: a window of size %d does not fit into an axis of length %d", ErrInvalid, reach, in)
 	}
 	return out, pad, nil
 }

@@ -37,7 +37,7 @@ type Published struct {
 	// model, the one it was compiled from. It is empty if that model is not in the list.
 	Counterpart string
 
-	file, base string // file name and folder URL, unless they follow the rule for models
+	file, base string // file name and folder URL; empty for the defaults
 }
 
 // File returns the name of the model's file.

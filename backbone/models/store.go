@@ -21,7 +21,7 @@ import (
 type Store struct {
 	Dir     string       // default: imprint/models in os.UserCacheDir
 	BaseURL string       // folder to download from; default: the publisher's
-	Client  *http.Client // default: one that uses the proxy variables of the environment
+	Client  *http.Client // default: one that uses the proxy settings of the environment
 
 	// Tests shorten these. Zero means the default.
 	backoff, lockPoll time.Duration
@@ -77,8 +77,8 @@ func (s Store) Locate(name string) (string, error) {
 // After a failure or the end of ctx, the downloaded bytes stay in a .part file, and the
 // next Pull resumes there. Pull retries temporary failures a few times. A server that
 // sends no data for 30 seconds counts as a temporary failure. The total time is not
-// limited. If the server sends another file, the error wraps ErrContent and nothing is
-// kept.
+// limited. If the server sends another file, the error wraps ErrContent, and nothing of
+// that file is kept.
 func (s Store) Pull(ctx context.Context, name string, progress func(done, total int64)) (path string, err error) {
 	p, err := Find(name)
 	if err != nil {

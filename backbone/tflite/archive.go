@@ -77,7 +77,7 @@ func scanArchive(tail []byte) (*archive, error) {
 	a := &archive{end: int64(end)}
 	a.directory = a.end - int64(binary.LittleEndian.Uint32(record[12:]))
 	if a.directory < 0 {
-		return nil, corrupt("zip directory has %d bytes", a.end-a.directory)
+		return nil, corrupt("zip directory of %d bytes is larger than the archive", a.end-a.directory)
 	}
 	shift := a.directory - int64(binary.LittleEndian.Uint32(record[endRecordOffset:]))
 

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// maxTensorBytes is the maximum size of a tensor. It makes sizes fit in an int on every
-// platform.
+// maxTensorBytes is the maximum size of a tensor in bytes. Such sizes fit in an int on
+// every platform.
 const maxTensorBytes = math.MaxInt32
 
 // check returns an error if an index or size in one part of the model does not match

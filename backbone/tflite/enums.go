@@ -178,7 +178,7 @@ func (a Activation) String() string {
 	return fmt.Sprintf("Activation(%d)", int8(a))
 }
 
-// A Padding is the treatment of borders by a convolution or pool.
+// A Padding selects how a convolution or pool treats the borders of an image.
 type Padding int8
 
 // The paddings.

@@ -72,8 +72,8 @@ func (m *Model) RemoveAssociatedFile(name string) error {
 	return m.rewriteArchive(nil, []string{name})
 }
 
-// rewriteArchive writes the archive again. It stores file, unless that is nil, and
-// removes the files named in without.
+// rewriteArchive writes the archive again. It stores file, unless it is nil, and removes
+// the files named in without.
 func (m *Model) rewriteArchive(file *AssociatedFile, without []string) error {
 	archive, prefix, err := m.openArchive()
 	if err != nil {

@@ -25,8 +25,8 @@ func ReadLabels(path string) ([]string, error) {
 const maxLabels = 1 << 16
 
 // parseLabels returns the labels in a file. Numbers at the start of the lines are indices
-// if they count the lines from 0. In Coral's files, they begin with 0, ascend and are
-// followed by two spaces. All other numbers are part of the names, as in "50 limit".
+// if they count the lines from 0, or if they begin with 0, ascend and are followed by two
+// spaces, as in Coral's files. All other numbers are part of the names, as in "50 limit".
 func parseLabels(content []byte) ([]string, error) {
 	lines, err := splitLabels(content)
 	if err != nil {

@@ -36,9 +36,9 @@ func inputContent(root *node) *node {
 	return root.tables(mmSubgraphs)[0].tables(smInputs)[0].v[tmContent].(*node)
 }
 
-// TestMetadataNeverCostsTheModel checks that models with unusual or broken metadata can
+// TestUnusualMetadata checks that models with unusual or broken metadata can
 // be read, pruned and given labels.
-func TestMetadataNeverCostsTheModel(t *testing.T) {
+func TestUnusualMetadata(t *testing.T) {
 	garbage := describedModel(t)
 	garbage.SetMetadataEntry(MetadataName, []byte("no flatbuffer at all"))
 	// Metadata of a later schema, with one field more in the root table.

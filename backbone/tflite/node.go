@@ -11,9 +11,9 @@ import (
 // A node is a table in memory, to be written to a file.
 type node struct {
 	t *tableType
-	// v has a value for each slot: nil if absent, uint64 for the bits of a scalar or the
-	// type of a union, []byte for the elements of a vector, string, []string, *node or
-	// []*node, or foreign.
+	// v has a value for each slot, or nil if the slot is absent. A value is a uint64 for
+	// the bits of a scalar or the type of a union, a []byte for the elements of a vector,
+	// a string, a []string, a *node, a []*node or a foreign.
 	v []any
 }
 

@@ -366,7 +366,7 @@ func (l LeakyReluOptions) Options() Options {
 // dimension i.
 type StridedSliceOptions struct {
 	BeginMask, EndMask, EllipsisMask, NewAxisMask, ShrinkAxisMask int32
-	Offset                                                        bool // the end is relative to the begin
+	Offset                                                        bool // the end is relative to the beginning
 }
 
 // StridedSlice returns the typed view of options of type OptionsStridedSlice.

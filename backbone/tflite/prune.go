@@ -60,7 +60,7 @@ func (m *Model) checkPrune(sub int, outputs []int32) error {
 	tensors := len(m.Subgraphs[sub].Tensors)
 	for _, t := range outputs {
 		if t < 0 || int(t) >= tensors {
-			return fmt.Errorf("no tensor %d to be an output: the subgraph has %d: %w", t, tensors, ErrCorrupt)
+			return fmt.Errorf("no tensor %d for an output: the subgraph has %d: %w", t, tensors, ErrCorrupt)
 		}
 	}
 	if err := m.check(); err != nil {
@@ -143,7 +143,7 @@ func renumbered(list, index []int32) []int32 {
 	return out
 }
 
-// remaining returns the entries whose tensor is in list, with its new index.
+// remaining returns the entries whose tensor has a new index in list, with that index.
 func remaining(entries []TensorMap, index, list []int32) []TensorMap {
 	var out []TensorMap
 	for _, e := range entries {

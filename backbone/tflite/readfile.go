@@ -33,7 +33,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", path, ErrNotRegular)
 	}
 	if info.Size() > limit {
-		return nil, fmt.Errorf("read %s: the file has %d bytes, the limit is %d: %w", path, info.Size(), limit, ErrTooLarge)
+		return nil, fmt.Errorf("read %s: the file has %d bytes, more than %d: %w", path, info.Size(), limit, ErrTooLarge)
 	}
 	return os.ReadFile(path)
 }

@@ -136,7 +136,7 @@ func TestRoundTripEveryTable(t *testing.T) {
 	}
 }
 
-// filledSlots returns a node of table with a value in the given slots.
+// filledSlots returns a node of type table with values in the given slots.
 func filledSlots(table *tableType, slots ...int) *node {
 	all, n := filled(table), newNode(table)
 	for _, slot := range slots {
@@ -145,7 +145,7 @@ func filledSlots(table *tableType, slots ...int) *node {
 	return n
 }
 
-// filled returns a node of table with a value in every slot.
+// filled returns a node of type table with a value in every slot.
 func filled(table *tableType) *node {
 	n := newNode(table)
 	for slot, f := range table.Fields {

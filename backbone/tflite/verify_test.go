@@ -46,8 +46,9 @@ func TestKnownBadFiles(t *testing.T) {
 	}
 }
 
-// TestReshapeToMoreDimensions checks that a file is valid if a new shape has more
-// dimensions than the tensor. Such a file crashed TensorFlow Lite (tensorflow#124982).
+// TestReshapeToMoreDimensions checks that a file is valid if the new shape of a RESHAPE
+// has more dimensions than the tensor. Such a file crashed TensorFlow Lite
+// (tensorflow#124982).
 func TestReshapeToMoreDimensions(t *testing.T) {
 	m := smallModel()
 	op := &m.Subgraphs[0].Operators[2]
@@ -118,7 +119,7 @@ func TestParseAccepts(t *testing.T) {
 			s.Tensors[3].Shape[0] = 40
 			s.Tensors[3].opaque = filledSlots(tensorTable, tensorSparsity)
 		}},
-		{"two int4 a byte", func(m *Model, s *Subgraph) { s.Tensors[3].Shape[0] = 31; s.Tensors[3].Type = TypeInt4 }},
+		{"two int4 per byte", func(m *Model, s *Subgraph) { s.Tensors[3].Shape[0] = 31; s.Tensors[3].Type = TypeInt4 }},
 		{"unknown element type", func(m *Model, s *Subgraph) { s.Tensors[3].Type = 99 }},
 		{"unknown operator", func(m *Model, s *Subgraph) { m.OperatorCodes[1].Builtin = 4711 }},
 		{"one zero point for all scales", func(m *Model, s *Subgraph) { s.Tensors[2].Quantization.ZeroPoint = []int64{0} }},

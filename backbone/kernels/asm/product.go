@@ -77,7 +77,7 @@ func words(rows, vectors int) {
 	RET()
 }
 
-// rowCount returns the number n with the unit "row" or "rows".
+// rowCount returns "1 row" for 1 and "n rows" for any other n.
 func rowCount(n int) string {
 	if n == 1 {
 		return "1 row"

@@ -190,7 +190,7 @@ func (p *wideProduct) start() {
 	p.ahead = GP64()
 	if p.rows > 1 {
 		// The next panel's weights follow in memory. Two tiles prefetch all of them: one
-		// the first cache lines of each group, the next tile the rest.
+		// tile the first cache lines of each group, the other tile the rest.
 		MOVQ(argument("tiles"), p.ahead)
 		ANDQ(Imm(uint64(p.vectors-1)), p.ahead)
 		SHLQ(Imm(7), p.ahead)
