@@ -51,7 +51,7 @@ func TestParseFindsEmbedding(t *testing.T) {
 				t.Fatal(err)
 			}
 			if b.Embedding.Name != tt.want || (b.LastLayer >= 0) != tt.last {
-				t.Errorf("embedding %q, last layer %d; want %q, last layer %v", b.Embedding.Name, b.LastLayer, tt.want, tt.last)
+				t.Errorf("got embedding %q, last layer %d; want %q, last layer %v", b.Embedding.Name, b.LastLayer, tt.want, tt.last)
 			}
 		})
 	}

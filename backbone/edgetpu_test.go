@@ -165,7 +165,7 @@ func TestAccelerator(t *testing.T) {
 	}
 	defer clone.Close()
 	if want := []string{"[3] [8] [8 8]"}; !slices.Equal(a.loaded, want) {
-		t.Errorf("loaded %v, want %v", a.loaded, want)
+		t.Errorf("got loaded operators %v, want %v", a.loaded, want)
 	}
 	for _, in := range []*Interpreter{in, clone} {
 		copy(in.Input(0), []byte{0, 1, 2, 3, 4, 5, 6, 7})
@@ -176,7 +176,7 @@ func TestAccelerator(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 		if in.Device() != "adder 3" {
-			t.Errorf("device %q, want %q", in.Device(), "adder 3")
+			t.Errorf("got device %q, want %q", in.Device(), "adder 3")
 		}
 	}
 	a.err = errors.New("unplugged")

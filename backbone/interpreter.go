@@ -53,8 +53,8 @@ type InterpreterOptions struct {
 type Interpreter struct {
 	*program // shared among clones, never written
 	arena    []byte
-	args     []kernels.Args // of every step
-	outs     [][][]byte     // of every step
+	args     []kernels.Args // one for each step
+	outs     [][][]byte     // one for each step
 	pool     *workerPool
 	device   string // of the last Invoke
 	closed   bool
@@ -125,8 +125,8 @@ func (in *Interpreter) Close() {
 // Memory is the memory that an Interpreter uses, in bytes.
 type Memory struct {
 	Weights int // packed weights and other constants, shared by all clones
-	Arena   int // tensors, for each clone
-	Scratch int // for each thread of each clone
+	Arena   int // memory of the tensors, for each clone
+	Scratch int // scratch memory, for each thread of each clone
 }
 
 // Memory returns the memory that the interpreter uses.

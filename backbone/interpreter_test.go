@@ -354,7 +354,7 @@ func TestInvokeDoesNotAllocate(t *testing.T) {
 			least = min(least, after.Mallocs-before.Mallocs)
 		}
 		if least != 0 {
-			t.Errorf("%d allocations in 10 runs with %d threads", least, threads)
+			t.Errorf("got %d allocations in 10 runs with %d threads", least, threads)
 		}
 	}
 }

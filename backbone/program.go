@@ -27,17 +27,17 @@ type program struct {
 	graph           *tflite.Subgraph
 	inputs, outputs []int32
 	steps           []step
-	allocations     []allocation // of the graph's tensors
+	allocations     []allocation // one for each tensor of the graph
 	arenaSize       int
-	scratchSize     int   // of one thread
-	weightSize      int64 // upper bound of the prepared weights
-	keptSize        int   // of prepared weights and constants
+	scratchSize     int   // bytes for each thread
+	weightSize      int64 // upper bound for the prepared weights, in bytes
+	keptSize        int   // bytes of prepared weights and constants
 }
 
 // A step runs one operator: a kernel with one output, or a compiled operator.
 type step struct {
 	kernel          kernels.Kernel
-	parts           int // of kernel
+	parts           int // number of the kernel's parts
 	compiled        CompiledOperator
 	inputs, outputs []int32
 }
@@ -105,8 +105,8 @@ func (p *program) addSteps(m *tflite.Model, needed []int, o InterpreterOptions) 
 		op := &p.graph.Operators[i]
 		return fmt.Errorf("operator %d (%s), output %s: %w", i, operatorName(m, op), outputNames(p.graph, op), err)
 	}
-	var builders []*kernelBuilder // of the steps, nil for compiled operators
-	var operators []int           // of the steps
+	var builders []*kernelBuilder // one for each step, nil for compiled operators
+	var operators []int           // index of each step's operator
 	for _, i := range needed {
 		op := &p.graph.Operators[i]
 		if folded, err := p.fold(m, i); err != nil {

@@ -26,7 +26,7 @@ const spinTime = 40 * time.Microsecond
 type workerPool struct {
 	workers []worker
 	helpers int            // workers in use by the current Invoke, besides the first
-	running sync.WaitGroup // goroutines
+	running sync.WaitGroup // the helpers' goroutines
 	started bool
 	closing atomic.Bool
 	_       [64]byte // the fields below are written while workers read those above

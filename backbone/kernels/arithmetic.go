@@ -5,7 +5,7 @@ import "fmt"
 // addShift is the number of bits by which ADD and SUB shift codes left before scaling.
 const addShift = 20
 
-// elementwise is the Kernel of ADD, SUB and MUL.
+// elementwise implements Kernel for ADD, SUB and MUL.
 type elementwise struct {
 	plan   broadcast
 	kind   byte       // '+' or '*'; SUB is ADD with a negated table

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// cast is the Kernel of CAST.
+// cast implements Kernel for CAST.
 type cast struct {
 	from, to Type
 	n        int

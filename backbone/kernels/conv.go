@@ -10,8 +10,8 @@ type Conv2DParams struct {
 	Stage *Stage
 }
 
-// conv2D is the Kernel of CONV_2D. A row is the window of one output pixel, and a product
-// multiplies rows by the filters.
+// conv2D implements Kernel for CONV_2D. A row is the window of one output pixel, and a
+// product multiplies rows by the filters.
 type conv2D struct {
 	geometry
 	product

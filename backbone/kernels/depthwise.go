@@ -13,7 +13,7 @@ type DepthwiseConv2DParams struct {
 	Stage      *Stage // as in Conv2DParams
 }
 
-// depthwise is the Kernel of DEPTHWISE_CONV_2D.
+// depthwise implements Kernel for DEPTHWISE_CONV_2D.
 type depthwise struct {
 	geometry
 	*weights         // [channels][kh·kw]

@@ -71,7 +71,7 @@ func (s *Stage) prepare(out Type, channels int) (*stage, error) {
 	}
 	for _, f := range p.factor {
 		if f64 := float64(f); math.IsNaN(f64) || math.IsInf(f64, 0) {
-			return nil, fmt.Errorf("%w: factor %v", ErrInvalid, f)
+			return nil, fmt.Errorf("%w: invalid factor %v", ErrInvalid, f)
 		}
 	}
 	lo, hi := out.limits()
@@ -134,7 +134,7 @@ func newEdgeTPUQuantize(in, out *Tensor) (Kernel, error) {
 // maxFraction is the largest integer by which the Edge TPU's ADD multiplies.
 const maxFraction = 32767
 
-// edgeTPUBinary is the Kernel of ADD and MUL with the Edge TPU's arithmetic.
+// edgeTPUBinary implements Kernel for ADD and MUL with the Edge TPU's arithmetic.
 type edgeTPUBinary struct {
 	plan broadcast
 	a, b [256]int32

@@ -11,7 +11,7 @@ type FullyConnectedParams struct {
 	AsymmetricInputs bool
 }
 
-// fullyConnected is the Kernel of FULLY_CONNECTED.
+// fullyConnected implements Kernel for FULLY_CONNECTED.
 type fullyConnected struct {
 	product
 	channels, depth int

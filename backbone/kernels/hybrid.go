@@ -127,8 +127,8 @@ func quantizeAsymmetric(dst []int8, src []byte, lo, hi float64) (scale float32, 
 	return scale, zero
 }
 
-// hybridFullyConnected is the Kernel of FULLY_CONNECTED with int8 weights and float32
-// input.
+// hybridFullyConnected implements Kernel for FULLY_CONNECTED with int8 weights and
+// float32 input.
 type hybridFullyConnected struct {
 	*hybridWeights
 	batch, channels, depth int
@@ -150,7 +150,7 @@ func newHybridFullyConnected(p FullyConnectedParams, in, weights, bias, out *Ten
 	return &hybridFullyConnected{h, batch, channels, depth}, nil
 }
 
-// hybridShape is productShape for operands that have not been checked.
+// hybridShape is like productShape, but also checks each operand.
 func hybridShape(in, weights, out *Tensor) (batch, channels, depth int, err error) {
 	for _, t := range []*Tensor{in, weights, out} {
 		if err := t.check("operand"); err != nil {
@@ -178,8 +178,8 @@ func (k *hybridFullyConnected) Run(a *Args, lo, hi int) {
 	}
 }
 
-// hybridConv is the Kernel of CONV_2D and DEPTHWISE_CONV_2D with int8 weights and float32
-// input.
+// hybridConv implements Kernel for CONV_2D and DEPTHWISE_CONV_2D with int8 weights and
+// float32 input.
 type hybridConv struct {
 	geometry
 	*hybridWeights

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// A mapping is the Kernel of a function of one 8-bit tensor. It looks up the output code
-// of each input code in a table.
+// A mapping implements Kernel for any function of one 8-bit tensor. It looks up the output
+// code of each input code in a table.
 type mapping struct {
 	table [256]byte
 	n     int

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// mean is the Kernel of MEAN.
+// mean implements Kernel for MEAN.
 type mean struct {
 	shape, step []int // lengths of the output's axes, and their steps in the input
 	reduced     []int // lengths of the axes that are summed

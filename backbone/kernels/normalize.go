@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// l2Normalization is the Kernel of L2_NORMALIZATION of codes.
+// l2Normalization implements Kernel for L2_NORMALIZATION on 8-bit codes.
 type l2Normalization struct {
 	rows, n int
 	zero    int32

@@ -12,7 +12,7 @@ type Pool2DParams struct {
 	Activation       Activation
 }
 
-// pool is the Kernel of AVERAGE_POOL_2D and MAX_POOL_2D of codes.
+// pool implements Kernel for AVERAGE_POOL_2D and MAX_POOL_2D on 8-bit codes.
 type pool struct {
 	geometry
 	largest bool // MAX_POOL_2D

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// reshaping is the Kernel of RESHAPE, SQUEEZE and EXPAND_DIMS, which copy the elements in
-// order.
+// reshaping implements Kernel for RESHAPE, SQUEEZE and EXPAND_DIMS, which copy the
+// elements in order.
 type reshaping struct{ bytes int }
 
 // NewReshape returns a Kernel for RESHAPE, SQUEEZE or EXPAND_DIMS to the shape of out. If
@@ -38,7 +38,7 @@ func (k *reshaping) Run(a *Args, lo, hi int) {
 	copy(a.Out[from:to], a.In[0][from:to])
 }
 
-// padding is the Kernel of PAD and PADV2.
+// padding implements Kernel for PAD and PADV2.
 type padding struct {
 	// in and out are the lengths of the axes, and before is the padding in front of each
 	// axis, outermost first. The last axis is counted in bytes.
@@ -167,7 +167,7 @@ func (k *padding) fill(b []byte) {
 	}
 }
 
-// concatenation is the Kernel of CONCATENATION.
+// concatenation implements Kernel for CONCATENATION.
 type concatenation struct {
 	rows    int
 	widths  []int        // bytes in a row of each input

@@ -2,7 +2,7 @@ package kernels
 
 import "fmt"
 
-// softmax is the Kernel of SOFTMAX of codes.
+// softmax implements Kernel for SOFTMAX on 8-bit codes.
 type softmax struct {
 	table        [256]float32 // e^(−scale·beta·i), where i is the distance to the largest code
 	rows, n      int

@@ -63,7 +63,7 @@ func (w Window) axis(in, k, stride, dilation int) (out, pad int, err error) {
 			out = (in-reach)/stride + 1
 		}
 	default:
-		return 0, 0, fmt.Errorf("%w: padding %d", ErrInvalid, w.Padding)
+		return 0, 0, fmt.Errorf("%w: unknown padding %d", ErrInvalid, w.Padding)
 	}
 	if out < 1 {
 		return 0, 0, fmt.Errorf("%w: a window of size %d does not fit into an axis of length %d", ErrInvalid, reach, in)

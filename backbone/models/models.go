@@ -114,7 +114,7 @@ func nearest(want string) []string {
 	var near []candidate
 	for _, p := range list {
 		n := editDistance(want, p.Name)
-		// Accept any part of a name from two letters on, and names with few typing
+		// Accept parts of a name of at least two letters, and names with few typing
 		// errors.
 		if len(want) >= 2 && strings.Contains(p.Name, want) || n <= len(p.Name)/4 {
 			near = append(near, candidate{p.Name, n})

@@ -14,7 +14,7 @@ import (
 const (
 	maxArchiveFiles = 16
 	maxArchiveFile  = 1 << 20 // bytes of one unpacked file
-	maxArchiveRatio = 100     // of unpacked to packed size
+	maxArchiveRatio = 100     // maximum ratio of unpacked to packed size
 )
 
 // Records of the zip format. Source: APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12 and
@@ -43,16 +43,16 @@ func findEndRecord(tail []byte) int {
 
 // An archive is the layout of a zip archive in a tail.
 type archive struct {
-	start     int64 // of the first file, or of the directory if there are no files
+	start     int64 // position of the first file, or of the directory if there are no files
 	directory int64
-	end       int64 // of the directory, where the end record starts
+	end       int64 // position of the directory's end, where the end record starts
 	files     []archiveFile
 }
 
 type archiveFile struct {
-	entry int64 // of its entry in the directory
-	local int64 // of its local header
-	size  int64 // of its local header and packed content
+	entry int64 // position of its entry in the directory
+	local int64 // position of its local header
+	size  int64 // bytes in its local header and packed content
 }
 
 // scanArchive checks the zip archive in tail and returns its layout, or nil if there is

@@ -100,7 +100,7 @@ func (m *Model) checkTensor(t *Tensor) error {
 	}
 	for _, d := range t.ShapeSignature {
 		if d < -1 {
-			return corrupt("shape signature %d", t.ShapeSignature)
+			return corrupt("invalid shape signature %d", t.ShapeSignature)
 		}
 	}
 	if err := t.checkQuantization(); err != nil {
@@ -122,7 +122,7 @@ func (t *Tensor) byteSize() (int, error) {
 	n := int64(1)
 	for _, d := range t.Shape {
 		if d < 0 {
-			return 0, corrupt("shape %d", t.Shape)
+			return 0, corrupt("invalid shape %d", t.Shape)
 		}
 		// Elements without a fixed size count as one byte.
 		if n *= int64(d); n > maxTensorBytes*8/max(bits, 8) {
@@ -142,7 +142,7 @@ func (t *Tensor) checkQuantization() error {
 	}
 	for _, s := range q.Scale {
 		if math.IsNaN(float64(s)) || math.IsInf(float64(s), 0) {
-			return corrupt("scale %g", s)
+			return corrupt("invalid scale %g", s)
 		}
 	}
 	for _, n := range [...]int{len(q.Scale), len(q.ZeroPoint)} {

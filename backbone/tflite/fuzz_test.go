@@ -71,7 +71,7 @@ func FuzzParse(f *testing.F) {
 			m.Labels()
 			if err := m.SetLabels([]string{"a"}); err == nil {
 				if got, err := m.Labels(); err != nil || !slices.Equal(got, []string{"a"}) {
-					t.Fatalf("labels %q, %v", got, err)
+					t.Fatalf("got labels %q, %v", got, err)
 				}
 			}
 		}
@@ -125,7 +125,7 @@ func FuzzTail(f *testing.F) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(m.Tail, again.Tail) {
-			t.Fatalf("tail %q, want %q", again.Tail, m.Tail)
+			t.Fatalf("got tail %q, want %q", again.Tail, m.Tail)
 		}
 		files, err := m.AssociatedFiles()
 		if err != nil {
@@ -142,7 +142,7 @@ func FuzzTail(f *testing.F) {
 		}
 		files = slices.DeleteFunc(files, func(f AssociatedFile) bool { return f.Name == "added" })
 		if got, err := m.AssociatedFiles(); err != nil || !reflect.DeepEqual(got, files) && len(got)+len(files) > 0 {
-			t.Fatalf("files %q, %v, want %q", got, err, files)
+			t.Fatalf("got files %q, %v, want %q", got, err, files)
 		}
 	})
 }

@@ -31,7 +31,7 @@ const MaxFileSize = 64 << 20
 
 // A Model is the content of a model file.
 type Model struct {
-	Version       uint32 // of the schema: 3
+	Version       uint32 // version of the schema, which is 3
 	OperatorCodes []OperatorCode
 	Subgraphs     []Subgraph // the first is the main graph
 	Description   string

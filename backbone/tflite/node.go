@@ -18,7 +18,7 @@ type node struct {
 }
 
 // foreign is a table whose type is not known. It is kept byte for byte: a writer appends
-// the whole flatbuffer that contains the table, and points into that.
+// the whole flatbuffer that contains the table, and points into it.
 type foreign struct {
 	flatbuffer []byte
 	at         int

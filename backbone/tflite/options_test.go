@@ -111,9 +111,9 @@ func TestSchemas(t *testing.T) {
 	walk(modelTable, 1)
 	walk(modelMetadataTable, 1)
 	if got := len(builtinOptions) - 1; got != 126 {
-		t.Errorf("%d builtin options, want 126", got)
+		t.Errorf("got %d builtin options, want 126", got)
 	}
 	if got := len(builtinOptions2) - 1; got != 23 {
-		t.Errorf("%d second options, want 23", got)
+		t.Errorf("got %d second options, want 23", got)
 	}
 }

@@ -86,7 +86,7 @@ func (s *Subgraph) needed(outputs []int32) (operators []Operator, keep []bool) {
 		}
 	}
 	mark(s.Inputs)
-	read := make([]bool, len(s.Tensors)) // by an operator that is kept, or as an output
+	read := make([]bool, len(s.Tensors)) // whether a kept operator or an output needs the tensor
 	for _, t := range outputs {
 		read[t] = true
 	}

@@ -139,7 +139,7 @@ func FuzzReadZip(f *testing.F) {
 	f.Add(zipFile(f, "x/model.tflite", "TFL3", "__MACOSX/x/._model.tflite", ""))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, err := readZip(b); err == nil && (len(m.Model) > MaxFileSize || len(m.Labels) > 1<<20) {
-			t.Errorf("%d bytes and %d labels", len(m.Model), len(m.Labels))
+			t.Errorf("got %d bytes and %d labels", len(m.Model), len(m.Labels))
 		}
 	})
 }
@@ -150,7 +150,7 @@ func FuzzParseLabels(f *testing.F) {
 	f.Add([]byte("0  person\n2  car\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if labels, err := parseLabels(b); err == nil && (len(labels) == 0 || len(labels) > len(b)+maxLabels) {
-			t.Errorf("%d labels", len(labels))
+			t.Errorf("got %d labels", len(labels))
 		}
 	})
 }

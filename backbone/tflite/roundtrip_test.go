@@ -45,7 +45,7 @@ func roundTrip(t *testing.T, m *Model) []byte {
 		}
 	}
 	if n, _ := elements(out, flatbuf.Root(out, modelTable), modelBuffers); n != len(m.Buffers) {
-		t.Errorf("%d buffers in the file, want %d", n, len(m.Buffers))
+		t.Errorf("got %d buffers in the file, want %d", n, len(m.Buffers))
 	}
 	return out
 }
@@ -206,7 +206,7 @@ func TestExternalData(t *testing.T) {
 		t.Errorf("got %q and %q", got.Buffers[1], got.Subgraphs[0].Operators[0].CustomOptions)
 	}
 	if got.Tail != nil {
-		t.Errorf("tail %q, want none", got.Tail)
+		t.Errorf("got tail %q, want none", got.Tail)
 	}
 	roundTrip(t, got)
 

@@ -120,7 +120,7 @@ func verify(b []byte) (int, error) {
 func TestView(t *testing.T) {
 	b, slots, _, _ := sample()
 	if end, err := verify(b); err != nil || end != len(b) {
-		t.Fatalf("Verify: end %d of %d, %v", end, len(b), err)
+		t.Fatalf("Verify returned end %d and error %v, want end %d", end, err, len(b))
 	}
 	v := Root(b, rootTable)
 	id := func(v View) int { return int(v.Scalar(0, 0)) }
@@ -134,7 +134,7 @@ func TestView(t *testing.T) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	if v.At(slotNumber) != slots[slotNumber] || v.Type() != rootTable {
-		t.Errorf("At %d, type %s", v.At(slotNumber), v.Type().Name)
+		t.Errorf("got position %d, type %s", v.At(slotNumber), v.Type().Name)
 	}
 }
 

@@ -117,7 +117,7 @@ func (v *Verifier) table(pos int, t *Table, depth int) error {
 		return err
 	}
 	slots := len(vtable)/2 - 2
-	member := 0 // of the union in the next slot
+	member := 0 // number of the member of the union in the next slot
 	for slot := range max(slots, len(t.Fields)) {
 		off := 0
 		if slot < slots {
@@ -172,7 +172,7 @@ func (v *Verifier) vtable(pos int) (vtable []byte, size int, err error) {
 	case n < 4 || n%2 != 0 || n > len(vtable):
 		return nil, 0, v.corrupt(": invalid vtable of %d bytes", n)
 	case n > 4+2*MaxSlots:
-		return nil, 0, v.tooLarge(": %d fields", n/2-2)
+		return nil, 0, v.tooLarge(": %d fields, more than %d", n/2-2, MaxSlots)
 	case size < 4 || size > len(v.b)-pos:
 		return nil, 0, v.corrupt(": invalid table of %d bytes at byte %d", size, pos)
 	}
