@@ -32,7 +32,7 @@ func runFloats(t *testing.T, file []byte, threads int) []byte {
 	for i := range 3 {
 		dst := in.Input(0)
 		for j := 0; j < len(dst); j += 4 {
-			v := float32(2*random.Float64() - float64(i)) // positive at first, then of both signs
+			v := float32(2*random.Float64() - float64(i)) // positive for i = 0, of both signs for i = 1
 			if i == 2 {
 				v = 0
 			}
@@ -110,7 +110,7 @@ func TestNormalization(t *testing.T) {
 		name      string
 		mean, std []float32
 		ignore    bool
-		want      [3]float32 // of the pixel 10, 20, 30
+		want      [3]float32 // normalized values of the pixel 10, 20, 30
 		normal    bool
 	}{
 		{"none", nil, nil, false, [3]float32{-117.5 / 127.5, -107.5 / 127.5, -97.5 / 127.5}, false},

@@ -13,7 +13,7 @@ type elementwise struct {
 	scale  multiplier
 	zero   int32
 	lo, hi int32
-	adder  adder // for operands of one shape; may be nil
+	adder  adder // for operands of the same shape; may be nil
 }
 
 // A sum describes ADD of x and y to an implementation:

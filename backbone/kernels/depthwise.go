@@ -19,7 +19,7 @@ type depthwise struct {
 	*weights         // [channels][kh·kw]
 	multiple int     // depth multiplier
 	byTap    []int32 // codes as [kh·kw][channels], unless windows is set
-	blank    []byte  // a line of the input's zero point
+	blank    []byte  // a line of input values that all equal the zero point
 	windows  windows // for 3×3 windows
 }
 

@@ -40,7 +40,7 @@ func laneChannel(lane int, whole bool) int {
 	return lane&3 | lane&4<<1 | lane&8>>1
 }
 
-// newPanel returns the panel of the channels from first on. If away is set, ties are
+// newPanel returns the panel for the channels from first on. If away is set, ties are
 // rounded away from zero.
 func newPanel(w *weights, first int, whole, away bool) panel {
 	var p panel

@@ -72,7 +72,7 @@ func NewDequantize(in, out *Tensor) (Kernel, error) {
 
 // dequantizer implements Kernel for DEQUANTIZE.
 type dequantizer struct {
-	table [256]float32 // by code
+	table [256]float32 // values, indexed by code
 	n     int
 }
 

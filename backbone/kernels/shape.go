@@ -43,8 +43,8 @@ type padding struct {
 	// in and out are the lengths of the axes, and before is the padding in front of each
 	// axis, outermost first. The last axis is counted in bytes.
 	in, out, before []int
-	value           []byte // of one element
-	rows            int    // of the output
+	value           []byte // the padding value, one element
+	rows            int    // number of rows in the output
 }
 
 // NewPad returns a Kernel for PAD or, if value is not nil, PADV2. paddings is a constant
@@ -235,7 +235,8 @@ func newConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (Kern
 	return k, nil
 }
 
-// rescaled returns the table from codes of in to codes of out, or nil if they are equal.
+// rescaled returns a table that maps codes of in to codes of out, or nil if both codes are
+// equal.
 func rescaled(in, out *Tensor) (*[256]byte, error) {
 	if !in.Type.quantized() || len(in.Scale) == 0 && len(out.Scale) == 0 {
 		return nil, nil

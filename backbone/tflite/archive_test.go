@@ -64,7 +64,7 @@ func TestArchiveOffsets(t *testing.T) {
 				record := out[findEndRecord(out):]
 				directory := int(binary.LittleEndian.Uint32(record[endRecordOffset:]))
 				if string(out[directory:directory+4]) != centralHeader {
-					t.Errorf("the directory is not at byte %d, where the end record says", directory)
+					t.Errorf("the directory is not at byte %d, although the end record says so", directory)
 				}
 			}
 		}

@@ -98,8 +98,8 @@ func (m *Model) bufferUsers(b uint32) int {
 	return n
 }
 
-// eachIndex calls code for the operator code of every operator and buffer for every
-// buffer index.
+// eachIndex calls code with the operator code index of every operator, and buffer with
+// every buffer index.
 func (m *Model) eachIndex(code, buffer func(*uint32)) {
 	for i := range m.Subgraphs {
 		s := &m.Subgraphs[i]

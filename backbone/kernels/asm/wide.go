@@ -114,15 +114,15 @@ func wideFinish(a, b VecVirtual, panel Register) {
 
 // A wideProduct generates a matrix product with AVX-512.
 type wideProduct struct {
-	rows, vectors int // of a tile
+	rows, vectors int // size of a tile
 	halves        int // 2 if each half of a group has its own sums
 
 	x, stride, offsets, panel, out, outStride Register
 	at, at4, weights, n, stride3, ahead       GPVirtual
 	stored, even                              OpmaskVirtual
 
-	sums   [][2]VecVirtual // of each row
-	second [][2]VecVirtual // of the second half of each group
+	sums   [][2]VecVirtual // sums of each row
+	second [][2]VecVirtual // sums for the second half of each group
 }
 
 // wide generates a routine that multiplies tiles of rows of unsigned bytes by panels of 16
@@ -315,7 +315,7 @@ type wideColumns struct {
 	taps           [9]GPVirtual
 	at             GPVirtual        // offset from taps to the current pixel
 	ends, endsLast VecVirtual       // 0x80 in each byte, and in each even byte
-	columns        [3][2]VecVirtual // of both halves of the channels
+	columns        [3][2]VecVirtual // columns for both halves of the channels
 }
 
 // load loads column c and makes its bytes unsigned.

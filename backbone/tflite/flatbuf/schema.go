@@ -30,7 +30,7 @@ const (
 // A Table describes one type of table.
 type Table struct {
 	Name   string
-	Fields []Field // by slot
+	Fields []Field // indexed by slot
 }
 
 // A Field describes one slot of a table.
