@@ -180,7 +180,8 @@ func TestScalingMatchesGo(t *testing.T) {
 			w.lo, w.hi = Int8.limits()
 		}
 		for c := range w.bias {
-			// Scale sums whose codes are in range, ties, and the limits of int32.
+			// Scale sums whose codes are in range, sums that are ties, and the limits of
+			// int32.
 			m := w.scale[c]
 			switch r.IntN(4) {
 			case 0:

@@ -52,7 +52,7 @@ func newBroadcast(a, b, out []int) (broadcast, error) {
 	}
 	slices.Reverse(want)
 	if !slices.Equal(want, out) {
-		return p, fmt.Errorf("%w: shapes %v and %v give %v, not %v", ErrInvalid, a, b, want, out)
+		return p, fmt.Errorf("%w: shapes %v and %v broadcast to %v, not %v", ErrInvalid, a, b, want, out)
 	}
 	if len(p.shape) == 0 {
 		p.shape, p.a, p.b = []int{1}, []int{0}, []int{0}

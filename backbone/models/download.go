@@ -85,7 +85,7 @@ type download struct {
 	offset int64    // bytes of part to keep for a retry or the next run; 0 if they are wrong
 }
 
-// run downloads, checks and publishes the file.
+// run downloads the file, checks it and renames it to path.
 func (d *download) run(ctx context.Context) (err error) {
 	d.part, err = os.OpenFile(d.path+".part", os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

@@ -27,7 +27,7 @@ func fixture() (Published, []byte) {
 	return Published{Name: "fixture", Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:])}, content
 }
 
-// A server records the requests that it gets.
+// A server records the requests that it receives.
 type server struct {
 	*httptest.Server
 	mu       sync.Mutex

@@ -67,6 +67,6 @@ func widenBits(h uint16) uint32 {
 	case exponent > 0:
 		return sign | (exponent+127-15)<<23 | mantissa<<13
 	}
-	// Zero or subnormal: mantissa·2⁻²⁴.
+	// The number is zero or subnormal: mantissa·2⁻²⁴.
 	return sign | math.Float32bits(float32(mantissa)/(1<<24))
 }
