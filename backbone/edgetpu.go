@@ -60,7 +60,7 @@ type Accelerator interface {
 // concurrent use.
 type CompiledOperator interface {
 	// Run computes outputs from inputs, the contents of the operator's tensors, and
-	// returns the name of the device it ran on. It must not keep these slices.
+	// returns the name of the device it ran on. Run must not keep these slices.
 	Run(ctx context.Context, inputs, outputs [][]byte) (device string, err error)
 }
 

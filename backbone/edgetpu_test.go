@@ -135,7 +135,8 @@ func (a addition) Run(ctx context.Context, inputs, outputs [][]byte) (string, er
 	return fmt.Sprint("adder ", a.by), a.err
 }
 
-// compiledGraph returns RELU, a compiled operator with two outputs, and their ADD.
+// compiledGraph returns a model of RELU, a compiled operator with two outputs, and an ADD
+// of these outputs.
 func compiledGraph() *tflite.Model {
 	g := newGraph()
 	in, x, y, z, out := g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8)

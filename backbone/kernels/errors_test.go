@@ -11,7 +11,7 @@ func u8(shape ...int) *Tensor {
 	return &Tensor{Type: Uint8, Shape: shape, Scale: []float32{1}, ZeroPoint: []int64{0}}
 }
 
-// constant makes t a constant of zeros.
+// constant makes t a constant of zeros and returns it.
 func constant(t *Tensor) *Tensor {
 	t.Data = make([]byte, t.Bytes())
 	return t

@@ -114,7 +114,7 @@ var list = []Published{
 // model, so List does not include it.
 const Firmware = "firmware"
 
-// firmware describes the firmware. Package tpu looks for this file in the default folder
+// firmware describes the firmware file, which package tpu looks for in the default folder
 // of a Store.
 var firmware = Published{
 	Name:   Firmware,

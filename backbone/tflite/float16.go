@@ -29,7 +29,7 @@ func (m *Model) Constant(tensor int32) ([]byte, TensorType) {
 	return nil, 0
 }
 
-// IsConstant reports whether Constant returns content.
+// IsConstant reports whether a tensor of the main graph is constant, as for Constant.
 func (m *Model) IsConstant(tensor int32) bool {
 	return m.TensorBytes(0, tensor) != nil || m.widened(tensor) != nil
 }

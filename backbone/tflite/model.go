@@ -58,7 +58,7 @@ type Model struct {
 // them. It is nil if there are none.
 type opaque = *node
 
-// A Buffer is the content of a buffer.
+// A Buffer holds the data of a constant or of metadata.
 type Buffer []byte
 
 // A Metadata names a buffer that holds metadata, such as TFLITE_METADATA.

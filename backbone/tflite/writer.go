@@ -38,7 +38,7 @@ func (w *writer) appendForeign() {
 		key := unsafe.SliceData(p.to.flatbuffer)
 		start, ok := starts[key]
 		if !ok {
-			w.pad(16, 0) // no scalar needs more
+			w.pad(16, 0) // no scalar needs a larger alignment
 			start = len(w.b)
 			starts[key] = start
 			w.b = append(w.b, p.to.flatbuffer...)

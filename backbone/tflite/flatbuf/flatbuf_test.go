@@ -73,8 +73,8 @@ func (b *builder) align(n int) {
 
 func (b builder) refer(at, target int) { binary.LittleEndian.PutUint32(b[at:], uint32(target-at)) }
 
-// vector appends a vector of n elements and makes the offset at position at refer to it.
-// It returns the position of the first element.
+// vector appends a vector of n elements, makes the offset at the given position refer to
+// it, and returns the position of the first element.
 func (b *builder) vector(at, n int, content string) (first int) {
 	b.align(4)
 	b.refer(at, len(*b))

@@ -165,7 +165,7 @@ func (v View) Table(slot int) (View, bool) {
 	return viewAt(v.b, v.follow(p), t), true
 }
 
-// Int32s decodes the elements of a vector. If raw is nil, it returns nil.
+// Int32s decodes raw, the elements of a vector. It returns nil if raw is nil.
 func Int32s(raw []byte) []int32 {
 	if raw == nil {
 		return nil
@@ -177,7 +177,7 @@ func Int32s(raw []byte) []int32 {
 	return out
 }
 
-// Int64s decodes the elements of a vector. If raw is nil, it returns nil.
+// Int64s decodes raw, the elements of a vector. It returns nil if raw is nil.
 func Int64s(raw []byte) []int64 {
 	if raw == nil {
 		return nil
@@ -189,7 +189,7 @@ func Int64s(raw []byte) []int64 {
 	return out
 }
 
-// Float32s decodes the elements of a vector. If raw is nil, it returns nil.
+// Float32s decodes raw, the elements of a vector. It returns nil if raw is nil.
 func Float32s(raw []byte) []float32 {
 	if raw == nil {
 		return nil
