@@ -194,7 +194,8 @@ func TestLineQueue(t *testing.T) {
 	q.Close()
 	fmt.Fprintln(q, "too late")
 	w.Close()
-	if n := <-lines; n < queuedWrites || n > queuedWrites+1 {
+	// The queue's goroutine may hold another line, and a line may report that lines were dropped.
+	if n := <-lines; n < queuedWrites || n > queuedWrites+2 {
 		t.Errorf("got %d lines, want %d", n, queuedWrites)
 	}
 	// Close must not wait forever for a reader.
