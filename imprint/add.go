@@ -16,38 +16,38 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// AddOptions are what [Workspace.Add] takes besides photos of classes.
+// AddOptions are the options of [Workspace.Add].
 type AddOptions struct {
-	Negatives []dataset.Item        // of no class, to learn the answer "unknown" from
+	Negatives []dataset.Item        // photos of no class, to learn the answer "unknown" from
 	Progress  func(done, total int) // called after each photo, if not nil
 }
 
 // Added is the result of [Workspace.Add].
 type Added struct {
-	Photos       int                    `json:"photos"` // added to classes
+	Photos       int                    `json:"photos"` // photos added to classes
 	Negatives    int                    `json:"negatives,omitempty"`
 	Classes      map[string]int         `json:"classes"` // photos added by label
 	Skipped      []Skipped              `json:"skipped,omitempty"`
 	Devices      map[string]int         `json:"devices,omitempty"` // photos embedded by each device
 	Elapsed      time.Duration          `json:"-"`
-	Estimate     classifier.Estimate    `json:"estimate"`             // leave-one-out accuracy afterwards
-	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"` // by AutoResize
+	Estimate     classifier.Estimate    `json:"estimate"`             // leave-one-out accuracy after the change
+	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"` // set if AutoResize chose the mode
 }
 
 // Skipped is a photo that was not added.
 type Skipped struct {
 	Path      string `json:"path"`
 	Reason    string `json:"reason"`
-	Duplicate bool   `json:"duplicate"` // it is in the workspace already
+	Duplicate bool   `json:"duplicate"` // the photo is already in the workspace
 	Label     string `json:"-"`         // the class that has the duplicate; "" for negatives
 }
 
-// Add adds photos to the classes of their labels in one change. It skips photos that can't
-// be read or are there already, and fails with ErrNoPhotos if none can be read.
+// Add adds photos to the classes of their labels in one change. It skips photos that can't be
+// read or are already in the workspace, and fails with ErrNoPhotos if none can be read.
 func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
 	b, err := newBatch(items, o.Negatives)
 	if err == nil {
-		err = w.checkLabels(b) // before the work
+		err = w.checkLabels(b) // before the slow part
 	}
 	if err != nil {
 		return nil, err
@@ -70,10 +70,10 @@ type Observation struct {
 	Path      string            // where the photo is kept, or its name
 	Source    string            // the recording or camera it belongs to; "" if unknown
 	Taken     time.Time
-	Embedding []byte // raw, by the workspace's backbone and resize mode
+	Embedding []byte // raw, made with the workspace's backbone and resize mode
 }
 
-// AddObservations does what Add does, with photos that are embedded already.
+// AddObservations is like Add, for photos that are already embedded.
 func (w *Workspace) AddObservations(ctx context.Context, observed []Observation) (*Added, error) {
 	b := &batch{start: time.Now(), examples: make([]store.Example, len(observed)), skipped: make([]Skipped, len(observed)), added: &Added{Classes: make(map[string]int)}}
 	for i, o := range observed {
@@ -89,12 +89,12 @@ func (w *Workspace) AddObservations(ctx context.Context, observed []Observation)
 	return b.added, w.addBatch(ctx, b)
 }
 
-// A batch is what one call adds.
+// A batch is the photos of one call to Add or AddObservations.
 type batch struct {
 	start    time.Time
 	items    []dataset.Item
 	examples []store.Example
-	skipped  []Skipped // one for each example; without a Reason it is not skipped
+	skipped  []Skipped // one for each example; an empty Reason means not skipped
 	added    *Added
 }
 
@@ -121,7 +121,7 @@ func newBatch(items, negatives []dataset.Item) (*batch, error) {
 
 func (b *batch) time() time.Time { return b.start.UTC().Truncate(time.Second) }
 
-// take makes an example of item i and its embedding.
+// take makes an example from item i and its embedding.
 func (b *batch) take(i int, e infer.Embedding) error {
 	it := b.items[i]
 	if e.Err != nil {
@@ -148,7 +148,7 @@ func (b *batch) skipDuplicate(i int, label string) {
 	}
 }
 
-// skipKnown skips the examples that s has already.
+// skipKnown skips the examples whose photos are already in s.
 func (b *batch) skipKnown(s *store.State) {
 	labels := make(map[store.Digest]string)
 	for _, e := range s.Examples {
@@ -191,7 +191,7 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 		return fmt.Errorf("add: %w to add among %d", ErrNoPhotos, len(b.examples))
 	}
 	err := w.commit(ctx, func(s *store.State) error {
-		// Only under the lock is it certain which photos the workspace has.
+		// Another process may have added photos before this one took the lock.
 		b.skipKnown(s)
 		if err := resolveLabels(s, fresh); err != nil {
 			return err
@@ -233,8 +233,8 @@ func (w *Workspace) embed(ctx context.Context, mode dataset.Resize, items []data
 	})
 }
 
-// embedAutoResize does what embed does with each resize mode, delivers the embeddings of
-// the better one and makes it the workspace's.
+// embedAutoResize embeds the photos with each resize mode, delivers the embeddings of the better
+// mode and makes that the workspace's mode.
 func (w *Workspace) embedAutoResize(ctx context.Context, items []dataset.Item, progress func(done, total int), deliver func(i int, e infer.Embedding) error) (*evaluate.ResizeChoice, error) {
 	settings := w.state.Settings
 	if err := w.choose(&settings); err != nil {
@@ -271,7 +271,7 @@ func (w *Workspace) embedAutoResize(ctx context.Context, items []dataset.Item, p
 			}
 		}
 		if len(examples) == 0 {
-			return evaluate.LeftOut{}, nil // addBatch says why
+			return evaluate.LeftOut{}, nil // addBatch returns the error
 		}
 		return evaluate.LeaveOut(w.unitsOf(examples), places, settings.Method(), w.roots(settings))
 	})

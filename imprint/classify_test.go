@@ -140,7 +140,7 @@ func TestExport(t *testing.T) {
 					t.Fatal(err)
 				}
 				if head, got, err := classifier.Read(m); err != nil || got != layout || !slices.Equal(head.Labels, want) {
-					t.Errorf("the file has %+v, %s, %v, want labels %q in the layout %s", head, got, err, want, layout)
+					t.Errorf("the file: got %+v, %s, %v, want labels %q in the layout %s", head, got, err, want, layout)
 				}
 				compareWithFile(t, w, path, layout == classifier.Float)
 			})
@@ -148,8 +148,8 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// compareWithFile classifies photos with a workspace and with a model file alone, which has the
-// resize mode in its metadata. The labels must be the same, and the scores if exact is true.
+// compareWithFile classifies photos with a workspace and with a model file alone, whose metadata
+// gives the resize mode. The labels must be the same, and if exact is true, so must the scores.
 func compareWithFile(t *testing.T, w *Workspace, path string, exact bool) {
 	t.Helper()
 	unseen := kinds(50, 8)

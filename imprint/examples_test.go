@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-// evaluated leaves out the photos of a workspace one by one, by default with its own head.
+// evaluated returns a leave-one-out evaluation of a workspace, by default with its own head.
 func evaluated(ctx context.Context, w *Workspace, heads []classifier.Method, support []int, episodes int) (*evaluate.Evaluation, error) {
 	s, err := w.Examples()
 	if err != nil {

@@ -38,7 +38,7 @@ func TestByteIdentity(t *testing.T) {
 				if err := c.change(); err != nil {
 					t.Fatal(err)
 				}
-				if c.random.IntN(4) == 0 { // continue as another process would
+				if c.random.IntN(4) == 0 { // reopen, as another process would
 					c.w = openWorkspace(t, c.w.store.Dir, o)
 				}
 			}
@@ -62,23 +62,23 @@ func TestByteIdentity(t *testing.T) {
 	}
 }
 
-// A picked is the kind and the seed of a picture.
+// A picked identifies a picture by its kind and seed.
 type picked [2]uint64
 
-// contents has the label of each picture in a workspace.
+// contents maps each picture in a workspace to its label.
 type contents map[picked]string
 
 func (c contents) labels() []string {
 	return slices.Compact(slices.Sorted(maps.Values(c)))
 }
 
-// randomChanges changes a workspace, and keeps what it should contain.
+// randomChanges makes random changes to a workspace and tracks its expected contents.
 type randomChanges struct {
 	t      *testing.T
 	random *rand.Rand
 	w      *Workspace
 	now    contents
-	past   []contents // before each change that can be undone
+	past   []contents // the contents before each change that can be undone
 }
 
 // change makes one random change.
@@ -125,7 +125,7 @@ func (c *randomChanges) change() error {
 // remember appends the contents to the past.
 func (c *randomChanges) remember() { c.past = append(c.past, maps.Clone(c.now)) }
 
-// pick returns up to four random photos, and adds those to the contents that are new.
+// pick returns up to four random photos, and adds the new ones to the contents.
 func (c *randomChanges) pick() (items []dataset.Item) {
 	next := maps.Clone(c.now)
 	for range 1 + c.random.IntN(4) {

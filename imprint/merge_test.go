@@ -18,7 +18,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// observed adds observations to a new workspace, one change each, and returns its folder.
+// observed adds each list of observations to a new workspace, in a change of its own, and
+// returns the folder.
 func observed(t *testing.T, o Options, items ...[]Observation) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ws")
@@ -41,7 +42,7 @@ func modelOf(t *testing.T, dir string) string {
 }
 
 // TestMerge merges workspaces that share photos, in every order, into new ones and into one of
-// them. The model is that of a workspace to which all photos were added.
+// them. The model must equal that of a workspace to which all photos were added.
 func TestMerge(t *testing.T) {
 	all := slices.Concat(varied("blue", 0, 9), varied("green", 1, 8), varied("red", 2, 7), varied("teal", 3, 1))
 	for i := range all {
@@ -62,12 +63,12 @@ func TestMerge(t *testing.T) {
 			var dirs []string
 			for i, p := range parts {
 				later := slices.Clone(p)
-				for j := range later { // the earliest example of a photo counts
+				for j := range later { // the earliest example of a photo must be kept
 					later[j].Path = strings.Repeat("x", i) + later[j].Path
 				}
 				dirs = append(dirs, observed(t, o, later[:4], later[4:]))
 			}
-			var first map[string]string // labels, paths and times
+			var first map[string]string // labels, paths and times after the first merge
 			for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}, {2, 1, 0, 1}} {
 				var others []string
 				for _, i := range order {
@@ -79,7 +80,7 @@ func TestMerge(t *testing.T) {
 					t.Fatal(err)
 				}
 				if modelOf(t, dir) != want || m.Photos != len(all) || m.Duplicates != len(slices.Concat(parts...))-len(all)+12*(len(order)-3) {
-					t.Errorf("%v: got %d photos, %d duplicates, the model of all photos: %t", order, m.Photos, m.Duplicates, modelOf(t, dir) == want)
+					t.Errorf("%v: got %d photos, %d duplicates, same model as with all photos added: %t", order, m.Photos, m.Duplicates, modelOf(t, dir) == want)
 				}
 				if !maps.Equal(m.Classes, map[string]int{"blue": 9, "green": 8, "red": 7, "teal": 1}) || m.Estimate != w.Head().Estimate {
 					t.Errorf("%v: got %+v", order, m)
@@ -106,10 +107,10 @@ func TestMerge(t *testing.T) {
 			}
 			defer w.Close()
 			if modelOf(t, dirs[1]) != want || m.Photos != len(all)-len(parts[1]) {
-				t.Errorf("into one of them: got %d new photos, the model of all photos: %t", m.Photos, modelOf(t, dirs[1]) == want)
+				t.Errorf("into one of them: got %d new photos, same model as with all photos added: %t", m.Photos, modelOf(t, dirs[1]) == want)
 			}
 			if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || modelOf(t, dirs[1]) != before {
-				t.Errorf("undo: got %+v, %v, the model of before: %t", undone, err, modelOf(t, dirs[1]) == before)
+				t.Errorf("undo: got %+v, %v, same model as before: %t", undone, err, modelOf(t, dirs[1]) == before)
 			}
 			generation := w.Generation()
 			again, m, err := Merge(t.Context(), dirs[1], []string{dirs[1]}, Options{})
@@ -148,7 +149,7 @@ func TestMergeNegatives(t *testing.T) {
 		}
 		w.Close()
 		if modelOf(t, dir) != want || m.Photos != len(items) || m.Negatives != 4 || m.Duplicates != 3 || len(m.Classes) != 4 {
-			t.Errorf("got %+v, the model of all photos: %t", m, modelOf(t, dir) == want)
+			t.Errorf("got %+v, same model as with all photos added: %t", m, modelOf(t, dir) == want)
 		}
 	}
 	clash := train(append(photos("white", 7, 0, 1), items[:3]...), nil)
@@ -159,8 +160,8 @@ func TestMergeNegatives(t *testing.T) {
 	}
 }
 
-// TestMergeSettings checks whose settings count: those of the options, of the target, or of all
-// sources if they are equal.
+// TestMergeSettings checks that a merge takes its settings from the options, from the target, or
+// from the sources if theirs are equal.
 func TestMergeSettings(t *testing.T) {
 	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	lda := observed(t, Options{Backbone: extractor, Head: classifier.LDA}, varied("a", 0, 5))
@@ -228,7 +229,7 @@ func TestMergeErrors(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(damaged, "state.1"), []byte("IMPRINT1 damaged"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	bare := observed(t, o, varied("f", 3, 2)) // without its backbone
+	bare := observed(t, o, varied("f", 3, 2)) // its backbone file is removed below
 	if err := os.Remove(filepath.Join(bare, store.BackboneFile)); err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +255,7 @@ func TestMergeErrors(t *testing.T) {
 	} {
 		for into, dir := range map[string]string{"new": filepath.Join(t.TempDir(), "ws"), "existing": observed(t, Options{Backbone: extractor}, varied("a", 0, 4))} {
 			if name == "no backbone" && into == "existing" {
-				continue // the target has it
+				continue // the target has a backbone file
 			}
 			t.Run(name+", "+into, func(t *testing.T) {
 				parents := []string{filepath.Dir(dir), filepath.Dir(one), filepath.Dir(clashing)}
@@ -295,8 +296,8 @@ func TestMergeErrors(t *testing.T) {
 	})
 }
 
-// Labels of several workspaces are one text in one case, as if their photos had been added
-// to one.
+// TestMergeLabels checks that labels which are the same text in two Unicode forms become one
+// class, and that labels which differ only in case are refused.
 func TestMergeLabels(t *testing.T) {
 	_, o := newWorkspace(t)
 	workspace := func(label string, kind, first uint64) string {
@@ -323,7 +324,7 @@ func TestMergeLabels(t *testing.T) {
 		}
 	}
 	if s.Examples[0].Label != decomposed {
-		t.Error("the source has changed")
+		t.Error("the merge changed the source")
 	}
 	fleet := filepath.Join(t.TempDir(), "fleet")
 	if _, _, err := Merge(t.Context(), fleet, []string{one, upper}, Options{}); !errors.Is(err, ErrLabel) {

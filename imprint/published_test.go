@@ -10,7 +10,7 @@ import (
 )
 
 // TestRepairLabels damages labels.txt next to an intact model, in each layout that needs no
-// compiled model. Repair writes it again and leaves the model alone.
+// compiled model. Repair must write labels.txt again and leave the model alone.
 func TestRepairLabels(t *testing.T) {
 	damage := map[string]func(path string) error{
 		"missing": os.Remove,

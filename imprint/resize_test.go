@@ -14,8 +14,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-// widePhotos returns photos of two classes that differ only in their margins, or only between
-// them.
+// widePhotos returns wide photos of two classes that differ only in their margins, or only
+// between the margins.
 func widePhotos(margins bool, each int) []dataset.Item {
 	var items []dataset.Item
 	for class, label := range []string{"a", "b"} {
@@ -63,7 +63,7 @@ func TestAutoResize(t *testing.T) {
 					t.Errorf("%s: got log loss %v, undecided: %v", candidate.Resize, candidate.LogLoss, test.undecided)
 				}
 			}
-			// The model is the same as with that mode in the options.
+			// The model must be the same as with that mode in the options.
 			model := readModel(t, w)
 			dir2, o2 := newWorkspace(t)
 			o2.Resize = test.want
@@ -88,8 +88,8 @@ func TestAutoResize(t *testing.T) {
 	}
 }
 
-// TestAutoResizeWithoutPhotos adds no readable photo: the error is the usual one, and there is no
-// workspace.
+// TestAutoResizeWithoutPhotos checks that Add fails with the usual error and creates no
+// workspace if no photo can be read.
 func TestAutoResizeWithoutPhotos(t *testing.T) {
 	dir, o := newWorkspace(t)
 	o.Resize = AutoResize

@@ -124,7 +124,7 @@ func reloadUnderLoad(t *testing.T, dir string, o imprint.Options, devices *pool.
 // nothing.
 func TestReloadTraffic(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiled models are slow to make, and there is nothing for the race detector to see")
+		t.Skip("making compiled models is too slow under the race detector")
 	}
 	t.Run("tpu", reloadTrafficTPU)
 	t.Run("head", reloadTrafficHead)

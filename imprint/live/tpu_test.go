@@ -24,7 +24,7 @@ import (
 // on the CPU, and on the CPU after the device has failed.
 func TestTPULayout(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiled models are slow to make, and there is nothing for the race detector to see")
+		t.Skip("making compiled models is too slow under the race detector")
 	}
 	compiledFile, uncompiledFile, _, usb := pooltest.Reference(t, 1, pooltest.Small)
 	unseen := kinds(50, 2)

@@ -8,10 +8,11 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// A Scorer turns embeddings into scores. It does not change and may be shared.
+// A Scorer turns embeddings into scores. It is safe for concurrent use by multiple goroutines.
 //
-// With a Head it computes in float64. With Last it runs the last operators of the model itself,
-// for layouts whose rounding may change near ties. With neither, the raw values are the scores.
+// With a Head, it computes scores in float64. With Last, it runs the model's own last operators,
+// for layouts whose rounding may change a prediction in a near tie. With neither, the raw values
+// are the scores.
 type Scorer struct {
 	Labels    []string
 	Embedding backbone.TensorInfo

@@ -2,9 +2,10 @@
 // history of changes. Start with [Store.Load]. To write, take the lock with [Store.Lock],
 // change the state, and put [State.Encode] into its slot with [Disk.Replace].
 //
-// Two state files take turns, so that the previous state survives damage to the newest. All
-// writes are durable and leave either the old file or the new one. There is one writer at a
-// time across processes; readers take no lock. Embeddings are opaque bytes to this package.
+// New states are written to two state files in turn, so that the previous state survives damage
+// to the newest. All writes are durable and leave either the old file or the new one. There is
+// one writer at a time across processes; readers take no lock. Embeddings are opaque bytes to
+// this package.
 package store
 
 import (
@@ -25,8 +26,8 @@ const (
 	DamagedDir   = "damaged" // copies of damaged state files
 )
 
-// SlotFile returns the name of the state file of a generation. Even and odd generations take
-// turns.
+// SlotFile returns the name of the state file of a generation. One file is for even generations,
+// the other for odd ones.
 func SlotFile(generation uint64) string { return fmt.Sprintf("state.%d", generation%2) }
 
 // A Store is the folder of a workspace.
@@ -38,7 +39,7 @@ type Store struct {
 // Path returns the path of a file in the folder.
 func (s Store) Path(name string) string { return filepath.Join(s.Dir, name) }
 
-// Damage is a state file that can't be used.
+// Damage describes a state file that can't be used.
 type Damage struct {
 	file    string
 	content []byte // nil if it can't be read
@@ -54,7 +55,7 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		// A bad block, or something that can't be a state.
+		// A bad block on the disk, or something that can't be a state file.
 		if errors.Is(err, syscall.EIO) || errors.Is(err, ErrNotRegular) || errors.Is(err, errTooLarge) {
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
@@ -79,7 +80,7 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 	return newest, damaged, nil
 }
 
-// Warnings describes the damage that Load worked around by using a state.
+// Warnings describes the damage that Load found and worked around by returning used.
 func Warnings(used *State, damaged []Damage) (w []string) {
 	for _, d := range damaged {
 		w = append(w, d.err.Error(), fmt.Sprintf("using generation %d instead; any later change is lost", used.Generation))
@@ -113,7 +114,7 @@ func (s Store) KeepDamaged(damaged []Damage, generation uint64) error {
 	return nil
 }
 
-// Sweep removes the temporary files of killed processes. The caller holds the lock.
+// Sweep removes the temporary files of killed processes. The caller must hold the lock.
 func (s Store) Sweep() {
 	s.Disk.sweep(s.Dir, SlotFile(0), SlotFile(1), ModelFile, LabelsFile, BackboneFile)
 }
