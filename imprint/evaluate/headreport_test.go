@@ -51,7 +51,8 @@ func TestHeadReport(t *testing.T) {
 	if a.Recall.Value != 0.5 || a.Recall.N != 2 || !near(*a.Precision, 2./3) || c.Recall != nil || c.Precision != nil {
 		t.Errorf("classes: got %+v, %+v", a, c)
 	}
-	// Tenths from 0.4 on: one wrong, none, one correct, one wrong, one wrong, two correct.
+	// Predictions by tenth of the score, from 0.4 on: one wrong, none, one correct, one wrong, one
+	// wrong, two correct.
 	if got, want := r.Calibration.Error, (0.45+0.35+0.75+0.85+0.14)/6; !near(got, want) || len(r.Calibration.Bins) != 5 {
 		t.Errorf("calibration: got %+v, want an error of %v", r.Calibration, want)
 	}

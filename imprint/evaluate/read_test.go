@@ -14,7 +14,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// writeSet writes files of stored embeddings to a new folder.
+// writeSet writes files of stored embeddings to a new folder and returns its path.
 func writeSet(t testing.TB, contents map[string]any) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "set")
@@ -63,7 +63,7 @@ func TestReadSet(t *testing.T) {
 
 	tests := []struct {
 		name, file string
-		content    any // nil: missing
+		content    any // nil removes the file
 		want       error
 	}{
 		{"no embeddings", "emb.u8", nil, os.ErrNotExist},
@@ -77,7 +77,7 @@ func TestReadSet(t *testing.T) {
 		{"label too large", "labels.json", map[string]any{"classes": []string{"a"}, "labels": []int{0, 0, 1, 1}}, ErrProtocol},
 		{"negative label", "labels.json", map[string]any{"classes": []string{"a", "b"}, "labels": []int{0, 0, 1, -1}}, ErrProtocol},
 		{"cut episodes", "episodes.json", []byte(`{"shots":[[[0],[2]]],"te`), ErrProtocol},
-		{"no episode in episodes", "episodes.json", map[string]any{}, ErrProtocol},
+		{"no episodes", "episodes.json", map[string]any{}, ErrProtocol},
 		{"row too large", "episodes.json", map[string]any{"shots": [][][]int{{{0}, {4}}}, "test": [][]int{{1}}}, ErrProtocol},
 		{"negative row", "episodes.json", map[string]any{"shots": [][][]int{{{0}, {2}}}, "test": [][]int{{-1}}}, ErrProtocol},
 		{"class missing", "episodes.json", map[string]any{"shots": [][][]int{{{0}}}, "test": [][]int{{1}}}, ErrProtocol},

@@ -19,14 +19,14 @@ type ResizeChoice struct {
 	StdErr     float64           `json:"std_err"` // of the difference between the log losses
 }
 
-// A ResizeCandidate is a resize mode with the leave-one-out accuracy of a head trained with
-// it. LogLoss is the mean of −log of the true class's score over the photos left out with both
-// modes; nil if there are fewer than ten.
+// A ResizeCandidate is a resize mode with the leave-one-out accuracy of a head trained with it.
+// LogLoss is the mean of −log of the true class's score, over the photos left out with both
+// modes. It is nil if there are fewer than ten such photos.
 type ResizeCandidate struct {
 	Resize   dataset.Resize      `json:"fit"`
 	LogLoss  *float64            `json:"loss"`
 	Estimate classifier.Estimate `json:"-"`
-	Accuracy float64             `json:"accuracy"` // of Estimate
+	Accuracy float64             `json:"accuracy"` // accuracy of Estimate
 }
 
 // ResizeCandidates returns the modes that [ChooseResize] compares, the default first.
@@ -41,9 +41,9 @@ type LeftOut struct {
 	losses map[int]float64
 }
 
-// LeaveOut trains a head on examples, with root as in classifier.Fit, and leaves them out one by
-// one. places has the index of each example among all photos: modes are compared by the photos
-// that both can use.
+// LeaveOut trains a head on examples, with root as in classifier.Fit, and classifies each
+// example with a head trained without it. places has the index of each example among all photos,
+// so that modes are compared on the same photos.
 func LeaveOut(examples []classifier.Example, places []int, method classifier.Method, root bool) (LeftOut, error) {
 	f, left, err := classifier.LeaveOneOut(examples, method, root)
 	if err != nil {
@@ -59,11 +59,11 @@ func LeaveOut(examples []classifier.Example, places []int, method classifier.Met
 	return l, nil
 }
 
-// ChooseResize calls train for each of [ResizeCandidates], by index, and compares the log
-// losses over the photos left out with both. It chooses the second mode if that is better by
-// more than one standard error, and also returns the index of its choice.
+// ChooseResize calls train for each of [ResizeCandidates], by index, and compares the log losses
+// over the photos left out with both. It chooses the second mode if that is better by more than
+// one standard error. best is the index of the chosen mode.
 func ChooseResize(train func(candidate int) (LeftOut, error)) (choice *ResizeChoice, best int, err error) {
-	const least = 10 // photos; fewer prove nothing
+	const least = 10 // photos; fewer would prove nothing
 	var heads [len(resizeCandidates)]LeftOut
 	for i, mode := range resizeCandidates {
 		if heads[i], err = train(i); err != nil {

@@ -26,10 +26,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hostile is a label that breaks out of any context that does not escape it.
+// hostile is a label that breaks the page wherever it is not escaped.
 const hostile = `</style></title><script>alert(1)</script><img src=x onerror="alert(2)">'"&{{.}}`
 
-// evaluation returns one with content for every section; its photos are in dir.
+// evaluation returns an evaluation with content for every section of the page, and writes its
+// photos to dir.
 func evaluation(t *testing.T, dir string) *evaluate.Evaluation {
 	t.Helper()
 	photo := func(row int, label string) evaluate.PhotoRef {
@@ -138,7 +139,7 @@ func TestHTML(t *testing.T) {
 	}
 }
 
-// TestEmptySections renders an evaluation that has nothing to show.
+// TestEmptySections renders an evaluation whose sections are all empty.
 func TestEmptySections(t *testing.T) {
 	ev := &evaluate.Evaluation{Set: "ws", Classes: []string{"a"}, Photos: 1, Heads: []evaluate.HeadReport{{Head: "auto", Classes: []evaluate.ClassReport{{Label: "a"}}, Confusion: [][]int{{0}}, Estimate: &classifier.Estimate{Excluded: 1}}}}
 	page := pageOf(t, ev)
@@ -147,7 +148,7 @@ func TestEmptySections(t *testing.T) {
 		t.Errorf("got %s", page)
 	}
 	if _, err := HTML(context.Background(), &evaluate.Evaluation{}, dataset.Crop); err == nil {
-		t.Error("evaluation without heads: no error")
+		t.Error("evaluation without heads: got no error")
 	}
 }
 
@@ -167,7 +168,8 @@ func TestMissingPhoto(t *testing.T) {
 	}
 }
 
-// TestReplacedPhoto has two photos of one path, of which the file is the second.
+// TestReplacedPhoto evaluates two photos with the same path. Only the second still has its
+// content in the file.
 func TestReplacedPhoto(t *testing.T) {
 	ev := evaluation(t, t.TempDir())
 	group := ev.NearDuplicates[0].Photos
@@ -185,7 +187,7 @@ func TestManyClasses(t *testing.T) {
 		ev.Classes = append(ev.Classes, fmt.Sprint(i))
 	}
 	if page := pageOf(t, ev); strings.Contains(page, `class="matrix"`) {
-		t.Errorf("page shows a matrix of %d classes", len(ev.Classes))
+		t.Errorf("the page shows a matrix of %d classes", len(ev.Classes))
 	}
 }
 
