@@ -44,7 +44,7 @@ type pairTest struct {
 func newPairTest(t *testing.T) pairTest {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("making compiled models is too slow under the race detector")
+		t.Skip("making compiled models is slow")
 	}
 	p := pairTest{T: t, dir: filepath.Join(t.TempDir(), "ws")}
 	p.compiled = reference.Path(t, "models", pooltest.Small+"_edgetpu.tflite")

@@ -51,7 +51,7 @@ var statuses = []struct {
 	{imprint.ErrLabel, http.StatusBadRequest, ""},
 	{imprint.ErrNoPhotos, http.StatusUnprocessableEntity, ""},
 	{imprint.ErrFull, http.StatusInsufficientStorage, ""},
-	{live.ErrGone, http.StatusServiceUnavailable, "put the folder back, or plug in its disk; the old model keeps answering"},
+	{live.ErrGone, http.StatusServiceUnavailable, "put the folder back, or plug in its disk; the old model stays in use"},
 	{imprint.ErrUnpublished, http.StatusServiceUnavailable, "try again"},
 	{imprint.ErrLocked, http.StatusServiceUnavailable, "try again when the other process has finished"},
 	{ErrHolding, http.StatusConflict, "stop or cancel it first"},
