@@ -13,7 +13,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 )
 
-// The page shows the interval that the command prints, in which a burst counts once.
+// TestAccuracyInterval checks that the page shows the same interval as the command, in which a
+// burst counts as one photo.
 func TestAccuracyInterval(t *testing.T) {
 	o := imprint.Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())}
 	ws, err := imprint.Open(filepath.Join(t.TempDir(), "ws"), o)
@@ -45,6 +46,6 @@ func TestAccuracyInterval(t *testing.T) {
 		t.Errorf("got %+v, want %d of %d, %v to %v", got, e.Correct, e.Total, low, high)
 	}
 	if e.Bursts == 0 || e.Bursts == e.Total {
-		t.Errorf("%d bursts of %d photos: the test tells nothing", e.Bursts, e.Total)
+		t.Errorf("got %d bursts of %d photos, want some bursts of several photos", e.Bursts, e.Total)
 	}
 }

@@ -30,7 +30,8 @@ func TestReachable(t *testing.T) {
 	}
 }
 
-// Phones can't resolve the name of a Raspberry Pi: URLs have addresses.
+// TestURLsHaveAddresses checks that URLs contain IP addresses, because phones can't resolve the
+// name of a Raspberry Pi.
 func TestURLsHaveAddresses(t *testing.T) {
 	l, err := ListenTCP("0.0.0.0:0", "")
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 
 // Changed is the outcome of a change to the workspace.
 type Changed struct {
-	Generation uint64 `json:"generation"` // in use now
+	Generation uint64 `json:"generation"` // generation in use
 	Sentence   string `json:"sentence"`
 }
 
-// change lets f change the workspace, then reloads it. Both have happened when change
-// returns nil.
+// change calls f to change the workspace, then reloads it. When change returns nil, the new
+// generation is in use.
 func (s *Server) change(ctx context.Context, f func(*imprint.Workspace) error) error {
 	return s.workspace.do(ctx, func(ws *imprint.Workspace) error {
 		if err := f(ws); err != nil {
@@ -81,14 +81,15 @@ func (s *Server) Undo(ctx context.Context) (Changed, error) {
 	})
 }
 
-// Retrain trains the head again, with another method unless head is "".
+// Retrain trains the head again, with the method head unless that is "".
 func (s *Server) Retrain(ctx context.Context, head classifier.Method) (Changed, error) {
 	return s.act(ctx, "retrain", "", func(ws *imprint.Workspace) (string, error) {
 		return "retrained", ws.Retrain(ctx, head)
 	})
 }
 
-// learned describes added photos in a sentence; unit is what one of them is called.
+// learned describes added photos in a sentence. unit is the noun for one of them, such as
+// "frame".
 func learned(label, unit string, a *imprint.Added, took time.Duration) string {
 	if a.Photos == 0 {
 		return fmt.Sprintf("learned nothing new about %s: %s", label, a.Skipped[0].Reason)

@@ -12,11 +12,11 @@ import (
 	"syscall"
 )
 
-// ErrNoServer is wrapped by [AskReload] if no server listens on the socket.
+// ErrNoServer means that no server listens on the socket given to [AskReload].
 var ErrNoServer = errors.New("no server is running")
 
-// AskReload asks the server at a Unix socket to reload its workspace and waits until the
-// new model is in use. Its error includes the server's reason.
+// AskReload asks the server at a Unix socket to reload its workspace and waits until the new
+// model is in use. If the reload fails, the error includes the server's reason.
 func AskReload(ctx context.Context, socket string) (Changed, error) {
 	c, err := askReload(ctx, socket)
 	if err != nil {

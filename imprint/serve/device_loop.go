@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// jobTimeout is how long a client's photo waits for the device.
+	// jobTimeout is the longest time that a client's photo waits for the device.
 	jobTimeout = 5 * time.Second
 	// jobPriority is the wait after which a client's photo goes before a camera frame.
 	jobPriority = time.Second
 )
 
 var (
-	// ErrBusy is wrapped when the server lacks the time or memory for a client's photo.
+	// ErrBusy means that the server has no time or memory for a client's photo.
 	ErrBusy = errors.New("the server is busy")
-	// errStopping is returned to clients that wait while the server stops.
+	// errStopping is the error for clients that are waiting when the server stops.
 	errStopping = errors.New("the server is shutting down")
 )
 
@@ -37,13 +37,13 @@ type deviceLoop struct {
 	status  *deviceStatus
 
 	jobs      chan *job
-	results   *latestValue[*Result] // of frames
-	completed atomic.Uint64         // frames and photos classified
+	results   *latestValue[*Result] // results of frames
+	completed atomic.Uint64         // number of frames and photos classified
 	stopped   chan struct{}         // closed when run returns
 
-	// Only the goroutine of run uses these.
+	// Used only by the goroutine of run.
 	vote    vote
-	jobCost time.Duration // moving average
+	jobCost time.Duration // moving average of the time for a job
 	retry   backoff
 }
 
@@ -60,7 +60,7 @@ func newDeviceLoop(s *Server) *deviceLoop {
 type job struct {
 	picture *live.Picture
 	since   time.Time
-	done    chan<- jobResult // with room for one
+	done    chan<- jobResult // has room for one result
 }
 
 type jobResult struct {
@@ -68,7 +68,7 @@ type jobResult struct {
 	err    error
 }
 
-// submit waits for the loop to classify a client's photo.
+// submit has the loop classify a client's photo and waits for the result.
 func (l *deviceLoop) submit(ctx context.Context, p *live.Picture) (predict.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, ErrBusy)
 	defer cancel()

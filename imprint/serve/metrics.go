@@ -23,7 +23,7 @@ type metrics struct {
 	resets    atomic.Uint64          // last known number of device recoveries
 }
 
-// buckets are histogram bounds in seconds, from an Edge TPU to a slow CPU.
+// buckets are histogram bounds in seconds, for devices from an Edge TPU to a slow CPU.
 var buckets = []float64{.001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .2, .5, 1, 2}
 
 func newMetrics() *metrics {
@@ -45,7 +45,7 @@ func newMetrics() *metrics {
 	return m
 }
 
-// observe adds the metrics that are read from a server when they are requested.
+// observe adds the metrics whose values are read from s on each request.
 func (m *metrics) observe(s *Server) {
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
@@ -70,7 +70,7 @@ func (m *metrics) observe(s *Server) {
 	)
 }
 
-// failed counts a failure of the device.
+// failed counts a failure of the device by its kind.
 func (m *metrics) failed(err error) {
 	m.usb.WithLabelValues(cmp.Or(tpu.ErrorKind(err), "other")).Inc()
 }

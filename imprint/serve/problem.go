@@ -31,10 +31,11 @@ func refusef(status int, format string, a ...any) error {
 	return refused{status: status, error: fmt.Errorf(format, a...)}
 }
 
-// statusClientGone counts requests whose client disconnected. The code is nginx's.
+// statusClientGone is the status recorded for a request whose client has disconnected. nginx
+// uses the same code.
 const statusClientGone = 499
 
-// statuses are the status codes and hints for errors that are not the server's fault.
+// statuses lists the status codes and hints for errors that are not the server's fault.
 var statuses = []struct {
 	err    error
 	status int
@@ -85,7 +86,7 @@ func problem(err error) (int, Problem) {
 	return http.StatusInternalServerError, Problem{Error: err.Error()}
 }
 
-// fail answers a request with an error.
+// fail sends err as the response to a request.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, p := problem(err)
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {

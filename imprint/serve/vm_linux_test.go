@@ -18,9 +18,9 @@ import (
 	"github.com/holoplot/go-evdev"
 )
 
-// TestVMCar tests a whole car on real kernel interfaces: the camera of the kernel module
-// vivid, a gamepad created with uinput, a Coral Accelerator plugged in by edgetpu-emulator,
-// and imprint serve. It trains two classes while buttons are held, and checks that both are
+// TestVMCar tests imprint serve as on a car, with real kernel interfaces: a camera of the kernel
+// module vivid, a gamepad created with uinput, and a Coral Accelerator plugged in by
+// edgetpu-emulator. It trains two classes while buttons are held, and checks that both are
 // recognized. It runs only in the virtual machine of make test-vm.
 func TestVMCar(t *testing.T) {
 	if os.Getenv("IMPRINT_VM") == "" {
@@ -44,7 +44,7 @@ func TestVMCar(t *testing.T) {
 	// hold holds a button for three frames.
 	hold := func(button evdev.EvCode) {
 		pad.set(button, 1)
-		for range 3 { // the first may be older
+		for range 3 { // the first frame may be from before the press
 			frame := server.result().Frame
 			server.wait("a frame while the button is held", func(r Result) bool { return r.Frame > frame })
 		}
@@ -56,7 +56,7 @@ func TestVMCar(t *testing.T) {
 	hold(evdev.BTN_EAST)
 	r := server.wait("blue is recognized", func(r Result) bool { return r.Label == "blue" })
 	if len(device) > 0 && !strings.HasPrefix(r.Device, "usb:") {
-		t.Errorf("the device is %q, want an Edge TPU's", r.Device)
+		t.Errorf("got device %q, want an Edge TPU", r.Device)
 	}
 	screen.show("100% Red")
 	server.wait("red is recognized again", func(r Result) bool { return r.Label == "red" })
@@ -73,7 +73,7 @@ func TestVMCar(t *testing.T) {
 	t.Logf("classified by %s, %d frames", r.Device, server.result().Frame)
 }
 
-// A screen is what the test camera sees.
+// A screen controls the picture that the test camera delivers.
 type screen struct {
 	t       *testing.T
 	path    string
@@ -102,11 +102,11 @@ func vivid(t *testing.T) *screen {
 		}
 		return s
 	}
-	t.Fatal("the machine has no vivid camera")
+	t.Fatal("found no vivid camera")
 	return nil
 }
 
-// patterns are values of vivid's "Test Pattern" control (v4l2-tpg.h).
+// patterns maps colors to values of vivid's "Test Pattern" control (v4l2-tpg.h).
 var patterns = map[string]int32{"100% Red": 7, "100% Blue": 9}
 
 func (s *screen) show(pattern string) {
@@ -127,7 +127,7 @@ func startCoral(t *testing.T) []string {
 	return []string{"--device", "tpu", "--backbone", model + "_edgetpu.tflite"}
 }
 
-// startCommand starts a command that ends with the test.
+// startCommand starts a command that is stopped at the end of the test.
 func startCommand(t *testing.T, name string, args ...string) {
 	t.Helper()
 	c := exec.Command(name, args...)
@@ -155,7 +155,7 @@ func gamepad(t *testing.T) *pad {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	time.Sleep(2 * time.Second) // longer than imprint takes to find it
+	time.Sleep(2 * time.Second) // imprint finds a new gamepad within this time
 	return &pad{t, d}
 }
 
@@ -192,7 +192,8 @@ func (s *vmServer) result() Result {
 	return r
 }
 
-// wait waits for a result. The timeout is long because the machine shares its processor.
+// wait waits for a result that satisfies wanted. The timeout is long because the machine shares
+// its processor.
 func (s *vmServer) wait(what string, wanted func(Result) bool) Result {
 	s.t.Helper()
 	start := time.Now()

@@ -8,16 +8,16 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// camera is a camera attached to this machine.
+// A camera reads frames from a camera attached to this machine.
 type camera struct {
 	path   string
-	rate   float64 // requested frames per second; 0 leaves the camera's default
+	rate   float64 // requested frames per second; 0 means the camera's default
 	open   func(path string, rate float64) (videoDevice, videoFormat, error)
 	device videoDevice // nil while closed
 	format videoFormat
 }
 
-// A videoDevice is an open camera. Its buffers are shared with the kernel until released.
+// A videoDevice is an open camera. It shares its buffers with the kernel.
 type videoDevice interface {
 	// WaitForFrame waits up to the given number of seconds.
 	WaitForFrame(seconds uint32) error
@@ -49,7 +49,7 @@ func (c *camera) Close() error {
 	return err
 }
 
-// Next implements Source. It notices a cancelled ctx within a second.
+// Next implements Source. It returns within a second after ctx is canceled.
 func (c *camera) Next(ctx context.Context) (Frame, error) {
 	frame, err := c.next(ctx)
 	if err != nil && ctx.Err() == nil {
@@ -113,7 +113,7 @@ func (c *camera) frame(raw []byte) (Frame, error) {
 		f.Photo = withHuffmanTables(raw)
 		return f, nil
 	}
-	// Drivers pad either no row or every row alike.
+	// Drivers pad either no rows or all rows by the same amount.
 	stride := max(len(raw)/max(c.format.height, 1), 2*c.format.width)
 	img, err := dataset.YUYV(raw, c.format.width, c.format.height, stride)
 	if err != nil {

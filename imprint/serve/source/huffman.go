@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// withHuffmanTables inserts the standard Huffman tables (ITU-T T.81, annex K.3) into a
-// JPEG that has none. The MJPG format lets cameras omit them, and many do.
+// withHuffmanTables inserts the standard Huffman tables (ITU-T T.81, annex K.3) into a JPEG that
+// has no tables. The MJPG format lets cameras omit them, and many do.
 func withHuffmanTables(picture []byte) []byte {
 	for at := 2; at+4 <= len(picture) && picture[at] == 0xff; {
 		marker, size := picture[at+1], 2+int(binary.BigEndian.Uint16(picture[at+2:]))
