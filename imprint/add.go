@@ -26,9 +26,9 @@ type AddOptions struct {
 type Added struct {
 	Photos       int                    `json:"photos"` // photos added to classes
 	Negatives    int                    `json:"negatives,omitempty"`
-	Classes      map[string]int         `json:"classes"` // photos added by label
+	Classes      map[string]int         `json:"classes"` // number of photos added, by label
 	Skipped      []Skipped              `json:"skipped,omitempty"`
-	Devices      map[string]int         `json:"devices,omitempty"` // photos embedded by each device
+	Devices      map[string]int         `json:"devices,omitempty"` // number of photos that each device embedded
 	Elapsed      time.Duration          `json:"-"`
 	Estimate     classifier.Estimate    `json:"estimate"`             // leave-one-out accuracy after the change
 	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"` // set if AutoResize chose the mode
@@ -67,7 +67,7 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 type Observation struct {
 	Label     string
 	Photo     [sha256.Size]byte // SHA-256 of the encoded photo, which identifies it
-	Path      string            // where the photo is kept, or its name
+	Path      string            // path of the photo's file, or a name
 	Source    string            // the recording or camera it belongs to; "" if unknown
 	Taken     time.Time
 	Embedding []byte // raw, made with the workspace's backbone and resize mode
@@ -161,7 +161,8 @@ func (b *batch) skipKnown(s *store.State) {
 	}
 }
 
-// fresh returns the examples that are not skipped, and their indices by photo.
+// fresh skips duplicates and zero embeddings. It returns the remaining examples, and their
+// indices by photo.
 func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]int) {
 	at = make(map[store.Digest]int)
 	x := make([]float64, w.backbone.Dim())
@@ -181,7 +182,7 @@ func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]
 	return fresh, at
 }
 
-// addBatch commits b and completes b.added.
+// addBatch adds the photos of b in one change and completes b.added.
 func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 	defer func() {
 		b.added.Skipped = slices.DeleteFunc(b.skipped, func(s Skipped) bool { return s.Reason == "" })

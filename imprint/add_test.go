@@ -32,7 +32,7 @@ func TestAdd(t *testing.T) {
 	tests := []struct {
 		name  string
 		items []dataset.Item
-		want  map[string]int // photos added
+		want  map[string]int // photos added, by label
 		skips []skip
 		err   error
 	}{
@@ -123,7 +123,7 @@ func TestAddZeroEmbedding(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tensor := range m.Subgraphs[0].Tensors {
-		if tensor.Name == "pointwise/bias" { // so negative that every output is zero
+		if tensor.Name == "pointwise/bias" { // a bias so negative that every output is zero
 			m.Buffers[tensor.Buffer] = bytes.Repeat([]byte{0, 0, 0, 0xf0}, backbonetest.Dim)
 		}
 	}

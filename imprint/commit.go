@@ -11,7 +11,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// errUnchanged is returned by a plan that finds nothing to do.
+// errUnchanged is the error of a plan that has nothing to change.
 var errUnchanged = errors.New("nothing to change")
 
 // commit makes the next generation of the workspace. It calls plan to change the state that is

@@ -40,7 +40,7 @@ func TestTwoProcesses(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	done := make(chan struct{})
-	wg.Go(func() { // a reader
+	wg.Go(func() { // the reader
 		generation := uint64(0)
 		for {
 			select {

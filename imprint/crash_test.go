@@ -106,7 +106,7 @@ func watchModel(t *testing.T, path string) (stop func() int) {
 			}
 			b, err := os.ReadFile(path)
 			if errors.Is(err, fs.ErrNotExist) && seen.Load() == 0 {
-				continue // none yet
+				continue // there is no model yet
 			}
 			if err == nil {
 				_, err = tflite.Parse(b)
@@ -139,7 +139,7 @@ func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unp
 	if damage := w.Warnings(); len(damage) > 0 {
 		t.Fatalf("after a kill: got warnings %q", damage)
 	}
-	labels := make(map[string]string) // by SHA-256
+	labels := make(map[string]string) // labels by SHA-256
 	for _, c := range w.Classes() {
 		for _, p := range c.Photos {
 			labels[p.SHA256] = c.Label
@@ -193,7 +193,7 @@ func TestKill(t *testing.T) {
 			n = 4
 		}
 	}
-	const most = 40 // photos in one workspace; then the test starts a new one
+	const maxPhotos = 40 // the test starts a new workspace after this number
 	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	var dir string
 	var acknowledged []uint64
@@ -201,7 +201,7 @@ func TestKill(t *testing.T) {
 	defer func() { stop() }()
 	total, unpublished, temporary, seen := 0, 0, 0, 0
 	for i := range n {
-		if i == 0 || len(acknowledged) >= most {
+		if i == 0 || len(acknowledged) >= maxPhotos {
 			seen += stop()
 			dir, acknowledged = filepath.Join(t.TempDir(), "ws"), nil
 			stop = watchModel(t, filepath.Join(dir, store.ModelFile))

@@ -12,10 +12,10 @@ var (
 	ErrNoBackbone    = infer.ErrNoBackbone                                                // neither a file nor a pulled model
 	ErrOtherBackbone = errors.New("the workspace uses another backbone")                  // embeddings of the two can't be mixed
 	ErrOtherResize   = errors.New("the workspace uses another resize mode")               // embeddings of the two can't be mixed
-	ErrLabel         = store.ErrLabel                                                     // a name can't be a label
-	ErrUnknownLabel  = errors.New("no such label")                                        // no photo has it
+	ErrLabel         = store.ErrLabel                                                     // the name can't be a label
+	ErrUnknownLabel  = errors.New("no such label")                                        // no photo has the label
 	ErrNoPhotos      = errors.New("no photos")                                            // none to add or remove
-	ErrNoClasses     = errors.New("no class yet")                                         // in the workspace
+	ErrNoClasses     = errors.New("no class yet")                                         // the workspace has no classes
 	ErrNoOwnClasses  = errors.New("the backbone has no classes of its own")               // to keep
 	ErrUnknown       = errors.New(`the answer "unknown" is not possible`)                 // with these settings
 	ErrNothingToUndo = errors.New("nothing to undo")                                      // no change is left

@@ -30,7 +30,7 @@ func TestExamples(t *testing.T) {
 	_, err := w.Examples()
 	wantError(t, err, ErrNoClasses)
 	red := varied("red", 1, 7)
-	red[6] = varied("red", 0, 8)[7] // a blue one
+	red[6] = varied("red", 0, 8)[7] // a blue photo with the label red
 	items := slices.Concat(varied("blue", 0, 6), varied("green", 2, 6), red, varied("white", 3, 1))
 	items[2].Taken, items[3].Taken = time.Unix(9, 0), time.Unix(9, 0)
 	if _, err := w.AddObservations(ctx, items); err != nil {

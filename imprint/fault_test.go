@@ -118,7 +118,7 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
-// TestFullDisk fills a small disk.
+// TestFullDisk checks that a full disk makes Add fail and leaves the workspace usable.
 func TestFullDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := unix.Mount("imprint", disk, "tmpfs", 0, "size=256k"); err != nil {
@@ -148,7 +148,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestReadOnly uses a workspace on a read-only disk.
+// TestReadOnly checks that a workspace on a read-only disk can be used but not changed.
 func TestReadOnly(t *testing.T) {
 	dir, o := newWorkspace(t)
 	mustAdd(t, openWorkspace(t, dir, o), photos("a", 0, 0, 2)...)

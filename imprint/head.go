@@ -95,7 +95,7 @@ func (w *Workspace) unitsOf(examples []store.Example) []classifier.Example {
 	dim := w.backbone.Dim()
 	values := make([]float64, len(examples)*dim)
 	u := make([]classifier.Example, len(examples))
-	sources := make(map[string]map[string]bool) // of each class
+	sources := make(map[string]map[string]bool) // sources of each class
 	for _, e := range examples {
 		if sources[e.Label] == nil {
 			sources[e.Label] = make(map[string]bool)
@@ -164,7 +164,7 @@ func (w *Workspace) meanHead(s *store.State) (*classifier.Head, []float64, error
 	return head, norms, nil
 }
 
-// ownClasses reads the backbone's own last layer.
+// ownClasses returns the backbone's last layer as a head with its own classes.
 func (w *Workspace) ownClasses() (*classifier.Head, error) {
 	fail := func(err error) (*classifier.Head, error) {
 		return nil, fmt.Errorf("keep the classes of %s: %w", w.backbone.Name, err)

@@ -18,8 +18,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestByteIdentity makes random changes and compares the model with that of a new workspace, to
-// which the remaining photos were added in another order.
+// TestByteIdentity makes random changes. The model must be identical to that of a new workspace
+// to which the remaining photos are added in another order.
 func TestByteIdentity(t *testing.T) {
 	runs, changes := 12, 25
 	if testing.Short() {
@@ -122,7 +122,7 @@ func (c *randomChanges) change() error {
 	return err
 }
 
-// remember appends the contents to the past.
+// remember appends the current contents to the past.
 func (c *randomChanges) remember() { c.past = append(c.past, maps.Clone(c.now)) }
 
 // pick returns up to four random photos, and adds the new ones to the contents.
@@ -136,14 +136,14 @@ func (c *randomChanges) pick() (items []dataset.Item) {
 			next[p] = it.Label
 		}
 	}
-	if len(next) > len(c.now) { // else the workspace does not change
+	if len(next) > len(c.now) { // otherwise the change adds nothing
 		c.remember()
 	}
 	c.now = next
 	return items
 }
 
-// remaining returns the photos of the contents in random order.
+// remaining returns the photos that the workspace should contain, in random order.
 func (c *randomChanges) remaining() []dataset.Item {
 	var items []dataset.Item
 	for p, label := range c.now {

@@ -11,7 +11,7 @@ import (
 // CheckLabel returns an error that wraps ErrLabel if a name can't be a label.
 func CheckLabel(label string) error { return store.CheckLabel(label) }
 
-// checkLabels checks the labels of b against the workspace's.
+// checkLabels returns an error if a label in b conflicts with the workspace's labels.
 func (w *Workspace) checkLabels(b *batch) error {
 	labels := make([]string, len(b.items))
 	for i, it := range b.items {

@@ -45,7 +45,7 @@ func openWorkspace(t testing.TB, dir string, o Options) *Workspace {
 	return w
 }
 
-// openNew opens a new workspace.
+// openNew opens a workspace that does not exist yet.
 func openNew(t testing.TB) *Workspace {
 	t.Helper()
 	dir, o := newWorkspace(t)
@@ -78,7 +78,7 @@ func photoFile(t testing.TB, name string, content []byte) string {
 	return path
 }
 
-// files returns everything in dir by path: the content of files, and "" for folders.
+// files returns the contents of dir by path: the content of each file, and "" for each folder.
 func files(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	found := make(map[string]string)

@@ -125,7 +125,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// TestMergeNegatives merges workspaces with negatives.
+// TestMergeNegatives merges workspaces with negatives, and checks that a photo can't be a
+// negative in one and an example in another.
 func TestMergeNegatives(t *testing.T) {
 	ctx := t.Context()
 	rate := 0.1
@@ -204,7 +205,7 @@ func TestMergeSettings(t *testing.T) {
 	}
 }
 
-// TestMergeErrors checks that a merge that fails changes no file.
+// TestMergeErrors checks that a failing merge changes no file.
 func TestMergeErrors(t *testing.T) {
 	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	o := Options{Backbone: extractor}
@@ -267,7 +268,7 @@ func TestMergeErrors(t *testing.T) {
 				wantError(t, err, test.want)
 				for i, p := range parents {
 					got := files(t, p)
-					// The lock has the process ID of its last holder.
+					// The lock file contains the process ID of its last holder, so it may differ.
 					delete(got, filepath.Join(dir, store.LockFile))
 					delete(before[i], filepath.Join(dir, store.LockFile))
 					sameFiles(t, got, before[i])

@@ -22,7 +22,7 @@ type Options struct {
 	Resize     dataset.Resize      // of a new workspace, or AutoResize; "" is dataset.Crop
 	Devices    *pool.Pool          // devices that run models, closed by the caller; nil is the CPU
 	Arithmetic backbone.Arithmetic // how the CPU computes
-	Threads    int                 // the most cores to use; 0 is all
+	Threads    int                 // maximum number of cores to use; 0 is all
 	Existing   bool                // fail with ErrNoClasses if there is no workspace yet
 	// Compiled is a model compiled for the Edge TPU, into which the last layer is written, and
 	// Uncompiled is the model that it was compiled from. They imply the layout TPU; Uncompiled is

@@ -170,7 +170,7 @@ func lastLayer(h *classifier.Head) (*compiled.LastLayer, error) {
 	return &compiled.LastLayer{Labels: h.Labels, Inputs: h.Dim, Weights: h.Weights, Bias: h.Bias}, nil
 }
 
-// onDevices reports whether the published model itself runs on Edge TPUs.
+// onDevices reports whether Edge TPUs run the published model, not only its backbone.
 func (w *Workspace) onDevices() bool {
 	return w.state.Settings.Layout == classifier.TPU && w.options.Devices.UsesTPU()
 }

@@ -56,7 +56,8 @@ func newPairTest(t *testing.T) pairTest {
 	return p
 }
 
-// retrain retrains with the options, and returns the workspace and its model.
+// retrain opens the workspace with the options and retrains it. It returns the workspace and its
+// model.
 func (p pairTest) retrain(o Options) (*Workspace, []byte) {
 	p.Helper()
 	w := openWorkspace(p, p.dir, o)
@@ -169,7 +170,7 @@ func TestTPULayoutChanged(t *testing.T) {
 	}
 
 	w = openWorkspace(t, p.dir, Options{Layout: classifier.Float})
-	for range store.MaxHistory + 3 { // until no undo leads to the layout TPU
+	for range store.MaxHistory + 3 { // until the history has no change back to the layout TPU
 		if err := w.Retrain(context.Background(), ""); err != nil {
 			t.Fatal(err)
 		}

@@ -49,7 +49,8 @@ func (w *Workspace) build(s *store.State) ([]byte, *classifier.Fitted, error) {
 	return b, head, err
 }
 
-// writeModel appends head to the backbone, and reads the file back to check it.
+// writeModel returns a model file with the backbone followed by head. It checks the file by
+// reading it.
 func (w *Workspace) writeModel(head *classifier.Head, norms []float64, s store.Settings) ([]byte, error) {
 	m, err := tflite.Parse(w.file)
 	if err != nil {
@@ -163,7 +164,7 @@ func (w *Workspace) republish() (bool, error) {
 	if w.isPublished() {
 		return false, nil
 	}
-	if labels, err := w.publishedLabels(); err == nil { // only labels.txt is wrong
+	if labels, err := w.publishedLabels(); err == nil { // only labels.txt does not belong to the state
 		return true, w.store.Disk.Replace(w.labelsFile(labels))
 	}
 	model, head, err := w.build(w.state)
@@ -203,7 +204,7 @@ func (w *Workspace) labelsFile(labels []string) store.Replacement {
 	return r
 }
 
-// hasLabels reports whether labels.txt has these labels, or is missing if there are none.
+// hasLabels reports whether labels.txt contains labels or, if there are none, is missing.
 func (w *Workspace) hasLabels(labels []string) bool {
 	want := w.labelsFile(labels)
 	got, err := store.ReadFile(want.Path, int64(len(want.Content)))

@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// A Snapshot is one generation of a workspace, ready to classify photos. It does not change
-// and needs no Close.
+// A Snapshot is one generation of a workspace, ready to classify photos. It never changes and
+// need not be closed.
 type Snapshot struct {
 	Generation uint64
 	Resize     dataset.Resize
@@ -22,11 +22,11 @@ type Snapshot struct {
 	Scorer     *infer.Scorer      // computes the scores; nil without classes
 	Model      *backbone.Backbone // computes Scorer's input from a photo; nil if the embedding is the input
 	Warnings   []string           // see [Workspace.Warnings]
-	SHA256     store.Digest       // of model.tflite; zero without classes
+	SHA256     store.Digest       // SHA-256 of model.tflite; zero without classes
 
 	options Options
 	ref     store.BackboneRef
-	file    []byte // of the backbone
+	file    []byte // the backbone's file
 	pair    *pair
 }
 
@@ -34,7 +34,7 @@ type Snapshot struct {
 // generation, Snapshot makes the model from the state.
 func (w *Workspace) Snapshot() (*Snapshot, error) {
 	model, err := w.publishedModel()
-	if err != nil { // after a process was killed
+	if err != nil { // a process was killed before it published the model
 		model, _, err = w.build(w.state)
 	}
 	if err != nil {
@@ -71,7 +71,7 @@ func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 	if s.Scorer != nil {
 		s.Labels = s.Scorer.Labels
 	}
-	s.pair = w.pair // the scorer may have needed it
+	s.pair = w.pair // making the scorer may have loaded it
 	return s, nil
 }
 

@@ -95,7 +95,7 @@ func (w *Workspace) resolve(o Options, fresh bool) error {
 		return err
 	}
 	if o.Layout == classifier.TPU || w.state.Settings.Layout == classifier.TPU {
-		o.Arithmetic = backbone.EdgeTPU // as the device computes
+		o.Arithmetic = backbone.EdgeTPU // computes as the device does
 	}
 	w.options = o
 	return nil
@@ -130,7 +130,7 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 		Name: name, Embedding: embedding, Arithmetic: w.options.Arithmetic,
 		IgnoreNormalization: older,
 	})
-	var got store.Digest // hashing a large file takes time: once is enough
+	var got store.Digest // computed only once, because hashing a large file takes time
 	if err == nil {
 		got = b.SHA256
 	} else {
@@ -171,7 +171,7 @@ func (w *Workspace) readBackbone(fresh bool) (file []byte, name string, err erro
 	return file, name, nil
 }
 
-// parseBackbone loads the workspace's backbone.
+// parseBackbone parses a backbone file, to run on the workspace's devices.
 func (w *Workspace) parseBackbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
 	if w.options.Layout != classifier.TPU && w.state.Settings.Layout != classifier.TPU {
 		return w.options.Devices.Backbone(file, o)
@@ -181,7 +181,7 @@ func (w *Workspace) parseBackbone(file []byte, o backbone.Options) (*backbone.Ba
 	return backbone.Parse(file, o)
 }
 
-// pool returns the runners of the backbone.
+// pool returns the pool of runners of the backbone, and makes it if needed.
 func (w *Workspace) pool() *infer.Pool {
 	if w.embedder == nil {
 		w.embedder = infer.NewPool(w.backbone, infer.Cores(w.options.Threads))
@@ -204,7 +204,7 @@ func (w *Workspace) Warnings() []string { return w.warnings }
 // Backbone returns the model that embeds the photos.
 func (w *Workspace) Backbone() *backbone.Backbone { return w.backbone }
 
-// Generation counts the changes of the workspace.
+// Generation returns the number of changes made to the workspace so far.
 func (w *Workspace) Generation() uint64 { return w.state.Generation }
 
 // ModelPath returns the path of the published model.

@@ -32,9 +32,9 @@ func TestOpen(t *testing.T) {
 		damage func(dir string) error           // damages the workspace
 		set    func(o *Options)                 // changes the options; may be nil
 		want   error                            // nil for success
-		check  func(t *testing.T, w *Workspace) // after Open
-		add    error                            // of Add after Open; nil for success
-		after  func(t *testing.T, dir string)   // after Add
+		check  func(t *testing.T, w *Workspace) // called after Open
+		add    error                            // error of Add after Open; nil for success
+		after  func(t *testing.T, dir string)   // called after Add
 	}{
 		{name: "new", check: func(t *testing.T, w *Workspace) {
 			if s := w.Settings(); s != (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}) || w.Generation() != 0 || len(w.Classes()) != 0 {

@@ -52,7 +52,7 @@ type RiskCoverage struct {
 	Accuracy  float64 `json:"accuracy"` // accuracy of those predictions
 }
 
-// riskCoverage returns about a hundred points of the curve.
+// riskCoverage returns about a hundred points of the risk-coverage curve.
 func riskCoverage(predictions []prediction) []RiskCoverage {
 	ordered := slices.Clone(predictions)
 	slices.SortStableFunc(ordered, func(a, b prediction) int { return cmp.Compare(b.score, a.score) })

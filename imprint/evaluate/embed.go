@@ -19,7 +19,7 @@ type EmbedOptions struct {
 	Auto     bool // choose dataset.Crop or dataset.Squash in place of Resize
 	Support  int  // support photos per class in each episode
 	Episodes int
-	Threads  int                   // 0 is all cores
+	Threads  int                   // maximum number of cores to use; 0 is all
 	Progress func(done, total int) // called after each photo, if not nil
 }
 

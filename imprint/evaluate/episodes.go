@@ -14,8 +14,8 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// An Evaluation is the result of [Set.Evaluate] or [Set.LeaveOneOut]: how accurate heads are,
-// and which photos hold them back.
+// An Evaluation is the result of [Set.Evaluate] or [Set.LeaveOneOut]: the accuracy of heads, and
+// the photos that reduce it.
 type Evaluation struct {
 	Set            string           `json:"set"`
 	Classes        []string         `json:"classes"`
@@ -136,7 +136,7 @@ func (s *Set) sufficeEpisode(d, k int) error {
 	return nil
 }
 
-// episodes runs all episodes with k support photos per class, on all cores.
+// episodes runs all episodes with k support photos per class, using all cores.
 func (s *Set) episodes(ctx context.Context, method classifier.Method, k int) ([]outcome, error) {
 	all := make([]outcome, len(s.Support))
 	group, ctx := errgroup.WithContext(ctx)

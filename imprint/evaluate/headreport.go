@@ -23,7 +23,7 @@ type HeadReport struct {
 	Confusion    [][]int        `json:"confusion"`
 	Calibration  Calibration    `json:"calibration"`
 	Uncalibrated Calibration    `json:"plain"`  // before temperature scaling
-	RiskCoverage []RiskCoverage `json:"accept"` // from the highest threshold to none
+	RiskCoverage []RiskCoverage `json:"accept"` // from the highest threshold to the lowest
 	Photos       []PhotoReport  `json:"photos"` // query photos, in the set's order
 }
 
@@ -103,7 +103,7 @@ func predict(row, class int, logits []float64, temperature float64) prediction {
 	return p
 }
 
-// headReport summarizes predictions.
+// headReport returns the report on one head, given its predictions.
 func (s *Set) headReport(head, recipe string, support int, predictions []prediction) HeadReport {
 	r := HeadReport{Head: head, Recipe: recipe, Support: support}
 	r.Confusion = make([][]int, len(s.Classes))
@@ -192,7 +192,7 @@ func (r *HeadReport) Hardest(n int) []PhotoReport {
 // Confused reports how often photos of one class are classified as another.
 type Confused struct {
 	Label, Answer string
-	Fraction      float64 // of the predictions for photos of Label
+	Fraction      float64 // share of the predictions for photos of Label
 }
 
 // Confusions returns at most n pairs of classes, the most frequently confused first.

@@ -90,9 +90,9 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, test := range []struct {
-			layout              classifier.Layout
-			head                classifier.Method
-			mostTies, mostOther float64 // differing predictions, in %
+			layout            classifier.Layout
+			head              classifier.Method
+			maxTies, maxOther float64 // limits for differing predictions, in %
 		}{
 			{classifier.Float, classifier.Auto, 0, 0},
 			{classifier.Coral, classifier.Mean, 3.5, 0.5},
@@ -103,9 +103,9 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 			}
 			t.Logf("%s, %s, %s: of %d photos %d get another label, and %d more do in a tie", set, test.layout, test.head, a.photos, a.others, a.ties)
 			percent := func(n int) float64 { return 100 * float64(n) / float64(a.photos) }
-			if percent(a.ties) > test.mostTies || percent(a.others) > test.mostOther {
+			if percent(a.ties) > test.maxTies || percent(a.others) > test.maxOther {
 				t.Errorf("%s, %s, %s: %.2f %% of photos get another label, and %.2f %% do in a tie, want at most %v and %v", set, test.layout, test.head,
-					percent(a.others), percent(a.ties), test.mostOther, test.mostTies)
+					percent(a.others), percent(a.ties), test.maxOther, test.maxTies)
 			}
 		}
 	}

@@ -59,7 +59,7 @@ func (s *Set) pairsByCosine(ctx context.Context) ([]nearPair, error) {
 	for i, x := range s.Units {
 		examples[i].Unit = x
 	}
-	least := 1 - classifier.NearDuplicateDistance(examples)/2 // |a − b|² = 2 − 2 a·b
+	minCosine := 1 - classifier.NearDuplicateDistance(examples)/2 // |a − b|² = 2 − 2 a·b
 	var pairs []nearPair
 	for at := 0; at < n; at += block {
 		if err := ctx.Err(); err != nil {
@@ -70,7 +70,7 @@ func (s *Set) pairsByCosine(ctx context.Context) ([]nearPair, error) {
 		cosines.Mul(matrix(rows), matrix(s.Units[:at+len(rows)]).T())
 		for i := range rows {
 			for b, v := range cosines.RawRowView(i)[:at+i] {
-				if v >= least {
+				if v >= minCosine {
 					pairs = append(pairs, nearPair{a: at + i, b: b, cosine: v})
 				}
 			}

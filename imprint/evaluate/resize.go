@@ -16,7 +16,7 @@ import (
 type ResizeChoice struct {
 	Resize     dataset.Resize    `json:"fit"`
 	Candidates []ResizeCandidate `json:"tried"`
-	StdErr     float64           `json:"std_err"` // of the difference between the log losses
+	StdErr     float64           `json:"std_err"` // standard error of the difference between the log losses
 }
 
 // A ResizeCandidate is a resize mode with the leave-one-out accuracy of a head trained with it.
@@ -34,7 +34,7 @@ func ResizeCandidates() []dataset.Resize { return slices.Clone(resizeCandidates[
 
 var resizeCandidates = [...]dataset.Resize{dataset.Crop, dataset.Squash}
 
-// A LeftOut is a head trained with one resize mode, and the log loss of each photo left out,
+// A LeftOut holds a head trained with one resize mode, and the log loss of each photo left out,
 // by the photo's index.
 type LeftOut struct {
 	head   *classifier.Fitted
@@ -63,7 +63,7 @@ func LeaveOut(examples []classifier.Example, places []int, method classifier.Met
 // over the photos left out with both. It chooses the second mode if that is better by more than
 // one standard error. best is the index of the chosen mode.
 func ChooseResize(train func(candidate int) (LeftOut, error)) (choice *ResizeChoice, best int, err error) {
-	const least = 10 // photos; fewer would prove nothing
+	const minPhotos = 10 // fewer photos would prove nothing
 	var heads [len(resizeCandidates)]LeftOut
 	for i, mode := range resizeCandidates {
 		if heads[i], err = train(i); err != nil {
@@ -84,13 +84,13 @@ func ChooseResize(train func(candidate int) (LeftOut, error)) (choice *ResizeCho
 		if heads[i].head != nil {
 			c.Estimate, c.Accuracy = heads[i].head.Estimate, heads[i].head.Estimate.Accuracy()
 		}
-		if len(gains) >= least {
+		if len(gains) >= minPhotos {
 			mean := stat.Mean(losses[i], nil)
 			c.LogLoss = &mean
 		}
 		choice.Candidates = append(choice.Candidates, c)
 	}
-	if len(gains) >= least {
+	if len(gains) >= minPhotos {
 		gain, std := stat.MeanStdDev(gains, nil)
 		choice.StdErr = std / math.Sqrt(float64(len(gains)))
 		if gain > choice.StdErr {

@@ -30,12 +30,12 @@ type Set struct {
 	Query   [][]int   // rows to classify, by episode
 
 	Bursts  []string       // names of bursts, as in [classifier.Example]; nil if unknown
-	Photos  []Photo        // what the embeddings were made from; nil if unknown
+	Photos  []Photo        // the files that the embeddings were made from; nil if unknown
 	Hashes  []uint64       // dataset.Hash of each photo; 0 or nil if unknown
 	Devices map[string]int // number of embeddings by device; nil if unknown
 }
 
-// A Photo is the file that an embedding was made from.
+// A Photo identifies the file that an embedding was made from.
 type Photo struct {
 	Path   string
 	SHA256 string // in hexadecimal
@@ -81,7 +81,7 @@ func (s *Set) roots() bool {
 	return !slices.ContainsFunc(s.Units, func(x []float64) bool { return slices.Min(x) < 0 })
 }
 
-// rows returns the rows of each class.
+// rows returns the row numbers of each class.
 func (s *Set) rows() [][]int {
 	rows := make([][]int, len(s.Classes))
 	for i, c := range s.Labels {
@@ -90,7 +90,7 @@ func (s *Set) rows() [][]int {
 	return rows
 }
 
-// examples returns all photos of the set, with their bursts.
+// examples returns all embeddings of the set as examples, with their bursts.
 func (s *Set) examples() []classifier.Example {
 	examples := make([]classifier.Example, len(s.Units))
 	for i := range s.Units {

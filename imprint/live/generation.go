@@ -27,7 +27,7 @@ func newGeneration(s *imprint.Snapshot, threads int, was *generation) *generatio
 	n := infer.Cores(threads)
 	g := &generation{Snapshot: s, threads: n}
 	if s.Model != nil {
-		g.models = infer.NewPool(s.Model, max(n, 4)) // two for each device keep the bus busy
+		g.models = infer.NewPool(s.Model, max(n, 4)) // two runners per device keep the bus busy
 	}
 	if was != nil && was.Backbone == s.Backbone {
 		g.embedders = was.embedders

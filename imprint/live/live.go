@@ -39,7 +39,7 @@ type Live struct {
 	dir     string
 	current atomic.Pointer[generation]
 
-	closing sync.RWMutex // held for reading by each frame
+	closing sync.RWMutex // held for reading while a frame is classified
 	closed  bool
 
 	options imprint.Options

@@ -136,7 +136,7 @@ func compareAnswers(t *testing.T, answers map[string][]predict.Result, items []d
 }
 
 // compareWithFloat compares the predictions with those of the float head. Quantization may
-// change one, in a near tie.
+// change one prediction, in a near tie.
 func compareWithFloat(t *testing.T, w *imprint.Workspace, answers []predict.Result, items []dataset.Item) {
 	t.Helper()
 	exported := filepath.Join(t.TempDir(), "float.tflite")

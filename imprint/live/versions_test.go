@@ -22,7 +22,7 @@ type version struct {
 	state  *store.State
 	model  []byte
 	labels []byte
-	want   []predict.Result // for each probe
+	want   []predict.Result // result for each probe
 }
 
 // versions trains a workspace n times with different photos. It returns the published files of

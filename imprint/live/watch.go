@@ -68,7 +68,7 @@ func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
 // that does. It does not watch the files themselves, because they are replaced by renaming.
 type folderWatcher struct {
 	*fsnotify.Watcher
-	dir string // absolute
+	dir string // absolute path
 	at  string // the folder that is watched: dir or a parent
 }
 

@@ -18,7 +18,7 @@ import (
 type Options struct {
 	Resize     dataset.Resize // "" is the mode in the model's metadata, or dataset.Crop
 	Top        int            // number of best classes in a result; 0 is all
-	Threads    int            // the most cores to use; 0 is all
+	Threads    int            // maximum number of cores to use; 0 is all
 	Devices    *pool.Pool     // nil is the CPU
 	Arithmetic backbone.Arithmetic
 	// Labels is a file with the labels of the classes, one per line. If it is "", the labels are

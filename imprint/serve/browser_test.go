@@ -116,7 +116,7 @@ func browser(t *testing.T) context.Context {
 	return ctx
 }
 
-// A visitor uses the page in a browser.
+// A visitor uses the page in a browser, as a person would.
 type visitor struct {
 	t   *testing.T
 	ctx context.Context
@@ -206,7 +206,7 @@ func TestPage(t *testing.T) {
 	v.sees("#accuracy", "No classes yet")
 	v.screenshot("empty")
 
-	// Train one class by mouse and one by keyboard.
+	// Train one class with the mouse and one with the keyboard.
 	v.run(chromedp.SendKeys("#name", "cone"))
 	v.holds("#teach-new")
 	v.sees("#notice", "learned cone from")

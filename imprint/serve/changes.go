@@ -9,7 +9,7 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-// Changed is the outcome of a change to the workspace.
+// Changed describes a change to the workspace.
 type Changed struct {
 	Generation uint64 `json:"generation"` // generation in use
 	Sentence   string `json:"sentence"`
@@ -27,7 +27,7 @@ func (s *Server) change(ctx context.Context, f func(*imprint.Workspace) error) e
 	})
 }
 
-// act makes a change and announces it with the sentence that f returns.
+// act calls change and announces the outcome with the sentence that f returns.
 func (s *Server) act(ctx context.Context, action, label string, f func(*imprint.Workspace) (string, error)) (c Changed, err error) {
 	defer func() { s.notices.send(action, label, c.Sentence, err) }()
 	err = s.change(ctx, func(ws *imprint.Workspace) (err error) {
@@ -101,7 +101,7 @@ func learned(label, unit string, a *imprint.Added, took time.Duration) string {
 	return fmt.Sprintf("learned %s from %s%s in %d ms", label, count(a.Photos, unit), skipped, took.Milliseconds())
 }
 
-// count returns a number with its unit, such as "2 photos".
+// count formats a number with its unit, such as "2 photos".
 func count(n int, unit string) string {
 	if n != 1 {
 		unit += "s"

@@ -23,7 +23,7 @@ type Classes struct {
 // classifier.Estimate.Interval.
 type Accuracy struct {
 	Correct int     `json:"right"`
-	Total   int     `json:"total"` // 0 if it can't be estimated yet
+	Total   int     `json:"total"` // 0 if accuracy can't be estimated yet
 	Low     float64 `json:"low"`
 	High    float64 `json:"high"`
 }

@@ -14,7 +14,7 @@ import (
 const (
 	// jobTimeout is the longest time that a client's photo waits for the device.
 	jobTimeout = 5 * time.Second
-	// jobPriority is the wait after which a client's photo goes before a camera frame.
+	// jobPriority is the wait after which a client's photo takes precedence over camera frames.
 	jobPriority = time.Second
 )
 
@@ -25,9 +25,9 @@ var (
 	errStopping = errors.New("the server is shutting down")
 )
 
-// deviceLoop runs the model in one goroutine. Camera frames go first: a client's photo
-// starts only if it should finish before the next frame arrives, or once it has waited
-// for jobPriority.
+// deviceLoop runs the model in one goroutine. Camera frames have priority: a client's photo
+// starts only if it should be finished before the next frame arrives, or once it has waited for
+// jobPriority.
 type deviceLoop struct {
 	live    *live.Live
 	frames  *intake
@@ -47,7 +47,7 @@ type deviceLoop struct {
 	retry   backoff
 }
 
-// newDeviceLoop returns the loop of a server whose other parts are ready.
+// newDeviceLoop returns a loop for s, whose other fields must be set.
 func newDeviceLoop(s *Server) *deviceLoop {
 	return &deviceLoop{
 		live: s.live, frames: s.intake, holds: s.holds, events: s.events, metrics: s.metrics, status: newDeviceStatus(s.publishHealth),
@@ -156,7 +156,7 @@ func (l *deviceLoop) classifyFrame(ctx context.Context, p *picture) {
 	p.answer(reply{result: v})
 }
 
-// classify calls run, which runs the model, and updates the device's status and metrics.
+// classify calls run to run the model, and updates the device's status and metrics.
 func (l *deviceLoop) classify(ctx context.Context, run func() (predict.Result, error)) (predict.Result, error) {
 	r, err := run()
 	switch {

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// eventKinds are the kinds of events that a client can listen to.
+// eventKinds lists the kinds of events to which a client can listen.
 var eventKinds = []string{"result", "classes", "teach", "generation", "state", "notice"}
 
 // A hub passes events to listeners without waiting for any of them. If a listener has not

@@ -102,8 +102,8 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 	if !g.allow(r.Context(), r.RemoteAddr) {
 		return refusef(http.StatusTooManyRequests, "rate limit exceeded: %d requests per second from one address", requestRate)
 	}
-	// DNS rebinding: a foreign name that resolves to this address would give its pages the
-	// same origin as ours.
+	// This prevents DNS rebinding: if a foreign name resolved to this address, the foreign pages
+	// would have the same origin as ours.
 	if !g.isOurs(r.Host) {
 		return refused{http.StatusMisdirectedRequest, fmt.Errorf("unknown host name %.80q", r.Host), "use the IP address, or start the server with this host name"}
 	}
@@ -185,5 +185,5 @@ func (r *statusRecorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the ResponseWriter for http.ResponseController.
 func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

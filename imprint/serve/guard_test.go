@@ -210,11 +210,11 @@ func TestTooManyConnections(t *testing.T) {
 		}
 		defer c.Close()
 	}
-	// The server accepts connections in order.
+	// The server accepts connections in order, so that this one is over the limit.
 	if status, body := sendRaw(t, addr, "GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n"); status != 503 || !strings.Contains(body, "too many") {
 		t.Errorf("got %d %q, want 503", status, body)
 	}
-	s.do("GET", "/v1/health", "", 200, nil) // the socket has its own limit
+	s.do("GET", "/v1/health", "", 200, nil) // the Unix socket has its own limit
 }
 
 // TestRateLimit checks that requests over the limit are delayed or rejected, and that each
@@ -306,7 +306,7 @@ func TestToken(t *testing.T) {
 	if csp := resp.Header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("headers %v", resp.Header)
 	}
-	s.do("GET", "/v1/health", "", 200, nil) // the socket needs no token
+	s.do("GET", "/v1/health", "", 200, nil) // the Unix socket needs no token
 }
 
 func TestListenTCP(t *testing.T) {

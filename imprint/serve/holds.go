@@ -28,7 +28,7 @@ type hold struct {
 	first chan struct{} // closed when the first frame has been collected
 	timer *time.Timer   // cancels the hold
 
-	// Protected by holds.mu until the hold ends.
+	// The fields below are protected by holds.mu until the hold ends.
 	seen, every int
 	frames      []observed
 }
@@ -126,7 +126,8 @@ func (s *holds) state() (Teaching, bool) {
 	return s.now.progress(), true
 }
 
-// stopTimer keeps the current hold from being canceled after the server has stopped.
+// stopTimer stops the timer of the current hold, so that it does not fire after the server has
+// stopped.
 func (s *holds) stopTimer() {
 	if h := s.current(""); h != nil {
 		h.timer.Stop()

@@ -34,7 +34,7 @@ func (s *slot) take() *picture {
 	return p
 }
 
-// A latestValue holds the newest value for any number of readers.
+// A latestValue holds the newest value of a series, for any number of readers.
 type latestValue[T any] struct {
 	mu      sync.Mutex
 	value   T

@@ -18,9 +18,9 @@ const (
 	// maxConnections limits the open connections to one listener, and perAddress those from one
 	// address.
 	maxConnections, perAddress = 256, 128
-	// maxStreams limits the open streams of pictures and events together.
+	// maxStreams limits the number of open streams, of pictures and of events together.
 	maxStreams = 64
-	// maxBodies limits the request bodies in memory, in bytes.
+	// maxBodies limits the memory for all request bodies, in bytes.
 	maxBodies = 64 << 20
 	// maxHead limits the header of a request, in bytes.
 	maxHead = 16 << 10
@@ -68,7 +68,7 @@ func (l *httpLimits) enterStream() (leave func(), err error) {
 	}
 }
 
-// enterDecoding waits until a photo may be decoded.
+// enterDecoding waits until another photo may be decoded.
 func (l *httpLimits) enterDecoding(ctx context.Context) (leave func(), err error) {
 	select {
 	case l.decoding <- struct{}{}:

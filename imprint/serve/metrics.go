@@ -10,16 +10,16 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// metrics are the server's Prometheus metrics.
+// metrics holds the server's Prometheus metrics.
 type metrics struct {
 	registry  *prometheus.Registry
-	inference *prometheus.HistogramVec // by device
+	inference *prometheus.HistogramVec // labeled by device
 	latency   prometheus.Histogram
-	frames    *prometheus.CounterVec // by result: answered, dropped, failed
+	frames    *prometheus.CounterVec // labeled by result: answered, dropped, failed
 	unknown   prometheus.Counter
-	usb       *prometheus.CounterVec // by kind of failure
+	usb       *prometheus.CounterVec // labeled by kind of failure
 	reload    prometheus.Histogram
-	requests  *prometheus.CounterVec // by status code
+	requests  *prometheus.CounterVec // labeled by status code
 	resets    atomic.Uint64          // last known number of device recoveries
 }
 

@@ -20,8 +20,8 @@ const (
 
 // A photoStore keeps training photos in a workspace, named by SHA-256.
 //
-// The photos serve as thumbnails and for retraining with another backbone. The model does
-// not need them, so they are written without waiting for the disk.
+// The photos serve as thumbnails and for retraining with another backbone. The model does not
+// need them, so they are written without a sync.
 type photoStore struct {
 	workspace string
 }

@@ -47,7 +47,7 @@ func (p *picture) answer(r reply) {
 	}
 }
 
-// encoded returns the picture as a file. Pixels are encoded as JPEG, once.
+// encoded returns the picture as an encoded photo. It encodes pixels as JPEG, only once.
 func (p *picture) encoded() ([]byte, error) {
 	p.once.Do(func() {
 		if p.photo = p.Photo; p.Photo == nil {
@@ -103,5 +103,5 @@ func extension(photo []byte) string {
 	return ".bmp"
 }
 
-// sumOf returns the SHA-256 that identifies a photo.
+// sumOf returns the SHA-256 of a photo, which identifies it.
 func sumOf(photo []byte) [sha256.Size]byte { return sha256.Sum256(photo) }

@@ -18,7 +18,7 @@ type Problem struct {
 	Hint  string `json:"hint,omitempty"`
 }
 
-// refused is an error with its own status and hint.
+// refused is an error that carries a status code and a hint.
 type refused struct {
 	status int
 	error
@@ -65,7 +65,7 @@ var statuses = []struct {
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "try again"},
 }
 
-// problem returns the status and response for an error.
+// problem returns the status code and the response for an error.
 func problem(err error) (int, Problem) {
 	var own refused
 	if errors.As(err, &own) {

@@ -6,7 +6,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// topClasses is the number of classes that a result lists.
+// topClasses is the largest number of classes in a result.
 const topClasses = 5
 
 // A Result is the classification of a frame or photo.

@@ -129,7 +129,7 @@ type driver struct {
 	changes, refused, unplugged, cameraLost int
 }
 
-// request sends a request and reports whether the server acknowledged it.
+// request sends a request and reports whether the server acknowledged the change.
 func (d *driver) request(method, path string, body []byte, contentType string, response any) (ok bool) {
 	r, _ := http.NewRequest(method, "http://imprint"+path, bytes.NewReader(body))
 	r.Header.Set("Content-Type", contentType)

@@ -69,7 +69,7 @@ func (s *Server) watchdog(ctx context.Context) {
 	}
 }
 
-// probe classifies a gray photo.
+// probe classifies a gray photo, to find out whether the device works.
 func (s *Server) probe(ctx context.Context, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

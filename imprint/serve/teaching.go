@@ -37,7 +37,8 @@ type Teaching struct {
 	Frames int    `json:"frames"` // frames collected so far or, if State is "done", added
 	// Generation is the generation trained with the frames, if State is "done".
 	Generation uint64 `json:"generation"`
-	// ElapsedMS is the time from the release of the button until that generation is in use.
+	// ElapsedMS is the time in milliseconds from the release of the button until that generation is
+	// in use.
 	ElapsedMS float64 `json:"elapsed_ms"`
 	Sentence  string  `json:"sentence"`
 }

@@ -41,7 +41,7 @@ func TestVMCar(t *testing.T) {
 	}}}}
 	server.wait("the first frame", func(r Result) bool { return r.Frame > 0 })
 
-	// hold holds a button for three frames.
+	// hold presses a button, waits for three frames and releases it.
 	hold := func(button evdev.EvCode) {
 		pad.set(button, 1)
 		for range 3 { // the first frame may be from before the press
@@ -61,7 +61,7 @@ func TestVMCar(t *testing.T) {
 	screen.show("100% Red")
 	server.wait("red is recognized again", func(r Result) bool { return r.Label == "red" })
 
-	// The gamepad is unplugged and comes back as another device.
+	// Unplug the gamepad and plug it in again as another device.
 	pad.device.Close()
 	pad = gamepad(t)
 	screen.show("100% Blue")
@@ -173,7 +173,7 @@ type vmServer struct {
 	client *http.Client
 }
 
-// result returns the newest result, or an empty one before the first.
+// result returns the newest result, or a zero Result if there is none yet.
 func (s *vmServer) result() Result {
 	s.t.Helper()
 	response, err := s.client.Get("http://imprint/v1/result")

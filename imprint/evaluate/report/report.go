@@ -1,5 +1,5 @@
-// Package report renders an evaluation as one HTML page for people to read. The page
-// loads nothing and runs no script, so it can be sent to somebody else. Call [HTML].
+// Package report renders an evaluation as an HTML page. The page loads nothing and runs no
+// scripts, so it can be sent to somebody else. Start with [HTML].
 package report
 
 import (
@@ -29,7 +29,7 @@ var page = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page.html").Funcs(functions).ParseFS(files, "page.html"))
 })
 
-// Limits of what the page shows.
+// Limits on the contents of the page.
 const (
 	maxPhotos      = 24  // photos per section
 	maxGroup       = 6   // photos per group of near-duplicates
@@ -71,7 +71,7 @@ type view struct {
 
 	LearningCurve, CalibrationCurve, CoverageCurve template.HTML
 
-	thumbnails map[int]template.URL // by PhotoRef.Row
+	thumbnails map[int]template.URL // thumbnails by PhotoRef.Row
 }
 
 func newView(ev *evaluate.Evaluation) *view {
@@ -116,7 +116,7 @@ func (v *view) pictured() []evaluate.PhotoRef {
 	return slices.CompactFunc(all, func(a, b evaluate.PhotoRef) bool { return a.Row == b.Row })
 }
 
-// Members returns the photos of a group that the page shows.
+// Members returns those photos of a group that the page shows.
 func (v *view) Members(g evaluate.NearDuplicates) []evaluate.PhotoRef {
 	return g.Photos[:min(maxGroup, len(g.Photos))]
 }
@@ -193,7 +193,7 @@ func thumbnails(ctx context.Context, photos []evaluate.PhotoRef, resize dataset.
 	return found, err
 }
 
-// percent prints a proportion as a percentage.
+// percent formats a proportion as a percentage, without the sign.
 func percent(p float64) string { return fmt.Sprintf("%.1f", 100*p) }
 
 // Write writes ev as a page to a file, durably. A reader sees the old file or the new one.

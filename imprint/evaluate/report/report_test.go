@@ -180,7 +180,7 @@ func TestReplacedPhoto(t *testing.T) {
 	}
 }
 
-// TestManyClasses checks that a large confusion matrix is left out.
+// TestManyClasses checks that the page leaves out a confusion matrix that is too large.
 func TestManyClasses(t *testing.T) {
 	ev := evaluation(t, t.TempDir())
 	for i := range 2 * maxMatrix {

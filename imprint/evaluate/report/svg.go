@@ -52,7 +52,7 @@ type point struct{ x, y, low, high float64 }
 
 func (p point) hasBar() bool { return p.low != p.high }
 
-// svg draws the chart.
+// svg returns the chart as an SVG element.
 func (c *chart) svg() template.HTML {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="chart" role="img" aria-label="%s" viewBox="0 0 %d %d" font-size="11" fill="none" stroke="currentColor">`+"\n",

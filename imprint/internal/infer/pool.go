@@ -28,7 +28,7 @@ func Cores(threads int) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// A Pool holds the runners of one backbone. It makes them when they are first needed.
+// A Pool holds the runners of one backbone. It makes each runner when it is first needed.
 type Pool struct {
 	backbone *backbone.Backbone
 	idle     chan *Runner
@@ -79,7 +79,7 @@ func (p *Pool) Leave() {
 func (p *Pool) take(ctx context.Context, threads int) (*Runner, error) {
 	var r *Runner
 	select {
-	case r = <-p.idle: // rather than make another
+	case r = <-p.idle: // prefer an idle runner to making another one
 	default:
 		select {
 		case r = <-p.idle:
@@ -106,7 +106,7 @@ type Input struct {
 	Prepared *Prepared
 }
 
-// Prepared is a photo that is decoded and resized for a backbone.
+// A Prepared is a photo that has been decoded and resized for a backbone.
 type Prepared struct {
 	rgb           []byte
 	resize        dataset.Resize
@@ -161,7 +161,7 @@ func (p *Pool) Run(ctx context.Context, threads int, mode dataset.Resize, in Inp
 	return use(r, raw, time.Since(start))
 }
 
-// An Embedding is the result of embedding one photo.
+// An Embedding is the embedding of one photo, or the reason why it has none.
 type Embedding struct {
 	Photo  [sha256.Size]byte // SHA-256 of the file
 	Raw    []byte            // the backbone's output, quantized

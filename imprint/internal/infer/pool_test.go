@@ -120,7 +120,7 @@ func TestRunWaits(t *testing.T) {
 	wantError(t, err, context.DeadlineExceeded)
 	close(finish)
 	wg.Wait()
-	run(t, p, 1) // both are idle again
+	run(t, p, 1) // both runners are idle again
 }
 
 // TestRunError checks that a runner returns to the pool after a run that fails.
@@ -209,7 +209,7 @@ func TestPhotos(t *testing.T) {
 	}
 }
 
-// TestPhotosThreads checks that few photos get several threads each.
+// TestPhotosThreads checks that each photo gets several threads if there are few photos.
 func TestPhotosThreads(t *testing.T) {
 	for n, want := range map[uint64]int{1: 4, 2: 2, 3: 1, 4: 1, 9: 1} {
 		p := newPool(t, 4)
@@ -241,7 +241,7 @@ func TestPhotosEnd(t *testing.T) {
 		items   []dataset.Item
 		deliver func(i int, e Embedding) error
 		want    error
-		most    int // embeddings delivered
+		limit   int // the largest number of embeddings that may be delivered
 	}{
 		{"no photos", context.Background(), nil, nil, nil, 0},
 		{"no photos, cancelled", cancelled, nil, nil, context.Canceled, 0},
@@ -266,8 +266,8 @@ func TestPhotosEnd(t *testing.T) {
 				return test.deliver(i, e)
 			})
 			wantError(t, err, test.want)
-			if n > test.most {
-				t.Errorf("got %d embeddings, want at most %d", n, test.most)
+			if n > test.limit {
+				t.Errorf("got %d embeddings, want at most %d", n, test.limit)
 			}
 			if n := len(p.idle) + len(p.unmade); n != 2 {
 				t.Errorf("got %d idle runners, want 2", n)

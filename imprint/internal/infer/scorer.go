@@ -31,8 +31,8 @@ type Scratch struct {
 	values []float64
 }
 
-// Scores returns the score, 0…1, of each label for a raw embedding. The result is valid until m
-// is used again.
+// Scores returns the score, 0…1, of each label for a raw embedding. The result is valid until
+// the next use of m.
 func (s *Scorer) Scores(ctx context.Context, m *Scratch, raw []byte) ([]float64, error) {
 	if m.of != s {
 		m.of, m.last = s, nil
@@ -64,8 +64,7 @@ func (s *Scorer) Scores(ctx context.Context, m *Scratch, raw []byte) ([]float64,
 	return m.values, nil
 }
 
-// Unit writes the unit vector of a raw embedding into dst and returns the length that the
-// embedding had.
+// Unit writes the unit vector of a raw embedding to dst and returns the length of the embedding.
 func Unit(b *backbone.Backbone, dst []float64, raw []byte) float64 {
 	b.Dequantize(dst, raw)
 	return classifier.Normalize(dst)

@@ -36,7 +36,7 @@ func Picture(kind, seed uint64) []byte {
 	}
 	var b bytes.Buffer
 	if err := png.Encode(&b, img); err != nil {
-		panic(err) // encoding into memory does not fail
+		panic(err) // impossible: writing to memory does not fail
 	}
 	return b.Bytes()
 }

@@ -19,11 +19,11 @@ var ErrNotRegular = errors.New("not a regular file")
 
 var errTooLarge = errors.New("too large")
 
-// A Disk does the file operations of a change. The zero value is ready for use.
+// A Disk performs the file operations of a change. The zero value is ready for use.
 type Disk struct {
-	// Before, if not nil, is called before each operation with its name and path. If it
-	// returns an error, the operation fails with that error: this is how tests inject
-	// faults, or kill the process in the middle of a change.
+	// Before, if not nil, is called before each operation with its name and path. If it returns an
+	// error, the operation fails with that error. Tests use it to inject faults, or to kill the
+	// process in the middle of a change.
 	Before func(op, path string) error
 }
 
@@ -220,7 +220,7 @@ func (d Disk) SweepOld(path string) {
 	}
 }
 
-// makeDir makes dir and its parents durably. It returns the folders that were missing,
+// makeDir creates dir and its missing parents durably. It returns the folders that were missing,
 // outermost first.
 func (d Disk) makeDir(dir string) (made []string, err error) {
 	var missing []string

@@ -87,7 +87,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// TestEncodeFull checks that a large state loses its history before it is refused.
+// TestEncodeFull checks that Encode shortens the history of a large state before it fails.
 func TestEncodeFull(t *testing.T) {
 	s := smallState()
 	all, changes := len(encoded(t, s)), len(s.History)

@@ -84,7 +84,7 @@ func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
 	return resolved, nil
 }
 
-// fold returns the same text for labels that differ only in case.
+// fold maps labels that differ only in case to the same text.
 func fold(label string) string {
 	return strings.ToLower(strings.ToUpper(norm.NFC.String(label)))
 }

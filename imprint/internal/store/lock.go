@@ -22,7 +22,7 @@ const LockPatience = 10 * time.Second
 // ends, even if it is killed.
 type Lock struct {
 	file *os.File
-	made []string // folders that Store.Lock made
+	made []string // folders that Store.Lock created
 }
 
 // Lock makes the caller the only writer, and creates the folder if there is none. It fails with
@@ -70,7 +70,7 @@ func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err e
 	}
 }
 
-// openLock opens the lock file, in a new folder if there is none.
+// openLock opens the lock file, and creates the workspace's folder if there is none.
 func (s Store) openLock(l *Lock) error {
 	for attempt := 0; ; attempt++ {
 		made, err := s.Disk.makeDir(s.Dir)
@@ -100,7 +100,7 @@ func (l *Lock) inPlace() bool {
 	return err == nil && err2 == nil && os.SameFile(mine, there)
 }
 
-// Release lets other writers in.
+// Release releases the lock, if it is held.
 func (l *Lock) Release() {
 	if l.file != nil {
 		l.file.Close()

@@ -10,7 +10,7 @@ import (
 // A PairRef identifies a compiled model that a head is written into, and the model that it
 // was compiled from.
 type PairRef struct {
-	Compiled         string `json:"Name"` // both names are for messages
+	Compiled         string `json:"Name"` // the names are only for messages
 	Uncompiled       string `json:"Twin"`
 	CompiledSHA256   Digest `json:"SHA256"`
 	UncompiledSHA256 Digest `json:"TwinSHA256"`

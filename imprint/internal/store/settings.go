@@ -11,7 +11,7 @@ import (
 // Settings are the choices that determine how a workspace's model is made.
 type Settings struct {
 	Resize      dataset.Resize    `json:"Fit"` // how photos are resized to the backbone's input
-	Layout      classifier.Layout // of the published model
+	Layout      classifier.Layout // layout of the published model
 	KeepClasses bool              // keep the backbone's own classes
 	Head        classifier.Method `json:",omitempty"`        // "" is classifier.Mean, from an older imprint
 	Pair        PairRef           `json:"Template,omitzero"` // used by the layout TPU, and kept in other layouts

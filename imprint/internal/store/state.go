@@ -13,10 +13,10 @@ import (
 // MaxHistory is the number of changes that can be undone.
 const MaxHistory = 32
 
-// A State is everything that a workspace has learned. Its JSON is part of a state file.
+// A State is the complete state of a workspace. Its JSON is part of a state file.
 type State struct {
 	Version    int
-	Generation uint64 // counts the changes
+	Generation uint64 // number of changes so far
 	Backbone   BackboneRef
 	Settings   Settings
 	Model      Digest      // SHA-256 of the model.tflite made from this state
@@ -26,7 +26,7 @@ type State struct {
 	History    []Change    `json:",omitempty"` // newest last
 }
 
-// A HeadRecord is a classifier.Fitted without its head, which is in the model.
+// A HeadRecord is a classifier.Fitted without the head itself, which is in the model.
 type HeadRecord struct {
 	Recipe     classifier.Recipe
 	Estimate   classifier.Estimate
@@ -48,7 +48,7 @@ type BackboneRef struct {
 	Name      string
 	SHA256    Digest
 	Embedding int32 // tensor index in the main graph
-	Size      int   // of a raw embedding, in bytes
+	Size      int   // size of a raw embedding, in bytes
 	// Normalized is true if pixels are normalized as the model's metadata says. It is false in
 	// workspaces of older versions, which scale pixels to −1…1 whatever the metadata says.
 	Normalized bool `json:",omitempty"`
@@ -72,8 +72,8 @@ type Example struct {
 	Time   time.Time // when the photo was added
 	Source string    `json:",omitempty"` // as in dataset.Item; "" if unknown
 	Taken  time.Time `json:",omitzero"`  // zero if unknown
-	Hash   uint64    `json:",omitempty"` // by dataset.Hash; 0 if an older imprint added the photo
-	Raw    []byte    `json:"-"`          // its embedding
+	Hash   uint64    `json:",omitempty"` // dataset.Hash of the photo; 0 if an older version added it
+	Raw    []byte    `json:"-"`          // raw embedding
 }
 
 // A Change records what a method did to a workspace, in enough detail to undo it.
@@ -83,7 +83,7 @@ type Change struct {
 	Removed  []Example `json:",omitempty"`
 	From     string    `json:",omitempty"` // the label before a rename
 	To       string    `json:",omitempty"` // the label after a rename
-	Settings Settings  // before the change
+	Settings Settings  // settings before the change
 }
 
 // ByLabel orders examples by label and photo, so that the model does not depend on the order

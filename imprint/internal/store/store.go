@@ -17,7 +17,7 @@ import (
 	"syscall"
 )
 
-// The files of a workspace.
+// Names of files and folders in a workspace.
 const (
 	BackboneFile = "backbone.tflite"
 	ModelFile    = "model.tflite"
@@ -30,7 +30,7 @@ const (
 // the other for odd ones.
 func SlotFile(generation uint64) string { return fmt.Sprintf("state.%d", generation%2) }
 
-// A Store is the folder of a workspace.
+// A Store gives access to the folder of a workspace.
 type Store struct {
 	Dir  string
 	Disk Disk
@@ -46,8 +46,8 @@ type Damage struct {
 	err     error
 }
 
-// Load returns the newest state that is not damaged, or nil if there is none yet, and the
-// damaged state files. It fails with ErrCorrupt if every state file is damaged.
+// Load returns the newest undamaged state, or nil if there is no state file yet, and the damaged
+// state files. It fails with ErrCorrupt if every state file is damaged.
 func (s Store) Load() (newest *State, damaged []Damage, err error) {
 	for slot := range uint64(2) {
 		path := s.Path(SlotFile(slot))

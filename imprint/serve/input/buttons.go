@@ -90,12 +90,12 @@ type monitor struct {
 
 	known    map[string]string // identity of the device at each path that was opened
 	failed   map[string]int    // number of failures in a row to open each path
-	reported bool              // whether the log says that no device was found
+	reported bool              // suppresses further warnings that no device was found
 	readers  sync.WaitGroup
 	actions  sync.WaitGroup
 
 	mu        sync.Mutex
-	unplugged []string // paths whose readers have ended
+	unplugged []string // paths of devices whose readers have ended
 }
 
 // forgetUnplugged makes the next scan reopen devices that were unplugged. A device can
@@ -109,7 +109,7 @@ func (m *monitor) forgetUnplugged() {
 	m.unplugged = nil
 }
 
-// scan starts a reader for each new device that has one of the buttons.
+// scan starts a reader for each new device that has at least one of the buttons.
 func (m *monitor) scan(ctx context.Context) {
 	found, err := m.system.list(m.paths)
 	if err != nil && !m.reported {
@@ -154,7 +154,8 @@ func (m *monitor) openFailed(path string, err error) {
 	m.log.Warn("can't read input device", "device", path, "error", err, "hint", hint)
 }
 
-// start reads a device in the background, or closes it if it has none of the buttons.
+// start starts reading a device in the background, or closes the device if it has none of the
+// buttons.
 func (m *monitor) start(ctx context.Context, path string, d device) {
 	var has []string
 	for _, b := range m.buttons {

@@ -47,7 +47,7 @@ func (machine) open(path string) (device, error) {
 		e.codes[uint16(code)] = true
 	}
 	e.title, _ = d.Name()
-	if err := d.NonBlock(); err != nil { // otherwise close would not interrupt next
+	if err := d.NonBlock(); err != nil { // in blocking mode, close would not interrupt next
 		d.Close()
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}

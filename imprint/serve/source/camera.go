@@ -98,7 +98,7 @@ func (c *camera) newest() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(raw) > 0 { // a frame damaged in transit is empty
+		if len(raw) > 0 { // a frame that was damaged in transit is empty
 			newest = append(newest[:0], raw...)
 		}
 		if err := c.device.ReleaseFrame(buffer); err != nil {

@@ -24,7 +24,8 @@ func withHuffmanTables(picture []byte) []byte {
 	return picture
 }
 
-// huffmanTables returns the DHT segments that image/jpeg writes: the standard tables.
+// huffmanTables returns the DHT segments that image/jpeg writes, which contain the standard
+// tables.
 var huffmanTables = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, image.NewRGBA(image.Rect(0, 0, 1, 1)), nil); err != nil {

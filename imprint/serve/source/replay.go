@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// defaultRate applies when neither the caller nor the recording gives a rate. It is
-	// Donkey Car's default, in frames per second.
+	// defaultRate is used when neither the caller nor the recording specifies a rate. It is Donkey
+	// Car's default, in frames per second.
 	defaultRate = 20
 	// longestGap is the longest pause between two photos of a recording. In the recording, days may
 	// have passed between two drives.
@@ -27,7 +27,7 @@ type replay struct {
 	kind, dir string
 	find      func(dir string) ([]dataset.Item, error)
 	loop      bool
-	rate      float64 // 0 means as recorded
+	rate      float64 // frames per second; 0 means as recorded
 	pace      pace
 
 	items []dataset.Item // nil until the first frame

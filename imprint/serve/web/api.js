@@ -1,4 +1,4 @@
-// Requests to the server and events from it.
+// Functions to send requests to the server and to receive its events.
 
 // A Refusal is the error of a failed request. Its message is shown to the user.
 export class Refusal extends Error {}

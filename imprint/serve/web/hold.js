@@ -1,9 +1,9 @@
-// Buttons that record while they are held with a finger, the mouse or a key.
+// Buttons that record while they are held, by finger, mouse or key.
 import { ask } from "./api.js";
 
 let held = null; // the current hold; only one is possible
 
-// holdToTrain makes a button train the class that label() returns. It calls told with the
+// holdToTrain makes a button train the class label() while it is held. It calls told with the
 // message of an error.
 export function holdToTrain(button, label, told) {
   const begin = () => {
