@@ -150,6 +150,6 @@ func TestAddCancelled(t *testing.T) {
 	}})
 	wantError(t, err, context.Canceled)
 	if _, err := os.Stat(w.store.Dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the workspace exists: %v", err)
+		t.Errorf("the failed add created a workspace: %v", err)
 	}
 }

@@ -105,7 +105,7 @@ func (w *Workspace) sameKind(s *store.State) error {
 		return nil
 	}
 	if !w.state.Backbone.Same(s.Backbone) {
-		return fmt.Errorf("change %s: %w now, %s", w.store.Dir, ErrOtherBackbone, s.Backbone.Name)
+		return fmt.Errorf("change %s: %w now: %s", w.store.Dir, ErrOtherBackbone, s.Backbone.Name)
 	}
 	if mine, its := w.state.Settings.Resize, s.Settings.Resize; mine != its {
 		return fmt.Errorf("change %s: %w now: %s, not %s", w.store.Dir, ErrOtherResize, its, mine)

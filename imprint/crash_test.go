@@ -239,7 +239,7 @@ func TestKill(t *testing.T) {
 		}
 		w.Close()
 		if t.Failed() {
-			t.Fatalf("kill %d", i)
+			t.Fatalf("failed at kill %d", i)
 		}
 	}
 	seen += stop()

@@ -101,7 +101,7 @@ func loadSources(dirs []string, merged *Merged) ([]source, error) {
 		sources = append(sources, source{dir, s})
 	}
 	if len(sources) == 0 {
-		return nil, fmt.Errorf("%w: no workspace is named", ErrNoClasses)
+		return nil, fmt.Errorf("%w: no workspace given", ErrNoClasses)
 	}
 	for _, s := range sources[1:] {
 		if err := sources[0].sameKind(s); err != nil {
@@ -148,7 +148,7 @@ func (s source) sameKind(other source) error {
 	case a.SHA256 != b.SHA256:
 		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherBackbone, other.dir, b.Name, s.dir, a.Name)
 	case !a.Same(b):
-		return fmt.Errorf("%w tensor: %s has %d of %s, %s has %d", ErrOtherBackbone, other.dir, b.Embedding, b.Name, s.dir, a.Embedding)
+		return fmt.Errorf("%w tensor: %s has tensor %d of %s, %s has tensor %d", ErrOtherBackbone, other.dir, b.Embedding, b.Name, s.dir, a.Embedding)
 	case mine != its:
 		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherResize, other.dir, its, s.dir, mine)
 	}

@@ -190,7 +190,7 @@ func TestMergeSettings(t *testing.T) {
 			if test.want == "" {
 				wantError(t, err, ErrOtherSettings)
 				if _, err := os.Stat(dir); !os.IsNotExist(err) {
-					t.Errorf("the folder exists: %v", err)
+					t.Errorf("the failed merge created the folder: %v", err)
 				}
 				return
 			}
@@ -321,7 +321,7 @@ func TestMergeLabels(t *testing.T) {
 	}
 	for _, e := range spelled[0].state.Examples {
 		if e.Label != composed {
-			t.Errorf("label %q, want %q", e.Label, composed)
+			t.Errorf("got label %q, want %q", e.Label, composed)
 		}
 	}
 	if s.Examples[0].Label != decomposed {

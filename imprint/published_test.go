@@ -44,7 +44,7 @@ func TestRepairLabels(t *testing.T) {
 					t.Errorf("got %q, %v in labels.txt", got, err)
 				}
 				if after, err := os.Stat(w.ModelPath()); err != nil || !os.SameFile(before, after) {
-					t.Errorf("the model was written again: %v", err)
+					t.Errorf("the model was written again, or error %v", err)
 				}
 			})
 		}

@@ -70,7 +70,7 @@ func TestAutoResize(t *testing.T) {
 			w2 := openWorkspace(t, dir2, o2)
 			mustAdd(t, w2, items...)
 			if !bytes.Equal(model, readModel(t, w2)) {
-				t.Errorf("the model differs from that of %s", test.want)
+				t.Errorf("the model differs from the one with the mode %s", test.want)
 			}
 			if again := mustAdd(t, w, photo("c", 3, 1)); again.ResizeChoice != nil {
 				t.Errorf("second add: got choice %+v, want none", again.ResizeChoice)
@@ -98,6 +98,6 @@ func TestAutoResizeWithoutPhotos(t *testing.T) {
 		t.Errorf("got error %v, want %v", err, ErrNoPhotos)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the workspace exists: %v", err)
+		t.Errorf("the failed add created a workspace: %v", err)
 	}
 }

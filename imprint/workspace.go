@@ -149,7 +149,7 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	if want := w.state.Backbone; fresh || w.untrained() {
 		w.state.Use(ref)
 	} else if ref.Embedding != want.Embedding || ref.Size != want.Size {
-		return fmt.Errorf("open workspace %s: %w tensor, %d, not %d", w.store.Dir, ErrOtherBackbone, want.Embedding, ref.Embedding)
+		return fmt.Errorf("open workspace %s: %w tensor: %d, not %d", w.store.Dir, ErrOtherBackbone, want.Embedding, ref.Embedding)
 	}
 	w.backbone, w.file = b, file
 	return nil

@@ -182,6 +182,6 @@ func TestWorkspaceRemoved(t *testing.T) {
 	_, err := w.Repair(context.Background())
 	wantError(t, err, fs.ErrNotExist)
 	if _, err := os.Stat(w.store.Dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the folder exists again: %v", err)
+		t.Errorf("the change created the folder again: %v", err)
 	}
 }

@@ -141,7 +141,7 @@ func TestSuspectRows(t *testing.T) {
 // of the first suspects are among them.
 func TestLabelSuspectsFindWrongLabels(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes seconds")
+		t.Skip("relabeling real photos takes seconds")
 	}
 	for set, least := range map[string]int{"clothing": 3, "flowers17": 10} {
 		s, err := ReadSet(reference.Path(t, "embeddings", set), dataset.Squash)

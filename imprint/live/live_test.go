@@ -201,7 +201,7 @@ func TestReloadDamaged(t *testing.T) {
 		{"missing model", store.ModelFile, nil, store.ErrCorrupt},
 		{"cut state", store.SlotFile(3), half, store.ErrCorrupt},
 		{"flipped bit in the state", store.SlotFile(3), flip, store.ErrCorrupt},
-		{"state of a newer imprint", store.SlotFile(3), newer, store.ErrVersion},
+		{"state of a newer version", store.SlotFile(3), newer, store.ErrVersion},
 		{"flipped bit in the older state", store.SlotFile(2), flip, nil},
 	}
 	for _, test := range tests {

@@ -104,7 +104,7 @@ func reloadUnderLoad(t *testing.T, dir string, o imprint.Options, devices *pool.
 	generations := make(map[uint64]bool)
 	for _, a := range got {
 		if a.err != nil {
-			t.Fatalf("frame: %v", a.err)
+			t.Fatalf("classify a frame: %v", a.err)
 		}
 		want := all[a.Generation%variants].want[a.probe]
 		want.Generation, want.Device = a.Generation, a.Device

@@ -42,7 +42,7 @@ func TestURLsHaveAddresses(t *testing.T) {
 		var ip [4]int
 		var rest string
 		if n, err := fmt.Sscanf(s, "http://%d.%d.%d.%d:%s", &ip[0], &ip[1], &ip[2], &ip[3], &rest); n != 5 {
-			t.Errorf("URL %s: %v", s, err)
+			t.Errorf("got URL %s, want one with an IPv4 address: %v", s, err)
 		}
 	}
 }

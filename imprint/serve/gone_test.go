@@ -28,7 +28,7 @@ func (s *testServer) body(path string) []byte {
 	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
 	if err != nil || r.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s: status %d, %v: %s", path, r.StatusCode, err, b)
+		s.t.Fatalf("%s: got status %d, want 200; error %v, body %s", path, r.StatusCode, err, b)
 	}
 	return b
 }
@@ -99,7 +99,7 @@ func TestSendsOwnModel(t *testing.T) {
 	s.example("b", 1, 0, 200, nil)
 	model, labels := s.body("/v1/model"), s.body("/v1/labels")
 	if string(labels) != "0  a\n1  b\n" {
-		t.Errorf("labels %q", labels)
+		t.Errorf("got labels %q, want a and b", labels)
 	}
 	for name, content := range map[string][]byte{"model.tflite": model[:len(model)/2], "labels.txt": []byte("0  x\n")} {
 		path := filepath.Join(s.workspace.dir, name)
@@ -151,7 +151,7 @@ func TestClassesOfAnotherGeneration(t *testing.T) {
 		t.Errorf("got classes %+v, want b of generation 1", list)
 	}
 	if got := string(s.body("/v1/labels")); got != "0  b\n" {
-		t.Errorf("labels %q", got)
+		t.Errorf("got labels %q, want b", got)
 	}
 }
 

@@ -195,7 +195,7 @@ func TestTooManyStreams(t *testing.T) {
 		var p Problem
 		s.do("GET", path, "", 503, &p)
 		if !strings.Contains(p.Error, "streams") {
-			t.Errorf("%s: %+v", path, p)
+			t.Errorf("%s: got %+v, want an error about streams", path, p)
 		}
 	}
 }
@@ -242,7 +242,7 @@ func TestRateLimit(t *testing.T) {
 		}()
 	}
 	if err := g.check(nil, from("192.0.2.2:5000")); err != nil {
-		t.Errorf("another address: %v", err)
+		t.Errorf("request from another address: %v", err)
 	}
 	got := make(map[int]int)
 	for range more {
@@ -304,7 +304,7 @@ func TestToken(t *testing.T) {
 	}
 	resp := get("/", "Cookie", "imprint="+token)
 	if csp := resp.Header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
-		t.Errorf("headers %v", resp.Header)
+		t.Errorf("got headers %v, want the security headers", resp.Header)
 	}
 	s.do("GET", "/v1/health", "", 200, nil) // the Unix socket needs no token
 }
@@ -328,7 +328,7 @@ func TestListenTCP(t *testing.T) {
 			t.Errorf("%s %q: got token %q, want a token: %v", c.addr, c.token, l.token, c.needs)
 		}
 		if strings.Contains(l.URL(), "token=") != c.needs || strings.Contains(l.URL(), "0.0.0.0") || strings.Contains(l.URL(), "[::]") {
-			t.Errorf("%s %q: URL %s", c.addr, c.token, l.URL())
+			t.Errorf("%s %q: got URL %s", c.addr, c.token, l.URL())
 		}
 	}
 	if _, err := ListenTCP("127.0.0.1:0", "short"); !errors.Is(err, ErrToken) {
@@ -378,12 +378,12 @@ func TestListenUnix(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := ListenUnix(filepath.Join(dir, "file"), 0o600); err == nil {
-		t.Error("replaced a file")
+		t.Error("ListenUnix replaced a regular file")
 	}
 	if _, err := ListenUnix(filepath.Join(dir, strings.Repeat("x", 200)), 0o600); !errors.Is(err, ErrSocketPath) {
 		t.Errorf("long path: got error %v, want ErrSocketPath", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
-		t.Errorf("left behind: %v", entries)
+		t.Errorf("got files %v left behind, want only the regular file", entries)
 	}
 }

@@ -51,7 +51,7 @@ func TestOpenAPIRoutes(t *testing.T) {
 	slices.Sort(described)
 	slices.Sort(served)
 	if !slices.Equal(described, served) {
-		t.Errorf("described %q\nserved %q", described, served)
+		t.Errorf("got routes %q in openapi.json\nwant %q", described, served)
 	}
 }
 

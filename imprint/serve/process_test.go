@@ -163,7 +163,7 @@ func TestWorkspaceChangedByOthers(t *testing.T) {
 	var list Classes
 	s.do("GET", "/v1/classes", "", 200, &list)
 	if list.Generation != 2 || len(list.Classes) != 1 || len(list.Classes[0].Photos) != 2 {
-		t.Errorf("classes %+v", list)
+		t.Errorf("got classes %+v, want one with 2 photos", list)
 	}
 }
 
@@ -174,7 +174,7 @@ func TestNotify(t *testing.T) {
 	s := start(t, testConfig{options: Options{Notify: os.Args[0]}})
 	const label = "$(touch x); rm -rf / 'cone'"
 	if err := s.Press(context.Background(), input.Action{Verb: "remove", Label: label}); err == nil {
-		t.Error("removed an unknown class")
+		t.Error("remove an unknown class: got no error")
 	}
 	want := []string{"remove", label, "false", `remove "` + label + `": no such label`}
 	var got []string

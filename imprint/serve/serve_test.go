@@ -256,7 +256,7 @@ func (s *testServer) awaitHeld(n int) {
 			return
 		}
 	}
-	s.t.Fatalf("timed out waiting for %d frames", n)
+	s.t.Fatalf("timed out waiting for %d frames in the hold", n)
 }
 
 // teach trains a class with at least n frames of the camera.
@@ -281,7 +281,7 @@ func TestTeachAndClassify(t *testing.T) {
 		s.awaitNext(3)
 		done := s.teach(label, 3)
 		if done.State != "done" || done.Frames < 3 || done.Generation != uint64(i+1) || !strings.HasPrefix(done.Sentence, "learned "+label+" from ") {
-			t.Errorf("taught %+v", done)
+			t.Errorf("training %s: got %+v, want state done", label, done)
 		}
 		var now Result
 		s.do("GET", fmt.Sprint("/v1/result?wait=5000&after=", s.newest()+1), "", 200, &now)
@@ -292,7 +292,7 @@ func TestTeachAndClassify(t *testing.T) {
 	var list Classes
 	s.do("GET", "/v1/classes", "", 200, &list)
 	if len(list.Classes) != 2 || list.Classes[0].Label != "50 limit" || list.Generation != 2 || list.Classes[0].Photos[0].Source != "fake" {
-		t.Errorf("classes %+v", list)
+		t.Errorf("got classes %+v, want cone and 50 limit", list)
 	}
 	s.do("DELETE", "/v1/classes/50%20limit", "", 200, nil)
 	s.await(s.newest()+1, func(r Result) bool { return r.Label == "cone" && r.Generation == 3 })

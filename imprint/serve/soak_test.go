@@ -147,7 +147,7 @@ func (d *driver) request(method, path string, body []byte, contentType string, r
 	if resp.StatusCode != 200 {
 		// These are allowed without a device or camera.
 		if resp.StatusCode != 503 && resp.StatusCode != 409 && resp.StatusCode != 404 {
-			d.t.Errorf("%s %s: %d %s", method, path, resp.StatusCode, b)
+			d.t.Errorf("%s %s: got status %d: %s", method, path, resp.StatusCode, b)
 		}
 		d.refused++
 		return false

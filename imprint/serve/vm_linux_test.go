@@ -24,7 +24,7 @@ import (
 // recognized. It runs only in the virtual machine of make test-vm.
 func TestVMCar(t *testing.T) {
 	if os.Getenv("IMPRINT_VM") == "" {
-		t.Skip("runs only in a virtual machine: make test-vm")
+		t.Skip("runs only in the virtual machine of make test-vm")
 	}
 	dir := t.TempDir()
 	screen := vivid(t)
@@ -70,7 +70,7 @@ func TestVMCar(t *testing.T) {
 	pad.set(evdev.BTN_TR, 1)
 	pad.set(evdev.BTN_TR, 0)
 	server.wait("blue is unknown after undo", func(r Result) bool { return r.Generation > generation && r.Label == "red" })
-	t.Logf("classified by %s, %d frames", r.Device, server.result().Frame)
+	t.Logf("device %s, %d frames classified", r.Device, server.result().Frame)
 }
 
 // A screen controls the picture that the test camera delivers.
@@ -120,7 +120,7 @@ func (s *screen) show(pattern string) {
 func startCoral(t *testing.T) []string {
 	const model = "models/mobilenet_v1_0.25_128_quant"
 	if _, err := os.Stat(model + ".tflite"); err != nil {
-		t.Log("no model for the Edge TPU: testing on the CPU")
+		t.Log("found no model for the Edge TPU; testing on the CPU")
 		return nil
 	}
 	startCommand(t, "edgetpu-emulator", "--vhci", "--boot", "app", "--quiet", "--model", model+"_edgetpu.tflite", "--twin", model+".tflite")

@@ -92,7 +92,7 @@ func TestHTML(t *testing.T) {
 	elements(t, page, func(e xml.StartElement) {
 		switch e.Name.Local {
 		case "script", "link", "iframe", "object", "embed", "base", "form", "b:b":
-			t.Errorf("page contains <%s>", e.Name.Local)
+			t.Errorf("the page contains <%s>", e.Name.Local)
 		case "svg":
 			charts++
 		}
@@ -120,7 +120,7 @@ func TestHTML(t *testing.T) {
 			}
 		}
 		if e.Name.Local == "svg" && !named {
-			t.Error("chart without an accessible name")
+			t.Error("a chart has no accessible name")
 		}
 	})
 	if pictures != 4 || charts != 3 {
@@ -128,13 +128,13 @@ func TestHTML(t *testing.T) {
 	}
 	for _, bad := range []string{"<script", "onerror=\"", "url(", "@import", "http://", "https://", "ZgotmplZ", "xlink", "NaN"} {
 		if strings.Contains(page, bad) {
-			t.Errorf("page contains %q", bad)
+			t.Errorf("the page contains %q", bad)
 		}
 	}
 	for _, want := range []string{"50.0 % correct", "25.0–75.0 %", "40.0 ± 5.0", "var(--line1)", "prefers-color-scheme: dark", "usually correct", "wrong 2 of 3 times", "2 more photos correct without it",
 		"2 different labels", "cosine similarity 0.990, same image hash", "0 &lt;b&gt;&amp;&#34;&#39;.png", "ridge λ=0.3", `lang="en"`, "width=device-width", "default-src 'none'"} {
 		if !strings.Contains(page, want) {
-			t.Errorf("page lacks %q", want)
+			t.Errorf("the page lacks %q", want)
 		}
 	}
 }

@@ -101,7 +101,7 @@ func TestChartIsWellFormed(t *testing.T) {
 				t.Fatalf("%v in %s", err, svg)
 			}
 			if e, ok := token.(xml.StartElement); ok && !slices.Contains([]string{"svg", "g", "path", "text", "circle"}, e.Name.Local) {
-				t.Fatalf("chart contains <%s>: %s", e.Name.Local, svg)
+				t.Fatalf("the chart contains <%s>: %s", e.Name.Local, svg)
 			}
 		}
 		if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {

@@ -18,7 +18,7 @@ var (
 	// ErrFull means that a change would make the state file too large.
 	ErrFull = errors.New("workspace is full")
 	// ErrVersion means that a newer version of imprint wrote the workspace.
-	ErrVersion = errors.New("workspace of a newer imprint")
+	ErrVersion = errors.New("workspace written by a newer imprint")
 )
 
 const (

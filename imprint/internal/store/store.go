@@ -97,18 +97,18 @@ func (s Store) KeepDamaged(damaged []Damage, generation uint64) error {
 			continue
 		}
 		if _, err := s.Disk.makeDir(s.Path(DamagedDir)); err != nil {
-			return fmt.Errorf("keep the damaged state: %w", err)
+			return fmt.Errorf("keep a copy of the damaged state: %w", err)
 		}
 		aside := filepath.Join(s.Path(DamagedDir), fmt.Sprintf("%s.%d", d.file, generation))
 		if inTheWay {
 			err := s.Disk.do("rename", aside, func() error { return os.Rename(s.Path(d.file), aside) })
 			if err != nil {
-				return fmt.Errorf("keep the damaged state: %w", err)
+				return fmt.Errorf("keep a copy of the damaged state: %w", err)
 			}
 			continue
 		}
 		if err := s.Disk.Replace(Replacement{aside, d.content}); err != nil {
-			return fmt.Errorf("keep the damaged state: %w", err)
+			return fmt.Errorf("keep a copy of the damaged state: %w", err)
 		}
 	}
 	return nil

@@ -98,6 +98,6 @@ func TestTub(t *testing.T) {
 		got = append(got, r.duration())
 	}
 	if want := []time.Duration{10 * time.Millisecond, 10 * time.Millisecond, longestGap, time.Second / defaultRate, time.Second / defaultRate}; !slices.Equal(got, want) {
-		t.Errorf("shown for %v, want %v", got, want)
+		t.Errorf("photos shown for %v, want %v", got, want)
 	}
 }
