@@ -16,7 +16,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// AddOptions are the options of [Workspace.Add].
+// AddOptions configure [Workspace.Add].
 type AddOptions struct {
 	Negatives []dataset.Item        // photos of no class, to learn the answer "unknown" from
 	Progress  func(done, total int) // called after each photo, if not nil

@@ -74,7 +74,7 @@ func (w *Workspace) RemoveNegatives(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// Rename renames a class. It embeds no photo.
+// Rename renames a class. It does not embed any photos.
 func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 	if err := CheckLabel(to); err != nil {
 		return fmt.Errorf("rename %q: %w", from, err)

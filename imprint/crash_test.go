@@ -53,7 +53,7 @@ func child(role string, args []string) int {
 		w.store.Disk.Before = func(string, string) error {
 			if steps++; steps == n[2] {
 				unix.Kill(os.Getpid(), unix.SIGKILL)
-				select {} // until the signal arrives
+				select {} // wait for the signal
 			}
 			return nil
 		}
@@ -268,8 +268,8 @@ func stepsOf(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 	return steps
 }
 
-// TestKillAtEveryStep kills a process that adds a photo before each of its operations on the
-// disk, in a new workspace and in one with photos.
+// TestKillAtEveryStep kills a process before each disk operation of adding a photo, in a new
+// workspace and in one with photos.
 func TestKillAtEveryStep(t *testing.T) {
 	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	for _, before := range []uint64{0, 3} {

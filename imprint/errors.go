@@ -10,8 +10,8 @@ import (
 // Errors to test for with errors.Is. Methods wrap them with the operation and the cause.
 var (
 	ErrNoBackbone    = infer.ErrNoBackbone                                                // neither a file nor a pulled model
-	ErrOtherBackbone = errors.New("the workspace uses another backbone")                  // embeddings of the two can't be mixed
-	ErrOtherResize   = errors.New("the workspace uses another resize mode")               // embeddings of the two can't be mixed
+	ErrOtherBackbone = errors.New("the workspace uses another backbone")                  // whose embeddings can't be mixed with these
+	ErrOtherResize   = errors.New("the workspace uses another resize mode")               // whose embeddings can't be mixed with these
 	ErrLabel         = store.ErrLabel                                                     // the name can't be a label
 	ErrUnknownLabel  = errors.New("no such label")                                        // no photo has the label
 	ErrNoPhotos      = errors.New("no photos")                                            // none to add or remove

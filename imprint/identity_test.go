@@ -44,7 +44,7 @@ func TestByteIdentity(t *testing.T) {
 			}
 			if len(c.now) == 0 {
 				mustAdd(t, c.w, photo("kind 6", 6, 0))
-				c.now[picked{6, 0}] = "kind 6"
+				c.now[pictureID{6, 0}] = "kind 6"
 			}
 			fresh := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), o)
 			for chunk := range slices.Chunk(c.remaining(), 3) {
@@ -62,11 +62,11 @@ func TestByteIdentity(t *testing.T) {
 	}
 }
 
-// A picked identifies a picture by its kind and seed.
-type picked [2]uint64
+// A pictureID identifies a picture by its kind and seed.
+type pictureID [2]uint64
 
 // contents maps each picture in a workspace to its label.
-type contents map[picked]string
+type contents map[pictureID]string
 
 func (c contents) labels() []string {
 	return slices.Compact(slices.Sorted(maps.Values(c)))
@@ -92,7 +92,7 @@ func (c *randomChanges) change() error {
 		labels := c.now.labels()
 		label := labels[c.random.IntN(len(labels))]
 		c.remember()
-		maps.DeleteFunc(c.now, func(_ picked, l string) bool { return l == label })
+		maps.DeleteFunc(c.now, func(_ pictureID, l string) bool { return l == label })
 		_, err := c.w.Remove(ctx, label, nil)
 		return err
 	case n < 7 && len(c.now) > 0:
@@ -129,7 +129,7 @@ func (c *randomChanges) remember() { c.past = append(c.past, maps.Clone(c.now)) 
 func (c *randomChanges) pick() (items []dataset.Item) {
 	next := maps.Clone(c.now)
 	for range 1 + c.random.IntN(4) {
-		p := picked{c.random.Uint64N(5), c.random.Uint64N(8)}
+		p := pictureID{c.random.Uint64N(5), c.random.Uint64N(8)}
 		it := photo(fmt.Sprint("kind ", p[0]), p[0], p[1])
 		items = append(items, it)
 		if _, known := next[p]; !known {

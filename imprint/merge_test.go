@@ -297,8 +297,8 @@ func TestMergeErrors(t *testing.T) {
 	})
 }
 
-// TestMergeLabels checks that labels which are the same text in two Unicode forms become one
-// class, and that labels which differ only in case are refused.
+// TestMergeLabels merges labels that are the same text in two Unicode forms, which must become
+// one class, and labels that differ only in case, which must be refused.
 func TestMergeLabels(t *testing.T) {
 	_, o := newWorkspace(t)
 	workspace := func(label string, kind, first uint64) string {

@@ -106,8 +106,8 @@ func TestMoveIsExact(t *testing.T) {
 	}
 }
 
-// TestSameLabels checks that labels which are the same text in two Unicode forms are one class,
-// and that labels which differ only in case are refused.
+// TestSameLabels adds labels that are the same text in two Unicode forms, which must become one
+// class, and labels that differ only in case, which must be refused.
 func TestSameLabels(t *testing.T) {
 	composed, decomposed := "caf\u00e9", "cafe\u0301"
 	w := openNew(t)

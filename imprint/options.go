@@ -14,8 +14,8 @@ import (
 // log loss is lower by more than one standard error, else dataset.Crop.
 const AutoResize = infer.Auto
 
-// Options are the options of [Open]. The zero value opens an existing workspace, or a new one
-// with the defaults. A model is given by the path of its file or by the name of a pulled model.
+// Options configure [Open]. The zero value opens an existing workspace, or a new one with the
+// defaults. A model is given by the path of its file or by the name of a pulled model.
 type Options struct {
 	Backbone   string              // "" is the workspace's backbone, or the built-in one
 	Embedding  string              // tensor of the backbone that is the embedding; "" finds it
@@ -36,8 +36,8 @@ type Options struct {
 	KeepClasses *bool
 	Unknown     *float64
 	Head        classifier.Method
-	// Reuse is a snapshot of the workspace. Open uses its backbone if that is still the same, and
-	// uses its options in place of all others here.
+	// Reuse is a snapshot of the workspace. Open uses the snapshot's backbone if the workspace
+	// still has the same one, and the snapshot's options in place of all other fields.
 	Reuse *Snapshot
 }
 

@@ -170,7 +170,7 @@ func TestTPULayoutChanged(t *testing.T) {
 	}
 
 	w = openWorkspace(t, p.dir, Options{Layout: classifier.Float})
-	for range store.MaxHistory + 3 { // until the history has no change back to the layout TPU
+	for range store.MaxHistory + 3 { // until undo can no longer return to the layout TPU
 		if err := w.Retrain(context.Background(), ""); err != nil {
 			t.Fatal(err)
 		}

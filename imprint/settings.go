@@ -14,7 +14,7 @@ type Settings struct {
 	Unknown     float64 // target false-accept rate, 0…1; 0 is no answer "unknown"
 }
 
-// Settings returns the settings of the published model. With the backbone's own classes and in
+// Settings returns the settings of the published model. With the backbone's own classes or in
 // the layout Coral, Head is always Mean.
 func (w *Workspace) Settings() Settings {
 	s := w.state.Settings

@@ -26,7 +26,7 @@ type Snapshot struct {
 
 	options Options
 	ref     store.BackboneRef
-	file    []byte // the backbone's file
+	file    []byte // content of the backbone's file
 	pair    *pair
 }
 

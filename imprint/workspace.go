@@ -31,7 +31,7 @@ type Workspace struct {
 	options  Options      // set by Open and not changed later
 	state    *store.State // the newest state that this Workspace has read; never nil
 	backbone *backbone.Backbone
-	file     []byte             // the backbone's file
+	file     []byte             // content of the backbone's file
 	pair     *pair              // the pair last used; nil until needed
 	head     *classifier.Fitted // trained from state; nil until needed
 	embedder *infer.Pool        // runs backbone; nil until needed
@@ -95,7 +95,7 @@ func (w *Workspace) resolve(o Options, fresh bool) error {
 		return err
 	}
 	if o.Layout == classifier.TPU || w.state.Settings.Layout == classifier.TPU {
-		o.Arithmetic = backbone.EdgeTPU // computes as the device does
+		o.Arithmetic = backbone.EdgeTPU // the CPU computes as the device does
 	}
 	w.options = o
 	return nil
@@ -124,7 +124,8 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	if !fresh && embedding == "" {
 		embedding = fmt.Sprint("#", w.state.Backbone.Embedding)
 	}
-	// If true, an older version made the stored embeddings, including those that undo can restore.
+	// older is true if an older version made the stored embeddings, including those that undo can
+	// restore.
 	older := !fresh && !w.state.Backbone.Normalized && (!w.untrained() || store.Sum(file) == w.state.Backbone.SHA256)
 	b, err := w.parseBackbone(file, backbone.Options{
 		Name: name, Embedding: embedding, Arithmetic: w.options.Arithmetic,
@@ -225,7 +226,7 @@ type Photo struct {
 	Time   time.Time `json:"-"` // when it was added
 }
 
-// Classes returns the classes and their photos, in the order of labels.
+// Classes returns the classes and their photos, sorted by label.
 func (w *Workspace) Classes() []Class {
 	var classes []Class
 	for _, e := range w.state.Positives() {
@@ -251,8 +252,8 @@ func photoOf(e store.Example) Photo {
 	return Photo{e.Path, e.Photo.String(), e.Source, e.Taken, e.Time}
 }
 
-// HasPhoto returns a function that reports whether the photo with a SHA-256 in hexadecimal
-// is in the workspace, or in a change that can be undone.
+// HasPhoto returns a function that reports whether the photo with the given SHA-256, in
+// hexadecimal, is in the workspace or in a change that can be undone.
 func (w *Workspace) HasPhoto() func(sha256 string) bool {
 	known := make(map[string]bool)
 	note := func(list []store.Example) {

@@ -45,7 +45,7 @@ func calibration(predictions []prediction, score func(prediction) float64) Calib
 	return c
 }
 
-// RiskCoverage gives coverage and accuracy at one score threshold, all 0…1.
+// RiskCoverage gives coverage and accuracy at a score threshold. All values are 0…1.
 type RiskCoverage struct {
 	Threshold float64 `json:"threshold"`
 	Coverage  float64 `json:"coverage"` // fraction of predictions with at least that score

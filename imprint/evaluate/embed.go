@@ -13,7 +13,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 )
 
-// EmbedOptions are the options of [Embed].
+// EmbedOptions configure [Embed].
 type EmbedOptions struct {
 	Resize   dataset.Resize
 	Auto     bool // choose dataset.Crop or dataset.Squash in place of Resize
@@ -28,9 +28,9 @@ var ErrDuplicate = errors.New("the same photo is already in the set")
 
 // Embed embeds labeled photos with b and samples episodes. Each episode trains on Support random
 // photos per class and classifies all other photos; the same items give the same episodes. Embed
-// also returns the photos that it skipped and, with Auto, its choice of the resize mode, which
-// is the same that a workspace makes for these photos. It fails with ErrProtocol if a class has
-// too few photos.
+// also returns the photos that it skipped and, with Auto, its choice of the resize mode. A
+// workspace would make the same choice for these photos. It fails with ErrProtocol if a class
+// has too few photos.
 func Embed(ctx context.Context, name string, b *backbone.Backbone, items []dataset.Item, o EmbedOptions) (*Set, []dataset.Skipped, *ResizeChoice, error) {
 	if !o.Auto {
 		s, skipped, err := embed(ctx, name, b, items, o)

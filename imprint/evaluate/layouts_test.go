@@ -101,10 +101,10 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 			for d := range episodes {
 				a.compareLayout(t, s, raw, d, support, test.layout, test.head)
 			}
-			t.Logf("%s, %s, %s: of %d photos %d get another label, and %d more do in a tie", set, test.layout, test.head, a.photos, a.others, a.ties)
+			t.Logf("%s, %s, %s: of %d photos, %d get another label outside a tie and %d in a tie", set, test.layout, test.head, a.photos, a.others, a.ties)
 			percent := func(n int) float64 { return 100 * float64(n) / float64(a.photos) }
 			if percent(a.ties) > test.maxTies || percent(a.others) > test.maxOther {
-				t.Errorf("%s, %s, %s: %.2f %% of photos get another label, and %.2f %% do in a tie, want at most %v and %v", set, test.layout, test.head,
+				t.Errorf("%s, %s, %s: %.2f %% of photos get another label outside a tie and %.2f %% in a tie, want at most %v and %v", set, test.layout, test.head,
 					percent(a.others), percent(a.ties), test.maxOther, test.maxTies)
 			}
 		}

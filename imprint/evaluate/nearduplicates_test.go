@@ -17,7 +17,7 @@ func TestNearDuplicates(t *testing.T) {
 		classifier.Normalize(s.Units[to])
 	}
 	nudge(299, 3)
-	nudge(601, 299) // joins the group of row 3 through row 299
+	nudge(601, 299) // near row 299, so row 601 joins the group of row 3
 	nudge(1199, 1198)
 	s.Hashes = make([]uint64, len(s.Labels))
 	s.Hashes[20], s.Hashes[950] = 0xf0f0f0f00f0f0f0f, 0xf0f0f0f00f0f0f0f

@@ -19,12 +19,13 @@ const (
 // the other photos are classified better without it.
 type LabelSuspect struct {
 	PhotoRef
-	// Corrected is the net gain in correctly classified other photos when the suspect is left out.
-	// Each of them is left out, too, when it is classified.
+	// Corrected is the number of other photos that are classified correctly only without the
+	// suspect, minus those that are only with it. Each of them is left out, too, when it is
+	// classified.
 	Corrected int `json:"turned"`
-	// Margin is the sum, over the other photos, of the gain in the output for the photo's class
-	// over the best other class. Outputs are trained to be 1 for the photo's class and 0 for the
-	// others.
+	// Margin is the sum, over the other photos, of how much the output for the photo's class gains
+	// on the best other output when the suspect is left out. Outputs are trained to be 1 for the
+	// photo's class and 0 for the others.
 	Margin    float64 `json:"margin"`
 	LooksLike string  `json:"looks"` // predicted label of the suspect when it is left out
 }
@@ -48,8 +49,8 @@ func (s *Set) labelSuspects(ctx context.Context) ([]LabelSuspect, error) {
 	for _, c := range p.class {
 		count[c]++
 	}
-	alone := make([]float64, len(rows)) // the margin of each photo when no other is left out
-	looks := make([]int, len(rows))     // the predicted class of each photo when no other is left out
+	alone := make([]float64, len(rows)) // the margin of each photo when only that photo is left out
+	looks := make([]int, len(rows))     // the predicted class of each photo when only that photo is left out
 	for i := range rows {
 		alone[i], looks[i] = p.without(i, -1)
 	}

@@ -137,8 +137,8 @@ func TestSuspectRows(t *testing.T) {
 	}
 }
 
-// TestLabelSuspectsFindWrongLabels gives 20 stored embeddings wrong labels and checks that most
-// of the first suspects are among them.
+// TestLabelSuspectsFindWrongLabels gives 20 stored embeddings wrong labels and checks that
+// enough of the first 20 suspects are among them.
 func TestLabelSuspectsFindWrongLabels(t *testing.T) {
 	if testing.Short() {
 		t.Skip("relabeling real photos takes seconds")

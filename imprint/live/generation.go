@@ -15,7 +15,7 @@ import (
 // A generation classifies frames with one snapshot, which never changes.
 type generation struct {
 	*imprint.Snapshot
-	threads   int         // threads of each embedder
+	threads   int         // number of threads of each embedder
 	embedders *infer.Pool // runners of the backbone, shared with other generations
 	models    *infer.Pool // runners of the snapshot's Model; nil if it has none
 	users     atomic.Int64

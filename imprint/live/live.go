@@ -266,7 +266,7 @@ func (l *Live) answer(ctx context.Context, in infer.Input, top int, embed bool) 
 	return r, nil
 }
 
-// enter becomes a user of the current generation, and makes Close wait until exit is called.
+// enter adds a user to the current generation, and makes Close wait until exit is called.
 func (l *Live) enter() (*generation, error) {
 	l.closing.RLock()
 	if l.closed {

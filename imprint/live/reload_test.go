@@ -188,7 +188,7 @@ func reloadTrafficHead(t *testing.T) {
 		}
 		got := m.now().since(before)
 		switch i {
-		case 0: // opens the device
+		case 0: // this frame opens the device
 		case 1:
 			usual = got
 		default:

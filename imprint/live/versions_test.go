@@ -85,7 +85,7 @@ func (v *version) publish(t testing.TB, dir string, n uint64) {
 	}
 }
 
-// A frameLoop classifies probes in turn at a steady rate. Slow frames overlap.
+// A frameLoop classifies probes in turn at a steady rate, several at once if they are slow.
 type frameLoop struct {
 	frames sync.WaitGroup
 	stop   chan struct{}

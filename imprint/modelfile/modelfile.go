@@ -35,9 +35,9 @@ func Backbone(name string, devices *pool.Pool, o backbone.Options) (*backbone.Ba
 	return b, infer.ResizeFor(b, ""), nil
 }
 
-// Compile compiles model: it writes the weights of model into a copy of a compiled model of the
-// same architecture, and saves the copy at path. uncompiledName is the model that compiledName
-// was compiled from.
+// Compile compiles model without Google's compiler. It writes the weights of model into a copy
+// of a compiled model of the same architecture, and saves the copy at path. uncompiledName is
+// the model that compiledName was compiled from.
 func Compile(ctx context.Context, model, path, compiledName, uncompiledName string) error {
 	fail := func(err error) error { return fmt.Errorf("compile %s: %w", model, err) }
 	var files [3][]byte

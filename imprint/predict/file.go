@@ -14,7 +14,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// Options are the options of [File].
+// Options configure [File].
 type Options struct {
 	Resize     dataset.Resize // "" is the mode in the model's metadata, or dataset.Crop
 	Top        int            // number of best classes in a result; 0 is all

@@ -26,7 +26,7 @@ func TestAccuracyInterval(t *testing.T) {
 	for class := range 4 {
 		for i := range 6 {
 			r := rand.New(rand.NewPCG(uint64(class), uint64(i)))
-			o := imprint.Observation{Label: fmt.Sprint("class ", class), Embedding: make([]byte, 48), Taken: time.Date(2026, 11, 29, 12, 0, i/3, 0, time.UTC)} // bursts of three
+			o := imprint.Observation{Label: fmt.Sprint("class ", class), Embedding: make([]byte, 48), Taken: time.Date(2026, 11, 29, 12, 0, i/3, 0, time.UTC)} // in bursts of three photos
 			for j := range o.Embedding {
 				o.Embedding[j] = byte(r.IntN(100))
 				if j/12 == class {

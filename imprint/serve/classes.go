@@ -59,7 +59,7 @@ func newClassList(live *live.Live) *classList {
 	return &classList{live: live, stale: make(chan struct{}, 1)}
 }
 
-// refresh sends a value to stale unless one is waiting there.
+// refresh sends a value to stale unless one is already waiting there.
 func (l *classList) refresh() {
 	select {
 	case l.stale <- struct{}{}:

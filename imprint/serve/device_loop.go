@@ -47,7 +47,7 @@ type deviceLoop struct {
 	retry   backoff
 }
 
-// newDeviceLoop returns a loop for s, whose other fields must be set.
+// newDeviceLoop returns a loop for s, whose other fields must already be set.
 func newDeviceLoop(s *Server) *deviceLoop {
 	return &deviceLoop{
 		live: s.live, frames: s.intake, holds: s.holds, events: s.events, metrics: s.metrics, status: newDeviceStatus(s.publishHealth),

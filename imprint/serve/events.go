@@ -18,7 +18,7 @@ type hub struct {
 	listeners map[*listener]bool
 }
 
-// A listener receives the newest event of each kind, in their order of arrival.
+// A listener receives the newest event of each kind, in order of arrival.
 type listener struct {
 	kinds []string      // empty means all
 	ready chan struct{} // receives a value after put

@@ -27,7 +27,7 @@ const (
 	maxAddresses = 1024
 	cookieName   = "imprint"
 	cookieAge    = 365 * 24 * time.Hour
-	// contentPolicy lets the page load only resources of this server.
+	// contentPolicy lets the page load resources only from this server.
 	contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; manifest-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

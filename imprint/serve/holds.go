@@ -33,9 +33,9 @@ type hold struct {
 	frames      []observed
 }
 
-// start starts a hold for a label and returns its progress. It changes nothing if that label is
-// already held, and fails with ErrHolding if another one is. A hold that lasts for longestHold
-// is passed to giveUp.
+// start starts a hold for a label and returns its progress. It changes nothing if the label's
+// button is already held, and fails with ErrHolding if another button is. A hold that lasts for
+// longestHold is passed to giveUp.
 func (s *holds) start(label string, giveUp func(*hold)) (Teaching, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

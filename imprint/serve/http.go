@@ -18,7 +18,7 @@ const (
 	// changeTimeout limits the time for a change. Most of it is for waiting until another process
 	// has finished its own.
 	changeTimeout = 30 * time.Second
-	// longestPoll is the maximum of the parameter wait of /v1/result.
+	// longestPoll is the maximum value of the parameter wait of /v1/result.
 	longestPoll = 30 * time.Second
 )
 

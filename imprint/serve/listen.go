@@ -59,7 +59,7 @@ func ListenTCP(addr, token string) (Listener, error) {
 	return Listener{Listener: l, token: token}, nil
 }
 
-// URL returns the first of the URLs that URLs returns.
+// URL returns the first URL of [Listener.URLs].
 func (l Listener) URL() string { return l.URLs()[0] }
 
 // URLs returns the URLs of the web page, including the token if one is needed. There is one for

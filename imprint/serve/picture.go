@@ -35,7 +35,7 @@ type picture struct {
 	err   error
 }
 
-// A reply is the result of a frame that a client posted.
+// A reply is the result of a frame that a client posted, or the error.
 type reply struct {
 	result Result
 	err    error
@@ -47,7 +47,7 @@ func (p *picture) answer(r reply) {
 	}
 }
 
-// encoded returns the picture as an encoded photo. It encodes pixels as JPEG, only once.
+// encoded returns the picture as an encoded photo. Pixels are encoded as JPEG on the first call.
 func (p *picture) encoded() ([]byte, error) {
 	p.once.Do(func() {
 		if p.photo = p.Photo; p.Photo == nil {

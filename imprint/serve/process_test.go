@@ -23,8 +23,8 @@ import (
 
 // These environment variables turn this test binary into a helper program.
 const (
-	childWorkspace = "IMPRINT_TEST_SERVE"  // serve this workspace
-	childNotify    = "IMPRINT_TEST_NOTIFY" // append the arguments to this file
+	childWorkspace = "IMPRINT_TEST_SERVE"  // path of a workspace to serve
+	childNotify    = "IMPRINT_TEST_NOTIFY" // path of a file to append the arguments to
 )
 
 // runAsChild runs the helper program that the environment selects.
@@ -84,8 +84,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// addUntilKilled starts a server in another process, adds photos, and kills the server after the
-// third photo and the given delay. It returns the SHA-256 of the acknowledged photos.
+// addUntilKilled starts a server in another process, adds photos, and kills the server when the
+// delay after the third photo has passed. It returns the SHA-256 of the acknowledged photos.
 func addUntilKilled(t *testing.T, dir string, seed uint64, delay time.Duration) (acknowledged []string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

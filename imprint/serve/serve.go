@@ -118,7 +118,7 @@ func (s *Server) Run(ctx context.Context, listeners ...Listener) error {
 	return err
 }
 
-// Close closes a server that was never run. Run closes its server itself.
+// Close closes a server that was never run. Run closes the server itself.
 func (s *Server) Close() error { return errors.Join(s.live.Close(), s.intake.close()) }
 
 // Warnings describes the damage that Open worked around.

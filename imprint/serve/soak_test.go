@@ -72,7 +72,7 @@ func memory() (heap, resident uint64) {
 // trained by button and by photo, changes are undone, the workspace is reloaded and also changed
 // by another process, clients listen, the Edge TPU is unplugged, and the camera fails. No
 // acknowledged change may be lost, and every frame must be classified or counted as dropped or
-// failed. In a run of at least five minutes, memory may not grow by 5 %. To reproduce the
+// failed. In a run of at least five minutes, memory must grow by less than 5 %. To reproduce the
 // numbers in docs/serve.md:
 //
 //	go test ./imprint/serve -run TestSoak -soak 20m -timeout 30m -v
@@ -145,7 +145,7 @@ func (d *driver) request(method, path string, body []byte, contentType string, r
 		return false
 	}
 	if resp.StatusCode != 200 {
-		// These are allowed without a device or camera.
+		// These status codes are expected without a device or camera.
 		if resp.StatusCode != 503 && resp.StatusCode != 409 && resp.StatusCode != 404 {
 			d.t.Errorf("%s %s: got status %d: %s", method, path, resp.StatusCode, b)
 		}
@@ -252,8 +252,8 @@ func (d *driver) listen(ctx context.Context, path string) {
 	}
 }
 
-// BenchmarkLoad measures how 64 clients that classify photos over TCP as fast as they can affect
-// a camera with 30 frames per second. To reproduce the numbers in docs/serve.md:
+// BenchmarkLoad measures the results of a camera with 30 frames per second while 64 clients
+// classify photos over TCP as fast as they can. To reproduce the numbers in docs/serve.md:
 //
 //	go test ./imprint/serve -run '^$' -bench Load -benchtime 1x -load 60s
 func BenchmarkLoad(b *testing.B) {

@@ -18,8 +18,8 @@ import (
 	"github.com/holoplot/go-evdev"
 )
 
-// TestVMCar tests imprint serve as on a car, with real kernel interfaces: a camera of the kernel
-// module vivid, a gamepad created with uinput, and a Coral Accelerator plugged in by
+// TestVMCar tests imprint serve as it runs on a car, on real kernel interfaces: a camera of the
+// kernel module vivid, a gamepad created with uinput, and a Coral Accelerator plugged in by
 // edgetpu-emulator. It trains two classes while buttons are held, and checks that both are
 // recognized. It runs only in the virtual machine of make test-vm.
 func TestVMCar(t *testing.T) {

@@ -24,7 +24,8 @@ func newWorkspace(dir string, o imprint.Options, live *live.Live) *workspace {
 // lock waits for the current change to end, and prevents later changes.
 func (w *workspace) lock() { w.busy <- struct{}{} }
 
-// do calls f with the workspace. No other change in this process happens meanwhile.
+// do calls f with the workspace. It waits for the current change in this process, and no other
+// can start until f returns.
 func (w *workspace) do(ctx context.Context, f func(*imprint.Workspace) error) error {
 	select {
 	case w.busy <- struct{}{}:

@@ -23,7 +23,8 @@ import (
 //go:embed page.html
 var files embed.FS
 
-// page parses page.html on first use, which keeps parsing out of the program's start.
+// page returns the template page.html. It parses the template on first use, not when the program
+// starts.
 var page = sync.OnceValue(func() *template.Template {
 	functions := template.FuncMap{"percent": percent, "base": filepath.Base, "color": color}
 	return template.Must(template.New("page.html").Funcs(functions).ParseFS(files, "page.html"))
@@ -57,7 +58,7 @@ func HTML(ctx context.Context, ev *evaluate.Evaluation, resize dataset.Resize) (
 	return b.Bytes(), nil
 }
 
-// view is the data of page.html.
+// view is the data for page.html.
 type view struct {
 	*evaluate.Evaluation
 	Head       *evaluate.HeadReport // the first head, which the page describes in detail
@@ -149,8 +150,8 @@ func (v *view) Shade(class, predicted int) int {
 	return max(9*n/sum, 1)
 }
 
-// Thresholds returns the points of the coverage curve to list in a table: for each of some round
-// numbers, the first point with at least that coverage.
+// Thresholds returns points of the coverage curve for a table: the first points with a coverage
+// of at least 25, 50, 75, 90 and 100 %.
 func (v *view) Thresholds() []evaluate.RiskCoverage {
 	var points []evaluate.RiskCoverage
 	for _, coverage := range []float64{0.25, 0.5, 0.75, 0.9, 1} {

@@ -41,7 +41,8 @@ type axis struct {
 	ticks    []float64 // nil means round numbers
 }
 
-// A series is one line of a chart. An empty series is not drawn but still takes up a color.
+// A series is one line of a chart. An empty series is not drawn, but the colors of later series
+// stay the same.
 type series struct {
 	points []point
 	marks  bool // draws a dot at each point
@@ -71,7 +72,7 @@ func (c *chart) svg() template.HTML {
 	return template.HTML(b.String())
 }
 
-// drawAxes draws the grid, both axes, their ticks and labels.
+// drawAxes draws the grid, both axes, and their ticks and labels.
 func (c *chart) drawAxes(b *strings.Builder) {
 	var grid, axes, labels strings.Builder
 	for _, v := range c.y.marks() {

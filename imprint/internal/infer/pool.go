@@ -106,7 +106,7 @@ type Input struct {
 	Prepared *Prepared
 }
 
-// A Prepared is a photo that has been decoded and resized for a backbone.
+// Prepared is a photo that has been decoded and resized for a backbone.
 type Prepared struct {
 	rgb           []byte
 	resize        dataset.Resize

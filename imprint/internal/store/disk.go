@@ -186,12 +186,14 @@ func (d Disk) stage(f Replacement) (temporary string, err error) {
 	return t.Name(), d.do("close", f.Path, t.Close)
 }
 
-// TemporarySuffix ends the names of temporary files, which are later renamed to their target.
+// TemporarySuffix is the suffix of temporary files, which are renamed to their targets once they
+// are complete.
 const TemporarySuffix = ".tmp"
 
 func temporaryPrefix(path string) string { return "." + filepath.Base(path) + "." }
 
-// sweep removes the temporary files of names that killed processes left behind in dir.
+// sweep removes the temporary files that killed processes left behind in dir. names lists the
+// target files.
 func (d Disk) sweep(dir string, names ...string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -205,8 +207,8 @@ func (d Disk) sweep(dir string, names ...string) {
 // sweepAge is the age from which a temporary file counts as abandoned.
 const sweepAge = time.Minute
 
-// SweepOld removes the temporary files of path that killed processes left behind. Recent ones
-// may belong to a running process, so it leaves them alone.
+// SweepOld removes the temporary files that killed processes left behind for path. It keeps
+// recent ones, which may belong to a running process.
 func (d Disk) SweepOld(path string) {
 	dir := filepath.Dir(path)
 	entries, _ := os.ReadDir(dir)

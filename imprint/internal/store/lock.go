@@ -15,7 +15,7 @@ import (
 // ErrLocked means that another process keeps changing the workspace.
 var ErrLocked = errors.New("workspace is in use")
 
-// LockPatience is how long a change waits for one by another process.
+// LockPatience is the time that a change waits for another process to finish its own.
 const LockPatience = 10 * time.Second
 
 // A Lock is held by the only writer of a workspace. The system releases it when the process

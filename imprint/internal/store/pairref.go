@@ -22,7 +22,7 @@ func (r PairRef) Same(other PairRef) bool {
 }
 
 // The names of model files in a workspace start with one of these prefixes. The digest follows,
-// so that models that undo needs are kept too.
+// so that several models can be kept for undo.
 const (
 	compiledPrefix   = "template-"
 	uncompiledPrefix = "twin-"
@@ -33,7 +33,7 @@ func (r PairRef) Files() (compiled, uncompiled string) {
 	return fmt.Sprintf("%s%x.tflite", compiledPrefix, r.CompiledSHA256[:8]), fmt.Sprintf("%s%x.tflite", uncompiledPrefix, r.UncompiledSHA256[:8])
 }
 
-// DropPairs removes the compiled and uncompiled models that no state in states needs.
+// DropPairs removes the compiled and uncompiled models that none of the given states needs.
 func (s Store) DropPairs(states ...*State) {
 	var keep []string
 	for _, st := range states {

@@ -39,8 +39,8 @@ type HeadRecord struct {
 // Written describes a head inside a compiled model.
 type Written struct {
 	LogitScale    float64 `json:"sharpened"` // scale of the logits, so that they use the range of the output
-	Disagreements int     `json:"differ"`    // predictions that quantization changes
-	Examples      int     `json:"examples"`  // training photos
+	Disagreements int     `json:"differ"`    // number of predictions that quantization changes
+	Examples      int     `json:"examples"`  // number of training photos
 }
 
 // A BackboneRef identifies the backbone that computed the embeddings.

@@ -9,10 +9,10 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-// ErrAction means that an action is invalid.
+// ErrAction means that a text is not a valid action.
 var ErrAction = errors.New("invalid action")
 
-// An Action is the action of a button or key. Its verb is teach, remove, undo or reload.
+// An Action can be assigned to a button or key. Its verb is teach, remove, undo or reload.
 type Action struct {
 	Verb  string
 	Label string // for teach and remove

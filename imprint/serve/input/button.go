@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ErrButton means that a button is invalid.
+// ErrButton means that a text does not assign an action to a known button.
 var ErrButton = errors.New("invalid button")
 
 // A Button assigns an action to a button or key.

@@ -32,8 +32,8 @@ type Buttons struct {
 
 // A deviceSystem finds and opens input devices.
 type deviceSystem interface {
-	// list returns the identities of all devices by path, or of those in paths that exist. The
-	// identity changes when another device takes over the path.
+	// list returns the identity of each device by its path. If paths is not empty, it lists only
+	// those of them that exist. An identity changes when another device takes over the path.
 	list(paths []string) (map[string]string, error)
 	open(path string) (device, error)
 }

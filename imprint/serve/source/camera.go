@@ -8,7 +8,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// A camera reads frames from a camera attached to this machine.
+// camera is the Source for a camera attached to this machine.
 type camera struct {
 	path   string
 	rate   float64 // requested frames per second; 0 means the camera's default
@@ -19,7 +19,7 @@ type camera struct {
 
 // A videoDevice is an open camera. It shares its buffers with the kernel.
 type videoDevice interface {
-	// WaitForFrame waits up to the given number of seconds.
+	// WaitForFrame waits for a frame, for at most the given number of seconds.
 	WaitForFrame(seconds uint32) error
 	// GetFrame returns the oldest pending frame and its buffer. isNoFrame reports whether
 	// an error means that no frame is pending.

@@ -18,9 +18,9 @@ const (
 	maxPicture = 16 << 20
 )
 
-// mjpeg reads JPEGs that a camera streams over HTTP, as network cameras and Donkey Car's /video
-// do. While the stream is open, a goroutine keeps reading it, so that a slow caller gets the
-// current picture and not one buffered by the network.
+// mjpeg is the Source for JPEGs that are streamed over HTTP, as network cameras and Donkey Car's
+// /video do. While the stream is open, a goroutine keeps reading it, so that a slow caller gets
+// the current picture and not one buffered by the network.
 type mjpeg struct {
 	url     *url.URL
 	client  *http.Client

@@ -14,15 +14,15 @@ const (
 	// defaultRate is used when neither the caller nor the recording specifies a rate. It is Donkey
 	// Car's default, in frames per second.
 	defaultRate = 20
-	// longestGap is the longest pause between two photos of a recording. In the recording, days may
-	// have passed between two drives.
+	// longestGap limits the pause between two replayed photos. In the recording, days may have
+	// passed between two drives.
 	longestGap = 2 * time.Second
 )
 
 // errNoPhotos means that a folder or tub has no readable photo.
 var errNoPhotos = errors.New("no photos")
 
-// replay delivers the photos of a folder or tub in order.
+// replay is the Source for the photos of a folder or tub, in order.
 type replay struct {
 	kind, dir string
 	find      func(dir string) ([]dataset.Item, error)
@@ -118,8 +118,8 @@ type pace struct {
 	next time.Time // when the next frame is due
 }
 
-// wait waits until a frame is due, and schedules the next frame after the time shown. When the
-// caller is late, the schedule shifts; later frames are not sent faster to catch up.
+// wait waits until a frame is due, and schedules the next frame for the time shown later. When
+// the caller is late, the schedule shifts; later frames are not sent faster to catch up.
 func (p *pace) wait(ctx context.Context, shown time.Duration) error {
 	now := time.Now()
 	if p.next.Before(now) {

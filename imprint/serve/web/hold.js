@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 let held = null; // the current hold; only one is possible
 
 // holdToTrain makes a button train the class label() while it is held. It calls told with the
-// message of an error.
+// message of each error.
 export function holdToTrain(button, label, told) {
   const begin = () => {
     const name = label();
