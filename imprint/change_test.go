@@ -152,7 +152,7 @@ func TestUndo(t *testing.T) {
 	w = openWorkspace(t, w.store.Dir, Options{})
 	for i := range store.MaxHistory {
 		if undone, err := w.Undo(ctx); undone.Verb != "add" || err != nil {
-			t.Fatalf("undo %d: got %+v, %v", i, undone, err)
+			t.Fatalf("undo %d: got %+v, %v, want an undone add", i, undone, err)
 		}
 		if want := models[len(models)-2-i]; !bytes.Equal(readModel(t, w), want) {
 			t.Fatalf("undo %d: the model differs from the one before the change", i)

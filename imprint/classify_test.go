@@ -158,7 +158,7 @@ func compareWithFile(t *testing.T, w *Workspace, path string, exact bool) {
 	err := predict.File(context.Background(), path, predict.Options{Threads: 1}, unseen, func(r predict.Result) error {
 		want := results[i]
 		if i++; r.Label != want.Label {
-			t.Errorf("%s: got %v from the file, %v from the workspace", r.Path, r.Top[:2], want.Top[:2])
+			t.Errorf("%s: got %v from the file, want %v as from the workspace", r.Path, r.Top[:2], want.Top[:2])
 		}
 		score := make(map[string]float64)
 		for _, s := range r.Top {
@@ -166,7 +166,7 @@ func compareWithFile(t *testing.T, w *Workspace, path string, exact bool) {
 		}
 		for _, s := range want.Top {
 			if d := math.Abs(score[s.Label] - s.Score); exact && !(d <= 1e-6) {
-				t.Errorf("%s: got the score of %s %v from the file, %v from the workspace", r.Path, s.Label, score[s.Label], s.Score)
+				t.Errorf("%s: got a score for %s of %v from the file, want %v as from the workspace", r.Path, s.Label, score[s.Label], s.Score)
 			}
 		}
 		return nil

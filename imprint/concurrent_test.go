@@ -53,7 +53,7 @@ func TestTwoProcesses(t *testing.T) {
 				continue
 			}
 			if err != nil || len(w.Warnings()) > 0 || w.Generation() < generation {
-				t.Errorf("reader: got generation %d after %d, error %v", w.Generation(), generation, err)
+				t.Errorf("reader: got generation %d after generation %d, error %v", w.Generation(), generation, err)
 				return
 			}
 			generation = w.Generation()
@@ -115,7 +115,7 @@ func TestTwoWorkspaces(t *testing.T) {
 	}
 	wantPhotos(t, one, map[string]int{"0": 1, "1": 6})
 	if undone, err := one.Undo(ctx); undone.Verb != "add" || err != nil {
-		t.Errorf("undo of the other Workspace's change: got %+v, %v", undone, err)
+		t.Errorf("undo of the other Workspace's change: got %+v, %v, want an undone add", undone, err)
 	}
 	wantPhotos(t, one, map[string]int{"1": 6})
 }

@@ -137,7 +137,7 @@ func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unp
 	}
 	defer w.Close()
 	if damage := w.Warnings(); len(damage) > 0 {
-		t.Fatalf("after a kill: got warnings %q", damage)
+		t.Fatalf("after a kill: got warnings %q, want none", damage)
 	}
 	labels := make(map[string]string) // labels by SHA-256
 	for _, c := range w.Classes() {
@@ -208,7 +208,7 @@ func TestKill(t *testing.T) {
 		}
 		first := uint64(len(acknowledged))
 		cmd, out, stderr := startChild(t, "add", dir, backbone, first, first+10000)
-		// The kill often comes during the first photos, which are written differently.
+		// The kill often comes while the first photos are added, whose writes differ from later ones.
 		moment := time.After(rand.N(60 * time.Millisecond))
 		if i%3 > 0 && out.Scan() { // every third process may be killed before its first photo
 			acknowledged = addNumber(t, acknowledged, out.Text())
@@ -307,7 +307,7 @@ func TestKillAtEveryStep(t *testing.T) {
 				w := openWorkspace(t, dir, Options{Backbone: backbone})
 				mustAdd(t, w, photos(numbered(before), before%3, before, 1)...)
 				if n := photoCounts(w)[numbered(before)]; n == 0 || !w.isPublished() {
-					t.Errorf("step %d, %s: after adding again: got photos %v, published: %v", i, step, photoCounts(w), w.isPublished())
+					t.Errorf("step %d, %s: after adding again: got photos %v, published: %v, want the photo, published", i, step, photoCounts(w), w.isPublished())
 				}
 				if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
 					t.Errorf("step %d, %s: after adding again, temporary files are left: %q", i, step, left)

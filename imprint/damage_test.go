@@ -161,7 +161,7 @@ func TestRepair(t *testing.T) {
 				t.Fatal(err)
 			}
 			if added := mustAdd(t, w, photos("a", 0, 0, 2)...); added.Photos != 0 {
-				t.Errorf("add of duplicates: got %d photos added", added.Photos)
+				t.Errorf("add of duplicates: got %d photos added, want 0", added.Photos)
 			}
 			sameFiles(t, files(t, w.store.Dir), want)
 		})
@@ -180,7 +180,7 @@ func TestRepair(t *testing.T) {
 			t.Errorf("repair: got %v, %v, want true", got, err)
 		}
 		if _, err := os.Stat(w.ModelPath()); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the model still exists: %v", err)
+			t.Errorf("the model still exists, or error %v", err)
 		}
 	})
 	t.Run("locked", func(t *testing.T) {

@@ -14,7 +14,7 @@ var (
 	ErrOtherResize   = errors.New("the workspace uses another resize mode")               // whose embeddings can't be mixed with these
 	ErrLabel         = store.ErrLabel                                                     // the name can't be a label
 	ErrUnknownLabel  = errors.New("no such label")                                        // no photo has the label
-	ErrNoPhotos      = errors.New("no photos")                                            // none to add or remove
+	ErrNoPhotos      = errors.New("no photos")                                            // there are no photos to add or remove
 	ErrNoClasses     = errors.New("no class yet")                                         // the workspace has no classes
 	ErrNoOwnClasses  = errors.New("the backbone has no classes of its own")               // to keep
 	ErrUnknown       = errors.New(`the answer "unknown" is not possible`)                 // with these settings

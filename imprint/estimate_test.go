@@ -14,7 +14,7 @@ import (
 func TestEstimate(t *testing.T) {
 	w := openNew(t)
 	if got := w.Head().Estimate; got != (classifier.Estimate{}) {
-		t.Errorf("without photos: got %+v", got)
+		t.Errorf("without photos: got %+v, want the zero Estimate", got)
 	}
 	join := func(parts ...[]Observation) []Observation { return slices.Concat(parts...) }
 	three := join(varied("blue", 0, 4), varied("red", 1, 4), varied("green", 2, 4))

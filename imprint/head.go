@@ -164,7 +164,7 @@ func (w *Workspace) meanHead(s *store.State) (*classifier.Head, []float64, error
 	return head, norms, nil
 }
 
-// ownClasses returns the backbone's last layer as a head with its own classes.
+// ownClasses returns the backbone's own last layer as a head.
 func (w *Workspace) ownClasses() (*classifier.Head, error) {
 	fail := func(err error) (*classifier.Head, error) {
 		return nil, fmt.Errorf("keep the classes of %s: %w", w.backbone.Name, err)

@@ -26,7 +26,7 @@ func FuzzLabel(f *testing.F) {
 		}
 		lines := strings.Split(string(store.LabelLines([]string{label, "z"})), "\n")
 		if len(lines) != 3 || lines[0] != "0  "+label || lines[1] != "1  z" || lines[2] != "" {
-			t.Fatalf("label %q: got lines %q", label, lines)
+			t.Fatalf("label %q: got lines %q in labels.txt", label, lines)
 		}
 		m := &tflite.Model{Subgraphs: []tflite.Subgraph{{Tensors: []tflite.Tensor{{Name: "scores", Shape: []int32{1, 2}}}, Outputs: []int32{0}}}}
 		if err := m.SetLabels([]string{label, "z"}); err != nil {

@@ -83,7 +83,7 @@ func TestMerge(t *testing.T) {
 					t.Errorf("%v: got %d photos, %d duplicates, same model as with all photos added: %t", order, m.Photos, m.Duplicates, modelOf(t, dir) == want)
 				}
 				if !maps.Equal(m.Classes, map[string]int{"blue": 9, "green": 8, "red": 7, "teal": 1}) || m.Estimate != w.Head().Estimate {
-					t.Errorf("%v: got %+v", order, m)
+					t.Errorf("%v: got %+v, want 9 blue, 8 green, 7 red and 1 teal photo", order, m)
 				}
 				seen := make(map[string]string)
 				for _, e := range w.state.Examples {
@@ -95,7 +95,7 @@ func TestMerge(t *testing.T) {
 					t.Errorf("%v: paths or times differ from those of the first order", order)
 				}
 				if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || len(w.Classes()) != 0 {
-					t.Errorf("undo: got %+v, %v, %d classes left", undone, err, len(w.Classes()))
+					t.Errorf("undo: got %+v, %v, %d classes left, want an undone merge and no classes", undone, err, len(w.Classes()))
 				}
 				w.Close()
 			}
@@ -110,7 +110,7 @@ func TestMerge(t *testing.T) {
 				t.Errorf("into one of them: got %d new photos, same model as with all photos added: %t", m.Photos, modelOf(t, dirs[1]) == want)
 			}
 			if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || modelOf(t, dirs[1]) != before {
-				t.Errorf("undo: got %+v, %v, same model as before: %t", undone, err, modelOf(t, dirs[1]) == before)
+				t.Errorf("undo: got %+v, %v, same model as before: %t, want an undone merge and the same model", undone, err, modelOf(t, dirs[1]) == before)
 			}
 			generation := w.Generation()
 			again, m, err := Merge(t.Context(), dirs[1], []string{dirs[1]}, Options{})
@@ -119,7 +119,7 @@ func TestMerge(t *testing.T) {
 			}
 			defer again.Close()
 			if again.Generation() != generation || m.Photos != 0 || m.Duplicates != len(parts[1]) {
-				t.Errorf("with itself: got generation %d, %+v, want %d, no photos", again.Generation(), m, generation)
+				t.Errorf("merge with itself: got generation %d, %+v, want %d, no photos", again.Generation(), m, generation)
 			}
 		})
 	}
@@ -281,7 +281,7 @@ func TestMergeErrors(t *testing.T) {
 		_, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "ws"), []string{one, clashing}, Options{})
 		wantError(t, err, ErrConflict)
 		if s := err.Error(); !strings.Contains(s, `is "a" in `+one+` and "b" in `+clashing) || !strings.HasSuffix(s, "and 2 more photos have two labels") {
-			t.Errorf("got %q", s)
+			t.Errorf("got error %q, want both labels and the number of other conflicts", s)
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
@@ -329,7 +329,7 @@ func TestMergeLabels(t *testing.T) {
 	}
 	fleet := filepath.Join(t.TempDir(), "fleet")
 	if _, _, err := Merge(t.Context(), fleet, []string{one, upper}, Options{}); !errors.Is(err, ErrLabel) {
-		t.Errorf("another case: got %v", err)
+		t.Errorf("another case: got error %v, want ErrLabel", err)
 	}
 	w, _, err := Merge(t.Context(), fleet, []string{one, same}, Options{})
 	if err != nil {

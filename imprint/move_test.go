@@ -63,7 +63,7 @@ func TestMove(t *testing.T) {
 			wantSameButLabels(t, again.state.Examples, state)
 			undone, err := again.Undo(t.Context())
 			if undone.Verb != "move" || undone.To != test.label || err != nil {
-				t.Fatalf("undo: got %+v, %v", undone, err)
+				t.Fatalf("undo: got %+v, %v, want an undone move", undone, err)
 			}
 			if !reflect.DeepEqual(again.state.Examples, state) || !bytes.Equal(readModel(t, w), model) {
 				t.Error("after undo the examples or the model differ")
@@ -84,7 +84,7 @@ func wantSameButLabels(t *testing.T, got, want []store.Example) {
 		return list
 	}
 	if !reflect.DeepEqual(plain(got), plain(want)) {
-		t.Errorf("more than labels changed: got %+v, want %+v", got, want)
+		t.Errorf("more than the labels changed: got %+v, want %+v", got, want)
 	}
 }
 

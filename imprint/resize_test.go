@@ -47,7 +47,7 @@ func TestAutoResize(t *testing.T) {
 			last := 0
 			added, err := w.Add(ctx, items, AddOptions{Progress: func(done, total int) {
 				if done != last+1 || total != 2*len(items) {
-					t.Errorf("got progress %d of %d after %d", done, total, last)
+					t.Errorf("got progress %d of %d after progress %d", done, total, last)
 				}
 				last = done
 			}})
@@ -60,7 +60,7 @@ func TestAutoResize(t *testing.T) {
 			}
 			for _, candidate := range c.Candidates {
 				if (candidate.LogLoss == nil) != test.undecided {
-					t.Errorf("%s: got log loss %v, undecided: %v", candidate.Resize, candidate.LogLoss, test.undecided)
+					t.Errorf("%s: got log loss %v, want none: %v", candidate.Resize, candidate.LogLoss, test.undecided)
 				}
 			}
 			// The model must be the same as with that mode in the options.

@@ -35,7 +35,7 @@ func TestRestoreBuiltinBackbone(t *testing.T) {
 			t.Errorf("%d: after the next change: got %d bytes, %v, want the backbone", i, len(got), err)
 		}
 		if w := openWorkspace(t, dir, Options{}); len(w.Warnings()) > 0 {
-			t.Errorf("%d: after the next change: got warnings %q", i, w.Warnings())
+			t.Errorf("%d: after the next change: got warnings %q, want none", i, w.Warnings())
 		}
 	}
 }

@@ -77,7 +77,7 @@ func TestUntrainedWithNewBackbone(t *testing.T) {
 	again := openWorkspace(t, dir, Options{})
 	wantPhotos(t, again, map[string]int{"b": 2})
 	if again.Backbone().SHA256 != store.Sum(model) {
-		t.Error("got the old backbone")
+		t.Error("got the old backbone, want the new one")
 	}
 }
 

@@ -190,7 +190,7 @@ func (w *Workspace) pool() *infer.Pool {
 	return w.embedder
 }
 
-// Close frees the backbone's runners. It writes nothing.
+// Close frees the backbone's runners. It writes nothing to the disk.
 func (w *Workspace) Close() error {
 	if w.embedder != nil {
 		w.embedder.Leave()

@@ -38,7 +38,7 @@ func TestOpen(t *testing.T) {
 	}{
 		{name: "new", check: func(t *testing.T, w *Workspace) {
 			if s := w.Settings(); s != (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}) || w.Generation() != 0 || len(w.Classes()) != 0 {
-				t.Errorf("got settings %+v, generation %d, %d classes", s, w.Generation(), len(w.Classes()))
+				t.Errorf("got settings %+v, generation %d, %d classes, want the defaults", s, w.Generation(), len(w.Classes()))
 			}
 			if _, err := headLabels(w); !errors.Is(err, ErrNoClasses) {
 				t.Errorf("labels: got error %v, want %v", err, ErrNoClasses)

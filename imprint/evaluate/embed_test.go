@@ -28,7 +28,7 @@ func TestEmbed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if calls != len(items) || len(s.Units) != 24 || len(s.Support) != 3 || len(s.Query[0]) != 16 || !slices.Equal(s.Classes, []string{"blue", "green", "red", "teal"}) {
-		t.Errorf("got %d calls of Progress, %d photos, %d episodes, classes %q", calls, len(s.Units), len(s.Support), s.Classes)
+		t.Errorf("got %d calls of Progress, %d photos, %d episodes, classes %q, want 24 photos, 3 episodes and 4 classes", calls, len(s.Units), len(s.Support), s.Classes)
 	}
 	if len(skipped) != 2 || !errors.Is(skipped[0].Err, ErrDuplicate) || errors.Is(skipped[1].Err, ErrDuplicate) {
 		t.Errorf("got skipped photos %+v, want a duplicate and a damaged photo", skipped)

@@ -34,7 +34,7 @@ func TestNearDuplicates(t *testing.T) {
 		}
 		rows = append(rows, r)
 		if hash := r[0] == 20; g.SameHash != hash || (g.Cosine > classifier.NearDuplicateCosine) == hash || g.Labels != map[int]int{3: 2, 20: 2, 1198: 1}[r[0]] {
-			t.Errorf("got %+v", g)
+			t.Errorf("got group %+v", g)
 		}
 	}
 	if want := [][]int{{3, 299, 601}, {20, 950}, {1198, 1199}}; !reflect.DeepEqual(rows, want) {

@@ -52,13 +52,13 @@ func TestReadSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Name != "set" || !slices.Equal(s.Classes, []string{"a", "b"}) || len(s.Units) != 4 || !slices.Equal(s.Units[0], []float64{1, 0}) {
-		t.Errorf("got %+v", s)
+		t.Errorf("got set %+v", s)
 	}
 	if ev, err := s.Evaluate(context.Background(), []classifier.Method{classifier.Mean}, []int{1}); err != nil || ev.Results[0].Mean != 100 {
 		t.Errorf("got %+v, %v, want an accuracy of 100", ev, err)
 	}
 	if s, err := ReadSet(dir, dataset.Crop); err != nil || math.Abs(s.Units[0][0]-0.6) > 1e-9 || math.Abs(s.Units[0][1]-0.8) > 1e-9 {
-		t.Errorf("crop: got %+v, %v", s, err)
+		t.Errorf("crop: got set %+v, %v", s, err)
 	}
 
 	tests := []struct {

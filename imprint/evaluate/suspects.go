@@ -20,8 +20,8 @@ const (
 type LabelSuspect struct {
 	PhotoRef
 	// Corrected is the number of other photos that are classified correctly only without the
-	// suspect, minus those that are only with it. Each of them is left out, too, when it is
-	// classified.
+	// suspect, minus those classified correctly only with it. Each of them is left out, too, when
+	// it is classified.
 	Corrected int `json:"turned"`
 	// Margin is the sum, over the other photos, of how much the output for the photo's class gains
 	// on the best other output when the suspect is left out. Outputs are trained to be 1 for the

@@ -133,7 +133,7 @@ func TestSuspectRows(t *testing.T) {
 	}
 	small := cloud(2, 1, 5, 2, 0.1)
 	if got, err := small.labelSuspects(context.Background()); len(got) > 0 || err != nil {
-		t.Errorf("one class: got %v, %v", got, err)
+		t.Errorf("one class: got %v, %v, want no suspects", got, err)
 	}
 }
 

@@ -43,7 +43,7 @@ type Live struct {
 	closed  bool
 
 	options imprint.Options
-	gate    chan struct{} // holds one value during a reload, an open or a close
+	gate    chan struct{} // holds one value while Reload, Workspace or Close runs
 	over    bool          // true after Close; guarded by gate
 }
 

@@ -51,7 +51,7 @@ func TestLive(t *testing.T) {
 		}
 		got := mustReload(t, l)
 		if !got.Changed || got.Generation != uint64(i+1) || got.Classes != 4 || l.Generation() != got.Generation {
-			t.Errorf("generation %d: reload got %+v", i+1, got)
+			t.Errorf("generation %d: reload got %+v, want a change to 4 classes", i+1, got)
 		}
 		if again := mustReload(t, l); again.Changed || again.Generation != got.Generation || again.Classes != 4 {
 			t.Errorf("generation %d: second reload got %+v, want no change", i+1, again)
@@ -81,7 +81,7 @@ func TestLive(t *testing.T) {
 	}
 	other, err := l.Workspace(ctx)
 	if err != nil || other.Backbone() != shared || other.Generation() != 5 {
-		t.Errorf("got another backbone or generation, or error %v", err)
+		t.Errorf("workspace: got another backbone or generation, or error %v", err)
 	}
 	for _, c := range w.Classes() {
 		if _, err := w.Remove(ctx, c.Label, nil); err != nil {

@@ -99,7 +99,7 @@ func reloadUnderLoad(t *testing.T, dir string, o imprint.Options, devices *pool.
 	}
 	got := f.end()
 	if len(got) != f.sent || len(got) == 0 {
-		t.Errorf("got %d results for %d frames", len(got), f.sent)
+		t.Errorf("got %d results for %d frames, want one for each", len(got), f.sent)
 	}
 	generations := make(map[uint64]bool)
 	for _, a := range got {

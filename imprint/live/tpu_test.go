@@ -90,7 +90,7 @@ func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.I
 		for _, it := range items {
 			r, err := l.Observe(context.Background(), decoded(t, it.Content), 0)
 			if err != nil || len(r.Embedding) != l.Backbone().EmbeddingSize() {
-				t.Fatalf("%s: got %+v, %v", what, r, err)
+				t.Fatalf("%s: got %+v, %v, want a result with an embedding", what, r, err)
 			}
 			answers = append(answers, r)
 		}

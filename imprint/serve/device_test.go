@@ -70,7 +70,7 @@ func TestDeviceUnplugged(t *testing.T) {
 	device.Unplug()
 	h := s.awaitHealth(func(h Health) bool { return h.Status == "down" })
 	if h.Device.State != "down" || h.Device.Error == "" || h.Source.State != "ok" {
-		t.Errorf("after unplugging: got health %+v", h)
+		t.Errorf("after unplugging: got health %+v, want only the device down", h)
 	}
 	var down Health
 	s.do("GET", "/v1/health", "", 503, &down)
@@ -89,7 +89,7 @@ func TestCameraLost(t *testing.T) {
 	s.await(0, anyResult)
 	s.camera.fail(os.ErrClosed)
 	if h := s.awaitHealth(func(h Health) bool { return h.Source.State == "lost" }); h.Status != "degraded" || h.Source.Error != os.ErrClosed.Error() || h.Device.State != "ok" {
-		t.Errorf("lost camera: got health %+v", h)
+		t.Errorf("lost camera: got health %+v, want only the source lost", h)
 	}
 	// Training must now fail with the reason.
 	s.do("POST", "/v1/teach", `{"label":"a","action":"start"}`, 200, nil)

@@ -52,7 +52,7 @@ func TestWorkspaceGone(t *testing.T) {
 	var p Problem
 	s.example("c", 2, 0, 503, &p)
 	if !strings.Contains(p.Error, "the workspace is gone") || p.Hint == "" {
-		t.Errorf("got %+v", p)
+		t.Errorf("got problem %+v, want that the workspace is gone, with a hint", p)
 	}
 	s.do("POST", "/v1/undo", "", 503, &p)
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {

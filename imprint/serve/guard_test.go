@@ -328,7 +328,7 @@ func TestListenTCP(t *testing.T) {
 			t.Errorf("%s %q: got token %q, want a token: %v", c.addr, c.token, l.token, c.needs)
 		}
 		if strings.Contains(l.URL(), "token=") != c.needs || strings.Contains(l.URL(), "0.0.0.0") || strings.Contains(l.URL(), "[::]") {
-			t.Errorf("%s %q: got URL %s", c.addr, c.token, l.URL())
+			t.Errorf("%s %q: got unexpected URL %s", c.addr, c.token, l.URL())
 		}
 	}
 	if _, err := ListenTCP("127.0.0.1:0", "short"); !errors.Is(err, ErrToken) {

@@ -207,7 +207,7 @@ func TestOpenAPIEvents(t *testing.T) {
 			}
 			schema := doc.Components.Schemas[schemas[e.kind]]
 			if schema == nil {
-				t.Fatalf("got no schema for %s", e.kind)
+				t.Fatalf("openapi.json has no schema for %s", e.kind)
 			}
 			if err := schema.Value.VisitJSON(v); err != nil {
 				t.Errorf("%s %s: %v", e.kind, e.data, err)

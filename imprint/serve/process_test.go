@@ -276,6 +276,6 @@ func TestSweepPhotos(t *testing.T) {
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 4 || len(left) != 3 || strings.HasPrefix(left[0].Name(), "0000") {
-		t.Errorf("got photos %v of %v, error %v", left, entries, err)
+		t.Errorf("got %v, of %v; error %v; want 3 of 4 photos left", left, entries, err)
 	}
 }

@@ -286,7 +286,7 @@ func TestTeachAndClassify(t *testing.T) {
 		var now Result
 		s.do("GET", fmt.Sprint("/v1/result?wait=5000&after=", s.newest()+1), "", 200, &now)
 		if now.Label != label || now.Generation != done.Generation || now.Voted != label || now.Device != "cpu" {
-			t.Errorf("after training %s: got %+v", label, now)
+			t.Errorf("after training %s: got result %+v", label, now)
 		}
 	}
 	var list Classes

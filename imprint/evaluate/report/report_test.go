@@ -145,7 +145,7 @@ func TestEmptySections(t *testing.T) {
 	page := pageOf(t, ev)
 	elements(t, page, func(xml.StartElement) {})
 	if !strings.Contains(page, "Accuracy unknown") || strings.Contains(page, "NaN") {
-		t.Errorf("got %s", page)
+		t.Errorf("got page %s, want it to say that the accuracy is unknown", page)
 	}
 	if _, err := HTML(context.Background(), &evaluate.Evaluation{}, dataset.Crop); err == nil {
 		t.Error("evaluation without heads: got no error")

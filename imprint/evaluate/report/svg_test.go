@@ -105,7 +105,7 @@ func TestChartIsWellFormed(t *testing.T) {
 			}
 		}
 		if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
-			t.Fatalf("got NaN or Inf in %s", svg)
+			t.Fatalf("the chart contains NaN or Inf: %s", svg)
 		}
 	}
 }

@@ -197,7 +197,7 @@ func TestPhotos(t *testing.T) {
 					wantError(t, e.Err, os.ErrNotExist)
 				default:
 					if e.Err != nil || e.Photo != sha256.Sum256(items[i].Content) || len(e.Raw) != backbonetest.Dim || e.Device != "cpu" || e.Hash == 0 || e.Took <= 0 {
-						t.Errorf("photo %d: got %+v", i, e)
+						t.Errorf("photo %d: got embedding %+v", i, e)
 					}
 				}
 				return nil

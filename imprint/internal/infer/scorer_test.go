@@ -48,7 +48,7 @@ func TestScores(t *testing.T) {
 	h := smallHead(b)
 	x, fromHead := make([]float64, b.Dim()), make([]float64, 2)
 	if norm := Unit(b, x, raw); !(norm > 0) {
-		t.Fatalf("got an embedding of length %v", norm)
+		t.Fatalf("got an embedding of length %v, want it positive", norm)
 	}
 	h.Logits(fromHead, x)
 	classifier.ApplySoftmax(fromHead)

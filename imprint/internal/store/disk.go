@@ -132,7 +132,7 @@ func syncFile(path string) error {
 	return f.Sync()
 }
 
-// restore undoes replacements as far as the disk still works.
+// restore undoes replacements as far as the disk allows.
 func (d Disk) restore(old []Replacement, dirs []string) {
 	var renamed []string
 	for _, f := range slices.Backward(old) {

@@ -100,7 +100,7 @@ func TestDiskWithoutPermissions(t *testing.T) {
 				t.Errorf("chmod %v, sync %v: %v", chmod, sync, err)
 			}
 			if got, err := os.ReadFile(path); err != nil || string(got) != "1" {
-				t.Errorf("chmod %v, sync %v: got %q, %v", chmod, sync, got, err)
+				t.Errorf("chmod %v, sync %v: got content %q, %v, want 1", chmod, sync, got, err)
 			}
 		}
 	}
@@ -162,7 +162,7 @@ func TestUnreadableState(t *testing.T) {
 			}
 			got, damaged, err := s.Load()
 			if err != nil || got.Generation != st.Generation || len(damaged) != 1 {
-				t.Fatalf("got %+v, damaged %v, error %v", got, damaged, err)
+				t.Fatalf("load: got state %+v, damaged %v, error %v", got, damaged, err)
 			}
 			if err := s.KeepDamaged(damaged, st.Generation+1); err != nil {
 				t.Fatal(err)

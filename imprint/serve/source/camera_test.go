@@ -75,10 +75,10 @@ func TestCamera(t *testing.T) {
 		}
 	}
 	if !first.closed || first.held != 0 {
-		t.Errorf("unplugged device: got closed %v, %d buffers held", first.closed, first.held)
+		t.Errorf("unplugged device: got closed: %v, %d buffers held, want it closed and no buffers", first.closed, first.held)
 	}
 	if err := c.Close(); err != nil || !second.closed {
-		t.Errorf("Close: got device closed %v, error %v", second.closed, err)
+		t.Errorf("after Close: got closed: %v, error %v, want it closed", second.closed, err)
 	}
 	if _, err := c.Next(context.Background()); !errors.Is(err, errUnplugged) {
 		t.Errorf("got %v, want %v", err, errUnplugged)

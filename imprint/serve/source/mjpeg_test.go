@@ -58,11 +58,11 @@ func TestMJPEG(t *testing.T) {
 			t.Fatal(err)
 		}
 		if last = string(f.Photo); !strings.HasPrefix(last, "picture ") || time.Since(f.Captured) > time.Minute {
-			t.Fatalf("got %q, captured at %v", last, f.Captured)
+			t.Fatalf("got frame %q, captured at %v", last, f.Captured)
 		}
 	}
 	if got == 0 || got > 100 {
-		t.Errorf("got %d frames of 100", got)
+		t.Errorf("got %d of 100 frames, want at least 1", got)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestMJPEGReconnects(t *testing.T) {
 	}
 	// The last picture before the disconnect may be lost.
 	if text := fmt.Sprint(got); text != "[cut short error good]" && text != "[error good]" {
-		t.Errorf("got %s", text)
+		t.Errorf("got frames and errors %s", text)
 	}
 }
 
