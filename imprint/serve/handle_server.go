@@ -34,8 +34,8 @@ func (s *Server) postReload(w http.ResponseWriter, r *http.Request) error {
 	return respond(s, w, c, err)
 }
 
-// getModel sends the model of the generation in use. If the file on the disk is another, it
-// has the workspace publish it again.
+// getModel sends the model of the generation in use. If the file on the disk belongs to another
+// generation, the workspace publishes its model again.
 func (s *Server) getModel(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := changeContext(r)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// metrics are the server's Prometheus metrics.
+// metrics holds the server's Prometheus metrics.
 type metrics struct {
 	set     *prom.Set
 	latency *prom.PrometheusHistogram
@@ -23,7 +23,7 @@ type metrics struct {
 	recoveries                      atomic.Uint64 // last known number of device recoveries
 }
 
-// buckets are histogram bounds in seconds, from an Edge TPU to a slow CPU.
+// buckets are histogram bounds in seconds, for devices from an Edge TPU to a slow CPU.
 var buckets = []float64{.001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .2, .5, 1, 2}
 
 func newMetrics() *metrics {
@@ -40,7 +40,7 @@ func newMetrics() *metrics {
 	}
 }
 
-// observe adds the metrics that are read from s when a client requests them.
+// observe adds the metrics whose values are read from s on each request.
 func (m *metrics) observe(s *Server) {
 	m.set.NewGauge("imprint_device_up", func() float64 {
 		if s.device.status.health().State == "down" {
@@ -53,8 +53,8 @@ func (m *metrics) observe(s *Server) {
 	m.set.NewGauge("imprint_images", func() float64 { _, n := s.classes.counts(); return n })
 }
 
-// write writes all metrics, and those of the process, in Prometheus' text format. It reads
-// the number of recoveries from devices.
+// write writes all metrics, and those of the process, in Prometheus' text format. recoveries
+// returns the number of device recoveries so far.
 func (m *metrics) write(w io.Writer, recoveries func() (n uint64, known bool)) {
 	if n, known := recoveries(); known {
 		m.recoveries.Store(n)
@@ -65,7 +65,7 @@ func (m *metrics) write(w io.Writer, recoveries func() (n uint64, known bool)) {
 	prom.WriteFDMetrics(w)
 }
 
-// inferred records the time to run backbone and head on one photo.
+// inferred records the time that backbone and head took for one photo.
 func (m *metrics) inferred(device string, elapsed time.Duration) {
 	m.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("imprint_inference_seconds{device=%q}", device), buckets).Update(elapsed.Seconds())
 }
