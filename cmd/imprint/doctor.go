@@ -18,15 +18,17 @@ import (
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "diagnose Edge TPU problems",
-		Description: `Diagnose Edge TPU problems and say how to fix them.
+		Usage: "diagnose problems and say what to do next",
+		Description: `Check this machine, and say how to fix problems and what to do next.
 
 Examples:
    imprint doctor
    sudo imprint doctor --fix-udev
    imprint doctor --report > report.txt           to share with others
 
-Only --report changes a device: it boots the device and runs a model on it.`,
+doctor looks at Edge TPUs, cameras, backbones, a running server and the
+workspace. Only --report changes a device: it boots the device and runs a
+model on it.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "fix-udev", Usage: "write " + tpu.UdevRulesPath + ", so that users of this computer can open Edge TPUs", DefaultText: "no"},
 			&cli.BoolFlag{Name: "report", Usage: "run " + reportModel + " on the device and print the results", DefaultText: "no"},
@@ -64,7 +66,8 @@ func doctor(c *cli.Context) error {
 	if err == nil {
 		defer bus.Close()
 	}
-	found := tpu.Diagnose(c.Context, bus, err, tpu.ThisMachine())
+	found := append([]tpu.Finding{{State: "version", Text: thisBuild().line()}}, tpu.Diagnose(c.Context, bus, err, tpu.ThisMachine())...)
+	found = append(found, machineFindings(c)...)
 	for i, f := range found {
 		if fix, ok := fixes[f.State]; ok {
 			found[i].Fix = fix
