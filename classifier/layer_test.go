@@ -188,7 +188,7 @@ func TestLeftOutEqualsRefit(t *testing.T) {
 	}
 }
 
-// refitLDA trains LDA on without, but with n−C and the ridge term of whole.
+// refitLDA trains LDA on the examples of without, but uses n−C and the ridge term of whole.
 func refitLDA(t *testing.T, without, whole *training, lambda float64) layer {
 	t.Helper()
 	s := float64(len(whole.x) - len(whole.labels))

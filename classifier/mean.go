@@ -74,8 +74,8 @@ func (s *Sums) prototypes() *prototypes {
 	return p
 }
 
-// correctWithout subtracts examples, which must all be of one class, from that class. It
-// returns the number of examples that are then classified correctly.
+// correctWithout leaves examples out of their class and returns the number that are then
+// classified correctly. All examples must be of the same class.
 func (p *prototypes) correctWithout(examples []Example) (correct int) {
 	own, _ := slices.BinarySearch(p.labels, examples[0].Label)
 	rest := slices.Clone(p.sums[own])

@@ -3,11 +3,10 @@ package classifier
 import "math"
 
 const (
-	// maxSteps and maxWork limit the number of steps and of multiplications in logistic
-	// regression.
+	// maxSteps and maxWork limit the number of steps and multiplications in logistic regression.
 	maxSteps = 200
 	maxWork  = int64(1) << 35
-	// patience is the number of steps without improvement of the log loss after which
+	// patience is the number of steps without improvement of the log loss after which the
 	// descent stops.
 	patience = 10
 	// softmaxFolds is the number of folds for cross-validating the number of steps.
@@ -66,7 +65,7 @@ func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err er
 	return all.addTo(all.layer, t, nil), leftOut, nil
 }
 
-// A fold is a logistic regression that leaves some of the examples out.
+// A fold is a logistic regression that leaves out some of the examples.
 type fold struct {
 	*descent
 	t        *training

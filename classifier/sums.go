@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// grid is the spacing of the values of a unit vector, 2⁻³². A float64 has 53 bits, so up to 2²¹
-// such values, none larger than 1, can be added without rounding. The sum does not depend on
-// the order of additions and subtractions.
+// grid is the spacing of the values of a unit vector, 2⁻³². A float64 has a 53-bit mantissa, so
+// up to 2²¹ of these values, each at most 1, can be added without rounding. The sum does not
+// depend on the order of additions and subtractions.
 const grid = 1.0 / (1 << 32)
 
 // MaxExamples is the largest number of examples per class that [Sums] can add exactly.

@@ -45,7 +45,7 @@ func newTraining(examples []Example, sqrt bool) (*training, error) {
 	t := &training{dim: len(examples[0].Unit), examples: examples, sqrt: sqrt}
 	for _, e := range examples {
 		if len(e.Unit) != t.dim || t.dim == 0 {
-			return nil, fmt.Errorf("example has %d values, but the first one has %d: %w", len(e.Unit), t.dim, ErrShape)
+			return nil, fmt.Errorf("example has %d values, but the first example has %d: %w", len(e.Unit), t.dim, ErrShape)
 		}
 		if n := len(t.labels); n == 0 || t.labels[n-1] != e.Label {
 			t.labels, t.count = append(t.labels, e.Label), append(t.count, 0)
@@ -133,7 +133,7 @@ func (t *training) combine(factors [][]float64) [][]float64 {
 }
 
 // withinScatter returns Σ r·rᵀ over all examples, where r is an example minus its class mean.
-// The caller must not change it.
+// The caller must not modify the result.
 func (t *training) withinScatter() lower {
 	if t.scatter == nil {
 		t.scatter = newLower(t.dim)
