@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// writeTub writes a tub with n records, as donkeycar 5.3 does, and returns its folder. A
-// catalog has two records and a session four. Records with odd indexes were driven by the
-// autopilot.
+// writeTub writes a tub with n records, as donkeycar 5.3 does, and returns its folder. Each
+// catalog has two records, and each session four. The autopilot drove the car for records with
+// odd indexes.
 func writeTub(t testing.TB, n int, deleted ...int) string {
 	t.Helper()
 	dir := t.TempDir()

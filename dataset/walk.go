@@ -102,7 +102,7 @@ func (w *walker) skip(path string, err error) {
 	w.skipped = append(w.skipped, Skipped{path, cause(err)})
 }
 
-// labeled collects the photos of dir/<label>/….
+// labeled collects the photos in dir/<label>/….
 func (w *walker) labeled(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -143,7 +143,7 @@ func (w *walker) folder(dir, label string) {
 	case w.visited[resolved]:
 		return
 	case resolved != w.root && strings.HasPrefix(w.root+"/", strings.TrimSuffix(resolved, "/")+"/"):
-		w.skip(dir, errLinkUp) // that folder has the photos of other labels
+		w.skip(dir, errLinkUp) // that folder contains photos of other labels
 		return
 	}
 	w.visited[resolved] = true
@@ -192,7 +192,7 @@ func entryType(path string, e fs.DirEntry) (fs.FileMode, error) {
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
 // isPhotoFile reports whether a file has the extension of a photo. A regular file without an
-// extension counts if its first bytes are those of a photo.
+// extension counts if it begins like a photo.
 func isPhotoFile(path string, mode fs.FileMode) bool {
 	if hasPhotoName(path) {
 		return true
