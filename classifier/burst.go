@@ -7,9 +7,9 @@ const (
 	// copies of the same picture.
 	NearDuplicateCosine = 0.95
 	// maxSpread is the maximum squared distance between near-duplicates, as a fraction of the
-	// mean squared distance over all pairs. This limit is needed because some backbones produce
-	// similar embeddings for all photos. For the photos above, it is as strict as
-	// NearDuplicateCosine.
+	// mean squared distance over all pairs of examples. This limit is needed because some
+	// backbones produce similar embeddings for all photos. For the photos above, it is as strict
+	// as NearDuplicateCosine.
 	maxSpread = 0.1
 )
 
@@ -102,8 +102,8 @@ func (d disjointSets) join(i, j int) {
 	d[max(a, b)] = min(a, b)
 }
 
-// within reports whether |a − b|² ≤ limit. It stops once the partial sum exceeds limit, which
-// for most pairs takes only a few values.
+// within reports whether |a − b|² ≤ limit. It stops once the partial sum exceeds limit. For most
+// pairs, a few values are enough.
 func within(a, b []float64, limit float64) bool {
 	const step = 64
 	for len(a) > 0 && limit >= 0 {

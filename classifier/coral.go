@@ -19,8 +19,8 @@ const (
 	productHeadroom = 1.03
 )
 
-// coral writes h in the Coral layout. libcoral's ImprintingEngine expects exactly one
-// L2_NORMALIZATION, and CONV_2D, MUL, RESHAPE and SOFTMAX at the end
+// coral writes h in the Coral layout. libcoral's ImprintingEngine expects a model that has
+// exactly one L2_NORMALIZATION and ends in CONV_2D, MUL, RESHAPE and SOFTMAX
 // (coral/learn/imprinting_engine.cc). coral also writes the model's description: one line "class
 // norm" for each class to which the engine may add photos.
 func (b *graphBuilder) coral(h *Head, norms []float64) error {

@@ -19,10 +19,10 @@ const defaultOtherCosine = 0.45
 //
 // Extend makes the logits of old and new classes comparable. To the logit of each new class, it
 // adds the logits of the base classes that the new class's examples resemble, weighted by base's
-// scores for these examples. It then adds an offset: at the mean cosine of photos of other
-// classes, the logit of a new class equals the log-sum-exp of base's logits, averaged over the
-// examples. So a photo that base classifies confidently keeps its class unless it resembles a
-// new class.
+// scores for these examples. It then adds an offset, chosen so that at the mean cosine of photos
+// of other classes, the logit of a new class equals the log-sum-exp of base's logits, averaged
+// over the examples. So a photo that base classifies confidently keeps its class unless it
+// resembles a new class.
 //
 // When three classes with a total of four photos are added to Coral's 1001 classes, 135 of 141
 // photos of other objects are still assigned a base class, and 5 of 6 photos of the new classes
@@ -70,9 +70,9 @@ func (s *Sums) Extend(base *Head, examples []Example) (*Head, error) {
 	return h, h.Check()
 }
 
-// resemblance returns, as shares, base's mean scores for the examples of each class, one score
-// per class of base. margin is the log-sum-exp of base's logits minus their mean weighted by
-// shares, averaged over all examples.
+// resemblance measures how closely the examples resemble the classes of base. shares holds
+// base's mean scores for the examples of each class, one score per class of base. margin is the
+// log-sum-exp of base's logits minus their mean weighted by shares, averaged over all examples.
 func (s *Sums) resemblance(base *Head, examples []Example) (shares map[string][]float64, margin float64) {
 	shares = make(map[string][]float64)
 	logits, scores := make([]float64, len(base.Labels)), make([]float64, len(base.Labels))

@@ -103,7 +103,7 @@ func LeaveOneOut(examples []Example, method Method, sqrt bool) (*Fitted, [][]flo
 	return f, logits, nil
 }
 
-// choose returns the recipe for sorted examples and the training prepared for it.
+// choose returns the recipe for sorted examples and a training prepared for the recipe.
 func choose(examples []Example, method Method, sqrt bool) (*training, Recipe, error) {
 	if method != Auto {
 		r, err := method.recipe()

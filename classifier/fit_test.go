@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLeaveOneOutLogits compares the logits of each example with those of a head trained
-// without it.
+// TestLeaveOneOutLogits compares the logits of each example with the logits of a head trained
+// without the example.
 func TestLeaveOneOutLogits(t *testing.T) {
 	examples := clusters(3, 12, 8, 8, 5)
 	examples = append(examples, Example{Label: "alone", Unit: examples[0].Unit})

@@ -133,7 +133,7 @@ func TestLayersEqualTextbook(t *testing.T) {
 	}
 }
 
-// TestLeftOutEqualsRefit compares the outputs for left-out examples with those of a layer
+// TestLeftOutEqualsRefit compares the outputs for left-out examples with the outputs of a layer
 // trained without their burst. LDA keeps the ridge term and n−C of all examples, so refitLDA
 // uses the same values.
 func TestLeftOutEqualsRefit(t *testing.T) {
@@ -232,7 +232,7 @@ func TestFitHasNoOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.Recipe != want.Recipe || !slices.Equal(got.Head.Weights, want.Head.Weights) || !slices.Equal(got.Head.Bias, want.Head.Bias) {
-			t.Errorf("%s: a different order gives a different head (recipes %v and %v)", m, got.Recipe, want.Recipe)
+			t.Errorf("%s: a different order results in a different head (recipes %v and %v)", m, got.Recipe, want.Recipe)
 		}
 	}
 }

@@ -113,7 +113,7 @@ func (t *training) newFold(lambda float64, out []bool) (*fold, error) {
 
 // step takes one step of accelerated gradient descent (Nesterov 1983). The learning rate is 1,
 // because the gradient has a Lipschitz constant of at most 1: including the bias feature, no
-// example is longer than √2.
+// feature vector is longer than √2.
 func (f *fold) step() {
 	f.age++
 	momentum := (f.age - 1) / (f.age + 2)

@@ -6,7 +6,7 @@ import (
 )
 
 // maxLeftOut is the approximate maximum number of bursts that are left out. The limit saves
-// time, because leaving out one example takes about as long as training on one more.
+// time, because leaving out one example takes about as long as training on one more example.
 const maxLeftOut = 2000
 
 // A training holds sorted examples, their features, and intermediate results that several

@@ -46,8 +46,8 @@ const classFolds = 5
 
 // Reject returns f's head with an additional row [UnknownLabel], and an evaluation of the
 // rejection. The row has the largest logit if the accept score is below a threshold. At this
-// threshold, the false-accept rate is rate. f must be the result of [Fit] for examples. Reject
-// does not change f.
+// threshold, the false-accept rate is at most rate. f must be the result of [Fit] for examples.
+// Reject does not change f.
 //
 // Reject chooses the threshold from the scores of other objects. Other objects are represented
 // by negatives, which belong to no class, and by the examples of each class, scored by a head
@@ -132,8 +132,8 @@ func (f *Fitted) heldOutScores(examples []Example) (scores []float64, err error)
 	return scores, nil
 }
 
-// newRejection chooses the threshold so that the proportion of scores that reach it is rate.
-// scores holds the scores of the negatives; newRejection sorts it.
+// newRejection chooses the threshold so that the proportion of scores that reach it is at most
+// rate. scores holds the scores of the negatives; newRejection sorts it.
 func newRejection(scores []float64, rate float64) *Rejection {
 	slices.Sort(scores)
 	r := &Rejection{TargetFAR: rate, Negatives: len(scores), FalseAccepts: int(rate * float64(len(scores)))}
