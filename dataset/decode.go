@@ -39,7 +39,7 @@ type header struct {
 	format        string
 	width, height int   // as stored, before the photo is turned upright
 	memory        int64 // estimate of the bytes that decoding allocates
-	cmyk          bool  // whether it is a JPEG with four components
+	cmyk          bool  // whether the photo is a JPEG with four components
 	sequential    bool  // whether all image data of a four-component JPEG is in one scan
 	scans         int   // number of scans of a JPEG
 	exif          exif

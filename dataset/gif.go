@@ -12,7 +12,7 @@ import (
 // extends beyond the canvas, gifReader enlarges the canvas, as Pillow and browsers do
 // (golang/go#20856).
 func gifReader(b []byte) io.Reader {
-	const screen = 13 // size of the header and the logical screen descriptor
+	const screen = 13 // size in bytes of the header and the logical screen descriptor
 	frame := gifFrame(b)
 	if frame.Max.X > math.MaxUint16 || frame.Max.Y > math.MaxUint16 || frame.Empty() {
 		return bytes.NewReader(b)

@@ -7,8 +7,8 @@ import (
 )
 
 // orientation is an EXIF orientation. It says on which sides of the upright image, such as top
-// and left, row 0 and column 0 of the stored image are (CIPA DC-008 4.6.4 A). Values other than
-// 2 to 8 mean that the stored image is upright.
+// and left, row 0 and column 0 of the stored image appear (CIPA DC-008 4.6.4 A). Values other
+// than 2 to 8 mean that the stored image is upright.
 type orientation int
 
 // upright rotates and flips img, an image returned by flatten, according to its orientation o.

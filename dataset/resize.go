@@ -67,7 +67,7 @@ type Resizer struct {
 	resampler resampler
 }
 
-// keptMemory is the maximum memory that a Resizer keeps after a photo, in bytes.
+// keptMemory is the maximum memory that a Resizer keeps for the next photo, in bytes.
 const keptMemory = 64 << 20
 
 // Read decodes f, resizes it and writes it to dst as R, G, B bytes, row by row (shape

@@ -142,7 +142,7 @@ func (t *Tub) parseManifest(path string, b []byte) manifest {
 		Deleted []int    `json:"deleted_indexes"`
 	}
 	if !line(4, &catalogs) {
-		t.skip(path, errors.New("cut short (donkeycar#653): deleted records are unknown and therefore included"))
+		t.skip(path, errors.New("truncated (donkeycar#653): deleted records are unknown, so they are included"))
 	}
 	m.paths = catalogs.Paths
 	m.deleted = make(map[int]bool, len(catalogs.Deleted))
@@ -179,7 +179,7 @@ func (t *Tub) catalogs(listed []string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// catalogNumber returns N of catalog_N.catalog, or -1.
+// catalogNumber returns N if name is catalog_N.catalog, otherwise -1.
 func catalogNumber(name string) int {
 	digits, ok := strings.CutPrefix(name, "catalog_")
 	digits, also := strings.CutSuffix(digits, ".catalog")

@@ -28,7 +28,7 @@ type TubFilter struct {
 // An IndexRange is a range of indexes i with From ≤ i < To.
 type IndexRange struct{ From, To int }
 
-// ParseIndexRange parses FROM:TO, FROM:, :TO or a single index. TO is excluded.
+// ParseIndexRange parses FROM:TO, FROM:, :TO or a single index. The range does not include TO.
 func ParseIndexRange(s string) (IndexRange, error) {
 	from, to, isRange := strings.Cut(s, ":")
 	r := IndexRange{0, math.MaxInt}

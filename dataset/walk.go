@@ -34,13 +34,13 @@ var (
 // contains photos directly, the error wraps ErrNoLabel. If a path does not exist, the error is
 // a *NotExistError.
 //
-// A file listed in paths may have any name. Inside folders, Walk ignores names that start
-// with a dot. It recognizes photos by their extension or, without one, by their first
-// bytes, and ignores other files. It includes HEIC, AVIF and camera raw files, because
-// reading them returns an error with a remedy. Walk follows symbolic links, but does not visit
-// a folder twice for the same label. It returns as Skipped the folders that it cannot read,
-// special files with the extension of a photo, and links that are broken or lead to a folder
-// above them. Labels are in Unicode's normal form C.
+// A file listed in paths may have any name. Inside folders, Walk ignores names that start with a
+// dot. It recognizes photos by their extension or, without one, by their first bytes, and
+// ignores other files. It includes HEIC, AVIF and camera raw files, because reading them returns
+// an error with a remedy. Walk follows symbolic links, but does not visit a folder twice for the
+// same label. Walk skips and returns folders that it cannot read, special files with the
+// extension of a photo, and links that are broken or lead to a folder above them. Labels are in
+// Unicode's normal form C.
 //
 // Items are in the order of paths, and inside a folder in the byte order of their names.
 // If there are no photos, Walk returns no items and no error.
@@ -173,8 +173,8 @@ func (w *walker) folder(dir, label string) {
 	}
 }
 
-// entryType returns the type of an entry of a folder. For a symbolic link it returns the
-// type of the target.
+// entryType returns the type of a folder entry. For a symbolic link it returns the type of the
+// target.
 func entryType(path string, e fs.DirEntry) (fs.FileMode, error) {
 	if e.Type()&fs.ModeSymlink == 0 {
 		return e.Type(), nil

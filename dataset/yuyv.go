@@ -34,8 +34,8 @@ func YUYV(frame []byte, w, h, stride int) (*image.YCbCr, error) {
 	return img, nil
 }
 
-// wideLuma and wideChroma map samples from 16 to 235 and from 16 to 240 to the full range,
-// rounded to nearest (ITU-R BT.601 2.5.1 and 2.5.3, and JFIF).
+// wideLuma maps samples from 16 to 235, and wideChroma samples from 16 to 240, to the full
+// range, rounded to nearest (ITU-R BT.601 2.5.1 and 2.5.3, and JFIF).
 var wideLuma, wideChroma = widen(16, 219, 0), widen(128, 224, 128)
 
 // widen returns a table that maps zero to at and scales differences from zero by 255/size.

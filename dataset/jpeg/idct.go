@@ -49,7 +49,7 @@ func (d *Decoder) transform(c *component, x, y int, dcOnly bool) {
 	}
 }
 
-// sample converts v, which is about −128 to 127, to a byte.
+// sample adds 128 to v and clamps the result to a byte.
 func sample(v int32) byte {
 	v += 128
 	if uint32(v) > 255 {
