@@ -58,8 +58,8 @@ func TestExtend(t *testing.T) {
 	}
 }
 
-// TestExtendImageNet adds cat, dog and hot dog to Coral's 1001 classes. Photos for which
-// the base model has a clear winner must keep their class.
+// TestExtendImageNet adds cat, dog and hot dog to Coral's 1001 classes. Photos that the base
+// model classifies confidently must keep their class.
 func TestExtendImageNet(t *testing.T) {
 	model := join(t, reference.Path(t, "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"),
 		reference.Path(t, "models", "mobilenet_quant_v1_224_head_layers.tflite"))

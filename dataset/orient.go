@@ -68,7 +68,7 @@ func (o orientation) stored(r image.Rectangle, w, h int) image.Rectangle {
 }
 
 // turned returns the layout for writing a stored image upright into an RGB image that is width
-// pixels wide. The layout covers the rectangle dst of that image.
+// pixels wide. The layout covers the rectangle dst of the RGB image.
 func turned(width int, dst image.Rectangle, o orientation) layout {
 	l := layout{dst.Dx(), dst.Dy(), 3 * (dst.Min.Y*width + dst.Min.X), 3, 3 * width}
 	x, y := o.mirrored()

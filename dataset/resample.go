@@ -59,8 +59,8 @@ type resampler struct {
 	upper, lower [256]float32
 }
 
-// run resizes rectangle r of an image and writes the result to dst with the layout out. img is
-// the image at 1/reduce of its size, and r is in pixels of the full size.
+// run resizes rectangle r of an image and writes the result to dst in the layout out. img is the
+// image at 1/reduce of its size, and r is in pixels of the full size.
 func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectangle, reduce int) {
 	s.cols.set(out.w, r.Min.X, r.Max.X, reduce)
 	s.rows.set(out.h, r.Min.Y, r.Max.Y, reduce)

@@ -94,9 +94,9 @@ func tiffMemory(config image.Config, tags map[uint16]uint32) int64 {
 	return bytesPerPixel*pixels + 3*8*block
 }
 
-// tiffDirectory returns the first value of each tag in the image file directory at offset at of
-// the TIFF file b. For text, it returns the offset. It skips tags of types other than byte,
-// text, short and long, and values outside the file.
+// tiffDirectory returns the first value of each tag in the image file directory at the given
+// offset in the TIFF file b. For text, it returns the offset of the text. It skips tags of types
+// other than byte, text, short and long, and values outside the file.
 func tiffDirectory(b []byte, order binary.ByteOrder, at uint32) map[uint16]uint32 {
 	tags := map[uint16]uint32{}
 	if int64(at)+2 > int64(len(b)) {
