@@ -4,12 +4,11 @@
 // them to [Load], and resize each file with [Resizer.Read]. To decode a single photo, call
 // [ReadFile] or [Decode].
 //
-// Photos may be damaged or hostile. Every size is checked against [Limits] before
-// memory is allocated, and a bad file causes an error for that file only. The same bytes
-// give the same pixels on every processor.
+// Photos may be damaged or hostile. Every size is checked against [Limits] before memory is
+// allocated, and a bad file causes an error for that file only. The same bytes decode to the
+// same pixels on every processor.
 //
-// Functions are safe for concurrent use by multiple goroutines. A [Resizer] or a [Stream] is
-// not.
+// Functions are safe for concurrent use by multiple goroutines. [Resizer] and [Stream] are not.
 package dataset
 
 import (
@@ -35,8 +34,7 @@ var (
 	ErrHEIC = errors.New("HEIC and AVIF are not supported")
 )
 
-// ErrNoLabel means that the caller gave no label for a photo, and that no folder name provides
-// one.
+// ErrNoLabel means that the caller gave no label for a photo, and no folder name provides one.
 var ErrNoLabel = errors.New("no label")
 
 // A kindError wraps kind, one of the errors above, but has its own message.

@@ -21,10 +21,10 @@ import (
 	"github.com/imprintkit/imprint/dataset/pnm"
 )
 
-// Decode decodes the photo in b. It detects the format from the content: JPEG, PNG, WebP,
-// GIF, BMP, TIFF or PNM. It turns the photo upright by its EXIF orientation and blends
-// transparency with white. If the file has several images, Decode decodes the first. It
-// does not retain b.
+// Decode decodes the photo in b. It detects the format from the content: JPEG, PNG, WebP, GIF,
+// BMP, TIFF or PNM. It turns the photo upright according to its EXIF orientation and blends
+// transparency with white. If the file has several images, Decode decodes the first. It does not
+// retain b.
 //
 // Errors wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge or ErrDamaged.
 func Decode(b []byte, l Limits) (*Photo, error) {
@@ -42,14 +42,14 @@ type header struct {
 	memory        int64 // estimate of the bytes that decoding at full size allocates
 	coefficients  int64 // the part of memory that is not smaller at reduced size
 	limits        Limits
-	cmyk          bool // whether it is a JPEG with four components
-	sequential    bool // whether such a JPEG has all image data in one scan
+	cmyk          bool // whether the photo is a JPEG with four components
+	sequential    bool // whether all image data of a four-component JPEG is in one scan
 	scans         int  // number of scans of a JPEG
 	exif          exif
 }
 
-// readHeader detects the format of b and checks the size of the file, the dimensions of the
-// photo and the memory for decoding it. The cost of readHeader depends only on len(b).
+// readHeader detects the format of b and checks the file size, the dimensions and the memory
+// needed for decoding. The cost of readHeader depends only on len(b).
 func readHeader(b []byte, l Limits) (h header, err error) {
 	defer recovered(&err)
 	if int64(len(b)) > l.MaxBytes {
@@ -101,7 +101,7 @@ func (h header) checkMemory(reduce int) error {
 	return nil
 }
 
-// probe sets the dimensions, the memory and the EXIF values of h from b, whose format is
+// probe reads the dimensions, the memory and the EXIF values of h from b, a file in the format
 // h.format.
 func (h *header) probe(b []byte) error {
 	var config image.Config
@@ -153,7 +153,7 @@ func byteSize(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// photo decodes b at full size. h is the header of b.
+// photo decodes b at full size. h must be the header of b.
 func (h header) photo(b []byte) (*Photo, error) {
 	if err := cmp.Or(h.checkPixels(h.limits.MaxPixels), h.checkMemory(1)); err != nil {
 		return nil, err
@@ -174,9 +174,9 @@ func (h header) photo(b []byte) (*Photo, error) {
 	}, nil
 }
 
-// decode decodes the pixels of b to one of the types that flatten returns. h must be the
-// header of b. decode does not turn the image upright. o applies only to reducible photos,
-// whose image is owned by d.
+// decode decodes the pixels of b to one of the types that flatten returns. h must be the header
+// of b. decode does not turn the image upright. o applies only to reducible photos, and d owns
+// the images of reducible photos.
 func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Image, err error) {
 	defer recovered(&err)
 	if h.reducible() {
@@ -220,19 +220,18 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 }
 
 // reducible reports whether package dataset/jpeg decodes the photo. That package is faster than
-// image/jpeg and can decode at reduced size.
+// image/jpeg and can decode at a reduced size.
 func (h header) reducible() bool { return h.format == "jpeg" && !h.cmyk }
 
-// recovered turns a panic of a decoder into an error, so that one bad photo does not end
-// the program. Such a panic is a bug in the decoder.
+// recovered converts a decoder's panic to an error, so that one bad photo does not crash the
+// program. A panic is a bug in the decoder.
 func recovered(err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("%w: the decoder failed: %v", ErrDamaged, r)
 	}
 }
 
-// decodeError converts a decoder's error to one that wraps ErrFormat, ErrTooLarge or
-// ErrDamaged.
+// decodeError makes a decoder's error wrap ErrFormat, ErrTooLarge or ErrDamaged.
 func decodeError(err error) error {
 	switch {
 	case errors.As(err, new(*kindError)):

@@ -18,7 +18,7 @@ const (
 	maxBoundary    = 200 // bytes; RFC 2046 allows 70
 	maxPartHeaders = 32
 	maxPartLine    = 4 << 10
-	maxBetween     = 64 << 10 // bytes from the end of a photo to the next delimiter
+	maxBetween     = 64 << 10 // bytes between a photo and the next delimiter
 )
 
 // A Stream reads the photos of an MJPEG stream, a multipart/x-mixed-replace body as sent
@@ -42,19 +42,19 @@ type Stream struct {
 func NewStream(r io.Reader, contentType string, l Limits) (*Stream, error) {
 	kind, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil || !strings.HasPrefix(kind, "multipart/") {
-		return nil, fmt.Errorf("%w: its type is %.80q, not multipart/x-mixed-replace", ErrStream, contentType)
+		return nil, fmt.Errorf("%w: Content-Type is %.80q, not multipart/x-mixed-replace", ErrStream, contentType)
 	}
 	boundary := strings.TrimLeft(parameters["boundary"], "-")
 	if boundary == "" || len(boundary) > maxBoundary {
-		return nil, fmt.Errorf("%w: its type %.80q has no usable boundary", ErrStream, contentType)
+		return nil, fmt.Errorf("%w: Content-Type %.80q has no usable boundary", ErrStream, contentType)
 	}
 	return &Stream{r: bufio.NewReaderSize(r, 64<<10), boundary: boundary, max: l.MaxBytes}, nil
 }
 
 // Next returns the content of the next part. The caller owns the content. Next does not check
-// that it is a photo. At the end of the stream, the error is io.EOF. If the stream ends inside
-// a part, the error is io.ErrUnexpectedEOF. Other errors wrap ErrStream, ErrTooLarge or the
-// reader's error.
+// that the content is a photo. At the end of the stream, the error is io.EOF. If the stream ends
+// inside a part, the error is io.ErrUnexpectedEOF. Other errors wrap ErrStream, ErrTooLarge or
+// the reader's error.
 func (s *Stream) Next() ([]byte, error) {
 	for between := 0; !s.inPart; {
 		line, err := s.line(maxBetween)
@@ -123,7 +123,7 @@ func (s *Stream) line(limit int) ([]byte, error) {
 	}
 }
 
-// header reads the headers of a part. It returns their Content-Length, or -1.
+// header reads the headers of a part. It returns the Content-Length, or -1 if there is none.
 func (s *Stream) header() (length int64, err error) {
 	length = -1
 	for range maxPartHeaders {
@@ -163,7 +163,7 @@ func (s *Stream) untilDelimiter() ([]byte, error) {
 			return nil, fmt.Errorf("%w: the limit is %s", ErrTooLarge, byteSize(s.max))
 		}
 		if err == bufio.ErrBufferFull {
-			continue // the line goes on
+			continue // the line is longer than the buffer
 		}
 		if err != nil {
 			return nil, unexpected(err)

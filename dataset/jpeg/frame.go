@@ -72,7 +72,7 @@ type frame struct {
 	last                    int             // last coefficient, in file order, needed for these pixels
 }
 
-// component is one color component of a frame.
+// component holds the properties and the samples of one color component.
 type component struct {
 	id, table byte
 	h, v      int // blocks per MCU
@@ -133,13 +133,13 @@ func (f *frame) component(i int, s []byte) error {
 	c.id, c.h, c.v, c.table = s[0], int(s[1]>>4), int(s[1]&15), s[2]
 	for _, other := range f.components[:i] {
 		if other.id == c.id {
-			return invalid("two components %d", c.id)
+			return invalid("two components with ID %d", c.id)
 		}
 	}
 	if c.table > 3 || c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
 		return invalid("component %d with %d×%d blocks per MCU and quantization table %d", c.id, c.h, c.v, c.table)
 	}
-	if len(f.components) == 1 { // its sampling factors do not matter (T.81 A.2.2)
+	if len(f.components) == 1 { // the sampling factors of a single component do not matter (T.81 A.2.2)
 		c.h, c.v = 1, 1
 	}
 	for k := range c.unknown {
@@ -148,8 +148,8 @@ func (f *frame) component(i int, s []byte) error {
 	return nil
 }
 
-// lines returns the height that the DNL marker after the first scan defines, or 0 (T.81
-// B.2.5). rest is the file after the frame header.
+// lines returns the height that the DNL marker after the first scan defines, or 0 if there is no
+// such marker (T.81 B.2.5). rest is the file after the frame header.
 func lines(rest []byte) int {
 	r := reader{rest}
 	for scan := false; ; {
@@ -261,7 +261,7 @@ func (d *Decoder) layOut() {
 // ceilDiv returns a/b rounded up.
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
-// begin allocates the memory of c at the beginning of its first scan.
+// begin allocates the memory for c at the beginning of its first scan.
 func (c *component) begin(f *frame) {
 	if c.seen {
 		return
@@ -355,8 +355,8 @@ func (d *Decoder) image() image.Image {
 	return rgb
 }
 
-// upsample repeats the samples of c to get one for each pixel. It swaps c.pix with the
-// memory in spare, so that both are reused.
+// upsample repeats the samples of c so that there is one sample per pixel. It swaps c.pix with
+// the memory in spare, so that both are reused.
 func (c *component) upsample(f *frame, spare *[]byte) {
 	if c.h == f.h && c.v == f.v {
 		return
