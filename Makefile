@@ -44,6 +44,8 @@ bench-peers: go-is-there ## compare the speed of imprint with the real TensorFlo
 
 # The folder of the reference files, found as in package tools/reference. Tests that need a missing file are skipped.
 SHARED = $(or $(IMPRINT_REFERENCE),$(IMPRINT_SHARED),$(if $(wildcard ../shared/models),../shared,testdata/reference))
+# How often the device is unplugged.
+REPLUGS = 1
 VM_MODEL = mobilenet_v1_0.25_128_quant
 VM_GOLDEN = mobilenet_v1_1.0_224_quant_embedding_extractor
 VM_MODELS = $(wildcard $(foreach m,$(VM_MODEL) $(VM_GOLDEN) $(VM_TEMPLATE),$(SHARED)/models/$(m).tflite $(SHARED)/models/$(m)_edgetpu.tflite) \
@@ -63,7 +65,7 @@ test-vm: go-is-there ## test the Edge TPU driver, cameras and buttons on a real 
 	export CGO_ENABLED=0; $(GO) test -c -o "$$gate/usbfs.test" ./tpu/emulator; \
 	$(GO) test -c -o "$$gate/car.test" ./imprint/serve; $(GO) build -o "$$gate" ./cmd/imprint ./cmd/edgetpu-emulator; \
 	$(GO) run ./tools/vm -timeout 20m "$$gate" env IMPRINT_VM=1 sh -c \
-		'libusb.test -test.run "^TestVM$$" -test.v -test.short && usbfs.test -test.run "^TestVM$$" -test.v && \
+		'libusb.test -test.run "^TestVM$$" -test.v -test.short && usbfs.test -test.run "^TestVM$$" -test.v -replugs $(REPLUGS) && \
 		car.test -test.run "^TestVMCar$$" -test.v'
 
 ci: go-is-there ## run all checks that a change must pass
