@@ -11,13 +11,17 @@ import (
 // CheckLabel returns an error that wraps ErrLabel if a name can't be a label.
 func CheckLabel(label string) error { return store.CheckLabel(label) }
 
-// checkLabels checks the labels of b against the workspace's.
+// checkLabels checks the labels of b against the workspace's and the compiled model's.
 func (w *Workspace) checkLabels(b *batch) error {
 	labels := make([]string, len(b.items))
 	for i, it := range b.items {
 		labels[i] = it.Label
 	}
-	if _, err := w.state.ResolveLabels(labels); err != nil {
+	resolved, err := w.state.ResolveLabels(labels)
+	if err == nil {
+		err = w.checkRoom(resolved)
+	}
+	if err != nil {
 		return fmt.Errorf("add: %w", err)
 	}
 	return nil

@@ -83,6 +83,13 @@ func zeroLayer(classes, inputs int) (*LastLayer, []Embedding) {
 	return l, []Embedding{{Unit: x, Norm: 1}}
 }
 
+// TestClasses checks the grammar of a number of classes.
+func TestClasses(t *testing.T) {
+	if one, two := classes(1), classes(2); one != "1 class" || two != "2 classes" {
+		t.Errorf("got %q and %q", one, two)
+	}
+}
+
 // TestWriteLastLayerErrors writes layers into models that are not classifiers or have no
 // room for them, and writes invalid layers.
 func TestWriteLastLayerErrors(t *testing.T) {

@@ -121,25 +121,37 @@ func (p *Pair) WriteLastLayer(l *LastLayer, embeddings []Embedding, frozen *tfli
 	return file, w, err
 }
 
-// writableLast returns the index of the last layer with weights if l can be written into
-// it.
-func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
+// CheckRoom returns an error if a last layer with that many labels and inputs can't be
+// written, whatever its weights. WriteLastLayer makes the same checks, but needs the
+// embeddings of all photos first. Errors wrap ErrCompiled.
+func (p *Pair) CheckRoom(labels, inputs int) error {
 	at := p.last()
 	if at < 0 {
-		return 0, fmt.Errorf("%w: it has no layer with weights", ErrCompiled)
+		return fmt.Errorf("%w: it has no layer with weights", ErrCompiled)
 	}
 	last := &p.layers[at]
 	if err := p.isClassifier(at); err != nil {
-		return 0, fmt.Errorf("layer %q, %v: %w: %w", last.name, last.kind, ErrCompiled, err)
+		return fmt.Errorf("layer %q, %v: %w: %w", last.name, last.kind, ErrCompiled, err)
 	}
 	switch f := last.filter; {
 	case last.found != 1:
-		return 0, fmt.Errorf("layer %q: %w: its weights are at %d places of the parameters, want 1", last.name, ErrCompiled, last.found)
-	case l.Inputs != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
-		return 0, fmt.Errorf("layer %q: %w: it takes %d values, the new layer %d", last.name, ErrCompiled, f.Inputs, l.Inputs)
-	case len(l.Labels) > f.Outputs:
-		return 0, fmt.Errorf("layer %q: %w: it has room for %s, not for %d", last.name, ErrCompiled, classes(f.Outputs), len(l.Labels))
-	case len(embeddings) == 0:
+		return fmt.Errorf("layer %q: %w: its weights are at %d places of the parameters, want 1", last.name, ErrCompiled, last.found)
+	case inputs != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
+		return fmt.Errorf("layer %q: %w: it takes %d values, the new layer %d", last.name, ErrCompiled, f.Inputs, inputs)
+	case labels > f.Outputs:
+		return fmt.Errorf("layer %q: %w: it has room for %s, not for %d", last.name, ErrCompiled, classes(f.Outputs), labels)
+	}
+	return nil
+}
+
+// writableLast returns the index of the last layer with weights if l can be written into
+// it.
+func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
+	if err := p.CheckRoom(len(l.Labels), l.Inputs); err != nil {
+		return 0, err
+	}
+	at := p.last()
+	if len(embeddings) == 0 {
 		return 0, fmt.Errorf("no embeddings to choose the quantization by: %w", ErrLayer)
 	}
 	for _, e := range embeddings {
