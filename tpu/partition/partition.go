@@ -48,7 +48,8 @@ type Operator struct {
 	// DependsOn is the index of such an operator, or -1 if there is none.
 	DependsOn int
 	// Parameters is the size of weights and biases as compilers lay them out, in bytes; 0
-	// on the CPU.
+	// on the CPU. The tables that newer compilers add, for instance for SOFTMAX, are not
+	// included.
 	Parameters int
 }
 
@@ -59,7 +60,8 @@ type Plan struct {
 	Mapped int
 	// Cut is the first operator after the Edge TPU, or -1 if there is none.
 	Cut int
-	// Parameters is the size of all parameters on the Edge TPU, in bytes.
+	// Parameters is the size of all weights and biases on the Edge TPU, in bytes: a lower
+	// bound of the compiled model's parameters.
 	Parameters int
 }
 
