@@ -94,6 +94,7 @@ func add(c *cli.Context) error {
 		return err
 	}
 	warnOfTypos(c, before, ws.Classes())
+	warnOfQuantization(c, ws)
 	if d := text(c, "device"); d != "" && d != "auto" && added.Devices["cpu"] > 0 && ws.Settings().Layout == classifier.TPU {
 		note(c, "the CPU embedded the photos: in the layout tpu, Edge TPUs only classify")
 	}

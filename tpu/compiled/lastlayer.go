@@ -52,6 +52,17 @@ func (l *LastLayer) logits(dst, x []float64) {
 // first.
 func best(v []float64) int { return slices.Index(v, slices.Max(v)) }
 
+// keepsBest reports whether all classes with the highest score have the highest logit.
+func keepsBest(scores, logits []float64) bool {
+	top, want := slices.Max(scores), slices.Max(logits)
+	for i, s := range scores {
+		if s == top && logits[i] != want {
+			return false
+		}
+	}
+	return true
+}
+
 // An Embedding is the embedding of a training photo: a unit vector, and the length before
 // scaling.
 type Embedding struct {
@@ -68,8 +79,9 @@ type Written struct {
 	// LogitScale is the factor by which logits were multiplied to fill the 8 bits of the
 	// layer's output. Above 1 scores become more confident, below 1 less.
 	LogitScale float64
-	// Disagreements is the number of embeddings whose predicted class changes, and
-	// Embeddings the number of all embeddings.
+	// Disagreements is the number of embeddings whose class changes or no longer has a
+	// higher score than all others, in the codes of the model's output. Embeddings is the
+	// number of all embeddings.
 	Disagreements, Embeddings int
 }
 
@@ -102,7 +114,7 @@ func (p *Pair) WriteLastLayer(l *LastLayer, embeddings []Embedding, frozen *tfli
 		return nil, nil, err
 	}
 	last := &p.layers[at]
-	c, w, err := last.quantize(l, embeddings, in)
+	c, w, err := last.quantize(l, embeddings, in, p.softmaxAfter(at))
 	if err != nil {
 		return nil, nil, fmt.Errorf("layer %q: %w", last.name, err)
 	}
