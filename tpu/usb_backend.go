@@ -10,8 +10,8 @@ const usbVariable = "IMPRINT_USB"
 
 // USB returns the USB buses of this machine.
 //
-// A program built with cgo reaches them through libusb. On Linux, one built without cgo uses the kernel's usbfs and needs
-// no library. Elsewhere USB then returns ErrNoUSB. The environment variable IMPRINT_USB overrides the choice with
+// A program built with cgo and the build tag libusb reaches them through libusb. Others need no library: on Linux they use
+// the kernel's usbfs, and elsewhere USB returns ErrNoUSB. The environment variable IMPRINT_USB overrides the choice with
 // "libusb", "usbfs" or "none". With "none", or if the program lacks what the variable says, the error wraps ErrNoUSB.
 func USB() (Bus, error) {
 	switch name := os.Getenv(usbVariable); name {

@@ -22,7 +22,7 @@ type (
 		// Cut is the first operator after those on the Edge TPU, or −1.
 		Cut        int `json:"cut"`
 		Parameters int `json:"parameter_bytes"` // an estimate for an uncompiled model
-		Memory     int `json:"memory_bytes"` // of the chip, about
+		Memory     int `json:"memory_bytes"`    // of the chip, about
 		Streamed   int `json:"parameter_bytes_streamed"`
 		// CPU has the operators that stay on the CPU.
 		CPU    []cpuReport   `json:"on_cpu,omitempty"`
