@@ -171,6 +171,8 @@ func allKnown(a *imprint.Added) bool {
 func noneAdded(err error, skipped []imprint.Skipped) error {
 	if slices.ContainsFunc(skipped, func(s imprint.Skipped) bool { return strings.Contains(s.Reason, "HEIC") }) {
 		err = hinted{err, heicHint}
+	} else if !slices.ContainsFunc(skipped, func(s imprint.Skipped) bool { return !strings.Contains(s.Reason, dataset.ErrEmpty.Error()) }) {
+		err = hinted{err, "copy or download it again: a file of 0 bytes is no photo"}
 	}
 	return dataError{err}
 }

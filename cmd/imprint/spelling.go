@@ -202,7 +202,7 @@ func shellQuote(word string) string {
 // nearest returns the name that given was probably meant to be, or "": one that it
 // begins, or one with at most a third of its letters wrong.
 func nearest(given string, names []string) string {
-	best, least := "", len(given)/3+2
+	best, least := "", max(len(given)/3, 1)+1
 	for _, name := range names {
 		if len(name) < 2 || len(given) < 2 {
 			continue
