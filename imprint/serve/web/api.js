@@ -1,6 +1,6 @@
-// Requests to the server and events from it.
+// Functions to send requests to the server and to receive its events.
 
-// A Refusal is a failed request. Its message is shown to the user.
+// A Refusal is the error of a failed request. Its message is shown to the user.
 export class Refusal extends Error {}
 
 export async function ask(method, path, body) {
@@ -21,7 +21,7 @@ export async function ask(method, path, body) {
 }
 
 // listen calls on[kind] for each event, and on.connection when the connection is made or
-// lost. It reconnects for as long as the page is open; a browser by itself gives up when
+// lost. It reconnects for as long as the page is open; a plain EventSource gives up when
 // the server is down.
 export function listen(on) {
   let source, timer;
