@@ -85,16 +85,22 @@ type Photo struct {
 
 // Limits restricts the size of a photo and the memory for decoding it.
 type Limits struct {
-	// MaxPixels is the maximum product of width and height. Decoding allocates at most
-	// 8·MaxPixels bytes. Photos that need more than 8 bytes per pixel, such as 16-bit PNGs and
-	// some progressive JPEGs, are limited to fewer pixels.
+	// MaxPixels is the maximum product of width and height. A JPEG may have four times as many
+	// pixels, but only a Resizer, which decodes it at reduced size, accepts more than MaxPixels.
+	// Decoding allocates at most 8·MaxPixels bytes. Photos that need more than 8 bytes per pixel,
+	// such as 16-bit PNGs and some progressive JPEGs, are limited to fewer pixels.
 	MaxPixels int64
 	// MaxBytes is the maximum size of the file in bytes.
 	MaxBytes int64
 }
 
-// DefaultLimits returns limits of 50 million pixels and 64 MiB.
+// DefaultLimits returns limits of 50 million pixels (200 million for JPEGs that a Resizer reads)
+// and 64 MiB. Decoding then allocates at most 400 MB.
 func DefaultLimits() Limits { return Limits{MaxPixels: 50e6, MaxBytes: 64 << 20} }
+
+// maxReducible is the maximum number of pixels of a photo that can be decoded at reduced size,
+// as a multiple of MaxPixels.
+const maxReducible = 4
 
 // memory returns the maximum number of bytes that decoding a photo may allocate.
 func (l Limits) memory() int64 { return 8 * l.MaxPixels }

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -38,10 +39,12 @@ func Decode(b []byte, l Limits) (*Photo, error) {
 type header struct {
 	format        string
 	width, height int   // as stored, before the photo is turned upright
-	memory        int64 // estimate of the bytes that decoding allocates
-	cmyk          bool  // whether it is a JPEG with four components
-	sequential    bool  // whether such a JPEG has all image data in one scan
-	scans         int   // number of scans of a JPEG
+	memory        int64 // estimate of the bytes that decoding at full size allocates
+	coefficients  int64 // the part of memory that is not smaller at reduced size
+	limits        Limits
+	cmyk          bool // whether it is a JPEG with four components
+	sequential    bool // whether such a JPEG has all image data in one scan
+	scans         int  // number of scans of a JPEG
 	exif          exif
 }
 
@@ -58,12 +61,17 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	if err := h.probe(b); err != nil {
 		return h, decodeError(err)
 	}
+	h.limits = l
 	pixels := int64(h.width) * int64(h.height)
 	if h.width <= 0 || h.height <= 0 {
 		return h, fmt.Errorf("%w: %d×%d pixels", ErrDamaged, h.width, h.height)
 	}
-	if pixels > l.MaxPixels {
-		return h, fmt.Errorf("%w: %d×%d pixels; the limit is %g megapixels", ErrTooLarge, h.width, h.height, float64(l.MaxPixels)/1e6)
+	reduce, maxPixels := 1, l.MaxPixels
+	if h.reducible() {
+		reduce, maxPixels = maxReduce, maxReducible*l.MaxPixels
+	}
+	if err := h.checkPixels(maxPixels); err != nil {
+		return h, err
 	}
 	if limit := max(commonScans, min(maxScans, maxScanned/pixels)); int64(h.scans) > limit {
 		return h, fmt.Errorf("%w: %d×%d pixels in %d scans; the limit is %d scans", ErrTooLarge, h.width, h.height, h.scans, limit)
@@ -71,11 +79,26 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	if h.exif.orientation > 1 {
 		h.memory = max(h.memory, 8*pixels)
 	}
-	if h.memory > l.memory() {
-		return h, fmt.Errorf("%w: decoding %d×%d pixels takes %s; the limit is %s",
-			ErrTooLarge, h.width, h.height, byteSize(h.memory), byteSize(l.memory()))
+	return h, h.checkMemory(reduce)
+}
+
+// checkPixels returns an error if the photo has more than limit pixels.
+func (h header) checkPixels(limit int64) error {
+	if int64(h.width)*int64(h.height) > limit {
+		return fmt.Errorf("%w: %d×%d pixels; the limit is %g megapixels", ErrTooLarge, h.width, h.height, float64(limit)/1e6)
 	}
-	return h, nil
+	return nil
+}
+
+// checkMemory returns an error if decoding the photo with width and height divided by reduce
+// takes more memory than the limits allow.
+func (h header) checkMemory(reduce int) error {
+	memory := (h.memory-h.coefficients)/int64(reduce*reduce) + h.coefficients
+	if limit := h.limits.memory(); memory > limit {
+		return fmt.Errorf("%w: decoding %d×%d pixels takes %s; the limit is %s",
+			ErrTooLarge, h.width, h.height, byteSize(memory), byteSize(limit))
+	}
+	return nil
 }
 
 // probe sets the dimensions, the memory and the EXIF values of h from b, whose format is
@@ -132,6 +155,9 @@ func byteSize(n int64) string {
 
 // photo decodes b at full size. h is the header of b.
 func (h header) photo(b []byte) (*Photo, error) {
+	if err := cmp.Or(h.checkPixels(h.limits.MaxPixels), h.checkMemory(1)); err != nil {
+		return nil, err
+	}
 	img, err := h.decode(b, new(jpeg.Decoder), jpeg.Options{})
 	if err != nil {
 		return nil, err

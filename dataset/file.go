@@ -52,7 +52,7 @@ func (f *File) Content() []byte { return f.content }
 // SHA256 returns the hash of the file.
 func (f *File) SHA256() [sha256.Size]byte { return sha256.Sum256(f.content) }
 
-// Decode decodes the photo at full size. Errors name the path and wrap ErrFormat or
+// Decode decodes the photo at full size. Errors name the path and wrap ErrFormat, ErrTooLarge or
 // ErrDamaged.
 func (f *File) Decode() (*Photo, error) {
 	p, err := f.header.photo(f.content)

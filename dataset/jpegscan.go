@@ -28,6 +28,7 @@ func (h *header) probeJPEG(b []byte) error {
 	h.width, h.height = config.Width, config.Height
 	pixels := int64(h.width) * int64(h.height)
 	h.memory = max(config.Memory, 5*pixels) // flatten or upright may need 4 more bytes per pixel
+	h.coefficients = config.Coefficients
 	var block []byte
 	h.scans, block = scanJPEG(b)
 	h.exif = parseEXIF(block)

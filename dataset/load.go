@@ -47,7 +47,7 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 			p := &pending[T]{done: make(chan struct{})}
 			if p.file, p.err = Open(item, l); p.err == nil {
 				// Decoders may copy the file.
-				p.memory = 2*int64(len(p.file.content)) + p.file.header.memory
+				p.memory = 2*int64(len(p.file.content)) + min(p.file.header.memory, l.memory())
 			}
 			if memory.Acquire(ctx, p.memory) != nil {
 				return

@@ -68,12 +68,15 @@ type Resizer struct {
 	resampler resampler
 }
 
+// maxReduce is the maximum divisor of width and height when decoding a JPEG.
+const maxReduce = 8
+
 // keptMemory is the maximum memory that a Resizer keeps after a photo, in bytes.
 const keptMemory = 64 << 20
 
 // Read decodes f, resizes it and writes it to dst as R, G, B bytes, row by row (shape
 // [Height][Width][3]). dst must have exactly that length. Errors name the path and wrap
-// ErrFormat or ErrDamaged.
+// ErrFormat, ErrTooLarge or ErrDamaged.
 func (r *Resizer) Read(dst []byte, f *File) error {
 	w, h := f.header.width, f.header.height
 	o := f.header.exif.orientation
@@ -88,9 +91,12 @@ func (r *Resizer) Read(dst []byte, f *File) error {
 	out := turned(r.Width, to, o)
 	reduce := 1
 	if f.header.reducible() {
-		for reduce < 8 && from.Dx() >= 4*reduce*out.w && from.Dy() >= 4*reduce*out.h {
+		for reduce < maxReduce && from.Dx() >= 4*reduce*out.w && from.Dy() >= 4*reduce*out.h {
 			reduce *= 2
 		}
+	}
+	if err := f.header.checkMemory(reduce); err != nil {
+		return inFile(f.Path, err)
 	}
 	if f.header.memory > keptMemory {
 		defer func() { r.jpeg = jpeg.Decoder{} }()

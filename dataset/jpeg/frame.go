@@ -16,6 +16,9 @@ type Config struct {
 	// Memory is the number of bytes that Decode allocates at full size, not counting its copy
 	// of the file. It is 0 for CMYK.
 	Memory int64
+	// Coefficients is the part of Memory that holds coefficients of a progressive JPEG. Unlike
+	// the rest it is not smaller at reduced size.
+	Coefficients int64
 }
 
 // DecodeConfig reads the size of the JPEG file b. Errors wrap ErrFormat, ErrUnsupported or
@@ -35,7 +38,8 @@ func DecodeConfig(b []byte) (Config, error) {
 			if f.components == nil {
 				return Config{}, invalid("no frame header")
 			}
-			return Config{f.width, f.height, len(f.components), f.progressive, f.memory()}, nil
+			memory, coefficients := f.memory()
+			return Config{f.width, f.height, len(f.components), f.progressive, memory, coefficients}, nil
 		case marker >= markerSOF0 && marker <= markerSOF2:
 			const fixed, cmyk = 6, 4 // bytes, components
 			if len(s) == fixed+3*cmyk && s[5] == cmyk {
@@ -195,24 +199,25 @@ func (f *frame) complete() bool {
 }
 
 // memory returns the number of bytes that decoding all pixels allocates.
-func (f *frame) memory() int64 {
+func (f *frame) memory() (bytes, coefficients int64) {
 	var perMCU int64
 	for _, c := range f.components {
 		perMCU += int64(c.h * c.v)
 	}
-	bytes := perMCU * 64
+	bytes = perMCU * 64
 	if f.progressive {
-		bytes += perMCU * (8 + 2*64) // a progressBlock
+		coefficients = perMCU * (8 + 2*64) // a progressBlock
 	}
 	_, direct := f.ratio()
 	if !direct {
 		bytes += int64(3 * f.h * f.v * 64)
 	}
-	bytes *= int64(f.mcus.X) * int64(f.mcus.Y)
+	mcus := int64(f.mcus.X) * int64(f.mcus.Y)
+	bytes, coefficients = (bytes+coefficients)*mcus, coefficients*mcus
 	if f.isRGB() {
 		bytes += 4 * int64(f.width) * int64(f.height)
 	}
-	return bytes
+	return bytes, coefficients
 }
 
 // quantization reads quantization tables (T.81 B.2.4.1).
