@@ -1,7 +1,11 @@
 # Most targets need only Go, git, make and bash. Their comments say what else they need.
 
-# With libusb and a C compiler, the Edge TPU driver uses libusb, otherwise the kernel's usbfs.
-export CGO_ENABLED = $(shell ./tools/libusb.sh)
+# With libusb and a C compiler, the Edge TPU driver uses libusb, otherwise the kernel's usbfs. The tag decides, because a
+# plain "go build" must not need libusb. make runs the script once, and only if a target needs the answer.
+LIBUSB = $(eval LIBUSB := $(shell ./tools/libusb.sh))$(LIBUSB)
+FLAGS := $(GOFLAGS)
+export CGO_ENABLED = $(LIBUSB)
+export GOFLAGS = $(strip $(FLAGS) $(if $(filter 1,$(CGO_ENABLED)),-tags=libusb))
 
 GO ?= go
 FUZZTIME ?= 10m
@@ -61,7 +65,7 @@ test-vm: go-is-there ## test the Edge TPU driver, cameras and buttons on a real 
 		if [ -e "$$p" ]; then mkdir -p "$$gate/models/images/$$l"; cp "$$p" "$$gate/models/images/$$l/"; fi; done; done; \
 	for l in $(wildcard $(SHARED)/datasets/clothing/*); do mkdir -p "$$gate/models/clothing/$${l##*/}"; \
 		ls "$$l" | head -n 6 | while read -r p; do cp "$$l/$$p" "$$gate/models/clothing/$${l##*/}/"; done; done; \
-	CGO_ENABLED=1 $(GO) test -c -o "$$gate/libusb.test" ./tpu/emulator; \
+	CGO_ENABLED=1 $(GO) test -tags libusb -c -o "$$gate/libusb.test" ./tpu/emulator; \
 	export CGO_ENABLED=0; $(GO) test -c -o "$$gate/usbfs.test" ./tpu/emulator; \
 	$(GO) test -c -o "$$gate/car.test" ./imprint/serve; $(GO) build -o "$$gate" ./cmd/imprint ./cmd/edgetpu-emulator; \
 	$(GO) run ./tools/vm -timeout 20m "$$gate" env IMPRINT_VM=1 sh -c \

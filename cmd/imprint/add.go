@@ -88,9 +88,16 @@ func add(c *cli.Context) error {
 		for _, it := range photos {
 			err = otherCase(err, it.Label, before)
 		}
+		if name := text(c, "backbone"); fresh != nil && name != "" {
+			err = hinted{err, hintOfNew(hint(err, "add"), name)}
+		}
 		return err
 	}
 	warnOfTypos(c, before, ws.Classes())
+	warnOfQuantization(c, ws)
+	if d := text(c, "device"); d != "" && d != "auto" && added.Devices["cpu"] > 0 && ws.Settings().Layout == classifier.TPU {
+		note(c, "the CPU embedded the photos: in the layout tpu, Edge TPUs only classify")
+	}
 	if asJSON(c) {
 		return printAdded(c, added, ws)
 	}
@@ -105,6 +112,16 @@ func add(c *cli.Context) error {
 	say(c, lines...)
 	detail(c, addedDetails(added, fresh, s)...)
 	return nil
+}
+
+// hintOfNew adds to a hint about a new workspace that its backbone must be named again:
+// nothing was written that could remember it.
+func hintOfNew(hint, backbone string) string {
+	again := "no workspace was made, so give --backbone " + shellQuote(backbone) + " again next time"
+	if hint == "" {
+		return again
+	}
+	return hint + "; " + again
 }
 
 // mustBeOneClass returns a usage error if --label is given for a folder whose
@@ -157,6 +174,8 @@ func allKnown(a *imprint.Added) bool {
 func noneAdded(err error, skipped []imprint.Skipped) error {
 	if slices.ContainsFunc(skipped, func(s imprint.Skipped) bool { return strings.Contains(s.Reason, "HEIC") }) {
 		err = hinted{err, heicHint}
+	} else if !slices.ContainsFunc(skipped, func(s imprint.Skipped) bool { return !strings.Contains(s.Reason, dataset.ErrEmpty.Error()) }) {
+		err = hinted{err, "copy or download it again: a file of 0 bytes is no photo"}
 	}
 	return dataError{err}
 }

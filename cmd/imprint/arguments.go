@@ -169,6 +169,10 @@ func checkValue(f cli.Flag, name, value string) error {
 		if _, err := strconv.Atoi(value); err != nil {
 			return usagef("--%s %q is not a whole number", name, value)
 		}
+	case *cli.Float64Flag:
+		if _, err := strconv.ParseFloat(value, 64); err != nil {
+			return usagef("--%s %q is not a number", name, value)
+		}
 	case *cli.BoolFlag:
 		if _, err := strconv.ParseBool(value); err != nil {
 			return usagef("--%s=%s is neither true nor false", name, value)

@@ -61,7 +61,7 @@ var errInterrupted = errors.New("interrupted")
 // dataErrors lists the errors for files that are damaged or of the wrong kind.
 var dataErrors = []error{
 	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
-	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported, tflite.ErrNoModel, predict.ErrLabels,
+	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported, tflite.ErrNoModel, predict.ErrLabels, predict.ErrNotClassifier,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
 	classifier.ErrShape, classifier.ErrExamples, classifier.ErrRate, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
 	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
@@ -117,6 +117,7 @@ var hints = []struct {
 	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown or --keep-classes"},
 	{is(imprint.ErrNoClasses), "add photos first: imprint add --label NAME PHOTOS"},
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},
+	{is(classifier.ErrLabelTaken), "give that class another name: imprint rename " + classifier.UnknownLabel + " NAME; or turn the answer off with --unknown 0"},
 	{is(imprint.ErrUnknown), "turn it off with --unknown 0"},
 	{is(imprint.ErrLocked), "wait for that process, or end it"},
 	{is(dataset.ErrHEIC), heicHint},
@@ -124,6 +125,7 @@ var hints = []struct {
 	{is(dataset.ErrTub), "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"},
 	{is(dataset.ErrNoLabel), "name the class with --label NAME, or give a folder that holds one folder of photos per class"},
 	{is(backbone.ErrNoEmbedding), "imprint inspect -v FILE lists the tensors; choose one with --embedding TENSOR"},
+	{is(predict.ErrNotClassifier), "a workspace's classifier is its model.tflite; imprint add --backbone FILE trains classes on an embedding extractor"},
 	{is(backbone.ErrUnsupportedOperator), "imprint inspect -v FILE lists the operators; for a compiled model, use the file that it was compiled from, without _edgetpu"},
 	{is(compiled.ErrUncompiled), "--uncompiled is the file that --compiled was made from, usually with the same name without _edgetpu"},
 	{is(compiled.ErrCompiled), "imprint inspect -v --uncompiled UNCOMPILED COMPILED shows the layers of the compiled model"},

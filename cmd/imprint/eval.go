@@ -90,7 +90,9 @@ func eval(c *cli.Context) error {
 		if err := report.Write(c.Context, file, ev.Evaluation, ev.resize); err != nil {
 			return err
 		}
-		note(c, "wrote "+c.String("report"))
+		if !asJSON(c) { // there it would be a warning
+			note(c, "wrote "+c.String("report"))
+		}
 	}
 	if asJSON(c) {
 		return printJSON(c.App.Writer, ev.Evaluation)
@@ -241,6 +243,22 @@ func evalWorkspace(c *cli.Context, heads []classifier.Method, support []int, cur
 		heads = []classifier.Method{ws.Settings().Head}
 	}
 	ev.Evaluation, err = set.LeaveOneOut(c.Context, heads, support, c.Int("episodes"))
+	if err == nil && c.IsSet("support") {
+		tellLeftOut(c, ev.Evaluation, support)
+	}
 	ev.resize, ev.classes, ev.advice = ws.Settings().Resize, ws.Classes(), ws.Head().Advice
 	return ev, err
+}
+
+// tellLeftOut names the numbers in --support for which the workspace has too few photos.
+func tellLeftOut(c *cli.Context, ev *evaluate.Evaluation, support []int) {
+	var left []string
+	for _, n := range support {
+		if !slices.ContainsFunc(ev.Results, func(r evaluate.Accuracy) bool { return r.Support == n }) {
+			left = append(left, fmt.Sprint(n))
+		}
+	}
+	if len(left) > 0 {
+		note(c, fmt.Sprintf("no episodes with %s photos per class: no class has more", enumerate(left)))
+	}
 }

@@ -22,8 +22,8 @@ type (
 		All    int `json:"operators"`
 		// Cut is the first operator after those on the Edge TPU, or −1.
 		Cut        int `json:"cut"`
-		Parameters int `json:"parameter_bytes"`
-		Memory     int `json:"memory_bytes"` // approximate memory of the chip
+		Parameters int `json:"parameter_bytes"` // an estimate for an uncompiled model
+		Memory     int `json:"memory_bytes"`    // approximate memory of the chip
 		Streamed   int `json:"parameter_bytes_streamed"`
 		// CPU lists the operators that run on the CPU.
 		CPU    []cpuReport   `json:"on_cpu,omitempty"`

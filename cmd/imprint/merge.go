@@ -35,6 +35,9 @@ func merge(c *cli.Context) error {
 	if err := needArgs(c, 1, -1); err != nil {
 		return err
 	}
+	if err := mustExist(c.Args().Slice()...); err != nil {
+		return err
+	}
 	dir, o, err := workspaceOptions(c)
 	if err != nil {
 		return err

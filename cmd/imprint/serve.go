@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -74,6 +75,9 @@ func runServe(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
+	if err := checkAddress(c.String("listen")); err != nil {
+		return err
+	}
 	// From here on, a slow reader of the output can't block the server, and one that exits can't
 	// end it.
 	defer detachOutput(c)()
@@ -131,6 +135,21 @@ func runServe(c *cli.Context) error {
 	stop()
 	others.Wait()
 	return err
+}
+
+// checkAddress refuses an address for --listen that is not host:port.
+func checkAddress(addr string) error {
+	if addr == "none" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return usagef("--listen %q: want host:port, such as 127.0.0.1:8230, or none", addr)
+	}
+	return nil
 }
 
 // announce prints the address of a listener.

@@ -202,7 +202,7 @@ func shellQuote(word string) string {
 // nearest returns the first name that begins with given, or else the most similar one, or "" if
 // more than about a third of the letters differ.
 func nearest(given string, names []string) string {
-	best, least := "", len(given)/3+2
+	best, least := "", max(len(given)/3, 1)+1
 	for _, name := range names {
 		if len(name) < 2 || len(given) < 2 {
 			continue

@@ -86,8 +86,14 @@ func placeOf(group []imprint.Skipped) string {
 
 // skipReason returns the reason without the photo's path.
 func skipReason(s imprint.Skipped) string {
-	if _, after, ok := strings.Cut(s.Reason, s.Path+": "); ok && s.Path != "" {
+	if s.Path == "" {
+		return s.Reason
+	}
+	if _, after, ok := strings.Cut(s.Reason, s.Path+": "); ok {
 		return after
+	}
+	if after, ok := strings.CutPrefix(s.Reason, s.Path+" "); ok {
+		return "it " + after // "does not exist"
 	}
 	return s.Reason
 }

@@ -122,6 +122,7 @@ func change(c *cli.Context, verb func(*imprint.Workspace) (changed, error)) erro
 	if err != nil {
 		return err
 	}
+	warnOfQuantization(c, ws)
 	s := summarize(ws)
 	if asJSON(c) {
 		a := after{Estimate: s.estimate, Generation: s.generation}
@@ -133,6 +134,13 @@ func change(c *cli.Context, verb func(*imprint.Workspace) (changed, error)) erro
 	say(c, did.lines(s)...)
 	detail(c, s.details()...)
 	return nil
+}
+
+// warnOfQuantization warns of a compiled model that hardly gives the trained model's answers.
+func warnOfQuantization(c *cli.Context, ws *imprint.Workspace) {
+	if w := ws.Written(); lossy(w) {
+		warn(c, "%s", writtenLine(w))
+	}
 }
 
 // summarize returns the summary of a workspace.
