@@ -45,11 +45,11 @@ docs/accuracy.md explains the numbers.`,
 	}
 }
 
-// evaluated is an evaluation with the other data that its output needs.
+// evaluated is an evaluation and the other data that its output needs.
 type evaluated struct {
 	*evaluate.Evaluation
 	resize  dataset.Resize
-	classes []imprint.Class    // classes of the workspace, if that was evaluated
+	classes []imprint.Class    // classes of the evaluated workspace, or nil
 	advice  *classifier.Advice // advice for the workspace, or nil
 	details []string           // for a folder of photos, lines for --verbose
 }

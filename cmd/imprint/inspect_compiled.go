@@ -42,7 +42,7 @@ type (
 		Scale     float32 `json:"scale"`
 		ZeroPoint int     `json:"zero_point"` // for the device's unsigned bytes
 		Bytes     int     `json:"bytes_on_the_wire"`
-		Tiles     int     `json:"tiles,omitempty"` // number of tiles that the bytes are in; 0 if they are in tensor order
+		Tiles     int     `json:"tiles,omitempty"` // number of tiles that hold the bytes; 0 if the bytes are in tensor order
 	}
 )
 

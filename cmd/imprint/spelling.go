@@ -27,7 +27,7 @@ func didYouMean(given string, names []string) string {
 	return ""
 }
 
-// sentence appends a question to an error text, unless it is "".
+// sentence appends a question to an error text, unless question is "".
 func sentence(text, question string) string {
 	if question == "" {
 		return text
@@ -181,7 +181,7 @@ func typo(a, b string) bool {
 	return len([]rune(a)) != len([]rune(b)) || n > 4 || sorted(a) == sorted(b)
 }
 
-// sorted returns a word with its letters in order.
+// sorted returns the letters of a word in alphabetical order.
 func sorted(word string) string {
 	letters := []rune(word)
 	slices.Sort(letters)
