@@ -35,8 +35,8 @@ effect at once. SIGHUP reloads the workspace. Clients on the network need a toke
 is part of the printed address.
 
 Buttons are on gamepads, keyboards or GPIO pins; evtest shows their codes. Actions
-are teach:LABEL (while held), remove:LABEL, undo and reload. With --keys, which can't see
-a release, the first press starts training, the next one ends it, and Escape cancels it.
+are teach:LABEL (while held), remove:LABEL, undo and reload. A terminal can't report a
+release: with --keys, the first press starts training, the next ends it, Escape cancels it.
 
 Examples:
    imprint serve --source camera:/dev/video0
