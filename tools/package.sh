@@ -21,7 +21,7 @@ unset GOFLAGS
 export CGO_ENABLED=0 STAGE ARCH VERSION SOURCE_DATE_EPOCH
 program_version=$(tools/release.sh --version)
 DATE=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) # nfpm gives all files this time
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) # nfpm uses this time for all files
 VERSION=$program_version
 [[ $VERSION == [0-9]*.* ]] || VERSION=0~git${DATE:0:4}${DATE:5:2}${DATE:8:2}.$program_version
 

@@ -114,7 +114,7 @@ func model(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o644))
 }
 
-// compiledModel returns a model like those compiled for the Edge TPU: its only operator is a custom
+// compiledModel returns a model that looks compiled for the Edge TPU: its only operator is a custom
 // operator, with a damaged program.
 func compiledModel(ts *testscript.TestScript) []byte {
 	m, err := tflite.Parse(backbonetest.Extractor())

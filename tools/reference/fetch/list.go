@@ -117,7 +117,7 @@ func (l *list) size() (n int64) {
 	return n
 }
 
-// pin sets all sizes and checksums to those of the files in folder. A golden's files may be missing.
+// pin takes all sizes and checksums from the files in folder. A golden's files may be missing.
 func (l *list) pin(folder string) error {
 	for _, f := range l.files {
 		b, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(f.path)))
