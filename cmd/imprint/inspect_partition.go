@@ -34,7 +34,7 @@ type (
 		Name     string `json:"name"`
 		Before   bool   `json:"before,omitempty"` // the operator runs before the Edge TPU's part
 		Why      string `json:"why,omitempty"`
-		Reads    *int   `json:"reads,omitempty"` // the operator on the CPU that it depends on, if that is the reason
+		Reads    *int   `json:"reads,omitempty"` // the operator on the CPU that this operator depends on, if that keeps it on the CPU
 	}
 	// placeReport describes where the compiled model contains an operator of the uncompiled model.
 	placeReport struct {

@@ -27,7 +27,7 @@ HOLDING = 'holding'    # a teach button is held, and the server collects photos
 LEARNING = 'learning'  # the button was released, and the server adds the photos
 EMPTY = 'empty'        # the workspace has no classes yet
 WAITING = 'waiting'    # the server runs but has sent no recent result
-OFFLINE = 'offline'    # no server at the socket
+OFFLINE = 'offline'    # no server answers on the socket
 
 
 def add_imprint(V, cfg, ctr=None):

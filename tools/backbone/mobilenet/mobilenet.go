@@ -152,8 +152,9 @@ func (b *builder) operator(code tflite.BuiltinOperator, o tflite.Options, in []i
 	})
 }
 
-// convolution adds layer l. The layer reads tensor number at, which has the given scale.
-// convolution returns the number of the output tensor, with the width and height size.
+// convolution adds layer l, which reads the tensor with index at. scale is the scale of that
+// tensor. convolution returns the index of the output tensor; size is the output's width and
+// height.
 func (b *builder) convolution(l *Layer, name string, at int32, size int, scale float32) (int32, error) {
 	q := quantize(l.Weights)
 	k := int32(l.Kernel)
