@@ -38,7 +38,7 @@ imprint ($VERSION) stable; urgency=medium
  -- The imprint authors <imprintkit@users.noreply.github.com>  $(git log -1 --format=%cD)
 END
 
-# The licences of everything that the program contains.
+# The licenses of everything that the program contains.
 {
 	echo "imprint is licensed under the Apache License, version 2.0, which is in /usr/share/common-licenses/Apache-2.0 on"
 	echo "Debian systems. Source: https://github.com/imprintkit/imprint"

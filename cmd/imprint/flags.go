@@ -50,17 +50,17 @@ func negativeFlag() cli.Flag {
 }
 
 func unknownRateFlag() cli.Flag {
-	return &cli.Float64Flag{Name: "unknown", Usage: "answer \"unknown\" for things never trained; `RATE` of them, such as 0.05, may slip through; 0 turns it off", DefaultText: "the workspace's, or 0"}
+	return &cli.Float64Flag{Name: "unknown", Usage: "answer \"unknown\" for things outside your classes; a proportion `RATE` of them, such as 0.05, may slip through; 0 turns rejection off", DefaultText: "the workspace's, or 0"}
 }
 
 func resizeFlag() cli.Flag {
-	return &cli.StringFlag{Name: "resize", Category: advanced, Usage: "resize photos by `MODE`: " + orList(resizeModes) + "; it can't change once there are photos", DefaultText: "the workspace's or the model's, or crop"}
+	return &cli.StringFlag{Name: "resize", Category: advanced, Usage: "resize photos by `MODE`: " + orList(resizeModes) + "; the mode can't change once there are photos", DefaultText: "the workspace's or the model's, or crop"}
 }
 
 // autoResizeFlag returns resizeFlag for commands that can choose the mode by accuracy.
 func autoResizeFlag() cli.Flag {
 	f := resizeFlag().(*cli.StringFlag)
-	f.Usage = "resize photos by `MODE`: " + orList(autoResizeModes) + "; it can't change once there are photos"
+	f.Usage = "resize photos by `MODE`: " + orList(autoResizeModes) + "; the mode can't change once there are photos"
 	return f
 }
 
@@ -73,7 +73,7 @@ func compiledFlag() cli.Flag {
 }
 
 func uncompiledFlag() cli.Flag {
-	return &cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "use `MODEL`, a file or name, as the uncompiled form of --compiled", DefaultText: "the workspace's"}
+	return &cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "read the uncompiled form of the compiled model from `MODEL`, a file or name", DefaultText: "the workspace's"}
 }
 
 func headFlag() cli.Flag {

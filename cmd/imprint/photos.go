@@ -152,7 +152,7 @@ func leftOut(left []dataset.Skipped) []imprint.Skipped {
 }
 
 // interruptible returns the result of read, or the error of ctx if ctx is done first. A blocked
-// read from a terminal or a pipe can't be cancelled, so it is left running until the process exits.
+// read from a terminal or a pipe can't be canceled, so it is left running until the process exits.
 func interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	var v T
 	var err error

@@ -59,7 +59,7 @@ class ImprintPart:
     inputs lists the kind of each input of the part:
 
     - 'image': an array from the camera, uint8, of shape (height, width, 3) in RGB or
-      (height, width) in grey. The part sends it to the server to classify.
+      (height, width) in gray. The part sends it to the server to classify.
     - an action, for a button of the web page: 'teach:LABEL', 'remove:LABEL', 'undo' or
       'reload'. For 'teach', the first press starts teaching and the second ends it.
 

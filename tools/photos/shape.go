@@ -183,7 +183,7 @@ func (b *box) hit(o, d vector) (float64, vector, vector, bool) {
 
 // arrow is an arrow cut out of a board that stands upright.
 type arrow struct {
-	length, shaft, head, headLength float64 // half of each dimension, but the full headLength
+	length, shaft, head, headLength float64 // half of each dimension except headLength
 	lift                            float64
 	point, turn                     turn
 	color                           vector

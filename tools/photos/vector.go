@@ -78,7 +78,7 @@ func lattice(x, y, seed int64) float64 {
 	return float64(h>>40) / (1 << 24)
 }
 
-// clouds returns smooth noise from 0 to 1.
+// clouds returns smooth noise with values from 0 to 1.
 func clouds(x, y float64, seed int64) float64 {
 	fx, fy := math.Floor(x), math.Floor(y)
 	tx, ty := x-fx, y-fy
