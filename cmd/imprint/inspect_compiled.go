@@ -6,7 +6,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// These describe an operator compiled for the Edge TPU in JSON.
+// These describe in JSON an operator that was compiled for the Edge TPU.
 type (
 	packageReport struct {
 		MinRuntime  int                `json:"min_runtime_version"`

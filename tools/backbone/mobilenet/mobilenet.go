@@ -46,7 +46,7 @@ type Layer struct {
 	Bias    []float32 // one per output channel
 }
 
-// Weights are the layers from the input to the embedding.
+// Weights contains the layers from the input to the embedding.
 type Weights []Layer
 
 // layers returns the 27 layers without their weights.
