@@ -104,7 +104,7 @@ type changed struct {
 	object func(after) any
 }
 
-// after is the state of the workspace after a change.
+// after describes in JSON the workspace after a change.
 type after struct {
 	Estimate   classifier.Estimate `json:"estimate"`
 	Generation uint64              `json:"generation"`
