@@ -20,7 +20,7 @@ demo: go-is-there ## train and classify rendered photos
 test: go-is-there ## run all tests
 	$(GO) test ./...
 
-testdata: go-is-there ## download the reference files that tests compare with, 70 MB, into testdata/reference
+testdata: go-is-there ## download the tests' reference files, 70 MB, into testdata/reference
 	CGO_ENABLED=0 $(GO) run ./tools/reference/fetch
 
 bench: go-is-there ## run all benchmarks
@@ -32,7 +32,7 @@ fuzz: go-is-there ## run every fuzz target for FUZZTIME (10m)
 build: go-is-there ## build the commands into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
-release: go-is-there ## build programs for all platforms, Debian packages and their SHA-256 into dist/
+release: go-is-there ## build programs for all platforms, Debian packages and SHA256SUMS into dist/
 	./tools/release.sh
 	./tools/package.sh
 
@@ -81,8 +81,8 @@ help: ## list the targets
 clean: ## remove bin and dist
 	rm -rf bin dist
 
-# Go 1.21 and newer download the version that go.mod asks for. Older ones cannot read go.mod and fail with an unclear
-# error. The version is checked in / because an old Go rejects our go.mod.
+# Go 1.21 and newer download the version that go.mod asks for. Older versions cannot read go.mod and fail with an
+# unclear error. The version is checked in / because an old Go rejects our go.mod.
 go-is-there:
 	@command -v $(GO) >/dev/null || { echo "Go is not installed. Version 1.21 or newer is needed: https://go.dev/dl/" >&2; exit 1; }
 	@case "$$(cd / && GOTOOLCHAIN=local $(GO) env GOVERSION)" in \

@@ -102,7 +102,7 @@ func add(c *cli.Context) error {
 		return printAdded(c, added, ws)
 	}
 	if allKnown(added) && !verbose(c) {
-		return nil // the notes already say so
+		return nil // the notes on skipped photos already say so
 	}
 	s := summarize(ws)
 	lines := addedLines(added, s)
@@ -169,8 +169,8 @@ func allKnown(a *imprint.Added) bool {
 	return a.Photos+a.Negatives == 0 && !slices.ContainsFunc(a.Skipped, func(s imprint.Skipped) bool { return !s.Duplicate })
 }
 
-// noneAdded turns the error that no photo could be read into a data error, with a hint
-// if one of them is HEIC.
+// noneAdded turns the error that no photo could be read into a data error, with a hint if one of
+// the photos is a HEIC file.
 func noneAdded(err error, skipped []imprint.Skipped) error {
 	if slices.ContainsFunc(skipped, func(s imprint.Skipped) bool { return strings.Contains(s.Reason, "HEIC") }) {
 		err = hinted{err, heicHint}
@@ -191,7 +191,7 @@ func warnOfTypos(c *cli.Context, before, now []imprint.Class) {
 		}
 		for _, other := range now {
 			if other.Label != class.Label && typo(class.Label, other.Label) {
-				warn(c, "%q is a new class; did you mean %q? imprint undo takes it back", class.Label, other.Label)
+				warn(c, "%q is a new class; did you mean %q? imprint undo removes it", class.Label, other.Label)
 				break
 			}
 		}
@@ -211,8 +211,7 @@ func printAdded(c *cli.Context, added *imprint.Added, ws *imprint.Workspace) err
 	}{added, head{h.Recipe, h.Candidates}, added.Estimate, ms(added.Elapsed), ws.Generation(), ws.ModelPath(), ws.Written()})
 }
 
-// head is the JSON for how the last layer was trained and which candidates were
-// compared.
+// head describes in JSON how the last layer was trained and which candidates were compared.
 type head struct {
 	classifier.Recipe
 	Candidates []classifier.Candidate `json:"tried,omitempty"`

@@ -68,7 +68,7 @@ var dataErrors = []error{
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 
-// usageErrors lists the errors for wrong flags.
+// usageErrors lists the errors for invalid flags.
 var usageErrors = []error{pool.ErrDevice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
 
 func exitStatus(err error) int {
@@ -96,7 +96,7 @@ func isAny(err error, list []error) bool {
 	return slices.ContainsFunc(list, func(e error) bool { return errors.Is(err, e) })
 }
 
-// hints lists what the user can do about each kind of error. The first match counts.
+// hints lists what the user can do about each kind of error. hint returns the first match.
 var hints = []struct {
 	match func(error) bool
 	hint  string
@@ -106,7 +106,7 @@ var hints = []struct {
 	{is(tpu.ErrFirmware), "fetch it with imprint models pull firmware; an installed libedgetpu includes it too"},
 	{is(imprint.ErrNeedsCompiled), "name both models with --compiled MODEL --uncompiled MODEL; the workspace keeps copies"},
 	{is(pool.ErrNotCompiled), "use the compiled model, whose name usually ends in _edgetpu, or --device cpu"},
-	{func(err error) bool { return onDevice(err) && errors.Is(err, backbone.ErrCompiled) }, "imprint doctor finds the problem; --uncompiled FILE runs the model that it was compiled from on the CPU"},
+	{func(err error) bool { return onDevice(err) && errors.Is(err, backbone.ErrCompiled) }, "imprint doctor finds the problem; --uncompiled FILE runs the uncompiled model on the CPU"},
 	{onDevice, "imprint doctor finds the problem"},
 	{is(models.ErrUnknown), "see imprint models list"},
 	{is(models.ErrNotPulled), pullHint},
@@ -146,8 +146,8 @@ func is(target error) func(error) bool {
 
 func onDevice(err error) bool { return tpu.IsDeviceError(err) }
 
-// lostModel returns a function that matches errors about a workspace's copy of a model that is
-// missing or has changed. The copy's file name begins with one of prefixes.
+// lostModel returns a function that reports whether an error means that a workspace's copy of a
+// model is missing or has changed. The copy's file name begins with one of the prefixes.
 func lostModel(prefixes ...string) func(error) bool {
 	return func(err error) bool {
 		return (errors.Is(err, imprint.ErrCorrupt) || errors.Is(err, imprint.ErrNoBackbone)) &&

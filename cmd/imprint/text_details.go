@@ -69,8 +69,8 @@ func headLine(r classifier.Recipe, candidates []classifier.Candidate, asked clas
 	return line + mean + ")"
 }
 
-// estimateLine says which photos the accuracy was measured on. It returns "" if it was not
-// measured.
+// estimateLine says which photos the accuracy was measured on. If there was no measurement, it
+// returns "".
 func estimateLine(e classifier.Estimate, classes []imprint.Class) string {
 	if len(classes) < 2 || e.Total == 0 {
 		return ""

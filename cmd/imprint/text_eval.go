@@ -61,7 +61,7 @@ func curveText(results []evaluate.Accuracy, head string) string {
 	return strings.Join(parts, ", ")
 }
 
-// evaluationAdvice returns the line that helps the user most.
+// evaluationAdvice returns the most useful line of advice.
 func evaluationAdvice(ev evaluated) string {
 	switch tip := tipLine(ev.advice); {
 	case len(ev.OpenSet) > 0:

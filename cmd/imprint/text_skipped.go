@@ -14,8 +14,8 @@ func skippedLines(skipped []imprint.Skipped, all bool) []string {
 	return skippedFor(nil, skipped, all)
 }
 
-// skippedFor does the same as skippedLines. The map wanted has the label for each path; skippedFor
-// also says how to move photos that are in another class.
+// skippedFor is like skippedLines, but also says how to move photos that are in another class.
+// wanted maps each path to its label.
 func skippedFor(wanted map[string]string, skipped []imprint.Skipped, all bool) []string {
 	var lines []string
 	for _, group := range groupSkipped(wanted, skipped, all) {
