@@ -18,8 +18,8 @@ const (
 	TFLite Arithmetic = iota
 	// EdgeTPU rounds as the Edge TPU does, to predict a device's results on the CPU. It
 	// applies to CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, ADD, MUL, AVERAGE_POOL_2D
-	// and QUANTIZE on 8-bit values. All other operators round as with TFLite, because the
-	// device's rounding in them is unknown.
+	// and QUANTIZE on 8-bit values. All other operators round as with TFLite, because it
+	// is not known how the device rounds in them.
 	EdgeTPU
 )
 
@@ -31,7 +31,7 @@ func (a Arithmetic) String() string {
 	return "tflite"
 }
 
-// ParseArithmetic returns the Arithmetic whose String is s.
+// ParseArithmetic parses "tflite" or "edgetpu".
 func ParseArithmetic(s string) (Arithmetic, error) {
 	for _, a := range []Arithmetic{TFLite, EdgeTPU} {
 		if s == a.String() {

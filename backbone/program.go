@@ -18,8 +18,8 @@ import (
 // processors, so that everything fits into the address space.
 const MaxArena = 1 << (28 + 2*(^uint(0)>>63))
 
-// maxParts limits the operators and the tensors of a model, so that planning memory
-// takes little time. Real networks have far fewer.
+// maxParts is the maximum number of operators in a model, and also of tensors. The limit
+// keeps memory planning fast. Real networks have far fewer.
 const maxParts = 1 << 14
 
 // A program is a model prepared to run. Clones of an Interpreter share it.
@@ -233,9 +233,9 @@ func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOpt
 		return nil, err
 	}
 	if len(b.in) > 1 && b.in[1] != nil && len(b.in[1].Shape) > 0 && b.in[1].Shape[0] > 0 {
-		// Operators may share one constant, so without a limit a small file could
-		// demand any amount of prepared weights. Packing takes up to 3 bytes for each
-		// weight, in groups of 6 channels or more, and up to 64 for each channel.
+		// Operators may share a constant, so without a limit a small file could require
+		// any amount of memory for prepared weights. Packed weights take up to 3 bytes
+		// per weight, plus padding, and up to 64 bytes per channel.
 		n, channels := int64(len(b.in[1].Data)), int64(b.in[1].Shape[0])
 		p.weightSize += 3*n + 16*(n/channels) + 64*channels
 		if p.weightSize > MaxArena {

@@ -39,8 +39,8 @@ func Classifier(classes int) []byte {
 	return mustEncode(b)
 }
 
-// Photo returns a PNG of 40×30 pixels. kind determines its waves and color, and seed its
-// noise. Photos of one kind have similar embeddings.
+// Photo returns a PNG of 40×30 pixels. The kind determines its waves and color, and the
+// seed determines its noise. Photos of one kind have similar embeddings.
 func Photo(kind, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(kind, seed))
 	base := [3]float64{}
@@ -65,9 +65,10 @@ func Photo(kind, seed uint64) []byte {
 	return b.Bytes()
 }
 
-// WidePhoto returns a PNG of 80×30 pixels that shows its class, 0 or 1, in one part only:
-// the left and right quarters if margins is set, the middle half if not. About 60 % of
-// the blocks in that part have the color of the class, and all others have random colors.
+// WidePhoto returns a PNG of 80×30 pixels. Only one part of it shows the class, 0 or 1:
+// the left and right quarters if margins is set, otherwise the middle half. About 60 % of
+// the blocks in that part have the color of the class. All other blocks have random
+// colors.
 func WidePhoto(class int, margins bool, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, uint64(class)))
 	img := image.NewNRGBA(image.Rect(0, 0, 80, 30))
