@@ -16,8 +16,8 @@ type elementwise struct {
 	adder  adder // for operands of the same shape; may be nil
 }
 
-// A sum describes ADD of x and y to an implementation:
-// scale.apply(terms[0](x) + terms[1](y)) + zero, clamped to lo…hi.
+// A sum tells an implementation how to compute ADD of x and y: scale.apply(terms[0](x)
+// + terms[1](y)) + zero, clamped to lo…hi.
 type sum struct {
 	terms        [2]term
 	signed       bool // operands are int8

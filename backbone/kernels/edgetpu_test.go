@@ -49,7 +49,8 @@ func TestStage(t *testing.T) {
 	}
 }
 
-// TestFraction checks that no fraction within the limit is closer.
+// TestFraction checks that no fraction with a denominator up to maxFraction is closer to
+// the quotient than the result of fraction.
 func TestFraction(t *testing.T) {
 	for _, c := range [][2]float32{{1, 1}, {1, 2}, {0.3, 0.7}, {0.023528477, 0.11639768}, {1e-9, 1}, {1, 65534}, {0.99999, 1}, {3, 3.0000002}} {
 		p, q := fraction(c[0], c[1])
@@ -68,8 +69,8 @@ func TestFraction(t *testing.T) {
 	}
 }
 
-// TestEdgeTPUOperators compares the results for all pairs of codes, except near ties,
-// with the formula in real numbers.
+// TestEdgeTPUOperators compares each operator's results with its formula in real numbers,
+// for all pairs of codes except near ties.
 func TestEdgeTPUOperators(t *testing.T) {
 	all := make([]byte, 256)
 	for i := range all {
@@ -94,7 +95,7 @@ func TestEdgeTPUOperators(t *testing.T) {
 		}, 17},
 		"quantize": {must(NewEdgeTPUQuantize(tensor(Uint8, 0.1, 5, 256), tensor(Int8, 0.13, -128, 256))), [][]byte{all}, func(i int) float64 {
 			return 0.1 * float64(i-5) / 0.13
-		}, 0}, // as an unsigned byte
+		}, 0}, // after conversion to uint8
 	} {
 		n := 256
 		if len(c.in) > 1 {

@@ -16,7 +16,7 @@ type fullyConnected struct {
 	product
 	channels, depth int
 	batch           int // rows
-	columns         int // parts into which the channels divide
+	columns         int // number of parts that the channels are divided into
 }
 
 // NewFullyConnected returns a Kernel for FULLY_CONNECTED, which multiplies in, as rows of

@@ -1,8 +1,8 @@
 // Package kernels computes the operators of quantized TensorFlow Lite models. On every
-// processor, results are bit-identical to those of TensorFlow Lite 2.9.0 on x86-64 with
-// AVX2. Only the float32 forms of operators may differ from it in the last places. Call a
-// constructor such as [NewConv2D], which checks the operands and packs the weights, then
-// run the [Kernel] it returns.
+// processor, results are bit-identical to TensorFlow Lite 2.9.0 on x86-64 with AVX2. Only
+// the float32 forms of operators may differ from TensorFlow Lite in the last places. Call
+// a constructor such as [NewConv2D], which checks the operands and packs the weights,
+// then run the [Kernel] it returns.
 //
 // A Kernel is immutable. It is safe for concurrent use by multiple goroutines, each with
 // its own [Args]. Running a Kernel does not allocate, start goroutines or fail.
@@ -12,7 +12,7 @@
 // The operators that take the most time are in assembly for processors with the right
 // instructions. [Implementation] returns the name of the implementation in use. The
 // environment variable IMPRINT_KERNELS selects another one, and the build tag purego
-// leaves only plain Go. All implementations give the same bytes.
+// leaves only plain Go. All implementations produce the same bytes.
 //
 // Tensors are row-major, images are NHWC and elements are little-endian.
 package kernels
@@ -114,8 +114,8 @@ func (t *Tensor) Elements() int {
 // Bytes returns the size of the tensor in bytes.
 func (t *Tensor) Bytes() int { return t.Elements() * t.Type.Size() }
 
-// Args holds the memory of one run. Slices must have the sizes of the tensors that the
-// kernel was made for. Out must not overlap an input.
+// Args holds the memory of one run. Each slice must have the size of its tensor in the
+// constructor's arguments. Out must not overlap an input.
 type Args struct {
 	// In holds the inputs in the order of the constructor's arguments. The entries of
 	// constants are not used.
@@ -127,7 +127,7 @@ type Args struct {
 
 // A Kernel is an operator prepared for given shapes.
 type Kernel interface {
-	// Parts returns the number of parts into which the output divides, at least 1.
+	// Parts returns the number of parts, at least 1, that the output is divided into.
 	Parts() int
 	// Scratch returns the size of the scratch memory for one run, in bytes.
 	Scratch() int

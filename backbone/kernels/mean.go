@@ -160,7 +160,8 @@ func (k *mean) Run(a *Args, lo, hi int) {
 	}
 }
 
-// offset returns the offset in the input of element e of a sum.
+// offset returns the position of a sum's element e in the input, relative to the sum's
+// first element.
 func (k *mean) offset(e int) int {
 	p := 0
 	for i := len(k.reduced) - 1; i >= 0; i-- {
@@ -181,7 +182,7 @@ func sumRows[T byte | int8](sums []int32, in []T, rows, step int) {
 	}
 }
 
-// float computes output o, whose sum starts at element at.
+// float computes output o. Its sum starts at element at of the input.
 func (k *mean) float(a *Args, o, at int) {
 	var total float32
 	for e := range int(k.count) {

@@ -11,12 +11,12 @@ import (
 //go:generate go run -C asm . -out ../avx2_amd64.s -stubs ../avx2_stubs_amd64.go -pkg kernels
 
 // panelChannels is the number of output channels that the assembly computes together.
-// Other routines compute half as many, for the last channels.
+// Other routines compute half as many channels, at the end.
 const panelChannels = 16
 
-// A panel has the parameters with which the assembly requantizes the sums of
-// panelChannels channels. The generator in asm knows the offsets of the fields. Lanes are
-// in the order of laneChannel.
+// A panel has the parameters that the assembly needs to requantize the sums of
+// panelChannels channels. The generator in asm contains the offsets of the fields. Lanes
+// are in the order of laneChannel.
 //
 // The assembly multiplies a sum by the mantissa, adds round, and shifts the upper 32 bits
 // of the result. That combines the two roundings of a multiplier into one, because
@@ -100,7 +100,7 @@ func (p *panel) limit(zero, lo, hi int32, signed bool) {
 
 // shiftedLeft returns weights whose sums are shifted left as a panel requires: w itself
 // if no shift is needed, or nil if the weights would not fit in 16 bits or the sums in 32
-// bits. In sensible models they fit.
+// bits. In sensible models, everything fits.
 func (w *weights) shiftedLeft(away bool) *weights {
 	v := *w
 	for c := range v.channels {

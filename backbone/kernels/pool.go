@@ -25,7 +25,7 @@ type pool struct {
 }
 
 // NewAveragePool2D returns a Kernel for AVERAGE_POOL_2D of in, of shape (n, h, w, c), on
-// uint8, int8 or float32. Pixels outside of the image do not count.
+// uint8, int8 or float32. Pixels outside the image do not count.
 func NewAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	k, err := newPool(p, false, in, out)
 	if err != nil {
