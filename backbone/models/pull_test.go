@@ -116,8 +116,8 @@ func TestPullResumes(t *testing.T) {
 	}
 }
 
-// TestPullResumesAfterEveryBreak checks that a pull succeeds if every attempt gets some
-// bytes, however often the connection breaks.
+// TestPullResumesAfterEveryBreak checks that a pull succeeds as long as every attempt
+// gets some bytes, no matter how often the connection breaks.
 func TestPullResumesAfterEveryBreak(t *testing.T) {
 	p, b := fixture()
 	const step = 20_000 // more breaks than maxAttempts

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// maxTensorBytes is the maximum size of a tensor in bytes. Such sizes fit in an int on
-// every platform.
+// maxTensorBytes is the maximum size of a tensor in bytes. Sizes up to this limit fit in
+// an int on every platform.
 const maxTensorBytes = math.MaxInt32
 
 // check returns an error if an index or size in one part of the model does not match
@@ -138,7 +138,7 @@ func (t *Tensor) byteSize() (int, error) {
 func (t *Tensor) checkQuantization() error {
 	q := t.Quantization
 	if q == nil || q.opaque != nil {
-		return nil // scale and zero point have no meaning then
+		return nil // other details describe the quantization, not scale and zero point
 	}
 	for _, s := range q.Scale {
 		if math.IsNaN(float64(s)) || math.IsInf(float64(s), 0) {

@@ -2,13 +2,13 @@ package tflite
 
 import "fmt"
 
-// Encode returns the model as a file. The same Model always gives the same bytes. The
-// data of buffers and custom options start at multiples of 16 bytes. External
-// data, which followed the flatbuffer in the parsed file, becomes part of the flatbuffer.
+// Encode returns the model as a file. The same Model always encodes to the same bytes.
+// The data of buffers and custom options start at multiples of 16 bytes. External data,
+// which followed the flatbuffer in the parsed file, becomes part of the flatbuffer.
 //
 // The error wraps ErrUnsupported if the parsed file has a field that this package does
 // not know, ErrTooLarge if the file would exceed MaxFileSize, and ErrCorrupt if Parse
-// would not accept it, for instance because of a wrong index.
+// would not accept the file, for instance because of a wrong index.
 func (m *Model) Encode() ([]byte, error) {
 	if m.unknown != "" {
 		return nil, fmt.Errorf("encode model: unknown field %s: %w", m.unknown, ErrUnsupported)

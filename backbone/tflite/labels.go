@@ -21,11 +21,11 @@ func isLabels(file *node) bool {
 	return kind == fileAxisLabels || kind == fileValueLabels
 }
 
-// Labels returns the names of the classes in index order. They come from the file that
-// the metadata associates with the first output that has labels or, without one, from the
-// only associated text file or the only one with "label" in its name. The error wraps
-// ErrNoLabels if there is no such file. If the file cannot be read, the error also wraps
-// the reason. The model is valid in both cases.
+// Labels returns the names of the classes in index order. They come from the label file
+// of the first output that has one in the metadata. If no output has one, they come from
+// the only associated text file with "label" in its name, or from the only associated
+// text file. The error wraps ErrNoLabels if there is no label file. If the label file
+// cannot be read, the error also wraps the reason. The model is valid in both cases.
 func (m *Model) Labels() ([]string, error) {
 	archive, _, err := m.openArchive()
 	if err != nil {
@@ -169,8 +169,8 @@ func (m *Model) SetLabels(labels []string) error {
 	return nil
 }
 
-// replaceLabels stores labels in the archive, under a name with which Labels finds them,
-// and leaves the metadata unchanged. root is the readable part of the metadata.
+// replaceLabels stores labels in the archive and leaves the metadata unchanged. It uses a
+// file name that Labels finds. root is the metadata as far as it can be read.
 func (m *Model) replaceLabels(root *node, content string) error {
 	archive, _, err := m.openArchive()
 	if err != nil {
@@ -180,7 +180,7 @@ func (m *Model) replaceLabels(root *node, content string) error {
 	if name == "" || checkFileName(name) != nil {
 		name = labelsFile
 	}
-	var stale []string // files that Labels could mistake for the labels
+	var stale []string // old files that Labels could read instead
 	for _, f := range archive.File {
 		if lower := strings.ToLower(f.Name); f.Name != name && strings.HasSuffix(lower, ".txt") && strings.Contains(lower, "label") {
 			stale = append(stale, f.Name)
@@ -201,7 +201,8 @@ func padTensors(sub *node, slot, n int) {
 	sub.v[slot] = list[:n]
 }
 
-// unreferenced returns those names that no associated file in the metadata has.
+// unreferenced returns the names that do not belong to an associated file in the
+// metadata.
 func unreferenced(root *node, names []string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return mentions(root, name) })
 }

@@ -47,8 +47,8 @@ func (t OptionsType) String() string {
 	return fmt.Sprintf("OptionsType(%d)", uint8(t))
 }
 
-// Options are an operator's builtin options, an immutable value. The zero value means
-// that the operator has none.
+// Options are an operator's builtin options. They are immutable. The zero value means
+// that the operator has no options.
 //
 // A method such as Conv2D returns a typed view, in which absent fields have the schema's
 // default values. If the options are absent or of another type, all fields have their
@@ -76,7 +76,7 @@ func (o Options) fields(t OptionsType) *node {
 }
 
 // Conv2DOptions are the options of CONV_2D. The default stride is 0, which no runtime
-// accepts, and the default dilation 1.
+// accepts. The default dilation is 1.
 type Conv2DOptions struct {
 	Padding              Padding
 	StrideW, StrideH     int32
@@ -106,7 +106,7 @@ func (c Conv2DOptions) Options() Options {
 }
 
 // DepthwiseConv2DOptions are the options of DEPTHWISE_CONV_2D. The default stride is 0,
-// which no runtime accepts, and the default dilation 1.
+// which no runtime accepts. The default dilation is 1.
 type DepthwiseConv2DOptions struct {
 	Padding              Padding
 	StrideW, StrideH     int32
@@ -331,7 +331,7 @@ func (l L2NormOptions) Options() Options {
 	return o
 }
 
-// ReducerOptions are the options of MEAN, SUM and the other reductions. By default the
+// ReducerOptions are the options of MEAN, SUM and other reductions. By default, the
 // reduced dimensions are removed.
 type ReducerOptions struct{ KeepDims bool }
 

@@ -39,7 +39,7 @@ func Parse(b []byte) (*Model, error) {
 	return m, nil
 }
 
-// Verify returns nil if Parse accepts b, and otherwise its error.
+// Verify returns nil if Parse accepts b, and otherwise the error that Parse returns.
 func Verify(b []byte) error {
 	_, err := Parse(b)
 	return err

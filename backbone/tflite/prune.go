@@ -143,7 +143,8 @@ func renumbered(list, index []int32) []int32 {
 	return out
 }
 
-// remaining returns the entries whose tensor has a new index in list, with that index.
+// remaining returns the entries for tensors that are still in list, with their new
+// indices.
 func remaining(entries []TensorMap, index, list []int32) []TensorMap {
 	var out []TensorMap
 	for _, e := range entries {

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// A writer writes nodes front to back, each table before the ones it refers to, so that
+// A writer writes nodes front to back, each table before the tables it refers to, so that
 // every offset points forward. It writes equal vtables only once. No padding follows the
 // last object.
 type writer struct {

@@ -16,7 +16,7 @@ const (
 	MaxDepth = 8
 )
 
-// Errors are the errors that a Verifier wraps. They let each format report its own.
+// Errors are the errors that a Verifier wraps. Each format provides its own errors.
 type Errors struct {
 	Corrupt       error // means that the bytes break the format
 	TooLarge      error // means that a limit is exceeded
@@ -45,8 +45,8 @@ func NewVerifier(bytes int, errors Errors, unknown func(t *Table, slot int)) *Ve
 	return &Verifier{errors: errors, tables: MaxTables, bytes: bytes, unknown: unknown}
 }
 
-// Lenient makes v accept unions whose member the description lacks, and unions with a
-// type but no value, and returns v. Of an unknown member, v checks only the table's
+// Lenient makes v accept unions with a member that the description lacks, and unions with
+// a type but no value. It returns v. For an unknown member, v checks only the table's
 // header. Readers must then check [View.Member] before they call [View.Table].
 func (v *Verifier) Lenient() *Verifier {
 	v.lenient = true
@@ -54,8 +54,8 @@ func (v *Verifier) Lenient() *Verifier {
 }
 
 // Verify checks b, whose outermost table is root, and returns the end of its last object.
-// Unless identifier is empty, it has four bytes, which must follow the root offset.
-// Errors contain the path of the field in question.
+// If identifier is not empty, its four bytes must follow the root offset. Errors contain
+// the path of the invalid field.
 func (v *Verifier) Verify(b []byte, identifier string, root *Table) (end int, err error) {
 	if len(b) < 8 {
 		return 0, v.corrupt("%d bytes are too few for a flatbuffer", len(b))
@@ -86,7 +86,8 @@ func (v *Verifier) tooLarge(format string, args ...any) error {
 // flatbuffer.
 func (v *Verifier) reach(pos, n int) { v.end = max(v.end, pos+n) }
 
-// follow returns the target of the offset at pos, where four bytes exist.
+// follow returns the target of the offset at pos. The caller has checked that b has four
+// bytes there.
 func (v *Verifier) follow(pos int) (int, error) {
 	off := binary.LittleEndian.Uint32(v.b[pos:])
 	if off == 0 {
@@ -103,8 +104,8 @@ func (v *Verifier) follow(pos int) (int, error) {
 	return target, nil
 }
 
-// table checks the table at pos, which is aligned and has four bytes. Errors
-// begin with the path below the table.
+// table checks the table at pos. The caller has checked that pos is aligned and followed
+// by four bytes. Errors begin with the path below the table.
 func (v *Verifier) table(pos int, t *Table, depth int) error {
 	if depth > MaxDepth {
 		return v.tooLarge(": tables nest deeper than %d", MaxDepth)
@@ -244,8 +245,8 @@ func (v *Verifier) foreign(pos int) error {
 	return err
 }
 
-// vector checks the vector at pos, with extra bytes after its elements, and
-// returns its length.
+// vector checks the vector at pos, including extra bytes after its elements, and returns
+// its length.
 func (v *Verifier) vector(pos, size, extra int) (int, error) {
 	n := binary.LittleEndian.Uint32(v.b[pos:])
 	if total := int64(n)*int64(size) + int64(extra); total > int64(len(v.b)-pos-4) {
