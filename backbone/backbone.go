@@ -27,7 +27,7 @@ var ErrInput = errors.New("model does not take a photo")
 type Options struct {
 	Name      string // of the model, for errors
 	Embedding string // name or index of the embedding tensor; "" finds it
-	// Arithmetic and Accelerator are as in InterpreterOptions.
+	// Arithmetic and Accelerator have the same meaning as in InterpreterOptions.
 	Arithmetic  Arithmetic
 	Accelerator Accelerator
 	// IgnoreNormalization scales the pixels for a float model to −1…1 and ignores the

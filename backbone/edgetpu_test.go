@@ -16,8 +16,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// edgeTPUOutput returns the tensor recorded in the .tpu goldens: the input of SOFTMAX
-// or, without one, the output.
+// edgeTPUOutput returns the tensor recorded in the .tpu goldens: the input of the final
+// SOFTMAX or, if there is none, the output before a final RESHAPE.
 func edgeTPUOutput(m *tflite.Model) int32 {
 	at := m.Subgraphs[0].Outputs[0]
 	for op := len(m.Subgraphs[0].Operators); ; {

@@ -94,8 +94,8 @@ func isUnary(m *tflite.Model, op int) bool {
 	return len(in) > 0 && in[0] >= 0
 }
 
-// rawTensor follows tensor t back over scalingOperators and returns the tensor that the
-// first of them reads.
+// rawTensor follows tensor t back through scalingOperators and returns the tensor that
+// the first of them reads.
 func rawTensor(m *tflite.Model, t int32) int32 {
 	g := &m.Subgraphs[0]
 	for op := len(g.Operators); ; {

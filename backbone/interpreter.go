@@ -32,8 +32,8 @@ type InterpreterOptions struct {
 	// Threads is the number of goroutines that share the work of each operator, clamped
 	// to 1…64. One of them is the caller of Invoke. Results do not depend on Threads.
 	Threads int
-	// Outputs are the indices of the tensors to compute. Only the operators that they
-	// depend on are prepared and run. Nil means the model's outputs.
+	// Outputs are the indices of the tensors to compute. Only operators that these
+	// tensors depend on are prepared and run. Nil means the model's outputs.
 	Outputs []int32
 	// Arithmetic selects how operators round. The zero value is TFLite.
 	Arithmetic Arithmetic

@@ -13,12 +13,12 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// MaxArena is the maximum size of the memory for the tensors of one Interpreter, in
-// bytes. The same limit applies to the prepared weights. MaxArena is 256 MiB on 32-bit
-// processors, so that everything fits into the address space.
+// MaxArena is the maximum number of bytes for the tensors of one Interpreter. The same
+// limit applies to its prepared weights. MaxArena is 256 MiB on 32-bit processors, so
+// that everything fits into the address space.
 const MaxArena = 1 << (28 + 2*(^uint(0)>>63))
 
-// maxParts is the maximum number of operators in a model, and also of tensors. The limit
+// maxParts is the maximum number of operators, and of tensors, in a model. The limit
 // keeps memory planning fast. Real networks have far fewer.
 const maxParts = 1 << 14
 
@@ -246,9 +246,10 @@ func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOpt
 	return b, nil
 }
 
-// buildKernels builds the kernels of all steps, in parallel because packing weights takes
-// most of the time of loading a model. It starts at the end, where the largest layers
-// tend to be. On failure it returns the index of the first step that failed.
+// buildKernels builds the kernels of all steps, in parallel, because packing weights
+// takes most of the time when a model is loaded. It starts with the last step, because
+// the largest layers tend to be at the end. On failure it returns the index of the first
+// step that failed.
 func (p *program) buildKernels(m *tflite.Model, builders []*kernelBuilder) (int, error) {
 	errs := make([]error, len(builders))
 	var left atomic.Int64

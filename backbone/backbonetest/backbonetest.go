@@ -28,9 +28,10 @@ const (
 // AVERAGE_POOL_2D; output [1, 1, 1, 48].
 func Extractor() []byte { return mustEncode(extractor()) }
 
-// Classifier returns the model file of a classifier: the Extractor and a last layer of
-// random weights, with the operators of Coral's classifiers, CONV_2D, RESHAPE and
-// SOFTMAX; output [1, classes]. The labels in the file are "base 0", "base 1" and so on.
+// Classifier returns the model file of a classifier with output [1, classes]. It is the
+// Extractor with a last layer of random weights, which has the same operators as in
+// Coral's classifiers: CONV_2D, RESHAPE and SOFTMAX. The labels in the file are "base 0",
+// "base 1" and so on.
 func Classifier(classes int) []byte {
 	b := extractor()
 	b.conv("logits", 1, 1, classes, 1, tflite.ActNone, 0.1, 128)
@@ -145,7 +146,7 @@ func (b *builder) tensor(name string, shape []int32, scale float32, zero int64) 
 }
 
 // op adds an operator that reads the current tensor and the constants. Its output, the
-// tensor out, becomes the current one.
+// tensor out, becomes the current tensor.
 func (b *builder) op(code tflite.BuiltinOperator, o tflite.Options, out int32, constants ...int32) {
 	g := &b.m.Subgraphs[0]
 	g.Operators = append(g.Operators, tflite.Operator{Opcode: b.m.OperatorCode(code, "", 1), Inputs: append([]int32{b.at}, constants...),

@@ -75,7 +75,7 @@ type FloatBuilder struct {
 	kind Weights
 }
 
-// NewFloatBuilder returns a builder of a model with one input of the given shape. The
+// NewFloatBuilder returns a builder for a model with one input of the given shape. The
 // seed determines all weights.
 func NewFloatBuilder(w Weights, seed uint64, inputShape ...int32) *FloatBuilder {
 	m := &tflite.Model{Version: 3, Description: "made by backbonetest", Buffers: []tflite.Buffer{nil}}

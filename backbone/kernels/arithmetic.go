@@ -126,7 +126,7 @@ func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error)
 	return k, err
 }
 
-// code returns the value of the byte b in a tensor of an 8-bit type.
+// code returns the value of byte b as a code of the 8-bit type t.
 func code(t Type, b int) int32 {
 	if t == Int8 {
 		return int32(int8(b))

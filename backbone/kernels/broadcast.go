@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// A broadcast divides the output of an operator on two operands into runs. Each axis of
-// an operand has the same length as the output's axis, or length 1. Adjacent axes are
+// A broadcast divides the output of a two-operand operator into runs. Each axis of an
+// operand has the same length as the output's axis, or length 1. Adjacent axes are
 // joined where the strides of both operands allow it.
 type broadcast struct {
 	shape, a, b []int // output shape and the strides of the operands, innermost last

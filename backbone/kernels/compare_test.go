@@ -12,9 +12,9 @@ type draw struct{ *rand.Rand }
 
 func (d draw) fill(b []byte) {
 	switch d.IntN(4) {
-	case 0: // all equal, often an extreme
+	case 0: // all equal, often an extreme value
 		fill(b, [4]byte{0, 255, 128, 127}[d.IntN(4)])
-	case 1: // extremes
+	case 1: // extreme values
 		for i := range b {
 			b[i] = [4]byte{0, 255, 128, 127}[d.IntN(4)]
 		}

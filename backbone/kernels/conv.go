@@ -26,11 +26,11 @@ type conv2D struct {
 	gathered        int  // bytes of scratch for rows or a strip; the product's scratch follows
 }
 
-// NewConv2D returns a Kernel for CONV_2D of in, of shape (n, h, w, c), with a constant
-// filter of shape (channels, kh, kw, c). bias is a constant int32 tensor of channels
-// elements, or nil. The element types are uint8, int8 or float32. A float32 input may
-// have a float32 or an int8 filter. An int8 filter must be symmetric, and may have one
-// scale for each channel (Axis 0).
+// NewConv2D returns a Kernel for CONV_2D on uint8, int8 or float32. The input has shape
+// (n, h, w, c), and the constant filter has shape (channels, kh, kw, c). bias is nil or a
+// constant with one element per channel: float32 for float32 input, otherwise int32. For
+// float32 input, the filter is float32 or int8. An int8 filter must be symmetric, and may
+// have one scale for each channel (Axis 0).
 func NewConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	k, err := newConv2D(p, in, filter, bias, out)
 	if err != nil {
@@ -155,9 +155,9 @@ func (c *conv2D) Parts() int { return (c.pixels + c.rows - 1) / c.rows * c.colum
 func (c *conv2D) Scratch() int { return c.gathered + c.product.scratch(min(maxRows, c.pixels)) }
 
 // blockRows returns the number of pixels in a part. Parts are small if there are few
-// pixels, so that threads get equal work. If there are very few, reading the weights
-// takes longer than reading the pixels, so all pixels are in one part and the channels
-// are divided.
+// pixels, so that threads get equal work. If there are very few pixels, reading the
+// weights takes longer than reading the pixels, so all pixels are in one part and the
+// channels are divided.
 func blockRows(pixels int) int {
 	switch {
 	case pixels <= maxRows:

@@ -23,10 +23,9 @@ type depthwise struct {
 	windows  windows // for 3×3 windows
 }
 
-// NewDepthwiseConv2D returns a Kernel for DEPTHWISE_CONV_2D of in, of shape (n, h, w, c),
-// with a constant filter of shape (1, kh, kw, c·multiplier). bias is a constant int32
-// tensor or nil. The element types are the same as for [NewConv2D]. Filter scales are
-// along Axis 3.
+// NewDepthwiseConv2D returns a Kernel for DEPTHWISE_CONV_2D. The input has shape (n, h,
+// w, c), and the constant filter has shape (1, kh, kw, c·multiplier). The bias and the
+// element types are as for [NewConv2D]. Filter scales are along Axis 3.
 func NewDepthwiseConv2D(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	k, err := newDepthwise(p, in, filter, bias, out)
 	if err != nil {

@@ -1,7 +1,7 @@
 package kernels
 
-// The windows interface computes output pixels of a 3×3 DEPTHWISE_CONV_2D with depth
-// multiplier 1. Ties are rounded away from zero. Implementations are immutable.
+// Implementations of windows compute a 3×3 DEPTHWISE_CONV_2D with depth multiplier 1.
+// They round ties away from zero and are immutable.
 type windows interface {
 	// pixels computes n ≥ 1 adjacent pixels and stores them in out. Tap t of the first
 	// pixel starts at taps[t][0]. Each following pixel's taps start step bytes later.

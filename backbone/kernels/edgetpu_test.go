@@ -19,7 +19,7 @@ func TestStage(t *testing.T) {
 		{0.5, 0, 0, 255, 1, Uint8, 0},
 		{0.5, 0, 0, 255, 3, Uint8, 2},
 		{0.5, 0, 0, 255, 5, Uint8, 2},
-		{0.5, 1, 0, 255, 1, Uint8, 1}, // an odd zero point does not change the tie
+		{0.5, 1, 0, 255, 1, Uint8, 1}, // an odd zero point does not change how the tie rounds
 		{0.5, 100, 0, 255, -1, Uint8, 100},
 		{0.5, 100, 0, 255, -3, Uint8, 98},
 		{1, 3, 3, 200, -9, Uint8, 3},
@@ -128,8 +128,7 @@ func must(k Kernel, err error) Kernel {
 	return k
 }
 
-// TestEdgeTPUAveragePool checks that half of an odd sum rounds to even relative to the
-// zero point, not away from it.
+// TestEdgeTPUAveragePool checks that ties round to even before the zero point is added.
 func TestEdgeTPUAveragePool(t *testing.T) {
 	in := &Tensor{Type: Uint8, Shape: []int{1, 1, 2, 4}, Scale: []float32{1}, ZeroPoint: []int64{3}}
 	out := &Tensor{Type: Uint8, Shape: []int{1, 1, 1, 4}, Scale: []float32{1}, ZeroPoint: []int64{3}}

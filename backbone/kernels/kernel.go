@@ -219,8 +219,8 @@ func sameType(first *Tensor, rest ...*Tensor) error {
 // chunk is the number of elements in a part of an element-wise operator.
 const chunk = 8192
 
-// chunks returns the number of parts of n elements.
+// chunks returns the number of parts that n elements are divided into.
 func chunks(n int) int { return (n + chunk - 1) / chunk }
 
-// span returns the range of elements in the parts lo ≤ p < hi of n elements.
+// span returns the range of elements, of n in total, that the parts lo ≤ p < hi contain.
 func span(lo, hi, n int) (from, to int) { return min(lo*chunk, n), min(hi*chunk, n) }

@@ -95,7 +95,7 @@ func (m *lanes) multiply(x []byte, stride, rows int, out []byte, outStride, from
 	}
 }
 
-// store scales sums to output codes and stores them.
+// store converts sums to output codes and stores the codes.
 func (m *lanes) store(out []byte, sums []uint32, rowSum int32, first int) {
 	bias := m.bias[first:][:len(out)]
 	if m.stage != nil {

@@ -31,8 +31,8 @@ type panel struct {
 }
 
 // laneChannel returns the channel in a lane of a panel. In a whole panel, channels are in
-// the order in which instructions pack two vectors of 32-bit lanes. In half a panel, they
-// are in order.
+// the order that packing two vectors of 32-bit lanes produces. In half a panel, channels
+// are in ascending order.
 func laneChannel(lane int, whole bool) int {
 	if !whole {
 		return lane
@@ -54,7 +54,7 @@ func newPanel(w *weights, first int, whole, away bool) panel {
 }
 
 // sumShift returns the number of bits by which sums must be shifted left for a panel: one
-// for the rounding, and more for factors above 1.
+// bit for the rounding, and more bits for factors above 1.
 func (m multiplier) sumShift(away bool) uint8 {
 	if away || m.right == 0 {
 		return m.left + 1
@@ -84,7 +84,7 @@ func (p *panel) set(lane int, bias int32, m multiplier, away bool) {
 }
 
 // limit sets the output's zero point and limits. The assembly computes int8 codes as
-// unsigned ones, then flips their upper bit.
+// unsigned codes, then flips their upper bit.
 func (p *panel) limit(zero, lo, hi int32, signed bool) {
 	var flip byte
 	if signed {

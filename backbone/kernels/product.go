@@ -6,8 +6,8 @@ import (
 )
 
 // weights are the constant operands of a quantized operator. An implementation packs them
-// and does not keep them. For input values x as stored in the tensor, −128…127 or 0…255,
-// an accumulator is bias + Σ codes·x.
+// into its own format and does not keep the original. For input values x as stored in the
+// tensor, −128…127 or 0…255, an accumulator is bias + Σ codes·x.
 type weights struct {
 	channels, depth int
 	codes           []int16 // minus the zero point, −255…255: [channels][depth]
@@ -97,7 +97,7 @@ type product interface {
 	prepare(scratch, x []byte, stride, rows int) ([]byte, int)
 	// multiply computes and stores the channels of the panels from ≤ p < to, for rows
 	// from prepare. If rows consist of lines, there may be more than maxRows rows. Output
-	// row r starts at out[r·outStride]. multiply writes nothing but the channels of these
+	// row r starts at out[r·outStride]. multiply writes only the channels of these
 	// panels.
 	multiply(x []byte, stride, rows int, out []byte, outStride, from, to int)
 }

@@ -22,7 +22,7 @@ type panelProduct struct {
 	parts           []panelWeights
 }
 
-// A method is a way of computing sums.
+// A method selects the instructions that compute sums.
 type method uint8
 
 const (
@@ -256,7 +256,7 @@ func (m *panelProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int
 	return scratch[:rows*to], to
 }
 
-// widen stores the bytes of x as int16.
+// widen converts the bytes of x to int16.
 func widen(out, x []byte, signed bool) {
 	n := len(x) &^ 15
 	switch {

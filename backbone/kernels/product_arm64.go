@@ -10,9 +10,9 @@ import (
 // depthStep is the depth of one iteration of the inner loops.
 const depthStep = 16
 
-// A tiling describes the tiles of a product in assembly: the rows and channels that are
-// multiplied at a time, and unit, the number of consecutive weights of one channel that
-// are adjacent in memory. unit is a power of two.
+// A tiling describes the tiles of a product in assembly. A tile has the given number of
+// rows and channels. unit is the number of consecutive weights of one channel that are
+// adjacent in memory, a power of two.
 type tiling struct {
 	routine              routine
 	rows, channels, unit int
@@ -41,7 +41,7 @@ type productArgs struct {
 	tiles        int
 	zero, lo, hi int32
 	wide         int32 // for dot products: nonzero if a channel has no right shift
-	flip         int32 // XORed by routineNEON with the bytes of x to make them signed
+	flip         int32 // XORed by routineNEON with the bytes of x to convert them to signed
 }
 
 //go:noescape
@@ -232,7 +232,8 @@ func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from
 	}
 }
 
-// call calls the routine. A function pointer would make the arguments escape to the heap.
+// call runs the tiling's routine. Calling it through a function pointer would make the
+// arguments escape to the heap.
 func (p *tiles) call(a *productArgs) {
 	switch p.routine {
 	case routineUDOT:

@@ -384,7 +384,7 @@ TEXT ·byteSums(SB), NOSPLIT, $0-48
 	MOVW  by+44(FP), R6
 	VDUP  R5, V3.B16
 
-	// The last load overlaps the one before, so mask out the bytes already summed.
+	// The last load overlaps the load before, so mask out the bytes already summed.
 	MOVD $masks<>(SB), R7
 	AND  $15, R3, R8
 	LDRQ(7, 8, 4)

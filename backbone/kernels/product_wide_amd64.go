@@ -11,7 +11,7 @@ import (
 const wideRows = 8
 
 // wideProduct implements product for AVX-512's dot products of bytes, two vectors of
-// channels at a time. The last part may have only one vector.
+// channels at a time. The last panel may have only one vector.
 type wideProduct struct {
 	channels, depth int
 	signed, lines   bool

@@ -13,7 +13,7 @@ const baseURL = "https://raw.githubusercontent.com/google-coral/test_data/" + co
 // model. The slice is a copy.
 func List() []Published { return slices.Clone(list) }
 
-// list contains only published models with a file that could be checked.
+// list contains only models that could be checked against their published files.
 var list = []Published{
 	{
 		Name:   "mobilenet_v1_0.25_128_quant",
@@ -109,9 +109,9 @@ var list = []Published{
 	},
 }
 
-// Firmware is the name by which [Find] and a [Store] find the firmware of the Coral USB
-// Accelerator. Google publishes it in the repository google-coral/libedgetpu. It is not a
-// model, so List does not include it.
+// Firmware is the name of the Coral USB Accelerator's firmware, for [Find] and the
+// methods of [Store]. Google publishes it in the repository google-coral/libedgetpu. It
+// is not a model, so List does not include it.
 const Firmware = "firmware"
 
 // firmware describes the firmware file, which package tpu looks for in the Store's

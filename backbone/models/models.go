@@ -115,7 +115,7 @@ func nearest(want string) []string {
 	var near []candidate
 	for _, p := range list {
 		n := editDistance(want, p.Name)
-		// Accept parts of a name of at least two letters, and names with few typing
+		// Accept at least two letters that are part of a name, and names with few typing
 		// errors.
 		if len(want) >= 2 && strings.Contains(p.Name, want) || n <= len(p.Name)/4 {
 			near = append(near, candidate{p.Name, n})

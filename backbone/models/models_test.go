@@ -54,7 +54,7 @@ func TestFirmware(t *testing.T) {
 	}
 	for _, m := range List() {
 		if m.Name == Firmware || m.base != "" || m.file != "" {
-			t.Errorf("List contains %s, which is the firmware or not in the folder of the models", m.Name)
+			t.Errorf("List contains %s, which is the firmware or not in the models' folder", m.Name)
 		}
 	}
 }

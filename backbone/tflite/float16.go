@@ -7,7 +7,7 @@ import (
 )
 
 // IsWidening reports whether operator op of the main graph is a DEQUANTIZE of float16.
-// Converters put such an operator behind each constant of a model with float16 weights.
+// Converters put such an operator after each constant of a model with float16 weights.
 func (m *Model) IsWidening(op int) bool {
 	g := &m.Subgraphs[0]
 	o := &g.Operators[op]

@@ -60,8 +60,8 @@ func (m *Model) Labels() ([]string, error) {
 // noLabels returns an error that wraps ErrNoLabels and the reason.
 func noLabels(reason error) error { return fmt.Errorf("%w: read labels: %w", ErrNoLabels, reason) }
 
-// namedLabels returns the name of the first file that the metadata associates with an
-// output as its labels, or "".
+// namedLabels returns the name of the first label file that the metadata gives for an
+// output, or "".
 func namedLabels(root *node) string {
 	if subs := root.tables(mmSubgraphs); len(subs) > 0 {
 		for _, output := range subs[0].tables(smOutputs) {
@@ -115,9 +115,10 @@ func splitLabels(content []byte) ([]string, error) {
 
 // SetLabels sets the names of the classes of output 0, in index order. It stores them in
 // the associated file labels.txt, refers to it in the metadata, and removes earlier
-// labels of that output. The rest of the metadata remains. Metadata that cannot be
-// rewritten without loss stays unchanged. The labels are then stored in the file that the
-// metadata names, or in labels.txt. Each label must be one line of UTF-8.
+// labels of that output. The rest of the metadata remains. If the metadata cannot be
+// rewritten without loss, it stays unchanged. In that case, SetLabels stores the labels
+// in the file that the metadata names, or in labels.txt. Each label must be one line of
+// UTF-8.
 func (m *Model) SetLabels(labels []string) error {
 	if len(labels) == 0 {
 		return errors.New("set labels: the list is empty")

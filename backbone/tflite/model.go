@@ -75,7 +75,7 @@ type OperatorCode struct {
 	Version    int32
 }
 
-// A Subgraph is a list of operators, in execution order, on a list of tensors.
+// A Subgraph has a list of tensors and a list of operators, which are in execution order.
 type Subgraph struct {
 	Name      string
 	Tensors   []Tensor

@@ -13,9 +13,9 @@ const fileIdentifier = "TFL3"
 // Parse verifies and reads the model file b. The buffers and custom options of the Model
 // are slices of b.
 //
-// An error wraps ErrCorrupt, ErrTooLarge or ErrUnsupported and gives the place in the
-// file. Parse needs at most about twice the memory of the file and linear time, whatever
-// the file contains.
+// An error wraps ErrCorrupt, ErrTooLarge or ErrUnsupported and contains the position in
+// the file. Parse needs at most about twice the memory of the file and linear time,
+// whatever the file contains.
 func Parse(b []byte) (*Model, error) {
 	if len(b) > MaxFileSize {
 		return nil, fmt.Errorf("parse model: %d bytes, more than %d: %w", len(b), MaxFileSize, ErrTooLarge)

@@ -111,7 +111,7 @@ func readZip(b []byte) (*ModelFile, error) {
 		}
 		content, err := unpack(text)
 		if err != nil {
-			continue // the model has no labels then
+			continue // treat the model as one without labels
 		}
 		if labels, err := parseLabels(content); err == nil {
 			f.Labels, f.LabelsFrom = labels, text.Name

@@ -48,9 +48,9 @@ func requantize(acc VecVirtual, panel Register, half int, away bool) {
 	VPSRAVD(field(panel, shiftField, half), acc, acc)
 }
 
-// finish adds the zero point to a and b, two rows of 16 int16 each, and clamps and packs
-// them to bytes in a. In each half of the result, the bytes of a come before the bytes of
-// b.
+// finish adds the zero point to a and b, two rows of 16 int16 each, clamps the results,
+// and packs them to bytes in a. In each half of the result, the bytes of a come before
+// the bytes of b.
 func finish(a, b VecVirtual, panel Register) {
 	VPADDSW(field(panel, zeroField, 0), a, a)
 	if a != b {

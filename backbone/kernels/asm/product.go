@@ -98,7 +98,7 @@ func ones() Mem {
 
 // bytes generates a routine that multiplies rows of unsigned bytes, one tile at a time,
 // by panels of signed bytes, in groups of 8. The routine sums four products in 16 bits,
-// so the weights must be small enough.
+// so it requires small weights.
 func bytes(rows, vectors int, one Mem) {
 	TEXT(fmt.Sprintf("bytes%dx%d", rows, 8*vectors), NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
 	Doc(fmt.Sprintf("bytes%dx%d multiplies tiles of %s of unsigned bytes by groups of 8 weights and stores %d codes", rows, 8*vectors, rowCount(rows), 8*vectors),
@@ -131,7 +131,7 @@ func bytes(rows, vectors int, one Mem) {
 		for v := range vectors {
 			m := Mem{Base: weights, Disp: 32 * (quad*vectors + v)}
 			if quad == 1 && v == 1 {
-				// All registers are in use.
+				// All registers are in use, so multiply from memory.
 				side[quad] = append(side[quad], m)
 				continue
 			}
@@ -233,7 +233,7 @@ func vnni(rows, vectors int) {
 }
 
 // dotBytes adds the products of four signed and four unsigned bytes to each lane of sum.
-// avo does not know the instruction, and Go's assembler only knows its AVX-512 form.
+// avo does not know the instruction, and Go's assembler knows only its AVX-512 form.
 func dotBytes(signed Op, unsigned, sum VecVirtual, vex bool) {
 	opcode, isa := "VPDPBUSD", "AVX512_VNNI"
 	if vex {

@@ -8,7 +8,7 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// windowsBytes is the size of type windowsBlock in package kernels.
+// windowsBytes is the size of the type kernels.windowsBlock.
 const windowsBytes = panelBytes + 5*2*32
 
 // windows generates a routine that computes 3×3 windows of 8 or 16 channels at a time.
@@ -86,7 +86,7 @@ func windows(channels int, signed bool) {
 	RET()
 }
 
-// pairs16 interleaves taps t and t+1 of 16 channels, in the order of a panel.
+// pairs16 interleaves taps t and t+1 of 16 channels, in a panel's channel order.
 func pairs16(tap func(int) Mem, t int, signed bool) []VecVirtual {
 	load := VPMOVZXBW
 	if signed {

@@ -40,7 +40,7 @@ type Verifier struct {
 
 // NewVerifier returns a Verifier that visits at most [MaxTables] tables and the given
 // bytes of vectors and strings. It calls unknown, which may be nil, for each slot in use
-// that the description lacks. Such slots are not checked.
+// that the description lacks. These slots are not checked.
 func NewVerifier(bytes int, errors Errors, unknown func(t *Table, slot int)) *Verifier {
 	return &Verifier{errors: errors, tables: MaxTables, bytes: bytes, unknown: unknown}
 }
@@ -98,7 +98,7 @@ func (v *Verifier) follow(pos int) (int, error) {
 	}
 	target := pos + int(off)
 	if target%4 != 0 {
-		// An odd vector header crashed readers: tensorflow#121217.
+		// A vector at an odd address crashed other readers: tensorflow#121217.
 		return 0, v.corrupt("offset at byte %d points to unaligned byte %d", pos, target)
 	}
 	return target, nil

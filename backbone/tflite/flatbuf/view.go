@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// A View reads one table of a verified flatbuffer in place. Slots are those of
-// the table's description. Reading a slot as a kind other than the described
-// one panics or returns nonsense.
+// A View reads one table of a verified flatbuffer in place. Slot numbers come from the
+// table's description. Reading a slot as a kind other than the described one panics or
+// returns nonsense.
 type View struct {
 	t      *Table
 	b      []byte
