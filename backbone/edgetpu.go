@@ -18,8 +18,8 @@ const (
 	TFLite Arithmetic = iota
 	// EdgeTPU rounds as the Edge TPU does, to predict a device's results on the CPU. It
 	// applies to CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, ADD, MUL, AVERAGE_POOL_2D
-	// and QUANTIZE on 8-bit values. All other operators round as with TFLite, because it
-	// is not known how the device rounds in them.
+	// and QUANTIZE on 8-bit values. All other operators round as with TFLite, because the
+	// device's rounding is unknown for these operators.
 	EdgeTPU
 )
 

@@ -59,11 +59,11 @@ func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) 
 	return embedding, -1, nil
 }
 
-// producer returns the index of the operator that writes tensor t, or -1. It looks only
-// at operators with an index less than before. The index decreases with every step back
+// producer returns the index of the operator that writes tensor t, or -1. It searches
+// only operators with an index less than end. The index decreases with every step back
 // through a graph, so a search ends even if the graph has a cycle.
-func producer(g *tflite.Subgraph, t int32, before int) int {
-	return slices.IndexFunc(g.Operators[:before], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, t) })
+func producer(g *tflite.Subgraph, t int32, end int) int {
+	return slices.IndexFunc(g.Operators[:end], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, t) })
 }
 
 // isLastLayer reports whether operator op multiplies one vector by a constant matrix.

@@ -23,8 +23,8 @@ type kernelBuilder struct {
 	arithmetic Arithmetic
 }
 
-// inputs returns the operator's n inputs. Inputs from index required on are optional;
-// an omitted input is nil.
+// inputs returns the operator's n inputs. required is the number of inputs that must be
+// present. An omitted input is nil.
 func (b *kernelBuilder) inputs(required, n int) ([]*kernels.Tensor, error) {
 	if len(b.in) < required || len(b.in) > n || slices.Contains(b.in[:required], nil) {
 		return nil, fmt.Errorf("%d inputs: %w", len(b.in), kernels.ErrInvalid)

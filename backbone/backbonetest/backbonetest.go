@@ -28,8 +28,8 @@ const (
 // AVERAGE_POOL_2D; output [1, 1, 1, 48].
 func Extractor() []byte { return mustEncode(extractor()) }
 
-// Classifier returns the model file of a classifier with output [1, classes]. It is the
-// Extractor with a last layer of random weights, which has the same operators as in
+// Classifier returns the model file of a classifier with output [1, classes]. It adds a
+// last layer with random weights to the Extractor. The added operators are the same as in
 // Coral's classifiers: CONV_2D, RESHAPE and SOFTMAX. The labels in the file are "base 0",
 // "base 1" and so on.
 func Classifier(classes int) []byte {

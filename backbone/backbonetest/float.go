@@ -42,7 +42,7 @@ func FloatClassifier(w Weights, classes int, mean, std []float32) []byte {
 	return mustEncode(&b.builder)
 }
 
-// DynamicRange returns model files with int8 weights and float32 inputs, by name:
+// DynamicRange returns model files with int8 weights and float32 inputs, keyed by name.
 // "network" is a FloatClassifier, and every other model has one operator with weights.
 func DynamicRange() map[string][]byte {
 	files := map[string][]byte{"network": FloatClassifier(Int8Weights, 6, nil, nil)}

@@ -84,7 +84,7 @@ type run struct {
 	stepA, stepB int
 }
 
-// part returns the elements of part i.
+// part returns part i as a run.
 func (p *broadcast) part(i int) run {
 	last := len(p.shape) - 1
 	r := run{n: p.shape[last], stepA: p.a[last], stepB: p.b[last]}

@@ -206,9 +206,9 @@ func (c *conv2D) Run(a *Args, lo, hi int) {
 // gatherWidth is the number of bytes that gather copies at once where possible.
 const gatherWidth = 16
 
-// gather copies the windows of the given number of output pixels into x. Each copy of a
-// window's line may also overwrite up to gatherWidth bytes after the line. The next line,
-// copied later, goes there.
+// gather copies the windows of the given number of output pixels into x. A copy may write
+// up to gatherWidth bytes beyond the end of a line. Copying the next line overwrites
+// these bytes.
 func (c *conv2D) gather(x, in []byte, first, rows int) {
 	n := c.inC
 	width := c.kW * n

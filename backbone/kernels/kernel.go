@@ -195,7 +195,7 @@ func (t *Tensor) checkQuantized(name string) error {
 	return nil
 }
 
-// zero returns the zero point of a tensor with one scale.
+// zero returns the zero point of t, which must have one scale.
 func (t *Tensor) zero() int32 {
 	if len(t.ZeroPoint) == 0 {
 		return 0
@@ -203,7 +203,7 @@ func (t *Tensor) zero() int32 {
 	return int32(t.ZeroPoint[0])
 }
 
-// scale returns the scale of a tensor with one scale.
+// scale returns the scale of t, which must have only one.
 func (t *Tensor) scale() float32 { return t.Scale[0] }
 
 // sameType returns an error unless all tensors have the same element type.

@@ -43,7 +43,7 @@ func newMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
 	reduce := make([]bool, len(in.Shape))
 	for _, a := range list {
 		if a < -len(reduce) || a >= len(reduce) {
-			return nil, fmt.Errorf("%w: axis %d of a tensor with shape %v", ErrInvalid, a, in.Shape)
+			return nil, fmt.Errorf("%w: no axis %d in a tensor with shape %v", ErrInvalid, a, in.Shape)
 		}
 		if a < 0 {
 			a += len(reduce)

@@ -33,11 +33,12 @@ const (
 	// two of these sums before widening. That is exact if, among the four weights of a
 	// sum, the positive weights add up to at most 128 and the negative weights to at least
 	// −128: 255·128 < 2¹⁵. Most weights are near zero and meet this condition. The excess
-	// of larger weights takes another group of weights. An iteration takes 3/4 of the time
-	// of inWords, and inputs need no widening.
+	// of larger weights goes into another group. An iteration takes 3/4 of the time of
+	// inWords, and inputs need no widening.
 	inBytes
 	// inDots uses an instruction that adds four products of an unsigned and a signed byte
-	// to a 32-bit sum. Weights that do not fit in a byte take another group.
+	// to a 32-bit sum. The excess of weights that do not fit in a byte goes into another
+	// group.
 	inDots
 )
 
@@ -210,7 +211,7 @@ func (v *eight) take(most int16) (part eight) {
 	return part
 }
 
-// put stores v as the bytes of a lane.
+// put stores v in the bytes of a lane in group.
 func (v *eight) put(group []byte, lanes, lane int) {
 	b := func(k int) uint32 { return uint32(uint8(v[k])) }
 	binary.LittleEndian.PutUint32(group[4*lane:], b(0)|b(1)<<8|b(2)<<16|b(3)<<24)
@@ -229,7 +230,7 @@ func (m *panelProduct) scratch(rows int) int {
 	return 0
 }
 
-// width returns the size in bytes of a row in the form that the assembly reads.
+// width returns the number of bytes in a row that has been prepared for the assembly.
 func (m *panelProduct) width() int {
 	if m.method == inWords {
 		return m.steps * wordStep * 2

@@ -11,8 +11,8 @@ import (
 const depthStep = 16
 
 // A tiling describes the tiles of a product in assembly. A tile has the given number of
-// rows and channels. unit is the number of consecutive weights of one channel that are
-// adjacent in memory, a power of two.
+// rows and channels. unit is a power of two: the number of consecutive weights of one
+// channel that are adjacent in memory.
 type tiling struct {
 	routine              routine
 	rows, channels, unit int
@@ -193,8 +193,8 @@ func (p *tiles) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 	return scratch, depthStep
 }
 
-// resident is the size in bytes of the weights that are multiplied by all rows before the
-// next weights are read. They fit in the L2 cache of a Cortex-A72 or A76.
+// resident is the number of bytes of weights that are multiplied by all rows before the
+// next weights are read. It fits in the L2 cache of a Cortex-A72 or A76.
 const resident = 128 << 10
 
 func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {

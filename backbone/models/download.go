@@ -164,7 +164,7 @@ func (d *download) request(ctx context.Context) error {
 	defer cancel(nil)
 	deadline := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
 	defer deadline.Stop()
-	// broken marks a connection error as temporary. The cause of ctx shows whether the
+	// broken marks a connection error as temporary. context.Cause(ctx) shows whether the
 	// connection stalled.
 	broken := func(err error) error {
 		if errors.Is(context.Cause(ctx), errStalled) {

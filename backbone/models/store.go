@@ -50,9 +50,9 @@ func (s Store) path(p Published) (string, error) {
 	return path, nil
 }
 
-// Locate returns the path of a model file. name is the path of an existing file, or else
-// the name of a model as for Path. If name has a path separator and there is no such
-// file, the error wraps [fs.ErrNotExist].
+// Locate returns the path of the model file that name refers to: a file with that path
+// or, if there is none, the model that Path would find. If name contains a path separator
+// and no such file exists, the error wraps [fs.ErrNotExist].
 func (s Store) Locate(name string) (string, error) {
 	if _, err := os.Stat(name); err == nil {
 		return name, nil

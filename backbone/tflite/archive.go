@@ -159,8 +159,8 @@ func checkArchiveEntry(entry []byte) (string, error) {
 	return name, nil
 }
 
-// checkFileName returns an error for a name that could refer to a file outside the folder
-// it is unpacked to.
+// checkFileName returns an error if unpacking a file with this name could write outside
+// the chosen folder.
 func checkFileName(name string) error {
 	if name == "" || len(name) > 255 || !utf8.ValidString(name) || strings.ContainsAny(name, "/\\\x00") || strings.Contains(name, "..") {
 		return corrupt("invalid file name %q", name)

@@ -150,7 +150,7 @@ func (t *Tensor) checkQuantization() error {
 			continue
 		}
 		if q.Dimension < 0 || int(q.Dimension) >= len(t.Shape) {
-			return corrupt("quantized along dimension %d, but the tensor has %d", q.Dimension, len(t.Shape))
+			return corrupt("quantized along dimension %d, but the tensor has %d dimensions", q.Dimension, len(t.Shape))
 		}
 		if n != int(t.Shape[q.Dimension]) {
 			return corrupt("%d scales or zero points for %d slices along dimension %d", n, t.Shape[q.Dimension], q.Dimension)

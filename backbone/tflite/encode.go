@@ -43,7 +43,7 @@ func (m *Model) node() *node {
 	n := newNode(modelTable)
 	n.set(modelVersion, uint64(m.Version), 0)
 	setEach(n, modelOperatorCodes, nonNil(m.OperatorCodes), func(n *node, c *OperatorCode) {
-		// Older readers only know the older field.
+		// Older readers know only the older field.
 		n.set(opcodeDeprecatedBuiltin, uint64(uint8(min(c.Builtin, placeholderOperator))), 0)
 		n.setText(opcodeCustom, c.CustomCode)
 		n.set(opcodeVersion, uint64(uint32(c.Version)), 1)

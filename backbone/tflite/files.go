@@ -72,8 +72,8 @@ func (m *Model) RemoveAssociatedFile(name string) error {
 	return m.rewriteArchive(nil, []string{name})
 }
 
-// rewriteArchive writes the archive again. Unless file is nil, it stores file. It removes
-// the files named in without.
+// rewriteArchive writes the archive again, but leaves out the files named in without. If
+// file is not nil, rewriteArchive stores it.
 func (m *Model) rewriteArchive(file *AssociatedFile, without []string) error {
 	archive, prefix, err := m.openArchive()
 	if err != nil {

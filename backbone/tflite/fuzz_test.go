@@ -26,8 +26,8 @@ func seeds(f *testing.F) []*Model {
 	return append(list, sparse)
 }
 
-// FuzzParse checks that Encode either keeps a model that Parse accepts unchanged or
-// returns an error.
+// FuzzParse checks that a model that Parse accepts stays the same after Encode and
+// Parse, unless Encode returns an error.
 func FuzzParse(f *testing.F) {
 	for _, m := range seeds(f) {
 		b, err := m.Encode()

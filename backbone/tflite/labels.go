@@ -75,8 +75,9 @@ func namedLabels(root *node) string {
 	return ""
 }
 
-// likelyLabels returns the name of the only text file with "label" in its name or, if no
-// name contains "label", of the only text file. Otherwise it returns "".
+// likelyLabels returns the name of the only text file with "label" in its name. If no
+// name contains "label", it returns the name of the only text file. If there are several
+// candidates or none, it returns "".
 func likelyLabels(files []*zip.File) string {
 	var texts, labels []string
 	for _, f := range files {

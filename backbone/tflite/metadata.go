@@ -29,9 +29,9 @@ type TensorDescription struct {
 }
 
 // readMetadata returns the root table of the model's metadata, or nil if there is none.
-// editable is false if the metadata has fields that the schema lacks, which cannot be
-// written. Unions may have members that the schema lacks, or a type without a value.
-// Some writers produce both.
+// editable is false if the metadata cannot be rewritten because it has fields that the
+// schema lacks. Unions may have members that the schema lacks, or a type without a
+// value. Some writers produce both.
 func (m *Model) readMetadata() (root *node, editable bool, err error) {
 	b, ok := m.MetadataEntry(MetadataName)
 	if !ok {

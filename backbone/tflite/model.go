@@ -75,7 +75,7 @@ type OperatorCode struct {
 	Version    int32
 }
 
-// A Subgraph has a list of tensors and a list of operators, which are in execution order.
+// A Subgraph has a list of tensors, and a list of operators in execution order.
 type Subgraph struct {
 	Name      string
 	Tensors   []Tensor

@@ -130,7 +130,7 @@ func (r *reader) subgraph(v view) Subgraph {
 	}
 }
 
-// absentIndex is the 32 bits of −1.
+// absentIndex is −1 as 32 bits.
 const absentIndex = 1<<32 - 1
 
 func readTensor(v view) Tensor {

@@ -172,7 +172,7 @@ func bytes(rows, vectors int, one Mem) {
 	RET()
 }
 
-// vnni generates a routine like bytes does, but uses AVX-VNNI's dot product, which is
+// vnni generates the same routine as bytes, but with AVX-VNNI's dot product, which is
 // exact for any weights.
 func vnni(rows, vectors int) {
 	name := fmt.Sprintf("vex%dx%d", rows, 8*vectors)

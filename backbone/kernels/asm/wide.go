@@ -257,7 +257,7 @@ func (p *wideProduct) scale() {
 
 // store converts the sums to codes and stores the codes. Packing works within blocks of 16
 // bytes, so it spreads the codes of each vector of sums over all blocks, 4 bytes in each.
-// The permutation order joins them.
+// The permutation in order joins them.
 func (p *wideProduct) store(order Mem) {
 	grouped := ZMM()
 	VMOVDQU32(order, grouped)

@@ -295,7 +295,7 @@ func FuzzVerify(f *testing.F) {
 }
 
 // TestDamaged checks that every prefix of a file, and every copy with one changed byte,
-// is either rejected or can be read.
+// is either rejected or readable.
 func TestDamaged(t *testing.T) {
 	whole, _, _, _ := sample()
 	try := func(b []byte) {

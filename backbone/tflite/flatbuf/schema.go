@@ -20,7 +20,7 @@ const (
 	KindVector         // of scalars or of structs
 	KindString         // UTF-8, NUL-terminated
 	KindStrings        // vector of strings
-	KindBlobs          // vector of strings that hold any bytes
+	KindBlobs          // vector of strings of arbitrary bytes
 	KindTable          // one table
 	KindTables         // vector of tables
 	KindUnionType      // number of the union's member; the union is in the next slot
@@ -56,7 +56,7 @@ func String(name string) Field { return Field{Name: name, Kind: KindString} }
 // Strings returns a field that holds a vector of UTF-8 texts.
 func Strings(name string) Field { return Field{Name: name, Kind: KindStrings} }
 
-// Blobs returns a field that holds a vector of strings with any bytes.
+// Blobs returns a field that holds a vector of strings of arbitrary bytes.
 func Blobs(name string) Field { return Field{Name: name, Kind: KindBlobs} }
 
 // One returns a field that holds a table.

@@ -16,7 +16,8 @@ const (
 	MaxDepth = 8
 )
 
-// Errors are the errors that a Verifier wraps. Each format provides its own errors.
+// Errors contains the sentinel errors that a Verifier wraps. Each format provides its
+// own.
 type Errors struct {
 	Corrupt       error // means that the bytes break the format
 	TooLarge      error // means that a limit is exceeded
