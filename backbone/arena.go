@@ -43,10 +43,10 @@ func (p *program) allocate(t int32, kept bool) error {
 }
 
 // layOutArena assigns every tensor an offset in one arena and tries to keep the arena
-// small. It places tensors greedily, the largest first. The arena cannot be smaller than
-// the most bytes in use at any one step. While it is larger, layOutArena moves the tensor
-// at the arena's end to the front of the order and tries again, a limited number of
-// times.
+// small. It places tensors greedily, the largest first. The arena must be at least as
+// large as the maximum number of bytes in use at any step. While it is larger than that,
+// layOutArena moves the tensor at the arena's end to the front of the order and tries
+// again, a limited number of times.
 func (p *program) layOutArena() error {
 	var order []*allocation
 	inUse := make([]int64, len(p.steps)+3) // bytes in use at each step, starting at step −1, where the inputs are filled

@@ -32,7 +32,7 @@ var scalingOperators = []tflite.BuiltinOperator{
 //
 // It searches backward from the first output. The embedding is the input of the last
 // FULLY_CONNECTED, or of the last CONV_2D on a 1×1 map. In a model without such a layer,
-// the output is the embedding. If the output is then not one vector, the error wraps
+// the output is the embedding. If that output is not one vector, the error wraps
 // ErrNoEmbedding.
 func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) {
 	g := &m.Subgraphs[0]

@@ -105,7 +105,7 @@ func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32,
 			return clamp(m.apply(sum)+zero-rounded, lo, hi)
 		}, err
 	case image:
-		// The sum is first scaled, then divided, with two roundings.
+		// The sum is first scaled, then divided, and rounded both times.
 		m, err := newMultiplier(float64(in.scale()) / float64(out.scale()))
 		return func(sum int32) int32 {
 			return clamp(averaged(m.apply(sum-count*in.zero()), count)+zero, lo, hi)

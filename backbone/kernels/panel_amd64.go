@@ -21,7 +21,7 @@ const panelChannels = 16
 // The assembly multiplies a sum by the mantissa, adds round, and shifts the upper 32 bits
 // of the result. That combines the two roundings of a multiplier into one, because
 // ⌊(⌊a/m⌋+b)/n⌋ = ⌊(a+bm)/mn⌋. To round ties away from zero, round is smaller by 1 in the
-// upper bits, and that 1 is added again to sums above least.
+// upper bits, and that 1 is added back to sums above least.
 type panel struct {
 	bias, mantissa, odd [panelChannels]int32
 	round, roundOdd     [panelChannels / 2]int64
@@ -100,7 +100,7 @@ func (p *panel) limit(zero, lo, hi int32, signed bool) {
 
 // shiftedLeft returns weights whose sums are shifted left as a panel requires: w itself
 // if no shift is needed, or nil if the weights would not fit in 16 bits or the sums in 32
-// bits. In sensible models, everything fits.
+// bits. In sensible models, both fit.
 func (w *weights) shiftedLeft(away bool) *weights {
 	v := *w
 	for c := range v.channels {

@@ -261,7 +261,8 @@ func TestPullCancelled(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
-	// The pull must not keep bytes of another version after the first bytes of this one.
+	// The pull must not keep bytes of another version after the first bytes of this
+	// version.
 	leaveBehind(t, s, bytes.Repeat([]byte{1}, 2000), `"b"`)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")

@@ -134,7 +134,7 @@ type SignatureDef struct {
 	opaque opaque // deprecated tag
 }
 
-// A TensorMap is the name of a tensor in a SignatureDef.
+// A TensorMap gives a tensor its name in a SignatureDef.
 type TensorMap struct {
 	Name   string
 	Tensor uint32

@@ -24,10 +24,9 @@ type Errors struct {
 	UnknownMember error // means that a union has a member that the description lacks
 }
 
-// A Verifier checks flatbuffers before anything is read from them. Every offset
-// must point forward, be aligned and lie in the buffer. One Verifier may check
-// several buffers, for instance nested ones: its limits apply to all of them
-// together.
+// A Verifier checks flatbuffers before anything is read from them. Every offset must
+// point forward, to an aligned position in the buffer. One Verifier may check several
+// buffers, for instance nested ones: its limits apply to all of them together.
 type Verifier struct {
 	b      []byte
 	end    int // one past the highest byte that was reached
@@ -40,8 +39,8 @@ type Verifier struct {
 }
 
 // NewVerifier returns a Verifier that visits at most [MaxTables] tables and the given
-// bytes of vectors and strings. It calls unknown, which may be nil, for each slot in use
-// that the description lacks. These slots are not checked.
+// number of bytes in vectors and strings. It calls unknown, which may be nil, for each
+// slot in use that the description lacks. These slots are not checked.
 func NewVerifier(bytes int, errors Errors, unknown func(t *Table, slot int)) *Verifier {
 	return &Verifier{errors: errors, tables: MaxTables, bytes: bytes, unknown: unknown}
 }
@@ -255,7 +254,7 @@ func (v *Verifier) vector(pos, size, extra int) (int, error) {
 	}
 	total := int(n)*size + extra
 	if v.bytes -= total + 4; v.bytes < 0 {
-		return 0, v.tooLarge(": vectors that share their bytes are longer than the file allows")
+		return 0, v.tooLarge(": vectors that share bytes add up to more bytes than allowed")
 	}
 	v.reach(pos, 4+total)
 	return int(n), nil
