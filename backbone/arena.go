@@ -15,9 +15,9 @@ const alignment = 64
 type allocation struct {
 	constant     []byte
 	inArena      bool
-	kept         bool // from one Invoke to the next, so no other tensor may share the memory
+	kept         bool // keeps its content between Invokes, so no other tensor may share the memory
 	offset, size int  // in the arena
-	first, last  int  // the step that writes the tensor and the last that reads it; -1 is before the first step
+	first, last  int  // the step that writes the tensor and the last step that reads it; -1 means before the first step
 }
 
 // allocate reserves memory in the arena for tensor t.
@@ -43,12 +43,13 @@ func (p *program) allocate(t int32, kept bool) error {
 }
 
 // layOutArena assigns every tensor an offset in one arena and tries to keep the arena
-// small. It places tensors greedily, the largest first. As long as the arena is larger
-// than the maximum number of bytes in use at one time, it moves the tensor at the arena's
-// end to the front of the order and tries again.
+// small. It places tensors greedily, the largest first. The arena must be at least as
+// large as the maximum number of bytes in use at any step. While it is larger than that,
+// layOutArena moves the tensor at the arena's end to the front of the order and tries
+// again, a limited number of times.
 func (p *program) layOutArena() error {
 	var order []*allocation
-	inUse := make([]int64, len(p.steps)+3) // bytes in use at each step, from −1, when inputs are filled
+	inUse := make([]int64, len(p.steps)+3) // bytes in use at each step, starting at step −1, where the inputs are filled
 	for i := range p.allocations {
 		a := &p.allocations[i]
 		if !a.inArena {
@@ -82,7 +83,7 @@ func (p *program) layOutArena() error {
 		}
 	}
 	if p.arenaSize > MaxArena {
-		return fmt.Errorf("the tensors take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+		return fmt.Errorf("the tensors need more than %d bytes: %w", MaxArena, ErrModelTooLarge)
 	}
 	for a, offset := range offsets {
 		a.offset = offset

@@ -4,8 +4,8 @@
 //
 // A [Backbone] is immutable and safe for concurrent use. A [Runner] and an [Interpreter]
 // serve one goroutine at a time, and the slices they return are valid until their next
-// run. By default, the results of quantized models are bit-identical to those of
-// TensorFlow Lite 2.9 on x86-64, whatever the processor.
+// run. By default, quantized models produce results bit-identical to TensorFlow Lite 2.9
+// on x86-64, on every processor.
 package backbone
 
 import (
@@ -27,11 +27,12 @@ var ErrInput = errors.New("model does not take a photo")
 type Options struct {
 	Name      string // of the model, for errors
 	Embedding string // name or index of the embedding tensor; "" finds it
-	// Arithmetic and Accelerator are as in InterpreterOptions.
+	// Arithmetic and Accelerator have the same meaning as in InterpreterOptions.
 	Arithmetic  Arithmetic
 	Accelerator Accelerator
-	// IgnoreNormalization scales the pixels for a float model to −1…1, whatever its
-	// metadata says, as this package did before it had Backbone.Normalized.
+	// IgnoreNormalization scales the pixels for a float model to −1…1 and ignores the
+	// normalization in its metadata. Versions of this package without
+	// Backbone.Normalized always did so.
 	IgnoreNormalization bool
 }
 
@@ -42,8 +43,8 @@ type Backbone struct {
 	// Embedding describes the embedding tensor: uint8 or int8 with one scale, or
 	// float32.
 	Embedding TensorInfo
-	// LastLayer is the index of the classification layer that reads the embedding, among
-	// the main graph's operators, or -1 if there is none.
+	// LastLayer is the index of the main graph's operator that reads the embedding to
+	// classify it, or -1 if there is none.
 	LastLayer     int
 	Width, Height int // of the photo, in pixels
 	// Normalized reports whether the model's metadata gives its float input a
@@ -105,8 +106,9 @@ func parse(b []byte, o Options) (*Backbone, error) {
 	return bb, nil
 }
 
-// setPixels fills the table of normalized pixels for a float input: (x − mean)/std with
-// the metadata's mean and std or, by default, −1…1, the range MobileNets are trained on.
+// setPixels fills the table of normalized pixels for a float input. It computes (x −
+// mean)/std with the metadata's mean and std. By default, it scales pixels to −1…1, the
+// range that MobileNets are trained on.
 func (b *Backbone) setPixels(ignore bool) {
 	if b.input.Type != tflite.TypeFloat32 {
 		return
@@ -126,8 +128,8 @@ func (b *Backbone) setPixels(ignore bool) {
 	}
 }
 
-// isNormalization reports whether mean and std each have one value for all channels or
-// one for each of three, and give finite pixels.
+// isNormalization reports whether mean and std are valid: each has one value, or one per
+// RGB channel, and every normalized pixel is finite.
 func isNormalization(mean, std []float32) bool {
 	for _, list := range [...][]float32{mean, std} {
 		if len(list) != 1 && len(list) != 3 {

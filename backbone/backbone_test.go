@@ -58,7 +58,7 @@ func TestParseFindsEmbedding(t *testing.T) {
 }
 
 // TestClassifierHasExtractorsEmbedding checks that the classifier, which starts with the
-// extractor's operators, computes the same embedding.
+// extractor's operators, computes the same embedding as the extractor.
 func TestClassifierHasExtractorsEmbedding(t *testing.T) {
 	photo := backbonetest.Photo(3, 1)
 	var raw [2][]byte
@@ -90,7 +90,7 @@ func TestParseErrors(t *testing.T) {
 		}
 		return b
 	}
-	places := change(func(m *tflite.Model) { // outputs one vector for each place
+	places := change(func(m *tflite.Model) { // outputs one vector for each position in the photo
 		g := &m.Subgraphs[0]
 		g.Outputs = []int32{g.Operators[len(g.Operators)-1].Inputs[0]}
 	})

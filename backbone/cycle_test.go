@@ -20,8 +20,8 @@ func within(t *testing.T, f func()) {
 	}
 }
 
-// cyclic returns a model of n operators of one kind that read each other's outputs in a
-// cycle.
+// cyclic returns a model with n operators of one kind that read each other's outputs in
+// a cycle.
 func cyclic(code tflite.BuiltinOperator, n int) *tflite.Model {
 	g := tflite.Subgraph{Inputs: []int32{0}, Outputs: []int32{1}}
 	g.Tensors = append(g.Tensors, tflite.Tensor{Name: "in", Shape: []int32{1, 8}, Type: tflite.TypeUint8})

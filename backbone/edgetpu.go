@@ -19,7 +19,7 @@ const (
 	// EdgeTPU rounds as the Edge TPU does, to predict a device's results on the CPU. It
 	// applies to CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, ADD, MUL, AVERAGE_POOL_2D
 	// and QUANTIZE on 8-bit values. All other operators round as with TFLite, because the
-	// device's rounding in them is unknown.
+	// device's rounding is unknown for these operators.
 	EdgeTPU
 )
 
@@ -31,7 +31,7 @@ func (a Arithmetic) String() string {
 	return "tflite"
 }
 
-// ParseArithmetic returns the Arithmetic whose String is s.
+// ParseArithmetic parses "tflite" or "edgetpu".
 func ParseArithmetic(s string) (Arithmetic, error) {
 	for _, a := range []Arithmetic{TFLite, EdgeTPU} {
 		if s == a.String() {

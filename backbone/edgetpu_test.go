@@ -16,8 +16,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// edgeTPUOutput returns the tensor recorded in the .tpu goldens: the input of SOFTMAX
-// or, without one, the output.
+// edgeTPUOutput returns the tensor recorded in the .tpu goldens: the input of the final
+// SOFTMAX or, if there is none, the output before a final RESHAPE.
 func edgeTPUOutput(m *tflite.Model) int32 {
 	at := m.Subgraphs[0].Outputs[0]
 	for op := len(m.Subgraphs[0].Operators); ; {
@@ -34,8 +34,8 @@ func edgeTPUOutput(m *tflite.Model) int32 {
 	}
 }
 
-// TestEdgeTPUGoldens compares the results of uncompiled models with the device's results
-// as predicted by an independent program. With -v it also prints how far TensorFlow
+// TestEdgeTPUGoldens compares the results of uncompiled models with the device results
+// that an independent program predicts. With -v, the test also prints how far TensorFlow
 // Lite's results differ, as in the table of docs/edgetpu-arithmetic.md.
 func TestEdgeTPUGoldens(t *testing.T) {
 	models := goldenModels(t)
@@ -55,7 +55,7 @@ func TestEdgeTPUGoldens(t *testing.T) {
 		}
 		defer in.Close()
 		var cases, top, codes int
-		distances := make(map[int]int) // number of codes by distance
+		distances := make(map[int]int) // number of codes at each distance
 		for _, c := range models[name].Cases {
 			if testing.Short() && cases == 2 {
 				break
@@ -110,8 +110,8 @@ func TestEdgeTPUGoldens(t *testing.T) {
 	t.Logf("%d goldens", seen)
 }
 
-// An adder is an accelerator whose operators return the first input plus the byte in
-// their options, and twice that sum.
+// An adder is an accelerator. Each of its operators adds the byte in its options to the
+// first input, and outputs the sum and twice the sum.
 type adder struct {
 	loaded []string
 	err    error
@@ -182,10 +182,10 @@ func TestAccelerator(t *testing.T) {
 	}
 	a.err = errors.New("unplugged")
 	if err := in.Invoke(context.Background()); !errors.Is(err, a.err) {
-		t.Errorf("got error %v, want the error of the device", err)
+		t.Errorf("got error %v, want the device's error", err)
 	}
 	if _, err := NewInterpreter(m, InterpreterOptions{Accelerator: a}); !errors.Is(err, a.err) {
-		t.Errorf("got error %v, want the error of Load", err)
+		t.Errorf("got error %v, want Load's error", err)
 	}
 }
 

@@ -32,7 +32,7 @@ var scalingOperators = []tflite.BuiltinOperator{
 //
 // It searches backward from the first output. The embedding is the input of the last
 // FULLY_CONNECTED, or of the last CONV_2D on a 1×1 map. In a model without such a layer,
-// the output is the embedding. If the output is then not one vector, the error wraps
+// the output is the embedding. If that output is not one vector, the error wraps
 // ErrNoEmbedding.
 func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) {
 	g := &m.Subgraphs[0]
@@ -59,11 +59,11 @@ func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) 
 	return embedding, -1, nil
 }
 
-// producer returns the index of the operator that writes tensor t, if it comes before the
-// given one, or -1. The index decreases with every step back through a graph, so a search
-// ends even if the graph has a cycle.
-func producer(g *tflite.Subgraph, t int32, before int) int {
-	return slices.IndexFunc(g.Operators[:before], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, t) })
+// producer returns the index of the operator that writes tensor t, or -1. It searches
+// only operators with an index less than end. The index decreases with every step back
+// through a graph, so a search ends even if the graph has a cycle.
+func producer(g *tflite.Subgraph, t int32, end int) int {
+	return slices.IndexFunc(g.Operators[:end], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, t) })
 }
 
 // isLastLayer reports whether operator op multiplies one vector by a constant matrix.
@@ -94,8 +94,8 @@ func isUnary(m *tflite.Model, op int) bool {
 	return len(in) > 0 && in[0] >= 0
 }
 
-// rawTensor follows tensor t back over scalingOperators and returns the tensor that they
-// start from.
+// rawTensor follows tensor t back through scalingOperators and returns the tensor that
+// the first of them reads.
 func rawTensor(m *tflite.Model, t int32) int32 {
 	g := &m.Subgraphs[0]
 	for op := len(g.Operators); ; {
@@ -107,8 +107,8 @@ func rawTensor(m *tflite.Model, t int32) int32 {
 	}
 }
 
-// tensorNamed returns the tensor of the main graph with the given name or, failing
-// that, the given index, with or without a # before it.
+// tensorNamed returns the main graph's tensor with the given name. If there is none, it
+// takes the name as an index, with or without a # before it.
 func tensorNamed(m *tflite.Model, name string) (int32, error) {
 	g := &m.Subgraphs[0]
 	for i := range g.Tensors {

@@ -44,10 +44,10 @@ func runFloats(t *testing.T, file []byte, threads int) []byte {
 	return out
 }
 
-// TestDynamicRange compares the results of operators with int8 weights and float32 inputs
-// with recorded ones, which are the same on every processor. When they were recorded,
-// they equaled those of TensorFlow Lite 2.9. TestPeerDynamicRange in tools/tflitepeer
-// compares the same models with TensorFlow Lite.
+// TestDynamicRange runs operators that have int8 weights and float32 inputs, and compares
+// the results with recorded results, which are the same on every processor. When they
+// were recorded, the results equaled TensorFlow Lite 2.9's. TestPeerDynamicRange in
+// tools/tflitepeer compares the same models with TensorFlow Lite.
 func TestDynamicRange(t *testing.T) {
 	want := map[string]string{
 		"conv":                 "a89338e9d20a9318",
@@ -73,7 +73,7 @@ func TestDynamicRange(t *testing.T) {
 			t.Errorf("%s: results with one and with three threads differ", name)
 		}
 		if name == "network" {
-			continue // its SOFTMAX is not exact
+			continue // the network's SOFTMAX is not bit-exact
 		}
 		if got := fmt.Sprintf("%x", sha256.Sum256(out))[:16]; got != want[name] {
 			t.Errorf("%s: SHA-256 starts with %s, want %s", name, got, want[name])
@@ -81,8 +81,8 @@ func TestDynamicRange(t *testing.T) {
 	}
 }
 
-// TestFloat16Weights checks that a network gives nearly the same scores with float32
-// weights and with float16 weights.
+// TestFloat16Weights checks that a network's scores hardly change if its weights are
+// float16 instead of float32.
 func TestFloat16Weights(t *testing.T) {
 	wide := backbonetest.FloatClassifier(backbonetest.Float32Weights, 5, nil, nil)
 	half := backbonetest.FloatClassifier(backbonetest.Float16Weights, 5, nil, nil)

@@ -20,8 +20,8 @@ var (
 	ErrClosed = errors.New("interpreter is closed")
 )
 
-// maxThreads is the maximum number of threads. It limits the scratch memory. Operators do
-// not divide into more parts of a useful size.
+// maxThreads is the maximum number of threads. More threads would need more scratch
+// memory, and operators cannot be divided into more parts of a useful size.
 const maxThreads = 64
 
 // clampThreads returns n limited to 1…maxThreads.
@@ -32,13 +32,13 @@ type InterpreterOptions struct {
 	// Threads is the number of goroutines that share the work of each operator, clamped
 	// to 1…64. One of them is the caller of Invoke. Results do not depend on Threads.
 	Threads int
-	// Outputs are the indices of the tensors to compute. Only the operators that they
-	// depend on are prepared and run. Nil means the model's outputs.
+	// Outputs are the indices of the tensors to compute. Only operators that these
+	// tensors depend on are prepared and run. Nil means the model's outputs.
 	Outputs []int32
 	// Arithmetic selects how operators round. The zero value is TFLite.
 	Arithmetic Arithmetic
-	// Accelerator runs operators compiled for the Edge TPU. If it is nil, models with
-	// such operators are refused with ErrCompiled.
+	// Accelerator runs operators compiled for the Edge TPU. If it is nil, NewInterpreter
+	// returns ErrCompiled for models with such operators.
 	Accelerator Accelerator
 	// KeepAll gives every tensor its own memory, so that Tensor can return it after
 	// Invoke.
@@ -48,8 +48,9 @@ type InterpreterOptions struct {
 // An Interpreter runs a model's main graph on the CPU, except for operators that an
 // Accelerator runs. Fill Input, call Invoke, then read Output.
 //
-// An Interpreter serves one goroutine at a time. Clone returns another that shares the
-// weights and may run at the same time. Close stops an Interpreter's goroutines.
+// An Interpreter serves one goroutine at a time. Clone returns another Interpreter, which
+// shares the weights and may run at the same time. Close stops an Interpreter's
+// goroutines.
 type Interpreter struct {
 	*program // shared among clones, never written
 	arena    []byte
@@ -122,14 +123,14 @@ func (in *Interpreter) Close() {
 	}
 }
 
-// Memory is the memory that an Interpreter uses, in bytes.
+// Memory describes how many bytes of memory an Interpreter uses.
 type Memory struct {
 	Weights int // packed weights and other constants, shared by all clones
 	Arena   int // memory of the tensors, for each clone
 	Scratch int // scratch memory, for each thread of each clone
 }
 
-// Memory returns the memory that the interpreter uses.
+// Memory returns the memory use of the Interpreter.
 func (in *Interpreter) Memory() Memory {
 	return Memory{Weights: in.keptSize, Arena: in.arenaSize, Scratch: in.scratchSize}
 }
@@ -172,11 +173,11 @@ func (in *Interpreter) Tensor(index int32) ([]byte, error) {
 // CPU is the device name of a model that ran without an accelerator.
 const CPU = "cpu"
 
-// Device returns the name of the device that the last Invoke ran on: CPU, or the one
+// Device returns the name of the device that the last Invoke ran on: CPU, or the device
 // that ran the model's last compiled operator.
 func (in *Interpreter) Device() string { return in.device }
 
-// Invoke runs the operators. If ctx ends first, Invoke returns its error and the
+// Invoke runs the operators. If ctx ends first, Invoke returns ctx's error and the
 // outputs are undefined.
 func (in *Interpreter) Invoke(ctx context.Context) error {
 	if in.closed {

@@ -29,9 +29,9 @@ type goldenModel struct {
 	Cases []struct{ Image, Input, Output string }
 }
 
-// goldenModels returns the models with recorded outputs. With -short, which is set for
-// the race detector, it returns only the smallest model, because races do not depend on
-// the model.
+// goldenModels returns the models with recorded outputs. With -short, which the race
+// checks set, it returns only the smallest model, because races do not depend on the
+// model.
 func goldenModels(t testing.TB) map[string]goldenModel {
 	var manifest struct{ Models map[string]goldenModel }
 	if err := json.Unmarshal(reference.Read(t, "golden", "manifest.json"), &manifest); err != nil {

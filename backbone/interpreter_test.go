@@ -65,7 +65,8 @@ func chain() *tflite.Model {
 	return g.ends(0, 3)
 }
 
-// tower returns a model with one of each operator whose kernel makes many checks.
+// tower returns a model of six operators. Their kernels check many conditions, which
+// fuzzing should reach.
 func tower() *tflite.Model {
 	g := newGraph()
 	ints := func(shape []int32, values ...byte) int32 {
@@ -333,7 +334,7 @@ func TestInvokeStops(t *testing.T) {
 }
 
 func TestInvokeDoesNotAllocate(t *testing.T) {
-	setMaxProcs(t, 2) // testing.AllocsPerRun would set 1, which leaves no helper
+	setMaxProcs(t, 2) // testing.AllocsPerRun would set GOMAXPROCS to 1, which leaves no helper
 	m := sharedModel(t, "mobilenet_v1_0.25_128_quant.tflite")
 	for threads := 1; threads <= 2; threads++ {
 		in, err := NewInterpreter(m, InterpreterOptions{Threads: threads})
@@ -341,8 +342,8 @@ func TestInvokeDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer in.Close()
-		// The Go runtime sometimes allocates on its own, so one of five tries without
-		// allocations is enough.
+		// The Go runtime sometimes allocates on its own, so it is enough if one of five
+		// tries has no allocations.
 		least := uint64(math.MaxUint64)
 		for range 5 {
 			var before, after runtime.MemStats
@@ -460,14 +461,14 @@ func TestNewInterpreterErrors(t *testing.T) {
 	}
 }
 
-// TestTooLarge prepares models whose sizes wrap around in 32 bits.
+// TestTooLarge prepares models with sizes that overflow 32 bits.
 func TestTooLarge(t *testing.T) {
 	arena := newGraph()
 	in := arena.tensor(nil, 1, 1<<26)
 	last := in
 	for range 6 {
-		// KeepAll keeps all of these tensors in memory at once. On every processor they
-		// must either fit or be refused.
+		// KeepAll keeps all of these tensors in memory at once. On every architecture,
+		// 32-bit included, newProgram must either allocate them or return an error.
 		out := arena.tensor(nil, 1, 1<<26)
 		arena.operator(tflite.OpReshape, tflite.ReshapeOptions{}.Options(), out, last)
 		last = out
@@ -486,7 +487,7 @@ func TestTooLarge(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// The sizes of these four tensors of 2³⁰ bytes add up to 0 in 32 bits.
+	// Four tensors of 2³⁰ bytes have a total size of 0 in 32-bit arithmetic.
 	p := &program{steps: make([]step, 1)}
 	for range 4 {
 		p.allocations = append(p.allocations, allocation{inArena: true, kept: true, size: 1 << 30})

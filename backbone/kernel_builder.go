@@ -23,8 +23,8 @@ type kernelBuilder struct {
 	arithmetic Arithmetic
 }
 
-// inputs returns exactly n inputs. The first required inputs must be present. Others may
-// be omitted and are nil then.
+// inputs returns the operator's n inputs. required is the number of inputs that must be
+// present. An omitted input is nil.
 func (b *kernelBuilder) inputs(required, n int) ([]*kernels.Tensor, error) {
 	if len(b.in) < required || len(b.in) > n || slices.Contains(b.in[:required], nil) {
 		return nil, fmt.Errorf("%d inputs: %w", len(b.in), kernels.ErrInvalid)
@@ -34,8 +34,8 @@ func (b *kernelBuilder) inputs(required, n int) ([]*kernels.Tensor, error) {
 	return list, nil
 }
 
-// checkOperator returns an error for an operator that no kernel and no accelerator
-// can run, whatever its tensors.
+// checkOperator returns an error if no kernel or accelerator supports the kind of op or
+// its number of outputs.
 func checkOperator(m *tflite.Model, op *tflite.Operator) error {
 	if int(op.Opcode) >= len(m.OperatorCodes) {
 		return fmt.Errorf("no operator code %d: the model has %d: %w", op.Opcode, len(m.OperatorCodes), tflite.ErrCorrupt)
@@ -201,8 +201,9 @@ func (b *kernelBuilder) reshape(kind tflite.BuiltinOperator) (kernels.Kernel, er
 	if kind == tflite.OpReshape {
 		shape := b.op.Options.Reshape().NewShape
 		if in[1] != nil {
-			// TensorFlow Lite prefers the tensor to the option. A new shape that is
-			// computed during Invoke is assumed to match the output's.
+			// TensorFlow Lite prefers the shape in the tensor to the shape in the
+			// options. If Invoke computes the new shape, it is assumed to match the
+			// output.
 			shape = nil
 			if t := in[1]; t.Type == kernels.Int32 && len(t.Data)%4 == 0 {
 				for data := t.Data; len(data) > 0; data = data[4:] {
@@ -217,8 +218,8 @@ func (b *kernelBuilder) reshape(kind tflite.BuiltinOperator) (kernels.Kernel, er
 	return kernels.NewReshape(in[0], b.out)
 }
 
-// checkNewShape returns an error unless want, the new shape in a RESHAPE, matches the
-// shape of its output. One dimension of the new shape may be −1.
+// checkNewShape returns an error unless want, a RESHAPE's new shape, matches out, the
+// shape of its output. One dimension of want may be −1.
 func checkNewShape(want []int32, out []int) error {
 	if want == nil || len(want) == 1 && want[0] == 0 && len(out) == 0 {
 		return nil // older converters write {0} for a scalar

@@ -13,13 +13,13 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// MaxArena is the maximum size of the memory for the tensors of one Interpreter, in
-// bytes. The same limit applies to the prepared weights. MaxArena is 256 MiB on 32-bit
-// processors, so that everything fits into the address space.
+// MaxArena is the maximum number of bytes for the tensors of one Interpreter. The same
+// limit applies to its prepared weights. MaxArena is 256 MiB on 32-bit processors, so
+// that everything fits into the address space.
 const MaxArena = 1 << (28 + 2*(^uint(0)>>63))
 
-// maxParts limits the operators and the tensors of a model, so that planning memory
-// takes little time. Real networks have far fewer.
+// maxParts is the maximum number of operators, and of tensors, in a model. The limit
+// keeps memory planning fast. Real networks have far fewer.
 const maxParts = 1 << 14
 
 // A program is a model prepared to run. Clones of an Interpreter share it.
@@ -233,9 +233,9 @@ func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOpt
 		return nil, err
 	}
 	if len(b.in) > 1 && b.in[1] != nil && len(b.in[1].Shape) > 0 && b.in[1].Shape[0] > 0 {
-		// Operators may share one constant, so without a limit a small file could
-		// demand any amount of prepared weights. Packing takes up to 3 bytes for each
-		// weight, in groups of 6 channels or more, and up to 64 for each channel.
+		// Operators may share a constant, so without a limit a small file could require
+		// any amount of memory for prepared weights. Packed weights take up to 3 bytes
+		// per weight, plus padding, and up to 64 bytes per channel.
 		n, channels := int64(len(b.in[1].Data)), int64(b.in[1].Shape[0])
 		p.weightSize += 3*n + 16*(n/channels) + 64*channels
 		if p.weightSize > MaxArena {
@@ -246,9 +246,10 @@ func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOpt
 	return b, nil
 }
 
-// buildKernels builds the kernels of all steps, in parallel because packing weights takes
-// most of the time of loading a model. It starts at the end, where the largest layers
-// tend to be. On failure it returns the index of the first step that failed.
+// buildKernels builds the kernels of all steps, in parallel, because packing weights
+// takes most of the time when a model is loaded. It starts with the last step, because
+// the largest layers tend to be at the end. On failure it returns the index of the first
+// step that failed.
 func (p *program) buildKernels(m *tflite.Model, builders []*kernelBuilder) (int, error) {
 	errs := make([]error, len(builders))
 	var left atomic.Int64

@@ -13,7 +13,7 @@ import (
 // A TensorInfo describes an input or output of a model.
 type TensorInfo struct {
 	Name  string
-	Index int32 // among the tensors of the main graph
+	Index int32 // in the main graph's list of tensors
 	Type  tflite.TensorType
 	Shape []int32
 	// Scale and ZeroPoint have one entry for the whole tensor or one for each slice

@@ -12,8 +12,8 @@ import (
 )
 
 // spinTime is the time for which an idle worker looks for work before it sleeps. Waking a
-// sleeping thread takes a system call, and then the thread takes as long again to start
-// running. Together that is longer than a fast operator takes.
+// sleeping thread takes a system call, and the thread takes as long again to start
+// running. Together, this takes longer than a fast operator.
 const spinTime = 40 * time.Microsecond
 
 // A workerPool shares the parts of each step among threads. The first worker is the
@@ -21,15 +21,15 @@ const spinTime = 40 * time.Microsecond
 //
 // Each worker starts with its own range of parts, which covers about the same rows of a
 // tensor in all steps, because reading memory that another core has just written is slow.
-// A worker that runs out of parts steals from the others. So a worker that the operating
-// system suspends delays a step only by the parts it has taken.
+// A worker that runs out of parts steals from the others. A worker that the operating
+// system suspends therefore delays a step only by the parts it has taken.
 type workerPool struct {
 	workers []worker
 	helpers int            // workers in use by the current Invoke, besides the first
 	running sync.WaitGroup // the helpers' goroutines
 	started bool
 	closing atomic.Bool
-	_       [64]byte // the fields below are written while workers read those above
+	_       [64]byte // the fields below are written while workers read the fields above
 
 	// The current step. It changes only while open is 0, and only workers that have
 	// taken parts read it.
@@ -38,7 +38,7 @@ type workerPool struct {
 	args   *kernels.Args
 
 	_    [64]byte     // open is written while workers read the fields above
-	open atomic.Int64 // parts not taken, or taken by a worker that is not done
+	open atomic.Int64 // parts that workers have not yet reported as done
 }
 
 // A worker is the state of one thread.
@@ -148,8 +148,8 @@ func (p *workerPool) close() {
 }
 
 // A partQueue is a range of parts that no worker has taken, packed into one word: the
-// first part and the one after the last, 32 bits each. Every part is taken exactly once,
-// even if the worker read the range during an earlier step.
+// first part and the end of the range, 32 bits each. Every part is taken exactly once,
+// even if a worker read the range during an earlier step.
 type partQueue struct{ bits atomic.Uint64 }
 
 func (q *partQueue) set(from, to int) { q.bits.Store(pack(from, to)) }
@@ -188,7 +188,7 @@ func pack(from, to int) uint64 { return uint64(from)<<32 | uint64(to) }
 // A waiter lets one goroutine wait for others. The goroutine spins first, then sleeps.
 type waiter struct {
 	asleep atomic.Bool
-	signal chan struct{} // has room for one
+	signal chan struct{} // holds at most one signal
 }
 
 // wait returns once ready returns true. After spinTime it sleeps until wake is called.

@@ -71,7 +71,7 @@ func TestWorkerPoolComputesEveryPartOnce(t *testing.T) {
 						}
 						pool.run(&step{kernel: k, parts: parts}, &kernels.Args{})
 						if !k.all(1) {
-							t.Fatalf("round %d: want each of %d parts computed once", round, parts)
+							t.Fatalf("round %d: got parts not computed or computed twice, want each of %d parts computed once", round, parts)
 						}
 					}
 					if round%8 == 1 {

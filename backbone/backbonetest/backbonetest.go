@@ -28,9 +28,10 @@ const (
 // AVERAGE_POOL_2D; output [1, 1, 1, 48].
 func Extractor() []byte { return mustEncode(extractor()) }
 
-// Classifier returns the model file of a classifier: the Extractor and a last layer of
-// random weights, with the operators of Coral's classifiers, CONV_2D, RESHAPE and
-// SOFTMAX; output [1, classes]. The labels in the file are "base 0", "base 1" and so on.
+// Classifier returns the model file of a classifier with output [1, classes]. It adds a
+// last layer with random weights to the Extractor. The added operators are the same as in
+// Coral's classifiers: CONV_2D, RESHAPE and SOFTMAX. The labels in the file are "base 0",
+// "base 1" and so on.
 func Classifier(classes int) []byte {
 	b := extractor()
 	b.conv("logits", 1, 1, classes, 1, tflite.ActNone, 0.1, 128)
@@ -39,8 +40,8 @@ func Classifier(classes int) []byte {
 	return mustEncode(b)
 }
 
-// Photo returns a PNG of 40×30 pixels. kind determines its waves and color, and seed its
-// noise. Photos of one kind have similar embeddings.
+// Photo returns a PNG of 40×30 pixels. The kind determines its waves and color, and the
+// seed determines its noise. Photos of one kind have similar embeddings.
 func Photo(kind, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(kind, seed))
 	base := [3]float64{}
@@ -65,9 +66,10 @@ func Photo(kind, seed uint64) []byte {
 	return b.Bytes()
 }
 
-// WidePhoto returns a PNG of 80×30 pixels that shows its class, 0 or 1, in one part only:
-// the left and right quarters if margins is set, the middle half if not. About 60 % of
-// the blocks in that part have the color of the class, and all others have random colors.
+// WidePhoto returns a PNG of 80×30 pixels. Only one part of it shows the class, 0 or 1:
+// the left and right quarters if margins is set, otherwise the middle half. About 60 % of
+// the blocks in that part have the color of the class. All other blocks have random
+// colors.
 func WidePhoto(class int, margins bool, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, uint64(class)))
 	img := image.NewNRGBA(image.Rect(0, 0, 80, 30))
@@ -144,7 +146,7 @@ func (b *builder) tensor(name string, shape []int32, scale float32, zero int64) 
 }
 
 // op adds an operator that reads the current tensor and the constants. Its output, the
-// tensor out, becomes the current one.
+// tensor out, becomes the current tensor.
 func (b *builder) op(code tflite.BuiltinOperator, o tflite.Options, out int32, constants ...int32) {
 	g := &b.m.Subgraphs[0]
 	g.Operators = append(g.Operators, tflite.Operator{Opcode: b.m.OperatorCode(code, "", 1), Inputs: append([]int32{b.at}, constants...),

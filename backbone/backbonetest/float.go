@@ -42,8 +42,8 @@ func FloatClassifier(w Weights, classes int, mean, std []float32) []byte {
 	return mustEncode(&b.builder)
 }
 
-// DynamicRange returns model files with int8 weights and float32 inputs, by name:
-// "network" is a FloatClassifier, and each of the others has one operator with weights.
+// DynamicRange returns model files with int8 weights and float32 inputs, keyed by name.
+// "network" is a FloatClassifier, and every other model has one operator with weights.
 func DynamicRange() map[string][]byte {
 	files := map[string][]byte{"network": FloatClassifier(Int8Weights, 6, nil, nil)}
 	add := func(name string, shape []int32, build func(*FloatBuilder)) {
@@ -75,7 +75,7 @@ type FloatBuilder struct {
 	kind Weights
 }
 
-// NewFloatBuilder returns a builder of a model with one input of the given shape. The
+// NewFloatBuilder returns a builder for a model with one input of the given shape. The
 // seed determines all weights.
 func NewFloatBuilder(w Weights, seed uint64, inputShape ...int32) *FloatBuilder {
 	m := &tflite.Model{Version: 3, Description: "made by backbonetest", Buffers: []tflite.Buffer{nil}}
@@ -86,7 +86,7 @@ func NewFloatBuilder(w Weights, seed uint64, inputShape ...int32) *FloatBuilder 
 	return b
 }
 
-// Encode returns the model file. The model's output is that of the last operator.
+// Encode returns the model file. The last operator's output is the model's output.
 func (b *FloatBuilder) Encode() []byte { return mustEncode(&b.builder) }
 
 // float adds a float32 tensor and returns its index.

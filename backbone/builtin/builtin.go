@@ -1,10 +1,10 @@
 // Package builtin contains imprint's own backbone: a MobileNet v1 0.25 for photos of
 // 128×128 pixels. Pass the result of [Model] to backbone.Parse.
 //
-// The operators, shapes and arithmetic are those of Coral's
-// mobilenet_v1_0.25_128_quant up to its AVERAGE_POOL_2D: uint8 with one scale per
-// tensor, and an embedding of 256 values. docs/backbone.md describes its training, its
-// accuracy and its limitations.
+// The model has the same operators, shapes and arithmetic as Coral's
+// mobilenet_v1_0.25_128_quant up to the AVERAGE_POOL_2D. Tensors are uint8 with one
+// scale each, and the embedding has 256 values. docs/backbone.md describes its training,
+// its accuracy and its limitations.
 package builtin
 
 import _ "embed"
@@ -34,9 +34,9 @@ const (
 //go:embed generic.u8
 var generic string
 
-// Generic returns new copies of the model's raw embeddings of [GenericCount] photos of
-// many kinds, resized in crop mode. They serve as examples of unknown objects. README.md
-// describes the photos.
+// Generic returns the model's raw embeddings of [GenericCount] photos of many kinds,
+// resized in crop mode. Each call returns new copies. The embeddings serve as examples
+// of unknown objects. README.md describes the photos.
 func Generic() [][]byte {
 	all := make([][]byte, GenericCount)
 	for i := range all {

@@ -83,7 +83,7 @@ func TestEmbedding(t *testing.T) {
 }
 
 // TestPhotosOfOneKindAreCloser checks that the embedding of every photo is closer to all
-// photos of its kind than to any of another kind.
+// photos of its kind than to any photo of another kind.
 func TestPhotosOfOneKindAreCloser(t *testing.T) {
 	b := parse(t)
 	r := b.NewRunner(1)
@@ -133,13 +133,13 @@ func TestPhotosOfOneKindAreCloser(t *testing.T) {
 			}
 		}
 		if same <= other {
-			t.Errorf("photo %d: cosine %.4f with one of its kind, but %.4f with another", i, same, other)
+			t.Errorf("photo %d: cosine %.4f with a photo of its kind, but %.4f with a photo of another kind", i, same, other)
 		}
 	}
 }
 
-// TestSameNetworkAsCorals compares the operators, options and shapes, and the scales that
-// do not depend on weights, with those of Coral's model.
+// TestSameNetworkAsCorals compares the model with Coral's: the operators, options and
+// shapes, and the scales that do not depend on weights.
 func TestSameNetworkAsCorals(t *testing.T) {
 	coral, err := tflite.Parse(reference.Read(t, "models", "mobilenet_v1_0.25_128_quant.tflite"))
 	if err != nil {

@@ -7,8 +7,8 @@ import "unsafe"
 // addStep is the number of elements that the assembly adds at a time.
 const addStep = 16
 
-// panelAdder implements adder for AVX2. Its first two panels scale the operands, the
-// third their sum. All lanes of a panel are equal.
+// panelAdder implements adder for AVX2. The first two panels scale the operands, and the
+// third scales their sum. All lanes of a panel are equal.
 type panelAdder struct {
 	panels [3]panel
 	signed bool
@@ -26,8 +26,8 @@ func newPanelAdder(s *sum) adder {
 	return k
 }
 
-// add computes the elements beyond the last whole step in another step that overlaps it.
-// If there are too few elements for a step, it works on copies of them.
+// add computes the last addStep elements in a step of their own, which may overlap the
+// step before. If there are fewer elements, add works on padded copies.
 func (k *panelAdder) add(out, x, y []byte) {
 	n := len(out)
 	x, y = x[:n], y[:n]

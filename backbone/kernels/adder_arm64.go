@@ -2,8 +2,8 @@
 
 package kernels
 
-// adderArgs are the arguments of the assembly, which refers to the fields by name. Right
-// shifts are negated.
+// adderArgs are the arguments of the assembly. The assembly refers to the fields by
+// name. Right shifts are negated.
 type adderArgs struct {
 	x, y, out                     *byte
 	blocks                        int // number of blocks of adderBlock elements
@@ -49,7 +49,7 @@ func (k *blockAdder) add(out, x, y []byte) {
 		return
 	}
 	k.blocks(&out[0], &x[0], &y[0], n/adderBlock)
-	// The last block overlaps the one before it.
+	// The last block overlaps the block before it.
 	if last := n - adderBlock; n%adderBlock > 0 {
 		k.blocks(&out[last], &x[last], &y[last], 1)
 	}

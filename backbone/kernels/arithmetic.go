@@ -16,8 +16,8 @@ type elementwise struct {
 	adder  adder // for operands of the same shape; may be nil
 }
 
-// A sum describes ADD of x and y to an implementation:
-// scale.apply(terms[0](x) + terms[1](y)) + zero, clamped to lo…hi.
+// A sum tells an implementation how to compute ADD of x and y: scale.apply(terms[0](x)
+// + terms[1](y)) + zero, clamped to lo…hi.
 type sum struct {
 	terms        [2]term
 	signed       bool // operands are int8
@@ -126,7 +126,7 @@ func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error)
 	return k, err
 }
 
-// code returns the value of the byte b in a tensor of an 8-bit type.
+// code returns the value of byte b as a code of the 8-bit type t.
 func code(t Type, b int) int32 {
 	if t == Int8 {
 		return int32(int8(b))

@@ -93,7 +93,8 @@ func anyWeights(r *rand.Rand, channels, depth int) *weights {
 	return w
 }
 
-// TestProductsMatchGo compares products of operands in guarded memory with plain Go.
+// TestProductsMatchGo compares the assembly's products with plain Go's. The operands are
+// in guarded memory.
 func TestProductsMatchGo(t *testing.T) {
 	for name, pack := range map[string]func(w *weights) product{"dot": packDot, "neon": packNEON} {
 		t.Run(name, func(t *testing.T) {
@@ -168,8 +169,8 @@ func checkProduct(t *testing.T, r *rand.Rand, w *weights, p *tiles) {
 	}
 }
 
-// TestScalingMatchesGo compares the scaling of the whole range of 32 bits with plain Go.
-// Weights are 0, so that accumulators equal the bias.
+// TestScalingMatchesGo compares the assembly's scaling of sums with plain Go's, over the
+// whole range of 32 bits. All weights are 0, so that each sum equals its bias.
 func TestScalingMatchesGo(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	for range 300 {
@@ -180,7 +181,7 @@ func TestScalingMatchesGo(t *testing.T) {
 			w.lo, w.hi = Int8.limits()
 		}
 		for c := range w.bias {
-			// Scale sums whose codes are in range, sums that are ties, and the limits of
+			// Scale sums with codes in range, sums that are ties, and the limits of
 			// int32.
 			m := w.scale[c]
 			switch r.IntN(4) {
@@ -239,7 +240,7 @@ func checkScale(t *testing.T, name string, w *weights, got, want []byte) {
 	}
 }
 
-// plainOf returns the windows of w in plain Go, whatever the chosen implementation.
+// plainOf returns w's windows in plain Go, whichever implementation is chosen.
 func plainOf(w *weights) windows {
 	p := plainWindows{signed: w.signed, channels: make([]nineTaps, w.channels), outZero: w.outZero, lo: w.lo, hi: w.hi}
 	for c := range p.channels {
@@ -251,8 +252,8 @@ func plainOf(w *weights) windows {
 	return &p
 }
 
-// tameForDot changes w to meet the requirements of dot products, except for weights that
-// are too large.
+// tameForDot changes the limits and factors in w so that dot products can be used. It
+// does not change weights, which may be too large.
 func tameForDot(w *weights) {
 	w.lo = max(w.lo, w.outZero)
 	w.hi = max(w.hi, w.lo)

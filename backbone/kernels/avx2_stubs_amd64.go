@@ -4,173 +4,179 @@
 
 package kernels
 
-// words4x16 multiplies tiles of 4 rows of 8·steps int16, stride bytes apart, by w. It stores 16 codes of each row.
+// words4x16 multiplies tiles of 4 rows by the weights w and stores 16 codes of each row. A row has
+// 8·steps int16, and rows are stride bytes apart.
 //
 //go:noescape
 func words4x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 
-// bytes4x16 multiplies tiles of 4 rows of unsigned bytes, stride bytes apart, by groups of 8
-// weights. Each group applies to the 8 bytes at an offset in a row. It stores 16 codes of each row.
+// bytes4x16 multiplies tiles of 4 rows of unsigned bytes by groups of 8 weights and stores 16 codes
+// of each row. Rows are stride bytes apart. offsets has the position of each group's 8 inputs in a row.
 //
 //go:noescape
 func bytes4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// vex4x16 is bytes4x16 for any weights.
+// vex4x16 does the same as bytes4x16, with AVX-VNNI's dot product, which is exact for any weights.
 //
 //go:noescape
 func vex4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// words4x8 multiplies tiles of 4 rows of 8·steps int16, stride bytes apart, by w. It stores 8 codes of each row.
+// words4x8 multiplies tiles of 4 rows by the weights w and stores 8 codes of each row. A row has
+// 8·steps int16, and rows are stride bytes apart.
 //
 //go:noescape
 func words4x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 
-// bytes4x8 multiplies tiles of 4 rows of unsigned bytes, stride bytes apart, by groups of 8
-// weights. Each group applies to the 8 bytes at an offset in a row. It stores 8 codes of each row.
+// bytes4x8 multiplies tiles of 4 rows of unsigned bytes by groups of 8 weights and stores 8 codes
+// of each row. Rows are stride bytes apart. offsets has the position of each group's 8 inputs in a row.
 //
 //go:noescape
 func bytes4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// vex4x8 is bytes4x8 for any weights.
+// vex4x8 does the same as bytes4x8, with AVX-VNNI's dot product, which is exact for any weights.
 //
 //go:noescape
 func vex4x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// words1x16 multiplies tiles of 1 row of 8·steps int16, stride bytes apart, by w. It stores 16 codes of each row.
+// words1x16 multiplies tiles of 1 row by the weights w and stores 16 codes of each row. A row has
+// 8·steps int16, and rows are stride bytes apart.
 //
 //go:noescape
 func words1x16(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 
-// bytes1x16 multiplies tiles of 1 row of unsigned bytes, stride bytes apart, by groups of 8
-// weights. Each group applies to the 8 bytes at an offset in a row. It stores 16 codes of each row.
+// bytes1x16 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights and stores 16 codes
+// of each row. Rows are stride bytes apart. offsets has the position of each group's 8 inputs in a row.
 //
 //go:noescape
 func bytes1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// vex1x16 is bytes1x16 for any weights.
+// vex1x16 does the same as bytes1x16, with AVX-VNNI's dot product, which is exact for any weights.
 //
 //go:noescape
 func vex1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// words1x8 multiplies tiles of 1 row of 8·steps int16, stride bytes apart, by w. It stores 8 codes of each row.
+// words1x8 multiplies tiles of 1 row by the weights w and stores 8 codes of each row. A row has
+// 8·steps int16, and rows are stride bytes apart.
 //
 //go:noescape
 func words1x8(x *byte, stride int, tiles int, w *byte, steps int, p *byte, out *byte, outStride int)
 
-// bytes1x8 multiplies tiles of 1 row of unsigned bytes, stride bytes apart, by groups of 8
-// weights. Each group applies to the 8 bytes at an offset in a row. It stores 8 codes of each row.
+// bytes1x8 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights and stores 8 codes
+// of each row. Rows are stride bytes apart. offsets has the position of each group's 8 inputs in a row.
 //
 //go:noescape
 func bytes1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// vex1x8 is bytes1x8 for any weights.
+// vex1x8 does the same as bytes1x8, with AVX-VNNI's dot product, which is exact for any weights.
 //
 //go:noescape
 func vex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
-// wide8x32 multiplies tiles of 8 rows of unsigned bytes, stride bytes apart, by groups
-// of 8 weights. Each group applies to the 8 bytes at an offset in a row. It stores the
-// codes in mask, out of 32 codes of each row.
+// wide8x32 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 32 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each group's 8 inputs in a row.
 //
 //go:noescape
 func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
-// wide8x16 multiplies tiles of 8 rows of unsigned bytes, stride bytes apart, by groups
-// of 8 weights. Each group applies to the 8 bytes at an offset in a row. It stores the
-// codes in mask, out of 16 codes of each row.
+// wide8x16 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 16 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each group's 8 inputs in a row.
 //
 //go:noescape
 func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
-// wide1x32 multiplies tiles of 1 row of unsigned bytes, stride bytes apart, by groups
-// of 8 weights. Each group applies to the 8 bytes at an offset in a row. It stores the
-// codes in mask, out of 32 codes of each row.
+// wide1x32 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights. Of the 32 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each group's 8 inputs in a row.
 //
 //go:noescape
 func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
-// wide1x16 multiplies tiles of 1 row of unsigned bytes, stride bytes apart, by groups
-// of 8 weights. Each group applies to the 8 bytes at an offset in a row. It stores the
-// codes in mask, out of 16 codes of each row.
+// wide1x16 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights. Of the 16 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each group's 8 inputs in a row.
 //
 //go:noescape
 func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
-// wideUnsigned computes n pixels of 3×3 windows over 32 channels, with products of
-// unsigned bytes by signed bytes. taps has the addresses of the 9 taps of the
-// first pixel, which advance by step. near means that the last two columns of a pixel are the
-// first two of the next.
+// wideUnsigned computes n pixels of 3×3 windows over 32 channels. It multiplies
+// unsigned bytes by signed bytes. taps has the addresses of the first pixel's 9 taps,
+// which advance by step. near means that the last two columns of a window are the first two of the
+// next window.
 //
 //go:noescape
 func wideUnsigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
 
-// wideSigned computes n pixels of 3×3 windows over 32 channels, with products of
-// signed bytes by signed bytes. taps has the addresses of the 9 taps of the
-// first pixel, which advance by step. near means that the last two columns of a pixel are the
-// first two of the next.
+// wideSigned computes n pixels of 3×3 windows over 32 channels. It multiplies
+// signed bytes by signed bytes. taps has the addresses of the first pixel's 9 taps,
+// which advance by step. near means that the last two columns of a window are the first two of the
+// next window.
 //
 //go:noescape
 func wideSigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
 
-// wideTwice computes n pixels of 3×3 windows over 32 channels, with products of
-// unsigned bytes by sums of two signed bytes. taps has the addresses of the 9 taps of the
-// first pixel, which advance by step. near means that the last two columns of a pixel are the
-// first two of the next.
+// wideTwice computes n pixels of 3×3 windows over 32 channels. It multiplies
+// unsigned bytes by sums of two signed bytes. taps has the addresses of the first pixel's 9 taps,
+// which advance by step. near means that the last two columns of a window are the first two of the
+// next window.
 //
 //go:noescape
 func wideTwice(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
 
-// flipBytes stores 32·n bytes with their upper bit flipped.
+// flipBytes copies 32·n bytes and flips the upper bit of each.
 //
 //go:noescape
 func flipBytes(out *byte, x *byte, n int)
 
-// addUnsigned adds 16·n unsigned bytes. The first two of the three panels scale the operands, and the third scales the sums.
+// addUnsigned adds x and y, 16·n unsigned bytes each. Of the three panels, two scale the operands
+// and the third scales the sums.
 //
 //go:noescape
 func addUnsigned(out *byte, x *byte, y *byte, n int, panels *byte)
 
-// addSigned adds 16·n signed bytes. The first two of the three panels scale the operands, and the third scales the sums.
+// addSigned adds x and y, 16·n signed bytes each. Of the three panels, two scale the operands
+// and the third scales the sums.
 //
 //go:noescape
 func addSigned(out *byte, x *byte, y *byte, n int, panels *byte)
 
-// widenUnsigned stores 16·n unsigned bytes as int16.
+// widenUnsigned converts 16·n unsigned bytes to int16.
 //
 //go:noescape
 func widenUnsigned(out *byte, x *byte, n int)
 
-// widenSigned stores 16·n signed bytes as int16.
+// widenSigned converts 16·n signed bytes to int16.
 //
 //go:noescape
 func widenSigned(out *byte, x *byte, n int)
 
-// windows16unsigned computes n pixels of 3×3 windows over channels, a multiple of 16,
-// of unsigned bytes. taps has the addresses of the 9 taps of the first pixel, which advance by step.
+// windows16unsigned computes n pixels of 3×3 windows of unsigned bytes. channels is a multiple of 16.
+// taps has the addresses of the first pixel's 9 taps, which advance by step.
 //
 //go:noescape
 func windows16unsigned(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
 
-// windows16signed computes n pixels of 3×3 windows over channels, a multiple of 16,
-// of signed bytes. taps has the addresses of the 9 taps of the first pixel, which advance by step.
+// windows16signed computes n pixels of 3×3 windows of signed bytes. channels is a multiple of 16.
+// taps has the addresses of the first pixel's 9 taps, which advance by step.
 //
 //go:noescape
 func windows16signed(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
 
-// windows8unsigned computes n pixels of 3×3 windows over channels, a multiple of 8,
-// of unsigned bytes. taps has the addresses of the 9 taps of the first pixel, which advance by step.
+// windows8unsigned computes n pixels of 3×3 windows of unsigned bytes. channels is a multiple of 8.
+// taps has the addresses of the first pixel's 9 taps, which advance by step.
 //
 //go:noescape
 func windows8unsigned(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
 
-// windows8signed computes n pixels of 3×3 windows over channels, a multiple of 8,
-// of signed bytes. taps has the addresses of the 9 taps of the first pixel, which advance by step.
+// windows8signed computes n pixels of 3×3 windows of signed bytes. channels is a multiple of 8.
+// taps has the addresses of the first pixel's 9 taps, which advance by step.
 //
 //go:noescape
 func windows8signed(out *byte, outStep int, taps *byte, step int, n int, blocks *byte, channels int)
 
-// wordsPeak multiplies and adds 8·16 pairs of int16 n times.
+// wordsPeak multiplies 8·16 pairs of int16 and adds the products, n times.
 func wordsPeak(n int)
 
-// widePeak multiplies and adds 16·64 bytes n times.
+// widePeak multiplies 16·64 pairs of bytes and adds the products, n times.
 func widePeak(n int)

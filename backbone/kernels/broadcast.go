@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// A broadcast divides the output of an operator on two operands into runs. Each axis of
-// an operand has the length of the output's axis, or 1. Adjacent axes are joined where
-// the strides of both operands allow it.
+// A broadcast divides the output of a two-operand operator into runs. Each axis of an
+// operand has the same length as the output's axis, or length 1. Adjacent axes are
+// joined where the strides of both operands allow it.
 type broadcast struct {
 	shape, a, b []int // output shape and the strides of the operands, innermost last
 	rows        int   // product of all axes except the innermost
@@ -67,8 +67,8 @@ func newBroadcast(a, b, out []int) (broadcast, error) {
 	return p, nil
 }
 
-// parts returns the number of parts: one for each row or, if there is only one row, for
-// each chunk of it.
+// parts returns the number of parts: one for each row or, if there is only one row, one
+// for each chunk of that row.
 func (p *broadcast) parts() int {
 	if p.rows == 1 {
 		return chunks(p.shape[0])
@@ -76,14 +76,15 @@ func (p *broadcast) parts() int {
 	return p.rows
 }
 
-// A run is a sequence of elements with constant steps.
+// A run is a sequence of output elements. Within a run, each operand advances by a
+// constant step.
 type run struct {
 	out, a, b    int // first element of the output and the operands
 	n            int
 	stepA, stepB int
 }
 
-// part returns the elements of part i.
+// part returns part i as a run.
 func (p *broadcast) part(i int) run {
 	last := len(p.shape) - 1
 	r := run{n: p.shape[last], stepA: p.a[last], stepB: p.b[last]}

@@ -13,8 +13,8 @@ type cast struct {
 }
 
 // NewCast returns a Kernel for CAST, which converts elements to the type of out and
-// ignores quantization. float32 is truncated toward zero. int32 and int64 lose their upper
-// bits.
+// ignores quantization. float32 values are truncated toward zero. Integers that are too
+// large for the new type lose their upper bits.
 func NewCast(in, out *Tensor) (Kernel, error) {
 	if err := in.check("cast: input"); err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func NewCast(in, out *Tensor) (Kernel, error) {
 		return nil, fmt.Errorf("cast: %w", err)
 	}
 	if in.Type == Float32 && out.Type.quantized() {
-		// In C, the result for values that do not fit is undefined.
+		// In C, the result is undefined if a value does not fit.
 		return nil, fmt.Errorf("cast: %w: float32 to %v", ErrUnsupported, out.Type)
 	}
 	return &cast{from: in.Type, to: out.Type, n: in.Elements()}, nil

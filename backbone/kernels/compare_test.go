@@ -7,18 +7,18 @@ import (
 	"testing"
 )
 
-// A draw makes random operands, often with extreme values.
+// A draw generates random operands, often with extreme values.
 type draw struct{ *rand.Rand }
 
 func (d draw) fill(b []byte) {
 	switch d.IntN(4) {
-	case 0: // all equal, often an extreme
+	case 0: // all equal, often an extreme value
 		fill(b, [4]byte{0, 255, 128, 127}[d.IntN(4)])
-	case 1: // extremes
+	case 1: // extreme values
 		for i := range b {
 			b[i] = [4]byte{0, 255, 128, 127}[d.IntN(4)]
 		}
-	case 2: // near the middle, as weights are
+	case 2: // near the middle, like real weights
 		for i := range b {
 			b[i] = byte(128 + 15*d.NormFloat64())
 		}
@@ -54,8 +54,8 @@ func (d draw) weights(filter, bias, out *Tensor, axis, depth int) {
 			}
 		}
 	}
-	// Factors range from above 1, which needs a left shift, to so small that all codes
-	// are equal.
+	// Factors range from above 1, which needs a left shift, down to values so small that
+	// all codes are equal.
 	out.Scale[0] = float32(depth) * 4 * (d.Float32() + 0.01)
 	switch d.IntN(8) {
 	case 0:
@@ -69,7 +69,8 @@ func putInt32(b []byte, v int32) {
 	b[0], b[1], b[2], b[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
 }
 
-// operators makes random operands for every operator with more than one implementation.
+// operators generates random operands for every operator with more than one
+// implementation.
 var operators = map[string]func(d draw) (make func() (Kernel, error), in []*Tensor, out *Tensor){
 	"conv1x1": func(d draw) (func() (Kernel, error), []*Tensor, *Tensor) {
 		return d.conv(1, 1, 1, 1+d.IntN(100), 1+d.IntN(70))
@@ -117,7 +118,7 @@ func (d draw) typ() Type { return [2]Type{Uint8, Int8}[d.IntN(2)] }
 func (d draw) conv(kh, kw, stride, depth, channels int) (func() (Kernel, error), []*Tensor, *Tensor) {
 	typ, h, w := d.typ(), 4+d.IntN(9), 4+d.IntN(9)
 	if d.IntN(3) == 0 {
-		w += d.IntN(90) // for more than one block of pixels, and for rows that use strips
+		w += d.IntN(90) // wide enough for several blocks of pixels and for strips
 	}
 	window := Window{StrideH: stride, StrideW: stride, DilationH: 1 + d.IntN(4)/3, DilationW: 1 + d.IntN(9)/8, Padding: Padding(d.IntN(2))}
 	if h <= kh*2 || w <= kw*2 {
@@ -135,7 +136,7 @@ func (d draw) conv(kh, kw, stride, depth, channels int) (func() (Kernel, error),
 }
 
 // TestImplementationsMatchGo compares every implementation with plain Go. Operands start
-// or end at a page without access.
+// or end next to an inaccessible page.
 func TestImplementationsMatchGo(t *testing.T) {
 	eachImplementation(t, func(t *testing.T) {
 		for name, operator := range operators {

@@ -6,11 +6,11 @@ import "fmt"
 type Conv2DParams struct {
 	Window
 	Activation Activation
-	// Stage, if not nil, selects the Edge TPU's arithmetic. It includes the activation.
+	// Stage, if not nil, selects the Edge TPU's arithmetic and includes the activation.
 	Stage *Stage
 }
 
-// conv2D implements Kernel for CONV_2D. A row is the window of one output pixel, and a
+// conv2D implements Kernel for CONV_2D. A row holds the window of one output pixel. A
 // product multiplies rows by the filters.
 type conv2D struct {
 	geometry
@@ -18,19 +18,19 @@ type conv2D struct {
 	depth, channels int
 	pixels          int  // n·outH·outW
 	rows            int  // pixels in a part; one run may compute several parts together
-	columns         int  // number of parts into which the channels divide
-	plain           bool // the input's pixels are the rows
+	columns         int  // number of parts that the channels are divided into
+	plain           bool // each input pixel is a row, so none are copied
 	strips          bool // rows are read from a strip of input lines
 	padding         byte // the input's zero point
 	pitch           int  // bytes from one row to the next: at least depth
-	gathered        int  // bytes of scratch for rows or a strip, before the product's
+	gathered        int  // bytes of scratch for rows or a strip; the product's scratch follows
 }
 
-// NewConv2D returns a Kernel for CONV_2D of in, of shape (n, h, w, c), with a constant
-// filter of shape (channels, kh, kw, c). bias is a constant int32 tensor of channels
-// elements, or nil. The element types are uint8, int8 or float32. A float32 input may
-// have a float32 or an int8 filter. An int8 filter must be symmetric, and may have one
-// scale for each channel (Axis 0).
+// NewConv2D returns a Kernel for CONV_2D on uint8, int8 or float32. The input has shape
+// (n, h, w, c), and the constant filter has shape (channels, kh, kw, c). bias is nil or a
+// constant with one element per channel: float32 for float32 input, otherwise int32. For
+// float32 input, the filter is float32 or int8. An int8 filter must be symmetric, and may
+// have one scale for each channel (Axis 0).
 func NewConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	k, err := newConv2D(p, in, filter, bias, out)
 	if err != nil {
@@ -155,9 +155,9 @@ func (c *conv2D) Parts() int { return (c.pixels + c.rows - 1) / c.rows * c.colum
 func (c *conv2D) Scratch() int { return c.gathered + c.product.scratch(min(maxRows, c.pixels)) }
 
 // blockRows returns the number of pixels in a part. Parts are small if there are few
-// pixels, so that threads get equal work. If there are very few, reading the weights
-// takes longer than reading the pixels, so all pixels are in one part and the channels
-// are divided.
+// pixels, so that threads get equal work. If there are very few pixels, reading the
+// weights takes longer than reading the pixels, so all pixels are in one part and the
+// channels are divided.
 func blockRows(pixels int) int {
 	switch {
 	case pixels <= maxRows:
@@ -203,11 +203,12 @@ func (c *conv2D) Run(a *Args, lo, hi int) {
 	}
 }
 
-// gatherWidth is the number of bytes that gather copies at once where it can.
+// gatherWidth is the number of bytes that gather copies at once where possible.
 const gatherWidth = 16
 
-// gather copies the windows of the given number of output pixels into x. It may write up
-// to gatherWidth bytes beyond a line of a window, where the next line follows.
+// gather copies the windows of the given number of output pixels into x. A copy may write
+// up to gatherWidth bytes beyond the end of a line. Copying the next line overwrites
+// these bytes.
 func (c *conv2D) gather(x, in []byte, first, rows int) {
 	n := c.inC
 	width := c.kW * n
@@ -260,10 +261,10 @@ func fill(b []byte, v byte) {
 // leastStrip is the smallest output width for which strips are faster than gathering.
 const leastStrip = 16
 
-// stripWidth returns the number of input pixels in a line of an output row's windows.
+// stripWidth returns the number of input pixels in each line of a strip.
 func (g *geometry) stripWidth() int { return (g.outW-1)*g.StrideW + g.kW }
 
-// strip copies the input lines that the windows of one output row cover into x, with
+// strip copies into x the input lines that the windows of one output row cover, with
 // padding.
 func (c *conv2D) strip(x, in []byte, row int) {
 	n, width := c.inC, c.stripWidth()

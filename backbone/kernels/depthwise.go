@@ -23,10 +23,9 @@ type depthwise struct {
 	windows  windows // for 3×3 windows
 }
 
-// NewDepthwiseConv2D returns a Kernel for DEPTHWISE_CONV_2D of in, of shape (n, h, w, c),
-// with a constant filter of shape (1, kh, kw, c·multiplier). bias is a constant int32
-// tensor or nil. The element types are those of [NewConv2D]. The scales of a filter are
-// along Axis 3.
+// NewDepthwiseConv2D returns a Kernel for DEPTHWISE_CONV_2D. The input has shape (n, h,
+// w, c), and the constant filter has shape (1, kh, kw, c·multiplier). The bias and the
+// element types are as for [NewConv2D]. Filter scales are along Axis 3.
 func NewDepthwiseConv2D(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	k, err := newDepthwise(p, in, filter, bias, out)
 	if err != nil {
@@ -150,8 +149,8 @@ func depthwiseRow[T byte | int8](d *depthwise, out []byte, in, blank []T, row in
 	}
 }
 
-// tap returns the input values from pixel (y, x) on, or blank if the pixel is outside of
-// the image.
+// tap returns the input values from pixel (y, x) on, or blank if the pixel is outside the
+// image.
 func tap[T byte | int8](g *geometry, in, blank []T, image, y, x int) []T {
 	if uint(y) >= uint(g.inH) || uint(x) >= uint(g.inW) {
 		return blank

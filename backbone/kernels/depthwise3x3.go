@@ -1,15 +1,15 @@
 package kernels
 
-// The windows interface computes output pixels of a 3×3 DEPTHWISE_CONV_2D with depth
-// multiplier 1. Ties are rounded away from zero. Implementations are immutable.
+// Implementations of windows compute a 3×3 DEPTHWISE_CONV_2D with depth multiplier 1.
+// They round ties away from zero and are immutable.
 type windows interface {
-	// pixels stores n ≥ 1 adjacent pixels in out. Tap t of the first pixel starts at
-	// taps[t][0], and that of each following pixel step bytes later. pixels reads nothing
-	// beyond the channels of the last pixel.
+	// pixels computes n ≥ 1 adjacent pixels and stores them in out. Tap t of the first
+	// pixel starts at taps[t][0]. Each following pixel's taps start step bytes later.
+	// pixels reads nothing beyond the channels of the last pixel.
 	pixels(out []byte, taps [9][]byte, step, n int)
 }
 
-// newWindows returns the windows of the chosen implementation. See implementation.windows
+// newWindows returns w's windows in the chosen implementation. See implementation.windows
 // for near.
 func newWindows(w *weights, near bool) (windows, error) {
 	i, err := chosen()
@@ -31,8 +31,8 @@ func newWindows(w *weights, near bool) (windows, error) {
 	return &p, nil
 }
 
-// row3x3 computes one row of output pixels: those at the border one by one, the others
-// together.
+// row3x3 computes one row of output pixels. It computes border pixels one by one and the
+// pixels between them together.
 func (d *depthwise) row3x3(out, in []byte, row int) {
 	image, oy := row/d.outH, row%d.outH
 	y0 := oy*d.StrideH - d.padTop

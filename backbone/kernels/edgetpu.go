@@ -10,10 +10,10 @@ import (
 //
 //	code = Zero + round(float32(sum)·Factor), clamped to Lo…Hi
 //
-// The product is rounded to float32. The second rounding is to nearest, ties to even.
-// This formula is not documented anywhere, but it reproduces recordings of physical
-// devices (google-coral/test_data posenet/*_edgetpu_reference.csv). No recording has sums
-// beyond ±2²⁴. This package rounds such sums to float32 first.
+// The product is rounded to float32, then to the nearest integer, with ties to even. This
+// formula is not documented anywhere, but it reproduces recordings of physical devices
+// (google-coral/test_data posenet/*_edgetpu_reference.csv). No recording has sums beyond
+// ±2²⁴. This package rounds larger sums to float32 first.
 type Stage struct {
 	Factor       []float32 // one, or one for each channel
 	Zero, Lo, Hi int32     // codes of the output
@@ -50,7 +50,7 @@ func newStage(act Activation, out *Tensor, factors ...float32) (*Stage, error) {
 	return s, err
 }
 
-// A stage is a Stage prepared to run.
+// A stage is a Stage that is ready to run.
 type stage struct {
 	factor []float32 // one for each channel
 	zero   int32
@@ -76,7 +76,7 @@ func (s *Stage) prepare(out Type, channels int) (*stage, error) {
 	}
 	lo, hi := out.limits()
 	if s.Lo < lo || s.Hi > hi || s.Lo > s.Hi || s.Zero < lo || s.Zero > hi {
-		return nil, fmt.Errorf("%w: %v codes between %d and %d with zero point %d", ErrInvalid, out, s.Lo, s.Hi, s.Zero)
+		return nil, fmt.Errorf("%w: limits %d and %d or zero point %d are not valid for %v", ErrInvalid, s.Lo, s.Hi, s.Zero, out)
 	}
 	p.lo, p.hi = float64(s.Lo-s.Zero), float64(s.Hi-s.Zero)
 	return p, nil
@@ -89,7 +89,7 @@ func (s *stage) code(sum int32, c int) byte {
 	return byte(s.zero + int32(math.RoundToEven(min(max(float64(v), s.lo), s.hi))))
 }
 
-// NewEdgeTPUAveragePool2D is [NewAveragePool2D] with the Edge TPU's arithmetic.
+// NewEdgeTPUAveragePool2D is like [NewAveragePool2D], but uses the Edge TPU's arithmetic.
 func NewEdgeTPUAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	k, err := newPool(p, false, in, out)
 	if err != nil {
@@ -101,8 +101,8 @@ func NewEdgeTPUAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
-// NewEdgeTPUQuantize is [NewQuantize] with the Edge TPU's arithmetic for codes. The Edge
-// TPU does not support float32, for which the Kernel is that of NewQuantize.
+// NewEdgeTPUQuantize is like [NewQuantize], but uses the Edge TPU's arithmetic for codes.
+// For float32 input, which the Edge TPU does not support, it returns NewQuantize's Kernel.
 func NewEdgeTPUQuantize(in, out *Tensor) (Kernel, error) {
 	k, err := newEdgeTPUQuantize(in, out)
 	if err != nil {
@@ -142,19 +142,20 @@ type edgeTPUBinary struct {
 	*stage
 }
 
-// NewEdgeTPUAdd is [NewAdd] with the Edge TPU's arithmetic: the codes minus their zero
-// points are multiplied by integers whose ratio is closest to that of the scales.
+// NewEdgeTPUAdd is like [NewAdd], but uses the Edge TPU's arithmetic. It multiplies the
+// codes of a and b, minus their zero points, by one integer each. The ratio of these
+// integers approximates the ratio of the scales as closely as possible.
 func NewEdgeTPUAdd(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newEdgeTPUBinary("add", '+', act, a, b, out)
 }
 
-// NewEdgeTPUMul is [NewMul] with the Edge TPU's arithmetic.
+// NewEdgeTPUMul is like [NewMul], but uses the Edge TPU's arithmetic.
 func NewEdgeTPUMul(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newEdgeTPUBinary("mul", '*', act, a, b, out)
 }
 
 func newEdgeTPUBinary(name string, kind byte, act Activation, a, b, out *Tensor) (Kernel, error) {
-	// newBinary checks the operands. Its kernel is also the one for float32.
+	// newBinary checks the operands. Its kernel is also used for float32.
 	k, err := newBinary(name, kind, act, a, b, out)
 	if err != nil || a.Type == Float32 {
 		return k, err
@@ -184,8 +185,8 @@ func newEdgeTPUBinary(name string, kind byte, act Activation, a, b, out *Tensor)
 	return e, nil
 }
 
-// fraction returns the fraction closest to x/y, which is at most 1, with numerator and
-// denominator up to maxFraction.
+// fraction returns the numerator and denominator, both at most maxFraction, of the fraction
+// closest to x/y. x/y must not exceed 1.
 func fraction(x, y float32) (int32, int32) {
 	// p0/q0 and p1/q1 are consecutive convergents of the continued fraction. The result
 	// is the last convergent within the limit, or the semiconvergent after it, whichever

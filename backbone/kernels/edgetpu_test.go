@@ -19,7 +19,7 @@ func TestStage(t *testing.T) {
 		{0.5, 0, 0, 255, 1, Uint8, 0},
 		{0.5, 0, 0, 255, 3, Uint8, 2},
 		{0.5, 0, 0, 255, 5, Uint8, 2},
-		{0.5, 1, 0, 255, 1, Uint8, 1}, // an odd zero point does not change the tie
+		{0.5, 1, 0, 255, 1, Uint8, 1}, // an odd zero point does not change how the tie rounds
 		{0.5, 100, 0, 255, -1, Uint8, 100},
 		{0.5, 100, 0, 255, -3, Uint8, 98},
 		{1, 3, 3, 200, -9, Uint8, 3},
@@ -49,7 +49,8 @@ func TestStage(t *testing.T) {
 	}
 }
 
-// TestFraction checks that no fraction within the limit is closer.
+// TestFraction checks that no fraction with a denominator up to maxFraction is closer to
+// the quotient than the result of fraction.
 func TestFraction(t *testing.T) {
 	for _, c := range [][2]float32{{1, 1}, {1, 2}, {0.3, 0.7}, {0.023528477, 0.11639768}, {1e-9, 1}, {1, 65534}, {0.99999, 1}, {3, 3.0000002}} {
 		p, q := fraction(c[0], c[1])
@@ -68,8 +69,8 @@ func TestFraction(t *testing.T) {
 	}
 }
 
-// TestEdgeTPUOperators compares the results for all pairs of codes, except near ties,
-// with the formula in real numbers.
+// TestEdgeTPUOperators compares each operator's results with its formula in real numbers,
+// for all pairs of codes except near ties.
 func TestEdgeTPUOperators(t *testing.T) {
 	all := make([]byte, 256)
 	for i := range all {
@@ -94,7 +95,7 @@ func TestEdgeTPUOperators(t *testing.T) {
 		}, 17},
 		"quantize": {must(NewEdgeTPUQuantize(tensor(Uint8, 0.1, 5, 256), tensor(Int8, 0.13, -128, 256))), [][]byte{all}, func(i int) float64 {
 			return 0.1 * float64(i-5) / 0.13
-		}, 0}, // as an unsigned byte
+		}, 0}, // after conversion to uint8
 	} {
 		n := 256
 		if len(c.in) > 1 {
@@ -127,8 +128,7 @@ func must(k Kernel, err error) Kernel {
 	return k
 }
 
-// TestEdgeTPUAveragePool checks that half of an odd sum rounds to even relative to the
-// zero point, not away from it.
+// TestEdgeTPUAveragePool checks that ties round to even before the zero point is added.
 func TestEdgeTPUAveragePool(t *testing.T) {
 	in := &Tensor{Type: Uint8, Shape: []int{1, 1, 2, 4}, Scale: []float32{1}, ZeroPoint: []int64{3}}
 	out := &Tensor{Type: Uint8, Shape: []int{1, 1, 1, 4}, Scale: []float32{1}, ZeroPoint: []int64{3}}

@@ -145,7 +145,7 @@ func TestExtremes(t *testing.T) {
 		a := Args{In: [][]byte{make([]byte, depth)}, Out: make([]byte, 7), Scratch: make([]byte, k.Scratch())}
 		fill(a.In[0], 255)
 		k.Run(&a, 0, k.Parts())
-		// TensorFlow Lite's sums have 32 bits and wrap.
+		// TensorFlow Lite's sums are 32-bit and wrap.
 		want := byte(clamp(int32(math.Floor(float64(int32(depth*255*255))/(1<<24)+0.5)), 0, 255))
 		for i, got := range a.Out {
 			if got != want {

@@ -3,8 +3,8 @@ package kernels
 import "math"
 
 // exp returns e^v rounded to float32. It does not use math.Exp, whose last bit differs
-// between processors. Every product is converted explicitly, so that no compiler fuses it
-// with an addition.
+// between processors. Every product is explicitly converted to float64, so that no
+// compiler fuses it with an addition.
 func exp(v float32) float32 {
 	x := float64(v)
 	switch {

@@ -12,7 +12,7 @@ import (
 
 func clampFloat(v, lo, hi float32) float32 { return min(max(v, lo), hi) }
 
-// floatBounds returns the values to which act clamps.
+// floatBounds returns the smallest and the largest value that act allows.
 func floatBounds(act Activation) (lo, hi float32, err error) {
 	l, h, err := act.bounds()
 	return float32(l), float32(h), err

@@ -16,15 +16,15 @@ type fullyConnected struct {
 	product
 	channels, depth int
 	batch           int // rows
-	columns         int // parts into which the channels divide
+	columns         int // number of parts that the channels are divided into
 }
 
-// NewFullyConnected returns a Kernel for FULLY_CONNECTED, which multiplies in, as rows of
-// depth elements, by constant weights of shape (channels, depth). bias is a constant
-// int32 tensor of channels elements, or nil. The element types are uint8, int8 or
-// float32. With float32 input, the bias is float32 and weights are float32 or int8. int8
-// weights may have one scale for each channel (Axis 0). TensorFlow Lite has
-// supported such scales since version 2.11; version 2.9 treats all of them as 0.
+// NewFullyConnected returns a Kernel for FULLY_CONNECTED on uint8, int8 or float32. It
+// multiplies rows of depth elements by constant weights of shape (channels, depth). bias
+// is nil or a constant with one element per channel: float32 for float32 input, otherwise
+// int32. For float32 input, the weights are float32 or int8. int8 weights may have one
+// scale for each channel (Axis 0). TensorFlow Lite has supported these scales since
+// version 2.11; version 2.9 treats all of them as 0.
 func NewFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (Kernel, error) {
 	k, err := newFullyConnected(p, in, weights, bias, out)
 	if err != nil {

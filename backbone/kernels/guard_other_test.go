@@ -4,5 +4,5 @@ package kernels
 
 import "testing"
 
-// guarded returns n bytes. Only on Linux are they next to pages without access.
+// guarded returns n bytes. Only on Linux are they next to inaccessible pages.
 func guarded(t testing.TB, n int, atEnd bool) []byte { return make([]byte, n) }

@@ -8,8 +8,8 @@ import (
 // This file contains the dynamic-range forms of operators, which have float32 inputs and
 // outputs and int8 weights. Each batch of the input is quantized to int8 when the
 // operator runs. The sums are exact integers, which are then scaled to float32. Results
-// equal those of TensorFlow Lite 2.9 bit for bit. Source: its kernels/conv.cc,
-// depthwise_conv.cc, fully_connected.cc and internal/reference/portable_tensor_utils.cc.
+// are bit-identical to TensorFlow Lite 2.9. Source: kernels/conv.cc, depthwise_conv.cc,
+// fully_connected.cc and internal/reference/portable_tensor_utils.cc in TensorFlow Lite.
 
 // isHybrid reports whether an operator has float32 input and quantized weights.
 func isHybrid(in, weights *Tensor) bool {
@@ -105,8 +105,8 @@ func quantizeAsymmetric(dst []int8, src []byte, lo, hi float64) (scale float32, 
 		return 1, 0
 	}
 	step := (hi - lo) / (most - least)
-	// One zero point represents lo exactly and another hi. Choose the one with the
-	// smaller error.
+	// One zero point represents lo exactly, another represents hi exactly. Choose the
+	// zero point with the smaller error.
 	at := least - lo/step
 	if !(-least+math.Abs(lo/step) < most+math.Abs(hi/step)) {
 		at = most - hi/step
@@ -240,7 +240,7 @@ func (k *hybridConv) Run(a *Args, lo, hi int) {
 		for ox := range k.outW {
 			for c := range k.channels {
 				v := float32(k.sum(x, zero, row%k.outH, ox, c))
-				if k.depthwise { // multiply by one scale, then by the other
+				if k.depthwise { // multiply by the input's scale, then by the filter's
 					v = float32(float32(v*scale)*k.scale[c]) + k.bias[c]
 				} else {
 					v = float32(v*k.factor(scale, c)) + k.bias[c]
@@ -251,8 +251,8 @@ func (k *hybridConv) Run(a *Args, lo, hi int) {
 	}
 }
 
-// sum returns the sum of channel c of an output pixel. Pixels outside of the image equal
-// the zero point and add nothing.
+// sum returns the sum of channel c of an output pixel. Pixels outside the image equal the
+// zero point and add nothing.
 func (k *hybridConv) sum(x []int8, zero int32, oy, ox, c int) int32 {
 	sum := int32(0)
 	for ky := range k.kH {

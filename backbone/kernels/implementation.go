@@ -10,9 +10,9 @@ import (
 const Environment = "IMPRINT_KERNELS"
 
 // An implementation computes the operators that take the most time. All implementations
-// give the same bytes. Each function is called once per operator and returns the
-// implementation of that operator. Plain Go is used if the function is nil, or returns
-// nil because it cannot compute the operator exactly.
+// produce the same bytes. Each function is called once per operator and returns that
+// operator's implementation. Plain Go is used if the function is nil, or returns nil
+// because it cannot compute the operator exactly.
 type implementation struct {
 	name string
 	// available reports whether the processor has the required instructions.
@@ -40,9 +40,10 @@ func Implementations() []string {
 	return append(names, purego.name)
 }
 
-// Implementation returns the name of the implementation that new kernels use: the first
-// of [Implementations], or the one named in the environment variable IMPRINT_KERNELS. If
-// this processor cannot run the named one, the error wraps [ErrUnsupported].
+// Implementation returns the name of the implementation that new kernels use: the one
+// named in the environment variable IMPRINT_KERNELS or, by default, the first of
+// [Implementations]. If this processor cannot run the named implementation, the error
+// wraps [ErrUnsupported].
 func Implementation() (string, error) {
 	i, err := chosen()
 	if err != nil {

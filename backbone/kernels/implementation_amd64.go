@@ -5,8 +5,8 @@ package kernels
 import "golang.org/x/sys/cpu"
 
 // implementations returns the implementations in assembly, the fastest first. AVX-VNNI
-// was tested with an emulator of its instruction, not on a processor that has it.
-// Therefore each of its products is compared with plain Go before it is used.
+// was tested only with an emulator of its instruction. Therefore, each product for
+// AVX-VNNI is compared with plain Go before it is used.
 func implementations() []implementation {
 	avx2 := implementation{
 		name:      "avx2",

@@ -1,8 +1,8 @@
 // Package kernels computes the operators of quantized TensorFlow Lite models. On every
-// processor, results are bit-identical to those of TensorFlow Lite 2.9.0 on x86-64 with
-// AVX2. Only the float32 forms of operators may differ from it in the last places. Call a
-// constructor such as [NewConv2D], which checks the operands and packs the weights, then
-// run the [Kernel] it returns.
+// processor, results are bit-identical to TensorFlow Lite 2.9.0 on x86-64 with AVX2. Only
+// the float32 forms of operators may differ from TensorFlow Lite in the last places. Call
+// a constructor such as [NewConv2D], which checks the operands and packs the weights,
+// then run the [Kernel] it returns.
 //
 // A Kernel is immutable. It is safe for concurrent use by multiple goroutines, each with
 // its own [Args]. Running a Kernel does not allocate, start goroutines or fail.
@@ -12,7 +12,7 @@
 // The operators that take the most time are in assembly for processors with the right
 // instructions. [Implementation] returns the name of the implementation in use. The
 // environment variable IMPRINT_KERNELS selects another one, and the build tag purego
-// leaves only plain Go. All implementations give the same bytes.
+// leaves only plain Go. All implementations produce the same bytes.
 //
 // Tensors are row-major, images are NHWC and elements are little-endian.
 package kernels
@@ -114,8 +114,8 @@ func (t *Tensor) Elements() int {
 // Bytes returns the size of the tensor in bytes.
 func (t *Tensor) Bytes() int { return t.Elements() * t.Type.Size() }
 
-// Args holds the memory of one run. Slices must have the sizes of the tensors that the
-// kernel was made for. Out must not overlap an input.
+// Args holds the memory of one run. Each slice must have the size of its tensor in the
+// constructor's arguments. Out must not overlap an input.
 type Args struct {
 	// In holds the inputs in the order of the constructor's arguments. The entries of
 	// constants are not used.
@@ -127,7 +127,7 @@ type Args struct {
 
 // A Kernel is an operator prepared for given shapes.
 type Kernel interface {
-	// Parts returns the number of parts into which the output divides, at least 1.
+	// Parts returns the number of parts, at least 1, that the output is divided into.
 	Parts() int
 	// Scratch returns the size of the scratch memory for one run, in bytes.
 	Scratch() int
@@ -195,7 +195,7 @@ func (t *Tensor) checkQuantized(name string) error {
 	return nil
 }
 
-// zero returns the zero point of a tensor with one scale.
+// zero returns the zero point of t, which must have one scale.
 func (t *Tensor) zero() int32 {
 	if len(t.ZeroPoint) == 0 {
 		return 0
@@ -203,7 +203,7 @@ func (t *Tensor) zero() int32 {
 	return int32(t.ZeroPoint[0])
 }
 
-// scale returns the scale of a tensor with one scale.
+// scale returns the scale of t, which must have only one.
 func (t *Tensor) scale() float32 { return t.Scale[0] }
 
 // sameType returns an error unless all tensors have the same element type.
@@ -219,8 +219,8 @@ func sameType(first *Tensor, rest ...*Tensor) error {
 // chunk is the number of elements in a part of an element-wise operator.
 const chunk = 8192
 
-// chunks returns the number of parts of n elements.
+// chunks returns the number of parts that n elements are divided into.
 func chunks(n int) int { return (n + chunk - 1) / chunk }
 
-// span returns the range of elements in the parts lo ≤ p < hi of n elements.
+// span returns the range of elements, of n in total, that the parts lo ≤ p < hi contain.
 func span(lo, hi, n int) (from, to int) { return min(lo*chunk, n), min(hi*chunk, n) }

@@ -44,7 +44,7 @@ func packLanes(w *weights) *lanes {
 	return m
 }
 
-// panels returns the number of groups of channels, of which the last may be incomplete.
+// panels returns the number of channel groups. The last group may be incomplete.
 func (m *lanes) panels() int { return (m.channels + group - 1) / group }
 
 func (m *lanes) scratch(rows int) int {
@@ -66,7 +66,7 @@ func (m *lanes) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 	return scratch, m.stride
 }
 
-// multiply relies on weights of 0 where rows are padded.
+// multiply relies on the weights being 0 where rows are padded.
 func (m *lanes) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
 	var rowSum [maxRows]int32
 	for r := range rows {
@@ -95,7 +95,7 @@ func (m *lanes) multiply(x []byte, stride, rows int, out []byte, outStride, from
 	}
 }
 
-// store scales sums to output codes and stores them.
+// store converts sums to output codes and stores the codes.
 func (m *lanes) store(out []byte, sums []uint32, rowSum int32, first int) {
 	bias := m.bias[first:][:len(out)]
 	if m.stage != nil {

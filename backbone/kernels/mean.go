@@ -43,7 +43,7 @@ func newMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
 	reduce := make([]bool, len(in.Shape))
 	for _, a := range list {
 		if a < -len(reduce) || a >= len(reduce) {
-			return nil, fmt.Errorf("%w: axis %d of a tensor with shape %v", ErrInvalid, a, in.Shape)
+			return nil, fmt.Errorf("%w: no axis %d in a tensor with shape %v", ErrInvalid, a, in.Shape)
 		}
 		if a < 0 {
 			a += len(reduce)
@@ -105,7 +105,7 @@ func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32,
 			return clamp(m.apply(sum)+zero-rounded, lo, hi)
 		}, err
 	case image:
-		// The sum is first scaled, then divided, with two roundings.
+		// The sum is first scaled, then divided, and rounded both times.
 		m, err := newMultiplier(float64(in.scale()) / float64(out.scale()))
 		return func(sum int32) int32 {
 			return clamp(averaged(m.apply(sum-count*in.zero()), count)+zero, lo, hi)
@@ -160,7 +160,8 @@ func (k *mean) Run(a *Args, lo, hi int) {
 	}
 }
 
-// offset returns the offset in the input of element e of a sum.
+// offset returns the position of a sum's element e in the input, relative to the sum's
+// first element.
 func (k *mean) offset(e int) int {
 	p := 0
 	for i := len(k.reduced) - 1; i >= 0; i-- {
@@ -181,7 +182,7 @@ func sumRows[T byte | int8](sums []int32, in []T, rows, step int) {
 	}
 }
 
-// float computes output o, whose sum starts at element at.
+// float computes output o. Its sum starts at element at of the input.
 func (k *mean) float(a *Args, o, at int) {
 	var total float32
 	for e := range int(k.count) {

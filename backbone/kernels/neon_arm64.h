@@ -5,13 +5,13 @@
 // LDRQ loads 16 bytes at Rn+Rm.
 #define LDRQ(n, m, t) WORD $(0x3ce06800 | (m)<<16 | (n)<<5 | (t))
 
-// UDOT and SDOT add dot products of four bytes to d.4S: of each group of n and group i of
-// m.
+// UDOT and SDOT add dot products of four bytes to d.4S. They multiply each group of n by
+// group i of m.
 #define UDOT(i, m, n, d) WORD $(0x6f80e000 | ((i)&1)<<21 | ((i)>>1)<<11 | (m)<<16 | (n)<<5 | (d))
 #define SDOT(i, m, n, d) WORD $(0x4f80e000 | ((i)&1)<<21 | ((i)>>1)<<11 | (m)<<16 | (n)<<5 | (d))
 
-// UDOTV and SDOTV add dot products of four bytes to d.4S: of each group of n and the same
-// group of m.
+// UDOTV and SDOTV add dot products of four bytes to d.4S. They multiply each group of n by
+// the same group of m.
 #define UDOTV(m, n, d) WORD $(0x6e809400 | (m)<<16 | (n)<<5 | (d))
 #define SDOTV(m, n, d) WORD $(0x4e809400 | (m)<<16 | (n)<<5 | (d))
 
@@ -75,8 +75,8 @@
 	SQRDMULH(mantissa, a, a); \
 	SRSHL(right, a, a)
 
-// TIESAWAY sets a.4S to multiplier.apply(a) without its left shift. Subtracting 1 from
-// negative numbers that are shifted rounds ties away from zero.
+// TIESAWAY sets a.4S to multiplier.apply(a) without its left shift. It subtracts 1 from
+// negative numbers that are shifted, which rounds their ties away from zero.
 #define TIESAWAY(mantissa, right, t, a) \
 	SQRDMULH(mantissa, a, a); \
 	AND16B(right, a, t); \

@@ -72,8 +72,8 @@ func (k *l2Normalization) Run(a *Args, lo, hi int) {
 		m := inverseRoot(squares)
 		factor := int32(128)
 		if k.signed {
-			// TensorFlow Lite's int8 kernel folds the factor 128 into the exponent,
-			// which rounds differently.
+			// TensorFlow Lite's int8 kernel folds the factor 128 into the exponent, so
+			// the result is rounded differently.
 			factor = 1
 			if m.right >= 7 {
 				m.right -= 7

@@ -11,17 +11,17 @@ import (
 //go:generate go run -C asm . -out ../avx2_amd64.s -stubs ../avx2_stubs_amd64.go -pkg kernels
 
 // panelChannels is the number of output channels that the assembly computes together.
-// Other routines compute half as many, for the last channels.
+// Other routines compute half as many channels, at the end.
 const panelChannels = 16
 
-// A panel has the parameters with which the assembly requantizes the sums of
-// panelChannels channels. The generator in asm knows the offsets of the fields. Lanes are
-// in the order of laneChannel.
+// A panel has the parameters that the assembly needs to requantize the sums of
+// panelChannels channels. The generator in asm contains the offsets of the fields. Lanes
+// are in the order of laneChannel.
 //
 // The assembly multiplies a sum by the mantissa, adds round, and shifts the upper 32 bits
 // of the result. That combines the two roundings of a multiplier into one, because
 // ⌊(⌊a/m⌋+b)/n⌋ = ⌊(a+bm)/mn⌋. To round ties away from zero, round is smaller by 1 in the
-// upper bits, and that 1 is added again to sums above least.
+// upper bits, and that 1 is added back to sums above least.
 type panel struct {
 	bias, mantissa, odd [panelChannels]int32
 	round, roundOdd     [panelChannels / 2]int64
@@ -31,8 +31,8 @@ type panel struct {
 }
 
 // laneChannel returns the channel in a lane of a panel. In a whole panel, channels are in
-// the order in which instructions pack two vectors of 32-bit lanes. In half a panel, they
-// are in order.
+// the order that packing two vectors of 32-bit lanes produces. In half a panel, channels
+// are in ascending order.
 func laneChannel(lane int, whole bool) int {
 	if !whole {
 		return lane
@@ -54,7 +54,7 @@ func newPanel(w *weights, first int, whole, away bool) panel {
 }
 
 // sumShift returns the number of bits by which sums must be shifted left for a panel: one
-// for the rounding, and more for factors above 1.
+// bit for the rounding, and more bits for factors above 1.
 func (m multiplier) sumShift(away bool) uint8 {
 	if away || m.right == 0 {
 		return m.left + 1
@@ -84,7 +84,7 @@ func (p *panel) set(lane int, bias int32, m multiplier, away bool) {
 }
 
 // limit sets the output's zero point and limits. The assembly computes int8 codes as
-// unsigned ones, then flips their upper bit.
+// unsigned codes, then flips their upper bit.
 func (p *panel) limit(zero, lo, hi int32, signed bool) {
 	var flip byte
 	if signed {
@@ -100,7 +100,7 @@ func (p *panel) limit(zero, lo, hi int32, signed bool) {
 
 // shiftedLeft returns weights whose sums are shifted left as a panel requires: w itself
 // if no shift is needed, or nil if the weights would not fit in 16 bits or the sums in 32
-// bits. In sensible models they fit.
+// bits. In sensible models, both fit.
 func (w *weights) shiftedLeft(away bool) *weights {
 	v := *w
 	for c := range v.channels {

@@ -24,8 +24,8 @@ type pool struct {
 	zero       int32
 }
 
-// NewAveragePool2D returns a Kernel for AVERAGE_POOL_2D of in, of shape (n, h, w, c), on
-// uint8, int8 or float32. Pixels outside of the image do not count.
+// NewAveragePool2D returns a Kernel for AVERAGE_POOL_2D on uint8, int8 or float32. The
+// input has shape (n, h, w, c). Pixels outside the image do not count.
 func NewAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	k, err := newPool(p, false, in, out)
 	if err != nil {
@@ -34,8 +34,8 @@ func NewAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
-// NewMaxPool2D returns a Kernel for MAX_POOL_2D of in, of shape (n, h, w, c), on uint8,
-// int8 or float32.
+// NewMaxPool2D returns a Kernel for MAX_POOL_2D on uint8, int8 or float32. The input has
+// shape (n, h, w, c).
 func NewMaxPool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	k, err := newPool(p, true, in, out)
 	if err != nil {
@@ -163,7 +163,7 @@ func poolSum[T byte | int8](k *pool, acc []int32, in []T, w poolWindow, first in
 	}
 }
 
-// store converts sums or maxima to codes and stores them.
+// store converts sums or maxima to codes and stores the codes.
 func (k *pool) store(out []byte, acc []int32, w poolWindow) {
 	count := int32((w.y1 - w.y0) * (w.x1 - w.x0))
 	for i, v := range acc {

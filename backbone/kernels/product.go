@@ -6,16 +6,15 @@ import (
 )
 
 // weights are the constant operands of a quantized operator. An implementation packs them
-// and does not keep them. For input values x as stored in the tensor, −128…127 or 0…255,
-// an accumulator is bias + Σ codes·x.
+// into its own format and does not keep the original. For input values x as stored in the
+// tensor, −128…127 or 0…255, an accumulator is bias + Σ codes·x.
 type weights struct {
 	channels, depth int
 	codes           []int16 // minus the zero point, −255…255: [channels][depth]
 	zero            int32   // codes + zero are the weights as unsigned bytes
 	signed          bool    // input and output are int8
-	// If line > 0, a row consists of lines of that many bytes, each of which starts pitch
-	// bytes after the one before. An implementation that cannot read such rows sets line
-	// to 0.
+	// If line > 0, a row consists of lines of line bytes each, which start pitch bytes
+	// apart. An implementation that cannot read rows in lines sets line to 0.
 	line, pitch int
 	requantization
 }
@@ -69,7 +68,8 @@ func newWeights(t *Tensor, channels int, bias []int32, in, out *Tensor, act Acti
 	return w, nil
 }
 
-// shifted returns the biases for inputs to which the number by has been added.
+// shifted returns the biases that keep the sums unchanged when by is added to every
+// input.
 func (w *weights) shifted(by int32) []int32 {
 	bias := make([]int32, w.channels)
 	for c := range bias {
@@ -83,25 +83,26 @@ func (w *weights) shifted(by int32) []int32 {
 }
 
 // A product multiplies rows of depth bytes by packed weights and stores codes. It rounds
-// ties up. It is immutable.
+// ties up. A product is immutable.
 type product interface {
-	// panels returns the number of groups into which the channels divide.
+	// panels returns the number of groups that the channels are divided into.
 	panels() int
-	// scratch returns the size of the scratch memory that prepare needs for rows, of
-	// which there are at most maxRows.
+	// scratch returns the size of the scratch memory that prepare needs for the given
+	// number of rows, at most maxRows.
 	scratch(rows int) int
 	// prepare converts rows, which are stride bytes apart in x, to the form that multiply
-	// reads. It returns them, in x or in a copy in scratch, and their stride. The last
-	// row ends where x ends. If rows consist of lines, prepare changes x instead of
+	// reads. It returns the converted rows, in x or in scratch, and their stride. The
+	// last row ends where x ends. If rows consist of lines, prepare changes x instead of
 	// copying it.
 	prepare(scratch, x []byte, stride, rows int) ([]byte, int)
 	// multiply computes and stores the channels of the panels from ≤ p < to, for rows
-	// from prepare. There may be more than maxRows if they consist of lines. Row r starts
-	// at out[r·outStride]. multiply writes nothing but the channels of these panels.
+	// from prepare. If rows consist of lines, there may be more than maxRows rows. Output
+	// row r starts at out[r·outStride]. multiply writes only the channels of these
+	// panels.
 	multiply(x []byte, stride, rows int, out []byte, outStride, from, to int)
 }
 
-// maxRows is the largest number of rows that multiply takes, unless they consist of
+// maxRows is the largest number of rows that multiply accepts, unless rows consist of
 // lines.
 const maxRows = 64
 
@@ -126,7 +127,7 @@ func newProduct(w *weights) (product, error) {
 	return packLanes(w), nil
 }
 
-// matchesGo reports whether p gives the results of plain Go for some random rows.
+// matchesGo reports whether p and plain Go produce the same codes for some random rows.
 func (w *weights) matchesGo(p product) bool {
 	rows := min(max(1<<20/(w.channels*w.depth), 1), 5)
 	x, seed := make([]byte, rows*w.depth), uint32(1)

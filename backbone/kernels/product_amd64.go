@@ -22,22 +22,23 @@ type panelProduct struct {
 	parts           []panelWeights
 }
 
-// A method is a way of computing sums.
+// A method selects the instructions that compute sums.
 type method uint8
 
 const (
 	// inWords widens inputs and weights to 16 bits. AVX2 multiplies pairs of them into
 	// 32-bit sums, which is exact for any weights.
 	inWords method = iota
-	// inBytes multiplies pairs of an unsigned and a signed byte into 16-bit sums, and
-	// adds two of those before widening. That is exact if the four weights of a sum add
-	// up to at most 128, positive and negative ones separately: 255·128 < 2¹⁵. Most
-	// weights do, because they are concentrated around zero. The excess of the others
-	// takes another group of weights. An iteration takes 3/4 of the time of inWords, and
-	// inputs need no widening.
+	// inBytes multiplies pairs of an unsigned and a signed byte into 16-bit sums, and adds
+	// two of these sums before widening. That is exact if, among the four weights of a
+	// sum, the positive weights add up to at most 128 and the negative weights to at least
+	// −128: 255·128 < 2¹⁵. Most weights are near zero and meet this condition. The excess
+	// of larger weights goes into another group. An iteration takes 3/4 of the time of
+	// inWords, and inputs need no widening.
 	inBytes
 	// inDots uses an instruction that adds four products of an unsigned and a signed byte
-	// to a 32-bit sum. Weights that do not fit in a byte take another group.
+	// to a 32-bit sum. The excess of weights that do not fit in a byte goes into another
+	// group.
 	inDots
 )
 
@@ -53,8 +54,8 @@ func newAVX2Product(w *weights) product { return newPanelProduct(w, inBytes) }
 
 func newAVXProduct(w *weights) product { return newPanelProduct(w, inDots) }
 
-// newPanelProduct packs weights for the method best, or for inWords if that is faster or
-// the only exact one.
+// newPanelProduct packs weights for the method best, or for inWords if inWords is faster
+// or best is not exact.
 func newPanelProduct(w *weights, best method) product {
 	if w = w.shiftedLeft(false); w == nil {
 		return nil
@@ -137,7 +138,7 @@ func packGroups(lanes [][]int16, w *weights, most int16) (packed []byte, offsets
 	left := make([]eight, len(lanes))
 	for done := 0; done < w.depth; {
 		// The last group of a line starts 8 inputs before its end. Its weights are 0 for
-		// inputs that belong to the group before.
+		// inputs that belong to the previous group.
 		l, at := done/line, done%line
 		from := min(at, line-8)
 		packed = append(packed, make([]byte, width)...)
@@ -176,8 +177,8 @@ func packGroups(lanes [][]int16, w *weights, most int16) (packed []byte, offsets
 	return exact, offsets
 }
 
-// eight holds the weights of one channel in a group. One sum has weights 0, 1, 4 and 5,
-// the other has the rest.
+// eight holds the weights of one channel in a group. One 16-bit sum has weights 0, 1, 4
+// and 5, the other has the rest.
 type eight [8]int16
 
 // fit reports whether one group can hold all of v.
@@ -210,7 +211,7 @@ func (v *eight) take(most int16) (part eight) {
 	return part
 }
 
-// put stores v as the bytes of a lane.
+// put stores v in the bytes of a lane in group.
 func (v *eight) put(group []byte, lanes, lane int) {
 	b := func(k int) uint32 { return uint32(uint8(v[k])) }
 	binary.LittleEndian.PutUint32(group[4*lane:], b(0)|b(1)<<8|b(2)<<16|b(3)<<24)
@@ -229,7 +230,7 @@ func (m *panelProduct) scratch(rows int) int {
 	return 0
 }
 
-// width returns the size of a row in the form that the assembly reads, in bytes.
+// width returns the number of bytes in a row that has been prepared for the assembly.
 func (m *panelProduct) width() int {
 	if m.method == inWords {
 		return m.steps * wordStep * 2
@@ -256,7 +257,7 @@ func (m *panelProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int
 	return scratch[:rows*to], to
 }
 
-// widen stores the bytes of x as int16.
+// widen converts the bytes of x to int16.
 func widen(out, x []byte, signed bool) {
 	n := len(x) &^ 15
 	switch {
@@ -291,8 +292,8 @@ func (m *panelProduct) multiply(x []byte, stride, rows int, out []byte, outStrid
 	}
 }
 
-// rows computes one panel. Rows left after the last whole tile are computed in a tile that
-// overlaps it, if there are enough rows.
+// rows computes one panel. Rows left after the last whole tile are computed in one more
+// tile, which overlaps the last, if there are enough rows.
 func (m *panelProduct) rows(p *panelWeights, x []byte, stride, rows int, out []byte, outStride int) {
 	_, _ = out[(rows-1)*outStride+p.lanes-1], x[(rows-1)*stride+m.width()-1]
 	if rows < tileRows {

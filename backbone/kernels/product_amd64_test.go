@@ -8,7 +8,8 @@ import (
 	"unsafe"
 )
 
-// TestPanelLayout compares the offsets of fields with those in the assembly.
+// TestPanelLayout compares the offsets of struct fields with the offsets that the
+// assembly uses.
 func TestPanelLayout(t *testing.T) {
 	var p panel
 	var scale wideScale
@@ -48,8 +49,8 @@ func TestPanelLayout(t *testing.T) {
 	}
 }
 
-// TestPanelProduct compares products with plain Go, with random strides and ranges of
-// panels. The weights end at a page without access.
+// TestPanelProduct compares the assembly's products with plain Go's, for random strides
+// and ranges of panels. The weights end at an inaccessible page.
 func TestPanelProduct(t *testing.T) {
 	eachImplementation(t, func(t *testing.T) {
 		i, err := chosen()
@@ -121,7 +122,7 @@ func TestPanelProduct(t *testing.T) {
 	})
 }
 
-// guardPacked moves packed weights to memory that ends at a page without access.
+// guardPacked moves packed weights to memory that ends at an inaccessible page.
 func guardPacked(t *testing.T, packed *[]byte) {
 	guard := guarded(t, len(*packed), true)
 	copy(guard, *packed)

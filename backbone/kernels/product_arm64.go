@@ -10,9 +10,9 @@ import (
 // depthStep is the depth of one iteration of the inner loops.
 const depthStep = 16
 
-// A tiling describes the tiles of a product in assembly: the rows and channels that are
-// multiplied at a time, and unit, the number of consecutive weights of one channel that
-// are adjacent in memory. unit is a power of two.
+// A tiling describes the tiles of a product in assembly. A tile has the given number of
+// rows and channels. unit is a power of two: the number of consecutive weights of one
+// channel that are adjacent in memory.
 type tiling struct {
 	routine              routine
 	rows, channels, unit int
@@ -24,12 +24,12 @@ type routine byte
 const (
 	routineUDOT routine = iota // unsigned bytes
 	routineSDOT                // signed bytes
-	routineNEON                // bytes made signed
-	routineSafe                // routineNEON that can add two products −128·−128
+	routineNEON                // bytes converted to signed
+	routineSafe                // like routineNEON, but can add two products −128·−128
 )
 
-// productArgs are the arguments of the assembly, which refers to the fields by name. A
-// call computes whole tiles of channels for at most the tiling's number of rows.
+// productArgs are the arguments of the assembly. The assembly refers to the fields by
+// name. A call computes whole tiles of channels for at most the tiling's number of rows.
 type productArgs struct {
 	x, w, out    *byte
 	terms        *int32 // added to the sums of each row
@@ -37,11 +37,11 @@ type productArgs struct {
 	outStride    int
 	rows         int
 	steps        int
-	last         int // start of the last step, which may overlap the one before
+	last         int // start of the last step, which may overlap the step before
 	tiles        int
 	zero, lo, hi int32
-	wide         int32 // for dot products: not 0 if a channel has no right shift
-	flip         int32 // XORed by routineNEON with the bytes of x to make them signed
+	wide         int32 // for dot products: nonzero if a channel has no right shift
+	flip         int32 // XORed by routineNEON with the bytes of x to convert them to signed
 }
 
 //go:noescape
@@ -70,7 +70,8 @@ type tiles struct {
 	short  int // the true depth if it is less than depthStep, else 0
 	packed []byte
 	size   int // bytes in a packed tile
-	// The sums of a row lack byTerm times the sum of its bytes XORed with sumFlip.
+	// Each sum of a row must be increased by byTerm times the sum of the row's bytes,
+	// each XORed with sumFlip.
 	byTerm  int32
 	sumFlip byte
 	args    productArgs // the same for all calls
@@ -86,7 +87,7 @@ func packDot(w *weights) product {
 
 func packNEON(w *weights) product { return pack(w, tiling{routineNEON, 4, 4, depthStep}) }
 
-// pack packs weights, signed unless they are for routineUDOT.
+// pack packs weights as signed bytes or, for routineUDOT, as unsigned bytes.
 //
 // A tile has the biases of its channels, then the weights in the order [step][unit of the
 // step][channel], then the left shifts, mantissas and negated right shifts of the
@@ -104,7 +105,7 @@ func pack(w *weights, t tiling) *tiles {
 	bias := w.bias
 	zero := w.zero // zero point of the packed weights
 	flip := byte(0)
-	fold := int32(0) // corrects for sums of signed rows that have 128 added to each byte
+	fold := int32(0) // corrects for the 128 that is added to each signed byte in the sums of rows
 	if t.routine != routineUDOT {
 		zero -= 128
 		flip = 0x80
@@ -113,7 +114,7 @@ func pack(w *weights, t tiling) *tiles {
 	if w.signed {
 		p.sumFlip = 0x80
 	} else if flip != 0 {
-		// The assembly makes inputs signed too.
+		// The assembly converts the inputs to signed bytes too.
 		p.args.flip = 0x80
 		bias = w.shifted(-128)
 	}
@@ -185,15 +186,15 @@ func (p *tiles) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 		return x, stride
 	}
 	scratch = scratch[:rows*depthStep]
-	fill(scratch, p.sumFlip) // adds 0 to the sum of a row
+	fill(scratch, p.sumFlip) // adds 0 to the row's sum
 	for r := range rows {
 		copy(scratch[r*depthStep:], x[r*stride:][:p.short])
 	}
 	return scratch, depthStep
 }
 
-// resident is the size in bytes of the weights that are multiplied by all rows before the
-// next weights are read. They fit in the L2 cache of a Cortex-A72 or A76.
+// resident is the number of bytes of weights that are multiplied by all rows before the
+// next weights are read. It fits in the L2 cache of a Cortex-A72 or A76.
 const resident = 128 << 10
 
 func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
@@ -218,7 +219,7 @@ func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from
 	if from == to {
 		return
 	}
-	// The last tile has channels beyond those of the output.
+	// The last tile has more channels than the output has left.
 	var edge [8 * 8]byte
 	a.w, a.tiles, a.out, a.outStride = &p.packed[from*p.size], 1, &edge[0], p.channels
 	for r := 0; r < rows; r += p.rows {
@@ -231,7 +232,8 @@ func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from
 	}
 }
 
-// call calls the routine. A function pointer would make the arguments escape to the heap.
+// call runs the tiling's routine. Calling it through a function pointer would make the
+// arguments escape to the heap.
 func (p *tiles) call(a *productArgs) {
 	switch p.routine {
 	case routineUDOT:

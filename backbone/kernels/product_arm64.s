@@ -29,8 +29,8 @@
 	MOVD productArgs_last(R17), R15; \
 	MOVD productArgs_tiles(R17), R13
 
-// ROWAFTER sets row, the address of row i, to one stride after before, or to before
-// itself if there are only i rows.
+// ROWAFTER sets row to the address of row i, one stride after before. If there are only i
+// rows, it sets row to before.
 #define ROWAFTER(i, before, row) \
 	ADD  R19, before, row; \
 	CMP  $(i), R8; \
@@ -57,7 +57,7 @@
 	TIESUP(mantissa, right, a); \
 	ADD4S(20, a, a)
 
-// STORE8 stores a row of eight outputs, and ends if there are only i rows.
+// STORE8 stores a row of eight outputs, and ends the tile if it has only i rows.
 #define STORE8(i, a) \
 	FMOVD a, (R20); \
 	ADD R11, R20; \
@@ -67,10 +67,10 @@
 // The next routines use dot products, for processors with ASIMDDP such as the Cortex-A76.
 // Tiles have 8 rows and 8 channels.
 //
-// V0-V15 hold sums, two for each row, V16-V23 rows, and V24-V25 or V26-V27 the weights of
-// a depth of four. A depth of 16 takes 64 dot products, 8 loads of rows and 4 loads of
-// pairs of weights, each a quarter ahead of its use. With the loop that is 81
-// instructions for 1024 multiplications.
+// V0-V15 hold sums, two vectors for each row. V16-V23 hold rows, and V24-V25 or V26-V27
+// hold the weights of a depth of four. A depth of 16 takes 64 dot products, 8 loads of
+// rows and 4 loads of pairs of weights, each a quarter ahead of its use. With the loop
+// that is 81 instructions for 1024 multiplications.
 //
 // Two dot products are issued per cycle. According to llvm-mca 19, a depth of 16 takes
 // 32.0 cycles on a Neoverse N1, a Cortex-A76 for servers: 32 multiplications per cycle.
@@ -94,7 +94,7 @@
 	DOT(i, 23, w0, 14); \
 	DOT(i, 23, w1, 15)
 
-// LASTQUARTER multiplies row r of the last quarter, then loads it for the next step.
+// LASTQUARTER multiplies the last quarter of row r, then loads row r for the next step.
 #define LASTQUARTER(DOT, r, x, a0, a1) \
 	DOT(3, x, 26, a0); \
 	DOT(3, x, 27, a1); \
@@ -232,10 +232,11 @@ TEXT ·productSDOT(SB), NOSPLIT, $0-8
 // The next routines are for processors without ASIMDDP, such as the Cortex-A72. Tiles
 // have 4 rows and 4 channels.
 //
-// V0-V15 hold sums, four for each row, each of every fourth pair of the depth. V16-V19
-// hold rows, V24-V27 the weights of each channel, V28-V31 products. XOR with V23 makes
-// the bytes of x signed. A depth of 16 takes 62 instructions for 256 multiplications: 48
-// of arithmetic, 4 to flip, 5 to load and 5 for the loop.
+// V0-V15 hold sums, four vectors for each row: one for each channel. Each lane sums
+// every fourth pair of the depth. V16-V19 hold rows, V24-V27 hold the weights of each
+// channel, and V28-V31 hold products. XOR with V23 makes the bytes of x signed. A depth
+// of 16 takes 62 instructions for 256 multiplications: 48 of arithmetic, 4 to flip, 5 to
+// load and 5 for the loop.
 //
 // Of these, the 32 that multiply are issued one per cycle, and the 16 that add run in
 // parallel. According to llvm-mca 19, a depth of 16 takes 32.1 cycles on a Cortex-A72: 8
@@ -244,7 +245,7 @@ TEXT ·productSDOT(SB), NOSPLIT, $0-8
 // and 7.8 at 512.
 //
 // The sum of two products −128·−128 does not fit in the 16 bits of SMLAL. Weights of −128
-// that could be added there use PAIRSAFE, with 78 instructions.
+// for which this can happen use PAIRSAFE, with 78 instructions.
 #define PAIR(x, a0, a1, a2, a3) \
 	SMULL8(24, x, 28); \
 	SMULL8(25, x, 29); \
@@ -383,7 +384,7 @@ TEXT ·byteSums(SB), NOSPLIT, $0-48
 	MOVW  by+44(FP), R6
 	VDUP  R5, V3.B16
 
-	// The last load overlaps the one before, so mask out the bytes already summed.
+	// The last load overlaps the load before, so mask out the bytes already summed.
 	MOVD $masks<>(SB), R7
 	AND  $15, R3, R8
 	LDRQ(7, 8, 4)

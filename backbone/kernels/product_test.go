@@ -6,7 +6,7 @@ import (
 )
 
 // TestMatchesGo checks that matchesGo accepts correct products and rejects products with
-// another bias.
+// a different bias.
 func TestMatchesGo(t *testing.T) {
 	for _, i := range implementations() {
 		if !i.available() || i.product == nil {
@@ -42,7 +42,7 @@ func TestMatchesGo(t *testing.T) {
 			}
 			w.bias[w.channels-1] += 400000
 			if w.matchesGo(p) {
-				t.Errorf("%s, seed %d: matches plain Go with another bias", i.name, seed)
+				t.Errorf("%s, seed %d: matches plain Go with a different bias", i.name, seed)
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 const wideRows = 8
 
 // wideProduct implements product for AVX-512's dot products of bytes, two vectors of
-// channels at a time. The last part may have only one vector.
+// channels at a time. The last panel may have only one vector.
 type wideProduct struct {
 	channels, depth int
 	signed, lines   bool
@@ -144,8 +144,8 @@ func (m *wideProduct) multiply(x []byte, stride, rows int, out []byte, outStride
 		_ = out[(rows-1)*outStride+min(first+2*wideLanes, m.channels)-1]
 		whole := rows / wideRows
 		m.tiles(i, wideRows, x, stride, whole, out[first:], outStride)
-		// One or two remaining rows are computed one by one. More are computed in a tile
-		// that overlaps the one before.
+		// One or two remaining rows are computed one by one. More than two are computed
+		// in a tile that overlaps the previous tile.
 		done := whole * wideRows
 		if rows-done > 2 && whole > 0 {
 			last := rows - wideRows

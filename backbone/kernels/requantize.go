@@ -76,7 +76,7 @@ const (
 	ReLU6
 )
 
-// bounds returns the real values to which the activation clamps.
+// bounds returns the smallest and the largest real value that the activation allows.
 func (a Activation) bounds() (lo, hi float64, err error) {
 	switch a {
 	case None:
@@ -91,7 +91,7 @@ func (a Activation) bounds() (lo, hi float64, err error) {
 	return 0, 0, fmt.Errorf("%w: fused activation %d", ErrUnsupported, a)
 }
 
-// codes returns the codes of t to which the activation clamps.
+// codes returns the smallest and the largest code of t that the activation allows.
 func (a Activation) codes(t *Tensor) (lo, hi int32, err error) {
 	low, high, err := a.bounds()
 	if err != nil {

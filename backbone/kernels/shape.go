@@ -172,12 +172,12 @@ type concatenation struct {
 	rows    int
 	widths  []int        // bytes in a row of each input
 	row     int          // bytes in a row of the output
-	mapping []*[256]byte // from codes of each input to codes of the output; nil if they are equal
+	mapping []*[256]byte // from codes of each input to codes of the output; nil if they do not change
 }
 
 // NewConcatenation returns a Kernel for CONCATENATION along axis, which counts from the
-// end if negative. The quantization of uint8 inputs may differ from that of the output;
-// that of int8 inputs may not.
+// end if negative. uint8 inputs may be quantized differently from the output, but int8
+// inputs may not.
 func NewConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (Kernel, error) {
 	k, err := newConcatenation(act, axis, in, out)
 	if err != nil {
@@ -235,8 +235,8 @@ func newConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (Kern
 	return k, nil
 }
 
-// rescaled returns a table that maps codes of in to codes of out, or nil if both codes are
-// equal.
+// rescaled returns a table that maps codes of in to codes of out, or nil if the codes do
+// not change.
 func rescaled(in, out *Tensor) (*[256]byte, error) {
 	if !in.Type.quantized() || len(in.Scale) == 0 && len(out.Scale) == 0 {
 		return nil, nil

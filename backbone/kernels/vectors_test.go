@@ -151,7 +151,8 @@ func (v *vector) kernel(in []*Tensor, out *Tensor) (Kernel, error) {
 	return nil, fmt.Errorf("unknown operator %q", v.Op)
 }
 
-// run computes the output in one call, and compares it with that of one call per part.
+// run computes the output in one call and again with one call per part, and compares
+// both outputs.
 func (v *vector) run(t *testing.T) (in []*Tensor, out *Tensor, got []byte) {
 	t.Helper()
 	var args Args
@@ -189,8 +190,8 @@ func (v *vector) run(t *testing.T) (in []*Tensor, out *Tensor, got []byte) {
 }
 
 // TestVectors compares operators with recorded outputs of TensorFlow Lite. The
-// environment variable IMPRINT_KERNEL_VECTORS may contain a pattern for other files of
-// vectors.
+// environment variable IMPRINT_KERNEL_VECTORS may contain a pattern for the names of
+// other vector files.
 func TestVectors(t *testing.T) {
 	pattern := filepath.Join("testdata", "*.json")
 	if more := os.Getenv("IMPRINT_KERNEL_VECTORS"); more != "" {
@@ -231,7 +232,7 @@ func (v *vector) check(t *testing.T) {
 	for i := range out.Elements() {
 		g, w := value(out, got, i), value(out, want, i)
 		if g == w || out.Type == Float32 && math.Abs(g-w) <= 3e-5*math.Max(1, math.Abs(w)) {
-			continue // TensorFlow Lite differs as much between processors
+			continue // TensorFlow Lite itself differs by as much between processors
 		}
 		if n == 0 {
 			first = i

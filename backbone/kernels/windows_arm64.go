@@ -10,7 +10,8 @@ const (
 	windowBlockDot = 16 // with dot products
 )
 
-// windowsArgs are the arguments of the assembly, which refers to the fields by name.
+// windowsArgs are the arguments of the assembly. The assembly refers to the fields by
+// name.
 type windowsArgs struct {
 	taps         [9]*byte
 	w, out       *byte
@@ -18,7 +19,7 @@ type windowsArgs struct {
 	pixels       int
 	channels     int // at least one block
 	zero, lo, hi int32
-	flip         int32       // XORed by windowsDot with input bytes to make them signed
+	flip         int32       // XORed by windowsDot with input bytes to convert them to signed
 	limits       [3][8]int16 // zero, lo and hi for windowsDot
 }
 
@@ -33,7 +34,7 @@ func windowsDot(a *windowsArgs)
 
 // blocks implements windows for NEON, whole blocks of channels at a time.
 type blocks struct {
-	packed      []byte // the last block may overlap the one before
+	packed      []byte // the last block may overlap the block before
 	signed, dot bool
 	args        windowsArgs // the same for all calls
 }
@@ -63,17 +64,17 @@ func packWindows(w *weights, _ bool) windows {
 }
 
 // packWindowsDot packs weights for dot products. A weight may be the sum of two 8-bit
-// numbers. It leaves weights to packWindows if they break an assumption of the assembly.
-// The assembly assumes right shifts, which exclude left shifts and keep codes from
-// wrapping when the zero point is added. It also assumes that codes below the zero point
-// are out of range, as after a ReLU, so that the direction in which their ties round is
-// irrelevant.
+// numbers. Weights that break an assumption of the assembly are left to packWindows. The
+// assembly assumes that every channel has a right shift. Then there are no left shifts,
+// and adding the zero point does not wrap. The assembly also assumes that codes below
+// the zero point are clamped, as after a ReLU. Then it does not matter how their ties
+// are rounded.
 //
 // A block starts with 8 bytes, which are 1 if some weight is the sum of two numbers, and
-// otherwise 0. The weights of taps 0 to 3 follow, one channel after another, then those
-// of taps 4 to 7, and those of tap 8 in 16 bits. Then come mantissas, negated right
-// shifts and biases, and finally the second numbers of the weights of taps 0 to 3 and 4
-// to 7.
+// otherwise 0. Then come the weights of taps 0 to 3, one channel after another, the
+// weights of taps 4 to 7, and the weights of tap 8 in 16 bits. Mantissas, negated right
+// shifts and biases follow, and finally the second numbers of the weights of taps 0 to 3
+// and 4 to 7.
 func packWindowsDot(w *weights, near bool) windows {
 	if w.channels < windowBlockDot || w.lo < w.outZero {
 		return packWindows(w, near)

@@ -7,11 +7,12 @@
 // These routines compute the 3×3 depthwise convolution of all pixels, 8 channels at a
 // time.
 //
-// V0-V8 hold weights, V9-V16 biases, left shifts, mantissas and negated right shifts,
-// V17-V19 the zero point and limits of the output, V20-V21 sums, and V22-V30 inputs. The
-// 72 multiplications of a block take 60 instructions: 18 multiply, 9 load, 9 widen, 20
-// scale and store, and 4 are for the loop. According to llvm-mca 19, the multiplications
-// take 22 cycles on a Cortex-A72, and all instructions together take 30.
+// V0-V8 hold weights, V9-V16 hold biases, left shifts, mantissas and negated right
+// shifts, V17-V19 hold the zero point and limits of the output, V20-V21 hold sums, and
+// V22-V30 hold inputs. The 72 multiplications of a block take 60 instructions: 18
+// multiply, 9 load, 9 widen, 20 scale and store, and 4 run the loop. According to
+// llvm-mca 19, the multiplications take 22 cycles on a Cortex-A72, and all instructions
+// together take 30.
 //
 //	R0-R8    addresses of the taps, without R13
 //	R9       output of the pixel

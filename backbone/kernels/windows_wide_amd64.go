@@ -24,7 +24,7 @@ type wideBlock struct {
 }
 
 // newWideWindows packs weights for AVX-512. It returns nil for few channels and for
-// unusual weights, which it leaves to AVX2. See implementation.windows for near.
+// unusual weights, which AVX2 then computes. See implementation.windows for near.
 func newWideWindows(w *weights, near bool) windows {
 	const channels = 2 * wideLanes
 	if w.channels < channels {

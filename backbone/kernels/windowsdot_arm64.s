@@ -8,13 +8,13 @@
 // channels at a time: two dot products of four taps each, and a 16-bit product for the
 // ninth tap.
 //
-// V0-V9 hold weights, V10-V17 mantissas and negated right shifts, V18-V21 sums, V22-V25
-// inputs. V26-V29 are temporary, to group the four taps of a channel. V30 makes inputs
-// signed. The 144 multiplications of a block take 76 instructions: 8 dot products, 4
-// other products, 16 to group, 9 loads, 9 to make signed, 2 to widen, 22 to load biases,
-// scale and store, and 6 for the loop. Weights of more than 8 bits take 10 more.
-// According to llvm-mca 19, the instructions take 32 or 39 cycles on a Neoverse N1,
-// compared to 61 with 16-bit products.
+// V0-V9 hold weights, V10-V17 hold mantissas and negated right shifts, V18-V21 hold sums,
+// and V22-V25 hold inputs. V26-V29 are temporary and group the four taps of a channel.
+// V30 converts inputs to signed bytes. The 144 multiplications of a block take 76
+// instructions: 8 dot products, 4 other products, 16 to group taps, 9 loads, 9 to convert
+// inputs, 2 to widen, 22 to load biases, scale and store, and 6 for the loop. Weights of
+// more than 8 bits take 10 more. According to llvm-mca 19, the instructions take 32 or 39
+// cycles on a Neoverse N1, compared to 61 with 16-bit products.
 //
 //	R0-R8    addresses of the taps, without R13
 //	R9       output of the pixel
@@ -35,7 +35,7 @@
 	VEOR V30.B16, x.B16, x.B16
 
 // FOURTAPS adds the products of four taps of 16 channels to the sums, with weights w0-w3
-// and, if R19 is set, those at address.
+// and, if R19 is set, also with the weights at address.
 #define FOURTAPS(t0, t1, t2, t3, w0, w1, w2, w3, address, single) \
 	LOADSIGNED(t0, 22, V22); \
 	LOADSIGNED(t1, 23, V23); \

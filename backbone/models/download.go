@@ -16,7 +16,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
-// maxAttempts is the maximum number of consecutive attempts without progress.
+// maxAttempts is the maximum number of consecutive download attempts that make no
+// progress.
 const maxAttempts = 4
 
 // stallTimeout is the maximum time for which a server may send no data, before or during
@@ -82,7 +83,7 @@ type download struct {
 	backoff  time.Duration // before the first retry; doubles with each retry
 
 	part   *os.File // path + ".part"
-	offset int64    // bytes of part to keep for a retry or the next run; 0 if they are wrong
+	offset int64    // bytes of part to keep for a retry or the next run; 0 if the bytes are wrong
 }
 
 // run downloads the file, checks it and renames it to path.
@@ -163,7 +164,7 @@ func (d *download) request(ctx context.Context) error {
 	defer cancel(nil)
 	deadline := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
 	defer deadline.Stop()
-	// broken marks a connection error as temporary. The cause of ctx tells whether the
+	// broken marks a connection error as temporary. context.Cause(ctx) shows whether the
 	// connection stalled.
 	broken := func(err error) error {
 		if errors.Is(context.Cause(ctx), errStalled) {
@@ -216,7 +217,8 @@ func (d *download) newRequest(ctx context.Context) (*http.Request, error) {
 	req.Header.Set("Accept-Encoding", "identity")
 	if d.offset > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", d.offset))
-		// Without a tag, the final checksum detects a file made of parts of two files.
+		// Without a tag, the final checksum detects a file that was joined from two
+		// versions.
 		if tag, err := os.ReadFile(d.tagPath()); err == nil && len(tag) > 0 {
 			req.Header.Set("If-Range", string(tag))
 		}

@@ -2,18 +2,18 @@ package models
 
 import "slices"
 
-// commit is the version of github.com/google-coral/test_data that all sizes and
-// checksums were taken from.
+// commit identifies the version of github.com/google-coral/test_data that the sizes and
+// checksums in the list describe.
 const commit = "104342d2d3480b3e66203073dac24f4e2dbb4c41"
 
-// baseURL is the folder of that version on the publisher's server.
+// baseURL is the folder of that version on GitHub.
 const baseURL = "https://raw.githubusercontent.com/google-coral/test_data/" + commit
 
-// List returns all models, the smallest first. Each compiled model follows the one it
-// was compiled from. The slice is a copy.
+// List returns all models, the smallest first. Each compiled model follows its uncompiled
+// model. The slice is a copy.
 func List() []Published { return slices.Clone(list) }
 
-// list contains the published models whose files could be checked.
+// list contains only models that could be checked against their published files.
 var list = []Published{
 	{
 		Name:   "mobilenet_v1_0.25_128_quant",
@@ -109,13 +109,13 @@ var list = []Published{
 	},
 }
 
-// Firmware is the name by which [Find] and a [Store] find the firmware of the Coral USB
-// Accelerator. Google publishes it in the repository google-coral/libedgetpu. It is not a
-// model, so List does not include it.
+// Firmware is the name of the Coral USB Accelerator's firmware, for [Find] and the
+// methods of [Store]. Google publishes it in the repository google-coral/libedgetpu. It
+// is not a model, so List does not include it.
 const Firmware = "firmware"
 
-// firmware describes the firmware file, which package tpu looks for in the default folder
-// of a Store.
+// firmware describes the firmware file, which package tpu looks for in the Store's
+// default folder.
 var firmware = Published{
 	Name:   Firmware,
 	Size:   10783,

@@ -2,8 +2,8 @@
 // [Store.Pull] to download one by its name, and [Store.Path] to find it again without a
 // network. [List] describes all of them.
 //
-// The package contains the size and SHA-256 of every file, and both are checked before a
-// file is used. A [Store] is safe for concurrent use, even by several processes.
+// The package contains the size and SHA-256 of every file, and checks both before it
+// returns a path. A [Store] is safe for concurrent use, even by several processes.
 //
 // The publisher licenses the models under Apache-2.0: see LICENSE in the repository
 // google-coral/test_data.
@@ -33,8 +33,9 @@ type Published struct {
 	Input     int // width and height of the RGB input, in pixels
 	Embedding int // number of values in the embedding; 0 if it cannot be read from this file
 
-	// Counterpart names the same model compiled for the Edge TPU or, for a compiled
-	// model, the one it was compiled from. It is empty if that model is not in the list.
+	// Counterpart is the name of this model compiled for the Edge TPU or, for a compiled
+	// model, the name of the uncompiled model. It is empty if the list has no
+	// counterpart.
 	Counterpart string
 
 	file, base string // file name and folder URL; empty for the defaults
@@ -53,8 +54,8 @@ var (
 	// ErrNotPulled means that the model is known but not on this machine.
 	ErrNotPulled = errors.New("model has not been pulled")
 
-	// ErrContent means that a file, on this machine or on a server, is not the
-	// published one.
+	// ErrContent means that a file, on this machine or on a server, is not the published
+	// file.
 	ErrContent = errors.New("not the published model")
 )
 
@@ -114,7 +115,7 @@ func nearest(want string) []string {
 	var near []candidate
 	for _, p := range list {
 		n := editDistance(want, p.Name)
-		// Accept parts of a name of at least two letters, and names with few typing
+		// Accept at least two letters that are part of a name, and names with few typing
 		// errors.
 		if len(want) >= 2 && strings.Contains(p.Name, want) || n <= len(p.Name)/4 {
 			near = append(near, candidate{p.Name, n})

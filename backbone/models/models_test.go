@@ -25,7 +25,7 @@ func TestListIsConsistent(t *testing.T) {
 			t.Errorf("%s has no embedding size", p.Name)
 		}
 		if p.Compiled() && (i == 0 || list[i-1].Name != p.Counterpart) {
-			t.Errorf("%s does not follow the model it was compiled from", p.Name)
+			t.Errorf("%s does not follow its uncompiled model", p.Name)
 		}
 		for _, q := range list[:i] {
 			if p.Name == q.Name || p.SHA256 == q.SHA256 {
@@ -45,8 +45,8 @@ func TestListIsConsistent(t *testing.T) {
 	}
 }
 
-// TestFirmware checks that Find returns the firmware, which is in another folder than the
-// models, and that List omits it.
+// TestFirmware checks that Find returns the firmware, which is in a different folder from
+// the models, and that List omits the firmware.
 func TestFirmware(t *testing.T) {
 	p, err := Find(Firmware)
 	if err != nil || p.File() != "apex_latest_single_ep.bin" || !strings.Contains(p.base, "/libedgetpu/") || p.Size != 10783 {
@@ -54,7 +54,7 @@ func TestFirmware(t *testing.T) {
 	}
 	for _, m := range List() {
 		if m.Name == Firmware || m.base != "" || m.file != "" {
-			t.Errorf("List contains %s, which is the firmware or not in the folder of the models", m.Name)
+			t.Errorf("List contains %s, which is the firmware or not in the models' folder", m.Name)
 		}
 	}
 }

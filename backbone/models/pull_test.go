@@ -116,8 +116,8 @@ func TestPullResumes(t *testing.T) {
 	}
 }
 
-// TestPullResumesAfterEveryBreak checks that a pull succeeds if every attempt gets some
-// bytes, however often the connection breaks.
+// TestPullResumesAfterEveryBreak checks that a pull succeeds as long as every attempt
+// gets some bytes, no matter how often the connection breaks.
 func TestPullResumesAfterEveryBreak(t *testing.T) {
 	p, b := fixture()
 	const step = 20_000 // more breaks than maxAttempts
@@ -261,7 +261,8 @@ func TestPullCancelled(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
-	// The pull must not keep bytes of another version after the first bytes of this one.
+	// The pull must not keep bytes of another version after the first bytes of this
+	// version.
 	leaveBehind(t, s, bytes.Repeat([]byte{1}, 2000), `"b"`)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")

@@ -50,9 +50,9 @@ func (s Store) path(p Published) (string, error) {
 	return path, nil
 }
 
-// Locate returns the path of the model file called name: a file at that path or else, as
-// Path does, the model with that name. If name has a path separator and there is no such
-// file, the error wraps [fs.ErrNotExist].
+// Locate returns the path of the model file that name refers to: a file with that path
+// or, if there is none, the model that Path would find. If name contains a path separator
+// and no such file exists, the error wraps [fs.ErrNotExist].
 func (s Store) Locate(name string) (string, error) {
 	if _, err := os.Stat(name); err == nil {
 		return name, nil
@@ -69,16 +69,16 @@ func (s Store) Locate(name string) (string, error) {
 	return s.path(p)
 }
 
-// Pull downloads the named model, unless it is already there, and returns its path. The
-// file gets its name only once it is complete and checked, so a partial file never has
-// that name. If progress is not nil, Pull calls it, from the same goroutine, with the
+// Pull downloads the named model, unless the Store already has it, and returns its path.
+// The file gets its name only once it is complete and checked, so a partial file never
+// has that name. If progress is not nil, Pull calls it, from the same goroutine, with the
 // number of bytes downloaded so far and the size of the file.
 //
 // After a failure or the end of ctx, the downloaded bytes stay in a .part file, and the
 // next Pull resumes there. Pull retries temporary failures a few times. A server that
 // sends no data for 30 seconds counts as a temporary failure. The total time is not
-// limited. If the server sends another file, the error wraps ErrContent, and nothing of
-// that file is kept.
+// limited. If the server sends a different file, the error wraps ErrContent, and Pull
+// keeps nothing of that file.
 func (s Store) Pull(ctx context.Context, name string, progress func(done, total int64)) (path string, err error) {
 	p, err := Find(name)
 	if err != nil {
@@ -155,7 +155,7 @@ func (s Store) destination(p Published) (string, error) {
 }
 
 // check returns an error unless the file at path can be read and is the published model.
-// If it is another file, the error wraps ErrContent.
+// If it is a different file, the error wraps ErrContent.
 func check(path string, p Published) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -24,10 +24,10 @@ const (
 	localHeaderSize   = 30
 	centralHeader     = "PK\x01\x02"
 	centralHeaderSize = 46
-	centralOffset     = 42 // position in a central header of the local header's offset
+	centralOffset     = 42 // position of the local header's offset in a central header
 	endRecord         = "PK\x05\x06"
 	endRecordSize     = 22
-	endRecordOffset   = 16 // position in the end record of the central directory's offset
+	endRecordOffset   = 16 // position of the central directory's offset in the end record
 )
 
 // findEndRecord returns the position in tail of the record that ends a zip archive, or −1
@@ -41,7 +41,7 @@ func findEndRecord(tail []byte) int {
 	return -1
 }
 
-// An archive is the layout of a zip archive in a tail.
+// An archive describes the layout of a zip archive in a tail.
 type archive struct {
 	start     int64 // position of the first file, or of the directory if there are no files
 	directory int64
@@ -57,7 +57,7 @@ type archiveFile struct {
 
 // scanArchive checks the zip archive in tail and returns its layout, or nil if there is
 // none. Offsets may count from the start of the model file, as in all of Coral's models,
-// or from the start of the archive. The end record tells which.
+// or from the start of the archive. The end record shows which of the two applies.
 func scanArchive(tail []byte) (*archive, error) {
 	end := findEndRecord(tail)
 	if end < 0 {
@@ -159,7 +159,8 @@ func checkArchiveEntry(entry []byte) (string, error) {
 	return name, nil
 }
 
-// checkFileName returns an error for names that could lead out of a folder.
+// checkFileName returns an error if unpacking a file with this name could write outside
+// the chosen folder.
 func checkFileName(name string) error {
 	if name == "" || len(name) > 255 || !utf8.ValidString(name) || strings.ContainsAny(name, "/\\\x00") || strings.Contains(name, "..") {
 		return corrupt("invalid file name %q", name)

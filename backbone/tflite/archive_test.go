@@ -72,8 +72,8 @@ func TestArchiveOffsets(t *testing.T) {
 	}
 }
 
-// TestOtherTail checks that a tail that is not an archive remains in front of an archive
-// that is added.
+// TestOtherTail checks that adding an archive keeps a tail that is not an archive, and
+// puts the archive after it.
 func TestOtherTail(t *testing.T) {
 	m := smallModel()
 	m.Tail = []byte("something else")

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// maxTensorBytes is the maximum size of a tensor in bytes. Such sizes fit in an int on
-// every platform.
+// maxTensorBytes is the maximum size of a tensor in bytes. Sizes up to this limit fit in
+// an int on every platform.
 const maxTensorBytes = math.MaxInt32
 
 // check returns an error if an index or size in one part of the model does not match
@@ -138,7 +138,7 @@ func (t *Tensor) byteSize() (int, error) {
 func (t *Tensor) checkQuantization() error {
 	q := t.Quantization
 	if q == nil || q.opaque != nil {
-		return nil // scale and zero point have no meaning then
+		return nil // other details describe the quantization, not scale and zero point
 	}
 	for _, s := range q.Scale {
 		if math.IsNaN(float64(s)) || math.IsInf(float64(s), 0) {
@@ -150,7 +150,7 @@ func (t *Tensor) checkQuantization() error {
 			continue
 		}
 		if q.Dimension < 0 || int(q.Dimension) >= len(t.Shape) {
-			return corrupt("quantized along dimension %d, but the tensor has %d", q.Dimension, len(t.Shape))
+			return corrupt("quantized along dimension %d, but the tensor has %d dimensions", q.Dimension, len(t.Shape))
 		}
 		if n != int(t.Shape[q.Dimension]) {
 			return corrupt("%d scales or zero points for %d slices along dimension %d", n, t.Shape[q.Dimension], q.Dimension)

@@ -10,8 +10,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// sharedModels returns the files of the reference models, by their paths below the folder
-// models.
+// sharedModels returns the content of the reference models, keyed by their paths in the
+// folder models.
 func sharedModels(t testing.TB) map[string][]byte {
 	t.Helper()
 	root := reference.Path(t, "models")

@@ -2,13 +2,13 @@ package tflite
 
 import "fmt"
 
-// Encode returns the model as a file. The same Model always gives the same bytes. The
-// data of buffers and custom options start at multiples of 16 bytes. External
-// data, which followed the flatbuffer in the parsed file, becomes part of the flatbuffer.
+// Encode returns the model as a file. The same Model always encodes to the same bytes.
+// The data of buffers and custom options start at multiples of 16 bytes. External data,
+// which followed the flatbuffer in the parsed file, becomes part of the flatbuffer.
 //
 // The error wraps ErrUnsupported if the parsed file has a field that this package does
 // not know, ErrTooLarge if the file would exceed MaxFileSize, and ErrCorrupt if Parse
-// would not accept it, for instance because of a wrong index.
+// would not accept the file, for instance because of a wrong index.
 func (m *Model) Encode() ([]byte, error) {
 	if m.unknown != "" {
 		return nil, fmt.Errorf("encode model: unknown field %s: %w", m.unknown, ErrUnsupported)
@@ -43,7 +43,7 @@ func (m *Model) node() *node {
 	n := newNode(modelTable)
 	n.set(modelVersion, uint64(m.Version), 0)
 	setEach(n, modelOperatorCodes, nonNil(m.OperatorCodes), func(n *node, c *OperatorCode) {
-		// Older readers only know the older field.
+		// Older readers know only the older field.
 		n.set(opcodeDeprecatedBuiltin, uint64(uint8(min(c.Builtin, placeholderOperator))), 0)
 		n.setText(opcodeCustom, c.CustomCode)
 		n.set(opcodeVersion, uint64(uint32(c.Version)), 1)

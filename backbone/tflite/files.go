@@ -33,7 +33,7 @@ func (m *Model) AssociatedFiles() ([]AssociatedFile, error) {
 	return files, nil
 }
 
-// openArchive returns a reader of the archive in the tail, and the bytes before the
+// openArchive returns a reader for the archive in the tail, and the bytes before the
 // archive. The reader has no files if there is no archive.
 func (m *Model) openArchive() (*zip.Reader, []byte, error) {
 	layout, err := scanArchive(m.Tail)
@@ -53,10 +53,10 @@ func (m *Model) openArchive() (*zip.Reader, []byte, error) {
 // unpack returns the content of f.
 func unpack(f *zip.File) ([]byte, error) { return unzip(f, maxArchiveFile) }
 
-// SetAssociatedFile stores an associated file. It replaces a file of the same name, or
-// else becomes the last file. The other files keep their packed bytes. The error wraps
-// ErrCorrupt if name is not a plain file name, and ErrTooLarge if content exceeds 1 MiB
-// or there are already 16 files.
+// SetAssociatedFile stores an associated file. The new file replaces a file of the same
+// name or, if there is none, is added at the end. The other files keep their packed
+// bytes. The error wraps ErrCorrupt if name is not a plain file name, and ErrTooLarge if
+// content exceeds 1 MiB or there are already 16 files.
 func (m *Model) SetAssociatedFile(name string, content []byte) error {
 	if err := checkFileName(name); err != nil {
 		return fmt.Errorf("store associated file: %w", err)
@@ -67,13 +67,13 @@ func (m *Model) SetAssociatedFile(name string, content []byte) error {
 	return m.rewriteArchive(&AssociatedFile{name, content}, nil)
 }
 
-// RemoveAssociatedFile removes an associated file, if there is one of that name.
+// RemoveAssociatedFile removes the associated file with the given name, if there is one.
 func (m *Model) RemoveAssociatedFile(name string) error {
 	return m.rewriteArchive(nil, []string{name})
 }
 
-// rewriteArchive writes the archive again. It stores file, unless it is nil, and removes
-// the files named in without.
+// rewriteArchive writes the archive again, but leaves out the files named in without. If
+// file is not nil, rewriteArchive stores it.
 func (m *Model) rewriteArchive(file *AssociatedFile, without []string) error {
 	archive, prefix, err := m.openArchive()
 	if err != nil {

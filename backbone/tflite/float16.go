@@ -7,7 +7,7 @@ import (
 )
 
 // IsWidening reports whether operator op of the main graph is a DEQUANTIZE of float16.
-// Converters put such an operator behind each constant of a model with float16 weights.
+// Converters put such an operator after each constant of a model with float16 weights.
 func (m *Model) IsWidening(op int) bool {
 	g := &m.Subgraphs[0]
 	o := &g.Operators[op]
@@ -29,7 +29,8 @@ func (m *Model) Constant(tensor int32) ([]byte, TensorType) {
 	return nil, 0
 }
 
-// IsConstant reports whether a tensor of the main graph is constant, as for Constant.
+// IsConstant reports whether a tensor of the main graph is constant. A widened float16
+// constant counts, as it does for Constant.
 func (m *Model) IsConstant(tensor int32) bool {
 	return m.TensorBytes(0, tensor) != nil || m.widened(tensor) != nil
 }
@@ -48,8 +49,7 @@ func (m *Model) widened(tensor int32) []byte {
 	return m.TensorBytes(0, g.Operators[op].Inputs[0])
 }
 
-// WidenFloat16 converts float16 elements to float32 elements, which represent all their
-// values exactly.
+// WidenFloat16 converts float16 elements to float32 elements. The conversion is exact.
 func WidenFloat16(half []byte) []byte {
 	wide := make([]byte, 0, 2*len(half))
 	for ; len(half) >= 2; half = half[2:] {
@@ -58,7 +58,7 @@ func WidenFloat16(half []byte) []byte {
 	return wide
 }
 
-// widenBits converts the bits of a float16 number to those of the same float32 number.
+// widenBits converts a float16 number to float32. Both are given as bits.
 func widenBits(h uint16) uint32 {
 	sign, exponent, mantissa := uint32(h)<<16&(1<<31), uint32(h)>>10&31, uint32(h)&(1<<10-1)
 	switch {

@@ -26,8 +26,8 @@ func seeds(f *testing.F) []*Model {
 	return append(list, sparse)
 }
 
-// FuzzParse checks that a model that Parse accepts survives Encode, unless Encode returns
-// an error.
+// FuzzParse checks that a model that Parse accepts stays the same after Encode and
+// Parse, unless Encode returns an error.
 func FuzzParse(f *testing.F) {
 	for _, m := range seeds(f) {
 		b, err := m.Encode()
@@ -83,8 +83,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// withoutNaN replaces NaNs, which do not equal themselves, so that equal models compare
-// as equal.
+// withoutNaN replaces NaNs so that equal models compare as equal. A NaN does not equal
+// itself.
 func withoutNaN(m *Model) {
 	for i := range m.Subgraphs {
 		for _, t := range m.Subgraphs[i].Tensors {
@@ -147,8 +147,8 @@ func FuzzTail(f *testing.F) {
 	})
 }
 
-// FuzzLabels checks that Labels returns the labels that SetLabels stored, and that the
-// labels of any file that can be read can be stored again, unless a line is not a valid
+// FuzzLabels checks that Labels returns the labels that SetLabels stored. It also
+// checks that labels read from any file can be stored again, if every line is a valid
 // label.
 func FuzzLabels(f *testing.F) {
 	f.Add("a\nb\n")

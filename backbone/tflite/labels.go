@@ -21,11 +21,11 @@ func isLabels(file *node) bool {
 	return kind == fileAxisLabels || kind == fileValueLabels
 }
 
-// Labels returns the names of the classes in index order. They come from the file that
-// the metadata associates with the first output that has labels or, without one, from the
-// only associated text file or the only one with "label" in its name. The error wraps
-// ErrNoLabels if there is no such file. If the file cannot be read, the error also wraps
-// the reason. The model is valid in both cases.
+// Labels returns the names of the classes in index order. They come from the label file
+// of the first output that has one in the metadata. If no output has one, they come from
+// the only associated text file with "label" in its name, or from the only associated
+// text file. The error wraps ErrNoLabels if there is no label file. If the label file
+// cannot be read, the error also wraps the reason. The model is valid in both cases.
 func (m *Model) Labels() ([]string, error) {
 	archive, _, err := m.openArchive()
 	if err != nil {
@@ -60,8 +60,8 @@ func (m *Model) Labels() ([]string, error) {
 // noLabels returns an error that wraps ErrNoLabels and the reason.
 func noLabels(reason error) error { return fmt.Errorf("%w: read labels: %w", ErrNoLabels, reason) }
 
-// namedLabels returns the name of the first file that the metadata associates with an
-// output as its labels, or "".
+// namedLabels returns the name of the first label file that the metadata gives for an
+// output, or "".
 func namedLabels(root *node) string {
 	if subs := root.tables(mmSubgraphs); len(subs) > 0 {
 		for _, output := range subs[0].tables(smOutputs) {
@@ -75,8 +75,9 @@ func namedLabels(root *node) string {
 	return ""
 }
 
-// likelyLabels returns the name of the only text file with "label" in its name or, if no
-// name contains "label", of the only text file. Otherwise it returns "".
+// likelyLabels returns the name of the only text file with "label" in its name. If no
+// name contains "label", it returns the name of the only text file. If there are several
+// candidates or none, it returns "".
 func likelyLabels(files []*zip.File) string {
 	var texts, labels []string
 	for _, f := range files {
@@ -115,9 +116,10 @@ func splitLabels(content []byte) ([]string, error) {
 
 // SetLabels sets the names of the classes of output 0, in index order. It stores them in
 // the associated file labels.txt, refers to it in the metadata, and removes earlier
-// labels of that output. The rest of the metadata remains. Metadata that cannot be
-// rewritten without loss stays unchanged. The labels are then stored in the file that the
-// metadata names, or in labels.txt. Each label must be one line of UTF-8.
+// labels of that output. The rest of the metadata remains. If the metadata cannot be
+// rewritten without loss, it stays unchanged. In that case, SetLabels stores the labels
+// in the file that the metadata names, or in labels.txt. Each label must be one line of
+// UTF-8.
 func (m *Model) SetLabels(labels []string) error {
 	if len(labels) == 0 {
 		return errors.New("set labels: the list is empty")
@@ -169,8 +171,8 @@ func (m *Model) SetLabels(labels []string) error {
 	return nil
 }
 
-// replaceLabels stores labels in the archive, under a name with which Labels finds them,
-// and leaves the metadata unchanged. root is the readable part of the metadata.
+// replaceLabels stores labels in the archive and leaves the metadata unchanged. It uses a
+// file name that Labels finds. root is the metadata as far as it can be read.
 func (m *Model) replaceLabels(root *node, content string) error {
 	archive, _, err := m.openArchive()
 	if err != nil {
@@ -180,7 +182,7 @@ func (m *Model) replaceLabels(root *node, content string) error {
 	if name == "" || checkFileName(name) != nil {
 		name = labelsFile
 	}
-	var stale []string // files that Labels could mistake for the labels
+	var stale []string // old files that Labels could read instead
 	for _, f := range archive.File {
 		if lower := strings.ToLower(f.Name); f.Name != name && strings.HasSuffix(lower, ".txt") && strings.Contains(lower, "label") {
 			stale = append(stale, f.Name)
@@ -201,7 +203,8 @@ func padTensors(sub *node, slot, n int) {
 	sub.v[slot] = list[:n]
 }
 
-// unreferenced returns those names that no associated file in the metadata has.
+// unreferenced returns the names that do not belong to an associated file in the
+// metadata.
 func unreferenced(root *node, names []string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return mentions(root, name) })
 }

@@ -10,8 +10,8 @@ import (
 // tools.
 const MetadataName = "TFLITE_METADATA"
 
-// A Description is the description of a model in its metadata. Fields that the metadata
-// lacks are empty.
+// A Description contains what a model's metadata says about the model. Fields that the
+// metadata lacks are empty.
 type Description struct {
 	Name, Description, Version, Author, License string
 
@@ -19,7 +19,7 @@ type Description struct {
 	Files           []string            // associated with the model and its main graph
 }
 
-// A TensorDescription is the description of an input or output in a model's metadata.
+// A TensorDescription contains what a model's metadata says about an input or output.
 type TensorDescription struct {
 	Name, Description string
 	// Mean and Std normalize an input with values x in 0…255 to (x − mean)/std. They
@@ -29,9 +29,9 @@ type TensorDescription struct {
 }
 
 // readMetadata returns the root table of the model's metadata, or nil if there is none.
-// editable is false if the metadata has fields that the schema lacks, which cannot be
-// written. Unions may have members that the schema lacks, or a type without a value, as
-// some writers produce them.
+// editable is false if the metadata cannot be rewritten because it has fields that the
+// schema lacks. Unions may have members that the schema lacks, or a type without a
+// value. Some writers produce both.
 func (m *Model) readMetadata() (root *node, editable bool, err error) {
 	b, ok := m.MetadataEntry(MetadataName)
 	if !ok {
@@ -45,8 +45,8 @@ func (m *Model) readMetadata() (root *node, editable bool, err error) {
 }
 
 // Describe returns the description in the model's metadata, or the zero Description if
-// there is none. A model whose metadata cannot be read is valid nevertheless. Other
-// methods treat it like a model without metadata.
+// there is none. Describe returns an error if the metadata cannot be read. The model is
+// valid nevertheless, and other methods treat it like a model without metadata.
 func (m *Model) Describe() (Description, error) {
 	root, _, err := m.readMetadata()
 	if root == nil {
@@ -97,8 +97,9 @@ func fileNames(list []*node) []string {
 }
 
 // SetNormalization sets the normalization of input 0, which has values x in 0…255, to
-// (x − mean)/std. Both have one entry for each channel, or one for all. It replaces the
-// other processing units of that input and keeps the rest of the metadata.
+// (x − mean)/std. mean and std have one entry for each channel, or one for all.
+// SetNormalization replaces the input's other processing units and keeps the rest of
+// the metadata.
 func (m *Model) SetNormalization(mean, std []float32) error {
 	root, editable, err := m.readMetadata()
 	if err != nil {

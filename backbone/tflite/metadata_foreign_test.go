@@ -41,7 +41,7 @@ func inputContent(root *node) *node {
 func TestUnusualMetadata(t *testing.T) {
 	garbage := describedModel(t)
 	garbage.SetMetadataEntry(MetadataName, []byte("no flatbuffer at all"))
-	// Metadata of a later schema, with one field more in the root table.
+	// Metadata of a later schema, with one more field in the root table.
 	later := *modelMetadataTable
 	later.Fields = append(slices.Clone(later.Fields), text("later"))
 	newer := rewritten(t, func(root *node) {
@@ -124,7 +124,7 @@ func TestForeignMembersAreKept(t *testing.T) {
 	}
 }
 
-// inputContentBytes reads the union member of unknown type with the first known type that
+// inputContentBytes reads the union member of unknown type as the first known type that
 // fits.
 func inputContentBytes(t *testing.T, m *Model) *node {
 	t.Helper()

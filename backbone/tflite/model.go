@@ -10,7 +10,7 @@
 // the Model is in use.
 //
 // The format is schema version 3 of TensorFlow Lite, a FlatBuffers schema:
-// tensorflow/lite/schema/schema.fbs. Names and numbers in this package are those of that
+// tensorflow/lite/schema/schema.fbs. Names and numbers in this package come from that
 // schema.
 package tflite
 
@@ -44,7 +44,8 @@ type Model struct {
 	SignatureDefs  []SignatureDef
 	// Tail is the content of the file after the flatbuffer, without leading zeros. It is
 	// usually empty or the zip archive that AssociatedFiles reads. Offsets in the archive
-	// count from the start of Tail, but in a file from the start of the file.
+	// count from the start of Tail. In a model file, they count from the start of the
+	// file.
 	Tail []byte
 
 	// unknown names the first field that this package's schema lacks. Such a field may
@@ -74,7 +75,7 @@ type OperatorCode struct {
 	Version    int32
 }
 
-// A Subgraph is a list of operators, in execution order, on a list of tensors.
+// A Subgraph has a list of tensors, and a list of operators in execution order.
 type Subgraph struct {
 	Name      string
 	Tensors   []Tensor
@@ -133,7 +134,7 @@ type SignatureDef struct {
 	opaque opaque // deprecated tag
 }
 
-// A TensorMap is the name of a tensor in a SignatureDef.
+// A TensorMap gives a tensor its name in a SignatureDef.
 type TensorMap struct {
 	Name   string
 	Tensor uint32

@@ -26,8 +26,8 @@ type foreign struct {
 
 func newNode(t *tableType) *node { return &node{t, make([]any, len(t.Fields))} }
 
-// readNode reads the slots of a table, except for the given ones. If the call excludes
-// any slots and no others are present, it returns nil.
+// readNode reads the slots of a table except the given ones. If slots are excluded and no
+// other slots are present, it returns nil.
 func readNode(v view, except ...int) *node {
 	n := newNode(v.Type())
 	empty := true

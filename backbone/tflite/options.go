@@ -47,8 +47,8 @@ func (t OptionsType) String() string {
 	return fmt.Sprintf("OptionsType(%d)", uint8(t))
 }
 
-// Options are an operator's builtin options, an immutable value. The zero value means
-// that the operator has none.
+// Options are an operator's builtin options. They are immutable. The zero value means
+// that the operator has no options.
 //
 // A method such as Conv2D returns a typed view, in which absent fields have the schema's
 // default values. If the options are absent or of another type, all fields have their
@@ -76,7 +76,7 @@ func (o Options) fields(t OptionsType) *node {
 }
 
 // Conv2DOptions are the options of CONV_2D. The default stride is 0, which no runtime
-// accepts, and the default dilation 1.
+// accepts. The default dilation is 1.
 type Conv2DOptions struct {
 	Padding              Padding
 	StrideW, StrideH     int32
@@ -85,14 +85,14 @@ type Conv2DOptions struct {
 	QuantizedBiasType    TensorType
 }
 
-// Conv2D returns the typed view of options of type OptionsConv2D.
+// Conv2D returns a typed view of options with type OptionsConv2D.
 func (o Options) Conv2D() Conv2DOptions {
 	n := o.fields(OptionsConv2D)
 	return Conv2DOptions{Padding(n.get(0, 0)), n.int32(1, 0), n.int32(2, 0), n.activation(3),
 		n.int32(4, 1), n.int32(5, 1), TensorType(n.get(6, 0))}
 }
 
-// Options returns c as an operator's options.
+// Options converts c to an operator's options.
 func (c Conv2DOptions) Options() Options {
 	o := EmptyOptions(OptionsConv2D)
 	o.table.setByte(0, int8(c.Padding))
@@ -106,7 +106,7 @@ func (c Conv2DOptions) Options() Options {
 }
 
 // DepthwiseConv2DOptions are the options of DEPTHWISE_CONV_2D. The default stride is 0,
-// which no runtime accepts, and the default dilation 1.
+// which no runtime accepts. The default dilation is 1.
 type DepthwiseConv2DOptions struct {
 	Padding              Padding
 	StrideW, StrideH     int32
@@ -115,14 +115,14 @@ type DepthwiseConv2DOptions struct {
 	DilationW, DilationH int32
 }
 
-// DepthwiseConv2D returns the typed view of options of type OptionsDepthwiseConv2D.
+// DepthwiseConv2D returns a typed view of options with type OptionsDepthwiseConv2D.
 func (o Options) DepthwiseConv2D() DepthwiseConv2DOptions {
 	n := o.fields(OptionsDepthwiseConv2D)
 	return DepthwiseConv2DOptions{Padding(n.get(0, 0)), n.int32(1, 0), n.int32(2, 0), n.int32(3, 0),
 		n.activation(4), n.int32(5, 1), n.int32(6, 1)}
 }
 
-// Options returns c as an operator's options.
+// Options converts c to an operator's options.
 func (c DepthwiseConv2DOptions) Options() Options {
 	o := EmptyOptions(OptionsDepthwiseConv2D)
 	o.table.setByte(0, int8(c.Padding))
@@ -144,14 +144,14 @@ type Pool2DOptions struct {
 	Activation                Activation
 }
 
-// Pool2D returns the typed view of options of type OptionsPool2D.
+// Pool2D returns a typed view of options with type OptionsPool2D.
 func (o Options) Pool2D() Pool2DOptions {
 	n := o.fields(OptionsPool2D)
 	return Pool2DOptions{Padding(n.get(0, 0)), n.int32(1, 0), n.int32(2, 0), n.int32(3, 0),
 		n.int32(4, 0), n.activation(5)}
 }
 
-// Options returns p as an operator's options.
+// Options converts p to an operator's options.
 func (p Pool2DOptions) Options() Options {
 	o := EmptyOptions(OptionsPool2D)
 	o.table.setByte(0, int8(p.Padding))
@@ -173,14 +173,14 @@ type FullyConnectedOptions struct {
 	QuantizedBiasType        TensorType
 }
 
-// FullyConnected returns the typed view of options of type OptionsFullyConnected.
+// FullyConnected returns a typed view of options with type OptionsFullyConnected.
 func (o Options) FullyConnected() FullyConnectedOptions {
 	n := o.fields(OptionsFullyConnected)
 	return FullyConnectedOptions{n.activation(0), int8(n.get(1, 0)), n.flag(2, false), n.flag(3, false),
 		TensorType(n.get(4, 0))}
 }
 
-// Options returns f as an operator's options.
+// Options converts f to an operator's options.
 func (f FullyConnectedOptions) Options() Options {
 	o := EmptyOptions(OptionsFullyConnected)
 	o.table.setByte(0, int8(f.Activation))
@@ -195,12 +195,12 @@ func (f FullyConnectedOptions) Options() Options {
 // the sum. The default Beta is 0.
 type SoftmaxOptions struct{ Beta float32 }
 
-// Softmax returns the typed view of options of type OptionsSoftmax.
+// Softmax returns a typed view of options with type OptionsSoftmax.
 func (o Options) Softmax() SoftmaxOptions {
 	return SoftmaxOptions{o.fields(OptionsSoftmax).float32(0)}
 }
 
-// Options returns s as an operator's options.
+// Options converts s to an operator's options.
 func (s SoftmaxOptions) Options() Options {
 	o := EmptyOptions(OptionsSoftmax)
 	o.table.set(0, uint64(math.Float32bits(s.Beta)), 0)
@@ -212,12 +212,12 @@ type ReshapeOptions struct {
 	NewShape []int32 // nil if the second input has the shape
 }
 
-// Reshape returns the typed view of options of type OptionsReshape.
+// Reshape returns a typed view of options with type OptionsReshape.
 func (o Options) Reshape() ReshapeOptions {
 	return ReshapeOptions{flatbuf.Int32s(o.fields(OptionsReshape).vector(0))}
 }
 
-// Options returns r as an operator's options.
+// Options converts r to an operator's options.
 func (r ReshapeOptions) Options() Options {
 	o := EmptyOptions(OptionsReshape)
 	o.table.setInt32s(0, r.NewShape)
@@ -229,12 +229,12 @@ type SqueezeOptions struct {
 	SqueezeDims []int32 // empty for all dimensions of size 1
 }
 
-// Squeeze returns the typed view of options of type OptionsSqueeze.
+// Squeeze returns a typed view of options with type OptionsSqueeze.
 func (o Options) Squeeze() SqueezeOptions {
 	return SqueezeOptions{flatbuf.Int32s(o.fields(OptionsSqueeze).vector(0))}
 }
 
-// Options returns s as an operator's options.
+// Options converts s to an operator's options.
 func (s SqueezeOptions) Options() Options {
 	o := EmptyOptions(OptionsSqueeze)
 	o.table.setInt32s(0, s.SqueezeDims)
@@ -247,13 +247,13 @@ type ConcatenationOptions struct {
 	Activation Activation
 }
 
-// Concatenation returns the typed view of options of type OptionsConcatenation.
+// Concatenation returns a typed view of options with type OptionsConcatenation.
 func (o Options) Concatenation() ConcatenationOptions {
 	n := o.fields(OptionsConcatenation)
 	return ConcatenationOptions{n.int32(0, 0), n.activation(1)}
 }
 
-// Options returns c as an operator's options.
+// Options converts c to an operator's options.
 func (c ConcatenationOptions) Options() Options {
 	o := EmptyOptions(OptionsConcatenation)
 	o.table.setInt32(0, c.Axis, 0)
@@ -267,13 +267,13 @@ type AddOptions struct {
 	PotScaleInt16 bool
 }
 
-// Add returns the typed view of options of type OptionsAdd.
+// Add returns a typed view of options with type OptionsAdd.
 func (o Options) Add() AddOptions {
 	n := o.fields(OptionsAdd)
 	return AddOptions{n.activation(0), n.flag(1, true)}
 }
 
-// Options returns a as an operator's options.
+// Options converts a to an operator's options.
 func (a AddOptions) Options() Options {
 	return elementwise(OptionsAdd, a.Activation, a.PotScaleInt16)
 }
@@ -284,13 +284,13 @@ type SubOptions struct {
 	PotScaleInt16 bool
 }
 
-// Sub returns the typed view of options of type OptionsSub.
+// Sub returns a typed view of options with type OptionsSub.
 func (o Options) Sub() SubOptions {
 	n := o.fields(OptionsSub)
 	return SubOptions{n.activation(0), n.flag(1, true)}
 }
 
-// Options returns s as an operator's options.
+// Options converts s to an operator's options.
 func (s SubOptions) Options() Options {
 	return elementwise(OptionsSub, s.Activation, s.PotScaleInt16)
 }
@@ -308,10 +308,10 @@ func elementwise(t OptionsType, a Activation, potScaleInt16 bool) Options {
 // MulOptions are the options of MUL.
 type MulOptions struct{ Activation Activation }
 
-// Mul returns the typed view of options of type OptionsMul.
+// Mul returns a typed view of options with type OptionsMul.
 func (o Options) Mul() MulOptions { return MulOptions{o.fields(OptionsMul).activation(0)} }
 
-// Options returns m as an operator's options.
+// Options converts m to an operator's options.
 func (m MulOptions) Options() Options {
 	o := EmptyOptions(OptionsMul)
 	o.table.setByte(0, int8(m.Activation))
@@ -321,26 +321,26 @@ func (m MulOptions) Options() Options {
 // L2NormOptions are the options of L2_NORMALIZATION.
 type L2NormOptions struct{ Activation Activation }
 
-// L2Norm returns the typed view of options of type OptionsL2Norm.
+// L2Norm returns a typed view of options with type OptionsL2Norm.
 func (o Options) L2Norm() L2NormOptions { return L2NormOptions{o.fields(OptionsL2Norm).activation(0)} }
 
-// Options returns l as an operator's options.
+// Options converts l to an operator's options.
 func (l L2NormOptions) Options() Options {
 	o := EmptyOptions(OptionsL2Norm)
 	o.table.setByte(0, int8(l.Activation))
 	return o
 }
 
-// ReducerOptions are the options of MEAN, SUM and the other reductions. By default the
+// ReducerOptions are the options of MEAN, SUM and other reductions. By default, the
 // reduced dimensions are removed.
 type ReducerOptions struct{ KeepDims bool }
 
-// Reducer returns the typed view of options of type OptionsReducer.
+// Reducer returns a typed view of options with type OptionsReducer.
 func (o Options) Reducer() ReducerOptions {
 	return ReducerOptions{o.fields(OptionsReducer).flag(0, false)}
 }
 
-// Options returns r as an operator's options.
+// Options converts r to an operator's options.
 func (r ReducerOptions) Options() Options {
 	o := EmptyOptions(OptionsReducer)
 	o.table.setFlag(0, r.KeepDims)
@@ -350,12 +350,12 @@ func (r ReducerOptions) Options() Options {
 // LeakyReluOptions are the options of LEAKY_RELU. Alpha is the slope below zero.
 type LeakyReluOptions struct{ Alpha float32 }
 
-// LeakyRelu returns the typed view of options of type OptionsLeakyRelu.
+// LeakyRelu returns a typed view of options with type OptionsLeakyRelu.
 func (o Options) LeakyRelu() LeakyReluOptions {
 	return LeakyReluOptions{o.fields(OptionsLeakyRelu).float32(0)}
 }
 
-// Options returns l as an operator's options.
+// Options converts l to an operator's options.
 func (l LeakyReluOptions) Options() Options {
 	o := EmptyOptions(OptionsLeakyRelu)
 	o.table.set(0, uint64(math.Float32bits(l.Alpha)), 0)
@@ -369,14 +369,14 @@ type StridedSliceOptions struct {
 	Offset                                                        bool // the end is relative to the beginning
 }
 
-// StridedSlice returns the typed view of options of type OptionsStridedSlice.
+// StridedSlice returns a typed view of options with type OptionsStridedSlice.
 func (o Options) StridedSlice() StridedSliceOptions {
 	n := o.fields(OptionsStridedSlice)
 	return StridedSliceOptions{n.int32(0, 0), n.int32(1, 0), n.int32(2, 0), n.int32(3, 0), n.int32(4, 0),
 		n.flag(5, false)}
 }
 
-// Options returns s as an operator's options.
+// Options converts s to an operator's options.
 func (s StridedSliceOptions) Options() Options {
 	o := EmptyOptions(OptionsStridedSlice)
 	for slot, mask := range [...]int32{s.BeginMask, s.EndMask, s.EllipsisMask, s.NewAxisMask, s.ShrinkAxisMask} {

@@ -13,9 +13,9 @@ const fileIdentifier = "TFL3"
 // Parse verifies and reads the model file b. The buffers and custom options of the Model
 // are slices of b.
 //
-// An error wraps ErrCorrupt, ErrTooLarge or ErrUnsupported and gives the place in the
-// file. Parse needs at most about twice the memory of the file and linear time, whatever
-// the file contains.
+// An error wraps ErrCorrupt, ErrTooLarge or ErrUnsupported and contains the position in
+// the file. Parse needs at most about twice the memory of the file and linear time,
+// whatever the file contains.
 func Parse(b []byte) (*Model, error) {
 	if len(b) > MaxFileSize {
 		return nil, fmt.Errorf("parse model: %d bytes, more than %d: %w", len(b), MaxFileSize, ErrTooLarge)
@@ -39,7 +39,7 @@ func Parse(b []byte) (*Model, error) {
 	return m, nil
 }
 
-// Verify returns nil if Parse accepts b, and otherwise its error.
+// Verify returns nil if Parse accepts b, and otherwise the error that Parse returns.
 func Verify(b []byte) error {
 	_, err := Parse(b)
 	return err
@@ -130,7 +130,7 @@ func (r *reader) subgraph(v view) Subgraph {
 	}
 }
 
-// absentIndex is the 32 bits of −1.
+// absentIndex is −1 as 32 bits.
 const absentIndex = 1<<32 - 1
 
 func readTensor(v view) Tensor {

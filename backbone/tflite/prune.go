@@ -11,7 +11,7 @@ import (
 // or output.
 //
 // The remaining parts keep their order and get new indices. The inputs of the subgraph
-// remain, and so do operators without outputs, which have side effects.
+// remain, and so do operators without outputs, because they have side effects.
 //
 // If an index is out of range or the model breaks the format, the error wraps
 // ErrCorrupt. If the model refers to tensors in a way that Prune cannot renumber, the
@@ -128,7 +128,8 @@ func renumber[T any](list *[]T, keep []bool) []int32 {
 	return index
 }
 
-// renumbered returns the new indices of the elements of list. Elements that are −1 stay.
+// renumbered returns the new indices of the elements of list. Elements that are −1 stay
+// −1.
 func renumbered(list, index []int32) []int32 {
 	if list == nil {
 		return nil
@@ -143,7 +144,8 @@ func renumbered(list, index []int32) []int32 {
 	return out
 }
 
-// remaining returns the entries whose tensor has a new index in list, with that index.
+// remaining returns the entries for tensors that are still in list, with their new
+// indices.
 func remaining(entries []TensorMap, index, list []int32) []TensorMap {
 	var out []TensorMap
 	for _, e := range entries {

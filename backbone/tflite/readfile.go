@@ -50,9 +50,9 @@ type ModelFile struct {
 	LabelsFrom string
 }
 
-// ReadModel reads the model at path, which is a model file or a zip archive with one. The
-// limits of ReadFile also apply to the model in an archive. ReadModel unpacks only the
-// model and the labels, in memory.
+// ReadModel reads the model at path, which is a model file or a zip archive that contains
+// a model file. The limits of ReadFile also apply to the model in an archive. ReadModel
+// unpacks only the model and the labels, in memory.
 func ReadModel(path string) (*ModelFile, error) {
 	b, err := ReadFile(path)
 	if err != nil {
@@ -111,7 +111,7 @@ func readZip(b []byte) (*ModelFile, error) {
 		}
 		content, err := unpack(text)
 		if err != nil {
-			continue // the model has no labels then
+			continue // treat the model as one without labels
 		}
 		if labels, err := parseLabels(content); err == nil {
 			f.Labels, f.LabelsFrom = labels, text.Name

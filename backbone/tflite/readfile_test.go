@@ -72,7 +72,8 @@ func TestReadModel(t *testing.T) {
 	}
 }
 
-// TestLabelsNextToModel checks that the label file named like the model takes precedence.
+// TestLabelsNextToModel checks that the label file named after the model takes
+// precedence.
 func TestLabelsNextToModel(t *testing.T) {
 	dir := t.TempDir()
 	file, err := smallModel().Encode()

@@ -171,8 +171,8 @@ func filled(table *tableType) *node {
 	return n
 }
 
-// TestExternalData checks that data that follows the flatbuffer, as in large models,
-// becomes part of it.
+// TestExternalData checks that Encode moves data after the flatbuffer, as in large models,
+// into the flatbuffer.
 func TestExternalData(t *testing.T) {
 	m := smallModel()
 	n := m.node()

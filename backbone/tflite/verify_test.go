@@ -139,7 +139,8 @@ func TestParseAccepts(t *testing.T) {
 }
 
 // TestUnknownField checks that a field from a newer schema does not prevent reading, but
-// does prevent writing. The field may hold an offset, which writing would lose or break.
+// does prevent writing. The field may hold an offset, which rewriting would lose or
+// break.
 func TestUnknownField(t *testing.T) {
 	longer := *bufferTable
 	longer.Fields = append(append([]field{}, bufferTable.Fields...), scalar("unknown", 4))
@@ -156,8 +157,8 @@ func TestUnknownField(t *testing.T) {
 	}
 }
 
-// TestDamagedFiles checks that Parse returns a model or an error for every shorter file
-// and every changed byte.
+// TestDamagedFiles checks that Parse returns a model or an error, and does not panic,
+// for every truncated file and every changed byte.
 func TestDamagedFiles(t *testing.T) {
 	m := smallModel()
 	if err := m.SetLabels([]string{"cat", "dog", "hot dog"}); err != nil {
@@ -209,8 +210,8 @@ func oneOperator(n int, op Operator) []byte {
 	return b
 }
 
-// TestSharedTablesAreLimited checks that Parse limits the memory it takes for a small
-// file that points to the same table or vector many times.
+// TestSharedTablesAreLimited checks that Parse limits its memory use for a small file
+// that points to the same table or vector many times.
 func TestSharedTablesAreLimited(t *testing.T) {
 	const convolution = 4 // the member with the most fields
 	op := smallModel().Subgraphs[0].Operators[1]

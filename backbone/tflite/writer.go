@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// A writer writes nodes front to back, each table before the ones it refers to, so that
+// A writer writes nodes front to back, each table before the tables it refers to, so that
 // every offset points forward. It writes equal vtables only once. No padding follows the
 // last object.
 type writer struct {
@@ -90,7 +90,7 @@ func layOut(n *node) (offsets []int, size, align int) {
 }
 
 // vtable returns the position of the vtable with the given offsets, up to the last slot
-// in use. It appends the vtable unless there is an equal one.
+// in use. It appends the vtable unless an equal one exists.
 func (w *writer) vtable(offsets []int, size int) int {
 	used := len(offsets)
 	for used > 0 && offsets[used-1] == 0 {

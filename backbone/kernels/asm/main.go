@@ -1,6 +1,6 @@
 // Command asm generates the amd64 assembly of package kernels. To use it, run go generate
-// there. It is a separate module so that users of package kernels do not depend on the
-// generator.
+// in the folder of that package. It is a separate module so that users of package kernels
+// do not depend on the generator.
 package main
 
 import (
@@ -49,7 +49,8 @@ func main() {
 	}
 }
 
-// rewrite encodes the instructions that Go's assembler does not know.
+// rewrite edits the named assembly file. It encodes the instructions that Go's assembler
+// does not know.
 func rewrite(name string) error {
 	source, err := os.ReadFile(name)
 	if err != nil {

@@ -6,11 +6,11 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets of the fields of type panel in package kernels.
+// Offsets of the fields of the type kernels.panel.
 const (
 	biasField     = 64 * iota // 16 int32
 	mantissaField             // 16 int32, for the even lanes
-	oddField                  // for the odd lanes, moved to the even ones
+	oddField                  // for the odd lanes, moved to even lanes
 	roundField                // 8 int64, for the even lanes
 	roundOddField
 	shiftField // 16 int32
@@ -28,8 +28,8 @@ func field(panel Register, offset, half int) Mem {
 }
 
 // requantize maps eight accumulators, half of a panel, to codes minus the zero point. It
-// rounds only once, in the upper half of the product with the mantissa. The result is
-// that of multiplier.applyUp or, if away is set, of multiplier.apply.
+// rounds only once, in the upper half of the product with the mantissa. The result equals
+// multiplier.applyUp or, if away is set, multiplier.apply.
 func requantize(acc VecVirtual, panel Register, half int, away bool) {
 	odd, even := YMM(), YMM()
 	VPSRLQ(Imm(32), acc, odd)
@@ -48,8 +48,9 @@ func requantize(acc VecVirtual, panel Register, half int, away bool) {
 	VPSRAVD(field(panel, shiftField, half), acc, acc)
 }
 
-// finish adds the zero point to a and b, two rows of 16 int16 each, and clamps and packs
-// them to bytes in a. Each half of the result has bytes of a before bytes of b.
+// finish adds the zero point to a and b, two rows of 16 int16 each, clamps the results,
+// and packs them to bytes in a. In each half of the result, the bytes of a come before
+// the bytes of b.
 func finish(a, b VecVirtual, panel Register) {
 	VPADDSW(field(panel, zeroField, 0), a, a)
 	if a != b {
@@ -62,8 +63,8 @@ func finish(a, b VecVirtual, panel Register) {
 }
 
 // A tile holds the accumulators of several rows of 8 or 16 channels. In a panel of 16
-// channels the first vector has channels 0…3 and 8…11, and the second has the others,
-// because the pack instructions arrange channels in this order.
+// channels the first vector has channels 0…3 and 8…11, and the second has the remaining
+// channels, because the pack instructions arrange channels in this order.
 type tile [][]VecVirtual
 
 func newTile(rows, vectors int) tile {

@@ -11,16 +11,18 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// tileRows is the number of rows that share a load of weights.
+// tileRows is the number of rows in a tile. Each weight is loaded once per tile.
 const tileRows = 4
 
 // wordPairs is the number of pairs of 16-bit values in one iteration of the loop.
 const wordPairs = 4
 
-// words generates a routine that multiplies tiles of rows of int16 by panels of int16.
+// words generates a routine that multiplies rows of int16, one tile at a time, by panels
+// of int16.
 func words(rows, vectors int) {
 	TEXT(fmt.Sprintf("words%dx%d", rows, 8*vectors), NOSPLIT, "func(x *byte, stride, tiles int, w *byte, steps int, p, out *byte, outStride int)")
-	Doc(fmt.Sprintf("words%dx%d multiplies tiles of %s of 8·steps int16, stride bytes apart, by w. It stores %d codes of each row.", rows, 8*vectors, rowCount(rows), 8*vectors))
+	Doc(fmt.Sprintf("words%dx%d multiplies tiles of %s by the weights w and stores %d codes of each row. A row has", rows, 8*vectors, rowCount(rows), 8*vectors),
+		"8·steps int16, and rows are stride bytes apart.")
 	Pragma("noescape")
 	x, stride := Load(Param("x"), GP64()), Load(Param("stride"), GP64())
 	tiles, w := Load(Param("tiles"), GP64()), Load(Param("w"), GP64())
@@ -94,13 +96,13 @@ func ones() Mem {
 	return m
 }
 
-// bytes generates a routine that multiplies tiles of rows of unsigned bytes by panels of
-// signed bytes, in groups of 8. It adds the products of two pairs in 16 bits, so the
-// weights must be small enough.
+// bytes generates a routine that multiplies rows of unsigned bytes, one tile at a time,
+// by panels of signed bytes, in groups of 8. The routine sums four products in 16 bits,
+// so it requires small weights.
 func bytes(rows, vectors int, one Mem) {
 	TEXT(fmt.Sprintf("bytes%dx%d", rows, 8*vectors), NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
-	Doc(fmt.Sprintf("bytes%dx%d multiplies tiles of %s of unsigned bytes, stride bytes apart, by groups of 8", rows, 8*vectors, rowCount(rows)),
-		fmt.Sprintf("weights. Each group applies to the 8 bytes at an offset in a row. It stores %d codes of each row.", 8*vectors))
+	Doc(fmt.Sprintf("bytes%dx%d multiplies tiles of %s of unsigned bytes by groups of 8 weights and stores %d codes", rows, 8*vectors, rowCount(rows), 8*vectors),
+		"of each row. Rows are stride bytes apart. offsets has the position of each group's 8 inputs in a row.")
 	Pragma("noescape")
 	x, stride := Load(Param("x"), GP64()), Load(Param("stride"), GP64())
 	weights, offsets := GP64(), Load(Param("offsets"), GP64())
@@ -129,7 +131,7 @@ func bytes(rows, vectors int, one Mem) {
 		for v := range vectors {
 			m := Mem{Base: weights, Disp: 32 * (quad*vectors + v)}
 			if quad == 1 && v == 1 {
-				// All registers are in use.
+				// All registers are in use, so multiply from memory.
 				side[quad] = append(side[quad], m)
 				continue
 			}
@@ -170,12 +172,12 @@ func bytes(rows, vectors int, one Mem) {
 	RET()
 }
 
-// vnni generates a routine like that of bytes, but with AVX-VNNI's dot product, which
-// allows any weights.
+// vnni generates the same routine as bytes, but with AVX-VNNI's dot product, which is
+// exact for any weights.
 func vnni(rows, vectors int) {
 	name := fmt.Sprintf("vex%dx%d", rows, 8*vectors)
 	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
-	Doc(name + " is bytes" + fmt.Sprintf("%dx%d for any weights.", rows, 8*vectors))
+	Doc(name + " does the same as bytes" + fmt.Sprintf("%dx%d, with AVX-VNNI's dot product, which is exact for any weights.", rows, 8*vectors))
 	Pragma("noescape")
 	x, stride := Load(Param("x"), GP64()), Load(Param("stride"), GP64())
 	weights, offsets := GP64(), Load(Param("offsets"), GP64())
@@ -231,7 +233,7 @@ func vnni(rows, vectors int) {
 }
 
 // dotBytes adds the products of four signed and four unsigned bytes to each lane of sum.
-// avo does not know the instruction, and Go's assembler only knows its AVX-512 form.
+// avo does not know the instruction, and Go's assembler knows only its AVX-512 form.
 func dotBytes(signed Op, unsigned, sum VecVirtual, vex bool) {
 	opcode, isa := "VPDPBUSD", "AVX512_VNNI"
 	if vex {
@@ -246,13 +248,14 @@ func dotBytes(signed Op, unsigned, sum VecVirtual, vex bool) {
 	})
 }
 
-// vexDot is a placeholder for the instruction. encodeDots replaces it.
+// vexDot is a placeholder for the instruction VPDPBUSD. encodeDots replaces the
+// placeholder.
 const vexDot = "VPDPBUSD_VEX"
 
 var vexDots = regexp.MustCompile(vexDot + ` +Y(\d+), Y(\d+), Y(\d+)`)
 
-// encodeDots replaces vexDot with the bytes of VEX.256.66.0F38.W0 50 /r. Source: Intel
-// Software Developer's Manual, volume 2, VPDPBUSD.
+// encodeDots replaces each vexDot in source with the bytes of VEX.256.66.0F38.W0 50 /r.
+// Source: Intel Software Developer's Manual, volume 2, VPDPBUSD.
 func encodeDots(source []byte) []byte {
 	return vexDots.ReplaceAllFunc(source, func(line []byte) []byte {
 		var y [3]int
@@ -281,7 +284,7 @@ func widen(signed bool) {
 		name, how, load = "widenSigned", "signed", VPMOVSXBW
 	}
 	TEXT(name, NOSPLIT, "func(out, x *byte, n int)")
-	Doc(fmt.Sprintf("%s stores 16·n %s bytes as int16.", name, how))
+	Doc(fmt.Sprintf("%s converts 16·n %s bytes to int16.", name, how))
 	Pragma("noescape")
 	out, x, n := Load(Param("out"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
 	Label("loop")
@@ -296,10 +299,11 @@ func widen(signed bool) {
 	RET()
 }
 
-// peak generates a routine with only the arithmetic of words, to measure its peak speed.
+// peak generates a routine that only multiplies and adds, as words does, to measure the
+// peak speed.
 func peak() {
 	TEXT("wordsPeak", NOSPLIT, "func(n int)")
-	Doc("wordsPeak multiplies and adds 8·16 pairs of int16 n times.")
+	Doc("wordsPeak multiplies 8·16 pairs of int16 and adds the products, n times.")
 	n := Load(Param("n"), GP64())
 	a, b := YMM(), YMM()
 	VPXOR(a, a, a)

@@ -8,8 +8,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets of the fields of types widePanel and wideBlock in package kernels: first those
-// of each half, then the others.
+// Offsets of the fields of the types kernels.widePanel and kernels.wideBlock: first the
+// fields within a half, then the fields after both halves.
 const (
 	wideBias = 64 * iota // 16 int32
 	wideMantissa
@@ -37,8 +37,9 @@ func wideField(panel Register, offset, half int) Mem {
 	return Mem{Base: panel, Disp: wideHalf*half + offset}
 }
 
-// order defines the permutation that sorts 4-byte lanes after packing, which works within
-// blocks of 16 bytes: the first lanes of all blocks, then the second lanes, and so on.
+// order defines the permutation that sorts 4-byte lanes after packing. Packing works within
+// blocks of 16 bytes. The permutation takes the first lanes of all blocks, then the second
+// lanes, and so on.
 func order() Mem {
 	m := GLOBL("groupsOf16", 8|16) // RODATA|NOPTR
 	for i := range 16 {
@@ -99,7 +100,7 @@ func mask32(m Op) OpmaskVirtual {
 	return k
 }
 
-// wideFinish does for 64 bytes what finish does for 32.
+// wideFinish is like finish, but for 64 bytes instead of 32.
 func wideFinish(a, b VecVirtual, panel Register) {
 	common := func(offset int) Mem { return Mem{Base: panel, Disp: offset} }
 	VPADDSW(common(wideZero), a, a)
@@ -125,14 +126,14 @@ type wideProduct struct {
 	second [][2]VecVirtual // sums for the second half of each group
 }
 
-// wide generates a routine that multiplies tiles of rows of unsigned bytes by panels of 16
-// or 32 signed bytes.
+// wide generates a routine that multiplies rows of unsigned bytes, one tile at a time, by
+// panels of 16 or 32 signed bytes.
 func wide(rows, vectors int, order Mem) {
 	name := fmt.Sprintf("wide%dx%d", rows, 16*vectors)
 	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int, mask uint32)")
-	Doc(fmt.Sprintf("%s multiplies tiles of %s of unsigned bytes, stride bytes apart, by groups", name, rowCount(rows)),
-		"of 8 weights. Each group applies to the 8 bytes at an offset in a row. It stores the",
-		fmt.Sprintf("codes in mask, out of %d codes of each row.", 16*vectors))
+	Doc(fmt.Sprintf("%s multiplies tiles of %s of unsigned bytes by groups of 8 weights. Of the %d codes", name, rowCount(rows), 16*vectors),
+		"of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the",
+		"position of each group's 8 inputs in a row.")
 	Pragma("noescape")
 	p := &wideProduct{rows: rows, vectors: vectors}
 	p.x, p.stride = Load(Param("x"), GP64()), Load(Param("stride"), GP64())
@@ -189,8 +190,9 @@ func (p *wideProduct) start() {
 	XORQ(p.n, p.n)
 	p.ahead = GP64()
 	if p.rows > 1 {
-		// The next panel's weights follow in memory. Two tiles prefetch all of them: one
-		// tile the first cache lines of each group, the other tile the rest.
+		// The next panel's weights follow in memory. Two tiles together prefetch these
+		// weights: one tile prefetches the first cache lines of each group, the other tile
+		// the rest.
 		MOVQ(argument("tiles"), p.ahead)
 		ANDQ(Imm(uint64(p.vectors-1)), p.ahead)
 		SHLQ(Imm(7), p.ahead)
@@ -235,7 +237,7 @@ func (p *wideProduct) multiply() {
 	}
 }
 
-// scale scales the sums.
+// scale multiplies the sums by the factors of their channels.
 func (p *wideProduct) scale() {
 	for v := range p.vectors {
 		scale := inMemory(p.panel, v)
@@ -253,8 +255,9 @@ func (p *wideProduct) scale() {
 	}
 }
 
-// store packs the sums to codes and stores them. Packing works within blocks of 16 bytes,
-// so the sums packed first end up in 4 bytes of each block.
+// store converts the sums to codes and stores the codes. Packing works within blocks of 16
+// bytes, so it spreads the codes of each vector of sums over all blocks, 4 bytes in each.
+// The permutation in order joins them.
 func (p *wideProduct) store(order Mem) {
 	grouped := ZMM()
 	VMOVDQU32(order, grouped)
@@ -286,7 +289,7 @@ func (p *wideProduct) store(order Mem) {
 	}
 }
 
-// pack packs the sums of 1, 2 or 4 rows to codes in one vector.
+// pack converts the sums of 1, 2 or 4 rows to codes in one vector.
 func (p *wideProduct) pack(sums [][2]VecVirtual) VecVirtual {
 	a := sums[0][0]
 	b := a
@@ -335,9 +338,9 @@ func (w *wideColumns) load(c int) {
 	VPUNPCKHWD(third, first, w.columns[c][1])
 }
 
-// wideWindows generates a routine that computes 3×3 windows of 32 channels. If a call
-// sets near, a window's first two columns are the last two of the window before. With
-// twice, weights are sums of two bytes.
+// wideWindows generates a routine that computes 3×3 windows of 32 channels. If a call sets
+// near, a window's first two columns are the last two columns of the previous window. If
+// twice is set, weights are sums of two bytes.
 func wideWindows(signed, twice bool, eights Mem) {
 	name, how := "wideUnsigned", "unsigned bytes by signed bytes"
 	switch {
@@ -347,10 +350,10 @@ func wideWindows(signed, twice bool, eights Mem) {
 		name, how = "wideTwice", "unsigned bytes by sums of two signed bytes"
 	}
 	TEXT(name, NOSPLIT, "func(out *byte, outStep int, taps *byte, step, n int, block *byte, near bool)")
-	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows over 32 channels, with products of", name),
-		how+". taps has the addresses of the 9 taps of the",
-		"first pixel, which advance by step. near means that the last two columns of a pixel are the",
-		"first two of the next.")
+	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows over 32 channels. It multiplies", name),
+		how+". taps has the addresses of the first pixel's 9 taps,",
+		"which advance by step. near means that the last two columns of a window are the first two of the",
+		"next window.")
 	Pragma("noescape")
 	w := &wideColumns{signed: signed}
 	pointers := Load(Param("taps"), GP64())
@@ -440,11 +443,11 @@ func (w *wideColumns) codes(block Register, even OpmaskVirtual, one VecVirtual, 
 	return a
 }
 
-// flip generates a routine that flips the upper bit of bytes, which converts int8 codes
-// to uint8 codes and back.
+// flip generates a routine that flips the upper bit of every byte, which converts int8
+// codes to uint8 codes and back.
 func flip() {
 	TEXT("flipBytes", NOSPLIT, "func(out, x *byte, n int)")
-	Doc("flipBytes stores 32·n bytes with their upper bit flipped.")
+	Doc("flipBytes copies 32·n bytes and flips the upper bit of each.")
 	Pragma("noescape")
 	out, x, n := Load(Param("out"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
 	upper, y := YMM(), YMM()
@@ -463,10 +466,11 @@ func flip() {
 	RET()
 }
 
-// widePeak generates a routine with only the arithmetic of wide, to measure its peak speed.
+// widePeak generates a routine that only multiplies and adds, as wide does, to measure the
+// peak speed.
 func widePeak() {
 	TEXT("widePeak", NOSPLIT, "func(n int)")
-	Doc("widePeak multiplies and adds 16·64 bytes n times.")
+	Doc("widePeak multiplies 16·64 pairs of bytes and adds the products, n times.")
 	n := Load(Param("n"), GP64())
 	a, b := ZMM(), ZMM()
 	VPXORD(a, a, a)

@@ -8,19 +8,19 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// windowsBytes is the size of type windowsBlock in package kernels.
+// windowsBytes is the size of the type kernels.windowsBlock.
 const windowsBytes = panelBytes + 5*2*32
 
-// windows generates a routine that computes 3×3 windows of 8 or 16 channels at a time. It
-// multiplies taps in pairs. The ninth tap is paired with 0.
+// windows generates a routine that computes 3×3 windows of 8 or 16 channels at a time.
+// The routine multiplies taps in pairs. The ninth tap is paired with 0.
 func windows(channels int, signed bool) {
 	name, how := fmt.Sprintf("windows%dunsigned", channels), "unsigned"
 	if signed {
 		name, how = fmt.Sprintf("windows%dsigned", channels), "signed"
 	}
 	TEXT(name, NOSPLIT, "func(out *byte, outStep int, taps *byte, step, n int, blocks *byte, channels int)")
-	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows over channels, a multiple of %d,", name, channels),
-		fmt.Sprintf("of %s bytes. taps has the addresses of the 9 taps of the first pixel, which advance by step.", how))
+	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows of %s bytes. channels is a multiple of %d.", name, how, channels),
+		"taps has the addresses of the first pixel's 9 taps, which advance by step.")
 	Pragma("noescape")
 	pointers := Load(Param("taps"), GP64())
 	var taps [9]GPVirtual
@@ -86,7 +86,7 @@ func windows(channels int, signed bool) {
 	RET()
 }
 
-// pairs16 interleaves taps t and t+1 of 16 channels, in the order of a panel.
+// pairs16 interleaves taps t and t+1 of 16 channels, in a panel's channel order.
 func pairs16(tap func(int) Mem, t int, signed bool) []VecVirtual {
 	load := VPMOVZXBW
 	if signed {

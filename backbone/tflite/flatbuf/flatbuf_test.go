@@ -90,7 +90,7 @@ func (b *builder) child(at int, id byte) {
 }
 
 // sample returns a flatbuffer with a value in every slot, the positions of the slots, and
-// those of the offsets of the first text and the first blob.
+// the positions of the offsets to the first text and the first blob.
 func sample() (file []byte, slots []int, text, blob int) {
 	b := builder("\x00\x00\x00\x00TEST")
 	pos, slots := b.table(4, 8, 4, 4, 4, 4, 4, 4, 1, 4)
@@ -210,8 +210,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// TestVerifyLimits checks that the limits apply to all buffers together that one Verifier
-// checks.
+// TestVerifyLimits checks that a Verifier's limits apply to all its buffers together.
 func TestVerifyLimits(t *testing.T) {
 	b, _, _, _ := sample()
 	v := NewVerifier(1<<30, kinds, nil)
@@ -295,8 +294,8 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// TestDamaged checks that every prefix and every file with a changed byte is refused or
-// can be read.
+// TestDamaged checks that every prefix of a file, and every copy with one changed byte,
+// is either rejected or readable.
 func TestDamaged(t *testing.T) {
 	whole, _, _, _ := sample()
 	try := func(b []byte) {

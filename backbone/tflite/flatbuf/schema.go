@@ -20,10 +20,10 @@ const (
 	KindVector         // of scalars or of structs
 	KindString         // UTF-8, NUL-terminated
 	KindStrings        // vector of strings
-	KindBlobs          // vector of strings that hold any bytes
+	KindBlobs          // vector of strings of arbitrary bytes
 	KindTable          // one table
 	KindTables         // vector of tables
-	KindUnionType      // number of the member that the union in the next slot holds
+	KindUnionType      // number of the union's member; the union is in the next slot
 	KindUnion          // a table; its type is in the slot before
 )
 
@@ -56,7 +56,7 @@ func String(name string) Field { return Field{Name: name, Kind: KindString} }
 // Strings returns a field that holds a vector of UTF-8 texts.
 func Strings(name string) Field { return Field{Name: name, Kind: KindStrings} }
 
-// Blobs returns a field that holds a vector of strings with any bytes.
+// Blobs returns a field that holds a vector of strings of arbitrary bytes.
 func Blobs(name string) Field { return Field{Name: name, Kind: KindBlobs} }
 
 // One returns a field that holds a table.
@@ -65,7 +65,7 @@ func One(name string, t *Table) Field { return Field{Name: name, Kind: KindTable
 // Many returns a field that holds a vector of tables.
 func Many(name string, t *Table) Field { return Field{Name: name, Kind: KindTables, Table: t} }
 
-// UnionType returns the field in front of a [Union], which holds the number of the
+// UnionType returns the field that precedes a [Union] and holds the number of the
 // union's member.
 func UnionType(name string) Field { return Field{Name: name, Kind: KindUnionType, Size: 1} }
 
@@ -74,10 +74,10 @@ func Union(name string, members []*Table) Field {
 	return Field{Name: name, Kind: KindUnion, Union: members}
 }
 
-// Must returns the field marked as required.
+// Must returns f marked as required.
 func (f Field) Must() Field { f.Required = true; return f }
 
-// Aligned returns the field with an Align of n: writers align the first element of its
+// Aligned returns f with an Align of n: writers align the first element of the field's
 // vector to n bytes.
 func (f Field) Aligned(n int) Field { f.Align = n; return f }
 

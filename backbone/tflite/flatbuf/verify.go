@@ -16,17 +16,17 @@ const (
 	MaxDepth = 8
 )
 
-// Errors are the errors that a Verifier wraps. They let each format report its own.
+// Errors contains the sentinel errors that a Verifier wraps. Each format provides its
+// own.
 type Errors struct {
 	Corrupt       error // means that the bytes break the format
 	TooLarge      error // means that a limit is exceeded
 	UnknownMember error // means that a union has a member that the description lacks
 }
 
-// A Verifier checks flatbuffers before anything is read from them. Every offset
-// must point forward, be aligned and lie in the buffer. One Verifier may check
-// several buffers, for instance nested ones: its limits apply to all of them
-// together.
+// A Verifier checks flatbuffers before anything is read from them. Every offset must
+// point forward, to an aligned position in the buffer. One Verifier may check several
+// buffers, for instance nested ones: its limits apply to all of them together.
 type Verifier struct {
 	b      []byte
 	end    int // one past the highest byte that was reached
@@ -39,14 +39,14 @@ type Verifier struct {
 }
 
 // NewVerifier returns a Verifier that visits at most [MaxTables] tables and the given
-// bytes of vectors and strings. It calls unknown, which may be nil, for each slot in use
-// that the description lacks. Such slots are not checked.
+// number of bytes in vectors and strings. It calls unknown, which may be nil, for each
+// slot in use that the description lacks. These slots are not checked.
 func NewVerifier(bytes int, errors Errors, unknown func(t *Table, slot int)) *Verifier {
 	return &Verifier{errors: errors, tables: MaxTables, bytes: bytes, unknown: unknown}
 }
 
-// Lenient makes v accept unions whose member the description lacks, and unions with a
-// type but no value, and returns v. Of an unknown member, v checks only the table's
+// Lenient makes v accept unions with a member that the description lacks, and unions with
+// a type but no value. It returns v. For an unknown member, v checks only the table's
 // header. Readers must then check [View.Member] before they call [View.Table].
 func (v *Verifier) Lenient() *Verifier {
 	v.lenient = true
@@ -54,8 +54,8 @@ func (v *Verifier) Lenient() *Verifier {
 }
 
 // Verify checks b, whose outermost table is root, and returns the end of its last object.
-// Unless identifier is empty, it has four bytes, which must follow the root offset.
-// Errors contain the path of the field in question.
+// If identifier is not empty, its four bytes must follow the root offset. Errors contain
+// the path of the invalid field.
 func (v *Verifier) Verify(b []byte, identifier string, root *Table) (end int, err error) {
 	if len(b) < 8 {
 		return 0, v.corrupt("%d bytes are too few for a flatbuffer", len(b))
@@ -86,7 +86,8 @@ func (v *Verifier) tooLarge(format string, args ...any) error {
 // flatbuffer.
 func (v *Verifier) reach(pos, n int) { v.end = max(v.end, pos+n) }
 
-// follow returns the target of the offset at pos, where four bytes exist.
+// follow returns the target of the offset at pos. The caller has checked that b has four
+// bytes there.
 func (v *Verifier) follow(pos int) (int, error) {
 	off := binary.LittleEndian.Uint32(v.b[pos:])
 	if off == 0 {
@@ -97,14 +98,14 @@ func (v *Verifier) follow(pos int) (int, error) {
 	}
 	target := pos + int(off)
 	if target%4 != 0 {
-		// An odd vector header crashed readers: tensorflow#121217.
+		// A vector at an odd address crashed other readers: tensorflow#121217.
 		return 0, v.corrupt("offset at byte %d points to unaligned byte %d", pos, target)
 	}
 	return target, nil
 }
 
-// table checks the table at pos, which is aligned and has four bytes. Errors
-// begin with the path below the table.
+// table checks the table at pos. The caller has checked that pos is aligned and followed
+// by four bytes. Errors begin with the path below the table.
 func (v *Verifier) table(pos int, t *Table, depth int) error {
 	if depth > MaxDepth {
 		return v.tooLarge(": tables nest deeper than %d", MaxDepth)
@@ -244,8 +245,8 @@ func (v *Verifier) foreign(pos int) error {
 	return err
 }
 
-// vector checks the vector at pos, with extra bytes after its elements, and
-// returns its length.
+// vector checks the vector at pos, including extra bytes after its elements, and returns
+// its length.
 func (v *Verifier) vector(pos, size, extra int) (int, error) {
 	n := binary.LittleEndian.Uint32(v.b[pos:])
 	if total := int64(n)*int64(size) + int64(extra); total > int64(len(v.b)-pos-4) {
@@ -253,7 +254,7 @@ func (v *Verifier) vector(pos, size, extra int) (int, error) {
 	}
 	total := int(n)*size + extra
 	if v.bytes -= total + 4; v.bytes < 0 {
-		return 0, v.tooLarge(": vectors that share their bytes are longer than the file allows")
+		return 0, v.tooLarge(": vectors that share bytes add up to more bytes than allowed")
 	}
 	v.reach(pos, 4+total)
 	return int(n), nil

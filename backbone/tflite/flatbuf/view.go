@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// A View reads one table of a verified flatbuffer in place. Slots are those of
-// the table's description. Reading a slot as a kind other than the described
-// one panics or returns nonsense.
+// A View reads one table of a verified flatbuffer in place. Slot numbers come from the
+// table's description. Reading a slot as a kind other than the described one panics or
+// returns nonsense.
 type View struct {
 	t      *Table
 	b      []byte
@@ -44,7 +44,7 @@ func (v View) At(slot int) int {
 
 func (v View) follow(pos int) int { return pos + int(binary.LittleEndian.Uint32(v.b[pos:])) }
 
-// Scalar returns a number's bits, or def if it is absent.
+// Scalar returns the bits of the number in a slot, or def if the slot is absent.
 func (v View) Scalar(slot int, def uint64) uint64 {
 	p := v.At(slot)
 	if p == 0 {
@@ -61,7 +61,7 @@ func (v View) Scalar(slot int, def uint64) uint64 {
 	return binary.LittleEndian.Uint64(v.b[p:])
 }
 
-// Inline returns the memory of a scalar, or nil if it is absent.
+// Inline returns the memory of the scalar in a slot, or nil if the slot is absent.
 func (v View) Inline(slot int) []byte {
 	p, n := v.At(slot), v.t.Fields[slot].Size
 	if p == 0 {
@@ -70,8 +70,8 @@ func (v View) Inline(slot int) []byte {
 	return v.b[p : p+n : p+n]
 }
 
-// Raw returns the bytes of a vector's elements, or nil if it is absent. They
-// share memory with the buffer.
+// Raw returns the elements of the vector in a slot as bytes, or nil if the slot is
+// absent. The bytes share memory with the buffer.
 func (v View) Raw(slot int) []byte {
 	p := v.At(slot)
 	if p == 0 {
@@ -86,7 +86,7 @@ func sized(b []byte, p, size int) []byte {
 	return b[p+4 : p+4+n : p+4+n]
 }
 
-// Text returns a string, or "" if it is absent.
+// Text returns the string in a slot, or "" if the slot is absent.
 func (v View) Text(slot int) string {
 	p := v.At(slot)
 	if p == 0 {
@@ -95,26 +95,26 @@ func (v View) Text(slot int) string {
 	return string(sized(v.b, v.follow(p), 1))
 }
 
-// Strings returns a vector of strings, or nil if it is absent.
+// Strings returns the vector of strings in a slot, or nil if the slot is absent.
 func (v View) Strings(slot int) []string {
 	return each(v, slot, func(p int) string { return string(sized(v.b, p, 1)) })
 }
 
-// Blobs returns the bytes of a vector of strings, or nil if it is absent. They
-// share memory with the buffer.
+// Blobs returns the bytes of each string in a slot's vector, or nil if the slot is
+// absent. The bytes share memory with the buffer.
 func (v View) Blobs(slot int) [][]byte {
 	return each(v, slot, func(p int) []byte { return sized(v.b, p, 1) })
 }
 
-// Each reads a vector of tables with read. It returns nil if the vector is
-// absent.
+// Each calls read for every table in a slot's vector and returns the results. It returns
+// nil if the slot is absent.
 func Each[T any](v View, slot int, read func(View) T) []T {
 	t := v.t.Fields[slot].Table
 	return each(v, slot, func(p int) T { return read(viewAt(v.b, p, t)) })
 }
 
-// each reads the targets of a vector of offsets. It returns nil if the vector
-// is absent.
+// each calls read for the target of every offset in a slot's vector and returns the
+// results. It returns nil if the slot is absent.
 func each[T any](v View, slot int, read func(pos int) T) []T {
 	p := v.At(slot)
 	if p == 0 {
@@ -128,8 +128,8 @@ func each[T any](v View, slot int, read func(pos int) T) []T {
 	return out
 }
 
-// Member returns the number of a union's member and whether the description has that
-// member. The number is 0 if the union has no value.
+// Member returns the number of the member in a slot's union, and whether the description
+// has that member. The number is 0 if the union has no value.
 func (v View) Member(slot int) (member int, known bool) {
 	if v.At(slot) == 0 {
 		return 0, true
@@ -151,8 +151,8 @@ func (v View) Target(slot int) int {
 // Buffer returns the buffer that v is part of.
 func (v View) Buffer() []byte { return v.b }
 
-// Table returns a nested table or the member of a union. It returns false if the slot has
-// neither.
+// Table returns the nested table or the union's member in a slot. It returns false if the
+// slot has neither.
 func (v View) Table(slot int) (View, bool) {
 	p := v.At(slot)
 	if p == 0 {
