@@ -74,9 +74,9 @@ func builtinBackbone(t *testing.T, dir string) imprint.Options {
 	return imprint.Options{Backbone: path}
 }
 
-// browser starts a headless Chromium. Exceptions, console messages and requests to other
-// servers fail the test.
-func browser(t *testing.T) context.Context {
+// browser starts a headless Chromium with flags. Exceptions, console messages and requests
+// to other servers fail the test.
+func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a browser is slow, and the race detector can't look into it")
@@ -92,6 +92,7 @@ func browser(t *testing.T) context.Context {
 		t.Skip("Chromium is not installed")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1200, 900))
+	options = append(options, flags...)
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	// chromedp logs every event of a newer browser that it does not know.
@@ -160,6 +161,16 @@ func (v visitor) holds(selector string) {
 	v.seesRecording(selector)
 	v.run(chromedp.MouseEvent(chromeinput.MouseReleased, at[0], at[1], chromedp.ButtonLeft))
 	v.sees(selector, "Hold to train")
+}
+
+// seesNames checks that all controls that are shown have an accessible name.
+func (v visitor) seesNames() {
+	v.t.Helper()
+	var nameless []string
+	v.run(chromedp.Evaluate(`[...document.querySelectorAll("button, input")].filter((e) => !e.hidden && !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)`, &nameless))
+	if len(nameless) > 0 {
+		v.t.Errorf("without an accessible name: %q", nameless)
+	}
 }
 
 // screenshot saves a picture of the page in the folder IMPRINT_ARTEFACTS, if that is set.
@@ -263,11 +274,7 @@ func TestPage(t *testing.T) {
 	v.sees("#trouble", "Can't reach the server")
 	v.screenshot("offline")
 
-	var nameless []string
-	v.run(chromedp.Evaluate(`[...document.querySelectorAll("button, input")].filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)`, &nameless))
-	if len(nameless) > 0 {
-		t.Errorf("without an accessible name: %q", nameless)
-	}
+	v.seesNames()
 }
 
 // TestReadmePicture writes the README's picture of the page:

@@ -112,7 +112,7 @@ func (c *sourceStatus) explain() string {
 	case "ended":
 		return h.Name + " has ended"
 	case "none":
-		return "no client posts any"
+		return "no camera or client sends any"
 	}
 	return h.Name + " sends none"
 }
