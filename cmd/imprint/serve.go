@@ -32,7 +32,7 @@ func serveCommand() *cli.Command {
 Open the printed address in a browser. Programs use the same address, or the Unix socket
 in the workspace; docs/serve.md describes both. Changes by other imprint commands take
 effect at once. SIGHUP reloads the workspace. Clients on the network need a token, which
-is part of the printed address.
+is part of the printed address; a terminal shows that as a QR code for phones.
 
 Buttons are those of gamepads, keyboards and GPIO pins; evtest shows their codes. Actions
 are teach:LABEL (while held), remove:LABEL, undo and reload. With --keys, which can't see
@@ -74,6 +74,7 @@ func runServe(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
+	showsQR := isTerminal(c) && !quiet(c) && !asJSON(c)
 	// From here on nothing waits for whoever reads the output, and nothing ends the server
 	// when that has gone.
 	defer detachOutput(c)()
@@ -107,9 +108,16 @@ func runServe(c *cli.Context) error {
 	if err != nil {
 		return errors.Join(err, server.Close())
 	}
+	var urls []string
 	for _, l := range listeners {
-		for _, url := range l.URLs() {
-			announce(c, url)
+		urls = append(urls, l.URLs()...)
+	}
+	for _, url := range urls {
+		announce(c, url)
+	}
+	if url := firstReachable(urls); showsQR && url != "" {
+		for _, line := range qrCode(url) {
+			fmt.Fprintln(c.App.Writer, line)
 		}
 	}
 	ctx, stop := context.WithCancel(c.Context)
