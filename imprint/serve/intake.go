@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ func (in *intake) run(ctx context.Context) {
 			in.status.set("ended", nil)
 			return
 		case err != nil:
-			in.status.set("lost", err)
+			in.status.set(in.failure(err), err)
 			sleep(ctx, wait.wait())
 		default:
 			wait.reset()
@@ -58,6 +59,17 @@ func (in *intake) run(ctx context.Context) {
 			in.accept(&picture{Frame: f})
 		}
 	}
+}
+
+// failure returns the state of a source that fails with err.
+func (in *intake) failure(err error) string {
+	switch {
+	case in.frames() > 0:
+		return "lost"
+	case errors.Is(err, fs.ErrNotExist):
+		return "missing"
+	}
+	return "failed"
 }
 
 // accept numbers a frame and queues it in place of the one waiting.

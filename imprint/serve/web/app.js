@@ -68,6 +68,8 @@ function showTrouble() {
   else if (!state.connected && state.status === 503) sentence = "Too many pages are open. Close one of them.";
   else if (!state.connected) sentence = "Can't reach the server. Retrying…";
   else if (device?.state === "down") sentence = `Device error: ${device.error}. Retrying… To diagnose it, run imprint doctor.`;
+  else if (source?.state === "missing") sentence = `${source.name} not found. Trying again… To use another source, start imprint serve with --source.`;
+  else if (source?.state === "failed") sentence = `No picture from ${source.name}: ${source.error}. Trying again…`;
   else if (source?.state === "lost") sentence = `Camera lost: ${source.error}. Retrying…`;
   else if (source?.state === "ended") sentence = `${source.name} has ended. To repeat it, start imprint serve with --loop.`;
   if (at("trouble").textContent !== sentence) at("trouble").textContent = sentence;
