@@ -74,7 +74,7 @@ func TestForm(t *testing.T) {
 		{"none can be read", of("a.jpg", "no photo", "b.jpg", ""), 400, "b.jpg: ", 0},
 		{"too many", of(many(maxFormPhotos + 1)...), 413, "more than 100 photos", 0},
 		{"too large", of("a.png", strings.Repeat("x", int(photoLimits.MaxBytes))), 413, "exceeds", 0},
-		{"empty", of(), 400, "no photo in the form", 0},
+		{"empty", of(), 400, "invalid form", 0},
 		{"truncated", [2]string{whole[0], whole[1][:len(whole[1])/2]}, 400, "invalid form", 0},
 		{"without boundary", [2]string{"multipart/form-data", whole[1]}, 400, "invalid form", 0},
 	} {

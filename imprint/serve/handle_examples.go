@@ -36,11 +36,15 @@ func (s *Server) postExample(w http.ResponseWriter, r *http.Request) error {
 // postForm trains a class with the photos of a form, in one change. It skips photos that
 // can't be read, unless none can.
 func (s *Server) postForm(w http.ResponseWriter, r *http.Request, label, boundary string) error {
-	photos, release, err := s.http.readForm(w, r, boundary, photoLimits.MaxBytes)
+	body, release, err := s.http.readBody(w, r, photoLimits.MaxBytes)
 	if err != nil {
 		return err
 	}
 	defer release()
+	photos, err := formPhotos(body, boundary)
+	if err != nil {
+		return err
+	}
 	var readable []observed
 	var unreadable []imprint.Skipped
 	for _, photo := range photos {

@@ -62,6 +62,7 @@ export class Camera {
   async post(video, isOver) {
     while (!isOver()) {
       const due = performance.now() + period;
+      if (video.videoWidth === 0) { await pause(period); continue; } // no frame yet
       try {
         await send("/v1/frames", await jpeg(video, video.videoWidth, video.videoHeight, longest));
       } catch (e) {
