@@ -1,44 +1,48 @@
 # Most targets need only Go, git, make and bash. Their comments say what else they need.
 
-# With libusb and a C compiler the Edge TPU driver uses libusb, else the kernel's usbfs.
+# With libusb and a C compiler, the Edge TPU driver uses libusb, otherwise the kernel's usbfs.
 export CGO_ENABLED = $(shell ./tools/libusb.sh)
 
 GO ?= go
 FUZZTIME ?= 10m
 
-.PHONY: help demo test testdata bench fuzz build release check-tflite bench-peers test-vm ci clean go-is-there
+.PHONY: help demo test testdata bench fuzz build release sign check-tflite bench-peers test-vm ci clean go-is-there
 
-# The demo needs no Edge TPU, and so installs nothing.
+# The demo needs no Edge TPU, so this target installs nothing.
 demo: export CGO_ENABLED = 0
 demo: go-is-there ## train and classify rendered photos
 	./tools/demo.sh
 
-test: go-is-there ## all tests
+test: go-is-there ## run all tests
 	$(GO) test ./...
 
 testdata: go-is-there ## download the reference files that tests compare with, 70 MB, into testdata/reference
 	CGO_ENABLED=0 $(GO) run ./tools/reference/fetch
 
-bench: go-is-there ## all benchmarks
+bench: go-is-there ## run all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-fuzz: go-is-there ## every fuzz target, FUZZTIME=10m each
+fuzz: go-is-there ## run every fuzz target for FUZZTIME (10m)
 	FUZZTIME=$(FUZZTIME) ./.ci/run fuzz
 
 build: go-is-there ## build the commands into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
-release: go-is-there ## build static programs for all platforms, and their SHA-256, into dist/
+release: go-is-there ## build programs for all platforms, Debian packages and their SHA-256 into dist/
 	./tools/release.sh
+	./tools/package.sh
+
+sign: ## sign dist/SHA256SUMS with the secret key MINISIGN_KEY (needs minisign)
+	minisign -S -s "$${MINISIGN_KEY:?set it to the file of the secret key}" -m dist/SHA256SUMS -t "imprint $$(./tools/release.sh --version)"
 
 check-tflite: go-is-there ## compare results with the real TensorFlow Lite library (needs npm and cc)
 	./.ci/run peer
 
-bench-peers: go-is-there ## time the real TensorFlow Lite library and imprint in turn and update docs/performance.md (needs npm and cc)
+bench-peers: go-is-there ## compare the speed of imprint with the real TensorFlow Lite library and update docs/performance.md (needs npm and cc)
 	IMPRINT_TFLITEPEER=$$(./tools/tflitepeer/setup.sh) && export IMPRINT_TFLITEPEER && \
 	$(GO) run ./tools/benchpeers -document docs/performance.md
 
-# The folder of the reference files, as package tools/reference finds it; tests that need a missing file are skipped.
+# The folder of the reference files, found as in package tools/reference. Tests that need a missing file are skipped.
 SHARED = $(or $(IMPRINT_REFERENCE),$(IMPRINT_SHARED),$(if $(wildcard ../shared/models),../shared,testdata/reference))
 VM_MODEL = mobilenet_v1_0.25_128_quant
 VM_GOLDEN = mobilenet_v1_1.0_224_quant_embedding_extractor
@@ -62,7 +66,7 @@ test-vm: go-is-there ## test the Edge TPU driver, cameras and buttons on a real 
 		'libusb.test -test.run "^TestVM$$" -test.v -test.short && usbfs.test -test.run "^TestVM$$" -test.v && \
 		car.test -test.run "^TestVMCar$$" -test.v'
 
-ci: go-is-there ## all checks that a change must pass
+ci: go-is-there ## run all checks that a change must pass
 	./.ci/run
 
 help: ## list the targets
@@ -72,7 +76,7 @@ clean: ## remove bin and dist
 	rm -rf bin dist
 
 # Go 1.21 and newer download the version that go.mod asks for. Older ones cannot read go.mod and fail with an unclear
-# error. The version is asked for in / because an old Go stops at our go.mod.
+# error. The version is checked in / because an old Go rejects our go.mod.
 go-is-there:
 	@command -v $(GO) >/dev/null || { echo "Go is not installed. Version 1.21 or newer is needed: https://go.dev/dl/" >&2; exit 1; }
 	@case "$$(cd / && GOTOOLCHAIN=local $(GO) env GOVERSION)" in \

@@ -8,16 +8,16 @@ import (
 	"github.com/imprintkit/imprint/backbone/kernels"
 )
 
-// alignment is the alignment of every tensor's memory: a cache line.
+// Tensors start at multiples of alignment bytes, the size of a cache line.
 const alignment = 64
 
-// An allocation is the memory of one tensor.
+// An allocation describes the memory of one tensor and the steps that use it.
 type allocation struct {
 	constant     []byte
 	inArena      bool
-	kept         bool // from one Invoke to the next, so nothing else may use its memory
+	kept         bool // from one Invoke to the next, so no other tensor may share the memory
 	offset, size int  // in the arena
-	first, last  int  // steps that write and last read it; -1 is before the first step
+	first, last  int  // the step that writes the tensor and the last that reads it; -1 is before the first step
 }
 
 // allocate reserves memory in the arena for tensor t.
@@ -33,7 +33,7 @@ func (p *program) allocate(t int32, kept bool) error {
 			return fmt.Errorf("tensor %s has shape %v: %w", tensorName(p.graph, t), tensor.Shape, kernels.ErrInvalid)
 		}
 		if d > MaxArena/size {
-			return fmt.Errorf("tensor %s of shape %v: %w", tensorName(p.graph, t), tensor.Shape, ErrModelTooLarge)
+			return fmt.Errorf("tensor %s has shape %v: %w", tensorName(p.graph, t), tensor.Shape, ErrModelTooLarge)
 		}
 		size *= d
 	}
@@ -42,13 +42,13 @@ func (p *program) allocate(t int32, kept bool) error {
 	return nil
 }
 
-// layOutArena assigns the offsets of all tensors in one arena, as small as it can find.
-// It places tensors greedily, the largest first. While the arena is larger than all
-// tensors in use at one time, it places the tensor that ends last before all others
-// and tries again.
+// layOutArena assigns every tensor an offset in one arena and tries to keep the arena
+// small. It places tensors greedily, the largest first. As long as the arena is larger
+// than the maximum number of bytes in use at one time, it moves the tensor at the arena's
+// end to the front of the order and tries again.
 func (p *program) layOutArena() error {
 	var order []*allocation
-	inUse := make([]int64, len(p.steps)+3) // bytes, from step −1, when inputs are filled
+	inUse := make([]int64, len(p.steps)+3) // bytes in use at each step, from −1, when inputs are filled
 	for i := range p.allocations {
 		a := &p.allocations[i]
 		if !a.inArena {
@@ -64,7 +64,7 @@ func (p *program) layOutArena() error {
 	for i := range inUse[1:] {
 		inUse[1+i] += inUse[i]
 	}
-	least := slices.Max(inUse) // more than an int holds, perhaps, on 32-bit processors
+	least := slices.Max(inUse) // may exceed an int on 32-bit processors
 	slices.SortStableFunc(order, func(a, b *allocation) int { return b.size - a.size })
 	offsets := make(map[*allocation]int, len(order))
 	for tries := min(100, 1+1<<26/(1+len(order)*len(order))); tries > 0 && int64(p.arenaSize) != least; tries-- {
@@ -91,8 +91,8 @@ func (p *program) layOutArena() error {
 }
 
 // assignOffsets gives each tensor in turn the lowest offset at which it overlaps no
-// tensor in use at the same time. It returns the size of the arena and the index of
-// the tensor that ends there, or that first ends beyond MaxArena.
+// tensor in use at the same time. It returns the size of the arena and the index of the
+// tensor at its end, or of the first tensor that would end beyond MaxArena.
 func assignOffsets(order []*allocation) (size, highest int) {
 	done := make([]*allocation, 0, len(order)) // sorted by offset, so one pass finds the lowest gap
 	for i, a := range order {

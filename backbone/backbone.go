@@ -2,10 +2,10 @@
 // model. Call [Parse], which finds the embedding in any classifier or embedding
 // model, then [Backbone.NewRunner] for each goroutine that embeds photos.
 //
-// A [Backbone] is immutable and safe for concurrent use. A [Runner] and an
-// [Interpreter] serve one goroutine at a time, and the slices they return are valid
-// until their next run. By default results are bit-identical to those of TensorFlow
-// Lite 2.9 on x86-64, whatever the processor.
+// A [Backbone] is immutable and safe for concurrent use. A [Runner] and an [Interpreter]
+// serve one goroutine at a time, and the slices they return are valid until their next
+// run. By default, the results of quantized models are bit-identical to those of
+// TensorFlow Lite 2.9 on x86-64, whatever the processor.
 package backbone
 
 import (
@@ -20,18 +20,18 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// ErrInput is wrapped when a model's input is not one RGB photo.
+// ErrInput means that a model's input is not one RGB photo.
 var ErrInput = errors.New("model does not take a photo")
 
 // Options choose how Parse uses a model as a backbone.
 type Options struct {
-	Name      string // used in errors
+	Name      string // of the model, for errors
 	Embedding string // name or index of the embedding tensor; "" finds it
 	// Arithmetic and Accelerator are as in InterpreterOptions.
 	Arithmetic  Arithmetic
 	Accelerator Accelerator
-	// IgnoreNormalization feeds a float model pixels as −1…1, whatever its metadata says,
-	// as versions before Normalized did.
+	// IgnoreNormalization scales the pixels for a float model to −1…1, whatever its
+	// metadata says, as this package did before it had Backbone.Normalized.
 	IgnoreNormalization bool
 }
 
@@ -46,13 +46,13 @@ type Backbone struct {
 	// the main graph's operators, or -1 if there is none.
 	LastLayer     int
 	Width, Height int // of the photo, in pixels
-	// Normalized reports that the model's metadata says how to normalize pixels for its
-	// float input, and not as −1…1.
+	// Normalized reports whether the model's metadata gives its float input a
+	// normalization other than the default, −1…1.
 	Normalized bool
 
 	model  *tflite.Model
 	input  TensorInfo
-	pixels *[3][256]float32 // of a float input, by channel and byte
+	pixels *[3][256]float32 // values of a float input, by channel and pixel byte
 	shared *Interpreter     // never run; runners share its program
 }
 
@@ -96,7 +96,7 @@ func parse(b []byte, o Options) (*Backbone, error) {
 	switch t := bb.Embedding; {
 	case t.Type == tflite.TypeFloat32, (t.Type == tflite.TypeUint8 || t.Type == tflite.TypeInt8) && len(t.Scale) == 1:
 	default:
-		return nil, fmt.Errorf("%w: tensor %q is %v", ErrNoEmbedding, t.Name, t.Type)
+		return nil, fmt.Errorf("%w: tensor %q is %v with %d scales, want float32, or uint8 or int8 with one scale", ErrNoEmbedding, t.Name, t.Type, len(t.Scale))
 	}
 	if err := bb.setInput(); err != nil {
 		return nil, err
@@ -105,14 +105,14 @@ func parse(b []byte, o Options) (*Backbone, error) {
 	return bb, nil
 }
 
-// setPixels sets the values of pixels for a float input: (x − mean)/std with the mean and
-// std of the metadata, or −1…1, the range MobileNets are trained on.
+// setPixels fills the table of normalized pixels for a float input: (x − mean)/std with
+// the metadata's mean and std or, by default, −1…1, the range MobileNets are trained on.
 func (b *Backbone) setPixels(ignore bool) {
 	if b.input.Type != tflite.TypeFloat32 {
 		return
 	}
 	mean, std := []float32{127.5}, []float32{127.5}
-	// Metadata that cannot be read or applied says nothing.
+	// Ignore metadata that cannot be read or applied.
 	if d, err := b.model.Describe(); err == nil && !ignore && len(d.Inputs) == 1 && isNormalization(d.Inputs[0].Mean, d.Inputs[0].Std) {
 		mean, std = d.Inputs[0].Mean, d.Inputs[0].Std
 	}
@@ -126,8 +126,8 @@ func (b *Backbone) setPixels(ignore bool) {
 	}
 }
 
-// isNormalization reports whether mean and std have a value for each of three channels, or
-// one for all, that give finite pixels.
+// isNormalization reports whether mean and std each have one value for all channels or
+// one for each of three, and give finite pixels.
 func isNormalization(mean, std []float32) bool {
 	for _, list := range [...][]float32{mean, std} {
 		if len(list) != 1 && len(list) != 3 {
@@ -142,7 +142,8 @@ func isNormalization(mean, std []float32) bool {
 	return !slices.ContainsFunc(std, func(v float32) bool { return !(math.Abs(float64(v)) >= 1e-30) })
 }
 
-// setInput sets the input and its size, or returns an error if it is not one photo.
+// setInput sets the input, width and height. It returns an error if the model's input is
+// not one photo.
 func (b *Backbone) setInput() error {
 	in := b.shared.Inputs()
 	if len(in) != 1 {
@@ -162,7 +163,7 @@ func (b *Backbone) setInput() error {
 	return nil
 }
 
-// Model returns the parsed model. It is shared and must not be changed.
+// Model returns the parsed model, which must not be changed.
 func (b *Backbone) Model() *tflite.Model { return b.model }
 
 // Dim returns the number of values in an embedding.
@@ -228,8 +229,8 @@ func (r *Runner) Embed(ctx context.Context) ([]byte, error) {
 	return r.in.Output(0), nil
 }
 
-// Device returns the name of the device that the last Embed ran on, as
-// [Interpreter.Device] does.
+// Device returns the name of the device that the last Embed ran on. See
+// [Interpreter.Device].
 func (r *Runner) Device() string { return r.in.Device() }
 
 // Threads returns the number of threads that share the work of one photo.

@@ -51,13 +51,14 @@ func TestParseFindsEmbedding(t *testing.T) {
 				t.Fatal(err)
 			}
 			if b.Embedding.Name != tt.want || (b.LastLayer >= 0) != tt.last {
-				t.Errorf("embedding %q, last layer %d; want %q, last layer %v", b.Embedding.Name, b.LastLayer, tt.want, tt.last)
+				t.Errorf("got embedding %q, last layer %d; want %q, last layer %v", b.Embedding.Name, b.LastLayer, tt.want, tt.last)
 			}
 		})
 	}
 }
 
-// The extractor and the classifier share all operators up to the embedding.
+// TestClassifierHasExtractorsEmbedding checks that the classifier, which starts with the
+// extractor's operators, computes the same embedding.
 func TestClassifierHasExtractorsEmbedding(t *testing.T) {
 	photo := backbonetest.Photo(3, 1)
 	var raw [2][]byte
@@ -69,10 +70,10 @@ func TestClassifierHasExtractorsEmbedding(t *testing.T) {
 		raw[i] = embed(t, b, photo)
 	}
 	if !bytes.Equal(raw[0], raw[1]) {
-		t.Errorf("extractor gives %v, classifier %v", raw[0], raw[1])
+		t.Errorf("got %v from the extractor, but %v from the classifier", raw[0], raw[1])
 	}
 	if slices.Max(raw[0]) == slices.Min(raw[0]) {
-		t.Errorf("the embedding is constant: %v", raw[0])
+		t.Errorf("all values of the embedding are equal: %v", raw[0])
 	}
 }
 
@@ -89,7 +90,7 @@ func TestParseErrors(t *testing.T) {
 		}
 		return b
 	}
-	places := change(func(m *tflite.Model) { // ends in a map of vectors
+	places := change(func(m *tflite.Model) { // outputs one vector for each place
 		g := &m.Subgraphs[0]
 		g.Outputs = []int32{g.Operators[len(g.Operators)-1].Inputs[0]}
 	})

@@ -20,7 +20,8 @@ func within(t *testing.T, f func()) {
 	}
 }
 
-// cyclic returns a model whose operators of a kind read each other's outputs in a circle.
+// cyclic returns a model of n operators of one kind that read each other's outputs in a
+// cycle.
 func cyclic(code tflite.BuiltinOperator, n int) *tflite.Model {
 	g := tflite.Subgraph{Inputs: []int32{0}, Outputs: []int32{1}}
 	g.Tensors = append(g.Tensors, tflite.Tensor{Name: "in", Shape: []int32{1, 8}, Type: tflite.TypeUint8})
@@ -34,8 +35,8 @@ func cyclic(code tflite.BuiltinOperator, n int) *tflite.Model {
 	}
 }
 
-// TestFindEmbeddingInCycle searches graphs in which the walk back from the output never
-// reaches an input.
+// TestFindEmbeddingInCycle checks that the search for an embedding ends even if the path
+// back from the output never reaches an input.
 func TestFindEmbeddingInCycle(t *testing.T) {
 	for _, code := range []tflite.BuiltinOperator{tflite.OpReshape, tflite.OpSoftmax, tflite.OpQuantize} {
 		for n := 1; n <= 3; n++ {

@@ -16,10 +16,10 @@ type Arithmetic uint8
 const (
 	// TFLite rounds as TensorFlow Lite does on a CPU.
 	TFLite Arithmetic = iota
-	// EdgeTPU rounds as the Edge TPU does, to predict a device's results on the CPU.
-	// It applies to CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, ADD, MUL,
-	// AVERAGE_POOL_2D and QUANTIZE on 8-bit values. How the device rounds in other
-	// operators is unknown; they use TFLite.
+	// EdgeTPU rounds as the Edge TPU does, to predict a device's results on the CPU. It
+	// applies to CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, ADD, MUL, AVERAGE_POOL_2D
+	// and QUANTIZE on 8-bit values. All other operators round as with TFLite, because the
+	// device's rounding in them is unknown.
 	EdgeTPU
 )
 
@@ -41,8 +41,8 @@ func ParseArithmetic(s string) (Arithmetic, error) {
 	return 0, fmt.Errorf("unknown arithmetic %q: want %v or %v", s, TFLite, EdgeTPU)
 }
 
-// ErrCompiled is wrapped when a model is compiled for the Edge TPU and
-// InterpreterOptions has no Accelerator.
+// ErrCompiled means that a model is compiled for the Edge TPU, but InterpreterOptions has
+// no Accelerator.
 var ErrCompiled = errors.New("the model is compiled for the Edge TPU, and no device is available")
 
 // compiledCode is the custom code of operators compiled for the Edge TPU.
@@ -51,17 +51,16 @@ const compiledCode = "edgetpu-custom-op"
 // An Accelerator runs compiled operators on one or more devices.
 type Accelerator interface {
 	// Load prepares the operator with the given custom options, without waiting for a
-	// device. inputs and outputs are the sizes of its tensors in bytes. Load may keep
-	// options, which do not change.
+	// device. inputs and outputs are the sizes of the operator's tensors in bytes. Load
+	// may keep options, which the caller does not change.
 	Load(options []byte, inputs, outputs []int) (CompiledOperator, error)
 }
 
 // A CompiledOperator is an operator loaded by an Accelerator. It is safe for
 // concurrent use.
 type CompiledOperator interface {
-	// Run computes outputs from inputs and returns the name of the device it ran on.
-	// Both hold the bytes of the operator's tensors, and belong to Run until it
-	// returns.
+	// Run computes outputs from inputs, the contents of the operator's tensors, and
+	// returns the name of the device it ran on. Run must not keep these slices.
 	Run(ctx context.Context, inputs, outputs [][]byte) (device string, err error)
 }
 
@@ -97,8 +96,8 @@ func (p *program) addCompiled(op *tflite.Operator, o InterpreterOptions) error {
 	return nil
 }
 
-// stage returns the output stage of an operator with weights: nil for TensorFlow
-// Lite's arithmetic and for float32, which is not quantized.
+// stage returns the Edge TPU's output stage for an operator with weights, or nil if the
+// arithmetic is TensorFlow Lite's or the input is float32.
 func (b *kernelBuilder) stage(a tflite.Activation, in, weights *kernels.Tensor) (*kernels.Stage, error) {
 	if b.arithmetic != EdgeTPU || in.Type == kernels.Float32 {
 		return nil, nil

@@ -34,9 +34,9 @@ func edgeTPUOutput(m *tflite.Model) int32 {
 	}
 }
 
-// TestEdgeTPUGoldens compares uncompiled models with the device's results as predicted
-// by an independent program. With -v it prints how far TensorFlow Lite's arithmetic is
-// from them: the table in docs/edgetpu-arithmetic.md.
+// TestEdgeTPUGoldens compares the results of uncompiled models with the device's results
+// as predicted by an independent program. With -v it also prints how far TensorFlow
+// Lite's results differ, as in the table of docs/edgetpu-arithmetic.md.
 func TestEdgeTPUGoldens(t *testing.T) {
 	models := goldenModels(t)
 	seen := 0
@@ -55,7 +55,7 @@ func TestEdgeTPUGoldens(t *testing.T) {
 		}
 		defer in.Close()
 		var cases, top, codes int
-		distances := make(map[int]int) // counts of codes
+		distances := make(map[int]int) // number of codes by distance
 		for _, c := range models[name].Cases {
 			if testing.Short() && cases == 2 {
 				break
@@ -135,7 +135,8 @@ func (a addition) Run(ctx context.Context, inputs, outputs [][]byte) (string, er
 	return fmt.Sprint("adder ", a.by), a.err
 }
 
-// compiledGraph returns RELU, a compiled operator with two outputs, and their ADD.
+// compiledGraph returns a model of RELU, a compiled operator with two outputs, and an ADD
+// of these outputs.
 func compiledGraph() *tflite.Model {
 	g := newGraph()
 	in, x, y, z, out := g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8), g.tensor(nil, 1, 8)
@@ -165,7 +166,7 @@ func TestAccelerator(t *testing.T) {
 	}
 	defer clone.Close()
 	if want := []string{"[3] [8] [8 8]"}; !slices.Equal(a.loaded, want) {
-		t.Errorf("loaded %v, want %v", a.loaded, want)
+		t.Errorf("got loaded operators %v, want %v", a.loaded, want)
 	}
 	for _, in := range []*Interpreter{in, clone} {
 		copy(in.Input(0), []byte{0, 1, 2, 3, 4, 5, 6, 7})
@@ -176,15 +177,15 @@ func TestAccelerator(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 		if in.Device() != "adder 3" {
-			t.Errorf("device %q, want %q", in.Device(), "adder 3")
+			t.Errorf("got device %q, want %q", in.Device(), "adder 3")
 		}
 	}
 	a.err = errors.New("unplugged")
 	if err := in.Invoke(context.Background()); !errors.Is(err, a.err) {
-		t.Errorf("got error %v, want the device's", err)
+		t.Errorf("got error %v, want the error of the device", err)
 	}
 	if _, err := NewInterpreter(m, InterpreterOptions{Accelerator: a}); !errors.Is(err, a.err) {
-		t.Errorf("got error %v, want that of Load", err)
+		t.Errorf("got error %v, want the error of Load", err)
 	}
 }
 

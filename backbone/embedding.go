@@ -10,20 +10,19 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// ErrNoEmbedding is wrapped when no tensor of a model can serve as the embedding of a
-// photo.
+// ErrNoEmbedding means that no tensor of a model can serve as the embedding of a photo.
 var ErrNoEmbedding = errors.New("no embedding found")
 
-// headOperators may stand between the last layer and the model's output, or between
-// the embedding and the last layer. They work value by value or only normalize, so
-// the layer before them is still the last one.
+// headOperators are the operators that may follow the last layer, or come between the
+// embedding and the last layer. They reshape, normalize or work element by element, so
+// the search for the last layer passes over them.
 var headOperators = []tflite.BuiltinOperator{
 	tflite.OpSoftmax, tflite.OpReshape, tflite.OpSqueeze, tflite.OpLogistic, tflite.OpQuantize, tflite.OpDequantize,
 	tflite.OpMul, tflite.OpAdd, tflite.OpL2Normalization,
 }
 
-// scalingOperators keep the values of an embedding up to scale, so rawTensor goes
-// back over them.
+// scalingOperators change at most the shape and scale of an embedding, so rawTensor
+// passes over them.
 var scalingOperators = []tflite.BuiltinOperator{
 	tflite.OpReshape, tflite.OpSqueeze, tflite.OpQuantize, tflite.OpDequantize, tflite.OpL2Normalization,
 }
@@ -32,8 +31,9 @@ var scalingOperators = []tflite.BuiltinOperator{
 // index of the operator that reads it as the last layer of a classifier, or -1.
 //
 // It searches backward from the first output. The embedding is the input of the last
-// FULLY_CONNECTED, or of a CONV_2D on a 1×1 map. A model without such a layer is taken
-// to end in its embedding. If that is not one vector, the error wraps ErrNoEmbedding.
+// FULLY_CONNECTED, or of the last CONV_2D on a 1×1 map. In a model without such a layer,
+// the output is the embedding. If the output is then not one vector, the error wraps
+// ErrNoEmbedding.
 func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) {
 	g := &m.Subgraphs[0]
 	if len(g.Outputs) == 0 {
@@ -59,9 +59,9 @@ func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) 
 	return embedding, -1, nil
 }
 
-// producer returns the operator that writes tensor t and comes before the given one, or
-// -1. Operators are in execution order, so walking back over producers ends even in a
-// graph with a cycle.
+// producer returns the index of the operator that writes tensor t, if it comes before the
+// given one, or -1. The index decreases with every step back through a graph, so a search
+// ends even if the graph has a cycle.
 func producer(g *tflite.Subgraph, t int32, before int) int {
 	return slices.IndexFunc(g.Operators[:before], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, t) })
 }
@@ -94,7 +94,8 @@ func isUnary(m *tflite.Model, op int) bool {
 	return len(in) > 0 && in[0] >= 0
 }
 
-// rawTensor follows tensor t back to the tensor whose values it reshapes or rescales.
+// rawTensor follows tensor t back over scalingOperators and returns the tensor that they
+// start from.
 func rawTensor(m *tflite.Model, t int32) int32 {
 	g := &m.Subgraphs[0]
 	for op := len(g.Operators); ; {

@@ -15,7 +15,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// runFloats runs a model on a few inputs and returns its outputs.
+// runFloats runs a model on random inputs and on zeros, and returns the outputs.
 func runFloats(t *testing.T, file []byte, threads int) []byte {
 	t.Helper()
 	m, err := tflite.Parse(file)
@@ -32,7 +32,7 @@ func runFloats(t *testing.T, file []byte, threads int) []byte {
 	for i := range 3 {
 		dst := in.Input(0)
 		for j := 0; j < len(dst); j += 4 {
-			v := float32(2*random.Float64() - float64(i)) // with both signs, and with one
+			v := float32(2*random.Float64() - float64(i)) // positive for i = 0, of both signs for i = 1
 			if i == 2 {
 				v = 0
 			}
@@ -44,9 +44,10 @@ func runFloats(t *testing.T, file []byte, threads int) []byte {
 	return out
 }
 
-// TestDynamicRange compares operators with int8 weights and float32 inputs with results
-// that were recorded when they equaled those of TensorFlow Lite 2.9 (TestPeerDynamicRange
-// in tools/tflitepeer compares the same models). They are the same on every processor.
+// TestDynamicRange compares the results of operators with int8 weights and float32 inputs
+// with recorded ones, which are the same on every processor. When they were recorded,
+// they equaled those of TensorFlow Lite 2.9. TestPeerDynamicRange in tools/tflitepeer
+// compares the same models with TensorFlow Lite.
 func TestDynamicRange(t *testing.T) {
 	want := map[string]string{
 		"conv":                 "a89338e9d20a9318",
@@ -69,7 +70,7 @@ func TestDynamicRange(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		out := runFloats(t, files[name], 1)
 		if !bytes.Equal(out, runFloats(t, files[name], 3)) {
-			t.Errorf("%s: one and three threads differ", name)
+			t.Errorf("%s: results with one and with three threads differ", name)
 		}
 		if name == "network" {
 			continue // its SOFTMAX is not exact
@@ -80,8 +81,8 @@ func TestDynamicRange(t *testing.T) {
 	}
 }
 
-// TestFloat16Weights runs the same network with float32 weights and with float16 weights,
-// which only differ in precision.
+// TestFloat16Weights checks that a network gives nearly the same scores with float32
+// weights and with float16 weights.
 func TestFloat16Weights(t *testing.T) {
 	wide := backbonetest.FloatClassifier(backbonetest.Float32Weights, 5, nil, nil)
 	half := backbonetest.FloatClassifier(backbonetest.Float16Weights, 5, nil, nil)
@@ -98,18 +99,18 @@ func TestFloat16Weights(t *testing.T) {
 	}
 	at, last, err := FindEmbedding(m)
 	if err != nil || last < 0 || m.Subgraphs[0].Tensors[at].NumElements() != backbonetest.Dim {
-		t.Errorf("embedding is tensor %d read by operator %d, error %v", at, last, err)
+		t.Errorf("got embedding tensor %d, read by operator %d, error %v", at, last, err)
 	}
 }
 
-// TestNormalization embeds one pixel value with several kinds of metadata.
+// TestNormalization checks the normalized pixels for several kinds of metadata.
 func TestNormalization(t *testing.T) {
 	nan := float32(math.NaN())
 	for _, test := range []struct {
 		name      string
 		mean, std []float32
 		ignore    bool
-		want      [3]float32 // of the pixel 10, 20, 30
+		want      [3]float32 // normalized values of the pixel 10, 20, 30
 		normal    bool
 	}{
 		{"none", nil, nil, false, [3]float32{-117.5 / 127.5, -107.5 / 127.5, -97.5 / 127.5}, false},
@@ -117,7 +118,7 @@ func TestNormalization(t *testing.T) {
 		{"bytes", []float32{0}, []float32{1}, false, [3]float32{10, 20, 30}, true},
 		{"channels", []float32{1, 2, 3}, []float32{2, 3, 4}, false, [3]float32{4.5, 6, 6.75}, true},
 		{"older rule", []float32{0}, []float32{1}, true, [3]float32{-117.5 / 127.5, -107.5 / 127.5, -97.5 / 127.5}, false},
-		{"same as the rule", []float32{127.5}, []float32{127.5}, false, [3]float32{-117.5 / 127.5, -107.5 / 127.5, -97.5 / 127.5}, false},
+		{"same as the default", []float32{127.5}, []float32{127.5}, false, [3]float32{-117.5 / 127.5, -107.5 / 127.5, -97.5 / 127.5}, false},
 		{"std 0", []float32{0}, []float32{0}, false, [3]float32{-117.5 / 127.5, -107.5 / 127.5, -97.5 / 127.5}, false},
 		{"NaN", []float32{nan}, []float32{1}, false, [3]float32{-117.5 / 127.5, -107.5 / 127.5, -97.5 / 127.5}, false},
 		{"two values", []float32{1, 2}, []float32{1, 2}, false, [3]float32{-117.5 / 127.5, -107.5 / 127.5, -97.5 / 127.5}, false},

@@ -10,18 +10,18 @@ import (
 )
 
 var (
-	// ErrUnsupportedOperator is wrapped when a model needs an operator, or a form of
-	// one, that this package cannot run.
+	// ErrUnsupportedOperator means that a model needs an operator, or a form of one, that
+	// this package cannot run.
 	ErrUnsupportedOperator = errors.New("unsupported operator")
-	// ErrModelTooLarge is wrapped when a model needs more memory than MaxArena, or has
-	// more than 16384 operators or tensors.
+	// ErrModelTooLarge means that a model needs more memory than MaxArena, or has more
+	// than 16384 operators or tensors.
 	ErrModelTooLarge = errors.New("model needs too much memory")
 	// ErrClosed is returned by Invoke after Close.
 	ErrClosed = errors.New("interpreter is closed")
 )
 
-// maxThreads is the maximum number of threads, which limits scratch memory. Operators do
-// not divide into more useful parts.
+// maxThreads is the maximum number of threads. It limits the scratch memory. Operators do
+// not divide into more parts of a useful size.
 const maxThreads = 64
 
 // clampThreads returns n limited to 1…maxThreads.
@@ -29,40 +29,39 @@ func clampThreads(n int) int { return min(max(n, 1), maxThreads) }
 
 // InterpreterOptions choose which tensors an Interpreter computes, and how.
 type InterpreterOptions struct {
-	// Threads is the number of goroutines that share the work of each operator,
-	// clamped to 1…64. One of them is the caller of Invoke. Results do not depend on
-	// it.
+	// Threads is the number of goroutines that share the work of each operator, clamped
+	// to 1…64. One of them is the caller of Invoke. Results do not depend on Threads.
 	Threads int
-	// Outputs are the indices of the tensors to compute. Only the operators they need
-	// are prepared and run. Nil means the model's outputs.
+	// Outputs are the indices of the tensors to compute. Only the operators that they
+	// depend on are prepared and run. Nil means the model's outputs.
 	Outputs []int32
 	// Arithmetic selects how operators round. The zero value is TFLite.
 	Arithmetic Arithmetic
-	// Accelerator runs operators compiled for the Edge TPU. If nil, models that
-	// contain them are refused with ErrCompiled.
+	// Accelerator runs operators compiled for the Edge TPU. If it is nil, models with
+	// such operators are refused with ErrCompiled.
 	Accelerator Accelerator
 	// KeepAll gives every tensor its own memory, so that Tensor can return it after
 	// Invoke.
 	KeepAll bool
 }
 
-// An Interpreter runs a model's main graph: on the CPU, except for operators that an
-// Accelerator runs. Fill Input, call Invoke, read Output.
+// An Interpreter runs a model's main graph on the CPU, except for operators that an
+// Accelerator runs. Fill Input, call Invoke, then read Output.
 //
-// An Interpreter serves one goroutine at a time. Clone makes others that share the
+// An Interpreter serves one goroutine at a time. Clone returns another that shares the
 // weights and may run at the same time. Close stops an Interpreter's goroutines.
 type Interpreter struct {
 	*program // shared among clones, never written
 	arena    []byte
-	args     []kernels.Args // of every step
-	outs     [][][]byte     // of every step
+	args     []kernels.Args // one for each step
+	outs     [][][]byte     // one for each step
 	pool     *workerPool
 	device   string // of the last Invoke
 	closed   bool
 }
 
-// NewInterpreter prepares the operators that the outputs in o need. It copies or
-// packs all constants, so it keeps nothing of the file that m was parsed from.
+// NewInterpreter prepares the operators that the outputs in o need. It copies or packs
+// all constants, so the file that m was parsed from can be freed.
 //
 // The error wraps ErrUnsupportedOperator, ErrCompiled, ErrModelTooLarge,
 // [tflite.ErrCorrupt], or [kernels.ErrInvalid] if an operator does not fit its
@@ -81,7 +80,7 @@ func (in *Interpreter) Clone() (*Interpreter, error) {
 	return in.program.start(len(in.pool.workers)), nil
 }
 
-// start returns an Interpreter of p.
+// start returns an Interpreter that runs p.
 func (p *program) start(threads int) *Interpreter {
 	in := &Interpreter{program: p, arena: alignedBytes(p.arenaSize), pool: newWorkerPool(threads, p.scratchSize)}
 	in.args, in.outs = make([]kernels.Args, len(p.steps)), make([][][]byte, len(p.steps))
@@ -114,8 +113,8 @@ func (in *Interpreter) bytes(t int32) []byte {
 	return in.arena[a.offset : a.offset+a.size : a.offset+a.size]
 }
 
-// Close stops the goroutines that Invoke started and waits for them. Further calls do
-// nothing, and Invoke returns ErrClosed.
+// Close stops the goroutines that Invoke started and waits for them. After that, Invoke
+// returns ErrClosed, and Close does nothing.
 func (in *Interpreter) Close() {
 	if !in.closed {
 		in.closed = true
@@ -126,8 +125,8 @@ func (in *Interpreter) Close() {
 // Memory is the memory that an Interpreter uses, in bytes.
 type Memory struct {
 	Weights int // packed weights and other constants, shared by all clones
-	Arena   int // tensors, for each clone
-	Scratch int // for each thread of each clone
+	Arena   int // memory of the tensors, for each clone
+	Scratch int // scratch memory, for each thread of each clone
 }
 
 // Memory returns the memory that the interpreter uses.

@@ -29,8 +29,9 @@ type goldenModel struct {
 	Cases []struct{ Image, Input, Output string }
 }
 
-// goldenModels returns the models with recorded outputs. With -short, which the race
-// detector runs with, it returns only the smallest: races do not depend on the model.
+// goldenModels returns the models with recorded outputs. With -short, which is set for
+// the race detector, it returns only the smallest model, because races do not depend on
+// the model.
 func goldenModels(t testing.TB) map[string]goldenModel {
 	var manifest struct{ Models map[string]goldenModel }
 	if err := json.Unmarshal(reference.Read(t, "golden", "manifest.json"), &manifest); err != nil {
@@ -43,7 +44,7 @@ func goldenModels(t testing.TB) map[string]goldenModel {
 }
 
 // forEachImplementation runs a test with each implementation of the kernels that this
-// processor supports. With -short it runs only the default.
+// processor supports. With -short it uses only the default one.
 func forEachImplementation(t *testing.T, test func(t *testing.T)) {
 	names := kernels.Implementations()
 	if testing.Short() {
@@ -86,7 +87,7 @@ func testGoldenOutputs(t *testing.T) {
 	}
 }
 
-// difference returns how many bytes differ, and by how much at most.
+// difference returns the number of bytes that differ, and the largest difference.
 func difference(got, want []byte) (n, most int) {
 	for i := range min(len(got), len(want)) {
 		if d := int(got[i]) - int(want[i]); d != 0 {

@@ -51,8 +51,8 @@ func (g *graph) ends(in, out int32) *tflite.Model {
 	return &g.m
 }
 
-// chain returns a model that computes 2(x+1)+1 in three steps: tensors 0 to 3, then the
-// constants.
+// chain returns a model that computes 2(x+1)+1 in three steps. Tensors 0 to 3 are its
+// input and the results of the steps; the constants follow.
 func chain() *tflite.Model {
 	g := newGraph()
 	for range 4 {
@@ -65,7 +65,7 @@ func chain() *tflite.Model {
 	return g.ends(0, 3)
 }
 
-// tower returns a model with one each of the operators that check the most.
+// tower returns a model with one of each operator whose kernel makes many checks.
 func tower() *tflite.Model {
 	g := newGraph()
 	ints := func(shape []int32, values ...byte) int32 {
@@ -231,7 +231,7 @@ func TestArenaIsSmall(t *testing.T) {
 }
 
 // TestFileIsReleased waits for the garbage collector to free the model file while an
-// Interpreter of it is in use.
+// Interpreter made from it is in use.
 func TestFileIsReleased(t *testing.T) {
 	collected := make(chan struct{})
 	in := func() *Interpreter {
@@ -333,7 +333,7 @@ func TestInvokeStops(t *testing.T) {
 }
 
 func TestInvokeDoesNotAllocate(t *testing.T) {
-	setMaxProcs(t, 2) // testing.AllocsPerRun sets 1, which leaves no helper
+	setMaxProcs(t, 2) // testing.AllocsPerRun would set 1, which leaves no helper
 	m := sharedModel(t, "mobilenet_v1_0.25_128_quant.tflite")
 	for threads := 1; threads <= 2; threads++ {
 		in, err := NewInterpreter(m, InterpreterOptions{Threads: threads})
@@ -341,7 +341,8 @@ func TestInvokeDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer in.Close()
-		// The Go runtime sometimes allocates on its own, so one of five tries must be clean.
+		// The Go runtime sometimes allocates on its own, so one of five tries without
+		// allocations is enough.
 		least := uint64(math.MaxUint64)
 		for range 5 {
 			var before, after runtime.MemStats
@@ -353,7 +354,7 @@ func TestInvokeDoesNotAllocate(t *testing.T) {
 			least = min(least, after.Mallocs-before.Mallocs)
 		}
 		if least != 0 {
-			t.Errorf("%d allocations in 10 runs with %d threads", least, threads)
+			t.Errorf("got %d allocations in 10 runs with %d threads", least, threads)
 		}
 	}
 }
@@ -395,7 +396,7 @@ func TestNewInterpreterErrors(t *testing.T) {
 		{"no operator code", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Opcode = 9 }), tflite.ErrCorrupt, "code"},
 		{"no such tensor", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Inputs[0] = 77 }), tflite.ErrCorrupt, "77"},
 		{"no such output", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Outputs[0] = -1 }), tflite.ErrCorrupt, "-1"},
-		{"loop", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Inputs[0] = 3 }), tflite.ErrCorrupt, "not computed before"},
+		{"cycle", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Inputs[0] = 3 }), tflite.ErrCorrupt, "no earlier operator computes"},
 		{"written twice", edit(func(m *tflite.Model, s *tflite.Subgraph) {
 			s.Operators[2].Outputs[0], s.Operators[2].Inputs[0] = 2, 1
 			s.Outputs[0] = 2
@@ -432,7 +433,7 @@ func TestNewInterpreterErrors(t *testing.T) {
 			}
 			return m
 		}, ErrModelTooLarge, "weights"},
-		{"reshape to another count", func() *tflite.Model {
+		{"reshape to another number of elements", func() *tflite.Model {
 			g := newGraph()
 			in, out := g.tensor(nil, 1, 8), g.tensor(nil, 1, 9)
 			g.operator(tflite.OpReshape, tflite.Options{}, out, in)
@@ -461,8 +462,8 @@ func TestTooLarge(t *testing.T) {
 	in := arena.tensor(nil, 1, 1<<26)
 	last := in
 	for range 6 {
-		// Each of these runs at the same time as the one before; together they are refused
-		// or fit, on every processor.
+		// KeepAll keeps all of these tensors in memory at once. On every processor they
+		// must either fit or be refused.
 		out := arena.tensor(nil, 1, 1<<26)
 		arena.operator(tflite.OpReshape, tflite.ReshapeOptions{}.Options(), out, last)
 		last = out
@@ -475,13 +476,13 @@ func TestTooLarge(t *testing.T) {
 		o := InterpreterOptions{KeepAll: true}
 		p, err := newProgram(m, o)
 		if err == nil && (p.arenaSize <= 0 || p.arenaSize > MaxArena || p.scratchSize < 0 || p.scratchSize > 1<<29) {
-			t.Errorf("%s: an arena of %d bytes and scratch memory of %d", name, p.arenaSize, p.scratchSize)
+			t.Errorf("%s: got an arena of %d bytes and %d bytes of scratch memory", name, p.arenaSize, p.scratchSize)
 		}
 		if err != nil && !errors.Is(err, ErrModelTooLarge) && !errors.Is(err, ErrUnsupportedOperator) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Four tensors of 2³⁰ bytes, of which the sum is 0 in 32 bits.
+	// The sizes of these four tensors of 2³⁰ bytes add up to 0 in 32 bits.
 	p := &program{steps: make([]step, 1)}
 	for range 4 {
 		p.allocations = append(p.allocations, allocation{inArena: true, kept: true, size: 1 << 30})

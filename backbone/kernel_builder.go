@@ -23,8 +23,8 @@ type kernelBuilder struct {
 	arithmetic Arithmetic
 }
 
-// inputs returns exactly n inputs. The first required must be present; the others may
-// be omitted and are then nil.
+// inputs returns exactly n inputs. The first required inputs must be present. Others may
+// be omitted and are nil then.
 func (b *kernelBuilder) inputs(required, n int) ([]*kernels.Tensor, error) {
 	if len(b.in) < required || len(b.in) > n || slices.Contains(b.in[:required], nil) {
 		return nil, fmt.Errorf("%d inputs: %w", len(b.in), kernels.ErrInvalid)
@@ -52,8 +52,8 @@ func checkOperator(m *tflite.Model, op *tflite.Operator) error {
 	return nil
 }
 
-// build builds the kernel and returns the tensors that it reads when it runs. The
-// others are constants that it has already used.
+// build returns the kernel and the inputs that it reads when it runs. The other inputs
+// are constants, which the kernel already contains.
 func (b *kernelBuilder) build(m *tflite.Model) (kernels.Kernel, []int32, error) {
 	code := &m.OperatorCodes[b.op.Opcode]
 	var k kernels.Kernel
@@ -154,7 +154,7 @@ func (b *kernelBuilder) pool(kind tflite.BuiltinOperator) (kernels.Kernel, error
 	return kernels.NewAveragePool2D(params, in[0], b.out)
 }
 
-// elementwise builds an operator on two tensors of one shape, up to broadcasting.
+// elementwise builds ADD, SUB or MUL.
 func (b *kernelBuilder) elementwise(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
 	in, err := b.inputs(2, 2)
 	if err != nil {
@@ -173,7 +173,7 @@ func (b *kernelBuilder) elementwise(kind tflite.BuiltinOperator) (kernels.Kernel
 	return mul(kernels.Activation(b.op.Options.Mul().Activation), in[0], in[1], b.out)
 }
 
-// withConstants builds an operator whose other inputs, paddings or axes, are constant.
+// withConstants builds PAD, PADV2 or MEAN, whose paddings or axes must be constant.
 func (b *kernelBuilder) withConstants(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
 	if kind == tflite.OpPadV2 {
 		in, err := b.inputs(3, 3)
@@ -201,8 +201,8 @@ func (b *kernelBuilder) reshape(kind tflite.BuiltinOperator) (kernels.Kernel, er
 	if kind == tflite.OpReshape {
 		shape := b.op.Options.Reshape().NewShape
 		if in[1] != nil {
-			// TensorFlow Lite prefers the tensor to the option. A tensor that is
-			// computed in Invoke is taken to agree with the output's shape.
+			// TensorFlow Lite prefers the tensor to the option. A new shape that is
+			// computed during Invoke is assumed to match the output's.
 			shape = nil
 			if t := in[1]; t.Type == kernels.Int32 && len(t.Data)%4 == 0 {
 				for data := t.Data; len(data) > 0; data = data[4:] {
@@ -217,8 +217,8 @@ func (b *kernelBuilder) reshape(kind tflite.BuiltinOperator) (kernels.Kernel, er
 	return kernels.NewReshape(in[0], b.out)
 }
 
-// checkNewShape returns an error unless the new shape in a RESHAPE matches that of its
-// output. One dimension of the new shape may be −1.
+// checkNewShape returns an error unless want, the new shape in a RESHAPE, matches the
+// shape of its output. One dimension of the new shape may be −1.
 func checkNewShape(want []int32, out []int) error {
 	if want == nil || len(want) == 1 && want[0] == 0 && len(out) == 0 {
 		return nil // older converters write {0} for a scalar

@@ -14,8 +14,8 @@ import (
 )
 
 // MaxArena is the maximum size of the memory for the tensors of one Interpreter, in
-// bytes. It is also the limit for its prepared weights. On 32-bit processors it is
-// 256 MiB, so that everything fits into the address space.
+// bytes. The same limit applies to the prepared weights. MaxArena is 256 MiB on 32-bit
+// processors, so that everything fits into the address space.
 const MaxArena = 1 << (28 + 2*(^uint(0)>>63))
 
 // maxParts limits the operators and the tensors of a model, so that planning memory
@@ -27,17 +27,17 @@ type program struct {
 	graph           *tflite.Subgraph
 	inputs, outputs []int32
 	steps           []step
-	allocations     []allocation // of the graph's tensors
+	allocations     []allocation // one for each tensor of the graph
 	arenaSize       int
-	scratchSize     int   // of one thread
-	weightSize      int64 // upper bound of the prepared weights
-	keptSize        int   // of prepared weights and constants
+	scratchSize     int   // bytes for each thread
+	weightSize      int64 // upper bound for the prepared weights, in bytes
+	keptSize        int   // bytes of prepared weights and constants
 }
 
 // A step runs one operator: a kernel with one output, or a compiled operator.
 type step struct {
 	kernel          kernels.Kernel
-	parts           int // of kernel
+	parts           int // number of the kernel's parts
 	compiled        CompiledOperator
 	inputs, outputs []int32
 }
@@ -81,7 +81,7 @@ func newProgram(m *tflite.Model, o InterpreterOptions) (*program, error) {
 	return p, p.layOutArena()
 }
 
-// initAllocations finds the constants and gives the inputs memory.
+// initAllocations records the constants and reserves memory for the inputs.
 func (p *program) initAllocations(m *tflite.Model, keepAll bool) error {
 	p.allocations = make([]allocation, len(p.graph.Tensors))
 	for i := range p.allocations {
@@ -105,8 +105,8 @@ func (p *program) addSteps(m *tflite.Model, needed []int, o InterpreterOptions) 
 		op := &p.graph.Operators[i]
 		return fmt.Errorf("operator %d (%s), output %s: %w", i, operatorName(m, op), outputNames(p.graph, op), err)
 	}
-	var builders []*kernelBuilder // of the steps, nil for compiled operators
-	var operators []int           // of the steps
+	var builders []*kernelBuilder // one for each step, nil for compiled operators
+	var operators []int           // index of each step's operator
 	for _, i := range needed {
 		op := &p.graph.Operators[i]
 		if folded, err := p.fold(m, i); err != nil {
@@ -126,8 +126,8 @@ func (p *program) addSteps(m *tflite.Model, needed []int, o InterpreterOptions) 
 	return nil
 }
 
-// fold makes the output of a DEQUANTIZE of constant float16 a constant. It reports whether
-// operator i is one.
+// fold reports whether operator i is a DEQUANTIZE of a float16 constant. If so, it makes
+// the operator's output a constant.
 func (p *program) fold(m *tflite.Model, i int) (bool, error) {
 	op := &p.graph.Operators[i]
 	if !m.IsWidening(i) || p.allocations[op.Inputs[0]].constant == nil {
@@ -135,7 +135,7 @@ func (p *program) fold(m *tflite.Model, i int) (bool, error) {
 	}
 	from, to := op.Inputs[0], op.Outputs[0]
 	if !slices.Equal(p.graph.Tensors[from].Shape, p.graph.Tensors[to].Shape) || p.graph.Tensors[to].Type != tflite.TypeFloat32 {
-		return false, fmt.Errorf("it widens tensor %s to tensor %s: %w", tensorName(p.graph, from), tensorName(p.graph, to), kernels.ErrInvalid)
+		return false, fmt.Errorf("cannot widen tensor %s to tensor %s: %w", tensorName(p.graph, from), tensorName(p.graph, to), kernels.ErrInvalid)
 	}
 	a := &p.allocations[to]
 	if a.inArena || a.constant != nil {
@@ -143,7 +143,7 @@ func (p *program) fold(m *tflite.Model, i int) (bool, error) {
 	}
 	half := p.allocations[from].constant
 	if p.weightSize += 2 * int64(len(half)); p.weightSize > MaxArena {
-		return false, fmt.Errorf("the weights up to here take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+		return false, fmt.Errorf("the weights up to this operator take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
 	}
 	a.constant = tflite.WidenFloat16(half)
 	return true, nil
@@ -186,7 +186,7 @@ func neededOperators(g *tflite.Subgraph, inputs, outputs []int32) ([]int, error)
 		use := false
 		for _, t := range op.Outputs {
 			if t < 0 || int(t) >= len(g.Tensors) {
-				return nil, fmt.Errorf("operator %d writes tensor %d of %d: %w", i, t, len(g.Tensors), tflite.ErrCorrupt)
+				return nil, fmt.Errorf("operator %d writes tensor %d, but the model has %d tensors: %w", i, t, len(g.Tensors), tflite.ErrCorrupt)
 			}
 			use = use || wanted[t] && !slices.Contains(inputs, t)
 		}
@@ -196,7 +196,7 @@ func neededOperators(g *tflite.Subgraph, inputs, outputs []int32) ([]int, error)
 		list = append(list, i)
 		for _, t := range op.Inputs {
 			if t < -1 || int(t) >= len(g.Tensors) {
-				return nil, fmt.Errorf("operator %d reads tensor %d of %d: %w", i, t, len(g.Tensors), tflite.ErrCorrupt)
+				return nil, fmt.Errorf("operator %d reads tensor %d, but the model has %d tensors: %w", i, t, len(g.Tensors), tflite.ErrCorrupt)
 			}
 			if t >= 0 {
 				wanted[t] = true
@@ -239,16 +239,16 @@ func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOpt
 		n, channels := int64(len(b.in[1].Data)), int64(b.in[1].Shape[0])
 		p.weightSize += 3*n + 16*(n/channels) + 64*channels
 		if p.weightSize > MaxArena {
-			return nil, fmt.Errorf("the weights up to here take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+			return nil, fmt.Errorf("the weights up to this operator take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
 		}
 	}
 	p.steps = append(p.steps, step{outputs: op.Outputs})
 	return b, nil
 }
 
-// buildKernels builds the kernels of all steps, in parallel because packing weights
-// takes most of the time of loading a model. It starts at the end, where the largest
-// layers tend to be. On failure it returns the first step that failed.
+// buildKernels builds the kernels of all steps, in parallel because packing weights takes
+// most of the time of loading a model. It starts at the end, where the largest layers
+// tend to be. On failure it returns the index of the first step that failed.
 func (p *program) buildKernels(m *tflite.Model, builders []*kernelBuilder) (int, error) {
 	errs := make([]error, len(builders))
 	var left atomic.Int64
@@ -283,7 +283,7 @@ func (p *program) buildKernels(m *tflite.Model, builders []*kernelBuilder) (int,
 func (p *program) readTensor(t int32) (*kernels.Tensor, error) {
 	a := &p.allocations[t]
 	if a.constant == nil && !a.inArena {
-		return nil, fmt.Errorf("input %s is not computed before it: %w", tensorName(p.graph, t), tflite.ErrCorrupt)
+		return nil, fmt.Errorf("no earlier operator computes input %s: %w", tensorName(p.graph, t), tflite.ErrCorrupt)
 	}
 	if p.graph.Tensors[t].IsVariable {
 		return nil, fmt.Errorf("input %s is a variable: %w", tensorName(p.graph, t), ErrUnsupportedOperator)
@@ -305,7 +305,7 @@ func (p *program) writeTensor(t int32, kept bool) (*kernels.Tensor, error) {
 	return kernelTensor(p.graph, t, nil)
 }
 
-// outputNames lists the outputs of op, for errors.
+// outputNames lists the outputs of op, for error messages.
 func outputNames(g *tflite.Subgraph, op *tflite.Operator) string {
 	var names []string
 	for _, t := range op.Outputs {

@@ -56,8 +56,8 @@ func describeTensor(g *tflite.Subgraph, t int32) TensorInfo {
 	return info
 }
 
-// kernelTensor returns tensor t of g in the form that kernels take. data is its constant
-// content.
+// kernelTensor converts tensor t of g for package kernels. data is the content of a
+// constant, and otherwise nil.
 func kernelTensor(g *tflite.Subgraph, t int32, data []byte) (*kernels.Tensor, error) {
 	source := &g.Tensors[t]
 	k := &kernels.Tensor{Data: data, Shape: make([]int, len(source.Shape))}
@@ -84,7 +84,7 @@ func kernelTensor(g *tflite.Subgraph, t int32, data []byte) (*kernels.Tensor, er
 	return k, nil
 }
 
-// tensorName returns the index and name of tensor t, for errors.
+// tensorName returns the index and name of tensor t, for error messages.
 func tensorName(g *tflite.Subgraph, t int32) string {
 	return fmt.Sprintf("%d (%q)", t, g.Tensors[t].Name)
 }

@@ -11,22 +11,22 @@ import (
 	"github.com/imprintkit/imprint/backbone/kernels"
 )
 
-// spinTime is how long an idle worker looks for work before it sleeps. Waking a
-// sleeping thread takes a system call, and as long again until it runs. Together that
-// exceeds the time of a fast operator.
+// spinTime is the time for which an idle worker looks for work before it sleeps. Waking a
+// sleeping thread takes a system call, and then the thread takes as long again to start
+// running. Together that is longer than a fast operator takes.
 const spinTime = 40 * time.Microsecond
 
 // A workerPool shares the parts of each step among threads. The first worker is the
 // caller of run.
 //
-// Each worker starts with its own range of parts. In all steps these are about the same
-// rows of a tensor, because reading memory that another core has just written is slow. A
-// worker that runs out of parts steals from the others. So a worker that the operating
+// Each worker starts with its own range of parts, which covers about the same rows of a
+// tensor in all steps, because reading memory that another core has just written is slow.
+// A worker that runs out of parts steals from the others. So a worker that the operating
 // system suspends delays a step only by the parts it has taken.
 type workerPool struct {
 	workers []worker
 	helpers int            // workers in use by the current Invoke, besides the first
-	running sync.WaitGroup // goroutines
+	running sync.WaitGroup // the helpers' goroutines
 	started bool
 	closing atomic.Bool
 	_       [64]byte // the fields below are written while workers read those above
@@ -72,7 +72,7 @@ func (p *workerPool) begin(ctx context.Context) {
 	}
 }
 
-// run computes all parts of a step, or those that start before ctx ends.
+// run computes the parts of a step. Once ctx has ended, it skips the remaining parts.
 func (p *workerPool) run(s *step, a *kernels.Args) {
 	p.kernel, p.args = s.kernel, a
 	p.open.Store(int64(s.parts))
@@ -101,8 +101,8 @@ func (p *workerPool) help(w *worker) {
 	}
 }
 
-// work computes parts of the current step until none is left. It reports whether it
-// finished the step.
+// work computes parts of the current step until none is left. It reports whether this
+// worker finished the step.
 func (p *workerPool) work(w *worker) (finished bool) {
 	taken := 0
 	for {
@@ -148,8 +148,8 @@ func (p *workerPool) close() {
 }
 
 // A partQueue is a range of parts that no worker has taken, packed into one word: the
-// first part and the end, 32 bits each. Every part is taken once, whichever step it
-// belongs to.
+// first part and the one after the last, 32 bits each. Every part is taken exactly once,
+// even if the worker read the range during an earlier step.
 type partQueue struct{ bits atomic.Uint64 }
 
 func (q *partQueue) set(from, to int) { q.bits.Store(pack(from, to)) }
@@ -159,9 +159,9 @@ func (q *partQueue) remaining() (from, to int) {
 	return int(b >> 32), int(b & math.MaxUint32)
 }
 
-// take removes the first half of the queue, rounded up, for the queue's own worker.
-// Halving makes pieces large at first and small at last, so that all workers finish
-// together. The result is empty if the queue is.
+// take removes and returns the first half of the queue, rounded up, for the queue's own
+// worker. Halving makes the pieces large at first and small at the end, so that all
+// workers finish together. If the queue is empty, from equals to.
 func (q *partQueue) take() (from, to int) {
 	for {
 		from, to := q.remaining()
@@ -172,7 +172,7 @@ func (q *partQueue) take() (from, to int) {
 	}
 }
 
-// steal removes the last half of the queue, rounded up, for another worker.
+// steal removes and returns the last half of the queue, rounded up, for another worker.
 func (q *partQueue) steal() (from, to int) {
 	for {
 		from, to := q.remaining()
@@ -185,7 +185,7 @@ func (q *partQueue) steal() (from, to int) {
 
 func pack(from, to int) uint64 { return uint64(from)<<32 | uint64(to) }
 
-// A waiter lets one goroutine wait for others, first spinning and then asleep.
+// A waiter lets one goroutine wait for others. The goroutine spins first, then sleeps.
 type waiter struct {
 	asleep atomic.Bool
 	signal chan struct{} // has room for one

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// A countingKernel counts how often each part is computed.
+// A countingKernel counts the computations of each part.
 type countingKernel struct {
 	count  []atomic.Int32
 	during func(part int)
@@ -71,7 +71,7 @@ func TestWorkerPoolComputesEveryPartOnce(t *testing.T) {
 						}
 						pool.run(&step{kernel: k, parts: parts}, &kernels.Args{})
 						if !k.all(1) {
-							t.Fatalf("round %d: not every one of %d parts was computed once", round, parts)
+							t.Fatalf("round %d: want each of %d parts computed once", round, parts)
 						}
 					}
 					if round%8 == 1 {

@@ -9,17 +9,17 @@ type Advice struct {
 	// Recall is the proportion of the class's photos that are classified correctly when
 	// left out.
 	Recall float64 `json:"now"`
-	// ExpectedRecall is the estimated recall with that many more photos.
+	// ExpectedRecall is the estimated recall with Photos more photos.
 	ExpectedRecall float64 `json:"then"`
 }
 
-// errorExponent is the rate at which errors fall: as n^−errorExponent with n photos per
-// class.
-// On nine sets the exponent was 0.49 from 5 photos to 10, and 0.34 from 10 to 20.
+// errorExponent is the exponent of the learning curve: with n photos per class, the error rate
+// is proportional to n^−errorExponent. On nine sets of photos, the exponent was 0.49 from 5 to
+// 10 photos and 0.34 from 10 to 20.
 const errorExponent = 0.4
 
-// advise returns the class that should gain most from more photos. It returns nil if no
-// class has an error or too few examples were left out.
+// advise returns the class that should gain most from more photos. It considers only classes
+// with at least three left-out examples, and returns nil if none of them has an error.
 func (t *training) advise(leftOut [][]float64) *Advice {
 	const photos, minTotal = 5, 3
 	correct, total := make([]int, len(t.labels)), make([]int, len(t.labels))
@@ -39,7 +39,7 @@ func (t *training) advise(leftOut [][]float64) *Advice {
 		}
 		k := float64(t.count[c])
 		recall := float64(correct[c]) / float64(n)
-		// exp and log give the same bits everywhere, unlike math.Pow.
+		// Unlike math.Pow, exp and log give the same bits on every processor.
 		expected := 1 - float64((1-recall)*exp(-errorExponent*log((k+photos)/k)))
 		if best == nil || expected-recall > best.ExpectedRecall-best.Recall {
 			best = &Advice{t.labels[c], photos, recall, math.Min(expected, 1)}

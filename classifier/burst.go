@@ -1,25 +1,26 @@
 package classifier
 
 const (
-	// NearDuplicateCosine is the cosine from which two photos of a class count as
-	// near-duplicates. Of 3641 photos of two sets (clothing and Oxford 17 flowers,
-	// Coral's MobileNet v1 1.0 224), 152 have a near-duplicate in their class. Nearly
-	// all of those are the same picture twice.
+	// NearDuplicateCosine is the minimum cosine similarity of near-duplicates, which are photos
+	// of the same class. Of 3641 photos (clothing and Oxford 17 flowers, embedded by Coral's
+	// MobileNet v1 1.0 224), 152 have a near-duplicate. Nearly all of those are copies of the
+	// same picture.
 	NearDuplicateCosine = 0.95
-	// maxSpread is the maximum squared distance of near-duplicates, as a proportion of
-	// the mean over all pairs. It is needed because some backbones give all photos
-	// similar embeddings. On those two sets it is as strict as the cosine.
+	// maxSpread is the maximum squared distance between near-duplicates, as a fraction of the
+	// mean squared distance over all pairs. It is needed because some backbones give all photos
+	// similar embeddings. For the photos above, it is as strict as the cosine.
 	maxSpread = 0.1
 )
 
 // NearDuplicateDistance returns the largest squared distance |a − b|² at which two
-// unit embeddings of a class count as near-duplicates. It follows from
-// [NearDuplicateCosine] and is smaller if all examples, of all classes, are similar.
+// unit embeddings of a class count as near-duplicates. It is derived from
+// [NearDuplicateCosine], and is smaller if the examples of all classes are similar to each
+// other.
 func NearDuplicateDistance(examples []Example) float64 {
 	return min(2-2*NearDuplicateCosine, maxSpread*meanDistance(examples))
 }
 
-// meanDistance returns the mean of |a − b|² over all pairs.
+// meanDistance returns the mean of |a − b|² over all pairs of examples.
 func meanDistance(examples []Example) float64 {
 	n := float64(len(examples))
 	if n < 2 {
@@ -34,10 +35,10 @@ func meanDistance(examples []Example) float64 {
 	return 2 * (squares - dot(mean, mean)/n) / (n - 1)
 }
 
-// groupBursts groups the examples of a class that are not independent of each other:
-// examples with the same Burst, and near-duplicates. If only one example of a group were
-// left out, the others would reveal its label. The examples of a class must be adjacent.
-// Each group has ascending indexes of examples of one class.
+// groupBursts groups the examples of each class that are not independent of each other: those
+// with the same Burst, and near-duplicates. If only one example of a group were left out, the
+// others would reveal its label. The examples of a class must be adjacent. Each group lists the
+// indexes of its examples in ascending order.
 func groupBursts(examples []Example) [][]int {
 	limit := NearDuplicateDistance(examples)
 	sets := newDisjointSets(len(examples))
@@ -74,7 +75,7 @@ func groupBursts(examples []Example) [][]int {
 	return groups
 }
 
-// disjointSets is a union-find structure: the parent of each element.
+// disjointSets is a union-find structure that holds the parent of each element.
 type disjointSets []int
 
 func newDisjointSets(n int) disjointSets {
@@ -100,7 +101,7 @@ func (d disjointSets) join(i, j int) {
 	d[max(a, b)] = min(a, b)
 }
 
-// within reports whether |a − b|² ≤ limit. It stops early: the first values already
+// within reports whether |a − b|² ≤ limit. It stops early, because a few values are enough to
 // separate most pairs.
 func within(a, b []float64, limit float64) bool {
 	const step = 64

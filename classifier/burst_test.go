@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestBurstsAreLeftOutTogether uses random photos with three near-duplicates of each. If
-// photos were left out one at a time, their duplicates would reveal the label.
+// TestBurstsAreLeftOutTogether trains on three near-duplicates of each of 20 random photos. If
+// the near-duplicates were left out one at a time, the others would reveal their label.
 func TestBurstsAreLeftOutTogether(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	var examples []Example
@@ -33,12 +33,12 @@ func TestBurstsAreLeftOutTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		if e := f.Estimate; e.Total != 60 || e.Bursts != 20 || e.Accuracy() > 0.5 {
-			t.Errorf("%s: got %+v for 20 random photos with 3 copies each", m, e)
+			t.Errorf("%s: got %+v, want 60 photos in 20 bursts and an accuracy of at most 0.5", m, e)
 		}
 	}
 	s := sumsOf(t, examples)
 	if e := s.LeaveOneOut(sortedExamples(examples)); e.Total != 60 || e.Bursts != 20 || e.Accuracy() > 0.5 {
-		t.Errorf("sums: got %+v", e)
+		t.Errorf("sums: got %+v, want 60 photos in 20 bursts and an accuracy of at most 0.5", e)
 	}
 }
 

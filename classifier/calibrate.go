@@ -2,22 +2,22 @@ package classifier
 
 import "math"
 
-// uncalibratedRidge is the factor from outputs of ridge regression to logits if too few
-// examples are left out to calibrate. It makes scores as confident as those of the mean
-// head. On clothing and Oxford 17 flowers the maximum-likelihood factor was 8 to 25,
-// with 1 to 20 photos per class.
+// uncalibratedRidge is the factor that converts outputs of ridge regression to logits if too
+// few examples are left out for calibration. It makes the scores as confident as those of the
+// mean head. On clothing and Oxford 17 flowers, with 1 to 20 photos per class, the
+// maximum-likelihood factor was 8 to 25.
 const uncalibratedRidge = MeanScale
 
 // A calibration maps the outputs of a layer to logits.
 type calibration struct {
-	scale       float64 // from outputs to logits
-	temperature float64 // from logits to uncalibrated logits
-	logLoss     float64 // mean over the examples left out; NaN if there are too few
+	scale       float64 // factor from outputs to logits
+	temperature float64 // factor from logits to uncalibrated logits
+	logLoss     float64 // mean over the left-out examples, or NaN if there are too few
 }
 
-// calibrate finds the factor from outputs to logits with the lowest log loss over the
-// examples left out. total is their number. It tries powers of 2^(1/4), so that rounding
-// does not decide between neighbors.
+// calibrate finds the factor from outputs to logits that minimizes the log loss over the
+// left-out examples. total is the number of these examples. Adjacent candidates differ by a
+// factor of 2^(1/4), so rounding errors do not affect the choice.
 func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibration {
 	var spread float64
 	for _, row := range leftOut {
@@ -57,7 +57,7 @@ func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibrati
 	return calibration{factor(low), uncalibrated / factor(low), loss(low)}
 }
 
-// logLoss returns the sum of −log(score of the true class) over the examples left out.
+// logLoss returns the sum of −log(score of the true class) over the left-out examples.
 func (t *training) logLoss(leftOut [][]float64, scale float64) (sum float64) {
 	for i, row := range leftOut {
 		if row == nil {
@@ -66,7 +66,7 @@ func (t *training) logLoss(leftOut [][]float64, scale float64) (sum float64) {
 		top := row[ArgMax(row)]
 		var all float64
 		for _, v := range row {
-			// Smaller terms do not change the sum.
+			// Terms below e^−40 do not change the sum.
 			if d := (v - top) * scale; d > -40 {
 				all += exp(d)
 			}
@@ -76,9 +76,9 @@ func (t *training) logLoss(leftOut [][]float64, scale float64) (sum float64) {
 	return sum
 }
 
-// calibrationError returns the expected calibration error of the examples left out: the
-// mean difference between the winner's score and the accuracy, over ten bins of equal
-// width. (Guo et al.: On Calibration of Modern Neural Networks, ICML 2017.)
+// calibrationError returns the expected calibration error on the left-out examples: the mean
+// absolute difference between the score of the predicted class and the accuracy, over ten bins
+// of equal width. (Guo et al.: On Calibration of Modern Neural Networks, ICML 2017.)
 func (t *training) calibrationError(leftOut [][]float64, scale float64) float64 {
 	const bins = 10
 	var score, correct [bins]float64

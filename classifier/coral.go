@@ -10,26 +10,26 @@ import (
 )
 
 const (
-	// weightHeadroom widens the range of weights beyond those of this head. Coral's
-	// engine stores a class that it adds later with the same scale, and could otherwise
-	// clip its weights.
+	// weightHeadroom is the factor by which the representable range exceeds the range of the
+	// head's weights. Coral's engine stores the classes that it adds later with the same scale,
+	// and might otherwise clip their weights.
 	weightHeadroom = 1.25
-	// productHeadroom allows for rounding: rounding the unit vector to steps of 1/128 can
-	// increase the largest product.
+	// productHeadroom is the factor by which the range of products is widened, because rounding
+	// the unit vector to steps of 1/128 can increase the largest product.
 	productHeadroom = 1.03
 )
 
-// coral writes h in the Coral layout, as libcoral's ImprintingEngine expects it
-// (coral/learn/imprinting_engine.cc): exactly one L2_NORMALIZATION, and CONV_2D, MUL,
-// RESHAPE and SOFTMAX at the end. The description has a line "class norm" for each
-// class to which the engine may add photos.
+// coral writes h in the Coral layout. libcoral's ImprintingEngine expects exactly one
+// L2_NORMALIZATION, and CONV_2D, MUL, RESHAPE and SOFTMAX at the end
+// (coral/learn/imprinting_engine.cc). coral also writes the model's description, with a line
+// "class norm" for each class to which the engine may add photos.
 func (b *graphBuilder) coral(h *Head, norms []float64) error {
 	nonNegative, err := b.unitVector(h)
 	if err != nil {
 		return err
 	}
-	// MUL's factor is the length of the longest row. Divided by it, no row is longer than
-	// 1, like prototypes.
+	// The weights are divided by the length of the longest row, so that no row is longer than
+	// 1, the length of a prototype. MUL multiplies by that length.
 	var factor float64
 	for c := range h.Labels {
 		factor = max(factor, length(h.Row(c)))
@@ -59,7 +59,7 @@ func (b *graphBuilder) coral(h *Head, norms []float64) error {
 }
 
 // unitVector converts the embedding to uint8 with the shape [1, 1, 1, dim] and adds an
-// L2_NORMALIZATION. It reports whether no value of the embedding can be negative.
+// L2_NORMALIZATION. It reports whether the embedding cannot have negative values.
 func (b *graphBuilder) unitVector(h *Head) (nonNegative bool, err error) {
 	from := b.tensor()
 	if h.Sqrt {
@@ -84,8 +84,8 @@ func (b *graphBuilder) unitVector(h *Head) (nonNegative bool, err error) {
 	return nonNegative, nil
 }
 
-// cosines adds the CONV_2D with the weights and biases of h, divided by factor. The range
-// of its output includes the products with all unit vectors.
+// cosines adds the CONV_2D with the weights and biases of h, divided by factor. The range of
+// its output covers the products with all unit vectors.
 func (b *graphBuilder) cosines(h *Head, factor float64, nonNegative bool) {
 	classes, dim := int32(len(h.Labels)), int32(h.Dim)
 	var low, high float64

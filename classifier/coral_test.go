@@ -22,9 +22,9 @@ func TestCoralNeverClips(t *testing.T) {
 		conv := g.Operators[len(g.Operators)-4]
 		w := m.TensorBytes(0, conv.Inputs[1])
 		if lo, hi := slices.Min(w), slices.Max(w); lo == 0 && negative || hi == 255 {
-			t.Errorf("weights are stored as %d…%d", lo, hi)
+			t.Errorf("weights are stored as %d to %d, want a range without clipping", lo, hi)
 		}
-		// The largest and smallest logits belong to unit vectors along the rows.
+		// The logit of a class is largest and smallest for the unit vectors along its row.
 		q := g.Tensors[conv.Outputs[0]].Quantization
 		factor := 0.0
 		for c := range head.Labels {
@@ -38,7 +38,7 @@ func TestCoralNeverClips(t *testing.T) {
 			for _, sign := range []float64{1, -1} {
 				x := make([]float64, head.Dim)
 				for i, v := range head.Row(c) {
-					x[i] = max(sign*float64(v), 0) // embeddings of this backbone are not negative
+					x[i] = max(sign*float64(v), 0) // this backbone's embeddings have no negative values
 				}
 				if classifier.Normalize(x) == 0 {
 					continue
@@ -54,8 +54,8 @@ func TestCoralNeverClips(t *testing.T) {
 	}
 }
 
-// TestCoralEngineContinues checks libcoral's rules for a model to which an
-// ImprintingEngine can add classes (coral/learn/imprinting_engine.cc,
+// TestCoralEngineContinues checks that a model meets libcoral's requirements, so that an
+// ImprintingEngine can add classes to it (coral/learn/imprinting_engine.cc,
 // ValidateImprintingModel, LoadExistingClasses and ParseTrainingMetadata).
 func TestCoralEngineContinues(t *testing.T) {
 	model := backbonetest.Extractor()
@@ -76,23 +76,23 @@ func TestCoralEngineContinues(t *testing.T) {
 	}
 	want := []tflite.BuiltinOperator{tflite.OpL2Normalization, tflite.OpConv2D, tflite.OpMul, tflite.OpReshape, tflite.OpSoftmax}
 	if !slices.Equal(kinds[n-5:], want) || slices.Contains(kinds[:n-5], tflite.OpL2Normalization) {
-		t.Fatalf("operators %v do not end in the only %v", kinds, want)
+		t.Fatalf("got operators %v, want them to end in %v and to have no other L2_NORMALIZATION", kinds, want)
 	}
 	conv := g.Operators[n-4]
 	if got := g.Tensors[g.Operators[n-5].Outputs[0]].Shape; !slices.Equal(got, []int32{1, 1, 1, backbonetest.Dim}) {
-		t.Errorf("unit vector has shape %v", got)
+		t.Errorf("unit vector has shape %v, want [1 1 1 %d]", got, backbonetest.Dim)
 	}
 	if z := g.Tensors[conv.Inputs[2]].Quantization.ZeroPoint[0]; z != 0 {
-		t.Errorf("bias has zero point %d", z)
+		t.Errorf("bias has zero point %d, want 0", z)
 	}
 	out := g.Operators[n-1].Outputs[0]
 	if got := g.Tensors[out].Shape; !slices.Equal(got, []int32{1, 3}) || !slices.Equal(g.Outputs, []int32{out}) {
-		t.Errorf("output %v has shape %v", g.Outputs, got)
+		t.Errorf("outputs are %v with shape %v, want [%d] with shape [1 3]", g.Outputs, got, out)
 	}
 	// The engine multiplies the dequantized row by the norm in the description to restore
 	// the sum of the class's unit embeddings.
 	if got := classifier.ParseNorms(m.Description, 3); math.Abs(got[0]-norms[0]) > 1e-5 || got[1] != 0 || math.Abs(got[2]-norms[2]) > 1e-5 {
-		t.Errorf("description %q gives %v, want %v", m.Description, got, norms)
+		t.Errorf("norms in description %q are %v, want %v", m.Description, got, norms)
 	}
 	w, q := m.TensorBytes(0, conv.Inputs[1]), g.Tensors[conv.Inputs[1]].Quantization
 	for c, label := range map[int]string{0: "a", 2: "c"} {
@@ -107,7 +107,7 @@ func TestCoralEngineContinues(t *testing.T) {
 		for i, v := range sum {
 			got := float64(q.Scale[0]) * (float64(w[c*b.Dim()+i]) - float64(q.ZeroPoint[0])) * norms[c]
 			if math.Abs(got-v) > float64(q.Scale[0])*norms[c]*0.51 {
-				t.Errorf("class %s, value %d: the engine gets %v, the sum is %v", label, i, got, v)
+				t.Errorf("class %s, value %d: the engine would restore the sum %v, want %v", label, i, got, v)
 			}
 		}
 	}

@@ -2,21 +2,21 @@ package classifier
 
 import "math/rand/v2"
 
-// coralSGD is Coral's SoftmaxRegression with the settings of its example
-// (google-coral/pycoral, examples/backprop_last_layer.py): raw embeddings, initial
-// weights from a normal distribution times 0.05, and 500 steps of learning rate 0.01 on
-// batches of 100 examples, drawn with replacement, without regularization. Coral draws
-// different batches each time; coralSGD always draws the same. It then multiplies the
-// rows by the mean norm of the embeddings, so that they apply to unit embeddings. It is
-// only a baseline, so it leaves no example out.
+// coralSGD trains like Coral's SoftmaxRegression, on raw embeddings and with the settings of
+// Coral's example (google-coral/pycoral, examples/backprop_last_layer.py). The initial weights
+// come from a normal distribution with standard deviation 0.05. Training takes 500 steps with a
+// learning rate of 0.01 and no regularization, on batches of 100 examples drawn with
+// replacement. Coral draws different batches each time; coralSGD always draws the same ones. It
+// then multiplies the weights by the mean norm of the embeddings, so that they apply to unit
+// embeddings. Because coralSGD is only a baseline, it leaves no examples out.
 func (t *training) coralSGD() (layer, [][]float64, error) {
 	const steps, rate, batch, deviation = 500, 1e-2, 100, 5e-2
 	random := rand.New(rand.NewPCG(2019, 500))
 	l := layer{weights: newTable(len(t.labels), t.dim), bias: make([]float64, len(t.labels))}
 	for _, w := range l.weights {
 		for j := range w {
-			// A sum of twelve uniform numbers is close to normal, and the same on
-			// every processor.
+			// The sum of twelve uniform numbers is approximately normal, and has the same bits
+			// on every processor.
 			w[j] = -6
 			for range 12 {
 				w[j] += random.Float64()

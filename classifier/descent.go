@@ -1,19 +1,19 @@
 package classifier
 
-// maxDescended is the approximate maximum number of examples for gradient descent.
-const maxDescended = 2000
+// maxDescentExamples is the approximate maximum number of examples for gradient descent.
+const maxDescentExamples = 2000
 
-// A descent trains a head by gradient descent. The weights are the initial ones plus a
-// sum of examples, so a step needs only the inner products of examples. A bias is the
-// weight of a feature that is always 1.
+// A descent trains a head by gradient descent. The weights are always the initial weights plus
+// a weighted sum of examples, so a step needs only the inner products of examples. A bias is
+// the weight of a feature that is always 1.
 type descent struct {
 	start  [][]float64 // initial logits of each example
 	inner  lower       // inner products of examples, plus 1 for the bias
 	factor [][]float64 // factor of each example in each class's weights
 }
 
-// newDescent returns a descent that begins with the logits start. It multiplies the
-// features of example i by norm[i], or by 1 if norm is nil.
+// newDescent returns a descent whose initial logits are start. It multiplies the features of
+// example i by norm[i], or by 1 if norm is nil.
 func (t *training) newDescent(start [][]float64, norm []float64) *descent {
 	d := &descent{start: start, inner: gram(t.x), factor: newTable(len(t.x), len(t.labels))}
 	for i, row := range d.inner {
@@ -35,7 +35,8 @@ func (d *descent) logits(dst []float64, i int) {
 	}
 }
 
-// addTo adds the steps of d to the rows of l in place, and returns l.
+// addTo adds the sum of d's steps to the weights and biases of l in place, and returns l. norm
+// must be the one that was passed to newDescent.
 func (d *descent) addTo(l layer, t *training, norm []float64) layer {
 	for i, f := range d.factor {
 		for c, v := range f {

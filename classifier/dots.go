@@ -1,11 +1,12 @@
 package classifier
 
-// Training a head mostly computes inner products. The order in which gonum adds depends
-// on the processor, but heads must have the same bytes everywhere, so the order is fixed
-// here. While at least eight elements remain, element k is added to sum k mod 8 of eight
-// sums. The sums are then added in halves: 0 to 4, 1 to 5 and so on. The remaining
-// products are added in order. Products are converted to float64, which keeps the
-// compiler from fusing them into a sum. The assembly gives the same bits.
+// Training a head mostly means computing inner products. gonum adds the products of elements in
+// an order that depends on the processor, but heads must have the same bytes on every
+// processor, so dot fixes the order. As long as at least eight products remain, it adds each of
+// the next eight to its own partial sum. It then adds the partial sums in halves (sum 0 to sum
+// 4, 1 to 5 and so on), and adds the remaining products one by one. Each product is converted
+// to float64, which keeps the compiler from fusing the multiplication with the addition. The
+// assembly gives the same bits.
 
 // dot returns the inner product of a with the first len(a) values of b.
 func dot(a, b []float64) float64 {
@@ -29,11 +30,11 @@ func dot(a, b []float64) float64 {
 	return sum
 }
 
-// A tile is the inner products of four vectors with four others.
+// A tile holds the inner products of four vectors with four other vectors.
 type tile [4][4]float64
 
-// dotTile fills t with the inner products of a and b, at most four vectors each, over
-// their first n values.
+// dotTile fills t with the inner products of the vectors in a with those in b, over their first
+// n values. a and b have at most four vectors each.
 func dotTile(t *tile, a, b [][]float64, n int) {
 	whole := n &^ 7
 	if fastTile == nil || whole == 0 {
@@ -111,7 +112,7 @@ func eachTile(a, b [][]float64, n int, f func(i, j int, v float64)) {
 	}
 }
 
-// transposed returns the n columns of rows as rows.
+// transposed returns the transpose of rows, which have n values each.
 func transposed(rows [][]float64, n int) [][]float64 {
 	t := newTable(n, len(rows))
 	for i, row := range rows {

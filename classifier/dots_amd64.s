@@ -2,14 +2,14 @@
 
 #include "textflag.h"
 
-// Each accumulator holds the eight sums of one inner product. As in dot, no
+// Each accumulator holds the eight partial sums of one inner product. As in dot, no
 // multiplication is fused with an addition.
 
 #define MAC(a, b, tmp, sum) \
 	VMULPD a, b, tmp   \
 	VADDPD tmp, sum, sum
 
-// HALVE adds the sums of an accumulator in halves and writes the result to out.
+// HALVE adds up the partial sums of an accumulator in halves, and writes the total to out.
 #define HALVE(x, y, out) \
 	VEXTRACTF128 $1, y, X15 \
 	VADDPD       X15, x, x  \

@@ -2,5 +2,5 @@
 
 package classifier
 
-// fastTile is nil: there is no assembly for this processor.
+// fastTile is nil because there is no assembly for this processor.
 var fastTile func(t *tile, a, b *[4]*float64, n int)

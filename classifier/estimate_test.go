@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestWilson compares intervals with tables and with the closed form for p = 1.
+// TestWilson compares intervals with tabulated values and with the closed form for p = 1.
 func TestWilson(t *testing.T) {
 	for _, tt := range []struct {
 		p         float64
@@ -26,6 +26,6 @@ func TestWilson(t *testing.T) {
 	e := Estimate{Correct: 45, Total: 50, Bursts: 20}
 	low, high := e.Interval()
 	if wantLow, wantHigh := Wilson(0.9, 20); low != wantLow || high != wantHigh {
-		t.Errorf("interval of %+v is %v, %v, want %v, %v: bursts count", e, low, high, wantLow, wantHigh)
+		t.Errorf("interval of %+v is %v to %v, want %v to %v for 20 bursts", e, low, high, wantLow, wantHigh)
 	}
 }

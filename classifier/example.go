@@ -10,10 +10,11 @@ import (
 type Example struct {
 	Label string
 	Unit  []float64 // the embedding, scaled by [Normalize]
-	Norm  float64   // length of the embedding before scaling, in real units
+	Norm  float64   // length of the dequantized embedding before scaling
 	// Burst is a name shared by photos that were taken together, for example within the
 	// same second. Leave-one-out estimates leave out a whole burst, because its photos
-	// are not independent of each other. An empty Burst means that the photo is in none.
+	// are not independent of each other. An empty Burst means that the photo belongs to no
+	// burst.
 	Burst string
 }
 
@@ -29,13 +30,13 @@ func compareExamples(a, b Example) int {
 	return cmp.Or(cmp.Compare(a.Label, b.Label), slices.Compare(a.Unit, b.Unit))
 }
 
-// subsample returns the indexes of about limit of the sorted examples. It takes the same
-// number of each class, or all examples of a class that has fewer.
+// subsample returns the indexes of about limit examples; examples must be sorted. It takes the
+// same number from each class, or all examples of a class that has fewer.
 func subsample(examples []Example, limit int) []int {
 	if len(examples) == 0 {
 		return nil
 	}
-	type run struct{ first, n int } // of one class
+	type run struct{ first, n int } // adjacent examples of one class
 	var classes []run
 	for i := range examples {
 		if i == 0 || examples[i].Label != examples[i-1].Label {
@@ -66,8 +67,8 @@ func features(x []float64, sqrt bool) []float64 {
 	return x
 }
 
-// squareRoots returns √x scaled to length 1. Negative values count as 0; an embedding
-// after a ReLU has none.
+// squareRoots returns √x scaled to length 1. Negative values count as 0; the output of a ReLU
+// has none.
 func squareRoots(x []float64) []float64 {
 	y := make([]float64, len(x))
 	for i, v := range x {
@@ -77,7 +78,7 @@ func squareRoots(x []float64) []float64 {
 	return y
 }
 
-// pick returns the elements of v at the indexes.
+// pick returns the elements of v at the given indexes.
 func pick[T any](v []T, indexes []int) []T {
 	p := make([]T, len(indexes))
 	for k, i := range indexes {

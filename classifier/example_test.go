@@ -9,7 +9,8 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// photo returns an embedding for photo n of a kind of thing, in place of package backbone.
+// photo returns a synthetic embedding for photo n of an object of the given kind. A real
+// program gets embeddings from package backbone.
 func photo(kind string, n int) []float64 {
 	state := uint64(0)
 	next := func() float64 {
@@ -142,7 +143,7 @@ func ExampleReject() {
 	// a dog: unknown
 }
 
-// Give a proportion with its 95 % confidence interval.
+// Print a proportion with its 95 % confidence interval.
 func ExampleWilson() {
 	low, high := classifier.Wilson(18.0/20, 20)
 	fmt.Printf("90 %% (%.0f–%.0f %%)\n", 100*low, 100*high)

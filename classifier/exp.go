@@ -2,12 +2,12 @@ package classifier
 
 import "math"
 
-// The last bit of math.Exp and math.Log depends on the processor: for some there is
-// assembly, and on others the compiler may fuse products into sums. A head must not
-// depend on the processor, so exp and log have a fixed order of operations and fuse
-// nothing. The error of both is at most 2 units in the last place.
+// The last bit of math.Exp and math.Log depends on the processor: for some processors there is
+// assembly, and for others the compiler may fuse multiplications with additions. A head must
+// not depend on the processor, so exp and log use a fixed order of operations without fused
+// multiply-add. Their error is at most 2 units in the last place.
 
-// inverseFactorial holds 1/k! at k.
+// inverseFactorial holds 1/k! at index k.
 var inverseFactorial = func() (c [15]float64) {
 	f := 1.0
 	for k := range c {
@@ -29,8 +29,8 @@ func exp(x float64) float64 {
 	case x < -745.2:
 		return 0
 	}
-	// high + low = ln 2. The last bits of high are zeros, so that its product with a small
-	// integer is exact.
+	// high + low = ln 2. The last bits of high are zeros, so its product with a small integer
+	// is exact.
 	const high, low = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 	k := math.Floor(float64(x*math.Log2E) + 0.5)
 	r := x - float64(k*high)

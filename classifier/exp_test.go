@@ -22,6 +22,6 @@ func TestExpAndLog(t *testing.T) {
 		}
 	}
 	if !math.IsNaN(exp(math.NaN())) {
-		t.Error("exp(NaN) is a number")
+		t.Error("exp(NaN) is not NaN")
 	}
 }

@@ -6,25 +6,27 @@ import (
 	"slices"
 )
 
-// defaultOtherCosine is the assumed cosine of a class with photos of other classes
-// when there is only one class to measure it on. It is 0.36 to 0.53 for Coral's
-// imprinting photos and its MobileNet v1 1.0 224 extractor.
+// defaultOtherCosine is the assumed cosine between a class and photos of other classes. It is
+// used if there is only one class, because the cosine then cannot be measured. For Coral's
+// imprinting photos and its MobileNet v1 1.0 224 extractor, the measured cosine is 0.36 to
+// 0.53.
 const defaultOtherCosine = 0.45
 
-// Extend returns a head with the classes of base, followed by the classes of s as in
-// [Sums.Mean]. examples are the examples that were added to s. base must apply to raw
-// embeddings, like a result of [LastLayer]. Extend multiplies its weights by the mean
-// [Example.Norm], so that they apply to unit embeddings.
+// Extend returns a head with the classes of base, followed by those of s in the order of
+// [Sums.Mean]. examples must be those that were added to s. base must apply to raw embeddings,
+// like a head that [LastLayer] returns. In the new head, base's weights are multiplied by the
+// mean [Example.Norm], so that they apply to unit embeddings.
 //
-// Extend makes the logits of old and new classes comparable. It adds to each new class
-// the logits of the base classes that its examples resemble, weighted by base's scores
-// for the examples. It then adds an offset: at the cosine that photos of other classes
-// reach, the logit of a new class equals base's. So a photo with a clear winner among the
-// base classes keeps it unless it resembles the new class.
+// Extend makes the logits of old and new classes comparable. To the logit of each new class, it
+// adds the logits of the base classes that the examples resemble, weighted by base's scores for
+// these examples. It then adds an offset: at the mean cosine of photos of other classes, the
+// logit of a new class equals the log-sum-exp of base's logits, averaged over the examples. So
+// a photo with a clear winner among the base classes keeps that class unless it resembles a new
+// class.
 //
-// With Coral's 1001 classes and three classes from four photos, 135 of 141 photos of
-// other objects keep a base class, and 5 of 6 photos of the three classes are correct.
-// Without the logits of resembling base classes it is 35 and 6.
+// When four photos add three classes to Coral's 1001, 135 of 141 photos of other objects keep a
+// base class, and 5 of 6 photos of the new classes are classified correctly. Without the added
+// logits of base classes, these numbers are 35 and 6.
 func (s *Sums) Extend(base *Head, examples []Example) (*Head, error) {
 	added, err := s.Mean()
 	if err != nil {
@@ -68,8 +70,8 @@ func (s *Sums) Extend(base *Head, examples []Example) (*Head, error) {
 }
 
 // resemblance returns base's mean scores for the examples of each class, one score per
-// class of base. margin is the log-sum-exp of base's logits minus the mean of the logits
-// weighted by those scores, averaged over all examples.
+// class of base. margin is the log-sum-exp of base's logits minus their mean weighted by those
+// scores, averaged over all examples.
 func (s *Sums) resemblance(base *Head, examples []Example) (shares map[string][]float64, margin float64) {
 	shares = make(map[string][]float64)
 	logits, scores := make([]float64, len(base.Labels)), make([]float64, len(base.Labels))
@@ -98,12 +100,12 @@ func (s *Sums) resemblance(base *Head, examples []Example) (shares map[string][]
 	return shares, margin / float64(len(examples))
 }
 
-// roundToStep rounds v to a multiple of 1/1024, so that the last bits of v cannot
-// change the file.
+// roundToStep rounds v to a multiple of 1/1024, so that the last bits of v do not affect the
+// written model.
 func roundToStep(v float64) float64 { return math.Round(v*1024) / 1024 }
 
-// otherCosine returns the mean over the examples of the largest cosine with another
-// class.
+// otherCosine returns each example's largest cosine with another class, averaged over the
+// examples. With a single class, it returns defaultOtherCosine.
 func (s *Sums) otherCosine(examples []Example) float64 {
 	p := s.prototypes()
 	if len(p.labels) < 2 {

@@ -14,7 +14,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestExtend adds three classes to those of a classifier.
+// TestExtend adds three classes to a classifier and checks the labels and predictions.
 func TestExtend(t *testing.T) {
 	model := backbonetest.Classifier(9)
 	b := parse(t, model)
@@ -40,21 +40,21 @@ func TestExtend(t *testing.T) {
 		if got := head.Labels[classifier.ArgMax(logits)]; got != e.Label {
 			t.Errorf("a training photo of %s is classified as %s", e.Label, got)
 		}
-		// The model's own winner stays the best of the model's classes.
+		// The model's own prediction must remain the best of the model's classes.
 		raw := make([]float64, len(e.Unit))
 		for i, v := range e.Unit {
 			raw[i] = v * e.Norm
 		}
 		base.Logits(own, raw)
 		if a, b := classifier.ArgMax(own), classifier.ArgMax(logits[:len(labels)]); a != b && own[a]-own[b] > 0.1 {
-			t.Errorf("of the model's classes it predicts %d, the new head %d", a, b)
+			t.Errorf("best of the model's classes is %d, want %d", b, a)
 		}
 	}
 	if _, err := sums(t, examples).Extend(randomHead(2, 5, true), examples); !errors.Is(err, classifier.ErrShape) {
-		t.Errorf("base of other dimension: got %v, want %v", err, classifier.ErrShape)
+		t.Errorf("base of another dimension: got %v, want %v", err, classifier.ErrShape)
 	}
 	if _, err := classifier.LastLayer(b.Model(), 0, labels); err == nil {
-		t.Error("LastLayer read a 3×3 convolution")
+		t.Error("LastLayer of a 3×3 convolution returned no error")
 	}
 }
 
@@ -65,7 +65,7 @@ func TestExtendImageNet(t *testing.T) {
 		reference.Path(t, "models", "mobilenet_quant_v1_224_head_layers.tflite"))
 	b := parse(t, model)
 	if b.LastLayer < 0 || b.Dim() != 1024 {
-		t.Fatalf("last layer %d, %d values", b.LastLayer, b.Dim())
+		t.Fatalf("got last layer %d and %d dimensions, want a last layer and 1024 dimensions", b.LastLayer, b.Dim())
 	}
 	r := b.NewRunner(1)
 	defer r.Close()

@@ -10,52 +10,52 @@ type Fitted struct {
 	Head     *Head
 	Recipe   Recipe
 	Estimate Estimate
-	// LogLoss is the mean of −log(score of the true class) over the examples left out,
-	// or NaN if there are too few.
+	// LogLoss is the mean of −log(score of the true class) over the left-out examples, or NaN
+	// if there are too few.
 	LogLoss float64
-	// CalibrationError is the expected calibration error over the examples left out:
-	// the mean difference between score and accuracy in ten bins of scores.
-	// UncalibratedError is the same error without calibration. Both are NaN if LogLoss
-	// is NaN.
+	// CalibrationError is the expected calibration error over the left-out examples: the mean
+	// absolute difference between score and accuracy in ten bins of scores. UncalibratedError
+	// is the same error without calibration. Both are NaN if LogLoss is NaN.
 	CalibrationError, UncalibratedError float64
-	// Temperature is the factor from the head's logits to uncalibrated logits.
+	// Temperature is the factor that converts the head's logits to uncalibrated logits.
 	Temperature float64
-	// Rejection describes the row that [Reject] adds, or is nil. Fit does not set it.
+	// Rejection describes the row that [Reject] adds. Fit leaves it nil.
 	Rejection *Rejection
-	// Candidates are the recipes that Auto compared, in order, followed by [Mean] for
-	// comparison. It is nil if Auto compared nothing.
+	// Candidates lists the recipes that [Auto] compared, in the order of comparison, followed
+	// by [Mean] for reference. It is nil if [Auto] compared no recipes.
 	Candidates []Candidate
-	// Advice is the expected gain from more photos, or nil if it is unknown.
+	// Advice names the class that should gain most from more photos. It is nil if no class
+	// should gain.
 	Advice *Advice
 
-	scale float64 // from outputs to logits
+	scale float64 // factor from outputs to logits
 }
 
 // A Candidate is a recipe that Auto compared, and its leave-one-out log loss.
 type Candidate struct {
 	Recipe
-	// LogLoss is as in [Fitted], over about 500 examples at most.
+	// LogLoss is defined like [Fitted.LogLoss], but computed on at most about 500 examples.
 	LogLoss float64 `json:"loss"`
 }
 
 const (
-	// minLeftOut is the minimum number of examples left out for calibrating a head or
-	// choosing a recipe.
+	// minLeftOut is the minimum number of left-out examples for calibrating a head or choosing
+	// a recipe.
 	minLeftOut = 10
 	// maxCompared is the approximate maximum number of examples on which Auto compares
 	// recipes. The head is then trained on all examples.
 	maxCompared = 500
 )
 
-// Fit trains a head on examples, in any order, and calibrates it: it scales the logits to
-// minimize the log loss of the examples left out. If sqrt is set, [Auto] also considers
-// square-root features, which need embeddings without negative values.
+// Fit trains a head on examples and calibrates it: it scales the logits to minimize the log
+// loss of left-out examples. The order of examples does not matter. If sqrt is set, [Auto] also
+// considers square-root features, which need embeddings without negative values.
 //
-// [Auto] takes the recipe with the smallest leave-one-out log loss. If fewer than ten
-// examples or two per class can be left out, it takes [Ridge], and for a single class
-// [Mean]. It compares the log loss instead of the accuracy, which differs by chance
-// between equally good recipes. It does not take the simplest recipe within one standard
-// error of the best: that recipe is often [Mean], which is less accurate
+// [Auto] chooses the recipe with the smallest leave-one-out log loss. If fewer than ten
+// examples can be left out, or fewer than two per class on average, it chooses [Ridge]. For a
+// single class it chooses [Mean]. It compares the log loss instead of the accuracy, because the
+// accuracy of equally good recipes differs by chance. It does not choose the simplest recipe
+// within one standard error of the best: that recipe is often [Mean], which is less accurate
 // (docs/accuracy.md).
 //
 // An error about the examples wraps [ErrExamples] or [ErrShape].
@@ -68,10 +68,10 @@ func Fit(examples []Example, method Method, sqrt bool) (*Fitted, error) {
 	return f, err
 }
 
-// LeaveOneOut is like [Fit] and also returns leave-one-out logits. For each example, in
-// the order of examples, these are the logits of a head trained without the example's
-// burst. [Softmax] trains once for each fifth of the bursts; the other methods have
-// closed forms and train only once.
+// LeaveOneOut is like [Fit] and also returns leave-one-out logits. They are in the order of
+// examples. Those of each example come from a head trained without the example's burst.
+// [Softmax] trains once for each fifth of the bursts; the other methods have closed forms and
+// train only once.
 //
 // The logits are nil for an example whose class has no other burst, and for all examples
 // with [CoralSGD]. If there are more than 2000 examples, they are also nil for the
@@ -181,7 +181,7 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 	return best, nil
 }
 
-// fit trains a head by recipe r and returns its outputs for each example left out.
+// fit trains a head by recipe r. It also returns the outputs for each left-out example.
 func (t *training) fit(r Recipe) (*Fitted, [][]float64, error) {
 	l, leftOut, err := t.layer(r)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLeaveOneOutLogits compares the logits with those of heads trained without the
-// example.
+// TestLeaveOneOutLogits compares the logits of each example with those of a head trained
+// without it.
 func TestLeaveOneOutLogits(t *testing.T) {
 	examples := clusters(3, 12, 8, 8, 5)
 	examples = append(examples, Example{Label: "alone", Unit: examples[0].Unit})
@@ -25,7 +25,7 @@ func TestLeaveOneOutLogits(t *testing.T) {
 		for i, e := range examples {
 			if e.Label == "alone" {
 				if leftOut[i] != nil {
-					t.Errorf("%s: got %v for the only example of a class", method, leftOut[i])
+					t.Errorf("%s: only example of a class: got %v, want nil", method, leftOut[i])
 				}
 				continue
 			}
@@ -40,7 +40,7 @@ func TestLeaveOneOutLogits(t *testing.T) {
 			}
 			want := make([]float64, len(f.Head.Labels))
 			without.Head.Logits(want, e.Unit)
-			// The two have different scales and may differ by a constant.
+			// The two heads have different scales, and their logits may differ by a constant.
 			for c := range want {
 				got := (leftOut[i][c] - leftOut[i][0]) / f.scale
 				if w := (want[c] - want[0]) / without.scale; math.Abs(got-w) > 1e-5 {
@@ -49,7 +49,7 @@ func TestLeaveOneOutLogits(t *testing.T) {
 			}
 		}
 		if correct != f.Estimate.Correct {
-			t.Errorf("%s: %d correct, but the estimate has %d", method, correct, f.Estimate.Correct)
+			t.Errorf("%s: %d logits predict the correct class, but the estimate counts %d", method, correct, f.Estimate.Correct)
 		}
 	}
 }
@@ -68,7 +68,7 @@ func TestCandidates(t *testing.T) {
 		if !candidate.Sqrt {
 			own, err := Fit(examples, candidate.Method, false)
 			if err != nil || math.Abs(own.LogLoss-candidate.LogLoss) > 1e-12 || own.Recipe != candidate.Recipe || own.Candidates != nil {
-				t.Errorf("%v: log loss %v, but Fit gives %v with %v, error %v", candidate.Recipe, candidate.LogLoss, own.Recipe, own.LogLoss, err)
+				t.Errorf("%v: got log loss %v, but Fit returned %v with log loss %v, error %v", candidate.Recipe, candidate.LogLoss, own.Recipe, own.LogLoss, err)
 			}
 		}
 		if chosen := candidate.Recipe == f.Recipe; chosen && candidate.LogLoss != f.LogLoss || !chosen && i < 6 && candidate.LogLoss < f.LogLoss*(1-1e-9) {

@@ -27,7 +27,8 @@ func (b *graphBuilder) float(h *Head) error {
 	if h.Sqrt {
 		b.op(tflite.OpSqrt, 1, tflite.Options{}, tflite.Tensor{Name: "imprint/root", Shape: b.tensor().Shape, Type: tflite.TypeFloat32})
 	}
-	// L2_NORMALIZATION normalizes along the last dimension, which must have all values.
+	// L2_NORMALIZATION normalizes along the last dimension, which must therefore hold all
+	// values.
 	if from.Shape[len(from.Shape)-1] != dim {
 		b.reshape("imprint/flat", 1, dim)
 	}
@@ -42,7 +43,7 @@ func (b *graphBuilder) float(h *Head) error {
 	return nil
 }
 
-// float32Bytes returns v in the byte order of the file.
+// float32Bytes encodes v in little-endian order, as model files store it.
 func float32Bytes(v []float32) []byte {
 	b := make([]byte, 0, 4*len(v))
 	for _, f := range v {
@@ -51,7 +52,7 @@ func float32Bytes(v []float32) []byte {
 	return b
 }
 
-// int32Bytes returns v in the byte order of the file.
+// int32Bytes encodes v in little-endian order, as model files store it.
 func int32Bytes(v ...int32) []byte {
 	b := make([]byte, 0, 4*len(v))
 	for _, i := range v {

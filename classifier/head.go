@@ -6,9 +6,9 @@
 // several linear classifiers by leave-one-out cross-validation, call [Fit].
 // [Reject] adds a row for unknown objects to a fitted head.
 //
-// The package opens no files and uses no devices. Concurrent reads of a value are safe;
-// a change needs exclusive access. All arithmetic has a fixed order and no fused
-// multiply-add, so the same examples give the same bytes on every processor.
+// The package opens no files and uses no devices. Values are safe for concurrent use by
+// multiple goroutines as long as none of them modifies the value. All arithmetic has a fixed
+// order and no fused multiply-add, so the same examples give the same bytes on every processor.
 package classifier
 
 import (
@@ -17,12 +17,11 @@ import (
 	"math"
 )
 
-// ErrShape is wrapped by errors about vectors, heads or models whose shapes or types do
-// not match.
+// ErrShape means that the shapes or types of vectors, heads or models do not match.
 var ErrShape = errors.New("shape mismatch")
 
-// ErrExamples is wrapped by errors about examples on which no head can be trained, such
-// as an empty slice or a class whose embeddings are all zero.
+// ErrExamples means that no head can be trained on the examples, for instance because there are
+// none or because all embeddings of a class are zero.
 var ErrExamples = errors.New("unusable examples")
 
 // A Head is a linear layer on an L2-normalized embedding x:
@@ -34,7 +33,7 @@ type Head struct {
 	Dim    int      // number of values in an embedding
 	// Sqrt reports whether the input of the layer is √x, normalized again, instead of x.
 	Sqrt    bool
-	Weights []float32 // Dim values per class, one class after the other
+	Weights []float32 // Dim values per class, one class after another
 	Bias    []float32 // one value per class
 }
 
@@ -66,7 +65,7 @@ func (h *Head) Check() error {
 }
 
 // Logits writes the logit of each class for the unit embedding x to dst.
-// It panics if dst is shorter than h.Labels or x shorter than h.Dim.
+// It panics if dst is shorter than h.Labels or if x has fewer than h.Dim values.
 func (h *Head) Logits(dst, x []float64) {
 	x = x[:h.Dim]
 	if h.Sqrt {

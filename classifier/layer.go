@@ -2,7 +2,7 @@ package classifier
 
 import "fmt"
 
-// A layer is a linear layer on features, before calibration.
+// A layer is the linear part of a head before calibration. Its inputs are features.
 type layer struct {
 	weights [][]float64 // one row per class
 	bias    []float64
@@ -26,8 +26,8 @@ func (l *layer) outputs(x []float64) []float64 {
 	return outputs
 }
 
-// layer trains the layer of recipe r. For each example that is left out, leftOut has the
-// outputs of the layer trained without its burst; for the others it has nil.
+// layer trains the layer of recipe r. For each left-out example, leftOut holds the outputs of
+// the layer trained without the example's burst. For other examples it holds nil.
 func (t *training) layer(r Recipe) (l layer, leftOut [][]float64, err error) {
 	switch r.Method {
 	case Mean:
@@ -79,7 +79,7 @@ func (t *training) calibrated(m Method) (*calibratedLayer, error) {
 	return t.layers[m], nil
 }
 
-// sum returns the sum of calibrated layers.
+// sum returns the sum of the calibrated layers of the given methods.
 func (t *training) sum(methods ...Method) (l layer, leftOut [][]float64, err error) {
 	l = layer{newTable(len(t.labels), t.dim), make([]float64, len(t.labels))}
 	leftOut = make([][]float64, len(t.x))

@@ -40,7 +40,8 @@ func train(t *testing.T, examples []Example, sqrt bool) *training {
 	return tr
 }
 
-// textbook computes a layer by its formula, with gonum and one equation per dimension.
+// textbook computes a layer directly from its formula, with gonum and one equation per
+// dimension.
 func textbook(t *testing.T, examples []Example, r Recipe) layer {
 	t.Helper()
 	tr := train(t, examples, r.Sqrt)
@@ -132,16 +133,16 @@ func TestLayersEqualTextbook(t *testing.T) {
 	}
 }
 
-// TestLeftOutEqualsRefit compares the outputs for examples left out with those of a layer
-// trained without their burst. LDA keeps the ridge term and n−C of all examples, so its
-// refit uses them, too.
+// TestLeftOutEqualsRefit compares the outputs for left-out examples with those of a layer
+// trained without their burst. LDA keeps the ridge term and n−C of all examples, so refitLDA
+// uses the same values.
 func TestLeftOutEqualsRefit(t *testing.T) {
 	for _, sh := range shapes {
 		for _, r := range []Recipe{{Mean, 0, false}, {Ridge, 0.3, false}, {LDA, 3, false}} {
 			examples := sortedExamples(clusters(4, sh.dim, sh.counts...))
 			for i := range examples {
 				if i%5 < 2 {
-					examples[i].Burst = "first" // of its class
+					examples[i].Burst = "first" // the first burst of its class
 				}
 			}
 			tr := train(t, examples, false)
@@ -153,7 +154,7 @@ func TestLeftOutEqualsRefit(t *testing.T) {
 			for _, burst := range tr.bursts {
 				if tr.isWholeClass(burst) {
 					if leftOut[burst[0]] != nil {
-						t.Errorf("%s, %v: outputs for the only burst of a class", sh.name, r)
+						t.Errorf("%s, %v: only burst of a class: got outputs, want nil", sh.name, r)
 					}
 					continue
 				}
@@ -187,7 +188,7 @@ func TestLeftOutEqualsRefit(t *testing.T) {
 	}
 }
 
-// refitLDA solves with the scatter of without, and with n−C and the ridge term of whole.
+// refitLDA trains LDA on without, but with n−C and the ridge term of whole.
 func refitLDA(t *testing.T, without, whole *training, lambda float64) layer {
 	t.Helper()
 	s := float64(len(whole.x) - len(whole.labels))
@@ -216,7 +217,7 @@ func refitLDA(t *testing.T, without, whole *training, lambda float64) layer {
 	return l
 }
 
-// TestFitHasNoOrder checks that examples in any order give the same head.
+// TestFitHasNoOrder checks that the order of examples does not affect the head.
 func TestFitHasNoOrder(t *testing.T) {
 	examples := clusters(5, 33, 6, 4, 9)
 	for _, m := range Methods() {
@@ -231,7 +232,7 @@ func TestFitHasNoOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.Recipe != want.Recipe || !slices.Equal(got.Head.Weights, want.Head.Weights) || !slices.Equal(got.Head.Bias, want.Head.Bias) {
-			t.Errorf("%s: another order gave another head (%v, %v)", m, got.Recipe, want.Recipe)
+			t.Errorf("%s: a different order gives a different head (recipes %v and %v)", m, got.Recipe, want.Recipe)
 		}
 	}
 }
@@ -248,7 +249,7 @@ func BenchmarkFit(b *testing.B) {
 		examples := clusters(6, 1024, counts...)
 		for _, m := range []Method{Auto, Mean, RidgeLDA, Softmax} {
 			if m == Softmax && size.n > 20 {
-				continue // it trains on 2000 examples only
+				continue // it trains on only 2000 examples
 			}
 			b.Run(size.name+"/"+string(m), func(b *testing.B) {
 				for b.Loop() {

@@ -6,18 +6,18 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// A Layout is a way to store a head in a model after the frozen backbone.
+// A Layout is the form in which a model stores a head.
 type Layout string
 
 const (
-	// Float is DEQUANTIZE, L2_NORMALIZATION, FULLY_CONNECTED and SOFTMAX in float32.
-	// It stores any head exactly. A SQRT follows DEQUANTIZE if [Head.Sqrt] is set.
+	// Float stores a head as DEQUANTIZE, L2_NORMALIZATION, FULLY_CONNECTED and SOFTMAX in
+	// float32. It stores any head exactly. If [Head.Sqrt] is set, a SQRT follows DEQUANTIZE.
 	Float Layout = "float"
-	// Coral is L2_NORMALIZATION, CONV_2D, MUL, RESHAPE and SOFTMAX in uint8. Coral's
-	// ImprintingEngine can open models of this layout and add classes.
+	// Coral stores a head as L2_NORMALIZATION, CONV_2D, MUL, RESHAPE and SOFTMAX in uint8.
+	// Coral's ImprintingEngine can open such models and add classes.
 	Coral Layout = "coral"
-	// TPU has no operators: the head replaces the last layer inside a model compiled
-	// for the Edge TPU. Package tpu/compiled writes it.
+	// TPU adds no operators: the head replaces the last layer inside a model compiled for the
+	// Edge TPU. Package tpu/compiled writes this layout.
 	TPU Layout = "tpu"
 )
 
@@ -30,14 +30,14 @@ func ParseLayout(name string) (Layout, error) {
 	return "", fmt.Errorf("layout %q is not one of %s, %s, %s", name, Float, Coral, TPU)
 }
 
-// Append removes everything after tensor embedding from the main graph of m and
-// writes h there, in the layout [Float] or [Coral]. The only output is then the scores,
-// of shape [1, classes]. Operators and constants before the embedding do not change.
+// Append removes everything after the tensor embedding from the main graph of m and appends h,
+// in the layout [Float] or [Coral]. The scores, of shape [1, classes], become the only output.
+// Operators and constants before the embedding do not change.
 //
 // The embedding must have h.Dim values of type uint8, int8 or, for Float, float32.
-// Only Coral uses norms: the [Sums.Norm] of each class, or 0 for a class that Coral's
-// ImprintingEngine must not change. A nil norms stands for zeros. If h does not match m,
-// the error wraps [ErrShape].
+// Only Coral uses norms, which holds the [Sums.Norm] of each class, or 0 for a class that
+// Coral's ImprintingEngine must not change. If norms is nil, all norms are 0. If h does not
+// match m, the error wraps [ErrShape].
 func (h *Head) Append(m *tflite.Model, embedding int32, layout Layout, norms []float64) error {
 	if err := h.Check(); err != nil {
 		return err

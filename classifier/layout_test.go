@@ -15,8 +15,8 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// embedKinds returns examples of generated photos. It generates the given number of
-// photos of each kind. The labels are "a", "b" and so on.
+// embedKinds generates the given number of photos of each kind and returns them as examples
+// with the labels "a", "b" and so on.
 func embedKinds(t testing.TB, b *backbone.Backbone, kinds, photos int) []classifier.Example {
 	t.Helper()
 	r := b.NewRunner(1)
@@ -34,7 +34,7 @@ func embedKinds(t testing.TB, b *backbone.Backbone, kinds, photos int) []classif
 	return examples
 }
 
-// embed returns a photo as an example of label.
+// embed returns an example of label with the embedding of p.
 func embed(t testing.TB, b *backbone.Backbone, r *backbone.Runner, p *dataset.Photo, resize dataset.Resize, label string) classifier.Example {
 	t.Helper()
 	if err := resize.Resize(r.RGB(), p.Image, b.Width, b.Height); err != nil {
@@ -161,8 +161,9 @@ func TestWrittenModelMatchesHead(t *testing.T) {
 		for i, e := range all {
 			photo := backbonetest.Photo(uint64(i/12), uint64(i%12))
 			checkFloatScores(t, name+", float layout", i, run(t, float, photo), head, e)
-			checkFloatScores(t, name+", float layout of square roots", i, run(t, sqrt, photo), fitted.Head, e)
-			// Rounding the unit vector to 1/128 moves a cosine by up to about 0.01.
+			checkFloatScores(t, name+", float layout with square roots", i, run(t, sqrt, photo), fitted.Head, e)
+			// Rounding the unit vector to multiples of 1/128 changes a cosine by up to about
+			// 0.01.
 			head.Logits(logits, e.Unit)
 			winner := classifier.ArgMax(logits)
 			ranked := slices.Sorted(slices.Values(logits))
@@ -183,7 +184,7 @@ func TestWrittenModelMatchesHead(t *testing.T) {
 	}
 }
 
-// checkFloatScores compares float32 scores with those of head for e.
+// checkFloatScores compares the float32 scores in got with head's scores for e.
 func checkFloatScores(t *testing.T, name string, photo int, got []byte, head *classifier.Head, e classifier.Example) {
 	t.Helper()
 	want := make([]float64, len(head.Labels))
@@ -191,12 +192,12 @@ func checkFloatScores(t *testing.T, name string, photo int, got []byte, head *cl
 	classifier.ApplySoftmax(want)
 	for c, w := range want {
 		if g := float64(math.Float32frombits(binary.LittleEndian.Uint32(got[4*c:]))); math.Abs(g-w) > 1e-5 {
-			t.Errorf("%s, photo %d, class %d: got score %v, head gives %v", name, photo, c, g, w)
+			t.Errorf("%s, photo %d, class %d: got score %v, want %v", name, photo, c, g, w)
 		}
 	}
 }
 
-// checkFrozen reports constants of the frozen part that a written model has changed.
+// checkFrozen checks that the constants in the frozen part of a written model have not changed.
 func checkFrozen(t *testing.T, name string, model []byte, written *tflite.Model) {
 	t.Helper()
 	in, err := tflite.Parse(model)

@@ -1,24 +1,24 @@
 package classifier
 
-// An ldaFit has the intermediate results of a linear discriminant analysis. In its
-// fields, A is s·S. solveDual solves one equation per example, solvePrimal one per
-// dimension. Their results are equal except for rounding.
+// An ldaFit holds the intermediate results of a linear discriminant analysis. In its fields, A
+// is s·S, with S as defined by lda. solveDual solves one equation per example and solvePrimal
+// one per dimension. Their results are equal except for rounding.
 type ldaFit struct {
 	*training
 	s       float64 // degrees of freedom n − C
 	ridge   float64 // added to the diagonal of A
 	weights [][]float64
-	spread  []lower     // Rᵀ·A⁻¹·R of the residuals R within each burst left out
-	across  [][]float64 // Rᵀ·A⁻¹·M of each example with each class mean
-	between [][]float64 // M·S⁻¹·M of each class mean with each class mean
+	spread  []lower     // Rᵀ·A⁻¹·R for the residuals R of each left-out burst
+	across  [][]float64 // Rᵀ·A⁻¹·M for each example and class mean
+	between [][]float64 // M·S⁻¹·M for each pair of class means
 }
 
-// lda is linear discriminant analysis with a shared covariance. Let R be the examples
-// minus their class means and M the class means. Then
+// lda trains a layer by linear discriminant analysis with a shared covariance. Let R be the
+// examples minus their class means and M the class means. Then
 //
 //	S = RᵀR/(n−C) + λ·tr(S)/d·I    W = S⁻¹M    b = −½ M·W
 //
-// The outputs for examples left out use the same term λ·tr(S)/d·I.
+// The outputs for left-out examples keep the term λ·tr(S)/d·I of all examples.
 func (t *training) lda(lambda float64) (l layer, leftOut [][]float64, err error) {
 	n, classes := len(t.x), len(t.labels)
 	f := &ldaFit{
@@ -32,7 +32,7 @@ func (t *training) lda(lambda float64) (l layer, leftOut [][]float64, err error)
 	trace := t.withinTrace()
 	f.ridge = lambda * trace / float64(t.dim)
 	if !(trace > 1e-9) {
-		f.ridge = 1 // the photos of each class are identical: S is the identity
+		f.ridge = 1 // the photos of each class are identical: let A be the identity
 	}
 	if err := solve(); err != nil {
 		return l, nil, err
@@ -63,7 +63,7 @@ func (t *training) withinTrace() (trace float64) {
 	return trace
 }
 
-// solveDual solves with the Gram matrix R·Rᵀ of the examples.
+// solveDual computes the weights from the Gram matrix R·Rᵀ of the examples.
 func (f *ldaFit) solveDual() error {
 	f.prepareDual()
 	n, classes := len(f.x), len(f.labels)
@@ -108,7 +108,7 @@ func (f *ldaFit) solveDual() error {
 	return nil
 }
 
-// solvePrimal solves with the scatter matrix RᵀR of the dimensions.
+// solvePrimal computes the weights from the scatter matrix RᵀR of the dimensions.
 func (f *ldaFit) solvePrimal() error {
 	b := f.withinScatter().clone()
 	for i := range b {
@@ -144,7 +144,8 @@ func (f *ldaFit) solvePrimal() error {
 	return nil
 }
 
-// leaveOut returns the outputs for each example without its burst.
+// leaveOut returns the outputs that each left-out example gets from a layer trained without its
+// burst.
 func (f *ldaFit) leaveOut() [][]float64 {
 	leftOut := make([][]float64, len(f.x))
 	for at, burst := range f.bursts {
@@ -155,15 +156,15 @@ func (f *ldaFit) leaveOut() [][]float64 {
 	return leftOut
 }
 
-// leaveOutBurst sets leftOut for the examples of a burst by the formula of Sherman,
-// Morrison and Woodbury. Let class c have k examples with mean m, b of them in the
-// burst, whose residuals are the columns of R. Without the burst
+// leaveOutBurst sets leftOut for the examples of a burst, by the Sherman–Morrison–Woodbury
+// formula. Let class c have k examples with mean m. Of these, b are in the burst, and their
+// residuals are the columns of R. Without the burst
 //
 //	A becomes A − R·Q·Rᵀ with Q⁻¹ = I − 11ᵀ/k
 //	m becomes m − R·1/(k−b)
 //
-// So with P = Rᵀ·A⁻¹·R and K = Q⁻¹ − P, all products with A⁻¹ gain the product of K⁻¹
-// with both sides' Rᵀ·A⁻¹.
+// So with P = Rᵀ·A⁻¹·R and K = Q⁻¹ − P, a product xᵀ·A⁻¹·y increases by
+// (Rᵀ·A⁻¹·x)ᵀ·K⁻¹·(Rᵀ·A⁻¹·y).
 func (f *ldaFit) leaveOutBurst(burst []int, p lower, leftOut [][]float64) {
 	c := f.class[burst[0]]
 	k, rest := float64(f.count[c]), float64(f.count[c]-len(burst))
@@ -182,9 +183,9 @@ func (f *ldaFit) leaveOutBurst(burst []int, p lower, leftOut [][]float64) {
 		root[i][i] = max(root[i][i]+1, 1e-9)
 	}
 	if err := root.cholesky(); err != nil {
-		return // possible by rounding only
+		return // only rounding errors can cause this
 	}
-	// The columns of Rᵀ·A⁻¹·M without the burst, multiplied by half of K⁻¹.
+	// half holds the columns of Rᵀ·A⁻¹·M without the burst, multiplied by the inverse of root.
 	half := newTable(len(f.labels), n)
 	length := make([]float64, len(f.labels)) // M·A′⁻¹·M
 	var own float64                          // 1ᵀRᵀ·A⁻¹·m

@@ -6,16 +6,15 @@ import (
 	"slices"
 )
 
-// MeanScale is the factor from cosines to logits in the head of [Sums.Mean]. On two
-// sets (clothing and Oxford 17 flowers, 10 and 20 photos per class, embeddings of
-// Coral's MobileNet v1 1.0 224) the log loss of held-out photos is lowest at factors from
-// 40 to 60. At 40, with three classes, a lead of 0.13 in cosine gives a score above 0.99.
+// MeanScale is the factor from cosines to logits in the head of [Sums.Mean]. On two sets of
+// photos (clothing and Oxford 17 flowers, 10 and 20 photos per class, embeddings of Coral's
+// MobileNet v1 1.0 224), the log loss of held-out photos is lowest at factors from 40 to 60.
+// With a factor of 40 and three classes, a lead of 0.13 in cosine gives a score of about 0.99.
 const MeanScale = 40
 
-// Mean returns the imprinted head: the weights of a class are its normalized sum of
-// unit embeddings times [MeanScale], and all biases are 0. Classes are sorted by
-// label. An error wraps [ErrExamples]. (Qi, Brown, Lowe: Low-Shot Learning with
-// Imprinted Weights, CVPR 2018.)
+// Mean returns the imprinted head: the weights of a class are the normalized sum of its unit
+// embeddings times [MeanScale], and all biases are 0. Classes are sorted by label. An error
+// wraps [ErrExamples]. (Qi, Brown, Lowe: Low-Shot Learning with Imprinted Weights, CVPR 2018.)
 func (s *Sums) Mean() (*Head, error) {
 	if len(s.classes) == 0 {
 		return nil, fmt.Errorf("%w: there are none", ErrExamples)
@@ -38,9 +37,9 @@ func (s *Sums) Mean() (*Head, error) {
 	return h, nil
 }
 
-// LeaveOneOut classifies each example with the imprinted head of all others and counts
-// the correct answers. It leaves out the other examples of the burst, too. All examples
-// must have been added to s, and the examples of a class must be adjacent.
+// LeaveOneOut classifies each example with a head imprinted without the example's burst, and
+// counts the correct predictions. All examples must have been added to s, and the examples of a
+// class must be adjacent.
 func (s *Sums) LeaveOneOut(examples []Example) Estimate {
 	var e Estimate
 	p := s.prototypes()
@@ -56,12 +55,13 @@ func (s *Sums) LeaveOneOut(examples []Example) Estimate {
 	return e
 }
 
-// prototypes has the classes of a Sums in order, and the cosines of the last comparison.
+// prototypes holds the classes of a Sums, sorted by label, and the cosines from the last call
+// of compare.
 type prototypes struct {
 	labels []string
 	sums   [][]float64
 	norms  []float64
-	cos    []float64 // cosine of the example compared last with each class
+	cos    []float64 // cosine of each class with the example passed to compare
 }
 
 func (s *Sums) prototypes() *prototypes {
@@ -74,8 +74,8 @@ func (s *Sums) prototypes() *prototypes {
 	return p
 }
 
-// correctWithout subtracts examples, all of one class, from that class, and returns the
-// number of them that are then classified correctly.
+// correctWithout subtracts examples, which must all be of one class, from that class. It
+// returns the number of examples that are then classified correctly.
 func (p *prototypes) correctWithout(examples []Example) (correct int) {
 	own, _ := slices.BinarySearch(p.labels, examples[0].Label)
 	rest := slices.Clone(p.sums[own])
@@ -91,8 +91,7 @@ func (p *prototypes) correctWithout(examples []Example) (correct int) {
 	return correct
 }
 
-// compare sets p.cos to the cosines of e with each class. For class own it uses the sum
-// rest.
+// compare sets p.cos to the cosines of e with each class. It uses rest as the sum of class own.
 func (p *prototypes) compare(e Example, own int, rest []float64) {
 	for c := range p.labels {
 		sum, norm := p.sums[c], p.norms[c]

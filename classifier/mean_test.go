@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestMean compares the rows with the formula of the paper, computed differently.
+// TestMean compares the weights with the paper's formula, computed in a different way.
 func TestMean(t *testing.T) {
 	examples := randomExamples(2, 30, 20, 4)
 	h, err := sumsOf(t, examples).Mean()
@@ -37,7 +37,7 @@ func TestMean(t *testing.T) {
 		}
 	}
 	if slices.Max(h.Bias) != 0 || slices.Min(h.Bias) != 0 {
-		t.Errorf("biases %v, want 0", h.Bias)
+		t.Errorf("biases are %v, want all 0", h.Bias)
 	}
 }
 
@@ -50,7 +50,8 @@ func TestMeanRefuses(t *testing.T) {
 	}
 }
 
-// TestLeaveOneOut compares the closed form with heads trained without each example.
+// TestLeaveOneOut compares the estimate with the predictions of heads imprinted without each
+// example.
 func TestLeaveOneOut(t *testing.T) {
 	examples := randomExamples(3, 41, 12, 4)
 	examples = append(examples, Example{Label: "alone", Unit: examples[0].Unit})
@@ -77,7 +78,7 @@ func TestLeaveOneOut(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got.Correct == 0 || got.Correct == got.Total {
-		t.Errorf("got %+v, want some correct answers and some errors", got)
+		t.Errorf("got %+v, want some correct and some wrong predictions", got)
 	}
 	if a := (Estimate{}).Accuracy(); a != 0 {
 		t.Errorf("accuracy of an empty estimate is %v, want 0", a)
@@ -89,7 +90,7 @@ func TestApplySoftmax(t *testing.T) {
 	ApplySoftmax(v)
 	sum := v[0] + v[1] + v[2]
 	if ArgMax(v) != 1 || math.Abs(sum-1) > 1e-12 || math.Abs(v[1]/v[0]-math.E) > 1e-9 {
-		t.Errorf("scores %v, sum %v", v, sum)
+		t.Errorf("got scores %v with sum %v, want sum 1 and the largest score at index 1", v, sum)
 	}
 }
 

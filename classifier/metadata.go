@@ -13,12 +13,12 @@ const metadataName = "IMPRINT"
 // Metadata is imprint's own entry in the metadata of a model that it wrote. It is stored
 // as JSON under the name IMPRINT.
 type Metadata struct {
-	Version int `json:"version"` // 1
-	// Resize is the resize mode that photos need for this model.
+	Version int `json:"version"` // always 1
+	// Resize is the resize mode for this model's input photos.
 	Resize string `json:"fit"`
 	Layout Layout `json:"layout"`
-	// Normalized is set if pixels are normalized as the model's metadata says. Models of
-	// older versions of imprint lack it: they take pixels as −1…1.
+	// Normalized reports whether pixels must be normalized as the model's metadata says. It is
+	// false in models written by older versions of imprint, which expect pixels from −1 to 1.
 	Normalized bool `json:"normalized,omitempty"`
 }
 
@@ -32,7 +32,7 @@ func ReadMetadata(m *tflite.Model) Metadata {
 	return meta
 }
 
-// Store puts d into the metadata of m.
+// Store writes d to the metadata of m.
 func (d Metadata) Store(m *tflite.Model) error {
 	b, err := json.Marshal(d)
 	if err != nil {

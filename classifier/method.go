@@ -22,8 +22,8 @@ const (
 	RidgeLDA Method = "ridge+lda"
 	// MeanRidgeLDA is the sum of the calibrated logits of Mean, Ridge and LDA.
 	MeanRidgeLDA Method = "mean+ridge+lda"
-	// Softmax is logistic regression by full-batch gradient descent. It starts from
-	// ridge regression and stops early, by cross-validation.
+	// Softmax is logistic regression by full-batch gradient descent. It starts from ridge
+	// regression and stops early, after a number of steps chosen by cross-validation.
 	Softmax Method = "softmax"
 	// CoralSGD is Coral's SoftmaxRegression with the settings of its example. It is a
 	// baseline.
@@ -45,7 +45,7 @@ func ParseMethod(name string) (Method, error) {
 	return "", fmt.Errorf("head %q is not one of %s", name, strings.Trim(fmt.Sprint(Methods()), "[]"))
 }
 
-// A Recipe is a method with its hyperparameters. The zero Recipe stands for no head.
+// A Recipe is a method with its hyperparameters. The zero Recipe means that there is no head.
 type Recipe struct {
 	Method Method `json:"method"`
 	// Lambda is the λ of [Ridge], of [LDA], or of the ridge regression from which
@@ -68,15 +68,15 @@ func (r Recipe) String() string {
 	return s
 }
 
-// These λ were the best of 0.03, 0.1, 0.3 and 1 for ridge regression, and of 0.3, 1, 3
-// and 10 for LDA, on nine sets (2 to 105 classes, 1 to 20 photos per class, Coral's
+// These values of λ were the best of 0.03, 0.1, 0.3 and 1 for ridge regression, and of 0.3, 1,
+// 3 and 10 for LDA, on nine sets of photos (2 to 105 classes, 1 to 20 photos per class, Coral's
 // MobileNet v1 1.0 224).
 const (
 	ridgeLambda = 0.3
 	ldaLambda   = 3
 )
 
-// recipe returns the recipe of a method other than Auto.
+// recipe returns the default recipe of m, which must not be Auto.
 func (m Method) recipe() (Recipe, error) {
 	switch m {
 	case Mean, RidgeLDA, MeanRidgeLDA, CoralSGD:
@@ -102,12 +102,13 @@ func autoRecipes(sqrt bool) []Recipe {
 	return recipes
 }
 
-// training prepares sorted examples for r. For gradient descent it takes a subsample.
+// training prepares sorted examples for training by r. For gradient descent it uses a
+// subsample.
 func (r Recipe) training(examples []Example) (*training, error) {
 	if r.Method != Softmax && r.Method != CoralSGD {
 		return newTraining(examples, r.Sqrt)
 	}
-	indexes := subsample(examples, maxDescended)
+	indexes := subsample(examples, maxDescentExamples)
 	t, err := newTraining(pick(examples, indexes), r.Sqrt)
 	if err == nil {
 		t.indexes = indexes

@@ -12,12 +12,12 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// ErrNoHead is wrapped when a model does not end in a head that [Head.Append] writes.
+// ErrNoHead means that a model does not end in a head of the kind that [Head.Append] writes.
 var ErrNoHead = errors.New("model does not end in a known head")
 
-// Read returns the head and its layout of a model written by [Head.Append]. Labels come
-// from the model's metadata. Weights of the [Coral] layout have the rounded values that
-// the layout stores.
+// Read returns the head of a model written by [Head.Append], and the head's layout. The labels
+// come from the model's metadata. With the [Coral] layout, weights and biases have the rounded
+// values that the model stores.
 func Read(m *tflite.Model) (*Head, Layout, error) {
 	if len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Outputs) != 1 {
 		return nil, "", ErrNoHead
@@ -53,8 +53,8 @@ func Read(m *tflite.Model) (*Head, Layout, error) {
 	return h, Coral, nil
 }
 
-// lastOperators returns the indexes of the last operators of the main graph. It returns
-// false unless they are of these kinds and each reads the output of the one before.
+// lastOperators returns the indexes of the last operators of the main graph. It returns false
+// unless they are of the given kinds and each reads the output of the previous one.
 func lastOperators(m *tflite.Model, kinds ...tflite.BuiltinOperator) ([]int, bool) {
 	g := &m.Subgraphs[0]
 	ops := make([]int, len(kinds))
@@ -72,12 +72,12 @@ func lastOperators(m *tflite.Model, kinds ...tflite.BuiltinOperator) ([]int, boo
 	return ops, true
 }
 
-// producer returns the index of the operator that writes tensor, or -1.
+// producer returns the index of the operator that writes tensor, or -1 if there is none.
 func producer(g *tflite.Subgraph, tensor int32) int {
 	return slices.IndexFunc(g.Operators, func(o tflite.Operator) bool { return slices.Contains(o.Outputs, tensor) })
 }
 
-// takesSquareRoots reports whether the input of operator op is a SQRT, possibly
+// takesSquareRoots reports whether the input of operator op is the output of a SQRT, possibly
 // reshaped.
 func takesSquareRoots(m *tflite.Model, op int) bool {
 	g := &m.Subgraphs[0]
@@ -110,8 +110,8 @@ func readLayer(m *tflite.Model, op int) (*Head, error) {
 }
 
 // LastLayer reads a linear layer: operator op of the main graph of m, which must be a
-// FULLY_CONNECTED or a CONV_2D with a 1×1 filter. The head has real weights, one class
-// per label, and applies to the raw embedding that the operator reads, not to a unit
+// FULLY_CONNECTED or a CONV_2D with a 1×1 filter. The head has one class per label and
+// dequantized weights. It applies to the raw embedding that the operator reads, not to a unit
 // embedding. An error wraps [ErrShape].
 func LastLayer(m *tflite.Model, op int, labels []string) (*Head, error) {
 	if len(m.Subgraphs) == 0 {
@@ -135,7 +135,7 @@ func LastLayer(m *tflite.Model, op int, labels []string) (*Head, error) {
 		classes = len(values) / dim
 	}
 	if classes != int(w.Shape[0]) || classes != len(labels) {
-		return nil, fmt.Errorf("last layer %q has shape %v and %d labels: %w", w.Name, w.Shape, len(labels), ErrShape)
+		return nil, fmt.Errorf("last layer %q has weights of shape %v, but there are %d labels: %w", w.Name, w.Shape, len(labels), ErrShape)
 	}
 	bias := make([]float32, classes)
 	if len(in) > 2 && in[2] >= 0 {
@@ -147,10 +147,10 @@ func LastLayer(m *tflite.Model, op int, labels []string) (*Head, error) {
 	return h, h.Check()
 }
 
-// constant returns the real values of a constant tensor of the main graph.
+// constant returns the values of a constant tensor of the main graph, dequantized if necessary.
 func constant(m *tflite.Model, index int32) ([]float32, error) {
 	if index < 0 {
-		return nil, fmt.Errorf("an input is missing: %w", ErrShape)
+		return nil, fmt.Errorf("an input of the last layer is missing: %w", ErrShape)
 	}
 	t := m.Subgraphs[0].Tensors[index]
 	b, kind := m.Constant(index)

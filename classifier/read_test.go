@@ -11,8 +11,8 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// TestReadBack checks that Read returns the head that Append wrote: exactly in the
-// float layout, and to half a quantization step in the coral layout.
+// TestReadBack checks that Read returns the head that Append wrote: exactly in the float
+// layout, and within half a quantization step in the coral layout.
 func TestReadBack(t *testing.T) {
 	model := backbonetest.Extractor()
 	b := parse(t, model)
@@ -20,12 +20,12 @@ func TestReadBack(t *testing.T) {
 		head := randomHead(6, b.Dim(), negative)
 		head.Sqrt = true
 		if got, _, err := classifier.Read(write(t, model, b, head, classifier.Float, nil)); err != nil || !got.Sqrt || !slices.Equal(got.Weights, head.Weights) {
-			t.Errorf("with square roots: got %+v, error %v", got, err)
+			t.Errorf("with square roots: got %+v, error %v, want the same head", got, err)
 		}
 		head.Sqrt = false
 		got, layout, err := classifier.Read(write(t, model, b, head, classifier.Float, nil))
 		if err != nil || layout != classifier.Float {
-			t.Fatalf("layout %q, error %v", layout, err)
+			t.Fatalf("got layout %q, error %v, want float", layout, err)
 		}
 		if !slices.Equal(got.Weights, head.Weights) || !slices.Equal(got.Bias, head.Bias) || !slices.Equal(got.Labels, head.Labels) {
 			t.Errorf("the float head has changed")
@@ -34,7 +34,7 @@ func TestReadBack(t *testing.T) {
 		m := write(t, model, b, head, classifier.Coral, nil)
 		got, layout, err = classifier.Read(m)
 		if err != nil || layout != classifier.Coral {
-			t.Fatalf("layout %q, error %v", layout, err)
+			t.Fatalf("got layout %q, error %v, want coral", layout, err)
 		}
 		span := float64(slices.Max(head.Weights) - min(slices.Min(head.Weights), 0))
 		for i, w := range head.Weights {
@@ -57,8 +57,8 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
-// TestReadMissingInputs checks that operators without the inputs they need give an
-// error. A parsed file may contain them.
+// TestReadMissingInputs checks that Read returns an error if operators lack inputs. A parsed
+// file may contain such operators.
 func TestReadMissingInputs(t *testing.T) {
 	model := backbonetest.Extractor()
 	b := parse(t, model)

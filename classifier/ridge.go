@@ -1,25 +1,27 @@
 package classifier
 
-// A ridgeFit has the intermediate results of a ridge regression. solveDual solves one
-// equation per example, solvePrimal one per dimension. Their results are equal except for
+// A ridgeFit holds the intermediate results of a ridge regression. solveDual solves one
+// equation per example and solvePrimal one per dimension. Their results are equal except for
 // rounding.
 type ridgeFit struct {
 	*training
 	lambda   float64
-	prior    []float64   // proportion of examples in each class: the mean of T
+	prior    []float64   // proportion of examples in each class
 	weights  [][]float64 // one row per class
 	residual [][]float64 // T − F of each example
-	// rest has I − H within each burst that is left out, and nil for the other bursts. H
-	// is the matrix that turns the targets T into the outputs F.
+	// rest holds I − H within each left-out burst, and nil for the other bursts. H is the hat
+	// matrix, which maps the targets T to the outputs F.
 	rest []lower
 }
 
-// ridge is centered least-squares regression. Let X be the examples minus their mean
-// and T their one-hot classes minus their mean. Then
+// ridge trains a layer by ridge regression on centered examples. Let m be the mean of the
+// examples, and p the mean of their one-hot classes. Let X be the examples minus m, and T the
+// one-hot classes minus p. Then
 //
-//	W = Xᵀ(X·Xᵀ + λI)⁻¹T    b = mean of T − W·mean of X
+//	W = Xᵀ(X·Xᵀ + λI)⁻¹T    b = p − Wᵀ·m
 //
-// The outputs for a burst B left out are T − (I−H)⁻¹(T−F), in the rows and columns of B.
+// The outputs for a left-out burst B are p + T − (I−H)⁻¹(T−F), restricted to the rows and
+// columns of B.
 func (t *training) ridge(lambda float64) (l layer, leftOut [][]float64, err error) {
 	n, classes := len(t.x), len(t.labels)
 	f := &ridgeFit{
@@ -51,7 +53,7 @@ func (f *ridgeFit) target(i, c int) float64 {
 	return -f.prior[c]
 }
 
-// solveDual solves with the centered Gram matrix X·Xᵀ of the examples.
+// solveDual computes the weights from the centered Gram matrix X·Xᵀ of the examples.
 func (f *ridgeFit) solveDual() error {
 	f.prepareDual()
 	n, classes := len(f.x), len(f.labels)
@@ -95,7 +97,7 @@ func (f *ridgeFit) solveDual() error {
 	return nil
 }
 
-// solvePrimal solves with the scatter matrix Xᵀ·X of the dimensions.
+// solvePrimal computes the weights from the scatter matrix Xᵀ·X of the dimensions.
 func (f *ridgeFit) solvePrimal() error {
 	n := len(f.x)
 	s := f.totalScatter()
@@ -107,7 +109,7 @@ func (f *ridgeFit) solvePrimal() error {
 	}
 	f.weights = newTable(len(f.labels), f.dim)
 	for c, w := range f.weights {
-		// Xᵀ·T: the means cancel
+		// This is a row of (Xᵀ·T)ᵀ, in which the means cancel.
 		for i, m := range f.classMean[c] {
 			w[i] = float64(f.count[c]) * (m - f.mean[i])
 		}
@@ -136,8 +138,8 @@ func (f *ridgeFit) solvePrimal() error {
 	return nil
 }
 
-// leaveOut returns the outputs for each example without its burst. It overwrites the
-// residuals.
+// leaveOut returns the outputs that each left-out example gets from a layer trained without its
+// burst. It overwrites the residuals.
 func (f *ridgeFit) leaveOut() [][]float64 {
 	leftOut := make([][]float64, len(f.x))
 	for b, burst := range f.bursts {

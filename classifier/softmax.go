@@ -3,8 +3,8 @@ package classifier
 import "math"
 
 const (
-	// maxSteps and maxWork are limits for logistic regression. maxWork is a number of
-	// multiplications.
+	// maxSteps and maxWork limit the number of steps and of multiplications in logistic
+	// regression.
 	maxSteps = 200
 	maxWork  = int64(1) << 35
 	// patience is the number of steps without improvement of the log loss after which
@@ -14,9 +14,10 @@ const (
 	softmaxFolds = 5
 )
 
-// softmax is logistic regression by full-batch gradient descent, starting from ridge
-// regression. It takes the number of steps with the smallest cross-validated log loss.
-// leftOut has the outputs for each example of the layer trained without its fold.
+// softmax trains a layer by logistic regression, with full-batch gradient descent that starts
+// from ridge regression. It chooses the number of steps with the smallest cross-validated log
+// loss. For each example, leftOut holds the outputs of a layer trained without the example's
+// fold.
 func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err error) {
 	leftOut = make([][]float64, len(t.x))
 	var folds []*fold
@@ -34,7 +35,7 @@ func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err er
 		folds = append(folds, f)
 	}
 	best, loss := 0, math.Inf(1)
-	work := int64(softmaxFolds) * int64(len(t.x)) * int64(len(t.x)) * int64(len(t.labels)) // of a step; more than 32 bits
+	work := int64(softmaxFolds) * int64(len(t.x)) * int64(len(t.x)) * int64(len(t.labels)) // multiplications per step; may exceed 32 bits
 	steps := int(min(maxSteps, maxWork/max(work, 1)))
 	for step := 0; step <= min(best+patience, steps); step++ {
 		var sum float64
@@ -65,7 +66,7 @@ func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err er
 	return all.addTo(all.layer, t, nil), leftOut, nil
 }
 
-// A fold is a logistic regression without some of the examples.
+// A fold is a logistic regression that leaves some of the examples out.
 type fold struct {
 	*descent
 	t        *training
@@ -74,7 +75,7 @@ type fold struct {
 	logits   [][]float64 // logits of the left-out examples after the last step
 	n        int         // number of examples that are not left out
 	previous [][]float64 // factors before the last step
-	age      float64     // number of steps
+	age      float64     // number of steps taken
 }
 
 // newFold returns a fold that starts from ridge regression on the examples that are not
@@ -111,9 +112,9 @@ func (t *training) newFold(lambda float64, out []bool) (*fold, error) {
 	}, nil
 }
 
-// step makes one step of accelerated gradient descent (Nesterov 1983). The learning rate
-// is 1, because the gradient changes no faster than the weights: including the bias
-// feature, no example is longer than √2.
+// step takes one step of accelerated gradient descent (Nesterov 1983). The learning rate is 1,
+// because the gradient has a Lipschitz constant of at most 1: including the bias feature, no
+// example is longer than √2.
 func (f *fold) step() {
 	f.age++
 	momentum := (f.age - 1) / (f.age + 2)
@@ -122,7 +123,7 @@ func (f *fold) step() {
 			f.factor[i][c], f.previous[i][c] = v+float64(momentum*(v-f.previous[i][c])), v
 		}
 	}
-	// The gradient is taken after the momentum.
+	// The gradient is computed after the momentum is applied.
 	p := make([]float64, len(f.t.labels))
 	gradient := newTable(len(f.t.x), len(f.t.labels))
 	for i, c := range f.t.class {

@@ -9,7 +9,7 @@ import (
 // products with the previous rows fill whole tiles.
 const panel = 16
 
-// lower is the lower triangle of a symmetric matrix, or a lower triangular matrix, by
+// lower is a lower triangular matrix, or the lower triangle of a symmetric matrix, stored by
 // rows.
 type lower [][]float64
 
@@ -37,7 +37,7 @@ func (l lower) at(i, j int) float64 {
 	return l[i][j]
 }
 
-// apply replaces every element of the triangle by f of it.
+// apply replaces every element v of the triangle with f(v).
 func (l lower) apply(f func(float64) float64) {
 	for _, row := range l {
 		for j, v := range row {
@@ -46,7 +46,7 @@ func (l lower) apply(f func(float64) float64) {
 	}
 }
 
-// cholesky replaces the symmetric matrix by its Cholesky factor L.
+// cholesky replaces the symmetric matrix with its Cholesky factor L.
 func (l lower) cholesky() error {
 	for first := 0; first < len(l); first += panel {
 		block := l[first:min(first+panel, len(l))]
@@ -73,8 +73,8 @@ func (l lower) cholesky() error {
 	return nil
 }
 
-// forward replaces each row r by L⁻¹·r for the Cholesky factor L (forward
-// substitution). The first start values of all rows must be 0.
+// forward replaces each row r with L⁻¹·r for the Cholesky factor L (forward substitution). The
+// first start values of each row must be 0.
 func (l lower) forward(rows [][]float64, start int) {
 	for first := start - start%panel; first < len(l); first += panel {
 		block := l[first:min(first+panel, len(l))]
@@ -96,14 +96,14 @@ func (l lower) forward(rows [][]float64, start int) {
 	}
 }
 
-// forwardOne replaces r by L⁻¹·r, for a small L.
+// forwardOne replaces r with L⁻¹·r, for a small L.
 func (l lower) forwardOne(r []float64) {
 	for i, row := range l {
 		r[i] = (r[i] - dot(row[:i], r[:i])) / row[i]
 	}
 }
 
-// solveOne replaces b by the solution x of L·Lᵀ·x = b, for a small L.
+// solveOne replaces b with the solution x of L·Lᵀ·x = b, for a small L.
 func (l lower) solveOne(b []float64) {
 	l.forwardOne(b)
 	for i := len(l) - 1; i >= 0; i-- {
@@ -112,14 +112,14 @@ func (l lower) solveOne(b []float64) {
 	}
 }
 
-// solveRows replaces the rows of table with these indexes by the solutions for the
-// symmetric matrix l, which it overwrites.
+// solveRows replaces B, the rows of table at the given indexes, with the solution X of l·X = B.
+// l is a symmetric matrix, which solveRows overwrites.
 func (l lower) solveRows(indexes []int, table [][]float64) {
 	for i := range l {
 		l[i][i] = max(l[i][i], 1e-9)
 	}
 	if l.cholesky() != nil {
-		return // only rounding can cause this
+		return // only rounding errors can cause this
 	}
 	column := make([]float64, len(indexes))
 	for c := range table[indexes[0]] {
@@ -133,7 +133,7 @@ func (l lower) solveRows(indexes []int, table [][]float64) {
 	}
 }
 
-// An inverse is L⁻ᵀ of a Cholesky factor L, by rows.
+// An inverse is the matrix L⁻ᵀ for a Cholesky factor L, stored by rows.
 type inverse [][]float64
 
 // inverse returns L⁻ᵀ of the Cholesky factor l.
@@ -149,7 +149,7 @@ func (l lower) inverse() inverse {
 	return u
 }
 
-// at returns the rows and columns with these indexes of the inverse of L·Lᵀ.
+// at returns the rows and columns of (L·Lᵀ)⁻¹ at the given indexes.
 func (u inverse) at(indexes []int) lower {
 	part := newLower(len(indexes))
 	for a, i := range indexes {
@@ -161,7 +161,7 @@ func (u inverse) at(indexes []int) lower {
 	return part
 }
 
-// solve replaces each row by the solution x of L·Lᵀ·x = row.
+// solve replaces each row with the solution x of L·Lᵀ·x = row.
 func (u inverse) solve(l lower, rows [][]float64) {
 	l.forward(rows, 0)
 	n := len(u)

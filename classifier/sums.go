@@ -6,18 +6,16 @@ import (
 	"slices"
 )
 
-// grid is the spacing of the values of a unit vector. Up to 2²¹ multiples of 2⁻³² no
-// larger than 1 can be added in a float64 (53 bits) without rounding, so sums do not
-// depend on the order of additions and subtractions.
+// grid is the spacing of the values of a unit vector, 2⁻³². A float64 has 53 bits, so up to 2²¹
+// such values, none larger than 1, can be added without rounding. The sum does not depend on
+// the order of additions and subtractions.
 const grid = 1.0 / (1 << 32)
 
-// MaxExamples is the largest number of examples of a class that [Sums] adds up
-// exactly.
+// MaxExamples is the largest number of examples per class that [Sums] can add exactly.
 const MaxExamples = 1 << 21
 
-// Normalize scales v to length 1 in place and returns its length before. It rounds the
-// values to multiples of 2⁻³², which [Sums] adds exactly. It does not change a vector of
-// zeros.
+// Normalize scales v to length 1 in place and returns its previous length. It rounds the values
+// to multiples of 2⁻³², which [Sums] adds exactly. It does not change a vector of zeros.
 func Normalize(v []float64) float64 {
 	norm := math.Sqrt(dot(v, v))
 	if norm == 0 {
@@ -43,8 +41,8 @@ type classSum struct {
 }
 
 // Add adds x, an embedding scaled by [Normalize], to the class label. It does not retain
-// x. If x has another number of values than earlier embeddings, the error wraps
-// [ErrShape]. Add also returns an error if the class already has [MaxExamples] examples.
+// x. If the length of x differs from that of earlier embeddings, the error wraps [ErrShape].
+// Add also returns an error if the class already has [MaxExamples] examples.
 func (s *Sums) Add(label string, x []float64) error {
 	if len(s.classes) == 0 {
 		s.dim = len(x)

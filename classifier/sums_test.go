@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// randomExamples returns n unit vectors of dim values ≥ 0 in classes "a", "b", ….
+// randomExamples returns n unit vectors of dim values ≥ 0, in classes "a", "b" and so on.
 func randomExamples(seed uint64, n, dim, classes int) []Example {
 	r := rand.New(rand.NewPCG(seed, 7))
 	examples := make([]Example, n)
@@ -59,7 +59,7 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
-// TestSumsHaveNoOrder checks that examples in any order give the same bits.
+// TestSumsHaveNoOrder checks that the order of examples does not affect the head.
 func TestSumsHaveNoOrder(t *testing.T) {
 	examples := randomExamples(1, 60, 33, 3)
 	want, err := sumsOf(t, examples).Mean()
@@ -74,7 +74,7 @@ func TestSumsHaveNoOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got.Weights, want.Weights) || !slices.Equal(got.Labels, want.Labels) {
-			t.Fatal("another order gives other weights")
+			t.Fatal("a different order gives different weights")
 		}
 	}
 }
@@ -88,9 +88,9 @@ func TestAddRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	if err := s.Add("a", []float64{1}); !errors.Is(err, ErrShape) {
-		t.Errorf("other length: got %v, want %v", err, ErrShape)
+		t.Errorf("different length: got %v, want %v", err, ErrShape)
 	}
 	if n := s.Count("a"); n != 1 {
-		t.Errorf("%d examples, want 1", n)
+		t.Errorf("got %d examples, want 1", n)
 	}
 }

@@ -5,12 +5,12 @@ import (
 	"math"
 )
 
-// maxLeftOut is the approximate maximum number of bursts that are left out if there are
-// more examples than dimensions, because leaving one out then costs as much as training.
+// maxLeftOut is the approximate maximum number of bursts that are left out. The limit saves
+// time, because leaving out one example takes about as long as training on one more.
 const maxLeftOut = 2000
 
-// A training holds sorted examples as features, and intermediate results that several
-// methods use.
+// A training holds sorted examples, their features, and intermediate results that several
+// methods share.
 type training struct {
 	examples  []Example
 	sqrt      bool // whether features are square roots
@@ -23,9 +23,9 @@ type training struct {
 	classMean [][]float64 // mean of the features in each class
 	mean      []float64   // mean of all features
 	bursts    [][]int     // examples that are left out together
-	indexes   []int       // index of each example in the caller's slice; nil if no subsample
+	indexes   []int       // index of each example in the caller's slice; nil without subsampling
 
-	// Set by prepareDual.
+	// prepareDual sets these fields.
 	gram     lower       // inner products of examples
 	toMean   [][]float64 // inner products of examples with class means
 	meanGram lower       // inner products of class means
@@ -33,11 +33,11 @@ type training struct {
 
 	scatter    lower // set by withinScatter
 	layers     map[Method]*calibratedLayer
-	candidates []Candidate // the recipes that Auto compared to choose this one
+	candidates []Candidate // the recipes that Auto compared
 }
 
-// newTraining prepares examples sorted by label. Features are the unit embeddings or,
-// if sqrt is set, their square roots.
+// newTraining prepares examples sorted by label. The features are the unit embeddings or, if
+// sqrt is set, their square roots.
 func newTraining(examples []Example, sqrt bool) (*training, error) {
 	if len(examples) == 0 {
 		return nil, fmt.Errorf("%w: there are none", ErrExamples)
@@ -45,7 +45,7 @@ func newTraining(examples []Example, sqrt bool) (*training, error) {
 	t := &training{dim: len(examples[0].Unit), examples: examples, sqrt: sqrt}
 	for _, e := range examples {
 		if len(e.Unit) != t.dim || t.dim == 0 {
-			return nil, fmt.Errorf("example has %d values, the first has %d: %w", len(e.Unit), t.dim, ErrShape)
+			return nil, fmt.Errorf("example has %d values, but the first one has %d: %w", len(e.Unit), t.dim, ErrShape)
 		}
 		if n := len(t.labels); n == 0 || t.labels[n-1] != e.Label {
 			t.labels, t.count = append(t.labels, e.Label), append(t.count, 0)
@@ -81,8 +81,8 @@ func (t *training) leavesOut(b int) bool {
 	return !t.isWholeClass(t.bursts[b]) && b%((len(t.bursts)+maxLeftOut-1)/maxLeftOut) == 0
 }
 
-// eachLeftOut calls f with the bursts that are left out, several at a time. examples has
-// the examples of these bursts, one burst after the other.
+// eachLeftOut calls f with the bursts that are left out, several at a time. examples lists the
+// examples of these bursts, one burst after another.
 func (t *training) eachLeftOut(f func(bursts, examples []int)) {
 	const batch = 256
 	var bursts, examples []int
@@ -132,12 +132,12 @@ func (t *training) combine(factors [][]float64) [][]float64 {
 	return products(factors, t.columns, len(t.x))
 }
 
-// withinScatter returns Σ r·rᵀ over the examples minus their class means. The caller
-// must not change it.
+// withinScatter returns Σ r·rᵀ over all examples, where r is an example minus its class mean.
+// The caller must not change it.
 func (t *training) withinScatter() lower {
 	if t.scatter == nil {
 		t.scatter = newLower(t.dim)
-		const batch = 256 // examples, few enough for the cache
+		const batch = 256 // examples, few enough to fit in the cache
 		for first := 0; first < len(t.x); first += batch {
 			r := newTable(min(batch, len(t.x)-first), t.dim)
 			for i := range r {
@@ -149,7 +149,8 @@ func (t *training) withinScatter() lower {
 	return t.scatter
 }
 
-// totalScatter returns Σ r·rᵀ over the examples minus the mean of all examples.
+// totalScatter returns Σ r·rᵀ over all examples, where r is an example minus the mean of all
+// examples.
 func (t *training) totalScatter() lower {
 	s := t.withinScatter().clone()
 	r := newTable(len(t.classMean), t.dim)

@@ -11,13 +11,13 @@ import (
 // photos that resemble no class.
 const UnknownLabel = "unknown"
 
-// ErrNoNegatives is wrapped when [Reject] has neither negatives nor four classes.
+// ErrNoNegatives means that [Reject] has no negatives and fewer than four classes.
 var ErrNoNegatives = errors.New("rejection needs four classes or negatives")
 
-// ErrLabelTaken is wrapped when a class is already called [UnknownLabel].
+// ErrLabelTaken means that a class is already called [UnknownLabel].
 var ErrLabelTaken = errors.New("label is already in use")
 
-// ErrRate is wrapped when a false-accept rate is not between 0 and 1.
+// ErrRate means that a false-accept rate is not between 0 and 1.
 var ErrRate = errors.New("rate is not between 0 and 1")
 
 // A Rejection describes how well a head separates its classes from other objects.
@@ -25,39 +25,39 @@ type Rejection struct {
 	// Threshold is the minimum accept score: a photo with a lower score is unknown. See
 	// [Reject].
 	Threshold float64 `json:"-"`
-	// TargetFAR is the requested false-accept rate: the proportion of photos of other
-	// objects that may get a class.
+	// TargetFAR is the requested false-accept rate: the proportion of photos of other objects
+	// that may be assigned a class.
 	TargetFAR float64 `json:"asked"`
-	// Negatives is the number of examples that stood for other objects: the examples of
-	// every class, scored by a head trained without the class, and the caller's negatives.
+	// Negatives is the number of examples that represent other objects. These are the caller's
+	// negatives and, with four classes or more, the examples of every class, scored by a head
+	// trained without that class.
 	Negatives int `json:"impostors"`
-	// FalseAccepts is the number of Negatives that reach the threshold.
+	// FalseAccepts is the number of Negatives whose score reaches the threshold.
 	FalseAccepts int `json:"accepted"`
-	// Positives is the number of examples left out. Rejected is the number of those that
-	// miss the threshold.
+	// Positives is the number of left-out examples. Rejected is the number of those whose score
+	// is below the threshold.
 	Rejected  int `json:"rejected"`
 	Positives int `json:"known"`
 }
 
 // classFolds is the maximum number of folds into which the classes are divided. Each fold
-// stands for other objects once.
+// represents other objects once.
 const classFolds = 5
 
 // Reject returns f's head with an additional row [UnknownLabel], and an evaluation of the
-// rejection. The row wins if the accept score misses a threshold. At the threshold, the
-// false-accept rate of other objects is rate. f must be the result of [Fit] for examples;
-// Reject does not change it.
+// rejection. The row wins if the accept score is below a threshold, at which the false-accept
+// rate is rate. f must be the result of [Fit] for examples. Reject does not change f.
 //
-// Reject chooses the threshold by the scores of other objects. These are negatives,
-// examples of no class whose Label is ignored, and the classes themselves: each is scored
-// once by a head trained without it. Reject needs negatives or four classes; otherwise
-// the error wraps [ErrNoNegatives]. Other errors wrap [ErrLabelTaken], [ErrRate],
-// [ErrShape] or [ErrExamples].
+// Reject chooses the threshold from the scores of other objects. These are negatives, which
+// belong to no class and whose Label is ignored, and the examples of each class, scored by a
+// head trained without that class. Reject needs negatives or four classes; otherwise the error
+// wraps [ErrNoNegatives]. Other errors wrap [ErrLabelTaken], [ErrRate], [ErrShape] or
+// [ErrExamples].
 //
 // The accept score is the largest logit minus half the mean logit, because a photo that
-// resembles all classes equally belongs to none. On five sets, with half of the classes
-// trained on 5 and 10 photos each, its area under the ROC curve is 0.80 for [LDA]. It is
-// 0.76 without the mean, 0.77 with all of the mean, and 0.74 for the largest softmax
+// resembles all classes equally belongs to none. On five sets of photos, with half of the
+// classes trained on 5 and 10 photos each, its area under the ROC curve is 0.80 for [LDA]. The
+// area is 0.76 without the mean, 0.77 with the whole mean, and 0.74 for the largest softmax
 // score.
 func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
 	if !(rate > 0) || rate >= 1 {
@@ -99,9 +99,9 @@ func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rej
 	return h, r, h.Check()
 }
 
-// heldOutScores returns the accept score of each example from a head trained without its
-// class. It leaves out one fold of the classes at a time. It returns nil for fewer than
-// four classes.
+// heldOutScores returns the accept score of each example from a head trained without the
+// example's class. It leaves out one fold of the classes at a time. It returns nil for fewer
+// than four classes.
 func (f *Fitted) heldOutScores(examples []Example) (scores []float64, err error) {
 	labels := f.Head.Labels
 	if len(labels) < 4 {
@@ -132,12 +132,12 @@ func (f *Fitted) heldOutScores(examples []Example) (scores []float64, err error)
 	return scores, nil
 }
 
-// newRejection chooses the threshold so that a proportion rate of the negatives' scores
-// reaches it. It sorts scores.
+// newRejection chooses the threshold so that the proportion of scores that reach it is rate.
+// scores are those of the negatives; newRejection sorts them.
 func newRejection(scores []float64, rate float64) *Rejection {
 	slices.Sort(scores)
 	r := &Rejection{TargetFAR: rate, Negatives: len(scores), FalseAccepts: int(rate * float64(len(scores)))}
-	first := len(scores) - r.FalseAccepts // the smallest score that is accepted
+	first := len(scores) - r.FalseAccepts // index of the smallest accepted score
 	r.Threshold = math.Nextafter(scores[first-1], math.Inf(1))
 	if first < len(scores) {
 		r.Threshold = (scores[first-1] + scores[first]) / 2
@@ -145,9 +145,9 @@ func newRejection(scores []float64, rate float64) *Rejection {
 	return r
 }
 
-// headWithUnknown returns f's head with a row for the threshold plus half the mean
-// output. The rows of f's head are relative to the mean row, so the weights of the new
-// row are minus half the mean row.
+// headWithUnknown returns f's head with an additional row, whose logit is threshold plus half
+// the mean logit. The mean row was subtracted from the rows of f's head, so the weights of the
+// new row are −½ times the mean row.
 func (f *Fitted) headWithUnknown(l *layer, threshold float64) *Head {
 	h := *f.Head
 	h.Labels, h.Weights, h.Bias = slices.Clone(h.Labels), slices.Clone(h.Weights), slices.Clone(h.Bias)
@@ -162,7 +162,7 @@ func (f *Fitted) headWithUnknown(l *layer, threshold float64) *Head {
 	return &h
 }
 
-// acceptScore returns the score of e that is compared with the threshold.
+// acceptScore returns the accept score of e, which [Reject] compares with a threshold.
 func (f *Fitted) acceptScore(l *layer, e Example) float64 {
 	return f.scale * aboveMean(l.outputs(features(e.Unit, f.Recipe.Sqrt)))
 }

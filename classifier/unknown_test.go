@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestReject checks that the row wins if and only if the accept score misses the
+// TestReject checks that the unknown row wins if and only if the accept score is below the
 // threshold.
 func TestReject(t *testing.T) {
 	for _, m := range []Method{Mean, Ridge, LDA, RidgeLDA} {
@@ -25,7 +25,7 @@ func TestReject(t *testing.T) {
 		}
 		last := len(h.Labels) - 1
 		if h.Labels[last] != UnknownLabel || !slices.Equal(h.Labels[:last], f.Head.Labels) {
-			t.Fatalf("%s: labels %q", m, h.Labels)
+			t.Fatalf("%s: got labels %q, want those of the classes and %q", m, h.Labels, UnknownLabel)
 		}
 		with, without := make([]float64, last+1), make([]float64, last)
 		rejected := 0
@@ -75,17 +75,17 @@ func TestRejectRefuses(t *testing.T) {
 		}
 	}
 	if _, r, err := Reject(f, examples, clusters(1, 20, 9), 0.2); err != nil || r.Negatives != 9 || r.FalseAccepts != 1 {
-		t.Errorf("two classes and negatives: got %+v, %v", r, err)
+		t.Errorf("two classes and nine negatives: got %+v, error %v, want 1 false accept", r, err)
 	}
 }
 
-// TestCalibration checks that calibration makes the scores no worse.
+// TestCalibration checks that calibration does not increase the calibration error.
 func TestCalibration(t *testing.T) {
 	f, err := Fit(clusters(10, 12, 30, 30, 30), Mean, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !(f.CalibrationError >= 0 && f.CalibrationError <= f.UncalibratedError && f.UncalibratedError <= 1) {
-		t.Errorf("got calibration error %v, and %v without calibration", f.CalibrationError, f.UncalibratedError)
+		t.Errorf("got calibration error %v, want at most the uncalibrated error %v", f.CalibrationError, f.UncalibratedError)
 	}
 }

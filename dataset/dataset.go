@@ -1,14 +1,15 @@
-// Package dataset finds, reads and resizes labelled photos.
+// Package dataset finds, reads and resizes labeled photos.
 //
-// To prepare photos for a model, collect items with [Walk], [ReadList] or [OpenTub],
-// pass them to [Load], and resize each file with [Resizer.Read]. To decode a single
-// photo, call [ReadFile] or [Decode].
+// To prepare photos for a model, collect items with [Walk], [ReadList] or [Tub.Select], pass
+// them to [Load], and resize each file with [Resizer.Read]. To decode a single photo, call
+// [ReadFile] or [Decode].
 //
 // Photos may be damaged or hostile. Every size is checked against [Limits] before
 // memory is allocated, and a bad file causes an error for that file only. The same bytes
 // give the same pixels on every processor.
 //
-// Functions are safe for concurrent use. A [Resizer] and a [Stream] are not.
+// Functions are safe for concurrent use by multiple goroutines. A [Resizer] or a [Stream] is
+// not.
 package dataset
 
 import (
@@ -17,8 +18,8 @@ import (
 	"time"
 )
 
-// Errors about one photo. Test for them with errors.Is: the returned error also has the
-// path and the reason.
+// Errors about one photo. Test for them with errors.Is, because the returned error also
+// contains the path and the reason.
 var (
 	// ErrEmpty means that the file is empty.
 	ErrEmpty = errors.New("empty file")
@@ -29,17 +30,16 @@ var (
 	// ErrFormat means that the file is not a photo, or that its format or a feature
 	// it uses is not supported.
 	ErrFormat = errors.New("unsupported photo format")
-	// ErrHEIC means that the photo is HEIC or AVIF. It has to be converted first, for
-	// example with heif-convert IN.heic OUT.jpg.
+	// ErrHEIC means that the photo is HEIC or AVIF. It must be converted first, for example
+	// with heif-convert IN.heic OUT.jpg.
 	ErrHEIC = errors.New("HEIC and AVIF are not supported")
 )
 
-// ErrNoLabel means that a photo has no label, from the caller or from the name of its
-// folder.
+// ErrNoLabel means that the caller gave no label for a photo, and that no folder name provides
+// one.
 var ErrNoLabel = errors.New("no label")
 
-// kindError is an error with the message text that wraps kind, one of the errors above.
-// It is for messages that should not begin with the text of kind.
+// A kindError wraps kind, one of the errors above, but has its own message.
 type kindError struct {
 	kind error
 	text string
@@ -58,8 +58,8 @@ type Item struct {
 	// tub. Photos of one source taken at about the same time may be near-duplicates.
 	// Source is "" for a photo that belongs to no recording.
 	Source string
-	// Time is the time at which the photo was taken. If it is zero, the file may still
-	// have the time.
+	// Time is the time at which the photo was taken. If it is zero, the file may still contain
+	// the time.
 	Time time.Time
 }
 
@@ -77,16 +77,17 @@ type Photo struct {
 	Image image.Image
 	// Width and Height are the size of Image in pixels.
 	Width, Height int
-	// Time is EXIF DateTimeOriginal, or zero. Cameras store no time zone, so Time has the
-	// camera's local time as UTC. Compare it only with times of the same camera.
+	// Time is the photo's EXIF DateTimeOriginal, or zero. Cameras store no time zone, so Time
+	// is the camera's local time, represented as UTC. Compare it only with times from the same
+	// camera.
 	Time time.Time
 }
 
-// Limits limit the memory and size of one photo.
+// Limits restricts the size of a photo and the memory for decoding it.
 type Limits struct {
-	// MaxPixels is the maximum of width times height. Decoding allocates at most
-	// 8·MaxPixels bytes. Photos that need more than 8 bytes per pixel, such as 16-bit PNGs
-	// and some progressive JPEGs, are limited to fewer pixels.
+	// MaxPixels is the maximum product of width and height. Decoding allocates at most
+	// 8·MaxPixels bytes. Photos that need more than 8 bytes per pixel, such as 16-bit PNGs and
+	// some progressive JPEGs, are limited to fewer pixels.
 	MaxPixels int64
 	// MaxBytes is the maximum size of the file in bytes.
 	MaxBytes int64

@@ -39,14 +39,14 @@ type header struct {
 	format        string
 	width, height int   // as stored, before the photo is turned upright
 	memory        int64 // estimate of the bytes that decoding allocates
-	cmyk          bool  // a JPEG with four components
-	sequential    bool  // such a JPEG with all image data in one scan
+	cmyk          bool  // whether it is a JPEG with four components
+	sequential    bool  // whether such a JPEG has all image data in one scan
 	scans         int   // number of scans of a JPEG
 	exif          exif
 }
 
-// readHeader detects the format of b and checks its size, its dimensions and the memory
-// for decoding it. The cost of readHeader depends on len(b) only.
+// readHeader detects the format of b and checks the size of the file, the dimensions of the
+// photo and the memory for decoding it. The cost of readHeader depends only on len(b).
 func readHeader(b []byte, l Limits) (h header, err error) {
 	defer recovered(&err)
 	if int64(len(b)) > l.MaxBytes {
@@ -78,7 +78,7 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	return h, nil
 }
 
-// probe sets the size of b, the memory for decoding it, and its EXIF. The format of b is
+// probe sets the dimensions, the memory and the EXIF values of h from b, whose format is
 // h.format.
 func (h *header) probe(b []byte) error {
 	var config image.Config
@@ -99,7 +99,7 @@ func (h *header) probe(b []byte) error {
 		}
 		h.exif = parseEXIF(block)
 		config, err = webp.DecodeConfig(bytes.NewReader(b))
-		// The colour model in the config can be wrong (golang/go#81661).
+		// The color model in the config can be wrong (golang/go#81661).
 		config.ColorModel = color.NRGBAModel
 	case "gif":
 		config, err = gif.DecodeConfig(gifReader(b))
@@ -111,7 +111,7 @@ func (h *header) probe(b []byte) error {
 		config, err = bmp.DecodeConfig(b)
 	}
 	h.width, h.height = config.Width, config.Height
-	bytesPerPixel := int64(1 + 4) // of the decoder, and of flatten
+	bytesPerPixel := int64(1 + 4) // for the decoder, and for flatten
 	switch config.ColorModel {
 	case color.RGBA64Model, color.NRGBA64Model:
 		bytesPerPixel = 8 + 4
@@ -122,7 +122,7 @@ func (h *header) probe(b []byte) error {
 	return err
 }
 
-// byteSize formats n bytes.
+// byteSize formats a size of n bytes.
 func byteSize(n int64) string {
 	if n >= 1<<20 {
 		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
@@ -149,8 +149,8 @@ func (h header) photo(b []byte) (*Photo, error) {
 }
 
 // decode decodes the pixels of b to one of the types that flatten returns. h must be the
-// header of b. decode does not turn the image upright. The options apply to reducible
-// photos only; their image is owned by d.
+// header of b. decode does not turn the image upright. o applies only to reducible photos,
+// whose image is owned by d.
 func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Image, err error) {
 	defer recovered(&err)
 	if h.reducible() {
@@ -181,19 +181,19 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 	}
 	whole := image.Rect(0, 0, h.width, h.height)
 	if h.format == "gif" && img.Bounds() != whole {
-		// The first frame covers part of the canvas.
+		// The first frame covers only a part of the canvas.
 		canvas := image.NewNRGBA(whole)
 		draw.Draw(canvas, whole, image.White, image.Point{}, draw.Src)
 		draw.Draw(canvas, img.Bounds(), img, img.Bounds().Min, draw.Over)
 		img = canvas
 	}
 	if img.Bounds() != whole {
-		return nil, fmt.Errorf("%w: the header promises %d×%d pixels, the data has %v", ErrDamaged, h.width, h.height, img.Bounds())
+		return nil, fmt.Errorf("%w: the header says %d×%d pixels, but the image data has bounds %v", ErrDamaged, h.width, h.height, img.Bounds())
 	}
 	return flatten(img), nil
 }
 
-// reducible reports whether package dataset/jpeg decodes the photo. It is faster than
+// reducible reports whether package dataset/jpeg decodes the photo. That package is faster than
 // image/jpeg and can decode at reduced size.
 func (h header) reducible() bool { return h.format == "jpeg" && !h.cmyk }
 
@@ -205,12 +205,13 @@ func recovered(err *error) {
 	}
 }
 
-// decodeError wraps a decoder's error in ErrFormat, ErrTooLarge or ErrDamaged.
+// decodeError converts a decoder's error to one that wraps ErrFormat, ErrTooLarge or
+// ErrDamaged.
 func decodeError(err error) error {
 	switch {
 	case errors.As(err, new(*kindError)):
 		return err
-	case err == png.UnsupportedError("dimension overflow"): // where int has 32 bits
+	case err == png.UnsupportedError("dimension overflow"): // on 32-bit platforms
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	case errors.Is(err, bmp.ErrUnsupported), errors.Is(err, jpeg.ErrUnsupported), errors.As(err, new(stdjpeg.UnsupportedError)), errors.As(err, new(png.UnsupportedError)):
 		return &kindError{ErrFormat, err.Error() + "; save the photo again as JPEG or PNG"}

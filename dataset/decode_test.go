@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// rgb returns the colour of a pixel.
+// rgb returns the color of a pixel.
 func rgb(img image.Image, x, y int) [3]int {
 	r, g, b, _ := img.At(x, y).RGBA()
 	return [3]int{int(r >> 8), int(g >> 8), int(b >> 8)}
@@ -21,24 +21,24 @@ func rgb(img image.Image, x, y int) [3]int {
 // flat returns the pixels of an image as RGBA.
 func flat(img image.Image) []byte { return overWhite(img).Pix }
 
-// near reports whether two colours differ by at most within in each channel.
-func near(a, b [3]int, within int) bool {
+// near reports whether two colors differ by at most tolerance in each channel.
+func near(a, b [3]int, tolerance int) bool {
 	for i := range a {
-		if a[i]-b[i] > within || b[i]-a[i] > within {
+		if a[i]-b[i] > tolerance || b[i]-a[i] > tolerance {
 			return false
 		}
 	}
 	return true
 }
 
-// cornerColours are the colours of the quadrants of corners, row by row.
-var cornerColours = [4][3]int{{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 255}}
+// cornerColors are the colors of the quadrants that corners draws, row by row.
+var cornerColors = [4][3]int{{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 255}}
 
 func TestDecodeFormats(t *testing.T) {
 	picture := corners(40, 24)
-	grey := image.NewGray(picture.Rect)
-	for i := range grey.Pix {
-		grey.Pix[i] = uint8(i)
+	gray := image.NewGray(picture.Rect)
+	for i := range gray.Pix {
+		gray.Pix[i] = uint8(i)
 	}
 	tests := []struct {
 		name, format string
@@ -65,9 +65,9 @@ func TestDecodeFormats(t *testing.T) {
 				t.Fatalf("got %s with %d×%d pixels and bounds %v, want %s with %d×%d", p.Format, p.Width, p.Height, p.Image.Bounds(), tt.format, tt.w, tt.h)
 			}
 			if p.SHA256 != sha256.Sum256(tt.b) {
-				t.Error("wrong SHA256")
+				t.Error("SHA256 is not the hash of the file")
 			}
-			for i, want := range cornerColours {
+			for i, want := range cornerColors {
 				x, y := tt.w/4+tt.w/2*(i%2), tt.h/4+tt.h/2*(i/2)
 				if got := rgb(p.Image, x, y); !near(got, want, tt.within) {
 					t.Errorf("pixel (%d, %d) is %v, want %v", x, y, got, want)
@@ -79,7 +79,7 @@ func TestDecodeFormats(t *testing.T) {
 
 func TestDecodePixels(t *testing.T) {
 	one := image.Rect(0, 0, 1, 1)
-	grey16 := image.NewGray16(one)
+	gray16 := image.NewGray16(one)
 	rgba64 := image.NewNRGBA64(one)
 	clear16 := image.NewNRGBA64(one)
 	clear16.SetNRGBA64(0, 0, color.NRGBA64{0x8000, 0, 0xffff, 0x8000})
@@ -90,8 +90,8 @@ func TestDecodePixels(t *testing.T) {
 		want [3]int
 	}{
 		// 0x7f7f/257 is 126.998…, 0x807f/257 is 127.99…, 0x8000/257 is 127.5.
-		{"16-bit grey", func() image.Image { grey16.SetGray16(0, 0, color.Gray16{0x7fe0}); return grey16 }, [3]int{127, 127, 127}},
-		{"16-bit colour", func() image.Image {
+		{"16-bit gray", func() image.Image { gray16.SetGray16(0, 0, color.Gray16{0x7fe0}); return gray16 }, [3]int{127, 127, 127}},
+		{"16-bit color", func() image.Image {
 			rgba64.SetNRGBA64(0, 0, color.NRGBA64{0x0080, 0x0081, 0xffff, 0xffff})
 			return rgba64
 		}, [3]int{0, 1, 255}},
@@ -140,8 +140,8 @@ func TestDecodeCMYK(t *testing.T) {
 		want      [3]int
 	}{
 		{"cmyk", 0, [3]int{255, 0, 0}},
-		// The same samples, 255 0 0 255, read as Y, Cb, Cr and K: R, G, B of
-		// 76 255 28 are the amounts of ink, as Adobe inverts them.
+		// The same samples, 255 0 0 255, are read as Y, Cb, Cr and K. They convert to R, G, B
+		// of 76 255 28, which are amounts of ink, because Adobe inverts the values.
 		{"ycck", 2, [3]int{179, 0, 227}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestDecodeCMYK(t *testing.T) {
 	}
 }
 
-// TestDecodeNoEndMarker decodes JPEGs that end after their image data.
+// TestDecodeNoEndMarker decodes JPEGs that end after their image data, without an end marker.
 func TestDecodeNoEndMarker(t *testing.T) {
 	for name, b := range map[string][]byte{"ycbcr": asJPEG(t, corners(40, 24)), "progressive": testdata(t, "progressive.jpg"), "cmyk": testdata(t, "cmyk.jpg")} {
 		want, err := Decode(b, DefaultLimits())
@@ -168,16 +168,16 @@ func TestDecodeNoEndMarker(t *testing.T) {
 		b = b[:len(b)-2]
 		got, err := Decode(b, DefaultLimits())
 		if err != nil || !bytes.Equal(flat(got.Image), flat(want.Image)) {
-			t.Errorf("%s without its end marker: %v, want the same pixels", name, err)
+			t.Errorf("%s without its end marker: got error %v, want the same pixels", name, err)
 		}
 		if name == "cmyk" {
-			continue // image/jpeg reads on
+			continue // image/jpeg reads past the image data
 		}
-		// What a phone appends may look like scans.
+		// Data that a phone appends may look like scans.
 		b = append(bytes.Clone(b), strings.Repeat("\xff\xda\x00\x05abc", 2*maxScans)...)
 		got, err = Decode(b, DefaultLimits())
 		if err != nil || !bytes.Equal(flat(got.Image), flat(want.Image)) {
-			t.Errorf("%s with a trailer instead of its end marker: %v, want the same pixels", name, err)
+			t.Errorf("%s with a trailer instead of its end marker: got error %v, want the same pixels", name, err)
 		}
 	}
 }
@@ -207,7 +207,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"text", []byte("hello, this is not a photo"), DefaultLimits(), ErrFormat, "not a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM photo"},
 		{"text starting with BM", []byte("BMW drives by the house\n"), DefaultLimits(), ErrFormat, ""},
 		{"raw file", []byte("FUJIFILMCCD-RAW 0201"), DefaultLimits(), ErrFormat, "camera raw files are not supported; convert the photo to JPEG"},
-		{"raw file of Canon", iso("crx \x00\x00\x00\x01isom"), DefaultLimits(), ErrFormat, "camera raw"},
+		{"Canon raw file", iso("crx \x00\x00\x00\x01isom"), DefaultLimits(), ErrFormat, "camera raw"},
 		{"heic", iso("heic\x00\x00\x00\x00mif1"), DefaultLimits(), ErrHEIC, "HEIC is not supported; convert it to JPEG, for example with heif-convert"},
 		{"heic by compatible brand", iso("abcd\x00\x00\x00\x00mif1"), DefaultLimits(), ErrHEIC, ""},
 		{"avif", iso("avif\x00\x00\x00\x00"), DefaultLimits(), ErrHEIC, "AVIF is not supported"},
@@ -224,7 +224,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"start of a jpeg", []byte{0xff, 0xd8, 0xff}, DefaultLimits(), ErrDamaged, "too early"},
 		{"one pixel too many", asPNG(t, picture), small, ErrTooLarge, "too large: 64×48 pixels; the limit is 0.003071 megapixels"},
 		{"one byte too many", asPNG(t, picture), Limits{1 << 20, 100}, ErrTooLarge, "the limit is 100 bytes"},
-		{"12 bytes a pixel", asPNG(t, deep), Limits{64 * 48, 1 << 20}, ErrTooLarge, "36864 bytes"},
+		{"12 bytes per pixel", asPNG(t, deep), Limits{64 * 48, 1 << 20}, ErrTooLarge, "36864 bytes"},
 		{"too many scans", scans, DefaultLimits(), ErrTooLarge, "scans"},
 	}
 	for _, tt := range tests {
@@ -239,7 +239,7 @@ func TestDecodeErrors(t *testing.T) {
 		})
 	}
 	if _, err := Decode(asPNG(t, picture), Limits{64 * 48, 1 << 20}); err != nil {
-		t.Errorf("a photo exactly at the limits: %v", err)
+		t.Errorf("a photo exactly at the limits: got error %v", err)
 	}
 }
 

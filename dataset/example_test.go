@@ -14,7 +14,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// inPhotos makes a folder with the given files, each a photo of one colour, and calls f
+// inPhotos makes a folder with the given files, each a photo of one color, and calls f
 // there.
 func inPhotos(names []string, f func()) {
 	dir, err := os.MkdirTemp("", "photos")
@@ -50,7 +50,7 @@ func inPhotos(names []string, f func()) {
 	f()
 }
 
-// The folder of each photo is its label.
+// The name of each photo's folder is its label.
 func ExampleWalk() {
 	inPhotos([]string{"photos/hat/1.png", "photos/hat/2.png", "photos/shoes/1.png"}, func() {
 		items, skipped, err := dataset.Walk([]string{"photos"}, "")
@@ -69,7 +69,7 @@ func ExampleWalk() {
 	// 0 skipped
 }
 
-// A mistyped path gets a suggestion.
+// The error for a mistyped path suggests a similar path.
 func ExampleNotExistError() {
 	inPhotos([]string{"photos/hat/1.png"}, func() {
 		_, _, err := dataset.Walk([]string{"photos/hta"}, "hat")
@@ -123,7 +123,7 @@ func ExampleLoad() {
 	// shoes [200 100 50] <nil>
 }
 
-// Pad keeps the proportions of the photo, 40×30, and leaves grey margins.
+// Pad keeps the proportions of the 40×30 photo and leaves gray margins.
 func ExampleResizer() {
 	inPhotos([]string{"hat.png"}, func() {
 		f, err := dataset.Open(dataset.Item{Path: "hat.png"}, dataset.DefaultLimits())

@@ -18,13 +18,13 @@ type exif struct {
 	time        time.Time   // zero if unknown
 }
 
-// parseEXIF reads a TIFF block. Values that are missing or damaged stay zero, because the
-// photo itself may be good.
+// parseEXIF reads a TIFF block. Missing or damaged values stay zero and cause no error, because
+// the photo itself may be good.
 //
-// The caller must extract the block from the file, for two reasons. imagemeta v1.0.1 does
-// not find the EXIF of a WebP after a chunk of odd size. And a small block limits its
-// work: imagemeta follows up to LimitTagSize/4 SubIFD pointers, each to as many tags as
-// fit into the block, without counting them as tags. The Timeout of imagemeta is
+// The caller must extract the block from the file, for two reasons. First, imagemeta v1.0.1
+// does not find the EXIF chunk of a WebP file after a chunk of odd size. Second, a small block
+// limits the work of imagemeta: it follows up to LimitTagSize/4 SubIFD pointers, each to as
+// many tags as fit into the block, and does not count these tags. imagemeta's Timeout option is
 // unsuitable, because it leaves a goroutine running.
 func parseEXIF(block []byte) exif {
 	const (
@@ -36,7 +36,7 @@ func parseEXIF(block []byte) exif {
 	if len(block) > maxBlock {
 		block = block[:maxBlock]
 	}
-	// An error means that a later part is damaged. Values before it are valid.
+	// An error means that part of the block is damaged. The values before that part are valid.
 	_, _ = imagemeta.Decode(imagemeta.Options{
 		R:            bytes.NewReader(block),
 		ImageFormat:  imagemeta.TIFF,
@@ -72,8 +72,8 @@ func (e *exif) setOrientation(v uint32) {
 	}
 }
 
-// webpEXIF returns the EXIF chunk of the WebP file b, or nil (RFC 9649 2.7). It refuses
-// animations, which the decoder cannot read.
+// webpEXIF returns the EXIF chunk of the WebP file b, or nil (RFC 9649 2.7). It returns an
+// error for animations, which the decoder cannot read.
 func webpEXIF(b []byte) ([]byte, error) {
 	for b = b[12:]; len(b) >= 8; {
 		name, n := string(b[:4]), int64(binary.LittleEndian.Uint32(b[4:]))

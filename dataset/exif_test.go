@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// TestOrientation follows every pixel of a 3×2 image through all orientations.
+// TestOrientation checks the position of every pixel of a 3×2 image in all orientations.
 func TestOrientation(t *testing.T) {
 	const w, h = 3, 2
-	// The position of the stored pixel (x, y) in the upright image (CIPA DC-008 figure 5).
+	// upright maps an orientation to the position of the stored pixel (x, y) in the upright
+	// image (CIPA DC-008 figure 5).
 	upright := map[int]func(x, y int) (int, int){
 		0: func(x, y int) (int, int) { return x, y }, // undefined
 		1: func(x, y int) (int, int) { return x, y },
@@ -37,7 +38,7 @@ func TestOrientation(t *testing.T) {
 					t.Errorf("time is %v, want %v", p.Time, want)
 				}
 				if turned := orientation >= 5 && orientation <= 8; (p.Width == h) != turned || p.Width*p.Height != w*h {
-					t.Fatalf("got %d×%d pixels", p.Width, p.Height)
+					t.Fatalf("got %d×%d pixels, want 3×2, or 2×3 for orientations 5 to 8", p.Width, p.Height)
 				}
 				for y := range h {
 					for x := range w {
@@ -47,12 +48,12 @@ func TestOrientation(t *testing.T) {
 						}
 					}
 				}
-				// A JPEG with this orientation has the same colours in its corners.
+				// For a JPEG with this orientation, check only the colors in the corners.
 				p, err = Decode(jpegWith(asJPEG(t, corners(48, 32)), block), DefaultLimits())
 				if err != nil {
 					t.Fatal(err)
 				}
-				for i, want := range cornerColours {
+				for i, want := range cornerColors {
 					sx, sy := where((w-1)*(i%2), i/2)
 					x, y := sx*(p.Width-1), sy*(p.Height-1)
 					if p.Width > p.Height {
@@ -72,7 +73,7 @@ func TestOrientation(t *testing.T) {
 func TestOrientationWebP(t *testing.T) {
 	b := testdata(t, "oriented.webp")
 	at := bytes.Index(b, []byte("EXIF"))
-	// Insert a padded chunk of odd size before it.
+	// Insert a padded chunk of odd size before the EXIF chunk.
 	odd := append(append(bytes.Clone(b[:at]), "ODD \x01\x00\x00\x00x\x00"...), b[at:]...)
 	binary.LittleEndian.PutUint32(odd[4:], uint32(len(odd)-8))
 	// Add the prefix that only a JPEG should have.
@@ -91,7 +92,7 @@ func TestOrientationWebP(t *testing.T) {
 	}
 }
 
-// TestEXIFHostile damages EXIF blocks. The photos must still decode.
+// TestEXIFHostile checks that photos with damaged EXIF blocks still decode.
 func TestEXIFHostile(t *testing.T) {
 	good := exifBlock(binary.BigEndian, 6, "2024:02:29 12:34:56")
 	photo := asJPEG(t, corners(48, 32))
@@ -107,7 +108,7 @@ func TestEXIFHostile(t *testing.T) {
 			t.Fatalf("cut to %d bytes: %v", n, err)
 		}
 	}
-	// An IFD that is its own EXIF IFD, and one that claims 65,535 tags.
+	// In loop, the IFD is its own EXIF IFD. In many, the IFD claims to have 65,535 tags.
 	loop := bytes.Clone(good)
 	binary.BigEndian.PutUint32(loop[8+2+12+8:], 8)
 	many := append(bytes.Clone(good[:8]), 0xff, 0xff)
@@ -120,12 +121,12 @@ func TestEXIFHostile(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if p.Width != 32 {
-			t.Errorf("%s: not upright", name)
+			t.Errorf("%s: got %d×%d pixels, want 32×48", name, p.Width, p.Height)
 		}
 	}
 }
 
-// TestOrientationVariants reads orientations that are stored in unusual ways.
+// TestOrientationVariants checks orientations that are stored in unusual ways.
 func TestOrientationVariants(t *testing.T) {
 	photo := asJPEG(t, corners(48, 32))
 	block := exifBlock(binary.LittleEndian, 6, "")

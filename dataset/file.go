@@ -26,9 +26,8 @@ type File struct {
 // Open reads the photo at it.Path and checks its format and size. If it.Content is not
 // nil, Open uses it instead of reading the file. Open follows symbolic links.
 //
-// Errors name the path and wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge, ErrDamaged or
-// the error of the file system. If the file does not exist, the error is a
-// *NotExistError.
+// Errors name the path and wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge, ErrDamaged or the
+// file system's error. If the file does not exist, the error is a *NotExistError.
 func Open(it Item, l Limits) (*File, error) {
 	f := &File{Path: it.Path, Label: it.Label, content: it.Content}
 	var err error
@@ -64,10 +63,11 @@ func (f *File) Decode() (*Photo, error) {
 	return p, nil
 }
 
-// Thumbnail returns a JPEG of side×side pixels. It shows the photo resized with mode, as
-// the model's input is. It returns the same errors as Resizer.Read.
+// Thumbnail returns a JPEG of side×side pixels that shows what a model with this resize mode
+// sees of the photo. Thumbnail returns the same errors as Resizer.Read.
 func (f *File) Thumbnail(side int, mode Resize) ([]byte, error) {
-	// A Resizer does not antialias: make the image four times too large, then average.
+	// A Resizer does not antialias, so make the image four times too large and then average
+	// pixels.
 	large := 4 * side
 	rgb := make([]byte, 3*large*large)
 	r := Resizer{Mode: mode, Width: large, Height: large}
@@ -97,8 +97,8 @@ func inFile(path string, err error) error { return fmt.Errorf("%s: %w", path, er
 // readBytes reads a regular file of at most l.MaxBytes bytes. Errors do not name the
 // path.
 func readBytes(path string, l Limits) ([]byte, error) {
-	// The first check prevents opening a device. If a FIFO replaces the file after it,
-	// opening it non-blocking does not hang, and the second check detects it.
+	// The first check prevents opening a device. If a FIFO then replaces the file, opening the
+	// FIFO in non-blocking mode does not hang, and the second check detects it.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, cause(err)
@@ -136,7 +136,7 @@ func cause(err error) error {
 	return err
 }
 
-// readAtMost reads r to its end. If r has more than limit bytes, it returns an error.
+// readAtMost reads all of r. It returns an error if r has more than limit bytes.
 func readAtMost(r io.Reader, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(b)) > limit {

@@ -6,11 +6,11 @@ import (
 	"image/draw"
 )
 
-// flatten converts a decoded image to one of the types of Photo.Image. YCbCr and Gray do
+// flatten converts a decoded image to one of the types of Photo.Image. YCbCr and Gray images do
 // not change, Gray16 becomes Gray, and all other types become an opaque NRGBA.
 //
-// Transparency is blended with white, as browsers and photo viewers do. Samples of 16
-// bits become 8 bits by rounding v/257 to nearest.
+// Transparency is blended with white, as browsers and photo viewers do. A 16-bit sample v is
+// converted to 8 bits by rounding v/257 to nearest.
 func flatten(img image.Image) image.Image {
 	switch img := img.(type) {
 	case *image.YCbCr, *image.Gray:
@@ -81,7 +81,7 @@ func overWhite(img image.Image) *image.NRGBA {
 	return out
 }
 
-// put blends the colour r, g, b of opacity a with white, rounds to nearest and writes
+// put blends the color r, g, b of opacity a with white, rounds to nearest and writes
 // three bytes to dst.
 func put(dst []byte, r, g, b, a uint8) {
 	if a == 255 {
@@ -94,7 +94,7 @@ func put(dst []byte, r, g, b, a uint8) {
 	dst[2] = uint8((uint32(b)*uint32(a) + white) / 255)
 }
 
-// putAny is put for pixel (x, y) of any image.
+// putAny is like put, for pixel (x, y) of an image of any type.
 func putAny(dst []byte, img image.Image, x, y int) {
 	var c color.RGBA64 // premultiplied by alpha
 	if m, ok := img.(image.RGBA64Image); ok {

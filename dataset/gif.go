@@ -8,8 +8,8 @@ import (
 	"math"
 )
 
-// gifReader returns the GIF file b for image/gif. image/gif rejects a first frame that
-// extends beyond the canvas, so gifReader enlarges the canvas, as Pillow and browsers do
+// gifReader returns a reader of the GIF file b for image/gif. image/gif rejects a first frame
+// that extends beyond the canvas, so gifReader enlarges the canvas, as Pillow and browsers do
 // (golang/go#20856).
 func gifReader(b []byte) io.Reader {
 	const screen = 13 // bytes of the header and the logical screen descriptor
@@ -33,7 +33,7 @@ func gifFrame(b []byte) image.Rectangle {
 		descriptor = 0x2c
 	)
 	at := 13
-	if len(b) > 10 && b[10]&0x80 != 0 { // a global colour table
+	if len(b) > 10 && b[10]&0x80 != 0 { // a global color table
 		at += 3 << (b[10]&7 + 1)
 	}
 	for at < len(b) {

@@ -14,8 +14,8 @@ import (
 // frame is blue. The header says that the canvas has w×h pixels.
 func makeGIF(t testing.TB, frame image.Rectangle, w, h int) []byte {
 	t.Helper()
-	colours := color.Palette{color.RGBA{255, 0, 0, 255}, color.RGBA{0, 0, 255, 255}}
-	first, second := image.NewPaletted(frame, colours), image.NewPaletted(frame, colours)
+	colors := color.Palette{color.RGBA{255, 0, 0, 255}, color.RGBA{0, 0, 255, 255}}
+	first, second := image.NewPaletted(frame, colors), image.NewPaletted(frame, colors)
 	for i := range second.Pix {
 		second.Pix[i] = 1
 	}
@@ -23,7 +23,7 @@ func makeGIF(t testing.TB, frame image.Rectangle, w, h int) []byte {
 	err := gif.EncodeAll(&b, &gif.GIF{
 		Image:  []*image.Paletted{first, second},
 		Delay:  []int{1, 1},
-		Config: image.Config{ColorModel: colours, Width: frame.Max.X, Height: frame.Max.Y},
+		Config: image.Config{ColorModel: colors, Width: frame.Max.X, Height: frame.Max.Y},
 	})
 	if err != nil {
 		t.Fatal(err)

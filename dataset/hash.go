@@ -1,11 +1,11 @@
 package dataset
 
-// Hash returns a 64-bit fingerprint of w×h RGB pixels (shape [h][w][3]). Copies of a
-// photo at another size or compression mostly have the same hash, and near-duplicates
-// differ in few bits. A photo without contrast, or smaller than 9×8, has hash 0.
+// Hash returns a 64-bit fingerprint of w×h RGB pixels (shape [h][w][3]). Copies of a photo at a
+// different size or compression usually have the same hash, and near-duplicates differ in only
+// a few bits. A photo without contrast, or smaller than 9×8, has hash 0.
 //
-// Hash is Neal Krawetz's difference hash (2013) of the mean luma in a 9×8 grid. A bit is 1
-// if its cell is darker than the cell to its right.
+// Hash computes Neal Krawetz's difference hash (2013) from the mean luma of each cell in a 9×8
+// grid. A bit is 1 if its cell is darker than the cell to its right.
 func Hash(rgb []byte, w, h int) uint64 {
 	if w < 9 || h < 8 {
 		return 0

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// blobs returns an image whose pattern does not depend on its size.
+// blobs returns an image that has the same pattern at every size.
 func blobs(w, h, seed int) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -37,13 +37,13 @@ func TestHash(t *testing.T) {
 	small := Hash(squashed(t, blobs(90, 80, 1), 96, 96), 96, 96)
 	other := Hash(squashed(t, blobs(360, 320, 2), 224, 224), 224, 224)
 	if n := bits.OnesCount64(hash ^ small); n > 2 {
-		t.Errorf("a copy at another size: %d bits differ, want at most 2", n)
+		t.Errorf("a copy at a different size: %d bits differ, want at most 2", n)
 	}
 	if n := bits.OnesCount64(hash ^ other); n < 12 {
-		t.Errorf("another photo: %d bits differ, want at least 12", n)
+		t.Errorf("a different photo: %d bits differ, want at least 12", n)
 	}
 	if got := Hash(squashed(t, blobs(9, 8, 1), 9, 8), 9, 8); got == 0 {
-		t.Error("the smallest photo has hash 0")
+		t.Error("a photo of the minimum size, 9×8, has hash 0")
 	}
 	rising := make([]byte, 3*9*8)
 	for i := range rising {
@@ -80,12 +80,12 @@ func TestThumbnail(t *testing.T) {
 	if size := img.Bounds().Size(); size != image.Pt(96, 96) || len(b) > 6000 {
 		t.Errorf("got %v in %d bytes, want 96×96 in at most 6000 bytes", size, len(b))
 	}
-	// The thumbnail shows the middle of the photo.
+	// The thumbnail must show the center of the photo.
 	r, g, bl, _ := img.At(48, 48).RGBA()
 	wr, wg, wb, _ := blobs(900, 400, 1).At(450, 200).RGBA()
 	for i, d := range []int{int(r>>8) - int(wr>>8), int(g>>8) - int(wg>>8), int(bl>>8) - int(wb>>8)} {
 		if d < -40 || d > 40 {
-			t.Errorf("colour %d in the middle differs by %d", i, d)
+			t.Errorf("channel %d of the center differs by %d, want at most 40", i, d)
 		}
 	}
 	cut, err := Open(Item{Path: "cut.png", Content: content.Bytes()[:content.Len()/2]}, DefaultLimits())
@@ -93,6 +93,6 @@ func TestThumbnail(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := cut.Thumbnail(96, Crop); err == nil {
-		t.Error("thumbnail of a truncated photo: no error")
+		t.Error("Thumbnail returned no error for a truncated photo")
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestTruncated truncates a photo of each format at each byte. Only photos truncated after
-// the image data may decode. end is the number of bytes after the image data.
+// TestTruncated truncates a photo of each format at each byte. Decode may succeed only if a
+// photo is truncated after its image data, in the last end bytes.
 func TestTruncated(t *testing.T) {
 	for name, tt := range map[string]struct {
 		b   []byte
@@ -20,7 +20,7 @@ func TestTruncated(t *testing.T) {
 		"progressive": {testdata(t, "progressive.jpg"), len("\xff\xd9")},
 		"cmyk":        {testdata(t, "cmyk.jpg"), len("\xff\xd9")},
 		"png":         {asPNG(t, gradient(17, 11)), len("\x00\x00\x00\x00IEND\xae\x42\x60\x82")},
-		"bmp":         {asBMP(t, gradient(17, 11)), len("\x00")}, // 51 bytes per row and its padding
+		"bmp":         {asBMP(t, gradient(17, 11)), len("\x00")}, // a row has 51 bytes and a byte of padding
 		"gif":         {asGIF(t, paletted(gradient(17, 11))), len("\x00;")},
 		"tiff":        {makeTIFF(binary.LittleEndian, rgbData(gradient(17, 11)), rgbTags(17, 11)), len("\x00\x00\x00\x00")},
 		"ppm":         {append([]byte("P6 17 11 255\n"), rgbData(gradient(17, 11))...), 0},
@@ -31,7 +31,7 @@ func TestTruncated(t *testing.T) {
 			p, err := Decode(tt.b[:n], DefaultLimits())
 			if err == nil {
 				if len(tt.b)-n > tt.end {
-					t.Errorf("%s cut to %d of %d bytes decodes to %d×%d pixels", name, n, len(tt.b), p.Width, p.Height)
+					t.Errorf("%s cut to %d of %d bytes: got %d×%d pixels, want an error", name, n, len(tt.b), p.Width, p.Height)
 				}
 			} else if !errors.Is(err, ErrDamaged) && n > 18 {
 				t.Errorf("%s cut to %d bytes: got %v, want ErrDamaged", name, n, err)
@@ -93,11 +93,11 @@ func FuzzDecode(f *testing.F) {
 		p, err := Decode(b, l)
 		runtime.ReadMemStats(&after)
 		if got, most := int64(after.TotalAlloc-before.TotalAlloc), 2*l.memory()+3*int64(len(b))+1<<20; got > most {
-			t.Errorf("Decode allocated %d bytes for a file of %d, want at most %d", got, len(b), most)
+			t.Errorf("Decode allocated %d bytes for a file of %d bytes, want at most %d", got, len(b), most)
 		}
 		if err != nil {
 			if strings.Contains(err.Error(), "the decoder failed") {
-				t.Errorf("caught a panic: %v", err)
+				t.Errorf("the decoder panicked: %v", err)
 			}
 			for _, known := range []error{ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge, ErrDamaged} {
 				if errors.Is(err, known) {
@@ -107,7 +107,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("error %v wraps none of the documented ones", err)
 		}
 		if p.Image.Bounds() != image.Rect(0, 0, p.Width, p.Height) || int64(p.Width)*int64(p.Height) > l.MaxPixels {
-			t.Fatalf("%d×%d, bounds %v", p.Width, p.Height, p.Image.Bounds())
+			t.Fatalf("got %d×%d pixels with bounds %v", p.Width, p.Height, p.Image.Bounds())
 		}
 		dst := make([]byte, 5*7*3)
 		file, err := Open(Item{Path: "photo", Content: b}, l)
@@ -119,7 +119,7 @@ func FuzzDecode(f *testing.F) {
 				t.Fatal(err)
 			}
 			if err := (&Resizer{Mode: mode, Width: 5, Height: 7}).Read(dst, file); err != nil {
-				t.Fatalf("Decode succeeds, but Resizer.Read fails: %v", err)
+				t.Fatalf("Decode succeeded, but Resizer.Read failed: %v", err)
 			}
 		}
 	})

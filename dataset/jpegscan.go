@@ -10,16 +10,16 @@ import (
 	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
-// Each scan of a JPEG costs a pass over all pixels, no matter how few bytes it has.
-// Encoders write about ten. A photo of any size may have commonScans. It may have up to
-// maxScans if the product of pixels and scans is at most maxScanned.
+// Each scan of a JPEG costs a pass over all pixels, no matter how few bytes the scan has.
+// Encoders write about ten scans. A photo of any size may have commonScans scans. It may have
+// up to maxScans scans if the product of pixels and scans is at most maxScanned.
 const (
 	commonScans = 20
 	maxScans    = 100
 	maxScanned  = int64(1e9) // about half a second on one core
 )
 
-// probeJPEG is probe for JPEGs.
+// probeJPEG implements probe for JPEG files.
 func (h *header) probeJPEG(b []byte) error {
 	config, err := jpeg.DecodeConfig(b)
 	if err != nil {
@@ -27,7 +27,7 @@ func (h *header) probeJPEG(b []byte) error {
 	}
 	h.width, h.height = config.Width, config.Height
 	pixels := int64(h.width) * int64(h.height)
-	h.memory = max(config.Memory, 5*pixels) // flatten or upright may need 4 bytes more per pixel
+	h.memory = max(config.Memory, 5*pixels) // flatten or upright may need 4 more bytes per pixel
 	var block []byte
 	h.scans, block = scanJPEG(b)
 	h.exif = parseEXIF(block)
@@ -52,8 +52,8 @@ func (h *header) decodeCMYK(b []byte) (image.Image, error) {
 }
 
 // scanJPEG counts the scans of a JPEG and returns its first non-empty EXIF block (ITU-T
-// T.81 annex B). Like the decoders it skips invalid bytes. It reports no errors, because
-// the decoders do.
+// T.81 annex B). Like the decoders, it skips invalid bytes. It does not report errors, because
+// the decoders report them.
 func scanJPEG(b []byte) (scans int, block []byte) {
 	for {
 		i := bytes.IndexByte(b, 0xff)

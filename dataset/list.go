@@ -28,12 +28,12 @@ const (
 //	photos/0003.jpg,cone
 //	"photos/a, b.jpg","traffic cone"
 //
-// Relative paths start at the folder base. Paths may contain commas and semicolons: one of
-// them starts the label only if the text before it ends with the extension of a photo, or
-// is quoted as in CSV. Empty lines and lines that start with # are skipped.
+// Relative paths are resolved against the folder base. Paths may contain commas and semicolons:
+// a comma or semicolon starts the label only if the text before it ends with the extension of a
+// photo or is quoted as in CSV. Empty lines and lines that start with # are skipped.
 //
-// If the first line names columns, such as filename,width,class, the list is CSV, and the
-// path and the label are in their columns.
+// If the first line is a CSV header, such as filename,width,class, the list is read as CSV.
+// Paths and labels then come from the columns with these names.
 //
 // Labels are returned in Unicode's normal form C. ReadList returns an error for a line of
 // more than 8 KiB or a list of more than 1,048,576 photos.
@@ -46,7 +46,7 @@ func ReadList(r io.Reader, base string) ([]Item, error) {
 	for ; lines.Scan(); n++ {
 		line := lines.Text()
 		if n == 1 {
-			line = strings.TrimPrefix(line, "\ufeff") // Windows editors write it
+			line = strings.TrimPrefix(line, "\ufeff") // Windows editors write this byte order mark
 			if columns = parseHeader(line); columns != nil {
 				continue
 			}
@@ -117,13 +117,13 @@ func splitCSV(line string, comma rune) []string {
 	return fields
 }
 
-// columns has the separator of a CSV file and the indexes of its path and label columns.
+// columns holds the separator of a CSV file and the indexes of its path and label columns.
 type columns struct {
 	comma       rune
 	path, label int // label is -1 if there is none
 }
 
-// Common names of the columns, the most specific first.
+// pathColumns and labelColumns are common column names, the most specific first.
 var (
 	pathColumns  = []string{"path", "filepath", "imagepath", "filename", "imagename", "file", "image", "photo", "img"}
 	labelColumns = []string{"label", "labels", "classname", "class", "category", "species", "name"}

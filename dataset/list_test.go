@@ -67,11 +67,11 @@ func TestReadStdin(t *testing.T) {
 	photo := asPNG(t, corners(8, 6))
 	items, err := ReadStdin(bytes.NewReader(photo), "", l)
 	if want := []Item{{Path: "-", Content: photo}}; err != nil || !reflect.DeepEqual(items, want) {
-		t.Errorf("photo: got %v, %v", items, err)
+		t.Errorf("photo: got %v, error %v, want %v", items, err, want)
 	}
 	items, err = ReadStdin(strings.NewReader("a.jpg\tcat\n"), "dir", l)
 	if want := []Item{{Path: filepath.Join("dir", "a.jpg"), Label: "cat"}}; err != nil || !reflect.DeepEqual(items, want) {
-		t.Errorf("list: got %v, %v", items, err)
+		t.Errorf("list: got %v, error %v, want %v", items, err, want)
 	}
 	for name, tt := range map[string]struct {
 		r    io.Reader
@@ -98,15 +98,15 @@ func FuzzReadList(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// Writing the items as a list and reading it again gives the same items.
+		// Writing the items as a list and reading that list must give the same items.
 		var b strings.Builder
 		b.WriteString("# only the first line may start with a byte order mark\n")
 		for _, item := range items {
 			if item.Path == "" || strings.ContainsAny(item.Path+item.Label, "\x00\n") {
-				t.Fatalf("item %q", item)
+				t.Fatalf("got invalid item %q", item)
 			}
 			if strings.HasPrefix(item.Path, "#") || strings.Contains(item.Path, "\t") || item.Path != strings.TrimSpace(item.Path) || len(item.Path)+len(item.Label) > maxListLine/2 {
-				return // cleaning the path can give one that a list cannot hold
+				return // cleaning a path can produce a path that a list cannot contain
 			}
 			fmt.Fprintf(&b, "%s\t%s\n", item.Path, item.Label)
 		}

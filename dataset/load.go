@@ -11,20 +11,20 @@ import (
 // Load opens items, calls work on each file in parallel, and calls deliver with the
 // results in the order of items.
 //
-// work runs on the given number of goroutines, or on one per core if workers is 0. Its
-// argument worker is the number of the goroutine, from 0. work must decode the photo
-// itself, for example with a Resizer per worker. deliver runs on the goroutine of the
-// caller. Its argument i is the index in items.
+// work runs on the given number of goroutines, or on one per core if workers is 0. Its argument
+// worker is the number of the goroutine, counted from 0. work must decode the photo itself, for
+// example with one Resizer per worker. deliver runs on the caller's goroutine. Its argument i
+// is the photo's index in items.
 //
 // If a photo cannot be opened or work fails, Load passes the error to deliver and
 // continues. If deliver returns an error, Load stops and returns that error.
 //
 // All photos in progress together use no more memory than one photo of the maximum size in
-// l, provided that work does not retain them. Load does not detect duplicates: compare
-// File.SHA256.
+// l, provided that work does not retain them. Load does not detect duplicates; to find them,
+// compare File.SHA256.
 //
-// When ctx is done, Load waits for the photos in progress and returns the error of ctx. No
-// goroutine outlives Load.
+// When ctx is done, Load waits for the photos in progress and returns ctx's error. No goroutine
+// outlives Load.
 func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work func(ctx context.Context, worker int, f *File) (T, error), deliver func(i int, v T, err error) error) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -103,7 +103,7 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 // pending is a photo in progress.
 type pending[T any] struct {
 	file   *File
-	memory int64 // bytes acquired until work is done
+	memory int64 // bytes of memory to acquire until work is done
 
 	done  chan struct{} // closed when value and err are set
 	value T

@@ -21,7 +21,7 @@ func TestReadFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p.Path != filepath.Join(dir, "a.png") || p.Width != 8 {
-		t.Errorf("got %s of %d×%d", p.Path, p.Width, p.Height)
+		t.Errorf("got %s of %d×%d pixels, want a.png of 8×6 pixels", p.Path, p.Width, p.Height)
 	}
 	for _, tt := range []struct {
 		name string
@@ -44,8 +44,9 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
-// set writes n photos. Photo i is 1+i%50 pixels wide, and each seventh is damaged.
-func set(t testing.TB, n int) []Item {
+// writePhotos writes n photos. Photo i is 1+i%50 pixels wide, and every seventh photo is
+// damaged.
+func writePhotos(t testing.TB, n int) []Item {
 	t.Helper()
 	files := map[string][]byte{}
 	var items []Item
@@ -65,20 +66,20 @@ func set(t testing.TB, n int) []Item {
 	return items
 }
 
-// decode is work for Load that decodes the photo.
+// decode is a work function for Load that decodes the photo.
 func decode(_ context.Context, _ int, f *File) (*Photo, error) { return f.Decode() }
 
 func TestLoad(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	items := set(t, 100)
-	tight := Limits{MaxPixels: 50 * 20, MaxBytes: 5000} // enough for one at a time
+	items := writePhotos(t, 100)
+	tight := Limits{MaxPixels: 50 * 20, MaxBytes: 5000} // enough for one photo at a time
 	for _, l := range []Limits{DefaultLimits(), tight} {
 		for _, workers := range []int{0, 1, 3, 200} {
 			next := 0
 			var inside atomic.Int32
 			err := Load(t.Context(), items, l, workers, decode, func(i int, p *Photo, err error) error {
 				if inside.Add(1) != 1 {
-					t.Error("deliver is called concurrently")
+					t.Error("deliver was called concurrently")
 				}
 				defer inside.Add(-1)
 				if i != next {
@@ -101,7 +102,7 @@ func TestLoad(t *testing.T) {
 				return nil
 			})
 			if err != nil || next != len(items) {
-				t.Errorf("%d workers: %d photos, error %v", workers, next, err)
+				t.Errorf("%d workers: got %d photos and error %v, want %d photos", workers, next, err, len(items))
 			}
 		}
 	}
@@ -112,7 +113,7 @@ func TestLoad(t *testing.T) {
 
 func TestLoadStops(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	items := set(t, 50)
+	items := writePhotos(t, 50)
 	full := errors.New("disk full")
 	for _, at := range []int{0, 1, 25, 49} {
 		calls := 0
@@ -124,7 +125,7 @@ func TestLoadStops(t *testing.T) {
 			return nil
 		})
 		if err != full || calls != at+1 {
-			t.Errorf("deliver fails at %d: got %v after %d calls", at, err, calls)
+			t.Errorf("deliver fails at photo %d: got %v after %d calls", at, err, calls)
 		}
 
 		ctx, cancel := context.WithCancel(t.Context())
@@ -138,26 +139,26 @@ func TestLoadStops(t *testing.T) {
 		})
 		last := at == len(items)-1
 		if (err == nil) != last || err != nil && !errors.Is(err, context.Canceled) || calls != at+1 {
-			t.Errorf("cancelled at %d: got %v after %d calls", at, err, calls)
+			t.Errorf("canceled at photo %d: got %v after %d calls", at, err, calls)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := Load(ctx, items, DefaultLimits(), 2, decode, func(int, *Photo, error) error {
-		t.Error("deliver is called")
+		t.Error("deliver was called")
 		return nil
 	})
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled before: got %v", err)
+		t.Errorf("canceled before the call: got %v, want %v", err, context.Canceled)
 	}
 }
 
 func TestLoadPanic(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	items := set(t, 20)
+	items := writePhotos(t, 20)
 	defer func() {
 		if recover() != "mine" {
-			t.Error("the panic of deliver is lost")
+			t.Error("Load did not propagate the panic of deliver")
 		}
 	}()
 	_ = Load(t.Context(), items, DefaultLimits(), 2, decode, func(int, *Photo, error) error { panic("mine") })

@@ -12,9 +12,9 @@ import (
 
 // A NotExistError means that a file or folder does not exist. It wraps fs.ErrNotExist.
 type NotExistError struct {
-	Path string // as the caller gave it
-	// Similar are paths of up to three existing files and folders with nearly the
-	// same spelling, best first. Open leaves it empty.
+	Path string // the path that the caller passed
+	// Similar lists the paths of up to three existing files or folders with nearly the same
+	// spelling, best first. Open leaves it empty.
 	Similar []string
 }
 
@@ -32,11 +32,11 @@ func (e *NotExistError) Unwrap() error { return fs.ErrNotExist }
 
 const (
 	maxSimilar  = 3
-	maxSiblings = 10000 // names compared in one folder
+	maxSiblings = 10000 // maximum number of names to compare in one folder
 )
 
-// notExist returns the error for a path that does not exist. It looks for names similar to
-// the first element of the path that does not exist.
+// notExist returns the error for a path that does not exist. It looks for names that are
+// similar to the first missing element of the path.
 func notExist(path string) *NotExistError {
 	e := &NotExistError{Path: path}
 	dir, name, rest := filepath.Dir(path), filepath.Base(path), ""
@@ -75,8 +75,8 @@ func similarNames(dir, name string) []string {
 	}
 	defer f.Close()
 	siblings, _ := f.Readdirnames(maxSiblings)
-	// Allow one edit per three letters of the name without its extension, but fewer edits
-	// than letters.
+	// Allow one edit per three letters, rounded up, of the name without its extension. Allow
+	// fewer edits than letters, and at most three.
 	letters := len([]rune(strings.TrimSuffix(name, filepath.Ext(name))))
 	limit := min((letters+2)/3, letters-1, 3)
 	type candidate struct {
@@ -99,8 +99,8 @@ func similarNames(dir, name string) []string {
 	return names
 }
 
-// edits returns the number of insertions, deletions, substitutions and swaps of neighbours
-// that turn a into b (the optimal string alignment distance).
+// edits returns the number of insertions, deletions, substitutions and swaps of adjacent
+// letters that turn a into b (the optimal string alignment distance).
 func edits(a, b string) int {
 	s, t := []rune(a), []rune(b)
 	before, last, row := make([]int, len(t)+1), make([]int, len(t)+1), make([]int, len(t)+1)

@@ -20,13 +20,13 @@ func TestNotExist(t *testing.T) {
 		"photos/hta":         "photos/hta does not exist; did you mean photos/hat?",
 		"photos/Hat":         "photos/Hat does not exist; did you mean photos/hat?",
 		"photos/shoe/":       "photos/shoe/ does not exist; did you mean photos/shoes?",
-		"photos/b":           "photos/b does not exist", // a whole name is not a spelling mistake
+		"photos/b":           "photos/b does not exist", // no edit is allowed in a name of one letter
 		"photos/umbrella":    "photos/umbrella does not exist",
 		"photo/hat":          "photo/hat does not exist; did you mean photos/hat?",
 		"photo/hat/9.jpg":    "photo/hat/9.jpg does not exist; did you mean photos?",
 		"photos/hta/1.jpg":   "photos/hta/1.jpg does not exist; did you mean photos/hat/1.jpg?",
 		"photos/hat/01.jpg":  "photos/hat/01.jpg does not exist; did you mean photos/hat/1.jpg?",
-		"photos/hat/11.jpeg": "photos/hat/11.jpeg does not exist", // two edits in two letters
+		"photos/hat/11.jpeg": "photos/hat/11.jpeg does not exist", // would be two edits in a name of two letters
 		"photos/hat.tx":      "photos/hat.tx does not exist; did you mean photos/hat.txt?",
 	} {
 		if path == "photos/Hat" && exists(path) {
@@ -42,7 +42,7 @@ func TestNotExist(t *testing.T) {
 	}
 	var e *NotExistError
 	if _, err := OpenTub("photo"); !errors.As(err, &e) || e.Path != "photo" || !slices.Equal(e.Similar, []string{"photos"}) {
-		t.Errorf("OpenTub: got %v, want a NotExistError with photos", err)
+		t.Errorf("OpenTub: got %v, want a NotExistError that suggests photos", err)
 	}
 	if _, err := ReadFile("photos/hat/2.jpg", DefaultLimits()); !errors.As(err, &e) || err.Error() != "photos/hat/2.jpg does not exist" {
 		t.Errorf("ReadFile: got %v, want a NotExistError", err)

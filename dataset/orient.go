@@ -6,16 +6,16 @@ import (
 	"github.com/disintegration/imaging"
 )
 
-// orientation is an EXIF orientation: the sides of the upright image at which row 0 and
-// column 0 of the stored image are (CIPA DC-008 4.6.4 A). Values other than 2 to 8 mean
-// that the stored image is upright.
+// orientation is an EXIF orientation. It gives the sides of the upright image, such as top and
+// left, that show the stored row 0 and column 0 (CIPA DC-008 4.6.4 A). Values other than 2 to 8
+// mean that the stored image is upright.
 type orientation int
 
-// upright turns an image returned by flatten.
+// upright rotates and flips img, an image returned by flatten, so that it is upright.
 //
 // Apart from thumbnails, this is the only use of disintegration/imaging, which is
-// unmaintained. It starts goroutines, whose panics cannot be recovered here, so it must
-// get only well-formed NRGBA images.
+// unmaintained. imaging starts goroutines, whose panics cannot be recovered here, so imaging
+// must get only well-formed NRGBA images.
 func upright(img image.Image, o orientation) image.Image {
 	if o < 2 || o > 8 {
 		return img
@@ -34,7 +34,7 @@ func upright(img image.Image, o orientation) image.Image {
 	case 5:
 		return imaging.Transpose(n)
 	case 6:
-		return imaging.Rotate270(n) // counter-clockwise
+		return imaging.Rotate270(n) // counterclockwise
 	case 7:
 		return imaging.Transverse(n)
 	default:
@@ -45,7 +45,7 @@ func upright(img image.Image, o orientation) image.Image {
 // swapped reports whether rows of the stored image are columns of the upright one.
 func (o orientation) swapped() bool { return o >= 5 && o <= 8 }
 
-// mirrored reports for each axis of the upright image whether the stored pixels are in
+// mirrored reports, for each axis of the upright image, whether the stored pixels are in
 // reverse order.
 func (o orientation) mirrored() (x, y bool) {
 	return o == 2 || o == 3 || o == 6 || o == 7, o == 3 || o == 4 || o == 7 || o == 8
@@ -67,10 +67,10 @@ func (o orientation) stored(r image.Rectangle, w, h int) image.Rectangle {
 	return r
 }
 
-// turned returns the layout for writing a stored image upright into the rectangle to of an
-// RGB image. The RGB image is width pixels wide.
-func turned(width int, to image.Rectangle, o orientation) layout {
-	l := layout{to.Dx(), to.Dy(), 3 * (to.Min.Y*width + to.Min.X), 3, 3 * width}
+// turned returns the layout for writing a stored image upright into an RGB image that is width
+// pixels wide. The layout covers the rectangle dst of that image.
+func turned(width int, dst image.Rectangle, o orientation) layout {
+	l := layout{dst.Dx(), dst.Dy(), 3 * (dst.Min.Y*width + dst.Min.X), 3, 3 * width}
 	x, y := o.mirrored()
 	if x {
 		l.start += (l.w - 1) * l.dx

@@ -17,10 +17,10 @@ import (
 	"golang.org/x/image/bmp"
 )
 
-// This file has helpers that make photos.
+// This file contains helpers that create photos.
 
 // gradient returns an image in which no two of the first 256×256 pixels have the same
-// colour.
+// color.
 func gradient(w, h int) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -31,7 +31,7 @@ func gradient(w, h int) *image.NRGBA {
 	return img
 }
 
-// corners returns an image of four quadrants: red and green over blue and white.
+// corners returns an image of four quadrants: red and green above blue and white.
 func corners(w, h int) *image.NRGBA {
 	quadrants := []color.NRGBA{{255, 0, 0, 255}, {0, 255, 0, 255}, {0, 0, 255, 255}, {255, 255, 255, 255}}
 	img := image.NewNRGBA(image.Rect(0, 0, w, h))
@@ -79,7 +79,7 @@ func asGIF(t testing.TB, img image.Image) []byte {
 	return b.Bytes()
 }
 
-// paletted returns img in 216 colours, which include those of corners.
+// paletted returns img in 216 colors, which include those of corners.
 func paletted(img image.Image) *image.Paletted {
 	p := image.NewPaletted(img.Bounds(), palette.WebSafe)
 	for y := range p.Rect.Dy() {
@@ -115,7 +115,7 @@ func exifBlock(order binary.AppendByteOrder, orientation int, when string) []byt
 	return append(append(b, when...), 0)
 }
 
-// jpegWith returns JPEG b with an EXIF block.
+// jpegWith returns the JPEG file b with an EXIF block.
 func jpegWith(b, block []byte) []byte {
 	segment := append(append([]byte{0xff, 0xe1, 0, 0}, exifPrefix...), block...)
 	binary.BigEndian.PutUint16(segment[2:], uint16(len(segment)-2))
@@ -129,13 +129,13 @@ func makeChunk(name string, content []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:]))
 }
 
-// pngWith returns PNG b with an EXIF block after its header.
+// pngWith returns the PNG file b with an EXIF block after its header.
 func pngWith(b, block []byte) []byte {
 	const header = 8 + 25
 	return append(append(bytes.Clone(b[:header]), makeChunk("eXIf", block)...), b[header:]...)
 }
 
-// testdata returns a file in testdata.
+// testdata returns the content of a file in testdata.
 func testdata(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
@@ -145,7 +145,8 @@ func testdata(t testing.TB, name string) []byte {
 	return b
 }
 
-// write writes files, a map from names to contents, to a new folder and returns it.
+// write writes files, a map from names to contents, to a new folder and returns the folder's
+// path.
 func write(t testing.TB, files map[string][]byte) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -41,7 +41,7 @@ func decodePNG(b []byte) (image.Image, error) {
 	return img, err
 }
 
-// pngFile is the part of a PNG that image/png needs.
+// pngFile holds the parts of a PNG file that image/png needs.
 type pngFile struct {
 	head []byte // the signature and the chunks IHDR, PLTE and tRNS
 	idat []byte // the IDAT chunks; their checksums have not been verified
@@ -52,14 +52,14 @@ type pngFile struct {
 func parsePNG(b []byte) (*pngFile, error) {
 	f := &pngFile{head: []byte(pngSignature)}
 	seen := map[string]bool{}
-	for c, rest := pngChunkOf(b[len(pngSignature):]); c != nil; c, rest = pngChunkOf(rest) {
+	for c, rest := firstPNGChunk(b[len(pngSignature):]); c != nil; c, rest = firstPNGChunk(rest) {
 		switch name := c.name(); {
 		case name == "IDAT" && f.idat == nil:
 			f.idat = c
 		case name == "IDAT":
-			f.idat = f.idat[:len(f.idat)+len(c)] // c follows it in b
+			f.idat = f.idat[:len(f.idat)+len(c)] // c directly follows f.idat in b
 		case f.idat != nil:
-			return f, nil // the image data is contiguous
+			return f, nil // IDAT chunks are contiguous, so this chunk follows the image data
 		case name != "IHDR" && name != "PLTE" && name != "tRNS", seen[name]:
 		case c.valid():
 			seen[name] = true
@@ -74,32 +74,32 @@ func parsePNG(b []byte) (*pngFile, error) {
 	return f, nil
 }
 
-// reader returns a PNG with the unchanged image data.
+// reader returns a reader of the PNG file with its image data unchanged.
 func (f *pngFile) reader() io.Reader {
 	return io.MultiReader(bytes.NewReader(f.head), bytes.NewReader(f.idat), strings.NewReader(pngTrailer))
 }
 
-// repack returns the IDAT chunks and the end of the file. The repacked image data has the
-// right size and checksum.
+// repack returns a reader of new IDAT chunks and the end of the file. The new chunks have image
+// data of the correct size and with the correct checksum.
 func (f *pngFile) repack() io.Reader {
 	return &pngPacker{data: &pngData{chunks: f.idat}, left: f.size, adler: adler32.New()}
 }
 
-// pngChunk is a whole chunk of a PNG.
+// pngChunk is a complete chunk of a PNG file.
 type pngChunk []byte
 
 func (c pngChunk) name() string    { return string(c[4:8]) }
 func (c pngChunk) content() []byte { return c[8 : len(c)-4] }
 
-// valid reports whether the checksum is right.
+// valid reports whether the checksum is correct.
 func (c pngChunk) valid() bool {
 	end := len(c) - 4
 	return binary.BigEndian.Uint32(c[end:]) == crc32.ChecksumIEEE(c[4:end])
 }
 
-// pngChunkOf returns the first chunk of b and the rest of b. If the chunk is truncated, it
-// returns nil for it.
-func pngChunkOf(b []byte) (c pngChunk, rest []byte) {
+// firstPNGChunk returns the first chunk of b and the rest of b. If b has no complete chunk, c
+// is nil.
+func firstPNGChunk(b []byte) (c pngChunk, rest []byte) {
 	if len(b) < 12 {
 		return nil, nil
 	}
@@ -113,7 +113,7 @@ func pngChunkOf(b []byte) (c pngChunk, rest []byte) {
 // pngEXIF returns the eXIf chunk of the PNG file b, or nil (PNG specification, third
 // edition, 11.3.3).
 func pngEXIF(b []byte) []byte {
-	for c, rest := pngChunkOf(b[len(pngSignature):]); c != nil; c, rest = pngChunkOf(rest) {
+	for c, rest := firstPNGChunk(b[len(pngSignature):]); c != nil; c, rest = firstPNGChunk(rest) {
 		switch {
 		case c.name() == "eXIf" && c.valid():
 			return c.content()
@@ -125,7 +125,7 @@ func pngEXIF(b []byte) []byte {
 }
 
 // pngDataSize returns the size of the inflated image data for the content of an IHDR
-// chunk, or 0 if the content is invalid. Each row has one extra byte in front.
+// chunk, or 0 if the content is invalid. The size includes the filter byte before each row.
 func pngDataSize(ihdr []byte) int64 {
 	if len(ihdr) != 13 {
 		return 0
@@ -148,7 +148,7 @@ func pngDataSize(ihdr []byte) int64 {
 	if ihdr[12] == 0 {
 		return rows(w, h)
 	}
-	// The passes of Adam7: offset and step in x, and in y.
+	// Each pass of Adam7 has an offset and a step in x, and an offset and a step in y.
 	var size int64
 	for _, p := range [...][4]int64{{0, 8, 0, 8}, {4, 8, 0, 8}, {0, 4, 4, 8}, {2, 4, 0, 4}, {0, 2, 2, 4}, {1, 2, 0, 2}, {0, 1, 1, 2}} {
 		size += rows((w-p[0]+p[1]-1)/p[1], (h-p[2]+p[3]-1)/p[3])
@@ -158,7 +158,7 @@ func pngDataSize(ihdr []byte) int64 {
 
 // pngPacker inflates image data and stores it in IDAT chunks without compression.
 type pngPacker struct {
-	out  []byte // to be read next
+	out  []byte // bytes that Read returns next
 	left int64  // bytes of inflated data not yet in out
 
 	data    *pngData
@@ -235,7 +235,7 @@ type pngData struct {
 func (d *pngData) Read(p []byte) (int, error) {
 	for len(d.content) == 0 {
 		var c pngChunk
-		if c, d.chunks = pngChunkOf(d.chunks); c == nil {
+		if c, d.chunks = firstPNGChunk(d.chunks); c == nil {
 			return 0, io.EOF
 		}
 		if !c.valid() {

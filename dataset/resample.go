@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// axis holds the interpolation along one dimension. Output i is between the samples
-// pairs[2i] and pairs[2i+1]. weight[i] is the weight of the second sample, at least 0 and
-// below 1.
+// axis holds the samples and weights for interpolation along one dimension. Output i is
+// interpolated between the samples pairs[2i] and pairs[2i+1]. weight[i] is the weight of the
+// second sample, at least 0 and below 1.
 type axis struct {
-	pairs  []int // indices into source
+	pairs  []int // indexes into source
 	weight []float32
-	source []int // coordinates of the samples that are needed, ascending
+	source []int // coordinates of the necessary samples, in ascending order
 }
 
-// set prepares the axis for n outputs from the source coordinates from ≤ c < to. Each
-// sample of the source stands for reduce coordinates.
+// set prepares the axis for n outputs, interpolated over the source coordinates c with from ≤ c
+// < to. Each source sample covers reduce coordinates.
 func (a *axis) set(n, from, to, reduce int) {
 	a.pairs, a.weight, a.source = slices.Grow(a.pairs[:0], 2*n), slices.Grow(a.weight[:0], n), slices.Grow(a.source[:0], min(2*n, to-from))
 	scale := float32(to-from) / float32(n)
@@ -46,7 +46,7 @@ func (a *axis) sample(c int) int {
 }
 
 // layout is the arrangement of the pixels of a w×h image in a byte slice: pixel (x, y) is
-// at start + x·dx + y·dy. Negative or swapped steps turn the image.
+// at start + x·dx + y·dy. Negative or swapped steps rotate or flip the image.
 type layout struct {
 	w, h          int
 	start, dx, dy int
@@ -59,8 +59,8 @@ type resampler struct {
 	upper, lower [256]float32
 }
 
-// run resizes rectangle r of an image to out. img is the image at 1/reduce of its size; r
-// is in pixels of the full size.
+// run resizes rectangle r of an image and writes the result to dst with the layout out. img is
+// the image at 1/reduce of its size, and r is in pixels of the full size.
 func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectangle, reduce int) {
 	s.cols.set(out.w, r.Min.X, r.Max.X, reduce)
 	s.rows.set(out.h, r.Min.Y, r.Max.Y, reduce)
@@ -84,8 +84,8 @@ func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectang
 			sampleRow(bottom, img, s.rows.source[y1], s.cols.source)
 			haveBottom = y1
 		}
-		// Each sample is first multiplied by the weight of its row. There are 256 sample
-		// values, so the products are in a table.
+		// Each sample is first multiplied by the weight of its row. There are only 256 sample
+		// values, so tables hold these products.
 		wy1 := s.rows.weight[y]
 		wy0 := 1 - wy1
 		for i := range 256 {
@@ -109,12 +109,13 @@ func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectang
 	s.top, s.bottom = top, bottom
 }
 
-// sampleRow writes the colours of the pixels (x, y) for x in xs to dst as R, G, B.
+// sampleRow writes the colors of the pixels (x, y) for x in xs to dst as R, G, B.
 func sampleRow(dst []byte, img image.Image, y int, xs []int) {
 	switch img := img.(type) {
 	case *image.YCbCr:
-		// This is what YOffset and COffset compute, with the terms of the row computed once.
-		across := 0 // a chroma sample serves 1<<across luma samples
+		// This code computes the same offsets as YOffset and COffset, but computes the terms of
+		// the row only once.
+		across := 0 // a chroma sample applies to 1<<across luma samples
 		switch img.SubsampleRatio {
 		case image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420:
 			across = 1

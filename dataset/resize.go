@@ -12,17 +12,17 @@ import (
 type Resize string
 
 const (
-	// Crop resizes a centred square with sides of round(0.875·min(w, h)) pixels and drops
+	// Crop resizes a centered square with sides of round(0.875·min(w, h)) pixels and drops
 	// the rest of the photo. It keeps the proportions if the input is square.
 	Crop Resize = "crop"
 	// Squash resizes the whole photo without keeping its proportions.
 	Squash Resize = "squash"
 	// Pad resizes the whole photo, keeps its proportions, and fills the margins with
-	// grey (128, 128, 128).
+	// gray (128, 128, 128).
 	Pad Resize = "pad"
 )
 
-const padGrey = 128
+const padGray = 128
 
 // maxSide is the largest width or height of a resized image, in pixels.
 const maxSide = 1 << 14
@@ -104,8 +104,8 @@ func (r *Resizer) Read(dst []byte, f *File) error {
 	return nil
 }
 
-// Resize is like Resize.Resize with the mode and size of r. After an image of the same
-// size it allocates nothing.
+// Resize is like Resize.Resize with the mode and size of r. It allocates nothing if the
+// previous image had the same size.
 func (r *Resizer) Resize(dst []byte, img image.Image) error {
 	b := img.Bounds()
 	to, from, err := r.Mode.place(dst, r.Width, r.Height, b.Dx(), b.Dy())
@@ -117,8 +117,8 @@ func (r *Resizer) Resize(dst []byte, img image.Image) error {
 	return nil
 }
 
-// place checks the arguments of Resize. from is the rectangle to resize of the sw×sh
-// source pixels. to is the rectangle to write of the w×h pixels in dst.
+// place checks the arguments of Resize. It returns the rectangle of the w×h pixels in dst that
+// Resize writes to, and the rectangle of the sw×sh source pixels that Resize reads from.
 func (m Resize) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, err error) {
 	to, from = image.Rect(0, 0, w, h), image.Rect(0, 0, sw, sh)
 	switch {
@@ -130,7 +130,7 @@ func (m Resize) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, e
 		err = fmt.Errorf("resize to %d×%d: the photo has no pixels", w, h)
 	case m == Squash:
 	case m == Crop:
-		// round(7·short/8), ties up.
+		// This is 7/8 of the shorter side, rounded to nearest with ties rounded up.
 		side := (7*min(sw, sh) + 4) / 8
 		x, y := (sw-side)/2, (sh-side)/2
 		from = image.Rect(x, y, x+side, y+side)
@@ -142,16 +142,16 @@ func (m Resize) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, e
 	return to, from, err
 }
 
-// fill writes the margins that the mode leaves around the photo.
+// fill makes dst gray if the mode leaves margins around the photo.
 func (m Resize) fill(dst []byte) {
 	if m == Pad {
 		for i := range dst {
-			dst[i] = padGrey
+			dst[i] = padGray
 		}
 	}
 }
 
-// inside returns the largest centred rectangle in w×h with the proportions sw:sh. Its
+// inside returns the largest centered rectangle in w×h with the proportions sw:sh. Its
 // sides are rounded to nearest and are at least one pixel.
 func inside(w, h, sw, sh int) image.Rectangle {
 	iw, ih := w, h

@@ -16,7 +16,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestResizeGolden compares resized photos with the recorded inputs of TensorFlow Lite.
+// TestResizeGolden compares resized photos with recorded inputs of TensorFlow Lite models.
 func TestResizeGolden(t *testing.T) {
 	dir := filepath.Join(reference.Path(t, "golden", "manifest.json"), "..", "..")
 	b, err := os.ReadFile(filepath.Join(dir, "golden", "manifest.json"))
@@ -51,7 +51,7 @@ func TestResizeGolden(t *testing.T) {
 			}
 			p, err := ReadFile(filepath.Join(dir, "images", c.Image), DefaultLimits())
 			if errors.Is(err, os.ErrNotExist) {
-				continue // some photos are missing
+				continue // not every checkout has all photos
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -81,7 +81,7 @@ func TestResizeGolden(t *testing.T) {
 func TestParseResize(t *testing.T) {
 	for _, m := range []Resize{Crop, Squash, Pad} {
 		if got, err := ParseResize(string(m)); got != m || err != nil {
-			t.Errorf("ParseResize(%q) = %q, %v", m, got, err)
+			t.Errorf("ParseResize(%q) = %q, %v, want %q", m, got, err, m)
 		}
 	}
 	for _, s := range []string{"", "Crop", "stretch"} {
@@ -155,8 +155,8 @@ func TestResizeModes(t *testing.T) {
 	}
 }
 
-// TestResizeTypes checks that the type of an image does not matter, nor whether it is a
-// sub-image.
+// TestResizeTypes checks that the result does not depend on the type of an image, or on whether
+// it is a sub-image.
 func TestResizeTypes(t *testing.T) {
 	r := image.Rect(0, 0, 33, 21)
 	ycc := func(r image.Rectangle, ratio image.YCbCrSubsampleRatio) *image.YCbCr {
@@ -169,9 +169,9 @@ func TestResizeTypes(t *testing.T) {
 		}
 		return img
 	}
-	grey := image.NewGray(r)
-	for i := range grey.Pix {
-		grey.Pix[i] = uint8(i * 3)
+	gray := image.NewGray(r)
+	for i := range gray.Pix {
+		gray.Pix[i] = uint8(i * 3)
 	}
 	clear := gradient(33, 21)
 	for i := 3; i < len(clear.Pix); i += 4 {
@@ -186,7 +186,7 @@ func TestResizeTypes(t *testing.T) {
 	}{
 		"ycbcr": ycc(r, image.YCbCrSubsampleRatio420), "ycbcr 4:4:4": ycc(r, image.YCbCrSubsampleRatio444),
 		"ycbcr 4:1:0": ycc(r, image.YCbCrSubsampleRatio410), "ycbcr from below zero": ycc(r.Sub(image.Pt(15, 7)), image.YCbCrSubsampleRatio420),
-		"grey": grey, "transparent": clear, "rgba": rgba, "palette": paletted(gradient(33, 21)),
+		"gray": gray, "transparent": clear, "rgba": rgba, "palette": paletted(gradient(33, 21)),
 	} {
 		for _, img := range []image.Image{img, img.SubImage(part)} {
 			// Compare with a copy converted pixel by pixel.
@@ -211,7 +211,7 @@ func TestResizeTypes(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !bytes.Equal(got, want) {
-					t.Errorf("%s %s of %v differs from its copy", name, mode, b)
+					t.Errorf("%s: %s of the image with bounds %v differs from that of its copy", name, mode, b)
 				}
 			}
 			if flat := overWhite(img); flat.Bounds() != b || !flat.Opaque() {
@@ -221,7 +221,7 @@ func TestResizeTypes(t *testing.T) {
 	}
 }
 
-// TestResizeSameOnAllProcessors compares a hash of resized images.
+// TestResizeSameOnAllProcessors compares the hash of resized images with a constant.
 func TestResizeSameOnAllProcessors(t *testing.T) {
 	sum := sha256.New()
 	dst := make([]byte, 224*224*3)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// open returns a File with content b.
+// open returns a File with the content b.
 func open(t testing.TB, b []byte) *File {
 	t.Helper()
 	f, err := Open(Item{Path: "photo", Content: b}, DefaultLimits())
@@ -34,8 +34,8 @@ func hills(w, h int) *image.NRGBA {
 	return img
 }
 
-// TestResizer compares Resizer.Read with Resize.Resize on the upright photo. The results
-// are equal for photos that are decoded at full size, and close for others.
+// TestResizer compares Resizer.Read with Resize.Resize on the upright photo. The results must
+// be equal for photos that are decoded at full size, and close for others.
 func TestResizer(t *testing.T) {
 	kinds := map[string]struct {
 		b      []byte
@@ -86,8 +86,8 @@ func TestResizer(t *testing.T) {
 	}
 }
 
-// TestResizerReduces checks by their allocations that large photos are not decoded at
-// full size and that memory is reused.
+// TestResizerReduces checks, by the memory allocated, that large photos are not decoded at full
+// size and that memory is reused.
 func TestResizerReduces(t *testing.T) {
 	file := open(t, asJPEG(t, hills(1600, 1200)))
 	f := Resizer{Mode: Crop, Width: 128, Height: 128}
@@ -105,10 +105,10 @@ func TestResizerReduces(t *testing.T) {
 	read()
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 64<<10 {
-		t.Errorf("the second photo allocates %d bytes, want at most 64 KiB", n)
+		t.Errorf("reading the photo again allocated %d bytes, want at most 64 KiB", n)
 	}
 	if len(f.resampler.top) > 6*128 || len(f.resampler.cols.source) > 2*128 {
-		t.Errorf("%d columns are sampled for 128 pixels", len(f.resampler.cols.source))
+		t.Errorf("%d columns are sampled for 128 pixels, want at most 256", len(f.resampler.cols.source))
 	}
 }
 
@@ -117,10 +117,10 @@ func TestResizerErrors(t *testing.T) {
 	dst := make([]byte, 4*4*3)
 	good := Resizer{Mode: Crop, Width: 4, Height: 4}
 	if err := good.Read(dst, open(t, b[:len(b)-100])); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "photo") {
-		t.Errorf("a truncated photo: got %v, want ErrDamaged and the path", err)
+		t.Errorf("a truncated photo: got %v, want ErrDamaged with the path", err)
 	}
 	if err := good.Read(dst[1:], open(t, b)); err == nil {
-		t.Error("a short destination: no error")
+		t.Error("a short destination: got no error")
 	}
 	for _, f := range []Resizer{{}, {Mode: Crop}, {Mode: "stretch", Width: 4, Height: 4}} {
 		if err := f.Read(dst, open(t, b)); err == nil {

@@ -24,8 +24,8 @@ func sniff(b []byte) (string, error) {
 	case at(0, "RIFF") && at(8, "WEBP"):
 		return "webp", nil
 	case at(0, "BM") && len(b) >= 18 && b[15] == 0 && b[16] == 0 && b[17] == 0:
-		// A text file may begin with "BM", too. The size of the second header, 40 to 124,
-		// distinguishes a BMP.
+		// A text file may also begin with "BM". A BMP continues with the size of its second
+		// header, at most 124 bytes, so the upper three bytes of that size are 0.
 		return "bmp", nil
 	case at(4, "ftyp"):
 		return "", isoError(b)
@@ -36,7 +36,7 @@ func sniff(b []byte) (string, error) {
 	case pnm.Is(b):
 		return "pnm", nil
 	case at(0, "FUJIFILMCCD-RAW"), at(0, "IIRO"), at(0, "IIRS"), at(0, "MMOR"), at(0, "IIU\x00"), at(0, "FOVb"):
-		return "", errRaw // from Fujifilm, Olympus, Panasonic and Sigma
+		return "", errRaw // raw files from Fujifilm, Olympus, Panasonic and Sigma cameras
 	}
 	return "", &kindError{ErrFormat, "not a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM photo"}
 }

@@ -25,10 +25,10 @@ const (
 // by network cameras, mjpg-streamer and the /video page of a Donkey Car. It is not safe
 // for concurrent use.
 //
-// It is more lenient than RFC 2046, because senders violate it. Donkey Car, for instance,
-// also puts the dashes of the delimiter into the boundary parameter. It ends lines with a
-// bare newline, and omits the newline between a photo and the next delimiter. A Stream
-// ignores leading dashes, accepts any newline, and relies on Content-Length.
+// A Stream is more lenient than RFC 2046, because senders violate the RFC. Donkey Car, for
+// instance, also puts the dashes of the delimiter into the boundary parameter. It ends lines
+// with a bare newline, and omits the newline between a photo and the next delimiter. A Stream
+// ignores leading dashes in the boundary, accepts any newline, and relies on Content-Length.
 type Stream struct {
 	r        *bufio.Reader
 	boundary string // without leading dashes
@@ -51,9 +51,10 @@ func NewStream(r io.Reader, contentType string, l Limits) (*Stream, error) {
 	return &Stream{r: bufio.NewReaderSize(r, 64<<10), boundary: boundary, max: l.MaxBytes}, nil
 }
 
-// Next returns the content of the next part. The caller owns it. Next does not check that
-// it is a photo. At the end of the stream the error is io.EOF, or io.ErrUnexpectedEOF
-// inside a part. Other errors wrap ErrStream, ErrTooLarge or the error of the reader.
+// Next returns the content of the next part. The caller owns the content. Next does not check
+// that it is a photo. At the end of the stream, the error is io.EOF. If the stream ends inside
+// a part, the error is io.ErrUnexpectedEOF. Other errors wrap ErrStream, ErrTooLarge or the
+// reader's error.
 func (s *Stream) Next() ([]byte, error) {
 	for between := 0; !s.inPart; {
 		line, err := s.line(maxBetween)
@@ -90,7 +91,8 @@ func unexpected(err error) error {
 	return err
 }
 
-// delimiter reports whether line is a delimiter, and whether it is the last one.
+// delimiter reports whether line is a delimiter before a part, and whether it is the last
+// delimiter, which ends the stream.
 func (s *Stream) delimiter(line []byte) (is, last bool) {
 	name, dashed := bytes.CutPrefix(bytes.TrimSpace(line), []byte("--"))
 	rest, is := bytes.CutPrefix(bytes.TrimLeft(name, "-"), []byte(s.boundary))

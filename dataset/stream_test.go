@@ -12,7 +12,7 @@ import (
 
 const donkeyType = "multipart/x-mixed-replace;boundary=--boundarydonotcross"
 
-// donkeyVideo returns photos as a stream of the /video page of donkeycar 5.3.
+// donkeyVideo returns photos as the /video page of donkeycar 5.3 streams them.
 func donkeyVideo(photos ...string) string {
 	var b strings.Builder
 	for _, p := range photos {
@@ -86,7 +86,7 @@ func FuzzStream(f *testing.F) {
 				break
 			}
 			if all += len(p); len(p) > 1000 || all > len(body) {
-				t.Fatalf("a photo of %d bytes, %d in total from a body of %d", len(p), all, len(body))
+				t.Fatalf("got a photo of %d bytes, and %d bytes in total from a body of %d bytes", len(p), all, len(body))
 			}
 		}
 	})

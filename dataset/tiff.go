@@ -30,8 +30,8 @@ const (
 // errRaw is the error for camera raw files, in which a TIFF decoder finds only a preview.
 var errRaw = &kindError{ErrFormat, "camera raw files are not supported; convert the photo to JPEG"}
 
-// probeTIFF is probe for TIFFs. It refuses files that golang.org/x/image/tiff would decode
-// to wrong pixels.
+// probeTIFF implements probe for TIFF files. It rejects files that golang.org/x/image/tiff
+// would decode to wrong pixels.
 func (h *header) probeTIFF(b []byte) error {
 	if len(b) < 8 {
 		return fmt.Errorf("%w: the file ends too early", ErrDamaged)
@@ -45,7 +45,7 @@ func (h *header) probeTIFF(b []byte) error {
 	case tags[tagNewSubfileType]&1 != 0, tags[tagDNGVersion] != 0, bytes.HasPrefix(b[8:], []byte("CR")):
 		return errRaw
 	case tags[tagPlanar] == 2:
-		return unsupportedTIFF("separate colour planes")
+		return unsupportedTIFF("separate color planes")
 	case tags[tagFillOrder] == 2:
 		return unsupportedTIFF("reversed bits")
 	case c == 2, c == 3, c == 4: // decoded, but inverted
@@ -59,7 +59,7 @@ func (h *header) probeTIFF(b []byte) error {
 	h.memory = tiffMemory(config, tags)
 	h.exif.setOrientation(tags[tagOrientation])
 	if at := tags[tagEXIF]; at != 0 {
-		// The value of a text is its offset.
+		// For text, tiffDirectory returns the offset.
 		at := int64(tiffDirectory(b, order, at)[tagDateTimeOriginal])
 		const layout = "2006:01:02 15:04:05"
 		if when, err := time.Parse(layout, string(b[min(at, int64(len(b))):min(at+int64(len(layout)), int64(len(b)))])); err == nil {
@@ -71,7 +71,7 @@ func (h *header) probeTIFF(b []byte) error {
 
 // tiffMemory returns the number of bytes that decoding allocates.
 func tiffMemory(config image.Config, tags map[uint16]uint32) int64 {
-	bytesPerPixel := int64(4 + 4) // of the decoder, and of flatten
+	bytesPerPixel := int64(4 + 4) // for the decoder, and for flatten
 	switch config.ColorModel {
 	case color.RGBA64Model, color.NRGBA64Model:
 		bytesPerPixel = 8 + 4
@@ -95,8 +95,8 @@ func tiffMemory(config image.Config, tags map[uint16]uint32) int64 {
 }
 
 // tiffDirectory returns the first value of each tag in the image file directory at offset
-// at of the TIFF file b. For a text it returns the offset. It skips tags of other types and
-// values outside of the file.
+// at of the TIFF file b. For text, it returns the offset. It skips tags of other types, and
+// values outside the file.
 func tiffDirectory(b []byte, order binary.ByteOrder, at uint32) map[uint16]uint32 {
 	tags := map[uint16]uint32{}
 	if int64(at)+2 > int64(len(b)) {
@@ -137,7 +137,7 @@ func decodeTIFF(b []byte) (image.Image, error) {
 	return img, tiffError(err)
 }
 
-// tiffError turns an error about an unsupported feature into one with a remedy.
+// tiffError adds a remedy to an error about an unsupported feature.
 func tiffError(err error) error {
 	var unsupported tiff.UnsupportedError
 	if errors.As(err, &unsupported) {

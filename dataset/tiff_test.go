@@ -13,8 +13,8 @@ import (
 	"golang.org/x/image/tiff"
 )
 
-// tiffTag is an entry of an image file directory. A text or several values follow the
-// directory.
+// tiffTag is an entry of an image file directory. Text, and values that need more than four
+// bytes, are stored after the directory.
 type tiffTag struct {
 	tag, kind uint16
 	values    []uint32
@@ -97,14 +97,14 @@ func TestTIFF(t *testing.T) {
 			t.Fatalf("%v: %v", order, err)
 		}
 		if p.Format != "tiff" || p.Width != 24 || p.Height != 40 || !p.Time.Equal(time.Date(2024, 2, 29, 12, 34, 56, 0, time.UTC)) {
-			t.Errorf("%v: got %s of %d×%d at %v", order, p.Format, p.Width, p.Height, p.Time)
+			t.Errorf("%v: got %s of %d×%d pixels with time %v, want tiff of 24×40 pixels with the EXIF time", order, p.Format, p.Width, p.Height, p.Time)
 		}
 		// Stored: red, green / blue, white. Upright: blue, red / white, green.
 		if got, want := rgb(p.Image, 0, 0), [3]int{0, 0, 255}; got != want {
 			t.Errorf("%v: corner is %v, want %v", order, got, want)
 		}
 	}
-	for name, src := range map[string]image.Image{"rgb": img, "grey": image.NewGray(img.Rect), "grey 16": image.NewGray16(img.Rect), "rgb 16": image.NewRGBA64(img.Rect), "palette": paletted(img)} {
+	for name, src := range map[string]image.Image{"rgb": img, "gray": image.NewGray(img.Rect), "gray 16": image.NewGray16(img.Rect), "rgb 16": image.NewRGBA64(img.Rect), "palette": paletted(img)} {
 		for _, compression := range []tiff.CompressionType{tiff.Uncompressed, tiff.Deflate} {
 			var b bytes.Buffer
 			if err := tiff.Encode(&b, src, &tiff.Options{Compression: compression, Predictor: true}); err != nil {
@@ -112,13 +112,13 @@ func TestTIFF(t *testing.T) {
 			}
 			p, err := Decode(b.Bytes(), DefaultLimits())
 			if err != nil || !bytes.Equal(flat(p.Image), flat(src)) {
-				t.Errorf("%s, compression %d: got %v, want the same pixels", name, compression, err)
+				t.Errorf("%s, compression %d: got error %v, want the same pixels", name, compression, err)
 			}
 		}
 	}
 }
 
-// TestTIFFUnsupported checks that files whose pixels would be wrong are refused.
+// TestTIFFUnsupported checks that files are rejected if their pixels would be wrong.
 func TestTIFFUnsupported(t *testing.T) {
 	data := rgbData(gradient(6, 4))
 	set := func(tags ...tiffTag) []byte {
@@ -137,7 +137,7 @@ func TestTIFFUnsupported(t *testing.T) {
 		"preview":         {set(long(tagNewSubfileType, 1)), ErrFormat, "camera raw files are not supported; convert the photo to JPEG"},
 		"DNG":             {set(tiffTag{tagDNGVersion, 1, nil, "\x01\x04\x00\x00"}), ErrFormat, "camera raw"},
 		"CR2":             {makeTIFF(binary.LittleEndian, append([]byte("CR"), data...), rgbTags(6, 4)), ErrFormat, "camera raw"},
-		"planes":          {set(short(tagPlanar, 2)), ErrFormat, "this kind of TIFF is not supported (separate colour planes); convert it to JPEG or PNG"},
+		"planes":          {set(short(tagPlanar, 2)), ErrFormat, "this kind of TIFF is not supported (separate color planes); convert it to JPEG or PNG"},
 		"reversed bits":   {set(short(tagFillOrder, 2)), ErrFormat, "reversed bits"},
 		"fax":             {set(short(tagCompression, 4)), ErrFormat, "fax"},
 		"BigTIFF":         {[]byte("II+\x00\x08\x00\x00\x00"), ErrFormat, "BigTIFF is not supported; convert it to JPEG or PNG"},
@@ -167,7 +167,7 @@ func FuzzTIFFDirectory(f *testing.F) {
 			order = binary.BigEndian
 		}
 		if tags := tiffDirectory(b, order, at); 12*len(tags) > len(b) {
-			t.Errorf("%d tags in %d bytes", len(tags), len(b))
+			t.Errorf("got %d tags from %d bytes", len(tags), len(b))
 		}
 	})
 }

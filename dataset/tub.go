@@ -25,8 +25,8 @@ var (
 const (
 	tubManifest = "manifest.json"
 	tubImages   = "images"
-	// Tub files grow with the driving time. A catalog has 1000 records of about 300 bytes;
-	// the manifest lists the deleted records.
+	// Tub files grow with the driving time. A catalog has 1000 records of about 300 bytes each,
+	// and the manifest lists the deleted records.
 	maxTubFile    = 64 << 20
 	maxTubRecords = 1 << 20
 )
@@ -56,9 +56,9 @@ type TubRecord struct {
 // A car does not sync its tub to disk, so losing power can damage any part of it. OpenTub
 // reads all undamaged records and reports the rest in Tub.Skipped. It ignores the line
 // lengths in catalog_manifest files and also reads catalogs that the manifest does not
-// list yet. If several records have the same index, it keeps the last, whose photo has
-// replaced the others. If the manifest is truncated, the list of deleted records is lost,
-// and no record counts as deleted.
+// list yet. If several records have the same index, it keeps the last one, whose photo has
+// replaced those of the others. If the manifest is truncated, the list of deleted records is
+// lost, and no record counts as deleted.
 //
 // If the folder is not a tub, the error wraps ErrTub. If the folder does not exist, the
 // error is a *NotExistError.
@@ -93,14 +93,14 @@ func OpenTub(dir string) (*Tub, error) {
 
 func (t *Tub) skip(path string, err error) { t.Skipped = append(t.Skipped, Skipped{path, err}) }
 
-// manifest has the fields of a tub's manifest that OpenTub uses.
+// manifest holds the fields of a tub's manifest that OpenTub uses.
 type manifest struct {
-	image   string   // the field with the name of the photo
+	image   string   // name of the record field that holds the photo's name
 	paths   []string // the paths of catalogs
 	deleted map[int]bool
 }
 
-// defaultImage is the field with the name of the camera's photo.
+// defaultImage is the default value of manifest.image.
 const defaultImage = "cam/image_array"
 
 // readManifest reads the manifest. A tub without a manifest may still have catalogs
@@ -151,8 +151,8 @@ func (t *Tub) parseManifest(path string, b []byte) manifest {
 	return m
 }
 
-// catalogs returns the names of the tub's catalogs in the order of their numbers: the
-// catalogs in the manifest, and other catalogs in the folder.
+// catalogs returns the names of the tub's catalogs in the order of their numbers: those that
+// the manifest lists, and any others in the folder.
 func (t *Tub) catalogs(listed []string) ([]string, error) {
 	entries, err := os.ReadDir(t.Dir)
 	if err != nil {
@@ -192,10 +192,10 @@ func catalogNumber(name string) int {
 type tubReader struct {
 	*Tub
 	manifest
-	at map[int]int // position in Records by index
+	at map[int]int // position in Records of each record index
 }
 
-// catalog appends the records of catalog b to Records.
+// catalog appends the records in b, the content of the catalog at path, to Records.
 func (t tubReader) catalog(path string, b []byte) error {
 	for n := 1; len(b) > 0; n++ {
 		var line []byte
@@ -250,7 +250,7 @@ func (m manifest) record(dir string, line []byte) (TubRecord, error) {
 	if json.Unmarshal(fields[m.image], &r.photo) != nil {
 		return TubRecord{}, fmt.Errorf("damaged record %d: no photo in field %s", r.index, m.image)
 	}
-	// The name comes from the file and must not lead out of the folder.
+	// The name comes from an untrusted file and must not lead out of the tub.
 	if !hasPhotoName(r.photo) || strings.ContainsAny(r.photo, "/\\\x00") {
 		return TubRecord{}, fmt.Errorf("damaged record %d: %.40q is not the name of a photo", r.index, r.photo)
 	}
@@ -262,8 +262,8 @@ func (m manifest) record(dir string, line []byte) (TubRecord, error) {
 	return record, nil
 }
 
-// unmarshalPython parses JSON as Python writes it: NaN, Infinity and -Infinity, which are
-// not JSON, count as null.
+// unmarshalPython parses JSON as Python writes it: NaN, Infinity and -Infinity, which are not
+// JSON, are read as null.
 func unmarshalPython(b []byte, v any) error {
 	if !bytes.Contains(b, []byte("NaN")) && !bytes.Contains(b, []byte("Infinity")) {
 		return json.Unmarshal(b, v)

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// tub writes a tub with n records, as donkeycar 5.3 does, and returns its folder. A
-// catalog has two records and a session four. Records with an odd index were driven by
-// the autopilot.
-func tub(t testing.TB, n int, deleted ...int) string {
+// writeTub writes a tub with n records, as donkeycar 5.3 does, and returns its folder. A
+// catalog has two records and a session four. Records with odd indexes were driven by the
+// autopilot.
+func writeTub(t testing.TB, n int, deleted ...int) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "images"), 0o755); err != nil {
@@ -61,7 +61,7 @@ func putFile(t testing.TB, path string, b []byte) {
 	}
 }
 
-// change replaces the first occurrence of a text in a file. The text must occur.
+// change replaces the first occurrence of old in a file with new. The file must contain old.
 func change(t testing.TB, path, old, new string) {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -85,21 +85,21 @@ func indexes(t *testing.T, tub *Tub) []int {
 }
 
 func TestTub(t *testing.T) {
-	dir := tub(t, 6, 2)
+	dir := writeTub(t, 6, 2)
 	got, err := OpenTub(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := []int{0, 1, 3, 4, 5}; !slices.Equal(indexes(t, got), want) || got.Deleted != 1 || len(got.Skipped) != 0 {
-		t.Errorf("got records %v, %d deleted, skipped %v, want %v, 1 and none", indexes(t, got), got.Deleted, got.Skipped, want)
+		t.Errorf("got records %v, %d deleted, skipped %v, want records %v, 1 deleted, none skipped", indexes(t, got), got.Deleted, got.Skipped, want)
 	}
 	r := got.Records[4]
 	if want := time.UnixMilli(1795900000250); r.Session != "26-11-28_1" || !r.Time.Equal(want) || r.Photo != filepath.Join(dir, "images", "5_cam_image_array_.jpg") {
-		t.Errorf("record 5: got %q, %v, %s", r.Session, r.Time, r.Photo)
+		t.Errorf("record 5: got session %q, time %v, photo %s", r.Session, r.Time, r.Photo)
 	}
 	items, skipped, err := got.Select(TubFilter{}, "cone")
 	if err != nil || len(skipped) != 0 || len(items) != 5 {
-		t.Fatalf("got %d items, %v, %v, want 5", len(items), skipped, err)
+		t.Fatalf("got %d items, skipped %v, error %v, want 5 items", len(items), skipped, err)
 	}
 	if want := (Item{Path: r.Photo, Label: "cone", Source: "tub:" + dir + "#26-11-28_1", Time: r.Time}); !reflect.DeepEqual(items[4], want) {
 		t.Errorf("got %+v, want %+v", items[4], want)
@@ -110,7 +110,7 @@ func TestTub(t *testing.T) {
 }
 
 func TestTubSelect(t *testing.T) {
-	opened, err := OpenTub(tub(t, 8))
+	opened, err := OpenTub(writeTub(t, 8))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestParseIndexRange(t *testing.T) {
 		}
 	}
 	if got, err := ParseIndexRange("9:"); err != nil || got.From != 9 || got.To < 1<<30 {
-		t.Errorf("9:: got %v, %v", got, err)
+		t.Errorf("9:: got %v, error %v, want an open range from 9", got, err)
 	}
 	for _, s := range []string{"", "a", "5:5", "6:5", "-1:2", "1:2:3", "1.5", "99999999999999999999"} {
 		if got, err := ParseIndexRange(s); err == nil {
@@ -166,7 +166,7 @@ func TestParseIndexRange(t *testing.T) {
 	}
 }
 
-// TestTubDamaged reads tubs after a power cut, and hostile ones.
+// TestTubDamaged checks which records OpenTub reads from damaged and hostile tubs.
 func TestTubDamaged(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -194,7 +194,7 @@ func TestTubDamaged(t *testing.T) {
 		{"a catalog outside the tub", func(dir string) { change(t, dir+"/manifest.json", `"catalog_0`, `"../catalog_0`) }, []int{0, 1, 3}, []string{"not the name of a catalog"}},
 		{"a list instead of a record", func(dir string) { putFile(t, dir+"/catalog_0.catalog", []byte("[1,2]\n{}\n")) }, []int{3}, []string{"catalog:1", "catalog:2"}},
 	} {
-		dir := tub(t, 4, 2)
+		dir := writeTub(t, 4, 2)
 		tt.damage(dir)
 		got, err := OpenTub(dir)
 		if err != nil {
@@ -217,7 +217,7 @@ func TestTubDamaged(t *testing.T) {
 }
 
 func TestTubPhotos(t *testing.T) {
-	dir := tub(t, 4)
+	dir := writeTub(t, 4)
 	os.Remove(dir + "/images/1_cam_image_array_.jpg")
 	os.Remove(dir + "/images/2_cam_image_array_.jpg")
 	if err := os.Symlink("/etc/passwd", dir+"/images/2_cam_image_array_.jpg"); err != nil {
@@ -244,7 +244,7 @@ func TestOpenTubErrors(t *testing.T) {
 }
 
 func FuzzTub(f *testing.F) {
-	dir := tub(f, 4, 2)
+	dir := writeTub(f, 4, 2)
 	manifest, err := os.ReadFile(dir + "/manifest.json")
 	if err != nil {
 		f.Fatal(err)
@@ -263,14 +263,15 @@ func FuzzTub(f *testing.F) {
 		}
 		for _, r := range tub.Records {
 			if r.Index < 0 || filepath.Dir(r.Photo) != dir+"/images" {
-				t.Errorf("record %d has photo %s", r.Index, r.Photo)
+				t.Errorf("record %d has photo %s, want a photo in the images folder", r.Index, r.Photo)
 			}
 		}
 		tub.Select(TubFilter{Sessions: []string{"0"}, Fields: map[string]string{"user/angle": "1"}}, "x")
 	})
 }
 
-// TestTubOfPythonNumbers reads NaN and Infinity, which Python writes and JSON does not have.
+// TestTubOfPythonNumbers checks that OpenTub accepts NaN and Infinity, which Python writes
+// although JSON does not have them.
 func TestTubOfPythonNumbers(t *testing.T) {
 	dir := write(t, map[string][]byte{
 		"manifest.json": []byte(`["cam/image_array","user/angle","note"]` + "\n" + `["image_array","float","str"]` + "\n" + `{"gain": NaN}` + "\n{}\n" + `{"paths": ["catalog_0.catalog"], "deleted_indexes": [3], "max": Infinity}` + "\n"),
@@ -291,12 +292,12 @@ func TestTubOfPythonNumbers(t *testing.T) {
 		got = append(got, r.Index)
 	}
 	if want := []int{0, 1, 2, 5}; !slices.Equal(got, want) {
-		t.Errorf("records %v, want %v", got, want)
+		t.Errorf("got records %v, want %v", got, want)
 	}
 	if len(tub.Skipped) != 1 || tub.Deleted != 1 {
-		t.Errorf("skipped %v, deleted %d", tub.Skipped, tub.Deleted)
+		t.Errorf("got skipped %v and %d deleted records, want 1 each", tub.Skipped, tub.Deleted)
 	}
 	if got, want := string(tub.Records[2].Fields["note"]), `"a \"NaN\" is NaN, Infinity"`; got != want {
-		t.Errorf("note %s, want %s", got, want)
+		t.Errorf("got note %s, want %s", got, want)
 	}
 }

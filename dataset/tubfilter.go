@@ -18,7 +18,7 @@ import (
 type TubFilter struct {
 	// Sessions are session ids, such as "26-11-28_0", or session numbers, such as "0".
 	Sessions []string
-	// Ranges are ranges of indexes.
+	// Ranges are ranges of record indexes.
 	Ranges []IndexRange
 	// Fields maps names of fields to their values, such as "user/mode" to "user".
 	// Numbers are compared by value. All fields must match.
@@ -49,10 +49,9 @@ func ParseIndexRange(s string) (IndexRange, error) {
 	return r, nil
 }
 
-// Select returns an item with the given label for each record that f selects. It also
-// returns the skipped records: their photo is missing or is a symbolic link. Item.Source
-// combines the tub and the session, because successive photos of a session are
-// near-duplicates.
+// Select returns an item with the given label for each record that f selects. It also returns
+// the records that it skips because their photo is missing or is a symbolic link. Item.Source
+// combines the tub and the session, because successive photos of a session are near-duplicates.
 //
 // If the tub does not have a session or field of f, the error wraps ErrNotInTub and lists
 // the tub's sessions or fields.
@@ -86,7 +85,7 @@ func (t *Tub) Select(f TubFilter, label string) ([]Item, []Skipped, error) {
 	return items, skipped, nil
 }
 
-// check returns an error if no record has a session or field of f, because the name is
+// check returns an error if f names a session or field that no record has, because the name is
 // probably mistyped.
 func (t *Tub) check(f TubFilter) error {
 	var sessions []string

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Skipped is a photo or folder that was skipped, with the reason.
+// A Skipped describes a photo or folder that was skipped, and why.
 type Skipped struct {
 	Path string
 	Err  error // does not name the path
@@ -29,18 +29,18 @@ var (
 // Walk finds the photos in paths, which are files and folders. It searches folders
 // recursively.
 //
-// If label is not empty, every photo gets it. Otherwise each path must be a folder with
-// one subfolder per label, DIR/<label>/…. If a path is then a file, or a folder that
-// contains photos directly, the error wraps ErrNoLabel. If a path does not exist, the
-// error is a *NotExistError.
+// If label is not empty, every photo gets that label. Otherwise each path must be a folder with
+// one subfolder per label, DIR/<label>/…. If instead a path is a file, or a folder that
+// contains photos directly, the error wraps ErrNoLabel. If a path does not exist, the error is
+// a *NotExistError.
 //
 // A file listed in paths may have any name. Inside folders, Walk ignores names that start
 // with a dot. It recognizes photos by their extension or, without one, by their first
 // bytes, and ignores other files. It includes HEIC, AVIF and camera raw files, because
-// reading them returns an error with a remedy. Walk follows symbolic links, but visits no
-// folder twice for one label. As skipped it reports folders that it cannot read, special
-// files with the extension of a photo, and links that are broken or lead to a folder above
-// them. Labels are in Unicode's normal form C.
+// reading them returns an error with a remedy. Walk follows symbolic links, but does not visit
+// a folder twice for the same label. It returns as Skipped the folders that it cannot read,
+// special files with the extension of a photo, and links that are broken or lead to a folder
+// above them. Labels are in Unicode's normal form C.
 //
 // Items are in the order of paths, and inside a folder in the byte order of their names.
 // If there are no photos, Walk returns no items and no error.
@@ -57,7 +57,7 @@ func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 		case info.IsDir() && label != "":
 			w.tree(path, label)
 		case info.IsDir():
-			if err := w.labelled(path); err != nil {
+			if err := w.labeled(path); err != nil {
 				return nil, nil, err
 			}
 		case label == "":
@@ -69,8 +69,9 @@ func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 	return w.items, w.skipped, nil
 }
 
-// Subfolders returns the names of the folders in dir with photos, directly or in
-// subfolders, in byte order. For Walk each name may be a label.
+// Subfolders returns the names of the folders in dir that contain photos, directly or in
+// subfolders. The names are in byte order. Walk uses them as labels if it is called without a
+// label.
 func Subfolders(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -93,16 +94,16 @@ func Subfolders(dir string) ([]string, error) {
 type walker struct {
 	items   []Item
 	skipped []Skipped
-	root    string          // root of the current tree, without symbolic links
-	visited map[string]bool // folders of the current tree, without symbolic links
+	root    string          // root of the current tree, with symbolic links resolved
+	visited map[string]bool // folders of the current tree, with symbolic links resolved
 }
 
 func (w *walker) skip(path string, err error) {
 	w.skipped = append(w.skipped, Skipped{path, cause(err)})
 }
 
-// labelled collects the photos of dir/<label>/….
-func (w *walker) labelled(dir string) error {
+// labeled collects the photos of dir/<label>/….
+func (w *walker) labeled(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return inFile(dir, cause(err))
@@ -142,7 +143,7 @@ func (w *walker) folder(dir, label string) {
 	case w.visited[resolved]:
 		return
 	case resolved != w.root && strings.HasPrefix(w.root+"/", strings.TrimSuffix(resolved, "/")+"/"):
-		w.skip(dir, errLinkUp) // it has the photos of other labels
+		w.skip(dir, errLinkUp) // that folder has the photos of other labels
 		return
 	}
 	w.visited[resolved] = true
@@ -190,8 +191,8 @@ func entryType(path string, e fs.DirEntry) (fs.FileMode, error) {
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// isPhotoFile reports whether a file has the extension of a photo or, if it is a regular
-// file without an extension, the first bytes of one.
+// isPhotoFile reports whether a file has the extension of a photo. A regular file without an
+// extension counts if its first bytes are those of a photo.
 func isPhotoFile(path string, mode fs.FileMode) bool {
 	if hasPhotoName(path) {
 		return true

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// in returns items with paths relative to dir.
-func in(t *testing.T, dir string, items []Item) []Item {
+// relative returns items with paths relative to dir.
+func relative(t *testing.T, dir string, items []Item) []Item {
 	t.Helper()
 	var out []Item
 	for _, item := range items {
@@ -37,7 +37,7 @@ func TestWalk(t *testing.T) {
 		paths       []string
 		want        []Item
 	}{
-		{"labelled folders", "", []string{"set"}, []Item{
+		{"labeled folders", "", []string{"set"}, []Item{
 			{Path: "set/Ape/z.bmp", Label: "Ape"},
 			{Path: "set/cat/a.PNG", Label: "cat"}, {Path: "set/cat/b.jpg", Label: "cat"}, {Path: "set/cat/more/c.webp", Label: "cat"},
 			{Path: "set/dog/1.heic", Label: "dog"}, {Path: "set/dog/2.jpeg", Label: "dog"},
@@ -60,7 +60,7 @@ func TestWalk(t *testing.T) {
 			if err != nil || len(skipped) != 0 {
 				t.Fatalf("got skipped %v, error %v, want none", skipped, err)
 			}
-			if got := in(t, dir, items); !reflect.DeepEqual(got, tt.want) {
+			if got := relative(t, dir, items); !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got  %v\nwant %v", got, tt.want)
 			}
 		})
@@ -80,7 +80,7 @@ func TestWalk(t *testing.T) {
 func symlink(t *testing.T, target, path string) {
 	t.Helper()
 	if err := os.Symlink(target, path); err != nil {
-		t.Skipf("no symbolic links here: %v", err)
+		t.Skipf("cannot make a symbolic link: %v", err)
 	}
 }
 
@@ -97,7 +97,7 @@ func TestWalkSymlinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Item{{Path: "all/cat/a.jpg", Label: "cat"}, {Path: "all/cat/link.jpg", Label: "cat"}, {Path: "all/dog/again/c.jpg", Label: "dog"}, {Path: "all/dog/b.jpg", Label: "dog"}}
-	if got := in(t, dir, items); !reflect.DeepEqual(got, want) {
+	if got := relative(t, dir, items); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	reasons := make(map[string]error)
@@ -105,11 +105,11 @@ func TestWalkSymlinks(t *testing.T) {
 		reasons[filepath.Base(s.Path)] = s.Err
 	}
 	if want := map[string]error{"gone.jpg": errBrokenLink, "loop": errLinkUp}; !reflect.DeepEqual(reasons, want) {
-		t.Errorf("skipped %v, want %v", reasons, want)
+		t.Errorf("got skipped %v, want %v", reasons, want)
 	}
 	items, _, err = Walk([]string{filepath.Join(dir, "one")}, "x")
 	if err != nil || len(items) != 1 {
-		t.Errorf("a link as a path: got %v, %v", items, err)
+		t.Errorf("a link as a path: got %v, error %v, want one item", items, err)
 	}
 }
 
@@ -126,12 +126,12 @@ func TestWalkLabelsAreNormalized(t *testing.T) {
 	}
 	for _, item := range append(items, single...) {
 		if item.Label != composed {
-			t.Errorf("%q has the label %q", item.Path, item.Label)
+			t.Errorf("%q has the label %q, want %q", item.Path, item.Label, composed)
 		}
 	}
 }
 
-// TestWalkNoExtension finds photos by their first bytes.
+// TestWalkNoExtension checks that Walk finds photos without an extension by their first bytes.
 func TestWalkNoExtension(t *testing.T) {
 	heic := []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")
 	dir := write(t, map[string][]byte{
@@ -142,7 +142,7 @@ func TestWalkNoExtension(t *testing.T) {
 	if err != nil || len(skipped) != 0 {
 		t.Fatalf("got skipped %v, error %v, want none", skipped, err)
 	}
-	if got, want := in(t, dir, items), []Item{{Path: "set/hat/phone", Label: "hat"}, {Path: "set/hat/photo", Label: "hat"}}; !reflect.DeepEqual(got, want) {
+	if got, want := relative(t, dir, items), []Item{{Path: "set/hat/phone", Label: "hat"}, {Path: "set/hat/photo", Label: "hat"}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if _, _, err := Walk([]string{filepath.Join(dir, "flat")}, ""); !errors.Is(err, ErrNoLabel) {

@@ -8,8 +8,8 @@ import (
 )
 
 // decodeWebP decodes a WebP to NRGBA. For a lossy WebP, x/image returns an image.YCbCr with
-// samples of video range, so colours look washed out (golang/go#40173). decodeWebP converts
-// them.
+// samples in the video range, which makes colors look washed out (golang/go#40173). decodeWebP
+// converts these samples to the full range.
 func decodeWebP(r io.Reader) (image.Image, error) {
 	img, err := webp.Decode(r)
 	switch img := img.(type) {
@@ -28,8 +28,8 @@ func decodeWebP(r io.Reader) (image.Image, error) {
 	return img, err
 }
 
-// videoRange converts ITU-R BT.601 samples, luma of 16 to 235 and chroma of 16 to 240,
-// to RGB of 0 to 255. The factors are those of libwebp (src/dsp/yuv.h): 255/219 and so
+// videoRange converts ITU-R BT.601 samples, with luma from 16 to 235 and chroma from 16 to 240,
+// to RGB values from 0 to 255. The factors are those of libwebp (src/dsp/yuv.h): 255/219 and so
 // on in units of 1/16384. Each chroma sample applies to 2×2 pixels without smoothing.
 func videoRange(img *image.YCbCr) *image.NRGBA {
 	out := image.NewNRGBA(img.Rect)

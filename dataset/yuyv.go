@@ -6,11 +6,11 @@ import (
 )
 
 // YUYV converts a camera's raw frame of w×h pixels to an image. Each row has stride
-// bytes, and each four bytes are Y0, Cb, Y1, Cr of two neighbouring pixels
+// bytes, and each group of four bytes holds Y0, Cb, Y1 and Cr of two neighboring pixels
 // (V4L2_PIX_FMT_YUYV).
 //
-// The frame's luma is 16 to 235 and its chroma 16 to 240, the V4L2 default for such
-// formats. YUYV expands both to the range 0 to 255 of package image. If the frame is too
+// The frame's luma ranges from 16 to 235 and its chroma from 16 to 240, the V4L2 default for
+// such formats. YUYV expands both to 0 to 255, the range of package image. If the frame is too
 // short or its size is invalid, the error wraps ErrDamaged.
 func YUYV(frame []byte, w, h, stride int) (*image.YCbCr, error) {
 	const limit = 1 << 15 // pixels
@@ -34,11 +34,11 @@ func YUYV(frame []byte, w, h, stride int) (*image.YCbCr, error) {
 	return img, nil
 }
 
-// wideLuma and wideChroma expand samples of 16 to 235 and 16 to 240 to the full range,
-// rounded (ITU-R BT.601 2.5.1 and 2.5.3, and JFIF).
+// wideLuma and wideChroma map samples from 16 to 235 and from 16 to 240 to the full range,
+// rounded to nearest (ITU-R BT.601 2.5.1 and 2.5.3, and JFIF).
 var wideLuma, wideChroma = widen(16, 219, 0), widen(128, 224, 128)
 
-// widen returns the table that maps zero to at and scales steps around it by 255/size.
+// widen returns a table that maps zero to at and scales differences from zero by 255/size.
 func widen(zero, size, at int) (wide [256]uint8) {
 	for i := range wide {
 		v := 2*255*(i-zero) + size // in units of half a step, plus one half to round

@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// yuyv returns a camera frame of h rows in which each colour fills two pixels per row.
-func yuyv(h, stride int, colours ...color.RGBA) []byte {
+// yuyv returns a camera frame of h rows in which each color fills two pixels per row.
+func yuyv(h, stride int, colors ...color.RGBA) []byte {
 	b := make([]byte, h*stride)
 	for y := range h {
-		for i, c := range colours {
-			// ITU-R BT.601, luma of 16 to 235 and chroma of 16 to 240.
+		for i, c := range colors {
+			// This is ITU-R BT.601 with luma from 16 to 235 and chroma from 16 to 240.
 			r, g, bl := float64(c.R)/255, float64(c.G)/255, float64(c.B)/255
 			luma := 0.299*r + 0.587*g + 0.114*bl
 			v := byte(math.Round(16 + 219*luma))
@@ -24,16 +24,16 @@ func yuyv(h, stride int, colours ...color.RGBA) []byte {
 }
 
 func TestYUYV(t *testing.T) {
-	colours := []color.RGBA{{0, 0, 0, 255}, {255, 255, 255, 255}, {255, 0, 0, 255}, {0, 255, 0, 255}, {0, 0, 255, 255}, {90, 140, 60, 255}}
+	colors := []color.RGBA{{0, 0, 0, 255}, {255, 255, 255, 255}, {255, 0, 0, 255}, {0, 255, 0, 255}, {0, 0, 255, 255}, {90, 140, 60, 255}}
 	for _, stride := range []int{24, 32} {
-		img, err := YUYV(yuyv(3, stride, colours...), 12, 3, stride)
+		img, err := YUYV(yuyv(3, stride, colors...), 12, 3, stride)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if img.Rect != image.Rect(0, 0, 12, 3) {
-			t.Fatalf("got %v", img.Rect)
+			t.Fatalf("got bounds %v, want 12×3 pixels", img.Rect)
 		}
-		for i, want := range colours {
+		for i, want := range colors {
 			for _, p := range []image.Point{{2 * i, 0}, {2*i + 1, 2}} {
 				got := color.RGBAModel.Convert(img.At(p.X, p.Y)).(color.RGBA)
 				for _, d := range []int{int(got.R) - int(want.R), int(got.G) - int(want.G), int(got.B) - int(want.B)} {
@@ -55,7 +55,7 @@ func TestYUYVErrors(t *testing.T) {
 		}
 	}
 	if _, err := YUYV(make([]byte, 18), 4, 2, 10); err != nil {
-		t.Errorf("a last row without padding: %v", err)
+		t.Errorf("a last row without padding: got error %v", err)
 	}
 }
 
@@ -63,7 +63,7 @@ func FuzzYUYV(f *testing.F) {
 	f.Add(make([]byte, 16), 4, 2, 8)
 	f.Fuzz(func(t *testing.T, b []byte, w, h, stride int) {
 		if img, err := YUYV(b, w, h, stride); err == nil && (img.Rect.Dx() != w || img.Rect.Dy() != h) {
-			t.Errorf("%d×%d pixels became %v", w, h, img.Rect)
+			t.Errorf("a frame of %d×%d pixels gave an image with bounds %v", w, h, img.Rect)
 		}
 	})
 }

@@ -16,38 +16,38 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// AddOptions are what [Workspace.Add] takes besides photos of classes.
+// AddOptions configure [Workspace.Add].
 type AddOptions struct {
-	Negatives []dataset.Item        // of no class, to learn the answer "unknown" from
+	Negatives []dataset.Item        // photos of no class, to learn the answer "unknown" from
 	Progress  func(done, total int) // called after each photo, if not nil
 }
 
 // Added is the result of [Workspace.Add].
 type Added struct {
-	Photos       int                    `json:"photos"` // added to classes
+	Photos       int                    `json:"photos"` // photos added to classes
 	Negatives    int                    `json:"negatives,omitempty"`
-	Classes      map[string]int         `json:"classes"` // photos added by label
+	Classes      map[string]int         `json:"classes"` // number of photos added, by label
 	Skipped      []Skipped              `json:"skipped,omitempty"`
-	Devices      map[string]int         `json:"devices,omitempty"` // photos embedded by each device
+	Devices      map[string]int         `json:"devices,omitempty"` // number of photos that each device embedded
 	Elapsed      time.Duration          `json:"-"`
-	Estimate     classifier.Estimate    `json:"estimate"`             // leave-one-out accuracy afterwards
-	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"` // by AutoResize
+	Estimate     classifier.Estimate    `json:"estimate"`             // leave-one-out accuracy after the change
+	ResizeChoice *evaluate.ResizeChoice `json:"fit_choice,omitempty"` // set if AutoResize chose the mode
 }
 
 // Skipped is a photo that was not added.
 type Skipped struct {
 	Path      string `json:"path"`
 	Reason    string `json:"reason"`
-	Duplicate bool   `json:"duplicate"` // it is in the workspace already
+	Duplicate bool   `json:"duplicate"` // the photo is already in the workspace
 	Label     string `json:"-"`         // the class that has the duplicate; "" for negatives
 }
 
-// Add adds photos to the classes of their labels in one change. It skips photos that can't
-// be read or are there already, and fails with ErrNoPhotos if none can be read.
+// Add adds photos to the classes of their labels in one change. It skips photos that can't be
+// read or are already in the workspace, and fails with ErrNoPhotos if none can be read.
 func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
 	b, err := newBatch(items, o.Negatives)
 	if err == nil {
-		err = w.checkLabels(b) // before the work
+		err = w.checkLabels(b) // before the slow part
 	}
 	if err != nil {
 		return nil, err
@@ -67,13 +67,13 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 type Observation struct {
 	Label     string
 	Photo     [sha256.Size]byte // SHA-256 of the encoded photo, which identifies it
-	Path      string            // where the photo is kept, or its name
+	Path      string            // path of the photo's file, or a name
 	Source    string            // the recording or camera it belongs to; "" if unknown
 	Taken     time.Time
-	Embedding []byte // raw, by the workspace's backbone and resize mode
+	Embedding []byte // raw, made with the workspace's backbone and resize mode
 }
 
-// AddObservations does what Add does, with photos that are embedded already.
+// AddObservations is like Add, for photos that are already embedded.
 func (w *Workspace) AddObservations(ctx context.Context, observed []Observation) (*Added, error) {
 	b := &batch{start: time.Now(), examples: make([]store.Example, len(observed)), skipped: make([]Skipped, len(observed)), added: &Added{Classes: make(map[string]int)}}
 	for i, o := range observed {
@@ -89,12 +89,12 @@ func (w *Workspace) AddObservations(ctx context.Context, observed []Observation)
 	return b.added, w.addBatch(ctx, b)
 }
 
-// A batch is what one call adds.
+// A batch is the photos of one call to Add or AddObservations.
 type batch struct {
 	start    time.Time
 	items    []dataset.Item
 	examples []store.Example
-	skipped  []Skipped // one for each example; without a Reason it is not skipped
+	skipped  []Skipped // one for each example; an empty Reason means not skipped
 	added    *Added
 }
 
@@ -121,7 +121,7 @@ func newBatch(items, negatives []dataset.Item) (*batch, error) {
 
 func (b *batch) time() time.Time { return b.start.UTC().Truncate(time.Second) }
 
-// take makes an example of item i and its embedding.
+// take makes an example from item i and its embedding.
 func (b *batch) take(i int, e infer.Embedding) error {
 	it := b.items[i]
 	if e.Err != nil {
@@ -148,7 +148,7 @@ func (b *batch) skipDuplicate(i int, label string) {
 	}
 }
 
-// skipKnown skips the examples that s has already.
+// skipKnown skips the examples whose photos are already in s.
 func (b *batch) skipKnown(s *store.State) {
 	labels := make(map[store.Digest]string)
 	for _, e := range s.Examples {
@@ -161,7 +161,8 @@ func (b *batch) skipKnown(s *store.State) {
 	}
 }
 
-// fresh returns the examples that are not skipped, and their indices by photo.
+// fresh skips duplicates and zero embeddings. It returns the remaining examples, and their
+// indices by photo.
 func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]int) {
 	at = make(map[store.Digest]int)
 	x := make([]float64, w.backbone.Dim())
@@ -172,7 +173,7 @@ func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]
 		if first, ok := at[e.Photo]; ok {
 			b.skipDuplicate(i, b.examples[first].Label)
 		} else if norm := infer.Unit(w.backbone, x, e.Raw); !(norm > 0) || math.IsInf(norm, 0) {
-			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in it: the embedding has length %v", norm)
+			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in the photo: its embedding has length %v", norm)
 		} else {
 			at[e.Photo] = i
 			fresh = append(fresh, e)
@@ -181,7 +182,7 @@ func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]
 	return fresh, at
 }
 
-// addBatch commits b and completes b.added.
+// addBatch adds the photos of b in one change and completes b.added.
 func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 	defer func() {
 		b.added.Skipped = slices.DeleteFunc(b.skipped, func(s Skipped) bool { return s.Reason == "" })
@@ -191,7 +192,7 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 		return fmt.Errorf("add: %w to add among %d", ErrNoPhotos, len(b.examples))
 	}
 	err := w.commit(ctx, func(s *store.State) error {
-		// Only under the lock is it certain which photos the workspace has.
+		// Another process may have added photos before this one took the lock.
 		b.skipKnown(s)
 		if err := resolveLabels(s, fresh); err != nil {
 			return err
@@ -233,8 +234,8 @@ func (w *Workspace) embed(ctx context.Context, mode dataset.Resize, items []data
 	})
 }
 
-// embedAutoResize does what embed does with each resize mode, delivers the embeddings of
-// the better one and makes it the workspace's.
+// embedAutoResize embeds the photos with each resize mode, delivers the embeddings of the better
+// mode and makes that the workspace's mode.
 func (w *Workspace) embedAutoResize(ctx context.Context, items []dataset.Item, progress func(done, total int), deliver func(i int, e infer.Embedding) error) (*evaluate.ResizeChoice, error) {
 	settings := w.state.Settings
 	if err := w.choose(&settings); err != nil {
@@ -271,7 +272,7 @@ func (w *Workspace) embedAutoResize(ctx context.Context, items []dataset.Item, p
 			}
 		}
 		if len(examples) == 0 {
-			return evaluate.LeftOut{}, nil // addBatch says why
+			return evaluate.LeftOut{}, nil // addBatch returns the error
 		}
 		return evaluate.LeaveOut(w.unitsOf(examples), places, settings.Method(), w.roots(settings))
 	})

@@ -32,7 +32,7 @@ func TestAdd(t *testing.T) {
 	tests := []struct {
 		name  string
 		items []dataset.Item
-		want  map[string]int // photos added
+		want  map[string]int // photos added, by label
 		skips []skip
 		err   error
 	}{
@@ -115,15 +115,15 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// TestAddZeroEmbedding checks that a photo whose embedding is zero is skipped. A class of such
-// photos would have no direction.
+// TestAddZeroEmbedding checks that a photo whose embedding is zero is skipped, because a zero
+// vector has no direction.
 func TestAddZeroEmbedding(t *testing.T) {
 	m, err := tflite.Parse(backbonetest.Extractor())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tensor := range m.Subgraphs[0].Tensors {
-		if tensor.Name == "pointwise/bias" { // so negative that every output is zero
+		if tensor.Name == "pointwise/bias" { // a bias so negative that every output is zero
 			m.Buffers[tensor.Buffer] = bytes.Repeat([]byte{0, 0, 0, 0xf0}, backbonetest.Dim)
 		}
 	}
@@ -150,6 +150,6 @@ func TestAddCancelled(t *testing.T) {
 	}})
 	wantError(t, err, context.Canceled)
 	if _, err := os.Stat(w.store.Dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the workspace exists: %v", err)
+		t.Errorf("the failed add created a workspace: %v", err)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// eachBackbone runs a benchmark with a small model and with Coral's extractor.
+// eachBackbone runs a benchmark with a small backbone and with Coral's embedding extractor.
 func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
 	b.Run("small", func(b *testing.B) {
 		f(b, Options{Backbone: phototest.Backbone(b, "extractor.tflite", backbonetest.Extractor())})
@@ -32,8 +32,8 @@ func eachBackbone(b *testing.B, f func(b *testing.B, o Options)) {
 	})
 }
 
-// withPhotos opens a workspace of n photos in ten classes. Their embeddings are random: the time
-// of a change does not depend on what the photos show.
+// withPhotos opens a workspace of n photos in ten classes. The embeddings are random, because
+// the time of a change does not depend on their values.
 func withPhotos(b *testing.B, o Options, n int) *Workspace {
 	b.Helper()
 	w := openWorkspace(b, filepath.Join(b.TempDir(), "ws"), o)
@@ -83,8 +83,8 @@ func BenchmarkClassify(b *testing.B) {
 	})
 }
 
-// BenchmarkAdd adds one photo to workspaces of different sizes. On a real disk most of the time
-// is syncing.
+// BenchmarkAdd adds one photo to workspaces of different sizes. On a real disk, most of the time
+// goes into syncing.
 func BenchmarkAdd(b *testing.B) {
 	for _, n := range []int{100, 20000} {
 		b.Run(fmt.Sprint("to ", n), func(b *testing.B) {
@@ -162,8 +162,8 @@ func BenchmarkLarge(b *testing.B) {
 	})
 }
 
-// BenchmarkPhoto measures the steps from a photo of 1600×1200 pixels to its embedding, and for
-// comparison decoding by image/jpeg.
+// BenchmarkPhoto measures the steps from a photo of 1600×1200 pixels to its embedding, and
+// decoding with image/jpeg for comparison.
 func BenchmarkPhoto(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	img := image.NewRGBA(image.Rect(0, 0, 1600, 1200))

@@ -10,9 +10,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Remove removes the photos with a label, at paths, or both, and returns how many. A path
-// means the photo with the content that is there now, or else what was added from there; a
-// folder means all its photos.
+// Remove removes the photos with a label, at paths, or both, and returns their number. A path
+// means the photo with the file's present content, or else the photo that was added from that
+// path. A folder means all its photos.
 func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (int, error) {
 	if label == "" && len(paths) == 0 {
 		return 0, fmt.Errorf("remove: %w and no label given", ErrNoPhotos)
@@ -42,7 +42,7 @@ func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (i
 	return len(removed), nil
 }
 
-// RemovePhoto removes the photo of a hexadecimal SHA-256 and returns its label.
+// RemovePhoto removes the photo with a SHA-256, given in hexadecimal, and returns its label.
 func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
 	var photo store.Digest
 	if err := photo.UnmarshalText([]byte(sha256)); err != nil {
@@ -61,7 +61,7 @@ func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label strin
 	return label, err
 }
 
-// RemoveNegatives removes all negatives and returns how many there were.
+// RemoveNegatives removes all negatives and returns their number.
 func (w *Workspace) RemoveNegatives(ctx context.Context) (n int, err error) {
 	err = w.commit(ctx, func(s *store.State) error {
 		removed := s.Negatives()
@@ -74,7 +74,7 @@ func (w *Workspace) RemoveNegatives(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// Rename changes the label of all photos that have it. It embeds nothing.
+// Rename renames a class. It does not embed any photos.
 func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 	if err := CheckLabel(to); err != nil {
 		return fmt.Errorf("rename %q: %w", from, err)
@@ -98,15 +98,15 @@ func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 	})
 }
 
-// Undone is a change that [Workspace.Undo] has undone.
+// Undone describes a change that [Workspace.Undo] has undone.
 type Undone struct {
 	Verb      string         // add, remove, move, rename, retrain or merge
-	Photos    map[string]int // added, removed or moved, by label, of moved ones the old
-	Negatives int            // likewise
-	From, To  string         // the label before and after a rename; To also after a move
+	Photos    map[string]int // photos added, removed or moved, by label; for a move the old label
+	Negatives int            // negatives added, removed or moved
+	From, To  string         // the labels before and after a rename; To is also set for a move
 }
 
-// Undo undoes the last of at most 32 changes, or fails with ErrNothingToUndo.
+// Undo undoes the last change. The last 32 can be undone; then Undo fails with ErrNothingToUndo.
 func (w *Workspace) Undo(ctx context.Context) (undone Undone, err error) {
 	err = w.commit(ctx, func(s *store.State) error {
 		if len(s.History) == 0 {
@@ -138,7 +138,8 @@ func describe(c store.Change) Undone {
 	return u
 }
 
-// Retrain trains the head again, with the settings of the options, or method if not "".
+// Retrain trains the head again, with the settings in the options and with method unless it is
+// "".
 func (w *Workspace) Retrain(ctx context.Context, method classifier.Method) error {
 	return w.commit(ctx, func(s *store.State) error {
 		if len(s.Positives()) == 0 {
@@ -156,7 +157,7 @@ func (w *Workspace) Retrain(ctx context.Context, method classifier.Method) error
 	})
 }
 
-// choose puts the settings of the options into s.
+// choose copies the settings in the options to s.
 func (w *Workspace) choose(s *store.Settings) error {
 	o := w.options
 	if o.Layout != "" {

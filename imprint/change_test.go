@@ -46,7 +46,7 @@ func TestRemove(t *testing.T) {
 		{"path of a removed file", "", []string{gone}, 1, map[string]int{"a": 2, "b": 4}, nil},
 		{"copy", "", []string{elsewhere}, 1, map[string]int{"a": 2, "b": 4}, nil},
 		{"photo and its copy", "", []string{elsewhere, a0}, 1, map[string]int{"a": 2, "b": 4}, nil},
-		{"path with another content", "", []string{latest}, 1, map[string]int{"a": 3, "b": 3}, nil},
+		{"path with other content", "", []string{latest}, 1, map[string]int{"a": 3, "b": 3}, nil},
 		{"standard input", "", []string{"-"}, 1, map[string]int{"a": 3, "b": 3}, nil},
 		{"path and label", "b", []string{b0}, 1, map[string]int{"a": 3, "b": 3}, nil},
 		{"path of another label", "b", []string{a0}, 0, nil, ErrNoPhotos},
@@ -139,7 +139,8 @@ func TestRename(t *testing.T) {
 	}
 }
 
-// TestUndo makes more changes than the history keeps, and undoes them as another process would.
+// TestUndo makes more changes than the history keeps, and undoes them after opening the
+// workspace again.
 func TestUndo(t *testing.T) {
 	ctx := context.Background()
 	w := openNew(t)
@@ -151,7 +152,7 @@ func TestUndo(t *testing.T) {
 	w = openWorkspace(t, w.store.Dir, Options{})
 	for i := range store.MaxHistory {
 		if undone, err := w.Undo(ctx); undone.Verb != "add" || err != nil {
-			t.Fatalf("undo %d: got %+v, %v", i, undone, err)
+			t.Fatalf("undo %d: got %+v, %v, want an undone add", i, undone, err)
 		}
 		if want := models[len(models)-2-i]; !bytes.Equal(readModel(t, w), want) {
 			t.Fatalf("undo %d: the model differs from the one before the change", i)
@@ -222,7 +223,7 @@ func TestRetrain(t *testing.T) {
 	wantError(t, w.Retrain(ctx, ""), ErrNoClasses)
 }
 
-// TestAddSettings adds photos with other settings, and undoes both.
+// TestAddSettings adds photos together with new settings, and undoes both.
 func TestAddSettings(t *testing.T) {
 	w := openNew(t)
 	mustAdd(t, w, photos("a", 0, 0, 2)...)
@@ -236,12 +237,12 @@ func TestAddSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if coral.Settings().Layout != classifier.Float || !bytes.Equal(readModel(t, w), model) {
-		t.Errorf("after undo: got layout %s, first model: %v", coral.Settings().Layout, bytes.Equal(readModel(t, w), model))
+		t.Errorf("after undo: got layout %s, same model as at first: %v", coral.Settings().Layout, bytes.Equal(readModel(t, w), model))
 	}
 }
 
-// TestAddRecording checks that the workspace keeps the source and time of photos, which tell
-// bursts.
+// TestAddRecording checks that the workspace keeps the source and time of photos, by which
+// bursts are recognized.
 func TestAddRecording(t *testing.T) {
 	dir, o := newWorkspace(t)
 	w := openWorkspace(t, dir, o)

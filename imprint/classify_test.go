@@ -140,7 +140,7 @@ func TestExport(t *testing.T) {
 					t.Fatal(err)
 				}
 				if head, got, err := classifier.Read(m); err != nil || got != layout || !slices.Equal(head.Labels, want) {
-					t.Errorf("the file has %+v, %s, %v, want labels %q in the layout %s", head, got, err, want, layout)
+					t.Errorf("the file: got %+v, %s, %v, want labels %q in the layout %s", head, got, err, want, layout)
 				}
 				compareWithFile(t, w, path, layout == classifier.Float)
 			})
@@ -148,8 +148,8 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// compareWithFile classifies photos with a workspace and with a model file alone, which has the
-// resize mode in its metadata. The labels must be the same, and the scores if exact is true.
+// compareWithFile classifies photos with a workspace and with a model file alone, whose metadata
+// gives the resize mode. The labels must be the same, and if exact is true, so must the scores.
 func compareWithFile(t *testing.T, w *Workspace, path string, exact bool) {
 	t.Helper()
 	unseen := kinds(50, 8)
@@ -158,7 +158,7 @@ func compareWithFile(t *testing.T, w *Workspace, path string, exact bool) {
 	err := predict.File(context.Background(), path, predict.Options{Threads: 1}, unseen, func(r predict.Result) error {
 		want := results[i]
 		if i++; r.Label != want.Label {
-			t.Errorf("%s: got %v from the file, %v from the workspace", r.Path, r.Top[:2], want.Top[:2])
+			t.Errorf("%s: got %v from the file, want %v as from the workspace", r.Path, r.Top[:2], want.Top[:2])
 		}
 		score := make(map[string]float64)
 		for _, s := range r.Top {
@@ -166,7 +166,7 @@ func compareWithFile(t *testing.T, w *Workspace, path string, exact bool) {
 		}
 		for _, s := range want.Top {
 			if d := math.Abs(score[s.Label] - s.Score); exact && !(d <= 1e-6) {
-				t.Errorf("%s: got the score of %s %v from the file, %v from the workspace", r.Path, s.Label, score[s.Label], s.Score)
+				t.Errorf("%s: got a score for %s of %v from the file, want %v as from the workspace", r.Path, s.Label, score[s.Label], s.Score)
 			}
 		}
 		return nil

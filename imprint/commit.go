@@ -11,11 +11,11 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// errUnchanged is returned by a plan that finds nothing to do.
+// errUnchanged is the error of a plan that has nothing to change.
 var errUnchanged = errors.New("nothing to change")
 
-// commit makes the next generation of the workspace: plan changes the state that is on
-// the disk now, build makes the model, write replaces the files.
+// commit makes the next generation of the workspace. It calls plan to change the state that is
+// on the disk now, builds the model and replaces the files.
 func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (err error) {
 	lock, err := w.store.Lock(ctx, store.LockPatience)
 	if err != nil {
@@ -70,8 +70,8 @@ func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 	return nil
 }
 
-// write puts a new generation on the disk. The state names its backbone, so that is
-// written first; the model is made of both, and made again if it is missing.
+// write writes a new generation to the disk: first the backbone, because the state names it,
+// then the state, and last the model, which can be made again from the other two.
 func (w *Workspace) write(now *store.State, damaged []store.Damage, model []byte, head *classifier.Fitted) error {
 	b, err := now.Encode(store.MaxState)
 	if err != nil {
@@ -96,7 +96,7 @@ func (w *Workspace) write(now *store.State, damaged []store.Damage, model []byte
 	return err
 }
 
-// sameKind reports whether the embeddings of s, which another process may have written
+// sameKind returns an error unless the embeddings of s, which another process may have written
 // after Open, can be mixed with the workspace's.
 func (w *Workspace) sameKind(s *store.State) error {
 	if len(s.Examples) == 0 {
@@ -105,7 +105,7 @@ func (w *Workspace) sameKind(s *store.State) error {
 		return nil
 	}
 	if !w.state.Backbone.Same(s.Backbone) {
-		return fmt.Errorf("change %s: %w now, %s", w.store.Dir, ErrOtherBackbone, s.Backbone.Name)
+		return fmt.Errorf("change %s: %w now: %s", w.store.Dir, ErrOtherBackbone, s.Backbone.Name)
 	}
 	if mine, its := w.state.Settings.Resize, s.Settings.Resize; mine != its {
 		return fmt.Errorf("change %s: %w now: %s, not %s", w.store.Dir, ErrOtherResize, its, mine)
@@ -113,8 +113,8 @@ func (w *Workspace) sameKind(s *store.State) error {
 	return nil
 }
 
-// keepModels stores the backbone and the compiled pair of s in the workspace unless they
-// are there, and returns the files it wrote.
+// keepModels stores the backbone and the compiled pair of s in the workspace unless they are
+// already there, and returns the files it wrote.
 func (w *Workspace) keepModels(s *store.State) (wrote []string, err error) {
 	models := []store.Replacement{{Path: w.store.Path(store.BackboneFile), Content: w.file}}
 	sums := []store.Digest{s.Backbone.SHA256}

@@ -17,8 +17,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestTwoProcesses adds photos to a new workspace from two processes and a Workspace at once,
-// while another opens it and classifies. No photo is lost, and no reader sees damage.
+// TestTwoProcesses adds photos to a new workspace from two other processes and from this one at
+// once, while a reader keeps opening it. No photo may be lost, and the reader must see no
+// damage.
 func TestTwoProcesses(t *testing.T) {
 	dir, o := newWorkspace(t)
 	const each = 8
@@ -39,7 +40,7 @@ func TestTwoProcesses(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	done := make(chan struct{})
-	wg.Go(func() { // a reader
+	wg.Go(func() { // the reader
 		generation := uint64(0)
 		for {
 			select {
@@ -52,7 +53,7 @@ func TestTwoProcesses(t *testing.T) {
 				continue
 			}
 			if err != nil || len(w.Warnings()) > 0 || w.Generation() < generation {
-				t.Errorf("reader: got generation %d after %d, error %v", w.Generation(), generation, err)
+				t.Errorf("reader: got generation %d after generation %d, error %v", w.Generation(), generation, err)
 				return
 			}
 			generation = w.Generation()
@@ -82,7 +83,7 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// TestTwoWorkspaces changes a workspace through two Workspaces. Each sees the other's changes.
+// TestTwoWorkspaces checks that two Workspaces of one folder see each other's changes.
 func TestTwoWorkspaces(t *testing.T) {
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
@@ -105,22 +106,22 @@ func TestTwoWorkspaces(t *testing.T) {
 	}
 	// two has not read that state yet.
 	if added := mustAdd(t, two, photos("0", 0, 3, 1)...); added.Photos != 1 {
-		t.Errorf("photo that the other Workspace has removed: got %+v, want it added", added)
+		t.Errorf("photo that the other Workspace removed: got %+v, want it added", added)
 	}
 	wantPhotos(t, two, map[string]int{"0": 1, "1": 6})
-	// Nor has one read the state after that.
+	// And one has not read the state since.
 	if added := mustAdd(t, one, photos("0", 0, 3, 1)...); added.Photos != 0 || len(added.Skipped) != 1 || !added.Skipped[0].Duplicate {
-		t.Errorf("photo that the other Workspace has added: got %+v, want a duplicate", added)
+		t.Errorf("photo that the other Workspace added: got %+v, want a duplicate", added)
 	}
 	wantPhotos(t, one, map[string]int{"0": 1, "1": 6})
 	if undone, err := one.Undo(ctx); undone.Verb != "add" || err != nil {
-		t.Errorf("undo of the other Workspace's change: got %+v, %v", undone, err)
+		t.Errorf("undo of the other Workspace's change: got %+v, %v, want an undone add", undone, err)
 	}
 	wantPhotos(t, one, map[string]int{"1": 6})
 }
 
-// TestOtherWorkspaceFirst adds photos to a new workspace that another process has made with
-// another backbone or resize mode since Open.
+// TestOtherWorkspaceFirst checks that adding photos fails if another process has created the
+// workspace since Open, with another backbone or resize mode.
 func TestOtherWorkspaceFirst(t *testing.T) {
 	dir, o := newWorkspace(t)
 	squash := o
@@ -173,8 +174,8 @@ func TestLocked(t *testing.T) {
 	}
 }
 
-// TestRetract runs first changes that fail next to others that succeed: the lock and folder that
-// the former remove must not be those of the latter.
+// TestRetract runs first changes that fail at the same time as others that succeed. A failed one
+// removes its lock and folder, but must not remove those of a successful one.
 func TestRetract(t *testing.T) {
 	ctx := context.Background()
 	for range 20 {

@@ -32,10 +32,10 @@ var kills = flag.Int("kills", 0, "processes that TestKill kills (0: 15, or 4 wit
 
 const childRole = "IMPRINT_TEST_CHILD"
 
-// child is a process that a test starts with the arguments DIR BACKBONE FIRST LAST. It adds the
-// photos from FIRST to before LAST one by one, of kinds 0 to 2 in turn, and prints the number of
-// each when Add has returned. In the role "step" a fifth argument N makes it kill itself before
-// the N-th operation on the disk.
+// child is the main function of a process that a test starts with the arguments DIR BACKBONE
+// FIRST LAST. It adds photos FIRST to LAST−1 one by one, of kinds 0 to 2 in turn, and prints the
+// number of each photo when Add has returned. In the role "step", a fifth argument N makes the
+// process kill itself before the N-th operation on the disk.
 func child(role string, args []string) int {
 	dir, backbone := args[0], args[1]
 	var n [3]uint64
@@ -53,7 +53,7 @@ func child(role string, args []string) int {
 		w.store.Disk.Before = func(string, string) error {
 			if steps++; steps == n[2] {
 				unix.Kill(os.Getpid(), unix.SIGKILL)
-				select {} // the signal may take a moment
+				select {} // wait for the signal
 			}
 			return nil
 		}
@@ -91,8 +91,8 @@ func startChild(t *testing.T, role string, args ...any) (*exec.Cmd, *bufio.Scann
 	return cmd, bufio.NewScanner(out), stderr
 }
 
-// watchModel reads the model in a loop, as a program that runs it would, until stop is called,
-// which returns how often.
+// watchModel reads the model in a loop, as a program that runs it would. stop ends the loop and
+// returns the number of reads.
 func watchModel(t *testing.T, path string) (stop func() int) {
 	var seen atomic.Int64
 	var wg sync.WaitGroup
@@ -106,7 +106,7 @@ func watchModel(t *testing.T, path string) (stop func() int) {
 			}
 			b, err := os.ReadFile(path)
 			if errors.Is(err, fs.ErrNotExist) && seen.Load() == 0 {
-				continue // none yet
+				continue // there is no model yet
 			}
 			if err == nil {
 				_, err = tflite.Parse(b)
@@ -126,8 +126,9 @@ func watchModel(t *testing.T, path string) (stop func() int) {
 	}
 }
 
-// checkKilled checks a workspace whose writer was killed: it has all acknowledged photos, and its
-// model is published or Repair publishes it. It reports whether Repair had to.
+// checkKilled checks a workspace whose writer was killed. It must have all acknowledged photos,
+// and its model must be published or Repair must publish it. checkKilled reports whether Repair
+// had to.
 func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unpublished bool) {
 	t.Helper()
 	w, err := Open(dir, Options{Backbone: backbone})
@@ -136,9 +137,9 @@ func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unp
 	}
 	defer w.Close()
 	if damage := w.Warnings(); len(damage) > 0 {
-		t.Fatalf("after a kill: got warnings %q", damage)
+		t.Fatalf("after a kill: got warnings %q, want none", damage)
 	}
-	labels := make(map[string]string) // by SHA-256
+	labels := make(map[string]string) // labels by SHA-256
 	for _, c := range w.Classes() {
 		for _, p := range c.Photos {
 			labels[p.SHA256] = c.Label
@@ -183,7 +184,7 @@ func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unp
 	return unpublished
 }
 
-// TestKill kills a process that adds photos, at random moments.
+// TestKill kills a process at random moments while it adds photos.
 func TestKill(t *testing.T) {
 	n := *kills
 	if n == 0 {
@@ -192,7 +193,7 @@ func TestKill(t *testing.T) {
 			n = 4
 		}
 	}
-	const most = 40 // photos in a workspace, before the next one
+	const maxPhotos = 40 // the test starts a new workspace after this number
 	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	var dir string
 	var acknowledged []uint64
@@ -200,16 +201,16 @@ func TestKill(t *testing.T) {
 	defer func() { stop() }()
 	total, unpublished, temporary, seen := 0, 0, 0, 0
 	for i := range n {
-		if i == 0 || len(acknowledged) >= most {
+		if i == 0 || len(acknowledged) >= maxPhotos {
 			seen += stop()
 			dir, acknowledged = filepath.Join(t.TempDir(), "ws"), nil
 			stop = watchModel(t, filepath.Join(dir, store.ModelFile))
 		}
 		first := uint64(len(acknowledged))
 		cmd, out, stderr := startChild(t, "add", dir, backbone, first, first+10000)
-		// Often during the first photos, whose writes differ.
+		// The kill often comes while the first photos are added, whose writes differ from later ones.
 		moment := time.After(rand.N(60 * time.Millisecond))
-		if i%3 > 0 && out.Scan() { // every third may be killed before its first photo
+		if i%3 > 0 && out.Scan() { // every third process may be killed before its first photo
 			acknowledged = addNumber(t, acknowledged, out.Text())
 		}
 		<-moment
@@ -227,7 +228,7 @@ func TestKill(t *testing.T) {
 		if checkKilled(t, dir, backbone, acknowledged) {
 			unpublished++
 		}
-		// The photo under way may have been added. The next process begins after it.
+		// The killed process may have added one more photo. The next process begins after it.
 		w := openWorkspace(t, dir, Options{Backbone: backbone})
 		count := 0
 		for _, c := range w.Classes() {
@@ -238,7 +239,7 @@ func TestKill(t *testing.T) {
 		}
 		w.Close()
 		if t.Failed() {
-			t.Fatalf("kill %d", i)
+			t.Fatalf("failed at kill %d", i)
 		}
 	}
 	seen += stop()
@@ -255,7 +256,7 @@ func addNumber(t *testing.T, numbers []uint64, line string) []uint64 {
 	return append(numbers, i)
 }
 
-// stepsOf returns the operations on the disk that adding photo i takes.
+// stepsOf returns the disk operations of adding photo i.
 func stepsOf(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 	t.Helper()
 	w := openWorkspace(t, dir, Options{Backbone: backbone})
@@ -267,8 +268,8 @@ func stepsOf(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 	return steps
 }
 
-// TestKillAtEveryStep kills a process before each operation on the disk while it adds a photo, to
-// a new workspace and to one with photos.
+// TestKillAtEveryStep kills a process before each disk operation of adding a photo, in a new
+// workspace and in one with photos.
 func TestKillAtEveryStep(t *testing.T) {
 	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	for _, before := range []uint64{0, 3} {
@@ -295,7 +296,7 @@ func TestKillAtEveryStep(t *testing.T) {
 				stop := watchModel(t, filepath.Join(dir, store.ModelFile))
 				cmd, out, stderr := startChild(t, "step", dir, backbone, before, before+1, i+1)
 				for out.Scan() {
-					t.Errorf("step %d, %s: the process went on and printed %s", i, step, out.Text())
+					t.Errorf("step %d, %s: the process was not killed and printed %s", i, step, out.Text())
 				}
 				if err := cmd.Wait(); err == nil || stderr.Len() > 0 {
 					t.Fatalf("step %d, %s: the process was not killed: %v %s", i, step, err, stderr)
@@ -306,7 +307,7 @@ func TestKillAtEveryStep(t *testing.T) {
 				w := openWorkspace(t, dir, Options{Backbone: backbone})
 				mustAdd(t, w, photos(numbered(before), before%3, before, 1)...)
 				if n := photoCounts(w)[numbered(before)]; n == 0 || !w.isPublished() {
-					t.Errorf("step %d, %s: after adding again: got photos %v, published: %v", i, step, photoCounts(w), w.isPublished())
+					t.Errorf("step %d, %s: after adding again: got photos %v, published: %v, want the photo, published", i, step, photoCounts(w), w.isPublished())
 				}
 				if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
 					t.Errorf("step %d, %s: after adding again, temporary files are left: %q", i, step, left)
@@ -314,7 +315,7 @@ func TestKillAtEveryStep(t *testing.T) {
 				stop()
 			}
 			if unpublished == 0 && !testing.Short() {
-				t.Error("no kill was between the state and the model")
+				t.Error("no kill came between writing the state and writing the model")
 			}
 			t.Logf("killed before each of %d operations; %d kills left a model to repair: %s", len(steps), unpublished, strings.Join(steps, ", "))
 		})

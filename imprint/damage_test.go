@@ -13,13 +13,13 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestDamage damages state files. Open uses the newest valid one; the next change keeps a copy of
-// a damaged one.
+// TestDamage checks that Open uses the newest state file that is not damaged, and that the next
+// change keeps a copy of a damaged one.
 func TestDamage(t *testing.T) {
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
 	tests := []struct {
 		name   string
-		damage map[string]func([]byte) []byte // of state files; nil removes the file
+		damage map[string]func([]byte) []byte // by state file; nil removes the file
 		want   uint64                         // the generation; 0 for an error
 		warns  bool
 	}{
@@ -102,7 +102,8 @@ func openAndAdd(dir string, o Options) error {
 	return addOne(w)
 }
 
-// TestNewerState checks that a workspace of a newer version is refused, but not as damaged.
+// TestNewerState checks that a workspace of a newer version is refused, and is not reported as
+// damaged.
 func TestNewerState(t *testing.T) {
 	w := openNew(t)
 	mustAdd(t, w, photos("a", 0, 0, 2)...)
@@ -125,8 +126,8 @@ func TestNewerState(t *testing.T) {
 	sameFiles(t, files(t, w.store.Dir), want)
 }
 
-// TestRepair damages the published model. Repair publishes it again, and so does a change that
-// finds nothing to do.
+// TestRepair checks that a damaged model is published again by Repair, and by an Add that finds
+// only duplicates.
 func TestRepair(t *testing.T) {
 	ctx := context.Background()
 	tests := []struct {
@@ -147,7 +148,7 @@ func TestRepair(t *testing.T) {
 			if err := test.damage(w.ModelPath()); err != nil {
 				t.Fatal(err)
 			}
-			// Classifying does not write.
+			// Classifying must not write to the disk.
 			damaged := files(t, w.store.Dir)
 			classify(t, openWorkspace(t, w.store.Dir, Options{}), photo("?", 0, 9))
 			sameFiles(t, files(t, w.store.Dir), damaged)
@@ -160,7 +161,7 @@ func TestRepair(t *testing.T) {
 				t.Fatal(err)
 			}
 			if added := mustAdd(t, w, photos("a", 0, 0, 2)...); added.Photos != 0 {
-				t.Errorf("add of duplicates: got %d photos added", added.Photos)
+				t.Errorf("add of duplicates: got %d photos added, want 0", added.Photos)
 			}
 			sameFiles(t, files(t, w.store.Dir), want)
 		})
@@ -179,7 +180,7 @@ func TestRepair(t *testing.T) {
 			t.Errorf("repair: got %v, %v, want true", got, err)
 		}
 		if _, err := os.Stat(w.ModelPath()); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the model still exists: %v", err)
+			t.Errorf("the model still exists, or error %v", err)
 		}
 	})
 	t.Run("locked", func(t *testing.T) {
@@ -201,7 +202,7 @@ func TestRepair(t *testing.T) {
 			t.Errorf("repair: got %v, %v, want false", got, err)
 		}
 		if _, err := os.Stat(w.store.Dir); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("repair made a workspace: %v", err)
+			t.Errorf("repair created a workspace: %v", err)
 		}
 	})
 }

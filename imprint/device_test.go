@@ -26,8 +26,8 @@ func bytesOf(t testing.TB, path string) []byte {
 	return b
 }
 
-// TestWorkspaceOnDevices trains a workspace on two devices and one on the CPU in their place. Both
-// have the same model; its answers name the device.
+// TestWorkspaceOnDevices trains one workspace on two devices and one on the CPU. Both must have
+// the same model, and results must name the device.
 func TestWorkspaceOnDevices(t *testing.T) {
 	ctx := context.Background()
 	compiled, uncompiled, _, usb := pooltest.Reference(t, 2, pooltest.Extractor)
@@ -61,7 +61,7 @@ func TestWorkspaceOnDevices(t *testing.T) {
 	if err := onTPU.Classify(ctx, unseen, 0, deliver); err != nil {
 		t.Fatal(err)
 	}
-	// The published model is the compiled operator with the head after it.
+	// The published model is the compiled backbone's operator followed by the head.
 	if err := predict.File(ctx, onTPU.ModelPath(), predict.Options{Devices: onTPU.options.Devices}, unseen, deliver); err != nil {
 		t.Fatal(err)
 	}

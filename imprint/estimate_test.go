@@ -14,7 +14,7 @@ import (
 func TestEstimate(t *testing.T) {
 	w := openNew(t)
 	if got := w.Head().Estimate; got != (classifier.Estimate{}) {
-		t.Errorf("without photos: got %+v", got)
+		t.Errorf("without photos: got %+v, want the zero Estimate", got)
 	}
 	join := func(parts ...[]Observation) []Observation { return slices.Concat(parts...) }
 	three := join(varied("blue", 0, 4), varied("red", 1, 4), varied("green", 2, 4))
@@ -32,8 +32,8 @@ func TestEstimate(t *testing.T) {
 		{"three classes", three, classifier.Estimate{Correct: 12, Total: 12, Bursts: 12}},
 		{"one mislabeled photo", join(three, varied("blue", 1, 5)[4:]), classifier.Estimate{Correct: 12, Total: 13, Bursts: 13}},
 		{"single-photo class", join(three, varied("white", 3, 1)), classifier.Estimate{Correct: 12, Total: 12, Bursts: 12, Excluded: 1}},
-		{"pairs taken in the same second", join(second, varied("red", 1, 4)), classifier.Estimate{Correct: 8, Total: 8, Bursts: 6}},
-		{"more than a chunk", join(varied("blue", 0, estimateChunk+20), varied("green", 2, 2*estimateChunk)),
+		{"pairs of photos taken in the same second", join(second, varied("red", 1, 4)), classifier.Estimate{Correct: 8, Total: 8, Bursts: 6}},
+		{"more than one chunk", join(varied("blue", 0, estimateChunk+20), varied("green", 2, 2*estimateChunk)),
 			classifier.Estimate{Correct: 3*estimateChunk + 20, Total: 3*estimateChunk + 20, Bursts: 3*estimateChunk + 20}},
 	}
 	for _, test := range tests {
@@ -57,8 +57,8 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// TestEstimateNearDuplicates adds classes of near-duplicates. Each is one burst, without which the
-// class has no photos.
+// TestEstimateNearDuplicates adds classes of near-duplicates. Each class is one burst, so
+// leaving the burst out leaves no photos of the class.
 func TestEstimateNearDuplicates(t *testing.T) {
 	w := openNew(t)
 	want := classifier.Estimate{Excluded: 12}
@@ -67,8 +67,8 @@ func TestEstimateNearDuplicates(t *testing.T) {
 	}
 }
 
-// varied returns n random embeddings of 48 values. Those of a kind have the same twelve large
-// values.
+// varied returns n random embeddings of 48 values. All embeddings of one kind are large in the
+// same twelve values.
 func varied(label string, kind, n int) []Observation {
 	all := make([]Observation, n)
 	for i := range all {

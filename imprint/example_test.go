@@ -14,7 +14,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// The photos are rendered here. Use dataset.Walk to find those in a folder.
+// This example renders its photos. Use dataset.Walk to list the photos in a folder.
 func ExampleOpen() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "example")

@@ -7,7 +7,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-// Examples returns the embeddings of the photos. It fails with ErrNoClasses.
+// Examples returns the embeddings of the training photos as a set to evaluate. It fails with
+// ErrNoClasses if the workspace has no classes.
 func (w *Workspace) Examples() (*evaluate.Set, error) {
 	positives := w.state.Positives()
 	if len(positives) == 0 {

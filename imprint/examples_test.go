@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-// evaluated leaves out the photos of a workspace one by one, by default with its own head.
+// evaluated returns a leave-one-out evaluation of a workspace, by default with its own head.
 func evaluated(ctx context.Context, w *Workspace, heads []classifier.Method, support []int, episodes int) (*evaluate.Evaluation, error) {
 	s, err := w.Examples()
 	if err != nil {
@@ -30,7 +30,7 @@ func TestExamples(t *testing.T) {
 	_, err := w.Examples()
 	wantError(t, err, ErrNoClasses)
 	red := varied("red", 1, 7)
-	red[6] = varied("red", 0, 8)[7] // a blue one
+	red[6] = varied("red", 0, 8)[7] // a blue photo with the label red
 	items := slices.Concat(varied("blue", 0, 6), varied("green", 2, 6), red, varied("white", 3, 1))
 	items[2].Taken, items[3].Taken = time.Unix(9, 0), time.Unix(9, 0)
 	if _, err := w.AddObservations(ctx, items); err != nil {
@@ -48,7 +48,7 @@ func TestExamples(t *testing.T) {
 		t.Errorf("got %+v, want the interval %v to %v", d.Accuracy, low, high)
 	}
 	if d.Head != "auto" || d.Recipe != w.Head().Recipe.String() || ev.Set != "ws" || len(ev.Classes) != 4 || ev.Photos != len(items) {
-		t.Errorf("got head %q, %q of set %q with %d classes, %d photos", d.Head, d.Recipe, ev.Set, len(ev.Classes), ev.Photos)
+		t.Errorf("got head %q (%q), set %q, %d classes, %d photos", d.Head, d.Recipe, ev.Set, len(ev.Classes), ev.Photos)
 	}
 	if len(ev.Results) != 2 || ev.Results[0].Support != 1 || ev.Results[1].Support != 3 || ev.Results[0].Episodes != 4 {
 		t.Errorf("learning curve: got %+v, want 1 and 3 support photos, because no class has 50", ev.Results)
@@ -58,7 +58,7 @@ func TestExamples(t *testing.T) {
 	}
 	all, err := evaluated(ctx, w, []classifier.Method{classifier.Mean, classifier.LDA}, nil, 0)
 	if err != nil || len(all.Heads) != 2 || all.Heads[1].Head != "lda" || len(all.Results) != 0 {
-		t.Errorf("two heads: got %+v, %v", all, err)
+		t.Errorf("two heads: got evaluation %+v, %v", all, err)
 	}
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
@@ -70,6 +70,6 @@ func TestExamples(t *testing.T) {
 	one := openNew(t)
 	mustAdd(t, one, photos("a", 0, 0, 1)...)
 	if ev, err := evaluated(ctx, one, nil, []int{1}, 2); err != nil || ev.Heads[0].Accuracy.N != 0 || ev.Heads[0].Estimate.Excluded != 1 {
-		t.Errorf("one photo: got %+v, %v", ev, err)
+		t.Errorf("one photo: got evaluation %+v, %v, want one excluded photo", ev, err)
 	}
 }

@@ -15,12 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFaults makes each operation on the disk fail, one at a time, in every kind of change. The
-// error is the disk's, all files are as before, and the change succeeds later.
+// TestFaults makes each disk operation fail, one at a time, in every kind of change. The change
+// must return the disk's error and leave all files as they were, and it must succeed when tried
+// again.
 func TestFaults(t *testing.T) {
 	verbs := []struct {
 		name   string
-		before bool // in a workspace with photos
+		before bool // whether the workspace has photos
 		verb   func(*Workspace) error
 	}{
 		{"first add", false, func(w *Workspace) error { return addOne(w) }},
@@ -32,7 +33,7 @@ func TestFaults(t *testing.T) {
 		for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
 			t.Run(fmt.Sprint(v.name, " ", cause), func(t *testing.T) {
 				dir, o := newWorkspace(t)
-				dir = filepath.Join(filepath.Dir(dir), "new", "ws") // two folders to make and to remove
+				dir = filepath.Join(filepath.Dir(dir), "new", "ws") // two folders to create and remove
 				if v.before {
 					w := openWorkspace(t, dir, o)
 					mustAdd(t, w, photos("a", 0, 0, 2)...)
@@ -84,7 +85,7 @@ func TestFaults(t *testing.T) {
 }
 
 // TestDiskFails makes an operation and all later ones fail, so that nothing can be restored. The
-// state on the disk is still valid, and the next change repairs the rest.
+// state on the disk must still be valid, and the next change must repair the rest.
 func TestDiskFails(t *testing.T) {
 	for n := 1; ; n++ {
 		w := openNew(t)
@@ -117,7 +118,7 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
-// TestFullDisk fills a small disk.
+// TestFullDisk checks that a full disk makes Add fail and leaves the workspace usable.
 func TestFullDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := unix.Mount("imprint", disk, "tmpfs", 0, "size=256k"); err != nil {
@@ -147,7 +148,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestReadOnly uses a workspace on a read-only disk.
+// TestReadOnly checks that a workspace on a read-only disk can be used but not changed.
 func TestReadOnly(t *testing.T) {
 	dir, o := newWorkspace(t)
 	mustAdd(t, openWorkspace(t, dir, o), photos("a", 0, 0, 2)...)
@@ -178,9 +179,10 @@ func TestReadOnly(t *testing.T) {
 	sameFiles(t, files(t, dir), want)
 }
 
-// TestSyncOrder checks the order of a change's operations, which matters for power loss: all files
-// are synced before the first is renamed, the backbone is durable before the state that names it,
-// the folder is synced after, and then, for FAT, each renamed file again.
+// TestSyncOrder checks that the operations of a change are in an order that survives power loss.
+// All files are synced before the first is renamed, and the backbone is durable before the state
+// that names it. After the renames the folder is synced and then, for FAT, each renamed file
+// again.
 func TestSyncOrder(t *testing.T) {
 	dir, o := newWorkspace(t)
 	steps := stepsOf(t, dir, o.Backbone, 0)
@@ -211,7 +213,7 @@ func TestSyncOrder(t *testing.T) {
 	if last := steps[len(steps)-len(want):]; !slices.Equal(last, want) {
 		t.Errorf("got %q last, want %q", last, want)
 	}
-	// The backbone is durable before the state names it, on FAT too.
+	// The backbone must be durable before the state that names it is written, on FAT too.
 	between := steps[at("rename "+store.BackboneFile):at("rename "+store.SlotFile(1))]
 	if again := []string{"sync ws", "sync " + store.BackboneFile}; !slices.Equal(between[1:3], again) {
 		t.Errorf("after the rename of the backbone: got %q, want %q", between[1:], again)

@@ -15,8 +15,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Head describes how the head was trained and its leave-one-out accuracy (with kept
-// classes, the mean head's). Its field Head may be nil.
+// Head describes how the head was trained, and its leave-one-out accuracy; with the backbone's
+// own classes kept, that is the accuracy of a mean head. Its field Head may be nil.
 func (w *Workspace) Head() *classifier.Fitted {
 	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {
@@ -28,8 +28,8 @@ func (w *Workspace) Head() *classifier.Fitted {
 	return f
 }
 
-// estimateChunk is how many unit vectors of a class estimate keeps in memory for each
-// core: all of them would take eight times the space of the state. Bursts are found
+// estimateChunk is the number of unit vectors of a class that estimate keeps in memory for each
+// core. Keeping all of them would take eight times the size of the state. Bursts are found only
 // within a chunk.
 const estimateChunk = 2048
 
@@ -45,7 +45,7 @@ func (w *Workspace) estimate() classifier.Estimate {
 	}
 	sums, err := w.sums(w.state)
 	if err != nil {
-		return classifier.Estimate{} // the state was checked when it was read
+		return classifier.Estimate{} // impossible: the state was checked when it was read
 	}
 	chunks := make(chan []store.Example)
 	found := make([]classifier.Estimate, infer.Cores(w.options.Threads))
@@ -78,7 +78,7 @@ func addEstimates(a, b classifier.Estimate) classifier.Estimate {
 	return classifier.Estimate{Correct: a.Correct + b.Correct, Total: a.Total + b.Total, Excluded: a.Excluded + b.Excluded, Bursts: a.Bursts + b.Bursts}
 }
 
-// sums adds up the examples of s.
+// sums adds up the embeddings of each class of s.
 func (w *Workspace) sums(s *store.State) (*classifier.Sums, error) {
 	sums, x := new(classifier.Sums), make([]float64, w.backbone.Dim())
 	for _, e := range s.Positives() {
@@ -90,12 +90,12 @@ func (w *Workspace) sums(s *store.State) (*classifier.Sums, error) {
 	return sums, nil
 }
 
-// unitsOf returns examples as package classifier takes them. Those of a class come together.
+// unitsOf converts examples for package classifier, with their bursts.
 func (w *Workspace) unitsOf(examples []store.Example) []classifier.Example {
 	dim := w.backbone.Dim()
 	values := make([]float64, len(examples)*dim)
 	u := make([]classifier.Example, len(examples))
-	sources := make(map[string]map[string]bool) // of each class
+	sources := make(map[string]map[string]bool) // sources of each class
 	for _, e := range examples {
 		if sources[e.Label] == nil {
 			sources[e.Label] = make(map[string]bool)
@@ -109,17 +109,17 @@ func (w *Workspace) unitsOf(examples []store.Example) []classifier.Example {
 	return u
 }
 
-// roots reports whether square roots of embeddings may serve as features: they can't
-// where embeddings may be negative, nor on the Edge TPU.
+// roots reports whether square roots of embeddings can be features. They can't if embeddings may
+// be negative, or on the Edge TPU.
 func (w *Workspace) roots(s store.Settings) bool {
 	e := w.backbone.Embedding
 	return s.Layout != classifier.TPU && (e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
 		e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128)
 }
 
-// newHead trains the head of s. For a mean head it also returns the length of each class's
-// sum, 0 for the backbone's own classes. A mean head that never answers "unknown" has no
-// estimate.
+// newHead trains the head of s. For a mean head it also returns the length of each class's sum
+// of embeddings, which is 0 for the backbone's own classes. A mean head that never answers
+// "unknown" has no estimate.
 func (w *Workspace) newHead(s *store.State) (*classifier.Fitted, []float64, error) {
 	if s.Settings.Unknown > 0 {
 		f, err := w.withUnknown(s)
@@ -164,7 +164,7 @@ func (w *Workspace) meanHead(s *store.State) (*classifier.Head, []float64, error
 	return head, norms, nil
 }
 
-// ownClasses reads the backbone's own last layer.
+// ownClasses returns the backbone's own last layer as a head.
 func (w *Workspace) ownClasses() (*classifier.Head, error) {
 	fail := func(err error) (*classifier.Head, error) {
 		return nil, fmt.Errorf("keep the classes of %s: %w", w.backbone.Name, err)
@@ -189,8 +189,8 @@ func (w *Workspace) ownClasses() (*classifier.Head, error) {
 	return own, nil
 }
 
-// withUnknown trains the head of s with a row for "unknown". Without enough classes or
-// negatives to learn from, the head has no such row yet.
+// withUnknown trains the head of s with a row for "unknown". With too few classes and negatives
+// to learn from, the head has no such row yet.
 func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	switch {
 	case s.Settings.Layout == classifier.Coral:
@@ -216,7 +216,7 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	return f, nil
 }
 
-// generic returns the built-in backbone's embeddings of photos of all sorts; nil for other
+// generic returns the built-in backbone's embeddings of miscellaneous photos, or nil for other
 // backbones.
 func (w *Workspace) generic(s *store.State) []classifier.Example {
 	if s.Backbone.SHA256.String() != builtin.SHA256 || s.Settings.Resize != dataset.Crop || s.Backbone.Size != builtin.GenericSize {
@@ -247,7 +247,7 @@ func (w *Workspace) currentHead() (*classifier.Fitted, error) {
 }
 
 // publishedHead reads the head from the published model. It returns nil for a mean head, which
-// is quick to make, and rounded in the model.
+// is quick to train again and is rounded in the model.
 func (w *Workspace) publishedHead() *classifier.Fitted {
 	if w.state.Made == nil || w.state.Settings.Layout != classifier.Float {
 		return nil
@@ -259,8 +259,8 @@ func (w *Workspace) publishedHead() *classifier.Fitted {
 	return w.headIn(b)
 }
 
-// headIn reads the head from a model of the workspace's state, if the layout holds it
-// without rounding.
+// headIn reads the head from a model of the workspace's state, or returns nil if the layout
+// rounds it.
 func (w *Workspace) headIn(model []byte) *classifier.Fitted {
 	r := w.state.Made
 	if r == nil || w.state.Settings.Layout != classifier.Float || model == nil {
@@ -279,7 +279,7 @@ func (w *Workspace) headIn(model []byte) *classifier.Fitted {
 	return f
 }
 
-// fittedOf returns what the state has of a head.
+// fittedOf returns the head's data in the state, without the weights.
 func fittedOf(r *store.HeadRecord) *classifier.Fitted {
 	f := &classifier.Fitted{Recipe: r.Recipe, Estimate: r.Estimate, Rejection: r.Rejection, Candidates: r.Candidates, Advice: r.Advice, LogLoss: math.NaN()}
 	if r.LogLoss != nil {
@@ -288,7 +288,7 @@ func fittedOf(r *store.HeadRecord) *classifier.Fitted {
 	return f
 }
 
-// headRecord returns what the state keeps of f; nil for a mean head and for no head.
+// headRecord returns the part of f that the state stores, or nil for a mean head or no head.
 func headRecord(f *classifier.Fitted) *store.HeadRecord {
 	if f == nil || f.Recipe == (classifier.Recipe{Method: classifier.Mean}) && f.Rejection == nil {
 		return nil

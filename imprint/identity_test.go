@@ -18,8 +18,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestByteIdentity makes random changes and compares the model with that of a new workspace, to
-// which the remaining photos were added in another order.
+// TestByteIdentity makes random changes. The model must be identical to that of a new workspace
+// to which the remaining photos are added in another order.
 func TestByteIdentity(t *testing.T) {
 	runs, changes := 12, 25
 	if testing.Short() {
@@ -38,13 +38,13 @@ func TestByteIdentity(t *testing.T) {
 				if err := c.change(); err != nil {
 					t.Fatal(err)
 				}
-				if c.random.IntN(4) == 0 { // continue as another process would
+				if c.random.IntN(4) == 0 { // reopen, as another process would
 					c.w = openWorkspace(t, c.w.store.Dir, o)
 				}
 			}
 			if len(c.now) == 0 {
 				mustAdd(t, c.w, photo("kind 6", 6, 0))
-				c.now[picked{6, 0}] = "kind 6"
+				c.now[pictureID{6, 0}] = "kind 6"
 			}
 			fresh := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), o)
 			for chunk := range slices.Chunk(c.remaining(), 3) {
@@ -62,23 +62,23 @@ func TestByteIdentity(t *testing.T) {
 	}
 }
 
-// A picked is the kind and the seed of a picture.
-type picked [2]uint64
+// A pictureID identifies a picture by its kind and seed.
+type pictureID [2]uint64
 
-// contents has the label of each picture in a workspace.
-type contents map[picked]string
+// contents maps each picture in a workspace to its label.
+type contents map[pictureID]string
 
 func (c contents) labels() []string {
 	return slices.Compact(slices.Sorted(maps.Values(c)))
 }
 
-// randomChanges changes a workspace, and keeps what it should contain.
+// randomChanges makes random changes to a workspace and tracks its expected contents.
 type randomChanges struct {
 	t      *testing.T
 	random *rand.Rand
 	w      *Workspace
 	now    contents
-	past   []contents // before each change that can be undone
+	past   []contents // the contents before each change that can be undone
 }
 
 // change makes one random change.
@@ -92,7 +92,7 @@ func (c *randomChanges) change() error {
 		labels := c.now.labels()
 		label := labels[c.random.IntN(len(labels))]
 		c.remember()
-		maps.DeleteFunc(c.now, func(_ picked, l string) bool { return l == label })
+		maps.DeleteFunc(c.now, func(_ pictureID, l string) bool { return l == label })
 		_, err := c.w.Remove(ctx, label, nil)
 		return err
 	case n < 7 && len(c.now) > 0:
@@ -122,28 +122,28 @@ func (c *randomChanges) change() error {
 	return err
 }
 
-// remember appends the contents to the past.
+// remember appends the current contents to the past.
 func (c *randomChanges) remember() { c.past = append(c.past, maps.Clone(c.now)) }
 
-// pick returns up to four random photos, and adds those to the contents that are new.
+// pick returns up to four random photos, and adds the new ones to the contents.
 func (c *randomChanges) pick() (items []dataset.Item) {
 	next := maps.Clone(c.now)
 	for range 1 + c.random.IntN(4) {
-		p := picked{c.random.Uint64N(5), c.random.Uint64N(8)}
+		p := pictureID{c.random.Uint64N(5), c.random.Uint64N(8)}
 		it := photo(fmt.Sprint("kind ", p[0]), p[0], p[1])
 		items = append(items, it)
 		if _, known := next[p]; !known {
 			next[p] = it.Label
 		}
 	}
-	if len(next) > len(c.now) { // else the workspace does not change
+	if len(next) > len(c.now) { // otherwise the change adds nothing
 		c.remember()
 	}
 	c.now = next
 	return items
 }
 
-// remaining returns the photos of the contents in random order.
+// remaining returns the photos that the workspace should contain, in random order.
 func (c *randomChanges) remaining() []dataset.Item {
 	var items []dataset.Item
 	for p, label := range c.now {

@@ -11,7 +11,7 @@ import (
 // CheckLabel returns an error that wraps ErrLabel if a name can't be a label.
 func CheckLabel(label string) error { return store.CheckLabel(label) }
 
-// checkLabels checks the labels of b against the workspace's.
+// checkLabels returns an error if a label in b conflicts with the workspace's labels.
 func (w *Workspace) checkLabels(b *batch) error {
 	labels := make([]string, len(b.items))
 	for i, it := range b.items {
@@ -23,7 +23,7 @@ func (w *Workspace) checkLabels(b *batch) error {
 	return nil
 }
 
-// resolveLabels gives examples the spelling of their labels in s.
+// resolveLabels changes the labels of examples to their spelling in s.
 func resolveLabels(s *store.State, examples []store.Example) error {
 	labels := make([]string, len(examples))
 	for i, e := range examples {
@@ -39,8 +39,8 @@ func resolveLabels(s *store.State, examples []store.Example) error {
 	return nil
 }
 
-// spelling returns the label of s that is the same text as label in Unicode's normal form
-// C, or label itself.
+// spelling returns the label in s that equals label in Unicode's normal form C, or label itself
+// if there is none.
 func spelling(s *store.State, label string) string {
 	for _, l := range s.Labels() {
 		if l == label || norm.NFC.String(l) == norm.NFC.String(label) {

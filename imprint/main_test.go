@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// newWorkspace returns the path of a workspace that does not exist yet, and options that open it.
+// newWorkspace returns the path of a workspace that does not exist yet, and options to open it
+// with.
 func newWorkspace(t testing.TB) (dir string, o Options) {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())}
@@ -44,7 +45,7 @@ func openWorkspace(t testing.TB, dir string, o Options) *Workspace {
 	return w
 }
 
-// openNew opens a new workspace.
+// openNew opens a workspace that does not exist yet.
 func openNew(t testing.TB) *Workspace {
 	t.Helper()
 	dir, o := newWorkspace(t)
@@ -67,7 +68,7 @@ func mustAdd(t testing.TB, w *Workspace, items ...dataset.Item) *Added {
 	return added
 }
 
-// photoFile writes a photo to a file in a new folder.
+// photoFile writes a photo to a file in a new folder and returns its path.
 func photoFile(t testing.TB, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -77,7 +78,7 @@ func photoFile(t testing.TB, name string, content []byte) string {
 	return path
 }
 
-// files returns everything in dir by path: the content of files, and "" for folders.
+// files returns the contents of dir by path: the content of each file, and "" for each folder.
 func files(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -96,7 +97,7 @@ func files(t testing.TB, dir string) map[string]string {
 	return found
 }
 
-// sameFiles compares two results of files.
+// sameFiles fails the test unless two results of files are equal.
 func sameFiles(t testing.TB, got, want map[string]string) {
 	t.Helper()
 	for path := range got {
@@ -172,10 +173,10 @@ func headLabels(w *Workspace) ([]string, error) {
 	return h.Head.Labels, nil
 }
 
-// errAny stands for any error.
+// errAny makes wantError accept any error.
 var errAny = errors.New("any error")
 
-// wantError checks that err is want and reads as one line.
+// wantError checks that err wraps want and that its message is one line.
 func wantError(t testing.TB, err, want error) {
 	t.Helper()
 	if err == nil || (want != errAny && !errors.Is(err, want)) {

@@ -13,19 +13,19 @@ import (
 
 // Merged is the result of [Merge].
 type Merged struct {
-	Photos     int                 `json:"photos"`  // new ones
+	Photos     int                 `json:"photos"`  // new photos in classes
 	Classes    map[string]int      `json:"classes"` // new photos by label
 	Negatives  int                 `json:"negatives,omitempty"`
 	Duplicates int                 `json:"duplicates"` // photos that several workspaces have
-	Warnings   []string            `json:"-"`          // of all workspaces
-	Estimate   classifier.Estimate `json:"estimate"`   // leave-one-out accuracy afterwards
+	Warnings   []string            `json:"-"`          // damage in any of the workspaces
+	Estimate   classifier.Estimate `json:"estimate"`   // leave-one-out accuracy after the merge
 }
 
-// Merge adds the examples of other workspaces to the one in dir, in one change, without
-// reading photos, and returns it opened. The model is as if all photos had been added to one
-// workspace. All need the same backbone, embedding and resize mode. A new workspace takes
-// them over with the settings, which must be equal unless o names them. A photo with two
-// labels fails with ErrConflict.
+// Merge adds the examples of other workspaces to the one in dir, in one change, and returns that
+// workspace. It reads no photos. The model is the same as if all photos had been added to one
+// workspace. All workspaces need the same backbone, embedding and resize mode. A new workspace
+// takes these and the settings from the others; the settings must be equal unless o names them.
+// Merge fails with ErrConflict if a photo has two labels.
 func Merge(ctx context.Context, dir string, others []string, o Options) (*Workspace, *Merged, error) {
 	fail := func(err error) (*Workspace, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
 	merged := &Merged{Classes: make(map[string]int)}
@@ -86,7 +86,7 @@ type source struct {
 	state *store.State
 }
 
-// loadSources reads workspaces whose examples can be mixed.
+// loadSources reads the states of workspaces, and fails unless their embeddings can be mixed.
 func loadSources(dirs []string, merged *Merged) ([]source, error) {
 	var sources []source
 	for _, dir := range dirs {
@@ -101,7 +101,7 @@ func loadSources(dirs []string, merged *Merged) ([]source, error) {
 		sources = append(sources, source{dir, s})
 	}
 	if len(sources) == 0 {
-		return nil, fmt.Errorf("%w: no workspace is named", ErrNoClasses)
+		return nil, fmt.Errorf("%w: no workspace given", ErrNoClasses)
 	}
 	for _, s := range sources[1:] {
 		if err := sources[0].sameKind(s); err != nil {
@@ -111,7 +111,8 @@ func loadSources(dirs []string, merged *Merged) ([]source, error) {
 	return sources, nil
 }
 
-// openTarget opens the workspace in dir, or a new one of the kind of sources.
+// openTarget opens the workspace in dir, or a new one with the backbone, embedding and resize
+// mode of sources.
 func openTarget(dir string, sources []source, o Options) (*Workspace, error) {
 	now, _, err := store.Store{Dir: dir}.Load()
 	if err != nil {
@@ -139,7 +140,7 @@ func openTarget(dir string, sources []source, o Options) (*Workspace, error) {
 	return w, nil
 }
 
-// sameKind reports whether the embeddings of both may be mixed.
+// sameKind returns an error unless the embeddings of s and other can be mixed.
 func (s source) sameKind(other source) error {
 	a, b := s.state.Backbone, other.state.Backbone
 	mine, its := s.state.Settings.Resize, other.state.Settings.Resize
@@ -147,14 +148,15 @@ func (s source) sameKind(other source) error {
 	case a.SHA256 != b.SHA256:
 		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherBackbone, other.dir, b.Name, s.dir, a.Name)
 	case !a.Same(b):
-		return fmt.Errorf("%w tensor: %s has %d of %s, %s has %d", ErrOtherBackbone, other.dir, b.Embedding, b.Name, s.dir, a.Embedding)
+		return fmt.Errorf("%w tensor: %s has tensor %d of %s, %s has tensor %d", ErrOtherBackbone, other.dir, b.Embedding, b.Name, s.dir, a.Embedding)
 	case mine != its:
 		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherResize, other.dir, its, s.dir, mine)
 	}
 	return nil
 }
 
-// options completes o for a new workspace of the kind of s.
+// options completes o for a new workspace with the same backbone, embedding and resize mode as
+// s.
 func (s source) options(o Options) Options {
 	if o.Backbone == "" {
 		o.Backbone = filepath.Join(s.dir, store.BackboneFile)
@@ -168,7 +170,7 @@ func (s source) options(o Options) Options {
 	return o
 }
 
-// takeSettings takes the settings of the sources, which must be equal.
+// takeSettings takes over the settings of the sources, and fails unless they are equal.
 func (w *Workspace) takeSettings(sources []source) error {
 	var taken store.Settings
 	for n, s := range sources {
@@ -181,7 +183,7 @@ func (w *Workspace) takeSettings(sources []source) error {
 		}
 		if n > 0 {
 			if settings.Pair.Same(taken.Pair) {
-				settings.Pair = taken.Pair // under whatever name
+				settings.Pair = taken.Pair // the names may differ
 			}
 			if settings != taken {
 				return fmt.Errorf("%w: %s has %v, %s has %v", ErrOtherSettings, sources[0].dir, taken, s.dir, settings)
@@ -200,7 +202,7 @@ func (w *Workspace) takeSettings(sources []source) error {
 	return nil
 }
 
-// spellAlike returns sources with the labels of s.
+// spellAlike returns sources with labels spelled as in s.
 func spellAlike(s *store.State, sources []source) ([]source, error) {
 	var labels []string
 	for _, from := range sources {
@@ -224,14 +226,14 @@ func spellAlike(s *store.State, sources []source) ([]source, error) {
 	return spelled, nil
 }
 
-// A union is the examples of several workspaces.
+// A union holds the examples of several workspaces.
 type union struct {
 	examples   []store.Example
 	duplicates int
 }
 
-// unite puts the examples of sources together. If several have a photo, the example that was
-// added first counts, whatever the order of sources.
+// unite returns the examples of all sources. If several have a photo, it keeps the example that
+// was added first, whatever the order of sources.
 func unite(sources []source) (union, error) {
 	var u union
 	at := make(map[store.Digest]int)
@@ -272,12 +274,12 @@ func labelOf(e store.Example) string {
 	return fmt.Sprintf("%q", e.Label)
 }
 
-// earlier reports whether a comes before b, which is of the same photo.
+// earlier reports whether a was added before b, an example of the same photo.
 func earlier(a, b store.Example) bool {
 	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Source, b.Source), a.Taken.Compare(b.Taken)) < 0
 }
 
-// change returns the change that makes s the union.
+// change returns the change that turns the examples of s into the union.
 func (u union) change(s *store.State) store.Change {
 	c := store.Change{Verb: "merge", Settings: s.Settings}
 	known := make(map[store.Digest]store.Example, len(s.Examples))

@@ -18,7 +18,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// observed adds observations to a new workspace, one change each, and returns its folder.
+// observed adds each list of observations to a new workspace, in a change of its own, and
+// returns the folder.
 func observed(t *testing.T, o Options, items ...[]Observation) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ws")
@@ -41,7 +42,7 @@ func modelOf(t *testing.T, dir string) string {
 }
 
 // TestMerge merges workspaces that share photos, in every order, into new ones and into one of
-// them. The model is that of a workspace to which all photos were added.
+// them. The model must equal that of a workspace to which all photos were added.
 func TestMerge(t *testing.T) {
 	all := slices.Concat(varied("blue", 0, 9), varied("green", 1, 8), varied("red", 2, 7), varied("teal", 3, 1))
 	for i := range all {
@@ -62,12 +63,12 @@ func TestMerge(t *testing.T) {
 			var dirs []string
 			for i, p := range parts {
 				later := slices.Clone(p)
-				for j := range later { // the earliest example of a photo counts
+				for j := range later { // the earliest example of a photo must be kept
 					later[j].Path = strings.Repeat("x", i) + later[j].Path
 				}
 				dirs = append(dirs, observed(t, o, later[:4], later[4:]))
 			}
-			var first map[string]string // labels, paths and times
+			var first map[string]string // labels, paths and times after the first merge
 			for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}, {2, 1, 0, 1}} {
 				var others []string
 				for _, i := range order {
@@ -79,10 +80,10 @@ func TestMerge(t *testing.T) {
 					t.Fatal(err)
 				}
 				if modelOf(t, dir) != want || m.Photos != len(all) || m.Duplicates != len(slices.Concat(parts...))-len(all)+12*(len(order)-3) {
-					t.Errorf("%v: got %d photos, %d duplicates, the model of all photos: %t", order, m.Photos, m.Duplicates, modelOf(t, dir) == want)
+					t.Errorf("%v: got %d photos, %d duplicates, same model as with all photos added: %t", order, m.Photos, m.Duplicates, modelOf(t, dir) == want)
 				}
 				if !maps.Equal(m.Classes, map[string]int{"blue": 9, "green": 8, "red": 7, "teal": 1}) || m.Estimate != w.Head().Estimate {
-					t.Errorf("%v: got %+v", order, m)
+					t.Errorf("%v: got %+v, want 9 blue, 8 green, 7 red and 1 teal photo", order, m)
 				}
 				seen := make(map[string]string)
 				for _, e := range w.state.Examples {
@@ -94,7 +95,7 @@ func TestMerge(t *testing.T) {
 					t.Errorf("%v: paths or times differ from those of the first order", order)
 				}
 				if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || len(w.Classes()) != 0 {
-					t.Errorf("undo: got %+v, %v, %d classes left", undone, err, len(w.Classes()))
+					t.Errorf("undo: got %+v, %v, %d classes left, want an undone merge and no classes", undone, err, len(w.Classes()))
 				}
 				w.Close()
 			}
@@ -106,10 +107,10 @@ func TestMerge(t *testing.T) {
 			}
 			defer w.Close()
 			if modelOf(t, dirs[1]) != want || m.Photos != len(all)-len(parts[1]) {
-				t.Errorf("into one of them: got %d new photos, the model of all photos: %t", m.Photos, modelOf(t, dirs[1]) == want)
+				t.Errorf("into one of them: got %d new photos, same model as with all photos added: %t", m.Photos, modelOf(t, dirs[1]) == want)
 			}
 			if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || modelOf(t, dirs[1]) != before {
-				t.Errorf("undo: got %+v, %v, the model of before: %t", undone, err, modelOf(t, dirs[1]) == before)
+				t.Errorf("undo: got %+v, %v, same model as before: %t, want an undone merge and the same model", undone, err, modelOf(t, dirs[1]) == before)
 			}
 			generation := w.Generation()
 			again, m, err := Merge(t.Context(), dirs[1], []string{dirs[1]}, Options{})
@@ -118,13 +119,14 @@ func TestMerge(t *testing.T) {
 			}
 			defer again.Close()
 			if again.Generation() != generation || m.Photos != 0 || m.Duplicates != len(parts[1]) {
-				t.Errorf("with itself: got generation %d, %+v, want %d, no photos", again.Generation(), m, generation)
+				t.Errorf("merge with itself: got generation %d, %+v, want %d, no photos", again.Generation(), m, generation)
 			}
 		})
 	}
 }
 
-// TestMergeNegatives merges workspaces with negatives.
+// TestMergeNegatives merges workspaces with negatives, and checks that a photo can't be a
+// negative in one and an example in another.
 func TestMergeNegatives(t *testing.T) {
 	ctx := t.Context()
 	rate := 0.1
@@ -148,7 +150,7 @@ func TestMergeNegatives(t *testing.T) {
 		}
 		w.Close()
 		if modelOf(t, dir) != want || m.Photos != len(items) || m.Negatives != 4 || m.Duplicates != 3 || len(m.Classes) != 4 {
-			t.Errorf("got %+v, the model of all photos: %t", m, modelOf(t, dir) == want)
+			t.Errorf("got %+v, same model as with all photos added: %t", m, modelOf(t, dir) == want)
 		}
 	}
 	clash := train(append(photos("white", 7, 0, 1), items[:3]...), nil)
@@ -159,8 +161,8 @@ func TestMergeNegatives(t *testing.T) {
 	}
 }
 
-// TestMergeSettings checks whose settings count: those of the options, of the target, or of all
-// sources if they are equal.
+// TestMergeSettings checks that a merge takes its settings from the options, from the target, or
+// from the sources if theirs are equal.
 func TestMergeSettings(t *testing.T) {
 	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	lda := observed(t, Options{Backbone: extractor, Head: classifier.LDA}, varied("a", 0, 5))
@@ -188,7 +190,7 @@ func TestMergeSettings(t *testing.T) {
 			if test.want == "" {
 				wantError(t, err, ErrOtherSettings)
 				if _, err := os.Stat(dir); !os.IsNotExist(err) {
-					t.Errorf("the folder exists: %v", err)
+					t.Errorf("the failed merge created the folder: %v", err)
 				}
 				return
 			}
@@ -203,7 +205,7 @@ func TestMergeSettings(t *testing.T) {
 	}
 }
 
-// TestMergeErrors checks that a merge that fails changes no file.
+// TestMergeErrors checks that a failing merge changes no file.
 func TestMergeErrors(t *testing.T) {
 	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	o := Options{Backbone: extractor}
@@ -228,7 +230,7 @@ func TestMergeErrors(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(damaged, "state.1"), []byte("IMPRINT1 damaged"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	bare := observed(t, o, varied("f", 3, 2)) // without its backbone
+	bare := observed(t, o, varied("f", 3, 2)) // its backbone file is removed below
 	if err := os.Remove(filepath.Join(bare, store.BackboneFile)); err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +256,7 @@ func TestMergeErrors(t *testing.T) {
 	} {
 		for into, dir := range map[string]string{"new": filepath.Join(t.TempDir(), "ws"), "existing": observed(t, Options{Backbone: extractor}, varied("a", 0, 4))} {
 			if name == "no backbone" && into == "existing" {
-				continue // the target has it
+				continue // the target has a backbone file
 			}
 			t.Run(name+", "+into, func(t *testing.T) {
 				parents := []string{filepath.Dir(dir), filepath.Dir(one), filepath.Dir(clashing)}
@@ -266,7 +268,7 @@ func TestMergeErrors(t *testing.T) {
 				wantError(t, err, test.want)
 				for i, p := range parents {
 					got := files(t, p)
-					// The lock has the process ID of its last holder.
+					// The lock file contains the process ID of its last holder, so it may differ.
 					delete(got, filepath.Join(dir, store.LockFile))
 					delete(before[i], filepath.Join(dir, store.LockFile))
 					sameFiles(t, got, before[i])
@@ -279,7 +281,7 @@ func TestMergeErrors(t *testing.T) {
 		_, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "ws"), []string{one, clashing}, Options{})
 		wantError(t, err, ErrConflict)
 		if s := err.Error(); !strings.Contains(s, `is "a" in `+one+` and "b" in `+clashing) || !strings.HasSuffix(s, "and 2 more photos have two labels") {
-			t.Errorf("got %q", s)
+			t.Errorf("got error %q, want both labels and the number of other conflicts", s)
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
@@ -295,8 +297,8 @@ func TestMergeErrors(t *testing.T) {
 	})
 }
 
-// Labels of several workspaces are one text in one case, as if their photos had been added
-// to one.
+// TestMergeLabels merges labels that are the same text in two Unicode forms, which must become
+// one class, and labels that differ only in case, which must be refused.
 func TestMergeLabels(t *testing.T) {
 	_, o := newWorkspace(t)
 	workspace := func(label string, kind, first uint64) string {
@@ -319,15 +321,15 @@ func TestMergeLabels(t *testing.T) {
 	}
 	for _, e := range spelled[0].state.Examples {
 		if e.Label != composed {
-			t.Errorf("label %q, want %q", e.Label, composed)
+			t.Errorf("got label %q, want %q", e.Label, composed)
 		}
 	}
 	if s.Examples[0].Label != decomposed {
-		t.Error("the source has changed")
+		t.Error("the merge changed the source")
 	}
 	fleet := filepath.Join(t.TempDir(), "fleet")
 	if _, _, err := Merge(t.Context(), fleet, []string{one, upper}, Options{}); !errors.Is(err, ErrLabel) {
-		t.Errorf("another case: got %v", err)
+		t.Errorf("another case: got error %v, want ErrLabel", err)
 	}
 	w, _, err := Merge(t.Context(), fleet, []string{one, same}, Options{})
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Move gives the photos at paths another label, and returns how many changed.
+// Move gives the photos at paths another label, and returns the number of photos whose label
+// changed.
 func (w *Workspace) Move(ctx context.Context, label string, paths []string) (moved int, err error) {
 	if len(paths) == 0 {
 		return 0, fmt.Errorf("move to %q: %w given", label, ErrNoPhotos)
@@ -41,7 +42,7 @@ func (w *Workspace) Move(ctx context.Context, label string, paths []string) (mov
 		for i := range after {
 			after[i].Label = resolved[label]
 		}
-		// To any version of imprint this is a removal and an addition, which it can undo.
+		// Every version of imprint can undo this: it is stored as a removal and an addition.
 		s.Apply(store.Change{Verb: "move", Removed: before, Added: after, Settings: s.Settings})
 		return nil
 	})
@@ -51,11 +52,11 @@ func (w *Workspace) Move(ctx context.Context, label string, paths []string) (mov
 	return moved, nil
 }
 
-// A namedPhoto is what a path means: a photo, or all photos of a folder.
+// A namedPhoto is a photo that the caller named by its path, or all photos of a folder.
 type namedPhoto struct {
 	path, absolute string
 	folder         bool
-	content        []store.Digest // of the file, or of the folder's files, that can be read
+	content        []store.Digest // digests of the readable files
 }
 
 func namePhotos(paths []string) ([]namedPhoto, error) {
@@ -83,7 +84,7 @@ func namePhotos(paths []string) ([]namedPhoto, error) {
 	return named, nil
 }
 
-// pick returns the examples that photos name. It fails if one of them names none.
+// pick returns the examples named by photos. It fails if one of photos matches no example.
 func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error) {
 	byPhoto, byPath := make(map[store.Digest]bool), make(map[string]bool)
 	for _, e := range examples {
@@ -100,12 +101,12 @@ func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error
 		if found && !p.folder {
 			continue
 		}
-		for _, name := range []string{p.absolute, p.path} { // p.path came from standard input
+		for _, name := range []string{p.absolute, p.path} { // p.path is the name of a photo from standard input
 			if !found && byPath[name] {
 				path[name], found = true, true
 			}
 		}
-		for name := range byPath { // of a folder, which may be gone by now
+		for name := range byPath { // photos of a folder, which may no longer exist
 			if strings.HasPrefix(name, strings.TrimSuffix(p.absolute, "/")+"/") {
 				path[name], found = true, true
 			}

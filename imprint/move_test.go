@@ -29,8 +29,8 @@ func TestMove(t *testing.T) {
 		{"a folder", "b", []string{filepath.Dir(a0)}, 1, map[string]int{"a": 1, "b": 2}, nil},
 		{"all of a class", "b", []string{a0, a1}, 2, map[string]int{"b": 3}, nil},
 		{"a negative", "b", []string{other}, 1, map[string]int{"a": 2, "b": 2}, nil},
-		{"one of two in the class", "b", []string{a0, b0}, 1, map[string]int{"a": 1, "b": 2}, nil},
-		{"photos of the class", "a", []string{a0, a1}, 0, map[string]int{"a": 2, "b": 1}, nil},
+		{"one of two already in the class", "b", []string{a0, b0}, 1, map[string]int{"a": 1, "b": 2}, nil},
+		{"all already in the class", "a", []string{a0, a1}, 0, map[string]int{"a": 2, "b": 1}, nil},
 		{"no photos", "b", nil, 0, nil, ErrNoPhotos},
 		{"unknown photo", "b", []string{a0, a0 + "x"}, 0, nil, ErrNoPhotos},
 		{"no label", "", []string{a0}, 0, nil, ErrLabel},
@@ -63,7 +63,7 @@ func TestMove(t *testing.T) {
 			wantSameButLabels(t, again.state.Examples, state)
 			undone, err := again.Undo(t.Context())
 			if undone.Verb != "move" || undone.To != test.label || err != nil {
-				t.Fatalf("undo: got %+v, %v", undone, err)
+				t.Fatalf("undo: got %+v, %v, want an undone move", undone, err)
 			}
 			if !reflect.DeepEqual(again.state.Examples, state) || !bytes.Equal(readModel(t, w), model) {
 				t.Error("after undo the examples or the model differ")
@@ -72,7 +72,7 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// wantSameButLabels checks that two lists have the same photos, whatever their labels.
+// wantSameButLabels checks that two lists of examples are equal except for their labels.
 func wantSameButLabels(t *testing.T, got, want []store.Example) {
 	t.Helper()
 	plain := func(list []store.Example) []store.Example {
@@ -84,11 +84,12 @@ func wantSameButLabels(t *testing.T, got, want []store.Example) {
 		return list
 	}
 	if !reflect.DeepEqual(plain(got), plain(want)) {
-		t.Errorf("more than labels changed: got %+v, want %+v", got, want)
+		t.Errorf("more than the labels changed: got %+v, want %+v", got, want)
 	}
 }
 
-// TestMoveIsExact checks that a move gives the model of photos that were added to the class.
+// TestMoveIsExact checks that moving photos to a class gives the same model as adding them to
+// it.
 func TestMoveIsExact(t *testing.T) {
 	w, direct := openNew(t), openNew(t)
 	a0, a1, b0 := photoFile(t, "a0.png", picture(0, 0)), photoFile(t, "a1.png", picture(0, 1)), photoFile(t, "b0.png", picture(1, 0))
@@ -98,15 +99,15 @@ func TestMoveIsExact(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	if !bytes.Equal(readModel(t, w), readModel(t, direct)) {
-		t.Error("the model differs from that of photos added to the class")
+		t.Error("the model differs from that after adding the photos to the class")
 	}
 	if w.state.Version != 1 {
 		t.Errorf("got state version %d, want 1, which older programs can undo", w.state.Version)
 	}
 }
 
-// TestSameLabels adds labels that are the same text in two Unicode forms, which are one class, and
-// labels that differ only in case, which are refused.
+// TestSameLabels adds labels that are the same text in two Unicode forms, which must become one
+// class, and labels that differ only in case, which must be refused.
 func TestSameLabels(t *testing.T) {
 	composed, decomposed := "caf\u00e9", "cafe\u0301"
 	w := openNew(t)
@@ -135,8 +136,8 @@ func TestSameLabels(t *testing.T) {
 	}
 }
 
-// TestLabelsOfOlderVersions resolves labels in a workspace whose labels have another Unicode form,
-// or differ only in case.
+// TestLabelsOfOlderVersions checks how labels are resolved in a workspace of an older version,
+// whose labels may have another Unicode form or differ only in case.
 func TestLabelsOfOlderVersions(t *testing.T) {
 	decomposed := "cafe\u0301"
 	s := &store.State{Examples: []store.Example{{Label: "Hat"}, {Label: decomposed}, {Label: "hat"}}}

@@ -10,9 +10,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// TestNormalizationOfOldWorkspace opens a workspace with a float model whose metadata says
-// how to normalize pixels: a new one does so, and one that an older version made, which did
-// not, keeps embedding photos as it did.
+// TestNormalizationOfOldWorkspace uses a float model whose metadata says how to normalize
+// pixels. A new workspace must normalize them. Older versions did not, so a workspace made by
+// one must go on embedding photos without normalization.
 func TestNormalizationOfOldWorkspace(t *testing.T) {
 	model := phototest.Backbone(t, "float.tflite", backbonetest.FloatClassifier(backbonetest.Float16Weights, 3, []float32{0}, []float32{255}))
 	dir := filepath.Join(t.TempDir(), "ws")
@@ -26,7 +26,7 @@ func TestNormalizationOfOldWorkspace(t *testing.T) {
 	if !w.state.Backbone.Normalized || !w.backbone.Normalized || w.state.Version != 3 {
 		t.Errorf("a new workspace has version %d and normalizes: %t, %t", w.state.Version, w.state.Backbone.Normalized, w.backbone.Normalized)
 	}
-	// The published model alone answers as the workspace does.
+	// The published model alone must give the same results as the workspace.
 	photos := phototest.Kinds(2, 3)
 	scores := map[string]float64{}
 	if err := w.Classify(context.Background(), photos, 1, func(r predict.Result) error { scores[r.Path] = r.Score; return r.Err }); err != nil {
@@ -58,9 +58,9 @@ func TestNormalizationOfOldWorkspace(t *testing.T) {
 		t.Fatal(err)
 	}
 	if w.backbone.Normalized {
-		t.Error("an old workspace embeds photos in another way than before")
+		t.Error("the old workspace embeds photos differently than before")
 	}
 	if got := w.state.OldestVersion(); got != 1 {
-		t.Errorf("its state has version %d, want 1", got)
+		t.Errorf("the state has version %d, want 1", got)
 	}
 }

@@ -19,7 +19,8 @@ func observations(w *Workspace, taken time.Time) []Observation {
 	return list
 }
 
-// TestAddObservations checks that adding embeddings gives the model that adding the photos gives.
+// TestAddObservations checks that adding observations gives the same model as adding their
+// photos.
 func TestAddObservations(t *testing.T) {
 	whole := openNew(t)
 	mustAdd(t, whole, append(photos("a", 1, 0, 3), photos("b", 2, 0, 3)...)...)
@@ -35,13 +36,13 @@ func TestAddObservations(t *testing.T) {
 		t.Errorf("got %d photos added, %v skipped, want 6 and one duplicate", added.Photos, added.Skipped)
 	}
 	if !bytes.Equal(readModel(t, w), readModel(t, whole)) {
-		t.Error("the model differs from that of the photos")
+		t.Error("the model differs from that after adding the photos")
 	}
 	wantPhotos(t, w, map[string]int{"a": 3, "b": 3})
 	if got := w.Classes()[0].Photos[0]; !got.Taken.Equal(taken) || got.Source != "camera" {
 		t.Errorf("got source %q at %v, want camera at %v", got.Source, got.Taken, taken)
 	}
-	// All are duplicates now, and nothing changes.
+	// A second time all are duplicates, and nothing may change.
 	before := files(t, w.store.Dir)
 	if added, err = w.AddObservations(context.Background(), given); err != nil || added.Photos != 0 || len(added.Skipped) != 7 {
 		t.Errorf("again: got %+v, %v, want 7 skipped", added, err)

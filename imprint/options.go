@@ -10,33 +10,34 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// AutoResize lets the first Add to a new workspace choose dataset.Squash if that has a lower
-// log loss by over one standard error, else dataset.Crop.
+// AutoResize lets the first Add to a new workspace choose the resize mode: dataset.Squash if its
+// log loss is lower by more than one standard error, else dataset.Crop.
 const AutoResize = infer.Auto
 
-// Options say how to open a workspace. The zero value opens one that exists. Models are
-// named by their file or the name of a pulled model.
+// Options configure [Open]. The zero value opens an existing workspace, or a new one with the
+// defaults. A model is given by the path of its file or by the name of a pulled model.
 type Options struct {
-	Backbone   string              // "" is the workspace's own, or the built-in one
-	Embedding  string              // the backbone's tensor to use; "" finds it
+	Backbone   string              // "" is the workspace's backbone, or the built-in one
+	Embedding  string              // tensor of the backbone that is the embedding; "" finds it
 	Resize     dataset.Resize      // of a new workspace, or AutoResize; "" is dataset.Crop
-	Devices    *pool.Pool          // to run models on, the caller's to close; nil is the CPU
-	Arithmetic backbone.Arithmetic // of the CPU
-	Threads    int                 // the most cores to use; 0 is all
+	Devices    *pool.Pool          // devices that run models, closed by the caller; nil is the CPU
+	Arithmetic backbone.Arithmetic // how the CPU computes
+	Threads    int                 // maximum number of cores to use; 0 is all
 	Existing   bool                // fail with ErrNoClasses if there is no workspace yet
-	// Compiled is a model compiled for the Edge TPU that takes the last layer, Uncompiled the
-	// model it was compiled from. They imply the layout TPU; Uncompiled is also the backbone
-	// of a new workspace. A compiled classifier as Backbone, with Uncompiled, means the same.
+	// Compiled is a model compiled for the Edge TPU, into which the last layer is written, and
+	// Uncompiled is the model that it was compiled from. They imply the layout TPU; Uncompiled is
+	// also the backbone of a new workspace. Backbone may name the compiled classifier instead of
+	// Compiled.
 	Compiled, Uncompiled string
-	// Layout, KeepClasses, Unknown and Head become settings with the next change, unless ""
-	// or nil. Unknown is the target false-accept rate, 0 ≤ Unknown < 1: the share of photos of
-	// other things that may get a label. 0 turns the answer "unknown" off.
+	// Layout, KeepClasses, Unknown and Head become settings with the next change, unless they are
+	// "" or nil. Unknown is the target false-accept rate, 0 ≤ Unknown < 1: the share of photos of
+	// other things that may get a label. 0 turns off the answer "unknown".
 	Layout      classifier.Layout
 	KeepClasses *bool
 	Unknown     *float64
 	Head        classifier.Method
-	// Reuse is a snapshot of the workspace. Its backbone is used if it is still the same, and
-	// its options replace all others here.
+	// Reuse is a snapshot of the workspace. Open uses the snapshot's backbone if the workspace
+	// still has the same one, and the snapshot's options in place of all other fields.
 	Reuse *Snapshot
 }
 

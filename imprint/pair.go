@@ -17,11 +17,11 @@ import (
 type pair struct {
 	ref                  store.PairRef
 	compiled, uncompiled []byte
-	names                [2]string // as they were given
+	names                [2]string // as the options give them
 	*compiled.Pair
 }
 
-// readPair reads two files, or pulled models, as a pair.
+// readPair reads a pair from two files or pulled models.
 func readPair(compiledName, uncompiledName string) (*pair, error) {
 	p := &pair{names: [2]string{compiledName, uncompiledName}, ref: store.PairRef{Compiled: filepath.Base(compiledName), Uncompiled: filepath.Base(uncompiledName)}}
 	for _, f := range []struct {
@@ -80,8 +80,8 @@ func (w *Workspace) resolvePair(o Options, fresh bool) (Options, error) {
 	return o, nil
 }
 
-// isPair reports whether one model is compiled for the Edge TPU and the other is an
-// uncompiled classifier, which an embedding extractor is not.
+// isPair reports whether one model is compiled for the Edge TPU and the other is an uncompiled
+// classifier. An embedding extractor is not a classifier.
 func isPair(compiledName, uncompiledName string) (bool, error) {
 	var models [2]*tflite.Model
 	for i, name := range []string{compiledName, uncompiledName} {
@@ -100,7 +100,7 @@ func isPair(compiledName, uncompiledName string) (bool, error) {
 	return err == nil && last >= 0, nil
 }
 
-// pairOf returns the pair of settings.
+// pairOf returns the pair that ref identifies.
 func (w *Workspace) pairOf(ref store.PairRef) (*pair, error) {
 	if w.pair != nil && w.pair.ref.Same(ref) {
 		return w.pair, nil
@@ -158,8 +158,8 @@ func (w *Workspace) writeTPU(head *classifier.Head, s *store.State) ([]byte, *st
 	return b, &store.Written{LogitScale: written.LogitScale, Disagreements: written.Disagreements, Examples: written.Embeddings}, nil
 }
 
-// lastLayer converts a head to a layer of a compiled model. The Edge TPU takes no square
-// roots.
+// lastLayer converts a head to a layer of a compiled model. It fails for a head on square roots,
+// which the Edge TPU can't compute.
 func lastLayer(h *classifier.Head) (*compiled.LastLayer, error) {
 	if err := h.Check(); err != nil {
 		return nil, err
@@ -170,13 +170,13 @@ func lastLayer(h *classifier.Head) (*compiled.LastLayer, error) {
 	return &compiled.LastLayer{Labels: h.Labels, Inputs: h.Dim, Weights: h.Weights, Bias: h.Bias}, nil
 }
 
-// onDevices reports whether the published model itself runs on Edge TPUs.
+// onDevices reports whether Edge TPUs run the published model, not only its backbone.
 func (w *Workspace) onDevices() bool {
 	return w.state.Settings.Layout == classifier.TPU && w.options.Devices.UsesTPU()
 }
 
-// compiledModel prepares the published model, in the layout TPU, to run on the devices.
-// It gives scores where a backbone gives an embedding.
+// compiledModel prepares the published model, in the layout TPU, to run on the devices. Its
+// output is the scores, in place of an embedding.
 func (w *Workspace) compiledModel(model []byte) (*backbone.Backbone, *infer.Scorer, error) {
 	m, err := tflite.Parse(model)
 	if err != nil {

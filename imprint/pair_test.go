@@ -17,7 +17,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-// modelFiles returns the models in a workspace except the published one.
+// modelFiles returns the names of the model files in a workspace, except the published one.
 func modelFiles(t testing.TB, dir string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -40,11 +40,11 @@ type pairTest struct {
 	float                []byte // the model in the layout Float
 }
 
-// newPairTest makes a workspace whose backbone is the uncompiled model, in the layout Float.
+// newPairTest creates a workspace in the layout Float whose backbone is the uncompiled model.
 func newPairTest(t *testing.T) pairTest {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("compiled models are slow to make, and there is nothing for the race detector to see")
+		t.Skip("making compiled models is slow")
 	}
 	p := pairTest{T: t, dir: filepath.Join(t.TempDir(), "ws")}
 	p.compiled = reference.Path(t, "models", pooltest.Small+"_edgetpu.tflite")
@@ -56,7 +56,8 @@ func newPairTest(t *testing.T) pairTest {
 	return p
 }
 
-// retrain retrains with the options, and returns the workspace and its model.
+// retrain opens the workspace with the options and retrains it. It returns the workspace and its
+// model.
 func (p pairTest) retrain(o Options) (*Workspace, []byte) {
 	p.Helper()
 	w := openWorkspace(p, p.dir, o)
@@ -66,7 +67,8 @@ func (p pairTest) retrain(o Options) (*Workspace, []byte) {
 	return w, readModel(p, w)
 }
 
-// wantModelFiles checks how many models are in the workspace, except the published one.
+// wantModelFiles checks the number of model files in the workspace, not counting the published
+// one.
 func (p pairTest) wantModelFiles(n int) {
 	p.Helper()
 	if got := modelFiles(p, p.dir); len(got) != n {
@@ -100,8 +102,8 @@ func TestTPULayoutErrors(t *testing.T) {
 	p.wantRefused(errAny, Options{Compiled: otherCompiled, Uncompiled: other})
 }
 
-// TestTPULayoutKept checks that the workspace keeps the models it needs to write its own: the
-// options name them once.
+// TestTPULayoutKept checks that the workspace keeps the compiled and the uncompiled model, so
+// that the options need to name them only once.
 func TestTPULayoutKept(t *testing.T) {
 	ctx := context.Background()
 	p := newPairTest(t)
@@ -133,7 +135,7 @@ func TestTPULayoutKept(t *testing.T) {
 	}
 }
 
-// TestTPULayoutChanged replaces, then corrupts, the compiled model that the workspace keeps.
+// TestTPULayoutChanged replaces the compiled model that the workspace keeps, then corrupts it.
 func TestTPULayoutChanged(t *testing.T) {
 	p := newPairTest(t)
 	m, err := tflite.Parse(bytesOf(t, p.compiled))
@@ -168,7 +170,7 @@ func TestTPULayoutChanged(t *testing.T) {
 	}
 
 	w = openWorkspace(t, p.dir, Options{Layout: classifier.Float})
-	for range store.MaxHistory + 3 { // until no undo leads to the layout TPU
+	for range store.MaxHistory + 3 { // until undo can no longer return to the layout TPU
 		if err := w.Retrain(context.Background(), ""); err != nil {
 			t.Fatal(err)
 		}
@@ -176,10 +178,11 @@ func TestTPULayoutChanged(t *testing.T) {
 	if got := readModel(t, w); !bytes.Equal(got, p.float) {
 		t.Error("in the layout float again, the model differs from the first of that layout")
 	}
-	p.wantModelFiles(3) // the settings keep the compiled model in every layout
+	p.wantModelFiles(3) // the settings keep the compiled model, whatever the layout
 }
 
-// TestLastLayer converts a head, and heads that can't be a layer of a compiled model.
+// TestLastLayer converts a head to a layer, and checks that heads with square roots or without
+// bias are refused.
 func TestLastLayer(t *testing.T) {
 	h := &classifier.Head{Labels: []string{"a"}, Dim: 1, Weights: []float32{1}, Bias: []float32{0}}
 	if l, err := lastLayer(h); err != nil || l.Inputs != 1 {

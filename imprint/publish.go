@@ -13,7 +13,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// publishedModel reads model.tflite, nil for a state without classes. It fails with
+// publishedModel reads model.tflite. It returns nil for a state without classes. It fails with
 // ErrUnpublished if the file does not belong to the workspace's state.
 func (w *Workspace) publishedModel() ([]byte, error) {
 	b, err := tflite.ReadFile(w.ModelPath())
@@ -29,8 +29,8 @@ func (w *Workspace) publishedModel() ([]byte, error) {
 	return b, nil
 }
 
-// build makes the model file of s and its head, both nil without classes, and notes in s
-// how the head fits into a compiled model.
+// build makes the model file of s and its head; both are nil if s has no classes. In the layout
+// TPU it sets s.Written.
 func (w *Workspace) build(s *store.State) ([]byte, *classifier.Fitted, error) {
 	s.Written = nil
 	if len(s.Positives()) == 0 {
@@ -49,7 +49,8 @@ func (w *Workspace) build(s *store.State) ([]byte, *classifier.Fitted, error) {
 	return b, head, err
 }
 
-// writeModel appends head to the backbone, and reads the file back to check it.
+// writeModel returns a model file with the backbone followed by head. It checks the file by
+// reading it.
 func (w *Workspace) writeModel(head *classifier.Head, norms []float64, s store.Settings) ([]byte, error) {
 	m, err := tflite.Parse(w.file)
 	if err != nil {
@@ -84,7 +85,7 @@ func encodeModel(m *tflite.Model, s store.Settings, normalized bool) ([]byte, er
 	return b, nil
 }
 
-// checkModel compares the head in a model file with what it should be.
+// checkModel returns an error unless the model file contains head.
 func checkModel(b []byte, head *classifier.Head, layout classifier.Layout) error {
 	m, err := tflite.Parse(b)
 	if err != nil {
@@ -102,18 +103,18 @@ func checkModel(b []byte, head *classifier.Head, layout classifier.Layout) error
 		tolerance = largest / 100
 	}
 	if len(got.Weights) != len(head.Weights) {
-		return fmt.Errorf("%d weights instead of %d", len(got.Weights), len(head.Weights))
+		return fmt.Errorf("got %d weights, want %d", len(got.Weights), len(head.Weights))
 	}
 	for i, v := range head.Weights {
 		if math.Abs(float64(got.Weights[i])-float64(v)) > tolerance {
-			return fmt.Errorf("weight %d is %v instead of %v", i, got.Weights[i], v)
+			return fmt.Errorf("weight %d is %v, want %v", i, got.Weights[i], v)
 		}
 	}
 	return nil
 }
 
-// published returns the replacements of labels.txt and model.tflite, which remove them without
-// classes. The labels come first, so that a reader of the new model finds its labels.
+// published returns the replacements of labels.txt and model.tflite. Without classes, these
+// remove both files. The labels come first, so that a reader of the new model finds its labels.
 func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Replacement {
 	var labels []string
 	if head != nil {
@@ -122,11 +123,11 @@ func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Rep
 	return []store.Replacement{w.labelsFile(labels), {Path: w.store.Path(store.ModelFile), Content: model}}
 }
 
-// Repair publishes the files that do not belong to the state, and reports whether it did.
-// Every change repairs too. Repair waits for no other process.
+// Repair publishes model.tflite and labels.txt again if they do not belong to the state, and
+// reports whether it did. Every change does the same. Repair does not wait for other processes.
 func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 	if w.head == nil {
-		// If the head is in the published model, this has checked the file's SHA-256.
+		// If publishedHead returns a head, it has checked the SHA-256 of model.tflite.
 		if w.head = w.publishedHead(); w.head != nil && w.hasLabels(w.head.Head.Labels) {
 			return false, nil
 		}
@@ -157,13 +158,13 @@ func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 	return w.republish()
 }
 
-// republish publishes the model and labels of the workspace's state unless they are
-// published; the caller holds the lock.
+// republish publishes the model and labels of the workspace's state unless they are already
+// published. The caller must hold the lock.
 func (w *Workspace) republish() (bool, error) {
 	if w.isPublished() {
 		return false, nil
 	}
-	if labels, err := w.publishedLabels(); err == nil { // only labels.txt is wrong
+	if labels, err := w.publishedLabels(); err == nil { // only labels.txt does not belong to the state
 		return true, w.store.Disk.Replace(w.labelsFile(labels))
 	}
 	model, head, err := w.build(w.state)
@@ -174,15 +175,14 @@ func (w *Workspace) republish() (bool, error) {
 	return true, w.store.Disk.Replace(w.published(model, head)...)
 }
 
-// isPublished reports whether model.tflite and labels.txt are those of the workspace's
-// state.
+// isPublished reports whether model.tflite and labels.txt belong to the workspace's state.
 func (w *Workspace) isPublished() bool {
 	labels, err := w.publishedLabels()
 	return err == nil && w.hasLabels(labels)
 }
 
-// publishedLabels returns the labels in model.tflite, nil without classes, if that is the
-// model of the workspace's state.
+// publishedLabels returns the labels in model.tflite, or nil if there are no classes. It fails
+// with ErrUnpublished if the file does not belong to the workspace's state.
 func (w *Workspace) publishedLabels() ([]string, error) {
 	b, err := w.publishedModel()
 	if b == nil || err != nil {
@@ -195,7 +195,7 @@ func (w *Workspace) publishedLabels() ([]string, error) {
 	return m.Labels()
 }
 
-// labelsFile returns the replacement of labels.txt, which removes it without labels.
+// labelsFile returns the replacement of labels.txt. If there are no labels, it removes the file.
 func (w *Workspace) labelsFile(labels []string) store.Replacement {
 	r := store.Replacement{Path: w.store.Path(store.LabelsFile)}
 	if len(labels) > 0 {
@@ -204,7 +204,7 @@ func (w *Workspace) labelsFile(labels []string) store.Replacement {
 	return r
 }
 
-// hasLabels reports whether labels.txt has these labels, or is missing if there are none.
+// hasLabels reports whether labels.txt contains labels or, if there are none, is missing.
 func (w *Workspace) hasLabels(labels []string) bool {
 	want := w.labelsFile(labels)
 	got, err := store.ReadFile(want.Path, int64(len(want.Content)))
@@ -214,15 +214,15 @@ func (w *Workspace) hasLabels(labels []string) bool {
 	return err == nil && bytes.Equal(got, want.Content)
 }
 
-// Export writes the model to path in any layout, and its labels to a file unless that is
-// "". The layout TPU takes the compiled model of the options or else of the workspace, and
-// drops the backbone's own classes; for others the result is nil.
+// Export writes the model to path in any layout, and its labels to the file labels unless that
+// is "". The layout TPU uses the compiled model in the options, or else the workspace's, and
+// drops the backbone's own classes. The result is nil for other layouts.
 func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepClasses bool) (*Written, error) {
 	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *w.state
 	s.Settings.Layout, s.Settings.KeepClasses = layout, keepClasses && layout != classifier.TPU
 	if layout == classifier.Coral || s.Settings.KeepClasses {
-		s.Settings.Unknown = 0 // these have no place for it
+		s.Settings.Unknown = 0 // neither can contain a row for "unknown"
 	}
 	if w.options.Compiled != "" {
 		s.Settings.Pair = w.pair.ref

@@ -10,7 +10,7 @@ import (
 )
 
 // TestRepairLabels damages labels.txt next to an intact model, in each layout that needs no
-// compiled model. Repair writes it again and leaves the model alone.
+// compiled model. Repair must write labels.txt again and leave the model alone.
 func TestRepairLabels(t *testing.T) {
 	damage := map[string]func(path string) error{
 		"missing": os.Remove,
@@ -41,10 +41,10 @@ func TestRepairLabels(t *testing.T) {
 					}
 				}
 				if got, err := os.ReadFile(path); err != nil || string(got) != "0  a\n1  b\n" {
-					t.Errorf("got %q, %v in labels.txt", got, err)
+					t.Errorf("got %q, %v in labels.txt, want a and b", got, err)
 				}
 				if after, err := os.Stat(w.ModelPath()); err != nil || !os.SameFile(before, after) {
-					t.Errorf("the model was written again: %v", err)
+					t.Errorf("the model was written again, or error %v", err)
 				}
 			})
 		}
@@ -63,7 +63,7 @@ func TestRepairLabels(t *testing.T) {
 			t.Errorf("repair: got %v, %v, want true", repaired, err)
 		}
 		if _, err := os.Stat(path); !os.IsNotExist(err) {
-			t.Errorf("labels.txt still exists: %v", err)
+			t.Errorf("labels.txt still exists, or error %v", err)
 		}
 	})
 }

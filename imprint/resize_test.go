@@ -14,8 +14,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-// widePhotos returns photos of two classes that differ only in their margins, or only between
-// them.
+// widePhotos returns wide photos of two classes that differ only in their margins, or only
+// between the margins.
 func widePhotos(margins bool, each int) []dataset.Item {
 	var items []dataset.Item
 	for class, label := range []string{"a", "b"} {
@@ -47,7 +47,7 @@ func TestAutoResize(t *testing.T) {
 			last := 0
 			added, err := w.Add(ctx, items, AddOptions{Progress: func(done, total int) {
 				if done != last+1 || total != 2*len(items) {
-					t.Errorf("got progress %d of %d after %d", done, total, last)
+					t.Errorf("got progress %d of %d after progress %d", done, total, last)
 				}
 				last = done
 			}})
@@ -60,17 +60,17 @@ func TestAutoResize(t *testing.T) {
 			}
 			for _, candidate := range c.Candidates {
 				if (candidate.LogLoss == nil) != test.undecided {
-					t.Errorf("%s: got log loss %v, undecided: %v", candidate.Resize, candidate.LogLoss, test.undecided)
+					t.Errorf("%s: got log loss %v, want none: %v", candidate.Resize, candidate.LogLoss, test.undecided)
 				}
 			}
-			// The model is the same as with that mode in the options.
+			// The model must be the same as with that mode in the options.
 			model := readModel(t, w)
 			dir2, o2 := newWorkspace(t)
 			o2.Resize = test.want
 			w2 := openWorkspace(t, dir2, o2)
 			mustAdd(t, w2, items...)
 			if !bytes.Equal(model, readModel(t, w2)) {
-				t.Errorf("the model differs from that of %s", test.want)
+				t.Errorf("the model differs from the one with the mode %s", test.want)
 			}
 			if again := mustAdd(t, w, photo("c", 3, 1)); again.ResizeChoice != nil {
 				t.Errorf("second add: got choice %+v, want none", again.ResizeChoice)
@@ -88,8 +88,8 @@ func TestAutoResize(t *testing.T) {
 	}
 }
 
-// TestAutoResizeWithoutPhotos adds no readable photo: the error is the usual one, and there is no
-// workspace.
+// TestAutoResizeWithoutPhotos checks that Add fails with the usual error and creates no
+// workspace if no photo can be read.
 func TestAutoResizeWithoutPhotos(t *testing.T) {
 	dir, o := newWorkspace(t)
 	o.Resize = AutoResize
@@ -98,6 +98,6 @@ func TestAutoResizeWithoutPhotos(t *testing.T) {
 		t.Errorf("got error %v, want %v", err, ErrNoPhotos)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the workspace exists: %v", err)
+		t.Errorf("the failed add created a workspace: %v", err)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// loadOrRestoreBackbone does what loadBackbone does. If the workspace's copy of the built-in
-// backbone is damaged or missing, it takes the one in the program, which the next change
-// writes to the workspace.
+// loadOrRestoreBackbone is like loadBackbone, but if the workspace's copy of the built-in
+// backbone is damaged or missing, it loads the program's own copy. The next change writes that
+// to the workspace.
 func (w *Workspace) loadOrRestoreBackbone(fresh bool) error {
 	err := w.loadBackbone(fresh)
 	if fresh || !errors.Is(err, ErrCorrupt) || w.options.Backbone != "" || w.options.Embedding != "" {

@@ -8,8 +8,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestRestoreBuiltinBackbone damages the workspace's copy of the built-in backbone. Open uses the
-// program's own with a warning, until the next change restores the copy.
+// TestRestoreBuiltinBackbone damages the workspace's copy of the built-in backbone. Open must
+// use the program's own with a warning until the next change restores the copy.
 func TestRestoreBuiltinBackbone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ws")
 	mustAdd(t, openWorkspace(t, dir, Options{}), photos("a", 0, 0, 1)...)
@@ -35,7 +35,7 @@ func TestRestoreBuiltinBackbone(t *testing.T) {
 			t.Errorf("%d: after the next change: got %d bytes, %v, want the backbone", i, len(got), err)
 		}
 		if w := openWorkspace(t, dir, Options{}); len(w.Warnings()) > 0 {
-			t.Errorf("%d: after the next change: got warnings %q", i, w.Warnings())
+			t.Errorf("%d: after the next change: got warnings %q, want none", i, w.Warnings())
 		}
 	}
 }

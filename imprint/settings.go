@@ -5,7 +5,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// Settings are the choices that a workspace's model is made with.
+// Settings are the choices that determine how a workspace's model is made.
 type Settings struct {
 	Resize      dataset.Resize
 	Layout      classifier.Layout
@@ -14,8 +14,8 @@ type Settings struct {
 	Unknown     float64 // target false-accept rate, 0…1; 0 is no answer "unknown"
 }
 
-// Settings returns the choices behind the published model. With the backbone's own classes
-// and in the layout Coral, Head is always Mean.
+// Settings returns the settings of the published model. With the backbone's own classes or in
+// the layout Coral, Head is always Mean.
 func (w *Workspace) Settings() Settings {
 	s := w.state.Settings
 	return Settings{Resize: s.Resize, Layout: s.Layout, KeepClasses: s.KeepClasses, Head: s.Method(), Unknown: s.Unknown}
@@ -23,10 +23,10 @@ func (w *Workspace) Settings() Settings {
 
 // Written describes a head inside a compiled model.
 type Written struct {
-	LogitScale    float64 `json:"sharpened"` // of logits, to use the range of the output
-	Disagreements int     `json:"differ"`    // predictions that quantization changes
-	Examples      int     `json:"examples"`  // training photos
+	LogitScale    float64 `json:"sharpened"` // scale of the logits, so that they use the range of the output
+	Disagreements int     `json:"differ"`    // number of predictions that quantization changes
+	Examples      int     `json:"examples"`  // number of training photos
 }
 
-// Written describes the head in a model of the layout TPU. It is nil for others.
+// Written describes the head in a model of the layout TPU. It is nil in other layouts.
 func (w *Workspace) Written() *Written { return (*Written)(w.state.Written) }

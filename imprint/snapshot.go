@@ -12,29 +12,29 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// A Snapshot is one generation of a workspace, ready to classify photos. It does not change
-// and needs no Close.
+// A Snapshot is one generation of a workspace, ready to classify photos. It never changes and
+// need not be closed.
 type Snapshot struct {
 	Generation uint64
 	Resize     dataset.Resize
-	Labels     []string           // in the order of scores; none without classes
-	Backbone   *backbone.Backbone // gives a photo's embedding
-	Scorer     *infer.Scorer      // gives the scores; nil without classes
-	Model      *backbone.Backbone // gives Scorer's input where that is not the embedding; or nil
-	Warnings   []string           // as [Workspace.Warnings]
-	SHA256     store.Digest       // of model.tflite; zero without classes
+	Labels     []string           // in the order of the scores; nil without classes
+	Backbone   *backbone.Backbone // embeds photos
+	Scorer     *infer.Scorer      // computes the scores; nil without classes
+	Model      *backbone.Backbone // computes Scorer's input from a photo; nil if the embedding is the input
+	Warnings   []string           // see [Workspace.Warnings]
+	SHA256     store.Digest       // SHA-256 of model.tflite; zero without classes
 
 	options Options
 	ref     store.BackboneRef
-	file    []byte // of the backbone
+	file    []byte // content of the backbone's file
 	pair    *pair
 }
 
-// Snapshot returns the newest generation that the workspace knows, from the state alone if
-// model.tflite does not belong to it.
+// Snapshot returns the generation that w holds. If model.tflite does not belong to that
+// generation, Snapshot makes the model from the state.
 func (w *Workspace) Snapshot() (*Snapshot, error) {
 	model, err := w.publishedModel()
-	if err != nil { // after a process was killed
+	if err != nil { // a process was killed before it published the model
 		model, _, err = w.build(w.state)
 	}
 	if err != nil {
@@ -43,8 +43,8 @@ func (w *Workspace) Snapshot() (*Snapshot, error) {
 	return w.snapshot(model)
 }
 
-// PublishedSnapshot does what Snapshot does, but fails with ErrUnpublished if model.tflite
-// does not belong to that generation.
+// PublishedSnapshot is like Snapshot, but fails with ErrUnpublished if model.tflite does not
+// belong to that generation.
 func (w *Workspace) PublishedSnapshot() (*Snapshot, error) {
 	model, err := w.publishedModel()
 	if err != nil {
@@ -71,7 +71,7 @@ func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 	if s.Scorer != nil {
 		s.Labels = s.Scorer.Labels
 	}
-	s.pair = w.pair // the scorer may have needed it
+	s.pair = w.pair // making the scorer may have loaded it
 	return s, nil
 }
 
@@ -80,8 +80,7 @@ func (w *Workspace) IsCurrent(s *Snapshot) bool {
 	return s.Generation == w.state.Generation && s.SHA256 == w.state.Model && s.ref.Same(w.state.Backbone)
 }
 
-// scorer returns a Scorer that gives the scores of model, which is the model of the
-// workspace's state.
+// scorer returns a Scorer for model, which must be the model of the workspace's state.
 func (w *Workspace) scorer(model []byte) (*infer.Scorer, error) {
 	s := &infer.Scorer{Embedding: w.backbone.Embedding, Dim: w.backbone.Dim()}
 	layout := w.state.Settings.Layout
@@ -125,14 +124,15 @@ func (w *Workspace) scorer(model []byte) (*infer.Scorer, error) {
 	return s, nil
 }
 
-// cut makes the embedding the input of m, so that only the operators after it are left.
+// cut makes the embedding the input of m, so that only the operators after it run.
 func (w *Workspace) cut(m *tflite.Model) error {
 	g := m.Subgraphs[0]
 	if len(g.Outputs) != 1 {
 		return fmt.Errorf("the model has %d outputs: %w", len(g.Outputs), classifier.ErrShape)
 	}
 	want := w.backbone.Embedding
-	// Operators are in execution order: looking only before the last one ends on a cycle too.
+	// Operators are in execution order. Searching only before op makes the loop end even if the
+	// graph has a cycle.
 	for at, op := g.Outputs[0], len(g.Operators); ; {
 		op = slices.IndexFunc(g.Operators[:op], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, at) })
 		if op < 0 || len(g.Operators[op].Inputs) == 0 || g.Operators[op].Inputs[0] < 0 {

@@ -19,7 +19,7 @@ func TestDescribe(t *testing.T) {
 		{store.Change{Verb: "rename", From: "duck", To: "goose"}, Undone{Verb: "rename", Photos: map[string]int{}, From: "duck", To: "goose"}},
 		{store.Change{Verb: "move", Removed: []store.Example{hat, hat, cap}, Added: []store.Example{{Label: "shoe"}, {Label: "shoe"}, {Label: "shoe"}}}, Undone{Verb: "move", Photos: map[string]int{"hat": 2, "cap": 1}, To: "shoe"}},
 		{store.Change{Verb: "retrain"}, Undone{Verb: "retrain", Photos: map[string]int{}}},
-		// A merge that replaced a cap and added a hat.
+		// This merge replaced a cap and added a hat.
 		{store.Change{Verb: "merge", Added: []store.Example{hat, cap}, Removed: []store.Example{cap}}, Undone{Verb: "merge", Photos: map[string]int{"hat": 1}}},
 	} {
 		if got := describe(test.change); !reflect.DeepEqual(got, test.want) {

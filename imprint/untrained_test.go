@@ -13,7 +13,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestUntrained gives a workspace without photos another backbone, tensor or resize mode.
+// TestUntrained changes the backbone, the embedding tensor or the resize mode of a workspace
+// without photos.
 func TestUntrained(t *testing.T) {
 	other := phototest.Backbone(t, "other.tflite", backbonetest.Classifier(3))
 	empties := map[string]func(*Workspace) error{
@@ -58,8 +59,9 @@ func TestUntrained(t *testing.T) {
 	}
 }
 
-// TestUntrainedWithNewBackbone opens a workspace after power loss between writing the new backbone
-// and the state that names it. No photo needs the old one.
+// TestUntrainedWithNewBackbone opens a workspace after power loss between writing the new
+// backbone and writing the state that names it. Open must accept the new one, because no photo
+// needs the old one.
 func TestUntrainedWithNewBackbone(t *testing.T) {
 	dir, o := newWorkspace(t)
 	w := openWorkspace(t, dir, o)
@@ -75,12 +77,12 @@ func TestUntrainedWithNewBackbone(t *testing.T) {
 	again := openWorkspace(t, dir, Options{})
 	wantPhotos(t, again, map[string]int{"b": 2})
 	if again.Backbone().SHA256 != store.Sum(model) {
-		t.Error("got the old backbone")
+		t.Error("got the old backbone, want the new one")
 	}
 }
 
-// TestUntrainedTogether opens a workspace without photos with two backbones. The second to add
-// photos fails.
+// TestUntrainedTogether opens a workspace without photos twice, with different backbones. The
+// second Add must fail.
 func TestUntrainedTogether(t *testing.T) {
 	dir, o := newWorkspace(t)
 	w := openWorkspace(t, dir, o)

@@ -2,14 +2,14 @@
 // [Open], then [Workspace.Add] photos of each class and [Workspace.Classify] others.
 //
 // A workspace is a folder with the backbone, the last two states (examples and settings, with
-// checksums), and model.tflite and labels.txt, which are made from them. Once a method
-// returns nil, its change is durable: it survives the end of the process and loss of power.
-// A method that fails leaves the workspace as it was. Across processes there is one writer
-// at a time; readers never wait. If the newest state is damaged, the previous one is used,
-// with a warning. The model depends only on the backbone, the settings and the set of
-// photos: not on their order, on time, or on what was added and removed in between.
+// checksums), and model.tflite and labels.txt, which are made from them. Once a method returns
+// nil, its change is durable: it survives the end of the process and loss of power. A method
+// that fails leaves the workspace as it was. Across processes there is one writer at a time;
+// readers never wait. If the newest state is damaged, Open uses the previous one and adds a
+// warning. The model depends only on the backbone, the settings and the set of photos: not on
+// their order, on time, or on what was added and removed in between.
 //
-// A Workspace is used by one goroutine at a time. Its methods use all cores.
+// A Workspace is not safe for concurrent use. Its methods use all cores.
 package imprint
 
 import (
@@ -28,13 +28,13 @@ import (
 // A Workspace is an open workspace.
 type Workspace struct {
 	store    store.Store
-	options  Options      // resolved by Open and not changed after
-	state    *store.State // the newest state this Workspace knows; never nil
+	options  Options      // set by Open and not changed later
+	state    *store.State // the newest state that this Workspace has read; never nil
 	backbone *backbone.Backbone
-	file     []byte             // the backbone's file
-	pair     *pair              // the one last used; nil until needed
-	head     *classifier.Fitted // made of state; nil until needed
-	embedder *infer.Pool        // of backbone; nil until needed
+	file     []byte             // content of the backbone's file
+	pair     *pair              // the pair last used; nil until needed
+	head     *classifier.Fitted // trained from state; nil until needed
+	embedder *infer.Pool        // runs backbone; nil until needed
 	warnings []string
 }
 
@@ -62,7 +62,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	reuse := o.Reuse
 	if reuse != nil {
 		w.pair, o = reuse.pair, reuse.options
-		if reuse.Generation > 0 && !w.untrained() { // they were for a new workspace; now it has its own
+		if reuse.Generation > 0 && !w.untrained() { // these were options for a new workspace, which now has settings of its own
 			o.Backbone, o.Embedding, o.Resize = "", "", ""
 		}
 	}
@@ -84,18 +84,18 @@ func Open(dir string, o Options) (*Workspace, error) {
 	return w, nil
 }
 
-// untrained reports whether the workspace has no photos. It may then change its backbone and
-// resize mode, which only matter to embeddings.
+// untrained reports whether the workspace has no photos. Its backbone and resize mode can then
+// change, because they only affect embeddings.
 func (w *Workspace) untrained() bool { return len(w.state.Examples) == 0 }
 
-// resolve completes the options: it reads the compiled model they name, if any.
+// resolve sets w.options from o, and reads the compiled model that o names, if any.
 func (w *Workspace) resolve(o Options, fresh bool) error {
 	o, err := w.resolvePair(o, fresh)
 	if err != nil {
 		return err
 	}
 	if o.Layout == classifier.TPU || w.state.Settings.Layout == classifier.TPU {
-		o.Arithmetic = backbone.EdgeTPU // as the device computes
+		o.Arithmetic = backbone.EdgeTPU // the CPU computes as the device does
 	}
 	w.options = o
 	return nil
@@ -124,13 +124,14 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	if !fresh && embedding == "" {
 		embedding = fmt.Sprint("#", w.state.Backbone.Embedding)
 	}
-	// Stored embeddings are those of an older version, also those that undo can bring back.
+	// older is true if an older version made the stored embeddings, including those that undo can
+	// restore.
 	older := !fresh && !w.state.Backbone.Normalized && (!w.untrained() || store.Sum(file) == w.state.Backbone.SHA256)
 	b, err := w.parseBackbone(file, backbone.Options{
 		Name: name, Embedding: embedding, Arithmetic: w.options.Arithmetic,
 		IgnoreNormalization: older,
 	})
-	var got store.Digest // hashing a large file takes time: once is enough
+	var got store.Digest // computed only once, because hashing a large file takes time
 	if err == nil {
 		got = b.SHA256
 	} else {
@@ -149,7 +150,7 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	if want := w.state.Backbone; fresh || w.untrained() {
 		w.state.Use(ref)
 	} else if ref.Embedding != want.Embedding || ref.Size != want.Size {
-		return fmt.Errorf("open workspace %s: %w tensor, %d, not %d", w.store.Dir, ErrOtherBackbone, want.Embedding, ref.Embedding)
+		return fmt.Errorf("open workspace %s: %w tensor: %d, not %d", w.store.Dir, ErrOtherBackbone, want.Embedding, ref.Embedding)
 	}
 	w.backbone, w.file = b, file
 	return nil
@@ -159,19 +160,19 @@ func (w *Workspace) readBackbone(fresh bool) (file []byte, name string, err erro
 	if w.options.Backbone != "" || fresh {
 		return infer.ReadBackbone(w.options.Backbone)
 	}
-	// A change of the backbone that was cut short leaves the new one next to a state without
-	// photos, which names the old one.
+	// If changing the backbone was interrupted, the file is the new backbone, and the state has no
+	// photos and still names the old one.
 	path, name := w.store.Path(store.BackboneFile), w.state.Backbone.Name
 	file, err = tflite.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", fmt.Errorf("%w: %s is missing, a copy of the model %s", ErrCorrupt, path, name)
+		return nil, "", fmt.Errorf("%w: %s, a copy of the model %s, is missing", ErrCorrupt, path, name)
 	} else if err != nil {
 		return nil, "", fmt.Errorf("load backbone: %w", err)
 	}
 	return file, name, nil
 }
 
-// parseBackbone loads the workspace's backbone.
+// parseBackbone parses a backbone file, to run on the workspace's devices.
 func (w *Workspace) parseBackbone(file []byte, o backbone.Options) (*backbone.Backbone, error) {
 	if w.options.Layout != classifier.TPU && w.state.Settings.Layout != classifier.TPU {
 		return w.options.Devices.Backbone(file, o)
@@ -181,7 +182,7 @@ func (w *Workspace) parseBackbone(file []byte, o backbone.Options) (*backbone.Ba
 	return backbone.Parse(file, o)
 }
 
-// pool returns the runners of the backbone.
+// pool returns the pool of runners of the backbone, and makes it if needed.
 func (w *Workspace) pool() *infer.Pool {
 	if w.embedder == nil {
 		w.embedder = infer.NewPool(w.backbone, infer.Cores(w.options.Threads))
@@ -189,7 +190,7 @@ func (w *Workspace) pool() *infer.Pool {
 	return w.embedder
 }
 
-// Close frees the backbone's runners. It writes nothing.
+// Close frees the backbone's runners. It writes nothing to the disk.
 func (w *Workspace) Close() error {
 	if w.embedder != nil {
 		w.embedder.Leave()
@@ -198,13 +199,13 @@ func (w *Workspace) Close() error {
 	return nil
 }
 
-// Warnings describes the damage that Open worked around.
+// Warnings describes the damage that Open found and worked around.
 func (w *Workspace) Warnings() []string { return w.warnings }
 
 // Backbone returns the model that embeds the photos.
 func (w *Workspace) Backbone() *backbone.Backbone { return w.backbone }
 
-// Generation counts the changes of the workspace.
+// Generation returns the number of changes made to the workspace so far.
 func (w *Workspace) Generation() uint64 { return w.state.Generation }
 
 // ModelPath returns the path of the published model.
@@ -225,7 +226,7 @@ type Photo struct {
 	Time   time.Time `json:"-"` // when it was added
 }
 
-// Classes returns the classes and their photos, in the order of labels.
+// Classes returns the classes and their photos, sorted by label.
 func (w *Workspace) Classes() []Class {
 	var classes []Class
 	for _, e := range w.state.Positives() {
@@ -251,8 +252,8 @@ func photoOf(e store.Example) Photo {
 	return Photo{e.Path, e.Photo.String(), e.Source, e.Taken, e.Time}
 }
 
-// HasPhoto returns a function that reports whether the photo with a SHA-256 in hexadecimal
-// is in the workspace, or in a change that can be undone.
+// HasPhoto returns a function that reports whether the photo with the given SHA-256, in
+// hexadecimal, is in the workspace or in a change that can be undone.
 func (w *Workspace) HasPhoto() func(sha256 string) bool {
 	known := make(map[string]bool)
 	note := func(list []store.Example) {

@@ -28,17 +28,17 @@ func TestOpen(t *testing.T) {
 	keep := true
 	tests := []struct {
 		name   string
-		exists bool                             // a workspace with photos, resize mode Pad
-		damage func(dir string) error           // to the workspace
-		set    func(o *Options)                 // changes the options of a new workspace, or none
+		exists bool                             // start with a workspace that has photos and resize mode Pad
+		damage func(dir string) error           // damages the workspace
+		set    func(o *Options)                 // changes the options; may be nil
 		want   error                            // nil for success
-		check  func(t *testing.T, w *Workspace) // after Open
-		add    error                            // of Add after Open; nil for success
-		after  func(t *testing.T, dir string)   // after Add
+		check  func(t *testing.T, w *Workspace) // called after Open
+		add    error                            // error of Add after Open; nil for success
+		after  func(t *testing.T, dir string)   // called after Add
 	}{
 		{name: "new", check: func(t *testing.T, w *Workspace) {
 			if s := w.Settings(); s != (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}) || w.Generation() != 0 || len(w.Classes()) != 0 {
-				t.Errorf("got settings %+v, generation %d, %d classes", s, w.Generation(), len(w.Classes()))
+				t.Errorf("got settings %+v, generation %d, %d classes, want the defaults", s, w.Generation(), len(w.Classes()))
 			}
 			if _, err := headLabels(w); !errors.Is(err, ErrNoClasses) {
 				t.Errorf("labels: got error %v, want %v", err, ErrNoClasses)
@@ -52,7 +52,7 @@ func TestOpen(t *testing.T) {
 		{name: "new, must exist", set: func(o *Options) { o.Existing = true }, want: ErrNoClasses},
 		{name: "new, backbone missing", set: func(o *Options) { o.Backbone += "x" }, want: ErrNoBackbone},
 		{name: "new, backbone is a folder", set: func(o *Options) { o.Backbone = filepath.Dir(o.Backbone) }, want: tflite.ErrNotRegular},
-		{name: "new, backbone is no model", set: func(o *Options) { o.Backbone = noModel }, want: tflite.ErrCorrupt},
+		{name: "new, backbone is not a model", set: func(o *Options) { o.Backbone = noModel }, want: tflite.ErrCorrupt},
 		{name: "new, no such tensor", set: func(o *Options) { o.Embedding = "nothing" }, want: backbone.ErrNoEmbedding},
 		{name: "new, unknown resize mode", set: func(o *Options) { o.Resize = "stretch" }, want: errAny},
 		{name: "new, unknown layout", set: func(o *Options) { o.Layout = "flat" }, want: errAny},
@@ -73,9 +73,9 @@ func TestOpen(t *testing.T) {
 		{name: "another tensor", exists: true, set: func(o *Options) { o.Embedding = "pointwise" }, want: ErrOtherBackbone},
 		{name: "backbone missing", exists: true, damage: func(dir string) error { return os.Remove(filepath.Join(dir, store.BackboneFile)) }, want: store.ErrCorrupt},
 		{name: "backbone damaged", exists: true, damage: damageBackbone, want: store.ErrCorrupt},
-		{name: "backbone missing and named", exists: true, damage: func(dir string) error { return os.Remove(filepath.Join(dir, store.BackboneFile)) },
+		{name: "backbone missing but in the options", exists: true, damage: func(dir string) error { return os.Remove(filepath.Join(dir, store.BackboneFile)) },
 			set: func(o *Options) { o.Backbone = copied }, after: backboneRestored},
-		{name: "backbone damaged and named", exists: true, damage: damageBackbone, set: func(o *Options) { o.Backbone = copied }, after: backboneRestored},
+		{name: "backbone damaged but in the options", exists: true, damage: damageBackbone, set: func(o *Options) { o.Backbone = copied }, after: backboneRestored},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -133,8 +133,8 @@ func backboneRestored(t *testing.T, dir string) {
 	}
 }
 
-// TestFirstChangeFails checks that a workspace whose first change fails leaves no trace, and
-// leaves the files of others in its folder.
+// TestFirstChangeFails checks that a first change that fails creates no files, and keeps other
+// files in the workspace's folder.
 func TestFirstChangeFails(t *testing.T) {
 	ctx := context.Background()
 	verbs := map[string]func(*Workspace) error{
@@ -171,7 +171,7 @@ func TestFirstChangeFails(t *testing.T) {
 	}
 }
 
-// TestWorkspaceRemoved checks that a change does not bring a removed workspace back.
+// TestWorkspaceRemoved checks that a change does not recreate a removed workspace.
 func TestWorkspaceRemoved(t *testing.T) {
 	w := openNew(t)
 	mustAdd(t, w, photos("a", 0, 0, 2)...)
@@ -182,6 +182,6 @@ func TestWorkspaceRemoved(t *testing.T) {
 	_, err := w.Repair(context.Background())
 	wantError(t, err, fs.ErrNotExist)
 	if _, err := os.Stat(w.store.Dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the folder exists again: %v", err)
+		t.Errorf("the change created the folder again: %v", err)
 	}
 }

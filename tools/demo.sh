@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Shows what imprint does: it trains four classes on rendered photos, classifies other photos, removes a class, undoes
-# that, and exports the model. It prints each command and its output, and needs no network and no other files.
+# the removal, and exports the model. It prints each command and its output. It needs no network and no other files.
 #
 #	tools/demo.sh           the demo
 #	tools/demo.sh PHOTOS    train and evaluate on your photos, PHOTOS/<label>/…
 #
 # IMPRINT_BACKBONE selects another backbone.
 set -euo pipefail
-unset CDPATH # with it, cd prints the new folder
+unset CDPATH # if it is set, cd may print the new folder
 photos=${1:+$(cd "$1" && pwd)}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)

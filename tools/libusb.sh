@@ -1,7 +1,8 @@
 #!/bin/sh
-# Prints 1 if this machine can build with libusb, which needs a C compiler and libusb's headers, and 0 if not. Without it,
-# Edge TPUs are reached through the kernel's usbfs on Linux. As root on Debian it installs what is missing, and says so
-# first; otherwise it prints the command. With IMPRINT_USB=none or IMPRINT_USB=usbfs it prints 0 and installs nothing.
+# Prints 1 if this machine can build with libusb, which needs a C compiler and libusb's headers, and 0 if not. Without
+# libusb, imprint reaches Edge TPUs on Linux through the kernel's usbfs. As root on Debian, this script announces and
+# installs the missing packages; otherwise it prints the command to install them. With IMPRINT_USB=none or
+# IMPRINT_USB=usbfs, it prints 0 and installs nothing.
 there() {
 	command -v "${CC:-cc}" >/dev/null && command -v pkg-config >/dev/null && pkg-config --exists libusb-1.0
 }

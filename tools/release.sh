@@ -1,23 +1,29 @@
 #!/usr/bin/env bash
-# Builds the release into dist/: one static program a platform, and SHA256SUMS. Needs only Go and git.
+# Builds the release in dist/: one static program per platform, and SHA256SUMS. Needs only Go and git.
 #
 #   tools/release.sh [PLATFORM...]        such as linux/amd64 linux/arm/7; all by default
+#   tools/release.sh --version            prints the version
 #
 # The same commit and Go version give the same bytes in any folder: nothing depends on paths, times or the environment.
-# VERSION overrides the version, which is otherwise that of the git tag.
+# VERSION overrides the version, which otherwise comes from the git tag.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+version=${VERSION:-$(git describe --tags --match 'v*' --always --dirty)}
+version=${version#v}
+if [ "${1:-}" = --version ]; then
+	echo "$version"
+	exit
+fi
 
 platforms=("$@")
 [ "$#" -gt 0 ] || platforms=(linux/amd64 linux/arm64 linux/arm/7 linux/arm/6 linux/riscv64 darwin/amd64 darwin/arm64 windows/amd64)
 
-version=${VERSION:-$(git describe --tags --match 'v*' --always --dirty)}
-version=${version#v}
 commit=$(git rev-parse HEAD)
 [ -z "$(git status --porcelain)" ] || commit+=-dirty
 date=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
 
-# Settings of this machine must not change the bytes.
+# This machine's settings must not change the bytes.
 unset GOFLAGS GOEXPERIMENT GOFIPS140
 export CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GORISCV64=rva20u64 GOWORK=off
 

@@ -6,8 +6,7 @@ import (
 	"sync"
 )
 
-// places are the ports of the open devices of this process, so that none takes the device of
-// another.
+// places records the port of every Device open in this process, so that none takes another's port.
 var places = struct {
 	sync.Mutex
 	of map[*Device]place
@@ -18,7 +17,7 @@ type place struct {
 	port Port
 }
 
-// settle makes port the place of d. It returns false if another device is open there.
+// settle records that d uses port. It returns false if another Device uses that port.
 func (d *Device) settle(port Port) bool {
 	places.Lock()
 	defer places.Unlock()
@@ -37,16 +36,16 @@ func (d *Device) settle(port Port) bool {
 	return true
 }
 
-// vacate gives up the place of d.
+// vacate removes the port of d from places.
 func (d *Device) vacate() {
 	places.Lock()
 	defer places.Unlock()
 	delete(places.of, d)
 }
 
-// openAgain does what openLink does. If no device is at the port, and any will do, it takes
-// one at another port: a cable put into another socket, or a link that falls back from USB 3
-// to USB 2, changes the bus.
+// openAgain opens the device as openLink does. If its port is empty and AnyPort is set, it tries
+// the other ports: the bus changes when the cable moves to another socket, or when the link falls
+// back from USB 3 to USB 2.
 func (d *Device) openAgain(reboot bool) (*link, error) {
 	l, err := d.openLink(d.ctx, reboot)
 	if !d.opts.AnyPort || !errors.Is(err, ErrNoDevice) {
@@ -66,7 +65,7 @@ func (d *Device) openAgain(reboot bool) (*link, error) {
 			return l, nil
 		}
 		if !d.settle(home) {
-			return nil, err // somebody opened it there meanwhile; look again later
+			return nil, err // another Device has taken that port meanwhile; look again later
 		}
 	}
 	return nil, err

@@ -8,7 +8,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// twoPorts plugs devices into two ports of one bus; the second is unplugged.
+// twoPorts returns a rig with a device at ports[0], and an unplugged second device whose port is
+// ports[1].
 func twoPorts(t *testing.T) (r *rig, second *emulator.Device, ports [2]tpu.Port) {
 	m := readModel(t, small)
 	ports = [2]tpu.Port{{Bus: 1, Path: "2"}, {Bus: 2, Path: "1"}}
@@ -22,8 +23,8 @@ func twoPorts(t *testing.T) (r *rig, second *emulator.Device, ports [2]tpu.Port)
 	return r, second, ports
 }
 
-// TestOtherBus unplugs a device that was opened as any, and plugs it into a port on another
-// bus, as a link that falls back from USB 3 to USB 2 does.
+// TestOtherBus checks that a Device opened without a port follows its accelerator to another bus,
+// as when the link falls back from USB 3 to USB 2.
 func TestOtherBus(t *testing.T) {
 	for _, down := range []bool{false, true} {
 		r, second, ports := twoPorts(t)
@@ -41,7 +42,7 @@ func TestOtherBus(t *testing.T) {
 		if err := r.check(m); err != nil {
 			t.Error(err)
 		}
-		// And back again.
+		// Move the device back.
 		second.Unplug()
 		r.device.Plug()
 		eventually(t, "the device is found at its old port", func() bool { return d.Port() == ports[0] && d.Status().State == tpu.Ready })
@@ -51,8 +52,8 @@ func TestOtherBus(t *testing.T) {
 	}
 }
 
-// TestOtherBusTaken leaves alone what is not any device: one that another Device uses. And a
-// device that was opened by its port stays at that port.
+// TestOtherBusTaken checks that a Device opened without a port does not take the port of another
+// Device, and that a Device opened with a port stays at that port.
 func TestOtherBusTaken(t *testing.T) {
 	r, second, ports := twoPorts(t)
 	second.Plug()
@@ -65,9 +66,9 @@ func TestOtherBusTaken(t *testing.T) {
 	}
 	r.device.Unplug()
 	eventually(t, "the device is down", func() bool { return d.Status().State == tpu.Down })
-	time.Sleep(1200 * time.Millisecond) // the driver looks every second
+	time.Sleep(1200 * time.Millisecond) // the driver looks for the device every second
 	if d.Port() != ports[0] || byPort.Status().State != tpu.Ready || byPort.Status().Recoveries > 0 {
-		t.Errorf("at %v, the other one is %+v", d.Port(), byPort.Status())
+		t.Errorf("the first device is at %v, the second has status %+v", d.Port(), byPort.Status())
 	}
 	r.device.Plug()
 	eventually(t, "the device is back", func() bool { return d.Status().State == tpu.Ready })
@@ -75,13 +76,13 @@ func TestOtherBusTaken(t *testing.T) {
 		t.Error(err)
 	}
 	second.Unplug()
-	eventually(t, "the other one is down", func() bool { return byPort.Status().State == tpu.Down })
+	eventually(t, "the second device is down", func() bool { return byPort.Status().State == tpu.Down })
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(1200 * time.Millisecond)
 	if s := byPort.Status(); s.State != tpu.Down || byPort.Port() != ports[1] {
-		t.Errorf("opened by its port, it moved to %v: %+v", byPort.Port(), s)
+		t.Errorf("the device opened with a port is at %v with status %+v", byPort.Port(), s)
 	}
 	if err := byPort.Close(); err != nil {
 		t.Error(err)

@@ -9,15 +9,15 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// audited is a bus that checks its user: every transfer has a deadline, no transfer is in progress when its device is
-// closed, and every opened device is closed.
+// audited is a bus that checks that every transfer has a deadline, that no transfer is in progress when its device is
+// closed, and that every opened device is closed.
 type audited struct {
 	tpu.Bus
-	longest time.Duration // maximum time to a deadline, except on the interrupt endpoint
+	longest time.Duration // maximum time until a deadline, except on the interrupt endpoint
 
 	mu     sync.Mutex
-	open   int   // devices
-	active int   // transfers
+	open   int   // devices that are open
+	active int   // transfers in progress
 	err    error // the first violation
 }
 
@@ -39,7 +39,7 @@ func (b *audited) violation(format string, args ...any) {
 	}
 }
 
-// limited checks the deadline of ctx.
+// limited checks that ctx has a deadline, at most b.longest from now.
 func (b *audited) limited(ctx context.Context, what string) {
 	deadline, ok := ctx.Deadline()
 	if left := time.Until(deadline); !ok || left > b.longest {
@@ -62,13 +62,13 @@ func (b *audited) Open(ctx context.Context, port tpu.Port) (tpu.Conn, error) {
 type auditedConn struct {
 	tpu.Conn
 	bus    *audited
-	active int // transfers of this device; guarded by bus.mu
+	active int // transfers of this device in progress; guarded by bus.mu
 	closed bool
 }
 
-// transfer counts a transfer until the function that it returns is called.
+// transfer counts a transfer as in progress until the returned function is called.
 func (c *auditedConn) transfer(ctx context.Context, endpoint uint8) func() {
-	if endpoint != 0x83 { // interrupts may never come
+	if endpoint != 0x83 { // an interrupt may never come
 		c.bus.limited(ctx, fmt.Sprintf("a transfer on endpoint %#02x", endpoint))
 	}
 	c.add(1)

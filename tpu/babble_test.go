@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// babbler is a device whose interrupt endpoint sends packets of length zero without end.
+// babbler is a device whose interrupt endpoint never stops sending empty packets.
 type babbler struct {
 	Conn
 	reads atomic.Int64
@@ -20,7 +20,7 @@ func (b *babbler) Read(ctx context.Context, endpoint uint8, p []byte) (int, erro
 	return 0, ctx.Err()
 }
 
-// TestEmptyInterrupts ignores interrupts without content, and does not spin on them.
+// TestEmptyInterrupts checks that the driver ignores empty interrupts without spinning on them.
 func TestEmptyInterrupts(t *testing.T) {
 	b := new(babbler)
 	l := newLink(b, newDeadline(), time.Second)
@@ -36,7 +36,8 @@ func TestEmptyInterrupts(t *testing.T) {
 	}
 }
 
-// TestLogLimit logs a condition that repeats once a second, with the number of the others.
+// TestLogLimit checks that a repeated condition is logged once a second, with the number of
+// suppressed lines.
 func TestLogLimit(t *testing.T) {
 	var l logLimit
 	now := time.Unix(1, 0)

@@ -133,7 +133,7 @@ func (c *lateConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, err
 		// Give the other goroutine time to queue its inference before the driver looks for one.
 		time.Sleep(50 * time.Millisecond)
 	}
-	// Four writes load the parameters, and four make an inference.
+	// Loading the parameters takes four writes, and so does an inference.
 	if endpoint == endpointEvent && c.loaded && c.writes == 8 {
 		<-ctx.Done()
 		return 0, ctx.Err()
@@ -144,7 +144,8 @@ func (c *lateConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, err
 	return c.sinkConn.Read(ctx, endpoint, p)
 }
 
-// While the driver waits for the event that ends an inference, it sends the program and input of the next.
+// TestInferencesOverlap checks that the driver, while it waits for the event that ends an inference, sends the program
+// and input of the next one.
 func TestInferencesOverlap(t *testing.T) {
 	b := &lateEvents{}
 	b.outputs = []int{1008}

@@ -3,7 +3,7 @@ package tpu
 import "fmt"
 
 // Clock is the clock rate of the chip. A faster chip gets hotter: Google allows an ambient temperature of up to 35 °C,
-// and 25 °C at [ClockMax].
+// or up to 25 °C at [ClockMax].
 type Clock uint8
 
 const (
@@ -26,7 +26,7 @@ func (c Clock) String() string {
 	return fmt.Sprintf("Clock(%d)", uint8(c))
 }
 
-// ParseClock returns the clock called low, medium, high or max.
+// ParseClock returns the clock with the name s: low, medium, high or max.
 func ParseClock(s string) (Clock, error) {
 	for i, name := range clockNames {
 		if s == name {
@@ -36,8 +36,8 @@ func ParseClock(s string) (Clock, error) {
 	return 0, fmt.Errorf("clock %q: want low, medium, high or max", s)
 }
 
-// bits returns the clock as bits of scu_ctrl_3: the divider of the core's clock, slower bus, slower controller
-// (libedgetpu driver/beagle/beagle_top_level_handler.cc).
+// bits returns the clock's bits of scu_ctrl_3: two for the divider of the core clock, one for a slower bus and one for
+// a slower controller (libedgetpu driver/beagle/beagle_top_level_handler.cc).
 func (c Clock) bits() uint64 {
 	return [...]uint64{ClockHigh: 0x5, ClockLow: 0xf, ClockMedium: 0x6, ClockMax: 0x0}[c] << 28
 }
@@ -50,8 +50,8 @@ const (
 	clockBits   = 0xf << 28
 )
 
-// sleepCore puts the core to sleep. A sleeping core loses its programs, its parameters, and the credit for bytes that
-// were never sent.
+// sleepCore puts the core to sleep, which erases its programs and parameters, and clears the credit for bytes that were
+// never sent.
 func (r *registers) sleepCore() {
 	v := r.read(regPower)
 	if v&powerForce == powerForce { // already asleep: registers from 0x40000 on must not be touched
@@ -70,21 +70,21 @@ func (r *registers) wake(c Clock) {
 	r.poll(regScalarControl, ^uint64(0), 0)
 	r.set(1, regIdle)
 	r.addressTiles()
-	r.set(0x1e02, regDeepSleep) // asleep after 2 idle cycles, awake after 30
+	r.set(0x1e02, regDeepSleep) // sleep after 2 idle cycles, take 30 cycles to wake
 }
 
-// start brings the chip from any state to running, with the same register accesses in the same order as libedgetpu.
+// start makes the chip run, whatever its state, with the same register accesses in the same order as libedgetpu.
 func (l *link) start(c Clock) error {
 	r := registers{link: l}
 	r.change(regPhy, 0x3f00, 0) // keep the transceiver on
 	if r.read(regClockGate)>>18&3 == 1 {
-		r.change(regClockGate, 3<<18, 2<<18) // keep the clock on during the change of state
+		r.change(regClockGate, 3<<18, 2<<18) // keep the clock on while the power state changes
 	}
 	r.sleepCore()
 	r.wake(c)
 	r.change(regClockGate, 3<<18, 1<<18)
 	r.read(regEfuse)
-	r.set(0xf0, regEvents) // only interrupts of the scalar core, no descriptors
+	r.set(0xf0, regEvents) // report only interrupts of the scalar core, not descriptors
 	r.set(0, regEndpoints) // send everything through one endpoint
 	r.set(uint64(l.chunk/8), regOutfeedChunk)
 	r.runControl(run)

@@ -14,7 +14,7 @@ type deadline struct {
 	until time.Time
 	done  chan struct{}
 	err   error
-	why   error // argument of abort
+	why   error // the error passed to abort
 }
 
 func newDeadline() *deadline { return &deadline{done: make(chan struct{})} }

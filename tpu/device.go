@@ -13,7 +13,7 @@ type State uint8
 
 const (
 	Ready      State = iota // inferences run
-	Recovering              // it failed or was unplugged; inferences wait
+	Recovering              // the device failed or was unplugged; inferences wait
 	Down                    // recovery failed; inferences fail at once while the driver looks for the device
 	Closed
 )
@@ -30,24 +30,25 @@ func (s State) String() string {
 	return "closed"
 }
 
-// Status is the state of a device as last seen. Reading it makes no transfer.
+// Status is the last known state of a device. Reading it makes no USB transfer.
 type Status struct {
 	State State
-	USB   USBInfo // as last seen
+	USB   USBInfo // as of the last connection
 	Err   error   // why the device is not ready, or its last failure; nil if it never failed
 
 	Inferences uint64 // inferences that succeeded
 	Failures   uint64 // inferences that failed
 	Recoveries uint64
-	Warnings   uint64 // interrupts other than failures: heat, bus errors
+	Warnings   uint64 // interrupts that are not failures, such as heat and bus errors
 }
 
 // Device is an open Edge TPU. A Device and its Models are safe for concurrent use by multiple goroutines.
 //
-// If an inference fails, Run returns the error and the device recovers while later inferences wait. Recovery first
-// empties the endpoints, resets the core and loads the parameters again. If that fails, or the next inference fails
-// too, it resets the port. Then it boots the device from its ROM. If the device is unplugged, it waits for it. If all
-// this fails, inferences fail at once and the driver looks for the device every second. An inference is never retried.
+// If an inference fails, Run returns the error and the driver recovers the device while later inferences wait. The
+// driver first empties the endpoints, resets the core and loads the parameters again. If that fails, or the next
+// inference fails too, it resets the port. After another failure it boots the device from its ROM. If the device is
+// unplugged, the driver waits for its return. If recovery fails, inferences fail at once and the driver looks for the
+// device every second. An inference is never retried.
 type Device struct {
 	bus  Bus
 	port Port
@@ -55,27 +56,27 @@ type Device struct {
 
 	requests   chan *request
 	interrupts chan interrupt
-	ctx        context.Context // ends with Close
+	ctx        context.Context // ends when Close is called
 	close      context.CancelFunc
 	done       chan struct{}
 
 	mu     sync.Mutex
 	status Status
-	idle   []*request // for reuse
+	idle   []*request // requests for reuse
 
-	// The fields below belong to the goroutine that owns the device: serve.
+	// Only serve, the goroutine that owns the device, uses the fields below.
 	deadline *deadline
-	link     *link             // nil when down
-	token    uint64            // of the parameters on the chip
-	cached   map[*program]bool // programs that loaded parameters with that token
+	link     *link             // nil while the device is down
+	token    uint64            // token of the parameters on the chip
+	cached   map[*program]bool // programs that loaded parameters with the same token
 	last     *Model            // the model that last ran or loaded its parameters
 	recovery recovery          // the last recovery since an inference succeeded
 	nextLook time.Time         // when to look for a device that is down
-	warned   logLimit          // of interrupts
+	warned   logLimit          // limits the log lines about interrupts
 }
 
-// request is work for the goroutine that owns the device. If call is not nil, it makes that call. If there are inputs
-// or outputs, it is an inference. Otherwise it loads the parameters of model.
+// request is work for the goroutine that owns the device. If call is not nil, the goroutine calls it. With inputs or
+// outputs, the request is an inference. Otherwise it loads the parameters of model.
 type request struct {
 	model           *Model
 	inputs, outputs [][]byte
@@ -94,7 +95,7 @@ type interrupt struct {
 }
 
 // Open opens the Edge TPU at port and makes it ready for models: it resets the port, loads the firmware if the device
-// needs it, and starts the chip. The zero Port stands for the first device. A later failure does not close the device:
+// needs it, and starts the chip. The zero Port selects the first device. A later failure does not close the device:
 // call Close.
 func Open(ctx context.Context, bus Bus, port Port, opts Options) (*Device, error) {
 	opts, err := opts.withDefaults()
@@ -138,7 +139,7 @@ func (d *Device) openLink(ctx context.Context, reboot bool) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil { // it may have ended after the last transfer
+	if err := ctx.Err(); err != nil { // ctx may have ended after the last transfer
 		l.close()
 		return nil, err
 	}
@@ -146,7 +147,7 @@ func (d *Device) openLink(ctx context.Context, reboot bool) (*link, error) {
 	return l, nil
 }
 
-// Port returns the port at which the device is plugged in. With Options.AnyPort it may change.
+// Port returns the port at which the device is plugged in. With Options.AnyPort the port may change.
 func (d *Device) Port() Port {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -196,7 +197,7 @@ func (d *Device) Close() error {
 	return nil
 }
 
-// request returns an unused request. Return it with recycle.
+// request returns an unused request. Pass it to recycle once it is done.
 func (d *Device) request() *request {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -215,7 +216,7 @@ func (d *Device) recycle(r *request) {
 	d.idle = append(d.idle, r)
 }
 
-// do passes r to serve and waits until it is done. ctx limits the wait until r begins.
+// do passes r to serve and waits until r is done. ctx limits the wait until r begins.
 func (d *Device) do(ctx context.Context, r *request) error {
 	if r.done == nil {
 		r.done = make(chan error, 1)
@@ -233,7 +234,7 @@ func (d *Device) do(ctx context.Context, r *request) error {
 	}
 }
 
-// serve owns the device until Close.
+// serve handles requests and interrupts, and looks for a device that is down, until Close.
 func (d *Device) serve() {
 	defer close(d.done)
 	defer d.vacate()
@@ -270,7 +271,7 @@ func (d *Device) note(change func(*Status)) {
 	change(&d.status)
 }
 
-// perform does r, then the inferences that were requested meanwhile.
+// perform handles r, then the inferences that were requested meanwhile.
 func (d *Device) perform(r *request) {
 	for r != nil {
 		var err error
@@ -282,7 +283,7 @@ func (d *Device) perform(r *request) {
 			err = d.explain(r.call(d.link))
 			r.done <- err
 		case !r.infers():
-			// If the chip holds parameters, the first inference loads those of r, as with libedgetpu.
+			// If the chip already holds parameters, the model's first inference loads its own, as with libedgetpu.
 			if d.token == 0 {
 				err = d.explain(d.parameters(r.model))
 			}
@@ -299,8 +300,8 @@ func (d *Device) perform(r *request) {
 }
 
 // infer runs r and the inferences that are queued behind it. While it waits for the event that ends one inference, it
-// already sends the program and input of the next. The chip would not accept them earlier: output would be stuck behind
-// them. infer returns the first request that it cannot overlap in this way.
+// already sends the program and input of the next. The chip does not accept them earlier: they would block the output.
+// infer returns the first request that it cannot overlap in this way.
 func (d *Device) infer(r *request) (*request, error) {
 	p, at := r.model.main, 0
 	err := d.parameters(r.model)
@@ -319,7 +320,7 @@ func (d *Device) infer(r *request) (*request, error) {
 		case next = <-d.requests:
 		default:
 		}
-		begun, ahead := next != nil && next.infers() && d.resident(next.model), error(nil) // ahead is the error of next
+		begun, ahead := next != nil && next.infers() && d.resident(next.model), error(nil) // ahead is the error from starting next
 		if begun {
 			if ahead = next.model.main.stage(next.inputs); ahead == nil {
 				at, ahead = next.model.main.walk(d.link, next, 0, true)
@@ -340,7 +341,7 @@ func (d *Device) infer(r *request) (*request, error) {
 	}
 }
 
-// answer ends r and counts it. It returns the error that the caller of Run gets.
+// answer completes r and counts it. It returns the error that Run returns to its caller.
 func (d *Device) answer(r *request, err error) error {
 	err = d.explain(err)
 	d.mu.Lock()

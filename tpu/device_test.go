@@ -38,12 +38,12 @@ func (r *rig) start(t testing.TB, opts tpu.Options) (*tpu.Device, *tpu.Model) {
 	return d, m
 }
 
-// eventually waits until another goroutine has made a condition true.
-func eventually(t *testing.T, what string, is func() bool) {
+// eventually waits until condition returns true. It fails the test after 20 seconds.
+func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
+	for start := time.Now(); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Since(start) > 20*time.Second {
-			t.Fatalf("timeout: %s", what)
+			t.Fatalf("not within 20 s: %s", what)
 		}
 	}
 }
@@ -56,9 +56,9 @@ func TestReplug(t *testing.T) {
 	r := readModel(t, small).emulate(t, emulator.Config{})
 	d, m := r.start(t, options())
 	for i := range cycles {
-		// Unplug during an inference, at another transfer each time.
+		// Unplug the device during an inference, at a different transfer each time.
 		fault := emulator.Fault{At: i % 6, Kind: emulator.Disconnect}
-		if throughUSBFS != nil { // the reads are waiting already: count only writes
+		if throughUSBFS != nil { // the reads are pending already: count only writes
 			fault.Endpoint, fault.At = 0x01, i%4
 		}
 		r.device.Script(fault)
@@ -77,7 +77,7 @@ func TestReplug(t *testing.T) {
 	}
 }
 
-// Unplugging an idle device fails no inference.
+// TestReplugIdle checks that no inference fails if an idle device is unplugged and plugged in again.
 func TestReplugIdle(t *testing.T) {
 	r := readModel(t, small).emulate(t, emulator.Config{})
 	d, m := r.start(t, options())
@@ -109,7 +109,7 @@ func TestDown(t *testing.T) {
 	}
 }
 
-// Run gives up waiting when its context ends, and fails once the device is closed.
+// TestGiveUp checks that Run stops waiting when its context ends, and fails once the device is closed.
 func TestGiveUp(t *testing.T) {
 	r := readModel(t, small).emulate(t, emulator.Config{})
 	opts := options()
@@ -175,7 +175,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// Opening a device that is in use does not disturb it.
+// TestSecondOpen checks that opening a device that is in use fails and does not disturb it.
 func TestSecondOpen(t *testing.T) {
 	r := readModel(t, small).emulate(t, emulator.Config{})
 	d, m := r.start(t, options())
@@ -205,7 +205,7 @@ func TestInterrupts(t *testing.T) {
 	for i, trouble := range []emulator.Trouble{
 		emulator.ThermalShutdown, emulator.BusError, emulator.MemoryFault, emulator.ThermalWarning,
 	} {
-		for range 2 { // the chip raises the second only after the first was acknowledged
+		for range 2 { // the chip raises the second interrupt only after the driver has acknowledged the first
 			warnings := d.Status().Warnings
 			r.device.Raise(trouble)
 			eventually(t, "the driver counts the interrupt", func() bool { return d.Status().Warnings == warnings+1 })
@@ -236,7 +236,8 @@ func TestInterrupts(t *testing.T) {
 	}
 }
 
-// While inferences keep failing, each recovery does more than the one before: reset the core, the port, the device.
+// TestRecoveryEscalates checks that, while inferences keep failing, the driver resets the core, then the port, then the
+// device.
 func TestRecoveryEscalates(t *testing.T) {
 	r := readModel(t, small).emulate(t, emulator.Config{})
 	var log lockedBuffer
@@ -264,7 +265,7 @@ func TestRecoveryEscalates(t *testing.T) {
 		}
 	}
 	if !detached() || boots() != 2 || resets() < 2+1+2 {
-		t.Errorf("after many failures: sent back to the boot ROM %v, %d boots, %d resets", detached(), boots(), resets())
+		t.Errorf("after many failures: device sent back to its boot ROM: %v, %d boots, %d resets", detached(), boots(), resets())
 	}
 	r.device.Script()
 	if err := r.check(m); err != nil {
@@ -272,7 +273,7 @@ func TestRecoveryEscalates(t *testing.T) {
 	}
 }
 
-// lockedBuffer is a buffer for concurrent use.
+// lockedBuffer is a buffer that is safe for concurrent use by multiple goroutines.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -290,7 +291,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// TestTranscripts compares the transcripts of the host and the device of one session.
+// TestTranscripts checks that the host and the device write the same transcript of a session.
 func TestTranscripts(t *testing.T) {
 	var host, device lockedBuffer
 	r := readModel(t, small).emulate(t, emulator.Config{Transcript: &device})
@@ -306,7 +307,7 @@ func TestTranscripts(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, x := range all {
-			if x.Kind != "CANCEL" { // a read of the interrupt endpoint, whose position varies
+			if x.Kind != "CANCEL" { // a cancelled read of the interrupt endpoint, which ends at a varying position
 				x.Line = 0
 				list = append(list, x)
 			}
@@ -315,6 +316,6 @@ func TestTranscripts(t *testing.T) {
 	}
 	got, want := read(&device), read(&host)
 	if len(want) < 100 || !reflect.DeepEqual(got, want) {
-		t.Errorf("the device wrote %d transfers\n%s\nthe host %d\n%s", len(got), &device, len(want), &host)
+		t.Errorf("the device wrote %d transfers\n%s\nthe host wrote %d\n%s", len(got), &device, len(want), &host)
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// Requests of the USB standard Device Firmware Upgrade 1.1. wIndex is the interface.
+// Requests of the USB standard Device Firmware Upgrade 1.1. wIndex is the number of the interface.
 const (
-	dfuOut = 0x21 // request types
+	dfuOut = 0x21 // request types, host to device and device to host
 	dfuIn  = 0xa1
 
 	dfuDetach    = 0
@@ -23,7 +23,8 @@ const (
 // maxFirmware is the maximum number of bytes that are read back. The boot ROM has 32 KiB of memory.
 const maxFirmware = 64 << 10
 
-// load sends the firmware to the boot ROM and reads it back. The device runs it after the next reset of its port.
+// load sends the firmware to the boot ROM and reads it back. The device runs the firmware after the next reset of its
+// port.
 func (l *link) load(firmware []byte) error {
 	iface, block, err := l.upgradeInterface()
 	if err != nil {
@@ -74,7 +75,7 @@ func (l *link) verify(firmware []byte, iface uint16, block int) error {
 		}
 	}
 	if !bytes.HasPrefix(back, firmware) {
-		return fmt.Errorf("read back firmware: %w: other bytes than were sent", ErrDevice)
+		return fmt.Errorf("read back firmware: %w: the bytes differ from those sent", ErrDevice)
 	}
 	return nil
 }
@@ -96,7 +97,7 @@ func parseUpgradeInterface(p []byte) (iface uint16, block int, err error) {
 		d := p[:p[0]]
 		switch {
 		case d[1] == 4 && len(d) >= 9:
-			// No endpoints, application specific class, firmware upgrade.
+			// An interface without endpoints, of the application-specific class and the firmware upgrade subclass.
 			if found = d[4] == 0 && d[5] == 0xfe && d[6] == 1; found {
 				iface = uint16(d[2])
 			}

@@ -12,18 +12,18 @@ import (
 	"syscall"
 )
 
-// Severity ranks a finding.
+// Severity says how serious a finding is.
 type Severity uint8
 
 const (
 	Fine    Severity = iota // the device works
-	Hint                    // it works, but could work better
-	Problem                 // it does not work
+	Hint                    // the device works, but could work better
+	Problem                 // the device does not work
 )
 
 func (s Severity) String() string { return [...]string{"ok", "hint", "problem"}[s] }
 
-// Finding is a result of [Diagnose].
+// Finding is a problem, a hint or a confirmation that [Diagnose] returns.
 type Finding struct {
 	Port     Port // zero if the finding is not about one device
 	Severity Severity
@@ -126,8 +126,9 @@ func (m Machine) access(ctx context.Context, bus Bus, info USBInfo) Finding {
 	return f
 }
 
-// sandboxed reports whether err, from opening a device, comes from a container: it has no device files, or its list of
-// allowed devices lacks them. Then the error is EPERM, and EACCES for a user without permission.
+// sandboxed reports whether err means that a container keeps the program from opening the device. Either the container
+// has no device files, or its list of allowed devices lacks them and opening fails with EPERM. A user without
+// permission gets EACCES instead.
 func (m Machine) sandboxed(err error) bool {
 	if errors.Is(err, ErrPermission) {
 		return errors.Is(err, syscall.EPERM)
@@ -142,7 +143,7 @@ func (m Machine) sandboxed(err error) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// user names the processes that have the device open and are visible to this user.
+// user returns the names of the processes that have the device open, as far as this user can see them.
 func (m Machine) user(info USBInfo) string {
 	device := fmt.Sprintf("/dev/bus/usb/%03d/%03d", info.Port.Bus, info.Address)
 	links, _ := fs.Glob(m.Root, "proc/[0-9]*/fd/*") // the pattern is valid
@@ -170,7 +171,8 @@ func (m Machine) speed(info USBInfo) Finding {
 	case LowSpeed, FullSpeed:
 		f.Severity, f.State = Problem, "too-slow"
 		f.Text = fmt.Sprintf("the USB link runs at only %v", info.Speed)
-		f.Fix = "use the cable that came with the device, in a port of the computer: a cable or hub is damaged or older than USB 2"
+		f.Fix = "use the cable that came with the device, and plug it directly into the computer: " +
+			"a cable or hub is damaged or older than USB 2"
 	case HighSpeed:
 		f.State, f.Text = "slow-port", "the USB link runs at 480 Mbit/s, the maximum of this computer: inferences take longer than over USB 3"
 		hubs, _ := fs.Glob(m.Root, "sys/bus/usb/devices/usb*/speed") // the pattern is valid
@@ -222,7 +224,7 @@ func (m Machine) voltage() Finding {
 	return Finding{}
 }
 
-// rules reports missing udev rules. Without rules for both identities only root may open the device.
+// rules reports missing udev rules. Without rules for both USB identities, only root may open the device.
 func (m Machine) rules(plugged bool) Finding {
 	if _, err := fs.Stat(m.Root, "etc/udev"); err != nil || m.User == 0 || !plugged {
 		return Finding{}

@@ -13,7 +13,7 @@ var (
 	ErrNoDevice = errors.New("no Edge TPU found")
 	// ErrPermission means that this user may not open the device.
 	ErrPermission = errors.New("no permission to open the Edge TPU")
-	// ErrBusy means that another program has opened the device.
+	// ErrBusy means that another program has the device open.
 	ErrBusy = errors.New("the Edge TPU is in use by another program")
 	// ErrDisconnected means that the device was unplugged, or left the bus, while in use.
 	ErrDisconnected = errors.New("the Edge TPU was disconnected")
@@ -25,7 +25,7 @@ var (
 	ErrTransfer = errors.New("USB transfer failed")
 	// ErrDevice means that the device reported an error or broke the protocol. A [DeviceError] has details.
 	ErrDevice = errors.New("the Edge TPU reported an error")
-	// ErrFirmware means that the device needs its firmware, but no file was found, or the file has another content.
+	// ErrFirmware means that the device needs its firmware, but no file was found, or none of the files contains it.
 	ErrFirmware = errors.New("no firmware for the Edge TPU")
 	// ErrNoUSB means that the program was built without USB support.
 	ErrNoUSB = errors.New("this program was built without USB support")
@@ -33,7 +33,7 @@ var (
 	ErrClosed = errors.New("the Edge TPU was closed")
 )
 
-// kinds are the errors of this package and their names.
+// kinds lists the errors of this package and their names.
 var kinds = [...]struct {
 	err  error
 	name string
@@ -44,7 +44,7 @@ var kinds = [...]struct {
 }
 
 // ErrorKind names the error of this package that err wraps, for metrics and logs: no_device, permission, busy,
-// disconnected, timeout, stall, transfer, device, firmware, no_usb or closed. It returns "" if err wraps none.
+// disconnected, timeout, stall, transfer, device, firmware, no_usb or closed. It returns "" if err wraps none of them.
 func ErrorKind(err error) string {
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
@@ -54,13 +54,14 @@ func ErrorKind(err error) string {
 	return ""
 }
 
-// IsDeviceError reports whether err wraps an error of this package: an Edge TPU is missing, cannot be used, or failed.
+// IsDeviceError reports whether err wraps an error of this package. If so, an Edge TPU is missing, cannot be used, or
+// failed.
 func IsDeviceError(err error) bool { return ErrorKind(err) != "" }
 
-// errFatal ends transfers after the chip has raised its fatal interrupt.
+// errFatal is the error of transfers that the chip's fatal interrupt has aborted.
 var errFatal = fmt.Errorf("%w: fatal interrupt", ErrDevice)
 
-// errUnreadable means that after a failure not even the registers that explain it can be read.
+// errUnreadable means that the registers that explain a failure cannot be read.
 var errUnreadable = errors.New("its registers cannot be read")
 
 // DeviceError is a failure together with the chip's error registers.
@@ -70,7 +71,7 @@ type DeviceError struct {
 	// interface.
 	HIB, FirstHIB uint64
 	// ScalarStatus is the state of the scalar core, ScalarError the error that stopped it, and PC its position in the
-	// program, in instructions of 16 bytes.
+	// program, counted in instructions of 16 bytes.
 	ScalarStatus, ScalarError, PC uint64
 }
 

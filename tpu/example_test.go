@@ -13,7 +13,7 @@ import (
 
 // Open a device, load a model and run it. The example uses an emulated device; tpu.USB returns the buses of this machine.
 func Example() {
-	// executable.Parse reads a package from a compiled model. The emulator must know it too.
+	// executable.Parse reads a package from a compiled model. The emulator must know the package too.
 	pkg := tracetest.TinyPackage(8, 0x80, 1)
 	device := emulator.New(emulator.Config{Port: tpu.Port{Bus: 2, Path: "1"}, Application: true})
 	if err := device.RegisterPackage(pkg, nil); err != nil {
@@ -61,11 +61,11 @@ func ExampleList() {
 	// 2-1 5 Gbit/s runs its firmware: false
 }
 
-// Tell a user what keeps a device from working.
+// Tell a user why a device cannot be used.
 func ExampleDiagnose() {
 	device := emulator.New(emulator.Config{})
 	device.Refuse(tpu.ErrPermission)
-	machine := tpu.Machine{Root: fstest.MapFS{}, User: 1000} // tpu.ThisMachine() outside of an example
+	machine := tpu.Machine{Root: fstest.MapFS{}, User: 1000} // a real program calls tpu.ThisMachine()
 	for _, f := range tpu.Diagnose(context.Background(), emulator.NewBus(device), nil, machine) {
 		fmt.Printf("%v: USB port %v: %s\n  do: %s\n", f.Severity, f.Port, f.Text, f.Fix)
 	}

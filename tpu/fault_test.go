@@ -28,10 +28,10 @@ type rig struct {
 	input   [][]byte
 	want    [][]byte
 	opts    tpu.Options
-	counted bool // the test counts transfers from Open on
+	counted bool // the test counts the transfers that follow Open
 }
 
-// testModel is a compiled model and its uncompiled model.
+// testModel is a model in its compiled and uncompiled form.
 type testModel struct {
 	compiled, uncompiled []byte
 	pkg                  *executable.Package
@@ -47,7 +47,7 @@ func readModel(t testing.TB, name string) testModel {
 	return m
 }
 
-// emulate plugs in a device that knows m.
+// emulate returns a rig whose device knows m.
 func (m testModel) emulate(t testing.TB, config emulator.Config) *rig {
 	t.Helper()
 	r := &rig{device: emulator.New(config), pkg: m.pkg, opts: options()}
@@ -68,7 +68,7 @@ func (m testModel) emulate(t testing.TB, config emulator.Config) *rig {
 	return r
 }
 
-// options are for a device that accepts any firmware and answers at once.
+// options returns options for an emulated device, which accepts any firmware and answers at once.
 func options() tpu.Options {
 	return tpu.Options{
 		Timeout: 10 * time.Second, Settle: -1, Appear: time.Second, Patience: 5 * time.Second,
@@ -102,8 +102,9 @@ func (r *rig) check(m *tpu.Model) error {
 	return nil
 }
 
-// session opens the device, loads the model, runs an inference and closes, and injects faults in one of these phases. It
-// returns the number of transfers of that phase, and its error.
+// session opens the device, loads the model, runs an inference and closes the device. It injects faults into the given
+// phase: open, load, infer or close. It returns the number of transfers and the error of that phase, and an error of
+// any other phase or of the retry.
 func (r *rig) session(phase string, faults ...emulator.Fault) (transfers int, phaseErr, err error) {
 	step := func(name string, f func() error) error {
 		if name == phase {
@@ -151,7 +152,7 @@ func (r *rig) session(phase string, faults ...emulator.Fault) (transfers int, ph
 	if err := again("infer", func() error { return r.check(m) }); err != nil {
 		return transfers, phaseErr, err
 	}
-	if phase == "infer" { // the inference after the first correct one
+	if phase == "infer" { // the next inference must be correct too
 		if err := r.check(m); err != nil {
 			return transfers, phaseErr, err
 		}
@@ -181,8 +182,8 @@ var openTransfers = sync.OnceValues(func() (int, error) {
 	return device.Transfers(), nil
 })
 
-// quiet waits, after an Open without faults, until the first read of the interrupt endpoint has begun. A goroutine makes
-// it, and tests count it among the transfers of open.
+// quiet waits, after an Open without faults, until the first read of the interrupt endpoint has begun. A goroutine
+// makes this read, and tests count it among the transfers of open.
 func (r *rig) quiet() {
 	n, err := openTransfers()
 	for start := time.Now(); err == nil && r.device.Transfers() < n && time.Since(start) < time.Second; {
@@ -190,7 +191,7 @@ func (r *rig) quiet() {
 	}
 }
 
-// TestFaults makes every transfer of open, load, infer and close fail in every way.
+// TestFaults checks that the driver recovers after any transfer of open, load, infer or close fails in any way.
 func TestFaults(t *testing.T) {
 	model := readModel(t, "pairs/dense_256")
 	clean := model.emulate(t, emulator.Config{})
@@ -218,7 +219,7 @@ func TestFaults(t *testing.T) {
 					r := model.emulate(t, emulator.Config{})
 					r.want = clean.want
 					if kind == emulator.Delay || kind == emulator.Hang || phase == "infer" {
-						r.opts.Timeout = time.Second // how long the driver waits for missing bytes
+						r.opts.Timeout = time.Second // limits the wait for missing bytes
 					}
 					fault := emulator.Fault{At: at, Kind: kind, Delay: 2 * time.Second}
 					bus := &audited{Bus: r.bus, longest: max(r.opts.Timeout, r.opts.Appear)}
@@ -230,8 +231,8 @@ func TestFaults(t *testing.T) {
 					if err != nil {
 						t.Errorf("%s, transfer %d of %d, %v: afterwards: %v", phase, at, count, kind, err)
 					}
-					// Close ignores errors. Some transfers of open are shorter than requested and survive truncation. The
-					// last is that of the interrupt endpoint, which fails only after Open.
+					// Close ignores errors. Some transfers of open are shorter than requested and survive truncation.
+					// The last transfer is that of the interrupt endpoint, which fails only after Open.
 					mayPass := phase == "close" || phase == "open" && (kind == emulator.Truncate || at >= count-1)
 					if got == nil && !mayPass {
 						t.Errorf("%s, transfer %d of %d, %v: no error", phase, at, count, kind)
@@ -246,7 +247,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestManyFaults also makes transfers of recovery fail. The device must work again once the faults end.
+// TestManyFaults checks that the device works again after many faults, even if transfers of the recovery fail too.
 func TestManyFaults(t *testing.T) {
 	model := readModel(t, "pairs/dense_256")
 	clean := model.emulate(t, emulator.Config{})

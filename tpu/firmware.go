@@ -14,18 +14,18 @@ import (
 	"slices"
 )
 
-// The firmware for one bulk-out endpoint, driver/usb/apex_latest_single_ep.bin of libedgetpu. It is Google's and not
-// part of this program. Every prebuilt libedgetpu contains it unchanged.
+// The firmware for one bulk-out endpoint, driver/usb/apex_latest_single_ep.bin of libedgetpu. It belongs to Google and
+// is not part of this program. Every prebuilt libedgetpu contains it unchanged.
 const (
 	FirmwareSize   = 10783 // bytes
 	FirmwareSHA256 = "3b07311b174b81fd14fd2c887f40d646c0ebf2f140cc5ee5cf8befa0f3e3dc7f"
 	FirmwareName   = "apex_latest_single_ep.bin" // name of the file in libedgetpu and of the download
 )
 
-// firmwareStart is the beginning of the firmware, to find it in a library.
+// firmwareStart is the beginning of the firmware, with which extractFirmware finds it in a library.
 var firmwareStart = []byte{0x02, 0x1e, 0x57, 0x02, 0x14, 0xfa, 0xc2, 0x2f, 0xc2, 0x31, 0xc2, 0x23, 0x22, 0x12, 0x24, 0x68}
 
-// maxLibrary is the maximum number of bytes of a file that are searched. libedgetpu has about 1 MB.
+// maxLibrary limits how many bytes of a file are searched. libedgetpu is about 1 MB.
 const maxLibrary = 64 << 20
 
 // FirmwarePaths returns the files in which to look for the firmware: the one that package backbone/models downloads,

@@ -11,14 +11,14 @@ import (
 
 // Endpoints of a device that runs its firmware (libedgetpu driver/usb/usb_ml_commands.cc).
 const (
-	endpointOut       = 0x01 // everything that goes to the chip
+	endpointOut       = 0x01 // all data for the chip
 	endpointOutput    = 0x81
 	endpointEvent     = 0x82
 	endpointInterrupt = 0x83
 )
 
 const (
-	maxBulkOut = 1 << 20 // bytes of one bulk-out transfer (USB_MAX_BULK_OUT_TRANSFER)
+	maxBulkOut = 1 << 20 // maximum bytes of one bulk-out transfer (USB_MAX_BULK_OUT_TRANSFER)
 	eventSize  = 16      // bytes
 )
 
@@ -26,14 +26,14 @@ const (
 type link struct {
 	conn     Conn
 	deadline *deadline
-	timeout  time.Duration // of a transfer
-	chunk    int           // bytes of a bulk-in transfer
+	timeout  time.Duration // time limit of a transfer
+	chunk    int           // size of a bulk-in transfer in bytes
 	word     [8]byte
 	event    [eventSize]byte
 	bounce   []byte // buffer for a bulk-in transfer that does not fit its destination
 	carry    []byte // the part of bounce that belongs to the next output
 
-	interrupts     sync.WaitGroup // the goroutine that reads interrupts
+	interrupts     sync.WaitGroup // waits for the goroutine that reads interrupts
 	stopInterrupts context.CancelFunc
 }
 
@@ -62,7 +62,7 @@ func (l *link) failure(err error) error {
 	return err
 }
 
-// control makes a control transfer of all of p, in the direction that requestType gives.
+// control makes a control transfer of all of p, in the direction set in requestType.
 func (l *link) control(requestType, request uint8, value, index uint16, p []byte) error {
 	n, err := l.conn.Control(l.deadline.arm(l.timeout), requestType, request, value, index, p)
 	if err == nil && n != len(p) {
@@ -93,7 +93,7 @@ func (l *link) send(header, payload []byte) error {
 	return nil
 }
 
-// receive reads the next size bytes of output into dst. It discards padding: bytes that do not fit dst.
+// receive reads the next size bytes of output into dst. It discards padding: bytes that do not fit into dst.
 func (l *link) receive(dst []byte, size int) error {
 	for got, empty := 0, 0; got < size; {
 		if len(l.carry) > 0 {
@@ -115,7 +115,7 @@ func (l *link) receive(dst []byte, size int) error {
 			return fmt.Errorf("byte %d of %d: %w", got, size, l.failure(err))
 		}
 		if n == 0 {
-			// An empty packet may mark the end of an output. A device that sends only those is broken.
+			// An empty packet may mark the end of an output. A device that sends only empty packets is broken.
 			if empty++; empty > 8 {
 				return fmt.Errorf("byte %d of %d: %w: only empty packets", got, size, ErrTransfer)
 			}
@@ -131,7 +131,7 @@ func (l *link) receive(dst []byte, size int) error {
 	return nil
 }
 
-// await reads the event that ends a program. It must report the given interrupt of the scalar core.
+// await reads the event that ends a program, and checks that it reports the scalar core's interrupt with the given number.
 func (l *link) await(number int) error {
 	n, err := l.conn.Read(l.deadline.arm(l.timeout), endpointEvent, l.event[:])
 	if err != nil {
@@ -195,12 +195,12 @@ func (l *link) listen(out chan<- interrupt) {
 			switch {
 			case ctx.Err() != nil:
 				return
-			case errors.Is(err, ErrTimeout): // a timeout of the transport: an interrupt may never come
+			case errors.Is(err, ErrTimeout): // not a failure: an interrupt may never come
 				continue
 			case err != nil:
 				i.err = fmt.Errorf("interrupt endpoint: %w", err)
 			case n != len(p):
-				// It means nothing. A device that sends only those must not keep a core busy.
+				// A short packet means nothing. A device that keeps sending them must not keep a CPU core busy.
 				short = min(short+1, 8)
 				if sleep(ctx, time.Millisecond<<short/2) != nil {
 					return

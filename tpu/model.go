@@ -7,13 +7,13 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Model is a package loaded for one [Device]. It stays valid when the device is reset or plugged in again. Its methods
-// are safe for concurrent use by multiple goroutines.
+// Model is an [executable.Package] loaded for one [Device]. It stays valid when the device is reset or plugged in
+// again. Its methods are safe for concurrent use by multiple goroutines.
 type Model struct {
 	device *Device
 	pkg    *executable.Package
 	main   *program
-	cache  *program // loads parameters onto the chip; nil if there are none
+	cache  *program // loads parameters onto the chip; nil if the model has none to load
 }
 
 // Load prepares the program of pkg. It loads the parameters onto the chip if the chip holds none; otherwise the first
@@ -65,11 +65,11 @@ func (p *program) standsAlone() error {
 	return nil
 }
 
-// Package returns the package that was loaded.
+// Package returns the package that was passed to [Device.Load].
 func (m *Model) Package() *executable.Package { return m.pkg }
 
-// Run makes one inference. inputs[i] is the tensor of the i-th input of [executable.Package.Main], without padding;
-// outputs[i] receives that of the i-th output. The slices belong to the device until Run returns.
+// Run runs one inference. inputs[i] is the tensor of the i-th input of [executable.Package.Main], without padding;
+// outputs[i] receives the tensor of the i-th output. The slices belong to the device until Run returns.
 //
 // ctx limits the wait for the device. Once an inference has begun, Run finishes it; Options.Timeout limits each of its
 // transfers. Calls from multiple goroutines overlap on the bus, which increases the throughput.
@@ -92,7 +92,7 @@ func (m *Model) Run(ctx context.Context, inputs, outputs [][]byte) error {
 	return nil
 }
 
-// checkTensors returns an error unless tensors fit layers in number and size.
+// checkTensors returns an error unless tensors match layers in number and size.
 func checkTensors(what string, layers []executable.Layer, tensors [][]byte) error {
 	if len(tensors) != len(layers) {
 		return fmt.Errorf("%d %ss, want %d", len(tensors), what, len(layers))
@@ -105,7 +105,7 @@ func checkTensors(what string, layers []executable.Layer, tensors [][]byte) erro
 	return nil
 }
 
-// stage converts the inputs whose bytes on the wire differ from the tensor.
+// stage converts the inputs whose bytes on the wire differ from those of the tensor.
 func (p *program) stage(inputs [][]byte) error {
 	for _, i := range p.copied {
 		if err := p.exe.Inputs[i].ToDevice(p.inputs[i], inputs[i]); err != nil {
@@ -115,7 +115,7 @@ func (p *program) stage(inputs [][]byte) error {
 	return nil
 }
 
-// unstage converts the outputs whose bytes on the wire differ from the tensor.
+// unstage converts the outputs whose bytes on the wire differ from those of the tensor.
 func (p *program) unstage(outputs [][]byte) error {
 	for i, raw := range p.outputs {
 		if raw != nil {
@@ -127,9 +127,9 @@ func (p *program) unstage(outputs [][]byte) error {
 	return nil
 }
 
-// walk executes the steps of p from the given one, and returns the index of the step that it stopped at. If untilWait
-// is set, that is the first step that waits for the device. Otherwise it is the last step, the event that ends the
-// program.
+// walk executes the steps of p, starting with the given one, and returns the index of the first step that it did not
+// execute. If untilWait is set, that is the first step that waits for the device. Otherwise it is the last step, the
+// event that ends the program.
 func (p *program) walk(l *link, r *request, from int, untilWait bool) (int, error) {
 	for i := from; i < len(p.steps)-1; i++ {
 		s := &p.steps[i]

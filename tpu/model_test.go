@@ -16,7 +16,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
-// Goroutines share a device and two models whose parameters evict each other. Each gets its own model's output.
+// TestConcurrent checks that goroutines that share a device each get the output of their own model, while the
+// parameters of two models evict each other.
 func TestConcurrent(t *testing.T) {
 	one, two := readModel(t, small), readModel(t, "pairs/color_red_64x64")
 	r := one.emulate(t, emulator.Config{Speed: tpu.HighSpeed})
@@ -54,7 +55,7 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// Parameters are sent once, until another model's evict them.
+// TestParametersStay checks that a model's parameters are sent only once, until another model's parameters evict them.
 func TestParametersStay(t *testing.T) {
 	one, two := readModel(t, small), readModel(t, "pairs/color_red_64x64")
 	r := one.emulate(t, emulator.Config{})
@@ -82,7 +83,8 @@ func TestParametersStay(t *testing.T) {
 	count("running the first", 11, func() error { return r.check(m) })
 }
 
-// Models that were compiled together share a token and keep each other's parameters.
+// TestModelsCompiledTogether checks that models compiled together, which share a token, do not evict each other's
+// parameters.
 func TestModelsCompiledTogether(t *testing.T) {
 	const size = 64
 	device := emulator.New(emulator.Config{Application: true})
@@ -104,7 +106,7 @@ func TestModelsCompiledTogether(t *testing.T) {
 		}
 		models = append(models, m)
 	}
-	// An inference takes six transfers, loading parameters five.
+	// An inference takes six transfers, and loading parameters takes five.
 	for i, step := range []struct{ model, transfers int }{{1, 11}, {0, 6}, {1, 6}, {2, 11}, {1, 11}, {0, 11}, {1, 6}} {
 		before := strings.Count(log.String(), "BULK")
 		x := [][]byte{make([]byte, size)}
@@ -130,7 +132,7 @@ func TestGoldens(t *testing.T) {
 		_, m := r.start(t, options())
 		for i, file := range files {
 			if i > 0 && config.Speed == tpu.HighSpeed || i > 3 {
-				break // package emulator runs them all
+				break // the tests of package emulator run all of them
 			}
 			in, err := os.ReadFile(strings.TrimSuffix(file, "tpu") + "in")
 			if err != nil {
@@ -148,8 +150,8 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// TestEveryModel runs all compiled reference models at both speeds. The device sets byte i of each output to 7i, which shows
-// that each byte ends up in its place.
+// TestEveryModel runs all compiled reference models at both speeds. The device sets byte i of each output to 7i, so
+// that the test sees whether each byte is in its place.
 func TestEveryModel(t *testing.T) {
 	found := 0
 	err := filepath.WalkDir(reference.Path(t, "models"), func(path string, _ fs.DirEntry, err error) error {
@@ -164,7 +166,7 @@ func TestEveryModel(t *testing.T) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		if !pkg.Main.Deterministic { // no driver runs those
+		if !pkg.Main.Deterministic { // the driver rejects such programs
 			return nil
 		}
 		found++

@@ -10,22 +10,22 @@ import (
 
 // Options configure a device. The zero value is ready to use.
 type Options struct {
-	Clock Clock // ClockHigh if zero
+	Clock Clock // zero means ClockHigh
 	// Firmware returns the firmware for a device in its boot ROM. If nil, FindFirmware searches FirmwarePaths.
 	Firmware func() ([]byte, error)
 	// Timeout is the time limit of every transfer and of every wait for a register. It must be longer than the slowest
 	// inference. 0 means 1.5 seconds.
 	Timeout time.Duration
-	// Settle is the delay from the device's appearance on the bus to its opening. 0 means 1 second, as in libedgetpu;
-	// negative means none.
+	// Settle is the delay between the device's appearance on the bus and its opening. 0 means 1 second, as in
+	// libedgetpu; negative means none.
 	Settle time.Duration
-	// Appear is how long a device may take to return to the bus after a reset of its port. 0 means 10 seconds.
+	// Appear is the time limit for a device to return to the bus after a reset of its port. 0 means 10 seconds.
 	Appear time.Duration
-	// Patience is how long inferences wait for a recovering device. Then they fail at once, while the driver keeps
-	// looking for the device. 0 means 10 seconds.
+	// Patience limits the time that inferences wait for a recovering device. After that time they fail at once, while
+	// the driver keeps looking for the device. 0 means 10 seconds.
 	Patience time.Duration
-	// AnyPort lets a device that has left its port come back at another one, which no other
-	// Device of this process uses. Open sets it for the zero Port.
+	// AnyPort lets a device that has left its port come back at another port, unless another Device of this process
+	// uses that port. Open sets it for the zero Port.
 	AnyPort bool
 	// Log receives the device's failures and recoveries. If nil, they are not logged.
 	Log *slog.Logger
@@ -125,7 +125,7 @@ func (o *opening) open(reboot bool) (*link, error) {
 		return nil, fmt.Errorf("open USB port %v: %w", o.port, err)
 	}
 	l := newLink(conn, o.deadline, o.opts.Timeout)
-	// Claim it before the reset, which would take it away from another program.
+	// Claim the interface before the reset, which would take the device away from another program.
 	err = l.failure(conn.Claim(o.deadline.arm(o.opts.Timeout), 0))
 	if err != nil && (info.Application() || errors.Is(err, ErrBusy)) {
 		l.close()
@@ -148,13 +148,13 @@ func (o *opening) open(reboot bool) (*link, error) {
 
 func (i USBInfo) known() bool { return i.Boot() || i.Application() }
 
-// reset resets the port and opens the device again. The device may have changed its identity. If detach is set, it
-// first sends the device back to its boot ROM.
+// reset resets the port and opens the device again. The device may come back with its other USB identity. If detach is
+// set, it first sends the device back to its boot ROM.
 func (o *opening) reset(l *link, detach bool, want func(USBInfo) bool) (*link, error) {
 	if detach {
-		// The reset shows whether it worked.
+		// The reset shows whether the request worked.
 		err := l.control(dfuOut, dfuDetach, 100, 0, nil)
-		o.opts.Log.Debug("sending back to the boot ROM", "port", o.port, "error", err)
+		o.opts.Log.Debug("sending the Edge TPU back to its boot ROM", "port", o.port, "error", err)
 	}
 	// The reset may fail because the device changes its identity and so leaves the bus.
 	if err := l.conn.Reset(o.deadline.arm(o.opts.Appear)); err != nil {
@@ -187,7 +187,7 @@ func (o *opening) reopen(want func(USBInfo) bool) (Conn, error) {
 					return conn, nil
 				}
 				conn.Close()
-				err = ErrDisconnected // it has changed its identity meanwhile
+				err = ErrDisconnected // the device has changed its identity meanwhile
 			}
 			err = fmt.Errorf("open USB port %v after its reset: %w", o.port, err)
 		}

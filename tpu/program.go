@@ -8,7 +8,7 @@ import (
 )
 
 // Addresses for the buffers of programs. Over USB they have no effect: the chip only repeats them in descriptors, which
-// are turned off. Compiled code computes with them in 32 bits, so they are below 4 GiB and do not overlap.
+// are turned off. Compiled code does 32-bit arithmetic with them, so they are below 4 GiB and do not overlap.
 const (
 	scratchAddress   = 0x1000_0000
 	parameterAddress = 0x2000_0000
@@ -21,22 +21,22 @@ const (
 type stepKind uint8
 
 const (
-	stepSend    stepKind = iota // instructions, parameters or scratch to the device
-	stepInput                   // part of an input to the device
-	stepOutput                  // part of an output from the device
-	stepScratch                 // part of scratch from the device
+	stepSend    stepKind = iota // send instructions, parameters or scratch to the device
+	stepInput                   // send part of an input to the device
+	stepOutput                  // receive part of an output from the device
+	stepScratch                 // receive part of scratch from the device
 	stepEvent                   // wait for an interrupt of the scalar core
 )
 
-// step is a prepared hint.
+// step is a hint of an executable, prepared for execution.
 type step struct {
 	kind   stepKind
 	header [8]byte // length and tag of bytes sent to the device
-	data   []byte  // of stepSend and stepScratch
-	layer  int     // of stepInput and stepOutput
-	offset int     // in the layer's bytes on the wire
+	data   []byte  // bytes of stepSend and stepScratch
+	layer  int     // index of the layer of stepInput and stepOutput
+	offset int     // offset in the layer's bytes on the wire
 	size   int     // bytes
-	number int     // interrupt of stepEvent
+	number int     // number of the interrupt of stepEvent
 }
 
 func (s *step) String() string {
@@ -57,8 +57,8 @@ func (s *step) String() string {
 type program struct {
 	exe   *executable.Executable
 	steps []step
-	// inputs and outputs are buffers for layers whose bytes on the wire differ from the caller's. Other layers have
-	// nil.
+	// inputs and outputs are buffers for layers whose bytes on the wire differ from the caller's. The entries of other
+	// layers are nil.
 	inputs, outputs [][]byte
 	copied          []int // the inputs to convert before each run
 }
@@ -110,7 +110,7 @@ func (p *program) step(h executable.Hint, chunks [][]byte, scratch []byte) (step
 	switch h.Kind {
 	case executable.Fence:
 	case executable.Interrupt:
-		if s.kind = stepEvent; h.Number != 0 { // libedgetpu supports no other over USB
+		if s.kind = stepEvent; h.Number != 0 { // libedgetpu supports no other number over USB
 			return s, fmt.Errorf("%w: interrupt %d", executable.ErrUnsupported, h.Number)
 		}
 	case executable.Instructions:
@@ -220,7 +220,8 @@ func patch(exe *executable.Executable) ([][]byte, error) {
 	return chunks, nil
 }
 
-// addresses returns addresses for layers, one after the other from base, each at the start of a page.
+// addresses places the layers one after the other from base, each at the start of a page, and returns their addresses
+// by name.
 func addresses(layers []executable.Layer, base uint64) map[string]uint64 {
 	m := make(map[string]uint64, len(layers))
 	for _, l := range layers {

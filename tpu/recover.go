@@ -16,9 +16,9 @@ const (
 )
 
 const (
-	explainTime = 200 * time.Millisecond // to read the registers that explain a failure
+	explainTime = 200 * time.Millisecond // time limit for reading the registers that explain a failure
 	lookEvery   = time.Second            // interval between searches for a device that is down
-	attempts    = 3                      // to open a device that is plugged in, before it counts as down
+	attempts    = 3                      // attempts to open a device that is plugged in, before it counts as down
 )
 
 // explain adds the chip's error registers to a failure, if they can still be read.
@@ -51,7 +51,7 @@ func (d *Device) explain(err error) error {
 // handle responds to an interrupt that arrived while no request was in progress.
 func (d *Device) handle(i interrupt) {
 	if i.link != d.link || d.link == nil {
-		return // from a link that is closed
+		return // the link has been closed
 	}
 	err := i.err
 	if err == nil && i.bits&interruptFatal != 0 {
@@ -70,7 +70,7 @@ func (d *Device) handle(i interrupt) {
 	}
 }
 
-// acknowledge clears the causes of harmless interrupts, so that the chip can raise the next.
+// acknowledge clears the causes of harmless interrupts, so that the chip can raise the next one.
 func (l *link) acknowledge(bits uint32) error {
 	r := registers{link: l}
 	if bits&interruptThermalShutdown != 0 {
@@ -94,7 +94,7 @@ func (l *link) acknowledge(bits uint32) error {
 		r.set(0, regTopStatus+16)
 	}
 	if bits&interruptMemory != 0 {
-		r.change(regRAMTest, 0, 0) // writing the bits that are set clears them
+		r.change(regRAMTest, 0, 0) // writing back the bits that are set clears them
 		r.change(regBootFailure, 0, 0)
 		r.set(0, regTopStatus+32)
 	}
@@ -109,16 +109,16 @@ func (l *link) acknowledge(bits uint32) error {
 	return r.err
 }
 
-// logPeriod is how often a condition that repeats is logged.
+// logPeriod is the shortest time between two log lines about the same condition.
 const logPeriod = time.Second
 
-// A logLimit bounds the rate of a log line.
+// A logLimit limits how often a condition is logged.
 type logLimit struct {
 	last       time.Time
 	suppressed int
 }
 
-// allow reports whether to log now, and how many lines were suppressed since the last.
+// allow reports whether to log now, and how many lines were suppressed since the last one.
 func (l *logLimit) allow(now time.Time) (suppressed int, ok bool) {
 	if !l.last.IsZero() && now.Sub(l.last) < logPeriod {
 		l.suppressed++
@@ -138,25 +138,25 @@ func interruptCauses(bits uint32) (words []string) {
 	return words
 }
 
-// recovery is a way to recover the device. Each does more than the one before and takes longer.
+// recovery is a way to recover the device. A later way does more and takes longer.
 type recovery uint8
 
 const (
 	resetCore recovery = iota + 1
 	resetPort
-	resetDevice // boot it from its ROM
+	resetDevice // boot the device from its ROM
 )
 
-// recover recovers the device after cause, or marks it as down. With a nil cause it looks once for a device that is down.
+// recover recovers the device after cause, or marks it as down. With a nil cause it tries once to reopen a device that
+// is down.
 func (d *Device) recover(cause error) {
 	first := resetDevice
 	if cause != nil {
 		first = min(d.recovery+1, resetDevice)
 		d.note(func(s *Status) { s.State, s.Err = Recovering, cause })
 		d.opts.Log.Warn("Edge TPU failed", "port", d.port, "error", cause)
-		// An endpoint that stalled stays halted until the port is reset: gousb cannot clear it, and usbfs recovers in
-		// the same way. A core whose registers
-		// cannot be read cannot be reset through them.
+		// An endpoint that stalled stays halted until the port is reset: gousb cannot clear the halt, and the usbfs
+		// backend recovers in the same way. A core whose registers cannot be read cannot be reset through them.
 		if errors.Is(cause, ErrDisconnected) || errors.Is(cause, ErrStall) || errors.Is(cause, errUnreadable) {
 			first = max(first, resetPort)
 		}
@@ -215,7 +215,7 @@ func (d *Device) down(err error) {
 	d.opts.Log.Error("Edge TPU is down", "port", d.port, "error", err)
 }
 
-// shut closes the link.
+// shut closes the link and forgets the parameters on the chip.
 func (d *Device) shut() {
 	if d.link != nil {
 		d.link.close()
@@ -224,15 +224,14 @@ func (d *Device) shut() {
 	d.forget()
 }
 
-// restart empties the endpoints, resets the core and loads the last used parameters, to test whether the reset has
-// helped.
+// restart empties the endpoints, resets the core and loads the last used parameters, to test whether the reset helped.
 func (d *Device) restart() error {
 	l := d.link
 	l.silence()
 	d.deadline.clear()
 	d.forget()
 	select {
-	case <-d.interrupts: // from before the reset
+	case <-d.interrupts: // an interrupt from before the reset
 	default:
 	}
 	if err := l.drain(); err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// register is the address of a control register. Those below 0x40000 have 32 bits, the others 64
-// (libedgetpu driver/config/beagle/beagle_csr_offsets.h and driver/usb/usb_ml_commands.cc).
+// register is the address of a control register. Registers below 0x40000 have 32 bits, the others 64 (libedgetpu
+// driver/config/beagle/beagle_csr_offsets.h and driver/usb/usb_ml_commands.cc).
 type register uint32
 
 const (
@@ -50,7 +50,7 @@ const (
 )
 
 // The run control registers of the parts of the chip, in libedgetpu's order: first those of the scalar core, then those
-// of the tiles. Call addressTiles before using those of the tiles.
+// of the tiles. Call addressTiles before writing to those of the tiles.
 var (
 	runCore  = [...]register{regScalarControl, 0x44158, 0x44198, 0x441d8, 0x44218}
 	runTiles = [...]register{0x400c0, 0x40150, 0x40110, 0x40250, 0x40298, 0x402e0, 0x40328, 0x40190, 0x401d0, 0x40210}
@@ -92,20 +92,20 @@ func (r *registers) access(requestType uint8, reg register, v uint64) uint64 {
 
 func (r *registers) read(reg register) uint64 { return r.access(0xc0, reg, 0) }
 
-// set writes v to registers, in order.
+// set writes v to each register of list, in order.
 func (r *registers) set(v uint64, list ...register) {
 	for _, reg := range list {
 		r.access(0x40, reg, v)
 	}
 }
 
-// change replaces the bits of a register that are set in mask by those of v.
+// change replaces the bits of a register that are set in mask with those of v.
 func (r *registers) change(reg register, mask, v uint64) {
 	old := r.read(reg)
 	r.set(old&^mask|v, reg)
 }
 
-// poll waits until the bits of a register that are set in mask are v.
+// poll waits until the bits of a register that are set in mask equal v.
 func (r *registers) poll(reg register, mask, v uint64) {
 	start := time.Now()
 	for tries := 0; ; tries++ {
@@ -130,7 +130,8 @@ func (r *registers) runControl(v uint64) {
 	r.set(v, runTiles[:]...)
 }
 
-// addressTiles makes later writes to tile registers reach all tiles. Reading the register back ensures their order.
+// addressTiles makes later writes to tile registers reach all tiles. Reading the register back ensures that it is set
+// before those writes.
 func (r *registers) addressTiles() {
 	r.set(allTiles, regTile)
 	r.poll(regTile, ^uint64(0), allTiles)

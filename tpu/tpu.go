@@ -8,10 +8,10 @@
 //	err = m.Run(ctx, inputs, outputs)
 //
 // A Device and its Models are safe for concurrent use by multiple goroutines. They stay open through failures and
-// replugging. Every failure of the device is an error that wraps one of this package's: see [ErrorKind]. [Diagnose]
-// explains why a device cannot be used.
+// replugging. Every failure of the device is an error that wraps one of this package's errors: see [ErrorKind].
+// [Diagnose] explains why a device cannot be used.
 //
-// The driver makes the same transfers as Google's library. docs/edgetpu-differences.md of the project lists the
+// The driver makes the same transfers as Google's library. The project's docs/edgetpu-differences.md lists the
 // exceptions. Register addresses and bits come from the source of libedgetpu (driver/beagle, driver/config, driver/usb)
 // unless stated otherwise.
 package tpu

@@ -15,7 +15,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
-// sharedPackage reads the package of a reference model. It skips the test without reference files.
+// sharedPackage reads the package of a reference model. It skips the test if the reference files are missing.
 func sharedPackage(t testing.TB, name string) *executable.Package {
 	t.Helper()
 	pkg, err := tracetest.Package(reference.Read(t, "models", name+"_edgetpu.tflite"))
@@ -25,16 +25,16 @@ func sharedPackage(t testing.TB, name string) *executable.Package {
 	return pkg
 }
 
-// replay is a device that answers as in a trace. Registers read as recorded and, after the last recorded value, as they
-// were written. Reads on bulk endpoints return as many bytes as recorded.
+// replay is a device that answers as recorded in a trace. Reading a register returns the recorded values and, after the
+// last of them, the value written to it. Reads on bulk endpoints return as many bytes as recorded.
 type replay struct {
 	mu      sync.Mutex
 	info    USBInfo
-	answers map[register][][]byte // to reads of registers, in order
+	answers map[register][][]byte // answers to reads of registers, in order
 	regs    map[register]uint64
 	output  []int // lengths of bulk-in transfers
 	events  int
-	written []byte // firmware
+	written []byte // the firmware that the host sent
 	loaded  bool
 }
 
@@ -157,7 +157,8 @@ func (c *replayConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, e
 	return 0, ctx.Err()
 }
 
-// testFirmware returns Google's firmware if it is installed, so that hashes of traces can be compared, else zeros.
+// testFirmware returns Google's firmware if it is installed, or else zeros. Only the genuine firmware has the hashes
+// that are recorded in traces.
 func testFirmware() (firmware []byte, genuine bool) {
 	paths := FirmwarePaths()
 	if path := os.Getenv("IMPRINT_FIRMWARE"); path != "" {
@@ -169,8 +170,9 @@ func testFirmware() (firmware []byte, genuine bool) {
 	return make([]byte, FirmwareSize), false
 }
 
-// TestTraces compares the transfers of this driver with those of Google's in every trace: every class, vendor and bulk
-// transfer, in order, with its payload. Instructions hold addresses of the host, so only their start and length count.
+// TestTraces compares this driver's transfers with those of Google's driver in every trace: every class, vendor and
+// bulk transfer, in order, with its payload. Instructions contain addresses chosen by the host, so only their start and
+// length are compared.
 func TestTraces(t *testing.T) { tracetest.All(t, compareTrace) }
 
 func compareTrace(t *testing.T, trace *tracetest.Trace) {
@@ -225,9 +227,9 @@ func compareTrace(t *testing.T, trace *tracetest.Trace) {
 	t.Logf("%d equal transfers, %d inferences, firmware compared: %v", len(got), trace.Inferences(), genuine && trace.Boot)
 }
 
-// same compares the parts of two transfers that the driver decides.
+// same compares the parts of two transfers that depend on the driver.
 func same(got, want tracetest.Transfer, firmware bool) bool {
-	// Addresses change the hash of instructions in every run. None is among the first bytes.
+	// Addresses change the hash of instructions in every run. The first bytes contain no addresses.
 	if got.Tag == 0 && want.Tag == 0 || got.Firmware() && !firmware {
 		got.Sum = want.Sum
 	}
@@ -238,7 +240,7 @@ func same(got, want tracetest.Transfer, firmware bool) bool {
 		(got.In && got.Endpoint != 0 || bytes.Equal(got.Start, want.Start) && got.Sum == want.Sum)
 }
 
-// tracedClock returns the clock that the host of a trace has set.
+// tracedClock returns the clock that the host set in a trace.
 func tracedClock(trace *tracetest.Trace) Clock {
 	for _, x := range trace.Transfers {
 		if x.RequestType == 0x40 && register(x.Index)<<16|register(x.Value) == regPower {
@@ -253,7 +255,7 @@ func tracedClock(trace *tracetest.Trace) Clock {
 	return ClockHigh
 }
 
-// settle drops standard requests and cancelled transfers, and moves events behind the outputs around them: the order in
+// settle drops standard requests and cancelled transfers, and moves events after the outputs around them: the order in
 // which transfers on different IN endpoints end depends on timing.
 func settle(all []tracetest.Transfer) []tracetest.Transfer {
 	var list []tracetest.Transfer

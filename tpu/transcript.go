@@ -22,7 +22,7 @@ type TranscriptLine struct {
 	Status               int    // as numbered by Linux, 0 for success
 }
 
-// cancelledStatus is ECONNRESET of Linux.
+// cancelledStatus is the status of a cancelled transfer, Linux's ECONNRESET.
 const cancelledStatus = -104
 
 // String formats the line without a newline: number, kind, direction, setup packet or endpoint, requested and actual
@@ -56,8 +56,8 @@ func (l TranscriptLine) String() string {
 		l.Number, kind, direction, what, l.Asked, len(l.Payload), l.Status, data, sum)
 }
 
-// Transcribe returns a bus that writes the [TranscriptLine] of every transfer to w, in the order in which transfers end.
-// It ignores errors of w.
+// Transcribe returns a bus that writes the [TranscriptLine] of every transfer to w, in the order in which transfers
+// end. It ignores write errors.
 func Transcribe(bus Bus, w io.Writer) Bus { return &transcriber{Bus: bus, w: w} }
 
 type transcriber struct {

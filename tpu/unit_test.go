@@ -46,7 +46,7 @@ func FuzzParsePort(f *testing.F) {
 }
 
 func TestClock(t *testing.T) {
-	// The other bits of the power register, 0x50c5025c after a reset, stay.
+	// The other bits of the power register, which is 0x50c5025c after a reset, keep their values.
 	for name, want := range map[string]uint64{"low": 0xf085025c, "medium": 0x6085025c, "high": 0x5085025c, "max": 0x0085025c} {
 		c, err := ParseClock(name)
 		if err != nil || c.String() != name {
@@ -57,7 +57,7 @@ func TestClock(t *testing.T) {
 		}
 	}
 	if _, err := ParseClock("fast"); err == nil {
-		t.Error("clock fast: want an error")
+		t.Error(`ParseClock("fast"): want an error`)
 	}
 	if _, err := Open(t.Context(), new(sink), Port{}, Options{Clock: 9}); err == nil {
 		t.Error("clock 9: want an error")
@@ -168,7 +168,8 @@ func (c *stuckConn) Control(ctx context.Context, requestType, request uint8, val
 	return n, err
 }
 
-// Waiting for a register ends, and the error names the register.
+// TestPollTimesOut checks that waiting for a register times out, with an error that names the
+// register.
 func TestPollTimesOut(t *testing.T) {
 	for _, r := range []register{regPower, regScalarControl, regTile} {
 		_, err := Open(t.Context(), &stuckBus{register: r}, Port{}, Options{Settle: -1, Timeout: 20 * time.Millisecond})
@@ -244,7 +245,7 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// prepare refuses programs that the driver cannot run, before anything is sent.
+// TestPrepareRefuses checks that prepare rejects programs that the driver cannot run.
 func TestPrepareRefuses(t *testing.T) {
 	end := executable.Hint{Kind: executable.Interrupt}
 	layers := []executable.Layer{{Name: "in", Size: 16, Y: 1, X: 1, Z: 16}}
@@ -273,7 +274,7 @@ func TestPrepareRefuses(t *testing.T) {
 	endless.Hints = []executable.Hint{{Kind: executable.Instructions}}
 	for name, exe := range map[string]executable.Executable{
 		"batches": batch, "not deterministic": vague, "no hints": nothing, "no end": endless, "interrupt 1": interrupt,
-		"address behind the chunk": address,
+		"address beyond the chunk": address,
 		"missing chunk":            good(executable.Hint{Kind: executable.Instructions, Chunk: 1}),
 		"missing layer":            good(executable.Hint{Kind: executable.Transfer, Buffer: executable.Input, Name: "x", Size: 8}),
 		"input too long":           good(transfer(executable.Input, false, 8, 16)),
@@ -292,7 +293,8 @@ func TestPrepareRefuses(t *testing.T) {
 	}
 }
 
-// Buffers get separate addresses below 4 GiB, in both halves.
+// TestPatch checks that patch changes only the address fields, and that addresses gives each layer
+// its own pages.
 func TestPatch(t *testing.T) {
 	for _, name := range benchmarked {
 		exe := sharedPackage(t, name).Main
@@ -306,7 +308,7 @@ func TestPatch(t *testing.T) {
 				f.Put(again, 0)
 			}
 			if !bytes.Equal(again, c.Bytes) {
-				t.Errorf("%s, chunk %d: bytes outside of the fields changed", name, i)
+				t.Errorf("%s, chunk %d: bytes outside the fields changed", name, i)
 			}
 			if len(c.Fields) > 0 && bytes.Equal(chunks[i], c.Bytes) {
 				t.Errorf("%s, chunk %d: no field filled in", name, i)

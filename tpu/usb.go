@@ -16,8 +16,8 @@ const (
 	Product     = 0x9302
 )
 
-// Port identifies the USB port that a device is plugged into. It stays the same when the device changes its identity.
-// Accelerators have no serial number, so only the port distinguishes two of them.
+// Port identifies the USB port that a device is plugged into. The port stays the same when the device changes its
+// identity. Accelerators have no serial number, so only the port distinguishes two of them.
 type Port struct {
 	Bus  int    // number of the bus, from 1
 	Path string // port numbers from the root hub to the device, joined by dots: "2.3"
@@ -86,14 +86,14 @@ func (i USBInfo) Boot() bool { return i.Vendor == BootVendor && i.Product == Boo
 // Application reports whether the device runs its firmware.
 func (i USBInfo) Application() bool { return i.Vendor == Vendor && i.Product == Product }
 
-// Bus lists and opens accelerators. [USB] returns the USB buses of this machine; package tpu/emulator has a bus in
-// software. The methods are safe for concurrent use by multiple goroutines.
+// Bus lists and opens accelerators. [USB] returns the USB buses of this machine; package tpu/emulator has a bus of
+// emulated devices. The methods are safe for concurrent use by multiple goroutines.
 type Bus interface {
 	// List returns the accelerators that are plugged in, booted or not, ordered by port.
 	List(ctx context.Context) ([]USBInfo, error)
 	// Open opens the device at port, booted or not. Errors wrap ErrNoDevice, ErrPermission or ErrBusy.
 	Open(ctx context.Context, port Port) (Conn, error)
-	// Close releases the bus. Close every Conn before.
+	// Close releases the bus. Close every Conn first.
 	Close() error
 }
 
@@ -102,7 +102,7 @@ type Bus interface {
 // Control, Write and Read make one USB transfer each and return the number of bytes transferred, even if they return an
 // error. When they return, the transfer is finished or cancelled, and the slice belongs to the caller again. Errors
 // wrap ErrDisconnected if the device has left the bus, ErrTimeout if the deadline of ctx has passed, the error of ctx
-// if it was cancelled, ErrStall if the device refused, or else ErrTransfer.
+// if it was cancelled, ErrStall if the device refused the request, or else ErrTransfer.
 type Conn interface {
 	Info() USBInfo
 	// Claim reserves an interface until Close. Errors wrap ErrBusy or ErrPermission.
@@ -113,14 +113,14 @@ type Conn interface {
 	Write(ctx context.Context, endpoint uint8, p []byte) (int, error)
 	// Read makes a bulk or interrupt transfer of at most len(p) bytes. Reads on one endpoint are served in order.
 	Read(ctx context.Context, endpoint uint8, p []byte) (int, error)
-	// Post keeps count transfers of size bytes waiting on an IN endpoint, so that the device never waits for the host.
+	// Post keeps count transfers of size bytes pending on an IN endpoint, so that the device never waits for the host.
 	// Later Reads on that endpoint need slices of size bytes. A transport that loses no data between two Reads may
-	// ignore it.
+	// ignore Post.
 	Post(endpoint uint8, size, count int) error
 	// Reset resets the port. No transfer may be in progress. Only Close may follow, as the device may change its
 	// identity.
 	Reset(ctx context.Context) error
-	// Close cancels the transfers of Post and releases the device. No other transfer may be in progress. Close may be
-	// called more than once.
+	// Close cancels the transfers that Post started and releases the device. No other transfer may be in progress.
+	// Close may be called more than once.
 	Close() error
 }

@@ -10,9 +10,10 @@ const usbVariable = "IMPRINT_USB"
 
 // USB returns the USB buses of this machine.
 //
-// A program built with cgo reaches them through libusb. On Linux, one built without cgo uses the kernel's usbfs and needs
-// no library. Elsewhere USB then returns ErrNoUSB. The environment variable IMPRINT_USB overrides the choice with
-// "libusb", "usbfs" or "none". With "none", or if the program lacks what the variable says, the error wraps ErrNoUSB.
+// A program built with cgo reaches them through libusb. Without cgo, a program on Linux uses the kernel's usbfs and
+// needs no library; on other systems USB returns ErrNoUSB. The environment variable IMPRINT_USB overrides the choice
+// with "libusb", "usbfs" or "none". With "none", or if the program was built without the requested choice, the error
+// wraps ErrNoUSB.
 func USB() (Bus, error) {
 	switch name := os.Getenv(usbVariable); name {
 	case "":
@@ -28,7 +29,7 @@ func USB() (Bus, error) {
 	}
 }
 
-// noBackendError says why the program cannot do what IMPRINT_USB says.
+// noBackendError says why the program cannot use the choice in IMPRINT_USB.
 type noBackendError string
 
 func (e noBackendError) Error() string { return string(e) }

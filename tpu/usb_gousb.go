@@ -118,12 +118,12 @@ type libusbConn struct {
 	config  *gousb.Config
 	iface   *gousb.Interface
 
-	outs map[uint8]*gousb.OutEndpoint // of iface, by address
+	outs map[uint8]*gousb.OutEndpoint // OUT endpoints of iface, by address
 
 	control sync.Mutex // control transfers share the device's timeout
 
 	mu      sync.Mutex
-	streams map[uint8]*stream // by endpoint, if reads are posted
+	streams map[uint8]*stream // by endpoint; only those with posted reads
 }
 
 // stream keeps reads pending on an endpoint.
@@ -174,7 +174,7 @@ func (c *libusbConn) findOuts() error {
 func (c *libusbConn) Control(ctx context.Context, requestType, request uint8, value, index uint16, p []byte) (int, error) {
 	c.control.Lock()
 	defer c.control.Unlock()
-	c.device.ControlTimeout = 6 * time.Second // without a deadline, as libusb cannot cancel control transfers
+	c.device.ControlTimeout = 6 * time.Second // if ctx has no deadline, as libusb cannot cancel control transfers
 	if deadline, ok := ctx.Deadline(); ok {
 		c.device.ControlTimeout = max(time.Until(deadline), time.Millisecond) // 0 would mean forever
 	}
@@ -236,7 +236,7 @@ func (c *libusbConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, e
 	defer s.mu.Unlock()
 	n, err := s.reads.ReadContext(ctx, p)
 	if err != nil {
-		s.reads = nil // it has cancelled its reads and cannot be reused
+		s.reads = nil // the stream has cancelled its reads and cannot be reused
 	}
 	return n, usbError(ctx, err)
 }
@@ -253,7 +253,7 @@ func (c *libusbConn) finish() {
 	for endpoint, s := range c.streams {
 		if s.reads != nil {
 			s.reads.Close()
-			for { // finished reads are returned first, then the rest is cancelled
+			for { // this returns finished reads first, then cancels the rest
 				if _, err := s.reads.ReadContext(over, make([]byte, s.size)); err != nil {
 					break
 				}
@@ -281,12 +281,12 @@ func (c *libusbConn) Close() error {
 	return err
 }
 
-// usbError wraps an error of gousb in one of this package's.
+// usbError wraps an error of gousb in one of this package's errors.
 func usbError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	// gousb passes some errors on as text.
+	// gousb returns some errors only as text.
 	is := func(e error) bool { return errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) }
 	var kind error
 	switch {

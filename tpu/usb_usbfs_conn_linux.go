@@ -10,22 +10,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usbfsConn is an open device. One goroutine, which Close waits for, receives the transfers that have ended.
+// usbfsConn is an open device. One goroutine, which Close waits for, collects the transfers that have ended.
 type usbfsConn struct {
 	info       USBInfo
 	file       usbfsFile
 	configured bool
-	// scatterGather says that the kernel takes transfers of any length. Without it, long ones need contiguous memory.
+	// scatterGather means that the kernel accepts transfers of any length. Without it, long transfers need contiguous
+	// memory.
 	scatterGather bool
 	served        sync.WaitGroup
 
 	mu       sync.Mutex
 	claimed  bool
-	iface    int  // if claimed
+	iface    int  // number of the interface if claimed is set
 	detached bool // a kernel driver had the interface
 	closed   bool
-	streams  map[uint8]*usbfsStream // by endpoint, if reads are posted
-	unused   []*urb                 // for reuse
+	streams  map[uint8]*usbfsStream // by endpoint; only those with posted reads
+	unused   []*urb                 // urbs for reuse
 }
 
 func newUSBFSConn(info USBInfo, file usbfsFile, configured, scatterGather bool) *usbfsConn {
@@ -36,7 +37,7 @@ func newUSBFSConn(info USBInfo, file usbfsFile, configured, scatterGather bool) 
 
 func (c *usbfsConn) Info() USBInfo { return c.info }
 
-// Claim takes the interface from a kernel driver, which gets it back when the interface is released.
+// Claim takes the interface over from a kernel driver. Releasing the interface returns it to that driver.
 func (c *usbfsConn) Claim(ctx context.Context, iface int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,12 +67,12 @@ func (c *usbfsConn) Claim(ctx context.Context, iface int) error {
 	return nil
 }
 
-// releaseInterface releases the claimed interface. c.mu is locked.
+// releaseInterface releases the claimed interface. The caller holds c.mu.
 func (c *usbfsConn) releaseInterface() {
 	if !c.claimed {
 		return
 	}
-	c.file.release(c.iface) // fails only if the device has left
+	c.file.release(c.iface) // fails only if the device has left the bus
 	if c.detached {
 		c.file.giveBack(c.iface)
 	}
@@ -79,7 +80,7 @@ func (c *usbfsConn) releaseInterface() {
 }
 
 func (c *usbfsConn) Control(ctx context.Context, requestType, request uint8, value, index uint16, p []byte) (int, error) {
-	const setup = 8 // bytes before the data
+	const setup = 8 // size of the setup packet, which precedes the data
 	u := c.take()
 	defer c.put(u)
 	u.space = append(u.space[:0], requestType, request)
@@ -128,7 +129,7 @@ func (c *usbfsConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, er
 	return c.transfer(ctx, u)
 }
 
-// checkClaim returns an error if no interface is claimed. The kernel would claim it for every program.
+// checkClaim returns an error if no interface is claimed. Without this check, the kernel would claim one by itself.
 func (c *usbfsConn) checkClaim(endpoint uint8) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

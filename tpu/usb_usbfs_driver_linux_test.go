@@ -6,11 +6,11 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// throughUSBFS, if set, puts another bus in front of that of emulated devices.
+// throughUSBFS, if set, wraps the bus of emulated devices.
 var throughUSBFS func(tpu.Bus) tpu.Bus
 
 // TestDriverOverUSBFS repeats tests of the driver with usbfs between it and the device, on host controllers with and
-// without scatter-gather. Left out are tests that count transfers, as usbfs keeps reads waiting.
+// without scatter-gather. It leaves out tests that count transfers, because usbfs keeps reads pending.
 func TestDriverOverUSBFS(t *testing.T) {
 	t.Cleanup(func() { throughUSBFS = nil })
 	for _, test := range []struct {

@@ -10,7 +10,7 @@ import (
 )
 
 // FakeUSBFS returns a bus that reaches the devices of bus as if through usbfs: only the kernel is replaced. Without
-// scatterGather, its transfers may have at most 16 KiB.
+// scatterGather, its transfers are limited to 16 KiB.
 func FakeUSBFS(bus Bus, scatterGather bool) Bus { return &fakeUSBFS{bus, scatterGather} }
 
 type fakeUSBFS struct {
@@ -33,7 +33,7 @@ func (b *fakeUSBFS) Open(ctx context.Context, port Port) (Conn, error) {
 // fakeFile is a usbfsFile that makes the transfers through a Conn.
 type fakeFile struct {
 	conn    Conn
-	longest int    // bytes of a transfer that finds memory; 0 means any
+	longest int    // maximum size of a transfer in bytes, 0 for no limit; longer ones fail with ENOMEM
 	holder  string // the driver that holds the interface
 	calls   []string
 
@@ -68,7 +68,7 @@ func (f *fakeFile) serve(ended func(*urb)) {
 
 func (f *fakeFile) stop() { close(f.quit) }
 
-// submit starts a goroutine that waits until the endpoint is free, as transfers of one are served in order.
+// submit starts a goroutine that waits until the endpoint is free, as the transfers of an endpoint are served in order.
 func (f *fakeFile) submit(u *urb) error {
 	if f.longest > 0 && len(u.data) > f.longest {
 		return unix.ENOMEM
@@ -107,7 +107,7 @@ func (f *fakeFile) transfer(ctx context.Context, u *urb) (int, error) {
 	return f.conn.Write(ctx, u.endpoint, u.data)
 }
 
-// discard does not wait until the transfer has ended: those before it may be cancelled later.
+// discard does not wait until the transfer has ended, because earlier transfers may be cancelled after it.
 func (f *fakeFile) discard(u *urb) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -143,7 +143,7 @@ func (f *fakeFile) release(int) error { f.calls = append(f.calls, "release"); re
 func (f *fakeFile) reset() error      { return fakeError(f.conn.Reset(context.Background())) }
 func (f *fakeFile) close() error      { return f.conn.Close() }
 
-// fakeErrno returns the error that the kernel has for one of this package's.
+// fakeErrno returns the kernel's error for an error of this package.
 func fakeErrno(err error) unix.Errno {
 	switch {
 	case err == nil:

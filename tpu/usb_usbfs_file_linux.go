@@ -14,21 +14,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usbfsFile is an open device of usbfs. Its errors are those of the kernel. The tests have a second implementation.
+// usbfsFile is an open device file of usbfs. Its methods return the kernel's errors. The tests have another
+// implementation.
 type usbfsFile interface {
-	// serve calls ended for each urb that has ended, until stop.
+	// serve calls ended for each urb that has ended, until stop is called.
 	serve(ended func(*urb))
 	stop()
-	// submit starts a transfer. The urb and its buffer belong to the file until serve passes the urb on.
+	// submit starts a transfer. The urb and its buffer belong to the file until serve passes the urb to ended.
 	submit(u *urb) error
-	// discard cancels a transfer, and waits until the kernel has ended it. serve still passes the urb on.
+	// discard cancels a transfer, and waits until the kernel has ended it. serve still passes the urb to ended.
 	discard(u *urb)
 
 	configure(value int) error
 	claim(iface int) error
-	// driver returns the name of the driver that holds an interface, "usbfs" if that is a program.
+	// driver returns the name of the driver that holds an interface, or "usbfs" if a program holds it.
 	driver(iface int) (string, error)
-	// takeOver claims an interface that a kernel driver holds. giveBack lets that driver return.
+	// takeOver claims an interface that a kernel driver holds. giveBack returns the interface to that driver.
 	takeOver(iface int) error
 	giveBack(iface int)
 	release(iface int) error
@@ -36,13 +37,13 @@ type usbfsFile interface {
 	close() error
 }
 
-// urb is a transfer: what Linux calls a USB request block.
+// urb is a transfer, which Linux calls a USB request block.
 type urb struct {
 	usbfsURB
-	data  []byte        // what the kernel reads or writes
+	data  []byte        // the bytes that the kernel reads or writes
 	ended chan struct{} // receives a value when the transfer has ended
 	pins  runtime.Pinner
-	space []byte // for the data of control transfers
+	space []byte // buffer for control transfers and posted reads
 }
 
 func newURB() *urb { return &urb{ended: make(chan struct{}, 1)} }
@@ -53,14 +54,14 @@ func (u *urb) fill(kind, endpoint uint8, data []byte) {
 	u.usbfsURB = usbfsURB{kind: kind, endpoint: endpoint, buffer: unsafe.Pointer(unsafe.SliceData(data)), bufferLength: int32(len(data))}
 }
 
-// kernelFile is a device file of the kernel. Go's poller waits for ended transfers, so that no thread has to.
+// kernelFile is a device file of the kernel. Go's poller waits for transfers to end, so that no thread has to.
 type kernelFile struct {
 	fd   int // of file
 	file *os.File
 	raw  syscall.RawConn
 
 	mu       sync.Mutex
-	inFlight map[uintptr]*urb // by the address that the kernel has
+	inFlight map[uintptr]*urb // by the address passed to the kernel
 }
 
 func openKernelFile(name string) (*kernelFile, error) {
@@ -78,7 +79,8 @@ func openKernelFile(name string) (*kernelFile, error) {
 	return f, nil
 }
 
-// capabilities returns what this kernel and host controller can do. Old kernels cannot say it.
+// capabilities returns the capability bits of the kernel and host controller. It returns 0 if the kernel is too old to
+// report them.
 func (f *kernelFile) capabilities() uint32 {
 	var bits uint32
 	if err := ioctl(f.fd, usbfsCapabilities, unsafe.Pointer(&bits)); err != nil {
@@ -91,7 +93,7 @@ func (f *kernelFile) serve(ended func(*urb)) {
 	// Write waits until the file is writable, which means that a transfer has ended, and calls the function again.
 	f.raw.Write(func(uintptr) bool {
 		for {
-			// Without a device the error is ENODEV, possibly before the kernel has ended all transfers.
+			// After the device has left the bus, the error is ENODEV, possibly before the kernel has ended all transfers.
 			var address uintptr
 			if err := ioctl(f.fd, usbfsReap, unsafe.Pointer(&address)); err != nil {
 				return false
@@ -122,7 +124,7 @@ func (f *kernelFile) submit(u *urb) error {
 	return err
 }
 
-// remove forgets a transfer that the kernel no longer knows, and returns it.
+// remove returns the transfer at address, which the kernel no longer uses, and forgets it.
 func (f *kernelFile) remove(address uintptr) *urb {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -134,7 +136,7 @@ func (f *kernelFile) remove(address uintptr) *urb {
 	return u
 }
 
-// discard ignores the error: the transfer has ended meanwhile.
+// discard ignores the error, which means that the transfer has ended already.
 func (f *kernelFile) discard(u *urb) { ioctl(f.fd, usbfsDiscard, unsafe.Pointer(&u.usbfsURB)) }
 
 func (f *kernelFile) configure(value int) error { return f.number(usbfsSetConfiguration, value) }

@@ -10,7 +10,7 @@ import (
 // The structures and requests of usbfs (Linux, include/uapi/linux/usbdevice_fs.h). All integers are 32 bits wide, so Go
 // lays the structures out as C does, on 32-bit machines too.
 
-// usbfsURB is struct usbdevfs_urb without its packets, which only isochronous transfers have.
+// usbfsURB is struct usbdevfs_urb without the packets, which only isochronous transfers use.
 type usbfsURB struct {
 	kind            uint8
 	endpoint        uint8
@@ -26,7 +26,7 @@ type usbfsURB struct {
 	userContext     unsafe.Pointer
 }
 
-// Values of usbfsURB.kind. The kernel makes an interrupt transfer of a bulk transfer to an interrupt endpoint
+// Values of usbfsURB.kind. The kernel turns a bulk transfer to an interrupt endpoint into an interrupt transfer
 // (drivers/usb/core/devio.c, proc_do_submiturb).
 const (
 	usbfsControl = 2
@@ -80,7 +80,7 @@ const (
 	ioctlRead
 )
 
-// ioctlNumber returns the number of a request of usbfs, whose type is 'U', with an argument of size bytes.
+// ioctlNumber returns the number of a usbfs request, which has the type 'U', with an argument of size bytes.
 func ioctlNumber(direction, number, size uintptr) uintptr {
 	const kind = 'U'
 	switch runtime.GOARCH {
@@ -95,7 +95,7 @@ func ioctlNumber(direction, number, size uintptr) uintptr {
 	return direction<<30 | size<<16 | kind<<8 | number // include/uapi/asm-generic/ioctl.h
 }
 
-// ioctl makes a system call that takes the address of an argument.
+// ioctl makes an ioctl system call with the address of an argument, and repeats it after a signal.
 func ioctl(fd int, request uintptr, argument unsafe.Pointer) error {
 	for {
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(argument))

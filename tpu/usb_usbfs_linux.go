@@ -20,14 +20,15 @@ func openUSBFS() (Bus, error) {
 	return usbfsBus{sysfs: "/sys/bus/usb/devices", usbfs: "/dev/bus/usb"}, nil
 }
 
-// usbfsBus reaches devices through the kernel's usbfs. Sysfs lists them, so that listing wakes no device.
+// usbfsBus reaches devices through the kernel's usbfs. It lists them from sysfs, which wakes no
+// device.
 type usbfsBus struct {
 	sysfs, usbfs string // folders
 }
 
 func (usbfsBus) Close() error { return nil }
 
-// List returns an empty list if this machine has no USB, as in a container without it.
+// List returns an empty list if this machine has no USB, as in some containers.
 func (b usbfsBus) List(ctx context.Context) ([]USBInfo, error) {
 	entries, err := os.ReadDir(b.sysfs)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -51,7 +52,8 @@ func (b usbfsBus) List(ctx context.Context) ([]USBInfo, error) {
 	return list, nil
 }
 
-// describe reads the attributes of the device at port. It returns false if the device has left meanwhile.
+// describe reads the attributes of the device at port. It returns false if the device has left the
+// bus meanwhile.
 func (b usbfsBus) describe(port Port) (info USBInfo, ok bool) {
 	number := func(attribute string, base int) uint16 {
 		n, err := strconv.ParseUint(b.attribute(port, attribute), base, 16)
@@ -101,7 +103,7 @@ func (b usbfsBus) Open(ctx context.Context, port Port) (Conn, error) {
 	return newUSBFSConn(info, file, configured, file.capabilities()&usbfsScatterGather != 0), nil
 }
 
-// usbfsError wraps an error of the kernel, or of ctx, in one of this package's.
+// usbfsError wraps an error of the kernel, or of ctx, in one of this package's errors.
 func usbfsError(ctx context.Context, err error) error {
 	if err == nil {
 		return nil

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The numbers and offsets are those that a C compiler gives for linux/usbdevice_fs.h.
+// TestUSBFSLayout compares offsets, sizes and request numbers with those that a C compiler computes
+// from linux/usbdevice_fs.h.
 func TestUSBFSLayout(t *testing.T) {
 	var u usbfsURB
 	offsets := []uintptr{unsafe.Offsetof(u.endpoint), unsafe.Offsetof(u.status), unsafe.Offsetof(u.flags), unsafe.Offsetof(u.buffer),
@@ -42,7 +43,7 @@ func TestUSBFSLayout(t *testing.T) {
 	}
 }
 
-// fakeSysfs returns a bus whose sysfs has these attributes, by device.
+// fakeSysfs returns a bus whose sysfs contains the given devices, each with its attributes.
 func fakeSysfs(t *testing.T, devices map[string]map[string]string) usbfsBus {
 	t.Helper()
 	b := usbfsBus{sysfs: t.TempDir(), usbfs: t.TempDir()}
@@ -67,7 +68,7 @@ func TestUSBFSList(t *testing.T) {
 		"1-10":      attributes("1a6e", "089a", "8", "12"),
 		"1-1":       attributes("1d6b", "0002", "2", "480"),   // another device
 		"3-1":       attributes("18d1", "9302", "3", "10000"), // faster than any Edge TPU
-		"3-2":       {"idVendor": "18d1"},                     // about to leave
+		"3-2":       {"idVendor": "18d1"},                     // about to leave the bus
 		"usb1":      attributes("18d1", "9302", "1", "480"),   // a root hub
 		"2-1.4:1.0": {"bInterfaceNumber": "00"},
 	})
@@ -90,7 +91,7 @@ func TestUSBFSList(t *testing.T) {
 		t.Errorf("without sysfs: got %v and error %v", list, err)
 	}
 
-	// A container may see devices without their files.
+	// A container may list devices but lack their device files.
 	if _, err := b.Open(t.Context(), Port{2, "1.4"}); !errors.Is(err, ErrDisconnected) || !strings.Contains(err.Error(), "002/012") {
 		t.Errorf("no device file: got %v, want ErrDisconnected", err)
 	}
@@ -101,7 +102,8 @@ func TestUSBFSList(t *testing.T) {
 	}
 }
 
-// A file that is no device and cannot be polled must not leave transfers waiting forever.
+// TestUSBFSOpensOnlyDevices checks that a file that cannot be polled is rejected, since transfers
+// on it would wait forever.
 func TestUSBFSOpensOnlyDevices(t *testing.T) {
 	b := fakeSysfs(t, map[string]map[string]string{"1-1": {"idVendor": "18d1", "idProduct": "9302", "devnum": "2"}})
 	file := filepath.Join(b.usbfs, "001", "002")
@@ -148,11 +150,12 @@ func TestUSBFSErrors(t *testing.T) {
 	}
 }
 
-// echo is a device whose endpoint 0x81 sends what 0x01 receives. Writes are recorded.
+// echo is a device whose endpoint 0x81 sends back the data that endpoint 0x01 receives. It records
+// all writes.
 type echo struct {
 	replayConn
 	writes chan []byte
-	fail   int // the write that fails, from 1
+	fail   int // number of the write that fails, from 1; 0 if none fails
 	count  int
 }
 
@@ -212,7 +215,8 @@ func TestUSBFSClaim(t *testing.T) {
 	}
 }
 
-// Long writes go out in pieces if the host controller or the kernel's memory needs it.
+// TestUSBFSPieces checks that a long write is split if the host controller or the kernel's memory
+// requires it.
 func TestUSBFSPieces(t *testing.T) {
 	data := make([]byte, 2*usbfsPiece+5)
 	for i := range data {
@@ -251,7 +255,7 @@ func TestUSBFSPieces(t *testing.T) {
 	}
 }
 
-// A read that gives up loses no data: the reads of Post go on waiting.
+// TestUSBFSPost checks that a read that gives up loses no data, because the posted reads stay pending.
 func TestUSBFSPost(t *testing.T) {
 	device := newEcho()
 	c := newUSBFSConn(USBInfo{}, newFakeFile(device), true, true)

@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usbfsPiece is the most that a transfer may have on host controllers without scatter-gather, in bytes. libusb cuts its
-// transfers there too (os/linux_usbfs.c, MAX_BULK_BUFFER_LENGTH). It is a multiple of the endpoints' packet sizes.
+// usbfsPiece is the maximum size of a transfer on host controllers without scatter-gather, in bytes. libusb splits its
+// transfers at the same size (os/linux_usbfs.c, MAX_BULK_BUFFER_LENGTH). It is a multiple of the endpoints' packet
+// sizes.
 const usbfsPiece = 16 << 10
 
-// transfer submits u and waits until it has ended. When ctx ends first, it cancels u.
+// transfer submits u and waits until it has ended. If ctx ends first, it cancels u.
 func (c *usbfsConn) transfer(ctx context.Context, u *urb) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, usbfsError(ctx, err)
@@ -31,7 +32,7 @@ func (c *usbfsConn) transfer(ctx context.Context, u *urb) (int, error) {
 	return u.result(ctx, cancelled)
 }
 
-// result returns the bytes that a transfer has moved, and its error. A transfer that succeeded before it could be
+// result returns the number of bytes transferred and the transfer's error. A transfer that succeeded before it could be
 // cancelled has no error.
 func (u *urb) result(ctx context.Context, cancelled bool) (int, error) {
 	n := int(u.actualLength)
@@ -40,7 +41,7 @@ func (u *urb) result(ctx context.Context, cancelled bool) (int, error) {
 	}
 	errno := unix.Errno(-u.status)
 	switch {
-	case errno != unix.ENOENT && errno != unix.ECONNRESET: // the errors of a cancelled transfer
+	case errno != unix.ENOENT && errno != unix.ECONNRESET: // the transfer was not cancelled
 		return n, usbfsError(ctx, errno)
 	case cancelled:
 		return n, usbfsError(ctx, ctx.Err())
@@ -86,17 +87,17 @@ func (c *usbfsConn) writePieces(ctx context.Context, endpoint uint8, p []byte) (
 	return written, err
 }
 
-// discard cancels transfers from the last to the first, so that none is sent after a cancelled one.
+// discard cancels transfers from the last to the first, so that no transfer is sent after a cancelled one.
 func discard(file usbfsFile, urbs []*urb) {
 	for i := len(urbs) - 1; i >= 0; i-- {
 		file.discard(urbs[i])
 	}
 }
 
-// usbfsStream keeps reads waiting on an endpoint.
+// usbfsStream keeps reads pending on an endpoint.
 type usbfsStream struct {
 	endpoint uint8
-	size     int // of a read, in bytes
+	size     int // size of a read in bytes
 
 	mu     sync.Mutex
 	urbs   []*urb // in the order in which the device serves them
@@ -112,7 +113,7 @@ func newUSBFSStream(endpoint uint8, size, count int) *usbfsStream {
 	return s
 }
 
-// post starts the reads, unless they are waiting already. s.mu is locked, as in cancel.
+// post starts the reads, unless they are pending already. The caller of post or cancel holds s.mu.
 func (s *usbfsStream) post(file usbfsFile) error {
 	if s.posted {
 		return nil
@@ -146,8 +147,9 @@ func (s *usbfsStream) close(file usbfsFile) {
 	}
 }
 
-// read returns the data of the read that is served next, and posts it again. When ctx ends first, all reads go on
-// waiting, so that no data is lost. After an error the others are cancelled; the next call posts all again.
+// read waits for the oldest pending read, returns its data and posts it again. If ctx ends first, all reads stay
+// pending, so that no data is lost. After an error it cancels the other reads, and the next call posts all of them
+// again.
 func (s *usbfsStream) read(ctx context.Context, file usbfsFile, p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

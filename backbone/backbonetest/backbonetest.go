@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	// Size is the width and height of the photos that the models take.
+	// Size is the width and height of the models' input, in pixels.
 	Size = 32
-	// Dim is the number of values of the models' embedding.
+	// Dim is the number of values in the models' embeddings.
 	Dim = 48
 )
 
-// Extractor returns the file of a uint8 embedding extractor, a very small MobileNet
+// Extractor returns the model file of a uint8 embedding extractor, a very small MobileNet
 // with random weights: input [1, 32, 32, 3]; CONV_2D, DEPTHWISE_CONV_2D, CONV_2D and
 // AVERAGE_POOL_2D; output [1, 1, 1, 48].
 func Extractor() []byte { return mustEncode(extractor()) }
 
-// Classifier returns the file of the Extractor followed by a last layer of random
-// weights, built like Coral's classifiers: CONV_2D, RESHAPE and SOFTMAX; output
-// [1, classes]. The labels in the file are "base 0", "base 1" and so on.
+// Classifier returns the model file of a classifier: the Extractor and a last layer of
+// random weights, with the operators of Coral's classifiers, CONV_2D, RESHAPE and
+// SOFTMAX; output [1, classes]. The labels in the file are "base 0", "base 1" and so on.
 func Classifier(classes int) []byte {
 	b := extractor()
 	b.conv("logits", 1, 1, classes, 1, tflite.ActNone, 0.1, 128)
@@ -39,8 +39,8 @@ func Classifier(classes int) []byte {
 	return mustEncode(b)
 }
 
-// Photo returns a PNG of 40×30 pixels: waves and a color given by kind, with noise
-// given by seed. Photos of one kind have similar embeddings.
+// Photo returns a PNG of 40×30 pixels. kind determines its waves and color, and seed its
+// noise. Photos of one kind have similar embeddings.
 func Photo(kind, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(kind, seed))
 	base := [3]float64{}
@@ -66,8 +66,8 @@ func Photo(kind, seed uint64) []byte {
 }
 
 // WidePhoto returns a PNG of 80×30 pixels that shows its class, 0 or 1, in one part only:
-// the left and right quarters if margins is set, the half between them if not. More
-// than half of the blocks there have the color of the class. All others are random.
+// the left and right quarters if margins is set, the middle half if not. About 60 % of
+// the blocks in that part have the color of the class, and all others have random colors.
 func WidePhoto(class int, margins bool, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, uint64(class)))
 	img := image.NewNRGBA(image.Rect(0, 0, 80, 30))
@@ -91,14 +91,14 @@ func WidePhoto(class int, margins bool, seed uint64) []byte {
 	return b.Bytes()
 }
 
-// A builder builds a model operator by operator.
+// A builder adds operators to a model, one after another.
 type builder struct {
 	m      *tflite.Model
-	at     int32 // the tensor that the next operator reads
+	at     int32 // the current tensor, which the next operator reads
 	random *rand.Rand
 }
 
-// extractor returns a builder that holds the Extractor.
+// extractor returns a builder with the operators of [Extractor].
 func extractor() *builder {
 	m := &tflite.Model{Version: 3, Description: "made by backbonetest", Buffers: []tflite.Buffer{nil}}
 	m.Subgraphs = []tflite.Subgraph{{DebugMetadataIndex: -1}}
@@ -114,7 +114,8 @@ func extractor() *builder {
 	return b
 }
 
-// mustEncode returns the model file, with labels if its output is one score a class.
+// mustEncode returns the model file. It adds labels if the output has one score per
+// class.
 func mustEncode(b *builder) []byte {
 	b.m.Subgraphs[0].Outputs = []int32{b.at}
 	if out := b.shape(); len(out) == 2 {
@@ -136,14 +137,14 @@ func mustEncode(b *builder) []byte {
 // shape returns the shape of the current tensor.
 func (b *builder) shape() []int32 { return b.m.Subgraphs[0].Tensors[b.at].Shape }
 
-// tensor adds a uint8 tensor.
+// tensor adds a uint8 tensor and returns its index.
 func (b *builder) tensor(name string, shape []int32, scale float32, zero int64) int32 {
 	return b.m.AddTensor(0, tflite.Tensor{Name: name, Shape: shape, Type: tflite.TypeUint8,
 		Quantization: &tflite.Quantization{Scale: []float32{scale}, ZeroPoint: []int64{zero}}})
 }
 
-// op adds an operator that reads the current tensor and writes out, which becomes the
-// current one.
+// op adds an operator that reads the current tensor and the constants. Its output, the
+// tensor out, becomes the current one.
 func (b *builder) op(code tflite.BuiltinOperator, o tflite.Options, out int32, constants ...int32) {
 	g := &b.m.Subgraphs[0]
 	g.Operators = append(g.Operators, tflite.Operator{Opcode: b.m.OperatorCode(code, "", 1), Inputs: append([]int32{b.at}, constants...),
@@ -151,7 +152,8 @@ func (b *builder) op(code tflite.BuiltinOperator, o tflite.Options, out int32, c
 	b.at = out
 }
 
-// weights adds random uint8 weights and int32 biases for n output channels.
+// weights adds random uint8 weights and int32 biases for n output channels, and returns
+// their tensors.
 func (b *builder) weights(name string, shape []int32, n int) (filter, bias int32) {
 	size := 1
 	for _, d := range shape {
@@ -179,7 +181,7 @@ func (b *builder) constant(t tflite.Tensor, content []byte) int32 {
 	return b.m.AddTensor(0, t)
 }
 
-// conv adds CONV_2D with SAME padding.
+// conv adds a CONV_2D with out h×w filters and SAME padding.
 func (b *builder) conv(name string, h, w int32, out int, stride int32, act tflite.Activation, scale float32, zero int64) {
 	in := b.shape()
 	filter, bias := b.weights(name, []int32{int32(out), h, w, in[3]}, out)

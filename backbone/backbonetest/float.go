@@ -9,20 +9,20 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// Weights are a way in which a model of float32 values stores its weights.
+// Weights is the format in which a float32 model stores its weights.
 type Weights int
 
-// The ways that TensorFlow Lite's converter has for float models.
+// The formats that TensorFlow Lite's converter supports for float models.
 const (
 	Float32Weights Weights = iota
-	Float16Weights         // widened by a DEQUANTIZE operator each
+	Float16Weights         // each constant is widened by a DEQUANTIZE operator
 	Int8Weights            // dynamic range: inputs are quantized when an operator runs
 )
 
-// FloatClassifier returns the file of a classifier of float32 photos: CONV_2D,
+// FloatClassifier returns the model file of a classifier with float32 input: CONV_2D,
 // DEPTHWISE_CONV_2D, CONV_2D, AVERAGE_POOL_2D, RESHAPE, FULLY_CONNECTED and SOFTMAX with
-// random weights. The labels are "base 0", "base 1" and so on. Unless mean and std are nil,
-// the metadata has them as the normalization of the photo.
+// random weights. The labels are "base 0", "base 1" and so on. Unless mean and std are
+// nil, the metadata contains them as the normalization of the input.
 func FloatClassifier(w Weights, classes int, mean, std []float32) []byte {
 	b := NewFloatBuilder(w, 3, 1, Size, Size, 3)
 	b.Conv(3, 16, 2, 1)
@@ -42,8 +42,8 @@ func FloatClassifier(w Weights, classes int, mean, std []float32) []byte {
 	return mustEncode(&b.builder)
 }
 
-// DynamicRange returns files of models with int8 weights and float32 inputs by name: one
-// operator each in many forms, and the network of FloatClassifier.
+// DynamicRange returns model files with int8 weights and float32 inputs, by name:
+// "network" is a FloatClassifier, and each of the others has one operator with weights.
 func DynamicRange() map[string][]byte {
 	files := map[string][]byte{"network": FloatClassifier(Int8Weights, 6, nil, nil)}
 	add := func(name string, shape []int32, build func(*FloatBuilder)) {
@@ -69,14 +69,14 @@ func DynamicRange() map[string][]byte {
 	return files
 }
 
-// A FloatBuilder builds models of float32 values operator by operator.
+// A FloatBuilder builds a float32 model, one operator after another.
 type FloatBuilder struct {
 	builder
 	kind Weights
 }
 
-// NewFloatBuilder returns a builder of a model with one input. Weights follow from the
-// seed.
+// NewFloatBuilder returns a builder of a model with one input of the given shape. The
+// seed determines all weights.
 func NewFloatBuilder(w Weights, seed uint64, inputShape ...int32) *FloatBuilder {
 	m := &tflite.Model{Version: 3, Description: "made by backbonetest", Buffers: []tflite.Buffer{nil}}
 	m.Subgraphs = []tflite.Subgraph{{DebugMetadataIndex: -1}}
@@ -86,15 +86,15 @@ func NewFloatBuilder(w Weights, seed uint64, inputShape ...int32) *FloatBuilder 
 	return b
 }
 
-// Encode returns the file of the model, whose output is the last operator's.
+// Encode returns the model file. The model's output is that of the last operator.
 func (b *FloatBuilder) Encode() []byte { return mustEncode(&b.builder) }
 
-// float adds a float32 tensor.
+// float adds a float32 tensor and returns its index.
 func (b *FloatBuilder) float(name string, shape []int32) int32 {
 	return b.m.AddTensor(0, tflite.Tensor{Name: name, Shape: shape, Type: tflite.TypeFloat32})
 }
 
-// Conv adds CONV_2D with k×k filters, SAME padding and RELU6.
+// Conv adds a CONV_2D with out k×k filters, SAME padding and RELU6.
 func (b *FloatBuilder) Conv(k int32, out int, stride, dilation int32) {
 	in := b.shape()
 	filter := b.floatWeights([]int32{int32(out), k, k, in[3]}, 0)
@@ -102,7 +102,7 @@ func (b *FloatBuilder) Conv(k int32, out int, stride, dilation int32) {
 	b.op(tflite.OpConv2D, o.Options(), b.windowed(stride, int32(out)), filter, b.floatBias(out))
 }
 
-// Depthwise adds DEPTHWISE_CONV_2D with k×k filters, SAME padding and RELU6.
+// Depthwise adds a DEPTHWISE_CONV_2D with k×k filters, SAME padding and RELU6.
 func (b *FloatBuilder) Depthwise(k, multiplier, stride, dilation int32) {
 	out := b.shape()[3] * multiplier
 	filter := b.floatWeights([]int32{1, k, k, out}, 3)
@@ -111,8 +111,8 @@ func (b *FloatBuilder) Depthwise(k, multiplier, stride, dilation int32) {
 	b.op(tflite.OpDepthwiseConv2D, o.Options(), b.windowed(stride, out), filter, b.floatBias(int(out)))
 }
 
-// Dense adds FULLY_CONNECTED of the last axis. With asymmetric, int8 weights ask for
-// inputs with a zero point.
+// Dense adds a FULLY_CONNECTED with out outputs along the last axis. If asymmetric is
+// set, an operator with int8 weights quantizes its input with a zero point.
 func (b *FloatBuilder) Dense(out int, asymmetric bool) {
 	in := b.shape()
 	filter := b.floatWeights([]int32{int32(out), in[len(in)-1]}, -1)
@@ -120,13 +120,13 @@ func (b *FloatBuilder) Dense(out int, asymmetric bool) {
 	b.op(tflite.OpFullyConnected, o.Options(), b.float(fmt.Sprint("dense ", b.at), []int32{in[0], int32(out)}), filter, b.floatBias(out))
 }
 
-// windowed adds the output of a window with SAME padding.
+// windowed adds the output tensor of a convolution with SAME padding.
 func (b *FloatBuilder) windowed(stride, channels int32) int32 {
 	in := b.shape()
 	return b.float(fmt.Sprint("map ", b.at), []int32{in[0], (in[1] + stride - 1) / stride, (in[2] + stride - 1) / stride, channels})
 }
 
-// floatBias adds a bias.
+// floatBias adds a random float32 bias of n elements.
 func (b *FloatBuilder) floatBias(n int) int32 {
 	var raw []byte
 	for range n {
@@ -135,8 +135,9 @@ func (b *FloatBuilder) floatBias(n int) int32 {
 	return b.constant(tflite.Tensor{Name: fmt.Sprint("bias ", b.at), Shape: []int32{int32(n)}, Type: tflite.TypeFloat32}, raw)
 }
 
-// floatWeights adds random weights as b stores them, and returns what the operator reads.
-// int8 weights have a scale for each slice along axis, or one if that is -1.
+// floatWeights adds random weights in b's format and returns the tensor that the operator
+// reads. int8 weights have one scale for each slice along axis, or a single scale if axis
+// is -1.
 func (b *FloatBuilder) floatWeights(shape []int32, axis int) int32 {
 	n := 1
 	for _, d := range shape {
@@ -193,7 +194,7 @@ func (b *FloatBuilder) int8Weights(name string, shape []int32, axis int, values 
 	return b.constant(tflite.Tensor{Name: name, Shape: shape, Type: tflite.TypeInt8, Quantization: q}, raw)
 }
 
-// normal returns a number with mean 0 and variance 1, the same on every processor.
+// normal returns a random number with mean 0 and variance 1, the same on every processor.
 func (b *FloatBuilder) normal() float64 {
 	sum := -6.0
 	for range 12 {
@@ -202,8 +203,8 @@ func (b *FloatBuilder) normal() float64 {
 	return sum
 }
 
-// half returns the bits of the float16 that v, a normal number in it, is rounded toward
-// zero to.
+// half returns the bits of v as a float16, rounded toward zero. Subnormal results become
+// 0.
 func half(v float32) uint16 {
 	bits := math.Float32bits(v)
 	sign, exponent, mantissa := uint16(bits>>16&0x8000), int(bits>>23&0xff)-127+15, uint16(bits>>13&0x3ff)

@@ -35,7 +35,7 @@ const (
 var generic string
 
 // Generic returns new copies of the model's raw embeddings of [GenericCount] photos of
-// many kinds, in the resize mode crop. They are examples of unknown objects. README.md
+// many kinds, resized in crop mode. They serve as examples of unknown objects. README.md
 // describes the photos.
 func Generic() [][]byte {
 	all := make([][]byte, GenericCount)

@@ -42,11 +42,11 @@ func TestModelIsCopied(t *testing.T) {
 	b := builtin.Model()
 	b[0] ^= 0xff
 	if builtin.Model()[0] == b[0] {
-		t.Error("changing the result of Model changes its next result")
+		t.Error("changing the result of Model changed its next result")
 	}
 }
 
-// TestRebuild checks that the float weights give the model file.
+// TestRebuild checks that quantizing the float weights reproduces the model file.
 func TestRebuild(t *testing.T) {
 	f, err := os.Open("weights.f32")
 	if err != nil {
@@ -82,8 +82,8 @@ func TestEmbedding(t *testing.T) {
 	}
 }
 
-// TestPhotosOfOneKindAreCloser checks that photos are closer to those of their kind than
-// to any of another kind.
+// TestPhotosOfOneKindAreCloser checks that the embedding of every photo is closer to all
+// photos of its kind than to any of another kind.
 func TestPhotosOfOneKindAreCloser(t *testing.T) {
 	b := parse(t)
 	r := b.NewRunner(1)
@@ -138,8 +138,8 @@ func TestPhotosOfOneKindAreCloser(t *testing.T) {
 	}
 }
 
-// TestSameNetworkAsCorals compares operators, options, shapes and the scales that do not
-// depend on weights with those of Coral's model.
+// TestSameNetworkAsCorals compares the operators, options and shapes, and the scales that
+// do not depend on weights, with those of Coral's model.
 func TestSameNetworkAsCorals(t *testing.T) {
 	coral, err := tflite.Parse(reference.Read(t, "models", "mobilenet_v1_0.25_128_quant.tflite"))
 	if err != nil {
@@ -147,7 +147,7 @@ func TestSameNetworkAsCorals(t *testing.T) {
 	}
 	got, want := describe(parse(t).Model()), describe(coral)
 	if len(got) != 28 {
-		t.Fatalf("got %d operators, want 27 convolutions and a pool", len(got))
+		t.Fatalf("got %d operators, want 28: 27 convolutions and a pool", len(got))
 	}
 	for i := range got {
 		if got[i] != want[i] {
@@ -156,7 +156,8 @@ func TestSameNetworkAsCorals(t *testing.T) {
 	}
 }
 
-// describe returns a line per operator with the properties that both models share.
+// describe returns one line per operator, with the properties that both models must
+// share.
 func describe(m *tflite.Model) []string {
 	g := m.Subgraphs[0]
 	var lines []string

@@ -7,8 +7,8 @@ import "unsafe"
 // addStep is the number of elements that the assembly adds at a time.
 const addStep = 16
 
-// panelAdder is adder for AVX2. All lanes of its panels are equal: two panels scale the
-// operands and the third their sum.
+// panelAdder implements adder for AVX2. Its first two panels scale the operands, the
+// third their sum. All lanes of a panel are equal.
 type panelAdder struct {
 	panels [3]panel
 	signed bool
@@ -26,8 +26,8 @@ func newPanelAdder(s *sum) adder {
 	return k
 }
 
-// add computes the elements left after the last whole step in a step that overlaps it, or
-// in a copy if there are too few.
+// add computes the elements beyond the last whole step in another step that overlaps it.
+// If there are too few elements for a step, it works on copies of them.
 func (k *panelAdder) add(out, x, y []byte) {
 	n := len(out)
 	x, y = x[:n], y[:n]

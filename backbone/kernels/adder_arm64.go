@@ -2,7 +2,7 @@
 
 package kernels
 
-// adderArgs are the arguments of the assembly, which knows the fields by name. Right
+// adderArgs are the arguments of the assembly, which refers to the fields by name. Right
 // shifts are negated.
 type adderArgs struct {
 	x, y, out                     *byte
@@ -21,7 +21,7 @@ func addUint8(a *adderArgs)
 //go:noescape
 func addInt8(a *adderArgs)
 
-// blockAdder is adder for NEON.
+// blockAdder implements adder for NEON.
 type blockAdder struct {
 	*sum
 	args adderArgs // the same for all calls

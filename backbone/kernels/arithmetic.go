@@ -5,15 +5,15 @@ import "fmt"
 // addShift is the number of bits by which ADD and SUB shift codes left before scaling.
 const addShift = 20
 
-// elementwise is ADD, SUB or MUL.
+// elementwise implements Kernel for ADD, SUB and MUL.
 type elementwise struct {
 	plan   broadcast
 	kind   byte       // '+' or '*'; SUB is ADD with a negated table
-	a, b   [256]int32 // terms or factors by code
+	a, b   [256]int32 // terms or factors, indexed by code
 	scale  multiplier
 	zero   int32
 	lo, hi int32
-	adder  adder // for operands of one shape; may be nil
+	adder  adder // for operands of the same shape; may be nil
 }
 
 // A sum describes ADD of x and y to an implementation:
@@ -126,7 +126,7 @@ func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error)
 	return k, err
 }
 
-// code returns the value of a byte of an 8-bit type.
+// code returns the value of the byte b in a tensor of an 8-bit type.
 func code(t Type, b int) int32 {
 	if t == Int8 {
 		return int32(int8(b))

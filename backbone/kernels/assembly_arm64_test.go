@@ -53,7 +53,7 @@ func anyScale(r *rand.Rand) multiplier {
 	return m
 }
 
-// anyWeights returns random valid weights. Biases and scales make sums saturate and wrap.
+// anyWeights returns random valid weights. Some sums saturate or wrap.
 func anyWeights(r *rand.Rand, channels, depth int) *weights {
 	w := &weights{channels: channels, depth: depth, signed: r.IntN(2) == 0}
 	w.zero = r.Int32N(256)
@@ -93,7 +93,7 @@ func anyWeights(r *rand.Rand, channels, depth int) *weights {
 	return w
 }
 
-// TestProductsMatchGo compares products with plain Go, in guarded memory.
+// TestProductsMatchGo compares products of operands in guarded memory with plain Go.
 func TestProductsMatchGo(t *testing.T) {
 	for name, pack := range map[string]func(w *weights) product{"dot": packDot, "neon": packNEON} {
 		t.Run(name, func(t *testing.T) {
@@ -168,8 +168,8 @@ func checkProduct(t *testing.T, r *rand.Rand, w *weights, p *tiles) {
 	}
 }
 
-// TestScalingMatchesGo uses weights of 0, so that accumulators equal the bias. It covers
-// the scaling of the whole range of 32 bits.
+// TestScalingMatchesGo compares the scaling of the whole range of 32 bits with plain Go.
+// Weights are 0, so that accumulators equal the bias.
 func TestScalingMatchesGo(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	for range 300 {
@@ -180,7 +180,8 @@ func TestScalingMatchesGo(t *testing.T) {
 			w.lo, w.hi = Int8.limits()
 		}
 		for c := range w.bias {
-			// Sums whose codes are in range, ties, and the limits of int32.
+			// Scale sums whose codes are in range, sums that are ties, and the limits of
+			// int32.
 			m := w.scale[c]
 			switch r.IntN(4) {
 			case 0:
@@ -238,7 +239,7 @@ func checkScale(t *testing.T, name string, w *weights, got, want []byte) {
 	}
 }
 
-// plainOf returns windows in plain Go.
+// plainOf returns the windows of w in plain Go, whatever the chosen implementation.
 func plainOf(w *weights) windows {
 	p := plainWindows{signed: w.signed, channels: make([]nineTaps, w.channels), outZero: w.outZero, lo: w.lo, hi: w.hi}
 	for c := range p.channels {
@@ -250,7 +251,8 @@ func plainOf(w *weights) windows {
 	return &p
 }
 
-// tameForDot changes w so that it can use dot products, unless its weights are too large.
+// tameForDot changes w to meet the requirements of dot products, except for weights that
+// are too large.
 func tameForDot(w *weights) {
 	w.lo = max(w.lo, w.outZero)
 	w.hi = max(w.hi, w.lo)
@@ -366,7 +368,7 @@ func TestAdderMatchesGo(t *testing.T) {
 	}
 }
 
-// anySum returns a random sum with scales as from NewAdd.
+// anySum returns a random sum with scales like those from NewAdd.
 func anySum(r *rand.Rand) *sum {
 	s := &sum{signed: r.IntN(2) == 0}
 	lo, hi := Uint8.limits()
@@ -382,7 +384,8 @@ func anySum(r *rand.Rand) *sum {
 	case 0:
 		s.scale.right = uint8(18 + r.IntN(6))
 	case 1:
-		// Small terms, many of them ties, all of whose bits reach the output.
+		// Use small terms, many of them ties, so that all of their bits affect the
+		// output.
 		s.scale = multiplier{mantissa: 1 << 30, right: uint8(r.IntN(4))}
 		for i := range s.terms {
 			s.terms[i].scale = multiplier{mantissa: 1 << 30, right: uint8(18 + r.IntN(6))}
@@ -394,7 +397,8 @@ func anySum(r *rand.Rand) *sum {
 	return s
 }
 
-// TestAssemblyDoesNotAllocate also checks that arguments stay on the stack.
+// TestAssemblyDoesNotAllocate checks that no routine makes its arguments escape to the
+// heap.
 func TestAssemblyDoesNotAllocate(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	w := anyWeights(r, 37, 40)

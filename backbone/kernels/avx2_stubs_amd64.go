@@ -98,7 +98,7 @@ func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int
 
 // wideUnsigned computes n pixels of 3×3 windows over 32 channels, with products of
 // unsigned bytes by signed bytes. taps has the addresses of the 9 taps of the
-// first pixel, which advance by step. near says that the last two columns of a pixel are the
+// first pixel, which advance by step. near means that the last two columns of a pixel are the
 // first two of the next.
 //
 //go:noescape
@@ -106,7 +106,7 @@ func wideUnsigned(out *byte, outStep int, taps *byte, step int, n int, block *by
 
 // wideSigned computes n pixels of 3×3 windows over 32 channels, with products of
 // signed bytes by signed bytes. taps has the addresses of the 9 taps of the
-// first pixel, which advance by step. near says that the last two columns of a pixel are the
+// first pixel, which advance by step. near means that the last two columns of a pixel are the
 // first two of the next.
 //
 //go:noescape
@@ -114,7 +114,7 @@ func wideSigned(out *byte, outStep int, taps *byte, step int, n int, block *byte
 
 // wideTwice computes n pixels of 3×3 windows over 32 channels, with products of
 // unsigned bytes by sums of two signed bytes. taps has the addresses of the 9 taps of the
-// first pixel, which advance by step. near says that the last two columns of a pixel are the
+// first pixel, which advance by step. near means that the last two columns of a pixel are the
 // first two of the next.
 //
 //go:noescape
@@ -125,12 +125,12 @@ func wideTwice(out *byte, outStep int, taps *byte, step int, n int, block *byte,
 //go:noescape
 func flipBytes(out *byte, x *byte, n int)
 
-// addUnsigned adds 16·n unsigned bytes. The first two of three panels scale the operands, the third the sums.
+// addUnsigned adds 16·n unsigned bytes. The first two of the three panels scale the operands, and the third scales the sums.
 //
 //go:noescape
 func addUnsigned(out *byte, x *byte, y *byte, n int, panels *byte)
 
-// addSigned adds 16·n signed bytes. The first two of three panels scale the operands, the third the sums.
+// addSigned adds 16·n signed bytes. The first two of the three panels scale the operands, and the third scales the sums.
 //
 //go:noescape
 func addSigned(out *byte, x *byte, y *byte, n int, panels *byte)

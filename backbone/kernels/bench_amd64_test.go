@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// BenchmarkWordsPeak measures the peak of AVX2 with 16-bit values. Each iteration
+// BenchmarkWordsPeak measures the peak speed of AVX2 with 16-bit values. Each iteration
 // multiplies 8·16 pairs.
 func BenchmarkWordsPeak(b *testing.B) {
 	if !cpu.X86.HasAVX2 {
@@ -22,7 +22,7 @@ func BenchmarkWordsPeak(b *testing.B) {
 	b.ReportMetric(float64(b.N)*n*8*16/float64(b.Elapsed().Nanoseconds()), "GMAC/s")
 }
 
-// BenchmarkWidePeak measures the peak of AVX-512's dot products of bytes.
+// BenchmarkWidePeak measures the peak speed of AVX-512's dot products of bytes.
 func BenchmarkWidePeak(b *testing.B) {
 	if !cpu.X86.HasAVX512VNNI {
 		b.Skip("no AVX-512 VNNI")

@@ -2,8 +2,8 @@ package kernels
 
 import "testing"
 
-// BenchmarkRun runs every kind of operator in the sizes of MobileNet at 224 pixels. Bytes
-// per second are those of the output.
+// BenchmarkRun runs every kind of operator with the shapes of a MobileNet for 224×224
+// pixels. Its throughput counts the bytes of the output.
 func BenchmarkRun(b *testing.B) {
 	same := Window{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1}
 	half := Window{StrideH: 2, StrideW: 2, DilationH: 1, DilationW: 1}

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// A broadcast iterates over the output of an operator on two operands. Each axis of an
-// operand has the length of the output's axis, or 1. It joins axes where the steps of
-// both operands allow it.
+// A broadcast divides the output of an operator on two operands into runs. Each axis of
+// an operand has the length of the output's axis, or 1. Adjacent axes are joined where
+// the strides of both operands allow it.
 type broadcast struct {
 	shape, a, b []int // output shape and the strides of the operands, innermost last
 	rows        int   // product of all axes except the innermost
@@ -24,7 +24,7 @@ func newBroadcast(a, b, out []int) (broadcast, error) {
 	var p broadcast
 	var want []int
 	strideA, strideB := 1, 1
-	// Collect the axes with the innermost first.
+	// Collect the axes, the innermost first.
 	for i := rank - 1; i >= 0; i-- {
 		da, db := at(a, i), at(b, i)
 		if da != db && da != 1 && db != 1 {
@@ -52,7 +52,7 @@ func newBroadcast(a, b, out []int) (broadcast, error) {
 	}
 	slices.Reverse(want)
 	if !slices.Equal(want, out) {
-		return p, fmt.Errorf("%w: shapes %v and %v give %v, not %v", ErrInvalid, a, b, want, out)
+		return p, fmt.Errorf("%w: shapes %v and %v broadcast to %v, not %v", ErrInvalid, a, b, want, out)
 	}
 	if len(p.shape) == 0 {
 		p.shape, p.a, p.b = []int{1}, []int{0}, []int{0}

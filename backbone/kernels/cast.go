@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// cast is CAST.
+// cast implements Kernel for CAST.
 type cast struct {
 	from, to Type
 	n        int
@@ -26,7 +26,7 @@ func NewCast(in, out *Tensor) (Kernel, error) {
 		return nil, fmt.Errorf("cast: %w", err)
 	}
 	if in.Type == Float32 && out.Type.quantized() {
-		// C does not define the result for values that do not fit.
+		// In C, the result for values that do not fit is undefined.
 		return nil, fmt.Errorf("cast: %w: float32 to %v", ErrUnsupported, out.Type)
 	}
 	return &cast{from: in.Type, to: out.Type, n: in.Elements()}, nil

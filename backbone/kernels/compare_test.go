@@ -54,7 +54,8 @@ func (d draw) weights(filter, bias, out *Tensor, axis, depth int) {
 			}
 		}
 	}
-	// Factors range from above 1, with a left shift, to so small that codes are constant.
+	// Factors range from above 1, which needs a left shift, to so small that all codes
+	// are equal.
 	out.Scale[0] = float32(depth) * 4 * (d.Float32() + 0.01)
 	switch d.IntN(8) {
 	case 0:
@@ -68,7 +69,7 @@ func putInt32(b []byte, v int32) {
 	b[0], b[1], b[2], b[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
 }
 
-// operators are the operators with more than one implementation.
+// operators makes random operands for every operator with more than one implementation.
 var operators = map[string]func(d draw) (make func() (Kernel, error), in []*Tensor, out *Tensor){
 	"conv1x1": func(d draw) (func() (Kernel, error), []*Tensor, *Tensor) {
 		return d.conv(1, 1, 1, 1+d.IntN(100), 1+d.IntN(70))
@@ -116,7 +117,7 @@ func (d draw) typ() Type { return [2]Type{Uint8, Int8}[d.IntN(2)] }
 func (d draw) conv(kh, kw, stride, depth, channels int) (func() (Kernel, error), []*Tensor, *Tensor) {
 	typ, h, w := d.typ(), 4+d.IntN(9), 4+d.IntN(9)
 	if d.IntN(3) == 0 {
-		w += d.IntN(90) // more than a block of pixels, and rows that use strips
+		w += d.IntN(90) // for more than one block of pixels, and for rows that use strips
 	}
 	window := Window{StrideH: stride, StrideW: stride, DilationH: 1 + d.IntN(4)/3, DilationW: 1 + d.IntN(9)/8, Padding: Padding(d.IntN(2))}
 	if h <= kh*2 || w <= kw*2 {
@@ -133,8 +134,8 @@ func (d draw) conv(kh, kw, stride, depth, channels int) (func() (Kernel, error),
 	return func() (Kernel, error) { return NewConv2D(p, in, filter, bias, out) }, []*Tensor{in}, out
 }
 
-// TestImplementationsMatchGo compares every implementation with plain Go. Memory starts
-// or ends at a page without access.
+// TestImplementationsMatchGo compares every implementation with plain Go. Operands start
+// or end at a page without access.
 func TestImplementationsMatchGo(t *testing.T) {
 	eachImplementation(t, func(t *testing.T) {
 		for name, operator := range operators {

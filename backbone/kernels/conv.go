@@ -10,16 +10,17 @@ type Conv2DParams struct {
 	Stage *Stage
 }
 
-// conv2D multiplies the window of each output pixel, a row, by the filters.
+// conv2D implements Kernel for CONV_2D. A row is the window of one output pixel, and a
+// product multiplies rows by the filters.
 type conv2D struct {
 	geometry
 	product
 	depth, channels int
 	pixels          int  // n·outH·outW
-	rows            int  // pixels of a part; a run may compute several parts together
+	rows            int  // pixels in a part; one run may compute several parts together
 	columns         int  // number of parts into which the channels divide
 	plain           bool // the input's pixels are the rows
-	strips          bool // rows are read from a strip of the input
+	strips          bool // rows are read from a strip of input lines
 	padding         byte // the input's zero point
 	pitch           int  // bytes from one row to the next: at least depth
 	gathered        int  // bytes of scratch for rows or a strip, before the product's
@@ -27,8 +28,9 @@ type conv2D struct {
 
 // NewConv2D returns a Kernel for CONV_2D of in, of shape (n, h, w, c), with a constant
 // filter of shape (channels, kh, kw, c). bias is a constant int32 tensor of channels
-// elements, or nil. Types are uint8, or int8 with a symmetric filter that may have one
-// scale for each channel (Axis 0), or float32 with a float32 or such an int8 filter.
+// elements, or nil. The element types are uint8, int8 or float32. A float32 input may
+// have a float32 or an int8 filter. An int8 filter must be symmetric, and may have one
+// scale for each channel (Axis 0).
 func NewConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	k, err := newConv2D(p, in, filter, bias, out)
 	if err != nil {
@@ -92,14 +94,14 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	}
 	c.gathered = int(gathered)
 	if blocks := (c.pixels + c.rows - 1) / c.rows; blocks < 8 {
-		// There are few pixels, so divide the channels too, to have work for threads.
+		// There are few pixels, so divide the channels as well, to give all threads work.
 		c.columns = min(16/blocks, m.panels())
 	}
 	return c, nil
 }
 
-// checkWeighted returns an error if the operands of an operator with weights do not fit.
-// The filter's scales may vary along axis.
+// checkWeighted returns an error if the operands of an operator with weights do not
+// match. The filter may have a scale for each slice along axis.
 func checkWeighted(in, filter, out *Tensor, axis int) error {
 	if err := in.checkQuantized("input"); err != nil {
 		return err
@@ -131,7 +133,7 @@ func checkWeighted(in, filter, out *Tensor, axis int) error {
 	return nil
 }
 
-// checkFilter returns an error if the operands of a convolution do not fit. TensorFlow
+// checkFilter returns an error if the operands of a convolution do not match. TensorFlow
 // Lite assumes that int8 filters are symmetric and ignores their zero point.
 func checkFilter(in, filter, out *Tensor, axis int) error {
 	if err := checkWeighted(in, filter, out, axis); err != nil {
@@ -153,8 +155,9 @@ func (c *conv2D) Parts() int { return (c.pixels + c.rows - 1) / c.rows * c.colum
 func (c *conv2D) Scratch() int { return c.gathered + c.product.scratch(min(maxRows, c.pixels)) }
 
 // blockRows returns the number of pixels in a part. Parts are small if there are few
-// pixels, so that threads get equal work. If there are very few, the weights outweigh
-// them: then all pixels are in one part and the channels are divided.
+// pixels, so that threads get equal work. If there are very few, reading the weights
+// takes longer than reading the pixels, so all pixels are in one part and the channels
+// are divided.
 func blockRows(pixels int) int {
 	switch {
 	case pixels <= maxRows:
@@ -165,7 +168,8 @@ func blockRows(pixels int) int {
 	return 2 * leastRows
 }
 
-// leastRows is a number of rows that fills the tiles of every product.
+// leastRows is the smallest number of rows that fills whole tiles in every
+// implementation.
 const leastRows = 8
 
 func (c *conv2D) Run(a *Args, lo, hi int) {
@@ -253,13 +257,14 @@ func fill(b []byte, v byte) {
 	}
 }
 
-// leastStrip is the output width from which on strips are faster than gathering.
+// leastStrip is the smallest output width for which strips are faster than gathering.
 const leastStrip = 16
 
 // stripWidth returns the number of input pixels in a line of an output row's windows.
 func (g *geometry) stripWidth() int { return (g.outW-1)*g.StrideW + g.kW }
 
-// strip copies the input lines that the windows of an output row cover into x.
+// strip copies the input lines that the windows of one output row cover into x, with
+// padding.
 func (c *conv2D) strip(x, in []byte, row int) {
 	n, width := c.inC, c.stripWidth()
 	image, y := row/c.outH, row%c.outH*c.StrideH-c.padTop

@@ -13,19 +13,20 @@ type DepthwiseConv2DParams struct {
 	Stage      *Stage // as in Conv2DParams
 }
 
-// depthwise is DEPTHWISE_CONV_2D.
+// depthwise implements Kernel for DEPTHWISE_CONV_2D.
 type depthwise struct {
 	geometry
 	*weights         // [channels][kh·kw]
 	multiple int     // depth multiplier
 	byTap    []int32 // codes as [kh·kw][channels], unless windows is set
-	blank    []byte  // a line of the input's zero point
+	blank    []byte  // a line of input values that all equal the zero point
 	windows  windows // for 3×3 windows
 }
 
 // NewDepthwiseConv2D returns a Kernel for DEPTHWISE_CONV_2D of in, of shape (n, h, w, c),
 // with a constant filter of shape (1, kh, kw, c·multiplier). bias is a constant int32
-// tensor or nil. Types are those of [NewConv2D], with scales along Axis 3.
+// tensor or nil. The element types are those of [NewConv2D]. The scales of a filter are
+// along Axis 3.
 func NewDepthwiseConv2D(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	k, err := newDepthwise(p, in, filter, bias, out)
 	if err != nil {
@@ -100,7 +101,7 @@ func (d *depthwise) Run(a *Args, lo, hi int) {
 	}
 }
 
-// signed returns the memory of b as int8.
+// signed returns the bytes of b as int8 values, which share memory with b.
 func signed(b []byte) []int8 {
 	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(b))), len(b))
 }
@@ -108,7 +109,7 @@ func signed(b []byte) []int8 {
 // depthwiseBlock is the number of channels that are summed at a time.
 const depthwiseBlock = 128
 
-// depthwiseRow computes a row of output pixels for any window and depth multiplier.
+// depthwiseRow computes one row of output pixels for any window and depth multiplier.
 func depthwiseRow[T byte | int8](d *depthwise, out []byte, in, blank []T, row int) {
 	var sums [depthwiseBlock]int32
 	image, oy := row/d.outH, row%d.outH
@@ -149,7 +150,8 @@ func depthwiseRow[T byte | int8](d *depthwise, out []byte, in, blank []T, row in
 	}
 }
 
-// tap returns the input from pixel (y, x) on, or blank outside of the image.
+// tap returns the input values from pixel (y, x) on, or blank if the pixel is outside of
+// the image.
 func tap[T byte | int8](g *geometry, in, blank []T, image, y, x int) []T {
 	if uint(y) >= uint(g.inH) || uint(x) >= uint(g.inW) {
 		return blank

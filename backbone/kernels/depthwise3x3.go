@@ -1,10 +1,10 @@
 package kernels
 
-// A windows computes output pixels of a 3×3 DEPTHWISE_CONV_2D with depth multiplier 1. It
-// rounds ties away from zero. It is immutable.
+// The windows interface computes output pixels of a 3×3 DEPTHWISE_CONV_2D with depth
+// multiplier 1. Ties are rounded away from zero. Implementations are immutable.
 type windows interface {
 	// pixels stores n ≥ 1 adjacent pixels in out. Tap t of the first pixel starts at
-	// taps[t][0], and that of each following pixel step bytes later. It reads nothing
+	// taps[t][0], and that of each following pixel step bytes later. pixels reads nothing
 	// beyond the channels of the last pixel.
 	pixels(out []byte, taps [9][]byte, step, n int)
 }
@@ -31,7 +31,7 @@ func newWindows(w *weights, near bool) (windows, error) {
 	return &p, nil
 }
 
-// row3x3 computes a row of output pixels: those at the border one by one, the others
+// row3x3 computes one row of output pixels: those at the border one by one, the others
 // together.
 func (d *depthwise) row3x3(out, in []byte, row int) {
 	image, oy := row/d.outH, row%d.outH
@@ -52,7 +52,7 @@ func (d *depthwise) row3x3(out, in []byte, row int) {
 	}
 }
 
-// plainWindows is windows in plain Go.
+// plainWindows implements windows in plain Go.
 type plainWindows struct {
 	channels        []nineTaps
 	outZero, lo, hi int32
@@ -85,7 +85,7 @@ func (p *plainWindows) pixels(out []byte, taps [9][]byte, step, n int) {
 	}
 }
 
-// plainPixel computes one pixel. It keeps each sum in a register.
+// plainPixel computes one pixel. Each sum stays in a register.
 func plainPixel[T byte | int8](p *plainWindows, out []byte, taps *[9][]T) {
 	n := len(out)
 	x0, x1, x2 := taps[0][:n], taps[1][:n], taps[2][:n]

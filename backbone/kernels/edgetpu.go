@@ -10,10 +10,10 @@ import (
 //
 //	code = Zero + round(float32(sum)·Factor), clamped to Lo…Hi
 //
-// The product is rounded to float32. The second rounding is to nearest, ties to even. This
-// is not documented anywhere. It reproduces recordings of physical devices
-// (google-coral/test_data posenet/*_edgetpu_reference.csv). No recording has sums beyond
-// ±2²⁴; here they are rounded to float32 first.
+// The product is rounded to float32. The second rounding is to nearest, ties to even.
+// This formula is not documented anywhere, but it reproduces recordings of physical
+// devices (google-coral/test_data posenet/*_edgetpu_reference.csv). No recording has sums
+// beyond ±2²⁴. This package rounds such sums to float32 first.
 type Stage struct {
 	Factor       []float32 // one, or one for each channel
 	Zero, Lo, Hi int32     // codes of the output
@@ -35,7 +35,7 @@ func WeightedStage(act Activation, in, filter, out *Tensor) (*Stage, error) {
 	return newStage(act, out, factors...)
 }
 
-// newStage returns the Stage whose factors are those given, divided by the scale of out.
+// newStage returns a Stage with the given factors, divided by the scale of out.
 func newStage(act Activation, out *Tensor, factors ...float32) (*Stage, error) {
 	if err := out.checkQuantized("output"); err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (s *Stage) prepare(out Type, channels int) (*stage, error) {
 	}
 	for _, f := range p.factor {
 		if f64 := float64(f); math.IsNaN(f64) || math.IsInf(f64, 0) {
-			return nil, fmt.Errorf("%w: factor %v", ErrInvalid, f)
+			return nil, fmt.Errorf("%w: invalid factor %v", ErrInvalid, f)
 		}
 	}
 	lo, hi := out.limits()
@@ -102,7 +102,7 @@ func NewEdgeTPUAveragePool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 }
 
 // NewEdgeTPUQuantize is [NewQuantize] with the Edge TPU's arithmetic for codes. The Edge
-// TPU does not take float32, for which it is the same as NewQuantize.
+// TPU does not support float32, for which the Kernel is that of NewQuantize.
 func NewEdgeTPUQuantize(in, out *Tensor) (Kernel, error) {
 	k, err := newEdgeTPUQuantize(in, out)
 	if err != nil {
@@ -134,7 +134,7 @@ func newEdgeTPUQuantize(in, out *Tensor) (Kernel, error) {
 // maxFraction is the largest integer by which the Edge TPU's ADD multiplies.
 const maxFraction = 32767
 
-// edgeTPUBinary is ADD or MUL as the Edge TPU computes it.
+// edgeTPUBinary implements Kernel for ADD and MUL with the Edge TPU's arithmetic.
 type edgeTPUBinary struct {
 	plan broadcast
 	a, b [256]int32
@@ -154,7 +154,7 @@ func NewEdgeTPUMul(act Activation, a, b, out *Tensor) (Kernel, error) {
 }
 
 func newEdgeTPUBinary(name string, kind byte, act Activation, a, b, out *Tensor) (Kernel, error) {
-	// TensorFlow Lite's kernel checks the operands, and computes float32.
+	// newBinary checks the operands. Its kernel is also the one for float32.
 	k, err := newBinary(name, kind, act, a, b, out)
 	if err != nil || a.Type == Float32 {
 		return k, err
@@ -189,8 +189,8 @@ func newEdgeTPUBinary(name string, kind byte, act Activation, a, b, out *Tensor)
 func fraction(x, y float32) (int32, int32) {
 	// p0/q0 and p1/q1 are consecutive convergents of the continued fraction. The result
 	// is the last convergent within the limit, or the semiconvergent after it, whichever
-	// is closer. A quotient of two float32 in float64 is more precise than any fraction
-	// within the limit.
+	// is closer. In float64, the quotient of two float32 values is more precise than any
+	// fraction within the limit.
 	target := float64(x) / float64(y)
 	p0, q0, p1, q1 := 0.0, 1.0, 1.0, 0.0
 	for rest := target; ; {

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Ties round to even before the zero point is added, and codes are clamped.
+// TestStage checks that ties round to even before the zero point is added, and that codes
+// are clamped.
 func TestStage(t *testing.T) {
 	for _, c := range []struct {
 		factor       float32
@@ -48,7 +49,7 @@ func TestStage(t *testing.T) {
 	}
 }
 
-// No fraction within the limit is closer.
+// TestFraction checks that no fraction within the limit is closer.
 func TestFraction(t *testing.T) {
 	for _, c := range [][2]float32{{1, 1}, {1, 2}, {0.3, 0.7}, {0.023528477, 0.11639768}, {1e-9, 1}, {1, 65534}, {0.99999, 1}, {3, 3.0000002}} {
 		p, q := fraction(c[0], c[1])
@@ -67,8 +68,8 @@ func TestFraction(t *testing.T) {
 	}
 }
 
-// TestEdgeTPUOperators compares all pairs of codes with the formula in real numbers, except
-// near ties.
+// TestEdgeTPUOperators compares the results for all pairs of codes, except near ties,
+// with the formula in real numbers.
 func TestEdgeTPUOperators(t *testing.T) {
 	all := make([]byte, 256)
 	for i := range all {
@@ -126,7 +127,8 @@ func must(k Kernel, err error) Kernel {
 	return k
 }
 
-// Half of an odd sum rounds to even relative to the zero point, not away from it.
+// TestEdgeTPUAveragePool checks that half of an odd sum rounds to even relative to the
+// zero point, not away from it.
 func TestEdgeTPUAveragePool(t *testing.T) {
 	in := &Tensor{Type: Uint8, Shape: []int{1, 1, 2, 4}, Scale: []float32{1}, ZeroPoint: []int64{3}}
 	out := &Tensor{Type: Uint8, Shape: []int{1, 1, 1, 4}, Scale: []float32{1}, ZeroPoint: []int64{3}}

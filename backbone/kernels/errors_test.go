@@ -11,7 +11,7 @@ func u8(shape ...int) *Tensor {
 	return &Tensor{Type: Uint8, Shape: shape, Scale: []float32{1}, ZeroPoint: []int64{0}}
 }
 
-// constant makes t a constant of zeros.
+// constant makes t a constant of zeros and returns it.
 func constant(t *Tensor) *Tensor {
 	t.Data = make([]byte, t.Bytes())
 	return t
@@ -132,7 +132,7 @@ func TestConstructorErrors(t *testing.T) {
 	}
 }
 
-// TestExtremes fills every lane of the packed multiplication to its limit.
+// TestExtremes fills every lane of plain Go's packed multiplication to its limit.
 func TestExtremes(t *testing.T) {
 	for _, depth := range []int{1, 31, 32, 33, 1000, 40000} {
 		in, weights := u8(1, depth), constant(u8(7, depth))
@@ -175,8 +175,8 @@ func TestExp(t *testing.T) {
 	}
 }
 
-// TestFullyConnectedPerChannel compares FULLY_CONNECTED with a 1×1 convolution, which the
-// recorded outputs cover.
+// TestFullyConnectedPerChannel compares a FULLY_CONNECTED that has one scale per channel
+// with a 1×1 convolution, for which there are recorded outputs.
 func TestFullyConnectedPerChannel(t *testing.T) {
 	in, out := with(u8(3, 40), func(t *Tensor) { t.Type, t.ZeroPoint = Int8, []int64{-7} }), with(u8(3, 9), func(t *Tensor) { t.Type, t.Scale, t.ZeroPoint = Int8, []float32{300}, []int64{5} })
 	weights := with(constant(u8(9, 40)), func(t *Tensor) { t.Type, t.Scale, t.ZeroPoint = Int8, nil, nil })
@@ -205,7 +205,7 @@ func TestFullyConnectedPerChannel(t *testing.T) {
 		got[i] = a.Out
 	}
 	if string(got[0]) != string(got[1]) {
-		t.Errorf("got %v, want %v as from a convolution", got[0], got[1])
+		t.Errorf("got %v, want %v, the output of the convolution", got[0], got[1])
 	}
 }
 

@@ -5,10 +5,10 @@ import (
 	"math"
 )
 
-// This file has the float32 forms of operators, which follow a quantized backbone. They
-// match TensorFlow Lite to a few units in the last place, not bit for bit: there, the
-// order of a sum depends on the processor. Sums of products are float64. The product of
-// two float32 values is exact in it, so fusing it with an addition makes no difference.
+// This file contains the float32 forms of operators. They match TensorFlow Lite to a few
+// units in the last place, not bit for bit, because the order of TensorFlow Lite's sums
+// depends on the processor. Sums of products are float64. The product of two float32
+// values is exact in float64, so fusing it with an addition makes no difference.
 
 func clampFloat(v, lo, hi float32) float32 { return min(max(v, lo), hi) }
 
@@ -27,7 +27,8 @@ func floats(b []byte) []float32 {
 	return v
 }
 
-// floatWeights returns constant weights and their bias, which is zero if nil.
+// floatWeights returns the elements of constant weights and of their bias. A nil bias
+// counts as zeros.
 func floatWeights(weights, bias *Tensor, channels int) (w, b []float32, err error) {
 	if err := weights.check("weights"); err != nil {
 		return nil, nil, err
@@ -41,7 +42,7 @@ func floatWeights(weights, bias *Tensor, channels int) (w, b []float32, err erro
 	return floats(weights.Data), b, nil
 }
 
-// floatBias returns the elements of a constant float32 bias, zeros for nil.
+// floatBias returns the elements of a constant float32 bias. A nil bias counts as zeros.
 func floatBias(bias *Tensor, channels int) ([]float32, error) {
 	b := make([]float32, channels)
 	if bias == nil {
@@ -106,7 +107,7 @@ func (k *floatFullyConnected) Run(a *Args, lo, hi int) {
 type floatConv struct {
 	geometry
 	depthwise     bool
-	channels, per int // per is the filter channels or the depth multiplier
+	channels, per int // per is the number of filter channels or the depth multiplier
 	weights, bias []float32
 	lo, hi        float32
 }
@@ -168,7 +169,7 @@ func (k *floatConv) Run(a *Args, lo, hi int) {
 	}
 }
 
-// at returns channel c of an output pixel, before the activation.
+// at returns channel c of output pixel (oy, ox), before the activation.
 func (k *floatConv) at(in []byte, image, oy, ox, c int) float32 {
 	sum := float64(k.bias[c])
 	for ky := range k.kH {

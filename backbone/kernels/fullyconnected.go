@@ -6,11 +6,12 @@ import "fmt"
 type FullyConnectedParams struct {
 	Activation Activation
 	Stage      *Stage // as in Conv2DParams
-	// AsymmetricInputs quantizes float32 input for int8 weights with a zero point.
+	// AsymmetricInputs makes an operator with int8 weights quantize its float32 input
+	// with a zero point.
 	AsymmetricInputs bool
 }
 
-// fullyConnected is FULLY_CONNECTED.
+// fullyConnected implements Kernel for FULLY_CONNECTED.
 type fullyConnected struct {
 	product
 	channels, depth int
@@ -18,12 +19,12 @@ type fullyConnected struct {
 	columns         int // parts into which the channels divide
 }
 
-// NewFullyConnected returns a Kernel for FULLY_CONNECTED: in, as rows of depth elements,
-// times constant weights of shape (channels, depth). bias is a constant int32 tensor of
-// channels elements, or nil. Types are uint8, int8, or float32 with a float32 bias and weights
-// that are float32 or int8. int8
-// weights may have one scale for each channel (Axis 0). TensorFlow Lite supports that
-// since 2.11; version 2.9 treats all of these scales as 0.
+// NewFullyConnected returns a Kernel for FULLY_CONNECTED, which multiplies in, as rows of
+// depth elements, by constant weights of shape (channels, depth). bias is a constant
+// int32 tensor of channels elements, or nil. The element types are uint8, int8 or
+// float32. With float32 input, the bias is float32 and weights are float32 or int8. int8
+// weights may have one scale for each channel (Axis 0). TensorFlow Lite has
+// supported such scales since version 2.11; version 2.9 treats all of them as 0.
 func NewFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (Kernel, error) {
 	k, err := newFullyConnected(p, in, weights, bias, out)
 	if err != nil {
@@ -62,7 +63,7 @@ func newFullyConnected(p FullyConnectedParams, in, weights, bias, out *Tensor) (
 }
 
 // productShape returns the dimensions of a matrix product, or an error if the operands do
-// not fit.
+// not match.
 func productShape(in, weights, out *Tensor) (batch, channels, depth int, err error) {
 	if len(weights.Shape) != 2 {
 		return 0, 0, 0, fmt.Errorf("%w: weights have shape %v, want 2 axes", ErrInvalid, weights.Shape)

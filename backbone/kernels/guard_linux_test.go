@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guarded returns n bytes that start or, if atEnd is set, end at a page without access.
-// There is such a page on the other side too.
+// guarded returns n bytes that start or, if atEnd is set, end at a page without access. A
+// page without access lies on the other side too.
 func guarded(t testing.TB, n int, atEnd bool) []byte {
 	t.Helper()
 	page := os.Getpagesize()

@@ -5,11 +5,11 @@ import (
 	"math"
 )
 
-// This file has the dynamic-range forms of operators: float32 inputs and outputs, int8
-// weights. Each batch of the input is quantized to int8 when the operator runs, the sums
-// are exact integers, and they are scaled back to float32. Results equal those of
-// TensorFlow Lite 2.9 bit for bit. Source: its kernels/conv.cc, depthwise_conv.cc,
-// fully_connected.cc and internal/reference/portable_tensor_utils.cc.
+// This file contains the dynamic-range forms of operators, which have float32 inputs and
+// outputs and int8 weights. Each batch of the input is quantized to int8 when the
+// operator runs. The sums are exact integers, which are then scaled to float32. Results
+// equal those of TensorFlow Lite 2.9 bit for bit. Source: its kernels/conv.cc,
+// depthwise_conv.cc, fully_connected.cc and internal/reference/portable_tensor_utils.cc.
 
 // isHybrid reports whether an operator has float32 input and quantized weights.
 func isHybrid(in, weights *Tensor) bool {
@@ -25,8 +25,8 @@ type hybridWeights struct {
 	lo, hi     float32
 }
 
-// newHybridWeights checks the operands and copies the constants. With more than one scale,
-// the scales are along axis.
+// newHybridWeights checks the operands and copies the constants. If there is more than
+// one scale, the scales are along axis.
 func newHybridWeights(act Activation, in, weights, bias, out *Tensor, channels, axis int) (*hybridWeights, error) {
 	for _, t := range []*Tensor{in, weights, out} {
 		if err := t.check("operand"); err != nil {
@@ -59,7 +59,8 @@ func newHybridWeights(act Activation, in, weights, bias, out *Tensor, channels, 
 	return h, err
 }
 
-// factor returns the factor from sums to values of channel c, for an input with a scale.
+// factor returns the factor that converts sums of channel c to float32. in is the scale
+// of the input.
 func (h *hybridWeights) factor(in float32, c int) float32 {
 	if len(h.scale) == 1 {
 		c = 0
@@ -67,13 +68,13 @@ func (h *hybridWeights) factor(in float32, c int) float32 {
 	return in * h.scale[c]
 }
 
-// value returns the output of channel c. The product is rounded before the sum.
+// value returns the output of channel c. The product is rounded before the bias is added.
 func (h *hybridWeights) value(sum int32, factor float32, c int) float32 {
 	return clampFloat(float32(float32(sum)*factor)+h.bias[c], h.lo, h.hi)
 }
 
-// quantizeFloats quantizes the float32 values in src to int8 codes in dst, which has their
-// number of bytes. A value is scale·(code − zero).
+// quantizeFloats quantizes the float32 values in src to int8 codes in dst, one for each
+// value. A code represents the value scale·(code − zero).
 func quantizeFloats(dst []int8, src []byte, asymmetric bool) (scale float32, zero int32) {
 	lo, hi := floatAt(src, 0), floatAt(src, 0)
 	for i := range dst {
@@ -95,7 +96,8 @@ func quantizeFloats(dst []int8, src []byte, asymmetric bool) (scale float32, zer
 	return largest / 127, 0
 }
 
-// quantizeAsymmetric quantizes values between lo ≤ 0 and hi ≥ 0 with a zero point.
+// quantizeAsymmetric quantizes values in lo…hi, a range that includes 0, with a zero
+// point.
 func quantizeAsymmetric(dst []int8, src []byte, lo, hi float64) (scale float32, zero int32) {
 	const least, most = -128, 127
 	if lo == hi || math.IsNaN(lo) || math.IsNaN(hi) {
@@ -103,7 +105,8 @@ func quantizeAsymmetric(dst []int8, src []byte, lo, hi float64) (scale float32, 
 		return 1, 0
 	}
 	step := (hi - lo) / (most - least)
-	// Of the zero points that represent lo and hi exactly, the one with the smaller error.
+	// One zero point represents lo exactly and another hi. Choose the one with the
+	// smaller error.
 	at := least - lo/step
 	if !(-least+math.Abs(lo/step) < most+math.Abs(hi/step)) {
 		at = most - hi/step
@@ -124,7 +127,8 @@ func quantizeAsymmetric(dst []int8, src []byte, lo, hi float64) (scale float32, 
 	return scale, zero
 }
 
-// hybridFullyConnected is FULLY_CONNECTED with int8 weights.
+// hybridFullyConnected implements Kernel for FULLY_CONNECTED with int8 weights and
+// float32 input.
 type hybridFullyConnected struct {
 	*hybridWeights
 	batch, channels, depth int
@@ -146,7 +150,7 @@ func newHybridFullyConnected(p FullyConnectedParams, in, weights, bias, out *Ten
 	return &hybridFullyConnected{h, batch, channels, depth}, nil
 }
 
-// hybridShape is productShape for operands that have not been checked.
+// hybridShape is like productShape, but also checks each operand.
 func hybridShape(in, weights, out *Tensor) (batch, channels, depth int, err error) {
 	for _, t := range []*Tensor{in, weights, out} {
 		if err := t.check("operand"); err != nil {
@@ -174,12 +178,13 @@ func (k *hybridFullyConnected) Run(a *Args, lo, hi int) {
 	}
 }
 
-// hybridConv is CONV_2D or DEPTHWISE_CONV_2D with int8 weights.
+// hybridConv implements Kernel for CONV_2D and DEPTHWISE_CONV_2D with int8 weights and
+// float32 input.
 type hybridConv struct {
 	geometry
 	*hybridWeights
 	depthwise     bool
-	channels, per int // per is the filter channels or the depth multiplier
+	channels, per int // per is the number of filter channels or the depth multiplier
 }
 
 func newHybridConv(w Window, act Activation, depthwise bool, in, filter, bias, out *Tensor) (Kernel, error) {
@@ -199,7 +204,7 @@ func newHybridConv(w Window, act Activation, depthwise bool, in, filter, bias, o
 		return nil, err
 	}
 	if !depthwise && len(filter.Scale) > 1 && uniform(filter.Scale) {
-		// TensorFlow Lite 2.9 takes equal scales for none.
+		// TensorFlow Lite 2.9 treats equal scales as a single scale.
 		return nil, fmt.Errorf("%w: int8 weights for float32 input have %d equal scales", ErrUnsupported, len(filter.Scale))
 	}
 	k.asymmetric = len(filter.Scale) > 1 || depthwise
@@ -218,7 +223,7 @@ func uniform(v []float32) bool {
 // imageSize returns the number of values in one image of the input.
 func (k *hybridConv) imageSize() int { return k.inH * k.inW * k.inC }
 
-// Parts returns few parts, because each run quantizes an image.
+// Parts returns a small number, because each run quantizes a whole image.
 func (k *hybridConv) Parts() int   { return min(k.n*k.outH, 16) }
 func (k *hybridConv) Scratch() int { return k.imageSize() }
 
@@ -235,7 +240,7 @@ func (k *hybridConv) Run(a *Args, lo, hi int) {
 		for ox := range k.outW {
 			for c := range k.channels {
 				v := float32(k.sum(x, zero, row%k.outH, ox, c))
-				if k.depthwise { // scales one after the other
+				if k.depthwise { // multiply by one scale, then by the other
 					v = float32(float32(v*scale)*k.scale[c]) + k.bias[c]
 				} else {
 					v = float32(v*k.factor(scale, c)) + k.bias[c]
@@ -246,8 +251,8 @@ func (k *hybridConv) Run(a *Args, lo, hi int) {
 	}
 }
 
-// sum returns the sum of channel c of an output pixel. Outside of the image is the zero
-// point, which adds nothing.
+// sum returns the sum of channel c of an output pixel. Pixels outside of the image equal
+// the zero point and add nothing.
 func (k *hybridConv) sum(x []int8, zero int32, oy, ox, c int) int32 {
 	sum := int32(0)
 	for ky := range k.kH {

@@ -10,22 +10,22 @@ import (
 const Environment = "IMPRINT_KERNELS"
 
 // An implementation computes the operators that take the most time. All implementations
-// give the same bytes. A function is called once for each operator and returns its
-// implementation. If the function is nil, or returns nil because it cannot compute the
-// operator exactly, plain Go is used.
+// give the same bytes. Each function is called once per operator and returns the
+// implementation of that operator. Plain Go is used if the function is nil, or returns
+// nil because it cannot compute the operator exactly.
 type implementation struct {
 	name string
-	// available reports whether the processor has the instructions.
+	// available reports whether the processor has the required instructions.
 	available func() bool
 	product   func(w *weights) product
-	lines     bool // whether products can read rows that consist of lines
+	lines     bool // whether products can read rows that consist of lines; see weights.line
 	verify    bool // whether to compare each product with plain Go before using it
 	// windows is called with near set if stride and dilation along a row are 1.
 	windows func(w *weights, near bool) windows
 	adder   func(s *sum) adder
 }
 
-// purego is the implementation in plain Go, for every processor.
+// purego is the implementation in plain Go, which every processor can run.
 var purego = implementation{name: "purego"}
 
 // Implementations returns the names of the implementations that this processor can run,
@@ -41,8 +41,8 @@ func Implementations() []string {
 }
 
 // Implementation returns the name of the implementation that new kernels use: the first
-// of [Implementations], or the one that the environment variable IMPRINT_KERNELS names. If
-// this processor cannot run that one, the error wraps [ErrUnsupported].
+// of [Implementations], or the one named in the environment variable IMPRINT_KERNELS. If
+// this processor cannot run the named one, the error wraps [ErrUnsupported].
 func Implementation() (string, error) {
 	i, err := chosen()
 	if err != nil {
@@ -59,7 +59,7 @@ func chosen() (*implementation, error) {
 		name = names[0]
 	}
 	if !slices.Contains(names, name) {
-		return nil, fmt.Errorf("%w: %s is %q, but this processor has %v", ErrUnsupported, Environment, name, names)
+		return nil, fmt.Errorf("%w: %s is %q, but this processor supports only %v", ErrUnsupported, Environment, name, names)
 	}
 	for _, i := range implementations() {
 		if i.name == name {

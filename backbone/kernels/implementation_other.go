@@ -2,5 +2,5 @@
 
 package kernels
 
-// implementations returns the implementations in assembly: none.
+// implementations returns nil, because there is no assembly for this processor.
 func implementations() []implementation { return nil }

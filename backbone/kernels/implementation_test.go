@@ -40,7 +40,7 @@ func TestImplementation(t *testing.T) {
 	}
 }
 
-// asPlainGo calls make with plain Go as the implementation.
+// asPlainGo calls make while plain Go is the chosen implementation.
 func asPlainGo(t *testing.T, make func()) {
 	before := os.Getenv(Environment)
 	t.Setenv(Environment, purego.name)

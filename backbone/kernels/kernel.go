@@ -10,9 +10,9 @@
 // afterwards.
 //
 // The operators that take the most time are in assembly for processors with the right
-// instructions. [Implementation] returns the one in use. The environment variable
-// IMPRINT_KERNELS selects another, and the build tag purego leaves only plain Go. All
-// implementations give the same bytes.
+// instructions. [Implementation] returns the name of the implementation in use. The
+// environment variable IMPRINT_KERNELS selects another one, and the build tag purego
+// leaves only plain Go. All implementations give the same bytes.
 //
 // Tensors are row-major, images are NHWC and elements are little-endian.
 package kernels
@@ -24,14 +24,15 @@ import (
 )
 
 var (
-	// ErrInvalid is wrapped when shapes, parameters or quantization do not match.
+	// ErrInvalid means that shapes, parameters or quantization do not match.
 	ErrInvalid = errors.New("invalid operator")
-	// ErrUnsupported is wrapped when an operator is valid but has a form, such as an
-	// element type, that this package does not compute.
+	// ErrUnsupported means that an operator is valid but has a form, such as an element
+	// type, that this package does not compute.
 	ErrUnsupported = errors.New("unsupported form of operator")
 )
 
-// MaxElements is the largest number of elements in a tensor; half as many if they are int64.
+// MaxElements is the largest number of elements in a tensor. An int64 tensor may have
+// half as many.
 const MaxElements = 1 << 28
 
 // A Type is the element type of a tensor.
@@ -87,8 +88,8 @@ func (t Type) limits() (lo, hi int32) {
 	return 0, 255
 }
 
-// A Tensor describes an operand. An 8-bit code q stands for the real value
-// scale·(q − zero point).
+// A Tensor describes an operand. An 8-bit code q represents the real value scale·(q −
+// zero point).
 type Tensor struct {
 	Type  Type
 	Shape []int
@@ -120,7 +121,7 @@ type Args struct {
 	// constants are not used.
 	In  [][]byte
 	Out []byte
-	// Scratch has at least Kernel.Scratch bytes, of any content.
+	// Scratch has at least Kernel.Scratch bytes, with any content.
 	Scratch []byte
 }
 
@@ -128,7 +129,7 @@ type Args struct {
 type Kernel interface {
 	// Parts returns the number of parts into which the output divides, at least 1.
 	Parts() int
-	// Scratch returns the size of the scratch memory of a run in bytes.
+	// Scratch returns the size of the scratch memory for one run, in bytes.
 	Scratch() int
 	// Run computes the parts lo ≤ p < hi of the output. Different parts may be computed
 	// at the same time, each call with its own scratch memory. The output does not
@@ -205,7 +206,7 @@ func (t *Tensor) zero() int32 {
 // scale returns the scale of a tensor with one scale.
 func (t *Tensor) scale() float32 { return t.Scale[0] }
 
-// sameType returns an error if the tensors do not have one element type.
+// sameType returns an error unless all tensors have the same element type.
 func sameType(first *Tensor, rest ...*Tensor) error {
 	for _, t := range rest {
 		if t.Type != first.Type {

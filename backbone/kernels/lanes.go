@@ -4,18 +4,19 @@ import "encoding/binary"
 
 // Plain Go has no vector instructions, but several lanes fit in a register: a 64-bit word
 // holds three weights 21 bits apart, and one multiplication by an 8-bit value gives three
-// products. For laneDepth steps, products of unsigned bytes add up to less than 2²¹. Then
-// the lanes are added to 32-bit sums. Signed bytes become unsigned by adding 128, and the
-// zero points are corrected at the end.
+// products. The products of laneDepth steps add up to less than 2²¹ if the bytes are
+// unsigned. After that many steps, the lanes are added to 32-bit sums. Signed bytes
+// become unsigned by adding 128, and the sums are corrected for all zero points at the
+// end.
 const (
 	laneBits  = 21
 	laneMask  = 1<<laneBits - 1
 	laneDepth = laneMask / (255 * 255) // 32
-	laneStep  = 4                      // depth is padded to a multiple
+	laneStep  = 4                      // depth is padded to a multiple of laneStep
 	group     = 6                      // output channels, in two words
 )
 
-// lanes is product in plain Go.
+// lanes implements product in plain Go.
 type lanes struct {
 	channels, depth int
 	stride          int         // depth padded to laneStep
@@ -94,7 +95,7 @@ func (m *lanes) multiply(x []byte, stride, rows int, out []byte, outStride, from
 	}
 }
 
-// store scales sums to output codes.
+// store scales sums to output codes and stores them.
 func (m *lanes) store(out []byte, sums []uint32, rowSum int32, first int) {
 	bias := m.bias[first:][:len(out)]
 	if m.stage != nil {
@@ -112,8 +113,8 @@ func (m *lanes) store(out []byte, sums []uint32, rowSum int32, first int) {
 	}
 }
 
-// dot2x6 adds the products of two rows and six channels to sums, over depth steps but at
-// most laneDepth.
+// dot2x6 adds the products of two rows and six channels to sums, over the next depth
+// steps, or laneDepth steps if depth is larger.
 func dot2x6(sums *[2 * group]uint32, p, q *[laneDepth]byte, w *[laneDepth][2]uint64, depth int) {
 	a0, a1, b0, b1 := laneSums(p, q, w, depth)
 	sums[0] += uint32(a0 & laneMask)

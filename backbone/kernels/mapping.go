@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// A mapping replaces codes by others through a table. It computes any function of one
-// 8-bit tensor.
+// A mapping implements Kernel for any function of one 8-bit tensor. It looks up the output
+// code of each input code in a table.
 type mapping struct {
 	table [256]byte
 	n     int
@@ -25,7 +25,8 @@ func (k *mapping) Run(a *Args, lo, hi int) {
 	}
 }
 
-// newMapping returns the mapping of the codes of in by f, clamped to lo…hi.
+// newMapping returns the mapping from each code of in to the result of f, clamped to
+// lo…hi.
 func newMapping(in *Tensor, lo, hi int32, f func(q int32) int32) *mapping {
 	k := &mapping{n: in.Elements()}
 	for b := range k.table {
@@ -34,7 +35,7 @@ func newMapping(in *Tensor, lo, hi int32, f func(q int32) int32) *mapping {
 	return k
 }
 
-// checkMapping returns an error if in and out are not operands of a mapping.
+// checkMapping returns an error unless in and out are operands that a mapping supports.
 func checkMapping(in, out *Tensor) error {
 	if err := in.checkQuantized("input"); err != nil {
 		return err
@@ -91,7 +92,7 @@ func newReLU(act Activation, in, out *Tensor) (Kernel, error) {
 }
 
 // NewLogistic returns a Kernel for LOGISTIC, 1/(1+e^−x), on uint8, int8 or float32. Codes
-// map through a table that is computed in float32.
+// are looked up in a table that is computed in float32.
 func NewLogistic(in, out *Tensor) (Kernel, error) {
 	k, err := newLogistic(in, out)
 	if err != nil {
@@ -189,7 +190,7 @@ func (m multiplier) sixteen() int32 {
 
 func saturate16(v int32) int32 { return clamp(v, math.MinInt16, math.MaxInt16) }
 
-// doublingHigh16 returns a·b/2¹⁵ of 16-bit values, rounded to nearest, ties up.
+// doublingHigh16 returns a·b/2¹⁵ for 16-bit values, rounded to nearest, ties up.
 func doublingHigh16(a, b int32) int32 {
 	if a == math.MinInt16 && b == math.MinInt16 {
 		return math.MaxInt16

@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// mean is MEAN.
+// mean implements Kernel for MEAN.
 type mean struct {
 	shape, step []int // lengths of the output's axes, and their steps in the input
 	reduced     []int // lengths of the axes that are summed
 	reducedStep []int // their steps in the input
 	outputs     int
 	count       int32                 // elements in a sum
-	finish      func(sum int32) int32 // from a sum to a code
+	finish      func(sum int32) int32 // converts a sum to a code
 	kind        Type
 }
 
@@ -90,7 +90,7 @@ func newMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
 	return k, err
 }
 
-// meanCodes returns the function from a sum of count codes to a code.
+// meanCodes returns the function that converts a sum of count codes to an output code.
 func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32, error) {
 	lo, hi := out.Type.limits()
 	n, zero := float32(count), out.zero()
@@ -170,7 +170,7 @@ func (k *mean) offset(e int) int {
 	return p
 }
 
-// sumRows sums columns over rows that are step apart.
+// sumRows adds up each column of rows that start step elements apart.
 func sumRows[T byte | int8](sums []int32, in []T, rows, step int) {
 	clear(sums)
 	for r := range rows {

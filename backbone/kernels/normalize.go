@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// l2Normalization is L2_NORMALIZATION of codes.
+// l2Normalization implements Kernel for L2_NORMALIZATION on 8-bit codes.
 type l2Normalization struct {
 	rows, n int
 	zero    int32
@@ -15,7 +15,7 @@ type l2Normalization struct {
 
 // NewL2Normalization returns a Kernel for L2_NORMALIZATION, which divides each row along
 // the last axis by its Euclidean length, on uint8, int8 or float32. An 8-bit output must
-// have scale 1/128 and zero point 128, or 0 for int8.
+// have scale 1/128 and zero point 128 for uint8 or 0 for int8.
 func NewL2Normalization(act Activation, in, out *Tensor) (Kernel, error) {
 	k, err := newL2Normalization(act, in, out)
 	if err != nil {

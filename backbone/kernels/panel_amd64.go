@@ -10,18 +10,18 @@ import (
 
 //go:generate go run -C asm . -out ../avx2_amd64.s -stubs ../avx2_stubs_amd64.go -pkg kernels
 
-// panelChannels is the number of output channels that the assembly computes together. For
-// the last channels there are routines of half as many.
+// panelChannels is the number of output channels that the assembly computes together.
+// Other routines compute half as many, for the last channels.
 const panelChannels = 16
 
-// A panel has the parameters by which the assembly requantizes the sums of panelChannels.
-// The generator in asm knows the offsets of the fields. Lanes are in the order of
-// laneChannel.
+// A panel has the parameters with which the assembly requantizes the sums of
+// panelChannels channels. The generator in asm knows the offsets of the fields. Lanes are
+// in the order of laneChannel.
 //
 // The assembly multiplies a sum by the mantissa, adds round, and shifts the upper 32 bits
 // of the result. That combines the two roundings of a multiplier into one, because
-// ⌊(⌊a/m⌋+b)/n⌋ = ⌊(a+bm)/mn⌋. To round ties away from zero, round is less by 1 in the
-// upper bits, and sums above least get that 1 back.
+// ⌊(⌊a/m⌋+b)/n⌋ = ⌊(a+bm)/mn⌋. To round ties away from zero, round is smaller by 1 in the
+// upper bits, and that 1 is added again to sums above least.
 type panel struct {
 	bias, mantissa, odd [panelChannels]int32
 	round, roundOdd     [panelChannels / 2]int64
@@ -40,8 +40,8 @@ func laneChannel(lane int, whole bool) int {
 	return lane&3 | lane&4<<1 | lane&8>>1
 }
 
-// newPanel returns the panel of the channels from first on. away rounds ties away from
-// zero.
+// newPanel returns the panel for the channels from first on. If away is set, ties are
+// rounded away from zero.
 func newPanel(w *weights, first int, whole, away bool) panel {
 	var p panel
 	p.limit(w.outZero, w.lo, w.hi, w.signed)
@@ -62,7 +62,7 @@ func (m multiplier) sumShift(away bool) uint8 {
 	return 0
 }
 
-// set sets the bias of a lane, already shifted, and its factor.
+// set sets the factor of a lane and its bias, which is already shifted.
 func (p *panel) set(lane int, bias int32, m multiplier, away bool) {
 	p.bias[lane], p.mantissa[lane], p.odd[lane^1] = bias, m.mantissa, m.mantissa
 	round := int64(1) << 31
@@ -98,8 +98,9 @@ func (p *panel) limit(zero, lo, hi int32, signed bool) {
 	}
 }
 
-// shiftedLeft returns weights whose sums are shifted left as a panel requires: w itself if no shift is needed, or nil
-// if the weights would not fit in 16 bits or the sums in 32. In sensible models they fit.
+// shiftedLeft returns weights whose sums are shifted left as a panel requires: w itself
+// if no shift is needed, or nil if the weights would not fit in 16 bits or the sums in 32
+// bits. In sensible models they fit.
 func (w *weights) shiftedLeft(away bool) *weights {
 	v := *w
 	for c := range v.channels {

@@ -5,8 +5,8 @@ package kernels
 // wideLanes is the number of 32-bit lanes in an AVX-512 vector.
 const wideLanes = 16
 
-// A widePanel is a panel for two AVX-512 vectors. Its lanes are in the order of channels.
-// The assembly shifts sums left before it scales them.
+// A widePanel is the panel for two AVX-512 vectors. Its lanes are in the order of
+// channels. The assembly shifts sums left before it scales them.
 type widePanel struct {
 	half         [2]wideScale
 	zero         [2 * wideLanes]int16

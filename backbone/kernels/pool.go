@@ -12,7 +12,7 @@ type Pool2DParams struct {
 	Activation       Activation
 }
 
-// pool is AVERAGE_POOL_2D or MAX_POOL_2D of codes.
+// pool implements Kernel for AVERAGE_POOL_2D and MAX_POOL_2D on 8-bit codes.
 type pool struct {
 	geometry
 	largest bool // MAX_POOL_2D
@@ -112,7 +112,7 @@ type poolWindow struct {
 	image, y0, y1, x0, x1 int
 }
 
-// runPool computes rows of output pixels.
+// runPool computes the output rows lo ≤ row < hi.
 func runPool[T byte | int8](k *pool, in []T, out []byte, lo, hi int) {
 	var accs [poolBlock]int32
 	var w poolWindow
@@ -163,7 +163,7 @@ func poolSum[T byte | int8](k *pool, acc []int32, in []T, w poolWindow, first in
 	}
 }
 
-// store stores the codes of sums or maxima.
+// store converts sums or maxima to codes and stores them.
 func (k *pool) store(out []byte, acc []int32, w poolWindow) {
 	count := int32((w.y1 - w.y0) * (w.x1 - w.x0))
 	for i, v := range acc {

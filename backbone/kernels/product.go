@@ -6,8 +6,8 @@ import (
 )
 
 // weights are the constant operands of a quantized operator. An implementation packs them
-// and does not keep them. With the input values x as they are in the tensor, −128…127 or
-// 0…255, an accumulator is bias + Σ codes·x.
+// and does not keep them. For input values x as stored in the tensor, −128…127 or 0…255,
+// an accumulator is bias + Σ codes·x.
 type weights struct {
 	channels, depth int
 	codes           []int16 // minus the zero point, −255…255: [channels][depth]
@@ -25,7 +25,7 @@ type requantization struct {
 	bias            []int32 // includes the effect of the input's zero point
 	scale           []multiplier
 	outZero, lo, hi int32
-	stage           *stage // if not nil, replaces all but bias
+	stage           *stage // if not nil, replaces all fields except bias
 }
 
 // newWeights returns the weights in t, one row for each channel. bias may be nil. See
@@ -69,8 +69,7 @@ func newWeights(t *Tensor, channels int, bias []int32, in, out *Tensor, act Acti
 	return w, nil
 }
 
-// shifted returns the bias for inputs whose values have been increased by the argument
-// by.
+// shifted returns the biases for inputs to which the number by has been added.
 func (w *weights) shifted(by int32) []int32 {
 	bias := make([]int32, w.channels)
 	for c := range bias {
@@ -88,11 +87,13 @@ func (w *weights) shifted(by int32) []int32 {
 type product interface {
 	// panels returns the number of groups into which the channels divide.
 	panels() int
-	// scratch returns the scratch memory that prepare needs for rows, at most maxRows.
+	// scratch returns the size of the scratch memory that prepare needs for rows, of
+	// which there are at most maxRows.
 	scratch(rows int) int
-	// prepare returns rows, which are stride bytes apart in x, in the form that multiply
-	// reads: x itself or a copy in scratch, and the stride. The last row ends with x. If
-	// rows consist of lines, prepare changes x instead of copying.
+	// prepare converts rows, which are stride bytes apart in x, to the form that multiply
+	// reads. It returns them, in x or in a copy in scratch, and their stride. The last
+	// row ends where x ends. If rows consist of lines, prepare changes x instead of
+	// copying it.
 	prepare(scratch, x []byte, stride, rows int) ([]byte, int)
 	// multiply computes and stores the channels of the panels from ≤ p < to, for rows
 	// from prepare. There may be more than maxRows if they consist of lines. Row r starts
@@ -100,7 +101,8 @@ type product interface {
 	multiply(x []byte, stride, rows int, out []byte, outStride, from, to int)
 }
 
-// maxRows is the largest number of rows in one call of multiply.
+// maxRows is the largest number of rows that multiply takes, unless they consist of
+// lines.
 const maxRows = 64
 
 // newProduct returns the product of the chosen implementation.
@@ -124,7 +126,7 @@ func newProduct(w *weights) (product, error) {
 	return packLanes(w), nil
 }
 
-// matchesGo reports whether p computes some random rows as plain Go does.
+// matchesGo reports whether p gives the results of plain Go for some random rows.
 func (w *weights) matchesGo(p product) bool {
 	rows := min(max(1<<20/(w.channels*w.depth), 1), 5)
 	x, seed := make([]byte, rows*w.depth), uint32(1)
@@ -154,9 +156,9 @@ func (w *weights) matchesGo(p product) bool {
 	return true
 }
 
-// weightScales returns the factor from accumulator to output code of each channel. With
-// wide, as for int8 convolutions, the arithmetic is float64 throughout. Otherwise, as for
-// uint8 and FULLY_CONNECTED, the product of both scales is rounded to float32 first.
+// weightScales returns each channel's factor from accumulators to output codes. If wide
+// is set, as for int8 convolutions, all arithmetic is in float64. If not, as for uint8
+// and FULLY_CONNECTED, the product of both scales is rounded to float32 first.
 func weightScales(in, weights, out *Tensor, channels int, wide bool) ([]multiplier, error) {
 	m := make([]multiplier, channels)
 	for c := range m {

@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	wordStep = 8 // depth of an iteration of the loop over 16-bit values
+	wordStep = 8 // depth of one iteration of the loop over 16-bit values
 	tileRows = 4 // rows in a tile of the larger routines
 )
 
-// panelProduct is product for AVX2 and AVX-VNNI, one panel of channels at a time.
+// panelProduct implements product for AVX2 and AVX-VNNI, one panel of channels at a time.
 type panelProduct struct {
 	channels, depth int
 	signed          bool
@@ -31,13 +31,13 @@ const (
 	inWords method = iota
 	// inBytes multiplies pairs of an unsigned and a signed byte into 16-bit sums, and
 	// adds two of those before widening. That is exact if the four weights of a sum add
-	// up to at most 128, positive and negative ones separately: 255·128 < 2¹⁵. Most do,
-	// since weights are concentrated around zero. The excess of the others takes another
-	// group of weights. An iteration takes 3/4 of the time of inWords, and inputs need
-	// no widening.
+	// up to at most 128, positive and negative ones separately: 255·128 < 2¹⁵. Most
+	// weights do, because they are concentrated around zero. The excess of the others
+	// takes another group of weights. An iteration takes 3/4 of the time of inWords, and
+	// inputs need no widening.
 	inBytes
-	// inDots uses an instruction that adds four products of an unsigned and a signed
-	// byte to a 32-bit sum. Weights beyond a byte take another group.
+	// inDots uses an instruction that adds four products of an unsigned and a signed byte
+	// to a 32-bit sum. Weights that do not fit in a byte take another group.
 	inDots
 )
 
@@ -46,7 +46,7 @@ type panelWeights struct {
 	panel
 	lanes   int
 	packed  []byte  // inWords: [pair of depth][lane][2] int16; others: [group][2][lane][4] int8
-	offsets []int32 // where the 8 inputs of each group are in a row; not for inWords
+	offsets []int32 // offsets in a row of each group's 8 inputs; nil for inWords
 }
 
 func newAVX2Product(w *weights) product { return newPanelProduct(w, inBytes) }
@@ -124,8 +124,8 @@ func (p *panelWeights) packWords(w *weights, first, steps int) {
 	}
 }
 
-// packGroups packs the weights of lanes, nil for lanes without a channel, into groups of 8
-// bytes for each lane. most is the limit of the weights in one sum.
+// packGroups packs the weights of lanes into groups of 8 bytes for each lane. A lane
+// without a channel is nil. most is the limit of the weights in one sum.
 func packGroups(lanes [][]int16, w *weights, most int16) (packed []byte, offsets []int32) {
 	width := 8 * len(lanes)
 	line, lines, pitch := w.depth, 1, 0
@@ -136,8 +136,8 @@ func packGroups(lanes [][]int16, w *weights, most int16) (packed []byte, offsets
 	packed = make([]byte, 0, (groups+groups/8+1)*width)
 	left := make([]eight, len(lanes))
 	for done := 0; done < w.depth; {
-		// The last group of a line starts 8 inputs before its end. It has weights of 0 for
-		// inputs of the group before.
+		// The last group of a line starts 8 inputs before its end. Its weights are 0 for
+		// inputs that belong to the group before.
 		l, at := done/line, done%line
 		from := min(at, line-8)
 		packed = append(packed, make([]byte, width)...)
@@ -176,8 +176,8 @@ func packGroups(lanes [][]int16, w *weights, most int16) (packed []byte, offsets
 	return exact, offsets
 }
 
-// eight are the weights of a channel in one group. One sum has weights 0, 1, 4 and 5, the
-// other has the rest.
+// eight holds the weights of one channel in a group. One sum has weights 0, 1, 4 and 5,
+// the other has the rest.
 type eight [8]int16
 
 // fit reports whether one group can hold all of v.
@@ -229,7 +229,7 @@ func (m *panelProduct) scratch(rows int) int {
 	return 0
 }
 
-// width returns the number of bytes in a row as the assembly reads it.
+// width returns the size of a row in the form that the assembly reads, in bytes.
 func (m *panelProduct) width() int {
 	if m.method == inWords {
 		return m.steps * wordStep * 2
@@ -309,7 +309,7 @@ func (m *panelProduct) rows(p *panelWeights, x []byte, stride, rows int, out []b
 // tiles computes tiles of 1 or tileRows rows of one panel.
 func (m *panelProduct) tiles(p *panelWeights, rows int, x *byte, stride, tiles int, out *byte, outStride int) {
 	q, w := (*byte)(unsafe.Pointer(&p.panel)), &p.packed[0]
-	// The names of routines have the rows and channels of a tile.
+	// The names of the routines contain the rows and channels of a tile.
 	const x16, many = 1, 2
 	size := 0
 	if p.lanes == panelChannels {

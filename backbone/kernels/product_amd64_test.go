@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// TestPanelLayout compares the types with the offsets in the assembly.
+// TestPanelLayout compares the offsets of fields with those in the assembly.
 func TestPanelLayout(t *testing.T) {
 	var p panel
 	var scale wideScale
@@ -48,8 +48,8 @@ func TestPanelLayout(t *testing.T) {
 	}
 }
 
-// TestPanelProduct compares products with plain Go for any stride and range of panels. The
-// weights end at a page without access.
+// TestPanelProduct compares products with plain Go, with random strides and ranges of
+// panels. The weights end at a page without access.
 func TestPanelProduct(t *testing.T) {
 	eachImplementation(t, func(t *testing.T) {
 		i, err := chosen()

@@ -10,26 +10,26 @@ import (
 // depthStep is the depth of one iteration of the inner loops.
 const depthStep = 16
 
-// A tiling describes a product in assembly: the rows and channels that it multiplies at a
-// time, and unit, a power of two: how many consecutive weights of one channel are adjacent
-// in memory.
+// A tiling describes the tiles of a product in assembly: the rows and channels that are
+// multiplied at a time, and unit, the number of consecutive weights of one channel that
+// are adjacent in memory. unit is a power of two.
 type tiling struct {
 	routine              routine
 	rows, channels, unit int
 }
 
-// A routine is a product in assembly.
+// A routine identifies one of the product routines in assembly.
 type routine byte
 
 const (
 	routineUDOT routine = iota // unsigned bytes
 	routineSDOT                // signed bytes
 	routineNEON                // bytes made signed
-	routineSafe                // routineNEON for weights that may add −128·−128 to itself
+	routineSafe                // routineNEON that can add two products −128·−128
 )
 
-// productArgs are the arguments of the assembly, which knows the fields by name. A call
-// computes up to the tiling's rows of whole tiles of channels.
+// productArgs are the arguments of the assembly, which refers to the fields by name. A
+// call computes whole tiles of channels for at most the tiling's number of rows.
 type productArgs struct {
 	x, w, out    *byte
 	terms        *int32 // added to the sums of each row
@@ -56,13 +56,13 @@ func productNEON(a *productArgs)
 //go:noescape
 func productNEONSafe(a *productArgs)
 
-// byteSums stores by times the sum of the bytes of each row, as unsigned bytes XORed with
-// flip. The depth must be at least depthStep.
+// byteSums stores the sum of each row's bytes, multiplied by the factor by. The bytes are
+// unsigned after an XOR with flip. The depth must be at least depthStep.
 //
 //go:noescape
 func byteSums(sums *int32, x *byte, stride, depth, rows int, flip byte, by int32)
 
-// tiles is product for NEON, with any tiling.
+// tiles implements product for NEON, with any tiling.
 type tiles struct {
 	tiling
 	width  int // channels in total
@@ -127,7 +127,7 @@ func pack(w *weights, t tiling) *tiles {
 			k0, done := s*depthStep, 0
 			if s == steps-1 {
 				k0 = p.args.last
-				done = s*depthStep - k0 // these weights are in the step before
+				done = s*depthStep - k0 // the step before has these weights
 			}
 			units := tile[at+c0*t.unit:]
 			for j := done; j < min(depthStep, w.depth-k0); j++ {
@@ -179,7 +179,7 @@ func (p *tiles) scratch(rows int) int {
 	return rows * depthStep
 }
 
-// prepare pads rows that are shorter than depthStep.
+// prepare pads rows shorter than depthStep.
 func (p *tiles) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 	if p.short == 0 {
 		return x, stride
@@ -192,8 +192,8 @@ func (p *tiles) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
 	return scratch, depthStep
 }
 
-// resident is the size of the weights that are used for all rows before the next weights.
-// They stay in the L2 cache of a Cortex-A72 or A76.
+// resident is the size in bytes of the weights that are multiplied by all rows before the
+// next weights are read. They fit in the L2 cache of a Cortex-A72 or A76.
 const resident = 128 << 10
 
 func (p *tiles) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {

@@ -29,14 +29,15 @@
 	MOVD productArgs_last(R17), R15; \
 	MOVD productArgs_tiles(R17), R13
 
-// Row i is one stride after the row before, or equals it if there are only i rows.
+// ROWAFTER sets row, the address of row i, to one stride after before, or to before
+// itself if there are only i rows.
 #define ROWAFTER(i, before, row) \
 	ADD  R19, before, row; \
 	CMP  $(i), R8; \
 	CSEL LE, before, row, row
 
-// NEXTSTEP advances R14 by 16, but at most to the last 16 of the depth. The packed weights
-// are 0 for those that were in an earlier step.
+// NEXTSTEP advances R14 by 16, but at most to the last 16 of the depth. The packed
+// weights are 0 for the part of the depth that an earlier step covered.
 #define NEXTSTEP \
 	ADD  $16, R14; \
 	CMP  R15, R14; \
@@ -63,18 +64,18 @@
 	CMP $(i), R8; \
 	BLE stored
 
-// Dot products, for processors with ASIMDDP such as Cortex-A76, with tiles of 8 rows by 8
-// channels.
+// The next routines use dot products, for processors with ASIMDDP such as the Cortex-A76.
+// Tiles have 8 rows and 8 channels.
 //
-// V0-V15 have sums, two for each row, V16-V23 rows, and V24-V25 or V26-V27 the weights of
+// V0-V15 hold sums, two for each row, V16-V23 rows, and V24-V25 or V26-V27 the weights of
 // a depth of four. A depth of 16 takes 64 dot products, 8 loads of rows and 4 loads of
-// pairs of weights, each a quarter ahead of its use. With the loop that is 81 instructions
-// for 1024 multiplications.
+// pairs of weights, each a quarter ahead of its use. With the loop that is 81
+// instructions for 1024 multiplications.
 //
 // Two dot products are issued per cycle. According to llvm-mca 19, a depth of 16 takes
 // 32.0 cycles on a Neoverse N1, a Cortex-A76 for servers: 32 multiplications per cycle.
-// The rest of a tile takes 69 cycles more, so there are 15 per cycle at a depth of 32, 25
-// at 128 and 30 at 512.
+// The rest of a tile takes 69 cycles more, so there are 15 multiplications per cycle at a
+// depth of 32, 25 at 128 and 30 at 512.
 #define QUARTER(DOT, i, w0, w1) \
 	DOT(i, 16, w0, 0); \
 	DOT(i, 16, w1, 1); \
@@ -228,18 +229,19 @@ TEXT ·productUDOT(SB), NOSPLIT, $0-8
 TEXT ·productSDOT(SB), NOSPLIT, $0-8
 	PRODUCTDOT(SDOT)
 
-// Products for processors without ASIMDDP such as Cortex-A72, with tiles of 4 rows by 4
-// channels.
+// The next routines are for processors without ASIMDDP, such as the Cortex-A72. Tiles
+// have 4 rows and 4 channels.
 //
-// V0-V15 have sums, four for each row, each of every fourth pair of the depth. V16-V19
-// have rows, V24-V27 the weights of each channel, V28-V31 products. XOR with V23 makes
+// V0-V15 hold sums, four for each row, each of every fourth pair of the depth. V16-V19
+// hold rows, V24-V27 the weights of each channel, V28-V31 products. XOR with V23 makes
 // the bytes of x signed. A depth of 16 takes 62 instructions for 256 multiplications: 48
 // of arithmetic, 4 to flip, 5 to load and 5 for the loop.
 //
 // Of these, the 32 that multiply are issued one per cycle, and the 16 that add run in
 // parallel. According to llvm-mca 19, a depth of 16 takes 32.1 cycles on a Cortex-A72: 8
 // multiplications per cycle, compared to 4 with a 16-bit SMLAL. The rest of a tile takes
-// 35 cycles more, so there are 5 per cycle at a depth of 32, 7.1 at 128 and 7.8 at 512.
+// 35 cycles more, so there are 5 multiplications per cycle at a depth of 32, 7.1 at 128
+// and 7.8 at 512.
 //
 // The sum of two products −128·−128 does not fit in the 16 bits of SMLAL. Weights of −128
 // that could be added there use PAIRSAFE, with 78 instructions.
@@ -279,8 +281,8 @@ TEXT ·productSDOT(SB), NOSPLIT, $0-8
 	LDRQ(r, 14, number); \
 	VEOR V23.B16, x.B16, x.B16
 
-// SCALEROW adds up and scales the sums of a row's four channels in a0. V24 has the biases,
-// V25-V27 the left shifts, mantissas and negated right shifts.
+// SCALEROW adds up and scales the sums of a row's four channels in a0. V24 holds the
+// biases, V25-V27 the left shifts, mantissas and negated right shifts.
 #define SCALEROW(a0, a1, a2, a3) \
 	ADDP4S(a1, a0, a0); \
 	ADDP4S(a3, a2, a2); \

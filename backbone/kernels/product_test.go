@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Correct products match plain Go, and products for another bias do not.
+// TestMatchesGo checks that matchesGo accepts correct products and rejects products with
+// another bias.
 func TestMatchesGo(t *testing.T) {
 	for _, i := range implementations() {
 		if !i.available() || i.product == nil {

@@ -10,8 +10,8 @@ import (
 // wideRows is the number of rows in a tile of the larger AVX-512 routines.
 const wideRows = 8
 
-// wideProduct is product for AVX-512's dot products of bytes, two vectors of channels at a
-// time. The last part may have one vector.
+// wideProduct implements product for AVX-512's dot products of bytes, two vectors of
+// channels at a time. The last part may have only one vector.
 type wideProduct struct {
 	channels, depth int
 	signed, lines   bool
@@ -25,11 +25,11 @@ type wideWeights struct {
 	lanes   int
 	mask    uint32  // lanes that have channels
 	packed  []byte  // [group][2][lane][4] int8
-	offsets []int32 // where the 8 inputs of each group are in a row
+	offsets []int32 // offsets in a row of each group's 8 inputs
 }
 
-// newWideProduct packs weights for AVX-512. It leaves rows of few weights, and weights far
-// beyond a byte, to AVX2.
+// newWideProduct packs weights for AVX-512. It leaves rows of few weights, and weights
+// that far exceed a byte, to AVX2.
 func newWideProduct(w *weights) product {
 	v := w.shiftedLeft(false)
 	if v == nil {
@@ -113,7 +113,8 @@ func (m *wideProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int)
 	return flipRows(scratch, x, stride, rows, m.depth), m.depth
 }
 
-// flipRows copies rows of depth signed bytes, stride apart in x, as unsigned ones.
+// flipRows converts rows of depth int8 codes, stride bytes apart in x, to uint8 codes in
+// scratch.
 func flipRows(scratch, x []byte, stride, rows, depth int) []byte {
 	scratch = scratch[:rows*depth]
 	if stride == depth {
@@ -143,8 +144,8 @@ func (m *wideProduct) multiply(x []byte, stride, rows int, out []byte, outStride
 		_ = out[(rows-1)*outStride+min(first+2*wideLanes, m.channels)-1]
 		whole := rows / wideRows
 		m.tiles(i, wideRows, x, stride, whole, out[first:], outStride)
-		// One or two rows left are computed one by one, more in a tile that overlaps
-		// the one before.
+		// One or two remaining rows are computed one by one. More are computed in a tile
+		// that overlaps the one before.
 		done := whole * wideRows
 		if rows-done > 2 && whole > 0 {
 			last := rows - wideRows

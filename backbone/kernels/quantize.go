@@ -16,7 +16,7 @@ func NewQuantize(in, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
-// quantizer is QUANTIZE of float32.
+// quantizer implements Kernel for QUANTIZE from float32.
 type quantizer struct {
 	scale        float32
 	zero, lo, hi int32
@@ -70,9 +70,9 @@ func NewDequantize(in, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
-// dequantizer is DEQUANTIZE.
+// dequantizer implements Kernel for DEQUANTIZE.
 type dequantizer struct {
-	table [256]float32 // by code
+	table [256]float32 // values, indexed by code
 	n     int
 }
 

@@ -38,8 +38,8 @@ func newMultiplier(m float64) (multiplier, error) {
 	return multiplier{mantissa: int32(q), right: uint8(-exp)}, nil
 }
 
-// doublingHigh returns v·2^left·mantissa/2³¹, the first of two roundings, with ties up.
-// The left shift wraps at 32 bits, as in the C++ implementation.
+// doublingHigh returns v·2^left·mantissa/2³¹, rounded to nearest, ties up. This is the
+// first of two roundings. The left shift wraps at 32 bits, as in the C++ implementation.
 func (m multiplier) doublingHigh(v int32) int32 {
 	return int32((int64(v<<(m.left&31))*int64(m.mantissa) + 1<<30) >> 31)
 }

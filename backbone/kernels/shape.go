@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// reshaping is RESHAPE, SQUEEZE or EXPAND_DIMS, which copy the elements in order.
+// reshaping implements Kernel for RESHAPE, SQUEEZE and EXPAND_DIMS, which copy the
+// elements in order.
 type reshaping struct{ bytes int }
 
 // NewReshape returns a Kernel for RESHAPE, SQUEEZE or EXPAND_DIMS to the shape of out. If
@@ -37,18 +38,18 @@ func (k *reshaping) Run(a *Args, lo, hi int) {
 	copy(a.Out[from:to], a.In[0][from:to])
 }
 
-// padding is PAD or PADV2.
+// padding implements Kernel for PAD and PADV2.
 type padding struct {
-	// Lengths of the axes and padding before them, outermost first. The last axis is in
-	// bytes.
+	// in and out are the lengths of the axes, and before is the padding in front of each
+	// axis, outermost first. The last axis is counted in bytes.
 	in, out, before []int
-	value           []byte // of one element
-	rows            int    // of the output
+	value           []byte // the padding value, one element
+	rows            int    // number of rows in the output
 }
 
 // NewPad returns a Kernel for PAD or, if value is not nil, PADV2. paddings is a constant
-// int32 or int64 tensor of shape (axes, 2), value a constant of one element. PAD fills
-// with the zero point, or 0 if in is not quantized.
+// int32 or int64 tensor of shape (axes, 2), and value a constant of one element. PAD
+// fills with the zero point, or 0 if in is not quantized.
 func NewPad(in, paddings, value, out *Tensor) (Kernel, error) {
 	k, err := newPad(in, paddings, value, out)
 	if err != nil {
@@ -84,7 +85,7 @@ func newPad(in, paddings, value, out *Tensor) (Kernel, error) {
 	for i, d := range in.Shape {
 		before, after := p[2*i], p[2*i+1]
 		if before < 0 || after < 0 || before > MaxElements || after > MaxElements || d+before+after != out.Shape[i] {
-			return nil, fmt.Errorf("%w: axis of length %d with padding %d and %d, but the output has %d", ErrInvalid, d, before, after, out.Shape[i])
+			return nil, fmt.Errorf("%w: axis of length %d with padding %d and %d, but the output has length %d", ErrInvalid, d, before, after, out.Shape[i])
 		}
 		k.in, k.out, k.before = append(k.in, d), append(k.out, out.Shape[i]), append(k.before, before)
 	}
@@ -101,7 +102,7 @@ func newPad(in, paddings, value, out *Tensor) (Kernel, error) {
 			return nil, err
 		}
 		if value.Type != in.Type || value.Elements() != 1 || value.Data == nil {
-			return nil, fmt.Errorf("%w: padding value is not one constant %v", ErrUnsupported, in.Type)
+			return nil, fmt.Errorf("%w: padding value is not a constant with one %v element", ErrUnsupported, in.Type)
 		}
 		k.value = append(k.value, value.Data...)
 	case in.Type.quantized():
@@ -166,12 +167,12 @@ func (k *padding) fill(b []byte) {
 	}
 }
 
-// concatenation is CONCATENATION.
+// concatenation implements Kernel for CONCATENATION.
 type concatenation struct {
 	rows    int
 	widths  []int        // bytes in a row of each input
 	row     int          // bytes in a row of the output
-	mapping []*[256]byte // codes of each input to codes of the output; nil if equal
+	mapping []*[256]byte // from codes of each input to codes of the output; nil if they are equal
 }
 
 // NewConcatenation returns a Kernel for CONCATENATION along axis, which counts from the
@@ -197,7 +198,7 @@ func newConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (Kern
 		axis += axes
 	}
 	if axis < 0 || axis >= axes || len(in) == 0 {
-		return nil, fmt.Errorf("%w: %d inputs along axis %d of %d", ErrInvalid, len(in), axis, axes)
+		return nil, fmt.Errorf("%w: cannot concatenate %d inputs along axis %d of %d axes", ErrInvalid, len(in), axis, axes)
 	}
 	k := &concatenation{rows: 1}
 	for _, d := range out.Shape[:axis] {
@@ -234,7 +235,8 @@ func newConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (Kern
 	return k, nil
 }
 
-// rescaled returns the table from codes of in to codes of out, or nil if they are equal.
+// rescaled returns a table that maps codes of in to codes of out, or nil if both codes are
+// equal.
 func rescaled(in, out *Tensor) (*[256]byte, error) {
 	if !in.Type.quantized() || len(in.Scale) == 0 && len(out.Scale) == 0 {
 		return nil, nil

@@ -2,7 +2,7 @@ package kernels
 
 import "fmt"
 
-// softmax is SOFTMAX of codes.
+// softmax implements Kernel for SOFTMAX on 8-bit codes.
 type softmax struct {
 	table        [256]float32 // e^(−scale·beta·i), where i is the distance to the largest code
 	rows, n      int
@@ -48,7 +48,7 @@ func newSoftmax(beta float32, in, out *Tensor) (Kernel, error) {
 }
 
 // rowsOf returns the number of rows along the last axis and their length. It returns an
-// error if in and out are not operands of one shape with at least one axis.
+// error unless in and out are valid operands of the same shape with at least one axis.
 func rowsOf(in, out *Tensor) (rows, n int, err error) {
 	if err := in.check("input"); err != nil {
 		return 0, 0, err

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// A vector is one run of an operator by TensorFlow Lite. See testdata/README.md.
+// A vector is a recorded run of an operator in TensorFlow Lite. See testdata/README.md.
 type vector struct {
 	Name    string
 	Op      string
@@ -56,7 +56,8 @@ func (v *vectorTensor) tensor(t testing.TB) *Tensor {
 	return &Tensor{Type: types[v.Type], Shape: v.Shape, Scale: v.Scale, ZeroPoint: v.Zero, Axis: v.Axis}
 }
 
-// content returns the elements. Random ones come from the SplitMix64 generator.
+// content returns the elements as bytes. Random elements come from the SplitMix64
+// generator.
 func (v *vectorTensor) content(t *Tensor) []byte {
 	b := make([]byte, t.Bytes())
 	for i := range t.Elements() {
@@ -187,8 +188,9 @@ func (v *vector) run(t *testing.T) (in []*Tensor, out *Tensor, got []byte) {
 	return in, out, got
 }
 
-// TestVectors compares operators with recorded outputs of TensorFlow Lite.
-// IMPRINT_KERNEL_VECTORS is a pattern for other files of vectors.
+// TestVectors compares operators with recorded outputs of TensorFlow Lite. The
+// environment variable IMPRINT_KERNEL_VECTORS may contain a pattern for other files of
+// vectors.
 func TestVectors(t *testing.T) {
 	pattern := filepath.Join("testdata", "*.json")
 	if more := os.Getenv("IMPRINT_KERNEL_VECTORS"); more != "" {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Padding is the treatment of the borders of an image by a window.
+// A Padding selects how a window treats the borders of an image.
 type Padding uint8
 
 // The paddings, numbered as in TensorFlow Lite.
@@ -21,7 +21,7 @@ type Window struct {
 	Padding              Padding
 }
 
-// geometry is a Window on a given input.
+// geometry is a Window applied to an input of a given shape.
 type geometry struct {
 	Window
 	n, inH, inW, inC int
@@ -30,7 +30,7 @@ type geometry struct {
 	padTop, padLeft  int
 }
 
-// over returns the geometry of a kH×kW window on in.
+// over returns the geometry of a kH×kW window over in.
 func (w Window) over(in *Tensor, kH, kW int) (geometry, error) {
 	g := geometry{Window: w, kH: kH, kW: kW}
 	if len(in.Shape) != 4 {
@@ -63,15 +63,16 @@ func (w Window) axis(in, k, stride, dilation int) (out, pad int, err error) {
 			out = (in-reach)/stride + 1
 		}
 	default:
-		return 0, 0, fmt.Errorf("%w: padding %d", ErrInvalid, w.Padding)
+		return 0, 0, fmt.Errorf("%w: unknown padding %d", ErrInvalid, w.Padding)
 	}
 	if out < 1 {
-		return 0, 0, fmt.Errorf("%w: a window of size %d does not fit into %d", ErrInvalid, reach, in)
+		return 0, 0, fmt.Errorf("%w: a window of size %d does not fit into an axis of length %d", ErrInvalid, reach, in)
 	}
 	return out, pad, nil
 }
 
-// checkOutput returns an error if out does not have the shape of the output.
+// checkOutput returns an error unless out has the shape that the geometry and channels
+// require.
 func (g *geometry) checkOutput(out *Tensor, channels int) error {
 	if want := []int{g.n, g.outH, g.outW, channels}; !slices.Equal(out.Shape, want) {
 		return fmt.Errorf("%w: output has shape %v, want %v", ErrInvalid, out.Shape, want)

@@ -4,7 +4,7 @@ package kernels
 
 import "unsafe"
 
-// blockWindows is windows for AVX2, 16 or 8 channels at a time.
+// blockWindows implements windows for AVX2, 16 or 8 channels at a time.
 type blockWindows struct {
 	channels int
 	signed   bool
@@ -21,8 +21,8 @@ type windowsSpan struct {
 // A windowsBlock has the parameters of the assembly for 16 channels.
 type windowsBlock struct {
 	panel
-	// w has the weights of pairs of taps, of which the last is single, for both vectors
-	// of lanes. For 8 channels there is only one vector.
+	// w has the weights of four pairs of taps and of the ninth tap, paired with 0, for
+	// both vectors of lanes. For 8 channels there is only one vector.
 	w [5 * 2 * panelChannels]int16
 }
 

@@ -10,7 +10,7 @@ const (
 	windowBlockDot = 16 // with dot products
 )
 
-// windowsArgs are the arguments of the assembly, which knows the fields by name.
+// windowsArgs are the arguments of the assembly, which refers to the fields by name.
 type windowsArgs struct {
 	taps         [9]*byte
 	w, out       *byte
@@ -31,7 +31,7 @@ func windowsInt8(a *windowsArgs)
 //go:noescape
 func windowsDot(a *windowsArgs)
 
-// blocks is windows for NEON, whole blocks of channels at a time.
+// blocks implements windows for NEON, whole blocks of channels at a time.
 type blocks struct {
 	packed      []byte // the last block may overlap the one before
 	signed, dot bool
@@ -63,15 +63,17 @@ func packWindows(w *weights, _ bool) windows {
 }
 
 // packWindowsDot packs weights for dot products. A weight may be the sum of two 8-bit
-// numbers. It leaves weights to packWindows if an assumption of the assembly does not
-// hold. The assembly assumes right shifts: they exclude left shifts and keep codes from
+// numbers. It leaves weights to packWindows if they break an assumption of the assembly.
+// The assembly assumes right shifts, which exclude left shifts and keep codes from
 // wrapping when the zero point is added. It also assumes that codes below the zero point
-// are out of limits, as after a ReLU, so that the direction of their ties is irrelevant.
+// are out of range, as after a ReLU, so that the direction in which their ties round is
+// irrelevant.
 //
-// A block has 8 bytes that are 1 if some weight is such a sum, and otherwise 0. The
-// weights of taps 0 to 3 follow, one channel after another, then those of taps 4 to 7, and
-// those of tap 8 in 16 bits. Then come mantissas, negated right shifts and biases, and
-// finally the second numbers of the weights of taps 0 to 3 and 4 to 7.
+// A block starts with 8 bytes, which are 1 if some weight is the sum of two numbers, and
+// otherwise 0. The weights of taps 0 to 3 follow, one channel after another, then those
+// of taps 4 to 7, and those of tap 8 in 16 bits. Then come mantissas, negated right
+// shifts and biases, and finally the second numbers of the weights of taps 0 to 3 and 4
+// to 7.
 func packWindowsDot(w *weights, near bool) windows {
 	if w.channels < windowBlockDot || w.lo < w.outZero {
 		return packWindows(w, near)

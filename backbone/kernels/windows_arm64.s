@@ -4,13 +4,14 @@
 #include "textflag.h"
 #include "neon_arm64.h"
 
-// The 3×3 depthwise convolution, 8 channels at a time, for all pixels.
+// These routines compute the 3×3 depthwise convolution of all pixels, 8 channels at a
+// time.
 //
-// V0-V8 have weights, V9-V16 biases, left shifts, mantissas and negated right shifts,
-// V17-V19 the zero point and limits of the output, V20-V21 sums, and V22-V30 inputs.
-// 72 multiplications take 60 instructions: 18 multiply, 9 load, 9 widen, 20 scale and
-// store, and 4 are for the loop. On a Cortex-A72 the multiplications take 22 cycles, and
-// all instructions 30 according to llvm-mca 19.
+// V0-V8 hold weights, V9-V16 biases, left shifts, mantissas and negated right shifts,
+// V17-V19 the zero point and limits of the output, V20-V21 sums, and V22-V30 inputs. The
+// 72 multiplications of a block take 60 instructions: 18 multiply, 9 load, 9 widen, 20
+// scale and store, and 4 are for the loop. According to llvm-mca 19, the multiplications
+// take 22 cycles on a Cortex-A72, and all instructions together take 30.
 //
 //	R0-R8    addresses of the taps, without R13
 //	R9       output of the pixel

@@ -4,13 +4,13 @@ package kernels
 
 import "unsafe"
 
-// wideBlocks is windows for AVX-512's dot products of bytes, 32 channels at a time. The
-// last two blocks may overlap.
+// wideBlocks implements windows for AVX-512's dot products of bytes, 32 channels at a
+// time. The last two blocks may overlap.
 type wideBlocks struct {
 	channels     int
 	near, signed bool
 	firsts       []int  // first channel of each block
-	twice        []bool // whether a block has weights beyond a byte
+	twice        []bool // whether a block has weights that exceed a byte
 	blocks       []wideBlock
 }
 
@@ -18,12 +18,13 @@ type wideBlocks struct {
 type wideBlock struct {
 	widePanel
 	// Weights are [column][half][lane][4]: three rows of a column, then 0. A half has the
-	// first or last four of each 8 channels. rest is the excess of weights beyond a byte.
+	// first or last four of each 8 channels. rest is the excess of weights that exceed a
+	// byte.
 	w, rest [3][2][wideLanes][4]int8
 }
 
-// newWideWindows leaves few channels and unusual weights to AVX2. See
-// implementation.windows for near.
+// newWideWindows packs weights for AVX-512. It returns nil for few channels and for
+// unusual weights, which it leaves to AVX2. See implementation.windows for near.
 func newWideWindows(w *weights, near bool) windows {
 	const channels = 2 * wideLanes
 	if w.channels < channels {

@@ -4,15 +4,17 @@
 #include "textflag.h"
 #include "neon_arm64.h"
 
-// The 3×3 depthwise convolution with dot products, 16 channels at a time, for all pixels:
-// two dot products of four taps each, and a 16-bit product for the ninth tap.
+// This routine computes the 3×3 depthwise convolution of all pixels with dot products, 16
+// channels at a time: two dot products of four taps each, and a 16-bit product for the
+// ninth tap.
 //
-// V0-V9 have weights, V10-V17 mantissas and negated right shifts, V18-V21 sums, V22-V25
+// V0-V9 hold weights, V10-V17 mantissas and negated right shifts, V18-V21 sums, V22-V25
 // inputs. V26-V29 are temporary, to group the four taps of a channel. V30 makes inputs
-// signed. 144 multiplications take 76 instructions: 8 dot products, 4 other products, 16
-// to group, 9 loads, 9 to make signed, 2 to widen, 22 to load biases, scale and store, and
-// 6 for the loop. Weights of more than 8 bits take 10 more. According to llvm-mca 19 that
-// is 32 or 39 cycles on a Neoverse N1, compared to 61 with 16-bit products.
+// signed. The 144 multiplications of a block take 76 instructions: 8 dot products, 4
+// other products, 16 to group, 9 loads, 9 to make signed, 2 to widen, 22 to load biases,
+// scale and store, and 6 for the loop. Weights of more than 8 bits take 10 more.
+// According to llvm-mca 19, the instructions take 32 or 39 cycles on a Neoverse N1,
+// compared to 61 with 16-bit products.
 //
 //	R0-R8    addresses of the taps, without R13
 //	R9       output of the pixel

@@ -33,7 +33,8 @@ type temporary struct{ error }
 
 func (t temporary) Unwrap() error { return t.error }
 
-// client returns the HTTP client for one pull, and a function to call after it.
+// client returns the HTTP client for one pull, and a function to call when the pull has
+// ended.
 func (s Store) client() (client *http.Client, done func()) {
 	var c http.Client
 	done = func() {}
@@ -84,7 +85,7 @@ type download struct {
 	offset int64    // bytes of part to keep for a retry or the next run; 0 if they are wrong
 }
 
-// run downloads, checks and publishes the file.
+// run downloads the file, checks it and renames it to path.
 func (d *download) run(ctx context.Context) (err error) {
 	d.part, err = os.OpenFile(d.path+".part", os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -128,8 +129,8 @@ func (d *download) fill(ctx context.Context) error {
 		return fmt.Errorf("%s: %w: %d bytes, more than %d", d.part.Name(), ErrContent, n, d.model.Size)
 	}
 	// Progress resets the failure count, so that a bad connection gets all the attempts
-	// it needs. Only bytes beyond the furthest so far count as progress: a server that
-	// always starts over and always breaks off must not cause endless retries.
+	// it needs. Only bytes beyond the furthest offset so far count as progress. Otherwise
+	// a server that always starts over and breaks off would cause endless retries.
 	furthest, failures := d.offset, 0
 	for d.offset < d.model.Size {
 		err := d.request(ctx)
@@ -155,15 +156,15 @@ func (d *download) fill(ctx context.Context) error {
 	return nil
 }
 
-// request requests the missing bytes once and appends them to part. It returns nil if
-// part is then complete.
+// request makes one request for the missing bytes and appends them to part. It returns
+// nil if part is complete afterwards.
 func (d *download) request(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	deadline := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
 	defer deadline.Stop()
-	// broken wraps a connection error. The cause of the context tells whether it was a
-	// stall.
+	// broken marks a connection error as temporary. The cause of ctx tells whether the
+	// connection stalled.
 	broken := func(err error) error {
 		if errors.Is(context.Cause(ctx), errStalled) {
 			err = fmt.Errorf("get %s: %w", d.url, errStalled)
@@ -215,7 +216,7 @@ func (d *download) newRequest(ctx context.Context) (*http.Request, error) {
 	req.Header.Set("Accept-Encoding", "identity")
 	if d.offset > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", d.offset))
-		// Without a tag, the final checksum detects two halves of different files.
+		// Without a tag, the final checksum detects a file made of parts of two files.
 		if tag, err := os.ReadFile(d.tagPath()); err == nil && len(tag) > 0 {
 			req.Header.Set("If-Range", string(tag))
 		}
@@ -280,7 +281,7 @@ func (d *download) accept(resp *http.Response) error {
 	return nil
 }
 
-// restart empties part.
+// restart empties part and removes its tag.
 func (d *download) restart() error {
 	if err := os.Remove(d.tagPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -296,7 +297,7 @@ func (d *download) restart() error {
 	return err
 }
 
-// restartAfter empties part and returns failure as temporary.
+// restartAfter empties part and returns failure, marked as temporary.
 func (d *download) restartAfter(failure error) error {
 	if err := d.restart(); err != nil {
 		return err

@@ -13,7 +13,7 @@ const baseURL = "https://raw.githubusercontent.com/google-coral/test_data/" + co
 // was compiled from. The slice is a copy.
 func List() []Published { return slices.Clone(list) }
 
-// list leaves out published models whose file could not be checked.
+// list contains the published models whose files could be checked.
 var list = []Published{
 	{
 		Name:   "mobilenet_v1_0.25_128_quant",
@@ -109,13 +109,13 @@ var list = []Published{
 	},
 }
 
-// Firmware is the name under which [Find] and a [Store] know the firmware of the Coral
-// USB Accelerator. Google publishes it in the repository google-coral/libedgetpu. It is
-// not a model, so List does not include it.
+// Firmware is the name by which [Find] and a [Store] find the firmware of the Coral USB
+// Accelerator. Google publishes it in the repository google-coral/libedgetpu. It is not a
+// model, so List does not include it.
 const Firmware = "firmware"
 
-// firmware describes the firmware. Package tpu looks for the same file in the default
-// folder of a Store.
+// firmware describes the firmware file, which package tpu looks for in the default folder
+// of a Store.
 var firmware = Published{
 	Name:   Firmware,
 	Size:   10783,

@@ -9,9 +9,9 @@ import (
 	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
-// lock acquires an exclusive lock on the file at path, for this call alone. It retries at
-// intervals of poll. The empty file is never removed: otherwise two callers could hold
-// locks on two files of the same name.
+// lock acquires an exclusive lock on the file at path, which excludes other processes and
+// other calls in this process. It retries at intervals of poll. The empty file is never
+// removed, because otherwise two callers could hold locks on two files of the same name.
 func lock(ctx context.Context, path string, poll time.Duration) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -29,7 +29,7 @@ func lock(ctx context.Context, path string, poll time.Duration) (unlock func(), 
 		select {
 		case <-ctx.Done():
 			f.Close()
-			return nil, fmt.Errorf("wait for %s: %w", path, context.Cause(ctx))
+			return nil, fmt.Errorf("wait for lock %s: %w", path, context.Cause(ctx))
 		case <-time.After(poll):
 		}
 	}

@@ -34,10 +34,10 @@ type Published struct {
 	Embedding int // number of values in the embedding; 0 if it cannot be read from this file
 
 	// Counterpart names the same model compiled for the Edge TPU or, for a compiled
-	// model, the one it was compiled from. It is empty if that is not in the list.
+	// model, the one it was compiled from. It is empty if that model is not in the list.
 	Counterpart string
 
-	file, base string // file name and folder URL, if not those of a model
+	file, base string // file name and folder URL; empty for the defaults
 }
 
 // File returns the name of the model's file.
@@ -47,7 +47,7 @@ func (p Published) File() string { return cmp.Or(p.file, p.Name+".tflite") }
 func (p Published) Compiled() bool { return strings.HasSuffix(p.Name, compiledSuffix) }
 
 var (
-	// ErrUnknown means that no model has that name.
+	// ErrUnknown means that no model has the given name.
 	ErrUnknown = errors.New("unknown model")
 
 	// ErrNotPulled means that the model is known but not on this machine.
@@ -64,7 +64,7 @@ type NameError struct {
 	Err  error    // ErrUnknown or ErrNotPulled
 	Near []string // up to three similar names of models, the most similar first
 
-	located bool // by Store.Locate, so the name is not that of a file either
+	located bool // reported by Store.Locate, so no file has this name either
 }
 
 // Error describes the problem with the name and suggests the similar names.
@@ -103,8 +103,8 @@ func find(name string, located bool) (Published, error) {
 	return Published{}, &NameError{Name: name, Err: ErrUnknown, Near: nearest(want), located: located}
 }
 
-// nearest returns the names of up to three models that want may stand for, the most
-// similar first.
+// nearest returns the names of up to three models that resemble want, the most similar
+// first.
 func nearest(want string) []string {
 	type candidate struct {
 		name  string
@@ -114,7 +114,8 @@ func nearest(want string) []string {
 	var near []candidate
 	for _, p := range list {
 		n := editDistance(want, p.Name)
-		// Accept any part of a name, however short, and names with few typing errors.
+		// Accept parts of a name of at least two letters, and names with few typing
+		// errors.
 		if len(want) >= 2 && strings.Contains(p.Name, want) || n <= len(p.Name)/4 {
 			near = append(near, candidate{p.Name, n})
 		}

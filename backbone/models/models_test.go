@@ -22,7 +22,7 @@ func TestListIsConsistent(t *testing.T) {
 			t.Errorf("%s is incomplete: %+v", p.Name, p)
 		}
 		if !p.Compiled() && p.Embedding == 0 {
-			t.Errorf("%s has no embedding length", p.Name)
+			t.Errorf("%s has no embedding size", p.Name)
 		}
 		if p.Compiled() && (i == 0 || list[i-1].Name != p.Counterpart) {
 			t.Errorf("%s does not follow the model it was compiled from", p.Name)
@@ -45,7 +45,8 @@ func TestListIsConsistent(t *testing.T) {
 	}
 }
 
-// Find knows the firmware, whose folder is not that of the models, and List omits it.
+// TestFirmware checks that Find returns the firmware, which is in another folder than the
+// models, and that List omits it.
 func TestFirmware(t *testing.T) {
 	p, err := Find(Firmware)
 	if err != nil || p.File() != "apex_latest_single_ep.bin" || !strings.Contains(p.base, "/libedgetpu/") || p.Size != 10783 {
@@ -53,7 +54,7 @@ func TestFirmware(t *testing.T) {
 	}
 	for _, m := range List() {
 		if m.Name == Firmware || m.base != "" || m.file != "" {
-			t.Errorf("%s is the firmware, or is not in the folder of the models", m.Name)
+			t.Errorf("List contains %s, which is the firmware or not in the folder of the models", m.Name)
 		}
 	}
 }

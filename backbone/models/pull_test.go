@@ -43,7 +43,7 @@ func TestPull(t *testing.T) {
 	path, err = s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
 	if n := len(srv.received()); n != 1 {
-		t.Errorf("%d requests, want 1: the second pull should make none", n)
+		t.Errorf("got %d requests, want 1: the second pull should make none", n)
 	}
 
 	if err := os.WriteFile(path, b[1:], 0o644); err != nil {
@@ -52,7 +52,7 @@ func TestPull(t *testing.T) {
 	path, err = s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
 	if n := len(srv.received()); n != 2 {
-		t.Errorf("%d requests, want 2: a damaged file should be pulled again", n)
+		t.Errorf("got %d requests, want 2: a damaged file should be pulled again", n)
 	}
 }
 
@@ -98,16 +98,16 @@ func TestPullResumes(t *testing.T) {
 			wantPulled(t, s, path, err, b)
 			asked := srv.received()
 			if len(asked) != tt.requests {
-				t.Fatalf("%d requests, want %d", len(asked), tt.requests)
+				t.Fatalf("got %d requests, want %d", len(asked), tt.requests)
 			}
 			if tt.requests == 0 {
 				return
 			}
 			if got, want := asked[0].Get("Range"), fmt.Sprintf("bytes=%d-", len(tt.part)); got != want {
-				t.Errorf("Range %q, want %q", got, want)
+				t.Errorf("got Range %q, want %q", got, want)
 			}
 			if got := asked[0].Get("If-Range"); got != tt.wantIfRange {
-				t.Errorf("If-Range %q, want %q", got, tt.wantIfRange)
+				t.Errorf("got If-Range %q, want %q", got, tt.wantIfRange)
 			}
 			if tt.requests == 2 && asked[1].Get("Range") != "" {
 				t.Errorf("second request still has Range %q", asked[1].Get("Range"))
@@ -116,7 +116,8 @@ func TestPullResumes(t *testing.T) {
 	}
 }
 
-// However often a connection breaks, the pull succeeds if every attempt brings some bytes.
+// TestPullResumesAfterEveryBreak checks that a pull succeeds if every attempt gets some
+// bytes, however often the connection breaks.
 func TestPullResumesAfterEveryBreak(t *testing.T) {
 	p, b := fixture()
 	const step = 20_000 // more breaks than maxAttempts
@@ -133,7 +134,7 @@ func TestPullResumesAfterEveryBreak(t *testing.T) {
 	path, err := s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
 	if got, want := len(srv.received()), len(b)/step; got != want {
-		t.Errorf("%d requests, want %d", got, want)
+		t.Errorf("got %d requests, want %d", got, want)
 	}
 }
 
@@ -150,7 +151,7 @@ func TestPullRetries(t *testing.T) {
 		path, err := s.pull(t.Context(), p, nil)
 		wantPulled(t, s, path, err, b)
 		if n := len(srv.received()); n != maxAttempts {
-			t.Errorf("status %d: %d requests, want %d", status, n, maxAttempts)
+			t.Errorf("status %d: got %d requests, want %d", status, n, maxAttempts)
 		}
 	}
 }
@@ -186,7 +187,7 @@ func TestPullErrors(t *testing.T) {
 			handle: func(w http.ResponseWriter, r *http.Request) { w.Write(b); w.(http.Flusher).Flush(); w.Write(b) }},
 		{name: "part is too long", part: append(bytes.Clone(b), 0), requests: 0, content: true, want: "300001 bytes, more than 300000"},
 		{name: "part is wrong", part: other, requests: 0, content: true, want: "SHA-256"},
-		{name: "always the same half", requests: maxAttempts, want: "after 150000 of 300000 bytes", files: []string{partFile},
+		{name: "breaks off at the same half every time", requests: maxAttempts, want: "after 150000 of 300000 bytes", files: []string{partFile},
 			handle: func(w http.ResponseWriter, r *http.Request) { breakOff(w, 200, half, len(b)) }},
 		{name: "shorter than expected, no length given", requests: maxAttempts, want: "unexpected EOF", files: []string{partFile},
 			handle: func(w http.ResponseWriter, r *http.Request) { w.(http.Flusher).Flush(); w.Write(half) }},
@@ -210,7 +211,7 @@ func TestPullErrors(t *testing.T) {
 				t.Errorf("got error %v, want %q, ErrContent %v", err, tt.want, tt.content)
 			}
 			if n := len(srv.received()); n != tt.requests {
-				t.Errorf("%d requests, want %d", n, tt.requests)
+				t.Errorf("got %d requests, want %d", n, tt.requests)
 			}
 			if got := files(t, s); !slices.Equal(got, tt.files) {
 				t.Errorf("files left: %v, want %v", got, tt.files)
@@ -231,7 +232,7 @@ func TestPullFollowsLocalRedirect(t *testing.T) {
 	path, err := s.pull(t.Context(), p, nil)
 	wantPulled(t, s, path, err, b)
 	if n := len(srv.received()); n != 2 {
-		t.Errorf("%d requests, want 2", n)
+		t.Errorf("got %d requests, want 2", n)
 	}
 }
 
@@ -321,7 +322,7 @@ func TestConcurrentPulls(t *testing.T) {
 	}
 	wg.Wait()
 	if n := len(srv.received()); n != 1 {
-		t.Errorf("%d requests, want 1", n)
+		t.Errorf("got %d requests, want 1", n)
 	}
 }
 

@@ -27,15 +27,15 @@ func fixture() (Published, []byte) {
 	return Published{Name: "fixture", Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:])}, content
 }
 
-// A server records the requests that it gets.
+// A server records the requests that it receives.
 type server struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []http.Header
 }
 
-// serve starts a server that answers with handle. n is the number of the request, from
-// 1. The returned Store pulls from it.
+// serve starts a server that answers with handle. n is the number of the request, counted
+// from 1. The returned Store pulls from the server.
 func serve(t *testing.T, handle func(n int, w http.ResponseWriter, r *http.Request)) (*server, Store) {
 	t.Helper()
 	s := new(server)
@@ -62,7 +62,7 @@ func (s *server) received() []http.Header {
 	return slices.Clone(s.requests)
 }
 
-// content serves b with support for ranges, and the given ETag.
+// content serves b with the given ETag and supports ranges.
 func content(w http.ResponseWriter, r *http.Request, b []byte, tag string) {
 	w.Header().Set("ETag", tag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))

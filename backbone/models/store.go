@@ -21,7 +21,7 @@ import (
 type Store struct {
 	Dir     string       // default: imprint/models in os.UserCacheDir
 	BaseURL string       // folder to download from; default: the publisher's
-	Client  *http.Client // default: one that uses the proxy variables of the environment
+	Client  *http.Client // default: one that uses the proxy settings of the environment
 
 	// Tests shorten these. Zero means the default.
 	backoff, lockPoll time.Duration
@@ -70,15 +70,15 @@ func (s Store) Locate(name string) (string, error) {
 }
 
 // Pull downloads the named model, unless it is already there, and returns its path. The
-// file gets its name only once it is complete and checked, so that name never belongs
-// to a partial file. If progress is not nil, it is called from this goroutine with the
-// bytes downloaded so far and the size of the file.
+// file gets its name only once it is complete and checked, so a partial file never has
+// that name. If progress is not nil, Pull calls it, from the same goroutine, with the
+// number of bytes downloaded so far and the size of the file.
 //
 // After a failure or the end of ctx, the downloaded bytes stay in a .part file, and the
 // next Pull resumes there. Pull retries temporary failures a few times. A server that
 // sends no data for 30 seconds counts as a temporary failure. The total time is not
-// limited. If the server sends another file, the error wraps ErrContent and nothing is
-// kept.
+// limited. If the server sends another file, the error wraps ErrContent, and nothing of
+// that file is kept.
 func (s Store) Pull(ctx context.Context, name string, progress func(done, total int64)) (path string, err error) {
 	p, err := Find(name)
 	if err != nil {
@@ -126,8 +126,8 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 	return path, nil
 }
 
-// Source returns the URL that Pull downloads the named model from and the path that it
-// gives the file. A file put there by hand counts as pulled.
+// Source returns the URL from which Pull downloads the named model, and the path at which
+// it stores the file. A file put there by hand counts as pulled.
 func (s Store) Source(name string) (url, path string, err error) {
 	p, err := Find(name)
 	if err != nil {

@@ -36,7 +36,7 @@ func TestPathAndPullByName(t *testing.T) {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 	if n := requests.Load(); n != 1 {
-		t.Errorf("%d requests, want 1", n)
+		t.Errorf("got %d requests, want 1", n)
 	}
 	if err := os.WriteFile(filepath.Join(s.Dir, name+".tflite"), []byte("something else"), 0o644); err != nil {
 		t.Fatal(err)

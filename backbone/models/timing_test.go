@@ -63,7 +63,7 @@ func TestPullStallTimeout(t *testing.T) {
 				t.Errorf("pauses of %v: got error %v, want %v", tt.pause, err, tt.want)
 			}
 			if requests != tt.requests {
-				t.Errorf("pauses of %v: %d requests, want %d", tt.pause, requests, tt.requests)
+				t.Errorf("pauses of %v: got %d requests, want %d", tt.pause, requests, tt.requests)
 			}
 		})
 	}

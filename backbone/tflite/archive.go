@@ -14,7 +14,7 @@ import (
 const (
 	maxArchiveFiles = 16
 	maxArchiveFile  = 1 << 20 // bytes of one unpacked file
-	maxArchiveRatio = 100     // of unpacked to packed size
+	maxArchiveRatio = 100     // maximum ratio of unpacked to packed size
 )
 
 // Records of the zip format. Source: APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12 and
@@ -24,10 +24,10 @@ const (
 	localHeaderSize   = 30
 	centralHeader     = "PK\x01\x02"
 	centralHeaderSize = 46
-	centralOffset     = 42 // of the local header's offset in a central header
+	centralOffset     = 42 // position in a central header of the local header's offset
 	endRecord         = "PK\x05\x06"
 	endRecordSize     = 22
-	endRecordOffset   = 16 // of the central directory's offset in the end record
+	endRecordOffset   = 16 // position in the end record of the central directory's offset
 )
 
 // findEndRecord returns the position in tail of the record that ends a zip archive, or −1
@@ -43,21 +43,21 @@ func findEndRecord(tail []byte) int {
 
 // An archive is the layout of a zip archive in a tail.
 type archive struct {
-	start     int64 // of the first file, or of the directory if there are no files
+	start     int64 // position of the first file, or of the directory if there are no files
 	directory int64
-	end       int64 // of the directory, where the end record starts
+	end       int64 // position of the directory's end, where the end record starts
 	files     []archiveFile
 }
 
 type archiveFile struct {
-	entry int64 // of its entry in the directory
-	local int64 // of its local header
-	size  int64 // of its local header and packed content
+	entry int64 // position of its entry in the directory
+	local int64 // position of its local header
+	size  int64 // bytes in its local header and packed content
 }
 
-// scanArchive checks the zip archive in tail, and returns nil if there is none. Offsets
-// may count from the start of the model file, as in all of Coral's models, or from the
-// start of the archive. The end record tells which.
+// scanArchive checks the zip archive in tail and returns its layout, or nil if there is
+// none. Offsets may count from the start of the model file, as in all of Coral's models,
+// or from the start of the archive. The end record tells which.
 func scanArchive(tail []byte) (*archive, error) {
 	end := findEndRecord(tail)
 	if end < 0 {
@@ -77,7 +77,7 @@ func scanArchive(tail []byte) (*archive, error) {
 	a := &archive{end: int64(end)}
 	a.directory = a.end - int64(binary.LittleEndian.Uint32(record[12:]))
 	if a.directory < 0 {
-		return nil, corrupt("zip directory has %d bytes", a.end-a.directory)
+		return nil, corrupt("zip directory of %d bytes is larger than the archive", a.end-a.directory)
 	}
 	shift := a.directory - int64(binary.LittleEndian.Uint32(record[endRecordOffset:]))
 
@@ -91,14 +91,14 @@ func scanArchive(tail []byte) (*archive, error) {
 		size := centralHeaderSize + int(binary.LittleEndian.Uint16(entry[28:])) +
 			int(binary.LittleEndian.Uint16(entry[30:])) + int(binary.LittleEndian.Uint16(entry[32:]))
 		if size > len(entry) {
-			return nil, corrupt("zip directory entry %d has %d bytes", i, size)
+			return nil, corrupt("zip directory entry %d has %d bytes, more than are left", i, size)
 		}
 		name, err := checkArchiveEntry(entry)
 		if err != nil {
 			return nil, err
 		}
 		if names[name] {
-			return nil, corrupt("zip archive has two files %q", name)
+			return nil, corrupt("zip archive has two files named %q", name)
 		}
 		names[name] = true
 		f := archiveFile{entry: pos, local: int64(binary.LittleEndian.Uint32(entry[centralOffset:])) + shift}
@@ -125,8 +125,8 @@ func scanArchive(tail []byte) (*archive, error) {
 	return a, nil
 }
 
-// rebaseArchive checks tail and returns it with the offsets in its zip archive counting
-// from base bytes before tail. A tail without an archive is returned unchanged.
+// rebaseArchive checks tail and returns a copy in which the offsets of its zip archive
+// count from base bytes before tail. A tail without an archive is returned unchanged.
 func rebaseArchive(tail []byte, base int) ([]byte, error) {
 	a, err := scanArchive(tail)
 	if a == nil {
@@ -178,7 +178,7 @@ func localSize(files []byte, pos int64, name string, entry []byte) (int64, error
 	length := int64(localHeaderSize+nameSize+int(binary.LittleEndian.Uint16(header[28:]))) +
 		int64(binary.LittleEndian.Uint32(entry[20:]))
 	if length > int64(len(header)) {
-		return 0, corrupt("zip file %q extends beyond the archive with %d bytes", name, length)
+		return 0, corrupt("zip file %q of %d bytes extends beyond the archive", name, length)
 	}
 	if string(header[localHeaderSize:localHeaderSize+nameSize]) != name {
 		return 0, corrupt("zip file %q has another name in its header", name)

@@ -31,8 +31,8 @@ func zipOf(t testing.TB, base int, method uint16, files ...AssociatedFile) []byt
 	return out.Bytes()
 }
 
-// Offsets in an archive may count from the start of the file or of the archive. Encode
-// always writes the former.
+// TestArchiveOffsets checks that offsets in an archive may count from the start of the
+// file or of the archive, and that Encode counts them from the start of the file.
 func TestArchiveOffsets(t *testing.T) {
 	body, err := smallModel().Encode()
 	if err != nil {
@@ -59,12 +59,12 @@ func TestArchiveOffsets(t *testing.T) {
 				if base == 0 && padding == 0 {
 					want = out
 				} else if !bytes.Equal(out, want) {
-					t.Errorf("method %d base %d padding %d: Encode returned another file", method, base, padding)
+					t.Errorf("method %d base %d padding %d: Encode returned a different file", method, base, padding)
 				}
 				record := out[findEndRecord(out):]
 				directory := int(binary.LittleEndian.Uint32(record[endRecordOffset:]))
 				if string(out[directory:directory+4]) != centralHeader {
-					t.Errorf("the directory is not at byte %d, where the end record says", directory)
+					t.Errorf("the directory is not at byte %d, although the end record says so", directory)
 				}
 			}
 		}
@@ -72,7 +72,8 @@ func TestArchiveOffsets(t *testing.T) {
 	}
 }
 
-// A tail that is not an archive remains in front of an archive that is added.
+// TestOtherTail checks that a tail that is not an archive remains in front of an archive
+// that is added.
 func TestOtherTail(t *testing.T) {
 	m := smallModel()
 	m.Tail = []byte("something else")
@@ -97,7 +98,8 @@ func TestOtherTail(t *testing.T) {
 	}
 }
 
-// Files that do not change keep their packed bytes.
+// TestSetAssociatedFileKeepsOthers checks that the packed bytes of unchanged files stay
+// the same.
 func TestSetAssociatedFileKeepsOthers(t *testing.T) {
 	m := smallModel()
 	m.Tail = zipOf(t, 0, zip.Deflate, AssociatedFile{"a", bytes.Repeat([]byte("abc"), 20)}, AssociatedFile{"b", []byte("b")})
@@ -186,7 +188,8 @@ func TestArchiveLimits(t *testing.T) {
 	}
 }
 
-// Unpacking detects content that does not match the checksum in the directory.
+// TestArchiveContentDamaged checks that unpacking detects content that does not match the
+// checksum in the directory.
 func TestArchiveContentDamaged(t *testing.T) {
 	m := smallModel()
 	m.Tail = zipOf(t, 0, zip.Store, AssociatedFile{"labels.txt", []byte("abc")})

@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// maxTensorBytes is the largest tensor, so that sizes fit an int on every platform.
+// maxTensorBytes is the maximum size of a tensor in bytes. Such sizes fit in an int on
+// every platform.
 const maxTensorBytes = math.MaxInt32
 
 // check returns an error if an index or size in one part of the model does not match
@@ -25,23 +26,23 @@ func (m *Model) check() error {
 	}
 	for i, b := range m.MetadataBuffer {
 		if b < 0 || int(b) >= len(m.Buffers) {
-			return corrupt("metadata buffer %d is buffer %d of %d", i, b, len(m.Buffers))
+			return corrupt("metadata buffer %d refers to buffer %d, but the model has %d", i, b, len(m.Buffers))
 		}
 	}
 	for _, d := range m.Metadata {
 		if int64(d.Buffer) >= int64(len(m.Buffers)) {
-			return corrupt("metadata %q is in buffer %d of %d", d.Name, d.Buffer, len(m.Buffers))
+			return corrupt("metadata %q refers to buffer %d, but the model has %d", d.Name, d.Buffer, len(m.Buffers))
 		}
 	}
 	for _, s := range m.SignatureDefs {
 		if int64(s.Subgraph) >= int64(len(m.Subgraphs)) {
-			return corrupt("signature %q is for subgraph %d of %d", s.Key, s.Subgraph, len(m.Subgraphs))
+			return corrupt("signature %q refers to subgraph %d, but the model has %d", s.Key, s.Subgraph, len(m.Subgraphs))
 		}
 		tensors := len(m.Subgraphs[s.Subgraph].Tensors)
 		for _, list := range [...][]TensorMap{s.Inputs, s.Outputs} {
 			for _, t := range list {
 				if int64(t.Tensor) >= int64(tensors) {
-					return corrupt("signature %q names %q tensor %d of %d", s.Key, t.Name, t.Tensor, tensors)
+					return corrupt("signature %q gives the name %q to tensor %d, but the subgraph has %d", s.Key, t.Name, t.Tensor, tensors)
 				}
 			}
 		}
@@ -53,7 +54,7 @@ func (m *Model) checkSubgraph(s *Subgraph) error {
 	indices := func(what string, list []int32, lowest int32) error {
 		for _, t := range list {
 			if t < lowest || int(t) >= len(s.Tensors) {
-				return corrupt("%s: tensor %d of %d", what, t, len(s.Tensors))
+				return corrupt("%s include tensor %d, but the subgraph has %d", what, t, len(s.Tensors))
 			}
 		}
 		return nil
@@ -79,7 +80,7 @@ func (m *Model) checkSubgraph(s *Subgraph) error {
 			err = indices("intermediates", op.Intermediates, -1)
 		}
 		if err == nil && int64(op.Opcode) >= int64(len(m.OperatorCodes)) {
-			err = corrupt("operator code %d of %d", op.Opcode, len(m.OperatorCodes))
+			err = corrupt("no operator code %d: the model has %d", op.Opcode, len(m.OperatorCodes))
 		}
 		if err != nil {
 			return fmt.Errorf("operator %d: %w", i, err)
@@ -91,7 +92,7 @@ func (m *Model) checkSubgraph(s *Subgraph) error {
 func (m *Model) checkTensor(t *Tensor) error {
 	// Index 0 is always valid and means no buffer.
 	if t.Buffer != 0 && int64(t.Buffer) >= int64(len(m.Buffers)) {
-		return corrupt("buffer %d of %d", t.Buffer, len(m.Buffers))
+		return corrupt("no buffer %d: the model has %d", t.Buffer, len(m.Buffers))
 	}
 	size, err := t.byteSize()
 	if err != nil {
@@ -99,7 +100,7 @@ func (m *Model) checkTensor(t *Tensor) error {
 	}
 	for _, d := range t.ShapeSignature {
 		if d < -1 {
-			return corrupt("shape signature %d", t.ShapeSignature)
+			return corrupt("invalid shape signature %d", t.ShapeSignature)
 		}
 	}
 	if err := t.checkQuantization(); err != nil {
@@ -121,7 +122,7 @@ func (t *Tensor) byteSize() (int, error) {
 	n := int64(1)
 	for _, d := range t.Shape {
 		if d < 0 {
-			return 0, corrupt("shape %d", t.Shape)
+			return 0, corrupt("invalid shape %d", t.Shape)
 		}
 		// Elements without a fixed size count as one byte.
 		if n *= int64(d); n > maxTensorBytes*8/max(bits, 8) {
@@ -141,7 +142,7 @@ func (t *Tensor) checkQuantization() error {
 	}
 	for _, s := range q.Scale {
 		if math.IsNaN(float64(s)) || math.IsInf(float64(s), 0) {
-			return corrupt("scale %g", s)
+			return corrupt("invalid scale %g", s)
 		}
 	}
 	for _, n := range [...]int{len(q.Scale), len(q.ZeroPoint)} {
@@ -149,7 +150,7 @@ func (t *Tensor) checkQuantization() error {
 			continue
 		}
 		if q.Dimension < 0 || int(q.Dimension) >= len(t.Shape) {
-			return corrupt("quantized along dimension %d of %d", q.Dimension, len(t.Shape))
+			return corrupt("quantized along dimension %d, but the tensor has %d", q.Dimension, len(t.Shape))
 		}
 		if n != int(t.Shape[q.Dimension]) {
 			return corrupt("%d scales or zero points for %d slices along dimension %d", n, t.Shape[q.Dimension], q.Dimension)

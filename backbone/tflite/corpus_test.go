@@ -10,7 +10,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// sharedModels returns the reference models by their path below the folder models.
+// sharedModels returns the files of the reference models, by their paths below the folder
+// models.
 func sharedModels(t testing.TB) map[string][]byte {
 	t.Helper()
 	root := reference.Path(t, "models")

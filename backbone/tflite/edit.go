@@ -11,8 +11,9 @@ func (t *Tensor) NumElements() int {
 	return n
 }
 
-// TensorBytes returns the constant content of a tensor of subgraph sub, or nil if it has
-// none or does not exist. The slice shares memory with the model.
+// TensorBytes returns the constant content of a tensor of subgraph sub. It returns nil if
+// the tensor has no such content or does not exist. The slice shares memory with the
+// model.
 func (m *Model) TensorBytes(sub int, tensor int32) []byte {
 	if sub < 0 || sub >= len(m.Subgraphs) || tensor < 0 || int(tensor) >= len(m.Subgraphs[sub].Tensors) {
 		return nil
@@ -25,7 +26,7 @@ func (m *Model) TensorBytes(sub int, tensor int32) []byte {
 }
 
 // AddBuffer appends a buffer with the content b, which the model keeps. It returns the
-// index of the buffer, never 0.
+// index of the buffer, which is never 0.
 func (m *Model) AddBuffer(b []byte) uint32 {
 	if len(m.Buffers) == 0 {
 		m.Buffers = append(m.Buffers, nil) // buffer 0 is empty by convention
@@ -46,8 +47,8 @@ func (m *Model) AddTensor(sub int, t Tensor) int32 {
 }
 
 // OperatorCode returns the index of the operator code with the given values. If there is
-// none, it adds one. custom is the name of the operator if op is OpCustom, and otherwise
-// empty.
+// none, it adds one. custom is the name of a custom operator if op is OpCustom, and
+// otherwise empty.
 func (m *Model) OperatorCode(op BuiltinOperator, custom string, version int32) uint32 {
 	code := OperatorCode{op, custom, version}
 	if i := slices.Index(m.OperatorCodes, code); i >= 0 {
@@ -97,8 +98,8 @@ func (m *Model) bufferUsers(b uint32) int {
 	return n
 }
 
-// eachIndex calls code for the operator code of every operator and buffer for every
-// buffer index.
+// eachIndex calls code with the operator code index of every operator, and buffer with
+// every buffer index.
 func (m *Model) eachIndex(code, buffer func(*uint32)) {
 	for i := range m.Subgraphs {
 		s := &m.Subgraphs[i]

@@ -41,18 +41,19 @@ func TestTensorBytes(t *testing.T) {
 	}{{0, 2, 12}, {0, 3, 16}, {0, 0, 0}, {0, 6, 0}, {0, -1, 0}, {0, 7, 0}, {2, 0, 0}, {-1, 0, 0}} {
 		got := m.TensorBytes(test.sub, test.tensor)
 		if len(got) != test.want || (test.want == 0) != (got == nil) {
-			t.Errorf("subgraph %d tensor %d: %d bytes, want %d", test.sub, test.tensor, len(got), test.want)
+			t.Errorf("subgraph %d tensor %d: got %d bytes, want %d", test.sub, test.tensor, len(got), test.want)
 		}
 	}
 	if got := m.Subgraphs[0].Tensors[2].NumElements(); got != 12 {
-		t.Errorf("%d elements, want 12", got)
+		t.Errorf("got %d elements, want 12", got)
 	}
 	if got := (&Tensor{}).NumElements(); got != 1 {
 		t.Errorf("a scalar has %d elements, want 1", got)
 	}
 }
 
-// Setting an entry must not change a buffer with other users.
+// TestSetMetadataEntryInSharedBuffer checks that setting an entry does not change a
+// buffer that has other users.
 func TestSetMetadataEntryInSharedBuffer(t *testing.T) {
 	m := smallModel()
 	m.Metadata = append(m.Metadata, Metadata{"shared", 1}, Metadata{"none", 0})

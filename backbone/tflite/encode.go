@@ -2,9 +2,9 @@ package tflite
 
 import "fmt"
 
-// Encode returns the model as a file. The same Model gives the same bytes. The data of
-// buffers and custom options start at multiples of 16 bytes. Data that followed the
-// flatbuffer in the parsed file become part of it.
+// Encode returns the model as a file. The same Model always gives the same bytes. The
+// data of buffers and custom options start at multiples of 16 bytes. External
+// data, which followed the flatbuffer in the parsed file, becomes part of the flatbuffer.
 //
 // The error wraps ErrUnsupported if the parsed file has a field that this package does
 // not know, ErrTooLarge if the file would exceed MaxFileSize, and ErrCorrupt if Parse

@@ -5,7 +5,8 @@ import "fmt"
 // A BuiltinOperator is a kind of operator.
 type BuiltinOperator int32
 
-// The operators that other packages use. String also returns the names of all others.
+// The operators that other packages use. String returns the names of all other operators
+// too.
 const (
 	OpAdd             BuiltinOperator = 0
 	OpAveragePool2D   BuiltinOperator = 1
@@ -39,7 +40,7 @@ const (
 	OpHardSwish       BuiltinOperator = 117
 
 	// placeholderOperator is the largest value of an operator code's older field. It
-	// means that the newer field has the operator.
+	// means that the operator is in the newer field.
 	placeholderOperator BuiltinOperator = 127
 )
 
@@ -177,7 +178,7 @@ func (a Activation) String() string {
 	return fmt.Sprintf("Activation(%d)", int8(a))
 }
 
-// A Padding is the treatment of borders by a convolution or pool.
+// A Padding selects how a convolution or pool treats the borders of an image.
 type Padding int8
 
 // The paddings.

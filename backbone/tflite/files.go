@@ -33,8 +33,8 @@ func (m *Model) AssociatedFiles() ([]AssociatedFile, error) {
 	return files, nil
 }
 
-// openArchive returns the archive in the tail, which is empty if there is none, and the
-// bytes before it.
+// openArchive returns a reader of the archive in the tail, and the bytes before the
+// archive. The reader has no files if there is no archive.
 func (m *Model) openArchive() (*zip.Reader, []byte, error) {
 	layout, err := scanArchive(m.Tail)
 	if err != nil {
@@ -53,10 +53,10 @@ func (m *Model) openArchive() (*zip.Reader, []byte, error) {
 // unpack returns the content of f.
 func unpack(f *zip.File) ([]byte, error) { return unzip(f, maxArchiveFile) }
 
-// SetAssociatedFile stores an associated file. It replaces the file of the same name or
-// becomes the last. The other files keep their packed bytes. The error wraps ErrCorrupt
-// if name is not a plain file name, and ErrTooLarge if content exceeds 1 MiB or there are
-// already 16 files.
+// SetAssociatedFile stores an associated file. It replaces a file of the same name, or
+// else becomes the last file. The other files keep their packed bytes. The error wraps
+// ErrCorrupt if name is not a plain file name, and ErrTooLarge if content exceeds 1 MiB
+// or there are already 16 files.
 func (m *Model) SetAssociatedFile(name string, content []byte) error {
 	if err := checkFileName(name); err != nil {
 		return fmt.Errorf("store associated file: %w", err)
@@ -72,8 +72,8 @@ func (m *Model) RemoveAssociatedFile(name string) error {
 	return m.rewriteArchive(nil, []string{name})
 }
 
-// rewriteArchive writes the archive with file stored, unless it is nil, and without the
-// files named in without.
+// rewriteArchive writes the archive again. It stores file, unless it is nil, and removes
+// the files named in without.
 func (m *Model) rewriteArchive(file *AssociatedFile, without []string) error {
 	archive, prefix, err := m.openArchive()
 	if err != nil {
@@ -130,7 +130,7 @@ func (m *Model) rewriteArchive(file *AssociatedFile, without []string) error {
 
 // storeFile appends a file without compression. The date is 1980-01-01, so that the same
 // content gives the same archive. The size precedes the content, as streaming readers
-// need.
+// require.
 func storeFile(w *zip.Writer, file *AssociatedFile) error {
 	const firstDay = 1<<5 | 1
 	body, err := w.CreateRaw(&zip.FileHeader{

@@ -7,7 +7,7 @@ import (
 )
 
 // IsWidening reports whether operator op of the main graph is a DEQUANTIZE of float16.
-// Converters put one behind each constant of a model with float16 weights.
+// Converters put such an operator behind each constant of a model with float16 weights.
 func (m *Model) IsWidening(op int) bool {
 	g := &m.Subgraphs[0]
 	o := &g.Operators[op]
@@ -16,8 +16,9 @@ func (m *Model) IsWidening(op int) bool {
 		g.Tensors[o.Inputs[0]].Type == TypeFloat16
 }
 
-// Constant returns the content and type of a constant tensor of the main graph, nil if it
-// is none. The output of a DEQUANTIZE of constant float16 is a float32 constant.
+// Constant returns the content and type of a constant tensor of the main graph. The
+// content is nil if the tensor is not constant. The output of a DEQUANTIZE of a float16
+// constant counts as a float32 constant.
 func (m *Model) Constant(tensor int32) ([]byte, TensorType) {
 	if b := m.TensorBytes(0, tensor); b != nil {
 		return b, m.Subgraphs[0].Tensors[tensor].Type
@@ -28,13 +29,13 @@ func (m *Model) Constant(tensor int32) ([]byte, TensorType) {
 	return nil, 0
 }
 
-// IsConstant reports whether Constant returns content.
+// IsConstant reports whether a tensor of the main graph is constant, as for Constant.
 func (m *Model) IsConstant(tensor int32) bool {
 	return m.TensorBytes(0, tensor) != nil || m.widened(tensor) != nil
 }
 
-// widened returns the float16 constant that a DEQUANTIZE makes the given tensor of, nil if
-// there is none.
+// widened returns the float16 constant that a DEQUANTIZE widens to the given tensor, or
+// nil if there is none.
 func (m *Model) widened(tensor int32) []byte {
 	if len(m.Subgraphs) == 0 || tensor < 0 {
 		return nil
@@ -47,7 +48,8 @@ func (m *Model) widened(tensor int32) []byte {
 	return m.TensorBytes(0, g.Operators[op].Inputs[0])
 }
 
-// WidenFloat16 returns float16 elements as float32 elements, which have all their values.
+// WidenFloat16 converts float16 elements to float32 elements, which represent all their
+// values exactly.
 func WidenFloat16(half []byte) []byte {
 	wide := make([]byte, 0, 2*len(half))
 	for ; len(half) >= 2; half = half[2:] {
@@ -56,7 +58,7 @@ func WidenFloat16(half []byte) []byte {
 	return wide
 }
 
-// widenBits returns the bits of a float16 number as those of a float32 number.
+// widenBits converts the bits of a float16 number to those of the same float32 number.
 func widenBits(h uint16) uint32 {
 	sign, exponent, mantissa := uint32(h)<<16&(1<<31), uint32(h)>>10&31, uint32(h)&(1<<10-1)
 	switch {
@@ -65,6 +67,6 @@ func widenBits(h uint16) uint32 {
 	case exponent > 0:
 		return sign | (exponent+127-15)<<23 | mantissa<<13
 	}
-	// Zero or subnormal: mantissa·2⁻²⁴.
+	// The number is zero or subnormal: mantissa·2⁻²⁴.
 	return sign | math.Float32bits(float32(mantissa)/(1<<24))
 }

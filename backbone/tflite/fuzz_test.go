@@ -26,7 +26,8 @@ func seeds(f *testing.F) []*Model {
 	return append(list, sparse)
 }
 
-// A model that Parse accepts survives Encode, or Encode returns an error.
+// FuzzParse checks that a model that Parse accepts survives Encode, unless Encode returns
+// an error.
 func FuzzParse(f *testing.F) {
 	for _, m := range seeds(f) {
 		b, err := m.Encode()
@@ -59,7 +60,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(out, out2) {
-			t.Fatal("a second Encode returned other bytes")
+			t.Fatal("a second Encode returned different bytes")
 		}
 		withoutNaN(m)
 		withoutNaN(again)
@@ -70,7 +71,7 @@ func FuzzParse(f *testing.F) {
 			m.Labels()
 			if err := m.SetLabels([]string{"a"}); err == nil {
 				if got, err := m.Labels(); err != nil || !slices.Equal(got, []string{"a"}) {
-					t.Fatalf("labels %q, %v", got, err)
+					t.Fatalf("got labels %q, %v", got, err)
 				}
 			}
 		}
@@ -82,7 +83,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// withoutNaN replaces NaNs, which do not equal themselves, so that models compare.
+// withoutNaN replaces NaNs, which do not equal themselves, so that equal models compare
+// as equal.
 func withoutNaN(m *Model) {
 	for i := range m.Subgraphs {
 		for _, t := range m.Subgraphs[i].Tensors {
@@ -100,7 +102,7 @@ func withoutNaN(m *Model) {
 	}
 }
 
-// Encode either keeps the files in a tail or returns an error.
+// FuzzTail checks that Encode keeps the files in a tail or returns an error.
 func FuzzTail(f *testing.F) {
 	f.Add([]byte("tail"))
 	f.Add(zipOf(f, 0, zip.Store, AssociatedFile{"labels.txt", []byte("a\nb\n")}, AssociatedFile{"b", nil}))
@@ -123,7 +125,7 @@ func FuzzTail(f *testing.F) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(m.Tail, again.Tail) {
-			t.Fatalf("tail %q, want %q", again.Tail, m.Tail)
+			t.Fatalf("got tail %q, want %q", again.Tail, m.Tail)
 		}
 		files, err := m.AssociatedFiles()
 		if err != nil {
@@ -140,13 +142,14 @@ func FuzzTail(f *testing.F) {
 		}
 		files = slices.DeleteFunc(files, func(f AssociatedFile) bool { return f.Name == "added" })
 		if got, err := m.AssociatedFiles(); err != nil || !reflect.DeepEqual(got, files) && len(got)+len(files) > 0 {
-			t.Fatalf("files %q, %v, want %q", got, err, files)
+			t.Fatalf("got files %q, %v, want %q", got, err, files)
 		}
 	})
 }
 
-// Labels returns what SetLabels set. Any label file is read or refused, and what was read
-// can be set unless a line cannot be a label.
+// FuzzLabels checks that Labels returns the labels that SetLabels stored, and that the
+// labels of any file that can be read can be stored again, unless a line is not a valid
+// label.
 func FuzzLabels(f *testing.F) {
 	f.Add("a\nb\n")
 	f.Add("\ufeffa\r\nb")

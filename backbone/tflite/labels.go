@@ -9,8 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// ErrNoLabels is wrapped by Labels for a model that has none, or whose labels it cannot
-// read.
+// ErrNoLabels means that a model has no labels, or that they cannot be read.
 var ErrNoLabels = errors.New("the model has no labels")
 
 // labelsFile is the name of the associated file that SetLabels writes.
@@ -23,10 +22,10 @@ func isLabels(file *node) bool {
 }
 
 // Labels returns the names of the classes in index order. They come from the file that
-// the metadata associates with the first output that has labels or, without one, from
-// the only associated text file or the only one with "label" in its name. The error wraps
-// ErrNoLabels if there is no such file, and also the reason if it cannot be read: that
-// costs the labels, and the model is valid.
+// the metadata associates with the first output that has labels or, without one, from the
+// only associated text file or the only one with "label" in its name. The error wraps
+// ErrNoLabels if there is no such file. If the file cannot be read, the error also wraps
+// the reason. The model is valid in both cases.
 func (m *Model) Labels() ([]string, error) {
 	archive, _, err := m.openArchive()
 	if err != nil {
@@ -77,7 +76,7 @@ func namedLabels(root *node) string {
 }
 
 // likelyLabels returns the name of the only text file with "label" in its name or, if no
-// name has it, of the only text file. Otherwise it returns "".
+// name contains "label", of the only text file. Otherwise it returns "".
 func likelyLabels(files []*zip.File) string {
 	var texts, labels []string
 	for _, f := range files {
@@ -100,8 +99,8 @@ func likelyLabels(files []*zip.File) string {
 // byteOrderMark starts text files written by some editors on Windows.
 const byteOrderMark = "\ufeff"
 
-// splitLabels returns the lines of a file. Lines end in LF or CR LF, which the last line
-// may lack.
+// splitLabels returns the lines of a file. Lines end in LF or CR LF, except that the last
+// line may end without either.
 func splitLabels(content []byte) ([]string, error) {
 	if !utf8.Valid(content) {
 		return nil, corrupt("not UTF-8")
@@ -117,8 +116,8 @@ func splitLabels(content []byte) ([]string, error) {
 // SetLabels sets the names of the classes of output 0, in index order. It stores them in
 // the associated file labels.txt, refers to it in the metadata, and removes earlier
 // labels of that output. The rest of the metadata remains. Metadata that cannot be
-// rewritten without loss stays as it is, and the labels become the file that it names, or
-// labels.txt. Each label must be one line of UTF-8.
+// rewritten without loss stays unchanged. The labels are then stored in the file that the
+// metadata names, or in labels.txt. Each label must be one line of UTF-8.
 func (m *Model) SetLabels(labels []string) error {
 	if len(labels) == 0 {
 		return errors.New("set labels: the list is empty")
@@ -170,8 +169,8 @@ func (m *Model) SetLabels(labels []string) error {
 	return nil
 }
 
-// replaceLabels stores labels in the archive alone, where Labels finds them although the
-// metadata, of which root is what can be read, stays as it is.
+// replaceLabels stores labels in the archive, under a name with which Labels finds them,
+// and leaves the metadata unchanged. root is the readable part of the metadata.
 func (m *Model) replaceLabels(root *node, content string) error {
 	archive, _, err := m.openArchive()
 	if err != nil {
@@ -181,7 +180,7 @@ func (m *Model) replaceLabels(root *node, content string) error {
 	if name == "" || checkFileName(name) != nil {
 		name = labelsFile
 	}
-	var stale []string // files that Labels could take for labels
+	var stale []string // files that Labels could mistake for the labels
 	for _, f := range archive.File {
 		if lower := strings.ToLower(f.Name); f.Name != name && strings.HasSuffix(lower, ".txt") && strings.Contains(lower, "label") {
 			stale = append(stale, f.Name)
@@ -202,7 +201,7 @@ func padTensors(sub *node, slot, n int) {
 	sub.v[slot] = list[:n]
 }
 
-// unreferenced returns the names that no associated file in the metadata has.
+// unreferenced returns those names that no associated file in the metadata has.
 func unreferenced(root *node, names []string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return mentions(root, name) })
 }

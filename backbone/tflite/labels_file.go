@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// ReadLabels reads a file of labels, one a line. It takes the formats that come with
-// models: plain names, and names after their index, as Teachable Machine ("0 cat") and
-// Coral ("0  cat", with gaps) write them. A class in a gap has the label "class N".
+// ReadLabels reads a file of labels, one per line. It accepts plain names, and names that
+// follow an index in the format of Teachable Machine ("0 cat") or Coral ("0  cat", with
+// gaps). A class in a gap has the label "class N".
 func ReadLabels(path string) ([]string, error) {
 	content, err := readLimited(path, maxArchiveFile)
 	if err != nil {
@@ -21,12 +21,12 @@ func ReadLabels(path string) ([]string, error) {
 	return labels, nil
 }
 
-// maxLabels bounds the labels of a file with indices.
+// maxLabels is the maximum number of labels in a file with indices.
 const maxLabels = 1 << 16
 
-// parseLabels returns the labels in a file. Names that start with numbers ("50 limit") are
-// taken for names unless the numbers are those of the lines, or begin with 0, ascend and
-// are followed by two spaces, as in Coral's files.
+// parseLabels returns the labels in a file. Numbers at the start of the lines are indices
+// if they count the lines from 0, or if they begin with 0, ascend and are followed by two
+// spaces, as in Coral's files. All other numbers are part of the names, as in "50 limit".
 func parseLabels(content []byte) ([]string, error) {
 	lines, err := splitLabels(content)
 	if err != nil {

@@ -25,7 +25,7 @@ func TestSetLabels(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, err := m.Labels(); err != nil || !slices.Equal(got, labels) {
-				t.Errorf("labels %q, %v, want %q", got, err, labels)
+				t.Errorf("got labels %q, %v, want %q", got, err, labels)
 			}
 			files, err := m.AssociatedFiles()
 			if err != nil {
@@ -33,7 +33,7 @@ func TestSetLabels(t *testing.T) {
 			}
 			i := slices.IndexFunc(files, func(f AssociatedFile) bool { return f.Name == "labels.txt" })
 			if i < 0 || string(files[i].Content) != "Katze 🐈\n\n50 limit\n dog\n" {
-				t.Errorf("associated files %q", files)
+				t.Errorf("got associated files %q", files)
 			}
 			after, err := m.Describe()
 			if err != nil {
@@ -43,7 +43,7 @@ func TestSetLabels(t *testing.T) {
 			if name == "described" {
 				wantOutputs = []TensorDescription{{Name: "probability", Files: []string{"labels.txt", "calibration.csv"}}}
 				if len(files) != 3 {
-					t.Errorf("associated files %q, want all but old.txt", files)
+					t.Errorf("got associated files %q, want all but old.txt", files)
 				}
 				now, _, err := m.readMetadata()
 				if err != nil {
@@ -58,7 +58,7 @@ func TestSetLabels(t *testing.T) {
 			}
 			before.Outputs = wantOutputs
 			if !reflect.DeepEqual(after, before) {
-				t.Errorf("description %+v, want %+v", after, before)
+				t.Errorf("got description %+v, want %+v", after, before)
 			}
 			if got, _ := m.MetadataEntry("min_runtime_version"); string(got) != "1.5.0\x00\x00\x00" {
 				t.Errorf("min_runtime_version is %q", got)
@@ -108,7 +108,8 @@ func TestSetLabelsErrors(t *testing.T) {
 	}
 }
 
-// Without metadata, labels come from the only text file that can hold them.
+// TestLabelsWithoutMetadata checks that, without metadata, labels come from the only text
+// file that can contain them.
 func TestLabelsWithoutMetadata(t *testing.T) {
 	for _, test := range []struct {
 		name  string

@@ -10,8 +10,8 @@ import (
 // tools.
 const MetadataName = "TFLITE_METADATA"
 
-// A Description holds the description of a model in its metadata. Fields that the
-// metadata lacks are empty.
+// A Description is the description of a model in its metadata. Fields that the metadata
+// lacks are empty.
 type Description struct {
 	Name, Description, Version, Author, License string
 
@@ -19,7 +19,7 @@ type Description struct {
 	Files           []string            // associated with the model and its main graph
 }
 
-// A TensorDescription holds the description of an input or output in a model's metadata.
+// A TensorDescription is the description of an input or output in a model's metadata.
 type TensorDescription struct {
 	Name, Description string
 	// Mean and Std normalize an input with values x in 0…255 to (x − mean)/std. They
@@ -28,10 +28,10 @@ type TensorDescription struct {
 	Files     []string // names of associated files
 }
 
-// readMetadata returns the root table of the model's metadata, nil if there is none. Where
-// it is valid but has fields that the schema lacks, which cannot be written, editable is
-// false. Unions may have members that the schema lacks, or a type and no value, as some
-// writers leave them.
+// readMetadata returns the root table of the model's metadata, or nil if there is none.
+// editable is false if the metadata has fields that the schema lacks, which cannot be
+// written. Unions may have members that the schema lacks, or a type without a value, as
+// some writers produce them.
 func (m *Model) readMetadata() (root *node, editable bool, err error) {
 	b, ok := m.MetadataEntry(MetadataName)
 	if !ok {
@@ -45,8 +45,8 @@ func (m *Model) readMetadata() (root *node, editable bool, err error) {
 }
 
 // Describe returns the description in the model's metadata, or the zero Description if
-// there is none. A model whose metadata cannot be read is valid nevertheless: other
-// methods treat it as one without metadata.
+// there is none. A model whose metadata cannot be read is valid nevertheless. Other
+// methods treat it like a model without metadata.
 func (m *Model) Describe() (Description, error) {
 	root, _, err := m.readMetadata()
 	if root == nil {
@@ -105,7 +105,7 @@ func (m *Model) SetNormalization(mean, std []float32) error {
 		return fmt.Errorf("set the normalization: %w", err)
 	}
 	if !editable || len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Inputs) == 0 {
-		return fmt.Errorf("set the normalization: the model or its metadata has no place for it: %w", ErrUnsupported)
+		return fmt.Errorf("set the normalization: the model has no input, or its metadata cannot be rewritten: %w", ErrUnsupported)
 	}
 	if root == nil {
 		root = newNode(modelMetadataTable)

@@ -19,7 +19,7 @@ func content(t *testing.T, m *Model) *node {
 	return root.tables(mmSubgraphs)[0].tables(smInputs)[0].v[tmContent].(*node)
 }
 
-// rewritten returns the described model with a change of its metadata.
+// rewritten returns the described model after a change to its metadata.
 func rewritten(t *testing.T, change func(root *node)) *Model {
 	t.Helper()
 	m := describedModel(t)
@@ -36,9 +36,9 @@ func inputContent(root *node) *node {
 	return root.tables(mmSubgraphs)[0].tables(smInputs)[0].v[tmContent].(*node)
 }
 
-// TestMetadataNeverCostsTheModel reads models whose metadata is odd or broken, gives them
-// labels, and reads them again.
-func TestMetadataNeverCostsTheModel(t *testing.T) {
+// TestUnusualMetadata checks that models with unusual or broken metadata can
+// be read, pruned and given labels.
+func TestUnusualMetadata(t *testing.T) {
 	garbage := describedModel(t)
 	garbage.SetMetadataEntry(MetadataName, []byte("no flatbuffer at all"))
 	// Metadata of a later schema, with one field more in the root table.
@@ -51,7 +51,7 @@ func TestMetadataNeverCostsTheModel(t *testing.T) {
 		name     string
 		m        *Model
 		readable bool
-		same     bool // the metadata stays as it is
+		same     bool // want unchanged metadata
 	}{
 		{"type without value", rewritten(t, func(root *node) {
 			c := inputContent(root)
@@ -83,7 +83,7 @@ func TestMetadataNeverCostsTheModel(t *testing.T) {
 			}
 			before, _ := m.MetadataEntry(MetadataName)
 			before = bytes.Clone(before)
-			if _, err := m.Labels(); err != nil { // the only text file, where the metadata names none
+			if _, err := m.Labels(); err != nil { // from the only text file if the metadata names none
 				t.Errorf("Labels returned error %v", err)
 			}
 			if err := m.Prune(0, m.Subgraphs[0].Operators[0].Outputs); err != nil {
@@ -109,8 +109,8 @@ func TestMetadataNeverCostsTheModel(t *testing.T) {
 	}
 }
 
-// TestForeignMembersAreKept rewrites metadata with members of a later schema twice and
-// compares what is below them.
+// TestForeignMembersAreKept rewrites metadata with union members of a later schema twice
+// and checks that the contents of the members stay the same.
 func TestForeignMembersAreKept(t *testing.T) {
 	m := rewritten(t, func(root *node) { inputContent(root).v[0] = uint64(9) })
 	known := inputContentBytes(t, m)
@@ -124,7 +124,8 @@ func TestForeignMembersAreKept(t *testing.T) {
 	}
 }
 
-// inputContentBytes reads the member that the schema is made not to know as if it did.
+// inputContentBytes reads the union member of unknown type with the first known type that
+// fits.
 func inputContentBytes(t *testing.T, m *Model) *node {
 	t.Helper()
 	c := content(t, m)
@@ -132,7 +133,7 @@ func inputContentBytes(t *testing.T, m *Model) *node {
 	if !ok || c.get(0, 0) != 9 {
 		t.Fatalf("got member %d, %T", c.get(0, 0), c.v[1])
 	}
-	// The root of a copy of the flatbuffer is made the member.
+	// Make the member the root of a copy of the flatbuffer.
 	b := bytes.Clone(f.flatbuffer)
 	b[0], b[1], b[2], b[3] = byte(f.at), byte(f.at>>8), byte(f.at>>16), byte(f.at>>24)
 	table := tensorMetadataTable.Fields[tmContent].Table.Fields[1].Union
@@ -141,6 +142,6 @@ func inputContentBytes(t *testing.T, m *Model) *node {
 			return readNode(flatbuf.Root(b, member))
 		}
 	}
-	t.Fatal("the member is no longer a table that it was")
+	t.Fatal("the member does not match any of its former types")
 	return nil
 }

@@ -109,7 +109,7 @@ const (
 	afLocale
 )
 
-// Types of associated files that contain one label a line.
+// Types of associated files that contain one label per line.
 const (
 	fileAxisLabels  = 2
 	fileValueLabels = 3

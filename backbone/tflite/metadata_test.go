@@ -65,7 +65,7 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 	if got, err := m.Labels(); err != nil || !slices.Equal(got, []string{"one", "two", "three"}) {
-		t.Errorf("labels %q, %v", got, err)
+		t.Errorf("got labels %q, %v", got, err)
 	}
 	roundTrip(t, m)
 

@@ -17,12 +17,12 @@ package tflite
 import "errors"
 
 var (
-	// ErrCorrupt is wrapped when a file or a Model breaks the format.
+	// ErrCorrupt means that a file or a Model breaks the format.
 	ErrCorrupt = errors.New("corrupt model")
-	// ErrTooLarge is wrapped by the errors for models that exceed one of this package's limits.
+	// ErrTooLarge means that a model exceeds one of this package's limits.
 	ErrTooLarge = errors.New("model exceeds a limit")
-	// ErrUnsupported is wrapped when a file is valid but uses a feature that this
-	// package cannot preserve in a new file.
+	// ErrUnsupported means that a file is valid but uses a feature that this package
+	// cannot preserve in a new file.
 	ErrUnsupported = errors.New("unsupported by this version")
 )
 
@@ -31,7 +31,7 @@ const MaxFileSize = 64 << 20
 
 // A Model is the content of a model file.
 type Model struct {
-	Version       uint32 // of the schema: 3
+	Version       uint32 // version of the schema, which is 3
 	OperatorCodes []OperatorCode
 	Subgraphs     []Subgraph // the first is the main graph
 	Description   string
@@ -43,8 +43,8 @@ type Model struct {
 	Metadata       []Metadata
 	SignatureDefs  []SignatureDef
 	// Tail is the content of the file after the flatbuffer, without leading zeros. It is
-	// empty or the zip archive that AssociatedFiles reads. Offsets in the archive count
-	// from the start of Tail. In a file they count from the start of the file.
+	// usually empty or the zip archive that AssociatedFiles reads. Offsets in the archive
+	// count from the start of Tail, but in a file from the start of the file.
 	Tail []byte
 
 	// unknown names the first field that this package's schema lacks. Such a field may
@@ -58,7 +58,7 @@ type Model struct {
 // them. It is nil if there are none.
 type opaque = *node
 
-// A Buffer is the content of a buffer.
+// A Buffer holds the data of a constant or of metadata.
 type Buffer []byte
 
 // A Metadata names a buffer that holds metadata, such as TFLITE_METADATA.

@@ -50,8 +50,8 @@ func smallModel() *Model {
 	return m
 }
 
-// place returns the table of a model file that path leads to. The path alternates slots
-// that hold a vector of tables and indices into it.
+// place returns the table of a model file that path leads to. The path alternates between
+// slots, which hold vectors of tables, and indices into these vectors.
 func place(b []byte, path ...int) view {
 	v := flatbuf.Root(b, modelTable)
 	for i := 0; i+1 < len(path); i += 2 {

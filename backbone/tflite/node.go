@@ -11,14 +11,14 @@ import (
 // A node is a table in memory, to be written to a file.
 type node struct {
 	t *tableType
-	// v has a value for each slot: nil if absent, uint64 for the bits of a scalar or the
-	// type of a union, []byte for the elements of a vector, string, []string, *node or
-	// []*node, or foreign.
+	// v has a value for each slot, or nil if the slot is absent. A value is a uint64 for
+	// the bits of a scalar or the type of a union, a []byte for the elements of a vector,
+	// a string, a []string, a *node, a []*node or a foreign.
 	v []any
 }
 
 // foreign is a table whose type is not known. It is kept byte for byte: a writer appends
-// the flatbuffer that it is in and points into it.
+// the whole flatbuffer that contains the table, and points into it.
 type foreign struct {
 	flatbuffer []byte
 	at         int
@@ -26,8 +26,8 @@ type foreign struct {
 
 func newNode(t *tableType) *node { return &node{t, make([]any, len(t.Fields))} }
 
-// readNode reads a table except the given slots. If slots are given, it returns nil for a
-// table without other slots.
+// readNode reads the slots of a table, except for the given ones. If the call excludes
+// any slots and no others are present, it returns nil.
 func readNode(v view, except ...int) *node {
 	n := newNode(v.Type())
 	empty := true

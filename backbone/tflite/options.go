@@ -50,9 +50,9 @@ func (t OptionsType) String() string {
 // Options are an operator's builtin options, an immutable value. The zero value means
 // that the operator has none.
 //
-// A method such as Conv2D returns a typed view. Fields that are absent have the schema's
-// default value in it, and so do all fields if the options are absent or of another type.
-// Compare Type to tell these cases apart.
+// A method such as Conv2D returns a typed view, in which absent fields have the schema's
+// default values. If the options are absent or of another type, all fields have their
+// default values. Check Type to tell these cases apart.
 type Options struct {
 	Type  OptionsType
 	table *node
@@ -366,7 +366,7 @@ func (l LeakyReluOptions) Options() Options {
 // dimension i.
 type StridedSliceOptions struct {
 	BeginMask, EndMask, EllipsisMask, NewAxisMask, ShrinkAxisMask int32
-	Offset                                                        bool // the end is relative to the begin
+	Offset                                                        bool // the end is relative to the beginning
 }
 
 // StridedSlice returns the typed view of options of type OptionsStridedSlice.

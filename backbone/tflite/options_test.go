@@ -7,8 +7,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// Every typed view survives a file, and has the schema's defaults if the options are
-// absent or of another type.
+// TestOptions checks that every typed view survives encoding, and has the schema's
+// defaults if the options are absent or of another type.
 func TestOptions(t *testing.T) {
 	other := ReducerOptions{KeepDims: true}.Options()
 	for _, test := range []struct {
@@ -84,7 +84,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// The schemas are within the verifier's limits.
+// TestSchemas checks that the schemas are within the verifier's limits.
 func TestSchemas(t *testing.T) {
 	var walk func(table *tableType, depth int)
 	walk = func(table *tableType, depth int) {
@@ -111,9 +111,9 @@ func TestSchemas(t *testing.T) {
 	walk(modelTable, 1)
 	walk(modelMetadataTable, 1)
 	if got := len(builtinOptions) - 1; got != 126 {
-		t.Errorf("%d builtin options, want 126", got)
+		t.Errorf("got %d builtin options, want 126", got)
 	}
 	if got := len(builtinOptions2) - 1; got != 23 {
-		t.Errorf("%d second options, want 23", got)
+		t.Errorf("got %d second options, want 23", got)
 	}
 }

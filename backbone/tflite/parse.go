@@ -45,8 +45,8 @@ func Verify(b []byte) error {
 	return err
 }
 
-// verifyFlatbuffer checks b against root. It returns the end of the last object and names
-// the first field that the schema lacks, if any.
+// verifyFlatbuffer checks b against root. It returns the end of the last object, and the
+// first field that the schema lacks, if any.
 func verifyFlatbuffer(b []byte, identifier string, root *tableType) (end int, unknown string, err error) {
 	v := newVerifier(b, &unknown)
 	end, err = v.Verify(b, identifier, root)
@@ -95,8 +95,8 @@ func (r *reader) model(v view) *Model {
 }
 
 func readOperatorCode(v view) OperatorCode {
-	// Operators from 127 on are only in the newer field, and older writers only use the
-	// older one. The larger value is right in every case.
+	// Operators from 127 on are only in the newer field, and older writers use only the
+	// older one. The larger value is correct in all cases.
 	deprecated := int8(v.Scalar(opcodeDeprecatedBuiltin, 0))
 	builtin := int32(v.Scalar(opcodeBuiltin, 0))
 	return OperatorCode{
@@ -194,7 +194,7 @@ func (r *reader) buffer(v view) Buffer {
 }
 
 // external returns bytes of the file that follow the flatbuffer, or nil if there are
-// none. Models beyond 2 GB keep their data there. An offset of 0 or 1 means none.
+// none. Models larger than 2 GB keep their data there. An offset of 0 or 1 means none.
 func (r *reader) external(v view, offsetSlot, sizeSlot int) []byte {
 	offset, size := v.Scalar(offsetSlot, 0), v.Scalar(sizeSlot, 0)
 	if offset <= 1 {

@@ -55,27 +55,27 @@ func (m *Model) Prune(sub int, outputs []int32) error {
 // model as a whole cannot be pruned.
 func (m *Model) checkPrune(sub int, outputs []int32) error {
 	if sub < 0 || sub >= len(m.Subgraphs) {
-		return fmt.Errorf("subgraph %d of %d: %w", sub, len(m.Subgraphs), ErrCorrupt)
+		return fmt.Errorf("no subgraph %d: the model has %d: %w", sub, len(m.Subgraphs), ErrCorrupt)
 	}
 	tensors := len(m.Subgraphs[sub].Tensors)
 	for _, t := range outputs {
 		if t < 0 || int(t) >= tensors {
-			return fmt.Errorf("output is tensor %d of %d: %w", t, tensors, ErrCorrupt)
+			return fmt.Errorf("no tensor %d for an output: the subgraph has %d: %w", t, tensors, ErrCorrupt)
 		}
 	}
 	if err := m.check(); err != nil {
 		return err
 	}
 	if _, ok := m.MetadataEntry("OfflineMemoryAllocation"); ok {
-		// It lists an arena offset for every tensor by index: tflite-micro
+		// The plan lists an arena offset for every tensor by index: tflite-micro
 		// tensorflow/lite/micro/docs/memory_management.md.
-		return fmt.Errorf("it has an offline memory plan: %w", ErrUnsupported)
+		return fmt.Errorf("the model has an offline memory plan: %w", ErrUnsupported)
 	}
 	return nil
 }
 
-// needed returns the operators that outputs need and, for each tensor, whether it has to
-// be kept.
+// needed returns the operators that outputs need and, for each tensor, whether to keep
+// it.
 func (s *Subgraph) needed(outputs []int32) (operators []Operator, keep []bool) {
 	keep = make([]bool, len(s.Tensors))
 	mark := func(list []int32) {
@@ -86,7 +86,7 @@ func (s *Subgraph) needed(outputs []int32) (operators []Operator, keep []bool) {
 		}
 	}
 	mark(s.Inputs)
-	read := make([]bool, len(s.Tensors)) // by an operator that is kept, or as an output
+	read := make([]bool, len(s.Tensors)) // whether a kept operator or an output needs the tensor
 	for _, t := range outputs {
 		read[t] = true
 	}
@@ -143,7 +143,7 @@ func renumbered(list, index []int32) []int32 {
 	return out
 }
 
-// remaining returns the entries whose tensor is in list, with its new index.
+// remaining returns the entries whose tensor has a new index in list, with that index.
 func remaining(entries []TensorMap, index, list []int32) []TensorMap {
 	var out []TensorMap
 	for _, e := range entries {
@@ -186,7 +186,7 @@ func (m *Model) pruneMetadata(outputs []int32) error {
 	}
 	root, editable, err := m.readMetadata()
 	if err != nil || !editable {
-		return nil // it stays as it is
+		return nil // leave it unchanged
 	}
 	subs := root.tables(mmSubgraphs)
 	if len(subs) == 0 {

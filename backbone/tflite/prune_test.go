@@ -23,20 +23,20 @@ func TestPruneToHiddenTensor(t *testing.T) {
 		names = append(names, tensor.Name)
 	}
 	if want := []string{"in", "hidden"}; !slices.Equal(names, want) {
-		t.Errorf("tensors %q, want %q", names, want)
+		t.Errorf("got tensors %q, want %q", names, want)
 	}
 	if len(s.Operators) != 1 || &s.Operators[0].CustomOptions[0] != &payload[0] {
-		t.Errorf("operators %+v, want only the custom one with its options", s.Operators)
+		t.Errorf("got operators %+v, want only the custom one with its options", s.Operators)
 	}
 	if want := []OperatorCode{{OpCustom, "edgetpu-custom-op", 1}}; !slices.Equal(m.OperatorCodes, want) {
-		t.Errorf("operator codes %v, want %v", m.OperatorCodes, want)
+		t.Errorf("got operator codes %v, want %v", m.OperatorCodes, want)
 	}
 	if !slices.Equal(s.Inputs, []int32{0}) || !slices.Equal(s.Outputs, []int32{1}) {
-		t.Errorf("inputs %d and outputs %d, want [0] and [1]", s.Inputs, s.Outputs)
+		t.Errorf("got inputs %d and outputs %d, want [0] and [1]", s.Inputs, s.Outputs)
 	}
 	// Buffer 0, min_runtime_version and the metadata remain.
 	if len(m.Buffers) != 3 {
-		t.Errorf("%d buffers, want 3", len(m.Buffers))
+		t.Errorf("got %d buffers, want 3", len(m.Buffers))
 	}
 	if got, _ := m.MetadataEntry("min_runtime_version"); string(got) != "1.5.0\x00\x00\x00" {
 		t.Errorf("min_runtime_version is %q", got)
@@ -46,7 +46,7 @@ func TestPruneToHiddenTensor(t *testing.T) {
 	}
 	d := m.SignatureDefs[0]
 	if !slices.Equal(d.Inputs, []TensorMap{{"x", 0}}) || d.Outputs != nil {
-		t.Errorf("signature %+v", d)
+		t.Errorf("got signature %+v", d)
 	}
 	if _, err := m.Labels(); !errors.Is(err, ErrNoLabels) {
 		t.Errorf("labels of the former output: got error %v, want ErrNoLabels", err)
@@ -73,20 +73,20 @@ func TestPruneKeepsNeeded(t *testing.T) {
 		t.Errorf("outputs are %d of tensors %+v", main.Outputs, main.Tensors)
 	}
 	if len(main.Operators) != 4 || !slices.Equal(main.Operators[1].Inputs, []int32{1, 2, -1}) || !slices.Equal(main.Operators[1].Intermediates, []int32{5}) {
-		t.Errorf("operators %+v", main.Operators)
+		t.Errorf("got operators %+v", main.Operators)
 	}
 	if want := []TensorMap{{"probabilities", 4}, {"logits", 3}}; !slices.Equal(m.SignatureDefs[0].Outputs, want) {
-		t.Errorf("signature outputs %v, want %v", m.SignatureDefs[0].Outputs, want)
+		t.Errorf("got signature outputs %v, want %v", m.SignatureDefs[0].Outputs, want)
 	}
 	if got, err := m.Labels(); err != nil || len(got) != 3 {
-		t.Errorf("labels %q, %v", got, err)
+		t.Errorf("got labels %q, %v", got, err)
 	}
 	d, err := m.Describe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := []TensorDescription{{}, {Files: []string{"labels.txt"}}}; !reflect.DeepEqual(d.Outputs, want) {
-		t.Errorf("descriptions of the outputs: %+v, want %+v", d.Outputs, want)
+		t.Errorf("got descriptions of the outputs %+v, want %+v", d.Outputs, want)
 	}
 	roundTrip(t, m)
 }

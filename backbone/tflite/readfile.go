@@ -13,14 +13,14 @@ import (
 )
 
 var (
-	// ErrNotRegular is wrapped when the path of a model is not that of a regular file.
+	// ErrNotRegular means that a path does not lead to a regular file.
 	ErrNotRegular = errors.New("not a regular file")
-	// ErrNoModel is wrapped when a zip archive has no model, or several.
-	ErrNoModel = errors.New("not one model in the zip archive")
+	// ErrNoModel means that a zip archive contains no model, or more than one.
+	ErrNoModel = errors.New("the zip archive does not contain exactly one model")
 )
 
-// ReadFile reads the model file at path without parsing it. It refuses what is not a
-// regular file and files larger than MaxFileSize.
+// ReadFile reads the model file at path without parsing it. It returns an error if the
+// file is not a regular file or is larger than MaxFileSize.
 func ReadFile(path string) ([]byte, error) { return readLimited(path, MaxFileSize) }
 
 // readLimited reads a regular file of at most the given number of bytes.
@@ -33,26 +33,26 @@ func readLimited(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", path, ErrNotRegular)
 	}
 	if info.Size() > limit {
-		return nil, fmt.Errorf("read %s: the file has %d bytes, the limit is %d: %w", path, info.Size(), limit, ErrTooLarge)
+		return nil, fmt.Errorf("read %s: the file has %d bytes, more than %d: %w", path, info.Size(), limit, ErrTooLarge)
 	}
 	return os.ReadFile(path)
 }
 
-// A ModelFile is a model as people have it: a file, perhaps with its labels next to it, or
-// both in a zip archive, as Teachable Machine exports them.
+// A ModelFile is a model as users have it: a model file, perhaps with a label file next
+// to it, or a zip archive of both, as Teachable Machine exports it.
 type ModelFile struct {
-	Model []byte // to be parsed
-	// Labels are the labels that came with the model, nil if none did: from the archive,
+	Model []byte // content of the model file, for Parse
+	// Labels are the labels that came with the model, or nil. They come from the archive,
 	// or from the file MODEL.txt or labels.txt next to the model. They may belong to
-	// another model, so compare their number with that of the classes.
+	// another model, so compare their number with the number of classes.
 	Labels []string
 	// LabelsFrom is the name of the file with the labels.
 	LabelsFrom string
 }
 
-// ReadModel reads the model at path, which is a model file or a zip archive with one. It
-// has the limits of ReadFile, also for what is in the archive. It unpacks the model and
-// labels in memory and nothing else.
+// ReadModel reads the model at path, which is a model file or a zip archive with one. The
+// limits of ReadFile also apply to the model in an archive. ReadModel unpacks only the
+// model and the labels, in memory.
 func ReadModel(path string) (*ModelFile, error) {
 	b, err := ReadFile(path)
 	if err != nil {
@@ -94,10 +94,10 @@ func readZip(b []byte) (*ModelFile, error) {
 		}
 	}
 	if len(models) == 0 {
-		return nil, fmt.Errorf("%w: no file in it ends in .tflite; export the model as TensorFlow Lite", ErrNoModel)
+		return nil, fmt.Errorf("%w: no file ends in .tflite; export the model as TensorFlow Lite", ErrNoModel)
 	}
 	if len(models) > 1 {
-		return nil, fmt.Errorf("%w: %q, %q, %d in all; unzip it and name one", ErrNoModel, models[0].Name, models[1].Name, len(models))
+		return nil, fmt.Errorf("%w: it has %d, such as %q and %q; unzip it and name one", ErrNoModel, len(models), models[0].Name, models[1].Name)
 	}
 	model, err := unzip(models[0], MaxFileSize)
 	if err != nil {
@@ -111,7 +111,7 @@ func readZip(b []byte) (*ModelFile, error) {
 		}
 		content, err := unpack(text)
 		if err != nil {
-			continue // it costs the labels
+			continue // the model has no labels then
 		}
 		if labels, err := parseLabels(content); err == nil {
 			f.Labels, f.LabelsFrom = labels, text.Name
@@ -120,7 +120,7 @@ func readZip(b []byte) (*ModelFile, error) {
 	return f, nil
 }
 
-// unzip returns the content of f, which may have the given number of bytes.
+// unzip returns the content of f, which may have at most limit bytes.
 func unzip(f *zip.File, limit int64) ([]byte, error) {
 	r, err := f.Open()
 	if err != nil {

@@ -72,7 +72,7 @@ func TestReadModel(t *testing.T) {
 	}
 }
 
-// TestLabelsNextToModel prefers the file named like the model.
+// TestLabelsNextToModel checks that the label file named like the model takes precedence.
 func TestLabelsNextToModel(t *testing.T) {
 	dir := t.TempDir()
 	file, err := smallModel().Encode()
@@ -133,13 +133,13 @@ func TestParseLabels(t *testing.T) {
 	}
 }
 
-// FuzzReadZip reads damaged archives. Whatever is read keeps the limits.
+// FuzzReadZip reads damaged archives and checks that results are within the limits.
 func FuzzReadZip(f *testing.F) {
 	f.Add(zipFile(f, "model.tflite", "TFL3", "labels.txt", "0 a\n1 b\n"))
 	f.Add(zipFile(f, "x/model.tflite", "TFL3", "__MACOSX/x/._model.tflite", ""))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, err := readZip(b); err == nil && (len(m.Model) > MaxFileSize || len(m.Labels) > 1<<20) {
-			t.Errorf("%d bytes and %d labels", len(m.Model), len(m.Labels))
+			t.Errorf("got %d bytes and %d labels", len(m.Model), len(m.Labels))
 		}
 	})
 }
@@ -150,13 +150,13 @@ func FuzzParseLabels(f *testing.F) {
 	f.Add([]byte("0  person\n2  car\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if labels, err := parseLabels(b); err == nil && (len(labels) == 0 || len(labels) > len(b)+maxLabels) {
-			t.Errorf("%d labels", len(labels))
+			t.Errorf("got %d labels", len(labels))
 		}
 	})
 }
 
-// FuzzMetadata reads any content as metadata, and rewrites what can be read. It must stay
-// readable.
+// FuzzMetadata reads any content as metadata, and rewrites what can be read. The result
+// must be readable too.
 func FuzzMetadata(f *testing.F) {
 	m := describedModel(f)
 	seed, _ := m.MetadataEntry(MetadataName)

@@ -9,7 +9,7 @@ import (
 )
 
 // roundTrip encodes and parses m. It checks that the result equals m and encodes to the
-// same bytes, and returns those.
+// same bytes, and returns these bytes.
 func roundTrip(t *testing.T, m *Model) []byte {
 	t.Helper()
 	out, err := m.Encode()
@@ -28,7 +28,7 @@ func roundTrip(t *testing.T, m *Model) []byte {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(out, out2) {
-		t.Error("a second Encode returned other bytes")
+		t.Error("a second Encode returned different bytes")
 	}
 	for i, n := 0, len(m.Buffers); i < n; i++ {
 		v := place(out, modelBuffers, i)
@@ -45,7 +45,7 @@ func roundTrip(t *testing.T, m *Model) []byte {
 		}
 	}
 	if n, _ := elements(out, flatbuf.Root(out, modelTable), modelBuffers); n != len(m.Buffers) {
-		t.Errorf("%d buffers in the file, want %d", n, len(m.Buffers))
+		t.Errorf("got %d buffers in the file, want %d", n, len(m.Buffers))
 	}
 	return out
 }
@@ -84,7 +84,8 @@ func TestRoundTripSmallModel(t *testing.T) {
 	roundTrip(t, m)
 }
 
-// Tables of every type survive with all fields in use, including those that this package does not interpret.
+// TestRoundTripEveryTable checks that tables of every type survive with all fields in
+// use, including those that this package does not interpret.
 func TestRoundTripEveryTable(t *testing.T) {
 	for n, members := range [][]*tableType{builtinOptions, builtinOptions2} {
 		for number, table := range members {
@@ -131,11 +132,11 @@ func TestRoundTripEveryTable(t *testing.T) {
 		t.Errorf("the last object ends at byte %d of %d", end, len(b))
 	}
 	if got := readNode(flatbuf.Root(b, modelMetadataTable)); !reflect.DeepEqual(got, root) {
-		t.Errorf("metadata came back as %+v, want %+v", got, root)
+		t.Errorf("got metadata %+v, want %+v", got, root)
 	}
 }
 
-// filledSlots returns a node of table with a value in the given slots.
+// filledSlots returns a node of type table with values in the given slots.
 func filledSlots(table *tableType, slots ...int) *node {
 	all, n := filled(table), newNode(table)
 	for _, slot := range slots {
@@ -144,7 +145,7 @@ func filledSlots(table *tableType, slots ...int) *node {
 	return n
 }
 
-// filled returns a node of table with a value in every slot.
+// filled returns a node of type table with a value in every slot.
 func filled(table *tableType) *node {
 	n := newNode(table)
 	for slot, f := range table.Fields {
@@ -170,7 +171,8 @@ func filled(table *tableType) *node {
 	return n
 }
 
-// Data that follows the flatbuffer, as in large models, becomes part of it.
+// TestExternalData checks that data that follows the flatbuffer, as in large models,
+// becomes part of it.
 func TestExternalData(t *testing.T) {
 	m := smallModel()
 	n := m.node()
@@ -204,7 +206,7 @@ func TestExternalData(t *testing.T) {
 		t.Errorf("got %q and %q", got.Buffers[1], got.Subgraphs[0].Operators[0].CustomOptions)
 	}
 	if got.Tail != nil {
-		t.Errorf("tail %q, want none", got.Tail)
+		t.Errorf("got tail %q, want none", got.Tail)
 	}
 	roundTrip(t, got)
 

@@ -236,7 +236,7 @@ var operatorTable = &tableType{Name: "Operator", Fields: []field{
 	operatorOptionsType: unionType("builtin_options_type"),
 	operatorOptions:     union("builtin_options", builtinOptions),
 	// The schema requires no alignment here, but compilers for accelerators store whole
-	// flatbuffers in it and align it.
+	// flatbuffers in custom options and align them.
 	operatorCustomOptions: vector("custom_options", 1).Aligned(16),
 	operatorCustomFormat:  scalar("custom_options_format", 1),
 	operatorMutating:      vector("mutating_variable_inputs", 1),

@@ -11,7 +11,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// These files crashed other readers.
+// TestKnownBadFiles parses files that crashed other readers.
 func TestKnownBadFiles(t *testing.T) {
 	small, err := smallModel().Encode()
 	if err != nil {
@@ -46,8 +46,9 @@ func TestKnownBadFiles(t *testing.T) {
 	}
 }
 
-// A new shape with more dimensions than the tensor crashed TensorFlow Lite
-// (tensorflow#124982). The file itself is valid.
+// TestReshapeToMoreDimensions checks that a file is valid if the new shape of a RESHAPE
+// has more dimensions than the tensor. Such a file crashed TensorFlow Lite
+// (tensorflow#124982).
 func TestReshapeToMoreDimensions(t *testing.T) {
 	m := smallModel()
 	op := &m.Subgraphs[0].Operators[2]
@@ -118,7 +119,7 @@ func TestParseAccepts(t *testing.T) {
 			s.Tensors[3].Shape[0] = 40
 			s.Tensors[3].opaque = filledSlots(tensorTable, tensorSparsity)
 		}},
-		{"two int4 a byte", func(m *Model, s *Subgraph) { s.Tensors[3].Shape[0] = 31; s.Tensors[3].Type = TypeInt4 }},
+		{"two int4 per byte", func(m *Model, s *Subgraph) { s.Tensors[3].Shape[0] = 31; s.Tensors[3].Type = TypeInt4 }},
 		{"unknown element type", func(m *Model, s *Subgraph) { s.Tensors[3].Type = 99 }},
 		{"unknown operator", func(m *Model, s *Subgraph) { m.OperatorCodes[1].Builtin = 4711 }},
 		{"one zero point for all scales", func(m *Model, s *Subgraph) { s.Tensors[2].Quantization.ZeroPoint = []int64{0} }},
@@ -137,8 +138,8 @@ func TestParseAccepts(t *testing.T) {
 	}
 }
 
-// A field from a newer schema does not prevent reading. It may hold an offset, so writing
-// would lose or break it.
+// TestUnknownField checks that a field from a newer schema does not prevent reading, but
+// does prevent writing. The field may hold an offset, which writing would lose or break.
 func TestUnknownField(t *testing.T) {
 	longer := *bufferTable
 	longer.Fields = append(append([]field{}, bufferTable.Fields...), scalar("unknown", 4))
@@ -155,7 +156,8 @@ func TestUnknownField(t *testing.T) {
 	}
 }
 
-// Parse returns a model or an error for every shorter file and every changed byte.
+// TestDamagedFiles checks that Parse returns a model or an error for every shorter file
+// and every changed byte.
 func TestDamagedFiles(t *testing.T) {
 	m := smallModel()
 	if err := m.SetLabels([]string{"cat", "dog", "hot dog"}); err != nil {
@@ -207,8 +209,8 @@ func oneOperator(n int, op Operator) []byte {
 	return b
 }
 
-// A small file can point to the same table or vector many times. Parse limits the memory
-// it takes.
+// TestSharedTablesAreLimited checks that Parse limits the memory it takes for a small
+// file that points to the same table or vector many times.
 func TestSharedTablesAreLimited(t *testing.T) {
 	const convolution = 4 // the member with the most fields
 	op := smallModel().Subgraphs[0].Operators[1]
@@ -217,7 +219,7 @@ func TestSharedTablesAreLimited(t *testing.T) {
 	op.opaque.v[operatorOptions2Type] = uint64(convolution)
 	op.opaque.v[operatorOptions2] = filled(builtinOptions2[convolution])
 	var before, after runtime.MemStats
-	// A long file, so that the limit on vectors is not reached first.
+	// Make the file long, so that the limit on vectors is not reached first.
 	file := append(oneOperator(flatbuf.MaxTables/3-100, op), make([]byte, 5<<20)...)
 	runtime.ReadMemStats(&before)
 	m, err := Parse(file)

@@ -6,15 +6,15 @@ import (
 )
 
 // A writer writes nodes front to back, each table before the ones it refers to, so that
-// every offset points forward. It writes equal vtables once. No padding follows the last
-// object.
+// every offset points forward. It writes equal vtables only once. No padding follows the
+// last object.
 type writer struct {
 	b       []byte
 	vtables map[string]int // positions
 	foreign []pointer
 }
 
-// A pointer is an offset that is to point to a foreign table.
+// A pointer is an offset that appendForeign sets to point to a foreign table.
 type pointer struct {
 	pos int // in the writer's bytes
 	to  foreign
@@ -30,15 +30,15 @@ func writeFlatbuffer(root *node, identifier string, size int) []byte {
 	return w.b
 }
 
-// appendForeign appends each flatbuffer with foreign tables once. Its own offsets are
-// relative, so they stay valid.
+// appendForeign appends each flatbuffer with foreign tables once. The offsets in a
+// flatbuffer are relative, so they stay valid.
 func (w *writer) appendForeign() {
 	starts := make(map[*byte]int)
 	for _, p := range w.foreign {
 		key := unsafe.SliceData(p.to.flatbuffer)
 		start, ok := starts[key]
 		if !ok {
-			w.pad(16, 0) // no scalar needs more
+			w.pad(16, 0) // no scalar needs a larger alignment
 			start = len(w.b)
 			starts[key] = start
 			w.b = append(w.b, p.to.flatbuffer...)
@@ -71,8 +71,8 @@ func (w *writer) table(n *node) int {
 }
 
 // layOut returns the offset of each slot of n in its table, 0 if absent, and the size and
-// alignment of the table. Larger fields come first, from byte 4 on. With the table at
-// 4 modulo 8, each is aligned to its size and no byte is wasted.
+// alignment of the table. Larger fields come first, from byte 4 on. If the table is at 4
+// modulo 8, each field is aligned to its size and no byte is wasted.
 func layOut(n *node) (offsets []int, size, align int) {
 	offsets = make([]int, len(n.t.Fields))
 	size, align = 4, 4
@@ -112,7 +112,7 @@ func (w *writer) vtable(offsets []int, size int) int {
 }
 
 // value writes the value of field f to its inline bytes at pos, and appends the objects
-// that these refer to.
+// that the value refers to.
 func (w *writer) value(pos int, f *field, value any) {
 	switch value := value.(type) {
 	case uint64:

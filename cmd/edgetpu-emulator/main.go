@@ -1,5 +1,5 @@
-// Command edgetpu-emulator is a Coral USB Accelerator in software, which any
-// Linux machine can plug in over USB/IP. Start with edgetpu-emulator --help.
+// Command edgetpu-emulator emulates a Coral USB Accelerator, which any Linux machine can attach over USB/IP. Start with
+// edgetpu-emulator --help.
 package main
 
 import (
@@ -25,18 +25,18 @@ func main() {
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
 }
 
-// The exit statuses are those of imprint.
+// The exit statuses have the same meaning as those of imprint.
 const (
-	exitUser        = 1 // not possible
-	exitUsage       = 2 // wrong usage
-	exitData        = 4 // a file that is damaged or of the wrong kind
+	exitUser        = 1 // the command is valid but failed
+	exitUsage       = 2 // the command line is wrong
+	exitData        = 4 // a file is damaged or of the wrong kind
 	exitInterrupted = 130
 )
 
 // usageError is an error in the command line.
 type usageError struct{ error }
 
-// run runs the command and returns the exit status.
+// run executes the command line args and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := newApp(stdout, stderr).RunContext(ctx, args)
 	var usage usageError
@@ -61,12 +61,12 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 	usage := func(_ *cli.Context, err error, _ bool) error { return usageError{err} }
 	return &cli.App{
 		Name:            "edgetpu-emulator",
-		Usage:           "a Coral USB Accelerator in software, for any Linux machine over USB/IP",
+		Usage:           "emulate a Coral USB Accelerator for any Linux machine, over USB/IP",
 		UsageText:       "edgetpu-emulator [options]",
 		HideHelpCommand: true,
-		Description: `It behaves like the real device on the bus and runs the models given with
---model, which is repeatable. Its outputs are those of the real device if you also
-give the models that these were compiled from, in the same order, with
+		Description: `The emulator behaves like the real device on the bus and runs the models given with
+--model, which is repeatable. Its outputs match the real device's if you also
+give the models that they were compiled from, in the same order, with
 --uncompiled. Otherwise byte i of each output is 7*i mod 256.
 
 Example (run the last two lines as root on the machine that gets the device):
@@ -74,17 +74,17 @@ Example (run the last two lines as root on the machine that gets the device):
    modprobe vhci-hcd
    usbip attach --remote 127.0.0.1 --busid 1-1
 
-Exit status: 0 success, 1 not possible, 2 wrong usage, 4 damaged file,
+Exit status: 0 success, 1 failure, 2 usage error, 4 damaged file,
 130 interrupted.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3240", Usage: "`ADDRESS` of the USB/IP server"},
-			&cli.StringFlag{Name: "speed", Value: "super", Usage: "`SPEED` of the link: super or high"},
-			&cli.StringFlag{Name: "boot", Value: "dfu", Usage: "`STATE`: dfu (waits for firmware) or app"},
-			&cli.StringSliceFlag{Name: "model", Usage: "compiled model `FILE` to run"},
-			&cli.StringSliceFlag{Name: "uncompiled", Usage: "`FILE` that the first, second, … model was compiled from"},
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3240", Usage: "serve USB/IP at `ADDRESS`"},
+			&cli.StringFlag{Name: "speed", Value: "super", Usage: "use the link `SPEED`: super or high"},
+			&cli.StringFlag{Name: "boot", Value: "dfu", Usage: "start in `STATE`: dfu (waits for firmware) or app"},
+			&cli.StringSliceFlag{Name: "model", Usage: "run the compiled model `FILE`; repeatable"},
+			&cli.StringSliceFlag{Name: "uncompiled", Usage: "the `FILE` that the first, second, … --model was compiled from"},
 			&cli.StringSliceFlag{Name: "twin", Hidden: true}, // the former name of --uncompiled,
 			&cli.StringFlag{Name: "transcript", Usage: "write every USB transfer to `FILE`"},
-			&cli.BoolFlag{Name: "vhci", Usage: "plug it into this machine, as root, instead of listening", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "vhci", Usage: "attach the device to this machine instead of listening; needs root", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "quiet", Usage: "do not print the device's log", DisableDefaultText: true},
 		},
 		Writer:         stdout,
@@ -170,8 +170,8 @@ func newDevice(c *cli.Context, log, transcript io.Writer) (*emulator.Device, err
 	return d, nil
 }
 
-// plug keeps the device plugged into this machine until ctx ends. If somebody detaches it, it comes back in its boot ROM,
-// as after unplugging.
+// plug keeps d attached to this machine until ctx is done. If somebody detaches d, plug attaches it again in boot mode,
+// as a real device is after it is plugged in.
 func plug(ctx context.Context, d *emulator.Device, port int) error {
 	for {
 		if err := emulator.AttachVHCI(ctx, d, port); err != nil || ctx.Err() != nil {

@@ -18,7 +18,7 @@ func TestUsage(t *testing.T) {
 	for _, test := range []struct {
 		args   string
 		status int
-		want   string // in the output
+		want   string // what the output contains
 	}{
 		{"--help", 0, "--listen ADDRESS"},
 		{"--speed full", exitUsage, `--speed "full": want super or high`},
@@ -40,7 +40,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// listening cancels the command once it prints that the server listens.
+// listening is an output that cancels the command on its first line, which says that the server listens.
 type listening struct {
 	bytes.Buffer
 	cancel context.CancelFunc

@@ -17,8 +17,8 @@ import (
 
 func addCommand() *cli.Command {
 	own := []cli.Flag{
-		labelFlag("the photos show `NAME`", "the name of the folder they are in"),
-		&cli.BoolFlag{Name: "recursive", Aliases: []string{"r"}, Usage: "with --label, add the photos of subfolders that look like classes too", DefaultText: "refuse such folders"},
+		labelFlag("label the photos `NAME`", "the name of their folder"),
+		&cli.BoolFlag{Name: "recursive", Aliases: []string{"r"}, Usage: "with --label, also add the photos in subfolders that look like classes", DefaultText: "refuse such folders"},
 		listFlag(), negativeFlag(), unknownRateFlag(), jsonFlag("what was added"),
 	}
 	own = append(own, tubFlags()...)
@@ -35,7 +35,7 @@ Examples:
    imprint add --list photos.txt             lines of path, tab, label
    ls *.jpg | imprint add --label cone -     paths (or one photo) from a pipe
    imprint add --unknown 0.05 --negative ./photos/street
-                                             reject what is not in your classes
+                                             reject things outside your classes
    imprint add --label cone --tub ~/mycar/data --records 100:200
                                              from a Donkey Car's recording`,
 		Flags:  withDevices(append(own, autoResizeFlag(), layoutFlag(), headFlag(), keepFlag(), compiledFlag())...),
@@ -67,7 +67,7 @@ func add(c *cli.Context) error {
 		return err
 	}
 	defer ws.Close()
-	var fresh *backbone.Backbone // of a new workspace
+	var fresh *backbone.Backbone // the backbone of a new workspace, else nil
 	if ws.Generation() == 0 {
 		fresh = ws.Backbone()
 	}
@@ -82,7 +82,7 @@ func add(c *cli.Context) error {
 		}
 	}
 	if added != nil && errors.Is(err, imprint.ErrNoPhotos) {
-		return noneAdded(err, added.Skipped) // there are photos, and none can be used
+		return noneAdded(err, added.Skipped) // photos were found, but none could be read
 	}
 	if err != nil {
 		for _, it := range photos {
@@ -95,7 +95,7 @@ func add(c *cli.Context) error {
 		return printAdded(c, added, ws)
 	}
 	if allKnown(added) && !verbose(c) {
-		return nil // the notes say it all
+		return nil // the notes already say so
 	}
 	s := summarize(ws)
 	lines := addedLines(added, s)
@@ -107,7 +107,8 @@ func add(c *cli.Context) error {
 	return nil
 }
 
-// mustBeOneClass refuses --label for folders whose subfolders look like classes.
+// mustBeOneClass returns a usage error if --label is given for a folder whose
+// subfolders look like classes, unless --recursive is given too.
 func mustBeOneClass(c *cli.Context) error {
 	label := c.String("label")
 	if c.Bool("recursive") && label == "" {
@@ -145,12 +146,14 @@ func labelsByPath(photos []dataset.Item) map[string]string {
 	return labels
 }
 
-// allKnown reports whether nothing was added because all photos are there already.
+// allKnown reports whether nothing was added because the workspace already had all the
+// photos.
 func allKnown(a *imprint.Added) bool {
 	return a.Photos+a.Negatives == 0 && !slices.ContainsFunc(a.Skipped, func(s imprint.Skipped) bool { return !s.Duplicate })
 }
 
-// noneAdded adds what to do about photos of which none could be read.
+// noneAdded turns the error that no photo could be read into a data error, with a hint
+// if one of them is HEIC.
 func noneAdded(err error, skipped []imprint.Skipped) error {
 	if slices.ContainsFunc(skipped, func(s imprint.Skipped) bool { return strings.Contains(s.Reason, "HEIC") }) {
 		err = hinted{err, heicHint}
@@ -158,7 +161,7 @@ func noneAdded(err error, skipped []imprint.Skipped) error {
 	return dataError{err}
 }
 
-// warnOfTypos warns of new classes that may be misspelled.
+// warnOfTypos warns about new classes whose names may be misspelled.
 func warnOfTypos(c *cli.Context, before, now []imprint.Class) {
 	known := func(label string) bool {
 		return slices.ContainsFunc(before, func(class imprint.Class) bool { return class.Label == label })
@@ -189,7 +192,8 @@ func printAdded(c *cli.Context, added *imprint.Added, ws *imprint.Workspace) err
 	}{added, head{h.Recipe, h.Candidates}, added.Estimate, ms(added.Elapsed), ws.Generation(), ws.ModelPath(), ws.Written()})
 }
 
-// head is how the last layer was trained and what it was chosen from, as JSON.
+// head is the JSON for how the last layer was trained and which candidates were
+// compared.
 type head struct {
 	classifier.Recipe
 	Candidates []classifier.Candidate `json:"tried,omitempty"`

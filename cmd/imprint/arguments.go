@@ -8,8 +8,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// oldNames maps names that flags once had to their names now. The old ones keep
-// working; help and completion show the new ones.
+// oldNames maps former names of flags to their present names. The former names still
+// work, but help and completion don't show them.
 var oldNames = map[string]string{
 	"fit":      "resize",
 	"template": "compiled",
@@ -18,17 +18,17 @@ var oldNames = map[string]string{
 	"draws":    "episodes",
 }
 
-// A level is the program or a command on the command line, with the flags given to it.
+// A level is the program or one command on the command line, with the flags given to it.
 type level struct {
 	name  string
 	flags []cli.Flag
 	given []string
 }
 
-// arrange moves each flag behind the command that knows it, and all arguments to
-// the end: people write flags anywhere, and package flag stops at the first
-// argument. It also replaces old names of flags by those of today. What it returns
-// can be parsed.
+// arrange rewrites the command line for the parser of app: each flag follows the
+// command that defines it, and all arguments come last. People write flags anywhere,
+// but package flag stops at the first argument. arrange also replaces former names of
+// flags with their present names.
 func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) == 0 {
 		return args, nil
@@ -95,7 +95,7 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	return out, nil
 }
 
-// give adds a flag to a level.
+// give appends a flag, with its value if it has one, to the level's flags.
 func (l *level) give(f cli.Flag, value string, hasValue bool) {
 	flag := "--" + f.Names()[0]
 	if hasValue {
@@ -117,7 +117,8 @@ func wantsJSON(args []string) bool {
 	return false
 }
 
-// commandPath is the command in args, such as "models pull", or "".
+// commandPath returns the names of the commands in args, such as "models pull", or ""
+// if there are none.
 func commandPath(app *cli.App, args []string) string {
 	var path []string
 	commands := app.Commands
@@ -139,7 +140,7 @@ func named(commands []*cli.Command, name string) *cli.Command {
 	return nil
 }
 
-// flagNamed returns the flag that has, or once had, that name, or nil.
+// flagNamed returns the flag with the present or former name, or nil.
 func flagNamed(flags []cli.Flag, name string) cli.Flag {
 	if now, ok := oldNames[name]; ok {
 		name = now
@@ -176,7 +177,8 @@ func checkValue(f cli.Flag, name, value string) error {
 	return nil
 }
 
-// needArgs checks the number of arguments; most < 0 is no limit.
+// needArgs returns a usage error unless the number of arguments is from least to most. A negative
+// most means no limit.
 func needArgs(c *cli.Context, least, most int) error {
 	n := c.NArg()
 	switch {
@@ -190,13 +192,13 @@ func needArgs(c *cli.Context, least, most int) error {
 	return nil
 }
 
-// numbers reads a list like 1,5,20.
+// numbers parses the value of a flag as a list of positive numbers, such as "1,5,20".
 func numbers(flag, list string) ([]int, error) {
 	var v []int
 	for _, s := range strings.Split(list, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(s))
 		if err != nil || n < 1 {
-			return nil, usagef("--%s %q: %q is not a number of 1 or more", flag, list, s)
+			return nil, usagef("--%s %q: %q is not a positive whole number", flag, list, s)
 		}
 		v = append(v, n)
 	}

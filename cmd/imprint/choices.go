@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// A choice is a value that a flag or an argument takes, with a few words about it. Help,
-// completion and errors all take the values from here.
+// A choice is a possible value of a flag or an argument, with a few words about it.
+// Help, completion and errors all take the values from here.
 type choice struct{ value, about string }
 
 var (
@@ -31,12 +31,12 @@ var (
 	autoResizeModes = append(resizeModes[:len(resizeModes):len(resizeModes)], choice{string(imprint.AutoResize), "squash if clearly more accurate, else crop"})
 	deviceNames     = []choice{{"auto", "compiled models on Edge TPUs, others on the CPU"}, {"cpu", ""}, {"tpu", "all Edge TPUs"}}
 	clocks          = []choice{{tpu.ClockLow.String(), ""}, {tpu.ClockMedium.String(), ""}, {tpu.ClockHigh.String(), ""}, {tpu.ClockMax.String(), ""}}
-	arithmetics     = []choice{{backbone.TFLite.String(), ""}, {backbone.EdgeTPU.String(), "predicts what an Edge TPU answers"}}
+	arithmetics     = []choice{{backbone.TFLite.String(), ""}, {backbone.EdgeTPU.String(), "predicts an Edge TPU's output"}}
 	shells          = []choice{{"bash", ""}, {"zsh", ""}, {"fish", ""}}
 	sourceKinds     = []choice{{"camera:", "a camera of this machine"}, {"mjpeg:", "a camera on the network"}, {"folder:", "photos"}, {"tub:", "a Donkey Car's recording"}, {"none", "clients post frames"}}
 )
 
-// orList names choices for help: "float (exact), coral or tpu".
+// orList lists choices for help: "float (exact), coral or tpu".
 func orList(choices []choice) string {
 	var words []string
 	for _, c := range choices {
@@ -49,7 +49,7 @@ func orList(choices []choice) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// modelNames are the models in the list that keep selects.
+// modelNames returns the published models for which keep returns true.
 func modelNames(keep func(models.Published) bool) []choice {
 	var names []choice
 	for _, m := range models.List() {
@@ -70,7 +70,7 @@ func backboneNames() []choice {
 	return append([]choice{{builtin.Name, "built in"}}, known...)
 }
 
-// labelsOf are the classes of the workspace in dir; none if it can't be read.
+// labelsOf returns the classes of the workspace in dir, or nil if it can't be read.
 func labelsOf(dir string) []choice {
 	ws, err := imprint.Open(dir, imprint.Options{Existing: true})
 	if err != nil {

@@ -25,7 +25,7 @@ Examples:
 			&cli.IntFlag{Name: "top", Usage: "print the `N` best classes", Value: 1},
 			listFlag(),
 			&cli.StringFlag{Name: "model", Usage: "use the model `FILE` instead of a workspace", DefaultText: "none"},
-			&cli.StringFlag{Name: "labels", Usage: "with --model: read the names of its classes from `FILE`", DefaultText: "those of the model"},
+			&cli.StringFlag{Name: "labels", Usage: "with --model, read the class names from `FILE`", DefaultText: "the names in the model"},
 			jsonFlag("one object per line"), resizeFlag()),
 		Action: classify,
 	}
@@ -34,10 +34,10 @@ Examples:
 func classify(c *cli.Context) error {
 	top := c.Int("top")
 	if top < 1 {
-		return usagef("--top %d: it must be 1 or more", top)
+		return usagef("--top %d: must be 1 or more", top)
 	}
 	var missing []missingFile
-	photos, left, err := findPhotos(c, "?", &missing) // what they show is the question
+	photos, left, err := findPhotos(c, "?", &missing) // the labels are ignored
 	if err != nil {
 		return err
 	}
@@ -59,10 +59,10 @@ func classify(c *cli.Context) error {
 	}
 	best := top
 	if !asJSON(c) {
-		best = max(top, 2) // the second names what is nearest to "unknown"
+		best = max(top, 2) // "unknown" also shows the nearest class
 	}
 	if c.String("labels") != "" && c.String("model") == "" {
-		return usagef("--labels goes with --model; a workspace has labels of its own")
+		return usagef("--labels needs --model; a workspace has its own labels")
 	}
 	if model := c.String("model"); model != "" {
 		err = classifyWith(c, model, photos, best, deliver)
@@ -88,12 +88,12 @@ func classifyInWorkspace(c *cli.Context, photos []dataset.Item, top int, deliver
 	defer k.Close()
 	err = k.Classify(c.Context, photos, top, deliver)
 	if err != nil && k.Settings().Layout == classifier.TPU && onDevice(err) {
-		return hinted{err, "imprint doctor finds the problem; --device cpu computes the same on the CPU"}
+		return hinted{err, "imprint doctor finds the problem; --device cpu computes the same results on the CPU"}
 	}
 	return err
 }
 
-// classifyWith classifies photos with a model file alone.
+// classifyWith classifies photos with a model file, without a workspace.
 func classifyWith(c *cli.Context, model string, photos []dataset.Item, top int, deliver func(predict.Result) error) error {
 	if err := mustExist(model); err != nil {
 		return err

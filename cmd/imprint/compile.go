@@ -19,13 +19,13 @@ Example:
    imprint compile --compiled mobilenet_edgetpu.tflite \
       --uncompiled mobilenet.tflite retrained.tflite -o retrained_edgetpu.tflite
 
-MODEL needs the operators and shapes of the uncompiled model; its weights and
-scales may differ. If a layer can't be expressed, compile names it and writes
+MODEL must have the operators and shapes of the uncompiled model; its weights
+and scales may differ. If a layer does not fit, compile names it and writes
 nothing.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "compiled", Usage: "the compiled model, `FILE`", DefaultText: "must be given"},
-			&cli.StringFlag{Name: "uncompiled", Usage: "the model that it was compiled from, `FILE`", DefaultText: "must be given"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`", DefaultText: "must be given"},
+			&cli.StringFlag{Name: "compiled", Usage: "read the compiled model from `FILE`; required", DefaultText: "none"},
+			&cli.StringFlag{Name: "uncompiled", Usage: "read the uncompiled form of --compiled from `FILE`; required", DefaultText: "none"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the new compiled model to `FILE`; required", DefaultText: "none"},
 			jsonFlag("what was written"),
 		},
 		Action: compile,

@@ -14,13 +14,13 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-// completeCommand is the command that the scripts call, with the words up to the one
-// being typed. It prints a candidate per line, some with a tab and a description. If
-// it prints nothing, the shell completes file names.
+// completeCommand is the command that the scripts call with the words typed so far. It
+// prints one candidate per line, some followed by a tab and a description. If it prints
+// nothing, the shell completes file names.
 const completeCommand = "__complete"
 
 const (
-	// Labels may hold spaces and $(…). Not compgen -W: it expands what it gets.
+	// Don't use compgen -W: it expands its words, and labels may contain $(…).
 	bashCompletion = `_imprint() {
   local word=${COMP_WORDS[COMP_CWORD]} found
   [[ $word == "=" ]] && word=
@@ -92,8 +92,8 @@ func printCandidates(w io.Writer, candidates []choice) {
 	}
 }
 
-// complete returns the candidates for the last of words; none where a file or a text
-// of the user's goes.
+// complete returns the candidates for the last of words, or nil where a file or free
+// text is expected.
 func complete(app *cli.App, words []string) []choice {
 	if len(words) == 0 {
 		words = []string{""}
@@ -105,9 +105,9 @@ func complete(app *cli.App, words []string) []choice {
 	words = slices.DeleteFunc(words, func(w string) bool { return w == "=" }) // bash splits --flag=value into three words
 	flags, commands := app.Flags, app.Commands
 	var cmd *cli.Command
-	var open cli.Flag // takes the next word as its value
+	var open cli.Flag // the flag that takes the next word as its value, or nil
 	dir := cmp.Or(os.Getenv("IMPRINT_WORKSPACE"), defaultWorkspace)
-	given := 0 // arguments
+	given := 0 // number of arguments
 	find := func(w string) cli.Flag {
 		name := strings.TrimLeft(w, "-")
 		if f := flagNamed(flags, name); f != nil {
@@ -178,7 +178,8 @@ func flagCandidates(flags []cli.Flag) []choice {
 	return found
 }
 
-// values are those of a flag, each after prefix, with the workspace in dir.
+// values returns the possible values of a flag, each with prefix in front. Labels are
+// those of the workspace in dir.
 func values(f cli.Flag, prefix, dir string) []choice {
 	var found []choice
 	switch f.Names()[0] {
@@ -215,7 +216,8 @@ func values(f cli.Flag, prefix, dir string) []choice {
 	return found
 }
 
-// arguments are those of a command after that many others, with the workspace in dir.
+// arguments returns the candidates for a command's next argument after the given number
+// of arguments. Labels are those of the workspace in dir.
 func arguments(command string, given int, dir string) []choice {
 	switch {
 	case command == "pull":

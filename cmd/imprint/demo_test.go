@@ -10,12 +10,12 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 )
 
-// TestDemoElsewhere runs tools/demo.sh on a folder that is named relative to another
-// folder.
+// TestDemoElsewhere checks that tools/demo.sh takes a relative path when it runs outside
+// the repository.
 func TestDemoElsewhere(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if testing.Short() || err != nil {
-		t.Skip("it builds the command, and needs bash")
+		t.Skip("builds the command and needs bash")
 	}
 	script, err := filepath.Abs(filepath.Join("..", "..", "tools", "demo.sh"))
 	if err != nil {
@@ -41,8 +41,9 @@ func TestDemoElsewhere(t *testing.T) {
 	}
 }
 
-// TestLibusbScript checks that make installs libusb's headers only after it has said so,
-// without recommended packages, and not at all if Edge TPUs are not wanted.
+// TestLibusbScript checks that tools/libusb.sh announces which packages it installs,
+// leaves out recommended ones, and installs nothing if IMPRINT_USB makes libusb
+// unnecessary.
 func TestLibusbScript(t *testing.T) {
 	script, err := filepath.Abs(filepath.Join("..", "..", "tools", "libusb.sh"))
 	if err != nil {
@@ -50,7 +51,7 @@ func TestLibusbScript(t *testing.T) {
 	}
 	bin := t.TempDir()
 	installed := filepath.Join(bin, "installed")
-	for name, body := range map[string]string{ // a root user's Debian without any of the packages
+	for name, body := range map[string]string{ // stubs that simulate root on Debian without the packages
 		"id": "echo 0", "pkg-config": "exit 1", "dpkg-query": "exit 1", "apt-get": `echo "$@" >> ` + installed,
 	} {
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
@@ -69,10 +70,10 @@ func TestLibusbScript(t *testing.T) {
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil || string(out) != "0\n" || !strings.HasPrefix(stderr.String(), test.says) || test.says == "" && stderr.Len() > 0 {
-			t.Errorf("IMPRINT_USB=%s: %v, prints %q and %q", test.usb, err, out, stderr.String())
+			t.Errorf("IMPRINT_USB=%s: got error %v, output %q and standard error %q", test.usb, err, out, stderr.String())
 		}
 		if got, _ := os.ReadFile(installed); string(got) != test.installs {
-			t.Errorf("IMPRINT_USB=%s: apt-get %q, want %q", test.usb, got, test.installs)
+			t.Errorf("IMPRINT_USB=%s: got apt-get arguments %q, want %q", test.usb, got, test.installs)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 func devicesCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "devices",
-		Usage: "list the Edge TPUs plugged in",
-		Description: `List the Edge TPUs that are plugged in, as --device takes them.
+		Usage: "list the plugged-in Edge TPUs",
+		Description: `List the plugged-in Edge TPUs by the names that --device takes.
 
 Examples:
    imprint devices
@@ -73,16 +73,16 @@ func listDevices(c *cli.Context) error {
 	return nil
 }
 
-// Keys of the app's metadata.
+// These are keys of the app's metadata.
 const (
-	usbKey     = "usb"     // func() (tpu.Bus, error), which opens the bus with the devices
-	devicesKey = "devices" // *pool.Pool, once a command has made them
+	usbKey     = "usb"     // a func() (tpu.Bus, error) that opens the USB bus
+	devicesKey = "devices" // a *pool.Pool, once a command has called devices
 )
 
-// devices returns the devices that the flags name. run closes them.
+// devices opens a pool of the devices that the flags name. run closes the pool.
 func devices(c *cli.Context) (*pool.Pool, error) {
 	o := pool.Options{Device: text(c, "device"), Warn: func(err error) { warn(c, "%v", err) }}
-	if c.String("compiled") == "" && c.String("layout") != string(classifier.TPU) { // there --uncompiled goes with --compiled
+	if c.String("compiled") == "" && c.String("layout") != string(classifier.TPU) { // otherwise --uncompiled belongs to --compiled
 		o.Uncompiled = text(c, "uncompiled")
 	}
 	if err := mustBeModel(o.Uncompiled); err != nil {

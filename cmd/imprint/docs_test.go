@@ -14,7 +14,8 @@ var (
 	goFile     = regexp.MustCompile("`([a-z0-9_/.-]+\\.go)`")
 )
 
-// Links of the documents lead to files, and the Go files they name exist.
+// TestDocumentPaths checks that the files that the documents link to, and the Go files
+// that they name, exist.
 func TestDocumentPaths(t *testing.T) {
 	root := filepath.Join("..", "..")
 	var documents []string
@@ -36,7 +37,7 @@ func TestDocumentPaths(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range linkTarget.FindAllStringSubmatch(string(b), -1) {
-			if strings.Contains(m[1], ":") { // an address
+			if strings.Contains(m[1], ":") { // a URL
 				continue
 			}
 			if _, err := os.Stat(filepath.Join(filepath.Dir(document), m[1])); err != nil {
@@ -44,7 +45,7 @@ func TestDocumentPaths(t *testing.T) {
 			}
 		}
 		for _, m := range goFile.FindAllStringSubmatch(string(b), -1) {
-			if !strings.Contains(m[1], "/") { // next to the document, or of a package named before
+			if !strings.Contains(m[1], "/") { // a bare name is relative to the document or to a package named before
 				continue
 			}
 			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {

@@ -18,18 +18,20 @@ import (
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "diagnose Edge TPU problems",
-		Description: `Diagnose Edge TPU problems and say how to fix them.
+		Usage: "diagnose problems and say what to do next",
+		Description: `Check this machine, and say how to fix problems and what to do next.
 
 Examples:
    imprint doctor
    sudo imprint doctor --fix-udev
-   imprint doctor --report > report.txt           to pass on to others
+   imprint doctor --report > report.txt           to share with others
 
-Only --report changes anything on a device: it boots it and runs a model.`,
+doctor looks at Edge TPUs, cameras, backbones, a running server and the
+workspace. Only --report changes a device: it boots the device and runs a
+model on it.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "fix-udev", Usage: "let the users of this computer open Edge TPUs: write " + tpu.UdevRulesPath, DefaultText: "no"},
-			&cli.BoolFlag{Name: "report", Usage: "run " + reportModel + " on the device and print what it did", DefaultText: "no"},
+			&cli.BoolFlag{Name: "fix-udev", Usage: "write " + tpu.UdevRulesPath + ", so that users of this computer can open Edge TPUs", DefaultText: "no"},
+			&cli.BoolFlag{Name: "report", Usage: "run " + reportModel + " on the device and print the results", DefaultText: "no"},
 			&cli.StringFlag{Name: "transcript", Usage: "with --report, write every USB transfer to `FILE`", DefaultText: "none"},
 			jsonFlag("the findings"),
 		},
@@ -45,14 +47,14 @@ func doctor(c *cli.Context) error {
 		return usagef("--transcript needs --report")
 	}
 	if c.Bool("report") && asJSON(c) {
-		return usagef("--report is text for people: leave --json out")
+		return usagef("--report prints text for people; leave out --json")
 	}
 	if c.Bool("fix-udev") {
 		group, err := fixUdev()
 		if err == nil && asJSON(c) {
 			return printJSON(c.App.Writer, struct {
 				Wrote string `json:"wrote"`
-				Group string `json:"group"` // whose members may open devices; "" for none
+				Group string `json:"group"` // the group whose members may open devices, or ""
 			}{tpu.UdevRulesPath, group})
 		}
 		if err == nil {
@@ -64,7 +66,8 @@ func doctor(c *cli.Context) error {
 	if err == nil {
 		defer bus.Close()
 	}
-	found := tpu.Diagnose(c.Context, bus, err, tpu.ThisMachine())
+	found := append([]tpu.Finding{{State: "version", Text: thisBuild().line()}}, tpu.Diagnose(c.Context, bus, err, tpu.ThisMachine())...)
+	found = append(found, machineFindings(c)...)
 	for i, f := range found {
 		if fix, ok := fixes[f.State]; ok {
 			found[i].Fix = fix
@@ -90,7 +93,7 @@ func doctor(c *cli.Context) error {
 	return nil
 }
 
-// fixes are the commands that fix a state that tpu.Diagnose finds.
+// fixes maps states that tpu.Diagnose finds to the commands that fix them.
 var fixes = map[string]string{
 	"no-permission": "sudo imprint doctor --fix-udev, then unplug it and plug it in again",
 	"no-udev-rule":  "sudo imprint doctor --fix-udev",
@@ -115,13 +118,13 @@ func printFindings(w io.Writer, found []tpu.Finding) error {
 	return printJSON(w, rows)
 }
 
-// fixUdev installs the udev rules and returns the group that may open devices, or
-// "" if this computer does not have that group.
+// fixUdev installs the udev rules. It returns the group whose members may open devices,
+// or "" if this computer has no such group.
 func fixUdev() (group string, err error) {
 	if runtime.GOOS != "linux" {
-		return "", usagef("--fix-udev: only Linux has udev")
+		return "", usagef("--fix-udev works only on Linux")
 	}
-	group = "plugdev" // on Debian and its relatives, the users who may use plugged-in devices
+	group = "plugdev" // on Debian and its derivatives, the users who may use plugged-in devices
 	if _, err := user.LookupGroup(group); err != nil {
 		group = ""
 	}
@@ -134,7 +137,7 @@ func fixUdev() (group string, err error) {
 	case errors.Is(err, fs.ErrPermission):
 		err = hinted{err, "sudo imprint doctor --fix-udev"}
 	case errors.Is(err, fs.ErrNotExist):
-		err = hinted{err, "no udev runs here; in a container the rule belongs on its host"}
+		err = hinted{err, "udev does not run here; for a container, install the rule on its host"}
 	}
 	return group, err
 }

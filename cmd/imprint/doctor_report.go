@@ -19,14 +19,14 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// The model that a report runs, and the SHA-256 of the output that the Edge TPU's arithmetic, as far as it is known,
-// gives for the input bytes 31·i mod 256.
+// reportModel is the model that a report runs. reportOutput is the SHA-256 of its output for the input bytes 31·i
+// mod 256, computed with the Edge TPU's arithmetic as far as that is known.
 const (
 	reportModel  = "mobilenet_v1_0.25_128_quant_edgetpu"
 	reportOutput = "281fb4726e062bab16c060b9230676f09722947e477d67f0ece951c5ab531071"
 )
 
-// reportRun runs the model and prints what a device owner can pass on.
+// reportRun runs the model and prints a report that the device's owner can share.
 func reportRun(c *cli.Context, bus tpu.Bus) error {
 	path, err := models.Store{}.Path(reportModel)
 	if err != nil {
@@ -56,15 +56,15 @@ func reportRun(c *cli.Context, bus tpu.Bus) error {
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		fmt.Fprintf(w, "kernel: %s\n", bytes.TrimSpace(b))
 	}
-	// The long timeout lets slow devices be reported too.
+	// The long timeout also allows slow devices.
 	err = measure(c.Context, w, bus, pkg, 100, tpu.Options{Timeout: 10 * time.Second})
 	if err != nil {
-		fmt.Fprintf(w, "it failed: %v\n", err) // in the report too
+		fmt.Fprintf(w, "failed: %v\n", err) // the report needs the error too
 	}
 	return err
 }
 
-// measure runs pkg, the report's model, on the first device and prints what it did.
+// measure runs pkg, the report's model, on the first device and prints the times and the outputs.
 func measure(ctx context.Context, w io.Writer, bus tpu.Bus, pkg *executable.Package, runs int, opts tpu.Options) error {
 	start := time.Now()
 	d, err := tpu.Open(ctx, bus, tpu.Port{}, opts)

@@ -9,7 +9,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// The emulated device answers what doctor --report expects of a device.
+// TestReportPrediction checks that the emulated device's output is the one that doctor
+// --report predicts.
 func TestReportPrediction(t *testing.T) {
 	read := func(name string) []byte {
 		return reference.Read(t, "models", name+".tflite")

@@ -10,9 +10,9 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// emulated is the command on a computer with $DEVICES Edge TPUs. They run the model
-// $COMPILED, made from $UNCOMPILED, if these are set. $STATE is their state: boot,
-// slow, permission or busy; without it they are ready.
+// emulated runs the command with $DEVICES emulated Edge TPUs. If $COMPILED is set, they run that
+// model, which was compiled from $UNCOMPILED. $STATE is their state: boot, slow, permission or
+// busy. Without $STATE they are ready.
 func emulated() {
 	os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr, emulatedUSB))
 }

@@ -20,31 +20,31 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// The exit statuses.
+// These are the exit statuses.
 const (
-	exitUser        = 1 // not possible
-	exitUsage       = 2 // wrong usage
-	exitDevice      = 3 // trouble with a device
-	exitData        = 4 // a file that is damaged or of the wrong kind
+	exitUser        = 1 // the command is valid but failed
+	exitUsage       = 2 // the command line is wrong
+	exitDevice      = 3 // a device is missing or failed
+	exitData        = 4 // a file is damaged or of the wrong kind
 	exitInterrupted = 130
 )
 
-// usageError is a command line that makes no sense.
+// usageError reports an invalid command line.
 type usageError struct{ error }
 
 func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
 
-// dataError is a file that is damaged or of the wrong kind.
+// dataError reports a file that is damaged or of the wrong kind.
 type dataError struct{ error }
 
 func (e dataError) Unwrap() error { return e.error }
 
-// deviceError is trouble with a device.
+// deviceError reports a problem with a device.
 type deviceError struct{ error }
 
 func (e deviceError) Unwrap() error { return e.error }
 
-// hinted is an error with a hint from the command that met it.
+// hinted is an error with a hint from the command that returned it.
 type hinted struct {
 	error
 	hint string
@@ -52,13 +52,13 @@ type hinted struct {
 
 func (e hinted) Unwrap() error { return e.error }
 
-// errReported marks a failure that has been reported already.
+// errReported means that the failure has already been printed.
 var errReported = errors.New("failed")
 
-// errInterrupted is Ctrl-C or SIGTERM.
+// errInterrupted means that Ctrl-C or SIGTERM interrupted the command.
 var errInterrupted = errors.New("interrupted")
 
-// dataErrors mean that a file is damaged or of the wrong kind.
+// dataErrors lists the errors for files that are damaged or of the wrong kind.
 var dataErrors = []error{
 	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported, tflite.ErrNoModel, predict.ErrLabels,
@@ -68,7 +68,7 @@ var dataErrors = []error{
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 
-// usageErrors mean that flags do not go together.
+// usageErrors lists the errors for wrong flags.
 var usageErrors = []error{pool.ErrDevice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
 
 func exitStatus(err error) int {
@@ -96,16 +96,16 @@ func isAny(err error, list []error) bool {
 	return slices.ContainsFunc(list, func(e error) bool { return errors.Is(err, e) })
 }
 
-// hints say what to type about an error. The first that matches counts.
+// hints lists what the user can do about each kind of error. The first match counts.
 var hints = []struct {
 	match func(error) bool
 	hint  string
 }{
 	{lostModel("backbone.tflite"), "name the model again with --backbone MODEL"},
-	{lostModel("template-", "twin-"), "name the two models again with --compiled MODEL --uncompiled MODEL"},
-	{is(tpu.ErrFirmware), "fetch it with imprint models pull firmware; an installed libedgetpu has it too"},
-	{is(imprint.ErrNeedsCompiled), "name the two with --compiled MODEL --uncompiled MODEL; the workspace keeps copies"},
-	{is(pool.ErrNotCompiled), "use the compiled form of the model, usually named _edgetpu, or --device cpu"},
+	{lostModel("template-", "twin-"), "name both models again with --compiled MODEL --uncompiled MODEL"},
+	{is(tpu.ErrFirmware), "fetch it with imprint models pull firmware; an installed libedgetpu includes it too"},
+	{is(imprint.ErrNeedsCompiled), "name both models with --compiled MODEL --uncompiled MODEL; the workspace keeps copies"},
+	{is(pool.ErrNotCompiled), "use the compiled model, whose name usually ends in _edgetpu, or --device cpu"},
 	{func(err error) bool { return onDevice(err) && errors.Is(err, backbone.ErrCompiled) }, "imprint doctor finds the problem; --uncompiled FILE runs the model that it was compiled from on the CPU"},
 	{onDevice, "imprint doctor finds the problem"},
 	{is(models.ErrUnknown), "see imprint models list"},
@@ -124,11 +124,11 @@ var hints = []struct {
 	{is(dataset.ErrTub), "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"},
 	{is(dataset.ErrNoLabel), "name the class with --label NAME, or give a folder that holds one folder of photos per class"},
 	{is(backbone.ErrNoEmbedding), "imprint inspect -v FILE lists the tensors; choose one with --embedding TENSOR"},
-	{is(backbone.ErrUnsupportedOperator), "imprint inspect -v FILE lists the operators; of a compiled model use the file it was compiled from, without _edgetpu"},
-	{is(compiled.ErrUncompiled), "--uncompiled is the file that --compiled was made from, usually of the same name without _edgetpu"},
+	{is(backbone.ErrUnsupportedOperator), "imprint inspect -v FILE lists the operators; for a compiled model, use the file that it was compiled from, without _edgetpu"},
+	{is(compiled.ErrUncompiled), "--uncompiled is the file that --compiled was made from, usually with the same name without _edgetpu"},
 	{is(compiled.ErrCompiled), "imprint inspect -v --uncompiled UNCOMPILED COMPILED shows the layers of the compiled model"},
-	{is(pool.ErrInput), "imprint inspect -v MODEL shows the inputs; give one --input FILE for each, in their order"},
-	{is(tflite.ErrCorrupt), "the file is cut short, changed or no TensorFlow Lite model: copy it again, or see imprint models list"},
+	{is(pool.ErrInput), "imprint inspect -v MODEL shows the inputs; give one --input FILE for each, in that order"},
+	{is(tflite.ErrCorrupt), "the file is truncated, changed or not a TensorFlow Lite model: copy it again, or see imprint models list"},
 	{is(fs.ErrPermission), "you can't read or write there; --workspace DIR puts the workspace elsewhere"},
 }
 
@@ -144,8 +144,8 @@ func is(target error) func(error) bool {
 
 func onDevice(err error) bool { return tpu.IsDeviceError(err) }
 
-// lostModel matches errors about a workspace's copy of a model, which is missing or
-// another than it was. The names of these files begin with one of prefixes.
+// lostModel returns a function that matches errors about a workspace's copy of a model that is
+// missing or has changed. The copy's file name begins with one of prefixes.
 func lostModel(prefixes ...string) func(error) bool {
 	return func(err error) bool {
 		return (errors.Is(err, imprint.ErrCorrupt) || errors.Is(err, imprint.ErrNoBackbone)) &&
@@ -153,7 +153,7 @@ func lostModel(prefixes ...string) func(error) bool {
 	}
 }
 
-// hint returns what to type about an error of a command, or "".
+// hint returns what the user can do about a command's error, or "".
 func hint(err error, command string) string {
 	var own hinted
 	var usage usageError

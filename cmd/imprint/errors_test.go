@@ -19,7 +19,7 @@ func TestStatusAndHint(t *testing.T) {
 		err     error
 		command string
 		status  int
-		hint    string // how it begins
+		hint    string // the beginning of the hint
 	}{
 		{nil, "", 0, ""},
 		{errors.New("something"), "add", exitUser, ""},
@@ -35,22 +35,22 @@ func TestStatusAndHint(t *testing.T) {
 		{tpu.ErrPermission, "run", exitDevice, "imprint doctor finds the problem"},
 		{tpu.ErrFirmware, "run", exitDevice, "fetch it with imprint models pull firmware"},
 		{fmt.Errorf("%w: %w", backbone.ErrCompiled, tpu.ErrNoDevice), "run", exitDevice, "imprint doctor finds the problem; --uncompiled FILE"},
-		{pool.ErrNotCompiled, "run", exitData, "use the compiled form"},
-		{imprint.ErrNeedsCompiled, "add", exitUsage, "name the two with --compiled"},
+		{pool.ErrNotCompiled, "run", exitData, "use the compiled model"},
+		{imprint.ErrNeedsCompiled, "add", exitUsage, "name both models with --compiled"},
 		{imprint.ErrNoClasses, "list", exitUser, "add photos first"},
 		{imprint.ErrUnknownLabel, "remove", exitUser, "imprint list shows"},
 		{imprint.ErrNoBackbone, "add", exitUser, "use a file with --backbone"},
-		{tflite.ErrCorrupt, "run", exitData, "the file is cut short"},
+		{tflite.ErrCorrupt, "run", exitData, "the file is truncated"},
 		{fmt.Errorf("%w: its checksum is wrong", imprint.ErrCorrupt), "list", exitData, ""},
 		{fmt.Errorf("%w: .imprint/backbone.tflite is missing", imprint.ErrCorrupt), "list", exitData, "name the model again with --backbone"},
-		{fmt.Errorf("%w: .imprint/template-0123.tflite is another", imprint.ErrCorrupt), "list", exitData, "name the two models again"},
-		{fmt.Errorf("read .imprint/twin-0123.tflite: %w", imprint.ErrNoBackbone), "list", exitUser, "name the two models again"},
+		{fmt.Errorf("%w: .imprint/template-0123.tflite is another", imprint.ErrCorrupt), "list", exitData, "name both models again"},
+		{fmt.Errorf("read .imprint/twin-0123.tflite: %w", imprint.ErrNoBackbone), "list", exitUser, "name both models again"},
 	} {
 		if got := exitStatus(test.err); got != test.status {
-			t.Errorf("%v: status %d, want %d", test.err, got, test.status)
+			t.Errorf("%v: got status %d, want %d", test.err, got, test.status)
 		}
 		if got := hint(test.err, test.command); !strings.HasPrefix(got, test.hint) || test.hint == "" && got != "" {
-			t.Errorf("%v: hint %q, want %q", test.err, got, test.hint)
+			t.Errorf("%v: got hint %q, want %q", test.err, got, test.hint)
 		}
 	}
 }

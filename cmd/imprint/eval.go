@@ -33,25 +33,25 @@ Examples:
 
 docs/accuracy.md explains the numbers.`,
 		Flags: withDevices(
-			&cli.StringFlag{Name: "report", Usage: "write a page that shows everything to `FILE`", DefaultText: "none"},
-			&cli.StringFlag{Name: "support", Usage: "train on `N` photos of each class; several numbers are separated by commas", Value: "1,5,10,20"},
+			&cli.StringFlag{Name: "report", Usage: "write a page with all results to `FILE`", DefaultText: "none"},
+			&cli.StringFlag{Name: "support", Usage: "train on `N` photos of each class; separate several numbers with commas", Value: "1,5,10,20"},
 			&cli.IntFlag{Name: "episodes", Usage: "repeat `N` times, with other photos each time", Value: 10},
-			&cli.Float64Flag{Name: "unknown", Usage: "also measure rejection: train half of the classes, classify all, and let `RATE` of the other half, such as 0.05, slip through", DefaultText: "do not"},
+			&cli.Float64Flag{Name: "unknown", Usage: "also measure rejection: train half of the classes, classify all, and let `RATE` of the other half, such as 0.05, slip through", DefaultText: "off"},
 			jsonFlag("everything"),
-			&cli.StringFlag{Name: "head", Category: advanced, Usage: "compare the training methods `NAMES`, separated by commas; the first gets the details", DefaultText: "the workspace's; for a folder or embeddings auto,mean,coral-sgd"},
+			&cli.StringFlag{Name: "head", Category: advanced, Usage: "compare the training methods `NAMES`, separated by commas, and show details for the first", DefaultText: "the workspace's; for a folder or embeddings auto,mean,coral-sgd"},
 			&cli.StringFlag{Name: "embeddings", Category: advanced, Usage: "use the embeddings in `DIR`: emb.u8, labels.json, episodes.json", DefaultText: "none"},
 			autoResizeFlag()),
 		Action: eval,
 	}
 }
 
-// evaluated is what a command evaluated.
+// evaluated is an evaluation with the other data that its output needs.
 type evaluated struct {
 	*evaluate.Evaluation
 	resize  dataset.Resize
-	classes []imprint.Class    // of a workspace
-	advice  *classifier.Advice // of a workspace
-	details []string           // of a folder of photos
+	classes []imprint.Class    // classes of the workspace, if that was evaluated
+	advice  *classifier.Advice // advice for the workspace, or nil
+	details []string           // for a folder of photos, lines for --verbose
 }
 
 func eval(c *cli.Context) error {
@@ -63,7 +63,7 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	if c.Int("episodes") < 1 || c.Int("episodes") > 1000 {
-		return usagef("--episodes %d: it must be 1 to 1000", c.Int("episodes"))
+		return usagef("--episodes %d: must be 1 to 1000", c.Int("episodes"))
 	}
 	heads, err := heads(c)
 	if err != nil {
@@ -103,7 +103,7 @@ func eval(c *cli.Context) error {
 	return nil
 }
 
-// heads are the methods that --head names, or nil.
+// heads returns the methods that --head names, or nil without --head.
 func heads(c *cli.Context) ([]classifier.Method, error) {
 	if !c.IsSet("head") {
 		return nil, nil
@@ -131,7 +131,7 @@ func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evalu
 		return ev, err
 	}
 	if heads == nil {
-		heads = []classifier.Method{classifier.Auto, classifier.Mean, classifier.CoralSGD} // Coral's two for comparison
+		heads = []classifier.Method{classifier.Auto, classifier.Mean, classifier.CoralSGD} // compare auto with Coral's two methods
 	}
 	var set *evaluate.Set
 	if stored := c.String("embeddings"); stored != "" {
@@ -139,7 +139,7 @@ func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evalu
 			return ev, usagef("--resize auto needs a folder of photos")
 		}
 		if set, err = evaluate.ReadSet(stored, ev.resize); errors.Is(err, fs.ErrNotExist) {
-			return ev, hinted{err, "a folder of embeddings holds emb.u8, or emb.crop.u8 for --resize crop, labels.json and episodes.json"}
+			return ev, hinted{err, "a folder of embeddings holds emb.u8 (emb.crop.u8 for --resize crop), labels.json and episodes.json"}
 		} else if err != nil {
 			return ev, dataError{err}
 		}
@@ -155,8 +155,8 @@ func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evalu
 	return ev, err
 }
 
-// embedSet embeds a folder of labelled photos with the backbone named, or else the
-// workspace's. It replaces the resize mode of ev with the one it used.
+// embedSet embeds a folder of labelled photos with the backbone that the flags name, or else the
+// workspace's. It sets ev.resize to the resize mode that it used.
 func embedSet(c *cli.Context, dir string, ev *evaluated, support int) (*evaluate.Set, error) {
 	if err := mustExist(dir); err != nil {
 		return nil, err
@@ -205,7 +205,7 @@ func embedSet(c *cli.Context, dir string, ev *evaluated, support int) (*evaluate
 	return set, tooFew(err)
 }
 
-// tooFew adds what to do if a set has too few photos.
+// tooFew adds a hint to the error that a set has too few photos.
 func tooFew(err error) error {
 	if errors.Is(err, evaluate.ErrProtocol) {
 		return hinted{err, "each class needs more photos than the largest number in --support; try fewer, such as --support 1,2"}
@@ -213,8 +213,9 @@ func tooFew(err error) error {
 	return err
 }
 
-// evalWorkspace leaves out one photo of the workspace at a time. With curve, or if
-// --support or --episodes is given, it also trains on few of its photos.
+// evalWorkspace evaluates the workspace by leaving out one photo at a time. With curve, or if
+// --support, --episodes or --json is given, it also measures accuracy by the number of photos per
+// class.
 func evalWorkspace(c *cli.Context, heads []classifier.Method, support []int, curve bool) (ev evaluated, err error) {
 	for _, f := range []string{"resize", "unknown"} {
 		if c.IsSet(f) {
@@ -224,7 +225,7 @@ func evalWorkspace(c *cli.Context, heads []classifier.Method, support []int, cur
 	if !curve && !c.IsSet("support") && !c.IsSet("episodes") && !asJSON(c) {
 		support = nil
 	}
-	if err := c.Set("head", ""); err != nil { // open would change the workspace's
+	if err := c.Set("head", ""); err != nil { // with --head set, open would change the workspace's head
 		return ev, err
 	}
 	ws, err := open(c, true)

@@ -17,7 +17,7 @@ func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "export",
 		Usage: "write the model to a file",
-		Description: `Write the model, with its labels in it, to a file of your own.
+		Description: `Write the model to a file, with its labels in it.
 
 Examples:
    imprint export -o cones.tflite
@@ -25,7 +25,7 @@ Examples:
    imprint export --compiled mobilenet_edgetpu.tflite \
       --uncompiled mobilenet.tflite -o cones_edgetpu.tflite`,
 		Flags: withWorkspace(
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`", DefaultText: "must be given"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`; required", DefaultText: "none"},
 			&cli.StringFlag{Name: "labels", Usage: "also write the labels to `FILE`", DefaultText: "no"},
 			jsonFlag("what was written"),
 			layoutFlag(), keepFlag(), compiledFlag(), uncompiledFlag()),
@@ -61,7 +61,7 @@ func export(c *cli.Context) error {
 		layout = classifier.TPU
 	}
 	if c.IsSet("layout") {
-		layout = classifier.Layout(c.String("layout")) // open has checked it
+		layout = classifier.Layout(c.String("layout")) // already validated by open
 	}
 	if c.IsSet("keep-classes") {
 		keep = c.Bool("keep-classes")
@@ -86,9 +86,9 @@ func export(c *cli.Context) error {
 	return nil
 }
 
-// target returns the file to write for path, with symbolic links resolved, or why
-// there can't be one. Commands call it before they do any work. Only plain files
-// are targets: others, such as /dev/null, would be replaced by one.
+// target returns path with symbolic links resolved, or an error if no file can be written there.
+// Commands call it before they do any work. A target must be new or a plain file: anything else,
+// such as /dev/null, would be replaced by a plain file.
 func target(path string) (string, error) {
 	if path == "" {
 		return "", nil

@@ -10,43 +10,44 @@ import (
 
 const defaultWorkspace = ".imprint"
 
-// workspaceFlags are understood before and after the command's name.
+// workspaceFlags returns the flags that are valid before and after the command's name.
 func workspaceFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "workspace", Usage: "keep what is learned in `DIR`", DefaultText: defaultWorkspace},
+		&cli.StringFlag{Name: "workspace", Usage: "use the workspace in `DIR`", DefaultText: defaultWorkspace},
 		&cli.StringFlag{Name: "backbone", Category: advanced, Usage: "embed photos with `MODEL`, a file or a name from imprint models list", DefaultText: "the workspace's backbone, or the built-in one"},
 		&cli.StringFlag{Name: "embedding", Category: advanced, Usage: "use `TENSOR` of the backbone, a name or an index, as the embedding", DefaultText: "the input of its last layer"},
 		&cli.IntFlag{Name: "threads", Category: advanced, Usage: "use at most `N` cores", DefaultText: "all"},
 	}
 }
 
-// deviceFlags choose what models run on.
+// deviceFlags returns the flags that select the devices that models run on.
 func deviceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "device", Category: advanced, Usage: "run models on `DEVICE`: auto, cpu, tpu (all Edge TPUs), or usb:BUS-PORT, several separated by commas", DefaultText: "auto: compiled models on Edge TPUs, others on the CPU"},
 		&cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "run `FILE`, which the compiled model was made from, on the CPU if there is no Edge TPU", DefaultText: "fail without an Edge TPU"},
 		&cli.StringFlag{Name: "clock", Category: advanced, Usage: "run Edge TPUs at `SPEED`: " + orList(clocks) + "; " + tpu.TemperatureNotice, DefaultText: "high"},
-		&cli.StringFlag{Name: "arithmetic", Category: advanced, Usage: "round on the CPU as `RULE` does: " + orList(arithmetics), DefaultText: "tflite"},
+		&cli.StringFlag{Name: "arithmetic", Category: advanced, Usage: "on the CPU, round as `RULE` does: " + orList(arithmetics), DefaultText: "tflite"},
 	}
 }
 
-// withWorkspace adds the workspace's flags to a command's own.
+// withWorkspace appends the workspace's flags to a command's own.
 func withWorkspace(own ...cli.Flag) []cli.Flag { return append(own, workspaceFlags()...) }
 
-// withDevices adds the flags of the workspace and of the devices to a command's own.
+// withDevices appends the flags for the workspace and for devices to a command's own.
 func withDevices(own ...cli.Flag) []cli.Flag { return withWorkspace(append(own, deviceFlags()...)...) }
 
-// labelFlag selects a class; otherwise says which one is meant without it.
+// labelFlag returns the flag that selects a class. The text otherwise says which class is meant
+// without the flag.
 func labelFlag(usage, otherwise string) cli.Flag {
 	return &cli.StringFlag{Name: "label", Aliases: []string{"l"}, Usage: usage, DefaultText: otherwise}
 }
 
 func listFlag() cli.Flag {
-	return &cli.StringFlag{Name: "list", Usage: "read the paths of photos from `FILE`, one per line, each with a label after a tab or comma if you like; - is standard input", DefaultText: "none"}
+	return &cli.StringFlag{Name: "list", Usage: "read the paths of photos from `FILE`, one per line, each optionally followed by a tab or comma and a label; - is standard input", DefaultText: "none"}
 }
 
 func negativeFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "negative", Usage: "add `PHOTOS`, a photo or folder, of other things, to tell unknown things from your classes", DefaultText: "none"}
+	return &cli.StringSliceFlag{Name: "negative", Usage: "add `PHOTOS`, a photo or folder, of things outside your classes, to help reject those", DefaultText: "none"}
 }
 
 func unknownRateFlag() cli.Flag {
@@ -57,7 +58,7 @@ func resizeFlag() cli.Flag {
 	return &cli.StringFlag{Name: "resize", Category: advanced, Usage: "resize photos by `MODE`: " + orList(resizeModes) + "; it can't change once there are photos", DefaultText: "the workspace's or the model's, or crop"}
 }
 
-// autoResizeFlag is resizeFlag for commands that can choose the mode by accuracy.
+// autoResizeFlag returns resizeFlag for commands that can choose the mode by accuracy.
 func autoResizeFlag() cli.Flag {
 	f := resizeFlag().(*cli.StringFlag)
 	f.Usage = "resize photos by `MODE`: " + orList(autoResizeModes) + "; it can't change once there are photos"
@@ -88,7 +89,7 @@ func jsonFlag(what string) cli.Flag {
 	return &cli.BoolFlag{Name: "json", Usage: "print " + what + " as JSON", DefaultText: "no"}
 }
 
-// text returns a string flag that may stand before or after the command's name.
+// text returns the value of a string flag that may appear before or after the command's name.
 func text(c *cli.Context, name string) string {
 	for _, l := range c.Lineage() {
 		if l.IsSet(name) {
@@ -98,7 +99,7 @@ func text(c *cli.Context, name string) string {
 	return ""
 }
 
-// threads is the number given with --threads; 0 is all cores.
+// threads returns the value of --threads, or 0, which means all cores.
 func threads(c *cli.Context) (int, error) {
 	for _, l := range c.Lineage() {
 		if !l.IsSet("threads") {
@@ -106,14 +107,14 @@ func threads(c *cli.Context) (int, error) {
 		}
 		n := l.Int("threads")
 		if n < 1 || n > 1024 {
-			return 0, usagef("--threads %d: it must be 1 to 1024", n)
+			return 0, usagef("--threads %d: must be 1 to 1024", n)
 		}
 		return n, nil
 	}
 	return 0, nil
 }
 
-// resizeMode reads --resize; auto is allowed where the command can choose.
+// resizeMode returns the value of --resize. Only add and eval accept auto.
 func resizeMode(c *cli.Context) (dataset.Resize, error) {
 	given := c.String("resize")
 	if given == "" {
@@ -132,14 +133,14 @@ func resizeMode(c *cli.Context) (dataset.Resize, error) {
 	return mode, err
 }
 
-// unknownRate puts --unknown into o.
+// unknownRate sets o.Unknown to the value of --unknown, if that is given.
 func unknownRate(c *cli.Context, o *imprint.Options) error {
 	if !c.IsSet("unknown") {
 		return nil
 	}
 	rate := c.Float64("unknown")
 	if !(rate >= 0 && rate <= 0.5) {
-		return usagef("--unknown %v: it must be 0 to 0.5, such as 0.05", rate)
+		return usagef("--unknown %v: must be 0 to 0.5, such as 0.05", rate)
 	}
 	o.Unknown = &rate
 	return nil

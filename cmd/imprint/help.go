@@ -11,15 +11,22 @@ import (
 )
 
 const (
-	helpWidth  = 80 // of wrapped lines
-	helpColumn = 26 // where the text beside flags starts
-	// advanced is the category of flags that most people never need.
+	helpWidth  = 80 // the width of wrapped lines, in characters
+	helpColumn = 26 // the column of the text next to the flags
+	// advanced is the category of the flags that most people never need.
 	advanced = "Advanced"
 )
 
+// exitStatuses are the meanings of the program's exit statuses.
+var exitStatuses = []struct {
+	status  int
+	meaning string
+}{
+	{0, "success"}, {1, "failure"}, {2, "usage error"}, {3, "device error"}, {4, "damaged file or wrong kind of file"}, {130, "interrupted"},
+}
+
 func init() {
-	// The package's own templates print flags in order of their names, and never
-	// wrap lines.
+	// The templates of package cli sort flags by name and never wrap lines.
 	cli.HelpPrinter = func(w io.Writer, _ string, data any) {
 		switch d := data.(type) {
 		case *cli.App:
@@ -56,8 +63,7 @@ Examples:
 	}
 }
 
-// appHelp is the help of the whole program: examples, the commands in their
-// groups, the flags.
+// appHelp returns the program's help: examples, commands by group, and flags.
 func appHelp(app *cli.App) []string {
 	lines := strings.Split(app.Description, "\n")
 	lines = append(lines, "", "Usage: imprint COMMAND [OPTIONS] [ARGUMENTS]")
@@ -70,15 +76,18 @@ func appHelp(app *cli.App) []string {
 		lines = append(lines, fmt.Sprintf("   %-12s%s", cmd.Name, cmd.Usage))
 	}
 	lines = append(lines, flagHelp(app.Flags)...)
-	return append(lines, "",
-		"Options may stand anywhere on the line. -- ends them: what follows is a name,",
-		"even with a dash in front. A photo named - is read from standard input.", "",
-		"Exit status: 0 done, 1 not possible, 2 wrong usage, 3 device trouble,",
-		"4 file damaged or of the wrong kind, 130 interrupted.", "",
-		"imprint COMMAND --help shows the examples and options of a command.")
+	lines = append(lines, "",
+		"Options may appear anywhere on the line. Arguments after -- are never options,",
+		"even if they begin with a dash. A photo named - is read from standard input.", "")
+	var statuses []string
+	for _, s := range exitStatuses {
+		statuses = append(statuses, fmt.Sprintf("%d %s", s.status, s.meaning))
+	}
+	lines = append(lines, wrap("Exit status: "+strings.Join(statuses, ", ")+".", helpWidth)...)
+	return append(lines, "", "imprint COMMAND --help shows the examples and options of a command.")
 }
 
-// commandHelp is the help of one command.
+// commandHelp returns the help for one command.
 func commandHelp(cmd *cli.Command) []string {
 	usage := "Usage: " + cmd.HelpName
 	if len(cmd.Subcommands) > 0 {
@@ -98,76 +107,88 @@ func commandHelp(cmd *cli.Command) []string {
 	return append(lines, flagHelp(cmd.Flags)...)
 }
 
-// flagHelp lists flags by category: those of everyday first, then the others in
-// the order in which they appear, and the advanced ones last.
-func flagHelp(flags []cli.Flag) []string {
-	categories := []string{""}
-	byCategory := make(map[string][]string)
+// A flagText is a flag as help and man page show it.
+type flagText struct {
+	names string // with the placeholder of its value
+	usage string // with its default and environment variables
+}
+
+// A flagGroup is the flags of a category.
+type flagGroup struct {
+	title string
+	flags []flagText
+}
+
+// groupFlags groups flags by category: everyday flags first, then the other categories in the
+// order in which they appear, and the advanced flags last.
+func groupFlags(flags []cli.Flag) []flagGroup {
+	groups := []flagGroup{{title: "Options"}}
 	for _, f := range flags {
-		category := ""
-		if c, ok := f.(cli.CategorizableFlag); ok && f != cli.HelpFlag {
-			category = c.GetCategory()
-		}
-		if !slices.Contains(categories, category) {
-			categories = append(categories, category)
-		}
-		byCategory[category] = append(byCategory[category], oneFlagHelp(f)...)
-	}
-	if i := slices.Index(categories, advanced); i >= 0 {
-		categories = append(slices.Delete(categories, i, i+1), advanced)
-	}
-	var lines []string
-	for _, category := range categories {
-		if len(byCategory[category]) == 0 {
+		d, ok := f.(cli.DocGenerationFlag)
+		if !ok {
 			continue
 		}
 		title := "Options"
-		if category != "" {
-			title = category
+		if c, ok := f.(cli.CategorizableFlag); ok && f != cli.HelpFlag && c.GetCategory() != "" {
+			title = c.GetCategory()
 		}
-		lines = append(append(lines, "", title+":"), byCategory[category]...)
+		i := slices.IndexFunc(groups, func(g flagGroup) bool { return g.title == title })
+		if i < 0 {
+			i, groups = len(groups), append(groups, flagGroup{title: title})
+		}
+		groups[i].flags = append(groups[i].flags, describeFlag(d))
 	}
-	return lines
+	if i := slices.IndexFunc(groups, func(g flagGroup) bool { return g.title == advanced }); i >= 0 {
+		last := groups[i]
+		groups = append(slices.Delete(groups, i, i+1), last)
+	}
+	return slices.DeleteFunc(groups, func(g flagGroup) bool { return len(g.flags) == 0 })
 }
 
-// oneFlagHelp is a flag with its placeholder, its text and its default.
-func oneFlagHelp(f cli.Flag) []string {
-	d, ok := f.(cli.DocGenerationFlag)
-	if !ok {
-		return nil
-	}
-	usage, placeholder := splitUsage(d.GetUsage())
+func describeFlag(f cli.DocGenerationFlag) flagText {
+	usage, placeholder := splitUsage(f.GetUsage())
 	var names []string
-	for _, name := range f.Names() {
+	for _, name := range f.(cli.Flag).Names() {
 		if len(name) == 1 {
 			names = append([]string{"-" + name}, names...)
 		} else {
 			names = append(names, "--"+name)
 		}
 	}
-	left := "   " + strings.Join(names, ", ")
-	if d.TakesValue() {
-		left += " " + placeholder
+	text := flagText{strings.Join(names, ", "), usage}
+	if f.TakesValue() {
+		text.names += " " + placeholder
 	}
-	if text := defaultText(d); text != "" {
-		usage += " (default: " + text + ")"
+	if d := defaultText(f); d != "" {
+		text.usage += " (default: " + d + ")"
 	}
-	if env := d.GetEnvVars(); len(env) > 0 {
-		usage += " [$" + strings.Join(env, ", $") + "]"
+	if env := f.GetEnvVars(); len(env) > 0 {
+		text.usage += " [$" + strings.Join(env, ", $") + "]"
 	}
+	return text
+}
+
+// flagHelp lists flags by category.
+func flagHelp(flags []cli.Flag) []string {
 	var lines []string
-	for _, part := range wrap(usage, helpWidth-helpColumn) {
-		if utf8.RuneCountInString(left) > helpColumn-2 {
-			lines = append(lines, left)
-			left = ""
+	for _, g := range groupFlags(flags) {
+		lines = append(lines, "", g.title+":")
+		for _, f := range g.flags {
+			left := "   " + f.names
+			for _, part := range wrap(f.usage, helpWidth-helpColumn) {
+				if utf8.RuneCountInString(left) > helpColumn-2 {
+					lines = append(lines, left)
+					left = ""
+				}
+				lines = append(lines, left+strings.Repeat(" ", helpColumn-utf8.RuneCountInString(left))+part)
+				left = ""
+			}
 		}
-		lines = append(lines, left+strings.Repeat(" ", helpColumn-utf8.RuneCountInString(left))+part)
-		left = ""
 	}
 	return lines
 }
 
-// splitUsage takes the backquoted placeholder out of a usage text.
+// splitUsage returns a usage text without its backquotes, and the placeholder that they enclosed.
 func splitUsage(usage string) (text, placeholder string) {
 	before, rest, ok := strings.Cut(usage, "`")
 	if !ok {
@@ -177,7 +198,7 @@ func splitUsage(usage string) (text, placeholder string) {
 	return before + placeholder + after, placeholder
 }
 
-// defaultText is what happens without the flag, or "" if that goes without saying.
+// defaultText returns the default to show for a flag, or "" if it is obvious.
 func defaultText(f cli.DocGenerationFlag) string {
 	text := f.GetDefaultText()
 	if text == "" && f.TakesValue() {
@@ -189,8 +210,8 @@ func defaultText(f cli.DocGenerationFlag) string {
 	return strings.Trim(text, `"`)
 }
 
-// wrap breaks text between words into lines of at most width characters; longer
-// words get a line for themselves.
+// wrap breaks text between words into lines of at most width characters; a longer word gets its own
+// line.
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""

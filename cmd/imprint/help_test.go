@@ -18,7 +18,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// printed runs the command and returns what it prints.
+// printed runs the command and returns its output.
 func printed(t *testing.T, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -29,7 +29,7 @@ func printed(t *testing.T, args ...string) string {
 	return stdout.String()
 }
 
-// eachCommand calls f with every command and the words that name it.
+// eachCommand calls f with each command and its path, such as "models", "pull".
 func eachCommand(f func(path []string, cmd *cli.Command)) {
 	var walk func(path []string, commands []*cli.Command)
 	walk = func(path []string, commands []*cli.Command) {
@@ -45,7 +45,7 @@ func eachCommand(f func(path []string, cmd *cli.Command)) {
 func TestHelpIsNarrow(t *testing.T) {
 	check := func(path ...string) {
 		limit := helpWidth
-		if len(path) > 0 && path[0] == "serve" { // whose examples are long
+		if len(path) > 0 && path[0] == "serve" { // has long examples
 			limit = 100
 		}
 		for _, line := range strings.Split(printed(t, append(path, "--help")...), "\n") {
@@ -58,8 +58,8 @@ func TestHelpIsNarrow(t *testing.T) {
 	eachCommand(func(path []string, _ *cli.Command) { check(path...) })
 }
 
-// TestHelpOfCommands checks that each command's help leads with one sentence and
-// examples, and that the list of commands has one line for it.
+// TestHelpOfCommands checks that each command's help begins with one sentence and examples, and
+// that imprint --help has one line for each command.
 func TestHelpOfCommands(t *testing.T) {
 	app := printed(t, "--help")
 	eachCommand(func(path []string, cmd *cli.Command) {
@@ -72,7 +72,7 @@ func TestHelpOfCommands(t *testing.T) {
 		if cmd.Name != "serve" && (!strings.HasSuffix(first, ".") || strings.Contains(first, ". ")) {
 			t.Errorf("%s --help does not begin with one sentence: %q", name, first)
 		}
-		if name == "help" { // --help after it is the help of imprint
+		if name == "help" { // imprint help --help prints the program's help
 			return
 		}
 		if example, usage := strings.Index(rest, "Example"), strings.Index(rest, "Usage: imprint "+name); example < 0 || usage < example {
@@ -92,26 +92,26 @@ func TestHelpNamesEachFlagOnce(t *testing.T) {
 		for _, f := range cmd.Flags {
 			flag := "--" + f.Names()[0]
 			if n := strings.Count(options, "   "+flag+" ") + strings.Count(options, ", "+flag+" "); n != 1 {
-				t.Errorf("%s --help has %s %d times", name, flag, n)
+				t.Errorf("%s --help lists %s %d times, want once", name, flag, n)
 			}
 			d := f.(cli.DocGenerationFlag)
 			if d.GetDefaultText() == "" && d.GetValue() == "" {
-				t.Errorf("%s %s: nothing says what happens without it", name, flag)
+				t.Errorf("%s %s has no default text", name, flag)
 			}
-			lines := strings.Join(strings.Fields(strings.Join(oneFlagHelp(f), " ")), " ")
+			lines := describeFlag(d).usage
 			want := 0
 			if text := defaultText(d); text != "" {
 				want = 1
 			}
 			if n := strings.Count(lines, "(default: "); n != want {
-				t.Errorf("%s %s: %d defaults in %q, want %d", name, flag, n, lines, want)
+				t.Errorf("%s %s: got %d defaults in %q, want %d", name, flag, n, lines, want)
 			}
 		}
 	})
 }
 
-// TestEverydayFlags checks that flags about devices and models stand under Advanced,
-// and that the others have no word that only people of the field know.
+// TestEverydayFlags checks that flags about devices and models are under Advanced, and that the
+// texts of the others have no jargon.
 func TestEverydayFlags(t *testing.T) {
 	expert := []string{"device", "clock", "threads", "arithmetic", "backbone", "embedding", "embeddings", "head", "layout", "keep-classes"}
 	jargon := []string{"embedding", "tensor", "layout", "last layer", "backbone", "quantiz", "float", "logit"}
@@ -122,19 +122,19 @@ func TestEverydayFlags(t *testing.T) {
 			if slices.Contains(expert, flag) && category != advanced {
 				t.Errorf("%s --%s is not under %s", name, flag, advanced)
 			}
-			if category == advanced || name == "run" { // which is about tensors
+			if category == advanced || name == "run" { // run is about tensors
 				continue
 			}
 			for _, word := range jargon {
 				if usage := f.(cli.DocGenerationFlag).GetUsage(); strings.Contains(usage, word) {
-					t.Errorf("%s --%s is an everyday flag and speaks of %q: %s", name, flag, word, usage)
+					t.Errorf("the text of %s --%s has the jargon %q: %s", name, flag, word, usage)
 				}
 			}
 		}
 	})
 }
 
-// TestOldFlagNames checks that the names that flags once had are rewritten.
+// TestOldFlagNames checks that former names of flags are replaced with their present names.
 func TestOldFlagNames(t *testing.T) {
 	app := newApp(strings.NewReader(""), io.Discard, io.Discard)
 	for _, test := range []struct{ given, want string }{
@@ -151,11 +151,11 @@ func TestOldFlagNames(t *testing.T) {
 			continue
 		}
 		if line := strings.Join(got[1:], " "); line != test.want {
-			t.Errorf("%s becomes %q, want %q", test.given, line, test.want)
+			t.Errorf("%s: got %q, want %q", test.given, line, test.want)
 		}
 	}
 	if _, err := arrange(app, []string{"imprint", "add", "--fit", "pad", "--resize", "crop"}); err == nil {
-		t.Error("an old and a new name of one flag together are accepted")
+		t.Error("the old and the new name of one flag are accepted together")
 	}
 	eachCommand(func(path []string, cmd *cli.Command) {
 		for _, f := range cmd.Flags {
@@ -168,8 +168,8 @@ func TestOldFlagNames(t *testing.T) {
 	})
 }
 
-// TestFlagsOfAllCommands checks that every command takes -v and -q, and --json unless it
-// prints text for people or shells, and that the contract says what it then prints.
+// TestFlagsOfAllCommands checks that every command takes -v and -q, that it takes --json unless it
+// prints text for people or shells, and that docs/scripting.md describes its JSON.
 func TestFlagsOfAllCommands(t *testing.T) {
 	contract, err := os.ReadFile(filepath.Join("..", "..", "docs", "scripting.md"))
 	if err != nil {
@@ -185,12 +185,12 @@ func TestFlagsOfAllCommands(t *testing.T) {
 		case !json:
 			t.Errorf("%s has no --json", name)
 		case !strings.Contains(string(contract), "| `imprint "+name+"` |"):
-			t.Errorf("docs/scripting.md does not say what %s prints", name)
+			t.Errorf("docs/scripting.md does not describe the JSON of %s", name)
 		}
 	})
 }
 
-// TestChoices checks that help and completion name every value that is accepted.
+// TestChoices checks that help and completion list exactly the values that are accepted.
 func TestChoices(t *testing.T) {
 	for _, test := range []struct {
 		flag  cli.Flag
@@ -206,21 +206,21 @@ func TestChoices(t *testing.T) {
 		offered := values(test.flag, "", "")
 		_, refused, _ := strings.Cut(test.parse("nonsense").Error(), `"nonsense"`)
 		words := strings.FieldsFunc(refused, func(r rune) bool { return strings.ContainsRune(" ,:", r) })
-		for _, word := range words { // the error lists what is accepted
+		for _, word := range words { // the error lists the accepted values
 			if test.parse(word) == nil && !slices.ContainsFunc(offered, func(c choice) bool { return c.value == word }) {
-				t.Errorf("--%s %s is accepted, and not offered", name, word)
+				t.Errorf("--%s %s is accepted but not offered", name, word)
 			}
 		}
 		for _, c := range offered {
 			if err := test.parse(c.value); err != nil {
-				t.Errorf("--%s %s is offered: %v", name, c.value, err)
+				t.Errorf("--%s %s is offered but refused: %v", name, c.value, err)
 			}
 			if usage := test.flag.(cli.DocGenerationFlag).GetUsage(); !strings.Contains(usage, c.value) {
-				t.Errorf("--%s: help does not name %s", name, c.value)
+				t.Errorf("--%s: the help does not name %s", name, c.value)
 			}
 		}
 		if name == "head" && len(offered) != len(classifier.Methods()) {
-			t.Errorf("%d of %d heads are offered", len(offered), len(classifier.Methods()))
+			t.Errorf("got %d heads, want %d", len(offered), len(classifier.Methods()))
 		}
 	}
 }

@@ -20,7 +20,7 @@ func inspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "show what is in a model file",
 		ArgsUsage: "FILE",
-		Description: `Show what a model takes and gives, and whether it runs on an Edge TPU.
+		Description: `Show a model's inputs, outputs and labels, and whether it runs on an Edge TPU.
 
 Examples:
    imprint inspect model.tflite
@@ -35,7 +35,7 @@ Examples:
 	}
 }
 
-// The parts of a report, as JSON.
+// These are the parts of a report in JSON.
 type (
 	modelReport struct {
 		File        string            `json:"file"`
@@ -50,19 +50,19 @@ type (
 		Embedding   *embeddingReport  `json:"embedding,omitempty"`
 		NoEmbedding string            `json:"no_embedding,omitempty"`
 		Labels      []string          `json:"labels,omitempty"`
-		LabelsFrom  string            `json:"labels_from,omitempty"` // a file, if they are not in the model
+		LabelsFrom  string            `json:"labels_from,omitempty"` // the file with the labels, if the model has none
 		Unreadable  string            `json:"metadata_error,omitempty"`
 		Metadata    []metadataReport  `json:"metadata,omitempty"`
 		Model       descriptionReport `json:"model_metadata"`
 		Signatures  []string          `json:"signatures,omitempty"`
 		Files       []metadataReport  `json:"associated_files,omitempty"`
-		content     []byte            // of the file
+		content     []byte            // the file's content
 	}
-	// memoryReport is the memory that the model takes on the CPU, in bytes.
+	// memoryReport is the memory that the model needs on the CPU, in bytes.
 	memoryReport struct {
 		Weights int `json:"weights"`            // packed for this processor
 		Tensors int `json:"tensors"`            // other tensors, in one arena
-		Scratch int `json:"scratch_per_thread"` // of operators
+		Scratch int `json:"scratch_per_thread"` // scratch memory of the operators
 	}
 	graphReport struct {
 		Name      string           `json:"name,omitempty"`
@@ -77,9 +77,10 @@ type (
 		Options string  `json:"options,omitempty"`
 		Inputs  []int32 `json:"inputs"`
 		Outputs []int32 `json:"outputs"`
-		// From has, for each input, the operator that writes it, or -1.
+		// From is, for each input, the index of the operator that writes it, or -1.
 		From []int `json:"from"`
-		// The program of an operator compiled for the Edge TPU, or why it has none.
+		// Compiled is the program of an operator compiled for the Edge TPU. NotCompiled says why it
+		// can't be read.
 		Compiled    *packageReport `json:"compiled,omitempty"`
 		NotCompiled string         `json:"not_compiled,omitempty"`
 	}
@@ -97,12 +98,12 @@ type (
 		Tensor    int32  `json:"tensor"`
 		Name      string `json:"name"`
 		Values    int    `json:"values"`
-		LastLayer int    `json:"last_layer"` // the operator that reads it, or -1
+		LastLayer int    `json:"last_layer"` // the operator that reads the embedding, or -1
 	}
 	metadataReport struct {
 		Name string `json:"name"`
 		Size int    `json:"size"`
-		// Text is the content, if that is short text.
+		// Text is the content, if it is text that fits on a line.
 		Text string `json:"text,omitempty"`
 	}
 	descriptionReport struct {
@@ -216,8 +217,8 @@ func newReport(m *tflite.Model) (*modelReport, error) {
 	return r, nil
 }
 
-// addLabels adds the labels that came with a model that has none, if there is one for each
-// value of its output.
+// addLabels adds the labels from the model's archive, or from a file next to the model, if the
+// model has none itself and their number equals that of its output values.
 func (r *modelReport) addLabels(file *tflite.ModelFile) {
 	if len(r.Labels) > 0 || len(r.Graphs) == 0 || len(r.Graphs[0].Outputs) == 0 {
 		return
@@ -231,7 +232,7 @@ func (r *modelReport) addLabels(file *tflite.ModelFile) {
 	}
 }
 
-// about is what the metadata say of tensors, a line each.
+// about returns one line of metadata for each tensor.
 func about(tensors []tflite.TensorDescription) []string {
 	var lines []string
 	for _, t := range tensors {
@@ -247,7 +248,7 @@ func about(tensors []tflite.TensorDescription) []string {
 	return lines
 }
 
-// shortText is b if it is text that fits on a line, else "".
+// shortText returns b as a string if it is text that fits on a line, else "".
 func shortText(b []byte) string {
 	text := strings.TrimRight(string(b), "\x00")
 	if len(text) > 120 || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {

@@ -6,7 +6,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// What an operator compiled for the Edge TPU holds, as JSON.
+// These describe an operator compiled for the Edge TPU in JSON.
 type (
 	packageReport struct {
 		MinRuntime  int                `json:"min_runtime_version"`
@@ -32,7 +32,7 @@ type (
 		Inputs        []layerReport `json:"inputs,omitempty"`
 		Outputs       []layerReport `json:"outputs,omitempty"`
 		Hints         []string      `json:"hints"`
-		steps         []string      // the same with short names
+		steps         []string      // the hints with shortened names
 		AddressFields int           `json:"address_fields"`
 	}
 	layerReport struct {
@@ -40,9 +40,9 @@ type (
 		Type      string  `json:"type"`
 		Shape     []int32 `json:"shape"` // y, x, z
 		Scale     float32 `json:"scale"`
-		ZeroPoint int     `json:"zero_point"` // of the device's unsigned bytes
+		ZeroPoint int     `json:"zero_point"` // for the device's unsigned bytes
 		Bytes     int     `json:"bytes_on_the_wire"`
-		Tiles     int     `json:"tiles,omitempty"` // that the bytes come in; 0 if in the order of the tensor
+		Tiles     int     `json:"tiles,omitempty"` // number of tiles that the bytes are in; 0 if they are in tensor order
 	}
 )
 

@@ -8,13 +8,13 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// optionsText describes the options of an operator in short: "stride 2×2 SAME RELU6".
+// optionsText describes an operator's options briefly: "stride 2×2 SAME RELU6".
 func optionsText(op tflite.BuiltinOperator, o tflite.Options) string {
 	words := slices.DeleteFunc(optionWords(op, o), func(w string) bool { return w == "" })
 	return strings.Join(words, " ")
 }
 
-// optionWords are the words of optionsText; those of defaults are empty.
+// optionWords returns the words of optionsText, with "" for some defaults.
 func optionWords(op tflite.BuiltinOperator, o tflite.Options) []string {
 	switch op {
 	case tflite.OpConv2D:
@@ -65,7 +65,7 @@ func windowWords(strideH, strideW, dilationH, dilationW int32, p tflite.Padding)
 
 func activationWord(a tflite.Activation) string { return wordIf(a != tflite.ActNone, "%v", a) }
 
-// wordIf is the formatted word if it is needed, else "".
+// wordIf returns the formatted word if it is needed, else "".
 func wordIf(needed bool, format string, a ...any) string {
 	if !needed {
 		return ""

@@ -11,31 +11,32 @@ import (
 	"github.com/imprintkit/imprint/tpu/partition"
 )
 
-// What a compiler puts, or has put, on the Edge TPU, as JSON.
+// These describe in JSON which operators run on the Edge TPU: those that the compiler would put
+// there or, for a compiled model, has put there.
 type (
 	partitionReport struct {
 		Compiled bool `json:"compiled"`
-		// Mapped is the number of operators on the Edge TPU; for a compiled model it is 0
-		// unless its uncompiled model is given.
+		// Mapped is the number of operators on the Edge TPU. For a compiled model, it is 0 unless
+		// the uncompiled model is given.
 		Mapped int `json:"operators_on_tpu,omitempty"`
 		All    int `json:"operators"`
 		// Cut is the first operator after those on the Edge TPU, or −1.
 		Cut        int `json:"cut"`
 		Parameters int `json:"parameter_bytes"`
-		Memory     int `json:"memory_bytes"` // of the chip, about
+		Memory     int `json:"memory_bytes"` // approximate memory of the chip
 		Streamed   int `json:"parameter_bytes_streamed"`
-		// CPU has the operators that stay on the CPU.
+		// CPU lists the operators that run on the CPU.
 		CPU    []cpuReport   `json:"on_cpu,omitempty"`
 		Layers []placeReport `json:"layers,omitempty"`
 	}
 	cpuReport struct {
 		Operator int    `json:"operator"`
 		Name     string `json:"name"`
-		Before   bool   `json:"before,omitempty"` // it computes an input of the Edge TPU
+		Before   bool   `json:"before,omitempty"` // the operator runs before those on the Edge TPU
 		Why      string `json:"why,omitempty"`
-		Reads    *int   `json:"reads,omitempty"` // an operator on the CPU, if that is why
+		Reads    *int   `json:"reads,omitempty"` // the operator on the CPU that it depends on, if that is the reason
 	}
-	// placeReport is an operator of the uncompiled model, as found in the compiled one.
+	// placeReport describes where an operator of the uncompiled model is in the compiled one.
 	placeReport struct {
 		Operator int          `json:"operator"`
 		Kind     string       `json:"kind"`
@@ -49,7 +50,7 @@ type (
 		Lost     bool         `json:"weights_not_found,omitempty"`
 		Stages   int          `json:"places_of_constants,omitempty"`
 		Stage    *stageReport `json:"constants,omitempty"`
-		// Multipliers has one for each output if the layer is quantized per channel.
+		// Multipliers has one value per output if the layer is quantized per channel.
 		Multipliers []float32 `json:"multipliers,omitempty"`
 	}
 	stageReport struct {
@@ -62,8 +63,9 @@ type (
 	}
 )
 
-// newPartitionReport plans an uncompiled model, or reads from a compiled one what is
-// where. It is nil for a model with several graphs.
+// newPartitionReport returns which operators of m run on the Edge TPU: planned for an uncompiled
+// model, read from a compiled one. It returns nil for a model with several graphs or an unreadable
+// program.
 func newPartitionReport(m *tflite.Model) (*partitionReport, error) {
 	if len(m.Subgraphs) != 1 {
 		return nil, nil
@@ -79,7 +81,7 @@ func newPartitionReport(m *tflite.Model) (*partitionReport, error) {
 		r.Compiled, before = true, false
 		p, err := executable.Parse(op.CustomOptions)
 		if err != nil {
-			return nil, nil // the graph reports why
+			return nil, nil // newGraphReport reports the error
 		}
 		r.Streamed += len(p.Main.Parameters)
 		r.Parameters += len(p.Main.Parameters)
@@ -114,8 +116,8 @@ func newPartitionReport(m *tflite.Model) (*partitionReport, error) {
 	return r, nil
 }
 
-// addUncompiled adds the layers of the compiled model m, by the names and shapes of
-// the uncompiled model at path.
+// addUncompiled adds the layers of the compiled model m, with names and shapes from the uncompiled
+// model at path.
 func (m *modelReport) addUncompiled(path string) error {
 	r := m.EdgeTPU
 	if err := mustExist(path); err != nil {
@@ -130,7 +132,7 @@ func (m *modelReport) addUncompiled(path string) error {
 		return err
 	}
 	if r == nil {
-		return errors.New("its program can't be read")
+		return errors.New("the program for the Edge TPU can't be read")
 	}
 	for _, l := range t.Layers() {
 		p := placeReport{Operator: l.Operator, Kind: l.Kind, Name: l.Name, CPU: l.OnCPU, Shape: l.Shape, Bytes: l.Bytes, Offset: l.Offset,

@@ -9,24 +9,24 @@ import (
 )
 
 const (
-	// queuedWrites is how many writes wait for a reader. Further ones are dropped.
+	// queuedWrites is the number of writes that can wait for a reader. Further writes are dropped.
 	queuedWrites = 256
-	// flushTimeout is how long Close waits for a reader.
+	// flushTimeout is the time that Close waits for a reader.
 	flushTimeout = time.Second
 )
 
-// A lineQueue passes writes on to a writer in one goroutine, so that a reader that has
-// stopped or gone holds nobody up. It drops what finds no room and later writes how many
-// writes that were. It may be used by several goroutines.
+// A lineQueue passes writes on to a writer from its own goroutine, so that callers never wait for a
+// reader that has stopped reading or exited. If the queue is full, it drops writes and later
+// reports how many. A lineQueue is safe for concurrent use by multiple goroutines.
 type lineQueue struct {
 	to    io.Writer
-	json  bool // tell of dropped writes as JSON
+	json  bool // report dropped writes as JSON
 	queue chan []byte
 	ended chan struct{}
 
 	mu      sync.Mutex
 	closed  bool
-	dropped int // since the last write that found room
+	dropped int // number of writes dropped since the last one that was queued
 }
 
 func newLineQueue(to io.Writer, json bool) *lineQueue {
@@ -34,13 +34,13 @@ func newLineQueue(to io.Writer, json bool) *lineQueue {
 	go func() {
 		defer close(q.ended)
 		for b := range q.queue {
-			q.to.Write(b) // there is nobody left to tell of an error
+			q.to.Write(b) // errors can't be reported: nobody may be reading
 		}
 	}()
 	return q
 }
 
-// Write implements io.Writer. It never waits and never fails.
+// Write implements io.Writer. It never blocks and never fails.
 func (q *lineQueue) Write(p []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -60,7 +60,7 @@ func (q *lineQueue) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lost is the line that says how many writes were dropped.
+// lost returns the line that says how many writes were dropped.
 func (q *lineQueue) lost() []byte {
 	text := fmt.Sprintf("%d lines were dropped because nothing read them", q.dropped)
 	if !q.json {
@@ -71,7 +71,7 @@ func (q *lineQueue) lost() []byte {
 	return b.Bytes()
 }
 
-// Close writes what waits, for at most a second.
+// Close writes the queued writes, but returns after flushTimeout at the latest.
 func (q *lineQueue) Close() {
 	q.mu.Lock()
 	if !q.closed {

@@ -7,8 +7,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/modelfile"
 )
 
-// loadBackbone loads the backbone of o, or if o names none, of the workspace in dir. It also
-// returns the resize mode: that of o, else of the workspace or the model's metadata.
+// loadBackbone loads the backbone that o names or, if o names none, that of the workspace in dir.
+// It also returns the resize mode, which comes from o or else from the workspace or the model's
+// metadata.
 func loadBackbone(dir string, o imprint.Options) (b *backbone.Backbone, mode dataset.Resize, err error) {
 	want := o.Resize
 	if o.Backbone != "" {

@@ -23,8 +23,8 @@ func main() {
 	os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr, tpu.USB))
 }
 
-// run executes the command line args and returns the exit status. Edge TPUs are
-// looked for on the bus that usb opens.
+// run executes the command line args and returns the exit status. The function usb opens the bus
+// with the Edge TPUs.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, usb func() (tpu.Bus, error)) int {
 	out := &output{w: stdout}
 	app := newApp(stdin, out, stderr)
@@ -32,6 +32,16 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if len(args) > 1 && args[1] == completeCommand {
 		printCandidates(out, complete(app, args[2:]))
 		return 0
+	}
+	if len(args) == 2 {
+		switch args[1] {
+		case manCommand:
+			printMan(out, app, thisBuild())
+			return 0
+		case udevCommand:
+			fmt.Fprint(out, tpu.UdevRules("plugdev"))
+			return 0
+		}
 	}
 	arranged, err := arrange(app, args)
 	if err == nil {
@@ -50,7 +60,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitStatus(err)
 }
 
-// The groups of commands in imprint --help, in this order.
+// These are the groups of commands in imprint --help, in order.
 const (
 	groupTrain   = "Train"
 	groupRun     = "Run"
@@ -75,8 +85,8 @@ func commands() []*cli.Command {
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 	flags := workspaceFlags()
-	// Only the flags before the command read the environment: a variable must not
-	// override a flag given there.
+	// Only the app's flags read the environment. If a command's flags did too, a variable would
+	// override a flag given before the command.
 	flags[0].(*cli.StringFlag).EnvVars = []string{"IMPRINT_WORKSPACE"}
 	flags[1].(*cli.StringFlag).EnvVars = []string{"IMPRINT_BACKBONE"}
 	app := &cli.App{
@@ -87,7 +97,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 Examples:
    imprint add ./photos                  learn the classes in ./photos/<class>/
    imprint classify new.jpg              say what a photo shows
-   imprint undo                          take back the last change
+   imprint undo                          undo the last change
 
 The folder .imprint holds the result: model.tflite runs in any TensorFlow Lite
 runtime, labels.txt lists its classes.`,
@@ -116,8 +126,8 @@ runtime, labels.txt lists its classes.`,
 	return app
 }
 
-// prepare gives every command --verbose and --quiet, leaves the reporting of wrong
-// usage to run, and makes "help" an ordinary argument.
+// prepare adds --verbose and --quiet to cmd and its subcommands, lets run report usage errors, and
+// makes "help" an ordinary argument.
 func prepare(cmd *cli.Command) {
 	cmd.OnUsageError = onUsageError
 	cmd.Before = checkOutputFlags

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"imprint": main, "imprint-emulated": emulated})
 }
 
-// TestScripts runs testdata/*.txtar, a script for each topic.
+// TestScripts runs the scripts in testdata/*.txtar.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -53,7 +53,8 @@ func TestScripts(t *testing.T) {
 			case "race":
 				return race.Enabled, nil
 			case "shared":
-				// The reference files, or one of them: [shared:embeddings].
+				// [shared] holds if there are reference files, [shared:embeddings] if they include
+				// the folder embeddings.
 				folder, found := reference.Folder()
 				_, err := os.Stat(filepath.Join(folder, cmp.Or(path, "models")))
 				return found && err == nil, nil
@@ -61,7 +62,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Setup: func(e *testscript.Env) error {
-			// Hide the models and settings of whoever runs the tests.
+			// Hide the user's downloaded models.
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			folder, _ := reference.Folder()
 			e.Setenv("SHARED", folder)

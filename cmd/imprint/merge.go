@@ -13,7 +13,7 @@ import (
 func mergeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "merge",
-		Usage:     "combine workspaces, for instance of several cars",
+		Usage:     "combine workspaces, for instance from several cars",
 		ArgsUsage: "WORKSPACE …",
 		Description: `Combine workspaces into one, as if all photos had been added to it.
 
@@ -22,8 +22,8 @@ Examples:
    imprint merge car1 car2 car3 -o fleet                into a new one
 
 All need the same backbone. No photo is read; the order does not matter. A photo
-that several workspaces have counts once. Under different labels it is an error,
-and nothing is changed.`,
+in several workspaces counts once. If its labels differ, merge fails and changes
+nothing.`,
 		Flags: withDevices(
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "make a new workspace in `DIR`", DefaultText: "add to the workspace"},
 			unknownRateFlag(), jsonFlag("what was added"), layoutFlag(), headFlag(), keepFlag()),
@@ -44,7 +44,7 @@ func merge(c *cli.Context) error {
 			return usagef("merge takes -o for a new workspace or --workspace for an existing one, not both")
 		}
 		if _, err := imprint.Open(output, imprint.Options{Existing: true}); !errors.Is(err, imprint.ErrNoClasses) {
-			return hinted{fmt.Errorf("merge into %s: there is a workspace already", output), "--workspace " + output + " instead of -o adds to it"}
+			return hinted{fmt.Errorf("merge into %s: there is already a workspace", output), "--workspace " + output + " instead of -o adds to it"}
 		}
 		dir = output
 	}

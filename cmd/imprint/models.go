@@ -30,7 +30,7 @@ Examples:
 		Subcommands: []*cli.Command{{
 			Name:    "list",
 			Aliases: []string{"ls"},
-			Usage:   "list known models, and which are here",
+			Usage:   "list known models, and which are downloaded",
 			Description: `List the known models, and which of them are on this computer.
 
 Example:
@@ -48,7 +48,7 @@ Examples:
    imprint models pull mobilenet_v2_1.0_224_quant \
       --url https://mirror.example.org/coral
 
-An interrupted download continues. A model that is here already is not
+An interrupted download is resumed. A model that is already here is not
 downloaded again.`,
 			Flags:  []cli.Flag{&cli.StringFlag{Name: "url", Usage: "download from the folder at `URL`", DefaultText: "Coral's repository", EnvVars: []string{"IMPRINT_MODELS_URL"}}, jsonFlag("one object per model")},
 			Action: pullModels,
@@ -68,7 +68,7 @@ func listModels(c *cli.Context) error {
 		About  string `json:"about"`
 		Path   string `json:"path,omitempty"`
 	}
-	rows := []row{{Name: builtin.Name, Size: int64(len(builtin.Model())), SHA256: builtin.SHA256, About: "128×128, our own; used when no other is named"}}
+	rows := []row{{Name: builtin.Name, Size: int64(len(builtin.Model())), SHA256: builtin.SHA256, About: "imprint's own, 128×128; the default"}}
 	for _, m := range models.List() {
 		path, err := store.Path(m.Name)
 		if err != nil {
@@ -133,7 +133,7 @@ func pullModels(c *cli.Context) error {
 	return nil
 }
 
-// pulled is the object of a downloaded model.
+// pulled describes a downloaded model in JSON.
 type pulled struct {
 	Name   string `json:"name"`
 	Path   string `json:"path"`
@@ -141,9 +141,10 @@ type pulled struct {
 	SHA256 string `json:"sha256"`
 }
 
-// byHand says, if a server could not be reached, how to get a model without imprint.
+// byHand adds a hint on how to download the model by hand, if err means that the server could not
+// be reached.
 func byHand(err error, store models.Store, name string) error {
-	var network net.Error // dialing, resolving, TLS
+	var network net.Error // from DNS, the connection or TLS
 	if !errors.As(err, &network) {
 		return err
 	}
@@ -151,5 +152,5 @@ func byHand(err error, store models.Store, name string) error {
 	if sourceErr != nil {
 		return err
 	}
-	return hinted{err, fmt.Sprintf("without a network here, download %s elsewhere and put it at %s", url, path)}
+	return hinted{err, fmt.Sprintf("if this computer has no network, download %s elsewhere and save it as %s", url, path)}
 }

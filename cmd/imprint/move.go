@@ -20,8 +20,8 @@ embedded again.
 
 Examples:
    imprint move --to shoes ./photos/hat/7.jpg      one photo
-   imprint move --to shoes ./photos/shoes          all photos of a folder`,
-		Flags: withWorkspace(&cli.StringFlag{Name: "to", Usage: "the class `NAME` that the photos belong to", DefaultText: "must be given"},
+   imprint move --to shoes ./photos/shoes          all photos from a folder`,
+		Flags: withWorkspace(&cli.StringFlag{Name: "to", Usage: "move the photos to the class `NAME`; required", DefaultText: "none"},
 			jsonFlag("what was moved")),
 		Action: move,
 	}
@@ -54,7 +54,7 @@ func move(c *cli.Context) error {
 	})
 }
 
-// movedLines say that n photos were moved to a class.
+// movedLines returns the output of imprint move for n photos.
 func movedLines(n int, to string, s summary) []string {
 	if n == 0 {
 		return []string{"nothing to move: the photos are already in " + plain(to)}

@@ -12,8 +12,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// output is the standard output. It keeps the first write error, so that a lost
-// result never ends in exit status 0.
+// output is the standard output. It keeps the first write error, so that imprint never exits with
+// status 0 if a result was lost.
 type output struct {
 	w   io.Writer
 	err error
@@ -28,7 +28,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// outputFlags choose how much a command prints.
+// outputFlags returns the flags that select how much a command prints.
 func outputFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print the details too", DefaultText: "no"},
@@ -36,10 +36,10 @@ func outputFlags() []cli.Flag {
 	}
 }
 
-// checkOutputFlags refuses --verbose together with --quiet.
+// checkOutputFlags returns an error if both --verbose and --quiet are given.
 func checkOutputFlags(c *cli.Context) error {
 	if verbose(c) && quiet(c) {
-		return usagef("--verbose and --quiet exclude each other")
+		return usagef("use --verbose or --quiet, not both")
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func verbose(c *cli.Context) bool { return given(c, "verbose") }
 func quiet(c *cli.Context) bool   { return given(c, "quiet") }
 func asJSON(c *cli.Context) bool  { return given(c, "json") }
 
-// given returns a switch that may stand before or after the command's name.
+// given reports whether a boolean flag is set before or after the command's name.
 func given(c *cli.Context, name string) bool {
 	for _, l := range c.Lineage() {
 		if l.IsSet(name) {
@@ -58,21 +58,21 @@ func given(c *cli.Context, name string) bool {
 	return false
 }
 
-// say prints lines of a result, unless --quiet is given.
+// say prints lines on the standard output, unless --quiet is given.
 func say(c *cli.Context, lines ...string) {
 	if !quiet(c) {
 		printLines(c.App.Writer, lines)
 	}
 }
 
-// detail prints lines of a result if --verbose is given.
+// detail prints lines on the standard output if --verbose is given.
 func detail(c *cli.Context, lines ...string) {
 	if verbose(c) {
 		say(c, lines...)
 	}
 }
 
-// note prints lines about a result on the standard error, unless --quiet is given.
+// note prints lines on the standard error, unless --quiet is given.
 func note(c *cli.Context, lines ...string) {
 	for _, line := range lines {
 		switch {
@@ -93,11 +93,11 @@ func warn(c *cli.Context, format string, a ...any) {
 	note(c, text)
 }
 
-// With --json each line of the standard error is one of these objects.
+// With --json, each line on the standard error is one of these objects.
 type (
 	errorObject struct {
 		Error string `json:"error"`
-		Hint  string `json:"hint"` // "" if there is none
+		Hint  string `json:"hint"` // "" without a hint
 		Code  int    `json:"code"` // the exit status
 	}
 	warningObject struct {
@@ -111,7 +111,7 @@ func printLines(w io.Writer, lines []string) {
 	}
 }
 
-// printable escapes control characters, which file names may have and terminals obey.
+// printable escapes control characters: file names may contain them, and terminals interpret them.
 func printable(line string) string {
 	control := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
 	if !strings.ContainsFunc(line, control) {
@@ -134,8 +134,8 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// reportError prints what went wrong and what to type about it. command is the path of
-// the command, such as "models pull", or "".
+// reportError prints err and its hint. command is the path of the command, such as "models pull",
+// or "".
 func reportError(w io.Writer, err error, command string, json bool) {
 	if err == nil || errors.Is(err, errReported) {
 		return
@@ -150,9 +150,8 @@ func reportError(w io.Writer, err error, command string, json bool) {
 	}
 }
 
-// progress returns a function that shows a count on a terminal and one that clears
-// it again. Both do nothing with --quiet and where the standard error is no
-// terminal; show is nil there.
+// progress returns functions that show a count on the terminal and clear it. With --quiet, or if
+// the standard error is not a terminal, show is nil and clear does nothing.
 func progress(c *cli.Context, what string) (show func(done, total int), clear func()) {
 	f, ok := c.App.ErrWriter.(*os.File)
 	if ok {

@@ -14,9 +14,9 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-// findPhotos finds the photos that the arguments, --list and --tub name, and what it
-// had to skip. "-" is standard input. Photos without a label of their own get label. A
-// photo that does not exist is an error, or if missing is not nil added to that.
+// findPhotos returns the photos that the arguments, --list and --tub name, and the files that it
+// skipped. "-" is standard input. Photos without a label of their own get the given label. A
+// missing file is appended to missing, or is an error if missing is nil.
 func findPhotos(c *cli.Context, label string, missing *[]missingFile) ([]dataset.Item, []imprint.Skipped, error) {
 	list, args := c.String("list"), c.Args().Slice()
 	found, skipped, err := tubPhotos(c, label)
@@ -66,7 +66,8 @@ func findPhotos(c *cli.Context, label string, missing *[]missingFile) ([]dataset
 	return found, append(skipped, leftOut(left)...), nil
 }
 
-// existing returns the paths that exist. Others are an error, or added to missing.
+// existing returns the paths that exist. Other paths are appended to missing or, if missing is nil,
+// an error.
 func existing(paths []string, missing *[]missingFile) ([]string, error) {
 	var there []string
 	for _, path := range paths {
@@ -84,8 +85,8 @@ func existing(paths []string, missing *[]missingFile) ([]string, error) {
 	return there, nil
 }
 
-// listedPhotos reads the list of photos in the file list, if it is not "", and then
-// standard input if stdin or if list is "-".
+// listedPhotos reads photos from the file list, unless list is "" or "-", and then from standard
+// input if stdin is true or list is "-".
 func listedPhotos(c *cli.Context, list string, stdin bool) ([]dataset.Item, error) {
 	var found []dataset.Item
 	if list != "" && list != "-" {
@@ -123,7 +124,7 @@ func readList(path string) ([]dataset.Item, error) {
 	return items, nil
 }
 
-// negatives finds the photos that --negative names, and what it had to skip.
+// negatives returns the photos that --negative names, and the files that it skipped.
 func negatives(c *cli.Context) ([]dataset.Item, []imprint.Skipped, error) {
 	paths := c.StringSlice("negative")
 	if len(paths) == 0 {
@@ -150,9 +151,8 @@ func leftOut(left []dataset.Skipped) []imprint.Skipped {
 	return skipped
 }
 
-// interruptible returns what read returns, or the error of ctx if that ends first.
-// Nothing else ends a read from a terminal or a pipe: read is then left running,
-// and the end of the process ends it.
+// interruptible returns the results of read, or the error of ctx if ctx is done first. A blocked
+// read from a terminal or a pipe can't be cancelled, so it is left running until the process exits.
 func interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	var v T
 	var err error

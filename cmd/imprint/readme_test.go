@@ -11,38 +11,37 @@ import (
 	"testing"
 )
 
-// Transcripts in documents are run, and must print what the document shows.
+// These tests run the transcripts in documents and compare the output with the text.
 //
-// A transcript is a block, indented by four spaces or fenced by ```, whose first line
-// begins with "$ imprint". In README.md only blocks are run that follow a line
+// A transcript is a block, indented by four spaces or fenced by ```, whose first line begins with
+// "$ imprint". In README.md, the tests run only the blocks that follow a line
 //
 //	<!-- transcript -->
 //
-// with nothing but blank lines between. Lines that begin with "$ " are commands for
-// sh, and may continue on the next line after a backslash. The lines below are what
-// the command prints, on standard output and standard error together, to the letter
-// except for times: "62 ms" and "0.4 s" count as equal. Commands may fail.
+// with only blank lines in between. Lines that begin with "$ " are commands for sh and may continue
+// on the next line after a backslash. The lines below a command are its exact output, standard
+// output and standard error together, except for times: "62 ms" and "0.4 s" count as equal.
+// Commands may fail.
 //
-// All transcripts of a document run in order in one new folder, with a home and a
-// cache of its own. There, tools/photos has rendered 20 photos of each of four
-// classes, the same ones on every computer, and one more of each that are not among
-// them, with the commands that README.md shows:
+// All transcripts of a document run in order in one new folder, which is also their home and has
+// their cache. It contains photos that tools/photos renders with the commands in README.md: 20 of
+// each of four classes and one more of each, the same on every computer:
 //
-//	photos/arrow/01.jpg … photos/arrow/20.jpg, and so for ball, box and cone
-//	new/arrow/01.jpg, and so for ball, box and cone
+//	photos/arrow/01.jpg … photos/arrow/20.jpg, and the same for ball, box and cone
+//	new/arrow/01.jpg, and the same for ball, box and cone
 //
-// testdata/transcript.md is a small document of this kind.
+// testdata/transcript.md is a small example of such a document.
 
 const transcriptMarker = "<!-- transcript -->"
 
-// A transcript is a block of a document.
+// A transcript is a block of commands and their output in a document.
 type transcript struct {
-	line   int // of its first line in the document
+	line   int // number of its first line in the document
 	marked bool
 	steps  []step
 }
 
-// A step is a command and what it prints.
+// A step is a command and its output.
 type step struct {
 	command, output string
 }
@@ -61,13 +60,12 @@ func TestReadme(t *testing.T) {
 	testProgram(t, dir, document)
 }
 
-// testProgram builds the Go program in README.md and runs it: it must print what the page
-// says.
+// testProgram builds and runs the Go program in README.md and compares its output with the text.
 func testProgram(t *testing.T, dir string, document []byte) {
 	t.Helper()
 	program := regexp.MustCompile("(?s)```go\n(package main.*?)```\n\nIt prints `(.*?)`").FindSubmatch(document)
 	if program == nil {
-		t.Fatal("README.md has no Go program with its output")
+		t.Fatal("README.md has no Go program followed by its output")
 	}
 	source, built := filepath.Join(dir, "main.go"), filepath.Join(dir, "program")
 	if err := os.WriteFile(source, program[1], 0o644); err != nil {
@@ -77,7 +75,7 @@ func testProgram(t *testing.T, dir string, document []byte) {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	if got, want := printedBy(t, dir, built), string(program[2])+"\n"; got != want {
-		t.Errorf("the program prints %q, want %q", got, want)
+		t.Errorf("the program printed %q, want %q", got, want)
 	}
 }
 
@@ -92,26 +90,26 @@ func TestTranscripts(t *testing.T) {
 	}
 	for i, marked := range []bool{true, true, false} {
 		if all[i].marked != marked {
-			t.Errorf("line %d: marked is %v, want %v", all[i].line, all[i].marked, marked)
+			t.Errorf("line %d: got marked %v, want %v", all[i].line, all[i].marked, marked)
 		}
 	}
 	runTranscripts(t, photoFolder(t), all)
 }
 
-// runTranscripts runs transcripts in a folder with photos.
+// runTranscripts runs transcripts in dir, which has the photos.
 func runTranscripts(t *testing.T, dir string, all []transcript) {
 	t.Helper()
 	for _, tr := range all {
 		for _, s := range tr.steps {
 			got := printedBy(t, dir, s.command)
 			if withoutTimes(got) != withoutTimes(s.output) {
-				t.Errorf("line %d: $ %s\nprints\n%sand the document shows\n%s", tr.line, s.command, got, s.output)
+				t.Errorf("line %d: $ %s\ngot\n%swant\n%s", tr.line, s.command, got, s.output)
 			}
 		}
 	}
 }
 
-// photoFolder is a new folder with the photos that transcripts use.
+// photoFolder returns a new folder with the photos that transcripts use.
 func photoFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -126,8 +124,7 @@ func photoFolder(t *testing.T) string {
 	return dir
 }
 
-// printedBy returns what a command line prints in dir. TestMain has put imprint into
-// $PATH.
+// printedBy runs a command line in dir and returns its output. TestMain has put imprint into $PATH.
 func printedBy(t *testing.T, dir, command string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
@@ -149,7 +146,7 @@ var times = regexp.MustCompile(`\b\d+(\.\d+)? (µs|ms|s)\b`)
 
 func withoutTimes(text string) string { return times.ReplaceAllString(text, "TIME") }
 
-// transcripts finds the transcripts of a document.
+// transcripts returns the transcripts in a document.
 func transcripts(document string) []transcript {
 	var found []transcript
 	lines := strings.Split(document, "\n")
@@ -209,7 +206,7 @@ func TestTranscriptParts(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	if a, b := withoutTimes("added 20 photos in 0.4 s"), withoutTimes("added 20 photos in 62 ms"); a != b {
-		t.Errorf("%q and %q differ", a, b)
+		t.Errorf("%q and %q differ, but only in their times", a, b)
 	}
 	if a, b := withoutTimes("added 20 photos in 0.4 s"), withoutTimes("added 21 photos in 0.4 s"); a == b {
 		t.Errorf("both are %q", a)

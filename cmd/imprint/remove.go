@@ -20,10 +20,10 @@ without them.
 Examples:
    imprint remove --label cone             the whole class
    imprint remove ./photos/cone/7.jpg      one photo
-   imprint remove ./photos/cone            all photos of a folder
-   imprint remove --negatives              all photos given with add --negative`,
+   imprint remove ./photos/cone            all photos from a folder
+   imprint remove --negatives              all photos added with add --negative`,
 		Flags: withWorkspace(labelFlag("remove only photos of `NAME`", "any"),
-			&cli.BoolFlag{Name: "negatives", Usage: "remove all photos given with imprint add --negative", DefaultText: "no"},
+			&cli.BoolFlag{Name: "negatives", Usage: "remove all photos added with imprint add --negative", DefaultText: "no"},
 			jsonFlag("what was removed")),
 		Action: remove,
 	}
@@ -68,8 +68,8 @@ func remove(c *cli.Context) error {
 	})
 }
 
-// notAdded adds a hint to an error about photos that are not in the workspace: the label
-// that was meant by one of their names, if there is one.
+// notAdded adds a hint to the error that photos are not in the workspace. If one of the names is a
+// class, the hint says how to remove that class.
 func notAdded(err error, names []string, classes []imprint.Class) error {
 	if !errors.Is(err, imprint.ErrNoPhotos) {
 		return err

@@ -11,7 +11,7 @@ func renameCommand() *cli.Command {
 		Name:      "rename",
 		Usage:     "give a class another name",
 		ArgsUsage: "OLD NEW",
-		Description: `Give a class another name; no photo is read again.
+		Description: `Give a class another name; no photo is read.
 
 Example:
    imprint rename cone "traffic cone"`,

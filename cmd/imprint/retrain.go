@@ -24,7 +24,7 @@ Examples:
       --uncompiled mobilenet.tflite        the last layer on the Edge TPU`,
 		Flags: withWorkspace(unknownRateFlag(),
 			&cli.BoolFlag{Name: "reload", Usage: "wait until a running imprint serve uses the new model", DefaultText: "no"},
-			jsonFlag("the result, and with --reload a second object"),
+			jsonFlag("the result (with --reload, two objects)"),
 			layoutFlag(), headFlag(), keepFlag(), compiledFlag(), uncompiledFlag(),
 			&cli.StringFlag{Name: "socket", Category: advanced, Usage: "with --reload, the server's Unix socket `FILE`", DefaultText: "serve.sock in the workspace"}),
 		Action: retrain,
@@ -47,7 +47,7 @@ func retrain(c *cli.Context) error {
 				lines := retrainedLines(took, s)
 				switch {
 				case c.Bool("reload"):
-					return lines[:1] // reload says more
+					return lines[:1] // reload prints the second line
 				case c.IsSet("unknown"):
 					lines[1] = unknownLine(s.settings.Unknown, s.rejection)
 				}
@@ -69,7 +69,7 @@ func retrain(c *cli.Context) error {
 	return reload(c)
 }
 
-// reload waits until the workspace's server uses its newest model.
+// reload waits until the server on the workspace uses the newest model.
 func reload(c *cli.Context) error {
 	socket := c.String("socket")
 	if socket == "" {
@@ -82,7 +82,7 @@ func reload(c *cli.Context) error {
 		return err
 	case asJSON(c):
 		return printJSON(c.App.Writer, struct {
-			Serving    bool   `json:"serving"` // a server runs on the workspace
+			Serving    bool   `json:"serving"` // whether a server is running on the workspace
 			Generation uint64 `json:"generation"`
 		}{running, reloaded.Generation})
 	case running:

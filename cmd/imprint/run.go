@@ -27,8 +27,8 @@ Examples:
    imprint run model_edgetpu.tflite --input photo.rgb --output scores.raw \
       --device tpu
 
-A file holds the bytes of one tensor, row by row and little-endian. If the model
-has several, repeat --input and --output in its order.`,
+A file contains the bytes of one tensor, row by row and little-endian. If the
+model has several inputs or outputs, repeat --input or --output in its order.`,
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "input", Aliases: []string{"i"}, Usage: "read an input tensor from `FILE`", DefaultText: "none"},
 			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write an output tensor to `FILE`", DefaultText: "none"},
@@ -50,7 +50,7 @@ func runModel(c *cli.Context) error {
 		return err
 	}
 	if r := c.Int("repeat"); r < 1 || r > 1e6 {
-		return usagef("--repeat %d: it must be 1 to 1000000", r)
+		return usagef("--repeat %d: must be 1 to 1000000", r)
 	}
 	o := pool.RunOptions{Threads: n, Repeat: c.Int("repeat")}
 	if o.Pool, err = devices(c); err != nil {
@@ -61,7 +61,7 @@ func runModel(c *cli.Context) error {
 	}
 	for _, t := range c.IntSlice("tensor") {
 		if t < 0 || t > math.MaxInt32 {
-			return usagef("--tensor %d: it must be an index that imprint inspect -v shows", t)
+			return usagef("--tensor %d: must be an index that imprint inspect -v shows", t)
 		}
 		o.Tensors = append(o.Tensors, int32(t))
 	}
@@ -85,7 +85,7 @@ func runModel(c *cli.Context) error {
 		return err
 	}
 	if len(outputs) > 0 && len(outputs) != len(r.Outputs) {
-		return usagef("run %s gives %s, but --output names %s", model, count(len(r.Outputs), "tensor"), count(len(outputs), "file"))
+		return usagef("run %s: there are %s to write, but --output names %s", model, count(len(r.Outputs), "tensor"), count(len(outputs), "file"))
 	}
 	if err := files.write(r.Outputs); err != nil {
 		return fmt.Errorf("write the output: %w", err)
@@ -105,8 +105,8 @@ func runModel(c *cli.Context) error {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// outputFiles are the files that tensors are written to, all or none. Pipes and
-// devices are written in place.
+// outputFiles are the paths of the files for the output tensors. Regular files are replaced only
+// once all tensors are written; pipes and devices are written directly.
 type outputFiles []string
 
 func newOutputFiles(paths []string) (outputFiles, error) {
@@ -160,7 +160,7 @@ func (files outputFiles) write(contents [][]byte) error {
 	return nil
 }
 
-// middle is the median: of an even number, the mean of the two in the middle.
+// middle returns the median: for an even number of times, the mean of the middle two.
 func middle(d []time.Duration) time.Duration {
 	d = slices.Sorted(slices.Values(d))
 	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2

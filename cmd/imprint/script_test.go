@@ -26,7 +26,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// The commands of the scripts. Each fails the script if it can't do what it says.
+// These are the commands for scripts. A command that fails also fails its script.
 
 // status CODE COMMAND … runs a command that must exit with that status.
 func status(ts *testscript.TestScript, neg bool, args []string) {
@@ -39,19 +39,19 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 		got = exit.ExitCode()
 	}
 	if want := number(ts, args[0]); (got == want) == neg {
-		ts.Fatalf("status %d, want %d", got, want)
+		ts.Fatalf("got status %d, want %d", got, want)
 	}
 }
 
-// photo KIND SEED FILE writes a photo; photos of a kind look alike.
+// photo KIND SEED FILE writes a photo. Photos of the same kind look similar.
 func photo(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[2])
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
 	ts.Check(os.WriteFile(path, backbonetest.Photo(uint64(number(ts, args[0])), uint64(number(ts, args[1]))), 0o644))
 }
 
-// scene KIND SEED FILE writes a photo with the colour of its kind on about half of it
-// and random rectangles on the rest.
+// scene KIND SEED FILE writes a photo, about half of it in the colour of its kind and the rest
+// covered with random rectangles.
 func scene(ts *testscript.TestScript, neg bool, args []string) {
 	kind, r := number(ts, args[0]), rand.New(rand.NewPCG(uint64(number(ts, args[1])), 3))
 	img := image.NewNRGBA(image.Rect(0, 0, 32, 32))
@@ -76,7 +76,7 @@ func scene(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(path, b.Bytes(), 0o644))
 }
 
-// rimmed CLASS SEED FILE writes a photo whose class shows only at its left and right edges.
+// rimmed CLASS SEED FILE writes a photo that shows its class only at the left and right edges.
 func rimmed(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[2])
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
@@ -93,7 +93,7 @@ func model(ts *testscript.TestScript, neg bool, args []string) {
 		b = backbonetest.Classifier(number(ts, args[2]))
 	case "compiled":
 		b = compiledModel(ts)
-	case "map": // ends in a feature map, not in a vector
+	case "map": // a model whose output is a feature map, not a vector
 		m, err := tflite.Parse(backbonetest.Extractor())
 		ts.Check(err)
 		g := m.Subgraphs[0]
@@ -102,7 +102,7 @@ func model(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	case "two":
 		b = two(ts)
-	case "labels": // a classifier whose labels have control characters
+	case "labels": // a classifier with control characters in its labels
 		m, err := tflite.Parse(backbonetest.Classifier(2))
 		ts.Check(err)
 		ts.Check(m.SetAssociatedFile("labels.txt", []byte("red \x1b[31m\nplain\n")))
@@ -114,8 +114,8 @@ func model(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o644))
 }
 
-// compiledModel is a model of one custom operator, like those for the Edge TPU, with
-// a damaged program.
+// compiledModel returns a model like those compiled for the Edge TPU: its only operator is a custom
+// operator, with a damaged program.
 func compiledModel(ts *testscript.TestScript) []byte {
 	m, err := tflite.Parse(backbonetest.Extractor())
 	ts.Check(err)
@@ -127,7 +127,8 @@ func compiledModel(ts *testscript.TestScript) []byte {
 	return b
 }
 
-// two has inputs a and b and outputs a+b and, first, (a+b)+b, four bytes each.
+// two returns a model with the inputs a and b and the outputs (a+b)+b and a+b, in this order. Each
+// has four bytes.
 func two(ts *testscript.TestScript) []byte {
 	m := &tflite.Model{Version: 3, Buffers: []tflite.Buffer{nil}, Subgraphs: []tflite.Subgraph{{DebugMetadataIndex: -1}}}
 	tensor := func(name string) int32 {
@@ -148,7 +149,8 @@ func two(ts *testscript.TestScript) []byte {
 	return file
 }
 
-// raw FILE SIZE writes SIZE bytes 0, 1, 2, …; raw FILE hex BYTES writes those.
+// raw FILE SIZE writes SIZE bytes 0, 1, 2, … to FILE. raw FILE hex BYTES writes the bytes given in
+// hexadecimal.
 func raw(ts *testscript.TestScript, neg bool, args []string) {
 	var b []byte
 	if args[1] == "hex" {
@@ -166,8 +168,7 @@ func raw(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
 }
 
-// patch FILE OFFSET BYTE overwrites a byte of a file; a negative offset counts from
-// the end.
+// patch FILE OFFSET BYTE overwrites one byte of a file. A negative offset counts from the end.
 func patch(ts *testscript.TestScript, neg bool, args []string) {
 	b := []byte(ts.ReadFile(args[0]))
 	at := number(ts, args[1])
@@ -184,14 +185,14 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b[:number(ts, args[1])]), 0o644))
 }
 
-// same FILE FILE compares bytes; cmp is for text.
+// same FILE FILE checks that two files have the same bytes; cmp is for text.
 func same(ts *testscript.TestScript, neg bool, args []string) {
 	if (ts.ReadFile(args[0]) == ts.ReadFile(args[1])) == neg {
-		ts.Fatalf("%s and %s: same is %v", args[0], args[1], !neg)
+		ts.Fatalf("%s and %s: got equal %v", args[0], args[1], !neg)
 	}
 }
 
-// only DIR NAME … checks that a folder holds exactly these files.
+// only DIR NAME … checks that a folder contains exactly these files.
 func only(ts *testscript.TestScript, neg bool, args []string) {
 	entries, err := os.ReadDir(ts.MkAbs(args[0]))
 	ts.Check(err)
@@ -201,14 +202,14 @@ func only(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want := slices.Sorted(slices.Values(args[1:]))
 	if slices.Equal(got, want) == neg {
-		ts.Fatalf("%s holds %q, want %q", args[0], got, want)
+		ts.Fatalf("%s: got files %q, want %q", args[0], got, want)
 	}
 }
 
 type keptKey struct{}
 
-// tree hashes the names and contents of the files in a folder, or a file, without the
-// lock file, which changes on its own.
+// tree returns a hash of a file, or of the names and contents of the files in a folder, except the
+// lock file, which every command changes.
 func tree(ts *testscript.TestScript, path string) [sha256.Size]byte {
 	h := sha256.New()
 	ts.Check(filepath.WalkDir(ts.MkAbs(path), func(path string, e os.DirEntry, err error) error {
@@ -222,24 +223,23 @@ func tree(ts *testscript.TestScript, path string) [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// keep PATH … remembers the state of folders or files.
+// keep PATH … records the content of files and folders for kept.
 func keep(ts *testscript.TestScript, neg bool, args []string) {
 	for _, path := range args {
 		ts.Value(keptKey{}).(map[string][sha256.Size]byte)[path] = tree(ts, path)
 	}
 }
 
-// kept checks that everything remembered is unchanged.
+// kept checks that the files and folders given to keep are unchanged.
 func kept(ts *testscript.TestScript, neg bool, args []string) {
 	for path, was := range ts.Value(keptKey{}).(map[string][sha256.Size]byte) {
 		if (tree(ts, path) == was) == neg {
-			ts.Fatalf("%s: unchanged is %v", path, !neg)
+			ts.Fatalf("%s: got unchanged %v", path, !neg)
 		}
 	}
 }
 
-// lock WORKSPACE HOLDER locks a workspace until the script ends, in the name of the
-// process HOLDER.
+// lock WORKSPACE HOLDER locks a workspace until the script ends, on behalf of the process HOLDER.
 func lock(ts *testscript.TestScript, neg bool, args []string) {
 	f, err := os.OpenFile(filepath.Join(ts.MkAbs(args[0]), "lock"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	ts.Check(err)
@@ -249,11 +249,10 @@ func lock(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { f.Close() })
 }
 
-// interrupt LIST STDIN COMMAND … makes the pipe LIST and starts a command that
-// reads it, with a standard input that never ends. Once the command has opened the
-// pipe, interrupt writes the words STDIN to it as lines and closes it, or does
-// neither if STDIN is "-". Then it interrupts the command, which must exit with
-// status 130.
+// interrupt LIST STDIN COMMAND … creates the pipe LIST and starts a command that reads it, with a
+// standard input that never ends. Once the command has opened the pipe, interrupt writes the words
+// of STDIN to the pipe, one per line, and closes it. If STDIN is "-", it does neither. Then it
+// interrupts the command, which must exit with status 130.
 func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[0])
 	ts.Check(unix.Mkfifo(path, 0o600))
@@ -269,7 +268,7 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	ts.Check(cmd.Start())
-	// Returns once the command has opened the other end.
+	// OpenFile returns once the command has opened the other end.
 	pipe, err := os.OpenFile(path, os.O_WRONLY, 0)
 	ts.Check(err)
 	defer pipe.Close()
@@ -281,22 +280,22 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(cmd.Process.Signal(os.Interrupt))
 	cmd.Wait()
 	if got := cmd.ProcessState.ExitCode(); got != 130 {
-		ts.Fatalf("status %d, want 130; stderr: %s", got, &stderr)
+		ts.Fatalf("got status %d, want 130; stderr: %s", got, &stderr)
 	}
 	if want := "imprint: error: interrupted; nothing was changed\n"; stderr.String() != want {
-		ts.Fatalf("stderr %q, want %q", &stderr, want)
+		ts.Fatalf("got stderr %q, want %q", &stderr, want)
 	}
 }
 
-// serveFiles, as serve DIR, serves the files in DIR over HTTP and sets $URL.
+// serve DIR serves the files in DIR over HTTP and sets $URL to their address.
 func serveFiles(ts *testscript.TestScript, neg bool, args []string) {
 	server := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
 	ts.Defer(server.Close)
 	ts.Setenv("URL", server.URL)
 }
 
-// json FILE KEY … checks that each line of FILE is one JSON object with exactly these
-// keys, in this order; a.b is key b of the object a, or of all objects in the list a.
+// json FILE KEY … checks that each line of FILE is one JSON object with exactly these keys in this
+// order. a.b stands for key b of the object a, or of the objects in the list a.
 func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 	lines := strings.Split(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n")
 	for _, line := range lines {
@@ -307,12 +306,12 @@ func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("more than one value in %s", line)
 		}
 		if !slices.Equal(got, args[1:]) {
-			ts.Fatalf("keys %q, want %q in %s", got, args[1:], line)
+			ts.Fatalf("got keys %q, want %q in %s", got, args[1:], line)
 		}
 	}
 }
 
-// keys appends the keys of the next value of d to a list, each once.
+// keys appends the keys of the next value of d to a list, without duplicates.
 func keys(d *json.Decoder, prefix string, to *[]string) error {
 	t, err := d.Token()
 	if err != nil {

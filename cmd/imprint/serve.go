@@ -20,7 +20,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
-// maxVote limits --vote.
+// maxVote is the largest value of --vote.
 const maxVote = 1000
 
 func serveCommand() *cli.Command {
@@ -34,9 +34,9 @@ in the workspace; docs/serve.md describes both. Changes by other imprint command
 effect at once. SIGHUP reloads the workspace. Clients on the network need a token, which
 is part of the printed address; a terminal shows that as a QR code for phones.
 
-Buttons are those of gamepads, keyboards and GPIO pins; evtest shows their codes. Actions
+Buttons are on gamepads, keyboards or GPIO pins; evtest shows their codes. Actions
 are teach:LABEL (while held), remove:LABEL, undo and reload. With --keys, which can't see
-a release, the first press starts to teach, the next one ends it, and Escape cancels.
+a release, the first press starts training, the next one ends it, and Escape cancels it.
 
 Examples:
    imprint serve --source camera:/dev/video0
@@ -58,13 +58,13 @@ func serveFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "loop", Usage: "repeat a folder or tub", DefaultText: "no"},
 		&cli.StringSliceFlag{Name: "button", Usage: "assign an action to a button: `CODE=ACTION`, such as BTN_SOUTH=teach:cone", DefaultText: "none"},
 		&cli.BoolFlag{Name: "keys", Usage: "read KEY_ buttons from the terminal; R reloads, U undoes", DefaultText: "no"},
-		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none for the socket only", Value: "127.0.0.1:8230", EnvVars: []string{"IMPRINT_LISTEN"}},
+		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none to use only the socket", Value: "127.0.0.1:8230", EnvVars: []string{"IMPRINT_LISTEN"}},
 		&cli.StringFlag{Name: "token", Usage: "require `TOKEN`, 16 or more characters, from clients over TCP", DefaultText: "created if clients on the network are accepted"},
 		&cli.StringFlag{Name: "notify", Usage: "run `CMD` ACTION LABEL OK SENTENCE after each action", DefaultText: "none"},
 		jsonFlag("addresses and actions, one object per line,"),
 		&cli.IntFlag{Name: "vote", Usage: "report the most frequent label of the last `N` frames", Value: 1},
-		&cli.StringSliceFlag{Name: "input", Category: advanced, Usage: "read buttons from `FILE`, such as /dev/input/event3", DefaultText: "all devices that have them"},
-		&cli.StringSliceFlag{Name: "host", Category: advanced, Usage: "accept requests for the host `NAME` too", DefaultText: "this machine's name and addresses"},
+		&cli.StringSliceFlag{Name: "input", Category: advanced, Usage: "read buttons from `FILE`, such as /dev/input/event3", DefaultText: "all devices that have the buttons given with --button"},
+		&cli.StringSliceFlag{Name: "host", Category: advanced, Usage: "also accept requests for the host `NAME`", DefaultText: "this machine's name and addresses"},
 		&cli.StringFlag{Name: "socket", Category: advanced, Usage: "create the Unix socket `FILE`", DefaultText: "serve.sock in the workspace"},
 		&cli.StringFlag{Name: "socket-mode", Category: advanced, Usage: "set the socket's permissions to `MODE`, in octal", Value: "600"},
 	}
@@ -75,11 +75,11 @@ func runServe(c *cli.Context) error {
 		return err
 	}
 	showsQR := isTerminal(c) && !quiet(c) && !asJSON(c)
-	// From here on nothing waits for whoever reads the output, and nothing ends the server
-	// when that has gone.
+	// From here on, a slow reader of the output can't block the server, and one that exits can't
+	// end it.
 	defer detachOutput(c)()
 	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP) // before anybody is told that the server is ready
+	signal.Notify(hangups, syscall.SIGHUP) // before the server reports that it is ready
 	defer signal.Stop(hangups)
 	o, err := serveOptions(c)
 	if err != nil {
@@ -141,7 +141,7 @@ func runServe(c *cli.Context) error {
 	return err
 }
 
-// announce prints an address that the server accepts clients at.
+// announce prints the address of a listener.
 func announce(c *cli.Context, url string) {
 	if asJSON(c) {
 		printJSON(c.App.Writer, struct {
@@ -152,8 +152,7 @@ func announce(c *cli.Context, url string) {
 	fmt.Fprintf(c.App.Writer, "serving %s\n", url)
 }
 
-// A toldSource is a source of which the terminal says when it can't be read, and when it
-// can be again.
+// A toldSource wraps a source and prints when frames stop and when they resume.
 type toldSource struct {
 	source.Source
 	c    *cli.Context
@@ -169,7 +168,7 @@ func (s *toldSource) Next(ctx context.Context) (source.Frame, error) {
 		warn(s.c, "no frames from %s: %v; trying again", s.Source, err)
 	case err == nil && s.lost:
 		s.lost = false
-		note(s.c, fmt.Sprintf("frames from %s again", s.Source))
+		note(s.c, fmt.Sprintf("frames from %s resumed", s.Source))
 	}
 	return f, err
 }
@@ -198,7 +197,7 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 		spec = "none"
 	}
 	var err error
-	if c.IsSet("rate") && c.Float64("rate") == 0 { // to the source, 0 is its own rate
+	if c.IsSet("rate") && c.Float64("rate") == 0 { // to source.Parse, 0 means the source's own rate
 		return o, usagef("--rate 0: want more than 0")
 	}
 	if o.Source, err = source.Parse(spec, source.Options{Rate: c.Float64("rate"), Loop: c.Bool("loop")}); err != nil {
@@ -218,8 +217,8 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 	return o, nil
 }
 
-// listen opens the Unix socket and the TCP port that the flags name. If it fails, it leaves
-// nothing behind.
+// listen opens the Unix socket and the TCP port that the flags name. If it fails, it closes both
+// and removes what it created.
 func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []serve.Listener, err error) {
 	defer func() {
 		if err != nil {
@@ -228,7 +227,7 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 			}
 		}
 	}()
-	// The port first: it needs no folder.
+	// Open the port first, because it needs no folder.
 	if addr := c.String("listen"); addr != "none" {
 		l, err := serve.ListenTCP(addr, c.String("token"))
 		if errors.Is(err, serve.ErrToken) {
@@ -257,7 +256,7 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 		err = hinted{err, "choose a shorter path with --socket FILE"}
 	}
 	if noSockets(err) {
-		err = hinted{err, "the disk may have no sockets, as USB sticks do: put the socket elsewhere, for example --socket /tmp/imprint.sock"}
+		err = hinted{err, "the disk may not support sockets, like many USB sticks: put the socket elsewhere, for example --socket /tmp/imprint.sock"}
 	}
 	if err != nil {
 		return listeners, err
@@ -265,22 +264,23 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 	return append([]serve.Listener{l}, listeners...), nil
 }
 
-// noSockets reports whether err may mean that a file system has no sockets, like vfat and
-// exfat.
+// noSockets reports whether err may mean that the file system does not support sockets, like vfat
+// and exfat.
 func noSockets(err error) bool {
 	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL)
 }
 
-// detachOutput puts queues before both outputs of c and ignores SIGPIPE, until restore is
+// detachOutput puts a lineQueue in front of each output of c and ignores SIGPIPE until restore is
 // called.
 func detachOutput(c *cli.Context) (restore func()) {
-	// Unlike an ignored signal, one with a receiver is not inherited by the notify command.
+	// The notify command would inherit an ignored signal, but does not inherit one sent to a
+	// channel.
 	pipes := make(chan os.Signal, 1)
 	signal.Notify(pipes, syscall.SIGPIPE)
 	stdout, stderr := c.App.Writer, c.App.ErrWriter
 	target := stdout
 	if o, ok := stdout.(*output); ok {
-		target = o.w // a lost notice is no lost result
+		target = o.w // losing a notice must not change the exit status
 	}
 	out, errs := newLineQueue(target, asJSON(c)), newLineQueue(stderr, asJSON(c))
 	c.App.Writer, c.App.ErrWriter = out, errs
@@ -292,7 +292,7 @@ func detachOutput(c *cli.Context) (restore func()) {
 	}
 }
 
-// reloadOnHangup reloads the workspace at each SIGHUP until ctx ends.
+// reloadOnHangup reloads the workspace at each SIGHUP until ctx is done.
 func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, server *serve.Server) {
 	for {
 		select {

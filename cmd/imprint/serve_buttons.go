@@ -10,7 +10,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/input"
 )
 
-// buttons returns the readers of buttons and keys that the flags ask for, or nil.
+// buttons returns readers for the buttons and keys that the flags name; each is nil if the flags
+// name none.
 func buttons(c *cli.Context, log *slog.Logger) (*input.Buttons, *input.Keys, error) {
 	var all []input.Button
 	for _, s := range c.StringSlice("button") {
@@ -29,7 +30,7 @@ func buttons(c *cli.Context, log *slog.Logger) (*input.Buttons, *input.Keys, err
 	if c.Bool("keys") {
 		keys = &input.Keys{Buttons: all, Terminal: os.Stdin}
 		if len(devices) == 0 {
-			// Don't read keyboards as devices too, or each key would act twice.
+			// Don't also read keyboards as devices, or each key would act twice.
 			onDevices = nil
 			for _, b := range all {
 				if !strings.HasPrefix(b.Name, "KEY_") {

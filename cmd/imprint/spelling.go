@@ -18,8 +18,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/modelfile"
 )
 
-// didYouMean is a question about the name that given was probably meant to be, or
-// "" if none is near.
+// didYouMean returns a question with the name that the user probably meant, or "" if no name is
+// similar to given.
 func didYouMean(given string, names []string) string {
 	if near := nearest(given, names); near != "" {
 		return "Did you mean " + near + "?"
@@ -27,7 +27,7 @@ func didYouMean(given string, names []string) string {
 	return ""
 }
 
-// sentence appends a question to an error text, if there is one.
+// sentence appends a question to an error text, unless it is "".
 func sentence(text, question string) string {
 	if question == "" {
 		return text
@@ -55,7 +55,7 @@ func unknownCommand(commands []*cli.Command, given string) error {
 	return hinted{usagef("%s", sentence(fmt.Sprintf("unknown command %q", given), didYouMean(given, names))), "imprint --help lists the commands"}
 }
 
-// missingFile is a file that the user named and that does not exist.
+// missingFile means that a file named by the user does not exist.
 type missingFile struct{ path string }
 
 func (e missingFile) Error() string {
@@ -67,7 +67,7 @@ func (e missingFile) Error() string {
 
 func (e missingFile) Unwrap() error { return fs.ErrNotExist }
 
-// mustExist returns a missingFile for the first of paths that does not exist.
+// mustExist returns a missingFile error for the first of paths that does not exist.
 func mustExist(paths ...string) error {
 	for _, path := range paths {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -77,8 +77,8 @@ func mustExist(paths ...string) error {
 	return nil
 }
 
-// nearestPath returns the path that was probably meant by one that does not exist,
-// or "". It looks for a name near the first one that is missing.
+// nearestPath returns the existing path that the user probably meant, or "". It replaces the first
+// part of path that does not exist with a similar name.
 func nearestPath(path string) string {
 	folder, rest := "", path
 	for rest != "" {
@@ -104,7 +104,7 @@ func nearestPath(path string) string {
 	return ""
 }
 
-// namesIn are the names of the files in a folder; "" is the current one.
+// namesIn returns the names of the files in a folder; "" is the current folder.
 func namesIn(folder string) []string {
 	entries, err := os.ReadDir(cmp.Or(folder, "."))
 	if err != nil {
@@ -117,8 +117,7 @@ func namesIn(folder string) []string {
 	return names
 }
 
-// mustBeModel refuses a name, if it is not "", that is neither a file nor that of a
-// model in the list.
+// mustBeModel returns an error if name is neither a file, nor a known model, nor "".
 func mustBeModel(name string) error {
 	if name == "" || name == builtin.Name {
 		return nil
@@ -127,7 +126,7 @@ func mustBeModel(name string) error {
 		return mustExist(name)
 	}
 	if _, err := modelfile.Locate(name); !errors.Is(err, models.ErrUnknown) {
-		return nil // opening it reports everything else
+		return nil // opening the model reports any other error
 	}
 	names := namesIn("")
 	for _, m := range models.List() {
@@ -137,8 +136,8 @@ func mustBeModel(name string) error {
 	return hinted{errors.New(text), "see imprint models list"}
 }
 
-// unknownLabel adds the nearest of a workspace's labels to an error about one that
-// it does not have.
+// unknownLabel adds the most similar label as a hint to the error that the workspace has no such
+// label.
 func unknownLabel(err error, given string, classes []imprint.Class) error {
 	if !errors.Is(err, imprint.ErrUnknownLabel) {
 		return err
@@ -153,7 +152,7 @@ func unknownLabel(err error, given string, classes []imprint.Class) error {
 	return err
 }
 
-// otherCase adds a hint to an error about a label that differs from a class only in case.
+// otherCase adds a hint to the error that a label differs from an existing one only in case.
 func otherCase(err error, given string, classes []imprint.Class) error {
 	if !errors.Is(err, imprint.ErrLabel) {
 		return err
@@ -166,8 +165,9 @@ func otherCase(err error, given string, classes []imprint.Class) error {
 	return err
 }
 
-// typo reports whether a label was probably meant to be another: one letter too many, too
-// few or, in long labels, wrong, or two swapped. Labels that differ in digits are not.
+// typo reports whether label a is probably a misspelling of b, or b of a. They must differ only in
+// case, by one extra letter, by two swapped neighbours or, in longer labels, by one letter. Labels
+// that differ only in leading or trailing digits are not typos.
 func typo(a, b string) bool {
 	digits := func(r rune) bool { return unicode.IsDigit(r) }
 	if strings.TrimFunc(a, digits) == strings.TrimFunc(b, digits) {
@@ -181,7 +181,7 @@ func typo(a, b string) bool {
 	return len([]rune(a)) != len([]rune(b)) || n > 4 || sorted(a) == sorted(b)
 }
 
-// sorted returns the letters of a word in order.
+// sorted returns a word with its letters in order.
 func sorted(word string) string {
 	letters := []rune(word)
 	slices.Sort(letters)
@@ -199,8 +199,8 @@ func shellQuote(word string) string {
 	return "'" + strings.ReplaceAll(plain(word), "'", `'\''`) + "'"
 }
 
-// nearest returns the name that given was probably meant to be, or "": one that it
-// begins, or one with at most a third of its letters wrong.
+// nearest returns the first name that begins with given, or else the most similar one, or "" if
+// more than about a third of the letters differ.
 func nearest(given string, names []string) string {
 	best, least := "", len(given)/3+2
 	for _, name := range names {

@@ -18,11 +18,10 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// This file decides how results read: its functions turn values into lines and do
-// nothing else. What --verbose adds is in text_details.go; text_eval.go and
-// text_inspect.go have the long reports.
+// The functions in this file turn results into lines of output and do nothing else. text_details.go
+// has the lines that --verbose adds; text_eval.go and text_inspect.go have the long reports.
 
-// count is a number with a noun: "1 photo", "2 classes".
+// count formats a number with its noun: "1 photo", "2 classes".
 func count(n int, noun string) string {
 	switch {
 	case n == 1:
@@ -43,7 +42,7 @@ func enumerate(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
-// percent is a proportion with that many decimals. Only 1 itself is 100 %.
+// percent formats a proportion as a percentage. Only 1 itself becomes 100 %.
 func percent(p float64, decimals int) string {
 	unit := math.Pow10(decimals)
 	v := math.Round(100*p*unit) / unit
@@ -53,12 +52,12 @@ func percent(p float64, decimals int) string {
 	return fmt.Sprintf("%.*f %%", decimals, v)
 }
 
-// percentRange is an interval of proportions, such as "80–95 %".
+// percentRange formats an interval of proportions: "80–95 %".
 func percentRange(low, high float64) string {
 	return fmt.Sprintf("%.0f–%.0f %%", 100*low, 100*high)
 }
 
-// duration is a time as people read it: "25 µs", "4.1 ms", "62 ms", "0.4 s".
+// duration formats a duration for people: "25 µs", "4.1 ms", "62 ms", "0.4 s".
 func duration(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	switch {
@@ -72,7 +71,7 @@ func duration(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// plain replaces what could control a terminal in a text from a file.
+// plain replaces the control characters in a text from a file.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -82,14 +81,14 @@ func plain(text string) string {
 	}, text)
 }
 
-// table aligns columns, with the flags of a tabwriter.
+// table returns rows as lines with aligned columns; flags are those of package tabwriter.
 func table(rows [][]string, flags uint) []string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', flags)
 	for _, row := range rows {
 		line := strings.Join(row, "\t")
 		if flags&tabwriter.AlignRight != 0 {
-			line += "\t" // which aligns the last column too
+			line += "\t" // also aligns the last column
 		}
 		fmt.Fprintln(t, line)
 	}
@@ -97,13 +96,13 @@ func table(rows [][]string, flags uint) []string {
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
-// A summary is what results mention of a workspace.
+// A summary has the parts of a workspace's state that commands print.
 type summary struct {
 	classes    []imprint.Class
 	negatives  int
 	estimate   classifier.Estimate
 	settings   imprint.Settings
-	model      string // path
+	model      string // path of model.tflite
 	generation uint64
 	recipe     classifier.Recipe
 	candidates []classifier.Candidate
@@ -112,7 +111,7 @@ type summary struct {
 	rejection  *classifier.Rejection
 }
 
-// total is the size of the workspace, such as "(3 classes, 60 photos)".
+// total returns the size of the workspace: "(3 classes, 60 photos)".
 func (s summary) total() string {
 	photos := 0
 	for _, c := range s.classes {
@@ -121,7 +120,7 @@ func (s summary) total() string {
 	return fmt.Sprintf("(%s, %s)", count(len(s.classes), "class"), count(photos, "photo"))
 }
 
-// photosOf names photos by label: "20 photos to hat", with " to " as the preposition.
+// photosOf describes photos by class. With the preposition " to ", it returns "20 photos to hat".
 func photosOf(classes map[string]int, negatives int, preposition string) string {
 	photos := 0
 	var labels, parts []string
@@ -141,7 +140,7 @@ func photosOf(classes map[string]int, negatives int, preposition string) string 
 	return cmp.Or(enumerate(parts), "nothing new")
 }
 
-// addedLines say what imprint add did.
+// addedLines returns the output of imprint add.
 func addedLines(a *imprint.Added, s summary) []string {
 	line := fmt.Sprintf("added %s %s", photosOf(a.Classes, a.Negatives, " to "), s.total())
 	if a.Photos+a.Negatives > 0 {
@@ -150,8 +149,8 @@ func addedLines(a *imprint.Added, s summary) []string {
 	return []string{line, accuracyLine(a.Estimate, s.classes)}
 }
 
-// addedDetails are the details of imprint add; b is the backbone of a new workspace,
-// or nil.
+// addedDetails returns the lines that --verbose adds to the output of imprint add. b is the
+// backbone of a new workspace, or nil.
 func addedDetails(a *imprint.Added, b *backbone.Backbone, s summary) []string {
 	var lines []string
 	if b != nil {
@@ -169,7 +168,7 @@ func addedDetails(a *imprint.Added, b *backbone.Backbone, s summary) []string {
 	return append(lines, s.details()...)
 }
 
-// classCounts are the photos of each class: "photos added: cone 2, duck 1".
+// classCounts lists the number of photos per class: "photos added: cone 2, duck 1".
 func classCounts(classes map[string]int) string {
 	var parts []string
 	for _, label := range slices.Sorted(maps.Keys(classes)) {
@@ -178,7 +177,7 @@ func classCounts(classes map[string]int) string {
 	return "photos added: " + strings.Join(parts, ", ")
 }
 
-// mergedLines say what imprint merge did with that number of workspaces.
+// mergedLines returns the output of imprint merge for a number of workspaces.
 func mergedLines(m *imprint.Merged, workspaces int, s summary) []string {
 	return []string{
 		fmt.Sprintf("merged %s: added %s %s", count(workspaces, "workspace"), photosOf(m.Classes, m.Negatives, " to "), s.total()),
@@ -197,7 +196,7 @@ func mergedDetails(m *imprint.Merged, s summary) []string {
 	return append(lines, s.details()...)
 }
 
-// removedLines say that n things were removed: "12 photos of cone".
+// removedLines returns the output of imprint remove. what is, for example, "12 photos of cone".
 func removedLines(what string, s summary) []string {
 	if len(s.classes) == 0 {
 		return []string{"removed " + what, emptyLine}
@@ -205,10 +204,10 @@ func removedLines(what string, s summary) []string {
 	return []string{fmt.Sprintf("removed %s %s", what, s.total()), accuracyLine(s.estimate, s.classes)}
 }
 
-// emptyLine follows a change that has left no class.
+// emptyLine is printed after a change that removed the last class.
 const emptyLine = "no classes left: model.tflite removed"
 
-// undoneLines say which change imprint undo took back.
+// undoneLines returns the output of imprint undo.
 func undoneLines(u imprint.Undone, s summary) []string {
 	line := "undid: " + u.Verb
 	photos := u.Negatives
@@ -244,12 +243,12 @@ func retrainedLines(took time.Duration, s summary) []string {
 	return []string{fmt.Sprintf("retrained %s in %s", s.total(), duration(took)), accuracyLine(s.estimate, s.classes)}
 }
 
-// reloadedLine says that a running server uses the model of a generation.
+// reloadedLine says that a running server uses the model with the given generation.
 func reloadedLine(generation uint64) string {
 	return fmt.Sprintf("imprint serve uses it now (generation %d)", generation)
 }
 
-// wroteLines say that a model was written to path; in is not nil if it is compiled.
+// wroteLines says that a model was written to path. in is nil unless the model is compiled.
 func wroteLines(path string, in *imprint.Written) []string {
 	lines := []string{"wrote " + path}
 	if in != nil && in.Disagreements > 0 {
@@ -258,7 +257,7 @@ func wroteLines(path string, in *imprint.Written) []string {
 	return lines
 }
 
-// accuracyLine is the leave-one-out accuracy in plain words, or what it needs.
+// accuracyLine states the leave-one-out accuracy, or which photos are needed to measure it.
 func accuracyLine(e classifier.Estimate, classes []imprint.Class) string {
 	var single []string // labels of classes with one photo
 	for _, c := range classes {
@@ -282,7 +281,7 @@ func accuracyLine(e classifier.Estimate, classes []imprint.Class) string {
 	return fmt.Sprintf("accuracy %s (%s) on photos left out", percent(e.Accuracy(), 0), percentRange(low, high))
 }
 
-// unknownLine says how well unknown things are rejected; "" if they are not to be.
+// unknownLine states how well unknown things are rejected. It returns "" if rejection is off.
 func unknownLine(rate float64, r *classifier.Rejection) string {
 	if rate == 0 {
 		return ""
@@ -297,7 +296,8 @@ func unknownLine(rate float64, r *classifier.Rejection) string {
 	return line
 }
 
-// tipLine says of which class more photos should help; "" if they should not.
+// tipLine names the class for which more photos should help most. It returns "" if they should not
+// help.
 func tipLine(a *classifier.Advice) string {
 	if a == nil || math.Round(100*a.ExpectedRecall) <= math.Round(100*a.Recall) {
 		return ""
@@ -305,7 +305,7 @@ func tipLine(a *classifier.Advice) string {
 	return fmt.Sprintf("tip: %s of %s should help most (%.0f → %.0f %%)", count(a.Photos, "more photo"), plain(a.Label), 100*a.Recall, 100*a.ExpectedRecall)
 }
 
-// classLines list the classes of a workspace, with photos each photo too.
+// classLines lists the classes of a workspace and, if photos is true, each photo.
 func classLines(classes []imprint.Class, photos bool) []string {
 	var lines []string
 	for _, class := range classes {
@@ -320,7 +320,8 @@ func classLines(classes []imprint.Class, photos bool) []string {
 	return lines
 }
 
-// resultLine says what a photo shows: its class, or its top best classes.
+// resultLine returns the output for a classified photo: its class or, if top is more than 1, its
+// best classes.
 func resultLine(r predict.Result, top int, verbose bool) string {
 	decimals := 0
 	if verbose {
@@ -349,7 +350,7 @@ func resultLine(r predict.Result, top int, verbose bool) string {
 	return line
 }
 
-// ranLine says how long runs of a model took.
+// ranLine states how long a model ran, or the median of several runs.
 func ranLine(model string, median time.Duration, runs int, device string) string {
 	if runs == 1 {
 		return fmt.Sprintf("ran %s in %s on %s", model, duration(median), device)
@@ -357,7 +358,7 @@ func ranLine(model string, median time.Duration, runs int, device string) string
 	return fmt.Sprintf("ran %s %d times on %s, %s each", model, runs, device, duration(median))
 }
 
-// findingLines are the findings of imprint doctor and how to fix them.
+// findingLines lists the findings of imprint doctor and how to fix them.
 func findingLines(found []tpu.Finding) []string {
 	var lines []string
 	for _, f := range found {
@@ -373,7 +374,6 @@ func findingLines(found []tpu.Finding) []string {
 	return lines
 }
 
-// deviceState is the state of an Edge TPU.
 func deviceState(boot bool) string {
 	if boot {
 		return "boot mode"
@@ -381,7 +381,7 @@ func deviceState(boot bool) string {
 	return "ready"
 }
 
-// fileSize is a number of bytes as people read it.
+// fileSize formats a number of bytes in kB or MB.
 func fileSize(bytes int) string {
 	if bytes < 1e6 {
 		return fmt.Sprintf("%d kB", (bytes+500)/1000)

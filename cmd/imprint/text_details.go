@@ -15,7 +15,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// details are the lines that --verbose adds about a workspace.
+// details returns the lines about a workspace that --verbose adds.
 func (s summary) details() []string {
 	if len(s.classes) == 0 {
 		return nil
@@ -42,7 +42,7 @@ func (s summary) details() []string {
 	return lines
 }
 
-// headLine says how the last layer was trained, and why so.
+// headLine says how the last layer was trained, and why that method was chosen.
 func headLine(r classifier.Recipe, candidates []classifier.Candidate, asked classifier.Method) string {
 	line := "head: " + r.String()
 	if asked == classifier.Auto && r.Method == classifier.Ridge {
@@ -54,7 +54,7 @@ func headLine(r classifier.Recipe, candidates []classifier.Candidate, asked clas
 	}
 	next, choices, mean := -1, 0, ""
 	for i, c := range candidates {
-		if c.Method == classifier.Mean { // for comparison only
+		if c.Method == classifier.Mean { // only measured for comparison
 			mean = fmt.Sprintf("; mean %.2f", c.LogLoss)
 			continue
 		}
@@ -69,7 +69,8 @@ func headLine(r classifier.Recipe, candidates []classifier.Candidate, asked clas
 	return line + mean + ")"
 }
 
-// estimateLine says what the accuracy was counted on; "" if it was not.
+// estimateLine says which photos the accuracy was measured on. It returns "" if it was not
+// measured.
 func estimateLine(e classifier.Estimate, classes []imprint.Class) string {
 	if len(classes) < 2 || e.Total == 0 {
 		return ""
@@ -94,7 +95,7 @@ func estimateLine(e classifier.Estimate, classes []imprint.Class) string {
 	return line
 }
 
-// writtenLine says how well a compiled model takes the head.
+// writtenLine says for how many photos quantization changes a compiled model's prediction.
 func writtenLine(w *imprint.Written) string {
 	return fmt.Sprintf("quantization changes the prediction for %d of %s; logits scaled by %.2g", w.Disagreements, count(w.Examples, "training photo"), w.LogitScale)
 }
@@ -116,7 +117,7 @@ func resizeLine(choice *evaluate.ResizeChoice) string {
 	return fmt.Sprintf("resize mode: %s by leave-one-out log loss (%s; squash must win by %.2f)", choice.Resize, strings.Join(parts, "; "), choice.StdErr)
 }
 
-// devicesText names devices and, if there are several, their photos.
+// devicesText lists devices and, if there are several, the number of photos on each.
 func devicesText(counts map[string]int) string {
 	var parts []string
 	for _, device := range slices.Sorted(maps.Keys(counts)) {
@@ -128,7 +129,7 @@ func devicesText(counts map[string]int) string {
 	return enumerate(parts)
 }
 
-// exportDetails are the details of an exported model.
+// exportDetails returns the lines that --verbose adds to the output of imprint export.
 func exportDetails(layout classifier.Layout, in *imprint.Written) []string {
 	lines := []string{fmt.Sprintf("layout: %s", layout)}
 	if in != nil && in.Disagreements == 0 {
@@ -141,12 +142,12 @@ func ranDetails(fastest, median time.Duration) string {
 	return fmt.Sprintf("fastest %s, median %s", duration(fastest), duration(median))
 }
 
-// udevLines say what to do once the udev rules are installed; group may open
-// devices, unless it is "".
+// udevLines says what to do once the udev rules are installed. The members of group may open
+// devices, unless group is "".
 func udevLines(group string) []string {
 	lines := []string{fmt.Sprintf("wrote %s; now run sudo udevadm control --reload-rules, then unplug the Edge TPU and plug it in again", tpu.UdevRulesPath)}
 	if group != "" {
-		lines = append(lines, fmt.Sprintf("users who are not at the screen must join the group %s: sudo usermod -aG %[1]s USER, then log in again", group))
+		lines = append(lines, fmt.Sprintf("users who are not logged in at the screen must join the group %s: sudo usermod -aG %[1]s USER, then log in again", group))
 	}
 	return lines
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-// mostNamed is how many mistakes and photos are named at most.
-const mostNamed = 3
+// maxNamed is the largest number of mistakes or photos that a line names.
+const maxNamed = 3
 
-// evaluationLines are the two lines of an evaluation: accuracy, and what to do next.
-// With compare, the first line has all heads instead of only the first.
+// evaluationLines returns the two lines of an evaluation: the accuracy, and what to do next. With
+// compare, the first line has all heads, not only the first.
 func evaluationLines(ev evaluated, compare bool) []string {
 	lines := []string{evaluationAccuracy(ev, compare)}
 	if line := evaluationAdvice(ev); line != "" {
@@ -45,7 +45,7 @@ func evaluationAccuracy(ev evaluated, compare bool) string {
 	return "accuracy " + strings.Join(parts, "; ")
 }
 
-// curveText is the accuracy of a head by the number of photos it was trained on.
+// curveText returns the accuracy of a head for each number of photos per class.
 func curveText(results []evaluate.Accuracy, head string) string {
 	var parts []string
 	for _, r := range results {
@@ -61,7 +61,7 @@ func curveText(results []evaluate.Accuracy, head string) string {
 	return strings.Join(parts, ", ")
 }
 
-// evaluationAdvice is the one line that helps most.
+// evaluationAdvice returns the line that helps the user most.
 func evaluationAdvice(ev evaluated) string {
 	switch tip := tipLine(ev.advice); {
 	case len(ev.OpenSet) > 0:
@@ -76,7 +76,7 @@ func evaluationAdvice(ev evaluated) string {
 	return ""
 }
 
-// evaluationReport is everything about an evaluation, for --verbose.
+// evaluationReport returns the full report of an evaluation, for --verbose.
 func evaluationReport(ev evaluated) []string {
 	head := fmt.Sprintf("%s: %s, %s", plain(ev.Set), count(len(ev.Classes), "class"), count(ev.Photos, "photo"))
 	if len(ev.Devices) > 0 {
@@ -91,13 +91,13 @@ func evaluationReport(ev evaluated) []string {
 		lines = append(lines, headReport(&ev.Heads[i], ev.classes, i == 0)...)
 	}
 	for _, r := range ev.OpenSet {
-		lines = append(lines, fmt.Sprintf("%s, half of the classes, %s each: %s; AUROC %.2f; %.1f %% of them classified correctly", r.Head, count(r.Support, "photo"), openSetLine(r), r.AUC, r.Correct))
+		lines = append(lines, fmt.Sprintf("%s, half of the classes, %s each: %s; AUROC %.2f; %.1f %% of trained classes classified correctly", r.Head, count(r.Support, "photo"), openSetLine(r), r.AUC, r.Correct))
 	}
 	if len(ev.NearDuplicates) > 0 {
 		lines = append(lines, nearDuplicatesLine(ev.NearDuplicates))
 	}
 	if n := len(ev.LabelSuspects); n > 0 {
-		lines = append(lines, suspectsLine(ev.LabelSuspects[:min(mostNamed, n)], n))
+		lines = append(lines, suspectsLine(ev.LabelSuspects[:min(maxNamed, n)], n))
 	}
 	if tip := tipLine(ev.advice); tip != "" {
 		lines = append(lines, tip)
@@ -119,12 +119,12 @@ func nearDuplicatesLine(groups []evaluate.NearDuplicates) string {
 	}
 	line := fmt.Sprintf("near-duplicates: %s in %s", count(photos, "photo"), count(len(groups), "group"))
 	if several > 0 {
-		line += fmt.Sprintf(", %d of them under several labels", several)
+		line += fmt.Sprintf(", %d of them with several labels", several)
 	}
 	return line + "; first: " + photoNames(groups[0].Photos)
 }
 
-// suspectsLine names photos, of n, that probably have the wrong label.
+// suspectsLine names suspects, the first of n photos that are likely mislabeled.
 func suspectsLine(suspects []evaluate.LabelSuspect, n int) string {
 	var parts []string
 	for _, p := range suspects {
@@ -136,7 +136,7 @@ func suspectsLine(suspects []evaluate.LabelSuspect, n int) string {
 	return "likely mislabeled: " + strings.Join(parts, ", ")
 }
 
-// mistakesLine names the most frequent mistakes; "" if there are none.
+// mistakesLine names the most frequent mistakes. It returns "" if there are none.
 func mistakesLine(d *evaluate.HeadReport, most int) string {
 	var parts []string
 	for _, m := range d.Confusions(most) {
@@ -163,7 +163,8 @@ func accuracyTable(results []evaluate.Accuracy) []string {
 	return table(rows, tabwriter.AlignRight)
 }
 
-// headReport is what is known of a head; of the first everything.
+// headReport returns the lines about a head: all of them for the first head, only the accuracy for
+// the others.
 func headReport(d *evaluate.HeadReport, classes []imprint.Class, first bool) []string {
 	a := d.Accuracy
 	var lines []string
@@ -185,9 +186,9 @@ func headReport(d *evaluate.HeadReport, classes []imprint.Class, first bool) []s
 	lines = append(lines, fmt.Sprintf("calibration error %.1f %%, uncalibrated %.1f %%", 100*d.Calibration.Error, 100*d.Uncalibrated.Error))
 	if i := slices.IndexFunc(d.RiskCoverage, func(p evaluate.RiskCoverage) bool { return p.Coverage >= 0.5 }); i >= 0 {
 		p := d.RiskCoverage[i]
-		lines = append(lines, fmt.Sprintf("coverage %.0f %% with scores of %s or more, accuracy %.1f %% there", 100*p.Coverage, percent(p.Threshold, 0), 100*p.Accuracy))
+		lines = append(lines, fmt.Sprintf("coverage %.0f %% at scores of %s or more, with accuracy %.1f %%", 100*p.Coverage, percent(p.Threshold, 0), 100*p.Accuracy))
 	}
-	if line := mistakesLine(d, mostNamed); line != "" {
+	if line := mistakesLine(d, maxNamed); line != "" {
 		lines = append(lines, line)
 	}
 	return lines
@@ -196,7 +197,7 @@ func headReport(d *evaluate.HeadReport, classes []imprint.Class, first bool) []s
 func photoNames(photos []evaluate.PhotoRef) string {
 	var parts []string
 	for i, p := range photos {
-		if i == mostNamed {
+		if i == maxNamed {
 			parts = append(parts, "…")
 			break
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// inspectLines are the two lines about a model that most people need.
+// inspectLines returns the two lines about a model that most people need.
 func inspectLines(r *modelReport) []string {
 	parts := []string{r.File + ": " + fileSize(r.Size)}
 	if len(r.Graphs) > 0 {
@@ -31,7 +31,7 @@ func inspectLines(r *modelReport) []string {
 	return lines
 }
 
-// inputsText describes the inputs of a graph: "photos of 224×224", or how many.
+// inputsText describes the inputs of a graph: "photos of 224×224", or "2 inputs".
 func inputsText(g graphReport) string {
 	if len(g.Inputs) == 1 {
 		shape := g.Tensors[g.Inputs[0]].Shape
@@ -42,8 +42,7 @@ func inputsText(g graphReport) string {
 	return count(len(g.Inputs), "input")
 }
 
-// print writes the whole report. Long names lose their middle and long lists their
-// end; the JSON has them in full.
+// print writes the whole report. It shortens long names and lists, which are complete in the JSON.
 func (r *modelReport) print(w io.Writer) {
 	r.printModel(w)
 	if r.EdgeTPU != nil {
@@ -76,7 +75,7 @@ func (r *modelReport) printModel(w io.Writer) {
 	case r.Embedding != nil && r.Embedding.LastLayer >= 0:
 		fmt.Fprintf(w, "embedding: tensor %d %s, %d values, read by the last layer, operator %d\n", r.Embedding.Tensor, shortName(r.Embedding.Name), r.Embedding.Values, r.Embedding.LastLayer)
 	case r.Embedding != nil:
-		fmt.Fprintf(w, "embedding: tensor %d %s, %d values; the model ends in it\n", r.Embedding.Tensor, shortName(r.Embedding.Name), r.Embedding.Values)
+		fmt.Fprintf(w, "embedding: tensor %d %s, %d values, the model's output\n", r.Embedding.Tensor, shortName(r.Embedding.Name), r.Embedding.Values)
 	default:
 		fmt.Fprintln(w, r.NoEmbedding)
 	}
@@ -99,7 +98,7 @@ func (r *modelReport) printMetadata(w io.Writer) {
 		}
 	}
 	if r.Unreadable != "" {
-		fmt.Fprintf(w, "metadata that can't be read: %s\n", plain(r.Unreadable))
+		fmt.Fprintf(w, "unreadable metadata: %s\n", plain(r.Unreadable))
 	}
 	for _, e := range r.Metadata {
 		fmt.Fprintf(w, "metadata: %s, %d bytes", plain(e.Name), e.Size)
@@ -176,7 +175,7 @@ func (g graphReport) print(w io.Writer, index int) {
 	}
 }
 
-// String describes a tensor on a line.
+// String describes a tensor on one line.
 func (t tensorReport) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %s %s %s", t.Index, shortName(t.Name), t.Type, shapeText(t.Shape))
@@ -208,8 +207,8 @@ func shapeText(shape []int32) string {
 	return strings.Join(parts, "×")
 }
 
-// shortName quotes a name and cuts out its middle if it is long: converters join the
-// names of all operators that they merge.
+// shortName quotes a name, without its middle if it is long: converters join the names of all
+// operators that they merge.
 func shortName(name string) string {
 	const most = 50
 	if r := []rune(name); len(r) > most {
@@ -237,7 +236,7 @@ func (r *partitionReport) line() string {
 	return line
 }
 
-// print writes what runs where, and why.
+// print writes which operators run on the CPU, and why.
 func (r *partitionReport) print(w io.Writer) {
 	fmt.Fprintln(w, r.line())
 	const shown = 12
@@ -265,7 +264,7 @@ func (r *partitionReport) print(w io.Writer) {
 		fmt.Fprintf(w, "  CPU: … %d more\n", n-shown)
 	}
 	if r.Parameters > 0 {
-		fmt.Fprintf(w, "  parameters: %d bytes in the layout of the compiler, %d streamed for every inference; the chip holds about %d\n", r.Parameters, r.Streamed, r.Memory)
+		fmt.Fprintf(w, "  parameters: %d bytes in the compiler's layout, %d streamed for every inference; the chip holds about %d\n", r.Parameters, r.Streamed, r.Memory)
 	}
 	r.printLayers(w)
 }
@@ -277,7 +276,7 @@ func (r *partitionReport) printLayers(w io.Writer) {
 	}
 }
 
-// print writes a layer on a line.
+// print writes a layer on one line.
 func (l placeReport) print(w io.Writer) {
 	fmt.Fprintf(w, "  %3d %s %s", l.Operator, plain(l.Kind), shortName(l.Name))
 	if l.CPU {
@@ -289,7 +288,7 @@ func (l placeReport) print(w io.Writer) {
 	} else if l.Shape != nil {
 		fmt.Fprintf(w, ", %d bytes at %d", l.Bytes, l.Offset)
 		if l.Streamed {
-			fmt.Fprint(w, " of the streamed ones")
+			fmt.Fprint(w, " of the streamed parameters")
 		}
 		if l.NoBias {
 			fmt.Fprint(w, ", no biases")
@@ -307,7 +306,7 @@ func (l placeReport) print(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// print writes the lines below the operator's.
+// print writes the indented lines below the operator.
 func (r *packageReport) print(w io.Writer) {
 	const indent = "        "
 	compiler := ""
@@ -348,7 +347,7 @@ func (r *packageReport) print(w io.Writer) {
 	}
 }
 
-// String describes a layer on a line.
+// String describes a layer on one line.
 func (l layerReport) String() string {
 	text := fmt.Sprintf("%s %s %s, scale %g zero %d, %d bytes on the wire", shortName(l.Name), l.Type, shapeText(l.Shape), l.Scale, l.ZeroPoint, l.Bytes)
 	if l.Tiles > 0 {
@@ -357,7 +356,7 @@ func (l layerReport) String() string {
 	return text
 }
 
-// hintText describes a transfer or a wait, with name for the layer.
+// hintText describes a step of a program. It uses name as the name of the layer.
 func hintText(h executable.Hint, name string) string {
 	switch h.Kind {
 	case executable.Transfer:

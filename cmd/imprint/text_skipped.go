@@ -9,13 +9,13 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-// skippedLines sum up skipped photos by reason; all names each photo.
+// skippedLines returns one line per reason for skipping photos or, if all is true, one per photo.
 func skippedLines(skipped []imprint.Skipped, all bool) []string {
 	return skippedFor(nil, skipped, all)
 }
 
-// skippedFor does the same and, for photos that are in another class than the one wanted
-// for their path, says how to move them.
+// skippedFor does the same as skippedLines. The map wanted has the label for each path; skippedFor
+// also says how to move photos that are in another class.
 func skippedFor(wanted map[string]string, skipped []imprint.Skipped, all bool) []string {
 	var lines []string
 	for _, group := range groupSkipped(wanted, skipped, all) {
@@ -44,8 +44,8 @@ func skippedFor(wanted map[string]string, skipped []imprint.Skipped, all bool) [
 	return lines
 }
 
-// groupSkipped groups photos whose reasons begin alike, in the order of their first
-// ones. With all each photo is a group.
+// groupSkipped groups photos whose reasons are the same up to the first colon, in order of first
+// appearance. If all is true, each photo is its own group.
 func groupSkipped(wanted map[string]string, skipped []imprint.Skipped, all bool) [][]imprint.Skipped {
 	var groups [][]imprint.Skipped
 	at := make(map[string]int)
@@ -72,7 +72,7 @@ func itOrThem(group []imprint.Skipped) string {
 	return "them"
 }
 
-// placeOf is what names all photos of a group on a command line.
+// placeOf returns an argument that names all photos of a group on a command line.
 func placeOf(group []imprint.Skipped) string {
 	if len(group) == 1 {
 		return shellQuote(group[0].Path)
@@ -84,7 +84,7 @@ func placeOf(group []imprint.Skipped) string {
 	return shellQuote(dir)
 }
 
-// skipReason is the reason without the path, if it leads with that.
+// skipReason returns the reason without the photo's path.
 func skipReason(s imprint.Skipped) string {
 	if _, after, ok := strings.Cut(s.Reason, s.Path+": "); ok && s.Path != "" {
 		return after

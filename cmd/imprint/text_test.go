@@ -44,7 +44,7 @@ func TestNumbersAsText(t *testing.T) {
 	}
 }
 
-// classesOf makes classes with that many photos: "hat 20", "cap 1".
+// classesOf returns classes named hat, cap, shoe and sock with the given numbers of photos.
 func classesOf(sizes ...int) []imprint.Class {
 	var classes []imprint.Class
 	for i, n := range sizes {

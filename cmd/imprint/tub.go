@@ -9,19 +9,19 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-// tubFlags select photos from Donkey Car tubs.
+// tubFlags returns the flags that select photos from Donkey Car tubs.
 func tubFlags() []cli.Flag {
 	const category = "Donkey Car recordings"
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "tub", Category: category, Usage: "add photos of the tub `DIR`; needs --label", DefaultText: "none"},
-		&cli.StringSliceFlag{Name: "session", Category: category, Usage: "of the session `ID`, such as 26-11-28_0, or its number", DefaultText: "all"},
-		&cli.StringSliceFlag{Name: "records", Category: category, Usage: "of the records `FROM:TO`, TO not included", DefaultText: "all"},
-		&cli.StringSliceFlag{Name: "where", Category: category, Usage: "of records with `FIELD=VALUE`, such as user/mode=user; repeat it for records that match all", DefaultText: "all"},
+		&cli.StringSliceFlag{Name: "tub", Category: category, Usage: "add photos from the tub `DIR`; needs --label", DefaultText: "none"},
+		&cli.StringSliceFlag{Name: "session", Category: category, Usage: "only from the session `ID`, such as 26-11-28_0, or its number", DefaultText: "all"},
+		&cli.StringSliceFlag{Name: "records", Category: category, Usage: "only from the records `FROM:TO`, TO not included", DefaultText: "all"},
+		&cli.StringSliceFlag{Name: "where", Category: category, Usage: "only from records with `FIELD=VALUE`, such as user/mode=user; if repeated, all must match", DefaultText: "all"},
 	}
 }
 
-// tubPhotos finds the photos that --tub and its companions select, and what it had
-// to skip.
+// tubPhotos returns the photos that --tub, --session, --records and --where select, and the records
+// that it skipped.
 func tubPhotos(c *cli.Context, label string) ([]dataset.Item, []imprint.Skipped, error) {
 	dirs := c.StringSlice("tub")
 	for _, name := range []string{"session", "records", "where"} {

@@ -9,8 +9,8 @@ import (
 func undoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "undo",
-		Usage: "take back the last change",
-		Description: `Take back the last change; repeat it for up to 32 changes.
+		Usage: "undo the last change",
+		Description: `Undo the last change; repeat the command to undo up to 32 changes.
 
 Example:
    imprint undo`,

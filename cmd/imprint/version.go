@@ -10,20 +10,21 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Set by the linker in releases: -ldflags "-X main.version=… -X main.commit=… -X main.date=…". See tools/release.sh.
+// In releases, the linker sets these: -ldflags "-X main.version=… -X main.commit=… -X main.date=…". See
+// tools/release.sh.
 var version, commit, date string
 
-// build is what imprint version prints. Unknown fields are empty.
+// build has the fields that imprint version prints. Unknown fields are empty.
 type build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit,omitempty"`
-	Date    string `json:"date,omitempty"` // of the commit, RFC 3339 in UTC
+	Date    string `json:"date,omitempty"` // the commit's time in UTC, as RFC 3339
 	Go      string `json:"go"`
 	OS      string `json:"os"`
 	Arch    string `json:"arch"`
 }
 
-// thisBuild returns what the linker was given, or else what Go knows of the module and its repository.
+// thisBuild returns the values set by the linker, or else those that Go recorded in the program.
 func thisBuild() build {
 	b := build{version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -80,7 +81,7 @@ Examples:
 	}
 }
 
-// versionFlag is --version without a command.
+// versionFlag returns the flag --version, which works without a command.
 func versionFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "version", Usage: "print the version", DefaultText: "no"}
 }

@@ -26,7 +26,7 @@ func TestVersionLine(t *testing.T) {
 func TestVersion(t *testing.T) {
 	line := printed(t, "version")
 	if flag := printed(t, "--version"); flag != line || !strings.HasPrefix(line, "imprint ") || strings.Count(line, "\n") != 1 {
-		t.Errorf("version prints %q, --version prints %q", line, flag)
+		t.Errorf("version printed %q, --version printed %q", line, flag)
 	}
 	var b build
 	if err := json.Unmarshal([]byte(printed(t, "version", "--json")), &b); err != nil || b.Version == "" || b.OS != runtime.GOOS {

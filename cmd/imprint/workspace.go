@@ -17,7 +17,8 @@ func workspace(c *cli.Context) string {
 	return defaultWorkspace
 }
 
-// workspaceOptions returns the workspace that the flags name and how to open it.
+// workspaceOptions returns the folder of the workspace that the flags name, and the options to open
+// it with.
 func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error) {
 	fail := func(err error) (string, imprint.Options, error) { return "", o, err }
 	if o.Threads, err = threads(c); err != nil {
@@ -25,7 +26,7 @@ func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error)
 	}
 	dir = workspace(c)
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-		return fail(hinted{fmt.Errorf("open workspace %s: it is not a folder", dir), "name a folder with --workspace DIR; a new one is made"})
+		return fail(hinted{fmt.Errorf("open workspace %s: it is not a folder", dir), "name a folder with --workspace DIR; it is created if needed"})
 	}
 	o.Backbone, o.Embedding = text(c, "backbone"), text(c, "embedding")
 	o.Compiled, o.Uncompiled = c.String("compiled"), c.String("uncompiled")
@@ -52,7 +53,7 @@ func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error)
 	return dir, o, nil
 }
 
-// settings puts the flags that change how the model is written into o.
+// settings sets the options in o that change how the model is trained and written.
 func settings(c *cli.Context, o *imprint.Options) (err error) {
 	if l := c.String("layout"); l != "" {
 		if o.Layout, err = classifier.ParseLayout(l); err != nil {
@@ -71,8 +72,8 @@ func settings(c *cli.Context, o *imprint.Options) (err error) {
 	return unknownRate(c, o)
 }
 
-// open opens the workspace that the flags name, and publishes its model if a killed
-// process did not. With existing there must be one already.
+// open opens the workspace that the flags name. If a killed process did not write the model of the
+// last change, open writes it. With existing, the workspace must exist.
 func open(c *cli.Context, existing bool) (*imprint.Workspace, error) {
 	dir, o, err := workspaceOptions(c)
 	if err != nil {
@@ -86,7 +87,7 @@ func open(c *cli.Context, existing bool) (*imprint.Workspace, error) {
 	for _, w := range ws.Warnings() {
 		warn(c, "%s", w)
 	}
-	// Commands that only read go on without it, for instance on a read-only disk.
+	// If that fails, for instance on a read-only disk, commands that only read still work.
 	if repaired, err := ws.Repair(c.Context); err != nil {
 		warn(c, "%s does not match the last change and could not be rewritten: %v", ws.ModelPath(), err)
 	} else if repaired {
@@ -95,21 +96,22 @@ func open(c *cli.Context, existing bool) (*imprint.Workspace, error) {
 	return ws, nil
 }
 
-// changed is what a verb did to the workspace: for people, given the workspace afterwards,
-// and as an object for programs, which ends with the members of after.
+// changed describes a change to the workspace. lines returns the output for people, given the
+// summary after the change. object returns the JSON for programs, which ends with the fields of
+// after.
 type changed struct {
 	lines  func(summary) []string
 	object func(after) any
 }
 
-// after is how a change leaves the workspace.
+// after is the state of the workspace after a change.
 type after struct {
 	Estimate   classifier.Estimate `json:"estimate"`
 	Generation uint64              `json:"generation"`
-	Model      string              `json:"model,omitempty"` // "" without classes
+	Model      string              `json:"model,omitempty"` // path of the model; "" if there are no classes
 }
 
-// change opens the workspace, lets verb change it and prints what it did.
+// change opens the workspace, calls verb to change it and prints the result.
 func change(c *cli.Context, verb func(*imprint.Workspace) (changed, error)) error {
 	ws, err := open(c, true)
 	if err != nil {
@@ -133,7 +135,7 @@ func change(c *cli.Context, verb func(*imprint.Workspace) (changed, error)) erro
 	return nil
 }
 
-// summarize collects what results mention of a workspace.
+// summarize returns the summary of a workspace.
 func summarize(ws *imprint.Workspace) summary {
 	return summary{
 		classes: ws.Classes(), negatives: len(ws.Negatives()), estimate: ws.Head().Estimate, settings: ws.Settings(),

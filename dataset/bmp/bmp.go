@@ -1,7 +1,7 @@
 // Package bmp decodes BMP photos. Call [Decode].
 //
-// It decodes the kinds of BMP that occur in practice: headers of Windows and OS/2, 1 to 32
-// bits per pixel, bit fields, and run-length encoding with 4 and 8 bits. The same file
+// It decodes the kinds of BMP that occur in practice: Windows and OS/2 headers, 1 to 32 bits
+// per pixel, bit fields, and run-length encoding with 4 or 8 bits per pixel. The same file
 // gives the same pixels on every processor.
 //
 // golang.org/x/image/bmp rejects most of these kinds, and uses the fourth byte of a pixel as
@@ -57,13 +57,13 @@ func isWindows(size int) bool {
 	return false
 }
 
-// header describes a file.
+// header describes a BMP file.
 type header struct {
 	width, height int
 	topDown       bool
 	bits          int // bits per pixel
 	compression   uint32
-	masks         [4]uint32 // of red, green, blue and alpha, for 16 and 32 bits
+	masks         [4]uint32 // for red, green, blue and alpha, with 16 or 32 bits per pixel
 	palette       color.Palette
 	pixels        []byte // from the first pixel to the end of the file
 }
@@ -83,8 +83,8 @@ func DecodeConfig(b []byte) (image.Config, error) {
 }
 
 // Decode decodes the BMP file b to an *image.Paletted or *image.NRGBA. It uses alpha if the
-// header has a mask for alpha and if alpha is not 0 in all pixels. Pixels skipped by a
-// run-length encoding have the first colour of the palette. Decode does not retain b.
+// header has a mask for alpha and if alpha is not 0 in all pixels. Pixels that run-length
+// encoding skips have the first color of the palette. Decode does not retain b.
 //
 // Errors wrap ErrFormat, ErrUnsupported or io.ErrUnexpectedEOF. Decode allocates the image,
 // so callers that read untrusted files must check its size with DecodeConfig first.
@@ -95,11 +95,11 @@ func Decode(b []byte) (image.Image, error) {
 	}
 	switch {
 	case h.compression == compressRLE4 || h.compression == compressRLE8:
-		return h.runs()
+		return h.decodeRuns()
 	case h.palette != nil:
-		return h.paletted()
+		return h.decodePaletted()
 	}
-	return h.colours()
+	return h.decodeColors()
 }
 
 func invalid(format string, a ...any) error {
@@ -127,7 +127,7 @@ func parse(b []byte) (*header, error) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	info, rest := rest[:size], rest[size:]
-	h, colours, err := parseInfo(info)
+	h, colors, err := parseInfo(info)
 	if err != nil {
 		return nil, err
 	}
@@ -137,15 +137,15 @@ func parse(b []byte) (*header, error) {
 	}
 	if h.bits <= 8 {
 		entry := 4 // bytes
-		if size == headerOS2 || size == headerOS22 && int64(offset) == int64(len(b)-len(rest))+3*int64(colours) {
+		if size == headerOS2 || size == headerOS22 && int64(offset) == int64(len(b)-len(rest))+3*int64(colors) {
 			entry = 3
 		}
-		if rest, err = h.setPalette(rest, colours, entry, int64(offset)-int64(len(b)-len(rest))); err != nil {
+		if rest, err = h.setPalette(rest, colors, entry, int64(offset)-int64(len(b)-len(rest))); err != nil {
 			return nil, err
 		}
 	}
 	switch {
-	case offset == 0: // some writers omit it
+	case offset == 0: // some writers omit the offset
 		h.pixels = rest
 	case int64(offset) > int64(len(b)):
 		return nil, io.ErrUnexpectedEOF
@@ -155,9 +155,8 @@ func parse(b []byte) (*header, error) {
 	return h, nil
 }
 
-// parseInfo reads the information header. colours is the number of palette entries in the
-// header.
-func parseInfo(info []byte) (h *header, colours int, err error) {
+// parseInfo reads the information header. colors is the number of palette entries.
+func parseInfo(info []byte) (h *header, colors int, err error) {
 	h = new(header)
 	if len(info) == headerOS2 {
 		h.width, h.height = int(binary.LittleEndian.Uint16(info[4:])), int(binary.LittleEndian.Uint16(info[6:]))
@@ -173,7 +172,7 @@ func parseInfo(info []byte) (h *header, colours int, err error) {
 		h.compression = binary.LittleEndian.Uint32(info[16:])
 	}
 	if len(info) >= 36 {
-		colours = int(min(binary.LittleEndian.Uint32(info[32:]), 1<<16))
+		colors = int(min(binary.LittleEndian.Uint32(info[32:]), 1<<16))
 	}
 	if h.width <= 0 || h.height <= 0 || h.height > 1<<31-1 {
 		return nil, 0, invalid("%d×%d pixels", h.width, h.height)
@@ -183,8 +182,8 @@ func parseInfo(info []byte) (h *header, colours int, err error) {
 	default:
 		return nil, 0, unsupported("%d bits per pixel", h.bits)
 	}
-	if h.bits <= 8 && (colours == 0 || colours > 1<<h.bits) {
-		colours = 1 << h.bits
+	if h.bits <= 8 && (colors == 0 || colors > 1<<h.bits) {
+		colors = 1 << h.bits
 	}
 	switch c := h.compression; {
 	case c == compressNone:
@@ -193,13 +192,13 @@ func parseInfo(info []byte) (h *header, colours int, err error) {
 	default: // such as JPEG, PNG, Huffman codes and 24-bit runs
 		return nil, 0, unsupported("compression %d of %d bits per pixel", c, h.bits)
 	}
-	return h, colours, nil
+	return h, colors, nil
 }
 
-// setMasks sets the masks of 16 and 32 bits per pixel. rest is the file after the
-// information header. setMasks returns the file after the masks.
+// setMasks sets the masks for 16 or 32 bits per pixel. rest is the file after the information
+// header. setMasks returns the file after the masks.
 func (h *header) setMasks(info, rest []byte) ([]byte, error) {
-	fields := info[min(len(info), headerV1):] // in larger headers
+	fields := info[min(len(info), headerV1):] // masks in larger headers
 	after := 0                                // size of the masks that follow a smaller header
 	if len(info) < headerV2 {
 		switch h.compression {
@@ -226,7 +225,7 @@ func (h *header) setMasks(info, rest []byte) ([]byte, error) {
 			h.masks[i] = binary.LittleEndian.Uint32(fields[4*i:])
 		}
 		if h.masks[0]|h.masks[1]|h.masks[2] == 0 && h.bits > 8 {
-			return nil, invalid("no masks for the colours")
+			return nil, invalid("no masks for the colors")
 		}
 	}
 	return rest[after:], nil
@@ -234,23 +233,23 @@ func (h *header) setMasks(info, rest []byte) ([]byte, error) {
 
 // setPalette reads a palette with entries of the given size from b, and returns the rest of
 // b. The pixels begin after gap bytes and may overlap the palette.
-func (h *header) setPalette(b []byte, colours, entry int, gap int64) ([]byte, error) {
+func (h *header) setPalette(b []byte, colors, entry int, gap int64) ([]byte, error) {
 	if gap >= int64(entry) {
-		colours = int(min(int64(colours), gap/int64(entry)))
+		colors = int(min(int64(colors), gap/int64(entry)))
 	}
-	if len(b) < colours*entry {
+	if len(b) < colors*entry {
 		return nil, io.ErrUnexpectedEOF
 	}
-	// An index beyond the palette is black, as in browsers.
+	// Indexes beyond the palette are black, as in browsers.
 	h.palette = make(color.Palette, 1<<h.bits)
 	for i := range h.palette {
 		c := color.RGBA{A: 255}
-		if i < colours {
+		if i < colors {
 			c.B, c.G, c.R = b[i*entry], b[i*entry+1], b[i*entry+2]
 		}
 		h.palette[i] = c
 	}
-	return b[colours*entry:], nil
+	return b[colors*entry:], nil
 }
 
 // rowSize returns the size of a row in bytes, without and with its padding.
@@ -276,7 +275,8 @@ func (h *header) row(y int) []byte {
 	return h.pixels[start : start+size]
 }
 
-// stored returns the index in the file of row y of the image. It is its own inverse.
+// stored returns the position in the file of row y of the image. The function is its own
+// inverse.
 func (h *header) stored(y int) int {
 	if h.topDown {
 		return y
@@ -284,8 +284,8 @@ func (h *header) stored(y int) int {
 	return h.height - 1 - y
 }
 
-// paletted decodes 1 to 8 bits per pixel without run-length encoding.
-func (h *header) paletted() (image.Image, error) {
+// decodePaletted decodes 1 to 8 bits per pixel without run-length encoding.
+func (h *header) decodePaletted() (image.Image, error) {
 	if err := h.check(); err != nil {
 		return nil, err
 	}
@@ -304,8 +304,8 @@ func (h *header) paletted() (image.Image, error) {
 	return img, nil
 }
 
-// colours decodes 16 to 32 bits per pixel.
-func (h *header) colours() (image.Image, error) {
+// decodeColors decodes 16 to 32 bits per pixel.
+func (h *header) decodeColors() (image.Image, error) {
 	if err := h.check(); err != nil {
 		return nil, err
 	}
@@ -314,7 +314,7 @@ func (h *header) colours() (image.Image, error) {
 		channels[i] = newChannel(m)
 	}
 	img := image.NewNRGBA(image.Rect(0, 0, h.width, h.height))
-	var alphas byte // the alphas of all pixels, combined by OR
+	var alphas byte // bitwise OR of the alpha values of all pixels
 	for y := range h.height {
 		row, dst := h.row(y), img.Pix[y*img.Stride:][:4*h.width]
 		for x := range h.width {
@@ -345,30 +345,30 @@ func (h *header) colours() (image.Image, error) {
 
 // channel extracts one channel from a pixel.
 type channel struct {
-	mask  uint32
-	shift int
-	most  uint64    // the maximum value
-	table [256]byte // scaled values, if most is below 256
+	mask     uint32
+	shift    int
+	maxValue uint64    // the maximum value
+	table    [256]byte // scaled values, if maxValue is below 256
 }
 
 func newChannel(mask uint32) (c channel) {
-	c.mask, c.shift, c.most = mask, bits.TrailingZeros32(mask), 1
+	c.mask, c.shift, c.maxValue = mask, bits.TrailingZeros32(mask), 1
 	if mask != 0 {
-		c.most = uint64(mask >> c.shift)
+		c.maxValue = uint64(mask >> c.shift)
 	}
-	for v := range min(c.most, 255) + 1 {
+	for v := range min(c.maxValue, 255) + 1 {
 		c.table[v] = c.scale(v)
 	}
 	return c
 }
 
-// scale scales v to 0 to 255 and rounds to nearest.
-func (c *channel) scale(v uint64) byte { return byte((v*255 + c.most/2) / c.most) }
+// scale maps v from the range 0 to c.maxValue to the range 0 to 255, rounded to nearest.
+func (c *channel) scale(v uint64) byte { return byte((v*255 + c.maxValue/2) / c.maxValue) }
 
-// value returns the channel of pixel v.
+// value returns the value of the channel in pixel v.
 func (c *channel) value(v uint32) byte {
 	i := v & c.mask >> (c.shift & 31)
-	if c.most < 256 {
+	if c.maxValue < 256 {
 		return c.table[i&255]
 	}
 	return c.scale(uint64(i))

@@ -14,15 +14,15 @@ import (
 	xbmp "golang.org/x/image/bmp"
 )
 
-// file describes a BMP to write.
+// file describes a BMP file to write.
 type file struct {
 	header      int // bytes
 	bits        int
 	compression uint32
 	masks       [4]uint32
-	after       int // masks that follow the header
+	after       int // number of masks that follow the header
 	palette     []color.RGBA
-	entry       int // bytes of a palette entry
+	entry       int // bytes per palette entry
 	topDown     bool
 	gap         int // bytes between palette and pixels
 	w, h        int
@@ -70,8 +70,8 @@ func (f file) encode() []byte {
 	return append(append(b, info...), f.pixels...)
 }
 
-// pack returns the rows of w×h pixels, from the bottom or from the top. Each pixel is the
-// low bits of a number from at.
+// pack returns the rows of w×h pixels, from the bottom or from the top. Each pixel holds the
+// low bits of the number that at returns.
 func pack(w, h, bits int, topDown bool, at func(x, y int) uint32) []byte {
 	var b []byte
 	for i := range h {
@@ -102,42 +102,42 @@ func pack(w, h, bits int, topDown bool, at func(x, y int) uint32) []byte {
 	return b
 }
 
-// colour is the pixel of the test images.
-func colour(x, y int) color.NRGBA {
+// pixelColor returns the color of pixel (x, y) of the test images.
+func pixelColor(x, y int) color.NRGBA {
 	return color.NRGBA{uint8(x * 17), uint8(y * 23), uint8(x*5 + y*7), 255}
 }
 
 func bgr(x, y int) uint32 {
-	c := colour(x, y)
+	c := pixelColor(x, y)
 	return uint32(c.R)<<16 | uint32(c.G)<<8 | uint32(c.B)
 }
 
 // expand reduces v to the given number of bits and scales the result to 0 to 255.
 func expand(v uint8, bits int) uint8 {
-	most := 1<<bits - 1
-	return uint8((int(v>>(8-bits))*255 + most/2) / most)
+	maxValue := 1<<bits - 1
+	return uint8((int(v>>(8-bits))*255 + maxValue/2) / maxValue)
 }
 
-// reduced returns c with its channels reduced to these numbers of bits.
+// reduced returns c with its channels reduced to the given numbers of bits.
 func reduced(c color.NRGBA, r, g, b int) color.NRGBA {
 	return color.NRGBA{expand(c.R, r), expand(c.G, g), expand(c.B, b), 255}
 }
 
 var standardMasks = [4]uint32{0xff0000, 0xff00, 0xff, 0xff000000}
 
-// TestColours decodes files without a palette (golang/go#54368, golang/go#58005).
-func TestColours(t *testing.T) {
+// TestColors decodes files without a palette (golang/go#54368, golang/go#58005).
+func TestColors(t *testing.T) {
 	const w, h = 13, 11
 	rgb555 := func(x, y int) uint32 {
-		c := colour(x, y)
+		c := pixelColor(x, y)
 		return uint32(c.R)>>3<<10 | uint32(c.G)>>3<<5 | uint32(c.B)>>3
 	}
 	rgb565 := func(x, y int) uint32 {
-		c := colour(x, y)
+		c := pixelColor(x, y)
 		return uint32(c.R)>>3<<11 | uint32(c.G)>>2<<5 | uint32(c.B)>>3
 	}
 	rgb10 := func(x, y int) uint32 { // 10 bits per channel
-		c := colour(x, y)
+		c := pixelColor(x, y)
 		return (uint32(c.R)*1023/255)<<20 | (uint32(c.G)*1023/255)<<10 | uint32(c.B)*1023/255
 	}
 	opaque := func(x, y int) uint32 { return 0xff000000 | bgr(x, y) }
@@ -154,29 +154,29 @@ func TestColours(t *testing.T) {
 		at   func(x, y int) uint32
 		want func(color.NRGBA) color.NRGBA
 	}{
-		"24 bits":                            {file{header: headerV1, bits: 24}, bgr, same},
-		"24 bits, OS/2":                      {file{header: headerOS2, bits: 24}, bgr, same},
-		"24 bits, OS/2 2":                    {file{header: headerOS22, bits: 24}, bgr, same},
-		"24 bits, short OS/2 2":              {file{header: 16, bits: 24}, bgr, same},
-		"24 bits, top down":                  {file{header: headerV1, bits: 24, topDown: true}, bgr, same},
-		"24 bits, gap of 2":                  {file{header: headerV1, bits: 24, gap: 2}, bgr, same},
-		"24 bits, ICC profile":               {file{header: headerV5, bits: 24, gap: 100}, bgr, same},
-		"24 bits, colours that do not count": {file{header: headerV1, bits: 24, palette: make([]color.RGBA, 5), entry: 4}, bgr, same},
-		"32 bits":                            {file{header: headerV1, bits: 32}, half, same},
-		"32 bits, V4, no alpha":              {file{header: headerV4, bits: 32}, half, same},
-		"32 bits, V4, alpha 0":               {file{header: headerV4, bits: 32, masks: standardMasks}, bgr, same},
-		"32 bits, V5, alpha 255":             {file{header: headerV5, bits: 32, masks: standardMasks}, opaque, same},
-		"32 bits, V5, alpha 128":             {file{header: headerV5, bits: 32, masks: standardMasks}, half, alpha(128)},
-		"32 bits, fields after V1":           {file{header: headerV1, bits: 32, compression: 3, after: 3, masks: noAlpha}, half, same},
-		"32 bits, alpha fields after V1":     {file{header: headerV1, bits: 32, compression: 6, after: 4, masks: standardMasks}, half, alpha(128)},
-		"32 bits, fields in V2":              {file{header: headerV2, bits: 32, compression: 3, masks: standardMasks}, half, same},
-		"32 bits, fields in V3":              {file{header: headerV3, bits: 32, compression: 3, masks: standardMasks}, half, alpha(128)},
-		"32 bits, fields in V4, alpha 0":     {file{header: headerV4, bits: 32, compression: 3, masks: standardMasks}, bgr, same},
-		"32 bits, fields in V5, no alpha":    {file{header: headerV5, bits: 32, compression: 3, masks: noAlpha}, half, same},
-		"32 bits, 10 bits per channel":       {file{header: headerV1, bits: 32, compression: 3, after: 3, masks: [4]uint32{1023 << 20, 1023 << 10, 1023}}, rgb10, same},
-		"16 bits":                            {file{header: headerV1, bits: 16}, rgb555, to555},
-		"16 bits, 565":                       {file{header: headerV1, bits: 16, compression: 3, after: 3, masks: [4]uint32{0xf800, 0x7e0, 0x1f}}, rgb565, to565},
-		"16 bits, 565 in V5, top down":       {file{header: headerV5, bits: 16, compression: 3, masks: [4]uint32{0xf800, 0x7e0, 0x1f}, topDown: true}, rgb565, to565},
+		"24 bits":                         {file{header: headerV1, bits: 24}, bgr, same},
+		"24 bits, OS/2":                   {file{header: headerOS2, bits: 24}, bgr, same},
+		"24 bits, OS/2 2":                 {file{header: headerOS22, bits: 24}, bgr, same},
+		"24 bits, short OS/2 2":           {file{header: 16, bits: 24}, bgr, same},
+		"24 bits, top down":               {file{header: headerV1, bits: 24, topDown: true}, bgr, same},
+		"24 bits, gap of 2":               {file{header: headerV1, bits: 24, gap: 2}, bgr, same},
+		"24 bits, ICC profile":            {file{header: headerV5, bits: 24, gap: 100}, bgr, same},
+		"24 bits, unused palette":         {file{header: headerV1, bits: 24, palette: make([]color.RGBA, 5), entry: 4}, bgr, same},
+		"32 bits":                         {file{header: headerV1, bits: 32}, half, same},
+		"32 bits, V4, no alpha":           {file{header: headerV4, bits: 32}, half, same},
+		"32 bits, V4, alpha 0":            {file{header: headerV4, bits: 32, masks: standardMasks}, bgr, same},
+		"32 bits, V5, alpha 255":          {file{header: headerV5, bits: 32, masks: standardMasks}, opaque, same},
+		"32 bits, V5, alpha 128":          {file{header: headerV5, bits: 32, masks: standardMasks}, half, alpha(128)},
+		"32 bits, fields after V1":        {file{header: headerV1, bits: 32, compression: 3, after: 3, masks: noAlpha}, half, same},
+		"32 bits, alpha fields after V1":  {file{header: headerV1, bits: 32, compression: 6, after: 4, masks: standardMasks}, half, alpha(128)},
+		"32 bits, fields in V2":           {file{header: headerV2, bits: 32, compression: 3, masks: standardMasks}, half, same},
+		"32 bits, fields in V3":           {file{header: headerV3, bits: 32, compression: 3, masks: standardMasks}, half, alpha(128)},
+		"32 bits, fields in V4, alpha 0":  {file{header: headerV4, bits: 32, compression: 3, masks: standardMasks}, bgr, same},
+		"32 bits, fields in V5, no alpha": {file{header: headerV5, bits: 32, compression: 3, masks: noAlpha}, half, same},
+		"32 bits, 10 bits per channel":    {file{header: headerV1, bits: 32, compression: 3, after: 3, masks: [4]uint32{1023 << 20, 1023 << 10, 1023}}, rgb10, same},
+		"16 bits":                         {file{header: headerV1, bits: 16}, rgb555, to555},
+		"16 bits, 565":                    {file{header: headerV1, bits: 16, compression: 3, after: 3, masks: [4]uint32{0xf800, 0x7e0, 0x1f}}, rgb565, to565},
+		"16 bits, 565 in V5, top down":    {file{header: headerV5, bits: 16, compression: 3, masks: [4]uint32{0xf800, 0x7e0, 0x1f}, topDown: true}, rgb565, to565},
 	} {
 		f := tt.f
 		f.w, f.h, f.pixels = w, h, pack(w, h, f.bits, f.topDown, tt.at)
@@ -188,13 +188,13 @@ func TestColours(t *testing.T) {
 		}
 		for y := range h {
 			for x := range w {
-				if got, want := img.(*image.NRGBA).NRGBAAt(x, y), tt.want(colour(x, y)); got != want {
+				if got, want := img.(*image.NRGBA).NRGBAAt(x, y), tt.want(pixelColor(x, y)); got != want {
 					t.Fatalf("%s: pixel (%d, %d) is %v, want %v", name, x, y, got, want)
 				}
 			}
 		}
 		if c, err := DecodeConfig(b); err != nil || c.Width != w || c.Height != h || c.ColorModel != color.NRGBAModel {
-			t.Errorf("%s: config %+v, %v", name, c, err)
+			t.Errorf("%s: got config %+v, error %v", name, c, err)
 		}
 	}
 }
@@ -216,8 +216,8 @@ func TestPalette(t *testing.T) {
 		"4 bits, OS/2 2":                    {header: headerOS22, bits: 4, palette: palette(16), entry: 4},
 		"4 bits, OS/2 2, entries of 3":      {header: headerOS22, bits: 4, palette: palette(16), entry: 3},
 		"8 bits, V5, top down, gap":         {header: headerV5, bits: 8, palette: palette(256), entry: 4, topDown: true, gap: 7},
-		"8 bits, 100 colours":               {header: headerV1, bits: 8, palette: palette(100), entry: 4},
-		"4 bits, more colours than usable":  {header: headerV1, bits: 4, palette: palette(300), entry: 4},
+		"8 bits, 100 colors":                {header: headerV1, bits: 8, palette: palette(100), entry: 4},
+		"4 bits, more colors than usable":   {header: headerV1, bits: 4, palette: palette(300), entry: 4},
 		"8 bits, OS/2, pixels over palette": {header: headerOS2, bits: 8, palette: palette(60), entry: 3},
 	} {
 		f.w, f.h = w, h
@@ -242,7 +242,7 @@ func TestPalette(t *testing.T) {
 	}
 }
 
-// TestRuns decodes run-length encoding. Indices are written row by row from the bottom.
+// TestRuns decodes run-length encoded files, in which the rows are stored from the bottom up.
 func TestRuns(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -302,25 +302,25 @@ func TestErrors(t *testing.T) {
 		b    []byte
 		want error
 	}{
-		"empty":              {nil, io.ErrUnexpectedEOF},
-		"text":               {[]byte("a text that is long enough"), ErrFormat},
-		"no pixels":          {b[:54], io.ErrUnexpectedEOF},
-		"half":               {b[:len(b)/2], io.ErrUnexpectedEOF},
-		"half a header":      {b[:30], io.ErrUnexpectedEOF},
-		"offset":             {append(bytes.Clone(b[:10]), append([]byte{0, 0, 0, 1}, b[14:]...)...), io.ErrUnexpectedEOF},
-		"width 0":            {change(func(f *file) { f.w = 0 }), ErrFormat},
-		"width −1":           {change(func(f *file) { f.w = -1 }), ErrFormat},
-		"height 0":           {change(func(f *file) { f.h = 0 }), ErrFormat},
-		"height −2³¹":        {change(func(f *file) { f.h = -1 << 31 }), ErrFormat},
-		"3 bits":             {change(func(f *file) { f.bits = 3 }), ErrUnsupported},
-		"header of 100":      {change(func(f *file) { f.header = 100 }), ErrUnsupported},
-		"JPEG inside":        {change(func(f *file) { f.compression = 4 }), ErrUnsupported},
-		"runs of 24 bits":    {change(func(f *file) { f.compression = 1 }), ErrUnsupported},
-		"Huffman":            {change(func(f *file) { f.header, f.bits, f.compression = headerOS22, 1, 3 }), ErrUnsupported},
-		"fields without any": {change(func(f *file) { f.bits, f.compression, f.after, f.pixels = 32, 3, 3, make([]byte, 80) }), ErrFormat},
-		"fields cut":         {file{header: headerV1, bits: 32, compression: 3, w: 1, h: 1, pixels: []byte{0, 0, 255, 0}}.encode(), io.ErrUnexpectedEOF},
-		"palette cut":        {file{header: headerV1, bits: 8, w: 1, h: 1, pixels: []byte{0}}.encode(), io.ErrUnexpectedEOF},
-		"huge":               {change(func(f *file) { f.w, f.h = 1<<31-1, 1<<31-1 }), io.ErrUnexpectedEOF},
+		"empty":                {nil, io.ErrUnexpectedEOF},
+		"text":                 {[]byte("a text that is long enough"), ErrFormat},
+		"no pixels":            {b[:54], io.ErrUnexpectedEOF},
+		"half":                 {b[:len(b)/2], io.ErrUnexpectedEOF},
+		"half a header":        {b[:30], io.ErrUnexpectedEOF},
+		"offset":               {append(bytes.Clone(b[:10]), append([]byte{0, 0, 0, 1}, b[14:]...)...), io.ErrUnexpectedEOF},
+		"width 0":              {change(func(f *file) { f.w = 0 }), ErrFormat},
+		"width −1":             {change(func(f *file) { f.w = -1 }), ErrFormat},
+		"height 0":             {change(func(f *file) { f.h = 0 }), ErrFormat},
+		"height −2³¹":          {change(func(f *file) { f.h = -1 << 31 }), ErrFormat},
+		"3 bits":               {change(func(f *file) { f.bits = 3 }), ErrUnsupported},
+		"header of 100":        {change(func(f *file) { f.header = 100 }), ErrUnsupported},
+		"JPEG inside":          {change(func(f *file) { f.compression = 4 }), ErrUnsupported},
+		"runs of 24 bits":      {change(func(f *file) { f.compression = 1 }), ErrUnsupported},
+		"Huffman":              {change(func(f *file) { f.header, f.bits, f.compression = headerOS22, 1, 3 }), ErrUnsupported},
+		"fields without masks": {change(func(f *file) { f.bits, f.compression, f.after, f.pixels = 32, 3, 3, make([]byte, 80) }), ErrFormat},
+		"fields cut":           {file{header: headerV1, bits: 32, compression: 3, w: 1, h: 1, pixels: []byte{0, 0, 255, 0}}.encode(), io.ErrUnexpectedEOF},
+		"palette cut":          {file{header: headerV1, bits: 8, w: 1, h: 1, pixels: []byte{0}}.encode(), io.ErrUnexpectedEOF},
+		"huge":                 {change(func(f *file) { f.w, f.h = 1<<31-1, 1<<31-1 }), io.ErrUnexpectedEOF},
 	} {
 		img, err := Decode(tt.b)
 		if !errors.Is(err, tt.want) || img != nil {
@@ -374,7 +374,7 @@ func FuzzDecode(f *testing.F) {
 			for x := range config.Width {
 				got, want := color.NRGBAModel.Convert(img.At(x, y)).(color.NRGBA), color.NRGBAModel.Convert(want.At(x, y)).(color.NRGBA)
 				if want.A = got.A; got != want && want.A > 0 && got.A == 255 {
-					t.Fatalf("pixel (%d, %d) is %v, x/image has %v", x, y, got, want)
+					t.Fatalf("pixel (%d, %d) is %v, want %v as from x/image", x, y, got, want)
 				}
 			}
 		}

@@ -12,9 +12,9 @@ const (
 	delta       = 2
 )
 
-// runs decodes run-length encoded pixels. As in browsers, runs are clipped at the end of
-// their row, and missing rows at the end have the first colour of the palette.
-func (h *header) runs() (image.Image, error) {
+// decodeRuns decodes run-length encoded pixels. As in browsers, runs are clipped at the end of
+// their row, and missing rows at the end have the first color of the palette.
+func (h *header) decodeRuns() (image.Image, error) {
 	img := image.NewPaletted(image.Rect(0, 0, h.width, h.height), h.palette)
 	b := h.pixels
 	for x, y := 0, 0; y < h.height; {
@@ -60,7 +60,7 @@ func (h *header) runs() (image.Image, error) {
 }
 
 // index returns the palette index of pixel i in a run of the byte v. With 4 bits per pixel,
-// v has two indexes, which alternate.
+// v holds two indexes, which alternate.
 func (h *header) index(v byte, i int) byte {
 	switch {
 	case h.bits == 8:

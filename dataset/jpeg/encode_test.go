@@ -7,15 +7,15 @@ import (
 )
 
 // encoder writes baseline JPEGs with any sampling factors and the standard Huffman tables.
-// We found no other encoder that can. All quantization factors are 1.
+// We found no other encoder that can do this. All quantization factors are 1.
 type encoder struct {
 	width, height int
 	factors       [3][2]int // h, v of each component
 	sample        func(c int, x, y float64) float64
-	noTables      bool // leave out the Huffman tables
+	noTables      bool // omit the Huffman tables
 	dnl           bool // define the height after the scan
-	oneByOne      bool // a scan for each component
-	restart       int  // interval in MCUs, or 0
+	oneByOne      bool // write a scan for each component
+	restart       int  // restart interval in MCUs, or 0
 
 	b    []byte
 	acc  uint32
@@ -73,7 +73,7 @@ func (e *encoder) scan(components []int) {
 		header = append(header, byte(c+1), byte(min(c, 1)*0x11))
 	}
 	e.segment(markerSOS, append(header, 0, 63, 0)...)
-	h, v := e.most()
+	h, v := e.maxFactors()
 	mcus := image.Pt(ceilDiv(e.width, 8*h), ceilDiv(e.height, 8*v))
 	if len(components) == 1 {
 		f := e.factors[components[0]]
@@ -99,8 +99,8 @@ func (e *encoder) scan(components []int) {
 	e.flush()
 }
 
-// most returns the largest sampling factors.
-func (e *encoder) most() (h, v int) {
+// maxFactors returns the largest sampling factors.
+func (e *encoder) maxFactors() (h, v int) {
 	for _, f := range e.factors {
 		h, v = max(h, f[0]), max(v, f[1])
 	}
@@ -109,8 +109,8 @@ func (e *encoder) most() (h, v int) {
 
 // block writes block (x, y) of component c.
 func (e *encoder) block(c, bx, by int) {
-	h, v := e.most()
-	// A sample is in the middle of its pixels.
+	h, v := e.maxFactors()
+	// A sample lies in the center of the pixels that it covers.
 	sx, sy := float64(h)/float64(e.factors[c][0]), float64(v)/float64(e.factors[c][1])
 	var s [8][8]float64
 	for y := range 8 {
@@ -151,7 +151,7 @@ func (e *encoder) block(c, bx, by int) {
 	}
 }
 
-// code writes a run of zeros and the value after it as a Huffman code and bits.
+// code writes a run of zeros and the value v after them, as a Huffman code and the bits of v.
 func (e *encoder) code(table []byte, run, v int) {
 	size, bits := 0, v
 	for a := max(v, -v); a > 0; a >>= 1 {

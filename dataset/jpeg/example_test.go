@@ -10,7 +10,7 @@ import (
 	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
-// At a quarter of its size, a photo of 800×600 pixels decodes to 200×150.
+// At quarter size, a photo of 800×600 pixels decodes to 200×150 pixels.
 func ExampleDecoder() {
 	var file bytes.Buffer
 	if err := stdjpeg.Encode(&file, image.NewRGBA(image.Rect(0, 0, 800, 600)), nil); err != nil {

@@ -9,11 +9,11 @@ import (
 // A Config describes a JPEG file whose pixels have not been decoded.
 type Config struct {
 	Width, Height int
-	// Components is 1 for grey, 3 for YCbCr or RGB, and 4 for CMYK, which Decode does
+	// Components is 1 for gray, 3 for YCbCr or RGB, and 4 for CMYK, which Decode does
 	// not support.
 	Components  int
 	Progressive bool
-	// Memory is the number of bytes that Decode allocates at full size, without the copy
+	// Memory is the number of bytes that Decode allocates at full size, not counting its copy
 	// of the file. It is 0 for CMYK.
 	Memory int64
 }
@@ -54,30 +54,30 @@ func DecodeConfig(b []byte) (Config, error) {
 	}
 }
 
-// frame has the properties that the markers before the first scan define.
+// frame holds the properties that the markers before the first scan define.
 type frame struct {
 	width, height           int
 	baseline, progressive   bool
 	jfif, adobe, adobeIsRGB bool
 	components              []component
 	store                   [3]component
-	h, v                    int             // maximum of the components' blocks per MCU
-	mcus                    image.Point     // MCUs of the image
+	h, v                    int             // largest h and v of the components
+	mcus                    image.Point     // number of MCUs across and down
 	wanted                  image.Rectangle // MCUs to transform; empty before the first scan
-	size                    int             // a block is decoded to size×size pixels
+	size                    int             // each block is decoded to size×size pixels
 	last                    int             // last coefficient, in file order, needed for these pixels
 }
 
-// component is one colour component of a frame.
+// component is one color component of a frame.
 type component struct {
 	id, table byte
 	h, v      int // blocks per MCU
-	wide      int // blocks of the image, without padding blocks of MCUs
-	high      int
+	wide      int // blocks across the image, without padding
+	high      int // blocks down the image, without padding
 
 	pix    []byte // samples of the wanted MCUs
 	stride int
-	seen   bool // whether a scan has this component
+	seen   bool // whether a scan contains this component
 
 	blocks  []progressBlock // blocks of the whole image, if progressive
 	across  int             // blocks per row of blocks
@@ -103,7 +103,7 @@ func (f *frame) header(s []byte, marker byte, rest []byte) error {
 	}
 	n := (len(s) - 6) / 3
 	if int(s[5]) != n || f.width == 0 || f.height == 0 {
-		return invalid("%d×%d pixels of %d components in a header for %d", f.width, f.height, s[5], n)
+		return invalid("%d×%d pixels and %d components in a frame header for %d components", f.width, f.height, s[5], n)
 	}
 	f.components = f.store[:n]
 	f.h, f.v = 1, 1
@@ -133,7 +133,7 @@ func (f *frame) component(i int, s []byte) error {
 		}
 	}
 	if c.table > 3 || c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
-		return invalid("component %d of %d×%d blocks with quantization table %d", c.id, c.h, c.v, c.table)
+		return invalid("component %d with %d×%d blocks per MCU and quantization table %d", c.id, c.h, c.v, c.table)
 	}
 	if len(f.components) == 1 { // its sampling factors do not matter (T.81 A.2.2)
 		c.h, c.v = 1, 1
@@ -161,19 +161,19 @@ func lines(rest []byte) int {
 	}
 }
 
-// application reads the colour information in an APP0 or APP14 segment.
+// application reads the color information in an APP0 or APP14 segment.
 func (f *frame) application(marker byte, s []byte) {
 	switch {
 	case marker == markerAPP0 && len(s) >= 5:
 		f.jfif = string(s[:5]) == "JFIF\x00"
 	case marker == markerAPP14 && len(s) >= 12 && string(s[:5]) == "Adobe":
-		// The twelfth byte is the colour transform.
+		// The twelfth byte is the color transform.
 		f.adobe, f.adobeIsRGB = true, s[11] == 0
 	}
 }
 
-// isRGB reports whether the three components are red, green and blue, by Adobe's marker or
-// by the names of the components, as image/jpeg does.
+// isRGB reports whether the three components are red, green and blue. Like image/jpeg, it
+// checks Adobe's marker and the names of the components.
 func (f *frame) isRGB() bool {
 	c := f.components
 	named := len(c) == 3 && c[0].id == 'R' && c[1].id == 'G' && c[2].id == 'B'
@@ -235,7 +235,7 @@ func (d *Decoder) quantization(s []byte) error {
 	return nil
 }
 
-// layOut computes which MCUs are wanted.
+// layOut computes which MCUs to transform, and the size of their decoded blocks.
 func (d *Decoder) layOut() {
 	f := &d.jpg
 	w, h := 8*f.h, 8*f.v
@@ -256,7 +256,7 @@ func (d *Decoder) layOut() {
 // ceilDiv returns a/b rounded up.
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
-// begin allocates c's part of the image when its first scan begins.
+// begin allocates the memory of c at the beginning of its first scan.
 func (c *component) begin(f *frame) {
 	if c.seen {
 		return
@@ -311,14 +311,14 @@ func (f *frame) ratio() (ratio image.YCbCrSubsampleRatio, ok bool) {
 	return 0, false
 }
 
-// image returns the wanted part of the image.
+// image returns the decoded part of the image.
 func (d *Decoder) image() image.Image {
 	f := &d.jpg
 	w, h := f.h*f.size, f.v*f.size // size of an MCU in pixels
 	r := image.Rect(f.wanted.Min.X*w, f.wanted.Min.Y*h, f.wanted.Max.X*w, f.wanted.Max.Y*h)
 	r = r.Intersect(image.Rect(0, 0, ceilDiv(f.width, d.o.Reduce), ceilDiv(f.height, d.o.Reduce)))
 	for i := range f.components {
-		if c := &f.components[i]; !c.seen { // in no scan
+		if c := &f.components[i]; !c.seen { // no scan contains it
 			c.allocate(f)
 			clear(c.pix)
 		}

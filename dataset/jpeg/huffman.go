@@ -20,10 +20,10 @@ type huffman struct {
 	first   [17]int
 	symbols [256]byte
 
-	// skips makes skipping coefficients fast. It maps the next bits to the run of whole
-	// AC coefficients in them. A value is count·256 + length in bits, plus skipsEnd if the
-	// run ends the block. The end then counts as one more coefficient. A value of 0 means
-	// that coefficients must be read one by one.
+	// skips makes it fast to skip coefficients. It maps the next bits of the file to the run of
+	// AC coefficients that these bits contain completely. A value is count·256 + length in
+	// bits, plus skipsEnd if the run ends the block. The end then counts as one more
+	// coefficient. A value of 0 means that coefficients must be read one by one.
 	skips    [1 << skipBits]uint16
 	hasSkips bool
 	defined  bool
@@ -34,7 +34,7 @@ const (
 	skipsEnd = 0x80
 )
 
-// prepareSkips computes skips.
+// prepareSkips computes h.skips if necessary.
 func (h *huffman) prepareSkips() {
 	if h.hasSkips {
 		return
@@ -119,16 +119,16 @@ func (h *huffman) define(s []byte) (int, error) {
 	return 16 + codes, nil
 }
 
-// defaultTo sets the standard table if the file does not define h. slot 0 is for luma, 1
-// for chroma.
+// defaultTo sets h to the standard table for slot if the file does not define h. Slot 0 is for
+// luma, slot 1 for chroma.
 func (h *huffman) defaultTo(tables [2][]byte, slot byte) {
 	if !h.defined && slot < 2 {
 		h.define(tables[slot])
 	}
 }
 
-// long is byBits for codes longer than lookahead. It returns 0 if the leftmost bits of
-// acc are not a code.
+// long is like a lookup in byBits, but for codes longer than lookahead. It returns 0 if the
+// leftmost bits of acc are not a code.
 func (h *huffman) long(acc uint64) uint16 {
 	code := uint32(acc >> 48)
 	for n := lookahead + 1; n <= 16; n++ {
@@ -139,8 +139,8 @@ func (h *huffman) long(acc uint64) uint16 {
 	return 0
 }
 
-// slack is the number of zero bytes after the coded bytes in memory. No block is longer,
-// and bitReader.over is checked after each block.
+// slack is the number of zero bytes that follow the coded bytes in memory. No block is longer
+// than slack, and bitReader.over is checked after each block.
 const slack = 512
 
 // bitReader reads the coded bytes of a scan up to the next marker.
@@ -148,8 +148,8 @@ type bitReader struct {
 	coded []byte // unstuffed, followed by slack zeros
 	end   int    // end of the coded bytes
 	pos   int    // position of the next byte for acc
-	// The next n bits are the leftmost bits of acc. The bits after them may be set: they
-	// belong to the next fill.
+	// The next n bits are the leftmost bits of acc. The bits after these may already have the
+	// values that the next fill gives them.
 	acc uint64
 	n   uint
 }

@@ -5,8 +5,8 @@ package jpeg
 //	x(n) = X(0) + √2·Σ X(k)·cos((2n+1)·k·π/2N), k from 1 to N−1
 //
 // and the result is divided by 8. For N = 8 this is T.81 A.3.3. A smaller N turns the low
-// frequencies of a block of 8×8 samples into a reduced block: it divides the block into N
-// parts and evaluates the cosine series in the middle of each.
+// frequencies of a block of 8×8 samples into a reduced block: in each dimension, it divides the
+// block into N parts and evaluates the cosine series in the middle of each part.
 //
 // Factors have factorBits fraction bits, and values between the two dimensions have
 // betweenBits.
@@ -25,8 +25,9 @@ const (
 	cos7 = 2260
 )
 
-// transform writes the pixels of the block in d.unzigged to block (x, y) of the wanted
-// blocks of c. If dcOnly is set, only the first coefficient may be nonzero.
+// transform computes the pixels of the block in d.unzigged and writes them to c.pix. Block (0,
+// 0) is at the upper left of the wanted MCUs. If dcOnly is set, only the first coefficient may
+// be nonzero.
 func (d *Decoder) transform(c *component, x, y int, dcOnly bool) {
 	b, size := &d.unzigged, d.jpg.size
 	dst := c.pix[size*(y*c.stride+x):]
@@ -65,7 +66,7 @@ func transform2(b *[64]int32, dst []byte, stride int) {
 	dst[0], dst[1] = sample((right+c+4)>>3), sample((right-c+4)>>3)
 }
 
-// line4 transforms four values. The results have factorBits fraction bits more.
+// line4 transforms four values. The results have factorBits more fraction bits than the inputs.
 func line4(x0, x1, x2, x3 int32) (y0, y1, y2, y3 int32) {
 	even, odd := (x0+x2)<<factorBits, (x0-x2)<<factorBits
 	a, b := cos2*x1+cos6*x3, cos6*x1-cos2*x3
@@ -89,7 +90,8 @@ func transform4(b *[64]int32, dst []byte, stride int) {
 	}
 	for y := range 4 {
 		r := (*[4]int32)(t[4*y:])
-		// The first value is a term of all results: adding half a unit rounds them.
+		// The first value is a term of all results, so adding half a unit to it rounds them
+		// all.
 		y0, y1, y2, y3 := line4(r[0]+halfEnd>>factorBits, r[1], r[2], r[3])
 		row := (*[4]byte)(dst[y*stride:])
 		row[0], row[1], row[2], row[3] = sample(y0>>end), sample(y1>>end), sample(y2>>end), sample(y3>>end)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// basis returns the weight of coefficient k in sample i of n, see idct.go.
+// basis returns the weight of coefficient k in sample i of n. See idct.go for the formula.
 func basis(i, k, n int) float64 {
 	if k == 0 {
 		return 1
@@ -14,7 +14,7 @@ func basis(i, k, n int) float64 {
 	return math.Sqrt2 * math.Cos(float64((2*i+1)*k)*math.Pi/float64(2*n))
 }
 
-// TestTransform compares blocks with the formula of idct.go in float64.
+// TestTransform compares transformed blocks with the formula in idct.go, computed in float64.
 func TestTransform(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {

@@ -1,25 +1,25 @@
 // Package jpeg decodes JPEG photos at full, half, quarter or eighth size. Call
 // [Decoder.Decode].
 //
-// A reduced image costs little more than reading the file's Huffman codes. From each
-// block of 8×8 pixels the decoder keeps the low frequencies only, and transforms them to
-// 4×4, 2×2 or 1×1 pixels.
+// A reduced image costs little more than reading the file's Huffman codes. From each block of
+// 8×8 pixels, the decoder keeps only the low frequencies, and transforms them to 4×4, 2×2 or
+// 1×1 pixels.
 //
 // The package decodes baseline, extended and progressive files with 8 bits per sample
-// and Huffman codes, in grey, YCbCr or RGB. It accepts the files that image/jpeg accepts,
-// except for Huffman tables with more codes than their lengths allow. It also accepts
-// files that are common in practice:
+// and Huffman codes, in gray, YCbCr or RGB. It accepts the files that image/jpeg accepts,
+// except those whose Huffman tables have more codes than the code lengths allow. It also
+// accepts files that are common in practice:
 //
-//   - Without Huffman tables, as sent by MJPEG cameras. The package then uses the tables of
-//     ITU-T T.81 K.3.
-//   - Without the end marker, if the image data is complete.
-//   - With any sampling factors, and with the number of lines after the first scan.
+//   - Files without Huffman tables, as sent by MJPEG cameras. The package then uses the
+//     tables of ITU-T T.81 K.3.
+//   - Files without the end marker, if the image data is complete.
+//   - Files with any sampling factors, and files that define the number of lines after the
+//     first scan.
 //
-// In scans of one component that has several blocks per MCU, the package places restarts and
-// ends as T.81 does. image/jpeg does not.
+// In a scan of one component that has several blocks per MCU, the package, unlike image/jpeg,
+// expects restarts and the end of the scan where T.81 places them.
 //
-// The arithmetic is integer only: the same file gives the same pixels on every
-// processor.
+// All arithmetic uses integers, so the same file gives the same pixels on every processor.
 package jpeg
 
 import (
@@ -42,15 +42,15 @@ var (
 
 // Options select how much of a photo to decode.
 type Options struct {
-	// Reduce divides width and height: 1, 2, 4 or 8. 0 means 1.
+	// Reduce is the divisor of width and height: 1, 2, 4 or 8. 0 means 1.
 	Reduce int
 	// Region is the part of the image to decode, in pixels of the full size. If it is
 	// empty, Decode decodes the whole image.
 	Region image.Rectangle
 }
 
-// A Decoder decodes photos one after the other and reuses its memory. The zero value is
-// ready to use. A Decoder is not safe for concurrent use.
+// A Decoder decodes photos one after another and reuses its memory. The zero value is ready to
+// use. A Decoder is not safe for concurrent use.
 type Decoder struct {
 	reader
 	o   Options
@@ -72,8 +72,8 @@ type Decoder struct {
 // RGB, *image.NRGBA. The image is valid until the next call.
 //
 // Pixel (x, y) of the image covers the square at (Reduce·x, Reduce·y) with sides of
-// Reduce pixels. The bounds include the Region, reduced and rounded outwards, and stay
-// within the reduced image.
+// Reduce pixels. The bounds include the Region, reduced and rounded outward, and stay within
+// the reduced image.
 //
 // Errors wrap ErrFormat, ErrUnsupported or io.ErrUnexpectedEOF. Decode allocates memory
 // for the needed pixels and a copy of the file. For progressive files it also allocates
@@ -138,7 +138,8 @@ func (r *reader) start() error {
 	return nil
 }
 
-// marker returns the next marker. Like other decoders it skips bytes that are not one.
+// marker returns the next marker. Like other decoders, it skips bytes that are not part of a
+// marker.
 func (r *reader) marker() (byte, error) {
 	for {
 		i := bytes.IndexByte(r.b, 0xff)

@@ -32,7 +32,7 @@ func samples(t testing.TB) map[string][]byte {
 	return files
 }
 
-// planes returns functions that read the three samples of a pixel, before any colour
+// planes returns functions that read the three samples of a pixel, before any color
 // conversion.
 func planes(img image.Image) [3]func(x, y int) int {
 	var p [3]func(x, y int) int
@@ -57,7 +57,7 @@ func TestMatchesStdlib(t *testing.T) {
 	files := samples(t)
 	for name, b := range files {
 		if name == "progressive-restart.jpg" {
-			b = files["progressive-2x2.jpg"] // image/jpeg cannot decode this one
+			b = files["progressive-2x2.jpg"] // image/jpeg cannot decode the file with restarts
 		}
 		want, err := jpeg.Decode(bytes.NewReader(b))
 		if err != nil {
@@ -89,7 +89,7 @@ func TestMatchesStdlib(t *testing.T) {
 			}
 		}
 		if different > 83*61*3/10 {
-			t.Errorf("%s: %d samples differ by 1", name, different)
+			t.Errorf("%s: %d samples differ by 1, want at most 30 %%", name, different)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func TestReduced(t *testing.T) {
 					}
 				}
 			}
-			// Apart from the edge of a disc, the image is smooth.
+			// Apart from the edge of a disk, the image is smooth.
 			if sum /= float64(count); sum > 2.5 {
 				t.Errorf("%s reduced by %d: mean error is %.2f, want at most 2.5", name, n, sum)
 			}
@@ -136,7 +136,7 @@ func TestReduced(t *testing.T) {
 	}
 }
 
-// TestRegion checks that a decoded region equals that part of the whole image.
+// TestRegion checks that a decoded region equals the same part of the whole image.
 func TestRegion(t *testing.T) {
 	files := samples(t)
 	var d, again Decoder
@@ -160,7 +160,7 @@ func TestRegion(t *testing.T) {
 					t.Fatalf("%s reduced by %d: bounds %v do not contain %v", name, n, part.Bounds(), small)
 				}
 				if part.Bounds().Dx() > small.Dx()+2*32/n {
-					t.Errorf("%s reduced by %d: bounds %v for region %v", name, n, part.Bounds(), small)
+					t.Errorf("%s reduced by %d: bounds %v are too large for region %v", name, n, part.Bounds(), small)
 				}
 				for y := part.Bounds().Min.Y; y < part.Bounds().Max.Y; y++ {
 					for x := part.Bounds().Min.X; x < part.Bounds().Max.X; x++ {
@@ -176,11 +176,11 @@ func TestRegion(t *testing.T) {
 	}
 }
 
-// TestSameOnAllProcessors compares a hash of all pixels.
+// TestSameOnAllProcessors compares the hash of all decoded pixels with a constant.
 func TestSameOnAllProcessors(t *testing.T) {
 	sum := sha256.New()
 	var d Decoder
-	for _, name := range []string{"1x1", "2x1", "1x2", "2x2", "4x1", "4x2", "progressive-restart", "grey", "rgb"} {
+	for _, name := range []string{"1x1", "2x1", "1x2", "2x2", "4x1", "4x2", "progressive-restart", "gray", "rgb"} {
 		b, err := os.ReadFile(filepath.Join("testdata", name+".jpg"))
 		if err != nil {
 			t.Fatal(err)
@@ -204,14 +204,14 @@ func TestSameOnAllProcessors(t *testing.T) {
 	}
 }
 
-// TestReuse decodes good and damaged files with the same Decoder.
+// TestReuse checks that a Decoder decodes good files correctly after damaged ones.
 func TestReuse(t *testing.T) {
 	files := samples(t)
 	var d Decoder
 	for name, b := range files {
 		for before, other := range files {
 			if _, err := d.Decode(other[:len(other)-len(other)/4], Options{}); err == nil {
-				t.Fatalf("%s without its last quarter: no error", before)
+				t.Fatalf("%s without its last quarter: got no error", before)
 			}
 			got, err := d.Decode(b, Options{})
 			if err != nil {
@@ -245,12 +245,12 @@ func TestReuseForgetsTables(t *testing.T) {
 	if _, err := d.Decode(b, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	grey, err := d.Decode(bytes.ReplaceAll(b, []byte{0xff, 0xdb}, []byte{0xff, 0xe4}), Options{})
+	gray, err := d.Decode(bytes.ReplaceAll(b, []byte{0xff, 0xdb}, []byte{0xff, 0xe4}), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v := grey.(*image.YCbCr).YCbCrAt(40, 30); v != (color.YCbCr{Y: 128, Cb: 128, Cr: 128}) {
-		t.Errorf("a file without quantization tables has %v in the middle, want grey, as from image/jpeg", v)
+	if v := gray.(*image.YCbCr).YCbCrAt(40, 30); v != (color.YCbCr{Y: 128, Cb: 128, Cr: 128}) {
+		t.Errorf("a file without quantization tables has %v in the middle, want gray, as from image/jpeg", v)
 	}
 }
 

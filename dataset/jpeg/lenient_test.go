@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// waves is a smooth image, so that subsampled components stay close to it.
+// waves returns component c of a smooth image at (x, y). Subsampling barely changes the image.
 func waves(c int, x, y float64) float64 {
 	return 128 + 50*math.Sin(x/(9+float64(c)))*math.Cos(y/11) + 20*math.Sin((x+2*y)/17+float64(c))
 }
@@ -57,7 +57,7 @@ func same(a, b image.Image) bool {
 // go2rtc#2439).
 func TestStandardTables(t *testing.T) {
 	var d Decoder
-	for _, name := range []string{"1x1", "2x2", "4x1", "grey", "restart", "rgb"} {
+	for _, name := range []string{"1x1", "2x2", "4x1", "gray", "restart", "rgb"} {
 		b := samples(t)[name+".jpg"]
 		want, err := new(Decoder).Decode(b, Options{})
 		if err != nil {
@@ -68,7 +68,7 @@ func TestStandardTables(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := d.Decode(bare(b), Options{}); err != nil || !same(got, want) {
-			t.Errorf("%s without Huffman tables: %v, want the pixels with them", name, err)
+			t.Errorf("%s without Huffman tables: got error %v, want the same pixels as with them", name, err)
 		}
 	}
 }
@@ -88,7 +88,7 @@ func TestNoEndMarker(t *testing.T) {
 			"a trailer": append(bytes.Clone(b), trailer...), "another photo": append(bytes.Clone(b), samples(t)["1x1.jpg"]...),
 		} {
 			if got, err := new(Decoder).Decode(b, Options{}); err != nil || !same(got, want) {
-				t.Errorf("%s with %s instead of the end marker: %v, want the same pixels", name, what, err)
+				t.Errorf("%s with %s instead of the end marker: got error %v, want the same pixels", name, what, err)
 			}
 		}
 		for n := 1; n < 200; n += 7 {
@@ -102,7 +102,8 @@ func TestNoEndMarker(t *testing.T) {
 	}
 }
 
-// TestDNL decodes files whose height follows the first scan (TwelveMonkeys tests it).
+// TestDNL decodes files that define the height after the first scan (TwelveMonkeys has a test
+// for them).
 func TestDNL(t *testing.T) {
 	e := encoder{width: 61, height: 45, factors: [3][2]int{{2, 2}, {1, 1}, {1, 1}}, sample: waves}
 	b := e.encode()
@@ -115,7 +116,7 @@ func TestDNL(t *testing.T) {
 		b := e.encode()
 		for name, b := range map[string][]byte{"unknown": b, "known": bytes.Replace(b, []byte{8, 0, 0, 0, 61}, []byte{8, 0, 45, 0, 61}, 1)} {
 			if got, err := new(Decoder).Decode(b, Options{}); err != nil || !same(got, want) {
-				t.Errorf("height %s before the scan, one scan per component %v: %v, want the same pixels", name, oneByOne, err)
+				t.Errorf("height %s before the scan, one scan per component %v: got error %v, want the same pixels", name, oneByOne, err)
 			}
 			if c, err := DecodeConfig(b); err != nil || c.Width != 61 || c.Height != 45 {
 				t.Errorf("height %s: got %+v, %v, want 61×45", name, c, err)
@@ -128,7 +129,7 @@ func TestDNL(t *testing.T) {
 	}
 }
 
-// TestSampling decodes all sampling factors that an MCU of ten blocks has room for.
+// TestSampling decodes files with all sampling factors that fit into an MCU of ten blocks.
 func TestSampling(t *testing.T) {
 	var d Decoder
 	for n := range 16 * 16 * 16 {
@@ -160,9 +161,9 @@ func TestSampling(t *testing.T) {
 			}
 		}
 		for c, f := range factors {
-			h, v := e.most()
-			// The error of a repeated sample is at most the slope of the waves times half its
-			// width.
+			h, v := e.maxFactors()
+			// The error of a repeated sample is at most the slope of the waves times half the
+			// sample's width.
 			limit := 0.8 + 2*(float64(h)/float64(f[0])-1) + 2*(float64(v)/float64(f[1])-1)
 			if mean := sum[c] / (39 * 53); mean > limit {
 				t.Errorf("%v: component %d is off by %.2f on average, want at most %.2f", factors, c, mean, limit)
@@ -170,7 +171,7 @@ func TestSampling(t *testing.T) {
 		}
 		if std, err := jpeg.Decode(bytes.NewReader(b)); err == nil && !e.oneByOne {
 			if got.(*image.YCbCr).SubsampleRatio != std.(*image.YCbCr).SubsampleRatio {
-				t.Errorf("%v: got %v, image/jpeg %v", factors, got.(*image.YCbCr).SubsampleRatio, std.(*image.YCbCr).SubsampleRatio)
+				t.Errorf("%v: got subsampling %v, want %v as from image/jpeg", factors, got.(*image.YCbCr).SubsampleRatio, std.(*image.YCbCr).SubsampleRatio)
 			}
 		}
 	}
@@ -193,7 +194,7 @@ func TestSamplingRegion(t *testing.T) {
 				t.Fatal(err)
 			}
 			if sub := whole.(*image.YCbCr).SubImage(part.Bounds()); !same(part, sub) || part.Bounds() == whole.Bounds() {
-				t.Errorf("%v reduced by %d: the region %v differs from the whole image", factors, n, part.Bounds())
+				t.Errorf("%v reduced by %d: region %v differs from the same part of the whole image", factors, n, part.Bounds())
 			}
 		}
 	}
@@ -203,11 +204,11 @@ func TestDecodeConfig(t *testing.T) {
 	for name, b := range samples(t) {
 		c, err := DecodeConfig(b)
 		want := 3
-		if bytes.Contains([]byte(name), []byte("grey")) {
+		if bytes.Contains([]byte(name), []byte("gray")) {
 			want = 1
 		}
 		if err != nil || c.Width != 83 || c.Height != 61 || c.Components != want || c.Memory < 83*61 || c.Memory > 20*96*80 {
-			t.Errorf("%s: got %+v, %v", name, c, err)
+			t.Errorf("%s: got %+v, error %v, want 83×61 pixels and %d components", name, c, err, want)
 		}
 		for n := range b {
 			if _, err := DecodeConfig(b[:n]); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {

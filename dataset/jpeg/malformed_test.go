@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestTruncated cuts files at each byte. Only the end marker may be missing.
+// TestTruncated cuts files at each byte. Decode may tolerate only a missing end marker.
 func TestTruncated(t *testing.T) {
 	var d Decoder
 	for name, b := range samples(t) {
@@ -86,9 +86,9 @@ func TestErrors(t *testing.T) {
 		})
 	}
 	if _, err := new(Decoder).Decode(b, Options{Reduce: 3}); err == nil {
-		t.Error("reduced by 3: no error")
+		t.Error("reduced by 3: got no error")
 	}
-	// Other decoders skip these bytes, too.
+	// Decode skips these bytes, like other decoders.
 	for name, b := range map[string][]byte{
 		"fill bytes":     append([]byte{0xff, 0xd8, 0xff, 0xff}, b[2:]...),
 		"other bytes":    append([]byte{0xff, 0xd8, 1, 2, 0xff, 0, 3}, b[2:]...),
@@ -147,10 +147,10 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		if err != nil && wantErr == nil {
-			t.Fatalf("got %v, image/jpeg decodes it", err)
+			t.Fatalf("got %v, but image/jpeg decodes the file", err)
 		}
 		if err == nil && wantErr != nil && !missing(b, wantErr) {
-			t.Fatalf("decodes, image/jpeg: %v", wantErr)
+			t.Fatalf("got no error, but image/jpeg returned %v", wantErr)
 		}
 	})
 }

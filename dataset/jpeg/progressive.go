@@ -5,9 +5,10 @@ import (
 	"math/bits"
 )
 
-// progressBlock is a block of a progressive file with the coefficients read so far.
+// progressBlock is a block of a progressive file. It holds the coefficients that have been read
+// so far.
 type progressBlock struct {
-	// nonzero has bit k set if coefficient k is not zero, except for k = 0.
+	// Bit k of nonzero is set if coefficient k is not zero. Bit 0 is never set.
 	nonzero      uint64
 	coefficients [64]int16 // in file order
 }
@@ -127,8 +128,8 @@ func (d *Decoder) endBlock(b *progressBlock, k int, p spectrum) error {
 	return nil
 }
 
-// furtherBit refines coefficients from k on. It skips the given number of zero coefficients,
-// stops at the next one and returns its position.
+// furtherBit reads one more bit of each nonzero coefficient from k on. It skips the given
+// number of zero coefficients, stops at the next one and returns its position.
 func (d *Decoder) furtherBit(b *progressBlock, k, zeros int, p spectrum) int {
 	for left := b.nonzero >> k << k; ; left &= left - 1 {
 		next := min(bits.TrailingZeros64(left), p.last+1)

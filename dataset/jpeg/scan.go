@@ -18,16 +18,16 @@ var natural = [64]uint8{
 	53, 60, 61, 54, 47, 55, 62, 63,
 }
 
-// scanned is a component of a scan.
+// scanned holds the state of a component during a scan.
 type scanned struct {
 	*component
 	dc, ac *huffman
 	before int32 // the previous DC coefficient
 }
 
-// spectrum is the part of the coefficients in a scan: the coefficients from first to last,
-// down to bit low. high is 0 in their first scan, otherwise the lowest bit known from
-// earlier scans.
+// spectrum describes the part of the coefficients that a scan contains: the coefficients from
+// first to last, down to bit low. high is 0 in their first scan, otherwise the lowest bit known
+// from earlier scans.
 type spectrum struct {
 	first, last int
 	high, low   uint
@@ -69,7 +69,7 @@ func (d *Decoder) scan(s []byte) error {
 		blocks += c.h * c.v
 	}
 	if len(f.components) > 1 && blocks > 10 {
-		return invalid("%d blocks in an MCU", blocks)
+		return invalid("MCU of %d blocks, want at most 10", blocks)
 	}
 	p := spectrum{last: 63}
 	if f.progressive {
@@ -136,7 +136,7 @@ func (d *Decoder) mcus(in []scanned, p spectrum) error {
 	return nil
 }
 
-// restart continues after the next marker, which must be the given one.
+// restart continues reading after the next marker, which must be the given one.
 func (d *Decoder) restart(in []scanned, marker byte) error {
 	m, err := d.marker()
 	if err != nil {
@@ -172,7 +172,8 @@ func (d *Decoder) block(c *scanned, x, y int, p spectrum) error {
 			d.transform(c.component, x, y, dcOnly)
 		}
 	}
-	// Check for the end first: errors in the zeros after it are meaningless.
+	// Check for the end of the data first, because errors in the zeros after it are
+	// meaningless.
 	if d.bits.over() {
 		return io.ErrUnexpectedEOF
 	}
@@ -253,8 +254,8 @@ func (d *Decoder) sequentialBlock(c *scanned, last int) (dcOnly bool, err error)
 				continue
 			}
 			if run > 0 {
-				// Only progressive files may end several blocks at once. image/jpeg
-				// accepts it here as well.
+				// Only progressive files may end several blocks at once. Like image/jpeg,
+				// accept such an end here, too.
 				d.eobRun = 1<<run + r.take(uint(run)) - 1
 			}
 			break

@@ -1,5 +1,5 @@
-// Package pnm decodes the images of Netpbm: PBM, PGM and PPM, as text or binary (P1 to P6).
-// Call [Decode].
+// Package pnm decodes Netpbm images: PBM, PGM and PPM, as text or binary (P1 to P6). Call
+// [Decode].
 //
 // The formats are those of the manual pages pbm(5), pgm(5) and ppm(5).
 package pnm
@@ -17,8 +17,8 @@ import (
 // io.ErrUnexpectedEOF instead.
 var ErrFormat = errors.New("invalid PNM")
 
-// Is reports whether b begins like a PNM: with the magic number, white space or comments,
-// and a number. The number distinguishes it from a text file.
+// Is reports whether b begins like a PNM file: with the magic number, white space or comments,
+// and a number. The number distinguishes a PNM file from a text file.
 func Is(b []byte) bool {
 	if len(b) < 3 || b[0] != 'P' || b[1] < '1' || b[1] > '6' {
 		return false
@@ -84,14 +84,14 @@ func invalid(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", ErrFormat, fmt.Sprintf(format, a...))
 }
 
-// decoder reads a file.
+// decoder reads a PNM file.
 type decoder struct {
 	rest          []byte
 	text          bool // P1 to P3
 	bitmap        bool // P1 and P4, in which 1 is black
 	samples       int  // samples per pixel
 	width, height int
-	most          int // the value of white, 1 to 65535
+	maxValue      int // the value of white, 1 to 65535
 }
 
 // newDecoder reads the header of b and returns a decoder for its pixels.
@@ -103,7 +103,7 @@ func newDecoder(b []byte) (*decoder, error) {
 	if b[0] != 'P' || kind < 1 || kind > 6 {
 		return nil, invalid("no signature")
 	}
-	d := &decoder{rest: b[2:], text: kind <= 3, bitmap: kind%3 == 1, samples: 1, most: 1}
+	d := &decoder{rest: b[2:], text: kind <= 3, bitmap: kind%3 == 1, samples: 1, maxValue: 1}
 	if kind%3 == 0 {
 		d.samples = 3
 	}
@@ -115,14 +115,14 @@ func newDecoder(b []byte) (*decoder, error) {
 		return nil, err
 	}
 	if !d.bitmap {
-		if d.most, err = d.number(); err != nil {
+		if d.maxValue, err = d.number(); err != nil {
 			return nil, err
 		}
 	}
-	if d.width == 0 || d.height == 0 || d.most == 0 || d.most > 65535 {
-		return nil, invalid("%d×%d pixels with values up to %d", d.width, d.height, d.most)
+	if d.width == 0 || d.height == 0 || d.maxValue == 0 || d.maxValue > 65535 {
+		return nil, invalid("%d×%d pixels with values up to %d", d.width, d.height, d.maxValue)
 	}
-	if !d.text { // a single white space, perhaps after a comment
+	if !d.text { // a single white-space character, perhaps after a comment
 		d.comment()
 		if len(d.rest) == 0 {
 			return nil, io.ErrUnexpectedEOF
@@ -149,7 +149,7 @@ func (d *decoder) number() (int, error) {
 			n, i := 0, 0
 			for ; i < len(d.rest) && d.rest[i] >= '0' && d.rest[i] <= '9'; i++ {
 				if n = 10*n + int(d.rest[i]-'0'); n >= 1<<30/10 {
-					return 0, invalid("a number above %d", 1<<30/10)
+					return 0, invalid("number above %d", 1<<30/10)
 				}
 			}
 			switch d.rest = d.rest[i:]; {
@@ -180,8 +180,8 @@ func (d *decoder) comment() {
 
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
-// check returns an error if the file is too short for its pixels. It is called before the
-// image is allocated.
+// check returns an error if the file is too short for its pixels. Decode calls check before it
+// allocates the image.
 func (d *decoder) check() error {
 	size := int64(d.width) * int64(d.samples) // size of a row
 	switch {
@@ -189,7 +189,7 @@ func (d *decoder) check() error {
 		size *= 2 // a digit and white space, except after the last one
 	case d.bitmap && !d.text:
 		size = (size + 7) / 8
-	case d.most > 255:
+	case d.maxValue > 255:
 		size *= 2
 	}
 	if int64(len(d.rest)+1)/size < int64(d.height) {
@@ -208,8 +208,8 @@ func (d *decoder) row(dst []byte) error {
 		if d.bitmap {
 			v = 1 - v
 		}
-		v = min(v, d.most)
-		dst[i] = byte((v*255 + d.most/2) / d.most)
+		v = min(v, d.maxValue)
+		dst[i] = byte((v*255 + d.maxValue/2) / d.maxValue)
 	}
 	if d.bitmap && !d.text {
 		d.rest = d.rest[(len(dst)+7)/8:]
@@ -224,16 +224,16 @@ func (d *decoder) sample(i int) (int, error) {
 		return d.bit()
 	case d.text:
 		return d.number()
-	case d.bitmap: // row drops the bytes at the end
+	case d.bitmap: // row removes these bytes from d.rest
 		if i/8 >= len(d.rest) {
 			return 0, io.ErrUnexpectedEOF
 		}
 		return int(d.rest[i/8] >> (7 - i%8) & 1), nil
-	case d.most < 256 && len(d.rest) >= 1:
+	case d.maxValue < 256 && len(d.rest) >= 1:
 		v := int(d.rest[0])
 		d.rest = d.rest[1:]
 		return v, nil
-	case d.most >= 256 && len(d.rest) >= 2:
+	case d.maxValue >= 256 && len(d.rest) >= 2:
 		v := int(d.rest[0])<<8 | int(d.rest[1])
 		d.rest = d.rest[2:]
 		return v, nil

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// pixels returns the pixels of an image as R, G, B, or one value for grey.
+// pixels returns the pixels of an image as R, G and B values, or one value per pixel if the
+// image is gray.
 func pixels(img image.Image) []int {
 	var p []int
 	for y := range img.Bounds().Dy() {
@@ -36,7 +37,7 @@ func TestDecode(t *testing.T) {
 		{"P2", "P2\n3 1\n100\n0 50 100\n", 3, 1, []int{0, 128, 255}},
 		{"P2, no newline", "P2 2 1 255 7 8", 2, 1, []int{7, 8}},
 		{"P2, 16 bits", "P2 2 1 65535 32767 65535\n", 2, 1, []int{127, 255}},
-		{"P3", "P3 # colour\n2 1 255\n1 2 3  4 5 6\n", 2, 1, []int{1, 2, 3, 4, 5, 6}},
+		{"P3", "P3 # color\n2 1 255\n1 2 3  4 5 6\n", 2, 1, []int{1, 2, 3, 4, 5, 6}},
 		{"P4", "P4 10 2\n\xaa\x80\x55\x40", 10, 2, []int{0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0}},
 		{"P5", "P5 3 1 255\n\x00\n\xff", 3, 1, []int{0, 10, 255}},
 		{"P5 with a comment", "P5#\n#\n3 1#\n255#comment\n\x00\n\xff", 3, 1, []int{0, 10, 255}},
@@ -55,10 +56,10 @@ func TestDecode(t *testing.T) {
 			t.Errorf("%s: got %v with %v, want %d×%d with %v", tt.name, img.Bounds(), got, tt.w, tt.h, tt.want)
 		}
 		if c, err := DecodeConfig([]byte(tt.file)); err != nil || c.Width != tt.w || c.Height != tt.h {
-			t.Errorf("%s: config %+v, %v", tt.name, c, err)
+			t.Errorf("%s: got config %+v, error %v, want %d×%d pixels", tt.name, c, err, tt.w, tt.h)
 		}
 		if !Is([]byte(tt.file)) {
-			t.Errorf("%s: not recognized", tt.name)
+			t.Errorf("%s: Is returned false, want true", tt.name)
 		}
 		for n := range len(tt.file) {
 			if _, err := Decode([]byte(tt.file[:n])); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -96,7 +97,7 @@ func TestErrors(t *testing.T) {
 	}
 	for _, text := range []string{"P5 1.jpg\n", "P1,2", "P3 is a label\n", "Photos", "P6", "P6\n# comment", "1 2 3"} {
 		if Is([]byte(text)) {
-			t.Errorf("%q is taken for a PNM", text)
+			t.Errorf("Is(%q) = true, want false", text)
 		}
 	}
 }

@@ -6,15 +6,15 @@ import (
 	"slices"
 )
 
-// A Calibration compares scores with accuracy. Error is the expected calibration error: the
-// mean absolute difference between the two, in ten bins of equal width (Guo et al., ICML
-// 2017).
+// A Calibration compares the scores of predictions with their accuracy. Error is the expected
+// calibration error: the mean absolute difference between score and accuracy over ten bins of
+// equal width (Guo et al., ICML 2017).
 type Calibration struct {
 	Error float64 `json:"error"`
-	Bins  []Bin   `json:"bins"` // without empty ones
+	Bins  []Bin   `json:"bins"` // without empty bins
 }
 
-// A Bin is the predictions whose scores fall into the same tenth of 0…1.
+// A Bin summarizes the predictions whose scores fall into one tenth of 0…1.
 type Bin struct {
 	Count    int     `json:"count"`
 	Score    float64 `json:"score"` // mean
@@ -45,14 +45,14 @@ func calibration(predictions []prediction, score func(prediction) float64) Calib
 	return c
 }
 
-// RiskCoverage is coverage and accuracy at a score threshold, 0…1.
+// RiskCoverage gives coverage and accuracy at a score threshold. All values are 0…1.
 type RiskCoverage struct {
 	Threshold float64 `json:"threshold"`
 	Coverage  float64 `json:"coverage"` // fraction of predictions with at least that score
-	Accuracy  float64 `json:"accuracy"` // of those
+	Accuracy  float64 `json:"accuracy"` // accuracy of those predictions
 }
 
-// riskCoverage returns about a hundred points of the curve.
+// riskCoverage returns about a hundred points of the risk-coverage curve.
 func riskCoverage(predictions []prediction) []RiskCoverage {
 	ordered := slices.Clone(predictions)
 	slices.SortStableFunc(ordered, func(a, b prediction) int { return cmp.Compare(b.score, a.score) })

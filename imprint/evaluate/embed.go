@@ -13,23 +13,24 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 )
 
-// EmbedOptions say how [Embed] makes a set.
+// EmbedOptions configure [Embed].
 type EmbedOptions struct {
 	Resize   dataset.Resize
 	Auto     bool // choose dataset.Crop or dataset.Squash in place of Resize
-	Support  int  // support photos per class, the most that will be evaluated
+	Support  int  // support photos per class in each episode
 	Episodes int
-	Threads  int                   // 0 is all cores
+	Threads  int                   // maximum number of cores to use; 0 is all
 	Progress func(done, total int) // called after each photo, if not nil
 }
 
 // ErrDuplicate is the reason for skipping a photo that the set already has.
 var ErrDuplicate = errors.New("the same photo is already in the set")
 
-// Embed embeds labeled photos with b and samples episodes: each trains on Support random photos
-// per class and queries all others. The same items give the same episodes. It also returns the
-// photos that it skipped and, with Auto, the choice of the resize mode, which is the one that a
-// workspace makes for the same photos. It fails with ErrProtocol if a class has too few photos.
+// Embed embeds labeled photos with b and samples episodes. Each episode trains on Support random
+// photos per class and classifies all other photos; the same items give the same episodes. Embed
+// also returns the photos that it skipped and, with Auto, its choice of the resize mode. A
+// workspace would make the same choice for these photos. It fails with ErrProtocol if a class
+// has too few photos.
 func Embed(ctx context.Context, name string, b *backbone.Backbone, items []dataset.Item, o EmbedOptions) (*Set, []dataset.Skipped, *ResizeChoice, error) {
 	if !o.Auto {
 		s, skipped, err := embed(ctx, name, b, items, o)

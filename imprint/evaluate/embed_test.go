@@ -28,10 +28,10 @@ func TestEmbed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if calls != len(items) || len(s.Units) != 24 || len(s.Support) != 3 || len(s.Query[0]) != 16 || !slices.Equal(s.Classes, []string{"blue", "green", "red", "teal"}) {
-		t.Errorf("got %d calls of Progress, %d photos, %d episodes, classes %q", calls, len(s.Units), len(s.Support), s.Classes)
+		t.Errorf("got %d calls of Progress, %d photos, %d episodes, classes %q, want 24 photos, 3 episodes and 4 classes", calls, len(s.Units), len(s.Support), s.Classes)
 	}
 	if len(skipped) != 2 || !errors.Is(skipped[0].Err, ErrDuplicate) || errors.Is(skipped[1].Err, ErrDuplicate) {
-		t.Errorf("skipped %+v, want a duplicate and a damaged photo", skipped)
+		t.Errorf("got skipped photos %+v, want a duplicate and a damaged photo", skipped)
 	}
 	for d := range s.Support {
 		seen := slices.Clone(s.Query[d])
@@ -56,7 +56,7 @@ func TestEmbed(t *testing.T) {
 	}
 	again, _, err := embed(ctx, "four", b, items, EmbedOptions{Resize: dataset.Squash, Support: 2, Episodes: 3, Threads: 1})
 	if err != nil || !reflect.DeepEqual(again, s) {
-		t.Errorf("with one thread the set differs, error %v", err)
+		t.Errorf("with one thread: got another set, error %v", err)
 	}
 
 	for name, test := range map[string]struct {

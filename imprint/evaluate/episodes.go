@@ -14,32 +14,32 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// An Evaluation is the result of [Set.Evaluate] or [Set.LeaveOneOut]: how accurate heads are,
-// and which photos hold them back.
+// An Evaluation is the result of [Set.Evaluate] or [Set.LeaveOneOut]: the accuracy of heads, and
+// the photos that reduce it.
 type Evaluation struct {
 	Set            string           `json:"set"`
 	Classes        []string         `json:"classes"`
 	Photos         int              `json:"photos"`
-	Results        []Accuracy       `json:"results"` // the learning curve of each head
+	Results        []Accuracy       `json:"results"` // learning curves of all heads
 	Heads          []HeadReport     `json:"details"` // one for each head
-	NearDuplicates []NearDuplicates `json:"alike"`   // those with several labels first
+	NearDuplicates []NearDuplicates `json:"alike"`   // groups with several labels first
 	LabelSuspects  []LabelSuspect   `json:"pulls"`   // the most suspicious first
 	OpenSet        []OpenSet        `json:"unknown,omitempty"`
-	Devices        map[string]int   `json:"devices,omitempty"` // photos embedded by each device
+	Devices        map[string]int   `json:"devices,omitempty"` // number of photos that each device embedded
 }
 
 // Accuracy is the accuracy of a head in percent, over several episodes.
 type Accuracy struct {
 	Head     string  `json:"head"`
-	Support  int     `json:"shots"` // photos per class
+	Support  int     `json:"shots"` // support photos per class
 	Mean     float64 `json:"mean"`
 	Std      float64 `json:"std"` // population standard deviation
 	Episodes int     `json:"draws"`
 }
 
 // Evaluate trains each head with each number of support photos per class, and classifies the
-// query photos of every episode. The head reports are those of the largest number. It fails
-// with ErrProtocol if an episode has too few photos.
+// query photos of every episode. The head reports are for the largest number of support photos.
+// It fails with ErrProtocol if an episode has too few photos.
 func (s *Set) Evaluate(ctx context.Context, heads []classifier.Method, support []int) (*Evaluation, error) {
 	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", s.Name, err) }
 	if err := s.check(); err != nil {
@@ -84,7 +84,7 @@ func (s *Set) evaluation() *Evaluation {
 	return &Evaluation{Set: s.Name, Classes: s.Classes, Photos: len(s.Labels), Devices: s.Devices}
 }
 
-// compare fills in the results that do not depend on a head.
+// compare fills in the results that do not depend on the head.
 func (s *Set) compare(ctx context.Context, ev *Evaluation) (err error) {
 	if ev.NearDuplicates, err = s.nearDuplicates(ctx); err == nil {
 		ev.LabelSuspects, err = s.labelSuspects(ctx)
@@ -136,7 +136,7 @@ func (s *Set) sufficeEpisode(d, k int) error {
 	return nil
 }
 
-// episodes runs all episodes with k support photos per class, on all cores.
+// episodes runs all episodes with k support photos per class, using all cores.
 func (s *Set) episodes(ctx context.Context, method classifier.Method, k int) ([]outcome, error) {
 	all := make([]outcome, len(s.Support))
 	group, ctx := errgroup.WithContext(ctx)
@@ -152,7 +152,7 @@ func (s *Set) episodes(ctx context.Context, method classifier.Method, k int) ([]
 	return all, group.Wait()
 }
 
-// episode trains on k support photos per class, or on all where there are fewer, and
+// episode trains on k support photos of each class, or on all if the class has fewer, and
 // classifies the query photos.
 func (s *Set) episode(method classifier.Method, d, k int) (outcome, error) {
 	examples := s.supportOf(d, k, func(int) bool { return true })
@@ -161,7 +161,7 @@ func (s *Set) episode(method classifier.Method, d, k int) (outcome, error) {
 		return outcome{}, err
 	}
 	head := fitted.Head
-	place := make([]int, len(s.Classes)) // of each class in the head
+	place := make([]int, len(s.Classes)) // index of each class in the head
 	for c, label := range s.Classes {
 		place[c] = slices.Index(head.Labels, label)
 	}
@@ -177,13 +177,14 @@ func (s *Set) episode(method classifier.Method, d, k int) (outcome, error) {
 	return found, nil
 }
 
-// sample draws episodes with a fixed seed: support photos of each class to train on, and all
-// others to query. If partial is true, a class with fewer photos keeps one to query; else
-// sample fails. It also fails if no class has a photo left to query.
+// sample draws random episodes with a fixed seed. Each has support photos of every class to
+// train on; all other photos are queries. In a class with too few photos, sample leaves one as a
+// query if partial is true, and fails otherwise. It also fails if no class has more than support
+// photos.
 func (s *Set) sample(support, episodes int, partial bool) error {
 	rows := s.rows()
 	if len(rows) < 2 {
-		return fmt.Errorf("%w: it takes two classes; the set has %d", ErrProtocol, len(rows))
+		return fmt.Errorf("%w: it needs two classes; the set has %d", ErrProtocol, len(rows))
 	}
 	more := false
 	for c, r := range rows {

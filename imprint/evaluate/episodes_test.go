@@ -20,8 +20,8 @@ func wantError(t *testing.T, err, want error) {
 	}
 }
 
-// corners returns a set of three classes on three axes, five photos each. The last two photos
-// of each class are on the axis of the next class.
+// corners returns a set of three classes with five photos each. The embeddings of each class lie
+// on an axis of their own, except that the last two lie on the axis of the next class.
 func corners() *Set {
 	s := &Set{Name: "corners", Classes: []string{"x", "y", "z"}}
 	for c := range s.Classes {
@@ -34,8 +34,8 @@ func corners() *Set {
 	return s
 }
 
-// twoEpisodes returns corners with an episode that trains each class on its own axis, and one
-// that trains it on the next.
+// twoEpisodes returns corners with two episodes: one trains each class on its own axis, the
+// other on the axis of the next class.
 func twoEpisodes() *Set {
 	s := corners()
 	s.Support = [][][]int{{{0, 1}, {5, 6}, {10, 11}}, {{3, 4}, {8, 9}, {13, 14}}}
@@ -90,8 +90,8 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-// TestStoredSets checks that accuracy rises with the number of support photos on stored
-// embeddings of real photos.
+// TestStoredSets checks, on stored embeddings of real photos, that accuracy rises with the
+// number of support photos.
 func TestStoredSets(t *testing.T) {
 	for set, least := range map[string]float64{"clothing": 60, "flowers17": 60} {
 		s, err := ReadSet(reference.Path(t, "embeddings", set), dataset.Squash)
@@ -113,7 +113,7 @@ func TestStoredSets(t *testing.T) {
 	}
 }
 
-// BenchmarkEvaluate measures an evaluation of stored embeddings.
+// BenchmarkEvaluate measures the evaluation of stored embeddings.
 func BenchmarkEvaluate(b *testing.B) {
 	for _, set := range []string{"clothing", "flowers17"} {
 		s, err := ReadSet(reference.Path(b, "embeddings", set), dataset.Crop)

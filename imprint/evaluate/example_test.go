@@ -10,8 +10,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-// The set is made by hand. Workspace.Examples returns that of a workspace, Embed that of a
-// folder of photos.
+// This example makes a set by hand. Workspace.Examples returns the set of a workspace, and Embed
+// makes one from photos.
 func ExampleSet_LeaveOneOut() {
 	s := &evaluate.Set{Name: "fruit", Classes: []string{"apple", "pear"}}
 	random := rand.New(rand.NewPCG(1, 2))

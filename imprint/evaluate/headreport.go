@@ -8,27 +8,27 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// A HeadReport describes the predictions of one head, down to the single photo. Proportions
-// and scores are 0…1.
+// A HeadReport describes the predictions of one head, overall, by class and by photo.
+// Proportions and scores are 0…1.
 type HeadReport struct {
 	Head     string               `json:"head"`
 	Recipe   string               `json:"recipe,omitempty"` // that Head chose; "" if episodes differ
-	Support  int                  `json:"shots"`            // photos per class; 0 after leaving one out
+	Support  int                  `json:"shots"`            // support photos per class; 0 for leave-one-out
 	Accuracy Proportion           `json:"accuracy"`
-	Estimate *classifier.Estimate `json:"estimate,omitempty"` // by leaving one out; nil for episodes
+	Estimate *classifier.Estimate `json:"estimate,omitempty"` // leave-one-out estimate; nil for episodes
 	Classes  []ClassReport        `json:"classes"`
 
-	// Confusion[c][a] is how often photos of class c were classified as a. A photo counts
-	// once for each episode that queries it.
+	// Confusion[c][a] is the number of times that a photo of class c was classified as a. A photo
+	// counts once for each episode that queries it.
 	Confusion    [][]int        `json:"confusion"`
 	Calibration  Calibration    `json:"calibration"`
 	Uncalibrated Calibration    `json:"plain"`  // before temperature scaling
-	RiskCoverage []RiskCoverage `json:"accept"` // from the highest threshold to none
-	Photos       []PhotoReport  `json:"photos"` // those that were queried, in the set's order
+	RiskCoverage []RiskCoverage `json:"accept"` // from the highest threshold to the lowest
+	Photos       []PhotoReport  `json:"photos"` // query photos, in the set's order
 }
 
-// A Proportion is a fraction of N photos and its 95 % interval, as by classifier.Wilson. Each
-// photo counts once, however many episodes query it.
+// A Proportion is a fraction of N photos with its 95 % interval, computed by classifier.Wilson.
+// Each photo counts once, however many episodes query it.
 type Proportion struct {
 	Value float64 `json:"share"`
 	Low   float64 `json:"low"`
@@ -41,21 +41,21 @@ func newProportion(value float64, n int) Proportion {
 	return Proportion{Value: value, Low: low, High: high, N: n}
 }
 
-// A ClassReport is the recall and precision of one class; nil where they are undefined.
+// A ClassReport gives the recall and precision of one class. Each is nil if it is undefined.
 type ClassReport struct {
 	Label     string      `json:"label"`
 	Recall    *Proportion `json:"recall"`
 	Precision *float64    `json:"precision"`
 }
 
-// A PhotoReport is how a head classified one photo in all episodes that query it.
+// A PhotoReport summarizes the predictions for one photo in all episodes that query it.
 type PhotoReport struct {
 	PhotoRef
-	Answer    string  `json:"answer"` // the most frequent label
-	Score     float64 `json:"score"`  // of Answer, on average
-	TrueScore float64 `json:"own"`    // of the photo's label, on average
-	Queries   int     `json:"asked"`  // episodes
-	Wrong     int     `json:"wrong"`  // episodes with another answer than the photo's label
+	Answer    string  `json:"answer"` // the most frequently predicted label
+	Score     float64 `json:"score"`  // mean score of Answer
+	TrueScore float64 `json:"own"`    // mean score of the photo's label
+	Queries   int     `json:"asked"`  // number of episodes that query the photo
+	Wrong     int     `json:"wrong"`  // number of episodes that misclassify the photo
 }
 
 // A PhotoRef identifies a photo of a set.
@@ -66,7 +66,7 @@ type PhotoRef struct {
 	Label  string `json:"label"`
 }
 
-// Name returns the photo's path, or its row if it has none.
+// Name returns the photo's path, or its row in the set if the path is unknown.
 func (p PhotoRef) Name() string {
 	if p.Path == "" {
 		return fmt.Sprintf("row %d", p.Row)
@@ -82,12 +82,12 @@ func (s *Set) photoRef(row int) PhotoRef {
 	return p
 }
 
-// A prediction is one answer of a head.
+// A prediction is the classification of one photo in one episode.
 type prediction struct {
 	row, class, answer int
-	score              float64 // of the answer
-	trueScore          float64 // of the class
-	uncalibrated       float64 // of the answer, before temperature scaling
+	score              float64 // score of the answer
+	trueScore          float64 // score of the true class
+	uncalibrated       float64 // score of the answer before temperature scaling
 }
 
 // predict turns logits, which it overwrites, into a prediction.
@@ -103,7 +103,7 @@ func predict(row, class int, logits []float64, temperature float64) prediction {
 	return p
 }
 
-// headReport summarizes predictions.
+// headReport returns the report on one head, given its predictions.
 func (s *Set) headReport(head, recipe string, support int, predictions []prediction) HeadReport {
 	r := HeadReport{Head: head, Recipe: recipe, Support: support}
 	r.Confusion = make([][]int, len(s.Classes))
@@ -136,8 +136,8 @@ func (s *Set) headReport(head, recipe string, support int, predictions []predict
 	return r
 }
 
-// classReport reads the recall and precision of class c from a confusion matrix. The class
-// has so many photos.
+// classReport computes the recall and precision of class c from a confusion matrix. photos is
+// the number of query photos of the class.
 func classReport(label string, c int, confusion [][]int, photos int) ClassReport {
 	class := ClassReport{Label: label}
 	hits, given, answered := confusion[c][c], 0, 0
@@ -177,7 +177,7 @@ func (s *Set) photoReport(row int, answers []prediction) PhotoReport {
 	return p
 }
 
-// Hardest returns at most n misclassified photos, those with the lowest TrueScore first.
+// Hardest returns at most n misclassified photos, lowest TrueScore first.
 func (r *HeadReport) Hardest(n int) []PhotoReport {
 	var hard []PhotoReport
 	for _, p := range r.Photos {
@@ -189,10 +189,10 @@ func (r *HeadReport) Hardest(n int) []PhotoReport {
 	return hard[:min(n, len(hard))]
 }
 
-// Confused is how often photos of one class are classified as another.
+// Confused reports how often photos of one class are classified as another.
 type Confused struct {
 	Label, Answer string
-	Fraction      float64 // of the predictions for photos of Label
+	Fraction      float64 // share of the predictions for photos of Label
 }
 
 // Confusions returns at most n pairs of classes, the most frequently confused first.

@@ -49,14 +49,15 @@ func TestHeadReport(t *testing.T) {
 	}
 	a, c := r.Classes[0], r.Classes[2]
 	if a.Recall.Value != 0.5 || a.Recall.N != 2 || !near(*a.Precision, 2./3) || c.Recall != nil || c.Precision != nil {
-		t.Errorf("classes: got %+v, %+v", a, c)
+		t.Errorf("got class reports %+v, %+v", a, c)
 	}
-	// Tenths from 0.4 on: one wrong, none, one correct, one wrong, one wrong, two correct.
+	// Predictions by tenth of the score, from 0.4 on: one wrong, none, one correct, one wrong, one
+	// wrong, two correct.
 	if got, want := r.Calibration.Error, (0.45+0.35+0.75+0.85+0.14)/6; !near(got, want) || len(r.Calibration.Bins) != 5 {
 		t.Errorf("calibration: got %+v, want an error of %v", r.Calibration, want)
 	}
 	if r.Uncalibrated.Error != 0 || !reflect.DeepEqual(r.Uncalibrated.Bins, []Bin{{6, 0.5, 0.5}}) {
-		t.Errorf("uncalibrated: got %+v", r.Uncalibrated)
+		t.Errorf("got uncalibrated %+v, want one bin and no error", r.Uncalibrated)
 	}
 	wantCurve := []RiskCoverage{{0.95, 1. / 6, 1}, {0.91, 2. / 6, 1}, {0.85, 3. / 6, 2. / 3}, {0.75, 4. / 6, 0.5}, {0.65, 5. / 6, 3. / 5}, {0.45, 1, 0.5}}
 	if !reflect.DeepEqual(r.RiskCoverage, wantCurve) {
@@ -64,7 +65,7 @@ func TestHeadReport(t *testing.T) {
 	}
 	hard := r.Hardest(9)
 	if len(hard) != 2 || hard[0].Row != 3 || hard[1].Name() != "1.png" || hard[1].Answer != "b" || !near(hard[1].Score, 0.8) || hard[1].Wrong != 2 || hard[1].Queries != 3 {
-		t.Errorf("hardest: got %+v", hard)
+		t.Errorf("hardest: got %+v, want 2 photos", hard)
 	}
 	if got := r.Hardest(1); len(got) != 1 {
 		t.Errorf("hardest: got %d photos, want 1", len(got))
@@ -77,6 +78,6 @@ func TestHeadReport(t *testing.T) {
 func TestPredict(t *testing.T) {
 	p := predict(3, 0, []float64{0, math.Log(3)}, 0)
 	if p.answer != 1 || !near(p.score, 0.75) || !near(p.trueScore, 0.25) || !near(p.uncalibrated, 0.5) || p.row != 3 {
-		t.Errorf("got %+v", p)
+		t.Errorf("got prediction %+v", p)
 	}
 }

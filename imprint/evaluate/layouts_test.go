@@ -14,7 +14,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// layer returns a model that has a head in a layout and nothing else. Its input is a stored
+// layer returns a model that consists only of a head in the given layout. Its input is a stored
 // embedding.
 func layer(t *testing.T, h *classifier.Head, layout classifier.Layout) *backbone.Interpreter {
 	t.Helper()
@@ -33,11 +33,11 @@ func layer(t *testing.T, h *classifier.Head, layout classifier.Layout) *backbone
 	return in
 }
 
-// agreement counts predictions of a layout that differ from those of the float64 head.
+// An agreement counts the predictions that differ between a layout and the float64 head.
 type agreement struct{ photos, ties, others int }
 
-// compareLayout classifies the query photos of one episode, whose raw embeddings are in raw,
-// with a head and with a model that has the head in a layout.
+// compareLayout classifies the query photos of one episode, whose embeddings are in raw, with a
+// head and with a model that contains the head in the given layout.
 func (a *agreement) compareLayout(t *testing.T, s *Set, raw []byte, episode, support int, layout classifier.Layout, method classifier.Method) {
 	t.Helper()
 	f, err := classifier.Fit(s.supportOf(episode, support, func(int) bool { return true }), method, s.roots())
@@ -72,11 +72,11 @@ func (a *agreement) compareLayout(t *testing.T, s *Set, raw []byte, episode, sup
 }
 
 // TestLayoutsAgreeOnStoredEmbeddings compares the predictions of models with those of their
-// heads. The float layout has the same, the Coral layout the same but for ties of its 8-bit
-// outputs.
+// float64 heads. In the float layout they must be the same. In the Coral layout they may differ
+// where its 8-bit outputs tie.
 func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 	if testing.Short() {
-		t.Skip("classifies thousands of stored embeddings")
+		t.Skip("classifying thousands of stored embeddings is slow")
 	}
 	const support, episodes = 5, 3
 	for _, set := range []string{"clothing", "flowers17"} {
@@ -90,9 +90,9 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, test := range []struct {
-			layout              classifier.Layout
-			head                classifier.Method
-			mostTies, mostOther float64 // differing predictions, in %
+			layout            classifier.Layout
+			head              classifier.Method
+			maxTies, maxOther float64 // limits for differing predictions, in %
 		}{
 			{classifier.Float, classifier.Auto, 0, 0},
 			{classifier.Coral, classifier.Mean, 3.5, 0.5},
@@ -101,11 +101,11 @@ func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 			for d := range episodes {
 				a.compareLayout(t, s, raw, d, support, test.layout, test.head)
 			}
-			t.Logf("%s, %s, %s: of %d photos %d have another label, %d more in a tie", set, test.layout, test.head, a.photos, a.others, a.ties)
+			t.Logf("%s, %s, %s: of %d photos, %d get another label outside a tie and %d in a tie", set, test.layout, test.head, a.photos, a.others, a.ties)
 			percent := func(n int) float64 { return 100 * float64(n) / float64(a.photos) }
-			if percent(a.ties) > test.mostTies || percent(a.others) > test.mostOther {
-				t.Errorf("%s, %s, %s: another label on %.2f %%, and in a tie %.2f %%, want at most %v and %v", set, test.layout, test.head,
-					percent(a.others), percent(a.ties), test.mostOther, test.mostTies)
+			if percent(a.ties) > test.maxTies || percent(a.others) > test.maxOther {
+				t.Errorf("%s, %s, %s: %.2f %% of photos get another label outside a tie and %.2f %% in a tie, want at most %v and %v", set, test.layout, test.head,
+					percent(a.others), percent(a.ties), test.maxOther, test.maxTies)
 			}
 		}
 	}

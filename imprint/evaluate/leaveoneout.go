@@ -7,10 +7,10 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// LeaveOneOut classifies every photo of the set with a head that was trained without the
-// photo and its burst. For the learning curve it also samples episodes with each number of
-// support photos per class; a class with fewer photos keeps one to query. A number that no
-// class exceeds ends the curve.
+// LeaveOneOut classifies every photo of the set with a head that was trained without the photo
+// and its burst. For the learning curve, it also samples episodes with each number of support
+// photos per class. A class with too few photos keeps one to query. The curve ends before a
+// number that no class exceeds.
 func (s *Set) LeaveOneOut(ctx context.Context, heads []classifier.Method, support []int, episodes int) (*Evaluation, error) {
 	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", s.Name, err) }
 	ev := s.evaluation()
@@ -40,7 +40,7 @@ func (s *Set) LeaveOneOut(ctx context.Context, heads []classifier.Method, suppor
 	return ev, nil
 }
 
-// leftOut reports on a head by leave-one-out predictions.
+// leftOut returns the report on the leave-one-out predictions of one head.
 func (s *Set) leftOut(h classifier.Method) (HeadReport, error) {
 	fitted, left, err := classifier.LeaveOneOut(s.examples(), h, s.roots())
 	if err != nil {

@@ -13,26 +13,26 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// NearDuplicates is a group of photos that hardly differ. Each has a near-duplicate in the
-// group: their embeddings are close (classifier.NearDuplicateDistance, mostly a cosine of 0.95
-// or more), or their 64-bit hashes are equal. A photo with a near-duplicate among the training
-// photos is too easy to classify.
+// NearDuplicates is a group of photos that hardly differ. Two photos are near-duplicates if
+// their embeddings are close (classifier.NearDuplicateDistance, mostly a cosine of 0.95 or more)
+// or their 64-bit hashes are equal. A photo with a near-duplicate among the training photos is
+// too easy to classify.
 type NearDuplicates struct {
 	Photos   []PhotoRef `json:"photos"`
-	Cosine   float64    `json:"cosine"`    // the largest between two of the embeddings
+	Cosine   float64    `json:"cosine"`    // largest cosine similarity of two of the embeddings
 	SameHash bool       `json:"same_hash"` // two of the photos have the same hash
-	Labels   int        `json:"labels"`    // different labels; several are mostly a mistake
+	Labels   int        `json:"labels"`    // number of different labels; more than one is usually a mistake
 }
 
-// A nearPair is two rows of near-duplicates.
+// A nearPair holds the rows of two near-duplicates.
 type nearPair struct {
 	a, b     int
 	cosine   float64
 	sameHash bool
 }
 
-// nearDuplicates returns the groups of near-duplicates: those with several labels first, then
-// by falling cosine.
+// nearDuplicates returns the groups of near-duplicates: those with several labels first, then by
+// decreasing cosine.
 func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
 	pairs, err := s.pairsByCosine(ctx)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Set) pairsByCosine(ctx context.Context) ([]nearPair, error) {
 	for i, x := range s.Units {
 		examples[i].Unit = x
 	}
-	least := 1 - classifier.NearDuplicateDistance(examples)/2 // |a − b|² = 2 − 2 a·b
+	minCosine := 1 - classifier.NearDuplicateDistance(examples)/2 // |a − b|² = 2 − 2 a·b
 	var pairs []nearPair
 	for at := 0; at < n; at += block {
 		if err := ctx.Err(); err != nil {
@@ -70,7 +70,7 @@ func (s *Set) pairsByCosine(ctx context.Context) ([]nearPair, error) {
 		cosines.Mul(matrix(rows), matrix(s.Units[:at+len(rows)]).T())
 		for i := range rows {
 			for b, v := range cosines.RawRowView(i)[:at+i] {
-				if v >= least {
+				if v >= minCosine {
 					pairs = append(pairs, nearPair{a: at + i, b: b, cosine: v})
 				}
 			}
@@ -79,11 +79,11 @@ func (s *Set) pairsByCosine(ctx context.Context) ([]nearPair, error) {
 	return pairs, nil
 }
 
-// pairsByHash pairs each photo with the first of the same hash.
+// pairsByHash pairs each photo with the first photo that has the same hash.
 func (s *Set) pairsByHash() (pairs []nearPair) {
 	first := make(map[uint64]int)
 	for i, h := range s.Hashes {
-		// Photos of almost one color have such hashes by chance.
+		// Photos that are almost a single color have such hashes by chance.
 		if ones := bits.OnesCount64(h); ones < 4 || ones > 60 {
 			continue
 		}
@@ -137,7 +137,7 @@ func (s *Set) group(pairs []nearPair) []NearDuplicates {
 	return all
 }
 
-// groups are disjoint sets of numbers.
+// groups is a union-find structure over row numbers.
 type groups []int
 
 func newGroups(n int) groups {
@@ -158,7 +158,6 @@ func (g groups) of(i int) int {
 
 func (g groups) join(a, b int) { g[g.of(a)] = g.of(b) }
 
-// matrix copies rows into a matrix.
 func matrix(rows [][]float64) *mat.Dense {
 	m := mat.NewDense(len(rows), len(rows[0]), nil)
 	for i, r := range rows {

@@ -17,7 +17,7 @@ func TestNearDuplicates(t *testing.T) {
 		classifier.Normalize(s.Units[to])
 	}
 	nudge(299, 3)
-	nudge(601, 299) // joins the group of 3 through 299
+	nudge(601, 299) // near row 299, so row 601 joins the group of row 3
 	nudge(1199, 1198)
 	s.Hashes = make([]uint64, len(s.Labels))
 	s.Hashes[20], s.Hashes[950] = 0xf0f0f0f00f0f0f0f, 0xf0f0f0f00f0f0f0f
@@ -34,7 +34,7 @@ func TestNearDuplicates(t *testing.T) {
 		}
 		rows = append(rows, r)
 		if hash := r[0] == 20; g.SameHash != hash || (g.Cosine > classifier.NearDuplicateCosine) == hash || g.Labels != map[int]int{3: 2, 20: 2, 1198: 1}[r[0]] {
-			t.Errorf("got %+v", g)
+			t.Errorf("got group %+v", g)
 		}
 	}
 	if want := [][]int{{3, 299, 601}, {20, 950}, {1198, 1199}}; !reflect.DeepEqual(rows, want) {

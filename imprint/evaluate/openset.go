@@ -11,22 +11,22 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// OpenSet is how well a head rejects photos of classes that it was not trained on, averaged
-// over episodes. Rates are in percent.
+// OpenSet measures how well a head rejects photos of classes that it was not trained on. The
+// values are means over episodes; rates are in percent.
 type OpenSet struct {
 	Head      string  `json:"head"`
-	Support   int     `json:"shots"`    // photos per class
+	Support   int     `json:"shots"`    // support photos per class
 	AUC       float64 `json:"auc"`      // area under the ROC curve, 0…1
-	TargetFAR float64 `json:"asked"`    // the false-accept rate that was asked for
-	FAR       float64 `json:"accepted"` // photos of untrained classes that were accepted
-	TPR       float64 `json:"kept"`     // photos of trained classes that were accepted
+	TargetFAR float64 `json:"asked"`    // the target false-accept rate
+	FAR       float64 `json:"accepted"` // false-accept rate: photos of untrained classes that were accepted
+	TPR       float64 `json:"kept"`     // true-positive rate: photos of trained classes that were accepted
 	Correct   float64 `json:"right"`    // photos of trained classes that were classified correctly
 	Episodes  int     `json:"draws"`
 }
 
-// EvaluateOpenSet trains on one half of the classes and classifies photos of all, then on the
-// other half, in each episode. rate, 0…1, is the target false-accept rate. It fails with
-// ErrProtocol if the set has fewer than 8 classes.
+// EvaluateOpenSet trains on one half of the classes and classifies photos of all classes, then
+// does the same with the other half, in each episode. rate, 0…1, is the target false-accept
+// rate. It fails with ErrProtocol if the set has fewer than 8 classes.
 func (s *Set) EvaluateOpenSet(ctx context.Context, heads []classifier.Method, support []int, rate float64) ([]OpenSet, error) {
 	fail := func(err error) ([]OpenSet, error) {
 		return nil, fmt.Errorf("evaluate open-set recognition of %s: %w", s.Name, err)
@@ -35,7 +35,7 @@ func (s *Set) EvaluateOpenSet(ctx context.Context, heads []classifier.Method, su
 		return fail(err)
 	}
 	if len(s.Classes) < 8 {
-		return fail(fmt.Errorf("%w: it takes 8 classes, of which 4 are trained; the set has %d", ErrProtocol, len(s.Classes)))
+		return fail(fmt.Errorf("%w: it needs 8 classes, 4 of them to train on; the set has %d", ErrProtocol, len(s.Classes)))
 	}
 	var results []OpenSet
 	for _, h := range heads {
@@ -72,7 +72,7 @@ func (s *Set) EvaluateOpenSet(ctx context.Context, heads []classifier.Method, su
 	return results, nil
 }
 
-// openSetEpisode trains on every second class, from class half on.
+// openSetEpisode trains on every second class, starting with class half.
 func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate float64) (r OpenSet, err error) {
 	if err := s.sufficeEpisode(d, k); err != nil {
 		return r, err
@@ -88,7 +88,7 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 		return r, err
 	}
 	logits, last := make([]float64, len(head.Labels)), len(head.Labels)-1
-	var known, other []float64 // how far the best class is above the threshold
+	var known, other []float64 // distance of the best class above the threshold
 	for _, row := range s.Query[d] {
 		head.Logits(logits, s.Units[row])
 		best := classifier.ArgMax(logits[:last])
@@ -118,8 +118,8 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 	return r, nil
 }
 
-// areaUnderROC returns the fraction of pairs in which known scores higher than other. Ties
-// count half.
+// areaUnderROC returns the area under the ROC curve: the fraction of pairs in which known is
+// greater than other, with ties counted half.
 func areaUnderROC(known, other []float64) float64 {
 	type score struct {
 		v     float64

@@ -23,7 +23,7 @@ func TestEvaluateOpenSet(t *testing.T) {
 		if r.Head != want.Head || r.Support != want.Support || r.TargetFAR != want.TargetFAR || r.Episodes != want.Episodes {
 			t.Errorf("got %+v, want %+v", r, want)
 		}
-		// The classes are on axes of their own.
+		// Each class lies on an axis of its own.
 		if r.AUC < 0.99 || r.FAR > 20 || r.TPR < 80 || r.Correct > r.TPR || r.Correct < 80 {
 			t.Errorf("got %+v, want almost perfect rates", r)
 		}
@@ -37,7 +37,7 @@ func TestEvaluateOpenSet(t *testing.T) {
 	wantError(t, err, ErrProtocol)
 	_, err = s.EvaluateOpenSet(ctx, heads, []int{6}, 0.1)
 	wantError(t, err, ErrProtocol)
-	s.Query[1] = s.Query[1][:1] // no photo of half of the classes
+	s.Query[1] = s.Query[1][:1] // half of the classes have no query photo
 	_, err = s.EvaluateOpenSet(ctx, heads, []int{3}, 0.1)
 	wantError(t, err, ErrProtocol)
 	cancelled, cancel := context.WithCancel(ctx)

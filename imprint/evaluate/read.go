@@ -10,13 +10,14 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// setScale is the quantization scale of stored embeddings, that of Coral's extractor.
+// setScale is the quantization scale of stored embeddings, which come from Coral's embedding
+// extractor.
 const setScale = 0.0235284772
 
-// ReadSet reads stored embeddings from a folder. labels.json has the classes and the class of
-// each photo, episodes.json the support ("shots") and query ("test") rows of each episode.
-// emb.u8 has a row of uint8 values with zero point 0 for each photo; emb.crop.u8 replaces it if
-// mode is dataset.Crop. ReadSet fails with ErrProtocol if the files contradict each other.
+// ReadSet reads stored embeddings from a folder. labels.json lists the classes and the class of
+// each photo, and episodes.json lists the support ("shots") and query ("test") rows of each
+// episode. emb.u8, or emb.crop.u8 if mode is dataset.Crop, has a row of uint8 values with zero
+// point 0 for each photo. ReadSet fails with ErrProtocol if the files contradict each other.
 func ReadSet(dir string, mode dataset.Resize) (*Set, error) {
 	name := "emb.u8"
 	if mode == dataset.Crop {

@@ -14,7 +14,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// writeSet writes files of stored embeddings to a new folder.
+// writeSet writes files of stored embeddings to a new folder and returns its path.
 func writeSet(t testing.TB, contents map[string]any) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "set")
@@ -52,18 +52,18 @@ func TestReadSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Name != "set" || !slices.Equal(s.Classes, []string{"a", "b"}) || len(s.Units) != 4 || !slices.Equal(s.Units[0], []float64{1, 0}) {
-		t.Errorf("got %+v", s)
+		t.Errorf("got set %+v", s)
 	}
 	if ev, err := s.Evaluate(context.Background(), []classifier.Method{classifier.Mean}, []int{1}); err != nil || ev.Results[0].Mean != 100 {
 		t.Errorf("got %+v, %v, want an accuracy of 100", ev, err)
 	}
 	if s, err := ReadSet(dir, dataset.Crop); err != nil || math.Abs(s.Units[0][0]-0.6) > 1e-9 || math.Abs(s.Units[0][1]-0.8) > 1e-9 {
-		t.Errorf("crop: got %+v, %v", s, err)
+		t.Errorf("crop: got set %+v, %v", s, err)
 	}
 
 	tests := []struct {
 		name, file string
-		content    any // nil: missing
+		content    any // nil removes the file
 		want       error
 	}{
 		{"no embeddings", "emb.u8", nil, os.ErrNotExist},
@@ -77,7 +77,7 @@ func TestReadSet(t *testing.T) {
 		{"label too large", "labels.json", map[string]any{"classes": []string{"a"}, "labels": []int{0, 0, 1, 1}}, ErrProtocol},
 		{"negative label", "labels.json", map[string]any{"classes": []string{"a", "b"}, "labels": []int{0, 0, 1, -1}}, ErrProtocol},
 		{"cut episodes", "episodes.json", []byte(`{"shots":[[[0],[2]]],"te`), ErrProtocol},
-		{"no episode in episodes", "episodes.json", map[string]any{}, ErrProtocol},
+		{"no episodes", "episodes.json", map[string]any{}, ErrProtocol},
 		{"row too large", "episodes.json", map[string]any{"shots": [][][]int{{{0}, {4}}}, "test": [][]int{{1}}}, ErrProtocol},
 		{"negative row", "episodes.json", map[string]any{"shots": [][][]int{{{0}, {2}}}, "test": [][]int{{-1}}}, ErrProtocol},
 		{"class missing", "episodes.json", map[string]any{"shots": [][][]int{{{0}}}, "test": [][]int{{1}}}, ErrProtocol},

@@ -16,17 +16,17 @@ import (
 type ResizeChoice struct {
 	Resize     dataset.Resize    `json:"fit"`
 	Candidates []ResizeCandidate `json:"tried"`
-	StdErr     float64           `json:"std_err"` // of the difference between the log losses
+	StdErr     float64           `json:"std_err"` // standard error of the difference between the log losses
 }
 
-// A ResizeCandidate is a resize mode with the leave-one-out accuracy of a head trained with
-// it. LogLoss is the mean of −log of the true class's score over the photos left out with both
-// modes; nil if there are fewer than ten.
+// A ResizeCandidate is a resize mode with the leave-one-out accuracy of a head trained with it.
+// LogLoss is the mean of −log of the true class's score, over the photos left out with both
+// modes. It is nil if there are fewer than ten such photos.
 type ResizeCandidate struct {
 	Resize   dataset.Resize      `json:"fit"`
 	LogLoss  *float64            `json:"loss"`
 	Estimate classifier.Estimate `json:"-"`
-	Accuracy float64             `json:"accuracy"` // of Estimate
+	Accuracy float64             `json:"accuracy"` // accuracy of Estimate
 }
 
 // ResizeCandidates returns the modes that [ChooseResize] compares, the default first.
@@ -34,16 +34,16 @@ func ResizeCandidates() []dataset.Resize { return slices.Clone(resizeCandidates[
 
 var resizeCandidates = [...]dataset.Resize{dataset.Crop, dataset.Squash}
 
-// A LeftOut is a head trained with one resize mode, and the log loss of each photo left out,
+// A LeftOut holds a head trained with one resize mode, and the log loss of each photo left out,
 // by the photo's index.
 type LeftOut struct {
 	head   *classifier.Fitted
 	losses map[int]float64
 }
 
-// LeaveOut trains a head on examples, with root as in classifier.Fit, and leaves them out one by
-// one. places has the index of each example among all photos: modes are compared by the photos
-// that both can use.
+// LeaveOut trains a head on examples, with root as in classifier.Fit, and classifies each
+// example with a head trained without it. places has the index of each example among all photos,
+// so that modes are compared on the same photos.
 func LeaveOut(examples []classifier.Example, places []int, method classifier.Method, root bool) (LeftOut, error) {
 	f, left, err := classifier.LeaveOneOut(examples, method, root)
 	if err != nil {
@@ -59,11 +59,11 @@ func LeaveOut(examples []classifier.Example, places []int, method classifier.Met
 	return l, nil
 }
 
-// ChooseResize calls train for each of [ResizeCandidates], by index, and compares the log
-// losses over the photos left out with both. It chooses the second mode if that is better by
-// more than one standard error, and also returns the index of its choice.
+// ChooseResize calls train for each of [ResizeCandidates], by index, and compares the log losses
+// over the photos left out with both. It chooses the second mode if that is better by more than
+// one standard error. best is the index of the chosen mode.
 func ChooseResize(train func(candidate int) (LeftOut, error)) (choice *ResizeChoice, best int, err error) {
-	const least = 10 // photos; fewer prove nothing
+	const minPhotos = 10 // fewer photos would prove nothing
 	var heads [len(resizeCandidates)]LeftOut
 	for i, mode := range resizeCandidates {
 		if heads[i], err = train(i); err != nil {
@@ -84,13 +84,13 @@ func ChooseResize(train func(candidate int) (LeftOut, error)) (choice *ResizeCho
 		if heads[i].head != nil {
 			c.Estimate, c.Accuracy = heads[i].head.Estimate, heads[i].head.Estimate.Accuracy()
 		}
-		if len(gains) >= least {
+		if len(gains) >= minPhotos {
 			mean := stat.Mean(losses[i], nil)
 			c.LogLoss = &mean
 		}
 		choice.Candidates = append(choice.Candidates, c)
 	}
-	if len(gains) >= least {
+	if len(gains) >= minPhotos {
 		gain, std := stat.MeanStdDev(gains, nil)
 		choice.StdErr = std / math.Sqrt(float64(len(gains)))
 		if gain > choice.StdErr {

@@ -1,9 +1,9 @@
-// Package evaluate measures how accurate heads are, and finds the photos that hold them back.
-// Start with [ReadSet] for stored embeddings, [Embed] for photos, or the examples of a
-// workspace; then call [Set.Evaluate] or [Set.LeaveOneOut].
+// Package evaluate measures the accuracy of heads, and finds the photos that reduce it. Start
+// with [ReadSet] for stored embeddings, [Embed] for photos, or the examples of a workspace; then
+// call [Set.Evaluate] or [Set.LeaveOneOut].
 //
-// Evaluating a Set does not change it, except that [Set.LeaveOneOut] samples its episodes.
-// The same set gives the same numbers on every processor.
+// Evaluating a Set does not change it, except that [Set.LeaveOneOut] samples its episodes. The
+// same set gives the same results on every processor.
 package evaluate
 
 import (
@@ -14,28 +14,28 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// ErrProtocol is wrapped when a set does not allow the evaluation that was asked for.
+// ErrProtocol means that a set is not suitable for the requested evaluation.
 var ErrProtocol = errors.New("evaluation is not possible")
 
-// A Set is a set of labeled embeddings, and the episodes to evaluate heads with. An episode
-// trains on the support photos of each class and classifies the query photos.
+// A Set holds labeled embeddings and the episodes to evaluate heads with. An episode trains on
+// the support photos of each class and classifies the query photos.
 type Set struct {
 	Name    string
 	Classes []string
 	Labels  []int       // the class of each embedding, as an index into Classes
 	Units   [][]float64 // the embeddings, scaled to length 1
-	Norms   []float64   // the lengths that they had
+	Norms   []float64   // lengths of the embeddings before scaling
 
-	Support [][][]int // by episode and class: rows to train on; k support photos are the first k
-	Query   [][]int   // by episode: rows to classify
+	Support [][][]int // rows to train on, by episode and class; the first k are used for k support photos
+	Query   [][]int   // rows to classify, by episode
 
 	Bursts  []string       // names of bursts, as in [classifier.Example]; nil if unknown
-	Photos  []Photo        // what the embeddings were made from; nil if unknown
-	Hashes  []uint64       // of the photos, by dataset.Hash; 0 or nil if unknown
-	Devices map[string]int // embeddings by device; nil if unknown
+	Photos  []Photo        // the files that the embeddings were made from; nil if unknown
+	Hashes  []uint64       // dataset.Hash of each photo; 0 or nil if unknown
+	Devices map[string]int // number of embeddings by device; nil if unknown
 }
 
-// A Photo is the file that an embedding was made from.
+// A Photo identifies the file that an embedding was made from.
 type Photo struct {
 	Path   string
 	SHA256 string // in hexadecimal
@@ -61,7 +61,7 @@ func (s *Set) check() error {
 	}
 	for _, c := range s.Labels {
 		if c < 0 || c >= len(s.Classes) {
-			return fmt.Errorf("%w: there is no class %d among %d", ErrProtocol, c, len(s.Classes))
+			return fmt.Errorf("%w: class index %d is out of range for %d classes", ErrProtocol, c, len(s.Classes))
 		}
 	}
 	inside := func(rows []int) bool {
@@ -75,13 +75,13 @@ func (s *Set) check() error {
 	return nil
 }
 
-// roots reports whether square roots of the embeddings may serve as features: no embedding
-// has a negative value.
+// roots reports whether square roots of the embeddings can be features, which requires that no
+// value is negative.
 func (s *Set) roots() bool {
 	return !slices.ContainsFunc(s.Units, func(x []float64) bool { return slices.Min(x) < 0 })
 }
 
-// rows returns the rows of each class.
+// rows returns the row numbers of each class.
 func (s *Set) rows() [][]int {
 	rows := make([][]int, len(s.Classes))
 	for i, c := range s.Labels {
@@ -90,7 +90,7 @@ func (s *Set) rows() [][]int {
 	return rows
 }
 
-// examples returns all photos of the set, with their bursts.
+// examples returns all embeddings of the set as examples, with their bursts.
 func (s *Set) examples() []classifier.Example {
 	examples := make([]classifier.Example, len(s.Units))
 	for i := range s.Units {
@@ -106,8 +106,8 @@ func (s *Set) example(row, class int) classifier.Example {
 	return classifier.Example{Label: s.Classes[class], Unit: s.Units[row], Norm: s.Norms[row]}
 }
 
-// supportOf returns the support photos of one episode: of each class that wanted accepts, the
-// first k, or all if there are fewer.
+// supportOf returns the support photos of one episode. It takes the first k photos of each class
+// for which wanted returns true, or all if the class has fewer.
 func (s *Set) supportOf(episode, k int, wanted func(class int) bool) []classifier.Example {
 	var examples []classifier.Example
 	for c, rows := range s.Support[episode] {

@@ -12,25 +12,27 @@ import (
 
 const (
 	suspectLambda  = 0.3  // the penalty of the ridge regression
-	maxSuspectRows = 1500 // the work grows with the cube of the number of photos
+	maxSuspectRows = 1500 // the computation grows with the cube of the number of photos
 )
 
-// A LabelSuspect is a photo that is likely mislabeled: it is misclassified when left out, and
-// without it the other photos are classified better.
+// A LabelSuspect is a photo that is likely mislabeled. It is misclassified when left out, and
+// the other photos are classified better without it.
 type LabelSuspect struct {
 	PhotoRef
-	// Corrected is how many more of the other photos are classified correctly without it,
-	// each of them left out too.
+	// Corrected is the number of other photos that are classified correctly only without the
+	// suspect, minus those classified correctly only with it. Each of them is left out, too, when
+	// it is classified.
 	Corrected int `json:"turned"`
-	// Margin is how much the outputs of the other photos' own classes gain on the best other
-	// class, summed up. Outputs are trained to be 1 for the class and 0 for the others.
+	// Margin is the sum, over the other photos, of how much the output for the photo's class gains
+	// on the best other output when the suspect is left out. Outputs are trained to be 1 for the
+	// photo's class and 0 for the others.
 	Margin    float64 `json:"margin"`
-	LooksLike string  `json:"looks"` // its own predicted label when left out
+	LooksLike string  `json:"looks"` // predicted label of the suspect when it is left out
 }
 
-// labelSuspects returns the photos that are likely mislabeled, by falling margin. Of 1360
-// photos of Oxford 17 flowers with 20 wrong labels, 17 of the first 20 suspects have a wrong
-// label. Ordered by Corrected, or by likelihood, it would be 7.
+// labelSuspects returns the photos that are likely mislabeled, by decreasing margin. With 20
+// wrong labels among the 1360 photos of Oxford 17 flowers, 17 of the first 20 suspects have a
+// wrong label. If they were ordered by Corrected or by likelihood, only 7 would.
 //
 // The predictions are those of ridge regression, whatever head is evaluated.
 func (s *Set) labelSuspects(ctx context.Context) ([]LabelSuspect, error) {
@@ -47,8 +49,8 @@ func (s *Set) labelSuspects(ctx context.Context) ([]LabelSuspect, error) {
 	for _, c := range p.class {
 		count[c]++
 	}
-	alone := make([]float64, len(rows)) // the margin of each photo when only it is left out
-	looks := make([]int, len(rows))     // and its prediction
+	alone := make([]float64, len(rows)) // the margin of each photo when only that photo is left out
+	looks := make([]int, len(rows))     // the predicted class of each photo when only that photo is left out
 	for i := range rows {
 		alone[i], looks[i] = p.without(i, -1)
 	}
@@ -81,8 +83,8 @@ func (s *Set) labelSuspects(ctx context.Context) ([]LabelSuspect, error) {
 	return found, nil
 }
 
-// suspectRows returns the rows to compare: all, or equally many of each class if there are
-// more than maxSuspectRows.
+// suspectRows returns the rows to compare: all rows, or an equal number of each class if there
+// are more than maxSuspectRows.
 func (s *Set) suspectRows() []int {
 	var rows []int
 	each := len(s.Labels)
@@ -98,13 +100,13 @@ func (s *Set) suspectRows() []int {
 	return rows
 }
 
-// A pairLeaveOut predicts examples by ridge regression that was trained without one or two of
-// them, without training again.
+// A pairLeaveOut computes the predictions of ridge regressions trained without one or two of the
+// examples. It does not train again.
 //
-// Let H turn the examples' classes T (as unit vectors) into the outputs, M = I − H, and
-// E = M·T. Without i and j the outputs for i are Tᵢ − (Mⱼⱼ·Eᵢ − Mᵢⱼ·Eⱼ)/(Mᵢᵢ·Mⱼⱼ − Mᵢⱼ²).
+// Let T be the examples' classes as unit vectors, H·T the outputs, M = I − H, and E = M·T. If i
+// and j are left out, the outputs for i are Tᵢ − (Mⱼⱼ·Eᵢ − Mᵢⱼ·Eⱼ)/(Mᵢᵢ·Mⱼⱼ − Mᵢⱼ²).
 type pairLeaveOut struct {
-	class []int // of each example
+	class []int // class of each example
 	m     *mat.SymDense
 	e     [][]float64
 	zero  []float64
@@ -137,12 +139,11 @@ func (p *pairLeaveOut) determinant(i, j int) float64 {
 	return p.m.At(i, i)*p.m.At(j, j) - mij*mij
 }
 
-// dependent reports whether the examples i and j can't be left out together, because they
-// are too similar.
+// dependent reports whether examples i and j are too similar to be left out together.
 func (p *pairLeaveOut) dependent(i, j int) bool { return !(p.determinant(i, j) > 1e-12) }
 
-// without returns the margin and the predicted class of example i when i and j are left out,
-// or only i if j is −1. The margin is the output of i's class less the largest of the others.
+// without returns the margin and the predicted class of example i when i and j are left out, or
+// only i if j is −1. The margin is the output for i's class minus the largest other output.
 func (p *pairLeaveOut) without(i, j int) (margin float64, answer int) {
 	f, g, ej := 1/p.m.At(i, i), 0.0, p.zero
 	if j >= 0 {
@@ -162,8 +163,8 @@ func (p *pairLeaveOut) without(i, j int) (margin float64, answer int) {
 	return own - other, best
 }
 
-// residualMatrix returns M = λ(K + λI)⁻¹ − 1·1ᵀ/n, where K has the inner products of the
-// rows' unit vectors less their mean.
+// residualMatrix returns M = λ(K + λI)⁻¹ − 1·1ᵀ/n, where K has the inner products of the rows'
+// unit vectors after subtracting their mean.
 func (s *Set) residualMatrix(rows []int) (*mat.SymDense, error) {
 	n, dim := len(rows), len(s.Units[0])
 	x := mat.NewDense(n, dim, nil)

@@ -14,7 +14,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// cloud returns a set of classes whose photos are scattered around one axis each.
+// cloud returns a set of classes. The embeddings of each class are scattered around an axis of
+// its own.
 func cloud(seed uint64, classes, each, dim int, spread float64) *Set {
 	r := rand.New(rand.NewPCG(seed, 5))
 	s := &Set{Name: "cloud"}
@@ -33,7 +34,8 @@ func cloud(seed uint64, classes, each, dim int, spread float64) *Set {
 	return s
 }
 
-// outputs returns the outputs for one row of ridge regression trained without some rows.
+// outputs returns the outputs for one row of a ridge regression trained without the rows in
+// without.
 func outputs(s *Set, row int, without ...int) []float64 {
 	var rows []int
 	for i := range s.Labels {
@@ -48,7 +50,7 @@ func outputs(s *Set, row int, without ...int) []float64 {
 		x.SetRow(i, append(slices.Clone(s.Units[r]), 1))
 		y.Set(i, s.Labels[r], 1)
 	}
-	for i := range dim { // the bias is free
+	for i := range dim { // the bias is not penalized
 		penalty.Set(i, i, suspectLambda)
 	}
 	var xx, xy, w mat.Dense
@@ -68,8 +70,8 @@ func outputs(s *Set, row int, without ...int) []float64 {
 	return out
 }
 
-// TestLabelSuspectsByRefit compares the closed form with regressions that are trained without
-// the two photos.
+// TestLabelSuspectsByRefit compares the closed form with regressions trained without the two
+// photos.
 func TestLabelSuspectsByRefit(t *testing.T) {
 	s := cloud(1, 3, 7, 5, 0.5)
 	s.Labels[2], s.Labels[17] = 1, 0 // wrong labels
@@ -131,14 +133,15 @@ func TestSuspectRows(t *testing.T) {
 	}
 	small := cloud(2, 1, 5, 2, 0.1)
 	if got, err := small.labelSuspects(context.Background()); len(got) > 0 || err != nil {
-		t.Errorf("one class: got %v, %v", got, err)
+		t.Errorf("one class: got %v, %v, want no suspects", got, err)
 	}
 }
 
-// TestLabelSuspectsFindWrongLabels gives 20 stored embeddings wrong labels.
+// TestLabelSuspectsFindWrongLabels gives 20 stored embeddings wrong labels and checks that
+// enough of the first 20 suspects are among them.
 func TestLabelSuspectsFindWrongLabels(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes seconds")
+		t.Skip("relabeling real photos takes seconds")
 	}
 	for set, least := range map[string]int{"clothing": 3, "flowers17": 10} {
 		s, err := ReadSet(reference.Path(t, "embeddings", set), dataset.Squash)

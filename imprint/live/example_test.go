@@ -14,8 +14,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/live"
 )
 
-// A class is added while a Live answers. Run Live.Watch to reload when another process changes
-// the workspace.
+// This example adds a class to the workspace of a Live and reloads it. Run Live.Watch to reload
+// when another process changes the workspace.
 func ExampleOpen() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "example")

@@ -12,22 +12,22 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// A generation answers frames with one snapshot. It does not change.
+// A generation classifies frames with one snapshot, which never changes.
 type generation struct {
 	*imprint.Snapshot
-	threads   int         // of each embedder
-	embedders *infer.Pool // of the backbone, shared by generations
-	models    *infer.Pool // of the snapshot's Model; nil without one
+	threads   int         // number of threads of each embedder
+	embedders *infer.Pool // runners of the backbone, shared with other generations
+	models    *infer.Pool // runners of the snapshot's Model; nil if it has none
 	users     atomic.Int64
 }
 
-// newGeneration makes a generation with one user. It shares the embedders of was, which
-// may be nil, if the backbone is the same.
+// newGeneration makes a generation with one user. If was, which may be nil, has the same
+// backbone, the two share their embedders.
 func newGeneration(s *imprint.Snapshot, threads int, was *generation) *generation {
 	n := infer.Cores(threads)
 	g := &generation{Snapshot: s, threads: n}
 	if s.Model != nil {
-		g.models = infer.NewPool(s.Model, max(n, 4)) // two for each device keep the bus busy
+		g.models = infer.NewPool(s.Model, max(n, 4)) // two runners per device keep the bus busy
 	}
 	if was != nil && was.Backbone == s.Backbone {
 		g.embedders = was.embedders
@@ -39,7 +39,8 @@ func newGeneration(s *imprint.Snapshot, threads int, was *generation) *generatio
 	return g
 }
 
-// leave is called by each frame that is done with g, and once when g is no longer current.
+// leave removes a user of g. It is called after each frame, and once when g is no longer
+// current.
 func (g *generation) leave() {
 	if g.users.Add(-1) > 0 {
 		return
@@ -87,7 +88,8 @@ func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed 
 	return r, nil
 }
 
-// run runs one of the two pools. The CPU's runners use all cores; an Edge TPU needs one.
+// run runs p on one frame. On the CPU a runner uses all cores; for an Edge TPU it needs only
+// one.
 func (g *generation) run(ctx context.Context, p *infer.Pool, in infer.Input, use func(runner *infer.Runner, raw []byte, took time.Duration) error) error {
 	threads := g.threads
 	if p == g.models {

@@ -1,14 +1,14 @@
-// Package live answers frames while the workspace that holds their model changes. Start
-// with [Open]; then classify with [Live.Classify] and keep [Live.Watch] running.
+// Package live classifies frames with the model of a workspace while the workspace changes.
+// Start with [Open]; then classify with [Live.Classify] and keep [Live.Watch] running.
 //
-// One generation answers a frame from beginning to end: the one that was current when the frame
-// came. A reload takes effect for later frames. Neither waits for the other. If a file can't be
-// used, the reload fails and changes nothing.
+// Each frame is classified by a single generation: the one that was current when the frame
+// arrived. A reload takes effect for later frames. Frames and reloads do not wait for each
+// other. If a file can't be used, the reload fails and changes nothing.
 //
-// The backbone stays loaded as long as it is the same. A new generation sends Edge TPUs only
-// what they need to run it.
+// The backbone stays loaded until the workspace changes to another. A new generation sends an
+// Edge TPU only the data that has changed.
 //
-// The methods of a Live may be called by several goroutines at once.
+// A Live is safe for concurrent use by multiple goroutines.
 package live
 
 import (
@@ -27,11 +27,11 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// ErrClosed is returned by a Live after Close.
+// ErrClosed means that Close has been called.
 var ErrClosed = errors.New("the model is closed")
 
-// settling is how long a reload waits for the model that belongs to the state: a change
-// replaces first one file and then the other.
+// settling is how long a reload waits for the model that belongs to the state. A change replaces
+// first the state and then the model.
 const settling = 300 * time.Millisecond
 
 // Live classifies frames with the newest model of a workspace.
@@ -39,31 +39,31 @@ type Live struct {
 	dir     string
 	current atomic.Pointer[generation]
 
-	closing sync.RWMutex // held for reading by each frame
+	closing sync.RWMutex // held for reading while a frame is classified
 	closed  bool
 
 	options imprint.Options
-	gate    chan struct{} // holds one value during a reload, an open or a close
-	over    bool          // after Close; guarded by gate
+	gate    chan struct{} // holds one value while Reload, Workspace or Close runs
+	over    bool          // true after Close; guarded by gate
 }
 
 // Reloaded is the result of [Live.Reload].
 type Reloaded struct {
-	Generation uint64        `json:"generation"` // that answers now
-	Changed    bool          `json:"changed"`    // whether it is a new one
+	Generation uint64        `json:"generation"` // current generation
+	Changed    bool          `json:"changed"`    // whether the reload made it current
 	Classes    int           `json:"classes"`
 	Elapsed    time.Duration `json:"-"`
-	Warnings   []string      `json:"warnings,omitempty"` // of damage that was worked around
+	Warnings   []string      `json:"warnings,omitempty"` // damage that was worked around
 }
 
-// Open loads the model of the workspace in dir. The workspace need not exist yet: then o names
-// the backbone that it is expected to have, as for [imprint.Open].
+// Open loads the model of the workspace in dir. If the workspace does not exist yet, o names the
+// backbone that it is expected to have, as for [imprint.Open].
 func Open(ctx context.Context, dir string, o imprint.Options) (*Live, error) {
 	l := &Live{dir: dir, options: o, gate: make(chan struct{}, 1)}
 	w, s, err := l.load(ctx)
 	if errors.Is(err, imprint.ErrUnpublished) {
-		// A process was killed before it published the model. The state has all that is in
-		// it, even if the disk is full and Repair fails.
+		// A process was killed before it published the model. The model can be made from the state,
+		// even if the disk is full and Repair fails.
 		if s, err = w.Snapshot(); err == nil {
 			w.Repair(ctx)
 		}
@@ -75,7 +75,7 @@ func Open(ctx context.Context, dir string, o imprint.Options) (*Live, error) {
 	return l, nil
 }
 
-// Close waits for the frames under way. Later ones fail with ErrClosed.
+// Close waits for the frames that are being classified. Later ones fail with ErrClosed.
 func (l *Live) Close() error {
 	l.closing.Lock()
 	closed := l.closed
@@ -91,16 +91,16 @@ func (l *Live) Close() error {
 	return nil
 }
 
-// Generation returns the generation that answers.
+// Generation returns the number of the current generation.
 func (l *Live) Generation() uint64 { return l.current.Load().Generation }
 
 // Labels returns the names of the classes, in the order of the model's scores.
 func (l *Live) Labels() []string { return slices.Clone(l.current.Load().Labels) }
 
-// Warnings describe damage that was worked around.
+// Warnings describes the damage that was worked around.
 func (l *Live) Warnings() []string { return l.current.Load().Warnings }
 
-// Workspace opens the workspace for changes. It shares the backbone that is in memory.
+// Workspace opens the workspace for changes. The result shares the backbone in memory.
 func (l *Live) Workspace(ctx context.Context) (*imprint.Workspace, error) {
 	if err := l.enterGate(ctx); err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (l *Live) enterGate(ctx context.Context) error {
 func (l *Live) leaveGate() { <-l.gate }
 
 // Reload makes the newest generation of the workspace current. If that can't be used, Reload
-// fails and the current generation stays.
+// fails and the current generation stays in use.
 func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
 	start := time.Now()
 	if err := l.enterGate(ctx); err != nil {
@@ -151,7 +151,7 @@ func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
 	was := l.current.Load()
 	w, s, err := l.load(ctx)
 	if err != nil {
-		return Reloaded{Generation: was.Generation}, fmt.Errorf("reload %s: %w; generation %d keeps answering", l.dir, err, was.Generation)
+		return Reloaded{Generation: was.Generation}, fmt.Errorf("reload %s: %w; generation %d stays in use", l.dir, err, was.Generation)
 	}
 	r := Reloaded{Generation: s.Generation, Changed: s != was.Snapshot, Classes: len(s.Labels), Warnings: w.Warnings()}
 	if r.Changed {
@@ -161,8 +161,8 @@ func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
 	return r, nil
 }
 
-// load reads the workspace. It returns the current snapshot if nothing has changed. With
-// ErrUnpublished it returns the workspace too.
+// load reads the workspace. It returns the current snapshot if nothing has changed. If it fails
+// with ErrUnpublished, it still returns the workspace.
 func (l *Live) load(ctx context.Context) (*imprint.Workspace, *imprint.Snapshot, error) {
 	for end := time.Now().Add(settling); ; {
 		w, err := l.open()
@@ -210,23 +210,23 @@ func (l *Live) Classify(ctx context.Context, img image.Image, top int) (predict.
 	return l.answer(ctx, infer.Input{Image: img}, top, false)
 }
 
-// ClassifyFile does what Classify does with an encoded photo.
+// ClassifyFile is like Classify, for an encoded photo.
 func (l *Live) ClassifyFile(ctx context.Context, f *dataset.File, top int) (predict.Result, error) {
 	return l.answer(ctx, infer.Input{File: f}, top, false)
 }
 
-// Observe does what Classify does and returns the embedding too.
+// Observe is like Classify, but the result includes the embedding.
 func (l *Live) Observe(ctx context.Context, img image.Image, top int) (predict.Result, error) {
 	return l.answer(ctx, infer.Input{Image: img}, top, true)
 }
 
-// ObserveFile does what Observe does with an encoded photo.
+// ObserveFile is like Observe, for an encoded photo.
 func (l *Live) ObserveFile(ctx context.Context, f *dataset.File, top int) (predict.Result, error) {
 	return l.answer(ctx, infer.Input{File: f}, top, true)
 }
 
-// ObservePicture does what Observe does with a prepared photo. It fails with
-// imprint.ErrOtherResize if the workspace has another input size or resize mode by now.
+// ObservePicture is like Observe, for a prepared photo. It fails with imprint.ErrOtherResize if
+// the input size or resize mode of the workspace has changed since Prepare.
 func (l *Live) ObservePicture(ctx context.Context, p *Picture, top int) (predict.Result, error) {
 	r, err := l.answer(ctx, infer.Input{Prepared: p.prepared}, top, true)
 	if errors.Is(err, infer.ErrPrepared) {
@@ -235,11 +235,11 @@ func (l *Live) ObservePicture(ctx context.Context, p *Picture, top int) (predict
 	return r, err
 }
 
-// A Picture is a photo that is decoded and resized for a workspace's backbone.
+// A Picture is a photo that has been decoded and resized for a workspace's backbone.
 type Picture struct{ prepared *infer.Prepared }
 
-// Prepare decodes a photo and resizes it for the backbone. It uses no device, so that a
-// large photo can be prepared while frames are answered.
+// Prepare decodes a photo and resizes it for the backbone. It uses no device, so that a large
+// photo can be prepared while frames are classified.
 func (l *Live) Prepare(f *dataset.File) (*Picture, error) {
 	g, err := l.enter()
 	if err != nil {
@@ -266,7 +266,7 @@ func (l *Live) answer(ctx context.Context, in infer.Input, top int, embed bool) 
 	return r, nil
 }
 
-// enter joins the current generation, and makes Close wait until exit.
+// enter adds a user to the current generation, and makes Close wait until exit is called.
 func (l *Live) enter() (*generation, error) {
 	l.closing.RLock()
 	if l.closed {
@@ -275,7 +275,7 @@ func (l *Live) enter() (*generation, error) {
 	}
 	for {
 		g := l.current.Load()
-		// A generation without users is closed, and another is current by now.
+		// A generation without users is closed, and another has become current.
 		if n := g.users.Load(); n > 0 && g.users.CompareAndSwap(n, n+1) {
 			return g, nil
 		}

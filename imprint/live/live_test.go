@@ -28,7 +28,7 @@ func TestLive(t *testing.T) {
 	img := decoded(t, picture(0, 50))
 	r, err := l.Observe(ctx, img, 1)
 	if err != nil || !r.Unknown || r.Label != "" || r.Generation != 0 || len(r.Embedding) == 0 {
-		t.Errorf("without classes: got %+v, %v, want an unknown with an embedding", r, err)
+		t.Errorf("without classes: got %+v, %v, want Unknown with an embedding", r, err)
 	}
 	if r := mustReload(t, l); r.Changed || r.Generation != 0 {
 		t.Errorf("reload without a workspace: got %+v, want no change", r)
@@ -51,13 +51,13 @@ func TestLive(t *testing.T) {
 		}
 		got := mustReload(t, l)
 		if !got.Changed || got.Generation != uint64(i+1) || got.Classes != 4 || l.Generation() != got.Generation {
-			t.Errorf("generation %d: reload got %+v", i+1, got)
+			t.Errorf("generation %d: reload got %+v, want a change to 4 classes", i+1, got)
 		}
 		if again := mustReload(t, l); again.Changed || again.Generation != got.Generation || again.Classes != 4 {
 			t.Errorf("generation %d: second reload got %+v, want no change", i+1, again)
 		}
 		if l.Backbone() != shared {
-			t.Errorf("generation %d: the backbone is another one", i+1)
+			t.Errorf("generation %d: the backbone was loaded again", i+1)
 		}
 		for kind := range uint64(4) {
 			content := picture(2*kind, 50)
@@ -81,7 +81,7 @@ func TestLive(t *testing.T) {
 	}
 	other, err := l.Workspace(ctx)
 	if err != nil || other.Backbone() != shared || other.Generation() != 5 {
-		t.Errorf("the workspace has another backbone or generation, or error %v", err)
+		t.Errorf("workspace: got another backbone or generation, or error %v", err)
 	}
 	for _, c := range w.Classes() {
 		if _, err := w.Remove(ctx, c.Label, nil); err != nil {
@@ -90,7 +90,7 @@ func TestLive(t *testing.T) {
 	}
 	mustReload(t, l)
 	if r, err := l.Classify(ctx, img, 1); err != nil || !r.Unknown || r.Label != "" || r.Generation != 9 {
-		t.Errorf("after removing all classes: got %+v, %v, want an unknown", r, err)
+		t.Errorf("after removing all classes: got %+v, %v, want Unknown", r, err)
 	}
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
@@ -110,7 +110,7 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// A gatedImage blocks its readers until open is closed. It calls seen before.
+// A gatedImage calls seen when it is read, then blocks until open is closed.
 type gatedImage struct {
 	image.Image
 	seen func()
@@ -123,8 +123,8 @@ func (g gatedImage) At(x, y int) color.Color {
 	return g.Image.At(x, y)
 }
 
-// TestFrameUnderWay checks that a frame is answered by the generation that it began with, even
-// after reloads, and that Close waits for it.
+// TestFrameUnderWay checks that a frame is classified by the generation that was current when it
+// arrived, even after reloads, and that Close waits for the frame.
 func TestFrameUnderWay(t *testing.T) {
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
@@ -162,7 +162,7 @@ func TestFrameUnderWay(t *testing.T) {
 	case <-closed:
 		t.Error("Close did not wait for the frame")
 	case got := <-first:
-		t.Errorf("answered before the image was read: %+v", got)
+		t.Errorf("got a result before the image was read: %+v", got)
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(open)
@@ -172,8 +172,8 @@ func TestFrameUnderWay(t *testing.T) {
 	<-closed
 }
 
-// TestReloadDamaged reloads damaged files: the error says why, and the current generation keeps
-// answering.
+// TestReloadDamaged reloads damaged files. Reload must return the reason, and the current
+// generation must stay in use.
 func TestReloadDamaged(t *testing.T) {
 	ctx := context.Background()
 	img := decoded(t, picture(2, 50))
@@ -201,7 +201,7 @@ func TestReloadDamaged(t *testing.T) {
 		{"missing model", store.ModelFile, nil, store.ErrCorrupt},
 		{"cut state", store.SlotFile(3), half, store.ErrCorrupt},
 		{"flipped bit in the state", store.SlotFile(3), flip, store.ErrCorrupt},
-		{"state of a newer imprint", store.SlotFile(3), newer, store.ErrVersion},
+		{"state of a newer version", store.SlotFile(3), newer, store.ErrVersion},
 		{"flipped bit in the older state", store.SlotFile(2), flip, nil},
 	}
 	for _, test := range tests {
@@ -315,7 +315,7 @@ func TestWatch(t *testing.T) {
 					return
 				}
 			case <-end:
-				t.Fatalf("%s: no report; generation %d is current", what, l.Generation())
+				t.Fatalf("%s: got no report; generation %d is current", what, l.Generation())
 			}
 		}
 	}

@@ -30,7 +30,8 @@ var (
 	kinds   = phototest.Kinds
 )
 
-// newWorkspace returns the path of a workspace that does not exist yet, and options that open it.
+// newWorkspace returns the path of a workspace that does not exist yet, and options to open it
+// with.
 func newWorkspace(t testing.TB) (dir string, o imprint.Options) {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "ws"), imprint.Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())}
@@ -104,7 +105,7 @@ func decoded(t testing.TB, photo []byte) image.Image {
 	return img
 }
 
-// sameResult reports whether two results are the same but for the time they took.
+// sameResult reports whether two results are equal except for their time.
 func sameResult(a, b predict.Result) bool {
 	return a.Label == b.Label && a.Score == b.Score && slices.Equal(a.Top, b.Top) && a.Device == b.Device && a.Generation == b.Generation && a.Unknown == b.Unknown
 }

@@ -48,10 +48,11 @@ func (c meteredConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, e
 	return c.Conn.Read(ctx, endpoint, p)
 }
 
-// traffic is what a meter has counted: calls, and bytes written.
+// traffic holds a meter's counts of calls and of bytes written.
 type traffic struct{ Opens, Resets, Controls, Writes, Reads, Out int64 }
 
-// opening is the traffic of opening a device once: it is opened, reset, and opened again.
+// opening is the traffic of opening a device once: the driver opens it, resets it, and opens it
+// again.
 var opening = traffic{Opens: 2, Resets: 1}
 
 func (m *meter) now() traffic {
@@ -62,8 +63,8 @@ func (t traffic) since(u traffic) traffic {
 	return traffic{t.Opens - u.Opens, t.Resets - u.Resets, t.Controls - u.Controls, t.Writes - u.Writes, t.Reads - u.Reads, t.Out - u.Out}
 }
 
-// metered returns the files of a reference model and a pool with one emulated device, whose
-// bus is metered.
+// metered returns the paths of a reference model, compiled and uncompiled, and a pool with one
+// emulated device whose bus is metered.
 func metered(t testing.TB, model string) (compiled, uncompiled string, m *meter, p *pool.Pool) {
 	t.Helper()
 	compiled, uncompiled, _, usb := pooltest.Reference(t, 1, model)

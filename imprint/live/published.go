@@ -13,12 +13,12 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// ErrGone is wrapped while the folder of a workspace with classes is missing, for example
-// because its disk was unplugged. A reload works again once the folder is back.
+// ErrGone means that the folder of a workspace with classes is missing, for example because its
+// disk was unplugged. Reloading works again once the folder is back.
 var ErrGone = errors.New("the workspace is gone")
 
-// checkGone returns an error if w is empty although the current generation is not: a change
-// would start a new workspace in place of the one that is missing.
+// checkGone returns an error if w is new although the current generation is not. A change would
+// then create a new workspace in place of the missing one.
 func (l *Live) checkGone(w *imprint.Workspace) error {
 	if was := l.current.Load(); was != nil && was.Generation > 0 && w.Generation() == 0 {
 		return fmt.Errorf("%w: %w", ErrGone, fs.ErrNotExist)
@@ -26,11 +26,11 @@ func (l *Live) checkGone(w *imprint.Workspace) error {
 	return nil
 }
 
-// Snapshot returns the snapshot that answers frames now.
+// Snapshot returns the snapshot of the current generation.
 func (l *Live) Snapshot() *imprint.Snapshot { return l.current.Load().Snapshot }
 
-// ModelFile returns the model file of the generation that answers frames now, nil without
-// classes. It fails with [imprint.ErrUnpublished] if model.tflite belongs to another.
+// ModelFile returns the model file of the current generation, or nil if it has no classes. It
+// fails with [imprint.ErrUnpublished] if model.tflite belongs to another generation.
 func (l *Live) ModelFile(ctx context.Context) ([]byte, error) {
 	path := filepath.Join(l.dir, store.ModelFile)
 	for end := time.Now().Add(settling); ; {
@@ -42,7 +42,7 @@ func (l *Live) ModelFile(ctx context.Context) ([]byte, error) {
 		if err == nil && store.Sum(b) == s.SHA256 {
 			return b, nil
 		}
-		// A change may be replacing it.
+		// A change may be about to replace the file.
 		if time.Now().After(end) {
 			return nil, errors.Join(fmt.Errorf("%w: %s is not the model of generation %d", imprint.ErrUnpublished, path, s.Generation), err)
 		}
@@ -54,5 +54,5 @@ func (l *Live) ModelFile(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// LabelsFile returns the content of labels.txt for the generation that answers frames now.
+// LabelsFile returns the content of labels.txt for the current generation.
 func (l *Live) LabelsFile() []byte { return store.LabelLines(l.Snapshot().Labels) }

@@ -17,7 +17,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-// median sorts d.
+// median returns the median of d, which it sorts.
 func median(d []time.Duration) time.Duration {
 	slices.Sort(d)
 	return d[len(d)/2]
@@ -40,8 +40,9 @@ func observations(n, size int) []imprint.Observation {
 	return all
 }
 
-// BenchmarkReload reloads another head behind the same backbone while 200 frames come each
-// second. The head has ten classes of five photos. It reports the times of reloads and frames.
+// BenchmarkReload reloads another head for the same backbone while 200 frames arrive per second.
+// The head has ten classes of five photos. The benchmark reports the times of reloads and
+// frames.
 func BenchmarkReload(b *testing.B) {
 	for name, model := range map[string]string{
 		"built-in":             builtin.Name,
@@ -64,7 +65,7 @@ func BenchmarkReload(b *testing.B) {
 			generation := uint64(10)
 			for b.Loop() {
 				b.StopTimer()
-				time.Sleep(perFrame) // let frames come between reloads
+				time.Sleep(perFrame) // let frames arrive between reloads
 				generation++
 				two[generation%2].publish(b, dir, generation)
 				b.StartTimer()
@@ -91,7 +92,7 @@ func BenchmarkReload(b *testing.B) {
 }
 
 // BenchmarkReloadTPU reloads another head inside the compiled model, on an emulated device. It
-// reports the traffic, and how much longer the first frame takes.
+// reports the additional traffic and time of the first frame.
 func BenchmarkReloadTPU(b *testing.B) {
 	for _, name := range []string{pooltest.Small, "mobilenet_v1_0.5_160_quant"} {
 		b.Run(name, func(b *testing.B) {
@@ -122,7 +123,7 @@ func BenchmarkReloadTPU(b *testing.B) {
 				extra = sent.since(usual)
 			}
 			if extra.Resets+extra.Opens+extra.Controls != 0 {
-				b.Errorf("the reload has the traffic %+v", extra)
+				b.Errorf("after a reload: got traffic %+v, want only writes and reads", extra)
 			}
 			b.ReportMetric(float64(extra.Out), "bytes")
 			b.ReportMetric(float64(extra.Writes), "transfers")

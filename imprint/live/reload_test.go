@@ -19,9 +19,9 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-var reloads = flag.Int("reloads", 0, "reloads in TestReloadUnderLoad (0: 1000, or 100 with -short, and 20 or 5 on an emulated Edge TPU)")
+var reloads = flag.Int("reloads", 0, "number of reloads in TestReloadUnderLoad (0: 1000, or 100 with -short; on an emulated Edge TPU 20, or 5 with -short)")
 
-// reloadCount returns how often TestReloadUnderLoad reloads.
+// reloadCount returns the number of reloads in TestReloadUnderLoad.
 func reloadCount(whole, short int) int {
 	switch {
 	case *reloads > 0:
@@ -32,8 +32,8 @@ func reloadCount(whole, short int) int {
 	return whole
 }
 
-// TestReloadUnderLoad reloads while frames come. Each frame is answered, with exactly the
-// answer of the generation that it names.
+// TestReloadUnderLoad reloads while frames arrive. Each frame must get exactly the result of the
+// generation that its result names.
 func TestReloadUnderLoad(t *testing.T) {
 	t.Run("head", func(t *testing.T) {
 		dir, o := newWorkspace(t)
@@ -50,7 +50,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	})
 }
 
-// reloadUnderLoad reloads n times while frames come, sometimes with a damaged model.
+// reloadUnderLoad reloads n times while frames arrive, sometimes with a damaged model.
 func reloadUnderLoad(t *testing.T, dir string, o imprint.Options, devices *pool.Pool, n int) {
 	t.Helper()
 	variants := uint64(5)
@@ -61,7 +61,7 @@ func reloadUnderLoad(t *testing.T, dir string, o imprint.Options, devices *pool.
 	all := versions(t, dir, o, int(variants), probes)
 	for i, v := range all[1:] {
 		if slices.EqualFunc(v.want, all[i].want, func(a, b predict.Result) bool { return slices.Equal(a.Top, b.Top) }) {
-			t.Fatal("two versions have the same answers")
+			t.Fatal("two versions have the same results")
 		}
 	}
 	first := uint64(100)
@@ -91,7 +91,7 @@ func reloadUnderLoad(t *testing.T, dir string, o imprint.Options, devices *pool.
 			t.Fatalf("reload: got %+v, want generation %d", r, generation)
 		}
 		worst = max(worst, r.Elapsed)
-		if devices != nil { // reloads are faster than frames: let each generation answer one
+		if devices != nil { // reloads are faster than frames: wait until each generation has classified one
 			for f.newest() < generation {
 				time.Sleep(time.Millisecond)
 			}
@@ -99,12 +99,12 @@ func reloadUnderLoad(t *testing.T, dir string, o imprint.Options, devices *pool.
 	}
 	got := f.end()
 	if len(got) != f.sent || len(got) == 0 {
-		t.Errorf("got %d answers to %d frames", len(got), f.sent)
+		t.Errorf("got %d results for %d frames, want one for each", len(got), f.sent)
 	}
 	generations := make(map[uint64]bool)
 	for _, a := range got {
 		if a.err != nil {
-			t.Fatalf("frame: %v", a.err)
+			t.Fatalf("classify a frame: %v", a.err)
 		}
 		want := all[a.Generation%variants].want[a.probe]
 		want.Generation, want.Device = a.Generation, a.Device
@@ -112,19 +112,19 @@ func reloadUnderLoad(t *testing.T, dir string, o imprint.Options, devices *pool.
 			t.Fatalf("generation %d: got %+v, want %+v", a.Generation, a.Result, want)
 		}
 		if a.Generation < a.oldest {
-			t.Errorf("generation %d answered after %d was current", a.Generation, a.oldest)
+			t.Errorf("generation %d classified a frame that was sent after generation %d became current", a.Generation, a.oldest)
 		}
 		generations[a.Generation] = true
 	}
-	t.Logf("%d reloads, %d of a damaged model, %d frames answered by %d generations, longest reload %v", n, damaged, len(got), len(generations), worst)
+	t.Logf("%d reloads, %d of them with a damaged model; %d frames classified by %d generations; longest reload %v", n, damaged, len(got), len(generations), worst)
 }
 
-// TestReloadTraffic counts what a reload sends to an open device. With a new head inside the
-// compiled model it is the parameters and nothing else; with a new head on the CPU it is
-// nothing.
+// TestReloadTraffic counts the bytes and transfers that a reload sends to an open device. A new
+// head inside the compiled model must send its parameters and nothing else; a new head on the
+// CPU must send nothing.
 func TestReloadTraffic(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiled models are slow to make, and there is nothing for the race detector to see")
+		t.Skip("making compiled models is slow")
 	}
 	t.Run("tpu", reloadTrafficTPU)
 	t.Run("head", reloadTrafficHead)
@@ -156,13 +156,13 @@ func reloadTrafficTPU(t *testing.T) {
 		}
 		got := frame()
 		if extra := got.since(usual); extra.Writes != transfers || extra.Out != size || extra.Opens != 0 || extra.Resets != 0 || extra.Controls != 0 {
-			t.Errorf("first frame of a generation: got %+v more than usual, want %d transfers and %d bytes", extra, transfers, size)
+			t.Errorf("first frame of a generation: got %+v more than for later frames, want %d transfers and %d bytes", extra, transfers, size)
 		}
 		if got := frame(); got.Writes != usual.Writes || got.Out != usual.Out {
 			t.Errorf("second frame: got %+v, want %+v", got, usual)
 		}
 	}
-	t.Logf("a frame sends %d bytes in %d transfers, a new generation %d bytes in %d more", usual.Out, usual.Writes, size, transfers)
+	t.Logf("a frame sends %d bytes in %d transfers; the first frame of a generation sends %d more bytes in %d more transfers", usual.Out, usual.Writes, size, transfers)
 }
 
 func reloadTrafficHead(t *testing.T) {
@@ -188,7 +188,7 @@ func reloadTrafficHead(t *testing.T) {
 		}
 		got := m.now().since(before)
 		switch i {
-		case 0: // opens the device
+		case 0: // this frame opens the device
 		case 1:
 			usual = got
 		default:
@@ -199,11 +199,11 @@ func reloadTrafficHead(t *testing.T) {
 	}
 	transfers, size := sendsOf(packageOf(t, reference.Read(t, "models", pooltest.Extractor+"_edgetpu.tflite")).Main)
 	if usual.Writes != transfers || usual.Out != size {
-		t.Errorf("frame: got %+v, want %d transfers and %d bytes: the program and its input", usual, transfers, size)
+		t.Errorf("frame: got %+v, want %d transfers and %d bytes for the program and its input", usual, transfers, size)
 	}
 }
 
-// packageOf returns the programs in a compiled model.
+// packageOf returns the executables in a compiled model.
 func packageOf(t testing.TB, model []byte) *executable.Package {
 	t.Helper()
 	m, err := tflite.Parse(model)
@@ -217,8 +217,8 @@ func packageOf(t testing.TB, model []byte) *executable.Package {
 	return pkg
 }
 
-// sendsOf returns how many transfers and bytes running an executable sends. Each block has a
-// header of 8 bytes in a transfer of its own.
+// sendsOf returns the number of transfers and bytes sent to run an executable. Each block is
+// preceded by a header of 8 bytes in a transfer of its own.
 func sendsOf(e *executable.Executable) (transfers, size int64) {
 	for _, h := range e.Hints {
 		switch {

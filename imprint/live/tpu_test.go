@@ -20,11 +20,11 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-// TestTPULayout checks that a workspace in the layout TPU gives the same answers on the device,
+// TestTPULayout checks that a workspace in the layout TPU gives the same results on the device,
 // on the CPU, and on the CPU after the device has failed.
 func TestTPULayout(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiled models are slow to make, and there is nothing for the race detector to see")
+		t.Skip("making compiled models is slow")
 	}
 	compiledFile, uncompiledFile, _, usb := pooltest.Reference(t, 1, pooltest.Small)
 	unseen := kinds(50, 2)
@@ -32,7 +32,7 @@ func TestTPULayout(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		o    imprint.Options
-		same bool // the model is that of the first case
+		same bool // whether the model equals that of the first case
 	}{
 		{"uncompiled model as backbone", imprint.Options{Compiled: compiledFile, Uncompiled: uncompiledFile}, true},
 		{"pair as backbone", imprint.Options{Backbone: compiledFile, Uncompiled: uncompiledFile}, true},
@@ -50,12 +50,12 @@ func TestTPULayout(t *testing.T) {
 			}
 			b, err := backbone.Parse(readModel(t, w), backbone.Options{Accelerator: pooltest.New(t, pool.Options{USB: usb})})
 			if err != nil || !backbone.Compiled(b.Model()) || len(b.Model().Subgraphs[0].Operators) != 1 {
-				t.Fatalf("the published model is not one compiled operator: %v", err)
+				t.Fatalf("the published model is not a single compiled operator: %v", err)
 			}
 			if first == nil {
 				first = readModel(t, w)
 			} else if same := bytes.Equal(readModel(t, w), first); same != c.same {
-				t.Errorf("the model is that of the first case: got %v, want %v", same, c.same)
+				t.Errorf("same model as in the first case: got %v, want %v", same, c.same)
 			} else if same {
 				return
 			}
@@ -80,7 +80,7 @@ func TestTPULayout(t *testing.T) {
 	}
 }
 
-// answersOn classifies photos on a device; with the suffix ", live", by a Live.
+// answersOn classifies photos on a device. If what ends in ", live", it uses a Live.
 func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.Item) (answers []predict.Result) {
 	t.Helper()
 	devices := pooltest.New(t, o)
@@ -90,7 +90,7 @@ func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.I
 		for _, it := range items {
 			r, err := l.Observe(context.Background(), decoded(t, it.Content), 0)
 			if err != nil || len(r.Embedding) != l.Backbone().EmbeddingSize() {
-				t.Fatalf("%s: got %+v, %v", what, r, err)
+				t.Fatalf("%s: got %+v, %v, want a result with an embedding", what, r, err)
 			}
 			answers = append(answers, r)
 		}
@@ -109,8 +109,9 @@ func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.I
 	return answers
 }
 
-// compareAnswers compares all answers with those of the device. It is not known how a real
-// device rounds SOFTMAX; the emulated one differs from the CPU.
+// compareAnswers compares all results with those of the device. It allows small differences in
+// scores, because the emulated device rounds SOFTMAX differently than the CPU. How a real device
+// rounds it is unknown.
 func compareAnswers(t *testing.T, answers map[string][]predict.Result, items []dataset.Item) {
 	t.Helper()
 	for i, it := range items {
@@ -123,7 +124,7 @@ func compareAnswers(t *testing.T, answers map[string][]predict.Result, items []d
 			if strings.HasPrefix(what, "cpu") {
 				like = answers["cpu"][i]
 				if like.Label != want.Label || math.Abs(like.Score-want.Score) > 2.0/256 {
-					t.Errorf("%s: got %+v on the CPU, %+v on the device", it.Path, like, want)
+					t.Errorf("%s: got %+v on the CPU and %+v on the device", it.Path, like, want)
 				}
 			}
 			got.Device = like.Device
@@ -135,7 +136,7 @@ func compareAnswers(t *testing.T, answers map[string][]predict.Result, items []d
 }
 
 // compareWithFloat compares the predictions with those of the float head. Quantization may
-// change one, in a near tie.
+// change one prediction, in a near tie.
 func compareWithFloat(t *testing.T, w *imprint.Workspace, answers []predict.Result, items []dataset.Item) {
 	t.Helper()
 	exported := filepath.Join(t.TempDir(), "float.tflite")

@@ -17,23 +17,23 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// A version is what a workspace has published, and its answers.
+// A version holds the published files of a workspace and its results for the probes.
 type version struct {
 	state  *store.State
 	model  []byte
 	labels []byte
-	want   []predict.Result // for each probe
+	want   []predict.Result // result for each probe
 }
 
-// versions trains a workspace n times with other photos, and keeps what it publishes and its
-// answers for probes.
+// versions trains a workspace n times with different photos. It returns the published files of
+// each version and the results for probes.
 func versions(t testing.TB, dir string, o imprint.Options, n int, probes []dataset.Item) []version {
 	t.Helper()
 	w := openWorkspace(t, dir, o)
 	var all []version
 	for i := range n {
 		var items []dataset.Item
-		for kind := range uint64(4) { // each version gives the kinds other labels
+		for kind := range uint64(4) { // each version labels the kinds differently
 			items = append(items, photos(fmt.Sprint("class ", (kind+uint64(i))%4), 2*kind, uint64(10*i), 1)...)
 		}
 		if i > 0 {
@@ -49,7 +49,7 @@ func versions(t testing.TB, dir string, o imprint.Options, n int, probes []datas
 	return all
 }
 
-// versionOf returns what w has published in dir.
+// versionOf returns the files that w has published in dir.
 func versionOf(t testing.TB, w *imprint.Workspace, dir string) version {
 	t.Helper()
 	files := store.Store{Dir: dir}
@@ -64,7 +64,7 @@ func versionOf(t testing.TB, w *imprint.Workspace, dir string) version {
 	return version{state: s, model: readModel(t, w), labels: labels}
 }
 
-// publish makes v generation n of the workspace in dir as a Workspace does, but without syncs,
+// publish makes v generation n of the workspace in dir, as a Workspace does but without syncs,
 // which would take most of the time.
 func (v *version) publish(t testing.TB, dir string, n uint64) {
 	t.Helper()
@@ -111,7 +111,7 @@ func startFrames(l *live.Live, probes []image.Image, every time.Duration) *frame
 		defer close(f.done)
 		tick := time.NewTicker(every)
 		defer tick.Stop()
-		underWay := make(chan struct{}, 16) // a machine that is too slow for the rate sends later
+		underWay := make(chan struct{}, 16) // limits the frames in progress on a slow machine
 		for {
 			select {
 			case <-tick.C:
@@ -135,14 +135,14 @@ func startFrames(l *live.Live, probes []image.Image, every time.Duration) *frame
 	return f
 }
 
-// end stops the loop and returns all answers.
+// end stops the loop and returns all results.
 func (f *frameLoop) end() []frameAnswer {
 	close(f.stop)
 	<-f.done
 	return f.got
 }
 
-// newest returns the newest generation that has answered.
+// newest returns the newest generation that has classified a frame.
 func (f *frameLoop) newest() (newest uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

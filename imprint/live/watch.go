@@ -14,7 +14,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// gathering is how long Watch waits after a file has changed, because several change together.
+// gathering is how long Watch waits after a file has changed, because several files change
+// together.
 const gathering = 10 * time.Millisecond
 
 // Watch reloads whenever the published model or the state of the workspace is replaced, until
@@ -26,7 +27,7 @@ func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
 		return fmt.Errorf("watch %s: %w", l.dir, err)
 	}
 	defer w.Close()
-	due := time.NewTimer(0) // for changes before the folder was watched
+	due := time.NewTimer(0) // fires at once, for changes made before the folder was watched
 	defer due.Stop()
 	waiting := true
 	for {
@@ -63,11 +64,11 @@ func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
 	}
 }
 
-// A folderWatcher watches a workspace's folder, or while that does not exist the nearest parent
+// A folderWatcher watches a workspace's folder or, while that does not exist, its nearest parent
 // that does. It does not watch the files themselves, because they are replaced by renaming.
 type folderWatcher struct {
 	*fsnotify.Watcher
-	dir string // absolute
+	dir string // absolute path
 	at  string // the folder that is watched: dir or a parent
 }
 
@@ -90,7 +91,7 @@ func newFolderWatcher(dir string) (*folderWatcher, error) {
 
 // concerns reports whether an event may have changed the workspace.
 func (w *folderWatcher) concerns(e fsnotify.Event) (bool, error) {
-	if w.at != w.dir || e.Name == w.dir { // the folder or a parent was made or removed
+	if w.at != w.dir || e.Name == w.dir { // the folder or a parent was created or removed
 		before := w.at
 		err := w.watchNearest()
 		return w.at != before || e.Name == w.dir, err
@@ -99,12 +100,12 @@ func (w *folderWatcher) concerns(e fsnotify.Event) (bool, error) {
 	return e.Op != fsnotify.Chmod && (name == store.ModelFile || name == store.SlotFile(0) || name == store.SlotFile(1)), nil
 }
 
-// watchNearest watches dir, or the nearest parent that exists, and nothing else.
+// watchNearest watches only dir or, if that does not exist, its nearest parent that does.
 func (w *folderWatcher) watchNearest() error {
 	for _, old := range w.WatchList() {
-		w.Remove(old) // fails if the folder is gone, which removes the watch too
+		w.Remove(old) // fails if the folder is gone, but then the watch is gone too
 	}
-	child := "" // of w.at, on the way to dir
+	child := "" // the child of w.at on the path to dir
 	for w.at = w.dir; ; {
 		err := w.Add(w.at)
 		if errors.Is(err, fs.ErrNotExist) && w.at != filepath.Dir(w.at) {
@@ -117,7 +118,7 @@ func (w *folderWatcher) watchNearest() error {
 		if _, err := os.Lstat(child); err != nil {
 			return nil
 		}
-		// The child was made before its parent was watched.
+		// The child was created before its parent was watched.
 		if err := w.Remove(w.at); err != nil {
 			return err
 		}

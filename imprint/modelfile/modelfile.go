@@ -1,6 +1,6 @@
 // Package modelfile finds models by name, loads them and compiles them without Google's
-// compiler. Start with [Backbone] for a model to embed photos with, or with [Compile]. The
-// name of a model is a path or that of a pulled model.
+// compiler. Start with [Backbone], which loads a model to embed photos with, or with [Compile].
+// The name of a model is a path or the name of a pulled model.
 package modelfile
 
 import (
@@ -16,7 +16,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// Locate returns the file of a model. It fails with imprint.ErrNoBackbone.
+// Locate returns the path of a model's file. It fails with imprint.ErrNoBackbone if name is
+// neither a file nor a pulled model.
 func Locate(name string) (string, error) { return infer.Locate(name) }
 
 // Backbone loads a model to embed photos with; "" is the built-in backbone. o.Name is
@@ -34,8 +35,9 @@ func Backbone(name string, devices *pool.Pool, o backbone.Options) (*backbone.Ba
 	return b, infer.ResizeFor(b, ""), nil
 }
 
-// Compile writes the weights of model into a copy of a compiled model of the same
-// architecture, at path. uncompiledName is the model that compiledName was compiled from.
+// Compile compiles model without Google's compiler. It writes the weights of model into a copy
+// of a compiled model of the same architecture, and saves the copy at path. uncompiledName is
+// the model that compiledName was compiled from.
 func Compile(ctx context.Context, model, path, compiledName, uncompiledName string) error {
 	fail := func(err error) error { return fmt.Errorf("compile %s: %w", model, err) }
 	var files [3][]byte

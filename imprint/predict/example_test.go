@@ -19,7 +19,7 @@ func ExampleFile() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	model := filepath.Join(dir, "model.tflite") // any classifier; here one with random weights
+	model := filepath.Join(dir, "model.tflite") // any classifier; this one has random weights
 	if err := os.WriteFile(model, backbonetest.Classifier(3), 0o644); err != nil {
 		log.Fatal(err)
 	}

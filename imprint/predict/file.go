@@ -14,33 +14,33 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// Options say how [File] uses a model.
+// Options configure [File].
 type Options struct {
 	Resize     dataset.Resize // "" is the mode in the model's metadata, or dataset.Crop
-	Top        int            // how many of the best classes; 0 is all
-	Threads    int            // the most cores to use; 0 is all
+	Top        int            // number of best classes in a result; 0 is all
+	Threads    int            // maximum number of cores to use; 0 is all
 	Devices    *pool.Pool     // nil is the CPU
 	Arithmetic backbone.Arithmetic
-	// Labels is a file with the labels of the classes, one a line. If "", they are those in
-	// the model, in its archive or next to it.
+	// Labels is a file with the labels of the classes, one per line. If it is "", the labels are
+	// those in the model, in its archive or in a file next to it.
 	Labels string
 }
 
-// ErrLabels is wrapped when a file has not one label for each class of the model.
+// ErrLabels means that a file does not have exactly one label for each class of the model.
 var ErrLabels = errors.New("the labels do not fit the model")
 
-// labelsOf returns a label for each of n classes of m, which was read from a file. Classes
-// without a label are "class 0" and so on.
+// labelsOf returns a label for each of the n classes of m, which was read from the model file
+// from. A class without a label gets the label "class 0", "class 1" and so on.
 func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]string, error) {
 	if file != "" {
 		labels, err := tflite.ReadLabels(file)
 		if err == nil && len(labels) != n {
-			err = fmt.Errorf("%w: %s has %d, the model %d classes", ErrLabels, file, len(labels), n)
+			err = fmt.Errorf("%w: %s has %d labels, and the model has %d classes", ErrLabels, file, len(labels), n)
 		}
 		return labels, err
 	}
 	labels, err := m.Labels()
-	if err != nil && len(from.Labels) == n { // others may be those of another model
+	if err != nil && len(from.Labels) == n { // otherwise they may belong to another model
 		labels = from.Labels
 	}
 	for len(labels) < n {
@@ -49,9 +49,10 @@ func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]st
 	return labels, nil
 }
 
-// File classifies photos with a model file alone: any classifier, such as one that a
-// workspace exported, or the zip archive that Teachable Machine exports. It delivers the results in order; a photo that can't be read is a
-// Result with Err. An error of deliver ends File.
+// File classifies photos with a model file alone: any classifier, such as one that a workspace
+// exported, or the zip archive that Teachable Machine exports. It delivers the results in order;
+// a photo that can't be read is a Result with Err. File stops at the first error that deliver
+// returns.
 func File(ctx context.Context, model string, o Options, photos []dataset.Item, deliver func(Result) error) error {
 	fail := func(err error) error { return fmt.Errorf("load model %s: %w", model, err) }
 	read, err := tflite.ReadModel(model)

@@ -1,5 +1,5 @@
-// Package predict holds the answer that a classifier gives for a photo, and gets it from a
-// model file. Start with [File].
+// Package predict classifies photos with a model file, and defines the result of a
+// classification. Start with [File].
 package predict
 
 import (
@@ -10,18 +10,18 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// A Result is the answer for one photo. As JSON it is one object.
+// A Result is the classification of one photo. Its JSON is one object.
 type Result struct {
 	Path       string
 	Label      string
-	Score      float64       // of Label, 0…1
+	Score      float64       // score of Label, 0…1
 	Top        []Score       // the best classes, best first
-	Device     string        // that ran the backbone
-	Generation uint64        // of the workspace that answered; 0 for a model file
-	Unknown    bool          // it shows no trained class, or there is none yet
-	Embedding  []byte        // raw, if it was asked for
-	Elapsed    time.Duration // by the backbone and the head
-	Err        error         // why there is no answer; then only Path is set
+	Device     string        // the device that ran the backbone
+	Generation uint64        // generation of the workspace; 0 for a model file
+	Unknown    bool          // the photo shows no trained class, or there is none yet
+	Embedding  []byte        // raw embedding, if it was requested
+	Elapsed    time.Duration // time that the backbone and the head took
+	Err        error         // why the photo was not classified; then only Path is set
 }
 
 // A Score is a class and its probability.
@@ -51,8 +51,8 @@ func (r Result) MarshalJSON() ([]byte, error) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// Rank sorts scores, one for each label, with the best first. It keeps at most top of them, or all if top is 0. It
-// sets the Label, Score, Top and Unknown of the result.
+// Rank returns the result for scores, one for each label. Top has the best classes, best first:
+// at most top of them, or all if top is 0. Rank sets only Label, Score, Top and Unknown.
 func Rank(labels []string, scores []float64, top int) Result {
 	order := make([]int, len(scores))
 	for i := range order {

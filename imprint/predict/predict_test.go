@@ -29,7 +29,7 @@ func TestFileErrors(t *testing.T) {
 		{"missing", filepath.Join(t.TempDir(), "none.tflite"), os.ErrNotExist},
 		{"folder", t.TempDir(), tflite.ErrNotRegular},
 		{"cut", cut, tflite.ErrCorrupt},
-		{"text", phototest.Backbone(t, "text.tflite", []byte("not a model, just a text")), tflite.ErrCorrupt},
+		{"text", phototest.Backbone(t, "text.tflite", []byte("not a model but a text")), tflite.ErrCorrupt},
 		{"no output", noOutput, backbone.ErrNoEmbedding},
 	}
 	for _, test := range tests {
@@ -56,7 +56,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// changed returns the extractor after a change.
+// changed returns the extractor's file after applying a change to the model.
 func changed(t *testing.T, change func(*tflite.Model)) []byte {
 	t.Helper()
 	m, err := tflite.Parse(backbonetest.Extractor())
@@ -71,7 +71,8 @@ func changed(t *testing.T, change func(*tflite.Model)) []byte {
 	return b
 }
 
-// TestFileLabels names the classes of a model from a file, an archive or a neighbour.
+// TestFileLabels checks that File reads labels from the given file, the model's archive or a
+// file next to the model.
 func TestFileLabels(t *testing.T) {
 	model := backbonetest.Extractor()
 	var archive bytes.Buffer
@@ -128,7 +129,7 @@ func TestFileLabels(t *testing.T) {
 	}
 }
 
-// numbered is a labels file with n names, as Teachable Machine writes them.
+// numbered returns a labels file with n names in Teachable Machine's format.
 func numbered(n int, name string) string {
 	var b strings.Builder
 	for i := range n {

@@ -13,7 +13,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 )
 
-// The page shows the interval that the command prints, in which a burst counts once.
+// TestAccuracyInterval checks that the page shows the same interval as the command, in which a
+// burst counts as one photo.
 func TestAccuracyInterval(t *testing.T) {
 	o := imprint.Options{Backbone: phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())}
 	ws, err := imprint.Open(filepath.Join(t.TempDir(), "ws"), o)
@@ -25,7 +26,7 @@ func TestAccuracyInterval(t *testing.T) {
 	for class := range 4 {
 		for i := range 6 {
 			r := rand.New(rand.NewPCG(uint64(class), uint64(i)))
-			o := imprint.Observation{Label: fmt.Sprint("class ", class), Embedding: make([]byte, 48), Taken: time.Date(2026, 11, 29, 12, 0, i/3, 0, time.UTC)} // bursts of three
+			o := imprint.Observation{Label: fmt.Sprint("class ", class), Embedding: make([]byte, 48), Taken: time.Date(2026, 11, 29, 12, 0, i/3, 0, time.UTC)} // in bursts of three photos
 			for j := range o.Embedding {
 				o.Embedding[j] = byte(r.IntN(100))
 				if j/12 == class {
@@ -45,6 +46,6 @@ func TestAccuracyInterval(t *testing.T) {
 		t.Errorf("got %+v, want %d of %d, %v to %v", got, e.Correct, e.Total, low, high)
 	}
 	if e.Bursts == 0 || e.Bursts == e.Total {
-		t.Errorf("%d bursts of %d photos: the test tells nothing", e.Bursts, e.Total)
+		t.Errorf("got %d bursts of %d photos, want some bursts of several photos", e.Bursts, e.Total)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/input"
 )
 
-// Press performs an action. The verb teach lasts until Release. Together with Release,
-// Toggle and Cancel it makes a Server an [input.Actor].
+// Press performs an action. For the verb teach, it starts recording, which lasts until Release.
+// Press, Release, Toggle and Cancel make a Server an [input.Actor].
 func (s *Server) Press(ctx context.Context, a input.Action) (err error) {
 	switch a.Verb {
 	case "teach":
@@ -25,7 +25,8 @@ func (s *Server) Press(ctx context.Context, a input.Action) (err error) {
 	return err
 }
 
-// Release ends what Press started. For verbs other than teach it does nothing.
+// Release ends the recording that Press started, and trains the class. It does nothing for verbs
+// other than teach.
 func (s *Server) Release(ctx context.Context, a input.Action) error {
 	if a.Verb != "teach" {
 		return nil
@@ -34,8 +35,8 @@ func (s *Server) Release(ctx context.Context, a input.Action) error {
 	return err
 }
 
-// Toggle presses the label's button, or releases it if it is held. It serves keys whose release
-// can't be seen.
+// Toggle calls Press, or Release if the label is being recorded. It is for keys that report only
+// presses.
 func (s *Server) Toggle(ctx context.Context, a input.Action) error {
 	if a.Verb == "teach" && s.holds.current(a.Label) != nil {
 		return s.Release(ctx, a)
@@ -43,7 +44,7 @@ func (s *Server) Toggle(ctx context.Context, a input.Action) error {
 	return s.Press(ctx, a)
 }
 
-// Cancel ends teaching a label, or any label if it is "", without training.
+// Cancel ends the recording of a label, or of any label if it is "", without training.
 func (s *Server) Cancel(label string) error {
 	_, err := s.CancelTeaching(label)
 	return err

@@ -30,7 +30,8 @@ func TestReachable(t *testing.T) {
 	}
 }
 
-// Phones can't resolve the name of a Raspberry Pi: URLs have addresses.
+// TestURLsHaveAddresses checks that URLs contain IP addresses, because phones can't resolve the
+// name of a Raspberry Pi.
 func TestURLsHaveAddresses(t *testing.T) {
 	l, err := ListenTCP("0.0.0.0:0", "")
 	if err != nil {
@@ -41,7 +42,7 @@ func TestURLsHaveAddresses(t *testing.T) {
 		var ip [4]int
 		var rest string
 		if n, err := fmt.Sscanf(s, "http://%d.%d.%d.%d:%s", &ip[0], &ip[1], &ip[2], &ip[3], &rest); n != 5 {
-			t.Errorf("URL %s: %v", s, err)
+			t.Errorf("got URL %s, want one with an IPv4 address: %v", s, err)
 		}
 	}
 }

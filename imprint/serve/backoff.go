@@ -6,7 +6,7 @@ import (
 )
 
 // firstWait is the wait after the first failure of a camera or device. longestWait and
-// longestDeviceWait cap the later ones.
+// longestDeviceWait limit the waits after later failures.
 const (
 	firstWait         = 100 * time.Millisecond
 	longestWait       = 5 * time.Second
@@ -20,7 +20,7 @@ type backoff struct {
 
 func (b *backoff) reset() { b.next = 0 }
 
-// wait returns how long to wait after one more failure.
+// wait records a failure and returns the time to wait after it.
 func (b *backoff) wait() time.Duration {
 	b.next = min(max(2*b.next, firstWait), b.longest)
 	return b.next

@@ -25,7 +25,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
-var readmePicture = flag.String("readme-picture", "", "the WebP `file` that TestReadmePicture writes")
+var readmePicture = flag.String("readme-picture", "", "the WebP `file` for TestReadmePicture to write")
 
 // A slideshow is a source that replays one of several folders.
 type slideshow struct {
@@ -46,7 +46,7 @@ func newSlideshow(t *testing.T, folders ...string) *slideshow {
 	return s
 }
 
-// show switches to a folder.
+// show switches the slideshow to folder i.
 func (s *slideshow) show(i int32) { s.current.Store(i) }
 
 func (s *slideshow) Next(ctx context.Context) (source.Frame, error) {
@@ -74,12 +74,12 @@ func builtinBackbone(t *testing.T, dir string) imprint.Options {
 	return imprint.Options{Backbone: path}
 }
 
-// browser starts a headless Chromium with flags. Exceptions, console messages and requests
-// to other servers fail the test.
+// browser starts a headless Chromium with flags. Exceptions, log messages and requests to
+// other servers fail the test.
 func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("a browser is slow, and the race detector can't look into it")
+		t.Skip("a browser is slow, and the race detector can't inspect it")
 	}
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -95,7 +95,7 @@ func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Contex
 	options = append(options, flags...)
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
-	// chromedp logs every event of a newer browser that it does not know.
+	// Ignore errors from chromedp, which logs every event of a newer browser that it does not know.
 	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
@@ -103,21 +103,21 @@ func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Contex
 	chromedp.ListenTarget(ctx, func(e any) {
 		switch e := e.(type) {
 		case *runtime.EventExceptionThrown:
-			t.Errorf("the page throws: %v", e.ExceptionDetails)
+			t.Errorf("exception in the page: %v", e.ExceptionDetails)
 		case *log.EventEntryAdded:
 			if e.Entry.Source != log.SourceNetwork { // refused requests are expected
-				t.Errorf("the browser logs: %s", e.Entry.Text)
+				t.Errorf("log message from the browser: %s", e.Entry.Text)
 			}
 		case *network.EventRequestWillBeSent:
 			if !strings.HasPrefix(e.Request.URL, "http://127.0.0.1:") {
-				t.Errorf("the page requests %s", e.Request.URL)
+				t.Errorf("the page requested %s", e.Request.URL)
 			}
 		}
 	})
 	return ctx
 }
 
-// A visitor uses the page in a browser.
+// A visitor uses the page in a browser, as a person would.
 type visitor struct {
 	t   *testing.T
 	ctx context.Context
@@ -130,7 +130,7 @@ func (v visitor) run(actions ...chromedp.Action) {
 	}
 }
 
-// sees waits until the text of an element contains words.
+// sees waits until the text of one of the selected elements contains words.
 func (v visitor) sees(selector, words string) {
 	v.t.Helper()
 	var text string
@@ -141,17 +141,17 @@ func (v visitor) sees(selector, words string) {
 		}
 	}
 	v.screenshot("failed")
-	v.t.Fatalf("%s has %q, want %q", selector, text, words)
+	v.t.Fatalf("%s: got %q, want %q", selector, text, words)
 }
 
-// seesRecording waits until a held button has recorded four frames.
+// seesRecording waits until the text of a held button says that four frames have been recorded.
 func (v visitor) seesRecording(selector string) {
 	v.t.Helper()
 	v.run(chromedp.Poll(fmt.Sprintf(`parseInt(document.querySelector(%q).textContent.split("Recording: ")[1]) >= 4`, selector), nil,
 		chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(20*time.Millisecond)))
 }
 
-// holds holds the mouse button down on a button until it has recorded four frames.
+// holds presses the mouse on a button and holds it until four frames have been recorded.
 func (v visitor) holds(selector string) {
 	v.t.Helper()
 	var at [2]float64
@@ -200,15 +200,15 @@ func colorScheme(value string) chromedp.Action {
 	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}})
 }
 
-// TestPage trains two classes in a browser, by mouse and by keyboard, and checks the label.
-// It removes a class, undoes that, and finally stops the server.
+// TestPage trains two classes in a browser, one by mouse and one by keyboard, and checks the
+// label. It removes a class, undoes that, and finally stops the server.
 func TestPage(t *testing.T) {
 	ctx := browser(t)
 	dir := t.TempDir()
 	renderPhotos(t, dir, 30, 1)
-	again := filepath.Join(dir, "again")
-	renderPhotos(t, again, 30, 3)
-	camera := newSlideshow(t, filepath.Join(dir, "cone"), filepath.Join(dir, "ball"), filepath.Join(again, "cone"))
+	other := filepath.Join(dir, "other")
+	renderPhotos(t, other, 30, 3)
+	camera := newSlideshow(t, filepath.Join(dir, "cone"), filepath.Join(dir, "ball"), filepath.Join(other, "cone"))
 	s := start(t, testConfig{options: Options{Source: camera, Vote: 5}, workspace: builtinBackbone(t, dir)})
 	v := visitor{t, ctx}
 
@@ -217,7 +217,7 @@ func TestPage(t *testing.T) {
 	v.sees("#accuracy", "No classes yet")
 	v.screenshot("empty")
 
-	// Train one class by mouse and one by keyboard.
+	// Train one class with the mouse and one with the keyboard.
 	v.run(chromedp.SendKeys("#name", "cone"))
 	v.holds("#teach-new")
 	v.sees("#notice", "learned cone from")
@@ -232,9 +232,10 @@ func TestPage(t *testing.T) {
 	camera.show(0)
 	v.sees("#label", "cone")
 
-	// Accuracy needs a class recorded at two different times. The second recording shows other
-	// photos, because recordings that share a photo count as one.
+	// Accuracy needs a class recorded at two different times. Recordings of the same second, or
+	// with a photo in common, count as one.
 	camera.show(2)
+	time.Sleep(time.Second)
 	v.sees("#label", "cone")
 	v.holds("#classes .card:nth-child(2) .hold")
 	v.sees("#accuracy", "photos left out")
@@ -246,14 +247,14 @@ func TestPage(t *testing.T) {
 	v.screenshot("phone")
 	v.run(colorScheme("light"), emulation.ClearDeviceMetricsOverride())
 
-	// Escape cancels.
+	// Escape cancels a recording.
 	v.run(chromedp.Focus("#classes .hold"), keyDown("Enter", "Enter"))
 	v.seesRecording("#classes .hold")
 	v.run(keyDown("Escape", "Escape"), keyUp("Enter", "Enter"))
 	v.sees("#classes .hold", "Hold to train")
 	v.sees("#notice", "canceled ball")
 
-	// Remove a class, first answering no, then yes. Then undo.
+	// Remove a class, first canceling the dialog and then confirming it. Then undo.
 	v.run(chromedp.Click(`[aria-label="Remove cone"]`), chromedp.WaitVisible("#ask"))
 	v.screenshot("question")
 	v.run(chromedp.Click(`#ask button[value="no"]`), chromedp.WaitNotVisible("#ask"))
@@ -265,7 +266,7 @@ func TestPage(t *testing.T) {
 	v.sees("#classes h3", "cone")
 	v.sees("#label", "cone")
 
-	// Errors.
+	// The page shows errors.
 	v.run(chromedp.Click("#teach-new"))
 	v.sees("#notice", "Name the class first")
 	if err := s.stop(); err != nil {
@@ -287,8 +288,8 @@ func TestReadmePicture(t *testing.T) {
 	const width, height, maxBytes = 1000, 725, 60 << 10
 	ctx := browser(t)
 	dir := t.TempDir()
-	// Accuracy needs two recordings of each class. At the end the camera shows a cone that
-	// was not used for training.
+	// Accuracy needs two recordings of each class. At the end, the camera shows a cone that is not
+	// a training photo.
 	classes := []struct{ folder, label string }{{"ball", "football"}, {"box", "crate"}, {"cone", "cone"}}
 	var folders []string
 	for _, seed := range []int{1, 3} {
@@ -320,14 +321,14 @@ func TestReadmePicture(t *testing.T) {
 	camera.show(int32(len(folders)))
 	v.sees("#label", "cone")
 	v.sees("#accuracy", "photos left out")
-	v.run(chromedp.Sleep(2 * time.Second)) // for the frame rate and thumbnails
+	v.run(chromedp.Sleep(2 * time.Second)) // until the frame rate and the thumbnails have appeared
 	var picture []byte
 	v.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
 		picture, err = page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatWebp).WithQuality(85).Do(ctx)
 		return err
 	}))
 	if len(picture) > maxBytes {
-		t.Fatalf("the picture has %d bytes, at most %d are allowed", len(picture), maxBytes)
+		t.Fatalf("the picture has %d bytes, want at most %d", len(picture), maxBytes)
 	}
 	if err := os.WriteFile(*readmePicture, picture, 0o644); err != nil {
 		t.Fatal(err)

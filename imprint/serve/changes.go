@@ -9,14 +9,14 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-// Changed is the outcome of a change to the workspace.
+// Changed describes a change to the workspace.
 type Changed struct {
-	Generation uint64 `json:"generation"` // in use now
+	Generation uint64 `json:"generation"` // generation in use
 	Sentence   string `json:"sentence"`
 }
 
-// change lets f change the workspace, then reloads it. Both have happened when change
-// returns nil.
+// change calls f to change the workspace, then reloads it. When change returns nil, the new
+// generation is in use.
 func (s *Server) change(ctx context.Context, f func(*imprint.Workspace) error) error {
 	return s.workspace.do(ctx, func(ws *imprint.Workspace) error {
 		if err := f(ws); err != nil {
@@ -27,7 +27,7 @@ func (s *Server) change(ctx context.Context, f func(*imprint.Workspace) error) e
 	})
 }
 
-// act makes a change and announces it with the sentence that f returns.
+// act calls change and announces the outcome with the sentence that f returns.
 func (s *Server) act(ctx context.Context, action, label string, f func(*imprint.Workspace) (string, error)) (c Changed, err error) {
 	defer func() { s.notices.send(action, label, c.Sentence, err) }()
 	err = s.change(ctx, func(ws *imprint.Workspace) (err error) {
@@ -82,14 +82,15 @@ func (s *Server) Undo(ctx context.Context) (Changed, error) {
 	})
 }
 
-// Retrain trains the head again, with another method unless head is "".
+// Retrain trains the head again, with the method head unless that is "".
 func (s *Server) Retrain(ctx context.Context, head classifier.Method) (Changed, error) {
 	return s.act(ctx, "retrain", "", func(ws *imprint.Workspace) (string, error) {
 		return "retrained", ws.Retrain(ctx, head)
 	})
 }
 
-// learned describes added photos in a sentence; unit is what one of them is called.
+// learned describes added photos in a sentence. unit is the noun for one of them, such as
+// "frame".
 func learned(label, unit string, a *imprint.Added, took time.Duration) string {
 	if a.Photos == 0 {
 		return fmt.Sprintf("learned nothing new about %s: %s", label, a.Skipped[0].Reason)
@@ -101,7 +102,7 @@ func learned(label, unit string, a *imprint.Added, took time.Duration) string {
 	return fmt.Sprintf("learned %s from %s%s in %d ms", label, count(a.Photos, unit), skipped, took.Milliseconds())
 }
 
-// count returns a number with its unit, such as "2 photos".
+// count formats a number with its unit, such as "2 photos".
 func count(n int, unit string) string {
 	if n != 1 {
 		unit += "s"

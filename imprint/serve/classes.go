@@ -11,18 +11,19 @@ import (
 	"github.com/imprintkit/imprint/imprint/live"
 )
 
-// Classes lists the trained classes. It is the data of the event "classes".
+// Classes is the list of trained classes. It is the data of the event "classes".
 type Classes struct {
 	Generation uint64   `json:"generation"`
 	Accuracy   Accuracy `json:"accuracy"`
 	Classes    []Class  `json:"classes"`
 }
 
-// Accuracy is the leave-one-out accuracy: each training photo is classified by a model
-// trained without it. Low and High are its classifier.Estimate.Interval.
+// Accuracy is the leave-one-out accuracy: each training photo is classified by a model trained
+// without it. Low and High are the bounds of its 95 % interval, from
+// classifier.Estimate.Interval.
 type Accuracy struct {
 	Correct int     `json:"right"`
-	Total   int     `json:"total"` // 0 if it can't be estimated yet
+	Total   int     `json:"total"` // 0 if accuracy can't be estimated yet
 	Low     float64 `json:"low"`
 	High    float64 `json:"high"`
 }
@@ -36,12 +37,12 @@ type Class struct {
 // A Photo is a training photo.
 type Photo struct {
 	SHA256 string    `json:"sha256"`
-	Source string    `json:"source"` // the camera or recording, or the file
-	Time   time.Time `json:"time"`   // when it was taken or, if unknown, added
+	Source string    `json:"source"` // name of the camera, recording or file
+	Time   time.Time `json:"time"`   // when the photo was taken or, if unknown, added
 	path   string
 }
 
-// Classes returns the classes that the workspace has now.
+// Classes returns the current classes of the workspace.
 func (s *Server) Classes(ctx context.Context) (*Classes, error) { return s.classes.get(ctx) }
 
 // A classList caches the classes of the current generation.
@@ -51,14 +52,14 @@ type classList struct {
 
 	mu      sync.Mutex
 	classes *Classes          // nil until first read
-	of      *imprint.Snapshot // that the classes are of; nil if they are of none in use
+	of      *imprint.Snapshot // snapshot to which classes belong; nil if they belong to a generation not in use
 }
 
 func newClassList(live *live.Live) *classList {
 	return &classList{live: live, stale: make(chan struct{}, 1)}
 }
 
-// refresh wakes up whoever waits for stale.
+// refresh sends a value to stale unless one is already waiting there.
 func (l *classList) refresh() {
 	select {
 	case l.stale <- struct{}{}:
@@ -69,8 +70,8 @@ func (l *classList) refresh() {
 func (l *classList) get(ctx context.Context) (*Classes, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// A generation's number alone may be that of another one: of a workspace put in the
-	// place of this one, or of one whose newest state was damaged.
+	// Compare snapshots, because two generations may have the same number: another workspace may
+	// have replaced this one, or the newest state may have been damaged.
 	s := l.live.Snapshot()
 	if l.classes != nil && l.of == s {
 		return l.classes, nil
@@ -91,7 +92,7 @@ func (l *classList) get(ctx context.Context) (*Classes, error) {
 	return l.classes, nil
 }
 
-// counts returns the number of classes and photos last read.
+// counts returns the number of classes and photos in the cached list.
 func (l *classList) counts() (classes, photos float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +130,7 @@ func listClasses(ws *imprint.Workspace) *Classes {
 	return list
 }
 
-// photo returns the photo with a SHA-256, or nil.
+// photo returns the photo with the given SHA-256, or nil if there is none.
 func (c *Classes) photo(sha256 string) *Photo {
 	for i := range c.Classes {
 		for j := range c.Classes[i].Photos {

@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	// jobTimeout is how long a client's photo waits for the device.
+	// jobTimeout is the longest time that a client's photo waits for the device.
 	jobTimeout = 5 * time.Second
-	// jobPriority is the wait after which a client's photo goes before a camera frame.
+	// jobPriority is the wait after which a client's photo takes precedence over camera frames.
 	jobPriority = time.Second
 )
 
 var (
-	// ErrBusy is wrapped when the server lacks the time or memory for a client's photo.
+	// ErrBusy means that the server has no time or memory for a client's photo.
 	ErrBusy = errors.New("the server is busy")
-	// errStopping is returned to clients that wait while the server stops.
+	// errStopping is the error for clients that are waiting when the server stops.
 	errStopping = errors.New("the server is shutting down")
 )
 
-// deviceLoop runs the model in one goroutine. Camera frames go first: a client's photo
-// starts only if it should finish before the next frame arrives, or once it has waited
-// for jobPriority.
+// deviceLoop runs the model in one goroutine. Camera frames have priority: a client's photo
+// starts only if it should be finished before the next frame arrives, or once it has waited for
+// jobPriority.
 type deviceLoop struct {
 	live    *live.Live
 	frames  *intake
@@ -37,17 +37,17 @@ type deviceLoop struct {
 	status  *deviceStatus
 
 	jobs      chan *job
-	results   *latestValue[*Result] // of frames
-	completed atomic.Uint64         // frames and photos classified
+	results   *latestValue[*Result] // results of frames
+	completed atomic.Uint64         // number of frames and photos classified
 	stopped   chan struct{}         // closed when run returns
 
-	// Only the goroutine of run uses these.
+	// Used only by the goroutine of run.
 	vote    vote
-	jobCost time.Duration // moving average
+	jobCost time.Duration // moving average of the time for a job
 	retry   backoff
 }
 
-// newDeviceLoop returns the loop of a server whose other parts are ready.
+// newDeviceLoop returns a loop for s, whose other fields must already be set.
 func newDeviceLoop(s *Server) *deviceLoop {
 	return &deviceLoop{
 		live: s.live, frames: s.intake, holds: s.holds, events: s.events, metrics: s.metrics, status: newDeviceStatus(s.publishHealth),
@@ -60,7 +60,7 @@ func newDeviceLoop(s *Server) *deviceLoop {
 type job struct {
 	picture *live.Picture
 	since   time.Time
-	done    chan<- jobResult // with room for one
+	done    chan<- jobResult // has room for one result
 }
 
 type jobResult struct {
@@ -68,7 +68,7 @@ type jobResult struct {
 	err    error
 }
 
-// submit waits for the loop to classify a client's photo.
+// submit has the loop classify a client's photo and waits for the result.
 func (l *deviceLoop) submit(ctx context.Context, p *live.Picture) (predict.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, ErrBusy)
 	defer cancel()
@@ -132,7 +132,7 @@ func (l *deviceLoop) classifyJob(ctx context.Context, j *job) {
 func (l *deviceLoop) classifyFrame(ctx context.Context, p *picture) {
 	r, err := l.classify(ctx, func() (predict.Result, error) { return p.classify(ctx, l.live) })
 	if err != nil {
-		l.metrics.frames.WithLabelValues("failed").Inc()
+		l.metrics.failedFrames.Inc()
 		p.answer(reply{err: err})
 		switch {
 		case isUnreadable(err):
@@ -146,8 +146,8 @@ func (l *deviceLoop) classifyFrame(ctx context.Context, p *picture) {
 	v := newResult(p, r)
 	v.Voted = l.vote.add(r.Generation, v.Voted)
 	l.holds.collect(p, r)
-	l.metrics.frames.WithLabelValues("answered").Inc()
-	l.metrics.latency.Observe(v.LatencyMS / 1000)
+	l.metrics.answered.Inc()
+	l.metrics.latency.Update(v.LatencyMS / 1000)
 	if v.Unknown {
 		l.metrics.unknown.Inc()
 	}
@@ -156,7 +156,7 @@ func (l *deviceLoop) classifyFrame(ctx context.Context, p *picture) {
 	p.answer(reply{result: v})
 }
 
-// classify calls run, which runs the model, and updates the device's status and metrics.
+// classify calls run to run the model, and updates the device's status and metrics.
 func (l *deviceLoop) classify(ctx context.Context, run func() (predict.Result, error)) (predict.Result, error) {
 	r, err := run()
 	switch {
@@ -167,10 +167,10 @@ func (l *deviceLoop) classify(ctx context.Context, run func() (predict.Result, e
 	}
 	l.status.set(r.Device, err)
 	if err != nil {
-		l.metrics.failed(err)
+		l.metrics.deviceFailed(err)
 		return r, err
 	}
-	l.metrics.inference.WithLabelValues(r.Device).Observe(r.Elapsed.Seconds())
+	l.metrics.inferred(r.Device, r.Elapsed)
 	l.completed.Add(1)
 	return r, nil
 }

@@ -20,13 +20,13 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// sharedModel returns the path and the content of a model of the reference files.
+// sharedModel returns the path and the content of a reference model.
 func sharedModel(t testing.TB, name string) (path string, content []byte) {
 	t.Helper()
 	return reference.Path(t, "models", name+".tflite"), reference.Read(t, "models", name+".tflite")
 }
 
-// Reference models that are also compiled for the Edge TPU.
+// Names of reference models that are also compiled for the Edge TPU.
 const (
 	smallModel = "mobilenet_v1_0.25_128_quant"
 	extractor  = "mobilenet_v1_1.0_224_quant_embedding_extractor"
@@ -58,19 +58,19 @@ func withEdgeTPU(t testing.TB, name string) (imprint.Options, *emulator.Device) 
 	return imprint.Options{Backbone: compiledPath, Devices: devices}, device
 }
 
-// TestDeviceUnplugged unplugs the Edge TPU while frames arrive and plugs it in again.
+// TestDeviceUnplugged unplugs the Edge TPU while frames arrive, and plugs it in again.
 func TestDeviceUnplugged(t *testing.T) {
 	workspace, device := withEdgeTPU(t, smallModel)
 	s := start(t, testConfig{workspace: workspace, period: 20 * time.Millisecond})
 	s.camera.show(1)
 	s.await(0, func(r Result) bool { return r.Device == "usb:1-1" })
 	if got := s.teach("a", 3); got.State != "done" {
-		t.Errorf("taught %+v", got)
+		t.Errorf("after training: got %+v, want state done", got)
 	}
 	device.Unplug()
 	h := s.awaitHealth(func(h Health) bool { return h.Status == "down" })
 	if h.Device.State != "down" || h.Device.Error == "" || h.Source.State != "ok" {
-		t.Errorf("unplugged: %+v", h)
+		t.Errorf("after unplugging: got health %+v, want only the device down", h)
 	}
 	var down Health
 	s.do("GET", "/v1/health", "", 503, &down)
@@ -79,19 +79,19 @@ func TestDeviceUnplugged(t *testing.T) {
 	s.awaitHealth(func(h Health) bool { return h.Status == "ok" })
 	s.await(s.newest(), func(r Result) bool { return r.Label == "a" && r.Device == "usb:1-1" })
 	if n, known := workspace.Devices.Recoveries(); n == 0 || !known {
-		t.Errorf("%d recoveries", n)
+		t.Errorf("got %d recoveries, want at least 1", n)
 	}
 }
 
-// TestCameraLost breaks the camera, repairs it, and ends it.
+// TestCameraLost makes the camera fail, work again, and end.
 func TestCameraLost(t *testing.T) {
 	s := start(t, testConfig{})
 	s.await(0, anyResult)
 	s.camera.fail(os.ErrClosed)
 	if h := s.awaitHealth(func(h Health) bool { return h.Source.State == "lost" }); h.Status != "degraded" || h.Source.Error != os.ErrClosed.Error() || h.Device.State != "ok" {
-		t.Errorf("lost: %+v", h)
+		t.Errorf("lost camera: got health %+v, want only the source lost", h)
 	}
-	// Teaching now fails and says why.
+	// Training must now fail with the reason.
 	s.do("POST", "/v1/teach", `{"label":"a","action":"start"}`, 200, nil)
 	var p Problem
 	s.do("POST", "/v1/teach", `{"label":"a","action":"stop"}`, 409, &p)
@@ -122,7 +122,7 @@ func TestTeachLayoutTPU(t *testing.T) {
 		s.camera.show(uint64(i + 1))
 		s.awaitNext(3)
 		if got := s.teach(label, 3); got.State != "done" || got.Frames < 3 {
-			t.Errorf("taught %+v", got)
+			t.Errorf("after training: got %+v, want state done", got)
 		}
 		s.await(s.newest()+1, func(r Result) bool { return r.Label == label && r.Device == "usb:1-1" })
 	}

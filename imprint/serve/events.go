@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// eventKinds are the kinds of events that a client can listen to.
+// eventKinds lists the kinds of events to which a client can listen.
 var eventKinds = []string{"result", "classes", "teach", "generation", "state", "notice"}
 
-// A hub passes events on to listeners and waits for none of them. A listener that has not
-// fetched an event when a newer one of the same kind arrives gets only the newer one.
+// A hub passes events to listeners without waiting for any of them. If a listener has not
+// fetched an event when a newer one of the same kind arrives, it gets only the newer one.
 type hub struct {
 	mu        sync.Mutex
 	number    uint64
@@ -48,13 +48,13 @@ func (h *hub) publish(kind string, v any) {
 
 func newEvent(number uint64, kind string, v any) event {
 	b, err := json.Marshal(v)
-	if err != nil { // impossible for the types that are published
+	if err != nil { // impossible for the types of events
 		b = fmt.Appendf(nil, "%q", err.Error())
 	}
 	return event{number, kind, b}
 }
 
-// listen adds a listener for the given kinds of events, or for all if there are none.
+// listen adds a listener for the given kinds of events, or for all events if kinds is empty.
 func (h *hub) listen(kinds []string) *listener {
 	l := &listener{kinds: kinds, ready: make(chan struct{}, 1)}
 	h.mu.Lock()

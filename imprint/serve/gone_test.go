@@ -28,18 +28,19 @@ func (s *testServer) body(path string) []byte {
 	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
 	if err != nil || r.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s: status %d, %v: %s", path, r.StatusCode, err, b)
+		s.t.Fatalf("%s: got status %d, want 200; error %v, body %s", path, r.StatusCode, err, b)
 	}
 	return b
 }
 
-// example teaches a photo of a kind.
+// example trains a class with one photo of a kind.
 func (s *testServer) example(label string, kind, seed uint64, status int, response any) {
 	s.t.Helper()
 	s.do("POST", "/v1/examples?label="+label, string(backbonetest.Photo(kind, seed)), status, response)
 }
 
-// TestWorkspaceGone takes the folder away, as a pulled stick does, and brings it back.
+// TestWorkspaceGone moves the workspace's folder away, as if a USB stick was pulled out, and
+// moves it back.
 func TestWorkspaceGone(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
 	s.example("a", 0, 0, 200, nil)
@@ -51,24 +52,24 @@ func TestWorkspaceGone(t *testing.T) {
 	var p Problem
 	s.example("c", 2, 0, 503, &p)
 	if !strings.Contains(p.Error, "the workspace is gone") || p.Hint == "" {
-		t.Errorf("got %+v", p)
+		t.Errorf("got problem %+v, want that the workspace is gone, with a hint", p)
 	}
 	s.do("POST", "/v1/undo", "", 503, &p)
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("the folder is there again: %v", err)
+		t.Errorf("the server created the folder again: %v", err)
 	}
 	var r Result
 	s.do("POST", "/v1/classify", string(backbonetest.Photo(1, 5)), 200, &r)
 	if r.Label != "b" || r.Generation != 2 {
-		t.Errorf("without its folder it answers %+v", r)
+		t.Errorf("without the folder: got result %+v, want b of generation 2", r)
 	}
-	// A mount point stays when its disk goes.
+	// A mount point remains when its disk is gone.
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s.example("c", 2, 0, 503, &p)
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
-		t.Errorf("the empty folder holds %v, %v", entries, err)
+		t.Errorf("got files %v, %v in the empty folder, want none", entries, err)
 	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
@@ -79,17 +80,17 @@ func TestWorkspaceGone(t *testing.T) {
 	var c Changed
 	s.example("c", 2, 0, 200, &c)
 	if c.Generation != 3 {
-		t.Errorf("back again it made generation %d, want 3", c.Generation)
+		t.Errorf("with the folder back: got generation %d, want 3", c.Generation)
 	}
 	var list Classes
 	s.do("GET", "/v1/classes", "", 200, &list)
 	if len(list.Classes) != 3 || list.Generation != 3 {
-		t.Errorf("back again it has %+v", list)
+		t.Errorf("with the folder back: got %+v, want 3 classes of generation 3", list)
 	}
 }
 
-// TestSendsOwnModel damages model.tflite and labels.txt: what is sent is that of the
-// generation in use.
+// TestSendsOwnModel checks that the server sends the model and labels of the generation in use
+// even if model.tflite and labels.txt are damaged.
 func TestSendsOwnModel(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
 	s.do("GET", "/v1/model", "", 404, nil)
@@ -98,7 +99,7 @@ func TestSendsOwnModel(t *testing.T) {
 	s.example("b", 1, 0, 200, nil)
 	model, labels := s.body("/v1/model"), s.body("/v1/labels")
 	if string(labels) != "0  a\n1  b\n" {
-		t.Errorf("labels %q", labels)
+		t.Errorf("got labels %q, want a and b", labels)
 	}
 	for name, content := range map[string][]byte{"model.tflite": model[:len(model)/2], "labels.txt": []byte("0  x\n")} {
 		path := filepath.Join(s.workspace.dir, name)
@@ -107,21 +108,21 @@ func TestSendsOwnModel(t *testing.T) {
 		}
 	}
 	if got := s.body("/v1/model"); !bytes.Equal(got, model) {
-		t.Errorf("sent %d bytes that are not the model", len(got))
+		t.Errorf("got %d bytes that differ from the model", len(got))
 	}
 	if got := s.body("/v1/labels"); !bytes.Equal(got, labels) {
-		t.Errorf("sent labels %q", got)
+		t.Errorf("got labels %q, want %q", got, labels)
 	}
 	if err := os.Remove(filepath.Join(s.workspace.dir, "model.tflite")); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.body("/v1/model"); !bytes.Equal(got, model) {
-		t.Errorf("sent %d bytes that are not the model", len(got))
+		t.Errorf("got %d bytes that differ from the model", len(got))
 	}
 }
 
-// TestClassesOfAnotherGeneration puts another workspace of the same generation in the place
-// of the server's: the list is that of the model in use.
+// TestClassesOfAnotherGeneration replaces the server's workspace with another one of the same
+// generation. The list of classes must be that of the model in use.
 func TestClassesOfAnotherGeneration(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
 	s.example("a", 0, 0, 200, nil)
@@ -147,14 +148,15 @@ func TestClassesOfAnotherGeneration(t *testing.T) {
 	s.do("POST", "/v1/reload", "", 200, nil)
 	s.do("GET", "/v1/classes", "", 200, &list)
 	if list.Generation != 1 || len(list.Classes) != 1 || list.Classes[0].Label != "b" {
-		t.Errorf("the classes are %+v, those of the model in use are b", list)
+		t.Errorf("got classes %+v, want b of generation 1", list)
 	}
 	if got := string(s.body("/v1/labels")); got != "0  b\n" {
-		t.Errorf("labels %q", got)
+		t.Errorf("got labels %q, want b", got)
 	}
 }
 
-// TestBodiesThatNeverCome declares large bodies and sends nothing: others are served.
+// TestBodiesThatNeverCome checks that clients that declare large bodies but send nothing do not
+// block other clients.
 func TestBodiesThatNeverCome(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
 	for range maxBodies / photoLimits.MaxBytes {
@@ -165,11 +167,11 @@ func TestBodiesThatNeverCome(t *testing.T) {
 		defer c.Close()
 		fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: imprint\r\nContent-Length: %d\r\n\r\n", photoLimits.MaxBytes)
 	}
-	time.Sleep(100 * time.Millisecond) // until they are read
+	time.Sleep(100 * time.Millisecond) // until the server has read the headers
 	start := time.Now()
 	s.example("a", 0, 0, 200, nil)
 	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("teaching took %v", took)
+		t.Errorf("training took %v, want at most 5 s", took)
 	}
 }
 

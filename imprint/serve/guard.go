@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,20 +22,20 @@ const (
 	// once. A request over the limit waits up to requestWait before it is rejected.
 	requestRate, requestBurst = 100, 400
 	requestWait               = time.Second
-	// maxAddresses limits how many addresses are remembered for that.
+	// maxAddresses limits the number of addresses whose rates are tracked.
 	maxAddresses = 1024
 	cookieName   = "imprint"
 	cookieAge    = 365 * 24 * time.Hour
-	// contentPolicy lets the page load only resources of this server.
+	// contentPolicy lets the page load resources only from this server.
 	contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; manifest-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-// A guard rejects requests that are unauthorized, cross-site, misdirected or too frequent.
+// A guard rejects requests that are unauthorized, cross-site, for another host or too frequent.
 type guard struct {
 	server  *Server
 	next    http.Handler
-	trusted bool   // a Unix socket: file permissions decide who may connect
+	trusted bool   // for a Unix socket, whose file permissions decide who may connect
 	token   string // "" admits everyone
 	hosts   []string
 	origin  *http.CrossOriginProtection
@@ -57,7 +56,7 @@ func (s *Server) guard(l Listener) *guard {
 // ServeHTTP implements http.Handler.
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-	defer func() { g.server.metrics.requests.WithLabelValues(strconv.Itoa(rec.status)).Inc() }()
+	defer func() { g.server.metrics.responded(rec.status) }()
 	g.setDeadlines(w, r)
 	setSecurityHeaders(w.Header())
 	if err := g.check(rec, r); err != nil {
@@ -74,9 +73,9 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(rec, r)
 }
 
-// setDeadlines replaces the deadline for the header, which has been read, by one for the
-// body, even if no handler reads it. A request without a body may take as long as its
-// response.
+// setDeadlines replaces the deadline for reading the header with one for the body, which applies
+// even if no handler reads the body. A request without a body is limited only by the deadline
+// for its response.
 func (g *guard) setDeadlines(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Time{})
@@ -94,7 +93,7 @@ func setSecurityHeaders(h http.Header) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
-// check returns why a request is rejected, or nil.
+// check returns the reason to reject a request, or nil.
 func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 	if g.trusted {
 		return nil
@@ -102,8 +101,8 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 	if !g.allow(r.Context(), r.RemoteAddr) {
 		return refusef(http.StatusTooManyRequests, "rate limit exceeded: %d requests per second from one address", requestRate)
 	}
-	// DNS rebinding: a foreign name that resolves to this address would give its pages the
-	// same origin as ours.
+	// This prevents DNS rebinding: if a foreign name resolved to this address, the foreign pages
+	// would have the same origin as ours.
 	if !g.isOurs(r.Host) {
 		return refused{http.StatusMisdirectedRequest, fmt.Errorf("unknown host name %.80q", r.Host), "use the IP address, or start the server with this host name"}
 	}
@@ -136,8 +135,7 @@ func bearer(r *http.Request) string {
 	return token
 }
 
-// isOurs reports whether a request's host can only mean this server: an IP address or a
-// known name.
+// isOurs reports whether a request's host is this server: an IP address or one of its names.
 func (g *guard) isOurs(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -149,8 +147,8 @@ func (g *guard) isOurs(host string) bool {
 	return slices.ContainsFunc(g.hosts, func(name string) bool { return strings.EqualFold(host, name) })
 }
 
-// allow counts a request from an address. It delays requests over the limit and returns
-// false if the delay would be too long.
+// allow counts a request from the address remote. If the request is over the limit, allow delays
+// it, or returns false if the delay would be too long.
 func (g *guard) allow(ctx context.Context, remote string) bool {
 	from, err := netip.ParseAddrPort(remote)
 	if err != nil {
@@ -186,5 +184,5 @@ func (r *statusRecorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the ResponseWriter for http.ResponseController.
 func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

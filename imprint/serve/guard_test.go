@@ -22,8 +22,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 )
 
-// sendRaw sends bytes to a server. It returns the status and body of the response, or
-// status 0 if the server closes the connection without one.
+// sendRaw sends text to a server. It returns the status and body of the response, or status 0 if
+// the server closes the connection without a response.
 func sendRaw(t *testing.T, addr, text string) (int, string) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -36,7 +36,7 @@ func sendRaw(t *testing.T, addr, text string) (int, string) {
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		if net, ok := err.(net.Error); ok && net.Timeout() {
-			t.Fatal("the server neither responds nor closes the connection")
+			t.Fatal("the server neither responded nor closed the connection")
 		}
 		return 0, ""
 	}
@@ -61,7 +61,7 @@ func hugePNG() string {
 	return b.String()
 }
 
-// TestBadRequests checks how bad requests are rejected. docs/serve.md has the same list.
+// TestBadRequests checks the responses to bad requests. docs/serve.md has the same list.
 func TestBadRequests(t *testing.T) {
 	s := start(t, testConfig{})
 	addr := strings.TrimPrefix(s.url, "http://")
@@ -73,7 +73,7 @@ func TestBadRequests(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
 		status     int
-		want       string // in the response
+		want       string // text in the response
 	}{
 		{"a photo", request("POST /v1/classify", "", photo), 200, `"frame":0`},
 		{"unknown path", request("GET /v1/secrets", "", ""), 404, "no such path"},
@@ -155,7 +155,7 @@ func TestSlowRequests(t *testing.T) {
 	}
 }
 
-// TestStalledReaders checks that clients who stop reading a stream are disconnected.
+// TestStalledReaders checks that clients that stop reading a stream are disconnected.
 func TestStalledReaders(t *testing.T) {
 	s := start(t, testConfig{timeouts: timeouts{head: time.Second, body: time.Second, write: 50 * time.Millisecond}})
 	addr := strings.TrimPrefix(s.url, "http://")
@@ -169,7 +169,7 @@ func TestStalledReaders(t *testing.T) {
 		fmt.Fprintf(c, "GET /v1/stream.mjpg HTTP/1.1\r\nHost: %s\r\n\r\n", addr)
 		line := make([]byte, len("HTTP/1.1 200"))
 		if _, err := io.ReadFull(c, line); err != nil || string(line) != "HTTP/1.1 200" {
-			t.Fatalf("status line %q, %v", line, err)
+			t.Fatalf("got status line %q, error %v, want 200 OK", line, err)
 		}
 	}
 	s.awaitNext(11)
@@ -195,7 +195,7 @@ func TestTooManyStreams(t *testing.T) {
 		var p Problem
 		s.do("GET", path, "", 503, &p)
 		if !strings.Contains(p.Error, "streams") {
-			t.Errorf("%s: %+v", path, p)
+			t.Errorf("%s: got %+v, want an error about streams", path, p)
 		}
 	}
 }
@@ -210,15 +210,15 @@ func TestTooManyConnections(t *testing.T) {
 		}
 		defer c.Close()
 	}
-	// The server accepts connections in order.
+	// The server accepts connections in order, so that this one is over the limit.
 	if status, body := sendRaw(t, addr, "GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n"); status != 503 || !strings.Contains(body, "too many") {
 		t.Errorf("got %d %q, want 503", status, body)
 	}
-	s.do("GET", "/v1/health", "", 200, nil) // the socket has its own limit
+	s.do("GET", "/v1/health", "", 200, nil) // the Unix socket has its own limit
 }
 
-// TestRateLimit checks that requests over the limit are delayed or rejected, separately for
-// each address.
+// TestRateLimit checks that requests over the limit are delayed or rejected, and that each
+// address has its own limit.
 func TestRateLimit(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
 	g := s.guard(Listener{})
@@ -242,14 +242,14 @@ func TestRateLimit(t *testing.T) {
 		}()
 	}
 	if err := g.check(nil, from("192.0.2.2:5000")); err != nil {
-		t.Errorf("another address: %v", err)
+		t.Errorf("request from another address: %v", err)
 	}
 	got := make(map[int]int)
 	for range more {
 		got[<-statuses]++
 	}
 	if got[200] == 0 || got[429] == 0 || got[200]+got[429] != more {
-		t.Errorf("statuses %v, want both 200 and 429", got)
+		t.Errorf("got statuses %v, want both 200 and 429", got)
 	}
 }
 
@@ -286,27 +286,27 @@ func TestToken(t *testing.T) {
 		{"/v1/health", []string{"Authorization", "Basic " + token}, 401},
 		{"/v1/health", []string{"Cookie", "imprint=" + token}, 200},
 		{"/v1/health", []string{"Cookie", "imprint=guess"}, 401},
-		{"/v1/health?token=" + token, nil, 401}, // only the page accepts it, because logs contain URLs
+		{"/v1/health?token=" + token, nil, 401}, // only the page accepts a token in the URL, because logs contain URLs
 		{"/?token=guess", nil, 401},
 		{"/?token=" + token, nil, 303},
 		{"/?token=guess", []string{"Cookie", "imprint=" + token}, 303},
 	} {
 		resp := get(c.path, c.header...)
 		if resp.StatusCode != c.status {
-			t.Errorf("%s %q: status %d, want %d", c.path, c.header, resp.StatusCode, c.status)
+			t.Errorf("%s %q: got status %d, want %d", c.path, c.header, resp.StatusCode, c.status)
 		}
 		if c.status == 303 {
 			cookie := resp.Cookies()[0]
 			if resp.Header.Get("Location") != "/" || cookie.Value != token || !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode {
-				t.Errorf("%s: redirected to %s with %v", c.path, resp.Header.Get("Location"), cookie)
+				t.Errorf("%s: got a redirect to %s with cookies %v", c.path, resp.Header.Get("Location"), cookie)
 			}
 		}
 	}
 	resp := get("/", "Cookie", "imprint="+token)
 	if csp := resp.Header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
-		t.Errorf("headers %v", resp.Header)
+		t.Errorf("got headers %v, want the security headers", resp.Header)
 	}
-	s.do("GET", "/v1/health", "", 200, nil) // the socket needs no token
+	s.do("GET", "/v1/health", "", 200, nil) // the Unix socket needs no token
 }
 
 func TestListenTCP(t *testing.T) {
@@ -325,14 +325,14 @@ func TestListenTCP(t *testing.T) {
 		}
 		l.Close()
 		if (l.token != "") != c.needs || c.token != "" && l.token != c.token || c.needs && len(l.token) < minToken {
-			t.Errorf("%s %q: token %q, needs one: %v", c.addr, c.token, l.token, c.needs)
+			t.Errorf("%s %q: got token %q, want a token: %v", c.addr, c.token, l.token, c.needs)
 		}
 		if strings.Contains(l.URL(), "token=") != c.needs || strings.Contains(l.URL(), "0.0.0.0") || strings.Contains(l.URL(), "[::]") {
-			t.Errorf("%s %q: URL %s", c.addr, c.token, l.URL())
+			t.Errorf("%s %q: got unexpected URL %s", c.addr, c.token, l.URL())
 		}
 	}
 	if _, err := ListenTCP("127.0.0.1:0", "short"); !errors.Is(err, ErrToken) {
-		t.Errorf("short token: %v, want ErrToken", err)
+		t.Errorf("short token: got error %v, want ErrToken", err)
 	}
 }
 
@@ -344,9 +344,9 @@ func TestListenUnix(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
-		t.Errorf("mode %v, %v; want 660", info.Mode(), err)
+		t.Errorf("got mode %v, %v, want 660", info.Mode(), err)
 	}
-	go func() { // a running server
+	go func() { // another server on the socket
 		for {
 			c, err := first.Accept()
 			if err != nil {
@@ -356,11 +356,11 @@ func TestListenUnix(t *testing.T) {
 		}
 	}()
 	if _, err := ListenUnix(path, 0o600); !errors.Is(err, ErrInUse) {
-		t.Errorf("socket in use: %v, want ErrInUse", err)
+		t.Errorf("socket in use: got error %v, want ErrInUse", err)
 	}
 	first.Close()
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("socket after Close: %v, want none", err)
+		t.Errorf("got a socket after Close, or error %v, want none", err)
 	}
 	// A killed process leaves its socket behind.
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -371,19 +371,19 @@ func TestListenUnix(t *testing.T) {
 	stale.Close()
 	again, err := ListenUnix(path, 0o600)
 	if err != nil {
-		t.Fatalf("replacing a stale socket: %v", err)
+		t.Fatalf("replace a stale socket: %v", err)
 	}
 	again.Close()
 	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("precious"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ListenUnix(filepath.Join(dir, "file"), 0o600); err == nil {
-		t.Error("replaced a file")
+		t.Error("ListenUnix replaced a regular file")
 	}
 	if _, err := ListenUnix(filepath.Join(dir, strings.Repeat("x", 200)), 0o600); !errors.Is(err, ErrSocketPath) {
-		t.Errorf("long path: %v, want ErrSocketPath", err)
+		t.Errorf("long path: got error %v, want ErrSocketPath", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
-		t.Errorf("left behind: %v", entries)
+		t.Errorf("got files %v left behind, want only the regular file", entries)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
-// photoName stands for the path of a client's photo in error messages.
+// photoName takes the place of the path in error messages about a client's photo.
 const photoName = "in the request"
 
 // classifyPhoto classifies a client's photo. Errors call it name.
@@ -63,7 +63,7 @@ func (s *Server) postClassify(w http.ResponseWriter, r *http.Request) error {
 	return s.respondJSON(w, http.StatusOK, newResult(p, result))
 }
 
-// postFrame takes a frame from a client that acts as the camera.
+// postFrame receives a frame from a client that acts as the camera.
 func (s *Server) postFrame(w http.ResponseWriter, r *http.Request) error {
 	if s.intake.source != nil {
 		return refused{http.StatusConflict, fmt.Errorf("the server reads frames from its own source, %v", s.intake.source), "send other photos to /v1/classify"}
@@ -89,7 +89,7 @@ func (s *Server) postFrame(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// getResult returns the newest result, or waits for one after a given frame.
+// getResult sends the newest result, or waits for the result of a frame after a given one.
 func (s *Server) getResult(w http.ResponseWriter, r *http.Request) error {
 	after, err := queryNumber(r, "after", 1<<63-1)
 	if err != nil {

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/imprintkit/imprint/imprint"
 )
 
@@ -20,7 +18,8 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.http.timeouts.write))
-	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	s.metrics.write(w, s.workspace.options.Devices.Recoveries)
 	return nil
 }
 
@@ -35,8 +34,8 @@ func (s *Server) postReload(w http.ResponseWriter, r *http.Request) error {
 	return respond(s, w, c, err)
 }
 
-// getModel sends the model of the generation in use. If the file on the disk is another, it
-// has the workspace publish it again.
+// getModel sends the model of the generation in use. If the file on the disk belongs to another
+// generation, the workspace publishes its model again.
 func (s *Server) getModel(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := changeContext(r)
 	defer cancel()

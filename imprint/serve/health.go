@@ -8,7 +8,7 @@ import (
 
 // Health is the state of the server and the data of the event "state".
 type Health struct {
-	// Status is ok, degraded if the camera fails, or down if the device fails, so that
+	// Status is "ok", "degraded" if the source fails, or "down" if the device fails, so that
 	// nothing is classified.
 	Status     string       `json:"status"`
 	Source     SourceHealth `json:"source"`
@@ -20,20 +20,20 @@ type Health struct {
 // SourceHealth is the state of the frame source.
 type SourceHealth struct {
 	Name string `json:"name"`
-	// State is starting, ok, ended, or none if clients post frames. After an error it is
-	// lost if there were frames before; otherwise missing if the source does not exist, or
-	// failed.
+	// State is "starting", "ok", "ended", or "none" if clients post frames. After an error it
+	// is "lost" if there were frames before; otherwise "missing" if the source does not exist,
+	// or "failed".
 	State string `json:"state"`
 	Error string `json:"error,omitempty"`
 	// Spoilt is the error of the last frame that could not be decoded.
 	Spoilt string `json:"spoilt,omitempty"`
-	Frames uint64 `json:"frames"` // received so far
+	Frames uint64 `json:"frames"` // number of frames received so far
 }
 
 // DeviceHealth is the state of the device that runs the model.
 type DeviceHealth struct {
 	Name  string `json:"name"`  // "" before the first frame
-	State string `json:"state"` // unused, ok or down
+	State string `json:"state"` // "unused", "ok" or "down"
 	Error string `json:"error,omitempty"`
 }
 
@@ -51,12 +51,12 @@ func (s *Server) Health() Health {
 
 func (s *Server) publishHealth() { s.events.publish("state", s.Health()) }
 
-// A status is the state of one part of the server. It calls changed when that differs.
+// A status is the state of one part of the server. It calls changed whenever the state changes.
 type status struct {
 	changed func()
 
 	mu                sync.Mutex
-	name, state, text string // text is the error
+	name, state, text string // text is the error message
 }
 
 func (c *status) put(name, state string, err error) {
@@ -76,7 +76,7 @@ func (c *status) put(name, state string, err error) {
 // sourceStatus is the state of the frame source.
 type sourceStatus struct {
 	status
-	source string // its name
+	source string // name of the source
 	spoilt string
 }
 
@@ -105,7 +105,7 @@ func (c *sourceStatus) health() SourceHealth {
 	return SourceHealth{Name: c.source, State: c.state, Error: c.text, Spoilt: c.spoilt}
 }
 
-// explain says why there are no frames.
+// explain returns the reason why there are no frames.
 func (c *sourceStatus) explain() string {
 	h := c.health()
 	switch h.State {
@@ -114,13 +114,13 @@ func (c *sourceStatus) explain() string {
 	case "missing":
 		return h.Name + " was not found"
 	case "failed":
-		return fmt.Sprintf("%s sends none: %s", h.Name, h.Error)
+		return fmt.Sprintf("%s sends no frames: %s", h.Name, h.Error)
 	case "ended":
 		return h.Name + " has ended"
 	case "none":
-		return "no camera or client sends any"
+		return "no camera or client sends frames"
 	}
-	return h.Name + " sends none"
+	return h.Name + " sends no frames"
 }
 
 // deviceStatus is the state of the device.

@@ -8,32 +8,34 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// maxHeld is how many frames one hold keeps. When there are more, every other frame is
-// dropped, and from then on only every second, fourth, … one is kept.
+// maxHeld is the number of frames that one hold keeps. When there are more, every other frame is
+// dropped, and from then on only every second frame is kept; the next time every fourth, and so
+// on.
 const maxHeld = 128
 
-// holds collects frames while a teaching button is held. Only one can be held at a time.
+// holds collects frames while a training button is held. Only one button can be held at a time.
 type holds struct {
 	events *hub
 
 	mu  sync.Mutex
-	now *hold // or nil
+	now *hold // the current hold, or nil
 }
 
-// A hold is a button that is held.
+// A hold is the state of a button that is held.
 type hold struct {
 	label string
 	since time.Time
-	first chan struct{} // closed when there is a frame
+	first chan struct{} // closed when the first frame has been collected
 	timer *time.Timer   // cancels the hold
 
-	// Protected by holds.mu until the hold ends.
+	// The fields below are protected by holds.mu until the hold ends.
 	seen, every int
 	frames      []observed
 }
 
-// start holds a label. It returns the hold's progress if that label is already held, and
-// wraps ErrHolding if another one is. After longestHold it calls giveUp.
+// start starts a hold for a label and returns its progress. It changes nothing if the label's
+// button is already held, and fails with ErrHolding if another button is. A hold that lasts for
+// longestHold is passed to giveUp.
 func (s *holds) start(label string, giveUp func(*hold)) (Teaching, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +53,7 @@ func (s *holds) start(label string, giveUp func(*hold)) (Teaching, error) {
 	return t, nil
 }
 
-// progress describes a hold. The caller holds the lock.
+// progress returns the progress of h. The caller must hold the lock.
 func (h *hold) progress() Teaching {
 	t := Teaching{Label: h.label, State: "holding", Frames: len(h.frames), Sentence: "recording " + h.label}
 	if t.Frames > 0 {
@@ -60,7 +62,7 @@ func (h *hold) progress() Teaching {
 	return t
 }
 
-// collect keeps a classified frame if a button is held.
+// collect adds a classified frame to the current hold, if any.
 func (s *holds) collect(p *picture, r predict.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +89,7 @@ func (s *holds) collect(p *picture, r predict.Result) {
 	s.events.publish("teach", h.progress())
 }
 
-// end ends the hold of a label, or any if it is "".
+// end ends the hold of a label, or any hold if label is "".
 func (s *holds) end(label string) (*hold, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +105,8 @@ func (s *holds) end(label string) (*hold, error) {
 	return h, nil
 }
 
-// current returns the hold of a label, or any if it is "", or nil.
+// current returns the hold of a label, or any hold if label is "". It returns nil if there is
+// none.
 func (s *holds) current(label string) *hold {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +116,7 @@ func (s *holds) current(label string) *hold {
 	return nil
 }
 
-// state returns the progress of the current hold.
+// state returns the progress of the current hold, if there is one.
 func (s *holds) state() (Teaching, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +126,8 @@ func (s *holds) state() (Teaching, bool) {
 	return s.now.progress(), true
 }
 
-// stopTimer keeps the current hold from being canceled after the server has stopped.
+// stopTimer stops the timer of the current hold, so that it does not fire after the server has
+// stopped.
 func (s *holds) stopTimer() {
 	if h := s.current(""); h != nil {
 		h.timer.Stop()

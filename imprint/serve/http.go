@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// changeTimeout limits a change. Most of it is for waiting for another process.
+	// changeTimeout limits the time for a change. Most of it is for waiting until another process
+	// has finished its own.
 	changeTimeout = 30 * time.Second
-	// longestPoll limits the parameter wait of /v1/result.
+	// longestPoll is the maximum value of the parameter wait of /v1/result.
 	longestPoll = 30 * time.Second
 )
 
@@ -50,7 +51,7 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	return nil
 }
 
-// queryNumber returns a number of the query, or 0 if it is missing.
+// queryNumber returns a query parameter as a number, or 0 if it is missing.
 func queryNumber(r *http.Request, name string, most uint64) (uint64, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
@@ -63,7 +64,7 @@ func queryNumber(r *http.Request, name string, most uint64) (uint64, error) {
 	return n, nil
 }
 
-// pathSHA256 returns the photo that the path names.
+// pathSHA256 returns the SHA-256 in the request's path.
 func pathSHA256(r *http.Request) (string, error) {
 	s := r.PathValue("sha256")
 	if len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "" {
@@ -72,7 +73,7 @@ func pathSHA256(r *http.Request) (string, error) {
 	return s, nil
 }
 
-// respond sends v, unless err is an error.
+// respond sends v, or returns err if that is not nil.
 func respond[T any](s *Server, w http.ResponseWriter, v T, err error) error {
 	if err != nil {
 		return err
@@ -88,7 +89,8 @@ func (s *Server) respondJSON(w http.ResponseWriter, status int, v any) error {
 	return s.respondBytes(w, status, "application/json", append(b, '\n'))
 }
 
-// respondBytes sends a response. It ignores that the client may have disconnected.
+// respondBytes sends a response. It ignores write errors, because the client may have
+// disconnected.
 func (s *Server) respondBytes(w http.ResponseWriter, status int, contentType string, b []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
@@ -96,7 +98,7 @@ func (s *Server) respondBytes(w http.ResponseWriter, status int, contentType str
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
 	}
-	slow := time.Duration(len(b)) * time.Second / (64 << 10) // at least 64 KiB per second
+	slow := time.Duration(len(b)) * time.Second / (64 << 10) // the client must read at least 64 KiB per second
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.http.timeouts.write + slow))
 	w.WriteHeader(status)
 	w.Write(b)

@@ -11,18 +11,17 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
-// ErrDropped is returned for a posted frame that a newer one replaced before the device
-// was free.
+// ErrDropped means that a newer frame replaced a posted one before the device was free.
 var ErrDropped = errors.New("replaced by a newer frame")
 
-// intake receives frames from the camera or from clients and numbers them. It keeps the
-// newest one for the device and for viewers.
+// An intake receives frames from the camera or from clients and numbers them. It keeps the
+// newest frame for the device and for viewers.
 type intake struct {
 	source  source.Source // nil if clients post frames
 	status  *sourceStatus
 	metrics *metrics
 	waiting *slot                  // the frame to classify next
-	newest  *latestValue[*picture] // for viewers
+	newest  *latestValue[*picture] // the newest frame, for viewers
 
 	mu       sync.Mutex // keeps frames in order
 	count    uint64
@@ -37,7 +36,7 @@ func newIntake(src source.Source, m *metrics, changed func()) *intake {
 	return &intake{source: src, status: newSourceStatus(name, state, changed), metrics: m, waiting: newSlot(), newest: newLatestValue[*picture]()}
 }
 
-// run reads the source until ctx or the source ends, and retries after errors.
+// run reads frames until ctx or the source ends, and retries after errors.
 func (in *intake) run(ctx context.Context) {
 	if in.source == nil {
 		return
@@ -72,7 +71,7 @@ func (in *intake) failure(err error) string {
 	return "failed"
 }
 
-// accept numbers a frame and queues it in place of the one waiting.
+// accept numbers a frame and queues it in place of the waiting one.
 func (in *intake) accept(p *picture) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -86,10 +85,11 @@ func (in *intake) accept(p *picture) {
 // drain drops the frame that is still waiting when the server stops.
 func (in *intake) drain() { in.drop(in.waiting.take()) }
 
-// drop counts and answers a frame that will not be classified. A nil p is ignored.
+// drop counts a frame that will not be classified, and sends ErrDropped to its client. It does
+// nothing if p is nil.
 func (in *intake) drop(p *picture) {
 	if p != nil {
-		in.metrics.frames.WithLabelValues("dropped").Inc()
+		in.metrics.dropped.Inc()
 		p.answer(reply{err: ErrDropped})
 	}
 }
@@ -112,7 +112,7 @@ func (in *intake) close() error {
 type arrivals struct {
 	mu     sync.Mutex
 	last   time.Time
-	period time.Duration // moving average; 0 until the second frame
+	period time.Duration // moving average of the interval; 0 until the second frame
 }
 
 func (a *arrivals) tick(now time.Time) {
@@ -127,8 +127,8 @@ func (a *arrivals) tick(now time.Time) {
 	a.last = now
 }
 
-// delay returns how long to wait before work of the given duration, so that it does not
-// hold up the next frame.
+// delay returns the time to wait before work of the given duration, so that the work does not
+// delay the next frame.
 func (a *arrivals) delay(now time.Time, work time.Duration) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -2,7 +2,7 @@ package serve
 
 import "sync"
 
-// A slot is a queue of length one: a new picture replaces the one waiting.
+// A slot is a queue of length one: a new picture replaces the waiting one.
 type slot struct {
 	ready chan struct{} // receives a value after put
 
@@ -12,7 +12,7 @@ type slot struct {
 
 func newSlot() *slot { return &slot{ready: make(chan struct{}, 1)} }
 
-// put returns the picture that it replaced, or nil.
+// put adds p and returns the picture that it replaces, or nil.
 func (s *slot) put(p *picture) *picture {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -25,7 +25,7 @@ func (s *slot) put(p *picture) *picture {
 	return replaced
 }
 
-// take removes and returns the picture, or nil.
+// take removes and returns the picture, or returns nil if the slot is empty.
 func (s *slot) take() *picture {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -34,7 +34,7 @@ func (s *slot) take() *picture {
 	return p
 }
 
-// A latestValue holds the newest value for any number of readers.
+// A latestValue holds the newest value of a series, for any number of readers.
 type latestValue[T any] struct {
 	mu      sync.Mutex
 	value   T

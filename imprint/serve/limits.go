@@ -15,36 +15,36 @@ import (
 )
 
 const (
-	// maxConnections limits the connections to one listener, and perAddress those from one
+	// maxConnections limits the open connections to one listener, and perAddress those from one
 	// address.
 	maxConnections, perAddress = 256, 128
-	// maxStreams limits the open streams of pictures and events together.
+	// maxStreams limits the number of open streams, of pictures and of events together.
 	maxStreams = 64
-	// maxBodies limits the request bodies in memory, in bytes.
+	// maxBodies limits the memory for all request bodies, in bytes.
 	maxBodies = 64 << 20
 	// maxHead limits the header of a request, in bytes.
 	maxHead = 16 << 10
-	// headSlack is what net/http reads beyond its MaxHeaderBytes (net/http/server.go,
-	// initialReadLimitSize).
+	// headSlack is the number of bytes that net/http reads beyond MaxHeaderBytes
+	// (net/http/server.go, initialReadLimitSize).
 	headSlack = 4 << 10
 	// maxJSON limits a JSON request body, in bytes.
 	maxJSON = 64 << 10
-	// idleTimeout closes connections without requests.
+	// idleTimeout is the time after which a connection without requests is closed.
 	idleTimeout = time.Minute
-	// firstBody is the memory reserved with the first byte of a body, in bytes.
+	// firstBody is the memory reserved for the start of a body, in bytes.
 	firstBody = 4 << 10
-	// bodyWait is how long a request waits for more memory for its body.
+	// bodyWait is the longest time that a request waits for more memory for its body.
 	bodyWait = time.Second
 )
 
-// timeouts limit how long clients may take for the header of a request, for its body, and
-// to read a response or one part of a stream.
+// timeouts limit the time that clients may take to send the header of a request, to send its
+// body, and to read a response or one part of a stream.
 type timeouts struct{ head, body, write time.Duration }
 
-// httpLimits bounds the time, memory and processor that clients use.
+// httpLimits limits the time, memory and processor time that clients use.
 type httpLimits struct {
 	timeouts timeouts
-	bodies   *semaphore.Weighted // bytes
+	bodies   *semaphore.Weighted // counts bytes
 	decoding chan struct{}       // holds a value per photo being decoded
 	streams  chan struct{}       // holds a value per open stream
 }
@@ -68,7 +68,7 @@ func (l *httpLimits) enterStream() (leave func(), err error) {
 	}
 }
 
-// enterDecoding waits until a photo may be decoded.
+// enterDecoding waits until another photo may be decoded.
 func (l *httpLimits) enterDecoding(ctx context.Context) (leave func(), err error) {
 	select {
 	case l.decoding <- struct{}{}:
@@ -99,8 +99,8 @@ func (l *httpLimits) readBody(w http.ResponseWriter, r *http.Request, limit int6
 	return b.content, b.release, nil
 }
 
-// A bodyBuffer holds a request body. It reserves memory as bytes arrive: what a client
-// only declares costs nobody anything.
+// A bodyBuffer holds a request body. It reserves memory as bytes arrive, so that a declared
+// length alone uses no memory.
 type bodyBuffer struct {
 	limits  *httpLimits
 	ctx     context.Context
@@ -126,7 +126,7 @@ func (b *bodyBuffer) readFrom(r io.Reader, limit int64) error {
 	}
 }
 
-// grow doubles the buffer, up to limit, as soon as there is memory for it.
+// grow doubles the buffer, up to limit, as soon as there is enough memory.
 func (b *bodyBuffer) grow(limit int64) error {
 	size := min(max(2*int64(cap(b.content)), firstBody), limit)
 	more := size - int64(cap(b.content))
@@ -141,19 +141,19 @@ func (b *bodyBuffer) grow(limit int64) error {
 	return nil
 }
 
-// release gives the memory back.
+// release frees the memory that the buffer has reserved.
 func (b *bodyBuffer) release() {
 	b.limits.bodies.Release(int64(cap(b.content)))
 	b.content = nil
 }
 
-// A limitedListener closes new connections while there are too many.
+// A limitedListener closes new connections while too many are open.
 type limitedListener struct {
 	net.Listener
 
 	mu    sync.Mutex
 	total int
-	from  map[string]int // by address
+	from  map[string]int // open connections by address
 }
 
 func limitConnections(l net.Listener) net.Listener {
@@ -203,7 +203,7 @@ func (l *limitedListener) leave(address string) {
 	}
 }
 
-// A limitedConn reports once when it is closed.
+// A limitedConn calls a function once, when it is closed.
 type limitedConn struct {
 	net.Conn
 	once   sync.Once

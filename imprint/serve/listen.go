@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// shutdownTimeout is how long requests may take to finish when the server stops.
+	// shutdownTimeout is the time that requests have to finish when the server stops.
 	shutdownTimeout = 2 * time.Second
 	// minToken is the minimum length of a token, in characters.
 	minToken = 16
@@ -27,11 +27,11 @@ const (
 )
 
 var (
-	// ErrToken is wrapped by [ListenTCP] for a token that could be guessed.
+	// ErrToken means that a token is so short that it could be guessed.
 	ErrToken = errors.New("token too short")
-	// ErrInUse is wrapped by [ListenUnix] if another server listens on the socket.
+	// ErrInUse means that another server listens on the socket.
 	ErrInUse = errors.New("in use by another server")
-	// ErrSocketPath is wrapped by [ListenUnix] for a path that the system does not allow.
+	// ErrSocketPath means that a path is too long for a Unix socket.
 	ErrSocketPath = errors.New("socket path too long")
 )
 
@@ -42,9 +42,9 @@ type Listener struct {
 	token string // "" admits everyone
 }
 
-// ListenTCP listens on an address of the form host:port. Clients need the token if one is
-// given. On an address other than 127.0.0.1 and ::1 they always do; without a token,
-// ListenTCP creates one. It wraps ErrToken if the token has fewer than 16 characters.
+// ListenTCP listens on an address of the form host:port. Clients need the token if one is given.
+// On addresses other than 127.0.0.1 and ::1 they always need one; if none is given, ListenTCP
+// creates it. ListenTCP fails with ErrToken if the token has fewer than 16 characters.
 func ListenTCP(addr, token string) (Listener, error) {
 	if token != "" && len(token) < minToken {
 		return Listener{}, fmt.Errorf("%w: %d characters, need at least %d", ErrToken, len(token), minToken)
@@ -59,12 +59,12 @@ func ListenTCP(addr, token string) (Listener, error) {
 	return Listener{Listener: l, token: token}, nil
 }
 
-// URL returns the first of URLs.
+// URL returns the first URL of [Listener.URLs].
 func (l Listener) URL() string { return l.URLs()[0] }
 
-// URLs returns the URLs of the web page, including the token if one is needed: one for each
-// address of this machine that other machines can reach, because phones cannot resolve its
-// name. For a Unix socket it returns the path.
+// URLs returns the URLs of the web page, including the token if one is needed. There is one for
+// each address at which other machines can reach this one, because phones can't resolve its
+// name. For a Unix socket, URLs returns the path.
 func (l Listener) URLs() []string {
 	if l.unix {
 		return []string{l.Addr().String()}
@@ -95,8 +95,8 @@ func interfaceAddresses() []net.Addr {
 	return addrs
 }
 
-// reachable returns the addresses to tell other machines: those of IPv4, or else of IPv6,
-// or else this machine's own.
+// reachable returns the addresses at which other machines can reach this one: IPv4 addresses, or
+// else IPv6 addresses, or else the loopback address.
 func reachable(addrs []net.Addr) []net.IP {
 	var v4, v6 []net.IP
 	for _, a := range addrs {
@@ -118,12 +118,12 @@ func reachable(addrs []net.Addr) []net.IP {
 	return []net.IP{net.IPv4(127, 0, 0, 1)}
 }
 
-// ListenUnix listens on a Unix socket with the given permissions. It replaces a socket
-// that a killed server left behind, but wraps ErrInUse if a server answers there.
+// ListenUnix listens on a Unix socket with the given permissions. It replaces a socket that a
+// killed server left behind, but fails with ErrInUse if a server is listening on it.
 func ListenUnix(path string, mode fs.FileMode) (Listener, error) {
 	fail := func(err error) (Listener, error) { return Listener{}, fmt.Errorf("listen on %s: %w", path, err) }
 	if len(path) > maxSocketPath {
-		return fail(fmt.Errorf("%w: %d bytes, at most %d are possible", ErrSocketPath, len(path), maxSocketPath))
+		return fail(fmt.Errorf("%w: it has %d bytes, the limit is %d", ErrSocketPath, len(path), maxSocketPath))
 	}
 	if info, err := os.Lstat(path); err == nil {
 		if info.Mode().Type() != fs.ModeSocket {
@@ -160,7 +160,7 @@ type unixListener struct {
 	once sync.Once
 }
 
-// Addr returns the path of the socket after renaming.
+// Addr returns the final path of the socket.
 func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
 func (l *unixListener) Close() error {
@@ -172,7 +172,7 @@ func (l *unixListener) Close() error {
 // SocketPath returns the default path of a workspace's Unix socket.
 func SocketPath(workspace string) string { return filepath.Join(workspace, "serve.sock") }
 
-// serve answers the clients of a listener until ctx ends.
+// serve serves the clients of a listener until ctx ends.
 func (s *Server) serve(ctx context.Context, l Listener) error {
 	server := &http.Server{
 		Handler:           s.guard(l),

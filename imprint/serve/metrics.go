@@ -2,75 +2,80 @@ package serve
 
 import (
 	"cmp"
+	"fmt"
+	"io"
 	"sync/atomic"
+	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
+	prom "github.com/VictoriaMetrics/metrics"
 
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// metrics are the server's Prometheus metrics.
+// metrics holds the server's Prometheus metrics.
 type metrics struct {
-	registry  *prometheus.Registry
-	inference *prometheus.HistogramVec // by device
-	latency   prometheus.Histogram
-	frames    *prometheus.CounterVec // by result: answered, dropped, failed
-	unknown   prometheus.Counter
-	usb       *prometheus.CounterVec // by kind of failure
-	reload    prometheus.Histogram
-	requests  *prometheus.CounterVec // by status code
-	resets    atomic.Uint64          // last known number of device recoveries
+	set     *prom.Set
+	latency *prom.PrometheusHistogram
+	reload  *prom.PrometheusHistogram
+	unknown *prom.Counter
+	// Frames by result.
+	answered, dropped, failedFrames *prom.Counter
+	recoveries                      atomic.Uint64 // last known number of device recoveries
 }
 
-// buckets are histogram bounds in seconds, from an Edge TPU to a slow CPU.
+// buckets are histogram bounds in seconds, for devices from an Edge TPU to a slow CPU.
 var buckets = []float64{.001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .2, .5, 1, 2}
 
 func newMetrics() *metrics {
-	m := &metrics{
-		registry:  prometheus.NewRegistry(),
-		inference: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "imprint_inference_seconds", Help: "Time to run backbone and head on one photo.", Buckets: buckets}, []string{"device"}),
-		latency:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "imprint_frame_latency_seconds", Help: "Time from the capture of a frame to its result.", Buckets: buckets}),
-		frames:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_frames_total", Help: "Frames received: answered, dropped for a newer one, or failed."}, []string{"result"}),
-		unknown:   prometheus.NewCounter(prometheus.CounterOpts{Name: "imprint_unknown_total", Help: "Frames classified as unknown."}),
-		usb:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_usb_errors_total", Help: "Photos that the device failed to classify, by kind of failure."}, []string{"kind"}),
-		reload:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "imprint_model_reload_seconds", Help: "Time to load a new generation.", Buckets: buckets}),
-		requests:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "imprint_http_requests_total", Help: "HTTP requests by status code."}, []string{"code"}),
+	prom.ExposeMetadata(true) // write the type of each metric
+	set := prom.NewSet()
+	return &metrics{
+		set:          set,
+		latency:      set.NewPrometheusHistogramExt("imprint_frame_latency_seconds", buckets),
+		reload:       set.NewPrometheusHistogramExt("imprint_model_reload_seconds", buckets),
+		unknown:      set.NewCounter("imprint_unknown_total"),
+		answered:     set.NewCounter(`imprint_frames_total{result="answered"}`),
+		dropped:      set.NewCounter(`imprint_frames_total{result="dropped"}`),
+		failedFrames: set.NewCounter(`imprint_frames_total{result="failed"}`),
 	}
-	m.registry.MustRegister(m.inference, m.latency, m.frames, m.unknown, m.usb, m.reload, m.requests,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, result := range []string{"answered", "dropped", "failed"} {
-		m.frames.WithLabelValues(result)
-	}
-	return m
 }
 
-// observe adds the metrics that are read from a server when they are requested.
+// observe adds the metrics whose values are read from s on each request.
 func (m *metrics) observe(s *Server) {
-	gauge := func(name, help string, f func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
-	}
-	m.registry.MustRegister(
-		gauge("imprint_device_up", "1 if the device works, 0 if it fails.", func() float64 {
-			if s.device.status.health().State == "down" {
-				return 0
-			}
-			return 1
-		}),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "imprint_device_resets_total", Help: "Edge TPU recoveries after a failure."},
-			func() float64 {
-				if n, known := s.workspace.options.Devices.Recoveries(); known {
-					m.resets.Store(n)
-				}
-				return float64(m.resets.Load())
-			}),
-		gauge("imprint_model_generation", "Generation of the workspace in use.", func() float64 { return float64(s.live.Generation()) }),
-		gauge("imprint_classes", "Trained classes.", func() float64 { n, _ := s.classes.counts(); return n }),
-		gauge("imprint_images", "Training photos.", func() float64 { _, n := s.classes.counts(); return n }),
-	)
+	m.set.NewGauge("imprint_device_up", func() float64 {
+		if s.device.status.health().State == "down" {
+			return 0
+		}
+		return 1
+	})
+	m.set.NewGauge("imprint_model_generation", func() float64 { return float64(s.live.Generation()) })
+	m.set.NewGauge("imprint_classes", func() float64 { n, _ := s.classes.counts(); return n })
+	m.set.NewGauge("imprint_images", func() float64 { _, n := s.classes.counts(); return n })
 }
 
-// failed counts a failure of the device.
-func (m *metrics) failed(err error) {
-	m.usb.WithLabelValues(cmp.Or(tpu.ErrorKind(err), "other")).Inc()
+// write writes all metrics, and those of the process, in Prometheus' text format. recoveries
+// returns the number of device recoveries so far.
+func (m *metrics) write(w io.Writer, recoveries func() (n uint64, known bool)) {
+	if n, known := recoveries(); known {
+		m.recoveries.Store(n)
+	}
+	m.set.GetOrCreateCounter("imprint_device_resets_total").Set(m.recoveries.Load())
+	m.set.WritePrometheus(w)
+	prom.WriteProcessMetrics(w)
+	prom.WriteFDMetrics(w)
+}
+
+// inferred records the time that backbone and head took for one photo.
+func (m *metrics) inferred(device string, elapsed time.Duration) {
+	m.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("imprint_inference_seconds{device=%q}", device), buckets).Update(elapsed.Seconds())
+}
+
+// responded counts an HTTP request.
+func (m *metrics) responded(status int) {
+	m.set.GetOrCreateCounter(fmt.Sprintf(`imprint_http_requests_total{code="%d"}`, status)).Inc()
+}
+
+// deviceFailed counts a photo that the device failed to classify.
+func (m *metrics) deviceFailed(err error) {
+	m.set.GetOrCreateCounter(fmt.Sprintf("imprint_usb_errors_total{kind=%q}", cmp.Or(tpu.ErrorKind(err), "other"))).Inc()
 }

@@ -11,8 +11,8 @@ import (
 const (
 	// notifyTimeout limits one run of the notify command.
 	notifyTimeout = 5 * time.Second
-	// notifyQueue is how many notices wait for the command. Beyond that the oldest is
-	// dropped.
+	// notifyQueue is the number of notices that can wait for the command. When the queue is full,
+	// the oldest notice is dropped.
 	notifyQueue = 8
 )
 
@@ -25,17 +25,17 @@ type Notice struct {
 	Sentence string `json:"sentence"`
 }
 
-// A notifier publishes notices as events and passes them to the callback and the command
-// of the options.
+// A notifier publishes notices as events, and passes them to the callback and the command in the
+// options.
 type notifier struct {
-	command  string       // "" for none
-	callback func(Notice) // or nil
+	command  string       // "" if there is none
+	callback func(Notice) // nil if there is none
 	log      *slog.Logger
 	events   *hub
-	queue    chan Notice // for the command
+	queue    chan Notice // notices for the command
 }
 
-// send announces the outcome of an action. After an error its text is the sentence.
+// send announces the outcome of an action. If err is not nil, its message replaces the sentence.
 func (n *notifier) send(action, label, sentence string, err error) {
 	v := Notice{action, label, err == nil, sentence}
 	if err != nil {

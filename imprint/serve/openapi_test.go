@@ -51,11 +51,11 @@ func TestOpenAPIRoutes(t *testing.T) {
 	slices.Sort(described)
 	slices.Sort(served)
 	if !slices.Equal(described, served) {
-		t.Errorf("described %q\nserved %q", described, served)
+		t.Errorf("got routes %q in openapi.json\nwant %q", described, served)
 	}
 }
 
-// A checkedClient checks responses, and requests meant to succeed, against openapi.json.
+// A checkedClient checks responses against openapi.json, and also requests that should succeed.
 type checkedClient struct {
 	*testServer
 	router routers.Router
@@ -105,7 +105,7 @@ func (c *checkedClient) call(method, path, contentType, body string, status int)
 		c.t.Fatal(err)
 	}
 	if resp.StatusCode != status {
-		c.t.Fatalf("%s %s: status %d, want %d: %s", method, path, resp.StatusCode, status, b)
+		c.t.Fatalf("%s %s: got status %d, want %d: %s", method, path, resp.StatusCode, status, b)
 	}
 	output := &openapi3filter.ResponseValidationInput{RequestValidationInput: input, Status: status, Header: resp.Header, Body: io.NopCloser(bytes.NewReader(b)), Options: input.Options}
 	if err := openapi3filter.ValidateResponse(context.Background(), output); err != nil {
@@ -114,7 +114,7 @@ func (c *checkedClient) call(method, path, contentType, body string, status int)
 	return b
 }
 
-// TestOpenAPI checks success and failure of every route against openapi.json.
+// TestOpenAPI checks a successful and a failing request to every route against openapi.json.
 func TestOpenAPI(t *testing.T) {
 	doc, router := loadOpenAPI(t)
 	for _, kind := range []string{"image/*", "image/jpeg", "image/png", "multipart/x-mixed-replace", "multipart/form-data", "text/event-stream", "application/octet-stream"} {
@@ -210,7 +210,7 @@ func TestOpenAPIEvents(t *testing.T) {
 			}
 			schema := doc.Components.Schemas[schemas[e.kind]]
 			if schema == nil {
-				t.Fatalf("no schema for %s", e.kind)
+				t.Fatalf("openapi.json has no schema for %s", e.kind)
 			}
 			if err := schema.Value.VisitJSON(v); err != nil {
 				t.Errorf("%s %s: %v", e.kind, e.data, err)

@@ -13,15 +13,15 @@ import (
 const (
 	// photosDir is the folder in the workspace for photos from cameras and clients.
 	photosDir = "photos"
-	// photoAge is the minimum age of a photo to be swept. A younger one may belong to a
+	// photoAge is the age from which an unused photo is deleted. A newer photo may belong to a
 	// change that another process is about to make.
 	photoAge = time.Hour
 )
 
 // A photoStore keeps training photos in a workspace, named by SHA-256.
 //
-// The photos serve as thumbnails and for retraining with another backbone. The model does
-// not need them, so they are written without waiting for the disk.
+// The photos serve as thumbnails and for retraining with another backbone. The model does not
+// need them, so they are written without a sync.
 type photoStore struct {
 	workspace string
 }
@@ -46,7 +46,7 @@ func (s photoStore) keep(photo []byte) (path string, err error) {
 		return "", fmt.Errorf("keep photo: %w", err)
 	}
 	_, err = f.Write(photo)
-	f.Chmod(0o644) // not on vfat, mounted for another user
+	f.Chmod(0o644) // fails on vfat mounted for another user
 	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)

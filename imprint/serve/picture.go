@@ -18,24 +18,24 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
-// photoLimits bounds a photo from a client or camera.
+// photoLimits are the limits for photos from clients and cameras.
 var photoLimits = dataset.Limits{MaxPixels: 25e6, MaxBytes: 16 << 20}
 
-// jpegQuality is used to encode frames that arrive as pixels.
+// jpegQuality is the quality of JPEGs encoded from frames that arrive as pixels.
 const jpegQuality = 92
 
-// A picture is a frame inside the server.
+// A picture is a numbered frame with its encoded photo.
 type picture struct {
 	source.Frame
 	number  uint64
-	replies chan<- reply // for the client that posted it, with room for one; or nil
+	replies chan<- reply // to the client that posted the frame, with room for one; nil without a client
 
 	once  sync.Once
 	photo []byte
 	err   error
 }
 
-// A reply tells a client what became of its frame.
+// A reply is the result of a frame that a client posted, or the error.
 type reply struct {
 	result Result
 	err    error
@@ -47,7 +47,7 @@ func (p *picture) answer(r reply) {
 	}
 }
 
-// encoded returns the picture as a file. Pixels are encoded as JPEG, once.
+// encoded returns the picture as an encoded photo. Pixels are encoded as JPEG on the first call.
 func (p *picture) encoded() ([]byte, error) {
 	p.once.Do(func() {
 		if p.photo = p.Photo; p.Photo == nil {
@@ -88,7 +88,7 @@ func isUnreadable(err error) bool {
 		func(e error) bool { return errors.Is(err, e) })
 }
 
-// extension returns the file extension for a photo's format.
+// extension returns the file extension for the format of a photo.
 func extension(photo []byte) string {
 	switch http.DetectContentType(photo) {
 	case "image/jpeg":
@@ -103,5 +103,5 @@ func extension(photo []byte) string {
 	return ".bmp"
 }
 
-// sumOf returns the SHA-256 that identifies a photo.
+// sumOf returns the SHA-256 of a photo, which identifies it.
 func sumOf(photo []byte) [sha256.Size]byte { return sha256.Sum256(photo) }

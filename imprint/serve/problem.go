@@ -18,7 +18,7 @@ type Problem struct {
 	Hint  string `json:"hint,omitempty"`
 }
 
-// refused is an error with its own status and hint.
+// refused is an error that carries a status code and a hint.
 type refused struct {
 	status int
 	error
@@ -31,10 +31,11 @@ func refusef(status int, format string, a ...any) error {
 	return refused{status: status, error: fmt.Errorf(format, a...)}
 }
 
-// statusClientGone counts requests whose client disconnected. The code is nginx's.
+// statusClientGone is the status recorded for a request whose client has disconnected. nginx
+// uses the same code.
 const statusClientGone = 499
 
-// statuses are the status codes and hints for errors that are not the server's fault.
+// statuses lists the status codes and hints for errors that are not the server's fault.
 var statuses = []struct {
 	err    error
 	status int
@@ -51,7 +52,7 @@ var statuses = []struct {
 	{imprint.ErrLabel, http.StatusBadRequest, ""},
 	{imprint.ErrNoPhotos, http.StatusUnprocessableEntity, ""},
 	{imprint.ErrFull, http.StatusInsufficientStorage, ""},
-	{live.ErrGone, http.StatusServiceUnavailable, "put the folder back, or plug in its disk; the old model keeps answering"},
+	{live.ErrGone, http.StatusServiceUnavailable, "put the folder back, or plug in its disk; the old model stays in use"},
 	{imprint.ErrUnpublished, http.StatusServiceUnavailable, "try again"},
 	{imprint.ErrLocked, http.StatusServiceUnavailable, "try again when the other process has finished"},
 	{ErrHolding, http.StatusConflict, "stop or cancel it first"},
@@ -64,7 +65,7 @@ var statuses = []struct {
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "try again"},
 }
 
-// problem returns the status and response for an error.
+// problem returns the status code and the response for an error.
 func problem(err error) (int, Problem) {
 	var own refused
 	if errors.As(err, &own) {
@@ -85,7 +86,7 @@ func problem(err error) (int, Problem) {
 	return http.StatusInternalServerError, Problem{Error: err.Error()}
 }
 
-// fail answers a request with an error.
+// fail sends err as the response to a request.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, p := problem(err)
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {

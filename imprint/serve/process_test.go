@@ -21,13 +21,13 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/input"
 )
 
-// Environment variables that turn this test binary into a helper program.
+// These environment variables turn this test binary into a helper program.
 const (
-	childWorkspace = "IMPRINT_TEST_SERVE"  // serve this workspace
-	childNotify    = "IMPRINT_TEST_NOTIFY" // append the arguments to this file
+	childWorkspace = "IMPRINT_TEST_SERVE"  // path of a workspace to serve
+	childNotify    = "IMPRINT_TEST_NOTIFY" // path of a file to append the arguments to
 )
 
-// runAsChild runs the helper program that the environment asks for.
+// runAsChild runs the helper program that the environment selects.
 func runAsChild() (status int, isChild bool) {
 	if file := os.Getenv(childNotify); file != "" && len(os.Args) == 5 {
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -69,7 +69,7 @@ func TestKilled(t *testing.T) {
 	}
 	var acknowledged []string
 	for round := range rounds {
-		// Kill it during one of the next requests.
+		// Kill the server during one of the next requests.
 		delay := time.Duration(round) * 3 * time.Millisecond
 		acknowledged = append(acknowledged, addUntilKilled(t, dir, uint64(round)*10000, delay)...)
 		known := photosIn(t, dir)
@@ -80,12 +80,12 @@ func TestKilled(t *testing.T) {
 		}
 	}
 	if len(acknowledged) < 3*rounds {
-		t.Errorf("%d photos in %d rounds", len(acknowledged), rounds)
+		t.Errorf("got %d photos acknowledged in %d rounds, want at least 3 per round", len(acknowledged), rounds)
 	}
 }
 
-// addUntilKilled starts a server in another process, adds photos, and kills it a delay
-// after the third. It returns the SHA-256 of the photos acknowledged.
+// addUntilKilled starts a server in another process, adds photos, and kills the server when the
+// delay after the third photo has passed. It returns the SHA-256 of the acknowledged photos.
 func addUntilKilled(t *testing.T, dir string, seed uint64, delay time.Duration) (acknowledged []string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -108,7 +108,7 @@ func addUntilKilled(t *testing.T, dir string, seed uint64, delay time.Duration) 
 		case err == nil:
 			resp.Body.Close()
 			if resp.StatusCode != 200 {
-				t.Errorf("status %d", resp.StatusCode)
+				t.Errorf("got status %d, want 200", resp.StatusCode)
 			}
 			acknowledged = append(acknowledged, fmt.Sprintf("%x", sumOf(photo)))
 			if len(acknowledged) == 3 {
@@ -118,12 +118,12 @@ func addUntilKilled(t *testing.T, dir string, seed uint64, delay time.Duration) 
 			cmd.Wait()
 			return acknowledged
 		case time.Since(started) > 20*time.Second:
-			t.Fatalf("the server does not come up: %v", err)
+			t.Fatalf("the server did not start: %v", err)
 		default:
-			time.Sleep(5 * time.Millisecond) // not up yet
+			time.Sleep(5 * time.Millisecond) // the server has not started yet
 		}
 		if len(acknowledged) > 1000 {
-			t.Fatal("the server survives SIGKILL")
+			t.Fatal("the server survived SIGKILL")
 		}
 	}
 }
@@ -163,7 +163,7 @@ func TestWorkspaceChangedByOthers(t *testing.T) {
 	var list Classes
 	s.do("GET", "/v1/classes", "", 200, &list)
 	if list.Generation != 2 || len(list.Classes) != 1 || len(list.Classes[0].Photos) != 2 {
-		t.Errorf("classes %+v", list)
+		t.Errorf("got classes %+v, want one with 2 photos", list)
 	}
 }
 
@@ -174,7 +174,7 @@ func TestNotify(t *testing.T) {
 	s := start(t, testConfig{options: Options{Notify: os.Args[0]}})
 	const label = "$(touch x); rm -rf / 'cone'"
 	if err := s.Press(context.Background(), input.Action{Verb: "remove", Label: label}); err == nil {
-		t.Error("removed an unknown class")
+		t.Error("remove an unknown class: got no error")
 	}
 	want := []string{"remove", label, "false", `remove "` + label + `": no such label`}
 	var got []string
@@ -187,7 +187,7 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// TestWatchdog checks that systemd gets signs of life only while photos are classified.
+// TestWatchdog checks that systemd is notified only while photos are classified.
 func TestWatchdog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -208,10 +208,10 @@ func TestWatchdog(t *testing.T) {
 		return string(b[:n])
 	}
 	workspace, device := withEdgeTPU(t, smallModel)
-	s := start(t, testConfig{workspace: workspace, noCamera: true}) // no frames: the watchdog probes
+	s := start(t, testConfig{workspace: workspace, noCamera: true}) // without frames, the watchdog classifies a photo itself
 	for _, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
 		if got := receive(); got != want {
-			t.Errorf("received %q, want %q", got, want)
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 	device.Unplug()
@@ -219,10 +219,10 @@ func TestWatchdog(t *testing.T) {
 	before := s.device.completed.Load()
 	s.probe(context.Background(), time.Second)
 	if now := s.device.completed.Load(); now != before {
-		t.Error("a photo counts as classified without a device")
+		t.Error("a photo counted as classified without a device")
 	}
 	device.Plug()
-	for receive() != "WATCHDOG=1" { // one may be older
+	for receive() != "WATCHDOG=1" { // an earlier one may still be queued
 	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
@@ -241,13 +241,13 @@ func TestWatchdogPeriod(t *testing.T) {
 		t.Setenv("WATCHDOG_PID", c.pid)
 		t.Setenv("WATCHDOG_USEC", c.usec)
 		if got := watchdogPeriod(); got != c.want {
-			t.Errorf("%q %q: %v, want %v", c.pid, c.usec, got, c.want)
+			t.Errorf("WATCHDOG_USEC=%q WATCHDOG_PID=%q: got %v, want %v", c.pid, c.usec, got, c.want)
 		}
 	}
 }
 
-// TestSweepPhotos checks that only old photos are deleted, and only if no class uses them
-// and undo can't restore them.
+// TestSweepPhotos checks that a photo is deleted only if it is old, no class uses it and undo
+// can't restore it.
 func TestSweepPhotos(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
 	s.do("POST", "/v1/examples?label=a", string(backbonetest.Photo(1, 1)), 200, nil)
@@ -276,6 +276,6 @@ func TestSweepPhotos(t *testing.T) {
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 4 || len(left) != 3 || strings.HasPrefix(left[0].Name(), "0000") {
-		t.Errorf("%v remain of %v, %v", left, entries, err)
+		t.Errorf("got %v, of %v; error %v; want 3 of 4 photos left", left, entries, err)
 	}
 }

@@ -8,15 +8,16 @@ import (
 	"github.com/imprintkit/imprint/imprint/live"
 )
 
-// Generation is the data of the event "generation", sent when a new one is in use.
+// Generation is the data of the event "generation", which is sent when a new generation is in
+// use.
 type Generation struct {
 	Generation uint64  `json:"generation"`
 	Classes    int     `json:"classes"`
-	ElapsedMS  float64 `json:"elapsed_ms"` // to load it
+	ElapsedMS  float64 `json:"elapsed_ms"` // time to load the generation
 }
 
-// Reload loads what the workspace holds now. If that is damaged, the previous generation
-// stays in use.
+// Reload loads the newest generation of the workspace. If that is damaged, the previous
+// generation stays in use.
 func (s *Server) Reload(ctx context.Context) (c Changed, err error) {
 	defer func() { s.notices.send("reload", "", c.Sentence, err) }()
 	r, err := s.reload(ctx)
@@ -41,7 +42,7 @@ func (s *Server) reloaded(r live.Reloaded, err error) {
 	if !r.Changed {
 		return
 	}
-	s.metrics.reload.Observe(r.Elapsed.Seconds())
+	s.metrics.reload.Update(r.Elapsed.Seconds())
 	s.events.publish("generation", Generation{r.Generation, r.Classes, milliseconds(r.Elapsed)})
 	s.classes.refresh()
 }
@@ -62,8 +63,8 @@ func (s *Server) watchWorkspace(ctx context.Context) {
 	}
 }
 
-// maintain publishes the list of classes after each reload and deletes old photos, so
-// that no client has to wait for either.
+// maintain publishes the list of classes and deletes old photos after each reload, so that no
+// client has to wait for either.
 func (s *Server) maintain(ctx context.Context) {
 	var swept time.Time
 	for {

@@ -6,20 +6,20 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// topClasses is the number of classes that a result lists.
+// topClasses is the largest number of classes in a result.
 const topClasses = 5
 
 // A Result is the classification of a frame or photo.
 type Result struct {
 	Frame      uint64          `json:"frame"` // 0 for a photo sent to /v1/classify
 	Label      string          `json:"label"` // the best class; "" before any training
-	Score      float64         `json:"score"` // of Label, 0 to 1
+	Score      float64         `json:"score"` // score of Label, 0 to 1
 	Unknown    bool            `json:"unknown"`
 	Top        []predict.Score `json:"top"` // the best classes, best first
 	Generation uint64          `json:"generation"`
 	Device     string          `json:"device"`
 	Captured   time.Time       `json:"captured"`
-	LatencyMS  float64         `json:"latency_ms"` // from Captured to the result
+	LatencyMS  float64         `json:"latency_ms"` // time from Captured to the result
 	// Voted is the most frequent label of the last Options.Vote frames, or "" if most are
 	// unknown.
 	Voted string `json:"voted"`

@@ -1,15 +1,15 @@
-// Package serve runs a workspace as a server: it classifies a camera's frames with the
-// newest model, trains while a button is held, and offers both over HTTP and a Unix
-// socket. Call [Open], then [Server.Run] with the listeners from [ListenUnix] and
-// [ListenTCP].
+// Package serve runs a server for a workspace. It classifies a camera's frames with the newest
+// model, trains classes while a button is held, and offers both over HTTP and a Unix socket.
+// Call [Open], then [Server.Run] with the listeners from [ListenUnix] and [ListenTCP].
 //
-// The newest frame wins: while the device is busy, one frame waits, and a newer frame
-// replaces it. A single goroutine uses the device, and camera frames go before clients'
-// photos, so no number of clients slows the camera down. A lost camera is reopened and a
-// failed device retried for as long as the server runs.
+// The newest frame wins: while the device is busy, one frame waits, and a newer frame replaces
+// it. A single goroutine uses the device, and camera frames have priority over clients' photos,
+// so clients can't slow the camera down. The server reopens a lost camera and retries a failed
+// device for as long as it runs.
 //
-// Once a method that changes the workspace returns nil, its change is durable and the new
-// model is in use. All methods may be called concurrently, except that Run is called once.
+// Once a method that changes the workspace returns nil, its change is durable and the new model
+// is in use. A Server is safe for concurrent use by multiple goroutines, but Run may be called
+// only once.
 package serve
 
 import (
@@ -26,16 +26,16 @@ import (
 
 // Options configure a [Server].
 type Options struct {
-	// Source delivers the frames. If it is nil, clients post them. The server closes it.
+	// Source delivers the frames. If it is nil, clients post frames. The server closes the source.
 	Source source.Source
 	// Vote is the number of recent frames that vote on a label; 0 means 1.
 	Vote int
-	// Notify is a command to run for each notice. Its arguments are the action, the label,
+	// Notify is a command that is run for each notice. Its arguments are the action, the label,
 	// true or false, and the sentence.
 	Notify string
 	// OnNotice, if not nil, is called with each notice. It must not block.
 	OnNotice func(Notice)
-	// Hosts lists more names by which clients may reach this machine. The host name,
+	// Hosts lists additional names by which clients may reach this machine. Its host name,
 	// localhost and all IP addresses are always allowed.
 	Hosts []string
 	Log   *slog.Logger // nil discards the log
@@ -59,8 +59,8 @@ type Server struct {
 	http      *httpLimits
 }
 
-// Open returns a server for the workspace in dir, which need not exist yet. The
-// workspace's options work as in live.Open.
+// Open returns a server for the workspace in dir, which need not exist yet. workspace has the
+// options for [live.Open].
 func Open(ctx context.Context, dir string, workspace imprint.Options, o Options) (*Server, error) {
 	live, err := live.Open(ctx, dir, workspace)
 	if err != nil {
@@ -118,8 +118,8 @@ func (s *Server) Run(ctx context.Context, listeners ...Listener) error {
 	return err
 }
 
-// Close closes a server that was never run. Run calls it otherwise.
+// Close closes a server that was never run. Run closes the server itself.
 func (s *Server) Close() error { return errors.Join(s.live.Close(), s.intake.close()) }
 
-// Warnings describe damage that Open worked around.
+// Warnings describes the damage that Open worked around.
 func (s *Server) Warnings() []string { return s.live.Warnings() }

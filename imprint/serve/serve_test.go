@@ -32,10 +32,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// A fakeCamera is a source whose pictures a test chooses.
+// A fakeCamera is a source that shows the pictures a test chooses.
 type fakeCamera struct {
-	period time.Duration // between frames
-	due    time.Time     // of the next frame
+	period time.Duration // time between frames
+	due    time.Time     // time of the next frame
 
 	mu      sync.Mutex
 	kind    uint64
@@ -98,7 +98,7 @@ type testServer struct {
 	camera *fakeCamera
 	socket string
 	url    string       // for TCP
-	client *http.Client // for the socket
+	client *http.Client // sends requests over the socket
 	stop   func() error
 }
 
@@ -108,13 +108,13 @@ type testConfig struct {
 	workspace imprint.Options
 	noCamera  bool
 	token     string
-	period    time.Duration // between frames
+	period    time.Duration // time between frames
 	timeouts  timeouts
 
-	anyBackbone bool // instead of a tiny one for tests
+	anyBackbone bool // use the backbone in the options, not a tiny one for tests
 }
 
-// start starts a server that ends with the test.
+// start starts a server that stops at the end of the test.
 func start(t testing.TB, c testConfig) *testServer {
 	t.Helper()
 	s := &testServer{t: t}
@@ -194,7 +194,7 @@ func (s *testServer) do(method, path, body string, status int, response any) {
 		s.t.Fatal(err)
 	}
 	if resp.StatusCode != status {
-		s.t.Fatalf("%s %s: status %d, want %d: %s", method, path, resp.StatusCode, status, b)
+		s.t.Fatalf("%s %s: got status %d, want %d: %s", method, path, resp.StatusCode, status, b)
 	}
 	if response != nil {
 		if err := json.NewDecoder(bytes.NewReader(b)).Decode(response); err != nil {
@@ -203,7 +203,7 @@ func (s *testServer) do(method, path, body string, status int, response any) {
 	}
 }
 
-// newest returns the number of the newest classified frame.
+// newest returns the number of the last classified frame.
 func (s *testServer) newest() uint64 {
 	r, _ := s.device.results.get()
 	return r.Frame
@@ -211,7 +211,7 @@ func (s *testServer) newest() uint64 {
 
 func anyResult(Result) bool { return true }
 
-// await waits for the first frame after a number whose result is as wanted.
+// await waits for the first frame after the given number whose result satisfies wanted.
 func (s *testServer) await(after uint64, wanted func(Result) bool) Result {
 	s.t.Helper()
 	end := time.Now().Add(10 * time.Second)
@@ -232,10 +232,10 @@ func (s *testServer) await(after uint64, wanted func(Result) bool) Result {
 	return r
 }
 
-// awaitNext waits for the n-th frame from now.
+// awaitNext waits for the result of the n-th frame from now.
 func (s *testServer) awaitNext(n uint64) { s.t.Helper(); s.await(s.newest()+n-1, anyResult) }
 
-// awaitHealth waits until the server's health is as wanted.
+// awaitHealth waits until the server's health satisfies wanted.
 func (s *testServer) awaitHealth(wanted func(Health) bool) Health {
 	s.t.Helper()
 	var h Health
@@ -244,11 +244,11 @@ func (s *testServer) awaitHealth(wanted func(Health) bool) Health {
 			return h
 		}
 	}
-	s.t.Fatalf("timed out waiting for a state; the last was %+v", h)
+	s.t.Fatalf("timed out waiting for the health; the last was %+v", h)
 	return h
 }
 
-// awaitHeld waits until n frames have been collected.
+// awaitHeld waits until the current hold has collected n frames.
 func (s *testServer) awaitHeld(n int) {
 	s.t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -256,10 +256,10 @@ func (s *testServer) awaitHeld(n int) {
 			return
 		}
 	}
-	s.t.Fatalf("timed out waiting for %d frames", n)
+	s.t.Fatalf("timed out waiting for %d frames in the hold", n)
 }
 
-// teach trains a class with n or more frames of the camera.
+// teach trains a class with at least n frames of the camera.
 func (s *testServer) teach(label string, n int) Teaching {
 	s.t.Helper()
 	s.do("POST", "/v1/teach", `{"label":"`+label+`","action":"start"}`, 200, nil)
@@ -269,30 +269,30 @@ func (s *testServer) teach(label string, n int) Teaching {
 	return t
 }
 
-// TestTeachAndClassify checks that a class is recognized as soon as the release of its
-// button is answered.
+// TestTeachAndClassify checks that a class is recognized as soon as the request that releases
+// its button returns.
 func TestTeachAndClassify(t *testing.T) {
 	s := start(t, testConfig{options: Options{Vote: 3}})
 	if r := s.await(0, anyResult); !r.Unknown || r.Label != "" || r.Generation != 0 {
-		t.Errorf("before training: %+v, want unknown of generation 0", r)
+		t.Errorf("before training: got %+v, want unknown of generation 0", r)
 	}
 	for i, label := range []string{"cone", "50 limit"} {
 		s.camera.show(uint64(i + 1))
 		s.awaitNext(3)
 		done := s.teach(label, 3)
 		if done.State != "done" || done.Frames < 3 || done.Generation != uint64(i+1) || !strings.HasPrefix(done.Sentence, "learned "+label+" from ") {
-			t.Errorf("taught %+v", done)
+			t.Errorf("training %s: got %+v, want state done", label, done)
 		}
 		var now Result
 		s.do("GET", fmt.Sprint("/v1/result?wait=5000&after=", s.newest()+1), "", 200, &now)
 		if now.Label != label || now.Generation != done.Generation || now.Voted != label || now.Device != "cpu" {
-			t.Errorf("after training %s: %+v", label, now)
+			t.Errorf("after training %s: got result %+v", label, now)
 		}
 	}
 	var list Classes
 	s.do("GET", "/v1/classes", "", 200, &list)
 	if len(list.Classes) != 2 || list.Classes[0].Label != "50 limit" || list.Generation != 2 || list.Classes[0].Photos[0].Source != "fake" {
-		t.Errorf("classes %+v", list)
+		t.Errorf("got classes %+v, want cone and 50 limit", list)
 	}
 	s.do("DELETE", "/v1/classes/50%20limit", "", 200, nil)
 	s.await(s.newest()+1, func(r Result) bool { return r.Label == "cone" && r.Generation == 3 })

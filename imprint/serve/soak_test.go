@@ -30,27 +30,19 @@ var (
 )
 
 // frameCounts returns the number of frames by result.
-func (s *Server) frameCounts() (frames map[string]uint64) {
-	frames = make(map[string]uint64)
-	families, _ := s.metrics.registry.Gather()
-	for _, f := range families {
-		if f.GetName() == "imprint_frames_total" {
-			for _, m := range f.GetMetric() {
-				frames[m.GetLabel()[0].GetValue()] = uint64(m.GetCounter().GetValue())
-			}
-		}
-	}
-	return frames
+func (s *Server) frameCounts() map[string]uint64 {
+	m := s.metrics
+	return map[string]uint64{"answered": m.answered.Get(), "dropped": m.dropped.Get(), "failed": m.failedFrames.Get()}
 }
 
 var residentSize = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
 
-// memory returns the size of the heap and of the resident set after garbage collection,
-// in bytes. It returns the minimum of ten samples, because reading the state file takes a
-// tenth of the heap. Where the resident set is not known it is 0.
+// memory returns the size of the heap and of the resident set after garbage collection, in
+// bytes. It takes the minimum of ten samples, because reading the state file takes a tenth of
+// the heap. resident is 0 if it is not known.
 func memory() (heap, resident uint64) {
 	for sample := range 10 {
-		debug.FreeOSMemory() // collects garbage first
+		debug.FreeOSMemory() // runs a garbage collection first
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		if sample == 0 || m.HeapAlloc < heap {
@@ -68,12 +60,12 @@ func memory() (heap, resident uint64) {
 	return heap, resident
 }
 
-// TestSoak does everything at once: frames at 30 per second, training by button and by
-// photo, removing, undoing and reloading, another process that changes the workspace,
-// clients that listen, an Edge TPU that is unplugged, and a camera that fails. No
-// acknowledged change may be lost, and every frame must be answered or counted as dropped
-// or failed. If it runs for at least five minutes, memory may not grow by 5 %. To
-// reproduce docs/serve.md:
+// TestSoak does everything at once. The camera delivers 30 frames per second, classes are
+// trained by button and by photo, changes are undone, the workspace is reloaded and also changed
+// by another process, clients listen, the Edge TPU is unplugged, and the camera fails. No
+// acknowledged change may be lost, and every frame must be classified or counted as dropped or
+// failed. In a run of at least five minutes, memory must grow by less than 5 %. To reproduce the
+// numbers in docs/serve.md:
 //
 //	go test ./imprint/serve -run TestSoak -soak 20m -timeout 30m -v
 func TestSoak(t *testing.T) {
@@ -119,17 +111,17 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// A driver uses every feature of a server and tracks what the server acknowledged.
+// A driver uses every feature of a server and tracks the changes that the server acknowledged.
 type driver struct {
 	*testServer
 	edgeTPU *emulator.Device
 	random  *rand.Rand
-	added   map[string]map[string]bool // SHA-256 of acknowledged photos by label
+	added   map[string]map[string]bool // SHA-256 of the acknowledged photos by label
 
 	changes, refused, unplugged, cameraLost int
 }
 
-// request sends a request and reports whether the server acknowledged it.
+// request sends a request and reports whether the server acknowledged the change.
 func (d *driver) request(method, path string, body []byte, contentType string, response any) (ok bool) {
 	r, _ := http.NewRequest(method, "http://imprint"+path, bytes.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
@@ -145,9 +137,9 @@ func (d *driver) request(method, path string, body []byte, contentType string, r
 		return false
 	}
 	if resp.StatusCode != 200 {
-		// Allowed without a device or camera.
+		// These status codes are expected without a device or camera.
 		if resp.StatusCode != 503 && resp.StatusCode != 409 && resp.StatusCode != 404 {
-			d.t.Errorf("%s %s: %d %s", method, path, resp.StatusCode, b)
+			d.t.Errorf("%s %s: got status %d: %s", method, path, resp.StatusCode, b)
 		}
 		d.refused++
 		return false
@@ -161,7 +153,7 @@ func (d *driver) request(method, path string, body []byte, contentType string, r
 	return true
 }
 
-// step makes several changes. It replaces classes, so their number stays the same.
+// step makes several changes. It replaces classes, so that their number stays the same.
 func (d *driver) step(ctx context.Context) {
 	label := fmt.Sprint("class ", d.random.IntN(4))
 	d.camera.show(uint64(label[len(label)-1]))
@@ -172,7 +164,7 @@ func (d *driver) step(ctx context.Context) {
 		sleep(ctx, 300*time.Millisecond)
 		var t Teaching
 		if d.request("POST", "/v1/teach", []byte(`{"label":"`+label+`","action":"stop"}`), "application/json", &t) && t.Frames == 0 {
-			d.t.Errorf("acknowledged without frames: %+v", t)
+			d.t.Errorf("training was acknowledged without frames: %+v", t)
 		}
 	}
 	photo := backbonetest.Photo(9, d.random.Uint64())
@@ -189,7 +181,7 @@ func (d *driver) step(ctx context.Context) {
 		if d.request("POST", "/v1/retrain", nil, "", nil) {
 			d.request("POST", "/v1/undo", nil, "", nil)
 		}
-	case 2: // another process
+	case 2: // change the workspace as another process does
 		ws, err := imprint.Open(d.workspace.dir, imprint.Options{Devices: d.workspace.options.Devices})
 		if err == nil {
 			err = ws.Retrain(ctx, "")
@@ -220,7 +212,7 @@ func (d *driver) checkPhotos() {
 	}
 }
 
-// breakHardware unplugs the Edge TPU and the camera from time to time.
+// breakHardware unplugs the Edge TPU and makes the camera fail from time to time.
 func (d *driver) breakHardware(ctx context.Context) {
 	for {
 		sleep(ctx, min(*soakTime/8, 20*time.Second))
@@ -239,7 +231,7 @@ func (d *driver) breakHardware(ctx context.Context) {
 	}
 }
 
-// listen reads a stream and reconnects every five seconds.
+// listen reads a stream, and reconnects every five seconds.
 func (d *driver) listen(ctx context.Context, path string) {
 	for ctx.Err() == nil {
 		short, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -252,8 +244,8 @@ func (d *driver) listen(ctx context.Context, path string) {
 	}
 }
 
-// BenchmarkLoad measures how 64 clients, which classify photos over TCP as fast as they
-// can, affect a camera with 30 frames per second. To reproduce docs/serve.md:
+// BenchmarkLoad measures the results of a camera with 30 frames per second while 64 clients
+// classify photos over TCP as fast as they can. To reproduce the numbers in docs/serve.md:
 //
 //	go test ./imprint/serve -run '^$' -bench Load -benchtime 1x -load 60s
 func BenchmarkLoad(b *testing.B) {
@@ -289,8 +281,8 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// classifyFrom starts clients that classify photos until ctx ends. The function that it
-// returns waits for them and returns how often each status occurred; 0 is a failure.
+// classifyFrom starts clients that classify photos until ctx ends. statuses waits for the
+// clients and returns the number of responses by status; failed requests count as status 0.
 func classifyFrom(ctx context.Context, clients int, url string) (statuses func() map[int]int) {
 	var mu sync.Mutex
 	counts := make(map[int]int)

@@ -52,9 +52,9 @@ func TestSourceFails(t *testing.T) {
 		{"camera:" + absent, "missing", "camera:" + absent + " was not found", nil},
 		{"folder:" + absent, "missing", "folder:" + absent + " was not found", nil},
 		{"tub:" + absent, "missing", "tub:" + absent + " was not found", nil},
-		{"folder:" + empty, "failed", "folder:" + empty + " sends none: folder " + empty + ": no photos", nil},
-		{"tub:" + file, "failed", "tub:" + file + " sends none: ", nil},
-		{"mjpeg:http://127.0.0.1:1/", "failed", "mjpeg:http://127.0.0.1:1/ sends none: ", nil},
+		{"folder:" + empty, "failed", "folder:" + empty + " sends no frames: folder " + empty + ": no photos", nil},
+		{"tub:" + file, "failed", "tub:" + file + " sends no frames: ", nil},
+		{"mjpeg:http://127.0.0.1:1/", "failed", "mjpeg:http://127.0.0.1:1/ sends no frames: ", nil},
 		{"folder:" + gone, "lost", "folder:" + gone + " is lost: ", remove},
 	} {
 		t.Run(c.spec[:3]+" "+c.state, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// heartbeat is the interval of comments in an idle event stream. They let each side
-	// notice that the other has disconnected.
+	// heartbeat is the interval at which comments are sent in an idle event stream. They let server
+	// and client notice a lost connection.
 	heartbeat = 10 * time.Second
 	// boundary separates the parts of an MJPEG stream.
 	boundary = "imprint-frame"
@@ -26,7 +26,7 @@ const (
 type streamWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	timeout time.Duration // for each part
+	timeout time.Duration // longest time to write one part
 }
 
 func (s *Server) startStream(w http.ResponseWriter, contentType string) *streamWriter {
@@ -45,7 +45,7 @@ func (o *streamWriter) write(b []byte) error {
 	return o.control.Flush()
 }
 
-// getEvents streams server-sent events, starting with the current state.
+// getEvents sends a stream of server-sent events, starting with the current state.
 func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	kinds, err := queryKinds(r)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Server) putCurrent(ctx context.Context, l *listener) {
 	}
 }
 
-// queryKinds returns the kinds of events that the query asks for.
+// queryKinds returns the kinds of events in the query.
 func queryKinds(r *http.Request) (kinds []string, err error) {
 	for _, text := range r.URL.Query()["kinds"] {
 		for _, k := range strings.Split(text, ",") {
@@ -113,7 +113,7 @@ func queryKinds(r *http.Request) (kinds []string, err error) {
 	return kinds, nil
 }
 
-// getStream streams frames as MJPEG.
+// getStream sends frames as an MJPEG stream.
 func (s *Server) getStream(w http.ResponseWriter, r *http.Request) error {
 	leave, err := s.http.enterStream()
 	if err != nil {
@@ -158,13 +158,13 @@ func (o *streamWriter) writeFrame(p *picture) error {
 	return o.write(append(append(part, photo...), "\r\n"...))
 }
 
-// frameFile returns a frame as a file for browsers, with its content type.
+// frameFile returns a frame as a photo for browsers, and its content type.
 func frameFile(p *picture) (photo []byte, contentType string, err error) {
 	if photo, err = p.encoded(); err != nil {
 		return nil, "", err
 	}
 	if contentType = http.DetectContentType(photo); !strings.HasPrefix(contentType, "image/") {
-		contentType = "application/octet-stream" // never let a broken camera send HTML
+		contentType = "application/octet-stream" // so that a camera can't make browsers show HTML
 	}
 	return photo, contentType, nil
 }

@@ -30,7 +30,7 @@ func (s *Server) notifySystemd(state string) bool {
 	return err == nil
 }
 
-// watchdogPeriod returns the interval in which systemd expects a sign of life, or 0 if it
+// watchdogPeriod returns the interval within which systemd expects a notification, or 0 if it
 // expects none (sd_watchdog_enabled(3)).
 func watchdogPeriod() time.Duration {
 	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
@@ -43,8 +43,8 @@ func watchdogPeriod() time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// watchdog sends systemd signs of life for as long as photos are classified. If none
-// arrive, it classifies a gray one.
+// watchdog notifies systemd for as long as photos are classified. If none arrive, it classifies
+// a gray photo itself.
 func (s *Server) watchdog(ctx context.Context) {
 	period := watchdogPeriod()
 	if period == 0 {
@@ -69,7 +69,7 @@ func (s *Server) watchdog(ctx context.Context) {
 	}
 }
 
-// probe classifies a gray photo.
+// probe classifies a gray photo, to find out whether the device works.
 func (s *Server) probe(ctx context.Context, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

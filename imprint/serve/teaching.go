@@ -11,22 +11,20 @@ import (
 )
 
 const (
-	// tapTimeout is how long StopTeaching waits for a frame if none came while the button
+	// tapTimeout is the time that StopTeaching waits for a frame if none arrived while the button
 	// was held.
 	tapTimeout = 2 * time.Second
-	// longestHold is how long a button may be held. After that it is taken for lost, for
-	// example because a web page was closed.
+	// longestHold is the longest time that a button can be held. After that the recording is
+	// canceled, because the release was probably lost, for example when a web page was closed.
 	longestHold = 2 * time.Minute
 )
 
 var (
-	// ErrHolding is wrapped by [Server.StartTeaching] while another label's button is held.
+	// ErrHolding means that another label's button is held.
 	ErrHolding = errors.New("another button is held")
-	// ErrNotHolding is wrapped by [Server.StopTeaching] and [Server.CancelTeaching] if the
-	// label's button is not held.
+	// ErrNotHolding means that the label's button is not held.
 	ErrNotHolding = errors.New("no button is held")
-	// ErrNoFrames is wrapped by [Server.StopTeaching] if no frame arrived while the button
-	// was held.
+	// ErrNoFrames means that no frame arrived while the button was held.
 	ErrNoFrames = errors.New("no frame arrived")
 )
 
@@ -34,18 +32,19 @@ var (
 // the event "teach".
 type Teaching struct {
 	Label string `json:"label"`
-	// State is holding, teaching, done, failed or cancelled.
+	// State is "holding", "teaching", "done", "failed" or "cancelled".
 	State  string `json:"state"`
-	Frames int    `json:"frames"` // collected so far; when done, added
-	// Generation is the one trained with the frames, if State is done.
+	Frames int    `json:"frames"` // frames collected so far or, if State is "done", added
+	// Generation is the generation trained with the frames, if State is "done".
 	Generation uint64 `json:"generation"`
-	// ElapsedMS is the time from the release of the button until that generation is in use.
+	// ElapsedMS is the time in milliseconds from the release of the button until that generation is
+	// in use.
 	ElapsedMS float64 `json:"elapsed_ms"`
 	Sentence  string  `json:"sentence"`
 }
 
-// StartTeaching starts collecting frames to train label with. It wraps ErrHolding while
-// another label's button is held; for the same label it changes nothing.
+// StartTeaching starts collecting frames to train label with. It changes nothing if that label's
+// button is already held, and fails with ErrHolding if another one is.
 func (s *Server) StartTeaching(label string) (t Teaching, err error) {
 	defer func() { s.notices.send("teach", label, t.Sentence, err) }()
 	if err := imprint.CheckLabel(label); err != nil {
@@ -54,9 +53,11 @@ func (s *Server) StartTeaching(label string) (t Teaching, err error) {
 	return s.holds.start(label, s.giveUp)
 }
 
-// StopTeaching trains the label with the frames collected, in one change. It returns when
-// the new generation is in use. If no frame has arrived yet, because the button was only
-// tapped, it waits up to two seconds for one. The label "" means any.
+// StopTeaching trains label with the frames collected, in one change. It returns when the new
+// generation is in use. If no frame has arrived yet, because the button was only tapped,
+// StopTeaching waits up to two seconds for one. The label "" stands for the label being trained.
+// It fails with ErrNotHolding if the label's button is not held, and with ErrNoFrames if no
+// frame arrives.
 func (s *Server) StopTeaching(ctx context.Context, label string) (t Teaching, err error) {
 	defer func() { s.notices.send("teach", cmp.Or(t.Label, label), t.Sentence, err) }()
 	start := time.Now()
@@ -98,7 +99,8 @@ func (s *Server) train(ctx context.Context, h *hold) (added *imprint.Added, err 
 	return added, err
 }
 
-// CancelTeaching discards the frames collected. The label "" means any.
+// CancelTeaching discards the frames collected. The label "" stands for the label being trained.
+// It fails with ErrNotHolding if the label's button is not held.
 func (s *Server) CancelTeaching(label string) (Teaching, error) {
 	h, err := s.holds.end(label)
 	if err != nil {
@@ -114,7 +116,7 @@ func (s *Server) cancelled(h *hold, sentence string) Teaching {
 	return t
 }
 
-// giveUp cancels a hold after longestHold.
+// giveUp cancels a hold that has lasted for longestHold.
 func (s *Server) giveUp(h *hold) {
 	if s.holds.current(h.label) == h {
 		if _, err := s.holds.end(h.label); err == nil {

@@ -18,13 +18,13 @@ import (
 	"github.com/holoplot/go-evdev"
 )
 
-// TestVMCar tests a whole car on real kernel interfaces: the camera of the kernel module
-// vivid, a gamepad created with uinput, a Coral Accelerator plugged in by edgetpu-emulator,
-// and imprint serve. It trains two classes while buttons are held, and checks that both are
+// TestVMCar tests imprint serve as it runs on a car, on real kernel interfaces: a camera of the
+// kernel module vivid, a gamepad created with uinput, and a Coral Accelerator plugged in by
+// edgetpu-emulator. It trains two classes while buttons are held, and checks that both are
 // recognized. It runs only in the virtual machine of make test-vm.
 func TestVMCar(t *testing.T) {
 	if os.Getenv("IMPRINT_VM") == "" {
-		t.Skip("runs only in a virtual machine: make test-vm")
+		t.Skip("runs only in the virtual machine of make test-vm")
 	}
 	dir := t.TempDir()
 	screen := vivid(t)
@@ -41,10 +41,10 @@ func TestVMCar(t *testing.T) {
 	}}}}
 	server.wait("the first frame", func(r Result) bool { return r.Frame > 0 })
 
-	// hold holds a button for three frames.
+	// hold presses a button, waits for three frames and releases it.
 	hold := func(button evdev.EvCode) {
 		pad.set(button, 1)
-		for range 3 { // the first may be older
+		for range 3 { // the first frame may be from before the press
 			frame := server.result().Frame
 			server.wait("a frame while the button is held", func(r Result) bool { return r.Frame > frame })
 		}
@@ -56,12 +56,12 @@ func TestVMCar(t *testing.T) {
 	hold(evdev.BTN_EAST)
 	r := server.wait("blue is recognized", func(r Result) bool { return r.Label == "blue" })
 	if len(device) > 0 && !strings.HasPrefix(r.Device, "usb:") {
-		t.Errorf("the device is %q, want an Edge TPU's", r.Device)
+		t.Errorf("got device %q, want an Edge TPU", r.Device)
 	}
 	screen.show("100% Red")
 	server.wait("red is recognized again", func(r Result) bool { return r.Label == "red" })
 
-	// The gamepad is unplugged and comes back as another device.
+	// Unplug the gamepad and plug it in again as another device.
 	pad.device.Close()
 	pad = gamepad(t)
 	screen.show("100% Blue")
@@ -70,10 +70,10 @@ func TestVMCar(t *testing.T) {
 	pad.set(evdev.BTN_TR, 1)
 	pad.set(evdev.BTN_TR, 0)
 	server.wait("blue is unknown after undo", func(r Result) bool { return r.Generation > generation && r.Label == "red" })
-	t.Logf("classified by %s, %d frames", r.Device, server.result().Frame)
+	t.Logf("device %s, %d frames classified", r.Device, server.result().Frame)
 }
 
-// A screen is what the test camera sees.
+// A screen controls the picture that the test camera delivers.
 type screen struct {
 	t       *testing.T
 	path    string
@@ -102,11 +102,11 @@ func vivid(t *testing.T) *screen {
 		}
 		return s
 	}
-	t.Fatal("the machine has no vivid camera")
+	t.Fatal("found no vivid camera")
 	return nil
 }
 
-// patterns are values of vivid's "Test Pattern" control (v4l2-tpg.h).
+// patterns maps colors to values of vivid's "Test Pattern" control (v4l2-tpg.h).
 var patterns = map[string]int32{"100% Red": 7, "100% Blue": 9}
 
 func (s *screen) show(pattern string) {
@@ -120,14 +120,14 @@ func (s *screen) show(pattern string) {
 func startCoral(t *testing.T) []string {
 	const model = "models/mobilenet_v1_0.25_128_quant"
 	if _, err := os.Stat(model + ".tflite"); err != nil {
-		t.Log("no model for the Edge TPU: testing on the CPU")
+		t.Log("found no model for the Edge TPU; testing on the CPU")
 		return nil
 	}
 	startCommand(t, "edgetpu-emulator", "--vhci", "--boot", "app", "--quiet", "--model", model+"_edgetpu.tflite", "--twin", model+".tflite")
 	return []string{"--device", "tpu", "--backbone", model + "_edgetpu.tflite"}
 }
 
-// startCommand starts a command that ends with the test.
+// startCommand starts a command that is stopped at the end of the test.
 func startCommand(t *testing.T, name string, args ...string) {
 	t.Helper()
 	c := exec.Command(name, args...)
@@ -155,7 +155,7 @@ func gamepad(t *testing.T) *pad {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	time.Sleep(2 * time.Second) // longer than imprint takes to find it
+	time.Sleep(2 * time.Second) // imprint finds a new gamepad within this time
 	return &pad{t, d}
 }
 
@@ -173,7 +173,7 @@ type vmServer struct {
 	client *http.Client
 }
 
-// result returns the newest result, or an empty one before the first.
+// result returns the newest result, or a zero Result if there is none yet.
 func (s *vmServer) result() Result {
 	s.t.Helper()
 	response, err := s.client.Get("http://imprint/v1/result")
@@ -192,7 +192,8 @@ func (s *vmServer) result() Result {
 	return r
 }
 
-// wait waits for a result. The timeout is long because the machine shares its processor.
+// wait waits for a result that satisfies wanted. The timeout is long because the machine shares
+// its processor.
 func (s *vmServer) wait(what string, wanted func(Result) bool) Result {
 	s.t.Helper()
 	start := time.Now()

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// web holds the page. It needs no build step.
+// web contains the page's files, which need no build step.
 //
 //go:embed web
 var web embed.FS
@@ -15,7 +15,7 @@ var web embed.FS
 //go:embed openapi.json
 var openAPI []byte
 
-// pageFile returns the embedded file for a URL path.
+// pageFile returns the name of the embedded file for a URL path.
 func pageFile(path string) (name string, ok bool) {
 	name = "web" + path
 	if strings.HasSuffix(path, "/") {
@@ -25,8 +25,8 @@ func pageFile(path string) (name string, ok bool) {
 	return name, err == nil && info.Mode().IsRegular()
 }
 
-// sendPage sends an embedded file. Browsers revalidate it each time, so that a new version
-// of the program shows at once.
+// sendPage sends an embedded file. Browsers must revalidate it each time, so that a new version
+// of the program takes effect at once.
 func sendPage(w http.ResponseWriter, r *http.Request, name string) {
 	w.Header().Set("Cache-Control", "no-cache")
 	http.ServeFileFS(w, r, web, name)

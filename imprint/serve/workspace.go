@@ -8,23 +8,24 @@ import (
 	"github.com/imprintkit/imprint/imprint/live"
 )
 
-// A workspace serializes this process's changes to the workspace on disk.
+// A workspace serializes the changes that this process makes to the workspace on disk.
 type workspace struct {
 	dir     string
 	options imprint.Options
 	live    *live.Live
 	photos  photoStore
-	busy    chan struct{} // holds a value while somebody changes the workspace
+	busy    chan struct{} // holds a value during a change
 }
 
 func newWorkspace(dir string, o imprint.Options, live *live.Live) *workspace {
 	return &workspace{dir: dir, options: o, live: live, photos: photoStore{dir}, busy: make(chan struct{}, 1)}
 }
 
-// lock waits for the current change and prevents further ones.
+// lock waits for the current change to end, and prevents later changes.
 func (w *workspace) lock() { w.busy <- struct{}{} }
 
-// do calls f with the current workspace while nobody else in this process changes it.
+// do calls f with the workspace. It waits for the current change in this process, and no other
+// can start until f returns.
 func (w *workspace) do(ctx context.Context, f func(*imprint.Workspace) error) error {
 	select {
 	case w.busy <- struct{}{}:
@@ -52,13 +53,13 @@ func (w *workspace) sweep(ctx context.Context) error {
 	})
 }
 
-// An observed photo is a classified picture.
+// observed is a classified picture with its embedding.
 type observed struct {
 	picture   *picture
-	embedding []byte // nil if the device returns none
+	embedding []byte // nil if the device does not return it
 }
 
-// add trains a class with photos. It embeds only those without an embedding.
+// add adds photos to a class, and embeds only those without an embedding.
 func (w *workspace) add(ctx context.Context, ws *imprint.Workspace, label, source string, photos []observed) (*imprint.Added, error) {
 	var embedded []imprint.Observation
 	var items []dataset.Item

@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 OUTPUTS = ['imprint/label', 'imprint/score', 'imprint/state']
 
-# The values of imprint/state. Only the first three come with a label.
+# These are the values of imprint/state. Only the first three come with a label.
 OK = 'ok'              # label and score are current
 HOLDING = 'holding'    # a teach button is held, and the server collects photos
 LEARNING = 'learning'  # the button was released, and the server adds the photos
-EMPTY = 'empty'        # the server has no classes yet
+EMPTY = 'empty'        # the workspace has no classes yet
 WAITING = 'waiting'    # the server runs but has sent no recent result
 OFFLINE = 'offline'    # no server at the socket
 
@@ -54,9 +54,9 @@ def add_imprint(V, cfg, ctr=None):
 
 
 class ImprintPart:
-    """The part. Its outputs are OUTPUTS. Donkey Car may run it threaded or not.
+    """The Donkey Car part, with the outputs OUTPUTS. It can run threaded or not.
 
-    inputs has the kind of each input of the part:
+    inputs lists the kind of each input of the part:
 
     - 'image': an array from the camera, uint8, of shape (height, width, 3) in RGB or
       (height, width) in grey. The part sends it to the server to classify.
@@ -77,27 +77,27 @@ class ImprintPart:
         self.inputs = list(inputs)
         self.max_age = max_age
         self.timeout = timeout
-        self.retry = 0.5        # seconds between attempts to reach a server that is gone
+        self.retry = 0.5        # seconds between attempts to reach the server
 
         self._on = True
-        self._images = queue.SimpleQueue()  # for update; put never blocks
-        self._sees = False       # images have arrived
-        self._pressed = {}       # state of the button at each input in the last loop
+        self._images = queue.SimpleQueue()  # images for update; put never blocks
+        self._sees = False       # whether images have arrived
+        self._pressed = {}       # whether the button at each input was pressed in the last loop
         self._result = ('', 0.0, OFFLINE)
         self._result_time = 0.0
         self._refusal = ''       # the last error from the server, to log it once
-        self._holding = None     # label of the teach button that is held
-        self._learning = 0       # releases that the server has not answered yet
+        self._holding = None     # label of the held teach button, or None
+        self._learning = 0       # number of releases that the server has not answered yet
         self._server = _Server(socket_path, timeout)
         self._frame = 0          # number of the last result's frame
         self._next_try = 0.0
         self._actions = queue.SimpleQueue()
         self._actor = None
 
-    # Methods that Donkey Car calls.
+    # Donkey Car calls these methods.
 
     def run_threaded(self, *inputs):
-        """Return the latest result without waiting. Hand the image to update."""
+        """Pass the image to update and return the latest result without waiting."""
         try:
             image = self._read(inputs)
             if image is not None:
@@ -145,7 +145,7 @@ class ImprintPart:
         except Exception:
             logger.exception('imprint')
 
-    # Triggers for the buttons of a controller: functions without arguments.
+    # These methods return triggers for controller buttons, which are functions without arguments.
 
     def press(self, action):
         """Return the trigger for pressing the button of an action."""
@@ -184,7 +184,7 @@ class ImprintPart:
         return image
 
     def _newest(self):
-        """Return the newest unsent image. Wait briefly for one, else return None."""
+        """Return the newest unsent image, or None if none arrives within a short time."""
         image = None
         try:
             if self._sees:
@@ -250,8 +250,8 @@ class ImprintPart:
     def _do(self, edge, action):
         """Queue an action for the actor thread, because the server may be slow.
 
-        If no server answers, the actor drops the action. A press must not add photos that
-        the camera takes later.
+        If no server answers, the actor drops the action, because a press must not add
+        photos that the camera takes later.
         """
         try:
             self._start_actor()
@@ -317,7 +317,7 @@ class _Refused(Exception):
 
 
 class _Server:
-    """A connection to the server, opened on demand. One thread may use it."""
+    """A connection to the server, opened on demand. Only one thread may use it."""
 
     def __init__(self, path, timeout):
         self._connection = _UnixConnection(path, timeout)
@@ -377,7 +377,7 @@ class _UnixConnection(http.client.HTTPConnection):
 def _bmp(image):
     """Return an image array as a BMP file.
 
-    BMP is lossless, needs only slicing, and at the image sizes of a car it takes less
+    BMP is lossless and needs only slicing. At the image sizes of a car, encoding takes less
     time than JPEG.
     """
     if len(image.shape) == 3 and image.shape[2] == 1:

@@ -1,4 +1,4 @@
-"""Tests of the part alone, against a fake server.
+"""Test the part alone, against a fake server.
 
     python3 test_part.py
 """
@@ -42,7 +42,7 @@ RED = Image([[(255, 0, 0)] * 3] * 2)
 
 
 class FakeServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """A server that answers from a dict.
+    """A server whose answers come from a dict.
 
     answers maps (method, path without query) to (status, answer). An answer is an object
     for JSON, bytes, or a function from the request body to either.
@@ -207,7 +207,7 @@ class PartTest(unittest.TestCase):
         start, stop = ('/v1/teach', b'{"label": "cone", "action": "start"}'), ('/v1/teach', b'{"label": "cone", "action": "stop"}')
         # A controller button is held.
         down, up = part.press('teach:cone'), part.release('teach:cone')
-        self.assertTrue(down.__name__)  # donkeycar's print_controls shows it
+        self.assertTrue(down.__name__)  # donkeycar's print_controls prints the name
         down()
         self.assertTrue(until(lambda: part.run(RED)[2] == HOLDING))
         up()

@@ -53,7 +53,7 @@ def record_tub(folder, photos):
 
 
 class Camera:
-    """A part that replays the photos of one class of a tub. Set shows to change the class."""
+    """A part that replays a tub's photos of one class. Set shows to change the class."""
 
     def __init__(self, folder):
         self.images = {}
@@ -165,14 +165,14 @@ def drive(options, scratch, threaded):
     checks = [
         ('every loop ran', loops == HZ * SECONDS),
         ('offline before the server starts', states(0, 1) == {OFFLINE}),
-        ('cones are labelled', accuracy(4, 6, 'cone') > 0.9 and states(4, 6) == {OK}),
+        ('cones are classified', accuracy(4, 6, 'cone') > 0.9 and states(4, 6) == {OK}),
         ('holding while the controller button is held', states(8, 9) == {HOLDING}),
-        ('balls are labelled after training', accuracy(11, 13, 'ball') > 0.9 and states(11, 13) == {OK}),
+        ('balls are classified after training', accuracy(11, 13, 'ball') > 0.9 and states(11, 13) == {OK}),
         ('holding after a press of the web button', states(14, 15) == {HOLDING}),
-        ('arrows are labelled after training', accuracy(17, 19, 'arrow') > 0.9 and states(17, 19) == {OK}),
+        ('arrows are classified after training', accuracy(17, 19, 'arrow') > 0.9 and states(17, 19) == {OK}),
         ('offline and no label after the kill', states(20.5, 22) == {OFFLINE} and accuracy(20.5, 22, '') == 1),
-        ('arrows are labelled after the restart', accuracy(25, 27, 'arrow') > 0.9 and states(25, 27) == {OK}),
-        ('cones are labelled after the restart', accuracy(28, 30, 'cone') > 0.9),
+        ('arrows are classified after the restart', accuracy(25, 27, 'arrow') > 0.9 and states(25, 27) == {OK}),
+        ('cones are classified after the restart', accuracy(28, 30, 'cone') > 0.9),
         ('the server exits with status 0', status == 0),
     ]
     for name, passed in checks:

@@ -2,10 +2,10 @@
 
     python even.py --photos STORE --weights run/weights.f32 --out weights.f32
 
-Otherwise the channels that vary most dominate the cosine. Each channel's weights and bias in the last layer are divided
-by its standard deviation over the held-out photos, relative to the geometric mean of all channels. Without the clipping
-at 6 this would be an exact change of units. Then --lower is subtracted from every bias. Values that all photos have in
-common fall below 0 and are clipped, so cosines differ more between photos.
+Without scaling, the channels that vary most dominate the cosine. The program divides each channel's weights and bias in
+the last layer by the channel's standard deviation over the held-out photos, relative to the geometric mean of all
+channels. Without the clipping at 6, this would only change units. Then the program subtracts --lower from every bias.
+Values that all photos have in common fall below 0 and are clipped, so cosines differ more between photos.
 """
 
 import argparse

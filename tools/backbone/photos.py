@@ -2,13 +2,13 @@
 
     python photos.py --out STORE --against EVALUATION-FOLDER ... NAME=PLACE[:MATCH] ...
 
-PLACE is a folder of tar files or a git directory. Of a git directory, the program reads the JPEG files in the newest
+PLACE is a folder of tar files or a git directory. From a git directory, the program reads the JPEG files in the newest
 commit whose paths match the regular expression MATCH. Photos keep their aspect ratio and get a short side of 160
 pixels; smaller photos are not enlarged. The program skips photos whose long side exceeds 2.6 times the short one. It
-also skips near-duplicates of photos in the evaluation folders: 64-bit difference hashes at most 4 bits apart, also
-when mirrored.
+also skips near-duplicates of photos in the evaluation folders: their 64-bit difference hashes differ in at most 4 bits,
+possibly after mirroring.
 
-NAME.u8 holds the pixels; NAME.npy holds the offset, height and width of each photo. With --hold-out N the last
+NAME.u8 contains the pixels; NAME.npy contains the offset, height and width of each photo. With --hold-out N, the last
 N photos of the first source go to held.u8, for validation, and their near-duplicates are skipped too.
 """
 
@@ -43,14 +43,14 @@ def git(place, match, limit):
         if line.lower().endswith((".jpg", ".jpeg")) and re.search(match, line.split("\t", 1)[1]):
             blobs.append(line.split()[2])
     if limit and len(blobs) > limit:
-        blobs = sorted(blobs)[:limit]  # by checksum, which is a random sample
+        blobs = sorted(blobs)[:limit]  # sorted by checksum, so this is a random sample
     p = subprocess.Popen(["git", "-C", place, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     for b in blobs:
         p.stdin.write(b.encode() + b"\n")
         p.stdin.flush()
         head = p.stdout.readline().split()
         if len(head) < 3:
-            continue  # missing from this copy
+            continue  # this copy does not have the file
         yield p.stdout.read(int(head[2]))
         p.stdout.read(1)
     p.stdin.close()
@@ -92,7 +92,7 @@ def main():
     arg = argparse.ArgumentParser()
     arg.add_argument("--out", required=True)
     arg.add_argument("--against", action="append", default=[])
-    arg.add_argument("--most", type=int, default=0, help="most photos from each git directory; 0 is all")
+    arg.add_argument("--most", type=int, default=0, help="maximum number of photos from each git directory; 0 means all")
     arg.add_argument("--hold-out", type=int, default=0)
     arg.add_argument("sources", nargs="+")
     a = arg.parse_args()

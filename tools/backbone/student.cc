@@ -23,7 +23,7 @@ inline v8 load(const float* p) { return *reinterpret_cast<const v8*>(p); }
 inline void store(float* p, v8 x) { *reinterpret_cast<v8*>(p) = x; }
 inline v8 all(float x) { return v8{x, x, x, x, x, x, x, x}; }
 
-// Vectors start on a cache line, so that no load of eight floats spans two lines.
+// Vectors start on a cache line, so that no load of eight floats crosses a line.
 template <class T>
 struct Aligned {
   typedef T value_type;
@@ -201,7 +201,7 @@ class Student {
   }
 
   // Computes the gradients of weights, gamma and beta from the gradient of the map, after forward. For layers before
-  // first they are 0 and cost nothing.
+  // first, they are 0 and not computed.
   void backward(const float* w, const float* dmap, float* dw, float* dbn, int first) {
     std::fill(dw, dw + weights_, 0.0f);
     std::fill(dbn, dbn + 2 * channels_, 0.0f);
@@ -463,7 +463,7 @@ void student_teach(Student* teacher, Student* s, int n, const float* w, const fl
     teacher->forward(w, bn, true, 0, nullptr, nullptr, map);
   }
 }
-// One step of Adam. b1 and b2 correct the bias of its moments.
+// Performs one step of Adam. b1 and b2 correct the bias of its moments.
 void adam(float* p, float* m, float* v, const float* g, int64_t n, float rate, float b1, float b2) {
   for (int64_t i = 0; i < n; i++) {
     m[i] = 0.9f * m[i] + 0.1f * g[i];

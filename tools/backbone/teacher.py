@@ -1,9 +1,9 @@
 """Reads the frozen teacher from its TensorFlow Lite file.
 
 The teacher is Coral's mobilenet_v1_0.25_128_quant. Its weights are dequantized, and student.cc computes the
-network in float32, which gives its outputs without their rounding. Training uses the output of the last layer
-before the average pool, and the 1001 class scores that the last convolution gives the pooled embedding. The
-student gets nothing from the layers before, and no weights.
+network in float32, which gives the teacher's outputs without rounding. Training uses the output of the last layer
+before the average pool, and the 1001 class scores that the last convolution computes from the pooled embedding. The
+student gets no other outputs and no weights.
 """
 
 import os

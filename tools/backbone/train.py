@@ -2,12 +2,12 @@
 
     python train.py --photos STORE --models FOLDER --out FOLDER --minutes 80
 
-Every step cuts new views from the photos and shows the same pixels to both networks. The loss compares
+Every step cuts new views from the photos, and both networks get the same pixels. The loss compares
 
   places     the output of the last layer at each position of the view, each channel in units of the standard
              deviation of the teacher's. Where the teacher's output is 0, the student's may be negative.
   embedding  the mean over the positions, in units of its own standard deviation.
-  scores     the 1001 class scores that the teacher's last layer gives to either embedding: Kullback-Leibler
+  scores     the 1001 class scores that the teacher's last layer computes from each embedding: Kullback-Leibler
              divergence at temperature 2.
 
 Near the end, weights and activations are rounded as in the finished model. At the very end, batch normalization is
@@ -76,7 +76,7 @@ class Teacher:
 
 class Views:
     """The views of one thread. Every reuse-th view of each batch is new. The others are drawn from the latest views,
-    which saves the time to cut them and the teacher's pass."""
+    which saves cutting them and running the teacher."""
 
     KEPT = 4000
 
@@ -156,7 +156,7 @@ def orthogonal(m):
 
 
 def muon_step(w, momentum, gradient, rate, pool):
-    """One step of Muon for the weights between channels. Each matrix moves by rate times its norm and is
+    """Performs one step of Muon for the weights between channels. Each matrix moves by rate times its norm and is
     then scaled back to that norm. The scale has no effect, because batch normalization follows."""
     momentum += 0.1 * (gradient - momentum)
     look = gradient * 0.1 + momentum * 0.9
@@ -167,7 +167,7 @@ def muon_step(w, momentum, gradient, rate, pool):
         m *= norm / np.linalg.norm(m)
 
     both = [(m, step) for m, step, g in zip(*map(student.layers, (w, look, gradient))) if len(m) != 9 and g.any()]
-    list(pool.map(lambda x: one(*x), reversed(both)))  # the largest first
+    list(pool.map(lambda x: one(*x), reversed(both)))  # the largest matrices first
 
 
 DEPTHWISE = np.concatenate([np.full(r * c, r == 9) for r, c in student.LAYERS])
@@ -199,7 +199,7 @@ def main():
     arg.add_argument("--reuse", type=int, default=4, help="how often each view is used")
     arg.add_argument("--rate", type=float, default=2e-3, help="learning rate of Adam")
     arg.add_argument("--turn", type=float, default=0.015, help="learning rate of Muon")
-    arg.add_argument("--weights", type=float, nargs=3, default=[1, 2, 1], help="weights of the losses places, embedding and scores")
+    arg.add_argument("--weights", type=float, nargs=3, default=[1, 2, 1], help="weights of the three losses: places, embedding and scores")
     arg.add_argument("--decay-from", type=float, default=0.25, help="when learning rates start to decay, as a fraction of the time")
     arg.add_argument("--round-from", type=float, default=0.9, help="when rounding starts, as a fraction of the time")
     arg.add_argument("--fold-from", type=float, default=0.95, help="when batch normalization is folded, as a fraction of the time")
@@ -285,7 +285,7 @@ def main():
             p["gamma"] = np.ones(student.CHANNELS, np.float32)
             s["adam"], s["folded"] = student.Adam(), True
             s["adam"].open(library)
-        # Warm up, stay constant, then decay along a half cosine to a twentieth, until normalization is folded.
+        # The rate warms up, stays constant, then decays along a half cosine to a twentieth until normalization is folded.
         down = min(max(progress - a.decay_from, 0) / (a.fold_from - a.decay_from), 1)
         slow = min(1, (s["step"] + 1) / 200) * (0.05 + 0.475 * (1 + math.cos(math.pi * down)))
 
@@ -296,7 +296,7 @@ def main():
         elif rounding:
             w = student.fake_quantize_before_folding(w, bn, s["variance"])
         step = student.ACTIVATION_SCALE if rounding else 0
-        # The first layers converge early and their backward pass is costly, so they learn from every fourth batch only.
+        # The first layers converge early and their backward pass is slow, so they learn only from every fourth batch.
         first = 5 if s["step"] % 4 else 0
         jobs = [pool.submit(half, *h, w, bn, step, first) for h in halves]
         found = [j.result() for j in jobs]

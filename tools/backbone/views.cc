@@ -1,8 +1,8 @@
 // Cuts training views from photos.
 //
-// A view combines random rectangles of one to four photos: a single one, two blended, one pasted on another, four
-// side by side, or one on a plain background. Each rectangle may be mirrored and changes in brightness, contrast,
-// saturation and hue. The view may be blurred, sharpened or made noisy.
+// A view combines random rectangles of one to four photos: a single one, two blended, one pasted on another, four side
+// by side, or one on a plain background. Each rectangle may be mirrored, and its brightness, contrast, saturation and
+// hue change. The view may be blurred, sharpened or made noisy.
 
 #include <algorithm>
 #include <cmath>
@@ -29,7 +29,7 @@ class Random {  // splitmix64
     return z ^ (z >> 31);
   }
   float uniform(float low, float high) { return low + (high - low) * (float)(next() >> 40) / (1 << 24); }
-  float normal() {  // approximately: a sum of four
+  float normal() {  // approximated by a sum of four uniform values
     float s = 0;
     for (int i = 0; i < 4; i++) s += uniform(-1, 1);
     return s * 0.866f;
@@ -85,13 +85,13 @@ class View {
   }
 
  private:
-  // Draws a random rectangle of the photo into the given rectangle of the view. smallest is the minimum area of the
+  // Draws a random rectangle of a photo into the given rectangle of the view. smallest is the minimum area of the
   // random rectangle, as a proportion of the photo's.
   void put(const Photo& p, int left, int top, int w, int h, float smallest, float opacity) {
     float m[3][3], add[3];
     color(m, add);
-    // The rectangle is chosen for a view of 128×128 pixels. A smaller view shows a part of it, unless the photo is
-    // that small, too.
+    // The rectangle is chosen for a view of 128×128 pixels. A smaller view shows only a part of it, unless the photo
+    // is small too.
     float share = std::min(1.0f, size_ / std::min(128.0f, (float)std::min(p.width, p.height))), cw, ch;
     do {
       float area = r_.uniform(smallest, 1) * p.width * p.height, aspect = std::exp(r_.uniform(-0.29f, 0.29f)) * w / h;
@@ -191,7 +191,7 @@ class View {
 
 }  // namespace
 
-// Makes n views of size×size RGB pixels from −1 to 1. index has four photos for each.
+// Makes n views of size×size RGB pixels from −1 to 1. index has four photos for each view.
 extern "C" void make_views(float* out, int n, int size, const int64_t* photos, const int64_t* index, const int32_t* modes, uint64_t seed) {
   auto* all = reinterpret_cast<const Photo*>(photos);
   for (int i = 0; i < n; i++, out += 3 * size * size) {

@@ -19,7 +19,6 @@ import (
 	"github.com/imprintkit/imprint/tools/tflitepeer"
 )
 
-// models are the models to measure.
 var models = []model{
 	{name: "mobilenet_v1_0.25_128_quant"},
 	{name: "mobilenet_v1_0.5_160_quant"},
@@ -30,17 +29,17 @@ var models = []model{
 
 type model struct {
 	name    string
-	xnnpack bool // compared with the XNNPACK delegate, not the default kernels
-	peak    bool // compared with the processor's peak
+	xnnpack bool // compare with the XNNPACK delegate instead of the default kernels
+	peak    bool // compare with the processor's peak rate
 }
 
-// A row is the measurements of one model.
+// A row has the measurements of one model.
 type row struct {
 	model
 	macs         int
 	ours, theirs [2]time.Duration // on one core and on two cores
-	// Medians of the ratios within a round, which vary less than the times: TensorFlow
-	// Lite to imprint, imprint on one core to two, and imprint to the peak.
+	// The next three are medians of the ratios within a round, which vary less than the times:
+	// TensorFlow Lite to imprint, imprint on one core to two, and imprint to the peak.
 	speedup      [2]float64
 	scaling      float64
 	peakFraction float64
@@ -53,7 +52,7 @@ func (r row) String() string {
 	return fmt.Sprintf("%s: ours %v, theirs %v, bytes %s", r.name, r.ours, r.theirs, r.bytes)
 }
 
-// bench holds the programs to measure.
+// bench has the programs to measure.
 type bench struct {
 	peer             tflitepeer.Peer
 	imprint, scratch string
@@ -75,7 +74,7 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
-// compare measures model m in alternating rounds.
+// compare measures model m with both programs in alternating rounds.
 func (b *bench) compare(ctx context.Context, m model, rounds int) (row, error) {
 	r := row{model: m}
 	path, err := m.file()
@@ -131,11 +130,11 @@ func (b *bench) compare(ctx context.Context, m model, rounds int) (row, error) {
 	return r, nil
 }
 
-// A side is one of the programs on one or two cores.
+// A side is one of the two programs on one or two cores.
 type side struct {
 	threads int
 	time    func(repeat int) (time.Duration, error)
-	medians []time.Duration // of each round
+	medians []time.Duration // median time of each round
 }
 
 // sides returns TensorFlow Lite and imprint on one core, then both on two.
@@ -177,7 +176,7 @@ func (s *side) measure(repeat int) (int, error) {
 // rate returns the speed of an inference that takes t, in GMAC/s.
 func (r *row) rate(t time.Duration) float64 { return float64(r.macs) / float64(t.Nanoseconds()) }
 
-// quotients returns a[i]/b[i].
+// quotients returns the quotients a[i]/b[i].
 func quotients(a, b []time.Duration) []float64 {
 	var q []float64
 	for i := range a {
@@ -225,7 +224,7 @@ func difference(got, want []byte) string {
 	}
 	n, largest := 0, 0
 	for i := range got {
-		// Modulo 256 this holds for signed and unsigned codes.
+		// Modulo 256, the difference is the same for signed and unsigned codes.
 		if d := int(int8(got[i] - want[i])); d != 0 {
 			n, largest = n+1, max(largest, d, -d)
 		}
@@ -233,7 +232,7 @@ func difference(got, want []byte) string {
 	if n == 0 {
 		return equal
 	}
-	return fmt.Sprintf("%d of %d differ, by up to %d", n, len(want), largest)
+	return fmt.Sprintf("%d of %d values differ, by up to %d", n, len(want), largest)
 }
 
 // run runs imprint and returns its output and the median time of an inference.
@@ -265,7 +264,7 @@ func median[T time.Duration | float64](d []T) T {
 	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2
 }
 
-// noise returns a random input for the model. It is always the same.
+// noise returns a pseudo-random input for the model, the same in every run.
 func noise(m *tflite.Model) []byte {
 	g := &m.Subgraphs[0]
 	t := g.Tensors[g.Inputs[0]]
@@ -286,7 +285,7 @@ func countMACs(m *tflite.Model) int {
 		switch code := m.OperatorCodes[op.Opcode].Builtin; code {
 		case tflite.OpConv2D, tflite.OpDepthwiseConv2D, tflite.OpFullyConnected:
 			out, weights := g.Tensors[op.Outputs[0]], g.Tensors[op.Inputs[1]]
-			each := weights.NumElements() / int(weights.Shape[0]) // weights of one output
+			each := weights.NumElements() / int(weights.Shape[0]) // weights per output
 			if code == tflite.OpDepthwiseConv2D {
 				each = weights.NumElements() / int(weights.Shape[3])
 			}

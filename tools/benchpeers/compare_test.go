@@ -37,7 +37,7 @@ func TestWriteBetweenMarks(t *testing.T) {
 	}
 }
 
-// TestDocumentHasMarks checks that the project's document has the marks.
+// TestDocumentHasMarks checks that docs/performance.md has the marks.
 func TestDocumentHasMarks(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "performance.md"))
 	if err != nil {
@@ -54,8 +54,8 @@ func TestDifference(t *testing.T) {
 		text      string
 	}{
 		{[]byte{1, 2}, []byte{1, 2}, equal},
-		{[]byte{1, 2, 3}, []byte{1, 4, 2}, "2 of 3 differ, by up to 2"},
-		{[]byte{0xff}, []byte{1}, "1 of 1 differ, by up to 2"}, // −1 and 1
+		{[]byte{1, 2, 3}, []byte{1, 4, 2}, "2 of 3 values differ, by up to 2"},
+		{[]byte{0xff}, []byte{1}, "1 of 1 values differ, by up to 2"}, // −1 and 1
 		{[]byte{1}, []byte{1, 2}, "1 values, want 2"},
 	} {
 		if got := difference(tt.got, tt.want); got != tt.text {
@@ -80,13 +80,13 @@ func TestDocument(t *testing.T) {
 		{model: model{name: "extractor"}, macs: 500e6, ours: [2]time.Duration{10e6, 5e6}, theirs: [2]time.Duration{60e6, 40e6},
 			speedup: [2]float64{6, 8}, scaling: 2, peakFraction: 0.5, peakRate: 100, bytes: equal},
 		{model: model{name: "signed", xnnpack: true}, macs: 3e6, ours: [2]time.Duration{2e6, 1e6}, theirs: [2]time.Duration{3e6, 3e6},
-			speedup: [2]float64{1.5, 3}, scaling: 2, bytes: equal, xnnpackBytes: "1 of 9 differ, by up to 1"},
+			speedup: [2]float64{1.5, 3}, scaling: 2, bytes: equal, xnnpackBytes: "1 of 9 values differ, by up to 1"},
 	}
 	text := document("A machine.", rows, 7)
 	for _, want := range []string{
 		"A machine.\n", "medians of 7 alternating rounds",
 		"| extractor | 500 | default | 60.00 | 10.00 | **6.0×** | 40.00 | 5.00 | **8.0×** | 2.00× | equal |\n",
-		"| signed | 3 | XNNPACK | 3.00 | 2.00 | **1.5×** |", "XNNPACK's output for signed, compared with the default kernels': 1 of 9 differ, by up to 1.\n",
+		"| signed | 3 | XNNPACK | 3.00 | 2.00 | **1.5×** |", "XNNPACK's output for signed, compared with the default kernels': 1 of 9 values differ, by up to 1.\n",
 		"imprint runs extractor at 50 GMAC/s, 50 % of the 100 GMAC/s",
 	} {
 		if !strings.Contains(text, want) {
@@ -95,7 +95,7 @@ func TestDocument(t *testing.T) {
 	}
 	rows[0].peakRate = 0
 	if text := document("", rows, 7); strings.Contains(text, "%") {
-		t.Errorf("the document has a fraction of an unknown peak:\n%s", text)
+		t.Errorf("the document has a fraction of the peak, although that was not measured:\n%s", text)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The marks in the document around the text that this program writes.
+// These marks enclose the text in the document that this program writes.
 const (
 	begin = "<!-- begin: written by make bench-peers -->\n"
 	end   = "<!-- end: written by make bench-peers -->\n"

@@ -1,5 +1,5 @@
-// Photos renders small photos of cones, balls, boxes and arrows for the demo, each
-// with its own ground, wall, light and camera. It writes DIR/cone/01.jpg and so on:
+// Photos renders small photos of cones, balls, boxes and arrows for the demo, each with its own
+// ground, wall, light and camera position. It writes DIR/cone/01.jpg and so on:
 //
 //	go run ./tools/photos -out DIR -n 12 -seed 1
 //
@@ -52,7 +52,7 @@ func photo(kind int, seed uint64, i int) *image.NRGBA {
 	return develop(r, newScene(r, classes[kind].shape(r)))
 }
 
-// source returns the random numbers of photo i of a class.
+// source returns the random number generator for photo i of a class.
 func source(kind int, seed uint64, i int) random {
 	return random{rand.New(rand.NewPCG(seed, uint64(i*len(classes)+kind)))}
 }

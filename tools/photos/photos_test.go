@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestPhotosAreTheSameEverywhere checks the pixels of one photo of each class. They must
-// not depend on the processor or the version of Go.
+// TestPhotosAreTheSameEverywhere checks the pixels of one photo of each class. The pixels must not
+// depend on the processor or the version of Go.
 func TestPhotosAreTheSameEverywhere(t *testing.T) {
 	want := map[string]uint64{"arrow": 0x34b20edbf59e8a22, "ball": 0x3e582c1bd2f57377, "box": 0xb882336a24980ce3, "cone": 0xb599b0b01c38d673}
 	for kind, c := range classes {
@@ -48,7 +48,7 @@ func TestWriteMakesPhotosOfEachClass(t *testing.T) {
 	}
 }
 
-// TestEveryObjectIsVisible counts the rays that hit the object.
+// TestEveryObjectIsVisible checks that enough of the camera's rays hit each object.
 func TestEveryObjectIsVisible(t *testing.T) {
 	for kind, c := range classes {
 		for i := range 50 {

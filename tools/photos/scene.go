@@ -12,7 +12,7 @@ const width, height = 320, 240
 type scene struct {
 	object         shape
 	ground, wall   surface
-	far            float64 // distance of the wall
+	far            float64 // distance to the wall
 	light, ambient vector  // colors
 	sun            vector  // direction to the light
 	camera         vector
@@ -25,7 +25,7 @@ type surface struct {
 	a, b    vector
 	pattern int
 	size    float64
-	grain   float64 // strength of the noise
+	grain   float64 // amplitude of the noise
 	turn    turn
 	seed    int64
 }
@@ -91,7 +91,7 @@ func (s scene) ray(x, y float64) vector {
 	return forward.times(2 * s.zoom).plus(right.times(x)).plus(up.times(y))
 }
 
-// look returns the color that the camera sees in direction d.
+// look returns the color that the camera sees along d.
 func (s scene) look(d vector) vector {
 	if t, n, c, ok := s.object.hit(s.camera, d); ok {
 		p := s.camera.plus(d.times(t)).plus(n.times(1e-4))
@@ -117,7 +117,7 @@ func (s scene) look(d vector) vector {
 	return s.lit(s.wall.color(p.x, p.y), vector{p.x, p.y, s.far - 1e-4}, -s.sun.z)
 }
 
-// lit returns the color of a point of ground or wall, with the object's shadow. c is the
+// lit returns the color of a point on the ground or the wall, with the object's shadow. c is the
 // color of the surface, and l the cosine of the angle between its normal and the sun.
 func (s scene) lit(c, at vector, l float64) vector {
 	if _, _, _, hidden := s.object.hit(at, s.sun); hidden {

@@ -2,14 +2,14 @@ package main
 
 import "math"
 
-// A shape stands on the ground, y = 0, around x = z = 0.
+// A shape is a solid that stands on the ground, y = 0, around x = z = 0.
 type shape interface {
 	// hit returns where the ray from o in direction d first meets the shape, as a
 	// multiple of d, and the surface's outward unit normal and color at that point.
 	hit(o, d vector) (t float64, normal, color vector, ok bool)
 }
 
-// A class is a kind of object with its constructor.
+// A class is a kind of object and its constructor.
 type class struct {
 	name  string
 	shape func(r random) shape
@@ -17,13 +17,12 @@ type class struct {
 
 var classes = []class{{"arrow", newArrow}, {"ball", newBall}, {"box", newBox}, {"cone", newCone}}
 
-// near is the minimum distance of a hit. A nearer hit is on the surface that the ray
-// starts from.
+// near is the minimum distance of a hit. A closer hit is on the surface where the ray starts.
 const near = 1e-6
 
 // cone is a traffic cone, with or without bands and a foot.
 type cone struct {
-	height, radius, tip float64 // tip is the proportion of the height that is cut off
+	height, radius, tip float64 // tip is the proportion of the height that is cut off at the top
 	color, band         vector
 	bands               float64 // number of bands
 	foot                *box
@@ -184,7 +183,7 @@ func (b *box) hit(o, d vector) (float64, vector, vector, bool) {
 
 // arrow is an arrow cut out of a board that stands upright.
 type arrow struct {
-	length, shaft, head, headLength float64 // half of each, but all of headLength
+	length, shaft, head, headLength float64 // half of each dimension, but the full headLength
 	lift                            float64
 	point, turn                     turn
 	color                           vector

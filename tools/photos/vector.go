@@ -5,15 +5,15 @@ import (
 	"math/rand/v2"
 )
 
-// mul returns a·b. The compiler cannot fuse it with a following sum, so photos are the
-// same on every processor.
+// mul returns a·b. The compiler cannot fuse it with an addition, so photos are the same on every
+// processor.
 func mul(a, b float64) float64 { return float64(a * b) }
 
-// mix returns a at t = 0, b at t = 1, and interpolates linearly.
+// mix interpolates linearly between a at t = 0 and b at t = 1.
 func mix(a, b, t float64) float64 { return a + mul(b-a, t) }
 
-// A vector is a point, a direction or a color. x points right, y up and z away from the
-// camera. As a color they are red, green and blue, from 0 to 1.
+// A vector is a point, a direction or a color. x points right, y up and z away from the camera. In
+// a color, they are red, green and blue, from 0 to 1.
 type vector struct{ x, y, z float64 }
 
 func (a vector) plus(b vector) vector   { return vector{a.x + b.x, a.y + b.y, a.z + b.z} }
@@ -26,7 +26,7 @@ func (a vector) to(b vector, t float64) vector {
 	return vector{mix(a.x, b.x, t), mix(a.y, b.y, t), mix(a.z, b.z, t)}
 }
 
-// A turn is a rotation by the angle with cosine c and sine s.
+// A turn is a rotation in the plane. c and s are the cosine and the sine of its angle.
 type turn struct{ c, s float64 }
 
 // newTurn returns the rotation by twice the angle with tangent t. It does not use
@@ -44,7 +44,7 @@ func (r turn) of(x, y float64) (float64, float64) {
 // back returns the opposite rotation.
 func (r turn) back() turn { return turn{r.c, -r.s} }
 
-// random draws the properties of scenes.
+// random generates the random properties of scenes.
 type random struct{ *rand.Rand }
 
 func (r random) between(a, b float64) float64 { return mix(a, b, r.Float64()) }
@@ -69,8 +69,7 @@ func (r random) dull() vector {
 	return vector{g + r.between(-0.12, 0.12), g + r.between(-0.1, 0.1), g + r.between(-0.12, 0.12)}
 }
 
-// lattice returns a pseudo-random number from 0 to 1 that depends on the point and the
-// seed only.
+// lattice returns a pseudo-random number from 0 to 1 that depends only on the point and the seed.
 func lattice(x, y, seed int64) float64 {
 	h := uint64(x)*0x9e3779b97f4a7c15 ^ uint64(y)*0xc2b2ae3d27d4eb4f ^ uint64(seed)*0x165667b19e3779f9
 	h ^= h >> 29

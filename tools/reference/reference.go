@@ -13,13 +13,13 @@ import (
 	"testing"
 )
 
-// Download is the folder that "make testdata" fills, relative to the project's root.
+// Download is the folder into which "make testdata" downloads files, relative to the project's root.
 const Download = "testdata/reference"
 
 // Folder returns the folder of the reference files, and false if there is none. It is the first of these:
 //
-//   - $IMPRINT_REFERENCE, or $IMPRINT_SHARED, its older name; a relative path starts at the project's root
-//   - the folder "shared" next to the checkout, if it holds models
+//   - $IMPRINT_REFERENCE, or its older name $IMPRINT_SHARED; a relative path starts at the project's root
+//   - the folder "shared" next to the checkout, if it contains models
 //   - [Download]
 func Folder() (string, bool) {
 	for _, name := range []string{"IMPRINT_REFERENCE", "IMPRINT_SHARED"} {
@@ -86,7 +86,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// root is the project's root folder, or empty for a test that runs outside of the checkout. Tests start in the folder of
+// root returns the project's root folder, or "" for a test that runs outside the checkout. Tests start in the folder of
 // their package.
 var root = sync.OnceValue(func() string {
 	dir, err := os.Getwd()

@@ -15,7 +15,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// both runs a model on random inputs, here and in the library.
+// both runs a model on random inputs, with this project and with the library.
 func both(t *testing.T, file []byte, spread float64) (ours, theirs [][]byte) {
 	t.Helper()
 	m, err := tflite.Parse(file)
@@ -34,7 +34,7 @@ func both(t *testing.T, file []byte, spread float64) (ours, theirs [][]byte) {
 		for range len(in.Input(0)) / 4 {
 			v := spread * random.NormFloat64()
 			if i%3 == 1 {
-				v = math.Abs(v) // all on one side of zero
+				v = math.Abs(v) // no negative values
 			}
 			if i == 5 {
 				v = 0
@@ -83,7 +83,7 @@ func TestPeerDynamicRange(t *testing.T) {
 					}
 				}
 				values += len(want)
-				if name == "network" { // AVERAGE_POOL_2D and SOFTMAX of float32 are not exact
+				if name == "network" { // AVERAGE_POOL_2D and SOFTMAX are not bit-identical in float32
 					if largest > 1e-6 {
 						t.Errorf("input %d: scores differ by %v", i, largest)
 					}

@@ -13,7 +13,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// peer returns the compiled program, or skips the test.
+// peer returns the compiled program, or skips the test if there is none.
 func peer(t *testing.T) Peer {
 	t.Helper()
 	p, err := FromEnvironment()
@@ -32,8 +32,8 @@ func readFile(t *testing.T, path string) []byte {
 	return b
 }
 
-// TestPeerGivesRecordedOutputs runs every recorded input through the library. It verifies that the recordings, which
-// other tests rely on, are the library's outputs, and that this program passes inputs to the library correctly.
+// TestPeerGivesRecordedOutputs runs the library on every recorded input. It checks that the recordings, which other
+// tests rely on, are the library's outputs, and that tflitepeer.c passes inputs to the library correctly.
 func TestPeerGivesRecordedOutputs(t *testing.T) {
 	p := peer(t)
 	golden, models := reference.Path(t, "golden"), reference.Path(t, "models")
@@ -106,8 +106,8 @@ func TestPeerThreadsGiveSameBytes(t *testing.T) {
 	}
 }
 
-// TestPeerXNNPACK checks that the delegate runs. It rounds differently from the default kernels, so a few bytes must
-// differ.
+// TestPeerXNNPACK checks that the XNNPACK delegate runs. The delegate rounds differently from the default kernels,
+// so a few bytes must differ.
 func TestPeerXNNPACK(t *testing.T) {
 	p := peer(t)
 	const name = "tf2_mobilenet_v2_1.0_224_ptq"
@@ -151,7 +151,7 @@ func TestPeerFailures(t *testing.T) {
 		{"missing model", "no-such.tflite", [][]byte{frame}, "cannot load no-such.tflite"},
 		{"operator of the Edge TPU", reference.Path(t, "models/mobilenet_v1_0.25_128_quant_edgetpu.tflite"), [][]byte{frame}, "edgetpu-custom-op"},
 		{"frame cut short", model, [][]byte{frame[1:]}, "ends inside a frame"},
-		{"two halves are not two frames", model, [][]byte{frame[:len(frame)/2], frame[len(frame)/2:]}, "1 frames"},
+		{"two halves of a frame", model, [][]byte{frame[:len(frame)/2], frame[len(frame)/2:]}, "1 frames"},
 		{"empty input", model, [][]byte{{}}, "0 frames"},
 		{"inputs of different lengths", model, [][]byte{frame, frame[1:]}, "input 1 has 49151 bytes"},
 	}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Downloads the TensorFlow Lite C library 2.9, builds tflitepeer.c with it and prints the path of the binary.
 #
-# The library comes from the npm package tfjs-tflite-node. The script unpacks the package and does not install it: no
-# script of it runs and no dependency is downloaded. All files go to $XDG_CACHE_HOME/imprint/tflitepeer.
+# The library comes from the npm package tfjs-tflite-node. The script unpacks the package without installing it, so none
+# of its scripts run and no dependencies are downloaded. All files go to $XDG_CACHE_HOME/imprint/tflitepeer.
 #
 # Exit status: 0 with the path on standard output; 3 with one line on standard error if this machine has no compiler or
 # cannot get the library; 1 if the download has the wrong checksum or the program does not compile.
@@ -30,7 +30,7 @@ source=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/tflitepeer.c
 [ -n "${XDG_CACHE_HOME:-}${HOME:-}" ] || unavailable "neither XDG_CACHE_HOME nor HOME is set"
 home=${XDG_CACHE_HOME:-$HOME/.cache}/imprint/tflitepeer/$version-$platform
 library=$home/tensorflow/lib/libtensorflowlite_c.so
-# The name depends on the source, so that a changed source never runs an old binary.
+# The name depends on the source, so that an old binary never runs after a change of the source.
 binary=$home/tflitepeer-$(sha256sum "$source" | cut -c1-16)
 
 sum_of() { "$1" "$2" | cut -d' ' -f1; }
@@ -39,7 +39,7 @@ compiler=$(command -v "${CC:-cc}" || true)
 [ -n "$compiler" ] || unavailable "no C compiler (${CC:-cc}) found"
 
 mkdir -p "$home" || unavailable "cannot create $home"
-# Next to the destination, so that moving into place is one rename, even while another run of this script does the same.
+# This folder is next to the destination, so that one rename moves files into place, even if another run does the same.
 fresh=$(mktemp -d "$home/new.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
 
@@ -57,7 +57,7 @@ if ! is_library "$library"; then
 	is_library "$fresh/package/cc_deps/lib/libtensorflowlite_c.so" ||
 		broken "the library in $package@$version does not have SHA-256 $library_sha256"
 	rm -rf "$home/tensorflow"
-	# Another run may have put the same library there meanwhile.
+	# Another run may have put the same library there in the meantime.
 	mv -T "$fresh/package/cc_deps" "$home/tensorflow" 2>/dev/null || is_library "$library" || broken "cannot write $home/tensorflow"
 fi
 

@@ -10,8 +10,8 @@
 // A frame is the bytes of all input tensors, one after the other, in the model's order and element types,
 // little-endian. For every frame it writes the bytes of all output tensors in the same way. Any number of frames other
 // than FRAMES is an error, which catches input made for another model. With --repeat it runs the model N times on the
-// first frame, or on zeros without one, after one run that does not count. It then writes
-// {"repeat":N,"threads":N,"min_ms":X,"median_ms":X} in place of outputs.
+// first frame, or on zeros if there is none, after one untimed run. It then writes
+// {"repeat":N,"threads":N,"min_ms":X,"median_ms":X} instead of outputs.
 //
 // Exit status: 0 for success, 1 if the model, the input or the run fails, 2 for a wrong command line. A failure prints
 // one line on standard error, after any messages of the library.
@@ -32,7 +32,7 @@
 // functions but not the header. Options that later versions add default to zero.
 typedef struct {
   int32_t num_threads;
-  uint32_t flags;  // 1 is int8 operators; with 2, uint8, this version fails on Coral's MobileNets
+  uint32_t flags;  // 1 selects int8 operators; with 2, for uint8, this version fails on Coral's MobileNets
   void *later[4];
 } XNNPackOptions;
 extern TfLiteDelegate *TfLiteXNNPackDelegateCreate(const XNNPackOptions *options);
@@ -175,7 +175,7 @@ int main(int argc, char **argv) {
       write_outputs(interpreter);
     }
     if (want_frames > 0 && frames != want_frames)
-      fail(1, "the input holds %d frames of %s, not %d", frames, argv[1], want_frames);
+      fail(1, "the input has %d frames for %s, want %d", frames, argv[1], want_frames);
   }
   if (fflush(stdout) != 0) fail(1, "write output: %s", strerror(errno));
 

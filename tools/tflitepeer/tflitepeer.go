@@ -17,7 +17,7 @@ import (
 // Environment is the environment variable with the path of the compiled tflitepeer.c. setup.sh prints that path.
 const Environment = "IMPRINT_TFLITEPEER"
 
-// ErrNotSet is returned by [FromEnvironment] if the variable is empty.
+// ErrNotSet means that the variable [Environment] is empty.
 var ErrNotSet = errors.New(Environment + " is not set to the path that tools/tflitepeer/setup.sh prints")
 
 // Peer is the compiled tflitepeer.c. It is safe for concurrent use by multiple goroutines: every call starts a process.
@@ -38,15 +38,15 @@ func FromEnvironment() (Peer, error) {
 	return Peer{Path: path}, nil
 }
 
-// Run runs the model file on every input and returns one output for each. An input has the bytes of the model's input
-// tensors, one after the other, in their element types and little-endian. An output has the bytes of the output tensors
-// in the same form. All inputs run in order in one process.
+// Run runs the model file on every input and returns one output for each. An input consists of the bytes of the model's
+// input tensors, one after the other, in their element types and little-endian. An output consists of the bytes of the
+// output tensors in the same format. One process runs all inputs in order.
 func (p Peer) Run(ctx context.Context, model string, inputs [][]byte) (outputs [][]byte, err error) {
 	if len(inputs) == 0 {
 		return nil, nil
 	}
 	for i, in := range inputs {
-		// The program reads one stream, so an input of another length would shift those that follow.
+		// The program reads one stream, so an input of another length would shift all inputs after it.
 		if len(in) != len(inputs[0]) {
 			return nil, fmt.Errorf("tflitepeer: run %s: input %d has %d bytes, input 0 has %d", model, i, len(in), len(inputs[0]))
 		}
@@ -68,8 +68,8 @@ type Timing struct {
 	Min, Median     time.Duration
 }
 
-// Time runs the model file repeat times on one input and returns the times. It makes one extra run first, which is not
-// timed. A nil input stands for zeros.
+// Time runs the model file repeat times on one input and returns the times. Before that, it runs the model once
+// untimed. A nil input means zeros.
 func (p Peer) Time(ctx context.Context, model string, input []byte, repeat int) (Timing, error) {
 	out, err := p.start(ctx, model, input, "--repeat", strconv.Itoa(repeat), model, p.threads())
 	if err != nil {
@@ -90,7 +90,7 @@ func (p Peer) Time(ctx context.Context, model string, input []byte, repeat int) 
 
 func (p Peer) threads() string { return strconv.Itoa(max(p.Threads, 1)) }
 
-// start runs the program with args and returns its output. model is used only in the error.
+// start runs the program with args and returns its output. model only appears in errors.
 func (p Peer) start(ctx context.Context, model string, stdin []byte, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	if p.XNNPACK {

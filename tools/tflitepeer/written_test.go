@@ -17,8 +17,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestPeerReadsWrittenModels trains classes and runs the written models of both layouts in the library. It compares
-// their scores with the Workspace's for the same photos.
+// TestPeerReadsWrittenModels trains classes and runs the written models of both layouts in the library. It checks
+// that their scores match the Workspace's for the same photos.
 func TestPeerReadsWrittenModels(t *testing.T) {
 	t.Run("rendered", func(t *testing.T) {
 		dir := t.TempDir()
@@ -48,7 +48,8 @@ func TestPeerReadsWrittenModels(t *testing.T) {
 	}
 }
 
-// compareWritten trains on the first photos of each label in folder and compares the scores of the photos after them.
+// compareWritten trains on the first support photos of each label in folder and compares the scores of the next query
+// photos.
 func compareWritten(t *testing.T, model, folder string, support, query int) {
 	p := peer(t)
 	all, _, err := dataset.Walk([]string{folder}, "")
@@ -125,7 +126,7 @@ func compareWritten(t *testing.T, model, folder string, support, query int) {
 	}
 }
 
-// scores returns the n scores in an output, which are float32 or uint8 with a scale of 1/256.
+// scores returns the n scores in an output. They are float32, or uint8 with a scale of 1/256.
 func scores(output []byte, n int) []float64 {
 	v := make([]float64, n)
 	for i := range v {

@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# The first process of the machine: loads the modules, runs /command, prints its
+# The machine's first process: loads the modules, runs /command, prints its
 # exit status on the second serial port, and powers off.
 /bin/busybox --install -s /bin
 export PATH=/work:/bin HOME=/tmp TMPDIR=/tmp LD_LIBRARY_PATH=/work:/lib
@@ -13,5 +13,5 @@ while read -r module; do insmod "/modules/$module"; done </modules/load
 stty -F /dev/ttyS1 raw
 sh /command </dev/null >/dev/ttyS1 2>&1
 printf '\036status %d\n' $? >/dev/ttyS1
-stty -F /dev/ttyS1 sane # waits until everything is written
+stty -F /dev/ttyS1 sane # waits until all output is written
 poweroff -f

@@ -91,7 +91,7 @@ func quote(command []string) string {
 type archive struct {
 	w       io.Writer
 	written map[string]bool
-	err     error // the first failure
+	err     error // the first error
 }
 
 const (
@@ -109,7 +109,7 @@ func (a *archive) entry(name string, mode uint32, content []byte) {
 	}
 }
 
-// folder adds a folder and its parents, unless they were added before.
+// folder adds a folder and its parents, unless they have already been added.
 func (a *archive) folder(name string) {
 	if name == "." || a.written[name] {
 		return
@@ -125,7 +125,7 @@ func (a *archive) file(name string, permissions uint32, content []byte) {
 	a.entry(name, modeFile|permissions, content)
 }
 
-// copy adds a file of this machine and the shared libraries that it needs.
+// copy adds a file from the host, with the shared libraries that the file needs.
 func (a *archive) copy(name, from string) error {
 	if a.written[name] {
 		return nil

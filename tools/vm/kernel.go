@@ -16,17 +16,17 @@ import (
 	"strings"
 )
 
-// modules are the kernel modules that the machine loads, after their dependencies: USB devices, a camera with a test
-// picture, and buttons.
+// modules are the kernel modules that the machine loads: for USB devices, a camera with a test picture, and buttons.
+// Their dependencies are loaded first.
 var modules = []string{"usbcore", "vhci_hcd", "usbmon", "vivid", "uinput", "evdev", "usbserial"}
 
-// moduleFolders matches the folders of these modules and their dependencies.
+// moduleFolders matches the folders with these modules and their dependencies.
 var moduleFolders = regexp.MustCompile(`/kernel/drivers/(usb|media|input|video|dma-buf)/`)
 
 func wanted() string { return strings.Join(modules, " ") }
 
-// fetchKernel downloads a Debian kernel into folder, unless the folder has it. The folder then has vmlinuz, the modules,
-// and the file load, which lists the modules in the order of loading.
+// fetchKernel downloads a Debian kernel into folder, unless it is there. The folder then contains vmlinuz, the modules,
+// and a file named load, which lists the modules in loading order.
 func fetchKernel(ctx context.Context, folder string) error {
 	// An older version of this program may have downloaded other modules.
 	if b, err := os.ReadFile(filepath.Join(folder, "wanted")); err == nil && string(b) == wanted() {
@@ -50,7 +50,7 @@ func fetchKernel(ctx context.Context, folder string) error {
 	if match == nil {
 		return errors.New("apt does not know linux-image-amd64: run apt-get update")
 	}
-	// The sandbox user of apt cannot write to the folder.
+	// apt's sandbox user cannot write to the folder.
 	if _, err := output("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", string(match[1])); err != nil {
 		return err
 	}

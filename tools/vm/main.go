@@ -7,8 +7,8 @@
 // and runs COMMAND there as root. It prints the output of COMMAND and exits with
 // its status, with 124 after the timeout, or with 125 if the machine failed.
 //
-// It needs qemu-system-x86_64, busybox, and for the first run apt-get and xz, to
-// download a Debian kernel. It installs nothing.
+// It needs qemu-system-x86_64 and busybox. The first run downloads a Debian kernel and also needs
+// apt-get and xz. The program installs nothing.
 package main
 
 import (
@@ -33,7 +33,7 @@ const (
 	exitFailed  = 125
 )
 
-// libraries is a repeatable flag.
+// libraries is the value of the repeatable flag -lib.
 type libraries []string
 
 func (l *libraries) String() string { return fmt.Sprint(*l) }
@@ -118,7 +118,7 @@ func run(ctx context.Context, m machine) (status int, err error) {
 		return 0, fmt.Errorf("the machine ended early: %w\n%s", err, tail(m.console))
 	}
 	if !ended {
-		return 0, fmt.Errorf("the machine ended without a status of the command\n%s", tail(m.console))
+		return 0, fmt.Errorf("the machine ended before the command's exit status\n%s", tail(m.console))
 	}
 	return status, nil
 }
@@ -144,7 +144,7 @@ func copyOutput(w io.Writer, r io.Reader) (status int, ended bool) {
 	}
 }
 
-// tail returns the last messages of the kernel.
+// tail returns the end of a file, for the kernel's last messages.
 func tail(file string) []byte {
 	b, _ := os.ReadFile(file)
 	return b[max(0, len(b)-2000):]

@@ -1,12 +1,12 @@
-// Package compiled writes weights into a model that Google's compiler made for the Edge
-// TPU: a new last layer with [Pair.WriteLastLayer], or every layer of another model of
-// the same architecture with [Pair.Retarget]. Call [Open] first. It takes a compiled
-// model and the uncompiled model that the compiler was given for it.
+// Package compiled writes weights into a model that Google's compiler made for the Edge TPU: a new
+// last layer with [Pair.WriteLastLayer], or every layer of another model of the same architecture
+// with [Pair.Retarget]. Call [Open] first, with a compiled model and the uncompiled model that it
+// was compiled from.
 //
-// The compiler's format is not published. The package finds a layer in the compiled model
-// by encoding the uncompiled model's weights and searching for those bytes. It does not
-// write a layer that it finds nowhere or at several places. Everything else in the
-// compiled model stays as it is.
+// The compiler's format is not published. The package finds a layer in the compiled model by
+// encoding the uncompiled model's weights and searching for those bytes. It refuses to write a
+// layer that it finds nowhere or at several places. Everything else in the compiled model stays as
+// it is.
 package compiled
 
 import (
@@ -20,15 +20,14 @@ import (
 )
 
 var (
-	// ErrUncompiled is wrapped when the uncompiled model is one that the compiler does not
-	// accept, or not the one that it was given for the compiled model.
+	// ErrUncompiled means that the compiler does not accept the uncompiled model, or that the
+	// compiled model was made from another model.
 	ErrUncompiled = errors.New("unsuitable uncompiled model")
-	// ErrCompiled is wrapped when the compiled model, or a file written into it, does not
-	// hold the uncompiled model's layers where they are needed, or has no room for the
-	// new layers.
+	// ErrCompiled means that the compiled model, or a file made from it, lacks layers of the
+	// uncompiled model that are needed, or has no room for the new layers.
 	ErrCompiled = errors.New("unsuitable compiled model")
-	// ErrLayer is wrapped when the parts of a LastLayer and its embeddings are
-	// inconsistent or not finite.
+	// ErrLayer means that the parts of a LastLayer and its embeddings are inconsistent or not
+	// finite.
 	ErrLayer = errors.New("invalid last layer")
 )
 
@@ -38,12 +37,12 @@ var (
 type Pair struct {
 	file          []byte // the compiled model
 	compiled      *tflite.Model
-	operator      int // of compiled, for the Edge TPU
-	options, size int // where the operator's custom options are in file
+	operator      int // index of the operator for the Edge TPU in compiled
+	options, size int // offset and size of the operator's custom options in file
 	program       *executable.Package
 	uncompiled    *tflite.Model
 	layers        []placed    // the uncompiled model's operators, in order
-	cpuOps        map[int]int // the operators that the compiler left to the CPU, from the uncompiled to the compiled model
+	cpuOps        map[int]int // maps the operators left to the CPU from the uncompiled to the compiled model
 }
 
 // Open reads a compiled model and its uncompiled model, and finds the layers of the
@@ -80,15 +79,15 @@ func Open(compiled, uncompiled []byte) (*Pair, error) {
 	}
 	if weighted > 0 && found == 0 {
 		if name := p.multiplied(); name != "" {
-			return nil, fmt.Errorf("%w: how the compiler lays out %q, a DEPTHWISE_CONV_2D with a channel multiplier, is not known, so the two can't be compared", ErrCompiled, name)
+			return nil, fmt.Errorf("%w: it is not known how the compiler lays out %q, a DEPTHWISE_CONV_2D with a channel multiplier, so the models can't be compared", ErrCompiled, name)
 		}
-		return nil, fmt.Errorf("%w: the compiled model has none of its %d layers with weights and was made from another model", ErrUncompiled, weighted)
+		return nil, fmt.Errorf("%w: the compiled model contains none of its %d layers with weights, so it was made from another model", ErrUncompiled, weighted)
 	}
 	return p, nil
 }
 
-// multiplied returns the name of a depthwise layer with several outputs for each input
-// channel, "" if there is none.
+// multiplied returns the name of a depthwise layer with several outputs for each input channel, or
+// "" if there is none.
 func (p *Pair) multiplied() string {
 	g := &p.uncompiled.Subgraphs[0]
 	for i := range p.layers {
@@ -139,14 +138,14 @@ func isCompiled(m *tflite.Model) bool {
 // placed is a layer of the uncompiled model and its place in the program.
 type placed struct {
 	layer
-	streamed bool // among the parameters of Main rather than of Caching
+	streamed bool // the weights are among the parameters of Main, not of Caching
 	place    executable.Place
 	found    int // number of places that hold the weights
 	stages   []executable.StagePlace
 	sumAt    *executable.SumPlace // nil if it was not found
 }
 
-// findLayers finds all layers in the program.
+// findLayers locates all layers in the program.
 func (p *Pair) findLayers(layers []layer) {
 	next := 0
 	for _, l := range layers {
@@ -166,8 +165,8 @@ func (p *Pair) findLayers(layers []layer) {
 	}
 }
 
-// find finds one layer. If several places hold its weights, it takes the one at next,
-// because compilers place each layer after the previous one.
+// find locates one layer in the program. If several places hold its weights, it takes the one at
+// next, because compilers place each layer after the previous one.
 func (p *Pair) find(l layer, next int) placed {
 	at := placed{layer: l}
 	if l.stage != nil {

@@ -48,7 +48,7 @@ func pairs(t testing.TB) map[string][2][]byte {
 // TestFind checks that every layer on the Edge TPU is found, and that the layers account
 // for all parameters except the tables of SOFTMAX.
 func TestFind(t *testing.T) {
-	tables := map[string]int{ // bytes; models of the newer compiler have them
+	tables := map[string]int{ // bytes; models of the newer compiler have such tables
 		"movenet_single_pose_lightning_ptq": 2368, // streamed; their meaning is not known
 		"mobilenet_v1_0.25_128_quant":       48256, "mobilenet_v1_0.5_160_quant": 48256,
 		"pairs/color_blue_64x64": 1280, "pairs/color_green_64x64": 1280, "pairs/color_red_64x64": 1280, "pairs/color_yellow_64x64": 1280,
@@ -77,8 +77,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// randomLayer returns a layer that fits the last layer of p: of at most 12 classes, or of
-// all rows if there are no biases to keep spare rows down.
+// randomLayer returns a layer that fits the last layer of p. It has at most 12 classes, or uses all
+// rows if there are no biases to keep the logits of spare rows low.
 func randomLayer(p *Pair, r *rand.Rand) *LastLayer {
 	f := p.layers[p.last()].filter
 	classes := min(f.Outputs, 12)
@@ -183,7 +183,7 @@ func TestCodes(t *testing.T) {
 			got.Zeros = []byte{written.Main.Stage(l.stages[0]).WeightZero}
 		}
 		if !reflect.DeepEqual(&got, c.filter) {
-			t.Errorf("%s: layer %q differs from what was written", name, l.name)
+			t.Errorf("%s: layer %q differs from the layer written", name, l.name)
 		}
 		for _, place := range l.stages {
 			if s := written.Main.Stage(place); s != c.stage {

@@ -45,7 +45,7 @@ func (p *Pair) onCPU(i int) bool {
 func (p *Pair) rewriteCPUOps(out, m *tflite.Model) (changed bool, err error) {
 	old, from, to := &p.uncompiled.Subgraphs[0], &m.Subgraphs[0], &out.Subgraphs[0]
 	if n := len(to.Operators) - 1; n != len(p.cpuOps) {
-		return false, fmt.Errorf("%w: %d of its %d operators on the CPU are the uncompiled model's", ErrCompiled, len(p.cpuOps), n)
+		return false, fmt.Errorf("%w: the uncompiled model has only %d of its %d operators on the CPU", ErrCompiled, len(p.cpuOps), n)
 	}
 	for i, k := range p.cpuOps {
 		oldTensors, fromTensors := tensorsOf(&old.Operators[i]), tensorsOf(&from.Operators[i])
@@ -68,18 +68,18 @@ func (p *Pair) rewriteCPUOps(out, m *tflite.Model) (changed bool, err error) {
 // tensorsOf lists the inputs and then the outputs of an operator.
 func tensorsOf(op *tflite.Operator) []int32 { return slices.Concat(op.Inputs, op.Outputs) }
 
-// requantize copies the quantization of is to tensor if it differs from that of was. It
-// reports whether it does.
-func requantize(tensor, was, is *tflite.Tensor) bool {
-	if is.Quantization == nil || was.Quantization == nil ||
-		slices.Equal(is.Quantization.Scale, was.Quantization.Scale) && slices.Equal(is.Quantization.ZeroPoint, was.Quantization.ZeroPoint) {
+// requantize compares the quantization of two tensors, before and after. If they differ, it copies
+// that of after to tensor and returns true.
+func requantize(tensor, before, after *tflite.Tensor) bool {
+	if after.Quantization == nil || before.Quantization == nil ||
+		slices.Equal(after.Quantization.Scale, before.Quantization.Scale) && slices.Equal(after.Quantization.ZeroPoint, before.Quantization.ZeroPoint) {
 		return false
 	}
 	q := tflite.Quantization{}
 	if tensor.Quantization != nil {
 		q = *tensor.Quantization
 	}
-	q.Scale, q.ZeroPoint, q.Dimension = slices.Clone(is.Quantization.Scale), slices.Clone(is.Quantization.ZeroPoint), is.Quantization.Dimension
+	q.Scale, q.ZeroPoint, q.Dimension = slices.Clone(after.Quantization.Scale), slices.Clone(after.Quantization.ZeroPoint), after.Quantization.Dimension
 	tensor.Quantization = &q
 	return true
 }

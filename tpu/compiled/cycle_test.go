@@ -8,8 +8,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// TestEmbeddingInCycle goes back from the last layer over a RESHAPE that reads its own
-// output, which a model without operators lacks.
+// TestEmbeddingInCycle checks that embedding returns an error if the last layer reads a RESHAPE
+// that reads its own output. The frozen model has no operators.
 func TestEmbeddingInCycle(t *testing.T) {
 	p := &Pair{uncompiled: &tflite.Model{Subgraphs: []tflite.Subgraph{{
 		Operators: []tflite.Operator{{Inputs: []int32{1}, Outputs: []int32{1}}, {Inputs: []int32{1}, Outputs: []int32{2}}},

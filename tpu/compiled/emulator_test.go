@@ -21,17 +21,17 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// A photo is a labelled photo: its file, the model's input and its embedding.
+// A photo holds the file, the label and the embedding of a photo, and the model's input for it.
 type photo struct {
 	path    string
-	support bool // train on it
-	query   int  // its number among the query photos of its class
+	support bool // the photo is used for training
+	query   int  // index among the query photos of the class
 	rgb     []byte
 	classifier.Example
 }
 
-// photos lists Coral's own three classes, or clothing's ten with 5 support photos and at
-// most queries query photos each.
+// photos lists the photos of a set: those of Coral's own three classes, or those of the ten classes
+// of the clothing set, with 5 support photos and at most queries query photos per class.
 func photos(t *testing.T, set string, queries int) []photo {
 	t.Helper()
 	var all []photo
@@ -63,8 +63,8 @@ type setup struct {
 	queries int // query photos per class
 }
 
-// embed returns the photos as each setup's backbone sees them. It decodes each photo
-// once.
+// embed returns, for each setup, the photos with the backbone's inputs and embeddings. It decodes
+// each photo once.
 func embed(t *testing.T, setups []setup, photos []photo) [][]photo {
 	t.Helper()
 	all := make([][]photo, len(setups))
@@ -113,8 +113,8 @@ func embed(t *testing.T, setups []setup, photos []photo) [][]photo {
 	return all
 }
 
-// withoutSoftmax returns an uncompiled model whose SOFTMAX is replaced by a RESHAPE. An
-// emulator that it is registered with outputs logits.
+// withoutSoftmax returns an uncompiled model whose SOFTMAX is replaced by a RESHAPE. An emulator
+// with this model registered outputs logits.
 func withoutSoftmax(t *testing.T, uncompiled []byte) []byte {
 	t.Helper()
 	m, err := tflite.Parse(uncompiled)
@@ -137,8 +137,8 @@ func withoutSoftmax(t *testing.T, uncompiled []byte) []byte {
 	return b
 }
 
-// device returns an emulated Edge TPU, with file loaded, that knows the pair of models
-// but not the layers written into the file.
+// device loads file on an emulated Edge TPU that knows the pair of models, but not the layers
+// written into the file.
 func device(t *testing.T, compiled, uncompiled, file []byte) *tpu.Model {
 	t.Helper()
 	d := emulator.New(emulator.Config{Application: true, Log: t.Logf})
@@ -161,8 +161,8 @@ func device(t *testing.T, compiled, uncompiled, file []byte) *tpu.Model {
 	return m
 }
 
-// TestTrained trains heads and writes them into compiled models. The emulated device must
-// compute what the CPU does, byte for byte, and be as accurate as the float head.
+// TestTrained trains heads and writes them into compiled models. The emulated device must compute
+// the same bytes as the CPU and be as accurate as the float head.
 func TestTrained(t *testing.T) {
 	const small, large = "mobilenet_v1_0.25_128_quant", "mobilenet_v1_0.5_160_quant"
 	setups := []setup{
@@ -206,8 +206,8 @@ func TestTrained(t *testing.T) {
 	}
 }
 
-// testTrained writes a head of the support photos into a compiled model and tests it with
-// the query photos, a few of which also go through the emulated device.
+// testTrained trains a head on the support photos, writes it into a compiled model and tests it
+// with the query photos. It also runs a few of them on the emulated device.
 func testTrained(t *testing.T, s setup, method classifier.Method, support, query []photo) {
 	h := train(t, support, method)
 	pair := openPair(t, s.model)
@@ -216,7 +216,7 @@ func testTrained(t *testing.T, s setup, method classifier.Method, support, query
 	if err != nil {
 		t.Fatal(err)
 	}
-	if 50*w.Disagreements > w.Embeddings { // photos between two classes may change, but few support photos are
+	if 50*w.Disagreements > w.Embeddings { // predictions of ambiguous photos may change, but few support photos are ambiguous
 		t.Errorf("predictions change for %d of %d support photos", w.Disagreements, w.Embeddings)
 	}
 	c, in := writtenLast(t, pair, file, s.Model())
@@ -283,8 +283,8 @@ func newComparison(t *testing.T, s setup, pair *Pair, file []byte, classes int) 
 	return &comparison{cpu: cpu, logits: device(t, compiled, withoutSoftmax(t, uncompiled), file), scores: device(t, compiled, uncompiled, file), classes: classes}
 }
 
-// photo compares the logits and predictions of photo i with each other and with codes,
-// computed from its embedding.
+// photo runs photo i and compares the logits and predictions of the CPU and the devices. It also
+// compares them with codes, which were computed from the photo's embedding.
 func (c *comparison) photo(t *testing.T, i int, p photo, codes []float64) {
 	t.Helper()
 	copy(c.cpu.Input(0), p.rgb)
@@ -314,7 +314,7 @@ func (c *comparison) photo(t *testing.T, i int, p photo, codes []float64) {
 	}
 }
 
-// train returns a head of the support photos.
+// train returns a head trained on the support photos.
 func train(t *testing.T, support []photo, method classifier.Method) *classifier.Head {
 	t.Helper()
 	var examples []classifier.Example
@@ -340,8 +340,8 @@ func embeddingsOf(photos []photo) []Embedding {
 	return all
 }
 
-// writtenLast reads the last layer of a written file as codes, and the quantization of
-// its input.
+// writtenLast returns the last layer of a written file as codes, and the quantization of the
+// layer's input.
 func writtenLast(t *testing.T, p *Pair, file []byte, frozen *tflite.Model) (*change, quantization) {
 	t.Helper()
 	at := p.last()

@@ -25,7 +25,7 @@ func TestOpenErrors(t *testing.T) {
 		{"swapped", uncompiled, compiled, ErrCompiled, "the two are swapped"},
 		{"two uncompiled models", uncompiled, other, ErrCompiled, "it is not compiled for the Edge TPU"},
 		{"two compiled models", compiled, compiled, ErrUncompiled, "read the uncompiled model: unsuitable uncompiled model: it is compiled for the Edge TPU"},
-		{"another model", compiled, other, ErrUncompiled, "has none of its 28 layers with weights"},
+		{"another model", compiled, other, ErrUncompiled, "contains none of its 28 layers with weights"},
 		{"no compiled model", []byte("hello"), uncompiled, tflite.ErrCorrupt, "read the compiled model"},
 		{"no uncompiled model", compiled, []byte("hello"), tflite.ErrCorrupt, "read the uncompiled model"},
 	} {
@@ -45,8 +45,8 @@ func openPair(t *testing.T, model string) *Pair {
 	return p
 }
 
-// openShared opens a pair of the shared models, and its uncompiled model again for the
-// test to change.
+// openShared opens a pair of the shared models, and a second copy of its uncompiled model, which
+// the test may change.
 func openShared(t *testing.T, model string) (*Pair, *tflite.Model) {
 	t.Helper()
 	if race.Enabled {
@@ -86,14 +86,14 @@ func TestWriteLastLayerErrors(t *testing.T) {
 		{"deeplabv3_mnv2_dm05_pascal_quant", 3, 256, nil, ErrCompiled, "the compiler left it to the CPU"},
 		{"movenet_single_pose_lightning_ptq", 3, 24, nil, ErrCompiled, "not the last layer of a classifier"},
 		{"pairs/color_red_64x64", 2, 4096, nil, ErrCompiled, "CONCATENATION follows it"},
-		{"pairs/dense_256", 3, 256, nil, ErrCompiled, "no biases to keep the 253 rows without a class down"},
-		{small, 3, 1024, nil, ErrCompiled, "it takes 256 values, the new layer 1024"},
+		{"pairs/dense_256", 3, 256, nil, ErrCompiled, "it has 253 rows without a class, and no biases to keep them below the others"},
+		{small, 3, 1024, nil, ErrCompiled, "it takes 256 values, but the new layer takes 1024"},
 		{small, 1002, 256, nil, ErrCompiled, "it has room for 1001 classes, not for 1002"},
 		{small, 0, 256, nil, ErrLayer, "0 labels"},
 		{small, 3, 256, func(l *LastLayer, _ *[]Embedding) { l.Bias = l.Bias[1:] }, ErrLayer, "3 labels, 256 inputs, 768 weights and 2 biases"},
 		{small, 3, 256, func(l *LastLayer, _ *[]Embedding) { l.Weights[7] = float32(math.NaN()) }, ErrLayer, "a weight or bias is NaN"},
 		{small, 3, 256, func(_ *LastLayer, e *[]Embedding) { *e = nil }, ErrLayer, "no embeddings"},
-		{small, 3, 256, func(_ *LastLayer, e *[]Embedding) { (*e)[0].Unit = make([]float64, 255) }, ErrLayer, "an embedding has 255 values, the layer takes 256"},
+		{small, 3, 256, func(_ *LastLayer, e *[]Embedding) { (*e)[0].Unit = make([]float64, 255) }, ErrLayer, "an embedding has 255 values, but the layer takes 256"},
 		{small, 3, 256, func(_ *LastLayer, e *[]Embedding) { (*e)[0].Norm = 0 }, ErrLayer, "embeddings are all zeros"},
 	} {
 		p, frozen := openShared(t, test.model)

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// foldBias returns a layer without biases. It takes embeddings that are all divided by
-// the same length. Its predictions approximate those of l for embeddings that are each
-// divided by their own length.
+// foldBias returns a layer without biases. The returned layer takes embeddings that are all divided
+// by the same length. Its predictions approximate those of l for embeddings that are each divided
+// by their own length.
 //
 // Its rows add up to zeros, because a part that all rows have in common changes no
 // prediction and wastes codes. The longer an embedding is, the less a bias would count.
@@ -64,7 +64,7 @@ func unitDirection(embeddings []Embedding) []float64 {
 		if !(norm > first*1e-12) {
 			break
 		}
-		product := make([]float64, dim) // of the matrix and search
+		product := make([]float64, dim) // product of the matrix and search
 		axpy(product, lambda, search)
 		for _, e := range embeddings {
 			axpy(product, dot(e.Unit, search), e.Unit)

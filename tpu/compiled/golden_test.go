@@ -52,7 +52,7 @@ func TestGolden(t *testing.T) {
 		}
 		for name, file := range files {
 			if golden[name] == "" {
-				continue // a model added since
+				continue // a model added later
 			}
 			tried++
 			frozen, err := tflite.Parse(file)
@@ -132,7 +132,7 @@ func randomEmbeddings(n, dim int, random func() float64) []Embedding {
 // TestLayers compares the results of Layers for some pairs with a recorded hash.
 func TestLayers(t *testing.T) {
 	if race.Enabled {
-		t.Skip("one hash covers all these pairs")
+		t.Skip("the hash covers models that pairs leaves out under the race detector")
 	}
 	h := sha256.New()
 	all := pairs(t)

@@ -65,24 +65,23 @@ type Written struct {
 	// embeddings that are not scaled to unit vectors. ReadLastLayer returns it after
 	// rounding.
 	Layer *LastLayer
-	// LogitScale is the factor by which logits were multiplied to fill the 8 bits of the
-	// layer's output. Above 1 scores become more confident, below 1 less.
+	// LogitScale is the factor by which logits were multiplied to fill the 8 bits of the layer's
+	// output. A factor above 1 makes scores more confident, a factor below 1 less confident.
 	LogitScale float64
 	// Disagreements is the number of embeddings whose predicted class changes, and
 	// Embeddings the number of all embeddings.
 	Disagreements, Embeddings int
 }
 
-// WriteLastLayer returns the compiled model with l, which computes logits of unit
-// embeddings, as its last layer, and with l's labels. The logits of spare rows of the
-// compiled layer stay below all others.
+// WriteLastLayer returns the compiled model with l as its last layer and with l's labels. l
+// computes the logits of unit embeddings. The logits of spare rows of the compiled layer stay below
+// all others.
 //
-// Frozen is the model that computes the embeddings: the uncompiled model, or one of the
+// frozen is the model that computes the embeddings. It is the uncompiled model, or a model of the
 // same architecture up to the embedding, whose layers are then written too.
 //
-// Embeddings are those of the photos that l was trained on. They determine the
-// quantization. The compiled layer does not scale embeddings to length 1, so a few
-// predictions may differ from l's.
+// embeddings are those of the photos that l was trained on. They determine the quantization. The
+// compiled layer does not scale embeddings to length 1, so a few predictions may differ from l's.
 //
 // Errors wrap ErrCompiled, ErrUncompiled or ErrLayer.
 func (p *Pair) WriteLastLayer(l *LastLayer, embeddings []Embedding, frozen *tflite.Model) ([]byte, *Written, error) {
@@ -136,21 +135,21 @@ func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
 	case last.found != 1:
 		return 0, fmt.Errorf("layer %q: %w: its weights are at %d places of the parameters, want 1", last.name, ErrCompiled, last.found)
 	case l.Inputs != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
-		return 0, fmt.Errorf("layer %q: %w: it takes %d values, the new layer %d", last.name, ErrCompiled, f.Inputs, l.Inputs)
+		return 0, fmt.Errorf("layer %q: %w: it takes %d values, but the new layer takes %d", last.name, ErrCompiled, f.Inputs, l.Inputs)
 	case len(l.Labels) > f.Outputs:
 		return 0, fmt.Errorf("layer %q: %w: it has room for %s, not for %d", last.name, ErrCompiled, classes(f.Outputs), len(l.Labels))
 	case len(embeddings) == 0:
-		return 0, fmt.Errorf("no embeddings to choose the quantization by: %w", ErrLayer)
+		return 0, fmt.Errorf("no embeddings to choose the quantization with: %w", ErrLayer)
 	}
 	for _, e := range embeddings {
 		if len(e.Unit) != l.Inputs {
-			return 0, fmt.Errorf("an embedding has %d values, the layer takes %d: %w", len(e.Unit), l.Inputs, ErrLayer)
+			return 0, fmt.Errorf("an embedding has %d values, but the layer takes %d: %w", len(e.Unit), l.Inputs, ErrLayer)
 		}
 	}
 	return at, nil
 }
 
-// classes returns a number of classes in words.
+// classes returns a number of classes as text, such as "2 classes".
 func classes(n int) string {
 	if n == 1 {
 		return "1 class"
@@ -203,7 +202,7 @@ func (p *Pair) embedding(frozen *tflite.Model, at int) (quantization, error) {
 	tensor := p.uncompiled.Subgraphs[0].Operators[at].Inputs[0]
 	for next := at; ; {
 		op, output := source(p.uncompiled, tensor)
-		if op < 0 || op >= next { // or a cycle: operators are in execution order
+		if op < 0 || op >= next { // an input or a constant, or a cycle: operators are in execution order
 			return quantization{}, fmt.Errorf("%w: it has no layer before the last", ErrCompiled)
 		}
 		if all := frozen.Subgraphs[0].Operators; op < len(all) {
@@ -213,7 +212,7 @@ func (p *Pair) embedding(frozen *tflite.Model, at int) (quantization, error) {
 	}
 }
 
-// ReadLastLayer returns the last layer of a file that WriteLastLayer made with frozen. It
+// ReadLastLayer returns the last layer of a file that WriteLastLayer made with frozen. The layer
 // computes the logits of embeddings that are not scaled to unit vectors.
 func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, error) {
 	m, f, stage, err := p.readLast(file)
@@ -230,7 +229,7 @@ func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, err
 		return nil, err
 	}
 	if len(labels) > f.Outputs {
-		return nil, fmt.Errorf("%w: it has room for %s, the file has %d labels", ErrCompiled, classes(f.Outputs), len(labels))
+		return nil, fmt.Errorf("%w: it has room for %s, but the file has %d labels", ErrCompiled, classes(f.Outputs), len(labels))
 	}
 	l := &LastLayer{Labels: labels, Inputs: f.Inputs, Bias: make([]float32, len(labels))}
 	for c := range labels {
@@ -238,7 +237,7 @@ func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, err
 		if f.Multipliers != nil {
 			multiplier, zero = f.Multipliers[c], f.Zeros[c]
 		}
-		step := float64(multiplier) * float64(p.layers[at].output().scale) // of the accumulator
+		step := float64(multiplier) * float64(p.layers[at].output().scale) // real number that one unit of the accumulator represents
 		for _, w := range f.Weights[c*f.Inputs:][:f.Inputs] {
 			l.Weights = append(l.Weights, float32(float64(int(w)-int(zero))*step/float64(in.scale)))
 		}
@@ -249,7 +248,7 @@ func (p *Pair) ReadLastLayer(file []byte, frozen *tflite.Model) (*LastLayer, err
 	return l, l.check()
 }
 
-// readLast reads the last layer of a file that was written into p.
+// readLast reads the last layer of a file that was made from p.
 func (p *Pair) readLast(file []byte) (m *tflite.Model, f *executable.Filter, stage executable.Stage, err error) {
 	fail := func(err error) (*tflite.Model, *executable.Filter, executable.Stage, error) {
 		return nil, nil, executable.Stage{}, err

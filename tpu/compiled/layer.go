@@ -12,25 +12,25 @@ import (
 
 // A layer is an operator as the Edge TPU computes it.
 type layer struct {
-	operator int // of the model
+	operator int // index in the model
 	name     string
 	kind     tflite.BuiltinOperator
 	filter   *executable.Filter // nil for a layer without weights
 	signed   bool               // the model's weights are int8
-	stage    *executable.Stage  // nil where its place is not known
-	sum      *executable.Sum    // of an ADD, instead of stage
-	// around has the quantization of the inputs and outputs. If the place of the
-	// constants derived from it is not known, it must not change.
+	stage    *executable.Stage  // nil if its place is not known
+	sum      *executable.Sum    // set instead of stage for an ADD
+	// around holds the quantization of the inputs and outputs. The quantization must not change if
+	// the place of the constants derived from it is not known.
 	around []quantization
 }
 
-// quantization is the scale and zero point of a tensor, the latter as for uint8.
+// quantization is the scale and zero point of a tensor whose codes were converted to uint8.
 type quantization struct {
 	scale float32
 	zero  byte
 }
 
-// quantizationOf returns the quantization of a tensor of 8 bits.
+// quantizationOf returns the quantization of an 8-bit tensor.
 func quantizationOf(t *tflite.Tensor) (quantization, error) {
 	q := t.Quantization
 	if t.Type != tflite.TypeUint8 && t.Type != tflite.TypeInt8 || q == nil || len(q.Scale) == 0 || len(q.ZeroPoint) == 0 || !(q.Scale[0] > 0) {
@@ -95,9 +95,9 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 	return l, nil
 }
 
-// readRescale sets the stage of a layer without weights, which maps codes of its first
-// input to codes of its output. Multiplier 0 stands for the ratio of their scales. A
-// layer of real numbers runs on the CPU and has no stage.
+// readRescale sets the stage of a layer without weights, which maps codes of its first input to
+// codes of its output. A multiplier of 0 means the ratio of their scales. A layer of real numbers
+// runs on the CPU and has no stage.
 func (l *layer) readRescale(g *tflite.Subgraph, op *tflite.Operator, multiplier float32, a tflite.Activation) error {
 	in, err := quantizationOf(&g.Tensors[op.Inputs[0]])
 	if err != nil {
@@ -119,8 +119,8 @@ func (l *layer) readRescale(g *tflite.Subgraph, op *tflite.Operator, multiplier 
 	return nil
 }
 
-// readSum sets the sum of an ADD of two computed tensors of one shape. Any other ADD, and
-// an ADD of real numbers, has no sum.
+// readSum sets the sum of an ADD of two computed tensors with the same shape. Any other ADD, and an
+// ADD of real numbers, has no sum.
 func (l *layer) readSum(m *tflite.Model, op *tflite.Operator) error {
 	g := &m.Subgraphs[0]
 	if len(op.Inputs) != 2 || op.Inputs[1] < 0 || m.TensorBytes(0, op.Inputs[0]) != nil || m.TensorBytes(0, op.Inputs[1]) != nil ||
@@ -204,8 +204,8 @@ func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
 	return f.Check()
 }
 
-// newFilter returns a filter for weights of the given shape, and the dimension of its
-// outputs.
+// newFilter returns a filter for weights of the given shape, and the index of their output
+// dimension.
 func newFilter(kind tflite.BuiltinOperator, shape []int32) (f *executable.Filter, channelAxis int32, err error) {
 	n := make([]int, len(shape))
 	for i, d := range shape {

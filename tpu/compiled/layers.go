@@ -11,22 +11,22 @@ import (
 // model.
 type Layer struct {
 	Operator int    // index in the uncompiled model
-	Name     string // of the output tensor
+	Name     string // name of the output tensor
 	Kind     string // such as CONV_2D
-	OnCPU    bool   // the compiler left it to the CPU
+	OnCPU    bool   // the compiler left the operator to the CPU
 
-	// Shape is [outputs, height, width, inputs] of the weights; nil for a layer without
-	// weights and for one on the CPU.
+	// Shape is [outputs, height, width, inputs] of the weights. It is nil for a layer without
+	// weights and for a layer on the CPU.
 	Shape []int
 	// NotFound is set if the weights were found nowhere or at several places.
 	NotFound bool
-	// Bytes is the size of weights and biases, and Offset where they begin among the
-	// parameters: those sent for every inference if Streamed is set, else those kept on
-	// the chip. NoBias is set if the compiler left out biases that are all 0. All four are
-	// zero for a layer whose weights are NotFound.
+	// Bytes is the size of the weights and biases, and Offset their offset in the parameters: those
+	// sent for every inference if Streamed is set, else those kept on the chip. NoBias is set if
+	// the compiler left out biases that are all 0. All four are zero for a layer whose weights are
+	// NotFound.
 	Bytes, Offset    int
 	Streamed, NoBias bool
-	// Multipliers has one for each output of a layer quantized per channel.
+	// Multipliers has one element for each output of a layer quantized per channel.
 	Multipliers []float32
 
 	// Stages is the number of places at which the instructions hold the constants in

@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// outputFill is the part of the output's range of codes that the best logits of the
+	// outputFill is the fraction of the output's range of codes that the best logits of the
 	// embeddings fill.
 	outputFill = 0.9
-	// maxLogitScale is the maximum of the factor that makes them fill it. On the clothing
-	// set, the share of predictions that rounding to 8 bits changes is about 10 % divided
+	// maxLogitScale is the maximum factor by which logits are multiplied to fill that range. On the
+	// clothing set, the share of predictions that rounding to 8 bits changes is about 10 % divided
 	// by that factor.
 	maxLogitScale = 16
 )
 
-// quantize returns the change that replaces p by l. The input has the quantization in,
-// and the output keeps the quantization of p.
+// quantize returns the change that replaces p with l. The input has the quantization in, and the
+// output keeps the quantization of p.
 //
 // Here and below, each product is converted explicitly before it is added, so that no
 // processor fuses the two operations.
 func (p *placed) quantize(l *LastLayer, embeddings []Embedding, in quantization) (*change, *Written, error) {
-	length := 0.0 // mean
+	length := 0.0 // mean length of the embeddings
 	for _, e := range embeddings {
 		length += e.Norm / float64(len(embeddings))
 	}
@@ -59,8 +59,8 @@ func (p *placed) quantize(l *LastLayer, embeddings []Embedding, in quantization)
 	return c, w, nil
 }
 
-// bestLogit returns the largest logit of l for any of the embeddings, each divided by
-// length. It returns at least 0.
+// bestLogit returns the largest logit of l for any of the embeddings, each divided by length. It
+// returns 0 if all logits are negative.
 func bestLogit(l *LastLayer, embeddings []Embedding, length float64) float64 {
 	high := 0.0
 	logits, x := make([]float64, len(l.Labels)), make([]float64, l.Inputs)
@@ -77,16 +77,16 @@ func bestLogit(l *LastLayer, embeddings []Embedding, length float64) float64 {
 // fitOutput returns the factor and the bias that bring logits of up to high into the
 // range of p's output.
 //
-// The logits of all classes add up to 0, so the logit of the predicted class is never
-// below 0. It must get a code, and a score above those of the spare rows together, which
-// have code 0. The codes of the other classes don't matter.
+// The logits of all classes add up to 0, so the logit of the predicted class is never below 0. That
+// logit must get a code and a score above the sum of the scores of the spare rows, which have code
+// 0. The codes of the other classes don't matter.
 func (p *placed) fitOutput(classes int, high float64) (scale, shift float64) {
 	out, biased := p.output(), !p.place.Form.NoBias
 	top, bottom := float64(float64(out.scale)*(255*(1+outputFill)/2-float64(out.zero))), 0.0
 	if biased {
 		bottom = float64(float64(out.scale) * (255*(1-outputFill)/2 - float64(out.zero)))
 		if spare := p.filter.Outputs - classes; spare > 0 {
-			// ln spare by its number of bits, which is the same on all processors.
+			// An upper bound of ln spare, from its number of bits: this is the same on all processors.
 			bottom += min(float64(float64(bits.Len(uint(spare)))*math.Ln2)+2, (top-bottom)/2)
 		}
 	}
@@ -103,7 +103,7 @@ func (p *placed) fitOutput(classes int, high float64) (scale, shift float64) {
 // encode rounds l, all of whose biases are shift, to the codes of p.
 func (p *placed) encode(l *LastLayer, shift float64, in quantization) (*change, error) {
 	out, classes := p.output(), len(l.Labels)
-	below := -(float64(out.zero) + 2) * float64(out.scale) // all codes: the bias of spare rows
+	below := -(float64(out.zero) + 2) * float64(out.scale) // below all codes: the bias of spare rows
 	f := &executable.Filter{Outputs: p.filter.Outputs, Inputs: p.filter.Inputs, Height: 1, Width: 1, FullyConnected: p.filter.FullyConnected}
 	// With a smaller scale a bias would take more than 30 bits; only weights too small to
 	// matter have such a scale.
@@ -119,7 +119,7 @@ func (p *placed) encode(l *LastLayer, shift float64, in quantization) (*change, 
 	}
 	if p.place.Form.NoBias {
 		if classes < f.Outputs && out.zero != 0 {
-			return nil, fmt.Errorf("%w: it has no biases to keep the %d rows without a class down", ErrCompiled, f.Outputs-classes)
+			return nil, fmt.Errorf("%w: it has %d rows without a class, and no biases to keep them below the others", ErrCompiled, f.Outputs-classes)
 		}
 		return &change{placed: p, filter: f, stage: stage}, nil
 	}
@@ -134,9 +134,9 @@ func (p *placed) encode(l *LastLayer, shift float64, in quantization) (*change, 
 	return &change{placed: p, filter: f, stage: stage}, nil
 }
 
-// encodeWeights sets the weights and zero points of f, quantized as those of p are: per
-// channel, symmetrically or with a zero point. It returns the scales, one or one per
-// channel, none of which is below least.
+// encodeWeights sets the weights and zero points of f, quantized as those of p are: per channel,
+// symmetrically or with a zero point. It returns one scale, or one per channel. No scale is below
+// least.
 func (p *placed) encodeWeights(f *executable.Filter, l *LastLayer, least float64) []float32 {
 	row := func(c int) []float32 {
 		if c < len(l.Labels) {

@@ -10,14 +10,14 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Retarget returns the compiled model with the weights and quantization of model, an
-// uncompiled model of the same architecture. The result is the model that the compiler
-// would have made from it.
+// Retarget returns the compiled model with the weights and quantization of model, an uncompiled
+// model of the same architecture. The result has the parameters and instructions that the compiler
+// would have made from model.
 //
-// An error names the layer that can't be written. A layer can't have another shape. It
-// can't have another quantization if the place of the constants derived from it is not
-// known. It can't have biases if those of the compiled model were all 0. Errors wrap
-// ErrCompiled, ErrUncompiled or an error of package tflite.
+// An error names the layer that can't be written. The shape of a layer can't change. Its
+// quantization can't change if the place of the constants derived from it is not known. It can't
+// have biases if those of the compiled model were all 0. Errors wrap ErrCompiled, ErrUncompiled or
+// an error of package tflite.
 func (p *Pair) Retarget(model []byte) ([]byte, error) {
 	m, err := tflite.Parse(model)
 	if err != nil {
@@ -27,7 +27,7 @@ func (p *Pair) Retarget(model []byte) ([]byte, error) {
 		return nil, fmt.Errorf("read the new model: it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrUncompiled)
 	}
 	if n := len(m.Subgraphs[0].Operators); n != len(p.layers) {
-		return nil, fmt.Errorf("%w: it has %d layers, the new model %d", ErrCompiled, len(p.layers), n)
+		return nil, fmt.Errorf("%w: it has %d layers, but the new model has %d", ErrCompiled, len(p.layers), n)
 	}
 	changes, err := p.changes(m, len(p.layers))
 	if err != nil {
@@ -40,8 +40,8 @@ func (p *Pair) Retarget(model []byte) ([]byte, error) {
 	return p.requantizeEnds(file, program, m)
 }
 
-// changes returns the edits that turn the first n layers into those of m. If m has fewer
-// layers, the last of the n may be RESHAPEs, which only give the embedding another shape.
+// changes returns the edits that turn the first n layers into those of m. If m has fewer layers,
+// the last of the n layers may be RESHAPEs, which only give the embedding another shape.
 func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 	layers, err := readLayers(m)
 	if err != nil {
@@ -51,7 +51,7 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 		n--
 	}
 	if n > len(layers) {
-		return nil, fmt.Errorf("%w: it has %d layers before the last, the new model %d", ErrCompiled, n, len(layers))
+		return nil, fmt.Errorf("%w: it has %d layers before the last, but the new model has %d", ErrCompiled, n, len(layers))
 	}
 	var changes []change
 	for i := range n {
@@ -81,7 +81,7 @@ func (p *Pair) mismatch(m *tflite.Model, i int, l *layer) string {
 	case l.kind != was.kind:
 		return fmt.Sprintf("it is %v in the new model", l.kind)
 	case was.filter != nil && !sameShape(was.filter, l.filter):
-		return fmt.Sprintf("its shape is %s, in the new model %s", shape(was.filter), shape(l.filter))
+		return fmt.Sprintf("its shape is %s, but %s in the new model", shape(was.filter), shape(l.filter))
 	case !sameTensors(p.uncompiled, m, i) || len(l.around) != len(was.around):
 		return "its inputs or outputs have other types, shapes or sources in the new model"
 	case !reflect.DeepEqual(fixedOptions(p.uncompiled, l.kind, old), fixedOptions(m, l.kind, op)):
@@ -96,9 +96,9 @@ func (p *Pair) mismatch(m *tflite.Model, i int, l *layer) string {
 	return ""
 }
 
-// fixedOptions returns the options of an operator that the program depends on. It leaves
-// out activations, which are part of a stage, shapes, which tensors have, and the strides
-// of a pool with one output per channel, which does not use them.
+// fixedOptions returns those options of an operator that the program depends on. It leaves out
+// activations, which are part of a stage, and shapes, which are part of tensors. It also leaves out
+// the strides of a pool with one output per channel, since they have no effect.
 func fixedOptions(m *tflite.Model, kind tflite.BuiltinOperator, op *tflite.Operator) any {
 	o := op.Options
 	switch kind {
@@ -205,7 +205,7 @@ func (p *Pair) requantizeEnd(end *executable.Layer, out *tflite.Model, tensor in
 	if was < 0 || end.Name != to.Name {
 		for a, b := range counterparts {
 			if a >= 0 && b >= 0 && requantize(new(tflite.Tensor), &old.Tensors[a], &from.Tensors[b]) {
-				return false, fmt.Errorf("%w: tensor %q of its operator for the Edge TPU is not one of the uncompiled model", ErrCompiled, to.Name)
+				return false, fmt.Errorf("%w: tensor %q of its operator for the Edge TPU is not in the uncompiled model", ErrCompiled, to.Name)
 			}
 		}
 		return false, nil
@@ -221,9 +221,9 @@ func (p *Pair) requantizeEnd(end *executable.Layer, out *tflite.Model, tensor in
 	return true, end.SetNumerics(q.scale, int(q.zero))
 }
 
-// uncompiledTensor returns the tensor of the uncompiled model that corresponds to one of
-// g, the compiled model's graph: the same input or output of the model, else the tensor
-// of the same name. It returns -1 if there is none.
+// uncompiledTensor returns the index of the uncompiled model's tensor that corresponds to tensor of
+// g, the compiled model's graph: the same input or output of the model, or else the tensor with the
+// same name. It returns -1 if there is none.
 func (p *Pair) uncompiledTensor(g *tflite.Subgraph, tensor int32) int {
 	old := &p.uncompiled.Subgraphs[0]
 	if k := slices.Index(g.Inputs, tensor); k >= 0 && len(g.Inputs) == len(old.Inputs) {

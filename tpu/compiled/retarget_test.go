@@ -31,8 +31,8 @@ func program(t testing.TB, file []byte) *executable.Package {
 	return nil
 }
 
-// TestRetarget makes models of one architecture from one another and compares them with
-// the compiler's.
+// TestRetarget makes models from other models of the same architecture and compares them with the
+// compiler's.
 func TestRetarget(t *testing.T) {
 	all := pairs(t)
 	n := 0
@@ -84,7 +84,7 @@ func TestRetarget(t *testing.T) {
 	}
 }
 
-// TestRetargetSelf makes models from themselves.
+// TestRetargetSelf checks that retargeting a model to its own weights changes nothing.
 func TestRetargetSelf(t *testing.T) {
 	for name, pair := range pairs(t) {
 		p, err := Open(pair[0], pair[1])
@@ -124,7 +124,7 @@ func TestRetargetErrors(t *testing.T) {
 		{"mobilenet_v1_0.25_128_quant", func(m *tflite.Model) {
 			g := &m.Subgraphs[0]
 			g.Operators = g.Operators[:len(g.Operators)-1]
-		}, "it has 31 layers, the new model 30"},
+		}, "it has 31 layers, but the new model has 30"},
 		{"movenet_single_pose_lightning_ptq", func(m *tflite.Model) {
 			g := &m.Subgraphs[0]
 			for i := range g.Operators {

@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestSums checks that every ADD on the Edge TPU is found, and that one with another scale
-// is found again after it was written, and can be written back.
+// TestSums checks that every ADD on the Edge TPU is found, that an ADD written with another scale
+// is found again, and that the original can be restored.
 func TestSums(t *testing.T) {
 	if race.Enabled {
 		t.Skip("nothing is concurrent")
@@ -75,8 +75,8 @@ func TestSums(t *testing.T) {
 	}
 }
 
-// TestSumsOnDevice writes a model with other sums into a compiled model. The emulated
-// device must compute what the CPU does, byte for byte.
+// TestSumsOnDevice writes a model whose ADDs have other constants into a compiled model. The
+// emulated device must compute the same bytes as the CPU.
 func TestSumsOnDevice(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -118,7 +118,7 @@ func TestSumsOnDevice(t *testing.T) {
 	}
 	want, before := run(m), run(p.uncompiled)
 	if bytes.Equal(want, before) {
-		t.Fatal("the output is that of the uncompiled model")
+		t.Fatal("the new sums do not change the output")
 	}
 	got := make([]byte, len(want))
 	if err := device(t, compiled, file, written).Run(context.Background(), [][]byte{photo}, [][]byte{got}); err != nil {

@@ -10,12 +10,12 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Uncompiled returns the uncompiled model of file, which WriteLastLayer made with frozen.
-// It has frozen's layers up to the embedding, and the last layer of the file. In the Edge
-// TPU's arithmetic its results equal those of the device with the file.
+// Uncompiled returns the uncompiled model of file, which WriteLastLayer made with frozen. It has
+// frozen's layers up to the embedding, and the last layer of the file. In the Edge TPU's
+// arithmetic, its results equal those of a device that runs the file.
 //
-// Its tensors have the names of the pair's uncompiled model. Embedding is the tensor that
-// the last layer reads, before any RESHAPE.
+// Its tensors have the names of the pair's uncompiled model. embedding is the index of the tensor
+// that the last layer reads, before any RESHAPE.
 func (p *Pair) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, embedding int32, err error) {
 	fail := func(err error) (*tflite.Model, int32, error) {
 		return nil, 0, fmt.Errorf("read the file made from the compiled model: %w", err)
@@ -108,8 +108,7 @@ func (l *placed) setConstants(m *tflite.Model, f *executable.Filter, stage execu
 	return nil
 }
 
-// weightScale returns a scale of weights that the compiler would convert to the given
-// multiplier.
+// weightScale returns a weight scale that the compiler would convert to the given multiplier.
 func weightScale(in, out, multiplier float32) (float32, error) {
 	scale := multiplier * out / in
 	for range 100 {

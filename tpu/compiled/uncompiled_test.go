@@ -10,8 +10,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// TestUncompiled reads compiled models without a written layer. The result must be the
-// uncompiled model, with scales from which the compiler makes the same multipliers.
+// TestUncompiled calls Uncompiled on compiled models as the compiler wrote them. The result must be
+// the uncompiled model, with scales from which the compiler makes the same multipliers.
 func TestUncompiled(t *testing.T) {
 	n := 0
 	for name, pair := range pairs(t) {

@@ -17,7 +17,7 @@ type change struct {
 	*placed
 	filter *executable.Filter // nil for a layer without weights
 	stage  executable.Stage
-	sum    *executable.Sum // of an ADD, instead of filter and stage
+	sum    *executable.Sum // set instead of filter and stage for an ADD
 }
 
 // write returns the compiled model with all changes made, and its program. If the file
@@ -40,8 +40,8 @@ func (p *Pair) write(changes []change) ([]byte, *executable.Package, error) {
 	if bytes.Equal(file, p.file) {
 		return file, program, nil
 	}
-	// The token names the parameters. A driver does not send parameters whose token is
-	// that of others already on the chip.
+	// The token identifies the parameters. A driver does not send parameters if the chip already
+	// holds parameters with the same token.
 	h := sha256.New()
 	for _, e := range program.Executables {
 		h.Write(e.Parameters)
@@ -70,7 +70,7 @@ func checkShared(changes []change) error {
 	return nil
 }
 
-// write makes the change in program.
+// write applies the change to program.
 func (c *change) write(program *executable.Package) error {
 	if c.filter != nil {
 		if err := c.writeFilter(program); err != nil {
@@ -104,7 +104,7 @@ func (c *change) writeFilter(program *executable.Package) error {
 		return fmt.Errorf("its weights are at %d places of the parameters, want 1", c.found)
 	}
 	if !sameShape(old, c.filter) {
-		return fmt.Errorf("its shape is %s, in the new model %s", shape(old), shape(c.filter))
+		return fmt.Errorf("its shape is %s, but %s in the new model", shape(old), shape(c.filter))
 	}
 	form := c.place.Form
 	if form.NoBias && slices.ContainsFunc(c.filter.Biases, func(b int32) bool { return b != 0 }) {

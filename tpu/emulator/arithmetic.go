@@ -6,8 +6,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// run computes the program's outputs, as on the wire, from its inputs and the parameters k on the chip. If there are no
-// parameters, k is nil.
+// run computes the bytes of the program's outputs on the wire from its inputs and the parameters k on the chip. If
+// there are no parameters, k is nil.
 //
 // The chip's arithmetic is not published. Operators with a stage reproduce recordings of a physical device: exact
 // accumulators, one product rounded to float32, rounding half to even. SOFTMAX is the exact function rounded to the
@@ -23,7 +23,7 @@ func (n *network) run(p *program, k *cached) error {
 	}
 	for i, t := range n.outs {
 		l := &p.executable.Outputs[i]
-		if l.Type == executable.Int8 { // ToDevice flips signed codes, and these are flipped already
+		if l.Type == executable.Int8 { // ToDevice flips signed codes, but these are unsigned already
 			flip(t.data)
 		}
 		if err := l.ToDevice(p.outputs[i], t.data); err != nil {
@@ -40,8 +40,8 @@ func flip(b []byte) {
 	}
 }
 
-// prepare reads the weights and stages of all layers from the bytes that the chip received. It skips weights that have not
-// changed since the last run.
+// prepare reads the weights and stages of all layers from the bytes that the chip received. It skips weights that are
+// unchanged since the last run.
 func (n *network) prepare(p *program, k *cached) {
 	same := n.prepared && !n.haveStreams && k != nil && k.version == n.version
 	n.prepared, n.version = k != nil, 0
@@ -132,9 +132,9 @@ func (n *network) convolve(l *layer) {
 	}
 }
 
-// dotPairs returns the dot products of x with w0 and with w1, which must not be shorter.
+// dotPairs returns the dot products of x with w0 and with w1, which must not be shorter than x.
 //
-// The race detector would make it twenty times slower and find nothing: only one goroutine at a time runs a network.
+// The race detector would make dotPairs twenty times slower and find nothing: only one goroutine at a time runs a network.
 //
 //go:norace
 func dotPairs(x []int16, w0, w1 []int64) (a, b int64) {
@@ -146,7 +146,7 @@ func dotPairs(x []int16, w0, w1 []int64) (a, b int64) {
 	return a, b
 }
 
-// gather copies the windows of a convolution and subtracts the input's zero point. Outside of the image values are 0.
+// gather copies the windows of a convolution and subtracts the input's zero point. Values outside the image are 0.
 func (n *network) gather(l *layer, inner int) []int16 {
 	in, out, w := l.in[0], l.out, &l.window
 	patches := n.patches[:out.height*out.width*inner]
@@ -175,7 +175,7 @@ func (n *network) gather(l *layer, inner int) []int16 {
 	return patches
 }
 
-// each calls visit for every position inside of the image that the window of output (oy, ox) covers, with its offset in
+// each calls visit for every position inside the image that the window of output (oy, ox) covers, with its offset in
 // the input and its index in the window.
 func (w *window) each(in *tensor, oy, ox int, visit func(at, position int)) {
 	for fy := range w.height {
@@ -211,7 +211,7 @@ func (n *network) convolveDepthwise(l *layer) {
 	}
 }
 
-// addProducts adds (byte − zero)·weight to each of sums. As in dotPairs there are no races.
+// addProducts adds (byte − zero)·weight to each of sums. As in dotPairs, there are no races to detect.
 //
 //go:norace
 func addProducts(sums []int32, bytes []byte, zero int32, weights []int16) {
@@ -221,7 +221,7 @@ func addProducts(sums []int32, bytes []byte, zero int32, weights []int16) {
 	}
 }
 
-// averagePool computes AVERAGE_POOL_2D. At an edge it divides by the number of positions inside of the image.
+// averagePool computes AVERAGE_POOL_2D. At an edge it divides by the number of positions inside the image.
 func (n *network) averagePool(l *layer) {
 	in, out, s := l.in[0], l.out, l.stages[0]
 	whole := s.multiplier
@@ -269,7 +269,8 @@ func (n *network) rescale(l *layer) {
 // reshape computes RESHAPE and SQUEEZE.
 func (n *network) reshape(l *layer) { copy(l.out.data, l.in[0].data) }
 
-// concatenate computes CONCATENATION of channels. All inputs have one scale, which it converts to the output's.
+// concatenate computes CONCATENATION of channels. All inputs have the same scale, which concatenate converts to that of
+// the output.
 func (n *network) concatenate(l *layer) {
 	s := &l.stages[0]
 	for position := range l.out.elements / l.out.channels {
@@ -286,7 +287,7 @@ func (n *network) concatenate(l *layer) {
 // softmax computes SOFTMAX over the channels.
 func (n *network) softmax(l *layer) {
 	in, out := l.in[0], l.out
-	var powers [256]float64 // exp, by the distance from the largest code
+	var powers [256]float64 // exponentials, by distance from the largest code
 	for i := range powers {
 		powers[i] = math.Exp(-float64(in.scale) * float64(i))
 	}

@@ -11,26 +11,26 @@ import (
 	"time"
 )
 
-// attachment is a connection that has imported a device.
+// attachment is a connection whose client has imported a device.
 type attachment struct {
 	device *Device
 	conn   net.Conn
-	// configured records whether the host has configured the device. USB/IP has no message for a port reset. But only
-	// after a port reset does a host read the first 8 or 64 bytes of the device descriptor of a configured device.
+	// configured records whether the host has configured the device. USB/IP has no message for a port reset. But a host
+	// reads the first 8 or 64 bytes of a configured device's descriptor only after a port reset.
 	configured bool
 
 	mu     sync.Mutex
 	active map[uint32]*urb
 	queue  [][]byte // replies to write
 	wake   chan struct{}
-	due    chan struct{} // the device may have work
+	due    chan struct{} // signals that the device may have work
 }
 
 // urb is a transfer of a USB/IP client.
 type urb struct {
 	transfer
 	number uint32
-	timer  *time.Timer // of a delayed transfer
+	timer  *time.Timer // set for a delayed transfer
 }
 
 // attach serves an imported device on a connection until the connection or ctx ends or the device is unplugged. It closes
@@ -43,7 +43,7 @@ func attach(ctx context.Context, c net.Conn, d *Device) error {
 	over := make(chan struct{})
 	var wait sync.WaitGroup
 	wait.Add(3)
-	go func() { // not in read, so that the host can cancel transfers meanwhile
+	go func() { // outside read, so that the host can cancel transfers meanwhile
 		defer wait.Done()
 		for {
 			select {
@@ -106,7 +106,7 @@ func (a *attachment) reply(b []byte) {
 	signal(a.wake)
 }
 
-// signal wakes the goroutine that receives from c, now or later.
+// signal wakes the goroutine that receives from c, even if it starts to receive later.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -182,7 +182,7 @@ func (a *attachment) command(head *[headerSize]byte, r io.Reader) error {
 		a.reply(header(returnUnlink, number, status, 0))
 		return nil
 	}
-	return fmt.Errorf("%w: command %d", errProtocol, word(0))
+	return fmt.Errorf("%w: unknown command %d", errProtocol, word(0))
 }
 
 // submit passes a transfer to the device, which may end it at once.

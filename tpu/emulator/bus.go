@@ -80,11 +80,11 @@ type conn struct {
 	mu     sync.Mutex
 	closed bool
 	active []*call
-	idle   []*call       // for reuse
+	idle   []*call       // calls for reuse
 	left   chan struct{} // after Close, closed when the last call has ended
 }
 
-// call is a transfer whose submitter waits.
+// call is a transfer whose submitter waits for its end.
 type call struct {
 	transfer
 	done chan struct{} // receives one value when the transfer has ended

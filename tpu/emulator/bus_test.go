@@ -83,7 +83,7 @@ func TestFaults(t *testing.T) {
 	if at == 0 || d.Transfers() != 0 {
 		t.Errorf("got %d transfers, and %d after Script", at, d.Transfers())
 	}
-	header := []byte{8, 0, 0, 0, 1, 0, 0, 0} // refused later, once the payload has arrived
+	header := []byte{8, 0, 0, 0, 1, 0, 0, 0} // the device rejects it only once the payload has arrived
 	if _, err := c.Write(t.Context(), 1, header[:2]); err != nil {
 		t.Error(err)
 	}

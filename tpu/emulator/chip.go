@@ -12,30 +12,30 @@ const (
 	tagInput
 	tagParameters
 	tagOutput
-	tagInterrupt // interrupt 0; the tags of 1 to 3 follow
+	tagInterrupt // interrupt 0; the tags of interrupts 1 to 3 follow
 )
 
-// maxPayload is the maximum size of a payload, in bytes. No program sends as much at once.
+// maxPayload is the maximum size of a payload, in bytes. No program sends that much at once.
 const maxPayload = 64 << 20
 
 // chip is the state of the Edge TPU core.
 type chip struct {
-	stopped bool // by a fatal error, until reset
+	stopped bool // a fatal error stopped the core; cleared by a reset
 
-	// The stream on the bulk endpoint is headers of 8 bytes, each followed by its payload.
+	// The stream on the bulk endpoint consists of headers of 8 bytes, each followed by its payload.
 	header  [8]byte
 	got     int // bytes of header received
 	tag     byte
 	missing int    // bytes of payload not received
 	payload []byte // received so far
 
-	run   *program // running; nil if none
+	run   *program // the running program, or nil
 	step  int      // index of the current hint
-	begun bool     // the step was announced
+	begun bool     // the current step was announced
 
 	due       bool // the outputs must be computed before the next step
 	computing bool
-	epoch     int // counts resets, to discard results that come too late
+	epoch     int // counts resets, so that outputs computed before a reset are discarded
 
 	cached []*cached // parameters on the chip
 	loads  int       // counts loads of parameters
@@ -45,7 +45,7 @@ type chip struct {
 type cached struct {
 	program *program
 	bytes   []byte
-	version int // number of the load
+	version int // value of loads when these parameters were loaded
 }
 
 // reset aborts the running program and drops incomplete payloads.
@@ -106,7 +106,7 @@ func (c *chip) take(d *Device, p []byte) int {
 	return n
 }
 
-// receive handles a whole payload.
+// receive handles a complete payload.
 func (c *chip) receive(d *Device) {
 	if c.run == nil {
 		if c.tag != tagInstructions {
@@ -136,7 +136,7 @@ func (c *chip) receive(d *Device) {
 	c.announce(d)
 }
 
-// badQueue returns the error bit for a payload with that tag at the wrong time.
+// badQueue returns the error bit for a payload with the given tag that arrives at the wrong time.
 func badQueue(tag byte) uint32 {
 	switch tag {
 	case tagInput:
@@ -147,7 +147,8 @@ func badQueue(tag byte) uint32 {
 	return hibInstruction
 }
 
-// announce sends the event for the transfer that the program is about to make, if the host enabled it.
+// announce sends the event for the transfer that the program is about to make, if the host has enabled events with its
+// tag.
 func (c *chip) announce(d *Device) {
 	if c.begun || c.run == nil || c.step >= len(c.run.hints) {
 		return
@@ -176,7 +177,7 @@ func (c *chip) advance(d *Device) (moved bool) {
 		case h.Kind == executable.Interrupt:
 			d.event(h.Tag(), 0, 0)
 		case h.Kind != executable.Fence:
-			return moved // the host's turn
+			return moved // the host must send the next bytes
 		}
 		c.step, c.begun, moved = c.step+1, false, true
 	}
@@ -211,7 +212,7 @@ func (c *chip) finish() {
 	c.cached = append(keep, own)
 }
 
-// event sends an event if the host enabled that tag.
+// event sends an event if the host has enabled events with that tag.
 func (d *Device) event(tag int, address uint64, length uint32) {
 	if d.registers.get(descriptorMask)>>tag&1 == 0 {
 		return
@@ -223,7 +224,7 @@ func (d *Device) event(tag int, address uint64, length uint32) {
 	d.endpoints[events].send(b[:])
 }
 
-// work computes the outputs that are due. It releases the lock meanwhile, so that other goroutines can submit and
+// work computes the outputs that are due. It releases the lock while computing, so that other goroutines can submit and
 // cancel transfers and unplug the device.
 func (d *Device) work() {
 	d.mu.Lock()

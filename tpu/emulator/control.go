@@ -22,7 +22,7 @@ type answer uint8
 
 const (
 	answered answer = iota
-	refused         // with a stall
+	refused         // the device stalls
 	ignored         // the firmware neither answers nor stalls, so the host times out
 )
 
@@ -32,7 +32,7 @@ func (d *Device) serveControl() {
 		next := t.next
 		if !t.held {
 			d.controlTransfer(t)
-			if !d.plugged { // the others have ended
+			if !d.plugged { // the other transfers have ended
 				return
 			}
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// unhex decodes hexadecimal digits with spaces and bars between.
+// unhex decodes hexadecimal digits. It ignores spaces and bars between them.
 func unhex(tb testing.TB, s string) []byte {
 	tb.Helper()
 	b, err := hex.DecodeString(strings.Map(func(r rune) rune {
@@ -45,14 +45,14 @@ func TestDescriptors(t *testing.T) {
 		speed       tpu.Speed
 		application bool
 		value       uint16
-		want        string // empty for a stall
+		want        string // empty if the device should stall
 	}{
 		{tpu.HighSpeed, true, 0x0100, "12 01 10 02 00 00 00 40 d1 18 02 93 00 01 00 00 00 01"},
 		{tpu.SuperSpeed, true, 0x0100, "12 01 10 03 00 00 00 09 d1 18 02 93 00 01 00 00 00 01"},
 		{tpu.HighSpeed, true, 0x0200, fmt.Sprintf(high, "02")},
 		{tpu.HighSpeed, true, 0x0700, fmt.Sprintf(high, "07")},
 		{tpu.SuperSpeed, true, 0x0200, fmt.Sprintf(super, "02")},
-		{tpu.SuperSpeed, true, 0x0205, fmt.Sprintf(super, "02")}, // the index is ignored
+		{tpu.SuperSpeed, true, 0x0205, fmt.Sprintf(super, "02")}, // the device ignores the index
 		{tpu.SuperSpeed, true, 0x0700, fmt.Sprintf(super, "07")},
 		{tpu.HighSpeed, true, 0x0600, "0a 06 10 02 00 00 00 40 01 00"},
 		{tpu.SuperSpeed, true, 0x0600, "0a 06 10 03 00 00 00 09 01 00"},
@@ -88,7 +88,7 @@ func TestDescriptors(t *testing.T) {
 func TestAddressRanges(t *testing.T) {
 	tests := []struct {
 		address      uint32
-		wide, narrow bool // accepted with 64 bits, with 32
+		wide, narrow bool // whether accesses of 64 bits and of 32 bits succeed
 	}{
 		{0x40000, true, false}, {0x44018, true, false}, {0x7ffff8, true, false}, {0x800000, false, false},
 		{0x30000, true, false}, {0x2fff8, false, false}, {0x19000, true, true}, {0x193f8, true, true}, {0x193fc, false, false},
@@ -113,7 +113,7 @@ func TestAddressRanges(t *testing.T) {
 			}
 		}
 	}
-	// The firmware does not answer these at all, so the host times out.
+	// The firmware does not answer these requests at all, so the host times out.
 	for _, request := range [][2]uint8{{0xc0, 2}, {0x80, 12}} {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		if _, err := h.conn.Control(ctx, request[0], request[1], 0, 0, make([]byte, 4)); !errors.Is(err, tpu.ErrTimeout) {
@@ -163,7 +163,7 @@ func TestRegisters(t *testing.T) {
 		t.Error("writing changed the fuses")
 	}
 
-	// Interrupts, and the bits that a write clears.
+	// Raise each interrupt, and clear its bits with a write.
 	h.wake()
 	tests := []struct {
 		trouble        Trouble

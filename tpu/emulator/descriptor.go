@@ -2,10 +2,10 @@ package emulator
 
 import "github.com/imprintkit/imprint/tpu"
 
-// The application's descriptors are those in the firmware image. Those of the boot ROM are not published: these satisfy
-// libedgetpu driver/usb/usb_dfu_commands.cc.
+// The application's descriptors are those in the firmware image. The descriptors of the boot ROM are not published;
+// those used here satisfy libedgetpu driver/usb/usb_dfu_commands.cc.
 
-// descriptors are the USB descriptors of one identity at one speed. The device refuses requests for a missing one.
+// descriptors are the USB descriptors of one identity at one speed. The device refuses requests for a missing descriptor.
 type descriptors struct {
 	device, configuration, language, qualifier, otherSpeed, bos []byte
 }
@@ -95,7 +95,8 @@ func (d *Device) descriptors() *descriptors {
 	return &applicationSuper
 }
 
-// superBulk returns the descriptors of a bulk endpoint at SuperSpeed and of its companion: bursts of 16.
+// superBulk returns the descriptor of a bulk endpoint at SuperSpeed and its companion descriptor, for bursts of 16
+// packets.
 func superBulk(address byte) []byte {
 	return []byte{7, 5, address, 2, 0, 4, 0, 6, 48, 15, 0, 0, 0}
 }

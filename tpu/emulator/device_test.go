@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// register returns a device with a registered model and a fixed pattern as output, and the package.
+// register returns a device and the package of a model. The device knows the model, but its outputs
+// are a fixed pattern.
 func register(t *testing.T, config Config, model string) (*Device, *executable.Package) {
 	t.Helper()
 	config.Application = true
@@ -70,7 +71,8 @@ func TestChunks(t *testing.T) {
 	}
 }
 
-// TestBackPressure keeps sending while an output waits to be read, which would lock up a real device.
+// TestBackPressure checks that the device accepts no data while an output waits to be read. More
+// data would lock up a real device.
 func TestBackPressure(t *testing.T) {
 	d, pkg := register(t, Config{}, small)
 	h := openHost(t, d)
@@ -116,7 +118,7 @@ func TestBadStreams(t *testing.T) {
 			test.send(h, pkg)
 			p := make([]byte, 4)
 			if n, err := h.conn.Read(h.ctx, 0x83, p); n != 4 || err != nil || p[0] != 1 {
-				t.Errorf("got interrupt % x, %v, want the fatal one", p[:n], err)
+				t.Errorf("got interrupt % x, %v, want the fatal interrupt", p[:n], err)
 			}
 			if got := h.read64(hibError); got != test.want {
 				t.Errorf("got HIB error %#x, want %#x", got, test.want)
@@ -126,7 +128,7 @@ func TestBadStreams(t *testing.T) {
 			if _, err := h.conn.Write(ctx, 1, make([]byte, 8)); !errors.Is(err, tpu.ErrTimeout) {
 				t.Errorf("a stopped core: got %v, want a timeout", err)
 			}
-			// Sleeping and waking restarts it.
+			// Sleeping and waking restarts the core.
 			h.write32(scuCtrl3, 0x50c5025c)
 			h.write32(credit0, 0xf)
 			h.write32(credit0, 0)
@@ -139,7 +141,7 @@ func TestBadStreams(t *testing.T) {
 	}
 }
 
-// TestNotRunning sends a program before it starts the core.
+// TestNotRunning checks that a program sent to a halted core runs once the core is started.
 func TestNotRunning(t *testing.T) {
 	d, pkg := register(t, Config{}, small)
 	h := openHost(t, d)
@@ -157,7 +159,8 @@ func TestNotRunning(t *testing.T) {
 	}
 }
 
-// TestDescriptorEvents makes the device announce its transfers, with the addresses from the instructions.
+// TestDescriptorEvents checks that the device announces its transfers, with the addresses from the
+// instructions.
 func TestDescriptorEvents(t *testing.T) {
 	d, pkg := register(t, Config{}, small)
 	h := openHost(t, d)
@@ -209,7 +212,7 @@ func TestCachedParameters(t *testing.T) {
 		t.Error("same output although another model's parameters overwrote its own")
 	}
 	if got := h.infer(packages[0], input)[0]; !bytes.Equal(got, want) {
-		t.Error("another output after loading its parameters again")
+		t.Error("a different output after its parameters were loaded again")
 	}
 	h.write32(scuCtrl3, 0x50c5025c)
 	h.wake()
@@ -218,7 +221,7 @@ func TestCachedParameters(t *testing.T) {
 	}
 }
 
-// An inference allocates nothing in the emulator.
+// TestInferenceDoesNotAllocate checks that an inference allocates no memory in the emulator.
 func TestInferenceDoesNotAllocate(t *testing.T) {
 	d := New(Config{Application: true})
 	compiled := reference.Read(t, "models", "pairs/color_red_64x64_edgetpu.tflite")

@@ -17,7 +17,7 @@ const (
 	dfuAbort
 )
 
-// The states and statuses of USB Device Firmware Upgrade 1.1, section 6.1.2, that occur.
+// The states and statuses of USB Device Firmware Upgrade 1.1, section 6.1.2, that the emulator uses.
 const (
 	dfuIdle         = 2
 	dfuDownloadIdle = 5
@@ -32,7 +32,7 @@ const (
 // dfu is the boot ROM's firmware loader.
 type dfu struct {
 	image    []byte
-	state    byte // dfuIdle when 0
+	state    byte // 0 means dfuIdle
 	status   byte
 	complete bool // image is a complete download
 }

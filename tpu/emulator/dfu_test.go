@@ -44,7 +44,7 @@ func (h *dfuHost) reset() {
 	h.reopen()
 }
 
-// send makes a class request with data for the device.
+// send sends a class request with data to the device.
 func (h *dfuHost) send(request uint8, value uint16, p []byte) error {
 	_, err := h.conn.Control(h.t.Context(), 0x21, request, value, 0, p)
 	return err
@@ -172,6 +172,6 @@ func TestDFUDetach(t *testing.T) {
 	h.wantIdentity(bootROM, "detach")
 	h.wantStatus(0, dfuIdle)
 	if back := h.upload(); len(back) != 0 {
-		t.Errorf("got %d bytes of the former image, want none", len(back))
+		t.Errorf("got %d bytes of the earlier image, want none", len(back))
 	}
 }

@@ -1,6 +1,6 @@
-// Package emulator is a Coral USB Accelerator in software, as a host sees it on the bus: descriptors, registers, framing,
-// faults, and the outputs of inferences. Create a [Device] with [New], call [Device.Register] with the models it will run,
-// and reach it in process through [NewBus], or from a real USB stack through [ServeUSBIP] or [AttachVHCI].
+// Package emulator emulates a Coral USB Accelerator as a host sees it on the bus, with its descriptors, registers,
+// framing, faults and inference outputs. Create a [Device] with [New], call [Device.Register] with the models it will
+// run, and connect to it in process through [NewBus], or from a real USB stack through [ServeUSBIP] or [AttachVHCI].
 //
 // A Device recognizes a registered model by its instructions. It computes with the weights, multipliers and zero points
 // that it receives on the bus, not with those of the registered files. The uncompiled model gives the order of the layers.
@@ -21,15 +21,15 @@ import (
 // Config describes a device. The zero value is a SuperSpeed device in its boot ROM at port 1-1.
 type Config struct {
 	Port tpu.Port // zero means 1-1
-	// Speed of the link: HighSpeed, else SuperSpeed.
+	// Speed is the speed of the link. Anything but HighSpeed means SuperSpeed.
 	Speed tpu.Speed
 	// Application starts the device with its firmware running, as after an earlier session, instead of in its boot ROM.
 	Application bool
-	// Log receives errors that a device cannot report on the bus: unknown programs, broken framing. It must not call
-	// methods of the device, which is locked.
+	// Log receives errors that a device cannot report on the bus, such as unknown programs and broken framing. It must
+	// not call methods of the device, which is locked.
 	Log func(format string, args ...any)
-	// Transcript, if not nil, receives a [tpu.TranscriptLine] for every transfer and port reset, in the order in which they
-	// end. Its errors are ignored.
+	// Transcript, if not nil, receives a [tpu.TranscriptLine] for every transfer and port reset, in the order in which
+	// they end. Write errors are ignored.
 	Transcript io.Writer
 }
 
@@ -41,7 +41,7 @@ type Device struct {
 	plugged    bool
 	gone       chan struct{} // closed when unplugged
 	identity   identity
-	address    int // on the bus; changes with each reset
+	address    int // bus address; changes with each reset
 	session    int // counts resets and unplugs, which end earlier connections
 	configured bool
 	claimed    *conn
@@ -57,8 +57,8 @@ type Device struct {
 	hung      bool
 	faults    []Fault
 	transfers int
-	counts    [endpointCount]int // transfers by endpoint
-	lines     int                // written to the transcript
+	counts    [endpointCount]int // number of transfers by endpoint
+	lines     int                // number of lines written to the transcript
 }
 
 // identity is one of the two USB identities of a device.
@@ -69,7 +69,7 @@ const (
 	application
 )
 
-// New returns a device, which is plugged in.
+// New returns a device that is plugged in.
 func New(config Config) *Device {
 	if config.Port == (tpu.Port{}) {
 		config.Port = tpu.Port{Bus: 1, Path: "1"}
@@ -86,7 +86,7 @@ func New(config Config) *Device {
 	return d
 }
 
-// powerOn puts the device in its state after power-on.
+// powerOn puts the device into its power-on state.
 func (d *Device) powerOn() {
 	d.plugged = true
 	d.gone = make(chan struct{})
@@ -99,7 +99,7 @@ func (d *Device) powerOn() {
 	d.enumerate()
 }
 
-// enumerate addresses and configures the device, as the host does with a new one.
+// enumerate assigns an address to the device and configures it, as a host does with a new device.
 func (d *Device) enumerate() {
 	d.hung = false
 	d.session++
@@ -108,7 +108,7 @@ func (d *Device) enumerate() {
 	d.claimed = nil
 }
 
-// Plug plugs in an unplugged device. It starts in its boot ROM.
+// Plug plugs in an unplugged device. The device starts in its boot ROM.
 func (d *Device) Plug() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -163,7 +163,7 @@ func (d *Device) Refuse(err error) {
 	d.refusal = err
 }
 
-// reset resets the port of a device that is plugged in.
+// reset resets the port if the device is plugged in.
 func (d *Device) reset() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -172,8 +172,8 @@ func (d *Device) reset() {
 	}
 }
 
-// busReset resets the port. That starts loaded firmware, and sends a device that was told to detach back to its boot ROM.
-// Otherwise registers survive. Transfers in progress fail.
+// busReset resets the port. The reset starts loaded firmware, and sends a device that was told to detach back to its
+// boot ROM. Otherwise registers survive. Transfers in progress fail.
 func (d *Device) busReset() {
 	d.abort(failed)
 	d.transcribe(tpu.TranscriptLine{Reset: true})
@@ -211,7 +211,7 @@ type FaultKind uint8
 // The kinds of faults. Hang lasts until the port is reset or the device is plugged in again.
 const (
 	Fail       FaultKind = iota // the transfer fails before it reaches the device
-	Stall                       // the device refuses it; a bulk endpoint stays halted until cleared
+	Stall                       // the device refuses the transfer; a bulk endpoint stays halted until cleared
 	Delay                       // the transfer is late
 	Truncate                    // half of the data is lost, and the transfer ends early
 	Disconnect                  // the device is unplugged
@@ -229,7 +229,7 @@ type Fault struct {
 	At       int
 	Endpoint uint8
 	Kind     FaultKind
-	Delay    time.Duration // of a transfer with Kind Delay
+	Delay    time.Duration // duration of the delay if Kind is Delay
 }
 
 // Script replaces the pending faults and restarts the count of transfers.

@@ -63,7 +63,7 @@ func ExampleDevice_Raise() {
 	}
 	defer d.Close()
 	device.Raise(emulator.ThermalWarning)
-	for d.Status().Warnings == 0 { // the driver counts it
+	for d.Status().Warnings == 0 { // until the driver has counted the interrupt
 		time.Sleep(time.Millisecond)
 	}
 	fmt.Println(d.Status().State)

@@ -10,7 +10,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// once submits a transfer and cancels it if it does not end at once. It reports whether it ended.
+// once submits a transfer and cancels it if it does not end at once. It reports whether the
+// transfer ended at once.
 func once(tb testing.TB, d *Device, x *transfer) bool {
 	ended := 0
 	x.ended = func(*transfer) { ended++ }
@@ -86,7 +87,7 @@ func tinyProgram(tb testing.TB) *program {
 	return p
 }
 
-// stream is a connection with fixed input.
+// stream is a connection from which the server reads fixed bytes.
 type stream struct {
 	net.Conn // nil: the server uses no other method
 	in       io.Reader

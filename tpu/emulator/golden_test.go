@@ -38,7 +38,7 @@ func openHost(tb testing.TB, d *Device) *host {
 	return h
 }
 
-// wake makes the accesses of Google's start sequence that have an effect here.
+// wake makes those register accesses of Google's start sequence that affect the emulator.
 func (h *host) wake() {
 	h.tb.Helper()
 	h.write32(scuCtrl3, 0x5085025c)
@@ -89,7 +89,7 @@ func (h *host) send(tag byte, p []byte) {
 	}
 }
 
-// run runs an executable and returns the outputs as on the wire, by layer name.
+// run runs an executable and returns the bytes of its outputs on the wire, by layer name.
 func (h *host) run(e *executable.Executable, input []byte) map[string][]byte {
 	h.tb.Helper()
 	out := make(map[string][]byte)
@@ -195,8 +195,8 @@ func beforeSoftmax(d *Device) []byte {
 	return b
 }
 
-// TestGoldens compares inferences with the results of an independent program, whose rules were found from recordings of a
-// physical device. For classifiers these are the tensors before SOFTMAX, which never leave the chip.
+// TestGoldens compares inferences with the results of an independent program, whose rules were found from recordings of
+// a physical device. For classifiers, it compares the tensors before SOFTMAX, which never leave the chip.
 func TestGoldens(t *testing.T) {
 	tests := []struct {
 		model      string
@@ -229,8 +229,9 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// TestParametersSent runs a model with the weights of another training of the same architecture, whose outputs are
-// recorded. The device must compute with the weights that it received, not with those of the registered files.
+// TestParametersSent runs a model with the weights of a separately trained model of the same architecture, and compares
+// the outputs with recordings of the second model. The device must compute with the weights that it received, not with
+// those of the registered files.
 func TestParametersSent(t *testing.T) {
 	for _, model := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v2_1.0_224_quant"} {
 		t.Run(model, func(t *testing.T) {
@@ -273,7 +274,7 @@ func TestParametersSent(t *testing.T) {
 				}
 			}
 			if changed == 0 || len(layers) != 0 {
-				t.Fatalf("%d weights changed, %d layers left over", changed, len(layers))
+				t.Fatalf("%d weights changed, %d layers not found", changed, len(layers))
 			}
 			pkg.Caching.Parameters = parameters
 			h := openHost(t, d)
@@ -315,11 +316,11 @@ func TestInstructionsSent(t *testing.T) {
 		want := openHost(t, own).infer(pkg, input)[0]
 		got := openHost(t, other).infer(pkg, input)[0]
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s on a device that knows red: got %v, want %v", color, got, want)
+			t.Errorf("%s on a device that knows only red: got %v, want %v", color, got, want)
 		}
 		differs = differs || !bytes.Equal(got, red)
 	}
 	if !differs {
-		t.Error("all outputs are equal")
+		t.Error("all models have the same output")
 	}
 }

@@ -5,17 +5,17 @@ import (
 	"math"
 )
 
-// layout describes the places of a layer's weights in the parameter stream. It has tiles of rows output channels by 4
-// input channels. Each tile has a header of biases and, if channels are quantized separately, of multipliers and zero
-// points.
+// layout describes the places of a layer's weights in the parameter stream. The stream consists of tiles. A tile holds
+// the weights of rows output channels, in blocks of 4 input channels. Each tile begins with a header of biases and, if
+// channels are quantized separately, of multipliers and zero points.
 type layout struct {
-	outputs, inputs, height, width int // of the filter; a depthwise one has as many inputs as outputs
+	outputs, inputs, height, width int // shape of the filter; a depthwise filter has as many inputs as outputs
 	depthwise                      bool
-	rows                           int // output channels of a tile
+	rows                           int // number of output channels of a tile
 	perChannel, bias               bool
 	// inputsFirst orders weights by block of input channels, then by filter position, instead of the other way round.
 	inputsFirst bool
-	offset      int // in the stream, in bytes
+	offset      int // offset in the stream in bytes
 }
 
 // up rounds n up to a multiple of k.
@@ -32,7 +32,8 @@ func (l *layout) header() int {
 	return 4 * l.rows * words
 }
 
-// tile returns the bytes of a tile. A depthwise tile has a square per filter position, with the weights on its diagonal.
+// tile returns the size of a tile in bytes. A depthwise tile has a square matrix per filter position, with the weights
+// on its diagonal.
 func (l *layout) tile() int {
 	if l.depthwise {
 		return l.header() + l.height*l.width*l.rows*4
@@ -121,8 +122,8 @@ func (l *layout) fits(stream, weights []byte, biases []int32) bool {
 	return true
 }
 
-// find locates the layer in the stream, first at from, and sets its order and offset. Only the bytes show which of several
-// orders a compiler chose. Compilers may leave out biases that are all 0.
+// find locates the layer in the stream, first at from, and sets its order and offset. Only the bytes show which of
+// several orders the compiler chose. Compilers may leave out biases that are all 0.
 func (l *layout) find(stream []byte, from int, weights []byte, biases []int32) bool {
 	zero := true
 	for _, b := range biases {
@@ -162,7 +163,7 @@ func (l *layout) find(stream []byte, from int, weights []byte, biases []int32) b
 	return false
 }
 
-// tileRows returns the possible numbers of rows of a tile.
+// tileRows returns the numbers of rows that a tile may have.
 func (l *layout) tileRows() []int {
 	switch {
 	case l.depthwise:

@@ -12,14 +12,14 @@ import (
 // network holds the layers that a program computes, in order. Weights and multipliers come from the bytes that the chip
 // receives.
 type network struct {
-	tensors     []*tensor // by tensor of the uncompiled model; nil for constants
+	tensors     []*tensor // indexed by tensor of the uncompiled model; nil for constants
 	layers      []*layer
-	ins, outs   []*tensor // by input and output layer of the executable
+	ins, outs   []*tensor // indexed by input and output layer of the executable
 	patches     []int16   // buffer for the windows of a convolution
 	sums        []int32   // buffer for the accumulators of one position
-	prepared    bool      // with the parameters of version
+	prepared    bool      // the layers hold the parameters of version
 	version     int
-	haveStreams bool // a layer's parameters come with every run
+	haveStreams bool // some layer's parameters are sent with every run
 }
 
 // tensor is an array of unsigned bytes. A signed code q is stored as q XOR 80h.
@@ -32,7 +32,7 @@ type tensor struct {
 	data                    []byte
 }
 
-// layer is one operator of the chip.
+// layer is one operator that the chip computes.
 type layer struct {
 	run    func(*network, *layer)
 	name   string
@@ -40,31 +40,33 @@ type layer struct {
 	out    *tensor
 	window window
 
-	// layout to channels are set for a layer with a filter.
+	// The fields from layout to channels are set for a layer with a filter.
 	layout   *layout
-	streamed bool    // the parameters come with every run
+	streamed bool    // the parameters are sent with every run
 	pairs    []int64 // weights of output channels 0 and 1 together, then of 2 and 3, …: see convolve
-	weights  []int16 // of a depthwise filter, in TensorFlow Lite's order
+	weights  []int16 // weights of a depthwise filter, in TensorFlow Lite's order
 	biases   []int32
-	channels []stage // by output channel
+	channels []stage // indexed by output channel
 
-	predicted stage        // from the uncompiled model
-	places    []stagePlace // of the stages in the program; none if they were not found
-	stages    []stage      // read from places, or predicted
+	predicted stage        // computed from the uncompiled model
+	places    []stagePlace // places of the stages in the program; empty if they were not found
+	stages    []stage      // read from places, or a copy of predicted
 
-	// numerators and bias are the constants of an addition. factors is their place in the program, or nil if it was not
-	// found.
+	// numerators and bias are the constants of an addition. factors is their place in the program, or nil if they were
+	// not found.
 	numerators [2]int32
 	bias       int32
 	factors    *executable.SumPlace
 }
 
-// stage returns the stage of an output channel. A program has one for each tile of channels, or a few for loops over them.
+// stage returns the stage of an output channel. A program has one stage for each tile of channels, or fewer if it loops
+// over tiles.
 func (l *layer) stage(o int) *stage {
 	return &l.stages[o/l.layout.rows*len(l.stages)/l.layout.tiles()]
 }
 
-// window is the part of an image that a filter or pool covers, and how it moves.
+// window holds the size of a filter or pool, its strides and dilations, and the padding above and to the left of the
+// image.
 type window struct {
 	height, width, strideY, strideX, dilationY, dilationX, top, left int
 }
@@ -73,7 +75,7 @@ type window struct {
 // program.
 func newNetwork(uncompiled *tflite.Model, p *program) (*network, error) {
 	if len(uncompiled.Subgraphs) != 1 {
-		return nil, fmt.Errorf("uncompiled model with %d subgraphs, want 1", len(uncompiled.Subgraphs))
+		return nil, fmt.Errorf("uncompiled model has %d subgraphs, want 1", len(uncompiled.Subgraphs))
 	}
 	graph := &uncompiled.Subgraphs[0]
 	b := &builder{uncompiled: uncompiled, graph: graph, network: &network{tensors: make([]*tensor, len(graph.Tensors))}, program: p}
@@ -104,8 +106,8 @@ type builder struct {
 	cached     int // offset at which the next layer's parameters are expected
 }
 
-// connect finds the uncompiled model's tensors for the executable's inputs and outputs: by name or, if there are as
-// many, by order.
+// connect finds the uncompiled model's tensors for the executable's inputs and outputs: by name or, if both have
+// equally many, by order.
 func (b *builder) connect() error {
 	e := b.program.executable
 	find := func(name string, i int, whole []int32, all int) (*tensor, error) {
@@ -117,7 +119,7 @@ func (b *builder) connect() error {
 		if len(whole) == all {
 			return b.tensor(whole[i])
 		}
-		return nil, fmt.Errorf("uncompiled model without tensor %q", name)
+		return nil, fmt.Errorf("uncompiled model has no tensor %q", name)
 	}
 	for i, l := range e.Inputs {
 		t, err := find(l.Name, i, b.graph.Inputs, len(e.Inputs))
@@ -182,7 +184,7 @@ func (b *builder) needed() ([]int, error) {
 		}
 	}
 	if len(wanted) > 0 {
-		return nil, errors.New("uncompiled model without a path from the program's inputs to its outputs")
+		return nil, errors.New("uncompiled model has no path from the program's inputs to its outputs")
 	}
 	slices.Reverse(back)
 	return back, nil
@@ -236,7 +238,8 @@ func quantization(t *tflite.Tensor) (scale float32, zero int32, signed bool, err
 	return q.Scale[0], zero, signed, nil
 }
 
-// findStages locates the stages of all layers in the program. Layers with equal stages share the places found, in order.
+// findStages locates the stages of all layers in the program. Layers with equal stages divide the places found among
+// them, in order.
 func (b *builder) findStages() error {
 	var chunks [][]byte
 	for _, c := range b.program.executable.Chunks {

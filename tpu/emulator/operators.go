@@ -10,10 +10,10 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-var errUnknownOperator = errors.New("the emulator does not know how the chip computes it")
+var errUnknownOperator = errors.New("the emulator does not know how the chip computes this operator")
 
-// operators holds the functions that complete a layer, by operator. Each checks that the chip's arithmetic for the
-// operator is known, and returns its activation.
+// operators maps an operator to the function that completes its layer. The function checks that the chip's arithmetic
+// for the operator is known, and returns the operator's activation.
 var operators = map[tflite.BuiltinOperator]func(*builder, *layer, *tflite.Operator) (tflite.Activation, error){
 	tflite.OpConv2D:          (*builder).conv2D,
 	tflite.OpDepthwiseConv2D: (*builder).depthwiseConv2D,
@@ -83,7 +83,7 @@ func (b *builder) depthwiseConv2D(l *layer, op *tflite.Operator) (tflite.Activat
 	return c.Activation, b.convolution(l, op, true, stride{c.Padding, c.StrideH, c.StrideW, c.DilationH, c.DilationW})
 }
 
-// fullyConnected makes a convolution of one position, whose channels are all elements of the input.
+// fullyConnected completes a layer as a convolution of one position, whose channels are all elements of the input.
 func (b *builder) fullyConnected(l *layer, op *tflite.Operator) (tflite.Activation, error) {
 	if l.out.elements != l.out.channels {
 		return 0, errUnknownOperator
@@ -230,7 +230,7 @@ func newLayout(filter *tflite.Tensor, n int, depthwise bool) (*layout, error) {
 	return y, nil
 }
 
-// biases returns the biases of an operator with a filter, or nil if it has none.
+// biases returns the biases of an operator with a filter, or nil if the operator has none.
 func (b *builder) biases(op *tflite.Operator, outputs int) ([]int32, error) {
 	if len(op.Inputs) < 3 || op.Inputs[2] < 0 {
 		return nil, nil
@@ -264,14 +264,14 @@ func (b *builder) locate(l *layer, y *layout, weights []byte, biases []int32) er
 	return nil
 }
 
-// stride holds the padding of an image and the steps of a window over it.
+// stride holds the padding, strides and dilations of a window.
 type stride struct {
 	padding                                tflite.Padding
 	strideY, strideX, dilationY, dilationX int32
 }
 
-// newWindow returns a window over an image, placed as TensorFlow Lite pads. It returns an error if the output has
-// another size.
+// newWindow returns a window over in, padded as in TensorFlow Lite. It returns an error if the window does not produce
+// the size of out.
 func newWindow(in, out *tensor, height, width int32, s stride) (w window, err error) {
 	w = window{
 		height: int(height), width: int(width), strideY: int(s.strideY), strideX: int(s.strideX),

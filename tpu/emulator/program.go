@@ -18,10 +18,10 @@ type model struct {
 }
 
 // Register makes the device recognize the packages of a compiled model file. uncompiled is the model file that it was
-// compiled from; if nil, the outputs are a fixed pattern. Do not change the files afterwards. Errors wrap ErrModel.
+// compiled from; if nil, the outputs are a fixed pattern. Do not change the slices afterwards. Errors wrap ErrModel.
 //
-// The device also recognizes programs that differ only in addresses, multipliers and zero points, as after new weights
-// were written into a compiled file. It computes with the weights and constants that it receives.
+// The device also recognizes programs that differ only in addresses, multipliers and zero points, as they do after new
+// weights were written into a compiled file. It computes with the weights and constants that it receives.
 func (d *Device) Register(compiled, uncompiled []byte) error {
 	file, err := tflite.Parse(compiled)
 	if err != nil {
@@ -57,7 +57,7 @@ func (d *Device) Register(compiled, uncompiled []byte) error {
 	return nil
 }
 
-// RegisterPackage is Register for a parsed package and its uncompiled model, which may be nil.
+// RegisterPackage is like [Device.Register] for a parsed package and its uncompiled model, which may be nil.
 func (d *Device) RegisterPackage(pkg *executable.Package, uncompiled *tflite.Model) error {
 	m := new(model)
 	var caching *program
@@ -92,18 +92,18 @@ func (d *Device) RegisterPackage(pkg *executable.Package, uncompiled *tflite.Mod
 // program is one executable of a registered package, and the memory of its runs.
 type program struct {
 	executable *executable.Executable
-	caching    *program // loads the parameters; nil if the executable has them all
+	caching    *program // loads the parameters; nil if the executable has all of them
 	network    *network // nil without an uncompiled model
 	hints      []executable.Hint
-	// The bits of each chunk that may differ from the file. addresses has the bits of addresses. requantized also has
-	// the bits that determine how layers are requantized.
+	// These masks hold the bits of each chunk that may differ from the file. addresses holds the bits of addresses.
+	// requantized also holds the bits that determine how layers are requantized.
 	addresses, requantized []mask
 
-	// The bytes received for the current or last run, and its results as on the wire.
+	// These fields hold the bytes received for the current or last run, and the bytes of its results on the wire.
 	chunks     [][]byte
-	inputs     [][]byte // by input layer
+	inputs     [][]byte // indexed by input layer
 	parameters []byte
-	outputs    [][]byte // by output layer
+	outputs    [][]byte // indexed by output layer
 	scratch    []byte
 	computed   bool
 }
@@ -213,7 +213,8 @@ func (p *program) address(h executable.Hint) (a uint64) {
 // result returns the bytes of an output.
 func (p *program) result(h executable.Hint) []byte { return p.at(h) }
 
-// same reports whether two programs have the same instructions, as the caching programs of models of one architecture do.
+// same reports whether two programs have the same instructions, as is the case for the caching programs of models of
+// one architecture.
 func (p *program) same(q *program) bool {
 	if p == q {
 		return true
@@ -229,8 +230,8 @@ func (p *program) same(q *program) bool {
 	return true
 }
 
-// recognize finds the program that begins with a chunk of instructions: one that is equal except for addresses, else one
-// that is equal except for addresses and requantization.
+// recognize finds the program whose first chunk of instructions is b. It prefers a program that differs only in
+// addresses to one that also differs in requantization.
 func (d *Device) recognize(b []byte) *program {
 	for _, requantized := range []bool{false, true} {
 		for _, m := range d.models {
@@ -297,7 +298,7 @@ func (m mask) add(bit, n int) mask {
 	return m
 }
 
-// equal reports whether two chunks of equal length are equal outside of the mask.
+// equal reports whether two chunks of equal length are equal outside the mask.
 func (m mask) equal(a, b []byte) bool {
 	from := 0
 	for _, k := range m {
@@ -309,7 +310,7 @@ func (m mask) equal(a, b []byte) bool {
 	return bytes.Equal(a[from:], b[from:])
 }
 
-// bits reads n ≤ 32 bits, starting at bit. Bit 0 is the lowest of byte 0.
+// bits reads n ≤ 32 bits, starting at bit. Bit 0 is the lowest bit of byte 0.
 func bits(b []byte, bit, n int) uint32 {
 	var v uint64
 	for i := (bit + n - 1) / 8; i >= bit/8; i-- {

@@ -3,7 +3,7 @@ package emulator
 // Addresses of the registers with an effect (libedgetpu driver/config/beagle/beagle_csr_offsets.h). The other registers of
 // the emulated blocks only store values.
 const (
-	credit0          = 0x1907c // CB bridge: setting and clearing it empties its queues
+	credit0          = 0x1907c // CB bridge: setting and clearing this register empties the bridge's queues
 	efuse            = 0x1a000 // bits 24-31: revision
 	thermalWarning   = 0x1a0d4
 	thermalShutdown  = 0x1a0d8
@@ -42,8 +42,8 @@ const (
 	creditCount    = 0x4c150
 )
 
-// Initial values of registers. That of scuCtrl3 is its documented reset value. The others are not documented; their
-// values come from a log of a real device (geohot/edgetpuxray connect.py).
+// Initial values of registers. The value of scuCtrl3 is its documented reset value. The other values are not
+// documented; they come from a log of a real device (geohot/edgetpuxray connect.py).
 const (
 	scuCtrl3Reset        = 0x80050410 // awake
 	scuCtrl3AfterSession = 0x50c5025c // asleep
@@ -60,16 +60,16 @@ var initialRegisters = map[uint32]uint32{
 	outfeedChunk:   0x80,
 }
 
-// emptyCredits is creditCount with room for 128 KiB of instructions, of inputs and of parameters.
+// emptyCredits is the value of creditCount with room for 128 KiB each of instructions, inputs and parameters.
 const emptyCredits = 1<<14 | 1<<14<<21 | 1<<14<<42
 
-// The emulated blocks of registers: those of the top level, and those of the core that hosts use.
+// The emulated blocks of registers are those of the top level, and those of the core that hosts use.
 const (
 	topBase, topEnd   = 0x18000, 0x1a800
 	coreBase, coreEnd = 0x40000, 0x50000
 )
 
-// registers are the device's registers, in words of 32 bits.
+// registers holds the device's registers, in words of 32 bits.
 type registers struct {
 	top  [(topEnd - topBase) / 4]uint32
 	core [(coreEnd - coreBase) / 4]uint32
@@ -108,13 +108,13 @@ func (r *registers) reset() {
 	}
 }
 
-// asleep reports whether the core sleeps. Its registers cannot be reached then.
+// asleep reports whether the core sleeps. The registers of a sleeping core cannot be reached.
 func (r *registers) asleep() bool { return r.get(scuCtrl3)>>8&3 == 2 }
 
 // running reports whether the scalar core runs.
 func (r *registers) running() bool { return !r.asleep() && r.get(scalarCoreRun) == 1 }
 
-// reachable reports whether the firmware allows access to an address, with 64 bits if wide, else 32.
+// reachable reports whether the firmware allows an access of 64 bits, if wide is set, or else of 32 bits to an address.
 func reachable(address uint32, wide bool) bool {
 	switch {
 	case 0x40000 <= address && address <= 0x7ffff8, 0x30000 <= address && address <= 0x3fff8:
@@ -128,7 +128,8 @@ func reachable(address uint32, wide bool) bool {
 // readRegister serves a read of one word over the bus.
 func (d *Device) readRegister(address uint32) uint32 {
 	r := &d.registers
-	runStatus := func(control uint32) uint32 { // from control idle, run, halt, step to status idle, running, stepping, halting, halted
+	// runStatus maps control idle, run, halt, step to status idle (0), running (1), halted (4), stepping (2).
+	runStatus := func(control uint32) uint32 {
 		return [4]uint32{0, 1, 4, 2}[r.get(control)&3]
 	}
 	switch address {
@@ -150,7 +151,7 @@ func (d *Device) readRegister(address uint32) uint32 {
 	return r.get(address)
 }
 
-// writeRegister serves a write of one word over the bus, with its effects.
+// writeRegister serves a write of one word over the bus, with its side effects.
 func (d *Device) writeRegister(address, v uint32) {
 	r := &d.registers
 	old := r.get(address)
@@ -197,7 +198,7 @@ func (d *Device) writeRegister(address, v uint32) {
 	r.set(address, v)
 }
 
-// sleep resets the core, which loses all state.
+// sleep puts the core to sleep, which erases its state.
 func (d *Device) sleep() {
 	d.registers.core = [len(d.registers.core)]uint32{}
 	d.registers.set(outfeedChunk, initialRegisters[outfeedChunk])
@@ -216,7 +217,8 @@ const (
 	ThermalWarning
 )
 
-// Raise makes the chip report a condition: it latches the status register and, if the host enabled it, sends an interrupt.
+// Raise makes the chip report a condition. The chip sets the condition's status register and, if the host has enabled
+// the interrupt, sends it.
 func (d *Device) Raise(t Trouble) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

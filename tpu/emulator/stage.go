@@ -9,10 +9,11 @@ import (
 // stage holds the constants that convert accumulators to output codes, and the zero points of the operands.
 type stage struct {
 	multiplier, low, high    float32
-	weightZero, inZero, zero int32 // of the filter, the input, the output
+	weightZero, inZero, zero int32 // zero points of the filter, the input and the output
 }
 
-// stagePlace locates a stage in a program: it spans three 128-bit instructions, of which word is the middle one.
+// stagePlace locates a stage in a program. A stage spans three 128-bit instructions, and word is the index of the
+// middle one.
 type stagePlace struct{ chunk, word int }
 
 // Bit positions of the fields of a stage, from the start of the middle instruction, and their widths.
@@ -24,7 +25,7 @@ const (
 	lowField        = 93
 	zeroField       = 29 + 128
 
-	biasField = 125 // of an addition
+	biasField = 125 // position of an addition's bias
 
 	zeroBits   = 8
 	floatBits  = 32
@@ -54,7 +55,8 @@ func (a stagePlace) mask(m mask) mask {
 	return m
 }
 
-// bound sets the stage's limits for an output with that scale and unsigned zero point and an activation.
+// bound sets the stage's zero point and limits for the activation a and an output with the given scale and unsigned
+// zero point.
 func (s *stage) bound(scale float32, zero int32, a tflite.Activation) error {
 	low, high := float32(-zero)*scale, float32(255-zero)*scale
 	switch a {
@@ -87,10 +89,10 @@ func findStages(chunks [][]byte, s stage) (places []stagePlace) {
 	return places
 }
 
-// maxLimit exceeds the limits of any stage that a compiler writes. requantize handles limits up to it.
+// maxLimit exceeds the limits of any stage that a compiler writes. requantize handles limits up to maxLimit.
 const maxLimit = 1 << 12
 
-// clampLimits brings limits that no compiler writes into the range of requantize.
+// clampLimits clamps limits that no compiler writes to the range that requantize handles.
 func (s *stage) clampLimits() {
 	if !(s.low >= -maxLimit) { // also if NaN
 		s.low = -maxLimit
@@ -100,13 +102,14 @@ func (s *stage) clampLimits() {
 	}
 }
 
-// requantize converts an accumulator to a code: it rounds the product with the multiplier to float32, clamps it, rounds it
-// to the nearest integer, half to even, and adds the zero point. As in dotPairs there are no races.
+// requantize converts an accumulator to a code: it rounds the product with the multiplier to float32, clamps it, rounds
+// it to the nearest integer, half to even, and adds the zero point. As in dotPairs, there are no races to detect.
 //
 //go:norace
 func (s *stage) requantize(acc int32) byte {
 	v := min(max(float32(acc)*s.multiplier, s.low), s.high)
-	// The float32 sum has no bits left for a fraction, so the addition rounds, and its low bits are the integer.
+	// The float32 sum has no bits left for a fraction, so the addition rounds v, and the low bits of the sum are the
+	// integer.
 	const integers = 3 << 22
 	rounded := int32(math.Float32bits(v+integers)) - int32(math.Float32bits(integers))
 	return byte(min(max(s.zero+rounded, 0), 255))

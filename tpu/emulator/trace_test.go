@@ -56,7 +56,7 @@ type sender struct {
 	inference int // number of the inference; -1 while parameters are sent
 }
 
-// next returns the next payload, which must have that tag and length.
+// next returns the next payload, which must have the given tag and length.
 func (s *sender) next(tag byte, n int) ([]byte, error) {
 	for s.running != nil && s.hint < len(s.running.Hints) {
 		h := s.running.Hints[s.hint]
@@ -86,7 +86,7 @@ func (s *sender) payload(h executable.Hint) ([]byte, error) {
 		return s.running.Chunks[h.Chunk].Bytes, nil
 	case h.Buffer == executable.Parameter:
 		b = s.running.Parameters
-	case h.Buffer == executable.Scratch: // as spilled by a device without an uncompiled model
+	case h.Buffer == executable.Scratch: // the bytes that a device without an uncompiled model spills
 		b = make([]byte, s.running.ScratchBytes)
 		for i := range b {
 			b[i] = byte(7 * i)
@@ -122,7 +122,7 @@ func replay(t *testing.T, d *Device, trace *tracetest.Trace) {
 	c := open()
 	defer func() { c.Close() }()
 	s := &sender{pkg: trace.Package, inference: -1}
-	var rest []byte // of a payload in several transfers
+	var rest []byte // the rest of a payload sent in several transfers
 	for _, x := range trace.Transfers {
 		p := make([]byte, x.Asked)
 		start, wanted := x.Start, x.Sum
@@ -158,7 +158,7 @@ func replay(t *testing.T, d *Device, trace *tracetest.Trace) {
 		default:
 			p, rest = rest[:x.Asked], rest[x.Asked:]
 			n, err = c.Write(ctx, x.Endpoint, p)
-			if x.Tag == tagInstructions { // they contain addresses of the host
+			if x.Tag == tagInstructions { // instructions contain addresses chosen by the host
 				start, wanted = nil, "-"
 			}
 		}
@@ -171,7 +171,7 @@ func replay(t *testing.T, d *Device, trace *tracetest.Trace) {
 	}
 }
 
-// comparable reports whether the recorded answer to a control request is that of a real device.
+// comparable reports whether the device's answer to a control request must equal the recorded one.
 func comparable(x *tracetest.Transfer) bool {
 	switch {
 	case x.RequestType == 0xc0:

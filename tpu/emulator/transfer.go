@@ -20,7 +20,7 @@ const (
 	cancelled
 )
 
-// linux returns the status as Linux numbers it.
+// linux returns Linux's number for the status.
 func (s status) linux() int {
 	return [...]int{stalled: statusStalled, failed: statusFailed, disconnected: statusGone, cancelled: statusUnlinked}[s]
 }
@@ -38,13 +38,13 @@ type transfer struct {
 	// session is the session in which the submitter opened the device, or 0 if resets do not affect the transfer.
 	session int
 
-	// withdrawn means cancelled, possibly before it was submitted.
+	// withdrawn means that the transfer was cancelled, possibly before it was submitted.
 	withdrawn bool
 
-	index int  // of the endpoint
-	waits bool // in the queue of the endpoint
-	held  bool // delayed until release
-	cut   bool // truncated to half of its data
+	index int  // index of the endpoint
+	waits bool // the transfer is in the queue of the endpoint
+	held  bool // the transfer is delayed until release is called
+	cut   bool // a fault truncates the transfer to half of its data
 	next  *transfer
 }
 
@@ -72,13 +72,13 @@ const (
 	none = -1
 )
 
-// endpoint is the device's side of an endpoint.
+// endpoint is the state of an endpoint on the device.
 type endpoint struct {
 	halted        bool
-	waiting, last *transfer // in order of submission
+	waiting, last *transfer // queue of transfers, in order of submission
 
-	// IN endpoints have data to send: messages that end at ends. All bytes before start have been sent. The first
-	// message that is not sent completely begins at origin.
+	// data holds the messages that an IN endpoint has to send, and ends holds the offset at which each message ends.
+	// All bytes before start have been sent. The first message that is not completely sent begins at origin.
 	data          []byte
 	ends          []int
 	start, origin int
@@ -100,7 +100,8 @@ func (d *Device) find(address uint8) int {
 	return none
 }
 
-// submit passes a transfer to the device. The caller must then call work, and if there is a delay, release after it.
+// submit passes a transfer to the device. The caller must then call work and, if delay is not 0, call release after the
+// delay.
 func (d *Device) submit(t *transfer) (delay time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -195,7 +196,7 @@ func (d *Device) finish(t *transfer, s status) {
 	d.end(t, s)
 }
 
-// end ends a transfer that is in no queue.
+// end completes a transfer that is in no queue, with status s.
 func (d *Device) end(t *transfer, s status) {
 	if t.cut && s == done && t.endpoint&0x80 != 0 {
 		t.n /= 2
@@ -255,8 +256,8 @@ func (d *Device) drain() bool {
 		d.endpoints[interrupts].deliver(d, 64, 64)
 }
 
-// feed passes received bytes to the chip, and reports whether a transfer has ended. The firmware for one endpoint does not
-// use the other two bulk-out endpoints.
+// feed passes received bytes to the chip, and reports whether a transfer has ended. The firmware uses only the first of
+// the three bulk-out endpoints.
 func (d *Device) feed() bool {
 	for i := bulkOut; i <= interrupts; i++ {
 		if e := &d.endpoints[i]; e.halted && e.waiting != nil && !e.waiting.held {
@@ -292,8 +293,9 @@ func (e *endpoint) clear() {
 	e.data, e.ends, e.start, e.origin = e.data[:0], e.ends[:0], 0, 0
 }
 
-// deliver sends packets to the first waiting transfer. Each chunk of a message begins a new packet, and a packet that is
-// not full ends the transfer. A packet larger than the rest of the buffer fails the transfer, as host controllers do.
+// deliver sends packets to the first waiting transfer. Each chunk of a message begins a new packet, and a packet that
+// is not full ends the transfer. A packet larger than the rest of the buffer fails the transfer, as on host
+// controllers.
 func (e *endpoint) deliver(d *Device, maxPacket, chunk int) bool {
 	t := e.waiting
 	for t != nil && !t.held && len(e.ends) > 0 {

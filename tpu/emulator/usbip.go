@@ -13,7 +13,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// The protocol is that of Linux's USB/IP, Documentation/usb/usbip_protocol.rst. All numbers are big-endian.
+// This file implements the USB/IP protocol of Linux (Documentation/usb/usbip_protocol.rst). All numbers are big-endian.
 
 // Operations before a device is imported.
 const (
@@ -38,7 +38,7 @@ const headerSize = 48
 // maxTransfer is the maximum size of a transfer, in bytes.
 const maxTransfer = 16 << 20
 
-// Linux error numbers, as statuses.
+// Linux error numbers, which are used as statuses.
 const (
 	statusStalled  = -32  // EPIPE
 	statusFailed   = -71  // EPROTO
@@ -48,8 +48,9 @@ const (
 
 var errProtocol = errors.New("USB/IP protocol violated")
 
-// ServeUSBIP serves devices over USB/IP on l until ctx ends. It then closes l and all connections, waits for them and
-// returns nil. A client keeps a device until either side closes the connection or the device is unplugged.
+// ServeUSBIP serves devices over USB/IP on l until ctx ends. It then closes l and all connections, waits until they
+// have ended, and returns nil. A client keeps a device until either side closes the connection or the device is
+// unplugged.
 func ServeUSBIP(ctx context.Context, l net.Listener, devices ...*Device) error {
 	s := &server{devices: devices, imported: make(map[*Device]bool)}
 	var wait sync.WaitGroup
@@ -143,7 +144,7 @@ func (s *server) request(r io.Reader) (imported *Device, reply []byte, err error
 		}
 		return nil, operation(replyImport, 1), nil
 	default:
-		return nil, nil, fmt.Errorf("%w: operation %#04x", errProtocol, code)
+		return nil, nil, fmt.Errorf("%w: unknown operation %#04x", errProtocol, code)
 	}
 }
 
@@ -181,7 +182,7 @@ func (d *Device) export() []byte {
 	b = binary.BigEndian.AppendUint16(b, i.Vendor)
 	b = binary.BigEndian.AppendUint16(b, i.Product)
 	b = binary.BigEndian.AppendUint16(b, 0x0100)
-	return append(b, 0, 0, 0, 1, 1, 1) // class by interface; configuration 1 of 1, with 1 interface
+	return append(b, 0, 0, 0, 1, 1, 1) // the interface defines the class; configuration 1 of 1, with 1 interface
 }
 
 // interfaceClass returns the class of the only interface, padded.
@@ -192,7 +193,7 @@ func (d *Device) interfaceClass() []byte {
 	return append(bytes.Clone(d.descriptors().configuration[header+class:header+class+3]), 0)
 }
 
-// linuxSpeed returns a speed as Linux numbers it (enum usb_device_speed).
+// linuxSpeed returns Linux's number for a speed (enum usb_device_speed).
 func linuxSpeed(s tpu.Speed) int {
 	if s == tpu.HighSpeed {
 		return 3

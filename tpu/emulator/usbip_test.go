@@ -15,7 +15,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// client is the kernel's side of USB/IP. It makes one transfer after the other.
+// client acts as the kernel in USB/IP. It makes one transfer after the other.
 type client struct {
 	tb     testing.TB
 	c      net.Conn
@@ -62,7 +62,7 @@ func (c *client) write(b []byte) {
 	}
 }
 
-// imports requests a device. It returns its description, or false if the server refused.
+// imports asks the server for a device. It returns the device's description, or false if the server refused.
 func (c *client) imports(bus string) (device []byte, ok bool) {
 	c.tb.Helper()
 	name := make([]byte, 32)
@@ -142,8 +142,8 @@ func (c *client) identity() [4]byte {
 
 var bootIdentity, applicationIdentity = [4]byte{0x6e, 0x1a, 0x9a, 0x08}, [4]byte{0xd1, 0x18, 0x02, 0x93}
 
-// resetPort makes a kernel's transfers after a port reset: it reads the start of the device descriptor and configures
-// the device.
+// resetPort makes the transfers that a kernel makes after a port reset: it reads the start of the device descriptor and
+// configures the device.
 func (c *client) resetPort() {
 	c.tb.Helper()
 	c.control(0x80, getDescriptor, typeDevice<<8, 0, 8, nil)
@@ -229,7 +229,7 @@ func TestUSBIPBoot(t *testing.T) {
 	}
 }
 
-// TestUSBIPInference runs a model over TCP, with the reads posted before, and cancels a read.
+// TestUSBIPInference runs a model over TCP, with the reads posted in advance, and cancels a read.
 func TestUSBIPInference(t *testing.T) {
 	compiled := reference.Read(t, "models", small+"_edgetpu.tflite")
 	d := New(Config{})
@@ -295,7 +295,7 @@ func TestUSBIPFaults(t *testing.T) {
 	c.submit(0x83, [8]byte{}, 4, nil)
 	d.Unplug()
 	if _, err := io.Copy(io.Discard, c.c); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("unplugged, but the connection has not ended")
+		t.Error("the device is unplugged, but the connection has not ended")
 	}
 	d.Plug()
 	imported := false
@@ -304,7 +304,7 @@ func TestUSBIPFaults(t *testing.T) {
 		if _, imported = c.imports("1-1"); imported {
 			break
 		}
-		time.Sleep(time.Millisecond) // until the other connection has ended
+		time.Sleep(time.Millisecond) // until the first connection has ended
 	}
 	if !imported || c.identity() != bootIdentity {
 		t.Error("not in its boot ROM after it was plugged in again")

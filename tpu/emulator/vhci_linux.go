@@ -47,7 +47,7 @@ func vhciPorts() (ports []vhciPort, err error) {
 		return nil, err
 	}
 	for _, line := range strings.Split(string(b), "\n") {
-		f := strings.Fields(line) // hub, port, state, speed, …, after a line of titles
+		f := strings.Fields(line) // hub, port, state, speed, …, after a header line
 		if len(f) < 3 {
 			continue
 		}
@@ -58,8 +58,9 @@ func vhciPorts() (ports []vhciPort, err error) {
 	return ports, nil
 }
 
-// AttachVHCI plugs the device into a port of this machine's virtual USB host controller and serves it until ctx ends, the
-// device is unplugged, or the machine detaches it. The caller must be root. If the port is still in use, it waits.
+// AttachVHCI plugs the device into a port of this machine's virtual USB host controller and serves it until ctx ends,
+// the device is unplugged, or the machine detaches it. The caller must be root. AttachVHCI waits until the port is
+// free.
 func AttachVHCI(ctx context.Context, d *Device, port int) error {
 	c, err := connectVHCI(ctx, d, port)
 	if err != nil {
@@ -94,8 +95,8 @@ func connectVHCI(ctx context.Context, d *Device, port int) (net.Conn, error) {
 	}
 	theirs, ours := os.NewFile(uintptr(fds[0]), "vhci"), os.NewFile(uintptr(fds[1]), "emulator")
 	defer theirs.Close()     // the kernel keeps its own reference
-	defer ours.Close()       // as does the Conn
-	const device = 1<<16 | 2 // bus and device number at this end, which nothing uses
+	defer ours.Close()       // as does the returned Conn
+	const device = 1<<16 | 2 // bus and device numbers of the device here; the kernel does not use them
 	line := fmt.Appendf(nil, "%d %d %d %d", port, theirs.Fd(), device, linuxSpeed(d.config.Speed))
 	if err := os.WriteFile(vhci+"attach", line, 0); err != nil {
 		return nil, err

@@ -20,8 +20,9 @@ import (
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
 
-// writtenHeads trains heads on photos, writes them into compiled models, runs these on the device, and compares the outputs
-// with those of the CPU in the Edge TPU's arithmetic. The device knows the original models only.
+// writtenHeads trains heads on photos, writes them into compiled models and runs these models on the device. It
+// compares the outputs with those that the CPU computes with the Edge TPU's arithmetic. The device knows only the
+// original models.
 func writtenHeads(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu.Device) {
 	for _, model := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v1_0.5_160_quant"} {
 		compiledFile, err := os.ReadFile(filepath.Join("models", model+"_edgetpu.tflite"))
@@ -46,8 +47,8 @@ func writtenHeads(ctx context.Context, t *testing.T, device *emulator.Device, d 
 	}
 }
 
-// writtenHead does so for one model and the photos in a subfolder of models. Query photos are those with _test_0 in their
-// names, and from the sixth of each class on.
+// writtenHead does the same for one model, with the photos in a subfolder of models. The query photos are those with
+// _test_0 in their names, and all but the first five of each class.
 func writtenHead(ctx context.Context, t *testing.T, d *tpu.Device, model string, compiledFile, uncompiledFile []byte, set string) {
 	must := func(err error) {
 		t.Helper()
@@ -114,15 +115,15 @@ func writtenHead(ctx context.Context, t *testing.T, d *tpu.Device, model string,
 		must(m.Run(ctx, [][]byte{p.rgb}, [][]byte{got}))
 		copy(cpu.Input(0), p.rgb)
 		must(cpu.Invoke(ctx))
-		// The emulated device rounds SOFTMAX differently from the CPU, as a real device's rounding is not known. Package
-		// compiled compares the logits.
-		most := 0
+		// The emulated device rounds SOFTMAX differently from the CPU, because it is not known how a real device
+		// rounds. The tests of package compiled compare the logits.
+		largest := 0
 		for c, want := range cpu.Output(0) {
-			most = max(most, int(got[c])-int(want), int(want)-int(got[c]))
+			largest = max(largest, int(got[c])-int(want), int(want)-int(got[c]))
 		}
 		winner := slices.Index(got, slices.Max(got))
-		if most > 1 || int(cpu.Output(0)[winner]) < int(slices.Max(cpu.Output(0)))-1 {
-			t.Errorf("%s with a head for %s: photo %d: a score differs from the CPU's by %d codes", model, set, i, most)
+		if largest > 1 || int(cpu.Output(0)[winner]) < int(slices.Max(cpu.Output(0)))-1 {
+			t.Errorf("%s with a head for %s: photo %d: a score differs from the CPU's by %d codes", model, set, i, largest)
 		}
 		if winner >= len(fitted.Head.Labels) {
 			t.Errorf("%s with a head for %s: photo %d: class %d of %d wins", model, set, i, winner, len(fitted.Head.Labels))
@@ -133,5 +134,5 @@ func writtenHead(ctx context.Context, t *testing.T, d *tpu.Device, model string,
 	if set == "images" && correct != len(queries) {
 		t.Errorf("%s with a head for %s: %d of %d photos correct", model, set, correct, len(queries))
 	}
-	t.Logf("%s trained on %d photos of %s: the CPU's outputs for %d photos, %d correct", model, len(examples), set, len(queries), correct)
+	t.Logf("%s trained on %d photos of %s: outputs equal the CPU's for %d photos, %d correct", model, len(examples), set, len(queries), correct)
 }

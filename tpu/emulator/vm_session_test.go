@@ -59,8 +59,8 @@ func (s *transcript) take() string {
 	return all
 }
 
-// session boots the device, runs a model and puts the device to sleep, and compares the transfers with those of another
-// test binary that ran before: one binary reaches the device through libusb, one through usbfs.
+// session boots the device, runs a model and puts the device to sleep. It compares the transfers with those of another
+// test binary that ran before: one binary reaches the device through libusb, the other through usbfs.
 func session(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, pkg *executable.Package, speed tpu.Speed, made *transcript) {
 	for made.take() != "" { // the kernel is still configuring the device
 		time.Sleep(300 * time.Millisecond)
@@ -123,7 +123,7 @@ func cpuTime(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// refused opens a device that is in use, and as a user who may not.
+// refused checks that opening a device fails if the device is in use or the user has no permission.
 func refused(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port) {
 	conn, err := bus.Open(ctx, port)
 	if err != nil {
@@ -140,7 +140,7 @@ func refused(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	setFSUser := func(id uintptr) { syscall.RawSyscall(syscall.SYS_SETFSUID, id, 0, 0) } // of this thread
+	setFSUser := func(id uintptr) { syscall.RawSyscall(syscall.SYS_SETFSUID, id, 0, 0) } // applies to this thread only
 	setFSUser(65534)
 	conn, err = bus.Open(ctx, port)
 	setFSUser(0)
@@ -152,7 +152,8 @@ func refused(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port) {
 	}
 }
 
-// kernelDriver lets a kernel driver hold the device. usbfs takes it over and gives it back; libusb reports it as in use.
+// kernelDriver opens the device while a kernel driver holds it. With usbfs, the program takes the device over and
+// returns it later; libusb reports the device as in use.
 func kernelDriver(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port) {
 	const driver = "/sys/bus/usb/drivers/usbserial_generic/"
 	iface := port.String() + ":1.0"
@@ -169,9 +170,9 @@ func kernelDriver(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port)
 			}
 		}
 	}
-	exec.Command("insmod", "/modules/usbserial.ko").Run() // it may be loaded already
+	exec.Command("insmod", "/modules/usbserial.ko").Run() // the module may be loaded already
 	defer func() {
-		if out, err := exec.Command("rmmod", "usbserial").CombinedOutput(); err != nil { // it keeps no ids then
+		if out, err := exec.Command("rmmod", "usbserial").CombinedOutput(); err != nil { // unloaded, the driver forgets the IDs
 			t.Errorf("rmmod usbserial: %v: %s", err, out)
 		}
 	}()
@@ -185,7 +186,7 @@ func kernelDriver(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port)
 	}
 	err = conn.Claim(ctx, 0)
 	if err == nil && held(0) {
-		t.Error("both hold the device")
+		t.Error("the kernel driver and the test both hold the device")
 	}
 	conn.Close()
 	want := error(nil)

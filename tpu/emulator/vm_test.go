@@ -59,7 +59,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 	session(ctx, t, bus, infos[0].Port, tiny, speed, &made)
 	kernelDriver(ctx, t, bus, infos[0].Port)
 
-	// Open it again, load, run.
+	// Open the device again, load a model and run it.
 	d := openDevice(ctx, t, bus, infos[0].Port, 6*time.Second)
 	defer func() { d.Close() }()
 	m, err := d.Load(ctx, tiny)
@@ -83,7 +83,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 	}
 	check("opening")
 
-	// A fault costs one inference.
+	// Each fault makes one inference fail.
 	for _, fault := range []struct {
 		kind emulator.FaultKind
 		want error
@@ -97,7 +97,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 		check(fault.kind.String())
 	}
 
-	// Unplug it during an inference and plug it in again. It then needs its firmware.
+	// Unplug the device during an inference and plug it in again. The device then needs its firmware.
 	device.Script(emulator.Fault{Endpoint: 0x01, At: 3, Kind: emulator.Disconnect})
 	if err := run(); !errors.Is(err, tpu.ErrDisconnected) {
 		t.Errorf("unplug: got error %v, want %v", err, tpu.ErrDisconnected)
@@ -109,7 +109,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
-	// Models that the device computes take longer, above all on a busy machine.
+	// Models whose outputs the device computes take longer, especially on a busy machine.
 	d = openDevice(ctx, t, bus, infos[0].Port, time.Minute)
 	classify(ctx, t, device, d)
 	if err := d.Close(); err != nil {
@@ -120,7 +120,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 	}
 }
 
-// embed runs models whose outputs on an Edge TPU are recorded in the folder models, and compares them.
+// embed runs models whose outputs on an Edge TPU are recorded in the folder models, and compares the outputs.
 func embed(ctx context.Context, t *testing.T, device *emulator.Device, bus tpu.Bus, port tpu.Port) {
 	recorded, _ := filepath.Glob("models/*/*.tpu") // the pattern is valid
 	if testing.Short() {
@@ -160,7 +160,7 @@ func embed(ctx context.Context, t *testing.T, device *emulator.Device, bus tpu.B
 }
 
 // classify runs a model whose uncompiled model the device knows, and compares the output with that of the in-process
-// emulator. The folder models may have the model, which is not part of this project.
+// emulator. The folder models may contain the model, which is not part of this project.
 func classify(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu.Device) {
 	const model = "mobilenet_v1_0.25_128_quant"
 	if _, err := os.Stat("models"); err != nil {
@@ -223,7 +223,7 @@ func openDevice(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, t
 	return d
 }
 
-// tinySize is the size of an input and output in bytes: several transfers at either speed.
+// tinySize is the size of an input and output in bytes: large enough for several transfers at either speed.
 const tinySize = 5000
 
 // plug is an emulated device in a port of this machine.

@@ -21,8 +21,8 @@ const (
 	instructionSize = 16
 )
 
-// check returns an error unless the parts of an executable are consistent. Code
-// that follows hints, fields and layouts relies on it.
+// check returns an error unless the parts of an executable are consistent. Code that follows hints,
+// fields and layouts relies on this check.
 func (e *Executable) check() error {
 	if e.BatchSize != 1 {
 		return fmt.Errorf("batches of %d: %w", e.BatchSize, ErrUnsupported)
@@ -70,7 +70,7 @@ func (e *Executable) checkLayers() error {
 		for i := range list {
 			l := &list[i]
 			if names[l.Name] {
-				return corrupt("two layers %q", l.Name)
+				return corrupt("two layers named %q", l.Name)
 			}
 			names[l.Name] = true
 			if err := l.check(&pixels); err != nil {
@@ -142,8 +142,8 @@ func (e *Executable) checkHint(h Hint) (int, error) {
 	return h.Size, nil
 }
 
-// check checks one layer. It adds the number of pixels that it visits to
-// *pixels.
+// check returns an error unless the layer is consistent. It adds the number of pixels that it
+// visits to *pixels.
 func (l *Layer) check(pixels *int) error {
 	element := l.Type.Size()
 	if element == 0 {
@@ -184,7 +184,7 @@ func (l *Layer) checkLayout() error {
 		for x := range l.X {
 			at, ok := l.Layout.index(y, x)
 			if !ok || at > l.Size || int64(at+l.Z)*int64(l.Type.Size()) > int64(l.Size) {
-				return corrupt("pixel %d, %d is outside of the %d bytes", y, x, l.Size)
+				return corrupt("pixel %d, %d is outside the %d bytes", y, x, l.Size)
 			}
 			l.inOrder = l.inOrder && at == (y*l.X+x)*l.Z
 		}

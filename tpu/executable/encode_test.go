@@ -8,9 +8,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// A record is a table to write: its fields by name. Values are uint8, uint16,
-// int32, uint64, float32, string, []byte, []int32, []Range, [][]byte (strings of
-// any bytes), record or []record.
+// A record holds the fields of a table to write, by name. Values are uint8, uint16, int32, uint64,
+// float32, string, []byte, []int32, []Range, [][]byte (strings of any bytes), record or []record.
 type record map[string]any
 
 // A flatWriter writes a flatbuffer front to back: a table's children follow it.
@@ -114,7 +113,7 @@ func putScalar(b []byte, v any) bool {
 	return true
 }
 
-// object writes what an offset points to.
+// object writes the object that an offset points to.
 func (w *flatWriter) object(child *tableType, v any) int {
 	if r, ok := v.(record); ok {
 		return w.table(child, r)
@@ -169,7 +168,7 @@ func writePackage(pkg record, executables ...record) []byte {
 // writeWrapper puts a package into custom options as compilers do: a map with an
 // int, a string and, unless chips is nil, lists of chips and of more packages.
 func writeWrapper(pkg []byte, chips []byte, more int) []byte {
-	const width = 4 // of everything
+	const width = 4 // of every value, in bytes
 	var b []byte
 	number := func(n int) { b = binary.LittleEndian.AppendUint32(b, uint32(n)) }
 	back := func(target int) { number(len(b) - target) }
@@ -238,8 +237,8 @@ func sample() (pkg, main, caching record) {
 	in["execution_count_per_inference"] = int32(1)
 	tiled := layer("tiled", 64, 3, 3, 3, Int16)
 	tiled["shape"] = record{"dimension": []Range{{0, 2}, {0, 2}, {0, 2}}}
-	// Two by two tiles of 2 or 1 rows and columns, 3 values padded to 4 in the
-	// first tile alone.
+	// Two by two tiles, each with 2 or 1 rows and columns. Only the first tile pads its rows, from
+	// 6 values to 8.
 	tiled["size_bytes"] = int32(2 * (4*4 + 2*3 + 2*3 + 3 + 1))
 	tiled["any_layer"] = record{"layout": record{
 		"y_coordinate_to_linear_tile_id_map": []int32{0, 0, 2}, "x_coordinate_to_linear_tile_id_map": []int32{0, 0, 1},
@@ -285,7 +284,7 @@ func sample() (pkg, main, caching record) {
 	return pkg, main, caching
 }
 
-// sampleOptions encodes the sample.
+// sampleOptions returns custom options that contain the sample.
 func sampleOptions() []byte {
 	pkg, main, caching := sample()
 	return writeWrapper(writePackage(pkg, main, caching), []byte{18}, 0)

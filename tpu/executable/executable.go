@@ -3,10 +3,9 @@
 // [CustomOperator]. A driver then follows the hints of [Package.Caching] and
 // [Package.Main].
 //
-// Parse verifies every offset, length and name, so a Package is safe to follow. A Package
-// shares memory with the bytes that it was read from. It is safe for concurrent reading
-// by multiple goroutines. Changing instructions or parameters in place needs exclusive
-// access.
+// Parse verifies every offset, length and name, so a Package is safe to follow. A Package shares
+// memory with the bytes that it was read from. Multiple goroutines may read it concurrently.
+// Changing instructions or parameters in place needs exclusive access.
 //
 // The format is three nested flatbuffers inside a flexbuffer. It is described by
 // executable/executable.fbs and tflite/custom_op_data.cc of libedgetpu.
@@ -46,9 +45,9 @@ type Package struct {
 	// is not published.
 	ChipIDs     []int
 	Executables []Executable
-	// Main is the executable of an inference. Caching, which may be nil, loads
-	// parameters onto the chip. It must run before Main unless the chip holds the
-	// parameters of the same Token.
+	// Main is the executable that runs an inference. Caching, which may be nil, loads parameters
+	// onto the chip. Caching must run before Main unless the chip holds the parameters of the same
+	// Token.
 	Main, Caching *Executable
 	// Ignored names the fields that this version does not know, each once.
 	Ignored []string
@@ -59,9 +58,9 @@ type Type uint8
 
 // The types of executables.
 const (
-	StandAlone       Type = iota // for every inference; streams all its parameters
-	ParameterCaching             // once, to load parameters onto the chip
-	ExecutionOnly                // for every inference, after ParameterCaching
+	StandAlone       Type = iota // runs for every inference and streams all its parameters
+	ParameterCaching             // runs once to load parameters onto the chip
+	ExecutionOnly                // runs for every inference, after ParameterCaching
 )
 
 func (t Type) String() string {
@@ -74,29 +73,29 @@ type Executable struct {
 	Name    string
 	Chip    string // "beagle": the Coral Edge TPU
 	Type    Type
-	// Token identifies the parameters that the chip must hold. Executables with
-	// equal tokens keep each other's parameters. 0 means none.
+	// Token identifies the parameters that the chip must hold. Executables with equal tokens keep
+	// each other's parameters. 0 means no token.
 	Token        uint64
-	token        []byte // the bytes that hold it in the file, nil if absent
+	token        []byte // the bytes of Token in the file, nil if absent
 	BatchSize    int
 	ScratchBytes int // size of the host memory that the program spills to
 	Chunks       []InstructionChunk
 	// Parameters are streamed to the chip in every run.
 	Parameters []byte
-	// Hints are the transfers of one run, in order; nil if the file has none.
+	// Hints are the transfers of one run, in order. They are nil if the file has none.
 	Hints []Hint
 	// Deterministic means that Hints list every transfer of the program.
 	Deterministic         bool
 	Inputs, Outputs       []Layer
-	EstimatedCycles       int64 // clock cycles of one run, by the compiler; 0 if unknown
+	EstimatedCycles       int64 // clock cycles of one run, as estimated by the compiler; 0 if unknown
 	NarrowMemoryPerTile   int   // bytes
-	ParametersInTPUMemory bool  // in off-chip memory, which Coral devices lack
+	ParametersInTPUMemory bool  // the parameters are in off-chip memory, which Coral devices lack
 }
 
-// Input returns the input layer with that name, or nil.
+// Input returns the input layer with the given name, or nil if there is none.
 func (e *Executable) Input(name string) *Layer { return layerNamed(e.Inputs, name) }
 
-// Output returns the output layer with that name, or nil.
+// Output returns the output layer with the given name, or nil if there is none.
 func (e *Executable) Output(name string) *Layer { return layerNamed(e.Outputs, name) }
 
 func layerNamed(list []Layer, name string) *Layer {
@@ -139,12 +138,12 @@ const (
 
 func (h Half) String() string { return enum(int(h), "lower", "upper") }
 
-// A Field is a place in a chunk that takes 32 bits of a buffer's address.
+// A Field is a place in a chunk for 32 bits of a buffer's address.
 type Field struct {
-	Bit    int // position in the chunk; bit 0 is the lowest of byte 0
+	Bit    int // position in the chunk; bit 0 is the lowest bit of byte 0
 	Buffer Buffer
 	Half   Half
-	Name   string // layer of an input or output
+	Name   string // name of the layer if Buffer is Input or Output
 	Batch  int
 }
 
@@ -173,18 +172,18 @@ func (k HintKind) String() string {
 	return enum(int(k), "", "transfer", "instructions", "interrupt", "fence")
 }
 
-// A Hint is one step of a run. The program expects the steps in their order.
+// A Hint is one step of a run. The program expects the steps in this order.
 type Hint struct {
 	Kind HintKind
-	Out  bool // of a Transfer: from the chip to the host
-	// The bytes of a Transfer: Offset and Size within the Buffer, of the layer
-	// called Name if it is an input or output.
+	Out  bool // for a Transfer: from the chip to the host
+	// A Transfer moves Size bytes at Offset in Buffer. If the buffer is an input or output, Name is
+	// the name of its layer.
 	Buffer       Buffer
 	Name         string
 	Batch        int
 	Offset, Size int
-	Chunk        int // of Instructions: index into Chunks
-	Number       int // of an Interrupt: 0 to 3
+	Chunk        int // for Instructions: index into Chunks
+	Number       int // for an Interrupt: 0 to 3
 }
 
 // Tag returns the chip's number for the transfer or interrupt: 0 for instructions,

@@ -7,30 +7,28 @@ import (
 	"math"
 )
 
-// A Filter is the weights of a convolution or fully connected layer, as a compiler
-// writes them into an executable's parameters. The format is not published; it was
-// found by comparing compiled models with their uncompiled models.
+// A Filter holds the weights of a convolution or fully connected layer, as a compiler writes them
+// into an executable's parameters. The format is not published; it was found by comparing compiled
+// models with their uncompiled models.
 //
 // Codes are unsigned: a signed code is XORed with 80h.
 type Filter struct {
 	Outputs, Inputs, Height, Width int // a depthwise filter has one input per output
 	Depthwise                      bool
-	FullyConnected                 bool // with up to 4 outputs, padded to 16 instead of 4
+	FullyConnected                 bool // if set, up to 4 outputs are padded to 16 instead of 4
 	// Weights are codes in TensorFlow Lite's order: [output][y][x][input], or
 	// [y][x][output] for a depthwise filter.
 	Weights []byte
 	Zeros   []byte  // zero points of the weights: one, or one per output
 	Biases  []int32 // one per output; nil if the layer has none
-	// Multipliers has one per output if the layer is quantized by channel, else
-	// it is nil.
+	// Multipliers has one element per output if the layer is quantized by channel, else it is nil.
 	Multipliers []float32
 }
 
 // A Form is one of the orders in which compilers write a filter.
 type Form struct {
-	// InputsFirst orders weights by input block, then by filter position, instead of the
-	// other way round. Why a compiler chooses it for filters larger than 1×1 is not
-	// known.
+	// InputsFirst orders weights by input block, then by filter position, instead of the other way
+	// round. It is not known why compilers choose this order for some filters larger than 1×1.
 	InputsFirst bool
 	// NoBias omits the biases. Compilers may do so if all are 0.
 	NoBias bool
@@ -85,8 +83,8 @@ func (f *Filter) header(form Form) int {
 	return 4 * f.rows() * words
 }
 
-// tile returns the number of bytes of a tile. A depthwise tile has a 4×4 square for each
-// filter position, with the weights on its diagonal.
+// tile returns the number of bytes of a tile. A depthwise tile has a 4×4 matrix for each filter
+// position, with the weights on its diagonal.
 func (f *Filter) tile(form Form) int {
 	inputs := up(f.Inputs, 4)
 	if f.Depthwise {
@@ -97,7 +95,8 @@ func (f *Filter) tile(form Form) int {
 
 func (f *Filter) tiles() int { return (f.Outputs + f.rows() - 1) / f.rows() }
 
-// Size returns the encoded size of f in bytes. Parameters pad it to a multiple of 64.
+// Size returns the encoded size of f in bytes. In an executable's parameters it is padded to a
+// multiple of 64.
 func (f *Filter) Size(form Form) int { return f.tiles() * f.tile(form) }
 
 // Check returns an error that wraps ErrCorrupt unless the parts of f are consistent.
@@ -121,7 +120,7 @@ func (f *Filter) zero(output int) byte {
 	return f.Zeros[output]
 }
 
-// Encode returns f as a compiler writes it in that form. f must pass Check.
+// Encode returns f as a compiler writes it in the given form. f must pass Check.
 func (f *Filter) Encode(form Form) []byte {
 	b := make([]byte, f.Size(form))
 	rows, tile := f.rows(), f.tile(form)
@@ -215,8 +214,8 @@ func (f *Filter) encodeDepthwise(b []byte, first int) {
 	}
 }
 
-// Decode is the inverse of Encode: it fills the weights, biases and per-channel values of
-// f from parameters in that form. The shape of f must be set.
+// Decode is the inverse of Encode: it fills the weights, biases and per-channel values of f from
+// parameters in the given form. The shape of f must be set.
 func (f *Filter) Decode(b []byte, form Form) error {
 	if len(b) < f.Size(form) {
 		return fmt.Errorf("%d bytes for a filter that takes %d: %w", len(b), f.Size(form), ErrCorrupt)

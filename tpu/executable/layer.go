@@ -20,7 +20,7 @@ const (
 	Int16    DataType = 9
 )
 
-// Size is the number of bytes of one element, 0 for an unknown type.
+// Size is the number of bytes of one element, or 0 for an unknown type.
 func (t DataType) Size() int {
 	switch t {
 	case Uint8, Int8:
@@ -43,8 +43,8 @@ func (t DataType) String() string {
 // A Range is the indices First to Last of a dimension, both included.
 type Range struct{ First, Last int }
 
-// A Layer is an input or output of an executable. An element q on the device,
-// where it is unsigned, stands for the real number Scale·(q − ZeroPoint).
+// A Layer is an input or output of an executable. An element q, which is unsigned on the device,
+// represents the real number Scale·(q − ZeroPoint).
 type Layer struct {
 	Name       string
 	Size       int // bytes on the wire, padded
@@ -52,10 +52,10 @@ type Layer struct {
 	Type       DataType
 	ZeroPoint  int
 	Scale      float32
-	zeroPoint  []byte // the bytes that hold them in the file, nil if absent
+	zeroPoint  []byte // like scale, the bytes of the value in the file, nil if absent
 	scale      []byte
-	CacheInTPU bool    // keep it in off-chip memory, which Coral devices lack
-	Shape      []Range // newer compilers add it to Y, X, Z; nil if absent
+	CacheInTPU bool    // keep the layer in off-chip memory, which Coral devices lack
+	Shape      []Range // newer compilers add Shape to Y, X, Z; nil if absent
 	// Layout places an output's pixels. It is nil for inputs and for outputs
 	// whose bytes are in the tensor's order.
 	Layout *Layout
@@ -93,17 +93,17 @@ func (l *Layout) index(y, x int) (int, bool) {
 // TensorSize is the size of the tensor in bytes, without padding.
 func (l *Layer) TensorSize() int { return l.Y * l.X * l.Z * l.Type.Size() }
 
-// tiled reports whether the bytes on the wire are in another order than the
-// tensor's. A compiler may give a layout whose tiles happen to be in order: one
-// row of tiles, each following the previous one.
+// tiled reports whether the bytes on the wire are in a different order from the tensor's. A
+// compiler may write a layout whose tiles happen to be in order: one row of tiles, each following
+// the previous one.
 func (l *Layer) tiled() bool { return l.Layout != nil && l.Y*l.X > 1 && !l.inOrder }
 
 // Direct reports whether the bytes on the wire are the tensor's, followed by
 // padding. FromDevice and ToDevice are then plain copies.
 func (l *Layer) Direct() bool { return !l.tiled() && !l.Type.signed() }
 
-// FromDevice converts raw, the Size bytes on the wire, into the tensor dst of
-// TensorSize bytes. They must not overlap.
+// FromDevice converts raw, the Size bytes on the wire, into the tensor dst of TensorSize bytes. The
+// two slices must not overlap.
 func (l *Layer) FromDevice(dst, raw []byte) error {
 	if err := l.checkSizes(dst, raw); err != nil {
 		return err
@@ -160,7 +160,7 @@ func (l *Layer) eachPixel(visit func(tensor, wire, n int)) {
 	n := l.Z * l.Type.Size()
 	for y := range l.Y {
 		for x := range l.X {
-			at, _ := l.Layout.index(y, x) // checkLayout has accepted them all
+			at, _ := l.Layout.index(y, x) // checkLayout has accepted all pixels
 			visit((y*l.X+x)*n, at*l.Type.Size(), n)
 		}
 	}

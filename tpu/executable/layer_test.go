@@ -19,7 +19,7 @@ func TestLayer(t *testing.T) {
 	}
 	want := []byte{
 		0, 1, 2, 3, 4, 5, 16, 17, 18, // row 0: two pixels of tile 0, one of tile 1
-		8, 9, 10, 11, 12, 13, 19, 20, 21, // row 1: the next row of each
+		8, 9, 10, 11, 12, 13, 19, 20, 21, // row 1: the next row of both tiles
 		22, 23, 24, 25, 26, 27, 28, 29, 30, // row 2: tiles 2 and 3
 	}
 	got := make([]byte, l.TensorSize())
@@ -34,7 +34,7 @@ func TestLayer(t *testing.T) {
 
 	in := p.Main.Input("in")
 	if in.Direct() || l.Direct() || !p.Main.Output("plain").Direct() {
-		t.Error("Direct: want true for the plain output alone")
+		t.Error("Direct: want true only for the plain output")
 	}
 	wire := bytes.Repeat([]byte{1}, in.Size)
 	if err := in.ToDevice(wire, bytes.Repeat([]byte{0xff}, 27)); err != nil {
@@ -44,14 +44,14 @@ func TestLayer(t *testing.T) {
 		t.Errorf("got % x, want % x", wire, want)
 	}
 	if err := in.ToDevice(wire, got); err == nil {
-		t.Error("a tensor of another size: no error")
+		t.Error("a tensor of another size: got no error")
 	}
 	if err := in.FromDevice(got[:27], wire[1:]); err == nil {
-		t.Error("a device buffer of another size: no error")
+		t.Error("a device buffer of another size: got no error")
 	}
 }
 
-// Tiles that follow each other need no rearranging, although they have a layout.
+// TestLayerInOrder checks that only tiles that do not follow each other are rearranged.
 func TestLayerInOrder(t *testing.T) {
 	for _, test := range []struct {
 		size, second int32 // bytes of the layer, offset of the second tile

@@ -69,9 +69,9 @@ type reader struct {
 	err      error
 }
 
-// newReader returns a reader for custom options of the given size. Its limits
-// apply to all the flatbuffers in them together: the largest known package has
-// some hundred tables, and nesting reaches each byte at most four times.
+// newReader returns a reader for custom options of the given size. Its limits apply to all the
+// flatbuffers in them together. The largest known package has about a hundred tables, and nesting
+// reaches each byte at most four times.
 func newReader(size int) *reader {
 	r := &reader{}
 	r.verifier = flatbuf.NewVerifier(8*size+1<<16,
@@ -111,7 +111,7 @@ func (r *reader) pkg(b []byte) (p *Package, serialized []byte, err error) {
 	case r.err != nil:
 		return nil, nil, r.err
 	case p.MinRuntimeVersion > MaxRuntimeVersion:
-		return nil, nil, fmt.Errorf("it needs runtime %d, the newest known is %d: %w", p.MinRuntimeVersion, MaxRuntimeVersion, ErrUnsupported)
+		return nil, nil, fmt.Errorf("it needs runtime %d, but the newest known runtime is %d: %w", p.MinRuntimeVersion, MaxRuntimeVersion, ErrUnsupported)
 	case int32At(v, packageChip, 0) < 0 || len(v.Raw(packageMultiChip)) > 0:
 		return nil, nil, fmt.Errorf("a package for several chips: %w", ErrUnsupported)
 	}
@@ -190,7 +190,7 @@ func (r *reader) field(v view) Field {
 	return f
 }
 
-// meta reads which buffer a field or transfer refers to.
+// meta reads a field's or transfer's reference to a buffer.
 func (r *reader) meta(v view, slot int) (buffer Buffer, name string, batch int, half Half) {
 	m, ok := v.Table(slot)
 	if !ok {

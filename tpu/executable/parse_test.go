@@ -21,7 +21,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("package %+v", p)
 	}
 	if p.Main != &p.Executables[0] || p.Caching != &p.Executables[1] {
-		t.Error("Main and Caching are other executables than those of their types")
+		t.Error("Main and Caching are not the executables of their types")
 	}
 	e := p.Main
 	if e.Name != "model" || e.Chip != "beagle" || e.Token != 0x1234567890abcdef || e.ScratchBytes != 64 ||
@@ -65,7 +65,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Older compilers write neither chips nor 64-bit cycles.
+// TestParseOlder parses a package of older compilers, which write neither chips nor 64-bit cycles.
 func TestParseOlder(t *testing.T) {
 	pkg, main, caching := sample()
 	delete(main, "estimated_cycles_64bit")
@@ -116,7 +116,7 @@ func TestChoose(t *testing.T) {
 			continue
 		}
 		if p.Main != &p.Executables[c.main] || (p.Caching != nil) != (c.caching >= 0) || p.Caching != nil && p.Caching != &p.Executables[c.caching] {
-			t.Errorf("%v: chose other executables", c.types)
+			t.Errorf("%v: Parse chose other executables", c.types)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func TestParseRefuses(t *testing.T) {
 		what   string
 		change func(pkg, main, caching record)
 		kind   error
-		word   string // in the message
+		word   string // in the error
 	}{
 		{"newer runtime", func(p, _, _ record) { p["min_runtime_version"] = int32(15) }, ErrUnsupported, "runtime 15"},
 		{"several chips", func(p, _, _ record) { p["virtual_chip_id"] = int32(-1) }, ErrUnsupported, "chips"},
@@ -152,12 +152,12 @@ func TestParseRefuses(t *testing.T) {
 		{"half an instruction", func(_, _, c record) {
 			c["instruction_bitstreams"].([]record)[0]["bitstream"] = make([]byte, 8)
 		}, ErrCorrupt, "8 bytes"},
-		{"field behind the chunk", func(_, m, _ record) { field(m, 0)["offset_bit"] = int32(64*8 - 31) }, ErrCorrupt, "bit 481"},
+		{"field beyond the chunk", func(_, m, _ record) { field(m, 0)["offset_bit"] = int32(64*8 - 31) }, ErrCorrupt, "bit 481"},
 		{"field before the chunk", func(_, m, _ record) { field(m, 0)["offset_bit"] = int32(-1) }, ErrCorrupt, "bit -1"},
 		{"field without meta", func(_, m, _ record) { delete(field(m, 0), "meta") }, ErrCorrupt, "meta is missing"},
-		{"field of no layer", func(_, m, _ record) { field(m, 0)["meta"].(record)["name"] = "x" }, ErrCorrupt, `no input "x"`},
+		{"field of an unknown layer", func(_, m, _ record) { field(m, 0)["meta"].(record)["name"] = "x" }, ErrCorrupt, `no input "x"`},
 		{"field of another batch", func(_, m, _ record) { field(m, 0)["meta"].(record)["batch"] = int32(1) }, ErrCorrupt, "batch 1"},
-		{"hint of no layer", func(_, m, _ record) { hintOf(m, 7)["meta"].(record)["name"] = "in" }, ErrCorrupt, `no output "in"`},
+		{"hint of an unknown layer", func(_, m, _ record) { hintOf(m, 7)["meta"].(record)["name"] = "in" }, ErrCorrupt, `no output "in"`},
 		{"hint beyond the layer", func(_, m, _ record) { hintOf(m, 1)["size_in_bytes"] = int32(33) }, ErrCorrupt, "0…33 of 32"},
 		{"hint far beyond", func(_, m, _ record) {
 			h := hintOf(m, 1)
@@ -166,16 +166,16 @@ func TestParseRefuses(t *testing.T) {
 		{"hint of nothing", func(_, m, _ record) { hintOf(m, 1)["size_in_bytes"] = int32(0) }, ErrCorrupt, "0…0"},
 		{"hint before", func(_, m, _ record) { hintOf(m, 5)["offset_in_bytes"] = int32(-8) }, ErrCorrupt, "-8"},
 		{"parameters beyond", func(_, m, _ record) { hintOf(m, 6)["size_in_bytes"] = int32(16) }, ErrCorrupt, "8…24 of 16"},
-		{"parameters out of the chip", func(_, m, _ record) {
+		{"parameters from the chip", func(_, m, _ record) {
 			m["dma_hints"].(record)["hints"].([]record)[6]["direction"] = uint16(1)
 		}, ErrCorrupt, "wrong direction"},
 		{"no such chunk", func(_, m, _ record) { hintOf(m, 4)["instruction_chunk_index"] = int32(2) }, ErrCorrupt, "chunk 2 of 2"},
 		{"no such interrupt", func(_, m, _ record) { hintOf(m, 9)["type"] = uint16(4) }, ErrCorrupt, "type is 4"},
-		{"hint of no kind", func(_, m, _ record) {
+		{"hint without a kind", func(_, m, _ record) {
 			m["dma_hints"].(record)["hints"].([]record)[0] = record{}
 		}, ErrCorrupt, "hints[0]"},
 		{"layer of another kind", func(_, m, _ record) { output(m, 1)["any_layer_type"] = uint8(inputLayer) }, ErrCorrupt, `"plain"`},
-		{"two layers of a name", func(_, m, _ record) { output(m, 1)["name"] = "tiled" }, ErrCorrupt, "two layers"},
+		{"two layers with one name", func(_, m, _ record) { output(m, 1)["name"] = "tiled" }, ErrCorrupt, "two layers"},
 		{"layer run twice", func(_, m, _ record) { output(m, 1)["execution_count_per_inference"] = int32(2) }, ErrUnsupported, "2 times"},
 		{"layer in slices", func(_, m, _ record) {
 			output(m, 1)["any_layer"] = record{"shape_info": record{}}
@@ -332,26 +332,27 @@ func exercise(p *Package) {
 				}
 				raw, tensor := make([]byte, l.Size), make([]byte, l.TensorSize())
 				if l.FromDevice(tensor, raw) != nil || l.ToDevice(raw, tensor) != nil {
-					panic("a layer refuses its own sizes")
+					panic("a layer rejects buffers of its own sizes")
 				}
 			}
 		}
 	}
 }
 
-// parseAny parses b, which may be damaged. Every error must have one of the three classes.
+// parseAny parses b, which may be damaged. Every error must wrap one of the three errors of this
+// package.
 func parseAny(t *testing.T, b []byte) {
 	p, err := Parse(b)
 	switch {
 	case err == nil:
 		exercise(p)
 	case !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrUnsupported):
-		t.Fatalf("unclassified error: %v", err)
+		t.Fatalf("got error %v, want ErrCorrupt, ErrTooLarge or ErrUnsupported", err)
 	}
 }
 
-// Parse survives every byte set to values that break offsets, sizes and types, and
-// every prefix and suffix.
+// TestParseDamaged checks that Parse survives every prefix and suffix of a package, and bytes set
+// to values that break offsets, sizes and types.
 func TestParseDamaged(t *testing.T) {
 	whole := sampleOptions()
 	b := bytes.Clone(whole)

@@ -25,8 +25,8 @@ const (
 	packageModel
 )
 
-// packageTable is the outermost flatbuffer. Its executables are a nested one,
-// described by multiTable.
+// packageTable is the outermost flatbuffer. Its executables are in a nested flatbuffer, described
+// by multiTable.
 var packageTable = &tableType{Name: "package", Fields: []field{
 	packageMinRuntime:  flatbuf.Scalar("min_runtime_version", 4),
 	packageExecutables: flatbuf.Vector("serialized_multi_executable", 1),
@@ -206,7 +206,7 @@ const (
 	numericsScale
 )
 
-// shapeTable's only field is a vector of first and last index, two int32.
+// shapeTable's only field is a vector of ranges, each with a first and a last index of type int32.
 var shapeTable = &tableType{Name: "tensor shape", Fields: []field{flatbuf.Vector("dimension", 8)}}
 
 const (

@@ -13,8 +13,8 @@ type Stage struct {
 	WeightZero, InZero, Zero byte
 }
 
-// NewStage returns the stage of a layer whose output has the given zero point and
-// scale. Its activation limits real values to low…high; infinite means no limit.
+// NewStage returns the stage of a layer whose output has the given zero point and scale. Its
+// activation limits real values to low…high; an infinite limit means none.
 func NewStage(multiplier float32, inZero, weightZero, zero byte, scale float32, low, high float64) Stage {
 	bound := func(code int, limit float64) float32 {
 		v := float32(code-int(zero)) * scale
@@ -28,15 +28,15 @@ func NewStage(multiplier float32, inZero, weightZero, zero byte, scale float32, 
 	return Stage{Multiplier: multiplier, Low: bound(0, low), High: bound(255, high), WeightZero: weightZero, InZero: inZero, Zero: zero}
 }
 
-// Multiplier returns inScale·weightScale/outScale, the factor from sums to codes, with
-// the order of float32 operations that compilers use.
+// Multiplier returns inScale·weightScale/outScale, the factor from sums to codes, with float32
+// operations in the order that compilers use.
 func Multiplier(inScale, weightScale, outScale float32) float32 {
 	product := inScale * weightScale
 	return product * (1 / outScale)
 }
 
-// A StagePlace locates a Stage in the instructions of an executable: it spans three
-// 16-byte instructions, of which Instruction is the middle one.
+// A StagePlace locates a Stage in the instructions of an executable. A stage spans three 16-byte
+// instructions, and Instruction is the index of the middle one.
 type StagePlace struct{ Chunk, Instruction int }
 
 // Bit positions of a stage's fields, from the start of the middle instruction.
@@ -88,7 +88,7 @@ func (e *Executable) PutStage(p StagePlace, s Stage) {
 	}
 }
 
-// getBits reads n bits of b from bit at. Bit 0 is the lowest of byte 0.
+// getBits reads n bits of b from bit at. Bit 0 is the lowest bit of byte 0.
 func getBits(b []byte, at, n int) (v uint32) {
 	for i := range n {
 		v |= uint32(b[(at+i)/8]>>((at+i)%8)&1) << i

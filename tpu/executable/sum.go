@@ -18,17 +18,17 @@ type Sum struct {
 	Stage
 }
 
-// NewSum returns the sum of two layers with the given scales and zero points. The output
-// is described as for [NewStage]. It returns false if one scale is too small compared
-// with the other.
+// NewSum returns the sum of two layers with the given scales and zero points. The parameters of the
+// output are those of [NewStage]. NewSum returns false if one scale is too small compared with the
+// other.
 func NewSum(scale, second float32, zero, secondZero, outZero byte, outScale float32, low, high float64) (Sum, bool) {
-	const most = 1<<15 - 1
+	const maxFactor = 1<<15 - 1
 	ratio := float64(scale) / float64(second)
 	var s Sum
 	nearest := math.Inf(1)
-	for q := 1.0; q <= most; q++ {
+	for q := 1.0; q <= maxFactor; q++ {
 		p := math.Round(ratio * q)
-		if p > most {
+		if p > maxFactor {
 			break
 		}
 		if off := math.Abs(p/q - ratio); p >= 1 && off < nearest {
@@ -88,7 +88,8 @@ func (e *Executable) FindSum(s Sum) (SumPlace, bool) {
 	return at, len(at.First) > 0 && len(at.First) == len(at.Second)
 }
 
-// findFactor locates the instructions from…to that hold this factor and nothing else.
+// findFactor locates the instructions that hold this factor and nothing else. It searches those
+// from index from to to−1.
 func (e *Executable) findFactor(chunk, from, to int, factor int32) []FactorPlace {
 	var found []FactorPlace
 	b := e.Chunks[chunk].Bytes

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The scales are those of Coral's uncompiled MobileNet v2 models, the factors and biases
-// those of the compiled ones.
+// TestNewSum computes sums from the scales of Coral's uncompiled MobileNet v2 models, and compares
+// them with the factors and biases in the compiled models.
 func TestNewSum(t *testing.T) {
 	for _, test := range []struct {
 		scale, second, out float32
@@ -18,7 +18,7 @@ func TestNewSum(t *testing.T) {
 		{0.22794184, 0.21836242, 0.25969, 121, 127, 130, [3]int32{7543, 7226, -1830405}, 0.00011636563},
 		{0.2577489, 0.25969, 0.33171493, 124, 130, 124, [3]int32{32267, 32510, -8227408}, 2.4080928e-05},
 		{0.2804904, 0.24993417, 0.3059808, 126, 119, 127, [3]int32{32477, 28939, -7535843}, 2.822591e-05},
-		{0.17907323, 0.18688695, 0.19232154, 133, 128, 129, [3]int32{17005, 17747, -4533281}, 5.4755295e-05}, // divides the larger scale
+		{0.17907323, 0.18688695, 0.19232154, 133, 128, 129, [3]int32{17005, 17747, -4533281}, 5.4755295e-05}, // NewSum divides the larger scale
 	} {
 		s, ok := NewSum(test.scale, test.second, test.zero, test.zero2, test.zero3, test.out, math.Inf(-1), math.Inf(1))
 		if got := [3]int32{s.First, s.Second, s.Bias}; !ok || got != test.want || s.Multiplier != test.multiplier {

@@ -20,9 +20,9 @@ const (
 // Known maps have five keys.
 const maxWrapperKeys = 32
 
-// wrapper returns the package in the custom options b, and the list of chips.
-// The wrapper is the map of a flexbuffer: "4" is the package, "6" the chips, "7"
-// more packages (tflite/custom_op_data.cc of libedgetpu).
+// wrapper returns the package in the custom options b, and the list of chips. The wrapper is a
+// flexbuffer map, in which "4" is the package, "6" the chips, and "7" more packages
+// (tflite/custom_op_data.cc of libedgetpu).
 func (r *reader) wrapper(b []byte) (pkg []byte, chips []int, err error) {
 	f := flex{b: b}
 	root := f.root()
@@ -44,7 +44,7 @@ func (r *reader) wrapper(b []byte) (pkg []byte, chips []int, err error) {
 			for j := range f.length(v) {
 				n, ok := f.integer(f.element(v, j))
 				if !ok {
-					return nil, nil, corrupt("chip is not a number")
+					return nil, nil, corrupt("chip ID is not a number")
 				}
 				chips = append(chips, int(n))
 			}

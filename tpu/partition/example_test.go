@@ -14,7 +14,7 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// An activation that the Edge TPU does not support.
+	// Use an activation that the Edge TPU does not support.
 	m.Subgraphs[0].Operators[5].Opcode = m.OperatorCode(tflite.OpHardSwish, "", 1)
 
 	p, err := partition.New(m)

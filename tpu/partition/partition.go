@@ -20,15 +20,13 @@ import (
 // without the program. Parameters beyond that are sent again for every inference.
 const Memory = 8 << 20
 
-// ErrModel is wrapped when a model does not have exactly one subgraph, as compilers
-// require.
+// ErrModel means that a model does not have exactly one subgraph, as compilers require.
 var ErrModel = errors.New("model does not have exactly one subgraph")
 
-// A Place is where an operator runs.
+// A Place says where an operator runs.
 type Place uint8
 
-// The places. Operators that the Edge TPU does not support and that need none of its
-// results run before it.
+// The places. An unsupported operator that needs no result of the Edge TPU runs before it.
 const (
 	TPU    Place = iota // on the Edge TPU
 	Before              // on the CPU, before the Edge TPU
@@ -37,27 +35,28 @@ const (
 
 func (p Place) String() string { return [...]string{"tpu", "cpu before", "cpu after"}[p] }
 
-// An Operator is an operator of the model and where it runs.
+// An Operator describes an operator of the model and says where it runs.
 type Operator struct {
 	Index int
-	Name  string // of its kind, such as CONV_2D
+	Name  string // name of its kind, such as CONV_2D
 	Place Place
-	// Reason is the reason why the Edge TPU can't run it, or "" if it can. Even then, it
-	// runs on the CPU if it depends on an operator that does.
+	// Reason says why the Edge TPU can't run the operator, or is "" if it can. Even then, the
+	// operator runs on the CPU if it depends on one that runs after the Edge TPU.
 	Reason string
-	// DependsOn is the index of such an operator, or -1 if there is none.
+	// DependsOn is the index of an operator that runs after the Edge TPU and so keeps this one on
+	// the CPU, or -1.
 	DependsOn int
-	// Parameters is the size of weights and biases as compilers lay them out, in bytes; 0
-	// on the CPU.
+	// Parameters is the size of weights and biases as compilers lay them out, in bytes. It is 0 for
+	// an operator on the CPU.
 	Parameters int
 }
 
-// A Plan is the place of each operator of a model.
+// A Plan lists the operators of a model and their places.
 type Plan struct {
 	Operators []Operator
 	// Mapped is the number of operators on the Edge TPU.
 	Mapped int
-	// Cut is the first operator after the Edge TPU, or -1 if there is none.
+	// Cut is the index of the first operator after the Edge TPU, or -1 if there is none.
 	Cut int
 	// Parameters is the size of all parameters on the Edge TPU, in bytes.
 	Parameters int

@@ -37,7 +37,7 @@ func (o operands) ints(i int) []int {
 	return list
 }
 
-// rules returns the operators that the Edge TPU supports and their restrictions.
+// rules returns the rules of the operators that the Edge TPU supports, by operator name.
 func rules() map[string]rule {
 	unrestricted := func(operands) string { return "" }
 	r := map[string]rule{
@@ -57,7 +57,7 @@ func rules() map[string]rule {
 		"SPLIT":             withinBatch,
 		"PRELU":             prelu,
 		"RESIZE_BILINEAR":   resize,
-		// The guide's limit of three dimensions holds for all operators.
+		// unsupportedTensor applies the guide's limit of three dimensions to all operators.
 		"RESIZE_NEAREST_NEIGHBOR":      resize,
 		"SLICE":                        unrestricted,
 		"STRIDED_SLICE":                stridedSlice,
@@ -93,7 +93,7 @@ func unsupported(rules map[string]rule, m *tflite.Model, op *tflite.Operator) st
 			}
 			*list.to = append(*list.to, &tensors[t])
 			if m.TensorBytes(0, t) != nil {
-				continue // weights, a shape, an axis
+				continue // a constant: weights, a shape or an axis
 			}
 			if reason := unsupportedTensor(&tensors[t], name); reason != "" {
 				return fmt.Sprintf("tensor %d %s", t, reason)
@@ -130,7 +130,7 @@ func unsupportedTensor(t *tflite.Tensor, operator string) string {
 	return ""
 }
 
-// noActivation is a restriction of operators without a fused activation.
+// noActivation returns a reason if an operator has a fused activation, or "" if it has none.
 func noActivation(a tflite.Activation) string {
 	if a != tflite.ActNone {
 		return fmt.Sprintf("it has the activation %v", a)
@@ -178,7 +178,7 @@ func convolution(constants ...int) rule {
 			h, w = v.DilationH, v.DilationW
 		}
 		if h != w {
-			return fmt.Sprintf("its dilation is %d×%d, height and width must be equal", h, w)
+			return fmt.Sprintf("its dilation is %d×%d, but height and width must be equal", h, w)
 		}
 		return ""
 	}
@@ -194,7 +194,8 @@ func fullyConnected(o operands) string {
 	return oneDimensional(o.out[0], "output")
 }
 
-// oneDimensional is a restriction of tensors that may only extend along one dimension.
+// oneDimensional returns a reason if a dimension of t other than the last is larger than 1, or ""
+// if none is.
 func oneDimensional(t *tflite.Tensor, what string) string {
 	for _, d := range t.Shape[:max(len(t.Shape)-1, 0)] {
 		if d > 1 {
@@ -230,7 +231,7 @@ func reduction(o operands) string {
 func withinBatch(o operands) string {
 	data := o.in[0]
 	if Name(o.m, o.op) == "SPLIT" && len(o.in) > 1 && o.in[1] != nil {
-		data = o.in[1] // the first is the axis
+		data = o.in[1] // input 0 is the axis
 	}
 	if len(data.Shape) > 0 && len(o.out[0].Shape) > 0 && data.Shape[0] != o.out[0].Shape[0] {
 		return "it works along the batch"
@@ -245,8 +246,8 @@ func prelu(o operands) string {
 	return oneDimensional(o.in[1], "alpha")
 }
 
-// maxResize is the largest factor by which a side may grow. Compiled models double a side
-// on the Edge TPU and leave factors of 15 and 33 to the CPU.
+// maxResize is the largest factor by which a side of an image may grow. Compiled models double a
+// side on the Edge TPU and leave factors of 15 and 33 to the CPU.
 const maxResize = 8
 
 func resize(o operands) string {
@@ -264,18 +265,18 @@ func resize(o operands) string {
 
 func stridedSlice(o operands) string {
 	if slices.ContainsFunc(o.ints(3), func(s int) bool { return s != 1 }) {
-		return fmt.Sprintf("its strides are %v, must be 1", o.ints(3))
+		return fmt.Sprintf("its strides are %v, but must be 1", o.ints(3))
 	}
 	return ""
 }
 
-// maxSoftmax is the largest number of elements of SOFTMAX. The guide says 16,000, but
+// maxSoftmax is the largest number of elements that SOFTMAX may have. The guide says 16,000, but
 // color_red_128x128 of ricardodeazambuja/LibrEdgeTPU was compiled with 16,384.
 const maxSoftmax = 16384
 
 func softmax(o operands) string {
 	if n := o.in[0].NumElements(); n > maxSoftmax {
-		return fmt.Sprintf("it has %d elements, at most %d are supported", n, maxSoftmax)
+		return fmt.Sprintf("it has %d elements, but at most %d are supported", n, maxSoftmax)
 	}
 	return oneDimensional(o.in[0], "input")
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// With Device "auto" a compiled model runs on the Edge TPUs. This one is not compiled.
+// With Device "auto" a compiled model runs on the Edge TPUs. This model is not compiled and runs on
+// the CPU.
 func ExampleRun() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// FallbackDevice is the device of results that the CPU computed in place of an Edge TPU.
+// FallbackDevice is the device name of results that the CPU computed in place of an Edge TPU.
 const FallbackDevice = "cpu (fallback)"
 
-// A fallback computes on the CPU what a program computes on the Edge TPU.
+// A fallback runs on the CPU a program that was compiled for the Edge TPU.
 type fallback struct {
 	first *backbone.Interpreter
 	mu    sync.Mutex
@@ -25,7 +25,7 @@ type fallback struct {
 // finds the program's inputs and outputs among the tensors of m by name.
 func newFallback(m *tflite.Model, e *executable.Executable) (*fallback, error) {
 	if len(m.Subgraphs) == 0 || backbone.Compiled(m) {
-		return nil, fmt.Errorf("%w: it must be the model before it was compiled", ErrDevice)
+		return nil, fmt.Errorf("%w: it must be a model that is not compiled", ErrDevice)
 	}
 	graph := m.Subgraphs[0]
 	find := func(layers []executable.Layer) ([]int32, error) {

@@ -2,11 +2,10 @@
 // they were one device. Start with [New], then load a backbone with [Pool.Backbone] or run any
 // model with [Run].
 //
-// Edge TPUs are opened when a model first needs them, and are shared by all models and
-// goroutines until [Pool.Close]. A run that fails on one device is repeated on another, or on
-// the same one after it has recovered: unplugging a device and plugging it in again does not
-// end a run over many photos. With an uncompiled model the CPU computes the same bytes if no
-// Edge TPU can.
+// Edge TPUs are opened when a model first needs them, and are shared by all models and goroutines
+// until [Pool.Close]. A run that fails on one device is repeated on another, or on the same one
+// after it has recovered: unplugging a device and plugging it in again does not end a run over many
+// photos. Given an uncompiled model, the CPU computes the same bytes if no Edge TPU can.
 package pool
 
 import (
@@ -24,39 +23,38 @@ import (
 )
 
 var (
-	// ErrNotCompiled is wrapped when an Edge TPU is asked to run a model that was not
-	// compiled for it.
+	// ErrNotCompiled means that a model that must run on an Edge TPU was not compiled for it.
 	ErrNotCompiled = errors.New("the model is not compiled for the Edge TPU")
-	// ErrDevice is wrapped when Options name a device that can't exist, or an uncompiled
-	// model that doesn't belong to the model or the device.
+	// ErrDevice means that Options name a device that can't exist, or an uncompiled model that
+	// doesn't belong to the model or the device.
 	ErrDevice = errors.New("unusable device")
 )
 
-// Options say what models run on.
+// Options choose the devices that models run on.
 type Options struct {
 	// Device is one of
 	//
 	//   - "auto" or "": compiled models run on every Edge TPU that can be opened, others on
 	//     the CPU
-	//   - "cpu"
+	//   - "cpu": the CPU
 	//   - "tpu": every Edge TPU that can be opened, and nothing else
 	//   - "usb:BUS-PORT", such as "usb:1-1": that Edge TPU, or several separated by commas
 	Device string
-	// Uncompiled is the file of the model that a compiled one was made from. With it the
-	// CPU takes over if no Edge TPU can run the model, in the Edge TPU's arithmetic.
+	// Uncompiled is the file of the model that a compiled one was made from. With it, the CPU takes
+	// over if no Edge TPU can run the model. The CPU then uses the Edge TPU's arithmetic.
 	Uncompiled string
 	// Warn, if not nil, is called with the reason when the CPU takes over, and when only
 	// some of the Edge TPUs can be opened.
 	Warn func(error)
 	TPU  tpu.Options
-	USB  func() (tpu.Bus, error) // the bus with the devices; nil is the machine's
+	USB  func() (tpu.Bus, error) // returns the bus with the devices; nil means tpu.USB
 }
 
-// A Pool is the devices that models run on. A nil Pool is the CPU. It implements
+// A Pool holds the devices that models run on. A nil Pool means the CPU. A Pool implements
 // backbone.Accelerator.
 type Pool struct {
 	options    Options
-	choice     string     // auto, cpu, tpu or usb
+	choice     string     // "auto", "cpu", "tpu" or "usb"
 	ports      []tpu.Port // of usb
 	uncompiled *tflite.Model
 
@@ -106,8 +104,7 @@ func New(o Options) (*Pool, error) {
 	return p, nil
 }
 
-// Accelerator returns what backbone.Options take: the pool, or nil if it has nothing but the
-// CPU to offer.
+// Accelerator returns the pool for use in backbone.Options, or nil if the pool offers only the CPU.
 func (p *Pool) Accelerator() backbone.Accelerator {
 	if p == nil || p.choice == "cpu" && p.uncompiled == nil {
 		return nil
@@ -115,9 +112,9 @@ func (p *Pool) Accelerator() backbone.Accelerator {
 	return p
 }
 
-// AcceleratorFor does what Accelerator does, for a compiled model whose weights have changed
-// since it was compiled. uncompiled is the model that it corresponds to now; if it is nil, the
-// CPU can't take over.
+// AcceleratorFor is like [Pool.Accelerator], for a compiled model whose weights have changed since
+// it was compiled. uncompiled is the model that it corresponds to now; if it is nil, the CPU can't
+// take over.
 func (p *Pool) AcceleratorFor(uncompiled *tflite.Model) backbone.Accelerator {
 	return fallbackPool{p, uncompiled}
 }
@@ -152,8 +149,8 @@ func (p *Pool) Backbone(file []byte, o backbone.Options) (*backbone.Backbone, er
 	return b, nil
 }
 
-// check refuses a model that can't use the devices asked for, and one whose last layer was
-// trained after compiling: the uncompiled model would give other answers.
+// check rejects a model that can't use the requested devices, and one whose last layer was trained
+// after compiling: the uncompiled model would give other results.
 func (p *Pool) check(m *tflite.Model) error {
 	if p.HasFallback() && classifier.ReadMetadata(m).Layout == classifier.TPU {
 		return fmt.Errorf("%w: the model's last layer was trained after it was compiled from %s; the CPU can take over only in its workspace", ErrDevice, p.options.Uncompiled)
@@ -170,8 +167,8 @@ func (p *Pool) UsesTPU() bool { return p != nil && p.choice != "cpu" }
 // HasFallback reports whether the CPU may take over from an Edge TPU.
 func (p *Pool) HasFallback() bool { return p != nil && p.uncompiled != nil }
 
-// Recoveries returns how often Edge TPUs have recovered from failures. It is not known while
-// devices are being opened.
+// Recoveries returns how often Edge TPUs have recovered from failures. The number is not known
+// while devices are being opened.
 func (p *Pool) Recoveries() (n uint64, known bool) {
 	if p == nil {
 		return 0, true
@@ -200,7 +197,7 @@ func (p *Pool) enter(ctx context.Context) error {
 
 func (p *Pool) leave() { <-p.gate }
 
-// open opens the devices. The caller has entered.
+// open opens the devices, unless they are open. The caller must have called enter.
 func (p *Pool) open(ctx context.Context) error {
 	if len(p.opened) > 0 {
 		return nil
@@ -243,7 +240,7 @@ func (p *Pool) open(ctx context.Context) error {
 		}
 	}
 	err := errors.Join(errs...)
-	if err != nil && p.choice != "usb" && len(p.opened) > 0 { // the others do the work
+	if err != nil && p.choice != "usb" && len(p.opened) > 0 { // the open devices do the work
 		if p.options.Warn != nil {
 			p.options.Warn(err)
 		}

@@ -39,7 +39,7 @@ func TestRunOnDevices(t *testing.T) {
 		warnings    int
 	}{
 		{"compiled", compiled, pool.Options{USB: usb}, 0, "usb:1-1", nil, 0},
-		{"compiled, port named", compiled, pool.Options{Device: "usb:1-1", USB: usb}, 0, "usb:1-1", nil, 0},
+		{"compiled, port given", compiled, pool.Options{Device: "usb:1-1", USB: usb}, 0, "usb:1-1", nil, 0},
 		{"compiled, fallback not needed", compiled, pool.Options{Uncompiled: uncompiled, USB: usb, Warn: warn}, 0, "usb:1-1", nil, 0},
 		{"compiled, no device, fallback", compiled, pool.Options{Uncompiled: uncompiled, USB: none, Warn: warn}, 0, pool.FallbackDevice, nil, 1},
 		{"compiled, cpu, fallback", compiled, pool.Options{Device: "cpu", Uncompiled: uncompiled, USB: usb, Warn: warn}, 0, pool.FallbackDevice, nil, 0},
@@ -155,7 +155,7 @@ func TestNewErrors(t *testing.T) {
 	}
 }
 
-// TestWrongUncompiled gives a pool the uncompiled form of another model, and a compiled one.
+// TestWrongUncompiled gives a pool the uncompiled file of another model, and a compiled file.
 func TestWrongUncompiled(t *testing.T) {
 	compiled := reference.Path(t, "models", pooltest.Small+"_edgetpu.tflite")
 	for _, uncompiled := range []string{reference.Path(t, "models", "mobilenet_v1_0.5_160_quant.tflite"), compiled} {

@@ -13,15 +13,15 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// A program is a compiled operator of a model, on every device.
+// A program is a compiled operator of a model that can run on every device.
 type program struct {
 	pool     *Pool
 	pkg      *executable.Package
 	fallback *fallback // nil if the CPU can't take over
 	warned   sync.Once
 
-	places []*place   // nil until the first run; written by a goroutine that has entered pool
-	mu     sync.Mutex // guards running of all places
+	places []*place   // nil until the first run; written only after pool.enter
+	mu     sync.Mutex // guards the field running of all places
 }
 
 // load makes a program of a compiled operator, after checking the sizes of its inputs and
@@ -94,7 +94,7 @@ func (g *program) runTPU(ctx context.Context, inputs, outputs [][]byte) (string,
 	return "", errors.Join(errs...)
 }
 
-// open gives the program a place on every device, once.
+// open creates a place for the program on every device, unless there are places.
 func (g *program) open(ctx context.Context) error {
 	if err := g.pool.enter(ctx); err != nil {
 		return err
@@ -112,8 +112,8 @@ func (g *program) open(ctx context.Context) error {
 	return nil
 }
 
-// pick takes the device with the fewest runs. It prefers devices that are ready, and any other
-// device to failed, which may be nil.
+// pick returns the place with the fewest runs in progress. It prefers devices that are ready, and
+// any other place to failed, which may be nil.
 func (g *program) pick(failed *place) *place {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -147,10 +147,10 @@ type place struct {
 	model *tpu.Model // nil until needed
 }
 
-// name returns "usb:BUS-PORT", which changes if the device is put into another port.
+// name returns "usb:BUS-PORT", which changes if the device is plugged into another port.
 func (at *place) name() string { return fmt.Sprint("usb:", at.device.Port()) }
 
-// run loads the program if that has not been done yet, and runs it.
+// run loads the program unless it is loaded, and runs it.
 func (at *place) run(ctx context.Context, pkg *executable.Package, inputs, outputs [][]byte) error {
 	at.mu.Lock()
 	model := at.model

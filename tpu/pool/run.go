@@ -11,24 +11,24 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// ErrInput is wrapped when the inputs of [Run] have the wrong number or size.
+// ErrInput means that the inputs of [Run] have the wrong number or size.
 var ErrInput = errors.New("input does not fit the model")
 
 // RunOptions are the arguments of [Run].
 type RunOptions struct {
 	Inputs     [][]byte            // raw bytes of each input tensor
-	Tensors    []int32             // tensors of the main graph to return; nil is the outputs
-	Threads    int                 // of the CPU; 0 is 1
-	Repeat     int                 // how often to run; 0 is 1
-	Pool       *Pool               // nil is the CPU
-	Arithmetic backbone.Arithmetic // of the CPU
+	Tensors    []int32             // tensors of the main graph to return; nil means the outputs
+	Threads    int                 // number of CPU threads; 0 means 1
+	Repeat     int                 // number of runs; 0 means 1
+	Pool       *Pool               // nil means the CPU
+	Arithmetic backbone.Arithmetic // arithmetic of the CPU
 }
 
 // A RunResult is the result of [Run].
 type RunResult struct {
 	Outputs [][]byte        // raw bytes of each output, or of Tensors
-	Times   []time.Duration // of each run
-	Device  string          // of the last run
+	Times   []time.Duration // duration of each run
+	Device  string          // device of the last run
 }
 
 // Run runs the model in a file on raw tensor bytes. It fails with ErrInput if the inputs

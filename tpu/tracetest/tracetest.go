@@ -63,7 +63,7 @@ func Parse(data []byte) ([]Transfer, error) {
 			return nil, fmt.Errorf("not a transcript line: %q", s)
 		}
 		number := func(i, base int) int {
-			n, _ := strconv.ParseUint(m[i], base, 32) // an empty match is 0, and the pattern matches digits only
+			n, _ := strconv.ParseUint(m[i], base, 32) // an empty match yields 0, and the pattern matches only digits
 			return int(n)
 		}
 		x := Transfer{
@@ -101,9 +101,9 @@ func (x Transfer) String() string {
 
 // A Trace is a recording with its model.
 type Trace struct {
-	Name      string // of the file, without extension
+	Name      string // name of the file without extension
 	HighSpeed bool   // USB 2
-	Boot      bool   // it starts in the boot ROM
+	Boot      bool   // the recording starts in the boot ROM
 	Transfers []Transfer
 	Compiled  []byte // the model file
 	Package   *executable.Package
@@ -125,7 +125,7 @@ func (t *Trace) Inferences() int {
 
 // All runs test as a subtest for every recording in the reference files (traces/*.txt). If there are none, it skips t.
 // It finds the model of a recording in or below the folder models by the length of the program and by the parameters.
-// Of several models it takes the one whose name has the longest prefix in common with the recording's.
+// If several models match, it takes the one whose name has the longest prefix in common with the recording's name.
 func All(t *testing.T, test func(*testing.T, *Trace)) {
 	t.Helper()
 	models := reference.Path(t, "models")
@@ -153,7 +153,7 @@ func read(file, models string) (*Trace, error) {
 		t.HighSpeed = t.HighSpeed || x.Endpoint == Output && x.Asked == 256
 		t.Boot = t.Boot || x.Firmware()
 	}
-	_, wanted, _ := strings.Cut(t.Name, "-") // without app- or boot-
+	_, wanted, _ := strings.Cut(t.Name, "-") // the name without app- or boot-
 	best := -1
 	err = filepath.WalkDir(models, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".tflite") {
@@ -178,7 +178,7 @@ func read(file, models string) (*Trace, error) {
 	return t, err
 }
 
-// commonStart returns the length of the common prefix.
+// commonStart returns the length of the longest common prefix of a and b.
 func commonStart(a, b string) int {
 	n := 0
 	for n < min(len(a), len(b)) && a[n] == b[n] {
@@ -232,9 +232,9 @@ func Package(compiled []byte) (*executable.Package, error) {
 	return nil, fmt.Errorf("no operator %s", executable.CustomOperator)
 }
 
-// TinyPackage returns a package that drivers and package emulator accept, although no real chip could run it. It has an input
-// and an output "x" of size bytes, and 64 KiB of parameters with the token. Its instructions begin with first, those that
-// load the parameters with first+1.
+// TinyPackage returns a package that drivers and package emulator accept, although no real chip could run it. It has an
+// input and an output "x" of size bytes, and 64 KiB of parameters with the given token. The instructions of the
+// inference begin with the byte first, and those that load the parameters with first+1.
 func TinyPackage(size int, first byte, token uint64) *executable.Package {
 	const parameters = 64 << 10
 	transfer := func(b executable.Buffer, name string, size int) executable.Hint {

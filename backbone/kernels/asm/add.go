@@ -6,15 +6,16 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// add generates a routine for ADD of 16 elements at a time. Three panels have the scales of
-// the operands, with the zero points instead of a bias, and of their sum.
+// add generates a routine for ADD of 16 elements at a time. The first two of its three
+// panels scale the operands and have zero points instead of biases. The third scales the
+// sums.
 func add(signed bool) {
 	name, how, load := "addUnsigned", "unsigned", VPMOVZXBD
 	if signed {
 		name, how, load = "addSigned", "signed", VPMOVSXBD
 	}
 	TEXT(name, NOSPLIT, "func(out, x, y *byte, n int, panels *byte)")
-	Doc(name + " adds 16·n " + how + " bytes. The first two of three panels scale the operands, the third the sums.")
+	Doc(name + " adds 16·n " + how + " bytes. The first two of the three panels scale the operands, and the third scales the sums.")
 	Pragma("noescape")
 	out, x, y := Load(Param("out"), GP64()), Load(Param("x"), GP64()), Load(Param("y"), GP64())
 	n, first := Load(Param("n"), GP64()), Load(Param("panels"), GP64())

@@ -49,7 +49,7 @@ func main() {
 	}
 }
 
-// rewrite encodes the instructions that the assembler does not know.
+// rewrite encodes the instructions that Go's assembler does not know.
 func rewrite(name string) error {
 	source, err := os.ReadFile(name)
 	if err != nil {

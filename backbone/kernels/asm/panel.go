@@ -22,14 +22,14 @@ const (
 	panelBytes = flipField + 32
 )
 
-// field returns 32 bytes of a panel: half 0 or 1 of 16 int32.
+// field returns the operand for 32 bytes of a panel's field: half 0 or 1 of its 16 int32.
 func field(panel Register, offset, half int) Mem {
 	return Mem{Base: panel, Disp: offset + 32*half}
 }
 
 // requantize maps eight accumulators, half of a panel, to codes minus the zero point. It
-// rounds the product with the mantissa once, in its upper half. The result equals that of
-// multiplier.applyUp or, if away is set, multiplier.apply.
+// rounds only once, in the upper half of the product with the mantissa. The result is
+// that of multiplier.applyUp or, if away is set, of multiplier.apply.
 func requantize(acc VecVirtual, panel Register, half int, away bool) {
 	odd, even := YMM(), YMM()
 	VPSRLQ(Imm(32), acc, odd)
@@ -48,8 +48,8 @@ func requantize(acc VecVirtual, panel Register, half int, away bool) {
 	VPSRAVD(field(panel, shiftField, half), acc, acc)
 }
 
-// finish adds the zero point to two rows of 16 int16 each, clamps them and packs them to
-// bytes in a. Each half of a has bytes of a before bytes of b.
+// finish adds the zero point to a and b, two rows of 16 int16 each, and clamps and packs
+// them to bytes in a. Each half of the result has bytes of a before bytes of b.
 func finish(a, b VecVirtual, panel Register) {
 	VPADDSW(field(panel, zeroField, 0), a, a)
 	if a != b {
@@ -62,8 +62,8 @@ func finish(a, b VecVirtual, panel Register) {
 }
 
 // A tile holds the accumulators of several rows of 8 or 16 channels. In a panel of 16
-// channels the first vector has channels 0…3 and 8…11 and the second the others, because
-// instructions pack them in this order.
+// channels the first vector has channels 0…3 and 8…11, and the second has the others,
+// because the pack instructions arrange channels in this order.
 type tile [][]VecVirtual
 
 func newTile(rows, vectors int) tile {

@@ -14,7 +14,7 @@ import (
 // tileRows is the number of rows that share a load of weights.
 const tileRows = 4
 
-// wordPairs is the number of pairs of 16-bit values in an iteration of the loop.
+// wordPairs is the number of pairs of 16-bit values in one iteration of the loop.
 const wordPairs = 4
 
 // words generates a routine that multiplies tiles of rows of int16 by panels of int16.
@@ -77,7 +77,7 @@ func words(rows, vectors int) {
 	RET()
 }
 
-// rowCount returns a number of rows in words.
+// rowCount returns "1 row" for 1 and "n rows" for any other n.
 func rowCount(n int) string {
 	if n == 1 {
 		return "1 row"
@@ -85,7 +85,7 @@ func rowCount(n int) string {
 	return fmt.Sprint(n, " rows")
 }
 
-// ones defines 16 words of 1 in memory.
+// ones defines a constant in memory: 16 words, all of them 1.
 func ones() Mem {
 	m := GLOBL("ones", 8|16) // RODATA|NOPTR
 	for i := range 16 {
@@ -95,8 +95,8 @@ func ones() Mem {
 }
 
 // bytes generates a routine that multiplies tiles of rows of unsigned bytes by panels of
-// signed bytes, in groups of 8. It adds the products of two pairs in 16 bits, so weights
-// must be small enough for that.
+// signed bytes, in groups of 8. It adds the products of two pairs in 16 bits, so the
+// weights must be small enough.
 func bytes(rows, vectors int, one Mem) {
 	TEXT(fmt.Sprintf("bytes%dx%d", rows, 8*vectors), NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
 	Doc(fmt.Sprintf("bytes%dx%d multiplies tiles of %s of unsigned bytes, stride bytes apart, by groups of 8", rows, 8*vectors, rowCount(rows)),
@@ -170,8 +170,8 @@ func bytes(rows, vectors int, one Mem) {
 	RET()
 }
 
-// vnni generates a routine like that of bytes with the dot product of AVX-VNNI, for any
-// weights.
+// vnni generates a routine like that of bytes, but with AVX-VNNI's dot product, which
+// allows any weights.
 func vnni(rows, vectors int) {
 	name := fmt.Sprintf("vex%dx%d", rows, 8*vectors)
 	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int)")
@@ -246,12 +246,12 @@ func dotBytes(signed Op, unsigned, sum VecVirtual, vex bool) {
 	})
 }
 
-// vexDot is a placeholder for the instruction, which encodeDots replaces.
+// vexDot is a placeholder for the instruction. encodeDots replaces it.
 const vexDot = "VPDPBUSD_VEX"
 
 var vexDots = regexp.MustCompile(vexDot + ` +Y(\d+), Y(\d+), Y(\d+)`)
 
-// encodeDots replaces vexDot by the bytes of VEX.256.66.0F38.W0 50 /r. Source: Intel
+// encodeDots replaces vexDot with the bytes of VEX.256.66.0F38.W0 50 /r. Source: Intel
 // Software Developer's Manual, volume 2, VPDPBUSD.
 func encodeDots(source []byte) []byte {
 	return vexDots.ReplaceAllFunc(source, func(line []byte) []byte {

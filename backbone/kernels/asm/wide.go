@@ -32,13 +32,13 @@ const (
 	wideRows  = 8
 )
 
-// wideField returns 64 bytes of half of a panel.
+// wideField returns the operand for 64 bytes of a field in one half of a panel.
 func wideField(panel Register, offset, half int) Mem {
 	return Mem{Base: panel, Disp: wideHalf*half + offset}
 }
 
-// order defines the permutation that sorts 4-byte lanes after packing within 16 bytes: the
-// first lanes of all 16 bytes, then the second ones, and so on.
+// order defines the permutation that sorts 4-byte lanes after packing, which works within
+// blocks of 16 bytes: the first lanes of all blocks, then the second lanes, and so on.
 func order() Mem {
 	m := GLOBL("groupsOf16", 8|16) // RODATA|NOPTR
 	for i := range 16 {
@@ -47,7 +47,7 @@ func order() Mem {
 	return m
 }
 
-// eights defines the permutation that joins the first 8 bytes of each 16.
+// eights defines the permutation that joins the first 8 bytes of each block of 16.
 func eights() Mem {
 	m := GLOBL("groupsOf8", 8|16) // RODATA|NOPTR
 	for i := range 8 {
@@ -99,7 +99,7 @@ func mask32(m Op) OpmaskVirtual {
 	return k
 }
 
-// wideFinish is finish for 64 bytes.
+// wideFinish does for 64 bytes what finish does for 32.
 func wideFinish(a, b VecVirtual, panel Register) {
 	common := func(offset int) Mem { return Mem{Base: panel, Disp: offset} }
 	VPADDSW(common(wideZero), a, a)
@@ -112,17 +112,17 @@ func wideFinish(a, b VecVirtual, panel Register) {
 	VPXORD(common(wideFlip), a, a)
 }
 
-// A wideProduct generates a product with AVX-512.
+// A wideProduct generates a matrix product with AVX-512.
 type wideProduct struct {
-	rows, vectors int // of a tile
+	rows, vectors int // size of a tile
 	halves        int // 2 if each half of a group has its own sums
 
 	x, stride, offsets, panel, out, outStride Register
 	at, at4, weights, n, stride3, ahead       GPVirtual
 	stored, even                              OpmaskVirtual
 
-	sums   [][2]VecVirtual // of each row
-	second [][2]VecVirtual // of the second half of each group
+	sums   [][2]VecVirtual // sums of each row
+	second [][2]VecVirtual // sums for the second half of each group
 }
 
 // wide generates a routine that multiplies tiles of rows of unsigned bytes by panels of 16
@@ -166,8 +166,8 @@ func wide(rows, vectors int, order Mem) {
 	RET()
 }
 
-// start sets the sums to the bias. Each row has at least two sums, of both vectors or of
-// both halves of a group, because an addition has latency.
+// start sets the sums to the bias. Each row has at least two sums, one for each vector or
+// for each half of a group, to hide the latency of additions.
 func (p *wideProduct) start() {
 	p.sums = make([][2]VecVirtual, p.rows)
 	p.halves = 1
@@ -189,8 +189,8 @@ func (p *wideProduct) start() {
 	XORQ(p.n, p.n)
 	p.ahead = GP64()
 	if p.rows > 1 {
-		// The weights of the next panel follow these. Two tiles prefetch all of them:
-		// one the first cache lines of each group, one the others.
+		// The next panel's weights follow in memory. Two tiles prefetch all of them: one
+		// tile the first cache lines of each group, the other tile the rest.
 		MOVQ(argument("tiles"), p.ahead)
 		ANDQ(Imm(uint64(p.vectors-1)), p.ahead)
 		SHLQ(Imm(7), p.ahead)
@@ -253,8 +253,8 @@ func (p *wideProduct) scale() {
 	}
 }
 
-// store packs the sums to codes and stores them. Packing works within 16 bytes. Therefore the sums packed first end up
-// in 4 bytes of each 16, and so on.
+// store packs the sums to codes and stores them. Packing works within blocks of 16 bytes,
+// so the sums packed first end up in 4 bytes of each block.
 func (p *wideProduct) store(order Mem) {
 	grouped := ZMM()
 	VMOVDQU32(order, grouped)
@@ -308,14 +308,14 @@ func (p *wideProduct) pack(sums [][2]VecVirtual) VecVirtual {
 	return a
 }
 
-// wideColumns are the columns of a window of 32 channels. The three bytes of a column, and a
-// fourth that is 0, are adjacent, as the dot product needs them.
+// wideColumns holds the columns of a window of 32 channels. The three bytes of a column
+// are adjacent, and a 0 follows them, as the dot product requires.
 type wideColumns struct {
 	signed         bool
 	taps           [9]GPVirtual
 	at             GPVirtual        // offset from taps to the current pixel
 	ends, endsLast VecVirtual       // 0x80 in each byte, and in each even byte
-	columns        [3][2]VecVirtual // of both halves of the channels
+	columns        [3][2]VecVirtual // columns for both halves of the channels
 }
 
 // load loads column c and makes its bytes unsigned.
@@ -335,9 +335,9 @@ func (w *wideColumns) load(c int) {
 	VPUNPCKHWD(third, first, w.columns[c][1])
 }
 
-// wideWindows generates a routine that computes 3×3 windows of 32 channels. If near is set
-// in a call, a window's first two columns are the last two of the window before. twice is
-// for weights that are the sum of two bytes.
+// wideWindows generates a routine that computes 3×3 windows of 32 channels. If a call
+// sets near, a window's first two columns are the last two of the window before. With
+// twice, weights are sums of two bytes.
 func wideWindows(signed, twice bool, eights Mem) {
 	name, how := "wideUnsigned", "unsigned bytes by signed bytes"
 	switch {
@@ -349,7 +349,7 @@ func wideWindows(signed, twice bool, eights Mem) {
 	TEXT(name, NOSPLIT, "func(out *byte, outStep int, taps *byte, step, n int, block *byte, near bool)")
 	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows over 32 channels, with products of", name),
 		how+". taps has the addresses of the 9 taps of the",
-		"first pixel, which advance by step. near says that the last two columns of a pixel are the",
+		"first pixel, which advance by step. near means that the last two columns of a pixel are the",
 		"first two of the next.")
 	Pragma("noescape")
 	w := &wideColumns{signed: signed}
@@ -407,8 +407,8 @@ func wideWindows(signed, twice bool, eights Mem) {
 	RET()
 }
 
-// codes computes the codes of a pixel from its columns. They are in the first 8 bytes of
-// each 16.
+// codes computes the codes of a pixel from its columns. The codes are in the first 8
+// bytes of each block of 16.
 func (w *wideColumns) codes(block Register, even OpmaskVirtual, one VecVirtual, twice bool) VecVirtual {
 	var sums [2]VecVirtual
 	for half := range sums {
@@ -440,8 +440,8 @@ func (w *wideColumns) codes(block Register, even OpmaskVirtual, one VecVirtual, 
 	return a
 }
 
-// flip generates a routine that flips the upper bit of bytes, which maps signed to unsigned
-// ones.
+// flip generates a routine that flips the upper bit of bytes, which converts int8 codes
+// to uint8 codes and back.
 func flip() {
 	TEXT("flipBytes", NOSPLIT, "func(out, x *byte, n int)")
 	Doc("flipBytes stores 32·n bytes with their upper bit flipped.")

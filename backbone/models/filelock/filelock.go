@@ -1,2 +1,3 @@
-// Package filelock locks files across processes. [Try] locks one without waiting; [SyncDir] makes renames durable.
+// Package filelock locks files across processes. [Try] locks a file without waiting, and
+// [SyncDir] makes renames durable.
 package filelock

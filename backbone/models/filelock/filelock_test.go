@@ -21,7 +21,7 @@ func TestTry(t *testing.T) {
 	try := func(f *os.File, want bool) {
 		t.Helper()
 		if got, err := filelock.Try(f); got != want || err != nil {
-			t.Errorf("locked: %v, error %v, want %v", got, err, want)
+			t.Errorf("got %v, error %v, want %v", got, err, want)
 		}
 	}
 	first, second := open(), open()
@@ -29,7 +29,7 @@ func TestTry(t *testing.T) {
 	try(second, false)
 	first.WriteString("12")
 	if b, err := os.ReadFile(name); string(b) != "12" || err != nil {
-		t.Errorf("a locked file reads %q with error %v", b, err)
+		t.Errorf("got content %q, error %v from a locked file", b, err)
 	}
 	first.Close()
 	try(second, true)

@@ -11,7 +11,7 @@ import (
 // unlocks it.
 func Try(f *os.File) (bool, error) {
 	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
-	// Windows lets nobody else read what is locked, so lock a byte behind the content.
+	// On Windows nobody else can read locked bytes, so lock a byte beyond the content.
 	err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{OffsetHigh: 1 << 30})
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
 		return false, nil

@@ -41,8 +41,8 @@ var (
 // A builder writes a flatbuffer front to back.
 type builder []byte
 
-// table appends a table with fields of these sizes, 0 for none, and returns
-// their positions.
+// table appends a table whose fields have the given sizes, 0 if absent, and returns the
+// positions of the table and its fields.
 func (b *builder) table(sizes ...int) (pos int, slots []int) {
 	b.align(8)
 	vtable := len(*b)
@@ -73,7 +73,8 @@ func (b *builder) align(n int) {
 
 func (b builder) refer(at, target int) { binary.LittleEndian.PutUint32(b[at:], uint32(target-at)) }
 
-// vector makes the offset at a position refer to a new vector of n elements.
+// vector appends a vector of n elements, makes the offset at the given position refer to
+// it, and returns the position of the first element.
 func (b *builder) vector(at, n int, content string) (first int) {
 	b.align(4)
 	b.refer(at, len(*b))
@@ -88,8 +89,8 @@ func (b *builder) child(at int, id byte) {
 	b.refer(at, pos)
 }
 
-// sample has a value in every slot. It returns the positions of the slots, and
-// of the offset of the first text and blob.
+// sample returns a flatbuffer with a value in every slot, the positions of the slots, and
+// those of the offsets of the first text and the first blob.
 func sample() (file []byte, slots []int, text, blob int) {
 	b := builder("\x00\x00\x00\x00TEST")
 	pos, slots := b.table(4, 8, 4, 4, 4, 4, 4, 4, 1, 4)
@@ -119,7 +120,7 @@ func verify(b []byte) (int, error) {
 func TestView(t *testing.T) {
 	b, slots, _, _ := sample()
 	if end, err := verify(b); err != nil || end != len(b) {
-		t.Fatalf("Verify: end %d of %d, %v", end, len(b), err)
+		t.Fatalf("Verify returned end %d and error %v, want end %d", end, err, len(b))
 	}
 	v := Root(b, rootTable)
 	id := func(v View) int { return int(v.Scalar(0, 0)) }
@@ -133,11 +134,12 @@ func TestView(t *testing.T) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	if v.At(slotNumber) != slots[slotNumber] || v.Type() != rootTable {
-		t.Errorf("At %d, type %s", v.At(slotNumber), v.Type().Name)
+		t.Errorf("got position %d, type %s", v.At(slotNumber), v.Type().Name)
 	}
 }
 
-// Absent slots read as empty, even if the vtable ends before them.
+// TestViewOfAbsentSlots checks that absent slots read as empty, even if the vtable ends
+// before them.
 func TestViewOfAbsentSlots(t *testing.T) {
 	for n := 2; n <= len(rootTable.Fields); n++ {
 		b := builder("\x00\x00\x00\x00TEST")
@@ -174,8 +176,8 @@ func TestVerifyRefuses(t *testing.T) {
 		{"identifier", func(b []byte, _ []int, _, _ int) []byte { b[4] = 'X'; return b }, errCorrupt, "identifier"},
 		{"root", func(b []byte, _ []int, _, _ int) []byte { put(b, 0, 0); return b }, errCorrupt, "root: offset"},
 		{"required", func(b []byte, s []int, _, _ int) []byte { b[14], b[15] = 0, 0; return b }, errCorrupt, "Root.wide is missing"},
-		{"outside the table", func(b []byte, s []int, _, _ int) []byte { b[12], b[13] = 0, 1; return b }, errCorrupt, "Root.number at offset 256"},
-		{"unaligned field", func(b []byte, s []int, _, _ int) []byte { b[12]++; return b }, errCorrupt, "Root.number at offset"},
+		{"outside the table", func(b []byte, s []int, _, _ int) []byte { b[12], b[13] = 0, 1; return b }, errCorrupt, "Root.number has offset 256"},
+		{"unaligned field", func(b []byte, s []int, _, _ int) []byte { b[12]++; return b }, errCorrupt, "Root.number has offset"},
 		{"offset", func(b []byte, s []int, _, _ int) []byte { put(b, s[slotText], 1<<31); return b }, errCorrupt, "Root.text: offset"},
 		{"unaligned offset", func(b []byte, s []int, _, _ int) []byte { b[s[slotText]]++; return b }, errCorrupt, "unaligned"},
 		{"long vector", func(b []byte, s []int, _, _ int) []byte {
@@ -208,7 +210,8 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// The limits apply to all buffers that one Verifier checks together.
+// TestVerifyLimits checks that the limits apply to all buffers together that one Verifier
+// checks.
 func TestVerifyLimits(t *testing.T) {
 	b, _, _, _ := sample()
 	v := NewVerifier(1<<30, kinds, nil)
@@ -292,7 +295,8 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// Every changed byte and every prefix is refused or can be read.
+// TestDamaged checks that every prefix and every file with a changed byte is refused or
+// can be read.
 func TestDamaged(t *testing.T) {
 	whole, _, _, _ := sample()
 	try := func(b []byte) {

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// MaxTables is the maximum number of tables that a Verifier visits. A table
-	// that several offsets point at counts as often as it is reached.
+	// MaxTables is the maximum number of tables that a Verifier visits. A table counts
+	// once for every offset that points to it.
 	MaxTables = 1 << 16
 	// MaxSlots is the maximum number of fields of a table.
 	MaxSlots = 64
@@ -16,12 +16,11 @@ const (
 	MaxDepth = 8
 )
 
-// Errors are the errors that a Verifier wraps, so that each format reports its
-// own.
+// Errors are the errors that a Verifier wraps. They let each format report its own.
 type Errors struct {
-	Corrupt       error // the bytes break the format
-	TooLarge      error // a limit is exceeded
-	UnknownMember error // a union has a member that the description lacks
+	Corrupt       error // means that the bytes break the format
+	TooLarge      error // means that a limit is exceeded
+	UnknownMember error // means that a union has a member that the description lacks
 }
 
 // A Verifier checks flatbuffers before anything is read from them. Every offset
@@ -39,24 +38,24 @@ type Verifier struct {
 	lenient bool // see Lenient
 }
 
-// NewVerifier returns a Verifier that visits at most [MaxTables] tables and the
-// given bytes of vectors and strings. It calls unknown, which may be nil, for
-// each slot in use that the description lacks; such a slot is not checked.
+// NewVerifier returns a Verifier that visits at most [MaxTables] tables and the given
+// bytes of vectors and strings. It calls unknown, which may be nil, for each slot in use
+// that the description lacks. Such slots are not checked.
 func NewVerifier(bytes int, errors Errors, unknown func(t *Table, slot int)) *Verifier {
 	return &Verifier{errors: errors, tables: MaxTables, bytes: bytes, unknown: unknown}
 }
 
-// Lenient returns v after making it accept a union whose member the description lacks, of
-// which it checks the table's header only, and a union with a type and no value. Readers
-// must then look at [View.Member] before they call [View.Table].
+// Lenient makes v accept unions whose member the description lacks, and unions with a
+// type but no value, and returns v. Of an unknown member, v checks only the table's
+// header. Readers must then check [View.Member] before they call [View.Table].
 func (v *Verifier) Lenient() *Verifier {
 	v.lenient = true
 	return v
 }
 
-// Verify checks b, whose outermost table is root, and returns the end of its
-// last object. An identifier of four bytes must follow the root offset unless
-// it is empty. Errors give the path of the field in question.
+// Verify checks b, whose outermost table is root, and returns the end of its last object.
+// Unless identifier is empty, it has four bytes, which must follow the root offset.
+// Errors contain the path of the field in question.
 func (v *Verifier) Verify(b []byte, identifier string, root *Table) (end int, err error) {
 	if len(b) < 8 {
 		return 0, v.corrupt("%d bytes are too few for a flatbuffer", len(b))
@@ -94,7 +93,7 @@ func (v *Verifier) follow(pos int) (int, error) {
 		return 0, v.corrupt("offset at byte %d is zero", pos)
 	}
 	if int64(pos)+int64(off) > int64(len(v.b)-4) {
-		return 0, v.corrupt("offset %d at byte %d leaves the file of %d bytes", off, pos, len(v.b))
+		return 0, v.corrupt("offset %d at byte %d points beyond the file of %d bytes", off, pos, len(v.b))
 	}
 	target := pos + int(off)
 	if target%4 != 0 {
@@ -118,7 +117,7 @@ func (v *Verifier) table(pos int, t *Table, depth int) error {
 		return err
 	}
 	slots := len(vtable)/2 - 2
-	member := 0 // of the union in the next slot
+	member := 0 // number of the member of the union in the next slot
 	for slot := range max(slots, len(t.Fields)) {
 		off := 0
 		if slot < slots {
@@ -144,7 +143,7 @@ func (v *Verifier) table(pos int, t *Table, depth int) error {
 			continue
 		}
 		if n := f.InlineSize(); off < 4 || off+n > size || (pos+off)%n != 0 {
-			return v.corrupt(".%s at offset %d of a table of %d bytes at byte %d", f.Name, off, size, pos)
+			return v.corrupt(".%s has offset %d in a table of %d bytes at byte %d", f.Name, off, size, pos)
 		}
 		switch f.Kind {
 		case KindScalar:
@@ -164,18 +163,18 @@ func (v *Verifier) table(pos int, t *Table, depth int) error {
 func (v *Verifier) vtable(pos int) (vtable []byte, size int, err error) {
 	vt := int64(pos) - int64(int32(binary.LittleEndian.Uint32(v.b[pos:])))
 	if vt < 0 || vt%2 != 0 || vt > int64(len(v.b)-4) {
-		return nil, 0, v.corrupt(": vtable at byte %d", vt)
+		return nil, 0, v.corrupt(": invalid vtable at byte %d", vt)
 	}
 	vtable = v.b[vt:]
 	n := int(binary.LittleEndian.Uint16(vtable))
 	size = int(binary.LittleEndian.Uint16(vtable[2:]))
 	switch {
 	case n < 4 || n%2 != 0 || n > len(vtable):
-		return nil, 0, v.corrupt(": vtable of %d bytes", n)
+		return nil, 0, v.corrupt(": invalid vtable of %d bytes", n)
 	case n > 4+2*MaxSlots:
-		return nil, 0, v.tooLarge(": %d fields", n/2-2)
+		return nil, 0, v.tooLarge(": %d fields, more than %d", n/2-2, MaxSlots)
 	case size < 4 || size > len(v.b)-pos:
-		return nil, 0, v.corrupt(": table of %d bytes at byte %d", size, pos)
+		return nil, 0, v.corrupt(": invalid table of %d bytes at byte %d", size, pos)
 	}
 	v.reach(int(vt), n)
 	v.reach(pos, size)
@@ -250,7 +249,7 @@ func (v *Verifier) foreign(pos int) error {
 func (v *Verifier) vector(pos, size, extra int) (int, error) {
 	n := binary.LittleEndian.Uint32(v.b[pos:])
 	if total := int64(n)*int64(size) + int64(extra); total > int64(len(v.b)-pos-4) {
-		return 0, v.corrupt(": %d elements of %d bytes at byte %d leave the file", n, size, pos)
+		return 0, v.corrupt(": %d elements of %d bytes at byte %d extend beyond the file", n, size, pos)
 	}
 	total := int(n)*size + extra
 	if v.bytes -= total + 4; v.bytes < 0 {

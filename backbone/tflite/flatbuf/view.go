@@ -15,7 +15,7 @@ type View struct {
 	vtable []byte
 }
 
-// Root returns the outermost table of b, which Verify accepted with the same t.
+// Root returns the outermost table of b, which Verify must have accepted with the same t.
 func Root(b []byte, t *Table) View {
 	return viewAt(b, int(binary.LittleEndian.Uint32(b)), t)
 }
@@ -128,8 +128,8 @@ func each[T any](v View, slot int, read func(pos int) T) []T {
 	return out
 }
 
-// Member returns the number of a union's member, 0 if the slot of its value is absent, and
-// whether the description has that member.
+// Member returns the number of a union's member and whether the description has that
+// member. The number is 0 if the union has no value.
 func (v View) Member(slot int) (member int, known bool) {
 	if v.At(slot) == 0 {
 		return 0, true
@@ -138,8 +138,8 @@ func (v View) Member(slot int) (member int, known bool) {
 	return member, member < len(v.t.Fields[slot].Union)
 }
 
-// Target returns the position in the buffer that the offset in a slot points to, 0 if the
-// slot is absent.
+// Target returns the position in the buffer that the offset in a slot points to, or 0 if
+// the slot is absent.
 func (v View) Target(slot int) int {
 	p := v.At(slot)
 	if p == 0 {
@@ -151,8 +151,8 @@ func (v View) Target(slot int) int {
 // Buffer returns the buffer that v is part of.
 func (v View) Buffer() []byte { return v.b }
 
-// Table returns a sub table or the member of a union. It returns false if there
-// is none.
+// Table returns a nested table or the member of a union. It returns false if the slot has
+// neither.
 func (v View) Table(slot int) (View, bool) {
 	p := v.At(slot)
 	if p == 0 {
@@ -165,7 +165,7 @@ func (v View) Table(slot int) (View, bool) {
 	return viewAt(v.b, v.follow(p), t), true
 }
 
-// Int32s decodes the elements of a vector. If raw is nil, it returns nil.
+// Int32s decodes raw, the elements of a vector. It returns nil if raw is nil.
 func Int32s(raw []byte) []int32 {
 	if raw == nil {
 		return nil
@@ -177,7 +177,7 @@ func Int32s(raw []byte) []int32 {
 	return out
 }
 
-// Int64s decodes the elements of a vector. If raw is nil, it returns nil.
+// Int64s decodes raw, the elements of a vector. It returns nil if raw is nil.
 func Int64s(raw []byte) []int64 {
 	if raw == nil {
 		return nil
@@ -189,7 +189,7 @@ func Int64s(raw []byte) []int64 {
 	return out
 }
 
-// Float32s decodes the elements of a vector. If raw is nil, it returns nil.
+// Float32s decodes raw, the elements of a vector. It returns nil if raw is nil.
 func Float32s(raw []byte) []float32 {
 	if raw == nil {
 		return nil

@@ -31,8 +31,8 @@ func learningCurve(results []evaluate.Accuracy, heads []string, support []int) t
 	return c.svg()
 }
 
-// calibrationCurve plots accuracy by score, with and without temperature scaling. It
-// leaves out bins with less than 1 % of the predictions, whose accuracy is mostly chance.
+// calibrationCurve plots accuracy by score, with and without temperature scaling. It leaves out
+// bins with less than 1 % of the predictions, because their accuracy is mostly chance.
 func calibrationCurve(d *evaluate.HeadReport) template.HTML {
 	c := chart{
 		name:     fmt.Sprintf("Calibration curve: accuracy by score. The expected calibration error is %s %%.", percent(d.Calibration.Error)),
@@ -56,8 +56,8 @@ func calibrationCurve(d *evaluate.HeadReport) template.HTML {
 	return c.svg()
 }
 
-// coverageCurve plots the accuracy of the predictions above a threshold by their
-// proportion of all predictions.
+// coverageCurve plots the accuracy of the predictions above a threshold against coverage, which
+// is their fraction of all predictions.
 func coverageCurve(d *evaluate.HeadReport) template.HTML {
 	var s series
 	for _, a := range d.RiskCoverage {

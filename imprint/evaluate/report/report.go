@@ -1,5 +1,5 @@
-// Package report renders an evaluation as one HTML page for people to read. The page
-// loads nothing and runs no script, so it can be sent to somebody else. Call [HTML].
+// Package report renders an evaluation as an HTML page. The page loads nothing and runs no
+// scripts, so it can be sent to somebody else. Start with [HTML].
 package report
 
 import (
@@ -23,25 +23,25 @@ import (
 //go:embed page.html
 var files embed.FS
 
-// page parses page.html on first use, to keep it out of the program's start.
+// page returns the template page.html. It parses the template on first use, not when the program
+// starts.
 var page = sync.OnceValue(func() *template.Template {
 	functions := template.FuncMap{"percent": percent, "base": filepath.Base, "color": color}
 	return template.Must(template.New("page.html").Funcs(functions).ParseFS(files, "page.html"))
 })
 
-// Limits of what the page shows.
+// Limits on the contents of the page.
 const (
-	maxPhotos      = 24  // per section
+	maxPhotos      = 24  // photos per section
 	maxGroup       = 6   // photos per group of near-duplicates
-	maxConfusions  = 12  // in the list above the confusion matrix
-	maxMatrix      = 30  // classes of a confusion matrix
-	thumbnailWidth = 112 // and height, in pixels
+	maxConfusions  = 12  // items in the list above the confusion matrix
+	maxMatrix      = 30  // classes in a confusion matrix; a larger one is left out
+	thumbnailWidth = 112 // width and height, in pixels
 )
 
-// HTML returns the page of ev. It charts the learning curves of all heads and describes
-// the first in detail. Thumbnails show photos as resize crops or squashes them; a photo
-// whose file is missing or has changed since has none. HTML fails for an evaluation
-// without heads and when ctx is done.
+// HTML returns ev as a page. It charts the learning curves of all heads and describes the first
+// head in detail. Thumbnails show photos resized with the given mode; photos whose files are
+// missing or have changed since have none. HTML fails if ev has no heads or ctx ends.
 func HTML(ctx context.Context, ev *evaluate.Evaluation, resize dataset.Resize) ([]byte, error) {
 	if len(ev.Heads) == 0 {
 		return nil, errors.New("make the report: the evaluation has no heads")
@@ -58,12 +58,12 @@ func HTML(ctx context.Context, ev *evaluate.Evaluation, resize dataset.Resize) (
 	return b.Bytes(), nil
 }
 
-// view is the data of page.html.
+// view is the data for page.html.
 type view struct {
 	*evaluate.Evaluation
-	Head       *evaluate.HeadReport // the first, which the page describes in detail
-	HeadNames  []string             // of the learning curve
-	Support    []int                // of the learning curve
+	Head       *evaluate.HeadReport // the first head, which the page describes in detail
+	HeadNames  []string             // heads in the learning curve
+	Support    []int                // numbers of support photos in the learning curve
 	Hardest    []evaluate.PhotoReport
 	Suspects   []evaluate.LabelSuspect
 	Groups     []evaluate.NearDuplicates
@@ -72,7 +72,7 @@ type view struct {
 
 	LearningCurve, CalibrationCurve, CoverageCurve template.HTML
 
-	thumbnails map[int]template.URL // by PhotoRef.Row
+	thumbnails map[int]template.URL // thumbnails by PhotoRef.Row
 }
 
 func newView(ev *evaluate.Evaluation) *view {
@@ -101,7 +101,7 @@ func newView(ev *evaluate.Evaluation) *view {
 	return v
 }
 
-// pictured lists the photos that the page has thumbnails of, in the set's order.
+// pictured returns the photos that the page shows, in the set's order.
 func (v *view) pictured() []evaluate.PhotoRef {
 	var all []evaluate.PhotoRef
 	for _, p := range v.Hardest {
@@ -117,7 +117,7 @@ func (v *view) pictured() []evaluate.PhotoRef {
 	return slices.CompactFunc(all, func(a, b evaluate.PhotoRef) bool { return a.Row == b.Row })
 }
 
-// Members returns the photos of a group that the page shows.
+// Members returns those photos of a group that the page shows.
 func (v *view) Members(g evaluate.NearDuplicates) []evaluate.PhotoRef {
 	return g.Photos[:min(maxGroup, len(g.Photos))]
 }
@@ -125,8 +125,8 @@ func (v *view) Members(g evaluate.NearDuplicates) []evaluate.PhotoRef {
 // Thumbnail returns the photo's thumbnail as a data URL, or "".
 func (v *view) Thumbnail(p evaluate.PhotoRef) template.URL { return v.thumbnails[p.Row] }
 
-// AccuracyOf returns the accuracy of a head with that many support photos; nil if it was
-// not measured.
+// AccuracyOf returns the accuracy of a head trained with the given number of support photos, or
+// nil if it was not measured.
 func (v *view) AccuracyOf(head string, support int) *evaluate.Accuracy {
 	for _, r := range v.Results {
 		if r.Head == head && r.Support == support {
@@ -136,8 +136,8 @@ func (v *view) AccuracyOf(head string, support int) *evaluate.Accuracy {
 	return nil
 }
 
-// Shade returns the shade of a cell of the confusion matrix: 0 for a count of zero, and
-// up to 9 for all predictions of the row.
+// Shade returns the shade of a cell of the confusion matrix, from 0 for a count of zero to 9 for
+// a cell with all predictions of its row.
 func (v *view) Shade(class, predicted int) int {
 	sum := 0
 	for _, n := range v.Head.Confusion[class] {
@@ -150,7 +150,8 @@ func (v *view) Shade(class, predicted int) int {
 	return max(9*n/sum, 1)
 }
 
-// Thresholds returns the points of the coverage curve next above round coverages.
+// Thresholds returns points of the coverage curve for a table: the first points with a coverage
+// of at least 25, 50, 75, 90 and 100 %.
 func (v *view) Thresholds() []evaluate.RiskCoverage {
 	var points []evaluate.RiskCoverage
 	for _, coverage := range []float64{0.25, 0.5, 0.75, 0.9, 1} {
@@ -162,11 +163,11 @@ func (v *view) Thresholds() []evaluate.RiskCoverage {
 	return points
 }
 
-// thumbnails returns those of photos, by row. It leaves out photos whose file is missing
-// or no longer the one that was evaluated.
+// thumbnails returns the thumbnails of photos, by row. It leaves out photos whose files are
+// missing or have changed since the evaluation.
 func thumbnails(ctx context.Context, photos []evaluate.PhotoRef, resize dataset.Resize) (map[int]template.URL, error) {
 	var items []dataset.Item
-	var refs []evaluate.PhotoRef // of items
+	var refs []evaluate.PhotoRef // refs[i] belongs to items[i]
 	for _, p := range photos {
 		if p.Path != "" {
 			items, refs = append(items, dataset.Item{Path: p.Path}), append(refs, p)
@@ -193,10 +194,10 @@ func thumbnails(ctx context.Context, photos []evaluate.PhotoRef, resize dataset.
 	return found, err
 }
 
-// percent prints a proportion as a percentage.
+// percent formats a proportion as a percentage, without the sign.
 func percent(p float64) string { return fmt.Sprintf("%.1f", 100*p) }
 
-// Write writes the page of ev to a file durably: a reader sees the old file or the new one.
+// Write writes ev as a page to a file, durably. A reader sees the old file or the new one.
 func Write(ctx context.Context, path string, ev *evaluate.Evaluation, resize dataset.Resize) error {
 	b, err := HTML(ctx, ev, resize)
 	if err != nil {
@@ -205,5 +206,5 @@ func Write(ctx context.Context, path string, ev *evaluate.Evaluation, resize dat
 	return store.WriteFile(path, b)
 }
 
-// color returns the style sheet's class for series i of a chart.
+// color returns the CSS class of series i of a chart.
 func color(i int) string { return fmt.Sprintf("line%d", i%lineColors) }

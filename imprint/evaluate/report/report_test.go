@@ -26,10 +26,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hostile is a label that breaks out of any context that does not escape it.
+// hostile is a label that breaks the page wherever it is not escaped.
 const hostile = `</style></title><script>alert(1)</script><img src=x onerror="alert(2)">'"&{{.}}`
 
-// evaluation returns one with content for every section; its photos are in dir.
+// evaluation returns an evaluation with content for every section of the page, and writes its
+// photos to dir.
 func evaluation(t *testing.T, dir string) *evaluate.Evaluation {
 	t.Helper()
 	photo := func(row int, label string) evaluate.PhotoRef {
@@ -91,7 +92,7 @@ func TestHTML(t *testing.T) {
 	elements(t, page, func(e xml.StartElement) {
 		switch e.Name.Local {
 		case "script", "link", "iframe", "object", "embed", "base", "form", "b:b":
-			t.Errorf("page contains <%s>", e.Name.Local)
+			t.Errorf("the page contains <%s>", e.Name.Local)
 		case "svg":
 			charts++
 		}
@@ -119,7 +120,7 @@ func TestHTML(t *testing.T) {
 			}
 		}
 		if e.Name.Local == "svg" && !named {
-			t.Error("chart without an accessible name")
+			t.Error("a chart has no accessible name")
 		}
 	})
 	if pictures != 4 || charts != 3 {
@@ -127,27 +128,27 @@ func TestHTML(t *testing.T) {
 	}
 	for _, bad := range []string{"<script", "onerror=\"", "url(", "@import", "http://", "https://", "ZgotmplZ", "xlink", "NaN"} {
 		if strings.Contains(page, bad) {
-			t.Errorf("page contains %q", bad)
+			t.Errorf("the page contains %q", bad)
 		}
 	}
 	for _, want := range []string{"50.0 % correct", "25.0–75.0 %", "40.0 ± 5.0", "var(--line1)", "prefers-color-scheme: dark", "usually correct", "wrong 2 of 3 times", "2 more photos correct without it",
 		"2 different labels", "cosine similarity 0.990, same image hash", "0 &lt;b&gt;&amp;&#34;&#39;.png", "ridge λ=0.3", `lang="en"`, "width=device-width", "default-src 'none'"} {
 		if !strings.Contains(page, want) {
-			t.Errorf("page lacks %q", want)
+			t.Errorf("the page lacks %q", want)
 		}
 	}
 }
 
-// TestEmptySections renders an evaluation that has nothing to show.
+// TestEmptySections renders an evaluation whose sections are all empty.
 func TestEmptySections(t *testing.T) {
 	ev := &evaluate.Evaluation{Set: "ws", Classes: []string{"a"}, Photos: 1, Heads: []evaluate.HeadReport{{Head: "auto", Classes: []evaluate.ClassReport{{Label: "a"}}, Confusion: [][]int{{0}}, Estimate: &classifier.Estimate{Excluded: 1}}}}
 	page := pageOf(t, ev)
 	elements(t, page, func(xml.StartElement) {})
 	if !strings.Contains(page, "Accuracy unknown") || strings.Contains(page, "NaN") {
-		t.Errorf("got %s", page)
+		t.Errorf("got page %s, want it to say that the accuracy is unknown", page)
 	}
 	if _, err := HTML(context.Background(), &evaluate.Evaluation{}, dataset.Crop); err == nil {
-		t.Error("evaluation without heads: no error")
+		t.Error("evaluation without heads: got no error")
 	}
 }
 
@@ -167,7 +168,8 @@ func TestMissingPhoto(t *testing.T) {
 	}
 }
 
-// TestReplacedPhoto has two photos of one path, of which the file is the second.
+// TestReplacedPhoto evaluates two photos with the same path. Only the second still has its
+// content in the file.
 func TestReplacedPhoto(t *testing.T) {
 	ev := evaluation(t, t.TempDir())
 	group := ev.NearDuplicates[0].Photos
@@ -178,14 +180,14 @@ func TestReplacedPhoto(t *testing.T) {
 	}
 }
 
-// TestManyClasses checks that a large confusion matrix is left out.
+// TestManyClasses checks that the page leaves out a confusion matrix that is too large.
 func TestManyClasses(t *testing.T) {
 	ev := evaluation(t, t.TempDir())
 	for i := range 2 * maxMatrix {
 		ev.Classes = append(ev.Classes, fmt.Sprint(i))
 	}
 	if page := pageOf(t, ev); strings.Contains(page, `class="matrix"`) {
-		t.Errorf("page shows a matrix of %d classes", len(ev.Classes))
+		t.Errorf("the page shows a matrix of %d classes", len(ev.Classes))
 	}
 }
 

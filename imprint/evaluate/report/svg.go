@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// The size of a chart and of the plot within it, in the units of its viewBox. The page
-// scales charts to the width that they have.
+// The size of a chart and of the plot within it, in units of its viewBox. The page scales charts
+// to the width available.
 const (
 	chartWidth, chartHeight = 360, 240
 	plotLeft, plotTop       = 46, 10
@@ -19,14 +19,14 @@ const (
 )
 
 const (
-	lineColors = 6 // that the page's style sheet defines
-	digitWidth = 7 // at the font size of labels
+	lineColors = 6 // number of line colors in the page's style sheet
+	digitWidth = 7 // width of a digit in a label
 	dodge      = 4 // distance between the error bars of two series at the same x
 )
 
-// A chart is a line chart. Its colors and fonts are those of the page's style sheet,
-// classes "chart", "grid", "axis", "diagonal" and "line0", "line1", …; attributes give
-// it plain ones where there is no style sheet.
+// A chart is a line chart. The page's style sheet sets its colors and fonts by the classes
+// "chart", "grid", "axis", "diagonal", "line0", "line1", …. Without a style sheet, attributes
+// make it plain.
 type chart struct {
 	name     string // read aloud by screen readers
 	x, y     axis
@@ -34,25 +34,26 @@ type chart struct {
 	series   []series
 }
 
-// An axis covers min to max.
+// An axis shows the values from min to max.
 type axis struct {
 	label    string
 	min, max float64
-	ticks    []float64 // nil chooses round numbers
+	ticks    []float64 // nil means round numbers
 }
 
-// series is one line; an empty one is left out but keeps its color.
+// A series is one line of a chart. An empty series is not drawn, but the colors of later series
+// stay the same.
 type series struct {
 	points []point
 	marks  bool // draws a dot at each point
 }
 
-// A point has an error bar from low to high where they differ.
+// A point has an error bar from low to high, unless these are equal.
 type point struct{ x, y, low, high float64 }
 
 func (p point) hasBar() bool { return p.low != p.high }
 
-// svg draws the chart.
+// svg returns the chart as an SVG element.
 func (c *chart) svg() template.HTML {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="chart" role="img" aria-label="%s" viewBox="0 0 %d %d" font-size="11" fill="none" stroke="currentColor">`+"\n",
@@ -71,7 +72,7 @@ func (c *chart) svg() template.HTML {
 	return template.HTML(b.String())
 }
 
-// drawAxes draws the grid, both axes, their ticks and labels.
+// drawAxes draws the grid, both axes, and their ticks and labels.
 func (c *chart) drawAxes(b *strings.Builder) {
 	var grid, axes, labels strings.Builder
 	for _, v := range c.y.marks() {
@@ -79,7 +80,7 @@ func (c *chart) drawAxes(b *strings.Builder) {
 		fmt.Fprintf(&labels, `<text x="%d" y="%s" text-anchor="end" dominant-baseline="central">%s</text>`, plotLeft-7, c.top(v), number(v))
 	}
 	fmt.Fprintf(&axes, "M%d %dv%dh%d", plotLeft, plotTop, plotHeight, plotWidth)
-	end := math.Inf(-1) // of the last label
+	end := math.Inf(-1) // right edge of the last label
 	for _, v := range c.x.marks() {
 		fmt.Fprintf(&axes, "M%s %dv4", c.left(v), plotTop+plotHeight)
 		width := float64(digitWidth * len(number(v)))
@@ -126,8 +127,8 @@ func (c *chart) drawSeries(b *strings.Builder, i int, s series) {
 	b.WriteString("</g>\n")
 }
 
-// left and top are where a value lies, from the left and the top of the chart. The
-// conversions keep processors from fusing a product with a sum, which could change a
+// left and top return the distance of a value from the left and the top of the chart. The
+// conversions to float64 keep processors from fusing a product with a sum, which could change a
 // digit.
 func (c *chart) left(v float64) string {
 	return coordinate(plotLeft + float64(c.x.place(v)*plotWidth))
@@ -136,13 +137,13 @@ func (c *chart) top(v float64) string {
 	return coordinate(plotTop + plotHeight - float64(c.y.place(v)*plotHeight))
 }
 
-// place is where v lies between the ends of the axis, as 0 to 1.
+// place returns the position of v on the axis, from 0 at min to 1 at max.
 func (a *axis) place(v float64) float64 {
 	return min(max((v-a.min)/(a.max-a.min), 0), 1)
 }
 
-// marks returns the axis's ticks: its own, or about five multiples of 1, 2 or 5 times a
-// power of ten.
+// marks returns the values of the axis's ticks: a.ticks, or about five multiples of 1, 2 or 5
+// times a power of ten.
 func (a *axis) marks() []float64 {
 	if a.ticks != nil {
 		return a.ticks
@@ -162,8 +163,8 @@ func (a *axis) marks() []float64 {
 	return ticks
 }
 
-// coordinate is a number of pixels to a tenth.
+// coordinate formats a coordinate rounded to a tenth.
 func coordinate(v float64) string { return number(math.Round(10*v) / 10) }
 
-// number prints up to six digits without trailing zeros.
+// number formats v with up to six digits and no trailing zeros.
 func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }

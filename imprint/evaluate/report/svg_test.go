@@ -14,7 +14,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-var update = flag.Bool("update", false, "write the golden files in testdata")
+var update = flag.Bool("update", false, "update the golden files in testdata")
 
 // TestCharts compares the three charts with the golden files in testdata.
 func TestCharts(t *testing.T) {
@@ -43,12 +43,12 @@ func TestCharts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got+"\n" != string(want) {
-			t.Errorf("%s is not what the package draws; see testdata/README.md:\n%s", file, got)
+			t.Errorf("the chart differs from %s; see testdata/README.md:\n%s", file, got)
 		}
 	}
 }
 
-// TestTicks checks the axis's choice of round numbers.
+// TestTicks checks the round numbers that an axis chooses for its ticks.
 func TestTicks(t *testing.T) {
 	for _, test := range []struct {
 		min, max float64
@@ -101,11 +101,11 @@ func TestChartIsWellFormed(t *testing.T) {
 				t.Fatalf("%v in %s", err, svg)
 			}
 			if e, ok := token.(xml.StartElement); ok && !slices.Contains([]string{"svg", "g", "path", "text", "circle"}, e.Name.Local) {
-				t.Fatalf("chart contains <%s>: %s", e.Name.Local, svg)
+				t.Fatalf("the chart contains <%s>: %s", e.Name.Local, svg)
 			}
 		}
 		if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
-			t.Fatalf("not a number in %s", svg)
+			t.Fatalf("the chart contains NaN or Inf: %s", svg)
 		}
 	}
 }

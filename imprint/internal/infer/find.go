@@ -16,11 +16,11 @@ import (
 // ErrNoBackbone means that a name is neither a file nor a pulled model.
 var ErrNoBackbone = errors.New("no such backbone")
 
-// Auto is the resize mode that leaves the choice to the first photos.
+// Auto means that the resize mode is chosen when the first photos are added.
 const Auto dataset.Resize = "auto"
 
-// Locate returns the path of a model: name itself if that is a file, else that of the model
-// pulled under the name. It fails with ErrNoBackbone if there is neither.
+// Locate returns the path of a model: name itself if that is a file, else the path of the pulled
+// model with that name. It fails with ErrNoBackbone if there is neither.
 func Locate(name string) (string, error) {
 	path, err := models.Store{}.Locate(name)
 	if err != nil {
@@ -29,15 +29,15 @@ func Locate(name string) (string, error) {
 	return path, nil
 }
 
-// A noBackboneError is an error of finding a model file. It matches ErrNoBackbone.
+// A noBackboneError explains why a model file was not found. It matches ErrNoBackbone.
 type noBackboneError struct{ error }
 
 func (e noBackboneError) Is(target error) bool { return target == ErrNoBackbone }
 
 func (e noBackboneError) Unwrap() error { return e.error }
 
-// ReadBackbone reads a backbone, located as by [Locate]; "" is the built-in one. It returns the
-// content of the file and its base name.
+// ReadBackbone reads the backbone that [Locate] finds, or the built-in one if name is "". It
+// returns the content of the file and its base name.
 func ReadBackbone(name string) ([]byte, string, error) {
 	if name == "" {
 		return builtin.Model(), builtin.Name, nil
@@ -56,8 +56,8 @@ func ReadBackbone(name string) ([]byte, string, error) {
 	return file.Model, filepath.Base(path), nil
 }
 
-// ResizeFor returns mode. If that is "" or Auto, it returns the mode in b's metadata, or
-// dataset.Crop.
+// ResizeFor returns mode unless that is "" or Auto. Then it returns the mode in b's metadata, or
+// dataset.Crop if the metadata has none.
 func ResizeFor(b *backbone.Backbone, mode dataset.Resize) dataset.Resize {
 	if mode == "" || mode == Auto {
 		mode = dataset.Crop

@@ -2,7 +2,7 @@
 // for a backbone, then [Pool.Photos] for a list of photos or [Pool.Run] for one. A [Scorer] gives
 // the scores.
 //
-// A Pool and a Scorer may be used by several goroutines at once.
+// A Pool and a Scorer are safe for concurrent use by multiple goroutines.
 package infer
 
 import (
@@ -28,7 +28,7 @@ func Cores(threads int) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// A Pool holds the runners of one backbone. It makes them when they are first needed.
+// A Pool holds the runners of one backbone. It makes each runner when it is first needed.
 type Pool struct {
 	backbone *backbone.Backbone
 	idle     chan *Runner
@@ -43,8 +43,8 @@ type Runner struct {
 	resizer dataset.Resizer
 }
 
-// NewPool returns a pool of at most n runners of b, with one user. The pool is closed when
-// its last user leaves.
+// NewPool returns a pool of at most n runners of b, with one user. The pool closes its runners
+// when the last user leaves.
 func NewPool(b *backbone.Backbone, n int) *Pool {
 	p := &Pool{backbone: b, idle: make(chan *Runner, n), unmade: make(chan struct{}, n)}
 	for range n {
@@ -57,11 +57,11 @@ func NewPool(b *backbone.Backbone, n int) *Pool {
 // Backbone returns the model that the pool runs.
 func (p *Pool) Backbone() *backbone.Backbone { return p.backbone }
 
-// Join adds a user.
+// Join adds a user of the pool.
 func (p *Pool) Join() { p.users.Add(1) }
 
-// Leave removes a user, none of whose calls may be running. The last one to leave closes the
-// runners.
+// Leave removes a user of the pool, none of whose calls may be running. When the last user
+// leaves, the runners are closed.
 func (p *Pool) Leave() {
 	if p.users.Add(-1) > 0 {
 		return
@@ -75,11 +75,11 @@ func (p *Pool) Leave() {
 	}
 }
 
-// take waits for a runner, and gives it a number of threads.
+// take waits for a runner and makes it use the given number of threads.
 func (p *Pool) take(ctx context.Context, threads int) (*Runner, error) {
 	var r *Runner
 	select {
-	case r = <-p.idle: // rather than make another
+	case r = <-p.idle: // prefer an idle runner to making another one
 	default:
 		select {
 		case r = <-p.idle:
@@ -99,22 +99,22 @@ func (p *Pool) take(ctx context.Context, threads int) (*Runner, error) {
 	return r, nil
 }
 
-// An Input is a picture in one of three forms. The others are nil.
+// An Input is a picture in one of three forms. The fields for the other two are nil.
 type Input struct {
 	Image    image.Image
 	File     *dataset.File
 	Prepared *Prepared
 }
 
-// Prepared is a photo that is decoded and resized for a backbone.
+// Prepared is a photo that has been decoded and resized for a backbone.
 type Prepared struct {
 	rgb           []byte
 	resize        dataset.Resize
 	width, height int
 }
 
-// ErrPrepared is wrapped when a prepared photo does not fit the backbone's input or the resize
-// mode.
+// ErrPrepared means that a prepared photo does not have the size of the backbone's input, or was
+// resized with another mode.
 var ErrPrepared = errors.New("the photo was prepared for another backbone or resize mode")
 
 // Prepare decodes a photo and resizes it. It uses no runner.
@@ -142,8 +142,8 @@ func (r *Runner) load(mode dataset.Resize, in Input) error {
 	return r.resizer.Resize(r.RGB(), in.Image)
 }
 
-// Run runs the backbone on one picture with a number of threads. It calls use with the raw
-// output, which is valid until use returns, and the time that the backbone took.
+// Run runs the backbone on one picture with the given number of threads. It calls use with the
+// raw output, which is valid until use returns, and with the time that the backbone took.
 func (p *Pool) Run(ctx context.Context, threads int, mode dataset.Resize, in Input, use func(r *Runner, raw []byte, took time.Duration) error) error {
 	r, err := p.take(ctx, threads)
 	if err != nil {
@@ -161,20 +161,20 @@ func (p *Pool) Run(ctx context.Context, threads int, mode dataset.Resize, in Inp
 	return use(r, raw, time.Since(start))
 }
 
-// An Embedding is the result of embedding one photo.
+// An Embedding is the embedding of one photo, or the reason why it has none.
 type Embedding struct {
-	Photo  [sha256.Size]byte // of the file
-	Raw    []byte            // quantized, as the backbone gives it
+	Photo  [sha256.Size]byte // SHA-256 of the file
+	Raw    []byte            // the backbone's output, quantized
 	Hash   uint64            // dataset.Hash of the resized photo
-	Took   time.Duration     // by the backbone alone
-	Device string            // that ran the backbone
+	Took   time.Duration     // time that the backbone took
+	Device string            // the device that ran the backbone
 	Err    error             // why the photo has no embedding
 	fatal  error             // why no photo can be embedded
 }
 
 // Photos reads and embeds photos, several at once, and delivers the embeddings in order. It uses
-// a number of threads; if there are fewer photos, each gets several. Only an error of the
-// backbone, of deliver or of ctx ends Photos early.
+// the given number of threads; if there are fewer photos than threads, each photo gets several.
+// Photos stops early only if the backbone or deliver fails, or when ctx ends.
 func (p *Pool) Photos(ctx context.Context, threads int, mode dataset.Resize, items []dataset.Item, deliver func(i int, e Embedding) error) error {
 	if len(items) == 0 {
 		return ctx.Err()

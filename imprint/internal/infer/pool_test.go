@@ -20,7 +20,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 )
 
-// A pool whose runners are not closed leaves their goroutines behind.
+// TestMain checks that every runner is closed: one that is not leaves goroutines behind.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func extractor(t testing.TB) *backbone.Backbone {
@@ -32,7 +32,8 @@ func extractor(t testing.TB) *backbone.Backbone {
 	return b
 }
 
-// newPool returns a pool of at most n runners of the extractor. The end of the test leaves it.
+// newPool returns a pool of at most n runners of the extractor. Its user leaves when the test
+// ends.
 func newPool(t testing.TB, n int) *Pool {
 	t.Helper()
 	p := NewPool(extractor(t), n)
@@ -76,7 +77,7 @@ func TestRunReusesRunners(t *testing.T) {
 	inner := first.Runner
 	for range 3 {
 		if r, got := run(t, p, 1); r != first || r.Runner != inner || !bytes.Equal(got, want) {
-			t.Error("the second run made another runner, or has another output")
+			t.Error("the second run used another runner or returned another output")
 		}
 	}
 	r, got := run(t, p, 2)
@@ -88,8 +89,8 @@ func TestRunReusesRunners(t *testing.T) {
 	}
 }
 
-// TestRunWaits checks that a pool makes no more runners than it may, and that waiting for one
-// ends with the context.
+// TestRunWaits checks that a pool makes no more runners than its limit, and that waiting for a
+// runner ends with the context.
 func TestRunWaits(t *testing.T) {
 	p := newPool(t, 2)
 	in := Input{File: fileOf(t, phototest.Photo("a", 1, 1))}
@@ -108,21 +109,21 @@ func TestRunWaits(t *testing.T) {
 		})
 	}
 	if a, b := <-busy, <-busy; a == b {
-		t.Error("two runs share a runner")
+		t.Error("two concurrent runs got the same runner")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
 	err := p.Run(ctx, 1, dataset.Crop, in, func(*Runner, []byte, time.Duration) error {
-		t.Error("a third run got a runner")
+		t.Error("a third run got a runner, want it to wait")
 		return nil
 	})
 	wantError(t, err, context.DeadlineExceeded)
 	close(finish)
 	wg.Wait()
-	run(t, p, 1) // both are idle again
+	run(t, p, 1) // both runners are idle again
 }
 
-// TestRunError checks that a runner is idle again after a run that fails.
+// TestRunError checks that a runner returns to the pool after a run that fails.
 func TestRunError(t *testing.T) {
 	p := newPool(t, 1)
 	in := Input{File: fileOf(t, phototest.Photo("a", 1, 1))}
@@ -168,13 +169,14 @@ func TestPrepare(t *testing.T) {
 			})
 			wantError(t, err, test.err)
 			if test.err == nil && !bytes.Equal(got, want) {
-				t.Error("the output differs from that of the file")
+				t.Error("the output for the prepared photo differs from that for the file")
 			}
 		})
 	}
 }
 
-// TestPhotos checks the order of embeddings, and that unreadable photos do not end it.
+// TestPhotos checks that Photos delivers embeddings in order and continues after photos that
+// can't be read.
 func TestPhotos(t *testing.T) {
 	p := newPool(t, 3)
 	items := phototest.Kinds(0, 3)
@@ -195,7 +197,7 @@ func TestPhotos(t *testing.T) {
 					wantError(t, e.Err, os.ErrNotExist)
 				default:
 					if e.Err != nil || e.Photo != sha256.Sum256(items[i].Content) || len(e.Raw) != backbonetest.Dim || e.Device != "cpu" || e.Hash == 0 || e.Took <= 0 {
-						t.Errorf("photo %d: got %+v", i, e)
+						t.Errorf("photo %d: got embedding %+v", i, e)
 					}
 				}
 				return nil
@@ -207,7 +209,7 @@ func TestPhotos(t *testing.T) {
 	}
 }
 
-// TestPhotosThreads checks that few photos get several threads each.
+// TestPhotosThreads checks that each photo gets several threads if there are few photos.
 func TestPhotosThreads(t *testing.T) {
 	for n, want := range map[uint64]int{1: 4, 2: 2, 3: 1, 4: 1, 9: 1} {
 		p := newPool(t, 4)
@@ -239,7 +241,7 @@ func TestPhotosEnd(t *testing.T) {
 		items   []dataset.Item
 		deliver func(i int, e Embedding) error
 		want    error
-		most    int // embeddings delivered
+		limit   int // the largest number of embeddings that may be delivered
 	}{
 		{"no photos", context.Background(), nil, nil, nil, 0},
 		{"no photos, cancelled", cancelled, nil, nil, context.Canceled, 0},
@@ -264,11 +266,11 @@ func TestPhotosEnd(t *testing.T) {
 				return test.deliver(i, e)
 			})
 			wantError(t, err, test.want)
-			if n > test.most {
-				t.Errorf("got %d embeddings, want at most %d", n, test.most)
+			if n > test.limit {
+				t.Errorf("got %d embeddings, want at most %d", n, test.limit)
 			}
 			if n := len(p.idle) + len(p.unmade); n != 2 {
-				t.Errorf("got %d runners back, want 2", n)
+				t.Errorf("got %d idle runners, want 2", n)
 			}
 		})
 	}
@@ -279,7 +281,7 @@ func TestLeave(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	p := NewPool(extractor(t), 2)
 	p.Join()
-	run(t, p, 4) // with goroutines
+	run(t, p, 4) // several threads start goroutines
 	p.Leave()
 	if r, _ := run(t, p, 4); r.Threads() != 4 {
 		t.Errorf("got %d threads, want 4", r.Threads())

@@ -8,10 +8,11 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// A Scorer turns embeddings into scores. It does not change and may be shared.
+// A Scorer turns embeddings into scores. It is safe for concurrent use by multiple goroutines.
 //
-// With a Head it computes in float64. With Last it runs the last operators of the model itself,
-// for layouts whose rounding may change near ties. With neither, the raw values are the scores.
+// With a Head, it computes scores in float64. With Last, it runs the model's own last operators,
+// for layouts whose rounding may change a prediction in a near tie. With neither, the raw values
+// are the scores.
 type Scorer struct {
 	Labels    []string
 	Embedding backbone.TensorInfo
@@ -30,8 +31,8 @@ type Scratch struct {
 	values []float64
 }
 
-// Scores returns the score, 0…1, of each label for a raw embedding. The result is valid until m
-// is used again.
+// Scores returns the score, 0…1, of each label for a raw embedding. The result is valid until
+// the next use of m.
 func (s *Scorer) Scores(ctx context.Context, m *Scratch, raw []byte) ([]float64, error) {
 	if m.of != s {
 		m.of, m.last = s, nil
@@ -63,8 +64,7 @@ func (s *Scorer) Scores(ctx context.Context, m *Scratch, raw []byte) ([]float64,
 	return m.values, nil
 }
 
-// Unit writes the unit vector of a raw embedding into dst and returns the length that the
-// embedding had.
+// Unit writes the unit vector of a raw embedding to dst and returns the length of the embedding.
 func Unit(b *backbone.Backbone, dst []float64, raw []byte) float64 {
 	b.Dequantize(dst, raw)
 	return classifier.Normalize(dst)

@@ -48,7 +48,7 @@ func TestScores(t *testing.T) {
 	h := smallHead(b)
 	x, fromHead := make([]float64, b.Dim()), make([]float64, 2)
 	if norm := Unit(b, x, raw); !(norm > 0) {
-		t.Fatalf("got an embedding of length %v", norm)
+		t.Fatalf("got an embedding of length %v, want it positive", norm)
 	}
 	h.Logits(fromHead, x)
 	classifier.ApplySoftmax(fromHead)
@@ -56,7 +56,7 @@ func TestScores(t *testing.T) {
 	b.Dequantize(values, raw)
 
 	var shared Scratch
-	for range 2 { // the scratch serves one scorer after the other
+	for range 2 { // both scorers use the same scratch
 		for _, test := range []struct {
 			name string
 			s    *Scorer
@@ -119,8 +119,8 @@ func TestResizeFor(t *testing.T) {
 		want dataset.Resize
 	}{
 		{"chosen", named, dataset.Squash, dataset.Squash},
-		{"of the model", named, "", dataset.Pad},
-		{"of the model, auto", named, Auto, dataset.Pad},
+		{"from the model", named, "", dataset.Pad},
+		{"from the model, auto", named, Auto, dataset.Pad},
 		{"default", extractor(t), "", dataset.Crop},
 		{"default, auto", extractor(t), Auto, dataset.Crop},
 	} {

@@ -15,8 +15,8 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// Picture returns a PNG of 40×30 pixels. The kind, 0 to 7, is its color. The seed adds patches
-// that make every embedding different.
+// Picture returns a PNG of 40×30 pixels. The kind, 0 to 7, is its color. The seed adds patches,
+// so that each picture has a different embedding.
 func Picture(kind, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(kind, seed))
 	img := image.NewNRGBA(image.Rect(0, 0, 40, 30))
@@ -36,17 +36,17 @@ func Picture(kind, seed uint64) []byte {
 	}
 	var b bytes.Buffer
 	if err := png.Encode(&b, img); err != nil {
-		panic(err) // encoding into memory does not fail
+		panic(err) // impossible: writing to memory does not fail
 	}
 	return b.Bytes()
 }
 
-// Photo returns a labeled picture. It is not in a file, but has a path.
+// Photo returns a labeled picture that is in memory and has a made-up path.
 func Photo(label string, kind, seed uint64) dataset.Item {
 	return dataset.Item{Path: fmt.Sprintf("%s/%d-%d.png", label, kind, seed), Label: label, Content: Picture(kind, seed)}
 }
 
-// Photos returns n photos of one kind, with seeds from first on.
+// Photos returns n photos of one kind, with seeds first to first+n−1.
 func Photos(label string, kind, first, n uint64) []dataset.Item {
 	var items []dataset.Item
 	for s := range n {

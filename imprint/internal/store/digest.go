@@ -8,7 +8,8 @@ import (
 	"os"
 )
 
-// A Digest is a SHA-256. As text it is hexadecimal. The zero Digest stands for no content.
+// A Digest is a SHA-256. As text it is hexadecimal. The zero Digest means that there is no
+// content.
 type Digest [sha256.Size]byte
 
 // Sum returns the digest of b, or the zero Digest if b is nil.

@@ -14,16 +14,16 @@ import (
 	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
-// ErrNotRegular is wrapped when a path is a folder or a device, not a regular file.
+// ErrNotRegular means that a path names a folder or a device, not a regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
 var errTooLarge = errors.New("too large")
 
-// A Disk does the file operations of a change. The zero value is ready for use.
+// A Disk performs the file operations of a change. The zero value is ready for use.
 type Disk struct {
-	// Before, if not nil, is called before each operation with its name and path. If it
-	// returns an error, the operation fails with that error: this is how tests inject
-	// faults, or kill the process in the middle of a change.
+	// Before, if not nil, is called before each operation with its name and path. If it returns an
+	// error, the operation fails with that error. Tests use it to inject faults, or to kill the
+	// process in the middle of a change.
 	Before func(op, path string) error
 }
 
@@ -36,7 +36,7 @@ func (d Disk) do(op, path string, f func() error) error {
 	return f()
 }
 
-// A Replacement is the new content of the file at Path. Without Content the file is removed.
+// A Replacement is the new content of the file at Path. A nil Content removes the file.
 type Replacement struct {
 	Path    string
 	Content []byte
@@ -95,7 +95,7 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 		if f.Content != nil {
 			renamed = append(renamed, f.Path)
 		}
-		// A file that can't be read can't be restored, and was of no use.
+		// A file that can't be read can't be restored, and was useless before.
 		if readErr == nil || errors.Is(readErr, fs.ErrNotExist) {
 			old = append(old, Replacement{f.Path, before})
 		}
@@ -111,9 +111,9 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 	return d.syncRenamed(renamed)
 }
 
-// syncRenamed syncs files again at their new names. On FAT a rename makes a folder entry
-// of size 0, and only a sync of the file after it writes the size: without this a power
-// cut leaves empty files.
+// syncRenamed syncs files again under their new names. On FAT, a rename makes a folder entry of
+// size 0, and only a later sync of the file writes its size. Without that sync, power loss
+// leaves empty files.
 func (d Disk) syncRenamed(paths []string) error {
 	for _, path := range paths {
 		if err := d.do("sync", path, func() error { return syncFile(path) }); err != nil {
@@ -132,7 +132,7 @@ func syncFile(path string) error {
 	return f.Sync()
 }
 
-// restore undoes replacements as far as the disk still allows it.
+// restore undoes replacements as far as the disk allows.
 func (d Disk) restore(old []Replacement, dirs []string) {
 	var renamed []string
 	for _, f := range slices.Backward(old) {
@@ -186,12 +186,14 @@ func (d Disk) stage(f Replacement) (temporary string, err error) {
 	return t.Name(), d.do("close", f.Path, t.Close)
 }
 
-// TemporarySuffix ends the names of files that are not yet renamed to their target.
+// TemporarySuffix is the suffix of temporary files, which are renamed to their targets once they
+// are complete.
 const TemporarySuffix = ".tmp"
 
 func temporaryPrefix(path string) string { return "." + filepath.Base(path) + "." }
 
-// sweep removes the temporary files that a killed process left in dir for any of names.
+// sweep removes the temporary files that killed processes left behind in dir. names lists the
+// target files.
 func (d Disk) sweep(dir string, names ...string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -202,11 +204,11 @@ func (d Disk) sweep(dir string, names ...string) {
 	}
 }
 
-// sweepAge is how old a temporary file is that nobody writes any more.
+// sweepAge is the age from which a temporary file counts as abandoned.
 const sweepAge = time.Minute
 
-// SweepOld removes temporary files of path that a killed process left, in a folder that
-// other processes may write to.
+// SweepOld removes the temporary files that killed processes left behind for path. It keeps
+// recent ones, which may belong to a running process.
 func (d Disk) SweepOld(path string) {
 	dir := filepath.Dir(path)
 	entries, _ := os.ReadDir(dir)
@@ -220,7 +222,7 @@ func (d Disk) SweepOld(path string) {
 	}
 }
 
-// makeDir makes dir and its parents durably. It returns the folders that were missing,
+// makeDir creates dir and its missing parents durably. It returns the folders that were missing,
 // outermost first.
 func (d Disk) makeDir(dir string) (made []string, err error) {
 	var missing []string
@@ -233,7 +235,7 @@ func (d Disk) makeDir(dir string) (made []string, err error) {
 	for _, at := range slices.Backward(missing) {
 		err := d.do("mkdir", at, func() error { return os.Mkdir(at, 0o755) })
 		if errors.Is(err, fs.ErrExist) {
-			continue // another process was faster
+			continue // another process has just made it
 		}
 		if err == nil {
 			made = append(made, at)
@@ -247,14 +249,14 @@ func (d Disk) makeDir(dir string) (made []string, err error) {
 	return made, nil
 }
 
-// removeDirs removes the folders that makeDir made, unless they are no longer empty.
+// removeDirs removes those of the folders made by makeDir that are empty.
 func removeDirs(made []string) {
 	for _, dir := range slices.Backward(made) {
 		os.Remove(dir)
 	}
 }
 
-// syncDir makes renames in dir durable.
+// syncDir syncs dir, which makes renames in it durable.
 func (d Disk) syncDir(dir string) error {
 	err := d.do("sync", dir, func() error { return filelock.SyncDir(dir) })
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
@@ -263,9 +265,9 @@ func (d Disk) syncDir(dir string) error {
 	return err
 }
 
-// unsupported reports whether a change of permissions failed because the file system has
-// none of its own: vfat and exfat, mounted for another user, answer EPERM although the file
-// was just created.
+// unsupported reports whether a change of permissions failed because the file system has no
+// permissions. On vfat and exfat, mounted for another user, it fails with EPERM even for a file
+// that this process has just created.
 func unsupported(err error) bool {
 	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS)
 }

@@ -35,7 +35,7 @@ func TestReplaceSyncsRenamedFiles(t *testing.T) {
 	if got := ops[len(ops)-len(want):]; !slices.Equal(got, want) {
 		t.Errorf("got last operations %q, want %q", got, want)
 	}
-	// Files that are restored after an error need it too.
+	// Files that are restored after an error must be synced again too.
 	ops = nil
 	n := 0
 	d.Before = func(op, path string) error {
@@ -94,17 +94,17 @@ func TestDiskWithoutPermissions(t *testing.T) {
 				return nil
 			}}
 			if _, err := d.makeDir(dir); err != nil {
-				t.Fatalf("%v, %v: %v", chmod, sync, err)
+				t.Fatalf("chmod %v, sync %v: %v", chmod, sync, err)
 			}
 			if err := d.Replace(Replacement{path, []byte("1")}); err != nil {
-				t.Errorf("%v, %v: %v", chmod, sync, err)
+				t.Errorf("chmod %v, sync %v: %v", chmod, sync, err)
 			}
 			if got, err := os.ReadFile(path); err != nil || string(got) != "1" {
-				t.Errorf("%v, %v: got %q, %v", chmod, sync, got, err)
+				t.Errorf("chmod %v, sync %v: got content %q, %v, want 1", chmod, sync, got, err)
 			}
 		}
 	}
-	// Files must be synced.
+	// Failing to sync a file must still be an error.
 	d := Disk{Before: func(op, path string) error {
 		if op == "sync" {
 			return syscall.EIO
@@ -116,7 +116,8 @@ func TestDiskWithoutPermissions(t *testing.T) {
 	}
 }
 
-// TestSweepOld removes old temporary files of one file, and no others.
+// TestSweepOld checks that SweepOld removes the old temporary files of one file, and nothing
+// else.
 func TestSweepOld(t *testing.T) {
 	dir := t.TempDir()
 	old := time.Now().Add(-2 * sweepAge)
@@ -137,8 +138,8 @@ func TestSweepOld(t *testing.T) {
 	}
 }
 
-// TestUnreadableState loads a state next to a slot that is a folder or too large. The next change
-// moves that out of its way.
+// TestUnreadableState loads a state while the other slot is a folder or too large a file. The
+// next change must move that out of the way.
 func TestUnreadableState(t *testing.T) {
 	spoil := map[string]func(path string) error{
 		"folder": func(path string) error {
@@ -161,7 +162,7 @@ func TestUnreadableState(t *testing.T) {
 			}
 			got, damaged, err := s.Load()
 			if err != nil || got.Generation != st.Generation || len(damaged) != 1 {
-				t.Fatalf("got %+v, damaged %v, error %v", got, damaged, err)
+				t.Fatalf("load: got state %+v, damaged %v, error %v", got, damaged, err)
 			}
 			if err := s.KeepDamaged(damaged, st.Generation+1); err != nil {
 				t.Fatal(err)
@@ -176,8 +177,8 @@ func TestUnreadableState(t *testing.T) {
 	}
 }
 
-// TestDotLabels checks that "." and "..", which mean something else in URLs and paths, can't be new
-// labels, but are read.
+// TestDotLabels checks that "." and "..", which have a special meaning in URLs and paths, are
+// refused as new labels but still read from old states.
 func TestDotLabels(t *testing.T) {
 	for _, label := range []string{".", ".."} {
 		wantError(t, CheckLabel(label), ErrLabel)

@@ -13,29 +13,29 @@ import (
 )
 
 var (
-	// ErrCorrupt is wrapped when a file of the workspace is damaged.
+	// ErrCorrupt means that a file of the workspace is damaged.
 	ErrCorrupt = errors.New("damaged workspace file")
-	// ErrFull is wrapped when a change would make the state file too large.
+	// ErrFull means that a change would make the state file too large.
 	ErrFull = errors.New("workspace is full")
-	// ErrVersion is wrapped when a newer version of imprint wrote the workspace.
-	ErrVersion = errors.New("workspace of a newer imprint")
+	// ErrVersion means that a newer version of imprint wrote the workspace.
+	ErrVersion = errors.New("workspace written by a newer imprint")
 )
 
 const (
-	// Version is the newest version of a state. Version 1 has no compiled models, no
-	// negatives and no answer "unknown", version 2 no normalization.
+	// Version is the newest version of a state. Version 1 has no compiled models, no negatives and
+	// no answer "unknown"; version 2 has no normalization.
 	Version = 3
 	// MaxState is the largest size of a state file, in bytes.
 	MaxState = 1 << 30
 
-	// A state file is, little-endian: stateMagic; the length of the JSON in 4 bytes; a State
-	// as JSON; the raw embeddings of its examples and then of the examples removed in its
-	// history; the SHA-256 of all that.
+	// A state file consists of: stateMagic; the length of the JSON in 4 bytes, little-endian; a
+	// State as JSON; the raw embeddings of its examples, and then of the examples removed in its
+	// history; the SHA-256 of everything before it.
 	stateMagic = "IMPRINT1"
 )
 
-// Encode returns the state file of s. It forgets the oldest changes if the file would
-// otherwise be larger than limit bytes, and fails with ErrFull if that is not enough.
+// Encode returns the state file of s. If the file would be larger than limit bytes, Encode drops
+// the oldest changes from the history, and fails with ErrFull if that is not enough.
 func (s *State) Encode(limit int) ([]byte, error) {
 	head, err := json.Marshal(s)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *State) withRaw(f func(*Example)) {
 	}
 }
 
-// Decode reads and checks a state file. The embeddings are sub-slices of b.
+// Decode decodes and checks a state file. The embeddings are sub-slices of b.
 func Decode(b []byte) (*State, error) {
 	bad := func(format string, a ...any) (*State, error) {
 		return nil, fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, a...))
@@ -163,7 +163,7 @@ func (s Settings) check() error {
 	return nil
 }
 
-// OldestVersion returns the oldest version of a state that can hold s.
+// OldestVersion returns the oldest version whose state files can hold s.
 func (s *State) OldestVersion() int {
 	newer := len(s.Pairs()) > 0 || len(s.Negatives()) > 0
 	for _, c := range s.settings() {

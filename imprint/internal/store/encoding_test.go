@@ -47,20 +47,20 @@ func TestDecode(t *testing.T) {
 	if got, err := Decode(encoded(t, good)); err != nil || !reflect.DeepEqual(got, good) {
 		t.Errorf("got %+v, %v, want %+v", got, err, good)
 	}
-	// Each change is invalid, under a correct checksum.
+	// Each change makes the state invalid. The checksum is correct.
 	tests := map[string]func(*State){
-		"label":                     func(s *State) { s.Examples[0].Label = " " },
-		"order of examples":         func(s *State) { s.Examples[0], s.Examples[1] = s.Examples[1], s.Examples[0] },
-		"photo twice":               func(s *State) { s.Examples[1].Photo = s.Examples[0].Photo },
-		"resize mode":               func(s *State) { s.Settings.Resize = "" },
-		"layout without a model":    func(s *State) { s.Settings.Layout = "tpu" },
-		"resize mode to undo to":    func(s *State) { s.History[0].Settings.Resize = "x" },
-		"embedding size":            func(s *State) { s.Backbone.Size = 0 },
-		"larger embeddings":         func(s *State) { s.Backbone.Size++ },
-		"smaller embeddings":        func(s *State) { s.Backbone.Size-- },
-		"embedding tensor":          func(s *State) { s.Backbone.Embedding = -1 },
-		"embedding missing":         func(s *State) { s.Examples[1].Raw = nil },
-		"removed embedding missing": func(s *State) { s.History[2].Removed[0].Raw = nil },
+		"label":                               func(s *State) { s.Examples[0].Label = " " },
+		"order of examples":                   func(s *State) { s.Examples[0], s.Examples[1] = s.Examples[1], s.Examples[0] },
+		"photo twice":                         func(s *State) { s.Examples[1].Photo = s.Examples[0].Photo },
+		"resize mode":                         func(s *State) { s.Settings.Resize = "" },
+		"layout tpu without a compiled model": func(s *State) { s.Settings.Layout = "tpu" },
+		"resize mode in the history":          func(s *State) { s.History[0].Settings.Resize = "x" },
+		"embedding size":                      func(s *State) { s.Backbone.Size = 0 },
+		"larger embeddings":                   func(s *State) { s.Backbone.Size++ },
+		"smaller embeddings":                  func(s *State) { s.Backbone.Size-- },
+		"embedding tensor":                    func(s *State) { s.Backbone.Embedding = -1 },
+		"embedding missing":                   func(s *State) { s.Examples[1].Raw = nil },
+		"removed embedding missing":           func(s *State) { s.History[2].Removed[0].Raw = nil },
 	}
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestDecode(t *testing.T) {
 			wantError(t, err, ErrCorrupt)
 		})
 	}
-	// Flip each byte and try each shorter length.
+	// Flip each byte, and cut the file at each length.
 	b := encoded(t, good)
 	for i := range b {
 		b[i] ^= 0x10
@@ -87,7 +87,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// TestEncodeFull checks that a large state loses its history before it is refused.
+// TestEncodeFull checks that Encode shortens the history of a large state before it fails.
 func TestEncodeFull(t *testing.T) {
 	s := smallState()
 	all, changes := len(encoded(t, s)), len(s.History)
@@ -103,7 +103,7 @@ func TestEncodeFull(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	// Short seeds: the fuzzer spends its time on minimizing inputs.
+	// The seeds are short, because the fuzzer spends most of its time on minimizing inputs.
 	s := &State{Version: Version, Backbone: BackboneRef{Size: 1}, Settings: Settings{Resize: "crop", Layout: "float"}}
 	f.Add(encoded(f, s))
 	e := Example{Label: "a", Raw: []byte{1}}
@@ -144,10 +144,10 @@ func FuzzDecode(f *testing.F) {
 		check(b)
 		if len(b) > len(Digest{}) {
 			body := b[:len(b)-len(Digest{})]
-			sum := Sum(body) // so that the rest is read
+			sum := Sum(body) // a correct checksum, so that Decode reads the rest
 			check(slices.Concat(body, sum[:]))
 		}
-		// The input as the JSON of a state, with embeddings of the right size.
+		// Take the input as the JSON of a state, and append embeddings of the right size.
 		var s State
 		if json.Unmarshal(b, &s) == nil && s.Backbone.Size > 0 && s.Backbone.Size < 100 {
 			s.Version = Version

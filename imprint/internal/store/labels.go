@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// ErrLabel is wrapped when a name can't be a label.
+// ErrLabel means that a name can't be a label.
 var ErrLabel = errors.New("unusable label")
 
 // CheckLabel returns an error that wraps ErrLabel if a name can't be a label. A label is one
@@ -22,8 +22,8 @@ func CheckLabel(label string) error {
 	return checkStored(label)
 }
 
-// checkStored returns what is wrong with a label that a workspace holds already. Older
-// versions took "." and "..".
+// checkStored returns an error if a label read from a workspace is invalid. It allows "." and
+// "..", which older versions accepted.
 func checkStored(label string) error {
 	switch {
 	case label == "":
@@ -53,11 +53,11 @@ func (s *State) Labels() []string {
 	return labels
 }
 
-// ResolveLabels checks labels that examples of s should get and returns what to write for
-// each: the class's own spelling, or Unicode's normal form C. It fails with ErrLabel if two
-// would differ only in case.
+// ResolveLabels checks new labels for examples of s. It maps each to the spelling to store: that
+// of an existing class, or Unicode's normal form C. It fails with ErrLabel if two labels would
+// differ only in case.
 func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
-	written := make(map[string]string) // by normal form
+	written := make(map[string]string) // spelling by normal form
 	folded := make(map[string]string)
 	for _, l := range s.Labels() {
 		written[norm.NFC.String(l)] = l
@@ -84,14 +84,14 @@ func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
 	return resolved, nil
 }
 
-// fold returns the same text for labels that differ only in case.
+// fold maps labels that differ only in case to the same text.
 func fold(label string) string {
 	return strings.ToLower(strings.ToUpper(norm.NFC.String(label)))
 }
 
 // LabelLines returns the content of labels.txt for labels. Each line starts with the index,
-// because readers of Coral's files take a name that starts with digits ("50 limit") for a
-// number.
+// because readers of Coral's label files would take digits at the start of a label ("50 limit")
+// for the index.
 func LabelLines(labels []string) []byte {
 	var b strings.Builder
 	for i, l := range labels {

@@ -12,20 +12,20 @@ import (
 	"github.com/imprintkit/imprint/backbone/models/filelock"
 )
 
-// ErrLocked is wrapped when another process keeps changing the workspace.
+// ErrLocked means that another process keeps changing the workspace.
 var ErrLocked = errors.New("workspace is in use")
 
-// LockPatience is how long a change waits for the change of another process.
+// LockPatience is the time that a change waits for another process to finish its own.
 const LockPatience = 10 * time.Second
 
 // A Lock is held by the only writer of a workspace. The system releases it when the process
-// ends, for whatever reason.
+// ends, even if it is killed.
 type Lock struct {
 	file *os.File
-	made []string // folders that Store.Lock made
+	made []string // folders that Store.Lock created
 }
 
-// Lock makes the caller the only writer. It makes the folder if there is none. It fails with
+// Lock makes the caller the only writer, and creates the folder if there is none. It fails with
 // ErrLocked if another process holds the lock for longer than patience.
 func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err error) {
 	patient, cancel := context.WithTimeout(ctx, patience)
@@ -54,7 +54,7 @@ func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err e
 		l.Release()
 		if err != nil {
 			if len(l.made) > 0 {
-				os.Remove(s.Path(LockFile)) // the filesystem has no locks, so nobody holds it
+				os.Remove(s.Path(LockFile)) // the file system has no locks, so nobody holds this one
 			}
 			return l, fmt.Errorf("lock workspace %s: %w", s.Dir, err)
 		}
@@ -70,7 +70,7 @@ func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err e
 	}
 }
 
-// openLock opens the lock file, in a new folder if there is none.
+// openLock opens the lock file, and creates the workspace's folder if there is none.
 func (s Store) openLock(l *Lock) error {
 	for attempt := 0; ; attempt++ {
 		made, err := s.Disk.makeDir(s.Dir)
@@ -83,7 +83,7 @@ func (s Store) openLock(l *Lock) error {
 			return err
 		})
 		if errors.Is(err, fs.ErrNotExist) && attempt < 3 {
-			continue // another process has just retracted the folder
+			continue // another process has just removed the folder
 		}
 		if err != nil {
 			return fmt.Errorf("lock the workspace: %w", err)
@@ -93,14 +93,14 @@ func (s Store) openLock(l *Lock) error {
 }
 
 // inPlace reports whether the locked file is still the one at its path. A writer whose first
-// change fails removes it together with the folder.
+// change fails removes the file and the folder.
 func (l *Lock) inPlace() bool {
 	mine, err := l.file.Stat()
 	there, err2 := os.Stat(l.file.Name())
 	return err == nil && err2 == nil && os.SameFile(mine, there)
 }
 
-// Release lets other writers in.
+// Release releases the lock, if it is held.
 func (l *Lock) Release() {
 	if l.file != nil {
 		l.file.Close()
@@ -108,8 +108,8 @@ func (l *Lock) Release() {
 	}
 }
 
-// Retract removes the lock file, and the folders that Store.Lock made if they are empty. The
-// caller still holds the lock.
+// Retract removes the lock file and those of the folders made by Store.Lock that are empty. The
+// caller must hold the lock.
 func (l *Lock) Retract() {
 	os.Remove(l.file.Name())
 	removeDirs(l.made)

@@ -10,19 +10,19 @@ import (
 // A PairRef identifies a compiled model that a head is written into, and the model that it
 // was compiled from.
 type PairRef struct {
-	Compiled         string `json:"Name"` // both names are for messages
+	Compiled         string `json:"Name"` // the names are only for messages
 	Uncompiled       string `json:"Twin"`
 	CompiledSHA256   Digest `json:"SHA256"`
 	UncompiledSHA256 Digest `json:"TwinSHA256"`
 }
 
-// Same reports whether r and other are the same models. Their names don't matter.
+// Same reports whether r and other identify the same models. It ignores their names.
 func (r PairRef) Same(other PairRef) bool {
 	return r.CompiledSHA256 == other.CompiledSHA256 && r.UncompiledSHA256 == other.UncompiledSHA256
 }
 
-// The names of model files in a workspace begin with these. Their digest follows, because an
-// undo may need an earlier one.
+// The names of model files in a workspace start with one of these prefixes. The digest follows,
+// so that several models can be kept for undo.
 const (
 	compiledPrefix   = "template-"
 	uncompiledPrefix = "twin-"
@@ -33,7 +33,7 @@ func (r PairRef) Files() (compiled, uncompiled string) {
 	return fmt.Sprintf("%s%x.tflite", compiledPrefix, r.CompiledSHA256[:8]), fmt.Sprintf("%s%x.tflite", uncompiledPrefix, r.UncompiledSHA256[:8])
 }
 
-// DropPairs removes the compiled and uncompiled models that none of states needs.
+// DropPairs removes the compiled and uncompiled models that none of the given states needs.
 func (s Store) DropPairs(states ...*State) {
 	var keep []string
 	for _, st := range states {
@@ -44,7 +44,7 @@ func (s Store) DropPairs(states ...*State) {
 	}
 	entries, _ := os.ReadDir(s.Dir)
 	for _, e := range entries {
-		name := strings.TrimPrefix(e.Name(), ".") // temporary files of a killed process too
+		name := strings.TrimPrefix(e.Name(), ".") // includes temporary files of a killed process
 		if (strings.HasPrefix(name, compiledPrefix) || strings.HasPrefix(name, uncompiledPrefix)) && !slices.Contains(keep, e.Name()) {
 			os.Remove(s.Path(e.Name()))
 		}

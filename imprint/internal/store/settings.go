@@ -8,18 +8,18 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// Settings are the choices that a workspace's model is made with.
+// Settings are the choices that determine how a workspace's model is made.
 type Settings struct {
-	Resize      dataset.Resize    `json:"Fit"` // of photos to the backbone's input
-	Layout      classifier.Layout // of the published model
+	Resize      dataset.Resize    `json:"Fit"` // how photos are resized to the backbone's input
+	Layout      classifier.Layout // layout of the published model
 	KeepClasses bool              // keep the backbone's own classes
 	Head        classifier.Method `json:",omitempty"`        // "" is classifier.Mean, from an older imprint
-	Pair        PairRef           `json:"Template,omitzero"` // of the layout TPU; other layouts keep it
+	Pair        PairRef           `json:"Template,omitzero"` // used by the layout TPU, and kept in other layouts
 	Unknown     float64           `json:",omitempty"`        // target false-accept rate, 0…1; 0 is no row for "unknown"
 }
 
-// Method returns the method that trains the head: classifier.Mean next to the backbone's own
-// classes and in the layout Coral, else Head.
+// Method returns the method that trains the head: classifier.Mean if the backbone's own classes
+// are kept or the layout is Coral, else Head.
 func (s Settings) Method() classifier.Method {
 	if s.KeepClasses || s.Layout == classifier.Coral || s.Head == "" {
 		return classifier.Mean

@@ -10,23 +10,23 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// MaxHistory is how many changes can be undone.
+// MaxHistory is the number of changes that can be undone.
 const MaxHistory = 32
 
-// A State is everything that a workspace has learned. Its JSON is part of a state file.
+// A State is the complete state of a workspace. Its JSON is part of a state file.
 type State struct {
 	Version    int
-	Generation uint64 // counts the changes
+	Generation uint64 // number of changes so far
 	Backbone   BackboneRef
 	Settings   Settings
-	Model      Digest      // of the model.tflite made from this state
+	Model      Digest      // SHA-256 of the model.tflite made from this state
 	Made       *HeadRecord `json:",omitempty"` // nil for a mean head and without classes
-	Written    *Written    `json:",omitempty"` // in the layout TPU
-	Examples   []Example   // in the order of ByLabel
+	Written    *Written    `json:",omitempty"` // nil except in the layout TPU
+	Examples   []Example   // sorted by ByLabel
 	History    []Change    `json:",omitempty"` // newest last
 }
 
-// A HeadRecord is a classifier.Fitted without its head, which is in the model.
+// A HeadRecord is a classifier.Fitted without the head itself, which is in the model.
 type HeadRecord struct {
 	Recipe     classifier.Recipe
 	Estimate   classifier.Estimate
@@ -38,23 +38,23 @@ type HeadRecord struct {
 
 // Written describes a head inside a compiled model.
 type Written struct {
-	LogitScale    float64 `json:"sharpened"` // of logits, to use the range of the output
-	Disagreements int     `json:"differ"`    // predictions that quantization changes
-	Examples      int     `json:"examples"`  // training photos
+	LogitScale    float64 `json:"sharpened"` // scale of the logits, so that they use the range of the output
+	Disagreements int     `json:"differ"`    // number of predictions that quantization changes
+	Examples      int     `json:"examples"`  // number of training photos
 }
 
-// A BackboneRef identifies the backbone that made the embeddings.
+// A BackboneRef identifies the backbone that computed the embeddings.
 type BackboneRef struct {
 	Name      string
 	SHA256    Digest
 	Embedding int32 // tensor index in the main graph
-	Size      int   // of a raw embedding, in bytes
-	// Normalized is set if pixels were normalized as the model's metadata says. In
-	// workspaces of older versions they were −1…1 whatever it says, and still are.
+	Size      int   // size of a raw embedding, in bytes
+	// Normalized is true if pixels are normalized as the model's metadata says. It is false in
+	// workspaces of older versions, which scale pixels to −1…1 whatever the metadata says.
 	Normalized bool `json:",omitempty"`
 }
 
-// Same reports whether b and other are the same backbone. Their names don't matter.
+// Same reports whether b and other identify the same backbone. It ignores their names.
 func (b BackboneRef) Same(other BackboneRef) bool {
 	b.Name = other.Name
 	return b == other
@@ -67,23 +67,23 @@ const NegativeLabel = ""
 // An Example is one training photo.
 type Example struct {
 	Label  string
-	Photo  Digest    // of the photo's file
-	Path   string    // where it was read
-	Time   time.Time // when it was added
+	Photo  Digest    // SHA-256 of the photo's file
+	Path   string    // where the photo was read from
+	Time   time.Time // when the photo was added
 	Source string    `json:",omitempty"` // as in dataset.Item; "" if unknown
 	Taken  time.Time `json:",omitzero"`  // zero if unknown
-	Hash   uint64    `json:",omitempty"` // by dataset.Hash; 0 if an older imprint added the photo
-	Raw    []byte    `json:"-"`          // its embedding
+	Hash   uint64    `json:",omitempty"` // dataset.Hash of the photo; 0 if an older version added it
+	Raw    []byte    `json:"-"`          // raw embedding
 }
 
-// A Change is what one method did to a workspace, in enough detail to undo it.
+// A Change records what a method did to a workspace, in enough detail to undo it.
 type Change struct {
 	Verb     string
-	Added    []Example `json:",omitempty"` // without Raw, which is in State.Examples
+	Added    []Example `json:",omitempty"` // Raw is nil: State.Examples has the embeddings
 	Removed  []Example `json:",omitempty"`
 	From     string    `json:",omitempty"` // the label before a rename
-	To       string    `json:",omitempty"` // and after it
-	Settings Settings  // before the change
+	To       string    `json:",omitempty"` // the label after a rename
+	Settings Settings  // settings before the change
 }
 
 // ByLabel orders examples by label and photo, so that the model does not depend on the order
@@ -92,7 +92,7 @@ func ByLabel(a, b Example) int {
 	return cmp.Or(cmp.Compare(a.Label, b.Label), bytes.Compare(a.Photo[:], b.Photo[:]))
 }
 
-// Apply makes a change and appends it to the history, which keeps the last MaxHistory.
+// Apply makes a change and appends it to the history, which keeps the last MaxHistory changes.
 func (s *State) Apply(c Change) {
 	s.replace(c.Removed, c.Added)
 	s.relabel(c.From, c.To)
@@ -117,7 +117,7 @@ func (s *State) Undo() Change {
 }
 
 // Use gives a state without examples another backbone. It drops the history, whose embeddings
-// are those of the old one.
+// are from the old backbone.
 func (s *State) Use(b BackboneRef) {
 	if !s.Backbone.Same(b) {
 		s.Backbone, s.History = b, nil
@@ -164,7 +164,7 @@ func (s *State) Negatives() []Example {
 	return s.Examples[:n]
 }
 
-// settings returns those of s and those that Undo can restore.
+// settings returns the settings of s and those that Undo can restore.
 func (s *State) settings() []Settings {
 	all := []Settings{s.Settings}
 	for _, c := range s.History {
@@ -184,9 +184,9 @@ func (s *State) Pairs() []PairRef {
 	return refs
 }
 
-// Burst returns a name that photos share if they are not independent of each other, or "".
-// Photos of one source, such as a driving session, form a burst if the class has several
-// sources; otherwise those taken in the same second do.
+// Burst returns a name that is the same for all photos of a burst, or "". If the class has
+// several sources, the photos of one source, such as a driving session, are a burst; otherwise
+// those taken in the same second are.
 func (e *Example) Burst(several bool) string {
 	switch {
 	case several && e.Source != "":

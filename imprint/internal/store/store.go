@@ -2,9 +2,10 @@
 // history of changes. Start with [Store.Load]. To write, take the lock with [Store.Lock],
 // change the state, and put [State.Encode] into its slot with [Disk.Replace].
 //
-// Two state files take turns, so that the previous state survives damage to the newest. All
-// writes are durable and leave either the old file or the new one. There is one writer at a
-// time across processes; readers take no lock. Embeddings are opaque bytes to this package.
+// New states are written to two state files in turn, so that the previous state survives damage
+// to the newest. All writes are durable and leave either the old file or the new one. There is
+// one writer at a time across processes; readers take no lock. Embeddings are opaque bytes to
+// this package.
 package store
 
 import (
@@ -16,7 +17,7 @@ import (
 	"syscall"
 )
 
-// The files of a workspace.
+// Names of files and folders in a workspace.
 const (
 	BackboneFile = "backbone.tflite"
 	ModelFile    = "model.tflite"
@@ -25,11 +26,11 @@ const (
 	DamagedDir   = "damaged" // copies of damaged state files
 )
 
-// SlotFile returns the name of the state file of a generation. Even and odd generations take
-// turns.
+// SlotFile returns the name of the state file of a generation. One file is for even generations,
+// the other for odd ones.
 func SlotFile(generation uint64) string { return fmt.Sprintf("state.%d", generation%2) }
 
-// A Store is the folder of a workspace.
+// A Store gives access to the folder of a workspace.
 type Store struct {
 	Dir  string
 	Disk Disk
@@ -38,15 +39,15 @@ type Store struct {
 // Path returns the path of a file in the folder.
 func (s Store) Path(name string) string { return filepath.Join(s.Dir, name) }
 
-// Damage is a state file that can't be used.
+// Damage describes a state file that can't be used.
 type Damage struct {
 	file    string
 	content []byte // nil if it can't be read
 	err     error
 }
 
-// Load returns the newest state that is not damaged, or nil if there is none yet, and the
-// damaged state files. It fails with ErrCorrupt if every state file is damaged.
+// Load returns the newest undamaged state, or nil if there is no state file yet, and the damaged
+// state files. It fails with ErrCorrupt if every state file is damaged.
 func (s Store) Load() (newest *State, damaged []Damage, err error) {
 	for slot := range uint64(2) {
 		path := s.Path(SlotFile(slot))
@@ -54,7 +55,7 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		// A bad block, or something that can't be a state.
+		// A bad block on the disk, or something that can't be a state file.
 		if errors.Is(err, syscall.EIO) || errors.Is(err, ErrNotRegular) || errors.Is(err, errTooLarge) {
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
@@ -79,7 +80,7 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 	return newest, damaged, nil
 }
 
-// Warnings describes the damage that Load worked around by using a state.
+// Warnings describes the damage that Load found and worked around by returning used.
 func Warnings(used *State, damaged []Damage) (w []string) {
 	for _, d := range damaged {
 		w = append(w, d.err.Error(), fmt.Sprintf("using generation %d instead; any later change is lost", used.Generation))
@@ -96,24 +97,24 @@ func (s Store) KeepDamaged(damaged []Damage, generation uint64) error {
 			continue
 		}
 		if _, err := s.Disk.makeDir(s.Path(DamagedDir)); err != nil {
-			return fmt.Errorf("keep the damaged state: %w", err)
+			return fmt.Errorf("keep a copy of the damaged state: %w", err)
 		}
 		aside := filepath.Join(s.Path(DamagedDir), fmt.Sprintf("%s.%d", d.file, generation))
 		if inTheWay {
 			err := s.Disk.do("rename", aside, func() error { return os.Rename(s.Path(d.file), aside) })
 			if err != nil {
-				return fmt.Errorf("keep the damaged state: %w", err)
+				return fmt.Errorf("keep a copy of the damaged state: %w", err)
 			}
 			continue
 		}
 		if err := s.Disk.Replace(Replacement{aside, d.content}); err != nil {
-			return fmt.Errorf("keep the damaged state: %w", err)
+			return fmt.Errorf("keep a copy of the damaged state: %w", err)
 		}
 	}
 	return nil
 }
 
-// Sweep removes the temporary files of killed processes. The caller holds the lock.
+// Sweep removes the temporary files of killed processes. The caller must hold the lock.
 func (s Store) Sweep() {
 	s.Disk.sweep(s.Dir, SlotFile(0), SlotFile(1), ModelFile, LabelsFile, BackboneFile)
 }

@@ -9,17 +9,16 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 )
 
-// ErrAction is wrapped by the errors of [ParseAction].
+// ErrAction means that a text is not a valid action.
 var ErrAction = errors.New("invalid action")
 
-// An Action is what a button or key does. Its verb is one of teach, remove, undo and
-// reload.
+// An Action can be assigned to a button or key. Its verb is teach, remove, undo or reload.
 type Action struct {
 	Verb  string
 	Label string // for teach and remove
 }
 
-// ParseAction parses teach:LABEL, remove:LABEL, undo or reload. Errors wrap [ErrAction].
+// ParseAction parses teach:LABEL, remove:LABEL, undo or reload. Its errors wrap [ErrAction].
 func ParseAction(s string) (Action, error) {
 	verb, label, hasLabel := strings.Cut(s, ":")
 	a := Action{verb, label}
@@ -41,7 +40,7 @@ func ParseAction(s string) (Action, error) {
 	return a, nil
 }
 
-// String formats an action as [ParseAction] reads it.
+// String formats an action in the form that [ParseAction] accepts.
 func (a Action) String() string {
 	if a.Label == "" {
 		return a.Verb
@@ -49,15 +48,16 @@ func (a Action) String() string {
 	return a.Verb + ":" + a.Label
 }
 
-// An Actor performs actions. Its methods may be called concurrently.
+// An Actor performs actions. It must be safe for concurrent use by multiple goroutines.
 type Actor interface {
-	// Press performs an action. The verb teach lasts until Release.
+	// Press performs an action. For the verb teach, it starts recording, which lasts until Release.
 	Press(ctx context.Context, a Action) error
-	// Release ends what Press started. For verbs other than teach it does nothing.
+	// Release ends the recording that Press started, and trains the class. It does nothing for
+	// verbs other than teach.
 	Release(ctx context.Context, a Action) error
-	// Toggle is for keys without a release: the first teach of a label starts, the next
-	// one ends. Other verbs behave as with Press.
+	// Toggle is for keys that report only presses. The first call for a teach action starts
+	// recording, and the next one ends it. For other verbs, Toggle is the same as Press.
 	Toggle(ctx context.Context, a Action) error
-	// Cancel ends teaching a label, or any label if it is "", without training.
+	// Cancel ends the recording of a label, or of any label if it is "", without training.
 	Cancel(label string) error
 }

@@ -31,7 +31,7 @@ var errRefused = errors.New("refused")
 type recorder struct {
 	mu     sync.Mutex
 	calls  []string
-	refuse string // Press fails for this label
+	refuse string // label for which Press fails
 }
 
 func (r *recorder) add(format string, a ...any) {
@@ -71,7 +71,7 @@ func (r *recorder) refuseLabel(label string) {
 	r.refuse = label
 }
 
-// wait waits for these calls since the last wait, in any order.
+// wait waits until the calls since the last wait are those in want, in any order.
 func (r *recorder) wait(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
@@ -86,7 +86,7 @@ func (r *recorder) wait(t *testing.T, want ...string) {
 	}
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Errorf("calls %q, want %q", got, want)
+		t.Errorf("got calls %q, want %q", got, want)
 	}
 	r.mu.Lock()
 	r.calls = nil

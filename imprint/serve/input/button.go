@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// ErrButton is wrapped by the errors of [ParseButton], unless the action is at fault.
+// ErrButton means that a text does not assign an action to a known button.
 var ErrButton = errors.New("invalid button")
 
 // A Button assigns an action to a button or key.
 type Button struct {
-	Name   string // the kernel's name, like BTN_SOUTH or KEY_U
-	Code   uint16 // the kernel's code for it
+	Name   string // the kernel's name for the button, like BTN_SOUTH or KEY_U
+	Code   uint16 // the kernel's code for the button
 	Action Action
 }
 
-// ParseButton parses CODE=ACTION, such as BTN_SOUTH=teach:cone, BTN_TR=reload or
-// KEY_U=undo. Codes are the names in Linux's input-event-codes.h. Errors wrap [ErrButton]
-// or [ErrAction]. On other systems every code is an error.
+// ParseButton parses CODE=ACTION, such as BTN_SOUTH=teach:cone, BTN_TR=reload or KEY_U=undo.
+// Codes are the names in Linux's input-event-codes.h. Its errors wrap [ErrButton] or
+// [ErrAction]. On systems other than Linux, every code is an error.
 func ParseButton(s string) (Button, error) {
 	name, action, ok := strings.Cut(s, "=")
 	if !ok {

@@ -1,8 +1,8 @@
-// Package input performs actions when buttons and keys are pressed. [ParseButton] assigns
-// an action to a button. Then [Buttons] reads gamepads, keyboards and GPIO buttons, and
-// [Keys] reads a terminal; an [Actor] performs the actions.
+// Package input performs actions when buttons and keys are pressed. Start with [ParseButton],
+// which assigns an action to a button. Then [Buttons] reads gamepads, keyboards and GPIO
+// buttons, and [Keys] reads a terminal. An [Actor] performs the actions.
 //
-// Both work on Linux only.
+// Buttons and Keys work only on Linux.
 package input
 
 import (
@@ -32,8 +32,8 @@ type Buttons struct {
 
 // A deviceSystem finds and opens input devices.
 type deviceSystem interface {
-	// list returns all devices, or those of paths that exist, each with an identity that
-	// changes when another device takes over the path.
+	// list returns the identity of each device by its path. If paths is not empty, it lists only
+	// those of them that exist. An identity changes when another device takes over the path.
 	list(paths []string) (map[string]string, error)
 	open(path string) (device, error)
 }
@@ -44,14 +44,14 @@ type device interface {
 	has(code uint16) bool
 	// next waits for the next event. It fails when the device is unplugged or closed.
 	next() (event, error)
-	// pressed returns the buttons that are pressed now.
+	// pressed returns the codes of the buttons that are pressed now.
 	pressed() (map[uint16]bool, error)
 	// close may be called during next.
 	close()
 }
 
-// An event is a button that was pressed or released. If lost is set, it only says that
-// the kernel dropped events.
+// An event reports that a button was pressed or released or, if lost is true, that the kernel
+// dropped events.
 type event struct {
 	code uint16
 	down bool
@@ -80,7 +80,7 @@ func (b *Buttons) Run(ctx context.Context) {
 	}
 }
 
-// A monitor is one call of Buttons.Run.
+// A monitor is the state of one call of Buttons.Run.
 type monitor struct {
 	buttons []Button
 	paths   []string
@@ -89,13 +89,13 @@ type monitor struct {
 	system  deviceSystem
 
 	known    map[string]string // identity of the device at each path that was opened
-	failed   map[string]int    // how often in a row a path could not be opened
-	reported bool              // whether the log says that no device was found
+	failed   map[string]int    // number of failures in a row to open each path
+	reported bool              // suppresses further warnings that no device was found
 	readers  sync.WaitGroup
 	actions  sync.WaitGroup
 
 	mu        sync.Mutex
-	unplugged []string // paths whose readers have ended
+	unplugged []string // paths of devices whose readers have ended
 }
 
 // forgetUnplugged makes the next scan reopen devices that were unplugged. A device can
@@ -109,7 +109,7 @@ func (m *monitor) forgetUnplugged() {
 	m.unplugged = nil
 }
 
-// scan starts a reader for each new device that has one of the buttons.
+// scan starts a reader for each new device that has at least one of the buttons.
 func (m *monitor) scan(ctx context.Context) {
 	found, err := m.system.list(m.paths)
 	if err != nil && !m.reported {
@@ -141,8 +141,8 @@ func (m *monitor) scan(ctx context.Context) {
 	}
 }
 
-// openFailed logs the third failure in a row, because udev sets permissions shortly after
-// a device appears.
+// openFailed logs only the third failure in a row, because udev sets a device's permissions
+// shortly after it appears.
 func (m *monitor) openFailed(path string, err error) {
 	if m.failed[path]++; m.failed[path] != 3 {
 		return
@@ -154,7 +154,8 @@ func (m *monitor) openFailed(path string, err error) {
 	m.log.Warn("can't read input device", "device", path, "error", err, "hint", hint)
 }
 
-// start reads a device in the background, or closes it if it has none of the buttons.
+// start starts reading a device in the background, or closes the device if it has none of the
+// buttons.
 func (m *monitor) start(ctx context.Context, path string, d device) {
 	var has []string
 	for _, b := range m.buttons {
@@ -181,10 +182,10 @@ func (m *monitor) start(ctx context.Context, path string, d device) {
 	})
 }
 
-// read performs the actions of a device's buttons until it is unplugged. Teaching with a
-// button that is held at that time is canceled, because nobody released it.
+// read performs the actions of a device's buttons until the device is unplugged. It then cancels
+// the recordings of buttons that are still held.
 func (m *monitor) read(ctx context.Context, d device) {
-	held := make(map[int]bool) // indices of buttons that teach
+	held := make(map[int]bool) // indices of held buttons whose verb is teach
 	defer func() {
 		for i := range held {
 			m.cancel(i)
@@ -210,7 +211,7 @@ func (m *monitor) read(ctx context.Context, d device) {
 			case b.Action.Verb != "teach":
 				m.actions.Go(func() { m.actor.Press(ctx, b.Action) })
 			default:
-				// Not in the background, so that the release can't overtake it.
+				// Don't press in the background, so that the release can't come first.
 				if m.actor.Press(ctx, b.Action) == nil {
 					held[i] = true
 				}
@@ -219,7 +220,7 @@ func (m *monitor) read(ctx context.Context, d device) {
 	}
 }
 
-// resync cancels teaching for buttons whose release was lost.
+// resync cancels the recordings of buttons whose release was lost.
 func (m *monitor) resync(d device, held map[int]bool) error {
 	now, err := d.pressed()
 	if err != nil {

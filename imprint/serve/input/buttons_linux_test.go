@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakeSystem is a deviceSystem whose devices a test plugs in.
+// A fakeSystem is a deviceSystem into which a test plugs devices.
 type fakeSystem struct {
 	mu      sync.Mutex
 	devices map[string]*fakeDevice // by path
@@ -80,7 +80,7 @@ func (d *fakeDevice) pressed() (map[uint16]bool, error) {
 	return d.down, nil
 }
 
-// lose drops events, after which these buttons are pressed.
+// lose reports lost events and leaves the given buttons pressed.
 func (d *fakeDevice) lose(pressed ...uint16) {
 	d.mu.Lock()
 	d.down = make(map[uint16]bool)
@@ -116,11 +116,11 @@ func TestButtons(t *testing.T) {
 	var running sync.WaitGroup
 	running.Go(func() { b.Run(ctx) })
 
-	system.plug("/dev/input/event0", 1, 2, 3) // has none of the buttons
+	system.plug("/dev/input/event0", 1, 2, 3) // a device that has none of the buttons
 	pad := system.plug("/dev/input/event1", south, tr)
 	pad.press(south)
 	actor.wait(t, "press teach:cone")
-	pad.press(south) // already pressed
+	pad.press(south) // the button is already pressed
 	pad.press(999)
 	pad.press(tr)
 	pad.release(tr)
@@ -129,7 +129,8 @@ func TestButtons(t *testing.T) {
 	actor.wait(t, "release teach:cone")
 	pad.release(south)
 
-	// Unplugging cancels a held button. A new device at the same path works.
+	// Unplugging must cancel the recording of a held button. A new device at the same path must
+	// work.
 	pad.press(south)
 	actor.wait(t, "press teach:cone")
 	pad.close()
@@ -138,14 +139,14 @@ func TestButtons(t *testing.T) {
 	pad.press(u)
 	actor.wait(t, "press undo")
 
-	// When events are lost, a button that is no longer pressed is canceled.
+	// When events are lost, the recording of a button that is no longer pressed must be canceled.
 	pad.press(south)
 	pad.lose(south)
 	actor.wait(t, "press teach:cone")
 	pad.lose()
 	actor.wait(t, "cancel cone")
 
-	// A refused press gets no release.
+	// If Press fails, Release must not be called.
 	actor.refuseLabel("cone")
 	pad.press(south)
 	pad.release(south)
@@ -159,7 +160,7 @@ func TestButtons(t *testing.T) {
 	system.mu.Lock()
 	defer system.mu.Unlock()
 	if n := strings.Count(fmt.Sprint(system.opened), "event0"); n != 1 {
-		t.Errorf("opened a device without buttons %d times, want once", n)
+		t.Errorf("opened a device without the buttons %d times, want once", n)
 	}
 }
 

@@ -14,7 +14,7 @@ func buttonCode(name string) (uint16, bool) {
 	return uint16(code), ok
 }
 
-// machine is the deviceSystem of this machine.
+// machine is the deviceSystem for this machine's devices.
 type machine struct{}
 
 func (machine) list(paths []string) (map[string]string, error) {
@@ -47,19 +47,19 @@ func (machine) open(path string) (device, error) {
 		e.codes[uint16(code)] = true
 	}
 	e.title, _ = d.Name()
-	if err := d.NonBlock(); err != nil { // otherwise close would not interrupt next
+	if err := d.NonBlock(); err != nil { // in blocking mode, close would not interrupt next
 		d.Close()
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return e, nil
 }
 
-// evdevDevice is a device of the kernel's event interface.
+// An evdevDevice is a device of the kernel's event interface (evdev).
 type evdevDevice struct {
 	device *evdev.InputDevice
 	title  string
 	codes  map[uint16]bool
-	lost   bool // the kernel dropped events; ignore the rest of this report
+	lost   bool // the kernel dropped events; ignore the rest of the current report
 }
 
 func (e *evdevDevice) name() string { return e.title }
@@ -95,5 +95,5 @@ func (e *evdevDevice) pressed() (map[uint16]bool, error) {
 	for code, down := range state {
 		now[uint16(code)] = down
 	}
-	return now, e.device.NonBlock() // State makes the file blocking
+	return now, e.device.NonBlock() // State has made the file blocking
 }

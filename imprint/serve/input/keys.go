@@ -10,14 +10,14 @@ import (
 	"sync"
 )
 
-// ErrTerminal is wrapped by the error of [Keys.Run] if its file is not a terminal.
+// ErrTerminal means that the file of [Keys.Run] is not a terminal.
 var ErrTerminal = errors.New("not a terminal")
 
-// Keys reads keys from a terminal. Of its buttons it uses KEY_A to KEY_Z, KEY_0 to KEY_9,
-// KEY_SPACE and KEY_ENTER. Unless they are assigned, R reloads and U undoes.
+// Keys reads keys from a terminal. Its buttons can be KEY_A to KEY_Z, KEY_0 to KEY_9, KEY_SPACE
+// and KEY_ENTER. Unless they have other actions, R reloads and U undoes.
 //
-// A terminal does not report when a key is released. So the first press starts to teach,
-// the next one ends it, and Escape cancels.
+// A terminal does not report when a key is released. So the first press of a teach key starts
+// recording, the next press ends it, and Escape cancels it.
 type Keys struct {
 	Buttons  []Button
 	Actor    Actor
@@ -39,7 +39,7 @@ func (k *Keys) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read keys from %s: %w", k.Terminal.Name(), err)
 		}
-		if string(typed) == "\x1b" { // with more bytes it is an arrow key or the like
+		if string(typed) == "\x1b" { // several bytes would be an arrow key or the like
 			k.Actor.Cancel("")
 			continue
 		}
@@ -47,7 +47,7 @@ func (k *Keys) Run(ctx context.Context) error {
 			a, ok := k.action(c)
 			switch {
 			case !ok:
-			case a.Verb == "teach": // not in the background: the next key depends on the outcome
+			case a.Verb == "teach": // don't toggle in the background: the next key depends on the outcome
 				k.Actor.Toggle(ctx, a)
 			default:
 				actions.Go(func() { k.Actor.Toggle(ctx, a) })

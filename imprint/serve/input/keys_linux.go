@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cbreakMode makes a terminal deliver each key at once, without echo. Ctrl-C still
+// cbreakMode makes a terminal deliver each key immediately and without echo. Ctrl-C still
 // interrupts.
 func cbreakMode(f *os.File) (restore func(), err error) {
 	fd := int(f.Fd())
@@ -25,7 +25,7 @@ func cbreakMode(f *os.File) (restore func(), err error) {
 	return func() { unix.IoctlSetTermios(fd, unix.TCSETS, before) }, nil
 }
 
-// readKeys returns the keys typed, or nil after 0.1 s without any.
+// readKeys returns the bytes typed, or nil if none arrive within 0.1 s.
 func readKeys(f *os.File) ([]byte, error) {
 	ready := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
 	n, err := unix.Poll(ready, 100)

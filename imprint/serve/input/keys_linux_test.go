@@ -11,23 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pseudoterminal opens a pseudoterminal. What is written to typist is typed at terminal.
+// pseudoterminal opens a pseudoterminal. Text written to typist is input for terminal.
 func pseudoterminal(t *testing.T) (typist, terminal *os.File) {
 	t.Helper()
 	typist, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip("skipped: can't open a pseudoterminal:", err)
+		t.Skip("can't open a pseudoterminal:", err)
 	}
 	t.Cleanup(func() { typist.Close() })
 	if err := unix.IoctlSetPointerInt(int(typist.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Skip("skipped: can't open a pseudoterminal:", err)
+		t.Skip("can't open a pseudoterminal:", err)
 	}
 	n, err := unix.IoctlGetInt(int(typist.Fd()), unix.TIOCGPTN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if terminal, err = os.OpenFile(fmt.Sprint("/dev/pts/", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
-		t.Skip("skipped: can't open a pseudoterminal:", err)
+		t.Skip("can't open a pseudoterminal:", err)
 	}
 	t.Cleanup(func() { terminal.Close() })
 	return typist, terminal
@@ -66,6 +66,6 @@ func TestKeys(t *testing.T) {
 	}
 	defer file.Close()
 	if err := (&Keys{Actor: actor, Terminal: file}).Run(context.Background()); !errors.Is(err, ErrTerminal) {
-		t.Errorf("got %v, want ErrTerminal", err)
+		t.Errorf("got error %v, want ErrTerminal", err)
 	}
 }

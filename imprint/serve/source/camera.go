@@ -8,18 +8,25 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// camera is a camera attached to this machine.
+// A Camera is a local camera that [Cameras] finds.
+type Camera struct {
+	Path string // of its device file, such as /dev/video0
+	Name string // as its driver reports it
+	Err  error  // not nil if this process may not open it
+}
+
+// camera is the Source for a camera attached to this machine.
 type camera struct {
 	path   string
-	rate   float64 // requested frames per second; 0 leaves the camera's default
+	rate   float64 // requested frames per second; 0 means the camera's default
 	open   func(path string, rate float64) (videoDevice, videoFormat, error)
 	device videoDevice // nil while closed
 	format videoFormat
 }
 
-// A videoDevice is an open camera. Its buffers are shared with the kernel until released.
+// A videoDevice is an open camera. It shares its buffers with the kernel.
 type videoDevice interface {
-	// WaitForFrame waits up to the given number of seconds.
+	// WaitForFrame waits for a frame, for at most the given number of seconds.
 	WaitForFrame(seconds uint32) error
 	// GetFrame returns the oldest pending frame and its buffer. isNoFrame reports whether
 	// an error means that no frame is pending.
@@ -49,7 +56,7 @@ func (c *camera) Close() error {
 	return err
 }
 
-// Next implements Source. It notices a cancelled ctx within a second.
+// Next implements Source. It returns within a second after ctx is canceled.
 func (c *camera) Next(ctx context.Context) (Frame, error) {
 	frame, err := c.next(ctx)
 	if err != nil && ctx.Err() == nil {
@@ -98,7 +105,7 @@ func (c *camera) newest() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(raw) > 0 { // a frame damaged in transit is empty
+		if len(raw) > 0 { // a frame that was damaged in transit is empty
 			newest = append(newest[:0], raw...)
 		}
 		if err := c.device.ReleaseFrame(buffer); err != nil {
@@ -113,7 +120,7 @@ func (c *camera) frame(raw []byte) (Frame, error) {
 		f.Photo = withHuffmanTables(raw)
 		return f, nil
 	}
-	// Drivers pad either no row or every row alike.
+	// Drivers pad either no rows or all rows by the same amount.
 	stride := max(len(raw)/max(c.format.height, 1), 2*c.format.width)
 	img, err := dataset.YUYV(raw, c.format.width, c.format.height, stride)
 	if err != nil {

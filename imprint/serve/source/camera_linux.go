@@ -11,7 +11,7 @@ import (
 )
 
 // videoFormats lists the supported pixel formats, best first. JPEG needs the least bus
-// bandwidth, and most frames are never decoded.
+// bandwidth, and most frames need no decoding.
 var videoFormats = []struct {
 	code webcam.PixelFormat
 	jpeg bool
@@ -22,7 +22,8 @@ func fourCC(s string) webcam.PixelFormat {
 }
 
 const (
-	// videoBuffers lets the kernel fill one buffer while another is copied.
+	// videoBuffers is the number of buffers. With several, the kernel can fill one while another is
+	// copied.
 	videoBuffers = 4
 	// videoWidth and videoHeight are the preferred size. Backbones scale down anything
 	// larger.
@@ -54,7 +55,7 @@ func openVideo(path string, rate float64) (_ videoDevice, format videoFormat, er
 			continue
 		}
 		if rate > 0 {
-			_ = w.SetFramerate(float32(rate)) // some cameras have a fixed rate
+			_ = w.SetFramerate(float32(rate)) // an error means that the camera's rate is fixed
 		}
 		if err := w.SetBufferCount(videoBuffers); err != nil {
 			return nil, format, err
@@ -72,7 +73,7 @@ func openVideo(path string, rate float64) (_ videoDevice, format videoFormat, er
 	return nil, format, fmt.Errorf("it offers neither MJPEG nor YUYV, only: %s", strings.Join(names, ", "))
 }
 
-// nearestSize returns the offered size nearest to 640×480.
+// nearestSize returns the size in sizes that is nearest to 640×480.
 func nearestSize(sizes []webcam.FrameSize) (width, height uint32) {
 	width, height = videoWidth, videoHeight
 	best := -1
@@ -86,7 +87,7 @@ func nearestSize(sizes []webcam.FrameSize) (width, height uint32) {
 	return width, height
 }
 
-// nearestStep returns v limited to least, least+step, … most, rounded down.
+// nearestStep rounds v down to one of least, least+step, …, most, but not below least.
 func nearestStep(v, least, most, step uint32) uint32 {
 	v = min(max(v, least), most)
 	if step > 1 {

@@ -14,10 +14,10 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// A fakeVideo returns its frames in turn; a nil frame is a pause.
+// A fakeVideo is a videoDevice that returns its frames in turn. A nil frame is a pause.
 type fakeVideo struct {
 	frames [][]byte
-	held   int // buffers not yet released
+	held   int // number of buffers not yet released
 	closed bool
 }
 
@@ -75,10 +75,10 @@ func TestCamera(t *testing.T) {
 		}
 	}
 	if !first.closed || first.held != 0 {
-		t.Errorf("unplugged device: closed %v, %d buffers held", first.closed, first.held)
+		t.Errorf("unplugged device: got closed: %v, %d buffers held, want it closed and no buffers", first.closed, first.held)
 	}
 	if err := c.Close(); err != nil || !second.closed {
-		t.Errorf("Close: device closed %v, %v", second.closed, err)
+		t.Errorf("after Close: got closed: %v, error %v, want it closed", second.closed, err)
 	}
 	if _, err := c.Next(context.Background()); !errors.Is(err, errUnplugged) {
 		t.Errorf("got %v, want %v", err, errUnplugged)
@@ -88,6 +88,6 @@ func TestCamera(t *testing.T) {
 func TestCameraBadFrame(t *testing.T) {
 	c := fakeCamera(videoFormat{width: 4, height: 2}, &fakeVideo{frames: [][]byte{make([]byte, 15)}})
 	if _, err := c.Next(context.Background()); !errors.Is(err, dataset.ErrDamaged) {
-		t.Errorf("got %v, want ErrDamaged", err)
+		t.Errorf("got error %v, want ErrDamaged", err)
 	}
 }

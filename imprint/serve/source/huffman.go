@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// withHuffmanTables inserts the standard Huffman tables (ITU-T T.81, annex K.3) into a
-// JPEG that has none. The MJPG format lets cameras omit them, and many do.
+// withHuffmanTables inserts the standard Huffman tables (ITU-T T.81, annex K.3) into a JPEG that
+// has no tables. The MJPG format lets cameras omit them, and many do.
 func withHuffmanTables(picture []byte) []byte {
 	for at := 2; at+4 <= len(picture) && picture[at] == 0xff; {
 		marker, size := picture[at+1], 2+int(binary.BigEndian.Uint16(picture[at+2:]))
@@ -24,7 +24,8 @@ func withHuffmanTables(picture []byte) []byte {
 	return picture
 }
 
-// huffmanTables returns the DHT segments that image/jpeg writes: the standard tables.
+// huffmanTables returns the DHT segments that image/jpeg writes, which contain the standard
+// tables.
 var huffmanTables = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, image.NewRGBA(image.Rect(0, 0, 1, 1)), nil); err != nil {

@@ -14,7 +14,7 @@ func TestWithHuffmanTables(t *testing.T) {
 	}
 	whole := b.Bytes()
 	if got := withHuffmanTables(whole); !bytes.Equal(got, whole) {
-		t.Errorf("a picture with tables became %d bytes, was %d", len(got), len(whole))
+		t.Errorf("a picture with tables: got %d bytes, want %d", len(got), len(whole))
 	}
 	tables := huffmanTables()
 	if len(tables) == 0 || bytes.Count(whole, tables) != 1 {
@@ -22,7 +22,7 @@ func TestWithHuffmanTables(t *testing.T) {
 	}
 	bare := bytes.Replace(whole, tables, nil, 1)
 	if _, err := jpeg.Decode(bytes.NewReader(bare)); err == nil {
-		t.Fatal("image/jpeg decodes a photo without tables")
+		t.Fatal("image/jpeg decoded a photo without tables, want an error")
 	}
 	if _, err := jpeg.Decode(bytes.NewReader(withHuffmanTables(bare))); err != nil {
 		t.Error(err)

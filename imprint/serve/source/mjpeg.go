@@ -12,23 +12,23 @@ import (
 )
 
 const (
-	// frameTimeout is how long a camera may send no frame before it counts as lost.
+	// frameTimeout is the time without a frame after which a camera counts as lost.
 	frameTimeout = 5 * time.Second
 	// maxPicture limits one picture of a stream, in bytes.
 	maxPicture = 16 << 20
 )
 
-// mjpeg is a camera that streams JPEGs over HTTP, as network cameras and Donkey Car's
-// /video do. While it is open, a goroutine keeps reading, so a slow reader gets the
-// current picture and not one buffered by the network.
+// mjpeg is the Source for JPEGs that are streamed over HTTP, as network cameras and Donkey Car's
+// /video do. While the stream is open, a goroutine keeps reading it, so that a slow caller gets
+// the current picture and not one buffered by the network.
 type mjpeg struct {
 	url     *url.URL
 	client  *http.Client
-	timeout time.Duration // between pictures
+	timeout time.Duration // longest time between pictures
 
 	stop   context.CancelFunc // nil while closed
-	latest chan Frame         // holds at most one
-	failed chan error         // the goroutine's result
+	latest chan Frame         // holds at most one frame
+	failed chan error         // receives the goroutine's error
 	reader sync.WaitGroup
 }
 

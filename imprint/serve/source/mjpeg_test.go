@@ -58,11 +58,11 @@ func TestMJPEG(t *testing.T) {
 			t.Fatal(err)
 		}
 		if last = string(f.Photo); !strings.HasPrefix(last, "picture ") || time.Since(f.Captured) > time.Minute {
-			t.Fatalf("got %q captured at %v", last, f.Captured)
+			t.Fatalf("got frame %q, captured at %v", last, f.Captured)
 		}
 	}
 	if got == 0 || got > 100 {
-		t.Errorf("got %d frames of 100", got)
+		t.Errorf("got %d of 100 frames, want at least 1", got)
 	}
 }
 
@@ -78,7 +78,7 @@ func TestMJPEGLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-sent
-	// The newest may still be in transit.
+	// The newest picture may still be in transit.
 	for range 1001 {
 		f, err := s.Next(context.Background())
 		if err != nil {
@@ -114,9 +114,9 @@ func TestMJPEGReconnects(t *testing.T) {
 		}
 		got = append(got, string(f.Photo))
 	}
-	// The picture before the disconnect may be lost with it.
+	// The last picture before the disconnect may be lost.
 	if text := fmt.Sprint(got); text != "[cut short error good]" && text != "[error good]" {
-		t.Errorf("got %s", text)
+		t.Errorf("got frames and errors %s", text)
 	}
 }
 
@@ -124,10 +124,10 @@ func TestMJPEGSilent(t *testing.T) {
 	s := streamFrom(t, donkeyVideo())
 	s.timeout = 20 * time.Millisecond
 	if _, err := s.Next(context.Background()); err == nil || !strings.Contains(err.Error(), "no picture for 20ms") {
-		t.Errorf("got %v, want a timeout", err)
+		t.Errorf("got error %v, want a timeout", err)
 	}
 	if _, err := s.Next(canceled()); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want Canceled", err)
+		t.Errorf("got error %v, want Canceled", err)
 	}
 }
 
@@ -140,6 +140,6 @@ func TestMJPEGGone(t *testing.T) {
 	}
 	defer s.Close()
 	if _, err := s.Next(context.Background()); err == nil || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("got %v, want connection refused", err)
+		t.Errorf("got error %v, want connection refused", err)
 	}
 }

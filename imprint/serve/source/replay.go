@@ -11,29 +11,30 @@ import (
 )
 
 const (
-	// defaultRate applies when neither the caller nor the recording gives a rate. It is
-	// Donkey Car's default, in frames per second.
+	// defaultRate is used when neither the caller nor the recording specifies a rate. It is Donkey
+	// Car's default, in frames per second.
 	defaultRate = 20
-	// longestGap caps a pause in a recording: days may pass between two drives.
+	// longestGap limits the pause between two replayed photos. In the recording, days may have
+	// passed between two drives.
 	longestGap = 2 * time.Second
 )
 
-// errNoPhotos means that a folder or tub has no photo that can be read.
+// errNoPhotos means that a folder or tub has no readable photo.
 var errNoPhotos = errors.New("no photos")
 
-// replay shows the photos of a folder or tub in order.
+// replay is the Source for the photos of a folder or tub, in order.
 type replay struct {
 	kind, dir string
 	find      func(dir string) ([]dataset.Item, error)
 	loop      bool
-	rate      float64 // 0 means as recorded
+	rate      float64 // frames per second; 0 means as recorded
 	pace      pace
 
 	items []dataset.Item // nil until the first frame
 	next  int
 }
 
-// newFolder replays the photos below dir, sorted by path.
+// newFolder returns a source that replays the photos below dir, sorted by path.
 func newFolder(dir string, o Options) *replay {
 	if o.Rate == 0 {
 		o.Rate = defaultRate
@@ -44,7 +45,7 @@ func newFolder(dir string, o Options) *replay {
 	}}
 }
 
-// newTub replays a Donkey Car tub, by default as fast as it was driven.
+// newTub returns a source that replays a Donkey Car tub, by default as fast as it was recorded.
 func newTub(dir string, o Options) *replay {
 	return &replay{kind: "tub", dir: dir, loop: o.Loop, rate: o.Rate, find: func(dir string) ([]dataset.Item, error) {
 		t, err := dataset.OpenTub(dir)
@@ -95,11 +96,11 @@ func (r *replay) Next(ctx context.Context) (Frame, error) {
 	if !r.loop && r.next == len(r.items) {
 		return Frame{}, io.EOF
 	}
-	r.items = nil // list the folder again next time, as it may have changed
+	r.items = nil // list the folder again next time, because it may have changed
 	return Frame{}, fmt.Errorf("%s %s: %w could be read: %w", r.kind, r.dir, errNoPhotos, bad)
 }
 
-// duration returns how long the next photo is shown.
+// duration returns the time for which the next photo is shown.
 func (r *replay) duration() time.Duration {
 	if r.rate > 0 {
 		return time.Duration(float64(time.Second) / r.rate)
@@ -112,13 +113,13 @@ func (r *replay) duration() time.Duration {
 	return time.Second / defaultRate
 }
 
-// A pace spaces replayed frames in time.
+// A pace delays replayed frames until they are due.
 type pace struct {
 	next time.Time // when the next frame is due
 }
 
-// wait waits until a frame is due and schedules its successor after shown. When the
-// reader is late, the schedule shifts; frames are not rushed to catch up.
+// wait waits until a frame is due, and schedules the next frame for the time shown later. When
+// the caller is late, the schedule shifts; later frames are not sent faster to catch up.
 func (p *pace) wait(ctx context.Context, shown time.Duration) error {
 	now := time.Now()
 	if p.next.Before(now) {

@@ -13,7 +13,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 )
 
-// names reads a source to its end, or at most n frames, and returns their file names.
+// names reads at most n frames of a source and returns their file names.
 func names(t *testing.T, s Source, n int) []string {
 	t.Helper()
 	var names []string
@@ -44,8 +44,8 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// TestFolderFilledLater checks that a folder without photos is an error only until it has
-// one.
+// TestFolderFilledLater checks that Next fails for a folder without photos, and works once a
+// photo has been added.
 func TestFolderFilledLater(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
 	s := parse(t, "folder:"+dir, Options{Rate: 1000, Loop: true})
@@ -70,7 +70,7 @@ func TestPaceCanceled(t *testing.T) {
 		t.Error(err)
 	}
 	if err := p.wait(canceled(), time.Hour); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want Canceled", err)
+		t.Errorf("got error %v, want Canceled", err)
 	}
 }
 
@@ -90,7 +90,7 @@ func TestTub(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 
-	// At the recorded rate, except for long pauses and unknown times.
+	// A tub is replayed at its recorded rate, except for long pauses and unknown times.
 	r := newTub(dir, Options{})
 	names(t, r, 1)
 	var got []time.Duration
@@ -98,6 +98,6 @@ func TestTub(t *testing.T) {
 		got = append(got, r.duration())
 	}
 	if want := []time.Duration{10 * time.Millisecond, 10 * time.Millisecond, longestGap, time.Second / defaultRate, time.Second / defaultRate}; !slices.Equal(got, want) {
-		t.Errorf("shown for %v, want %v", got, want)
+		t.Errorf("photos shown for %v, want %v", got, want)
 	}
 }

@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// A Frame is one picture from a [Source]. It belongs to the receiver; the source keeps no
+// A Frame is one picture from a [Source]. It belongs to the caller of Next; the source keeps no
 // reference to its contents.
 type Frame struct {
 	// Captured is when the picture was taken, as precisely as the source knows.
 	Captured time.Time
-	// Photo is the encoded picture, in any format that package dataset reads. The receiver
-	// decodes it, because most frames of a fast camera are dropped undecoded.
+	// Photo is the encoded picture, in any format that package dataset reads. It is not decoded
+	// yet, because most frames of a fast camera are dropped.
 	Photo []byte
 	// Image holds the pixels when Photo is nil.
 	Image image.Image
@@ -50,14 +50,14 @@ type Options struct {
 	Loop bool    // start over at the end
 }
 
-// ErrSpec is wrapped by the errors of [Parse].
+// ErrSpec means that the name of a source is invalid.
 var ErrSpec = errors.New("invalid source")
 
-// maxRate exceeds the frame rate of any camera, in frames per second.
+// maxRate is the largest rate that Parse accepts, in frames per second.
 const maxRate = 1000
 
-// Parse returns the source named by spec: camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR,
-// or none, for which it returns nil. It opens nothing. Errors wrap [ErrSpec].
+// Parse returns the source named by spec: camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR, or
+// none, for which it returns nil. It opens nothing. Its errors wrap [ErrSpec].
 func Parse(spec string, o Options) (Source, error) {
 	if o.Rate < 0 || o.Rate > maxRate {
 		return nil, fmt.Errorf("%w: %v frames per second is outside 0 to %d", ErrSpec, o.Rate, maxRate)

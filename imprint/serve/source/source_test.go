@@ -53,7 +53,7 @@ func TestParse(t *testing.T) {
 		got := "none"
 		switch {
 		case err != nil && !errors.Is(err, ErrSpec):
-			t.Errorf("%q: %v does not wrap ErrSpec", c.spec, err)
+			t.Errorf("%q: got error %v, want ErrSpec", c.spec, err)
 		case err != nil:
 			got = ""
 		case s != nil:

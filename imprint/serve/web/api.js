@@ -1,7 +1,7 @@
-// Requests to the server and events from it.
+// Functions to send requests to the server and to receive its events.
 
-// A Refusal is a failed request. Its message, the error with a hint, is shown to the user.
-// Its status is 0 if there was no response.
+// A Refusal is the error of a failed request. Its message, the error and a hint, is shown to
+// the user. Its status is 0 if there was no response.
 export class Refusal extends Error {
   constructor(error, hint, status = 0) {
     super([error, hint].filter(Boolean).join("; "));
@@ -36,7 +36,7 @@ async function request(path, init) {
 }
 
 // listen calls on[kind] for each event, and on.connection when the connection is made or
-// lost. It reconnects for as long as the page is open; a browser by itself gives up when
+// lost. It reconnects for as long as the page is open; a plain EventSource gives up when
 // the server is down.
 export function listen(on) {
   let source, timer;

@@ -1,4 +1,4 @@
-// The page of imprint serve: the camera picture, the result, and buttons that train.
+// The page of imprint serve: the camera picture, the result, and buttons to train classes.
 import { ask, listen } from "./api.js";
 import { Camera } from "./camera.js";
 import { Cards } from "./classes.js";

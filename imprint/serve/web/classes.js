@@ -3,7 +3,7 @@ import { ask } from "./api.js";
 import { holdToTrain, isHeld } from "./hold.js";
 
 const shown = 8; // photos per class
-const most = 200; // after "Show all"
+const most = 200; // photos per class after "Show all"
 
 const make = (tag, props = {}, ...children) => {
   const e = Object.assign(document.createElement(tag), props);
@@ -16,7 +16,7 @@ let forgetQuestion = () => {};
 // question asks for a confirmation or, if text is given, for a new text. It resolves to
 // null if the user cancels or another question takes its place.
 export function question(words, yes, text) {
-  forgetQuestion(); // its close event may still be queued
+  forgetQuestion(); // the close event of its dialog may still be queued
   const dialog = document.getElementById("ask");
   const field = document.getElementById("ask-field"), input = document.getElementById("ask-text");
   document.getElementById("question").textContent = words;
@@ -28,7 +28,7 @@ export function question(words, yes, text) {
   if (text !== undefined) input.select();
   return new Promise((answer) => {
     const closed = () => {
-      if (dialog.open) return; // the event belongs to the question before
+      if (dialog.open) return; // the event belongs to the previous question
       answer(dialog.returnValue === "yes" ? (text === undefined ? true : input.value.trim()) : null);
       forgetQuestion();
     };

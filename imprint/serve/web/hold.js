@@ -1,10 +1,10 @@
-// Buttons that record while they are held with a finger, the mouse or a key.
+// Buttons that record while they are held, by finger, mouse or key.
 import { ask } from "./api.js";
 
 let held = null; // the current hold; only one is possible
 
-// holdToTrain makes a button train the class that label() returns. It calls told with the
-// message of an error.
+// holdToTrain makes a button train the class label() while it is held. It calls told with the
+// message of each error.
 export function holdToTrain(button, label, told) {
   const begin = () => {
     const name = label();
@@ -37,7 +37,7 @@ export function holdToTrain(button, label, told) {
   });
   button.addEventListener("pointerup", () => end("stop"));
   button.addEventListener("pointercancel", () => end("cancel"));
-  button.addEventListener("contextmenu", (e) => e.preventDefault()); // opened by a long touch
+  button.addEventListener("contextmenu", (e) => e.preventDefault()); // a long touch would open the menu
   button.addEventListener("keydown", (e) => {
     if (e.key === "Escape") { end("cancel"); return; }
     if (e.key !== " " && e.key !== "Enter") return;
@@ -50,7 +50,7 @@ export function holdToTrain(button, label, told) {
   document.addEventListener("visibilitychange", () => { if (document.hidden) end("cancel"); });
 }
 
-// recording shows the number of frames recorded.
+// recording shows the number of recorded frames on the held button.
 export function recording(frames) {
   if (held && !held.ending) held.button.textContent = `Recording: ${frames} frame${frames === 1 ? "" : "s"}`;
 }

@@ -1,11 +1,10 @@
-// Generic embeds photos of many kinds with the built-in backbone and writes
-// backbone/builtin/generic.u8, the examples of unknown objects:
+// Generic embeds photos of many kinds of things with the built-in backbone and writes
+// backbone/builtin/generic.u8, the built-in examples of unknown things:
 //
 //	go run ./tools/backbone/generic -photos ../shared/train -embeddings backbone/builtin/generic.u8
 //
-// It sorts the photos in the tar files of a folder by name and takes evenly spaced ones.
-// It crops them and writes one embedding after the other. The same photos give the same
-// file.
+// It sorts the photos in a folder's tar files by name, selects evenly spaced ones, crops them and
+// writes their embeddings one after the other. The same photos give the same file.
 package main
 
 import (
@@ -43,7 +42,7 @@ func write(photos, path string, n int) error {
 		return err
 	}
 	if len(items) < n {
-		return fmt.Errorf("%s holds %d photos, want %d", photos, len(items), n)
+		return fmt.Errorf("%s has %d photos, want at least %d", photos, len(items), n)
 	}
 	chosen := make([]dataset.Item, n)
 	for i := range chosen {

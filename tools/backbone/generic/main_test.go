@@ -22,9 +22,9 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := bytes.Join(builtin.Generic(), nil); !bytes.Equal(got, want) {
-		t.Errorf("got %d bytes that differ from the %d built in", len(got), len(want))
+		t.Errorf("got %d bytes that differ from the %d built-in bytes", len(got), len(want))
 	}
 	if err := write(t.TempDir(), path, 1); err == nil {
-		t.Error("no photos: no error")
+		t.Error("without photos: got no error")
 	}
 }

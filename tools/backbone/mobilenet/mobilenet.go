@@ -30,8 +30,8 @@ const (
 	activationScale float32 = 0.023528477177023888
 )
 
-// ErrWeights is wrapped when weights have the wrong number, are not finite or do not
-// fit the quantization.
+// ErrWeights means that there are too few or too many weights, or that some are not finite or do
+// not fit the quantization.
 var ErrWeights = errors.New("invalid weights")
 
 // A Layer is a convolution with batch normalization folded into it.
@@ -152,14 +152,14 @@ func (b *builder) operator(code tflite.BuiltinOperator, o tflite.Options, in []i
 	})
 }
 
-// convolution adds layer l. The layer reads tensor at, which has the given scale.
-// convolution returns the output tensor, whose width and height are size.
+// convolution adds layer l, which reads tensor at with the given scale. It returns the output
+// tensor, whose width and height are size.
 func (b *builder) convolution(l *Layer, name string, at int32, size int, scale float32) (int32, error) {
 	q := quantize(l.Weights)
 	k := int32(l.Kernel)
 	shape, content := []int32{1, k, k, int32(l.Out)}, q.values
 	if !l.Depthwise {
-		// TensorFlow Lite has the output channel first.
+		// In TensorFlow Lite, the output channel comes first.
 		shape = []int32{int32(l.Out), k, k, int32(l.In)}
 		rows := len(q.values) / l.Out
 		content = make([]byte, len(q.values))
@@ -169,7 +169,7 @@ func (b *builder) convolution(l *Layer, name string, at int32, size int, scale f
 			}
 		}
 	}
-	// Runtimes expect the scale of the bias to be this float32 product.
+	// Runtimes require this float32 product as the scale of the bias.
 	biasScale := scale * q.scale
 	bias, err := quantizeBias(l.Bias, biasScale)
 	if err != nil {
@@ -195,16 +195,15 @@ func (b *builder) convolution(l *Layer, name string, at int32, size int, scale f
 	return out, nil
 }
 
-// quantized holds the weights of a layer: scale·(value − zero).
+// quantized has the quantized weights of a layer, which stand for scale·(value − zero).
 type quantized struct {
 	values []byte
 	scale  float32
 	zero   int64
 }
 
-// quantize maps the range of w, widened to include 0, to the values 1 to 255. Coral's
-// models do not use 0 either: in a kernel that works on int8, the sum of two products
-// then fits 16 bits.
+// quantize maps the range of w, extended to include 0, to the values 1 to 255. Like Coral's models,
+// it does not use the value 0, so that the sum of two int8 products fits in 16 bits.
 func quantize(w []float32) quantized {
 	var low, high float64
 	for _, x := range w {

@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// someWeights returns random weights and biases, as many as a file holds.
+// someWeights returns as many random weights and biases as a file has.
 func someWeights() []float32 {
 	r := rand.New(rand.NewPCG(1, 1))
 	n := 0

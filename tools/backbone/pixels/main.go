@@ -30,8 +30,8 @@ func write(name string) error {
 	for _, name := range []string{"row", "pixels"} {
 		m.AddTensor(0, tflite.Tensor{Name: name, Shape: []int32{1, 1, 1, 3072}, Type: tflite.TypeUint8, Quantization: q})
 	}
-	// The average of one value is that value. Without the pool, package backbone would walk back through the reshape
-	// and take the photo, not a computed tensor, for the embedding.
+	// The pool averages single values, so it changes nothing. Without it, package backbone would follow the reshape
+	// back to the photo and find no computed tensor for the embedding.
 	pool := tflite.Pool2DOptions{Padding: tflite.PaddingValid, StrideW: 1, StrideH: 1, FilterWidth: 1, FilterHeight: 1}
 	m.Subgraphs[0].Operators = []tflite.Operator{{
 		Opcode: m.OperatorCode(tflite.OpReshape, "", 1), Inputs: []int32{0}, Outputs: []int32{1},

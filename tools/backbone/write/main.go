@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	weights := flag.String("weights", "weights.f32", "`FILE` of float weights, as train.py writes it")
+	weights := flag.String("weights", "weights.f32", "`FILE` of float weights, written by train.py")
 	model := flag.String("model", "model.tflite", "`FILE` to write")
 	flag.Parse()
 	if err := write(*weights, *model); err != nil {

@@ -30,7 +30,7 @@ func TestWriteRefuses(t *testing.T) {
 				t.Errorf("got error %v, want %v", err, tt.want)
 			}
 			if _, err := os.Stat(model); err == nil {
-				t.Error("wrote a model all the same")
+				t.Error("wrote a model despite the error")
 			}
 		})
 	}

@@ -18,24 +18,24 @@ import (
 const (
 	atOnce   = 4
 	attempts = 4
-	// mostFailures is how many downloads may fail before the program gives up, if none has
-	// succeeded: without a network, for example.
-	mostFailures = 8
-	// mostPerFile is the time limit for one attempt. The largest file has 4 MB.
-	mostPerFile = 5 * time.Minute
+	// maxFailures is the number of failed downloads after which the program gives up if none has succeeded, for
+	// example without a network. It is also the number of errors that are reported.
+	maxFailures = 8
+	// attemptTimeout is the time limit for one attempt. The largest file has 4 MB.
+	attemptTimeout = 5 * time.Minute
 )
 
 // downloader downloads files into a folder.
 type downloader struct {
 	folder string
-	server string // if set, replaces the scheme and host of every URL
+	server string // replaces the scheme and host of every URL, unless it is ""
 	client *http.Client
 	log    func(string)
 	pause  time.Duration // time before the second attempt, doubled before each further one; 0 means a second
 }
 
-// all downloads every file that is missing or has another checksum. It continues after a failure and returns the first
-// few errors, joined.
+// all downloads every file that is missing or has the wrong checksum. It continues after a failure and returns the
+// first maxFailures errors, joined.
 func (d *downloader) all(ctx context.Context, files []*file) error {
 	var mu sync.Mutex
 	var failed []error
@@ -43,7 +43,7 @@ func (d *downloader) all(ctx context.Context, files []*file) error {
 	hopeless := func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return !arrived && len(failed) >= mostFailures
+		return !arrived && len(failed) >= maxFailures
 	}
 	var group errgroup.Group
 	group.SetLimit(atOnce)
@@ -67,8 +67,8 @@ func (d *downloader) all(ctx context.Context, files []*file) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if n := len(failed) - mostFailures; n > 0 {
-		failed = append(failed[:mostFailures], fmt.Errorf("and %d more", n))
+	if n := len(failed) - maxFailures; n > 0 {
+		failed = append(failed[:maxFailures], fmt.Errorf("and %d more", n))
 	}
 	return errors.Join(failed...)
 }
@@ -112,7 +112,7 @@ func (d *downloader) one(ctx context.Context, f *file) error {
 
 // get returns the content of a URL. The content must have size bytes. again reports whether a retry may succeed.
 func (d *downloader) get(ctx context.Context, from string, size int64) (b []byte, again bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, mostPerFile)
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
@@ -146,7 +146,7 @@ func write(path string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(part.Name()) // fails once it has been renamed
+	defer os.Remove(part.Name()) // fails if the file has been renamed
 	_, err = part.Write(b)
 	if err == nil {
 		err = part.Chmod(0o644)

@@ -25,10 +25,10 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(l.format(), listed) {
-		t.Error("list.txt is not as pin would print it")
+		t.Error("list.txt differs from what -pin prints")
 	}
 	if len(l.files) < 200 || len(l.goldens) < 50 {
-		t.Errorf("%d files and %d goldens", len(l.files), len(l.goldens))
+		t.Errorf("got %d files and %d goldens", len(l.files), len(l.goldens))
 	}
 	seen := make(map[string]bool)
 	for _, f := range l.files {
@@ -46,22 +46,22 @@ func TestList(t *testing.T) {
 	}
 	for _, g := range l.goldens {
 		if !seen["models/"+g.model+".tflite"] {
-			t.Errorf("golden of %s, which is not listed", g.model)
+			t.Errorf("there is a golden for %s, which is not listed", g.model)
 		}
 		if strings.HasPrefix(g.source, "images/") && !seen[g.source] {
-			t.Errorf("golden of %s, which is not listed", g.source)
+			t.Errorf("there is a golden for %s, which is not listed", g.source)
 		}
 	}
 }
 
 func TestListErrors(t *testing.T) {
 	for line, want := range map[string]string{
-		"file a 1 x":           "not a line of the list",
-		"other":                "not a line of the list",
+		"file a 1 x":           "not a valid line",
+		"other":                "not a valid line",
 		"file a one x b/c":     "expected integer",
 		"file a 1 x b/c":       `no line "from b"`,
-		"golden m c const:0 -": "not a line of the list",
-		"from b https://example.com\nfile ../a 1 x b/c": "leads out of the folder",
+		"golden m c const:0 -": "not a valid line",
+		"from b https://example.com\nfile ../a 1 x b/c": "is outside the folder",
 	} {
 		if _, err := parseList([]byte(line + "\n")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got error %v, want one with %q", line, err, want)
@@ -152,7 +152,7 @@ func TestDownloadErrors(t *testing.T) {
 			if requests.Load() != tt.requests {
 				t.Errorf("%d requests, want %d", requests.Load(), tt.requests)
 			}
-			found, _ := filepath.Glob(filepath.Join(d.folder, "models", "*")) // the pattern is sound
+			found, _ := filepath.Glob(filepath.Join(d.folder, "models", "*")) // the pattern is valid
 			if len(found) != 1 || filepath.Base(found[0]) != "b.tflite" {
 				t.Errorf("the folder holds %q, want b.tflite alone", found)
 			}
@@ -173,14 +173,14 @@ func TestDownloadStops(t *testing.T) {
 // TestDownloadHopeless checks that the download ends early without a network.
 func TestDownloadHopeless(t *testing.T) {
 	content := make(map[string]string)
-	for i := range 10 * mostFailures {
+	for i := range 10 * maxFailures {
 		content[fmt.Sprint(i)] = fmt.Sprint(i)
 	}
 	l := testList(t, content)
 	var requests atomic.Int32
 	d := downloader{folder: t.TempDir(), client: http.DefaultClient, log: func(string) {}, pause: time.Millisecond}
 	d.server = server(t, nil, &requests)
-	if err := d.all(t.Context(), l.files); err == nil || int(requests.Load()) > mostFailures+2*atOnce {
+	if err := d.all(t.Context(), l.files); err == nil || int(requests.Load()) > maxFailures+2*atOnce {
 		t.Errorf("got error %v after %d requests", err, requests.Load())
 	}
 }
@@ -247,6 +247,6 @@ func TestPeerMakesGoldens(t *testing.T) {
 		t.Errorf("made %d goldens, %v", n, err)
 	}
 	if _, err := os.Stat(filepath.Join(folder, filepath.FromSlash(other.path(".in")))); err == nil {
-		t.Error("a file with other bytes was written")
+		t.Error("a file with the wrong bytes was written")
 	}
 }

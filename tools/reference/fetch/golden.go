@@ -20,24 +20,24 @@ import (
 	"github.com/imprintkit/imprint/tools/tflitepeer"
 )
 
-// errNoPeer means that an output is missing and this machine cannot make it.
+// errNoPeer means that an output is missing and that this machine cannot compute it.
 var errNoPeer = errors.New("no TensorFlow Lite library")
 
 // maker makes golden files in a folder.
 type maker struct {
 	folder string
-	peer   *tflitepeer.Peer // nil if there is none
+	peer   *tflitepeer.Peer // nil without the library
 	models map[string]*tflite.Model
 }
 
-// makeGoldens makes the files of all goldens whose models and photos are in folder. It lists them in
+// makeGoldens makes the files for all goldens whose models and photos are in folder. It lists them in
 // golden/manifest.json and returns the number of goldens that have all their files. If a file's checksum differs from
 // the recorded one, makeGoldens returns an error and does not write the file: the arithmetic of this project, or the
 // library, has changed.
 func makeGoldens(ctx context.Context, folder string, goldens []*golden) (complete int, err error) {
 	m := maker{folder: folder, models: make(map[string]*tflite.Model)}
 	if peer, err := findPeer(ctx); err != nil {
-		fmt.Println("golden: outputs are not made:", err)
+		fmt.Println("golden: cannot compute outputs:", err)
 	} else {
 		m.peer = &peer
 	}
@@ -73,7 +73,7 @@ func makeGoldens(ctx context.Context, folder string, goldens []*golden) (complet
 	return complete, errors.Join(errs...)
 }
 
-// The entries of manifest.json that tests read.
+// These are the fields of manifest.json that tests read.
 type (
 	entry struct {
 		File   string      `json:"file"`
@@ -91,7 +91,8 @@ type (
 	}
 )
 
-// findPeer returns the real library. If the environment names none, findPeer downloads and compiles it.
+// findPeer returns the program with the real library. If the environment does not name one, findPeer downloads the
+// library and compiles the program.
 func findPeer(ctx context.Context) (tflitepeer.Peer, error) {
 	if runtime.GOARCH != "amd64" {
 		return tflitepeer.Peer{}, fmt.Errorf("the outputs were recorded on amd64; the library's outputs differ on %s", runtime.GOARCH)
@@ -108,7 +109,7 @@ func findPeer(ctx context.Context) (tflitepeer.Peer, error) {
 	return tflitepeer.Peer{Path: string(bytes.TrimSpace(path))}, nil
 }
 
-// make makes the missing files of a golden.
+// make writes the missing files of a golden.
 func (m *maker) make(ctx context.Context, g *golden) error {
 	path := filepath.Join(m.folder, "models", g.model+".tflite")
 	if m.models[g.model] == nil {
@@ -141,8 +142,8 @@ func (m *maker) make(ctx context.Context, g *golden) error {
 	return err
 }
 
-// file returns the content of the golden's file with the i-th suffix. If the file is missing or has another checksum,
-// file calls make and writes the result. If no such file was recorded, file returns nil.
+// file returns the content of the golden's file with the i-th suffix. If the file is missing or has the wrong
+// checksum, file calls make and writes the result. If the golden has no such file, file returns nil.
 func (m *maker) file(g *golden, i int, make func() ([]byte, error)) ([]byte, error) {
 	if g.sums[i] == "-" {
 		return nil, nil

@@ -15,23 +15,23 @@ import (
 // list is the content of list.txt. Each line is a comment, or has one of these forms:
 //
 //	from NAME URL                                  a folder on a server
-//	file PATH SIZE SHA256 NAME/PATH                a file, and its path in one of these folders
+//	file PATH SIZE SHA256 NAME/PATH                a file, and its path in such a folder
 //	golden MODEL CASE SOURCE SHA256 SHA256 SHA256  input, output and Edge TPU output of a model; see golden
 //
 // Paths are slash-separated and relative to the folder of the reference files.
 type list struct {
-	lines   []string // as read; lines of files and goldens are printed from their entries
+	lines   []string // lines as read; for files and goldens, format prints the entries instead
 	entries map[int]fmt.Stringer
 	files   []*file
 	goldens []*golden
 }
 
-// A file is downloaded.
+// A file is a file to download.
 type file struct {
 	path   string
 	size   int64
 	sha256 string
-	origin string // NAME/PATH
+	origin string // NAME/PATH, where a from line defines NAME
 	url    string
 }
 
@@ -39,29 +39,29 @@ func (f *file) String() string {
 	return fmt.Sprintf("file %s %d %s %s", f.path, f.size, f.sha256, f.origin)
 }
 
-// A golden is a model's input and its outputs. The files are golden/MODEL/NAME.in, .out and .tpu: the input, the real
-// TensorFlow Lite library's output, and the output in the Edge TPU's arithmetic (docs/edgetpu-arithmetic.md). If a
-// checksum is "-", that file does not exist.
+// A golden is an input of a model with the recorded outputs. Its files are golden/MODEL/NAME.in, .out and .tpu: the
+// input, the real TensorFlow Lite library's output, and the output in the Edge TPU's arithmetic
+// (docs/edgetpu-arithmetic.md). If a checksum is "-", that file does not exist.
 //
 // The source says how to compute the input. It is the path of a photo, which is squashed to the size of the model's
-// input; const:N for a value of N in all bytes; noise:N for a random generator with the seed N; or output:MODEL for the
-// output of another model in the case of the same name.
+// input; const:N for the value N in all bytes; noise:N for pseudo-random bytes with the seed N; or output:MODEL for the
+// output of MODEL in the golden with the same name.
 type golden struct {
 	model, name, source string
-	sums                [3]string // of .in, .out, .tpu
+	sums                [3]string // checksums of .in, .out and .tpu
 }
 
-// suffixes are the endings of a golden's files, in the order of its sums.
+// suffixes are the extensions of a golden's files, in the order of its checksums.
 var suffixes = [3]string{".in", ".out", ".tpu"}
 
 func (g *golden) String() string {
 	return fmt.Sprintf("golden %s %s %s %s", g.model, g.name, g.source, strings.Join(g.sums[:], " "))
 }
 
-// path returns the path of the golden's file with that suffix.
+// path returns the path of the golden's file with the given suffix.
 func (g *golden) path(suffix string) string { return "golden/" + g.model + "/" + g.name + suffix }
 
-var errSyntax = errors.New("not a line of the list")
+var errSyntax = errors.New("not a valid line")
 
 func parseList(b []byte) (*list, error) {
 	l := &list{entries: make(map[int]fmt.Stringer)}
@@ -83,7 +83,7 @@ func parseList(b []byte) (*list, error) {
 				f.url, err = locate(servers, f.origin)
 			}
 			if err == nil && !filepath.IsLocal(filepath.FromSlash(f.path)) {
-				err = fmt.Errorf("%s leads out of the folder", f.path)
+				err = fmt.Errorf("%s is outside the folder", f.path)
 			}
 			l.files = append(l.files, f)
 			l.entries[i] = f
@@ -117,7 +117,7 @@ func (l *list) size() (n int64) {
 	return n
 }
 
-// pin sets all sizes and checksums to those of the files in folder. Files of a golden may be missing.
+// pin sets all sizes and checksums to those of the files in folder. A golden's files may be missing.
 func (l *list) pin(folder string) error {
 	for _, f := range l.files {
 		b, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(f.path)))

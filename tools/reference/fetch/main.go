@@ -1,11 +1,11 @@
 // Command fetch downloads the reference files that tests compare with into testdata/reference. It also computes golden
-// inputs and outputs, which have no public origin, with the real TensorFlow Lite library. Every file must have the
-// SHA-256 in list.txt, so that tests run with the same bytes everywhere.
+// inputs, and golden outputs with the real TensorFlow Lite library, because they have no public origin. Every file must
+// have the SHA-256 in list.txt, so that tests use the same bytes everywhere.
 //
 //	go run ./tools/reference/fetch
 //
-// Files that exist already are checked and kept. With -pin FOLDER it downloads nothing. Instead it prints list.txt with
-// the sizes and checksums of the files in FOLDER.
+// Existing files are checked and kept. With -pin FOLDER, fetch downloads nothing. Instead, it prints list.txt with the
+// sizes and checksums of the files in FOLDER.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("fetch", flag.ExitOnError)
 	out := flags.String("out", filepath.FromSlash(reference.Download), "put the files into `FOLDER`")
-	server := flags.String("server", "", "download from `URL` in place of the scheme and host in the list, such as a mirror")
+	server := flags.String("server", "", "download from a mirror: replace the scheme and host of each URL in the list with `URL`")
 	pin := flags.String("pin", "", "print the list with the sizes and checksums of the files in `FOLDER`")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -53,14 +53,14 @@ func run(ctx context.Context, args []string) error {
 		_, err := os.Stdout.Write(l.format())
 		return err
 	}
-	fmt.Printf("%d files, %.0f MB, into %s\n", len(l.files), float64(l.size())/1e6, *out)
+	fmt.Printf("%d files, %.0f MB, in %s\n", len(l.files), float64(l.size())/1e6, *out)
 	d := downloader{folder: *out, server: *server, client: http.DefaultClient, log: func(s string) { fmt.Println(s) }}
 	downloaded := d.all(ctx, l.files)
 	if downloaded != nil {
 		downloaded = fmt.Errorf("some files are missing:\n%w", downloaded)
 	}
-	// Some golden files may need only files that were downloaded.
+	// Some golden files may need only files that have been downloaded.
 	made, err := makeGoldens(ctx, *out, l.goldens)
-	fmt.Printf("golden: %d of %d recordings are complete\n", made, len(l.goldens))
+	fmt.Printf("golden: %d of %d are complete\n", made, len(l.goldens))
 	return errors.Join(downloaded, err)
 }

@@ -38,8 +38,8 @@ func Emulated(t testing.TB, n int, compiled, uncompiled string) ([]*emulator.Dev
 	return devices, func() (tpu.Bus, error) { return bus, nil }
 }
 
-// Reference does what Emulated does for a model among the reference files, and returns its two
-// files. It skips the test if they are missing.
+// Reference is like [Emulated] for a model among the reference files. It also returns the paths of
+// the model's two files. It skips the test if they are missing.
 func Reference(t testing.TB, n int, model string) (compiled, uncompiled string, devices []*emulator.Device, usb func() (tpu.Bus, error)) {
 	t.Helper()
 	compiled, uncompiled = reference.Path(t, "models", model+"_edgetpu.tflite"), reference.Path(t, "models", model+".tflite")
@@ -50,7 +50,7 @@ func Reference(t testing.TB, n int, model string) (compiled, uncompiled string, 
 // None returns a bus without devices.
 func None() (tpu.Bus, error) { return emulator.NewBus(), nil }
 
-// New makes a pool without waits. It is closed at the end of the test.
+// New makes a pool with the options of [Fast]. The pool is closed at the end of the test.
 func New(t testing.TB, o pool.Options) *pool.Pool {
 	t.Helper()
 	o.TPU = Fast

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/imprintkit/imprint/backbone/models"
+	"github.com/imprintkit/imprint/imprint/serve"
+	"github.com/imprintkit/imprint/imprint/serve/source"
+	"github.com/imprintkit/imprint/tpu"
+)
+
+// serviceSocket is the socket of the systemd service in integrations/systemd.
+const serviceSocket = "/run/imprint/serve.sock"
+
+// machineFindings reports what else a new user needs besides an Edge TPU: cameras, backbones, a
+// running server and a workspace. The last finding's fix is what to do next.
+func machineFindings(c *cli.Context) []tpu.Finding {
+	cameras := source.Cameras()
+	found := append(cameraFindings(cameras), backboneFinding())
+	dir := workspace(c)
+	found = append(found, serverFinding(c.Context, serve.SocketPath(dir), serviceSocket))
+	return append(found, workspaceFinding(dir, cameras))
+}
+
+func cameraFindings(cameras []source.Camera) []tpu.Finding {
+	var found []tpu.Finding
+	for _, camera := range cameras {
+		f := tpu.Finding{State: "camera", Text: fmt.Sprintf("camera %s: %s", camera.Path, camera.Name)}
+		if errors.Is(camera.Err, fs.ErrPermission) {
+			f = tpu.Finding{Severity: tpu.Hint, State: "camera-no-permission", Text: fmt.Sprintf("you have no permission to open the camera %s", camera.Path), Fix: "sudo usermod -aG video $USER, then log in again"}
+		}
+		found = append(found, f)
+	}
+	if found == nil {
+		found = append(found, tpu.Finding{State: "no-camera", Text: "no local camera found; imprint serve also reads network cameras and folders"})
+	}
+	return found
+}
+
+func backboneFinding() tpu.Finding {
+	names := []string{"built-in"}
+	for _, m := range models.List() {
+		if _, err := (models.Store{}).Path(m.Name); err == nil && m.Embedding > 0 {
+			names = append(names, m.Name)
+		}
+	}
+	return tpu.Finding{State: "backbones", Text: "backbones: " + strings.Join(names, ", ")}
+}
+
+// serverFinding reports on the server at the first socket on which one listens.
+func serverFinding(ctx context.Context, sockets ...string) tpu.Finding {
+	for _, socket := range sockets {
+		h, err := serve.AskHealth(ctx, socket)
+		switch {
+		case errors.Is(err, serve.ErrNoServer):
+		case errors.Is(err, fs.ErrPermission):
+			return tpu.Finding{Severity: tpu.Hint, State: "server-no-permission", Text: "you have no permission to use the server at " + socket, Fix: "sudo usermod -aG plugdev $USER, then log in again"}
+		case err != nil:
+			return tpu.Finding{Severity: tpu.Hint, State: "server-failed", Text: err.Error(), Fix: "restart imprint serve"}
+		case h.Status != "ok":
+			return tpu.Finding{Severity: tpu.Hint, State: "server-" + h.Status, Text: fmt.Sprintf("imprint serve at %s is %s: %s", socket, h.Status, strings.Join(serverErrors(h), "; "))}
+		default:
+			return tpu.Finding{State: "server", Text: "imprint serve runs at " + socket}
+		}
+	}
+	return tpu.Finding{State: "no-server", Text: "imprint serve is not running"}
+}
+
+// serverErrors lists what is wrong with a server.
+func serverErrors(h serve.Health) (texts []string) {
+	for _, text := range []string{h.Device.Error, h.Source.Error} {
+		if text != "" {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+// workspaceFinding reports on the workspace in dir. Its fix is what to do next.
+func workspaceFinding(dir string, cameras []source.Camera) tpu.Finding {
+	classes := labelsOf(dir)
+	if len(classes) == 0 {
+		return tpu.Finding{Severity: tpu.Hint, State: "no-classes", Text: fmt.Sprintf("the workspace %s has no classes yet", dir), Fix: "imprint add ./photos, where photos has a folder for each class"}
+	}
+	next := "imprint classify PHOTO"
+	for _, camera := range cameras {
+		if camera.Err == nil {
+			next = "imprint serve --source camera:" + camera.Path
+			break
+		}
+	}
+	return tpu.Finding{State: "classes", Text: fmt.Sprintf("the workspace %s has %s", dir, count(len(classes), "class")), Fix: next}
+}

@@ -1,0 +1,73 @@
+package serve
+
+import (
+	"errors"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/imprintkit/imprint/tpu"
+)
+
+// TestMetrics checks the metrics of a server that has classified frames against those that
+// docs/serve.md lists.
+func TestMetrics(t *testing.T) {
+	page, err := os.ReadFile("../../docs/serve.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, testConfig{})
+	s.teach("cone", 2)
+	s.awaitNext(2)
+	s.metrics.deviceFailed(tpu.ErrDisconnected)
+	s.metrics.deviceFailed(errors.New("other"))
+	s.do("GET", "/v1/nosuch", "", 404, nil)
+
+	var body strings.Builder
+	s.metrics.write(&body, func() (uint64, bool) { return 3, true })
+	if got, want := findNames(`(?m)^# TYPE (imprint_\w+) `, body.String()), findNames("`(imprint_[a-z_]+)[`{]", string(page)); !slices.Equal(got, want) {
+		t.Errorf("got metrics %q, docs/serve.md lists %q", got, want)
+	}
+	for _, want := range []string{
+		`imprint_frames_total\{result="answered"\} [1-9]\d*`,
+		`imprint_frames_total\{result="failed"\} 0`,
+		`imprint_inference_seconds_bucket\{device="[^"]+",le="0.001"\} \d+`,
+		`imprint_inference_seconds_count\{device="[^"]+"\} [1-9]\d*`,
+		`imprint_frame_latency_seconds_bucket\{le="\+Inf"\} [1-9]\d*`,
+		`imprint_usb_errors_total\{kind="disconnected"\} 1`,
+		`imprint_usb_errors_total\{kind="other"\} 1`,
+		`imprint_device_resets_total 3`,
+		`imprint_device_up 1`,
+		`imprint_classes 1`,
+		`imprint_images 2`,
+		`imprint_http_requests_total\{code="404"\} 1`,
+		`go_goroutines \d+`,
+		`process_resident_memory_bytes \d+`,
+		`process_open_fds \d+`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + want + `$`).MatchString(body.String()) {
+			t.Errorf("no metric matches %s in\n%s", want, body.String())
+		}
+	}
+}
+
+// findNames returns the sorted, different first groups of all matches.
+func findNames(pattern, text string) (names []string) {
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		names = append(names, m[1])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// BenchmarkInferred measures what metrics cost each frame.
+func BenchmarkInferred(b *testing.B) {
+	m := newMetrics()
+	b.ReportAllocs()
+	for b.Loop() {
+		m.inferred("tpu", time.Millisecond)
+	}
+}
