@@ -25,6 +25,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
+// patience is how long a test waits for the page; a busy machine is slow.
+const patience = time.Minute
+
 var readmePicture = flag.String("readme-picture", "", "the WebP `file` for TestReadmePicture to write")
 
 // A slideshow is a source that replays one of several folders.
@@ -98,7 +101,7 @@ func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Contex
 	// Ignore errors from chromedp, which logs every event of a newer browser that it does not know.
 	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 5*patience)
 	t.Cleanup(cancel)
 	chromedp.ListenTarget(ctx, func(e any) {
 		switch e := e.(type) {
@@ -134,7 +137,7 @@ func (v visitor) run(actions ...chromedp.Action) {
 func (v visitor) sees(selector, words string) {
 	v.t.Helper()
 	var text string
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		v.run(chromedp.Evaluate(fmt.Sprintf(`[...document.querySelectorAll(%q)].filter((e) => !e.hidden).map((e) => e.innerText).join("\n")`, selector), &text))
 		if strings.Contains(text, words) {
 			return
@@ -148,7 +151,7 @@ func (v visitor) sees(selector, words string) {
 func (v visitor) seesRecording(selector string) {
 	v.t.Helper()
 	v.run(chromedp.Poll(fmt.Sprintf(`parseInt(document.querySelector(%q).textContent.split("Recording: ")[1]) >= 4`, selector), nil,
-		chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(20*time.Millisecond)))
+		chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond)))
 }
 
 // holds presses the mouse on a button and holds it until four frames have been recorded.

@@ -49,7 +49,7 @@ at("files").addEventListener("change", () => {
   tray.take(at("files").files);
   at("files").value = ""; // so that the same photos can be chosen again
 });
-at("clear").addEventListener("click", () => tray.clear());
+at("clear").addEventListener("click", () => tray.remove(tray.photos));
 acceptDrops((files, target) => {
   const card = target.closest?.(".card");
   if (card?.dataset.label) tray.train(card.dataset.label, files);

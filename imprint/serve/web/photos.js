@@ -57,17 +57,18 @@ export class Tray {
     for (const file of this.accept(files)) {
       const photo = { file, answer: make("span", { textContent: "…" }) };
       photo.element = make("li", { title: file.name }, make("canvas"), make("span", { className: "hidden", textContent: `${file.name}: ` }), photo.answer);
-      this.photos.push(photo);
+      this.photos = [...this.photos, photo];
       this.list.append(photo.element);
     }
     this.changed(this.photos.length);
     if (!this.showing) this.show();
   }
 
-  clear() {
-    this.photos = [];
-    this.list.replaceChildren();
-    this.changed(0);
+  // remove takes photos out of the tray.
+  remove(photos) {
+    for (const p of photos) p.element.remove();
+    this.photos = this.photos.filter((p) => !photos.includes(p));
+    this.changed(this.photos.length);
   }
 
   // show classifies the photos in the tray that have no answer yet.
@@ -104,8 +105,9 @@ export class Tray {
   // one change, which Undo undoes as a whole; the server announces it. It returns whether
   // all went well.
   async train(label, files) {
-    if (this.adding) { this.told("Photos are being added. Wait for that."); return false; }
-    const photos = files ? this.accept(files) : this.photos.map((p) => p.file);
+    if (this.adding) { this.told("Photos are still being added."); return false; }
+    const mine = files ? [] : this.photos; // more may come meanwhile
+    const photos = files ? this.accept(files) : mine.map((p) => p.file);
     if (photos.length === 0) return false;
     this.adding = true;
     this.told(`Adding ${count(photos.length)} to ${label}…`, true);
@@ -123,7 +125,7 @@ export class Tray {
         n++;
       }
       await flush();
-      if (!files) this.clear();
+      this.remove(mine);
       return true;
     } catch (e) {
       this.told(e.message);
