@@ -1,7 +1,11 @@
 # Most targets need only Go, git, make and bash. Their comments say what else they need.
 
-# With libusb and a C compiler, the Edge TPU driver uses libusb, otherwise the kernel's usbfs.
-export CGO_ENABLED = $(shell ./tools/libusb.sh)
+# With libusb and a C compiler, the Edge TPU driver uses libusb, otherwise the kernel's usbfs. The tag decides, because a
+# plain "go build" must not need libusb. make runs the script once, and only if a target needs the answer.
+LIBUSB = $(eval LIBUSB := $(shell ./tools/libusb.sh))$(LIBUSB)
+FLAGS := $(GOFLAGS)
+export CGO_ENABLED = $(LIBUSB)
+export GOFLAGS = $(strip $(FLAGS) $(if $(filter 1,$(CGO_ENABLED)),-tags=libusb))
 
 GO ?= go
 FUZZTIME ?= 10m
@@ -16,7 +20,7 @@ demo: go-is-there ## train and classify rendered photos
 test: go-is-there ## run all tests
 	$(GO) test ./...
 
-testdata: go-is-there ## download the reference files that tests compare with, 70 MB, into testdata/reference
+testdata: go-is-there ## download the tests' reference files, 70 MB, into testdata/reference
 	CGO_ENABLED=0 $(GO) run ./tools/reference/fetch
 
 bench: go-is-there ## run all benchmarks
@@ -28,7 +32,7 @@ fuzz: go-is-there ## run every fuzz target for FUZZTIME (10m)
 build: go-is-there ## build the commands into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
-release: go-is-there ## build programs for all platforms, Debian packages and their SHA-256 into dist/
+release: go-is-there ## build programs for all platforms, Debian packages and SHA256SUMS into dist/
 	./tools/release.sh
 	./tools/package.sh
 
@@ -44,6 +48,8 @@ bench-peers: go-is-there ## compare the speed of imprint with the real TensorFlo
 
 # The folder of the reference files, found as in package tools/reference. Tests that need a missing file are skipped.
 SHARED = $(or $(IMPRINT_REFERENCE),$(IMPRINT_SHARED),$(if $(wildcard ../shared/models),../shared,testdata/reference))
+# How often the device is unplugged.
+REPLUGS = 1
 VM_MODEL = mobilenet_v1_0.25_128_quant
 VM_GOLDEN = mobilenet_v1_1.0_224_quant_embedding_extractor
 VM_MODELS = $(wildcard $(foreach m,$(VM_MODEL) $(VM_GOLDEN) $(VM_TEMPLATE),$(SHARED)/models/$(m).tflite $(SHARED)/models/$(m)_edgetpu.tflite) \
@@ -59,11 +65,11 @@ test-vm: go-is-there ## test the Edge TPU driver, cameras and buttons on a real 
 		if [ -e "$$p" ]; then mkdir -p "$$gate/models/images/$$l"; cp "$$p" "$$gate/models/images/$$l/"; fi; done; done; \
 	for l in $(wildcard $(SHARED)/datasets/clothing/*); do mkdir -p "$$gate/models/clothing/$${l##*/}"; \
 		ls "$$l" | head -n 6 | while read -r p; do cp "$$l/$$p" "$$gate/models/clothing/$${l##*/}/"; done; done; \
-	CGO_ENABLED=1 $(GO) test -c -o "$$gate/libusb.test" ./tpu/emulator; \
+	CGO_ENABLED=1 $(GO) test -tags libusb -c -o "$$gate/libusb.test" ./tpu/emulator; \
 	export CGO_ENABLED=0; $(GO) test -c -o "$$gate/usbfs.test" ./tpu/emulator; \
 	$(GO) test -c -o "$$gate/car.test" ./imprint/serve; $(GO) build -o "$$gate" ./cmd/imprint ./cmd/edgetpu-emulator; \
 	$(GO) run ./tools/vm -timeout 20m "$$gate" env IMPRINT_VM=1 sh -c \
-		'libusb.test -test.run "^TestVM$$" -test.v -test.short && usbfs.test -test.run "^TestVM$$" -test.v && \
+		'libusb.test -test.run "^TestVM$$" -test.v -test.short && usbfs.test -test.run "^TestVM$$" -test.v -replugs $(REPLUGS) && \
 		car.test -test.run "^TestVMCar$$" -test.v'
 
 ci: go-is-there ## run all checks that a change must pass
@@ -75,8 +81,8 @@ help: ## list the targets
 clean: ## remove bin and dist
 	rm -rf bin dist
 
-# Go 1.21 and newer download the version that go.mod asks for. Older ones cannot read go.mod and fail with an unclear
-# error. The version is checked in / because an old Go rejects our go.mod.
+# Go 1.21 and newer download the version that go.mod asks for. Older versions cannot read go.mod and fail with an
+# unclear error. The version is checked in / because an old Go rejects our go.mod.
 go-is-there:
 	@command -v $(GO) >/dev/null || { echo "Go is not installed. Version 1.21 or newer is needed: https://go.dev/dl/" >&2; exit 1; }
 	@case "$$(cd / && GOTOOLCHAIN=local $(GO) env GOVERSION)" in \

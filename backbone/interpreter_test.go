@@ -396,6 +396,10 @@ func TestNewInterpreterErrors(t *testing.T) {
 		{"no operator code", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Opcode = 9 }), tflite.ErrCorrupt, "code"},
 		{"no such tensor", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Inputs[0] = 77 }), tflite.ErrCorrupt, "77"},
 		{"no such output", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Outputs[0] = -1 }), tflite.ErrCorrupt, "-1"},
+		{"state of an LSTM", edit(func(m *tflite.Model, s *tflite.Subgraph) { // before anything writes it
+			s.Tensors = append(s.Tensors, tflite.Tensor{Name: "state", Shape: s.Tensors[1].Shape, Type: s.Tensors[1].Type, IsVariable: true})
+			s.Operators[0].Inputs[0] = int32(len(s.Tensors) - 1)
+		}), ErrUnsupportedOperator, `("state") is a variable`},
 		{"cycle", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Inputs[0] = 3 }), tflite.ErrCorrupt, "no earlier operator computes"},
 		{"written twice", edit(func(m *tflite.Model, s *tflite.Subgraph) {
 			s.Operators[2].Outputs[0], s.Operators[2].Inputs[0] = 2, 1

@@ -282,11 +282,12 @@ func (p *program) buildKernels(m *tflite.Model, builders []*kernelBuilder) (int,
 // readTensor returns tensor t as an input of the next step.
 func (p *program) readTensor(t int32) (*kernels.Tensor, error) {
 	a := &p.allocations[t]
+	// A variable, such as the state of an LSTM, has a value before any operator writes one.
+	if p.graph.Tensors[t].IsVariable {
+		return nil, fmt.Errorf("input %s is a variable, which keeps its value between runs: %w", tensorName(p.graph, t), ErrUnsupportedOperator)
+	}
 	if a.constant == nil && !a.inArena {
 		return nil, fmt.Errorf("no earlier operator computes input %s: %w", tensorName(p.graph, t), tflite.ErrCorrupt)
-	}
-	if p.graph.Tensors[t].IsVariable {
-		return nil, fmt.Errorf("input %s is a variable: %w", tensorName(p.graph, t), ErrUnsupportedOperator)
 	}
 	a.last = len(p.steps)
 	return kernelTensor(p.graph, t, a.constant)

@@ -2,24 +2,25 @@ package classifier
 
 import "math"
 
-// Advice names the class that should gain most from more photos.
+// Advice names the class that is expected to gain the most from more photos.
 type Advice struct {
 	Label  string `json:"label"`
 	Photos int    `json:"more"` // number of photos to add
-	// Recall is the proportion of the class's photos that are classified correctly when
-	// left out.
+	// Recall is the proportion of the class's photos that are classified correctly when left out
+	// of training.
 	Recall float64 `json:"now"`
 	// ExpectedRecall is the estimated recall with Photos more photos.
 	ExpectedRecall float64 `json:"then"`
 }
 
 // errorExponent is the exponent of the learning curve: with n photos per class, the error rate
-// is proportional to n^−errorExponent. On nine sets of photos, the exponent was 0.49 from 5 to
-// 10 photos and 0.34 from 10 to 20.
+// is proportional to n^−errorExponent. On nine datasets, the exponent was 0.49 from 5 to 10
+// photos per class and 0.34 from 10 to 20.
 const errorExponent = 0.4
 
-// advise returns the class that should gain most from more photos. It considers only classes
-// with at least three left-out examples, and returns nil if none of them has an error.
+// advise returns the class that is expected to gain the most from more photos. It considers only
+// classes with at least three left-out examples, and returns nil if all of these examples are
+// classified correctly.
 func (t *training) advise(leftOut [][]float64) *Advice {
 	const photos, minTotal = 5, 3
 	correct, total := make([]int, len(t.labels)), make([]int, len(t.labels))
@@ -39,7 +40,7 @@ func (t *training) advise(leftOut [][]float64) *Advice {
 		}
 		k := float64(t.count[c])
 		recall := float64(correct[c]) / float64(n)
-		// Unlike math.Pow, exp and log give the same bits on every processor.
+		// Unlike math.Pow, exp and log return the same bits on every processor.
 		expected := 1 - float64((1-recall)*exp(-errorExponent*log((k+photos)/k)))
 		if best == nil || expected-recall > best.ExpectedRecall-best.Recall {
 			best = &Advice{t.labels[c], photos, recall, math.Min(expected, 1)}

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestAdvice checks that advise returns the class that should gain most, or nil if no
-// class should gain.
+// TestAdvice checks that advise returns the class with the largest expected gain, or nil if all
+// examples are classified correctly or too few were left out.
 func TestAdvice(t *testing.T) {
 	examples := clusters(3, 60, 6, 6)
 	tr := train(t, examples, false)

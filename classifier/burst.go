@@ -1,20 +1,21 @@
 package classifier
 
 const (
-	// NearDuplicateCosine is the minimum cosine similarity of near-duplicates, which are photos
-	// of the same class. Of 3641 photos (clothing and Oxford 17 flowers, embedded by Coral's
-	// MobileNet v1 1.0 224), 152 have a near-duplicate. Nearly all of those are copies of the
-	// same picture.
+	// NearDuplicateCosine is the minimum cosine similarity at which two photos of the same class
+	// count as near-duplicates. Of 3641 photos (clothing and Oxford 17 flowers, embedded by
+	// Coral's MobileNet v1 1.0 224), 152 have a near-duplicate. Nearly all near-duplicates are
+	// copies of the same picture.
 	NearDuplicateCosine = 0.95
 	// maxSpread is the maximum squared distance between near-duplicates, as a fraction of the
-	// mean squared distance over all pairs. It is needed because some backbones give all photos
-	// similar embeddings. For the photos above, it is as strict as the cosine.
+	// mean squared distance over all pairs of examples. This limit is needed because some
+	// backbones produce similar embeddings for all photos. For the photos above, it is as strict
+	// as NearDuplicateCosine.
 	maxSpread = 0.1
 )
 
-// NearDuplicateDistance returns the largest squared distance |a − b|² at which two
-// unit embeddings of a class count as near-duplicates. It is derived from
-// [NearDuplicateCosine], and is smaller if the examples of all classes are similar to each
+// NearDuplicateDistance returns the largest squared distance |a − b|² at which two unit
+// embeddings of a class count as near-duplicates. The distance follows from
+// [NearDuplicateCosine], but is smaller if the examples of all classes are similar to each
 // other.
 func NearDuplicateDistance(examples []Example) float64 {
 	return min(2-2*NearDuplicateCosine, maxSpread*meanDistance(examples))
@@ -35,7 +36,7 @@ func meanDistance(examples []Example) float64 {
 	return 2 * (squares - dot(mean, mean)/n) / (n - 1)
 }
 
-// groupBursts groups the examples of each class that are not independent of each other: those
+// groupBursts groups the examples of a class that are not independent of each other: examples
 // with the same Burst, and near-duplicates. If only one example of a group were left out, the
 // others would reveal its label. The examples of a class must be adjacent. Each group lists the
 // indexes of its examples in ascending order.
@@ -62,7 +63,7 @@ func groupBursts(examples []Example) [][]int {
 		}
 	}
 	var groups [][]int
-	index := make(map[int]int) // from a root to the index of its group
+	index := make(map[int]int) // index of each root's group
 	for i := range examples {
 		r := sets.root(i)
 		g, ok := index[r]
@@ -101,8 +102,8 @@ func (d disjointSets) join(i, j int) {
 	d[max(a, b)] = min(a, b)
 }
 
-// within reports whether |a − b|² ≤ limit. It stops early, because a few values are enough to
-// separate most pairs.
+// within reports whether |a − b|² ≤ limit. It stops once the partial sum exceeds limit. For most
+// pairs, a few values are enough.
 func within(a, b []float64, limit float64) bool {
 	const step = 64
 	for len(a) > 0 && limit >= 0 {

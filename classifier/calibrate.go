@@ -2,10 +2,10 @@ package classifier
 
 import "math"
 
-// uncalibratedRidge is the factor that converts outputs of ridge regression to logits if too
-// few examples are left out for calibration. It makes the scores as confident as those of the
-// mean head. On clothing and Oxford 17 flowers, with 1 to 20 photos per class, the
-// maximum-likelihood factor was 8 to 25.
+// uncalibratedRidge is the factor that converts outputs of ridge regression to logits if too few
+// examples are left out for calibration. It makes the scores about as confident as the mean
+// head's scores. On clothing and Oxford 17 flowers, with 1 to 20 photos per class, the
+// maximum-likelihood factor was between 8 and 25.
 const uncalibratedRidge = MeanScale
 
 // A calibration maps the outputs of a layer to logits.

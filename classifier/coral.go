@@ -11,25 +11,25 @@ import (
 
 const (
 	// weightHeadroom is the factor by which the representable range exceeds the range of the
-	// head's weights. Coral's engine stores the classes that it adds later with the same scale,
-	// and might otherwise clip their weights.
+	// head's weights. Coral's engine uses the same scale for the classes that it adds later, and
+	// might otherwise clip their weights.
 	weightHeadroom = 1.25
 	// productHeadroom is the factor by which the range of products is widened, because rounding
 	// the unit vector to steps of 1/128 can increase the largest product.
 	productHeadroom = 1.03
 )
 
-// coral writes h in the Coral layout. libcoral's ImprintingEngine expects exactly one
-// L2_NORMALIZATION, and CONV_2D, MUL, RESHAPE and SOFTMAX at the end
-// (coral/learn/imprinting_engine.cc). coral also writes the model's description, with a line
-// "class norm" for each class to which the engine may add photos.
+// coral writes h in the Coral layout. libcoral's ImprintingEngine expects a model that has
+// exactly one L2_NORMALIZATION and ends in CONV_2D, MUL, RESHAPE and SOFTMAX
+// (coral/learn/imprinting_engine.cc). coral also writes the model's description: one line "class
+// norm" for each class to which the engine may add photos.
 func (b *graphBuilder) coral(h *Head, norms []float64) error {
 	nonNegative, err := b.unitVector(h)
 	if err != nil {
 		return err
 	}
-	// The weights are divided by the length of the longest row, so that no row is longer than
-	// 1, the length of a prototype. MUL multiplies by that length.
+	// The weights are divided by factor, the length of the longest row, because the rows must
+	// not be longer than prototypes, which have length 1. MUL multiplies the products by factor.
 	var factor float64
 	for c := range h.Labels {
 		factor = max(factor, length(h.Row(c)))
@@ -59,7 +59,8 @@ func (b *graphBuilder) coral(h *Head, norms []float64) error {
 }
 
 // unitVector converts the embedding to uint8 with the shape [1, 1, 1, dim] and adds an
-// L2_NORMALIZATION. It reports whether the embedding cannot have negative values.
+// L2_NORMALIZATION. nonNegative reports whether the embedding's quantization excludes negative
+// values.
 func (b *graphBuilder) unitVector(h *Head) (nonNegative bool, err error) {
 	from := b.tensor()
 	if h.Sqrt {
@@ -84,8 +85,8 @@ func (b *graphBuilder) unitVector(h *Head) (nonNegative bool, err error) {
 	return nonNegative, nil
 }
 
-// cosines adds the CONV_2D with the weights and biases of h, divided by factor. The range of
-// its output covers the products with all unit vectors.
+// cosines adds the CONV_2D with the weights and biases of h, divided by factor. The output's
+// range covers the product of the weights with any unit vector.
 func (b *graphBuilder) cosines(h *Head, factor float64, nonNegative bool) {
 	classes, dim := int32(len(h.Labels)), int32(h.Dim)
 	var low, high float64
@@ -132,8 +133,8 @@ func productRange(w []float32, nonNegative bool) (low, high float64) {
 	return -math.Sqrt(neg), math.Sqrt(pos)
 }
 
-// quantizationOf returns a uint8 quantization that clips no value from low to high, where
-// low ≤ 0 ≤ high. One of the 255 steps is reserved for rounding the zero point.
+// quantizationOf returns a uint8 quantization that does not clip values between low and high,
+// where low ≤ 0 ≤ high. One of the 255 steps is reserved for rounding the zero point.
 func quantizationOf(low, high float64) *tflite.Quantization {
 	scale := float32(max(high-low, math.SmallestNonzeroFloat32) / 254)
 	return quantization(scale, int64(math.Round(-low/float64(scale))))

@@ -10,8 +10,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// TestCoralNeverClips checks that the quantization ranges include every stored weight and
-// every possible logit.
+// TestCoralNeverClips checks that quantization clips no stored weight and no possible logit.
 func TestCoralNeverClips(t *testing.T) {
 	model := backbonetest.Extractor()
 	b := parse(t, model)
@@ -22,9 +21,10 @@ func TestCoralNeverClips(t *testing.T) {
 		conv := g.Operators[len(g.Operators)-4]
 		w := m.TensorBytes(0, conv.Inputs[1])
 		if lo, hi := slices.Min(w), slices.Max(w); lo == 0 && negative || hi == 255 {
-			t.Errorf("weights are stored as %d to %d, want a range without clipping", lo, hi)
+			t.Errorf("stored weights range from %d to %d, want no clipped weights", lo, hi)
 		}
-		// The logit of a class is largest and smallest for the unit vectors along its row.
+		// The logit of a class is largest for the unit vector along the class's row, and
+		// smallest for the opposite vector.
 		q := g.Tensors[conv.Outputs[0]].Quantization
 		factor := 0.0
 		for c := range head.Labels {
@@ -54,8 +54,8 @@ func TestCoralNeverClips(t *testing.T) {
 	}
 }
 
-// TestCoralEngineContinues checks that a model meets libcoral's requirements, so that an
-// ImprintingEngine can add classes to it (coral/learn/imprinting_engine.cc,
+// TestCoralEngineContinues checks that a model meets libcoral's requirements for an
+// ImprintingEngine to add classes to it (coral/learn/imprinting_engine.cc,
 // ValidateImprintingModel, LoadExistingClasses and ParseTrainingMetadata).
 func TestCoralEngineContinues(t *testing.T) {
 	model := backbonetest.Extractor()

@@ -6,8 +6,8 @@ import "math/rand/v2"
 // Coral's example (google-coral/pycoral, examples/backprop_last_layer.py). The initial weights
 // come from a normal distribution with standard deviation 0.05. Training takes 500 steps with a
 // learning rate of 0.01 and no regularization, on batches of 100 examples drawn with
-// replacement. Coral draws different batches each time; coralSGD always draws the same ones. It
-// then multiplies the weights by the mean norm of the embeddings, so that they apply to unit
+// replacement. Coral draws different batches each time; coralSGD always draws the same batches.
+// It then multiplies the weights by the mean norm of the embeddings, so that they apply to unit
 // embeddings. Because coralSGD is only a baseline, it leaves no examples out.
 func (t *training) coralSGD() (layer, [][]float64, error) {
 	const steps, rate, batch, deviation = 500, 1e-2, 100, 5e-2

@@ -12,7 +12,7 @@ type descent struct {
 	factor [][]float64 // factor of each example in each class's weights
 }
 
-// newDescent returns a descent whose initial logits are start. It multiplies the features of
+// newDescent returns a descent with the initial logits start. It multiplies the features of
 // example i by norm[i], or by 1 if norm is nil.
 func (t *training) newDescent(start [][]float64, norm []float64) *descent {
 	d := &descent{start: start, inner: gram(t.x), factor: newTable(len(t.x), len(t.labels))}
@@ -36,7 +36,7 @@ func (d *descent) logits(dst []float64, i int) {
 }
 
 // addTo adds the sum of d's steps to the weights and biases of l in place, and returns l. norm
-// must be the one that was passed to newDescent.
+// must be the slice that was passed to newDescent.
 func (d *descent) addTo(l layer, t *training, norm []float64) layer {
 	for i, f := range d.factor {
 		for c, v := range f {

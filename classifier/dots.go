@@ -1,12 +1,12 @@
 package classifier
 
 // Training a head mostly means computing inner products. gonum adds the products of elements in
-// an order that depends on the processor, but heads must have the same bytes on every
-// processor, so dot fixes the order. As long as at least eight products remain, it adds each of
-// the next eight to its own partial sum. It then adds the partial sums in halves (sum 0 to sum
-// 4, 1 to 5 and so on), and adds the remaining products one by one. Each product is converted
-// to float64, which keeps the compiler from fusing the multiplication with the addition. The
-// assembly gives the same bits.
+// an order that depends on the processor, but heads must have the same bytes on every processor,
+// so dot fixes the order. As long as at least eight products remain, dot adds the next eight to
+// eight partial sums, one product per sum. It then adds the partial sums in halves (sum 0 to sum
+// 4, 1 to 5 and so on), and adds the remaining products one by one. Each product is converted to
+// float64, which keeps the compiler from fusing the multiplication with the addition. The
+// assembly produces the same bits.
 
 // dot returns the inner product of a with the first len(a) values of b.
 func dot(a, b []float64) float64 {
@@ -33,8 +33,8 @@ func dot(a, b []float64) float64 {
 // A tile holds the inner products of four vectors with four other vectors.
 type tile [4][4]float64
 
-// dotTile fills t with the inner products of the vectors in a with those in b, over their first
-// n values. a and b have at most four vectors each.
+// dotTile sets t[i][j] to the inner product of the first n values of a[i] and b[j]. a and b have
+// at most four vectors each.
 func dotTile(t *tile, a, b [][]float64, n int) {
 	whole := n &^ 7
 	if fastTile == nil || whole == 0 {

@@ -18,7 +18,7 @@ func randomTable(r *rand.Rand, rows, columns int) [][]float64 {
 	return t
 }
 
-// TestTilesEqualDots checks that the assembly gives the same bits as Go.
+// TestTilesEqualDots checks that the assembly produces the same bits as dot.
 func TestTilesEqualDots(t *testing.T) {
 	if fastTile == nil {
 		t.Skip("no assembly for this processor")

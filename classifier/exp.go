@@ -2,8 +2,8 @@ package classifier
 
 import "math"
 
-// The last bit of math.Exp and math.Log depends on the processor: for some processors there is
-// assembly, and for others the compiler may fuse multiplications with additions. A head must
+// The last bit of math.Exp and math.Log depends on the processor: Go has assembly for some
+// processors, and on others the compiler may fuse multiplications with additions. A head must
 // not depend on the processor, so exp and log use a fixed order of operations without fused
 // multiply-add. Their error is at most 2 units in the last place.
 
@@ -52,7 +52,7 @@ func log(x float64) float64 {
 	if f < math.Sqrt2/2 {
 		f, e = 2*f, e-1
 	}
-	// ln f = 2·artanh(s), with the series s + s³/3 + s⁵/5 + … and |s| ≤ 0.172.
+	// ln f = 2·artanh(s), and artanh(s) = s + s³/3 + s⁵/5 + …, with |s| ≤ 0.172.
 	s := (f - 1) / (f + 1)
 	z := float64(s * s)
 	sum := 0.0

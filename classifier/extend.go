@@ -12,28 +12,29 @@ import (
 // 0.53.
 const defaultOtherCosine = 0.45
 
-// Extend returns a head with the classes of base, followed by those of s in the order of
-// [Sums.Mean]. examples must be those that were added to s. base must apply to raw embeddings,
-// like a head that [LastLayer] returns. In the new head, base's weights are multiplied by the
-// mean [Example.Norm], so that they apply to unit embeddings.
+// Extend returns a head with the classes of base, followed by the classes of s in the order of
+// [Sums.Mean]. examples must be the examples that were added to s. base must apply to raw
+// embeddings, like a head that [LastLayer] returns. In the new head, base's weights are
+// multiplied by the mean [Example.Norm], so that they apply to unit embeddings.
 //
 // Extend makes the logits of old and new classes comparable. To the logit of each new class, it
-// adds the logits of the base classes that the examples resemble, weighted by base's scores for
-// these examples. It then adds an offset: at the mean cosine of photos of other classes, the
-// logit of a new class equals the log-sum-exp of base's logits, averaged over the examples. So
-// a photo with a clear winner among the base classes keeps that class unless it resembles a new
-// class.
+// adds the logits of the base classes that the new class's examples resemble, weighted by base's
+// scores for these examples. It then adds an offset, chosen so that at the mean cosine of photos
+// of other classes, the logit of a new class equals the log-sum-exp of base's logits, averaged
+// over the examples. So a photo that base classifies confidently keeps its class unless it
+// resembles a new class.
 //
-// When four photos add three classes to Coral's 1001, 135 of 141 photos of other objects keep a
-// base class, and 5 of 6 photos of the new classes are classified correctly. Without the added
-// logits of base classes, these numbers are 35 and 6.
+// When three classes with a total of four photos are added to Coral's 1001 classes, 135 of 141
+// photos of other objects are still assigned a base class, and 5 of 6 photos of the new classes
+// are classified correctly. Without the added logits of base classes, these numbers are 35 of
+// 141 and 6 of 6.
 func (s *Sums) Extend(base *Head, examples []Example) (*Head, error) {
 	added, err := s.Mean()
 	if err != nil {
 		return nil, err
 	}
 	if base.Dim != added.Dim {
-		return nil, fmt.Errorf("extend a head of %d dimensions by classes of %d dimensions: %w", base.Dim, added.Dim, ErrShape)
+		return nil, fmt.Errorf("extend a head of %d dimensions with classes of %d dimensions: %w", base.Dim, added.Dim, ErrShape)
 	}
 	var norm float64
 	for _, e := range examples {
@@ -69,9 +70,9 @@ func (s *Sums) Extend(base *Head, examples []Example) (*Head, error) {
 	return h, h.Check()
 }
 
-// resemblance returns base's mean scores for the examples of each class, one score per
-// class of base. margin is the log-sum-exp of base's logits minus their mean weighted by those
-// scores, averaged over all examples.
+// resemblance measures how closely the examples resemble the classes of base. shares holds
+// base's mean scores for the examples of each class, one score per class of base. margin is the
+// log-sum-exp of base's logits minus their mean weighted by shares, averaged over all examples.
 func (s *Sums) resemblance(base *Head, examples []Example) (shares map[string][]float64, margin float64) {
 	shares = make(map[string][]float64)
 	logits, scores := make([]float64, len(base.Labels)), make([]float64, len(base.Labels))

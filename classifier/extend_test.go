@@ -40,14 +40,14 @@ func TestExtend(t *testing.T) {
 		if got := head.Labels[classifier.ArgMax(logits)]; got != e.Label {
 			t.Errorf("a training photo of %s is classified as %s", e.Label, got)
 		}
-		// The model's own prediction must remain the best of the model's classes.
+		// Among the model's own classes, the prediction must not change.
 		raw := make([]float64, len(e.Unit))
 		for i, v := range e.Unit {
 			raw[i] = v * e.Norm
 		}
 		base.Logits(own, raw)
 		if a, b := classifier.ArgMax(own), classifier.ArgMax(logits[:len(labels)]); a != b && own[a]-own[b] > 0.1 {
-			t.Errorf("best of the model's classes is %d, want %d", b, a)
+			t.Errorf("prediction among the model's own classes is %d, want %d", b, a)
 		}
 	}
 	if _, err := sums(t, examples).Extend(randomHead(2, 5, true), examples); !errors.Is(err, classifier.ErrShape) {
@@ -58,8 +58,8 @@ func TestExtend(t *testing.T) {
 	}
 }
 
-// TestExtendImageNet adds cat, dog and hot dog to Coral's 1001 classes. Photos for which
-// the base model has a clear winner must keep their class.
+// TestExtendImageNet adds cat, dog and hot dog to Coral's 1001 classes. Photos that the base
+// model classifies confidently must keep their class.
 func TestExtendImageNet(t *testing.T) {
 	model := join(t, reference.Path(t, "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"),
 		reference.Path(t, "models", "mobilenet_quant_v1_224_head_layers.tflite"))

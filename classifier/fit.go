@@ -24,8 +24,8 @@ type Fitted struct {
 	// Candidates lists the recipes that [Auto] compared, in the order of comparison, followed
 	// by [Mean] for reference. It is nil if [Auto] compared no recipes.
 	Candidates []Candidate
-	// Advice names the class that should gain most from more photos. It is nil if no class
-	// should gain.
+	// Advice names the class that is expected to gain the most from more photos. It is nil if no
+	// class is expected to gain.
 	Advice *Advice
 
 	scale float64 // factor from outputs to logits
@@ -68,14 +68,13 @@ func Fit(examples []Example, method Method, sqrt bool) (*Fitted, error) {
 	return f, err
 }
 
-// LeaveOneOut is like [Fit] and also returns leave-one-out logits. They are in the order of
-// examples. Those of each example come from a head trained without the example's burst.
-// [Softmax] trains once for each fifth of the bursts; the other methods have closed forms and
-// train only once.
+// LeaveOneOut is like [Fit] and also returns leave-one-out logits, in the order of examples. The
+// logits for an example come from a head trained without the example's burst. [Softmax] trains
+// once for each fifth of the bursts; the other methods have closed forms and train only once.
 //
-// The logits are nil for an example whose class has no other burst, and for all examples
-// with [CoralSGD]. If there are more than 2000 examples, they are also nil for the
-// examples that are not left out.
+// The logits are nil for an example whose class has no other burst, and for all examples with
+// [CoralSGD]. With more than 2000 examples, LeaveOneOut may leave out only some of them, and the
+// logits for the others are nil.
 func LeaveOneOut(examples []Example, method Method, sqrt bool) (*Fitted, [][]float64, error) {
 	order := make([]int, len(examples))
 	for i := range order {
@@ -104,7 +103,7 @@ func LeaveOneOut(examples []Example, method Method, sqrt bool) (*Fitted, [][]flo
 	return f, logits, nil
 }
 
-// choose returns the recipe for sorted examples and the training prepared for it.
+// choose returns the recipe for sorted examples and a training prepared for the recipe.
 func choose(examples []Example, method Method, sqrt bool) (*training, Recipe, error) {
 	if method != Auto {
 		r, err := method.recipe()
@@ -181,7 +180,7 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 	return best, nil
 }
 
-// fit trains a head by recipe r. It also returns the outputs for each left-out example.
+// fit trains a head with recipe r. It also returns the outputs for each left-out example.
 func (t *training) fit(r Recipe) (*Fitted, [][]float64, error) {
 	l, leftOut, err := t.layer(r)
 	if err != nil {
@@ -205,7 +204,8 @@ func (t *training) fit(r Recipe) (*Fitted, [][]float64, error) {
 		f.CalibrationError = t.calibrationError(leftOut, f.scale)
 		f.UncalibratedError = t.calibrationError(leftOut, f.scale*f.Temperature)
 	}
-	// Subtracting the same row from all rows changes no score and keeps logits small.
+	// Subtracting the same row from all rows does not change the scores and keeps the logits
+	// small.
 	mean := l.meanRow()
 	for c, w := range l.weights {
 		for i, v := range w {

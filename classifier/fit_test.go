@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLeaveOneOutLogits compares the logits of each example with those of a head trained
-// without it.
+// TestLeaveOneOutLogits compares the logits of each example with the logits of a head trained
+// without the example.
 func TestLeaveOneOutLogits(t *testing.T) {
 	examples := clusters(3, 12, 8, 8, 5)
 	examples = append(examples, Example{Label: "alone", Unit: examples[0].Unit})
@@ -54,7 +54,8 @@ func TestLeaveOneOutLogits(t *testing.T) {
 	}
 }
 
-// TestCandidates checks the log losses of Auto against those of Fit for each recipe.
+// TestCandidates compares the log loss of each candidate with the result of Fit for the
+// candidate's method, and checks that Auto chose the smallest.
 func TestCandidates(t *testing.T) {
 	examples := clusters(5, 20, 8, 7, 9)
 	f, err := Fit(examples, Auto, true)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestHeadsAreTheSameEverywhere checks that heads have the same bytes on every processor.
-// The hashes are the same on amd64, with AVX-512, AVX2 and plain Go, and on arm64.
+// TestHeadsAreTheSameEverywhere checks that heads have the same bytes on every processor. The
+// same hashes must result on amd64, with AVX-512, AVX2 and plain Go, and on arm64.
 func TestHeadsAreTheSameEverywhere(t *testing.T) {
 	few, many := gridClusters(1, 40, 6, 9, 1, 4), gridClusters(2, 21, 15, 12, 9)
 	tests := []struct {

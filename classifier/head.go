@@ -6,9 +6,9 @@
 // several linear classifiers by leave-one-out cross-validation, call [Fit].
 // [Reject] adds a row for unknown objects to a fitted head.
 //
-// The package opens no files and uses no devices. Values are safe for concurrent use by
-// multiple goroutines as long as none of them modifies the value. All arithmetic has a fixed
-// order and no fused multiply-add, so the same examples give the same bytes on every processor.
+// The package opens no files and uses no devices. Values are safe for concurrent use by multiple
+// goroutines as long as none of them modifies the value. All arithmetic has a fixed order and no
+// fused multiply-add, so the same examples produce the same bytes on every processor.
 package classifier
 
 import (

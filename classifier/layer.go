@@ -26,8 +26,8 @@ func (l *layer) outputs(x []float64) []float64 {
 	return outputs
 }
 
-// layer trains the layer of recipe r. For each left-out example, leftOut holds the outputs of
-// the layer trained without the example's burst. For other examples it holds nil.
+// layer trains a layer with recipe r. For each left-out example, leftOut holds the outputs of a
+// layer trained without the example's burst. For other examples it holds nil.
 func (t *training) layer(r Recipe) (l layer, leftOut [][]float64, err error) {
 	switch r.Method {
 	case Mean:
@@ -51,8 +51,8 @@ func (t *training) layer(r Recipe) (l layer, leftOut [][]float64, err error) {
 	return layer{}, nil, fmt.Errorf("unknown head %q", r.Method)
 }
 
-// A calibratedLayer is the trained layer of a method. It is cached because several
-// methods sum the same layers.
+// A calibratedLayer is a trained and calibrated layer. It is cached because several methods sum
+// the same layers.
 type calibratedLayer struct {
 	layer
 	calibration

@@ -133,7 +133,7 @@ func TestLayersEqualTextbook(t *testing.T) {
 	}
 }
 
-// TestLeftOutEqualsRefit compares the outputs for left-out examples with those of a layer
+// TestLeftOutEqualsRefit compares the outputs for left-out examples with the outputs of a layer
 // trained without their burst. LDA keeps the ridge term and n−C of all examples, so refitLDA
 // uses the same values.
 func TestLeftOutEqualsRefit(t *testing.T) {
@@ -188,7 +188,7 @@ func TestLeftOutEqualsRefit(t *testing.T) {
 	}
 }
 
-// refitLDA trains LDA on without, but with n−C and the ridge term of whole.
+// refitLDA trains LDA on the examples of without, but uses n−C and the ridge term of whole.
 func refitLDA(t *testing.T, without, whole *training, lambda float64) layer {
 	t.Helper()
 	s := float64(len(whole.x) - len(whole.labels))
@@ -232,7 +232,7 @@ func TestFitHasNoOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.Recipe != want.Recipe || !slices.Equal(got.Head.Weights, want.Head.Weights) || !slices.Equal(got.Head.Bias, want.Head.Bias) {
-			t.Errorf("%s: a different order gives a different head (recipes %v and %v)", m, got.Recipe, want.Recipe)
+			t.Errorf("%s: a different order results in a different head (recipes %v and %v)", m, got.Recipe, want.Recipe)
 		}
 	}
 }

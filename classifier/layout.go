@@ -31,7 +31,7 @@ func ParseLayout(name string) (Layout, error) {
 }
 
 // Append removes everything after the tensor embedding from the main graph of m and appends h,
-// in the layout [Float] or [Coral]. The scores, of shape [1, classes], become the only output.
+// in the [Float] or [Coral] layout. The scores, of shape [1, classes], become the only output.
 // Operators and constants before the embedding do not change.
 //
 // The embedding must have h.Dim values of type uint8, int8 or, for Float, float32.
@@ -61,7 +61,7 @@ func (h *Head) Append(m *tflite.Model, embedding int32, layout Layout, norms []f
 	case Coral:
 		err = b.coral(h, norms)
 	default:
-		err = fmt.Errorf("layout %q has no operators to append: %w", layout, ErrShape)
+		err = fmt.Errorf("append a head: layout %q is neither %s nor %s: %w", layout, Float, Coral, ErrShape)
 	}
 	if err != nil {
 		return err
@@ -75,8 +75,8 @@ func (h *Head) Append(m *tflite.Model, embedding int32, layout Layout, norms []f
 	return nil
 }
 
-// outputNames returns the name of the first output of each signature of the main
-// graph, so that the new output can have the same name.
+// outputNames returns the name of the first output of each signature of the main graph, so that
+// the new output can keep the name.
 func outputNames(m *tflite.Model) []string {
 	names := make([]string, len(m.SignatureDefs))
 	for i, s := range m.SignatureDefs {
@@ -102,8 +102,8 @@ func (b *graphBuilder) constant(t tflite.Tensor, content []byte) int32 {
 	return b.m.AddTensor(0, t)
 }
 
-// op adds an operator that reads the current tensor, then the constants, and writes
-// out, which becomes the current tensor.
+// op adds an operator with the current tensor and constants as inputs and out as output. out
+// becomes the current tensor.
 func (b *graphBuilder) op(code tflite.BuiltinOperator, version int32, options tflite.Options, out tflite.Tensor, constants ...int32) {
 	o := tflite.Operator{
 		Opcode:             b.m.OperatorCode(code, "", version),

@@ -70,7 +70,7 @@ func sums(t testing.TB, examples []classifier.Example) *classifier.Sums {
 	return s
 }
 
-// write appends head to the model and returns the encoded file, parsed again.
+// write appends head to the model, encodes the result as a file, and returns the parsed file.
 func write(t testing.TB, model []byte, b *backbone.Backbone, head *classifier.Head, layout classifier.Layout, norms []float64) *tflite.Model {
 	t.Helper()
 	m, err := tflite.Parse(model)

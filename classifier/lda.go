@@ -18,7 +18,7 @@ type ldaFit struct {
 //
 //	S = RᵀR/(n−C) + λ·tr(S)/d·I    W = S⁻¹M    b = −½ M·W
 //
-// The outputs for left-out examples keep the term λ·tr(S)/d·I of all examples.
+// The outputs for left-out examples use the term λ·tr(S)/d·I computed from all examples.
 func (t *training) lda(lambda float64) (l layer, leftOut [][]float64, err error) {
 	n, classes := len(t.x), len(t.labels)
 	f := &ldaFit{
@@ -144,8 +144,8 @@ func (f *ldaFit) solvePrimal() error {
 	return nil
 }
 
-// leaveOut returns the outputs that each left-out example gets from a layer trained without its
-// burst.
+// leaveOut returns, for each left-out example, the outputs of a layer trained without the
+// example's burst.
 func (f *ldaFit) leaveOut() [][]float64 {
 	leftOut := make([][]float64, len(f.x))
 	for at, burst := range f.bursts {

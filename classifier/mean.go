@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// MeanScale is the factor from cosines to logits in the head of [Sums.Mean]. On two sets of
-// photos (clothing and Oxford 17 flowers, 10 and 20 photos per class, embeddings of Coral's
-// MobileNet v1 1.0 224), the log loss of held-out photos is lowest at factors from 40 to 60.
-// With a factor of 40 and three classes, a lead of 0.13 in cosine gives a score of about 0.99.
+// MeanScale is the factor from cosines to logits in the head of [Sums.Mean]. On two datasets
+// (clothing and Oxford 17 flowers, 10 and 20 photos per class, embeddings of Coral's MobileNet
+// v1 1.0 224), the log loss of held-out photos is lowest at factors from 40 to 60. With a factor
+// of 40 and three classes, a cosine lead of 0.13 results in a score of about 0.99.
 const MeanScale = 40
 
 // Mean returns the imprinted head: the weights of a class are the normalized sum of its unit
@@ -74,8 +74,8 @@ func (s *Sums) prototypes() *prototypes {
 	return p
 }
 
-// correctWithout subtracts examples, which must all be of one class, from that class. It
-// returns the number of examples that are then classified correctly.
+// correctWithout leaves examples out of their class and returns the number that are then
+// classified correctly. All examples must be of the same class.
 func (p *prototypes) correctWithout(examples []Example) (correct int) {
 	own, _ := slices.BinarySearch(p.labels, examples[0].Label)
 	rest := slices.Clone(p.sums[own])

@@ -50,8 +50,8 @@ func TestMeanRefuses(t *testing.T) {
 	}
 }
 
-// TestLeaveOneOut compares the estimate with the predictions of heads imprinted without each
-// example.
+// TestLeaveOneOut compares the estimate with the predictions of heads that are imprinted without
+// one example each.
 func TestLeaveOneOut(t *testing.T) {
 	examples := randomExamples(3, 41, 12, 4)
 	examples = append(examples, Example{Label: "alone", Unit: examples[0].Unit})

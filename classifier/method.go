@@ -25,7 +25,7 @@ const (
 	// Softmax is logistic regression by full-batch gradient descent. It starts from ridge
 	// regression and stops early, after a number of steps chosen by cross-validation.
 	Softmax Method = "softmax"
-	// CoralSGD is Coral's SoftmaxRegression with the settings of its example. It is a
+	// CoralSGD is Coral's SoftmaxRegression with the settings of Coral's example. It is a
 	// baseline.
 	CoralSGD Method = "coral-sgd"
 	// Auto chooses among LDA, RidgeLDA and MeanRidgeLDA by leave-one-out log loss.
@@ -68,8 +68,8 @@ func (r Recipe) String() string {
 	return s
 }
 
-// These values of λ were the best of 0.03, 0.1, 0.3 and 1 for ridge regression, and of 0.3, 1,
-// 3 and 10 for LDA, on nine sets of photos (2 to 105 classes, 1 to 20 photos per class, Coral's
+// These values of λ were the best of 0.03, 0.1, 0.3 and 1 for ridge regression, and of 0.3, 1, 3
+// and 10 for LDA, on nine datasets (2 to 105 classes, 1 to 20 photos per class, Coral's
 // MobileNet v1 1.0 224).
 const (
 	ridgeLambda = 0.3
@@ -89,8 +89,8 @@ func (m Method) recipe() (Recipe, error) {
 	return Recipe{}, fmt.Errorf("unknown head %q", m)
 }
 
-// autoRecipes returns the recipes that Auto chooses from. If several are equally good,
-// Auto takes the first.
+// autoRecipes returns the recipes that Auto chooses from. If several are equally good, Auto
+// chooses the first.
 func autoRecipes(sqrt bool) []Recipe {
 	recipes := []Recipe{{Method: MeanRidgeLDA}, {Method: RidgeLDA}, {Method: LDA, Lambda: ldaLambda}}
 	if sqrt {
@@ -102,7 +102,7 @@ func autoRecipes(sqrt bool) []Recipe {
 	return recipes
 }
 
-// training prepares sorted examples for training by r. For gradient descent it uses a
+// training prepares sorted examples for training with r. For gradient descent it uses a
 // subsample.
 func (r Recipe) training(examples []Example) (*training, error) {
 	if r.Method != Softmax && r.Method != CoralSGD {

@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// ErrNoHead means that a model does not end in a head of the kind that [Head.Append] writes.
+// ErrNoHead means that a model does not end in a head in the [Float] or [Coral] layout.
 var ErrNoHead = errors.New("model does not end in a known head")
 
 // Read returns the head of a model written by [Head.Append], and the head's layout. The labels
@@ -54,7 +54,7 @@ func Read(m *tflite.Model) (*Head, Layout, error) {
 }
 
 // lastOperators returns the indexes of the last operators of the main graph. It returns false
-// unless they are of the given kinds and each reads the output of the previous one.
+// unless the operators have the given kinds and each reads the previous operator's output.
 func lastOperators(m *tflite.Model, kinds ...tflite.BuiltinOperator) ([]int, bool) {
 	g := &m.Subgraphs[0]
 	ops := make([]int, len(kinds))
@@ -109,7 +109,7 @@ func readLayer(m *tflite.Model, op int) (*Head, error) {
 	return LastLayer(m, op, labels)
 }
 
-// LastLayer reads a linear layer: operator op of the main graph of m, which must be a
+// LastLayer reads a linear layer from operator op of the main graph of m. The operator must be a
 // FULLY_CONNECTED or a CONV_2D with a 1×1 filter. The head has one class per label and
 // dequantized weights. It applies to the raw embedding that the operator reads, not to a unit
 // embedding. An error wraps [ErrShape].
@@ -119,7 +119,7 @@ func LastLayer(m *tflite.Model, op int, labels []string) (*Head, error) {
 	}
 	g := m.Subgraphs[0]
 	if op < 0 || op >= len(g.Operators) || len(g.Operators[op].Inputs) < 2 {
-		return nil, fmt.Errorf("model does not end in a linear layer with classes: %w", ErrShape)
+		return nil, fmt.Errorf("model does not end in a linear classification layer: %w", ErrShape)
 	}
 	in := g.Operators[op].Inputs
 	values, err := constant(m, in[1])
@@ -194,10 +194,10 @@ func constant(m *tflite.Model, index int32) ([]float32, error) {
 	return v, nil
 }
 
-// ParseNorms reads the norms that the [Coral] layout stores in a model's description. For
-// each of n classes it returns the length of the sum of its unit embeddings, or 0 if the
-// description does not mention the class. Like libcoral, it ignores a description that
-// does not consist of pairs of numbers.
+// ParseNorms reads the norms that the [Coral] layout stores in a model's description. Each of
+// the n norms is the length of the sum of a class's unit embeddings, or 0 if the description
+// does not mention the class. Like libcoral, it ignores a description that does not consist of
+// pairs of numbers.
 func ParseNorms(description string, n int) []float64 {
 	norms := make([]float64, n)
 	words := strings.FieldsFunc(description, func(r rune) bool { return r == ' ' || r == '\n' })

@@ -138,8 +138,8 @@ func (f *ridgeFit) solvePrimal() error {
 	return nil
 }
 
-// leaveOut returns the outputs that each left-out example gets from a layer trained without its
-// burst. It overwrites the residuals.
+// leaveOut returns, for each left-out example, the outputs of a layer trained without the
+// example's burst. It overwrites the residuals.
 func (f *ridgeFit) leaveOut() [][]float64 {
 	leftOut := make([][]float64, len(f.x))
 	for b, burst := range f.bursts {

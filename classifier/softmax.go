@@ -3,11 +3,10 @@ package classifier
 import "math"
 
 const (
-	// maxSteps and maxWork limit the number of steps and of multiplications in logistic
-	// regression.
+	// maxSteps and maxWork limit the number of steps and multiplications in logistic regression.
 	maxSteps = 200
 	maxWork  = int64(1) << 35
-	// patience is the number of steps without improvement of the log loss after which
+	// patience is the number of steps without improvement of the log loss after which the
 	// descent stops.
 	patience = 10
 	// softmaxFolds is the number of folds for cross-validating the number of steps.
@@ -66,7 +65,7 @@ func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err er
 	return all.addTo(all.layer, t, nil), leftOut, nil
 }
 
-// A fold is a logistic regression that leaves some of the examples out.
+// A fold is a logistic regression that leaves out some of the examples.
 type fold struct {
 	*descent
 	t        *training
@@ -114,7 +113,7 @@ func (t *training) newFold(lambda float64, out []bool) (*fold, error) {
 
 // step takes one step of accelerated gradient descent (Nesterov 1983). The learning rate is 1,
 // because the gradient has a Lipschitz constant of at most 1: including the bias feature, no
-// example is longer than √2.
+// feature vector is longer than √2.
 func (f *fold) step() {
 	f.age++
 	momentum := (f.age - 1) / (f.age + 2)

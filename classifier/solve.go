@@ -174,7 +174,7 @@ func (u inverse) solve(l lower, rows [][]float64) {
 		for r, row := range rows {
 			part[r] = row[first:]
 		}
-		// The following rows of u do not read the values overwritten here.
+		// The remaining blocks do not use the values overwritten here.
 		x := products(part, block, n-first)
 		for r, row := range rows {
 			copy(row[first:], x[r])

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// grid is the spacing of the values of a unit vector, 2⁻³². A float64 has 53 bits, so up to 2²¹
-// such values, none larger than 1, can be added without rounding. The sum does not depend on
-// the order of additions and subtractions.
+// grid is the spacing of the values of a unit vector, 2⁻³². A float64 has a 53-bit mantissa, so
+// up to 2²¹ of these values, each at most 1, can be added without rounding. Therefore, the sum
+// does not depend on the order of additions and subtractions.
 const grid = 1.0 / (1 << 32)
 
 // MaxExamples is the largest number of examples per class that [Sums] can add exactly.
@@ -27,9 +27,9 @@ func Normalize(v []float64) float64 {
 	return norm
 }
 
-// Sums holds the number of examples and the sum of their unit embeddings for each
-// class. The sums are exact: adding the same examples in any order gives the same
-// bits. The zero value is ready to use.
+// Sums holds the number of examples and the sum of their unit embeddings for each class. The
+// sums are exact: adding the same examples in any order results in the same bits. The zero value
+// is ready to use.
 type Sums struct {
 	dim     int
 	classes map[string]*classSum
@@ -40,9 +40,9 @@ type classSum struct {
 	sum []float64
 }
 
-// Add adds x, an embedding scaled by [Normalize], to the class label. It does not retain
-// x. If the length of x differs from that of earlier embeddings, the error wraps [ErrShape].
-// Add also returns an error if the class already has [MaxExamples] examples.
+// Add adds x, an embedding scaled by [Normalize], to the class label. It does not retain x. If
+// the length of x differs from the length of earlier embeddings, the error wraps [ErrShape]. Add
+// also returns an error if the class already has [MaxExamples] examples.
 func (s *Sums) Add(label string, x []float64) error {
 	if len(s.classes) == 0 {
 		s.dim = len(x)

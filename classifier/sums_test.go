@@ -74,7 +74,7 @@ func TestSumsHaveNoOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got.Weights, want.Weights) || !slices.Equal(got.Labels, want.Labels) {
-			t.Fatal("a different order gives different weights")
+			t.Fatal("a different order results in different weights")
 		}
 	}
 }

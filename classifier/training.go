@@ -6,7 +6,7 @@ import (
 )
 
 // maxLeftOut is the approximate maximum number of bursts that are left out. The limit saves
-// time, because leaving out one example takes about as long as training on one more.
+// time, because leaving out one example takes about as long as training on one more example.
 const maxLeftOut = 2000
 
 // A training holds sorted examples, their features, and intermediate results that several
@@ -45,7 +45,7 @@ func newTraining(examples []Example, sqrt bool) (*training, error) {
 	t := &training{dim: len(examples[0].Unit), examples: examples, sqrt: sqrt}
 	for _, e := range examples {
 		if len(e.Unit) != t.dim || t.dim == 0 {
-			return nil, fmt.Errorf("example has %d values, but the first one has %d: %w", len(e.Unit), t.dim, ErrShape)
+			return nil, fmt.Errorf("example has %d values, but the first example has %d: %w", len(e.Unit), t.dim, ErrShape)
 		}
 		if n := len(t.labels); n == 0 || t.labels[n-1] != e.Label {
 			t.labels, t.count = append(t.labels, e.Label), append(t.count, 0)
@@ -133,7 +133,7 @@ func (t *training) combine(factors [][]float64) [][]float64 {
 }
 
 // withinScatter returns Σ r·rᵀ over all examples, where r is an example minus its class mean.
-// The caller must not change it.
+// The caller must not modify the result.
 func (t *training) withinScatter() lower {
 	if t.scatter == nil {
 		t.scatter = newLower(t.dim)

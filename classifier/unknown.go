@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// UnknownLabel is the label of the row that [Reject] adds to a head. The row wins for
-// photos that resemble no class.
+// UnknownLabel is the label of the row that [Reject] adds to a head for photos that resemble no
+// class.
 const UnknownLabel = "unknown"
 
 // ErrNoNegatives means that [Reject] has no negatives and fewer than four classes.
@@ -34,31 +34,31 @@ type Rejection struct {
 	Negatives int `json:"impostors"`
 	// FalseAccepts is the number of Negatives whose score reaches the threshold.
 	FalseAccepts int `json:"accepted"`
-	// Positives is the number of left-out examples. Rejected is the number of those whose score
-	// is below the threshold.
+	// Positives is the number of left-out examples. Rejected is the number of Positives whose
+	// score is below the threshold.
 	Rejected  int `json:"rejected"`
 	Positives int `json:"known"`
 }
 
-// classFolds is the maximum number of folds into which the classes are divided. Each fold
-// represents other objects once.
+// classFolds is the maximum number of folds into which the classes are divided. Each fold is
+// left out of training once, and its examples then represent other objects.
 const classFolds = 5
 
 // Reject returns f's head with an additional row [UnknownLabel], and an evaluation of the
-// rejection. The row wins if the accept score is below a threshold, at which the false-accept
-// rate is rate. f must be the result of [Fit] for examples. Reject does not change f.
+// rejection. The row has the largest logit if the accept score is below a threshold. At this
+// threshold, the false-accept rate is at most rate. f must be the result of [Fit] for examples.
+// Reject does not change f.
 //
-// Reject chooses the threshold from the scores of other objects. These are negatives, which
-// belong to no class and whose Label is ignored, and the examples of each class, scored by a
-// head trained without that class. Reject needs negatives or four classes; otherwise the error
-// wraps [ErrNoNegatives]. Other errors wrap [ErrLabelTaken], [ErrRate], [ErrShape] or
-// [ErrExamples].
+// Reject chooses the threshold from the scores of other objects. Other objects are represented
+// by negatives, which belong to no class, and by the examples of each class, scored by a head
+// trained without that class. The labels of negatives are ignored. Reject needs negatives or
+// four classes; otherwise the error wraps [ErrNoNegatives]. Other errors wrap [ErrLabelTaken],
+// [ErrRate], [ErrShape] or [ErrExamples].
 //
 // The accept score is the largest logit minus half the mean logit, because a photo that
-// resembles all classes equally belongs to none. On five sets of photos, with half of the
-// classes trained on 5 and 10 photos each, its area under the ROC curve is 0.80 for [LDA]. The
-// area is 0.76 without the mean, 0.77 with the whole mean, and 0.74 for the largest softmax
-// score.
+// resembles all classes equally belongs to none. On five datasets, with half of the classes
+// trained on 5 and 10 photos each, the area under its ROC curve is 0.80 for [LDA]. The area is
+// 0.76 without the mean, 0.77 with the whole mean, and 0.74 for the largest softmax score.
 func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
 	if !(rate > 0) || rate >= 1 {
 		return nil, nil, fmt.Errorf("reject with a false-accept rate of %v: %w", rate, ErrRate)
@@ -132,8 +132,8 @@ func (f *Fitted) heldOutScores(examples []Example) (scores []float64, err error)
 	return scores, nil
 }
 
-// newRejection chooses the threshold so that the proportion of scores that reach it is rate.
-// scores are those of the negatives; newRejection sorts them.
+// newRejection chooses the threshold so that the proportion of scores that reach it is at most
+// rate. scores holds the scores of the negatives; newRejection sorts it.
 func newRejection(scores []float64, rate float64) *Rejection {
 	slices.Sort(scores)
 	r := &Rejection{TargetFAR: rate, Negatives: len(scores), FalseAccepts: int(rate * float64(len(scores)))}
@@ -145,9 +145,9 @@ func newRejection(scores []float64, rate float64) *Rejection {
 	return r
 }
 
-// headWithUnknown returns f's head with an additional row, whose logit is threshold plus half
-// the mean logit. The mean row was subtracted from the rows of f's head, so the weights of the
-// new row are −½ times the mean row.
+// headWithUnknown returns f's head with an additional row. The row's logit is threshold plus
+// half the mean logit. The mean row was subtracted from the rows of f's head, so the weights of
+// the new row are −½ times the mean row.
 func (f *Fitted) headWithUnknown(l *layer, threshold float64) *Head {
 	h := *f.Head
 	h.Labels, h.Weights, h.Bias = slices.Clone(h.Labels), slices.Clone(h.Weights), slices.Clone(h.Bias)
@@ -167,7 +167,7 @@ func (f *Fitted) acceptScore(l *layer, e Example) float64 {
 	return f.scale * aboveMean(l.outputs(features(e.Unit, f.Recipe.Sqrt)))
 }
 
-// aboveMean returns the largest output minus half their mean.
+// aboveMean returns the largest output minus half the mean output.
 func aboveMean(outputs []float64) float64 {
 	var mean float64
 	for _, v := range outputs {

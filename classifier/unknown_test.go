@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestReject checks that the unknown row wins if and only if the accept score is below the
-// threshold.
+// TestReject checks that the prediction is UnknownLabel if and only if the accept score is below
+// the threshold.
 func TestReject(t *testing.T) {
 	for _, m := range []Method{Mean, Ridge, LDA, RidgeLDA} {
 		examples := clusters(8, 40, 6, 6, 6, 6, 6)
@@ -25,7 +25,7 @@ func TestReject(t *testing.T) {
 		}
 		last := len(h.Labels) - 1
 		if h.Labels[last] != UnknownLabel || !slices.Equal(h.Labels[:last], f.Head.Labels) {
-			t.Fatalf("%s: got labels %q, want those of the classes and %q", m, h.Labels, UnknownLabel)
+			t.Fatalf("%s: got labels %q, want the classes and %q", m, h.Labels, UnknownLabel)
 		}
 		with, without := make([]float64, last+1), make([]float64, last)
 		rejected := 0

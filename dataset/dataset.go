@@ -4,12 +4,11 @@
 // them to [Load], and resize each file with [Resizer.Read]. To decode a single photo, call
 // [ReadFile] or [Decode].
 //
-// Photos may be damaged or hostile. Every size is checked against [Limits] before
-// memory is allocated, and a bad file causes an error for that file only. The same bytes
-// give the same pixels on every processor.
+// Photos may be damaged or hostile. Every size is checked against [Limits] before memory is
+// allocated, and a bad file causes an error for that file only. The same bytes decode to the
+// same pixels on every processor.
 //
-// Functions are safe for concurrent use by multiple goroutines. A [Resizer] or a [Stream] is
-// not.
+// Functions are safe for concurrent use by multiple goroutines. [Resizer] and [Stream] are not.
 package dataset
 
 import (
@@ -35,8 +34,7 @@ var (
 	ErrHEIC = errors.New("HEIC and AVIF are not supported")
 )
 
-// ErrNoLabel means that the caller gave no label for a photo, and that no folder name provides
-// one.
+// ErrNoLabel means that the caller gave no label for a photo, and no folder name provides one.
 var ErrNoLabel = errors.New("no label")
 
 // A kindError wraps kind, one of the errors above, but has its own message.
@@ -85,16 +83,22 @@ type Photo struct {
 
 // Limits restricts the size of a photo and the memory for decoding it.
 type Limits struct {
-	// MaxPixels is the maximum product of width and height. Decoding allocates at most
-	// 8·MaxPixels bytes. Photos that need more than 8 bytes per pixel, such as 16-bit PNGs and
-	// some progressive JPEGs, are limited to fewer pixels.
+	// MaxPixels is the maximum product of width and height. A JPEG may have four times as many
+	// pixels, but only a Resizer, which decodes it at reduced size, accepts more than MaxPixels.
+	// Decoding allocates at most 8·MaxPixels bytes. Photos that need more than 8 bytes per pixel,
+	// such as 16-bit PNGs and some progressive JPEGs, are limited to fewer pixels.
 	MaxPixels int64
 	// MaxBytes is the maximum size of the file in bytes.
 	MaxBytes int64
 }
 
-// DefaultLimits returns limits of 50 million pixels and 64 MiB.
+// DefaultLimits returns limits of 50 million pixels (200 million for JPEGs that a Resizer reads)
+// and 64 MiB. Decoding then allocates at most 400 MB.
 func DefaultLimits() Limits { return Limits{MaxPixels: 50e6, MaxBytes: 64 << 20} }
+
+// maxReducible is the maximum number of pixels of a photo that can be decoded at reduced size,
+// as a multiple of MaxPixels.
+const maxReducible = 4
 
 // memory returns the maximum number of bytes that decoding a photo may allocate.
 func (l Limits) memory() int64 { return 8 * l.MaxPixels }

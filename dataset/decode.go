@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -20,10 +21,10 @@ import (
 	"github.com/imprintkit/imprint/dataset/pnm"
 )
 
-// Decode decodes the photo in b. It detects the format from the content: JPEG, PNG, WebP,
-// GIF, BMP, TIFF or PNM. It turns the photo upright by its EXIF orientation and blends
-// transparency with white. If the file has several images, Decode decodes the first. It
-// does not retain b.
+// Decode decodes the photo in b. It detects the format from the content: JPEG, PNG, WebP, GIF,
+// BMP, TIFF or PNM. It turns the photo upright according to its EXIF orientation and blends
+// transparency with white. If the file has several images, Decode decodes the first. It does not
+// retain b.
 //
 // Errors wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge or ErrDamaged.
 func Decode(b []byte, l Limits) (*Photo, error) {
@@ -38,15 +39,17 @@ func Decode(b []byte, l Limits) (*Photo, error) {
 type header struct {
 	format        string
 	width, height int   // as stored, before the photo is turned upright
-	memory        int64 // estimate of the bytes that decoding allocates
-	cmyk          bool  // whether it is a JPEG with four components
-	sequential    bool  // whether such a JPEG has all image data in one scan
-	scans         int   // number of scans of a JPEG
+	memory        int64 // estimate of the bytes that decoding at full size allocates
+	coefficients  int64 // the part of memory that is not smaller at reduced size
+	limits        Limits
+	cmyk          bool // whether the photo is a JPEG with four components
+	sequential    bool // whether all image data of a four-component JPEG is in one scan
+	scans         int  // number of scans of a JPEG
 	exif          exif
 }
 
-// readHeader detects the format of b and checks the size of the file, the dimensions of the
-// photo and the memory for decoding it. The cost of readHeader depends only on len(b).
+// readHeader detects the format of b and checks the file size, the dimensions and the memory
+// needed for decoding. The cost of readHeader depends only on len(b).
 func readHeader(b []byte, l Limits) (h header, err error) {
 	defer recovered(&err)
 	if int64(len(b)) > l.MaxBytes {
@@ -58,12 +61,17 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	if err := h.probe(b); err != nil {
 		return h, decodeError(err)
 	}
+	h.limits = l
 	pixels := int64(h.width) * int64(h.height)
 	if h.width <= 0 || h.height <= 0 {
 		return h, fmt.Errorf("%w: %d×%d pixels", ErrDamaged, h.width, h.height)
 	}
-	if pixels > l.MaxPixels {
-		return h, fmt.Errorf("%w: %d×%d pixels; the limit is %g megapixels", ErrTooLarge, h.width, h.height, float64(l.MaxPixels)/1e6)
+	reduce, maxPixels := 1, l.MaxPixels
+	if h.reducible() {
+		reduce, maxPixels = maxReduce, maxReducible*l.MaxPixels
+	}
+	if err := h.checkPixels(maxPixels); err != nil {
+		return h, err
 	}
 	if limit := max(commonScans, min(maxScans, maxScanned/pixels)); int64(h.scans) > limit {
 		return h, fmt.Errorf("%w: %d×%d pixels in %d scans; the limit is %d scans", ErrTooLarge, h.width, h.height, h.scans, limit)
@@ -71,14 +79,29 @@ func readHeader(b []byte, l Limits) (h header, err error) {
 	if h.exif.orientation > 1 {
 		h.memory = max(h.memory, 8*pixels)
 	}
-	if h.memory > l.memory() {
-		return h, fmt.Errorf("%w: decoding %d×%d pixels takes %s; the limit is %s",
-			ErrTooLarge, h.width, h.height, byteSize(h.memory), byteSize(l.memory()))
-	}
-	return h, nil
+	return h, h.checkMemory(reduce)
 }
 
-// probe sets the dimensions, the memory and the EXIF values of h from b, whose format is
+// checkPixels returns an error if the photo has more than limit pixels.
+func (h header) checkPixels(limit int64) error {
+	if int64(h.width)*int64(h.height) > limit {
+		return fmt.Errorf("%w: %d×%d pixels; the limit is %g megapixels", ErrTooLarge, h.width, h.height, float64(limit)/1e6)
+	}
+	return nil
+}
+
+// checkMemory returns an error if decoding the photo with width and height divided by reduce
+// takes more memory than the limits allow.
+func (h header) checkMemory(reduce int) error {
+	memory := (h.memory-h.coefficients)/int64(reduce*reduce) + h.coefficients
+	if limit := h.limits.memory(); memory > limit {
+		return fmt.Errorf("%w: decoding %d×%d pixels takes %s; the limit is %s",
+			ErrTooLarge, h.width, h.height, byteSize(memory), byteSize(limit))
+	}
+	return nil
+}
+
+// probe reads the dimensions, the memory and the EXIF values of h from b, a file in the format
 // h.format.
 func (h *header) probe(b []byte) error {
 	var config image.Config
@@ -130,8 +153,11 @@ func byteSize(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// photo decodes b at full size. h is the header of b.
+// photo decodes b at full size. h must be the header of b.
 func (h header) photo(b []byte) (*Photo, error) {
+	if err := cmp.Or(h.checkPixels(h.limits.MaxPixels), h.checkMemory(1)); err != nil {
+		return nil, err
+	}
 	img, err := h.decode(b, new(jpeg.Decoder), jpeg.Options{})
 	if err != nil {
 		return nil, err
@@ -148,9 +174,9 @@ func (h header) photo(b []byte) (*Photo, error) {
 	}, nil
 }
 
-// decode decodes the pixels of b to one of the types that flatten returns. h must be the
-// header of b. decode does not turn the image upright. o applies only to reducible photos,
-// whose image is owned by d.
+// decode decodes the pixels of b to one of the types that flatten returns. h must be the header
+// of b. decode does not turn the image upright. o applies only to reducible photos, and d owns
+// the images of reducible photos.
 func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Image, err error) {
 	defer recovered(&err)
 	if h.reducible() {
@@ -194,19 +220,18 @@ func (h header) decode(b []byte, d *jpeg.Decoder, o jpeg.Options) (img image.Ima
 }
 
 // reducible reports whether package dataset/jpeg decodes the photo. That package is faster than
-// image/jpeg and can decode at reduced size.
+// image/jpeg and can decode at a reduced size.
 func (h header) reducible() bool { return h.format == "jpeg" && !h.cmyk }
 
-// recovered turns a panic of a decoder into an error, so that one bad photo does not end
-// the program. Such a panic is a bug in the decoder.
+// recovered converts a decoder's panic to an error, so that one bad photo does not crash the
+// program. A panic is a bug in the decoder.
 func recovered(err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("%w: the decoder failed: %v", ErrDamaged, r)
 	}
 }
 
-// decodeError converts a decoder's error to one that wraps ErrFormat, ErrTooLarge or
-// ErrDamaged.
+// decodeError makes a decoder's error wrap ErrFormat, ErrTooLarge or ErrDamaged.
 func decodeError(err error) error {
 	switch {
 	case errors.As(err, new(*kindError)):

@@ -140,8 +140,8 @@ func TestDecodeCMYK(t *testing.T) {
 		want      [3]int
 	}{
 		{"cmyk", 0, [3]int{255, 0, 0}},
-		// The same samples, 255 0 0 255, are read as Y, Cb, Cr and K. They convert to R, G, B
-		// of 76 255 28, which are amounts of ink, because Adobe inverts the values.
+		// Here the same samples, 255 0 0 255, are Y, Cb, Cr and K. Y, Cb and Cr convert to the
+		// RGB color 76 255 28. Its values are amounts of ink, because Adobe inverts them.
 		{"ycck", 2, [3]int{179, 0, 227}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// inPhotos makes a folder with the given files, each a photo of one color, and calls f
-// there.
+// inPhotos makes a folder with the given files, each a photo of one color, and calls f in that
+// folder.
 func inPhotos(names []string, f func()) {
 	dir, err := os.MkdirTemp("", "photos")
 	if err != nil {
@@ -50,7 +50,7 @@ func inPhotos(names []string, f func()) {
 	f()
 }
 
-// The name of each photo's folder is its label.
+// Each photo's label is the name of its folder.
 func ExampleWalk() {
 	inPhotos([]string{"photos/hat/1.png", "photos/hat/2.png", "photos/shoes/1.png"}, func() {
 		items, skipped, err := dataset.Walk([]string{"photos"}, "")

@@ -19,13 +19,13 @@ type exif struct {
 }
 
 // parseEXIF reads a TIFF block. Missing or damaged values stay zero and cause no error, because
-// the photo itself may be good.
+// the photo itself may be intact.
 //
-// The caller must extract the block from the file, for two reasons. First, imagemeta v1.0.1
-// does not find the EXIF chunk of a WebP file after a chunk of odd size. Second, a small block
-// limits the work of imagemeta: it follows up to LimitTagSize/4 SubIFD pointers, each to as
-// many tags as fit into the block, and does not count these tags. imagemeta's Timeout option is
-// unsuitable, because it leaves a goroutine running.
+// The caller must extract the block from the file, for two reasons. First, imagemeta v1.0.1 does
+// not find the EXIF chunk of a WebP file after a chunk of odd size. Second, a small block limits
+// the work of imagemeta: it follows up to LimitTagSize/4 SubIFD pointers, each to as many tags
+// as fit into the block, and LimitNumTags does not count these tags. imagemeta's Timeout option
+// is unsuitable, because it leaves a goroutine running.
 func parseEXIF(block []byte) exif {
 	const (
 		maxBlock = 64 << 10 // bytes; the capacity of a JPEG segment
@@ -64,7 +64,7 @@ func parseEXIF(block []byte) exif {
 	return e
 }
 
-// setOrientation sets the orientation to v if v is valid and none has been set.
+// setOrientation sets the orientation to v if v is valid and no orientation has been set.
 // Orientation is the only number among the tags that parseEXIF handles.
 func (e *exif) setOrientation(v uint32) {
 	if e.orientation == 0 && v >= 1 && v <= 8 {
@@ -88,7 +88,7 @@ func webpEXIF(b []byte) ([]byte, error) {
 		case name == "EXIF":
 			return bytes.TrimPrefix(chunk, exifPrefix), nil
 		}
-		// Chunks are padded to even sizes. The last one may lack its padding.
+		// Chunks are padded to even sizes. The last chunk may lack its padding.
 		b = b[min(n+n&1, int64(len(b))):]
 	}
 	return nil, nil

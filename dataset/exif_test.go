@@ -133,7 +133,7 @@ func TestOrientationVariants(t *testing.T) {
 	long := bytes.Clone(block)
 	long[8+2+2] = 4 // the type, LONG
 	twice := bytes.Clone(block)
-	copy(twice[8+2+12:], twice[8+2:8+2+12]) // instead of the EXIF IFD
+	copy(twice[8+2+12:], twice[8+2:8+2+12]) // replaces the EXIF IFD
 	twice[8+2+12+8] = 1
 	for name, b := range map[string][]byte{
 		"LONG": jpegWith(photo, long), "two tags": jpegWith(photo, twice), "after an empty block": jpegWith(jpegWith(photo, block), nil),

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestFIFO checks that named pipes are rejected. It hangs if one is opened like a regular
+// TestFIFO checks that named pipes are rejected. It hangs if a pipe is opened like a regular
 // file.
 func TestFIFO(t *testing.T) {
 	dir := t.TempDir()

@@ -15,8 +15,8 @@ import (
 	"github.com/disintegration/imaging"
 )
 
-// A File is a photo in memory whose format and size have been checked. Its pixels have
-// not been decoded. A File is immutable and safe for concurrent use.
+// A File is an encoded photo in memory. Its format and size have been checked, but its pixels
+// have not been decoded. A File is immutable and safe for concurrent use.
 type File struct {
 	Path, Label string // copied from the Item
 	content     []byte
@@ -52,7 +52,7 @@ func (f *File) Content() []byte { return f.content }
 // SHA256 returns the hash of the file.
 func (f *File) SHA256() [sha256.Size]byte { return sha256.Sum256(f.content) }
 
-// Decode decodes the photo at full size. Errors name the path and wrap ErrFormat or
+// Decode decodes the photo at full size. Errors name the path and wrap ErrFormat, ErrTooLarge or
 // ErrDamaged.
 func (f *File) Decode() (*Photo, error) {
 	p, err := f.header.photo(f.content)
@@ -63,8 +63,8 @@ func (f *File) Decode() (*Photo, error) {
 	return p, nil
 }
 
-// Thumbnail returns a JPEG of side×side pixels that shows what a model with this resize mode
-// sees of the photo. Thumbnail returns the same errors as Resizer.Read.
+// Thumbnail returns a JPEG of side×side pixels that shows the photo as a model with this resize
+// mode sees it. Thumbnail returns the same errors as Resizer.Read.
 func (f *File) Thumbnail(side int, mode Resize) ([]byte, error) {
 	// A Resizer does not antialias, so make the image four times too large and then average
 	// pixels.

@@ -10,7 +10,7 @@ import (
 // not change, Gray16 becomes Gray, and all other types become an opaque NRGBA.
 //
 // Transparency is blended with white, as browsers and photo viewers do. A 16-bit sample v is
-// converted to 8 bits by rounding v/257 to nearest.
+// converted to 8 bits by rounding v/257 to the nearest integer.
 func flatten(img image.Image) image.Image {
 	switch img := img.(type) {
 	case *image.YCbCr, *image.Gray:
@@ -81,8 +81,8 @@ func overWhite(img image.Image) *image.NRGBA {
 	return out
 }
 
-// put blends the color r, g, b of opacity a with white, rounds to nearest and writes
-// three bytes to dst.
+// put blends the color r, g, b with opacity a with white, rounds to nearest and writes three
+// bytes to dst.
 func put(dst []byte, r, g, b, a uint8) {
 	if a == 255 {
 		dst[0], dst[1], dst[2] = r, g, b

@@ -8,11 +8,11 @@ import (
 	"math"
 )
 
-// gifReader returns a reader of the GIF file b for image/gif. image/gif rejects a first frame
-// that extends beyond the canvas, so gifReader enlarges the canvas, as Pillow and browsers do
+// gifReader returns a reader for the GIF file b. Because image/gif rejects a first frame that
+// extends beyond the canvas, gifReader enlarges the canvas, as Pillow and browsers do
 // (golang/go#20856).
 func gifReader(b []byte) io.Reader {
-	const screen = 13 // bytes of the header and the logical screen descriptor
+	const screen = 13 // size in bytes of the header and the logical screen descriptor
 	frame := gifFrame(b)
 	if frame.Max.X > math.MaxUint16 || frame.Max.Y > math.MaxUint16 || frame.Empty() {
 		return bytes.NewReader(b)
@@ -25,8 +25,8 @@ func gifReader(b []byte) io.Reader {
 	return io.MultiReader(bytes.NewReader(head), bytes.NewReader(b[screen:]))
 }
 
-// gifFrame returns the bounds of the first frame of the GIF file b (GIF89a 18 to 20). If b
-// has no frame, the bounds are empty.
+// gifFrame returns the bounds of the first frame of the GIF file b (GIF89a sections 18 to 20).
+// If b has no frame, the bounds are empty.
 func gifFrame(b []byte) image.Rectangle {
 	const (
 		extension  = 0x21

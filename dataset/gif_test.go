@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// makeGIF returns a GIF whose first frame is red and has the given bounds, and whose second
-// frame is blue. The header says that the canvas has w×h pixels.
+// makeGIF returns a GIF with a red frame followed by a blue frame, both with the given bounds.
+// The header says that the canvas has w×h pixels.
 func makeGIF(t testing.TB, frame image.Rectangle, w, h int) []byte {
 	t.Helper()
 	colors := color.Palette{color.RGBA{255, 0, 0, 255}, color.RGBA{0, 0, 255, 255}}
@@ -33,8 +33,8 @@ func makeGIF(t testing.TB, frame image.Rectangle, w, h int) []byte {
 	return b.Bytes()
 }
 
-// TestGIFFrame decodes first frames that differ from the canvas. Uncovered pixels must be
-// white, and a canvas that is too small must be enlarged.
+// TestGIFFrame decodes GIFs with a first frame that does not match the canvas. Uncovered pixels
+// must be white, and a canvas that is too small must be enlarged.
 func TestGIFFrame(t *testing.T) {
 	for _, tt := range []struct {
 		frame        image.Rectangle

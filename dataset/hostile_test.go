@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestTruncated truncates a photo of each format at each byte. Decode may succeed only if a
-// photo is truncated after its image data, in the last end bytes.
+// TestTruncated truncates a photo of each format at each byte. Decode may succeed only if at
+// most the last end bytes, which follow the image data, are missing.
 func TestTruncated(t *testing.T) {
 	for name, tt := range map[string]struct {
 		b   []byte
@@ -104,7 +104,7 @@ func FuzzDecode(f *testing.F) {
 					return
 				}
 			}
-			t.Fatalf("error %v wraps none of the documented ones", err)
+			t.Fatalf("error %v wraps none of the documented errors", err)
 		}
 		if p.Image.Bounds() != image.Rect(0, 0, p.Width, p.Height) || int64(p.Width)*int64(p.Height) > l.MaxPixels {
 			t.Fatalf("got %d×%d pixels with bounds %v", p.Width, p.Height, p.Image.Bounds())

@@ -11,8 +11,8 @@ import (
 )
 
 // Each scan of a JPEG costs a pass over all pixels, no matter how few bytes the scan has.
-// Encoders write about ten scans. A photo of any size may have commonScans scans. It may have
-// up to maxScans scans if the product of pixels and scans is at most maxScanned.
+// Encoders write about ten scans. A photo of any size may have up to commonScans scans. It may
+// have up to maxScans scans if the product of pixels and scans is at most maxScanned.
 const (
 	commonScans = 20
 	maxScans    = 100
@@ -28,6 +28,7 @@ func (h *header) probeJPEG(b []byte) error {
 	h.width, h.height = config.Width, config.Height
 	pixels := int64(h.width) * int64(h.height)
 	h.memory = max(config.Memory, 5*pixels) // flatten or upright may need 4 more bytes per pixel
+	h.coefficients = config.Coefficients
 	var block []byte
 	h.scans, block = scanJPEG(b)
 	h.exif = parseEXIF(block)

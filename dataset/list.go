@@ -120,10 +120,10 @@ func splitCSV(line string, comma rune) []string {
 // columns holds the separator of a CSV file and the indexes of its path and label columns.
 type columns struct {
 	comma       rune
-	path, label int // label is -1 if there is none
+	path, label int // label is -1 if there is no label column
 }
 
-// pathColumns and labelColumns are common column names, the most specific first.
+// pathColumns and labelColumns list common column names, the most specific first.
 var (
 	pathColumns  = []string{"path", "filepath", "imagepath", "filename", "imagename", "file", "image", "photo", "img"}
 	labelColumns = []string{"label", "labels", "classname", "class", "category", "species", "name"}
@@ -162,9 +162,9 @@ func (c *columns) split(line string) (path, label string) {
 	return path, label
 }
 
-// ReadStdin reads either a photo or a list of photos from r. It detects a photo by its
-// first bytes and returns it as an item with its content and the path "-". It reads
-// anything else as ReadList does.
+// ReadStdin reads either a photo or a list of photos from r. It detects a photo by its first
+// bytes and returns it as an item with its content and the path "-". It reads other text as a
+// list, like ReadList.
 func ReadStdin(r io.Reader, base string, l Limits) ([]Item, error) {
 	br := bufio.NewReader(r)
 	head, err := br.Peek(sniffLen)

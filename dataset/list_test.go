@@ -98,7 +98,7 @@ func FuzzReadList(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// Writing the items as a list and reading that list must give the same items.
+		// Writing the items as a list and reading the list again must return the same items.
 		var b strings.Builder
 		b.WriteString("# only the first line may start with a byte order mark\n")
 		for _, item := range items {

@@ -11,16 +11,16 @@ import (
 // Load opens items, calls work on each file in parallel, and calls deliver with the
 // results in the order of items.
 //
-// work runs on the given number of goroutines, or on one per core if workers is 0. Its argument
-// worker is the number of the goroutine, counted from 0. work must decode the photo itself, for
-// example with one Resizer per worker. deliver runs on the caller's goroutine. Its argument i
-// is the photo's index in items.
+// work runs on workers goroutines, or on one goroutine per core if workers is 0. Its argument
+// worker is the goroutine's number, counted from 0. work must decode the photo itself, for
+// example with one Resizer per worker. deliver runs on the caller's goroutine. Its argument i is
+// the photo's index in items.
 //
 // If a photo cannot be opened or work fails, Load passes the error to deliver and
 // continues. If deliver returns an error, Load stops and returns that error.
 //
-// All photos in progress together use no more memory than one photo of the maximum size in
-// l, provided that work does not retain them. Load does not detect duplicates; to find them,
+// All photos in progress together use no more memory than one photo of the maximum size allowed
+// by l, provided that work does not retain them. Load does not detect duplicates; to find them,
 // compare File.SHA256.
 //
 // When ctx is done, Load waits for the photos in progress and returns ctx's error. No goroutine
@@ -47,7 +47,7 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 			p := &pending[T]{done: make(chan struct{})}
 			if p.file, p.err = Open(item, l); p.err == nil {
 				// Decoders may copy the file.
-				p.memory = 2*int64(len(p.file.content)) + p.file.header.memory
+				p.memory = 2*int64(len(p.file.content)) + min(p.file.header.memory, l.memory())
 			}
 			if memory.Acquire(ctx, p.memory) != nil {
 				return
@@ -103,7 +103,7 @@ func Load[T any](ctx context.Context, items []Item, l Limits, workers int, work 
 // pending is a photo in progress.
 type pending[T any] struct {
 	file   *File
-	memory int64 // bytes of memory to acquire until work is done
+	memory int64 // bytes of memory held until work returns
 
 	done  chan struct{} // closed when value and err are set
 	value T

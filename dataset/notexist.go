@@ -13,8 +13,8 @@ import (
 // A NotExistError means that a file or folder does not exist. It wraps fs.ErrNotExist.
 type NotExistError struct {
 	Path string // the path that the caller passed
-	// Similar lists the paths of up to three existing files or folders with nearly the same
-	// spelling, best first. Open leaves it empty.
+	// Similar lists the paths of up to three existing files or folders with similar names, the
+	// closest first. Open leaves it empty.
 	Similar []string
 }
 
@@ -67,7 +67,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// similarNames returns the names in dir with nearly the same spelling as name, best first.
+// similarNames returns up to maxSimilar names in dir that are similar to name, the closest
+// first.
 func similarNames(dir, name string) []string {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -75,8 +76,8 @@ func similarNames(dir, name string) []string {
 	}
 	defer f.Close()
 	siblings, _ := f.Readdirnames(maxSiblings)
-	// Allow one edit per three letters, rounded up, of the name without its extension. Allow
-	// fewer edits than letters, and at most three.
+	// Allow one edit per three letters of the name without its extension, rounded up. Allow at
+	// most three edits, and fewer edits than letters.
 	letters := len([]rune(strings.TrimSuffix(name, filepath.Ext(name))))
 	limit := min((letters+2)/3, letters-1, 3)
 	type candidate struct {
@@ -99,7 +100,7 @@ func similarNames(dir, name string) []string {
 	return names
 }
 
-// edits returns the number of insertions, deletions, substitutions and swaps of adjacent
+// edits returns the minimum number of insertions, deletions, substitutions and swaps of adjacent
 // letters that turn a into b (the optimal string alignment distance).
 func edits(a, b string) int {
 	s, t := []rune(a), []rune(b)

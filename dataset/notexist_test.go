@@ -49,7 +49,7 @@ func TestNotExist(t *testing.T) {
 	}
 }
 
-// TestNotExistMany checks that the error suggests the best three of many similar names.
+// TestNotExistMany checks that the error suggests the three closest of many similar names.
 func TestNotExistMany(t *testing.T) {
 	files := map[string][]byte{}
 	for _, name := range []string{"IMG_1005.jpg", "IMG_1055.jpg", "IMG_1002.jpg", "IMG_1001.jpg", "IMG_10033.jpg"} {

@@ -6,16 +6,16 @@ import (
 	"github.com/disintegration/imaging"
 )
 
-// orientation is an EXIF orientation. It gives the sides of the upright image, such as top and
-// left, that show the stored row 0 and column 0 (CIPA DC-008 4.6.4 A). Values other than 2 to 8
-// mean that the stored image is upright.
+// orientation is an EXIF orientation. It says on which sides of the upright image, such as top
+// and left, row 0 and column 0 of the stored image appear (CIPA DC-008 4.6.4 A). Values other
+// than 2 to 8 mean that the stored image is upright.
 type orientation int
 
-// upright rotates and flips img, an image returned by flatten, so that it is upright.
+// upright rotates and flips img, an image returned by flatten, according to its orientation o.
 //
-// Apart from thumbnails, this is the only use of disintegration/imaging, which is
-// unmaintained. imaging starts goroutines, whose panics cannot be recovered here, so imaging
-// must get only well-formed NRGBA images.
+// Apart from thumbnails, this is the only use of disintegration/imaging, an unmaintained
+// package. imaging starts goroutines, and upright cannot recover from a panic in them, so it
+// passes only well-formed NRGBA images to imaging.
 func upright(img image.Image, o orientation) image.Image {
 	if o < 2 || o > 8 {
 		return img
@@ -42,7 +42,7 @@ func upright(img image.Image, o orientation) image.Image {
 	}
 }
 
-// swapped reports whether rows of the stored image are columns of the upright one.
+// swapped reports whether rows of the stored image are columns of the upright image.
 func (o orientation) swapped() bool { return o >= 5 && o <= 8 }
 
 // mirrored reports, for each axis of the upright image, whether the stored pixels are in
@@ -68,7 +68,7 @@ func (o orientation) stored(r image.Rectangle, w, h int) image.Rectangle {
 }
 
 // turned returns the layout for writing a stored image upright into an RGB image that is width
-// pixels wide. The layout covers the rectangle dst of that image.
+// pixels wide. The layout covers the rectangle dst of the RGB image.
 func turned(width int, dst image.Rectangle, o orientation) layout {
 	l := layout{dst.Dx(), dst.Dy(), 3 * (dst.Min.Y*width + dst.Min.X), 3, 3 * width}
 	x, y := o.mirrored()

@@ -79,7 +79,7 @@ func asGIF(t testing.TB, img image.Image) []byte {
 	return b.Bytes()
 }
 
-// paletted returns img in 216 colors, which include those of corners.
+// paletted converts img to a palette of 216 colors, including the colors of corners.
 func paletted(img image.Image) *image.Paletted {
 	p := image.NewPaletted(img.Bounds(), palette.WebSafe)
 	for y := range p.Rect.Dy() {

@@ -27,7 +27,7 @@ var errPNGChecksum = errors.New("png: invalid checksum")
 // image/png needs, and so tolerates errors that do not affect the pixels: wrong checksums
 // of ancillary chunks (golang/go#43382) and a missing IEND chunk.
 //
-// If that fails, it repacks the image data. This tolerates data after the last row
+// If that fails, it repacks the image data. Repacking tolerates data after the last row
 // (golang/go#20899, image-rs#1524) and a missing or wrong checksum of the inflated data.
 func decodePNG(b []byte) (image.Image, error) {
 	f, err := parsePNG(b)
@@ -74,13 +74,13 @@ func parsePNG(b []byte) (*pngFile, error) {
 	return f, nil
 }
 
-// reader returns a reader of the PNG file with its image data unchanged.
+// reader returns a reader for the PNG file with its image data unchanged.
 func (f *pngFile) reader() io.Reader {
 	return io.MultiReader(bytes.NewReader(f.head), bytes.NewReader(f.idat), strings.NewReader(pngTrailer))
 }
 
-// repack returns a reader of new IDAT chunks and the end of the file. The new chunks have image
-// data of the correct size and with the correct checksum.
+// repack returns a reader for new IDAT chunks and the end of the file. The image data in the new
+// chunks has the correct size and checksum.
 func (f *pngFile) repack() io.Reader {
 	return &pngPacker{data: &pngData{chunks: f.idat}, left: f.size, adler: adler32.New()}
 }
@@ -193,7 +193,7 @@ func (p *pngPacker) next() error {
 		}
 		b = append(b, 0x78, 0x01) // the header of a zlib stream
 	}
-	const maxBlock = 1<<16 - 1 // size of a DEFLATE block without compression
+	const maxBlock = 1<<16 - 1 // maximum size of a DEFLATE block without compression
 	n := int(min(p.left, maxBlock))
 	p.left -= int64(n)
 	p.done = p.left == 0
@@ -227,7 +227,7 @@ func (p *pngPacker) next() error {
 
 // pngData reads the contents of IDAT chunks and verifies their checksums.
 type pngData struct {
-	chunks  []byte // chunks after the current one
+	chunks  []byte // chunks after the current chunk
 	content []byte // unread content of the current chunk
 }
 

@@ -105,7 +105,8 @@ func TestPNGFlaws(t *testing.T) {
 }
 
 // TestPNGKinds compares files of all color types, depths and interlace methods with image/png.
-// It also adds surplus data, so that decodePNG must compute the size of the image data.
+// It also decodes each file with surplus data, so that decodePNG must compute the size of the
+// image data.
 func TestPNGKinds(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for colorType, depths := range map[int][]int{0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}} {
@@ -158,7 +159,7 @@ func TestPNGKinds(t *testing.T) {
 	}
 }
 
-// FuzzPNG checks that decodePNG gives the same pixels as image/png for every file that
+// FuzzPNG checks that decodePNG returns the same pixels as image/png for every file that
 // image/png decodes, and that repacking the data does not change the pixels.
 func FuzzPNG(f *testing.F) {
 	f.Add(asPNG(f, corners(16, 12)))

@@ -32,8 +32,8 @@ func (a *axis) set(n, from, to, reduce int) {
 	}
 }
 
-// sample returns the index of coordinate c in source, and appends c if necessary. c must
-// be one of the last two coordinates or follow them.
+// sample returns the index of coordinate c in source, and appends c if necessary. c must be one
+// of the last two coordinates in source or be larger than both.
 func (a *axis) sample(c int) int {
 	n := len(a.source)
 	for i := n - 1; i >= max(0, n-2); i-- {
@@ -59,8 +59,8 @@ type resampler struct {
 	upper, lower [256]float32
 }
 
-// run resizes rectangle r of an image and writes the result to dst with the layout out. img is
-// the image at 1/reduce of its size, and r is in pixels of the full size.
+// run resizes rectangle r of an image and writes the result to dst in the layout out. img is the
+// image at 1/reduce of its size, and r is in pixels of the full size.
 func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectangle, reduce int) {
 	s.cols.set(out.w, r.Min.X, r.Max.X, reduce)
 	s.rows.set(out.h, r.Min.Y, r.Max.Y, reduce)
@@ -113,8 +113,8 @@ func (s *resampler) run(dst []byte, out layout, img image.Image, r image.Rectang
 func sampleRow(dst []byte, img image.Image, y int, xs []int) {
 	switch img := img.(type) {
 	case *image.YCbCr:
-		// This code computes the same offsets as YOffset and COffset, but computes the terms of
-		// the row only once.
+		// This code computes the same offsets as YOffset and COffset, but only once per row
+		// instead of once per pixel.
 		across := 0 // a chroma sample applies to 1<<across luma samples
 		switch img.SubsampleRatio {
 		case image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420:

@@ -7,8 +7,8 @@ import (
 	"github.com/imprintkit/imprint/dataset/jpeg"
 )
 
-// Resize is a resize mode: a way to fit a photo of any shape to the rectangular input of a
-// model. Train and classify with the same mode.
+// Resize is a resize mode. It determines how a photo of any shape is resized to the rectangular
+// input of a model. Train and classify with the same mode.
 type Resize string
 
 const (
@@ -39,11 +39,10 @@ func ParseResize(s string) (Resize, error) {
 // Resize resizes img to w×h pixels and writes them to dst as R, G, B bytes, row by row
 // (shape [h][w][3]). dst must have exactly w·h·3 bytes.
 //
-// The result equals TensorFlow Lite's RESIZE_BILINEAR with half_pixel_centers and
-// without antialiasing. Output pixel x samples a source W pixels wide at
-// (x+0.5)·W/w − 0.5, clamped to the source. The arithmetic is float32, each product is
-// rounded on its own, and the result is floor(v+0.5), so all processors give the same
-// bytes.
+// The result equals TensorFlow Lite's RESIZE_BILINEAR with half_pixel_centers and without
+// antialiasing. Output pixel x samples a source W pixels wide at (x+0.5)·W/w − 0.5, clamped to
+// the source. The arithmetic is float32, each product is rounded on its own, and the result is
+// floor(v+0.5), so all processors produce the same bytes.
 //
 // Resize converts only the necessary pixels to RGB, with the rounding of package image,
 // and blends transparency with white. It allocates about 40·w+20·h bytes. For files, a
@@ -55,11 +54,11 @@ func (m Resize) Resize(dst []byte, img image.Image, w, h int) error {
 // A Resizer decodes photos and resizes them for the input of a model. It reuses its
 // memory from photo to photo. It is not safe for concurrent use.
 //
-// The output equals that of Resize.Resize on the upright photo, with one exception. A JPEG
-// of at least four times the needed size is decoded at half, quarter or eighth size: the
-// smallest of these that is at least twice the needed size. This is much faster. Decoding
-// at a size closer to the needed one makes photos softer than those that MobileNets were
-// trained on, and costs one percentage point of accuracy.
+// Read produces the same output as Resize.Resize on the upright photo, with one exception: it
+// decodes a JPEG of at least four times the needed size at half, quarter or eighth size. It
+// chooses the smallest of these sizes that is at least twice the needed size. This is much
+// faster. Decoding at an even smaller size would make photos softer than the photos that
+// MobileNets were trained on, and would cost one percentage point of accuracy.
 type Resizer struct {
 	Mode          Resize
 	Width, Height int // size of the output in pixels
@@ -68,12 +67,15 @@ type Resizer struct {
 	resampler resampler
 }
 
-// keptMemory is the maximum memory that a Resizer keeps after a photo, in bytes.
+// maxReduce is the maximum divisor of width and height when decoding a JPEG.
+const maxReduce = 8
+
+// keptMemory is the maximum memory that a Resizer keeps for the next photo, in bytes.
 const keptMemory = 64 << 20
 
 // Read decodes f, resizes it and writes it to dst as R, G, B bytes, row by row (shape
 // [Height][Width][3]). dst must have exactly that length. Errors name the path and wrap
-// ErrFormat or ErrDamaged.
+// ErrFormat, ErrTooLarge or ErrDamaged.
 func (r *Resizer) Read(dst []byte, f *File) error {
 	w, h := f.header.width, f.header.height
 	o := f.header.exif.orientation
@@ -88,9 +90,12 @@ func (r *Resizer) Read(dst []byte, f *File) error {
 	out := turned(r.Width, to, o)
 	reduce := 1
 	if f.header.reducible() {
-		for reduce < 8 && from.Dx() >= 4*reduce*out.w && from.Dy() >= 4*reduce*out.h {
+		for reduce < maxReduce && from.Dx() >= 4*reduce*out.w && from.Dy() >= 4*reduce*out.h {
 			reduce *= 2
 		}
+	}
+	if err := f.header.checkMemory(reduce); err != nil {
+		return inFile(f.Path, err)
 	}
 	if f.header.memory > keptMemory {
 		defer func() { r.jpeg = jpeg.Decoder{} }()
@@ -151,8 +156,8 @@ func (m Resize) fill(dst []byte) {
 	}
 }
 
-// inside returns the largest centered rectangle in w×h with the proportions sw:sh. Its
-// sides are rounded to nearest and are at least one pixel.
+// inside returns the largest centered rectangle in w×h with the proportions sw:sh. Its sides are
+// rounded to whole pixels and are at least one pixel long.
 func inside(w, h, sw, sh int) image.Rectangle {
 	iw, ih := w, h
 	if int64(sw)*int64(h) >= int64(sh)*int64(w) {

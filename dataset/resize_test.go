@@ -155,8 +155,8 @@ func TestResizeModes(t *testing.T) {
 	}
 }
 
-// TestResizeTypes checks that the result does not depend on the type of an image, or on whether
-// it is a sub-image.
+// TestResizeTypes checks that the result does not depend on the image's type, or on whether the
+// image is a sub-image.
 func TestResizeTypes(t *testing.T) {
 	r := image.Rect(0, 0, 33, 21)
 	ycc := func(r image.Rectangle, ratio image.YCbCrSubsampleRatio) *image.YCbCr {
@@ -211,7 +211,7 @@ func TestResizeTypes(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !bytes.Equal(got, want) {
-					t.Errorf("%s: %s of the image with bounds %v differs from that of its copy", name, mode, b)
+					t.Errorf("%s: %s of the image with bounds %v differs from the result for its copy", name, mode, b)
 				}
 			}
 			if flat := overWhite(img); flat.Bounds() != b || !flat.Opaque() {

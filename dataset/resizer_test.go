@@ -34,8 +34,8 @@ func hills(w, h int) *image.NRGBA {
 	return img
 }
 
-// TestResizer compares Resizer.Read with Resize.Resize on the upright photo. The results must
-// be equal for photos that are decoded at full size, and close for others.
+// TestResizer compares Resizer.Read with Resize.Resize on the upright photo. The results must be
+// equal for photos that are decoded at full size, and close for other photos.
 func TestResizer(t *testing.T) {
 	kinds := map[string]struct {
 		b      []byte
@@ -86,8 +86,8 @@ func TestResizer(t *testing.T) {
 	}
 }
 
-// TestResizerReduces checks, by the memory allocated, that large photos are not decoded at full
-// size and that memory is reused.
+// TestResizerReduces measures the allocated memory, to check that large photos are not decoded
+// at full size and that memory is reused.
 func TestResizerReduces(t *testing.T) {
 	file := open(t, asJPEG(t, hills(1600, 1200)))
 	f := Resizer{Mode: Crop, Width: 128, Height: 128}

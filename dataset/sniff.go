@@ -9,7 +9,7 @@ import (
 // sniffLen is the number of bytes at the start of a file that sniff reads.
 const sniffLen = 512
 
-// sniff returns the format of the photo whose file begins with b.
+// sniff returns the format of a photo file that begins with b.
 func sniff(b []byte) (string, error) {
 	at := func(i int, s string) bool { return len(b) >= i+len(s) && string(b[i:i+len(s)]) == s }
 	switch {
@@ -24,8 +24,8 @@ func sniff(b []byte) (string, error) {
 	case at(0, "RIFF") && at(8, "WEBP"):
 		return "webp", nil
 	case at(0, "BM") && len(b) >= 18 && b[15] == 0 && b[16] == 0 && b[17] == 0:
-		// A text file may also begin with "BM". A BMP continues with the size of its second
-		// header, at most 124 bytes, so the upper three bytes of that size are 0.
+		// A text file may also begin with "BM". In a BMP, the size of the second header is
+		// stored at offset 14. It is at most 124 bytes, so its upper three bytes are 0.
 		return "bmp", nil
 	case at(4, "ftyp"):
 		return "", isoError(b)

@@ -35,6 +35,14 @@ func TestStream(t *testing.T) {
 		{"quoted boundary", `multipart/x-mixed-replace; boundary="my boundary"`, strings.ReplaceAll(mjpg, "myb", "my b"), []string{"one", "two\r\n"}, io.EOF},
 		{"no lengths", "multipart/x-mixed-replace; boundary=b", noLength, []string{"one", "--bone\n", "thr--ee"}, io.EOF},
 		{"long, no lengths", "multipart/x-mixed-replace; boundary=b", "--b\n\n" + long + "\n--b--\n", []string{long}, io.EOF},
+		{"boundary with a space", "multipart/x-mixed-replace;boundary=--video boundary--", "--video boundary--\r\nContent-length: 3\r\n\r\none\r\n--video boundary--\r\nContent-length: 3\r\n\r\ntwo\r\n", []string{"one", "two"}, io.EOF},
+		{"no first delimiter", "multipart/x-mixed-replace; boundary=b", "\r\nContent-Type: image/jpeg\r\nContent-Length: 3\r\n\r\none\r\n--b\r\nContent-Length: 3\r\n\r\ntwo\r\n--b\r\n", []string{"one", "two"}, io.ErrUnexpectedEOF},
+		{"no newline after the delimiter", "multipart/x-mixed-replace; boundary=b", "--bContent-type: image/jpeg\r\nContent-length: 3\r\n\r\none--bContent-type: image/jpeg\r\nContent-length: 3\r\n\r\ntwo", []string{"one", "two"}, io.EOF},
+		{"neither newline nor length", "multipart/x-mixed-replace; boundary=b", "--bContent-type: image/jpeg\r\n\r\none\r\n--bContent-type: image/jpeg\r\n\r\ntwo\r\n--b--\r\n", []string{"one", "two"}, io.EOF},
+		{"closing delimiters", "multipart/x-mixed-replace; boundary=b", "--b--\r\nContent-Length: 3\r\n\r\none\r\n--b--\r\nContent-Length: 3\r\n\r\ntwo\r\n--b--\r\n", []string{"one", "two"}, io.EOF},
+		{"closing delimiters, no lengths", "multipart/x-mixed-replace; boundary=b", "--b--\r\nContent-Type: image/jpeg\r\n\r\none\r\n--b--\r\nContent-Type: image/jpeg\r\n\r\ntwo\r\n--b--\r\n", []string{"one", "two"}, io.EOF},
+		{"epilogue", "multipart/x-mixed-replace; boundary=b", "--b\r\nContent-Length: 3\r\n\r\none\r\n--b--\r\n" + strings.Repeat("x\n", 1<<16), []string{"one"}, io.EOF},
+		{"header in the text between parts", "multipart/x-mixed-replace; boundary=b", "--b\r\nContent-Length: 3\r\n\r\none\r\nContent-Length: 9\r\n--b\r\nContent-Length: 3\r\n\r\ntwo\r\n", []string{"one", "two"}, io.EOF},
 		{"cut in a photo", donkeyType, donkeyVideo("one", "two")[:141], []string{"one"}, io.ErrUnexpectedEOF},
 		{"cut in a header", donkeyType, "--boundarydonotcross\nContent-t", nil, io.ErrUnexpectedEOF},
 		{"cut without a length", "multipart/x-mixed-replace; boundary=b", "--b\n\none", nil, io.ErrUnexpectedEOF},
@@ -65,7 +73,7 @@ func TestStream(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"", "image/jpeg", "text/html; charset=utf-8", "multipart/x-mixed-replace", "multipart/x-mixed-replace; boundary=--", "multipart/x-mixed-replace; boundary=" + strings.Repeat("b", 300)} {
+	for _, kind := range []string{"", "image/jpeg", "multipart/x-mixed-replace;video boundary", "text/html;boundary=a b", "text/html; charset=utf-8", "multipart/x-mixed-replace", "multipart/x-mixed-replace; boundary=--", "multipart/x-mixed-replace; boundary=" + strings.Repeat("b", 300)} {
 		if _, err := NewStream(nil, kind, DefaultLimits()); !errors.Is(err, ErrStream) {
 			t.Errorf("%.60q: got %v, want ErrStream", kind, err)
 		}

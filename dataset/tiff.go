@@ -12,7 +12,7 @@ import (
 	"golang.org/x/image/tiff"
 )
 
-// Tags of TIFF 6.0, EXIF and, for DNGVersion, the DNG specification.
+// These tags come from TIFF 6.0, EXIF and, for DNGVersion, the DNG specification.
 const (
 	tagNewSubfileType   = 254
 	tagCompression      = 259
@@ -48,7 +48,7 @@ func (h *header) probeTIFF(b []byte) error {
 		return unsupportedTIFF("separate color planes")
 	case tags[tagFillOrder] == 2:
 		return unsupportedTIFF("reversed bits")
-	case c == 2, c == 3, c == 4: // decoded, but inverted
+	case c == 2, c == 3, c == 4: // the decoder returns inverted pixels
 		return unsupportedTIFF("fax compression")
 	}
 	config, err := tiff.DecodeConfig(bytes.NewReader(b))
@@ -94,9 +94,9 @@ func tiffMemory(config image.Config, tags map[uint16]uint32) int64 {
 	return bytesPerPixel*pixels + 3*8*block
 }
 
-// tiffDirectory returns the first value of each tag in the image file directory at offset
-// at of the TIFF file b. For text, it returns the offset. It skips tags of other types, and
-// values outside the file.
+// tiffDirectory returns the first value of each tag in the image file directory at the given
+// offset in the TIFF file b. For text, it returns the offset of the text. It skips tags of types
+// other than byte, text, short and long, and values outside the file.
 func tiffDirectory(b []byte, order binary.ByteOrder, at uint32) map[uint16]uint32 {
 	tags := map[uint16]uint32{}
 	if int64(at)+2 > int64(len(b)) {

@@ -18,7 +18,7 @@ import (
 var (
 	// ErrTub means that a folder is not a Donkey Car tub of format version 2.
 	ErrTub = errors.New("not a Donkey Car tub")
-	// ErrNotInTub means that a tub does not have a session or field.
+	// ErrNotInTub means that a tub does not have a session or field that a TubFilter names.
 	ErrNotInTub = errors.New("not in the tub")
 )
 
@@ -31,11 +31,11 @@ const (
 	maxTubRecords = 1 << 20
 )
 
-// A Tub is a recording of a Donkey Car: photos, each with the steering at that moment.
-// The format is version 2, which donkeycar 4 and 5 write.
+// A Tub is a recording by a Donkey Car: camera photos, each with the steering at the time of the
+// photo. The format is version 2, which donkeycar 4 and 5 write.
 type Tub struct {
 	Dir     string
-	Records []TubRecord // in the order of their indexes, without deleted ones
+	Records []TubRecord // in the order of their indexes, without deleted records
 	Deleted int         // number of records marked as deleted
 	Skipped []Skipped   // damaged or missing parts
 }
@@ -45,20 +45,21 @@ type TubRecord struct {
 	Index   int
 	Session string    // such as "26-11-28_0"; "" if unknown
 	Time    time.Time // zero if unknown
-	// Photo is the path of the camera's photo, which may not exist.
+	// Photo is the path of the camera's photo. The file may not exist.
 	Photo string
-	// Fields holds the values of the record as JSON, such as "user/mode": "user".
+	// Fields maps the names of the record's fields to their JSON values, such as "user/mode" to
+	// "user".
 	Fields map[string]json.RawMessage
 }
 
 // OpenTub reads the records of the tub in folder dir. It does not open the photos.
 //
-// A car does not sync its tub to disk, so losing power can damage any part of it. OpenTub
-// reads all undamaged records and reports the rest in Tub.Skipped. It ignores the line
-// lengths in catalog_manifest files and also reads catalogs that the manifest does not
-// list yet. If several records have the same index, it keeps the last one, whose photo has
-// replaced those of the others. If the manifest is truncated, the list of deleted records is
-// lost, and no record counts as deleted.
+// A car does not sync its tub to disk, so a power loss can damage any part of it. OpenTub reads
+// all undamaged records and reports the rest in Tub.Skipped. It ignores the line lengths in
+// catalog_manifest files and also reads catalogs that the manifest does not list yet. If several
+// records have the same index, it keeps the last record, because its photo has replaced the
+// earlier photos. If the manifest is truncated, the list of deleted records is lost, and no
+// record counts as deleted.
 //
 // If the folder is not a tub, the error wraps ErrTub. If the folder does not exist, the
 // error is a *NotExistError.
@@ -96,7 +97,7 @@ func (t *Tub) skip(path string, err error) { t.Skipped = append(t.Skipped, Skipp
 // manifest holds the fields of a tub's manifest that OpenTub uses.
 type manifest struct {
 	image   string   // name of the record field that holds the photo's name
-	paths   []string // the paths of catalogs
+	paths   []string // names of the listed catalogs
 	deleted map[int]bool
 }
 
@@ -141,7 +142,7 @@ func (t *Tub) parseManifest(path string, b []byte) manifest {
 		Deleted []int    `json:"deleted_indexes"`
 	}
 	if !line(4, &catalogs) {
-		t.skip(path, errors.New("cut short (donkeycar#653): deleted records are unknown and therefore included"))
+		t.skip(path, errors.New("truncated (donkeycar#653): deleted records are unknown, so they are included"))
 	}
 	m.paths = catalogs.Paths
 	m.deleted = make(map[int]bool, len(catalogs.Deleted))
@@ -151,8 +152,8 @@ func (t *Tub) parseManifest(path string, b []byte) manifest {
 	return m
 }
 
-// catalogs returns the names of the tub's catalogs in the order of their numbers: those that
-// the manifest lists, and any others in the folder.
+// catalogs returns the names of the tub's catalogs in the order of their numbers: the catalogs
+// that the manifest lists, and any other catalogs in the folder.
 func (t *Tub) catalogs(listed []string) ([]string, error) {
 	entries, err := os.ReadDir(t.Dir)
 	if err != nil {
@@ -178,7 +179,7 @@ func (t *Tub) catalogs(listed []string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// catalogNumber returns N of catalog_N.catalog, or -1.
+// catalogNumber returns N if name is catalog_N.catalog, otherwise -1.
 func catalogNumber(name string) int {
 	digits, ok := strings.CutPrefix(name, "catalog_")
 	digits, also := strings.CutSuffix(digits, ".catalog")
@@ -227,8 +228,8 @@ func (t tubReader) catalog(path string, b []byte) error {
 	return nil
 }
 
-// record parses a line of a catalog. If a power cut truncated a record, the next record is
-// on the same line, and record returns that one.
+// record parses a line of a catalog. If a power cut truncated a record, the next record is on
+// the same line, and record returns the next record.
 func (m manifest) record(dir string, line []byte) (TubRecord, error) {
 	var fields map[string]json.RawMessage
 	err := unmarshalPython(line, &fields)
@@ -262,8 +263,8 @@ func (m manifest) record(dir string, line []byte) (TubRecord, error) {
 	return record, nil
 }
 
-// unmarshalPython parses JSON as Python writes it: NaN, Infinity and -Infinity, which are not
-// JSON, are read as null.
+// unmarshalPython parses JSON written by Python. It reads NaN, Infinity and -Infinity, which are
+// not valid JSON, as null.
 func unmarshalPython(b []byte, v any) error {
 	if !bytes.Contains(b, []byte("NaN")) && !bytes.Contains(b, []byte("Infinity")) {
 		return json.Unmarshal(b, v)

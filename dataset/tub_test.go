@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// writeTub writes a tub with n records, as donkeycar 5.3 does, and returns its folder. A
-// catalog has two records and a session four. Records with odd indexes were driven by the
-// autopilot.
+// writeTub writes a tub with n records, as donkeycar 5.3 does, and returns its folder. Each
+// catalog has two records, and each session four. The autopilot drove the car for records with
+// odd indexes.
 func writeTub(t testing.TB, n int, deleted ...int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -175,8 +175,8 @@ func TestTubDamaged(t *testing.T) {
 		skipped []string // parts of the reasons, in order
 	}{
 		{"four lines", func(dir string) { change(t, dir+"/manifest.json", `{"paths"`, ``) }, []int{0, 1, 2, 3}, []string{"deleted records are unknown"}},
-		{"cut short", func(dir string) { change(t, dir+"/manifest.json", `_indexes": [2]}`, `_ind`) }, []int{0, 1, 2, 3}, []string{"cut short"}},
-		{"empty manifest", func(dir string) { putFile(t, dir+"/manifest.json", nil) }, []int{0, 1, 2, 3}, []string{"cut short"}},
+		{"truncated", func(dir string) { change(t, dir+"/manifest.json", `_indexes": [2]}`, `_ind`) }, []int{0, 1, 2, 3}, []string{"truncated"}},
+		{"empty manifest", func(dir string) { putFile(t, dir+"/manifest.json", nil) }, []int{0, 1, 2, 3}, []string{"truncated"}},
 		{"no manifest", func(dir string) { os.Remove(dir + "/manifest.json") }, []int{0, 1, 2, 3}, []string{"no such file"}},
 		{"a catalog that the manifest does not list", func(dir string) { change(t, dir+"/manifest.json", `, "catalog_1.catalog"`, ``) }, []int{0, 1, 3}, nil},
 		{"a missing catalog", func(dir string) { os.Remove(dir + "/catalog_0.catalog") }, []int{3}, []string{"catalog_0.catalog: no such file"}},

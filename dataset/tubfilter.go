@@ -28,7 +28,7 @@ type TubFilter struct {
 // An IndexRange is a range of indexes i with From ≤ i < To.
 type IndexRange struct{ From, To int }
 
-// ParseIndexRange parses FROM:TO, FROM:, :TO or a single index. TO is excluded.
+// ParseIndexRange parses FROM:TO, FROM:, :TO or a single index. The range does not include TO.
 func ParseIndexRange(s string) (IndexRange, error) {
 	from, to, isRange := strings.Cut(s, ":")
 	r := IndexRange{0, math.MaxInt}
@@ -53,8 +53,8 @@ func ParseIndexRange(s string) (IndexRange, error) {
 // the records that it skips because their photo is missing or is a symbolic link. Item.Source
 // combines the tub and the session, because successive photos of a session are near-duplicates.
 //
-// If the tub does not have a session or field of f, the error wraps ErrNotInTub and lists
-// the tub's sessions or fields.
+// If f names a session or field that the tub does not have, the error wraps ErrNotInTub and
+// lists the tub's sessions or fields.
 func (t *Tub) Select(f TubFilter, label string) ([]Item, []Skipped, error) {
 	if err := t.check(f); err != nil {
 		return nil, nil, fmt.Errorf("tub %s: %w", t.Dir, err)
@@ -111,7 +111,7 @@ func (t *Tub) check(f TubFilter) error {
 	return nil
 }
 
-// isSession reports whether want is the id or the number of session id.
+// isSession reports whether want is the session id or its number.
 func isSession(id, want string) bool { return id == want || strings.HasSuffix(id, "_"+want) }
 
 func (f TubFilter) matches(r TubRecord) bool {
@@ -129,7 +129,7 @@ func (f TubFilter) matches(r TubRecord) bool {
 	return true
 }
 
-// equalsJSON reports whether the JSON value v equals want, which a user typed.
+// equalsJSON reports whether the JSON value v equals want, a string that the user typed.
 func equalsJSON(v json.RawMessage, want string) bool {
 	var s string
 	if json.Unmarshal(v, &s) == nil && len(v) > 0 && v[0] == '"' {

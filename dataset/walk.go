@@ -34,13 +34,13 @@ var (
 // contains photos directly, the error wraps ErrNoLabel. If a path does not exist, the error is
 // a *NotExistError.
 //
-// A file listed in paths may have any name. Inside folders, Walk ignores names that start
-// with a dot. It recognizes photos by their extension or, without one, by their first
-// bytes, and ignores other files. It includes HEIC, AVIF and camera raw files, because
-// reading them returns an error with a remedy. Walk follows symbolic links, but does not visit
-// a folder twice for the same label. It returns as Skipped the folders that it cannot read,
-// special files with the extension of a photo, and links that are broken or lead to a folder
-// above them. Labels are in Unicode's normal form C.
+// A file listed in paths may have any name. Inside folders, Walk ignores names that start with a
+// dot. It recognizes photos by their extension or, without one, by their first bytes, and
+// ignores other files. It includes HEIC, AVIF and camera raw files, because reading them returns
+// an error with a remedy. Walk follows symbolic links, but does not visit a folder twice for the
+// same label. Walk skips and returns folders that it cannot read, special files with the
+// extension of a photo, and links that are broken or lead to a folder above them. Labels are in
+// Unicode's normal form C.
 //
 // Items are in the order of paths, and inside a folder in the byte order of their names.
 // If there are no photos, Walk returns no items and no error.
@@ -102,7 +102,7 @@ func (w *walker) skip(path string, err error) {
 	w.skipped = append(w.skipped, Skipped{path, cause(err)})
 }
 
-// labeled collects the photos of dir/<label>/….
+// labeled collects the photos in dir/<label>/….
 func (w *walker) labeled(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -143,7 +143,7 @@ func (w *walker) folder(dir, label string) {
 	case w.visited[resolved]:
 		return
 	case resolved != w.root && strings.HasPrefix(w.root+"/", strings.TrimSuffix(resolved, "/")+"/"):
-		w.skip(dir, errLinkUp) // that folder has the photos of other labels
+		w.skip(dir, errLinkUp) // that folder contains photos of other labels
 		return
 	}
 	w.visited[resolved] = true
@@ -173,8 +173,8 @@ func (w *walker) folder(dir, label string) {
 	}
 }
 
-// entryType returns the type of an entry of a folder. For a symbolic link it returns the
-// type of the target.
+// entryType returns the type of a folder entry. For a symbolic link it returns the type of the
+// target.
 func entryType(path string, e fs.DirEntry) (fs.FileMode, error) {
 	if e.Type()&fs.ModeSymlink == 0 {
 		return e.Type(), nil
@@ -192,7 +192,7 @@ func entryType(path string, e fs.DirEntry) (fs.FileMode, error) {
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
 // isPhotoFile reports whether a file has the extension of a photo. A regular file without an
-// extension counts if its first bytes are those of a photo.
+// extension counts if it begins like a photo.
 func isPhotoFile(path string, mode fs.FileMode) bool {
 	if hasPhotoName(path) {
 		return true

@@ -29,8 +29,9 @@ func decodeWebP(r io.Reader) (image.Image, error) {
 }
 
 // videoRange converts ITU-R BT.601 samples, with luma from 16 to 235 and chroma from 16 to 240,
-// to RGB values from 0 to 255. The factors are those of libwebp (src/dsp/yuv.h): 255/219 and so
-// on in units of 1/16384. Each chroma sample applies to 2×2 pixels without smoothing.
+// to RGB values from 0 to 255. The factors come from libwebp (src/dsp/yuv.h), and are in units
+// of 1/16384: 255/219 for luma, and so on. Each chroma sample applies to 2×2 pixels without
+// smoothing.
 func videoRange(img *image.YCbCr) *image.NRGBA {
 	out := image.NewNRGBA(img.Rect)
 	for y := range img.Rect.Dy() {

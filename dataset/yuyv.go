@@ -9,9 +9,9 @@ import (
 // bytes, and each group of four bytes holds Y0, Cb, Y1 and Cr of two neighboring pixels
 // (V4L2_PIX_FMT_YUYV).
 //
-// The frame's luma ranges from 16 to 235 and its chroma from 16 to 240, the V4L2 default for
-// such formats. YUYV expands both to 0 to 255, the range of package image. If the frame is too
-// short or its size is invalid, the error wraps ErrDamaged.
+// The frame's luma ranges from 16 to 235 and its chroma from 16 to 240, the V4L2 default for YUV
+// formats. YUYV expands both to 0 to 255, the range of package image. If the frame is too short
+// or its size is invalid, the error wraps ErrDamaged.
 func YUYV(frame []byte, w, h, stride int) (*image.YCbCr, error) {
 	const limit = 1 << 15 // pixels
 	if w < 2 || h < 1 || w > limit || h > limit || w%2 != 0 || stride < 2*w || stride > 1<<20 {
@@ -34,8 +34,8 @@ func YUYV(frame []byte, w, h, stride int) (*image.YCbCr, error) {
 	return img, nil
 }
 
-// wideLuma and wideChroma map samples from 16 to 235 and from 16 to 240 to the full range,
-// rounded to nearest (ITU-R BT.601 2.5.1 and 2.5.3, and JFIF).
+// wideLuma maps samples from 16 to 235, and wideChroma samples from 16 to 240, to the full
+// range, rounded to nearest (ITU-R BT.601 2.5.1 and 2.5.3, and JFIF).
 var wideLuma, wideChroma = widen(16, 219, 0), widen(128, 224, 128)
 
 // widen returns a table that maps zero to at and scales differences from zero by 255/size.

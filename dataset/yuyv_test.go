@@ -63,7 +63,7 @@ func FuzzYUYV(f *testing.F) {
 	f.Add(make([]byte, 16), 4, 2, 8)
 	f.Fuzz(func(t *testing.T, b []byte, w, h, stride int) {
 		if img, err := YUYV(b, w, h, stride); err == nil && (img.Rect.Dx() != w || img.Rect.Dy() != h) {
-			t.Errorf("a frame of %d×%d pixels gave an image with bounds %v", w, h, img.Rect)
+			t.Errorf("a frame of %d×%d pixels returned an image with bounds %v", w, h, img.Rect)
 		}
 	})
 }

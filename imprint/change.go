@@ -1,6 +1,7 @@
 package imprint
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -29,8 +30,9 @@ func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (i
 			return fmt.Errorf("remove %q: %w", label, ErrUnknownLabel)
 		}
 		if len(named) > 0 {
-			if removed, err = pick(removed, named); err != nil {
-				return fmt.Errorf("remove %w", err)
+			of := removed
+			if removed, err = pick(of, named); err != nil {
+				return fmt.Errorf("remove %w", cmp.Or(inOtherClass(s, of, named, label), err))
 			}
 		}
 		s.Apply(store.Change{Verb: "remove", Removed: removed, Settings: s.Settings})
@@ -40,6 +42,25 @@ func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (i
 		return 0, err
 	}
 	return len(removed), nil
+}
+
+// inOtherClass returns an error that names the class of the first photo that is among the
+// examples of s but not among those of the label. It returns nil if there is none.
+func inOtherClass(s *store.State, of []store.Example, named []namedPhoto, label string) error {
+	for _, p := range named {
+		if _, err := pick(slices.Clone(of), []namedPhoto{p}); err == nil {
+			continue
+		}
+		found, err := pick(slices.Clone(s.Examples), []namedPhoto{p})
+		if err != nil {
+			continue
+		}
+		if found[0].Label == store.NegativeLabel {
+			return fmt.Errorf("%s: %w in %q: it is a negative", p.path, ErrNoPhotos, label)
+		}
+		return fmt.Errorf("%s: %w in %q: it is in %q", p.path, ErrNoPhotos, label, found[0].Label)
+	}
+	return nil
 }
 
 // RemovePhoto removes the photo with a SHA-256, given in hexadecimal, and returns its label.
@@ -81,7 +102,7 @@ func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 	}
 	return w.commit(ctx, func(s *store.State) error {
 		from := spelling(s, from)
-		others := store.State{Examples: slices.DeleteFunc(slices.Clone(s.Positives()), func(e store.Example) bool { return e.Label == from })}
+		others := store.State{Settings: s.Settings, Examples: slices.DeleteFunc(slices.Clone(s.Positives()), func(e store.Example) bool { return e.Label == from })}
 		if len(others.Examples) == len(s.Positives()) {
 			return fmt.Errorf("rename %q: %w", from, ErrUnknownLabel)
 		}

@@ -208,13 +208,20 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	case errors.Is(err, classifier.ErrNoNegatives):
 		return f, nil
 	case errors.Is(err, classifier.ErrLabelTaken):
-		return nil, fmt.Errorf("%w: a class is called %q; rename it", ErrUnknown, classifier.UnknownLabel)
+		return nil, fmt.Errorf("%w: %w", ErrUnknown, labelTaken{})
 	case err != nil:
 		return nil, err
 	}
 	f.Head, f.Rejection = head, r
 	return f, nil
 }
+
+// labelTaken is classifier.ErrLabelTaken with the label.
+type labelTaken struct{}
+
+func (labelTaken) Error() string { return fmt.Sprintf("a class is called %q", classifier.UnknownLabel) }
+
+func (labelTaken) Unwrap() error { return classifier.ErrLabelTaken }
 
 // generic returns the built-in backbone's embeddings of miscellaneous photos, or nil for other
 // backbones.

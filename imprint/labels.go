@@ -11,13 +11,18 @@ import (
 // CheckLabel returns an error that wraps ErrLabel if a name can't be a label.
 func CheckLabel(label string) error { return store.CheckLabel(label) }
 
-// checkLabels returns an error if a label in b conflicts with the workspace's labels.
+// checkLabels returns an error if a label in b conflicts with the workspace's labels, or if the
+// compiled model has no room for all classes.
 func (w *Workspace) checkLabels(b *batch) error {
 	labels := make([]string, len(b.items))
 	for i, it := range b.items {
 		labels[i] = it.Label
 	}
-	if _, err := w.state.ResolveLabels(labels); err != nil {
+	resolved, err := w.state.ResolveLabels(labels)
+	if err == nil {
+		err = w.checkRoom(resolved)
+	}
+	if err != nil {
 		return fmt.Errorf("add: %w", err)
 	}
 	return nil

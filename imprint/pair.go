@@ -118,17 +118,55 @@ func (w *Workspace) pairOf(ref store.PairRef) (*pair, error) {
 	return p, nil
 }
 
+// uncompiledBackbone returns an error if the backbone is a compiled model, whose layers
+// can't be written into another.
+func (w *Workspace) uncompiledBackbone() error {
+	if !backbone.Compiled(w.backbone.Model()) {
+		return nil
+	}
+	return fmt.Errorf("%w: the backbone %s is a compiled model; the layout tpu needs the one it was compiled from", compiled.ErrUncompiled, w.backbone.Name)
+}
+
+// checkRoom returns an error if the workspace writes its last layer into a compiled model
+// that can't take the new labels in addition to the workspace's. Embedding photos takes
+// long, so this is checked first.
+func (w *Workspace) checkRoom(added map[string]string) error {
+	settings := w.state.Settings
+	if err := w.choose(&settings); err != nil || settings.Layout != classifier.TPU {
+		return err
+	}
+	p, err := w.pairOf(settings.Pair)
+	if err != nil {
+		return err
+	}
+	labels := make(map[string]bool)
+	for _, l := range w.state.Labels() {
+		labels[l] = true
+	}
+	for _, l := range added {
+		labels[l] = true
+	}
+	delete(labels, store.NegativeLabel)
+	if err = w.uncompiledBackbone(); err == nil {
+		err = p.CheckRoom(len(labels), w.backbone.Dim())
+	}
+	if err != nil {
+		return fmt.Errorf("write the last layer into %s: %w", settings.Pair.Compiled, err)
+	}
+	return nil
+}
+
 // writeTPU writes head into the compiled model of s.
 func (w *Workspace) writeTPU(head *classifier.Head, s *store.State) ([]byte, *store.Written, error) {
 	fail := func(err error) ([]byte, *store.Written, error) {
 		return nil, nil, fmt.Errorf("write the last layer into %s: %w", s.Settings.Pair.Compiled, err)
 	}
-	if backbone.Compiled(w.backbone.Model()) {
-		return fail(fmt.Errorf("%w: the backbone %s is a compiled model; the layout tpu needs the one it was compiled from", compiled.ErrUncompiled, w.backbone.Name))
-	}
 	p, err := w.pairOf(s.Settings.Pair)
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := w.uncompiledBackbone(); err != nil {
+		return fail(err)
 	}
 	layer, err := lastLayer(head)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tools/reference"
+	"github.com/imprintkit/imprint/tpu/compiled"
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
@@ -100,6 +101,19 @@ func TestTPULayoutErrors(t *testing.T) {
 	p.wantRefused(ErrNoBackbone, Options{Compiled: filepath.Join(p.dir, "none"), Uncompiled: p.uncompiled})
 	p.wantRefused(errAny, Options{Compiled: p.uncompiled, Uncompiled: p.compiled})
 	p.wantRefused(errAny, Options{Compiled: otherCompiled, Uncompiled: other})
+}
+
+// TestTPULayoutRoom checks that classes for which the compiled model has no room are refused
+// before their photos are embedded.
+func TestTPULayoutRoom(t *testing.T) {
+	pair := Options{Compiled: reference.Path(t, "models", "retrained", "tutorial_a_edgetpu.tflite"), Uncompiled: reference.Path(t, "models", "retrained", "tutorial_a.tflite")}
+	w := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), pair)
+	_, err := w.Add(context.Background(), kinds(0, 2), AddOptions{Progress: func(done, total int) {
+		t.Errorf("%d of %d photos were embedded", done, total)
+	}})
+	if !errors.Is(err, compiled.ErrCompiled) || !strings.Contains(err.Error(), "it has room for 2 classes, not for 4") {
+		t.Errorf("got error %v, want one about the room", err)
+	}
 }
 
 // TestTPULayoutKept checks that the workspace keeps the compiled and the uncompiled model, so

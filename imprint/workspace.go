@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"time"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -55,7 +56,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	case found != nil:
 		w.state, w.warnings = found, store.Warnings(found, damaged)
 	case o.Existing:
-		return fail(ErrNoClasses)
+		return fail(w.noClasses())
 	default:
 		w.state = &store.State{Settings: store.Settings{Layout: classifier.Float, Head: classifier.Auto}}
 	}
@@ -82,6 +83,21 @@ func Open(dir string, o Options) (*Workspace, error) {
 		return fail(fmt.Errorf("%w: %s, not %s", ErrOtherResize, w.state.Settings.Resize, o.Resize))
 	}
 	return w, nil
+}
+
+// missing is ErrNoClasses for a workspace whose folder does not exist.
+type missing struct{}
+
+func (missing) Error() string { return "it does not exist" }
+
+func (missing) Is(target error) bool { return target == ErrNoClasses }
+
+// noClasses says why the workspace has no class.
+func (w *Workspace) noClasses() error {
+	if _, err := os.Stat(w.store.Dir); errors.Is(err, fs.ErrNotExist) {
+		return missing{}
+	}
+	return ErrNoClasses
 }
 
 // untrained reports whether the workspace has no photos. Its backbone and resize mode can then

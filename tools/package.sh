@@ -21,7 +21,7 @@ unset GOFLAGS
 export CGO_ENABLED=0 STAGE ARCH VERSION SOURCE_DATE_EPOCH
 program_version=$(tools/release.sh --version)
 DATE=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) # nfpm gives all files this time
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) # nfpm uses this time for all files
 VERSION=$program_version
 [[ $VERSION == [0-9]*.* ]] || VERSION=0~git${DATE:0:4}${DATE:5:2}${DATE:8:2}.$program_version
 
@@ -38,7 +38,7 @@ imprint ($VERSION) stable; urgency=medium
  -- The imprint authors <imprintkit@users.noreply.github.com>  $(git log -1 --format=%cD)
 END
 
-# The licences of everything that the program contains.
+# The licenses of everything that the program contains.
 {
 	echo "imprint is licensed under the Apache License, version 2.0, which is in /usr/share/common-licenses/Apache-2.0 on"
 	echo "Debian systems. Source: https://github.com/imprintkit/imprint"

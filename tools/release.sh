@@ -4,8 +4,8 @@
 #   tools/release.sh [PLATFORM...]        such as linux/amd64 linux/arm/7; all by default
 #   tools/release.sh --version            prints the version
 #
-# The same commit and Go version give the same bytes in any folder: nothing depends on paths, times or the environment.
-# VERSION overrides the version, which otherwise comes from the git tag.
+# The same commit and Go version produce the same bytes in any folder: nothing depends on paths, times or the
+# environment. VERSION overrides the version, which otherwise comes from the git tag.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -64,7 +64,7 @@ func Diagnose(ctx context.Context, bus Bus, err error, m Machine) []Finding {
 		found = append(found, Finding{Severity: Problem, State: "no-usb", Text: err.Error(), Fix: "unset " + usbVariable})
 	case errors.Is(err, ErrNoUSB):
 		found = append(found, Finding{Severity: Problem, State: "no-usb", Text: err.Error(),
-			Fix: "install a C compiler and libusb-1.0, then build again with CGO_ENABLED=1 go build"})
+			Fix: "install a C compiler, pkg-config and libusb-1.0, then build again with make build, or CGO_ENABLED=1 go build -tags libusb"})
 	case err != nil:
 		found = append(found, Finding{Severity: Problem, State: "unusable", Text: err.Error(),
 			Fix: "check the installation of libusb-1.0, or on Linux use the kernel directly with " + usbVariable + "=usbfs"})

@@ -25,7 +25,7 @@ func main() {
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
 }
 
-// The exit statuses have the same meaning as those of imprint.
+// The exit statuses are the same as imprint's.
 const (
 	exitUser        = 1 // the command is valid but failed
 	exitUsage       = 2 // the command line is wrong
@@ -77,11 +77,11 @@ Example (run the last two lines as root on the machine that gets the device):
 Exit status: 0 success, 1 failure, 2 usage error, 4 damaged file,
 130 interrupted.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3240", Usage: "serve USB/IP at `ADDRESS`"},
+			&cli.StringFlag{Name: "listen", Value: "127.0.0.1:3240", Usage: "serve USB/IP on `ADDRESS`"},
 			&cli.StringFlag{Name: "speed", Value: "super", Usage: "use the link `SPEED`: super or high"},
 			&cli.StringFlag{Name: "boot", Value: "dfu", Usage: "start in `STATE`: dfu (waits for firmware) or app"},
 			&cli.StringSliceFlag{Name: "model", Usage: "run the compiled model `FILE`; repeatable"},
-			&cli.StringSliceFlag{Name: "uncompiled", Usage: "the `FILE` that the first, second, … --model was compiled from"},
+			&cli.StringSliceFlag{Name: "uncompiled", Usage: "read the uncompiled form of --model from `FILE`; repeat it in the order of the --model flags"},
 			&cli.StringSliceFlag{Name: "twin", Hidden: true}, // the former name of --uncompiled,
 			&cli.StringFlag{Name: "transcript", Usage: "write every USB transfer to `FILE`"},
 			&cli.BoolFlag{Name: "vhci", Usage: "attach the device to this machine instead of listening; needs root", DisableDefaultText: true},
@@ -171,7 +171,7 @@ func newDevice(c *cli.Context, log, transcript io.Writer) (*emulator.Device, err
 }
 
 // plug keeps d attached to this machine until ctx is done. If somebody detaches d, plug attaches it again in boot mode,
-// as a real device is after it is plugged in.
+// like a real device that was unplugged and plugged in again.
 func plug(ctx context.Context, d *emulator.Device, port int) error {
 	for {
 		if err := emulator.AttachVHCI(ctx, d, port); err != nil || ctx.Err() != nil {

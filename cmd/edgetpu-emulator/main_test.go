@@ -40,7 +40,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// listening is an output that cancels the command on its first line, which says that the server listens.
+// listening is a writer that cancels the command on the first write. The command writes its first line once the server
+// listens.
 type listening struct {
 	bytes.Buffer
 	cancel context.CancelFunc

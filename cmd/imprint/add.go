@@ -88,14 +88,21 @@ func add(c *cli.Context) error {
 		for _, it := range photos {
 			err = otherCase(err, it.Label, before)
 		}
+		if name := text(c, "backbone"); fresh != nil && name != "" {
+			err = hinted{err, hintOfNew(hint(err, "add"), name)}
+		}
 		return err
 	}
 	warnOfTypos(c, before, ws.Classes())
+	warnOfQuantization(c, ws)
+	if d := text(c, "device"); d != "" && d != "auto" && added.Devices["cpu"] > 0 && ws.Settings().Layout == classifier.TPU {
+		note(c, "the CPU embedded the photos: in the layout tpu, Edge TPUs only classify")
+	}
 	if asJSON(c) {
 		return printAdded(c, added, ws)
 	}
 	if allKnown(added) && !verbose(c) {
-		return nil // the notes already say so
+		return nil // the notes on skipped photos already say so
 	}
 	s := summarize(ws)
 	lines := addedLines(added, s)
@@ -105,6 +112,16 @@ func add(c *cli.Context) error {
 	say(c, lines...)
 	detail(c, addedDetails(added, fresh, s)...)
 	return nil
+}
+
+// hintOfNew adds to a hint about a new workspace that its backbone must be named again:
+// nothing was written that could remember it.
+func hintOfNew(hint, backbone string) string {
+	again := "no workspace was made, so give --backbone " + shellQuote(backbone) + " again next time"
+	if hint == "" {
+		return again
+	}
+	return hint + "; " + again
 }
 
 // mustBeOneClass returns a usage error if --label is given for a folder whose
@@ -152,11 +169,13 @@ func allKnown(a *imprint.Added) bool {
 	return a.Photos+a.Negatives == 0 && !slices.ContainsFunc(a.Skipped, func(s imprint.Skipped) bool { return !s.Duplicate })
 }
 
-// noneAdded turns the error that no photo could be read into a data error, with a hint
-// if one of them is HEIC.
+// noneAdded turns the error that no photo could be read into a data error, with a hint if one of
+// the photos is a HEIC file.
 func noneAdded(err error, skipped []imprint.Skipped) error {
 	if slices.ContainsFunc(skipped, func(s imprint.Skipped) bool { return strings.Contains(s.Reason, "HEIC") }) {
 		err = hinted{err, heicHint}
+	} else if !slices.ContainsFunc(skipped, func(s imprint.Skipped) bool { return !strings.Contains(s.Reason, dataset.ErrEmpty.Error()) }) {
+		err = hinted{err, "copy or download it again: a file of 0 bytes is no photo"}
 	}
 	return dataError{err}
 }
@@ -172,7 +191,7 @@ func warnOfTypos(c *cli.Context, before, now []imprint.Class) {
 		}
 		for _, other := range now {
 			if other.Label != class.Label && typo(class.Label, other.Label) {
-				warn(c, "%q is a new class; did you mean %q? imprint undo takes it back", class.Label, other.Label)
+				warn(c, "%q is a new class; did you mean %q? imprint undo removes it", class.Label, other.Label)
 				break
 			}
 		}
@@ -192,8 +211,7 @@ func printAdded(c *cli.Context, added *imprint.Added, ws *imprint.Workspace) err
 	}{added, head{h.Recipe, h.Candidates}, added.Estimate, ms(added.Elapsed), ws.Generation(), ws.ModelPath(), ws.Written()})
 }
 
-// head is the JSON for how the last layer was trained and which candidates were
-// compared.
+// head describes in JSON how the last layer was trained and which candidates were compared.
 type head struct {
 	classifier.Recipe
 	Candidates []classifier.Candidate `json:"tried,omitempty"`

@@ -8,8 +8,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// oldNames maps former names of flags to their present names. The former names still
-// work, but help and completion don't show them.
+// oldNames maps former names of flags to their current names. The former names still work, but help
+// and completion don't show them.
 var oldNames = map[string]string{
 	"fit":      "resize",
 	"template": "compiled",
@@ -18,17 +18,17 @@ var oldNames = map[string]string{
 	"draws":    "episodes",
 }
 
-// A level is the program or one command on the command line, with the flags given to it.
+// A level is the program, a command or a subcommand, with the flags given to it on the command
+// line.
 type level struct {
 	name  string
 	flags []cli.Flag
 	given []string
 }
 
-// arrange rewrites the command line for the parser of app: each flag follows the
-// command that defines it, and all arguments come last. People write flags anywhere,
-// but package flag stops at the first argument. arrange also replaces former names of
-// flags with their present names.
+// arrange rewrites the command line for the parser of app: each flag follows the command that
+// defines it, and all arguments come last. People write flags anywhere, but package flag stops at
+// the first argument. arrange also replaces former names of flags with their current names.
 func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) == 0 {
 		return args, nil
@@ -140,7 +140,7 @@ func named(commands []*cli.Command, name string) *cli.Command {
 	return nil
 }
 
-// flagNamed returns the flag with the present or former name, or nil.
+// flagNamed returns the flag with the given current or former name, or nil.
 func flagNamed(flags []cli.Flag, name string) cli.Flag {
 	if now, ok := oldNames[name]; ok {
 		name = now
@@ -169,6 +169,10 @@ func checkValue(f cli.Flag, name, value string) error {
 		if _, err := strconv.Atoi(value); err != nil {
 			return usagef("--%s %q is not a whole number", name, value)
 		}
+	case *cli.Float64Flag:
+		if _, err := strconv.ParseFloat(value, 64); err != nil {
+			return usagef("--%s %q is not a number", name, value)
+		}
 	case *cli.BoolFlag:
 		if _, err := strconv.ParseBool(value); err != nil {
 			return usagef("--%s=%s is neither true nor false", name, value)
@@ -177,8 +181,8 @@ func checkValue(f cli.Flag, name, value string) error {
 	return nil
 }
 
-// needArgs returns a usage error unless the number of arguments is from least to most. A negative
-// most means no limit.
+// needArgs returns a usage error unless the number of arguments is between least and most. A
+// negative most means no limit.
 func needArgs(c *cli.Context, least, most int) error {
 	n := c.NArg()
 	switch {

@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// A choice is a possible value of a flag or an argument, with a few words about it.
-// Help, completion and errors all take the values from here.
+// A choice is a possible value of a flag or an argument, with a short description. Help, completion
+// and errors all use these values.
 type choice struct{ value, about string }
 
 var (

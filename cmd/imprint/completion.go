@@ -92,8 +92,8 @@ func printCandidates(w io.Writer, candidates []choice) {
 	}
 }
 
-// complete returns the candidates for the last of words, or nil where a file or free
-// text is expected.
+// complete returns the candidates for the last word in words, or nil if a file or free text is
+// expected.
 func complete(app *cli.App, words []string) []choice {
 	if len(words) == 0 {
 		words = []string{""}
@@ -178,8 +178,8 @@ func flagCandidates(flags []cli.Flag) []choice {
 	return found
 }
 
-// values returns the possible values of a flag, each with prefix in front. Labels are
-// those of the workspace in dir.
+// values returns the possible values of a flag, each preceded by prefix. Labels come from the
+// workspace in dir.
 func values(f cli.Flag, prefix, dir string) []choice {
 	var found []choice
 	switch f.Names()[0] {
@@ -216,8 +216,8 @@ func values(f cli.Flag, prefix, dir string) []choice {
 	return found
 }
 
-// arguments returns the candidates for a command's next argument after the given number
-// of arguments. Labels are those of the workspace in dir.
+// arguments returns the candidates for a command's next argument; given is the number of arguments
+// before it. Labels come from the workspace in dir.
 func arguments(command string, given int, dir string) []choice {
 	switch {
 	case command == "pull":

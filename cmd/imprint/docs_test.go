@@ -14,8 +14,8 @@ var (
 	goFile     = regexp.MustCompile("`([a-z0-9_/.-]+\\.go)`")
 )
 
-// TestDocumentPaths checks that the files that the documents link to, and the Go files
-// that they name, exist.
+// TestDocumentPaths checks that every file that a document links to exists, and every Go file that
+// it names.
 func TestDocumentPaths(t *testing.T) {
 	root := filepath.Join("..", "..")
 	var documents []string
@@ -45,7 +45,7 @@ func TestDocumentPaths(t *testing.T) {
 			}
 		}
 		for _, m := range goFile.FindAllStringSubmatch(string(b), -1) {
-			if !strings.Contains(m[1], "/") { // a bare name is relative to the document or to a package named before
+			if !strings.Contains(m[1], "/") { // the folder of a bare name is clear only from its context
 				continue
 			}
 			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {

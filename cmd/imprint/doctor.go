@@ -124,7 +124,7 @@ func fixUdev() (group string, err error) {
 	if runtime.GOOS != "linux" {
 		return "", usagef("--fix-udev works only on Linux")
 	}
-	group = "plugdev" // on Debian and its derivatives, the users who may use plugged-in devices
+	group = "plugdev" // on Debian and its derivatives, the group for users of plugged-in devices
 	if _, err := user.LookupGroup(group); err != nil {
 		group = ""
 	}

@@ -18,8 +18,8 @@ import (
 // serviceSocket is the socket of the systemd service in integrations/systemd.
 const serviceSocket = "/run/imprint/serve.sock"
 
-// machineFindings reports what else a new user needs besides an Edge TPU: cameras, backbones, a
-// running server and a workspace. The last finding's fix is what to do next.
+// machineFindings reports on cameras, backbones, a running server and the workspace. The last
+// finding's fix says what to do next.
 func machineFindings(c *cli.Context) []tpu.Finding {
 	cameras := source.Cameras()
 	found := append(cameraFindings(cameras), backboneFinding())
@@ -53,7 +53,7 @@ func backboneFinding() tpu.Finding {
 	return tpu.Finding{State: "backbones", Text: "backbones: " + strings.Join(names, ", ")}
 }
 
-// serverFinding reports on the server at the first socket on which one listens.
+// serverFinding reports on the first server that listens on one of the sockets.
 func serverFinding(ctx context.Context, sockets ...string) tpu.Finding {
 	for _, socket := range sockets {
 		h, err := serve.AskHealth(ctx, socket)
@@ -82,7 +82,7 @@ func serverErrors(h serve.Health) (texts []string) {
 	return texts
 }
 
-// workspaceFinding reports on the workspace in dir. Its fix is what to do next.
+// workspaceFinding reports on the workspace in dir. Its fix says what to do next.
 func workspaceFinding(dir string, cameras []source.Camera) tpu.Finding {
 	classes := labelsOf(dir)
 	if len(classes) == 0 {

@@ -28,7 +28,7 @@ func TestCameraFindings(t *testing.T) {
 	}
 }
 
-// TestServerFinding asks servers in several states.
+// TestServerFinding checks the finding for servers in several states.
 func TestServerFinding(t *testing.T) {
 	answer := func(status int, body string) string {
 		socket := filepath.Join(t.TempDir(), "s")

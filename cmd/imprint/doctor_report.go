@@ -19,8 +19,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// reportModel is the model that a report runs. reportOutput is the SHA-256 of its output for the input bytes 31·i
-// mod 256, computed with the Edge TPU's arithmetic as far as that is known.
+// reportModel is the model that a report runs. reportOutput is the SHA-256 of its output for the input bytes 31·i mod
+// 256, computed with the known rules of the Edge TPU's arithmetic.
 const (
 	reportModel  = "mobilenet_v1_0.25_128_quant_edgetpu"
 	reportOutput = "281fb4726e062bab16c060b9230676f09722947e477d67f0ece951c5ab531071"

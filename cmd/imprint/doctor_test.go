@@ -9,8 +9,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// TestReportPrediction checks that the emulated device's output is the one that doctor
-// --report predicts.
+// TestReportPrediction checks that the emulated device produces the output that doctor --report
+// predicts.
 func TestReportPrediction(t *testing.T) {
 	read := func(name string) []byte {
 		return reference.Read(t, "models", name+".tflite")

@@ -10,9 +10,9 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// emulated runs the command with $DEVICES emulated Edge TPUs. If $COMPILED is set, they run that
-// model, which was compiled from $UNCOMPILED. $STATE is their state: boot, slow, permission or
-// busy. Without $STATE they are ready.
+// emulated runs the command with $DEVICES emulated Edge TPUs. If $COMPILED is set, the devices run
+// that model, and $UNCOMPILED is its uncompiled form. $STATE is the state of the devices: boot,
+// slow, permission or busy. Without $STATE, they are ready.
 func emulated() {
 	os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr, emulatedUSB))
 }

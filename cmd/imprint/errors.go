@@ -61,14 +61,14 @@ var errInterrupted = errors.New("interrupted")
 // dataErrors lists the errors for files that are damaged or of the wrong kind.
 var dataErrors = []error{
 	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
-	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported, tflite.ErrNoModel, predict.ErrLabels,
+	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported, tflite.ErrNoModel, predict.ErrLabels, predict.ErrNotClassifier,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
 	classifier.ErrShape, classifier.ErrExamples, classifier.ErrRate, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
 	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 
-// usageErrors lists the errors for wrong flags.
+// usageErrors lists the errors for invalid flags.
 var usageErrors = []error{pool.ErrDevice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
 
 func exitStatus(err error) int {
@@ -96,7 +96,7 @@ func isAny(err error, list []error) bool {
 	return slices.ContainsFunc(list, func(e error) bool { return errors.Is(err, e) })
 }
 
-// hints lists what the user can do about each kind of error. The first match counts.
+// hints lists what the user can do about each kind of error. hint returns the first match.
 var hints = []struct {
 	match func(error) bool
 	hint  string
@@ -106,7 +106,7 @@ var hints = []struct {
 	{is(tpu.ErrFirmware), "fetch it with imprint models pull firmware; an installed libedgetpu includes it too"},
 	{is(imprint.ErrNeedsCompiled), "name both models with --compiled MODEL --uncompiled MODEL; the workspace keeps copies"},
 	{is(pool.ErrNotCompiled), "use the compiled model, whose name usually ends in _edgetpu, or --device cpu"},
-	{func(err error) bool { return onDevice(err) && errors.Is(err, backbone.ErrCompiled) }, "imprint doctor finds the problem; --uncompiled FILE runs the model that it was compiled from on the CPU"},
+	{func(err error) bool { return onDevice(err) && errors.Is(err, backbone.ErrCompiled) }, "imprint doctor finds the problem; --uncompiled FILE runs the uncompiled model on the CPU"},
 	{onDevice, "imprint doctor finds the problem"},
 	{is(models.ErrUnknown), "see imprint models list"},
 	{is(models.ErrNotPulled), pullHint},
@@ -117,6 +117,7 @@ var hints = []struct {
 	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown or --keep-classes"},
 	{is(imprint.ErrNoClasses), "add photos first: imprint add --label NAME PHOTOS"},
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},
+	{is(classifier.ErrLabelTaken), "give that class another name: imprint rename " + classifier.UnknownLabel + " NAME; or turn the answer off with --unknown 0"},
 	{is(imprint.ErrUnknown), "turn it off with --unknown 0"},
 	{is(imprint.ErrLocked), "wait for that process, or end it"},
 	{is(dataset.ErrHEIC), heicHint},
@@ -124,6 +125,7 @@ var hints = []struct {
 	{is(dataset.ErrTub), "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"},
 	{is(dataset.ErrNoLabel), "name the class with --label NAME, or give a folder that holds one folder of photos per class"},
 	{is(backbone.ErrNoEmbedding), "imprint inspect -v FILE lists the tensors; choose one with --embedding TENSOR"},
+	{is(predict.ErrNotClassifier), "a workspace's classifier is its model.tflite; imprint add --backbone FILE trains classes on an embedding extractor"},
 	{is(backbone.ErrUnsupportedOperator), "imprint inspect -v FILE lists the operators; for a compiled model, use the file that it was compiled from, without _edgetpu"},
 	{is(compiled.ErrUncompiled), "--uncompiled is the file that --compiled was made from, usually with the same name without _edgetpu"},
 	{is(compiled.ErrCompiled), "imprint inspect -v --uncompiled UNCOMPILED COMPILED shows the layers of the compiled model"},
@@ -144,8 +146,8 @@ func is(target error) func(error) bool {
 
 func onDevice(err error) bool { return tpu.IsDeviceError(err) }
 
-// lostModel returns a function that matches errors about a workspace's copy of a model that is
-// missing or has changed. The copy's file name begins with one of prefixes.
+// lostModel returns a function that reports whether an error means that a workspace's copy of a
+// model is missing or has changed. The copy's file name begins with one of the prefixes.
 func lostModel(prefixes ...string) func(error) bool {
 	return func(err error) bool {
 		return (errors.Is(err, imprint.ErrCorrupt) || errors.Is(err, imprint.ErrNoBackbone)) &&

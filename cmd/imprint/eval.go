@@ -36,7 +36,7 @@ docs/accuracy.md explains the numbers.`,
 			&cli.StringFlag{Name: "report", Usage: "write a page with all results to `FILE`", DefaultText: "none"},
 			&cli.StringFlag{Name: "support", Usage: "train on `N` photos of each class; separate several numbers with commas", Value: "1,5,10,20"},
 			&cli.IntFlag{Name: "episodes", Usage: "repeat `N` times, with other photos each time", Value: 10},
-			&cli.Float64Flag{Name: "unknown", Usage: "also measure rejection: train half of the classes, classify all, and let `RATE` of the other half, such as 0.05, slip through", DefaultText: "off"},
+			&cli.Float64Flag{Name: "unknown", Usage: "also measure rejection: train half of the classes, classify all, and let a proportion `RATE`, such as 0.05, of the other half slip through", DefaultText: "off"},
 			jsonFlag("everything"),
 			&cli.StringFlag{Name: "head", Category: advanced, Usage: "compare the training methods `NAMES`, separated by commas, and show details for the first", DefaultText: "the workspace's; for a folder or embeddings auto,mean,coral-sgd"},
 			&cli.StringFlag{Name: "embeddings", Category: advanced, Usage: "use the embeddings in `DIR`: emb.u8, labels.json, episodes.json", DefaultText: "none"},
@@ -45,11 +45,11 @@ docs/accuracy.md explains the numbers.`,
 	}
 }
 
-// evaluated is an evaluation with the other data that its output needs.
+// evaluated is an evaluation and the other data that its output needs.
 type evaluated struct {
 	*evaluate.Evaluation
 	resize  dataset.Resize
-	classes []imprint.Class    // classes of the workspace, if that was evaluated
+	classes []imprint.Class    // classes of the evaluated workspace, or nil
 	advice  *classifier.Advice // advice for the workspace, or nil
 	details []string           // for a folder of photos, lines for --verbose
 }
@@ -90,7 +90,9 @@ func eval(c *cli.Context) error {
 		if err := report.Write(c.Context, file, ev.Evaluation, ev.resize); err != nil {
 			return err
 		}
-		note(c, "wrote "+c.String("report"))
+		if !asJSON(c) { // there it would be a warning
+			note(c, "wrote "+c.String("report"))
+		}
 	}
 	if asJSON(c) {
 		return printJSON(c.App.Writer, ev.Evaluation)
@@ -155,7 +157,7 @@ func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evalu
 	return ev, err
 }
 
-// embedSet embeds a folder of labelled photos with the backbone that the flags name, or else the
+// embedSet embeds a folder of labeled photos with the backbone that the flags name, or else the
 // workspace's. It sets ev.resize to the resize mode that it used.
 func embedSet(c *cli.Context, dir string, ev *evaluated, support int) (*evaluate.Set, error) {
 	if err := mustExist(dir); err != nil {
@@ -241,6 +243,22 @@ func evalWorkspace(c *cli.Context, heads []classifier.Method, support []int, cur
 		heads = []classifier.Method{ws.Settings().Head}
 	}
 	ev.Evaluation, err = set.LeaveOneOut(c.Context, heads, support, c.Int("episodes"))
+	if err == nil && c.IsSet("support") {
+		tellLeftOut(c, ev.Evaluation, support)
+	}
 	ev.resize, ev.classes, ev.advice = ws.Settings().Resize, ws.Classes(), ws.Head().Advice
 	return ev, err
+}
+
+// tellLeftOut names the numbers in --support for which the workspace has too few photos.
+func tellLeftOut(c *cli.Context, ev *evaluate.Evaluation, support []int) {
+	var left []string
+	for _, n := range support {
+		if !slices.ContainsFunc(ev.Results, func(r evaluate.Accuracy) bool { return r.Support == n }) {
+			left = append(left, fmt.Sprint(n))
+		}
+	}
+	if len(left) > 0 {
+		note(c, fmt.Sprintf("no episodes with %s photos per class: no class has more", enumerate(left)))
+	}
 }

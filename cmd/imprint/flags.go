@@ -10,7 +10,7 @@ import (
 
 const defaultWorkspace = ".imprint"
 
-// workspaceFlags returns the flags that are valid before and after the command's name.
+// workspaceFlags returns the flags that are valid both before and after the command's name.
 func workspaceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "workspace", Usage: "use the workspace in `DIR`", DefaultText: defaultWorkspace},
@@ -24,20 +24,19 @@ func workspaceFlags() []cli.Flag {
 func deviceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "device", Category: advanced, Usage: "run models on `DEVICE`: auto, cpu, tpu (all Edge TPUs), or usb:BUS-PORT, several separated by commas", DefaultText: "auto: compiled models on Edge TPUs, others on the CPU"},
-		&cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "run `FILE`, which the compiled model was made from, on the CPU if there is no Edge TPU", DefaultText: "fail without an Edge TPU"},
+		&cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "without an Edge TPU, run the uncompiled model `FILE` on the CPU", DefaultText: "fail without an Edge TPU"},
 		&cli.StringFlag{Name: "clock", Category: advanced, Usage: "run Edge TPUs at `SPEED`: " + orList(clocks) + "; " + tpu.TemperatureNotice, DefaultText: "high"},
-		&cli.StringFlag{Name: "arithmetic", Category: advanced, Usage: "on the CPU, round as `RULE` does: " + orList(arithmetics), DefaultText: "tflite"},
+		&cli.StringFlag{Name: "arithmetic", Category: advanced, Usage: "on the CPU, round by `RULE`: " + orList(arithmetics), DefaultText: "tflite"},
 	}
 }
 
-// withWorkspace appends the workspace's flags to a command's own.
+// withWorkspace appends the workspace flags to a command's own flags.
 func withWorkspace(own ...cli.Flag) []cli.Flag { return append(own, workspaceFlags()...) }
 
-// withDevices appends the flags for the workspace and for devices to a command's own.
+// withDevices appends the workspace and device flags to a command's own flags.
 func withDevices(own ...cli.Flag) []cli.Flag { return withWorkspace(append(own, deviceFlags()...)...) }
 
-// labelFlag returns the flag that selects a class. The text otherwise says which class is meant
-// without the flag.
+// labelFlag returns the flag that selects a class. otherwise describes the default.
 func labelFlag(usage, otherwise string) cli.Flag {
 	return &cli.StringFlag{Name: "label", Aliases: []string{"l"}, Usage: usage, DefaultText: otherwise}
 }
@@ -47,21 +46,21 @@ func listFlag() cli.Flag {
 }
 
 func negativeFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "negative", Usage: "add `PHOTOS`, a photo or folder, of things outside your classes, to help reject those", DefaultText: "none"}
+	return &cli.StringSliceFlag{Name: "negative", Usage: "add `PHOTOS`, a photo or folder, of things outside your classes, to help reject them", DefaultText: "none"}
 }
 
 func unknownRateFlag() cli.Flag {
-	return &cli.Float64Flag{Name: "unknown", Usage: "answer \"unknown\" for things never trained; `RATE` of them, such as 0.05, may slip through; 0 turns it off", DefaultText: "the workspace's, or 0"}
+	return &cli.Float64Flag{Name: "unknown", Usage: "answer \"unknown\" for things outside your classes; a proportion `RATE` of them, such as 0.05, may slip through; 0 turns rejection off", DefaultText: "the workspace's, or 0"}
 }
 
 func resizeFlag() cli.Flag {
-	return &cli.StringFlag{Name: "resize", Category: advanced, Usage: "resize photos by `MODE`: " + orList(resizeModes) + "; it can't change once there are photos", DefaultText: "the workspace's or the model's, or crop"}
+	return &cli.StringFlag{Name: "resize", Category: advanced, Usage: "resize photos by `MODE`: " + orList(resizeModes) + "; the mode can't change once there are photos", DefaultText: "the workspace's or the model's, or crop"}
 }
 
 // autoResizeFlag returns resizeFlag for commands that can choose the mode by accuracy.
 func autoResizeFlag() cli.Flag {
 	f := resizeFlag().(*cli.StringFlag)
-	f.Usage = "resize photos by `MODE`: " + orList(autoResizeModes) + "; it can't change once there are photos"
+	f.Usage = "resize photos by `MODE`: " + orList(autoResizeModes) + "; the mode can't change once there are photos"
 	return f
 }
 
@@ -70,15 +69,15 @@ func layoutFlag() cli.Flag {
 }
 
 func compiledFlag() cli.Flag {
-	return &cli.StringFlag{Name: "compiled", Category: advanced, Usage: "for the layout tpu, write the last layer into the compiled `MODEL`, a file or name; needs --uncompiled", DefaultText: "the workspace's"}
+	return &cli.StringFlag{Name: "compiled", Category: advanced, Usage: "for the tpu layout, write the last layer into the compiled `MODEL`, a file or name; needs --uncompiled", DefaultText: "the workspace's"}
 }
 
 func uncompiledFlag() cli.Flag {
-	return &cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "the `MODEL`, a file or name, that --compiled was made from", DefaultText: "the workspace's"}
+	return &cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "read the uncompiled form of the compiled model from `MODEL`, a file or name", DefaultText: "the workspace's"}
 }
 
 func headFlag() cli.Flag {
-	return &cli.StringFlag{Name: "head", Category: advanced, Usage: "train the last layer by `METHOD`: " + orList(methods), DefaultText: "the workspace's, or auto"}
+	return &cli.StringFlag{Name: "head", Category: advanced, Usage: "train the last layer with `METHOD`: " + orList(methods), DefaultText: "the workspace's, or auto"}
 }
 
 func keepFlag() cli.Flag {
@@ -133,7 +132,7 @@ func resizeMode(c *cli.Context) (dataset.Resize, error) {
 	return mode, err
 }
 
-// unknownRate sets o.Unknown to the value of --unknown, if that is given.
+// unknownRate sets o.Unknown to the value of --unknown, if the flag is given.
 func unknownRate(c *cli.Context, o *imprint.Options) error {
 	if !c.IsSet("unknown") {
 		return nil

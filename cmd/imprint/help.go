@@ -17,7 +17,7 @@ const (
 	advanced = "Advanced"
 )
 
-// exitStatuses are the meanings of the program's exit statuses.
+// exitStatuses lists the program's exit statuses and their meanings.
 var exitStatuses = []struct {
 	status  int
 	meaning string
@@ -107,13 +107,13 @@ func commandHelp(cmd *cli.Command) []string {
 	return append(lines, flagHelp(cmd.Flags)...)
 }
 
-// A flagText is a flag as help and man page show it.
+// A flagText is a flag as shown in the help and in the man page.
 type flagText struct {
-	names string // with the placeholder of its value
+	names string // with a placeholder for the value
 	usage string // with its default and environment variables
 }
 
-// A flagGroup is the flags of a category.
+// A flagGroup contains the flags of one category.
 type flagGroup struct {
 	title string
 	flags []flagText

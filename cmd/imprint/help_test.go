@@ -111,7 +111,7 @@ func TestHelpNamesEachFlagOnce(t *testing.T) {
 }
 
 // TestEverydayFlags checks that flags about devices and models are under Advanced, and that the
-// texts of the others have no jargon.
+// descriptions of the other flags contain no jargon.
 func TestEverydayFlags(t *testing.T) {
 	expert := []string{"device", "clock", "threads", "arithmetic", "backbone", "embedding", "embeddings", "head", "layout", "keep-classes"}
 	jargon := []string{"embedding", "tensor", "layout", "last layer", "backbone", "quantiz", "float", "logit"}
@@ -134,7 +134,7 @@ func TestEverydayFlags(t *testing.T) {
 	})
 }
 
-// TestOldFlagNames checks that former names of flags are replaced with their present names.
+// TestOldFlagNames checks that former names of flags are replaced with their current names.
 func TestOldFlagNames(t *testing.T) {
 	app := newApp(strings.NewReader(""), io.Discard, io.Discard)
 	for _, test := range []struct{ given, want string }{
@@ -155,7 +155,7 @@ func TestOldFlagNames(t *testing.T) {
 		}
 	}
 	if _, err := arrange(app, []string{"imprint", "add", "--fit", "pad", "--resize", "crop"}); err == nil {
-		t.Error("the old and the new name of one flag are accepted together")
+		t.Error("got no error for a flag given under its old and its new name")
 	}
 	eachCommand(func(path []string, cmd *cli.Command) {
 		for _, f := range cmd.Flags {
@@ -208,12 +208,12 @@ func TestChoices(t *testing.T) {
 		words := strings.FieldsFunc(refused, func(r rune) bool { return strings.ContainsRune(" ,:", r) })
 		for _, word := range words { // the error lists the accepted values
 			if test.parse(word) == nil && !slices.ContainsFunc(offered, func(c choice) bool { return c.value == word }) {
-				t.Errorf("--%s %s is accepted but not offered", name, word)
+				t.Errorf("--%s %s is accepted but not listed", name, word)
 			}
 		}
 		for _, c := range offered {
 			if err := test.parse(c.value); err != nil {
-				t.Errorf("--%s %s is offered but refused: %v", name, c.value, err)
+				t.Errorf("--%s %s is listed but refused: %v", name, c.value, err)
 			}
 			if usage := test.flag.(cli.DocGenerationFlag).GetUsage(); !strings.Contains(usage, c.value) {
 				t.Errorf("--%s: the help does not name %s", name, c.value)

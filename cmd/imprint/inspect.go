@@ -79,8 +79,8 @@ type (
 		Outputs []int32 `json:"outputs"`
 		// From is, for each input, the index of the operator that writes it, or -1.
 		From []int `json:"from"`
-		// Compiled is the program of an operator compiled for the Edge TPU. NotCompiled says why it
-		// can't be read.
+		// Compiled describes the program in an operator that was compiled for the Edge TPU.
+		// NotCompiled says why the program can't be read.
 		Compiled    *packageReport `json:"compiled,omitempty"`
 		NotCompiled string         `json:"not_compiled,omitempty"`
 	}
@@ -217,8 +217,8 @@ func newReport(m *tflite.Model) (*modelReport, error) {
 	return r, nil
 }
 
-// addLabels adds the labels from the model's archive, or from a file next to the model, if the
-// model has none itself and their number equals that of its output values.
+// addLabels adds labels to a model that contains none. They come from the model's archive or from a
+// file next to the model, and their number must equal the number of output values.
 func (r *modelReport) addLabels(file *tflite.ModelFile) {
 	if len(r.Labels) > 0 || len(r.Graphs) == 0 || len(r.Graphs[0].Outputs) == 0 {
 		return

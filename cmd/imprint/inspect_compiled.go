@@ -6,7 +6,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// These describe an operator compiled for the Edge TPU in JSON.
+// These describe in JSON an operator that was compiled for the Edge TPU.
 type (
 	packageReport struct {
 		MinRuntime  int                `json:"min_runtime_version"`
@@ -42,7 +42,7 @@ type (
 		Scale     float32 `json:"scale"`
 		ZeroPoint int     `json:"zero_point"` // for the device's unsigned bytes
 		Bytes     int     `json:"bytes_on_the_wire"`
-		Tiles     int     `json:"tiles,omitempty"` // number of tiles that the bytes are in; 0 if they are in tensor order
+		Tiles     int     `json:"tiles,omitempty"` // number of tiles that hold the bytes; 0 if the bytes are in tensor order
 	}
 )
 

@@ -11,8 +11,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/partition"
 )
 
-// These describe in JSON which operators run on the Edge TPU: those that the compiler would put
-// there or, for a compiled model, has put there.
+// These describe in JSON which operators run on the Edge TPU. For an uncompiled model, they predict
+// what the compiler would do.
 type (
 	partitionReport struct {
 		Compiled bool `json:"compiled"`
@@ -20,10 +20,10 @@ type (
 		// the uncompiled model is given.
 		Mapped int `json:"operators_on_tpu,omitempty"`
 		All    int `json:"operators"`
-		// Cut is the first operator after those on the Edge TPU, or −1.
+		// Cut is the index of the first operator after the Edge TPU's part, or −1.
 		Cut        int `json:"cut"`
-		Parameters int `json:"parameter_bytes"`
-		Memory     int `json:"memory_bytes"` // approximate memory of the chip
+		Parameters int `json:"parameter_bytes"` // an estimate for an uncompiled model
+		Memory     int `json:"memory_bytes"`    // approximate memory of the chip
 		Streamed   int `json:"parameter_bytes_streamed"`
 		// CPU lists the operators that run on the CPU.
 		CPU    []cpuReport   `json:"on_cpu,omitempty"`
@@ -32,11 +32,11 @@ type (
 	cpuReport struct {
 		Operator int    `json:"operator"`
 		Name     string `json:"name"`
-		Before   bool   `json:"before,omitempty"` // the operator runs before those on the Edge TPU
+		Before   bool   `json:"before,omitempty"` // the operator runs before the Edge TPU's part
 		Why      string `json:"why,omitempty"`
-		Reads    *int   `json:"reads,omitempty"` // the operator on the CPU that it depends on, if that is the reason
+		Reads    *int   `json:"reads,omitempty"` // the operator on the CPU that this operator depends on, if that keeps it on the CPU
 	}
-	// placeReport describes where an operator of the uncompiled model is in the compiled one.
+	// placeReport describes where the compiled model contains an operator of the uncompiled model.
 	placeReport struct {
 		Operator int          `json:"operator"`
 		Kind     string       `json:"kind"`
@@ -63,9 +63,9 @@ type (
 	}
 )
 
-// newPartitionReport returns which operators of m run on the Edge TPU: planned for an uncompiled
-// model, read from a compiled one. It returns nil for a model with several graphs or an unreadable
-// program.
+// newPartitionReport reports which operators of m run on the Edge TPU. For an uncompiled model, it
+// predicts what the compiler would do. It returns nil for a model with several graphs or an
+// unreadable program.
 func newPartitionReport(m *tflite.Model) (*partitionReport, error) {
 	if len(m.Subgraphs) != 1 {
 		return nil, nil

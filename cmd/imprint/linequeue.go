@@ -71,7 +71,7 @@ func (q *lineQueue) lost() []byte {
 	return b.Bytes()
 }
 
-// Close writes the queued writes, but returns after flushTimeout at the latest.
+// Close waits until the queue is empty, but at most for flushTimeout.
 func (q *lineQueue) Close() {
 	q.mu.Lock()
 	if !q.closed {

@@ -7,8 +7,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/modelfile"
 )
 
-// loadBackbone loads the backbone that o names or, if o names none, that of the workspace in dir.
-// It also returns the resize mode, which comes from o or else from the workspace or the model's
+// loadBackbone loads the backbone that o names or, if o names none, the backbone of the workspace
+// in dir. It also returns the resize mode from o, or else from the workspace or the model's
 // metadata.
 func loadBackbone(dir string, o imprint.Options) (b *backbone.Backbone, mode dataset.Resize, err error) {
 	want := o.Resize

@@ -15,7 +15,7 @@ const (
 	udevCommand = "__udev"
 )
 
-// printMan writes the man page imprint(1) in roff's man macros. Its text is that of --help.
+// printMan writes the man page imprint(1) in roff's man macros. It uses the text of --help.
 func printMan(w io.Writer, app *cli.App, b build) {
 	date := ""
 	if t, err := time.Parse(time.RFC3339, b.Date); err == nil {
@@ -33,7 +33,7 @@ func printMan(w io.Writer, app *cli.App, b build) {
 	for _, s := range exitStatuses {
 		fmt.Fprintf(w, ".TP\n%d\n%s\n", s.status, roff(s.meaning))
 	}
-	fmt.Fprint(w, ".SH FILES\n.TP\n.I .imprint\nthe workspace: what is learned, with model.tflite and labels.txt\n")
+	fmt.Fprint(w, ".SH FILES\n.TP\n.I .imprint\nthe workspace, with model.tflite and labels.txt\n")
 }
 
 func manCommands(w io.Writer, parent string, commands []*cli.Command) {
@@ -70,7 +70,7 @@ func manText(w io.Writer, text string) {
 	}
 }
 
-// manFlags writes flags under the titles of --help.
+// manFlags writes flags under the same titles as --help.
 func manFlags(w io.Writer, flags []cli.Flag) {
 	for _, group := range groupFlags(flags) {
 		fmt.Fprintf(w, ".PP\n.B %s:\n", roff(group.title))

@@ -43,7 +43,7 @@ func TestMan(t *testing.T) {
 		delete(sections, name)
 	})
 	for name := range sections {
-		t.Errorf("the man page describes %q, which is no command", name)
+		t.Errorf("the man page describes %q, which is not a command", name)
 	}
 	for _, line := range regexp.MustCompile(`(?m)^[.'].*$`).FindAllString(page, -1) {
 		if !regexp.MustCompile(`^\.(TH|SH|SS|TP|PP|B|I|EX|EE)\b`).MatchString(line) {

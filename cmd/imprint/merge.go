@@ -21,9 +21,9 @@ Examples:
    imprint merge ../car2/.imprint ../car3/.imprint      into this workspace
    imprint merge car1 car2 car3 -o fleet                into a new one
 
-All need the same backbone. No photo is read; the order does not matter. A photo
-in several workspaces counts once. If its labels differ, merge fails and changes
-nothing.`,
+All workspaces need the same backbone. No photo is read; the order does not
+matter. A photo in several workspaces counts once. If its labels differ, merge
+fails and changes nothing.`,
 		Flags: withDevices(
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "make a new workspace in `DIR`", DefaultText: "add to the workspace"},
 			unknownRateFlag(), jsonFlag("what was added"), layoutFlag(), headFlag(), keepFlag()),
@@ -33,6 +33,9 @@ nothing.`,
 
 func merge(c *cli.Context) error {
 	if err := needArgs(c, 1, -1); err != nil {
+		return err
+	}
+	if err := mustExist(c.Args().Slice()...); err != nil {
 		return err
 	}
 	dir, o, err := workspaceOptions(c)

@@ -58,21 +58,21 @@ func given(c *cli.Context, name string) bool {
 	return false
 }
 
-// say prints lines on the standard output, unless --quiet is given.
+// say prints lines to standard output, unless --quiet is given.
 func say(c *cli.Context, lines ...string) {
 	if !quiet(c) {
 		printLines(c.App.Writer, lines)
 	}
 }
 
-// detail prints lines on the standard output if --verbose is given.
+// detail prints lines to standard output if --verbose is given.
 func detail(c *cli.Context, lines ...string) {
 	if verbose(c) {
 		say(c, lines...)
 	}
 }
 
-// note prints lines on the standard error, unless --quiet is given.
+// note prints lines to standard error, unless --quiet is given.
 func note(c *cli.Context, lines ...string) {
 	for _, line := range lines {
 		switch {
@@ -93,7 +93,7 @@ func warn(c *cli.Context, format string, a ...any) {
 	note(c, text)
 }
 
-// With --json, each line on the standard error is one of these objects.
+// With --json, each line of standard error is one of these objects.
 type (
 	errorObject struct {
 		Error string `json:"error"`
@@ -151,7 +151,7 @@ func reportError(w io.Writer, err error, command string, json bool) {
 }
 
 // progress returns functions that show a count on the terminal and clear it. With --quiet, or if
-// the standard error is not a terminal, show is nil and clear does nothing.
+// standard error is not a terminal, show is nil and clear does nothing.
 func progress(c *cli.Context, what string) (show func(done, total int), clear func()) {
 	f, ok := c.App.ErrWriter.(*os.File)
 	if ok {

@@ -66,8 +66,8 @@ func findPhotos(c *cli.Context, label string, missing *[]missingFile) ([]dataset
 	return found, append(skipped, leftOut(left)...), nil
 }
 
-// existing returns the paths that exist. Other paths are appended to missing or, if missing is nil,
-// an error.
+// existing returns the paths that exist. It appends the others to missing or, if missing is nil,
+// returns an error for them.
 func existing(paths []string, missing *[]missingFile) ([]string, error) {
 	var there []string
 	for _, path := range paths {
@@ -85,8 +85,8 @@ func existing(paths []string, missing *[]missingFile) ([]string, error) {
 	return there, nil
 }
 
-// listedPhotos reads photos from the file list, unless list is "" or "-", and then from standard
-// input if stdin is true or list is "-".
+// listedPhotos reads photos from the file list, unless list is "" or "-". If list is "-" or stdin
+// is true, it then reads photos from standard input.
 func listedPhotos(c *cli.Context, list string, stdin bool) ([]dataset.Item, error) {
 	var found []dataset.Item
 	if list != "" && list != "-" {
@@ -151,8 +151,8 @@ func leftOut(left []dataset.Skipped) []imprint.Skipped {
 	return skipped
 }
 
-// interruptible returns the results of read, or the error of ctx if ctx is done first. A blocked
-// read from a terminal or a pipe can't be cancelled, so it is left running until the process exits.
+// interruptible returns the result of read, or the error of ctx if ctx is done first. A blocked
+// read from a terminal or a pipe can't be canceled, so it is left running until the process exits.
 func interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	var v T
 	var err error

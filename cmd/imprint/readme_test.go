@@ -23,9 +23,9 @@ import (
 // output and standard error together, except for times: "62 ms" and "0.4 s" count as equal.
 // Commands may fail.
 //
-// All transcripts of a document run in order in one new folder, which is also their home and has
-// their cache. It contains photos that tools/photos renders with the commands in README.md: 20 of
-// each of four classes and one more of each, the same on every computer:
+// All transcripts of a document run in order in one new folder, which is also their $HOME and
+// contains their cache. It contains photos that tools/photos renders with the commands in
+// README.md: 20 of each of four classes and one more of each, the same on every computer:
 //
 //	photos/arrow/01.jpg … photos/arrow/20.jpg, and the same for ball, box and cone
 //	new/arrow/01.jpg, and the same for ball, box and cone

@@ -14,7 +14,7 @@ func removeCommand() *cli.Command {
 		Aliases:   []string{"rm"},
 		Usage:     "remove a class, or single photos",
 		ArgsUsage: "[PHOTO|DIR …]",
-		Description: `Remove a class or photos: the model becomes, byte for byte, what it would be
+		Description: `Remove a class or photos; the model becomes byte-identical to one trained
 without them.
 
 Examples:

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/imprint"
@@ -33,8 +37,20 @@ Example:
 							after
 						}{from, to, a}
 					},
-				}, otherCase(unknownLabel(err, from, classes), to, classes)
+				}, taken(otherCase(unknownLabel(err, from, classes), to, classes), from, to, classes)
 			})
 		},
 	}
+}
+
+// taken adds a hint to an error about renaming a class to the name of another: to join
+// two classes their photos are moved.
+func taken(err error, from, to string, classes []imprint.Class) error {
+	there := func(label string) bool {
+		return slices.ContainsFunc(classes, func(class imprint.Class) bool { return class.Label == label })
+	}
+	if !errors.Is(err, imprint.ErrLabel) || from == to || !there(from) || !there(to) {
+		return err
+	}
+	return hinted{err, fmt.Sprintf("to join the two: imprint move --to %s PHOTO…; imprint list --photos shows the photos of %s", shellQuote(to), plain(from))}
 }

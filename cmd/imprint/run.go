@@ -32,7 +32,7 @@ model has several inputs or outputs, repeat --input or --output in its order.`,
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "input", Aliases: []string{"i"}, Usage: "read an input tensor from `FILE`", DefaultText: "none"},
 			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write an output tensor to `FILE`", DefaultText: "none"},
-			&cli.IntSliceFlag{Name: "tensor", Usage: "write the tensor with this `INDEX` instead of an output", DefaultText: "the outputs"},
+			&cli.IntSliceFlag{Name: "tensor", Usage: "write the tensor at `INDEX` instead of the model's outputs; repeatable", DefaultText: "the outputs"},
 			&cli.IntFlag{Name: "repeat", Usage: "run `N` times", Value: 1},
 			jsonFlag("times"),
 			&cli.IntFlag{Name: "threads", Category: advanced, Usage: "use `N` cores", Value: 1},
@@ -105,7 +105,7 @@ func runModel(c *cli.Context) error {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// outputFiles are the paths of the files for the output tensors. Regular files are replaced only
+// outputFiles lists the paths of the files for the output tensors. Regular files are replaced only
 // once all tensors are written; pipes and devices are written directly.
 type outputFiles []string
 
@@ -160,7 +160,7 @@ func (files outputFiles) write(contents [][]byte) error {
 	return nil
 }
 
-// middle returns the median: for an even number of times, the mean of the middle two.
+// middle returns the median of d: for an even number of durations, the mean of the middle two.
 func middle(d []time.Duration) time.Duration {
 	d = slices.Sorted(slices.Values(d))
 	return (d[(len(d)-1)/2] + d[len(d)/2]) / 2

@@ -26,7 +26,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// These are the commands for scripts. A command that fails also fails its script.
+// These are the script commands. If a command fails, its script fails.
 
 // status CODE COMMAND … runs a command that must exit with that status.
 func status(ts *testscript.TestScript, neg bool, args []string) {
@@ -50,7 +50,7 @@ func photo(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(path, backbonetest.Photo(uint64(number(ts, args[0])), uint64(number(ts, args[1]))), 0o644))
 }
 
-// scene KIND SEED FILE writes a photo, about half of it in the colour of its kind and the rest
+// scene KIND SEED FILE writes a photo, about half of it in the color of its kind and the rest
 // covered with random rectangles.
 func scene(ts *testscript.TestScript, neg bool, args []string) {
 	kind, r := number(ts, args[0]), rand.New(rand.NewPCG(uint64(number(ts, args[1])), 3))
@@ -114,7 +114,7 @@ func model(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o644))
 }
 
-// compiledModel returns a model like those compiled for the Edge TPU: its only operator is a custom
+// compiledModel returns a model that looks compiled for the Edge TPU: its only operator is a custom
 // operator, with a damaged program.
 func compiledModel(ts *testscript.TestScript) []byte {
 	m, err := tflite.Parse(backbonetest.Extractor())
@@ -128,7 +128,7 @@ func compiledModel(ts *testscript.TestScript) []byte {
 }
 
 // two returns a model with the inputs a and b and the outputs (a+b)+b and a+b, in this order. Each
-// has four bytes.
+// tensor has four bytes.
 func two(ts *testscript.TestScript) []byte {
 	m := &tflite.Model{Version: 3, Buffers: []tflite.Buffer{nil}, Subgraphs: []tflite.Subgraph{{DebugMetadataIndex: -1}}}
 	tensor := func(name string) int32 {
@@ -185,7 +185,7 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b[:number(ts, args[1])]), 0o644))
 }
 
-// same FILE FILE checks that two files have the same bytes; cmp is for text.
+// same FILE FILE checks that two files have the same bytes. testscript's cmp compares only text.
 func same(ts *testscript.TestScript, neg bool, args []string) {
 	if (ts.ReadFile(args[0]) == ts.ReadFile(args[1])) == neg {
 		ts.Fatalf("%s and %s: got equal %v", args[0], args[1], !neg)
@@ -295,7 +295,7 @@ func serveFiles(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // json FILE KEY … checks that each line of FILE is one JSON object with exactly these keys in this
-// order. a.b stands for key b of the object a, or of the objects in the list a.
+// order. a.b means key b of the object a, or of the objects in the list a.
 func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 	lines := strings.Split(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n")
 	for _, line := range lines {

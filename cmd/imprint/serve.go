@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -35,8 +36,8 @@ effect at once. SIGHUP reloads the workspace. Clients on the network need a toke
 is part of the printed address; a terminal shows that as a QR code for phones.
 
 Buttons are on gamepads, keyboards or GPIO pins; evtest shows their codes. Actions
-are teach:LABEL (while held), remove:LABEL, undo and reload. With --keys, which can't see
-a release, the first press starts training, the next one ends it, and Escape cancels it.
+are teach:LABEL (while held), remove:LABEL, undo and reload. A terminal can't report a
+release: with --keys, the first press starts training, the next ends it, Escape cancels it.
 
 Examples:
    imprint serve --source camera:/dev/video0
@@ -74,9 +75,11 @@ func runServe(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
+	if err := checkAddress(c.String("listen")); err != nil {
+		return err
+	}
 	showsQR := isTerminal(c) && !quiet(c) && !asJSON(c)
-	// From here on, a slow reader of the output can't block the server, and one that exits can't
-	// end it.
+	// From here on, a reader of the output that is slow or exits can't block or end the server.
 	defer detachOutput(c)()
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before the server reports that it is ready
@@ -141,6 +144,21 @@ func runServe(c *cli.Context) error {
 	return err
 }
 
+// checkAddress refuses an address for --listen that is not host:port.
+func checkAddress(addr string) error {
+	if addr == "none" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return usagef("--listen %q: want host:port, such as 127.0.0.1:8230, or none", addr)
+	}
+	return nil
+}
+
 // announce prints the address of a listener.
 func announce(c *cli.Context, url string) {
 	if asJSON(c) {
@@ -152,15 +170,15 @@ func announce(c *cli.Context, url string) {
 	fmt.Fprintf(c.App.Writer, "serving %s\n", url)
 }
 
-// A toldSource wraps a source and prints when frames stop and when they resume.
-type toldSource struct {
+// A reportedSource wraps a source and prints when frames stop and when they resume.
+type reportedSource struct {
 	source.Source
 	c    *cli.Context
 	lost bool
 }
 
 // Next implements source.Source.
-func (s *toldSource) Next(ctx context.Context) (source.Frame, error) {
+func (s *reportedSource) Next(ctx context.Context) (source.Frame, error) {
 	f, err := s.Source.Next(ctx)
 	switch failed := err != nil && err != io.EOF && ctx.Err() == nil; {
 	case failed && !s.lost:
@@ -204,7 +222,7 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 		return o, usageError{err}
 	}
 	if o.Source != nil {
-		o.Source = &toldSource{Source: o.Source, c: c}
+		o.Source = &reportedSource{Source: o.Source, c: c}
 	}
 	if asJSON(c) {
 		o.Log = slog.New(slog.NewJSONHandler(c.App.ErrWriter, nil))

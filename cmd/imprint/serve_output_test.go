@@ -199,7 +199,7 @@ func TestLineQueue(t *testing.T) {
 	q.Close()
 	fmt.Fprintln(q, "too late")
 	w.Close()
-	// The queue's goroutine may hold another line, and a line may report that lines were dropped.
+	// The queue's goroutine may hold one more line, and another line may report dropped lines.
 	if n := <-lines; n < queuedWrites || n > queuedWrites+2 {
 		t.Errorf("got %d lines, want %d", n, queuedWrites)
 	}

@@ -27,7 +27,7 @@ func didYouMean(given string, names []string) string {
 	return ""
 }
 
-// sentence appends a question to an error text, unless it is "".
+// sentence appends a question to an error text, unless question is "".
 func sentence(text, question string) string {
 	if question == "" {
 		return text
@@ -166,7 +166,7 @@ func otherCase(err error, given string, classes []imprint.Class) error {
 }
 
 // typo reports whether label a is probably a misspelling of b, or b of a. They must differ only in
-// case, by one extra letter, by two swapped neighbours or, in longer labels, by one letter. Labels
+// case, by one extra letter, by two swapped neighbors or, in longer labels, by one letter. Labels
 // that differ only in leading or trailing digits are not typos.
 func typo(a, b string) bool {
 	digits := func(r rune) bool { return unicode.IsDigit(r) }
@@ -181,7 +181,7 @@ func typo(a, b string) bool {
 	return len([]rune(a)) != len([]rune(b)) || n > 4 || sorted(a) == sorted(b)
 }
 
-// sorted returns a word with its letters in order.
+// sorted returns the letters of a word in alphabetical order.
 func sorted(word string) string {
 	letters := []rune(word)
 	slices.Sort(letters)
@@ -202,7 +202,7 @@ func shellQuote(word string) string {
 // nearest returns the first name that begins with given, or else the most similar one, or "" if
 // more than about a third of the letters differ.
 func nearest(given string, names []string) string {
-	best, least := "", len(given)/3+2
+	best, least := "", max(len(given)/3, 1)+1
 	for _, name := range names {
 		if len(name) < 2 || len(given) < 2 {
 			continue
@@ -218,7 +218,7 @@ func nearest(given string, names []string) string {
 }
 
 // edits counts the letters that must be inserted, deleted, replaced or swapped with
-// their neighbour to turn first into second (optimal string alignment distance).
+// their neighbor to turn first into second (optimal string alignment distance).
 func edits(first, second string) int {
 	a, b := []rune(first), []rune(second)
 	rows := make([][]int, len(a)+1)

@@ -17,6 +17,8 @@ func TestNearest(t *testing.T) {
 		{"recieve", []string{"receive", "relieve"}, "receive"},
 		{"x", []string{"xy"}, ""},
 		{"bogus", []string{"add", "list"}, ""},
+		{"fly", []string{"ls", "rm", "list"}, ""},
+		{"lst", []string{"ls", "list"}, "ls"},
 		{"new", []string{"new.jpg"}, "new.jpg"},
 	} {
 		if got := nearest(test.given, test.names); got != test.want {

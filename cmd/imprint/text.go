@@ -42,7 +42,7 @@ func enumerate(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
-// percent formats a proportion as a percentage. Only 1 itself becomes 100 %.
+// percent formats a proportion as a percentage. It rounds no value below 1 to 100 %.
 func percent(p float64, decimals int) string {
 	unit := math.Pow10(decimals)
 	v := math.Round(100*p*unit) / unit
@@ -81,7 +81,7 @@ func plain(text string) string {
 	}, text)
 }
 
-// table returns rows as lines with aligned columns; flags are those of package tabwriter.
+// table returns rows as lines with aligned columns; flags are the flags of tabwriter.
 func table(rows [][]string, flags uint) []string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', flags)
@@ -177,7 +177,7 @@ func classCounts(classes map[string]int) string {
 	return "photos added: " + strings.Join(parts, ", ")
 }
 
-// mergedLines returns the output of imprint merge for a number of workspaces.
+// mergedLines returns the output of imprint merge; workspaces is the number of merged workspaces.
 func mergedLines(m *imprint.Merged, workspaces int, s summary) []string {
 	return []string{
 		fmt.Sprintf("merged %s: added %s %s", count(workspaces, "workspace"), photosOf(m.Classes, m.Negatives, " to "), s.total()),
@@ -243,7 +243,7 @@ func retrainedLines(took time.Duration, s summary) []string {
 	return []string{fmt.Sprintf("retrained %s in %s", s.total(), duration(took)), accuracyLine(s.estimate, s.classes)}
 }
 
-// reloadedLine says that a running server uses the model with the given generation.
+// reloadedLine says that a running server uses the model of the given generation.
 func reloadedLine(generation uint64) string {
 	return fmt.Sprintf("imprint serve uses it now (generation %d)", generation)
 }

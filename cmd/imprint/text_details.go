@@ -69,8 +69,8 @@ func headLine(r classifier.Recipe, candidates []classifier.Candidate, asked clas
 	return line + mean + ")"
 }
 
-// estimateLine says which photos the accuracy was measured on. It returns "" if it was not
-// measured.
+// estimateLine says which photos the accuracy was measured on. If there was no measurement, it
+// returns "".
 func estimateLine(e classifier.Estimate, classes []imprint.Class) string {
 	if len(classes) < 2 || e.Total == 0 {
 		return ""
@@ -99,6 +99,10 @@ func estimateLine(e classifier.Estimate, classes []imprint.Class) string {
 func writtenLine(w *imprint.Written) string {
 	return fmt.Sprintf("quantization changes the prediction for %d of %s; logits scaled by %.2g", w.Disagreements, count(w.Examples, "training photo"), w.LogitScale)
 }
+
+// lossy reports whether quantization changes so many predictions that the model is hardly
+// the one that was trained: its output has too few codes for the logits.
+func lossy(w *imprint.Written) bool { return w != nil && 10*w.Disagreements > w.Examples }
 
 // backboneLine describes the model that embeds photos.
 func backboneLine(b *backbone.Backbone, mode dataset.Resize) string {

@@ -61,13 +61,13 @@ func curveText(results []evaluate.Accuracy, head string) string {
 	return strings.Join(parts, ", ")
 }
 
-// evaluationAdvice returns the line that helps the user most.
+// evaluationAdvice returns the most useful line of advice.
 func evaluationAdvice(ev evaluated) string {
 	switch tip := tipLine(ev.advice); {
 	case len(ev.OpenSet) > 0:
 		return openSetLine(ev.OpenSet[0])
 	case len(ev.LabelSuspects) > 0:
-		return suspectsLine(ev.LabelSuspects[:1], len(ev.LabelSuspects))
+		return suspectsLine(ev.LabelSuspects[:1], len(ev.LabelSuspects), "-v")
 	case tip != "":
 		return tip
 	case len(ev.Heads) > 0:
@@ -97,7 +97,7 @@ func evaluationReport(ev evaluated) []string {
 		lines = append(lines, nearDuplicatesLine(ev.NearDuplicates))
 	}
 	if n := len(ev.LabelSuspects); n > 0 {
-		lines = append(lines, suspectsLine(ev.LabelSuspects[:min(maxNamed, n)], n))
+		lines = append(lines, suspectsLine(ev.LabelSuspects[:min(maxNamed, n)], n, "--report FILE"))
 	}
 	if tip := tipLine(ev.advice); tip != "" {
 		lines = append(lines, tip)
@@ -124,14 +124,15 @@ func nearDuplicatesLine(groups []evaluate.NearDuplicates) string {
 	return line + "; first: " + photoNames(groups[0].Photos)
 }
 
-// suspectsLine names suspects, the first of n photos that are likely mislabeled.
-func suspectsLine(suspects []evaluate.LabelSuspect, n int) string {
+// suspectsLine names suspects, the first of n photos that are likely mislabeled. If there are
+// more, it says which flag shows them.
+func suspectsLine(suspects []evaluate.LabelSuspect, n int, flag string) string {
 	var parts []string
 	for _, p := range suspects {
 		parts = append(parts, fmt.Sprintf("%s (%s, looks like %s)", plain(filepath.Base(p.Name())), plain(p.Label), plain(p.LooksLike)))
 	}
 	if len(suspects) < n {
-		parts = append(parts, fmt.Sprintf("%d more", n-len(suspects)))
+		parts = append(parts, fmt.Sprintf("%d more (%s shows them)", n-len(suspects), flag))
 	}
 	return "likely mislabeled: " + strings.Join(parts, ", ")
 }

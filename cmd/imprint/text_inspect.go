@@ -263,8 +263,12 @@ func (r *partitionReport) print(w io.Writer) {
 	if n := len(r.CPU); n > shown {
 		fmt.Fprintf(w, "  CPU: … %d more\n", n-shown)
 	}
-	if r.Parameters > 0 {
-		fmt.Fprintf(w, "  parameters: %d bytes in the compiler's layout, %d streamed for every inference; the chip holds about %d\n", r.Parameters, r.Streamed, r.Memory)
+	switch {
+	case r.Parameters == 0:
+	case r.Compiled:
+		fmt.Fprintf(w, "  parameters: %d bytes, %d streamed for every inference; the chip holds about %d\n", r.Parameters, r.Streamed, r.Memory)
+	default:
+		fmt.Fprintf(w, "  parameters: an estimated %d bytes in the compiler's layout, %d streamed for every inference; the chip holds about %d\n", r.Parameters, r.Streamed, r.Memory)
 	}
 	r.printLayers(w)
 }

@@ -14,8 +14,8 @@ func skippedLines(skipped []imprint.Skipped, all bool) []string {
 	return skippedFor(nil, skipped, all)
 }
 
-// skippedFor does the same as skippedLines. The map wanted has the label for each path; skippedFor
-// also says how to move photos that are in another class.
+// skippedFor is like skippedLines, but also says how to move photos that are in another class.
+// wanted maps each path to its label.
 func skippedFor(wanted map[string]string, skipped []imprint.Skipped, all bool) []string {
 	var lines []string
 	for _, group := range groupSkipped(wanted, skipped, all) {
@@ -86,8 +86,14 @@ func placeOf(group []imprint.Skipped) string {
 
 // skipReason returns the reason without the photo's path.
 func skipReason(s imprint.Skipped) string {
-	if _, after, ok := strings.Cut(s.Reason, s.Path+": "); ok && s.Path != "" {
+	if s.Path == "" {
+		return s.Reason
+	}
+	if _, after, ok := strings.Cut(s.Reason, s.Path+": "); ok {
 		return after
+	}
+	if after, ok := strings.CutPrefix(s.Reason, s.Path+" "); ok {
+		return "it " + after // "does not exist"
 	}
 	return s.Reason
 }

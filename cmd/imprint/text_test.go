@@ -247,3 +247,17 @@ func TestEvaluationLines(t *testing.T) {
 		}
 	}
 }
+
+// TestLossy checks when a compiled model deserves a warning.
+func TestLossy(t *testing.T) {
+	for _, test := range []struct {
+		w    *imprint.Written
+		want bool
+	}{
+		{nil, false}, {&imprint.Written{Examples: 4}, false}, {&imprint.Written{Disagreements: 5, Examples: 50}, false}, {&imprint.Written{Disagreements: 21, Examples: 50}, true},
+	} {
+		if got := lossy(test.w); got != test.want {
+			t.Errorf("%+v: got %v, want %v", test.w, got, test.want)
+		}
+	}
+}

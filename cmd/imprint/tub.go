@@ -14,9 +14,9 @@ func tubFlags() []cli.Flag {
 	const category = "Donkey Car recordings"
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "tub", Category: category, Usage: "add photos from the tub `DIR`; needs --label", DefaultText: "none"},
-		&cli.StringSliceFlag{Name: "session", Category: category, Usage: "only from the session `ID`, such as 26-11-28_0, or its number", DefaultText: "all"},
-		&cli.StringSliceFlag{Name: "records", Category: category, Usage: "only from the records `FROM:TO`, TO not included", DefaultText: "all"},
-		&cli.StringSliceFlag{Name: "where", Category: category, Usage: "only from records with `FIELD=VALUE`, such as user/mode=user; if repeated, all must match", DefaultText: "all"},
+		&cli.StringSliceFlag{Name: "session", Category: category, Usage: "add only photos of the session `ID`, such as 26-11-28_0, or its number", DefaultText: "all"},
+		&cli.StringSliceFlag{Name: "records", Category: category, Usage: "add only the records `FROM:TO`, excluding TO", DefaultText: "all"},
+		&cli.StringSliceFlag{Name: "where", Category: category, Usage: "add only records with `FIELD=VALUE`, such as user/mode=user; if repeated, all conditions must match", DefaultText: "all"},
 	}
 }
 

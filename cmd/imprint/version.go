@@ -24,7 +24,7 @@ type build struct {
 	Arch    string `json:"arch"`
 }
 
-// thisBuild returns the values set by the linker, or else those that Go recorded in the program.
+// thisBuild returns the values set by the linker, or else the values that Go recorded in the program.
 func thisBuild() build {
 	b := build{version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()

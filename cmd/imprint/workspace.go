@@ -72,8 +72,8 @@ func settings(c *cli.Context, o *imprint.Options) (err error) {
 	return unknownRate(c, o)
 }
 
-// open opens the workspace that the flags name. If a killed process did not write the model of the
-// last change, open writes it. With existing, the workspace must exist.
+// open opens the workspace that the flags name. If a process was killed before it wrote the model
+// of the last change, open writes the model. With existing, the workspace must exist.
 func open(c *cli.Context, existing bool) (*imprint.Workspace, error) {
 	dir, o, err := workspaceOptions(c)
 	if err != nil {
@@ -104,7 +104,7 @@ type changed struct {
 	object func(after) any
 }
 
-// after is the state of the workspace after a change.
+// after describes in JSON the workspace after a change.
 type after struct {
 	Estimate   classifier.Estimate `json:"estimate"`
 	Generation uint64              `json:"generation"`
@@ -122,6 +122,7 @@ func change(c *cli.Context, verb func(*imprint.Workspace) (changed, error)) erro
 	if err != nil {
 		return err
 	}
+	warnOfQuantization(c, ws)
 	s := summarize(ws)
 	if asJSON(c) {
 		a := after{Estimate: s.estimate, Generation: s.generation}
@@ -133,6 +134,13 @@ func change(c *cli.Context, verb func(*imprint.Workspace) (changed, error)) erro
 	say(c, did.lines(s)...)
 	detail(c, s.details()...)
 	return nil
+}
+
+// warnOfQuantization warns of a compiled model that hardly gives the trained model's answers.
+func warnOfQuantization(c *cli.Context, ws *imprint.Workspace) {
+	if w := ws.Written(); lossy(w) {
+		warn(c, "%s", writtenLine(w))
+	}
 }
 
 // summarize returns the summary of a workspace.

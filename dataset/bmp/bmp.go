@@ -1,8 +1,8 @@
 // Package bmp decodes BMP photos. Call [Decode].
 //
-// It decodes the kinds of BMP that occur in practice: Windows and OS/2 headers, 1 to 32 bits
-// per pixel, bit fields, and run-length encoding with 4 or 8 bits per pixel. The same file
-// gives the same pixels on every processor.
+// It decodes the kinds of BMP that occur in practice: Windows and OS/2 headers, 1 to 32 bits per
+// pixel, bit fields, and run-length encoding with 4 or 8 bits per pixel. The same file decodes
+// to the same pixels on every processor.
 //
 // golang.org/x/image/bmp rejects most of these kinds, and uses the fourth byte of a pixel as
 // alpha even if it is undefined (golang/go#54368).
@@ -275,8 +275,8 @@ func (h *header) row(y int) []byte {
 	return h.pixels[start : start+size]
 }
 
-// stored returns the position in the file of row y of the image. The function is its own
-// inverse.
+// stored converts row y of the image to its row in the file. Because it is its own inverse, it
+// also converts a row in the file to its row in the image.
 func (h *header) stored(y int) int {
 	if h.topDown {
 		return y

@@ -70,8 +70,8 @@ func (f file) encode() []byte {
 	return append(append(b, info...), f.pixels...)
 }
 
-// pack returns the rows of w×h pixels, from the bottom or from the top. Each pixel holds the
-// low bits of the number that at returns.
+// pack returns the rows of w×h pixels, bottom up or top down. Each pixel holds the low bits of
+// the number that at returns.
 func pack(w, h, bits int, topDown bool, at func(x, y int) uint32) []byte {
 	var b []byte
 	for i := range h {
@@ -339,7 +339,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// FuzzDecode compares the results with golang.org/x/image/bmp for the files that it decodes.
+// FuzzDecode compares the results with golang.org/x/image/bmp for the files that x/image
+// decodes.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []file{
 		{header: headerV1, bits: 24, w: 5, h: 4, pixels: pack(5, 4, 24, false, bgr)},
@@ -359,7 +360,7 @@ func FuzzDecode(f *testing.F) {
 		img, err := Decode(b)
 		if err != nil {
 			if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrUnsupported) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Fatalf("error %v wraps none of the documented ones", err)
+				t.Fatalf("error %v wraps none of the documented errors", err)
 			}
 			return
 		}

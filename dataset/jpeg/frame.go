@@ -16,6 +16,9 @@ type Config struct {
 	// Memory is the number of bytes that Decode allocates at full size, not counting its copy
 	// of the file. It is 0 for CMYK.
 	Memory int64
+	// Coefficients is the part of Memory that holds coefficients of a progressive JPEG. Unlike
+	// the rest it is not smaller at reduced size.
+	Coefficients int64
 }
 
 // DecodeConfig reads the size of the JPEG file b. Errors wrap ErrFormat, ErrUnsupported or
@@ -35,7 +38,8 @@ func DecodeConfig(b []byte) (Config, error) {
 			if f.components == nil {
 				return Config{}, invalid("no frame header")
 			}
-			return Config{f.width, f.height, len(f.components), f.progressive, f.memory()}, nil
+			memory, coefficients := f.memory()
+			return Config{f.width, f.height, len(f.components), f.progressive, memory, coefficients}, nil
 		case marker >= markerSOF0 && marker <= markerSOF2:
 			const fixed, cmyk = 6, 4 // bytes, components
 			if len(s) == fixed+3*cmyk && s[5] == cmyk {
@@ -68,7 +72,7 @@ type frame struct {
 	last                    int             // last coefficient, in file order, needed for these pixels
 }
 
-// component is one color component of a frame.
+// component holds the properties and the samples of one color component.
 type component struct {
 	id, table byte
 	h, v      int // blocks per MCU
@@ -129,13 +133,13 @@ func (f *frame) component(i int, s []byte) error {
 	c.id, c.h, c.v, c.table = s[0], int(s[1]>>4), int(s[1]&15), s[2]
 	for _, other := range f.components[:i] {
 		if other.id == c.id {
-			return invalid("two components %d", c.id)
+			return invalid("two components with ID %d", c.id)
 		}
 	}
 	if c.table > 3 || c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
 		return invalid("component %d with %d×%d blocks per MCU and quantization table %d", c.id, c.h, c.v, c.table)
 	}
-	if len(f.components) == 1 { // its sampling factors do not matter (T.81 A.2.2)
+	if len(f.components) == 1 { // the sampling factors of a single component do not matter (T.81 A.2.2)
 		c.h, c.v = 1, 1
 	}
 	for k := range c.unknown {
@@ -144,8 +148,8 @@ func (f *frame) component(i int, s []byte) error {
 	return nil
 }
 
-// lines returns the height that the DNL marker after the first scan defines, or 0 (T.81
-// B.2.5). rest is the file after the frame header.
+// lines returns the height that the DNL marker after the first scan defines, or 0 if there is no
+// such marker (T.81 B.2.5). rest is the file after the frame header.
 func lines(rest []byte) int {
 	r := reader{rest}
 	for scan := false; ; {
@@ -195,24 +199,25 @@ func (f *frame) complete() bool {
 }
 
 // memory returns the number of bytes that decoding all pixels allocates.
-func (f *frame) memory() int64 {
+func (f *frame) memory() (bytes, coefficients int64) {
 	var perMCU int64
 	for _, c := range f.components {
 		perMCU += int64(c.h * c.v)
 	}
-	bytes := perMCU * 64
+	bytes = perMCU * 64
 	if f.progressive {
-		bytes += perMCU * (8 + 2*64) // a progressBlock
+		coefficients = perMCU * (8 + 2*64) // a progressBlock
 	}
 	_, direct := f.ratio()
 	if !direct {
 		bytes += int64(3 * f.h * f.v * 64)
 	}
-	bytes *= int64(f.mcus.X) * int64(f.mcus.Y)
+	mcus := int64(f.mcus.X) * int64(f.mcus.Y)
+	bytes, coefficients = (bytes+coefficients)*mcus, coefficients*mcus
 	if f.isRGB() {
 		bytes += 4 * int64(f.width) * int64(f.height)
 	}
-	return bytes
+	return bytes, coefficients
 }
 
 // quantization reads quantization tables (T.81 B.2.4.1).
@@ -256,7 +261,7 @@ func (d *Decoder) layOut() {
 // ceilDiv returns a/b rounded up.
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
-// begin allocates the memory of c at the beginning of its first scan.
+// begin allocates the memory for c at the beginning of its first scan.
 func (c *component) begin(f *frame) {
 	if c.seen {
 		return
@@ -350,8 +355,8 @@ func (d *Decoder) image() image.Image {
 	return rgb
 }
 
-// upsample repeats the samples of c to get one for each pixel. It swaps c.pix with the
-// memory in spare, so that both are reused.
+// upsample repeats the samples of c so that there is one sample per pixel. It swaps c.pix with
+// the memory in spare, so that both are reused.
 func (c *component) upsample(f *frame, spare *[]byte) {
 	if c.h == f.h && c.v == f.v {
 		return

@@ -10,8 +10,8 @@ const lookahead = 10
 
 // huffman decodes the symbols of one table (T.81 annex C).
 type huffman struct {
-	// byBits maps the next bits of the file to symbol·256 + length of the code, or to 0
-	// if the code is longer.
+	// byBits maps the next bits of the file to symbol·256 + length of the code, or to 0 if the
+	// code is longer than lookahead.
 	byBits [1 << lookahead]uint16
 	// A code of n bits, padded with zeros to 16 bits, satisfies
 	// limit[n-1] ≤ code < limit[n].
@@ -20,10 +20,10 @@ type huffman struct {
 	first   [17]int
 	symbols [256]byte
 
-	// skips makes it fast to skip coefficients. It maps the next bits of the file to the run of
-	// AC coefficients that these bits contain completely. A value is count·256 + length in
-	// bits, plus skipsEnd if the run ends the block. The end then counts as one more
-	// coefficient. A value of 0 means that coefficients must be read one by one.
+	// skips speeds up skipping coefficients. It maps the next bits of the file to the run of AC
+	// coefficients that these bits contain completely. A value is count·256 + length in bits,
+	// plus skipsEnd if the run ends the block. The end then counts as one more coefficient. A
+	// value of 0 means that coefficients must be read one by one.
 	skips    [1 << skipBits]uint16
 	hasSkips bool
 	defined  bool
@@ -149,13 +149,13 @@ type bitReader struct {
 	end   int    // end of the coded bytes
 	pos   int    // position of the next byte for acc
 	// The next n bits are the leftmost bits of acc. The bits after these may already have the
-	// values that the next fill gives them.
+	// values that the next fill writes.
 	acc uint64
 	n   uint
 }
 
-// start reads coded bytes from b, where ff 00 stands for ff (T.81 F.1.2.3), up to the
-// next marker. It returns the rest of b, which begins with that marker.
+// start reads coded bytes from b, where ff 00 encodes the byte ff (T.81 F.1.2.3), up to the next
+// marker. It returns the rest of b, beginning with the marker.
 func (r *bitReader) start(b []byte) (rest []byte) {
 	coded := r.coded[:0]
 	if cap(coded) < len(b)+slack {

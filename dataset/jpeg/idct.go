@@ -49,7 +49,7 @@ func (d *Decoder) transform(c *component, x, y int, dcOnly bool) {
 	}
 }
 
-// sample converts v, which is about −128 to 127, to a byte.
+// sample adds 128 to v and clamps the result to a byte.
 func sample(v int32) byte {
 	v += 128
 	if uint32(v) > 255 {
@@ -90,15 +90,15 @@ func transform4(b *[64]int32, dst []byte, stride int) {
 	}
 	for y := range 4 {
 		r := (*[4]int32)(t[4*y:])
-		// The first value is a term of all results, so adding half a unit to it rounds them
-		// all.
+		// The first value is a term of all results, so adding half a unit to it rounds all
+		// results.
 		y0, y1, y2, y3 := line4(r[0]+halfEnd>>factorBits, r[1], r[2], r[3])
 		row := (*[4]byte)(dst[y*stride:])
 		row[0], row[1], row[2], row[3] = sample(y0>>end), sample(y1>>end), sample(y2>>end), sample(y3>>end)
 	}
 }
 
-// even8 and odd8 are the two halves of the transform of eight values: sample n is
+// even8 and odd8 compute the two halves of the transform of eight values: sample n is
 // even(n)+odd(n), and sample 7−n is even(n)−odd(n).
 func even8(x0, x2, x4, x6 int32) (e0, e1, e2, e3 int32) {
 	a, b := (x0+x4)<<factorBits, (x0-x4)<<factorBits

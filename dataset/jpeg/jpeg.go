@@ -5,10 +5,10 @@
 // 8×8 pixels, the decoder keeps only the low frequencies, and transforms them to 4×4, 2×2 or
 // 1×1 pixels.
 //
-// The package decodes baseline, extended and progressive files with 8 bits per sample
-// and Huffman codes, in gray, YCbCr or RGB. It accepts the files that image/jpeg accepts,
-// except those whose Huffman tables have more codes than the code lengths allow. It also
-// accepts files that are common in practice:
+// The package decodes baseline, extended and progressive files with 8 bits per sample and
+// Huffman codes, in gray, YCbCr or RGB. It accepts all files that image/jpeg accepts, except
+// files with Huffman tables that have more codes than the code lengths allow. It also accepts
+// files that are common in practice:
 //
 //   - Files without Huffman tables, as sent by MJPEG cameras. The package then uses the
 //     tables of ITU-T T.81 K.3.
@@ -16,10 +16,10 @@
 //   - Files with any sampling factors, and files that define the number of lines after the
 //     first scan.
 //
-// In a scan of one component that has several blocks per MCU, the package, unlike image/jpeg,
-// expects restarts and the end of the scan where T.81 places them.
+// In a scan of one component with several blocks per MCU, the package expects restarts and the
+// end of the scan where T.81 places them. image/jpeg expects them elsewhere.
 //
-// All arithmetic uses integers, so the same file gives the same pixels on every processor.
+// All arithmetic uses integers, so the same file decodes to the same pixels on every processor.
 package jpeg
 
 import (
@@ -40,7 +40,7 @@ var (
 	ErrUnsupported = errors.New("unsupported JPEG")
 )
 
-// Options select how much of a photo to decode.
+// Options selects how much of a photo to decode.
 type Options struct {
 	// Reduce is the divisor of width and height: 1, 2, 4 or 8. 0 means 1.
 	Reduce int
@@ -204,8 +204,8 @@ const (
 	markerCOM   = 0xfe
 )
 
-// segments reads the file until the image is complete, or up to its end marker. It therefore
-// ignores data that phones append to a file without an end marker.
+// segments reads the file until the image is complete, or up to its end marker. Because it stops
+// at a complete image, it ignores data that phones append to a file without an end marker.
 func (d *Decoder) segments() error {
 	if err := d.start(); err != nil {
 		return err

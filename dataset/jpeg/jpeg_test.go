@@ -112,7 +112,7 @@ func TestReduced(t *testing.T) {
 			got, want := planes(small), planes(whole)
 			components := 3
 			if small, ok := small.(*image.YCbCr); ok && small.SubsampleRatio != image.YCbCrSubsampleRatio444 {
-				components = 1 // chroma is as coarse in the reduced image as in the full-size one
+				components = 1 // the reduced image subsamples chroma by the same ratio
 			}
 			var sum float64
 			count := 0

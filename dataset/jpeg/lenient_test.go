@@ -102,8 +102,8 @@ func TestNoEndMarker(t *testing.T) {
 	}
 }
 
-// TestDNL decodes files that define the height after the first scan (TwelveMonkeys has a test
-// for them).
+// TestDNL decodes files that define the height after the first scan, as in a test of
+// TwelveMonkeys.
 func TestDNL(t *testing.T) {
 	e := encoder{width: 61, height: 45, factors: [3][2]int{{2, 2}, {1, 1}, {1, 1}}, sample: waves}
 	b := e.encode()

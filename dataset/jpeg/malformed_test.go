@@ -27,7 +27,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// at returns a copy of b whose byte at the given offset after marker m is v.
+// at returns a copy of b in which the byte at the given offset after marker m is v.
 func at(b []byte, m byte, offset int, v byte) []byte {
 	b = bytes.Clone(b)
 	b[bytes.Index(b, []byte{0xff, m})+2+offset] = v
@@ -62,7 +62,7 @@ func TestErrors(t *testing.T) {
 		{"no width", at(at(b, 0xc0, 5, 0), 0xc0, 6, 0), ErrFormat, "0×61"},
 		{"four components", with(b, 0xc0, 8, 0, 1, 0, 1, 4, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0, 4, 0x11, 0), ErrUnsupported, "frame header"},
 		{"two frames", with(b, 0xc0, 8, 0, 1, 0, 1, 1, 1, 0x11, 0), ErrFormat, "two frames"},
-		{"equal components", at(b, 0xc0, 11, 1), ErrFormat, "two components"},
+		{"equal components", at(b, 0xc0, 11, 1), ErrFormat, "two components with ID 1"},
 		{"sampling 0", at(b, 0xc0, 9, 0x01), ErrFormat, "0×1"},
 		{"short segment", at(b, 0xdb, 1, 1), ErrFormat, "1 bytes"},
 		{"quantization table 5", at(b, 0xdb, 2, 5), ErrFormat, "table 5"},
@@ -133,7 +133,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			got.At(got.Bounds().Max.X-1, got.Bounds().Max.Y-1)
 		} else if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrUnsupported) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Fatalf("error %v wraps none of the documented ones", err)
+			t.Fatalf("error %v wraps none of the documented errors", err)
 		}
 		if _, cmyk := want.(*image.CMYK); cmyk || config.Components == 4 {
 			return

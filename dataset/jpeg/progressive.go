@@ -36,8 +36,8 @@ func (d *Decoder) refineBlock(c *scanned, b *progressBlock, p spectrum) error {
 // narrow clamps v to 16 bits. The values of a valid file need no clamping.
 func narrow(v int64) int16 { return int16(max(math.MinInt16, min(math.MaxInt16, v))) }
 
-// code reads a run and a size. A size of 0 with a run below 15 ends this block and possibly
-// following ones: code sets d.eobRun to the number of these blocks.
+// code reads a run and a size. A size of 0 with a run below 15 ends this block and possibly the
+// following blocks: code sets d.eobRun to the number of these blocks.
 func (d *Decoder) code(h *huffman) (run int, size uint, err error) {
 	r := &d.bits
 	if r.n < 32 {
@@ -88,8 +88,8 @@ func (d *Decoder) firstBits(h *huffman, b *progressBlock, p spectrum) error {
 	return nil
 }
 
-// furtherBits reads one more bit of the nonzero AC coefficients, and the first bit of other
-// coefficients (T.81 G.1.2.3).
+// furtherBits reads one more bit of each nonzero AC coefficient, and the first bit of
+// coefficients that become nonzero (T.81 G.1.2.3).
 func (d *Decoder) furtherBits(h *huffman, b *progressBlock, p spectrum) error {
 	k := p.first
 	for ; d.eobRun == 0 && k <= p.last; k++ {
@@ -128,8 +128,8 @@ func (d *Decoder) endBlock(b *progressBlock, k int, p spectrum) error {
 	return nil
 }
 
-// furtherBit reads one more bit of each nonzero coefficient from k on. It skips the given
-// number of zero coefficients, stops at the next one and returns its position.
+// furtherBit reads one more bit of each nonzero coefficient from k on. It skips the given number
+// of zero coefficients, stops at the next zero coefficient and returns its index.
 func (d *Decoder) furtherBit(b *progressBlock, k, zeros int, p spectrum) int {
 	for left := b.nonzero >> k << k; ; left &= left - 1 {
 		next := min(bits.TrailingZeros64(left), p.last+1)
@@ -149,7 +149,7 @@ func (d *Decoder) furtherBit(b *progressBlock, k, zeros int, p spectrum) int {
 	}
 }
 
-// set sets coefficient k, which must be zero, to v.
+// set changes coefficient k from zero to v.
 func (b *progressBlock) set(k int, v int16) {
 	b.coefficients[k&63] = v
 	b.nonzero |= 1 << k

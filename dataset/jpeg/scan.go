@@ -136,7 +136,8 @@ func (d *Decoder) mcus(in []scanned, p spectrum) error {
 	return nil
 }
 
-// restart continues reading after the next marker, which must be the given one.
+// restart reads the next marker, which must be the given restart marker, and starts reading the
+// coded bytes after it.
 func (d *Decoder) restart(in []scanned, marker byte) error {
 	m, err := d.marker()
 	if err != nil {
@@ -204,8 +205,9 @@ func (r *bitReader) difference(h *huffman) (int32, error) {
 	return v, nil
 }
 
-// sequentialBlock reads all coefficients of a block. It dequantizes the coefficients up to
-// last into d.unzigged and skips the others. It reports whether only the first is nonzero.
+// sequentialBlock reads all coefficients of a block. It dequantizes the coefficients up to last
+// into d.unzigged and skips the others. dcOnly reports whether only the first coefficient is
+// nonzero.
 func (d *Decoder) sequentialBlock(c *scanned, last int) (dcOnly bool, err error) {
 	r := d.bits // a local copy makes decoding twice as fast
 	v, err := r.difference(c.dc)
@@ -254,8 +256,8 @@ func (d *Decoder) sequentialBlock(c *scanned, last int) (dcOnly bool, err error)
 				continue
 			}
 			if run > 0 {
-				// Only progressive files may end several blocks at once. Like image/jpeg,
-				// accept such an end here, too.
+				// Only progressive files may end several blocks at once. Like image/jpeg, allow
+				// it in sequential files, too.
 				d.eobRun = 1<<run + r.take(uint(run)) - 1
 			}
 			break

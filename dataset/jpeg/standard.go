@@ -1,8 +1,8 @@
 package jpeg
 
-// standardDC and standardAC are the typical Huffman tables of T.81 K.3.3, for luma and
-// chroma, as in a DHT segment. MJPEG streams omit them, because MJPEG decoders have them built
-// in.
+// standardDC and standardAC are the typical Huffman tables of T.81 K.3.3, for luma and chroma,
+// in the format of a DHT segment. MJPEG streams omit them, because MJPEG decoders have them
+// built in.
 var (
 	standardDC = [2][]byte{
 		append([]byte{0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11),

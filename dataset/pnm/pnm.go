@@ -1,7 +1,7 @@
 // Package pnm decodes Netpbm images: PBM, PGM and PPM, as text or binary (P1 to P6). Call
 // [Decode].
 //
-// The formats are those of the manual pages pbm(5), pgm(5) and ppm(5).
+// The manual pages pbm(5), pgm(5) and ppm(5) describe the formats.
 package pnm
 
 import (
@@ -186,7 +186,7 @@ func (d *decoder) check() error {
 	size := int64(d.width) * int64(d.samples) // size of a row
 	switch {
 	case d.text && !d.bitmap:
-		size *= 2 // a digit and white space, except after the last one
+		size *= 2 // a digit and white space, except after the last digit
 	case d.bitmap && !d.text:
 		size = (size + 7) / 8
 	case d.maxValue > 255:
@@ -241,7 +241,7 @@ func (d *decoder) sample(i int) (int, error) {
 	return 0, io.ErrUnexpectedEOF
 }
 
-// bit reads a digit 0 or 1. White space between such digits is optional.
+// bit reads a digit 0 or 1. White space between these digits is optional.
 func (d *decoder) bit() (int, error) {
 	for {
 		if len(d.rest) == 0 {

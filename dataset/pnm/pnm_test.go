@@ -114,7 +114,7 @@ func FuzzDecode(f *testing.F) {
 		img, err := Decode(b)
 		if err != nil {
 			if !errors.Is(err, ErrFormat) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Fatalf("error %v wraps none of the documented ones", err)
+				t.Fatalf("error %v wraps none of the documented errors", err)
 			}
 			return
 		}

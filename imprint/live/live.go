@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
@@ -233,6 +234,17 @@ func (l *Live) ObservePicture(ctx context.Context, p *Picture, top int) (predict
 		err = fmt.Errorf("%w: %w", imprint.ErrOtherResize, err)
 	}
 	return r, err
+}
+
+// WarmUp runs the model on an empty picture if Edge TPUs run it, and returns the device.
+// Then they are open and have the model before the first frame comes. If the CPU runs the
+// model, WarmUp does nothing and returns "".
+func (l *Live) WarmUp(ctx context.Context) (device string, err error) {
+	if g := l.current.Load(); g.Model == nil && !(l.options.Devices.UsesTPU() && backbone.Compiled(g.Backbone.Model())) {
+		return "", nil
+	}
+	r, err := l.Observe(ctx, image.NewGray(image.Rect(0, 0, 16, 16)), 1)
+	return r.Device, err
 }
 
 // A Picture is a photo that has been decoded and resized for a workspace's backbone.

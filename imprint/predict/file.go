@@ -29,6 +29,25 @@ type Options struct {
 // ErrLabels means that a file does not have exactly one label for each class of the model.
 var ErrLabels = errors.New("the labels do not fit the model")
 
+// ErrNotClassifier is wrapped when a model gives an embedding instead of scores.
+var ErrNotClassifier = errors.New("the model is no classifier")
+
+// checkClassifier returns an error if a model without labels ends in an embedding. What
+// comes out of an operator for the Edge TPU is not known, so such a model may be anything.
+func checkClassifier(m *tflite.Model) error {
+	for _, op := range m.Subgraphs[0].Operators {
+		switch m.OperatorCodes[op.Opcode].Builtin {
+		case tflite.OpSoftmax, tflite.OpLogistic, tflite.OpCustom:
+			return nil
+		}
+	}
+	if _, last, err := backbone.FindEmbedding(m); err != nil || last >= 0 {
+		return nil
+	}
+	out := &m.Subgraphs[0].Tensors[m.Subgraphs[0].Outputs[0]]
+	return fmt.Errorf("%w: its output %q is an embedding of %d values", ErrNotClassifier, out.Name, out.NumElements())
+}
+
 // labelsOf returns a label for each of the n classes of m, which was read from the model file
 // from. A class without a label gets the label "class 0", "class 1" and so on.
 func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]string, error) {
@@ -52,7 +71,7 @@ func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]st
 // File classifies photos with a model file alone: any classifier, such as one that a workspace
 // exported, or the zip archive that Teachable Machine exports. It delivers the results in order;
 // a photo that can't be read is a Result with Err. File stops at the first error that deliver
-// returns.
+// returns. It fails with ErrNotClassifier for an embedding extractor.
 func File(ctx context.Context, model string, o Options, photos []dataset.Item, deliver func(Result) error) error {
 	fail := func(err error) error { return fmt.Errorf("load model %s: %w", model, err) }
 	read, err := tflite.ReadModel(model)
@@ -77,6 +96,11 @@ func File(ctx context.Context, model string, o Options, photos []dataset.Item, d
 	labels, err := labelsOf(m, read, o.Labels, b.Dim())
 	if err != nil {
 		return fail(err)
+	}
+	if named, _ := m.Labels(); len(named) == 0 && o.Labels == "" && len(read.Labels) != b.Dim() {
+		if err := checkClassifier(m); err != nil {
+			return fail(err)
+		}
 	}
 	threads := infer.Cores(o.Threads)
 	p := infer.NewPool(b, threads)

@@ -99,18 +99,31 @@ func TestFileLabels(t *testing.T) {
 		return path
 	}
 	write(filepath.Join(filepath.Dir(near), "near.txt"), numbered(backbonetest.Dim, "next"))
-	few := phototest.Backbone(t, "few.tflite", model)
-	write(filepath.Join(filepath.Dir(few), "labels.txt"), "of\nanother\nmodel\n")
+	classifier, err := tflite.Parse(backbonetest.Classifier(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	classifier.Metadata, classifier.Tail = nil, nil // and so the labels
+	bare, err := classifier.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unnamed, few, foreign := phototest.Backbone(t, "m.tflite", bare), phototest.Backbone(t, "few.tflite", bare), phototest.Backbone(t, "few.tflite", model)
+	for _, path := range []string{few, foreign} {
+		write(filepath.Join(filepath.Dir(path), "labels.txt"), "of\nanother\nmodel\n")
+	}
 	file := write(filepath.Join(t.TempDir(), "names"), numbered(backbonetest.Dim, "given"))
 	short := write(filepath.Join(t.TempDir(), "names"), "a\nb\n")
 	for _, test := range []struct {
 		name, model, labels, want string
 		err                       error
 	}{
-		{"none", plain, "", "class ", nil},
+		{"none", unnamed, "", "class ", nil},
+		{"of an extractor", plain, "", "", predict.ErrNotClassifier},
 		{"archive", zipped, "", "zipped ", nil},
 		{"next to it", near, "", "next ", nil},
 		{"of another model", few, "", "class ", nil},
+		{"of an extractor's neighbour", foreign, "", "", predict.ErrNotClassifier},
 		{"file", zipped, file, "given ", nil},
 		{"too few", plain, short, "", predict.ErrLabels},
 		{"missing", plain, file + "none", "", os.ErrNotExist},

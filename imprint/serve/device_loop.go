@@ -92,6 +92,7 @@ func (l *deviceLoop) submit(ctx context.Context, p *live.Picture) (predict.Resul
 
 func (l *deviceLoop) run(ctx context.Context) {
 	defer close(l.stopped)
+	l.warmUp(ctx)
 	var waiting *job
 	for {
 		jobs := l.jobs
@@ -116,6 +117,15 @@ func (l *deviceLoop) run(ctx context.Context) {
 		case waiting = <-jobs:
 		case <-due:
 		}
+	}
+}
+
+// warmUp opens the Edge TPUs, if any are used: it takes seconds, which no frame should wait
+// for, and health should say from the start whether there are any.
+func (l *deviceLoop) warmUp(ctx context.Context) {
+	device, err := l.live.WarmUp(ctx)
+	if ctx.Err() == nil && (err != nil || device != "") {
+		l.status.set(device, err)
 	}
 }
 

@@ -58,6 +58,23 @@ func withEdgeTPU(t testing.TB, name string) (imprint.Options, *emulator.Device) 
 	return imprint.Options{Backbone: compiledPath, Devices: devices}, device
 }
 
+// TestDeviceOpened checks that health knows the Edge TPU before the first frame.
+func TestDeviceOpened(t *testing.T) {
+	for _, there := range []bool{true, false} {
+		workspace, device := withEdgeTPU(t, smallModel)
+		want := DeviceHealth{Name: "usb:1-1", State: "ok"}
+		if !there {
+			device.Unplug()
+			want = DeviceHealth{State: "down"}
+		}
+		s := start(t, testConfig{workspace: workspace, noCamera: true})
+		s.awaitHealth(func(h Health) bool { return h.Device.State == want.State && h.Device.Name == want.Name })
+		if s.Health().Device.Error == "" != there {
+			t.Errorf("plugged in: %v: got %+v", there, s.Health().Device)
+		}
+	}
+}
+
 // TestDeviceUnplugged unplugs the Edge TPU while frames arrive, and plugs it in again.
 func TestDeviceUnplugged(t *testing.T) {
 	workspace, device := withEdgeTPU(t, smallModel)

@@ -32,8 +32,8 @@ type SourceHealth struct {
 
 // DeviceHealth is the state of the device that runs the model.
 type DeviceHealth struct {
-	Name  string `json:"name"`  // "" before the first frame
-	State string `json:"state"` // "unused", "ok" or "down"
+	Name  string `json:"name"`  // "" before the model first runs
+	State string `json:"state"` // "unused", "ok" or "down"; Edge TPUs are opened at the start
 	Error string `json:"error,omitempty"`
 }
 

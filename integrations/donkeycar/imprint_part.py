@@ -27,7 +27,7 @@ HOLDING = 'holding'    # a teach button is held, and the server collects photos
 LEARNING = 'learning'  # the button was released, and the server adds the photos
 EMPTY = 'empty'        # the workspace has no classes yet
 WAITING = 'waiting'    # the server runs but has sent no recent result
-OFFLINE = 'offline'    # no server at the socket
+OFFLINE = 'offline'    # no server answers on the socket
 
 
 def add_imprint(V, cfg, ctr=None):
@@ -59,9 +59,9 @@ class ImprintPart:
     inputs lists the kind of each input of the part:
 
     - 'image': an array from the camera, uint8, of shape (height, width, 3) in RGB or
-      (height, width) in grey. The part sends it to the server to classify.
+      (height, width) in gray. The part sends it to the server to classify.
     - an action, for a button of the web page: 'teach:LABEL', 'remove:LABEL', 'undo' or
-      'reload'. For 'teach', the first press starts and the second one stops.
+      'reload'. For 'teach', the first press starts teaching and the second ends it.
 
     Without an image, or while it is None, the part reports the latest result from the
     server's own camera.
@@ -162,7 +162,7 @@ class ImprintPart:
     def toggle(self, action):
         """Return the trigger for a button that only reports presses.
 
-        For 'teach', the first press starts and the second one stops.
+        For 'teach', the first press starts teaching and the second ends it.
         """
         def imprint_toggle():
             self._do('toggle', action)

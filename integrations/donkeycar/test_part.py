@@ -229,8 +229,8 @@ class PartTest(unittest.TestCase):
     def test_bmp(self):
         bmp = imprint_part._bmp
         self.assertEqual(bmp(RED)[:2] + bmp(RED)[54:], b'BM' + 2 * (b'\0\0\xff' * 3 + b'\0\0\0'))
-        grey = bmp(Image([[1, 2], [3, 4]]))
-        self.assertEqual((len(grey), grey[-8:]), (54 + 1024 + 8, b'\3\4\0\0\1\2\0\0'))
+        gray = bmp(Image([[1, 2], [3, 4]]))
+        self.assertEqual((len(gray), gray[-8:]), (54 + 1024 + 8, b'\3\4\0\0\1\2\0\0'))
         for shape in [(2, 2, 2), (0, 4), (2, 0, 3), (3,)]:
             odd = Image([[1]])
             odd.shape = shape

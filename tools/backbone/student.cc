@@ -157,9 +157,9 @@ class Student {
   // Makes this network read view n of another network.
   void look_at(Student* other, int n) { in_ = other->input(n); }
 
-  // Runs the batch. bn holds gamma, then beta, of every channel. If frozen, they are the factor and offset of the
-  // convolution's output. Otherwise the batch is normalized first, and mean and variance receive its moments. A step
-  // above 0 rounds activations to 255 steps of that size. map receives the output of the last layer at each
+  // Runs the batch. bn contains gamma and then beta of every channel. If frozen is set, they are the factor and offset
+  // of the convolution's output. Otherwise the batch is normalized first, and mean and variance receive its moments. A
+  // step above 0 rounds activations to 255 steps of that size. map receives the output of the last layer at each
   // position, before it is clipped to 0…6.
   void forward(const float* w, const float* bn, bool frozen, float step, float* mean, float* variance, float* map) {
     frozen_ = frozen;
@@ -201,7 +201,7 @@ class Student {
   }
 
   // Computes the gradients of weights, gamma and beta from the gradient of the map, after forward. For layers before
-  // first, they are 0 and not computed.
+  // first, the gradients are 0.
   void backward(const float* w, const float* dmap, float* dw, float* dbn, int first) {
     std::fill(dw, dw + weights_, 0.0f);
     std::fill(dbn, dbn + 2 * channels_, 0.0f);
@@ -277,8 +277,8 @@ class Student {
 
   static size_t padded(const Layer& l) { return (size_t)(l.hin + 2) * (l.hin + 2) * l.cin; }
 
-  // Returns the input of layer li for image n. For a depthwise layer it has a border of zeros. SAME padding adds one
-  // position on each side for stride 1. For stride 2 and an even size it adds one position at the end only.
+  // Returns the input of layer li for image n. For a depthwise layer, the input has a border of zeros. SAME padding
+  // adds one position on each side for stride 1. For stride 2 and an even size it adds one position at the end only.
   const float* activation(int li, int n, float* a) const {
     const Layer& l = layers_[li];
     if (l.kind == kFirst) {
@@ -318,7 +318,7 @@ class Student {
   }
 
   // Sets the gradient of activations to 0 where they are clipped, and sums the gradients of gamma and beta. If a
-  // depthwise layer reads them, da has the border.
+  // depthwise layer reads the activations, da has a border.
   void through_activation(const Layer& l, int li, int n, const float* da, float* dy, double* sums) const {
     const float* z = &z_[li][(size_t)n * l.out_size()];
     int border = 0;
@@ -463,7 +463,7 @@ void student_teach(Student* teacher, Student* s, int n, const float* w, const fl
     teacher->forward(w, bn, true, 0, nullptr, nullptr, map);
   }
 }
-// Performs one step of Adam. b1 and b2 correct the bias of its moments.
+// Performs one step of Adam. b1 and b2 correct the bias of the moments.
 void adam(float* p, float* m, float* v, const float* g, int64_t n, float rate, float b1, float b2) {
   for (int64_t i = 0; i < n; i++) {
     m[i] = 0.9f * m[i] + 0.1f * g[i];

@@ -1,7 +1,7 @@
 """Reads the frozen teacher from its TensorFlow Lite file.
 
 The teacher is Coral's mobilenet_v1_0.25_128_quant. Its weights are dequantized, and student.cc computes the
-network in float32, which gives the teacher's outputs without rounding. Training uses the output of the last layer
+network in float32, so the teacher's outputs are not rounded. Training uses the output of the last layer
 before the average pool, and the 1001 class scores that the last convolution computes from the pooled embedding. The
 student gets no other outputs and no weights.
 """

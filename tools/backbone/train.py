@@ -4,15 +4,15 @@
 
 Every step cuts new views from the photos, and both networks get the same pixels. The loss compares
 
-  places     the output of the last layer at each position of the view, each channel in units of the standard
-             deviation of the teacher's. Where the teacher's output is 0, the student's may be negative.
-  embedding  the mean over the positions, in units of its own standard deviation.
+  places     the output of the last layer at each position of the view, with each channel divided by the teacher's
+             standard deviation. Where the teacher's output is 0, the student's may be negative.
+  embedding  the mean over the positions, divided by its own standard deviation.
   scores     the 1001 class scores that the teacher's last layer computes from each embedding: Kullback-Leibler
              divergence at temperature 2.
 
 Near the end, weights and activations are rounded as in the finished model. At the very end, batch normalization is
-folded into the weights and training continues on the folded weights. Schedules follow the clock, so a busy machine
-gives a weaker model, not a later one. --resume continues a run that was stopped.
+folded into the weights and training continues on the folded weights. Schedules follow the clock: a busy machine takes
+no longer, but produces a weaker model. --resume continues a run that was stopped.
 """
 
 import argparse
@@ -174,7 +174,7 @@ DEPTHWISE = np.concatenate([np.full(r * c, r == 9) for r, c in student.LAYERS])
 
 
 def agreement(a, b):
-    """Returns the correlation between the pairwise cosines of a and those of b."""
+    """Returns the correlation between the pairwise cosines of a and of b."""
     a, b = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b)]
     upper = np.triu_indices(len(a), 1)
     return float(np.corrcoef((a @ a.T)[upper], (b @ b.T)[upper])[0, 1])

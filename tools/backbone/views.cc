@@ -86,7 +86,7 @@ class View {
 
  private:
   // Draws a random rectangle of a photo into the given rectangle of the view. smallest is the minimum area of the
-  // random rectangle, as a proportion of the photo's.
+  // random rectangle, as a proportion of the photo's area.
   void put(const Photo& p, int left, int top, int w, int h, float smallest, float opacity) {
     float m[3][3], add[3];
     color(m, add);

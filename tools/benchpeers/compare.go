@@ -33,13 +33,13 @@ type model struct {
 	peak    bool // compare with the processor's peak rate
 }
 
-// A row has the measurements of one model.
+// A row contains the measurements of one model.
 type row struct {
 	model
 	macs         int
 	ours, theirs [2]time.Duration // on one core and on two cores
-	// The next three are medians of the ratios within a round, which vary less than the times:
-	// TensorFlow Lite to imprint, imprint on one core to two, and imprint to the peak.
+	// The next three fields are medians of the ratios within a round, because ratios vary less than
+	// times: TensorFlow Lite to imprint, imprint on one core to two, and imprint to the peak.
 	speedup      [2]float64
 	scaling      float64
 	peakFraction float64
@@ -52,15 +52,14 @@ func (r row) String() string {
 	return fmt.Sprintf("%s: ours %v, theirs %v, bytes %s", r.name, r.ours, r.theirs, r.bytes)
 }
 
-// bench has the programs to measure.
+// bench contains the programs to measure.
 type bench struct {
 	peer             tflitepeer.Peer
 	imprint, scratch string
 	peak             peak
 }
 
-// file returns the path of the model, which is a reference file next to the checkout or a
-// downloaded model.
+// file returns the path of the model, a reference file or a downloaded model.
 func (m model) file() (string, error) {
 	folder, found := reference.Folder()
 	if path := filepath.Join(folder, "models", m.name+".tflite"); found && fileExists(path) {
@@ -217,7 +216,7 @@ func (b *bench) compareBytes(ctx context.Context, r *row, path string, input []b
 
 const equal = "equal"
 
-// difference describes how two outputs of 8-bit codes differ, or returns equal.
+// difference describes how two outputs of 8-bit values differ. If they don't, it returns equal.
 func difference(got, want []byte) string {
 	if len(got) != len(want) {
 		return fmt.Sprintf("%d values, want %d", len(got), len(want))

@@ -95,7 +95,7 @@ func TestDocument(t *testing.T) {
 	}
 	rows[0].peakRate = 0
 	if text := document("", rows, 7); strings.Contains(text, "%") {
-		t.Errorf("the document has a fraction of the peak, although that was not measured:\n%s", text)
+		t.Errorf("the document has a fraction of the peak, although no peak was measured:\n%s", text)
 	}
 }
 

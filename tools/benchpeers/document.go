@@ -46,7 +46,7 @@ func document(machine string, rows []row, rounds int) string {
 		}
 		fmt.Fprintf(&w, " | %.2f× | %s |\n", r.scaling, r.bytes)
 	}
-	fmt.Fprintf(&w, "\nBytes: imprint's output compared with that of TFLite's default kernels for the same input.\n")
+	fmt.Fprintf(&w, "\nBytes: imprint's output compared with the output of TFLite's default kernels for the same input.\n")
 	for _, r := range rows {
 		if r.xnnpack {
 			fmt.Fprintf(&w, "XNNPACK's output for %s, compared with the default kernels': %s.\n", r.name, r.xnnpackBytes)

@@ -59,8 +59,8 @@ func cpuField(cpu []byte, name string) string {
 
 var peakLine = regexp.MustCompile(`(?m)^Benchmark\w*Peak\S*\s.*\s([0-9.]+) GMAC/s`)
 
-// A peak is the path of the compiled benchmarks of package kernels. The Peak benchmarks
-// among them are loops of dot products that measure the processor's maximum speed.
+// A peak is the path of the compiled benchmarks of package kernels. The Peak benchmarks in that
+// file measure the processor's maximum speed with loops of dot products.
 type peak string
 
 // newPeak compiles the benchmarks into scratch.

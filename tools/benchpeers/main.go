@@ -25,7 +25,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	rounds := flag.Int("rounds", 7, "`number` of measurements of each program")
-	path := flag.String("document", "", "`file` in which to replace the text between the marks with the result")
+	path := flag.String("document", "", "write the result between the marks in `file`")
 	imprint := flag.String("imprint", "", "imprint `command` to measure (default: build it)")
 	loop := flag.String("peak", "", "compiled tests of package kernels (default: compile them)")
 	flag.Parse()

@@ -3,7 +3,7 @@
 //
 //	go run ./tools/photos -out DIR -n 12 -seed 1
 //
-// The same arguments give the same pixels on every processor.
+// The same arguments produce the same pixels on every processor.
 package main
 
 import (

@@ -22,7 +22,7 @@ const near = 1e-6
 
 // cone is a traffic cone, with or without bands and a foot.
 type cone struct {
-	height, radius, tip float64 // tip is the proportion of the height that is cut off at the top
+	height, radius, tip float64 // tip is the fraction of the height that is cut off at the top
 	color, band         vector
 	bands               float64 // number of bands
 	foot                *box
@@ -118,7 +118,7 @@ func (b ball) hit(o, d vector) (float64, vector, vector, bool) {
 	return t, n, color, true
 }
 
-// box is a box with or without a strip of tape.
+// box is a box of cardboard or another color, with or without a strip of tape.
 type box struct {
 	half  vector
 	turn  turn
@@ -183,7 +183,7 @@ func (b *box) hit(o, d vector) (float64, vector, vector, bool) {
 
 // arrow is an arrow cut out of a board that stands upright.
 type arrow struct {
-	length, shaft, head, headLength float64 // half of each dimension, but the full headLength
+	length, shaft, head, headLength float64 // half of each dimension except headLength
 	lift                            float64
 	point, turn                     turn
 	color                           vector

@@ -12,8 +12,8 @@ func mul(a, b float64) float64 { return float64(a * b) }
 // mix interpolates linearly between a at t = 0 and b at t = 1.
 func mix(a, b, t float64) float64 { return a + mul(b-a, t) }
 
-// A vector is a point, a direction or a color. x points right, y up and z away from the camera. In
-// a color, they are red, green and blue, from 0 to 1.
+// A vector is a point, a direction or a color. x points right, y up and z away from the camera. For
+// a color, x, y and z are red, green and blue, from 0 to 1.
 type vector struct{ x, y, z float64 }
 
 func (a vector) plus(b vector) vector   { return vector{a.x + b.x, a.y + b.y, a.z + b.z} }
@@ -36,7 +36,7 @@ func newTurn(t float64) turn {
 	return turn{(1 - mul(t, t)) / d, 2 * t / d}
 }
 
-// of returns the point x, y rotated.
+// of rotates the point x, y.
 func (r turn) of(x, y float64) (float64, float64) {
 	return mul(r.c, x) - mul(r.s, y), mul(r.s, x) + mul(r.c, y)
 }
@@ -78,7 +78,7 @@ func lattice(x, y, seed int64) float64 {
 	return float64(h>>40) / (1 << 24)
 }
 
-// clouds returns smooth noise from 0 to 1.
+// clouds returns smooth noise with values from 0 to 1.
 func clouds(x, y float64, seed int64) float64 {
 	fx, fy := math.Floor(x), math.Floor(y)
 	tx, ty := x-fx, y-fy

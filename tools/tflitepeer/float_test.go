@@ -15,7 +15,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// both runs a model on random inputs, with this project and with the library.
+// both runs a model on random inputs, once with this project and once with the library.
 func both(t *testing.T, file []byte, spread float64) (ours, theirs [][]byte) {
 	t.Helper()
 	m, err := tflite.Parse(file)

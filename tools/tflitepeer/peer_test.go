@@ -123,7 +123,7 @@ func TestPeerXNNPACK(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := countDifferences(got[0], want[0]); n == 0 || n > len(want[0])/20 {
-		t.Errorf("%d of %d bytes differ from those of the default kernels", n, len(want[0]))
+		t.Errorf("%d of %d bytes differ from the default kernels' output", n, len(want[0]))
 	}
 }
 

@@ -39,7 +39,8 @@ compiler=$(command -v "${CC:-cc}" || true)
 [ -n "$compiler" ] || unavailable "no C compiler (${CC:-cc}) found"
 
 mkdir -p "$home" || unavailable "cannot create $home"
-# This folder is next to the destination, so that one rename moves files into place, even if another run does the same.
+# This folder is next to the destination, so that one rename moves files into place, even if another run installs them
+# at the same time.
 fresh=$(mktemp -d "$home/new.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
 

@@ -1,5 +1,5 @@
-// Package tflitepeer runs models on the TensorFlow Lite C library, so that tests can compare this project's results
-// and models with those of the library. Run setup.sh to build the program, then call [FromEnvironment].
+// Package tflitepeer runs models on the TensorFlow Lite C library, so that tests can compare this project's results and
+// models with the library's. Run setup.sh to build the program, then call [FromEnvironment].
 package tflitepeer
 
 import (

@@ -19,7 +19,7 @@ import (
 //go:embed init.sh
 var initScript []byte
 
-// writeInitrd writes the machine's only file system.
+// writeInitrd writes the initial RAM disk, the machine's only file system.
 func writeInitrd(name string, m machine) (err error) {
 	f, err := os.Create(name)
 	if err != nil {

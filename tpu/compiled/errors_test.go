@@ -16,6 +16,17 @@ import (
 func TestOpenErrors(t *testing.T) {
 	compiled, uncompiled := reference.Read(t, "models", "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), reference.Read(t, "models", "mobilenet_v1_0.25_128_quant.tflite")
 	other := reference.Read(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
+	multiplied, err := tflite.Parse(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &multiplied.Subgraphs[0]
+	in := &g.Tensors[g.Operators[1].Inputs[0]]
+	in.Shape = append(slices.Clone(in.Shape[:3]), in.Shape[3]/2)
+	channelMultiplier, err := multiplied.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name                 string
 		compiled, uncompiled []byte
@@ -26,6 +37,7 @@ func TestOpenErrors(t *testing.T) {
 		{"two uncompiled models", uncompiled, other, ErrCompiled, "it is not compiled for the Edge TPU"},
 		{"two compiled models", compiled, compiled, ErrUncompiled, "read the uncompiled model: unsuitable uncompiled model: it is compiled for the Edge TPU"},
 		{"another model", compiled, other, ErrUncompiled, "contains none of its 28 layers with weights"},
+		{"a channel multiplier", compiled, channelMultiplier, ErrCompiled, "a DEPTHWISE_CONV_2D with a channel multiplier, so"},
 		{"no compiled model", []byte("hello"), uncompiled, tflite.ErrCorrupt, "read the compiled model"},
 		{"no uncompiled model", compiled, []byte("hello"), tflite.ErrCorrupt, "read the uncompiled model"},
 	} {
@@ -69,6 +81,13 @@ func zeroLayer(classes, inputs int) (*LastLayer, []Embedding) {
 	x := make([]float64, inputs)
 	x[0] = 1
 	return l, []Embedding{{Unit: x, Norm: 1}}
+}
+
+// TestClasses checks the grammar of a number of classes.
+func TestClasses(t *testing.T) {
+	if one, two := classes(1), classes(2); one != "1 class" || two != "2 classes" {
+		t.Errorf("got %q and %q", one, two)
+	}
 }
 
 // TestWriteLastLayerErrors writes layers into models that are not classifiers or have no

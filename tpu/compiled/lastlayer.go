@@ -52,6 +52,17 @@ func (l *LastLayer) logits(dst, x []float64) {
 // first.
 func best(v []float64) int { return slices.Index(v, slices.Max(v)) }
 
+// keepsBest reports whether all classes with the highest score have the highest logit.
+func keepsBest(scores, logits []float64) bool {
+	top, want := slices.Max(scores), slices.Max(logits)
+	for i, s := range scores {
+		if s == top && logits[i] != want {
+			return false
+		}
+	}
+	return true
+}
+
 // An Embedding is the embedding of a training photo: a unit vector, and the length before
 // scaling.
 type Embedding struct {
@@ -68,8 +79,9 @@ type Written struct {
 	// LogitScale is the factor by which logits were multiplied to fill the 8 bits of the layer's
 	// output. A factor above 1 makes scores more confident, a factor below 1 less confident.
 	LogitScale float64
-	// Disagreements is the number of embeddings whose predicted class changes, and
-	// Embeddings the number of all embeddings.
+	// Disagreements is the number of embeddings whose class changes or no longer has a
+	// higher score than all others, in the codes of the model's output. Embeddings is the
+	// number of all embeddings.
 	Disagreements, Embeddings int
 }
 
@@ -101,7 +113,7 @@ func (p *Pair) WriteLastLayer(l *LastLayer, embeddings []Embedding, frozen *tfli
 		return nil, nil, err
 	}
 	last := &p.layers[at]
-	c, w, err := last.quantize(l, embeddings, in)
+	c, w, err := last.quantize(l, embeddings, in, p.softmaxAfter(at))
 	if err != nil {
 		return nil, nil, fmt.Errorf("layer %q: %w", last.name, err)
 	}
@@ -120,25 +132,36 @@ func (p *Pair) WriteLastLayer(l *LastLayer, embeddings []Embedding, frozen *tfli
 	return file, w, err
 }
 
-// writableLast returns the index of the last layer with weights if l can be written into
-// it.
-func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
+// CheckRoom returns an error if a last layer with that many labels and inputs can't be
+// written, whatever its weights. WriteLastLayer makes the same checks, but needs the
+// embeddings of all photos first. Errors wrap ErrCompiled.
+func (p *Pair) CheckRoom(labels, inputs int) error {
 	at := p.last()
 	if at < 0 {
-		return 0, fmt.Errorf("%w: it has no layer with weights", ErrCompiled)
+		return fmt.Errorf("%w: it has no layer with weights", ErrCompiled)
 	}
 	last := &p.layers[at]
 	if err := p.isClassifier(at); err != nil {
-		return 0, fmt.Errorf("layer %q, %v: %w: %w", last.name, last.kind, ErrCompiled, err)
+		return fmt.Errorf("layer %q, %v: %w: %w", last.name, last.kind, ErrCompiled, err)
 	}
 	switch f := last.filter; {
 	case last.found != 1:
-		return 0, fmt.Errorf("layer %q: %w: its weights are at %d places of the parameters, want 1", last.name, ErrCompiled, last.found)
-	case l.Inputs != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
-		return 0, fmt.Errorf("layer %q: %w: it takes %d values, but the new layer takes %d", last.name, ErrCompiled, f.Inputs, l.Inputs)
-	case len(l.Labels) > f.Outputs:
-		return 0, fmt.Errorf("layer %q: %w: it has room for %s, not for %d", last.name, ErrCompiled, classes(f.Outputs), len(l.Labels))
-	case len(embeddings) == 0:
+		return fmt.Errorf("layer %q: %w: its weights are at %d places of the parameters, want 1", last.name, ErrCompiled, last.found)
+	case inputs != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
+		return fmt.Errorf("layer %q: %w: it takes %d values, but the new layer takes %d", last.name, ErrCompiled, f.Inputs, inputs)
+	case labels > f.Outputs:
+		return fmt.Errorf("layer %q: %w: it has room for %s, not for %d", last.name, ErrCompiled, classes(f.Outputs), labels)
+	}
+	return nil
+}
+
+// writableLast returns the index of the last layer with weights if l can be written into it.
+func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
+	if err := p.CheckRoom(len(l.Labels), l.Inputs); err != nil {
+		return 0, err
+	}
+	at := p.last()
+	if len(embeddings) == 0 {
 		return 0, fmt.Errorf("no embeddings to choose the quantization with: %w", ErrLayer)
 	}
 	for _, e := range embeddings {

@@ -20,11 +20,11 @@ const (
 )
 
 // quantize returns the change that replaces p with l. The input has the quantization in, and the
-// output keeps the quantization of p.
+// output keeps the quantization of p. The SOFTMAX after p may be nil.
 //
 // Here and below, each product is converted explicitly before it is added, so that no
 // processor fuses the two operations.
-func (p *placed) quantize(l *LastLayer, embeddings []Embedding, in quantization) (*change, *Written, error) {
+func (p *placed) quantize(l *LastLayer, embeddings []Embedding, in quantization, after *softmax) (*change, *Written, error) {
 	length := 0.0 // mean length of the embeddings
 	for _, e := range embeddings {
 		length += e.Norm / float64(len(embeddings))
@@ -46,13 +46,20 @@ func (p *placed) quantize(l *LastLayer, embeddings []Embedding, in quantization)
 	if err != nil {
 		return nil, nil, err
 	}
-	codes, logits := make([]float64, len(l.Labels)), make([]float64, len(l.Labels))
+	// Spare rows have no weights, so one code for all embeddings. They take part in SOFTMAX.
+	classes := len(l.Labels)
+	codes, logits := make([]float64, p.filter.Outputs), make([]float64, classes)
+	for o := classes; o < len(codes); o++ {
+		codes[o] = c.code(o, Embedding{}, in)
+	}
+	scores := make([]float64, classes)
 	for _, e := range embeddings {
-		for o := range codes {
+		for o := range classes {
 			codes[o] = c.code(o, e, in)
 		}
+		after.scores(scores, codes)
 		l.logits(logits, e.Unit)
-		if best(codes) != best(logits) {
+		if !keepsBest(scores, logits) {
 			w.Disagreements++
 		}
 	}
@@ -189,7 +196,7 @@ func (c *change) code(o int, e Embedding, in quantization) float64 {
 	if f.Biases != nil {
 		sum = f.Biases[o]
 	}
-	for i, v := range e.Unit {
+	for i, v := range e.Unit { // none for a row without weights
 		x := min(max(math.RoundToEven(v*e.Norm/float64(in.scale))+float64(in.zero), 0), 255)
 		sum += (int32(x) - int32(in.zero)) * (int32(f.Weights[o*f.Inputs+i]) - zero)
 	}

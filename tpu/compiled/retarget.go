@@ -2,6 +2,7 @@ package compiled
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -54,6 +55,7 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 		return nil, fmt.Errorf("%w: it has %d layers before the last, but the new model has %d", ErrCompiled, n, len(layers))
 	}
 	var changes []change
+	var reshape error // what refuses a RESHAPE, unless a later layer is refused
 	for i := range n {
 		was, l := &p.layers[i], &layers[i]
 		if why := p.mismatch(m, i, l); why != "" {
@@ -66,10 +68,26 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 		case l.sum != nil && was.sumAt != nil:
 			changes = append(changes, change{placed: was, sum: l.sum})
 		case !slices.Equal(l.around, was.around):
-			return nil, fmt.Errorf("layer %q, %v: %w: the new model quantizes its inputs or outputs differently, and the place of the constants derived from that is not known", was.name, was.kind, ErrCompiled)
+			err := fmt.Errorf("layer %q, %v: %w: the new model quantizes its inputs or outputs differently, and the place of the constants derived from that is not known", was.name, was.kind, ErrCompiled)
+			if !was.keepsCodes() || !l.keepsCodes() {
+				return nil, err
+			}
+			reshape = cmp.Or(reshape, err)
 		}
 	}
-	return changes, nil
+	return changes, reshape
+}
+
+// keepsCodes reports whether the layer passes on the codes and the quantization of its
+// input. Then another layer, which computes with those codes, has the constants derived
+// from them. Whether the compiled layer has constants too is not known, so they can't
+// change, but the error should name the other layer.
+func (l *layer) keepsCodes() bool {
+	switch l.kind {
+	case tflite.OpReshape, tflite.OpSqueeze:
+		return len(l.around) == 2 && l.around[0] == l.around[1]
+	}
+	return false
 }
 
 // mismatch describes how l, layer i of m, differs from layer i of the uncompiled model,

@@ -121,6 +121,7 @@ func TestRetargetErrors(t *testing.T) {
 			q.Scale = []float32{0.25}
 			in.Quantization = &q
 		}, "quantizes its inputs or outputs differently"},
+		{"pairs/color_red_64x64", requantizeReshape, "Softmax\", SOFTMAX: unsuitable compiled model: the new model quantizes its inputs or outputs differently"},
 		{"mobilenet_v1_0.25_128_quant", func(m *tflite.Model) {
 			g := &m.Subgraphs[0]
 			g.Operators = g.Operators[:len(g.Operators)-1]
@@ -153,6 +154,27 @@ func TestRetargetErrors(t *testing.T) {
 		if _, err := p.Retarget(changed); !errors.Is(err, ErrCompiled) || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%s: got %v, want %v with %q", test.model, err, ErrCompiled, test.text)
 		}
+	}
+}
+
+// requantizeReshape gives both sides of the RESHAPE in a model of pairs/color another
+// scale.
+func requantizeReshape(m *tflite.Model) {
+	g := &m.Subgraphs[0]
+	op := &g.Operators[2]
+	for _, i := range []int32{op.Inputs[0], op.Outputs[0]} {
+		q := *g.Tensors[i].Quantization
+		q.Scale = []float32{0.5}
+		g.Tensors[i].Quantization = &q
+	}
+}
+
+// TestRequantizedReshape checks that a RESHAPE is refused itself if no layer after it is.
+func TestRequantizedReshape(t *testing.T) {
+	p, m := openShared(t, "pairs/color_red_64x64")
+	requantizeReshape(m)
+	if _, err := p.changes(m, 3); !errors.Is(err, ErrCompiled) || !strings.Contains(err.Error(), "RESHAPE") {
+		t.Errorf("got %v, want %v about RESHAPE", err, ErrCompiled)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 	"github.com/imprintkit/imprint/tpu/tracetest"
 )
+
+var replugs = flag.Int("replugs", 1, "how often TestVM unplugs the device")
 
 // TestVM runs the driver on libusb and a real kernel's USB stack. Only the device is emulated. It plugs devices into the
 // machine that it runs on, so it needs a disposable one: see the make target test-vm.
@@ -98,13 +101,15 @@ func gate(t *testing.T, speed tpu.Speed) {
 	}
 
 	// Unplug the device during an inference and plug it in again. The device then needs its firmware.
-	device.Script(emulator.Fault{Endpoint: 0x01, At: 3, Kind: emulator.Disconnect})
-	if err := run(); !errors.Is(err, tpu.ErrDisconnected) {
-		t.Errorf("unplug: got error %v, want %v", err, tpu.ErrDisconnected)
+	for range *replugs {
+		device.Script(emulator.Fault{Endpoint: 0x01, At: 3, Kind: emulator.Disconnect})
+		if err := run(); !errors.Is(err, tpu.ErrDisconnected) {
+			t.Errorf("unplug: got error %v, want %v", err, tpu.ErrDisconnected)
+		}
+		device.Script()
+		p.again()
+		check("replug")
 	}
-	device.Script()
-	p.again()
-	check("replug")
 
 	if err := d.Close(); err != nil {
 		t.Error(err)

@@ -47,7 +47,8 @@ type Operator struct {
 	// the CPU, or -1.
 	DependsOn int
 	// Parameters is the size of weights and biases as compilers lay them out, in bytes. It is 0 for
-	// an operator on the CPU.
+	// an operator on the CPU. The tables that newer compilers add, for instance for SOFTMAX, are not
+	// included.
 	Parameters int
 }
 
@@ -58,7 +59,8 @@ type Plan struct {
 	Mapped int
 	// Cut is the index of the first operator after the Edge TPU, or -1 if there is none.
 	Cut int
-	// Parameters is the size of all parameters on the Edge TPU, in bytes.
+	// Parameters is the size of all weights and biases on the Edge TPU, in bytes: a lower
+	// bound of the compiled model's parameters.
 	Parameters int
 }
 

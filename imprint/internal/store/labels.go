@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/imprintkit/imprint/classifier"
 )
 
 // ErrLabel means that a name can't be a label.
@@ -55,7 +57,7 @@ func (s *State) Labels() []string {
 
 // ResolveLabels checks new labels for examples of s. It maps each to the spelling to store: that
 // of an existing class, or Unicode's normal form C. It fails with ErrLabel if two labels would
-// differ only in case.
+// differ only in case, or if a new one is the answer for things never trained.
 func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
 	written := make(map[string]string) // spelling by normal form
 	folded := make(map[string]string)
@@ -74,6 +76,9 @@ func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
 			return nil, err
 		}
 		if written[normal] == "" {
+			if normal == classifier.UnknownLabel && s.Settings.Unknown > 0 {
+				return nil, fmt.Errorf("%w: %q is the answer for things never trained", ErrLabel, normal)
+			}
 			if other := folded[fold(normal)]; other != "" {
 				return nil, fmt.Errorf("%w: %q differs from %q only in case", ErrLabel, normal, other)
 			}

@@ -22,7 +22,8 @@ const (
 // /video do. While the stream is open, a goroutine keeps reading it, so that a slow caller gets
 // the current picture and not one buffered by the network.
 type mjpeg struct {
-	url     *url.URL
+	url     *url.URL // without user and password
+	name    string   // the URL with the password masked
 	client  *http.Client
 	timeout time.Duration // longest time between pictures
 
@@ -40,10 +41,13 @@ func newMJPEG(where string) (Source, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = frameTimeout
 	transport.DisableKeepAlives = true // a stream never ends, so its connection can't be reused
-	return &mjpeg{url: u, client: &http.Client{Transport: transport}, timeout: frameTimeout}, nil
+	client := &http.Client{Transport: login{transport, u.User}}
+	anonymous := *u
+	anonymous.User = nil // or the client would send the password unasked
+	return &mjpeg{url: &anonymous, name: u.Redacted(), client: client, timeout: frameTimeout}, nil
 }
 
-func (m *mjpeg) String() string { return "mjpeg:" + m.url.Redacted() }
+func (m *mjpeg) String() string { return "mjpeg:" + m.name }
 
 func (m *mjpeg) Close() error {
 	if m.stop != nil {
@@ -72,7 +76,7 @@ func (m *mjpeg) Next(ctx context.Context) (Frame, error) {
 		err = fmt.Errorf("no picture for %v", m.timeout)
 	}
 	m.Close()
-	return Frame{}, fmt.Errorf("camera %s: %w", m.url.Redacted(), err)
+	return Frame{}, fmt.Errorf("camera %s: %w", m.name, err)
 }
 
 func (m *mjpeg) open() {

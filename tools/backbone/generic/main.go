@@ -4,7 +4,7 @@
 //	go run ./tools/backbone/generic -photos ../shared/train -embeddings backbone/builtin/generic.u8
 //
 // It sorts the photos in a folder's tar files by name, selects evenly spaced ones, crops them and
-// writes their embeddings one after the other. The same photos give the same file.
+// writes their embeddings one after the other. The same photos produce the same file.
 package main
 
 import (

@@ -1,7 +1,7 @@
 // Package mobilenet writes a trained MobileNet v1 0.25 for 128×128 pixels as a
 // quantized TensorFlow Lite model. Call [ReadWeights], then [Weights.Model].
 //
-// The same weights give the same bytes on every processor.
+// The same weights produce the same bytes on every processor.
 package mobilenet
 
 import (
@@ -46,7 +46,7 @@ type Layer struct {
 	Bias    []float32 // one per output channel
 }
 
-// Weights are the layers from the input to the embedding.
+// Weights contains the layers from the input to the embedding.
 type Weights []Layer
 
 // layers returns the 27 layers without their weights.
@@ -152,8 +152,9 @@ func (b *builder) operator(code tflite.BuiltinOperator, o tflite.Options, in []i
 	})
 }
 
-// convolution adds layer l, which reads tensor at with the given scale. It returns the output
-// tensor, whose width and height are size.
+// convolution adds layer l, which reads the tensor with index at. scale is the scale of that
+// tensor. convolution returns the index of the output tensor; size is the output's width and
+// height.
 func (b *builder) convolution(l *Layer, name string, at int32, size int, scale float32) (int32, error) {
 	q := quantize(l.Weights)
 	k := int32(l.Kernel)
@@ -195,7 +196,8 @@ func (b *builder) convolution(l *Layer, name string, at int32, size int, scale f
 	return out, nil
 }
 
-// quantized has the quantized weights of a layer, which stand for scale·(value − zero).
+// quantized contains the quantized weights of a layer. A value represents the weight scale·(value −
+// zero).
 type quantized struct {
 	values []byte
 	scale  float32
@@ -221,7 +223,7 @@ func quantize(w []float32) quantized {
 	return q
 }
 
-// quantizeBias returns the biases as little-endian int32 values of the given scale.
+// quantizeBias returns the biases as little-endian int32 values with the given scale.
 func quantizeBias(bias []float32, scale float32) ([]byte, error) {
 	var b []byte
 	for c, x := range bias {

@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// someWeights returns as many random weights and biases as a file has.
+// someWeights returns random weights and biases, as many as a file of weights contains.
 func someWeights() []float32 {
 	r := rand.New(rand.NewPCG(1, 1))
 	n := 0

@@ -18,8 +18,8 @@ import (
 const (
 	atOnce   = 4
 	attempts = 4
-	// maxFailures is the number of failed downloads after which the program gives up if none has succeeded, for
-	// example without a network. It is also the number of errors that are reported.
+	// maxFailures is the number of failed downloads after which the program gives up if no download has succeeded, for
+	// example without a network. It is also the maximum number of errors reported.
 	maxFailures = 8
 	// attemptTimeout is the time limit for one attempt. The largest file has 4 MB.
 	attemptTimeout = 5 * time.Minute

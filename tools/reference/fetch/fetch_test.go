@@ -18,7 +18,8 @@ import (
 	"github.com/imprintkit/imprint/tools/tflitepeer"
 )
 
-// TestList checks that list.txt is well formed: printing it gives the same text, and every URL has the scheme https.
+// TestList checks that list.txt is well formed: parsing and printing it reproduces the text, and every URL begins with
+// https.
 func TestList(t *testing.T) {
 	l, err := parseList(listed)
 	if err != nil {

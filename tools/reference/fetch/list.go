@@ -15,7 +15,7 @@ import (
 // list is the content of list.txt. Each line is a comment, or has one of these forms:
 //
 //	from NAME URL                                  a folder on a server
-//	file PATH SIZE SHA256 NAME/PATH                a file, and its path in such a folder
+//	file PATH SIZE SHA256 NAME/PATH                a file, and its path below such a folder
 //	golden MODEL CASE SOURCE SHA256 SHA256 SHA256  input, output and Edge TPU output of a model; see golden
 //
 // Paths are slash-separated and relative to the folder of the reference files.
@@ -26,7 +26,7 @@ type list struct {
 	goldens []*golden
 }
 
-// A file is a file to download.
+// A file is an entry for a file to download.
 type file struct {
 	path   string
 	size   int64
@@ -117,7 +117,7 @@ func (l *list) size() (n int64) {
 	return n
 }
 
-// pin sets all sizes and checksums to those of the files in folder. A golden's files may be missing.
+// pin takes all sizes and checksums from the files in folder. A golden's files may be missing.
 func (l *list) pin(folder string) error {
 	for _, f := range l.files {
 		b, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(f.path)))

@@ -1,6 +1,6 @@
-// Command fetch downloads the reference files that tests compare with into testdata/reference. It also computes golden
-// inputs, and golden outputs with the real TensorFlow Lite library, because they have no public origin. Every file must
-// have the SHA-256 in list.txt, so that tests use the same bytes everywhere.
+// Command fetch downloads the tests' reference files into testdata/reference. It also computes golden inputs, and
+// golden outputs with the real TensorFlow Lite library, because they have no public origin. Every file must have the
+// SHA-256 in list.txt, so that tests use the same bytes everywhere.
 //
 //	go run ./tools/reference/fetch
 //

@@ -1,0 +1,57 @@
+package source
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/icholy/digest"
+)
+
+// login is a transport that logs in at cameras, with the scheme that the camera asks for: digest
+// (RFC 7616), or else basic (RFC 7617). Digest does not reveal the password. So login sends no
+// password before the camera has asked for one.
+type login struct {
+	http.RoundTripper
+	user *url.Userinfo // nil to never log in
+}
+
+// RoundTrip implements http.RoundTripper for requests without a body.
+func (l login) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := l.RoundTripper.RoundTrip(request)
+	if err != nil || response.StatusCode != http.StatusUnauthorized || l.user == nil {
+		return response, err
+	}
+	authorization, err := l.answer(request, response.Header)
+	if err != nil || authorization == "" {
+		return response, nil // let the caller report the status
+	}
+	response.Body.Close()
+	request = request.Clone(request.Context())
+	request.Header.Set("Authorization", authorization)
+	return l.RoundTripper.RoundTrip(request)
+}
+
+// answer returns the Authorization header that answers the challenges in header, or "".
+func (l login) answer(request *http.Request, header http.Header) (string, error) {
+	password, _ := l.user.Password()
+	if challenge, err := digest.FindChallenge(header); err == nil {
+		credentials, err := digest.Digest(challenge, digest.Options{
+			Method: request.Method, URI: cmp.Or(request.URL.RequestURI(), "/"), Count: 1, Username: l.user.Username(), Password: password,
+		})
+		if err != nil {
+			return "", fmt.Errorf("log in: %w", err)
+		}
+		return credentials.String(), nil
+	}
+	for _, challenge := range header.Values("WWW-Authenticate") {
+		if scheme, _, _ := strings.Cut(challenge, " "); strings.EqualFold(scheme, "Basic") {
+			basic := http.Request{Header: make(http.Header)}
+			basic.SetBasicAuth(l.user.Username(), password)
+			return basic.Header.Get("Authorization"), nil
+		}
+	}
+	return "", nil
+}
