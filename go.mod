@@ -14,6 +14,7 @@ require (
 	github.com/google/gousb v1.1.3
 	github.com/holoplot/go-evdev v0.0.0-20240306072622-217e18f17db1
 	github.com/icholy/digest v1.2.0
+	github.com/piglig/go-qr v1.1.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/urfave/cli/v2 v2.27.7
 	go.uber.org/goleak v1.3.0

@@ -33,7 +33,7 @@ func serveCommand() *cli.Command {
 Open the printed address in a browser. Programs use the same address, or the Unix socket
 in the workspace; docs/serve.md describes both. Changes by other imprint commands take
 effect at once. SIGHUP reloads the workspace. Clients on the network need a token, which
-is part of the printed address.
+is part of the printed address; a terminal shows that as a QR code for phones.
 
 Buttons are on gamepads, keyboards or GPIO pins; evtest shows their codes. Actions
 are teach:LABEL (while held), remove:LABEL, undo and reload. A terminal can't report a
@@ -78,6 +78,7 @@ func runServe(c *cli.Context) error {
 	if err := checkAddress(c.String("listen")); err != nil {
 		return err
 	}
+	showsQR := isTerminal(c) && !quiet(c) && !asJSON(c)
 	// From here on, a reader of the output that is slow or exits can't block or end the server.
 	defer detachOutput(c)()
 	hangups := make(chan os.Signal, 1)
@@ -110,9 +111,16 @@ func runServe(c *cli.Context) error {
 	if err != nil {
 		return errors.Join(err, server.Close())
 	}
+	var urls []string
 	for _, l := range listeners {
-		for _, url := range l.URLs() {
-			announce(c, url)
+		urls = append(urls, l.URLs()...)
+	}
+	for _, url := range urls {
+		announce(c, url)
+	}
+	if url := firstReachable(urls); showsQR && url != "" {
+		for _, line := range qrCode(url) {
+			fmt.Fprintln(c.App.Writer, line)
 		}
 	}
 	ctx, stop := context.WithCancel(c.Context)

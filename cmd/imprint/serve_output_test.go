@@ -36,9 +36,10 @@ type serveProcess struct {
 	client *http.Client
 }
 
-// startServe starts imprint serve with the given standard output. As soon as the server tells
-// systemd that it is ready, startServe calls ready, unless that is nil.
-func startServe(t *testing.T, stdout *os.File, ready func(*os.Process)) *serveProcess {
+// startServe starts imprint serve with the given standard output and flags, by default
+// --listen none. As soon as the server tells systemd that it is ready, startServe calls
+// ready, unless that is nil.
+func startServe(t *testing.T, stdout *os.File, ready func(*os.Process), flags ...string) *serveProcess {
 	t.Helper()
 	dir := t.TempDir()
 	backbone, socket, notify := filepath.Join(dir, "m.tflite"), filepath.Join(dir, "s"), filepath.Join(dir, "n")
@@ -50,7 +51,11 @@ func startServe(t *testing.T, stdout *os.File, ready func(*os.Process)) *servePr
 		t.Fatal(err)
 	}
 	defer systemd.Close()
-	s := &serveProcess{cmd: exec.Command(os.Args[0], "--workspace", filepath.Join(dir, "ws"), "--backbone", backbone, "serve", "--listen", "none", "--socket", socket)}
+	s := &serveProcess{cmd: exec.Command(os.Args[0], "--workspace", filepath.Join(dir, "ws"), "--backbone", backbone, "serve", "--socket", socket)}
+	if flags == nil {
+		flags = []string{"--listen", "none"}
+	}
+	s.cmd.Args = append(s.cmd.Args, flags...)
 	s.cmd.Env = append(os.Environ(), asProgram+"=1", "NOTIFY_SOCKET="+notify)
 	s.cmd.Stdout, s.cmd.Stderr = stdout, &s.stderr
 	if err := s.cmd.Start(); err != nil {

@@ -25,6 +25,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
+// patience is how long a test waits for the page; a busy machine is slow.
+const patience = time.Minute
+
 var readmePicture = flag.String("readme-picture", "", "the WebP `file` for TestReadmePicture to write")
 
 // A slideshow is a source that replays one of several folders.
@@ -74,9 +77,9 @@ func builtinBackbone(t *testing.T, dir string) imprint.Options {
 	return imprint.Options{Backbone: path}
 }
 
-// browser starts a headless Chromium. Exceptions, log messages and requests to other servers
-// fail the test.
-func browser(t *testing.T) context.Context {
+// browser starts a headless Chromium with flags. Exceptions, log messages and requests to
+// other servers fail the test.
+func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a browser is slow, and the race detector can't inspect it")
@@ -92,12 +95,13 @@ func browser(t *testing.T) context.Context {
 		t.Skip("Chromium is not installed")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1200, 900))
+	options = append(options, flags...)
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	// Ignore errors from chromedp, which logs every event of a newer browser that it does not know.
 	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 5*patience)
 	t.Cleanup(cancel)
 	chromedp.ListenTarget(ctx, func(e any) {
 		switch e := e.(type) {
@@ -133,7 +137,7 @@ func (v visitor) run(actions ...chromedp.Action) {
 func (v visitor) sees(selector, words string) {
 	v.t.Helper()
 	var text string
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		v.run(chromedp.Evaluate(fmt.Sprintf(`[...document.querySelectorAll(%q)].filter((e) => !e.hidden).map((e) => e.innerText).join("\n")`, selector), &text))
 		if strings.Contains(text, words) {
 			return
@@ -147,7 +151,7 @@ func (v visitor) sees(selector, words string) {
 func (v visitor) seesRecording(selector string) {
 	v.t.Helper()
 	v.run(chromedp.Poll(fmt.Sprintf(`parseInt(document.querySelector(%q).textContent.split("Recording: ")[1]) >= 4`, selector), nil,
-		chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(20*time.Millisecond)))
+		chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond)))
 }
 
 // holds presses the mouse on a button and holds it until four frames have been recorded.
@@ -160,6 +164,16 @@ func (v visitor) holds(selector string) {
 	v.seesRecording(selector)
 	v.run(chromedp.MouseEvent(chromeinput.MouseReleased, at[0], at[1], chromedp.ButtonLeft))
 	v.sees(selector, "Hold to train")
+}
+
+// seesNames checks that all controls that are shown have an accessible name.
+func (v visitor) seesNames() {
+	v.t.Helper()
+	var nameless []string
+	v.run(chromedp.Evaluate(`[...document.querySelectorAll("button, input")].filter((e) => !e.hidden && !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)`, &nameless))
+	if len(nameless) > 0 {
+		v.t.Errorf("without an accessible name: %q", nameless)
+	}
 }
 
 // screenshot saves a picture of the page in the folder IMPRINT_ARTEFACTS, if that is set.
@@ -264,11 +278,7 @@ func TestPage(t *testing.T) {
 	v.sees("#trouble", "Can't reach the server")
 	v.screenshot("offline")
 
-	var nameless []string
-	v.run(chromedp.Evaluate(`[...document.querySelectorAll("button, input")].filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)`, &nameless))
-	if len(nameless) > 0 {
-		t.Errorf("buttons and fields without an accessible name: %q", nameless)
-	}
+	v.seesNames()
 }
 
 // TestReadmePicture writes the README's picture of the page:

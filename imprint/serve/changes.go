@@ -38,14 +38,15 @@ func (s *Server) act(ctx context.Context, action, label string, f func(*imprint.
 	return c, err
 }
 
-// addPhoto trains a class with one photo.
-func (s *Server) addPhoto(ctx context.Context, label string, o observed) (Changed, error) {
+// addPhotos trains a class with photos from a source. It tells of others that were skipped.
+func (s *Server) addPhotos(ctx context.Context, label, source string, photos []observed, skipped []imprint.Skipped) (Changed, error) {
 	return s.act(ctx, "teach", label, func(ws *imprint.Workspace) (string, error) {
 		start := time.Now()
-		added, err := s.workspace.add(ctx, ws, label, s.intake.status.source, []observed{o})
+		added, err := s.workspace.add(ctx, ws, label, source, photos)
 		if err != nil {
 			return "", err
 		}
+		added.Skipped = append(added.Skipped, skipped...)
 		return learned(label, "photo", added, time.Since(start)), nil
 	})
 }

@@ -14,9 +14,9 @@ import (
 // photoName takes the place of the path in error messages about a client's photo.
 const photoName = "in the request"
 
-// classifyPhoto classifies a client's photo.
-func (s *Server) classifyPhoto(ctx context.Context, photo []byte) (*picture, predict.Result, error) {
-	p := &picture{Frame: source.Frame{Captured: time.Now(), Photo: photo, Name: photoName}}
+// classifyPhoto classifies a client's photo. Errors call it name.
+func (s *Server) classifyPhoto(ctx context.Context, name string, photo []byte) (*picture, predict.Result, error) {
+	p := &picture{Frame: source.Frame{Captured: time.Now(), Photo: photo, Name: name}}
 	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, ErrBusy)
 	defer cancel()
 	prepared, err := s.prepare(ctx, p)
@@ -48,7 +48,7 @@ func (s *Server) classifyBody(w http.ResponseWriter, r *http.Request) (p *pictur
 	if err != nil {
 		return nil, result, nil, err
 	}
-	if p, result, err = s.classifyPhoto(r.Context(), photo); err != nil {
+	if p, result, err = s.classifyPhoto(r.Context(), photoName, photo); err != nil {
 		release()
 	}
 	return p, result, release, err

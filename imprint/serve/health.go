@@ -8,7 +8,7 @@ import (
 
 // Health is the state of the server and the data of the event "state".
 type Health struct {
-	// Status is "ok", "degraded" if the camera is lost, or "down" if the device fails, so that
+	// Status is "ok", "degraded" if the source fails, or "down" if the device fails, so that
 	// nothing is classified.
 	Status     string       `json:"status"`
 	Source     SourceHealth `json:"source"`
@@ -20,7 +20,9 @@ type Health struct {
 // SourceHealth is the state of the frame source.
 type SourceHealth struct {
 	Name string `json:"name"`
-	// State is "starting", "ok", "lost", "ended", or "none" if clients post frames.
+	// State is "starting", "ok", "ended", or "none" if clients post frames. After an error it
+	// is "lost" if there were frames before; otherwise "missing" if the source does not exist,
+	// or "failed".
 	State string `json:"state"`
 	Error string `json:"error,omitempty"`
 	// Spoilt is the error of the last frame that could not be decoded.
@@ -41,7 +43,7 @@ func (s *Server) Health() Health {
 	switch {
 	case h.Device.State == "down":
 		h.Status = "down"
-	case h.Source.State == "lost":
+	case h.Source.Error != "":
 		h.Status = "degraded"
 	}
 	return h
@@ -109,10 +111,14 @@ func (c *sourceStatus) explain() string {
 	switch h.State {
 	case "lost":
 		return fmt.Sprintf("%s is lost: %s", h.Name, h.Error)
+	case "missing":
+		return h.Name + " was not found"
+	case "failed":
+		return fmt.Sprintf("%s sends no frames: %s", h.Name, h.Error)
 	case "ended":
 		return h.Name + " has ended"
 	case "none":
-		return "no client posts frames"
+		return "no camera or client sends frames"
 	}
 	return h.Name + " sends no frames"
 }

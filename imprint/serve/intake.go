@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -49,7 +50,7 @@ func (in *intake) run(ctx context.Context) {
 			in.status.set("ended", nil)
 			return
 		case err != nil:
-			in.status.set("lost", err)
+			in.status.set(in.failure(err), err)
 			sleep(ctx, wait.wait())
 		default:
 			wait.reset()
@@ -57,6 +58,17 @@ func (in *intake) run(ctx context.Context) {
 			in.accept(&picture{Frame: f})
 		}
 	}
+}
+
+// failure returns the state of a source that fails with err.
+func (in *intake) failure(err error) string {
+	switch {
+	case in.frames() > 0:
+		return "lost"
+	case errors.Is(err, fs.ErrNotExist):
+		return "missing"
+	}
+	return "failed"
 }
 
 // accept numbers a frame and queues it in place of the waiting one.

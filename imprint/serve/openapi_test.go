@@ -117,7 +117,7 @@ func (c *checkedClient) call(method, path, contentType, body string, status int)
 // TestOpenAPI checks a successful and a failing request to every route against openapi.json.
 func TestOpenAPI(t *testing.T) {
 	doc, router := loadOpenAPI(t)
-	for _, kind := range []string{"image/*", "image/jpeg", "image/png", "multipart/x-mixed-replace", "text/event-stream", "application/octet-stream"} {
+	for _, kind := range []string{"image/*", "image/jpeg", "image/png", "multipart/x-mixed-replace", "multipart/form-data", "text/event-stream", "application/octet-stream"} {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder)
 		defer openapi3filter.UnregisterBodyDecoder(kind)
 	}
@@ -146,6 +146,9 @@ func TestOpenAPI(t *testing.T) {
 	c.teach("a", 2)
 	c.call("POST", "/v1/examples?label=b", png, photo, 200)
 	c.call("POST", "/v1/examples", png, photo, 400)
+	kind, form := photoForm(t, "a.png", string(backbonetest.Photo(7, 2)), "b.png", string(backbonetest.Photo(7, 3)))
+	c.call("POST", "/v1/examples?label=b", kind, form, 200)
+	c.call("POST", "/v1/examples?label=b", "multipart/form-data", form, 400)
 	c.call("POST", "/v1/classify", png, photo, 200)
 	c.call("POST", "/v1/classify", png, "no photo", 415)
 	c.call("GET", "/v1/result?after=1&wait=5000", "", "", 200)

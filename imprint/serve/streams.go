@@ -16,6 +16,9 @@ const (
 	heartbeat = 10 * time.Second
 	// boundary separates the parts of an MJPEG stream.
 	boundary = "imprint-frame"
+	// repeatAfter is when a frame that is still the newest is sent once more. Chromium shows
+	// a part only when the next one begins.
+	repeatAfter = 200 * time.Millisecond
 )
 
 // A streamWriter writes the parts of a stream. It fails if the client takes too long to
@@ -123,26 +126,36 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) error {
 	}
 	for sent := uint64(0); ; {
 		p, changed := s.intake.newest.get()
+		var repeat <-chan time.Time
 		if p != nil && p.number != sent {
-			sent = p.number
-			photo, contentType, err := frameFile(p)
-			if err != nil {
-				continue
-			}
-			part := fmt.Appendf(nil, "--%s\r\nContent-Type: %s\r\nContent-Length: %d\r\nX-Imprint-Frame: %d\r\n\r\n", boundary, contentType, len(photo), p.number)
-			if out.write(append(append(part, photo...), "\r\n"...)) != nil {
+			if out.writeFrame(p) != nil {
 				return nil
 			}
-			continue
+			sent, repeat = p.number, time.After(repeatAfter)
 		}
 		select {
 		case <-changed:
+			continue
+		case <-repeat:
+			if out.writeFrame(p) != nil {
+				return nil
+			}
 		case <-s.device.stopped:
 			return nil
 		case <-r.Context().Done():
 			return nil
 		}
 	}
+}
+
+// writeFrame writes a part of an MJPEG stream. It leaves out a frame that can't be encoded.
+func (o *streamWriter) writeFrame(p *picture) error {
+	photo, contentType, err := frameFile(p)
+	if err != nil {
+		return nil
+	}
+	part := fmt.Appendf(nil, "--%s\r\nContent-Type: %s\r\nContent-Length: %d\r\nX-Imprint-Frame: %d\r\n\r\n", boundary, contentType, len(photo), p.number)
+	return o.write(append(append(part, photo...), "\r\n"...))
 }
 
 // frameFile returns a frame as a photo for browsers, and its content type.

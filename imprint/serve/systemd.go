@@ -75,7 +75,7 @@ func (s *Server) probe(ctx context.Context, timeout time.Duration) {
 	defer cancel()
 	gray, err := encodeJPEG(image.NewGray(image.Rect(0, 0, 16, 16)))
 	if err == nil {
-		_, _, err = s.classifyPhoto(ctx, gray)
+		_, _, err = s.classifyPhoto(ctx, "for the watchdog", gray)
 	}
 	if err != nil && ctx.Err() == nil {
 		s.log.Error("watchdog probe failed", "error", err)

@@ -1,14 +1,29 @@
 // Functions to send requests to the server and to receive its events.
 
-// A Refusal is the error of a failed request. Its message is shown to the user.
-export class Refusal extends Error {}
+// A Refusal is the error of a failed request. Its message, the error and a hint, is shown to
+// the user. Its status is 0 if there was no response.
+export class Refusal extends Error {
+  constructor(error, hint, status = 0) {
+    super([error, hint].filter(Boolean).join("; "));
+    this.error = error;
+    this.status = status;
+  }
+}
 
-export async function ask(method, path, body) {
+// ask sends a request, with body as JSON if there is one.
+export function ask(method, path, body) {
   const init = { method };
   if (body !== undefined) {
     init.headers = { "Content-Type": "application/json" };
     init.body = JSON.stringify(body);
   }
+  return request(path, init);
+}
+
+// send posts a photo, or a form of photos.
+export const send = (path, body) => request(path, { method: "POST", body });
+
+async function request(path, init) {
   let answer;
   try {
     answer = await fetch(path, init);
@@ -16,7 +31,7 @@ export async function ask(method, path, body) {
     throw new Refusal("Can't reach the server.");
   }
   const value = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refusal([value.error ?? `The server answered ${answer.status}.`, value.hint].filter(Boolean).join("; "));
+  if (!answer.ok) throw new Refusal(value.error ?? `The server answered ${answer.status}.`, value.hint, answer.status);
   return value;
 }
 

@@ -1,7 +1,9 @@
 // The page of imprint serve: the camera picture, the result, and buttons to train classes.
 import { ask, listen } from "./api.js";
-import { holdToTrain, recording } from "./hold.js";
+import { Camera } from "./camera.js";
 import { Cards } from "./classes.js";
+import { holdToTrain, recording } from "./hold.js";
+import { Tray, acceptDrops, count } from "./photos.js";
 
 const at = (id) => document.getElementById(id);
 const percent = (v) => `${Math.round(v * 100)} %`;
@@ -12,12 +14,48 @@ function tell(sentence, good = false) {
   at("notice").classList.toggle("bad", !good);
 }
 
-const cards = new Cards(at("classes"), tell);
-holdToTrain(at("teach-new"), () => {
+const camera = new Camera(at("camera"), (sentence) => { at("way").textContent = sentence; });
+const tray = new Tray(at("photos"), {
+  // The picture shows chosen photos unless it shows a camera.
+  path: () => (camera.running || state.health?.source.state !== "none" ? "/v1/classify" : "/v1/frames"),
+  told: tell,
+  changed(n) {
+    at("tray").hidden = n === 0;
+    at("tray-title").textContent = count(n);
+    at("add-new").hidden = n === 0;
+    at("add-new").textContent = `Add ${count(n)}`;
+    cards.offers(n === 0 ? "" : `Add ${count(n)}`);
+  },
+});
+const cards = new Cards(at("classes"), tell, (label) => tray.train(label));
+
+function newName() {
   const name = at("name").value.trim();
   if (!name) { tell("Name the class first."); at("name").focus(); }
   return name;
-}, tell);
+}
+
+// trainNew adds photos to a new class.
+async function trainNew(files) {
+  const name = newName();
+  if (!name) return;
+  if (await tray.train(name, files) && at("name").value.trim() === name) at("name").value = "";
+}
+
+holdToTrain(at("teach-new"), newName, tell);
+at("add-new").addEventListener("click", () => trainNew());
+at("choose").addEventListener("click", () => at("files").click());
+at("files").addEventListener("change", () => {
+  tray.take(at("files").files);
+  at("files").value = ""; // so that the same photos can be chosen again
+});
+at("clear").addEventListener("click", () => tray.remove(tray.photos));
+acceptDrops((files, target) => {
+  const card = target.closest?.(".card");
+  if (card?.dataset.label) tray.train(card.dataset.label, files);
+  else if (card) trainNew(files);
+  else tray.take(files);
+});
 at("name").addEventListener("keydown", (e) => { if (e.key === "Enter") at("teach-new").focus(); });
 at("undo").addEventListener("click", () => ask("POST", "/v1/undo").catch((e) => tell(e.message)));
 
@@ -30,22 +68,36 @@ function showTrouble() {
   else if (!state.connected && state.status === 503) sentence = "Too many pages are open. Close one of them.";
   else if (!state.connected) sentence = "Can't reach the server. Retrying…";
   else if (device?.state === "down") sentence = `Device error: ${device.error}. Retrying… To diagnose it, run imprint doctor.`;
+  else if (source?.state === "missing") sentence = `${source.name} not found. Trying again… To use another source, start imprint serve with --source.`;
+  else if (source?.state === "failed") sentence = `No picture from ${source.name}: ${source.error}. Trying again…`;
   else if (source?.state === "lost") sentence = `Camera lost: ${source.error}. Retrying…`;
   else if (source?.state === "ended") sentence = `${source.name} has ended. To repeat it, start imprint serve with --loop.`;
-  else if (source?.state === "none" && source.frames === 0) sentence = "No camera yet. Post frames to /v1/frames, or start with --source camera:/dev/video0.";
   if (at("trouble").textContent !== sentence) at("trouble").textContent = sentence;
   at("trouble").hidden = sentence === "";
 }
 
-// The picture. Reopen the stream when it breaks.
+// The picture. Its stream is opened once there is a frame, because until then the browser
+// would show the page as loading. It is opened again when it breaks.
 const picture = at("picture");
-let streaming;
+let streaming = false, frames = false, reopening;
 function stream() {
-  clearTimeout(streaming);
+  if (streaming || !frames || document.readyState !== "complete") return;
+  clearTimeout(reopening);
+  streaming = true;
   picture.src = `/v1/stream.mjpg?${Date.now()}`;
 }
-picture.addEventListener("error", () => { picture.hidden = true; at("blank").hidden = false; clearTimeout(streaming); streaming = setTimeout(stream, 1500); });
-stream();
+function showPicture(shown) {
+  picture.hidden = !shown;
+  at("blank").hidden = shown;
+}
+picture.addEventListener("load", () => showPicture(true));
+picture.addEventListener("error", () => {
+  showPicture(false);
+  streaming = false;
+  clearTimeout(reopening);
+  reopening = setTimeout(stream, 1500);
+});
+window.addEventListener("load", stream);
 
 // Results arrive faster than the screen refreshes. Draw only the newest.
 let newest = null, drawing = false, counted = [];
@@ -84,7 +136,7 @@ function speak(label) {
 
 listen({
   connection(connected, status) {
-    if (connected && !state.connected) stream();
+    if (connected && !state.connected) streaming = frames = false; // the server may have restarted
     state.connected = connected;
     state.status = status;
     document.body.classList.toggle("offline", !connected);
@@ -92,12 +144,20 @@ listen({
   },
   state(h) {
     state.health = h;
+    const none = h.source.state === "none";
+    at("camera").hidden = !none;
+    if (!none) camera.stop();
+    at("blank").textContent = none ? "No camera yet. Use this device's camera, or choose photos. You can also drop photos here." : "No picture yet";
+    frames ||= h.source.state === "ok" || h.source.frames > 0;
+    stream();
     showTrouble();
   },
   result(r) {
     newest = r;
     counted.push(performance.now());
-    if (picture.hidden && picture.naturalWidth > 0) { picture.hidden = false; at("blank").hidden = true; }
+    frames = true;
+    stream();
+    if (picture.hidden && picture.naturalWidth > 0) showPicture(true);
     if (drawing) return;
     drawing = true;
     requestAnimationFrame(draw);
@@ -106,7 +166,7 @@ listen({
     state.classes = c.classes;
     cards.show(c.classes);
     const a = c.accuracy;
-    at("accuracy").textContent = c.classes.length === 0 ? "No classes yet. Name one, then hold the button while the camera sees it."
+    at("accuracy").textContent = c.classes.length === 0 ? "No classes yet. Name one, then hold the button while the camera sees it, or add photos of it."
       : c.classes.length === 1 ? "Only one class, so it always wins. Add a second one."
       : a.total === 0 ? "To estimate accuracy, record each class a second time."
       : `Accuracy ${percent(a.right / a.total)} (${Math.round(a.low * 100)}–${percent(a.high)}) on photos left out`;

@@ -47,10 +47,19 @@ document.getElementById("ask-text").addEventListener("keydown", (e) => {
 // Cards shows one card per class. It updates existing cards in place, so that a button
 // stays held or focused.
 export class Cards {
-  constructor(list, told) {
+  // add is called with a label to add the chosen photos to its class.
+  constructor(list, told, add) {
     this.list = list;
     this.told = told;
+    this.add = add;
     this.cards = new Map();
+    this.offer = ""; // the text of the buttons that add chosen photos; "" if there are none
+  }
+
+  // offers changes the text of those buttons.
+  offers(text) {
+    this.offer = text;
+    for (const card of this.cards.values()) card.offer(text);
   }
 
   show(classes) {
@@ -90,10 +99,15 @@ export class Cards {
     const teach = make("button", { type: "button", className: "hold", textContent: "Hold to train" });
     teach.setAttribute("aria-description", label);
     holdToTrain(teach, () => label, this.told);
+    const add = make("button", { type: "button", className: "add", onclick: () => this.add(label) });
+    add.setAttribute("aria-description", label);
+    const offer = (text) => { add.textContent = text; add.hidden = text === ""; };
+    offer(this.offer);
     const grid = make("div", { className: "photos" });
     const more = make("button", { type: "button", className: "quiet", onclick: () => { all = !all; draw(); } });
     const element = make("li", { className: "card" },
-      make("div", { className: "row" }, make("h3", { textContent: label }), count, make("span", {}, rename, forget)), teach, grid, more);
+      make("div", { className: "row" }, make("h3", { textContent: label }), count, make("span", {}, rename, forget)), teach, add, grid, more);
+    element.dataset.label = label;
     const draw = () => {
       count.textContent = photos.length === 1 ? "1 photo" : `${photos.length} photos`;
       const some = photos.slice(0, all ? most : shown);
@@ -112,7 +126,7 @@ export class Cards {
       b.dataset.sha256 = p.sha256;
       return b;
     };
-    return { element, show: (list) => {
+    return { element, offer, show: (list) => {
       photos = list.toSorted((a, b) => (a.time < b.time ? 1 : -1)); // newest first
       draw();
     } };
