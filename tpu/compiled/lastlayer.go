@@ -10,8 +10,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// A LastLayer is a fully connected layer that computes one logit per label. Its weights
-// are [label][input].
+// A LastLayer is a fully connected layer that computes one logit per label. Its weights are in the
+// order [label][input].
 type LastLayer struct {
 	Labels  []string
 	Inputs  int
@@ -61,26 +61,25 @@ type Embedding struct {
 
 // Written describes a last layer that was written into a compiled model.
 type Written struct {
-	// Layer is the layer before its weights and biases were rounded to codes. It takes
-	// embeddings that are not scaled to unit vectors. ReadLastLayer returns it after
-	// rounding.
+	// Layer is the layer before its weights and biases were rounded to codes. It takes embeddings
+	// that are not scaled to unit vectors. ReadLastLayer returns the rounded layer.
 	Layer *LastLayer
 	// LogitScale is the factor by which logits were multiplied to fill the 8 bits of the layer's
 	// output. A factor above 1 makes scores more confident, a factor below 1 less confident.
 	LogitScale float64
-	// Disagreements is the number of embeddings whose predicted class changes, and
-	// Embeddings the number of all embeddings.
+	// Disagreements is the number of embeddings for which writing the layer changes the predicted
+	// class. Embeddings is the total number of embeddings.
 	Disagreements, Embeddings int
 }
 
 // WriteLastLayer returns the compiled model with l as its last layer and with l's labels. l
-// computes the logits of unit embeddings. The logits of spare rows of the compiled layer stay below
-// all others.
+// computes the logits of unit embeddings. Spare rows of the compiled layer get lower logits than
+// the predicted class.
 //
-// frozen is the model that computes the embeddings. It is the uncompiled model, or a model of the
-// same architecture up to the embedding, whose layers are then written too.
+// frozen is the model that computes the embeddings: the uncompiled model, or a model of the same
+// architecture up to the embedding. In the second case its layers are written too.
 //
-// embeddings are those of the photos that l was trained on. They determine the quantization. The
+// embeddings holds the embeddings of l's training photos. They determine the quantization. The
 // compiled layer does not scale embeddings to length 1, so a few predictions may differ from l's.
 //
 // Errors wrap ErrCompiled, ErrUncompiled or ErrLayer.
@@ -133,13 +132,13 @@ func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
 	}
 	switch f := last.filter; {
 	case last.found != 1:
-		return 0, fmt.Errorf("layer %q: %w: its weights are at %d places of the parameters, want 1", last.name, ErrCompiled, last.found)
+		return 0, fmt.Errorf("layer %q: %w: its weights are at %d places in the parameters, want 1", last.name, ErrCompiled, last.found)
 	case l.Inputs != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
 		return 0, fmt.Errorf("layer %q: %w: it takes %d values, but the new layer takes %d", last.name, ErrCompiled, f.Inputs, l.Inputs)
 	case len(l.Labels) > f.Outputs:
 		return 0, fmt.Errorf("layer %q: %w: it has room for %s, not for %d", last.name, ErrCompiled, classes(f.Outputs), len(l.Labels))
 	case len(embeddings) == 0:
-		return 0, fmt.Errorf("no embeddings to choose the quantization with: %w", ErrLayer)
+		return 0, fmt.Errorf("no embeddings to derive the quantization from: %w", ErrLayer)
 	}
 	for _, e := range embeddings {
 		if len(e.Unit) != l.Inputs {
@@ -167,8 +166,8 @@ func (p *Pair) last() int {
 	return -1
 }
 
-// isClassifier returns an error unless layer at, the last with weights, computes the
-// logits of the model's only output.
+// isClassifier returns an error unless layer at computes the logits of the model's only output. at
+// must be the last layer with weights.
 func (p *Pair) isClassifier(at int) error {
 	g := &p.uncompiled.Subgraphs[0]
 	if p.onCPU(at) {
@@ -191,13 +190,13 @@ func (p *Pair) isClassifier(at int) error {
 		out = op.Outputs[0]
 	}
 	if !slices.Equal(g.Outputs, []int32{out}) {
-		return fmt.Errorf("the model has %d outputs, want one of scores", len(g.Outputs))
+		return fmt.Errorf("the model has %d outputs, want only the scores", len(g.Outputs))
 	}
 	return nil
 }
 
-// embedding returns the quantization, in frozen, of the embedding that layer at reads. It
-// skips a RESHAPE that frozen lacks.
+// embedding returns frozen's quantization of the embedding that layer at reads. It skips a RESHAPE
+// that frozen lacks.
 func (p *Pair) embedding(frozen *tflite.Model, at int) (quantization, error) {
 	tensor := p.uncompiled.Subgraphs[0].Operators[at].Inputs[0]
 	for next := at; ; {

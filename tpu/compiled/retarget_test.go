@@ -31,8 +31,8 @@ func program(t testing.TB, file []byte) *executable.Package {
 	return nil
 }
 
-// TestRetarget makes models from other models of the same architecture and compares them with the
-// compiler's.
+// TestRetarget retargets compiled models to other models of the same architecture, and compares
+// the results with the compiler's output.
 func TestRetarget(t *testing.T) {
 	all := pairs(t)
 	n := 0
@@ -100,8 +100,8 @@ func TestRetargetSelf(t *testing.T) {
 	}
 }
 
-// TestRetargetErrors retargets to models that differ in more than weights and
-// quantization.
+// TestRetargetErrors checks the errors of Retarget for models that differ in more than weights
+// and quantization.
 func TestRetargetErrors(t *testing.T) {
 	for _, test := range []struct {
 		model  string
@@ -156,8 +156,8 @@ func TestRetargetErrors(t *testing.T) {
 	}
 }
 
-// TestRetargetCPUOps checks that operators on the CPU take the new model's constants and
-// quantization, too.
+// TestRetargetCPUOps checks that operators on the CPU also get the new model's constants and
+// quantization.
 func TestRetargetCPUOps(t *testing.T) {
 	p, m := openShared(t, "deeplabv3_mnv2_dm05_pascal_quant")
 	at := p.last()
@@ -188,6 +188,6 @@ func TestRetargetCPUOps(t *testing.T) {
 		t.Errorf("the scale on the CPU is %v, want 0.125", s)
 	}
 	if !slices.Equal(got.Subgraphs[0].Operators[0].CustomOptions, p.compiled.Subgraphs[0].Operators[0].CustomOptions) {
-		t.Error("the program has changed, but nothing on the Edge TPU has")
+		t.Error("the program changed, although the new model differs only in operators on the CPU")
 	}
 }
