@@ -11,9 +11,9 @@ const usbVariable = "IMPRINT_USB"
 // USB returns the USB buses of this machine.
 //
 // A program built with cgo reaches them through libusb. Without cgo, a program on Linux uses the kernel's usbfs and
-// needs no library; on other systems USB returns ErrNoUSB. The environment variable IMPRINT_USB overrides the choice
-// with "libusb", "usbfs" or "none". With "none", or if the program was built without the requested choice, the error
-// wraps ErrNoUSB.
+// needs no library; on other systems USB returns ErrNoUSB. The environment variable IMPRINT_USB overrides the
+// choice: "libusb", "usbfs" or "none". With "none", or if the program was built without the requested choice, the
+// error wraps ErrNoUSB.
 func USB() (Bus, error) {
 	switch name := os.Getenv(usbVariable); name {
 	case "":
