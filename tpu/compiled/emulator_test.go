@@ -21,7 +21,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// A photo holds a photo's file, label and embedding, and the model input made from the photo.
+// A photo is a test photo with its label and embedding, and the model input made from it.
 type photo struct {
 	path    string
 	support bool // the photo is used for training

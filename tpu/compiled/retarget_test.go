@@ -65,7 +65,7 @@ func TestRetarget(t *testing.T) {
 								d++
 							}
 						}
-						t.Errorf("%s made from %s: executable %d has other instructions: %d bytes", to, from, i, d)
+						t.Errorf("%s made from %s: executable %d has other instructions: %d bytes differ", to, from, i, d)
 					}
 				}
 				for o := range w.Outputs {

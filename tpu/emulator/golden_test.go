@@ -318,7 +318,7 @@ func TestInstructionsSent(t *testing.T) {
 		want := openHost(t, own).infer(pkg, input)[0]
 		got := openHost(t, other).infer(pkg, input)[0]
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s on a device that knows only red: got %v, want %v", color, got, want)
+			t.Errorf("%s model on a device that knows only the red model: got %v, want %v", color, got, want)
 		}
 		differs = differs || !bytes.Equal(got, red)
 	}

@@ -351,8 +351,8 @@ func parseAny(t *testing.T, b []byte) {
 	}
 }
 
-// TestParseDamaged checks that Parse survives every prefix and suffix of a package, and bytes set
-// to values that break offsets, sizes and types.
+// TestParseDamaged checks that Parse does not panic on any prefix or suffix of a package, or on
+// bytes set to values that break offsets, sizes and types.
 func TestParseDamaged(t *testing.T) {
 	whole := sampleOptions()
 	b := bytes.Clone(whole)

@@ -27,7 +27,7 @@ func (o operands) constant(i int) []byte {
 	return o.m.TensorBytes(0, o.op.Inputs[i])
 }
 
-// ints returns the int32 constants of input i.
+// ints returns the int32 values of input i if it is a constant, else nil.
 func (o operands) ints(i int) []int {
 	var list []int
 	for b := o.constant(i); len(b) >= 4; b = b[4:] {
