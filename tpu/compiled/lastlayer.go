@@ -52,8 +52,7 @@ func (l *LastLayer) logits(dst, x []float64) {
 // first.
 func best(v []float64) int { return slices.Index(v, slices.Max(v)) }
 
-// An Embedding is the embedding of a training photo: a unit vector, and the length before
-// scaling.
+// An Embedding is the embedding of a training photo: a unit vector, and its length before scaling.
 type Embedding struct {
 	Unit []float64
 	Norm float64

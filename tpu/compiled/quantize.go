@@ -14,8 +14,8 @@ const (
 	// fill.
 	outputFill = 0.9
 	// maxLogitScale is the maximum factor by which logits are multiplied to fill the output's code
-	// range. On the clothing set, rounding to 8 bits changes about 10 % of the predictions, divided by
-	// the factor.
+	// range. On the clothing set, with a factor of f, rounding to 8 bits changes about 10/f % of the
+	// predictions.
 	maxLogitScale = 16
 )
 
