@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// places records the port of every Device open in this process, so that none takes another's port.
+// places records the port of every Device open in this process, so that no Device takes the port
+// of another.
 var places = struct {
 	sync.Mutex
 	of map[*Device]place
@@ -17,7 +18,7 @@ type place struct {
 	port Port
 }
 
-// settle records that d uses port. It returns false if another Device uses that port.
+// settle records that d uses port. It returns false if another Device uses the port.
 func (d *Device) settle(port Port) bool {
 	places.Lock()
 	defer places.Unlock()
@@ -36,16 +37,16 @@ func (d *Device) settle(port Port) bool {
 	return true
 }
 
-// vacate removes the port of d from places.
+// vacate removes d's port from places.
 func (d *Device) vacate() {
 	places.Lock()
 	defer places.Unlock()
 	delete(places.of, d)
 }
 
-// openAgain opens the device as openLink does. If its port is empty and AnyPort is set, it tries
-// the other ports: the bus changes when the cable moves to another socket, or when the link falls
-// back from USB 3 to USB 2.
+// openAgain opens the device as openLink does. If the device's port is empty and AnyPort is set,
+// openAgain tries the other ports. The port changes when the cable moves to another socket, or
+// when the link falls back from USB 3 to USB 2.
 func (d *Device) openAgain(reboot bool) (*link, error) {
 	l, err := d.openLink(d.ctx, reboot)
 	if !d.opts.AnyPort || !errors.Is(err, ErrNoDevice) {
@@ -61,11 +62,11 @@ func (d *Device) openAgain(reboot bool) (*link, error) {
 			continue
 		}
 		if l, moved := d.openLink(d.ctx, reboot); moved == nil {
-			d.opts.Log.Info("Edge TPU is at another port", "port", d.port, "was", home)
+			d.opts.Log.Info("Edge TPU moved to another port", "port", d.port, "was", home)
 			return l, nil
 		}
 		if !d.settle(home) {
-			return nil, err // another Device has taken that port meanwhile; look again later
+			return nil, err // another Device has since taken this port; look again later
 		}
 	}
 	return nil, err

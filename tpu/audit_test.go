@@ -13,7 +13,7 @@ import (
 // closed, and that every opened device is closed.
 type audited struct {
 	tpu.Bus
-	longest time.Duration // maximum time until a deadline, except on the interrupt endpoint
+	longest time.Duration // longest time limit allowed for a transfer, except on the interrupt endpoint
 
 	mu     sync.Mutex
 	open   int   // devices that are open
@@ -68,7 +68,7 @@ type auditedConn struct {
 
 // transfer counts a transfer as in progress until the returned function is called.
 func (c *auditedConn) transfer(ctx context.Context, endpoint uint8) func() {
-	if endpoint != 0x83 { // an interrupt may never come
+	if endpoint != 0x83 { // an interrupt may never arrive
 		c.bus.limited(ctx, fmt.Sprintf("a transfer on endpoint %#02x", endpoint))
 	}
 	c.add(1)
@@ -115,7 +115,7 @@ func (c *auditedConn) Close() error {
 	}
 	c.bus.mu.Unlock()
 	if active != 0 {
-		c.bus.violation("%d transfers in progress when the device is closed", active)
+		c.bus.violation("the device was closed with %d transfers in progress", active)
 	}
 	return c.Conn.Close()
 }

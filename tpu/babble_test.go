@@ -32,12 +32,12 @@ func TestEmptyInterrupts(t *testing.T) {
 		t.Errorf("%d reads in half a second, want at most 100", n)
 	}
 	if len(out) > 0 {
-		t.Error("an empty packet was taken for an interrupt")
+		t.Error("got an interrupt from an empty packet")
 	}
 }
 
-// TestLogLimit checks that a repeated condition is logged once a second, with the number of
-// suppressed lines.
+// TestLogLimit checks that a logLimit allows one line a second and counts the lines that it
+// suppresses.
 func TestLogLimit(t *testing.T) {
 	var l logLimit
 	now := time.Unix(1, 0)

@@ -9,7 +9,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// sink is a bus whose transfers take no time, to measure the driver alone.
+// sink is a bus whose transfers take no time, so that benchmarks measure only the driver.
 type sink struct {
 	transfers int
 	outputs   []int // lengths of the bulk-in transfers of one inference
@@ -75,7 +75,7 @@ var benchmarked = []string{
 	"movenet_single_pose_lightning_ptq", "deeplabv3_mnv2_dm05_pascal_quant",
 }
 
-// BenchmarkRun measures the host's work for an inference, without the bus.
+// BenchmarkRun measures the driver's time for an inference, without USB transfers.
 func BenchmarkRun(b *testing.B) {
 	for _, name := range benchmarked {
 		b.Run(name, func(b *testing.B) {
@@ -109,7 +109,8 @@ func TestRunDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// lateEvents is a bus whose device ends its first inference only after it has received the input of the second.
+// lateEvents is a bus with one device. The device ends its first inference only after it has received the input of the
+// second.
 type lateEvents struct{ sink }
 
 type lateConn struct {

@@ -2,8 +2,8 @@ package tpu
 
 import "fmt"
 
-// Clock is the clock rate of the chip. A faster chip gets hotter: Google allows an ambient temperature of up to 35 °C,
-// or up to 25 °C at [ClockMax].
+// Clock is the clock rate of the chip. A faster chip gets hotter. Google specifies a maximum ambient temperature of 35
+// °C, or 25 °C at [ClockMax].
 type Clock uint8
 
 const (
@@ -54,7 +54,7 @@ const (
 // never sent.
 func (r *registers) sleepCore() {
 	v := r.read(regPower)
-	if v&powerForce == powerForce { // already asleep: registers from 0x40000 on must not be touched
+	if v&powerForce == powerForce { // already asleep: registers from 0x40000 on must not be accessed
 		return
 	}
 	r.set(v|powerForce, regPower)
@@ -73,7 +73,7 @@ func (r *registers) wake(c Clock) {
 	r.set(0x1e02, regDeepSleep) // sleep after 2 idle cycles, take 30 cycles to wake
 }
 
-// start makes the chip run, whatever its state, with the same register accesses in the same order as libedgetpu.
+// start starts the chip from any state. It makes the same register accesses as libedgetpu, in the same order.
 func (l *link) start(c Clock) error {
 	r := registers{link: l}
 	r.change(regPhy, 0x3f00, 0) // keep the transceiver on

@@ -69,7 +69,7 @@ func (t *deadline) abort(why error) {
 	}
 }
 
-// clear undoes abort and returns the error that abort was given.
+// clear undoes abort and returns the error that was passed to abort.
 func (t *deadline) clear() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,7 +78,7 @@ func (t *deadline) clear() error {
 	return why
 }
 
-// aborted returns the error that abort was given, or nil if the deadline is not aborted.
+// aborted returns the error that was passed to abort, or nil if the deadline is not aborted.
 func (t *deadline) aborted() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

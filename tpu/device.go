@@ -39,7 +39,7 @@ type Status struct {
 	Inferences uint64 // inferences that succeeded
 	Failures   uint64 // inferences that failed
 	Recoveries uint64
-	Warnings   uint64 // interrupts that are not failures, such as heat and bus errors
+	Warnings   uint64 // interrupts that are not failures, such as overheating and bus errors
 }
 
 // Device is an open Edge TPU. A Device and its Models are safe for concurrent use by multiple goroutines.
@@ -75,8 +75,8 @@ type Device struct {
 	warned   logLimit          // limits the log lines about interrupts
 }
 
-// request is work for the goroutine that owns the device. If call is not nil, the goroutine calls it. With inputs or
-// outputs, the request is an inference. Otherwise it loads the parameters of model.
+// request is work for the goroutine that owns the device. If call is not nil, the goroutine calls it. A request with
+// inputs or outputs is an inference. Any other request loads the parameters of model.
 type request struct {
 	model           *Model
 	inputs, outputs [][]byte
@@ -164,7 +164,7 @@ func (d *Device) Status() Status {
 // Temperature returns the temperature of the chip in °C, read between inferences. The first call turns the sensor on.
 // If the sensor returns 0, the error wraps errors.ErrUnsupported.
 //
-// The registers and the conversion, a line fitted between 25 and 100 °C, are those of the Linux driver for the PCIe
+// The registers and the conversion, a line fitted between 25 and 100 °C, come from the Linux driver for the PCIe
 // version of the chip (google/gasket-driver, src/apex_driver.c). They have not been tested on a USB device.
 func (d *Device) Temperature(ctx context.Context) (float64, error) {
 	var raw uint64
@@ -189,8 +189,8 @@ func (d *Device) Temperature(ctx context.Context) (float64, error) {
 	return (float64(662-int(raw))*250 + 550) / 1000, nil
 }
 
-// Close finishes the inference in progress, puts the device to sleep and releases it. Waiting inferences fail with
-// ErrClosed. Close may be called more than once.
+// Close finishes the inference in progress, puts the device to sleep and releases it. Inferences that are still waiting
+// fail with ErrClosed. Close may be called more than once.
 func (d *Device) Close() error {
 	d.close()
 	<-d.done
@@ -264,14 +264,14 @@ func (d *Device) serve() {
 	d.note(func(s *Status) { s.State = Closed })
 }
 
-// note changes the status with the lock held.
+// note calls change on the status, with d.mu locked.
 func (d *Device) note(change func(*Status)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	change(&d.status)
 }
 
-// perform handles r, then the inferences that were requested meanwhile.
+// perform handles r, and then the requests that infer returns.
 func (d *Device) perform(r *request) {
 	for r != nil {
 		var err error
@@ -300,8 +300,8 @@ func (d *Device) perform(r *request) {
 }
 
 // infer runs r and the inferences that are queued behind it. While it waits for the event that ends one inference, it
-// already sends the program and input of the next. The chip does not accept them earlier: they would block the output.
-// infer returns the first request that it cannot overlap in this way.
+// already sends the program and input of the next. The chip does not accept them earlier, because they would block the
+// output. infer returns the first request that it cannot overlap in this way.
 func (d *Device) infer(r *request) (*request, error) {
 	p, at := r.model.main, 0
 	err := d.parameters(r.model)

@@ -307,7 +307,7 @@ func TestTranscripts(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, x := range all {
-			if x.Kind != "CANCEL" { // a cancelled read of the interrupt endpoint, which ends at a varying position
+			if x.Kind != "CANCEL" { // a cancelled read of the interrupt endpoint: its position varies
 				x.Line = 0
 				list = append(list, x)
 			}

@@ -174,7 +174,7 @@ func (m Machine) speed(info USBInfo) Finding {
 		f.Fix = "use the cable that came with the device, and plug it directly into the computer: " +
 			"a cable or hub is damaged or older than USB 2"
 	case HighSpeed:
-		f.State, f.Text = "slow-port", "the USB link runs at 480 Mbit/s, the maximum of this computer: inferences take longer than over USB 3"
+		f.State, f.Text = "slow-port", "the USB link runs at 480 Mbit/s, the fastest that this computer supports: inferences take longer than over USB 3"
 		hubs, _ := fs.Glob(m.Root, "sys/bus/usb/devices/usb*/speed") // the pattern is valid
 		for _, hub := range hubs {
 			if v, err := strconv.Atoi(m.text(hub)); err == nil && v >= 5000 {
@@ -203,7 +203,7 @@ func (m Machine) voltage() Finding {
 			"the limit of 600 mA for all USB ports"
 	}
 	// The driver raspberrypi-hwmon reports the present state. The firmware's get_throttled also records the past: bit 0
-	// is set while the voltage is too low, bit 16 if it was too low since boot.
+	// is set while the voltage is too low, bit 16 if it has been too low since boot.
 	names, _ := fs.Glob(m.Root, "sys/class/hwmon/hwmon*/name") // the pattern is valid
 	for _, name := range names {
 		if m.text(name) == "rpi_volt" && m.text(path.Dir(name)+"/in0_lcrit_alarm") == "1" {
@@ -218,7 +218,7 @@ func (m Machine) voltage() Finding {
 		return f
 	case word>>16&1 != 0:
 		f.Severity = Hint
-		f.Text = model + ": the supply voltage has been too low at some time since boot"
+		f.Text = model + ": the supply voltage has been too low at some point since boot"
 		return f
 	}
 	return Finding{}
@@ -246,7 +246,7 @@ func (m Machine) rules(plugged bool) Finding {
 		return Finding{}
 	}
 	return Finding{Severity: Hint, State: "no-udev-rule",
-		Text: "no udev rule for " + strings.Join(missing, " and ") + ": you may lose the permission to open the Edge TPU after it boots",
+		Text: "no udev rule for " + strings.Join(missing, " and ") + ": you may not be able to open the Edge TPU after it boots",
 		Fix:  "install the udev rules"}
 }
 

@@ -64,7 +64,7 @@ func TestDiagnose(t *testing.T) {
 			}),
 			want: []string{"in-use"}, says: "python3 (process 12)"},
 		{name: "slow port", config: slow, files: with(fstest.MapFS{"sys/bus/usb/devices/usb1/speed": file("480\n")}),
-			want: []string{"ready", "slow-port"}, says: "the maximum of this computer"},
+			want: []string{"ready", "slow-port"}, says: "the fastest that this computer supports"},
 		{name: "old cable", config: slow,
 			files: with(fstest.MapFS{"sys/bus/usb/devices/usb1/speed": file("480\n"), "sys/bus/usb/devices/usb2/speed": file("5000\n")}),
 			want:  []string{"ready", "slow-cable"}, says: "USB 3 cable"},

@@ -88,7 +88,7 @@ func (r *rig) run(m *tpu.Model) ([][]byte, error) {
 	return out, m.Run(context.Background(), r.input, out)
 }
 
-// check runs an inference and compares its outputs with those of a device that never failed.
+// check runs an inference and compares its outputs with the outputs of a device that never failed.
 func (r *rig) check(m *tpu.Model) error {
 	got, err := r.run(m)
 	if err != nil {
@@ -103,8 +103,8 @@ func (r *rig) check(m *tpu.Model) error {
 }
 
 // session opens the device, loads the model, runs an inference and closes the device. It injects faults into the given
-// phase: open, load, infer or close. It returns the number of transfers and the error of that phase, and an error of
-// any other phase or of the retry.
+// phase: open, load, infer or close. It returns the number of transfers in this phase and the error of this phase. err
+// is an error of another phase or of the retry.
 func (r *rig) session(phase string, faults ...emulator.Fault) (transfers int, phaseErr, err error) {
 	step := func(name string, f func() error) error {
 		if name == phase {
@@ -232,7 +232,7 @@ func TestFaults(t *testing.T) {
 						t.Errorf("%s, transfer %d of %d, %v: afterwards: %v", phase, at, count, kind, err)
 					}
 					// Close ignores errors. Some transfers of open are shorter than requested and survive truncation.
-					// The last transfer is that of the interrupt endpoint, which fails only after Open.
+					// The last transfer, a read of the interrupt endpoint, fails only after Open.
 					mayPass := phase == "close" || phase == "open" && (kind == emulator.Truncate || at >= count-1)
 					if got == nil && !mayPass {
 						t.Errorf("%s, transfer %d of %d, %v: no error", phase, at, count, kind)

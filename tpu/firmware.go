@@ -22,14 +22,14 @@ const (
 	FirmwareName   = "apex_latest_single_ep.bin" // name of the file in libedgetpu and of the download
 )
 
-// firmwareStart is the beginning of the firmware, with which extractFirmware finds it in a library.
+// firmwareStart is the beginning of the firmware. extractFirmware searches libraries for these bytes.
 var firmwareStart = []byte{0x02, 0x1e, 0x57, 0x02, 0x14, 0xfa, 0xc2, 0x2f, 0xc2, 0x31, 0xc2, 0x23, 0x22, 0x12, 0x24, 0x68}
 
 // maxLibrary limits how many bytes of a file are searched. libedgetpu is about 1 MB.
 const maxLibrary = 64 << 20
 
-// FirmwarePaths returns the files in which to look for the firmware: the one that package backbone/models downloads,
-// then installed libedgetpu libraries.
+// FirmwarePaths returns the files in which to look for the firmware: first the file that package backbone/models
+// downloads, then installed libedgetpu libraries.
 func FirmwarePaths() []string {
 	var list []string
 	if cache, err := os.UserCacheDir(); err == nil {
@@ -50,8 +50,8 @@ func FirmwarePaths() []string {
 	return list
 }
 
-// FindFirmware returns the firmware from the first of the given files that is or contains it, and the path of that file.
-// It skips files that do not exist. If no file has the firmware, the error wraps ErrFirmware.
+// FindFirmware returns the firmware from the first of the given files that has it, and the path of this file. It skips
+// files that do not exist. If no file has the firmware, the error wraps ErrFirmware.
 func FindFirmware(paths ...string) (firmware []byte, path string, err error) {
 	var tried []error
 	for _, path := range paths {

@@ -47,8 +47,8 @@ func newLink(conn Conn, t *deadline, timeout time.Duration) *link {
 	return l
 }
 
-// failure returns the cause of a transfer's error: the error that abort was given, or ErrTimeout if the transfer took
-// too long. If err is nil, it returns nil.
+// failure returns the cause of a transfer's error: the error that was passed to abort, or ErrTimeout if the transfer
+// took too long. If err is nil, it returns nil.
 func (l *link) failure(err error) error {
 	if err == nil {
 		return nil
@@ -169,7 +169,8 @@ func (l *link) drain() error {
 	return nil
 }
 
-// post keeps reads pending on all IN endpoints, 32 of them for outputs, as libedgetpu does.
+// post keeps reads pending on all IN endpoints, as libedgetpu does: 32 on the output endpoint, one on each of the
+// others.
 func (l *link) post() error {
 	for _, q := range [...]struct {
 		endpoint    uint8
@@ -195,12 +196,13 @@ func (l *link) listen(out chan<- interrupt) {
 			switch {
 			case ctx.Err() != nil:
 				return
-			case errors.Is(err, ErrTimeout): // not a failure: an interrupt may never come
+			case errors.Is(err, ErrTimeout): // not a failure: an interrupt may never arrive
 				continue
 			case err != nil:
 				i.err = fmt.Errorf("interrupt endpoint: %w", err)
 			case n != len(p):
-				// A short packet means nothing. A device that keeps sending them must not keep a CPU core busy.
+				// A short packet means nothing, but a device that keeps sending short packets must not keep a CPU core
+				// busy.
 				short = min(short+1, 8)
 				if sleep(ctx, time.Millisecond<<short/2) != nil {
 					return

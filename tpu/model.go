@@ -105,7 +105,7 @@ func checkTensors(what string, layers []executable.Layer, tensors [][]byte) erro
 	return nil
 }
 
-// stage converts the inputs whose bytes on the wire differ from those of the tensor.
+// stage converts the inputs whose bytes on the wire differ from the tensor's bytes.
 func (p *program) stage(inputs [][]byte) error {
 	for _, i := range p.copied {
 		if err := p.exe.Inputs[i].ToDevice(p.inputs[i], inputs[i]); err != nil {
@@ -115,7 +115,7 @@ func (p *program) stage(inputs [][]byte) error {
 	return nil
 }
 
-// unstage converts the outputs whose bytes on the wire differ from those of the tensor.
+// unstage converts the outputs whose bytes on the wire differ from the tensor's bytes.
 func (p *program) unstage(outputs [][]byte) error {
 	for i, raw := range p.outputs {
 		if raw != nil {

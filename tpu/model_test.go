@@ -151,7 +151,7 @@ func TestGoldens(t *testing.T) {
 }
 
 // TestEveryModel runs all compiled reference models at both speeds. The device sets byte i of each output to 7i, so
-// that the test sees whether each byte is in its place.
+// that the test can check the position of each byte.
 func TestEveryModel(t *testing.T) {
 	found := 0
 	err := filepath.WalkDir(reference.Path(t, "models"), func(path string, _ fs.DirEntry, err error) error {

@@ -16,7 +16,7 @@ type Options struct {
 	// Timeout is the time limit of every transfer and of every wait for a register. It must be longer than the slowest
 	// inference. 0 means 1.5 seconds.
 	Timeout time.Duration
-	// Settle is the delay between the device's appearance on the bus and its opening. 0 means 1 second, as in
+	// Settle is the time to wait before opening a device that has appeared on the bus. 0 means 1 second, as in
 	// libedgetpu; negative means none.
 	Settle time.Duration
 	// Appear is the time limit for a device to return to the bus after a reset of its port. 0 means 10 seconds.
@@ -95,7 +95,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// opening opens the device at a port and starts its chip.
+// opening is an attempt to open the device at a port and start its chip.
 type opening struct {
 	ctx      context.Context
 	bus      Bus
@@ -187,7 +187,7 @@ func (o *opening) reopen(want func(USBInfo) bool) (Conn, error) {
 					return conn, nil
 				}
 				conn.Close()
-				err = ErrDisconnected // the device has changed its identity meanwhile
+				err = ErrDisconnected // the device has since changed its identity
 			}
 			err = fmt.Errorf("open USB port %v after its reset: %w", o.port, err)
 		}

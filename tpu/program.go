@@ -57,7 +57,7 @@ func (s *step) String() string {
 type program struct {
 	exe   *executable.Executable
 	steps []step
-	// inputs and outputs are buffers for layers whose bytes on the wire differ from the caller's. The entries of other
+	// inputs and outputs are buffers for layers whose bytes on the wire differ from the caller's. The entries for other
 	// layers are nil.
 	inputs, outputs [][]byte
 	copied          []int // the inputs to convert before each run
@@ -220,8 +220,8 @@ func patch(exe *executable.Executable) ([][]byte, error) {
 	return chunks, nil
 }
 
-// addresses places the layers one after the other from base, each at the start of a page, and returns their addresses
-// by name.
+// addresses places the layers one after another from base, each at the start of a page, and returns their addresses by
+// name.
 func addresses(layers []executable.Layer, base uint64) map[string]uint64 {
 	m := make(map[string]uint64, len(layers))
 	for _, l := range layers {

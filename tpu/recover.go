@@ -118,7 +118,7 @@ type logLimit struct {
 	suppressed int
 }
 
-// allow reports whether to log now, and how many lines were suppressed since the last one.
+// allow reports whether to log now, and how many lines were suppressed since the last logged line.
 func (l *logLimit) allow(now time.Time) (suppressed int, ok bool) {
 	if !l.last.IsZero() && now.Sub(l.last) < logPeriod {
 		l.suppressed++
@@ -138,7 +138,7 @@ func interruptCauses(bits uint32) (words []string) {
 	return words
 }
 
-// recovery is a way to recover the device. A later way does more and takes longer.
+// recovery is a way to recover the device. Each constant below does more than the previous one and takes longer.
 type recovery uint8
 
 const (
@@ -147,8 +147,8 @@ const (
 	resetDevice // boot the device from its ROM
 )
 
-// recover recovers the device after cause, or marks it as down. With a nil cause it tries once to reopen a device that
-// is down.
+// recover recovers the device after the failure cause, or marks the device as down. With a nil cause it tries once to
+// reopen a device that is down.
 func (d *Device) recover(cause error) {
 	first := resetDevice
 	if cause != nil {

@@ -49,8 +49,8 @@ const (
 	regEndpoints     register = 0x4c160 // multi_bo_ep
 )
 
-// The run control registers of the parts of the chip, in libedgetpu's order: first those of the scalar core, then those
-// of the tiles. Call addressTiles before writing to those of the tiles.
+// The run control registers of the parts of the chip, in libedgetpu's order: first the scalar core, then the tiles.
+// Call addressTiles before writing to the registers of the tiles.
 var (
 	runCore  = [...]register{regScalarControl, 0x44158, 0x44198, 0x441d8, 0x44218}
 	runTiles = [...]register{0x400c0, 0x40150, 0x40110, 0x40250, 0x40298, 0x402e0, 0x40328, 0x40190, 0x401d0, 0x40210}
@@ -99,7 +99,7 @@ func (r *registers) set(v uint64, list ...register) {
 	}
 }
 
-// change replaces the bits of a register that are set in mask with those of v.
+// change replaces the bits of a register that are set in mask with the bits of v.
 func (r *registers) change(reg register, mask, v uint64) {
 	old := r.read(reg)
 	r.set(old&^mask|v, reg)

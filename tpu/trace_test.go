@@ -25,8 +25,8 @@ func sharedPackage(t testing.TB, name string) *executable.Package {
 	return pkg
 }
 
-// replay is a device that answers as recorded in a trace. Reading a register returns the recorded values and, after the
-// last of them, the value written to it. Reads on bulk endpoints return as many bytes as recorded.
+// replay is a device that answers as recorded in a trace. Reading a register returns the recorded values, one after
+// another, and then the last value written to it. Reads on bulk endpoints return as many bytes as recorded.
 type replay struct {
 	mu      sync.Mutex
 	info    USBInfo
@@ -170,9 +170,9 @@ func testFirmware() (firmware []byte, genuine bool) {
 	return make([]byte, FirmwareSize), false
 }
 
-// TestTraces compares this driver's transfers with those of Google's driver in every trace: every class, vendor and
-// bulk transfer, in order, with its payload. Instructions contain addresses chosen by the host, so only their start and
-// length are compared.
+// TestTraces compares this driver's transfers with the transfers of Google's driver in every trace. It compares every
+// class, vendor and bulk transfer, in order, with its payload. Instructions contain addresses chosen by the host, so
+// only their start and length are compared.
 func TestTraces(t *testing.T) { tracetest.All(t, compareTrace) }
 
 func compareTrace(t *testing.T, trace *tracetest.Trace) {
@@ -236,7 +236,7 @@ func same(got, want tracetest.Transfer, firmware bool) bool {
 	return got.Kind == want.Kind && got.In == want.In && got.Endpoint == want.Endpoint &&
 		got.RequestType == want.RequestType && got.Request == want.Request && got.Value == want.Value && got.Index == want.Index &&
 		got.Length == want.Length && got.Asked == want.Asked && got.Moved == want.Moved && got.Tag == want.Tag &&
-		// replay makes up the content of bulk-in transfers.
+		// The content of bulk-in transfers is not recorded in full, so replay makes it up.
 		(got.In && got.Endpoint != 0 || bytes.Equal(got.Start, want.Start) && got.Sum == want.Sum)
 }
 

@@ -117,8 +117,8 @@ type Conn interface {
 	// Later Reads on that endpoint need slices of size bytes. A transport that loses no data between two Reads may
 	// ignore Post.
 	Post(endpoint uint8, size, count int) error
-	// Reset resets the port. No transfer may be in progress. Only Close may follow, as the device may change its
-	// identity.
+	// Reset resets the port. No transfer may be in progress. After Reset only Close may be called, because the device
+	// may change its identity.
 	Reset(ctx context.Context) error
 	// Close cancels the transfers that Post started and releases the device. No other transfer may be in progress.
 	// Close may be called more than once.

@@ -50,8 +50,8 @@ func (libusbBus) List(ctx context.Context) ([]USBInfo, error) {
 		}
 		return false
 	})
-	// gousb returns an error if any device appears, disappears or has no configuration. Accelerators are listed
-	// nevertheless.
+	// gousb returns an error if any device appears, disappears or has no configuration. The list still contains the
+	// accelerators.
 	if visited {
 		err = nil
 	}

@@ -39,7 +39,7 @@ func (b usbfsBus) List(ctx context.Context) ([]USBInfo, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		// Other names are those of interfaces, such as 1-2:1.0, and of root hubs, such as usb1.
+		// Other names belong to interfaces, such as 1-2:1.0, and to root hubs, such as usb1.
 		if port, err := ParsePort(e.Name()); err == nil {
 			if info, ok := b.describe(port); ok && info.known() {
 				list = append(list, info)
@@ -52,8 +52,8 @@ func (b usbfsBus) List(ctx context.Context) ([]USBInfo, error) {
 	return list, nil
 }
 
-// describe reads the attributes of the device at port. It returns false if the device has left the
-// bus meanwhile.
+// describe reads the attributes of the device at port. It returns false if the device is no longer
+// on the bus.
 func (b usbfsBus) describe(port Port) (info USBInfo, ok bool) {
 	number := func(attribute string, base int) uint16 {
 		n, err := strconv.ParseUint(b.attribute(port, attribute), base, 16)

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestUSBFSLayout compares offsets, sizes and request numbers with those that a C compiler computes
-// from linux/usbdevice_fs.h.
+// TestUSBFSLayout compares offsets, sizes and request numbers with the values that a C compiler
+// computes from linux/usbdevice_fs.h.
 func TestUSBFSLayout(t *testing.T) {
 	var u usbfsURB
 	offsets := []uintptr{unsafe.Offsetof(u.endpoint), unsafe.Offsetof(u.status), unsafe.Offsetof(u.flags), unsafe.Offsetof(u.buffer),

@@ -4,9 +4,9 @@
 // was compiled from.
 //
 // The compiler's format is not published. The package finds a layer in the compiled model by
-// encoding the uncompiled model's weights and searching for those bytes. It refuses to write a
-// layer that it finds nowhere or at several places. Everything else in the compiled model stays as
-// it is.
+// encoding the uncompiled model's weights and searching for the encoded bytes. It refuses to write
+// a layer that it finds nowhere or at several places. The rest of the compiled model stays
+// unchanged.
 package compiled
 
 import (
@@ -23,16 +23,16 @@ var (
 	// ErrUncompiled means that the compiler does not accept the uncompiled model, or that the
 	// compiled model was made from another model.
 	ErrUncompiled = errors.New("unsuitable uncompiled model")
-	// ErrCompiled means that the compiled model, or a file made from it, lacks layers of the
-	// uncompiled model that are needed, or has no room for the new layers.
+	// ErrCompiled means that the compiled model, or a file made from it, lacks a required layer of
+	// the uncompiled model, or has no room for the new layers.
 	ErrCompiled = errors.New("unsuitable compiled model")
-	// ErrLayer means that the parts of a LastLayer and its embeddings are inconsistent or not
-	// finite.
+	// ErrLayer means that a LastLayer or its embeddings have inconsistent sizes, or values that
+	// are not finite.
 	ErrLayer = errors.New("invalid last layer")
 )
 
-// A Pair is a compiled model and the uncompiled model that it was made from, with the
-// place of each layer. It is immutable and safe for concurrent use by multiple
+// A Pair is a compiled model and the uncompiled model that it was made from, with the place of
+// each layer in the compiled model. It is immutable and safe for concurrent use by multiple
 // goroutines.
 type Pair struct {
 	file          []byte // the compiled model
@@ -42,7 +42,7 @@ type Pair struct {
 	program       *executable.Package
 	uncompiled    *tflite.Model
 	layers        []placed    // the uncompiled model's operators, in order
-	cpuOps        map[int]int // maps the operators left to the CPU from the uncompiled to the compiled model
+	cpuOps        map[int]int // for operators left to the CPU: index in the uncompiled model to index in the compiled model
 }
 
 // Open reads a compiled model and its uncompiled model, and finds the layers of the
@@ -79,7 +79,7 @@ func Open(compiled, uncompiled []byte) (*Pair, error) {
 	}
 	if weighted > 0 && found == 0 {
 		if name := p.multiplied(); name != "" {
-			return nil, fmt.Errorf("%w: it is not known how the compiler lays out %q, a DEPTHWISE_CONV_2D with a channel multiplier, so the models can't be compared", ErrCompiled, name)
+			return nil, fmt.Errorf("%w: the compiler's layout of %q, a DEPTHWISE_CONV_2D with a channel multiplier, is not known, so the models can't be compared", ErrCompiled, name)
 		}
 		return nil, fmt.Errorf("%w: the compiled model contains none of its %d layers with weights, so it was made from another model", ErrUncompiled, weighted)
 	}
@@ -165,8 +165,8 @@ func (p *Pair) findLayers(layers []layer) {
 	}
 }
 
-// find locates one layer in the program. If several places hold its weights, it takes the one at
-// next, because compilers place each layer after the previous one.
+// find locates one layer in the program. If several places hold the layer's weights, find takes
+// the place at offset next, because the compiler places each layer after the previous one.
 func (p *Pair) find(l layer, next int) placed {
 	at := placed{layer: l}
 	if l.stage != nil {
@@ -206,5 +206,5 @@ func (l *placed) parameters(program *executable.Package) []byte {
 	return program.Caching.Parameters
 }
 
-// align64 rounds n up to a multiple of 64, as compilers align layers.
+// align64 rounds n up to a multiple of 64, the compiler's alignment of layers.
 func align64(n int) int { return (n + 63) / 64 * 64 }

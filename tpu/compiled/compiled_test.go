@@ -48,8 +48,8 @@ func pairs(t testing.TB) map[string][2][]byte {
 // TestFind checks that every layer on the Edge TPU is found, and that the layers account
 // for all parameters except the tables of SOFTMAX.
 func TestFind(t *testing.T) {
-	tables := map[string]int{ // bytes; models of the newer compiler have such tables
-		"movenet_single_pose_lightning_ptq": 2368, // streamed; their meaning is not known
+	tables := map[string]int{ // size in bytes; only the newer compiler writes these tables
+		"movenet_single_pose_lightning_ptq": 2368, // streamed; their purpose is not known
 		"mobilenet_v1_0.25_128_quant":       48256, "mobilenet_v1_0.5_160_quant": 48256,
 		"pairs/color_blue_64x64": 1280, "pairs/color_green_64x64": 1280, "pairs/color_red_64x64": 1280, "pairs/color_yellow_64x64": 1280,
 	}
@@ -77,8 +77,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// randomLayer returns a layer that fits the last layer of p. It has at most 12 classes, or uses all
-// rows if there are no biases to keep the logits of spare rows low.
+// randomLayer returns a layer that fits the last layer of p. It has at most 12 classes, or one for
+// each row if p has no biases to keep the logits of spare rows low.
 func randomLayer(p *Pair, r *rand.Rand) *LastLayer {
 	f := p.layers[p.last()].filter
 	classes := min(f.Outputs, 12)
@@ -153,8 +153,7 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
-// TestCodes writes random codes into the last layer on the Edge TPU of every pair and
-// reads them back.
+// TestCodes writes random codes into the last Edge TPU layer of every pair and reads them back.
 func TestCodes(t *testing.T) {
 	for name, pair := range pairs(t) {
 		p, err := Open(pair[0], pair[1])
@@ -199,7 +198,7 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// randomChange gives all constants of l random values.
+// randomChange returns a change that sets all constants of l to random values.
 func randomChange(l *placed) change {
 	r := rand.New(rand.NewPCG(1, 2))
 	f := *l.filter

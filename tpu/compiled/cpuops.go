@@ -40,8 +40,8 @@ func (p *Pair) onCPU(i int) bool {
 	return ok
 }
 
-// rewriteCPUOps copies the constants and quantization of m to the CPU's operators of out,
-// a copy of the compiled model. It reports whether that changed anything.
+// rewriteCPUOps copies m's constants and quantization to the operators on the CPU in out, a copy
+// of the compiled model. It reports whether anything changed.
 func (p *Pair) rewriteCPUOps(out, m *tflite.Model) (changed bool, err error) {
 	old, from, to := &p.uncompiled.Subgraphs[0], &m.Subgraphs[0], &out.Subgraphs[0]
 	if n := len(to.Operators) - 1; n != len(p.cpuOps) {
@@ -68,8 +68,8 @@ func (p *Pair) rewriteCPUOps(out, m *tflite.Model) (changed bool, err error) {
 // tensorsOf lists the inputs and then the outputs of an operator.
 func tensorsOf(op *tflite.Operator) []int32 { return slices.Concat(op.Inputs, op.Outputs) }
 
-// requantize compares the quantization of two tensors, before and after. If they differ, it copies
-// that of after to tensor and returns true.
+// requantize compares the quantization of before and after. If it differs, requantize copies the
+// quantization of after to tensor and returns true.
 func requantize(tensor, before, after *tflite.Tensor) bool {
 	if after.Quantization == nil || before.Quantization == nil ||
 		slices.Equal(after.Quantization.Scale, before.Quantization.Scale) && slices.Equal(after.Quantization.ZeroPoint, before.Quantization.ZeroPoint) {

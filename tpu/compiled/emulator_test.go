@@ -21,7 +21,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/emulator"
 )
 
-// A photo holds the file, the label and the embedding of a photo, and the model's input for it.
+// A photo is a test photo with its label and embedding, and the model input made from it.
 type photo struct {
 	path    string
 	support bool // the photo is used for training
@@ -30,8 +30,9 @@ type photo struct {
 	classifier.Example
 }
 
-// photos lists the photos of a set: those of Coral's own three classes, or those of the ten classes
-// of the clothing set, with 5 support photos and at most queries query photos per class.
+// photos lists the photos of a set. The set is "images", with Coral's own three classes, or the
+// clothing set, with ten classes. In the clothing set, each class has 5 support photos and at most
+// queries query photos.
 func photos(t *testing.T, set string, queries int) []photo {
 	t.Helper()
 	var all []photo
@@ -113,8 +114,8 @@ func embed(t *testing.T, setups []setup, photos []photo) [][]photo {
 	return all
 }
 
-// withoutSoftmax returns an uncompiled model whose SOFTMAX is replaced by a RESHAPE. An emulator
-// with this model registered outputs logits.
+// withoutSoftmax returns a copy of uncompiled with RESHAPE in place of SOFTMAX. An emulated device
+// that knows this model outputs logits.
 func withoutSoftmax(t *testing.T, uncompiled []byte) []byte {
 	t.Helper()
 	m, err := tflite.Parse(uncompiled)
@@ -246,14 +247,14 @@ func testTrained(t *testing.T, s setup, method classifier.Method, support, query
 		}
 	}
 	n := float64(len(query))
-	t.Logf("%d photos: accuracy %.2f %%, of the float head %.2f %%; %.2f %% of predictions change; logits times %.3g",
+	t.Logf("%d photos: accuracy %.2f %%, float head %.2f %%; %.2f %% of predictions change; logit scale %.3g",
 		len(query), 100*float64(correct)/n, 100*float64(floatCorrect)/n, 100*float64(changed)/n, w.LogitScale)
 	if float64(floatCorrect-correct) > max(0.005*n, 1) {
 		t.Errorf("%d of %d photos are classified correctly, %d by the float head", correct, len(query), floatCorrect)
 	}
 }
 
-// A comparison runs photos on the CPU and on two emulated devices, one of which outputs
+// A comparison runs photos on the CPU and on two emulated devices. One of the devices outputs
 // logits.
 type comparison struct {
 	cpu            *backbone.Interpreter
@@ -304,7 +305,7 @@ func (c *comparison) photo(t *testing.T, i int, p photo, codes []float64) {
 		}
 	}
 	if top := slices.Max(logits[:c.classes]); top <= slices.Max(logits[c.classes:]) {
-		t.Errorf("photo %d: the best class has code %d, no more than a spare row", i, top)
+		t.Errorf("photo %d: the best class has code %d, not above the code of a spare row", i, top)
 	}
 	if err := c.scores.Run(context.Background(), [][]byte{p.rgb}, [][]byte{scores}); err != nil {
 		t.Fatal(err)

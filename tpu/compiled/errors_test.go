@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// TestOpenErrors opens models that do not belong together.
+// TestOpenErrors checks the errors of Open for models that do not belong together.
 func TestOpenErrors(t *testing.T) {
 	compiled, uncompiled := reference.Read(t, "models", "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), reference.Read(t, "models", "mobilenet_v1_0.25_128_quant.tflite")
 	other := reference.Read(t, "models", "mobilenet_v1_0.5_160_quant.tflite")
@@ -90,8 +90,8 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// TestWriteLastLayerErrors writes layers into models that are not classifiers or have no
-// room for them, and writes invalid layers.
+// TestWriteLastLayerErrors checks the errors of WriteLastLayer for models that are not
+// classifiers or have no room for the layer, and for invalid layers.
 func TestWriteLastLayerErrors(t *testing.T) {
 	const small = "mobilenet_v1_0.25_128_quant"
 	for _, test := range []struct {
@@ -126,8 +126,8 @@ func TestWriteLastLayerErrors(t *testing.T) {
 	}
 }
 
-// TestSpareRows writes layers with and without spare rows, which must stay below the
-// predicted class.
+// TestSpareRows writes layers with and without spare rows. The code of the predicted class must
+// be above the codes of spare rows.
 func TestSpareRows(t *testing.T) {
 	p, frozen := openShared(t, "mobilenet_v1_0.25_128_quant")
 	for _, classes := range []int{1, 2, 1001} {

@@ -16,9 +16,8 @@ import (
 	"github.com/imprintkit/imprint/tools/race"
 )
 
-// golden maps compiled models to a hash of the files that writeRandom makes from them,
-// with random last layers on the embedding of the uncompiled model or of the built-in
-// backbone.
+// golden holds the result of writeRandom for each compiled model. The embeddings come
+// from the uncompiled model or from the built-in backbone.
 var golden = map[string]string{
 	"mobilenet_v1_0.25_128_quant":                 "757708d05469c81d",
 	"mobilenet_v1_0.25_128_quant, built-in":       "021977612beb98b6",

@@ -10,8 +10,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// A LastLayer is a fully connected layer that computes one logit per label. Its weights
-// are [label][input].
+// A LastLayer is a fully connected layer that computes one logit per label. Its weights are in the
+// order [label][input].
 type LastLayer struct {
 	Labels  []string
 	Inputs  int
@@ -63,8 +63,7 @@ func keepsBest(scores, logits []float64) bool {
 	return true
 }
 
-// An Embedding is the embedding of a training photo: a unit vector, and the length before
-// scaling.
+// An Embedding is the embedding of a training photo: a unit vector, and its length before scaling.
 type Embedding struct {
 	Unit []float64
 	Norm float64
@@ -72,9 +71,8 @@ type Embedding struct {
 
 // Written describes a last layer that was written into a compiled model.
 type Written struct {
-	// Layer is the layer before its weights and biases were rounded to codes. It takes
-	// embeddings that are not scaled to unit vectors. ReadLastLayer returns it after
-	// rounding.
+	// Layer is the layer before its weights and biases were rounded to codes. It takes embeddings
+	// that are not scaled to unit vectors. ReadLastLayer returns the rounded layer.
 	Layer *LastLayer
 	// LogitScale is the factor by which logits were multiplied to fill the 8 bits of the layer's
 	// output. A factor above 1 makes scores more confident, a factor below 1 less confident.
@@ -86,13 +84,13 @@ type Written struct {
 }
 
 // WriteLastLayer returns the compiled model with l as its last layer and with l's labels. l
-// computes the logits of unit embeddings. The logits of spare rows of the compiled layer stay below
-// all others.
+// computes the logits of unit embeddings. Spare rows of the compiled layer get lower logits than
+// the predicted class.
 //
-// frozen is the model that computes the embeddings. It is the uncompiled model, or a model of the
-// same architecture up to the embedding, whose layers are then written too.
+// frozen is the model that computes the embeddings: the uncompiled model, or a model of the same
+// architecture up to the embedding. In the second case its layers are written too.
 //
-// embeddings are those of the photos that l was trained on. They determine the quantization. The
+// embeddings holds the embeddings of l's training photos. They determine the quantization. The
 // compiled layer does not scale embeddings to length 1, so a few predictions may differ from l's.
 //
 // Errors wrap ErrCompiled, ErrUncompiled or ErrLayer.
@@ -146,7 +144,7 @@ func (p *Pair) CheckRoom(labels, inputs int) error {
 	}
 	switch f := last.filter; {
 	case last.found != 1:
-		return fmt.Errorf("layer %q: %w: its weights are at %d places of the parameters, want 1", last.name, ErrCompiled, last.found)
+		return fmt.Errorf("layer %q: %w: its weights are at %d places in the parameters, want 1", last.name, ErrCompiled, last.found)
 	case inputs != f.Inputs || f.Height*f.Width != 1 || f.Depthwise:
 		return fmt.Errorf("layer %q: %w: it takes %d values, but the new layer takes %d", last.name, ErrCompiled, f.Inputs, inputs)
 	case labels > f.Outputs:
@@ -162,7 +160,7 @@ func (p *Pair) writableLast(l *LastLayer, embeddings []Embedding) (int, error) {
 	}
 	at := p.last()
 	if len(embeddings) == 0 {
-		return 0, fmt.Errorf("no embeddings to choose the quantization with: %w", ErrLayer)
+		return 0, fmt.Errorf("no embeddings to derive the quantization from: %w", ErrLayer)
 	}
 	for _, e := range embeddings {
 		if len(e.Unit) != l.Inputs {
@@ -190,8 +188,8 @@ func (p *Pair) last() int {
 	return -1
 }
 
-// isClassifier returns an error unless layer at, the last with weights, computes the
-// logits of the model's only output.
+// isClassifier returns an error unless layer at computes the logits of the model's only output. at
+// must be the last layer with weights.
 func (p *Pair) isClassifier(at int) error {
 	g := &p.uncompiled.Subgraphs[0]
 	if p.onCPU(at) {
@@ -214,13 +212,13 @@ func (p *Pair) isClassifier(at int) error {
 		out = op.Outputs[0]
 	}
 	if !slices.Equal(g.Outputs, []int32{out}) {
-		return fmt.Errorf("the model has %d outputs, want one of scores", len(g.Outputs))
+		return fmt.Errorf("the model has %d outputs, want only the scores", len(g.Outputs))
 	}
 	return nil
 }
 
-// embedding returns the quantization, in frozen, of the embedding that layer at reads. It
-// skips a RESHAPE that frozen lacks.
+// embedding returns frozen's quantization of the embedding that layer at reads. It skips a RESHAPE
+// that frozen lacks.
 func (p *Pair) embedding(frozen *tflite.Model, at int) (quantization, error) {
 	tensor := p.uncompiled.Subgraphs[0].Operators[at].Inputs[0]
 	for next := at; ; {

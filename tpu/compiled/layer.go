@@ -20,7 +20,7 @@ type layer struct {
 	stage    *executable.Stage  // nil if its place is not known
 	sum      *executable.Sum    // set instead of stage for an ADD
 	// around holds the quantization of the inputs and outputs. The quantization must not change if
-	// the place of the constants derived from it is not known.
+	// the constants derived from it were not found.
 	around []quantization
 }
 
@@ -95,8 +95,8 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 	return l, nil
 }
 
-// readRescale sets the stage of a layer without weights, which maps codes of its first input to
-// codes of its output. A multiplier of 0 means the ratio of their scales. A layer of real numbers
+// readRescale sets the stage of a layer without weights. The stage maps codes of the first input to
+// codes of the output. A multiplier of 0 means the ratio of the two scales. A floating-point layer
 // runs on the CPU and has no stage.
 func (l *layer) readRescale(g *tflite.Subgraph, op *tflite.Operator, multiplier float32, a tflite.Activation) error {
 	in, err := quantizationOf(&g.Tensors[op.Inputs[0]])
@@ -119,8 +119,8 @@ func (l *layer) readRescale(g *tflite.Subgraph, op *tflite.Operator, multiplier 
 	return nil
 }
 
-// readSum sets the sum of an ADD of two computed tensors with the same shape. Any other ADD, and an
-// ADD of real numbers, has no sum.
+// readSum sets the sum of an ADD of two computed tensors with the same shape. Any other ADD, such
+// as a floating-point ADD, has no sum.
 func (l *layer) readSum(m *tflite.Model, op *tflite.Operator) error {
 	g := &m.Subgraphs[0]
 	if len(op.Inputs) != 2 || op.Inputs[1] < 0 || m.TensorBytes(0, op.Inputs[0]) != nil || m.TensorBytes(0, op.Inputs[1]) != nil ||
@@ -174,7 +174,7 @@ func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
 	}
 	codes := m.TensorBytes(0, op.Inputs[1])
 	if codes == nil {
-		return fmt.Errorf("weights that are not constant: %w", ErrUncompiled)
+		return fmt.Errorf("weights are not constant: %w", ErrUncompiled)
 	}
 	l.filter, l.signed = f, weights.Type == tflite.TypeInt8
 	for _, c := range codes {
@@ -219,7 +219,7 @@ func newFilter(kind tflite.BuiltinOperator, shape []int32) (f *executable.Filter
 	case kind == tflite.OpFullyConnected && len(n) == 2:
 		return &executable.Filter{FullyConnected: true, Outputs: n[0], Height: 1, Width: 1, Inputs: n[1]}, 0, nil
 	}
-	return nil, 0, fmt.Errorf("weights of shape %v: %w", shape, ErrUncompiled)
+	return nil, 0, fmt.Errorf("weights have the shape %v: %w", shape, ErrUncompiled)
 }
 
 func filterActivation(kind tflite.BuiltinOperator, o tflite.Options) tflite.Activation {
@@ -232,7 +232,7 @@ func filterActivation(kind tflite.BuiltinOperator, o tflite.Options) tflite.Acti
 	return o.FullyConnected().Activation
 }
 
-// signBit returns the mask whose XOR converts a code of the weights to uint8, and back.
+// signBit returns the mask that converts codes of the weights to uint8 and back, by XOR.
 func (l *layer) signBit() byte {
 	if l.signed {
 		return 0x80
@@ -253,7 +253,7 @@ func (l *layer) readScales(weights *tflite.Tensor, channelAxis int32, in, out fl
 	perChannel := l.signed && len(q.Scale) > 1 && len(q.Scale) == f.Outputs
 	switch {
 	case perChannel && (q.Dimension != channelAxis || len(q.ZeroPoint) != f.Outputs):
-		return 0, 0, fmt.Errorf("weights quantized along dimension %d with %d zero points: %w", q.Dimension, len(q.ZeroPoint), ErrUncompiled)
+		return 0, 0, fmt.Errorf("weights are quantized along dimension %d with %d zero points: %w", q.Dimension, len(q.ZeroPoint), ErrUncompiled)
 	case perChannel:
 		for _, s := range q.Scale {
 			f.Multipliers = append(f.Multipliers, executable.Multiplier(in, s, out))
@@ -272,7 +272,7 @@ func readBiases(m *tflite.Model, op *tflite.Operator, outputs int) ([]int32, err
 	}
 	b := m.TensorBytes(0, op.Inputs[2])
 	if len(b) != 4*outputs || m.Subgraphs[0].Tensors[op.Inputs[2]].Type != tflite.TypeInt32 {
-		return nil, fmt.Errorf("biases that are not %d constants of 32 bits: %w", outputs, ErrUncompiled)
+		return nil, fmt.Errorf("biases are not %d constant 32-bit integers: %w", outputs, ErrUncompiled)
 	}
 	var biases []int32
 	for ; len(b) > 0; b = b[4:] {

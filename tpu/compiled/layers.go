@@ -20,17 +20,17 @@ type Layer struct {
 	Shape []int
 	// NotFound is set if the weights were found nowhere or at several places.
 	NotFound bool
-	// Bytes is the size of the weights and biases, and Offset their offset in the parameters: those
-	// sent for every inference if Streamed is set, else those kept on the chip. NoBias is set if
-	// the compiler left out biases that are all 0. All four are zero for a layer whose weights are
-	// NotFound.
+	// Bytes is the size of the weights and biases, and Offset is their offset in the parameters. If
+	// Streamed is set, these parameters are sent for every inference; otherwise they stay on the
+	// chip. NoBias is set if the compiler left out biases that are all 0. If NotFound is set, all
+	// four are zero.
 	Bytes, Offset    int
 	Streamed, NoBias bool
 	// Multipliers has one element for each output of a layer quantized per channel.
 	Multipliers []float32
 
-	// Stages is the number of places at which the instructions hold the constants in
-	// Stage. If the constants were not found, Stages is 0 and Stage is nil.
+	// Stages is the number of places in the instructions that hold the constants in Stage. If the
+	// constants were not found, Stages is 0 and Stage is nil.
 	Stages int
 	Stage  *executable.Stage
 }

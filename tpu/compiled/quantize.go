@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	// outputFill is the fraction of the output's range of codes that the best logits of the
-	// embeddings fill.
+	// outputFill is the fraction of the output's code range that the largest logits of the embeddings
+	// fill.
 	outputFill = 0.9
-	// maxLogitScale is the maximum factor by which logits are multiplied to fill that range. On the
-	// clothing set, the share of predictions that rounding to 8 bits changes is about 10 % divided
-	// by that factor.
+	// maxLogitScale is the maximum factor by which logits are multiplied to fill the output's code
+	// range. On the clothing set, with a factor of f, rounding to 8 bits changes about 10/f % of the
+	// predictions.
 	maxLogitScale = 16
 )
 
-// quantize returns the change that replaces p with l. The input has the quantization in, and the
-// output keeps the quantization of p. The SOFTMAX after p may be nil.
+// quantize returns the change that replaces p with l. in is the quantization of the input. The output
+// keeps p's quantization. The SOFTMAX after p may be nil.
 //
 // Here and below, each product is converted explicitly before it is added, so that no
 // processor fuses the two operations.
@@ -81,19 +81,19 @@ func bestLogit(l *LastLayer, embeddings []Embedding, length float64) float64 {
 	return high
 }
 
-// fitOutput returns the factor and the bias that bring logits of up to high into the
-// range of p's output.
+// fitOutput returns the factor and the bias that map logits up to high into the range of p's output.
 //
-// The logits of all classes add up to 0, so the logit of the predicted class is never below 0. That
-// logit must get a code and a score above the sum of the scores of the spare rows, which have code
-// 0. The codes of the other classes don't matter.
+// The logits of all classes add up to 0, so the logit of the predicted class is never below 0. Spare
+// rows have code 0. The predicted class needs a higher code than a spare row, and a score above the
+// sum of the spare rows' scores. The codes of the other classes don't matter.
 func (p *placed) fitOutput(classes int, high float64) (scale, shift float64) {
 	out, biased := p.output(), !p.place.Form.NoBias
 	top, bottom := float64(float64(out.scale)*(255*(1+outputFill)/2-float64(out.zero))), 0.0
 	if biased {
 		bottom = float64(float64(out.scale) * (255*(1-outputFill)/2 - float64(out.zero)))
 		if spare := p.filter.Outputs - classes; spare > 0 {
-			// An upper bound of ln spare, from its number of bits: this is the same on all processors.
+			// The number of bits of spare gives an upper bound of ln spare that is the same on all
+			// processors.
 			bottom += min(float64(float64(bits.Len(uint(spare)))*math.Ln2)+2, (top-bottom)/2)
 		}
 	}
@@ -107,13 +107,13 @@ func (p *placed) fitOutput(classes int, high float64) (scale, shift float64) {
 	return scale, shift
 }
 
-// encode rounds l, all of whose biases are shift, to the codes of p.
+// encode rounds l to the codes of p. All biases of l are shift.
 func (p *placed) encode(l *LastLayer, shift float64, in quantization) (*change, error) {
 	out, classes := p.output(), len(l.Labels)
-	below := -(float64(out.zero) + 2) * float64(out.scale) // below all codes: the bias of spare rows
+	below := -(float64(out.zero) + 2) * float64(out.scale) // bias of spare rows, below all codes
 	f := &executable.Filter{Outputs: p.filter.Outputs, Inputs: p.filter.Inputs, Height: 1, Width: 1, FullyConnected: p.filter.FullyConnected}
-	// With a smaller scale a bias would take more than 30 bits; only weights too small to
-	// matter have such a scale.
+	// With a smaller scale, a bias would take more than 30 bits. Only weights too small to matter
+	// would need a smaller scale.
 	scales := p.encodeWeights(f, l, max(math.Abs(shift), math.Abs(below))/float64(in.scale)/(1<<30))
 	stage := *p.stage
 	stage.InZero = in.zero
@@ -141,8 +141,8 @@ func (p *placed) encode(l *LastLayer, shift float64, in quantization) (*change, 
 	return &change{placed: p, filter: f, stage: stage}, nil
 }
 
-// encodeWeights sets the weights and zero points of f, quantized as those of p are: per channel,
-// symmetrically or with a zero point. It returns one scale, or one per channel. No scale is below
+// encodeWeights sets the weights and zero points of f. It quantizes them as p does: per channel,
+// symmetrically, or with a zero point. It returns one scale, or one per channel. No scale is below
 // least.
 func (p *placed) encodeWeights(f *executable.Filter, l *LastLayer, least float64) []float32 {
 	row := func(c int) []float32 {
@@ -186,7 +186,7 @@ func (p *placed) encodeWeights(f *executable.Filter, l *LastLayer, least float64
 	return scales
 }
 
-// code returns the code that the Edge TPU computes for output o of an embedding.
+// code returns the code that the Edge TPU computes from an embedding for output o.
 func (c *change) code(o int, e Embedding, in quantization) float64 {
 	f := c.filter
 	sum, zero, multiplier := int32(0), int32(f.Zeros[0]), c.stage.Multiplier

@@ -16,9 +16,9 @@ import (
 // would have made from model.
 //
 // An error names the layer that can't be written. The shape of a layer can't change. Its
-// quantization can't change if the place of the constants derived from it is not known. It can't
-// have biases if those of the compiled model were all 0. Errors wrap ErrCompiled, ErrUncompiled or
-// an error of package tflite.
+// quantization can't change if the constants derived from it were not found. If the compiler left
+// out a layer's biases because they are all 0, the layer can't get biases. Errors wrap ErrCompiled,
+// ErrUncompiled or an error of package tflite.
 func (p *Pair) Retarget(model []byte) ([]byte, error) {
 	m, err := tflite.Parse(model)
 	if err != nil {
@@ -41,8 +41,9 @@ func (p *Pair) Retarget(model []byte) ([]byte, error) {
 	return p.requantizeEnds(file, program, m)
 }
 
-// changes returns the edits that turn the first n layers into those of m. If m has fewer layers,
-// the last of the n layers may be RESHAPEs, which only give the embedding another shape.
+// changes returns the edits that replace the first n layers with layers of m. If m has fewer
+// layers, changes skips RESHAPEs at the end of the n layers, because they only change the shape of
+// the embedding.
 func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 	layers, err := readLayers(m)
 	if err != nil {
@@ -68,7 +69,7 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 		case l.sum != nil && was.sumAt != nil:
 			changes = append(changes, change{placed: was, sum: l.sum})
 		case !slices.Equal(l.around, was.around):
-			err := fmt.Errorf("layer %q, %v: %w: the new model quantizes its inputs or outputs differently, and the place of the constants derived from that is not known", was.name, was.kind, ErrCompiled)
+			err := fmt.Errorf("layer %q, %v: %w: the new model quantizes its inputs or outputs differently, and the constants derived from their quantization were not found", was.name, was.kind, ErrCompiled)
 			if !was.keepsCodes() || !l.keepsCodes() {
 				return nil, err
 			}
@@ -107,14 +108,14 @@ func (p *Pair) mismatch(m *tflite.Model, i int, l *layer) string {
 	case was.filter == nil && !p.onCPU(i):
 		for j, t := range old.Inputs {
 			if t >= 0 && !bytes.Equal(p.uncompiled.TensorBytes(0, t), m.TensorBytes(0, op.Inputs[j])) {
-				return fmt.Sprintf("the constant %q differs in the new model, and its place is not known", p.uncompiled.Subgraphs[0].Tensors[t].Name)
+				return fmt.Sprintf("the constant %q differs in the new model, and its place in the compiled model is not known", p.uncompiled.Subgraphs[0].Tensors[t].Name)
 			}
 		}
 	}
 	return ""
 }
 
-// fixedOptions returns those options of an operator that the program depends on. It leaves out
+// fixedOptions returns the options of an operator that the program depends on. It leaves out
 // activations, which are part of a stage, and shapes, which are part of tensors. It also leaves out
 // the strides of a pool with one output per channel, since they have no effect.
 func fixedOptions(m *tflite.Model, kind tflite.BuiltinOperator, op *tflite.Operator) any {
@@ -215,15 +216,15 @@ func (p *Pair) requantizeEnds(file []byte, program *executable.Package, m *tflit
 	return out.Encode()
 }
 
-// requantizeEnd copies the quantization of m to one input or output of the program, and
-// to its tensor in out. It reports whether that changed anything.
+// requantizeEnd copies the quantization of m to one input or output of the program, and to its
+// tensor in out. It reports whether anything changed.
 func (p *Pair) requantizeEnd(end *executable.Layer, out *tflite.Model, tensor int32, m *tflite.Model, counterparts map[int32]int32) (changed bool, err error) {
 	old, from, to := &p.uncompiled.Subgraphs[0], &m.Subgraphs[0], &out.Subgraphs[0].Tensors[tensor]
 	was := p.uncompiledTensor(&out.Subgraphs[0], tensor)
 	if was < 0 || end.Name != to.Name {
 		for a, b := range counterparts {
 			if a >= 0 && b >= 0 && requantize(new(tflite.Tensor), &old.Tensors[a], &from.Tensors[b]) {
-				return false, fmt.Errorf("%w: tensor %q of its operator for the Edge TPU is not in the uncompiled model", ErrCompiled, to.Name)
+				return false, fmt.Errorf("%w: tensor %q of its Edge TPU operator is not in the uncompiled model", ErrCompiled, to.Name)
 			}
 		}
 		return false, nil
@@ -239,9 +240,9 @@ func (p *Pair) requantizeEnd(end *executable.Layer, out *tflite.Model, tensor in
 	return true, end.SetNumerics(q.scale, int(q.zero))
 }
 
-// uncompiledTensor returns the index of the uncompiled model's tensor that corresponds to tensor of
-// g, the compiled model's graph: the same input or output of the model, or else the tensor with the
-// same name. It returns -1 if there is none.
+// uncompiledTensor returns the index of the uncompiled model's tensor that corresponds to a tensor
+// of g, the compiled model's graph. It finds inputs and outputs of the model by position, and other
+// tensors by name. It returns -1 if there is none.
 func (p *Pair) uncompiledTensor(g *tflite.Subgraph, tensor int32) int {
 	old := &p.uncompiled.Subgraphs[0]
 	if k := slices.Index(g.Inputs, tensor); k >= 0 && len(g.Inputs) == len(old.Inputs) {
@@ -253,7 +254,8 @@ func (p *Pair) uncompiledTensor(g *tflite.Subgraph, tensor int32) int {
 	return slices.IndexFunc(old.Tensors, func(t tflite.Tensor) bool { return t.Name == g.Tensors[tensor].Name })
 }
 
-// counterparts maps the tensors that the uncompiled model's operators use to those of m.
+// counterparts maps the tensors that the uncompiled model's operators use to the corresponding
+// tensors of m.
 func (p *Pair) counterparts(m *tflite.Model) map[int32]int32 {
 	c := map[int32]int32{}
 	for i := range p.uncompiled.Subgraphs[0].Operators {

@@ -31,8 +31,8 @@ func program(t testing.TB, file []byte) *executable.Package {
 	return nil
 }
 
-// TestRetarget makes models from other models of the same architecture and compares them with the
-// compiler's.
+// TestRetarget retargets compiled models to other models of the same architecture, and compares
+// the results with the compiler's output.
 func TestRetarget(t *testing.T) {
 	all := pairs(t)
 	n := 0
@@ -65,7 +65,7 @@ func TestRetarget(t *testing.T) {
 								d++
 							}
 						}
-						t.Errorf("%s made from %s: executable %d has other instructions: %d bytes", to, from, i, d)
+						t.Errorf("%s made from %s: executable %d has other instructions: %d bytes differ", to, from, i, d)
 					}
 				}
 				for o := range w.Outputs {
@@ -100,8 +100,8 @@ func TestRetargetSelf(t *testing.T) {
 	}
 }
 
-// TestRetargetErrors retargets to models that differ in more than weights and
-// quantization.
+// TestRetargetErrors checks the errors of Retarget for models that differ in more than weights
+// and quantization.
 func TestRetargetErrors(t *testing.T) {
 	for _, test := range []struct {
 		model  string
@@ -178,8 +178,8 @@ func TestRequantizedReshape(t *testing.T) {
 	}
 }
 
-// TestRetargetCPUOps checks that operators on the CPU take the new model's constants and
-// quantization, too.
+// TestRetargetCPUOps checks that operators on the CPU also get the new model's constants and
+// quantization.
 func TestRetargetCPUOps(t *testing.T) {
 	p, m := openShared(t, "deeplabv3_mnv2_dm05_pascal_quant")
 	at := p.last()
@@ -210,6 +210,6 @@ func TestRetargetCPUOps(t *testing.T) {
 		t.Errorf("the scale on the CPU is %v, want 0.125", s)
 	}
 	if !slices.Equal(got.Subgraphs[0].Operators[0].CustomOptions, p.compiled.Subgraphs[0].Operators[0].CustomOptions) {
-		t.Error("the program has changed, but nothing on the Edge TPU has")
+		t.Error("the program changed, although the new model differs only in operators on the CPU")
 	}
 }

@@ -53,7 +53,7 @@ func TestSums(t *testing.T) {
 		}
 		for i := range again.layers {
 			if l := &again.layers[i]; l.kind == tflite.OpAdd && !again.onCPU(i) && l.sumAt == nil {
-				t.Errorf("%s: ADD %q is not found again", name, l.name)
+				t.Errorf("%s: ADD %q was not found again", name, l.name)
 			}
 		}
 		back, err := again.Retarget(file)
@@ -65,17 +65,17 @@ func TestSums(t *testing.T) {
 		for i := range got.Executables {
 			for c := range got.Executables[i].Chunks {
 				if !bytes.Equal(got.Executables[i].Chunks[c].Bytes, was.Executables[i].Chunks[c].Bytes) {
-					t.Errorf("%s: written back, executable %d has other instructions", name, i)
+					t.Errorf("%s: after restoring, executable %d has other instructions", name, i)
 				}
 			}
 			if !slices.Equal(got.Executables[i].Parameters, was.Executables[i].Parameters) {
-				t.Errorf("%s: written back, executable %d has other parameters", name, i)
+				t.Errorf("%s: after restoring, executable %d has other parameters", name, i)
 			}
 		}
 	}
 }
 
-// TestSumsOnDevice writes a model whose ADDs have other constants into a compiled model. The
+// TestSumsOnDevice writes a model with other constants for ADD into a compiled model. The
 // emulated device must compute the same bytes as the CPU.
 func TestSumsOnDevice(t *testing.T) {
 	if testing.Short() {
@@ -125,6 +125,6 @@ func TestSumsOnDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("device and CPU differ; the device's output is that of the uncompiled model: %v", bytes.Equal(got, before))
+		t.Errorf("device and CPU differ; the device's output equals the uncompiled model's: %v", bytes.Equal(got, before))
 	}
 }

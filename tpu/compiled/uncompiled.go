@@ -12,7 +12,7 @@ import (
 
 // Uncompiled returns the uncompiled model of file, which WriteLastLayer made with frozen. It has
 // frozen's layers up to the embedding, and the last layer of the file. In the Edge TPU's
-// arithmetic, its results equal those of a device that runs the file.
+// arithmetic, it produces the same results as a device that runs the file.
 //
 // Its tensors have the names of the pair's uncompiled model. embedding is the index of the tensor
 // that the last layer reads, before any RESHAPE.
@@ -66,8 +66,8 @@ func (p *Pair) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, e
 	return m, embedding, l.setConstants(m, f, stage)
 }
 
-// setConstants sets the weights, biases and quantization of layer l of m to those of f
-// and stage.
+// setConstants sets the weights, biases and quantization of layer l of m to the values in f and
+// stage.
 func (l *placed) setConstants(m *tflite.Model, f *executable.Filter, stage executable.Stage) error {
 	g := &m.Subgraphs[0]
 	op := &g.Operators[l.operator]
@@ -122,5 +122,5 @@ func weightScale(in, out, multiplier float32) (float32, error) {
 		}
 		scale = math.Nextafter32(scale, toward)
 	}
-	return 0, fmt.Errorf("%w: no scale of the weights gives the multiplier %v", ErrCompiled, multiplier)
+	return 0, fmt.Errorf("%w: no weight scale produces the multiplier %v", ErrCompiled, multiplier)
 }

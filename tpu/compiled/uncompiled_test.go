@@ -11,7 +11,7 @@ import (
 )
 
 // TestUncompiled calls Uncompiled on compiled models as the compiler wrote them. The result must be
-// the uncompiled model, with scales from which the compiler makes the same multipliers.
+// the uncompiled model, with scales that the compiler converts to the same multipliers.
 func TestUncompiled(t *testing.T) {
 	n := 0
 	for name, pair := range pairs(t) {

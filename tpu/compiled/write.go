@@ -20,9 +20,8 @@ type change struct {
 	sum    *executable.Sum // set instead of filter and stage for an ADD
 }
 
-// write returns the compiled model with all changes made, and its program. If the file
-// changes, the program gets a new token. If any change can't be made, write returns only
-// an error.
+// write returns the compiled model with all changes made, and its program. If the file changes,
+// the program gets a new token. If a change can't be made, write returns only an error.
 func (p *Pair) write(changes []change) ([]byte, *executable.Package, error) {
 	file := slices.Clone(p.file)
 	program, err := executable.Parse(file[p.options:][:p.size])
@@ -52,8 +51,7 @@ func (p *Pair) write(changes []change) ([]byte, *executable.Package, error) {
 	return file, program, program.SetToken(max(binary.LittleEndian.Uint64(h.Sum(nil)), 1))
 }
 
-// checkShared returns an error if changes give different stages to layers whose stages
-// are at the same place.
+// checkShared returns an error if changes would write different stages to the same place.
 func checkShared(changes []change) error {
 	stages := map[executable.StagePlace]executable.Stage{}
 	for _, c := range changes {
@@ -101,14 +99,14 @@ func (c *change) writeFilter(program *executable.Package) error {
 		return nil
 	}
 	if c.found != 1 {
-		return fmt.Errorf("its weights are at %d places of the parameters, want 1", c.found)
+		return fmt.Errorf("its weights are at %d places in the parameters, want 1", c.found)
 	}
 	if !sameShape(old, c.filter) {
 		return fmt.Errorf("its shape is %s, but %s in the new model", shape(old), shape(c.filter))
 	}
 	form := c.place.Form
 	if form.NoBias && slices.ContainsFunc(c.filter.Biases, func(b int32) bool { return b != 0 }) {
-		return errors.New("it has no room for biases, because those it was compiled with are all 0")
+		return errors.New("it has no room for biases, because its biases were all 0 when it was compiled")
 	}
 	f := *c.filter
 	if !form.NoBias && f.Biases == nil {

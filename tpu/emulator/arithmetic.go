@@ -6,12 +6,12 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// run computes the bytes of the program's outputs on the wire from its inputs and the parameters k on the chip. If
+// run computes the program's outputs, as bytes on the wire, from its inputs and from k, the parameters on the chip. If
 // there are no parameters, k is nil.
 //
 // The chip's arithmetic is not published. Operators with a stage reproduce recordings of a physical device: exact
-// accumulators, one product rounded to float32, rounding half to even. SOFTMAX is the exact function rounded to the
-// nearest code, which agrees with two published scores.
+// accumulators, one product rounded to float32, rounding half to even. SOFTMAX is the exact function, rounded to the
+// nearest code. The results agree with two published scores.
 func (n *network) run(p *program, k *cached) error {
 	n.prepare(p, k)
 	for i, t := range n.ins {
@@ -108,8 +108,8 @@ func (l *layer) decode(stream []byte) {
 	})
 }
 
-// convolve computes CONV_2D, and FULLY_CONNECTED as a convolution of one position. It computes two output channels with one
-// multiplication: the sum of a·(b + 2³²·c) is the sum of a·b plus 2³² times the sum of a·c.
+// convolve computes CONV_2D, and FULLY_CONNECTED as a 1×1 convolution of a single pixel. It computes two output
+// channels with one multiplication: the sum of a·(b + 2³²·c) is the sum of a·b plus 2³² times the sum of a·c.
 func (n *network) convolve(l *layer) {
 	out, outputs := l.out, l.layout.outputs
 	positions := out.height * out.width
@@ -175,8 +175,8 @@ func (n *network) gather(l *layer, inner int) []int16 {
 	return patches
 }
 
-// each calls visit for every position inside the image that the window of output (oy, ox) covers, with its offset in
-// the input and its index in the window.
+// each calls visit for every position inside the image that the window of output (oy, ox) covers. It passes the
+// position's offset in the input and its index in the window.
 func (w *window) each(in *tensor, oy, ox int, visit func(at, position int)) {
 	for fy := range w.height {
 		iy := oy*w.strideY + fy*w.dilationY - w.top
@@ -269,8 +269,8 @@ func (n *network) rescale(l *layer) {
 // reshape computes RESHAPE and SQUEEZE.
 func (n *network) reshape(l *layer) { copy(l.out.data, l.in[0].data) }
 
-// concatenate computes CONCATENATION of channels. All inputs have the same scale, which concatenate converts to that of
-// the output.
+// concatenate computes CONCATENATION of channels. All inputs have the same scale. concatenate converts it to the
+// output's scale.
 func (n *network) concatenate(l *layer) {
 	s := &l.stages[0]
 	for position := range l.out.elements / l.out.channels {

@@ -43,7 +43,7 @@ func attach(ctx context.Context, c net.Conn, d *Device) error {
 	over := make(chan struct{})
 	var wait sync.WaitGroup
 	wait.Add(3)
-	go func() { // outside read, so that the host can cancel transfers meanwhile
+	go func() { // not in read, so that the host can cancel transfers while the device works
 		defer wait.Done()
 		for {
 			select {
@@ -143,7 +143,7 @@ func (a *attachment) read() error {
 	}
 }
 
-// command handles one command, whose data follow in r.
+// command handles the command with the given header. It reads the command's data from r.
 func (a *attachment) command(head *[headerSize]byte, r io.Reader) error {
 	word := func(i int) uint32 { return binary.BigEndian.Uint32(head[4*i:]) }
 	number := word(1)

@@ -13,8 +13,8 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// Bus is a [tpu.Bus] of emulated devices in this process. It starts no goroutine: a transfer returns once the device has
-// done its work.
+// Bus is a [tpu.Bus] of emulated devices in this process. It starts no goroutines: the goroutine that makes a transfer
+// also does the device's work.
 type Bus struct {
 	devices []*Device
 }
@@ -81,7 +81,7 @@ type conn struct {
 	closed bool
 	active []*call
 	idle   []*call       // calls for reuse
-	left   chan struct{} // after Close, closed when the last call has ended
+	left   chan struct{} // closed when the last call ends after Close
 }
 
 // call is a transfer whose submitter waits for its end.

@@ -57,8 +57,8 @@ func (c *chip) reset() {
 // forget drops the parameters.
 func (c *chip) forget() { c.cached = nil }
 
-// parameters returns the parameters loaded by the caching program p, or by one with the same instructions. It returns
-// nil if there are none or others have overwritten them.
+// parameters returns the parameters loaded by the caching program p, or by another program with the same instructions.
+// It returns nil if they were never loaded or have been overwritten.
 func (c *chip) parameters(p *program) *cached {
 	for _, k := range c.cached {
 		if p != nil && k.program.same(p) {
@@ -78,7 +78,7 @@ func (d *Device) accepts() bool {
 	return c.run == nil || c.run.wants(c.step)
 }
 
-// take consumes bytes of the bulk endpoint and returns their number.
+// take consumes bytes sent to the bulk endpoint and returns their number.
 func (c *chip) take(d *Device, p []byte) int {
 	if c.got < len(c.header) {
 		n := copy(c.header[c.got:], p)
@@ -147,8 +147,8 @@ func badQueue(tag byte) uint32 {
 	return hibInstruction
 }
 
-// announce sends the event for the transfer that the program is about to make, if the host has enabled events with its
-// tag.
+// announce sends the event for the transfer that the program is about to make, if the host has enabled events with the
+// transfer's tag.
 func (c *chip) announce(d *Device) {
 	if c.begun || c.run == nil || c.step >= len(c.run.hints) {
 		return
@@ -184,8 +184,8 @@ func (c *chip) advance(d *Device) (moved bool) {
 	return moved
 }
 
-// finish ends a program. The parameters that a caching program has received are now on the chip. They replace all others
-// except those of models that were compiled together with its model.
+// finish ends a program. The parameters that a caching program has received are now on the chip. They replace all other
+// parameters, except the parameters of models that were compiled together with the program's model.
 func (c *chip) finish() {
 	p := c.run
 	c.run, p.computed = nil, false
@@ -212,7 +212,7 @@ func (c *chip) finish() {
 	c.cached = append(keep, own)
 }
 
-// event sends an event if the host has enabled events with that tag.
+// event sends an event if the host has enabled events with the given tag.
 func (d *Device) event(tag int, address uint64, length uint32) {
 	if d.registers.get(descriptorMask)>>tag&1 == 0 {
 		return

@@ -167,7 +167,7 @@ func (d *Device) vendorRequest(s setup, in, out []byte) (int, answer) {
 		return 0, ignored
 	}
 	size := 8 - 4*int(s.request)
-	// The registers of a sleeping core cannot be reached.
+	// The registers of a sleeping core cannot be accessed.
 	if int(s.length) != size || !reachable(address, size == 8) || address >= 0x30000 && d.registers.asleep() {
 		return 0, refused
 	}

@@ -88,7 +88,7 @@ func TestDescriptors(t *testing.T) {
 func TestAddressRanges(t *testing.T) {
 	tests := []struct {
 		address      uint32
-		wide, narrow bool // whether accesses of 64 bits and of 32 bits succeed
+		wide, narrow bool // whether 64-bit and 32-bit accesses succeed
 	}{
 		{0x40000, true, false}, {0x44018, true, false}, {0x7ffff8, true, false}, {0x800000, false, false},
 		{0x30000, true, false}, {0x2fff8, false, false}, {0x19000, true, true}, {0x193f8, true, true}, {0x193fc, false, false},

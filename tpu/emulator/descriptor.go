@@ -2,8 +2,8 @@ package emulator
 
 import "github.com/imprintkit/imprint/tpu"
 
-// The application's descriptors are those in the firmware image. The descriptors of the boot ROM are not published;
-// those used here satisfy libedgetpu driver/usb/usb_dfu_commands.cc.
+// The application's descriptors come from the firmware image. The boot ROM's descriptors are not published; the values
+// here satisfy libedgetpu driver/usb/usb_dfu_commands.cc.
 
 // descriptors are the USB descriptors of one identity at one speed. The device refuses requests for a missing descriptor.
 type descriptors struct {

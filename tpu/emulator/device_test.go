@@ -187,7 +187,8 @@ func TestDescriptorEvents(t *testing.T) {
 	}
 }
 
-// TestCachedParameters checks that the chip loses parameters when it sleeps, and when others are loaded.
+// TestCachedParameters checks that the chip loses a model's parameters when it sleeps, and when another
+// model's parameters are loaded.
 func TestCachedParameters(t *testing.T) {
 	read := func(name string) (compiled, uncompiled []byte) {
 		return reference.Read(t, "models", name+"_edgetpu.tflite"), reference.Read(t, "models", name+".tflite")

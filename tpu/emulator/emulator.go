@@ -3,8 +3,8 @@
 // run, and connect to it in process through [NewBus], or from a real USB stack through [ServeUSBIP] or [AttachVHCI].
 //
 // A Device recognizes a registered model by its instructions. It computes with the weights, multipliers and zero points
-// that it receives on the bus, not with those of the registered files. The uncompiled model gives the order of the layers.
-// Without it the outputs are a fixed pattern: byte i of each is 7i mod 256.
+// that it receives on the bus, not with the values in the registered files. The uncompiled model gives the order of the
+// layers. Without it the outputs are a fixed pattern: byte i of each output is 7i mod 256.
 //
 // A Device is safe for concurrent use by multiple goroutines. It starts no goroutines: the submitter of a transfer does
 // the work.
@@ -25,8 +25,8 @@ type Config struct {
 	Speed tpu.Speed
 	// Application starts the device with its firmware running, as after an earlier session, instead of in its boot ROM.
 	Application bool
-	// Log receives errors that a device cannot report on the bus, such as unknown programs and broken framing. It must
-	// not call methods of the device, which is locked.
+	// Log receives errors that a device cannot report on the bus, such as unknown programs and broken framing. The
+	// device is locked during the call, so Log must not call its methods.
 	Log func(format string, args ...any)
 	// Transcript, if not nil, receives a [tpu.TranscriptLine] for every transfer and port reset, in the order in which
 	// they end. Write errors are ignored.
@@ -173,7 +173,7 @@ func (d *Device) reset() {
 }
 
 // busReset resets the port. The reset starts loaded firmware, and sends a device that was told to detach back to its
-// boot ROM. Otherwise registers survive. Transfers in progress fail.
+// boot ROM. Otherwise the registers keep their values. Transfers in progress fail.
 func (d *Device) busReset() {
 	d.abort(failed)
 	d.transcribe(tpu.TranscriptLine{Reset: true})
@@ -205,7 +205,7 @@ func (d *Device) maxPacket() int {
 	return 1024
 }
 
-// A FaultKind is a way in which a transfer fails.
+// A FaultKind says how a transfer fails.
 type FaultKind uint8
 
 // The kinds of faults. Hang lasts until the port is reset or the device is plugged in again.
@@ -224,8 +224,8 @@ func (k FaultKind) String() string {
 
 // Fault makes one transfer fail.
 type Fault struct {
-	// At is the index of the transfer, in the order of submission since Script. It counts the transfers on Endpoint, an
-	// address such as 0x81. If Endpoint is 0, it counts all transfers.
+	// At is the index of the transfer, in the order of submission since Script. If Endpoint is 0, At counts all
+	// transfers. Otherwise it counts only the transfers on Endpoint, an address such as 0x81.
 	At       int
 	Endpoint uint8
 	Kind     FaultKind

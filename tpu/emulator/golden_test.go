@@ -38,7 +38,7 @@ func openHost(tb testing.TB, d *Device) *host {
 	return h
 }
 
-// wake makes those register accesses of Google's start sequence that affect the emulator.
+// wake makes the register accesses of Google's start sequence that affect the emulator.
 func (h *host) wake() {
 	h.tb.Helper()
 	h.write32(scuCtrl3, 0x5085025c)
@@ -153,7 +153,8 @@ func (h *host) again(pkg *executable.Package, input []byte) [][]byte {
 	return tensors
 }
 
-// goldens returns the recorded inputs and outputs of a model; in short mode only the first.
+// goldens returns the recorded inputs and outputs of a model. In short mode it returns only the first input and its
+// output.
 func goldens(t *testing.T, model string) (cases []golden) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(reference.Path(t, "golden", model), "*.tpu"))
@@ -195,8 +196,9 @@ func beforeSoftmax(d *Device) []byte {
 	return b
 }
 
-// TestGoldens compares inferences with the results of an independent program, whose rules were found from recordings of
-// a physical device. For classifiers, it compares the tensors before SOFTMAX, which never leave the chip.
+// TestGoldens compares inferences with the results of an independent program. The rules of that program were derived
+// from recordings of a physical device. For classifiers, it compares the tensors before SOFTMAX, which never leave the
+// chip.
 func TestGoldens(t *testing.T) {
 	tests := []struct {
 		model      string
@@ -229,9 +231,9 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
-// TestParametersSent runs a model with the weights of a separately trained model of the same architecture, and compares
-// the outputs with recordings of the second model. The device must compute with the weights that it received, not with
-// those of the registered files.
+// TestParametersSent runs a model with weights from a second model of the same architecture, and compares the outputs
+// with recordings of the second model. The device must compute with the weights that it received, not with the weights
+// in the registered files.
 func TestParametersSent(t *testing.T) {
 	for _, model := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v2_1.0_224_quant"} {
 		t.Run(model, func(t *testing.T) {
@@ -289,8 +291,8 @@ func TestParametersSent(t *testing.T) {
 	}
 }
 
-// TestInstructionsSent runs models on a device that knows only another model of their architecture, so that it must take
-// the multipliers from the instructions. The outputs must equal those of a device that knows each model.
+// TestInstructionsSent runs models on a device that knows only another model of their architecture, so that it must
+// take the multipliers from the instructions. The outputs must equal the outputs of a device that knows each model.
 func TestInstructionsSent(t *testing.T) {
 	read := func(color string) (compiled, uncompiled []byte) {
 		return reference.Read(t, "models", "pairs", "color_"+color+"_64x64_edgetpu.tflite"), reference.Read(t, "models", "pairs", "color_"+color+"_64x64.tflite")
@@ -316,7 +318,7 @@ func TestInstructionsSent(t *testing.T) {
 		want := openHost(t, own).infer(pkg, input)[0]
 		got := openHost(t, other).infer(pkg, input)[0]
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s on a device that knows only red: got %v, want %v", color, got, want)
+			t.Errorf("%s model on a device that knows only the red model: got %v, want %v", color, got, want)
 		}
 		differs = differs || !bytes.Equal(got, red)
 	}

@@ -5,15 +5,16 @@ import (
 	"math"
 )
 
-// layout describes the places of a layer's weights in the parameter stream. The stream consists of tiles. A tile holds
-// the weights of rows output channels, in blocks of 4 input channels. Each tile begins with a header of biases and, if
-// channels are quantized separately, of multipliers and zero points.
+// layout describes where a layer's weights are in the parameter stream. The stream consists of tiles. A tile holds the
+// weights of rows output channels, in blocks of 4 input channels. Each tile begins with a header. The header holds the
+// biases and, for a layer quantized per channel, the multipliers and zero points.
 type layout struct {
 	outputs, inputs, height, width int // shape of the filter; a depthwise filter has as many inputs as outputs
 	depthwise                      bool
 	rows                           int // number of output channels of a tile
 	perChannel, bias               bool
-	// inputsFirst orders weights by block of input channels, then by filter position, instead of the other way round.
+	// inputsFirst orders weights by block of input channels, then by filter position. By default filter position comes
+	// first.
 	inputsFirst bool
 	offset      int // offset in the stream in bytes
 }
@@ -122,8 +123,8 @@ func (l *layout) fits(stream, weights []byte, biases []int32) bool {
 	return true
 }
 
-// find locates the layer in the stream, first at from, and sets its order and offset. Only the bytes show which of
-// several orders the compiler chose. Compilers may leave out biases that are all 0.
+// find searches the stream for the layer and sets the layout's order and offset. It starts at the offset given by
+// from. Only the bytes show which of several orders the compiler chose. Compilers may leave out biases that are all 0.
 func (l *layout) find(stream []byte, from int, weights []byte, biases []int32) bool {
 	zero := true
 	for _, b := range biases {

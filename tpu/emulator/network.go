@@ -52,7 +52,7 @@ type layer struct {
 	places    []stagePlace // places of the stages in the program; empty if they were not found
 	stages    []stage      // read from places, or a copy of predicted
 
-	// numerators and bias are the constants of an addition. factors is their place in the program, or nil if they were
+	// numerators and bias are the constants of an addition. factors locates them in the program, or is nil if they were
 	// not found.
 	numerators [2]int32
 	bias       int32
@@ -106,8 +106,8 @@ type builder struct {
 	cached     int // offset at which the next layer's parameters are expected
 }
 
-// connect finds the uncompiled model's tensors for the executable's inputs and outputs: by name or, if both have
-// equally many, by order.
+// connect finds the uncompiled model's tensors for the executable's inputs and outputs. It matches them by name or, if
+// their numbers are equal, by order.
 func (b *builder) connect() error {
 	e := b.program.executable
 	find := func(name string, i int, whole []int32, all int) (*tensor, error) {
@@ -238,8 +238,8 @@ func quantization(t *tflite.Tensor) (scale float32, zero int32, signed bool, err
 	return q.Scale[0], zero, signed, nil
 }
 
-// findStages locates the stages of all layers in the program. Layers with equal stages divide the places found among
-// them, in order.
+// findStages locates the stages of all layers in the program. If several layers have equal stages, each gets an equal
+// share of the places, in order.
 func (b *builder) findStages() error {
 	var chunks [][]byte
 	for _, c := range b.program.executable.Chunks {

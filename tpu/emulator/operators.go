@@ -83,7 +83,8 @@ func (b *builder) depthwiseConv2D(l *layer, op *tflite.Operator) (tflite.Activat
 	return c.Activation, b.convolution(l, op, true, stride{c.Padding, c.StrideH, c.StrideW, c.DilationH, c.DilationW})
 }
 
-// fullyConnected completes a layer as a convolution of one position, whose channels are all elements of the input.
+// fullyConnected completes a layer as a 1×1 convolution of a single pixel. The elements of the input are the pixel's
+// channels.
 func (b *builder) fullyConnected(l *layer, op *tflite.Operator) (tflite.Activation, error) {
 	if l.out.elements != l.out.channels {
 		return 0, errUnknownOperator
@@ -208,7 +209,7 @@ func (b *builder) convolution(l *layer, op *tflite.Operator, depthwise bool, s s
 	return err
 }
 
-// newLayout returns the layout of a filter with n weights, as far as its tensor determines it.
+// newLayout returns the layout of a filter with n weights. It sets only what the filter's tensor determines.
 func newLayout(filter *tflite.Tensor, n int, depthwise bool) (*layout, error) {
 	shape := filter.Shape
 	if len(shape) == 2 { // FULLY_CONNECTED
@@ -246,7 +247,8 @@ func (b *builder) biases(op *tflite.Operator, outputs int) ([]int32, error) {
 	return biases, nil
 }
 
-// locate finds a layer's weights and biases in the parameters that stay on the chip, or else in those that are streamed.
+// locate finds a layer's weights and biases in the parameters that stay on the chip or, failing that, in the streamed
+// parameters.
 func (b *builder) locate(l *layer, y *layout, weights []byte, biases []int32) error {
 	stream := b.program.parameters
 	if c := b.program.caching; c != nil {
@@ -292,7 +294,7 @@ func newWindow(in, out *tensor, height, width int32, s stride) (w window, err er
 	w.top, okY = place(in.height, out.height, w.height, w.strideY, w.dilationY)
 	w.left, okX = place(in.width, out.width, w.width, w.strideX, w.dilationX)
 	if !okY || !okX {
-		return w, errors.New("window does not fit the size of the output")
+		return w, errors.New("the window does not produce the size of the output")
 	}
 	return w, nil
 }

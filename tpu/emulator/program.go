@@ -20,8 +20,8 @@ type model struct {
 // Register makes the device recognize the packages of a compiled model file. uncompiled is the model file that it was
 // compiled from; if nil, the outputs are a fixed pattern. Do not change the slices afterwards. Errors wrap ErrModel.
 //
-// The device also recognizes programs that differ only in addresses, multipliers and zero points, as they do after new
-// weights were written into a compiled file. It computes with the weights and constants that it receives.
+// The device also recognizes programs that differ only in addresses, multipliers and zero points, for example because
+// new weights were written into the compiled file. It computes with the weights and constants that it receives.
 func (d *Device) Register(compiled, uncompiled []byte) error {
 	file, err := tflite.Parse(compiled)
 	if err != nil {
@@ -89,7 +89,7 @@ func (d *Device) RegisterPackage(pkg *executable.Package, uncompiled *tflite.Mod
 	return nil
 }
 
-// program is one executable of a registered package, and the memory of its runs.
+// program is one executable of a registered package, with the buffers for its runs.
 type program struct {
 	executable *executable.Executable
 	caching    *program // loads the parameters; nil if the executable has all of them
@@ -130,7 +130,7 @@ func newProgram(e *executable.Executable) (*program, error) {
 	}
 	for _, h := range p.hints {
 		if h.Kind == executable.Transfer && p.at(h) == nil {
-			return nil, fmt.Errorf("%w: executable %q transfers %d bytes at %d of %v %q, which do not exist", ErrModel, e.Name, h.Size, h.Offset, h.Buffer, h.Name)
+			return nil, fmt.Errorf("%w: executable %q transfers %d bytes at offset %d of %v %q, which do not exist", ErrModel, e.Name, h.Size, h.Offset, h.Buffer, h.Name)
 		}
 	}
 	return p, nil
@@ -213,8 +213,8 @@ func (p *program) address(h executable.Hint) (a uint64) {
 // result returns the bytes of an output.
 func (p *program) result(h executable.Hint) []byte { return p.at(h) }
 
-// same reports whether two programs have the same instructions, as is the case for the caching programs of models of
-// one architecture.
+// same reports whether two programs have the same instructions. If two models have the same architecture, their
+// caching programs do.
 func (p *program) same(q *program) bool {
 	if p == q {
 		return true
@@ -231,7 +231,7 @@ func (p *program) same(q *program) bool {
 }
 
 // recognize finds the program whose first chunk of instructions is b. It prefers a program that differs only in
-// addresses to one that also differs in requantization.
+// addresses over a program that also differs in requantization.
 func (d *Device) recognize(b []byte) *program {
 	for _, requantized := range []bool{false, true} {
 		for _, m := range d.models {
@@ -254,7 +254,8 @@ func (d *Device) recognize(b []byte) *program {
 	return nil
 }
 
-// compute fills the outputs from the inputs and the parameters k on the chip. If there are no parameters, k is nil.
+// compute fills the outputs from the inputs and from k, the parameters on the chip. If there are no parameters, k is
+// nil.
 func (p *program) compute(k *cached) error {
 	for i := range p.scratch { // the host returns spilled bytes, and nothing reads them
 		p.scratch[i] = byte(7 * i)

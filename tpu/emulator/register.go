@@ -1,7 +1,7 @@
 package emulator
 
-// Addresses of the registers with an effect (libedgetpu driver/config/beagle/beagle_csr_offsets.h). The other registers of
-// the emulated blocks only store values.
+// Addresses of the registers that have an effect (libedgetpu driver/config/beagle/beagle_csr_offsets.h). The other
+// registers of the emulated blocks only store values.
 const (
 	credit0          = 0x1907c // CB bridge: setting and clearing this register empties the bridge's queues
 	efuse            = 0x1a000 // bits 24-31: revision
@@ -63,7 +63,7 @@ var initialRegisters = map[uint32]uint32{
 // emptyCredits is the value of creditCount with room for 128 KiB each of instructions, inputs and parameters.
 const emptyCredits = 1<<14 | 1<<14<<21 | 1<<14<<42
 
-// The emulated blocks of registers are those of the top level, and those of the core that hosts use.
+// Address ranges of the emulated registers: the top level, and the part of the core that hosts use.
 const (
 	topBase, topEnd   = 0x18000, 0x1a800
 	coreBase, coreEnd = 0x40000, 0x50000
@@ -108,13 +108,14 @@ func (r *registers) reset() {
 	}
 }
 
-// asleep reports whether the core sleeps. The registers of a sleeping core cannot be reached.
+// asleep reports whether the core sleeps. The registers of a sleeping core cannot be accessed.
 func (r *registers) asleep() bool { return r.get(scuCtrl3)>>8&3 == 2 }
 
 // running reports whether the scalar core runs.
 func (r *registers) running() bool { return !r.asleep() && r.get(scalarCoreRun) == 1 }
 
-// reachable reports whether the firmware allows an access of 64 bits, if wide is set, or else of 32 bits to an address.
+// reachable reports whether the firmware allows access to an address: 64-bit access if wide is set, 32-bit access
+// otherwise.
 func reachable(address uint32, wide bool) bool {
 	switch {
 	case 0x40000 <= address && address <= 0x7ffff8, 0x30000 <= address && address <= 0x3fff8:
@@ -209,7 +210,7 @@ func (d *Device) sleep() {
 // A Trouble is a condition that the chip reports on its interrupt endpoint.
 type Trouble uint8
 
-// The conditions, in the order of their interrupt bits from 1.
+// Conditions in the order of their interrupt bits, which start at bit 1.
 const (
 	ThermalShutdown Trouble = iota
 	BusError                // a write to an AXI slave failed
@@ -218,7 +219,7 @@ const (
 )
 
 // Raise makes the chip report a condition. The chip sets the condition's status register and, if the host has enabled
-// the interrupt, sends it.
+// the interrupt, sends the interrupt.
 func (d *Device) Raise(t Trouble) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

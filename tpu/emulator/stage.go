@@ -16,7 +16,7 @@ type stage struct {
 // middle one.
 type stagePlace struct{ chunk, word int }
 
-// Bit positions of the fields of a stage, from the start of the middle instruction, and their widths.
+// Bit positions of a stage's fields, counted from the start of the middle instruction, and their widths.
 const (
 	weightZeroField = 62 - 128
 	inZeroField     = 78 - 128

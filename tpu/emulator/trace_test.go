@@ -48,7 +48,7 @@ func TestTraces(t *testing.T) {
 	})
 }
 
-// sender returns the payloads that a host sends for a model, inference after inference.
+// sender returns the payloads that a host sends for a model, one inference after another.
 type sender struct {
 	pkg       *executable.Package
 	running   *executable.Executable

@@ -84,8 +84,8 @@ type endpoint struct {
 	start, origin int
 }
 
-// find returns the index of the endpoint with the given address. If the device does not have it in its present state,
-// find returns none.
+// find returns the index of the endpoint with the given address. If the device lacks this endpoint in its current
+// state, find returns none.
 func (d *Device) find(address uint8) int {
 	switch {
 	case address == 0:
@@ -294,7 +294,7 @@ func (e *endpoint) clear() {
 }
 
 // deliver sends packets to the first waiting transfer. Each chunk of a message begins a new packet, and a packet that
-// is not full ends the transfer. A packet larger than the rest of the buffer fails the transfer, as on host
+// is not full ends the transfer. A packet larger than the rest of the buffer fails the transfer, as on real host
 // controllers.
 func (e *endpoint) deliver(d *Device, maxPacket, chunk int) bool {
 	t := e.waiting

@@ -48,8 +48,8 @@ const (
 
 var errProtocol = errors.New("USB/IP protocol violated")
 
-// ServeUSBIP serves devices over USB/IP on l until ctx ends. It then closes l and all connections, waits until they
-// have ended, and returns nil. A client keeps a device until either side closes the connection or the device is
+// ServeUSBIP serves devices over USB/IP on l until ctx ends. It then closes l and all connections, waits for the
+// connections to end, and returns nil. A client keeps a device until either side closes the connection or the device is
 // unplugged.
 func ServeUSBIP(ctx context.Context, l net.Listener, devices ...*Device) error {
 	s := &server{devices: devices, imported: make(map[*Device]bool)}
@@ -168,7 +168,7 @@ func (s *server) release(d *Device) {
 	delete(s.imported, d)
 }
 
-// export describes the device to a client.
+// export returns the device's description for USB/IP clients.
 func (d *Device) export() []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()

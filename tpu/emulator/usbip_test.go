@@ -15,7 +15,7 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// client acts as the kernel in USB/IP. It makes one transfer after the other.
+// client plays the kernel's part in USB/IP. It makes one transfer at a time.
 type client struct {
 	tb     testing.TB
 	c      net.Conn
@@ -169,7 +169,7 @@ func importBooted(t *testing.T, address, port string) *client {
 	c.control(0x21, dfuDownload, 1, 0, 0, nil)
 	c.resetPort()
 	if got := c.identity(); got != applicationIdentity {
-		t.Fatalf("got identity % x after the firmware", got)
+		t.Fatalf("got identity % x after loading the firmware", got)
 	}
 	return c
 }

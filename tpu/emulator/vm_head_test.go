@@ -21,8 +21,8 @@ import (
 )
 
 // writtenHeads trains heads on photos, writes them into compiled models and runs these models on the device. It
-// compares the outputs with those that the CPU computes with the Edge TPU's arithmetic. The device knows only the
-// original models.
+// compares the outputs with the CPU's outputs in the Edge TPU's arithmetic. The device knows only the original
+// models.
 func writtenHeads(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu.Device) {
 	for _, model := range []string{"mobilenet_v1_0.25_128_quant", "mobilenet_v1_0.5_160_quant"} {
 		compiledFile, err := os.ReadFile(filepath.Join("models", model+"_edgetpu.tflite"))
@@ -47,8 +47,8 @@ func writtenHeads(ctx context.Context, t *testing.T, device *emulator.Device, d 
 	}
 }
 
-// writtenHead does the same for one model, with the photos in a subfolder of models. The query photos are those with
-// _test_0 in their names, and all but the first five of each class.
+// writtenHead does the work of writtenHeads for one model and the photos in one subfolder of models. Photos with
+// _test_0 in their names, and all photos of a class after the first five, are query photos.
 func writtenHead(ctx context.Context, t *testing.T, d *tpu.Device, model string, compiledFile, uncompiledFile []byte, set string) {
 	must := func(err error) {
 		t.Helper()

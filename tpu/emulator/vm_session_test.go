@@ -59,8 +59,8 @@ func (s *transcript) take() string {
 	return all
 }
 
-// session boots the device, runs a model and puts the device to sleep. It compares the transfers with those of another
-// test binary that ran before: one binary reaches the device through libusb, the other through usbfs.
+// session boots the device, runs a model and puts the device to sleep. It compares the transfers with the transfers of
+// another test binary that ran before. One binary reaches the device through libusb, the other through usbfs.
 func session(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, pkg *executable.Package, speed tpu.Speed, made *transcript) {
 	for made.take() != "" { // the kernel is still configuring the device
 		time.Sleep(300 * time.Millisecond)
@@ -85,7 +85,7 @@ func session(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, pkg 
 	if err := errors.Join(err, d.Close()); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%T: first inference after %v; then %v each, %v of processor time with the emulator's", bus, first.Round(time.Millisecond), wall, cpu)
+	t.Logf("%T: first inference after %v; then %v each, with %v of CPU time including the emulator's", bus, first.Round(time.Millisecond), wall, cpu)
 	time.Sleep(100 * time.Millisecond) // until the kernel has cancelled the reads
 	got := made.take()
 	file := filepath.Join(os.TempDir(), fmt.Sprintf("transcript-%d", speed))
@@ -98,9 +98,9 @@ func session(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, pkg 
 	case err != nil:
 		t.Fatal(err)
 	case string(want) == got:
-		t.Logf("the transcript of %d transfers equals that of the other binary", strings.Count(got, "\n"))
+		t.Logf("the transcript of %d transfers equals the other binary's", strings.Count(got, "\n"))
 	default:
-		t.Errorf("the transcript differs from that of the other binary: %s", firstDifference(got, string(want)))
+		t.Errorf("the transcript differs from the other binary's: %s", firstDifference(got, string(want)))
 	}
 }
 
@@ -114,7 +114,7 @@ func firstDifference(got, want string) string {
 	return fmt.Sprintf("%d and %d lines", len(g), len(w))
 }
 
-// cpuTime returns the processor time of this process.
+// cpuTime returns the CPU time of this process.
 func cpuTime(t *testing.T) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -172,7 +172,7 @@ func kernelDriver(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port)
 	}
 	exec.Command("insmod", "/modules/usbserial.ko").Run() // the module may be loaded already
 	defer func() {
-		if out, err := exec.Command("rmmod", "usbserial").CombinedOutput(); err != nil { // unloaded, the driver forgets the IDs
+		if out, err := exec.Command("rmmod", "usbserial").CombinedOutput(); err != nil { // unloading the driver makes it forget the IDs
 			t.Errorf("rmmod usbserial: %v: %s", err, out)
 		}
 	}()

@@ -71,7 +71,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 	}
 	input, out, want := make([]byte, tinySize), make([]byte, tinySize), make([]byte, tinySize)
 	for i := range want {
-		want[i] = byte(7 * i) // the pattern of a device without an uncompiled model
+		want[i] = byte(7 * i) // the device's output without an uncompiled model
 	}
 	run := func() error {
 		clear(out)
@@ -114,7 +114,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
-	// Models whose outputs the device computes take longer, especially on a busy machine.
+	// Models with computed outputs take longer, especially on a busy machine.
 	d = openDevice(ctx, t, bus, infos[0].Port, time.Minute)
 	classify(ctx, t, device, d)
 	if err := d.Close(); err != nil {
@@ -125,7 +125,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 	}
 }
 
-// embed runs models whose outputs on an Edge TPU are recorded in the folder models, and compares the outputs.
+// embed runs models and compares their outputs with the outputs of an Edge TPU, recorded in the folder models.
 func embed(ctx context.Context, t *testing.T, device *emulator.Device, bus tpu.Bus, port tpu.Port) {
 	recorded, _ := filepath.Glob("models/*/*.tpu") // the pattern is valid
 	if testing.Short() {
@@ -164,12 +164,12 @@ func embed(ctx context.Context, t *testing.T, device *emulator.Device, bus tpu.B
 	}
 }
 
-// classify runs a model whose uncompiled model the device knows, and compares the output with that of the in-process
-// emulator. The folder models may contain the model, which is not part of this project.
+// classify runs a model in compiled form on a device that also knows its uncompiled form. It compares the output with
+// the in-process emulator's. The model is not part of this project, but the folder models may contain it.
 func classify(ctx context.Context, t *testing.T, device *emulator.Device, d *tpu.Device) {
 	const model = "mobilenet_v1_0.25_128_quant"
 	if _, err := os.Stat("models"); err != nil {
-		t.Log("no folder models: nothing to compute")
+		t.Log("no models folder: nothing to compute")
 		return
 	}
 	read := func(name string) []byte {
@@ -231,7 +231,7 @@ func openDevice(ctx context.Context, t *testing.T, bus tpu.Bus, port tpu.Port, t
 // tinySize is the size of an input and output in bytes: large enough for several transfers at either speed.
 const tinySize = 5000
 
-// plug is an emulated device in a port of this machine.
+// plug is an emulated device that is plugged into a port of this machine.
 type plug struct {
 	t      *testing.T
 	device *emulator.Device

@@ -11,7 +11,7 @@ const (
 	// maxTraffic is the maximum number of bytes that one run of an executable
 	// transfers.
 	maxTraffic = 1 << 30
-	// maxLayers is the maximum number of inputs of one executable, and of its
+	// maxLayers is the maximum number of inputs of one executable, and the maximum number of
 	// outputs. Known executables have up to six.
 	maxLayers = 64
 	// maxPixels is the maximum number of pixels in the tiled layers of an

@@ -23,8 +23,8 @@ func (p *Package) SetToken(token uint64) error {
 	return nil
 }
 
-// SetNumerics changes the scale and zero point of a layer, in place. Files leave out
-// zeros. If a value that the file leaves out would change, the error wraps
+// SetNumerics changes the scale and zero point of a layer, in place. Files omit zeros.
+// If the file omits a value that would change, SetNumerics returns an error that wraps
 // ErrUnsupported.
 func (l *Layer) SetNumerics(scale float32, zeroPoint int) error {
 	if l.scale == nil && scale != l.Scale || l.zeroPoint == nil && zeroPoint != l.ZeroPoint {

@@ -8,8 +8,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite/flatbuf"
 )
 
-// A record holds the fields of a table to write, by name. Values are uint8, uint16, int32, uint64,
-// float32, string, []byte, []int32, []Range, [][]byte (strings of any bytes), record or []record.
+// A record holds the fields of a table by name. Values are uint8, uint16, int32, uint64, float32,
+// string, []byte, []int32, []Range, [][]byte (strings of any bytes), record or []record.
 type record map[string]any
 
 // A flatWriter writes a flatbuffer front to back: a table's children follow it.

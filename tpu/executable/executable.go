@@ -3,9 +3,9 @@
 // [CustomOperator]. A driver then follows the hints of [Package.Caching] and
 // [Package.Main].
 //
-// Parse verifies every offset, length and name, so a Package is safe to follow. A Package shares
-// memory with the bytes that it was read from. Multiple goroutines may read it concurrently.
-// Changing instructions or parameters in place needs exclusive access.
+// Parse verifies every offset, length and name, so a driver can follow the hints without further
+// checks. A Package shares memory with the bytes that it was read from. Multiple goroutines may
+// read it concurrently. Changing instructions or parameters in place needs exclusive access.
 //
 // The format is three nested flatbuffers inside a flexbuffer. It is described by
 // executable/executable.fbs and tflite/custom_op_data.cc of libedgetpu.
@@ -19,8 +19,8 @@ import (
 // CustomOperator is the name of the TensorFlow Lite operator that holds a package.
 const CustomOperator = "edgetpu-custom-op"
 
-// MaxRuntimeVersion is the newest runtime whose packages Parse accepts: that of
-// libedgetpu 16, by the compiler's numbering.
+// MaxRuntimeVersion is the newest runtime version that Parse accepts, in the compiler's numbering.
+// It is the version of libedgetpu 16.
 const MaxRuntimeVersion = 14
 
 var (
@@ -46,10 +46,10 @@ type Package struct {
 	ChipIDs     []int
 	Executables []Executable
 	// Main is the executable that runs an inference. Caching, which may be nil, loads parameters
-	// onto the chip. Caching must run before Main unless the chip holds the parameters of the same
-	// Token.
+	// onto the chip. Caching must run before Main unless the chip already holds parameters with the
+	// same Token.
 	Main, Caching *Executable
-	// Ignored names the fields that this version does not know, each once.
+	// Ignored lists the names of fields that this package does not know, without duplicates.
 	Ignored []string
 }
 
@@ -73,8 +73,8 @@ type Executable struct {
 	Name    string
 	Chip    string // "beagle": the Coral Edge TPU
 	Type    Type
-	// Token identifies the parameters that the chip must hold. Executables with equal tokens keep
-	// each other's parameters. 0 means no token.
+	// Token identifies the parameters that the chip must hold. Loading parameters does not evict
+	// parameters with the same token. 0 means no token.
 	Token        uint64
 	token        []byte // the bytes of Token in the file, nil if absent
 	BatchSize    int
@@ -147,7 +147,8 @@ type Field struct {
 	Batch  int
 }
 
-// Put writes v into the field of chunk, a copy of the bytes of the field's chunk.
+// Put writes v into the field in chunk, which must be a copy of the bytes of the field's
+// InstructionChunk.
 func (f Field) Put(chunk []byte, v uint32) {
 	at, shift := f.Bit/8, f.Bit%8
 	mask, bits := uint64(0xffffffff)<<shift, uint64(v)<<shift
@@ -160,7 +161,7 @@ func (f Field) Put(chunk []byte, v uint32) {
 // A HintKind is the action that a driver takes for a [Hint].
 type HintKind uint8
 
-// The kinds of hints, in the order of the format.
+// Hint kinds, numbered as in the executable format.
 const (
 	Transfer     HintKind = iota + 1 // transfer Size bytes of a Buffer
 	Instructions                     // send a whole chunk

@@ -21,20 +21,21 @@ type Filter struct {
 	Weights []byte
 	Zeros   []byte  // zero points of the weights: one, or one per output
 	Biases  []int32 // one per output; nil if the layer has none
-	// Multipliers has one element per output if the layer is quantized by channel, else it is nil.
+	// Multipliers has one element per output. It is nil unless the layer is quantized per channel.
 	Multipliers []float32
 }
 
-// A Form is one of the orders in which compilers write a filter.
+// A Form is one of the ways in which compilers write a filter.
 type Form struct {
-	// InputsFirst orders weights by input block, then by filter position, instead of the other way
-	// round. It is not known why compilers choose this order for some filters larger than 1×1.
+	// InputsFirst orders weights by input block, then by filter position. By default filter
+	// position comes first. It is not known why compilers choose InputsFirst for some filters
+	// larger than 1×1.
 	InputsFirst bool
 	// NoBias omits the biases. Compilers may do so if all are 0.
 	NoBias bool
 }
 
-// Forms returns the forms in which a compiler may have written f.
+// Forms returns the forms that a compiler may have used for f.
 func (f *Filter) Forms() []Form {
 	zero := true
 	for _, b := range f.Biases {

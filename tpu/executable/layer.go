@@ -63,10 +63,10 @@ type Layer struct {
 	inOrder bool
 }
 
-// A Layout places the pixels of an output. The chip computes an output in tiles,
-// each with some of the rows and columns. Offsets count elements.
+// A Layout places the pixels of an output. The chip computes an output in tiles, each with some of
+// the rows and columns. Offsets are in elements.
 type Layout struct {
-	RowTile      []int32 // by y: the first tile of its row of tiles
+	RowTile      []int32 // by y: the first tile in the row of tiles
 	ColumnTile   []int32 // by x: the tile within the row of tiles
 	TileOffset   []int32 // by tile
 	ColumnOffset []int32 // by x: offset within the tile
@@ -93,13 +93,13 @@ func (l *Layout) index(y, x int) (int, bool) {
 // TensorSize is the size of the tensor in bytes, without padding.
 func (l *Layer) TensorSize() int { return l.Y * l.X * l.Z * l.Type.Size() }
 
-// tiled reports whether the bytes on the wire are in a different order from the tensor's. A
+// tiled reports whether the bytes on the wire are in a different order than in the tensor. A
 // compiler may write a layout whose tiles happen to be in order: one row of tiles, each following
 // the previous one.
 func (l *Layer) tiled() bool { return l.Layout != nil && l.Y*l.X > 1 && !l.inOrder }
 
-// Direct reports whether the bytes on the wire are the tensor's, followed by
-// padding. FromDevice and ToDevice are then plain copies.
+// Direct reports whether the bytes on the wire are the tensor's bytes, followed by padding.
+// FromDevice and ToDevice are then plain copies.
 func (l *Layer) Direct() bool { return !l.tiled() && !l.Type.signed() }
 
 // FromDevice converts raw, the Size bytes on the wire, into the tensor dst of TensorSize bytes. The

@@ -44,14 +44,15 @@ func TestLayer(t *testing.T) {
 		t.Errorf("got % x, want % x", wire, want)
 	}
 	if err := in.ToDevice(wire, got); err == nil {
-		t.Error("a tensor of another size: got no error")
+		t.Error("tensor of the wrong size: got no error")
 	}
 	if err := in.FromDevice(got[:27], wire[1:]); err == nil {
-		t.Error("a device buffer of another size: got no error")
+		t.Error("device buffer of the wrong size: got no error")
 	}
 }
 
-// TestLayerInOrder checks that only tiles that do not follow each other are rearranged.
+// TestLayerInOrder checks that a layer's bytes are rearranged only if its tiles are not
+// already in the tensor's order.
 func TestLayerInOrder(t *testing.T) {
 	for _, test := range []struct {
 		size, second int32 // bytes of the layer, offset of the second tile

@@ -59,8 +59,9 @@ func TestModels(t *testing.T) {
 	}
 }
 
-// checkRegularities tests properties of every known file: the first and last steps of a
-// program, and that the fields in its instructions are 0 and at the same position.
+// checkRegularities checks what all known files have in common: the first instruction
+// of each chunk, the last hint, and address fields that are 0 and at the same position
+// in their instructions.
 func checkRegularities(t *testing.T, name string, p *executable.Package) {
 	for _, e := range p.Executables {
 		for _, c := range e.Chunks {

@@ -22,8 +22,8 @@ const (
 // Parse verifies the custom options of an operator called [CustomOperator] and
 // reads the package in them. The Package shares memory with options.
 //
-// Errors wrap ErrCorrupt, ErrTooLarge or ErrUnsupported and name the field.
-// Time and memory are linear in the size of options, whatever they contain.
+// Errors wrap ErrCorrupt, ErrTooLarge or ErrUnsupported and name the field. Parse takes time and
+// memory linear in the size of options, whatever they contain.
 func Parse(options []byte) (*Package, error) {
 	p, err := parse(options)
 	if err != nil {
@@ -69,9 +69,9 @@ type reader struct {
 	err      error
 }
 
-// newReader returns a reader for custom options of the given size. Its limits apply to all the
-// flatbuffers in them together. The largest known package has about a hundred tables, and nesting
-// reaches each byte at most four times.
+// newReader returns a reader for custom options of the given size. Its limits apply to the sum of
+// all flatbuffers in the options. The largest known package has about a hundred tables, and each
+// byte is in at most four nested buffers.
 func newReader(size int) *reader {
 	r := &reader{}
 	r.verifier = flatbuf.NewVerifier(8*size+1<<16,
@@ -111,15 +111,15 @@ func (r *reader) pkg(b []byte) (p *Package, serialized []byte, err error) {
 	case r.err != nil:
 		return nil, nil, r.err
 	case p.MinRuntimeVersion > MaxRuntimeVersion:
-		return nil, nil, fmt.Errorf("it needs runtime %d, but the newest known runtime is %d: %w", p.MinRuntimeVersion, MaxRuntimeVersion, ErrUnsupported)
+		return nil, nil, fmt.Errorf("it needs runtime version %d, but the newest known version is %d: %w", p.MinRuntimeVersion, MaxRuntimeVersion, ErrUnsupported)
 	case int32At(v, packageChip, 0) < 0 || len(v.Raw(packageMultiChip)) > 0:
 		return nil, nil, fmt.Errorf("a package for several chips: %w", ErrUnsupported)
 	}
 	return p, v.Raw(packageExecutables), nil
 }
 
-// choose sets Main and Caching, as libedgetpu does. A single executable is run
-// whatever its type. Of three, the stand-alone one is run.
+// choose sets Main and Caching, as libedgetpu does. A single executable may have any type. If
+// there are three executables, Main is the stand-alone one.
 func (p *Package) choose() error {
 	var byType [ExecutionOnly + 1]*Executable
 	for i := range p.Executables {

@@ -138,7 +138,7 @@ func TestParseRefuses(t *testing.T) {
 		kind   error
 		word   string // in the error
 	}{
-		{"newer runtime", func(p, _, _ record) { p["min_runtime_version"] = int32(15) }, ErrUnsupported, "runtime 15"},
+		{"newer runtime", func(p, _, _ record) { p["min_runtime_version"] = int32(15) }, ErrUnsupported, "runtime version 15"},
 		{"several chips", func(p, _, _ record) { p["virtual_chip_id"] = int32(-1) }, ErrUnsupported, "chips"},
 		{"long name", func(p, _, _ record) { p["compiler_version"] = strings.Repeat("x", maxName+1) }, ErrTooLarge, "compiler_version"},
 		{"name of bytes", func(p, _, _ record) { p["compiler_version"] = "\xff" }, ErrCorrupt, "UTF-8"},
@@ -311,7 +311,7 @@ func TestWrapper(t *testing.T) {
 	}
 }
 
-// exercise uses a parsed package as drivers do.
+// exercise uses a parsed package as a driver does.
 func exercise(p *Package) {
 	for _, e := range p.Executables {
 		for _, c := range e.Chunks {
@@ -351,8 +351,8 @@ func parseAny(t *testing.T, b []byte) {
 	}
 }
 
-// TestParseDamaged checks that Parse survives every prefix and suffix of a package, and bytes set
-// to values that break offsets, sizes and types.
+// TestParseDamaged checks that Parse does not panic on any prefix or suffix of a package, or on
+// bytes set to values that break offsets, sizes and types.
 func TestParseDamaged(t *testing.T) {
 	whole := sampleOptions()
 	b := bytes.Clone(whole)

@@ -25,8 +25,8 @@ const (
 	packageModel
 )
 
-// packageTable is the outermost flatbuffer. Its executables are in a nested flatbuffer, described
-// by multiTable.
+// packageTable describes the outermost flatbuffer. Its executables are in a nested flatbuffer,
+// described by multiTable.
 var packageTable = &tableType{Name: "package", Fields: []field{
 	packageMinRuntime:  flatbuf.Scalar("min_runtime_version", 4),
 	packageExecutables: flatbuf.Vector("serialized_multi_executable", 1),
@@ -40,8 +40,8 @@ var packageTable = &tableType{Name: "package", Fields: []field{
 
 const multiExecutables = 0
 
-// multiTable lists the executables, each a nested flatbuffer described by
-// executableTable.
+// multiTable describes the list of executables. Each executable is a nested flatbuffer, described
+// by executableTable.
 var multiTable = &tableType{Name: "multi executable", Fields: []field{
 	multiExecutables: flatbuf.Blobs("serialized_executables"),
 }}

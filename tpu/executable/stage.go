@@ -2,19 +2,20 @@ package executable
 
 import "math"
 
-// A Stage holds the constants with which the chip requantizes the sums of a layer to output codes:
+// A Stage holds the constants that the chip uses to requantize the sums of a layer to output
+// codes:
 //
 //	code = Zero + round(clamp(sum·Multiplier, Low, High)), sum = Σ (x − InZero)·(w − WeightZero) + bias
 //
-// All codes are unsigned. For a layer quantized by channel, Multiplier is 1 and
-// WeightZero 0: its [Filter] holds those of each channel.
+// All codes are unsigned. For a layer quantized per channel, Multiplier is 1 and WeightZero is 0,
+// and the values of each channel are in its [Filter].
 type Stage struct {
 	Multiplier, Low, High    float32
 	WeightZero, InZero, Zero byte
 }
 
-// NewStage returns the stage of a layer whose output has the given zero point and scale. Its
-// activation limits real values to low…high; an infinite limit means none.
+// NewStage returns the stage of a layer whose output has the given zero point and scale. The
+// layer's activation limits real values to low…high; an infinite limit means none.
 func NewStage(multiplier float32, inZero, weightZero, zero byte, scale float32, low, high float64) Stage {
 	bound := func(code int, limit float64) float32 {
 		v := float32(code-int(zero)) * scale
@@ -39,7 +40,7 @@ func Multiplier(inScale, weightScale, outScale float32) float32 {
 // instructions, and Instruction is the index of the middle one.
 type StagePlace struct{ Chunk, Instruction int }
 
-// Bit positions of a stage's fields, from the start of the middle instruction.
+// Bit positions of a stage's fields, counted from the start of the middle instruction.
 const (
 	weightZeroBit = 62 - 128
 	inZeroBit     = 78 - 128

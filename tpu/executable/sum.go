@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// A Sum holds the constants with which the chip adds the codes x and y of two layers:
+// A Sum holds the constants that the chip uses to add the codes x and y of two layers:
 //
 //	code = Zero + round(clamp((First·x + Second·y + Bias)·Multiplier, Low, High))
 //
@@ -18,8 +18,8 @@ type Sum struct {
 	Stage
 }
 
-// NewSum returns the sum of two layers with the given scales and zero points. The parameters of the
-// output are those of [NewStage]. NewSum returns false if one scale is too small compared with the
+// NewSum returns the sum of two layers with the given scales and zero points. For the output's
+// parameters see [NewStage]. NewSum returns false if one scale is too small compared with the
 // other.
 func NewSum(scale, second float32, zero, secondZero, outZero byte, outScale float32, low, high float64) (Sum, bool) {
 	const maxFactor = 1<<15 - 1
@@ -88,8 +88,8 @@ func (e *Executable) FindSum(s Sum) (SumPlace, bool) {
 	return at, len(at.First) > 0 && len(at.First) == len(at.Second)
 }
 
-// findFactor locates the instructions that hold this factor and nothing else. It searches those
-// from index from to to−1.
+// findFactor locates the instructions that hold this factor and nothing else. It searches
+// instructions[from:to].
 func (e *Executable) findFactor(chunk, from, to int, factor int32) []FactorPlace {
 	var found []FactorPlace
 	b := e.Chunks[chunk].Bytes

@@ -21,7 +21,7 @@ const (
 const maxWrapperKeys = 32
 
 // wrapper returns the package in the custom options b, and the list of chips. The wrapper is a
-// flexbuffer map, in which "4" is the package, "6" the chips, and "7" more packages
+// flexbuffer map with the package at key "4", the chips at "6" and more packages at "7"
 // (tflite/custom_op_data.cc of libedgetpu).
 func (r *reader) wrapper(b []byte) (pkg []byte, chips []int, err error) {
 	f := flex{b: b}
@@ -65,8 +65,8 @@ func (r *reader) wrapper(b []byte) (pkg []byte, chips []int, err error) {
 	return pkg, chips, nil
 }
 
-// A flex reads a flexbuffer and checks each access. It keeps the first error,
-// after which everything reads as zero.
+// A flex reads a flexbuffer and checks each access. It keeps the first error; later reads
+// return zero.
 type flex struct {
 	b   []byte
 	err error
@@ -134,7 +134,7 @@ func (f *flex) length(v flexValue) int {
 	size := v.child
 	switch v.kind {
 	case flexMap, flexVector, flexIntVector:
-	case flexString: // its child width is that of its length field
+	case flexString: // its child width is the width of its length field
 		size = 1
 	default:
 		f.fail("flexbuffer value of type %d, want a list", v.kind)
@@ -149,7 +149,7 @@ func (f *flex) length(v flexValue) int {
 	return int(n)
 }
 
-// element returns element i of a map or vector, whose length was checked.
+// element returns element i of a map or vector. i must be less than its length.
 func (f *flex) element(v flexValue, i int) flexValue {
 	at := f.target(v.pos, v.width)
 	packed := uint64(flexInt << 2)
@@ -175,7 +175,7 @@ func (f *flex) keys(v flexValue) []string {
 	list := f.target(at-3*v.child, v.child)
 	width := f.number(at-2*v.child, v.child)
 	if f.err == nil && (width > 8 || width&(width-1) != 0 || width == 0 || f.number(list-int(width), int(width)) != uint64(n)) {
-		f.fail("map of %d values with another number of keys", n)
+		f.fail("map has %d values but a different number of keys", n)
 	}
 	keys := make([]string, 0, n)
 	for i := range n {

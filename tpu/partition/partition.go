@@ -1,10 +1,9 @@
-// Package partition predicts how a compiler for the Edge TPU divides a model: which
-// operators run on the Edge TPU, which stay on the CPU and why, and how much memory the
-// parameters take. Call [New].
+// Package partition predicts how a compiler for the Edge TPU divides a model: which operators run
+// on the Edge TPU, which stay on the CPU and why, and how much memory the parameters take. Start
+// with [New].
 //
-// The rules are those of Coral's guide "TensorFlow models on the Edge TPU". Where the
-// guide is vague, or compiled models deviate from it, the rules follow the compiled
-// models.
+// The rules follow Coral's guide "TensorFlow models on the Edge TPU". Where the guide is vague, or
+// compiled models deviate from it, the rules follow the compiled models.
 package partition
 
 import (
@@ -16,8 +15,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// Memory is the approximate number of bytes of parameters that the Edge TPU holds,
-// without the program. Parameters beyond that are sent again for every inference.
+// Memory is the approximate number of bytes of parameters that the Edge TPU holds, without the
+// program. Parameters beyond this size are sent again for every inference.
 const Memory = 8 << 20
 
 // ErrModel means that a model does not have exactly one subgraph, as compilers require.
@@ -26,7 +25,8 @@ var ErrModel = errors.New("model does not have exactly one subgraph")
 // A Place says where an operator runs.
 type Place uint8
 
-// The places. An unsupported operator that needs no result of the Edge TPU runs before it.
+// The places where an operator can run. An unsupported operator that needs no result of the Edge
+// TPU runs Before.
 const (
 	TPU    Place = iota // on the Edge TPU
 	Before              // on the CPU, before the Edge TPU
@@ -41,10 +41,10 @@ type Operator struct {
 	Name  string // name of its kind, such as CONV_2D
 	Place Place
 	// Reason says why the Edge TPU can't run the operator, or is "" if it can. Even then, the
-	// operator runs on the CPU if it depends on one that runs after the Edge TPU.
+	// operator runs on the CPU if it depends on an operator that runs after the Edge TPU.
 	Reason string
-	// DependsOn is the index of an operator that runs after the Edge TPU and so keeps this one on
-	// the CPU, or -1.
+	// DependsOn is the index of an operator that runs after the Edge TPU and so keeps this operator
+	// on the CPU. It is -1 if there is none.
 	DependsOn int
 	// Parameters is the size of weights and biases as compilers lay them out, in bytes. It is 0 for
 	// an operator on the CPU. The tables that newer compilers add, for instance for SOFTMAX, are not
@@ -68,9 +68,9 @@ type Plan struct {
 // Edge TPU's memory.
 func (p *Plan) Streamed() int { return max(p.Parameters-Memory, 0) }
 
-// New plans where an uncompiled model's operators run. A compiler merges all operators on
-// the Edge TPU into one. So an operator stays on the CPU if it depends, even indirectly,
-// on a result that the CPU computes from the Edge TPU's output.
+// New predicts where the operators of an uncompiled model run. A compiler merges all operators on
+// the Edge TPU into one. So an operator stays on the CPU if it depends, even indirectly, on a
+// result that the CPU computes from the Edge TPU's output.
 func New(m *tflite.Model) (*Plan, error) {
 	if len(m.Subgraphs) != 1 {
 		return nil, fmt.Errorf("%w: it has %d", ErrModel, len(m.Subgraphs))
@@ -128,8 +128,8 @@ func Name(m *tflite.Model, op *tflite.Operator) string {
 	return code.Builtin.String()
 }
 
-// parameterBytes returns the size of an operator's weights and biases, padded to the
-// alignment of the next ones.
+// parameterBytes returns the size of an operator's weights and biases, including padding, as
+// compilers lay them out.
 func parameterBytes(m *tflite.Model, op *tflite.Operator) int {
 	if len(op.Inputs) < 2 || op.Inputs[1] < 0 {
 		return 0

@@ -29,8 +29,8 @@ func read(t *testing.T, path string) *tflite.Model {
 // models: the place of each operator, and the size of the parameters.
 func TestCompiledModels(t *testing.T) {
 	models := reference.Path(t, "models")
-	// tables holds the number of parameter bytes that are not weights: the newer compiler's tables
-	// of SOFTMAX.
+	// tables holds the number of parameter bytes that are not weights or biases: the newer
+	// compiler's tables for SOFTMAX.
 	tables := map[string]int{
 		"mobilenet_v1_0.25_128_quant": 48256, "mobilenet_v1_0.5_160_quant": 48256, "movenet_single_pose_lightning_ptq": 2368,
 		"pairs/color_blue_64x64": 1280, "pairs/color_green_64x64": 1280, "pairs/color_red_64x64": 1280, "pairs/color_yellow_64x64": 1280,

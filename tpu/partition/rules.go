@@ -8,9 +8,8 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// A rule returns the reason why the Edge TPU can't run an operator of one kind, or "" if
-// it can. It may rely on unsupportedTensor having accepted all tensors that are not
-// constant.
+// A rule returns the reason why the Edge TPU can't run an operator of one kind, or "" if it can.
+// Before a rule is called, unsupportedTensor has accepted all tensors that are not constant.
 type rule func(o operands) string
 
 // operands is an operator with its tensors. An optional tensor that is missing is nil.
@@ -28,7 +27,7 @@ func (o operands) constant(i int) []byte {
 	return o.m.TensorBytes(0, o.op.Inputs[i])
 }
 
-// ints returns the int32 constants of input i.
+// ints returns the int32 values of input i if it is a constant, else nil.
 func (o operands) ints(i int) []int {
 	var list []int
 	for b := o.constant(i); len(b) >= 4; b = b[4:] {
@@ -37,7 +36,7 @@ func (o operands) ints(i int) []int {
 	return list
 }
 
-// rules returns the rules of the operators that the Edge TPU supports, by operator name.
+// rules returns the rules for the operators that the Edge TPU supports, by operator name.
 func rules() map[string]rule {
 	unrestricted := func(operands) string { return "" }
 	r := map[string]rule{
@@ -155,18 +154,19 @@ func concatenation(o operands) string {
 			zero = byte(q.ZeroPoint[0])
 		}
 		if len(o.in) != 2 || slices.ContainsFunc(b, func(c byte) bool { return c != zero }) {
-			return "it has a constant input, which must be one of two and all zeros"
+			return "its constant input is supported only if it is all zeros and there is exactly one other input"
 		}
 	}
 	return ""
 }
 
-// convolution returns the rule of a convolution whose given inputs must be constant.
+// convolution returns the rule for a convolution. The inputs listed in constants must be constant
+// tensors.
 func convolution(constants ...int) rule {
 	return func(o operands) string {
 		for _, i := range constants {
 			if i < len(o.in) && o.in[i] != nil && o.constant(i) == nil {
-				return fmt.Sprintf("input %d is a parameter but not constant", i)
+				return fmt.Sprintf("input %d must be constant", i)
 			}
 		}
 		var h, w int32
@@ -299,7 +299,7 @@ func lstm(o operands) string {
 	// projections, 2 states and 4 normalizations.
 	for i := range o.in {
 		if i > 0 && o.in[i] != nil && !o.in[i].IsVariable && o.constant(i) == nil {
-			return fmt.Sprintf("input %d is a parameter but not constant", i)
+			return fmt.Sprintf("input %d must be constant", i)
 		}
 	}
 	return ""

@@ -20,8 +20,8 @@ func TestLargeTranspose(t *testing.T) {
 	}
 }
 
-// TestRules breaks one rule at a time in a model that satisfies all of them. The operator and those
-// that depend on it must stay on the CPU.
+// TestRules breaks one rule at a time in a model that satisfies all of them. The operator that
+// breaks it, and all operators that depend on this operator, must stay on the CPU.
 func TestRules(t *testing.T) {
 	options := func(i int, o tflite.Options) func(*tflite.Model) {
 		return func(m *tflite.Model) { m.Subgraphs[0].Operators[i].Options = o }
@@ -51,7 +51,7 @@ func TestRules(t *testing.T) {
 			g := &m.Subgraphs[0]
 			g.Tensors[g.Operators[2].Inputs[1]].Buffer = 0
 			g.Tensors[g.Operators[2].Inputs[1]].Shape = []int32{1, 1, 1, 48}
-		}, 2, "input 1 is a parameter but not constant"},
+		}, 2, "input 1 must be constant"},
 		{"softmax of a feature map", func(m *tflite.Model) {
 			g := &m.Subgraphs[0]
 			g.Tensors[g.Operators[6].Inputs[0]].Shape = []int32{1, 2, 6}

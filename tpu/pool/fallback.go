@@ -14,18 +14,18 @@ import (
 // FallbackDevice is the device name of results that the CPU computed in place of an Edge TPU.
 const FallbackDevice = "cpu (fallback)"
 
-// A fallback runs on the CPU a program that was compiled for the Edge TPU.
+// A fallback runs a program for the Edge TPU on the CPU.
 type fallback struct {
 	first *backbone.Interpreter
 	mu    sync.Mutex
 	idle  []*backbone.Interpreter
 }
 
-// newFallback makes the fallback of a program from m, the model that it was compiled from. It
-// finds the program's inputs and outputs among the tensors of m by name.
+// newFallback returns a fallback for e. m is the model that e was compiled from. newFallback
+// finds e's inputs and outputs among the tensors of m by name.
 func newFallback(m *tflite.Model, e *executable.Executable) (*fallback, error) {
 	if len(m.Subgraphs) == 0 || backbone.Compiled(m) {
-		return nil, fmt.Errorf("%w: it must be a model that is not compiled", ErrDevice)
+		return nil, fmt.Errorf("%w: it must not be compiled for the Edge TPU", ErrDevice)
 	}
 	graph := m.Subgraphs[0]
 	find := func(layers []executable.Layer) ([]int32, error) {
@@ -62,7 +62,7 @@ func newFallback(m *tflite.Model, e *executable.Executable) (*fallback, error) {
 	return &fallback{first: in, idle: []*backbone.Interpreter{in}}, nil
 }
 
-// sameSizes compares the sizes of layers with those of an interpreter's tensors.
+// sameSizes returns an error unless layers and an interpreter's tensors have the same sizes.
 func sameSizes(layers []executable.Layer, tensor func(int) []byte) error {
 	for i, l := range layers {
 		if got, want := len(tensor(i)), l.TensorSize(); got != want {

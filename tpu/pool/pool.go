@@ -1,6 +1,6 @@
-// Package pool runs models on several Edge TPUs, and on the CPU where there are none, as if
-// they were one device. Start with [New], then load a backbone with [Pool.Backbone] or run any
-// model with [Run].
+// Package pool runs models on several Edge TPUs as if they were one device, or on the CPU if there
+// are none. Start with [New], then load a backbone with [Pool.Backbone] or run any model with
+// [Run].
 //
 // Edge TPUs are opened when a model first needs them, and are shared by all models and goroutines
 // until [Pool.Close]. A run that fails on one device is repeated on another, or on the same one
@@ -113,8 +113,8 @@ func (p *Pool) Accelerator() backbone.Accelerator {
 }
 
 // AcceleratorFor is like [Pool.Accelerator], for a compiled model whose weights have changed since
-// it was compiled. uncompiled is the model that it corresponds to now; if it is nil, the CPU can't
-// take over.
+// it was compiled. uncompiled is the uncompiled model with the new weights; if it is nil, the CPU
+// can't take over.
 func (p *Pool) AcceleratorFor(uncompiled *tflite.Model) backbone.Accelerator {
 	return fallbackPool{p, uncompiled}
 }
@@ -149,8 +149,9 @@ func (p *Pool) Backbone(file []byte, o backbone.Options) (*backbone.Backbone, er
 	return b, nil
 }
 
-// check rejects a model that can't use the requested devices, and one whose last layer was trained
-// after compiling: the uncompiled model would give other results.
+// check rejects a model that can't use the requested devices. If the CPU may take over, it also
+// rejects a model with a last layer trained after compiling, because the uncompiled model would
+// produce other results.
 func (p *Pool) check(m *tflite.Model) error {
 	if p.HasFallback() && classifier.ReadMetadata(m).Layout == classifier.TPU {
 		return fmt.Errorf("%w: the model's last layer was trained after it was compiled from %s; the CPU can take over only in its workspace", ErrDevice, p.options.Uncompiled)

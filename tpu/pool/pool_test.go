@@ -21,8 +21,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestRunOnDevices checks that the compiled model on the emulated device, the CPU in its place,
-// and the uncompiled model in the Edge TPU's arithmetic give the golden bytes.
+// TestRunOnDevices runs a compiled model on the emulated device and on the CPU as fallback,
+// and the uncompiled model in the Edge TPU's arithmetic. It compares each output with the
+// golden output.
 func TestRunOnDevices(t *testing.T) {
 	compiled, uncompiled, _, usb := pooltest.Reference(t, 1, pooltest.Extractor)
 	input := reference.Read(t, "golden", pooltest.Extractor, "cat.bmp.in")
@@ -66,7 +67,7 @@ func TestRunOnDevices(t *testing.T) {
 				t.Errorf("ran on %q, want %q", r.Device, test.device)
 			}
 			if !bytes.Equal(r.Outputs[0], golden) {
-				t.Error("the output differs from the golden one")
+				t.Error("the output differs from the golden output")
 			}
 		})
 	}
@@ -78,8 +79,8 @@ func TestRunOnDevices(t *testing.T) {
 	})
 }
 
-// TestUnplugged unplugs one of two devices, which changes no result, and then the other, which
-// is an error unless the CPU can take over.
+// TestUnplugged checks that unplugging one of two devices changes no result, and that
+// unplugging both is an error unless the CPU can take over.
 func TestUnplugged(t *testing.T) {
 	compiled, uncompiled, devices, usb := pooltest.Reference(t, 2, pooltest.Small)
 	input := reference.Read(t, "golden", pooltest.Small, "cat.bmp.in")
@@ -117,8 +118,8 @@ func TestUnplugged(t *testing.T) {
 	}
 }
 
-// TestOneOfTwoDevices checks that a pool works with the device that can be opened, and warns
-// of the other.
+// TestOneOfTwoDevices checks that a pool uses the device that can be opened, and warns about
+// the other.
 func TestOneOfTwoDevices(t *testing.T) {
 	compiled, _, devices, usb := pooltest.Reference(t, 2, pooltest.Small)
 	input := reference.Read(t, "golden", pooltest.Small, "cat.bmp.in")
@@ -155,7 +156,8 @@ func TestNewErrors(t *testing.T) {
 	}
 }
 
-// TestWrongUncompiled gives a pool the uncompiled file of another model, and a compiled file.
+// TestWrongUncompiled checks that a pool rejects another model's uncompiled file, and a
+// compiled file given as the uncompiled model.
 func TestWrongUncompiled(t *testing.T) {
 	compiled := reference.Path(t, "models", pooltest.Small+"_edgetpu.tflite")
 	for _, uncompiled := range []string{reference.Path(t, "models", "mobilenet_v1_0.5_160_quant.tflite"), compiled} {

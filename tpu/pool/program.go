@@ -13,7 +13,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// A program is a compiled operator of a model that can run on every device.
+// A program is a model's compiled operator. It can run on every device of the pool.
 type program struct {
 	pool     *Pool
 	pkg      *executable.Package
@@ -24,7 +24,7 @@ type program struct {
 	mu     sync.Mutex // guards the field running of all places
 }
 
-// load makes a program of a compiled operator, after checking the sizes of its inputs and
+// load makes a program from a compiled operator, after checking the sizes of its inputs and
 // outputs in bytes. uncompiled is the model for the fallback, or nil.
 func (p *Pool) load(options []byte, inputs, outputs []int, uncompiled *tflite.Model) (backbone.CompiledOperator, error) {
 	pkg, err := executable.Parse(options)
@@ -68,8 +68,8 @@ func (g *program) Run(ctx context.Context, inputs, outputs [][]byte) (string, er
 	return FallbackDevice, g.fallback.run(ctx, inputs, outputs)
 }
 
-// runTPU runs the program on one device and, if that fails, once more: on another, or on the
-// same one after it has recovered.
+// runTPU runs the program on one device. If that fails, it tries once more on another device, or
+// on the same device after it has recovered.
 func (g *program) runTPU(ctx context.Context, inputs, outputs [][]byte) (string, error) {
 	if g.pool.choice == "cpu" {
 		return "", backbone.ErrCompiled
@@ -94,7 +94,7 @@ func (g *program) runTPU(ctx context.Context, inputs, outputs [][]byte) (string,
 	return "", errors.Join(errs...)
 }
 
-// open creates a place for the program on every device, unless there are places.
+// open creates a place for the program on every device, unless the places exist already.
 func (g *program) open(ctx context.Context) error {
 	if err := g.pool.enter(ctx); err != nil {
 		return err
@@ -112,8 +112,8 @@ func (g *program) open(ctx context.Context) error {
 	return nil
 }
 
-// pick returns the place with the fewest runs in progress. It prefers devices that are ready, and
-// any other place to failed, which may be nil.
+// pick returns the place with the fewest runs in progress. It prefers devices that are ready. It
+// picks failed, which may be nil, only if there is no other place.
 func (g *program) pick(failed *place) *place {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -150,7 +150,7 @@ type place struct {
 // name returns "usb:BUS-PORT", which changes if the device is plugged into another port.
 func (at *place) name() string { return fmt.Sprint("usb:", at.device.Port()) }
 
-// run loads the program unless it is loaded, and runs it.
+// run runs the program on the device. If necessary it loads the program first.
 func (at *place) run(ctx context.Context, pkg *executable.Package, inputs, outputs [][]byte) error {
 	at.mu.Lock()
 	model := at.model

@@ -1,6 +1,6 @@
-// Package tracetest compares drivers with recordings of the USB transfers between a driver and an Edge TPU. Start with [All],
-// which also finds the model of each recording. A recording has one line per transfer, in the format of edgetpu-emulator's
-// transcripts. [TinyPackage] makes a model for tests that need no files.
+// Package tracetest compares drivers with recordings of the USB transfers between a driver and an Edge TPU. Start with
+// [All], which also finds the model of each recording. A recording has one line per transfer, in the format of the
+// transcripts that edgetpu-emulator writes. [TinyPackage] makes a model for tests that need no files.
 package tracetest
 
 import (
@@ -125,7 +125,7 @@ func (t *Trace) Inferences() int {
 
 // All runs test as a subtest for every recording in the reference files (traces/*.txt). If there are none, it skips t.
 // It finds the model of a recording in or below the folder models by the length of the program and by the parameters.
-// If several models match, it takes the one whose name has the longest prefix in common with the recording's name.
+// If several models match, it takes the model with the longest name prefix in common with the recording.
 func All(t *testing.T, test func(*testing.T, *Trace)) {
 	t.Helper()
 	models := reference.Path(t, "models")
@@ -153,7 +153,7 @@ func read(file, models string) (*Trace, error) {
 		t.HighSpeed = t.HighSpeed || x.Endpoint == Output && x.Asked == 256
 		t.Boot = t.Boot || x.Firmware()
 	}
-	_, wanted, _ := strings.Cut(t.Name, "-") // the name without app- or boot-
+	_, wanted, _ := strings.Cut(t.Name, "-") // the name without the prefix app- or boot-
 	best := -1
 	err = filepath.WalkDir(models, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".tflite") {
@@ -187,7 +187,7 @@ func commonStart(a, b string) int {
 	return n
 }
 
-// fits reports whether the first instructions and parameters of the trace are those of pkg.
+// fits reports whether the first instructions and parameters of the trace match pkg.
 func (t *Trace) fits(pkg *executable.Package) bool {
 	first := pkg.Main
 	if pkg.Caching != nil {
@@ -233,8 +233,8 @@ func Package(compiled []byte) (*executable.Package, error) {
 }
 
 // TinyPackage returns a package that drivers and package emulator accept, although no real chip could run it. It has an
-// input and an output "x" of size bytes, and 64 KiB of parameters with the given token. The instructions of the
-// inference begin with the byte first, and those that load the parameters with first+1.
+// input and an output "x" of size bytes, and 64 KiB of parameters with the given token. The instructions for an
+// inference begin with the byte first, and the instructions that load the parameters begin with first+1.
 func TinyPackage(size int, first byte, token uint64) *executable.Package {
 	const parameters = 64 << 10
 	transfer := func(b executable.Buffer, name string, size int) executable.Hint {

@@ -22,8 +22,8 @@ const (
 // Fast leaves out the waits that physical devices need.
 var Fast = tpu.Options{Settle: -1, Timeout: time.Second, Appear: time.Second, Patience: 100 * time.Millisecond}
 
-// Emulated makes n accelerators, at ports 1-1, 1-2 and so on, and the bus that they are on.
-// They run the compiled model in a file; uncompiled is the file that it was compiled from.
+// Emulated makes n accelerators, at ports 1-1, 1-2 and so on, and their bus. compiled is the file
+// of the model that they run, and uncompiled is the file that it was compiled from.
 func Emulated(t testing.TB, n int, compiled, uncompiled string) ([]*emulator.Device, func() (tpu.Bus, error)) {
 	t.Helper()
 	var devices []*emulator.Device
