@@ -67,7 +67,7 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 type Observation struct {
 	Label     string
 	Photo     [sha256.Size]byte // SHA-256 of the encoded photo, which identifies it
-	Path      string            // path of the photo's file, or a name
+	Path      string            // path or name of the photo
 	Source    string            // the recording or camera it belongs to; "" if unknown
 	Taken     time.Time
 	Embedding []byte // raw, made with the workspace's backbone and resize mode
@@ -81,7 +81,7 @@ func (w *Workspace) AddObservations(ctx context.Context, observed []Observation)
 			return nil, fmt.Errorf("add %s: %w", o.Path, err)
 		}
 		if got, want := len(o.Embedding), w.backbone.EmbeddingSize(); got != want {
-			return nil, fmt.Errorf("add %s: the embedding has %d bytes, those of %s have %d: %w", o.Path, got, w.backbone.Name, want, ErrOtherBackbone)
+			return nil, fmt.Errorf("add %s: the embedding has %d bytes, want %d for %s: %w", o.Path, got, want, w.backbone.Name, ErrOtherBackbone)
 		}
 		b.examples[i] = store.Example{Label: o.Label, Photo: o.Photo, Path: o.Path, Time: b.time(), Source: o.Source, Taken: o.Taken, Raw: o.Embedding}
 		b.skipped[i].Path = o.Path
@@ -173,7 +173,7 @@ func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]
 		if first, ok := at[e.Photo]; ok {
 			b.skipDuplicate(i, b.examples[first].Label)
 		} else if norm := infer.Unit(w.backbone, x, e.Raw); !(norm > 0) || math.IsInf(norm, 0) {
-			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in the photo: its embedding has length %v", norm)
+			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in the photo: the embedding has length %v", norm)
 		} else {
 			at[e.Photo] = i
 			fresh = append(fresh, e)

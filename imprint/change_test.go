@@ -241,8 +241,8 @@ func TestAddSettings(t *testing.T) {
 	}
 }
 
-// TestAddRecording checks that the workspace keeps the source and time of photos, by which
-// bursts are recognized.
+// TestAddRecording checks that the workspace keeps the source and time of each photo, which
+// identify bursts.
 func TestAddRecording(t *testing.T) {
 	dir, o := newWorkspace(t)
 	w := openWorkspace(t, dir, o)

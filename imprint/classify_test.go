@@ -148,8 +148,8 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// compareWithFile classifies photos with a workspace and with a model file alone, whose metadata
-// gives the resize mode. The labels must be the same, and if exact is true, so must the scores.
+// compareWithFile classifies photos with a workspace and with a model file alone, which gives the
+// resize mode in its metadata. The labels must be equal, and so must the scores if exact is true.
 func compareWithFile(t *testing.T, w *Workspace, path string, exact bool) {
 	t.Helper()
 	unseen := kinds(50, 8)

@@ -11,11 +11,11 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// errUnchanged is the error of a plan that has nothing to change.
+// errUnchanged means that a plan has nothing to change.
 var errUnchanged = errors.New("nothing to change")
 
-// commit makes the next generation of the workspace. It calls plan to change the state that is
-// on the disk now, builds the model and replaces the files.
+// commit makes the next generation of the workspace. It reads the state from the disk, calls plan
+// to change it, builds the model and replaces the files.
 func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (err error) {
 	lock, err := w.store.Lock(ctx, store.LockPatience)
 	if err != nil {

@@ -104,12 +104,12 @@ func TestTwoWorkspaces(t *testing.T) {
 	if _, err := one.Remove(ctx, "0", nil); err != nil {
 		t.Fatal(err)
 	}
-	// two has not read that state yet.
+	// two has not read the state that one wrote.
 	if added := mustAdd(t, two, photos("0", 0, 3, 1)...); added.Photos != 1 {
 		t.Errorf("photo that the other Workspace removed: got %+v, want it added", added)
 	}
 	wantPhotos(t, two, map[string]int{"0": 1, "1": 6})
-	// And one has not read the state since.
+	// Nor has one read the state that two wrote.
 	if added := mustAdd(t, one, photos("0", 0, 3, 1)...); added.Photos != 0 || len(added.Skipped) != 1 || !added.Skipped[0].Duplicate {
 		t.Errorf("photo that the other Workspace added: got %+v, want a duplicate", added)
 	}
@@ -174,8 +174,9 @@ func TestLocked(t *testing.T) {
 	}
 }
 
-// TestRetract runs first changes that fail at the same time as others that succeed. A failed one
-// removes its lock and folder, but must not remove those of a successful one.
+// TestRetract runs first changes of a workspace that fail at the same time as first changes that
+// succeed. A failed change removes its lock file and folder, but must not remove those that a
+// successful change needs.
 func TestRetract(t *testing.T) {
 	ctx := context.Background()
 	for range 20 {

@@ -126,9 +126,9 @@ func watchModel(t *testing.T, path string) (stop func() int) {
 	}
 }
 
-// checkKilled checks a workspace whose writer was killed. It must have all acknowledged photos,
-// and its model must be published or Repair must publish it. checkKilled reports whether Repair
-// had to.
+// checkKilled checks a workspace after its writer was killed. All acknowledged photos must be
+// there, and the model must be published, or else Repair must publish it. checkKilled reports
+// whether Repair was needed.
 func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unpublished bool) {
 	t.Helper()
 	w, err := Open(dir, Options{Backbone: backbone})
@@ -193,7 +193,7 @@ func TestKill(t *testing.T) {
 			n = 4
 		}
 	}
-	const maxPhotos = 40 // the test starts a new workspace after this number
+	const maxPhotos = 40 // after this number, the test starts a new workspace
 	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	var dir string
 	var acknowledged []uint64
@@ -208,7 +208,8 @@ func TestKill(t *testing.T) {
 		}
 		first := uint64(len(acknowledged))
 		cmd, out, stderr := startChild(t, "add", dir, backbone, first, first+10000)
-		// The kill often comes while the first photos are added, whose writes differ from later ones.
+		// The kill often comes during the first photos, because their writes differ from later
+		// ones.
 		moment := time.After(rand.N(60 * time.Millisecond))
 		if i%3 > 0 && out.Scan() { // every third process may be killed before its first photo
 			acknowledged = addNumber(t, acknowledged, out.Text())
@@ -228,7 +229,8 @@ func TestKill(t *testing.T) {
 		if checkKilled(t, dir, backbone, acknowledged) {
 			unpublished++
 		}
-		// The killed process may have added one more photo. The next process begins after it.
+		// The killed process may have added one photo more. The next process begins after that
+		// photo.
 		w := openWorkspace(t, dir, Options{Backbone: backbone})
 		count := 0
 		for _, c := range w.Classes() {

@@ -15,8 +15,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Head describes how the head was trained, and its leave-one-out accuracy; with the backbone's
-// own classes kept, that is the accuracy of a mean head. Its field Head may be nil.
+// Head describes how the head was trained, with its leave-one-out accuracy. If the backbone's own
+// classes are kept, the accuracy is that of a mean head. The result's field Head may be nil.
 func (w *Workspace) Head() *classifier.Fitted {
 	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {
@@ -194,7 +194,7 @@ func (w *Workspace) ownClasses() (*classifier.Head, error) {
 func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	switch {
 	case s.Settings.Layout == classifier.Coral:
-		return nil, fmt.Errorf("%w in the layout %s, whose classes Coral's engine continues", ErrUnknown, classifier.Coral)
+		return nil, fmt.Errorf("%w in the %s layout, because Coral's engine adds classes to it", ErrUnknown, classifier.Coral)
 	case s.Settings.KeepClasses:
 		return nil, fmt.Errorf("%w with the backbone's own classes", ErrUnknown)
 	}

@@ -21,10 +21,10 @@ type Merged struct {
 	Estimate   classifier.Estimate `json:"estimate"`   // leave-one-out accuracy after the merge
 }
 
-// Merge adds the examples of other workspaces to the one in dir, in one change, and returns that
-// workspace. It reads no photos. The model is the same as if all photos had been added to one
+// Merge adds the examples of other workspaces to the workspace in dir, in one change, and returns
+// that workspace. It reads no photos. The model is the same as if all photos had been added to one
 // workspace. All workspaces need the same backbone, embedding and resize mode. A new workspace
-// takes these and the settings from the others; the settings must be equal unless o names them.
+// takes these and the settings from the others; the settings must be equal unless o gives them.
 // Merge fails with ErrConflict if a photo has two labels.
 func Merge(ctx context.Context, dir string, others []string, o Options) (*Workspace, *Merged, error) {
 	fail := func(err error) (*Workspace, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
@@ -70,7 +70,7 @@ func (m *Merged) count(u union, c store.Change) {
 	for _, e := range c.Added {
 		m.Classes[e.Label]++
 	}
-	for _, e := range c.Removed { // replaced by the same photo with an earlier date
+	for _, e := range c.Removed { // an example of the same photo, added earlier, replaced it
 		if m.Classes[e.Label]--; m.Classes[e.Label] == 0 {
 			delete(m.Classes, e.Label)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Move gives the photos at paths another label, and returns the number of photos whose label
+// Move moves the photos at paths to the class label, and returns the number of photos whose label
 // changed.
 func (w *Workspace) Move(ctx context.Context, label string, paths []string) (moved int, err error) {
 	if len(paths) == 0 {
@@ -52,7 +52,7 @@ func (w *Workspace) Move(ctx context.Context, label string, paths []string) (mov
 	return moved, nil
 }
 
-// A namedPhoto is a photo that the caller named by its path, or all photos of a folder.
+// A namedPhoto is a path that the caller gave, of a photo or of a folder of photos.
 type namedPhoto struct {
 	path, absolute string
 	folder         bool
@@ -101,7 +101,7 @@ func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error
 		if found && !p.folder {
 			continue
 		}
-		for _, name := range []string{p.absolute, p.path} { // p.path is the name of a photo from standard input
+		for _, name := range []string{p.absolute, p.path} { // a photo read from standard input is stored under p.path
 			if !found && byPath[name] {
 				path[name], found = true, true
 			}

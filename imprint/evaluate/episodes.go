@@ -177,10 +177,10 @@ func (s *Set) episode(method classifier.Method, d, k int) (outcome, error) {
 	return found, nil
 }
 
-// sample draws random episodes with a fixed seed. Each has support photos of every class to
-// train on; all other photos are queries. In a class with too few photos, sample leaves one as a
-// query if partial is true, and fails otherwise. It also fails if no class has more than support
-// photos.
+// sample draws random episodes with a fixed seed. Each episode trains on the given number of
+// support photos per class; all other photos are query photos. If a class has too few photos,
+// sample fails, unless partial is true: then it trains on all but one of them. It also fails if no
+// class has more photos than the given number.
 func (s *Set) sample(support, episodes int, partial bool) error {
 	rows := s.rows()
 	if len(rows) < 2 {

@@ -12,7 +12,7 @@ import (
 // Proportions and scores are 0…1.
 type HeadReport struct {
 	Head     string               `json:"head"`
-	Recipe   string               `json:"recipe,omitempty"` // that Head chose; "" if episodes differ
+	Recipe   string               `json:"recipe,omitempty"` // recipe that Head chose; "" if episodes differ
 	Support  int                  `json:"shots"`            // support photos per class; 0 for leave-one-out
 	Accuracy Proportion           `json:"accuracy"`
 	Estimate *classifier.Estimate `json:"estimate,omitempty"` // leave-one-out estimate; nil for episodes

@@ -71,9 +71,9 @@ func (a *agreement) compareLayout(t *testing.T, s *Set, raw []byte, episode, sup
 	}
 }
 
-// TestLayoutsAgreeOnStoredEmbeddings compares the predictions of models with those of their
-// float64 heads. In the float layout they must be the same. In the Coral layout they may differ
-// where its 8-bit outputs tie.
+// TestLayoutsAgreeOnStoredEmbeddings compares the predictions of models with the predictions of
+// their float64 heads. The float layout must predict the same labels. The Coral layout may predict
+// other labels where its 8-bit outputs tie.
 func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 	if testing.Short() {
 		t.Skip("classifying thousands of stored embeddings is slow")

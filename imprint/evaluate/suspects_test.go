@@ -34,8 +34,7 @@ func cloud(seed uint64, classes, each, dim int, spread float64) *Set {
 	return s
 }
 
-// outputs returns the outputs for one row of a ridge regression trained without the rows in
-// without.
+// outputs trains a ridge regression without the rows in without, and returns its outputs for row.
 func outputs(s *Set, row int, without ...int) []float64 {
 	var rows []int
 	for i := range s.Labels {
@@ -137,8 +136,8 @@ func TestSuspectRows(t *testing.T) {
 	}
 }
 
-// TestLabelSuspectsFindWrongLabels gives 20 stored embeddings wrong labels and checks that
-// enough of the first 20 suspects are among them.
+// TestLabelSuspectsFindWrongLabels gives 20 stored embeddings wrong labels and checks that enough
+// of them are among the first 20 suspects.
 func TestLabelSuspectsFindWrongLabels(t *testing.T) {
 	if testing.Short() {
 		t.Skip("relabeling real photos takes seconds")

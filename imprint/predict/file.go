@@ -17,9 +17,9 @@ import (
 // Options configure [File].
 type Options struct {
 	Resize     dataset.Resize // "" is the mode in the model's metadata, or dataset.Crop
-	Top        int            // number of best classes in a result; 0 is all
-	Threads    int            // maximum number of cores to use; 0 is all
-	Devices    *pool.Pool     // nil is the CPU
+	Top        int            // number of classes in Result.Top; 0 means all
+	Threads    int            // maximum number of cores to use; 0 means all
+	Devices    *pool.Pool     // nil means the CPU
 	Arithmetic backbone.Arithmetic
 	// Labels is a file with the labels of the classes, one per line. If it is "", the labels are
 	// those in the model, in its archive or in a file next to it.
@@ -29,8 +29,8 @@ type Options struct {
 // ErrLabels means that a file does not have exactly one label for each class of the model.
 var ErrLabels = errors.New("the labels do not fit the model")
 
-// labelsOf returns a label for each of the n classes of m, which was read from the model file
-// from. A class without a label gets the label "class 0", "class 1" and so on.
+// labelsOf returns a label for each of the n classes of m, which was read from the model file from.
+// Classes without a label are called "class N", where N is the index of the class.
 func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]string, error) {
 	if file != "" {
 		labels, err := tflite.ReadLabels(file)
@@ -49,10 +49,10 @@ func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]st
 	return labels, nil
 }
 
-// File classifies photos with a model file alone: any classifier, such as one that a workspace
-// exported, or the zip archive that Teachable Machine exports. It delivers the results in order;
-// a photo that can't be read is a Result with Err. File stops at the first error that deliver
-// returns.
+// File classifies photos with a model file, without a workspace. The model is any classifier, such
+// as one exported from a workspace, or the zip archive that Teachable Machine exports. File
+// delivers the results in order; a photo that can't be read is a Result with Err. File stops at the
+// first error that deliver returns.
 func File(ctx context.Context, model string, o Options, photos []dataset.Item, deliver func(Result) error) error {
 	fail := func(err error) error { return fmt.Errorf("load model %s: %w", model, err) }
 	read, err := tflite.ReadModel(model)

@@ -20,8 +20,8 @@ func recorded(ops *[]string) Disk {
 	}}
 }
 
-// TestReplaceSyncsRenamedFiles checks the order that FAT needs: each file is synced once more
-// after its rename and the sync of the folder.
+// TestReplaceSyncsRenamedFiles checks the order that FAT needs: after the renames and the sync of
+// the folder, each file is synced once more.
 func TestReplaceSyncsRenamedFiles(t *testing.T) {
 	dir := t.TempDir()
 	var ops []string
@@ -138,8 +138,8 @@ func TestSweepOld(t *testing.T) {
 	}
 }
 
-// TestUnreadableState loads a state while the other slot is a folder or too large a file. The
-// next change must move that out of the way.
+// TestUnreadableState loads a state while the other slot is a folder or a file that is too large.
+// The next change must move that folder or file out of the way.
 func TestUnreadableState(t *testing.T) {
 	spoil := map[string]func(path string) error{
 		"folder": func(path string) error {

@@ -18,8 +18,8 @@ type Settings struct {
 	Unknown     float64           `json:",omitempty"`        // target false-accept rate, 0…1; 0 is no row for "unknown"
 }
 
-// Method returns the method that trains the head: classifier.Mean if the backbone's own classes
-// are kept or the layout is Coral, else Head.
+// Method returns the method that trains the head. It is classifier.Mean if the backbone's own
+// classes are kept or the layout is Coral, else Head.
 func (s Settings) Method() classifier.Method {
 	if s.KeepClasses || s.Layout == classifier.Coral || s.Head == "" {
 		return classifier.Mean

@@ -20,7 +20,7 @@ type State struct {
 	Backbone   BackboneRef
 	Settings   Settings
 	Model      Digest      // SHA-256 of the model.tflite made from this state
-	Made       *HeadRecord `json:",omitempty"` // nil for a mean head and without classes
+	Made       *HeadRecord `json:",omitempty"` // nil for a mean head or without classes
 	Written    *Written    `json:",omitempty"` // nil except in the layout TPU
 	Examples   []Example   // sorted by ByLabel
 	History    []Change    `json:",omitempty"` // newest last
@@ -38,7 +38,7 @@ type HeadRecord struct {
 
 // Written describes a head inside a compiled model.
 type Written struct {
-	LogitScale    float64 `json:"sharpened"` // scale of the logits, so that they use the range of the output
+	LogitScale    float64 `json:"sharpened"` // factor by which logits were multiplied to use the full range of the output
 	Disagreements int     `json:"differ"`    // number of predictions that quantization changes
 	Examples      int     `json:"examples"`  // number of training photos
 }
@@ -116,8 +116,8 @@ func (s *State) Undo() Change {
 	return c
 }
 
-// Use gives a state without examples another backbone. It drops the history, whose embeddings
-// are from the old backbone.
+// Use replaces the backbone of a state without examples. It drops the history, because the
+// embeddings in it are from the old backbone.
 func (s *State) Use(b BackboneRef) {
 	if !s.Backbone.Same(b) {
 		s.Backbone, s.History = b, nil
@@ -184,9 +184,9 @@ func (s *State) Pairs() []PairRef {
 	return refs
 }
 
-// Burst returns a name that is the same for all photos of a burst, or "". If the class has
-// several sources, the photos of one source, such as a driving session, are a burst; otherwise
-// those taken in the same second are.
+// Burst returns a name that is equal for all photos of a burst, or "" for a photo in no burst. If
+// the class has several sources, a burst is all photos of one source, such as a driving session.
+// Otherwise it is the photos of a source taken in the same second.
 func (e *Example) Burst(several bool) string {
 	switch {
 	case several && e.Source != "":
