@@ -47,7 +47,7 @@ type deviceLoop struct {
 	retry   backoff
 }
 
-// newDeviceLoop returns a loop for s, whose other fields must already be set.
+// newDeviceLoop returns a loop for s. The other fields of s must already be set.
 func newDeviceLoop(s *Server) *deviceLoop {
 	return &deviceLoop{
 		live: s.live, frames: s.intake, holds: s.holds, events: s.events, metrics: s.metrics, status: newDeviceStatus(s.publishHealth),
@@ -68,7 +68,7 @@ type jobResult struct {
 	err    error
 }
 
-// submit has the loop classify a client's photo and waits for the result.
+// submit passes a client's photo to the loop and waits for the result.
 func (l *deviceLoop) submit(ctx context.Context, p *live.Picture) (predict.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, ErrBusy)
 	defer cancel()

@@ -91,7 +91,7 @@ func TestCameraLost(t *testing.T) {
 	if h := s.awaitHealth(func(h Health) bool { return h.Source.State == "lost" }); h.Status != "degraded" || h.Source.Error != os.ErrClosed.Error() || h.Device.State != "ok" {
 		t.Errorf("lost camera: got health %+v, want only the source lost", h)
 	}
-	// Training must now fail with the reason.
+	// Training must now fail and say that the source is lost.
 	s.do("POST", "/v1/teach", `{"label":"a","action":"start"}`, 200, nil)
 	var p Problem
 	s.do("POST", "/v1/teach", `{"label":"a","action":"stop"}`, 409, &p)

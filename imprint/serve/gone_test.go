@@ -122,7 +122,7 @@ func TestSendsOwnModel(t *testing.T) {
 }
 
 // TestClassesOfAnotherGeneration replaces the server's workspace with another one of the same
-// generation. The list of classes must be that of the model in use.
+// generation. The server must list the classes of the model in use.
 func TestClassesOfAnotherGeneration(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
 	s.example("a", 0, 0, 200, nil)

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// requestRate and requestBurst limit the requests from one address, per second and at
+	// requestRate limits the requests per second from one address, and requestBurst the requests at
 	// once. A request over the limit waits up to requestWait before it is rejected.
 	requestRate, requestBurst = 100, 400
 	requestWait               = time.Second
@@ -102,7 +102,7 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 		return refusef(http.StatusTooManyRequests, "rate limit exceeded: %d requests per second from one address", requestRate)
 	}
 	// This prevents DNS rebinding: if a foreign name resolved to this address, the foreign pages
-	// would have the same origin as ours.
+	// would share this server's origin.
 	if !g.isOurs(r.Host) {
 		return refused{http.StatusMisdirectedRequest, fmt.Errorf("unknown host name %.80q", r.Host), "use the IP address, or start the server with this host name"}
 	}

@@ -210,7 +210,7 @@ func TestTooManyConnections(t *testing.T) {
 		}
 		defer c.Close()
 	}
-	// The server accepts connections in order, so that this one is over the limit.
+	// The server accepts connections in order, so this connection is over the limit.
 	if status, body := sendRaw(t, addr, "GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n"); status != 503 || !strings.Contains(body, "too many") {
 		t.Errorf("got %d %q, want 503", status, body)
 	}

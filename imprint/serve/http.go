@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// changeTimeout limits the time for a change. Most of it is for waiting until another process
-	// has finished its own.
+	// changeTimeout limits the time for a change, including the wait for a change of another
+	// process.
 	changeTimeout = 30 * time.Second
 	// longestPoll is the maximum value of the parameter wait of /v1/result.
 	longestPoll = 30 * time.Second

@@ -10,7 +10,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
-// ErrDropped means that a newer frame replaced a posted one before the device was free.
+// ErrDropped means that a posted frame was replaced by a newer frame before the device was free.
 var ErrDropped = errors.New("replaced by a newer frame")
 
 // An intake receives frames from the camera or from clients and numbers them. It keeps the
@@ -59,7 +59,7 @@ func (in *intake) run(ctx context.Context) {
 	}
 }
 
-// accept numbers a frame and queues it in place of the waiting one.
+// accept numbers a frame and queues it. It replaces the frame that is waiting.
 func (in *intake) accept(p *picture) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

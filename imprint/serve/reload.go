@@ -16,8 +16,8 @@ type Generation struct {
 	ElapsedMS  float64 `json:"elapsed_ms"` // time to load the generation
 }
 
-// Reload loads the newest generation of the workspace. If that is damaged, the previous
-// generation stays in use.
+// Reload loads the newest generation of the workspace. If it is damaged, the previous generation
+// stays in use.
 func (s *Server) Reload(ctx context.Context) (c Changed, err error) {
 	defer func() { s.notices.send("reload", "", c.Sentence, err) }()
 	r, err := s.reload(ctx)

@@ -244,7 +244,7 @@ func (d *driver) listen(ctx context.Context, path string) {
 	}
 }
 
-// BenchmarkLoad measures the results of a camera with 30 frames per second while 64 clients
+// BenchmarkLoad measures how a camera's 30 frames per second are classified while 64 clients
 // classify photos over TCP as fast as they can. To reproduce the numbers in docs/serve.md:
 //
 //	go test ./imprint/serve -run '^$' -bench Load -benchtime 1x -load 60s

@@ -33,7 +33,7 @@ type Buttons struct {
 // A deviceSystem finds and opens input devices.
 type deviceSystem interface {
 	// list returns the identity of each device by its path. If paths is not empty, it lists only
-	// those of them that exist. An identity changes when another device takes over the path.
+	// the paths that exist. An identity changes when another device takes over the path.
 	list(paths []string) (map[string]string, error)
 	open(path string) (device, error)
 }
@@ -89,7 +89,7 @@ type monitor struct {
 	system  deviceSystem
 
 	known    map[string]string // identity of the device at each path that was opened
-	failed   map[string]int    // number of failures in a row to open each path
+	failed   map[string]int    // number of consecutive failures to open each path
 	reported bool              // suppresses further warnings that no device was found
 	readers  sync.WaitGroup
 	actions  sync.WaitGroup
@@ -211,7 +211,7 @@ func (m *monitor) read(ctx context.Context, d device) {
 			case b.Action.Verb != "teach":
 				m.actions.Go(func() { m.actor.Press(ctx, b.Action) })
 			default:
-				// Don't press in the background, so that the release can't come first.
+				// Press must not run in the background, because Release could then come first.
 				if m.actor.Press(ctx, b.Action) == nil {
 					held[i] = true
 				}
