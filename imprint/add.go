@@ -47,7 +47,7 @@ type Skipped struct {
 func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
 	b, err := newBatch(items, o.Negatives)
 	if err == nil {
-		err = w.checkLabels(b) // before the slow part
+		err = w.checkLabels(b) // check before embedding, which is slow
 	}
 	if err != nil {
 		return nil, err
@@ -89,12 +89,12 @@ func (w *Workspace) AddObservations(ctx context.Context, observed []Observation)
 	return b.added, w.addBatch(ctx, b)
 }
 
-// A batch is the photos of one call to Add or AddObservations.
+// A batch holds the photos of one call to Add or AddObservations.
 type batch struct {
 	start    time.Time
 	items    []dataset.Item
 	examples []store.Example
-	skipped  []Skipped // one for each example; an empty Reason means not skipped
+	skipped  []Skipped // one for each example; an empty Reason means that the example was not skipped
 	added    *Added
 }
 
@@ -189,7 +189,7 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 	}()
 	fresh, at := b.fresh(w)
 	if len(fresh) == 0 {
-		return fmt.Errorf("add: %w to add among %d", ErrNoPhotos, len(b.examples))
+		return fmt.Errorf("add: %w to add: %d skipped", ErrNoPhotos, len(b.examples))
 	}
 	err := w.commit(ctx, func(s *store.State) error {
 		// Another process may have added photos before this one took the lock.

@@ -86,7 +86,7 @@ func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 			return fmt.Errorf("rename %q: %w", from, ErrUnknownLabel)
 		}
 		if to == from || slices.Contains(others.Labels(), spelling(&others, to)) {
-			return fmt.Errorf("rename %q: %w: %q exists already", from, ErrLabel, to)
+			return fmt.Errorf("rename %q: %w: %q already exists", from, ErrLabel, to)
 		}
 		resolved, err := others.ResolveLabels([]string{to})
 		if err != nil {
@@ -101,7 +101,7 @@ func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 // Undone describes a change that [Workspace.Undo] has undone.
 type Undone struct {
 	Verb      string         // add, remove, move, rename, retrain or merge
-	Photos    map[string]int // number of photos added, removed or moved, by label (a move: by old label)
+	Photos    map[string]int // number of photos added, removed or moved, by label; a move counts under the old label
 	Negatives int            // number of negatives added, removed or moved
 	From, To  string         // the labels before and after a rename; To is also set for a move
 }

@@ -155,7 +155,7 @@ func TestUndo(t *testing.T) {
 			t.Fatalf("undo %d: got %+v, %v, want an undone add", i, undone, err)
 		}
 		if want := models[len(models)-2-i]; !bytes.Equal(readModel(t, w), want) {
-			t.Fatalf("undo %d: the model differs from the one before the change", i)
+			t.Fatalf("undo %d: got another model than before the change", i)
 		}
 	}
 	before := files(t, w.store.Dir)

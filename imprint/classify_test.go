@@ -44,7 +44,7 @@ func TestClassify(t *testing.T) {
 		for j, s := range r.Top {
 			total += s.Score
 			if j > 0 && s.Score > r.Top[j-1].Score {
-				t.Errorf("%s: got scores %v, want them falling", r.Path, r.Top)
+				t.Errorf("%s: got scores %v, want descending scores", r.Path, r.Top)
 			}
 		}
 		if r.Path != unseen[i].Path || len(r.Top) != 4 || r.Top[0] != (predict.Score{Label: r.Label, Score: r.Score}) || math.Abs(total-1) > 1e-12 || r.Device != "cpu" || r.Elapsed <= 0 {
@@ -148,8 +148,8 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// compareWithFile classifies photos with a workspace and with a model file alone, which gives the
-// resize mode in its metadata. The labels must be equal, and so must the scores if exact is true.
+// compareWithFile classifies photos with a workspace and with a model file, which has the resize
+// mode in its metadata. The labels must be equal; if exact is true, the scores must be equal too.
 func compareWithFile(t *testing.T, w *Workspace, path string, exact bool) {
 	t.Helper()
 	unseen := kinds(50, 8)

@@ -175,8 +175,8 @@ func TestLocked(t *testing.T) {
 }
 
 // TestRetract runs first changes of a workspace that fail at the same time as first changes that
-// succeed. A failed change removes its lock file and folder, but must not remove those that a
-// successful change needs.
+// succeed. A failed change removes its lock file and folder, but must not remove the files of a
+// successful change.
 func TestRetract(t *testing.T) {
 	ctx := context.Background()
 	for range 20 {

@@ -28,7 +28,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-var kills = flag.Int("kills", 0, "processes that TestKill kills (0: 15, or 4 with -short)")
+var kills = flag.Int("kills", 0, "number of processes that TestKill kills (0: 15, or 4 with -short)")
 
 const childRole = "IMPRINT_TEST_CHILD"
 
@@ -53,7 +53,7 @@ func child(role string, args []string) int {
 		w.store.Disk.Before = func(string, string) error {
 			if steps++; steps == n[2] {
 				unix.Kill(os.Getpid(), unix.SIGKILL)
-				select {} // wait for the signal
+				select {} // wait to be killed
 			}
 			return nil
 		}
@@ -271,7 +271,7 @@ func stepsOf(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 }
 
 // TestKillAtEveryStep kills a process before each disk operation of adding a photo, in a new
-// workspace and in one with photos.
+// workspace and in a workspace with photos.
 func TestKillAtEveryStep(t *testing.T) {
 	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	for _, before := range []uint64{0, 3} {

@@ -108,7 +108,7 @@ func TestDiskFails(t *testing.T) {
 		}
 		next := openWorkspace(t, w.store.Dir, Options{})
 		if next.Generation() == 1 && string(readModel(t, next)) != string(old) {
-			t.Errorf("from operation %d on: the model differs from that before the change", n)
+			t.Errorf("from operation %d on: got another model than before the change", n)
 		}
 		mustAdd(t, next, photos("b", 1, 0, 1)...)
 		wantPhotos(t, next, map[string]int{"a": 2, "b": 1})

@@ -16,7 +16,8 @@ import (
 )
 
 // Head describes how the head was trained, with its leave-one-out accuracy. If the backbone's own
-// classes are kept, the accuracy is that of a mean head. The result's field Head may be nil.
+// classes are kept, the accuracy is measured with a mean head. The field Head of the result may be
+// nil.
 func (w *Workspace) Head() *classifier.Fitted {
 	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {
@@ -279,7 +280,7 @@ func (w *Workspace) headIn(model []byte) *classifier.Fitted {
 	return f
 }
 
-// fittedOf returns the head's data in the state, without the weights.
+// fittedOf returns the head that r describes, without its weights.
 func fittedOf(r *store.HeadRecord) *classifier.Fitted {
 	f := &classifier.Fitted{Recipe: r.Recipe, Estimate: r.Estimate, Rejection: r.Rejection, Candidates: r.Candidates, Advice: r.Advice, LogLoss: math.NaN()}
 	if r.LogLoss != nil {

@@ -17,7 +17,7 @@ type Merged struct {
 	Classes    map[string]int      `json:"classes"` // new photos by label
 	Negatives  int                 `json:"negatives,omitempty"`
 	Duplicates int                 `json:"duplicates"` // photos that several workspaces have
-	Warnings   []string            `json:"-"`          // damage in any of the workspaces
+	Warnings   []string            `json:"-"`          // damage found in the workspaces
 	Estimate   classifier.Estimate `json:"estimate"`   // leave-one-out accuracy after the merge
 }
 

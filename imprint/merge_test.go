@@ -18,8 +18,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// observed adds each list of observations to a new workspace, in a change of its own, and
-// returns the folder.
+// observed adds each list of observations to a new workspace in a separate change, and returns the
+// folder.
 func observed(t *testing.T, o Options, items ...[]Observation) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ws")
@@ -42,7 +42,7 @@ func modelOf(t *testing.T, dir string) string {
 }
 
 // TestMerge merges workspaces that share photos, in every order, into new ones and into one of
-// them. The model must equal that of a workspace to which all photos were added.
+// them. The model must be identical to the model of a workspace to which all photos were added.
 func TestMerge(t *testing.T) {
 	all := slices.Concat(varied("blue", 0, 9), varied("green", 1, 8), varied("red", 2, 7), varied("teal", 3, 1))
 	for i := range all {
@@ -92,7 +92,7 @@ func TestMerge(t *testing.T) {
 				if first == nil {
 					first = seen
 				} else if !maps.Equal(seen, first) {
-					t.Errorf("%v: paths or times differ from those of the first order", order)
+					t.Errorf("%v: got other paths or times than in the first order", order)
 				}
 				if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || len(w.Classes()) != 0 {
 					t.Errorf("undo: got %+v, %v, %d classes left, want an undone merge and no classes", undone, err, len(w.Classes()))
@@ -162,7 +162,7 @@ func TestMergeNegatives(t *testing.T) {
 }
 
 // TestMergeSettings checks that a merge takes its settings from the options, from the target, or
-// from the sources if theirs are equal.
+// from the sources if all sources have the same settings.
 func TestMergeSettings(t *testing.T) {
 	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	lda := observed(t, Options{Backbone: extractor, Head: classifier.LDA}, varied("a", 0, 5))
@@ -297,8 +297,8 @@ func TestMergeErrors(t *testing.T) {
 	})
 }
 
-// TestMergeLabels merges labels that are the same text in two Unicode forms, which must become
-// one class, and labels that differ only in case, which must be refused.
+// TestMergeLabels checks that Merge makes one class of two labels that are the same text in
+// different Unicode forms, and that it rejects labels that differ only in case.
 func TestMergeLabels(t *testing.T) {
 	_, o := newWorkspace(t)
 	workspace := func(label string, kind, first uint64) string {

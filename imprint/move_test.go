@@ -88,8 +88,8 @@ func wantSameButLabels(t *testing.T, got, want []store.Example) {
 	}
 }
 
-// TestMoveIsExact checks that moving photos to a class gives the same model as adding them to
-// it.
+// TestMoveIsExact checks that moving photos to a class gives the same model as adding them to that
+// class.
 func TestMoveIsExact(t *testing.T) {
 	w, direct := openNew(t), openNew(t)
 	a0, a1, b0 := photoFile(t, "a0.png", picture(0, 0)), photoFile(t, "a1.png", picture(0, 1)), photoFile(t, "b0.png", picture(1, 0))
@@ -99,15 +99,15 @@ func TestMoveIsExact(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	if !bytes.Equal(readModel(t, w), readModel(t, direct)) {
-		t.Error("the model differs from that after adding the photos to the class")
+		t.Error("got another model than after adding the photos to the class")
 	}
 	if w.state.Version != 1 {
 		t.Errorf("got state version %d, want 1, which older programs can undo", w.state.Version)
 	}
 }
 
-// TestSameLabels adds labels that are the same text in two Unicode forms, which must become one
-// class, and labels that differ only in case, which must be refused.
+// TestSameLabels checks that Add makes one class of two labels that are the same text in different
+// Unicode forms, and that it rejects labels that differ only in case.
 func TestSameLabels(t *testing.T) {
 	composed, decomposed := "caf\u00e9", "cafe\u0301"
 	w := openNew(t)

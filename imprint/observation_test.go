@@ -36,7 +36,7 @@ func TestAddObservations(t *testing.T) {
 		t.Errorf("got %d photos added, %v skipped, want 6 and one duplicate", added.Photos, added.Skipped)
 	}
 	if !bytes.Equal(readModel(t, w), readModel(t, whole)) {
-		t.Error("the model differs from that after adding the photos")
+		t.Error("got another model than after adding the photos")
 	}
 	wantPhotos(t, w, map[string]int{"a": 3, "b": 3})
 	if got := w.Classes()[0].Photos[0]; !got.Taken.Equal(taken) || got.Source != "camera" {

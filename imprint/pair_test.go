@@ -176,7 +176,7 @@ func TestTPULayoutChanged(t *testing.T) {
 		}
 	}
 	if got := readModel(t, w); !bytes.Equal(got, p.float) {
-		t.Error("in the layout float again, the model differs from the first of that layout")
+		t.Error("after the return to the layout float, the model differs from the first model")
 	}
 	p.wantModelFiles(3) // the settings keep the compiled model, whatever the layout
 }

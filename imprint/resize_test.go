@@ -70,7 +70,7 @@ func TestAutoResize(t *testing.T) {
 			w2 := openWorkspace(t, dir2, o2)
 			mustAdd(t, w2, items...)
 			if !bytes.Equal(model, readModel(t, w2)) {
-				t.Errorf("the model differs from the one with the mode %s", test.want)
+				t.Errorf("got another model than with the resize mode %s", test.want)
 			}
 			if again := mustAdd(t, w, photo("c", 3, 1)); again.ResizeChoice != nil {
 				t.Errorf("second add: got choice %+v, want none", again.ResizeChoice)

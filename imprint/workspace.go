@@ -124,8 +124,8 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	if !fresh && embedding == "" {
 		embedding = fmt.Sprint("#", w.state.Backbone.Embedding)
 	}
-	// older is true if an older version made the stored embeddings, including those that undo can
-	// restore.
+	// older is true if an older version made the stored embeddings, including embeddings that undo
+	// can restore.
 	older := !fresh && !w.state.Backbone.Normalized && (!w.untrained() || store.Sum(file) == w.state.Backbone.SHA256)
 	b, err := w.parseBackbone(file, backbone.Options{
 		Name: name, Embedding: embedding, Arithmetic: w.options.Arithmetic,

@@ -31,8 +31,8 @@ type nearPair struct {
 	sameHash bool
 }
 
-// nearDuplicates returns the groups of near-duplicates: those with several labels first, then by
-// decreasing cosine.
+// nearDuplicates returns the groups of near-duplicates: first the groups with several labels, then
+// by decreasing cosine.
 func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
 	pairs, err := s.pairsByCosine(ctx)
 	if err != nil {

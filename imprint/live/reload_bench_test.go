@@ -17,7 +17,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-// median returns the median of d, which it sorts.
+// median sorts d and returns its median.
 func median(d []time.Duration) time.Duration {
 	slices.Sort(d)
 	return d[len(d)/2]

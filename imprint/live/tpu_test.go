@@ -32,7 +32,7 @@ func TestTPULayout(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		o    imprint.Options
-		same bool // whether the model equals that of the first case
+		same bool // whether the model is the same as in the first case
 	}{
 		{"uncompiled model as backbone", imprint.Options{Compiled: compiledFile, Uncompiled: uncompiledFile}, true},
 		{"pair as backbone", imprint.Options{Backbone: compiledFile, Uncompiled: uncompiledFile}, true},

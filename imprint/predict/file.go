@@ -22,7 +22,7 @@ type Options struct {
 	Devices    *pool.Pool     // nil means the CPU
 	Arithmetic backbone.Arithmetic
 	// Labels is a file with the labels of the classes, one per line. If it is "", the labels are
-	// those in the model, in its archive or in a file next to it.
+	// read from the model, from its archive or from a file next to it.
 	Labels string
 }
 

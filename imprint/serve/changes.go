@@ -88,8 +88,7 @@ func (s *Server) Retrain(ctx context.Context, head classifier.Method) (Changed, 
 	})
 }
 
-// learned describes added photos in a sentence. unit is the noun for one of them, such as
-// "frame".
+// learned describes added photos in a sentence. unit is the noun for one photo, such as "frame".
 func learned(label, unit string, a *imprint.Added, took time.Duration) string {
 	if a.Photos == 0 {
 		return fmt.Sprintf("learned nothing new about %s: %s", label, a.Skipped[0].Reason)

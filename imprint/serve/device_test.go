@@ -26,7 +26,7 @@ func sharedModel(t testing.TB, name string) (path string, content []byte) {
 	return reference.Path(t, "models", name+".tflite"), reference.Read(t, "models", name+".tflite")
 }
 
-// Names of reference models that are also compiled for the Edge TPU.
+// Names of reference models that also exist compiled for the Edge TPU.
 const (
 	smallModel = "mobilenet_v1_0.25_128_quant"
 	extractor  = "mobilenet_v1_1.0_224_quant_embedding_extractor"

@@ -48,7 +48,7 @@ func (h *hub) publish(kind string, v any) {
 
 func newEvent(number uint64, kind string, v any) event {
 	b, err := json.Marshal(v)
-	if err != nil { // impossible for the types of events
+	if err != nil { // impossible: every type of event can be encoded
 		b = fmt.Appendf(nil, "%q", err.Error())
 	}
 	return event{number, kind, b}

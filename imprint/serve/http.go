@@ -73,7 +73,7 @@ func pathSHA256(r *http.Request) (string, error) {
 	return s, nil
 }
 
-// respond sends v, or returns err if that is not nil.
+// respond returns err if it is not nil, and else sends v.
 func respond[T any](s *Server, w http.ResponseWriter, v T, err error) error {
 	if err != nil {
 		return err

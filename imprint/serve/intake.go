@@ -59,7 +59,7 @@ func (in *intake) run(ctx context.Context) {
 	}
 }
 
-// accept numbers a frame and queues it. It replaces the frame that is waiting.
+// accept numbers a frame and queues it in place of the waiting frame.
 func (in *intake) accept(p *picture) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

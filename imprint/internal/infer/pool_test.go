@@ -169,7 +169,7 @@ func TestPrepare(t *testing.T) {
 			})
 			wantError(t, err, test.err)
 			if test.err == nil && !bytes.Equal(got, want) {
-				t.Error("the output for the prepared photo differs from that for the file")
+				t.Error("got another output for the prepared photo than for the file")
 			}
 		})
 	}

@@ -77,7 +77,7 @@ func BenchmarkReplace(b *testing.B) {
 	}
 }
 
-// TestDiskWithoutPermissions writes to a disk that has no permissions and can't sync folders, such
+// TestDiskWithoutPermissions writes to disks that have no permissions or can't sync folders, such
 // as vfat and exfat mounted for another user, and FUSE.
 func TestDiskWithoutPermissions(t *testing.T) {
 	for _, chmod := range []syscall.Errno{syscall.EPERM, syscall.ENOTSUP} {
@@ -177,8 +177,8 @@ func TestUnreadableState(t *testing.T) {
 	}
 }
 
-// TestDotLabels checks that "." and "..", which have a special meaning in URLs and paths, are
-// refused as new labels but still read from old states.
+// TestDotLabels checks that CheckLabel rejects "." and "..", which have a special meaning in URLs
+// and paths, and that Decode accepts them in old states.
 func TestDotLabels(t *testing.T) {
 	for _, label := range []string{".", ".."} {
 		wantError(t, CheckLabel(label), ErrLabel)

@@ -164,7 +164,7 @@ func (s *State) Negatives() []Example {
 	return s.Examples[:n]
 }
 
-// settings returns the settings of s and those that Undo can restore.
+// settings returns the settings of s and the settings that Undo can restore.
 func (s *State) settings() []Settings {
 	all := []Settings{s.Settings}
 	for _, c := range s.History {
