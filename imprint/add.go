@@ -140,7 +140,7 @@ func (b *batch) take(i int, e infer.Embedding) error {
 	return nil
 }
 
-// skipDuplicate skips example i, whose photo already has a label.
+// skipDuplicate skips example i because its photo already has a label.
 func (b *batch) skipDuplicate(i int, label string) {
 	b.skipped[i].Reason, b.skipped[i].Label, b.skipped[i].Duplicate = fmt.Sprintf("already in %q", label), label, true
 	if label == store.NegativeLabel {
@@ -148,7 +148,7 @@ func (b *batch) skipDuplicate(i int, label string) {
 	}
 }
 
-// skipKnown skips the examples whose photos are already in s.
+// skipKnown skips the examples with photos that are already in s.
 func (b *batch) skipKnown(s *store.State) {
 	labels := make(map[store.Digest]string)
 	for _, e := range s.Examples {
@@ -235,7 +235,7 @@ func (w *Workspace) embed(ctx context.Context, mode dataset.Resize, items []data
 }
 
 // embedAutoResize embeds the photos with each resize mode, delivers the embeddings of the better
-// mode and makes that the workspace's mode.
+// mode, and sets that mode in the workspace.
 func (w *Workspace) embedAutoResize(ctx context.Context, items []dataset.Item, progress func(done, total int), deliver func(i int, e infer.Embedding) error) (*evaluate.ResizeChoice, error) {
 	settings := w.state.Settings
 	if err := w.choose(&settings); err != nil {

@@ -128,7 +128,7 @@ func describe(c store.Change) Undone {
 		u.Photos[e.Label]++
 	}
 	for _, e := range c.Removed {
-		if c.Verb == "merge" { // an example of the same photo, added earlier, replaced it
+		if c.Verb == "merge" { // the merge replaced it with an earlier example of the same photo
 			u.Photos[e.Label]--
 		} else {
 			u.Photos[e.Label]++

@@ -48,7 +48,7 @@ func TestClassify(t *testing.T) {
 			}
 		}
 		if r.Path != unseen[i].Path || len(r.Top) != 4 || r.Top[0] != (predict.Score{Label: r.Label, Score: r.Score}) || math.Abs(total-1) > 1e-12 || r.Device != "cpu" || r.Elapsed <= 0 {
-			t.Errorf("%s: got %+v, want 4 classes whose scores add up to 1", unseen[i].Path, r)
+			t.Errorf("%s: got %+v, want 4 classes with scores that add up to 1", unseen[i].Path, r)
 		}
 	}
 	for top, want := range map[int]int{1: 1, 3: 3, 4: 4, 99: 4, 0: 4} {

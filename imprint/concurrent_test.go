@@ -17,9 +17,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestTwoProcesses adds photos to a new workspace from two other processes and from this one at
-// once, while a reader keeps opening it. No photo may be lost, and the reader must see no
-// damage.
+// TestTwoProcesses adds photos to a new workspace from this process and two others at the same
+// time, while a reader keeps opening it. No photo may be lost, and the reader must see no damage.
 func TestTwoProcesses(t *testing.T) {
 	dir, o := newWorkspace(t)
 	const each = 8
@@ -106,12 +105,12 @@ func TestTwoWorkspaces(t *testing.T) {
 	}
 	// two has not read the state that one wrote.
 	if added := mustAdd(t, two, photos("0", 0, 3, 1)...); added.Photos != 1 {
-		t.Errorf("photo that the other Workspace removed: got %+v, want it added", added)
+		t.Errorf("adding a photo that the other Workspace removed: got %+v, want 1 added", added)
 	}
 	wantPhotos(t, two, map[string]int{"0": 1, "1": 6})
 	// Nor has one read the state that two wrote.
 	if added := mustAdd(t, one, photos("0", 0, 3, 1)...); added.Photos != 0 || len(added.Skipped) != 1 || !added.Skipped[0].Duplicate {
-		t.Errorf("photo that the other Workspace added: got %+v, want a duplicate", added)
+		t.Errorf("adding a photo that the other Workspace added: got %+v, want a duplicate", added)
 	}
 	wantPhotos(t, one, map[string]int{"0": 1, "1": 6})
 	if undone, err := one.Undo(ctx); undone.Verb != "add" || err != nil {

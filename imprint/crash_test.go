@@ -32,8 +32,8 @@ var kills = flag.Int("kills", 0, "number of processes that TestKill kills (0: 15
 
 const childRole = "IMPRINT_TEST_CHILD"
 
-// child is the main function of a process that a test starts with the arguments DIR BACKBONE
-// FIRST LAST. It adds photos FIRST to LAST−1 one by one, of kinds 0 to 2 in turn, and prints the
+// child is the main function of a process that a test starts with the arguments DIR BACKBONE FIRST
+// LAST. It adds photos FIRST to LAST−1 one by one, cycling through kinds 0 to 2, and prints the
 // number of each photo when Add has returned. In the role "step", a fifth argument N makes the
 // process kill itself before the N-th operation on the disk.
 func child(role string, args []string) int {
@@ -91,8 +91,8 @@ func startChild(t *testing.T, role string, args ...any) (*exec.Cmd, *bufio.Scann
 	return cmd, bufio.NewScanner(out), stderr
 }
 
-// watchModel reads the model in a loop, as a program that runs it would. stop ends the loop and
-// returns the number of reads.
+// watchModel reads the model in a loop, like a program that runs it. stop ends the loop and returns
+// the number of reads.
 func watchModel(t *testing.T, path string) (stop func() int) {
 	var seen atomic.Int64
 	var wg sync.WaitGroup
@@ -208,8 +208,7 @@ func TestKill(t *testing.T) {
 		}
 		first := uint64(len(acknowledged))
 		cmd, out, stderr := startChild(t, "add", dir, backbone, first, first+10000)
-		// The kill often comes during the first photos, because their writes differ from later
-		// ones.
+		// Kill early in most rounds, because the first photos need other writes than later ones.
 		moment := time.After(rand.N(60 * time.Millisecond))
 		if i%3 > 0 && out.Scan() { // every third process may be killed before its first photo
 			acknowledged = addNumber(t, acknowledged, out.Text())

@@ -41,8 +41,9 @@ func modelOf(t *testing.T, dir string) string {
 	return string(b)
 }
 
-// TestMerge merges workspaces that share photos, in every order, into new ones and into one of
-// them. The model must be identical to the model of a workspace to which all photos were added.
+// TestMerge merges workspaces that share photos, in every order, into new workspaces and into one
+// of the given workspaces. The model must be identical to the model of a workspace to which all
+// photos were added.
 func TestMerge(t *testing.T) {
 	all := slices.Concat(varied("blue", 0, 9), varied("green", 1, 8), varied("red", 2, 7), varied("teal", 3, 1))
 	for i := range all {
@@ -107,7 +108,7 @@ func TestMerge(t *testing.T) {
 			}
 			defer w.Close()
 			if modelOf(t, dirs[1]) != want || m.Photos != len(all)-len(parts[1]) {
-				t.Errorf("into one of them: got %d new photos, same model as with all photos added: %t", m.Photos, modelOf(t, dirs[1]) == want)
+				t.Errorf("merge into a given workspace: got %d new photos, same model as with all photos added: %t", m.Photos, modelOf(t, dirs[1]) == want)
 			}
 			if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || modelOf(t, dirs[1]) != before {
 				t.Errorf("undo: got %+v, %v, same model as before: %t, want an undone merge and the same model", undone, err, modelOf(t, dirs[1]) == before)

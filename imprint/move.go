@@ -84,7 +84,7 @@ func namePhotos(paths []string) ([]namedPhoto, error) {
 	return named, nil
 }
 
-// pick returns the examples named by photos. It fails if one of photos matches no example.
+// pick returns the examples that photos name. It fails if a named photo matches no example.
 func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error) {
 	byPhoto, byPath := make(map[store.Digest]bool), make(map[string]bool)
 	for _, e := range examples {

@@ -119,7 +119,7 @@ func TestSameLabels(t *testing.T) {
 		t.Errorf("another case: got error %v, want %v", err, ErrLabel)
 	}
 	if _, err := w.Add(t.Context(), slices.Concat(photos("hat", 1, 0, 1), photos("Hat", 1, 1, 1)), AddOptions{}); !errors.Is(err, ErrLabel) {
-		t.Errorf("two cases at once: got error %v, want %v", err, ErrLabel)
+		t.Errorf("two labels that differ in case: got error %v, want %v", err, ErrLabel)
 	}
 	if err := w.Rename(t.Context(), decomposed, "Cafe"); err != nil {
 		t.Fatal(err)
@@ -136,8 +136,8 @@ func TestSameLabels(t *testing.T) {
 	}
 }
 
-// TestLabelsOfOlderVersions checks how labels are resolved in a workspace of an older version,
-// whose labels may have another Unicode form or differ only in case.
+// TestLabelsOfOlderVersions checks how labels are resolved in a workspace of an older version. Its
+// labels may have another Unicode form or differ only in case.
 func TestLabelsOfOlderVersions(t *testing.T) {
 	decomposed := "cafe\u0301"
 	s := &store.State{Examples: []store.Example{{Label: "Hat"}, {Label: decomposed}, {Label: "hat"}}}

@@ -40,7 +40,7 @@ type pairTest struct {
 	float                []byte // the model in the layout Float
 }
 
-// newPairTest creates a workspace in the layout Float whose backbone is the uncompiled model.
+// newPairTest creates a workspace in the layout Float with the uncompiled model as its backbone.
 func newPairTest(t *testing.T) pairTest {
 	t.Helper()
 	if testing.Short() {
@@ -181,8 +181,8 @@ func TestTPULayoutChanged(t *testing.T) {
 	p.wantModelFiles(3) // the settings keep the compiled model, whatever the layout
 }
 
-// TestLastLayer converts a head to a layer, and checks that heads with square roots or without
-// bias are refused.
+// TestLastLayer converts a head to a layer. Heads with square roots or without bias must give an
+// error.
 func TestLastLayer(t *testing.T) {
 	h := &classifier.Head{Labels: []string{"a"}, Dim: 1, Weights: []float32{1}, Bias: []float32{0}}
 	if l, err := lastLayer(h); err != nil || l.Inputs != 1 {

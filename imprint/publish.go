@@ -72,7 +72,7 @@ func (w *Workspace) writeModel(head *classifier.Head, norms []float64, s store.S
 	return b, nil
 }
 
-// encodeModel returns m as a file whose metadata says how to prepare photos for it.
+// encodeModel returns m as a file with metadata that says how to prepare photos for the model.
 func encodeModel(m *tflite.Model, s store.Settings, normalized bool) ([]byte, error) {
 	meta := classifier.Metadata{Version: 1, Resize: string(s.Resize), Layout: s.Layout, Normalized: normalized}
 	if err := meta.Store(m); err != nil {

@@ -28,9 +28,9 @@ var ErrDuplicate = errors.New("the same photo is already in the set")
 
 // Embed embeds labeled photos with b and samples episodes. Each episode trains on Support random
 // photos per class and classifies all other photos; the same items give the same episodes. Embed
-// also returns the photos that it skipped and, with Auto, the choice of the resize mode, which is
-// the choice that a workspace would make. Embed fails with ErrProtocol if a class has too few
-// photos.
+// also returns the photos that it skipped and, with Auto, the choice of the resize mode. A
+// workspace would choose the same mode for these photos. Embed fails with ErrProtocol if a class
+// has too few photos.
 func Embed(ctx context.Context, name string, b *backbone.Backbone, items []dataset.Item, o EmbedOptions) (*Set, []dataset.Skipped, *ResizeChoice, error) {
 	if !o.Auto {
 		s, skipped, err := embed(ctx, name, b, items, o)

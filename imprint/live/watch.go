@@ -18,16 +18,16 @@ import (
 // together.
 const gathering = 10 * time.Millisecond
 
-// Watch reloads whenever the published model or the state of the workspace is replaced, until
-// ctx ends, and returns the error of ctx. It calls report after each reload that makes a new
-// generation current or fails. The workspace need not exist yet.
+// Watch reloads whenever the published model or the state of the workspace is replaced. It returns
+// ctx's error when ctx ends. It calls report after each reload that fails or makes a new generation
+// current. The workspace need not exist yet.
 func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
 	w, err := newFolderWatcher(l.dir)
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", l.dir, err)
 	}
 	defer w.Close()
-	due := time.NewTimer(0) // fires at once, for changes made before the folder was watched
+	due := time.NewTimer(0) // fires immediately, for changes made before the folder was watched
 	defer due.Stop()
 	waiting := true
 	for {

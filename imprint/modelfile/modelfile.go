@@ -1,6 +1,6 @@
-// Package modelfile finds models by name, loads them and compiles them without Google's
-// compiler. Start with [Backbone], which loads a model to embed photos with, or with [Compile].
-// The name of a model is a path or the name of a pulled model.
+// Package modelfile finds models by name, loads them and compiles them without Google's compiler.
+// Start with [Backbone], which loads a model that embeds photos, or with [Compile]. The name of a
+// model is a path or the name of a pulled model.
 package modelfile
 
 import (

@@ -46,6 +46,6 @@ func TestAccuracyInterval(t *testing.T) {
 		t.Errorf("got %+v, want %d of %d, %v to %v", got, e.Correct, e.Total, low, high)
 	}
 	if e.Bursts == 0 || e.Bursts == e.Total {
-		t.Errorf("got %d bursts of %d photos, want some bursts of several photos", e.Bursts, e.Total)
+		t.Errorf("got %d bursts of %d photos, want bursts of more than one photo", e.Bursts, e.Total)
 	}
 }

@@ -130,7 +130,7 @@ func (v visitor) run(actions ...chromedp.Action) {
 	}
 }
 
-// sees waits until the text of one of the selected elements contains words.
+// sees waits until a selected element has a text that contains words.
 func (v visitor) sees(selector, words string) {
 	v.t.Helper()
 	var text string

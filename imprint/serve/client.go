@@ -76,7 +76,7 @@ func ask(ctx context.Context, socket, method, path string, v any) error {
 		var refusal struct {
 			Error string `json:"error"`
 		}
-		_ = json.Unmarshal(body, &refusal) // can't fail: body is valid JSON
+		_ = json.Unmarshal(body, &refusal) // body was already decoded above
 		return fmt.Errorf("%s: %s", response.Status, refusal.Error)
 	}
 	return nil

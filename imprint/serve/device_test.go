@@ -32,7 +32,7 @@ const (
 	extractor  = "mobilenet_v1_1.0_224_quant_embedding_extractor"
 )
 
-// withEdgeTPU returns options for a workspace whose backbone runs on an emulated Edge TPU.
+// withEdgeTPU returns options for a workspace with a backbone that runs on an emulated Edge TPU.
 func withEdgeTPU(t testing.TB, name string) (imprint.Options, *emulator.Device) {
 	t.Helper()
 	compiledPath, compiled := sharedModel(t, name+"_edgetpu")

@@ -10,8 +10,8 @@ import (
 // eventKinds lists the kinds of events to which a client can listen.
 var eventKinds = []string{"result", "classes", "teach", "generation", "state", "notice"}
 
-// A hub passes events to listeners without waiting for any of them. If a listener has not
-// fetched an event when a newer one of the same kind arrives, it gets only the newer one.
+// A hub passes events to listeners without waiting for any of them. If a newer event of the same
+// kind arrives before a listener has fetched an event, the listener gets only the newer event.
 type hub struct {
 	mu        sync.Mutex
 	number    uint64

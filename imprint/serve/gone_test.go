@@ -121,8 +121,8 @@ func TestSendsOwnModel(t *testing.T) {
 	}
 }
 
-// TestClassesOfAnotherGeneration replaces the server's workspace with another one of the same
-// generation. The server must list the classes of the model in use.
+// TestClassesOfAnotherGeneration replaces the server's workspace with another workspace that has
+// the same generation number. The server must list the classes of the model in use.
 func TestClassesOfAnotherGeneration(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
 	s.example("a", 0, 0, 200, nil)

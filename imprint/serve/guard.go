@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// requestRate limits the requests per second from one address, and requestBurst the requests at
-	// once. A request over the limit waits up to requestWait before it is rejected.
+	// requestRate limits the requests per second from one address, and requestBurst limits a burst
+	// of requests. A request over the limit waits up to requestWait before it is rejected.
 	requestRate, requestBurst = 100, 400
 	requestWait               = time.Second
-	// maxAddresses limits the number of addresses whose rates are tracked.
+	// maxAddresses limits the number of addresses with a tracked request rate.
 	maxAddresses = 1024
 	cookieName   = "imprint"
 	cookieAge    = 365 * 24 * time.Hour
@@ -35,7 +35,7 @@ const (
 type guard struct {
 	server  *Server
 	next    http.Handler
-	trusted bool   // for a Unix socket, whose file permissions decide who may connect
+	trusted bool   // for a Unix socket: its file permissions decide who may connect
 	token   string // "" admits everyone
 	hosts   []string
 	origin  *http.CrossOriginProtection
@@ -135,7 +135,7 @@ func bearer(r *http.Request) string {
 	return token
 }
 
-// isOurs reports whether a request's host is this server: an IP address or one of its names.
+// isOurs reports whether a request's host names this server, by an IP address or a known name.
 func (g *guard) isOurs(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

@@ -18,7 +18,7 @@ type metrics struct {
 	latency *prom.PrometheusHistogram
 	reload  *prom.PrometheusHistogram
 	unknown *prom.Counter
-	// Frames by result.
+	// Numbers of frames, by result.
 	answered, dropped, failedFrames *prom.Counter
 	recoveries                      atomic.Uint64 // last known number of device recoveries
 }

@@ -55,7 +55,7 @@ func (s *Server) StartTeaching(label string) (t Teaching, err error) {
 
 // StopTeaching trains label with the collected frames, in one change. It returns when the new
 // generation is in use. If the button was only tapped and no frame has arrived yet, StopTeaching
-// waits up to two seconds for a frame. The label "" means the label whose button is held.
+// waits up to two seconds for a frame. If label is "", it is the label of the held button.
 // StopTeaching fails with ErrNotHolding if the label's button is not held, and with ErrNoFrames if
 // no frame arrives.
 func (s *Server) StopTeaching(ctx context.Context, label string) (t Teaching, err error) {
@@ -99,7 +99,7 @@ func (s *Server) train(ctx context.Context, h *hold) (added *imprint.Added, err 
 	return added, err
 }
 
-// CancelTeaching discards the collected frames. The label "" means the label whose button is held.
+// CancelTeaching discards the collected frames. If label is "", it is the label of the held button.
 // CancelTeaching fails with ErrNotHolding if the label's button is not held.
 func (s *Server) CancelTeaching(label string) (Teaching, error) {
 	h, err := s.holds.end(label)

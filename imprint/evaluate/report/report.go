@@ -40,8 +40,8 @@ const (
 )
 
 // HTML returns ev as a page. It charts the learning curves of all heads and describes the first
-// head in detail. Thumbnails show photos resized with the given mode; photos whose files are
-// missing or have changed since have none. HTML fails if ev has no heads or ctx ends.
+// head in detail. Thumbnails show photos resized with the given mode. A photo has no thumbnail if
+// its file is missing or has changed. HTML fails if ev has no heads or ctx ends.
 func HTML(ctx context.Context, ev *evaluate.Evaluation, resize dataset.Resize) ([]byte, error) {
 	if len(ev.Heads) == 0 {
 		return nil, errors.New("make the report: the evaluation has no heads")
@@ -163,8 +163,8 @@ func (v *view) Thresholds() []evaluate.RiskCoverage {
 	return points
 }
 
-// thumbnails returns the thumbnails of photos, by row. It leaves out photos whose files are
-// missing or have changed since the evaluation.
+// thumbnails returns the thumbnails of photos, by row. It leaves out a photo if its file is missing
+// or has changed since the evaluation.
 func thumbnails(ctx context.Context, photos []evaluate.PhotoRef, resize dataset.Resize) (map[int]template.URL, error) {
 	var items []dataset.Item
 	var refs []evaluate.PhotoRef // refs[i] belongs to items[i]

@@ -48,7 +48,7 @@ type series struct {
 	marks  bool // draws a dot at each point
 }
 
-// A point has an error bar from low to high, unless these are equal.
+// A point has an error bar from low to high, unless low equals high.
 type point struct{ x, y, low, high float64 }
 
 func (p point) hasBar() bool { return p.low != p.high }

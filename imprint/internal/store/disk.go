@@ -260,7 +260,7 @@ func removeDirs(made []string) {
 func (d Disk) syncDir(dir string) error {
 	err := d.do("sync", dir, func() error { return filelock.SyncDir(dir) })
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		return nil // some file systems, such as FUSE's, can't sync folders (fsync(2))
+		return nil // some file systems, such as FUSE, can't sync folders (fsync(2))
 	}
 	return err
 }

@@ -58,7 +58,7 @@ func (s *State) Encode(limit int) ([]byte, error) {
 	return append(b, sum[:]...), nil
 }
 
-// withRaw calls f for each example whose embedding is in the state file, in file order.
+// withRaw calls f for each example with an embedding in the state file, in file order.
 func (s *State) withRaw(f func(*Example)) {
 	for i := range s.Examples {
 		f(&s.Examples[i])

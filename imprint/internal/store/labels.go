@@ -54,8 +54,8 @@ func (s *State) Labels() []string {
 }
 
 // ResolveLabels checks new labels for examples of s. It maps each label to the spelling to store:
-// an existing class's, or Unicode normal form C. It fails with ErrLabel if two labels would differ
-// only in case.
+// the spelling of an existing class or, for a new class, Unicode normal form C. It fails with
+// ErrLabel if two labels would differ only in case.
 func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
 	written := make(map[string]string) // spelling by normal form
 	folded := make(map[string]string)

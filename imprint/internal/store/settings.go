@@ -29,12 +29,12 @@ func (s Settings) Method() classifier.Method {
 
 // String describes the settings of a model, without the resize mode.
 func (s Settings) String() string {
-	words := fmt.Sprintf("head %s in the layout %s", cmp.Or(s.Head, classifier.Mean), s.Layout)
+	words := fmt.Sprintf("head %s in the %s layout", cmp.Or(s.Head, classifier.Mean), s.Layout)
 	if s.Layout == classifier.TPU {
-		words += " of " + s.Pair.Compiled
+		words += " with " + s.Pair.Compiled
 	}
 	if s.KeepClasses {
-		words += ", the backbone's own classes"
+		words += ", keeping the backbone's own classes"
 	}
 	if s.Unknown > 0 {
 		words += fmt.Sprintf(", false-accept rate %g %%", 100*s.Unknown)

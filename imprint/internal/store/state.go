@@ -49,8 +49,8 @@ type BackboneRef struct {
 	SHA256    Digest
 	Embedding int32 // tensor index in the main graph
 	Size      int   // size of a raw embedding, in bytes
-	// Normalized is true if pixels are normalized as the model's metadata says. It is false in
-	// workspaces of older versions, which scale pixels to −1…1 whatever the metadata says.
+	// Normalized is true if pixels are normalized according to the model's metadata. It is false in
+	// workspaces of older versions, which always scale pixels to −1…1.
 	Normalized bool `json:",omitempty"`
 }
 

@@ -25,8 +25,8 @@ const (
 	DamagedDir   = "damaged" // copies of damaged state files
 )
 
-// SlotFile returns the name of the state file of a generation. There are two: one for even
-// generations and one for odd ones.
+// SlotFile returns the name of the state file of a generation. Even generations use one file and
+// odd generations use another.
 func SlotFile(generation uint64) string { return fmt.Sprintf("state.%d", generation%2) }
 
 // A Store gives access to the folder of a workspace.

@@ -95,7 +95,7 @@ type monitor struct {
 	actions  sync.WaitGroup
 
 	mu        sync.Mutex
-	unplugged []string // paths of devices whose readers have ended
+	unplugged []string // paths of devices that are no longer read
 }
 
 // forgetUnplugged makes the next scan reopen devices that were unplugged. A device can
@@ -185,7 +185,7 @@ func (m *monitor) start(ctx context.Context, path string, d device) {
 // read performs the actions of a device's buttons until the device is unplugged. It then cancels
 // the recordings of buttons that are still held.
 func (m *monitor) read(ctx context.Context, d device) {
-	held := make(map[int]bool) // indices of held buttons whose verb is teach
+	held := make(map[int]bool) // indices of held buttons with the verb teach
 	defer func() {
 		for i := range held {
 			m.cancel(i)
@@ -220,7 +220,7 @@ func (m *monitor) read(ctx context.Context, d device) {
 	}
 }
 
-// resync cancels the recordings of buttons whose release was lost.
+// resync cancels the recording of a button if the button's release was lost.
 func (m *monitor) resync(d device, held map[int]bool) error {
 	now, err := d.pressed()
 	if err != nil {

@@ -87,7 +87,8 @@ func nearestSize(sizes []webcam.FrameSize) (width, height uint32) {
 	return width, height
 }
 
-// nearestStep rounds v down to one of least, least+step, …, most, but not below least.
+// nearestStep rounds v down to the nearest of least, least+step, …, most. The result is never below
+// least.
 func nearestStep(v, least, most, step uint32) uint32 {
 	v = min(max(v, least), most)
 	if step > 1 {
