@@ -24,7 +24,7 @@ type AddOptions struct {
 
 // Added is the result of [Workspace.Add].
 type Added struct {
-	Photos       int                    `json:"photos"` // photos added to classes
+	Photos       int                    `json:"photos"` // number of photos added to classes
 	Negatives    int                    `json:"negatives,omitempty"`
 	Classes      map[string]int         `json:"classes"` // number of photos added, by label
 	Skipped      []Skipped              `json:"skipped,omitempty"`
@@ -121,7 +121,7 @@ func newBatch(items, negatives []dataset.Item) (*batch, error) {
 
 func (b *batch) time() time.Time { return b.start.UTC().Truncate(time.Second) }
 
-// take makes an example from item i and its embedding.
+// take turns item i and its embedding into an example, or skips the item if it has no embedding.
 func (b *batch) take(i int, e infer.Embedding) error {
 	it := b.items[i]
 	if e.Err != nil {
@@ -161,8 +161,8 @@ func (b *batch) skipKnown(s *store.State) {
 	}
 }
 
-// fresh skips duplicates and zero embeddings. It returns the remaining examples, and their
-// indices by photo.
+// fresh skips duplicates and zero embeddings. It returns the remaining examples, and the index of
+// each in the batch by photo.
 func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]int) {
 	at = make(map[store.Digest]int)
 	x := make([]float64, w.backbone.Dim())
@@ -192,7 +192,7 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 		return fmt.Errorf("add: %w to add: %d skipped", ErrNoPhotos, len(b.examples))
 	}
 	err := w.commit(ctx, func(s *store.State) error {
-		// Another process may have added photos before this one took the lock.
+		// Another process may have added photos before this process took the lock.
 		b.skipKnown(s)
 		if err := resolveLabels(s, fresh); err != nil {
 			return err

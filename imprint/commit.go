@@ -96,8 +96,8 @@ func (w *Workspace) write(now *store.State, damaged []store.Damage, model []byte
 	return err
 }
 
-// sameKind returns an error unless the embeddings of s, which another process may have written
-// after Open, can be mixed with the workspace's.
+// sameKind returns an error if the embeddings of s can't be mixed with the workspace's. Another
+// process may have written s after Open.
 func (w *Workspace) sameKind(s *store.State) error {
 	if len(s.Examples) == 0 {
 		s.Use(w.state.Backbone)

@@ -103,12 +103,12 @@ func TestTwoWorkspaces(t *testing.T) {
 	if _, err := one.Remove(ctx, "0", nil); err != nil {
 		t.Fatal(err)
 	}
-	// two has not read the state that one wrote.
+	// The second Workspace has not read the state that the first wrote.
 	if added := mustAdd(t, two, photos("0", 0, 3, 1)...); added.Photos != 1 {
 		t.Errorf("adding a photo that the other Workspace removed: got %+v, want 1 added", added)
 	}
 	wantPhotos(t, two, map[string]int{"0": 1, "1": 6})
-	// Nor has one read the state that two wrote.
+	// Nor has the first Workspace read the state that the second wrote.
 	if added := mustAdd(t, one, photos("0", 0, 3, 1)...); added.Photos != 0 || len(added.Skipped) != 1 || !added.Skipped[0].Duplicate {
 		t.Errorf("adding a photo that the other Workspace added: got %+v, want a duplicate", added)
 	}

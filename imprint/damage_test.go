@@ -126,8 +126,8 @@ func TestNewerState(t *testing.T) {
 	sameFiles(t, files(t, w.store.Dir), want)
 }
 
-// TestRepair checks that a damaged model is published again by Repair, and by an Add that finds
-// only duplicates.
+// TestRepair checks that Repair replaces a damaged model, and that an Add of duplicates does so
+// too.
 func TestRepair(t *testing.T) {
 	ctx := context.Background()
 	tests := []struct {

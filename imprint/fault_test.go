@@ -84,8 +84,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestDiskFails makes an operation and all later ones fail, so that nothing can be restored. The
-// state on the disk must still be valid, and the next change must repair the rest.
+// TestDiskFails makes an operation and all later operations fail, so that nothing can be restored.
+// The state on the disk must still be valid, and the next change must repair the rest.
 func TestDiskFails(t *testing.T) {
 	for n := 1; ; n++ {
 		w := openNew(t)

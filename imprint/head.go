@@ -190,8 +190,8 @@ func (w *Workspace) ownClasses() (*classifier.Head, error) {
 	return own, nil
 }
 
-// withUnknown trains the head of s with a row for "unknown". With too few classes and negatives
-// to learn from, the head has no such row yet.
+// withUnknown trains the head of s with a row for "unknown". If there are too few classes and
+// negatives to learn from, the head has no such row.
 func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	switch {
 	case s.Settings.Layout == classifier.Coral:

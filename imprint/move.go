@@ -52,7 +52,7 @@ func (w *Workspace) Move(ctx context.Context, label string, paths []string) (mov
 	return moved, nil
 }
 
-// A namedPhoto is a path that the caller gave, of a photo or of a folder of photos.
+// A namedPhoto is a path given by the caller. It names a photo or a folder of photos.
 type namedPhoto struct {
 	path, absolute string
 	folder         bool
@@ -106,7 +106,7 @@ func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error
 				path[name], found = true, true
 			}
 		}
-		for name := range byPath { // photos of a folder, which may no longer exist
+		for name := range byPath { // photos in a folder that may no longer exist
 			if strings.HasPrefix(name, strings.TrimSuffix(p.absolute, "/")+"/") {
 				path[name], found = true, true
 			}

@@ -42,7 +42,7 @@ func TestAddObservations(t *testing.T) {
 	if got := w.Classes()[0].Photos[0]; !got.Taken.Equal(taken) || got.Source != "camera" {
 		t.Errorf("got source %q at %v, want camera at %v", got.Source, got.Taken, taken)
 	}
-	// A second time all are duplicates, and nothing may change.
+	// If they are added again, all are duplicates, and nothing may change.
 	before := files(t, w.store.Dir)
 	if added, err = w.AddObservations(context.Background(), given); err != nil || added.Photos != 0 || len(added.Skipped) != 7 {
 		t.Errorf("again: got %+v, %v, want 7 skipped", added, err)

@@ -36,8 +36,8 @@ type Options struct {
 	KeepClasses *bool
 	Unknown     *float64
 	Head        classifier.Method
-	// Reuse is a snapshot of the workspace. Open takes over its backbone if the workspace still
-	// uses that backbone, and its options instead of all other fields.
+	// Reuse is a snapshot of the workspace. Open reuses the snapshot's backbone if the workspace
+	// still has that backbone. The snapshot's options replace all other fields.
 	Reuse *Snapshot
 }
 

@@ -178,7 +178,7 @@ func TestTPULayoutChanged(t *testing.T) {
 	if got := readModel(t, w); !bytes.Equal(got, p.float) {
 		t.Error("after the return to the layout float, the model differs from the first model")
 	}
-	p.wantModelFiles(3) // the settings keep the compiled model, whatever the layout
+	p.wantModelFiles(3) // the settings keep the compiled model in every layout
 }
 
 // TestLastLayer converts a head to a layer. Heads with square roots or without bias must give an

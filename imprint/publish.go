@@ -215,8 +215,8 @@ func (w *Workspace) hasLabels(labels []string) bool {
 }
 
 // Export writes the model to path in any layout. It writes the labels to the file labels, unless
-// that is "". The layout TPU uses the compiled model in the options, or else the workspace's, and
-// drops the backbone's own classes. The result is nil for other layouts.
+// labels is "". The layout TPU uses the compiled model in the options, or else the workspace's
+// compiled model, and drops the backbone's own classes. The result is nil for other layouts.
 func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepClasses bool) (*Written, error) {
 	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *w.state

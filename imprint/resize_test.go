@@ -63,7 +63,7 @@ func TestAutoResize(t *testing.T) {
 					t.Errorf("%s: got log loss %v, want none: %v", candidate.Resize, candidate.LogLoss, test.undecided)
 				}
 			}
-			// The model must be the same as with that mode in the options.
+			// The model must be the same as if the options named the chosen mode.
 			model := readModel(t, w)
 			dir2, o2 := newWorkspace(t)
 			o2.Resize = test.want
@@ -88,8 +88,8 @@ func TestAutoResize(t *testing.T) {
 	}
 }
 
-// TestAutoResizeWithoutPhotos checks that Add fails with the usual error and creates no
-// workspace if no photo can be read.
+// TestAutoResizeWithoutPhotos checks that Add fails with ErrNoPhotos and creates no workspace if no
+// photo can be read.
 func TestAutoResizeWithoutPhotos(t *testing.T) {
 	dir, o := newWorkspace(t)
 	o.Resize = AutoResize

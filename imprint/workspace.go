@@ -62,7 +62,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	reuse := o.Reuse
 	if reuse != nil {
 		w.pair, o = reuse.pair, reuse.options
-		if reuse.Generation > 0 && !w.untrained() { // the workspace was new when these options were given; now it has its own
+		if reuse.Generation > 0 && !w.untrained() { // the options were for a new workspace, which has settings by now
 			o.Backbone, o.Embedding, o.Resize = "", "", ""
 		}
 	}

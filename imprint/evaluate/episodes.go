@@ -37,9 +37,9 @@ type Accuracy struct {
 	Episodes int     `json:"draws"`
 }
 
-// Evaluate trains each head with each number of support photos per class, and classifies the
-// query photos of every episode. The head reports are for the largest number of support photos.
-// It fails with ErrProtocol if an episode has too few photos.
+// Evaluate trains each head with each number of support photos per class, and classifies the query
+// photos of every episode. The head reports are for the largest number of support photos. Evaluate
+// fails with ErrProtocol if an episode has too few photos.
 func (s *Set) Evaluate(ctx context.Context, heads []classifier.Method, support []int) (*Evaluation, error) {
 	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", s.Name, err) }
 	if err := s.check(); err != nil {

@@ -20,8 +20,8 @@ func wantError(t *testing.T, err, want error) {
 	}
 }
 
-// corners returns a set of three classes with five photos each. Each class has its own axis, on
-// which its embeddings lie, except for the last two: they lie on the next class's axis.
+// corners returns a set of three classes with five photos each. The first three embeddings of a
+// class lie on the class's own axis, the last two on the next class's axis.
 func corners() *Set {
 	s := &Set{Name: "corners", Classes: []string{"x", "y", "z"}}
 	for c := range s.Classes {

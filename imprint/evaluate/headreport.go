@@ -27,8 +27,8 @@ type HeadReport struct {
 	Photos       []PhotoReport  `json:"photos"` // query photos, in the set's order
 }
 
-// A Proportion is a fraction of N photos with its 95 % interval, computed by classifier.Wilson.
-// Each photo counts once, however many episodes query it.
+// A Proportion is a fraction of N photos with its 95 % interval, computed by classifier.Wilson. The
+// interval counts each photo once, even if several episodes query it.
 type Proportion struct {
 	Value float64 `json:"share"`
 	Low   float64 `json:"low"`

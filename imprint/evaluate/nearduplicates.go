@@ -83,7 +83,8 @@ func (s *Set) pairsByCosine(ctx context.Context) ([]nearPair, error) {
 func (s *Set) pairsByHash() (pairs []nearPair) {
 	first := make(map[uint64]int)
 	for i, h := range s.Hashes {
-		// Photos of almost a single color get such hashes, which may be equal by chance.
+		// Photos of almost a single color have hashes with very few or very many ones, which are
+		// often equal by chance.
 		if ones := bits.OnesCount64(h); ones < 4 || ones > 60 {
 			continue
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// cloud returns a set of classes. The embeddings of each class are scattered around an axis of
-// its own.
+// cloud returns a set of classes. The embeddings of each class are scattered around the class's own
+// axis.
 func cloud(seed uint64, classes, each, dim int, spread float64) *Set {
 	r := rand.New(rand.NewPCG(seed, 5))
 	s := &Set{Name: "cloud"}

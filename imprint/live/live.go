@@ -240,8 +240,8 @@ func (l *Live) ObservePicture(ctx context.Context, p *Picture, top int) (predict
 // A Picture is a photo that has been decoded and resized for a workspace's backbone.
 type Picture struct{ prepared *infer.Prepared }
 
-// Prepare decodes a photo and resizes it for the backbone. It uses no device, so that a large
-// photo can be prepared while frames are classified.
+// Prepare decodes a photo and resizes it for the backbone. It uses no device, so a large photo can
+// be prepared while frames are classified.
 func (l *Live) Prepare(f *dataset.File) (*Picture, error) {
 	g, err := l.enter()
 	if err != nil {
@@ -277,7 +277,7 @@ func (l *Live) enter() (*generation, error) {
 	}
 	for {
 		g := l.current.Load()
-		// A generation without users is closed, and another has become current.
+		// A generation without users is closed, and another generation has become current.
 		if n := g.users.Load(); n > 0 && g.users.CompareAndSwap(n, n+1) {
 			return g, nil
 		}

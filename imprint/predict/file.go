@@ -29,8 +29,9 @@ type Options struct {
 // ErrLabels means that a file does not have exactly one label for each class of the model.
 var ErrLabels = errors.New("the labels do not fit the model")
 
-// labelsOf returns a label for each of the n classes of m, which was read from the model file from.
-// Classes without a label are called "class N", where N is the index of the class.
+// labelsOf returns a label for each of the n classes of m. from is the model file of m; file is a
+// file of labels, or "". Classes without a label are called "class N", where N is the index of the
+// class.
 func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]string, error) {
 	if file != "" {
 		labels, err := tflite.ReadLabels(file)
@@ -50,7 +51,7 @@ func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]st
 }
 
 // File classifies photos with a model file, without a workspace. The model is any classifier, such
-// as one exported from a workspace, or the zip archive that Teachable Machine exports. File
+// as a model exported from a workspace, or the zip archive that Teachable Machine exports. File
 // delivers the results in order; a photo that can't be read is a Result with Err. File stops at the
 // first error that deliver returns.
 func File(ctx context.Context, model string, o Options, photos []dataset.Item, deliver func(Result) error) error {

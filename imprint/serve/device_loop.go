@@ -41,7 +41,7 @@ type deviceLoop struct {
 	completed atomic.Uint64         // number of frames and photos classified
 	stopped   chan struct{}         // closed when run returns
 
-	// Used only by the goroutine of run.
+	// The fields below are used only by the goroutine of run.
 	vote    vote
 	jobCost time.Duration // moving average of the time for a job
 	retry   backoff

@@ -73,9 +73,9 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(rec, r)
 }
 
-// setDeadlines replaces the deadline for reading the header with one for the body, which applies
-// even if no handler reads the body. A request without a body is limited only by the deadline
-// for its response.
+// setDeadlines replaces the read deadline of the header with a deadline for the body, which applies
+// even if no handler reads the body. A request without a body is limited only by the deadline for
+// its response.
 func (g *guard) setDeadlines(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Time{})

@@ -61,7 +61,7 @@ func hugePNG() string {
 	return b.String()
 }
 
-// TestBadRequests checks the responses to bad requests. docs/serve.md has the same list.
+// TestBadRequests checks the responses to bad requests. docs/serve.md lists the same requests.
 func TestBadRequests(t *testing.T) {
 	s := start(t, testConfig{})
 	addr := strings.TrimPrefix(s.url, "http://")

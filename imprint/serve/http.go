@@ -22,7 +22,7 @@ const (
 	longestPoll = 30 * time.Second
 )
 
-// changeContext returns a context for a change, which continues if the client disconnects.
+// changeContext returns a context for a change. The change continues if the client disconnects.
 func changeContext(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), changeTimeout)
 }

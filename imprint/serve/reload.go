@@ -64,7 +64,7 @@ func (s *Server) watchWorkspace(ctx context.Context) {
 }
 
 // maintain publishes the list of classes and deletes old photos after each reload, so that no
-// client has to wait for either.
+// client has to wait for this work.
 func (s *Server) maintain(ctx context.Context) {
 	var swept time.Time
 	for {

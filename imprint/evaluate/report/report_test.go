@@ -168,8 +168,8 @@ func TestMissingPhoto(t *testing.T) {
 	}
 }
 
-// TestReplacedPhoto evaluates two photos with the same path. Only the second still has its
-// content in the file.
+// TestReplacedPhoto evaluates two photos with the same path. The file still contains only the
+// second photo.
 func TestReplacedPhoto(t *testing.T) {
 	ev := evaluation(t, t.TempDir())
 	group := ev.NearDuplicates[0].Photos

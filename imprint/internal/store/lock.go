@@ -18,8 +18,8 @@ var ErrLocked = errors.New("workspace is in use")
 // LockPatience is how long a change waits for another process to finish its change.
 const LockPatience = 10 * time.Second
 
-// A Lock is held by the only writer of a workspace. The system releases it when the process
-// ends, even if it is killed.
+// A Lock is held by the only writer of a workspace. The system releases it when the process ends,
+// even if the process is killed.
 type Lock struct {
 	file *os.File
 	made []string // folders that Store.Lock created

@@ -20,8 +20,8 @@ import (
 // gpio-keys driver. Devices may be plugged in and unplugged at any time.
 type Buttons struct {
 	Buttons []Button
-	// Devices lists the device files to read. If it is empty, Run reads all devices in
-	// /dev/input that have one of the buttons.
+	// Devices lists the device files to read. If it is empty, Run reads all devices in /dev/input
+	// that have at least one of the buttons.
 	Devices []string
 	Actor   Actor
 	Log     *slog.Logger

@@ -22,8 +22,8 @@ func fourCC(s string) webcam.PixelFormat {
 }
 
 const (
-	// videoBuffers is the number of buffers. With several, the kernel can fill one while another is
-	// copied.
+	// videoBuffers is the number of buffers. With several buffers, the kernel can fill one while
+	// another is copied.
 	videoBuffers = 4
 	// videoWidth and videoHeight are the preferred size. Backbones scale down anything
 	// larger.
