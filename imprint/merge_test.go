@@ -126,8 +126,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// TestMergeNegatives merges workspaces with negatives, and checks that a photo can't be a
-// negative in one and an example in another.
+// TestMergeNegatives merges workspaces with negatives, and checks that a photo can't be a negative
+// in one workspace and belong to a class in another.
 func TestMergeNegatives(t *testing.T) {
 	ctx := t.Context()
 	rate := 0.1

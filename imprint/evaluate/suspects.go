@@ -20,8 +20,8 @@ const (
 type LabelSuspect struct {
 	PhotoRef
 	// Corrected is the number of other photos that are classified correctly only without the
-	// suspect, minus the number classified correctly only with it. Each of them is classified
-	// without itself in the training set.
+	// suspect, minus the number classified correctly only with it. Each of these photos is left out
+	// of training when it is classified.
 	Corrected int `json:"turned"`
 	// Margin is the gain in margin, added up over the other photos, when the suspect is left out.
 	// The margin of a photo is the output for its class, which is trained to be 1, minus the

@@ -69,8 +69,8 @@ func outputs(s *Set, row int, without ...int) []float64 {
 	return out
 }
 
-// TestLabelSuspectsByRefit compares the closed form with regressions trained without the two
-// photos.
+// TestLabelSuspectsByRefit compares the closed form with regressions that are trained again without
+// the left-out photos.
 func TestLabelSuspectsByRefit(t *testing.T) {
 	s := cloud(1, 3, 7, 5, 0.5)
 	s.Labels[2], s.Labels[17] = 1, 0 // wrong labels
