@@ -48,8 +48,8 @@ func calibration(predictions []prediction, score func(prediction) float64) Calib
 // RiskCoverage is the coverage and accuracy at a score threshold. All values are 0…1.
 type RiskCoverage struct {
 	Threshold float64 `json:"threshold"`
-	Coverage  float64 `json:"coverage"` // fraction of predictions with at least this score
-	Accuracy  float64 `json:"accuracy"` // accuracy of the predictions with at least this score
+	Coverage  float64 `json:"coverage"` // fraction of predictions with a score of at least Threshold
+	Accuracy  float64 `json:"accuracy"` // accuracy of these predictions
 }
 
 // riskCoverage returns about a hundred points of the risk-coverage curve.
