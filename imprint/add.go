@@ -24,7 +24,7 @@ type AddOptions struct {
 
 // Added is the result of [Workspace.Add].
 type Added struct {
-	Photos       int                    `json:"photos"` // photos added to classes
+	Photos       int                    `json:"photos"` // number of photos added to classes
 	Negatives    int                    `json:"negatives,omitempty"`
 	Classes      map[string]int         `json:"classes"` // number of photos added, by label
 	Skipped      []Skipped              `json:"skipped,omitempty"`
@@ -47,7 +47,7 @@ type Skipped struct {
 func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
 	b, err := newBatch(items, o.Negatives)
 	if err == nil {
-		err = w.checkLabels(b) // before the slow part
+		err = w.checkLabels(b) // check before embedding, which is slow
 	}
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 type Observation struct {
 	Label     string
 	Photo     [sha256.Size]byte // SHA-256 of the encoded photo, which identifies it
-	Path      string            // path of the photo's file, or a name
+	Path      string            // path or name of the photo
 	Source    string            // the recording or camera it belongs to; "" if unknown
 	Taken     time.Time
 	Embedding []byte // raw, made with the workspace's backbone and resize mode
@@ -81,7 +81,7 @@ func (w *Workspace) AddObservations(ctx context.Context, observed []Observation)
 			return nil, fmt.Errorf("add %s: %w", o.Path, err)
 		}
 		if got, want := len(o.Embedding), w.backbone.EmbeddingSize(); got != want {
-			return nil, fmt.Errorf("add %s: the embedding has %d bytes, those of %s have %d: %w", o.Path, got, w.backbone.Name, want, ErrOtherBackbone)
+			return nil, fmt.Errorf("add %s: the embedding has %d bytes, want %d for %s: %w", o.Path, got, want, w.backbone.Name, ErrOtherBackbone)
 		}
 		b.examples[i] = store.Example{Label: o.Label, Photo: o.Photo, Path: o.Path, Time: b.time(), Source: o.Source, Taken: o.Taken, Raw: o.Embedding}
 		b.skipped[i].Path = o.Path
@@ -89,12 +89,12 @@ func (w *Workspace) AddObservations(ctx context.Context, observed []Observation)
 	return b.added, w.addBatch(ctx, b)
 }
 
-// A batch is the photos of one call to Add or AddObservations.
+// A batch holds the photos of one call to Add or AddObservations.
 type batch struct {
 	start    time.Time
 	items    []dataset.Item
 	examples []store.Example
-	skipped  []Skipped // one for each example; an empty Reason means not skipped
+	skipped  []Skipped // one for each example; an empty Reason means that the example was not skipped
 	added    *Added
 }
 
@@ -121,7 +121,7 @@ func newBatch(items, negatives []dataset.Item) (*batch, error) {
 
 func (b *batch) time() time.Time { return b.start.UTC().Truncate(time.Second) }
 
-// take makes an example from item i and its embedding.
+// take turns item i and its embedding into an example, or skips the item if it has no embedding.
 func (b *batch) take(i int, e infer.Embedding) error {
 	it := b.items[i]
 	if e.Err != nil {
@@ -140,7 +140,7 @@ func (b *batch) take(i int, e infer.Embedding) error {
 	return nil
 }
 
-// skipDuplicate skips example i, whose photo already has a label.
+// skipDuplicate skips example i because its photo already has a label.
 func (b *batch) skipDuplicate(i int, label string) {
 	b.skipped[i].Reason, b.skipped[i].Label, b.skipped[i].Duplicate = fmt.Sprintf("already in %q", label), label, true
 	if label == store.NegativeLabel {
@@ -148,7 +148,7 @@ func (b *batch) skipDuplicate(i int, label string) {
 	}
 }
 
-// skipKnown skips the examples whose photos are already in s.
+// skipKnown skips the examples with photos that are already in s.
 func (b *batch) skipKnown(s *store.State) {
 	labels := make(map[store.Digest]string)
 	for _, e := range s.Examples {
@@ -161,8 +161,8 @@ func (b *batch) skipKnown(s *store.State) {
 	}
 }
 
-// fresh skips duplicates and zero embeddings. It returns the remaining examples, and their
-// indices by photo.
+// fresh skips duplicates and zero embeddings. It returns the remaining examples, and the index of
+// each in the batch by photo.
 func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]int) {
 	at = make(map[store.Digest]int)
 	x := make([]float64, w.backbone.Dim())
@@ -173,7 +173,7 @@ func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]
 		if first, ok := at[e.Photo]; ok {
 			b.skipDuplicate(i, b.examples[first].Label)
 		} else if norm := infer.Unit(w.backbone, x, e.Raw); !(norm > 0) || math.IsInf(norm, 0) {
-			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in the photo: its embedding has length %v", norm)
+			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in the photo: the embedding has length %v", norm)
 		} else {
 			at[e.Photo] = i
 			fresh = append(fresh, e)
@@ -189,10 +189,10 @@ func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 	}()
 	fresh, at := b.fresh(w)
 	if len(fresh) == 0 {
-		return fmt.Errorf("add: %w to add among %d", ErrNoPhotos, len(b.examples))
+		return fmt.Errorf("add: %w to add: %d skipped", ErrNoPhotos, len(b.examples))
 	}
 	err := w.commit(ctx, func(s *store.State) error {
-		// Another process may have added photos before this one took the lock.
+		// Another process may have added photos before this process took the lock.
 		b.skipKnown(s)
 		if err := resolveLabels(s, fresh); err != nil {
 			return err
@@ -235,7 +235,7 @@ func (w *Workspace) embed(ctx context.Context, mode dataset.Resize, items []data
 }
 
 // embedAutoResize embeds the photos with each resize mode, delivers the embeddings of the better
-// mode and makes that the workspace's mode.
+// mode, and sets that mode in the workspace.
 func (w *Workspace) embedAutoResize(ctx context.Context, items []dataset.Item, progress func(done, total int), deliver func(i int, e infer.Embedding) error) (*evaluate.ResizeChoice, error) {
 	settings := w.state.Settings
 	if err := w.choose(&settings); err != nil {

@@ -115,8 +115,8 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// TestAddZeroEmbedding checks that a photo whose embedding is zero is skipped, because a zero
-// vector has no direction.
+// TestAddZeroEmbedding checks that Add skips a photo with a zero embedding, because a zero vector
+// has no direction.
 func TestAddZeroEmbedding(t *testing.T) {
 	m, err := tflite.Parse(backbonetest.Extractor())
 	if err != nil {

@@ -201,7 +201,7 @@ func BenchmarkPhoto(b *testing.B) {
 				}
 			}
 		})
-		// Resizer.Read decodes half the size, inside the crop, for a model of 224×224.
+		// For a model of 224×224, Resizer.Read decodes only the crop, at half its size.
 		half := image.NewYCbCr(image.Rect(0, 0, 525, 525), image.YCbCrSubsampleRatio420)
 		b.Run("resize", func(b *testing.B) {
 			b.ReportAllocs()

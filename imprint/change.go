@@ -12,8 +12,8 @@ import (
 )
 
 // Remove removes the photos with a label, at paths, or both, and returns their number. A path
-// means the photo with the file's present content, or else the photo that was added from that
-// path. A folder means all its photos.
+// selects the photo with the same content as the file now has, or else the photo that was added
+// from that path. A folder selects all photos in it.
 func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (int, error) {
 	if label == "" && len(paths) == 0 {
 		return 0, fmt.Errorf("remove: %w and no label given", ErrNoPhotos)
@@ -63,7 +63,7 @@ func inOtherClass(s *store.State, of []store.Example, named []namedPhoto, label 
 	return nil
 }
 
-// RemovePhoto removes the photo with a SHA-256, given in hexadecimal, and returns its label.
+// RemovePhoto removes the photo with the given SHA-256, in hexadecimal, and returns its label.
 func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
 	var photo store.Digest
 	if err := photo.UnmarshalText([]byte(sha256)); err != nil {
@@ -107,7 +107,7 @@ func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 			return fmt.Errorf("rename %q: %w", from, ErrUnknownLabel)
 		}
 		if to == from || slices.Contains(others.Labels(), spelling(&others, to)) {
-			return fmt.Errorf("rename %q: %w: %q exists already", from, ErrLabel, to)
+			return fmt.Errorf("rename %q: %w: %q already exists", from, ErrLabel, to)
 		}
 		resolved, err := others.ResolveLabels([]string{to})
 		if err != nil {
@@ -122,12 +122,13 @@ func (w *Workspace) Rename(ctx context.Context, from, to string) error {
 // Undone describes a change that [Workspace.Undo] has undone.
 type Undone struct {
 	Verb      string         // add, remove, move, rename, retrain or merge
-	Photos    map[string]int // photos added, removed or moved, by label; for a move the old label
-	Negatives int            // negatives added, removed or moved
+	Photos    map[string]int // number of photos added, removed or moved, by label; a move counts under the old label
+	Negatives int            // number of negatives added, removed or moved
 	From, To  string         // the labels before and after a rename; To is also set for a move
 }
 
-// Undo undoes the last change. The last 32 can be undone; then Undo fails with ErrNothingToUndo.
+// Undo undoes the last change. The last 32 changes can be undone; after that, Undo fails with
+// ErrNothingToUndo.
 func (w *Workspace) Undo(ctx context.Context) (undone Undone, err error) {
 	err = w.commit(ctx, func(s *store.State) error {
 		if len(s.History) == 0 {
@@ -148,7 +149,7 @@ func describe(c store.Change) Undone {
 		u.Photos[e.Label]++
 	}
 	for _, e := range c.Removed {
-		if c.Verb == "merge" { // replaced by the same photo with an earlier date
+		if c.Verb == "merge" { // the merge replaced it with an earlier example of the same photo
 			u.Photos[e.Label]--
 		} else {
 			u.Photos[e.Label]++
@@ -159,8 +160,8 @@ func describe(c store.Change) Undone {
 	return u
 }
 
-// Retrain trains the head again, with the settings in the options and with method unless it is
-// "".
+// Retrain trains the head again with the settings in the options. If method is not "", it becomes
+// the head's method.
 func (w *Workspace) Retrain(ctx context.Context, method classifier.Method) error {
 	return w.commit(ctx, func(s *store.State) error {
 		if len(s.Positives()) == 0 {

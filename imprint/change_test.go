@@ -155,7 +155,7 @@ func TestUndo(t *testing.T) {
 			t.Fatalf("undo %d: got %+v, %v, want an undone add", i, undone, err)
 		}
 		if want := models[len(models)-2-i]; !bytes.Equal(readModel(t, w), want) {
-			t.Fatalf("undo %d: the model differs from the one before the change", i)
+			t.Fatalf("undo %d: got another model than before the change", i)
 		}
 	}
 	before := files(t, w.store.Dir)
@@ -241,8 +241,8 @@ func TestAddSettings(t *testing.T) {
 	}
 }
 
-// TestAddRecording checks that the workspace keeps the source and time of photos, by which
-// bursts are recognized.
+// TestAddRecording checks that the workspace keeps the source and time of each photo, which
+// identify bursts.
 func TestAddRecording(t *testing.T) {
 	dir, o := newWorkspace(t)
 	w := openWorkspace(t, dir, o)

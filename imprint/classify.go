@@ -10,9 +10,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// Classify classifies photos with the published model and delivers the results in order, each
-// with the top best classes, or all if top is 0. A photo that can't be read is a Result with
-// Err. Classify stops at the first error that deliver returns.
+// Classify classifies photos with the published model and delivers the results in order. A result
+// has the top classes with the highest scores, or all classes if top is 0. A photo that can't be
+// read is a Result with Err. Classify stops at the first error that deliver returns.
 func (w *Workspace) Classify(ctx context.Context, photos []dataset.Item, top int, deliver func(predict.Result) error) error {
 	s, err := w.Snapshot()
 	if err == nil && s.Scorer == nil {

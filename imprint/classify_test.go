@@ -44,11 +44,11 @@ func TestClassify(t *testing.T) {
 		for j, s := range r.Top {
 			total += s.Score
 			if j > 0 && s.Score > r.Top[j-1].Score {
-				t.Errorf("%s: got scores %v, want them falling", r.Path, r.Top)
+				t.Errorf("%s: got scores %v, want descending scores", r.Path, r.Top)
 			}
 		}
 		if r.Path != unseen[i].Path || len(r.Top) != 4 || r.Top[0] != (predict.Score{Label: r.Label, Score: r.Score}) || math.Abs(total-1) > 1e-12 || r.Device != "cpu" || r.Elapsed <= 0 {
-			t.Errorf("%s: got %+v, want 4 classes whose scores add up to 1", unseen[i].Path, r)
+			t.Errorf("%s: got %+v, want 4 classes with scores that add up to 1", unseen[i].Path, r)
 		}
 	}
 	for top, want := range map[int]int{1: 1, 3: 3, 4: 4, 99: 4, 0: 4} {
@@ -148,8 +148,8 @@ func TestExport(t *testing.T) {
 	}
 }
 
-// compareWithFile classifies photos with a workspace and with a model file alone, whose metadata
-// gives the resize mode. The labels must be the same, and if exact is true, so must the scores.
+// compareWithFile classifies photos with a workspace and with a model file, which has the resize
+// mode in its metadata. The labels must be equal; if exact is true, the scores must be equal too.
 func compareWithFile(t *testing.T, w *Workspace, path string, exact bool) {
 	t.Helper()
 	unseen := kinds(50, 8)

@@ -11,11 +11,11 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// errUnchanged is the error of a plan that has nothing to change.
+// errUnchanged means that a plan has nothing to change.
 var errUnchanged = errors.New("nothing to change")
 
-// commit makes the next generation of the workspace. It calls plan to change the state that is
-// on the disk now, builds the model and replaces the files.
+// commit makes the next generation of the workspace. It reads the state from the disk, calls plan
+// to change it, builds the model and replaces the files.
 func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (err error) {
 	lock, err := w.store.Lock(ctx, store.LockPatience)
 	if err != nil {
@@ -96,8 +96,8 @@ func (w *Workspace) write(now *store.State, damaged []store.Damage, model []byte
 	return err
 }
 
-// sameKind returns an error unless the embeddings of s, which another process may have written
-// after Open, can be mixed with the workspace's.
+// sameKind returns an error if the embeddings of s can't be mixed with the workspace's. Another
+// process may have written s after Open.
 func (w *Workspace) sameKind(s *store.State) error {
 	if len(s.Examples) == 0 {
 		s.Use(w.state.Backbone)

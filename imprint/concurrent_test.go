@@ -17,9 +17,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestTwoProcesses adds photos to a new workspace from two other processes and from this one at
-// once, while a reader keeps opening it. No photo may be lost, and the reader must see no
-// damage.
+// TestTwoProcesses adds photos to a new workspace from this process and two others at the same
+// time, while a reader keeps opening it. No photo may be lost, and the reader must see no damage.
 func TestTwoProcesses(t *testing.T) {
 	dir, o := newWorkspace(t)
 	const each = 8
@@ -104,14 +103,14 @@ func TestTwoWorkspaces(t *testing.T) {
 	if _, err := one.Remove(ctx, "0", nil); err != nil {
 		t.Fatal(err)
 	}
-	// two has not read that state yet.
+	// The second Workspace has not read the state that the first wrote.
 	if added := mustAdd(t, two, photos("0", 0, 3, 1)...); added.Photos != 1 {
-		t.Errorf("photo that the other Workspace removed: got %+v, want it added", added)
+		t.Errorf("adding a photo that the other Workspace removed: got %+v, want 1 added", added)
 	}
 	wantPhotos(t, two, map[string]int{"0": 1, "1": 6})
-	// And one has not read the state since.
+	// Nor has the first Workspace read the state that the second wrote.
 	if added := mustAdd(t, one, photos("0", 0, 3, 1)...); added.Photos != 0 || len(added.Skipped) != 1 || !added.Skipped[0].Duplicate {
-		t.Errorf("photo that the other Workspace added: got %+v, want a duplicate", added)
+		t.Errorf("adding a photo that the other Workspace added: got %+v, want a duplicate", added)
 	}
 	wantPhotos(t, one, map[string]int{"0": 1, "1": 6})
 	if undone, err := one.Undo(ctx); undone.Verb != "add" || err != nil {
@@ -174,8 +173,9 @@ func TestLocked(t *testing.T) {
 	}
 }
 
-// TestRetract runs first changes that fail at the same time as others that succeed. A failed one
-// removes its lock and folder, but must not remove those of a successful one.
+// TestRetract runs first changes of a workspace that fail at the same time as first changes that
+// succeed. A failed change removes its lock file and folder, but must not remove the files of a
+// successful change.
 func TestRetract(t *testing.T) {
 	ctx := context.Background()
 	for range 20 {

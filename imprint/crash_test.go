@@ -28,12 +28,12 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-var kills = flag.Int("kills", 0, "processes that TestKill kills (0: 15, or 4 with -short)")
+var kills = flag.Int("kills", 0, "number of processes that TestKill kills (0: 15, or 4 with -short)")
 
 const childRole = "IMPRINT_TEST_CHILD"
 
-// child is the main function of a process that a test starts with the arguments DIR BACKBONE
-// FIRST LAST. It adds photos FIRST to LAST−1 one by one, of kinds 0 to 2 in turn, and prints the
+// child is the main function of a process that a test starts with the arguments DIR BACKBONE FIRST
+// LAST. It adds photos FIRST to LAST−1 one by one, cycling through kinds 0 to 2, and prints the
 // number of each photo when Add has returned. In the role "step", a fifth argument N makes the
 // process kill itself before the N-th operation on the disk.
 func child(role string, args []string) int {
@@ -53,7 +53,7 @@ func child(role string, args []string) int {
 		w.store.Disk.Before = func(string, string) error {
 			if steps++; steps == n[2] {
 				unix.Kill(os.Getpid(), unix.SIGKILL)
-				select {} // wait for the signal
+				select {} // wait to be killed
 			}
 			return nil
 		}
@@ -91,8 +91,8 @@ func startChild(t *testing.T, role string, args ...any) (*exec.Cmd, *bufio.Scann
 	return cmd, bufio.NewScanner(out), stderr
 }
 
-// watchModel reads the model in a loop, as a program that runs it would. stop ends the loop and
-// returns the number of reads.
+// watchModel reads the model in a loop, like a program that runs it. stop ends the loop and returns
+// the number of reads.
 func watchModel(t *testing.T, path string) (stop func() int) {
 	var seen atomic.Int64
 	var wg sync.WaitGroup
@@ -126,9 +126,9 @@ func watchModel(t *testing.T, path string) (stop func() int) {
 	}
 }
 
-// checkKilled checks a workspace whose writer was killed. It must have all acknowledged photos,
-// and its model must be published or Repair must publish it. checkKilled reports whether Repair
-// had to.
+// checkKilled checks a workspace after its writer was killed. All acknowledged photos must be
+// there, and the model must be published, or else Repair must publish it. checkKilled reports
+// whether Repair was needed.
 func checkKilled(t *testing.T, dir, backbone string, acknowledged []uint64) (unpublished bool) {
 	t.Helper()
 	w, err := Open(dir, Options{Backbone: backbone})
@@ -193,7 +193,7 @@ func TestKill(t *testing.T) {
 			n = 4
 		}
 	}
-	const maxPhotos = 40 // the test starts a new workspace after this number
+	const maxPhotos = 40 // after this number, the test starts a new workspace
 	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	var dir string
 	var acknowledged []uint64
@@ -208,7 +208,7 @@ func TestKill(t *testing.T) {
 		}
 		first := uint64(len(acknowledged))
 		cmd, out, stderr := startChild(t, "add", dir, backbone, first, first+10000)
-		// The kill often comes while the first photos are added, whose writes differ from later ones.
+		// Kill early in most rounds, because the first photos need other writes than later ones.
 		moment := time.After(rand.N(60 * time.Millisecond))
 		if i%3 > 0 && out.Scan() { // every third process may be killed before its first photo
 			acknowledged = addNumber(t, acknowledged, out.Text())
@@ -228,7 +228,8 @@ func TestKill(t *testing.T) {
 		if checkKilled(t, dir, backbone, acknowledged) {
 			unpublished++
 		}
-		// The killed process may have added one more photo. The next process begins after it.
+		// The killed process may have added one photo more. The next process begins after that
+		// photo.
 		w := openWorkspace(t, dir, Options{Backbone: backbone})
 		count := 0
 		for _, c := range w.Classes() {
@@ -269,7 +270,7 @@ func stepsOf(t *testing.T, dir, backbone string, i uint64) (steps []string) {
 }
 
 // TestKillAtEveryStep kills a process before each disk operation of adding a photo, in a new
-// workspace and in one with photos.
+// workspace and in a workspace with photos.
 func TestKillAtEveryStep(t *testing.T) {
 	backbone := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	for _, before := range []uint64{0, 3} {

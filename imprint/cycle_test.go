@@ -9,8 +9,8 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// TestCutCycle checks that cut returns an error for a model whose only operator reads its own
-// output.
+// TestCutCycle checks that cut returns an error for a model with a single operator that reads its
+// own output.
 func TestCutCycle(t *testing.T) {
 	w := openNew(t)
 	m := &tflite.Model{

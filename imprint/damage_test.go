@@ -13,8 +13,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestDamage checks that Open uses the newest state file that is not damaged, and that the next
-// change keeps a copy of a damaged one.
+// TestDamage checks that Open uses the newest undamaged state file, and that the next change keeps
+// a copy of each damaged file.
 func TestDamage(t *testing.T) {
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
 	tests := []struct {
@@ -102,8 +102,8 @@ func openAndAdd(dir string, o Options) error {
 	return addOne(w)
 }
 
-// TestNewerState checks that a workspace of a newer version is refused, and is not reported as
-// damaged.
+// TestNewerState checks that Open and Add refuse the workspace of a newer version and do not report
+// it as damaged.
 func TestNewerState(t *testing.T) {
 	w := openNew(t)
 	mustAdd(t, w, photos("a", 0, 0, 2)...)
@@ -126,8 +126,8 @@ func TestNewerState(t *testing.T) {
 	sameFiles(t, files(t, w.store.Dir), want)
 }
 
-// TestRepair checks that a damaged model is published again by Repair, and by an Add that finds
-// only duplicates.
+// TestRepair checks that Repair replaces a damaged model, and that an Add of duplicates does so
+// too.
 func TestRepair(t *testing.T) {
 	ctx := context.Background()
 	tests := []struct {

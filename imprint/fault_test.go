@@ -84,8 +84,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestDiskFails makes an operation and all later ones fail, so that nothing can be restored. The
-// state on the disk must still be valid, and the next change must repair the rest.
+// TestDiskFails makes an operation and all later operations fail, so that nothing can be restored.
+// The state on the disk must still be valid, and the next change must repair the rest.
 func TestDiskFails(t *testing.T) {
 	for n := 1; ; n++ {
 		w := openNew(t)
@@ -108,7 +108,7 @@ func TestDiskFails(t *testing.T) {
 		}
 		next := openWorkspace(t, w.store.Dir, Options{})
 		if next.Generation() == 1 && string(readModel(t, next)) != string(old) {
-			t.Errorf("from operation %d on: the model differs from that before the change", n)
+			t.Errorf("from operation %d on: got another model than before the change", n)
 		}
 		mustAdd(t, next, photos("b", 1, 0, 1)...)
 		wantPhotos(t, next, map[string]int{"a": 2, "b": 1})

@@ -15,8 +15,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Head describes how the head was trained, and its leave-one-out accuracy; with the backbone's
-// own classes kept, that is the accuracy of a mean head. Its field Head may be nil.
+// Head describes how the head was trained, with its leave-one-out accuracy. If the backbone's own
+// classes are kept, the accuracy is measured with a mean head. The field Head of the result may be
+// nil.
 func (w *Workspace) Head() *classifier.Fitted {
 	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {
@@ -189,12 +190,12 @@ func (w *Workspace) ownClasses() (*classifier.Head, error) {
 	return own, nil
 }
 
-// withUnknown trains the head of s with a row for "unknown". With too few classes and negatives
-// to learn from, the head has no such row yet.
+// withUnknown trains the head of s with a row for "unknown". If there are too few classes and
+// negatives to learn from, the head has no such row.
 func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	switch {
 	case s.Settings.Layout == classifier.Coral:
-		return nil, fmt.Errorf("%w in the layout %s, whose classes Coral's engine continues", ErrUnknown, classifier.Coral)
+		return nil, fmt.Errorf("%w in the %s layout, because Coral's engine adds classes to it", ErrUnknown, classifier.Coral)
 	case s.Settings.KeepClasses:
 		return nil, fmt.Errorf("%w with the backbone's own classes", ErrUnknown)
 	}
@@ -286,7 +287,7 @@ func (w *Workspace) headIn(model []byte) *classifier.Fitted {
 	return f
 }
 
-// fittedOf returns the head's data in the state, without the weights.
+// fittedOf returns the head that r describes, without its weights.
 func fittedOf(r *store.HeadRecord) *classifier.Fitted {
 	f := &classifier.Fitted{Recipe: r.Recipe, Estimate: r.Estimate, Rejection: r.Rejection, Candidates: r.Candidates, Advice: r.Advice, LogLoss: math.NaN()}
 	if r.LogLoss != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestByteIdentity makes random changes. The model must be identical to that of a new workspace
-// to which the remaining photos are added in another order.
+// TestByteIdentity makes random changes, and adds the remaining photos to a new workspace in
+// another order. Both workspaces must have identical models.
 func TestByteIdentity(t *testing.T) {
 	runs, changes := 12, 25
 	if testing.Short() {
@@ -55,7 +55,7 @@ func TestByteIdentity(t *testing.T) {
 				got, err := os.ReadFile(c.w.store.Path(name))
 				want, err2 := os.ReadFile(fresh.store.Path(name))
 				if err != nil || err2 != nil || !bytes.Equal(got, want) {
-					t.Errorf("%s differs from that of a new workspace: %d bytes, want %d; %v %v", name, len(got), len(want), err, err2)
+					t.Errorf("%s differs from the new workspace's: %d bytes, want %d; %v %v", name, len(got), len(want), err, err2)
 				}
 			}
 		})
@@ -125,7 +125,7 @@ func (c *randomChanges) change() error {
 // remember appends the current contents to the past.
 func (c *randomChanges) remember() { c.past = append(c.past, maps.Clone(c.now)) }
 
-// pick returns up to four random photos, and adds the new ones to the contents.
+// pick returns up to four random photos, and adds the new photos to the expected contents.
 func (c *randomChanges) pick() (items []dataset.Item) {
 	next := maps.Clone(c.now)
 	for range 1 + c.random.IntN(4) {

@@ -44,8 +44,8 @@ func resolveLabels(s *store.State, examples []store.Example) error {
 	return nil
 }
 
-// spelling returns the label in s that equals label in Unicode's normal form C, or label itself
-// if there is none.
+// spelling returns the label in s that equals label in Unicode normal form C, or label itself if
+// there is none.
 func spelling(s *store.State, label string) string {
 	for _, l := range s.Labels() {
 		if l == label || norm.NFC.String(l) == norm.NFC.String(label) {

@@ -97,7 +97,7 @@ func files(t testing.TB, dir string) map[string]string {
 	return found
 }
 
-// sameFiles fails the test unless two results of files are equal.
+// sameFiles fails the test unless got and want, which are results of files, are equal.
 func sameFiles(t testing.TB, got, want map[string]string) {
 	t.Helper()
 	for path := range got {

@@ -17,15 +17,15 @@ type Merged struct {
 	Classes    map[string]int      `json:"classes"` // new photos by label
 	Negatives  int                 `json:"negatives,omitempty"`
 	Duplicates int                 `json:"duplicates"` // photos that several workspaces have
-	Warnings   []string            `json:"-"`          // damage in any of the workspaces
+	Warnings   []string            `json:"-"`          // damage found in the workspaces
 	Estimate   classifier.Estimate `json:"estimate"`   // leave-one-out accuracy after the merge
 }
 
-// Merge adds the examples of other workspaces to the one in dir, in one change, and returns that
-// workspace. It reads no photos. The model is the same as if all photos had been added to one
+// Merge adds the examples of other workspaces to the workspace in dir, in one change, and returns
+// that workspace. It reads no photos. The model is the same as if all photos had been added to one
 // workspace. All workspaces need the same backbone, embedding and resize mode. A new workspace
-// takes these and the settings from the others; the settings must be equal unless o names them.
-// Merge fails with ErrConflict if a photo has two labels.
+// takes these from the other workspaces. It takes their settings too, which must be equal unless o
+// gives them. Merge fails with ErrConflict if a photo has two labels.
 func Merge(ctx context.Context, dir string, others []string, o Options) (*Workspace, *Merged, error) {
 	fail := func(err error) (*Workspace, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
 	merged := &Merged{Classes: make(map[string]int)}
@@ -70,7 +70,7 @@ func (m *Merged) count(u union, c store.Change) {
 	for _, e := range c.Added {
 		m.Classes[e.Label]++
 	}
-	for _, e := range c.Removed { // replaced by the same photo with an earlier date
+	for _, e := range c.Removed { // the merge replaces it with an earlier example of the same photo
 		if m.Classes[e.Label]--; m.Classes[e.Label] == 0 {
 			delete(m.Classes, e.Label)
 		}
@@ -232,8 +232,8 @@ type union struct {
 	duplicates int
 }
 
-// unite returns the examples of all sources. If several have a photo, it keeps the example that
-// was added first, whatever the order of sources.
+// unite returns the examples of all sources. If several sources have a photo, it keeps the example
+// that was added first. The result does not depend on the order of sources.
 func unite(sources []source) (union, error) {
 	var u union
 	at := make(map[store.Digest]int)
@@ -274,7 +274,7 @@ func labelOf(e store.Example) string {
 	return fmt.Sprintf("%q", e.Label)
 }
 
-// earlier reports whether a was added before b, an example of the same photo.
+// earlier reports whether a was added before b. Both are examples of the same photo.
 func earlier(a, b store.Example) bool {
 	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Source, b.Source), a.Taken.Compare(b.Taken)) < 0
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// observed adds each list of observations to a new workspace, in a change of its own, and
-// returns the folder.
+// observed adds each list of observations to a new workspace in a separate change, and returns the
+// folder.
 func observed(t *testing.T, o Options, items ...[]Observation) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "ws")
@@ -41,8 +41,9 @@ func modelOf(t *testing.T, dir string) string {
 	return string(b)
 }
 
-// TestMerge merges workspaces that share photos, in every order, into new ones and into one of
-// them. The model must equal that of a workspace to which all photos were added.
+// TestMerge merges workspaces that share photos, in every order, into new workspaces and into one
+// of the given workspaces. The model must be identical to the model of a workspace to which all
+// photos were added.
 func TestMerge(t *testing.T) {
 	all := slices.Concat(varied("blue", 0, 9), varied("green", 1, 8), varied("red", 2, 7), varied("teal", 3, 1))
 	for i := range all {
@@ -92,7 +93,7 @@ func TestMerge(t *testing.T) {
 				if first == nil {
 					first = seen
 				} else if !maps.Equal(seen, first) {
-					t.Errorf("%v: paths or times differ from those of the first order", order)
+					t.Errorf("%v: got other paths or times than in the first order", order)
 				}
 				if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || len(w.Classes()) != 0 {
 					t.Errorf("undo: got %+v, %v, %d classes left, want an undone merge and no classes", undone, err, len(w.Classes()))
@@ -107,7 +108,7 @@ func TestMerge(t *testing.T) {
 			}
 			defer w.Close()
 			if modelOf(t, dirs[1]) != want || m.Photos != len(all)-len(parts[1]) {
-				t.Errorf("into one of them: got %d new photos, same model as with all photos added: %t", m.Photos, modelOf(t, dirs[1]) == want)
+				t.Errorf("merge into a given workspace: got %d new photos, same model as with all photos added: %t", m.Photos, modelOf(t, dirs[1]) == want)
 			}
 			if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "merge" || modelOf(t, dirs[1]) != before {
 				t.Errorf("undo: got %+v, %v, same model as before: %t, want an undone merge and the same model", undone, err, modelOf(t, dirs[1]) == before)
@@ -125,8 +126,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// TestMergeNegatives merges workspaces with negatives, and checks that a photo can't be a
-// negative in one and an example in another.
+// TestMergeNegatives merges workspaces with negatives, and checks that a photo can't be a negative
+// in one workspace and belong to a class in another.
 func TestMergeNegatives(t *testing.T) {
 	ctx := t.Context()
 	rate := 0.1
@@ -162,7 +163,7 @@ func TestMergeNegatives(t *testing.T) {
 }
 
 // TestMergeSettings checks that a merge takes its settings from the options, from the target, or
-// from the sources if theirs are equal.
+// from the sources if all sources have the same settings.
 func TestMergeSettings(t *testing.T) {
 	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	lda := observed(t, Options{Backbone: extractor, Head: classifier.LDA}, varied("a", 0, 5))
@@ -297,8 +298,8 @@ func TestMergeErrors(t *testing.T) {
 	})
 }
 
-// TestMergeLabels merges labels that are the same text in two Unicode forms, which must become
-// one class, and labels that differ only in case, which must be refused.
+// TestMergeLabels checks that Merge makes one class of two labels that are the same text in
+// different Unicode forms, and that it rejects labels that differ only in case.
 func TestMergeLabels(t *testing.T) {
 	_, o := newWorkspace(t)
 	workspace := func(label string, kind, first uint64) string {

@@ -12,7 +12,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Move gives the photos at paths another label, and returns the number of photos whose label
+// Move moves the photos at paths to the class label, and returns the number of photos whose label
 // changed.
 func (w *Workspace) Move(ctx context.Context, label string, paths []string) (moved int, err error) {
 	if len(paths) == 0 {
@@ -52,7 +52,7 @@ func (w *Workspace) Move(ctx context.Context, label string, paths []string) (mov
 	return moved, nil
 }
 
-// A namedPhoto is a photo that the caller named by its path, or all photos of a folder.
+// A namedPhoto is a path given by the caller. It names a photo or a folder of photos.
 type namedPhoto struct {
 	path, absolute string
 	folder         bool
@@ -84,7 +84,7 @@ func namePhotos(paths []string) ([]namedPhoto, error) {
 	return named, nil
 }
 
-// pick returns the examples named by photos. It fails if one of photos matches no example.
+// pick returns the examples that photos name. It fails if a named photo matches no example.
 func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error) {
 	byPhoto, byPath := make(map[store.Digest]bool), make(map[string]bool)
 	for _, e := range examples {
@@ -101,12 +101,12 @@ func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error
 		if found && !p.folder {
 			continue
 		}
-		for _, name := range []string{p.absolute, p.path} { // p.path is the name of a photo from standard input
+		for _, name := range []string{p.absolute, p.path} { // a photo read from standard input is stored under p.path
 			if !found && byPath[name] {
 				path[name], found = true, true
 			}
 		}
-		for name := range byPath { // photos of a folder, which may no longer exist
+		for name := range byPath { // photos in a folder that may no longer exist
 			if strings.HasPrefix(name, strings.TrimSuffix(p.absolute, "/")+"/") {
 				path[name], found = true, true
 			}

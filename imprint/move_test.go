@@ -88,8 +88,8 @@ func wantSameButLabels(t *testing.T, got, want []store.Example) {
 	}
 }
 
-// TestMoveIsExact checks that moving photos to a class gives the same model as adding them to
-// it.
+// TestMoveIsExact checks that moving photos to a class gives the same model as adding them to that
+// class.
 func TestMoveIsExact(t *testing.T) {
 	w, direct := openNew(t), openNew(t)
 	a0, a1, b0 := photoFile(t, "a0.png", picture(0, 0)), photoFile(t, "a1.png", picture(0, 1)), photoFile(t, "b0.png", picture(1, 0))
@@ -99,15 +99,15 @@ func TestMoveIsExact(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	if !bytes.Equal(readModel(t, w), readModel(t, direct)) {
-		t.Error("the model differs from that after adding the photos to the class")
+		t.Error("got another model than after adding the photos to the class")
 	}
 	if w.state.Version != 1 {
 		t.Errorf("got state version %d, want 1, which older programs can undo", w.state.Version)
 	}
 }
 
-// TestSameLabels adds labels that are the same text in two Unicode forms, which must become one
-// class, and labels that differ only in case, which must be refused.
+// TestSameLabels checks that Add makes one class of two labels that are the same text in different
+// Unicode forms, and that it rejects labels that differ only in case.
 func TestSameLabels(t *testing.T) {
 	composed, decomposed := "caf\u00e9", "cafe\u0301"
 	w := openNew(t)
@@ -119,7 +119,7 @@ func TestSameLabels(t *testing.T) {
 		t.Errorf("another case: got error %v, want %v", err, ErrLabel)
 	}
 	if _, err := w.Add(t.Context(), slices.Concat(photos("hat", 1, 0, 1), photos("Hat", 1, 1, 1)), AddOptions{}); !errors.Is(err, ErrLabel) {
-		t.Errorf("two cases at once: got error %v, want %v", err, ErrLabel)
+		t.Errorf("two labels that differ in case: got error %v, want %v", err, ErrLabel)
 	}
 	if err := w.Rename(t.Context(), decomposed, "Cafe"); err != nil {
 		t.Fatal(err)
@@ -136,8 +136,8 @@ func TestSameLabels(t *testing.T) {
 	}
 }
 
-// TestLabelsOfOlderVersions checks how labels are resolved in a workspace of an older version,
-// whose labels may have another Unicode form or differ only in case.
+// TestLabelsOfOlderVersions checks how labels are resolved in a workspace of an older version. Its
+// labels may have another Unicode form or differ only in case.
 func TestLabelsOfOlderVersions(t *testing.T) {
 	decomposed := "cafe\u0301"
 	s := &store.State{Examples: []store.Example{{Label: "Hat"}, {Label: decomposed}, {Label: "hat"}}}

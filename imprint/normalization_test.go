@@ -10,9 +10,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// TestNormalizationOfOldWorkspace uses a float model whose metadata says how to normalize
-// pixels. A new workspace must normalize them. Older versions did not, so a workspace made by
-// one must go on embedding photos without normalization.
+// TestNormalizationOfOldWorkspace uses a float model with metadata that says how to normalize
+// pixels. A new workspace must normalize them. Older versions did not, so their workspaces must
+// continue to embed photos without normalization.
 func TestNormalizationOfOldWorkspace(t *testing.T) {
 	model := phototest.Backbone(t, "float.tflite", backbonetest.FloatClassifier(backbonetest.Float16Weights, 3, []float32{0}, []float32{255}))
 	dir := filepath.Join(t.TempDir(), "ws")

@@ -36,13 +36,13 @@ func TestAddObservations(t *testing.T) {
 		t.Errorf("got %d photos added, %v skipped, want 6 and one duplicate", added.Photos, added.Skipped)
 	}
 	if !bytes.Equal(readModel(t, w), readModel(t, whole)) {
-		t.Error("the model differs from that after adding the photos")
+		t.Error("got another model than after adding the photos")
 	}
 	wantPhotos(t, w, map[string]int{"a": 3, "b": 3})
 	if got := w.Classes()[0].Photos[0]; !got.Taken.Equal(taken) || got.Source != "camera" {
 		t.Errorf("got source %q at %v, want camera at %v", got.Source, got.Taken, taken)
 	}
-	// A second time all are duplicates, and nothing may change.
+	// If they are added again, all are duplicates, and nothing may change.
 	before := files(t, w.store.Dir)
 	if added, err = w.AddObservations(context.Background(), given); err != nil || added.Photos != 0 || len(added.Skipped) != 7 {
 		t.Errorf("again: got %+v, %v, want 7 skipped", added, err)

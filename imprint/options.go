@@ -17,17 +17,17 @@ const AutoResize = infer.Auto
 // Options configure [Open]. The zero value opens an existing workspace, or a new one with the
 // defaults. A model is given by the path of its file or by the name of a pulled model.
 type Options struct {
-	Backbone   string              // "" is the workspace's backbone, or the built-in one
+	Backbone   string              // "" means the workspace's backbone, or the built-in one
 	Embedding  string              // tensor of the backbone that is the embedding; "" finds it
-	Resize     dataset.Resize      // of a new workspace, or AutoResize; "" is dataset.Crop
-	Devices    *pool.Pool          // devices that run models, closed by the caller; nil is the CPU
+	Resize     dataset.Resize      // resize mode of a new workspace, or AutoResize; "" means dataset.Crop
+	Devices    *pool.Pool          // devices that run models, closed by the caller; nil means the CPU
 	Arithmetic backbone.Arithmetic // how the CPU computes
-	Threads    int                 // maximum number of cores to use; 0 is all
+	Threads    int                 // maximum number of cores to use; 0 means all
 	Existing   bool                // fail with ErrNoClasses if there is no workspace yet
-	// Compiled is a model compiled for the Edge TPU, into which the last layer is written, and
-	// Uncompiled is the model that it was compiled from. They imply the layout TPU; Uncompiled is
-	// also the backbone of a new workspace. Backbone may name the compiled classifier instead of
-	// Compiled.
+	// Compiled is a model compiled for the Edge TPU, and Uncompiled is the model that it was
+	// compiled from. The trained last layer is written into Compiled. Both imply the layout TPU;
+	// Uncompiled is also the backbone of a new workspace. Backbone may name the compiled classifier
+	// instead of Compiled.
 	Compiled, Uncompiled string
 	// Layout, KeepClasses, Unknown and Head become settings with the next change, unless they are
 	// "" or nil. Unknown is the target false-accept rate, 0 ≤ Unknown < 1: the share of photos of
@@ -36,8 +36,8 @@ type Options struct {
 	KeepClasses *bool
 	Unknown     *float64
 	Head        classifier.Method
-	// Reuse is a snapshot of the workspace. Open uses the snapshot's backbone if the workspace
-	// still has the same one, and the snapshot's options in place of all other fields.
+	// Reuse is a snapshot of the workspace. Open reuses the snapshot's backbone if the workspace
+	// still has that backbone. The snapshot's options replace all other fields.
 	Reuse *Snapshot
 }
 

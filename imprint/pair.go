@@ -124,7 +124,7 @@ func (w *Workspace) uncompiledBackbone() error {
 	if !backbone.Compiled(w.backbone.Model()) {
 		return nil
 	}
-	return fmt.Errorf("%w: the backbone %s is a compiled model; the layout tpu needs the one it was compiled from", compiled.ErrUncompiled, w.backbone.Name)
+	return fmt.Errorf("%w: the backbone %s is a compiled model; the tpu layout needs the uncompiled model", compiled.ErrUncompiled, w.backbone.Name)
 }
 
 // checkRoom returns an error if the workspace writes its last layer into a compiled model
@@ -213,8 +213,8 @@ func (w *Workspace) onDevices() bool {
 	return w.state.Settings.Layout == classifier.TPU && w.options.Devices.UsesTPU()
 }
 
-// compiledModel prepares the published model, in the layout TPU, to run on the devices. Its
-// output is the scores, in place of an embedding.
+// compiledModel prepares the published model, in the layout TPU, to run on the devices. It outputs
+// scores instead of an embedding.
 func (w *Workspace) compiledModel(model []byte) (*backbone.Backbone, *infer.Scorer, error) {
 	m, err := tflite.Parse(model)
 	if err != nil {

@@ -41,7 +41,7 @@ type pairTest struct {
 	float                []byte // the model in the layout Float
 }
 
-// newPairTest creates a workspace in the layout Float whose backbone is the uncompiled model.
+// newPairTest creates a workspace in the layout Float with the uncompiled model as its backbone.
 func newPairTest(t *testing.T) pairTest {
 	t.Helper()
 	if testing.Short() {
@@ -190,13 +190,13 @@ func TestTPULayoutChanged(t *testing.T) {
 		}
 	}
 	if got := readModel(t, w); !bytes.Equal(got, p.float) {
-		t.Error("in the layout float again, the model differs from the first of that layout")
+		t.Error("after the return to the layout float, the model differs from the first model")
 	}
-	p.wantModelFiles(3) // the settings keep the compiled model, whatever the layout
+	p.wantModelFiles(3) // the settings keep the compiled model in every layout
 }
 
-// TestLastLayer converts a head to a layer, and checks that heads with square roots or without
-// bias are refused.
+// TestLastLayer converts a head to a layer. Heads with square roots or without bias must give an
+// error.
 func TestLastLayer(t *testing.T) {
 	h := &classifier.Head{Labels: []string{"a"}, Dim: 1, Weights: []float32{1}, Bias: []float32{0}}
 	if l, err := lastLayer(h); err != nil || l.Inputs != 1 {

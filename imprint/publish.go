@@ -72,7 +72,7 @@ func (w *Workspace) writeModel(head *classifier.Head, norms []float64, s store.S
 	return b, nil
 }
 
-// encodeModel returns m as a file whose metadata says how to prepare photos for it.
+// encodeModel returns m as a file with metadata that says how to prepare photos for the model.
 func encodeModel(m *tflite.Model, s store.Settings, normalized bool) ([]byte, error) {
 	meta := classifier.Metadata{Version: 1, Resize: string(s.Resize), Layout: s.Layout, Normalized: normalized}
 	if err := meta.Store(m); err != nil {
@@ -113,8 +113,8 @@ func checkModel(b []byte, head *classifier.Head, layout classifier.Layout) error
 	return nil
 }
 
-// published returns the replacements of labels.txt and model.tflite. Without classes, these
-// remove both files. The labels come first, so that a reader of the new model finds its labels.
+// published returns the replacements of labels.txt and model.tflite. Without classes, these remove
+// both files. The labels come first, so that a program that reads the new model finds its labels.
 func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Replacement {
 	var labels []string
 	if head != nil {
@@ -214,9 +214,9 @@ func (w *Workspace) hasLabels(labels []string) bool {
 	return err == nil && bytes.Equal(got, want.Content)
 }
 
-// Export writes the model to path in any layout, and its labels to the file labels unless that
-// is "". The layout TPU uses the compiled model in the options, or else the workspace's, and
-// drops the backbone's own classes. The result is nil for other layouts.
+// Export writes the model to path in any layout. It writes the labels to the file labels, unless
+// labels is "". The layout TPU uses the compiled model in the options, or else the workspace's
+// compiled model, and drops the backbone's own classes. The result is nil for other layouts.
 func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepClasses bool) (*Written, error) {
 	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *w.state

@@ -63,14 +63,14 @@ func TestAutoResize(t *testing.T) {
 					t.Errorf("%s: got log loss %v, want none: %v", candidate.Resize, candidate.LogLoss, test.undecided)
 				}
 			}
-			// The model must be the same as with that mode in the options.
+			// The model must be the same as if the options named the chosen mode.
 			model := readModel(t, w)
 			dir2, o2 := newWorkspace(t)
 			o2.Resize = test.want
 			w2 := openWorkspace(t, dir2, o2)
 			mustAdd(t, w2, items...)
 			if !bytes.Equal(model, readModel(t, w2)) {
-				t.Errorf("the model differs from the one with the mode %s", test.want)
+				t.Errorf("got another model than with the resize mode %s", test.want)
 			}
 			if again := mustAdd(t, w, photo("c", 3, 1)); again.ResizeChoice != nil {
 				t.Errorf("second add: got choice %+v, want none", again.ResizeChoice)
@@ -88,8 +88,8 @@ func TestAutoResize(t *testing.T) {
 	}
 }
 
-// TestAutoResizeWithoutPhotos checks that Add fails with the usual error and creates no
-// workspace if no photo can be read.
+// TestAutoResizeWithoutPhotos checks that Add fails with ErrNoPhotos and creates no workspace if no
+// photo can be read.
 func TestAutoResizeWithoutPhotos(t *testing.T) {
 	dir, o := newWorkspace(t)
 	o.Resize = AutoResize

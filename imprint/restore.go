@@ -9,9 +9,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// loadOrRestoreBackbone is like loadBackbone, but if the workspace's copy of the built-in
-// backbone is damaged or missing, it loads the program's own copy. The next change writes that
-// to the workspace.
+// loadOrRestoreBackbone is like loadBackbone, but if the workspace's copy of the built-in backbone
+// is damaged or missing, it loads the program's own copy. The next change writes that copy to the
+// workspace.
 func (w *Workspace) loadOrRestoreBackbone(fresh bool) error {
 	err := w.loadBackbone(fresh)
 	if fresh || !errors.Is(err, ErrCorrupt) || w.options.Backbone != "" || w.options.Embedding != "" {
@@ -28,6 +28,6 @@ func (w *Workspace) loadOrRestoreBackbone(fresh bool) error {
 		return err
 	}
 	w.backbone, w.file = b, file
-	w.warnings = append(w.warnings, fmt.Sprintf("%v; using the built-in one, which is the same", err))
+	w.warnings = append(w.warnings, fmt.Sprintf("%v; using the same backbone from the program", err))
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// TestRestoreBuiltinBackbone damages the workspace's copy of the built-in backbone. Open must
-// use the program's own with a warning until the next change restores the copy.
+// TestRestoreBuiltinBackbone damages the workspace's copy of the built-in backbone. Until the next
+// change restores the copy, Open must use the program's own copy and warn.
 func TestRestoreBuiltinBackbone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ws")
 	mustAdd(t, openWorkspace(t, dir, Options{}), photos("a", 0, 0, 1)...)

@@ -11,7 +11,7 @@ type Settings struct {
 	Layout      classifier.Layout
 	KeepClasses bool // keep the backbone's own classes
 	Head        classifier.Method
-	Unknown     float64 // target false-accept rate, 0…1; 0 is no answer "unknown"
+	Unknown     float64 // target false-accept rate, 0…1; 0 turns off the answer "unknown"
 }
 
 // Settings returns the settings of the published model. With the backbone's own classes or in
@@ -23,7 +23,7 @@ func (w *Workspace) Settings() Settings {
 
 // Written describes a head inside a compiled model.
 type Written struct {
-	LogitScale    float64 `json:"sharpened"` // scale of the logits, so that they use the range of the output
+	LogitScale    float64 `json:"sharpened"` // factor by which logits were multiplied to use the full range of the output
 	Disagreements int     `json:"differ"`    // number of predictions that quantization changes
 	Examples      int     `json:"examples"`  // number of training photos
 }

@@ -43,8 +43,8 @@ func (w *Workspace) Snapshot() (*Snapshot, error) {
 	return w.snapshot(model)
 }
 
-// PublishedSnapshot is like Snapshot, but fails with ErrUnpublished if model.tflite does not
-// belong to that generation.
+// PublishedSnapshot is like Snapshot, but fails with ErrUnpublished if model.tflite does not belong
+// to the generation that w holds.
 func (w *Workspace) PublishedSnapshot() (*Snapshot, error) {
 	model, err := w.publishedModel()
 	if err != nil {
@@ -71,7 +71,7 @@ func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 	if s.Scorer != nil {
 		s.Labels = s.Scorer.Labels
 	}
-	s.pair = w.pair // making the scorer may have loaded it
+	s.pair = w.pair // w.scorer may have loaded the pair
 	return s, nil
 }
 

@@ -46,7 +46,7 @@ func TestUntrained(t *testing.T) {
 				want := openWorkspace(t, fresh, o)
 				mustAdd(t, want, slices.Concat(photos("b", 0, 0, 2), photos("c", 1, 0, 2))...)
 				if !slices.Equal(readModel(t, w), readModel(t, want)) {
-					t.Error("the model differs from that of a new workspace")
+					t.Error("got another model than in a new workspace")
 				}
 				again := openWorkspace(t, dir, Options{})
 				wantPhotos(t, again, map[string]int{"b": 2, "c": 2})
@@ -59,9 +59,9 @@ func TestUntrained(t *testing.T) {
 	}
 }
 
-// TestUntrainedWithNewBackbone opens a workspace after power loss between writing the new
-// backbone and writing the state that names it. Open must accept the new one, because no photo
-// needs the old one.
+// TestUntrainedWithNewBackbone opens a workspace after power loss between writing the new backbone
+// and writing the state that names it. Open must accept the new backbone, because no photo needs
+// the old backbone.
 func TestUntrainedWithNewBackbone(t *testing.T) {
 	dir, o := newWorkspace(t)
 	w := openWorkspace(t, dir, o)

@@ -3,7 +3,7 @@
 //
 // A workspace is a folder with the backbone, the last two states (examples and settings, with
 // checksums), and model.tflite and labels.txt, which are made from them. Once a method returns
-// nil, its change is durable: it survives the end of the process and loss of power. A method
+// nil, its change is durable: it survives a killed process and power loss. A method
 // that fails leaves the workspace as it was. Across processes there is one writer at a time;
 // readers never wait. If the newest state is damaged, Open uses the previous one and adds a
 // warning. The model depends only on the backbone, the settings and the set of photos: not on
@@ -63,7 +63,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	reuse := o.Reuse
 	if reuse != nil {
 		w.pair, o = reuse.pair, reuse.options
-		if reuse.Generation > 0 && !w.untrained() { // these were options for a new workspace, which now has settings of its own
+		if reuse.Generation > 0 && !w.untrained() { // the options were for a new workspace, which has settings by now
 			o.Backbone, o.Embedding, o.Resize = "", "", ""
 		}
 	}
@@ -127,7 +127,7 @@ func (w *Workspace) canReuse(s *Snapshot) bool {
 		want.Arithmetic == has.Arithmetic && want.Devices == has.Devices && w.state.Backbone.Same(s.ref)
 }
 
-// loadBackbone loads the workspace's copy of the backbone, or the one in the options.
+// loadBackbone loads the workspace's copy of the backbone, or the backbone in the options.
 func (w *Workspace) loadBackbone(fresh bool) error {
 	file, name, err := w.readBackbone(fresh)
 	if err != nil {
@@ -140,8 +140,8 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	if !fresh && embedding == "" {
 		embedding = fmt.Sprint("#", w.state.Backbone.Embedding)
 	}
-	// older is true if an older version made the stored embeddings, including those that undo can
-	// restore.
+	// older is true if an older version made the stored embeddings, including embeddings that undo
+	// can restore.
 	older := !fresh && !w.state.Backbone.Normalized && (!w.untrained() || store.Sum(file) == w.state.Backbone.SHA256)
 	b, err := w.parseBackbone(file, backbone.Options{
 		Name: name, Embedding: embedding, Arithmetic: w.options.Arithmetic,
@@ -176,8 +176,8 @@ func (w *Workspace) readBackbone(fresh bool) (file []byte, name string, err erro
 	if w.options.Backbone != "" || fresh {
 		return infer.ReadBackbone(w.options.Backbone)
 	}
-	// If changing the backbone was interrupted, the file is the new backbone, and the state has no
-	// photos and still names the old one.
+	// If a change of backbone was interrupted, the file is the new backbone, while the state has no
+	// photos and still names the old backbone.
 	path, name := w.store.Path(store.BackboneFile), w.state.Backbone.Name
 	file, err = tflite.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -193,12 +193,12 @@ func (w *Workspace) parseBackbone(file []byte, o backbone.Options) (*backbone.Ba
 	if w.options.Layout != classifier.TPU && w.state.Settings.Layout != classifier.TPU {
 		return w.options.Devices.Backbone(file, o)
 	}
-	// Edge TPUs run the published model; photos to train on are embedded by the CPU.
+	// Edge TPUs run only the published model; the CPU embeds training photos.
 	o.Accelerator = w.options.Devices.Accelerator()
 	return backbone.Parse(file, o)
 }
 
-// pool returns the pool of runners of the backbone, and makes it if needed.
+// pool returns the pool of runners for the backbone, and creates it if necessary.
 func (w *Workspace) pool() *infer.Pool {
 	if w.embedder == nil {
 		w.embedder = infer.NewPool(w.backbone, infer.Cores(w.options.Threads))
@@ -237,7 +237,7 @@ type Class struct {
 type Photo struct {
 	Path   string    `json:"path"`
 	SHA256 string    `json:"sha256"`
-	Source string    `json:"-"` // the recording or camera; "" if unknown
+	Source string    `json:"-"` // name of the recording or camera; "" if unknown
 	Taken  time.Time `json:"-"` // zero if unknown
 	Time   time.Time `json:"-"` // when it was added
 }

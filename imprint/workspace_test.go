@@ -142,7 +142,7 @@ func TestFirstChangeFails(t *testing.T) {
 		"rename":  func(w *Workspace) error { return w.Rename(ctx, "a", "b") },
 		"undo":    func(w *Workspace) error { _, err := w.Undo(ctx); return err },
 		"retrain": func(w *Workspace) error { return w.Retrain(ctx, "") },
-		"add":     func(w *Workspace) error { return addOne(w) }, // with KeepClasses
+		"add":     func(w *Workspace) error { return addOne(w) }, // fails because KeepClasses is set
 		"export": func(w *Workspace) error {
 			return export(w, filepath.Join(w.store.Dir, "m.tflite"), "", classifier.Float, false)
 		},

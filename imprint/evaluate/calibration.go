@@ -14,7 +14,7 @@ type Calibration struct {
 	Bins  []Bin   `json:"bins"` // without empty bins
 }
 
-// A Bin summarizes the predictions whose scores fall into one tenth of 0…1.
+// A Bin summarizes the predictions with scores in one tenth of 0…1.
 type Bin struct {
 	Count    int     `json:"count"`
 	Score    float64 `json:"score"` // mean
@@ -45,11 +45,11 @@ func calibration(predictions []prediction, score func(prediction) float64) Calib
 	return c
 }
 
-// RiskCoverage gives coverage and accuracy at a score threshold. All values are 0…1.
+// RiskCoverage is the coverage and accuracy at a score threshold. All values are 0…1.
 type RiskCoverage struct {
 	Threshold float64 `json:"threshold"`
-	Coverage  float64 `json:"coverage"` // fraction of predictions with at least that score
-	Accuracy  float64 `json:"accuracy"` // accuracy of those predictions
+	Coverage  float64 `json:"coverage"` // fraction of predictions with a score of at least Threshold
+	Accuracy  float64 `json:"accuracy"` // accuracy of these predictions
 }
 
 // riskCoverage returns about a hundred points of the risk-coverage curve.

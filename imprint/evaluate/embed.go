@@ -16,10 +16,10 @@ import (
 // EmbedOptions configure [Embed].
 type EmbedOptions struct {
 	Resize   dataset.Resize
-	Auto     bool // choose dataset.Crop or dataset.Squash in place of Resize
+	Auto     bool // choose dataset.Crop or dataset.Squash; Resize is ignored
 	Support  int  // support photos per class in each episode
 	Episodes int
-	Threads  int                   // maximum number of cores to use; 0 is all
+	Threads  int                   // maximum number of cores to use; 0 means all
 	Progress func(done, total int) // called after each photo, if not nil
 }
 
@@ -28,8 +28,8 @@ var ErrDuplicate = errors.New("the same photo is already in the set")
 
 // Embed embeds labeled photos with b and samples episodes. Each episode trains on Support random
 // photos per class and classifies all other photos; the same items give the same episodes. Embed
-// also returns the photos that it skipped and, with Auto, its choice of the resize mode. A
-// workspace would make the same choice for these photos. It fails with ErrProtocol if a class
+// also returns the photos that it skipped and, with Auto, the choice of the resize mode. A
+// workspace would choose the same mode for these photos. Embed fails with ErrProtocol if a class
 // has too few photos.
 func Embed(ctx context.Context, name string, b *backbone.Backbone, items []dataset.Item, o EmbedOptions) (*Set, []dataset.Skipped, *ResizeChoice, error) {
 	if !o.Auto {

@@ -37,9 +37,9 @@ type Accuracy struct {
 	Episodes int     `json:"draws"`
 }
 
-// Evaluate trains each head with each number of support photos per class, and classifies the
-// query photos of every episode. The head reports are for the largest number of support photos.
-// It fails with ErrProtocol if an episode has too few photos.
+// Evaluate trains each head with each number of support photos per class, and classifies the query
+// photos of every episode. The head reports are for the largest number of support photos. Evaluate
+// fails with ErrProtocol if an episode has too few photos.
 func (s *Set) Evaluate(ctx context.Context, heads []classifier.Method, support []int) (*Evaluation, error) {
 	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", s.Name, err) }
 	if err := s.check(); err != nil {
@@ -177,10 +177,10 @@ func (s *Set) episode(method classifier.Method, d, k int) (outcome, error) {
 	return found, nil
 }
 
-// sample draws random episodes with a fixed seed. Each has support photos of every class to
-// train on; all other photos are queries. In a class with too few photos, sample leaves one as a
-// query if partial is true, and fails otherwise. It also fails if no class has more than support
-// photos.
+// sample draws random episodes with a fixed seed. Each episode trains on the given number of
+// support photos per class; all other photos are query photos. If a class has too few photos,
+// sample fails, unless partial is true: then it trains on all but one of them. It also fails if no
+// class has more photos than the given number.
 func (s *Set) sample(support, episodes int, partial bool) error {
 	rows := s.rows()
 	if len(rows) < 2 {

@@ -20,8 +20,8 @@ func wantError(t *testing.T, err, want error) {
 	}
 }
 
-// corners returns a set of three classes with five photos each. The embeddings of each class lie
-// on an axis of their own, except that the last two lie on the axis of the next class.
+// corners returns a set of three classes with five photos each. The first three embeddings of a
+// class lie on the class's own axis, the last two on the next class's axis.
 func corners() *Set {
 	s := &Set{Name: "corners", Classes: []string{"x", "y", "z"}}
 	for c := range s.Classes {
@@ -34,8 +34,8 @@ func corners() *Set {
 	return s
 }
 
-// twoEpisodes returns corners with two episodes: one trains each class on its own axis, the
-// other on the axis of the next class.
+// twoEpisodes returns corners with two episodes. The first trains each class on its own axis, the
+// second on the next class's axis.
 func twoEpisodes() *Set {
 	s := corners()
 	s.Support = [][][]int{{{0, 1}, {5, 6}, {10, 11}}, {{3, 4}, {8, 9}, {13, 14}}}

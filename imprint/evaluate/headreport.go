@@ -12,7 +12,7 @@ import (
 // Proportions and scores are 0…1.
 type HeadReport struct {
 	Head     string               `json:"head"`
-	Recipe   string               `json:"recipe,omitempty"` // that Head chose; "" if episodes differ
+	Recipe   string               `json:"recipe,omitempty"` // recipe that Head chose; "" if episodes differ
 	Support  int                  `json:"shots"`            // support photos per class; 0 for leave-one-out
 	Accuracy Proportion           `json:"accuracy"`
 	Estimate *classifier.Estimate `json:"estimate,omitempty"` // leave-one-out estimate; nil for episodes
@@ -27,8 +27,8 @@ type HeadReport struct {
 	Photos       []PhotoReport  `json:"photos"` // query photos, in the set's order
 }
 
-// A Proportion is a fraction of N photos with its 95 % interval, computed by classifier.Wilson.
-// Each photo counts once, however many episodes query it.
+// A Proportion is a fraction of N photos with its 95 % interval, computed by classifier.Wilson. The
+// interval counts each photo once, even if several episodes query it.
 type Proportion struct {
 	Value float64 `json:"share"`
 	Low   float64 `json:"low"`

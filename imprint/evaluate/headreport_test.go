@@ -51,7 +51,7 @@ func TestHeadReport(t *testing.T) {
 	if a.Recall.Value != 0.5 || a.Recall.N != 2 || !near(*a.Precision, 2./3) || c.Recall != nil || c.Precision != nil {
 		t.Errorf("got class reports %+v, %+v", a, c)
 	}
-	// Predictions by tenth of the score, from 0.4 on: one wrong, none, one correct, one wrong, one
+	// The predictions in each bin, from score 0.4 up: one wrong, none, one correct, one wrong, one
 	// wrong, two correct.
 	if got, want := r.Calibration.Error, (0.45+0.35+0.75+0.85+0.14)/6; !near(got, want) || len(r.Calibration.Bins) != 5 {
 		t.Errorf("calibration: got %+v, want an error of %v", r.Calibration, want)

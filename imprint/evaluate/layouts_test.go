@@ -33,11 +33,11 @@ func layer(t *testing.T, h *classifier.Head, layout classifier.Layout) *backbone
 	return in
 }
 
-// An agreement counts the predictions that differ between a layout and the float64 head.
+// An agreement counts photos, and predictions in which a layout and the float64 head differ.
 type agreement struct{ photos, ties, others int }
 
-// compareLayout classifies the query photos of one episode, whose embeddings are in raw, with a
-// head and with a model that contains the head in the given layout.
+// compareLayout classifies the query photos of one episode with a head and with a model that
+// contains the head in the given layout. raw holds the embeddings of all photos.
 func (a *agreement) compareLayout(t *testing.T, s *Set, raw []byte, episode, support int, layout classifier.Layout, method classifier.Method) {
 	t.Helper()
 	f, err := classifier.Fit(s.supportOf(episode, support, func(int) bool { return true }), method, s.roots())
@@ -71,9 +71,9 @@ func (a *agreement) compareLayout(t *testing.T, s *Set, raw []byte, episode, sup
 	}
 }
 
-// TestLayoutsAgreeOnStoredEmbeddings compares the predictions of models with those of their
-// float64 heads. In the float layout they must be the same. In the Coral layout they may differ
-// where its 8-bit outputs tie.
+// TestLayoutsAgreeOnStoredEmbeddings compares the predictions of models with the predictions of
+// their float64 heads. The float layout must predict the same labels. The Coral layout may predict
+// other labels where its 8-bit outputs tie.
 func TestLayoutsAgreeOnStoredEmbeddings(t *testing.T) {
 	if testing.Short() {
 		t.Skip("classifying thousands of stored embeddings is slow")

@@ -7,10 +7,10 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// LeaveOneOut classifies every photo of the set with a head that was trained without the photo
-// and its burst. For the learning curve, it also samples episodes with each number of support
-// photos per class. A class with too few photos keeps one to query. The curve ends before a
-// number that no class exceeds.
+// LeaveOneOut classifies every photo of the set with a head that was trained without the photo and
+// its burst. For the learning curve, it also samples episodes with each number of support photos
+// per class. In a class with too few photos, it trains on all but one. The curve ends at the first
+// number that is not smaller than the largest class.
 func (s *Set) LeaveOneOut(ctx context.Context, heads []classifier.Method, support []int, episodes int) (*Evaluation, error) {
 	fail := func(err error) (*Evaluation, error) { return nil, fmt.Errorf("evaluate %s: %w", s.Name, err) }
 	ev := s.evaluation()

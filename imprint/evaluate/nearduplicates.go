@@ -13,13 +13,13 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// NearDuplicates is a group of photos that hardly differ. Two photos are near-duplicates if
-// their embeddings are close (classifier.NearDuplicateDistance, mostly a cosine of 0.95 or more)
-// or their 64-bit hashes are equal. A photo with a near-duplicate among the training photos is
-// too easy to classify.
+// NearDuplicates is a group of photos that hardly differ. Two photos are near-duplicates if their
+// embeddings are close (classifier.NearDuplicateDistance, usually a cosine of 0.95 or more) or
+// their 64-bit hashes are equal. A photo with a near-duplicate among the training photos is too
+// easy to classify.
 type NearDuplicates struct {
 	Photos   []PhotoRef `json:"photos"`
-	Cosine   float64    `json:"cosine"`    // largest cosine similarity of two of the embeddings
+	Cosine   float64    `json:"cosine"`    // largest cosine similarity of any two embeddings
 	SameHash bool       `json:"same_hash"` // two of the photos have the same hash
 	Labels   int        `json:"labels"`    // number of different labels; more than one is usually a mistake
 }
@@ -31,8 +31,8 @@ type nearPair struct {
 	sameHash bool
 }
 
-// nearDuplicates returns the groups of near-duplicates: those with several labels first, then by
-// decreasing cosine.
+// nearDuplicates returns the groups of near-duplicates: first the groups with several labels, then
+// by decreasing cosine.
 func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
 	pairs, err := s.pairsByCosine(ctx)
 	if err != nil {
@@ -83,7 +83,8 @@ func (s *Set) pairsByCosine(ctx context.Context) ([]nearPair, error) {
 func (s *Set) pairsByHash() (pairs []nearPair) {
 	first := make(map[uint64]int)
 	for i, h := range s.Hashes {
-		// Photos that are almost a single color have such hashes by chance.
+		// Photos of almost a single color have hashes with very few or very many ones, which are
+		// often equal by chance.
 		if ones := bits.OnesCount64(h); ones < 4 || ones > 60 {
 			continue
 		}

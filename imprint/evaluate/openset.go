@@ -24,9 +24,9 @@ type OpenSet struct {
 	Episodes  int     `json:"draws"`
 }
 
-// EvaluateOpenSet trains on one half of the classes and classifies photos of all classes, then
-// does the same with the other half, in each episode. rate, 0…1, is the target false-accept
-// rate. It fails with ErrProtocol if the set has fewer than 8 classes.
+// EvaluateOpenSet runs each episode twice: it trains on one half of the classes, then on the other
+// half, and classifies query photos of all classes. rate, 0…1, is the target false-accept rate.
+// EvaluateOpenSet fails with ErrProtocol if the set has fewer than 8 classes.
 func (s *Set) EvaluateOpenSet(ctx context.Context, heads []classifier.Method, support []int, rate float64) ([]OpenSet, error) {
 	fail := func(err error) ([]OpenSet, error) {
 		return nil, fmt.Errorf("evaluate open-set recognition of %s: %w", s.Name, err)
@@ -88,7 +88,7 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 		return r, err
 	}
 	logits, last := make([]float64, len(head.Labels)), len(head.Labels)-1
-	var known, other []float64 // distance of the best class above the threshold
+	var known, other []float64 // logit of the best class minus the threshold
 	for _, row := range s.Query[d] {
 		head.Logits(logits, s.Units[row])
 		best := classifier.ArgMax(logits[:last])
@@ -119,7 +119,7 @@ func (s *Set) openSetEpisode(method classifier.Method, d, k, half int, rate floa
 }
 
 // areaUnderROC returns the area under the ROC curve: the fraction of pairs in which known is
-// greater than other, with ties counted half.
+// greater than other, where a tie counts half.
 func areaUnderROC(known, other []float64) float64 {
 	type score struct {
 		v     float64

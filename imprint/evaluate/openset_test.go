@@ -23,7 +23,7 @@ func TestEvaluateOpenSet(t *testing.T) {
 		if r.Head != want.Head || r.Support != want.Support || r.TargetFAR != want.TargetFAR || r.Episodes != want.Episodes {
 			t.Errorf("got %+v, want %+v", r, want)
 		}
-		// Each class lies on an axis of its own.
+		// Each class lies on its own axis.
 		if r.AUC < 0.99 || r.FAR > 20 || r.TPR < 80 || r.Correct > r.TPR || r.Correct < 80 {
 			t.Errorf("got %+v, want almost perfect rates", r)
 		}

@@ -16,7 +16,7 @@ const setScale = 0.0235284772
 
 // ReadSet reads stored embeddings from a folder. labels.json lists the classes and the class of
 // each photo, and episodes.json lists the support ("shots") and query ("test") rows of each
-// episode. emb.u8, or emb.crop.u8 if mode is dataset.Crop, has a row of uint8 values with zero
+// episode. emb.u8, or emb.crop.u8 if mode is dataset.Crop, contains a row of uint8 values with zero
 // point 0 for each photo. ReadSet fails with ErrProtocol if the files contradict each other.
 func ReadSet(dir string, mode dataset.Resize) (*Set, error) {
 	name := "emb.u8"

@@ -20,13 +20,13 @@ type ResizeChoice struct {
 }
 
 // A ResizeCandidate is a resize mode with the leave-one-out accuracy of a head trained with it.
-// LogLoss is the mean of −log of the true class's score, over the photos left out with both
-// modes. It is nil if there are fewer than ten such photos.
+// LogLoss is the mean of −log of the true class's score, over the photos that were left out with
+// both modes. It is nil if there are fewer than ten of these photos.
 type ResizeCandidate struct {
 	Resize   dataset.Resize      `json:"fit"`
 	LogLoss  *float64            `json:"loss"`
 	Estimate classifier.Estimate `json:"-"`
-	Accuracy float64             `json:"accuracy"` // accuracy of Estimate
+	Accuracy float64             `json:"accuracy"` // accuracy in Estimate
 }
 
 // ResizeCandidates returns the modes that [ChooseResize] compares, the default first.
@@ -41,9 +41,9 @@ type LeftOut struct {
 	losses map[int]float64
 }
 
-// LeaveOut trains a head on examples, with root as in classifier.Fit, and classifies each
-// example with a head trained without it. places has the index of each example among all photos,
-// so that modes are compared on the same photos.
+// LeaveOut trains a head on examples, with root as in classifier.Fit, and classifies each example
+// with a head trained without it. places lists the index of each example among all photos, so that
+// modes are compared on the same photos.
 func LeaveOut(examples []classifier.Example, places []int, method classifier.Method, root bool) (LeftOut, error) {
 	f, left, err := classifier.LeaveOneOut(examples, method, root)
 	if err != nil {
@@ -59,11 +59,11 @@ func LeaveOut(examples []classifier.Example, places []int, method classifier.Met
 	return l, nil
 }
 
-// ChooseResize calls train for each of [ResizeCandidates], by index, and compares the log losses
-// over the photos left out with both. It chooses the second mode if that is better by more than
-// one standard error. best is the index of the chosen mode.
+// ChooseResize calls train with the index of each of [ResizeCandidates], and compares the log
+// losses over the photos that were left out with both modes. It chooses the second mode if its log
+// loss is lower by more than one standard error. best is the index of the chosen mode.
 func ChooseResize(train func(candidate int) (LeftOut, error)) (choice *ResizeChoice, best int, err error) {
-	const minPhotos = 10 // fewer photos would prove nothing
+	const minPhotos = 10 // with fewer photos, a difference proves nothing
 	var heads [len(resizeCandidates)]LeftOut
 	for i, mode := range resizeCandidates {
 		if heads[i], err = train(i); err != nil {

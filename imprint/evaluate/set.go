@@ -29,7 +29,7 @@ type Set struct {
 	Support [][][]int // rows to train on, by episode and class; the first k are used for k support photos
 	Query   [][]int   // rows to classify, by episode
 
-	Bursts  []string       // names of bursts, as in [classifier.Example]; nil if unknown
+	Bursts  []string       // each photo's burst, as in [classifier.Example]; nil if unknown
 	Photos  []Photo        // the files that the embeddings were made from; nil if unknown
 	Hashes  []uint64       // dataset.Hash of each photo; 0 or nil if unknown
 	Devices map[string]int // number of embeddings by device; nil if unknown

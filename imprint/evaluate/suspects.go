@@ -20,21 +20,21 @@ const (
 type LabelSuspect struct {
 	PhotoRef
 	// Corrected is the number of other photos that are classified correctly only without the
-	// suspect, minus those classified correctly only with it. Each of them is left out, too, when
-	// it is classified.
+	// suspect, minus the number classified correctly only with it. Each of these photos is left out
+	// of training when it is classified.
 	Corrected int `json:"turned"`
-	// Margin is the sum, over the other photos, of how much the output for the photo's class gains
-	// on the best other output when the suspect is left out. Outputs are trained to be 1 for the
-	// photo's class and 0 for the others.
+	// Margin is the gain in margin, added up over the other photos, when the suspect is left out.
+	// The margin of a photo is the output for its class, which is trained to be 1, minus the
+	// largest other output, which is trained to be 0.
 	Margin    float64 `json:"margin"`
 	LooksLike string  `json:"looks"` // predicted label of the suspect when it is left out
 }
 
-// labelSuspects returns the photos that are likely mislabeled, by decreasing margin. With 20
-// wrong labels among the 1360 photos of Oxford 17 flowers, 17 of the first 20 suspects have a
-// wrong label. If they were ordered by Corrected or by likelihood, only 7 would.
+// labelSuspects returns the photos that are likely mislabeled, by decreasing margin. With 20 wrong
+// labels among the 1360 photos of Oxford 17 flowers, 17 of the first 20 suspects have a wrong
+// label. If they were ordered by Corrected or by likelihood, only 7 would.
 //
-// The predictions are those of ridge regression, whatever head is evaluated.
+// The predictions come from ridge regression, whichever head is evaluated.
 func (s *Set) labelSuspects(ctx context.Context) ([]LabelSuspect, error) {
 	found := []LabelSuspect{}
 	rows := s.suspectRows()
@@ -83,8 +83,8 @@ func (s *Set) labelSuspects(ctx context.Context) ([]LabelSuspect, error) {
 	return found, nil
 }
 
-// suspectRows returns the rows to compare: all rows, or an equal number of each class if there
-// are more than maxSuspectRows.
+// suspectRows returns the rows to compare: all rows, or, if there are more than maxSuspectRows, the
+// same number of each class.
 func (s *Set) suspectRows() []int {
 	var rows []int
 	each := len(s.Labels)
@@ -100,11 +100,11 @@ func (s *Set) suspectRows() []int {
 	return rows
 }
 
-// A pairLeaveOut computes the predictions of ridge regressions trained without one or two of the
-// examples. It does not train again.
+// A pairLeaveOut predicts with ridge regressions trained without one or two of the examples. It
+// does not train them again.
 //
-// Let T be the examples' classes as unit vectors, H·T the outputs, M = I − H, and E = M·T. If i
-// and j are left out, the outputs for i are Tᵢ − (Mⱼⱼ·Eᵢ − Mᵢⱼ·Eⱼ)/(Mᵢᵢ·Mⱼⱼ − Mᵢⱼ²).
+// Let T be the examples' classes as unit vectors, H·T the outputs, M = I − H, and E = M·T. If i and
+// j are left out, the outputs for i are Tᵢ − (Mⱼⱼ·Eᵢ − Mᵢⱼ·Eⱼ)/(Mᵢᵢ·Mⱼⱼ − Mᵢⱼ²).
 type pairLeaveOut struct {
 	class []int // class of each example
 	m     *mat.SymDense

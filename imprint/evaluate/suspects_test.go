@@ -14,8 +14,8 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// cloud returns a set of classes. The embeddings of each class are scattered around an axis of
-// its own.
+// cloud returns a set of classes. The embeddings of each class are scattered around the class's own
+// axis.
 func cloud(seed uint64, classes, each, dim int, spread float64) *Set {
 	r := rand.New(rand.NewPCG(seed, 5))
 	s := &Set{Name: "cloud"}
@@ -34,8 +34,7 @@ func cloud(seed uint64, classes, each, dim int, spread float64) *Set {
 	return s
 }
 
-// outputs returns the outputs for one row of a ridge regression trained without the rows in
-// without.
+// outputs trains a ridge regression without the rows in without, and returns its outputs for row.
 func outputs(s *Set, row int, without ...int) []float64 {
 	var rows []int
 	for i := range s.Labels {
@@ -70,8 +69,8 @@ func outputs(s *Set, row int, without ...int) []float64 {
 	return out
 }
 
-// TestLabelSuspectsByRefit compares the closed form with regressions trained without the two
-// photos.
+// TestLabelSuspectsByRefit compares the closed form with regressions that are trained again without
+// the left-out photos.
 func TestLabelSuspectsByRefit(t *testing.T) {
 	s := cloud(1, 3, 7, 5, 0.5)
 	s.Labels[2], s.Labels[17] = 1, 0 // wrong labels
@@ -137,8 +136,8 @@ func TestSuspectRows(t *testing.T) {
 	}
 }
 
-// TestLabelSuspectsFindWrongLabels gives 20 stored embeddings wrong labels and checks that
-// enough of the first 20 suspects are among them.
+// TestLabelSuspectsFindWrongLabels gives 20 stored embeddings wrong labels and checks that enough
+// of them are among the first 20 suspects.
 func TestLabelSuspectsFindWrongLabels(t *testing.T) {
 	if testing.Short() {
 		t.Skip("relabeling real photos takes seconds")

@@ -88,8 +88,7 @@ func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed 
 	return r, nil
 }
 
-// run runs p on one frame. On the CPU a runner uses all cores; for an Edge TPU it needs only
-// one.
+// run runs p on one frame. On the CPU a runner uses all cores; for an Edge TPU one core is enough.
 func (g *generation) run(ctx context.Context, p *infer.Pool, in infer.Input, use func(runner *infer.Runner, raw []byte, took time.Duration) error) error {
 	threads := g.threads
 	if p == g.models {

@@ -1,12 +1,12 @@
-// Package live classifies frames with the model of a workspace while the workspace changes.
-// Start with [Open]; then classify with [Live.Classify] and keep [Live.Watch] running.
+// Package live classifies frames with the model of a workspace while the workspace changes. Start
+// with [Open]; then classify with [Live.Classify] and keep [Live.Watch] running.
 //
-// Each frame is classified by a single generation: the one that was current when the frame
-// arrived. A reload takes effect for later frames. Frames and reloads do not wait for each
-// other. If a file can't be used, the reload fails and changes nothing.
+// Each frame is classified by a single generation, which was current when the frame arrived. A
+// reload takes effect for later frames. Frames and reloads do not wait for each other. If a file
+// can't be used, the reload fails and changes nothing.
 //
-// The backbone stays loaded until the workspace changes to another. A new generation sends an
-// Edge TPU only the data that has changed.
+// The backbone stays loaded until the workspace changes to another backbone. A new generation sends
+// an Edge TPU only the data that has changed.
 //
 // A Live is safe for concurrent use by multiple goroutines.
 package live
@@ -32,7 +32,7 @@ import (
 var ErrClosed = errors.New("the model is closed")
 
 // settling is how long a reload waits for the model that belongs to the state. A change replaces
-// first the state and then the model.
+// the state first, then the model.
 const settling = 300 * time.Millisecond
 
 // Live classifies frames with the newest model of a workspace.
@@ -54,11 +54,11 @@ type Reloaded struct {
 	Changed    bool          `json:"changed"`    // whether the reload made it current
 	Classes    int           `json:"classes"`
 	Elapsed    time.Duration `json:"-"`
-	Warnings   []string      `json:"warnings,omitempty"` // damage that was worked around
+	Warnings   []string      `json:"warnings,omitempty"` // damage that the reload worked around
 }
 
 // Open loads the model of the workspace in dir. If the workspace does not exist yet, o names the
-// backbone that it is expected to have, as for [imprint.Open].
+// backbone to expect, as for [imprint.Open].
 func Open(ctx context.Context, dir string, o imprint.Options) (*Live, error) {
 	l := &Live{dir: dir, options: o, gate: make(chan struct{}, 1)}
 	w, s, err := l.load(ctx)
@@ -76,7 +76,8 @@ func Open(ctx context.Context, dir string, o imprint.Options) (*Live, error) {
 	return l, nil
 }
 
-// Close waits for the frames that are being classified. Later ones fail with ErrClosed.
+// Close waits for the frames that are being classified. After that, classifying fails with
+// ErrClosed.
 func (l *Live) Close() error {
 	l.closing.Lock()
 	closed := l.closed
@@ -98,10 +99,11 @@ func (l *Live) Generation() uint64 { return l.current.Load().Generation }
 // Labels returns the names of the classes, in the order of the model's scores.
 func (l *Live) Labels() []string { return slices.Clone(l.current.Load().Labels) }
 
-// Warnings describes the damage that was worked around.
+// Warnings describes the damage that was found and worked around when the current generation was
+// loaded.
 func (l *Live) Warnings() []string { return l.current.Load().Warnings }
 
-// Workspace opens the workspace for changes. The result shares the backbone in memory.
+// Workspace opens the workspace for changes. The workspace shares the loaded backbone.
 func (l *Live) Workspace(ctx context.Context) (*imprint.Workspace, error) {
 	if err := l.enterGate(ctx); err != nil {
 		return nil, err
@@ -141,8 +143,8 @@ func (l *Live) enterGate(ctx context.Context) error {
 
 func (l *Live) leaveGate() { <-l.gate }
 
-// Reload makes the newest generation of the workspace current. If that can't be used, Reload
-// fails and the current generation stays in use.
+// Reload makes the newest generation of the workspace current. If that generation can't be used,
+// Reload fails and the current generation stays in use.
 func (l *Live) Reload(ctx context.Context) (Reloaded, error) {
 	start := time.Now()
 	if err := l.enterGate(ctx); err != nil {
@@ -205,8 +207,8 @@ func (l *Live) serve(s *imprint.Snapshot) {
 	}
 }
 
-// Classify classifies an image and returns the top best classes, or all if top is 0.
-// Without classes the result is Unknown.
+// Classify classifies an image and returns the best classes, at most top of them, or all if top is
+// 0. Without classes, the result is Unknown.
 func (l *Live) Classify(ctx context.Context, img image.Image, top int) (predict.Result, error) {
 	return l.answer(ctx, infer.Input{Image: img}, top, false)
 }
@@ -250,8 +252,8 @@ func (l *Live) WarmUp(ctx context.Context) (device string, err error) {
 // A Picture is a photo that has been decoded and resized for a workspace's backbone.
 type Picture struct{ prepared *infer.Prepared }
 
-// Prepare decodes a photo and resizes it for the backbone. It uses no device, so that a large
-// photo can be prepared while frames are classified.
+// Prepare decodes a photo and resizes it for the backbone. It uses no device, so a large photo can
+// be prepared while frames are classified.
 func (l *Live) Prepare(f *dataset.File) (*Picture, error) {
 	g, err := l.enter()
 	if err != nil {
@@ -287,7 +289,7 @@ func (l *Live) enter() (*generation, error) {
 	}
 	for {
 		g := l.current.Load()
-		// A generation without users is closed, and another has become current.
+		// A generation without users is closed, and another generation has become current.
 		if n := g.users.Load(); n > 0 && g.users.CompareAndSwap(n, n+1) {
 			return g, nil
 		}

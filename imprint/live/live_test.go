@@ -274,7 +274,7 @@ func TestWorkspaceRemoved(t *testing.T) {
 	}
 }
 
-// TestOpenUnpublished opens a workspace whose writer was killed before it published the model.
+// TestOpenUnpublished opens a workspace after its writer was killed before publishing the model.
 func TestOpenUnpublished(t *testing.T) {
 	ctx := context.Background()
 	dir, o := newWorkspace(t)

@@ -64,7 +64,7 @@ func (t traffic) since(u traffic) traffic {
 }
 
 // metered returns the paths of a reference model, compiled and uncompiled, and a pool with one
-// emulated device whose bus is metered.
+// emulated device on a metered bus.
 func metered(t testing.TB, model string) (compiled, uncompiled string, m *meter, p *pool.Pool) {
 	t.Helper()
 	compiled, uncompiled, _, usb := pooltest.Reference(t, 1, model)

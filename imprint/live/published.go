@@ -17,8 +17,9 @@ import (
 // disk was unplugged. Reloading works again once the folder is back.
 var ErrGone = errors.New("the workspace is gone")
 
-// checkGone returns an error if w is new although the current generation is not. A change would
-// then create a new workspace in place of the missing one.
+// checkGone returns an error if the workspace of w does not exist yet although the current
+// generation has one. Its folder is missing, and a change would create a new workspace in its
+// place.
 func (l *Live) checkGone(w *imprint.Workspace) error {
 	if was := l.current.Load(); was != nil && was.Generation > 0 && w.Generation() == 0 {
 		return fmt.Errorf("%w: %w", ErrGone, fs.ErrNotExist)

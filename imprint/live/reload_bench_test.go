@@ -17,7 +17,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-// median returns the median of d, which it sorts.
+// median sorts d and returns its median.
 func median(d []time.Duration) time.Duration {
 	slices.Sort(d)
 	return d[len(d)/2]
@@ -92,7 +92,7 @@ func BenchmarkReload(b *testing.B) {
 }
 
 // BenchmarkReloadTPU reloads another head inside the compiled model, on an emulated device. It
-// reports the additional traffic and time of the first frame.
+// reports how much more traffic and time the first frame after a reload takes than later frames.
 func BenchmarkReloadTPU(b *testing.B) {
 	for _, name := range []string{pooltest.Small, "mobilenet_v1_0.5_160_quant"} {
 		b.Run(name, func(b *testing.B) {

@@ -32,8 +32,8 @@ func reloadCount(whole, short int) int {
 	return whole
 }
 
-// TestReloadUnderLoad reloads while frames arrive. Each frame must get exactly the result of the
-// generation that its result names.
+// TestReloadUnderLoad reloads while frames arrive. Each result carries a generation number and must
+// equal the result that this generation gives for the frame.
 func TestReloadUnderLoad(t *testing.T) {
 	t.Run("head", func(t *testing.T) {
 		dir, o := newWorkspace(t)
@@ -91,7 +91,7 @@ func reloadUnderLoad(t *testing.T, dir string, o imprint.Options, devices *pool.
 			t.Fatalf("reload: got %+v, want generation %d", r, generation)
 		}
 		worst = max(worst, r.Elapsed)
-		if devices != nil { // reloads are faster than frames: wait until each generation has classified one
+		if devices != nil { // reloads are faster than frames: wait until each generation has classified a frame
 			for f.newest() < generation {
 				time.Sleep(time.Millisecond)
 			}

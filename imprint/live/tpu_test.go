@@ -32,7 +32,7 @@ func TestTPULayout(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		o    imprint.Options
-		same bool // whether the model equals that of the first case
+		same bool // whether the model is the same as in the first case
 	}{
 		{"uncompiled model as backbone", imprint.Options{Compiled: compiledFile, Uncompiled: uncompiledFile}, true},
 		{"pair as backbone", imprint.Options{Backbone: compiledFile, Uncompiled: uncompiledFile}, true},
@@ -109,9 +109,9 @@ func answersOn(t *testing.T, dir, what string, o pool.Options, items []dataset.I
 	return answers
 }
 
-// compareAnswers compares all results with those of the device. It allows small differences in
-// scores, because the emulated device rounds SOFTMAX differently than the CPU. How a real device
-// rounds it is unknown.
+// compareAnswers compares all results with the device's results. It allows small differences in
+// scores, because the emulated device rounds SOFTMAX differently than the CPU. It is unknown how a
+// real device rounds SOFTMAX.
 func compareAnswers(t *testing.T, answers map[string][]predict.Result, items []dataset.Item) {
 	t.Helper()
 	for i, it := range items {
@@ -135,7 +135,7 @@ func compareAnswers(t *testing.T, answers map[string][]predict.Result, items []d
 	}
 }
 
-// compareWithFloat compares the predictions with those of the float head. Quantization may
+// compareWithFloat compares the predictions with the float head's predictions. Quantization may
 // change one prediction, in a near tie.
 func compareWithFloat(t *testing.T, w *imprint.Workspace, answers []predict.Result, items []dataset.Item) {
 	t.Helper()

@@ -64,8 +64,8 @@ func versionOf(t testing.TB, w *imprint.Workspace, dir string) version {
 	return version{state: s, model: readModel(t, w), labels: labels}
 }
 
-// publish makes v generation n of the workspace in dir, as a Workspace does but without syncs,
-// which would take most of the time.
+// publish publishes v as generation n of the workspace in dir. It writes the same files as a
+// Workspace but omits the syncs, which would take most of the time.
 func (v *version) publish(t testing.TB, dir string, n uint64) {
 	t.Helper()
 	s := *v.state

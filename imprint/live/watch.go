@@ -18,16 +18,16 @@ import (
 // together.
 const gathering = 10 * time.Millisecond
 
-// Watch reloads whenever the published model or the state of the workspace is replaced, until
-// ctx ends, and returns the error of ctx. It calls report after each reload that makes a new
-// generation current or fails. The workspace need not exist yet.
+// Watch reloads whenever the published model or the state of the workspace is replaced. It returns
+// ctx's error when ctx ends. It calls report after each reload that fails or makes a new generation
+// current. The workspace need not exist yet.
 func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
 	w, err := newFolderWatcher(l.dir)
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", l.dir, err)
 	}
 	defer w.Close()
-	due := time.NewTimer(0) // fires at once, for changes made before the folder was watched
+	due := time.NewTimer(0) // fires immediately, for changes made before the folder was watched
 	defer due.Stop()
 	waiting := true
 	for {
@@ -64,8 +64,8 @@ func (l *Live) Watch(ctx context.Context, report func(Reloaded, error)) error {
 	}
 }
 
-// A folderWatcher watches a workspace's folder or, while that does not exist, its nearest parent
-// that does. It does not watch the files themselves, because they are replaced by renaming.
+// A folderWatcher watches a workspace's folder or, while it does not exist, the nearest parent that
+// exists. It does not watch the files themselves, because they are replaced by renaming.
 type folderWatcher struct {
 	*fsnotify.Watcher
 	dir string // absolute path
@@ -100,7 +100,7 @@ func (w *folderWatcher) concerns(e fsnotify.Event) (bool, error) {
 	return e.Op != fsnotify.Chmod && (name == store.ModelFile || name == store.SlotFile(0) || name == store.SlotFile(1)), nil
 }
 
-// watchNearest watches only dir or, if that does not exist, its nearest parent that does.
+// watchNearest watches only dir or, if it does not exist, the nearest parent that exists.
 func (w *folderWatcher) watchNearest() error {
 	for _, old := range w.WatchList() {
 		w.Remove(old) // fails if the folder is gone, but then the watch is gone too

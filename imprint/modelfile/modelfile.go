@@ -1,6 +1,6 @@
-// Package modelfile finds models by name, loads them and compiles them without Google's
-// compiler. Start with [Backbone], which loads a model to embed photos with, or with [Compile].
-// The name of a model is a path or the name of a pulled model.
+// Package modelfile finds models by name, loads them and compiles them without Google's compiler.
+// Start with [Backbone], which loads a model that embeds photos, or with [Compile]. The name of a
+// model is a path or the name of a pulled model.
 package modelfile
 
 import (
@@ -20,8 +20,8 @@ import (
 // neither a file nor a pulled model.
 func Locate(name string) (string, error) { return infer.Locate(name) }
 
-// Backbone loads a model to embed photos with; "" is the built-in backbone. o.Name is
-// ignored. It also returns the resize mode in the model's metadata, or dataset.Crop.
+// Backbone loads a model that embeds photos. An empty name means the built-in backbone; o.Name is
+// ignored. Backbone also returns the resize mode in the model's metadata, or dataset.Crop.
 func Backbone(name string, devices *pool.Pool, o backbone.Options) (*backbone.Backbone, dataset.Resize, error) {
 	file, base, err := infer.ReadBackbone(name)
 	if err != nil {

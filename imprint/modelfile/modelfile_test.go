@@ -14,8 +14,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/modelfile"
 )
 
-// TestBackbone loads an extractor, and the published model of a workspace, whose metadata has
-// the resize mode.
+// TestBackbone loads an extractor, and a workspace's published model, which has the resize mode in
+// its metadata.
 func TestBackbone(t *testing.T) {
 	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	b, mode, err := modelfile.Backbone(extractor, nil, backbone.Options{})

@@ -17,23 +17,23 @@ import (
 // Options configure [File].
 type Options struct {
 	Resize     dataset.Resize // "" is the mode in the model's metadata, or dataset.Crop
-	Top        int            // number of best classes in a result; 0 is all
-	Threads    int            // maximum number of cores to use; 0 is all
-	Devices    *pool.Pool     // nil is the CPU
+	Top        int            // number of classes in Result.Top; 0 means all
+	Threads    int            // maximum number of cores to use; 0 means all
+	Devices    *pool.Pool     // nil means the CPU
 	Arithmetic backbone.Arithmetic
 	// Labels is a file with the labels of the classes, one per line. If it is "", the labels are
-	// those in the model, in its archive or in a file next to it.
+	// read from the model, from its archive or from a file next to it.
 	Labels string
 }
 
 // ErrLabels means that a file does not have exactly one label for each class of the model.
 var ErrLabels = errors.New("the labels do not fit the model")
 
-// ErrNotClassifier is wrapped when a model gives an embedding instead of scores.
-var ErrNotClassifier = errors.New("the model is no classifier")
+// ErrNotClassifier means that a model outputs an embedding instead of scores.
+var ErrNotClassifier = errors.New("the model is not a classifier")
 
-// checkClassifier returns an error if a model without labels ends in an embedding. What
-// comes out of an operator for the Edge TPU is not known, so such a model may be anything.
+// checkClassifier returns an error if a model without labels ends in an embedding. The output of
+// an Edge TPU operator can't be known, so compiled models pass.
 func checkClassifier(m *tflite.Model) error {
 	for _, op := range m.Subgraphs[0].Operators {
 		switch m.OperatorCodes[op.Opcode].Builtin {
@@ -48,8 +48,9 @@ func checkClassifier(m *tflite.Model) error {
 	return fmt.Errorf("%w: its output %q is an embedding of %d values", ErrNotClassifier, out.Name, out.NumElements())
 }
 
-// labelsOf returns a label for each of the n classes of m, which was read from the model file
-// from. A class without a label gets the label "class 0", "class 1" and so on.
+// labelsOf returns a label for each of the n classes of m. from is the model file of m; file is a
+// file of labels, or "". Classes without a label are called "class N", where N is the index of the
+// class.
 func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]string, error) {
 	if file != "" {
 		labels, err := tflite.ReadLabels(file)
@@ -68,10 +69,11 @@ func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]st
 	return labels, nil
 }
 
-// File classifies photos with a model file alone: any classifier, such as one that a workspace
-// exported, or the zip archive that Teachable Machine exports. It delivers the results in order;
-// a photo that can't be read is a Result with Err. File stops at the first error that deliver
-// returns. It fails with ErrNotClassifier for an embedding extractor.
+// File classifies photos with a model file, without a workspace. The model is any classifier, such
+// as a model exported from a workspace, or the zip archive that Teachable Machine exports. File
+// delivers the results in order; a photo that can't be read is a Result with Err. File stops at the
+// first error that deliver returns. It fails with ErrNotClassifier if the model is an embedding
+// extractor.
 func File(ctx context.Context, model string, o Options, photos []dataset.Item, deliver func(Result) error) error {
 	fail := func(err error) error { return fmt.Errorf("load model %s: %w", model, err) }
 	read, err := tflite.ReadModel(model)

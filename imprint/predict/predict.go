@@ -10,7 +10,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// A Result is the classification of one photo. Its JSON is one object.
+// A Result is the classification of one photo. It is marshaled as one JSON object.
 type Result struct {
 	Path       string
 	Label      string
@@ -20,7 +20,7 @@ type Result struct {
 	Generation uint64        // generation of the workspace; 0 for a model file
 	Unknown    bool          // the photo shows no trained class, or there is none yet
 	Embedding  []byte        // raw embedding, if it was requested
-	Elapsed    time.Duration // time that the backbone and the head took
+	Elapsed    time.Duration // time spent in the backbone and the head
 	Err        error         // why the photo was not classified; then only Path is set
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // Press performs an action. For the verb teach, it starts recording, which lasts until Release.
-// Press, Release, Toggle and Cancel make a Server an [input.Actor].
+// With Press, Release, Toggle and Cancel, a Server is an [input.Actor].
 func (s *Server) Press(ctx context.Context, a input.Action) (err error) {
 	switch a.Verb {
 	case "teach":

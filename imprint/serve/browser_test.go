@@ -98,7 +98,8 @@ func browser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Contex
 	options = append(options, flags...)
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
-	// Ignore errors from chromedp, which logs every event of a newer browser that it does not know.
+	// chromedp logs an error for each event that it does not know from a newer browser. Ignore
+	// these errors.
 	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 5*patience)
@@ -133,7 +134,7 @@ func (v visitor) run(actions ...chromedp.Action) {
 	}
 }
 
-// sees waits until the text of one of the selected elements contains words.
+// sees waits until a selected element has a text that contains words.
 func (v visitor) sees(selector, words string) {
 	v.t.Helper()
 	var text string
@@ -147,14 +148,15 @@ func (v visitor) sees(selector, words string) {
 	v.t.Fatalf("%s: got %q, want %q", selector, text, words)
 }
 
-// seesRecording waits until the text of a held button says that four frames have been recorded.
+// seesRecording waits until the text of a held button says that at least four frames have been
+// recorded.
 func (v visitor) seesRecording(selector string) {
 	v.t.Helper()
 	v.run(chromedp.Poll(fmt.Sprintf(`parseInt(document.querySelector(%q).textContent.split("Recording: ")[1]) >= 4`, selector), nil,
 		chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond)))
 }
 
-// holds presses the mouse on a button and holds it until four frames have been recorded.
+// holds presses the mouse on a button and holds it until at least four frames have been recorded.
 func (v visitor) holds(selector string) {
 	v.t.Helper()
 	var at [2]float64
@@ -203,8 +205,8 @@ func colorScheme(value string) chromedp.Action {
 	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}})
 }
 
-// TestPage trains two classes in a browser, one by mouse and one by keyboard, and checks the
-// label. It removes a class, undoes that, and finally stops the server.
+// TestPage trains two classes in a browser, one by mouse and one by keyboard, and checks the label.
+// It removes a class, undoes the removal, and finally stops the server.
 func TestPage(t *testing.T) {
 	ctx := browser(t)
 	dir := t.TempDir()
@@ -235,8 +237,8 @@ func TestPage(t *testing.T) {
 	camera.show(0)
 	v.sees("#label", "cone")
 
-	// Accuracy needs a class recorded at two different times. Recordings of the same second, or
-	// with a photo in common, count as one.
+	// Accuracy needs a class recorded at two different times. Recordings count as one if they were
+	// made in the same second or share a photo.
 	camera.show(2)
 	time.Sleep(time.Second)
 	v.sees("#label", "cone")

@@ -59,7 +59,7 @@ func (s *Server) Remove(ctx context.Context, label string) (Changed, error) {
 	})
 }
 
-// RemovePhoto removes the photo with a SHA-256, given in hexadecimal.
+// RemovePhoto removes the photo with the given SHA-256, in hexadecimal.
 func (s *Server) RemovePhoto(ctx context.Context, sha256 string) (Changed, error) {
 	return s.act(ctx, "remove", "", func(ws *imprint.Workspace) (string, error) {
 		label, err := ws.RemovePhoto(ctx, sha256)
@@ -82,15 +82,14 @@ func (s *Server) Undo(ctx context.Context) (Changed, error) {
 	})
 }
 
-// Retrain trains the head again, with the method head unless that is "".
+// Retrain trains the head again. If head is not "", it becomes the training method.
 func (s *Server) Retrain(ctx context.Context, head classifier.Method) (Changed, error) {
 	return s.act(ctx, "retrain", "", func(ws *imprint.Workspace) (string, error) {
 		return "retrained", ws.Retrain(ctx, head)
 	})
 }
 
-// learned describes added photos in a sentence. unit is the noun for one of them, such as
-// "frame".
+// learned describes added photos in a sentence. unit is the noun for one photo, such as "frame".
 func learned(label, unit string, a *imprint.Added, took time.Duration) string {
 	if a.Photos == 0 {
 		return fmt.Sprintf("learned nothing new about %s: %s", label, a.Skipped[0].Reason)

@@ -52,7 +52,7 @@ type classList struct {
 
 	mu      sync.Mutex
 	classes *Classes          // nil until first read
-	of      *imprint.Snapshot // snapshot to which classes belong; nil if they belong to a generation not in use
+	of      *imprint.Snapshot // snapshot that classes was read with; nil if it was not the newest
 }
 
 func newClassList(live *live.Live) *classList {
@@ -70,8 +70,8 @@ func (l *classList) refresh() {
 func (l *classList) get(ctx context.Context) (*Classes, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// Compare snapshots, because two generations may have the same number: another workspace may
-	// have replaced this one, or the newest state may have been damaged.
+	// Compare snapshots, because two generations may have the same number: the workspace may have
+	// been replaced by another one, or the newest state may have been damaged.
 	s := l.live.Snapshot()
 	if l.classes != nil && l.of == s {
 		return l.classes, nil

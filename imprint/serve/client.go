@@ -29,8 +29,8 @@ func AskReload(ctx context.Context, socket string) (Changed, error) {
 	return c, nil
 }
 
-// AskHealth asks the server at a Unix socket for its health. A server whose device fails is no
-// error.
+// AskHealth asks the server at a Unix socket for its health. A failed device is not an error, but
+// part of the health.
 func AskHealth(ctx context.Context, socket string) (Health, error) {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
@@ -44,8 +44,8 @@ func AskHealth(ctx context.Context, socket string) (Health, error) {
 // healthTimeout is ample: a server reports its health without waiting for anything.
 const healthTimeout = 2 * time.Second
 
-// ask sends a request without a body to the server at a Unix socket and decodes the JSON
-// response into v, also if its status is an error.
+// ask sends a request without a body to the server at a Unix socket and decodes the JSON response
+// into v, even if the server responds with an error.
 func ask(ctx context.Context, socket, method, path string, v any) error {
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -76,7 +76,7 @@ func ask(ctx context.Context, socket, method, path string, v any) error {
 		var refusal struct {
 			Error string `json:"error"`
 		}
-		_ = json.Unmarshal(body, &refusal) // it was decoded once
+		_ = json.Unmarshal(body, &refusal) // body was already decoded above
 		return fmt.Errorf("%s: %s", response.Status, refusal.Error)
 	}
 	return nil

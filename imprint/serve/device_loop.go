@@ -41,13 +41,13 @@ type deviceLoop struct {
 	completed atomic.Uint64         // number of frames and photos classified
 	stopped   chan struct{}         // closed when run returns
 
-	// Used only by the goroutine of run.
+	// The fields below are used only by the goroutine of run.
 	vote    vote
 	jobCost time.Duration // moving average of the time for a job
 	retry   backoff
 }
 
-// newDeviceLoop returns a loop for s, whose other fields must already be set.
+// newDeviceLoop returns a loop for s. The other fields of s must already be set.
 func newDeviceLoop(s *Server) *deviceLoop {
 	return &deviceLoop{
 		live: s.live, frames: s.intake, holds: s.holds, events: s.events, metrics: s.metrics, status: newDeviceStatus(s.publishHealth),
@@ -68,7 +68,7 @@ type jobResult struct {
 	err    error
 }
 
-// submit has the loop classify a client's photo and waits for the result.
+// submit passes a client's photo to the loop and waits for the result.
 func (l *deviceLoop) submit(ctx context.Context, p *live.Picture) (predict.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, ErrBusy)
 	defer cancel()

@@ -26,13 +26,13 @@ func sharedModel(t testing.TB, name string) (path string, content []byte) {
 	return reference.Path(t, "models", name+".tflite"), reference.Read(t, "models", name+".tflite")
 }
 
-// Names of reference models that are also compiled for the Edge TPU.
+// Names of reference models that also exist compiled for the Edge TPU.
 const (
 	smallModel = "mobilenet_v1_0.25_128_quant"
 	extractor  = "mobilenet_v1_1.0_224_quant_embedding_extractor"
 )
 
-// withEdgeTPU returns options for a workspace whose backbone runs on an emulated Edge TPU.
+// withEdgeTPU returns options for a workspace with a backbone that runs on an emulated Edge TPU.
 func withEdgeTPU(t testing.TB, name string) (imprint.Options, *emulator.Device) {
 	t.Helper()
 	compiledPath, compiled := sharedModel(t, name+"_edgetpu")
@@ -108,7 +108,7 @@ func TestCameraLost(t *testing.T) {
 	if h := s.awaitHealth(func(h Health) bool { return h.Source.State == "lost" }); h.Status != "degraded" || h.Source.Error != os.ErrClosed.Error() || h.Device.State != "ok" {
 		t.Errorf("lost camera: got health %+v, want only the source lost", h)
 	}
-	// Training must now fail with the reason.
+	// Training must now fail and say that the source is lost.
 	s.do("POST", "/v1/teach", `{"label":"a","action":"start"}`, 200, nil)
 	var p Problem
 	s.do("POST", "/v1/teach", `{"label":"a","action":"stop"}`, 409, &p)

@@ -10,8 +10,8 @@ import (
 // eventKinds lists the kinds of events to which a client can listen.
 var eventKinds = []string{"result", "classes", "teach", "generation", "state", "notice"}
 
-// A hub passes events to listeners without waiting for any of them. If a listener has not
-// fetched an event when a newer one of the same kind arrives, it gets only the newer one.
+// A hub passes events to listeners without waiting for any of them. If a newer event of the same
+// kind arrives before a listener has fetched an event, the listener gets only the newer event.
 type hub struct {
 	mu        sync.Mutex
 	number    uint64
@@ -48,7 +48,7 @@ func (h *hub) publish(kind string, v any) {
 
 func newEvent(number uint64, kind string, v any) event {
 	b, err := json.Marshal(v)
-	if err != nil { // impossible for the types of events
+	if err != nil { // impossible: every type of event can be encoded
 		b = fmt.Appendf(nil, "%q", err.Error())
 	}
 	return event{number, kind, b}

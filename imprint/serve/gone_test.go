@@ -39,8 +39,8 @@ func (s *testServer) example(label string, kind, seed uint64, status int, respon
 	s.do("POST", "/v1/examples?label="+label, string(backbonetest.Photo(kind, seed)), status, response)
 }
 
-// TestWorkspaceGone moves the workspace's folder away, as if a USB stick was pulled out, and
-// moves it back.
+// TestWorkspaceGone moves the workspace's folder away, as if a USB stick were pulled out, and moves
+// it back.
 func TestWorkspaceGone(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
 	s.example("a", 0, 0, 200, nil)
@@ -121,8 +121,8 @@ func TestSendsOwnModel(t *testing.T) {
 	}
 }
 
-// TestClassesOfAnotherGeneration replaces the server's workspace with another one of the same
-// generation. The list of classes must be that of the model in use.
+// TestClassesOfAnotherGeneration replaces the server's workspace with another workspace that has
+// the same generation number. The server must list the classes of the model in use.
 func TestClassesOfAnotherGeneration(t *testing.T) {
 	s := start(t, testConfig{noCamera: true})
 	s.example("a", 0, 0, 200, nil)

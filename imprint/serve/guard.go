@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// requestRate and requestBurst limit the requests from one address, per second and at
-	// once. A request over the limit waits up to requestWait before it is rejected.
+	// requestRate limits the requests per second from one address, and requestBurst limits a burst
+	// of requests. A request over the limit waits up to requestWait before it is rejected.
 	requestRate, requestBurst = 100, 400
 	requestWait               = time.Second
-	// maxAddresses limits the number of addresses whose rates are tracked.
+	// maxAddresses limits the number of addresses with a tracked request rate.
 	maxAddresses = 1024
 	cookieName   = "imprint"
 	cookieAge    = 365 * 24 * time.Hour
@@ -35,7 +35,7 @@ const (
 type guard struct {
 	server  *Server
 	next    http.Handler
-	trusted bool   // for a Unix socket, whose file permissions decide who may connect
+	trusted bool   // for a Unix socket: its file permissions decide who may connect
 	token   string // "" admits everyone
 	hosts   []string
 	origin  *http.CrossOriginProtection
@@ -73,9 +73,9 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(rec, r)
 }
 
-// setDeadlines replaces the deadline for reading the header with one for the body, which applies
-// even if no handler reads the body. A request without a body is limited only by the deadline
-// for its response.
+// setDeadlines replaces the read deadline of the header with a deadline for the body, which applies
+// even if no handler reads the body. A request without a body is limited only by the deadline for
+// its response.
 func (g *guard) setDeadlines(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Time{})
@@ -102,7 +102,7 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 		return refusef(http.StatusTooManyRequests, "rate limit exceeded: %d requests per second from one address", requestRate)
 	}
 	// This prevents DNS rebinding: if a foreign name resolved to this address, the foreign pages
-	// would have the same origin as ours.
+	// would share this server's origin.
 	if !g.isOurs(r.Host) {
 		return refused{http.StatusMisdirectedRequest, fmt.Errorf("unknown host name %.80q", r.Host), "use the IP address, or start the server with this host name"}
 	}
@@ -135,7 +135,7 @@ func bearer(r *http.Request) string {
 	return token
 }
 
-// isOurs reports whether a request's host is this server: an IP address or one of its names.
+// isOurs reports whether a request's host names this server, by an IP address or a known name.
 func (g *guard) isOurs(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

@@ -61,7 +61,7 @@ func hugePNG() string {
 	return b.String()
 }
 
-// TestBadRequests checks the responses to bad requests. docs/serve.md has the same list.
+// TestBadRequests checks the responses to bad requests. docs/serve.md lists the same requests.
 func TestBadRequests(t *testing.T) {
 	s := start(t, testConfig{})
 	addr := strings.TrimPrefix(s.url, "http://")
@@ -210,7 +210,7 @@ func TestTooManyConnections(t *testing.T) {
 		}
 		defer c.Close()
 	}
-	// The server accepts connections in order, so that this one is over the limit.
+	// The server accepts connections in order, so this connection is over the limit.
 	if status, body := sendRaw(t, addr, "GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n"); status != 503 || !strings.Contains(body, "too many") {
 		t.Errorf("got %d %q, want 503", status, body)
 	}

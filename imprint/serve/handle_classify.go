@@ -89,7 +89,7 @@ func (s *Server) postFrame(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// getResult sends the newest result, or waits for the result of a frame after a given one.
+// getResult sends the newest result, or waits for the result of a frame after a given frame.
 func (s *Server) getResult(w http.ResponseWriter, r *http.Request) error {
 	after, err := queryNumber(r, "after", 1<<63-1)
 	if err != nil {

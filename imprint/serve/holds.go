@@ -8,9 +8,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// maxHeld is the number of frames that one hold keeps. When there are more, every other frame is
-// dropped, and from then on only every second frame is kept; the next time every fourth, and so
-// on.
+// maxHeld is the largest number of frames that one hold keeps. Above it, every other frame is
+// dropped, and from then on only every second new frame is kept. The next time, every fourth is
+// kept, and so on.
 const maxHeld = 128
 
 // holds collects frames while a training button is held. Only one button can be held at a time.
@@ -34,8 +34,8 @@ type hold struct {
 }
 
 // start starts a hold for a label and returns its progress. It changes nothing if the label's
-// button is already held, and fails with ErrHolding if another button is. A hold that lasts for
-// longestHold is passed to giveUp.
+// button is already held, and fails with ErrHolding if another label's button is held. If the hold
+// lasts for longestHold, it is passed to giveUp.
 func (s *holds) start(label string, giveUp func(*hold)) (Teaching, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

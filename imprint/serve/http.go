@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// changeTimeout limits the time for a change. Most of it is for waiting until another process
-	// has finished its own.
+	// changeTimeout limits the time for a change, including the wait for a change of another
+	// process.
 	changeTimeout = 30 * time.Second
 	// longestPoll is the maximum value of the parameter wait of /v1/result.
 	longestPoll = 30 * time.Second
 )
 
-// changeContext returns a context for a change, which continues if the client disconnects.
+// changeContext returns a context for a change. The change continues if the client disconnects.
 func changeContext(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), changeTimeout)
 }
@@ -73,7 +73,7 @@ func pathSHA256(r *http.Request) (string, error) {
 	return s, nil
 }
 
-// respond sends v, or returns err if that is not nil.
+// respond returns err if it is not nil, and else sends v.
 func respond[T any](s *Server, w http.ResponseWriter, v T, err error) error {
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
-// ErrDropped means that a newer frame replaced a posted one before the device was free.
+// ErrDropped means that a posted frame was replaced by a newer frame before the device was free.
 var ErrDropped = errors.New("replaced by a newer frame")
 
 // An intake receives frames from the camera or from clients and numbers them. It keeps the
@@ -71,7 +71,7 @@ func (in *intake) failure(err error) string {
 	return "failed"
 }
 
-// accept numbers a frame and queues it in place of the waiting one.
+// accept numbers a frame and queues it in place of the waiting frame.
 func (in *intake) accept(p *picture) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -51,7 +51,7 @@ func (l *latestValue[T]) put(v T) {
 	l.changed = make(chan struct{})
 }
 
-// get returns the newest value and a channel that is closed when it is replaced.
+// get returns the newest value and a channel that is closed when a newer value replaces it.
 func (l *latestValue[T]) get() (T, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

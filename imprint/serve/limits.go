@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// maxConnections limits the open connections to one listener, and perAddress those from one
-	// address.
+	// maxConnections limits the open connections to one listener, and perAddress the open
+	// connections from one address.
 	maxConnections, perAddress = 256, 128
-	// maxStreams limits the number of open streams, of pictures and of events together.
+	// maxStreams limits the number of open streams. Picture and event streams both count.
 	maxStreams = 64
 	// maxBodies limits the memory for all request bodies, in bytes.
 	maxBodies = 64 << 20
@@ -68,7 +68,7 @@ func (l *httpLimits) enterStream() (leave func(), err error) {
 	}
 }
 
-// enterDecoding waits until another photo may be decoded.
+// enterDecoding waits until the number of photos being decoded is below the limit.
 func (l *httpLimits) enterDecoding(ctx context.Context) (leave func(), err error) {
 	select {
 	case l.decoding <- struct{}{}:

@@ -42,9 +42,9 @@ type Listener struct {
 	token string // "" admits everyone
 }
 
-// ListenTCP listens on an address of the form host:port. Clients need the token if one is given.
-// On addresses other than 127.0.0.1 and ::1 they always need one; if none is given, ListenTCP
-// creates it. ListenTCP fails with ErrToken if the token has fewer than 16 characters.
+// ListenTCP listens on an address of the form host:port. If token is not "", clients must send it.
+// On addresses other than 127.0.0.1 and ::1, clients always need a token; ListenTCP creates one if
+// token is "". ListenTCP fails with ErrToken if token has fewer than 16 characters.
 func ListenTCP(addr, token string) (Listener, error) {
 	if token != "" && len(token) < minToken {
 		return Listener{}, fmt.Errorf("%w: %d characters, need at least %d", ErrToken, len(token), minToken)
@@ -62,8 +62,8 @@ func ListenTCP(addr, token string) (Listener, error) {
 // URL returns the first URL of [Listener.URLs].
 func (l Listener) URL() string { return l.URLs()[0] }
 
-// URLs returns the URLs of the web page, including the token if one is needed. There is one for
-// each address at which other machines can reach this one, because phones can't resolve its
+// URLs returns the URLs of the web page, including the token if clients need one. It returns a URL
+// for each address at which other machines can reach this machine, because phones can't resolve its
 // name. For a Unix socket, URLs returns the path.
 func (l Listener) URLs() []string {
 	if l.unix {
@@ -95,8 +95,8 @@ func interfaceAddresses() []net.Addr {
 	return addrs
 }
 
-// reachable returns the addresses at which other machines can reach this one: IPv4 addresses, or
-// else IPv6 addresses, or else the loopback address.
+// reachable returns the addresses at which other machines can reach this machine: IPv4 addresses,
+// or else IPv6 addresses, or else the loopback address.
 func reachable(addrs []net.Addr) []net.IP {
 	var v4, v6 []net.IP
 	for _, a := range addrs {

@@ -18,7 +18,7 @@ type metrics struct {
 	latency *prom.PrometheusHistogram
 	reload  *prom.PrometheusHistogram
 	unknown *prom.Counter
-	// Frames by result.
+	// Numbers of frames, by result.
 	answered, dropped, failedFrames *prom.Counter
 	recoveries                      atomic.Uint64 // last known number of device recoveries
 }
@@ -40,7 +40,7 @@ func newMetrics() *metrics {
 	}
 }
 
-// observe adds the metrics whose values are read from s on each request.
+// observe adds the metrics that are read from s on each request.
 func (m *metrics) observe(s *Server) {
 	m.set.NewGauge("imprint_device_up", func() float64 {
 		if s.device.status.health().State == "down" {
@@ -53,7 +53,7 @@ func (m *metrics) observe(s *Server) {
 	m.set.NewGauge("imprint_images", func() float64 { _, n := s.classes.counts(); return n })
 }
 
-// write writes all metrics, and those of the process, in Prometheus' text format. recoveries
+// write writes the metrics of the server and of the process in Prometheus' text format. recoveries
 // returns the number of device recoveries so far.
 func (m *metrics) write(w io.Writer, recoveries func() (n uint64, known bool)) {
 	if n, known := recoveries(); known {
@@ -65,7 +65,7 @@ func (m *metrics) write(w io.Writer, recoveries func() (n uint64, known bool)) {
 	prom.WriteFDMetrics(w)
 }
 
-// inferred records the time that backbone and head took for one photo.
+// inferred records the time that a photo spent in the backbone and the head.
 func (m *metrics) inferred(device string, elapsed time.Duration) {
 	m.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("imprint_inference_seconds{device=%q}", device), buckets).Update(elapsed.Seconds())
 }

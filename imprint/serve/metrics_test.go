@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
-// TestMetrics checks the metrics of a server that has classified frames against those that
-// docs/serve.md lists.
+// TestMetrics compares the metrics of a server that has classified frames with the list in
+// docs/serve.md.
 func TestMetrics(t *testing.T) {
 	page, err := os.ReadFile("../../docs/serve.md")
 	if err != nil {
@@ -54,7 +54,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// findNames returns the sorted, different first groups of all matches.
+// findNames returns the first group of each match, sorted and without duplicates.
 func findNames(pattern, text string) (names []string) {
 	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
 		names = append(names, m[1])
@@ -63,7 +63,7 @@ func findNames(pattern, text string) (names []string) {
 	return slices.Compact(names)
 }
 
-// BenchmarkInferred measures what metrics cost each frame.
+// BenchmarkInferred measures the time that the metrics of one frame take.
 func BenchmarkInferred(b *testing.B) {
 	m := newMetrics()
 	b.ReportAllocs()

@@ -55,7 +55,7 @@ func TestOpenAPIRoutes(t *testing.T) {
 	}
 }
 
-// A checkedClient checks responses against openapi.json, and also requests that should succeed.
+// A checkedClient checks all responses against openapi.json, and the requests that should succeed.
 type checkedClient struct {
 	*testServer
 	router routers.Router

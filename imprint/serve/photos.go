@@ -75,7 +75,7 @@ func (s photoStore) olderThan(age time.Duration) (names []string, err error) {
 	return names, nil
 }
 
-// removeUnless deletes the named photos for whose SHA-256 keep returns false.
+// removeUnless deletes each named photo unless keep returns true for its SHA-256.
 func (s photoStore) removeUnless(keep func(sha256 string) bool, names []string) {
 	for _, name := range names {
 		if !keep(strings.TrimSuffix(name, filepath.Ext(name))) {

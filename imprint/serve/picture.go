@@ -28,7 +28,7 @@ const jpegQuality = 92
 type picture struct {
 	source.Frame
 	number  uint64
-	replies chan<- reply // to the client that posted the frame, with room for one; nil without a client
+	replies chan<- reply // receives the reply for the client that posted the frame; has room for one; nil without a client
 
 	once  sync.Once
 	photo []byte

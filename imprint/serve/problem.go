@@ -31,8 +31,8 @@ func refusef(status int, format string, a ...any) error {
 	return refused{status: status, error: fmt.Errorf(format, a...)}
 }
 
-// statusClientGone is the status recorded for a request whose client has disconnected. nginx
-// uses the same code.
+// statusClientGone is the status recorded for a request if its client has disconnected. nginx uses
+// the same code.
 const statusClientGone = 499
 
 // statuses lists the status codes and hints for errors that are not the server's fault.

@@ -59,7 +59,7 @@ func runAsChild() (status int, isChild bool) {
 	return 1, true
 }
 
-// TestKilled kills a server with SIGKILL while photos are added. The acknowledged ones must
+// TestKilled kills a server with SIGKILL while photos are added. All acknowledged photos must
 // survive, and the next server must take over the socket.
 func TestKilled(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ws")
@@ -222,7 +222,7 @@ func TestWatchdog(t *testing.T) {
 		t.Error("a photo counted as classified without a device")
 	}
 	device.Plug()
-	for receive() != "WATCHDOG=1" { // an earlier one may still be queued
+	for receive() != "WATCHDOG=1" { // an earlier notification may still be queued
 	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)

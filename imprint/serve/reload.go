@@ -16,8 +16,8 @@ type Generation struct {
 	ElapsedMS  float64 `json:"elapsed_ms"` // time to load the generation
 }
 
-// Reload loads the newest generation of the workspace. If that is damaged, the previous
-// generation stays in use.
+// Reload loads the newest generation of the workspace. If it is damaged, the previous generation
+// stays in use.
 func (s *Server) Reload(ctx context.Context) (c Changed, err error) {
 	defer func() { s.notices.send("reload", "", c.Sentence, err) }()
 	r, err := s.reload(ctx)
@@ -64,7 +64,7 @@ func (s *Server) watchWorkspace(ctx context.Context) {
 }
 
 // maintain publishes the list of classes and deletes old photos after each reload, so that no
-// client has to wait for either.
+// client has to wait for this work.
 func (s *Server) maintain(ctx context.Context) {
 	var swept time.Time
 	for {

@@ -46,8 +46,8 @@ type vote struct {
 	labels     []string // newest last
 }
 
-// add adds a label and returns the most frequent one. Of equally frequent labels it
-// returns the most recent.
+// add adds a label and returns the most frequent label. If several are equally frequent, it returns
+// the most recent of them.
 func (v *vote) add(generation uint64, label string) string {
 	if generation != v.generation {
 		v.generation, v.labels = generation, v.labels[:0]

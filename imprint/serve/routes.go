@@ -11,7 +11,7 @@ type route struct {
 	handle       func(w http.ResponseWriter, r *http.Request) error
 }
 
-// routes returns all operations. openapi.json describes the same ones.
+// routes returns all operations. openapi.json describes the same operations.
 func (s *Server) routes() []route {
 	return []route{
 		{"GET", "/v1/health", s.getHealth},

@@ -1,15 +1,16 @@
 // Package serve runs a server for a workspace. It classifies a camera's frames with the newest
-// model, trains classes while a button is held, and offers both over HTTP and a Unix socket.
-// Call [Open], then [Server.Run] with the listeners from [ListenUnix] and [ListenTCP].
+// model and trains classes while a button is held. Clients use it over TCP or a Unix socket, with
+// the same HTTP interface. Call [Open], then [Server.Run] with the listeners from [ListenUnix] and
+// [ListenTCP].
 //
-// The newest frame wins: while the device is busy, one frame waits, and a newer frame replaces
-// it. A single goroutine uses the device, and camera frames have priority over clients' photos,
-// so clients can't slow the camera down. The server reopens a lost camera and retries a failed
-// device for as long as it runs.
+// The newest frame wins: while the device is busy, one frame waits, and a newer frame replaces it.
+// A single goroutine uses the device, and camera frames have priority over clients' photos, so
+// clients can't slow the camera down. The server reopens a lost camera and retries a failed device
+// for as long as it runs.
 //
-// Once a method that changes the workspace returns nil, its change is durable and the new model
-// is in use. A Server is safe for concurrent use by multiple goroutines, but Run may be called
-// only once.
+// Once a method that changes the workspace returns nil, its change is durable and the new model is
+// in use. A Server is safe for concurrent use by multiple goroutines, but Run may be called only
+// once.
 package serve
 
 import (

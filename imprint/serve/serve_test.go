@@ -211,7 +211,7 @@ func (s *testServer) newest() uint64 {
 
 func anyResult(Result) bool { return true }
 
-// await waits for the first frame after the given number whose result satisfies wanted.
+// await waits for a result that satisfies wanted and has a frame number greater than after.
 func (s *testServer) await(after uint64, wanted func(Result) bool) Result {
 	s.t.Helper()
 	end := time.Now().Add(10 * time.Second)

@@ -60,9 +60,9 @@ func memory() (heap, resident uint64) {
 	return heap, resident
 }
 
-// TestSoak does everything at once. The camera delivers 30 frames per second, classes are
-// trained by button and by photo, changes are undone, the workspace is reloaded and also changed
-// by another process, clients listen, the Edge TPU is unplugged, and the camera fails. No
+// TestSoak uses all features at the same time. The camera delivers 30 frames per second, classes
+// are trained by button and by photo, changes are undone, the workspace is reloaded and also
+// changed by another process, clients listen, the Edge TPU is unplugged, and the camera fails. No
 // acknowledged change may be lost, and every frame must be classified or counted as dropped or
 // failed. In a run of at least five minutes, memory must grow by less than 5 %. To reproduce the
 // numbers in docs/serve.md:
@@ -244,7 +244,7 @@ func (d *driver) listen(ctx context.Context, path string) {
 	}
 }
 
-// BenchmarkLoad measures the results of a camera with 30 frames per second while 64 clients
+// BenchmarkLoad measures how a camera's 30 frames per second are classified while 64 clients
 // classify photos over TCP as fast as they can. To reproduce the numbers in docs/serve.md:
 //
 //	go test ./imprint/serve -run '^$' -bench Load -benchtime 1x -load 60s

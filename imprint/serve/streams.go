@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// heartbeat is the interval at which comments are sent in an idle event stream. They let server
-	// and client notice a lost connection.
+	// heartbeat is the interval at which comments are sent in an idle event stream, so that the
+	// server and the client notice a lost connection.
 	heartbeat = 10 * time.Second
 	// boundary separates the parts of an MJPEG stream.
 	boundary = "imprint-frame"
@@ -21,8 +21,8 @@ const (
 	repeatAfter = 200 * time.Millisecond
 )
 
-// A streamWriter writes the parts of a stream. It fails if the client takes too long to
-// read one.
+// A streamWriter writes the parts of a stream. It fails if the client takes too long to read a
+// part.
 type streamWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController

@@ -43,8 +43,8 @@ func watchdogPeriod() time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// watchdog notifies systemd for as long as photos are classified. If none arrive, it classifies
-// a gray photo itself.
+// watchdog notifies systemd for as long as photos are classified. If no photos arrive, it
+// classifies a gray photo itself.
 func (s *Server) watchdog(ctx context.Context) {
 	period := watchdogPeriod()
 	if period == 0 {

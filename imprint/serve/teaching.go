@@ -37,14 +37,14 @@ type Teaching struct {
 	Frames int    `json:"frames"` // frames collected so far or, if State is "done", added
 	// Generation is the generation trained with the frames, if State is "done".
 	Generation uint64 `json:"generation"`
-	// ElapsedMS is the time in milliseconds from the release of the button until that generation is
-	// in use.
+	// ElapsedMS is the time in milliseconds from the release of the button until Generation is in
+	// use.
 	ElapsedMS float64 `json:"elapsed_ms"`
 	Sentence  string  `json:"sentence"`
 }
 
-// StartTeaching starts collecting frames to train label with. It changes nothing if that label's
-// button is already held, and fails with ErrHolding if another one is.
+// StartTeaching starts collecting frames to train label. It changes nothing if the label's button
+// is already held, and fails with ErrHolding if another label's button is held.
 func (s *Server) StartTeaching(label string) (t Teaching, err error) {
 	defer func() { s.notices.send("teach", label, t.Sentence, err) }()
 	if err := imprint.CheckLabel(label); err != nil {
@@ -53,11 +53,11 @@ func (s *Server) StartTeaching(label string) (t Teaching, err error) {
 	return s.holds.start(label, s.giveUp)
 }
 
-// StopTeaching trains label with the frames collected, in one change. It returns when the new
-// generation is in use. If no frame has arrived yet, because the button was only tapped,
-// StopTeaching waits up to two seconds for one. The label "" stands for the label being trained.
-// It fails with ErrNotHolding if the label's button is not held, and with ErrNoFrames if no
-// frame arrives.
+// StopTeaching trains label with the collected frames, in one change. It returns when the new
+// generation is in use. If the button was only tapped and no frame has arrived yet, StopTeaching
+// waits up to two seconds for a frame. If label is "", it is the label of the held button.
+// StopTeaching fails with ErrNotHolding if the label's button is not held, and with ErrNoFrames if
+// no frame arrives.
 func (s *Server) StopTeaching(ctx context.Context, label string) (t Teaching, err error) {
 	defer func() { s.notices.send("teach", cmp.Or(t.Label, label), t.Sentence, err) }()
 	start := time.Now()
@@ -99,8 +99,8 @@ func (s *Server) train(ctx context.Context, h *hold) (added *imprint.Added, err 
 	return added, err
 }
 
-// CancelTeaching discards the frames collected. The label "" stands for the label being trained.
-// It fails with ErrNotHolding if the label's button is not held.
+// CancelTeaching discards the collected frames. If label is "", it is the label of the held button.
+// CancelTeaching fails with ErrNotHolding if the label's button is not held.
 func (s *Server) CancelTeaching(label string) (Teaching, error) {
 	h, err := s.holds.end(label)
 	if err != nil {

@@ -25,8 +25,8 @@ func pageFile(path string) (name string, ok bool) {
 	return name, err == nil && info.Mode().IsRegular()
 }
 
-// sendPage sends an embedded file. Browsers must revalidate it each time, so that a new version
-// of the program takes effect at once.
+// sendPage sends an embedded file. Browsers must revalidate it each time, so that a new version of
+// the program takes effect immediately.
 func sendPage(w http.ResponseWriter, r *http.Request, name string) {
 	w.Header().Set("Cache-Control", "no-cache")
 	http.ServeFileFS(w, r, web, name)

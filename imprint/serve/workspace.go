@@ -24,7 +24,7 @@ func newWorkspace(dir string, o imprint.Options, live *live.Live) *workspace {
 // lock waits for the current change to end, and prevents later changes.
 func (w *workspace) lock() { w.busy <- struct{}{} }
 
-// do calls f with the workspace. It waits for the current change in this process, and no other
+// do waits for the current change of this process, then calls f with the workspace. No other change
 // can start until f returns.
 func (w *workspace) do(ctx context.Context, f func(*imprint.Workspace) error) error {
 	select {
@@ -59,7 +59,7 @@ type observed struct {
 	embedding []byte // nil if the device does not return it
 }
 
-// add adds photos to a class, and embeds only those without an embedding.
+// add adds photos to a class. It embeds only photos without an embedding.
 func (w *workspace) add(ctx context.Context, ws *imprint.Workspace, label, source string, photos []observed) (*imprint.Added, error) {
 	var embedded []imprint.Observation
 	var items []dataset.Item

@@ -56,8 +56,8 @@ func calibrationCurve(d *evaluate.HeadReport) template.HTML {
 	return c.svg()
 }
 
-// coverageCurve plots the accuracy of the predictions above a threshold against coverage, which
-// is their fraction of all predictions.
+// coverageCurve plots accuracy against coverage for the predictions above a threshold. Coverage is
+// their share of all predictions.
 func coverageCurve(d *evaluate.HeadReport) template.HTML {
 	var s series
 	for _, a := range d.RiskCoverage {

@@ -1,5 +1,5 @@
-// Package report renders an evaluation as an HTML page. The page loads nothing and runs no
-// scripts, so it can be sent to somebody else. Start with [HTML].
+// Package report renders an evaluation as an HTML page. The page loads nothing and runs no scripts,
+// so you can share it as a single file. Start with [HTML].
 package report
 
 import (
@@ -40,8 +40,8 @@ const (
 )
 
 // HTML returns ev as a page. It charts the learning curves of all heads and describes the first
-// head in detail. Thumbnails show photos resized with the given mode; photos whose files are
-// missing or have changed since have none. HTML fails if ev has no heads or ctx ends.
+// head in detail. Thumbnails show photos resized with the given mode. A photo has no thumbnail if
+// its file is missing or has changed. HTML fails if ev has no heads or ctx ends.
 func HTML(ctx context.Context, ev *evaluate.Evaluation, resize dataset.Resize) ([]byte, error) {
 	if len(ev.Heads) == 0 {
 		return nil, errors.New("make the report: the evaluation has no heads")
@@ -117,7 +117,7 @@ func (v *view) pictured() []evaluate.PhotoRef {
 	return slices.CompactFunc(all, func(a, b evaluate.PhotoRef) bool { return a.Row == b.Row })
 }
 
-// Members returns those photos of a group that the page shows.
+// Members returns the photos of a group that the page shows.
 func (v *view) Members(g evaluate.NearDuplicates) []evaluate.PhotoRef {
 	return g.Photos[:min(maxGroup, len(g.Photos))]
 }
@@ -163,8 +163,8 @@ func (v *view) Thresholds() []evaluate.RiskCoverage {
 	return points
 }
 
-// thumbnails returns the thumbnails of photos, by row. It leaves out photos whose files are
-// missing or have changed since the evaluation.
+// thumbnails returns the thumbnails of photos, by row. It leaves out a photo if its file is missing
+// or has changed since the evaluation.
 func thumbnails(ctx context.Context, photos []evaluate.PhotoRef, resize dataset.Resize) (map[int]template.URL, error) {
 	var items []dataset.Item
 	var refs []evaluate.PhotoRef // refs[i] belongs to items[i]
@@ -194,10 +194,11 @@ func thumbnails(ctx context.Context, photos []evaluate.PhotoRef, resize dataset.
 	return found, err
 }
 
-// percent formats a proportion as a percentage, without the sign.
+// percent formats a proportion as a percentage, without the percent sign.
 func percent(p float64) string { return fmt.Sprintf("%.1f", 100*p) }
 
-// Write writes ev as a page to a file, durably. A reader sees the old file or the new one.
+// Write writes ev to a file as an HTML page, durably. A reader sees either the old file or the new
+// one.
 func Write(ctx context.Context, path string, ev *evaluate.Evaluation, resize dataset.Resize) error {
 	b, err := HTML(ctx, ev, resize)
 	if err != nil {

@@ -139,7 +139,7 @@ func TestHTML(t *testing.T) {
 	}
 }
 
-// TestEmptySections renders an evaluation whose sections are all empty.
+// TestEmptySections renders an evaluation that leaves all sections of the page empty.
 func TestEmptySections(t *testing.T) {
 	ev := &evaluate.Evaluation{Set: "ws", Classes: []string{"a"}, Photos: 1, Heads: []evaluate.HeadReport{{Head: "auto", Classes: []evaluate.ClassReport{{Label: "a"}}, Confusion: [][]int{{0}}, Estimate: &classifier.Estimate{Excluded: 1}}}}
 	page := pageOf(t, ev)
@@ -168,8 +168,8 @@ func TestMissingPhoto(t *testing.T) {
 	}
 }
 
-// TestReplacedPhoto evaluates two photos with the same path. Only the second still has its
-// content in the file.
+// TestReplacedPhoto evaluates two photos with the same path. The file still contains only the
+// second photo.
 func TestReplacedPhoto(t *testing.T) {
 	ev := evaluation(t, t.TempDir())
 	group := ev.NearDuplicates[0].Photos

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// The size of a chart and of the plot within it, in units of its viewBox. The page scales charts
-// to the width available.
+// The sizes of a chart and its plot area, in units of the viewBox. The page scales charts to the
+// available width.
 const (
 	chartWidth, chartHeight = 360, 240
 	plotLeft, plotTop       = 46, 10
@@ -24,9 +24,9 @@ const (
 	dodge      = 4 // distance between the error bars of two series at the same x
 )
 
-// A chart is a line chart. The page's style sheet sets its colors and fonts by the classes
-// "chart", "grid", "axis", "diagonal", "line0", "line1", …. Without a style sheet, attributes
-// make it plain.
+// A chart is a line chart. The page's style sheet sets its colors and fonts by the classes "chart",
+// "grid", "axis", "diagonal", "line0", "line1", …. SVG attributes keep the chart readable without a
+// style sheet.
 type chart struct {
 	name     string // read aloud by screen readers
 	x, y     axis
@@ -48,7 +48,7 @@ type series struct {
 	marks  bool // draws a dot at each point
 }
 
-// A point has an error bar from low to high, unless these are equal.
+// A point has an error bar from low to high, unless low equals high.
 type point struct{ x, y, low, high float64 }
 
 func (p point) hasBar() bool { return p.low != p.high }
@@ -128,8 +128,7 @@ func (c *chart) drawSeries(b *strings.Builder, i int, s series) {
 }
 
 // left and top return the distance of a value from the left and the top of the chart. The
-// conversions to float64 keep processors from fusing a product with a sum, which could change a
-// digit.
+// conversions to float64 prevent a fused multiply-add, which could change a digit.
 func (c *chart) left(v float64) string {
 	return coordinate(plotLeft + float64(c.x.place(v)*plotWidth))
 }

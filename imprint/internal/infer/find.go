@@ -19,7 +19,7 @@ var ErrNoBackbone = errors.New("no such backbone")
 // Auto means that the resize mode is chosen when the first photos are added.
 const Auto dataset.Resize = "auto"
 
-// Locate returns the path of a model: name itself if that is a file, else the path of the pulled
+// Locate returns the path of a model: name itself if it is a file, else the path of the pulled
 // model with that name. It fails with ErrNoBackbone if there is neither.
 func Locate(name string) (string, error) {
 	path, err := models.Store{}.Locate(name)
@@ -56,8 +56,8 @@ func ReadBackbone(name string) ([]byte, string, error) {
 	return file.Model, filepath.Base(path), nil
 }
 
-// ResizeFor returns mode unless that is "" or Auto. Then it returns the mode in b's metadata, or
-// dataset.Crop if the metadata has none.
+// ResizeFor returns mode unless mode is "" or Auto. In that case it returns the mode in b's
+// metadata, or dataset.Crop if the metadata has none.
 func ResizeFor(b *backbone.Backbone, mode dataset.Resize) dataset.Resize {
 	if mode == "" || mode == Auto {
 		mode = dataset.Crop

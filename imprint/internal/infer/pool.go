@@ -1,6 +1,6 @@
-// Package infer turns photos into embeddings and embeddings into scores. Start with [NewPool]
-// for a backbone, then [Pool.Photos] for a list of photos or [Pool.Run] for one. A [Scorer] gives
-// the scores.
+// Package infer computes embeddings from photos and scores from embeddings. Start with [NewPool]
+// for a backbone, then [Pool.Photos] for a list of photos or [Pool.Run] for one photo. A [Scorer]
+// computes the scores.
 //
 // A Pool and a Scorer are safe for concurrent use by multiple goroutines.
 package infer
@@ -28,7 +28,7 @@ func Cores(threads int) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// A Pool holds the runners of one backbone. It makes each runner when it is first needed.
+// A Pool holds the runners of one backbone. It creates each runner when it is first needed.
 type Pool struct {
 	backbone *backbone.Backbone
 	idle     chan *Runner
@@ -60,7 +60,7 @@ func (p *Pool) Backbone() *backbone.Backbone { return p.backbone }
 // Join adds a user of the pool.
 func (p *Pool) Join() { p.users.Add(1) }
 
-// Leave removes a user of the pool, none of whose calls may be running. When the last user
+// Leave removes a user of the pool. None of that user's calls may be running. When the last user
 // leaves, the runners are closed.
 func (p *Pool) Leave() {
 	if p.users.Add(-1) > 0 {
@@ -79,7 +79,7 @@ func (p *Pool) Leave() {
 func (p *Pool) take(ctx context.Context, threads int) (*Runner, error) {
 	var r *Runner
 	select {
-	case r = <-p.idle: // prefer an idle runner to making another one
+	case r = <-p.idle: // prefer an idle runner to a new one
 	default:
 		select {
 		case r = <-p.idle:
@@ -99,7 +99,7 @@ func (p *Pool) take(ctx context.Context, threads int) (*Runner, error) {
 	return r, nil
 }
 
-// An Input is a picture in one of three forms. The fields for the other two are nil.
+// An Input is a picture in one of three forms. The other two fields are nil.
 type Input struct {
 	Image    image.Image
 	File     *dataset.File
@@ -132,7 +132,7 @@ func (r *Runner) load(mode dataset.Resize, in Input) error {
 	case in.Prepared != nil:
 		got, want := in.Prepared, &r.resizer
 		if got.resize != want.Mode || got.width != want.Width || got.height != want.Height {
-			return fmt.Errorf("%w: %d×%d pixels by %s, not %d×%d by %s", ErrPrepared, got.width, got.height, got.resize, want.Width, want.Height, want.Mode)
+			return fmt.Errorf("%w: got %d×%d pixels (%s), want %d×%d (%s)", ErrPrepared, got.width, got.height, got.resize, want.Width, want.Height, want.Mode)
 		}
 		copy(r.RGB(), got.rgb)
 		return nil
@@ -164,9 +164,9 @@ func (p *Pool) Run(ctx context.Context, threads int, mode dataset.Resize, in Inp
 // An Embedding is the embedding of one photo, or the reason why it has none.
 type Embedding struct {
 	Photo  [sha256.Size]byte // SHA-256 of the file
-	Raw    []byte            // the backbone's output, quantized
+	Raw    []byte            // raw output of the backbone
 	Hash   uint64            // dataset.Hash of the resized photo
-	Took   time.Duration     // time that the backbone took
+	Took   time.Duration     // time spent in the backbone
 	Device string            // the device that ran the backbone
 	Err    error             // why the photo has no embedding
 	fatal  error             // why no photo can be embedded

@@ -20,7 +20,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 )
 
-// TestMain checks that every runner is closed: one that is not leaves goroutines behind.
+// TestMain checks that every runner is closed. An open runner would leave goroutines running.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func extractor(t testing.TB) *backbone.Backbone {
@@ -32,8 +32,8 @@ func extractor(t testing.TB) *backbone.Backbone {
 	return b
 }
 
-// newPool returns a pool of at most n runners of the extractor. Its user leaves when the test
-// ends.
+// newPool returns a pool of at most n runners of the extractor. The pool's user leaves when the
+// test ends.
 func newPool(t testing.TB, n int) *Pool {
 	t.Helper()
 	p := NewPool(extractor(t), n)
@@ -169,7 +169,7 @@ func TestPrepare(t *testing.T) {
 			})
 			wantError(t, err, test.err)
 			if test.err == nil && !bytes.Equal(got, want) {
-				t.Error("the output for the prepared photo differs from that for the file")
+				t.Error("got another output for the prepared photo than for the file")
 			}
 		})
 	}

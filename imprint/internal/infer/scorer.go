@@ -8,11 +8,11 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
-// A Scorer turns embeddings into scores. It is safe for concurrent use by multiple goroutines.
+// A Scorer computes scores from embeddings. It is safe for concurrent use by multiple goroutines.
 //
-// With a Head, it computes scores in float64. With Last, it runs the model's own last operators,
-// for layouts whose rounding may change a prediction in a near tie. With neither, the raw values
-// are the scores.
+// With a Head, it computes scores in float64. With Last, it runs the model's own last operators.
+// Last is for layouts that round, because rounding may change a prediction in a near tie. Without
+// Head and Last, the scores are the raw values.
 type Scorer struct {
 	Labels    []string
 	Embedding backbone.TensorInfo

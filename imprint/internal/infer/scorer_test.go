@@ -24,7 +24,7 @@ func smallHead(b *backbone.Backbone) *classifier.Head {
 	return h
 }
 
-// lastOperators returns the operators after the embedding of a model with a head.
+// lastOperators adds a head to a model and returns the operators after the embedding.
 func lastOperators(t *testing.T, b *backbone.Backbone, h *classifier.Head) *backbone.Interpreter {
 	t.Helper()
 	m, err := tflite.Parse(backbonetest.Extractor())

@@ -55,7 +55,7 @@ func Photos(label string, kind, first, n uint64) []dataset.Item {
 	return items
 }
 
-// Kinds returns n photos of each of the kinds 0, 2, 4 and 6, which small backbones can tell
+// Kinds returns n photos of each of four kinds, 0, 2, 4 and 6, which small backbones can tell
 // apart.
 func Kinds(first, n uint64) (items []dataset.Item) {
 	for i, label := range []string{"blue", "green", "red", "teal"} {

@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// A Digest is a SHA-256. As text it is hexadecimal. The zero Digest means that there is no
+// A Digest is a SHA-256, written in hexadecimal as text. The zero Digest means that there is no
 // content.
 type Digest [sha256.Size]byte
 

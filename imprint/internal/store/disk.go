@@ -42,15 +42,15 @@ type Replacement struct {
 	Content []byte
 }
 
-// WriteFile writes content to path durably. A reader sees the old file or the new one.
+// WriteFile writes content to path durably. A reader sees either the old file or the new one.
 func WriteFile(path string, content []byte) error {
 	return Disk{}.Replace(Replacement{Path: path, Content: content})
 }
 
-// Replace makes the replacements durably and in order. It writes and syncs all temporary
-// files, next to their targets, before it renames the first. So a reader always sees the old
-// file or the new one, and a full disk is noticed before anything has changed. If a step
-// fails, the files that were renamed already get their old content back.
+// Replace makes the replacements durably and in order. It writes and syncs all temporary files,
+// next to their targets, before it renames the first. So a reader always sees either the old file
+// or the new one, and a full disk is noticed before any file changes. If a step fails, the files
+// already renamed get their old content back.
 func (d Disk) Replace(files ...Replacement) (err error) {
 	var staged, dirs []string
 	defer func() {
@@ -95,7 +95,7 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 		if f.Content != nil {
 			renamed = append(renamed, f.Path)
 		}
-		// A file that can't be read can't be restored, and was useless before.
+		// A file that could not be read was useless before, and can't be restored.
 		if readErr == nil || errors.Is(readErr, fs.ErrNotExist) {
 			old = append(old, Replacement{f.Path, before})
 		}
@@ -112,8 +112,8 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 }
 
 // syncRenamed syncs files again under their new names. On FAT, a rename makes a folder entry of
-// size 0, and only a later sync of the file writes its size. Without that sync, power loss
-// leaves empty files.
+// size 0, and only a later sync of the file writes the size. Without that sync, power loss leaves
+// empty files.
 func (d Disk) syncRenamed(paths []string) error {
 	for _, path := range paths {
 		if err := d.do("sync", path, func() error { return syncFile(path) }); err != nil {
@@ -222,7 +222,7 @@ func (d Disk) SweepOld(path string) {
 	}
 }
 
-// makeDir creates dir and its missing parents durably. It returns the folders that were missing,
+// makeDir creates dir and its missing parents durably. It returns the folders that it created,
 // outermost first.
 func (d Disk) makeDir(dir string) (made []string, err error) {
 	var missing []string
@@ -249,7 +249,7 @@ func (d Disk) makeDir(dir string) (made []string, err error) {
 	return made, nil
 }
 
-// removeDirs removes those of the folders made by makeDir that are empty.
+// removeDirs removes the folders made by makeDir that are empty.
 func removeDirs(made []string) {
 	for _, dir := range slices.Backward(made) {
 		os.Remove(dir)
@@ -260,14 +260,14 @@ func removeDirs(made []string) {
 func (d Disk) syncDir(dir string) error {
 	err := d.do("sync", dir, func() error { return filelock.SyncDir(dir) })
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		return nil // some file systems, such as FUSE's, can't sync folders (fsync(2))
+		return nil // some file systems, such as FUSE, can't sync folders (fsync(2))
 	}
 	return err
 }
 
-// unsupported reports whether a change of permissions failed because the file system has no
-// permissions. On vfat and exfat, mounted for another user, it fails with EPERM even for a file
-// that this process has just created.
+// unsupported reports whether changing permissions failed because the file system has none. On vfat
+// and exfat mounted for another user, it fails with EPERM even for a file that this process has
+// just created.
 func unsupported(err error) bool {
 	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS)
 }

@@ -20,8 +20,8 @@ func recorded(ops *[]string) Disk {
 	}}
 }
 
-// TestReplaceSyncsRenamedFiles checks the order that FAT needs: each file is synced once more
-// after its rename and the sync of the folder.
+// TestReplaceSyncsRenamedFiles checks the order that FAT needs: after the renames and the sync of
+// the folder, each file is synced once more.
 func TestReplaceSyncsRenamedFiles(t *testing.T) {
 	dir := t.TempDir()
 	var ops []string
@@ -77,7 +77,7 @@ func BenchmarkReplace(b *testing.B) {
 	}
 }
 
-// TestDiskWithoutPermissions writes to a disk that has no permissions and can't sync folders, such
+// TestDiskWithoutPermissions writes to disks that have no permissions or can't sync folders, such
 // as vfat and exfat mounted for another user, and FUSE.
 func TestDiskWithoutPermissions(t *testing.T) {
 	for _, chmod := range []syscall.Errno{syscall.EPERM, syscall.ENOTSUP} {
@@ -138,8 +138,8 @@ func TestSweepOld(t *testing.T) {
 	}
 }
 
-// TestUnreadableState loads a state while the other slot is a folder or too large a file. The
-// next change must move that out of the way.
+// TestUnreadableState loads a state while the other slot is a folder or a file that is too large.
+// The next change must move that folder or file out of the way.
 func TestUnreadableState(t *testing.T) {
 	spoil := map[string]func(path string) error{
 		"folder": func(path string) error {
@@ -177,8 +177,8 @@ func TestUnreadableState(t *testing.T) {
 	}
 }
 
-// TestDotLabels checks that "." and "..", which have a special meaning in URLs and paths, are
-// refused as new labels but still read from old states.
+// TestDotLabels checks that CheckLabel rejects "." and "..", which have a special meaning in URLs
+// and paths, and that Decode accepts them in old states.
 func TestDotLabels(t *testing.T) {
 	for _, label := range []string{".", ".."} {
 		wantError(t, CheckLabel(label), ErrLabel)

@@ -58,7 +58,7 @@ func (s *State) Encode(limit int) ([]byte, error) {
 	return append(b, sum[:]...), nil
 }
 
-// withRaw calls f for each example whose embedding is in the state file, in file order.
+// withRaw calls f for each example with an embedding in the state file, in file order.
 func (s *State) withRaw(f func(*Example)) {
 	for i := range s.Examples {
 		f(&s.Examples[i])
@@ -98,7 +98,7 @@ func Decode(b []byte) (*State, error) {
 		return nil, fmt.Errorf("%w: it has version %d; this program reads 1 to %d", ErrVersion, s.Version, Version)
 	}
 	if s.Backbone.Size <= 0 || s.Backbone.Embedding < 0 {
-		return bad("embeddings of %d bytes from tensor %d", s.Backbone.Size, s.Backbone.Embedding)
+		return bad("an embedding can't have %d bytes and tensor index %d", s.Backbone.Size, s.Backbone.Embedding)
 	}
 	raw := body[start+int(n):]
 	short := false
@@ -153,7 +153,7 @@ func (s Settings) check() error {
 		return err
 	}
 	if s.Layout == classifier.TPU && s.Pair == (PairRef{}) {
-		return errors.New("the layout tpu has no compiled model")
+		return errors.New("the tpu layout has no compiled model")
 	}
 	if s.Head != "" {
 		if _, err := classifier.ParseMethod(string(s.Head)); err != nil {
@@ -163,7 +163,7 @@ func (s Settings) check() error {
 	return nil
 }
 
-// OldestVersion returns the oldest version whose state files can hold s.
+// OldestVersion returns the oldest version of a state that can represent s.
 func (s *State) OldestVersion() int {
 	newer := len(s.Pairs()) > 0 || len(s.Negatives()) > 0
 	for _, c := range s.settings() {

@@ -103,7 +103,7 @@ func TestEncodeFull(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	// The seeds are short, because the fuzzer spends most of its time on minimizing inputs.
+	// The seeds are short, because the fuzzer spends most of its time minimizing inputs.
 	s := &State{Version: Version, Backbone: BackboneRef{Size: 1}, Settings: Settings{Resize: "crop", Layout: "float"}}
 	f.Add(encoded(f, s))
 	e := Example{Label: "a", Raw: []byte{1}}
@@ -147,7 +147,7 @@ func FuzzDecode(f *testing.F) {
 			sum := Sum(body) // a correct checksum, so that Decode reads the rest
 			check(slices.Concat(body, sum[:]))
 		}
-		// Take the input as the JSON of a state, and append embeddings of the right size.
+		// Use the input as the JSON of a state, and append embeddings of the right size.
 		var s State
 		if json.Unmarshal(b, &s) == nil && s.Backbone.Size > 0 && s.Backbone.Size < 100 {
 			s.Version = Version

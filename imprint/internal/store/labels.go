@@ -15,8 +15,8 @@ import (
 // ErrLabel means that a name can't be a label.
 var ErrLabel = errors.New("unusable label")
 
-// CheckLabel returns an error that wraps ErrLabel if a name can't be a label. A label is one
-// line of labels.txt.
+// CheckLabel returns an error that wraps ErrLabel if a name can't be a label. A label must fit on
+// one line of labels.txt.
 func CheckLabel(label string) error {
 	if label == "." || label == ".." {
 		return fmt.Errorf("%w: %q means a folder", ErrLabel, label)
@@ -55,9 +55,10 @@ func (s *State) Labels() []string {
 	return labels
 }
 
-// ResolveLabels checks new labels for examples of s. It maps each to the spelling to store: that
-// of an existing class, or Unicode's normal form C. It fails with ErrLabel if two labels would
-// differ only in case, or if a new one is the answer for things never trained.
+// ResolveLabels checks new labels for examples of s. It maps each label to the spelling to store:
+// the spelling of an existing class or, for a new class, Unicode normal form C. It fails with
+// ErrLabel if two labels would differ only in case, or if a new label is the answer for unknown
+// things.
 func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
 	written := make(map[string]string) // spelling by normal form
 	folded := make(map[string]string)
@@ -94,8 +95,8 @@ func fold(label string) string {
 	return strings.ToLower(strings.ToUpper(norm.NFC.String(label)))
 }
 
-// LabelLines returns the content of labels.txt for labels. Each line starts with the index,
-// because readers of Coral's label files would take digits at the start of a label ("50 limit")
+// LabelLines returns the content of labels.txt for labels. Each line starts with the index. Without
+// it, programs that read Coral's label files would take digits at the start of a label ("50 limit")
 // for the index.
 func LabelLines(labels []string) []byte {
 	var b strings.Builder

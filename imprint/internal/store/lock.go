@@ -15,17 +15,17 @@ import (
 // ErrLocked means that another process keeps changing the workspace.
 var ErrLocked = errors.New("workspace is in use")
 
-// LockPatience is the time that a change waits for another process to finish its own.
+// LockPatience is how long a change waits for another process to finish its change.
 const LockPatience = 10 * time.Second
 
-// A Lock is held by the only writer of a workspace. The system releases it when the process
-// ends, even if it is killed.
+// A Lock is held by the only writer of a workspace. The system releases it when the process ends,
+// even if the process is killed.
 type Lock struct {
 	file *os.File
 	made []string // folders that Store.Lock created
 }
 
-// Lock makes the caller the only writer, and creates the folder if there is none. It fails with
+// Lock makes the caller the only writer, and creates the folder if necessary. It fails with
 // ErrLocked if another process holds the lock for longer than patience.
 func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err error) {
 	patient, cancel := context.WithTimeout(ctx, patience)
@@ -44,7 +44,7 @@ func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err e
 		}
 		locked, err := filelock.Try(l.file)
 		if locked && l.inPlace() {
-			// Only error messages use the process ID, so failing to write it does no harm.
+			// The process ID only appears in error messages, so failing to write it does no harm.
 			if l.file.Truncate(0) == nil {
 				fmt.Fprintln(l.file, os.Getpid())
 			}
@@ -54,7 +54,7 @@ func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err e
 		l.Release()
 		if err != nil {
 			if len(l.made) > 0 {
-				os.Remove(s.Path(LockFile)) // the file system has no locks, so nobody holds this one
+				os.Remove(s.Path(LockFile)) // the file system has no locks, so no process holds this lock
 			}
 			return l, fmt.Errorf("lock workspace %s: %w", s.Dir, err)
 		}
@@ -70,7 +70,7 @@ func (s Store) Lock(ctx context.Context, patience time.Duration) (l *Lock, err e
 	}
 }
 
-// openLock opens the lock file, and creates the workspace's folder if there is none.
+// openLock opens the lock file, and creates the workspace's folder if necessary.
 func (s Store) openLock(l *Lock) error {
 	for attempt := 0; ; attempt++ {
 		made, err := s.Disk.makeDir(s.Dir)
@@ -92,8 +92,8 @@ func (s Store) openLock(l *Lock) error {
 	}
 }
 
-// inPlace reports whether the locked file is still the one at its path. A writer whose first
-// change fails removes the file and the folder.
+// inPlace reports whether the locked file is still at its path. Another writer may have removed the
+// file and its folder because its first change failed.
 func (l *Lock) inPlace() bool {
 	mine, err := l.file.Stat()
 	there, err2 := os.Stat(l.file.Name())
@@ -108,8 +108,8 @@ func (l *Lock) Release() {
 	}
 }
 
-// Retract removes the lock file and those of the folders made by Store.Lock that are empty. The
-// caller must hold the lock.
+// Retract removes the lock file and any empty folders that Store.Lock created. The caller must hold
+// the lock.
 func (l *Lock) Retract() {
 	os.Remove(l.file.Name())
 	removeDirs(l.made)

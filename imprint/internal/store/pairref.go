@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A PairRef identifies a compiled model that a head is written into, and the model that it
-// was compiled from.
+// A PairRef identifies a compiled model that a head is written into, and the model that it was
+// compiled from.
 type PairRef struct {
 	Compiled         string `json:"Name"` // the names are only for messages
 	Uncompiled       string `json:"Twin"`
@@ -21,8 +21,8 @@ func (r PairRef) Same(other PairRef) bool {
 	return r.CompiledSHA256 == other.CompiledSHA256 && r.UncompiledSHA256 == other.UncompiledSHA256
 }
 
-// The names of model files in a workspace start with one of these prefixes. The digest follows,
-// so that several models can be kept for undo.
+// The name of a model file in a workspace is one of these prefixes followed by the digest, so that
+// several models can be kept for undo.
 const (
 	compiledPrefix   = "template-"
 	uncompiledPrefix = "twin-"
@@ -44,7 +44,7 @@ func (s Store) DropPairs(states ...*State) {
 	}
 	entries, _ := os.ReadDir(s.Dir)
 	for _, e := range entries {
-		name := strings.TrimPrefix(e.Name(), ".") // includes temporary files of a killed process
+		name := strings.TrimPrefix(e.Name(), ".") // the dot marks a temporary file of a killed process
 		if (strings.HasPrefix(name, compiledPrefix) || strings.HasPrefix(name, uncompiledPrefix)) && !slices.Contains(keep, e.Name()) {
 			os.Remove(s.Path(e.Name()))
 		}

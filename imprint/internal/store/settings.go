@@ -18,8 +18,8 @@ type Settings struct {
 	Unknown     float64           `json:",omitempty"`        // target false-accept rate, 0…1; 0 is no row for "unknown"
 }
 
-// Method returns the method that trains the head: classifier.Mean if the backbone's own classes
-// are kept or the layout is Coral, else Head.
+// Method returns the method that trains the head. It is classifier.Mean if the backbone's own
+// classes are kept or the layout is Coral, else Head.
 func (s Settings) Method() classifier.Method {
 	if s.KeepClasses || s.Layout == classifier.Coral || s.Head == "" {
 		return classifier.Mean
@@ -29,12 +29,12 @@ func (s Settings) Method() classifier.Method {
 
 // String describes the settings of a model, without the resize mode.
 func (s Settings) String() string {
-	words := fmt.Sprintf("head %s in the layout %s", cmp.Or(s.Head, classifier.Mean), s.Layout)
+	words := fmt.Sprintf("head %s in the %s layout", cmp.Or(s.Head, classifier.Mean), s.Layout)
 	if s.Layout == classifier.TPU {
-		words += " of " + s.Pair.Compiled
+		words += " with " + s.Pair.Compiled
 	}
 	if s.KeepClasses {
-		words += ", the backbone's own classes"
+		words += ", keeping the backbone's own classes"
 	}
 	if s.Unknown > 0 {
 		words += fmt.Sprintf(", false-accept rate %g %%", 100*s.Unknown)

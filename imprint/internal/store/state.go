@@ -20,7 +20,7 @@ type State struct {
 	Backbone   BackboneRef
 	Settings   Settings
 	Model      Digest      // SHA-256 of the model.tflite made from this state
-	Made       *HeadRecord `json:",omitempty"` // nil for a mean head and without classes
+	Made       *HeadRecord `json:",omitempty"` // nil for a mean head or without classes
 	Written    *Written    `json:",omitempty"` // nil except in the layout TPU
 	Examples   []Example   // sorted by ByLabel
 	History    []Change    `json:",omitempty"` // newest last
@@ -38,7 +38,7 @@ type HeadRecord struct {
 
 // Written describes a head inside a compiled model.
 type Written struct {
-	LogitScale    float64 `json:"sharpened"` // scale of the logits, so that they use the range of the output
+	LogitScale    float64 `json:"sharpened"` // factor by which logits were multiplied to use the full range of the output
 	Disagreements int     `json:"differ"`    // number of predictions that quantization changes
 	Examples      int     `json:"examples"`  // number of training photos
 }
@@ -49,8 +49,8 @@ type BackboneRef struct {
 	SHA256    Digest
 	Embedding int32 // tensor index in the main graph
 	Size      int   // size of a raw embedding, in bytes
-	// Normalized is true if pixels are normalized as the model's metadata says. It is false in
-	// workspaces of older versions, which scale pixels to −1…1 whatever the metadata says.
+	// Normalized is true if pixels are normalized according to the model's metadata. It is false in
+	// workspaces of older versions, which always scale pixels to −1…1.
 	Normalized bool `json:",omitempty"`
 }
 
@@ -116,8 +116,8 @@ func (s *State) Undo() Change {
 	return c
 }
 
-// Use gives a state without examples another backbone. It drops the history, whose embeddings
-// are from the old backbone.
+// Use replaces the backbone of a state without examples. It drops the history, because the
+// embeddings in it are from the old backbone.
 func (s *State) Use(b BackboneRef) {
 	if !s.Backbone.Same(b) {
 		s.Backbone, s.History = b, nil
@@ -164,7 +164,7 @@ func (s *State) Negatives() []Example {
 	return s.Examples[:n]
 }
 
-// settings returns the settings of s and those that Undo can restore.
+// settings returns the settings of s and the settings that Undo can restore.
 func (s *State) settings() []Settings {
 	all := []Settings{s.Settings}
 	for _, c := range s.History {
@@ -184,9 +184,9 @@ func (s *State) Pairs() []PairRef {
 	return refs
 }
 
-// Burst returns a name that is the same for all photos of a burst, or "". If the class has
-// several sources, the photos of one source, such as a driving session, are a burst; otherwise
-// those taken in the same second are.
+// Burst returns a name that is equal for all photos of a burst, or "" for a photo in no burst. If
+// the class has several sources, a burst is all photos of one source, such as a driving session.
+// Otherwise it is the photos of a source taken in the same second.
 func (e *Example) Burst(several bool) string {
 	switch {
 	case several && e.Source != "":

@@ -1,11 +1,10 @@
-// Package store keeps the state of a workspace in a folder: examples, settings and the
-// history of changes. Start with [Store.Load]. To write, take the lock with [Store.Lock],
-// change the state, and put [State.Encode] into its slot with [Disk.Replace].
+// Package store keeps the state of a workspace in a folder: examples, settings and the history of
+// changes. Start with [Store.Load]. To write, take the lock with [Store.Lock], change the state,
+// and put [State.Encode] into its slot with [Disk.Replace].
 //
-// New states are written to two state files in turn, so that the previous state survives damage
-// to the newest. All writes are durable and leave either the old file or the new one. There is
-// one writer at a time across processes; readers take no lock. Embeddings are opaque bytes to
-// this package.
+// New states are written to two state files in turn, so that the previous state survives damage to
+// the newest. All writes are durable, and a reader sees either the old file or the new one. Only
+// one process can write at a time; readers take no lock. The package does not interpret embeddings.
 package store
 
 import (
@@ -26,8 +25,8 @@ const (
 	DamagedDir   = "damaged" // copies of damaged state files
 )
 
-// SlotFile returns the name of the state file of a generation. One file is for even generations,
-// the other for odd ones.
+// SlotFile returns the name of the state file of a generation. Even generations use one file and
+// odd generations use another.
 func SlotFile(generation uint64) string { return fmt.Sprintf("state.%d", generation%2) }
 
 // A Store gives access to the folder of a workspace.
@@ -46,8 +45,8 @@ type Damage struct {
 	err     error
 }
 
-// Load returns the newest undamaged state, or nil if there is no state file yet, and the damaged
-// state files. It fails with ErrCorrupt if every state file is damaged.
+// Load returns the newest undamaged state, or nil if there is no state file yet. It also returns
+// the damaged state files. It fails with ErrCorrupt if all state files are damaged.
 func (s Store) Load() (newest *State, damaged []Damage, err error) {
 	for slot := range uint64(2) {
 		path := s.Path(SlotFile(slot))
@@ -55,7 +54,7 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		// A bad block on the disk, or something that can't be a state file.
+		// The disk has a bad block, or the path can't be a state file.
 		if errors.Is(err, syscall.EIO) || errors.Is(err, ErrNotRegular) || errors.Is(err, errTooLarge) {
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
@@ -80,7 +79,7 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 	return newest, damaged, nil
 }
 
-// Warnings describes the damage that Load found and worked around by returning used.
+// Warnings describes the damage that Load found, given the state that it returned.
 func Warnings(used *State, damaged []Damage) (w []string) {
 	for _, d := range damaged {
 		w = append(w, d.err.Error(), fmt.Sprintf("using generation %d instead; any later change is lost", used.Generation))

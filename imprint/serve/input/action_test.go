@@ -71,7 +71,7 @@ func (r *recorder) refuseLabel(label string) {
 	r.refuse = label
 }
 
-// wait waits until the calls since the last wait are those in want, in any order.
+// wait waits until the calls since the last wait equal want, in any order.
 func (r *recorder) wait(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string

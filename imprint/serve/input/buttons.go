@@ -20,8 +20,8 @@ import (
 // gpio-keys driver. Devices may be plugged in and unplugged at any time.
 type Buttons struct {
 	Buttons []Button
-	// Devices lists the device files to read. If it is empty, Run reads all devices in
-	// /dev/input that have one of the buttons.
+	// Devices lists the device files to read. If it is empty, Run reads all devices in /dev/input
+	// that have at least one of the buttons.
 	Devices []string
 	Actor   Actor
 	Log     *slog.Logger
@@ -33,7 +33,7 @@ type Buttons struct {
 // A deviceSystem finds and opens input devices.
 type deviceSystem interface {
 	// list returns the identity of each device by its path. If paths is not empty, it lists only
-	// those of them that exist. An identity changes when another device takes over the path.
+	// the paths that exist. An identity changes when another device takes over the path.
 	list(paths []string) (map[string]string, error)
 	open(path string) (device, error)
 }
@@ -89,13 +89,13 @@ type monitor struct {
 	system  deviceSystem
 
 	known    map[string]string // identity of the device at each path that was opened
-	failed   map[string]int    // number of failures in a row to open each path
+	failed   map[string]int    // number of consecutive failures to open each path
 	reported bool              // suppresses further warnings that no device was found
 	readers  sync.WaitGroup
 	actions  sync.WaitGroup
 
 	mu        sync.Mutex
-	unplugged []string // paths of devices whose readers have ended
+	unplugged []string // paths of devices that are no longer read
 }
 
 // forgetUnplugged makes the next scan reopen devices that were unplugged. A device can
@@ -185,7 +185,7 @@ func (m *monitor) start(ctx context.Context, path string, d device) {
 // read performs the actions of a device's buttons until the device is unplugged. It then cancels
 // the recordings of buttons that are still held.
 func (m *monitor) read(ctx context.Context, d device) {
-	held := make(map[int]bool) // indices of held buttons whose verb is teach
+	held := make(map[int]bool) // indices of held buttons with the verb teach
 	defer func() {
 		for i := range held {
 			m.cancel(i)
@@ -211,7 +211,7 @@ func (m *monitor) read(ctx context.Context, d device) {
 			case b.Action.Verb != "teach":
 				m.actions.Go(func() { m.actor.Press(ctx, b.Action) })
 			default:
-				// Don't press in the background, so that the release can't come first.
+				// Press must not run in the background, because Release could then come first.
 				if m.actor.Press(ctx, b.Action) == nil {
 					held[i] = true
 				}
@@ -220,7 +220,7 @@ func (m *monitor) read(ctx context.Context, d device) {
 	}
 }
 
-// resync cancels the recordings of buttons whose release was lost.
+// resync cancels the recording of a button if the button's release was lost.
 func (m *monitor) resync(d device, held map[int]bool) error {
 	now, err := d.pressed()
 	if err != nil {

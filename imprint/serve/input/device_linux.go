@@ -14,7 +14,7 @@ func buttonCode(name string) (uint16, bool) {
 	return uint16(code), ok
 }
 
-// machine is the deviceSystem for this machine's devices.
+// machine is the deviceSystem of this machine.
 type machine struct{}
 
 func (machine) list(paths []string) (map[string]string, error) {

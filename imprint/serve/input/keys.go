@@ -13,8 +13,8 @@ import (
 // ErrTerminal means that the file of [Keys.Run] is not a terminal.
 var ErrTerminal = errors.New("not a terminal")
 
-// Keys reads keys from a terminal. Its buttons can be KEY_A to KEY_Z, KEY_0 to KEY_9, KEY_SPACE
-// and KEY_ENTER. Unless they have other actions, R reloads and U undoes.
+// Keys reads keys from a terminal. Its buttons can be KEY_A to KEY_Z, KEY_0 to KEY_9, KEY_SPACE and
+// KEY_ENTER. R means reload and U means undo, unless buttons assign other actions to them.
 //
 // A terminal does not report when a key is released. So the first press of a teach key starts
 // recording, the next press ends it, and Escape cancels it.
@@ -39,7 +39,7 @@ func (k *Keys) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read keys from %s: %w", k.Terminal.Name(), err)
 		}
-		if string(typed) == "\x1b" { // several bytes would be an arrow key or the like
+		if string(typed) == "\x1b" { // several bytes are another key, such as an arrow key
 			k.Actor.Cancel("")
 			continue
 		}

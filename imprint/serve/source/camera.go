@@ -10,9 +10,9 @@ import (
 
 // A Camera is a local camera that [Cameras] finds.
 type Camera struct {
-	Path string // of its device file, such as /dev/video0
-	Name string // as its driver reports it
-	Err  error  // not nil if this process may not open it
+	Path string // path of the device file, such as /dev/video0
+	Name string // name that the driver reports
+	Err  error  // not nil if this process has no permission to open the camera
 }
 
 // camera is the Source for a camera attached to this machine.
@@ -120,7 +120,7 @@ func (c *camera) frame(raw []byte) (Frame, error) {
 		f.Photo = withHuffmanTables(raw)
 		return f, nil
 	}
-	// Drivers pad either no rows or all rows by the same amount.
+	// Drivers pad all rows by the same amount, or none.
 	stride := max(len(raw)/max(c.format.height, 1), 2*c.format.width)
 	img, err := dataset.YUYV(raw, c.format.width, c.format.height, stride)
 	if err != nil {

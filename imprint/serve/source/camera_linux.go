@@ -22,8 +22,8 @@ func fourCC(s string) webcam.PixelFormat {
 }
 
 const (
-	// videoBuffers is the number of buffers. With several, the kernel can fill one while another is
-	// copied.
+	// videoBuffers is the number of buffers. With several buffers, the kernel can fill one while
+	// another is copied.
 	videoBuffers = 4
 	// videoWidth and videoHeight are the preferred size. Backbones scale down anything
 	// larger.
@@ -87,7 +87,8 @@ func nearestSize(sizes []webcam.FrameSize) (width, height uint32) {
 	return width, height
 }
 
-// nearestStep rounds v down to one of least, least+step, …, most, but not below least.
+// nearestStep rounds v down to the nearest of least, least+step, …, most. The result is never below
+// least.
 func nearestStep(v, least, most, step uint32) uint32 {
 	v = min(max(v, least), most)
 	if step > 1 {

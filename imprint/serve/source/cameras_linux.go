@@ -9,14 +9,14 @@ import (
 	"github.com/blackjack/webcam"
 )
 
-// Cameras returns the Video4Linux cameras of this machine, by name of their device files.
+// Cameras returns the Video4Linux cameras of this machine, sorted by device file.
 func Cameras() []Camera { return findCameras(os.DirFS("/"), openCamera) }
 
-// errNoCamera means that a video device offers no frames that [Open] could read, for example
-// because it encodes video.
+// errNoCamera means that a video device has no pixel format in videoFormats, for example because it
+// encodes video.
 var errNoCamera = errors.New("not a camera")
 
-// openCamera opens and closes a camera. It starts nothing.
+// openCamera opens a camera, checks its pixel formats and closes it. It does not start streaming.
 func openCamera(path string) error {
 	w, err := webcam.Open(path)
 	if errors.Is(err, fs.ErrPermission) {

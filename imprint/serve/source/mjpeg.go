@@ -19,8 +19,8 @@ const (
 )
 
 // mjpeg is the Source for JPEGs that are streamed over HTTP, as network cameras and Donkey Car's
-// /video do. While the stream is open, a goroutine keeps reading it, so that a slow caller gets
-// the current picture and not one buffered by the network.
+// /video do. While the stream is open, a goroutine keeps reading it, so that a slow caller gets the
+// current picture and not an older picture from a network buffer.
 type mjpeg struct {
 	url     *url.URL // without user and password
 	name    string   // the URL with the password masked

@@ -13,8 +13,8 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 )
 
-// streamFrom returns a source for a server that answers the n-th request with handlers[n],
-// and any further one with the last handler.
+// streamFrom returns a source for a server that answers the n-th request with handlers[n], and all
+// further requests with the last handler.
 func streamFrom(t *testing.T, handlers ...http.HandlerFunc) *mjpeg {
 	t.Helper()
 	requests := make(chan int, 1)

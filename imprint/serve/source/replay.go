@@ -45,7 +45,7 @@ func newFolder(dir string, o Options) *replay {
 	}}
 }
 
-// newTub returns a source that replays a Donkey Car tub, by default as fast as it was recorded.
+// newTub returns a source that replays a Donkey Car tub, by default at the recorded rate.
 func newTub(dir string, o Options) *replay {
 	return &replay{kind: "tub", dir: dir, loop: o.Loop, rate: o.Rate, find: func(dir string) ([]dataset.Item, error) {
 		t, err := dataset.OpenTub(dir)

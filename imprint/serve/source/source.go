@@ -33,10 +33,10 @@ type Frame struct {
 // A Source delivers frames from a camera, a stream or a recording. Only one goroutine may
 // use it at a time.
 type Source interface {
-	// Next waits for the next frame. The first call opens the source. It returns io.EOF at
-	// the end of a recording. After any other error the caller waits briefly and calls Next
-	// again, which reopens the source if necessary. A live source drops frames that nobody
-	// requested in time, so Next returns a current one.
+	// Next waits for the next frame. The first call opens the source. It returns io.EOF at the end
+	// of a recording. After any other error the caller waits briefly and calls Next again, which
+	// reopens the source if necessary. A live source drops frames that nobody requested in time, so
+	// Next returns a current frame.
 	Next(ctx context.Context) (Frame, error)
 	// Close releases the source. It must not be called during Next.
 	Close() error
@@ -56,8 +56,8 @@ var ErrSpec = errors.New("invalid source")
 // maxRate is the largest rate that Parse accepts, in frames per second.
 const maxRate = 1000
 
-// Parse returns the source named by spec: camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR, or
-// none, for which it returns nil. It opens nothing. Its errors wrap [ErrSpec].
+// Parse returns the source named by spec: camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR or none.
+// For none, it returns nil. It opens nothing. Its errors wrap [ErrSpec].
 func Parse(spec string, o Options) (Source, error) {
 	if o.Rate < 0 || o.Rate > maxRate {
 		return nil, fmt.Errorf("%w: %v frames per second is outside 0 to %d", ErrSpec, o.Rate, maxRate)
