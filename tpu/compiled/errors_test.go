@@ -37,7 +37,7 @@ func TestOpenErrors(t *testing.T) {
 		{"two uncompiled models", uncompiled, other, ErrCompiled, "it is not compiled for the Edge TPU"},
 		{"two compiled models", compiled, compiled, ErrUncompiled, "read the uncompiled model: unsuitable uncompiled model: it is compiled for the Edge TPU"},
 		{"another model", compiled, other, ErrUncompiled, "contains none of its 28 layers with weights"},
-		{"a channel multiplier", compiled, channelMultiplier, ErrCompiled, "a DEPTHWISE_CONV_2D with a channel multiplier, so"},
+		{"a channel multiplier", compiled, channelMultiplier, ErrCompiled, "a DEPTHWISE_CONV_2D with a channel multiplier, is not known, so"},
 		{"no compiled model", []byte("hello"), uncompiled, tflite.ErrCorrupt, "read the compiled model"},
 		{"no uncompiled model", compiled, []byte("hello"), tflite.ErrCorrupt, "read the uncompiled model"},
 	} {
