@@ -12,8 +12,8 @@ import (
 )
 
 // Remove removes the photos with a label, at paths, or both, and returns their number. A path
-// selects the photo with the same content as the file now has, or else the photo that was added
-// from that path. A folder selects all photos in it.
+// selects the photo with the file's present content, or else the photo added from that path. A
+// folder selects all photos in it.
 func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (int, error) {
 	if label == "" && len(paths) == 0 {
 		return 0, fmt.Errorf("remove: %w and no label given", ErrNoPhotos)
@@ -127,8 +127,7 @@ type Undone struct {
 	From, To  string         // the labels before and after a rename; To is also set for a move
 }
 
-// Undo undoes the last change. The last 32 changes can be undone; after that, Undo fails with
-// ErrNothingToUndo.
+// Undo undoes the last of at most 32 changes, or returns ErrNothingToUndo.
 func (w *Workspace) Undo(ctx context.Context) (undone Undone, err error) {
 	err = w.commit(ctx, func(s *store.State) error {
 		if len(s.History) == 0 {
@@ -160,8 +159,7 @@ func describe(c store.Change) Undone {
 	return u
 }
 
-// Retrain trains the head again with the settings in the options. If method is not "", it becomes
-// the head's method.
+// Retrain trains the head again with the settings in the options and, unless it is "", method.
 func (w *Workspace) Retrain(ctx context.Context, method classifier.Method) error {
 	return w.commit(ctx, func(s *store.State) error {
 		if len(s.Positives()) == 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Errors to test for with errors.Is. Methods wrap them with the operation and the cause.
+// Errors for errors.Is. Methods wrap them with the operation and the cause.
 var (
 	ErrNoBackbone    = infer.ErrNoBackbone                                  // neither a file nor a pulled model
 	ErrOtherBackbone = errors.New("the workspace uses another backbone")    // embeddings of two backbones can't be mixed

@@ -15,9 +15,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Head describes how the head was trained, with its leave-one-out accuracy. If the backbone's own
-// classes are kept, the accuracy is measured with a mean head. The field Head of the result may be
-// nil.
+// Head describes how the head was trained, with its leave-one-out accuracy. With the backbone's
+// own classes, a mean head is measured. The field Head of the result may be nil.
 func (w *Workspace) Head() *classifier.Fitted {
 	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {

@@ -22,10 +22,9 @@ type Merged struct {
 }
 
 // Merge adds the examples of other workspaces to the workspace in dir, in one change, and returns
-// that workspace. It reads no photos. The model is the same as if all photos had been added to one
-// workspace. All workspaces need the same backbone, embedding and resize mode. A new workspace
-// takes these from the other workspaces. It takes their settings too, which must be equal unless o
-// gives them. Merge fails with ErrConflict if a photo has two labels.
+// that workspace. The model is the same as if all photos had been added to one workspace. All
+// workspaces need the same backbone, embedding and resize mode and, unless o gives them, settings;
+// a new one takes theirs. Merge fails with ErrConflict if a photo has two labels.
 func Merge(ctx context.Context, dir string, others []string, o Options) (*Workspace, *Merged, error) {
 	fail := func(err error) (*Workspace, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
 	merged := &Merged{Classes: make(map[string]int)}

@@ -10,8 +10,8 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
-// AutoResize lets the first Add to a new workspace choose the resize mode: dataset.Squash if its
-// log loss is lower by more than one standard error, else dataset.Crop.
+// AutoResize lets the first Add choose the resize mode: dataset.Squash if its log loss is lower by
+// more than one standard error, else dataset.Crop.
 const AutoResize = infer.Auto
 
 // Options configure [Open]. The zero value opens an existing workspace, or a new one with the
@@ -24,20 +24,18 @@ type Options struct {
 	Arithmetic backbone.Arithmetic // how the CPU computes
 	Threads    int                 // maximum number of cores to use; 0 means all
 	Existing   bool                // fail with ErrNoClasses if there is no workspace yet
-	// Compiled is a model compiled for the Edge TPU, and Uncompiled is the model that it was
-	// compiled from. The trained last layer is written into Compiled. Both imply the layout TPU;
-	// Uncompiled is also the backbone of a new workspace. Backbone may name the compiled classifier
-	// instead of Compiled.
+	// Compiled is the compiled model to write the last layer into. Uncompiled is the model that it
+	// was compiled from, and the backbone of a new workspace. Both imply the TPU layout. Backbone may
+	// name the compiled model instead of Compiled.
 	Compiled, Uncompiled string
 	// Layout, KeepClasses, Unknown and Head become settings with the next change, unless they are
-	// "" or nil. Unknown is the target false-accept rate, 0 ≤ Unknown < 1: the share of photos of
-	// other things that may get a label. 0 turns off the answer "unknown".
+	// "" or nil.
 	Layout      classifier.Layout
 	KeepClasses *bool
 	Unknown     *float64
 	Head        classifier.Method
-	// Reuse is a snapshot of the workspace. Open reuses the snapshot's backbone if the workspace
-	// still has that backbone. The snapshot's options replace all other fields.
+	// Reuse is a snapshot of the workspace. Its options replace all other fields, and its backbone
+	// is used again if the workspace still has it.
 	Reuse *Snapshot
 }
 

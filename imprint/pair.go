@@ -213,7 +213,7 @@ func (w *Workspace) onDevices() bool {
 	return w.state.Settings.Layout == classifier.TPU && w.options.Devices.UsesTPU()
 }
 
-// compiledModel prepares the published model, in the layout TPU, to run on the devices. It outputs
+// compiledModel prepares the published model, in the TPU layout, to run on the devices. It outputs
 // scores instead of an embedding.
 func (w *Workspace) compiledModel(model []byte) (*backbone.Backbone, *infer.Scorer, error) {
 	m, err := tflite.Parse(model)

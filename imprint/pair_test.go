@@ -33,15 +33,15 @@ func modelFiles(t testing.TB, dir string) (names []string) {
 	return names
 }
 
-// A pairTest is a workspace for tests of the layout TPU.
+// A pairTest is a workspace for tests of the TPU layout.
 type pairTest struct {
 	*testing.T
 	dir                  string
 	compiled, uncompiled string
-	float                []byte // the model in the layout Float
+	float                []byte // the model in the Float layout
 }
 
-// newPairTest creates a workspace in the layout Float with the uncompiled model as its backbone.
+// newPairTest creates a workspace in the Float layout with the uncompiled model as its backbone.
 func newPairTest(t *testing.T) pairTest {
 	t.Helper()
 	if testing.Short() {
@@ -184,7 +184,7 @@ func TestTPULayoutChanged(t *testing.T) {
 	}
 
 	w = openWorkspace(t, p.dir, Options{Layout: classifier.Float})
-	for range store.MaxHistory + 3 { // until undo can no longer return to the layout TPU
+	for range store.MaxHistory + 3 { // until undo can no longer return to the TPU layout
 		if err := w.Retrain(context.Background(), ""); err != nil {
 			t.Fatal(err)
 		}

@@ -123,8 +123,8 @@ func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Rep
 	return []store.Replacement{w.labelsFile(labels), {Path: w.store.Path(store.ModelFile), Content: model}}
 }
 
-// Repair publishes model.tflite and labels.txt again if they do not belong to the state, and
-// reports whether it did. Every change does the same. Repair does not wait for other processes.
+// Repair publishes model.tflite and labels.txt again if they do not belong to the state, as every
+// change does, and reports whether it did. It does not wait for other processes.
 func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 	if w.head == nil {
 		// If publishedHead returns a head, it has checked the SHA-256 of model.tflite.
@@ -214,9 +214,9 @@ func (w *Workspace) hasLabels(labels []string) bool {
 	return err == nil && bytes.Equal(got, want.Content)
 }
 
-// Export writes the model to path in any layout. It writes the labels to the file labels, unless
-// labels is "". The layout TPU uses the compiled model in the options, or else the workspace's
-// compiled model, and drops the backbone's own classes. The result is nil for other layouts.
+// Export writes the model to path in any layout, and the labels to the file labels unless that is
+// "". The TPU layout drops the backbone's own classes and uses the compiled model in the options,
+// or else the workspace's. The result is nil for other layouts.
 func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepClasses bool) (*Written, error) {
 	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *w.state

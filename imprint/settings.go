@@ -15,7 +15,7 @@ type Settings struct {
 }
 
 // Settings returns the settings of the published model. With the backbone's own classes or in
-// the layout Coral, Head is always Mean.
+// the Coral layout, Head is always Mean.
 func (w *Workspace) Settings() Settings {
 	s := w.state.Settings
 	return Settings{Resize: s.Resize, Layout: s.Layout, KeepClasses: s.KeepClasses, Head: s.Method(), Unknown: s.Unknown}
@@ -28,5 +28,5 @@ type Written struct {
 	Examples      int     `json:"examples"`  // number of training photos
 }
 
-// Written describes the head in a model of the layout TPU. It is nil in other layouts.
+// Written describes the head in a compiled model. Other layouts return nil.
 func (w *Workspace) Written() *Written { return (*Written)(w.state.Written) }

@@ -12,8 +12,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// A Snapshot is one generation of a workspace, ready to classify photos. It never changes and
-// need not be closed.
+// A Snapshot is one generation of a workspace. It never changes.
 type Snapshot struct {
 	Generation uint64
 	Resize     dataset.Resize

@@ -1,14 +1,12 @@
 // Package imprint trains new classes on a frozen backbone from a few photos. Start with
 // [Open], then [Workspace.Add] photos of each class and [Workspace.Classify] others.
 //
-// A workspace is a folder with the backbone, the last two states (examples and settings, with
-// checksums), and model.tflite and labels.txt, which are made from them. Once a method returns
-// nil, its change is durable: it survives a killed process and power loss. A method
-// that fails leaves the workspace as it was. Across processes there is one writer at a time;
-// readers never wait. If the newest state is damaged, Open uses the previous one and adds a
-// warning. The model depends only on the backbone, the settings and the set of photos: not on
-// their order, on time, or on what was added and removed in between.
-//
+// A workspace is a folder with the backbone, the last two states (examples and settings), and
+// model.tflite and labels.txt, which are made from them. Once a method returns nil, its change
+// survives a killed process and power loss. A method that fails leaves the workspace as it was.
+// Across processes there is one writer at a time; readers never wait. If the newest state is
+// damaged, Open uses the previous one and adds a warning. The model depends only on the backbone,
+// the settings and the set of photos, not on their order or on earlier changes.
 // A Workspace is not safe for concurrent use. Its methods use all cores.
 package imprint
 
@@ -268,8 +266,8 @@ func photoOf(e store.Example) Photo {
 	return Photo{e.Path, e.Photo.String(), e.Source, e.Taken, e.Time}
 }
 
-// HasPhoto returns a function that reports whether the photo with the given SHA-256, in
-// hexadecimal, is in the workspace or in a change that can be undone.
+// HasPhoto returns a function that reports whether a photo, given its hexadecimal SHA-256,
+// is in the workspace or in a change that can be undone.
 func (w *Workspace) HasPhoto() func(sha256 string) bool {
 	known := make(map[string]bool)
 	note := func(list []store.Example) {

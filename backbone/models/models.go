@@ -20,7 +20,7 @@ import (
 // License is the SPDX identifier of the license of every model in the list.
 const License = "Apache-2.0"
 
-// compiledSuffix ends the names of models compiled for the Edge TPU.
+// compiledSuffix is the suffix of the names of models compiled for the Edge TPU.
 const compiledSuffix = "_edgetpu"
 
 // A Published describes one model file.

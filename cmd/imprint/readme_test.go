@@ -124,7 +124,7 @@ func photoFolder(t *testing.T) string {
 	return dir
 }
 
-// printedBy runs a command line in dir and returns its output. TestMain has put imprint into $PATH.
+// printedBy runs a command line in dir and returns its output. TestMain adds imprint to $PATH.
 func printedBy(t *testing.T, dir, command string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", command)

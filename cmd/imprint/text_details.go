@@ -100,8 +100,8 @@ func writtenLine(w *imprint.Written) string {
 	return fmt.Sprintf("quantization changes the prediction for %d of %s; logits scaled by %.2g", w.Disagreements, count(w.Examples, "training photo"), w.LogitScale)
 }
 
-// lossy reports whether quantization changes so many predictions that the model is hardly
-// the one that was trained: its output has too few codes for the logits.
+// lossy reports whether quantization changes more than 10 % of predictions. This happens when the
+// model's output has too few codes for the logits.
 func lossy(w *imprint.Written) bool { return w != nil && 10*w.Disagreements > w.Examples }
 
 // backboneLine describes the model that embeds photos.

@@ -20,7 +20,7 @@ import (
 	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
-// TestTPULayout checks that a workspace in the layout TPU gives the same results on the device,
+// TestTPULayout checks that a workspace in the TPU layout gives the same results on the device,
 // on the CPU, and on the CPU after the device has failed.
 func TestTPULayout(t *testing.T) {
 	if testing.Short() {

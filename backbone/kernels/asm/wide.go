@@ -466,8 +466,8 @@ func flip() {
 	RET()
 }
 
-// widePeak generates a routine that only multiplies and adds, as wide does, to measure the
-// peak speed.
+// widePeak generates a routine that measures the peak speed. It has the multiplications and
+// additions of wide, and nothing else.
 func widePeak() {
 	TEXT("widePeak", NOSPLIT, "func(n int)")
 	Doc("widePeak multiplies 16·64 pairs of bytes and adds the products, n times.")

@@ -14,7 +14,7 @@ type Settings struct {
 	Layout      classifier.Layout // layout of the published model
 	KeepClasses bool              // keep the backbone's own classes
 	Head        classifier.Method `json:",omitempty"`        // "" is classifier.Mean, from an older imprint
-	Pair        PairRef           `json:"Template,omitzero"` // used by the layout TPU, and kept in other layouts
+	Pair        PairRef           `json:"Template,omitzero"` // used by the TPU layout, and kept in other layouts
 	Unknown     float64           `json:",omitempty"`        // target false-accept rate, 0…1; 0 is no row for "unknown"
 }
 

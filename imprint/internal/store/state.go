@@ -21,7 +21,7 @@ type State struct {
 	Settings   Settings
 	Model      Digest      // SHA-256 of the model.tflite made from this state
 	Made       *HeadRecord `json:",omitempty"` // nil for a mean head or without classes
-	Written    *Written    `json:",omitempty"` // nil except in the layout TPU
+	Written    *Written    `json:",omitempty"` // nil except in the TPU layout
 	Examples   []Example   // sorted by ByLabel
 	History    []Change    `json:",omitempty"` // newest last
 }

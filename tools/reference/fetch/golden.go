@@ -162,7 +162,7 @@ func (m *maker) file(g *golden, i int, make func() ([]byte, error)) ([]byte, err
 	return b, write(path, b)
 }
 
-// input describes the only input of a model.
+// input returns the model's only input tensor.
 func (m *maker) input(model string) *tflite.Tensor {
 	g := &m.models[model].Subgraphs[0]
 	return &g.Tensors[g.Inputs[0]]
