@@ -55,8 +55,12 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 		}
 		name, value, hasValue := strings.Cut(strings.TrimLeft(a, "-"), "=")
 		if name == "help" || name == "h" {
-			deepest.given = append(deepest.given, a)
-			continue
+			// Anything else on the line would count as a topic.
+			var path []string
+			for _, l := range levels {
+				path = append(path, l.name)
+			}
+			return append(path, "--help"), nil
 		}
 		at := deepest
 		f := flagNamed(deepest.flags, name)

@@ -72,14 +72,20 @@ func backboneNames() []choice {
 
 // labelsOf returns the classes of the workspace in dir, or nil if it can't be read.
 func labelsOf(dir string) []choice {
+	labels, _ := workspaceLabels(dir) // completion reports no errors
+	return labels
+}
+
+// workspaceLabels returns the classes of the workspace in dir.
+func workspaceLabels(dir string) ([]choice, error) {
 	ws, err := imprint.Open(dir, imprint.Options{Existing: true})
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer ws.Close()
 	var labels []choice
 	for _, class := range ws.Classes() {
 		labels = append(labels, choice{class.Label, count(len(class.Photos), "photo")})
 	}
-	return labels
+	return labels, nil
 }

@@ -72,6 +72,9 @@ func doctor(c *cli.Context) error {
 		if fix, ok := fixes[f.State]; ok {
 			found[i].Fix = fix
 		}
+		if f.State == "absent" {
+			found[i].Fix = "if you have none, nothing: imprint then uses the CPU. Otherwise " + f.Fix
+		}
 	}
 	problem := func(f tpu.Finding) bool { return f.Severity == tpu.Problem }
 	switch {

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/backbone/models"
+	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/serve"
 	"github.com/imprintkit/imprint/imprint/serve/source"
 	"github.com/imprintkit/imprint/tpu"
@@ -84,8 +85,11 @@ func serverErrors(h serve.Health) (texts []string) {
 
 // workspaceFinding reports on the workspace in dir. Its fix says what to do next.
 func workspaceFinding(dir string, cameras []source.Camera) tpu.Finding {
-	classes := labelsOf(dir)
-	if len(classes) == 0 {
+	classes, err := workspaceLabels(dir)
+	switch {
+	case err != nil && !errors.Is(err, imprint.ErrNoClasses):
+		return tpu.Finding{Severity: tpu.Hint, State: "workspace-failed", Text: err.Error(), Fix: "restore a backup of " + dir + ", or name another folder with --workspace DIR"}
+	case len(classes) == 0:
 		return tpu.Finding{Severity: tpu.Hint, State: "no-classes", Text: fmt.Sprintf("the workspace %s has no classes yet", dir), Fix: "imprint add ./photos, where photos has a folder for each class"}
 	}
 	next := "imprint classify PHOTO"

@@ -82,4 +82,17 @@ func TestWorkspaceFinding(t *testing.T) {
 	if got, want := workspaceFinding(dir, cameras).Fix, "imprint serve --source camera:/dev/video2"; got != want {
 		t.Errorf("with a camera: got %q, want %q", got, want)
 	}
+
+	states, err := filepath.Glob(filepath.Join(dir, "state.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range states {
+		if err := os.WriteFile(state, []byte("junk"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := workspaceFinding(dir, nil); got.State != "workspace-failed" || !strings.Contains(got.Text, "damaged") {
+		t.Errorf("a damaged workspace: got %+v", got)
+	}
 }

@@ -115,7 +115,7 @@ var hints = []struct {
 	{is(imprint.ErrOtherResize), otherHint},
 	{is(imprint.ErrConflict), "remove the photo from one of them with imprint --workspace DIR remove PHOTO, or rename one of the classes"},
 	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown or --keep-classes"},
-	{is(imprint.ErrNoClasses), "add photos first: imprint add --label NAME PHOTOS"},
+	{is(imprint.ErrNoClasses), "add photos first: imprint add --label NAME PHOTOS; if you did so elsewhere, name that workspace with --workspace DIR"},
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},
 	{is(classifier.ErrLabelTaken), "give that class another name: imprint rename " + classifier.UnknownLabel + " NAME; or turn the answer off with --unknown 0"},
 	{is(imprint.ErrUnknown), "turn it off with --unknown 0"},
