@@ -19,8 +19,8 @@ import (
 // If a photo cannot be opened or work fails, Load passes the error to deliver and
 // continues. If deliver returns an error, Load stops and returns that error.
 //
-// All photos in progress together use no more memory than one photo of the maximum size allowed
-// by l, provided that work does not retain them. Load does not detect duplicates; to find them,
+// All photos in progress together allocate no more memory than one photo of the maximum size
+// allowed by l, plus two files of the maximum size, provided that work does not retain them. Load does not detect duplicates; to find them,
 // compare File.SHA256.
 //
 // When ctx is done, Load waits for the photos in progress and returns ctx's error. No goroutine

@@ -18,11 +18,14 @@ declare -A program=([amd64]=linux_amd64 [arm64]=linux_arm64 [armhf]=linux_armv6 
 STAGE=$(mktemp -d)
 trap 'rm -rf "$STAGE"' EXIT
 unset GOFLAGS
+GOPROXY=$(go env GOPROXY) GOSUMDB=$(go env GOSUMDB) GOMODCACHE=$(go env GOMODCACHE) GOENV=off
+export GOPROXY GOSUMDB GOMODCACHE GOENV
 export CGO_ENABLED=0 STAGE ARCH VERSION SOURCE_DATE_EPOCH
 program_version=$(tools/release.sh --version)
 DATE=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) # nfpm uses this time for all files
-VERSION=$program_version
+VERSION=${program_version/-rc/\~rc} # dpkg sorts 0.2.0~rc1 before 0.2.0
+VERSION=${VERSION//-/+}
 [[ $VERSION == [0-9]*.* ]] || VERSION=0~git${DATE:0:4}${DATE:5:2}${DATE:8:2}.$program_version
 
 go build -trimpath -buildvcs=false -ldflags "-X main.version=$program_version -X main.date=$DATE" -o "$STAGE/host" ./cmd/imprint

@@ -25,6 +25,8 @@ date=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
 
 # This machine's settings must not change the bytes.
 unset GOFLAGS GOEXPERIMENT GOFIPS140
+GOPROXY=$(go env GOPROXY) GOSUMDB=$(go env GOSUMDB) GOMODCACHE=$(go env GOMODCACHE) GOENV=off
+export GOPROXY GOSUMDB GOMODCACHE GOENV
 export CGO_ENABLED=0 GOAMD64=v1 GOARM64=v8.0 GORISCV64=rva20u64 GOWORK=off
 
 rm -rf dist

@@ -12,16 +12,18 @@ import (
 
 // login is a transport that logs in at cameras, with the scheme that the camera asks for: digest
 // (RFC 7616), or else basic (RFC 7617). Digest does not reveal the password. So login sends no
-// password before the camera has asked for one.
+// password before the camera has asked for one. It never logs in at another server, to which the
+// camera may redirect.
 type login struct {
 	http.RoundTripper
-	user *url.Userinfo // nil to never log in
+	camera *url.URL // with the user and password, if any
 }
 
 // RoundTrip implements http.RoundTripper for requests without a body.
 func (l login) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := l.RoundTripper.RoundTrip(request)
-	if err != nil || response.StatusCode != http.StatusUnauthorized || l.user == nil {
+	if err != nil || response.StatusCode != http.StatusUnauthorized || l.camera.User == nil ||
+		request.URL.Scheme != l.camera.Scheme || request.URL.Host != l.camera.Host {
 		return response, err
 	}
 	authorization, err := l.answer(request, response.Header)
@@ -36,10 +38,10 @@ func (l login) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // answer returns the Authorization header that answers the challenges in header, or "".
 func (l login) answer(request *http.Request, header http.Header) (string, error) {
-	password, _ := l.user.Password()
+	password, _ := l.camera.User.Password()
 	if challenge, err := digest.FindChallenge(header); err == nil {
 		credentials, err := digest.Digest(challenge, digest.Options{
-			Method: request.Method, URI: cmp.Or(request.URL.RequestURI(), "/"), Count: 1, Username: l.user.Username(), Password: password,
+			Method: request.Method, URI: cmp.Or(request.URL.RequestURI(), "/"), Count: 1, Username: l.camera.User.Username(), Password: password,
 		})
 		if err != nil {
 			return "", fmt.Errorf("log in: %w", err)
@@ -49,7 +51,7 @@ func (l login) answer(request *http.Request, header http.Header) (string, error)
 	for _, challenge := range header.Values("WWW-Authenticate") {
 		if scheme, _, _ := strings.Cut(challenge, " "); strings.EqualFold(scheme, "Basic") {
 			basic := http.Request{Header: make(http.Header)}
-			basic.SetBasicAuth(l.user.Username(), password)
+			basic.SetBasicAuth(l.camera.User.Username(), password)
 			return basic.Header.Get("Authorization"), nil
 		}
 	}

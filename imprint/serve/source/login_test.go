@@ -79,7 +79,12 @@ func TestLogin(t *testing.T) {
 			defer server.Close()
 			transport := new(http.Transport)
 			defer transport.CloseIdleConnections()
-			response, err := (&http.Client{Transport: login{transport, c.user}}).Get(server.URL + "/video?channel=1")
+			camera, err := url.Parse(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			camera.User = c.user
+			response, err := (&http.Client{Transport: login{transport, camera}}).Get(server.URL + "/video?channel=1")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,6 +93,38 @@ func TestLogin(t *testing.T) {
 				t.Errorf("got status %d after %d requests, want %d after %d", response.StatusCode, requests, c.want, c.requests)
 			}
 		})
+	}
+}
+
+// TestLoginElsewhere checks that the password does not reach a server to which the camera
+// redirects.
+func TestLoginElsewhere(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("Authorization"); got != "" {
+			t.Errorf("another server got %q", got)
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+		w.WriteHeader(401)
+	}))
+	defer other.Close()
+	server := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusFound))
+	defer server.Close()
+	s, err := newMJPEG(strings.Replace(server.URL, "http://", "http://admin:secret@", 1) + "/video")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Next(t.Context()); err == nil || !strings.Contains(err.Error(), "401") {
+		t.Errorf("got error %v, want status 401", err)
+	}
+}
+
+// TestParseHidesPassword checks that errors do not repeat a password.
+func TestParseHidesPassword(t *testing.T) {
+	for _, spec := range []string{"mjpeg:http://user:SeCrEt@ho st/v", "mjpeg:rtsp://user:SeCrEt@host/v", "mjpeg:http://user:SeC#rEt@host/v", "http://user:SeCrEt@host/v", "mjpg:http://user:SeCrEt@host"} {
+		if _, err := Parse(spec, Options{}); err == nil || strings.Contains(err.Error(), "SeC") || strings.Contains(err.Error(), "rEt") {
+			t.Errorf("%s: got error %v", spec, err)
+		}
 	}
 }
 

@@ -78,5 +78,14 @@ func Parse(spec string, o Options) (Source, error) {
 			return newCamera(where, o), nil
 		}
 	}
-	return nil, fmt.Errorf("%w %q: want camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR or none", ErrSpec, spec)
+	return nil, fmt.Errorf("%w %q: want camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR or none", ErrSpec, masked(spec))
+}
+
+// masked returns a source's name without the user and password of a URL, which may be invalid.
+func masked(spec string) string {
+	start, end := strings.Index(spec, "//"), strings.LastIndex(spec, "@")
+	if start < 0 || end < start {
+		return spec
+	}
+	return spec[:start+2] + "…" + spec[end:]
 }
