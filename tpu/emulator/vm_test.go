@@ -46,7 +46,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 		t.Fatal(err)
 	}
 	defer bus.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute+time.Duration(*replugs)*5*time.Second)
 	defer cancel()
 	var infos []tpu.USBInfo
 	for len(infos) == 0 && ctx.Err() == nil {
