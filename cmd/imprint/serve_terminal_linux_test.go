@@ -16,18 +16,18 @@ func pseudoterminal(t *testing.T) (screen, terminal *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip("skipped: can't open a pseudoterminal:", err)
+		t.Skip("can't open a pseudoterminal:", err)
 	}
 	t.Cleanup(func() { screen.Close() })
 	if err := unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Skip("skipped: can't open a pseudoterminal:", err)
+		t.Skip("can't open a pseudoterminal:", err)
 	}
 	n, err := unix.IoctlGetInt(int(screen.Fd()), unix.TIOCGPTN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if terminal, err = os.OpenFile(fmt.Sprint("/dev/pts/", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
-		t.Skip("skipped: can't open a pseudoterminal:", err)
+		t.Skip("can't open a pseudoterminal:", err)
 	}
 	t.Cleanup(func() { terminal.Close() })
 	return screen, terminal

@@ -95,16 +95,20 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 	return l, nil
 }
 
+// endsOf returns the quantizations of op's first input and first output. ok is false if either
+// is a floating-point tensor.
+func endsOf(g *tflite.Subgraph, op *tflite.Operator) (in, out quantization, ok bool) {
+	in, inErr := quantizationOf(&g.Tensors[op.Inputs[0]])
+	out, outErr := quantizationOf(&g.Tensors[op.Outputs[0]])
+	return in, out, inErr == nil && outErr == nil
+}
+
 // readRescale sets the stage of a layer without weights. The stage maps codes of the first input to
 // codes of the output. A multiplier of 0 means the ratio of the two scales. A floating-point layer
 // runs on the CPU and has no stage.
 func (l *layer) readRescale(g *tflite.Subgraph, op *tflite.Operator, multiplier float32, a tflite.Activation) error {
-	in, err := quantizationOf(&g.Tensors[op.Inputs[0]])
-	if err != nil {
-		return nil
-	}
-	out, err := quantizationOf(&g.Tensors[op.Outputs[0]])
-	if err != nil {
+	in, out, ok := endsOf(g, op)
+	if !ok {
 		return nil
 	}
 	if multiplier == 0 {

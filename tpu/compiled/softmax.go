@@ -21,12 +21,8 @@ func (p *Pair) softmaxAfter(at int) *softmax {
 			continue
 		}
 		op := &g.Operators[i]
-		in, err := quantizationOf(&g.Tensors[op.Inputs[0]])
-		if err != nil {
-			return nil
-		}
-		out, err := quantizationOf(&g.Tensors[op.Outputs[0]])
-		if err != nil {
+		in, out, ok := endsOf(g, op)
+		if !ok {
 			return nil
 		}
 		if scale := float64(in.scale) * float64(op.Options.Softmax().Beta); scale > 0 {
