@@ -143,6 +143,8 @@ type placed struct {
 	found    int // number of places that hold the weights
 	stages   []executable.StagePlace
 	sumAt    *executable.SumPlace // nil if it was not found
+
+	softmaxAt *executable.SoftmaxPlace // nil if it was not found
 }
 
 // findLayers locates all layers in the program.
@@ -155,6 +157,7 @@ func (p *Pair) findLayers(layers []layer) {
 		}
 		p.layers = append(p.layers, at)
 	}
+	p.assignStages()
 	// Nothing distinguishes two sums with equal constants, so neither may change.
 	for i := range p.layers {
 		for j := range p.layers[:i] {
@@ -163,6 +166,47 @@ func (p *Pair) findLayers(layers []layer) {
 			}
 		}
 	}
+}
+
+// assignStages decides which layer each stage in the instructions belongs to.
+func (p *Pair) assignStages() {
+	candidates := make([][]executable.StagePlace, len(p.layers))
+	for i := range p.layers {
+		candidates[i] = p.layers[i].allStages()
+	}
+	assignPlaces(candidates)
+	for i := range p.layers {
+		l := &p.layers[i]
+		l.stages = intersect(l.stages, candidates[i])
+		if l.softmaxAt != nil {
+			for k, s := range l.softmaxAt.Stages {
+				l.softmaxAt.Stages[k] = intersect(s, candidates[i])
+			}
+			if !l.softmaxAt.Complete() {
+				l.softmaxAt = nil
+			}
+		}
+	}
+}
+
+// allStages returns a new slice of all places that may hold a stage of the layer.
+func (l *placed) allStages() []executable.StagePlace {
+	all := slices.Clone(l.stages)
+	if l.sumAt != nil {
+		all = append(all, l.sumAt.Stages...)
+	}
+	if l.softmaxAt != nil {
+		all = append(all, slices.Concat(l.softmaxAt.Stages[:]...)...)
+	}
+	return all
+}
+
+func intersect(a, b []executable.StagePlace) []executable.StagePlace {
+	in := make(map[executable.StagePlace]bool, len(b))
+	for _, p := range b {
+		in[p] = true
+	}
+	return slices.DeleteFunc(a, func(p executable.StagePlace) bool { return !in[p] })
 }
 
 // find locates one layer in the program. If several places hold the layer's weights, find takes
@@ -175,6 +219,11 @@ func (p *Pair) find(l layer, next int) placed {
 	if l.sum != nil {
 		if place, ok := p.program.Main.FindSum(*l.sum); ok {
 			at.sumAt = &place
+		}
+	}
+	if l.softmax != nil && p.program.Caching != nil {
+		if place, ok := p.program.Main.FindSoftmax(*l.softmax, p.program.Caching.Parameters); ok {
+			at.softmaxAt = &place
 		}
 	}
 	if l.filter == nil {

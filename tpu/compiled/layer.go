@@ -19,6 +19,7 @@ type layer struct {
 	signed   bool               // the model's weights are int8
 	stage    *executable.Stage  // nil if its place is not known
 	sum      *executable.Sum    // set instead of stage for an ADD
+	softmax  *executable.Softmax
 	// around holds the quantization of the inputs and outputs. The quantization must not change if
 	// the constants derived from it were not found.
 	around []quantization
@@ -87,6 +88,10 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 	case tflite.OpAveragePool2D:
 		p := op.Options.Pool2D()
 		return l, l.readRescale(g, op, 1/float32(p.FilterHeight*p.FilterWidth), p.Activation)
+	case tflite.OpSoftmax:
+		l.readSoftmax(&m.Subgraphs[0], op)
+	case tflite.OpMean:
+		return l, l.readMean(&m.Subgraphs[0], op)
 	case tflite.OpQuantize:
 		return l, l.readRescale(g, op, 0, tflite.ActNone)
 	case tflite.OpConcatenation:
@@ -118,9 +123,23 @@ func (l *layer) readRescale(g *tflite.Subgraph, op *tflite.Operator, multiplier 
 	if err != nil {
 		return err
 	}
+	if l.onlySign() {
+		return nil
+	}
 	stage := executable.NewStage(multiplier, in.zero, 0, out.zero, out.scale, low, high)
 	l.stage = &stage
 	return nil
+}
+
+// readMean sets the stage of a MEAN. The chip adds all values and multiplies the sum by the ratio of
+// the scales, divided by the number of values per output.
+func (l *layer) readMean(g *tflite.Subgraph, op *tflite.Operator) error {
+	in, out, ok := endsOf(g, op)
+	n, total := g.Tensors[op.Outputs[0]].NumElements(), g.Tensors[op.Inputs[0]].NumElements()
+	if !ok || n < 1 || total < n {
+		return nil
+	}
+	return l.readRescale(g, op, in.scale*(1/out.scale)*(1/float32(total/n)), tflite.ActNone)
 }
 
 // readSum sets the sum of an ADD of two computed tensors with the same shape. Any other ADD, such
@@ -146,6 +165,17 @@ func (l *layer) readSum(m *tflite.Model, op *tflite.Operator) error {
 		l.sum = &s
 	}
 	return nil
+}
+
+// readSoftmax sets the softmax of a SOFTMAX over one row of classes with an output of scale 1/256,
+// which is the only scale that TensorFlow Lite accepts.
+func (l *layer) readSoftmax(g *tflite.Subgraph, op *tflite.Operator) {
+	in, out, ok := endsOf(g, op)
+	t := &g.Tensors[op.Inputs[0]]
+	if !ok || len(t.Shape) == 0 || int(t.Shape[len(t.Shape)-1]) != t.NumElements() || op.Options.Softmax().Beta != 1 || out != (quantization{1. / 256, 0}) {
+		return
+	}
+	l.softmax = &executable.Softmax{Classes: t.NumElements(), Scale: in.scale, Zero: in.zero}
 }
 
 // activationRange returns the limits of an activation's output, as real numbers.

@@ -68,6 +68,9 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 			changes = append(changes, change{placed: was, filter: l.filter, stage: *l.stage})
 		case l.sum != nil && was.sumAt != nil:
 			changes = append(changes, change{placed: was, sum: l.sum})
+		case l.softmax != nil && was.softmaxAt != nil:
+			changes = append(changes, change{placed: was, softmax: l.softmax})
+		case l.onlySign() && was.onlySign():
 		case !slices.Equal(l.around, was.around):
 			err := fmt.Errorf("layer %q, %v: %w: the new model quantizes its inputs or outputs differently, and the constants derived from their quantization were not found", was.name, was.kind, ErrCompiled)
 			if !was.keepsCodes() || !l.keepsCodes() {
@@ -77,6 +80,12 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 		}
 	}
 	return changes, reshape
+}
+
+// onlySign reports whether the layer is a QUANTIZE from uint8 to int8 or back that only changes the
+// sign bit. The chip has no constants for it.
+func (l *layer) onlySign() bool {
+	return l.kind == tflite.OpQuantize && len(l.around) == 2 && l.around[0] == l.around[1]
 }
 
 // keepsCodes reports whether the layer passes on the codes and the quantization of its

@@ -17,7 +17,9 @@ type change struct {
 	*placed
 	filter *executable.Filter // nil for a layer without weights
 	stage  executable.Stage
-	sum    *executable.Sum // set instead of filter and stage for an ADD
+	// One of these is set instead of filter and stage for an ADD or a SOFTMAX.
+	sum     *executable.Sum
+	softmax *executable.Softmax
 }
 
 // write returns the compiled model with all changes made, and its program. If the file changes,
@@ -79,6 +81,11 @@ func (c *change) write(program *executable.Package) error {
 	case c.sum != nil:
 		if *c.sum != *c.layer.sum {
 			program.Main.PutSum(*c.sumAt, *c.sum)
+		}
+		return nil
+	case c.softmax != nil:
+		if *c.softmax != *c.layer.softmax {
+			program.Main.PutSoftmax(*c.softmaxAt, *c.softmax, program.Caching.Parameters)
 		}
 		return nil
 	case c.layer.stage == nil || c.stage == *c.layer.stage:

@@ -56,8 +56,8 @@ type SumPlace struct {
 // A FactorPlace locates one factor of a Sum.
 type FactorPlace struct{ Chunk, Instruction, Bit int }
 
-// biasBit is the position of a sum's bias, counted from the start of its stage's middle
-// instruction.
+// biasBit is the position of the bias of a stage that adds inputs, counted from the start of the
+// middle instruction.
 const biasBit = 125
 
 // maxReach is the maximum distance from a stage back to its factors, in instructions.
@@ -68,7 +68,7 @@ const maxReach = 128
 func (e *Executable) FindSum(s Sum) (SumPlace, bool) {
 	var at SumPlace
 	for _, p := range e.FindStages(s.Stage) {
-		if int32(getBits(e.Chunks[p.Chunk].Bytes, p.Instruction*128+biasBit, 32)) == s.Bias {
+		if e.bias(p) == s.Bias {
 			at.Stages = append(at.Stages, p)
 		}
 	}
@@ -86,6 +86,15 @@ func (e *Executable) FindSum(s Sum) (SumPlace, bool) {
 		last = p
 	}
 	return at, len(at.First) > 0 && len(at.First) == len(at.Second)
+}
+
+// bias returns the bias of the stage at p.
+func (e *Executable) bias(p StagePlace) int32 {
+	return int32(getBits(e.Chunks[p.Chunk].Bytes, p.Instruction*128+biasBit, 32))
+}
+
+func (e *Executable) putBias(p StagePlace, bias int32) {
+	putBits(e.Chunks[p.Chunk].Bytes, p.Instruction*128+biasBit, 32, uint32(bias))
 }
 
 // findFactor locates the instructions that hold this factor and nothing else. It searches
@@ -110,7 +119,7 @@ func (e *Executable) findFactor(chunk, from, to int, factor int32) []FactorPlace
 func (e *Executable) PutSum(p SumPlace, s Sum) {
 	for _, at := range p.Stages {
 		e.PutStage(at, s.Stage)
-		putBits(e.Chunks[at.Chunk].Bytes, at.Instruction*128+biasBit, 32, uint32(s.Bias))
+		e.putBias(at, s.Bias)
 	}
 	for _, factor := range []struct {
 		places []FactorPlace
