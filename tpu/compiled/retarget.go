@@ -15,6 +15,10 @@ import (
 // model of the same architecture. The result has the parameters and instructions that the compiler
 // would have made from model.
 //
+// If both are classifiers, model may have fewer classes. Then the last outputs of the result belong
+// to no class: their logits have code 0, the lowest. The result has the metadata and labels of
+// model.
+//
 // An error names the layer that can't be written. The shape of a layer can't change. Its
 // quantization can't change if the constants derived from it were not found. If the compiler left
 // out a layer's biases because they are all 0, the layer can't get biases. Errors wrap ErrCompiled,
@@ -29,6 +33,9 @@ func (p *Pair) Retarget(model []byte) ([]byte, error) {
 	}
 	if n := len(m.Subgraphs[0].Operators); n != len(p.layers) {
 		return nil, fmt.Errorf("%w: it has %d layers, but the new model has %d", ErrCompiled, len(p.layers), n)
+	}
+	if err := p.addClasses(m); err != nil {
+		return nil, err
 	}
 	changes, err := p.changes(m, len(p.layers))
 	if err != nil {
@@ -191,7 +198,7 @@ func sameTensors(a, b *tflite.Model, i int) bool {
 }
 
 // requantizeEnds copies the quantization of m to the inputs and outputs of a written
-// file's program, and to the tensors that the CPU computes.
+// file's program, and to the tensors that the CPU computes. It also copies m's metadata.
 func (p *Pair) requantizeEnds(file []byte, program *executable.Package, m *tflite.Model) ([]byte, error) {
 	out, err := tflite.Parse(file)
 	if err != nil {
@@ -201,6 +208,7 @@ func (p *Pair) requantizeEnds(file []byte, program *executable.Package, m *tflit
 	if err != nil {
 		return nil, err
 	}
+	changed = replaceMetadata(out, p.uncompiled, m) || changed
 	counterparts := p.counterparts(m)
 	op := &out.Subgraphs[0].Operators[p.operator]
 	for _, side := range []struct {
@@ -274,4 +282,27 @@ func (p *Pair) counterparts(m *tflite.Model) map[int32]int32 {
 		}
 	}
 	return c
+}
+
+// replaceMetadata replaces the metadata and associated files of out, such as labels, by those of m.
+// It reports whether anything changed, which is the case unless old has the same ones.
+func replaceMetadata(out, old, m *tflite.Model) bool {
+	metadata := func(m *tflite.Model) []byte {
+		for _, e := range m.Metadata {
+			if e.Name == tflite.MetadataName && int64(e.Buffer) < int64(len(m.Buffers)) {
+				return m.Buffers[e.Buffer]
+			}
+		}
+		return nil
+	}
+	b := metadata(m)
+	if bytes.Equal(b, metadata(old)) && bytes.Equal(m.Tail, old.Tail) {
+		return false
+	}
+	out.Metadata = slices.DeleteFunc(out.Metadata, func(e tflite.Metadata) bool { return e.Name == tflite.MetadataName })
+	if b != nil {
+		out.Metadata = append(out.Metadata, tflite.Metadata{Name: tflite.MetadataName, Buffer: out.AddBuffer(b)})
+	}
+	out.Tail = m.Tail
+	return true
 }
