@@ -1,10 +1,9 @@
 package main
 
 import (
-	"errors"
+	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/imprint/modelfile"
-	"github.com/urfave/cli/v2"
 )
 
 func compileCommand() *cli.Command {
@@ -15,16 +14,19 @@ func compileCommand() *cli.Command {
 		Description: `Write the weights of MODEL into a model of the same architecture that Google's
 compiler made for the Edge TPU.
 
-Example:
-   imprint compile --compiled mobilenet_edgetpu.tflite \
-      --uncompiled mobilenet.tflite retrained.tflite -o retrained_edgetpu.tflite
+Examples:
+   imprint compile retrained.tflite -o retrained_edgetpu.tflite
+   imprint compile --compiled mobilenet_edgetpu.tflite retrained.tflite \
+      -o retrained_edgetpu.tflite
 
-MODEL must have the operators and shapes of the uncompiled model; its weights
-and scales may differ. If a layer does not fit, compile names it and writes
-nothing.`,
+Without --compiled, compile chooses among the pulled models; imprint models
+list shows them. MODEL must have the operators and shapes of the uncompiled
+model; its weights and scales may differ, and a classifier may have fewer
+classes. Then the outputs after the last class are always 0. If a layer does
+not fit, compile names it and writes nothing.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "compiled", Usage: "read the compiled model from `FILE`; required", DefaultText: "none"},
-			&cli.StringFlag{Name: "uncompiled", Usage: "read the uncompiled form of --compiled from `FILE`; required", DefaultText: "none"},
+			&cli.StringFlag{Name: "compiled", Usage: "write into a copy of the compiled `MODEL`, a file or name", DefaultText: "a pulled model that fits"},
+			&cli.StringFlag{Name: "uncompiled", Usage: "read the uncompiled form of --compiled from `MODEL`, a file or name", DefaultText: "its name without _edgetpu"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the new compiled model to `FILE`; required", DefaultText: "none"},
 			jsonFlag("what was written"),
 		},
@@ -36,26 +38,46 @@ func compile(c *cli.Context) error {
 	if err := needArgs(c, 1, 1); err != nil {
 		return err
 	}
-	for _, f := range []string{"compiled", "uncompiled", "output"} {
-		if c.String(f) == "" {
-			return usagef("compile needs --compiled FILE, --uncompiled FILE and -o FILE")
+	t := modelfile.Template{Compiled: c.String("compiled"), Uncompiled: c.String("uncompiled")}
+	if c.String("output") == "" {
+		return usagef("compile needs -o FILE")
+	}
+	if t.Compiled == "" && t.Uncompiled != "" {
+		return usagef("--uncompiled needs --compiled")
+	}
+	if t.Compiled != "" && t.Uncompiled == "" {
+		var err error
+		if t.Uncompiled, err = modelfile.Uncompiled(t.Compiled); err != nil {
+			return usagef("--compiled needs --uncompiled, the model that it was compiled from: %v", err)
 		}
 	}
 	model := c.Args().First()
-	if err := errors.Join(mustBeModel(c.String("compiled")), mustBeModel(c.String("uncompiled")), mustExist(model)); err != nil {
+	for _, name := range []string{t.Compiled, t.Uncompiled} {
+		if name != "" {
+			if err := mustBeModel(name); err != nil {
+				return err
+			}
+		}
+	}
+	if err := mustExist(model); err != nil {
 		return err
 	}
 	output, err := target(c.String("output"))
 	if err != nil {
 		return err
 	}
-	if err := modelfile.Compile(c.Context, model, output, c.String("compiled"), c.String("uncompiled")); err != nil {
+	used, err := modelfile.Compile(c.Context, model, output, t)
+	if err != nil {
 		return err
 	}
 	if asJSON(c) {
 		return printJSON(c.App.Writer, struct {
 			Model string `json:"model"`
-		}{c.String("output")})
+			modelfile.Template
+		}{c.String("output"), used})
+	}
+	if t.Compiled == "" {
+		say(c, "compiled like "+used.Compiled)
 	}
 	say(c, wroteLines(c.String("output"), nil)...)
 	return nil

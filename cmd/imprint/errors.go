@@ -13,6 +13,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/compiled"
@@ -63,7 +64,7 @@ var dataErrors = []error{
 	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported, tflite.ErrNoModel, predict.ErrLabels, predict.ErrNotClassifier,
 	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
-	classifier.ErrShape, classifier.ErrExamples, classifier.ErrRate, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled,
+	classifier.ErrShape, classifier.ErrExamples, classifier.ErrRate, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled, modelfile.ErrNoTemplate,
 	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
@@ -127,6 +128,7 @@ var hints = []struct {
 	{is(backbone.ErrNoEmbedding), "imprint inspect -v FILE lists the tensors; choose one with --embedding TENSOR"},
 	{is(predict.ErrNotClassifier), "a workspace's classifier is its model.tflite; imprint add --backbone FILE trains classes on an embedding extractor"},
 	{is(backbone.ErrUnsupportedOperator), "imprint inspect -v FILE lists the operators; for a compiled model, use the file that it was compiled from, without _edgetpu"},
+	{is(modelfile.ErrNoTemplate), "pull one: imprint models list; or name one with --compiled MODEL"},
 	{is(compiled.ErrUncompiled), "--uncompiled is the file that --compiled was made from, usually with the same name without _edgetpu"},
 	{is(compiled.ErrCompiled), "imprint inspect -v --uncompiled UNCOMPILED COMPILED shows the layers of the compiled model"},
 	{is(pool.ErrInput), "imprint inspect -v MODEL shows the inputs; give one --input FILE for each, in that order"},

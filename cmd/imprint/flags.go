@@ -69,11 +69,11 @@ func layoutFlag() cli.Flag {
 }
 
 func compiledFlag() cli.Flag {
-	return &cli.StringFlag{Name: "compiled", Category: advanced, Usage: "for the tpu layout, write the last layer into the compiled `MODEL`, a file or name; needs --uncompiled", DefaultText: "the workspace's"}
+	return &cli.StringFlag{Name: "compiled", Category: advanced, Usage: "for the tpu layout, write the last layer into the compiled `MODEL`, a file or name", DefaultText: "the workspace's"}
 }
 
 func uncompiledFlag() cli.Flag {
-	return &cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "read the uncompiled form of the compiled model from `MODEL`, a file or name", DefaultText: "the workspace's"}
+	return &cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "read the uncompiled form of the compiled model from `MODEL`, a file or name", DefaultText: "the compiled model's name without _edgetpu, or the workspace's"}
 }
 
 func headFlag() cli.Flag {

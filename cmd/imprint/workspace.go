@@ -8,6 +8,7 @@ import (
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/modelfile"
 )
 
 func workspace(c *cli.Context) string {
@@ -31,7 +32,9 @@ func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error)
 	o.Backbone, o.Embedding = text(c, "backbone"), text(c, "embedding")
 	o.Compiled, o.Uncompiled = c.String("compiled"), c.String("uncompiled")
 	if o.Compiled != "" && o.Uncompiled == "" {
-		return fail(usagef("--compiled needs --uncompiled, the model that it was compiled from"))
+		if o.Uncompiled, err = modelfile.Uncompiled(o.Compiled); err != nil {
+			return fail(usagef("--compiled needs --uncompiled, the model that it was compiled from: %v", err))
+		}
 	}
 	for _, name := range []string{o.Backbone, o.Compiled, o.Uncompiled} {
 		if err := mustBeModel(name); err != nil {

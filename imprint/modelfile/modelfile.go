@@ -8,11 +8,9 @@ import (
 	"fmt"
 
 	"github.com/imprintkit/imprint/backbone"
-	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/imprint/internal/store"
-	"github.com/imprintkit/imprint/tpu/compiled"
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
@@ -35,37 +33,31 @@ func Backbone(name string, devices *pool.Pool, o backbone.Options) (*backbone.Ba
 	return b, infer.ResizeFor(b, ""), nil
 }
 
-// Compile compiles model without Google's compiler. It writes the weights of model into a copy
-// of a compiled model of the same architecture, and saves the copy at path. uncompiledName is
-// the model that compiledName was compiled from.
-func Compile(ctx context.Context, model, path, compiledName, uncompiledName string) error {
-	fail := func(err error) error { return fmt.Errorf("compile %s: %w", model, err) }
-	var files [3][]byte
-	for i, f := range []struct{ what, name string }{{"compiled model", compiledName}, {"uncompiled model", uncompiledName}, {"model", model}} {
-		at, err := infer.Locate(f.name)
-		if err == nil {
-			var file *tflite.ModelFile
-			if file, err = tflite.ReadModel(at); err == nil {
-				files[i] = file.Model
-			}
-		}
-		if err != nil {
-			return fail(fmt.Errorf("read the %s %s: %w", f.what, f.name, err))
-		}
-	}
-	p, err := compiled.Open(files[0], files[1])
+// Compile compiles model without Google's compiler, and saves the result at path. It writes the
+// weights of model into a copy of a compiled model of the same architecture, the template.
+//
+// t names the template. If it names none, Compile tries the pulled models, and the error wraps
+// ErrNoTemplate if none of them fits. Compile returns the template that it used.
+func Compile(ctx context.Context, model, path string, t Template) (Template, error) {
+	fail := func(err error) (Template, error) { return Template{}, fmt.Errorf("compile %s: %w", model, err) }
+	weights, err := read(model)
 	if err != nil {
 		return fail(err)
 	}
-	file, err := p.Retarget(files[2])
+	var file []byte
+	if t.Compiled == "" {
+		file, t, err = retargetAny(ctx, pulledTemplates(), weights)
+	} else {
+		file, err = retarget(t, weights)
+	}
 	if err != nil {
 		return fail(err)
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return Template{}, err
 	}
 	if err := store.WriteFile(path, file); err != nil {
 		return fail(err)
 	}
-	return nil
+	return t, nil
 }
