@@ -189,7 +189,11 @@ func (b *kernelBuilder) withConstants(kind tflite.BuiltinOperator) (kernels.Kern
 	if kind == tflite.OpPad {
 		return kernels.NewPad(in[0], in[1], nil, b.out)
 	}
-	return kernels.NewMean(b.op.Options.Reducer().KeepDims, in[0], in[1], b.out)
+	mean := kernels.NewMean
+	if b.arithmetic == EdgeTPU {
+		mean = kernels.NewEdgeTPUMean
+	}
+	return mean(b.op.Options.Reducer().KeepDims, in[0], in[1], b.out)
 }
 
 // reshape builds an operator that only changes a tensor's shape.

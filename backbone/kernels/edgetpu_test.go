@@ -142,3 +142,28 @@ func TestEdgeTPUAveragePool(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// TestEdgeTPUMean checks that MEAN converts the scale, and that ties round to even before the zero
+// point is added.
+func TestEdgeTPUMean(t *testing.T) {
+	in := &Tensor{Type: Int8, Shape: []int{1, 2, 2, 4}, Scale: []float32{0.5}, ZeroPoint: []int64{-128}}
+	axes := &Tensor{Type: Int32, Shape: []int{2}, Data: []byte{1, 0, 0, 0, 2, 0, 0, 0}}
+	out := &Tensor{Type: Int8, Shape: []int{1, 4}, Scale: []float32{0.25}, ZeroPoint: []int64{-3}}
+	k, err := NewEdgeTPUMean(false, in, axes, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := make([]byte, 16) // channel c has one value and three zeros
+	for i := range raw {
+		raw[i] = 0x80 // −128
+	}
+	for c, v := range []byte{1, 3, 255, 8} {
+		raw[c] ^= v
+	}
+	got := make([]byte, 4)
+	k.Run(&Args{In: [][]byte{raw}, Out: got}, 0, k.Parts())
+	// 0.5, 1.5, 127.5 and 4 relative to −3
+	if want := [4]byte{0xfd, 0xff, 125, 1}; [4]byte(got) != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

@@ -120,6 +120,32 @@ func meanCodes(image bool, count int32, in, out *Tensor) (func(sum int32) int32,
 	}, nil
 }
 
+// NewEdgeTPUMean is like [NewMean], but uses the Edge TPU's arithmetic for codes: the stage in Google's
+// compiled models has the factor (scale of in · (1 / scale of out)) · (1 / elements in a sum).
+func NewEdgeTPUMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
+	fail := func(err error) (Kernel, error) { return nil, fmt.Errorf("mean: %w", err) }
+	k, err := newMean(keepDims, in, axes, out)
+	if err != nil {
+		return fail(err)
+	}
+	mean := k.(*mean)
+	if mean.kind == Float32 {
+		return k, nil
+	}
+	s, err := newStage(None, out, in.scale())
+	if err != nil {
+		return fail(err)
+	}
+	s.Factor[0] = float32(s.Factor[0] * (1 / float32(mean.count)))
+	p, err := s.prepare(out.Type, 1)
+	if err != nil {
+		return fail(err)
+	}
+	zeros := mean.count * in.zero()
+	mean.finish = func(sum int32) int32 { return int32(p.code(sum-zeros, 0)) }
+	return k, nil
+}
+
 // meanBlock is the number of outputs in a part.
 const meanBlock = 64
 

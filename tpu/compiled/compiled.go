@@ -174,7 +174,7 @@ func (p *Pair) assignStages() {
 	for i := range p.layers {
 		candidates[i] = p.layers[i].allStages()
 	}
-	assignPlaces(candidates)
+	executable.AssignPlaces(candidates)
 	for i := range p.layers {
 		l := &p.layers[i]
 		l.stages = intersect(l.stages, candidates[i])

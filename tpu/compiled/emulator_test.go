@@ -115,7 +115,7 @@ func embed(t *testing.T, setups []setup, photos []photo) [][]photo {
 }
 
 // withoutSoftmax returns a copy of uncompiled with RESHAPE in place of SOFTMAX. An emulated device
-// that knows this model outputs logits.
+// that knows this model outputs logits, as unsigned codes.
 func withoutSoftmax(t *testing.T, uncompiled []byte) []byte {
 	t.Helper()
 	m, err := tflite.Parse(uncompiled)
@@ -123,7 +123,12 @@ func withoutSoftmax(t *testing.T, uncompiled []byte) []byte {
 		t.Fatal(err)
 	}
 	g := &m.Subgraphs[0]
-	op := &g.Operators[len(g.Operators)-1]
+	last := len(g.Operators) - 1
+	requantized := m.OperatorCodes[g.Operators[last].Opcode].Builtin == tflite.OpQuantize
+	if requantized {
+		last--
+	}
+	op := &g.Operators[last]
 	if m.OperatorCodes[op.Opcode].Builtin != tflite.OpSoftmax {
 		t.Fatal("the model does not end in SOFTMAX")
 	}
@@ -131,6 +136,11 @@ func withoutSoftmax(t *testing.T, uncompiled []byte) []byte {
 	out := &g.Tensors[op.Outputs[0]]
 	op.Options = tflite.ReshapeOptions{NewShape: out.Shape}.Options()
 	out.Quantization = g.Tensors[op.Inputs[0]].Quantization
+	if requantized { // from int8 to uint8
+		q := *out.Quantization
+		q.ZeroPoint = []int64{q.ZeroPoint[0] + 128}
+		g.Tensors[g.Outputs[0]].Quantization = &q
+	}
 	b, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package compiled
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,7 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/reference"
+	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
@@ -229,5 +233,60 @@ func TestRetargetCPUOps(t *testing.T) {
 	}
 	if !slices.Equal(got.Subgraphs[0].Operators[0].CustomOptions, p.compiled.Subgraphs[0].Operators[0].CustomOptions) {
 		t.Error("the program changed, although the new model differs only in operators on the CPU")
+	}
+}
+
+// TestRetargetOnDevice writes a retrained model into the compiled form of another and runs it on an
+// emulated device. The logits must equal the CPU's in the Edge TPU's arithmetic. A device that
+// knows only the other model must compute the same scores as a device that knows the new one.
+func TestRetargetOnDevice(t *testing.T) {
+	p, _ := openShared(t, "retrained/tutorial_a")
+	read := func(name string) []byte { return reference.Read(t, "models", "retrained", name+".tflite") }
+	b := read("tutorial_b")
+	file, err := p.Retarget(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := tflite.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &m.Subgraphs[0]
+	softmax := g.Operators[len(g.Operators)-2]
+	cpu, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{Outputs: []int32{softmax.Inputs[0]}, Arithmetic: backbone.EdgeTPU})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logits := device(t, read("tutorial_b_edgetpu"), withoutSoftmax(t, b), file)
+	scores := device(t, read("tutorial_b_edgetpu"), b, file)
+	other := device(t, p.file, read("tutorial_a"), file)
+	different := map[string]bool{}
+	for _, photo := range []string{"cat.bmp", "parrot.jpg", "noise_lcg12345"} {
+		in := reference.Read(t, "golden", "mobilenet_v2_1.0_224_quant", photo+".in")
+		copy(cpu.Input(0), in)
+		if err := cpu.Invoke(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		run := func(d *tpu.Model) []byte {
+			out := make([]byte, 2)
+			if err := d.Run(context.Background(), [][]byte{in}, [][]byte{out}); err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		want := slices.Clone(cpu.Output(0))
+		for i := range want {
+			want[i] ^= 0x80 // from int8 to uint8
+		}
+		if got := run(logits); !bytes.Equal(got, want) {
+			t.Errorf("%s: got logits %v, want %v", photo, got, want)
+		}
+		if got, want := run(other), run(scores); !bytes.Equal(got, want) {
+			t.Errorf("%s: got scores %v, want %v", photo, got, want)
+		}
+		different[string(want)] = true
+	}
+	if len(different) < 2 {
+		t.Error("all photos have the same logits")
 	}
 }

@@ -59,6 +59,9 @@ func (n *network) prepare(p *program, k *cached) {
 		if l.factors != nil {
 			l.readFactors(p.chunks)
 		}
+		if l.softmax != nil && k != nil && len(k.bytes) >= l.softmax.Offset+4 {
+			l.inScale = float32At(k.bytes, l.softmax.Offset)
+		}
 		if l.layout == nil || same && !changed {
 			continue
 		}
@@ -269,6 +272,30 @@ func (n *network) rescale(l *layer) {
 // reshape computes RESHAPE and SQUEEZE.
 func (n *network) reshape(l *layer) { copy(l.out.data, l.in[0].data) }
 
+// pad computes PAD. The new pixels are 0.
+func (n *network) pad(l *layer) {
+	in, out := l.in[0], l.out
+	for i := range out.data {
+		out.data[i] = byte(in.zero)
+	}
+	row := in.width * in.channels
+	for y := range in.height {
+		copy(out.data[((y+l.window.top)*out.width+l.window.left)*in.channels:], in.data[y*row:(y+1)*row])
+	}
+}
+
+// mean computes MEAN over an image.
+func (n *network) mean(l *layer) {
+	in, s := l.in[0], &l.stages[0]
+	for c := range in.channels {
+		var sum int32
+		for at := c; at < in.elements; at += in.channels {
+			sum += int32(in.data[at]) - s.inZero
+		}
+		l.out.data[c] = s.requantize(sum)
+	}
+}
+
 // concatenate computes CONCATENATION of channels. All inputs have the same scale. concatenate converts it to the
 // output's scale.
 func (n *network) concatenate(l *layer) {
@@ -289,7 +316,7 @@ func (n *network) softmax(l *layer) {
 	in, out := l.in[0], l.out
 	var powers [256]float64 // exponentials, by distance from the largest code
 	for i := range powers {
-		powers[i] = math.Exp(-float64(in.scale) * float64(i))
+		powers[i] = math.Exp(-float64(l.inScale) * float64(i))
 	}
 	for at := 0; at < in.elements; at += in.channels {
 		row := in.data[at : at+in.channels]

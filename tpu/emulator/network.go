@@ -57,6 +57,10 @@ type layer struct {
 	numerators [2]int32
 	bias       int32
 	factors    *executable.SumPlace
+
+	// inScale is the scale of a SOFTMAX's input. softmax locates it in the program, or is nil if it was not found.
+	inScale float32
+	softmax *executable.SoftmaxPlace
 }
 
 // stage returns the stage of an output channel. A program has one stage for each tile of channels, or fewer if it loops
@@ -238,43 +242,80 @@ func quantization(t *tflite.Tensor) (scale float32, zero int32, signed bool, err
 	return q.Scale[0], zero, signed, nil
 }
 
-// findStages locates the stages of all layers in the program. If several layers have equal stages, each gets an equal
-// share of the places, in order.
+// findStages locates the stages of all layers in the program. Layers with equal stages have the same candidates. If
+// their order does not decide between them, each gets an equal share of the places.
 func (b *builder) findStages() error {
 	var chunks [][]byte
 	for _, c := range b.program.executable.Chunks {
 		chunks = append(chunks, c.Bytes)
 	}
-	equal := make(map[stage][]*layer)
-	var order []stage
-	for _, l := range b.network.layers {
-		w := l.predicted
-		if w.multiplier == 0 {
-			continue // the layer only moves bytes
+	found := make(map[stage][]executable.StagePlace)
+	candidates := make([][]executable.StagePlace, len(b.network.layers))
+	for i, l := range b.network.layers {
+		switch w := l.predicted; {
+		case l.softmax != nil:
+			candidates[i] = slices.Concat(l.softmax.Stages[:]...)
+		case w.multiplier != 0: // otherwise the layer only moves bytes
+			if _, ok := found[w]; !ok {
+				found[w] = findStages(chunks, w)
+			}
+			candidates[i] = slices.Clone(found[w])
 		}
-		if equal[w] == nil {
-			order = append(order, w)
-		}
-		equal[w] = append(equal[w], l)
 	}
-	for _, w := range order {
-		found := findStages(chunks, w)
-		for i, l := range equal[w] {
-			n := len(equal[w])
-			l.places = found[i*len(found)/n : (i+1)*len(found)/n]
-			switch {
-			case len(l.places) > 0:
-				l.stages = make([]stage, len(l.places))
-			case l.layout != nil:
-				return fmt.Errorf("the program does not requantize %q as the uncompiled model does", l.name)
-			}
-			for _, p := range l.places {
-				b.program.requantized[p.chunk] = p.mask(b.program.requantized[p.chunk])
-			}
-			if l.numerators[0] != 0 {
-				b.findFactors(l)
-			}
+	executable.AssignPlaces(candidates)
+	shares := make(map[executable.StagePlace]int)
+	for _, c := range candidates {
+		for _, p := range c {
+			shares[p]++
 		}
+	}
+	taken := make(map[stage]int)
+	for i, l := range b.network.layers {
+		places := candidates[i]
+		if slices.ContainsFunc(places, func(p executable.StagePlace) bool { return shares[p] > 1 }) && l.softmax == nil {
+			n := b.equalLayers(l.predicted)
+			k := taken[l.predicted]
+			taken[l.predicted]++
+			all := found[l.predicted]
+			places = all[k*len(all)/n : (k+1)*len(all)/n]
+		}
+		if err := b.place(l, places); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// equalLayers returns the number of layers whose stage is s.
+func (b *builder) equalLayers(s stage) (n int) {
+	for _, l := range b.network.layers {
+		if l.predicted == s {
+			n++
+		}
+	}
+	return n
+}
+
+// place sets the places of a layer's stage, and lets the program differ there.
+func (b *builder) place(l *layer, places []executable.StagePlace) error {
+	masks := b.program.requantized
+	for _, p := range places {
+		at := stagePlace{p.Chunk, p.Instruction}
+		masks[p.Chunk] = at.mask(masks[p.Chunk])
+		if l.softmax != nil {
+			masks[p.Chunk] = masks[p.Chunk].add(p.Instruction*128+biasField, floatBits)
+			continue
+		}
+		l.places = append(l.places, at)
+	}
+	switch {
+	case len(l.places) > 0:
+		l.stages = make([]stage, len(l.places))
+	case l.layout != nil:
+		return fmt.Errorf("the program does not requantize %q as the uncompiled model does", l.name)
+	}
+	if l.numerators[0] != 0 {
+		b.findFactors(l)
 	}
 	return nil
 }

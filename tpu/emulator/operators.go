@@ -25,6 +25,8 @@ var operators = map[tflite.BuiltinOperator]func(*builder, *layer, *tflite.Operat
 	tflite.OpSqueeze:         (*builder).reshape,
 	tflite.OpConcatenation:   (*builder).concatenation,
 	tflite.OpSoftmax:         (*builder).softmax,
+	tflite.OpMean:            (*builder).mean,
+	tflite.OpPad:             (*builder).pad,
 }
 
 // add appends the layer of operator i.
@@ -122,7 +124,12 @@ func (b *builder) addition(l *layer, op *tflite.Operator) (tflite.Activation, er
 }
 
 func (b *builder) quantize(l *layer, _ *tflite.Operator) (tflite.Activation, error) {
-	l.predicted.multiplier = l.in[0].scale * (1 / l.out.scale)
+	in := l.in[0]
+	if in.scale == l.out.scale && in.zero == l.out.zero {
+		l.run = (*network).reshape // only the sign bit differs
+		return tflite.ActNone, nil
+	}
+	l.predicted.multiplier = in.scale * (1 / l.out.scale)
 	l.run = (*network).rescale
 	return tflite.ActNone, nil
 }
@@ -151,11 +158,54 @@ func (b *builder) concatenation(l *layer, op *tflite.Operator) (tflite.Activatio
 	return o.Activation, nil
 }
 
+// mean completes a MEAN over an image.
+func (b *builder) mean(l *layer, op *tflite.Operator) (tflite.Activation, error) {
+	in := l.in[0]
+	axes, err := b.integers(op, 1)
+	if err != nil || l.out.elements != in.channels || !slices.Equal(axes, []int{1, 2}) || len(b.graph.Tensors[op.Inputs[0]].Shape) != 4 {
+		return 0, errUnknownOperator
+	}
+	l.predicted.multiplier = in.scale * (1 / l.out.scale) * (1 / float32(in.height*in.width))
+	l.run = (*network).mean
+	return tflite.ActNone, nil
+}
+
+// pad completes a PAD of an image.
+func (b *builder) pad(l *layer, op *tflite.Operator) (tflite.Activation, error) {
+	in, out := l.in[0], l.out
+	p, err := b.integers(op, 1)
+	if err != nil || len(p) != 8 || p[0] != 0 || p[1] != 0 || p[6] != 0 || p[7] != 0 || slices.Min(p) < 0 || in.channels != out.channels ||
+		out.height != p[2]+in.height+p[3] || out.width != p[4]+in.width+p[5] || in.scale != out.scale || in.zero != out.zero {
+		return 0, errUnknownOperator
+	}
+	l.window.top, l.window.left = p[2], p[4]
+	l.run = (*network).pad
+	return tflite.ActNone, nil
+}
+
+// integers returns the elements of a constant int32 input.
+func (b *builder) integers(op *tflite.Operator, input int) (v []int, err error) {
+	if len(op.Inputs) <= input || op.Inputs[input] < 0 || b.graph.Tensors[op.Inputs[input]].Type != tflite.TypeInt32 {
+		return nil, errUnknownOperator
+	}
+	raw := b.uncompiled.TensorBytes(0, op.Inputs[input])
+	for at := 0; at+4 <= len(raw); at += 4 {
+		v = append(v, int(int32At(raw, at)))
+	}
+	return v, nil
+}
+
 func (b *builder) softmax(l *layer, op *tflite.Operator) (tflite.Activation, error) {
 	if op.Options.Softmax().Beta != 1 {
 		return 0, errUnknownOperator
 	}
-	l.run = (*network).softmax
+	l.run, l.inScale = (*network).softmax, l.in[0].scale
+	if in := l.in[0]; in.channels == in.elements && b.program.caching != nil {
+		s := executable.Softmax{Classes: in.channels, Scale: in.scale, Zero: byte(in.zero)}
+		if at, ok := b.program.executable.FindSoftmax(s, b.program.caching.executable.Parameters); ok {
+			l.softmax = &at
+		}
+	}
 	return tflite.ActNone, nil
 }
 

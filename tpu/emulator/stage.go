@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tpu/executable"
 )
 
 // stage holds the constants that convert accumulators to output codes, and the zero points of the operands.
@@ -75,14 +76,14 @@ func (s *stage) bound(scale float32, zero int32, a tflite.Activation) error {
 }
 
 // findStages locates s in the instructions.
-func findStages(chunks [][]byte, s stage) (places []stagePlace) {
+func findStages(chunks [][]byte, s stage) (places []executable.StagePlace) {
 	for i, c := range chunks {
 		for w := 1; w+1 < len(c)/16; w++ {
 			if bits(c, w*128+multiplierField, floatBits) != math.Float32bits(s.multiplier) {
 				continue
 			}
 			if at := (stagePlace{i, w}); at.read(chunks) == s {
-				places = append(places, at)
+				places = append(places, executable.StagePlace{Chunk: i, Instruction: w})
 			}
 		}
 	}

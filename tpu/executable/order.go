@@ -1,34 +1,32 @@
-package compiled
+package executable
 
 import (
 	"cmp"
 	"slices"
-
-	"github.com/imprintkit/imprint/tpu/executable"
 )
 
-// maxCandidates limits the work of [assignPlaces]. Coral's models have fewer than 10,000
+// maxCandidates limits the work of [AssignPlaces]. Coral's models have fewer than 10,000
 // candidates.
 const maxCandidates = 1 << 20
 
-// assignPlaces decides which layer each place in the instructions belongs to. candidates[l] lists
+// AssignPlaces decides which layer each place of a stage belongs to. candidates[l] lists
 // the places that hold the constants of layer l. Layers with equal constants have the same
-// candidates, but a compiler writes layers in the order of the uncompiled model. So assignPlaces
+// candidates, but a compiler writes layers in the order of the uncompiled model. So AssignPlaces
 // considers all assignments in which no place belongs to an earlier layer than the place before
 // it, and of these the assignments with the most layers. It removes a place from a layer's
 // candidates if none of them assigns the place to the layer.
 //
-// If there is no such assignment, assignPlaces changes nothing.
-func assignPlaces(candidates [][]executable.StagePlace) {
+// If there is no such assignment, AssignPlaces changes nothing.
+func AssignPlaces(candidates [][]StagePlace) {
 	places := slices.Concat(candidates...)
 	if len(places) == 0 || len(places) > maxCandidates {
 		return
 	}
-	slices.SortFunc(places, func(a, b executable.StagePlace) int {
+	slices.SortFunc(places, func(a, b StagePlace) int {
 		return cmp.Or(cmp.Compare(a.Chunk, b.Chunk), cmp.Compare(a.Instruction, b.Instruction))
 	})
 	places = slices.Compact(places)
-	index := make(map[executable.StagePlace]int, len(places))
+	index := make(map[StagePlace]int, len(places))
 	for i, p := range places {
 		index[p] = i
 	}
@@ -44,7 +42,7 @@ func assignPlaces(candidates [][]executable.StagePlace) {
 		return
 	}
 	for l, all := range candidates {
-		candidates[l] = slices.DeleteFunc(all, func(p executable.StagePlace) bool {
+		candidates[l] = slices.DeleteFunc(all, func(p StagePlace) bool {
 			i := index[p]
 			j, _ := slices.BinarySearch(layers[i], l)
 			return upTo[i][j] == 0 || from[i][j] == 0 || upTo[i][j]+from[i][j]-1 < most

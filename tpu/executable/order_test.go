@@ -1,10 +1,8 @@
-package compiled
+package executable
 
 import (
 	"reflect"
 	"testing"
-
-	"github.com/imprintkit/imprint/tpu/executable"
 )
 
 // TestAssignPlaces checks the assignment of places that hold the constants of several layers.
@@ -21,18 +19,18 @@ func TestAssignPlaces(t *testing.T) {
 		{"more places than equal layers", [][]int{{1, 2, 3}, {1, 2, 3}}, [][]int{{1, 2}, {2, 3}}},
 		{"interleaved", [][]int{{1, 3}, {2, 4}}, [][]int{{1, 3}, {2, 4}}},
 	} {
-		places := func(layers [][]int) (p [][]executable.StagePlace) {
+		places := func(layers [][]int) (p [][]StagePlace) {
 			for _, l := range layers {
-				var all []executable.StagePlace
+				var all []StagePlace
 				for _, i := range l {
-					all = append(all, executable.StagePlace{Chunk: i / 4, Instruction: i % 4})
+					all = append(all, StagePlace{Chunk: i / 4, Instruction: i % 4})
 				}
 				p = append(p, all)
 			}
 			return p
 		}
 		got, want := places(test.got), places(test.want)
-		assignPlaces(got)
+		AssignPlaces(got)
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %v, want %v", test.name, got, want)
 		}
