@@ -78,6 +78,7 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 		case l.softmax != nil && was.softmaxAt != nil:
 			changes = append(changes, change{placed: was, softmax: l.softmax})
 		case l.onlySign() && was.onlySign():
+		case l.keepsCodes() && was.keepsCodes() && p.readBySoftmax(i):
 		case !slices.Equal(l.around, was.around):
 			err := fmt.Errorf("layer %q, %v: %w: the new model quantizes its inputs or outputs differently, and the constants derived from their quantization were not found", was.name, was.kind, ErrCompiled)
 			if !was.keepsCodes() || !l.keepsCodes() {
@@ -93,6 +94,14 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 // sign bit. The chip has no constants for it.
 func (l *layer) onlySign() bool {
 	return l.kind == tflite.OpQuantize && len(l.around) == 2 && l.around[0] == l.around[1]
+}
+
+// readBySoftmax reports whether the next layer is a SOFTMAX of layer i's output whose constants were
+// found. Then they include those of layer i, if any: the instructions of Coral's MobileNet v1 0.25
+// and 0.5 are equal from the RESHAPE on, except for addresses, if both have the same SOFTMAX.
+func (p *Pair) readBySoftmax(i int) bool {
+	ops := p.uncompiled.Subgraphs[0].Operators
+	return i+1 < len(p.layers) && p.layers[i+1].softmaxAt != nil && ops[i+1].Inputs[0] == ops[i].Outputs[0]
 }
 
 // keepsCodes reports whether the layer passes on the codes and the quantization of its
