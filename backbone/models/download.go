@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 // maxAttempts is the maximum number of consecutive download attempts that make no
 // progress.
 const maxAttempts = 4
+
+// maxUnlisted is the maximum size of a file whose size is not in the list, in bytes.
+const maxUnlisted = 64 << 20
 
 // stallTimeout is the maximum time for which a server may send no data, before or during
 // its response.
@@ -78,6 +82,7 @@ type download struct {
 	model    Published
 	url      string
 	path     string
+	size     int64 // 0 until the server tells it, if the list does not
 	client   *http.Client
 	progress func(done, total int64)
 	backoff  time.Duration // before the first retry; doubles with each retry
@@ -125,15 +130,15 @@ func (d *download) fill(ctx context.Context) error {
 	if d.offset, err = d.part.Seek(0, io.SeekEnd); err != nil {
 		return err
 	}
-	if n := d.offset; n > d.model.Size {
+	if n := d.offset; d.size > 0 && n > d.size {
 		d.offset = 0
-		return fmt.Errorf("%s: %w: %d bytes, more than %d", d.part.Name(), ErrContent, n, d.model.Size)
+		return fmt.Errorf("%s: %w: %d bytes, more than %d", d.part.Name(), ErrContent, n, d.size)
 	}
 	// Progress resets the failure count, so that a bad connection gets all the attempts
 	// it needs. Only bytes beyond the furthest offset so far count as progress. Otherwise
 	// a server that always starts over and breaks off would cause endless retries.
 	furthest, failures := d.offset, 0
-	for d.offset < d.model.Size {
+	for d.size == 0 || d.offset < d.size {
 		err := d.request(ctx)
 		if err == nil {
 			continue
@@ -198,11 +203,11 @@ func (d *download) request(ctx context.Context) error {
 		if err == io.EOF {
 			break
 		} else if err != nil {
-			return broken(fmt.Errorf("get %s: after %d of %d bytes: %w", d.url, d.offset, d.model.Size, err))
+			return broken(fmt.Errorf("get %s: after %d of %d bytes: %w", d.url, d.offset, d.size, err))
 		}
 	}
-	if d.offset < d.model.Size {
-		return broken(fmt.Errorf("get %s: after %d of %d bytes: %w", d.url, d.offset, d.model.Size, io.ErrUnexpectedEOF))
+	if d.offset < d.size {
+		return broken(fmt.Errorf("get %s: after %d of %d bytes: %w", d.url, d.offset, d.size, io.ErrUnexpectedEOF))
 	}
 	return nil
 }
@@ -228,9 +233,9 @@ func (d *download) newRequest(ctx context.Context) (*http.Request, error) {
 
 // append appends b to part and reports progress.
 func (d *download) append(b []byte) error {
-	if d.offset+int64(len(b)) > d.model.Size {
+	if d.offset+int64(len(b)) > d.size {
 		d.offset = 0
-		return fmt.Errorf("get %s: %w: more than %d bytes", d.url, ErrContent, d.model.Size)
+		return fmt.Errorf("get %s: %w: more than %d bytes", d.url, ErrContent, d.size)
 	}
 	if len(b) == 0 {
 		return nil
@@ -238,10 +243,10 @@ func (d *download) append(b []byte) error {
 	n, err := d.part.Write(b)
 	d.offset += int64(n)
 	if err != nil {
-		return fmt.Errorf("%w (after %d of %d bytes)", err, d.offset, d.model.Size)
+		return fmt.Errorf("%w (after %d of %d bytes)", err, d.offset, d.size)
 	}
 	if d.progress != nil {
-		d.progress(d.offset, d.model.Size)
+		d.progress(d.offset, d.size)
 	}
 	return nil
 }
@@ -268,10 +273,23 @@ func (d *download) accept(resp *http.Response) error {
 		if !strings.HasPrefix(where, fmt.Sprintf("bytes %d-", d.offset)) {
 			return d.restartAfter(fmt.Errorf("get %s: requested bytes from %d, got %q", d.url, d.offset, where))
 		}
-		return nil
+		if d.size > 0 {
+			return nil
+		}
+		_, total, _ := strings.Cut(where, "/")
+		n, err := strconv.ParseInt(total, 10, 64)
+		if err != nil || n < d.offset {
+			return d.restartAfter(fmt.Errorf("get %s: no size in the range %q", d.url, where))
+		}
+		return d.learnSize(n)
 	}
-	if n := resp.ContentLength; n >= 0 && n != d.model.Size {
-		return fmt.Errorf("get %s: %w: %d bytes, not %d", d.url, ErrContent, n, d.model.Size)
+	switch n := resp.ContentLength; {
+	case d.size == 0:
+		if err := d.learnSize(n); err != nil {
+			return err
+		}
+	case n >= 0 && n != d.size:
+		return fmt.Errorf("get %s: %w: %d bytes, not %d", d.url, ErrContent, n, d.size)
 	}
 	if err := d.restart(); err != nil {
 		return err
@@ -280,6 +298,16 @@ func (d *download) accept(resp *http.Response) error {
 	if tag := resp.Header.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
 		return os.WriteFile(d.tagPath(), []byte(tag), 0o644)
 	}
+	return nil
+}
+
+// learnSize takes the size of the file from the server. Its checksum is checked later.
+func (d *download) learnSize(n int64) error {
+	if n <= 0 || n > maxUnlisted {
+		d.offset = 0
+		return fmt.Errorf("get %s: %w: the server gives its size as %d bytes; the limit is %d", d.url, ErrContent, n, maxUnlisted)
+	}
+	d.size = n
 	return nil
 }
 

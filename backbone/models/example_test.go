@@ -22,6 +22,6 @@ func ExampleFind() {
 	}
 	// Output:
 	// mobilenet_v1_0.25_128_quant: 525598 bytes, 128×128 photos, embeddings of 256 values
-	// "inat_bird" is not a known model; did you mean mobilenet_v2_1.0_224_inat_bird_quant?
-	// [mobilenet_v2_1.0_224_inat_bird_quant]
+	// "inat_bird" is not a known model; did you mean mobilenet_v2_1.0_224_inat_bird_quant or mobilenet_v2_1.0_224_inat_bird_quant_edgetpu?
+	// [mobilenet_v2_1.0_224_inat_bird_quant mobilenet_v2_1.0_224_inat_bird_quant_edgetpu]
 }

@@ -2,8 +2,8 @@
 // [Store.Pull] to download one by its name, and [Store.Path] to find it again without a
 // network. [List] describes all of them.
 //
-// The package contains the size and SHA-256 of every file, and checks both before it
-// returns a path. A [Store] is safe for concurrent use, even by several processes.
+// The package contains the SHA-256 or the git object id of every file, and checks it before
+// it returns a path. A [Store] is safe for concurrent use, even by several processes.
 //
 // The publisher licenses the models under Apache-2.0: see LICENSE in the repository
 // google-coral/test_data.
@@ -26,9 +26,12 @@ const compiledSuffix = "_edgetpu"
 // A Published describes one model file.
 type Published struct {
 	Name   string // without ".tflite"
-	Size   int64  // bytes
-	SHA256 string // lower-case hexadecimal
-	About  string // one sentence: architecture, input, output
+	Size   int64  // bytes; 0 if the list does not know it
+	SHA256 string // lower-case hexadecimal; "" if the list does not know it
+	// GitBlob is git's id of the file, in lower-case hexadecimal, for models without SHA256: the
+	// SHA-1 of "blob ", the size in decimal, a zero byte and the content.
+	GitBlob string
+	About   string // one sentence: architecture, input, output
 
 	Input     int // width and height of the RGB input, in pixels
 	Embedding int // number of values in the embedding; 0 if it cannot be read from this file

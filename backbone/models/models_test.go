@@ -12,13 +12,15 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestListIsConsistent(t *testing.T) {
-	sum := regexp.MustCompile(`^[0-9a-f]{64}$`)
+	sum, id := regexp.MustCompile(`^[0-9a-f]{64}$`), regexp.MustCompile(`^[0-9a-f]{40}$`)
 	list := List()
 	if len(list) == 0 {
 		t.Fatal("the list is empty")
 	}
 	for i, p := range list {
-		if !sum.MatchString(p.SHA256) || p.Size <= 0 || p.Input <= 0 || !strings.HasSuffix(p.About, ".") {
+		sized := p.Size > 0 && sum.MatchString(p.SHA256) && p.GitBlob == ""
+		unsized := p.Size == 0 && p.SHA256 == "" && id.MatchString(p.GitBlob)
+		if !sized && !unsized || p.Input <= 0 || !strings.HasSuffix(p.About, ".") {
 			t.Errorf("%s is incomplete: %+v", p.Name, p)
 		}
 		if !p.Compiled() && p.Embedding == 0 {
@@ -28,7 +30,7 @@ func TestListIsConsistent(t *testing.T) {
 			t.Errorf("%s does not follow its uncompiled model", p.Name)
 		}
 		for _, q := range list[:i] {
-			if p.Name == q.Name || p.SHA256 == q.SHA256 {
+			if p.Name == q.Name || p.SHA256+p.GitBlob == q.SHA256+q.GitBlob {
 				t.Errorf("%s and %s share a name or a checksum", p.Name, q.Name)
 			}
 		}
@@ -70,7 +72,7 @@ func TestFind(t *testing.T) {
 		{"mobilenet_v1_0.25_128_qaunt", "did you mean mobilenet_v1_0.25_128_quant or"},
 		{"MOBILENET_v1_0.5_160_quant", "did you mean mobilenet_v1_0.5_160_quant or"},
 		{"extractor", "did you mean mobilenet_v1_1.0_224_quant_embedding_extractor or"},
-		{"inat_bird", "did you mean mobilenet_v2_1.0_224_inat_bird_quant?"},
+		{"inat_bird", "did you mean mobilenet_v2_1.0_224_inat_bird_quant or mobilenet_v2_1.0_224_inat_bird_quant_edgetpu?"},
 		{"", `"" is not a known model`},
 		{"resnet50", `"resnet50" is not a known model`},
 	}

@@ -3,6 +3,7 @@ package models
 import (
 	"cmp"
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -116,6 +117,7 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 		model:    p,
 		url:      s.url(p),
 		path:     path,
+		size:     p.Size,
 		client:   client,
 		progress: progress,
 		backoff:  cmp.Or(s.backoff, 500*time.Millisecond),
@@ -170,18 +172,22 @@ func checkFile(f *os.File, p Published) error {
 	if err != nil {
 		return err
 	}
-	if info.Size() != p.Size {
+	if p.Size > 0 && info.Size() != p.Size {
 		return fmt.Errorf("%s: %w: %d bytes, not %d", f.Name(), ErrContent, info.Size(), p.Size)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	sum := sha256.New()
+	kind, want, sum := "SHA-256", p.SHA256, sha256.New()
+	if want == "" {
+		kind, want, sum = "git id", p.GitBlob, sha1.New()
+		fmt.Fprintf(sum, "blob %d\x00", info.Size())
+	}
 	if _, err := io.Copy(sum, f); err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != p.SHA256 {
-		return fmt.Errorf("%s: %w: SHA-256 %s, not %s", f.Name(), ErrContent, got, p.SHA256)
+	if got := hex.EncodeToString(sum.Sum(nil)); got != want {
+		return fmt.Errorf("%s: %w: %s %s, not %s", f.Name(), ErrContent, kind, got, want)
 	}
 	return nil
 }

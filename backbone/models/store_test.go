@@ -98,7 +98,7 @@ func TestLocate(t *testing.T) {
 		text string
 	}{
 		{"resnet50", ErrUnknown, `"resnet50" is neither a file nor a known model`},
-		{"inat_bird", ErrUnknown, `"inat_bird" is neither a file nor a known model; did you mean mobilenet_v2_1.0_224_inat_bird_quant?`},
+		{"inat_bird", ErrUnknown, `"inat_bird" is neither a file nor a known model; did you mean mobilenet_v2_1.0_224_inat_bird_quant or mobilenet_v2_1.0_224_inat_bird_quant_edgetpu?`},
 		{name, ErrNotPulled, name + " has not been pulled"},
 		{filepath.Join("models", name), fs.ErrNotExist, filepath.Join("models", name) + ": file does not exist"},
 	} {
