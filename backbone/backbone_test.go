@@ -42,6 +42,7 @@ func TestParseFindsEmbedding(t *testing.T) {
 	}{
 		{"extractor", backbonetest.Extractor(), "", "embedding", false},
 		{"classifier", backbonetest.Classifier(7), "", "embedding", true},
+		{"efficientnet", backbonetest.EfficientNet(7), "", "embedding", true},
 		{"by name", backbonetest.Classifier(7), "logits", "logits", false},
 		{"by index", backbonetest.Extractor(), "#0", "photo", false},
 	} {

@@ -173,13 +173,17 @@ func (b *batch) fresh(w *Workspace) (fresh []store.Example, at map[store.Digest]
 		if first, ok := at[e.Photo]; ok {
 			b.skipDuplicate(i, b.examples[first].Label)
 		} else if norm := infer.Unit(w.backbone, x, e.Raw); !(norm > 0) || math.IsInf(norm, 0) {
-			b.skipped[i].Reason = fmt.Sprintf("the backbone sees nothing in the photo: the embedding has length %v", norm)
+			b.skipped[i].Reason = blankReason(norm)
 		} else {
 			at[e.Photo] = i
 			fresh = append(fresh, e)
 		}
 	}
 	return fresh, at
+}
+
+func blankReason(norm float64) string {
+	return fmt.Sprintf("the backbone sees nothing in the photo: the embedding has length %v", norm)
 }
 
 // addBatch adds the photos of b in one change and completes b.added.

@@ -124,18 +124,26 @@ type Undone struct {
 	Verb      string         // add, remove, move, rename, retrain or merge
 	Photos    map[string]int // number of photos added, removed or moved, by label; a move counts under the old label
 	Negatives int            // number of negatives added, removed or moved
-	From, To  string         // the labels before and after a rename; To is also set for a move
+	From, To  string         // labels before and after a rename, or names of backbones; a move sets To
 }
 
 // Undo undoes the last of at most 32 changes, or returns ErrNothingToUndo.
 func (w *Workspace) Undo(ctx context.Context) (undone Undone, err error) {
-	err = w.commit(ctx, func(s *store.State) error {
+	back := func() {}
+	err = w.commit(ctx, func(s *store.State) (err error) {
 		if len(s.History) == 0 {
 			return ErrNothingToUndo
 		}
-		undone = describe(s.Undo())
-		return nil
+		now := s.Backbone.Name
+		if undone = describe(s.Undo()); !s.Backbone.Same(w.state.Backbone) {
+			undone.From, undone.To = s.Backbone.Name, now
+		}
+		back, err = w.useBackboneOf(s)
+		return err
 	})
+	if err != nil {
+		back()
+	}
 	return undone, err
 }
 
@@ -143,6 +151,9 @@ func describe(c store.Change) Undone {
 	u := Undone{Verb: c.Verb, Photos: make(map[string]int), From: c.From, To: c.To}
 	if c.Verb == "move" {
 		u.To, c.Added = c.Added[0].Label, nil
+	}
+	if c.Backbone != nil { // all photos were replaced by themselves
+		return u
 	}
 	for _, e := range c.Added {
 		u.Photos[e.Label]++

@@ -65,7 +65,7 @@ func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 	if err := w.write(now, damaged, model, head); err != nil {
 		return err
 	}
-	w.store.DropPairs(&before, now)
+	w.store.DropModels(&before, now)
 	w.state, w.head = now, head
 	return nil
 }
@@ -116,7 +116,7 @@ func (w *Workspace) sameKind(s *store.State) error {
 // keepModels stores the backbone and the compiled pair of s in the workspace unless they are
 // already there, and returns the files it wrote.
 func (w *Workspace) keepModels(s *store.State) (wrote []string, err error) {
-	models := []store.Replacement{{Path: w.store.Path(store.BackboneFile), Content: w.file}}
+	models := []store.Replacement{{Path: w.store.Path(s.Backbone.FileName()), Content: w.file}}
 	sums := []store.Digest{s.Backbone.SHA256}
 	if s.Settings.Layout == classifier.TPU {
 		p, err := w.pairOf(s.Settings.Pair)

@@ -15,6 +15,7 @@ var (
 	ErrLabel         = store.ErrLabel                                       // the name can't be a label
 	ErrUnknownLabel  = errors.New("no such label")                          // no photo has the label
 	ErrNoPhotos      = errors.New("no photos")                              // there are no photos to add or remove
+	ErrMissing       = errors.New("photos are missing or have changed")     // to embed them again
 	ErrNoClasses     = errors.New("no class yet")                           // the workspace has no classes
 	ErrNoOwnClasses  = errors.New("the backbone has no classes of its own") // only a classifier has classes to keep
 	ErrUnknown       = errors.New(`the answer "unknown" is not possible`)   // the settings rule it out

@@ -19,6 +19,7 @@ import (
 // must return the disk's error and leave all files as they were, and it must succeed when tried
 // again.
 func TestFaults(t *testing.T) {
+	second, found := efficientNet(t), photosOnDisk(t, photos("a", 0, 0, 4))
 	verbs := []struct {
 		name   string
 		before bool // whether the workspace has photos
@@ -28,6 +29,10 @@ func TestFaults(t *testing.T) {
 		{"add", true, func(w *Workspace) error { return addOne(w) }},
 		{"remove all", true, func(w *Workspace) error { _, err := w.Remove(context.Background(), "a", nil); return err }},
 		{"undo", true, func(w *Workspace) error { _, err := w.Undo(context.Background()); return err }},
+		{"change the backbone", true, func(w *Workspace) error {
+			_, err := w.ChangeBackbone(context.Background(), second, found, false, nil)
+			return err
+		}},
 	}
 	for _, v := range verbs {
 		for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
@@ -76,7 +81,7 @@ func TestFaults(t *testing.T) {
 				if failures < 5 {
 					t.Errorf("got %d operations, want at least 5", failures)
 				}
-				if again := openWorkspace(t, dir, o); again.Generation() != generation+1 || !again.isPublished() {
+				if again := openWorkspace(t, dir, Options{}); again.Generation() != generation+1 || !again.isPublished() {
 					t.Errorf("after the change: got generation %d, published: %v, want %d, published", again.Generation(), again.isPublished(), generation+1)
 				}
 			})

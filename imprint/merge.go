@@ -158,7 +158,7 @@ func (s source) sameKind(other source) error {
 // s.
 func (s source) options(o Options) Options {
 	if o.Backbone == "" {
-		o.Backbone = filepath.Join(s.dir, store.BackboneFile)
+		o.Backbone = filepath.Join(s.dir, s.state.Backbone.FileName())
 	}
 	if o.Embedding == "" {
 		o.Embedding = fmt.Sprint("#", s.state.Backbone.Embedding)

@@ -153,14 +153,14 @@ func (w *Workspace) loadBackbone(fresh bool) error {
 	}
 	if want := w.state.Backbone; !fresh && got != want.SHA256 {
 		if w.options.Backbone == "" {
-			return fmt.Errorf("%w: %s is no longer the model %s", ErrCorrupt, w.store.Path(store.BackboneFile), want.Name)
+			return fmt.Errorf("%w: %s is no longer the model %s", ErrCorrupt, w.store.Path(want.FileName()), want.Name)
 		}
 		return fmt.Errorf("open workspace %s with %s: %w, %s", w.store.Dir, name, ErrOtherBackbone, want.Name)
 	}
 	if err != nil {
 		return err
 	}
-	ref := store.BackboneRef{Name: name, SHA256: b.SHA256, Embedding: b.Embedding.Index, Size: b.EmbeddingSize(), Normalized: b.Normalized}
+	ref := refOf(b)
 	if want := w.state.Backbone; fresh || w.untrained() {
 		w.state.Use(ref)
 	} else if ref.Embedding != want.Embedding || ref.Size != want.Size {
@@ -176,7 +176,7 @@ func (w *Workspace) readBackbone(fresh bool) (file []byte, name string, err erro
 	}
 	// If a change of backbone was interrupted, the file is the new backbone, while the state has no
 	// photos and still names the old backbone.
-	path, name := w.store.Path(store.BackboneFile), w.state.Backbone.Name
+	path, name := w.store.Path(w.state.Backbone.FileName()), w.state.Backbone.Name
 	file, err = tflite.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", fmt.Errorf("%w: %s, a copy of the model %s, is missing", ErrCorrupt, path, name)

@@ -100,13 +100,19 @@ type builder struct {
 	random *rand.Rand
 }
 
-// extractor returns a builder with the operators of [Extractor].
-func extractor() *builder {
+// input returns a builder whose current tensor is a photo.
+func input() *builder {
 	m := &tflite.Model{Version: 3, Description: "made by backbonetest", Buffers: []tflite.Buffer{nil}}
 	m.Subgraphs = []tflite.Subgraph{{DebugMetadataIndex: -1}}
 	b := &builder{m: m, random: rand.New(rand.NewPCG(1, 2))}
 	b.at = b.tensor("photo", []int32{1, Size, Size, 3}, 1.0/128, 128)
 	m.Subgraphs[0].Inputs = []int32{b.at}
+	return b
+}
+
+// extractor returns a builder with the operators of [Extractor].
+func extractor() *builder {
+	b := input()
 	b.conv("conv", 3, 3, 16, 2, tflite.ActRelu6, 6.0/255, 0)
 	b.depthwise("depthwise")
 	b.conv("pointwise", 1, 1, Dim, 1, tflite.ActRelu6, 6.0/255, 0)

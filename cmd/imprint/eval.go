@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
@@ -29,6 +30,8 @@ Examples:
    imprint eval --report out.html      a page with curves and photos
    imprint eval ./hats --support 1,5   train on 1 and 5 photos of each class in
                                        ./hats/<class>/, classify the others
+   imprint eval ./hats --support 5 --backbone all
+                                       compare all backbones on this computer
    imprint eval --embeddings ./embeddings/clothing --head mean,auto -v
 
 docs/accuracy.md explains the numbers.`,
@@ -68,6 +71,9 @@ func eval(c *cli.Context) error {
 	heads, err := heads(c)
 	if err != nil {
 		return err
+	}
+	if names := severalBackbones(c); names != nil {
+		return evalBackbones(c, names, heads, support)
 	}
 	file, err := target(c.String("report"))
 	if err != nil {
@@ -145,7 +151,7 @@ func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evalu
 		} else if err != nil {
 			return ev, dataError{err}
 		}
-	} else if set, err = embedSet(c, c.Args().First(), &ev, slices.Max(support)); err != nil {
+	} else if set, _, err = embedSet(c, c.Args().First(), text(c, "backbone"), &ev, slices.Max(support)); err != nil {
 		return ev, err
 	}
 	if ev.Evaluation, err = set.Evaluate(c.Context, heads, support); err != nil {
@@ -157,44 +163,44 @@ func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evalu
 	return ev, err
 }
 
-// embedSet embeds a folder of labeled photos with the backbone that the flags name, or else the
-// workspace's. It sets ev.resize to the resize mode that it used.
-func embedSet(c *cli.Context, dir string, ev *evaluated, support int) (*evaluate.Set, error) {
+// embedSet embeds a folder of labeled photos with the named backbone or, if the name is "", with
+// the workspace's. It sets ev.resize to the resize mode that it used.
+func embedSet(c *cli.Context, dir, name string, ev *evaluated, support int) (*evaluate.Set, *backbone.Backbone, error) {
+	fail := func(err error) (*evaluate.Set, *backbone.Backbone, error) { return nil, nil, err }
 	if err := mustExist(dir); err != nil {
-		return nil, err
+		return fail(err)
 	}
 	found, left, err := dataset.Walk([]string{dir}, "")
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("evaluate %s: %w found", dir, imprint.ErrNoPhotos)
+		return fail(fmt.Errorf("evaluate %s: %w found", dir, imprint.ErrNoPhotos))
 	}
 	n, err := threads(c)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
-	o := imprint.Options{Backbone: text(c, "backbone"), Embedding: text(c, "embedding"), Resize: ev.resize}
+	o := imprint.Options{Backbone: name, Embedding: text(c, "embedding"), Resize: ev.resize}
 	auto := o.Resize == imprint.AutoResize
 	if auto {
 		o.Resize = ""
 	}
 	if err := mustBeModel(o.Backbone); err != nil {
-		return nil, err
+		return fail(err)
 	}
 	if o.Devices, err = devices(c); err != nil {
-		return nil, err
+		return fail(err)
 	}
 	if o.Arithmetic, err = arithmetic(c); err != nil {
-		return nil, err
+		return fail(err)
 	}
 	b, mode, err := loadBackbone(workspace(c), o)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
-	name := filepath.Base(filepath.Clean(dir))
 	show, clear := progress(c, "photo")
-	set, skipped, choice, err := evaluate.Embed(c.Context, name, b, found, evaluate.EmbedOptions{
+	set, skipped, choice, err := evaluate.Embed(c.Context, filepath.Base(filepath.Clean(dir)), b, found, evaluate.EmbedOptions{
 		Resize: mode, Auto: auto, Support: support, Episodes: c.Int("episodes"), Threads: n, Progress: show,
 	})
 	clear()
@@ -204,7 +210,7 @@ func embedSet(c *cli.Context, dir string, ev *evaluated, support int) (*evaluate
 	}
 	ev.resize, ev.details = mode, append([]string{backboneLine(b, mode)}, ev.details...)
 	note(c, skippedLines(leftOut(append(left, skipped...)), verbose(c))...)
-	return set, tooFew(err)
+	return set, b, tooFew(err)
 }
 
 // tooFew adds a hint to the error that a set has too few photos.

@@ -98,6 +98,16 @@ func text(c *cli.Context, name string) string {
 	return ""
 }
 
+// setText changes the value of a string flag that was given before or after the command's name.
+func setText(c *cli.Context, name, value string) error {
+	for _, l := range c.Lineage() {
+		if l.IsSet(name) {
+			return l.Set(name, value)
+		}
+	}
+	return nil
+}
+
 // threads returns the value of --threads, or 0, which means all cores.
 func threads(c *cli.Context) (int, error) {
 	for _, l := range c.Lineage() {

@@ -2,21 +2,28 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/serve"
 )
 
 func retrainCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "retrain",
-		Usage: "train the model again, with other settings",
-		Description: `Train the model again with other settings; no photo is read.
+		Name:      "retrain",
+		Usage:     "train the model again, with other settings or another backbone",
+		ArgsUsage: "[PHOTO|DIR …]",
+		Description: `Train the model again with other settings. Photos are read only for another
+backbone: they are embedded again from where they were added, or from the
+PHOTO and DIR arguments if they have moved.
 
 Examples:
+   imprint retrain --backbone tf2_mobilenet_v2_1.0_224_ptq
+                                           embed all photos with another backbone
    imprint retrain --unknown 0.05          answer "unknown" for other things
    imprint retrain --head lda --reload     and wait for a running imprint serve
    imprint retrain --layout coral          for pycoral's ImprintingEngine
@@ -24,6 +31,7 @@ Examples:
       --uncompiled mobilenet.tflite        the last layer on the Edge TPU`,
 		Flags: withWorkspace(unknownRateFlag(),
 			&cli.BoolFlag{Name: "reload", Usage: "wait until a running imprint serve uses the new model", DefaultText: "no"},
+			&cli.BoolFlag{Name: "drop-missing", Usage: "with another backbone, leave out photos that are missing or have changed", DefaultText: "fail"},
 			jsonFlag("the result (with --reload, two objects)"),
 			layoutFlag(), headFlag(), keepFlag(), compiledFlag(), uncompiledFlag(),
 			&cli.StringFlag{Name: "socket", Category: advanced, Usage: "with --reload, the server's Unix socket `FILE`", DefaultText: "serve.sock in the workspace"}),
@@ -32,19 +40,24 @@ Examples:
 }
 
 func retrain(c *cli.Context) error {
-	if err := needArgs(c, 0, 0); err != nil {
-		return err
-	}
 	if c.IsSet("socket") && !c.Bool("reload") {
 		return usagef("--socket needs --reload")
 	}
+	to, moved, err := otherBackbone(c)
+	if err != nil {
+		return err
+	}
 	start := time.Now()
-	err := change(c, func(ws *imprint.Workspace) (changed, error) {
-		err := ws.Retrain(c.Context, "")
+	err = change(c, func(ws *imprint.Workspace) (changed, error) {
+		was := ws.Backbone().Name
+		dropped, err := trainAgain(c, ws, to, moved)
 		took := time.Since(start)
 		return changed{
 			lines: func(s summary) []string {
 				lines := retrainedLines(took, s)
+				if now := ws.Backbone().Name; now != was {
+					lines[0] += fmt.Sprintf(", with %s instead of %s", plain(now), plain(was))
+				}
 				switch {
 				case c.Bool("reload"):
 					return lines[:1] // reload prints the second line
@@ -58,8 +71,10 @@ func retrain(c *cli.Context) error {
 					Head head    `json:"head"`
 					MS   float64 `json:"ms"`
 					after
-					Written *imprint.Written `json:"written,omitempty"`
-				}{head{ws.Head().Recipe, ws.Head().Candidates}, ms(took), a, ws.Written()}
+					Written  *imprint.Written  `json:"written,omitempty"`
+					Backbone string            `json:"backbone"`
+					Dropped  []imprint.Skipped `json:"dropped,omitempty"`
+				}{head{ws.Head().Recipe, ws.Head().Candidates}, ms(took), a, ws.Written(), ws.Backbone().Name, dropped}
 			},
 		}, err
 	})
@@ -67,6 +82,55 @@ func retrain(c *cli.Context) error {
 		return err
 	}
 	return reload(c)
+}
+
+// otherBackbone returns the backbone that --backbone names if it is not the workspace's, and photos
+// that may have moved. It then clears --backbone, so that the workspace opens with its own.
+func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, err error) {
+	dir, o, err := workspaceOptions(c)
+	if err != nil {
+		return to, nil, err
+	}
+	if o.Backbone != "" {
+		o.Existing = true
+		ws, err := imprint.Open(dir, o)
+		switch {
+		case errors.Is(err, imprint.ErrOtherBackbone):
+			to.Backbone, to.Embedding = o.Backbone, o.Embedding
+			setText(c, "backbone", "")
+			setText(c, "embedding", "")
+		case err == nil:
+			ws.Close()
+		}
+	}
+	if to.Backbone == "" {
+		if c.Bool("drop-missing") || c.NArg() > 0 {
+			return to, nil, usagef("photos are read only for another backbone: name one with --backbone")
+		}
+		return to, nil, nil
+	}
+	if c.NArg() > 0 {
+		if err := mustExist(c.Args().Slice()...); err != nil {
+			return to, nil, err
+		}
+		moved, _, err = dataset.Walk(c.Args().Slice(), "?") // the workspace knows the labels
+	}
+	return to, moved, err
+}
+
+// trainAgain trains the workspace again, with the backbone in to if there is one.
+func trainAgain(c *cli.Context, ws *imprint.Workspace, to imprint.Options, moved []dataset.Item) ([]imprint.Skipped, error) {
+	if to.Backbone == "" {
+		return nil, ws.Retrain(c.Context, "")
+	}
+	show, clear := progress(c, "photo")
+	missing, err := ws.ChangeBackbone(c.Context, to, moved, c.Bool("drop-missing"), show)
+	clear()
+	note(c, skippedLines(missing, true)...)
+	if errors.Is(err, imprint.ErrMissing) {
+		err = hinted{err, "name the folder that has them now: imprint retrain --backbone " + shellQuote(to.Backbone) + " DIR; or leave them out with --drop-missing"}
+	}
+	return missing, err
 }
 
 // reload waits until the server on the workspace uses the newest model.

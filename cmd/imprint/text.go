@@ -220,6 +220,8 @@ func undoneLines(u imprint.Undone, s summary) []string {
 		labels = append(labels, "negatives")
 	}
 	switch {
+	case u.Verb == "retrain" && u.From != "":
+		line += fmt.Sprintf(" with %s; the backbone is %s again", plain(u.To), plain(u.From))
 	case u.Verb == "rename":
 		line += fmt.Sprintf(" %s to %s", plain(u.From), plain(u.To))
 	case u.Verb == "move":

@@ -23,8 +23,8 @@ var (
 
 const (
 	// Version is the newest version of a state. Version 1 has no compiled models, no negatives and
-	// no answer "unknown"; version 2 has no normalization.
-	Version = 3
+	// no answer "unknown"; version 2 has no normalization; version 3 has no second backbone.
+	Version = 4
 	// MaxState is the largest size of a state file, in bytes.
 	MaxState = 1 << 30
 
@@ -42,7 +42,7 @@ func (s *State) Encode(limit int) ([]byte, error) {
 		return nil, fmt.Errorf("encode the workspace's state: %w", err)
 	}
 	size := len(stateMagic) + 4 + len(head) + sha256.Size
-	s.withRaw(func(e *Example) { size += len(e.Raw) })
+	s.withRaw(func(e *Example, _ int) { size += len(e.Raw) })
 	if size > limit && len(s.History) > 0 {
 		s.History = s.History[1:]
 		return s.Encode(limit)
@@ -53,19 +53,27 @@ func (s *State) Encode(limit int) ([]byte, error) {
 	b := append(make([]byte, 0, size), stateMagic...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(head)))
 	b = append(b, head...)
-	s.withRaw(func(e *Example) { b = append(b, e.Raw...) })
+	s.withRaw(func(e *Example, _ int) { b = append(b, e.Raw...) })
 	sum := sha256.Sum256(b)
 	return append(b, sum[:]...), nil
 }
 
-// withRaw calls f for each example with an embedding in the state file, in file order.
-func (s *State) withRaw(f func(*Example)) {
+// withRaw calls f for each example with an embedding in the state file, in file order, and with the
+// size of the embeddings of its backbone.
+func (s *State) withRaw(f func(e *Example, size int)) {
 	for i := range s.Examples {
-		f(&s.Examples[i])
+		f(&s.Examples[i], s.Backbone.Size)
+	}
+	sizes := make([]int, len(s.History)) // before each change
+	for i, size := len(s.History)-1, s.Backbone.Size; i >= 0; i-- {
+		if was := s.History[i].Backbone; was != nil {
+			size = was.Size
+		}
+		sizes[i] = size
 	}
 	for i := range s.History {
 		for j := range s.History[i].Removed {
-			f(&s.History[i].Removed[j])
+			f(&s.History[i].Removed[j], sizes[i])
 		}
 	}
 }
@@ -97,17 +105,22 @@ func Decode(b []byte) (*State, error) {
 	if s.Version < 1 || s.Version > Version {
 		return nil, fmt.Errorf("%w: it has version %d; this program reads 1 to %d", ErrVersion, s.Version, Version)
 	}
-	if s.Backbone.Size <= 0 || s.Backbone.Embedding < 0 {
-		return bad("an embedding can't have %d bytes and tensor index %d", s.Backbone.Size, s.Backbone.Embedding)
+	for _, b := range s.Backbones() {
+		if b.Size <= 0 || b.Embedding < 0 {
+			return bad("an embedding can't have %d bytes and tensor index %d", b.Size, b.Embedding)
+		}
+		if b.File != "" && b.File != backboneFile(b.SHA256) {
+			return bad("a backbone can't be in the file %q", b.File)
+		}
 	}
 	raw := body[start+int(n):]
 	short := false
-	s.withRaw(func(e *Example) {
-		if len(raw) < s.Backbone.Size {
+	s.withRaw(func(e *Example, size int) {
+		if len(raw) < size {
 			short = true
 			return
 		}
-		e.Raw, raw = raw[:s.Backbone.Size:s.Backbone.Size], raw[s.Backbone.Size:]
+		e.Raw, raw = raw[:size:size], raw[size:]
 	})
 	if short || len(raw) > 0 {
 		return bad("the number of embeddings does not match the examples")
@@ -174,6 +187,8 @@ func (s *State) OldestVersion() int {
 		newer = newer || slices.ContainsFunc(c.Added, negative) || slices.ContainsFunc(c.Removed, negative)
 	}
 	switch {
+	case slices.ContainsFunc(s.Backbones(), func(b BackboneRef) bool { return b.File != "" }):
+		return 4
 	case s.Backbone.Normalized:
 		return 3
 	case newer:

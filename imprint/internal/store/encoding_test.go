@@ -102,6 +102,45 @@ func TestEncodeFull(t *testing.T) {
 	}
 }
 
+// TestBackboneChange checks that a state with embeddings of two backbones can be decoded and
+// undone, and that the new backbone gets a file of its own.
+func TestBackboneChange(t *testing.T) {
+	s := smallState()
+	before := *s
+	was := s.Backbone
+	next := BackboneRef{Name: "other", SHA256: Sum([]byte("other")), Size: was.Size + 3}
+	s.Place(&next)
+	if next.FileName() == was.FileName() || s.Version > 3 {
+		t.Fatalf("got file %s and version %d, want another file than %s", next.FileName(), s.Version, was.FileName())
+	}
+	c := Change{Verb: "retrain", Removed: s.Examples, Settings: s.Settings, Backbone: &was}
+	for _, e := range s.Examples {
+		e.Raw = make([]byte, next.Size)
+		c.Added = append(c.Added, e)
+	}
+	s.Backbone = next
+	s.Apply(c)
+	s.Version = s.OldestVersion()
+	got, err := Decode(encoded(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Version != 4 || !got.Backbone.Same(next) || len(got.Examples[0].Raw) != next.Size {
+		t.Errorf("got version %d, backbone %+v, embeddings of %d bytes", got.Version, got.Backbone, len(got.Examples[0].Raw))
+	}
+	again := was
+	if got.Place(&again); again.FileName() != BackboneFile {
+		t.Errorf("got file %s for the first backbone, want %s", again.FileName(), BackboneFile)
+	}
+	got.Undo()
+	if got.Backbone != was || !reflect.DeepEqual(got.Examples, before.Examples) {
+		t.Errorf("after undo: got backbone %+v, want %+v; same examples: %v", got.Backbone, was, reflect.DeepEqual(got.Examples, before.Examples))
+	}
+	s.Backbone.File = "../model.tflite"
+	_, err = Decode(encoded(t, s))
+	wantError(t, err, ErrCorrupt)
+}
+
 func FuzzDecode(f *testing.F) {
 	// The seeds are short, because the fuzzer spends most of its time minimizing inputs.
 	s := &State{Version: Version, Backbone: BackboneRef{Size: 1}, Settings: Settings{Resize: "crop", Layout: "float"}}
@@ -116,6 +155,11 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(header)
+	was := s.Backbone
+	s.Backbone = BackboneRef{Size: 2}
+	s.Place(&s.Backbone)
+	s.Apply(Change{Verb: "retrain", Settings: s.Settings, Backbone: &was})
+	f.Add(encoded(f, s))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		check := func(b []byte) {
@@ -151,7 +195,7 @@ func FuzzDecode(f *testing.F) {
 		var s State
 		if json.Unmarshal(b, &s) == nil && s.Backbone.Size > 0 && s.Backbone.Size < 100 {
 			s.Version = Version
-			s.withRaw(func(e *Example) { e.Raw = make([]byte, s.Backbone.Size) })
+			s.withRaw(func(e *Example, size int) { e.Raw = make([]byte, min(max(size, 0), 100)) })
 			if b, err := s.Encode(MaxState); err == nil {
 				check(b)
 			}

@@ -7,6 +7,22 @@ import (
 	"strings"
 )
 
+// backbonePrefix is the prefix of the names of backbones other than a workspace's first.
+const backbonePrefix = "backbone-"
+
+func backboneFile(sum Digest) string { return fmt.Sprintf("%s%x.tflite", backbonePrefix, sum[:8]) }
+
+// Place sets b.File for a backbone that replaces the backbone of s. Undo needs the old backbone, so
+// the new one gets another file, unless s has a file of it.
+func (s *State) Place(b *BackboneRef) {
+	b.File = backboneFile(b.SHA256)
+	for _, has := range s.Backbones() {
+		if has.SHA256 == b.SHA256 {
+			b.File = has.File
+		}
+	}
+}
+
 // A PairRef identifies a compiled model that a head is written into, and the model that it was
 // compiled from.
 type PairRef struct {
@@ -33,10 +49,14 @@ func (r PairRef) Files() (compiled, uncompiled string) {
 	return fmt.Sprintf("%s%x.tflite", compiledPrefix, r.CompiledSHA256[:8]), fmt.Sprintf("%s%x.tflite", uncompiledPrefix, r.UncompiledSHA256[:8])
 }
 
-// DropPairs removes the compiled and uncompiled models that none of the given states needs.
-func (s Store) DropPairs(states ...*State) {
+// DropModels removes the backbones and the compiled and uncompiled models that none of the given
+// states needs.
+func (s Store) DropModels(states ...*State) {
 	var keep []string
 	for _, st := range states {
+		for _, ref := range st.Backbones() {
+			keep = append(keep, ref.FileName())
+		}
 		for _, ref := range st.Pairs() {
 			compiled, uncompiled := ref.Files()
 			keep = append(keep, compiled, uncompiled)
@@ -45,7 +65,11 @@ func (s Store) DropPairs(states ...*State) {
 	entries, _ := os.ReadDir(s.Dir)
 	for _, e := range entries {
 		name := strings.TrimPrefix(e.Name(), ".") // the dot marks a temporary file of a killed process
-		if (strings.HasPrefix(name, compiledPrefix) || strings.HasPrefix(name, uncompiledPrefix)) && !slices.Contains(keep, e.Name()) {
+		model := name == BackboneFile
+		for _, prefix := range []string{backbonePrefix, compiledPrefix, uncompiledPrefix} {
+			model = model || strings.HasPrefix(name, prefix)
+		}
+		if model && !slices.Contains(keep, e.Name()) {
 			os.Remove(s.Path(e.Name()))
 		}
 	}

@@ -49,6 +49,9 @@ type BackboneRef struct {
 	SHA256    Digest
 	Embedding int32 // tensor index in the main graph
 	Size      int   // size of a raw embedding, in bytes
+	// File is the name of the workspace's copy. It is "" for BackboneFile, the name of a workspace's
+	// first backbone.
+	File string `json:",omitempty"`
 	// Normalized is true if pixels are normalized according to the model's metadata. It is false in
 	// workspaces of older versions, which always scale pixels to −1…1.
 	Normalized bool `json:",omitempty"`
@@ -56,9 +59,12 @@ type BackboneRef struct {
 
 // Same reports whether b and other identify the same backbone. It ignores their names.
 func (b BackboneRef) Same(other BackboneRef) bool {
-	b.Name = other.Name
+	b.Name, b.File = other.Name, other.File
 	return b == other
 }
+
+// FileName returns the name of the workspace's copy.
+func (b BackboneRef) FileName() string { return cmp.Or(b.File, BackboneFile) }
 
 // NegativeLabel is the label of negatives: examples of no class, from which the head learns
 // the answer "unknown". It sorts before all classes.
@@ -84,6 +90,9 @@ type Change struct {
 	From     string    `json:",omitempty"` // the label before a rename
 	To       string    `json:",omitempty"` // the label after a rename
 	Settings Settings  // settings before the change
+	// Backbone is the backbone before the change, or nil if the change kept it. It computed the
+	// embeddings in Removed.
+	Backbone *BackboneRef `json:",omitempty"`
 }
 
 // ByLabel orders examples by label and photo, so that the model does not depend on the order
@@ -113,6 +122,9 @@ func (s *State) Undo() Change {
 	s.relabel(c.To, c.From)
 	s.replace(c.Added, c.Removed)
 	s.Settings = c.Settings
+	if c.Backbone != nil {
+		s.Backbone = *c.Backbone
+	}
 	return c
 }
 
@@ -169,6 +181,17 @@ func (s *State) settings() []Settings {
 	all := []Settings{s.Settings}
 	for _, c := range s.History {
 		all = append(all, c.Settings)
+	}
+	return all
+}
+
+// Backbones returns the backbone of s and the backbones that Undo can restore.
+func (s *State) Backbones() []BackboneRef {
+	all := []BackboneRef{s.Backbone}
+	for _, c := range s.History {
+		if c.Backbone != nil {
+			all = append(all, *c.Backbone)
+		}
 	}
 	return all
 }
