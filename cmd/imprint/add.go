@@ -13,6 +13,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
 func addCommand() *cli.Command {
@@ -34,6 +35,7 @@ Examples:
    imprint add ./photos                      ./photos/cone/*, ./photos/duck/*, …
    imprint add --list photos.txt             lines of path, tab, label
    ls *.jpg | imprint add --label cone -     paths (or one photo) from a pipe
+   imprint add --backbone auto ./photos      with the backbone that suits them best
    imprint add --unknown 0.05 --negative ./photos/street
                                              reject things outside your classes
    imprint add --label cone --tub ~/mycar/data --records 100:200
@@ -50,6 +52,9 @@ func add(c *cli.Context) error {
 	if err := mustBeOneClass(c); err != nil {
 		return err
 	}
+	if err := mustBeNew(c); err != nil {
+		return err
+	}
 	others, left, err := negatives(c)
 	if err != nil {
 		return err
@@ -61,6 +66,14 @@ func add(c *cli.Context) error {
 			return err
 		}
 		left = append(left, more...)
+	}
+	resize, err := resizeMode(c)
+	if err != nil {
+		return err
+	}
+	chosen, err := chooseBackbone(c, photos, resize)
+	if err != nil {
+		return err
 	}
 	ws, err := open(c, false)
 	if err != nil {
@@ -99,7 +112,7 @@ func add(c *cli.Context) error {
 		note(c, "the CPU embedded the photos: in the layout tpu, Edge TPUs only classify")
 	}
 	if asJSON(c) {
-		return printAdded(c, added, ws)
+		return printAdded(c, added, ws, chosen)
 	}
 	if allKnown(added) && !verbose(c) {
 		return nil // the notes on skipped photos already say so
@@ -198,17 +211,18 @@ func warnOfTypos(c *cli.Context, before, now []imprint.Class) {
 	}
 }
 
-func printAdded(c *cli.Context, added *imprint.Added, ws *imprint.Workspace) error {
+func printAdded(c *cli.Context, added *imprint.Added, ws *imprint.Workspace, chosen *evaluate.BackboneChoice) error {
 	h := ws.Head()
 	return printJSON(c.App.Writer, struct {
 		*imprint.Added
-		Head       head                `json:"head"`
-		Estimate   classifier.Estimate `json:"estimate"`
-		MS         float64             `json:"ms"`
-		Generation uint64              `json:"generation"`
-		Model      string              `json:"model"`
-		Written    *imprint.Written    `json:"written,omitempty"`
-	}{added, head{h.Recipe, h.Candidates}, added.Estimate, ms(added.Elapsed), ws.Generation(), ws.ModelPath(), ws.Written()})
+		Head       head                     `json:"head"`
+		Estimate   classifier.Estimate      `json:"estimate"`
+		MS         float64                  `json:"ms"`
+		Generation uint64                   `json:"generation"`
+		Model      string                   `json:"model"`
+		Written    *imprint.Written         `json:"written,omitempty"`
+		Chosen     *evaluate.BackboneChoice `json:"backbone_choice,omitempty"`
+	}{added, head{h.Recipe, h.Candidates}, added.Estimate, ms(added.Elapsed), ws.Generation(), ws.ModelPath(), ws.Written(), chosen})
 }
 
 // head describes in JSON how the last layer was trained and which candidates were compared.

@@ -112,7 +112,7 @@ var hints = []struct {
 	{is(models.ErrUnknown), "see imprint models list"},
 	{is(models.ErrNotPulled), pullHint},
 	{is(imprint.ErrNoBackbone), pullHint},
-	{is(imprint.ErrOtherBackbone), otherHint},
+	{is(imprint.ErrOtherBackbone), otherHint + "; imprint retrain --backbone MODEL moves this one to another backbone"},
 	{is(imprint.ErrOtherResize), otherHint},
 	{is(imprint.ErrConflict), "remove the photo from one of them with imprint --workspace DIR remove PHOTO, or rename one of the classes"},
 	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown or --keep-classes"},

@@ -14,7 +14,7 @@ const defaultWorkspace = ".imprint"
 func workspaceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "workspace", Usage: "use the workspace in `DIR`", DefaultText: defaultWorkspace},
-		&cli.StringFlag{Name: "backbone", Category: advanced, Usage: "embed photos with `MODEL`, a file or a name from imprint models list", DefaultText: "the workspace's backbone, or the built-in one"},
+		&cli.StringFlag{Name: "backbone", Category: advanced, Usage: "embed photos with `MODEL`, a file, a name from imprint models list, or auto: add and retrain choose by your photos", DefaultText: "the workspace's backbone, or the built-in one"},
 		&cli.StringFlag{Name: "embedding", Category: advanced, Usage: "use `TENSOR` of the backbone, a name or an index, as the embedding", DefaultText: "the input of its last layer"},
 		&cli.IntFlag{Name: "threads", Category: advanced, Usage: "use at most `N` cores", DefaultText: "all"},
 	}

@@ -4,12 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/models"
+	"github.com/imprintkit/imprint/imprint/modelfile"
 )
+
+func timeFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "time", Usage: "measure how long each backbone on this computer takes for a photo", DefaultText: "no"}
+}
 
 func modelsCommand() *cli.Command {
 	return &cli.Command{
@@ -26,22 +34,25 @@ Examples:
 			}
 			return listModels(c)
 		},
-		Flags: []cli.Flag{jsonFlag("models")},
+		Flags: []cli.Flag{timeFlag(), jsonFlag("models")},
 		Subcommands: []*cli.Command{{
 			Name:    "list",
 			Aliases: []string{"ls"},
 			Usage:   "list known models, and which are downloaded",
-			Description: `List the known models, and which of them are on this computer.
+			Description: `List the known models: which are on this computer, their accuracy in % with 5
+photos per class of clothing and of flowers, and whether they also exist
+compiled for the Edge TPU.
 
-Example:
-   imprint models list`,
-			Flags:  []cli.Flag{jsonFlag("models")},
+Examples:
+   imprint models list
+   imprint models list --time    also measure how fast they are here`,
+			Flags:  []cli.Flag{timeFlag(), jsonFlag("models")},
 			Action: listModels,
 		}, {
 			Name:      "pull",
 			Usage:     "download models",
 			ArgsUsage: "NAME …",
-			Description: `Download models, check their SHA-256 and print their paths.
+			Description: `Download models, check their SHA-256 or git id, and print their paths.
 
 Examples:
    imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor
@@ -56,41 +67,72 @@ downloaded again.`,
 	}
 }
 
+// A modelRow is one model of imprint models list.
+type modelRow struct {
+	Name     string           `json:"name"`
+	Size     int64            `json:"size,omitempty"`
+	SHA256   string           `json:"sha256,omitempty"`
+	GitBlob  string           `json:"git_blob,omitempty"`
+	About    string           `json:"about"`
+	Path     string           `json:"path,omitempty"`
+	Compiled string           `json:"compiled,omitempty"` // the same model compiled for the Edge TPU
+	Accuracy *models.Accuracy `json:"accuracy,omitempty"`
+	MS       float64          `json:"ms,omitempty"` // with --time
+}
+
 func listModels(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	store := models.Store{}
-	type row struct {
-		Name   string `json:"name"`
-		Size   int64  `json:"size"`
-		SHA256 string `json:"sha256"`
-		About  string `json:"about"`
-		Path   string `json:"path,omitempty"`
-	}
-	rows := []row{{Name: builtin.Name, Size: int64(len(builtin.Model())), SHA256: builtin.SHA256, About: "imprint's own, 128×128; the default"}}
+	rows := []modelRow{{Name: builtin.Name, Size: int64(len(builtin.Model())), SHA256: builtin.SHA256, About: "imprint's own, 128×128; the default"}}
 	for _, m := range models.List() {
-		path, err := store.Path(m.Name)
-		if err != nil {
-			path = ""
+		row := modelRow{Name: m.Name, Size: m.Size, SHA256: m.SHA256, GitBlob: m.GitBlob, About: m.About}
+		if path, err := (models.Store{}).Path(m.Name); err == nil {
+			row.Path = path
 		}
-		rows = append(rows, row{m.Name, m.Size, m.SHA256, m.About, path})
+		if row.Size == 0 && row.Path != "" {
+			bytes, _ := modelFacts(m.Name)
+			row.Size = int64(bytes)
+		}
+		if !m.Compiled() {
+			row.Compiled = m.Counterpart
+		}
+		rows = append(rows, row)
+	}
+	for i := range rows {
+		if a, ok := models.Measured(rows[i].Name); ok {
+			rows[i].Accuracy = &a
+		}
+	}
+	if c.Bool("time") {
+		if err := timeModels(c, rows); err != nil {
+			return err
+		}
 	}
 	if asJSON(c) {
 		return printJSON(c.App.Writer, rows)
 	}
-	var lines [][]string
-	for _, r := range rows {
-		state := ""
-		switch {
-		case r.Name == builtin.Name:
-			state = "built in"
-		case r.Path != "":
-			state = "pulled"
-		}
-		lines = append(lines, []string{r.Name, megabytes(r.Size), state, r.About})
+	say(c, modelLines(rows, c.Bool("time"))...)
+	return nil
+}
+
+// timeModels measures how long each backbone at hand takes to embed one photo.
+func timeModels(c *cli.Context, rows []modelRow) error {
+	n, err := threads(c)
+	if err != nil {
+		return err
 	}
-	say(c, table(lines, 0)...)
+	for _, name := range backbonesAtHand() {
+		b, _, err := modelfile.Backbone(name, nil, backbone.Options{})
+		if err != nil {
+			return err
+		}
+		took, err := timeBackbone(c.Context, b, n)
+		if err != nil {
+			return err
+		}
+		rows[slices.IndexFunc(rows, func(r modelRow) bool { return r.Name == name })].MS = ms(took)
+	}
 	return nil
 }
 
@@ -123,7 +165,10 @@ func pullModels(c *cli.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := printJSON(c.App.Writer, pulled{name, path, m.Size, m.SHA256}); err != nil {
+			if info, err := os.Stat(path); err == nil {
+				m.Size = info.Size()
+			}
+			if err := printJSON(c.App.Writer, pulled{name, path, m.Size, m.SHA256, m.GitBlob}); err != nil {
 				return err
 			}
 			continue
@@ -135,10 +180,11 @@ func pullModels(c *cli.Context) error {
 
 // pulled describes a downloaded model in JSON.
 type pulled struct {
-	Name   string `json:"name"`
-	Path   string `json:"path"`
-	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256"`
+	Name    string `json:"name"`
+	Path    string `json:"path"`
+	Size    int64  `json:"size"`
+	SHA256  string `json:"sha256,omitempty"`
+	GitBlob string `json:"git_blob,omitempty"`
 }
 
 // byHand adds a hint on how to download the model by hand, if err means that the server could not

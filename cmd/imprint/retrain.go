@@ -87,6 +87,9 @@ func retrain(c *cli.Context) error {
 // otherBackbone returns the backbone that --backbone names if it is not the workspace's, and photos
 // that may have moved. It then clears --backbone, so that the workspace opens with its own.
 func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, err error) {
+	if err := chooseAgain(c); err != nil {
+		return to, nil, err
+	}
 	dir, o, err := workspaceOptions(c)
 	if err != nil {
 		return to, nil, err
@@ -116,6 +119,26 @@ func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, er
 		moved, _, err = dataset.Walk(c.Args().Slice(), "?") // the workspace knows the labels
 	}
 	return to, moved, err
+}
+
+// chooseAgain chooses a backbone by the workspace's photos if --backbone is auto.
+func chooseAgain(c *cli.Context) error {
+	if text(c, "backbone") != autoBackbone {
+		return nil
+	}
+	ws, err := imprint.Open(workspace(c), imprint.Options{Existing: true})
+	if err != nil {
+		return err
+	}
+	defer ws.Close()
+	var photos []dataset.Item
+	for _, class := range ws.Classes() {
+		for _, p := range class.Photos {
+			photos = append(photos, dataset.Item{Path: p.Path, Label: class.Label, Source: p.Source, Time: p.Taken})
+		}
+	}
+	_, err = chooseBackbone(c, photos, ws.Settings().Resize)
+	return err
 }
 
 // trainAgain trains the workspace again, with the backbone in to if there is one.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/evaluate"
@@ -104,29 +103,6 @@ func evaluationReport(ev evaluated) []string {
 		lines = append(lines, tip)
 	}
 	return lines
-}
-
-// comparisonLines returns a table of backbones: the accuracy for each number of support photos, the
-// interval for the largest, and what each backbone costs.
-func comparisonLines(all comparison) []string {
-	rows := [][]string{{"backbone"}}
-	for _, r := range all.Backbones[0].Results {
-		rows[0] = append(rows[0], count(r.Support, "photo"))
-	}
-	rows[0] = append(rows[0], "interval", "time", "size", "compiled")
-	for _, b := range all.Backbones {
-		row := []string{plain(b.Backbone)}
-		for _, r := range b.Results {
-			row = append(row, fmt.Sprintf("%.1f ± %.1f", r.Mean, r.Std))
-		}
-		twin := "no"
-		if b.Compiled != "" {
-			twin = "yes"
-		}
-		took := time.Duration(b.MS * float64(time.Millisecond))
-		rows = append(rows, append(row, percentRange(b.Accuracy.Low, b.Accuracy.High), duration(took), megabytes(int64(b.Bytes)), twin))
-	}
-	return append([]string{fmt.Sprintf("accuracy in %%, mean ± standard deviation of %s", count(all.Backbones[0].Results[0].Episodes, "episode"))}, table(rows, 0)...)
 }
 
 func openSetLine(r evaluate.OpenSet) string {

@@ -29,6 +29,10 @@ type ResizeCandidate struct {
 	Accuracy float64             `json:"accuracy"` // accuracy in Estimate
 }
 
+// minCompared is the smallest number of photos on which modes and backbones are compared. With fewer
+// photos, a difference proves nothing.
+const minCompared = 10
+
 // ResizeCandidates returns the modes that [ChooseResize] compares, the default first.
 func ResizeCandidates() []dataset.Resize { return slices.Clone(resizeCandidates[:]) }
 
@@ -63,7 +67,6 @@ func LeaveOut(examples []classifier.Example, places []int, method classifier.Met
 // losses over the photos that were left out with both modes. It chooses the second mode if its log
 // loss is lower by more than one standard error. best is the index of the chosen mode.
 func ChooseResize(train func(candidate int) (LeftOut, error)) (choice *ResizeChoice, best int, err error) {
-	const minPhotos = 10 // with fewer photos, a difference proves nothing
 	var heads [len(resizeCandidates)]LeftOut
 	for i, mode := range resizeCandidates {
 		if heads[i], err = train(i); err != nil {
@@ -84,13 +87,13 @@ func ChooseResize(train func(candidate int) (LeftOut, error)) (choice *ResizeCho
 		if heads[i].head != nil {
 			c.Estimate, c.Accuracy = heads[i].head.Estimate, heads[i].head.Estimate.Accuracy()
 		}
-		if len(gains) >= minPhotos {
+		if len(gains) >= minCompared {
 			mean := stat.Mean(losses[i], nil)
 			c.LogLoss = &mean
 		}
 		choice.Candidates = append(choice.Candidates, c)
 	}
-	if len(gains) >= minPhotos {
+	if len(gains) >= minCompared {
 		gain, std := stat.MeanStdDev(gains, nil)
 		choice.StdErr = std / math.Sqrt(float64(len(gains)))
 		if gain > choice.StdErr {
