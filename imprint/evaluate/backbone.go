@@ -41,6 +41,9 @@ const (
 	// backboneSpread is how much the advantage of one backbone over others differs between photo
 	// sets: the standard deviation in percentage points, by which ChooseBackbone weighs priors.
 	backboneSpread = 3
+	// photoSpread is the least standard deviation in percentage points by which a photo's advantage
+	// may vary. Heads of few photos are so unsure that all scores are low and hardly vary.
+	photoSpread = 20
 	// equalBackbones is the difference in percentage points below which the faster backbone wins.
 	equalBackbones = 0.3
 	// maxBackbonePhotos is the maximum number of photos that ChooseBackbone looks at.
@@ -50,7 +53,7 @@ const (
 // ChooseBackbone chooses the backbone that is expected to be the most accurate on photos like items.
 // It trains a head on each backbone's embeddings and leaves one photo out at a time. With n photos,
 // a backbone's mean score counts n/s² against 1/t² for its prior; s² is the variance over photos of
-// the difference between backbones, and t is 3 points. Among backbones that are within 0.3 points
+// the difference between backbones, at least 20² points, and t is 3 points. Among backbones that are within 0.3 points
 // of the best, the one with the fewest multiplications wins. Fewer than ten photos that can be left
 // out prove nothing: then only the priors count. ChooseBackbone looks at up to about 400 photos,
 // evenly from all classes, and skips photos that can't be read.
@@ -172,6 +175,7 @@ func (choice *BackboneChoice) decide() {
 			variance += stat.Variance(advantages[i], nil) / float64(choice.Photos*len(all))
 		}
 	}
+	variance = max(variance, float64(photoSpread*photoSpread)/float64(max(choice.Photos, 1)))
 	for i := range all {
 		all[i].Expected = all[i].Prior - prior
 		if choice.Photos > 0 {

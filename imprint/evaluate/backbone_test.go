@@ -42,6 +42,7 @@ func TestDecide(t *testing.T) {
 		{"too few photos", []float64{60, 70}, 9, [2]float64{100, 100}, [2]float64{10, 10}, "slow", 0},
 		{"photos against the prior", []float64{60, 65}, 200, [2]float64{90, 80}, [2]float64{60, 70}, "fast", 200},
 		{"a few photos with noise", []float64{60, 65}, 12, [2]float64{95, 30}, [2]float64{50, 70}, "slow", 12},
+		{"unsure heads", []float64{60, 70}, 20, [2]float64{12, 12.1}, [2]float64{10, 10.1}, "slow", 20},
 		{"equal on the photos", []float64{60, 60}, 50, [2]float64{80, 70}, [2]float64{70.1, 80.1}, "fast", 50},
 		{"slightly better", []float64{60, 60}, 50, [2]float64{80, 70}, [2]float64{82, 72}, "slow", 50},
 	} {
