@@ -24,6 +24,7 @@ var (
 	errBrokenLink = errors.New("broken symbolic link")
 	errLinkUp     = errors.New("symbolic link to a folder above")
 	errNotRegular = errors.New("not a regular file")
+	errThumbnails = errors.New("a folder that computers make, not photos of yours")
 )
 
 // Walk finds the photos in paths, which are files and folders. It searches folders
@@ -35,7 +36,7 @@ var (
 // a *NotExistError.
 //
 // A file listed in paths may have any name. Inside folders, Walk ignores names that start with a
-// dot. It recognizes photos by their extension or, without one, by their first bytes, and
+// dot, and skips folders that computers make, such as __MACOSX. It recognizes photos by their extension or, without one, by their first bytes, and
 // ignores other files. It includes HEIC, AVIF and camera raw files, because reading them returns
 // an error with a remedy. Walk follows symbolic links, but does not visit a folder twice for the
 // same label. Walk skips and returns folders that it cannot read, special files with the
@@ -80,7 +81,7 @@ func Subfolders(dir string) ([]string, error) {
 	var names []string
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if mode, err := entryType(path, e); hidden(e.Name()) || err != nil || !mode.IsDir() {
+		if mode, err := entryType(path, e); hidden(e.Name()) || thumbnails(e.Name()) || err != nil || !mode.IsDir() {
 			continue
 		}
 		var w walker
@@ -118,6 +119,8 @@ func (w *walker) labeled(dir string) error {
 		case err != nil && hasPhotoName(e.Name()):
 			w.skip(path, err)
 		case err != nil:
+		case mode.IsDir() && thumbnails(e.Name()):
+			w.skip(path, errThumbnails)
 		case mode.IsDir():
 			w.tree(path, norm.NFC.String(e.Name()))
 		case isPhotoFile(path, mode):
@@ -162,6 +165,8 @@ func (w *walker) folder(dir, label string) {
 		case err != nil && hasPhotoName(e.Name()):
 			w.skip(path, err)
 		case err != nil:
+		case mode.IsDir() && thumbnails(e.Name()):
+			w.skip(path, errThumbnails)
 		case mode.IsDir():
 			w.folder(path, label)
 		case !isPhotoFile(path, mode):
@@ -187,6 +192,16 @@ func entryType(path string, e fs.DirEntry) (fs.FileMode, error) {
 		return 0, err
 	}
 	return info.Mode().Type(), nil
+}
+
+// thumbnails reports whether a folder has the name of one that macOS adds to archives, or that the
+// network storage of Synology and QNAP adds for thumbnails and deleted files.
+func thumbnails(name string) bool {
+	switch name {
+	case "__MACOSX", "@eaDir", "@__thumb", "#recycle", "@Recycle":
+		return true
+	}
+	return false
 }
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }

@@ -84,6 +84,25 @@ func symlink(t *testing.T, target, path string) {
 	}
 }
 
+// TestWalkSkipsSystemFolders checks that folders that computers make are neither classes nor parts of
+// one.
+func TestWalkSkipsSystemFolders(t *testing.T) {
+	x := []byte("x")
+	dir := write(t, map[string][]byte{"set/cat/a.jpg": x, "set/cat/@eaDir/a.jpg": x, "set/__MACOSX/cat/b.jpg": x, "set/dog/c.jpg": x})
+	set := filepath.Join(dir, "set")
+	items, skipped, err := Walk([]string{set}, "")
+	want := []Item{{Path: "set/cat/a.jpg", Label: "cat"}, {Path: "set/dog/c.jpg", Label: "dog"}}
+	if got := relative(t, dir, items); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	if len(skipped) != 2 || skipped[0].Path != filepath.Join(set, "__MACOSX") || skipped[1].Path != filepath.Join(set, "cat", "@eaDir") {
+		t.Errorf("got skipped %v, want __MACOSX and @eaDir", skipped)
+	}
+	if names, err := Subfolders(set); err != nil || !reflect.DeepEqual(names, []string{"cat", "dog"}) {
+		t.Errorf("Subfolders: got %q, %v, want cat and dog", names, err)
+	}
+}
+
 func TestWalkSymlinks(t *testing.T) {
 	dir := write(t, map[string][]byte{"set/cat/a.jpg": nil, "other/dog/b.jpg": nil, "other/dog/deep/c.jpg": nil})
 	for name, target := range map[string]string{

@@ -72,7 +72,7 @@ func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label strin
 	err = w.commit(ctx, func(s *store.State) error {
 		i := slices.IndexFunc(s.Examples, func(e store.Example) bool { return e.Photo == photo })
 		if i < 0 {
-			return fmt.Errorf("remove photo %s: %w: it was never added", sha256, ErrNoPhotos)
+			return fmt.Errorf("remove photo %s: %w: the workspace does not have it", sha256, ErrNoPhotos)
 		}
 		e := s.Examples[i]
 		label = e.Label

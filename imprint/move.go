@@ -112,7 +112,7 @@ func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("%s: %w: it was never added", p.path, ErrNoPhotos)
+			return nil, fmt.Errorf("%s: %w: the workspace does not have it", p.path, ErrNoPhotos)
 		}
 	}
 	return slices.DeleteFunc(examples, func(e store.Example) bool { return !photo[e.Photo] && !path[e.Path] }), nil

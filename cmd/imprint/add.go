@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -107,6 +109,7 @@ func add(c *cli.Context) error {
 		return err
 	}
 	warnOfTypos(c, before, ws.Classes())
+	warnOfDepth(c, photos)
 	warnOfQuantization(c, ws)
 	if d := text(c, "device"); d != "" && d != "auto" && added.Devices["cpu"] > 0 && ws.Settings().Layout == classifier.TPU {
 		note(c, "the CPU embedded the photos: in the layout tpu, Edge TPUs only classify")
@@ -208,6 +211,43 @@ func warnOfTypos(c *cli.Context, before, now []imprint.Class) {
 				break
 			}
 		}
+	}
+}
+
+// warnOfDepth warns if the classes of a folder have their photos only in several folders below, as if
+// the folder above the right one was given.
+func warnOfDepth(c *cli.Context, photos []dataset.Item) {
+	if c.String("label") != "" {
+		return
+	}
+	for _, dir := range c.Args().Slice() {
+		inside := make(map[string]map[string]bool) // the folders in each class; "" for photos directly in it
+		for _, it := range photos {
+			path, err := filepath.Rel(dir, it.Path)
+			parts := strings.Split(path, string(filepath.Separator))
+			if err != nil || len(parts) < 2 || parts[0] == ".." {
+				continue
+			}
+			if inside[parts[0]] == nil {
+				inside[parts[0]] = make(map[string]bool)
+			}
+			inside[parts[0]][strings.Join(parts[1:min(2, len(parts)-1)], "")] = true
+		}
+		deepest := ""
+		for _, class := range slices.Sorted(maps.Keys(inside)) {
+			if inside[class][""] {
+				deepest = ""
+				break
+			}
+			if deepest == "" || len(inside[class]) > len(inside[deepest]) {
+				deepest = class
+			}
+		}
+		if len(inside[deepest]) < 2 {
+			continue
+		}
+		warn(c, "%s became one class; if the folders in it are the classes: imprint undo, then imprint add %s",
+			deepest, shellQuote(filepath.Join(dir, deepest)))
 	}
 }
 

@@ -2,11 +2,15 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
@@ -24,7 +28,7 @@ Examples:
 		Flags: withDevices(
 			&cli.IntFlag{Name: "top", Usage: "print the `N` best classes", Value: 1},
 			listFlag(),
-			&cli.StringFlag{Name: "model", Usage: "use the model `FILE` instead of a workspace", DefaultText: "none"},
+			&cli.StringFlag{Name: "model", Usage: "use `MODEL` instead of a workspace: a file, or a name from imprint models list", DefaultText: "none"},
 			&cli.StringFlag{Name: "labels", Usage: "with --model, read the class names from `FILE`", DefaultText: "the names in the model"},
 			jsonFlag("one object per line"), resizeFlag()),
 		Action: classify,
@@ -93,9 +97,26 @@ func classifyInWorkspace(c *cli.Context, photos []dataset.Item, top int, deliver
 	return err
 }
 
+// classifierFile returns the path of the model that --model names: a file, the model of a workspace's
+// folder, or a pulled model.
+func classifierFile(name string) (string, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		inside := filepath.Join(name, "model.tflite")
+		if mustExist(inside) == nil {
+			return inside, nil
+		}
+		return "", hinted{fmt.Errorf("load model %s: it is a folder", name), "name a .tflite file; a workspace's model is model.tflite in its folder"}
+	}
+	if err := mustBeModel(name); err != nil {
+		return "", err
+	}
+	return modelfile.Locate(name)
+}
+
 // classifyWith classifies photos with a model file, without a workspace.
 func classifyWith(c *cli.Context, model string, photos []dataset.Item, top int, deliver func(predict.Result) error) error {
-	if err := mustExist(model); err != nil {
+	model, err := classifierFile(model)
+	if err != nil {
 		return err
 	}
 	o := predict.Options{Top: top, Labels: c.String("labels")}
@@ -104,7 +125,6 @@ func classifyWith(c *cli.Context, model string, photos []dataset.Item, top int, 
 			return err
 		}
 	}
-	var err error
 	if o.Resize, err = resizeMode(c); err != nil {
 		return err
 	}

@@ -102,8 +102,9 @@ var hints = []struct {
 	match func(error) bool
 	hint  string
 }{
-	{lostModel("backbone.tflite"), "name the model again with --backbone MODEL"},
+	{lostModel("backbone.tflite", "backbone-"), "name the model again with --backbone MODEL"},
 	{lostModel("template-", "twin-"), "name both models again with --compiled MODEL --uncompiled MODEL"},
+	{lostModel("state.0", "state.1"), "imprint doctor shows the damage; if no copy of the folder is left, start again: imprint --workspace NEW add PHOTOS"},
 	{is(tpu.ErrFirmware), "fetch it with imprint models pull firmware; an installed libedgetpu includes it too"},
 	{is(imprint.ErrNeedsCompiled), "name both models with --compiled MODEL --uncompiled MODEL; the workspace keeps copies"},
 	{is(pool.ErrNotCompiled), "use the compiled model, whose name usually ends in _edgetpu, or --device cpu"},
