@@ -84,7 +84,7 @@ func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed 
 			return predict.Result{}, err
 		}
 	}
-	r.Generation = g.Generation
+	r.Generation, r.Backbone = g.Generation, g.Backbone
 	return r, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 )
 
@@ -14,14 +15,15 @@ import (
 type Result struct {
 	Path       string
 	Label      string
-	Score      float64       // score of Label, 0…1
-	Top        []Score       // the best classes, best first
-	Device     string        // the device that ran the backbone
-	Generation uint64        // generation of the workspace; 0 for a model file
-	Unknown    bool          // the photo shows no trained class, or there is none yet
-	Embedding  []byte        // raw embedding, if it was requested
-	Elapsed    time.Duration // time spent in the backbone and the head
-	Err        error         // why the photo was not classified; then only Path is set
+	Score      float64            // score of Label, 0…1
+	Top        []Score            // the best classes, best first
+	Device     string             // the device that ran the backbone
+	Generation uint64             // generation of the workspace; 0 for a model file
+	Unknown    bool               // the photo shows no trained class, or there is none yet
+	Embedding  []byte             // raw embedding, if it was requested
+	Backbone   *backbone.Backbone // computed Embedding
+	Elapsed    time.Duration      // time spent in the backbone and the head
+	Err        error              // why the photo was not classified; then only Path is set
 }
 
 // A Score is a class and its probability.

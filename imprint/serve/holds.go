@@ -74,7 +74,7 @@ func (s *holds) collect(p *picture, r predict.Result) {
 	if h.seen%h.every != 0 {
 		return
 	}
-	h.frames = append(h.frames, observed{p, r.Embedding})
+	h.frames = append(h.frames, observed{p, r})
 	if len(h.frames) == 1 {
 		close(h.first)
 	}

@@ -2,10 +2,13 @@ package serve
 
 import (
 	"context"
+	"slices"
 
+	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 // A workspace serializes the changes that this process makes to the workspace on disk.
@@ -53,14 +56,22 @@ func (w *workspace) sweep(ctx context.Context) error {
 	})
 }
 
-// observed is a classified picture with its embedding.
+// observed is a classified picture. The result has no embedding if the device does not return it.
 type observed struct {
-	picture   *picture
-	embedding []byte // nil if the device does not return it
+	picture *picture
+	result  predict.Result
 }
 
-// add adds photos to a class. It embeds only photos without an embedding.
+// embeddedBy reports whether o has an embedding that b computed. The workspace may have got another
+// backbone since then.
+func (o observed) embeddedBy(b *backbone.Backbone) bool {
+	was := o.result.Backbone
+	return o.result.Embedding != nil && was.SHA256 == b.SHA256 && was.Embedding.Index == b.Embedding.Index
+}
+
+// add adds photos to a class. It embeds them unless the workspace's backbone has embedded all.
 func (w *workspace) add(ctx context.Context, ws *imprint.Workspace, label, source string, photos []observed) (*imprint.Added, error) {
+	again := slices.ContainsFunc(photos, func(o observed) bool { return !o.embeddedBy(ws.Backbone()) })
 	var embedded []imprint.Observation
 	var items []dataset.Item
 	for _, o := range photos {
@@ -72,13 +83,13 @@ func (w *workspace) add(ctx context.Context, ws *imprint.Workspace, label, sourc
 		if err != nil {
 			return nil, err
 		}
-		if o.embedding != nil {
-			embedded = append(embedded, imprint.Observation{Label: label, Photo: sumOf(photo), Path: path, Source: source, Taken: o.picture.Captured, Embedding: o.embedding})
+		if !again {
+			embedded = append(embedded, imprint.Observation{Label: label, Photo: sumOf(photo), Path: path, Source: source, Taken: o.picture.Captured, Embedding: o.result.Embedding})
 		} else {
 			items = append(items, dataset.Item{Label: label, Path: path, Content: photo, Source: source, Time: o.picture.Captured})
 		}
 	}
-	if items != nil {
+	if again {
 		return ws.Add(ctx, items, imprint.AddOptions{})
 	}
 	return ws.AddObservations(ctx, embedded)
