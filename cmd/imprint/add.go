@@ -37,7 +37,7 @@ Examples:
    imprint add ./photos                      ./photos/cone/*, ./photos/duck/*, …
    imprint add --list photos.txt             lines of path, tab, label
    ls *.jpg | imprint add --label cone -     paths (or one photo) from a pipe
-   imprint add --backbone auto ./photos      with the backbone that suits them best
+   imprint add --backbone auto ./photos      with the best backbone for them
    imprint add --unknown 0.05 --negative ./photos/street
                                              reject things outside your classes
    imprint add --label cone --tub ~/mycar/data --records 100:200

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/modelfile"
@@ -107,8 +108,8 @@ func classifierFile(name string) (string, error) {
 		}
 		return "", hinted{fmt.Errorf("load model %s: it is a folder", name), "name a .tflite file; a workspace's model is model.tflite in its folder"}
 	}
-	if err := mustBeModel(name); err != nil {
-		return "", err
+	if _, err := models.Find(name); err != nil {
+		return name, mustExist(name)
 	}
 	return modelfile.Locate(name)
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func timeFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "time", Usage: "measure how long each backbone on this computer takes for a photo", DefaultText: "no"}
+	return &cli.BoolFlag{Name: "time", Usage: "measure how long each model on this computer takes for a photo", DefaultText: "no"}
 }
 
 func modelsCommand() *cli.Command {

@@ -17,13 +17,13 @@ func retrainCommand() *cli.Command {
 		Name:      "retrain",
 		Usage:     "train the model again, with other settings or another backbone",
 		ArgsUsage: "[PHOTO|DIR …]",
-		Description: `Train the model again with other settings. Photos are read only for another
-backbone: they are embedded again from where they were added, or from the
-PHOTO and DIR arguments if they have moved.
+		Description: `Train the model again, with other settings or another backbone.
+
+Only another backbone needs the photos: it embeds them again from where they
+were added. If they have moved, name the folders that have them now.
 
 Examples:
-   imprint retrain --backbone tf2_mobilenet_v2_1.0_224_ptq
-                                           embed all photos with another backbone
+   imprint retrain --backbone auto         the best backbone for these photos
    imprint retrain --unknown 0.05          answer "unknown" for other things
    imprint retrain --head lda --reload     and wait for a running imprint serve
    imprint retrain --layout coral          for pycoral's ImprintingEngine
@@ -31,7 +31,7 @@ Examples:
       --uncompiled mobilenet.tflite        the last layer on the Edge TPU`,
 		Flags: withWorkspace(unknownRateFlag(),
 			&cli.BoolFlag{Name: "reload", Usage: "wait until a running imprint serve uses the new model", DefaultText: "no"},
-			&cli.BoolFlag{Name: "drop-missing", Usage: "with another backbone, leave out photos that are missing or have changed", DefaultText: "fail"},
+			&cli.BoolFlag{Name: "drop-missing", Category: advanced, Usage: "with another backbone, leave out photos that are missing or have changed", DefaultText: "fail"},
 			jsonFlag("the result (with --reload, two objects)"),
 			layoutFlag(), headFlag(), keepFlag(), compiledFlag(), uncompiledFlag(),
 			&cli.StringFlag{Name: "socket", Category: advanced, Usage: "with --reload, the server's Unix socket `FILE`", DefaultText: "serve.sock in the workspace"}),
