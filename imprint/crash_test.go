@@ -35,20 +35,25 @@ const childRole = "IMPRINT_TEST_CHILD"
 // child is the main function of a process that a test starts with the arguments DIR BACKBONE FIRST
 // LAST. It adds photos FIRST to LAST−1 one by one, cycling through kinds 0 to 2, and prints the
 // number of each photo when Add has returned. In the role "step", a fifth argument N makes the
-// process kill itself before the N-th operation on the disk.
+// process kill itself before the N-th operation on the disk. In the role "change backbone", it does so
+// while it changes the backbone of the workspace to BACKBONE.
 func child(role string, args []string) int {
 	dir, backbone := args[0], args[1]
 	var n [3]uint64
 	for i, a := range args[2:] {
 		n[i], _ = strconv.ParseUint(a, 10, 64)
 	}
-	w, err := Open(dir, Options{Backbone: backbone, Threads: 1})
+	o := Options{Backbone: backbone, Threads: 1}
+	if role == "change backbone" {
+		o.Backbone = ""
+	}
+	w, err := Open(dir, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer w.Close()
-	if role == "step" {
+	if role == "step" || role == "change backbone" {
 		steps := uint64(0)
 		w.store.Disk.Before = func(string, string) error {
 			if steps++; steps == n[2] {
@@ -56,6 +61,12 @@ func child(role string, args []string) int {
 				select {} // wait to be killed
 			}
 			return nil
+		}
+	}
+	if role == "change backbone" {
+		if _, err := w.ChangeBackbone(context.Background(), Options{Backbone: backbone}, nil, false, nil); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
 		}
 	}
 	for i := n[0]; i < n[1]; i++ {

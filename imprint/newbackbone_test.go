@@ -33,6 +33,14 @@ func efficientNet(t testing.TB) Options {
 	return Options{Backbone: phototest.Backbone(t, "efficientnet.tflite", backbonetest.EfficientNet(5))}
 }
 
+// newModel returns the model of a new workspace with the items.
+func newModel(t testing.TB, o Options, items []dataset.Item) []byte {
+	t.Helper()
+	w := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), o)
+	mustAdd(t, w, items...)
+	return readModel(t, w)
+}
+
 func changeBackbone(t testing.TB, w *Workspace, to Options) {
 	t.Helper()
 	if missing, err := w.ChangeBackbone(t.Context(), to, nil, false, nil); err != nil || len(missing) > 0 {
@@ -46,12 +54,7 @@ func TestChangeBackbone(t *testing.T) {
 	dir, first := newWorkspace(t)
 	second := efficientNet(t)
 	items := photosOnDisk(t, kinds(0, 3))
-	var want [2][]byte
-	for i, o := range []Options{first, second} {
-		w := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), o)
-		mustAdd(t, w, items...)
-		want[i] = readModel(t, w)
-	}
+	want := [2][]byte{newModel(t, first, items), newModel(t, second, items)}
 	w := openWorkspace(t, dir, first)
 	mustAdd(t, w, items[:4]...)
 	mustAdd(t, w, items[4:]...)
@@ -146,6 +149,42 @@ func TestChangeBackboneMissing(t *testing.T) {
 	}
 	if _, err := w.Undo(t.Context()); err != nil || !bytes.Equal(readModel(t, w), before) {
 		t.Errorf("undo: got another model than before, error %v", err)
+	}
+}
+
+// TestChangeBackboneKilled kills a process before each operation on the disk while it changes the
+// backbone. The workspace must then have either backbone, and the model of it.
+func TestChangeBackboneKilled(t *testing.T) {
+	_, first := newWorkspace(t)
+	second := efficientNet(t)
+	items := photosOnDisk(t, kinds(0, 2))
+	want := [2][]byte{newModel(t, first, items), newModel(t, second, items)}
+	seen := make(map[string]int)
+	for n, killed := 1, true; killed; n++ {
+		dir := filepath.Join(t.TempDir(), "ws")
+		mustAdd(t, openWorkspace(t, dir, first), items...)
+		cmd, _, stderr := startChild(t, "change backbone", dir, second.Backbone, 0, 0, n)
+		err := cmd.Wait()
+		killed = err != nil
+		if stderr.Len() > 0 {
+			t.Fatalf("operation %d: %v, %s", n, err, stderr)
+		}
+		w := openWorkspace(t, dir, Options{})
+		if _, err := w.Repair(t.Context()); err != nil || len(w.Warnings()) > 0 {
+			t.Fatalf("operation %d: repair: %v, warnings %q", n, err, w.Warnings())
+		}
+		changed := w.Backbone().Name == "efficientnet.tflite"
+		seen[w.Backbone().Name]++
+		if got := readModel(t, w); changed != (w.Generation() == 2) || changed && !bytes.Equal(got, want[1]) || !changed && !bytes.Equal(got, want[0]) {
+			t.Errorf("operation %d: got generation %d with %s and another model than a new workspace", n, w.Generation(), w.Backbone().Name)
+		}
+		mustAdd(t, w, photo("one more", 5, 0))
+		if extra, _ := filepath.Glob(filepath.Join(dir, "backbone-*")); len(extra) > 0 != changed {
+			t.Errorf("operation %d: got files %q with %s", n, extra, w.Backbone().Name)
+		}
+	}
+	if len(seen) != 2 || seen["extractor.tflite"] < 5 {
+		t.Errorf("got backbones %v after kills, want both, and at least 5 kills before the change", seen)
 	}
 }
 

@@ -100,8 +100,9 @@ func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, er
 		switch {
 		case errors.Is(err, imprint.ErrOtherBackbone):
 			to.Backbone, to.Embedding = o.Backbone, o.Embedding
-			setText(c, "backbone", "")
-			setText(c, "embedding", "")
+			if err := errors.Join(setText(c, "backbone", ""), setText(c, "embedding", "")); err != nil {
+				return to, nil, err
+			}
 		case err == nil:
 			ws.Close()
 		}
