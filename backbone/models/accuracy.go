@@ -5,8 +5,9 @@ import "strings"
 // An Accuracy is what a backbone reached on photo sets that it was not trained on: the accuracy in
 // % of the default head. docs/accuracy.md says how it was measured.
 type Accuracy struct {
-	Clothing, Flowers float64 // with 5 photos per class
-	Mean              float64 // over eight sets, of the accuracies with 1 and with 5 photos per class
+	Clothing float64 `json:"clothing"` // with 5 photos per class
+	Flowers  float64 `json:"flowers"`  // with 5 photos per class
+	Mean     float64 `json:"mean"`     // over eight sets, of the accuracies with 1 and with 5 photos per class
 }
 
 // measured holds the results for the backbones whose files were at hand, by name. The first one is
@@ -26,7 +27,7 @@ var measured = map[string]Accuracy{
 // Measured returns the published accuracy of the backbone with the given name, and whether there is
 // one.
 func Measured(name string) (Accuracy, bool) {
-	a, ok := measured[strings.TrimSuffix(strings.TrimSuffix(name, ".tflite"), compiledSuffix)]
+	a, ok := measured[strings.TrimSuffix(name, ".tflite")]
 	return a, ok
 }
 

@@ -47,6 +47,28 @@ func TestListIsConsistent(t *testing.T) {
 	}
 }
 
+// TestMeasured checks that the published accuracy is that of listed backbones, except imprint's own,
+// and that every backbone has a prior.
+func TestMeasured(t *testing.T) {
+	for name, a := range measured {
+		p, err := Find(name)
+		if own := strings.HasPrefix(name, "imprint-"); !own && (err != nil || p.Compiled()) || own && err == nil {
+			t.Errorf("%s: got %+v, %v, want an uncompiled model", name, p, err)
+		}
+		if file, ok := Measured(name + ".tflite"); !ok || file != a || Prior(name) != a.Mean {
+			t.Errorf("%s.tflite: got %+v, %v and prior %v, want %+v", name, file, ok, Prior(name), a)
+		}
+	}
+	for name, like := range map[string]string{
+		"efficientnet-edgetpu-S_quant":          "mobilenet_v2_1.0_224_quant",
+		"mobilenet_v2_1.0_224_inat_plant_quant": "mobilenet_v2_1.0_224_inat_insect_quant",
+	} {
+		if got := Prior(name); got != measured[like].Mean || got == 0 {
+			t.Errorf("%s: got prior %v, want that of %s", name, got, like)
+		}
+	}
+}
+
 // TestFirmware checks that Find returns the firmware, which is in a different folder from
 // the models, and that List omits the firmware.
 func TestFirmware(t *testing.T) {
