@@ -34,16 +34,20 @@ func (w *Workspace) ChangeBackbone(ctx context.Context, to Options, moved []data
 	case len(missing) > 0 && !drop:
 		return fail(missing, fmt.Errorf("%w: %d of %d, such as %s", ErrMissing, len(missing), len(w.state.Examples), missing[0].Path))
 	}
+	known := make(map[store.Digest]bool)
+	for _, e := range w.state.Examples {
+		known[e.Photo] = true
+	}
 	back := w.use(b, file)
 	err = w.commit(ctx, func(s *store.State) error {
 		c := store.Change{Verb: "retrain", Removed: s.Examples, Settings: s.Settings, Backbone: &store.BackboneRef{}}
 		*c.Backbone = s.Backbone
 		for _, e := range s.Examples {
-			raw, ok := again[e.Photo]
-			if !ok && !slices.ContainsFunc(w.state.Examples, func(old store.Example) bool { return old.Photo == e.Photo }) {
-				return fmt.Errorf("%s was added meanwhile: %w", e.Path, ErrOtherBackbone)
-			} else if ok {
-				e.Raw, e.Path = raw.Raw, raw.Path
+			if !known[e.Photo] {
+				return fmt.Errorf("another process has added %s meanwhile: try again", e.Path)
+			}
+			if found, ok := again[e.Photo]; ok {
+				e.Raw, e.Path = found.Raw, found.Path
 				c.Added = append(c.Added, e)
 			}
 		}

@@ -119,7 +119,7 @@ func evalBackbone(c *cli.Context, name string, heads []classifier.Method, suppor
 	if err != nil {
 		return row, nil, err
 	}
-	if ev, err = set.Evaluate(c.Context, heads, support); err != nil {
+	if ev, err = set.MeasureAccuracy(c.Context, heads, support); err != nil {
 		return row, nil, tooFew(err)
 	}
 	n, err := threads(c)

@@ -142,6 +142,9 @@ func chooseAgain(c *cli.Context) error {
 	return err
 }
 
+// maxNamedMissing is the largest number of missing photos that are named one by one without --verbose.
+const maxNamedMissing = 20
+
 // trainAgain trains the workspace again, with the backbone in to if there is one.
 func trainAgain(c *cli.Context, ws *imprint.Workspace, to imprint.Options, moved []dataset.Item) ([]imprint.Skipped, error) {
 	if to.Backbone == "" {
@@ -150,7 +153,7 @@ func trainAgain(c *cli.Context, ws *imprint.Workspace, to imprint.Options, moved
 	show, clear := progress(c, "photo")
 	missing, err := ws.ChangeBackbone(c.Context, to, moved, c.Bool("drop-missing"), show)
 	clear()
-	note(c, skippedLines(missing, true)...)
+	note(c, skippedLines(missing, verbose(c) || len(missing) <= maxNamedMissing)...)
 	if errors.Is(err, imprint.ErrMissing) {
 		err = hinted{err, "name the folder that has them now: imprint retrain --backbone " + shellQuote(to.Backbone) + " DIR; or leave them out with --drop-missing"}
 	}
