@@ -13,7 +13,7 @@ func TestMultiplications(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		model []byte
-		want  int
+		want  int64
 	}{
 		// 16×16 places: 16 filters of 3×3×3, then 16 of 3×3, then 48 of 16.
 		{"extractor", backbonetest.Extractor(), 256 * (16*27 + 16*9 + 48*16)},
