@@ -86,7 +86,7 @@ func BenchmarkClassify(b *testing.B) {
 // BenchmarkAdd adds one photo to workspaces of different sizes. On a real disk, most of the time
 // goes into syncing.
 func BenchmarkAdd(b *testing.B) {
-	for _, n := range []int{100, 20000} {
+	for _, n := range []int{100, 10000} {
 		b.Run(fmt.Sprint("to ", n), func(b *testing.B) {
 			eachBackbone(b, func(b *testing.B, o Options) {
 				w := withPhotos(b, o, n)
@@ -142,6 +142,16 @@ func BenchmarkLarge(b *testing.B) {
 				if _, _, err := w.newHead(w.state); err != nil {
 					b.Fatal(err)
 				}
+			}
+		})
+		b.Run("open", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				w, err := Open(w.store.Dir, Options{Existing: true})
+				if err != nil {
+					b.Fatal(err)
+				}
+				w.Close()
 			}
 		})
 		b.Run("encode", func(b *testing.B) {

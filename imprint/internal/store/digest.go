@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 )
 
 // A Digest is a SHA-256, written in hexadecimal as text. The zero Digest means that there is no
@@ -22,10 +21,7 @@ func Sum(b []byte) Digest {
 
 // SumFile returns the digest of a regular file without loading it into memory.
 func SumFile(path string) (Digest, error) {
-	if _, err := statRegular(path); err != nil {
-		return Digest{}, err
-	}
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return Digest{}, err
 	}

@@ -291,3 +291,10 @@ func statRegular(path string) (fs.FileInfo, error) {
 	}
 	return info, err
 }
+
+func openRegular(path string) (*os.File, error) {
+	if _, err := statRegular(path); err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}

@@ -99,7 +99,7 @@ func Decode(b []byte) (*State, error) {
 		return bad("its header is longer than the file")
 	}
 	s := new(State)
-	if err := json.Unmarshal(body[start:start+int(n)], s); err != nil {
+	if err := unmarshal(body[start:start+int(n)], s); err != nil {
 		return bad("%v", err)
 	}
 	if s.Version < 1 || s.Version > Version {

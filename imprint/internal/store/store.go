@@ -8,11 +8,15 @@
 package store
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -48,8 +52,19 @@ type Damage struct {
 // Load returns the newest undamaged state, or nil if there is no state file yet. It also returns
 // the damaged state files. It fails with ErrCorrupt if all state files are damaged.
 func (s Store) Load() (newest *State, damaged []Damage, err error) {
-	for slot := range uint64(2) {
+	slots, known := []uint64{0, 1}, false // known is true if the newest comes first
+	if a, b := s.generation(0), s.generation(1); a > 0 && b > 0 {
+		known = true
+		if b > a {
+			slots = []uint64{1, 0}
+		}
+	}
+	for _, slot := range slots {
 		path := s.Path(SlotFile(slot))
+		// Decoding a large state takes longer than checking it.
+		if newest != nil && known && isIntact(path) {
+			continue
+		}
 		b, err := ReadFile(path, MaxState)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -73,10 +88,52 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 			newest = st
 		}
 	}
+	slices.SortFunc(damaged, func(a, b Damage) int { return cmp.Compare(a.file, b.file) })
 	if newest == nil && len(damaged) > 0 {
 		return nil, nil, damaged[0].err
 	}
 	return newest, damaged, nil
+}
+
+// generation returns the generation that a state file begins with, or 0 if this version may not
+// be able to read the file.
+func (s Store) generation(slot uint64) uint64 {
+	f, err := openRegular(s.Path(SlotFile(slot)))
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	begin := make([]byte, 100)
+	n, _ := io.ReadFull(f, begin)
+	var length [4]byte
+	var version int
+	var generation uint64
+	_, err = fmt.Sscanf(string(begin[min(n, len(stateMagic)+len(length)):n]), `{"Version":%d,"Generation":%d,`, &version, &generation)
+	if err != nil || version < 1 || version > Version {
+		return 0
+	}
+	return generation
+}
+
+// isIntact reports whether the checksum of a state file is right. It does not load the file into
+// memory.
+func isIntact(path string) bool {
+	f, err := openRegular(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() > MaxState || info.Size() < sha256.Size {
+		return false
+	}
+	var want Digest
+	h := sha256.New()
+	if _, err := io.CopyN(h, f, info.Size()-sha256.Size); err != nil {
+		return false
+	}
+	_, err = io.ReadFull(f, want[:])
+	return err == nil && Digest(h.Sum(nil)) == want
 }
 
 // Warnings describes the damage that Load found, given the state that it returned.
