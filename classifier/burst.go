@@ -1,5 +1,7 @@
 package classifier
 
+import "math"
+
 const (
 	// NearDuplicateCosine is the minimum cosine similarity at which two photos of the same class
 	// count as near-duplicates. Of 3641 photos (clothing and Oxford 17 flowers, embedded by
@@ -43,24 +45,23 @@ func meanDistance(examples []Example) float64 {
 func groupBursts(examples []Example) [][]int {
 	limit := NearDuplicateDistance(examples)
 	sets := newDisjointSets(len(examples))
-	first, named := 0, make(map[string]int)
-	for i := range examples {
-		if examples[i].Label != examples[first].Label {
-			first = i
-			clear(named)
-		}
-		if name := examples[i].Burst; name != "" {
-			if j, ok := named[name]; ok {
-				sets.join(i, j)
+	for first := 0; first < len(examples); {
+		last, named := first, make(map[string]int)
+		for ; last < len(examples) && examples[last].Label == examples[first].Label; last++ {
+			name := examples[last].Burst
+			if j, ok := named[name]; ok && name != "" {
+				sets.join(last, j)
 			} else {
-				named[name] = i
+				named[name] = last
 			}
 		}
-		for j := first; j < i; j++ {
+		eachClosePair(examples[first:last], limit, func(i, j int) {
+			i, j = first+i, first+j
 			if sets.root(i) != sets.root(j) && within(examples[i].Unit, examples[j].Unit, limit) {
 				sets.join(i, j)
 			}
-		}
+		})
+		first = last
 	}
 	var groups [][]int
 	index := make(map[int]int) // index of each root's group
@@ -74,6 +75,50 @@ func groupBursts(examples []Example) [][]int {
 		groups[g] = append(groups[g], i)
 	}
 	return groups
+}
+
+// eachClosePair calls f with all pairs i > j of examples for which |a − b|² ≤ limit, and with some
+// others.
+func eachClosePair(examples []Example, limit float64, f func(i, j int)) {
+	const few = 16 // examples, for which rounding takes longer than it saves
+	if len(examples) < few {
+		for i := range examples {
+			for j := range i {
+				f(i, j)
+			}
+		}
+		return
+	}
+	// Only some dimensions are compared, in 16 bits. Rounding changes a difference by at most
+	// 2·coarseStep in each.
+	const most = 512
+	dim := min(len(examples[0].Unit), most)
+	p := newPanels[int32](len(examples), (dim+1)/2)
+	squares := make([]int64, len(examples))
+	for i, e := range examples {
+		group, at := p.groups[i/p.width], i%p.width
+		for k, v := range e.Unit[:dim] {
+			r := coarse(v)
+			squares[i] += int64(r) * int64(r)
+			if k%2 == 0 {
+				group[k/2*p.width+at] = r & 0xffff
+			} else {
+				group[k/2*p.width+at] |= r << 16
+			}
+		}
+	}
+	far := math.Sqrt(limit)/coarseStep + 2*math.Sqrt(float64(dim))
+	limit16 := int64(far*far) + 1
+	eachTile(p, p, true, func(i, j int, tile []int32) {
+		for r := range min(tileRows, p.count-i) {
+			own := squares[i+r] - limit16
+			for c, v := range tile[r*p.width:][:max(0, min(p.width, i+r-j))] {
+				if own+squares[j+c]-2*int64(v) <= 0 {
+					f(i+r, j+c)
+				}
+			}
+		}
+	})
 }
 
 // disjointSets is a union-find structure that holds the parent of each element.

@@ -38,40 +38,70 @@ func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibrati
 	factor := func(k int) float64 {
 		return math.Ldexp([4]float64{1, 1.189207115002721, 1.4142135623730951, 1.681792830507429}[k%4], k/4-3) / spread
 	}
+	all := t.relative(leftOut, 1)
+	some := all
+	if t.coarse { // about as many examples as Auto compares recipes on
+		some = t.relative(leftOut, total/maxCompared)
+	}
 	losses := make(map[int]float64)
 	loss := func(k int) float64 {
 		if _, ok := losses[k]; !ok {
-			losses[k] = t.logLoss(leftOut, factor(k)) / float64(total)
+			losses[k] = some.logLoss(factor(k))
 		}
 		return losses[k]
 	}
-	// The loss is convex in the factor, so it has one minimum.
-	low, high := 0, 39
-	for low < high {
-		if k := (low + high) / 2; loss(k+1) < loss(k)*(1-1e-9) {
-			low = k + 1
-		} else {
-			high = k
-		}
+	falls := func(k int) bool { return loss(k+1) < loss(k)*(1-1e-9) }
+	// The loss is convex in the factor, so it has one minimum. The search starts where it usually
+	// is.
+	const last = 39
+	best := 24
+	for best < last && falls(best) {
+		best++
 	}
-	return calibration{factor(low), uncalibrated / factor(low), loss(low)}
+	for best > 0 && !falls(best-1) {
+		best--
+	}
+	return calibration{factor(best), uncalibrated / factor(best), all.logLoss(factor(best)) / float64(total)}
 }
 
-// logLoss returns the sum of −log(score of the true class) over the left-out examples.
-func (t *training) logLoss(leftOut [][]float64, scale float64) (sum float64) {
+// relativeOutputs holds the outputs for left-out examples, minus the largest output for each.
+type relativeOutputs struct {
+	outputs []float64 // of all classes, for one example after another
+	own     []float64 // of the true class of each example
+}
+
+// relative returns the outputs for every nth left-out example.
+func (t *training) relative(leftOut [][]float64, n int) (r relativeOutputs) {
+	r.outputs = make([]float64, 0, len(leftOut)/max(n, 1)*len(t.labels))
+	next := 0
 	for i, row := range leftOut {
 		if row == nil {
 			continue
 		}
+		if next++; n > 1 && next%n != 0 {
+			continue
+		}
 		top := row[ArgMax(row)]
-		var all float64
 		for _, v := range row {
+			r.outputs = append(r.outputs, v-top)
+		}
+		r.own = append(r.own, row[t.class[i]]-top)
+	}
+	return r
+}
+
+// logLoss returns the sum of −log(score of the true class) over the examples.
+func (r *relativeOutputs) logLoss(scale float64) (sum float64) {
+	classes := len(r.outputs) / len(r.own)
+	for i, own := range r.own {
+		var all float64
+		for _, v := range r.outputs[i*classes : (i+1)*classes] {
 			// Terms below e^−40 do not change the sum.
-			if d := (v - top) * scale; d > -40 {
+			if d := v * scale; d > -40 {
 				all += exp(d)
 			}
 		}
-		sum += log(all) - float64((row[t.class[i]]-top)*scale)
+		sum += log(all) - float64(own*scale)
 	}
 	return sum
 }

@@ -9,7 +9,7 @@ import "math/rand/v2"
 // replacement. Coral draws different batches each time; coralSGD always draws the same batches.
 // It then multiplies the weights by the mean norm of the embeddings, so that they apply to unit
 // embeddings. Because coralSGD is only a baseline, it leaves no examples out.
-func (t *training) coralSGD() (layer, [][]float64, error) {
+func (t *training) coralSGD() (*solution, error) {
 	const steps, rate, batch, deviation = 500, 1e-2, 100, 5e-2
 	random := rand.New(rand.NewPCG(2019, 500))
 	l := layer{weights: newTable(len(t.labels), t.dim), bias: make([]float64, len(t.labels))}
@@ -52,5 +52,5 @@ func (t *training) coralSGD() (layer, [][]float64, error) {
 			w[j] *= mean
 		}
 	}
-	return l, make([][]float64, len(t.x)), nil
+	return &solution{make([][]float64, len(t.x)), func() layer { return l }}, nil
 }

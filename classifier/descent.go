@@ -15,7 +15,7 @@ type descent struct {
 // newDescent returns a descent with the initial logits start. It multiplies the features of
 // example i by norm[i], or by 1 if norm is nil.
 func (t *training) newDescent(start [][]float64, norm []float64) *descent {
-	d := &descent{start: start, inner: gram(t.x), factor: newTable(len(t.x), len(t.labels))}
+	d := &descent{start: start, inner: gram(packRows[float64](t.x, t.dim)), factor: newTable(len(t.x), len(t.labels))}
 	for i, row := range d.inner {
 		for j := range row {
 			if norm != nil {

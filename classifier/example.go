@@ -72,7 +72,9 @@ func features(x []float64, sqrt bool) []float64 {
 func squareRoots(x []float64) []float64 {
 	y := make([]float64, len(x))
 	for i, v := range x {
-		y[i] = math.Sqrt(max(v, 0))
+		if v > 0 {
+			y[i] = math.Sqrt(v)
+		}
 	}
 	Normalize(y)
 	return y

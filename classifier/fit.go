@@ -142,8 +142,13 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 		t := c.trainings[r.Sqrt]
 		if t == nil {
 			var err error
-			if t, err = newTraining(c.examples, r.Sqrt); err != nil {
+			if t, err = prepare(c.examples, r.Sqrt); err != nil {
 				return best, err
+			}
+			if other := c.trainings[!r.Sqrt]; other != nil {
+				t.bursts = other.bursts
+			} else {
+				t.bursts = groupBursts(c.examples)
 			}
 			c.trainings[r.Sqrt] = t
 		}
@@ -151,15 +156,15 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 			best = Recipe{Method: Mean}
 			break
 		}
-		_, leftOut, err := t.layer(r)
+		s, err := t.solve(r)
 		if err != nil {
 			return best, err
 		}
-		e := t.estimate(leftOut)
+		e := t.estimate(s.leftOut)
 		if e.Total < max(minLeftOut, 2*len(t.labels)) {
 			break
 		}
-		logLoss := t.calibrate(r.Method, leftOut, e.Total).logLoss
+		logLoss := t.calibrate(r.Method, s.leftOut, e.Total).logLoss
 		// Ignore differences caused only by rounding.
 		if logLoss < loss*(1-1e-9) {
 			best, loss = r, logLoss

@@ -26,9 +26,26 @@ func (l *layer) outputs(x []float64) []float64 {
 	return outputs
 }
 
-// layer trains a layer with recipe r. For each left-out example, leftOut holds the outputs of a
-// layer trained without the example's burst. For other examples it holds nil.
+// A solution is the result of training a layer.
+type solution struct {
+	// leftOut holds, for each left-out example, the outputs of a layer trained without the
+	// example's burst. For other examples it holds nil.
+	leftOut [][]float64
+	// layer computes the layer, which Auto needs for only one of its recipes.
+	layer func() layer
+}
+
+// layer trains a layer with recipe r, and returns it with the outputs for left-out examples.
 func (t *training) layer(r Recipe) (l layer, leftOut [][]float64, err error) {
+	s, err := t.solve(r)
+	if err != nil {
+		return layer{}, nil, err
+	}
+	return s.layer(), s.leftOut, nil
+}
+
+// solve trains a layer with recipe r.
+func (t *training) solve(r Recipe) (*solution, error) {
 	switch r.Method {
 	case Mean:
 		return t.imprint()
@@ -36,7 +53,7 @@ func (t *training) layer(r Recipe) (l layer, leftOut [][]float64, err error) {
 		return t.ridge(r.Lambda)
 	case LDA:
 		if done := t.layers[LDA]; done != nil && r.Lambda == ldaLambda {
-			return done.layer, done.leftOut, nil
+			return done.solution, nil
 		}
 		return t.lda(r.Lambda)
 	case RidgeLDA:
@@ -48,15 +65,14 @@ func (t *training) layer(r Recipe) (l layer, leftOut [][]float64, err error) {
 	case CoralSGD:
 		return t.coralSGD()
 	}
-	return layer{}, nil, fmt.Errorf("unknown head %q", r.Method)
+	return nil, fmt.Errorf("unknown head %q", r.Method)
 }
 
 // A calibratedLayer is a trained and calibrated layer. It is cached because several methods sum
 // the same layers.
 type calibratedLayer struct {
-	layer
+	*solution
 	calibration
-	leftOut [][]float64
 }
 
 // calibrated trains and calibrates the layer of method m, or returns the cached layer.
@@ -68,39 +84,44 @@ func (t *training) calibrated(m Method) (*calibratedLayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, leftOut, err := t.layer(r)
+	s, err := t.solve(r)
 	if err != nil {
 		return nil, err
 	}
 	if t.layers == nil {
 		t.layers = make(map[Method]*calibratedLayer)
 	}
-	t.layers[m] = &calibratedLayer{l, t.calibrate(m, leftOut, t.estimate(leftOut).Total), leftOut}
+	t.layers[m] = &calibratedLayer{s, t.calibrate(m, s.leftOut, t.estimate(s.leftOut).Total)}
 	return t.layers[m], nil
 }
 
 // sum returns the sum of the calibrated layers of the given methods.
-func (t *training) sum(methods ...Method) (l layer, leftOut [][]float64, err error) {
-	l = layer{newTable(len(t.labels), t.dim), make([]float64, len(t.labels))}
-	leftOut = make([][]float64, len(t.x))
+func (t *training) sum(methods ...Method) (*solution, error) {
+	all := newTable(len(t.x), len(t.labels))
+	leftOut := make([][]float64, len(t.x))
+	var parts []*calibratedLayer
 	for _, m := range methods {
 		part, err := t.calibrated(m)
 		if err != nil {
-			return l, nil, err
+			return nil, err
 		}
-		for c, w := range part.weights {
-			axpy(part.scale, w, l.weights[c])
-		}
-		axpy(part.scale, part.bias, l.bias)
+		parts = append(parts, part)
 		for i, row := range part.leftOut {
-			if row == nil {
-				continue
+			if row != nil {
+				leftOut[i] = all[i]
+				axpy(part.scale, row, all[i])
 			}
-			if leftOut[i] == nil {
-				leftOut[i] = make([]float64, len(row))
-			}
-			axpy(part.scale, row, leftOut[i])
 		}
 	}
-	return l, leftOut, nil
+	return &solution{leftOut, func() layer {
+		l := layer{newTable(len(t.labels), t.dim), make([]float64, len(t.labels))}
+		for _, part := range parts {
+			p := part.layer()
+			for c, w := range p.weights {
+				axpy(part.scale, w, l.weights[c])
+			}
+			axpy(part.scale, p.bias, l.bias)
+		}
+		return l
+	}}, nil
 }

@@ -159,19 +159,7 @@ func TestLeftOutEqualsRefit(t *testing.T) {
 					continue
 				}
 				largest = max(largest, len(burst))
-				var rest []Example
-				for i, e := range examples {
-					if !slices.Contains(burst, i) {
-						rest = append(rest, e)
-					}
-				}
-				without := train(t, rest, false)
-				var l layer
-				if r.Method == LDA {
-					l = refitLDA(t, without, tr, r.Lambda)
-				} else if l, _, err = without.layer(r); err != nil {
-					t.Fatal(err)
-				}
+				l := refit(t, tr, r, burst)
 				for _, i := range burst {
 					for c := range tr.labels {
 						want := dot(l.weights[c], tr.x[i]) + l.bias[c]
@@ -186,6 +174,26 @@ func TestLeftOutEqualsRefit(t *testing.T) {
 			}
 		}
 	}
+}
+
+// refit trains a layer without a burst of tr.
+func refit(t *testing.T, tr *training, r Recipe, burst []int) layer {
+	t.Helper()
+	var rest []Example
+	for i, e := range tr.examples {
+		if !slices.Contains(burst, i) {
+			rest = append(rest, e)
+		}
+	}
+	without := train(t, rest, r.Sqrt)
+	if r.Method == LDA {
+		return refitLDA(t, without, tr, r.Lambda)
+	}
+	l, _, err := without.layer(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // refitLDA trains LDA on the examples of without, but uses n−C and the ridge term of whole.

@@ -7,7 +7,7 @@ type ldaFit struct {
 	*training
 	s       float64 // degrees of freedom n − C
 	ridge   float64 // added to the diagonal of A
-	weights [][]float64
+	weights func() [][]float64
 	spread  []lower     // Rᵀ·A⁻¹·R for the residuals R of each left-out burst
 	across  [][]float64 // Rᵀ·A⁻¹·M for each example and class mean
 	between [][]float64 // M·S⁻¹·M for each pair of class means
@@ -19,7 +19,7 @@ type ldaFit struct {
 //	S = RᵀR/(n−C) + λ·tr(S)/d·I    W = S⁻¹M    b = −½ M·W
 //
 // The outputs for left-out examples use the term λ·tr(S)/d·I computed from all examples.
-func (t *training) lda(lambda float64) (l layer, leftOut [][]float64, err error) {
+func (t *training) lda(lambda float64) (*solution, error) {
 	n, classes := len(t.x), len(t.labels)
 	f := &ldaFit{
 		training: t, s: float64(max(n-classes, 1)),
@@ -35,14 +35,15 @@ func (t *training) lda(lambda float64) (l layer, leftOut [][]float64, err error)
 		f.ridge = 1 // the photos of each class are identical: let A be the identity
 	}
 	if err := solve(); err != nil {
-		return l, nil, err
+		return nil, err
 	}
-	l.weights = f.weights
-	f.between = products(t.classMean, l.weights, t.dim)
-	for c := range l.weights {
-		l.bias = append(l.bias, -f.between[c][c]/2)
-	}
-	return l, f.leaveOut(), nil
+	return &solution{f.leaveOut(), func() layer {
+		l := layer{weights: f.weights()}
+		for c := range l.weights {
+			l.bias = append(l.bias, -f.between[c][c]/2)
+		}
+		return l
+	}}, nil
 }
 
 // withinTrace returns the trace of RᵀR.
@@ -74,16 +75,24 @@ func (f *ldaFit) solveDual() error {
 		}
 		b[i][i] += f.ridge
 	}
-	if err := b.cholesky(); err != nil {
+	l, err := b.cholesky()
+	if err != nil {
 		return err
 	}
-	u, factors := b.inverse(), newTable(classes, n)
+	factors := newTable(classes, n)
 	for c := range factors {
 		for i, ci := range f.class {
 			factors[c][i] = f.toMean[i][c] - f.meanGram.at(ci, c)
 		}
 	}
-	u.solve(b, factors)
+	right := packRows[float64](factors, n)
+	l.solve(factors)
+	f.between = products(right, packRows[float64](factors, n))
+	for c, row := range f.between {
+		for m, v := range row {
+			row[m] = (f.meanGram.at(c, m) - v) * (f.s / f.ridge)
+		}
+	}
 	for c, v := range factors {
 		total := make([]float64, classes)
 		for i, k := range f.class {
@@ -95,10 +104,12 @@ func (f *ldaFit) solveDual() error {
 			v[i] = (total[k]/float64(f.count[k]) - v[i]) * (f.s / f.ridge)
 		}
 	}
-	f.weights = f.combine(factors)
+	f.weights = func() [][]float64 { return f.combine(factors) }
+	u := l.inverse()
+	lengths := squares(u)
 	for at, burst := range f.bursts {
 		if f.leavesOut(at) {
-			f.spread[at] = u.at(burst)
+			f.spread[at] = gramOf(u, lengths, burst)
 			f.spread[at].apply(func(v float64) float64 { return float64(-f.ridge * v) })
 			for k := range burst {
 				f.spread[at][k][k]++
@@ -114,33 +125,29 @@ func (f *ldaFit) solvePrimal() error {
 	for i := range b {
 		b[i][i] += f.ridge
 	}
-	if err := b.cholesky(); err != nil {
+	l, err := b.cholesky()
+	if err != nil {
 		return err
 	}
-	f.weights = newTable(len(f.labels), f.dim)
-	for c, w := range f.weights {
+	weights := newTable(len(f.labels), f.dim)
+	for c, w := range weights {
 		copy(w, f.classMean[c])
 	}
-	b.inverse().solve(b, f.weights)
-	f.eachLeftOut(func(bursts, examples []int) {
-		r := newTable(len(examples), f.dim)
-		for k, i := range examples {
-			subtract(r[k], f.x[i], f.classMean[f.class[i]])
+	l.solve(weights)
+	center := func(i int) []float64 { return f.classMean[f.class[i]] }
+	f.project(l, weights, center, func(b int, outputs [][]float64, spread lower) {
+		for k, i := range f.bursts[b] {
+			copy(f.across[i], outputs[k])
 		}
-		for k, row := range products(r, f.weights, f.dim) {
-			copy(f.across[examples[k]], row)
-		}
-		b.forward(r, 0)
-		for _, at := range bursts {
-			f.spread[at] = gram(r[:len(f.bursts[at])])
-			r = r[len(f.bursts[at]):]
-		}
+		f.spread[b] = spread
 	})
-	for _, w := range f.weights {
+	for _, w := range weights {
 		for i := range w {
 			w[i] *= f.s
 		}
 	}
+	f.weights = func() [][]float64 { return weights }
+	f.between = products(packRows[float64](f.classMean, f.dim), packRows[float64](weights, f.dim))
 	return nil
 }
 
@@ -182,7 +189,7 @@ func (f *ldaFit) leaveOutBurst(burst []int, p lower, leftOut [][]float64) {
 		}
 		root[i][i] = max(root[i][i]+1, 1e-9)
 	}
-	if err := root.cholesky(); err != nil {
+	if err := root.factorize(); err != nil {
 		return // only rounding errors can cause this
 	}
 	// half holds the columns of Rᵀ·A⁻¹·M without the burst, multiplied by the inverse of root.

@@ -106,43 +106,79 @@ func (p *prototypes) compare(e Example, own int, rest []float64) {
 }
 
 // imprint trains the layer of the mean head: normalized class means.
-func (t *training) imprint() (l layer, leftOut [][]float64, err error) {
-	leftOut = make([][]float64, len(t.x))
+func (t *training) imprint() (*solution, error) {
+	l := layer{bias: make([]float64, len(t.labels))}
 	for c, m := range t.classMean {
 		w := slices.Clone(m)
 		norm := math.Sqrt(dot(w, w))
 		if norm == 0 {
-			return l, nil, fmt.Errorf("%w: all embeddings of class %q are zero", ErrExamples, t.labels[c])
+			return nil, fmt.Errorf("%w: all embeddings of class %q are zero", ErrExamples, t.labels[c])
 		}
 		for i := range w {
 			w[i] /= norm
 		}
 		l.weights = append(l.weights, w)
 	}
-	l.bias = make([]float64, len(t.labels))
-	rest := make([]float64, t.dim)
+	leftOut := make([][]float64, len(t.x))
+	var bursts, examples []int
 	for b, burst := range t.bursts {
-		if !t.leavesOut(b) {
-			continue
-		}
-		c := t.class[burst[0]]
-		for j, v := range t.classMean[c] {
-			rest[j] = float64(float64(t.count[c]) * v)
-		}
-		for _, i := range burst {
-			axpy(-1, t.x[i], rest)
-		}
-		norm := math.Sqrt(dot(rest, rest))
-		for _, i := range burst {
-			leftOut[i] = make([]float64, len(t.labels))
-			for k, w := range l.weights {
-				leftOut[i][k] = dot(t.x[i], w)
-			}
-			leftOut[i][c] = -1
-			if norm > 0 {
-				leftOut[i][c] = dot(t.x[i], rest) / norm
-			}
+		if t.leavesOut(b) {
+			bursts, examples = append(bursts, b), append(examples, burst...)
 		}
 	}
-	return l, leftOut, nil
+	for k, row := range t.cosines(l.weights, examples) {
+		leftOut[examples[k]] = row
+	}
+	for _, b := range bursts {
+		t.leaveOutOfMean(t.bursts[b], leftOut)
+	}
+	return &solution{leftOut, func() layer { return l }}, nil
+}
+
+// leaveOutOfMean replaces the cosines of a burst with its class by the cosines with the sum of the
+// class's other examples, or by −1 if that is zero. Let S be the sum of the class, B the sum of the
+// burst, and x an example of the burst. Then the cosine is
+//
+//	(x·S − x·B) / √(|S|² − 2·B·S + |B|²)
+func (t *training) leaveOutOfMean(burst []int, cosines [][]float64) {
+	c := t.class[burst[0]]
+	mean, length := t.classMean[c], float64(t.count[c])
+	length *= math.Sqrt(dot(mean, mean))
+	sum := make([]float64, t.dim)
+	for _, i := range burst {
+		axpy(1, t.x[i], sum)
+	}
+	all := float64(length * length)
+	rest := all
+	for _, i := range burst {
+		own, within := float64(cosines[i][c]*length), dot(t.x[i], sum)
+		rest += within - 2*own
+		cosines[i][c] = own - within
+	}
+	for _, i := range burst {
+		if rest > 1e-6*all {
+			cosines[i][c] /= math.Sqrt(rest)
+		} else {
+			cosines[i][c] = -1
+		}
+	}
+}
+
+// cosines returns the inner products of examples with the normalized class means.
+func (t *training) cosines(means [][]float64, examples []int) [][]float64 {
+	x := pick(t.x, examples)
+	if t.coarse {
+		return products(packRows[float32](x, t.dim), packRows[float32](means, t.dim))
+	}
+	if !t.dual() {
+		return products(packRows[float64](x, t.dim), packRows[float64](means, t.dim))
+	}
+	t.prepareDual()
+	table := newTable(len(examples), len(means))
+	for k, i := range examples {
+		for c, v := range t.toMean[i] {
+			table[k][c] = v / math.Sqrt(t.meanGram[c][c])
+		}
+	}
+	return table
 }

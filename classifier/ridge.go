@@ -6,9 +6,9 @@ package classifier
 type ridgeFit struct {
 	*training
 	lambda   float64
-	prior    []float64   // proportion of examples in each class
-	weights  [][]float64 // one row per class
-	residual [][]float64 // T − F of each example
+	prior    []float64          // proportion of examples in each class
+	weights  func() [][]float64 // one row per class
+	residual [][]float64        // T − F of each example
 	// rest holds I − H within each left-out burst, and nil for the other bursts. H is the hat
 	// matrix, which maps the targets T to the outputs F.
 	rest []lower
@@ -22,7 +22,7 @@ type ridgeFit struct {
 //
 // The outputs for a left-out burst B are p + T − (I−H)⁻¹(T−F), restricted to the rows and
 // columns of B.
-func (t *training) ridge(lambda float64) (l layer, leftOut [][]float64, err error) {
+func (t *training) ridge(lambda float64) (*solution, error) {
 	n, classes := len(t.x), len(t.labels)
 	f := &ridgeFit{
 		training: t, lambda: lambda, prior: make([]float64, classes),
@@ -36,13 +36,15 @@ func (t *training) ridge(lambda float64) (l layer, leftOut [][]float64, err erro
 		solve = f.solveDual
 	}
 	if err := solve(); err != nil {
-		return l, nil, err
+		return nil, err
 	}
-	l.weights = f.weights
-	for c, w := range l.weights {
-		l.bias = append(l.bias, f.prior[c]-dot(t.mean, w))
-	}
-	return l, f.leaveOut(), nil
+	return &solution{f.leaveOut(), func() layer {
+		l := layer{weights: f.weights()}
+		for c, w := range l.weights {
+			l.bias = append(l.bias, f.prior[c]-dot(t.mean, w))
+		}
+		return l
+	}}, nil
 }
 
 // target returns element c of T for example i.
@@ -59,38 +61,45 @@ func (f *ridgeFit) solveDual() error {
 	n, classes := len(f.x), len(f.labels)
 	k, rowMean := newLower(n), make([]float64, n)
 	var mean float64
-	for i := range n {
-		for j := range n {
-			rowMean[i] += f.gram.at(i, j)
+	for i, row := range f.gram {
+		for j, v := range row[:i] {
+			rowMean[i] += v
+			rowMean[j] += v
 		}
+		rowMean[i] += row[i]
+	}
+	for i := range rowMean {
 		rowMean[i] /= float64(n)
 		mean += rowMean[i] / float64(n)
 	}
-	for i := range k {
-		for j := range k[i] {
-			k[i][j] = f.gram[i][j] - rowMean[i] - rowMean[j] + mean
+	for i, row := range f.gram {
+		for j, v := range row {
+			k[i][j] = v - rowMean[i] - rowMean[j] + mean
 		}
 		k[i][i] += f.lambda
 	}
-	if err := k.cholesky(); err != nil {
+	l, err := k.cholesky()
+	if err != nil {
 		return err
 	}
-	u, factors := k.inverse(), newTable(classes, n)
+	factors := newTable(classes, n)
 	for c := range factors {
 		for i := range n {
 			factors[c][i] = f.target(i, c)
 		}
 	}
-	u.solve(k, factors)
-	f.weights = f.combine(factors)
+	l.solve(factors)
+	f.weights = func() [][]float64 { return f.combine(factors) }
 	for c := range factors {
 		for i, v := range factors[c] {
 			f.residual[i][c] = f.lambda * v
 		}
 	}
+	u := l.inverse()
+	lengths := squares(u)
 	for b, burst := range f.bursts {
 		if f.leavesOut(b) {
-			f.rest[b] = u.at(burst)
+			f.rest[b] = gramOf(u, lengths, burst)
 			f.rest[b].apply(func(v float64) float64 { return float64(f.lambda*v) - 1/float64(n) })
 		}
 	}
@@ -104,35 +113,29 @@ func (f *ridgeFit) solvePrimal() error {
 	for i := range s {
 		s[i][i] += f.lambda
 	}
-	if err := s.cholesky(); err != nil {
+	l, err := s.cholesky()
+	if err != nil {
 		return err
 	}
-	f.weights = newTable(len(f.labels), f.dim)
-	for c, w := range f.weights {
+	weights := newTable(len(f.labels), f.dim)
+	for c, w := range weights {
 		// This is a row of (Xᵀ·T)ᵀ, in which the means cancel.
 		for i, m := range f.classMean[c] {
 			w[i] = float64(f.count[c]) * (m - f.mean[i])
 		}
 	}
-	s.inverse().solve(s, f.weights)
-	f.eachLeftOut(func(bursts, examples []int) {
-		r := newTable(len(examples), f.dim)
-		for k, i := range examples {
-			subtract(r[k], f.x[i], f.mean)
-		}
-		for k, row := range products(r, f.weights, f.dim) {
-			for c, v := range row {
-				f.residual[examples[k]][c] = f.target(examples[k], c) - v
+	l.solve(weights)
+	f.weights = func() [][]float64 { return weights }
+	f.project(l, weights, func(int) []float64 { return f.mean }, func(b int, outputs [][]float64, spread lower) {
+		for k, i := range f.bursts[b] {
+			for c, v := range outputs[k] {
+				f.residual[i][c] = f.target(i, c) - v
 			}
 		}
-		s.forward(r, 0)
-		for _, b := range bursts {
-			f.rest[b] = gram(r[:len(f.bursts[b])])
-			r = r[len(f.bursts[b]):]
-			f.rest[b].apply(func(v float64) float64 { return -v - 1/float64(n) })
-			for k := range f.rest[b] {
-				f.rest[b][k][k]++
-			}
+		f.rest[b] = spread
+		spread.apply(func(v float64) float64 { return -v - 1/float64(n) })
+		for k := range spread {
+			spread[k][k]++
 		}
 	})
 	return nil

@@ -17,8 +17,8 @@ const (
 // from ridge regression. It chooses the number of steps with the smallest cross-validated log
 // loss. For each example, leftOut holds the outputs of a layer trained without the example's
 // fold.
-func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err error) {
-	leftOut = make([][]float64, len(t.x))
+func (t *training) softmax(lambda float64) (*solution, error) {
+	leftOut := make([][]float64, len(t.x))
 	var folds []*fold
 	for n := range min(softmaxFolds, len(t.bursts)) {
 		out := make([]bool, len(t.x))
@@ -29,7 +29,7 @@ func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err er
 		}
 		f, err := t.newFold(lambda, out)
 		if err != nil {
-			return layer{}, nil, err
+			return nil, err
 		}
 		folds = append(folds, f)
 	}
@@ -57,12 +57,13 @@ func (t *training) softmax(lambda float64) (l layer, leftOut [][]float64, err er
 	}
 	all, err := t.newFold(lambda, make([]bool, len(t.x)))
 	if err != nil {
-		return layer{}, nil, err
+		return nil, err
 	}
 	for range best {
 		all.step()
 	}
-	return all.addTo(all.layer, t, nil), leftOut, nil
+	l := all.addTo(all.layer, t, nil)
+	return &solution{leftOut, func() layer { return l }}, nil
 }
 
 // A fold is a logistic regression that leaves out some of the examples.
@@ -90,11 +91,11 @@ func (t *training) newFold(lambda float64, out []bool) (*fold, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, leftOut, err := rest.ridge(lambda)
+	s, err := rest.ridge(lambda)
 	if err != nil {
 		return nil, err
 	}
-	scale := rest.calibrate(Ridge, leftOut, rest.estimate(leftOut).Total).scale
+	l, scale := s.layer(), rest.calibrate(Ridge, s.leftOut, rest.estimate(s.leftOut).Total).scale
 	start := newTable(len(t.x), len(t.labels))
 	for c, w := range l.weights {
 		for i := range w {

@@ -14,6 +14,7 @@ const maxLeftOut = 2000
 type training struct {
 	examples  []Example
 	sqrt      bool // whether features are square roots
+	coarse    bool // whether there are too many examples for double precision throughout
 	dim       int
 	labels    []string
 	count     []int       // number of examples in each class
@@ -29,9 +30,9 @@ type training struct {
 	gram     lower       // inner products of examples
 	toMean   [][]float64 // inner products of examples with class means
 	meanGram lower       // inner products of class means
-	columns  [][]float64 // features, one row per dimension
 
-	scatter    lower // set by withinScatter
+	columns    *panels[float64] // features of each dimension, set by combine
+	scatter    lower            // set by withinScatter
 	layers     map[Method]*calibratedLayer
 	candidates []Candidate // the recipes that Auto compared
 }
@@ -39,10 +40,21 @@ type training struct {
 // newTraining prepares examples sorted by label. The features are the unit embeddings or, if
 // sqrt is set, their square roots.
 func newTraining(examples []Example, sqrt bool) (*training, error) {
+	t, err := prepare(examples, sqrt)
+	if err != nil {
+		return nil, err
+	}
+	t.bursts = groupBursts(examples)
+	return t, nil
+}
+
+// prepare returns a training without bursts.
+func prepare(examples []Example, sqrt bool) (*training, error) {
 	if len(examples) == 0 {
 		return nil, fmt.Errorf("%w: there are none", ErrExamples)
 	}
 	t := &training{dim: len(examples[0].Unit), examples: examples, sqrt: sqrt}
+	t.coarse = len(examples) > max(coarseFrom, t.dim)
 	for _, e := range examples {
 		if len(e.Unit) != t.dim || t.dim == 0 {
 			return nil, fmt.Errorf("example has %d values, but the first example has %d: %w", len(e.Unit), t.dim, ErrShape)
@@ -53,6 +65,9 @@ func newTraining(examples []Example, sqrt bool) (*training, error) {
 		}
 		c := len(t.labels) - 1
 		x := features(e.Unit, sqrt)
+		if t.coarse {
+			x = roundCoarse(x)
+		}
 		t.x, t.class, t.norm = append(t.x, x), append(t.class, c), append(t.norm, e.Norm)
 		t.count[c]++
 		axpy(1, x, t.classMean[c])
@@ -67,7 +82,6 @@ func newTraining(examples []Example, sqrt bool) (*training, error) {
 	for i := range t.mean {
 		t.mean[i] /= float64(len(t.x))
 	}
-	t.bursts = groupBursts(examples)
 	return t, nil
 }
 
@@ -81,19 +95,48 @@ func (t *training) leavesOut(b int) bool {
 	return !t.isWholeClass(t.bursts[b]) && b%((len(t.bursts)+maxLeftOut-1)/maxLeftOut) == 0
 }
 
-// eachLeftOut calls f with the bursts that are left out, several at a time. examples lists the
-// examples of these bursts, one burst after another.
-func (t *training) eachLeftOut(f func(bursts, examples []int)) {
-	const batch = 256
-	var bursts, examples []int
+// project calls f for each burst b that is left out, with matrices of its examples minus their
+// centers. outputs holds their inner products with weights. spread is Rᵀ·(L·Lᵀ)⁻¹·R, where R has
+// the centered examples as columns.
+func (t *training) project(l *factor[float64], weights [][]float64, center func(i int) []float64, f func(b int, outputs [][]float64, spread lower)) {
+	if t.coarse {
+		projectIn(t, l.single(), weights, center, f)
+	} else {
+		projectIn(t, l, weights, center, f)
+	}
+}
+
+func projectIn[T float64 | float32](t *training, l *factor[T], weights [][]float64, center func(i int) []float64, f func(b int, outputs [][]float64, spread lower)) {
+	const batch = 256 // examples, few enough to fit in the cache
+	w := packRows[T](weights, t.dim)
+	var bursts, indexes []int
+	var r [][]float64
 	for b, burst := range t.bursts {
 		if t.leavesOut(b) {
-			bursts, examples = append(bursts, b), append(examples, burst...)
+			bursts = append(bursts, b)
+			for _, i := range burst {
+				row := make([]float64, t.dim)
+				subtract(row, t.x[i], center(i))
+				r = append(r, row)
+			}
 		}
-		if len(examples) >= batch || b == len(t.bursts)-1 && len(examples) > 0 {
-			f(bursts, examples)
-			bursts, examples = bursts[:0], examples[:0]
+		if len(r) < batch && b < len(t.bursts)-1 || len(r) == 0 {
+			continue
 		}
+		p := packRows[T](r, t.dim)
+		outputs := products(p, w)
+		l.forward(p, false)
+		lengths := squares(p)
+		first := 0
+		for _, b := range bursts {
+			indexes = indexes[:0]
+			for k := range t.bursts[b] {
+				indexes = append(indexes, first+k)
+			}
+			f(b, outputs[first:], gramOf(p, lengths, indexes))
+			first += len(indexes)
+		}
+		bursts, r = bursts[:0], r[:0]
 	}
 }
 
@@ -106,7 +149,7 @@ func (t *training) prepareDual() {
 	if t.gram != nil {
 		return
 	}
-	t.gram, t.columns = gram(t.x), transposed(t.x, t.dim)
+	t.gram = gram(packRows[float64](t.x, t.dim))
 	t.toMean, t.meanGram = newTable(len(t.x), len(t.classMean)), newLower(len(t.classMean))
 	for i, c := range t.class {
 		for j, v := range t.gram[i] {
@@ -129,22 +172,31 @@ func (t *training) prepareDual() {
 // combine returns weighted sums of the examples. Each row of factors has one factor per
 // example.
 func (t *training) combine(factors [][]float64) [][]float64 {
-	return products(factors, t.columns, len(t.x))
+	if t.columns == nil {
+		t.columns = packColumns(t.x, t.dim)
+	}
+	return products(packRows[float64](factors, len(t.x)), t.columns)
 }
 
 // withinScatter returns Σ r·rᵀ over all examples, where r is an example minus its class mean.
 // The caller must not modify the result.
 func (t *training) withinScatter() lower {
-	if t.scatter == nil {
-		t.scatter = newLower(t.dim)
-		const batch = 256 // examples, few enough to fit in the cache
-		for first := 0; first < len(t.x); first += batch {
-			r := newTable(min(batch, len(t.x)-first), t.dim)
-			for i := range r {
-				subtract(r[i], t.x[first+i], t.classMean[t.class[first+i]])
-			}
-			t.scatter.addGram(transposed(r, t.dim))
+	if t.scatter != nil {
+		return t.scatter
+	}
+	if t.coarse {
+		t.scatter = coarseScatter(t.x, t.dim)
+		t.scatter.addGram(packColumns(t.weightedMeans(nil), t.dim), -1)
+		return t.scatter
+	}
+	t.scatter = newLower(t.dim)
+	const batch = 256 // examples, few enough to fit in the cache
+	for first := 0; first < len(t.x); first += batch {
+		r := newTable(min(batch, len(t.x)-first), t.dim)
+		for i := range r {
+			subtract(r[i], t.x[first+i], t.classMean[t.class[first+i]])
 		}
+		t.scatter.addGram(packColumns(r, t.dim), 1)
 	}
 	return t.scatter
 }
@@ -153,13 +205,22 @@ func (t *training) withinScatter() lower {
 // examples.
 func (t *training) totalScatter() lower {
 	s := t.withinScatter().clone()
+	s.addGram(packColumns(t.weightedMeans(t.mean), t.dim), 1)
+	return s
+}
+
+// weightedMeans returns the class means, minus center unless it is nil, multiplied by the square
+// root of the number of examples.
+func (t *training) weightedMeans(center []float64) [][]float64 {
 	r := newTable(len(t.classMean), t.dim)
 	for c, m := range t.classMean {
 		root := math.Sqrt(float64(t.count[c]))
 		for j, v := range m {
-			r[c][j] = root * (v - t.mean[j])
+			if center != nil {
+				v -= center[j]
+			}
+			r[c][j] = root * v
 		}
 	}
-	s.addGram(transposed(r, t.dim))
-	return s
+	return r
 }
