@@ -87,9 +87,7 @@ func TestForm(t *testing.T) {
 			t.Errorf("%s: %d changes, want %d", c.name, got, c.changes)
 		}
 	}
-	if !s.http.bodies.TryAcquire(maxBodies) {
-		t.Error("memory for bodies is still reserved")
-	}
+	s.awaitFreeMemory(maxBodies)
 }
 
 // TestStreamRepeatsFrame checks that a frame without a successor is sent twice, and no more.

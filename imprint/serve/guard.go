@@ -57,6 +57,8 @@ func (s *Server) guard(l Listener) *guard {
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 	defer func() { g.server.metrics.responded(rec.status) }()
+	setWaiting(r, false)
+	defer setWaiting(r, true)
 	g.setDeadlines(w, r)
 	setSecurityHeaders(w.Header())
 	if err := g.check(rec, r); err != nil {
@@ -98,7 +100,7 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 	if g.trusted {
 		return nil
 	}
-	if !g.allow(r.Context(), r.RemoteAddr) {
+	if !g.allow(r.Context(), clientAddr(r)) {
 		return refusef(http.StatusTooManyRequests, "rate limit exceeded: %d requests per second from one address", requestRate)
 	}
 	// This prevents DNS rebinding: if a foreign name resolved to this address, the foreign pages
@@ -147,16 +149,12 @@ func (g *guard) isOurs(host string) bool {
 	return slices.ContainsFunc(g.hosts, func(name string) bool { return strings.EqualFold(host, name) })
 }
 
-// allow counts a request from the address remote. If the request is over the limit, allow delays
-// it, or returns false if the delay would be too long.
-func (g *guard) allow(ctx context.Context, remote string) bool {
-	from, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return true
-	}
+// allow counts a request from an address. If the request is over the limit, allow delays it, or
+// returns false if the delay would be too long.
+func (g *guard) allow(ctx context.Context, from netip.Addr) bool {
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
-	return g.limiter(from.Addr()).Wait(ctx) == nil
+	return g.limiter(from).Wait(ctx) == nil
 }
 
 func (g *guard) limiter(from netip.Addr) *rate.Limiter {

@@ -178,6 +178,7 @@ func (s *Server) serve(ctx context.Context, l Listener) error {
 		Handler:           s.guard(l),
 		ReadHeaderTimeout: s.http.timeouts.head,
 		IdleTimeout:       idleTimeout,
+		ConnContext:       withConnection,
 		MaxHeaderBytes:    maxHead - headSlack,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}

@@ -89,6 +89,7 @@ func problem(err error) (int, Problem) {
 // fail sends err as the response to a request.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, p := problem(err)
+	drainBody(r)
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
