@@ -219,7 +219,11 @@ func serveOptions(c *cli.Context) (serve.Options, error) {
 		return o, usagef("--rate 0: want more than 0")
 	}
 	if o.Source, err = source.Parse(spec, source.Options{Rate: c.Float64("rate"), Loop: c.Bool("loop")}); err != nil {
-		return o, usageError{err}
+		err = usageError{err}
+		if h := sourceHint(spec); h != "" {
+			err = hinted{err, h}
+		}
+		return o, err
 	}
 	if o.Source != nil {
 		o.Source = &reportedSource{Source: o.Source, c: c}

@@ -75,7 +75,10 @@ func Parse(spec string, o Options) (Source, error) {
 		case "mjpeg":
 			return newMJPEG(where)
 		case "camera":
-			return newCamera(where, o), nil
+			// A number or a URL would be opened as a file, which never exists.
+			if strings.Trim(where, "0123456789") != "" && !strings.Contains(where, "://") {
+				return newCamera(where, o), nil
+			}
 		}
 	}
 	return nil, fmt.Errorf("%w %q: want camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR or none", ErrSpec, masked(spec))
