@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,9 +32,11 @@ func init() {
 
 // serveProcess is a process that runs imprint serve.
 type serveProcess struct {
-	cmd    *exec.Cmd
-	stderr bytes.Buffer
-	client *http.Client
+	cmd       *exec.Cmd
+	workspace []string // global flags that name the workspace and its backbone
+	socket    string
+	stderr    bytes.Buffer
+	client    *http.Client // sends requests over the socket
 }
 
 // startServe starts imprint serve with the given standard output and flags, by default
@@ -41,41 +44,64 @@ type serveProcess struct {
 // ready, unless that is nil.
 func startServe(t *testing.T, stdout *os.File, ready func(*os.Process), flags ...string) *serveProcess {
 	t.Helper()
+	s := newServe(t, flags...)
+	s.cmd.Stdout = stdout
+	s.start(t)
+	if ready != nil {
+		ready(s.cmd.Process)
+	}
+	return s
+}
+
+// newServe prepares a process of imprint serve with a new workspace.
+func newServe(t testing.TB, flags ...string) *serveProcess {
+	t.Helper()
 	dir := t.TempDir()
-	backbone, socket, notify := filepath.Join(dir, "m.tflite"), filepath.Join(dir, "s"), filepath.Join(dir, "n")
+	backbone := filepath.Join(dir, "m.tflite")
 	if err := os.WriteFile(backbone, backbonetest.Extractor(), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	s := &serveProcess{workspace: []string{"--workspace", filepath.Join(dir, "ws"), "--backbone", backbone}, socket: filepath.Join(dir, "s")}
+	if flags == nil {
+		flags = []string{"--listen", "none"}
+	}
+	s.cmd = s.command(append([]string{"serve", "--socket", s.socket}, flags...)...)
+	s.cmd.Stderr = &s.stderr
+	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
+	}}}
+	return s
+}
+
+// command returns a process of imprint for the workspace.
+func (s *serveProcess) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], append(slices.Clone(s.workspace), args...)...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	return cmd
+}
+
+// start starts the server and waits until it tells systemd that it is ready. The server is killed
+// at the end of the test.
+func (s *serveProcess) start(t testing.TB) {
+	t.Helper()
+	notify := s.socket + ".n"
 	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer systemd.Close()
-	s := &serveProcess{cmd: exec.Command(os.Args[0], "--workspace", filepath.Join(dir, "ws"), "--backbone", backbone, "serve", "--socket", socket)}
-	if flags == nil {
-		flags = []string{"--listen", "none"}
-	}
-	s.cmd.Args = append(s.cmd.Args, flags...)
-	s.cmd.Env = append(os.Environ(), asProgram+"=1", "NOTIFY_SOCKET="+notify)
-	s.cmd.Stdout, s.cmd.Stderr = stdout, &s.stderr
+	s.cmd.Env = append(s.cmd.Env, "NOTIFY_SOCKET="+notify)
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.cmd.Process.Kill(); s.cmd.Wait() })
+	t.Cleanup(s.client.CloseIdleConnections)
 	systemd.SetReadDeadline(time.Now().Add(30 * time.Second))
 	message := make([]byte, 100)
 	n, err := systemd.Read(message)
 	if err != nil || !strings.HasPrefix(string(message[:n]), "READY=1") {
 		t.Fatalf("systemd got %q, %v; stderr: %s", message[:n], err, &s.stderr)
 	}
-	if ready != nil {
-		ready(s.cmd.Process)
-	}
-	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}}
-	t.Cleanup(s.client.CloseIdleConnections)
-	return s
 }
 
 // reload requests n reloads from several goroutines. Each reload prints a line.
@@ -102,12 +128,13 @@ func (s *serveProcess) reload(t *testing.T, n int) {
 	wg.Wait()
 }
 
-// stop interrupts the server, which must exit without an error.
-func (s *serveProcess) stop(t *testing.T) {
+// stop interrupts the server, which must exit without an error. After a minute, it is killed.
+func (s *serveProcess) stop(t testing.TB) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
+	defer time.AfterFunc(time.Minute, func() { s.cmd.Process.Kill() }).Stop()
 	if err := s.cmd.Wait(); err != nil {
 		t.Errorf("%v; stderr: %s", err, &s.stderr)
 	}
