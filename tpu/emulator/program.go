@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/tpu/executable"
@@ -57,7 +58,8 @@ func (d *Device) Register(compiled, uncompiled []byte) error {
 	return nil
 }
 
-// RegisterPackage is like [Device.Register] for a parsed package and its uncompiled model, which may be nil.
+// RegisterPackage is like [Device.Register] for a parsed package and its uncompiled model, which may be nil. It replaces
+// an earlier registration of the package.
 func (d *Device) RegisterPackage(pkg *executable.Package, uncompiled *tflite.Model) error {
 	m := new(model)
 	var caching *program
@@ -85,8 +87,13 @@ func (d *Device) RegisterPackage(pkg *executable.Package, uncompiled *tflite.Mod
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.models = append(d.models, m)
+	d.models = append(slices.DeleteFunc(d.models, m.same), m)
 	return nil
+}
+
+// same reports whether two models have the same instructions.
+func (m *model) same(n *model) bool {
+	return slices.EqualFunc(m.programs, n.programs, (*program).same)
 }
 
 // program is one executable of a registered package, with the buffers for its runs.
@@ -119,7 +126,7 @@ func newProgram(e *executable.Executable) (*program, error) {
 			m = m.add(f.Bit, 32)
 		}
 		p.addresses = append(p.addresses, m)
-		p.requantized = append(p.requantized, m)
+		p.requantized = append(p.requantized, slices.Clone(m)) // a network adds bits, in place
 		p.chunks = append(p.chunks, make([]byte, len(c.Bytes)))
 	}
 	for _, l := range e.Inputs {
