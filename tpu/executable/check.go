@@ -191,3 +191,23 @@ func (l *Layer) checkLayout() error {
 	}
 	return nil
 }
+
+// CheckTensors returns an error that wraps ErrCorrupt unless p fits an operator whose input and
+// output tensors have the given sizes in bytes.
+func (p *Package) CheckTensors(inputs, outputs []int) error {
+	for _, side := range []struct {
+		what   string
+		layers []Layer
+		sizes  []int
+	}{{"input", p.Main.Inputs, inputs}, {"output", p.Main.Outputs, outputs}} {
+		if len(side.layers) != len(side.sizes) {
+			return fmt.Errorf("the operator has %d %ss and its program %d: %w", len(side.sizes), side.what, len(side.layers), ErrCorrupt)
+		}
+		for i := range side.layers {
+			if l := &side.layers[i]; l.TensorSize() != side.sizes[i] {
+				return fmt.Errorf("%s %q has %d bytes in the model and %d in its program: %w", side.what, l.Name, side.sizes[i], l.TensorSize(), ErrCorrupt)
+			}
+		}
+	}
+	return nil
+}

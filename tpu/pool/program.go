@@ -31,19 +31,8 @@ func (p *Pool) load(options []byte, inputs, outputs []int, uncompiled *tflite.Mo
 	if err != nil {
 		return nil, err
 	}
-	for _, side := range []struct {
-		what   string
-		layers []executable.Layer
-		sizes  []int
-	}{{"input", pkg.Main.Inputs, inputs}, {"output", pkg.Main.Outputs, outputs}} {
-		if len(side.layers) != len(side.sizes) {
-			return nil, fmt.Errorf("the operator has %d %ss and its program %d: %w", len(side.sizes), side.what, len(side.layers), executable.ErrCorrupt)
-		}
-		for i := range side.layers {
-			if l := &side.layers[i]; l.TensorSize() != side.sizes[i] {
-				return nil, fmt.Errorf("%s %q has %d bytes in the model and %d in its program: %w", side.what, l.Name, side.sizes[i], l.TensorSize(), executable.ErrCorrupt)
-			}
-		}
+	if err := pkg.CheckTensors(inputs, outputs); err != nil {
+		return nil, err
 	}
 	g := &program{pool: p, pkg: pkg}
 	if uncompiled != nil {
