@@ -10,7 +10,7 @@ export GOFLAGS = $(strip $(FLAGS) $(if $(filter 1,$(CGO_ENABLED)),-tags=libusb))
 GO ?= go
 FUZZTIME ?= 10m
 
-.PHONY: help demo test testdata bench fuzz build release sign check-tflite bench-peers test-vm ci clean go-is-there
+.PHONY: help demo test testdata bench fuzz build delegate release sign check-tflite bench-peers test-vm ci clean go-is-there
 
 # The demo needs no Edge TPU, so this target installs nothing.
 demo: export CGO_ENABLED = 0
@@ -31,6 +31,9 @@ fuzz: go-is-there ## run every fuzz target for FUZZTIME (10m)
 
 build: go-is-there ## build the commands into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
+
+delegate: go-is-there ## build the TensorFlow Lite delegate bin/libimprint_edgetpu.so (needs cc)
+	./tools/delegate.sh build bin/libimprint_edgetpu.so
 
 release: go-is-there ## build programs for all platforms, Debian packages and SHA256SUMS into dist/
 	./tools/release.sh

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Builds or tests the TensorFlow Lite delegate in integrations/delegate. Both need Go and a C compiler.
+#
+#   tools/delegate.sh build FILE   builds the shared library
+#   tools/delegate.sh test         runs models on an emulated device, with several versions of TensorFlow Lite
+#
+# The tests need the reference files, python3.11 and, the first time, npm and pip to download the versions. If something is
+# missing, the exit status is 3 and the last line says what. All environment variables of cgo apply to build.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+packages=(tflite-runtime==2.14.0 ai-edge-litert==1.0.1 ai-edge-litert==2.3.0)
+
+unavailable() { echo "$*"; exit 3; }
+command -v "${CC:-cc}" >/dev/null || unavailable "the delegate needs a C compiler (${CC:-cc})"
+
+# The library exports only its C interface, under the version that libedgetpu has.
+build() {
+	# Without the tag libusb, which make may set, the library needs nothing but libc.
+	CGO_ENABLED=1 go build -tags= -trimpath -buildmode=c-shared -o "$1" \
+		-ldflags "-s -w -X main.version=$(./tools/release.sh --version) -extldflags '-Wl,--version-script=$PWD/integrations/delegate/exports.map -Wl,-soname,libimprint_edgetpu.so'" \
+		./integrations/delegate
+	rm -f "${1%.so}.h" # cgo's header, of functions that the library does not export
+}
+
+case "${1:-}" in
+build) build "${2:?FILE is missing}"; exit ;;
+test) ;;
+*) echo "usage: tools/delegate.sh build FILE | test" >&2; exit 2 ;;
+esac
+
+for models in "${IMPRINT_REFERENCE:-${IMPRINT_SHARED:-../shared}}/models" testdata/reference/models; do
+	small=$models/mobilenet_v1_0.25_128_quant extractor=$models/mobilenet_v1_1.0_224_quant_embedding_extractor
+	[ ! -e "${extractor}_edgetpu.tflite" ] || break
+done
+[ -e "${extractor}_edgetpu.tflite" ] || unavailable "no reference models: make testdata downloads them"
+command -v python3.11 >/dev/null || unavailable "python3.11 is not installed; tflite-runtime needs it"
+peer=$(./tools/tflitepeer/setup.sh) || exit # the status is 3 if the C library cannot be downloaded
+tensorflow=$(dirname "$peer")/tensorflow
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+CGO_ENABLED=0 go build -o "$scratch" ./cmd/imprint ./integrations/delegate/testmodel ./tools/photos
+build "$scratch/libimprint_edgetpu.so"
+sanitize=-fsanitize=address,undefined
+CGO_CFLAGS="-O1 -g $sanitize -fno-sanitize-recover=all" CGO_LDFLAGS=$sanitize build "$scratch/sanitized.so"
+"${CC:-cc}" -std=c11 -O1 -g -Wall -Wextra -Werror $sanitize -I"$tensorflow/include" -o "$scratch/client" integrations/delegate/client.c \
+	-L"$tensorflow/lib" -ltensorflowlite_c -Wl,-rpath,"$tensorflow/lib" -pthread -ldl
+
+echo "== TensorFlow Lite's C library, with AddressSanitizer and UndefinedBehaviorSanitizer"
+head -c 49152 "$small.tflite" >"$scratch/input"
+"$scratch/imprint" run -q --arithmetic edgetpu "$small.tflite" --input "$scratch/input" --output "$scratch/want"
+for arguments in "" -c "-t 4 -n 20"; do
+	# shellcheck disable=SC2086
+	"$scratch/client" $arguments "$scratch/sanitized.so" "${small}_edgetpu.tflite" emulator="$small.tflite" <"$scratch/input" >"$scratch/got"
+	cmp "$scratch/want" "$scratch/got"
+done
+[ "$(nm -D --defined-only "$scratch/libimprint_edgetpu.so" | awk '{ print $3 }' | grep -vcE '^(edgetpu|tflite_plugin|imprint_emulator)_|^VER_1.0$')" = 0 ] ||
+	{ echo "the library exports more than its interface"; exit 1; }
+
+"$scratch/testmodel" twice "${small}_edgetpu.tflite" "$scratch/twice.tflite"
+for pattern in movenet_single_pose_lightning_ptq detect/ssdlite_v2_1class; do
+	[ ! -e "$models/${pattern}_edgetpu.tflite" ] || "$scratch/testmodel" pattern "$models/${pattern}_edgetpu.tflite" "$scratch/${pattern##*/}"
+done
+"$scratch/photos" -out "$scratch/shapes" -n 1 -seed 1 >/dev/null
+"$scratch/imprint" add -q --workspace "$scratch/workspace" --layout coral --device cpu \
+	--backbone "${extractor}_edgetpu.tflite" --uncompiled "$extractor.tflite" "$scratch/shapes"
+for package in "${packages[@]}"; do
+	echo "== $package"
+	venv=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/imprint/$package
+	if ! [ -e "$venv/ready" ]; then
+		rm -rf "$venv"
+		mkdir -p "$(dirname "$venv")"
+		# These versions were built for the first generation of numpy, except the last.
+		{ python3.11 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check "$package" 'numpy<2'; } ||
+			unavailable "pip could not install $package"
+		touch "$venv/ready"
+	fi
+	PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" integrations/delegate/test_delegate.py --library "$scratch/libimprint_edgetpu.so" \
+		--imprint "$scratch/imprint" --models "$models" --twice "$scratch/twice.tflite" --written "$scratch/workspace/model.tflite" --patterns "$scratch"
+done
