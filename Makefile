@@ -9,8 +9,9 @@ export GOFLAGS = $(strip $(FLAGS) $(if $(filter 1,$(CGO_ENABLED)),-tags=libusb))
 
 GO ?= go
 FUZZTIME ?= 10m
+HOURS ?= 8
 
-.PHONY: help demo test testdata bench fuzz build delegate release sign check-tflite bench-peers test-vm ci clean go-is-there
+.PHONY: help demo test testdata bench fuzz torture build delegate release sign check-tflite bench-peers test-vm ci clean go-is-there
 
 # The demo needs no Edge TPU, so this target installs nothing.
 demo: export CGO_ENABLED = 0
@@ -28,6 +29,9 @@ bench: go-is-there ## run all benchmarks
 
 fuzz: go-is-there ## run every fuzz target for FUZZTIME (10m)
 	FUZZTIME=$(FUZZTIME) ./.ci/run fuzz
+
+torture: go-is-there ## run the longest tests for about HOURS (8)
+	HOURS=$(HOURS) CGO_ENABLED=0 GOFLAGS=$(FLAGS) ./tools/torture.sh
 
 build: go-is-there ## build the commands into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...

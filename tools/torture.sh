@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs the long tests for about HOURS (8) hours: "make torture". Each line with "part" below is one part. The parts run
+# one after another, even if an earlier one fails. The exit status is 0 if every part passed.
+#
+# IMPRINT_TORTURE=1 makes tests exhaustive that otherwise take samples. The output of each part goes to a file in
+# TORTURE_LOG, which defaults to a new temporary folder.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+HOURS=${HOURS:-8}
+logs=${TORTURE_LOG:-$(mktemp -d "${TMPDIR:-/tmp}/imprint-torture-XXXXXX")}
+export IMPRINT_TORTURE=1
+mkdir -p "$logs"
+summary=()
+failed=0
+
+# share prints PERCENT of HOURS in seconds.
+share() { awk -v hours="$HOURS" -v percent="$1" 'BEGIN { printf "%d\n", hours * 36 * percent }'; }
+
+# part runs a command as the part NAME. Status 3 means that this machine cannot run it.
+part() {
+	local name=$1 log=$logs/${1// /-}.log began=$SECONDS status=0 result
+	shift
+	printf '\n##### %s, started %s\n%s\n' "$name" "$(date +%H:%M:%S)" "$*"
+	"$@" >"$log" 2>&1 || status=$?
+	case $status in
+	0) result=passed ;;
+	3) result="NOT RUN: $(tail -n 1 "$log")" ;;
+	*) result="FAILED (status $status), see $log"; failed=1 ;;
+	esac
+	tail -n 8 "$log"
+	summary+=("$(printf '%-16s %6d s  %s' "$name" $((SECONDS - began)) "$result")")
+	printf '%s\n' "${summary[-1]}"
+}
+
+echo "running for about $HOURS h; output in $logs"
+part "killed processes" go test -count=1 -v -timeout 0 -run '^TestKill' ./imprint -kills 2000
+
+printf '\n##### summary, output in %s\n' "$logs"
+printf '%s\n' "${summary[@]}"
+exit "$failed"
