@@ -41,7 +41,7 @@ func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 			return fmt.Errorf("change %s: the workspace is gone: %w", w.store.Dir, fs.ErrNotExist)
 		}
 		fresh := *w.state
-		now = &fresh
+		now, err = &fresh, w.store.SyncPath(lock)
 	}
 	if err != nil {
 		return err

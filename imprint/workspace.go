@@ -50,9 +50,10 @@ func Open(dir string, o Options) (*Workspace, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.warnings = store.Warnings(found, damaged)
 	switch {
 	case found != nil:
-		w.state, w.warnings = found, store.Warnings(found, damaged)
+		w.state = found
 	case o.Existing:
 		return fail(w.noClasses())
 	default:

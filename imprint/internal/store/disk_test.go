@@ -139,7 +139,8 @@ func TestSweepOld(t *testing.T) {
 }
 
 // TestUnreadableState loads a state while the other slot is a folder or a file that is too large.
-// The next change must move that folder or file out of the way.
+// The next change must move that folder or file out of the way, even if an interrupted change left
+// another one there.
 func TestUnreadableState(t *testing.T) {
 	spoil := map[string]func(path string) error{
 		"folder": func(path string) error {
@@ -164,14 +165,18 @@ func TestUnreadableState(t *testing.T) {
 			if err != nil || got.Generation != st.Generation || len(damaged) != 1 {
 				t.Fatalf("load: got state %+v, damaged %v, error %v", got, damaged, err)
 			}
+			aside := filepath.Join(s.Path(DamagedDir), fmt.Sprintf("%s.%d", filepath.Base(other), st.Generation+1), "x")
+			if err := os.MkdirAll(aside, 0o755); err != nil {
+				t.Fatal(err)
+			}
 			if err := s.KeepDamaged(damaged, st.Generation+1); err != nil {
 				t.Fatal(err)
 			}
 			if err := WriteFile(other, []byte("next")); err != nil {
 				t.Errorf("write the next state: %v", err)
 			}
-			if kept, err := os.ReadDir(s.Path(DamagedDir)); err != nil || len(kept) != 1 {
-				t.Errorf("got damaged files %v, %v, want 1", kept, err)
+			if kept, err := os.ReadDir(s.Path(DamagedDir)); err != nil || len(kept) != 2 {
+				t.Errorf("got damaged files %v, %v, want 2", kept, err)
 			}
 		})
 	}

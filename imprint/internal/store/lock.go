@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -90,6 +91,26 @@ func (s Store) openLock(l *Lock) error {
 		}
 		return nil
 	}
+}
+
+// SyncPath makes the name of the workspace's folder durable, unless Lock created the folder and
+// has done so. A folder that another program has just created may be lost in a power cut, with all
+// that was synced in it. The caller must hold the lock.
+func (s Store) SyncPath(l *Lock) error {
+	dir, err := filepath.Abs(s.Dir)
+	if err != nil || len(l.made) > 0 {
+		return err
+	}
+	for only := true; only && dir != filepath.Dir(dir); {
+		dir = filepath.Dir(dir)
+		if err := s.Disk.syncDir(dir); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("create the workspace: %w", err)
+		}
+		// If there is nothing else in the parent, it may be as new as the folder.
+		entries, err := os.ReadDir(dir)
+		only = err == nil && len(entries) == 1
+	}
+	return nil
 }
 
 // inPlace reports whether the locked file is still at its path. Another writer may have removed the

@@ -49,8 +49,9 @@ type Damage struct {
 	err     error
 }
 
-// Load returns the newest undamaged state, or nil if there is no state file yet. It also returns
-// the damaged state files. It fails with ErrCorrupt if all state files are damaged.
+// Load returns the newest undamaged state, or nil if there is none yet. It also returns the damaged
+// state files. It fails with ErrCorrupt if all state files are damaged, except if the first change
+// was interrupted.
 func (s Store) Load() (newest *State, damaged []Damage, err error) {
 	slots, known := []uint64{0, 1}, false // known is true if the newest comes first
 	if a, b := s.generation(0), s.generation(1); a > 0 && b > 0 {
@@ -89,7 +90,7 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 		}
 	}
 	slices.SortFunc(damaged, func(a, b Damage) int { return cmp.Compare(a.file, b.file) })
-	if newest == nil && len(damaged) > 0 {
+	if newest == nil && len(damaged) > 0 && !interrupted(damaged) {
 		return nil, nil, damaged[0].err
 	}
 	return newest, damaged, nil
@@ -136,10 +137,22 @@ func isIntact(path string) bool {
 	return err == nil && Digest(h.Sum(nil)) == want
 }
 
+// interrupted reports whether the only state file is the empty file of generation 1. On FAT, power
+// loss during the first change leaves it behind: its name is on the disk, but its size is not. It
+// contains nothing to keep, and the change was not acknowledged.
+func interrupted(damaged []Damage) bool {
+	d := damaged[0]
+	return len(damaged) == 1 && d.file == SlotFile(1) && d.content != nil && len(d.content) == 0
+}
+
 // Warnings describes the damage that Load found, given the state that it returned.
 func Warnings(used *State, damaged []Damage) (w []string) {
 	for _, d := range damaged {
-		w = append(w, d.err.Error(), fmt.Sprintf("using generation %d instead; any later change is lost", used.Generation))
+		instead := "the first change was interrupted; starting a new workspace"
+		if used != nil {
+			instead = fmt.Sprintf("using generation %d instead; any later change is lost", used.Generation)
+		}
+		w = append(w, d.err.Error(), instead)
 	}
 	return w
 }
@@ -149,7 +162,7 @@ func Warnings(used *State, damaged []Damage) (w []string) {
 func (s Store) KeepDamaged(damaged []Damage, generation uint64) error {
 	for _, d := range damaged {
 		inTheWay := errors.Is(d.err, ErrNotRegular) || errors.Is(d.err, errTooLarge)
-		if d.content == nil && !inTheWay {
+		if len(d.content) == 0 && !inTheWay {
 			continue
 		}
 		if _, err := s.Disk.makeDir(s.Path(DamagedDir)); err != nil {
@@ -157,6 +170,10 @@ func (s Store) KeepDamaged(damaged []Damage, generation uint64) error {
 		}
 		aside := filepath.Join(s.Path(DamagedDir), fmt.Sprintf("%s.%d", d.file, generation))
 		if inTheWay {
+			// An interrupted change may have moved an earlier one there.
+			for i := 2; exists(aside); i++ {
+				aside = filepath.Join(s.Path(DamagedDir), fmt.Sprintf("%s.%d-%d", d.file, generation, i))
+			}
 			err := s.Disk.do("rename", aside, func() error { return os.Rename(s.Path(d.file), aside) })
 			if err != nil {
 				return fmt.Errorf("keep a copy of the damaged state: %w", err)
@@ -168,6 +185,11 @@ func (s Store) KeepDamaged(damaged []Damage, generation uint64) error {
 		}
 	}
 	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // Sweep removes the temporary files of killed processes. The caller must hold the lock.
