@@ -177,7 +177,7 @@ func (l *Live) load(ctx context.Context) (*imprint.Workspace, *imprint.Snapshot,
 			if err := l.checkGone(w); err != nil {
 				return nil, nil, err
 			}
-			if damage := w.Warnings(); len(damage) > 0 && w.Generation() <= was.Generation {
+			if damage := w.Warnings(); len(damage) > 0 && w.Generation() <= was.Generation && !w.IsCurrent(was.Snapshot) {
 				return nil, nil, fmt.Errorf("%w: %s", imprint.ErrCorrupt, damage[0])
 			}
 		}
