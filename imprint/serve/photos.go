@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 const (
@@ -35,7 +38,8 @@ func (s photoStore) keep(photo []byte) (path string, err error) {
 		return "", err
 	}
 	path = filepath.Join(dir, fmt.Sprintf("%x%s", sumOf(photo), extension(photo)))
-	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(photo)) {
+	// After a power cut, the file may have the right size and the wrong content.
+	if there, err := store.ReadFile(path, int64(len(photo))); err == nil && bytes.Equal(there, photo) {
 		return path, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
