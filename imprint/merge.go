@@ -36,12 +36,22 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 	if err != nil {
 		return fail(err)
 	}
-	err = w.commit(ctx, func(s *store.State) error {
+	if err := w.merge(ctx, sources, merged); err != nil {
+		w.Close()
+		return fail(err)
+	}
+	merged.Estimate = w.estimate()
+	return w, merged, nil
+}
+
+// merge adds the examples of sources, in one change, and counts them in merged.
+func (w *Workspace) merge(ctx context.Context, sources []source, merged *Merged) error {
+	return w.commit(ctx, func(s *store.State) error {
 		spelled, err := spellAlike(s, sources)
 		if err != nil {
 			return err
 		}
-		union, err := unite(append([]source{{dir, s}}, spelled...))
+		union, err := unite(append([]source{{w.store.Dir, s}}, spelled...))
 		if err != nil {
 			return err
 		}
@@ -56,12 +66,6 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 		s.Apply(c)
 		return nil
 	})
-	if err != nil {
-		w.Close()
-		return fail(err)
-	}
-	merged.Estimate = w.estimate()
-	return w, merged, nil
 }
 
 func (m *Merged) count(u union, c store.Change) {
