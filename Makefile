@@ -11,7 +11,7 @@ GO ?= go
 FUZZTIME ?= 10m
 HOURS ?= 8
 
-.PHONY: help demo test testdata bench fuzz torture build delegate release sign check-tflite bench-peers test-vm ci clean go-is-there
+.PHONY: help demo test testdata bench fuzz torture build delegate release sign check-tflite bench-peers test-vm test-power ci clean go-is-there
 
 # The demo needs no Edge TPU, so this target installs nothing.
 demo: export CGO_ENABLED = 0
@@ -78,6 +78,19 @@ test-vm: go-is-there ## test the Edge TPU driver, cameras and buttons on a real 
 	$(GO) run ./tools/vm -timeout 20m "$$gate" env IMPRINT_VM=1 sh -c \
 		'libusb.test -test.run "^TestVM$$" -test.v -test.short && usbfs.test -test.run "^TestVM$$" -test.v -replugs $(REPLUGS) && \
 		car.test -test.run "^TestVMCar$$" -test.v'
+
+# How often the power of each file system is cut, and the programs that make and repair file systems. The test names a
+# file system without its program as not run.
+CUTS ?= 20
+POWER_TIMEOUT ?= 20m
+POWER_TOOLS = mkfs.fat fsck.fat mkfs.exfat mke2fs mkfs.btrfs
+
+test-power: go-is-there ## cut the power of disks in a VM, CUTS times on each file system (needs qemu, busybox, apt, mkfs)
+	set -e; gate=$$(mktemp -d); trap 'rm -rf "$$gate"' EXIT; export CGO_ENABLED=0; \
+	for p in $(POWER_TOOLS); do f=$$(PATH=$$PATH:/usr/sbin:/sbin; command -v $$p) && cp -L "$$f" "$$gate/$$p" || true; done; \
+	$(GO) test -c -o "$$gate/power.test" ./imprint; \
+	$(GO) run ./tools/vm -modules disk -timeout $(POWER_TIMEOUT) "$$gate" env IMPRINT_VM=1 \
+		power.test -test.run '^TestVMPower$$' -test.v -test.timeout 0 -cuts $(CUTS)
 
 ci: go-is-there ## run all checks that a change must pass
 	./.ci/run

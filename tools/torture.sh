@@ -34,6 +34,8 @@ part() {
 }
 
 echo "running for about $HOURS h; output in $logs"
+part "crash states" go test -count=1 -v -timeout 0 -run '^TestCrashStates' ./imprint ./imprint/serve
+part "power cuts" make test-power CUTS=$(($(share 25) / 10 + 1)) POWER_TIMEOUT=48h
 part "killed processes" go test -count=1 -v -timeout 0 -run '^TestKill' ./imprint -kills 2000
 
 printf '\n##### summary, output in %s\n' "$logs"

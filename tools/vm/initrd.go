@@ -42,15 +42,14 @@ func writeInitrd(name string, m machine) (err error) {
 	}
 	a.file("init", 0o755, initScript)
 	a.file("command", 0o755, []byte("cd /work\nexec "+quote(m.command)+"\n"))
-	kernel, err := filepath.Glob(filepath.Join(m.kernel, "*"))
+	load, err := os.ReadFile(loadList(m.kernel, m.modules))
 	if err != nil {
 		return err
 	}
-	for _, file := range kernel {
-		if base := filepath.Base(file); base != "vmlinuz" {
-			if err := a.copy("modules/"+base, file); err != nil {
-				return err
-			}
+	a.file("modules/load", 0o644, load)
+	for name := range strings.FieldsSeq(string(load)) {
+		if err := a.copy("modules/"+name, filepath.Join(m.kernel, name)); err != nil {
+			return err
 		}
 	}
 	err = filepath.WalkDir(m.folder, func(file string, e fs.DirEntry, err error) error {

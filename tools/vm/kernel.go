@@ -16,17 +16,23 @@ import (
 	"strings"
 )
 
-// modules are the kernel modules that the machine loads: for USB devices, a camera with a test picture, and buttons.
-// Their dependencies are loaded first.
-var modules = []string{"usbcore", "vhci_hcd", "usbmon", "vivid", "uinput", "evdev", "usbserial"}
+// modules are the kernel modules that the machine loads, by the name of a set. Their dependencies are loaded first.
+// The set "usb" is for USB devices, a camera with a test picture, and buttons; the set "disk" is for file systems on a
+// disk whose power is cut.
+var modules = map[string][]string{
+	"usb": {"usbcore", "vhci_hcd", "usbmon", "vivid", "uinput", "evdev", "usbserial"},
+	"disk": {"crc32c_generic", "xxhash_generic", "sha256_generic", "blake2b_generic", "loop", "dm_mod", "dm_flakey",
+		"nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8", "vfat", "exfat", "ext4", "btrfs"},
+}
 
 // moduleFolders matches the folders with these modules and their dependencies.
-var moduleFolders = regexp.MustCompile(`/kernel/drivers/(usb|media|input|video|dma-buf)/`)
+var moduleFolders = regexp.MustCompile(`/kernel/(drivers/(usb|media|input|video|dma-buf|block|md|dax)|fs|lib|crypto)/`)
 
-func wanted() string { return strings.Join(modules, " ") }
+// wanted describes the modules in a complete folder.
+func wanted() string { return fmt.Sprint(modules) }
 
 // fetchKernel downloads a Debian kernel into folder, unless it is there. The folder then contains vmlinuz, the modules,
-// and a file named load, which lists the modules in loading order.
+// and for each set a file that lists its modules in loading order.
 func fetchKernel(ctx context.Context, folder string) error {
 	// An older version of this program may have downloaded other modules.
 	if b, err := os.ReadFile(filepath.Join(folder, "wanted")); err == nil && string(b) == wanted() {
@@ -108,54 +114,68 @@ func keep(ctx context.Context, folder string, kernel []byte, all map[string][]by
 	if err := os.WriteFile(filepath.Join(folder, "vmlinuz"), kernel, 0o644); err != nil {
 		return err
 	}
-	loaded := make(map[string]bool)
-	var load []string
-	var add func(name string) error
-	add = func(name string) error {
-		if loaded[name] {
-			return nil
+	for set, names := range modules {
+		l := loader{ctx: ctx, folder: folder, all: all, seen: make(map[string]bool)}
+		for _, name := range names {
+			if err := l.add(name); err != nil {
+				return err
+			}
 		}
-		loaded[name] = true
-		for file, b := range all {
-			stem, suffix, _ := strings.Cut(file, ".ko")
-			if strings.ReplaceAll(stem, "-", "_") != name {
-				continue
-			}
-			if suffix == ".xz" {
-				unxz := exec.CommandContext(ctx, "xz", "-dc")
-				unxz.Stdin = bytes.NewReader(b)
-				raw, err := unxz.Output()
-				if err != nil {
-					return fmt.Errorf("unpack %s: %w", file, err)
-				}
-				b = raw
-			}
-			depends, err := dependencies(b)
-			if err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			for _, d := range depends {
-				if err := add(strings.ReplaceAll(d, "-", "_")); err != nil {
-					return err
-				}
-			}
-			load = append(load, name+".ko")
-			return os.WriteFile(filepath.Join(folder, name+".ko"), b, 0o644)
+		if len(l.order) == 0 {
+			return errors.New("no modules in the package")
 		}
-		return nil // built into the kernel
-	}
-	for _, name := range modules {
-		if err := add(name); err != nil {
+		if err := os.WriteFile(loadList(folder, set), []byte(strings.Join(l.order, "\n")+"\n"), 0o644); err != nil {
 			return err
 		}
 	}
-	if len(load) == 0 {
-		return errors.New("no modules in the package")
-	}
-	if err := os.WriteFile(filepath.Join(folder, "load"), []byte(strings.Join(load, "\n")+"\n"), 0o644); err != nil {
-		return err
-	}
 	return os.WriteFile(filepath.Join(folder, "wanted"), []byte(wanted()), 0o644)
+}
+
+// loadList returns the path of the list of a set's modules in loading order.
+func loadList(folder, set string) string { return filepath.Join(folder, "load-"+set) }
+
+// A loader writes modules to a folder and puts them into loading order.
+type loader struct {
+	ctx    context.Context
+	folder string
+	all    map[string][]byte // modules by file name
+	seen   map[string]bool
+	order  []string
+}
+
+// add adds a module after its dependencies. It does nothing for a module that is built into the kernel.
+func (l *loader) add(name string) error {
+	if l.seen[name] {
+		return nil
+	}
+	l.seen[name] = true
+	for file, b := range l.all {
+		stem, suffix, _ := strings.Cut(file, ".ko")
+		if strings.ReplaceAll(stem, "-", "_") != name {
+			continue
+		}
+		if suffix == ".xz" {
+			unxz := exec.CommandContext(l.ctx, "xz", "-dc")
+			unxz.Stdin = bytes.NewReader(b)
+			raw, err := unxz.Output()
+			if err != nil {
+				return fmt.Errorf("unpack %s: %w", file, err)
+			}
+			b = raw
+		}
+		depends, err := dependencies(b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		for _, d := range depends {
+			if err := l.add(strings.ReplaceAll(d, "-", "_")); err != nil {
+				return err
+			}
+		}
+		l.order = append(l.order, name+".ko")
+		return os.WriteFile(filepath.Join(l.folder, name+".ko"), b, 0o644)
+	}
+	return nil
 }
 
 // dependencies returns the names of the modules that a module needs.

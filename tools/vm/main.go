@@ -1,5 +1,5 @@
 // Command vm runs a program in a disposable virtual machine with a real Linux
-// USB stack, for tests that plug in emulated devices:
+// kernel, for tests that plug in emulated devices or cut the power of disks:
 //
 //	go run ./tools/vm [flags] FOLDER COMMAND [ARGUMENT...]
 //
@@ -48,12 +48,13 @@ func main() {
 	kernel := flag.String("kernel", filepath.Join(cache, "imprint", "vm"), "`folder` of the downloaded kernel")
 	timeout := flag.Duration("timeout", 2*time.Minute, "limit of the whole run")
 	accel := flag.String("accel", "tcg", "QEMU `accelerator`; kvm is faster where it works")
+	set := flag.String("modules", "usb", "`set` of kernel modules: usb or disk")
 	memory := flag.Int("memory", 768, "memory of the machine in MiB")
 	console := flag.String("console", "", "`file` for kernel messages")
 	var extra libraries
 	flag.Var(&extra, "lib", "shared `library` that programs load by name; repeatable")
 	flag.Parse()
-	if flag.NArg() < 2 {
+	if flag.NArg() < 2 || modules[*set] == nil {
 		fmt.Fprintln(os.Stderr, "usage: vm [flags] FOLDER COMMAND [ARGUMENT...]")
 		flag.PrintDefaults()
 		os.Exit(exitFailed)
@@ -62,7 +63,7 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
-	status, err := run(ctx, machine{kernel: *kernel, accel: *accel, memory: *memory, console: *console, libraries: extra, folder: flag.Arg(0), command: flag.Args()[1:]})
+	status, err := run(ctx, machine{kernel: *kernel, modules: *set, accel: *accel, memory: *memory, console: *console, libraries: extra, folder: flag.Arg(0), command: flag.Args()[1:]})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "vm: %v\n", err)
 		status = exitFailed
@@ -75,11 +76,11 @@ func main() {
 
 // machine describes the machine to boot.
 type machine struct {
-	kernel, accel, console string
-	memory                 int // MiB
-	libraries              []string
-	folder                 string
-	command                []string
+	kernel, modules, accel, console string
+	memory                          int // MiB
+	libraries                       []string
+	folder                          string
+	command                         []string
 }
 
 // run boots the machine and returns the command's exit status.
