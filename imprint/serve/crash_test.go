@@ -84,7 +84,7 @@ func TestCrashStates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, step := 2, 3
+	n, step := 2, 5
 	if testing.Short() {
 		step = 50
 	}
