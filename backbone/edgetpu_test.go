@@ -19,9 +19,9 @@ import (
 // edgeTPUOutput returns the tensor recorded in the .tpu goldens: the input of the final
 // SOFTMAX or, if there is none, the output before a final RESHAPE.
 func edgeTPUOutput(m *tflite.Model) int32 {
-	at := m.Subgraphs[0].Outputs[0]
-	for op := len(m.Subgraphs[0].Operators); ; {
-		op = producer(&m.Subgraphs[0], at, op)
+	at, producers := m.Subgraphs[0].Outputs[0], m.Subgraphs[0].Producers()
+	for {
+		op := producers[at]
 		code := m.OperatorCodes[m.Subgraphs[0].Operators[op].Opcode].Builtin
 		switch code {
 		case tflite.OpSoftmax:

@@ -33,25 +33,26 @@ var scalingOperators = []tflite.BuiltinOperator{
 // It searches backward from the first output. The embedding is the input of the last
 // FULLY_CONNECTED, or of the last CONV_2D on a 1×1 map. In a model without such a layer,
 // the output is the embedding. If that output is not one vector, the error wraps
-// ErrNoEmbedding.
+// ErrNoEmbedding. The time is linear in the size of the graph, even if it has a cycle.
 func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) {
 	g := &m.Subgraphs[0]
 	if len(g.Outputs) == 0 {
 		return 0, -1, fmt.Errorf("%w: the model has no output", ErrNoEmbedding)
 	}
+	w := walk{m, g, g.Producers()}
 	t := g.Outputs[0]
-	for op := producer(g, t, len(g.Operators)); op >= 0; op = producer(g, t, op) {
+	for op := w.before(t, len(g.Operators)); op >= 0; op = w.before(t, op) {
 		code := m.OperatorCodes[g.Operators[op].Opcode].Builtin
 		in := g.Operators[op].Inputs
-		if isLastLayer(m, op, code) {
-			return rawTensor(m, in[0]), op, nil
+		if w.isLastLayer(op, code) {
+			return w.rawTensor(in[0]), op, nil
 		}
-		if !slices.Contains(headOperators, code) || !isUnary(m, op) {
+		if !slices.Contains(headOperators, code) || !w.isUnary(op) {
 			break
 		}
 		t = in[0]
 	}
-	embedding = rawTensor(m, g.Outputs[0])
+	embedding = w.rawTensor(g.Outputs[0])
 	out := &g.Tensors[embedding]
 	if n := out.NumElements(); len(out.Shape) == 0 || n < 2 || n != int(out.Shape[len(out.Shape)-1]) {
 		return 0, -1, fmt.Errorf("%w: output %q has shape %v, not one vector for the whole photo", ErrNoEmbedding, out.Name, out.Shape)
@@ -59,35 +60,50 @@ func FindEmbedding(m *tflite.Model) (embedding int32, lastLayer int, err error) 
 	return embedding, -1, nil
 }
 
-// producer returns the index of the operator that writes tensor t, or -1. It searches
-// only operators with an index less than end. The index decreases with every step back
-// through a graph, so a search ends even if the graph has a cycle.
-func producer(g *tflite.Subgraph, t int32, end int) int {
-	return slices.IndexFunc(g.Operators[:end], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, t) })
+// A walk follows the tensors of a model's main graph backward.
+type walk struct {
+	m         *tflite.Model
+	g         *tflite.Subgraph
+	producers []int // see [tflite.Subgraph.Producers]
+}
+
+// before returns the operator that writes tensor t if its index is less than end, and
+// otherwise -1. The index decreases with every step back through a graph, so a search
+// ends even if the graph has a cycle.
+func (w walk) before(t int32, end int) int {
+	if op := w.producers[t]; op < end {
+		return op
+	}
+	return -1
+}
+
+// isConstant is like [tflite.Model.IsConstant], which searches all operators.
+func (w walk) isConstant(t int32) bool {
+	op := w.producers[t]
+	return w.m.TensorBytes(0, t) != nil || op >= 0 && w.m.IsWidening(op) && w.m.TensorBytes(0, w.g.Operators[op].Inputs[0]) != nil
 }
 
 // isLastLayer reports whether operator op multiplies one vector by a constant matrix.
-func isLastLayer(m *tflite.Model, op int, code tflite.BuiltinOperator) bool {
-	g := &m.Subgraphs[0]
-	in := g.Operators[op].Inputs
-	if len(in) < 2 || in[0] < 0 || in[1] < 0 || !m.IsConstant(in[1]) {
+func (w walk) isLastLayer(op int, code tflite.BuiltinOperator) bool {
+	in := w.g.Operators[op].Inputs
+	if len(in) < 2 || in[0] < 0 || in[1] < 0 || !w.isConstant(in[1]) {
 		return false
 	}
-	x, w := g.Tensors[in[0]].Shape, g.Tensors[in[1]].Shape
+	x, f := w.g.Tensors[in[0]].Shape, w.g.Tensors[in[1]].Shape
 	switch code {
 	case tflite.OpFullyConnected:
-		return len(w) == 2
+		return len(f) == 2
 	case tflite.OpConv2D:
-		return len(x) == 4 && len(w) == 4 && x[1] == 1 && x[2] == 1 && w[1] == 1 && w[2] == 1
+		return len(x) == 4 && len(f) == 4 && x[1] == 1 && x[2] == 1 && f[1] == 1 && f[2] == 1
 	}
 	return false
 }
 
 // isUnary reports whether every input of operator op after the first is constant.
-func isUnary(m *tflite.Model, op int) bool {
-	in := m.Subgraphs[0].Operators[op].Inputs
+func (w walk) isUnary(op int) bool {
+	in := w.g.Operators[op].Inputs
 	for i, t := range in {
-		if i > 0 && t >= 0 && !m.IsConstant(t) {
+		if i > 0 && t >= 0 && !w.isConstant(t) {
 			return false
 		}
 	}
@@ -96,14 +112,13 @@ func isUnary(m *tflite.Model, op int) bool {
 
 // rawTensor follows tensor t back through scalingOperators and returns the tensor that
 // the first of them reads.
-func rawTensor(m *tflite.Model, t int32) int32 {
-	g := &m.Subgraphs[0]
-	for op := len(g.Operators); ; {
-		op = producer(g, t, op)
-		if op < 0 || !slices.Contains(scalingOperators, m.OperatorCodes[g.Operators[op].Opcode].Builtin) || !isUnary(m, op) {
+func (w walk) rawTensor(t int32) int32 {
+	for op := len(w.g.Operators); ; {
+		op = w.before(t, op)
+		if op < 0 || !slices.Contains(scalingOperators, w.m.OperatorCodes[w.g.Operators[op].Opcode].Builtin) || !w.isUnary(op) {
 			return t
 		}
-		t = g.Operators[op].Inputs[0]
+		t = w.g.Operators[op].Inputs[0]
 	}
 }
 

@@ -402,6 +402,11 @@ func TestNewInterpreterErrors(t *testing.T) {
 			s.Operators[0].Inputs[0] = int32(len(s.Tensors) - 1)
 		}), ErrUnsupportedOperator, `("state") is a variable`},
 		{"cycle", edit(func(m *tflite.Model, s *tflite.Subgraph) { s.Operators[0].Inputs[0] = 3 }), tflite.ErrCorrupt, "no earlier operator computes"},
+		{"constant of another size", edit(func(m *tflite.Model, s *tflite.Subgraph) { // Parse checks all constants but these
+			m.Buffers = append(m.Buffers, make([]byte, 5))
+			s.Tensors[3].IsVariable, s.Tensors[3].Buffer = true, uint32(len(m.Buffers)-1)
+			s.Operators = s.Operators[:2]
+		}), ErrUnsupportedOperator, "has 5 bytes"},
 		{"written twice", edit(func(m *tflite.Model, s *tflite.Subgraph) {
 			s.Operators[2].Outputs[0], s.Operators[2].Inputs[0] = 2, 1
 			s.Outputs[0] = 2

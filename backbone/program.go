@@ -72,12 +72,17 @@ func newProgram(m *tflite.Model, o InterpreterOptions) (*program, error) {
 	}
 	for _, t := range p.outputs {
 		a := &p.allocations[t]
+		if err := p.checkConstant(t); err != nil {
+			return nil, err
+		}
 		if a.constant == nil && !a.inArena {
 			return nil, fmt.Errorf("no operator computes output %s: %w", tensorName(g, t), tflite.ErrCorrupt)
 		}
 		a.kept = true
 	}
-	p.detach()
+	if err := p.detach(); err != nil {
+		return nil, err
+	}
 	return p, p.layOutArena()
 }
 
@@ -87,11 +92,12 @@ func (p *program) initAllocations(m *tflite.Model, keepAll bool) error {
 	for i := range p.allocations {
 		a := &p.allocations[i]
 		a.first, a.last = -1, -1
-		if b := p.graph.Tensors[i].Buffer; int(b) < len(m.Buffers) && len(m.Buffers[b]) > 0 && !slices.Contains(p.inputs, int32(i)) {
+		if b := p.graph.Tensors[i].Buffer; int(b) < len(m.Buffers) && len(m.Buffers[b]) > 0 {
 			a.constant = m.Buffers[b]
 		}
 	}
 	for _, t := range p.inputs {
+		p.allocations[t].constant = nil
 		if err := p.allocate(t, keepAll); err != nil {
 			return err
 		}
@@ -150,8 +156,9 @@ func (p *program) fold(m *tflite.Model, i int) (bool, error) {
 }
 
 // detach copies the constants that are still needed and drops the rest of the model,
-// so that its file can be freed.
-func (p *program) detach() {
+// so that its file can be freed. Tensors that share a buffer share its copy: otherwise a
+// small file could need any amount of memory.
+func (p *program) detach() error {
 	p.graph = &tflite.Subgraph{Tensors: p.graph.Tensors}
 	needed := make([]bool, len(p.allocations))
 	for _, t := range p.outputs {
@@ -164,21 +171,38 @@ func (p *program) detach() {
 			}
 		}
 	}
+	type span struct {
+		first *byte
+		size  int
+	}
+	copies, total := make(map[span][]byte), 0
 	for i := range p.allocations {
 		a := &p.allocations[i]
-		if !needed[i] {
+		if !needed[i] || len(a.constant) == 0 {
 			a.constant = nil
+			continue
 		}
-		a.constant = slices.Clone(a.constant)
-		p.keptSize += len(a.constant)
+		at := span{&a.constant[0], len(a.constant)}
+		if copies[at] == nil {
+			if total += at.size; total > MaxArena {
+				return fmt.Errorf("the constants take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+			}
+			copies[at] = slices.Clone(a.constant)
+		}
+		a.constant = copies[at]
 	}
+	p.keptSize += total
+	return nil
 }
 
 // neededOperators returns, in order, the operators that the outputs depend on.
 func neededOperators(g *tflite.Subgraph, inputs, outputs []int32) ([]int, error) {
-	wanted := make([]bool, len(g.Tensors))
+	wanted, given := make([]bool, len(g.Tensors)), make([]bool, len(g.Tensors))
 	for _, t := range outputs {
 		wanted[t] = true
+	}
+	for _, t := range inputs {
+		given[t] = true
 	}
 	var list []int
 	for i := len(g.Operators) - 1; i >= 0; i-- {
@@ -188,7 +212,7 @@ func neededOperators(g *tflite.Subgraph, inputs, outputs []int32) ([]int, error)
 			if t < 0 || int(t) >= len(g.Tensors) {
 				return nil, fmt.Errorf("operator %d writes tensor %d, but the model has %d tensors: %w", i, t, len(g.Tensors), tflite.ErrCorrupt)
 			}
-			use = use || wanted[t] && !slices.Contains(inputs, t)
+			use = use || wanted[t] && !given[t]
 		}
 		if !use {
 			continue
@@ -290,8 +314,21 @@ func (p *program) readTensor(t int32) (*kernels.Tensor, error) {
 	if a.constant == nil && !a.inArena {
 		return nil, fmt.Errorf("no earlier operator computes input %s: %w", tensorName(p.graph, t), tflite.ErrCorrupt)
 	}
+	if err := p.checkConstant(t); err != nil {
+		return nil, err
+	}
 	a.last = len(p.steps)
 	return kernelTensor(p.graph, t, a.constant)
+}
+
+// checkConstant returns an error if tensor t is a constant of another size than its shape
+// says, such as a sparse one or a variable.
+func (p *program) checkConstant(t int32) error {
+	tensor, n := &p.graph.Tensors[t], len(p.allocations[t].constant)
+	if want := tensor.NumElements() * tensor.Type.Size(); n > 0 && want > 0 && n != want {
+		return fmt.Errorf("constant %s has %d bytes, and its shape %v needs %d: %w", tensorName(p.graph, t), n, tensor.Shape, want, ErrUnsupportedOperator)
+	}
+	return nil
 }
 
 // writeTensor allocates tensor t and returns it as the output of the next step.

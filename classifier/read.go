@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -58,9 +57,9 @@ func Read(m *tflite.Model) (*Head, Layout, error) {
 func lastOperators(m *tflite.Model, kinds ...tflite.BuiltinOperator) ([]int, bool) {
 	g := &m.Subgraphs[0]
 	ops := make([]int, len(kinds))
-	tensor := g.Outputs[0]
+	tensor, producers := g.Outputs[0], g.Producers()
 	for i := len(kinds) - 1; i >= 0; i-- {
-		op := producer(g, tensor)
+		op := producers[tensor]
 		if op < 0 || m.OperatorCodes[g.Operators[op].Opcode].Builtin != kinds[i] || len(g.Operators[op].Inputs) == 0 {
 			return nil, false
 		}
@@ -72,21 +71,17 @@ func lastOperators(m *tflite.Model, kinds ...tflite.BuiltinOperator) ([]int, boo
 	return ops, true
 }
 
-// producer returns the index of the operator that writes tensor, or -1 if there is none.
-func producer(g *tflite.Subgraph, tensor int32) int {
-	return slices.IndexFunc(g.Operators, func(o tflite.Operator) bool { return slices.Contains(o.Outputs, tensor) })
-}
-
 // takesSquareRoots reports whether the input of operator op is the output of a SQRT, possibly
 // reshaped.
 func takesSquareRoots(m *tflite.Model, op int) bool {
 	g := &m.Subgraphs[0]
+	producers := g.Producers()
 	for range g.Operators {
 		in := g.Operators[op].Inputs
-		if len(in) == 0 {
+		if len(in) == 0 || in[0] < 0 {
 			return false
 		}
-		if op = producer(g, in[0]); op < 0 {
+		if op = producers[in[0]]; op < 0 {
 			return false
 		}
 		switch m.OperatorCodes[g.Operators[op].Opcode].Builtin {

@@ -2,7 +2,6 @@ package imprint
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
@@ -132,12 +131,13 @@ func (w *Workspace) cut(m *tflite.Model) error {
 	want := w.backbone.Embedding
 	// Operators are in execution order. Searching only before op makes the loop end even if the
 	// graph has a cycle.
-	for at, op := g.Outputs[0], len(g.Operators); ; {
-		op = slices.IndexFunc(g.Operators[:op], func(o tflite.Operator) bool { return slices.Contains(o.Outputs, at) })
-		if op < 0 || len(g.Operators[op].Inputs) == 0 || g.Operators[op].Inputs[0] < 0 {
+	producers := g.Producers()
+	for at, end := g.Outputs[0], len(g.Operators); ; {
+		op := producers[at]
+		if op < 0 || op >= end || len(g.Operators[op].Inputs) == 0 || g.Operators[op].Inputs[0] < 0 {
 			return fmt.Errorf("the model has no tensor %q before its last operators: %w", want.Name, classifier.ErrShape)
 		}
-		at = g.Operators[op].Inputs[0]
+		at, end = g.Operators[op].Inputs[0], op
 		if t := &g.Tensors[at]; t.Name == want.Name && t.Type == want.Type && t.NumElements() == w.backbone.Dim() {
 			g.Inputs = []int32{at}
 			m.Subgraphs[0] = g

@@ -9,6 +9,15 @@ import (
 // an int on every platform.
 const maxTensorBytes = math.MaxInt32
 
+const (
+	// maxRank is the maximum number of dimensions of a tensor. TensorFlow Lite's operators
+	// support at most 8.
+	maxRank = 64
+	// maxIndices is the maximum number of inputs, outputs and intermediates of all
+	// operators of a subgraph together. Real networks have some thousands.
+	maxIndices = 1 << 20
+)
+
 // check returns an error if an index or size in one part of the model does not match
 // another part. It does not check the operators' own rules, such as strides and matching
 // shapes.
@@ -70,8 +79,12 @@ func (m *Model) checkSubgraph(s *Subgraph) error {
 			return fmt.Errorf("tensor %d %q: %w", i, s.Tensors[i].Name, err)
 		}
 	}
+	left := maxIndices
 	for i := range s.Operators {
 		op := &s.Operators[i]
+		if left -= len(op.Inputs) + len(op.Outputs) + len(op.Intermediates); left < 0 {
+			return fmt.Errorf("the operators have more than %d inputs and outputs: %w", maxIndices, ErrTooLarge)
+		}
 		err := indices("inputs", op.Inputs, -1)
 		if err == nil {
 			err = indices("outputs", op.Outputs, 0)
@@ -93,6 +106,9 @@ func (m *Model) checkTensor(t *Tensor) error {
 	// Index 0 is always valid and means no buffer.
 	if t.Buffer != 0 && int64(t.Buffer) >= int64(len(m.Buffers)) {
 		return corrupt("no buffer %d: the model has %d", t.Buffer, len(m.Buffers))
+	}
+	if n := max(len(t.Shape), len(t.ShapeSignature)); n > maxRank {
+		return fmt.Errorf("%d dimensions, more than %d: %w", n, maxRank, ErrTooLarge)
 	}
 	size, err := t.byteSize()
 	if err != nil {

@@ -25,6 +25,21 @@ func (m *Model) TensorBytes(sub int, tensor int32) []byte {
 	return m.Buffers[b]
 }
 
+// Producers returns, for each tensor, the index of the first operator that writes it, or
+// -1. A search for the operators before a tensor should use this list, because the time
+// of searching all operators again at each step grows with the square of their number.
+func (s *Subgraph) Producers() []int {
+	first := slices.Repeat([]int{-1}, len(s.Tensors))
+	for i, op := range slices.Backward(s.Operators) {
+		for _, t := range op.Outputs {
+			if t >= 0 && int(t) < len(first) {
+				first[t] = i
+			}
+		}
+	}
+	return first
+}
+
 // AddBuffer appends a buffer with the content b, which the model keeps. It returns the
 // index of the buffer, which is never 0.
 func (m *Model) AddBuffer(b []byte) uint32 {

@@ -206,26 +206,25 @@ func padTensors(sub *node, slot, n int) {
 // unreferenced returns the names that do not belong to an associated file in the
 // metadata.
 func unreferenced(root *node, names []string) []string {
-	return slices.DeleteFunc(names, func(name string) bool { return mentions(root, name) })
+	known := make(map[string]bool)
+	noteFiles(root, known)
+	return slices.DeleteFunc(names, func(name string) bool { return known[name] })
 }
 
-// mentions reports whether n or a table below it is an associated file with the given
-// name.
-func mentions(n *node, name string) bool {
+// noteFiles adds the names of the associated files in n and the tables below it.
+func noteFiles(n *node, names map[string]bool) {
 	if n.t == associatedFileTable {
-		return n.text(afName) == name
+		names[n.text(afName)] = true
+		return
 	}
 	for _, v := range n.v {
 		switch v := v.(type) {
 		case *node:
-			if mentions(v, name) {
-				return true
-			}
+			noteFiles(v, names)
 		case []*node:
-			if slices.ContainsFunc(v, func(n *node) bool { return mentions(n, name) }) {
-				return true
+			for _, sub := range v {
+				noteFiles(sub, names)
 			}
 		}
 	}
-	return false
 }

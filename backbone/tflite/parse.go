@@ -75,6 +75,8 @@ type reader struct {
 	b   []byte
 	end int // one past the last byte of the flatbuffer and its external data
 	err error
+	// external is the number of bytes of external data so far. Overlapping data count several times.
+	external int
 }
 
 func (r *reader) model(v view) *Model {
@@ -181,7 +183,7 @@ func (r *reader) operator(v view) Operator {
 		}
 	}
 	if op.CustomOptions == nil {
-		op.CustomOptions = r.external(v, operatorLargeOffset, operatorLargeSize)
+		op.CustomOptions = r.externalData(v, operatorLargeOffset, operatorLargeSize)
 	}
 	return op
 }
@@ -190,12 +192,12 @@ func (r *reader) buffer(v view) Buffer {
 	if data := v.Raw(bufferData); data != nil {
 		return data
 	}
-	return r.external(v, bufferOffset, bufferSize)
+	return r.externalData(v, bufferOffset, bufferSize)
 }
 
-// external returns bytes of the file that follow the flatbuffer, or nil if there are
+// externalData returns bytes of the file that follow the flatbuffer, or nil if there are
 // none. Models larger than 2 GB keep their data there. An offset of 0 or 1 means none.
-func (r *reader) external(v view, offsetSlot, sizeSlot int) []byte {
+func (r *reader) externalData(v view, offsetSlot, sizeSlot int) []byte {
 	offset, size := v.Scalar(offsetSlot, 0), v.Scalar(sizeSlot, 0)
 	if offset <= 1 {
 		return nil
@@ -204,6 +206,12 @@ func (r *reader) external(v view, offsetSlot, sizeSlot int) []byte {
 	if offset > total || size > total-offset {
 		if r.err == nil {
 			r.err = corrupt("%s data at byte %d of %d bytes extend beyond the file", v.Type().Name, offset, size)
+		}
+		return nil
+	}
+	if r.external += int(size); r.external > 2*len(r.b) {
+		if r.err == nil {
+			r.err = fmt.Errorf("external data that share bytes add up to more bytes than allowed: %w", ErrTooLarge)
 		}
 		return nil
 	}

@@ -148,8 +148,12 @@ func renumbered(list, index []int32) []int32 {
 // indices.
 func remaining(entries []TensorMap, index, list []int32) []TensorMap {
 	var out []TensorMap
+	in := make(map[int32]bool, len(list))
+	for _, t := range list {
+		in[t] = true
+	}
 	for _, e := range entries {
-		if t := index[e.Tensor]; t >= 0 && slices.Contains(list, t) {
+		if t := index[e.Tensor]; t >= 0 && in[t] {
 			out = append(out, TensorMap{e.Name, uint32(t)})
 		}
 	}

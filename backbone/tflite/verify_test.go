@@ -83,6 +83,9 @@ func TestParseErrors(t *testing.T) {
 		{"shape signature", func(_ *Model, s *Subgraph) { s.Tensors[0].ShapeSignature[1] = -2 }, ErrCorrupt},
 		{"elements", func(_ *Model, s *Subgraph) { s.Tensors[0].Shape = []int32{1 << 16, 1 << 16, 1 << 16, 1 << 16} }, ErrTooLarge},
 		{"bytes", func(_ *Model, s *Subgraph) { s.Tensors[4].Shape, s.Tensors[4].Type = []int32{1 << 29}, TypeFloat32 }, ErrTooLarge},
+		{"dimensions", func(_ *Model, s *Subgraph) { s.Tensors[4].Shape = make([]int32, maxRank+1) }, ErrTooLarge},
+		{"dimensions of the signature", func(_ *Model, s *Subgraph) { s.Tensors[0].ShapeSignature = make([]int32, maxRank+1) }, ErrTooLarge},
+		{"operator inputs", func(_ *Model, s *Subgraph) { s.Operators[0].Inputs = make([]int32, maxIndices) }, ErrTooLarge},
 		{"constant too long", func(_ *Model, s *Subgraph) { s.Tensors[2].Shape[1] = 3 }, ErrCorrupt},
 		{"constant too short", func(_ *Model, s *Subgraph) { s.Tensors[3].Type = TypeInt64 }, ErrCorrupt},
 		{"scales", func(_ *Model, s *Subgraph) { s.Tensors[2].Quantization.Scale = []float32{1, 2} }, ErrCorrupt},
@@ -235,6 +238,11 @@ func TestSharedTablesAreLimited(t *testing.T) {
 
 	if _, err := Parse(oneOperator(flatbuf.MaxTables/3, op)); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("more than %d tables: got %v, want ErrTooLarge", flatbuf.MaxTables, err)
+	}
+	// External data of 1 MiB for each operator.
+	op.CustomOptions, op.opaque.v[operatorLargeOffset], op.opaque.v[operatorLargeSize] = nil, uint64(1<<20), uint64(1<<20)
+	if _, err := Parse(append(oneOperator(20, op), make([]byte, 5<<20)...)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("20 operators that share external data: got %v, want ErrTooLarge", err)
 	}
 	op.Inputs = make([]int32, 100_000)
 	if _, err := Parse(oneOperator(1000, op)); !errors.Is(err, ErrTooLarge) {
