@@ -31,6 +31,11 @@ var (
 	ErrLayer = errors.New("invalid last layer")
 )
 
+// maxSearch is the maximum product of a model's layers and the bytes of its program. Each layer is
+// searched for in the whole program, so this limits the time of Open to seconds. A ResNet-152, one
+// of the largest models for the Edge TPU, has about 220 layers and 60 MB.
+const maxSearch = 1 << 35
+
 // A Pair is a compiled model and the uncompiled model that it was made from, with the place of
 // each layer in the compiled model. It is immutable and safe for concurrent use by multiple
 // goroutines.
@@ -41,6 +46,7 @@ type Pair struct {
 	options, size int // offset and size of the operator's custom options in file
 	program       *executable.Package
 	uncompiled    *tflite.Model
+	sources       []source    // of the uncompiled model's tensors
 	layers        []placed    // the uncompiled model's operators, in order
 	cpuOps        map[int]int // for operators left to the CPU: index in the uncompiled model to index in the compiled model
 }
@@ -68,6 +74,10 @@ func Open(compiled, uncompiled []byte) (*Pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the uncompiled model: %w", err)
 	}
+	if int64(len(layers))*int64(p.size) > maxSearch {
+		return nil, fmt.Errorf("%w: %d layers are too many to find in %d bytes", ErrCompiled, len(layers), p.size)
+	}
+	p.sources = sourcesOf(p.uncompiled)
 	p.findCPUOps()
 	p.findLayers(layers)
 	weighted, found := 0, 0
@@ -123,6 +133,9 @@ func (p *Pair) parseProgram() error {
 	case p.operator < 0:
 		return fmt.Errorf("%w: it is not compiled for the Edge TPU", ErrCompiled)
 	}
+	if slices.Contains(p.compiled.Subgraphs[0].Operators[p.operator].Inputs, -1) {
+		return fmt.Errorf("%w: an input of its operator for the Edge TPU is missing", ErrCompiled)
+	}
 	options := p.compiled.Subgraphs[0].Operators[p.operator].CustomOptions
 	p.options, p.size = bytes.Index(p.file, options), len(options)
 	var err error
@@ -159,11 +172,15 @@ func (p *Pair) findLayers(layers []layer) {
 	}
 	p.assignStages()
 	// Nothing distinguishes two sums with equal constants, so neither may change.
+	equal := make(map[executable.Sum]int)
 	for i := range p.layers {
-		for j := range p.layers[:i] {
-			if a, b := &p.layers[i], &p.layers[j]; a.sumAt != nil && b.sum != nil && *a.sum == *b.sum {
-				a.sumAt, b.sumAt = nil, nil
-			}
+		if sum := p.layers[i].sum; sum != nil {
+			equal[*sum]++
+		}
+	}
+	for i := range p.layers {
+		if l := &p.layers[i]; l.sum != nil && equal[*l.sum] > 1 {
+			l.sumAt = nil
 		}
 	}
 }

@@ -12,8 +12,10 @@ import (
 // that reads its own output. The frozen model has no operators.
 func TestEmbeddingInCycle(t *testing.T) {
 	p := &Pair{uncompiled: &tflite.Model{Subgraphs: []tflite.Subgraph{{
+		Tensors:   make([]tflite.Tensor, 3),
 		Operators: []tflite.Operator{{Inputs: []int32{1}, Outputs: []int32{1}}, {Inputs: []int32{1}, Outputs: []int32{2}}},
 	}}}}
+	p.sources = sourcesOf(p.uncompiled)
 	frozen := &tflite.Model{Subgraphs: make([]tflite.Subgraph, 1)}
 	done := make(chan error, 1)
 	go func() {

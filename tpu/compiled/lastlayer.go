@@ -222,7 +222,7 @@ func (p *Pair) isClassifier(at int) error {
 func (p *Pair) embedding(frozen *tflite.Model, at int) (quantization, error) {
 	tensor := p.uncompiled.Subgraphs[0].Operators[at].Inputs[0]
 	for next := at; ; {
-		op, output := source(p.uncompiled, tensor)
+		op, output := p.sources[tensor].op, p.sources[tensor].output
 		if op < 0 || op >= next { // an input or a constant, or a cycle: operators are in execution order
 			return quantization{}, fmt.Errorf("%w: it has no layer before the last", ErrCompiled)
 		}

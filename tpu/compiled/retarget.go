@@ -64,9 +64,10 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 	}
 	var changes []change
 	var reshape error // what refuses a RESHAPE, unless a later layer is refused
+	sources := sourcesOf(m)
 	for i := range n {
 		was, l := &p.layers[i], &layers[i]
-		if why := p.mismatch(m, i, l); why != "" {
+		if why := p.mismatch(m, sources, i, l); why != "" {
 			return nil, fmt.Errorf("layer %q, %v: %w: %s", was.name, was.kind, ErrCompiled, why)
 		}
 		switch {
@@ -117,8 +118,9 @@ func (l *layer) keepsCodes() bool {
 }
 
 // mismatch describes how l, layer i of m, differs from layer i of the uncompiled model,
-// apart from weights and quantization. If it does not differ, mismatch returns "".
-func (p *Pair) mismatch(m *tflite.Model, i int, l *layer) string {
+// apart from weights and quantization. If it does not differ, mismatch returns "". sources are the
+// sources of m.
+func (p *Pair) mismatch(m *tflite.Model, sources []source, i int, l *layer) string {
 	was := &p.layers[i]
 	old, op := &p.uncompiled.Subgraphs[0].Operators[i], &m.Subgraphs[0].Operators[i]
 	switch {
@@ -126,7 +128,7 @@ func (p *Pair) mismatch(m *tflite.Model, i int, l *layer) string {
 		return fmt.Sprintf("it is %v in the new model", l.kind)
 	case was.filter != nil && !sameShape(was.filter, l.filter):
 		return fmt.Sprintf("its shape is %s, but %s in the new model", shape(was.filter), shape(l.filter))
-	case !sameTensors(p.uncompiled, m, i) || len(l.around) != len(was.around):
+	case !p.sameTensors(m, sources, i) || len(l.around) != len(was.around):
 		return "its inputs or outputs have other types, shapes or sources in the new model"
 	case !reflect.DeepEqual(fixedOptions(p.uncompiled, l.kind, old), fixedOptions(m, l.kind, op)):
 		return "it has other options in the new model"
@@ -175,32 +177,37 @@ func fixedOptions(m *tflite.Model, kind tflite.BuiltinOperator, op *tflite.Opera
 	return o
 }
 
-// source returns the operator of m that writes tensor t, and the index of t among its
-// outputs. For an input of the model it returns -1 and the index among the inputs, and
-// for a constant -1 and -1.
-func source(m *tflite.Model, t int32) (op, output int) {
+// A source is the operator that writes a tensor, and the index of the tensor among its outputs.
+// For an input of the model it is -1 and the index among the inputs, and for a constant -1 and -1.
+type source struct{ op, output int }
+
+// sourcesOf returns the source of each tensor of the main graph of m.
+func sourcesOf(m *tflite.Model) []source {
 	g := &m.Subgraphs[0]
-	for i := range g.Operators {
-		if k := slices.Index(g.Operators[i].Outputs, t); k >= 0 {
-			return i, k
+	list := slices.Repeat([]source{{-1, -1}}, len(g.Tensors))
+	for k, t := range slices.Backward(g.Inputs) {
+		list[t].output = k
+	}
+	for i, op := range slices.Backward(g.Operators) {
+		for k, t := range slices.Backward(op.Outputs) {
+			list[t] = source{i, k}
 		}
 	}
-	return -1, slices.Index(g.Inputs, t)
+	return list
 }
 
-// sameTensors reports whether the inputs and outputs of operator i have the same sources,
-// types and shapes in both models.
-func sameTensors(a, b *tflite.Model, i int) bool {
+// sameTensors reports whether the inputs and outputs of operator i have the same sources, types and
+// shapes in p's uncompiled model and in b. sources are the sources of b.
+func (p *Pair) sameTensors(b *tflite.Model, sources []source, i int) bool {
+	a := p.uncompiled
 	x, y := &a.Subgraphs[0].Operators[i], &b.Subgraphs[0].Operators[i]
-	same := func(p, q []int32) bool {
-		return slices.EqualFunc(p, q, func(s, t int32) bool {
+	same := func(x, y []int32) bool {
+		return slices.EqualFunc(x, y, func(s, t int32) bool {
 			if s < 0 || t < 0 {
 				return s == t
 			}
 			u, v := &a.Subgraphs[0].Tensors[s], &b.Subgraphs[0].Tensors[t]
-			opA, outputA := source(a, s)
-			opB, outputB := source(b, t)
-			return opA == opB && outputA == outputB && u.Type == v.Type && slices.Equal(u.Shape, v.Shape)
+			return p.sources[s] == sources[t] && u.Type == v.Type && slices.Equal(u.Shape, v.Shape)
 		})
 	}
 	return same(x.Inputs, y.Inputs) && same(x.Outputs, y.Outputs)
@@ -247,7 +254,8 @@ func (p *Pair) requantizeEnds(file []byte, program *executable.Package, m *tflit
 func (p *Pair) requantizeEnd(end *executable.Layer, out *tflite.Model, tensor int32, m *tflite.Model, counterparts map[int32]int32) (changed bool, err error) {
 	old, from, to := &p.uncompiled.Subgraphs[0], &m.Subgraphs[0], &out.Subgraphs[0].Tensors[tensor]
 	was := p.uncompiledTensor(&out.Subgraphs[0], tensor)
-	if was < 0 || end.Name != to.Name {
+	now, used := counterparts[int32(was)]
+	if !used || now < 0 || end.Name != to.Name {
 		for a, b := range counterparts {
 			if a >= 0 && b >= 0 && requantize(new(tflite.Tensor), &old.Tensors[a], &from.Tensors[b]) {
 				return false, fmt.Errorf("%w: tensor %q of its Edge TPU operator is not in the uncompiled model", ErrCompiled, to.Name)
@@ -255,7 +263,7 @@ func (p *Pair) requantizeEnd(end *executable.Layer, out *tflite.Model, tensor in
 		}
 		return false, nil
 	}
-	is := &from.Tensors[counterparts[int32(was)]]
+	is := &from.Tensors[now]
 	if !requantize(to, &old.Tensors[was], is) {
 		return false, nil
 	}

@@ -33,11 +33,11 @@ func (p *Pair) Uncompiled(file []byte, frozen *tflite.Model) (m *tflite.Model, e
 	l := &p.layers[p.last()]
 	input := g.Operators[l.operator].Inputs[0]
 	embedding = input
-	last, _ := source(m, embedding)
+	last := p.sources[embedding].op
 	for last >= len(from.Operators) { // a RESHAPE that frozen lacks
 		next := last
 		embedding = g.Operators[last].Inputs[0]
-		if last, _ = source(m, embedding); last >= next { // a cycle: operators are in execution order
+		if last = p.sources[embedding].op; last >= next { // a cycle: operators are in execution order
 			last = -1
 		}
 	}

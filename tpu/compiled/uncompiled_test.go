@@ -35,7 +35,7 @@ func TestUncompiled(t *testing.T) {
 			continue
 		}
 		op := want.Subgraphs[0].Operators[at]
-		if source, _ := source(want, embedding); source >= at || want.Subgraphs[0].Tensors[embedding].NumElements() != want.Subgraphs[0].Tensors[op.Inputs[0]].NumElements() {
+		if source := sourcesOf(want)[embedding].op; source >= at || want.Subgraphs[0].Tensors[embedding].NumElements() != want.Subgraphs[0].Tensors[op.Inputs[0]].NumElements() {
 			t.Errorf("%s: tensor %d is not the embedding", name, embedding)
 		}
 		for _, input := range op.Inputs[1:] {

@@ -77,11 +77,11 @@ func New(m *tflite.Model) (*Plan, error) {
 	}
 	g := &m.Subgraphs[0]
 	p := &Plan{Cut: -1}
-	writer, rules := map[int32]int{}, rules()
+	writer, rules, contents := map[int32]int{}, rules(), newUniform()
 	for i := range g.Operators {
 		op := &g.Operators[i]
 		o := Operator{Index: i, Name: Name(m, op), DependsOn: -1}
-		o.Reason = unsupported(rules, m, op)
+		o.Reason = unsupported(rules, contents, m, op)
 		before := o.Reason != ""
 		for _, t := range op.Inputs {
 			w, computed := writer[t]
@@ -105,7 +105,7 @@ func New(m *tflite.Model) (*Plan, error) {
 		}
 		if o.Place == TPU {
 			p.Mapped++
-			o.Parameters = parameterBytes(m, op)
+			o.Parameters = parameterBytes(contents, m, op)
 			p.Parameters += o.Parameters
 		} else if o.Place == After && p.Cut < 0 {
 			p.Cut = i
@@ -128,9 +128,41 @@ func Name(m *tflite.Model, op *tflite.Operator) string {
 	return code.Builtin.String()
 }
 
+// A uniform remembers which constants hold the same byte everywhere. Thousands of operators may
+// share a large constant, so each is read only once.
+type uniform struct {
+	known map[span]int // the byte, or -1
+	left  int          // bytes that may still be read: constants may overlap
+}
+
+// A span identifies a slice of a model file.
+type span struct {
+	first *byte
+	size  int
+}
+
+func newUniform() *uniform { return &uniform{make(map[span]int), 2 * tflite.MaxFileSize} }
+
+// all reports whether every byte of constant is b. After too many bytes, it always returns false.
+func (u *uniform) all(constant []byte, b byte) bool {
+	if len(constant) == 0 {
+		return true
+	}
+	at := span{&constant[0], len(constant)}
+	same, known := u.known[at]
+	if !known {
+		same = -1
+		if u.left -= at.size; u.left >= 0 && !slices.ContainsFunc(constant, func(c byte) bool { return c != constant[0] }) {
+			same = int(constant[0])
+		}
+		u.known[at] = same
+	}
+	return same == int(b)
+}
+
 // parameterBytes returns the size of an operator's weights and biases, including padding, as
 // compilers lay them out.
-func parameterBytes(m *tflite.Model, op *tflite.Operator) int {
+func parameterBytes(contents *uniform, m *tflite.Model, op *tflite.Operator) int {
 	if len(op.Inputs) < 2 || op.Inputs[1] < 0 {
 		return 0
 	}
@@ -153,14 +185,14 @@ func parameterBytes(m *tflite.Model, op *tflite.Operator) int {
 		return 0
 	}
 	if q := weights.Quantization; weights.Type == tflite.TypeInt8 && q != nil && len(q.Scale) > 1 && len(q.Scale) == channels {
-		f.Multipliers = make([]float32, f.Outputs)
+		f.Multipliers = q.Scale // only their number affects the size
 	}
 	if n := len(m.TensorBytes(0, op.Inputs[1])); f.Outputs < 1 || f.Outputs*f.Height*f.Width*f.Inputs != n {
 		return n
 	}
 	form := executable.Form{NoBias: true} // compilers leave out biases that are all 0
 	if len(op.Inputs) > 2 && op.Inputs[2] >= 0 {
-		form.NoBias = !slices.ContainsFunc(m.TensorBytes(0, op.Inputs[2]), func(b byte) bool { return b != 0 })
+		form.NoBias = contents.all(m.TensorBytes(0, op.Inputs[2]), 0)
 	}
 	return (f.Size(form) + 63) / 64 * 64
 }

@@ -14,9 +14,10 @@ type rule func(o operands) string
 
 // operands is an operator with its tensors. An optional tensor that is missing is nil.
 type operands struct {
-	m       *tflite.Model
-	op      *tflite.Operator
-	in, out []*tflite.Tensor
+	m        *tflite.Model
+	contents *uniform
+	op       *tflite.Operator
+	in, out  []*tflite.Tensor
 }
 
 // constant returns the bytes of input i if it is a constant, else nil.
@@ -27,10 +28,12 @@ func (o operands) constant(i int) []byte {
 	return o.m.TensorBytes(0, o.op.Inputs[i])
 }
 
-// ints returns the int32 values of input i if it is a constant, else nil.
+// ints returns the first int32 values of input i if it is a constant, else nil. Such an input has
+// one value for each dimension of a tensor.
 func (o operands) ints(i int) []int {
+	const most = 16
 	var list []int
-	for b := o.constant(i); len(b) >= 4; b = b[4:] {
+	for b := o.constant(i); len(b) >= 4 && len(list) < most; b = b[4:] {
 		list = append(list, int(int32(binary.LittleEndian.Uint32(b))))
 	}
 	return list
@@ -74,13 +77,13 @@ func rules() map[string]rule {
 }
 
 // unsupported returns the reason why the Edge TPU can't run an operator, or "" if it can.
-func unsupported(rules map[string]rule, m *tflite.Model, op *tflite.Operator) string {
+func unsupported(rules map[string]rule, contents *uniform, m *tflite.Model, op *tflite.Operator) string {
 	name := Name(m, op)
 	restriction, known := rules[name]
 	if !known {
 		return "the Edge TPU does not support this operator"
 	}
-	o := operands{m: m, op: op}
+	o := operands{m: m, contents: contents, op: op}
 	tensors := m.Subgraphs[0].Tensors
 	for _, list := range []struct {
 		from []int32
@@ -153,7 +156,7 @@ func concatenation(o operands) string {
 		if q := t.Quantization; q != nil && len(q.ZeroPoint) > 0 {
 			zero = byte(q.ZeroPoint[0])
 		}
-		if len(o.in) != 2 || slices.ContainsFunc(b, func(c byte) bool { return c != zero }) {
+		if len(o.in) != 2 || !o.contents.all(b, zero) {
 			return "its constant input is supported only if it is all zeros and there is exactly one other input"
 		}
 	}
