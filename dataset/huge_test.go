@@ -38,6 +38,33 @@ func hugeJPEG(t testing.TB, w, h int) []byte {
 	return append(out, 0xff, 0xd9)
 }
 
+// TestProgressivePhotoIsFreed checks that a Resizer frees the memory of a large progressive JPEG,
+// which is more than 128 MB, before it returns. Otherwise several would add up.
+func TestProgressivePhotoIsFreed(t *testing.T) {
+	b := hugeJPEG(t, 1000, 1000)
+	b[bytes.Index(b, []byte{0xff, 0xc0})+1] = 0xc2
+	sos := bytes.Index(b, []byte{0xff, 0xda})
+	data := sos + 2 + int(binary.BigEndian.Uint16(b[sos+2:]))
+	b[data-2] = 0 // the scan has only the blocks' averages, as codes 00
+	clear(b[data : len(b)-2])
+	f, err := Open(Item{Path: "progressive.jpg", Content: b}, DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if err := (&Resizer{Mode: Crop, Width: 32, Height: 32}).Read(make([]byte, 3*32*32), f); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n < 128<<20 {
+		t.Errorf("the photo took %d bytes, want more than 128 MiB", n)
+	}
+	if n := int64(after.HeapAlloc) - int64(before.HeapAlloc); n > 8<<20 {
+		t.Errorf("%d bytes are still in use, want at most 8 MiB", n)
+	}
+}
+
 // TestHugePhoto reads a JPEG of 200 megapixels at reduced size, within the memory that Limits
 // documents, and checks that nothing decodes it at full size.
 func TestHugePhoto(t *testing.T) {

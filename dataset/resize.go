@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 	"image"
+	"runtime"
 
 	"github.com/imprintkit/imprint/dataset/jpeg"
 )
@@ -98,7 +99,11 @@ func (r *Resizer) Read(dst []byte, f *File) error {
 		return inFile(f.Path, err)
 	}
 	if f.header.memory > keptMemory {
-		defer func() { r.jpeg = jpeg.Decoder{} }()
+		defer func() {
+			r.jpeg = jpeg.Decoder{}
+			// Otherwise the next large photo would be decoded before the memory of this one is free.
+			runtime.GC()
+		}()
 	}
 	img, err := f.header.decode(f.content, &r.jpeg, jpeg.Options{Reduce: reduce, Region: from})
 	if err != nil {
