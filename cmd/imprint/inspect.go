@@ -250,6 +250,9 @@ func about(tensors []tflite.TensorDescription) []string {
 
 // shortText returns b as a string if it is text that fits on a line, else "".
 func shortText(b []byte) string {
+	if len(b) > 4096 { // many entries may share a large buffer
+		return ""
+	}
 	text := strings.TrimRight(string(b), "\x00")
 	if len(text) > 120 || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 		return ""

@@ -128,23 +128,15 @@ func (r *modelReport) printMetadata(w io.Writer) {
 func (g graphReport) print(w io.Writer, index int) {
 	name := strings.TrimSpace(fmt.Sprintf("graph %d %s", index, plain(g.Name)))
 	fmt.Fprintf(w, "%s: %s, %s\n", name, count(len(g.Operators), "operator"), count(len(g.Tensors), "tensor"))
-	readers := make(map[int32][]string)
-	for i, op := range g.Operators {
-		for _, t := range op.Inputs {
-			readers[t] = append(readers[t], fmt.Sprint(i))
-		}
+	// Thousands of operators may share a tensor, so its text is made once.
+	lines, to := make([]string, len(g.Tensors)), g.readers()
+	for i, t := range g.Tensors {
+		lines[i] = t.String()
 	}
-	for _, t := range g.Outputs {
-		readers[t] = append(readers[t], "the output")
-	}
-	to := func(t int32) string {
-		if len(readers[t]) == 0 {
-			return "unused"
-		}
-		return "to " + strings.Join(slices.Compact(readers[t]), ", ")
-	}
+	isInput := make([]bool, len(g.Tensors))
 	for _, t := range g.Inputs {
-		fmt.Fprintf(w, "  input   %s, %s\n", g.Tensors[t], to(t))
+		isInput[t] = true
+		fmt.Fprintf(w, "  input   %s, %s\n", lines[t], to[t])
 	}
 	for i, op := range g.Operators {
 		fmt.Fprintf(w, "  %3d %s\n", i, strings.TrimSpace(plain(op.Name)+" "+op.Options))
@@ -160,19 +152,55 @@ func (g graphReport) print(w io.Writer, index int) {
 				fmt.Fprintln(w, "        ← none")
 			case op.From[j] >= 0:
 				fmt.Fprintf(w, "        ← %d from %d\n", t, op.From[j])
-			case slices.Contains(g.Inputs, t):
+			case isInput[t]:
 				fmt.Fprintf(w, "        ← %d from the input\n", t)
 			default:
-				fmt.Fprintf(w, "        ← %s\n", g.Tensors[t])
+				fmt.Fprintf(w, "        ← %s\n", lines[t])
 			}
 		}
 		for _, t := range op.Outputs {
-			fmt.Fprintf(w, "        → %s, %s\n", g.Tensors[t], to(t))
+			fmt.Fprintf(w, "        → %s, %s\n", lines[t], to[t])
 		}
 	}
 	for _, t := range g.Outputs {
-		fmt.Fprintf(w, "  output  %s\n", g.Tensors[t])
+		fmt.Fprintf(w, "  output  %s\n", lines[t])
 	}
+}
+
+// readers says for each tensor which operators read it.
+func (g graphReport) readers() []string {
+	const shown = 16
+	read := make([][]string, len(g.Tensors))
+	more := make([]int, len(g.Tensors))
+	add := func(t int32, reader string) {
+		switch n := len(read[t]); {
+		case n > 0 && read[t][n-1] == reader:
+		case n < shown:
+			read[t] = append(read[t], reader)
+		default:
+			more[t]++
+		}
+	}
+	for i, op := range g.Operators {
+		for _, t := range op.Inputs {
+			if t >= 0 {
+				add(t, fmt.Sprint(i))
+			}
+		}
+	}
+	for _, t := range g.Outputs {
+		add(t, "the output")
+	}
+	text := make([]string, len(g.Tensors))
+	for t := range text {
+		switch text[t] = "to " + strings.Join(read[t], ", "); {
+		case len(read[t]) == 0:
+			text[t] = "unused"
+		case more[t] > 0:
+			text[t] += fmt.Sprintf(" and %d more", more[t])
+		}
+	}
+	return text
 }
 
 // String describes a tensor on one line.

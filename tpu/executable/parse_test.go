@@ -3,7 +3,9 @@ package executable
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"math"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -364,6 +366,26 @@ func TestParseDamaged(t *testing.T) {
 		b[i] = whole[i]
 		parseAny(t, whole[:i])
 		parseAny(t, whole[i:])
+	}
+}
+
+var update = flag.Bool("update", false, "update the files in testdata")
+
+// TestSampleFile checks that testdata/sample.bin is the sample. Tests of other packages make a
+// compiled model from it.
+func TestSampleFile(t *testing.T) {
+	const path = "testdata/sample.bin"
+	if *update {
+		if err := os.WriteFile(path, sampleOptions(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, sampleOptions()) {
+		t.Errorf("%s is not the sample: run go test -run TestSampleFile -update", path)
 	}
 }
 
