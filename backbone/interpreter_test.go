@@ -429,6 +429,12 @@ func TestNewInterpreterErrors(t *testing.T) {
 			}
 			return m
 		}, ErrModelTooLarge, "bytes"},
+		{"a row that takes minutes", func() *tflite.Model {
+			g := newGraph()
+			in, out := g.tensor(nil, 1, 512, 512, 64), g.tensor(nil, 1, 512, 512, 64)
+			g.operator(tflite.OpMaxPool2D, tflite.Pool2DOptions{StrideW: 1, StrideH: 1, FilterWidth: 512, FilterHeight: 512}.Options(), out, in)
+			return g.ends(in, out)
+		}, ErrUnsupportedOperator, "one of its 512 parts takes 8.6e+09 operations"},
 		{"weights shared by many operators", func() *tflite.Model {
 			g := newGraph()
 			in, w := g.tensor(nil, 1, 1<<22), g.tensor(make([]byte, 1<<22), 1, 1<<22)

@@ -84,6 +84,22 @@ func (b *kernelBuilder) build(m *tflite.Model) (kernels.Kernel, []int32, error) 
 	return k, b.op.Inputs[:reads], nil
 }
 
+// operations estimates the multiplications, additions or comparisons that the operator takes.
+func (b *kernelBuilder) operations(m *tflite.Model) float64 {
+	const elementary = 16 // exponential functions and divisions count as several operations
+	n := float64(b.out.Elements())
+	switch m.OperatorCodes[b.op.Opcode].Builtin {
+	case tflite.OpConv2D, tflite.OpFullyConnected:
+		return n * float64(b.in[1].Elements()/max(b.in[1].Shape[0], 1))
+	case tflite.OpDepthwiseConv2D:
+		return n * float64(b.in[1].Shape[1]) * float64(b.in[1].Shape[2])
+	case tflite.OpAveragePool2D, tflite.OpMaxPool2D:
+		p, in := b.op.Options.Pool2D(), b.in[0].Shape
+		return n * float64(min(int(p.FilterHeight), in[1])) * float64(min(int(p.FilterWidth), in[2]))
+	}
+	return elementary * max(n, float64(b.in[0].Elements()))
+}
+
 // weighted builds a convolution or a fully connected layer.
 func (b *kernelBuilder) weighted(kind tflite.BuiltinOperator) (kernels.Kernel, error) {
 	in, err := b.inputs(2, 3)

@@ -22,6 +22,13 @@ const MaxArena = 1 << (28 + 2*(^uint(0)>>63))
 // keeps memory planning fast. Real networks have far fewer.
 const maxParts = 1 << 14
 
+// A kernel can't be interrupted, so these constants limit the time of one call to a fraction of a
+// second, and of the smallest possible call to a few seconds. Real networks stay far below both.
+const (
+	maxPiece = 1 << 28 // operations in one call of a kernel, unless one part takes more
+	maxPart  = 1 << 32 // operations in one part of a kernel
+)
+
 // A program is a model prepared to run. Clones of an Interpreter share it.
 type program struct {
 	graph           *tflite.Subgraph
@@ -38,6 +45,7 @@ type program struct {
 type step struct {
 	kernel          kernels.Kernel
 	parts           int // number of the kernel's parts
+	piece           int // number of parts that run between two checks of the context
 	compiled        CompiledOperator
 	inputs, outputs []int32
 }
@@ -297,6 +305,11 @@ func (p *program) buildKernels(m *tflite.Model, builders []*kernelBuilder) (int,
 		}
 		if s := &p.steps[i]; s.kernel != nil {
 			s.parts = s.kernel.Parts()
+			operations := builders[i].operations(m) / float64(max(s.parts, 1))
+			if operations > maxPart {
+				return i, fmt.Errorf("one of its %d parts takes %.2g operations: %w", s.parts, operations, ErrUnsupportedOperator)
+			}
+			s.piece = max(1, int(maxPiece/max(operations, 1)))
 			p.scratchSize = max(p.scratchSize, s.kernel.Scratch())
 			p.keptSize += kernels.Bytes(s.kernel)
 		}

@@ -35,6 +35,7 @@ type workerPool struct {
 	// taken parts read it.
 	ctx    context.Context
 	kernel kernels.Kernel
+	piece  int // see step
 	args   *kernels.Args
 
 	_    [64]byte     // open is written while workers read the fields above
@@ -74,7 +75,7 @@ func (p *workerPool) begin(ctx context.Context) {
 
 // run computes the parts of a step. Once ctx has ended, it skips the remaining parts.
 func (p *workerPool) run(s *step, a *kernels.Args) {
-	p.kernel, p.args = s.kernel, a
+	p.kernel, p.piece, p.args = s.kernel, max(s.piece, 1), a
 	p.open.Store(int64(s.parts))
 	n := min(p.helpers+1, s.parts)
 	for i := range n {
@@ -121,8 +122,8 @@ func (p *workerPool) work(w *worker) (finished bool) {
 			w.args.Scratch = w.scratch
 		}
 		taken += to - from
-		if p.ctx.Err() == nil {
-			p.kernel.Run(&w.args, from, to)
+		for ; from < to && p.ctx.Err() == nil; from += p.piece {
+			p.kernel.Run(&w.args, from, min(from+p.piece, to))
 		}
 	}
 }

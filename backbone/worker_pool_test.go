@@ -69,7 +69,7 @@ func TestWorkerPoolComputesEveryPartOnce(t *testing.T) {
 								time.Sleep(3 * spinTime) // puts the waiting workers to sleep
 							}
 						}
-						pool.run(&step{kernel: k, parts: parts}, &kernels.Args{})
+						pool.run(&step{kernel: k, parts: parts, piece: parts}, &kernels.Args{})
 						if !k.all(1) {
 							t.Fatalf("round %d: got parts not computed or computed twice, want each of %d parts computed once", round, parts)
 						}
@@ -90,16 +90,34 @@ func TestWorkerPoolStopsWithContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		pool.begin(ctx)
 		k := &countingKernel{count: make([]atomic.Int32, 64), during: func(int) { cancel() }}
-		pool.run(&step{kernel: k, parts: 64}, &kernels.Args{})
+		pool.run(&step{kernel: k, parts: 64, piece: 64}, &kernels.Args{})
 		if last := k.count[63].Load(); last != 0 {
 			t.Errorf("%d threads: the last part was computed after the context ended", threads)
 		}
 		pool.begin(t.Context())
 		k = &countingKernel{count: make([]atomic.Int32, 64)}
-		pool.run(&step{kernel: k, parts: 64}, &kernels.Args{})
+		pool.run(&step{kernel: k, parts: 64, piece: 64}, &kernels.Args{})
 		if !k.all(1) {
 			t.Errorf("%d threads: the next step was not computed", threads)
 		}
+	}
+}
+
+// TestWorkerPoolStopsBetweenPieces checks that a worker looks at the context after each piece of the
+// parts that it has taken.
+func TestWorkerPoolStopsBetweenPieces(t *testing.T) {
+	pool := newWorkerPool(1, 8)
+	defer pool.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	pool.begin(ctx)
+	k := &countingKernel{count: make([]atomic.Int32, 64), during: func(int) { cancel() }}
+	pool.run(&step{kernel: k, parts: 64, piece: 3}, &kernels.Args{})
+	computed := 0
+	for i := range k.count {
+		computed += int(k.count[i].Load())
+	}
+	if computed != 3 {
+		t.Errorf("%d parts were computed, want 3", computed)
 	}
 }
 
@@ -110,7 +128,7 @@ func TestWorkerPoolSleeps(t *testing.T) {
 	defer pool.close()
 	pool.begin(t.Context())
 	k := &countingKernel{count: make([]atomic.Int32, 16)}
-	pool.run(&step{kernel: k, parts: 16}, &kernels.Args{})
+	pool.run(&step{kernel: k, parts: 16, piece: 16}, &kernels.Args{})
 	for i := range pool.workers[1:] {
 		for !pool.workers[1+i].waiter.asleep.Load() {
 			time.Sleep(spinTime)
@@ -124,7 +142,7 @@ func BenchmarkWorkerPool(b *testing.B) {
 		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
 			pool := newWorkerPool(threads, 8)
 			defer pool.close()
-			s := step{kernel: &countingKernel{count: make([]atomic.Int32, 16)}, parts: 16}
+			s := step{kernel: &countingKernel{count: make([]atomic.Int32, 16)}, parts: 16, piece: 16}
 			a := new(kernels.Args)
 			b.ReportAllocs()
 			for b.Loop() {
