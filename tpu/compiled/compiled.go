@@ -31,10 +31,24 @@ var (
 	ErrLayer = errors.New("invalid last layer")
 )
 
-// maxSearch is the maximum product of a model's layers and the bytes of its program. Each layer is
-// searched for in the whole program, so this limits the time of Open to seconds. A ResNet-152, one
-// of the largest models for the Edge TPU, has about 220 layers and 60 MB.
+// maxSearch is the maximum product of a model's layers and their search time. Each layer is searched
+// for in the whole program, so this limits the time of Open to about two seconds. A ResNet-152, one
+// of the largest models for the Edge TPU, has about 220 layers and 60 MB of parameters.
 const maxSearch = 1 << 35
+
+// searchTime estimates the time to find one layer, in units of the time to search one byte of
+// parameters. Filters start at multiples of 64 bytes, but every instruction may hold a stage.
+func (p *Pair) searchTime() int64 {
+	const perInstructionByte = 12
+	n := int64(len(p.program.Main.Parameters))
+	if p.program.Caching != nil {
+		n += int64(len(p.program.Caching.Parameters))
+	}
+	for _, c := range p.program.Main.Chunks {
+		n += perInstructionByte * int64(len(c.Bytes))
+	}
+	return n
+}
 
 // A Pair is a compiled model and the uncompiled model that it was made from, with the place of
 // each layer in the compiled model. It is immutable and safe for concurrent use by multiple
@@ -74,8 +88,8 @@ func Open(compiled, uncompiled []byte) (*Pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the uncompiled model: %w", err)
 	}
-	if int64(len(layers))*int64(p.size) > maxSearch {
-		return nil, fmt.Errorf("%w: %d layers are too many to find in %d bytes", ErrCompiled, len(layers), p.size)
+	if int64(len(layers))*p.searchTime() > maxSearch {
+		return nil, fmt.Errorf("%w: %d layers are too many to find in a program of %d bytes", ErrCompiled, len(layers), p.size)
 	}
 	p.sources = sourcesOf(p.uncompiled)
 	p.findCPUOps()

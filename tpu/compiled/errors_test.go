@@ -36,6 +36,15 @@ func TestOpenErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	many, err := tflite.Parse(uncompiled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many.Subgraphs[0].Operators = slices.Repeat(many.Subgraphs[0].Operators, 600)
+	manyLayers, err := many.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name                 string
 		compiled, uncompiled []byte
@@ -47,6 +56,7 @@ func TestOpenErrors(t *testing.T) {
 		{"two compiled models", compiled, compiled, ErrUncompiled, "read the uncompiled model: unsuitable uncompiled model: it is compiled for the Edge TPU"},
 		{"another model", compiled, other, ErrUncompiled, "contains none of its 28 layers with weights"},
 		{"a channel multiplier", compiled, channelMultiplier, ErrCompiled, "a DEPTHWISE_CONV_2D with a channel multiplier, is not known, so"},
+		{"too many layers", compiled, manyLayers, ErrCompiled, "18600 layers are too many to find"},
 		{"a missing input", missingInput, uncompiled, ErrCompiled, "an input of its operator for the Edge TPU is missing"},
 		{"no compiled model", []byte("hello"), uncompiled, tflite.ErrCorrupt, "read the compiled model"},
 		{"no uncompiled model", compiled, []byte("hello"), tflite.ErrCorrupt, "read the uncompiled model"},
