@@ -53,7 +53,7 @@ func (s damageSeeds) run(c *hostile.Case) {
 		s.tub(c, kind == 1)
 	case 3:
 		if b := hostile.Lines(s.list, c.Edits); b != nil {
-			c.Do("ReadList", uint64(8<<20+64*len(b)), func(context.Context) { ReadList(bytes.NewReader(b), "photos") })
+			c.Do("ReadList", uint64(8<<20+512*len(b)), func(context.Context) { ReadList(bytes.NewReader(b), "photos") })
 		}
 	default:
 		if b := hostile.Photo(s.photos[kind-4], c.Edits); b != nil {

@@ -12,6 +12,9 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
 	"github.com/imprintkit/imprint/tools/hostile"
 	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
@@ -143,6 +146,7 @@ func (h hostileWorkspace) runHostile(c *hostile.Case) {
 	command("classify --model model.tflite photos/red/a.png")
 	command("--workspace ws --backbone model.tflite add photos")
 	command("--workspace ws classify -v photos/red/a.png")
+	h.reload(c, most)
 	command("--workspace ws export --layout coral -o out")
 	command("--workspace ws export --keep-classes -o out")
 	command("--workspace ws retrain --head ridge")
@@ -155,6 +159,26 @@ func (h hostileWorkspace) runHostile(c *hostile.Case) {
 		command("compile --compiled partner.tflite --uncompiled model.tflite seed.tflite -o out")
 		command("compile --compiled partner.tflite --uncompiled seed.tflite model.tflite -o out")
 	}
+}
+
+// reload does what serve does when another program has retrained the workspace.
+func (h hostileWorkspace) reload(c *hostile.Case, most uint64) {
+	c.Do("serve", most, func(ctx context.Context) {
+		ws := filepath.Join(h.dir, "ws")
+		l, err := live.Open(ctx, ws, imprint.Options{Existing: true})
+		if err != nil {
+			return
+		}
+		defer l.Close()
+		var out bytes.Buffer
+		run(ctx, []string{"imprint", "--workspace", ws, "retrain", "--head", "mean"}, strings.NewReader(""), &out, &out, h.bus)
+		l.Reload(ctx)
+		if f, err := dataset.Open(dataset.Item{Path: filepath.Join(h.dir, "photos/red/a.png")}, dataset.DefaultLimits()); err != nil {
+			c.Error(err)
+		} else {
+			l.ClassifyFile(ctx, f, 2)
+		}
+	})
 }
 
 // bus returns a bus with an emulated device that knows the program of model.tflite, if it can run it.
