@@ -48,10 +48,17 @@ func checkClassifier(m *tflite.Model) error {
 	return fmt.Errorf("%w: its output %q is an embedding of %d values", ErrNotClassifier, out.Name, out.NumElements())
 }
 
+// maxClasses is the maximum number of classes of a model. A small file can have an output of any size,
+// and each class takes memory for its label.
+const maxClasses = 1 << 20
+
 // labelsOf returns a label for each of the n classes of m. from is the model file of m; file is a
 // file of labels, or "". Classes without a label are called "class N", where N is the index of the
 // class.
 func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]string, error) {
+	if n > maxClasses {
+		return nil, fmt.Errorf("%w: its output has %d values, more than %d", ErrNotClassifier, n, maxClasses)
+	}
 	if file != "" {
 		labels, err := tflite.ReadLabels(file)
 		if err == nil && len(labels) != n {

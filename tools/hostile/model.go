@@ -227,7 +227,7 @@ func (e edit) rest(m *tflite.Model, op *tflite.Operator, t *tflite.Tensor) {
 		})
 	case 5, 6:
 		if len(m.Metadata) > 0 {
-			b := pick(m.Buffers, edit{where: int(pick(m.Metadata, e).Buffer)})
+			b := pick(m.Buffers, edit{where: int(pick(m.Metadata, e).Buffer % maxList)})
 			*b = e.words(*b)
 		}
 	case 7, 8:
@@ -279,7 +279,7 @@ func repair(m *tflite.Model) {
 
 // repairTensor makes t valid. It gives a constant whose size has changed a new buffer.
 func repairTensor(m *tflite.Model, t *tflite.Tensor) {
-	if int(t.Buffer) >= len(m.Buffers) {
+	if t.Buffer >= uint32(len(m.Buffers)) {
 		t.Buffer = 0
 	}
 	size := int64(max(t.Type.Size(), 1))
