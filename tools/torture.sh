@@ -36,6 +36,9 @@ part() {
 echo "running for about $HOURS h; output in $logs"
 part "crash states" go test -count=1 -v -timeout 0 -run '^TestCrashStates' ./imprint ./imprint/serve
 part "power cuts" make test-power CUTS=$(($(share 25) / 10 + 1)) POWER_TIMEOUT=48h
+part "hostile files" env IMPRINT_HOSTILE="$(share 25)s" IMPRINT_HOSTILE_DIR="$logs/hostile" go test -count=1 -timeout 0 -run '^TestHostile' ./cmd/imprint ./dataset
+part "storm" env CGO_ENABLED=1 IMPRINT_STORM="$(share 1)s" go test -count=1 -race -v -timeout 0 -run '^TestStorm$' ./cmd/imprint
+part "slow clients" go test -run '^$' -timeout 0 -bench '^BenchmarkClients$' -benchtime "$(($(share 1) * 20 / 9 + 100))x" ./cmd/imprint
 part "killed processes" go test -count=1 -v -timeout 0 -run '^TestKill' ./imprint -kills 2000
 
 printf '\n##### summary, output in %s\n' "$logs"
