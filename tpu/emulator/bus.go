@@ -140,6 +140,15 @@ func (c *conn) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) 
 // Post does nothing: the device keeps data until it is read.
 func (c *conn) Post(endpoint uint8, size, count int) error { return nil }
 
+// Pending reports whether the device has data to send on an IN endpoint.
+func (c *conn) Pending(endpoint uint8) bool {
+	d := c.device
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := d.find(endpoint)
+	return d.session == c.session && i >= outputs && len(d.endpoints[i].ends) > 0
+}
+
 // Reset resets the port.
 func (c *conn) Reset(ctx context.Context) error {
 	d := c.device

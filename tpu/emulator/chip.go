@@ -185,11 +185,15 @@ func (c *chip) advance(d *Device) (moved bool) {
 }
 
 // finish ends a program. The parameters that a caching program has received are now on the chip. They replace all other
-// parameters, except the parameters of models that were compiled together with the program's model.
+// parameters, except the parameters of models that were compiled together with the program's model. A program with
+// parameters but without a token replaces all parameters, too.
 func (c *chip) finish() {
 	p := c.run
 	c.run, p.computed = nil, false
 	if p.executable.Type != executable.ParameterCaching {
+		if p.executable.Token == 0 && len(p.executable.Parameters) > 0 {
+			c.forget()
+		}
 		return
 	}
 	keep := c.cached[:0]

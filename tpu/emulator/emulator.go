@@ -163,6 +163,19 @@ func (d *Device) Refuse(err error) {
 	d.refusal = err
 }
 
+// ResetCore resets the core, as a suspended device may do: the core sleeps and has lost its program and parameters. The
+// device stays connected and transfers in progress go on.
+func (d *Device) ResetCore() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.chip.reset()
+	d.chip.forget()
+	d.endpoints[outputs].clear()
+	d.endpoints[events].clear()
+	d.registers.reset()
+	d.registers.set(scuCtrl3, scuCtrl3AfterSession)
+}
+
 // reset resets the port if the device is plugged in.
 func (d *Device) reset() {
 	d.mu.Lock()

@@ -96,12 +96,29 @@ func (m *model) same(n *model) bool {
 	return slices.EqualFunc(m.programs, n.programs, (*program).same)
 }
 
+// RegisterFunc is like [Device.RegisterPackage], but the outputs are computed by f instead of from a model. f receives
+// the parameters that the program's inferences use, or nil if they are not on the chip. It receives the inputs and fills
+// the outputs, in the order of the executable's layers and with their bytes on the wire. f must not call the device.
+func (d *Device) RegisterFunc(pkg *executable.Package, f func(parameters []byte, inputs, outputs [][]byte)) error {
+	if err := d.RegisterPackage(pkg, nil); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.models[len(d.models)-1].programs {
+		p.function = f
+	}
+	return nil
+}
+
 // program is one executable of a registered package, with the buffers for its runs.
 type program struct {
 	executable *executable.Executable
 	caching    *program // loads the parameters; nil if the executable has all of them
 	network    *network // nil without an uncompiled model
 	hints      []executable.Hint
+	// function computes the outputs in place of network; nil if the package was not registered with RegisterFunc.
+	function func(parameters []byte, inputs, outputs [][]byte)
 	// These masks hold the bits of each chunk that may differ from the file. addresses holds the bits of addresses.
 	// requantized also holds the bits that determine how layers are requantized.
 	addresses, requantized []mask
@@ -266,6 +283,17 @@ func (d *Device) recognize(b []byte) *program {
 func (p *program) compute(k *cached) error {
 	for i := range p.scratch { // the host returns spilled bytes, and nothing reads them
 		p.scratch[i] = byte(7 * i)
+	}
+	if p.function != nil {
+		var parameters []byte
+		switch {
+		case p.caching == nil:
+			parameters = p.parameters
+		case k != nil:
+			parameters = k.bytes
+		}
+		p.function(parameters, p.inputs, p.outputs)
+		return nil
 	}
 	var err error
 	if p.network != nil {
