@@ -41,6 +41,9 @@ func (b *audited) violation(format string, args ...any) {
 
 // limited checks that ctx has a deadline, at most b.longest from now.
 func (b *audited) limited(ctx context.Context, what string) {
+	if ctx.Err() != nil { // the call fails at once
+		return
+	}
 	deadline, ok := ctx.Deadline()
 	if left := time.Until(deadline); !ok || left > b.longest {
 		b.violation("%s may take %v (has a deadline: %v), longer than %v", what, left, ok, b.longest)
@@ -100,6 +103,11 @@ func (c *auditedConn) Write(ctx context.Context, endpoint uint8, p []byte) (int,
 func (c *auditedConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, error) {
 	defer c.transfer(ctx, endpoint)()
 	return c.Conn.Read(ctx, endpoint, p)
+}
+
+func (c *auditedConn) Pending(endpoint uint8) bool {
+	p, ok := c.Conn.(interface{ Pending(uint8) bool })
+	return ok && p.Pending(endpoint)
 }
 
 func (c *auditedConn) Reset(ctx context.Context) error {

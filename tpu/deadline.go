@@ -6,43 +6,56 @@ import (
 	"time"
 )
 
-// deadline is a context that is reused for one transfer after another: arm sets a new deadline without allocating. A
-// context of the standard library can be used only once, and an inference makes dozens of transfers.
+// deadline makes the contexts of one transfer after another. A context of the standard library can be used only once,
+// and an inference makes dozens of transfers. arm reuses its context until it ends, so it allocates only after failures.
 type deadline struct {
 	mu    sync.Mutex
 	timer *time.Timer
-	until time.Time
-	done  chan struct{}
-	err   error
-	why   error // the error passed to abort
+	limit *limit // the context that arm returned last
+	why   error  // the error passed to abort; limit has ended if it is not nil
 }
 
-func newDeadline() *deadline { return &deadline{done: make(chan struct{})} }
+// limit is a context. Once it has ended, it stays ended, because a bus may derive contexts from it that live longer than
+// the transfer.
+type limit struct {
+	deadline *deadline // its mutex guards the fields below
+	until    time.Time
+	done     chan struct{}
+	err      error
+}
 
-// arm sets the deadline to d from now. An aborted deadline stays aborted.
+func newDeadline() *deadline {
+	t := new(deadline)
+	t.renew()
+	return t
+}
+
+func (t *deadline) renew() { t.limit = &limit{deadline: t, done: make(chan struct{})} }
+
+// arm returns a context that ends d from now, or one that has ended if the deadline is aborted.
 func (t *deadline) arm(d time.Duration) context.Context {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.why != nil {
-		return t
+		return t.limit
 	}
-	if t.err != nil {
-		t.err, t.done = nil, make(chan struct{})
+	if t.limit.err != nil {
+		t.renew()
 	}
-	t.until = time.Now().Add(d)
+	t.limit.until = time.Now().Add(d)
 	if t.timer == nil {
 		t.timer = time.AfterFunc(d, t.expire)
 	} else {
 		t.timer.Reset(d)
 	}
-	return t
+	return t.limit
 }
 
 // disarm stops the timer while no transfer is in progress.
 func (t *deadline) disarm() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.until = time.Time{}
+	t.limit.until = time.Time{}
 	if t.timer != nil {
 		t.timer.Stop()
 	}
@@ -52,8 +65,8 @@ func (t *deadline) expire() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	// The timer may have fired just before arm reset it.
-	if t.err == nil && !t.until.IsZero() && !time.Now().Before(t.until) {
-		t.end(context.DeadlineExceeded)
+	if until := t.limit.until; t.limit.err == nil && !until.IsZero() && !time.Now().Before(until) {
+		t.limit.end(context.DeadlineExceeded)
 	}
 }
 
@@ -63,8 +76,8 @@ func (t *deadline) abort(why error) {
 	defer t.mu.Unlock()
 	if t.why == nil {
 		t.why = why
-		if t.err == nil {
-			t.end(context.Canceled)
+		if t.limit.err == nil {
+			t.limit.end(context.Canceled)
 		}
 	}
 }
@@ -85,27 +98,24 @@ func (t *deadline) aborted() error {
 	return t.why
 }
 
-func (t *deadline) end(err error) {
-	t.err = err
-	close(t.done)
+// end ends the context. The caller holds the mutex.
+func (l *limit) end(err error) {
+	l.err = err
+	close(l.done)
 }
 
-func (t *deadline) Deadline() (time.Time, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.until, !t.until.IsZero()
+func (l *limit) Deadline() (time.Time, bool) {
+	l.deadline.mu.Lock()
+	defer l.deadline.mu.Unlock()
+	return l.until, !l.until.IsZero()
 }
 
-func (t *deadline) Done() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.done
+func (l *limit) Done() <-chan struct{} { return l.done }
+
+func (l *limit) Err() error {
+	l.deadline.mu.Lock()
+	defer l.deadline.mu.Unlock()
+	return l.err
 }
 
-func (t *deadline) Err() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.err
-}
-
-func (t *deadline) Value(any) any { return nil }
+func (l *limit) Value(any) any { return nil }

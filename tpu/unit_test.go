@@ -224,19 +224,21 @@ func TestDeadline(t *testing.T) {
 	if ctx.Err() != context.DeadlineExceeded {
 		t.Errorf("got %v, want DeadlineExceeded", ctx.Err())
 	}
-	if d.arm(time.Hour); ctx.Err() != nil {
-		t.Errorf("armed again: got %v", ctx.Err())
+	// A context that has ended stays ended.
+	ended := ctx
+	if ctx = d.arm(time.Hour); ctx.Err() != nil || ended.Err() != context.DeadlineExceeded {
+		t.Errorf("armed again: got %v, and %v from the context that has ended", ctx.Err(), ended.Err())
 	}
 	why := errors.New("why")
 	d.abort(why)
 	<-ctx.Done()
-	if d.arm(time.Hour); ctx.Err() != context.Canceled || d.aborted() != why {
+	if ctx = d.arm(time.Hour); ctx.Err() != context.Canceled || d.aborted() != why {
 		t.Errorf("aborted and armed: got %v because of %v", ctx.Err(), d.aborted())
 	}
 	if got := d.clear(); got != why {
 		t.Errorf("got %v, want %v", got, why)
 	}
-	if d.arm(time.Hour); ctx.Err() != nil {
+	if ctx = d.arm(time.Hour); ctx.Err() != nil {
 		t.Errorf("cleared and armed: got %v", ctx.Err())
 	}
 	d.disarm()
