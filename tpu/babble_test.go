@@ -36,6 +36,26 @@ func TestEmptyInterrupts(t *testing.T) {
 	}
 }
 
+// lastWord is a device that raises a fatal interrupt while it sends the event that ends a program.
+type lastWord struct {
+	babbler
+	deadline *deadline
+}
+
+func (w *lastWord) Read(_ context.Context, _ uint8, p []byte) (int, error) {
+	p[12] = 4
+	w.deadline.abort(errFatal)
+	return len(p), nil
+}
+
+// TestLateFatalInterrupt checks that a fatal interrupt fails a program even if all of its transfers have succeeded.
+func TestLateFatalInterrupt(t *testing.T) {
+	w := &lastWord{deadline: newDeadline()}
+	if err := newLink(w, w.deadline, time.Second).await(0); err != errFatal {
+		t.Errorf("got %v, want %v", err, errFatal)
+	}
+}
+
 // TestLogLimit checks that a logLimit allows one line a second and counts the lines that it
 // suppresses.
 func TestLogLimit(t *testing.T) {

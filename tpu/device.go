@@ -304,7 +304,10 @@ func (d *Device) perform(r *request) {
 // output. infer returns the first request that it cannot overlap in this way.
 func (d *Device) infer(r *request) (*request, error) {
 	p, at := r.model.main, 0
-	err := d.parameters(r.model)
+	err := d.link.surplus(endpointOutput, endpointEvent) // sent late for an earlier inference
+	if err == nil {
+		err = d.parameters(r.model)
+	}
 	if err == nil {
 		err = p.stage(r.inputs)
 	}
@@ -322,11 +325,17 @@ func (d *Device) infer(r *request) (*request, error) {
 		}
 		begun, ahead := next != nil && next.infers() && d.resident(next.model), error(nil) // ahead is the error from starting next
 		if begun {
+			if err = d.link.surplus(endpointOutput); err != nil { // later, the device may have sent output of next
+				return next, d.answer(r, err)
+			}
 			if ahead = next.model.main.stage(next.inputs); ahead == nil {
 				at, ahead = next.model.main.walk(d.link, next, 0, true)
 			}
 		}
-		if err = p.finish(d.link); err == nil {
+		if err = p.finish(d.link); err == nil && !begun {
+			err = d.link.surplus(endpointOutput)
+		}
+		if err == nil {
 			err = p.unstage(r.outputs)
 		}
 		d.last = r.model

@@ -143,6 +143,26 @@ func (l *link) await(number int) error {
 	if tag := int(l.event[12] & 15); tag != 4+number {
 		return fmt.Errorf("%w: event with tag %d, want %d", ErrDevice, tag, 4+number)
 	}
+	return l.deadline.aborted() // a fatal interrupt, even if all transfers have succeeded
+}
+
+// pender is a Conn that knows whether an endpoint has sent data that has not been read. libusb cannot tell.
+type pender interface {
+	Pending(endpoint uint8) bool
+}
+
+// surplus returns an error if the device has sent more output than the program has, or more on one of the endpoints. The
+// output that was received may then be wrong. Call it when the device has nothing more to send there.
+func (l *link) surplus(endpoints ...uint8) error {
+	if len(l.carry) > 0 {
+		return fmt.Errorf("%w: %d extra bytes of output", ErrDevice, len(l.carry))
+	}
+	p, ok := l.conn.(pender)
+	for _, endpoint := range endpoints {
+		if ok && p.Pending(endpoint) {
+			return fmt.Errorf("%w: an extra packet on endpoint %#x", ErrDevice, endpoint)
+		}
+	}
 	return nil
 }
 

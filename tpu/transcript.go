@@ -126,6 +126,11 @@ func (c *transcribedConn) Read(ctx context.Context, endpoint uint8, p []byte) (i
 	return n, err
 }
 
+func (c *transcribedConn) Pending(endpoint uint8) bool {
+	p, ok := c.Conn.(pender)
+	return ok && p.Pending(endpoint)
+}
+
 func (c *transcribedConn) Reset(ctx context.Context) error {
 	err := c.Conn.Reset(ctx)
 	c.transcriber.line(TranscriptLine{Reset: true})

@@ -103,6 +103,9 @@ type Bus interface {
 // error. When they return, the transfer is finished or cancelled, and the slice belongs to the caller again. Errors
 // wrap ErrDisconnected if the device has left the bus, ErrTimeout if the deadline of ctx has passed, the error of ctx
 // if it was cancelled, ErrStall if the device refused the request, or else ErrTransfer.
+//
+// A Conn may also have the method Pending(endpoint uint8) bool, which reports whether it has received data on an IN
+// endpoint that Read has not returned. With it, the driver notices output that the bus has repeated.
 type Conn interface {
 	Info() USBInfo
 	// Claim reserves an interface until Close. Errors wrap ErrBusy or ErrPermission.

@@ -129,6 +129,14 @@ func (c *usbfsConn) Read(ctx context.Context, endpoint uint8, p []byte) (int, er
 	return c.transfer(ctx, u)
 }
 
+// Pending reports whether a posted read has received data.
+func (c *usbfsConn) Pending(endpoint uint8) bool {
+	c.mu.Lock()
+	s := c.streams[endpoint]
+	c.mu.Unlock()
+	return s != nil && s.pending()
+}
+
 // checkClaim returns an error if no interface is claimed. Without this check, the kernel would claim one by itself.
 func (c *usbfsConn) checkClaim(endpoint uint8) error {
 	c.mu.Lock()

@@ -131,6 +131,7 @@ func TestUSBFSErrors(t *testing.T) {
 		{t.Context(), unix.ENOENT, false, ErrDisconnected},
 		{t.Context(), unix.EPIPE, false, ErrStall},
 		{t.Context(), unix.EPROTO, false, ErrTransfer},
+		{t.Context(), unix.EHOSTUNREACH, false, ErrTransfer}, // the device is suspended
 		{t.Context(), unix.EOVERFLOW, false, ErrTransfer},
 		{over, unix.ENOENT, true, context.Canceled},
 		{late, unix.ECONNRESET, true, ErrTimeout},
@@ -274,9 +275,17 @@ func TestUSBFSPost(t *testing.T) {
 	if _, err := c.Read(ctx, 0x81, p); !errors.Is(err, ErrTimeout) {
 		t.Errorf("nothing to read: got %v, want ErrTimeout", err)
 	}
+	if c.Pending(0x81) || c.Pending(0x82) {
+		t.Error("data is pending, but the device has sent none")
+	}
 	for i := range byte(10) {
 		if _, err := c.Write(t.Context(), 1, []byte{i, i}); err != nil {
 			t.Fatal(err)
+		}
+	}
+	for start := time.Now(); !c.Pending(0x81); time.Sleep(time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
+			t.Fatal("no data is pending, but the device has sent some")
 		}
 	}
 	for i := range byte(10) {

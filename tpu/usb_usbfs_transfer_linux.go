@@ -147,6 +147,27 @@ func (s *usbfsStream) close(file usbfsFile) {
 	}
 }
 
+// pending reports whether a read has received data.
+func (s *usbfsStream) pending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.posted {
+		return false
+	}
+	for _, u := range s.urbs {
+		select {
+		case <-u.ended:
+			u.ended <- struct{}{} // for read
+			if u.actualLength > 0 {
+				return true
+			}
+		default:
+			return false
+		}
+	}
+	return false
+}
+
 // read waits for the oldest pending read, returns its data and posts it again. If ctx ends first, all reads stay
 // pending, so that no data is lost. After an error it cancels the other reads, and the next call posts all of them
 // again.
