@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -206,16 +207,12 @@ func TestFaults(t *testing.T) {
 		if _, _, err := clean.session(""); err != nil {
 			t.Fatal(err)
 		}
-		var wait sync.WaitGroup
-		slots := make(chan struct{}, 64)
 		for _, kind := range kinds {
 			for at := range count {
 				if testing.Short() && (at+int(kind))%7 != 0 {
 					continue
 				}
-				slots <- struct{}{}
-				wait.Go(func() {
-					defer func() { <-slots }()
+				synctest.Test(t, func(t *testing.T) { // waiting takes no time
 					r := model.emulate(t, emulator.Config{})
 					r.want = clean.want
 					if kind == emulator.Delay || kind == emulator.Hang || phase == "infer" {
@@ -240,7 +237,6 @@ func TestFaults(t *testing.T) {
 				})
 			}
 		}
-		wait.Wait()
 		if !testing.Short() {
 			t.Logf("%s: %d transfers, each in %d ways", phase, count, len(kinds))
 		}
@@ -254,16 +250,12 @@ func TestManyFaults(t *testing.T) {
 	if _, _, err := clean.session(""); err != nil {
 		t.Fatal(err)
 	}
-	var wait sync.WaitGroup
-	slots := make(chan struct{}, 32)
 	seeds := uint64(64)
 	if testing.Short() {
 		seeds = 16
 	}
 	for seed := range seeds {
-		slots <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-slots }()
+		synctest.Test(t, func(t *testing.T) { // waiting takes no time
 			r := model.emulate(t, emulator.Config{})
 			r.want = clean.want
 			opts := options()
@@ -274,24 +266,14 @@ func TestManyFaults(t *testing.T) {
 					t.Errorf("seed %d: %v", seed, err)
 				}
 			}()
-			// On a busy machine half a second may be too short even without faults.
-			patiently := func(f func() error) (err error) {
-				for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-					if err = f(); err == nil || time.Since(start) > 20*time.Second {
-						return err
-					}
-				}
-			}
-			var d *tpu.Device
-			if err := patiently(func() (err error) { d, err = tpu.Open(context.Background(), bus, tpu.Port{}, opts); return err }); err != nil {
-				t.Error(err)
-				return
+			d, err := tpu.Open(context.Background(), bus, tpu.Port{}, opts)
+			if err != nil {
+				t.Fatal(err)
 			}
 			defer d.Close()
-			var m *tpu.Model
-			if err := patiently(func() (err error) { m, err = d.Load(context.Background(), r.pkg); return err }); err != nil {
-				t.Error(err)
-				return
+			m, err := d.Load(context.Background(), r.pkg)
+			if err != nil {
+				t.Fatal(err)
 			}
 			random := rand.New(rand.NewPCG(seed, 0))
 			var faults []emulator.Fault
@@ -308,10 +290,14 @@ func TestManyFaults(t *testing.T) {
 			}
 			r.device.Script()
 			r.device.Plug()
-			if err := patiently(func() error { return r.check(m) }); err != nil {
+			for start := time.Now(); ; time.Sleep(10 * time.Millisecond) { // a device that is down is soon found again
+				if err = r.check(m); err == nil || time.Since(start) > 20*time.Second {
+					break
+				}
+			}
+			if err != nil {
 				t.Errorf("seed %d, faults %+v: no recovery: %v; %+v", seed, faults, err, d.Status())
 			}
 		})
 	}
-	wait.Wait()
 }
