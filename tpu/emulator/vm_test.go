@@ -49,7 +49,7 @@ func gate(t *testing.T, speed tpu.Speed) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute+time.Duration(*replugs)*5*time.Second)
 	defer cancel()
 	var infos []tpu.USBInfo
-	for len(infos) == 0 && ctx.Err() == nil {
+	for (len(infos) == 0 || infos[0].Speed != speed) && ctx.Err() == nil { // the kernel may still be removing an earlier device
 		time.Sleep(50 * time.Millisecond)
 		if infos, err = bus.List(ctx); err != nil {
 			t.Fatal(err)
@@ -111,8 +111,22 @@ func gate(t *testing.T, speed tpu.Speed) {
 		check("replug")
 	}
 
+	if speed == tpu.SuperSpeed {
+		away(t, d, infos[0].Port, run, check)
+	}
+
 	if err := d.Close(); err != nil {
 		t.Error(err)
+	}
+	if speed == tpu.SuperSpeed {
+		d = held(ctx, t, bus, infos[0].Port)
+		if m, err = d.Load(ctx, tiny); err != nil {
+			t.Fatal(err)
+		}
+		check("killing the program that held it")
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	// Models with computed outputs take longer, especially on a busy machine.
 	d = openDevice(ctx, t, bus, infos[0].Port, time.Minute)
