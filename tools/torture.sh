@@ -39,6 +39,7 @@ part "power cuts" make test-power CUTS=$(($(share 25) / 10 + 1)) POWER_TIMEOUT=4
 part "hostile files" env IMPRINT_HOSTILE="$(share 25)s" IMPRINT_HOSTILE_DIR="$logs/hostile" go test -count=1 -timeout 0 -run '^TestHostile' ./cmd/imprint ./dataset
 part "storm" env CGO_ENABLED=1 IMPRINT_STORM="$(share 1)s" go test -count=1 -race -v -timeout 0 -run '^TestStorm$' ./cmd/imprint
 part "slow clients" go test -run '^$' -timeout 0 -bench '^BenchmarkClients$' -benchtime "$(($(share 1) * 20 / 9 + 100))x" ./cmd/imprint
+part "edge tpu driver" go test -count=1 -v -timeout 0 -run '^TestSequences$' ./tpu -sequence "$(date +%s)000000"
 part "killed processes" go test -count=1 -v -timeout 0 -run '^TestKill' ./imprint -kills 2000
 
 printf '\n##### summary, output in %s\n' "$logs"
