@@ -1,10 +1,12 @@
-// Generic embeds photos of many kinds of things with the built-in backbone and writes
-// backbone/builtin/generic.u8, the built-in examples of unknown things:
+// Generic embeds photos of many kinds of things, the built-in examples of unknown things. It writes
+// backbone/builtin/generic.u8 with the built-in backbone, or the files of backbone/background with
+// all backbones that the package lists:
 //
 //	go run ./tools/backbone/generic -photos ../shared/train -embeddings backbone/builtin/generic.u8
+//	go run ./tools/backbone/generic -photos ../shared/train -models ../shared/models -background backbone/background
 //
 // It sorts the photos in a folder's tar files by name, selects evenly spaced ones, crops them and
-// writes their embeddings one after the other. The same photos produce the same file.
+// writes their embeddings one after the other. The same photos produce the same files.
 package main
 
 import (
@@ -21,6 +23,7 @@ import (
 	"strings"
 
 	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/background"
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/dataset"
 )
@@ -29,29 +32,56 @@ func main() {
 	photos := flag.String("photos", "../shared/train", "`DIR` of tar files with photos")
 	path := flag.String("embeddings", "backbone/builtin/generic.u8", "`FILE` to write")
 	n := flag.Int("n", builtin.GenericCount, "number `N` of photos")
+	models := flag.String("models", "../shared/models", "`DIR` of models")
+	folder := flag.String("background", "", "write the files of backbone/background to `DIR` instead")
 	flag.Parse()
-	if err := write(*photos, *path, *n); err != nil {
+	var err error
+	if *folder != "" {
+		err = writeBackgrounds(*photos, *models, *folder, background.Backbones())
+	} else {
+		err = write(*photos, *path, *n)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "generic:", err)
 		os.Exit(1)
 	}
 }
 
+// write embeds n photos with the built-in backbone and writes their embeddings to path.
 func write(photos, path string, n int) error {
-	items, err := read(photos)
+	items, err := choose(photos, n)
 	if err != nil {
 		return err
-	}
-	if len(items) < n {
-		return fmt.Errorf("%s has %d photos, want at least %d", photos, len(items), n)
-	}
-	chosen := make([]dataset.Item, n)
-	for i := range chosen {
-		chosen[i] = items[i*len(items)/n]
 	}
 	b, err := backbone.Parse(builtin.Model(), backbone.Options{Name: builtin.Name})
 	if err != nil {
 		return err
 	}
+	all, err := embed(b, items)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, all, 0o644)
+}
+
+// choose returns n evenly spaced photos from the tar files in dir, sorted by name.
+func choose(dir string, n int) ([]dataset.Item, error) {
+	items, err := read(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(items) < n {
+		return nil, fmt.Errorf("%s has %d photos, want at least %d", dir, len(items), n)
+	}
+	chosen := make([]dataset.Item, n)
+	for i := range chosen {
+		chosen[i] = items[i*len(items)/n]
+	}
+	return chosen, nil
+}
+
+// embed returns the raw embeddings of items, cropped, one after the other.
+func embed(b *backbone.Backbone, items []dataset.Item) ([]byte, error) {
 	r := b.NewRunner(1)
 	defer r.Close()
 	resizer := dataset.Resizer{Mode: dataset.Crop, Width: b.Width, Height: b.Height}
@@ -63,14 +93,11 @@ func write(photos, path string, n int) error {
 		return slices.Clone(e), err
 	}
 	var all []byte
-	err = dataset.Load(context.Background(), chosen, dataset.DefaultLimits(), 1, work, func(i int, e []byte, err error) error {
+	err := dataset.Load(context.Background(), items, dataset.DefaultLimits(), 1, work, func(i int, e []byte, err error) error {
 		all = append(all, e...)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, all, 0o644)
+	return all, err
 }
 
 // read returns the photos in the tar files of dir, sorted by name.

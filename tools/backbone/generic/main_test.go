@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/imprintkit/imprint/backbone/background"
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/tools/reference"
 )
@@ -26,5 +27,28 @@ func TestWrite(t *testing.T) {
 	}
 	if err := write(t.TempDir(), path, 1); err == nil {
 		t.Error("without photos: got no error")
+	}
+}
+
+// TestBackgrounds compares files of package background with the embeddings of the photos and
+// drawings, for the smallest models.
+func TestBackgrounds(t *testing.T) {
+	photos, models, dir := reference.Path(t, "train"), reference.Path(t, "models"), t.TempDir()
+	backbones := background.Backbones()[:2]
+	if err := writeBackgrounds(photos, models, dir, backbones); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range backbones {
+		got, err := os.ReadFile(filepath.Join(dir, b.Name+".u4"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(filepath.Join("../../../backbone/background", b.Name+".u4"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: got %d bytes that differ from the %d bytes of the package; run go generate", b.Name, len(got), len(want))
+		}
 	}
 }
