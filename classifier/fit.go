@@ -28,7 +28,8 @@ type Fitted struct {
 	// class is expected to gain.
 	Advice *Advice
 
-	scale float64 // factor from outputs to logits
+	scale       float64   // factor from outputs to logits
+	leftOutTops []float64 // see training.leftOutTops
 }
 
 // A Candidate is a recipe that Auto compared, and its leave-one-out log loss.
@@ -204,6 +205,7 @@ func (t *training) fit(r Recipe) (*Fitted, [][]float64, error) {
 		Candidates:        t.candidates,
 		Advice:            t.advise(leftOut),
 		scale:             c.scale,
+		leftOutTops:       t.leftOutTops(&l, c.scale, leftOut),
 	}
 	if !math.IsNaN(f.LogLoss) {
 		f.CalibrationError = t.calibrationError(leftOut, f.scale)

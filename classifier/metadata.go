@@ -20,6 +20,8 @@ type Metadata struct {
 	// Normalized reports whether pixels must be normalized as the model's metadata says. It is
 	// false in models written by older versions of imprint, which expect pixels from −1 to 1.
 	Normalized bool `json:"normalized,omitempty"`
+	// None is the label of the row for unknown things, unless that is [UnknownLabel].
+	None string `json:"none,omitempty"`
 }
 
 // ReadMetadata returns imprint's entry in m, or the zero value for a model that imprint

@@ -32,6 +32,9 @@ type Rejection struct {
 	// negatives and, with four classes or more, the examples of every class, scored by a head
 	// trained without that class.
 	Negatives int `json:"impostors"`
+	// Background reports whether the head was trained against a background. Photos of other kinds
+	// are then accepted more often than Negatives, about at the target rate.
+	Background bool `json:"background,omitempty"`
 	// FalseAccepts is the number of Negatives whose score reaches the threshold.
 	FalseAccepts int `json:"accepted"`
 	// Positives is the number of left-out examples. Rejected is the number of Positives whose
@@ -60,11 +63,8 @@ const classFolds = 5
 // trained on 5 and 10 photos each, the area under its ROC curve is 0.80 for [LDA]. The area is
 // 0.76 without the mean, 0.77 with the whole mean, and 0.74 for the largest softmax score.
 func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
-	if !(rate > 0) || rate >= 1 {
-		return nil, nil, fmt.Errorf("reject with a false-accept rate of %v: %w", rate, ErrRate)
-	}
-	if slices.Contains(f.Head.Labels, UnknownLabel) {
-		return nil, nil, fmt.Errorf("add a row %q: %w", UnknownLabel, ErrLabelTaken)
+	if err := canReject(f, rate); err != nil {
+		return nil, nil, err
 	}
 	examples = sortedExamples(examples)
 	scores, err := f.heldOutScores(examples)
