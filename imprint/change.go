@@ -63,7 +63,7 @@ func inOtherClass(s *store.State, of []store.Example, named []namedPhoto, label 
 	return nil
 }
 
-// RemovePhoto removes the photo with the given SHA-256, in hexadecimal, and returns its label.
+// RemovePhoto removes the photo with a hexadecimal SHA-256, returning its label.
 func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
 	var photo store.Digest
 	if err := photo.UnmarshalText([]byte(sha256)); err != nil {
@@ -170,7 +170,7 @@ func describe(c store.Change) Undone {
 	return u
 }
 
-// Retrain trains the head again with the settings in the options and, unless it is "", method.
+// Retrain trains the head again with the options and, unless it is "", method.
 func (w *Workspace) Retrain(ctx context.Context, method classifier.Method) error {
 	return w.commit(ctx, func(s *store.State) error {
 		if len(s.Positives()) == 0 {
@@ -201,7 +201,10 @@ func (w *Workspace) choose(s *store.Settings) error {
 		s.Head = o.Head
 	}
 	if o.Unknown != nil {
-		s.Unknown = *o.Unknown
+		s.Unknown, s.UnknownRule = *o.Unknown, store.Background
+	}
+	if o.None != "" {
+		s.None = o.None
 	}
 	if o.Compiled != "" {
 		s.Pair = w.pair.ref

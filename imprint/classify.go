@@ -10,9 +10,9 @@ import (
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
-// Classify classifies photos with the published model and delivers the results in order. A result
-// has the top classes with the highest scores, or all classes if top is 0. A photo that can't be
-// read is a Result with Err. Classify stops at the first error that deliver returns.
+// Classify classifies photos with the published model and delivers the results in order, with the
+// top best classes, or all if top is 0. A photo that can't be read is a Result with Err. Classify
+// stops at the first error that deliver returns.
 func (w *Workspace) Classify(ctx context.Context, photos []dataset.Item, top int, deliver func(predict.Result) error) error {
 	s, err := w.Snapshot()
 	if err == nil && s.Scorer == nil {
@@ -37,6 +37,7 @@ func (w *Workspace) Classify(ctx context.Context, photos []dataset.Item, top int
 			return err
 		}
 		r := predict.Rank(s.Labels, scores, top)
+		r.Unknown = r.Unknown || r.Label == s.None
 		r.Path, r.Device, r.Generation, r.Elapsed = photos[i].Path, e.Device, s.Generation, e.Took+time.Since(start)
 		return deliver(r)
 	})

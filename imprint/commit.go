@@ -61,7 +61,8 @@ func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 	if err != nil {
 		return err
 	}
-	now.Version, now.Model, now.Made = now.OldestVersion(), store.Sum(model), headRecord(head)
+	now.Model, now.Made = store.Sum(model), headRecord(head)
+	now.Version = now.OldestVersion()
 	if err := w.write(now, damaged, model, head); err != nil {
 		return err
 	}

@@ -7,8 +7,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/evaluate"
 )
 
-// Examples returns the embeddings of the training photos as a set to evaluate. It fails with
-// ErrNoClasses if the workspace has no classes.
+// Examples returns the embeddings of the training photos, or ErrNoClasses.
 func (w *Workspace) Examples() (*evaluate.Set, error) {
 	positives := w.state.Positives()
 	if len(positives) == 0 {

@@ -4,19 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 
-	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
-	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Head describes how the head was trained, with its leave-one-out accuracy. With the backbone's
-// own classes, a mean head is measured. The field Head of the result may be nil.
+// Head describes how the head was trained, with its leave-one-out accuracy, which does not count
+// the backbone's own classes. The field Head of the result may be nil.
 func (w *Workspace) Head() *classifier.Fitted {
 	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {
@@ -121,7 +118,7 @@ func (w *Workspace) roots(s store.Settings) bool {
 // of embeddings, which is 0 for the backbone's own classes. A mean head that never answers
 // "unknown" has no estimate.
 func (w *Workspace) newHead(s *store.State) (*classifier.Fitted, []float64, error) {
-	if s.Settings.Unknown > 0 {
+	if w.unknownRate(s) > 0 {
 		f, err := w.withUnknown(s)
 		return f, nil, err
 	}
@@ -187,54 +184,6 @@ func (w *Workspace) ownClasses() (*classifier.Head, error) {
 		return fail(err)
 	}
 	return own, nil
-}
-
-// withUnknown trains the head of s with a row for "unknown". If there are too few classes and
-// negatives to learn from, the head has no such row.
-func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
-	switch {
-	case s.Settings.Layout == classifier.Coral:
-		return nil, fmt.Errorf("%w in the %s layout, because Coral's engine adds classes to it", ErrUnknown, classifier.Coral)
-	case s.Settings.KeepClasses:
-		return nil, fmt.Errorf("%w with the backbone's own classes", ErrUnknown)
-	}
-	units := w.unitsOf(s.Positives())
-	f, err := w.fit(units, s.Settings)
-	if err != nil {
-		return nil, err
-	}
-	head, r, err := classifier.Reject(f, units, slices.Concat(w.unitsOf(s.Negatives()), w.generic(s)), s.Settings.Unknown)
-	switch {
-	case errors.Is(err, classifier.ErrNoNegatives):
-		return f, nil
-	case errors.Is(err, classifier.ErrLabelTaken):
-		return nil, fmt.Errorf("%w: %w", ErrUnknown, labelTaken{})
-	case err != nil:
-		return nil, err
-	}
-	f.Head, f.Rejection = head, r
-	return f, nil
-}
-
-// labelTaken is classifier.ErrLabelTaken with the label.
-type labelTaken struct{}
-
-func (labelTaken) Error() string { return fmt.Sprintf("a class is called %q", classifier.UnknownLabel) }
-
-func (labelTaken) Unwrap() error { return classifier.ErrLabelTaken }
-
-// generic returns the built-in backbone's embeddings of miscellaneous photos, or nil for other
-// backbones.
-func (w *Workspace) generic(s *store.State) []classifier.Example {
-	if s.Backbone.SHA256.String() != builtin.SHA256 || s.Settings.Resize != dataset.Crop || s.Backbone.Size != builtin.GenericSize {
-		return nil
-	}
-	var all []classifier.Example
-	for _, raw := range builtin.Generic() {
-		x := make([]float64, w.backbone.Dim())
-		all = append(all, classifier.Example{Norm: infer.Unit(w.backbone, x, raw), Unit: x})
-	}
-	return all
 }
 
 // currentHead returns the head of the workspace's state.

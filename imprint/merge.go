@@ -21,10 +21,9 @@ type Merged struct {
 	Estimate   classifier.Estimate `json:"estimate"`   // leave-one-out accuracy after the merge
 }
 
-// Merge adds the examples of other workspaces to the workspace in dir, in one change, and returns
-// that workspace. The model is the same as if all photos had been added to one workspace. All
-// workspaces need the same backbone, embedding and resize mode and, unless o gives them, settings;
-// a new one takes theirs. Merge fails with ErrConflict if a photo has two labels.
+// Merge adds the examples of other workspaces to the one in dir, in one change. The model is the
+// same as if all photos had been added to one workspace. All need the same backbone, embedding and
+// resize mode and, unless o gives them, settings. It fails with ErrConflict if a photo has two labels.
 func Merge(ctx context.Context, dir string, others []string, o Options) (*Workspace, *Merged, error) {
 	fail := func(err error) (*Workspace, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
 	merged := &Merged{Classes: make(map[string]int)}
@@ -176,8 +175,12 @@ func (s source) options(o Options) Options {
 // takeSettings takes over the settings of the sources, and fails unless they are equal.
 func (w *Workspace) takeSettings(sources []source) error {
 	var taken store.Settings
+	byDefault := slices.ContainsFunc(sources, func(s source) bool { return s.state.Settings.UnknownRule == store.ByDefault })
 	for n, s := range sources {
 		settings := s.state.Settings
+		if settings.UnknownRule == store.ClassesLeftOut && settings.Unknown == 0 && byDefault {
+			settings.UnknownRule = store.ByDefault // an older version made the workspace
+		}
 		if err := w.choose(&settings); err != nil {
 			return err
 		}

@@ -12,8 +12,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Move moves the photos at paths to the class label, and returns the number of photos whose label
-// changed.
+// Move moves the photos at paths to a class and returns how many had another.
 func (w *Workspace) Move(ctx context.Context, label string, paths []string) (moved int, err error) {
 	if len(paths) == 0 {
 		return 0, fmt.Errorf("move to %q: %w given", label, ErrNoPhotos)

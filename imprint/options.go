@@ -24,15 +24,14 @@ type Options struct {
 	Arithmetic backbone.Arithmetic // how the CPU computes
 	Threads    int                 // maximum number of cores to use; 0 means all
 	Existing   bool                // fail with ErrNoClasses if there is no workspace yet
-	// Compiled is the compiled model to write the last layer into. Uncompiled is the model that it
-	// was compiled from, and the backbone of a new workspace. Both imply the TPU layout. Backbone may
-	// name the compiled model instead of Compiled.
+	// Compiled is the compiled model to write the last layer into; Backbone may name it instead.
+	// Uncompiled is what it was compiled from, a new workspace's backbone. Both imply the TPU layout.
 	Compiled, Uncompiled string
-	// Layout, KeepClasses, Unknown and Head become settings with the next change, unless they are
-	// "" or nil.
+	// These become settings with the next change, unless they are "" or nil.
 	Layout      classifier.Layout
 	KeepClasses *bool
-	Unknown     *float64
+	Unknown     *float64 // target false-accept rate; 0 turns the answer "unknown" off
+	None        string   // label of that answer
 	Head        classifier.Method
 	// Reuse is a snapshot of the workspace. Its options replace all other fields, and its backbone
 	// is used again if the workspace still has it.

@@ -74,7 +74,7 @@ func (w *Workspace) writeModel(head *classifier.Head, norms []float64, s store.S
 
 // encodeModel returns m as a file with metadata that says how to prepare photos for the model.
 func encodeModel(m *tflite.Model, s store.Settings, normalized bool) ([]byte, error) {
-	meta := classifier.Metadata{Version: 1, Resize: string(s.Resize), Layout: s.Layout, Normalized: normalized}
+	meta := classifier.Metadata{Version: 1, Resize: string(s.Resize), Layout: s.Layout, Normalized: normalized, None: s.None}
 	if err := meta.Store(m); err != nil {
 		return nil, err
 	}
@@ -123,8 +123,8 @@ func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Rep
 	return []store.Replacement{w.labelsFile(labels), {Path: w.store.Path(store.ModelFile), Content: model}}
 }
 
-// Repair publishes model.tflite and labels.txt again if they do not belong to the state, as every
-// change does, and reports whether it did. It does not wait for other processes.
+// Repair publishes model.tflite and labels.txt again if they do not belong to the state, and
+// reports whether it did. It does not wait for other processes.
 func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 	if w.head == nil {
 		// If publishedHead returns a head, it has checked the SHA-256 of model.tflite.
@@ -214,15 +214,15 @@ func (w *Workspace) hasLabels(labels []string) bool {
 	return err == nil && bytes.Equal(got, want.Content)
 }
 
-// Export writes the model to path in any layout, and the labels to the file labels unless that is
-// "". The TPU layout drops the backbone's own classes and uses the compiled model in the options,
-// or else the workspace's. The result is nil for other layouts.
+// Export writes the model to path, and the labels to the file labels unless that is "". The TPU
+// layout drops the backbone's own classes and uses the compiled model in the options, or else the
+// workspace's; other layouts return nil.
 func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepClasses bool) (*Written, error) {
 	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *w.state
 	s.Settings.Layout, s.Settings.KeepClasses = layout, keepClasses && layout != classifier.TPU
 	if layout == classifier.Coral || s.Settings.KeepClasses {
-		s.Settings.Unknown = 0 // neither can contain a row for "unknown"
+		s.Settings.Unknown, s.Settings.UnknownRule = 0, store.Background // neither can contain a row for "unknown"
 	}
 	if w.options.Compiled != "" {
 		s.Settings.Pair = w.pair.ref

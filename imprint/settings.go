@@ -18,7 +18,7 @@ type Settings struct {
 // the Coral layout, Head is always Mean.
 func (w *Workspace) Settings() Settings {
 	s := w.state.Settings
-	return Settings{Resize: s.Resize, Layout: s.Layout, KeepClasses: s.KeepClasses, Head: s.Method(), Unknown: s.Unknown}
+	return Settings{Resize: s.Resize, Layout: s.Layout, KeepClasses: s.KeepClasses, Head: s.Method(), Unknown: w.unknownRate(w.state)}
 }
 
 // Written describes a head inside a compiled model.

@@ -16,6 +16,7 @@ type Snapshot struct {
 	Generation uint64
 	Resize     dataset.Resize
 	Labels     []string           // in the order of the scores; nil without classes
+	None       string             // the label of the answer "unknown", if the model has it
 	Backbone   *backbone.Backbone // embeds photos
 	Scorer     *infer.Scorer      // computes the scores; nil without classes
 	Model      *backbone.Backbone // computes Scorer's input from a photo; nil if the embedding is the input
@@ -26,6 +27,8 @@ type Snapshot struct {
 	ref     store.BackboneRef
 	file    []byte // content of the backbone's file
 	pair    *pair
+
+	background infer.Background
 }
 
 // Snapshot returns the generation that w holds. If model.tflite does not belong to that
@@ -54,7 +57,7 @@ func (w *Workspace) PublishedSnapshot() (*Snapshot, error) {
 func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 	s = &Snapshot{
 		Generation: w.state.Generation, Resize: w.state.Settings.Resize, Backbone: w.backbone, Warnings: w.warnings,
-		options: w.options, ref: w.state.Backbone, file: w.file, SHA256: w.state.Model,
+		options: w.options, ref: w.state.Backbone, file: w.file, SHA256: w.state.Model, None: w.state.Settings.NoneLabel(),
 	}
 	switch {
 	case model == nil:
@@ -69,7 +72,7 @@ func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 	if s.Scorer != nil {
 		s.Labels = s.Scorer.Labels
 	}
-	s.pair = w.pair // w.scorer may have loaded the pair
+	s.pair, s.background = w.pair, w.background // w.scorer may have loaded the pair
 	return s, nil
 }
 

@@ -26,18 +26,19 @@ import (
 
 // A Workspace is an open workspace.
 type Workspace struct {
-	store    store.Store
-	options  Options      // set by Open and not changed later
-	state    *store.State // the newest state that this Workspace has read; never nil
-	backbone *backbone.Backbone
-	file     []byte             // content of the backbone's file
-	pair     *pair              // the pair last used; nil until needed
-	head     *classifier.Fitted // trained from state; nil until needed
-	embedder *infer.Pool        // runs backbone; nil until needed
-	warnings []string
+	store      store.Store
+	options    Options      // set by Open and not changed later
+	state      *store.State // the newest state that this Workspace has read; never nil
+	backbone   *backbone.Backbone
+	file       []byte             // content of the backbone's file
+	pair       *pair              // the pair last used; nil until needed
+	head       *classifier.Fitted // trained from state; nil until needed
+	background infer.Background
+	embedder   *infer.Pool // runs backbone; nil until needed
+	warnings   []string
 }
 
-// Open opens the workspace in dir. If there is none, the first change creates it.
+// Open opens the workspace in dir. The first change creates a missing one.
 func Open(dir string, o Options) (*Workspace, error) {
 	fail := func(err error) (*Workspace, error) {
 		return nil, fmt.Errorf("open workspace %s: %w", dir, err)
@@ -57,7 +58,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	case o.Existing:
 		return fail(w.noClasses())
 	default:
-		w.state = &store.State{Settings: store.Settings{Layout: classifier.Float, Head: classifier.Auto}}
+		w.state = &store.State{Settings: store.Settings{Layout: classifier.Float, Head: classifier.Auto, UnknownRule: store.ByDefault}}
 	}
 	reuse := o.Reuse
 	if reuse != nil {
@@ -71,7 +72,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	}
 	made := w.state.Backbone
 	if r := reuse; found != nil && w.canReuse(r) {
-		w.backbone, w.file = r.Backbone, r.file
+		w.backbone, w.file, w.background = r.Backbone, r.file, r.background
 	} else if err := w.loadOrRestoreBackbone(found == nil); err != nil {
 		return nil, err
 	}

@@ -64,6 +64,7 @@ func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed 
 				return err
 			}
 			r = predict.Rank(g.Labels, scores, top)
+			r.Unknown = r.Unknown || r.Label == g.None
 			r.Device, r.Elapsed = runner.Device(), took+time.Since(start)
 			if embed && g.models == nil {
 				r.Embedding = slices.Clone(raw)

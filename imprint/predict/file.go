@@ -121,6 +121,7 @@ func File(ctx context.Context, model string, o Options, photos []dataset.Item, d
 		}
 		b.Dequantize(scores, e.Raw)
 		r := Rank(labels[:len(scores)], scores, o.Top)
+		r.Unknown = r.Unknown || own.None != "" && r.Label == own.None
 		r.Path, r.Device, r.Elapsed = photos[i].Path, e.Device, e.Took
 		return deliver(r)
 	})

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/dataset"
 )
 
@@ -51,6 +52,15 @@ func Photos(label string, kind, first, n uint64) []dataset.Item {
 	var items []dataset.Item
 	for s := range n {
 		items = append(items, Photo(label, kind, first+s))
+	}
+	return items
+}
+
+// Waves returns n photos of backbonetest, of one kind. The built-in backbone tells kind 10 from
+// kinds 1 and 2.
+func Waves(label string, kind, n uint64) (items []dataset.Item) {
+	for seed := range n {
+		items = append(items, dataset.Item{Label: label, Path: fmt.Sprint(label, kind, seed), Content: backbonetest.Photo(kind, seed)})
 	}
 	return items
 }

@@ -23,7 +23,8 @@ var (
 
 const (
 	// Version is the newest version of a state. Version 1 has no compiled models, no negatives and
-	// no answer "unknown"; version 2 has no normalization; version 3 has no second backbone.
+	// no answer "unknown"; version 2 has no normalization; version 3 has no second backbone
+	// and only the rule ClassesLeftOut.
 	Version = 4
 	// MaxState is the largest size of a state file, in bytes.
 	MaxState = 1 << 30
@@ -162,6 +163,16 @@ func (s Settings) check() error {
 	if !(s.Unknown >= 0 && s.Unknown < 1) {
 		return fmt.Errorf("the false-accept rate %v is not in 0…1", s.Unknown)
 	}
+	switch s.UnknownRule {
+	case ClassesLeftOut, Background, ByDefault:
+	default:
+		return fmt.Errorf("the rule %q for unknown things is not known", s.UnknownRule)
+	}
+	if s.None != "" {
+		if err := checkStored(s.None); err != nil {
+			return err
+		}
+	}
 	if _, err := classifier.ParseLayout(string(s.Layout)); err != nil {
 		return err
 	}
@@ -176,18 +187,21 @@ func (s Settings) check() error {
 	return nil
 }
 
-// OldestVersion returns the oldest version of a state that can represent s.
+// OldestVersion returns the oldest version of a state that can represent s. Older programs ignore the
+// rule ByDefault, which is harmless if the head has no row for "unknown".
 func (s *State) OldestVersion() int {
 	newer := len(s.Pairs()) > 0 || len(s.Negatives()) > 0
+	newest := s.Settings.UnknownRule == ByDefault && s.Made != nil && s.Made.Rejection != nil
 	for _, c := range s.settings() {
 		newer = newer || c.Unknown > 0
+		newest = newest || c.UnknownRule == Background && c.Unknown > 0 || c.None != ""
 	}
 	for _, c := range s.History {
 		negative := func(e Example) bool { return e.Label == NegativeLabel }
 		newer = newer || slices.ContainsFunc(c.Added, negative) || slices.ContainsFunc(c.Removed, negative)
 	}
 	switch {
-	case slices.ContainsFunc(s.Backbones(), func(b BackboneRef) bool { return b.File != "" }):
+	case newest, slices.ContainsFunc(s.Backbones(), func(b BackboneRef) bool { return b.File != "" }):
 		return 4
 	case s.Backbone.Normalized:
 		return 3

@@ -8,8 +8,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
-
-	"github.com/imprintkit/imprint/classifier"
 )
 
 // ErrLabel means that a name can't be a label.
@@ -77,7 +75,7 @@ func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
 			return nil, err
 		}
 		if written[normal] == "" {
-			if normal == classifier.UnknownLabel && s.Settings.Unknown > 0 {
+			if normal == s.Settings.NoneLabel() && s.Settings.Unknown > 0 {
 				return nil, fmt.Errorf("%w: %q is the answer for things never trained", ErrLabel, normal)
 			}
 			if other := folded[fold(normal)]; other != "" {

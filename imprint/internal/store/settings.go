@@ -16,7 +16,26 @@ type Settings struct {
 	Head        classifier.Method `json:",omitempty"`        // "" is classifier.Mean, from an older imprint
 	Pair        PairRef           `json:"Template,omitzero"` // used by the TPU layout, and kept in other layouts
 	Unknown     float64           `json:",omitempty"`        // target false-accept rate, 0…1; 0 is no row for "unknown"
+	UnknownRule UnknownRule       `json:",omitempty"`        // how the row for "unknown" is trained
+	None        string            `json:",omitempty"`        // label of that row; "" is classifier.UnknownLabel
 }
+
+// An UnknownRule says how the row for "unknown" is trained.
+type UnknownRule string
+
+const (
+	// ClassesLeftOut is the rule of older versions: [classifier.Reject].
+	ClassesLeftOut UnknownRule = ""
+	// Background is the rule of workspaces for which the user has chosen a rate:
+	// [classifier.Background].
+	Background UnknownRule = "background"
+	// ByDefault is like Background, but with the default rate, and without the row where it is not
+	// possible.
+	ByDefault UnknownRule = "default"
+)
+
+// NoneLabel returns the label of the row for "unknown".
+func (s Settings) NoneLabel() string { return cmp.Or(s.None, classifier.UnknownLabel) }
 
 // Method returns the method that trains the head. It is classifier.Mean if the backbone's own
 // classes are kept or the layout is Coral, else Head.
@@ -38,6 +57,9 @@ func (s Settings) String() string {
 	}
 	if s.Unknown > 0 {
 		words += fmt.Sprintf(", false-accept rate %g %%", 100*s.Unknown)
+	}
+	if s.None != "" {
+		words += fmt.Sprintf(", called %q", s.None)
 	}
 	return words
 }

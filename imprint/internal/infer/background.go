@@ -1,0 +1,55 @@
+package infer
+
+import (
+	"fmt"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/background"
+	"github.com/imprintkit/imprint/classifier"
+)
+
+// backgroundShare is the proportion of the target false-accept rate at which the threshold accepts
+// the background. The head is trained against the background, so it accepts more photos of other
+// kinds: 1 to 9 % at a rate of 5 % (docs/accuracy.md).
+const backgroundShare = 0.4
+
+// A Background rejects unknown things with the shipped embeddings of a backbone. The zero value is
+// ready to use. It serves one goroutine at a time.
+type Background struct {
+	of          *backbone.Backbone
+	units       [][]float64
+	plain, sqrt *classifier.Background // nil until needed
+}
+
+// Units returns embeddings of things of many kinds, scaled to length 1, or nil if there are none for
+// b.
+func (g *Background) Units(b *backbone.Backbone) [][]float64 {
+	if g.of != b {
+		units := background.Embeddings(fmt.Sprintf("%x", b.SHA256), b.Embedding.Index)
+		for _, u := range units {
+			classifier.Normalize(u)
+		}
+		*g = Background{of: b, units: units}
+	}
+	return g.units
+}
+
+// Reject adds a row for unknown things to f's head, as [classifier.Background.Reject] does. About a
+// proportion rate of other things is accepted. There must be embeddings for b.
+func (g *Background) Reject(b *backbone.Backbone, f *classifier.Fitted, examples, negatives []classifier.Example, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+	units, prepared := g.Units(b), &g.plain
+	if f.Head.Sqrt {
+		prepared = &g.sqrt
+	}
+	if *prepared == nil {
+		var err error
+		if *prepared, err = classifier.NewBackground(units, f.Head.Sqrt); err != nil {
+			return nil, nil, err
+		}
+	}
+	head, r, err := (*prepared).Reject(f, examples, negatives, backgroundShare*rate)
+	if err == nil {
+		r.TargetFAR, r.Background = rate, true
+	}
+	return head, r, err
+}

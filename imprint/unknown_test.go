@@ -1,0 +1,179 @@
+package imprint
+
+import (
+	"bytes"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/phototest"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+)
+
+// builtinWorkspace opens a new workspace with the built-in backbone.
+func builtinWorkspace(t *testing.T, o Options) *Workspace {
+	t.Helper()
+	return openWorkspace(t, filepath.Join(t.TempDir(), "ws"), o)
+}
+
+// TestUnknownByDefault checks that a single photo suffices for the answer "unknown", that the user
+// can turn it off and on, and that undo restores the default.
+func TestUnknownByDefault(t *testing.T) {
+	w := builtinWorkspace(t, Options{})
+	mustAdd(t, w, phototest.Waves("cone", 1, 1)...)
+	ask := slices.Concat(phototest.Waves("", 1, 2)[1:], phototest.Waves("", 10, 1))
+	answers := func(w *Workspace, want ...string) {
+		t.Helper()
+		results := classify(t, w, ask...)
+		if got := labelsOf(results); !slices.Equal(got, want) {
+			t.Errorf("got answers %v, want %v", got, want)
+		}
+		for i, r := range results {
+			if want := want[i] != "cone"; r.Unknown != want {
+				t.Errorf("%s: got unknown %v, want %v", r.Label, r.Unknown, want)
+			}
+		}
+	}
+	answers(w, "cone", "unknown")
+	if got := w.Settings().Unknown; got != defaultRate || w.UnknownOff() != "" || w.state.Version != 4 {
+		t.Errorf("got rate %v, off because %q, version %d, want %v, on, 4", got, w.UnknownOff(), w.state.Version, defaultRate)
+	}
+	before := readModel(t, w)
+
+	off, strict := 0.0, 0.01
+	w = openWorkspace(t, w.store.Dir, Options{Unknown: &off})
+	if err := w.Retrain(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	answers(w, "cone", "cone")
+	w = openWorkspace(t, w.store.Dir, Options{Unknown: &strict, None: "none"})
+	if err := w.Retrain(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	answers(w, "cone", "none")
+	_, err := w.Add(t.Context(), photos("none", 2, 0, 1), AddOptions{})
+	wantError(t, err, ErrLabel)
+	for range 2 {
+		if _, err := w.Undo(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers(w, "cone", "unknown")
+	if !bytes.Equal(readModel(t, w), before) {
+		t.Error("the model after undo differs from the first")
+	}
+}
+
+// TestUnknownOff lists the settings for which the answer "unknown" is not on by default. They fail
+// only if the user has asked for the answer.
+func TestUnknownOff(t *testing.T) {
+	yes, rate := true, 0.1
+	own := phototest.Backbone(t, "own.tflite", backbonetest.Classifier(3))
+	for _, test := range []struct {
+		name  string
+		o     Options
+		label string
+		want  error // with a rate
+	}{
+		{"coral layout", Options{Layout: classifier.Coral}, "cone", ErrUnknown},
+		{"own classes", Options{KeepClasses: &yes, Backbone: own}, "cone", ErrUnknown},
+		{"label", Options{}, classifier.UnknownLabel, ErrUnknown},
+		{"label with another name", Options{None: "none"}, classifier.UnknownLabel, ErrUnknown},
+		{"no background", Options{Backbone: own}, "cone", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := builtinWorkspace(t, test.o)
+			mustAdd(t, w, slices.Concat(photos(test.label, 1, 0, 1), photos("duck", 2, 0, 1))...)
+			if w.UnknownOff() == "" || w.Settings().Unknown != 0 || w.Head().Rejection != nil {
+				t.Errorf("got off because %q, rate %v, %v", w.UnknownOff(), w.Settings().Unknown, w.Head().Rejection)
+			}
+			w = openWorkspace(t, w.store.Dir, Options{Unknown: &rate})
+			if err := w.Retrain(t.Context(), ""); test.want != nil {
+				wantError(t, err, test.want)
+			} else if err != nil || w.UnknownOff() != "" {
+				t.Errorf("got off because %q, error %v", w.UnknownOff(), err)
+			}
+		})
+	}
+}
+
+// TestUnknownFromNegatives checks that ten negatives take the place of a background.
+func TestUnknownFromNegatives(t *testing.T) {
+	w := openNew(t)
+	mustAdd(t, w, slices.Concat(photos("a", 0, 0, 3), photos("b", 1, 0, 3))...)
+	for i, want := range []string{"a", "a", "unknown"} {
+		if i > 0 {
+			if _, err := w.Add(t.Context(), nil, AddOptions{Negatives: photos("", 2, uint64(5*i), 5)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		results := classify(t, w, slices.Concat(photos("", 0, 9, 1), photos("", 2, 20, 1))...)
+		if results[0].Label != "a" || results[1].Unknown != (want == "unknown") {
+			t.Errorf("%d negatives: got %v, want a and unknown %v", 5*i, labelsOf(results), want == "unknown")
+		}
+	}
+	if r := w.Head().Rejection; r == nil || r.Negatives != 10 || r.Background {
+		t.Errorf("got %+v, want 10 negatives and no background", r)
+	}
+}
+
+// TestUnknownOfOlderVersions checks that a workspace of an older version keeps its rule until the
+// user chooses a rate, and that merging it with a new one takes the new default.
+func TestUnknownOfOlderVersions(t *testing.T) {
+	w := builtinWorkspace(t, Options{})
+	w.state.Settings.UnknownRule = store.ClassesLeftOut // as older versions left it
+	mustAdd(t, w, slices.Concat(photos("cone", 1, 0, 2), photos("duck", 2, 0, 2))...)
+	if got, _ := headLabels(w); !slices.Equal(got, []string{"cone", "duck"}) || w.UnknownOff() != "" || w.state.Version != 1 {
+		t.Errorf("got classes %v, off because %q, version %d, want no row for unknown things", got, w.UnknownOff(), w.state.Version)
+	}
+	fresh := builtinWorkspace(t, Options{})
+	mustAdd(t, fresh, photos("box", 4, 0, 2)...)
+	merged, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "both"), []string{w.store.Dir, fresh.store.Dir}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer merged.Close()
+	if got, _ := headLabels(merged); !slices.Equal(got, []string{"box", "cone", "duck", "unknown"}) {
+		t.Errorf("got classes %v after the merge, want a row for unknown things", got)
+	}
+
+	rate := 0.05
+	w.state.Settings.Unknown = rate
+	old, err := w.withUnknown(w.state)
+	if err != nil || old.Rejection.Background || old.Rejection.Negatives != 512 {
+		t.Fatalf("got %+v, %v, want the old rule", old.Rejection, err)
+	}
+	w = openWorkspace(t, w.store.Dir, Options{Unknown: &rate})
+	if err := w.Retrain(t.Context(), ""); err != nil || !w.Head().Rejection.Background {
+		t.Errorf("got %+v, %v, want the new rule", w.Head().Rejection, err)
+	}
+}
+
+// TestUnknownInModel checks that the order of photos does not change the model, and that the model
+// names the answer for other programs.
+func TestUnknownInModel(t *testing.T) {
+	items := slices.Concat(photos("cone", 1, 0, 3), photos("duck", 2, 0, 3), photos("box", 4, 0, 1))
+	var models [][]byte
+	for range 2 {
+		w := builtinWorkspace(t, Options{None: "none"})
+		if _, err := w.Add(t.Context(), items, AddOptions{Negatives: photos("", 6, 0, 2)}); err != nil {
+			t.Fatal(err)
+		}
+		models = append(models, readModel(t, w))
+		slices.Reverse(items)
+	}
+	if !bytes.Equal(models[0], models[1]) {
+		t.Error("another order of the photos gives another model")
+	}
+	m, err := tflite.Parse(models[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels, err := m.Labels()
+	if want := []string{"box", "cone", "duck", "none"}; err != nil || !slices.Equal(labels, want) || classifier.ReadMetadata(m).None != "none" {
+		t.Errorf("got labels %v, %v, metadata %+v, want %v", labels, err, classifier.ReadMetadata(m), want)
+	}
+}
