@@ -22,7 +22,7 @@ func addCommand() *cli.Command {
 	own := []cli.Flag{
 		labelFlag("label the photos `NAME`", "the name of their folder"),
 		&cli.BoolFlag{Name: "recursive", Aliases: []string{"r"}, Usage: "with --label, also add the photos in subfolders that look like classes", DefaultText: "refuse such folders"},
-		listFlag(), negativeFlag(), unknownRateFlag(), jsonFlag("what was added"),
+		listFlag(), negativeFlag(), unknownRateFlag(), noneFlag(), jsonFlag("what was added"),
 	}
 	own = append(own, tubFlags()...)
 	return &cli.Command{
@@ -38,8 +38,7 @@ Examples:
    imprint add --list photos.txt             lines of path, tab, label
    ls *.jpg | imprint add --label cone -     paths (or one photo) from a pipe
    imprint add --backbone auto ./photos      with the best backbone for them
-   imprint add --unknown 0.05 --negative ./photos/street
-                                             reject things outside your classes
+   imprint add --negative ./photos/street    reject such things more often
    imprint add --label cone --tub ~/mycar/data --records 100:200
                                              from a Donkey Car's recording`,
 		Flags:  withDevices(append(own, autoResizeFlag(), layoutFlag(), headFlag(), keepFlag(), compiledFlag())...),
@@ -123,7 +122,7 @@ func add(c *cli.Context) error {
 	s := summarize(ws)
 	lines := addedLines(added, s)
 	if c.IsSet("unknown") {
-		lines[1] = unknownLine(s.settings.Unknown, s.rejection)
+		lines[1] = unknownLine(s)
 	}
 	say(c, lines...)
 	detail(c, addedDetails(added, fresh, s)...)

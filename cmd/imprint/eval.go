@@ -32,6 +32,7 @@ Examples:
                                        ./hats/<class>/, classify the others
    imprint eval ./hats --support 5 --backbone all
                                        compare all backbones on this computer
+   imprint eval ./hats --others ./street   and reject the photos in ./street
    imprint eval --embeddings ./embeddings/clothing --head mean,auto -v
 
 docs/accuracy.md explains the numbers.`,
@@ -39,7 +40,8 @@ docs/accuracy.md explains the numbers.`,
 			&cli.StringFlag{Name: "report", Usage: "write a page with all results to `FILE`", DefaultText: "none"},
 			&cli.StringFlag{Name: "support", Usage: "train on `N` photos of each class; separate several numbers with commas", Value: "1,5,10,20"},
 			&cli.IntFlag{Name: "episodes", Usage: "repeat `N` times, with other photos each time", Value: 10},
-			&cli.Float64Flag{Name: "unknown", Usage: "also measure rejection: train half of the classes, classify all, and let a proportion `RATE`, such as 0.05, of the other half slip through", DefaultText: "off"},
+			&cli.StringFlag{Name: "unknown", Usage: "also measure rejection: train half of the classes, classify all, and let a proportion `RATE`, such as 0.05, of the other half slip through", DefaultText: "off"},
+			othersFlag(),
 			jsonFlag("everything"),
 			&cli.StringFlag{Name: "head", Category: advanced, Usage: "compare the training methods `NAMES`, separated by commas, and show details for the first", DefaultText: "the workspace's; for a folder or embeddings auto,mean,coral-sgd"},
 			&cli.StringFlag{Name: "embeddings", Category: advanced, Usage: "use the embeddings in `DIR`: emb.u8, labels.json, episodes.json", DefaultText: "none"},
@@ -142,6 +144,7 @@ func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evalu
 		heads = []classifier.Method{classifier.Auto, classifier.Mean, classifier.CoralSGD} // compare auto with Coral's two methods
 	}
 	var set *evaluate.Set
+	var b *backbone.Backbone // nil for stored embeddings
 	if stored := c.String("embeddings"); stored != "" {
 		if ev.resize == imprint.AutoResize {
 			return ev, usagef("--resize auto needs a folder of photos")
@@ -151,16 +154,18 @@ func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evalu
 		} else if err != nil {
 			return ev, dataError{err}
 		}
-	} else if set, _, err = embedSet(c, c.Args().First(), text(c, "backbone"), &ev, slices.Max(support)); err != nil {
+	} else if set, b, err = embedSet(c, c.Args().First(), text(c, "backbone"), &ev, slices.Max(support)); err != nil {
 		return ev, err
 	}
 	if ev.Evaluation, err = set.Evaluate(c.Context, heads, support); err != nil {
 		return ev, tooFew(err)
 	}
 	if o.Unknown != nil {
-		ev.OpenSet, err = set.EvaluateOpenSet(c.Context, heads, support, *o.Unknown)
+		if ev.OpenSet, err = set.EvaluateOpenSet(c.Context, heads, support, *o.Unknown); err != nil {
+			return ev, err
+		}
 	}
-	return ev, err
+	return ev, evalOthers(c, set, b, &ev, heads, support)
 }
 
 // embedSet embeds a folder of labeled photos with the named backbone or, if the name is "", with
@@ -225,7 +230,7 @@ func tooFew(err error) error {
 // --support, --episodes or --json is given, it also measures accuracy by the number of photos per
 // class.
 func evalWorkspace(c *cli.Context, heads []classifier.Method, support []int, curve bool) (ev evaluated, err error) {
-	for _, f := range []string{"resize", "unknown"} {
+	for _, f := range []string{"resize", "unknown", "others"} {
 		if c.IsSet(f) {
 			return ev, usagef("--%s needs a folder of photos, or --embeddings", f)
 		}

@@ -74,7 +74,7 @@ type comparison struct {
 
 // evalBackbones evaluates a folder of photos with each of several backbones.
 func evalBackbones(c *cli.Context, names []string, heads []classifier.Method, support []int) error {
-	for _, f := range []string{"report", "unknown", "embeddings", "embedding"} {
+	for _, f := range []string{"report", "unknown", "others", "embeddings", "embedding"} {
 		if c.IsSet(f) {
 			return usagef("--%s takes one backbone, not several", f)
 		}

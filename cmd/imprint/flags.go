@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strconv"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/dataset"
@@ -50,7 +52,11 @@ func negativeFlag() cli.Flag {
 }
 
 func unknownRateFlag() cli.Flag {
-	return &cli.Float64Flag{Name: "unknown", Usage: "answer \"unknown\" for things outside your classes; a proportion `RATE` of them, such as 0.05, may slip through; 0 turns rejection off", DefaultText: "the workspace's, or 0"}
+	return &cli.StringFlag{Name: "unknown", Usage: "answer \"unknown\" for things outside your classes; a proportion `RATE` of them, such as 0.05, may slip through; off never answers so", DefaultText: "the workspace's, or 0.05 where possible"}
+}
+
+func noneFlag() cli.Flag {
+	return &cli.StringFlag{Name: "none", Category: advanced, Usage: "call the answer \"unknown\" `LABEL` in the model, for programs that expect another name", DefaultText: "the workspace's, or unknown"}
 }
 
 func resizeFlag() cli.Flag {
@@ -147,7 +153,13 @@ func unknownRate(c *cli.Context, o *imprint.Options) error {
 	if !c.IsSet("unknown") {
 		return nil
 	}
-	rate := c.Float64("unknown")
+	rate := 0.0
+	if given := c.String("unknown"); given != "off" {
+		var err error
+		if rate, err = strconv.ParseFloat(given, 64); err != nil {
+			return usagef("--unknown %q is not a number", given)
+		}
+	}
 	if !(rate >= 0 && rate <= 0.5) {
 		return usagef("--unknown %v: must be 0 to 0.5, such as 0.05", rate)
 	}

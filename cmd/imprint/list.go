@@ -58,5 +58,6 @@ func printList(c *cli.Context, ws *imprint.Workspace) error {
 		Estimate    classifier.Estimate `json:"estimate"`
 		Model       string              `json:"model"`
 		Written     *imprint.Written    `json:"written,omitempty"`
-	}{ws.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, head{ws.Head().Recipe, ws.Head().Candidates}, ws.Generation(), append([]imprint.Class{}, ws.Classes()...), ws.Head().Estimate, ws.ModelPath(), ws.Written()})
+		Unknown     float64             `json:"unknown"`
+	}{ws.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, head{ws.Head().Recipe, ws.Head().Candidates}, ws.Generation(), append([]imprint.Class{}, ws.Classes()...), ws.Head().Estimate, ws.ModelPath(), ws.Written(), s.Unknown})
 }

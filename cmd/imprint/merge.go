@@ -26,7 +26,7 @@ matter. A photo in several workspaces counts once. If its labels differ, merge
 fails and changes nothing.`,
 		Flags: withDevices(
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "make a new workspace in `DIR`", DefaultText: "add to the workspace"},
-			unknownRateFlag(), jsonFlag("what was added"), layoutFlag(), headFlag(), keepFlag()),
+			unknownRateFlag(), noneFlag(), jsonFlag("what was added"), layoutFlag(), headFlag(), keepFlag()),
 		Action: merge,
 	}
 }

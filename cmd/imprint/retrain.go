@@ -24,12 +24,13 @@ were added. If they have moved, name the folders that have them now.
 
 Examples:
    imprint retrain --backbone auto         the best backbone for these photos
-   imprint retrain --unknown 0.05          answer "unknown" for other things
+   imprint retrain --unknown 0.02          accept fewer other things
+   imprint retrain --unknown off           always answer one of your classes
    imprint retrain --head lda --reload     and wait for a running imprint serve
    imprint retrain --layout coral          for pycoral's ImprintingEngine
    imprint retrain --compiled mobilenet_edgetpu.tflite \
       --uncompiled mobilenet.tflite        the last layer on the Edge TPU`,
-		Flags: withWorkspace(unknownRateFlag(),
+		Flags: withWorkspace(unknownRateFlag(), noneFlag(),
 			&cli.BoolFlag{Name: "reload", Usage: "wait until a running imprint serve uses the new model", DefaultText: "no"},
 			&cli.BoolFlag{Name: "drop-missing", Category: advanced, Usage: "with another backbone, leave out photos that are missing or have changed", DefaultText: "fail"},
 			jsonFlag("the result (with --reload, two objects)"),
@@ -62,7 +63,7 @@ func retrain(c *cli.Context) error {
 				case c.Bool("reload"):
 					return lines[:1] // reload prints the second line
 				case c.IsSet("unknown"):
-					lines[1] = unknownLine(s.settings.Unknown, s.rejection)
+					lines[1] = unknownLine(s)
 				}
 				return lines
 			},

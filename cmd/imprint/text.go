@@ -109,6 +109,7 @@ type summary struct {
 	written    *imprint.Written
 	advice     *classifier.Advice
 	rejection  *classifier.Rejection
+	unknownOff string // why the model never answers "unknown"; "" if it does or the settings say so
 }
 
 // total returns the size of the workspace: "(3 classes, 60 photos)".
@@ -283,15 +284,22 @@ func accuracyLine(e classifier.Estimate, classes []imprint.Class) string {
 	return fmt.Sprintf("accuracy %s (%s) on photos left out", percent(e.Accuracy(), 0), percentRange(low, high))
 }
 
-// unknownLine states how well unknown things are rejected. It returns "" if rejection is off.
-func unknownLine(rate float64, r *classifier.Rejection) string {
-	if rate == 0 {
+// unknownLine states how well unknown things are rejected, or why they are not by default. It
+// returns "" if the settings turn rejection off.
+func unknownLine(s summary) string {
+	r := s.rejection
+	switch {
+	case s.unknownOff != "":
+		return fmt.Sprintf("unknown: off, because %s", plain(s.unknownOff))
+	case s.settings.Unknown == 0:
 		return ""
-	}
-	if r == nil {
+	case r == nil:
 		return "unknown: rejection needs four classes or negatives"
 	}
 	line := fmt.Sprintf("false accepts: %s (target %g %%)", percent(float64(r.FalseAccepts)/float64(r.Negatives), 1), 100*r.TargetFAR)
+	if r.Background {
+		line = fmt.Sprintf("false accepts: about %g %%", 100*r.TargetFAR)
+	}
 	if r.Positives > 0 {
 		line += fmt.Sprintf("; %s of your own photos would be rejected", percent(float64(r.Rejected)/float64(r.Positives), 0))
 	}
@@ -339,7 +347,7 @@ func resultLine(r predict.Result, top int, verbose bool) string {
 		}
 		line += strings.Join(parts, ", ")
 	case r.Unknown:
-		line += "unknown"
+		line += cmp.Or(plain(r.Label), "unknown")
 		if i := slices.IndexFunc(r.Top, func(s predict.Score) bool { return s.Label != r.Label }); i >= 0 {
 			line += fmt.Sprintf(" (nearest: %s)", plain(r.Top[i].Label))
 		}

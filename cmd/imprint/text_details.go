@@ -33,7 +33,7 @@ func (s summary) details() []string {
 	if s.negatives > 0 {
 		lines = append(lines, count(s.negatives, "negative"))
 	}
-	if line := unknownLine(s.settings.Unknown, s.rejection); line != "" {
+	if line := unknownLine(s); line != "" {
 		lines = append(lines, line)
 	}
 	if line := tipLine(s.advice); line != "" {

@@ -64,6 +64,8 @@ func curveText(results []evaluate.Accuracy, head string) string {
 // evaluationAdvice returns the most useful line of advice.
 func evaluationAdvice(ev evaluated) string {
 	switch tip := tipLine(ev.advice); {
+	case len(ev.Others) > 0:
+		return othersLine(ev.Others[len(ev.Others)-1])
 	case len(ev.OpenSet) > 0:
 		return openSetLine(ev.OpenSet[0])
 	case len(ev.LabelSuspects) > 0:
@@ -92,6 +94,9 @@ func evaluationReport(ev evaluated) []string {
 	}
 	for _, r := range ev.OpenSet {
 		lines = append(lines, fmt.Sprintf("%s, half of the classes, %s each: %s; AUROC %.2f; %.1f %% of trained classes classified correctly", r.Head, count(r.Support, "photo"), openSetLine(r), r.AUC, r.Correct))
+	}
+	if len(ev.Others) > 0 {
+		lines = append(lines, table(othersTable(ev.Others), tabwriter.AlignRight)...)
 	}
 	if len(ev.NearDuplicates) > 0 {
 		lines = append(lines, nearDuplicatesLine(ev.NearDuplicates))

@@ -155,10 +155,12 @@ func TestTipAndUnknownLines(t *testing.T) {
 		{tipLine(nil), ""},
 		{tipLine(&classifier.Advice{Label: "hat", Photos: 5, Recall: 0.85, ExpectedRecall: 0.9}), "tip: 5 more photos of hat should help most (85 → 90 %)"},
 		{tipLine(&classifier.Advice{Label: "ball", Photos: 5, Recall: 0.951, ExpectedRecall: 0.954}), ""},
-		{unknownLine(0, nil), ""},
-		{unknownLine(0.05, nil), "unknown: rejection needs four classes or negatives"},
-		{unknownLine(0.05, &classifier.Rejection{TargetFAR: 0.05, Negatives: 512, FalseAccepts: 25, Positives: 60, Rejected: 25}), "false accepts: 4.9 % (target 5 %); 42 % of your own photos would be rejected"},
-		{unknownLine(0.05, &classifier.Rejection{TargetFAR: 0.05, Negatives: 512, FalseAccepts: 25}), "false accepts: 4.9 % (target 5 %)"},
+		{unknownLine(summary{}), ""},
+		{unknownLine(summary{unknownOff: "the backbone's own classes are kept"}), "unknown: off, because the backbone's own classes are kept"},
+		{unknownLine(summary{settings: imprint.Settings{Unknown: 0.05}, rejection: &classifier.Rejection{TargetFAR: 0.05, Negatives: 256, FalseAccepts: 5, Positives: 40, Rejected: 2, Background: true}}), "false accepts: about 5 %; 5 % of your own photos would be rejected"},
+		{unknownLine(summary{settings: imprint.Settings{Unknown: 0.05}}), "unknown: rejection needs four classes or negatives"},
+		{unknownLine(summary{settings: imprint.Settings{Unknown: 0.05}, rejection: &classifier.Rejection{TargetFAR: 0.05, Negatives: 512, FalseAccepts: 25, Positives: 60, Rejected: 25}}), "false accepts: 4.9 % (target 5 %); 42 % of your own photos would be rejected"},
+		{unknownLine(summary{settings: imprint.Settings{Unknown: 0.05}, rejection: &classifier.Rejection{TargetFAR: 0.05, Negatives: 512, FalseAccepts: 25}}), "false accepts: 4.9 % (target 5 %)"},
 	} {
 		if test.got != test.want {
 			t.Errorf("got %q, want %q", test.got, test.want)

@@ -72,6 +72,12 @@ func settings(c *cli.Context, o *imprint.Options) (err error) {
 		keep := c.Bool("keep-classes")
 		o.KeepClasses = &keep
 	}
+	if c.IsSet("none") {
+		o.None = c.String("none")
+		if err := imprint.CheckLabel(o.None); err != nil {
+			return usageError{fmt.Errorf("--none: %w", err)}
+		}
+	}
 	return unknownRate(c, o)
 }
 
@@ -151,6 +157,6 @@ func summarize(ws *imprint.Workspace) summary {
 	return summary{
 		classes: ws.Classes(), negatives: len(ws.Negatives()), estimate: ws.Head().Estimate, settings: ws.Settings(),
 		model: ws.ModelPath(), generation: ws.Generation(), recipe: ws.Head().Recipe, candidates: ws.Head().Candidates,
-		written: ws.Written(), advice: ws.Head().Advice, rejection: ws.Head().Rejection,
+		written: ws.Written(), advice: ws.Head().Advice, rejection: ws.Head().Rejection, unknownOff: ws.UnknownOff(),
 	}
 }

@@ -25,6 +25,7 @@ type Evaluation struct {
 	NearDuplicates []NearDuplicates `json:"alike"`   // groups with several labels first
 	LabelSuspects  []LabelSuspect   `json:"pulls"`   // the most suspicious first
 	OpenSet        []OpenSet        `json:"unknown,omitempty"`
+	Others         []Others         `json:"others,omitempty"`
 	Devices        map[string]int   `json:"devices,omitempty"` // number of photos that each device embedded
 }
 
