@@ -82,9 +82,15 @@ func (s *Server) Undo(ctx context.Context) (Changed, error) {
 	})
 }
 
-// Retrain trains the head again. If head is not "", it becomes the training method.
-func (s *Server) Retrain(ctx context.Context, head classifier.Method) (Changed, error) {
+// Retrain trains the head again. If head is not "", it becomes the training method. If unknown is
+// not nil, it becomes the target false-accept rate; 0 turns the answer "unknown" off.
+func (s *Server) Retrain(ctx context.Context, head classifier.Method, unknown *float64) (Changed, error) {
 	return s.act(ctx, "retrain", "", func(ws *imprint.Workspace) (string, error) {
+		if unknown != nil {
+			if err := ws.SetUnknown(*unknown); err != nil {
+				return "", err
+			}
+		}
 		return "retrained", ws.Retrain(ctx, head)
 	})
 }

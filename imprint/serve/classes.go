@@ -15,7 +15,19 @@ import (
 type Classes struct {
 	Generation uint64   `json:"generation"`
 	Accuracy   Accuracy `json:"accuracy"`
+	Unknown    Unknown  `json:"unknown"`
 	Classes    []Class  `json:"classes"`
+}
+
+// Unknown says how well the answer "unknown" separates the classes from other things. The values
+// are proportions.
+type Unknown struct {
+	// FalseAccepts is the target rate of photos of other things that are taken for a class. It is 1
+	// if the model never answers "unknown".
+	FalseAccepts float64 `json:"accepted"`
+	// FalseRejects is the rate of left-out training photos for which the answer is "unknown", or 0
+	// if it can't be estimated yet.
+	FalseRejects float64 `json:"rejected"`
 }
 
 // Accuracy is the leave-one-out accuracy: each training photo is classified by a model trained
@@ -120,6 +132,10 @@ func listClasses(ws *imprint.Workspace) *Classes {
 			class.Photos = append(class.Photos, v)
 		}
 		list.Classes = append(list.Classes, class)
+	}
+	list.Unknown.FalseAccepts = 1
+	if r := ws.Head().Rejection; r != nil {
+		list.Unknown = Unknown{r.TargetFAR, float64(r.Rejected) / float64(max(r.Positives, 1))}
 	}
 	var e classifier.Estimate
 	if len(list.Classes) > 1 {

@@ -65,7 +65,8 @@ func (s *Server) postUndo(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) postRetrain(w http.ResponseWriter, r *http.Request) error {
 	var q struct {
-		Head classifier.Method `json:"head"`
+		Head    classifier.Method `json:"head"`
+		Unknown *float64          `json:"unknown"`
 	}
 	if err := s.readJSON(w, r, &q); err != nil {
 		return err
@@ -78,6 +79,9 @@ func (s *Server) postRetrain(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := changeContext(r)
 	defer cancel()
-	c, err := s.Retrain(ctx, q.Head)
+	if u := q.Unknown; u != nil && !(*u >= 0 && *u <= 0.5) {
+		return refusef(http.StatusBadRequest, "unknown %v: want a rate from 0 to 0.5", *u)
+	}
+	c, err := s.Retrain(ctx, q.Head, q.Unknown)
 	return respond(s, w, c, err)
 }

@@ -179,6 +179,8 @@ func TestOpenAPI(t *testing.T) {
 	c.call("POST", "/v1/undo", "", "", 200)
 	c.call("POST", "/v1/retrain", jsonType, `{"head":"mean"}`, 200)
 	c.call("POST", "/v1/retrain", jsonType, `{"head":"best"}`, 400)
+	c.call("POST", "/v1/retrain", jsonType, `{"unknown":0.1}`, 200)
+	c.call("POST", "/v1/retrain", jsonType, `{"unknown":0.6}`, 400)
 	c.call("POST", "/v1/reload", "", "", 200)
 
 	for path, item := range doc.Paths.Map() {

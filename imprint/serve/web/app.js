@@ -58,6 +58,8 @@ acceptDrops((files, target) => {
 });
 at("name").addEventListener("keydown", (e) => { if (e.key === "Enter") at("teach-new").focus(); });
 at("undo").addEventListener("click", () => ask("POST", "/v1/undo").catch((e) => tell(e.message)));
+at("pass").addEventListener("input", () => { at("pass-text").textContent = `${at("pass").value} %`; });
+at("pass").addEventListener("change", () => ask("POST", "/v1/retrain", { unknown: at("pass").value / 100 }).catch((e) => tell(e.message)));
 
 // showTrouble shows what is wrong, if anything, at the top of the page.
 const state = { connected: true, status: 0, health: null, classes: null };
@@ -167,10 +169,17 @@ listen({
     cards.show(c.classes);
     const a = c.accuracy;
     at("accuracy").textContent = c.classes.length === 0 ? "No classes yet. Name one, then hold the button while the camera sees it, or add photos of it."
-      : c.classes.length === 1 ? "Only one class, so it always wins. Add a second one."
+      : c.classes.length === 1 && c.unknown.accepted === 1 ? "Only one class, so it always wins. Add a second one."
+      : c.classes.length === 1 ? `Other things are unknown, except about ${percent(c.unknown.accepted)}.`
       : a.total === 0 ? "To estimate accuracy, record each class a second time."
       : `Accuracy ${percent(a.right / a.total)} (${Math.round(a.low * 100)}–${percent(a.high)}) on photos left out`;
     at("accuracy").title = a.total === 0 ? "" : `${a.right} of ${a.total} photos`;
+    at("passing").hidden = c.unknown.accepted === 1;
+    at("pass").value = Math.round(100 * c.unknown.accepted);
+    at("pass-text").textContent = percent(c.unknown.accepted);
+    if (c.unknown.accepted < 1 && a.total > 0) {
+      at("accuracy").textContent += `. About ${percent(c.unknown.accepted)} of other things pass for a class; ${percent(c.unknown.rejected)} of these photos are unknown.`;
+    }
     at("undo").disabled = c.generation === 0;
   },
   generation(g) { at("generation").textContent = g.generation; },
