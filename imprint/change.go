@@ -63,7 +63,7 @@ func inOtherClass(s *store.State, of []store.Example, named []namedPhoto, label 
 	return nil
 }
 
-// RemovePhoto removes the photo with a hexadecimal SHA-256, returning its label.
+// RemovePhoto removes the photo with that hexadecimal SHA-256.
 func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (label string, err error) {
 	var photo store.Digest
 	if err := photo.UnmarshalText([]byte(sha256)); err != nil {

@@ -12,7 +12,7 @@ import (
 
 // Classify classifies photos with the published model and delivers the results in order, with the
 // top best classes, or all if top is 0. A photo that can't be read is a Result with Err. Classify
-// stops at the first error that deliver returns.
+// stops if deliver fails.
 func (w *Workspace) Classify(ctx context.Context, photos []dataset.Item, top int, deliver func(predict.Result) error) error {
 	s, err := w.Snapshot()
 	if err == nil && s.Scorer == nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Head describes how the head was trained, with its leave-one-out accuracy, which does not count
-// the backbone's own classes. The field Head of the result may be nil.
+// Head describes how the head was trained. Its accuracy does not count the backbone's own classes.
+// The field Head may be nil.
 func (w *Workspace) Head() *classifier.Fitted {
 	f := new(classifier.Fitted)
 	if m := w.state.Made; w.head == nil && m != nil {

@@ -215,8 +215,7 @@ func (w *Workspace) hasLabels(labels []string) bool {
 }
 
 // Export writes the model to path, and the labels to the file labels unless that is "". The TPU
-// layout drops the backbone's own classes and uses the compiled model in the options, or else the
-// workspace's; other layouts return nil.
+// layout drops the backbone's own classes, and needs a compiled model; other layouts return nil.
 func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepClasses bool) (*Written, error) {
 	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *w.state

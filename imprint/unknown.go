@@ -30,14 +30,7 @@ func (w *Workspace) unknownRate(s *store.State) float64 {
 	return defaultRate
 }
 
-// UnknownOff says why the answer "unknown" is off by default, or returns "".
-func (w *Workspace) UnknownOff() string {
-	if w.state.Settings.UnknownRule != store.ByDefault {
-		return ""
-	}
-	return w.unknownOff(w.state)
-}
-
+// unknownOff says why the answer "unknown" is off by default, or returns "".
 func (w *Workspace) unknownOff(s *store.State) string {
 	labels, set := s.Labels(), s.Settings
 	switch {

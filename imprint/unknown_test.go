@@ -38,8 +38,8 @@ func TestUnknownByDefault(t *testing.T) {
 		}
 	}
 	answers(w, "cone", "unknown")
-	if got := w.Settings().Unknown; got != defaultRate || w.UnknownOff() != "" || w.state.Version != 4 {
-		t.Errorf("got rate %v, off because %q, version %d, want %v, on, 4", got, w.UnknownOff(), w.state.Version, defaultRate)
+	if got := w.Settings().Unknown; got != defaultRate || w.Settings().UnknownOff != "" || w.state.Version != 4 {
+		t.Errorf("got rate %v, off because %q, version %d, want %v, on, 4", got, w.Settings().UnknownOff, w.state.Version, defaultRate)
 	}
 	before := readModel(t, w)
 
@@ -87,14 +87,14 @@ func TestUnknownOff(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := builtinWorkspace(t, test.o)
 			mustAdd(t, w, slices.Concat(photos(test.label, 1, 0, 1), photos("duck", 2, 0, 1))...)
-			if w.UnknownOff() == "" || w.Settings().Unknown != 0 || w.Head().Rejection != nil {
-				t.Errorf("got off because %q, rate %v, %v", w.UnknownOff(), w.Settings().Unknown, w.Head().Rejection)
+			if w.Settings().UnknownOff == "" || w.Settings().Unknown != 0 || w.Head().Rejection != nil {
+				t.Errorf("got off because %q, rate %v, %v", w.Settings().UnknownOff, w.Settings().Unknown, w.Head().Rejection)
 			}
 			w = openWorkspace(t, w.store.Dir, Options{Unknown: &rate})
 			if err := w.Retrain(t.Context(), ""); test.want != nil {
 				wantError(t, err, test.want)
-			} else if err != nil || w.UnknownOff() != "" {
-				t.Errorf("got off because %q, error %v", w.UnknownOff(), err)
+			} else if err != nil || w.Settings().UnknownOff != "" {
+				t.Errorf("got off because %q, error %v", w.Settings().UnknownOff, err)
 			}
 		})
 	}
@@ -126,8 +126,8 @@ func TestUnknownOfOlderVersions(t *testing.T) {
 	w := builtinWorkspace(t, Options{})
 	w.state.Settings.UnknownRule = store.ClassesLeftOut // as older versions left it
 	mustAdd(t, w, slices.Concat(photos("cone", 1, 0, 2), photos("duck", 2, 0, 2))...)
-	if got, _ := headLabels(w); !slices.Equal(got, []string{"cone", "duck"}) || w.UnknownOff() != "" || w.state.Version != 1 {
-		t.Errorf("got classes %v, off because %q, version %d, want no row for unknown things", got, w.UnknownOff(), w.state.Version)
+	if got, _ := headLabels(w); !slices.Equal(got, []string{"cone", "duck"}) || w.Settings().UnknownOff != "" || w.state.Version != 1 {
+		t.Errorf("got classes %v, off because %q, version %d, want no row for unknown things", got, w.Settings().UnknownOff, w.state.Version)
 	}
 	fresh := builtinWorkspace(t, Options{})
 	mustAdd(t, fresh, photos("box", 4, 0, 2)...)

@@ -157,6 +157,6 @@ func summarize(ws *imprint.Workspace) summary {
 	return summary{
 		classes: ws.Classes(), negatives: len(ws.Negatives()), estimate: ws.Head().Estimate, settings: ws.Settings(),
 		model: ws.ModelPath(), generation: ws.Generation(), recipe: ws.Head().Recipe, candidates: ws.Head().Candidates,
-		written: ws.Written(), advice: ws.Head().Advice, rejection: ws.Head().Rejection, unknownOff: ws.UnknownOff(),
+		written: ws.Written(), advice: ws.Head().Advice, rejection: ws.Head().Rejection, unknownOff: ws.Settings().UnknownOff,
 	}
 }
