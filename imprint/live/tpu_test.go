@@ -116,8 +116,8 @@ func compareAnswers(t *testing.T, answers map[string][]predict.Result, items []d
 	t.Helper()
 	for i, it := range items {
 		want := answers["usb:1-1"][i]
-		if len(want.Top) != 4 || want.Generation != 1 {
-			t.Errorf("%s: got %+v, want 4 classes of generation 1", it.Path, want)
+		if len(want.Top) != 5 || want.Generation != 1 {
+			t.Errorf("%s: got %+v, want 4 classes and unknown, of generation 1", it.Path, want)
 		}
 		for what, all := range answers {
 			got, like := all[i], want
