@@ -122,6 +122,9 @@ type labelTaken struct{ label string }
 
 func (e labelTaken) Error() string { return fmt.Sprintf("a class is called %q", e.label) }
 
+// TakenLabel returns the label, for the command's hint.
+func (e labelTaken) TakenLabel() string { return e.label }
+
 func (labelTaken) Unwrap() error { return classifier.ErrLabelTaken }
 
 // generic returns the built-in backbone's embeddings of miscellaneous photos for the rule of older

@@ -22,8 +22,9 @@ Examples:
 Without --compiled, compile chooses among the pulled models; imprint models
 list shows them. MODEL must have the operators and shapes of the uncompiled
 model; its weights and scales may differ, and a classifier may have fewer
-classes. Then the outputs after the last class are always 0. If a layer does
-not fit, compile names it and writes nothing.`,
+classes. The outputs after the last class then belong to no class, and their
+scores are almost always 0. If a layer does not fit, compile names it and writes
+nothing.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "compiled", Usage: "write into a copy of the compiled `MODEL`, a file or name", DefaultText: "a pulled model that fits"},
 			&cli.StringFlag{Name: "uncompiled", Usage: "read the uncompiled form of --compiled from `MODEL`, a file or name", DefaultText: "its name without _edgetpu"},
@@ -45,6 +46,9 @@ func compile(c *cli.Context) error {
 	if t.Compiled == "" && t.Uncompiled != "" {
 		return usagef("--uncompiled needs --compiled")
 	}
+	if err := mustBeModel(t.Compiled); err != nil {
+		return err
+	}
 	if t.Compiled != "" && t.Uncompiled == "" {
 		var err error
 		if t.Uncompiled, err = modelfile.Uncompiled(t.Compiled); err != nil {
@@ -52,12 +56,8 @@ func compile(c *cli.Context) error {
 		}
 	}
 	model := c.Args().First()
-	for _, name := range []string{t.Compiled, t.Uncompiled} {
-		if name != "" {
-			if err := mustBeModel(name); err != nil {
-				return err
-			}
-		}
+	if err := mustBeModel(t.Uncompiled); err != nil {
+		return err
 	}
 	if err := mustExist(model); err != nil {
 		return err

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/pool"
 )
@@ -87,6 +90,14 @@ func devices(c *cli.Context) (*pool.Pool, error) {
 	}
 	if err := mustBeModel(o.Uncompiled); err != nil {
 		return nil, err
+	}
+	if o.Uncompiled != "" {
+		var err error
+		if o.Uncompiled, err = modelfile.Locate(o.Uncompiled); errors.Is(err, models.ErrNotPulled) {
+			return nil, hinted{err, "download it: imprint models pull " + text(c, "uncompiled")}
+		} else if err != nil {
+			return nil, err
+		}
 	}
 	o.USB = usb(c)
 	if s := text(c, "clock"); s != "" {

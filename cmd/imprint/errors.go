@@ -119,8 +119,7 @@ var hints = []struct {
 	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown or --keep-classes"},
 	{is(imprint.ErrNoClasses), "add photos first: imprint add --label NAME PHOTOS; if you did so elsewhere, name that workspace with --workspace DIR"},
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},
-	{is(classifier.ErrLabelTaken), "give that class another name: imprint rename " + classifier.UnknownLabel + " NAME; or turn the answer off with --unknown 0"},
-	{is(imprint.ErrUnknown), "turn it off with --unknown 0"},
+	{is(imprint.ErrUnknown), "turn it off with --unknown off"},
 	{is(imprint.ErrLocked), "wait for that process, or end it"},
 	{is(dataset.ErrHEIC), heicHint},
 	{is(imprint.ErrNoPhotos), "photos are JPEG, PNG, WebP, GIF, BMP, TIFF or PNM files, or folders of them"},
@@ -167,6 +166,10 @@ func hint(err error, command string) string {
 		return own.hint
 	case errors.As(err, &usage):
 		return "see " + strings.TrimSpace("imprint help "+command)
+	}
+	var taken interface{ TakenLabel() string }
+	if errors.As(err, &taken) {
+		return fmt.Sprintf("give that class another name: imprint rename %s NAME; or turn the answer off with --unknown off, or call it something else with --none LABEL", shellQuote(taken.TakenLabel()))
 	}
 	if errors.Is(err, fs.ErrPermission) && command == "export" {
 		return "you can't write there; choose another file with -o FILE"

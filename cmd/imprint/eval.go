@@ -161,7 +161,9 @@ func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evalu
 		return ev, tooFew(err)
 	}
 	if o.Unknown != nil {
-		if ev.OpenSet, err = set.EvaluateOpenSet(c.Context, heads, support, *o.Unknown); err != nil {
+		if ev.OpenSet, err = set.EvaluateOpenSet(c.Context, heads, support, *o.Unknown); errors.Is(err, evaluate.ErrProtocol) {
+			return ev, hinted{err, "--others DIR measures rejection with photos of other things in DIR, for any number of classes"}
+		} else if err != nil {
 			return ev, err
 		}
 	}
@@ -215,13 +217,16 @@ func embedSet(c *cli.Context, dir, name string, ev *evaluated, support int) (*ev
 	}
 	ev.resize, ev.details = mode, append([]string{backboneLine(b, mode)}, ev.details...)
 	note(c, skippedLines(leftOut(append(left, skipped...)), verbose(c))...)
+	if only := found[0].Label; !slices.ContainsFunc(found, func(p dataset.Item) bool { return p.Label != only }) && err != nil {
+		return set, b, hinted{err, "put the photos of each class into a folder of its own: " + filepath.Join(filepath.Clean(dir), "CLASS")}
+	}
 	return set, b, tooFew(err)
 }
 
 // tooFew adds a hint to the error that a set has too few photos.
 func tooFew(err error) error {
 	if errors.Is(err, evaluate.ErrProtocol) {
-		return hinted{err, "each class needs more photos than the largest number in --support; try fewer, such as --support 1,2"}
+		return hinted{err, "each class needs more photos than the largest number in --support (default: 20); try fewer, such as --support 1,2"}
 	}
 	return err
 }

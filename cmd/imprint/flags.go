@@ -26,7 +26,7 @@ func workspaceFlags() []cli.Flag {
 func deviceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "device", Category: advanced, Usage: "run models on `DEVICE`: auto, cpu, tpu (all Edge TPUs), or usb:BUS-PORT, several separated by commas", DefaultText: "auto: compiled models on Edge TPUs, others on the CPU"},
-		&cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "without an Edge TPU, run the uncompiled model `FILE` on the CPU", DefaultText: "fail without an Edge TPU"},
+		&cli.StringFlag{Name: "uncompiled", Category: advanced, Usage: "without an Edge TPU, run the uncompiled `MODEL`, a file or name, on the CPU", DefaultText: "fail without an Edge TPU"},
 		&cli.StringFlag{Name: "clock", Category: advanced, Usage: "run Edge TPUs at `SPEED`: " + orList(clocks) + "; " + tpu.TemperatureNotice, DefaultText: "high"},
 		&cli.StringFlag{Name: "arithmetic", Category: advanced, Usage: "on the CPU, round by `RULE`: " + orList(arithmetics), DefaultText: "tflite"},
 	}
@@ -157,7 +157,7 @@ func unknownRate(c *cli.Context, o *imprint.Options) error {
 	if given := c.String("unknown"); given != "off" {
 		var err error
 		if rate, err = strconv.ParseFloat(given, 64); err != nil {
-			return usagef("--unknown %q is not a number", given)
+			return hinted{usagef("--unknown %q is not a number", given), "give a rate such as 0.05 for 5 %, or off"}
 		}
 	}
 	if !(rate >= 0 && rate <= 0.5) {

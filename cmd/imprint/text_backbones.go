@@ -42,8 +42,11 @@ func backboneChoiceLine(choice *evaluate.BackboneChoice) string {
 		return fmt.Sprintf("chose %s of %d backbones for its accuracy on other photos: yours are too few to compare them", best.Name, n)
 	}
 	next := choice.Candidates[1]
-	return fmt.Sprintf("chose %s of %d backbones: %s of your photos left out were correct, with %s %s", best.Name, n,
-		percent(best.Estimate.Accuracy(), 0), next.Name, percent(next.Estimate.Accuracy(), 0))
+	line := fmt.Sprintf("chose %s of %d backbones: %s of your photos left out were correct, ", best.Name, n, percent(best.Estimate.Accuracy(), 0))
+	if best.Estimate.Correct == next.Estimate.Correct && best.Estimate.Total == next.Estimate.Total {
+		return line + "as many as with " + next.Name
+	}
+	return line + fmt.Sprintf("with %s %s", next.Name, percent(next.Estimate.Accuracy(), 0))
 }
 
 // modelLines returns the table of imprint models list.

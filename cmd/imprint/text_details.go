@@ -33,9 +33,11 @@ func (s summary) details() []string {
 	if s.negatives > 0 {
 		lines = append(lines, count(s.negatives, "negative"))
 	}
-	if line := unknownLine(s); line != "" {
-		lines = append(lines, line)
+	line := unknownLine(s)
+	if line == "" {
+		line = "unknown: off; imprint retrain --unknown 0.05 turns it on"
 	}
+	lines = append(lines, line)
 	if line := tipLine(s.advice); line != "" {
 		lines = append(lines, line)
 	}
@@ -106,7 +108,7 @@ func lossy(w *imprint.Written) bool { return w != nil && 10*w.Disagreements > w.
 
 // backboneLine describes the model that embeds photos.
 func backboneLine(b *backbone.Backbone, mode dataset.Resize) string {
-	return fmt.Sprintf("backbone: %s, photos %d×%d, resize mode %s, embedding %q of %d values", b.Name, b.Width, b.Height, mode, b.Embedding.Name, b.Dim())
+	return fmt.Sprintf("backbone: %s, photos %d×%d, resize mode %s, embedding %s of %d values", b.Name, b.Width, b.Height, mode, shortName(b.Embedding.Name), b.Dim())
 }
 
 // resizeLine says which resize mode was chosen, and why.

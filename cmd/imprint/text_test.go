@@ -263,3 +263,22 @@ func TestLossy(t *testing.T) {
 		}
 	}
 }
+
+func TestBackboneChoiceLine(t *testing.T) {
+	candidate := func(name string, correct int) evaluate.BackboneCandidate {
+		return evaluate.BackboneCandidate{Name: name, Estimate: classifier.Estimate{Correct: correct, Total: 20}}
+	}
+	for _, test := range []struct {
+		choice evaluate.BackboneChoice
+		want   string
+	}{
+		{evaluate.BackboneChoice{Candidates: []evaluate.BackboneCandidate{candidate("a", 0)}}, "a is the only backbone on this computer; imprint models list shows others"},
+		{evaluate.BackboneChoice{Candidates: []evaluate.BackboneCandidate{candidate("a", 0), candidate("b", 0)}}, "chose a of 2 backbones for its accuracy on other photos: yours are too few to compare them"},
+		{evaluate.BackboneChoice{Photos: 20, Candidates: []evaluate.BackboneCandidate{candidate("a", 19), candidate("b", 18)}}, "chose a of 2 backbones: 95 % of your photos left out were correct, with b 90 %"},
+		{evaluate.BackboneChoice{Photos: 20, Candidates: []evaluate.BackboneCandidate{candidate("a", 19), candidate("b", 19)}}, "chose a of 2 backbones: 95 % of your photos left out were correct, as many as with b"},
+	} {
+		if got := backboneChoiceLine(&test.choice); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
