@@ -16,6 +16,7 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/live"
 	"github.com/imprintkit/imprint/tools/hostile"
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
@@ -209,7 +210,12 @@ func (h hostileWorkspace) command(c *hostile.Case, most uint64, args []string) {
 }
 
 // TestHostileModels gives changed models to every command.
-func TestHostileModels(t *testing.T) { hostile.Run(t, 30, newHostileWorkspace(t).runHostile) }
+func TestHostileModels(t *testing.T) {
+	if race.Enabled {
+		t.Skip("slow under the race detector, and nothing is concurrent")
+	}
+	hostile.Run(t, 30, newHostileWorkspace(t).runHostile)
+}
 
 // FuzzHostile is TestHostileModels for Go's fuzzing engine.
 func FuzzHostile(f *testing.F) {
