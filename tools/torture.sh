@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the long tests for about HOURS (8) hours: "make torture". Each line with "part" below is one part. The parts run
-# one after another, even if an earlier one fails. The exit status is 0 if every part passed.
+# one after another, even if an earlier one fails. The exit status is 0 if every part passed, and 130 after Ctrl-C, which
+# ends the current part and prints the summary of the parts so far.
 #
 # IMPRINT_TORTURE=1 makes tests exhaustive that otherwise take samples. The output of each part goes to a file in
 # TORTURE_LOG, which defaults to a new temporary folder.
@@ -13,24 +14,39 @@ export IMPRINT_TORTURE=1
 mkdir -p "$logs"
 summary=()
 failed=0
+interrupted=
+# Without a trap, bash goes on with the next part, because go test exits normally after Ctrl-C.
+trap 'interrupted=1' INT
 
 # share prints PERCENT of HOURS in seconds.
 share() { awk -v hours="$HOURS" -v percent="$1" 'BEGIN { printf "%d\n", hours * 36 * percent }'; }
 
-# part runs a command as the part NAME. Status 3 means that this machine cannot run it.
+# finish prints the summary and exits with the status $1.
+finish() {
+	printf '\n##### summary, output in %s\n' "$logs"
+	printf '%s\n' "${summary[@]}"
+	exit "$1"
+}
+
+# part runs a command as the part NAME. Tests print NOT RUN and the reason for what this machine cannot run.
 part() {
 	local name=$1 log=$logs/${1// /-}.log began=$SECONDS status=0 result
 	shift
 	printf '\n##### %s, started %s\n%s\n' "$name" "$(date +%H:%M:%S)" "$*"
 	"$@" >"$log" 2>&1 || status=$?
-	case $status in
-	0) result=passed ;;
-	3) result="NOT RUN: $(tail -n 1 "$log")" ;;
-	*) result="FAILED (status $status), see $log"; failed=1 ;;
-	esac
+	if [ "$interrupted" ]; then
+		result="interrupted, see $log"
+	elif [ "$status" != 0 ]; then
+		result="FAILED (status $status), see $log"
+		failed=1
+	else
+		result=$(sed -n 's/.*NOT RUN: //p' "$log" | paste -sd ';')
+		result=passed${result:+", NOT RUN: $result"}
+	fi
 	tail -n 8 "$log"
 	summary+=("$(printf '%-16s %6d s  %s' "$name" $((SECONDS - began)) "$result")")
 	printf '%s\n' "${summary[-1]}"
+	[ ! "$interrupted" ] || finish 130
 }
 
 echo "running for about $HOURS h; output in $logs"
@@ -42,6 +58,4 @@ part "slow clients" go test -run '^$' -timeout 0 -bench '^BenchmarkClients$' -be
 part "edge tpu driver" go test -count=1 -v -timeout 0 -run '^TestSequences$' ./tpu -sequence "$(date +%s)000000"
 part "killed processes" go test -count=1 -v -timeout 0 -run '^TestKill' ./imprint -kills 2000
 
-printf '\n##### summary, output in %s\n' "$logs"
-printf '%s\n' "${summary[@]}"
-exit "$failed"
+finish "$failed"
