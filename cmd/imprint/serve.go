@@ -274,11 +274,8 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 		socket = serve.SocketPath(workspace)
 	}
 	l, err := serve.ListenUnix(socket, mode)
-	if errors.Is(err, serve.ErrSocketPath) {
-		err = hinted{err, "choose a shorter path with --socket FILE"}
-	}
-	if noSockets(err) {
-		err = hinted{err, "the disk may not support sockets, like many USB sticks: put the socket elsewhere, for example --socket /tmp/imprint.sock"}
+	if hint := socketHint(err); hint != "" {
+		err = hinted{err, hint}
 	}
 	if err != nil {
 		return listeners, err
@@ -286,10 +283,18 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 	return append([]serve.Listener{l}, listeners...), nil
 }
 
-// noSockets reports whether err may mean that the file system does not support sockets, like vfat
-// and exfat.
-func noSockets(err error) bool {
-	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL)
+// socketHint returns what to do if ListenUnix fails with err, or "".
+func socketHint(err error) string {
+	is := func(target error) bool { return errors.Is(err, target) }
+	switch {
+	case is(serve.ErrSocketPath):
+		return "choose a shorter path with --socket FILE"
+	case is(syscall.EROFS):
+		return "the disk is read-only: put the socket elsewhere, for example --socket /tmp/imprint.sock"
+	case is(syscall.EPERM), is(syscall.ENOTSUP), is(syscall.ENOSYS), is(syscall.EINVAL): // as on vfat and exfat
+		return "the disk may not support sockets, like many USB sticks: put the socket elsewhere, for example --socket /tmp/imprint.sock"
+	}
+	return ""
 }
 
 // detachOutput puts a lineQueue in front of each output of c and ignores SIGPIPE until restore is

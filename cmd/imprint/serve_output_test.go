@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/imprint/serve"
 )
 
 // asProgram is the environment variable that makes this test binary run as the command.
@@ -251,6 +252,24 @@ func TestPrintable(t *testing.T) {
 	} {
 		if got := printable(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestSocketHint checks what the command says to do about a socket that can't be created.
+func TestSocketHint(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{serve.ErrSocketPath, "shorter path"},
+		{syscall.EROFS, "read-only"},
+		{syscall.EPERM, "may not support sockets"},
+		{syscall.EADDRINUSE, ""},
+	} {
+		got := socketHint(fmt.Errorf("listen on x: %w", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", test.err)}))
+		if !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("%v: got %q, want %q", test.err, got, test.want)
 		}
 	}
 }

@@ -98,9 +98,9 @@ func open(c *cli.Context, existing bool) (*imprint.Workspace, error) {
 	}
 	// If that fails, for instance on a read-only disk, commands that only read still work.
 	if repaired, err := ws.Repair(c.Context); err != nil {
-		warn(c, "%s does not match the last change and could not be rewritten: %v", ws.ModelPath(), err)
+		warn(c, "%s or labels.txt does not match the last change and could not be rewritten: %v", ws.ModelPath(), err)
 	} else if repaired {
-		warn(c, "%s did not match the last change and has been rewritten", ws.ModelPath())
+		warn(c, "%s or labels.txt did not match the last change and has been rewritten", ws.ModelPath())
 	}
 	return ws, nil
 }
