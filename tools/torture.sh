@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the long tests for about HOURS (8) hours: "make torture". Each line with "part" below is one part. The parts run
-# one after another, even if an earlier one fails. The exit status is 0 if every part passed, and 130 after Ctrl-C, which
-# ends the current part and prints the summary of the parts so far.
+# one after another, even if an earlier one fails. The crash states, the Edge TPU driver and the killed processes take as
+# long whatever HOURS is. The exit status is 0 if every part passed, and 130 after Ctrl-C, which ends the current part and
+# prints the summary of the parts so far.
 #
 # IMPRINT_TORTURE=1 makes tests exhaustive that otherwise take samples. The output of each part goes to a file in
 # TORTURE_LOG, which defaults to a new temporary folder.
@@ -52,8 +53,8 @@ part() {
 echo "running for about $HOURS h; output in $logs"
 part "crash states" go test -count=1 -v -timeout 0 -run '^TestCrashStates' ./imprint ./imprint/serve
 part "power cuts" make test-power CUTS=$(($(share 25) / 10 + 1)) POWER_TIMEOUT=48h
-part "hostile files" env IMPRINT_HOSTILE="$(share 25)s" IMPRINT_HOSTILE_DIR="$logs/hostile" go test -count=1 -timeout 0 -run '^TestHostile' ./cmd/imprint ./dataset
-part "storm" env CGO_ENABLED=1 IMPRINT_STORM="$(share 1)s" go test -count=1 -race -v -timeout 0 -run '^TestStorm$' ./cmd/imprint
+part "hostile files" env IMPRINT_HOSTILE="$(($(share 25) + 10))s" IMPRINT_HOSTILE_DIR="$logs/hostile" go test -count=1 -timeout 0 -run '^TestHostile' ./cmd/imprint ./dataset
+part "storm" env CGO_ENABLED=1 IMPRINT_STORM="$(($(share 1) + 10))s" go test -count=1 -race -v -timeout 0 -run '^TestStorm$' ./cmd/imprint
 part "slow clients" go test -run '^$' -timeout 0 -bench '^BenchmarkClients$' -benchtime "$(($(share 1) * 20 / 9 + 100))x" ./cmd/imprint
 part "edge tpu driver" go test -count=1 -v -timeout 0 -run '^TestSequences$' ./tpu -sequence "$(date +%s)000000"
 part "killed processes" go test -count=1 -v -timeout 0 -run '^TestKill' ./imprint -kills 2000

@@ -237,5 +237,8 @@ func (s *storm) check() {
 			total += n
 		}
 	}
+	if total == 0 {
+		s.t.Error("the storm was too short: no request got a response")
+	}
 	s.t.Logf("%d responses: %v; %v; before %+v, after %+v; race detector: %v", total, s.statuses, s.events, s.before, after, race.Enabled)
 }

@@ -48,6 +48,9 @@ func TestTortureScript(t *testing.T) {
 			if got := cmd.ProcessState.ExitCode(); got != test.status {
 				t.Errorf("got status %d, want %d", got, test.status)
 			}
+			if strings.Contains(string(out), "IMPRINT_STORM=0s") {
+				t.Error("the storm does nothing")
+			}
 			_, summary, _ := strings.Cut(string(out), "##### summary")
 			lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(summary, logs, "LOGS")), "\n")[1:]
 			if len(lines) != test.finished {
