@@ -16,7 +16,8 @@ const maxCandidates = 1 << 20
 // it, and of these the assignments with the most layers. It removes a place from a layer's
 // candidates if none of them assigns the place to the layer.
 //
-// If there is no such assignment, AssignPlaces changes nothing.
+// If there is no such assignment, or if a layer would lose all its places, the compiler did not keep
+// the order. Then AssignPlaces changes nothing.
 func AssignPlaces(candidates [][]StagePlace) {
 	places := slices.Concat(candidates...)
 	if len(places) == 0 || len(places) > maxCandidates {
@@ -41,13 +42,20 @@ func AssignPlaces(candidates [][]StagePlace) {
 	if most == 0 {
 		return
 	}
+	assigned := make([][]StagePlace, len(candidates))
 	for l, all := range candidates {
-		candidates[l] = slices.DeleteFunc(all, func(p StagePlace) bool {
+		for _, p := range all {
 			i := index[p]
 			j, _ := slices.BinarySearch(layers[i], l)
-			return upTo[i][j] == 0 || from[i][j] == 0 || upTo[i][j]+from[i][j]-1 < most
-		})
+			if upTo[i][j] > 0 && from[i][j] > 0 && upTo[i][j]+from[i][j]-1 == most {
+				assigned[l] = append(assigned[l], p)
+			}
+		}
+		if len(all) > 0 && len(assigned[l]) == 0 {
+			return
+		}
 	}
+	copy(candidates, assigned)
 }
 
 // mostLayers returns, for each layer j that place i may belong to, the most layers of an assignment

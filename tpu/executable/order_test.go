@@ -17,6 +17,7 @@ func TestAssignPlaces(t *testing.T) {
 		{"a layer without a place", [][]int{{1, 3}, {2}, {1, 3}, {1, 3}}, [][]int{{1}, {2}, {3}, {3}}},
 		{"as many equal layers as places", [][]int{{1, 2}, {1, 2}}, [][]int{{1}, {2}}},
 		{"more places than equal layers", [][]int{{1, 2, 3}, {1, 2, 3}}, [][]int{{1, 2}, {2, 3}}},
+		{"another order than the model's", [][]int{{2, 3}, {1}, {2, 3}}, [][]int{{2, 3}, {1}, {2, 3}}},
 		{"interleaved", [][]int{{1, 3}, {2, 4}}, [][]int{{1, 3}, {2, 4}}},
 	} {
 		places := func(layers [][]int) (p [][]StagePlace) {
