@@ -86,8 +86,9 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 	case tflite.OpAdd:
 		return l, l.readSum(m, op)
 	case tflite.OpAveragePool2D:
-		p := op.Options.Pool2D()
-		return l, l.readRescale(g, op, 1/float32(p.FilterHeight*p.FilterWidth), p.Activation)
+		if p := op.Options.Pool2D(); l.sameAround() {
+			return l, l.readRescale(g, op, 1/float32(p.FilterHeight*p.FilterWidth), p.Activation)
+		}
 	case tflite.OpSoftmax:
 		l.readSoftmax(&m.Subgraphs[0], op)
 	case tflite.OpMean:
@@ -95,10 +96,16 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 	case tflite.OpQuantize:
 		return l, l.readRescale(g, op, 0, tflite.ActNone)
 	case tflite.OpConcatenation:
-		return l, l.readRescale(g, op, 0, op.Options.Concatenation().Activation)
+		if l.sameAround() {
+			return l, l.readRescale(g, op, 0, op.Options.Concatenation().Activation)
+		}
 	}
 	return l, nil
 }
+
+// sameAround reports whether all inputs and outputs have the same quantization. What the compiler
+// makes of a pool or CONCATENATION that requantizes is not known.
+func (l *layer) sameAround() bool { return len(slices.Compact(slices.Clone(l.around))) == 1 }
 
 // endsOf returns the quantizations of op's first input and first output. ok is false if either
 // is a floating-point tensor.

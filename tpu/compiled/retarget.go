@@ -37,6 +37,9 @@ func (p *Pair) Retarget(model []byte) ([]byte, error) {
 	if err := p.addClasses(m); err != nil {
 		return nil, err
 	}
+	if err := p.checkOutputs(m); err != nil {
+		return nil, err
+	}
 	changes, err := p.changes(m, len(p.layers))
 	if err != nil {
 		return nil, err
@@ -46,6 +49,19 @@ func (p *Pair) Retarget(model []byte) ([]byte, error) {
 		return nil, err
 	}
 	return p.requantizeEnds(file, program, m)
+}
+
+// checkOutputs returns an error unless m has the inputs and outputs of the uncompiled model, in the
+// same order.
+func (p *Pair) checkOutputs(m *tflite.Model) error {
+	old, g, sources := &p.uncompiled.Subgraphs[0], &m.Subgraphs[0], sourcesOf(m)
+	if len(g.Inputs) != len(old.Inputs) {
+		return fmt.Errorf("%w: it has %d inputs, but the new model has %d", ErrCompiled, len(old.Inputs), len(g.Inputs))
+	}
+	if !slices.EqualFunc(old.Outputs, g.Outputs, func(s, t int32) bool { return p.sources[s] == sources[t] }) {
+		return fmt.Errorf("%w: the new model outputs the results of other operators, or in another order", ErrCompiled)
+	}
+	return nil
 }
 
 // changes returns the edits that replace the first n layers with layers of m. If m has fewer
@@ -72,7 +88,7 @@ func (p *Pair) changes(m *tflite.Model, n int) ([]change, error) {
 		}
 		switch {
 		case p.onCPU(i):
-		case l.stage != nil:
+		case l.stage != nil && was.stage != nil:
 			changes = append(changes, change{placed: was, filter: l.filter, stage: *l.stage})
 		case l.sum != nil && was.sumAt != nil:
 			changes = append(changes, change{placed: was, sum: l.sum})
@@ -130,11 +146,11 @@ func (p *Pair) mismatch(m *tflite.Model, sources []source, i int, l *layer) stri
 		return fmt.Sprintf("its shape is %s, but %s in the new model", shape(was.filter), shape(l.filter))
 	case !p.sameTensors(m, sources, i) || len(l.around) != len(was.around):
 		return "its inputs or outputs have other types, shapes or sources in the new model"
-	case !reflect.DeepEqual(fixedOptions(p.uncompiled, l.kind, old), fixedOptions(m, l.kind, op)):
+	case !reflect.DeepEqual(p.fixedOptions(p.uncompiled, i), p.fixedOptions(m, i)):
 		return "it has other options in the new model"
 	case was.filter == nil && !p.onCPU(i):
 		for j, t := range old.Inputs {
-			if t >= 0 && !bytes.Equal(p.uncompiled.TensorBytes(0, t), m.TensorBytes(0, op.Inputs[j])) {
+			if t >= 0 && !sameConstant(p.uncompiled, m, t, op.Inputs[j]) {
 				return fmt.Sprintf("the constant %q differs in the new model, and its place in the compiled model is not known", p.uncompiled.Subgraphs[0].Tensors[t].Name)
 			}
 		}
@@ -142,11 +158,26 @@ func (p *Pair) mismatch(m *tflite.Model, sources []source, i int, l *layer) stri
 	return ""
 }
 
-// fixedOptions returns the options of an operator that the program depends on. It leaves out
-// activations, which are part of a stage, and shapes, which are part of tensors. It also leaves out
-// the strides of a pool with one output per channel, since they have no effect.
-func fixedOptions(m *tflite.Model, kind tflite.BuiltinOperator, op *tflite.Operator) any {
+// sameConstant reports whether tensors s of a and t of b have the same bytes and, if they are
+// constant, the same quantization.
+func sameConstant(a, b *tflite.Model, s, t int32) bool {
+	x, y := a.TensorBytes(0, s), b.TensorBytes(0, t)
+	before, after := &a.Subgraphs[0].Tensors[s], &b.Subgraphs[0].Tensors[t]
+	return bytes.Equal(x, y) && (x == nil || !requantize(new(tflite.Tensor), before, after))
+}
+
+// fixedOptions returns the options of operator i of m that can't change. It leaves out shapes,
+// which are part of tensors, and on the Edge TPU the activations, which are part of a stage. It
+// also leaves out the strides of a pool with one output per channel, since they have no effect.
+func (p *Pair) fixedOptions(m *tflite.Model, i int) any {
+	kind, op := p.layers[i].kind, &m.Subgraphs[0].Operators[i]
 	o := op.Options
+	switch {
+	case kind == tflite.OpReshape, kind == tflite.OpSqueeze:
+		return nil
+	case p.onCPU(i):
+		return o
+	}
 	switch kind {
 	case tflite.OpConv2D:
 		v := o.Conv2D()
@@ -171,8 +202,6 @@ func fixedOptions(m *tflite.Model, kind tflite.BuiltinOperator, op *tflite.Opera
 		return o.Concatenation().Axis
 	case tflite.OpSoftmax:
 		return o.Softmax()
-	case tflite.OpReshape, tflite.OpSqueeze:
-		return nil
 	}
 	return o
 }
@@ -302,7 +331,8 @@ func (p *Pair) counterparts(m *tflite.Model) map[int32]int32 {
 }
 
 // replaceMetadata replaces the metadata and associated files of out, such as labels, by those of m.
-// It reports whether anything changed, which is the case unless old has the same ones.
+// It reports whether anything changed. That is not the case if old has the same ones, and out has no
+// labels that they lack.
 func replaceMetadata(out, old, m *tflite.Model) bool {
 	metadata := func(m *tflite.Model) []byte {
 		for _, e := range m.Metadata {
@@ -313,7 +343,7 @@ func replaceMetadata(out, old, m *tflite.Model) bool {
 		return nil
 	}
 	b := metadata(m)
-	if bytes.Equal(b, metadata(old)) && bytes.Equal(m.Tail, old.Tail) {
+	if bytes.Equal(b, metadata(old)) && bytes.Equal(m.Tail, old.Tail) && (b != nil || metadata(out) == nil) {
 		return false
 	}
 	out.Metadata = slices.DeleteFunc(out.Metadata, func(e tflite.Metadata) bool { return e.Name == tflite.MetadataName })

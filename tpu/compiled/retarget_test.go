@@ -179,6 +179,112 @@ func TestRetargetErrors(t *testing.T) {
 	}
 }
 
+// TestRetargetUnwritten checks that Retarget refuses differences that it can't write.
+func TestRetargetUnwritten(t *testing.T) {
+	double := func(m *tflite.Model, tensor int32) {
+		g := &m.Subgraphs[0]
+		q := *g.Tensors[tensor].Quantization
+		q.Scale = []float32{2 * q.Scale[0]}
+		g.Tensors[tensor].Quantization = &q
+	}
+	operator := func(m *tflite.Model, kind tflite.BuiltinOperator) *tflite.Operator {
+		ops := m.Subgraphs[0].Operators
+		return &ops[slices.IndexFunc(ops, func(op tflite.Operator) bool { return m.OperatorCodes[op.Opcode].Builtin == kind })]
+	}
+	for _, test := range []struct {
+		name, model string
+		change      func(*Pair, *tflite.Model)
+		text        string
+	}{
+		{"QUANTIZE that no longer keeps the scale", "retrained/tutorial_a", func(_ *Pair, m *tflite.Model) {
+			double(m, operator(m, tflite.OpQuantize).Inputs[0])
+		}, "QUANTIZE: unsuitable compiled model: the new model quantizes its inputs or outputs differently"},
+		{"pool with another output scale", "mobilenet_v1_0.25_128_quant", func(_ *Pair, m *tflite.Model) {
+			double(m, operator(m, tflite.OpAveragePool2D).Outputs[0])
+		}, "AVERAGE_POOL_2D: unsuitable compiled model: the new model quantizes its inputs or outputs differently"},
+		{"scale of a constant", "movenet_single_pose_lightning_ptq", func(_ *Pair, m *tflite.Model) {
+			op := operator(m, tflite.OpSub)
+			for _, in := range op.Inputs {
+				if m.TensorBytes(0, in) != nil {
+					double(m, in)
+				}
+			}
+		}, "SUB: unsuitable compiled model: the constant \"Reshape\" differs"},
+		{"activation on the CPU", "deeplabv3_mnv2_dm05_pascal_quant", func(p *Pair, m *tflite.Model) {
+			op := &m.Subgraphs[0].Operators[p.last()]
+			o := op.Options.Conv2D()
+			o.Activation = tflite.ActRelu6
+			op.Options = o.Options()
+		}, "it has other options in the new model"},
+		{"output of another operator", "mobilenet_v1_0.25_128_quant", func(_ *Pair, m *tflite.Model) {
+			m.Subgraphs[0].Outputs = operator(m, tflite.OpSoftmax).Inputs[:1]
+		}, "outputs the results of other operators"},
+	} {
+		p, m := openShared(t, test.model)
+		test.change(p, m)
+		changed, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Retarget(changed); !errors.Is(err, ErrCompiled) || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%s: got %v, want %v with %q", test.name, err, ErrCompiled, test.text)
+		}
+	}
+}
+
+// TestRequantizingConcatenation checks that a CONCATENATION has no stage if one of its inputs has
+// another scale than the first, because the compiler makes constants for each.
+func TestRequantizingConcatenation(t *testing.T) {
+	for _, test := range []struct {
+		scale float32 // of the second input
+		want  bool
+	}{{0.5, true}, {0.25, false}} {
+		tensor := func(scale float32) tflite.Tensor {
+			return tflite.Tensor{Type: tflite.TypeUint8, Shape: []int32{1, 4}, Quantization: &tflite.Quantization{Scale: []float32{scale}, ZeroPoint: []int64{0}}}
+		}
+		m := &tflite.Model{Buffers: []tflite.Buffer{{}}, OperatorCodes: []tflite.OperatorCode{{Builtin: tflite.OpConcatenation}}, Subgraphs: []tflite.Subgraph{{
+			Tensors:   []tflite.Tensor{tensor(0.5), tensor(test.scale), tensor(0.5)},
+			Operators: []tflite.Operator{{Inputs: []int32{0, 1}, Outputs: []int32{2}}},
+		}}}
+		l, err := readLayer(m, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.stage != nil; got != test.want {
+			t.Errorf("scale %v: got a stage: %v, want %v", test.scale, got, test.want)
+		}
+	}
+}
+
+// TestRetargetLabels checks that a file has no labels if the new model has none, even if only the
+// compiled model has labels.
+func TestRetargetLabels(t *testing.T) {
+	const name = "mobilenet_v1_0.25_128_quant"
+	p, m := openShared(t, name)
+	if _, err := p.compiled.Labels(); err != nil {
+		t.Fatal(err)
+	}
+	m.Metadata, m.Tail = nil, nil
+	bare, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = Open(p.file, bare); err != nil {
+		t.Fatal(err)
+	}
+	written, err := p.Retarget(bare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := tflite.Parse(written)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if labels, err := got.Labels(); !errors.Is(err, tflite.ErrNoLabels) {
+		t.Errorf("got %d labels and %v, want %v", len(labels), err, tflite.ErrNoLabels)
+	}
+}
+
 // requantizeReshape gives both sides of the RESHAPE in a model of pairs/color another
 // scale.
 func requantizeReshape(m *tflite.Model) {
