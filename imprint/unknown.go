@@ -38,8 +38,8 @@ func (w *Workspace) unknownOff(s *store.State) string {
 		return "Coral's engine adds classes to the coral layout"
 	case set.KeepClasses:
 		return "the backbone's own classes are kept"
-	case slices.Contains(labels, set.NoneLabel()):
-		return labelTaken{set.NoneLabel()}.Error()
+	case store.Spelling(labels, set.NoneLabel()) != "":
+		return labelTaken{store.Spelling(labels, set.NoneLabel())}.Error()
 	case slices.Contains(labels, classifier.UnknownLabel):
 		return labelTaken{classifier.UnknownLabel}.Error()
 	case len(w.background.Units(w.backbone)) == 0 && len(s.Negatives()) < minBackground:
@@ -82,7 +82,11 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	case errors.Is(err, classifier.ErrNoNegatives):
 		return f, nil
 	case errors.Is(err, classifier.ErrLabelTaken):
-		return nil, fmt.Errorf("%w: %w", ErrUnknown, labelTaken{s.Settings.NoneLabel()})
+		label := s.Settings.NoneLabel()
+		if !slices.Contains(f.Head.Labels, label) {
+			label = classifier.UnknownLabel
+		}
+		return nil, fmt.Errorf("%w: %w", ErrUnknown, labelTaken{label})
 	case err != nil:
 		return nil, err
 	}

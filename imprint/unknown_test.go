@@ -81,6 +81,7 @@ func TestUnknownOff(t *testing.T) {
 		{"coral layout", Options{Layout: classifier.Coral}, "cone", ErrUnknown},
 		{"own classes", Options{KeepClasses: &yes, Backbone: own}, "cone", ErrUnknown},
 		{"label", Options{}, classifier.UnknownLabel, ErrUnknown},
+		{"label in upper case", Options{}, "UNKNOWN", nil},
 		{"label with another name", Options{None: "none"}, classifier.UnknownLabel, ErrUnknown},
 		{"no background", Options{Backbone: own}, "cone", nil},
 	} {

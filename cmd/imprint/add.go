@@ -121,8 +121,8 @@ func add(c *cli.Context) error {
 	}
 	s := summarize(ws)
 	lines := addedLines(added, s)
-	if c.IsSet("unknown") {
-		lines[1] = unknownLine(s)
+	if line := unknownLine(s); c.IsSet("unknown") && line != "" {
+		lines[1] = line
 	}
 	say(c, lines...)
 	detail(c, addedDetails(added, fresh, s)...)

@@ -116,7 +116,7 @@ var hints = []struct {
 	{is(imprint.ErrOtherBackbone), otherHint + "; imprint retrain --backbone MODEL moves this one to another backbone"},
 	{is(imprint.ErrOtherResize), otherHint},
 	{is(imprint.ErrConflict), "remove the photo from one of them with imprint --workspace DIR remove PHOTO, or rename one of the classes"},
-	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown or --keep-classes"},
+	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown, --none or --keep-classes"},
 	{is(imprint.ErrNoClasses), "add photos first: imprint add --label NAME PHOTOS; if you did so elsewhere, name that workspace with --workspace DIR"},
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},
 	{is(imprint.ErrUnknown), "turn it off with --unknown off"},

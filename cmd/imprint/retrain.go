@@ -56,14 +56,15 @@ func retrain(c *cli.Context) error {
 		return changed{
 			lines: func(s summary) []string {
 				lines := retrainedLines(took, s)
+				unknown := unknownLine(s)
 				if now := ws.Backbone().Name; now != was {
 					lines[0] += fmt.Sprintf(", with %s instead of %s", plain(now), plain(was))
 				}
 				switch {
 				case c.Bool("reload"):
 					return lines[:1] // reload prints the second line
-				case c.IsSet("unknown"):
-					lines[1] = unknownLine(s)
+				case c.IsSet("unknown") && unknown != "":
+					lines[1] = unknown
 				}
 				return lines
 			},
@@ -88,6 +89,7 @@ func retrain(c *cli.Context) error {
 // otherBackbone returns the backbone that --backbone names if it is not the workspace's, and photos
 // that may have moved. It then clears --backbone, so that the workspace opens with its own.
 func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, err error) {
+	given := text(c, "backbone") != ""
 	if err := chooseAgain(c); err != nil {
 		return to, nil, err
 	}
@@ -109,7 +111,7 @@ func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, er
 		}
 	}
 	if to.Backbone == "" {
-		if c.Bool("drop-missing") || c.NArg() > 0 {
+		if !given && (c.Bool("drop-missing") || c.NArg() > 0) {
 			return to, nil, usagef("photos are read only for another backbone: name one with --backbone")
 		}
 		return to, nil, nil

@@ -296,9 +296,9 @@ func unknownLine(s summary) string {
 	case r == nil:
 		return "unknown: rejection needs four classes or negatives"
 	}
-	line := fmt.Sprintf("false accepts: %s (target %g %%)", percent(float64(r.FalseAccepts)/float64(r.Negatives), 1), 100*r.TargetFAR)
+	line := fmt.Sprintf("false accepts: %s (target %.4g %%)", percent(float64(r.FalseAccepts)/float64(r.Negatives), 1), 100*r.TargetFAR)
 	if r.Background {
-		line = fmt.Sprintf("false accepts: about %g %%", 100*r.TargetFAR)
+		line = fmt.Sprintf("false accepts: about %.4g %%", 100*r.TargetFAR)
 	}
 	if r.Positives > 0 {
 		line += fmt.Sprintf("; %s of your own photos would be rejected", percent(float64(r.Rejected)/float64(r.Positives), 0))

@@ -75,8 +75,8 @@ func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
 			return nil, err
 		}
 		if written[normal] == "" {
-			if normal == s.Settings.NoneLabel() && s.Settings.Unknown > 0 {
-				return nil, fmt.Errorf("%w: %q is the answer for things never trained", ErrLabel, normal)
+			if none := s.Settings.NoneLabel(); s.Settings.Unknown > 0 && Spelling([]string{none}, normal) != "" {
+				return nil, fmt.Errorf("%w: %q is the answer for things never trained", ErrLabel, none)
 			}
 			if other := folded[fold(normal)]; other != "" {
 				return nil, fmt.Errorf("%w: %q differs from %q only in case", ErrLabel, normal, other)
@@ -86,6 +86,17 @@ func (s *State) ResolveLabels(labels []string) (map[string]string, error) {
 		resolved[l] = written[normal]
 	}
 	return resolved, nil
+}
+
+// Spelling returns the label in labels that differs from label at most in case, or "" if there is
+// none.
+func Spelling(labels []string, label string) string {
+	for _, l := range labels {
+		if fold(l) == fold(label) {
+			return l
+		}
+	}
+	return ""
 }
 
 // fold maps labels that differ only in case to the same text.

@@ -56,7 +56,7 @@ func (s Settings) String() string {
 		words += ", keeping the backbone's own classes"
 	}
 	if s.Unknown > 0 {
-		words += fmt.Sprintf(", false-accept rate %g %%", 100*s.Unknown)
+		words += fmt.Sprintf(", false-accept rate %.4g %%", 100*s.Unknown)
 	}
 	if s.None != "" {
 		words += fmt.Sprintf(", called %q", s.None)
