@@ -172,6 +172,8 @@ func describe(c store.Change) Undone {
 
 // Retrain trains the head again with the options and, unless it is "", method.
 func (w *Workspace) Retrain(ctx context.Context, method classifier.Method) error {
+	rate := w.nextUnknown
+	w.nextUnknown = nil
 	return w.commit(ctx, func(s *store.State) error {
 		if len(s.Positives()) == 0 {
 			return fmt.Errorf("retrain: %w", ErrNoClasses)
@@ -182,6 +184,9 @@ func (w *Workspace) Retrain(ctx context.Context, method classifier.Method) error
 		}
 		if method != "" {
 			s.Settings.Head = method
+		}
+		if rate != nil {
+			s.Settings.Unknown, s.Settings.UnknownRule = *rate, store.Background
 		}
 		s.Apply(c)
 		return nil

@@ -52,14 +52,12 @@ func (w *Workspace) unknownOff(s *store.State) string {
 	return ""
 }
 
-// SetUnknown sets [Options.Unknown].
+// SetUnknown sets Options.Unknown for the next Retrain.
 func (w *Workspace) SetUnknown(rate float64) error {
-	o := w.options
-	o.Unknown = &rate
-	if err := o.check(); err != nil {
+	if err := (&Options{Unknown: &rate}).check(); err != nil {
 		return err
 	}
-	w.options = o
+	w.nextUnknown = &rate
 	return nil
 }
 

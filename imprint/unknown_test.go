@@ -101,6 +101,36 @@ func TestUnknownOff(t *testing.T) {
 	}
 }
 
+// TestSetUnknownOnce checks that later changes do not set a rate again, whether or not the head could
+// be trained with it.
+func TestSetUnknownOnce(t *testing.T) {
+	for _, test := range []struct {
+		layout classifier.Layout
+		want   float64 // after undo, or after the error
+		err    error
+	}{{classifier.Float, 0.05, nil}, {classifier.Coral, 0, ErrUnknown}} {
+		w := builtinWorkspace(t, Options{Layout: test.layout})
+		mustAdd(t, w, photos("cone", 1, 0, 2)...)
+		if err := w.SetUnknown(0.25); err != nil {
+			t.Fatal(err)
+		}
+		switch err := w.Retrain(t.Context(), ""); {
+		case test.err != nil:
+			wantError(t, err, test.err)
+		case err != nil || w.Settings().Unknown != 0.25:
+			t.Fatalf("got the rate %v, error %v", w.Settings().Unknown, err)
+		default:
+			if _, err := w.Undo(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustAdd(t, w, photos("duck", 2, 0, 2)...)
+		if got := w.Settings().Unknown; got != test.want {
+			t.Errorf("%s: got the rate %v, want %v", test.layout, got, test.want)
+		}
+	}
+}
+
 // TestUnknownFromNegatives checks that ten negatives take the place of a background.
 func TestUnknownFromNegatives(t *testing.T) {
 	w := openNew(t)

@@ -36,6 +36,8 @@ type Workspace struct {
 	background infer.Background
 	embedder   *infer.Pool // runs backbone; nil until needed
 	warnings   []string
+
+	nextUnknown *float64 // the rate for the next Retrain; nil for that of the options
 }
 
 // Open opens the workspace in dir. The first change creates a missing one.
