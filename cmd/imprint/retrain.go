@@ -1,8 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -90,7 +95,15 @@ func retrain(c *cli.Context) error {
 // that may have moved. It then clears --backbone, so that the workspace opens with its own.
 func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, err error) {
 	given := text(c, "backbone") != ""
-	if err := chooseAgain(c); err != nil {
+	if c.NArg() > 0 && given {
+		if err := mustExist(c.Args().Slice()...); err != nil {
+			return to, nil, err
+		}
+		if moved, _, err = dataset.Walk(c.Args().Slice(), "?"); err != nil { // the workspace knows the labels
+			return to, nil, err
+		}
+	}
+	if err := chooseAgain(c, moved); err != nil {
 		return to, nil, err
 	}
 	dir, o, err := workspaceOptions(c)
@@ -114,19 +127,29 @@ func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, er
 		if !given && (c.Bool("drop-missing") || c.NArg() > 0) {
 			return to, nil, usagef("photos are read only for another backbone: name one with --backbone")
 		}
-		return to, nil, nil
 	}
-	if c.NArg() > 0 {
-		if err := mustExist(c.Args().Slice()...); err != nil {
-			return to, nil, err
+	return to, moved, nil
+}
+
+// pathsNow returns the paths of the photos in moved, and of the copies that a server keeps in the
+// workspace, by their SHA-256.
+func pathsNow(dir string, moved []dataset.Item) map[string]string {
+	now := make(map[string]string)
+	kept, _ := filepath.Glob(filepath.Join(dir, "photos", "*")) // the pattern is valid
+	for _, path := range kept {
+		sum, _, _ := strings.Cut(filepath.Base(path), ".")
+		now[sum] = path
+	}
+	for _, it := range moved {
+		if b, err := os.ReadFile(it.Path); err == nil {
+			now[fmt.Sprintf("%x", sha256.Sum256(b))] = it.Path
 		}
-		moved, _, err = dataset.Walk(c.Args().Slice(), "?") // the workspace knows the labels
 	}
-	return to, moved, err
+	return now
 }
 
 // chooseAgain chooses a backbone by the workspace's photos if --backbone is auto.
-func chooseAgain(c *cli.Context) error {
+func chooseAgain(c *cli.Context, moved []dataset.Item) error {
 	if text(c, "backbone") != autoBackbone {
 		return nil
 	}
@@ -136,9 +159,10 @@ func chooseAgain(c *cli.Context) error {
 	}
 	defer ws.Close()
 	var photos []dataset.Item
+	now := pathsNow(workspace(c), moved)
 	for _, class := range ws.Classes() {
 		for _, p := range class.Photos {
-			photos = append(photos, dataset.Item{Path: p.Path, Label: class.Label, Source: p.Source, Time: p.Taken})
+			photos = append(photos, dataset.Item{Path: cmp.Or(now[p.SHA256], p.Path), Label: class.Label, Source: p.Source, Time: p.Taken})
 		}
 	}
 	_, err = chooseBackbone(c, photos, ws.Settings().Resize)
