@@ -31,6 +31,9 @@ func (p *Pair) Retarget(model []byte) ([]byte, error) {
 	if len(m.Subgraphs) != 1 {
 		return nil, fmt.Errorf("read the new model: it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrUncompiled)
 	}
+	if isCompiled(m) {
+		return nil, fmt.Errorf("read the new model: %w: it is already compiled for the Edge TPU", ErrUncompiled)
+	}
 	if n := len(m.Subgraphs[0].Operators); n != len(p.layers) {
 		return nil, fmt.Errorf("%w: it has %d layers, but the new model has %d", ErrCompiled, len(p.layers), n)
 	}
