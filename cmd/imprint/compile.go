@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/imprint/modelfile"
@@ -66,6 +68,11 @@ func compile(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range []string{model, t.Compiled, t.Uncompiled} {
+		if sameFile(name, output) {
+			return usagef("-o %s would replace a model that compile reads: choose another name", output)
+		}
+	}
 	used, err := modelfile.Compile(c.Context, model, output, t)
 	if err != nil {
 		return err
@@ -81,4 +88,14 @@ func compile(c *cli.Context) error {
 	}
 	say(c, wroteLines(c.String("output"), nil)...)
 	return nil
+}
+
+// sameFile reports whether two paths lead to one existing file.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
