@@ -50,6 +50,7 @@ var statuses = []struct {
 	{imprint.ErrNoClasses, http.StatusConflict, "train a class first"},
 	{imprint.ErrNothingToUndo, http.StatusConflict, ""},
 	{imprint.ErrLabel, http.StatusBadRequest, ""},
+	{imprint.ErrUnknown, http.StatusConflict, "retrain with the rate 0 turns it off"},
 	{imprint.ErrNoPhotos, http.StatusUnprocessableEntity, ""},
 	{imprint.ErrFull, http.StatusInsufficientStorage, ""},
 	{live.ErrGone, http.StatusServiceUnavailable, "put the folder back, or plug in its disk; the old model stays in use"},
