@@ -35,7 +35,7 @@ func severalBackbones(c *cli.Context) []string {
 	}
 	var names []string
 	for name := range strings.SplitSeq(given, ",") {
-		if name = strings.TrimSpace(name); !slices.Contains(names, name) {
+		if name = strings.TrimSpace(name); name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

@@ -37,6 +37,9 @@ func (p *Pair) Retarget(model []byte) ([]byte, error) {
 	if n := len(m.Subgraphs[0].Operators); n != len(p.layers) {
 		return nil, fmt.Errorf("%w: it has %d layers, but the new model has %d", ErrCompiled, len(p.layers), n)
 	}
+	if at := p.last(); at >= 0 && p.layers[at].found == 0 && p.isClassifier(at) == nil {
+		return nil, fmt.Errorf("%w: the compiled model does not contain the weights of its last layer %q, so it was made from another model, or in a layout that is not known", ErrUncompiled, p.layers[at].name)
+	}
 	if err := p.addClasses(m); err != nil {
 		return nil, err
 	}

@@ -285,6 +285,26 @@ func TestRetargetLabels(t *testing.T) {
 	}
 }
 
+// TestRetargetOtherHead checks that the uncompiled model's last layer must be in the compiled model,
+// even if the new model has the same.
+func TestRetargetOtherHead(t *testing.T) {
+	p, m := openShared(t, "mobilenet_v1_0.25_128_quant")
+	weights := m.Subgraphs[0].Operators[p.last()].Inputs[1]
+	codes := slices.Clone(m.TensorBytes(0, weights))
+	slices.Reverse(codes)
+	m.Subgraphs[0].Tensors[weights].Buffer = m.AddBuffer(codes)
+	other, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = Open(p.file, other); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Retarget(other); !errors.Is(err, ErrUncompiled) {
+		t.Errorf("got %v, want %v", err, ErrUncompiled)
+	}
+}
+
 // requantizeReshape gives both sides of the RESHAPE in a model of pairs/color another
 // scale.
 func requantizeReshape(m *tflite.Model) {
