@@ -115,7 +115,7 @@ func (s damageSeeds) tub(c *hostile.Case, manifest bool) {
 			c.Fatal(err)
 		}
 	}()
-	c.Do("OpenTub", uint64(16<<20+32*len(b)), func(context.Context) {
+	c.Do("OpenTub", uint64(32<<20+64*len(b)), func(context.Context) {
 		t, err := OpenTub(s.dir)
 		if err != nil {
 			return
