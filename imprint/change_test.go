@@ -166,6 +166,7 @@ func TestUndo(t *testing.T) {
 }
 
 func TestRetrain(t *testing.T) {
+	const coralEngine, ownClasses = "Coral's engine adds classes to the coral layout", "the backbone's own classes are kept"
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
 	o.Backbone = phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(4))
@@ -179,11 +180,11 @@ func TestRetrain(t *testing.T) {
 		want   Settings
 		labels []string
 	}{
-		{"coral", Options{Layout: classifier.Coral}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: false, Head: classifier.Mean}, []string{"a", "b"}},
-		{"keep", Options{KeepClasses: &yes}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Mean}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"no options", Options{}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Mean}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"float", Options{Layout: classifier.Float}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: true, Head: classifier.Mean}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"keep no more", Options{KeepClasses: &no}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}, []string{"a", "b"}},
+		{"coral", Options{Layout: classifier.Coral}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: false, Head: classifier.Mean, UnknownOff: coralEngine}, []string{"a", "b"}},
+		{"keep", Options{KeepClasses: &yes}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Mean, UnknownOff: coralEngine}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"no options", Options{}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Mean, UnknownOff: coralEngine}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"float", Options{Layout: classifier.Float}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: true, Head: classifier.Mean, UnknownOff: ownClasses}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
+		{"keep no more", Options{KeepClasses: &no}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto, UnknownOff: noBackground}, []string{"a", "b"}},
 	}
 	for _, test := range tests {
 		w := openWorkspace(t, dir, test.set)
@@ -214,7 +215,7 @@ func TestRetrain(t *testing.T) {
 			t.Fatalf("undo: got %+v, %v", undone, err)
 		}
 	}
-	if want := (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto}); w.Settings() != want || !bytes.Equal(readModel(t, w), float) {
+	if want := (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto, UnknownOff: noBackground}); w.Settings() != want || !bytes.Equal(readModel(t, w), float) {
 		t.Errorf("after undoing all: got settings %+v, want %+v and the first model", w.Settings(), want)
 	}
 	if _, err := w.Undo(ctx); err != nil { // the add
