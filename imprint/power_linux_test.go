@@ -80,11 +80,8 @@ func (p *powerTest) cut() {
 	p.Helper()
 	p.disk.mount()
 	if p.rounds++; p.rounds%5 == 0 { // the first changes of a workspace need other writes than later ones
-		if err := os.RemoveAll(p.dir); err != nil {
-			p.Fatal(err)
-		}
+		p.startAfresh()
 		unix.Sync()
-		p.photos = 0
 	}
 	cmd, out, stderr := startChild(p.T, "add", p.dir, p.backbone, p.photos, p.photos+10000)
 	lines := make(chan string, 10000)
@@ -117,10 +114,19 @@ func (p *powerTest) cut() {
 	if err := p.check(acknowledged); err != nil {
 		p.bad++
 		p.Errorf("cut %d, %d photos acknowledged: %v", p.rounds, acknowledged, err)
-		os.RemoveAll(p.dir)
-		p.photos = 0
+		p.startAfresh()
 	}
 	p.disk.unmount()
+}
+
+// startAfresh makes the next change the first of a new workspace. It may fail to remove the old folder,
+// because exfat is not repaired after power cuts, so the new one has another name.
+func (p *powerTest) startAfresh() {
+	if err := os.RemoveAll(p.dir); err != nil {
+		p.Logf("leaving the old workspace: %v", err)
+	}
+	p.dir = filepath.Join(filepath.Dir(p.dir), fmt.Sprint("ws", p.rounds))
+	p.photos = 0
 }
 
 // check checks the workspace after a power cut, and adds a photo.
