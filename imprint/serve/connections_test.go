@@ -81,7 +81,7 @@ func TestWaitingConnections(t *testing.T) {
 		}
 		defer conns[i].Close()
 	}
-	time.Sleep(longWait)
+	time.Sleep(longWait + time.Second) // the server accepts later than the client connects
 	used := bufio.NewReader(conns[0])
 	for range 2 {
 		conns[0].SetDeadline(time.Now().Add(20 * time.Second))
