@@ -1,37 +1,13 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/imprintkit/imprint/tools/pseudoterminal"
 )
-
-// pseudoterminal opens a pseudoterminal. What is written to terminal is read from screen.
-func pseudoterminal(t *testing.T) (screen, terminal *os.File) {
-	t.Helper()
-	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip("can't open a pseudoterminal:", err)
-	}
-	t.Cleanup(func() { screen.Close() })
-	if err := unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Skip("can't open a pseudoterminal:", err)
-	}
-	n, err := unix.IoctlGetInt(int(screen.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if terminal, err = os.OpenFile(fmt.Sprint("/dev/pts/", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
-		t.Skip("can't open a pseudoterminal:", err)
-	}
-	t.Cleanup(func() { terminal.Close() })
-	return screen, terminal
-}
 
 // TestServeQRCode shows a QR code of the first URL that a phone can open, on a terminal only.
 func TestServeQRCode(t *testing.T) {
@@ -46,7 +22,7 @@ func TestServeQRCode(t *testing.T) {
 		{"quiet", []string{"--listen", "0.0.0.0:0", "--quiet"}, false},
 		{"as JSON", []string{"--listen", "0.0.0.0:0", "--json"}, false},
 	} {
-		screen, terminal := pseudoterminal(t)
+		screen, terminal := pseudoterminal.Open(t)
 		text := make(chan string)
 		go func() {
 			b, _ := io.ReadAll(screen) // fails when the terminal is closed

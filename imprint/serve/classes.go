@@ -22,7 +22,7 @@ type Classes struct {
 // Unknown says how well the answer "unknown" separates the classes from other things. The values
 // are proportions.
 type Unknown struct {
-	// FalseAccepts is the target rate of photos of other things that are taken for a class. It is 1
+	// FalseAccepts is the target false-accept rate for photos of other things. It is 1
 	// if the model never answers "unknown".
 	FalseAccepts float64 `json:"accepted"`
 	// FalseRejects is the rate of left-out training photos for which the answer is "unknown", or 0

@@ -25,8 +25,8 @@ func unmarshal(b []byte, s *State) error {
 }
 
 // unmarshalFast is like json.Unmarshal, but fails with errOtherForm unless the lists of examples in
-// b have the form that Encode writes. It leaves the rest to package json, with a placeholder for
-// each list.
+// b have the form that Encode writes. Package json parses the rest. There, one example stands for each
+// list, and its label is the list's number.
 func unmarshalFast(b []byte, s *State) error {
 	var lists [][]Example
 	var rest []byte

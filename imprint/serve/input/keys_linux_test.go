@@ -3,38 +3,17 @@ package input
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/imprintkit/imprint/tools/pseudoterminal"
 )
 
-// pseudoterminal opens a pseudoterminal. Text written to typist is input for terminal.
-func pseudoterminal(t *testing.T) (typist, terminal *os.File) {
-	t.Helper()
-	typist, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip("can't open a pseudoterminal:", err)
-	}
-	t.Cleanup(func() { typist.Close() })
-	if err := unix.IoctlSetPointerInt(int(typist.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Skip("can't open a pseudoterminal:", err)
-	}
-	n, err := unix.IoctlGetInt(int(typist.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if terminal, err = os.OpenFile(fmt.Sprint("/dev/pts/", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
-		t.Skip("can't open a pseudoterminal:", err)
-	}
-	t.Cleanup(func() { terminal.Close() })
-	return typist, terminal
-}
-
 func TestKeys(t *testing.T) {
-	typist, terminal := pseudoterminal(t)
+	typist, terminal := pseudoterminal.Open(t)
 	before, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
 	if err != nil {
 		t.Fatal(err)
