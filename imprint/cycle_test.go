@@ -29,7 +29,7 @@ func TestCutCycle(t *testing.T) {
 		if !errors.Is(err, classifier.ErrShape) {
 			t.Errorf("got error %v, want %v", err, classifier.ErrShape)
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("still running after 10 s")
+	case <-time.After(time.Minute):
+		t.Fatal("still running after a minute")
 	}
 }

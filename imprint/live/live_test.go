@@ -308,7 +308,7 @@ func TestWatch(t *testing.T) {
 	}()
 	wait := func(what string, wanted func(report) bool) {
 		t.Helper()
-		for end := time.After(20 * time.Second); ; {
+		for end := time.After(time.Minute); ; {
 			select {
 			case got := <-reports:
 				if wanted(got) {

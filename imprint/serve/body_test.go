@@ -71,7 +71,7 @@ func TestMakeRoom(t *testing.T) {
 func (s *testServer) awaitFreeMemory(n int64) {
 	s.t.Helper()
 	var free int64
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		s.http.bodies.mu.Lock()
 		free = s.http.bodies.free
 		s.http.bodies.mu.Unlock()
@@ -114,7 +114,7 @@ func TestSlowUploads(t *testing.T) {
 	statuses := make(chan int, len(slow))
 	for _, c := range slow {
 		go func() {
-			c.SetReadDeadline(time.Now().Add(20 * time.Second))
+			c.SetReadDeadline(time.Now().Add(time.Minute))
 			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err != nil {
 				statuses <- 0
@@ -148,7 +148,7 @@ func TestRejectedBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		if _, err := fmt.Fprintf(conn, "POST /v1/examples?label=a HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n%sContent-Length: %d\r\n\r\n%s", kind, c.head, len(form), form); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue

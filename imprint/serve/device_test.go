@@ -141,7 +141,7 @@ func TestTeachLayoutTPU(t *testing.T) {
 		if got := s.teach(label, 3); got.State != "done" || got.Frames < 3 {
 			t.Errorf("after training: got %+v, want state done", got)
 		}
-		s.await(s.newest()+1, func(r Result) bool { return r.Label == label && r.Device == "usb:1-1" })
+		s.await(s.newest(), func(r Result) bool { return r.Label == label && r.Device == "usb:1-1" })
 	}
 }
 

@@ -52,7 +52,7 @@ func TestMetrics(t *testing.T) {
 		})
 	}
 	// A request is counted after its response, and a frame after its result.
-	for end := time.Now().Add(10 * time.Second); len(missing()) > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); len(missing()) > 0 && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if m := missing(); len(m) > 0 {

@@ -41,11 +41,12 @@ func TestBackboneChanges(t *testing.T) {
 	if done.State != "done" || done.Generation != w.Generation()+1 {
 		t.Errorf("got %+v, want done in generation %d", done, w.Generation()+1)
 	}
+	s.awaitNext(1)
 	var now Result
-	s.do("GET", fmt.Sprint("/v1/result?wait=5000&after=", s.newest()+1), "", 200, &now)
+	s.do("GET", fmt.Sprint("/v1/result?wait=30000&after=", s.newest()), "", 200, &now)
 	if now.Label != "duck" {
 		t.Errorf("got %+v, want duck", now)
 	}
 	s.camera.show(1)
-	s.await(s.newest()+1, func(r Result) bool { return r.Label == "cone" && r.Generation == done.Generation })
+	s.await(s.newest(), func(r Result) bool { return r.Label == "cone" && r.Generation == done.Generation })
 }

@@ -75,7 +75,7 @@ func (r *recorder) refuseLabel(label string) {
 func (r *recorder) wait(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		r.mu.Lock()
 		got = slices.Clone(r.calls)
 		r.mu.Unlock()
