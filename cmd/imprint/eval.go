@@ -67,6 +67,9 @@ func eval(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if !c.IsSet("support") && c.NArg() == 1 {
+		support = possibleSupport(c, support)
+	}
 	if c.Int("episodes") < 1 || c.Int("episodes") > 1000 {
 		return usagef("--episodes %d: must be 1 to 1000", c.Int("episodes"))
 	}
@@ -111,6 +114,33 @@ func eval(c *cli.Context) error {
 		say(c, evaluationLines(ev, c.IsSet("head"))...)
 	}
 	return nil
+}
+
+// possibleSupport returns the numbers in support for which every class in the folder of photos has a
+// photo left to classify, or support if there are none.
+func possibleSupport(c *cli.Context, support []int) []int {
+	found, _, err := dataset.Walk(c.Args().Slice(), "")
+	if err != nil || len(found) == 0 {
+		return support // evalSet returns the error
+	}
+	photos := make(map[string]int)
+	for _, it := range found {
+		photos[it.Label]++
+	}
+	smallest := ""
+	for label, n := range photos {
+		if smallest == "" || n < photos[smallest] || n == photos[smallest] && label < smallest {
+			smallest = label
+		}
+	}
+	possible := slices.DeleteFunc(slices.Clone(support), func(n int) bool { return n >= photos[smallest] })
+	if len(possible) == 0 {
+		return support
+	}
+	if len(possible) < len(support) {
+		note(c, fmt.Sprintf("trained on at most %d per class: %s has only %d photos", slices.Max(possible), smallest, photos[smallest]))
+	}
+	return possible
 }
 
 // heads returns the methods that --head names, or nil without --head.
