@@ -46,11 +46,12 @@ release: go-is-there ## build programs for all platforms, Debian packages and SH
 sign: ## sign dist/SHA256SUMS with the secret key MINISIGN_KEY (needs minisign)
 	minisign -S -s "$${MINISIGN_KEY:?set it to the file of the secret key}" -m dist/SHA256SUMS -t "imprint $$(./tools/release.sh --version)"
 
-check-tflite: go-is-there ## compare results with the real TensorFlow Lite library (needs npm and cc)
+check-tflite: go-is-there ## compare results with the real TensorFlow Lite library and LiteRT (needs npm, cc and python3.11)
 	./.ci/run peer
 
-bench-peers: go-is-there ## compare the speed of imprint with the real TensorFlow Lite library and update docs/performance.md (needs npm and cc)
-	IMPRINT_TFLITEPEER=$$(./tools/tflitepeer/setup.sh) && export IMPRINT_TFLITEPEER && \
+bench-peers: go-is-there ## compare the speed of imprint with TensorFlow Lite and LiteRT and update docs/performance.md (needs npm, cc and python3.11)
+	IMPRINT_TFLITEPEER=$$(./tools/tflitepeer/setup.sh) && IMPRINT_LITERT=$$(./tools/tflitepeer/litert.sh) && \
+	export IMPRINT_TFLITEPEER IMPRINT_LITERT && \
 	$(GO) run ./tools/benchpeers -document docs/performance.md
 
 # The folder of the reference files, found as in package tools/reference. Tests that need a missing file are skipped.

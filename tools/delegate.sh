@@ -66,15 +66,7 @@ done
 	--backbone "${extractor}_edgetpu.tflite" --uncompiled "$extractor.tflite" "$scratch/shapes"
 for package in "${packages[@]}"; do
 	echo "== $package"
-	venv=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/imprint/$package
-	if ! [ -e "$venv/ready" ]; then
-		rm -rf "$venv"
-		mkdir -p "$(dirname "$venv")"
-		# These versions were built for the first generation of numpy, except the last.
-		{ python3.11 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check "$package" 'numpy<2'; } ||
-			unavailable "pip could not install $package"
-		touch "$venv/ready"
-	fi
+	venv=$(./tools/tflitepeer/venv.sh "$package" 2>"$scratch/venv") || unavailable "$(tail -n 1 "$scratch/venv")"
 	PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" integrations/delegate/test_delegate.py --library "$scratch/libimprint_edgetpu.so" \
 		--imprint "$scratch/imprint" --models "$models" --twice "$scratch/twice.tflite" --written "$scratch/workspace/model.tflite" --patterns "$scratch"
 done

@@ -54,7 +54,7 @@ func (r row) String() string {
 
 // bench contains the programs to measure.
 type bench struct {
-	peer             tflitepeer.Peer
+	peer, litert     tflitepeer.Peer
 	imprint, scratch string
 	peak             peak
 }
@@ -68,6 +68,20 @@ func (m model) file() (string, error) {
 	return modelfile.Locate(m.name)
 }
 
+// parse returns the path of the model and its content.
+func (m model) parse() (string, *tflite.Model, error) {
+	path, err := m.file()
+	if err != nil {
+		return "", nil, err
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return "", nil, err
+	}
+	parsed, err := tflite.Parse(file)
+	return path, parsed, err
+}
+
 func fileExists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
@@ -76,15 +90,7 @@ func fileExists(path string) bool {
 // compare measures model m with both programs in alternating rounds.
 func (b *bench) compare(ctx context.Context, m model, rounds int) (row, error) {
 	r := row{model: m}
-	path, err := m.file()
-	if err != nil {
-		return r, err
-	}
-	file, err := os.ReadFile(path)
-	if err != nil {
-		return r, err
-	}
-	parsed, err := tflite.Parse(file)
+	path, parsed, err := m.parse()
 	if err != nil {
 		return r, err
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,7 @@ import (
 )
 
 func TestWriteBetweenMarks(t *testing.T) {
+	begin, end := tfliteMarks.begin, tfliteMarks.end
 	for _, tt := range []struct{ name, file, want string }{
 		{"first time", "a\n" + begin + end + "z\n", "a\n" + begin + "new\n" + end + "z\n"},
 		{"again", begin + "old\nold\n" + end, begin + "new\n" + end},
@@ -24,7 +27,7 @@ func TestWriteBetweenMarks(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tt.file), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			err := writeBetweenMarks(path, "new\n")
+			err := tfliteMarks.write(path, "new\n")
 			got, _ := os.ReadFile(path)
 			if tt.want == "" {
 				if err == nil || string(got) != tt.file {
@@ -43,8 +46,10 @@ func TestDocumentHasMarks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if i, j := strings.Index(string(b), begin), strings.Index(string(b), end); i < 0 || j < i {
-		t.Error("docs/performance.md lacks the marks")
+	for _, m := range []marks{tfliteMarks, litertMarks} {
+		if i, j := strings.Index(string(b), m.begin), strings.Index(string(b), m.end); i < 0 || j < i {
+			t.Errorf("docs/performance.md lacks the marks %q and %q", m.begin, m.end)
+		}
 	}
 }
 
@@ -99,6 +104,18 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+func TestLiteRTTable(t *testing.T) {
+	row := litertRow{name: "extractor", ours: cpuTimes{9e6, 11e6}, theirs: cpuTimes{18e6, 33e6}, medians: 2.75, bytes: equal}
+	text := litertTable("A machine.", []litertRow{row}, 7)
+	for _, want := range []string{
+		"A machine.\n", "median of 21 alternating turns", "| extractor | 18.00 | 9.00 | **2.00×** | 33.00 | 11.00 | **2.75×** | equal |\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the table lacks %q:\n%s", want, text)
+		}
+	}
+}
+
 func TestBestRate(t *testing.T) {
 	const out = "goos: linux\nBenchmarkWordsPeak-2   \t    1000\t     98304 ns/op\t        85.25 GMAC/s\t       0 B/op\nBenchmarkBytesPeak \t 9 \t 1.00 GMAC/s\nPASS\n"
 	if got, err := bestRate([]byte(out)); err != nil || got != 85.25 {
@@ -106,5 +123,30 @@ func TestBestRate(t *testing.T) {
 	}
 	if got, err := bestRate([]byte("PASS\n")); err != nil || got != 0 {
 		t.Errorf("without a benchmark: got %v and error %v, want 0", got, err)
+	}
+}
+
+func TestInvoke(t *testing.T) {
+	if _, err := processTime(); err != nil {
+		t.Skip(err)
+	}
+	path := filepath.Join(t.TempDir(), "extractor.tflite")
+	if err := os.WriteFile(path, backbonetest.Extractor(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m, err := tflite.Parse(backbonetest.Extractor())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := invoke(t.Context(), path, 3, bytes.NewReader(noise(m)), &out); err != nil {
+		t.Fatal(err)
+	}
+	var got cpuTimes
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Best <= 0 || got.Median < got.Best {
+		t.Errorf("got %s and error %v, want 0 < best <= median", out.Bytes(), err)
+	}
+	if err := invoke(t.Context(), path, 3, bytes.NewReader(nil), &out); err == nil {
+		t.Error("no error without an input")
 	}
 }

@@ -8,24 +8,26 @@ import (
 	"time"
 )
 
-// These marks enclose the text in the document that this program writes.
-const (
-	begin = "<!-- begin: written by make bench-peers -->\n"
-	end   = "<!-- end: written by make bench-peers -->\n"
+// Marks enclose a text in the document that this program writes.
+type marks struct{ begin, end string }
+
+var (
+	tfliteMarks = marks{"<!-- begin: written by make bench-peers -->\n", "<!-- end: written by make bench-peers -->\n"}
+	litertMarks = marks{"<!-- begin: LiteRT, written by make bench-peers -->\n", "<!-- end: LiteRT, written by make bench-peers -->\n"}
 )
 
-// writeBetweenMarks replaces the text between the marks in a file.
-func writeBetweenMarks(path, text string) error {
+// write replaces the text between the marks in a file.
+func (m marks) write(path, text string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := bytes.Cut(b, []byte(begin))
-	_, after, closed := bytes.Cut(rest, []byte(end))
+	before, rest, ok := bytes.Cut(b, []byte(m.begin))
+	_, after, closed := bytes.Cut(rest, []byte(m.end))
 	if !ok || !closed {
-		return fmt.Errorf("%s lacks the lines %q and %q", path, strings.TrimSpace(begin), strings.TrimSpace(end))
+		return fmt.Errorf("%s lacks the lines %q and %q", path, strings.TrimSpace(m.begin), strings.TrimSpace(m.end))
 	}
-	return os.WriteFile(path, []byte(string(before)+begin+text+end+string(after)), 0o644)
+	return os.WriteFile(path, []byte(string(before)+m.begin+text+m.end+string(after)), 0o644)
 }
 
 // document returns the results as Markdown.

@@ -1,6 +1,6 @@
-// Benchpeers compares the speed of imprint with the TensorFlow Lite C library: it times
-// both in alternating rounds on the same cores with the same input, and writes a table
-// into docs/performance.md. Run it with "make bench-peers".
+// Benchpeers compares the speed of imprint with the TensorFlow Lite C library and with
+// LiteRT: it times them in alternating rounds on the same cores with the same input, and
+// writes tables into docs/performance.md. Run it with "make bench-peers".
 package main
 
 import (
@@ -28,54 +28,91 @@ func main() {
 	path := flag.String("document", "", "write the result between the marks in `file`")
 	imprint := flag.String("imprint", "", "imprint `command` to measure (default: build it)")
 	loop := flag.String("peak", "", "compiled tests of package kernels (default: compile them)")
+	library := flag.Bool("tflite", true, "compare with the TensorFlow Lite C library too, not only with LiteRT")
+	model := flag.String("invoke", "", "only time imprint's inferences of `model`, as this program does in other processes")
+	repeat := flag.Int("repeat", 100, "`number` of inferences for -invoke")
 	flag.Parse()
-	text, err := measure(ctx, *imprint, peak(*loop), *rounds)
-	if err == nil {
-		fmt.Print(text)
-		if *path != "" {
-			err = writeBetweenMarks(*path, text)
+	if *model != "" {
+		if err := invoke(ctx, *model, *repeat, os.Stdin, os.Stdout); err != nil {
+			log.Fatal(err)
 		}
+		return
+	}
+	b, err := newBench(ctx, *imprint, peak(*loop))
+	if err == nil {
+		defer os.RemoveAll(b.scratch)
+		err = b.measure(ctx, *path, *rounds, *library)
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-// measure measures all models and returns the result as Markdown.
-func measure(ctx context.Context, imprint string, loop peak, rounds int) (string, error) {
-	peer, err := tflitepeer.FromEnvironment()
+// newBench finds or builds the programs to measure.
+func newBench(ctx context.Context, imprint string, loop peak) (*bench, error) {
+	peer, err := tflitepeer.FromEnvironment(tflitepeer.TFLite)
 	if err != nil {
-		return "", err
+		return nil, err
+	}
+	litert, err := tflitepeer.FromEnvironment(tflitepeer.LiteRT)
+	if err != nil {
+		return nil, err
 	}
 	scratch, err := os.MkdirTemp("", "benchpeers")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer os.RemoveAll(scratch)
 	if imprint == "" {
 		imprint = filepath.Join(scratch, "imprint")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", imprint, "./cmd/imprint").CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build imprint: %w: %s", err, out)
+		out, failed := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", imprint, "./cmd/imprint").CombinedOutput()
+		if failed != nil {
+			err = fmt.Errorf("build imprint: %w: %s", failed, out)
 		}
 	}
-	if loop == "" {
-		if loop, err = newPeak(ctx, scratch); err != nil {
-			return "", err
-		}
+	if loop == "" && err == nil {
+		loop, err = newPeak(ctx, scratch)
 	}
-	b := bench{peer: peer, imprint: imprint, scratch: scratch, peak: loop}
-	var rows []row
-	for _, m := range models {
-		r, err := b.compare(ctx, m, rounds)
-		if err != nil {
-			return "", fmt.Errorf("model %s: %w", m.name, err)
-		}
-		log.Print(r)
-		rows = append(rows, r)
+	if err != nil {
+		os.RemoveAll(scratch)
+		return nil, err
 	}
+	return &bench{peer: peer, litert: litert, imprint: imprint, scratch: scratch, peak: loop}, nil
+}
+
+// measure measures all models, prints the results as Markdown and, unless path is empty, writes them to that file.
+func (b *bench) measure(ctx context.Context, path string, rounds int, library bool) error {
 	machine, err := describeMachine()
 	if err != nil {
-		return "", err
+		return err
 	}
-	return document(machine, rows, rounds), nil
+	write := func(m marks, text string) error {
+		fmt.Print(text)
+		if path == "" {
+			return nil
+		}
+		return m.write(path, text)
+	}
+	var rows []row
+	var litert []litertRow
+	for _, m := range models {
+		if library {
+			r, err := b.compare(ctx, m, rounds)
+			if err != nil {
+				return fmt.Errorf("model %s: %w", m.name, err)
+			}
+			log.Print(r)
+			rows = append(rows, r)
+		}
+		r, err := b.compareLiteRT(ctx, m, rounds)
+		if err != nil {
+			return fmt.Errorf("model %s with LiteRT: %w", m.name, err)
+		}
+		litert = append(litert, r)
+	}
+	if library {
+		if err := write(tfliteMarks, document(machine, rows, rounds)); err != nil {
+			return err
+		}
+	}
+	return write(litertMarks, litertTable(machine, litert, rounds))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,4 +17,13 @@ func pin(n int) error {
 		return fmt.Errorf("pin to %d cores: %w", n, err)
 	}
 	return nil
+}
+
+// processTime returns the processor time that this process has used.
+func processTime() (time.Duration, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
+		return 0, fmt.Errorf("processor time: %w", err)
+	}
+	return time.Duration(t.Nano()), nil
 }

@@ -2,6 +2,13 @@
 
 package main
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
-func pin(int) error { return errors.New("the TensorFlow Lite library is available for Linux only") }
+var errLinux = errors.New("the TensorFlow Lite library is available for Linux only")
+
+func pin(int) error { return errLinux }
+
+func processTime() (time.Duration, error) { return 0, errLinux }

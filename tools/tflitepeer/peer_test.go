@@ -13,10 +13,12 @@ import (
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
-// peer returns the compiled program, or skips the test if there is none.
-func peer(t *testing.T) Peer {
+// peer returns the program of the TensorFlow Lite C library, or skips the test if there is none.
+func peer(t *testing.T) Peer { return find(t, TFLite) }
+
+func find(t *testing.T, variable string) Peer {
 	t.Helper()
-	p, err := FromEnvironment()
+	p, err := FromEnvironment(variable)
 	if err != nil {
 		t.Skip(err)
 	}
@@ -32,10 +34,16 @@ func readFile(t *testing.T, path string) []byte {
 	return b
 }
 
-// TestPeerGivesRecordedOutputs runs the library on every recorded input. It checks that the recordings, which other
-// tests rely on, are the library's outputs, and that tflitepeer.c passes inputs to the library correctly.
-func TestPeerGivesRecordedOutputs(t *testing.T) {
-	p := peer(t)
+// A recording is a model with recorded inputs, and the outputs that TensorFlow Lite 2.9 gave for them.
+type recording struct {
+	path            string
+	names           []string // the inputs' files
+	inputs, outputs [][]byte
+}
+
+// recordings returns the recorded models by name.
+func recordings(t *testing.T) map[string]recording {
+	t.Helper()
 	golden, models := reference.Path(t, "golden"), reference.Path(t, "models")
 	var manifest struct {
 		Models map[string]struct {
@@ -46,33 +54,45 @@ func TestPeerGivesRecordedOutputs(t *testing.T) {
 	if err := json.Unmarshal(readFile(t, filepath.Join(golden, "manifest.json")), &manifest); err != nil {
 		t.Fatal(err)
 	}
-	if len(manifest.Models) == 0 {
-		t.Fatal("the manifest has no models")
-	}
 	suffix := ""
 	if runtime.GOARCH == "arm64" {
 		suffix = ".arm64" // the library's outputs depend on the processor
 	}
+	all := make(map[string]recording)
 	for name, m := range manifest.Models {
+		r := recording{path: filepath.Join(models, m.File)}
+		for _, c := range m.Cases {
+			r.names = append(r.names, c.Input)
+			r.inputs = append(r.inputs, readFile(t, filepath.Join(golden, name, c.Input)))
+			r.outputs = append(r.outputs, readFile(t, filepath.Join(golden, name, c.Output+suffix)))
+		}
+		if len(r.names) == 0 {
+			t.Fatalf("the manifest has no cases for %s", name)
+		}
+		all[name] = r
+	}
+	if len(all) == 0 {
+		t.Fatal("the manifest has no models")
+	}
+	return all
+}
+
+// TestPeerGivesRecordedOutputs runs the library on every recorded input. It checks that the recordings, which other
+// tests rely on, are the library's outputs, and that tflitepeer.c passes inputs to the library correctly.
+func TestPeerGivesRecordedOutputs(t *testing.T) {
+	p := peer(t)
+	for name, m := range recordings(t) {
 		t.Run(name, func(t *testing.T) {
-			if len(m.Cases) == 0 {
-				t.Fatal("the manifest has no cases")
-			}
-			var inputs [][]byte
-			for _, c := range m.Cases {
-				inputs = append(inputs, readFile(t, filepath.Join(golden, name, c.Input)))
-			}
-			outputs, err := p.Run(t.Context(), filepath.Join(models, m.File), inputs)
+			outputs, err := p.Run(t.Context(), m.path, m.inputs)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, c := range m.Cases {
-				want := readFile(t, filepath.Join(golden, name, c.Output+suffix))
+			for i, want := range m.outputs {
 				if !bytes.Equal(outputs[i], want) {
-					t.Errorf("%s: %d of %d bytes differ from the recorded output", c.Input, countDifferences(outputs[i], want), len(want))
+					t.Errorf("%s: %d of %d bytes differ from the recorded output", m.names[i], countDifferences(outputs[i], want), len(want))
 				}
 			}
-			t.Logf("%d cases", len(m.Cases))
+			t.Logf("%d cases", len(m.names))
 		})
 	}
 }

@@ -1,5 +1,5 @@
-// Package tflitepeer runs models on the TensorFlow Lite C library, so that tests can compare this project's results and
-// models with the library's. Run setup.sh to build the program, then call [FromEnvironment].
+// Package tflitepeer runs models on the TensorFlow Lite C library 2.9 and on LiteRT 2.3, so that tests can compare this
+// project's results and models with theirs. Run setup.sh or litert.sh to get the program, then call [FromEnvironment].
 package tflitepeer
 
 import (
@@ -14,26 +14,29 @@ import (
 	"time"
 )
 
-// Environment is the environment variable with the path of the compiled tflitepeer.c. setup.sh prints that path.
-const Environment = "IMPRINT_TFLITEPEER"
+// The environment variables with the paths of the programs.
+const (
+	TFLite = "IMPRINT_TFLITEPEER" // the compiled tflitepeer.c, whose path setup.sh prints
+	LiteRT = "IMPRINT_LITERT"     // litert.py, whose path litert.sh prints
+)
 
-// ErrNotSet means that the variable [Environment] is empty.
-var ErrNotSet = errors.New(Environment + " is not set to the path that tools/tflitepeer/setup.sh prints")
+// ErrNotSet means that the environment variable of a program is empty.
+var ErrNotSet = errors.New("the environment variable is not set to the path that a script in tools/tflitepeer prints")
 
-// Peer is the compiled tflitepeer.c. It is safe for concurrent use by multiple goroutines: every call starts a process.
+// Peer is one of the programs. It is safe for concurrent use by multiple goroutines: every call starts a process.
 type Peer struct {
 	Path    string // the executable
 	Threads int    // number of threads of the interpreter; 0 means 1
-	// XNNPACK makes the library run int8 operators with its XNNPACK delegate, which rounds differently from the
-	// default kernels.
+	// XNNPACK makes TensorFlow Lite run int8 operators, and LiteRT all operators, with the XNNPACK delegate, which
+	// rounds differently from the default kernels.
 	XNNPACK bool
 }
 
-// FromEnvironment returns the peer at the path in [Environment], or [ErrNotSet].
-func FromEnvironment() (Peer, error) {
-	path := os.Getenv(Environment)
+// FromEnvironment returns the peer at the path in the environment variable [TFLite] or [LiteRT], or [ErrNotSet].
+func FromEnvironment(variable string) (Peer, error) {
+	path := os.Getenv(variable)
 	if path == "" {
-		return Peer{}, ErrNotSet
+		return Peer{}, fmt.Errorf("%s: %w", variable, ErrNotSet)
 	}
 	return Peer{Path: path}, nil
 }
@@ -66,6 +69,8 @@ func (p Peer) Run(ctx context.Context, model string, inputs [][]byte) (outputs [
 type Timing struct {
 	Repeat, Threads int
 	Min, Median     time.Duration
+	// Processor times of the whole process, only measured by LiteRT's program.
+	CPUMin, CPUMedian time.Duration
 }
 
 // Time runs the model file repeat times on one input and returns the times. Before that, it runs the model once
@@ -76,16 +81,21 @@ func (p Peer) Time(ctx context.Context, model string, input []byte, repeat int) 
 		return Timing{}, err
 	}
 	var t struct {
-		Repeat  int     `json:"repeat"`
-		Threads int     `json:"threads"`
-		Min     float64 `json:"min_ms"`
-		Median  float64 `json:"median_ms"`
+		Repeat    int     `json:"repeat"`
+		Threads   int     `json:"threads"`
+		Min       float64 `json:"min_ms"`
+		Median    float64 `json:"median_ms"`
+		CPUMin    float64 `json:"cpu_min_ms"`
+		CPUMedian float64 `json:"cpu_median_ms"`
 	}
 	if err := json.Unmarshal(out, &t); err != nil {
 		return Timing{}, fmt.Errorf("tflitepeer: time %s: %w", model, err)
 	}
 	millis := func(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
-	return Timing{Repeat: t.Repeat, Threads: t.Threads, Min: millis(t.Min), Median: millis(t.Median)}, nil
+	return Timing{
+		Repeat: t.Repeat, Threads: t.Threads, Min: millis(t.Min), Median: millis(t.Median),
+		CPUMin: millis(t.CPUMin), CPUMedian: millis(t.CPUMedian),
+	}, nil
 }
 
 func (p Peer) threads() string { return strconv.Itoa(max(p.Threads, 1)) }

@@ -210,7 +210,7 @@ func TestPin(t *testing.T) {
 // TestPeerMakesGoldens makes the golden files of the smallest model with the real library. It checks that a file whose
 // checksum differs from the recorded one is not written.
 func TestPeerMakesGoldens(t *testing.T) {
-	if _, err := tflitepeer.FromEnvironment(); err != nil {
+	if _, err := tflitepeer.FromEnvironment(tflitepeer.TFLite); err != nil {
 		t.Skip(err)
 	}
 	l, err := parseList(listed)

@@ -97,7 +97,7 @@ func findPeer(ctx context.Context) (tflitepeer.Peer, error) {
 	if runtime.GOARCH != "amd64" {
 		return tflitepeer.Peer{}, fmt.Errorf("the outputs were recorded on amd64; the library's outputs differ on %s", runtime.GOARCH)
 	}
-	if p, err := tflitepeer.FromEnvironment(); err == nil {
+	if p, err := tflitepeer.FromEnvironment(tflitepeer.TFLite); err == nil {
 		return p, nil
 	}
 	c := exec.CommandContext(ctx, "./tools/tflitepeer/setup.sh")
