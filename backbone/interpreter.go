@@ -90,7 +90,7 @@ func (p *program) start(threads int) *Interpreter {
 			in.outs[i] = append(in.outs[i], in.bytes(t))
 		}
 		if len(in.outs[i]) > 0 {
-			in.args[i].Out = in.outs[i][0]
+			in.args[i].Out, in.args[i].Outs = in.outs[i][0], in.outs[i]
 		}
 		for _, t := range s.inputs {
 			in.args[i].In = append(in.args[i].In, in.bytes(t))

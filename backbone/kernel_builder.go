@@ -19,7 +19,9 @@ const (
 type kernelBuilder struct {
 	op         *tflite.Operator
 	in         []*kernels.Tensor // nil for omitted inputs
-	out        *kernels.Tensor
+	out        *kernels.Tensor   // the first of outs
+	outs       []*kernels.Tensor
+	detection  *kernels.DetectionParams // of TFLite_Detection_PostProcess, and otherwise nil
 	arithmetic Arithmetic
 }
 
@@ -43,6 +45,11 @@ func checkOperator(m *tflite.Model, op *tflite.Operator) error {
 	code := &m.OperatorCodes[op.Opcode]
 	switch {
 	case code.Builtin == tflite.OpCustom && code.CustomCode == compiledCode:
+		return nil
+	case isDetection(code):
+		if len(op.Inputs) != 3 || len(op.Outputs) != 4 {
+			return fmt.Errorf("%d inputs and %d outputs: %w", len(op.Inputs), len(op.Outputs), kernels.ErrInvalid)
+		}
 		return nil
 	case code.Builtin == tflite.OpCustom:
 		return ErrUnsupportedOperator
@@ -75,6 +82,9 @@ func (b *kernelBuilder) build(m *tflite.Model) (kernels.Kernel, []int32, error) 
 		k, err = b.withConstants(code.Builtin)
 	case tflite.OpReshape, tflite.OpSqueeze, opExpandDims:
 		k, err = b.reshape(code.Builtin)
+	case tflite.OpCustom:
+		reads = 2
+		k, err = b.detect()
 	default:
 		k, err = b.unary(code.Builtin)
 	}
@@ -96,6 +106,8 @@ func (b *kernelBuilder) operations(m *tflite.Model) float64 {
 	case tflite.OpAveragePool2D, tflite.OpMaxPool2D:
 		p, in := b.op.Options.Pool2D(), b.in[0].Shape
 		return n * float64(min(int(p.FilterHeight), in[1])) * float64(min(int(p.FilterWidth), in[2]))
+	case tflite.OpCustom:
+		return b.detection.Operations(b.in[0].Shape[1])
 	}
 	return elementary * max(n, float64(b.in[0].Elements()))
 }

@@ -32,6 +32,7 @@ const (
 // A program is a model prepared to run. Clones of an Interpreter share it.
 type program struct {
 	graph           *tflite.Subgraph
+	ownTensors      bool // graph.Tensors is a copy, whose shapes may be changed
 	inputs, outputs []int32
 	steps           []step
 	allocations     []allocation // one for each tensor of the graph
@@ -41,7 +42,7 @@ type program struct {
 	keptSize        int   // bytes of prepared weights and constants
 }
 
-// A step runs one operator: a kernel with one output, or a compiled operator.
+// A step runs one operator: a kernel or a compiled operator.
 type step struct {
 	kernel          kernels.Kernel
 	parts           int // number of the kernel's parts
@@ -245,10 +246,14 @@ func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOpt
 	if err := checkOperator(m, op); err != nil {
 		return nil, err
 	}
-	if m.OperatorCodes[op.Opcode].Builtin == tflite.OpCustom {
+	b := &kernelBuilder{op: op, arithmetic: o.Arithmetic}
+	if code := &m.OperatorCodes[op.Opcode]; isDetection(code) {
+		if err := p.prepareDetection(b); err != nil {
+			return nil, err
+		}
+	} else if code.Builtin == tflite.OpCustom {
 		return nil, p.addCompiled(op, o)
 	}
-	b := &kernelBuilder{op: op, arithmetic: o.Arithmetic}
 	for _, t := range op.Inputs {
 		if t < 0 {
 			b.in = append(b.in, nil)
@@ -260,10 +265,14 @@ func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOpt
 		}
 		b.in = append(b.in, tensor)
 	}
-	var err error
-	if b.out, err = p.writeTensor(op.Outputs[0], o.KeepAll); err != nil {
-		return nil, err
+	for _, t := range op.Outputs {
+		tensor, err := p.writeTensor(t, o.KeepAll)
+		if err != nil {
+			return nil, err
+		}
+		b.outs = append(b.outs, tensor)
 	}
+	b.out = b.outs[0]
 	if len(b.in) > 1 && b.in[1] != nil && len(b.in[1].Shape) > 0 && b.in[1].Shape[0] > 0 {
 		// Operators may share a constant, so without a limit a small file could require
 		// any amount of memory for prepared weights. Packed weights take up to 3 bytes

@@ -135,6 +135,10 @@ func mustEncode(b *builder) []byte {
 			panic(err)
 		}
 	}
+	return encode(b)
+}
+
+func encode(b *builder) []byte {
 	file, err := b.m.Encode()
 	if err != nil {
 		panic(err) // a bug in this package

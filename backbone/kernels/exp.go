@@ -2,17 +2,19 @@ package kernels
 
 import "math"
 
-// exp returns e^v rounded to float32. It does not use math.Exp, whose last bit differs
-// between processors. Every product is explicitly converted to float64, so that no
-// compiler fuses it with an addition.
-func exp(v float32) float32 {
-	x := float64(v)
+// exp returns e^v rounded to float32.
+func exp(v float32) float32 { return float32(exp64(float64(v))) }
+
+// exp64 returns e^x with an error of less than one unit in the last place, the same on every
+// processor. It does not use math.Exp, whose last bit differs between processors. Every product is
+// explicitly converted to float64, so that no compiler fuses it with an addition.
+func exp64(x float64) float64 {
 	switch {
 	case x != x:
-		return v
-	case x > 89:
-		return float32(math.Inf(1))
-	case x < -104:
+		return x
+	case x > 710:
+		return math.Inf(1)
+	case x < -746:
 		return 0
 	}
 	const (
@@ -29,5 +31,5 @@ func exp(v float32) float32 {
 	for i := 14; i > 0; i-- {
 		sum = 1 + float64(sum*r)/float64(i)
 	}
-	return float32(math.Ldexp(sum, int(k)))
+	return math.Ldexp(sum, int(k))
 }

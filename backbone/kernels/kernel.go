@@ -120,7 +120,9 @@ type Args struct {
 	// In holds the inputs in the order of the constructor's arguments. The entries of
 	// constants are not used.
 	In  [][]byte
-	Out []byte
+	Out []byte // the first output
+	// Outs holds all outputs. Only kernels with several outputs use it.
+	Outs [][]byte
 	// Scratch has at least Kernel.Scratch bytes, with any content.
 	Scratch []byte
 }
