@@ -178,7 +178,8 @@ const CPU = "cpu"
 func (in *Interpreter) Device() string { return in.device }
 
 // Invoke runs the operators. If ctx ends first, Invoke returns ctx's error and the
-// outputs are undefined.
+// outputs are undefined. The error wraps [kernels.ErrInvalid] if an operator cannot
+// compute its inputs, such as a division by zero.
 func (in *Interpreter) Invoke(ctx context.Context) error {
 	if in.closed {
 		return ErrClosed
@@ -187,6 +188,11 @@ func (in *Interpreter) Invoke(ctx context.Context) error {
 	in.pool.begin(ctx)
 	for i := range in.steps {
 		s := &in.steps[i]
+		if s.checker != nil {
+			if err := s.checker.Check(&in.args[i]); err != nil {
+				return fmt.Errorf("output %s: %w", tensorName(in.graph, s.outputs[0]), err)
+			}
+		}
 		if s.compiled == nil {
 			in.pool.run(s, &in.args[i])
 		} else if device, err := s.compiled.Run(ctx, in.args[i].In, in.outs[i]); err != nil {

@@ -9,15 +9,10 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
-// Builtin operators that package tflite does not name.
-const (
-	opCast       tflite.BuiltinOperator = 53
-	opExpandDims tflite.BuiltinOperator = 70
-)
-
 // A kernelBuilder builds the kernel of one operator from its tensors.
 type kernelBuilder struct {
 	op         *tflite.Operator
+	output     int               // index of the output that the kernel computes
 	in         []*kernels.Tensor // nil for omitted inputs
 	out        *kernels.Tensor   // the first of outs
 	outs       []*kernels.Tensor
@@ -53,7 +48,9 @@ func checkOperator(m *tflite.Model, op *tflite.Operator) error {
 		return nil
 	case code.Builtin == tflite.OpCustom:
 		return ErrUnsupportedOperator
-	case len(op.Outputs) != 1:
+	case recipes[code.Builtin].most > 0 && len(op.Inputs) > recipes[code.Builtin].most:
+		return fmt.Errorf("%d inputs: %w", len(op.Inputs), kernels.ErrInvalid)
+	case len(op.Outputs) != 1 && !(recipes[code.Builtin].several && len(op.Outputs) > 0):
 		return fmt.Errorf("%d outputs: %w", len(op.Outputs), ErrUnsupportedOperator)
 	}
 	return nil
@@ -63,6 +60,9 @@ func checkOperator(m *tflite.Model, op *tflite.Operator) error {
 // are constants, which the kernel already contains.
 func (b *kernelBuilder) build(m *tflite.Model) (kernels.Kernel, []int32, error) {
 	code := &m.OperatorCodes[b.op.Opcode]
+	if r, ok := recipes[code.Builtin]; ok {
+		return b.follow(r)
+	}
 	var k kernels.Kernel
 	var err error
 	reads := 1
@@ -76,11 +76,14 @@ func (b *kernelBuilder) build(m *tflite.Model) (kernels.Kernel, []int32, error) 
 		reads = len(b.in)
 		options := b.op.Options.Concatenation()
 		k, err = kernels.NewConcatenation(kernels.Activation(options.Activation), int(options.Axis), b.in, b.out)
+	case tflite.OpPack:
+		reads = len(b.in)
+		k, err = kernels.NewPack(int(b.op.Options.Pack().Axis), b.in, b.out)
 	case tflite.OpAveragePool2D, tflite.OpMaxPool2D:
 		k, err = b.pool(code.Builtin)
 	case tflite.OpMean, tflite.OpPad, tflite.OpPadV2:
 		k, err = b.withConstants(code.Builtin)
-	case tflite.OpReshape, tflite.OpSqueeze, opExpandDims:
+	case tflite.OpReshape, tflite.OpSqueeze, tflite.OpExpandDims:
 		k, err = b.reshape(code.Builtin)
 	case tflite.OpCustom:
 		reads = 2
@@ -92,6 +95,23 @@ func (b *kernelBuilder) build(m *tflite.Model) (kernels.Kernel, []int32, error) 
 		return nil, nil, err
 	}
 	return k, b.op.Inputs[:reads], nil
+}
+
+// follow builds the kernel that r describes.
+func (b *kernelBuilder) follow(r recipe) (kernels.Kernel, []int32, error) {
+	in, err := b.inputs(r.required, r.most)
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := r.build(b, in)
+	if err != nil {
+		return nil, nil, err
+	}
+	list := make([]int32, len(r.reads))
+	for i, at := range r.reads {
+		list[i] = b.op.Inputs[at]
+	}
+	return k, list, nil
 }
 
 // operations estimates the multiplications, additions or comparisons that the operator takes.
@@ -300,7 +320,7 @@ func (b *kernelBuilder) unary(kind tflite.BuiltinOperator) (kernels.Kernel, erro
 		}
 	case tflite.OpDequantize:
 		newKernel = kernels.NewDequantize
-	case opCast:
+	case tflite.OpCast:
 		newKernel = kernels.NewCast
 	default:
 		return nil, ErrUnsupportedOperator

@@ -42,11 +42,13 @@ type program struct {
 	keptSize        int   // bytes of prepared weights and constants
 }
 
-// A step runs one operator: a kernel or a compiled operator.
+// A step runs a kernel, which computes one or all outputs of an operator, or a compiled
+// operator.
 type step struct {
 	kernel          kernels.Kernel
-	parts           int // number of the kernel's parts
-	piece           int // number of parts that run between two checks of the context
+	checker         kernels.Checker // kernel, if it checks its inputs; otherwise nil
+	parts           int             // number of the kernel's parts
+	piece           int             // number of parts that run between two checks of the context
 	compiled        CompiledOperator
 	inputs, outputs []int32
 }
@@ -129,11 +131,13 @@ func (p *program) addSteps(m *tflite.Model, needed []int, o InterpreterOptions) 
 		} else if folded {
 			continue
 		}
-		b, err := p.addStep(m, op, o)
+		list, err := p.addOperator(m, op, o)
 		if err != nil {
 			return fail(i, err)
 		}
-		builders, operators = append(builders, b), append(operators, i)
+		for _, b := range list {
+			builders, operators = append(builders, b), append(operators, i)
+		}
 	}
 	if step, err := p.buildKernels(m, builders); err != nil {
 		return fail(operators[step], err)
@@ -240,35 +244,53 @@ func neededOperators(g *tflite.Subgraph, inputs, outputs []int32) ([]int, error)
 	return list, nil
 }
 
-// addStep appends a step for op. It returns the builder of the step's kernel, or nil
-// if op is compiled.
-func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOptions) (*kernelBuilder, error) {
+// addOperator appends the steps of op. It returns the builders of their kernels, or nil
+// instead of a builder if op is compiled.
+func (p *program) addOperator(m *tflite.Model, op *tflite.Operator, o InterpreterOptions) ([]*kernelBuilder, error) {
 	if err := checkOperator(m, op); err != nil {
 		return nil, err
 	}
-	b := &kernelBuilder{op: op, arithmetic: o.Arithmetic}
-	if code := &m.OperatorCodes[op.Opcode]; isDetection(code) {
-		if err := p.prepareDetection(b); err != nil {
+	b := kernelBuilder{op: op, arithmetic: o.Arithmetic}
+	code := &m.OperatorCodes[op.Opcode]
+	if isDetection(code) {
+		if err := p.prepareDetection(&b); err != nil {
 			return nil, err
 		}
 	} else if code.Builtin == tflite.OpCustom {
-		return nil, p.addCompiled(op, o)
+		return []*kernelBuilder{nil}, p.addCompiled(op, o)
 	}
-	for _, t := range op.Inputs {
+	if !recipes[code.Builtin].several {
+		return []*kernelBuilder{&b}, p.addStep(&b, op.Outputs, o)
+	}
+	var list []*kernelBuilder
+	for i := range op.Outputs {
+		one := b
+		one.output = i
+		if err := p.addStep(&one, op.Outputs[i:i+1], o); err != nil {
+			return nil, err
+		}
+		list = append(list, &one)
+	}
+	return list, nil
+}
+
+// addStep appends the step of b's kernel, which computes the given outputs.
+func (p *program) addStep(b *kernelBuilder, outputs []int32, o InterpreterOptions) error {
+	for _, t := range b.op.Inputs {
 		if t < 0 {
 			b.in = append(b.in, nil)
 			continue
 		}
 		tensor, err := p.readTensor(t)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b.in = append(b.in, tensor)
 	}
-	for _, t := range op.Outputs {
+	for _, t := range outputs {
 		tensor, err := p.writeTensor(t, o.KeepAll)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b.outs = append(b.outs, tensor)
 	}
@@ -280,11 +302,11 @@ func (p *program) addStep(m *tflite.Model, op *tflite.Operator, o InterpreterOpt
 		n, channels := int64(len(b.in[1].Data)), int64(b.in[1].Shape[0])
 		p.weightSize += 3*n + 16*(n/channels) + 64*channels
 		if p.weightSize > MaxArena {
-			return nil, fmt.Errorf("the weights up to this operator take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
+			return fmt.Errorf("the weights up to this operator take more than %d bytes: %w", MaxArena, ErrModelTooLarge)
 		}
 	}
-	p.steps = append(p.steps, step{outputs: op.Outputs})
-	return b, nil
+	p.steps = append(p.steps, step{outputs: outputs})
+	return nil
 }
 
 // buildKernels builds the kernels of all steps, in parallel, because packing weights
@@ -318,6 +340,7 @@ func (p *program) buildKernels(m *tflite.Model, builders []*kernelBuilder) (int,
 			if operations > maxPart {
 				return i, fmt.Errorf("one of its %d parts takes %.2g operations: %w", s.parts, operations, ErrUnsupportedOperator)
 			}
+			s.checker, _ = s.kernel.(kernels.Checker)
 			s.piece = max(1, int(maxPiece/max(operations, 1)))
 			p.scratchSize = max(p.scratchSize, s.kernel.Scratch())
 			p.keptSize += kernels.Bytes(s.kernel)

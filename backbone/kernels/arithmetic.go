@@ -37,17 +37,20 @@ type adder interface {
 	add(out, x, y []byte)
 }
 
-// NewAdd returns a Kernel for ADD with broadcasting, on uint8, int8 or float32.
+// NewAdd returns a Kernel for ADD with broadcasting, on uint8, int8, int32 or
+// float32. int32 values wrap.
 func NewAdd(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newBinary("add", '+', act, a, b, out)
 }
 
-// NewSub returns a Kernel for SUB, a − b, with broadcasting, on uint8, int8 or float32.
+// NewSub returns a Kernel for SUB, a − b, with broadcasting, on uint8, int8,
+// int32 or float32.
 func NewSub(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newBinary("sub", '-', act, a, b, out)
 }
 
-// NewMul returns a Kernel for MUL with broadcasting, on uint8, int8 or float32.
+// NewMul returns a Kernel for MUL with broadcasting, on uint8, int8, int32 or
+// float32.
 func NewMul(act Activation, a, b, out *Tensor) (Kernel, error) {
 	return newBinary("mul", '*', act, a, b, out)
 }
@@ -61,25 +64,18 @@ func newBinary(name string, kind byte, act Activation, a, b, out *Tensor) (Kerne
 }
 
 func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error) {
-	for _, t := range []*Tensor{a, b, out} {
-		if err := t.check("operand"); err != nil {
-			return nil, err
-		}
-	}
-	if err := sameType(a, b, out); err != nil {
-		return nil, err
-	}
-	plan, err := newBroadcast(a.Shape, b.Shape, out.Shape)
+	plan, err := checkBinary(a, b, out)
 	if err != nil {
 		return nil, err
 	}
-	if a.Type == Float32 {
+	switch a.Type {
+	case Float32:
 		return newFloatBinary(kind, act, plan)
+	case Int32:
+		return newInt32Binary(kind, act, plan)
 	}
-	for _, t := range []*Tensor{a, b, out} {
-		if err := t.checkQuantized("operand"); err != nil {
-			return nil, err
-		}
+	if err := checkCodes(a, b, out); err != nil {
+		return nil, err
 	}
 	k := &elementwise{plan: plan, kind: kind, zero: out.zero()}
 	if k.lo, k.hi, err = act.codes(out); err != nil {
@@ -124,6 +120,22 @@ func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error)
 		})
 	}
 	return k, err
+}
+
+// newInt32Binary returns a Kernel for ADD, SUB or MUL of int32 values.
+func newInt32Binary(kind byte, act Activation, plan broadcast) (Kernel, error) {
+	lo, hi, err := act.integers()
+	return newInt32Operator(plan, func(x, y int32) int32 {
+		switch kind {
+		case '+':
+			x += y
+		case '-':
+			x -= y
+		default:
+			x *= y
+		}
+		return clamp(x, lo, hi)
+	}), err
 }
 
 // code returns the value of byte b as a code of the 8-bit type t.

@@ -155,12 +155,13 @@ func NewEdgeTPUMul(act Activation, a, b, out *Tensor) (Kernel, error) {
 }
 
 func newEdgeTPUBinary(name string, kind byte, act Activation, a, b, out *Tensor) (Kernel, error) {
-	// newBinary checks the operands. Its kernel is also used for float32.
+	// newBinary checks the operands. Its kernel is also used for other types than codes.
 	k, err := newBinary(name, kind, act, a, b, out)
-	if err != nil || a.Type == Float32 {
+	codes, ok := k.(*elementwise)
+	if err != nil || !ok {
 		return k, err
 	}
-	e := &edgeTPUBinary{plan: k.(*elementwise).plan, mul: kind == '*'}
+	e := &edgeTPUBinary{plan: codes.plan, mul: kind == '*'}
 	timesA, timesB, factor := int32(1), int32(1), float32(a.scale()*b.scale())
 	if !e.mul {
 		if a.scale() >= b.scale() {

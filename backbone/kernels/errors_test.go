@@ -25,6 +25,8 @@ func ints(shape []int, values ...int32) *Tensor {
 	return t
 }
 
+func int64s(shape ...int) *Tensor { return constant(&Tensor{Type: Int64, Shape: shape}) }
+
 func with(t *Tensor, change func(*Tensor)) *Tensor {
 	change(t)
 	return t
@@ -98,7 +100,7 @@ func TestConstructorErrors(t *testing.T) {
 		"pool filter 0":        {second(NewMaxPool2D(Pool2DParams{Window: unit, FilterW: 1}, image, u8(1, 4, 4, 2))), ErrInvalid},
 		"add shapes":           {second(NewAdd(None, u8(2, 3), u8(2, 2), u8(2, 3))), ErrInvalid},
 		"add output":           {second(NewAdd(None, u8(2, 3), u8(3), u8(3))), ErrInvalid},
-		"add int32":            {second(NewAdd(None, ints([]int{1}, 1), ints([]int{1}, 1), ints([]int{1}, 1))), ErrUnsupported},
+		"add int64":            {second(NewAdd(None, int64s(1), int64s(1), int64s(1))), ErrUnsupported},
 		"mul types":            {second(NewMul(None, u8(2), with(u8(2), signed), u8(2))), ErrUnsupported},
 		"reshape count":        {second(NewReshape(u8(2, 3), u8(7))), ErrInvalid},
 		"reshape type":         {second(NewReshape(u8(2, 3), with(u8(6), signed))), ErrInvalid},

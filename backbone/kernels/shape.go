@@ -113,13 +113,19 @@ func newPad(in, paddings, value, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
+// maxIntegers is the maximum length of a list of axes, lengths or the like.
+const maxIntegers = 1 << 14
+
 // integers returns the elements of a constant int32 or int64 tensor, saturated to 32 bits.
 func integers(name string, t *Tensor) ([]int, error) {
 	if err := t.check(name); err != nil {
 		return nil, err
 	}
 	if t.Data == nil {
-		return nil, fmt.Errorf("%w: %s are not constant", ErrUnsupported, name)
+		return nil, fmt.Errorf("%w: %s is not constant", ErrUnsupported, name)
+	}
+	if n := t.Elements(); n > maxIntegers {
+		return nil, fmt.Errorf("%w: %s has %d elements", ErrUnsupported, name, n)
 	}
 	v := make([]int, t.Elements())
 	for i := range v {
@@ -129,7 +135,7 @@ func integers(name string, t *Tensor) ([]int, error) {
 		case Int64:
 			v[i] = int(min(max(int64(binary.LittleEndian.Uint64(t.Data[8*i:])), math.MinInt32), math.MaxInt32))
 		default:
-			return nil, fmt.Errorf("%w: %s are %v", ErrUnsupported, name, t.Type)
+			return nil, fmt.Errorf("%w: %s has element type %v", ErrUnsupported, name, t.Type)
 		}
 	}
 	return v, nil
@@ -180,13 +186,10 @@ type concatenation struct {
 // inputs may not.
 func NewConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (Kernel, error) {
 	k, err := newConcatenation(act, axis, in, out)
-	if err != nil {
-		return nil, fmt.Errorf("concatenation: %w", err)
-	}
-	return k, nil
+	return named("concatenation", k, err)
 }
 
-func newConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (Kernel, error) {
+func newConcatenation(act Activation, axis int, in []*Tensor, out *Tensor) (*concatenation, error) {
 	if act != None {
 		return nil, fmt.Errorf("%w: fused activation", ErrUnsupported)
 	}

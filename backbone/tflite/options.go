@@ -13,27 +13,40 @@ type OptionsType uint8
 
 // The types with a typed view, and types without fields that other packages write.
 const (
-	OptionsNone            OptionsType = 0
-	OptionsConv2D          OptionsType = 1
-	OptionsDepthwiseConv2D OptionsType = 2
-	OptionsPool2D          OptionsType = 5
-	OptionsFullyConnected  OptionsType = 8
-	OptionsSoftmax         OptionsType = 9
-	OptionsConcatenation   OptionsType = 10
-	OptionsAdd             OptionsType = 11
-	OptionsL2Norm          OptionsType = 12
-	OptionsReshape         OptionsType = 17
-	OptionsMul             OptionsType = 21
-	OptionsPad             OptionsType = 22
-	OptionsReducer         OptionsType = 27
-	OptionsSub             OptionsType = 28
-	OptionsSqueeze         OptionsType = 30
-	OptionsStridedSlice    OptionsType = 32
-	OptionsDequantize      OptionsType = 38
-	OptionsPadV2           OptionsType = 43
-	OptionsLeakyRelu       OptionsType = 75
-	OptionsQuantize        OptionsType = 89
-	OptionsHardSwish       OptionsType = 91
+	OptionsNone                       OptionsType = 0
+	OptionsConv2D                     OptionsType = 1
+	OptionsDepthwiseConv2D            OptionsType = 2
+	OptionsPool2D                     OptionsType = 5
+	OptionsFullyConnected             OptionsType = 8
+	OptionsSoftmax                    OptionsType = 9
+	OptionsConcatenation              OptionsType = 10
+	OptionsAdd                        OptionsType = 11
+	OptionsL2Norm                     OptionsType = 12
+	OptionsResizeBilinear             OptionsType = 15
+	OptionsReshape                    OptionsType = 17
+	OptionsSpaceToDepth               OptionsType = 19
+	OptionsMul                        OptionsType = 21
+	OptionsPad                        OptionsType = 22
+	OptionsGather                     OptionsType = 23
+	OptionsReducer                    OptionsType = 27
+	OptionsSub                        OptionsType = 28
+	OptionsDiv                        OptionsType = 29
+	OptionsSqueeze                    OptionsType = 30
+	OptionsStridedSlice               OptionsType = 32
+	OptionsSplit                      OptionsType = 35
+	OptionsDequantize                 OptionsType = 38
+	OptionsArgMax                     OptionsType = 40
+	OptionsPadV2                      OptionsType = 43
+	OptionsTransposeConv              OptionsType = 49
+	OptionsPack                       OptionsType = 59
+	OptionsUnpack                     OptionsType = 64
+	OptionsUnidirectionalSequenceLSTM OptionsType = 71
+	OptionsResizeNearestNeighbor      OptionsType = 74
+	OptionsLeakyRelu                  OptionsType = 75
+	OptionsSplitV                     OptionsType = 79
+	OptionsQuantize                   OptionsType = 89
+	OptionsHardSwish                  OptionsType = 91
+	OptionsDepthToSpace               OptionsType = 94
 )
 
 // String returns the name of the table in the schema, such as Conv2DOptions.

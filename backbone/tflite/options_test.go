@@ -31,6 +31,18 @@ func TestOptions(t *testing.T) {
 		{L2NormOptions{ActRelu}.Options(), func(o Options) any { return o.L2Norm() }, L2NormOptions{ActRelu}, L2NormOptions{}},
 		{LeakyReluOptions{0.25}.Options(), func(o Options) any { return o.LeakyRelu() }, LeakyReluOptions{0.25}, LeakyReluOptions{}},
 		{StridedSliceOptions{1, 2, 3, 4, 5, true}.Options(), func(o Options) any { return o.StridedSlice() }, StridedSliceOptions{1, 2, 3, 4, 5, true}, StridedSliceOptions{}},
+		{ResizeOptions{true, false}.Options(OptionsResizeBilinear), func(o Options) any { return o.Resize() }, ResizeOptions{true, false}, ResizeOptions{}},
+		{ResizeOptions{false, true}.Options(OptionsResizeNearestNeighbor), func(o Options) any { return o.Resize() }, ResizeOptions{false, true}, ResizeOptions{}},
+		{SplitOptions{3}.Options(OptionsSplit), func(o Options) any { return o.Split() }, SplitOptions{3}, SplitOptions{}},
+		{SplitOptions{3}.Options(OptionsSplitV), func(o Options) any { return o.Split() }, SplitOptions{3}, SplitOptions{}},
+		{PackOptions{3, -1}.Options(OptionsPack), func(o Options) any { return o.Pack() }, PackOptions{3, -1}, PackOptions{}},
+		{PackOptions{3, -1}.Options(OptionsUnpack), func(o Options) any { return o.Pack() }, PackOptions{3, -1}, PackOptions{}},
+		{BlockOptions{2}.Options(OptionsSpaceToDepth), func(o Options) any { return o.Block() }, BlockOptions{2}, BlockOptions{}},
+		{BlockOptions{2}.Options(OptionsDepthToSpace), func(o Options) any { return o.Block() }, BlockOptions{2}, BlockOptions{}},
+		{GatherOptions{2, 1}.Options(), func(o Options) any { return o.Gather() }, GatherOptions{2, 1}, GatherOptions{}},
+		{ArgMaxOptions{TypeInt64}.Options(), func(o Options) any { return o.ArgMax() }, ArgMaxOptions{TypeInt64}, ArgMaxOptions{}},
+		{DivOptions{ActRelu}.Options(), func(o Options) any { return o.Div() }, DivOptions{ActRelu}, DivOptions{}},
+		{TransposeConvOptions{PaddingValid, 2, 3, ActRelu, TypeInt64}.Options(), func(o Options) any { return o.TransposeConv() }, TransposeConvOptions{PaddingValid, 2, 3, ActRelu, TypeInt64}, TransposeConvOptions{}},
 		{other, func(o Options) any { return o.Reducer() }, ReducerOptions{true}, nil},
 	} {
 		m := smallModel()

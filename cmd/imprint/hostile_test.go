@@ -32,6 +32,7 @@ func hostileSeeds(t testing.TB) [][]byte {
 		backbonetest.FloatClassifier(backbonetest.Float32Weights, 3, []float32{1, 2, 3}, []float32{4, 5, 6}),
 		backbonetest.FloatClassifier(backbonetest.Float16Weights, 3, nil, nil),
 		backbonetest.FloatClassifier(backbonetest.Int8Weights, 3, nil, nil), backbonetest.Classifier(5),
+		backbonetest.Operators(0)["all"].File, backbonetest.Operators(1)["all"].File,
 	}
 	folder, ok := reference.Folder()
 	if !ok {

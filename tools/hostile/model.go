@@ -202,6 +202,21 @@ func (e edit) options(o tflite.Options, g *tflite.Subgraph) tflite.Options {
 		return v.Options()
 	case tflite.OptionsConcatenation:
 		return tflite.ConcatenationOptions{Axis: n, Activation: tflite.Activation(e.value >> 16 & 7)}.Options()
+	case tflite.OptionsPack, tflite.OptionsUnpack:
+		return tflite.PackOptions{Count: o.Pack().Count, Axis: n}.Options(o.Type)
+	case tflite.OptionsSpaceToDepth, tflite.OptionsDepthToSpace:
+		return tflite.BlockOptions{BlockSize: n}.Options(o.Type)
+	case tflite.OptionsGather:
+		v := o.Gather()
+		*[]*int32{&v.Axis, &v.BatchDims}[e.how%2] = n
+		return v.Options()
+	case tflite.OptionsStridedSlice:
+		v := o.StridedSlice()
+		*[]*int32{&v.BeginMask, &v.EndMask, &v.EllipsisMask, &v.NewAxisMask, &v.ShrinkAxisMask}[e.how%5] = n
+		v.Offset = e.value&1 != 0
+		return v.Options()
+	case tflite.OptionsResizeBilinear, tflite.OptionsResizeNearestNeighbor:
+		return tflite.ResizeOptions{AlignCorners: e.value&1 != 0, HalfPixelCenters: e.value&2 != 0}.Options(o.Type)
 	}
 	if e.how%2 == 0 {
 		return tflite.Options{}
