@@ -16,6 +16,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/evaluate"
+	"github.com/imprintkit/imprint/imprint/outcome"
 )
 
 func addCommand() *cli.Command {
@@ -251,21 +252,7 @@ func warnOfDepth(c *cli.Context, photos []dataset.Item) {
 }
 
 func printAdded(c *cli.Context, added *imprint.Added, ws *imprint.Workspace, chosen *evaluate.BackboneChoice) error {
-	h := ws.Head()
-	return printJSON(c.App.Writer, struct {
-		*imprint.Added
-		Head       head                     `json:"head"`
-		Estimate   classifier.Estimate      `json:"estimate"`
-		MS         float64                  `json:"ms"`
-		Generation uint64                   `json:"generation"`
-		Model      string                   `json:"model"`
-		Written    *imprint.Written         `json:"written,omitempty"`
-		Chosen     *evaluate.BackboneChoice `json:"backbone_choice,omitempty"`
-	}{added, head{h.Recipe, h.Candidates}, added.Estimate, ms(added.Elapsed), ws.Generation(), ws.ModelPath(), ws.Written(), chosen})
-}
-
-// head describes in JSON how the last layer was trained and which candidates were compared.
-type head struct {
-	classifier.Recipe
-	Candidates []classifier.Candidate `json:"tried,omitempty"`
+	o := outcome.AddedTo(ws, added)
+	o.Chosen = chosen
+	return printJSON(c.App.Writer, o)
 }

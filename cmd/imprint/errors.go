@@ -10,14 +10,13 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/backbone/tflite"
-	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/modelfile"
+	"github.com/imprintkit/imprint/imprint/outcome"
 	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/compiled"
-	"github.com/imprintkit/imprint/tpu/executable"
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
@@ -59,42 +58,26 @@ var errReported = errors.New("failed")
 // errInterrupted means that Ctrl-C or SIGTERM interrupted the command.
 var errInterrupted = errors.New("interrupted")
 
-// dataErrors lists the errors for files that are damaged or of the wrong kind.
-var dataErrors = []error{
-	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
-	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported, tflite.ErrNoModel, predict.ErrLabels, predict.ErrNotClassifier,
-	backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
-	classifier.ErrShape, classifier.ErrExamples, classifier.ErrRate, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled, modelfile.ErrNoTemplate,
-	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
-	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
-}
-
-// usageErrors lists the errors for invalid flags.
-var usageErrors = []error{pool.ErrDevice, imprint.ErrNeedsCompiled, imprint.ErrKeepClasses}
-
 func exitStatus(err error) int {
 	var usage usageError
 	var data dataError
 	var device deviceError
+	cause := outcome.CauseOf(err)
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.As(err, &usage), isAny(err, usageErrors):
+	case errors.As(err, &usage), cause == outcome.Usage:
 		return exitUsage
 	case errors.As(err, &data):
 		return exitData
-	case errors.As(err, &device), tpu.IsDeviceError(err):
+	case errors.As(err, &device), cause == outcome.Device:
 		return exitDevice
-	case isAny(err, dataErrors):
+	case cause == outcome.Data:
 		return exitData
 	}
 	return exitUser
-}
-
-func isAny(err error, list []error) bool {
-	return slices.ContainsFunc(list, func(e error) bool { return errors.Is(err, e) })
 }
 
 // hints lists what the user can do about each kind of error. hint returns the first match.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/outcome"
 )
 
 func exportCommand() *cli.Command {
@@ -74,12 +75,7 @@ func export(c *cli.Context) error {
 		return err
 	}
 	if asJSON(c) {
-		return printJSON(c.App.Writer, struct {
-			Model   string            `json:"model"`
-			Labels  string            `json:"labels,omitempty"`
-			Layout  classifier.Layout `json:"layout"`
-			Written *imprint.Written  `json:"written,omitempty"`
-		}{c.String("output"), c.String("labels"), layout, written})
+		return printJSON(c.App.Writer, outcome.Exported{Model: c.String("output"), Labels: c.String("labels"), Layout: layout, Written: written})
 	}
 	say(c, wroteLines(c.String("output"), written)...)
 	detail(c, exportDetails(layout, written)...)

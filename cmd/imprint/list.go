@@ -3,9 +3,7 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
-	"github.com/imprintkit/imprint/classifier"
-	"github.com/imprintkit/imprint/dataset"
-	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/outcome"
 )
 
 func listCommand() *cli.Command {
@@ -35,7 +33,7 @@ func list(c *cli.Context) error {
 	}
 	defer ws.Close()
 	if asJSON(c) {
-		return printList(c, ws)
+		return printJSON(c.App.Writer, outcome.ListOf(ws))
 	}
 	s := summarize(ws)
 	say(c, classLines(s.classes, c.Bool("photos"))...)
@@ -43,21 +41,4 @@ func list(c *cli.Context) error {
 	detail(c, backboneLine(ws.Backbone(), s.settings.Resize))
 	detail(c, s.details()...)
 	return nil
-}
-
-func printList(c *cli.Context, ws *imprint.Workspace) error {
-	s := ws.Settings()
-	return printJSON(c.App.Writer, struct {
-		Backbone    string              `json:"backbone"`
-		Resize      dataset.Resize      `json:"fit"`
-		Layout      classifier.Layout   `json:"layout"`
-		KeepClasses bool                `json:"keep_classes"`
-		Head        head                `json:"head"`
-		Generation  uint64              `json:"generation"`
-		Classes     []imprint.Class     `json:"classes"`
-		Estimate    classifier.Estimate `json:"estimate"`
-		Model       string              `json:"model"`
-		Written     *imprint.Written    `json:"written,omitempty"`
-		Unknown     float64             `json:"unknown"`
-	}{ws.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, head{ws.Head().Recipe, ws.Head().Candidates}, ws.Generation(), append([]imprint.Class{}, ws.Classes()...), ws.Head().Estimate, ws.ModelPath(), ws.Written(), s.Unknown})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/outcome"
 )
 
 func moveCommand() *cli.Command {
@@ -42,14 +43,8 @@ func move(c *cli.Context) error {
 			err = hinted{err, "imprint list --photos shows the photos; imprint add --label NAME adds new ones"}
 		}
 		return changed{
-			lines: func(s summary) []string { return movedLines(n, to, s) },
-			object: func(a after) any {
-				return struct {
-					Photos int    `json:"photos"`
-					To     string `json:"to"`
-					after
-				}{n, to, a}
-			},
+			lines:  func(s summary) []string { return movedLines(n, to, s) },
+			object: func(a outcome.Workspace) any { return outcome.Moved{Photos: n, To: to, Workspace: a} },
 		}, otherCase(err, to, classes)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/outcome"
 )
 
 func removeCommand() *cli.Command {
@@ -57,12 +58,8 @@ func remove(c *cli.Context) error {
 		}
 		return changed{
 			lines: func(s summary) []string { return removedLines(what, s) },
-			object: func(a after) any {
-				return struct {
-					Photos    int `json:"photos"`
-					Negatives int `json:"negatives,omitempty"`
-					after
-				}{n, negatives, a}
+			object: func(a outcome.Workspace) any {
+				return outcome.Removed{Photos: n, Negatives: negatives, Workspace: a}
 			},
 		}, notAdded(unknownLabel(err, label, classes), c.Args().Slice(), classes)
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/outcome"
 )
 
 func renameCommand() *cli.Command {
@@ -29,14 +30,8 @@ Example:
 				classes := ws.Classes()
 				err := ws.Rename(c.Context, from, to)
 				return changed{
-					lines: func(summary) []string { return renamedLines(from, to) },
-					object: func(a after) any {
-						return struct {
-							From string `json:"from"`
-							To   string `json:"to"`
-							after
-						}{from, to, a}
-					},
+					lines:  func(summary) []string { return renamedLines(from, to) },
+					object: func(a outcome.Workspace) any { return outcome.Renamed{From: from, To: to, Workspace: a} },
 				}, taken(otherCase(unknownLabel(err, from, classes), to, classes), from, to, classes)
 			})
 		},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/outcome"
 	"github.com/imprintkit/imprint/imprint/serve"
 )
 
@@ -73,15 +74,10 @@ func retrain(c *cli.Context) error {
 				}
 				return lines
 			},
-			object: func(a after) any {
-				return struct {
-					Head head    `json:"head"`
-					MS   float64 `json:"ms"`
-					after
-					Written  *imprint.Written  `json:"written,omitempty"`
-					Backbone string            `json:"backbone"`
-					Dropped  []imprint.Skipped `json:"dropped,omitempty"`
-				}{head{ws.Head().Recipe, ws.Head().Candidates}, ms(took), a, ws.Written(), ws.Backbone().Name, dropped}
+			object: func(outcome.Workspace) any {
+				o := outcome.RetrainedIn(ws, took)
+				o.Dropped = dropped
+				return o
 			},
 		}, err
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/imprint/outcome"
 	"github.com/imprintkit/imprint/tpu/pool"
 )
 
@@ -103,7 +104,7 @@ func runModel(c *cli.Context) error {
 	return nil
 }
 
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+func ms(d time.Duration) float64 { return outcome.Milliseconds(d) }
 
 // outputFiles lists the paths of the files for the output tensors. Regular files are replaced only
 // once all tensors are written; pipes and devices are written directly.

@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/outcome"
 )
 
 func undoCommand() *cli.Command {
@@ -22,17 +23,8 @@ Example:
 			return change(c, func(ws *imprint.Workspace) (changed, error) {
 				undone, err := ws.Undo(c.Context)
 				return changed{
-					lines: func(s summary) []string { return undoneLines(undone, s) },
-					object: func(a after) any {
-						return struct {
-							Undid     string         `json:"undid"`
-							Classes   map[string]int `json:"classes"`
-							Negatives int            `json:"negatives,omitempty"`
-							From      string         `json:"from,omitempty"`
-							To        string         `json:"to,omitempty"`
-							after
-						}{undone.Verb, undone.Photos, undone.Negatives, undone.From, undone.To, a}
-					},
+					lines:  func(s summary) []string { return undoneLines(undone, s) },
+					object: func(a outcome.Workspace) any { return outcome.UndoneIn(a, undone) },
 				}, err
 			})
 		},

@@ -9,6 +9,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/modelfile"
+	"github.com/imprintkit/imprint/imprint/outcome"
 )
 
 func workspace(c *cli.Context) string {
@@ -106,18 +107,10 @@ func open(c *cli.Context, existing bool) (*imprint.Workspace, error) {
 }
 
 // changed describes a change to the workspace. lines returns the output for people, given the
-// summary after the change. object returns the JSON for programs, which ends with the fields of
-// after.
+// summary after the change. object returns the JSON for programs, given the workspace after the change.
 type changed struct {
 	lines  func(summary) []string
-	object func(after) any
-}
-
-// after describes in JSON the workspace after a change.
-type after struct {
-	Estimate   classifier.Estimate `json:"estimate"`
-	Generation uint64              `json:"generation"`
-	Model      string              `json:"model,omitempty"` // path of the model; "" if there are no classes
+	object func(outcome.Workspace) any
 }
 
 // change opens the workspace, calls verb to change it and prints the result.
@@ -134,11 +127,7 @@ func change(c *cli.Context, verb func(*imprint.Workspace) (changed, error)) erro
 	warnOfQuantization(c, ws)
 	s := summarize(ws)
 	if asJSON(c) {
-		a := after{Estimate: s.estimate, Generation: s.generation}
-		if len(s.classes) > 0 {
-			a.Model = s.model
-		}
-		return printJSON(c.App.Writer, did.object(a))
+		return printJSON(c.App.Writer, did.object(outcome.After(ws)))
 	}
 	say(c, did.lines(s)...)
 	detail(c, s.details()...)
