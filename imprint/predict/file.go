@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
-	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/tpu/pool"
@@ -82,46 +80,16 @@ func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]st
 // first error that deliver returns. It fails with ErrNotClassifier if the model is an embedding
 // extractor.
 func File(ctx context.Context, model string, o Options, photos []dataset.Item, deliver func(Result) error) error {
-	fail := func(err error) error { return fmt.Errorf("load model %s: %w", model, err) }
-	read, err := tflite.ReadModel(model)
-	if err != nil {
-		return fmt.Errorf("load model: %w", err)
-	}
-	m, err := tflite.Parse(read.Model)
-	if err != nil {
-		return fail(err)
-	}
-	if len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Outputs) == 0 {
-		return fail(fmt.Errorf("%w: the model has no output", backbone.ErrNoEmbedding))
-	}
-	own := classifier.ReadMetadata(m)
-	output := fmt.Sprint("#", m.Subgraphs[0].Outputs[0])
-	b, err := o.Devices.Backbone(read.Model, backbone.Options{
-		Name: filepath.Base(model), Embedding: output, Arithmetic: o.Arithmetic, IgnoreNormalization: own.Version > 0 && !own.Normalized,
-	})
+	m, err := Open(model, o)
 	if err != nil {
 		return err
 	}
-	labels, err := labelsOf(m, read, o.Labels, b.Dim())
-	if err != nil {
-		return fail(err)
-	}
-	if named, _ := m.Labels(); len(named) == 0 && o.Labels == "" && len(read.Labels) != b.Dim() {
-		if err := checkClassifier(m); err != nil {
-			return fail(err)
-		}
-	}
-	threads := infer.Cores(o.Threads)
-	p := infer.NewPool(b, threads)
-	defer p.Leave()
-	scores := make([]float64, b.Dim())
-	return p.Photos(ctx, threads, infer.ResizeFor(b, o.Resize), photos, func(i int, e infer.Embedding) error {
+	defer m.Close()
+	return m.runners.Photos(ctx, m.threads, m.resize, photos, func(i int, e infer.Embedding) error {
 		if e.Err != nil {
 			return deliver(Result{Path: photos[i].Path, Err: e.Err})
 		}
-		b.Dequantize(scores, e.Raw)
-		r := Rank(labels[:len(scores)], scores, o.Top)
-		r.Unknown = r.Unknown || own.None != "" && r.Label == own.None
+		r := m.result(e.Raw, o.Top)
 		r.Path, r.Device, r.Elapsed = photos[i].Path, e.Device, e.Took
 		return deliver(r)
 	})

@@ -1,5 +1,5 @@
 // Package predict classifies photos with a model file, and defines the result of a
-// classification. Start with [File].
+// classification. Start with [File], or with [Open] for a model that is used again and again.
 package predict
 
 import (
