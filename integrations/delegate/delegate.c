@@ -3,22 +3,14 @@
 // The TensorFlow Lite delegate. It replaces every operator that is compiled for the Edge TPU by a kernel that passes the
 // operator's tensors to Go. Handles of Go objects are uintptr_t; errors from Go are strings that the caller frees.
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "_cgo_export.h"
+#include "fork.h"
 #include "tflite.h"
-
-// Go's runtime does not survive a fork: only the calling thread exists in the child, and a call into Go would hang.
-static volatile int forked;
-static void note_fork(void) { forked = 1; }
-__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(NULL, NULL, note_fork); }
-static const char fork_error[] =
-    "this process was forked after its parent had loaded the Edge TPU library: "
-    "load the delegate in the child process only, or start the child with spawn instead of fork";
 
 struct delegate {
   TfLiteDelegate tflite;  // must be first
@@ -67,7 +59,7 @@ static bool copy_indices(int *to, const TfLiteIntArray *from, size_t tensors) {
 static char *load(TfLiteContext *context, const TfLiteDelegateParams *params, struct kernel *k) {
   TfLiteNode *node;
   TfLiteRegistration *registration;
-  if (forked) return strdup(fork_error);
+  if (forked()) return strdup(forked());
   if (params->nodes_to_replace->size != 1 ||
       context->GetNodeAndRegistration(context, params->nodes_to_replace->data[0], &node, &registration) != kTfLiteOk)
     return strdup("the runtime did not hand over exactly one operator");
@@ -101,7 +93,7 @@ static void kernel_free(TfLiteContext *context, void *buffer) {
   (void)context;
   struct kernel *k = buffer;
   if (k == NULL) return;
-  if (k->handle != 0 && !forked) imprintUnload(k->handle);
+  if (k->handle != 0 && !forked()) imprintUnload(k->handle);
   release(k->delegate);
   free(k->error);
   free(k->tensors);
@@ -113,7 +105,7 @@ static void kernel_free(TfLiteContext *context, void *buffer) {
 static TfLiteStatus kernel_prepare(TfLiteContext *context, TfLiteNode *node) {
   struct kernel *k = node->user_data;
   if (k == NULL || k->handle == 0) return fail(context, k ? k->error : NULL);
-  if (forked) return fail(context, fork_error);
+  if (forked()) return fail(context, forked());
   for (int i = 0; i < k->inputs + k->outputs; i++) k->sizes[i] = context->tensors[k->tensors[i]].bytes;
   char *error = imprintCheck(k->handle, k->sizes, k->inputs, k->sizes + k->inputs, k->outputs);
   return error ? fail_free(context, error) : kTfLiteOk;
@@ -121,7 +113,7 @@ static TfLiteStatus kernel_prepare(TfLiteContext *context, TfLiteNode *node) {
 
 static TfLiteStatus kernel_invoke(TfLiteContext *context, TfLiteNode *node) {
   struct kernel *k = node->user_data;
-  if (forked) return fail(context, fork_error);
+  if (forked()) return fail(context, forked());
   for (int i = 0; i < k->inputs + k->outputs; i++) {
     const TfLiteTensor *t = &context->tensors[k->tensors[i]];
     if (t->data == NULL || t->bytes != k->sizes[i]) return fail(context, "a tensor has no memory, or another size than in prepare");
@@ -171,8 +163,8 @@ static TfLiteStatus prepare(TfLiteContext *context, TfLiteDelegate *delegate) {
 // Opens a device. On failure it returns NULL and an error that the caller frees.
 static TfLiteDelegate *create(char *device, char **names, char **values, size_t n, char **error) {
   struct delegate *d = NULL;
-  if (forked) {
-    *error = strdup(fork_error);
+  if (forked()) {
+    *error = strdup(forked());
     return NULL;
   }
   d = calloc(1, sizeof *d);
@@ -203,7 +195,7 @@ TfLiteDelegate *tflite_plugin_create_delegate(char **names, char **values, size_
 void tflite_plugin_destroy_delegate(TfLiteDelegate *delegate) {
   if (delegate == NULL) return;
   struct delegate *d = (struct delegate *)delegate;
-  if (!forked) imprintClose(d->handle);
+  if (!forked()) imprintClose(d->handle);
   release(d);
 }
 
@@ -232,7 +224,7 @@ void edgetpu_free_delegate(TfLiteDelegate *delegate) { tflite_plugin_destroy_del
 
 struct edgetpu_device *edgetpu_list_devices(size_t *num_devices) {
   *num_devices = 0;
-  char *paths = forked ? NULL : imprintList();  // one path a line
+  char *paths = forked() ? NULL : imprintList();  // one path a line
   if (paths == NULL) return NULL;
   size_t n = 0, length = strlen(paths) + 1;
   for (char *p = paths; *p; p++) n += *p == '\n';
@@ -254,13 +246,13 @@ struct edgetpu_device *edgetpu_list_devices(size_t *num_devices) {
 void edgetpu_free_devices(struct edgetpu_device *devices) { free(devices); }
 
 void edgetpu_verbosity(int verbosity) {
-  if (!forked) imprintVerbosity(verbosity);
+  if (!forked()) imprintVerbosity(verbosity);
 }
 
-const char *edgetpu_version(void) { return forked ? "" : imprintVersion(); }
+const char *edgetpu_version(void) { return forked() ? "" : imprintVersion(); }
 
-int imprint_emulator_plug(int device, int plugged) { return forked ? -1 : imprintPlug(device, plugged); }
+int imprint_emulator_plug(int device, int plugged) { return forked() ? -1 : imprintPlug(device, plugged); }
 
 int imprint_emulator_fail(int device, int endpoint, int transfer, const char *kind) {
-  return forked ? -1 : imprintFail(device, endpoint, transfer, (char *)kind);
+  return forked() ? -1 : imprintFail(device, endpoint, transfer, (char *)kind);
 }

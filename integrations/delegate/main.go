@@ -1,9 +1,11 @@
 //go:build cgo && linux && (amd64 || arm64 || riscv64)
 
-// The command delegate is a shared library, libimprint_edgetpu.so: a TensorFlow Lite delegate that runs compiled
-// operators on the Edge TPU. It has the C interface of Google's libedgetpu. The project's docs/delegate.md describes it.
+// The command delegate is a shared library, libimprint_edgetpu.so, with two interfaces. It is a TensorFlow Lite delegate
+// that runs compiled operators on the Edge TPU, with the C interface of Google's libedgetpu; the project's docs/delegate.md
+// describes it. And it has the C interface imprint.h, which trains and classifies; docs/c.md describes that.
 //
 // tflite.h and delegate.c contain the delegate, and this file the functions that they call. Package host does the work.
+// capi.c declares the functions of imprint.h, and capi.go contains them. Package handle does the work.
 package main
 
 /*
@@ -39,26 +41,36 @@ const emulatorVariable = "IMPRINT_EDGETPU_EMULATOR"
 // The C interfaces have no handle for what belongs to the whole process, so it is global.
 var (
 	logLevel = new(slog.LevelVar)
-	devices  = newHost()
+	logger   = newLogger()
+	devices  = host.New(host.Config{TPU: tpu.Options{Log: logger}})
 	label    = C.CString(fmt.Sprintf("BuildLabel(imprint %s), RuntimeVersion(%d)", version, executable.MaxRuntimeVersion))
 )
 
-func newHost() *host.Host {
+func newLogger() *slog.Logger {
 	logLevel.Set(slog.LevelError + 1)
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel}))
-	return host.New(host.Config{TPU: tpu.Options{Log: log}})
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: logLevel}))
 }
 
 func main() {}
 
-// guard calls f and returns its error as a C string, or nil. A panic must not unwind into C.
-func guard(f func() error) (text *C.char) {
+// attempt calls f and turns a panic, which must not unwind into C, into an error.
+func attempt(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			text = C.CString(fmt.Sprintf("internal error in the Edge TPU library: %v\n%s", r, debug.Stack()))
+			err = internalError(fmt.Sprintf("internal error in the Edge TPU library: %v\n%s", r, debug.Stack()))
 		}
 	}()
-	if err := f(); err != nil {
+	return f()
+}
+
+// internalError is a panic.
+type internalError string
+
+func (e internalError) Error() string { return string(e) }
+
+// guard calls f and returns its error as a C string, or nil.
+func guard(f func() error) *C.char {
+	if err := attempt(f); err != nil {
 		return C.CString(err.Error())
 	}
 	return nil

@@ -78,6 +78,26 @@ func (b *emulatedBus) register(pkg *executable.Package, uncompiled []string) err
 	return errors.Join(errs...)
 }
 
+// Emulate makes the emulated devices recognize the compiled operators of a model. uncompiled is
+// Options.Emulator.
+func (h *Host) Emulate(model *tflite.Model, uncompiled []string) error {
+	for _, graph := range model.Subgraphs {
+		for _, op := range graph.Operators {
+			if model.OperatorCodes[op.Opcode].CustomCode != executable.CustomOperator {
+				continue
+			}
+			pkg, err := executable.Parse(op.CustomOptions)
+			if err == nil {
+				err = h.emulated.register(pkg, uncompiled)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // emulatedOptions leaves out what only real devices need. The emulator computes more slowly than a
 // device, and accepts any firmware. Nobody is on the way to plug in an emulated device.
 func emulatedOptions(o tpu.Options) tpu.Options {

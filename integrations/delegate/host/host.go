@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/imprintkit/imprint/tpu"
+	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 // A Host keeps the devices that delegates have open. It is safe for concurrent use by multiple
@@ -37,6 +38,37 @@ func New(c Config) *Host {
 		c.USB = tpu.USB
 	}
 	return &Host{config: c, emulated: new(emulatedBus)}
+}
+
+// PoolOptions returns the options for a pool of the devices that o chooses. Emulated devices run the
+// models of [Host.Emulate]. A pool and a [Device] can't have the same device open.
+func (h *Host) PoolOptions(ctx context.Context, o Options) (pool.Options, error) {
+	p := pool.Options{USB: h.config.USB, TPU: h.config.TPU}
+	if o.Emulator != nil {
+		h.emulated.grow(max(o.Index+1, 1))
+		p.USB = func() (tpu.Bus, error) { return h.emulated, nil }
+		p.TPU = emulatedOptions(p.TPU)
+	}
+	p.TPU.Clock = o.Clock
+	switch {
+	case o.Port != (tpu.Port{}):
+		p.Device = "usb:" + o.Port.String()
+	case o.Index >= 0:
+		ports, err := h.List(ctx, o.Emulator != nil)
+		if err != nil {
+			return p, err
+		}
+		if o.Index >= len(ports) {
+			return p, noIndex(o.Index, ports)
+		}
+		p.Device = "usb:" + ports[o.Index].String()
+	}
+	return p, nil
+}
+
+// noIndex is the error for a device that is not in the list.
+func noIndex(index int, ports []tpu.Port) error {
+	return fmt.Errorf("%w with the index %d: the devices on the bus are %v", tpu.ErrNoDevice, index, ports)
 }
 
 // List returns the ports of the devices that are plugged in. If emulate is set, these are the
@@ -147,7 +179,7 @@ func (h *Host) ports(ctx context.Context, bus tpu.Bus, o Options) ([]tpu.Port, e
 	case len(ports) == 0:
 		return nil, diagnose(ctx, bus, tpu.ErrNoDevice, tpu.Port{})
 	case o.Index >= len(ports):
-		return nil, fmt.Errorf("%w with the index %d: the devices on the bus are %v", tpu.ErrNoDevice, o.Index, ports)
+		return nil, noIndex(o.Index, ports)
 	case o.Index >= 0:
 		return ports[o.Index : o.Index+1], nil
 	}
