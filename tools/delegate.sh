@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Builds or tests the TensorFlow Lite delegate in integrations/delegate. Both need Go and a C compiler.
+# Builds or tests the shared library in integrations/delegate, a TensorFlow Lite delegate with the C interface imprint.h.
+# Both need Go and a C compiler.
 #
 #   tools/delegate.sh build FILE   builds the shared library
-#   tools/delegate.sh test         runs models on an emulated device, with several versions of TensorFlow Lite
+#   tools/delegate.sh test         tests the C interface, then runs models on an emulated device, with several versions
+#                                  of TensorFlow Lite
 #
-# The tests need the reference files, python3.11 and, the first time, npm and pip to download the versions. If something is
-# missing, the exit status is 3 and the last line says what. All environment variables of cgo apply to build.
+# The tests of the delegate need the reference files, python3.11 and, the first time, npm and pip to download the versions. If
+# something is missing, the exit status is 3 and the last line says what. All environment variables of cgo apply to build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 packages=(tflite-runtime==2.14.0 ai-edge-litert==1.0.1 ai-edge-litert==2.3.0)
@@ -22,11 +24,38 @@ build() {
 	rm -f "${1%.so}.h" # cgo's header, of functions that the library does not export
 }
 
+# Tests the C interface with and without sanitizers, and runs the example.
+test_capi() {
+	local here=integrations/delegate include=(-I integrations/delegate) folder
+	"$scratch/photos" -out "$scratch/capi" -n 6 -seed 1 >/dev/null
+	for folder in "$scratch" "$scratch/sanitized"; do
+		echo "== imprint.h${folder#"$scratch"}"
+		local flags=(-std=gnu11 -O1 -g -Wall -Wextra -Werror "${include[@]}" -pthread)
+		[ "$folder" = "$scratch" ] || flags+=($sanitize)
+		"${CC:-cc}" "${flags[@]}" -o "$folder/test_capi" $here/test_capi.c -L"$folder" -limprint_edgetpu -Wl,-rpath,"$folder"
+		mkdir "$folder/test_capi.d"
+		"$folder/test_capi" "$scratch/capi" "$folder/test_capi.d"
+	done
+	"${CC:-cc}" -std=c11 -Wall -Wextra -Werror "${include[@]}" -o "$scratch/example" $here/example.c -L"$scratch" -limprint_edgetpu -Wl,-rpath,"$scratch"
+	"$scratch/example" "$scratch/example.d" arrow="$scratch/capi/arrow" ball="$scratch/capi/ball" "$scratch/capi/ball/01.jpg" | tee "$scratch/example.txt"
+	grep -q '01.jpg: ball [0-9]* %$' "$scratch/example.txt"
+}
+
 case "${1:-}" in
 build) build "${2:?FILE is missing}"; exit ;;
 test) ;;
 *) echo "usage: tools/delegate.sh build FILE | test" >&2; exit 2 ;;
 esac
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+CGO_ENABLED=0 go build -o "$scratch" ./cmd/imprint ./integrations/delegate/testmodel ./tools/photos
+build "$scratch/libimprint_edgetpu.so"
+sanitize=-fsanitize=address,undefined
+CGO_CFLAGS="-O1 -g $sanitize -fno-sanitize-recover=all" CGO_LDFLAGS=$sanitize build "$scratch/sanitized/libimprint_edgetpu.so"
+[ "$(nm -D --defined-only "$scratch/libimprint_edgetpu.so" | awk '{ print $3 }' | grep -vcE '^(edgetpu|tflite_plugin|imprint)_|^VER_1.0$')" = 0 ] ||
+	{ echo "the library exports more than its interface"; exit 1; }
+test_capi
 
 for models in "${IMPRINT_REFERENCE:-${IMPRINT_SHARED:-../shared}}/models" testdata/reference/models; do
 	small=$models/mobilenet_v1_0.25_128_quant extractor=$models/mobilenet_v1_1.0_224_quant_embedding_extractor
@@ -36,13 +65,6 @@ done
 command -v python3.11 >/dev/null || unavailable "python3.11 is not installed; tflite-runtime needs it"
 peer=$(./tools/tflitepeer/setup.sh) || exit # the status is 3 if the C library cannot be downloaded
 tensorflow=$(dirname "$peer")/tensorflow
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-
-CGO_ENABLED=0 go build -o "$scratch" ./cmd/imprint ./integrations/delegate/testmodel ./tools/photos
-build "$scratch/libimprint_edgetpu.so"
-sanitize=-fsanitize=address,undefined
-CGO_CFLAGS="-O1 -g $sanitize -fno-sanitize-recover=all" CGO_LDFLAGS=$sanitize build "$scratch/sanitized.so"
 "${CC:-cc}" -std=c11 -O1 -g -Wall -Wextra -Werror $sanitize -I"$tensorflow/include" -o "$scratch/client" integrations/delegate/client.c \
 	-L"$tensorflow/lib" -ltensorflowlite_c -Wl,-rpath,"$tensorflow/lib" -pthread -ldl
 
@@ -51,11 +73,9 @@ head -c 49152 "$small.tflite" >"$scratch/input"
 "$scratch/imprint" run -q --arithmetic edgetpu "$small.tflite" --input "$scratch/input" --output "$scratch/want"
 for arguments in "" -c "-t 4 -n 20"; do
 	# shellcheck disable=SC2086
-	"$scratch/client" $arguments "$scratch/sanitized.so" "${small}_edgetpu.tflite" emulator="$small.tflite" <"$scratch/input" >"$scratch/got"
+	"$scratch/client" $arguments "$scratch/sanitized/libimprint_edgetpu.so" "${small}_edgetpu.tflite" emulator="$small.tflite" <"$scratch/input" >"$scratch/got"
 	cmp "$scratch/want" "$scratch/got"
 done
-[ "$(nm -D --defined-only "$scratch/libimprint_edgetpu.so" | awk '{ print $3 }' | grep -vcE '^(edgetpu|tflite_plugin|imprint_emulator)_|^VER_1.0$')" = 0 ] ||
-	{ echo "the library exports more than its interface"; exit 1; }
 
 "$scratch/testmodel" twice "${small}_edgetpu.tflite" "$scratch/twice.tflite"
 for pattern in movenet_single_pose_lightning_ptq detect/ssdlite_v2_1class; do

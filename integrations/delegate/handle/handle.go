@@ -8,6 +8,7 @@ package handle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"log/slog"
 	"sync"
@@ -74,6 +75,29 @@ func (d *devices) emulate(m *tflite.Model) error {
 		return nil
 	}
 	return d.host.Emulate(m, d.emulator)
+}
+
+// emulateFile is like emulate, for the model in a file. It does nothing if name is "".
+func (d *devices) emulateFile(name string) error {
+	if d.emulator == nil || name == "" {
+		return nil
+	}
+	path, err := modelfile.Locate(name)
+	if err != nil {
+		return err
+	}
+	file, err := tflite.ReadModel(path)
+	if err != nil {
+		return fmt.Errorf("load model: %w", err)
+	}
+	m, err := tflite.Parse(file.Model)
+	if err == nil {
+		err = d.emulate(m)
+	}
+	if err != nil {
+		return fmt.Errorf("load model %s: %w", path, err)
+	}
+	return nil
 }
 
 // A gate lets one call after the other use a handle.

@@ -3,12 +3,10 @@ package handle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"image"
 	"runtime"
 
 	"github.com/imprintkit/imprint/backbone"
-	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/imprint/predict"
@@ -49,18 +47,8 @@ func (l *Library) OpenModel(ctx context.Context, name string, given []host.Optio
 
 // load loads the classifier or, if the model is none, the embedder.
 func (m *Model) load() error {
-	if m.devices.emulator != nil {
-		file, err := tflite.ReadModel(m.path)
-		if err != nil {
-			return fmt.Errorf("load model: %w", err)
-		}
-		parsed, err := tflite.Parse(file.Model)
-		if err == nil {
-			err = m.devices.emulate(parsed)
-		}
-		if err != nil {
-			return fmt.Errorf("load model %s: %w", m.path, err)
-		}
+	if err := m.devices.emulateFile(m.path); err != nil {
+		return err
 	}
 	o := m.options
 	c, err := predict.Open(m.path, predict.Options{Resize: o.Resize, Threads: o.Threads, Devices: m.devices.Pool, Arithmetic: o.Arithmetic, Labels: o.labels})

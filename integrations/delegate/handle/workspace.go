@@ -3,6 +3,7 @@ package handle
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"image"
 	"slices"
@@ -48,26 +49,30 @@ func (l *Library) OpenWorkspace(ctx context.Context, dir string, given []host.Op
 		return nil, err
 	}
 	o.Devices = w.devices.Pool
-	if w.live, err = live.Open(ctx, dir, o.Options); err == nil {
-		err = w.load(ctx)
-	}
-	if err != nil {
+	if err := w.open(ctx, dir, o.Options); err != nil {
 		w.free()
 		return nil, err
 	}
 	return w, nil
 }
 
-// load opens the generation that w.live uses.
-func (w *Workspace) load(ctx context.Context) error {
-	s := w.live.Snapshot()
-	if err := w.devices.emulate(s.Backbone.Model()); err != nil {
-		return err
-	}
-	if s.Model != nil {
-		if err := w.devices.emulate(s.Model.Model()); err != nil {
+func (w *Workspace) open(ctx context.Context, dir string, o imprint.Options) (err error) {
+	// An emulated device also recognizes these models with another last layer.
+	for _, name := range []string{o.Compiled, o.Backbone} {
+		if err := w.devices.emulateFile(name); err != nil {
 			return err
 		}
+	}
+	if w.live, err = live.Open(ctx, dir, o); err != nil {
+		return err
+	}
+	return w.load(ctx)
+}
+
+// load opens the generation that w.live uses.
+func (w *Workspace) load(ctx context.Context) error {
+	if err := w.devices.emulate(w.live.Snapshot().Backbone.Model()); err != nil {
+		return err
 	}
 	loaded, err := w.live.Workspace(ctx)
 	if err != nil {
@@ -149,6 +154,9 @@ func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (a
 
 // RemovePhoto removes the photo with that hexadecimal SHA-256.
 func (w *Workspace) RemovePhoto(ctx context.Context, sha256 string) (any, error) {
+	if b, err := hex.DecodeString(sha256); err != nil || len(b) != 32 {
+		return nil, fmt.Errorf("%w: %q is no SHA-256 in hexadecimal", ErrArgument, sha256)
+	}
 	return w.change(ctx, func(ws *imprint.Workspace) (any, error) {
 		label, err := ws.RemovePhoto(ctx, sha256)
 		return outcome.Removed{Photos: 1, Label: label, Workspace: outcome.After(ws)}, err
