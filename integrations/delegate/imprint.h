@@ -70,8 +70,8 @@ typedef struct imprint_result {
   const char *label;  // the best class, or the label of the answer "unknown"
   double score;       // of label, 0 to 1
   int unknown;        // 1 if the photo shows no trained class
-  const char *nearest;        // the best class that is not the answer "unknown"; label unless unknown is 1
-  size_t num_labels;  // number of classes, including the answer "unknown" if the model has it
+  const char *nearest;        // the best class that is not the answer "unknown"
+  size_t num_labels;          // number of classes, including the answer "unknown" if the model has it
   const char *const *labels;  // the classes, best first
   const double *scores;       // their scores
   const char *device;         // what ran the model, such as "cpu" or "usb:1-2"
@@ -80,7 +80,7 @@ typedef struct imprint_result {
 } imprint_result;
 
 // Called after each photo. If it returns nonzero, the call that it belongs to fails with IMPRINT_CANCELED and changes
-// nothing. It runs in a thread of the library while the caller waits, and must not call functions with the same handle.
+// nothing. It may run in another thread, while the caller waits, and must not call functions with the same handle.
 typedef int (*imprint_progress)(void *context, size_t done, size_t total);
 
 // A workspace: a folder with photos' embeddings and the model that is trained on them. Several processes may open it.
@@ -102,7 +102,8 @@ typedef struct imprint_workspace imprint_workspace;
 //   arithmetic    how the CPU computes: tflite or edgetpu
 //   device        "" or auto, cpu, usb for all Edge TPUs, or ":N", "usb:N" or "usb:BUS-PORT" for one
 //   clock         low, medium, high or max
-//   emulator      for tests: the uncompiled models of an emulated device, separated by colons, or "pattern"
+//   emulator      for tests: the uncompiled models of an emulated device, separated by colons, or "pattern"; for the layout
+//                 tpu, name compiled, too
 int imprint_workspace_open(const char *folder, const imprint_option *options, size_t num_options,
                            imprint_workspace **workspace, char **error);
 
@@ -198,7 +199,8 @@ int imprint_model_open(const char *path, const imprint_option *options, size_t n
 void imprint_model_close(imprint_model *model);
 
 // These are like the functions for a workspace. Classifying fails with IMPRINT_DATA if the model is an embedding
-// extractor, and embedding if the model has no embedding that can be found, such as a compiled classifier.
+// extractor. The embedding is the input of the last layer or, if that can't be found, the output, such as the scores of a
+// compiled classifier.
 int imprint_model_classify(imprint_model *model, const imprint_photo *photo, imprint_result **result, char **error);
 int imprint_model_embed(imprint_model *model, const imprint_photo *photo, float *embedding, size_t length, char **error);
 int imprint_model_embedding_length(imprint_model *model, size_t *length, char **error);

@@ -109,17 +109,20 @@ func at[T any](h C.uintptr_t) (v T, err error) {
 	return v, nil
 }
 
-// closeHandle closes a handle unless it is NULL. C has no use for an error, so it is printed.
+// closeHandle closes a handle unless it is NULL. C has no use for an error, so it is logged.
 func closeHandle[T interface{ Close() error }](h C.uintptr_t) {
 	if h == 0 {
 		return
 	}
-	report(guard(func() error {
+	err := attempt(func() error {
 		v, err := at[T](h)
 		if err != nil {
 			return err
 		}
 		cgo.Handle(h).Delete()
 		return v.Close()
-	}))
+	})
+	if err != nil {
+		logger.Error(err.Error())
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 // TestEmulatedModel runs a compiled model on an emulated device. The CPU must compute the same.
 func TestEmulatedModel(t *testing.T) {
+	skipUnderRace(t)
 	compiled, uncompiled := reference.Path(t, "models", "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), reference.Path(t, "models", "mobilenet_v1_0.25_128_quant.tflite")
 	photo := handle.Photo{Content: backbonetest.Photo(4, 4)}
 	answer := func(path string, pairs ...string) handle.Result {
@@ -42,6 +43,7 @@ func TestEmulatedModel(t *testing.T) {
 // TestEmulatedWorkspace trains the last layer in a compiled model, and classifies on an emulated
 // device.
 func TestEmulatedWorkspace(t *testing.T) {
+	skipUnderRace(t)
 	compiled, uncompiled := reference.Path(t, "models", "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), reference.Path(t, "models", "mobilenet_v1_0.25_128_quant.tflite")
 	dir := filepath.Join(t.TempDir(), "ws")
 	photo := handle.Photo{Content: backbonetest.Photo(10, 9)}

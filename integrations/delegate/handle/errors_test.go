@@ -19,6 +19,7 @@ import (
 )
 
 func TestOptions(t *testing.T) {
+	skipUnderRace(t)
 	dir := t.TempDir()
 	none := func() (tpu.Bus, error) { return nil, tpu.ErrNoDevice }
 	library := newLibrary()
@@ -51,6 +52,7 @@ func TestOptions(t *testing.T) {
 
 // TestPhotos adds photos that can't be read, all or in part.
 func TestPhotos(t *testing.T) {
+	skipUnderRace(t)
 	dir := t.TempDir()
 	w := openWorkspace(t, filepath.Join(dir, "ws"))
 	empty, file := filepath.Join(dir, "empty"), filepath.Join(dir, "a.png")
@@ -105,6 +107,7 @@ func TestPhotos(t *testing.T) {
 }
 
 func TestModelErrors(t *testing.T) {
+	skipUnderRace(t)
 	dir := t.TempDir()
 	write := func(name string, content []byte) string {
 		path := filepath.Join(dir, name)

@@ -42,18 +42,19 @@ type devices struct {
 }
 
 // open prepares the devices that o chooses.
-func (l *Library) open(o *options) (*devices, error) {
+func (l *Library) open(ctx context.Context, o *options) (*devices, error) {
 	parsed, _, err := host.ParseOptions(o.devices, "")
 	if err != nil {
 		return nil, err
 	}
-	p, err := l.Host.PoolOptions(o.ctx, parsed)
+	p, err := l.Host.PoolOptions(ctx, parsed)
 	if err != nil {
 		return nil, err
 	}
 	if p.Device == "" {
 		p.Device = o.device
 	}
+	p.TPU.Clock = o.clock
 	p.Warn = func(err error) { l.Log.Warn(err.Error()) }
 	// With the layout tpu, the uncompiled model belongs to the compiled one, and the workspace uses both.
 	if o.Uncompiled != "" && o.Compiled == "" && o.Layout != "tpu" {
@@ -104,6 +105,7 @@ func (d *devices) emulateFile(name string) error {
 type gate struct {
 	mu     sync.Mutex
 	closed bool
+	pixels []byte // memory for one call after the other
 }
 
 // ask calls f unless the handle is closed.
@@ -137,11 +139,11 @@ type photoClassifier interface {
 	ClassifyFile(ctx context.Context, f *dataset.File, top int) (predict.Result, error)
 }
 
-func classify(ctx context.Context, c photoClassifier, p *Photo) (Result, error) {
+func (g *gate) classify(ctx context.Context, c photoClassifier, p *Photo) (Result, error) {
 	r, err := reader[predict.Result]{
 		func(img image.Image) (predict.Result, error) { return c.Classify(ctx, img, 0) },
 		func(f *dataset.File) (predict.Result, error) { return c.ClassifyFile(ctx, f, 0) },
-	}.read(p)
+	}.read(p, &g.pixels)
 	nearest := r.Label
 	if r.Unknown && len(r.Top) > 1 {
 		nearest = r.Top[1].Label

@@ -27,7 +27,7 @@ type Model struct {
 
 // OpenModel opens a model with the options of imprint_model_open.
 func (l *Library) OpenModel(ctx context.Context, name string, given []host.Option) (m *Model, err error) {
-	o, err := parse(ctx, given, modelOptions)
+	o, err := parse(given, modelOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (l *Library) OpenModel(ctx context.Context, name string, given []host.Optio
 	if m.path, err = modelfile.Locate(name); err != nil {
 		return nil, err
 	}
-	if m.devices, err = l.open(o); err != nil {
+	if m.devices, err = l.open(ctx, o); err != nil {
 		return nil, err
 	}
 	if err := m.load(); err != nil {
@@ -96,7 +96,7 @@ func (m *Model) Classify(ctx context.Context, p *Photo) (Result, error) {
 		if m.classifier == nil {
 			return Result{}, m.notClassifier
 		}
-		return classify(ctx, m.classifier, p)
+		return m.classify(ctx, m.classifier, p)
 	})
 }
 
@@ -116,7 +116,7 @@ func (m *Model) Embed(ctx context.Context, p *Photo) ([]float64, error) {
 		if err := m.loadEmbedder(); err != nil {
 			return nil, err
 		}
-		return m.embedder.embed(ctx, p)
+		return m.embedder.embed(ctx, p, &m.pixels)
 	})
 }
 
@@ -154,11 +154,11 @@ func newEmbedder(b *backbone.Backbone, resize dataset.Resize, threads int) *embe
 	return &embedder{b, b.NewRunner(threads), dataset.Resizer{Mode: resize, Width: b.Width, Height: b.Height}}
 }
 
-func (e *embedder) embed(ctx context.Context, p *Photo) ([]float64, error) {
+func (e *embedder) embed(ctx context.Context, p *Photo, memory *[]byte) ([]float64, error) {
 	_, err := reader[struct{}]{
 		func(img image.Image) (struct{}, error) { return struct{}{}, e.resizer.Resize(e.runner.RGB(), img) },
 		func(f *dataset.File) (struct{}, error) { return struct{}{}, e.resizer.Read(e.runner.RGB(), f) },
-	}.read(p)
+	}.read(p, memory)
 	if err != nil {
 		return nil, err
 	}

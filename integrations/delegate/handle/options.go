@@ -1,7 +1,6 @@
 package handle
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,15 +12,16 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/integrations/delegate/host"
+	"github.com/imprintkit/imprint/tpu"
 )
 
 // options are the parsed options of a call.
 type options struct {
 	imprint.Options
-	ctx     context.Context
 	labels  string        // file of labels
 	device  string        // for package pool: "", "cpu" or "tpu"
 	devices []host.Option // for package host
+	clock   tpu.Clock
 }
 
 // The names of the options.
@@ -34,8 +34,8 @@ var (
 )
 
 // parse reads options with the given names. Errors wrap host.ErrOption.
-func parse(ctx context.Context, given []host.Option, names []string) (*options, error) {
-	o := &options{ctx: ctx}
+func parse(given []host.Option, names []string) (*options, error) {
+	o := new(options)
 	for _, option := range given {
 		if !slices.Contains(names, option.Name) {
 			return nil, fmt.Errorf("%w %q: the options are %s", host.ErrOption, option.Name, strings.Join(names, ", "))
@@ -75,7 +75,7 @@ func (o *options) set(name, value string) (err error) {
 	case "unknown":
 		o.Unknown, err = parseRate(value)
 	case "clock":
-		o.devices = append(o.devices, host.Option{Name: "Performance", Value: value})
+		o.clock, err = unlessEmpty(value, tpu.ParseClock)
 	case "emulator":
 		o.devices = append(o.devices, host.Option{Name: "emulator", Value: value})
 	case "device":

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
@@ -31,13 +32,16 @@ func (p *Pixels) check() error {
 	return nil
 }
 
-// image returns a copy of the pixels in the form that package dataset reads fastest.
-func (p *Pixels) image() *image.NRGBA {
-	img := image.NewNRGBA(image.Rect(0, 0, p.Width, p.Height))
+// image copies the pixels to memory, in the form that package dataset reads fastest. It enlarges
+// memory if necessary.
+func (p *Pixels) image(memory *[]byte) *image.NRGBA {
+	*memory = slices.Grow((*memory)[:0], 4*p.Width*p.Height)[:4*p.Width*p.Height]
+	img := &image.NRGBA{Pix: *memory, Stride: 4 * p.Width, Rect: image.Rect(0, 0, p.Width, p.Height)}
 	for y := range p.Height {
-		to := img.Pix[y*img.Stride:]
-		for from := p.Row(y); len(from) >= 3; from, to = from[3:], to[4:] {
-			to[0], to[1], to[2], to[3] = from[0], from[1], from[2], 255
+		from, to := p.Row(y), img.Pix[y*img.Stride:]
+		for x := range p.Width {
+			f, t := (*[3]byte)(from[3*x:]), (*[4]byte)(to[4*x:])
+			t[0], t[1], t[2], t[3] = f[0], f[1], f[2], 255
 		}
 	}
 	return img
@@ -59,13 +63,13 @@ type reader[T any] struct {
 	file  func(*dataset.File) (T, error)
 }
 
-// read reads a photo and passes it to r.
-func (r reader[T]) read(p *Photo) (result T, err error) {
+// read reads a photo and passes it to r. Pixels are copied to memory.
+func (r reader[T]) read(p *Photo, memory *[]byte) (result T, err error) {
 	if p.Pixels != nil {
 		if err := p.Pixels.check(); err != nil {
 			return result, err
 		}
-		return r.image(p.Pixels.image())
+		return r.image(p.Pixels.image(memory))
 	}
 	if p.Content == nil && p.Path == "" {
 		return result, fmt.Errorf("%w: the photo has neither a path nor content nor pixels", ErrArgument)

@@ -30,7 +30,7 @@ type Workspace struct {
 
 // OpenWorkspace opens the workspace in dir with the options of imprint_workspace_open.
 func (l *Library) OpenWorkspace(ctx context.Context, dir string, given []host.Option) (w *Workspace, err error) {
-	o, err := parse(ctx, given, workspaceOptions)
+	o, err := parse(given, workspaceOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (l *Library) OpenWorkspace(ctx context.Context, dir string, given []host.Op
 		}
 	}
 	w = new(Workspace)
-	if w.devices, err = l.open(o); err != nil {
+	if w.devices, err = l.open(ctx, o); err != nil {
 		return nil, err
 	}
 	o.Devices = w.devices.Pool
@@ -197,7 +197,7 @@ func (w *Workspace) Undo(ctx context.Context) (any, error) {
 
 // Retrain trains the head again with the options of imprint_workspace_retrain.
 func (w *Workspace) Retrain(ctx context.Context, given []host.Option) (any, error) {
-	o, err := parse(ctx, given, retrainOptions)
+	o, err := parse(given, retrainOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +264,7 @@ func (w *Workspace) ModelPath() (string, error) {
 
 // Export writes the model to path with the options of imprint_workspace_export.
 func (w *Workspace) Export(ctx context.Context, path string, given []host.Option) (any, error) {
-	o, err := parse(ctx, given, exportOptions)
+	o, err := parse(given, exportOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -291,7 +291,7 @@ func (w *Workspace) Classify(ctx context.Context, p *Photo) (Result, error) {
 		if len(w.live.Labels()) == 0 {
 			return Result{}, fmt.Errorf("classify: %w", imprint.ErrNoClasses)
 		}
-		return classify(ctx, w.live, p)
+		return w.classify(ctx, w.live, p)
 	})
 }
 
@@ -301,7 +301,7 @@ func (w *Workspace) Embed(ctx context.Context, p *Photo) ([]float64, error) {
 		r, err := reader[predict.Result]{
 			func(img image.Image) (predict.Result, error) { return w.live.Observe(ctx, img, 1) },
 			func(f *dataset.File) (predict.Result, error) { return w.live.ObserveFile(ctx, f, 1) },
-		}.read(p)
+		}.read(p, &w.pixels)
 		if err != nil {
 			return nil, err
 		}

@@ -20,11 +20,20 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/integrations/delegate/handle"
 	"github.com/imprintkit/imprint/integrations/delegate/host"
+	"github.com/imprintkit/imprint/tools/race"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var ctx = context.Background()
+
+// skipUnderRace skips a test that calls one function after the other.
+func skipUnderRace(t *testing.T) {
+	t.Helper()
+	if race.Enabled {
+		t.Skip("no concurrency")
+	}
+}
 
 func newLibrary() *handle.Library {
 	return &handle.Library{Host: host.New(host.Config{}), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
@@ -99,6 +108,7 @@ func decode(t *testing.T, v any) (m map[string]any) {
 }
 
 func TestWorkspaceChanges(t *testing.T) {
+	skipUnderRace(t)
 	w := openWorkspace(t, filepath.Join(t.TempDir(), "ws"))
 	folder := filepath.Join(t.TempDir(), "photos")
 	for _, name := range []string{"dots/a.png", "dots/b.png", "rest/c.png"} {
@@ -174,6 +184,7 @@ func must[T any](v T, err error) T {
 }
 
 func TestWorkspaceAnswers(t *testing.T) {
+	skipUnderRace(t)
 	dir := t.TempDir()
 	w := trained(t, dir, "threads", "2", "unknown", "off")
 	photo := handle.Photo{Content: backbonetest.Photo(10, 7)}
@@ -208,6 +219,7 @@ func TestWorkspaceAnswers(t *testing.T) {
 
 // TestModelOfWorkspace opens an exported model, which must answer as its workspace does.
 func TestModelOfWorkspace(t *testing.T) {
+	skipUnderRace(t)
 	w := trained(t, t.TempDir(), "unknown", "0.05", "none", "nothing")
 	photo := handle.Photo{Content: backbonetest.Photo(1, 9)}
 	want, err := w.Classify(ctx, &photo)
@@ -249,6 +261,7 @@ func TestModelOfWorkspace(t *testing.T) {
 
 // TestUnknown checks the nearest class of a photo of something else.
 func TestUnknown(t *testing.T) {
+	skipUnderRace(t)
 	w := trained(t, t.TempDir(), "unknown", "0.01")
 	if _, err := w.Add(ctx, nil, encoded("", 19, 3), nil); err != nil {
 		t.Fatal(err)
@@ -336,6 +349,7 @@ func TestThreads(t *testing.T) {
 
 // TestNoClasses asks a workspace without classes, which an option can forbid.
 func TestNoClasses(t *testing.T) {
+	skipUnderRace(t)
 	dir := filepath.Join(t.TempDir(), "ws")
 	w := openWorkspace(t, dir)
 	if _, err := w.Classify(ctx, &handle.Photo{Content: backbonetest.Photo(1, 1)}); !errors.Is(err, imprint.ErrNoClasses) {

@@ -40,8 +40,8 @@ func New(c Config) *Host {
 	return &Host{config: c, emulated: new(emulatedBus)}
 }
 
-// PoolOptions returns the options for a pool of the devices that o chooses. Emulated devices run the
-// models of [Host.Emulate]. A pool and a [Device] can't have the same device open.
+// PoolOptions returns options for a pool of the devices that o chooses, except for the clock. Emulated
+// devices run the models of [Host.Emulate]. A pool and a [Device] can't have the same device open.
 func (h *Host) PoolOptions(ctx context.Context, o Options) (pool.Options, error) {
 	p := pool.Options{USB: h.config.USB, TPU: h.config.TPU}
 	if o.Emulator != nil {
@@ -49,7 +49,6 @@ func (h *Host) PoolOptions(ctx context.Context, o Options) (pool.Options, error)
 		p.USB = func() (tpu.Bus, error) { return h.emulated, nil }
 		p.TPU = emulatedOptions(p.TPU)
 	}
-	p.TPU.Clock = o.Clock
 	switch {
 	case o.Port != (tpu.Port{}):
 		p.Device = "usb:" + o.Port.String()
