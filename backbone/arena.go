@@ -22,7 +22,7 @@ type allocation struct {
 
 // allocate reserves memory in the arena for tensor t.
 func (p *program) allocate(t int32, kept bool) error {
-	tensor, err := kernelTensor(p.graph, t, nil)
+	tensor, err := KernelTensor(p.graph, t, nil)
 	if err != nil {
 		return err
 	}

@@ -11,11 +11,8 @@ package backbone
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 )
@@ -52,9 +49,8 @@ type Backbone struct {
 	Normalized bool
 
 	model  *tflite.Model
-	input  TensorInfo
-	pixels *[3][256]float32 // values of a float input, by channel and pixel byte
-	shared *Interpreter     // never run; runners share its program
+	photo  *PhotoInput
+	shared *Interpreter // never run; runners share its program
 }
 
 // Parse verifies the model file b and prepares it for embedding photos. The Backbone
@@ -99,70 +95,11 @@ func parse(b []byte, o Options) (*Backbone, error) {
 	default:
 		return nil, fmt.Errorf("%w: tensor %q is %v with %d scales, want float32, or uint8 or int8 with one scale", ErrNoEmbedding, t.Name, t.Type, len(t.Scale))
 	}
-	if err := bb.setInput(); err != nil {
+	if bb.photo, err = NewPhotoInput(m, shared.Inputs(), o.IgnoreNormalization); err != nil {
 		return nil, err
 	}
-	bb.setPixels(o.IgnoreNormalization)
+	bb.Width, bb.Height, bb.Normalized = bb.photo.Width, bb.photo.Height, bb.photo.Normalized
 	return bb, nil
-}
-
-// setPixels fills the table of normalized pixels for a float input. It computes (x −
-// mean)/std with the metadata's mean and std. By default, it scales pixels to −1…1, the
-// range that MobileNets are trained on.
-func (b *Backbone) setPixels(ignore bool) {
-	if b.input.Type != tflite.TypeFloat32 {
-		return
-	}
-	mean, std := []float32{127.5}, []float32{127.5}
-	// Ignore metadata that cannot be read or applied.
-	if d, err := b.model.Describe(); err == nil && !ignore && len(d.Inputs) == 1 && isNormalization(d.Inputs[0].Mean, d.Inputs[0].Std) {
-		mean, std = d.Inputs[0].Mean, d.Inputs[0].Std
-	}
-	b.pixels = new([3][256]float32)
-	for c := range b.pixels {
-		m, s := mean[c%len(mean)], std[c%len(std)]
-		b.Normalized = b.Normalized || m != 127.5 || s != 127.5
-		for x := range b.pixels[c] {
-			b.pixels[c][x] = (float32(x) - m) / s
-		}
-	}
-}
-
-// isNormalization reports whether mean and std are valid: each has one value, or one per
-// RGB channel, and every normalized pixel is finite.
-func isNormalization(mean, std []float32) bool {
-	for _, list := range [...][]float32{mean, std} {
-		if len(list) != 1 && len(list) != 3 {
-			return false
-		}
-		for _, v := range list {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return false
-			}
-		}
-	}
-	return !slices.ContainsFunc(std, func(v float32) bool { return !(math.Abs(float64(v)) >= 1e-30) })
-}
-
-// setInput sets the input, width and height. It returns an error if the model's input is
-// not one photo.
-func (b *Backbone) setInput() error {
-	in := b.shared.Inputs()
-	if len(in) != 1 {
-		return fmt.Errorf("%w: it has %d inputs", ErrInput, len(in))
-	}
-	b.input = in[0]
-	s := b.input.Shape
-	if len(s) != 4 || s[0] != 1 || s[1] < 1 || s[2] < 1 || s[3] != 3 {
-		return fmt.Errorf("%w: input %q has shape %v, not [1, height, width, 3]", ErrInput, b.input.Name, s)
-	}
-	switch b.input.Type {
-	case tflite.TypeUint8, tflite.TypeInt8, tflite.TypeFloat32:
-	default:
-		return fmt.Errorf("%w: input %q is %v", ErrInput, b.input.Name, b.input.Type)
-	}
-	b.Height, b.Width = int(s[1]), int(s[2])
-	return nil
 }
 
 // Model returns the parsed model, which must not be changed.
@@ -189,13 +126,8 @@ func (b *Backbone) Dequantize(dst []float64, raw []byte) {
 // NewRunner returns a Runner that spreads the work of one photo over the given number
 // of threads, clamped to 1…64. Runners share the weights. Close the Runner after use.
 func (b *Backbone) NewRunner(threads int) *Runner {
-	r := &Runner{b: b, in: b.shared.start(clampThreads(threads))}
-	if b.input.Type == tflite.TypeUint8 {
-		r.rgb = r.in.Input(0)
-	} else {
-		r.rgb = make([]byte, b.Width*b.Height*3)
-	}
-	return r
+	in := b.shared.start(clampThreads(threads))
+	return &Runner{b: b, in: in, rgb: b.photo.RGB(in)}
 }
 
 // A Runner embeds one photo at a time.
@@ -212,19 +144,7 @@ func (r *Runner) RGB() []byte { return r.rgb }
 // Embed runs the model on the photo in RGB and returns the raw embedding, which is
 // valid until the next call. Embed does not allocate.
 func (r *Runner) Embed(ctx context.Context) ([]byte, error) {
-	switch dst := r.in.Input(0); r.b.input.Type {
-	case tflite.TypeInt8: // int8 codes are uint8 codes minus 128
-		for i, v := range r.rgb {
-			dst[i] = v ^ 0x80
-		}
-	case tflite.TypeFloat32:
-		pixels := r.b.pixels
-		for i := 0; i+2 < len(r.rgb); i += 3 {
-			for c := range pixels {
-				binary.LittleEndian.PutUint32(dst[4*(i+c):], math.Float32bits(pixels[c][r.rgb[i+c]]))
-			}
-		}
-	}
+	r.b.photo.Fill(r.in, r.rgb)
 	if err := r.in.Invoke(ctx); err != nil {
 		return nil, fmt.Errorf("run backbone %s: %w", r.b.Name, err)
 	}

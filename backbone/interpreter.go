@@ -81,6 +81,11 @@ func (in *Interpreter) Clone() (*Interpreter, error) {
 	return in.program.start(len(in.pool.workers)), nil
 }
 
+// CloneWith is like [Interpreter.Clone], with another number of threads.
+func (in *Interpreter) CloneWith(threads int) *Interpreter {
+	return in.program.start(clampThreads(threads))
+}
+
 // start returns an Interpreter that runs p.
 func (p *program) start(threads int) *Interpreter {
 	in := &Interpreter{program: p, arena: alignedBytes(p.arenaSize), pool: newWorkerPool(threads, p.scratchSize)}

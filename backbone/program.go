@@ -363,7 +363,7 @@ func (p *program) readTensor(t int32) (*kernels.Tensor, error) {
 		return nil, err
 	}
 	a.last = len(p.steps)
-	return kernelTensor(p.graph, t, a.constant)
+	return KernelTensor(p.graph, t, a.constant)
 }
 
 // checkConstant returns an error if tensor t is a constant of another size than its shape
@@ -386,7 +386,7 @@ func (p *program) writeTensor(t int32, kept bool) (*kernels.Tensor, error) {
 	if err := p.allocate(t, kept); err != nil {
 		return nil, err
 	}
-	return kernelTensor(p.graph, t, nil)
+	return KernelTensor(p.graph, t, nil)
 }
 
 // outputNames lists the outputs of op, for error messages.

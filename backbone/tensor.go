@@ -56,9 +56,10 @@ func describeTensor(g *tflite.Subgraph, t int32) TensorInfo {
 	return info
 }
 
-// kernelTensor converts tensor t of g for package kernels. data is the content of a
-// constant, and otherwise nil.
-func kernelTensor(g *tflite.Subgraph, t int32, data []byte) (*kernels.Tensor, error) {
+// KernelTensor converts tensor t of g for package kernels. data is the content of a
+// constant, and otherwise nil. The error wraps ErrUnsupportedOperator if no kernel knows the
+// tensor's type.
+func KernelTensor(g *tflite.Subgraph, t int32, data []byte) (*kernels.Tensor, error) {
 	source := &g.Tensors[t]
 	k := &kernels.Tensor{Data: data, Shape: make([]int, len(source.Shape))}
 	for i, d := range source.Shape {

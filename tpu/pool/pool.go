@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/detect"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/tpu"
@@ -147,6 +148,20 @@ func (p *Pool) Backbone(file []byte, o backbone.Options) (*backbone.Backbone, er
 		return nil, fmt.Errorf("load backbone %s: %w", o.Name, err)
 	}
 	return b, nil
+}
+
+// Detector loads a detector whose compiled operators run on the pool. It fails with ErrNotCompiled
+// if the pool has only Edge TPUs and the model can't use them.
+func (p *Pool) Detector(file []byte, o detect.Options) (*detect.Detector, error) {
+	o.Accelerator = p.Accelerator()
+	d, err := detect.Parse(file, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.check(d.Model()); err != nil {
+		return nil, fmt.Errorf("load detector %s: %w", o.Name, err)
+	}
+	return d, nil
 }
 
 // check rejects a model that can't use the requested devices. If the CPU may take over, it also
