@@ -11,7 +11,7 @@ import (
 )
 
 // emulated runs the command with $DEVICES emulated Edge TPUs. If $COMPILED is set, the devices run
-// that model, and $UNCOMPILED is its uncompiled form. $STATE is the state of the devices: boot,
+// that model, and $UNCOMPILED is its uncompiled form; without it, they output a fixed pattern. $STATE is the state of the devices: boot,
 // slow, permission or busy. Without $STATE, they are ready.
 func emulated() {
 	os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr, emulatedUSB))
@@ -27,8 +27,10 @@ func emulatedUSB() (tpu.Bus, error) {
 		if compiled, err = os.ReadFile(name); err != nil {
 			return nil, err
 		}
-		if uncompiled, err = os.ReadFile(os.Getenv("UNCOMPILED")); err != nil {
-			return nil, err
+		if name := os.Getenv("UNCOMPILED"); name != "" {
+			if uncompiled, err = os.ReadFile(name); err != nil {
+				return nil, err
+			}
 		}
 	}
 	var devices []*emulator.Device

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/detect"
 	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
@@ -109,6 +110,8 @@ var hints = []struct {
 	{is(dataset.ErrTub), "a tub is a folder with manifest.json, catalog_0.catalog and images/, such as the car's data folder"},
 	{is(dataset.ErrNoLabel), "name the class with --label NAME, or give a folder that holds one folder of photos per class"},
 	{is(backbone.ErrNoEmbedding), "imprint inspect -v FILE lists the tensors; choose one with --embedding TENSOR"},
+	{is(detect.ErrNoDetector), "a detector ends in the operator TFLite_Detection_PostProcess; imprint classify --model MODEL runs a classifier"},
+	{is(predict.ErrDetector), "imprint detect MODEL PHOTO finds the objects"},
 	{is(predict.ErrNotClassifier), "a workspace's classifier is its model.tflite; imprint add --backbone FILE trains classes on an embedding extractor"},
 	{is(backbone.ErrUnsupportedOperator), "imprint inspect -v FILE lists the operators; for a compiled model, use the file that it was compiled from, without _edgetpu"},
 	{is(modelfile.ErrNoTemplate), "pull one: imprint models list; or name one with --compiled MODEL"},

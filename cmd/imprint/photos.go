@@ -18,7 +18,12 @@ import (
 // skipped. "-" is standard input. Photos without a label of their own get the given label. A
 // missing file is appended to missing, or is an error if missing is nil.
 func findPhotos(c *cli.Context, label string, missing *[]missingFile) ([]dataset.Item, []imprint.Skipped, error) {
-	list, args := c.String("list"), c.Args().Slice()
+	return findPhotosIn(c, c.Args().Slice(), label, missing)
+}
+
+// findPhotosIn is like findPhotos, with some of the arguments.
+func findPhotosIn(c *cli.Context, args []string, label string, missing *[]missingFile) ([]dataset.Item, []imprint.Skipped, error) {
+	list := c.String("list")
 	found, skipped, err := tubPhotos(c, label)
 	if err != nil {
 		return nil, nil, err

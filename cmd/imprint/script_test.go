@@ -93,6 +93,8 @@ func model(ts *testscript.TestScript, neg bool, args []string) {
 		b = backbonetest.Classifier(number(ts, args[2]))
 	case "efficientnet":
 		b = backbonetest.EfficientNet(number(ts, args[2]))
+	case "detector":
+		b = backbonetest.Detector(number(ts, args[2]))
 	case "compiled":
 		b = compiledModel(ts)
 	case "map": // a model whose output is a feature map, not a vector

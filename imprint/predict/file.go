@@ -30,6 +30,9 @@ var ErrLabels = errors.New("the labels do not fit the model")
 // ErrNotClassifier means that a model outputs an embedding instead of scores.
 var ErrNotClassifier = errors.New("the model is not a classifier")
 
+// ErrDetector means that a model outputs boxes instead of one score for each class.
+var ErrDetector = errors.New("the model is a detector, not a classifier")
+
 // checkClassifier returns an error if a model without labels ends in an embedding. The output of
 // an Edge TPU operator can't be known, so compiled models pass.
 func checkClassifier(m *tflite.Model) error {
@@ -78,7 +81,7 @@ func labelsOf(m *tflite.Model, from *tflite.ModelFile, file string, n int) ([]st
 // as a model exported from a workspace, or the zip archive that Teachable Machine exports. File
 // delivers the results in order; a photo that can't be read is a Result with Err. File stops at the
 // first error that deliver returns. It fails with ErrNotClassifier if the model is an embedding
-// extractor.
+// extractor, and with ErrDetector if it is a detector.
 func File(ctx context.Context, model string, o Options, photos []dataset.Item, deliver func(Result) error) error {
 	m, err := Open(model, o)
 	if err != nil {

@@ -2,6 +2,7 @@ package predict
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/detect"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
@@ -38,6 +40,9 @@ func Open(model string, o Options) (*Model, error) {
 	}
 	if len(m.Subgraphs) == 0 || len(m.Subgraphs[0].Outputs) == 0 {
 		return fail(fmt.Errorf("%w: the model has no output", backbone.ErrNoEmbedding))
+	}
+	if _, err := detect.FindHead(m); !errors.Is(err, detect.ErrNoDetector) {
+		return fail(ErrDetector)
 	}
 	own := classifier.ReadMetadata(m)
 	b, err := o.Devices.Backbone(read.Model, backbone.Options{
