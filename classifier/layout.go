@@ -19,6 +19,9 @@ const (
 	// TPU adds no operators: the head replaces the last layer inside a model compiled for the
 	// Edge TPU. Package tpu/compiled writes this layout.
 	TPU Layout = "tpu"
+	// Frigate is Float with the input that Frigate's custom classification expects; see
+	// [AdaptToFrigate]. Models are exported in this layout, but workspaces don't have it.
+	Frigate Layout = "frigate"
 )
 
 // ParseLayout returns the layout called name.

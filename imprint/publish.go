@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"strings"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
@@ -223,6 +225,9 @@ func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 	if layout == classifier.Coral || s.Settings.KeepClasses {
 		s.Settings.Unknown, s.Settings.UnknownRule = 0, store.Background // neither can contain a row for "unknown"
 	}
+	if layout == classifier.Frigate {
+		s.Settings.Layout, s.Settings.None = classifier.Float, classifier.FrigateNone
+	}
 	if w.options.Compiled != "" {
 		s.Settings.Pair = w.pair.ref
 	}
@@ -236,9 +241,18 @@ func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 	if model == nil {
 		return fail(ErrNoClasses)
 	}
+	if layout == classifier.Frigate {
+		if model, err = adaptToFrigate(model, s.Settings, w.backbone.Normalized); err != nil {
+			return fail(err)
+		}
+	}
 	files := []store.Replacement{{Path: path, Content: model}}
 	if labels != "" {
-		files = append(files, store.Replacement{Path: labels, Content: store.LabelLines(head.Head.Labels)})
+		lines := store.LabelLines(head.Head.Labels)
+		if layout == classifier.Frigate {
+			lines = []byte(strings.Join(head.Head.Labels, "\n") + "\n") // Frigate does not read numbers in this file
+		}
+		files = append(files, store.Replacement{Path: labels, Content: lines})
 	}
 	for _, f := range files {
 		w.store.Disk.SweepOld(f.Path)
@@ -247,4 +261,17 @@ func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 		return fail(err)
 	}
 	return (*Written)(s.Written), nil
+}
+
+// adaptToFrigate returns a model file with the input that Frigate expects. Frigate squashes pictures.
+func adaptToFrigate(model []byte, s store.Settings, normalized bool) ([]byte, error) {
+	m, err := tflite.Parse(model)
+	if err != nil {
+		return nil, err
+	}
+	if err := classifier.AdaptToFrigate(m); err != nil {
+		return nil, err
+	}
+	s.Resize = dataset.Squash
+	return encodeModel(m, s, normalized)
 }

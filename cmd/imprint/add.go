@@ -23,7 +23,7 @@ func addCommand() *cli.Command {
 	own := []cli.Flag{
 		labelFlag("label the photos `NAME`", "the name of their folder"),
 		&cli.BoolFlag{Name: "recursive", Aliases: []string{"r"}, Usage: "with --label, also add the photos in subfolders that look like classes", DefaultText: "refuse such folders"},
-		listFlag(), negativeFlag(), unknownRateFlag(), noneFlag(), jsonFlag("what was added"),
+		listFlag(), frigateFlag(), negativeFlag(), unknownRateFlag(), noneFlag(), jsonFlag("what was added"),
 	}
 	own = append(own, tubFlags()...)
 	return &cli.Command{
@@ -41,7 +41,8 @@ Examples:
    imprint add --backbone auto ./photos      with the best backbone for them
    imprint add --negative ./photos/street    reject such things more often
    imprint add --label cone --tub ~/mycar/data --records 100:200
-                                             from a Donkey Car's recording`,
+                                             from a Donkey Car's recording
+   imprint add --frigate clips/door          the dataset of a Frigate model`,
 		Flags:  withDevices(append(own, autoResizeFlag(), layoutFlag(), headFlag(), keepFlag(), compiledFlag())...),
 		Action: add,
 	}
@@ -61,13 +62,17 @@ func add(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var photos []dataset.Item
-	if len(others) == 0 || c.NArg() > 0 || c.IsSet("list") || c.IsSet("tub") {
-		var more []imprint.Skipped
-		if photos, more, err = findPhotos(c, c.String("label"), nil); err != nil {
+	photos, none, more, err := frigatePhotos(c)
+	if err != nil {
+		return err
+	}
+	others, left = append(others, none...), append(left, more...)
+	if len(others)+len(photos) == 0 || c.NArg() > 0 || c.IsSet("list") || c.IsSet("tub") {
+		found, more, err := findPhotos(c, c.String("label"), nil)
+		if err != nil {
 			return err
 		}
-		left = append(left, more...)
+		photos, left = append(photos, found...), append(left, more...)
 	}
 	resize, err := resizeMode(c)
 	if err != nil {

@@ -20,7 +20,8 @@ var (
 	layouts = []choice{
 		{string(classifier.Float), "exact"}, {string(classifier.Coral), "for pycoral's ImprintingEngine"}, {string(classifier.TPU), "into a compiled model"},
 	}
-	methods = []choice{
+	exportLayouts = append(layouts[:len(layouts):len(layouts)], choice{string(classifier.Frigate), "for Frigate's custom classification"})
+	methods       = []choice{
 		{string(classifier.Auto), "the most accurate"}, {string(classifier.Mean), "imprinting"}, {string(classifier.Ridge), "least squares"},
 		{string(classifier.LDA), "linear discriminants"}, {string(classifier.RidgeLDA), "their sum"}, {string(classifier.MeanRidgeLDA), "the sum of all three"},
 		{string(classifier.Softmax), "logistic regression"}, {string(classifier.CoralSGD), "the baseline"},

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/backbone/models"
+	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
 )
 
@@ -192,6 +193,9 @@ func values(f cli.Flag, prefix, dir string) []choice {
 		}
 	case "layout":
 		found = layouts
+		if strings.Contains(f.(*cli.StringFlag).Usage, string(classifier.Frigate)) {
+			found = exportLayouts
+		}
 	case "head":
 		found = methods
 	case "backbone":

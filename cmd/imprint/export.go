@@ -23,18 +23,19 @@ func exportCommand() *cli.Command {
 Examples:
    imprint export -o cones.tflite
    imprint export --layout coral -o cones.tflite --labels labels.txt
+   imprint export --layout frigate -o model_cache/door
    imprint export --compiled mobilenet_edgetpu.tflite \
       --uncompiled mobilenet.tflite -o cones_edgetpu.tflite`,
 		Flags: withWorkspace(
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`; required", DefaultText: "none"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the model to `FILE`, or for Frigate to a folder; required", DefaultText: "none"},
 			&cli.StringFlag{Name: "labels", Usage: "also write the labels to `FILE`", DefaultText: "no"},
 			jsonFlag("what was written"),
-			layoutFlag(), keepFlag(), compiledFlag(), uncompiledFlag()),
+			exportLayoutFlag(), keepFlag(), compiledFlag(), uncompiledFlag()),
 		Action: export,
 	}
 }
 
-func export(c *cli.Context) error {
+func export(c *cli.Context) (err error) {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
@@ -42,11 +43,23 @@ func export(c *cli.Context) error {
 	if output == "" {
 		return usagef("export needs -o FILE")
 	}
+	frigate := c.String("layout") == string(classifier.Frigate)
+	if frigate {
+		var undo func()
+		if output, labels, undo, err = frigateFiles(c, output); err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil {
+				undo()
+			}
+		}()
+	}
 	if output == labels {
 		return usagef("the model and its labels can't both be written to %s", output)
 	}
+	shown, shownLabels := output, labels
 	for _, path := range []*string{&output, &labels} {
-		var err error
 		if *path, err = target(*path); err != nil {
 			return err
 		}
@@ -61,7 +74,9 @@ func export(c *cli.Context) error {
 	if c.IsSet("compiled") {
 		layout = classifier.TPU
 	}
-	if c.IsSet("layout") {
+	if frigate {
+		layout = classifier.Frigate
+	} else if c.IsSet("layout") {
 		layout = classifier.Layout(c.String("layout")) // already validated by open
 	}
 	if c.IsSet("keep-classes") {
@@ -75,9 +90,9 @@ func export(c *cli.Context) error {
 		return err
 	}
 	if asJSON(c) {
-		return printJSON(c.App.Writer, outcome.Exported{Model: c.String("output"), Labels: c.String("labels"), Layout: layout, Written: written})
+		return printJSON(c.App.Writer, outcome.Exported{Model: shown, Labels: shownLabels, Layout: layout, Written: written})
 	}
-	say(c, wroteLines(c.String("output"), written)...)
+	say(c, wroteLines(shown, written)...)
 	detail(c, exportDetails(layout, written)...)
 	return nil
 }

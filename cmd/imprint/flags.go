@@ -74,6 +74,12 @@ func layoutFlag() cli.Flag {
 	return &cli.StringFlag{Name: "layout", Category: advanced, Usage: "write the last layer as `LAYOUT`: " + orList(layouts), DefaultText: "the workspace's, or float"}
 }
 
+func exportLayoutFlag() cli.Flag {
+	f := layoutFlag().(*cli.StringFlag)
+	f.Usage = "write the last layer as `LAYOUT`: " + orList(exportLayouts)
+	return f
+}
+
 func compiledFlag() cli.Flag {
 	return &cli.StringFlag{Name: "compiled", Category: advanced, Usage: "for the tpu layout, write the last layer into the compiled `MODEL`, a file or name", DefaultText: "the workspace's"}
 }
