@@ -3,6 +3,7 @@ package handle_test
 import (
 	"path/filepath"
 	"reflect"
+	"sync"
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
@@ -38,6 +39,34 @@ func TestEmulatedModel(t *testing.T) {
 	if got := answer(compiled, "device", "cpu", "uncompiled", uncompiled); !reflect.DeepEqual(got.Top, want.Top) {
 		t.Errorf("on the CPU: got %s %.3f, want %s %.3f", got.Label, got.Score, want.Label, want.Score)
 	}
+}
+
+// TestSharedDevice runs two models on one device, and closes one of them meanwhile.
+func TestSharedDevice(t *testing.T) {
+	compiled, uncompiled := reference.Path(t, "models", "mobilenet_v1_0.25_128_quant_edgetpu.tflite"), reference.Path(t, "models", "mobilenet_v1_0.25_128_quant.tflite")
+	library := newLibrary()
+	var models []*handle.Model
+	for range 2 {
+		m, err := library.OpenModel(ctx, compiled, optionsOf("emulator", uncompiled, "device", ":0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		models = append(models, m)
+	}
+	var wait sync.WaitGroup
+	for i, m := range models {
+		wait.Go(func() {
+			for range 1 + 2*i {
+				if _, err := m.Classify(ctx, &handle.Photo{Content: backbonetest.Photo(4, 4)}); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
 }
 
 // TestEmulatedWorkspace trains the last layer in a compiled model, and classifies on an emulated

@@ -8,17 +8,13 @@ package handle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"image"
 	"log/slog"
 	"sync"
 
-	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
-	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/integrations/delegate/host"
-	"github.com/imprintkit/imprint/tpu/pool"
 )
 
 var (
@@ -32,73 +28,9 @@ var (
 type Library struct {
 	Host *host.Host
 	Log  *slog.Logger // gets warnings, for example when the CPU takes over from an Edge TPU
-}
 
-// devices are the devices that the models of one handle run on.
-type devices struct {
-	*pool.Pool
-	host     *host.Host
-	emulator []string
-}
-
-// open prepares the devices that o chooses.
-func (l *Library) open(ctx context.Context, o *options) (*devices, error) {
-	parsed, _, err := host.ParseOptions(o.devices, "")
-	if err != nil {
-		return nil, err
-	}
-	p, err := l.Host.PoolOptions(ctx, parsed)
-	if err != nil {
-		return nil, err
-	}
-	if p.Device == "" {
-		p.Device = o.device
-	}
-	p.TPU.Clock = o.clock
-	p.Warn = func(err error) { l.Log.Warn(err.Error()) }
-	// With the layout tpu, the uncompiled model belongs to the compiled one, and the workspace uses both.
-	if o.Uncompiled != "" && o.Compiled == "" && o.Layout != "tpu" {
-		if p.Uncompiled, err = modelfile.Locate(o.Uncompiled); err != nil {
-			return nil, err
-		}
-	}
-	made, err := pool.New(p)
-	if err != nil {
-		return nil, err
-	}
-	return &devices{made, l.Host, parsed.Emulator}, nil
-}
-
-// emulate makes emulated devices recognize a model that is about to run. For other devices it does
-// nothing.
-func (d *devices) emulate(m *tflite.Model) error {
-	if d.emulator == nil {
-		return nil
-	}
-	return d.host.Emulate(m, d.emulator)
-}
-
-// emulateFile is like emulate, for the model in a file. It does nothing if name is "".
-func (d *devices) emulateFile(name string) error {
-	if d.emulator == nil || name == "" {
-		return nil
-	}
-	path, err := modelfile.Locate(name)
-	if err != nil {
-		return err
-	}
-	file, err := tflite.ReadModel(path)
-	if err != nil {
-		return fmt.Errorf("load model: %w", err)
-	}
-	m, err := tflite.Parse(file.Model)
-	if err == nil {
-		err = d.emulate(m)
-	}
-	if err != nil {
-		return fmt.Errorf("load model %s: %w", path, err)
-	}
-	return nil
+	mu    sync.Mutex
+	pools map[poolKey]*sharedPool
 }
 
 // A gate lets one call after the other use a handle.
