@@ -104,6 +104,7 @@ typedef struct imprint_workspace imprint_workspace;
 //   clock         low, medium, high or max
 //   emulator      for tests: the uncompiled models of an emulated device, separated by colons, or "pattern"; for the layout
 //                 tpu, name compiled, too
+// head, layout, compiled, keep_classes, unknown and none become settings of the workspace with the next change.
 int imprint_workspace_open(const char *folder, const imprint_option *options, size_t num_options,
                            imprint_workspace **workspace, char **error);
 

@@ -21,11 +21,14 @@ import (
 
 // A Workspace is an open workspace. Its methods for changes return what the command's --json prints.
 type Workspace struct {
+	dir     string
 	devices *devices
 
 	gate
-	live   *live.Live
-	loaded *imprint.Workspace // the generation that live uses
+	options  imprint.Options // of live, whose changes make the settings in them
+	outdated bool            // options have changed since live was opened
+	live     *live.Live
+	loaded   *imprint.Workspace // the generation that live uses
 }
 
 // OpenWorkspace opens the workspace in dir with the options of imprint_workspace_open.
@@ -44,26 +47,26 @@ func (l *Library) OpenWorkspace(ctx context.Context, dir string, given []host.Op
 			return nil, err
 		}
 	}
-	w = new(Workspace)
+	w = &Workspace{dir: dir, options: o.Options}
 	if w.devices, err = l.open(ctx, o); err != nil {
 		return nil, err
 	}
-	o.Devices = w.devices.Pool
-	if err := w.open(ctx, dir, o.Options); err != nil {
+	w.options.Devices = w.devices.Pool
+	if err := w.open(ctx); err != nil {
 		w.free()
 		return nil, err
 	}
 	return w, nil
 }
 
-func (w *Workspace) open(ctx context.Context, dir string, o imprint.Options) (err error) {
+func (w *Workspace) open(ctx context.Context) (err error) {
 	// An emulated device also recognizes these models with another last layer.
-	for _, name := range []string{o.Compiled, o.Backbone} {
+	for _, name := range []string{w.options.Compiled, w.options.Backbone} {
 		if err := w.devices.emulateFile(name); err != nil {
 			return err
 		}
 	}
-	if w.live, err = live.Open(ctx, dir, o); err != nil {
+	if w.live, err = live.Open(ctx, w.dir, w.options); err != nil {
 		return err
 	}
 	return w.load(ctx)
@@ -211,6 +214,7 @@ func (w *Workspace) Retrain(ctx context.Context, given []host.Option) (any, erro
 		if err := ws.Retrain(ctx, o.Head); err != nil {
 			return nil, err
 		}
+		w.prefer(o)
 		return outcome.RetrainedIn(ws, time.Since(start)), nil
 	})
 }
@@ -220,7 +224,32 @@ func (w *Workspace) Reload(ctx context.Context) (changed bool, err error) {
 	return ask(&w.gate, func() (bool, error) { return w.reload(ctx) })
 }
 
+// prefer makes later changes keep the settings in o instead of those with which w was opened.
+func (w *Workspace) prefer(o *options) {
+	if o.Head != "" && w.options.Head != "" {
+		w.options.Head, w.outdated = o.Head, true
+	}
+	if o.Unknown != nil && w.options.Unknown != nil {
+		w.options.Unknown, w.outdated = o.Unknown, true
+	}
+}
+
+// reopen opens w again with other options. The workspace has its models by now.
+func (w *Workspace) reopen(ctx context.Context) error {
+	w.options.Backbone, w.options.Embedding, w.options.Resize, w.options.Compiled, w.options.Uncompiled = "", "", "", "", ""
+	opened, err := live.Open(ctx, w.dir, w.options)
+	if err != nil {
+		return err
+	}
+	w.live.Close()
+	w.live, w.outdated = opened, false
+	return w.load(ctx)
+}
+
 func (w *Workspace) reload(ctx context.Context) (changed bool, err error) {
+	if w.outdated {
+		return true, w.reopen(ctx)
+	}
 	reloaded, err := w.live.Reload(ctx)
 	if err != nil || !reloaded.Changed {
 		return false, err

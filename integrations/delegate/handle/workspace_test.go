@@ -272,6 +272,30 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// TestRetrain checks that a setting of Retrain replaces the one with which the workspace was opened.
+func TestRetrain(t *testing.T) {
+	skipUnderRace(t)
+	w := trained(t, t.TempDir(), "backbone", "", "head", "mean", "unknown", "off")
+	check := func(head string, unknown float64) {
+		t.Helper()
+		list := decode(t, must(w.List()))
+		if got := list["head"].(map[string]any)["method"]; got != head || list["unknown"] != unknown {
+			t.Errorf("got head %v and rate %v, want %s and %v", got, list["unknown"], head, unknown)
+		}
+	}
+	check("mean", 0)
+	for _, options := range [][]host.Option{optionsOf("head", "ridge"), optionsOf("unknown", "0.05")} {
+		if _, err := w.Retrain(ctx, options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("ridge", 0.05)
+	if _, err := w.Add(ctx, encoded("other", 19, 2), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	check("ridge", 0.05)
+}
+
 // TestReload changes a workspace through one handle and reads it through another.
 func TestReload(t *testing.T) {
 	dir := t.TempDir()
