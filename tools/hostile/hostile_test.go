@@ -51,6 +51,11 @@ func TestLines(t *testing.T) {
 	if got, want := string(Lines(text, []byte{1, 3, 0, 0, 0, 0, 0, 0})), "{\"a\":[null]}\nname: 2\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	// Edit kind 129 copies an element of a list, here of the inner one. The outer list must not copy it again.
+	nested := []byte("[[1],2]")
+	if got, want := string(Lines(nested, []byte{129, 18, 0, 0, 1, 0, 0, 0})), "[[1,1,1],2]\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 // TestPanics is the test of which TestCampaign runs a campaign. One edit in 256 makes it panic.

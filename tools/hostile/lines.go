@@ -25,6 +25,9 @@ func Lines(text, edits []byte) []byte {
 			if b, err := json.Marshal(e.json(value, &place)); err == nil {
 				*line = append(b, '\n')
 			}
+			if len(*line) > maxSize {
+				return nil
+			}
 		} else {
 			*line = changed(*line, e, func(old byte) byte { return byte(e.number(int64(old))) })
 		}
@@ -49,6 +52,7 @@ func (e edit) json(v any, place *int) any {
 			v[i] = e.json(v[i], place)
 		}
 		if *place > 0 && e.kind >= 128 {
+			*place = 0 // the lists around this one stay as they are, or copies of copies would fill the memory
 			return changed(v, e, func(old any) any { return old })
 		}
 	case map[string]any:
