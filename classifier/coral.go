@@ -45,8 +45,7 @@ func (b *graphBuilder) coral(h *Head, norms []float64) error {
 	b.op(tflite.OpMul, 1, tflite.MulOptions{}.Options(), tflite.Tensor{Name: "imprint/scaled", Shape: []int32{1, 1, 1, classes}, Type: tflite.TypeUint8,
 		Quantization: quantization(float32(float64(cosine.Scale[0])*factor), cosine.ZeroPoint[0])}, scale)
 	b.reshape("imprint/logits", 1, classes)
-	b.op(tflite.OpSoftmax, 1, tflite.SoftmaxOptions{Beta: 1}.Options(),
-		tflite.Tensor{Name: "imprint/scores", Shape: []int32{1, classes}, Type: tflite.TypeUint8, Quantization: quantization(1.0/256, 0)})
+	b.softmax(classes)
 
 	var lines strings.Builder
 	for c, n := range norms {
@@ -58,22 +57,46 @@ func (b *graphBuilder) coral(h *Head, norms []float64) error {
 	return nil
 }
 
+// softmax adds a SOFTMAX with scores in uint8.
+func (b *graphBuilder) softmax(classes int32) {
+	b.op(tflite.OpSoftmax, 1, tflite.SoftmaxOptions{Beta: 1}.Options(),
+		tflite.Tensor{Name: "imprint/scores", Shape: []int32{1, classes}, Type: tflite.TypeUint8, Quantization: quantization(1.0/256, 0)})
+}
+
+// quantized writes h as FULLY_CONNECTED and SOFTMAX, with logits from low to high.
+func (b *graphBuilder) quantized(h *Head, low, high float64) error {
+	if err := b.toUint8(); err != nil {
+		return fmt.Errorf("append a quantized head: %w", err)
+	}
+	classes, dim := int32(len(h.Labels)), int32(h.Dim)
+	weight := quantizationOf(min(float64(slices.Min(h.Weights)), 0), max(float64(slices.Max(h.Weights)), 0))
+	content := make([]byte, len(h.Weights))
+	for i, w := range h.Weights {
+		content[i] = quantize(float64(w), weight)
+	}
+	// The product of an input and a weight has this scale, and so must the biases.
+	step := b.tensor().Quantization.Scale[0] * weight.Scale[0]
+	biases := make([]int32, classes)
+	for c, v := range h.Bias {
+		biases[c] = int32(min(max(math.Round(float64(v)/float64(step)), math.MinInt32), math.MaxInt32))
+	}
+	b.op(tflite.OpFullyConnected, 1, tflite.FullyConnectedOptions{}.Options(),
+		tflite.Tensor{Name: "imprint/logits", Shape: []int32{1, classes}, Type: tflite.TypeUint8, Quantization: quantizationOf(low, high)},
+		b.constant(tflite.Tensor{Name: "imprint/weights", Shape: []int32{classes, dim}, Type: tflite.TypeUint8, Quantization: weight}, content),
+		b.constant(tflite.Tensor{Name: "imprint/bias", Shape: []int32{classes}, Type: tflite.TypeInt32, Quantization: quantization(step, 0)}, int32Bytes(biases...)))
+	b.softmax(classes)
+	return nil
+}
+
 // unitVector converts the embedding to uint8 with the shape [1, 1, 1, dim] and adds an
 // L2_NORMALIZATION. nonNegative reports whether the embedding's quantization excludes negative
 // values.
 func (b *graphBuilder) unitVector(h *Head) (nonNegative bool, err error) {
-	from := b.tensor()
 	if h.Sqrt {
 		return false, fmt.Errorf("append a coral head: the layout does not support square-root features: %w", ErrShape)
 	}
-	if (from.Type != tflite.TypeUint8 && from.Type != tflite.TypeInt8) || from.Quantization == nil || len(from.Quantization.Scale) != 1 {
-		return false, fmt.Errorf("append a coral head to tensor %q: type %v is not quantized uint8 or int8: %w", from.Name, from.Type, ErrShape)
-	}
-	if from.Type == tflite.TypeInt8 {
-		q := *from.Quantization
-		q.ZeroPoint = []int64{zeroPoint(from) + 128}
-		b.op(tflite.OpQuantize, 2, tflite.EmptyOptions(tflite.OptionsQuantize),
-			tflite.Tensor{Name: "imprint/embedding", Shape: from.Shape, Type: tflite.TypeUint8, Quantization: &q})
+	if err := b.toUint8(); err != nil {
+		return false, fmt.Errorf("append a coral head: %w", err)
 	}
 	shape := []int32{1, 1, 1, int32(h.Dim)}
 	if !slices.Equal(b.tensor().Shape, shape) {
@@ -83,6 +106,21 @@ func (b *graphBuilder) unitVector(h *Head) (nonNegative bool, err error) {
 	b.op(tflite.OpL2Normalization, 1, tflite.L2NormOptions{}.Options(),
 		tflite.Tensor{Name: "imprint/unit", Shape: shape, Type: tflite.TypeUint8, Quantization: quantization(1.0/128, 128)})
 	return nonNegative, nil
+}
+
+// toUint8 converts the current tensor from int8 to uint8 if necessary.
+func (b *graphBuilder) toUint8() error {
+	from := b.tensor()
+	if (from.Type != tflite.TypeUint8 && from.Type != tflite.TypeInt8) || from.Quantization == nil || len(from.Quantization.Scale) != 1 {
+		return fmt.Errorf("tensor %q: type %v is not quantized uint8 or int8: %w", from.Name, from.Type, ErrShape)
+	}
+	if from.Type == tflite.TypeInt8 {
+		q := *from.Quantization
+		q.ZeroPoint = []int64{zeroPoint(from) + 128}
+		b.op(tflite.OpQuantize, 2, tflite.EmptyOptions(tflite.OptionsQuantize),
+			tflite.Tensor{Name: "imprint/embedding", Shape: from.Shape, Type: tflite.TypeUint8, Quantization: &q})
+	}
+	return nil
 }
 
 // cosines adds the CONV_2D with the weights and biases of h, divided by factor. The output's

@@ -42,6 +42,25 @@ func ParseLayout(name string) (Layout, error) {
 // Coral's ImprintingEngine must not change. If norms is nil, all norms are 0. If h does not
 // match m, the error wraps [ErrShape].
 func (h *Head) Append(m *tflite.Model, embedding int32, layout Layout, norms []float64) error {
+	return h.append(m, embedding, func(b *graphBuilder) error {
+		switch layout {
+		case Float:
+			return b.float(h)
+		case Coral:
+			return b.coral(h, norms)
+		}
+		return fmt.Errorf("append a head: layout %q is neither %s nor %s: %w", layout, Float, Coral, ErrShape)
+	})
+}
+
+// AppendQuantized is like Append for a head that applies to raw embeddings, like the result of [LastLayer]. It appends
+// FULLY_CONNECTED and SOFTMAX in uint8, like Coral's SoftmaxRegression. Logits must lie between low and high.
+func (h *Head) AppendQuantized(m *tflite.Model, embedding int32, low, high float64) error {
+	return h.append(m, embedding, func(b *graphBuilder) error { return b.quantized(h, min(low, 0), max(high, 0)) })
+}
+
+// append removes everything after the tensor embedding, and appends what build adds.
+func (h *Head) append(m *tflite.Model, embedding int32, build func(*graphBuilder) error) error {
 	if err := h.Check(); err != nil {
 		return err
 	}
@@ -57,16 +76,7 @@ func (h *Head) Append(m *tflite.Model, embedding int32, layout Layout, norms []f
 		return fmt.Errorf("cut the model after tensor %q: %w", from.Name, err)
 	}
 	b := &graphBuilder{m: m, current: m.Subgraphs[0].Outputs[0]}
-	var err error
-	switch layout {
-	case Float:
-		err = b.float(h)
-	case Coral:
-		err = b.coral(h, norms)
-	default:
-		err = fmt.Errorf("append a head: layout %q is neither %s nor %s: %w", layout, Float, Coral, ErrShape)
-	}
-	if err != nil {
+	if err := build(b); err != nil {
 		return err
 	}
 	m.Subgraphs[0].Outputs = []int32{b.current}
