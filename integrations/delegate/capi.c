@@ -4,18 +4,9 @@
 
 #include "capi.h"
 
-#include <string.h>
-
 #include "_cgo_export.h"
 #include "fork.h"
 
-// Sets *error, unless error is NULL, to the reason why a forked child can't use the library, and returns its status.
-static int refuse(char **error) {
-  if (error != NULL) *error = strdup(forked());
-  return IMPRINT_ERROR;
-}
-
-#define GUARDED(call) (forked() ? refuse(error) : (call))
 #define HANDLE(pointer) ((uintptr_t)(pointer))
 
 const char *imprint_version(void) { return forked() ? "" : imprintVersionText(); }

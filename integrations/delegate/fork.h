@@ -5,4 +5,9 @@
 // In a forked child, returns a sentence that says so, and else NULL.
 const char *forked(void);
 
+// Returns a call to Go, whose last argument is error. In a forked child it sets *error, unless error is NULL, and returns
+// IMPRINT_ERROR.
+#define GUARDED(call) (forked() ? refuse(error) : (call))
+int refuse(char **error);
+
 #endif
