@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds or tests the shared library in integrations/delegate, a TensorFlow Lite delegate with the C interface imprint.h.
-# Both need Go and a C compiler.
+# Builds or tests the shared library in integrations/delegate, a TensorFlow Lite delegate with the C interface imprint.h, and
+# tests the Python package in integrations/python, which contains it. All need Go and a C compiler.
 #
 #   tools/delegate.sh build FILE   builds the shared library
 #   tools/delegate.sh test         tests the C interface, then runs models on an emulated device, with several versions
@@ -84,9 +84,16 @@ done
 "$scratch/photos" -out "$scratch/shapes" -n 1 -seed 1 >/dev/null
 "$scratch/imprint" add -q --workspace "$scratch/workspace" --layout coral --device cpu \
 	--backbone "${extractor}_edgetpu.tflite" --uncompiled "$extractor.tflite" "$scratch/shapes"
+python3.11 integrations/python/build.py --library "$scratch/libimprint_edgetpu.so" --version "$(./tools/release.sh --version)" --output "$scratch"
 for package in "${packages[@]}"; do
 	echo "== $package"
 	venv=$(./tools/tflitepeer/venv.sh "$package" 2>"$scratch/venv") || unavailable "$(tail -n 1 "$scratch/venv")"
 	PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" integrations/delegate/test_delegate.py --library "$scratch/libimprint_edgetpu.so" \
 		--imprint "$scratch/imprint" --models "$models" --twice "$scratch/twice.tflite" --written "$scratch/workspace/model.tflite" --patterns "$scratch"
+	# The package's own tests, on the installed wheel.
+	[ -e "$scratch/site" ] || "$venv/bin/pip" install --quiet --disable-pip-version-check --no-index --no-deps --target "$scratch/site" "$scratch"/imprintkit-*.whl
+	tests=(test_pycoral)
+	[ "$package" != "${packages[0]}" ] || tests+=(test_workspace test_client test_build)
+	PYTHONPATH=$scratch/site:$PWD/integrations/python/tests PYTHONDONTWRITEBYTECODE=1 IMPRINT_PROGRAM=$scratch/imprint IMPRINT_MODELS=$models \
+		"$venv/bin/python" -m unittest "${tests[@]}"
 done

@@ -1,0 +1,1 @@
+"""Functions to fill the input of an interpreter and to read its outputs."""

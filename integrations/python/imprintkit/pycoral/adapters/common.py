@@ -1,0 +1,50 @@
+"""Functions for the input and the outputs of any model."""
+
+from typing import Any, Callable, Tuple
+
+import numpy as np
+
+
+def output_tensor(interpreter: Any, i: int) -> 'np.ndarray[Any, Any]':
+    """Return a view of output i. Copy it if you keep it, because it changes with the next invoke."""
+    return interpreter.tensor(interpreter.get_output_details()[i]['index'])()
+
+
+def input_details(interpreter: Any, key: str) -> Any:
+    """Return a detail of the first input, such as 'dtype', 'index', 'quantization' or 'shape'."""
+    first, *_ = interpreter.get_input_details()
+    return first[key]
+
+
+def input_size(interpreter: Any) -> Tuple[int, int]:
+    """Return the width and height of the input."""
+    shape = input_details(interpreter, 'shape')
+    return shape[2], shape[1]
+
+
+def input_tensor(interpreter: Any) -> 'np.ndarray[Any, Any]':
+    """Return a view of the input, of shape (height, width, channels)."""
+    batch = interpreter.tensor(input_details(interpreter, 'index'))()
+    return batch[0]
+
+
+def set_input(interpreter: Any, data: Any) -> None:
+    """Copy an image of the right size, as an array or a PIL image, to the input."""
+    np.copyto(input_tensor(interpreter), np.asarray(data), casting='unsafe')
+
+
+def set_resized_input(interpreter: Any, size: Tuple[int, int],
+                      resize: Callable[[Tuple[int, int]], Any]) -> Tuple[Any, Tuple[float, float]]:
+    """Copy an image to the top left of the input, as large as possible, and fill the rest with zeros.
+
+    size is the width and height of the image, and resize a function that returns the image in a given size. Returns the
+    resized image and the scale, once for each axis, which get_objects needs.
+    """
+    tensor = input_tensor(interpreter)
+    height, width, channels = tensor.shape
+    scale = min(width / size[0], height / size[1])
+    fitted = int(size[0] * scale), int(size[1] * scale)
+    image = resize(fitted)
+    tensor[...] = 0
+    tensor[:fitted[1], :fitted[0]] = np.asarray(image).reshape(fitted[1], fitted[0], channels)
+    return image, (scale, scale)

@@ -1,0 +1,1 @@
+"""Training the last layer of a model."""

@@ -1,0 +1,1 @@
+"""Functions for the Edge TPU and for label files."""
