@@ -101,11 +101,17 @@ func Open(compiled, uncompiled []byte) (*Pair, error) {
 			found += min(p.layers[i].found, 1)
 		}
 	}
-	if weighted > 0 && found == 0 {
-		if name := p.multiplied(); name != "" {
-			return nil, fmt.Errorf("%w: the compiler's layout of %q, a DEPTHWISE_CONV_2D with a channel multiplier, is not known, so the models can't be compared", ErrCompiled, name)
+	if name := p.multiplied(); found == 0 && weighted > 0 && name != "" {
+		return nil, fmt.Errorf("%w: the compiler's layout of %q, a DEPTHWISE_CONV_2D with a channel multiplier, is not known, so the models can't be compared", ErrCompiled, name)
+	}
+	// A model that was trained again from the same backbone has some layers in common. All known
+	// pairs have at least nine of ten.
+	if 2*found < weighted {
+		some := "none"
+		if found > 0 {
+			some = fmt.Sprint("only ", found)
 		}
-		return nil, fmt.Errorf("%w: the compiled model contains none of its %d layers with weights, so it was made from another model", ErrUncompiled, weighted)
+		return nil, fmt.Errorf("%w: the compiled model contains %s of its %d layers with weights, so it was made from another model", ErrUncompiled, some, weighted)
 	}
 	return p, nil
 }

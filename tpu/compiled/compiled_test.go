@@ -21,7 +21,7 @@ func pairs(t testing.TB) map[string][2][]byte {
 	t.Helper()
 	models := reference.Path(t, "models")
 	found := map[string][2][]byte{}
-	for _, dir := range []string{"", "older", "pairs", "retrained"} {
+	for _, dir := range []string{"", "detect", "older", "pairs", "retrained"} {
 		files, _ := filepath.Glob(filepath.Join(models, dir, "*_edgetpu.tflite"))
 		for _, f := range files {
 			compiled, err := os.ReadFile(f)
@@ -55,6 +55,9 @@ func TestFind(t *testing.T) {
 		"pairs/color_blue_64x64": 1280, "pairs/color_green_64x64": 1280, "pairs/color_red_64x64": 1280, "pairs/color_yellow_64x64": 1280,
 	}
 	for name, pair := range pairs(t) {
+		if strings.HasPrefix(name, "detect/") {
+			continue // the layout of 8 of its 88 layers is not known
+		}
 		p, err := Open(pair[0], pair[1])
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -27,6 +27,7 @@ func TestOpenErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	retrained := withOtherWeights(t, uncompiled, 13)
 	missing, err := tflite.Parse(compiled)
 	if err != nil {
 		t.Fatal(err)
@@ -55,6 +56,7 @@ func TestOpenErrors(t *testing.T) {
 		{"two uncompiled models", uncompiled, other, ErrCompiled, "it is not compiled for the Edge TPU"},
 		{"two compiled models", compiled, compiled, ErrUncompiled, "read the uncompiled model: unsuitable uncompiled model: it is compiled for the Edge TPU"},
 		{"another model", compiled, other, ErrUncompiled, "contains none of its 28 layers with weights"},
+		{"a model with the same first layers", compiled, retrained, ErrUncompiled, "contains only 13 of its 28 layers with weights"},
 		{"a channel multiplier", compiled, channelMultiplier, ErrCompiled, "a DEPTHWISE_CONV_2D with a channel multiplier, is not known, so"},
 		{"too many layers", compiled, manyLayers, ErrCompiled, "18600 layers are too many to find"},
 		{"a missing input", missingInput, uncompiled, ErrCompiled, "an input of its operator for the Edge TPU is missing"},
@@ -65,6 +67,33 @@ func TestOpenErrors(t *testing.T) {
 			t.Errorf("%s: got %v, want %v with %q", test.name, err, test.want, test.text)
 		}
 	}
+}
+
+// withOtherWeights returns a model with the weights of all but the first n layers with weights
+// reversed.
+func withOtherWeights(t *testing.T, model []byte, n int) []byte {
+	t.Helper()
+	m, err := tflite.Parse(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &m.Subgraphs[0]
+	for _, op := range g.Operators {
+		kind := m.OperatorCodes[op.Opcode].Builtin
+		if kind != tflite.OpConv2D && kind != tflite.OpDepthwiseConv2D {
+			continue
+		}
+		if n--; n < 0 {
+			codes := slices.Clone(m.TensorBytes(0, op.Inputs[1]))
+			slices.Reverse(codes)
+			g.Tensors[op.Inputs[1]].Buffer = m.AddBuffer(codes)
+		}
+	}
+	file, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // openPair opens a pair of the shared models.

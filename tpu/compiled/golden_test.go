@@ -150,7 +150,7 @@ func TestLayers(t *testing.T) {
 			}
 		}
 	}
-	if got, want := fmt.Sprintf("%x", h.Sum(nil)[:8]), "dbde4bc62bd84732"; got != want {
+	if got, want := fmt.Sprintf("%x", h.Sum(nil)[:8]), "2c281393bae759b8"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -89,6 +89,10 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 		if p := op.Options.Pool2D(); l.sameAround() {
 			return l, l.readRescale(g, op, 1/float32(p.FilterHeight*p.FilterWidth), p.Activation)
 		}
+	case tflite.OpMul:
+		return l, l.readProduct(m, op)
+	case tflite.OpLogistic:
+		l.readLogistic(g, op)
 	case tflite.OpSoftmax:
 		l.readSoftmax(&m.Subgraphs[0], op)
 	case tflite.OpMean:
@@ -172,6 +176,37 @@ func (l *layer) readSum(m *tflite.Model, op *tflite.Operator) error {
 		l.sum = &s
 	}
 	return nil
+}
+
+// readProduct sets the stage of a MUL of two computed tensors with the same shape. Any other MUL has
+// no stage, because the place of its constant is not known.
+func (l *layer) readProduct(m *tflite.Model, op *tflite.Operator) error {
+	g := &m.Subgraphs[0]
+	in, out, ok := endsOf(g, op)
+	if !ok || len(op.Inputs) != 2 || op.Inputs[1] < 0 || m.TensorBytes(0, op.Inputs[0]) != nil || m.TensorBytes(0, op.Inputs[1]) != nil ||
+		!slices.Equal(g.Tensors[op.Inputs[0]].Shape, g.Tensors[op.Inputs[1]].Shape) {
+		return nil
+	}
+	second, err := quantizationOf(&g.Tensors[op.Inputs[1]])
+	if err != nil {
+		return nil
+	}
+	low, high, err := activationRange(op.Options.Mul().Activation)
+	if err != nil {
+		return err
+	}
+	stage := executable.NewStage(executable.Multiplier(in.scale, second.scale, out.scale), in.zero, second.zero, out.zero, out.scale, low, high)
+	l.stage = &stage
+	return nil
+}
+
+// readLogistic sets the stage of a LOGISTIC with an output of scale 1/256, which is the only scale
+// that TensorFlow Lite accepts.
+func (l *layer) readLogistic(g *tflite.Subgraph, op *tflite.Operator) {
+	if in, out, ok := endsOf(g, op); ok && out == (quantization{1. / 256, 0}) {
+		stage := executable.NewLogisticStage(in.scale, in.zero)
+		l.stage = &stage
+	}
 }
 
 // readSoftmax sets the softmax of a SOFTMAX over one row of classes with an output of scale 1/256,

@@ -29,6 +29,13 @@ func NewStage(multiplier float32, inZero, weightZero, zero byte, scale float32, 
 	return Stage{Multiplier: multiplier, Low: bound(0, low), High: bound(255, high), WeightZero: weightZero, InZero: inZero, Zero: zero}
 }
 
+// NewLogisticStage returns the stage of a LOGISTIC whose input has the given scale and zero point.
+// It converts codes to real numbers; the chip then looks up the function.
+func NewLogisticStage(scale float32, zero byte) Stage {
+	const limit = 10.396732 // the same in all known models
+	return Stage{Multiplier: scale, Low: -limit, High: limit, InZero: zero}
+}
+
 // Multiplier returns inScale·weightScale/outScale, the factor from sums to codes, with float32
 // operations in the order that compilers use.
 func Multiplier(inScale, weightScale, outScale float32) float32 {
