@@ -139,6 +139,23 @@ func TestClasses(t *testing.T) {
 	}
 }
 
+// TestCheckRoom checks that a layer that can't be written is refused before its weights are known.
+func TestCheckRoom(t *testing.T) {
+	p := openPair(t, "pairs/dense_256") // without biases
+	for _, test := range []struct {
+		labels int
+		text   string
+	}{
+		{255, "it has 256 rows for 255 classes, and no biases"},
+		{256, ""},
+		{257, "it has room for 256 classes, not for 257"},
+	} {
+		if err := p.CheckRoom(test.labels, 256); (err != nil) != (test.text != "") || err != nil && !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%d labels: got %v, want %q", test.labels, err, test.text)
+		}
+	}
+}
+
 // TestWriteLastLayerErrors checks the errors of WriteLastLayer for models that are not
 // classifiers or have no room for the layer, and for invalid layers.
 func TestWriteLastLayerErrors(t *testing.T) {
@@ -154,7 +171,7 @@ func TestWriteLastLayerErrors(t *testing.T) {
 		{"deeplabv3_mnv2_dm05_pascal_quant", 3, 256, nil, ErrCompiled, "the compiler left it to the CPU"},
 		{"movenet_single_pose_lightning_ptq", 3, 24, nil, ErrCompiled, "not the last layer of a classifier"},
 		{"pairs/color_red_64x64", 2, 4096, nil, ErrCompiled, "CONCATENATION follows it"},
-		{"pairs/dense_256", 3, 256, nil, ErrCompiled, "it has 253 rows without a class, and no biases to keep them below the others"},
+		{"pairs/dense_256", 3, 256, nil, ErrCompiled, "it has 256 rows for 3 classes, and no biases to keep spare rows below the others"},
 		{small, 3, 1024, nil, ErrCompiled, "it takes 256 values, but the new layer takes 1024"},
 		{small, 1002, 256, nil, ErrCompiled, "it has room for 1001 classes, not for 1002"},
 		{small, 0, 256, nil, ErrLayer, "0 labels"},

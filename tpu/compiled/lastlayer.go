@@ -149,6 +149,8 @@ func (p *Pair) CheckRoom(labels, inputs int) error {
 		return fmt.Errorf("layer %q: %w: it takes %d values, but the new layer takes %d", last.name, ErrCompiled, f.Inputs, inputs)
 	case labels > f.Outputs:
 		return fmt.Errorf("layer %q: %w: it has room for %s, not for %d", last.name, ErrCompiled, classes(f.Outputs), labels)
+	case labels < f.Outputs && last.place.Form.NoBias && last.output().zero != 0:
+		return fmt.Errorf("layer %q: %w: it has %d rows for %s, and no biases to keep spare rows below the others", last.name, ErrCompiled, f.Outputs, classes(labels))
 	}
 	return nil
 }

@@ -125,9 +125,6 @@ func (p *placed) encode(l *LastLayer, shift float64, in quantization) (*change, 
 		f.Multipliers[c] = executable.Multiplier(in.scale, scales[c], out.scale)
 	}
 	if p.place.Form.NoBias {
-		if classes < f.Outputs && out.zero != 0 {
-			return nil, fmt.Errorf("%w: it has %d rows without a class, and no biases to keep them below the others", ErrCompiled, f.Outputs-classes)
-		}
 		return &change{placed: p, filter: f, stage: stage}, nil
 	}
 	f.Biases = make([]int32, f.Outputs)
