@@ -29,10 +29,10 @@ func NewStage(multiplier float32, inZero, weightZero, zero byte, scale float32, 
 	return Stage{Multiplier: multiplier, Low: bound(0, low), High: bound(255, high), WeightZero: weightZero, InZero: inZero, Zero: zero}
 }
 
-// NewLogisticStage returns the stage of a LOGISTIC whose input has the given scale and zero point.
-// It converts codes to real numbers; the chip then looks up the function.
+// NewLogisticStage returns the stage of a LOGISTIC whose input has the given scale and zero point. It
+// converts codes to real numbers; how the chip then computes the function is not known.
 func NewLogisticStage(scale float32, zero byte) Stage {
-	const limit = 10.396732 // the same in all known models
+	const limit = 10.396732 // in all known models
 	return Stage{Multiplier: scale, Low: -limit, High: limit, InZero: zero}
 }
 
