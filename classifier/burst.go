@@ -90,24 +90,19 @@ func eachClosePair(examples []Example, limit float64, f func(i, j int)) {
 		return
 	}
 	// Only some dimensions are compared, in 16 bits. Rounding changes a difference by at most
-	// 2·coarseStep in each.
+	// 2·featureStep in each.
 	const most = 512
 	dim := min(len(examples[0].Unit), most)
 	p := newPanels[int32](len(examples), (dim+1)/2)
-	squares := make([]int64, len(examples))
+	squares, row := make([]int64, len(examples)), make([]int16, dim)
 	for i, e := range examples {
-		group, at := p.groups[i/p.width], i%p.width
 		for k, v := range e.Unit[:dim] {
-			r := coarse(v)
-			squares[i] += int64(r) * int64(r)
-			if k%2 == 0 {
-				group[k/2*p.width+at] = r & 0xffff
-			} else {
-				group[k/2*p.width+at] |= r << 16
-			}
+			row[k] = roundFeature(v)
+			squares[i] += int64(row[k]) * int64(row[k])
 		}
+		setPairs(p, i, row)
 	}
-	far := math.Sqrt(limit)/coarseStep + 2*math.Sqrt(float64(dim))
+	far := math.Sqrt(limit)/featureStep + 2*math.Sqrt(float64(dim))
 	limit16 := int64(far*far) + 1
 	eachTile(p, p, true, func(i, j int, tile []int32) {
 		for r := range min(tileRows, p.count-i) {

@@ -52,15 +52,24 @@ func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibrati
 	}
 	falls := func(k int) bool { return loss(k+1) < loss(k)*(1-1e-9) }
 	// The loss is convex in the factor, so it has one minimum. The search starts where it usually
-	// is.
-	const last = 39
-	best := 24
-	for best < last && falls(best) {
-		best++
+	// is, and then takes longer and longer steps to find a factor below it and one above.
+	const first, usual, last = 0, 24, 39
+	low, high := first-1, last // falls(low) is true, or low is below first; falls(high) is false, or high is last
+	for at, step := usual, 1; low < at && at < high; step *= 2 {
+		if falls(at) {
+			low, at = at, at+step
+		} else {
+			high, at = at, at-step
+		}
 	}
-	for best > 0 && !falls(best-1) {
-		best--
+	for low+1 < high {
+		if middle := (low + high) / 2; falls(middle) {
+			low = middle
+		} else {
+			high = middle
+		}
 	}
+	best := high
 	return calibration{factor(best), uncalibrated / factor(best), all.logLoss(factor(best)) / float64(total)}
 }
 

@@ -2,30 +2,87 @@ package classifier
 
 import "math"
 
-// With more examples than coarseFrom and than dimensions, features are rounded to multiples of
-// coarseStep. Their products then add up without rounding, in any order, and in integers, which
-// is several times as fast. The rounding is far below the resolution of an 8-bit embedding.
+// From roundFrom examples on, features are rounded to multiples of featureStep. Their products then add
+// up without rounding, in any order, and in integers, which is several times as fast as in double
+// precision. The rounding is far below the resolution of an 8-bit embedding. Fewer examples take
+// little time anyway.
 const (
-	coarseFrom = 1024
-	coarseStep = 1.0 / (1 << 15)
+	roundFrom   = 64
+	featureStep = 1.0 / (1 << 15)
 )
 
-// coarse returns x, which is between −1 and 1, as the nearest multiple of coarseStep that fits in
-// 16 bits.
-func coarse(x float64) int32 { return int32(min(roundToEven(x/coarseStep), math.MaxInt16)) }
+// With more examples than coarseFrom and than dimensions, examples are left out in single
+// precision.
+const coarseFrom = 1024
 
-// roundCoarse returns the values of x rounded by coarse.
-func roundCoarse(x []float64) []float64 {
-	y := make([]float64, len(x))
-	for i, v := range x {
-		y[i] = float64(coarse(v)) * coarseStep
-	}
-	return y
+// roundFeature returns x, which is between −1 and 1, as the nearest multiple of featureStep that fits
+// in 16 bits.
+func roundFeature(x float64) int16 {
+	return int16(min(int32(roundToEven(x*(1/featureStep))), math.MaxInt16))
 }
 
-// coarseScatter returns Σ x·xᵀ over all rows of x, which roundCoarse rounded. The result is
-// exact.
-func coarseScatter(x [][]float64, dim int) lower {
+// innerOfFeatures returns the inner product of two rows.
+func innerOfFeatures(x, y []int16) float64 {
+	var sum int64
+	for k, v := range x {
+		sum += int64(v) * int64(y[k])
+	}
+	return float64(sum) * (featureStep * featureStep)
+}
+
+// gramOfFeatures returns the inner products of all pairs of rows. By the Cauchy–Schwarz inequality,
+// those of rows of length 1 fit in 32 bits.
+func gramOfFeatures(x [][]int16, dim int) lower {
+	p := newPanels[int32](len(x), (dim+1)/2)
+	for i, row := range x {
+		setPairs(p, i, row)
+	}
+	g := newLower(len(x))
+	g.addIntegers(p)
+	return g
+}
+
+// columnsOfFeatures returns the columns of x as panels.
+func columnsOfFeatures(x [][]int16, dim int) *panels[float64] {
+	p := newPanels[float64](dim, len(x))
+	for g, group := range p.groups {
+		from, to := g*p.width, min((g+1)*p.width, dim)
+		for k, row := range x {
+			out := group[k*p.width:][:p.width]
+			for j, v := range row[from:to] {
+				out[j] = float64(v) * featureStep
+			}
+		}
+	}
+	return p
+}
+
+// setPairs sets vector i of p to row, with two values in each element.
+func setPairs(p *panels[int32], i int, row []int16) {
+	at, step := p.groups[i/p.width][i%p.width:], p.width
+	for k := range len(row) / 2 {
+		at[k*step] = int32(row[2*k+1])<<16 | int32(uint16(row[2*k]))
+	}
+	if n := len(row); n%2 == 1 {
+		at[n/2*step] = int32(uint16(row[n-1]))
+	}
+}
+
+// addIntegers adds the inner products of all pairs of vectors, whose elements hold two features
+// each, to g.
+func (g lower) addIntegers(p *panels[int32]) {
+	eachTile(p, p, true, func(i, j int, tile []int32) {
+		for r, row := range g[i:min(i+tileRows, p.count)] {
+			row = row[min(j, len(row)):min(j+p.width, len(row))]
+			for c, v := range tile[r*p.width:][:len(row)] {
+				row[c] += float64(v) * (featureStep * featureStep)
+			}
+		}
+	})
+}
+
+// scatterOfFeatures returns Σ x·xᵀ over all rows of x. The result is exact.
+func scatterOfFeatures(x [][]int16, dim int) lower {
 	s := newLower(dim)
 	b := newScatterBatch(dim)
 	for _, row := range x {
@@ -37,7 +94,6 @@ func coarseScatter(x [][]float64, dim int) lower {
 
 // A scatterBatch collects examples whose products fit in 32 bits.
 type scatterBatch struct {
-	dim     int
 	pairs   *panels[int32] // one vector per dimension; each element holds two examples
 	count   int            // number of examples
 	squares []int64        // sum of the squares of each dimension
@@ -47,35 +103,32 @@ type scatterBatch struct {
 const maxScatterBatch = 512
 
 func newScatterBatch(dim int) *scatterBatch {
-	return &scatterBatch{dim: dim, pairs: newPanels[int32](dim, maxScatterBatch/2), squares: make([]int64, dim)}
+	return &scatterBatch{pairs: newPanels[int32](dim, maxScatterBatch/2), squares: make([]int64, dim)}
 }
 
 // add adds an example. If it does not fit, add first flushes the batch to s.
-func (b *scatterBatch) add(x []float64, s lower) {
+func (b *scatterBatch) add(x []int16, s lower) {
 	// By the Cauchy–Schwarz inequality, no sum of products is larger than the largest sum of
 	// squares.
 	full := b.count == maxScatterBatch
 	for j, v := range x {
-		i := int64(v / coarseStep)
-		b.squares[j] += i * i
+		b.squares[j] += int64(v) * int64(v)
 		full = full || b.squares[j] > math.MaxInt32
 	}
 	if full {
 		b.flush(s)
 		for j, v := range x {
-			i := int64(v / coarseStep)
-			b.squares[j] = i * i
+			b.squares[j] = int64(v) * int64(v)
 		}
 	}
 	w := b.pairs.width
 	at := b.count / 2 * w
 	for g, group := range b.pairs.groups {
 		for j, v := range x[g*w : min((g+1)*w, len(x))] {
-			i := int32(v / coarseStep)
 			if b.count%2 == 0 {
-				group[at+j] = i & 0xffff
+				group[at+j] = int32(uint16(v))
 			} else {
-				group[at+j] |= i << 16
+				group[at+j] |= int32(v) << 16
 			}
 		}
 	}
@@ -86,14 +139,7 @@ func (b *scatterBatch) add(x []float64, s lower) {
 func (b *scatterBatch) flush(s lower) {
 	p := *b.pairs
 	p.n = (b.count + 1) / 2
-	eachTile(&p, &p, true, func(i, j int, tile []int32) {
-		for r, row := range s[i:min(i+tileRows, p.count)] {
-			row = row[min(j, len(row)):min(j+p.width, len(row))]
-			for c, v := range tile[r*p.width:][:len(row)] {
-				row[c] += float64(v) * (coarseStep * coarseStep)
-			}
-		}
-	})
+	s.addIntegers(&p)
 	b.count = 0
 	clear(b.squares)
 }

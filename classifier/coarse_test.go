@@ -6,31 +6,40 @@ import (
 	"testing"
 )
 
-// TestCoarseScatter compares coarseScatter with integer arithmetic, for examples whose products
-// do and do not fit in 32 bits.
-func TestCoarseScatter(t *testing.T) {
+// TestFeatureProducts compares scatterOfFeatures and gramOfFeatures with sums of single products,
+// for examples whose products do and do not fit in 32 bits.
+func TestFeatureProducts(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))
-	const dim = 70
+	const dim = 71
 	for _, n := range []int{1, 2, 511, 512, 513, 2001} {
 		for _, size := range []float64{0.03, 1} {
-			x := newTable(n, dim)
-			want := make([]int64, dim*dim)
-			for _, row := range x {
-				for j := range row {
-					row[j] = size * (2*r.Float64() - 1)
+			x := make([][]int16, n)
+			scatter := make([]int64, dim*dim)
+			for e := range x {
+				x[e] = make([]int16, dim)
+				for j := range x[e] {
+					x[e][j] = roundFeature(size * (2*r.Float64() - 1))
 				}
-				copy(row, roundCoarse(row))
-				for i, v := range row {
-					for j, w := range row[:i+1] {
-						want[i*dim+j] += int64(v/coarseStep) * int64(w/coarseStep)
+				for i, v := range x[e] {
+					for j, w := range x[e][:i+1] {
+						scatter[i*dim+j] += int64(v) * int64(w)
 					}
 				}
 			}
-			got := coarseScatter(x, dim)
-			for i, row := range got {
+			for i, row := range scatterOfFeatures(x, dim) {
 				for j, v := range row {
-					if w := float64(want[i*dim+j]) * coarseStep * coarseStep; v != w {
-						t.Fatalf("%d examples up to %v, row %d, column %d: got %v, want %v", n, size, i, j, v, w)
+					if want := float64(scatter[i*dim+j]) * featureStep * featureStep; v != want {
+						t.Fatalf("%d examples up to %v, row %d, column %d: got %v, want %v", n, size, i, j, v, want)
+					}
+				}
+			}
+			if size == 1 { // the squared length is above 1
+				continue
+			}
+			for i, row := range gramOfFeatures(x[:min(n, 50)], dim) {
+				for j, v := range row {
+					if want := innerOfFeatures(x[i], x[j]); v != want {
+						t.Fatalf("%d examples: inner product of %d and %d: got %v, want %v", n, i, j, v, want)
 					}
 				}
 			}
@@ -38,19 +47,18 @@ func TestCoarseScatter(t *testing.T) {
 	}
 }
 
-func TestRoundCoarse(t *testing.T) {
-	for x, want := range map[float64]float64{
-		0: 0, 0.1: 3277. / 32768, -0.1: -3277. / 32768, 1: 32767. / 32768, -1: -1,
-		0.5 / 32768: 0, 1.5 / 32768: 2. / 32768, -0.6 / 32768: -1. / 32768,
+func TestRoundFeature(t *testing.T) {
+	for x, want := range map[float64]int16{
+		0: 0, 0.1: 3277, -0.1: -3277, 1: 32767, -1: -32768,
+		0.5 / 32768: 0, 1.5 / 32768: 2, -0.6 / 32768: -1,
 	} {
-		if got := roundCoarse([]float64{x})[0]; got != want {
+		if got := roundFeature(x); got != want {
 			t.Errorf("%v: got %v, want %v", x, got, want)
 		}
 	}
 }
 
-// TestCoarseLayers trains with so many examples that features are rounded and examples are left
-// out in single precision.
+// TestCoarseLayers trains with so many examples that they are left out in single precision.
 func TestCoarseLayers(t *testing.T) {
 	examples := sortedExamples(clusters(8, 6, 500, 400, 300))
 	for i := range examples {
@@ -60,8 +68,9 @@ func TestCoarseLayers(t *testing.T) {
 	}
 	for _, r := range []Recipe{{Mean, 0, false}, {Ridge, 0.3, false}, {LDA, 3, false}, {Ridge, 0.3, true}} {
 		tr := train(t, examples, r.Sqrt)
+		features := tr.rows()
 		if !tr.coarse {
-			t.Fatal("the features are not rounded")
+			t.Fatal("examples are left out in double precision")
 		}
 		got, leftOut, err := tr.layer(r)
 		if err != nil {
@@ -81,7 +90,7 @@ func TestCoarseLayers(t *testing.T) {
 			l := refit(t, tr, r, burst)
 			for _, i := range burst {
 				for c, got := range leftOut[i] {
-					want := dot(l.weights[c], tr.x[i]) + l.bias[c]
+					want := dot(l.weights[c], features[i]) + l.bias[c]
 					if math.Abs(got-want) > 1e-4*(1+math.Abs(want)) {
 						t.Errorf("%v, example %d, class %d: got %v, want %v", r, i, c, got, want)
 					}

@@ -24,20 +24,20 @@ func (t *training) coralSGD() (*solution, error) {
 			w[j] *= deviation
 		}
 	}
-	start := newTable(len(t.x), len(t.labels))
+	start := newTable(len(t.class), len(t.labels))
 	var mean float64
-	for i, x := range t.x {
+	for i, x := range t.rows() {
 		for c, w := range l.weights {
 			start[i][c] = t.norm[i] * dot(x, w)
 		}
-		mean += t.norm[i] / float64(len(t.x))
+		mean += t.norm[i] / float64(len(t.class))
 	}
 	d := t.newDescent(start, t.norm)
 	p := newTable(batch, len(t.labels))
 	drawn := make([]int, batch)
 	for range steps {
 		for b := range drawn {
-			drawn[b] = random.IntN(len(t.x))
+			drawn[b] = random.IntN(len(t.class))
 			d.logits(p[b], drawn[b])
 			ApplySoftmax(p[b])
 			p[b][t.class[drawn[b]]]--
@@ -52,5 +52,5 @@ func (t *training) coralSGD() (*solution, error) {
 			w[j] *= mean
 		}
 	}
-	return &solution{make([][]float64, len(t.x)), func() layer { return l }}, nil
+	return &solution{make([][]float64, len(t.class)), func() layer { return l }}, nil
 }

@@ -15,7 +15,7 @@ type descent struct {
 // newDescent returns a descent with the initial logits start. It multiplies the features of
 // example i by norm[i], or by 1 if norm is nil.
 func (t *training) newDescent(start [][]float64, norm []float64) *descent {
-	d := &descent{start: start, inner: gram(packRows[float64](t.x, t.dim)), factor: newTable(len(t.x), len(t.labels))}
+	d := &descent{start: start, inner: t.innerProducts(), factor: newTable(len(t.class), len(t.labels))}
 	for i, row := range d.inner {
 		for j := range row {
 			if norm != nil {
@@ -38,13 +38,15 @@ func (d *descent) logits(dst []float64, i int) {
 // addTo adds the sum of d's steps to the weights and biases of l in place, and returns l. norm
 // must be the slice that was passed to newDescent.
 func (d *descent) addTo(l layer, t *training, norm []float64) layer {
+	x := make([]float64, t.dim)
 	for i, f := range d.factor {
+		t.row(i, x)
 		for c, v := range f {
 			l.bias[c] += v
 			if norm != nil {
 				v *= norm[i]
 			}
-			axpy(v, t.x[i], l.weights[c])
+			axpy(v, x, l.weights[c])
 		}
 	}
 	return l

@@ -71,13 +71,19 @@ func features(x []float64, sqrt bool) []float64 {
 // has none.
 func squareRoots(x []float64) []float64 {
 	y := make([]float64, len(x))
+	squareRootsTo(y, x)
+	return y
+}
+
+// squareRootsTo is like squareRoots, and stores the result in y.
+func squareRootsTo(y, x []float64) {
 	for i, v := range x {
-		if v > 0 {
-			y[i] = math.Sqrt(v)
+		if v < 0 {
+			v = 0
 		}
+		y[i] = math.Sqrt(v)
 	}
 	Normalize(y)
-	return y
 }
 
 // pick returns the elements of v at the given indexes.

@@ -45,7 +45,7 @@ func train(t *testing.T, examples []Example, sqrt bool) *training {
 func textbook(t *testing.T, examples []Example, r Recipe) layer {
 	t.Helper()
 	tr := train(t, examples, r.Sqrt)
-	n, d, classes := len(tr.x), tr.dim, len(tr.labels)
+	n, d, classes := len(tr.class), tr.dim, len(tr.labels)
 	x, m := mat.NewDense(n, d, nil), mat.NewDense(classes, d, nil)
 	target := mat.NewDense(n, classes, nil)
 	for c := range classes {
@@ -53,7 +53,7 @@ func textbook(t *testing.T, examples []Example, r Recipe) layer {
 	}
 	var trace float64
 	for i := range n {
-		row := slices.Clone(tr.x[i])
+		row := tr.row(i, make([]float64, d))
 		for j := range row {
 			if r.Method == LDA {
 				row[j] -= tr.classMean[tr.class[i]][j]
@@ -108,6 +108,8 @@ var shapes = []struct {
 	{"as many examples as dimensions", 12, []int{6, 6}},
 	{"class of one example", 30, []int{4, 1, 5}},
 	{"small classes", 7, []int{2, 2, 3}},
+	{"rounded features, fewer examples than dimensions", 130, []int{50, 40, 30}},
+	{"rounded features, more examples than dimensions", 13, []int{50, 40, 30}},
 }
 
 func TestLayersEqualTextbook(t *testing.T) {
@@ -162,7 +164,7 @@ func TestLeftOutEqualsRefit(t *testing.T) {
 				l := refit(t, tr, r, burst)
 				for _, i := range burst {
 					for c := range tr.labels {
-						want := dot(l.weights[c], tr.x[i]) + l.bias[c]
+						want := dot(l.weights[c], tr.row(i, make([]float64, tr.dim))) + l.bias[c]
 						if math.Abs(leftOut[i][c]-want) > 1e-7*(1+math.Abs(want)) {
 							t.Errorf("%s, %v, example %d, class %d: got %v, want %v", sh.name, r, i, c, leftOut[i][c], want)
 						}
@@ -199,7 +201,7 @@ func refit(t *testing.T, tr *training, r Recipe, burst []int) layer {
 // refitLDA trains LDA on the examples of without, but uses n−C and the ridge term of whole.
 func refitLDA(t *testing.T, without, whole *training, lambda float64) layer {
 	t.Helper()
-	s := float64(len(whole.x) - len(whole.labels))
+	s := float64(len(whole.class) - len(whole.labels))
 	c := whole.withinScatter()
 	var trace float64
 	for j := range c {

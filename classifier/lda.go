@@ -20,7 +20,7 @@ type ldaFit struct {
 //
 // The outputs for left-out examples use the term λ·tr(S)/d·I computed from all examples.
 func (t *training) lda(lambda float64) (*solution, error) {
-	n, classes := len(t.x), len(t.labels)
+	n, classes := len(t.class), len(t.labels)
 	f := &ldaFit{
 		training: t, s: float64(max(n-classes, 1)),
 		spread: make([]lower, len(t.bursts)), across: newTable(n, classes),
@@ -67,7 +67,7 @@ func (t *training) withinTrace() (trace float64) {
 // solveDual computes the weights from the Gram matrix R·Rᵀ of the examples.
 func (f *ldaFit) solveDual() error {
 	f.prepareDual()
-	n, classes := len(f.x), len(f.labels)
+	n, classes := len(f.class), len(f.labels)
 	b := newLower(n)
 	for i, ci := range f.class {
 		for j, cj := range f.class[:i+1] {
@@ -154,7 +154,7 @@ func (f *ldaFit) solvePrimal() error {
 // leaveOut returns, for each left-out example, the outputs of a layer trained without the
 // example's burst.
 func (f *ldaFit) leaveOut() [][]float64 {
-	leftOut := make([][]float64, len(f.x))
+	leftOut := make([][]float64, len(f.class))
 	for at, burst := range f.bursts {
 		if f.spread[at] != nil {
 			f.leaveOutBurst(burst, f.spread[at], leftOut)

@@ -119,7 +119,7 @@ func (t *training) imprint() (*solution, error) {
 		}
 		l.weights = append(l.weights, w)
 	}
-	leftOut := make([][]float64, len(t.x))
+	leftOut := make([][]float64, len(t.class))
 	var bursts, examples []int
 	for b, burst := range t.bursts {
 		if t.leavesOut(b) {
@@ -129,8 +129,13 @@ func (t *training) imprint() (*solution, error) {
 	for k, row := range t.cosines(l.weights, examples) {
 		leftOut[examples[k]] = row
 	}
+	lengths := make([]float64, len(t.labels)) // of the sum of each class
+	for c, m := range t.classMean {
+		lengths[c] = float64(t.count[c]) * math.Sqrt(dot(m, m))
+	}
 	for _, b := range bursts {
-		t.leaveOutOfMean(t.bursts[b], leftOut)
+		burst := t.bursts[b]
+		t.leaveOutOfMean(burst, lengths[t.class[burst[0]]], leftOut)
 	}
 	return &solution{leftOut, func() layer { return l }}, nil
 }
@@ -140,18 +145,15 @@ func (t *training) imprint() (*solution, error) {
 // burst, and x an example of the burst. Then the cosine is
 //
 //	(x·S − x·B) / √(|S|² − 2·B·S + |B|²)
-func (t *training) leaveOutOfMean(burst []int, cosines [][]float64) {
+func (t *training) leaveOutOfMean(burst []int, length float64, cosines [][]float64) {
 	c := t.class[burst[0]]
-	mean, length := t.classMean[c], float64(t.count[c])
-	length *= math.Sqrt(dot(mean, mean))
-	sum := make([]float64, t.dim)
-	for _, i := range burst {
-		axpy(1, t.x[i], sum)
-	}
 	all := float64(length * length)
 	rest := all
 	for _, i := range burst {
-		own, within := float64(cosines[i][c]*length), dot(t.x[i], sum)
+		own, within := float64(cosines[i][c]*length), 0.0
+		for _, j := range burst {
+			within += t.inner(i, j)
+		}
 		rest += within - 2*own
 		cosines[i][c] = own - within
 	}
@@ -166,12 +168,11 @@ func (t *training) leaveOutOfMean(burst []int, cosines [][]float64) {
 
 // cosines returns the inner products of examples with the normalized class means.
 func (t *training) cosines(means [][]float64, examples []int) [][]float64 {
-	x := pick(t.x, examples)
-	if t.coarse {
-		return products(packRows[float32](x, t.dim), packRows[float32](means, t.dim))
-	}
 	if !t.dual() {
-		return products(packRows[float64](x, t.dim), packRows[float64](means, t.dim))
+		if t.coarse {
+			return cosinesIn[float32](t, means, examples)
+		}
+		return cosinesIn[float64](t, means, examples)
 	}
 	t.prepareDual()
 	table := newTable(len(examples), len(means))
@@ -179,6 +180,22 @@ func (t *training) cosines(means [][]float64, examples []int) [][]float64 {
 		for c, v := range t.toMean[i] {
 			table[k][c] = v / math.Sqrt(t.meanGram[c][c])
 		}
+	}
+	return table
+}
+
+func cosinesIn[T float64 | float32](t *training, means [][]float64, examples []int) [][]float64 {
+	const batch = 256 // examples, few enough to fit in the cache
+	m, table := packRows[T](means, t.dim), make([][]float64, 0, len(examples))
+	x := newTable(min(batch, len(examples)), t.dim)
+	p := newPanels[T](len(x), t.dim)
+	for ; len(examples) > 0; examples = examples[len(x):] {
+		x = x[:min(batch, len(examples))]
+		for k, i := range examples[:len(x)] {
+			t.row(i, x[k])
+		}
+		p.setRows(x)
+		table = append(table, products(p.first(len(x)), m)...)
 	}
 	return table
 }

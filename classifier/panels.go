@@ -53,19 +53,24 @@ func newPanels[T element](count, n int) *panels[T] {
 // packRows returns the rows of a table of n columns as panels.
 func packRows[T float64 | float32](rows [][]float64, n int) *panels[T] {
 	p := newPanels[T](len(rows), n)
+	p.setRows(rows)
+	return p
+}
+
+// setRows sets the first vectors of p to rows.
+func (p *panels[T]) setRows(rows [][]float64) {
 	const some = 8 // columns whose elements are in one line of the cache
-	for g, group := range p.groups {
-		part := rows[g*p.width : min((g+1)*p.width, len(rows))]
-		for k := 0; k < n; k += some {
+	for first := 0; first < len(rows); first += p.width {
+		group, part := p.groups[first/p.width], rows[first:min(first+p.width, len(rows))]
+		for k := 0; k < p.n; k += some {
 			out := group[k*p.width:]
 			for j, row := range part {
-				for i, v := range row[k:min(k+some, n)] {
+				for i, v := range row[k:min(k+some, p.n)] {
 					out[i*p.width+j] = T(v)
 				}
 			}
 		}
 	}
-	return p
 }
 
 // packColumns returns the columns of a table of n columns as panels.
@@ -78,6 +83,13 @@ func packColumns(rows [][]float64, n int) *panels[float64] {
 		}
 	}
 	return p
+}
+
+// first returns the first count vectors of p, which share its memory.
+func (p *panels[T]) first(count int) *panels[T] {
+	some := *p
+	some.count, some.groups = count, p.groups[:(count+p.width-1)/p.width]
+	return &some
 }
 
 // at returns element k of vector i.

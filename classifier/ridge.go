@@ -23,7 +23,7 @@ type ridgeFit struct {
 // The outputs for a left-out burst B are p + T − (I−H)⁻¹(T−F), restricted to the rows and
 // columns of B.
 func (t *training) ridge(lambda float64) (*solution, error) {
-	n, classes := len(t.x), len(t.labels)
+	n, classes := len(t.class), len(t.labels)
 	f := &ridgeFit{
 		training: t, lambda: lambda, prior: make([]float64, classes),
 		residual: newTable(n, classes), rest: make([]lower, len(t.bursts)),
@@ -58,7 +58,7 @@ func (f *ridgeFit) target(i, c int) float64 {
 // solveDual computes the weights from the centered Gram matrix X·Xᵀ of the examples.
 func (f *ridgeFit) solveDual() error {
 	f.prepareDual()
-	n, classes := len(f.x), len(f.labels)
+	n, classes := len(f.class), len(f.labels)
 	k, rowMean := newLower(n), make([]float64, n)
 	var mean float64
 	for i, row := range f.gram {
@@ -108,7 +108,7 @@ func (f *ridgeFit) solveDual() error {
 
 // solvePrimal computes the weights from the scatter matrix Xᵀ·X of the dimensions.
 func (f *ridgeFit) solvePrimal() error {
-	n := len(f.x)
+	n := len(f.class)
 	s := f.totalScatter()
 	for i := range s {
 		s[i][i] += f.lambda
@@ -144,7 +144,7 @@ func (f *ridgeFit) solvePrimal() error {
 // leaveOut returns, for each left-out example, the outputs of a layer trained without the
 // example's burst. It overwrites the residuals.
 func (f *ridgeFit) leaveOut() [][]float64 {
-	leftOut := make([][]float64, len(f.x))
+	leftOut := make([][]float64, len(f.class))
 	for b, burst := range f.bursts {
 		if f.rest[b] == nil {
 			continue

@@ -18,10 +18,10 @@ const (
 // loss. For each example, leftOut holds the outputs of a layer trained without the example's
 // fold.
 func (t *training) softmax(lambda float64) (*solution, error) {
-	leftOut := make([][]float64, len(t.x))
+	leftOut := make([][]float64, len(t.class))
 	var folds []*fold
 	for n := range min(softmaxFolds, len(t.bursts)) {
-		out := make([]bool, len(t.x))
+		out := make([]bool, len(t.class))
 		for b, burst := range t.bursts {
 			for _, i := range burst {
 				out[i] = b%softmaxFolds == n && !t.isWholeClass(burst)
@@ -34,7 +34,7 @@ func (t *training) softmax(lambda float64) (*solution, error) {
 		folds = append(folds, f)
 	}
 	best, loss := 0, math.Inf(1)
-	work := int64(softmaxFolds) * int64(len(t.x)) * int64(len(t.x)) * int64(len(t.labels)) // multiplications per step; may exceed 32 bits
+	work := int64(softmaxFolds) * int64(len(t.class)) * int64(len(t.class)) * int64(len(t.labels)) // multiplications per step; may exceed 32 bits
 	steps := int(min(maxSteps, maxWork/max(work, 1)))
 	for step := 0; step <= min(best+patience, steps); step++ {
 		var sum float64
@@ -55,7 +55,7 @@ func (t *training) softmax(lambda float64) (*solution, error) {
 			f.step()
 		}
 	}
-	all, err := t.newFold(lambda, make([]bool, len(t.x)))
+	all, err := t.newFold(lambda, make([]bool, len(t.class)))
 	if err != nil {
 		return nil, err
 	}
@@ -96,19 +96,19 @@ func (t *training) newFold(lambda float64, out []bool) (*fold, error) {
 		return nil, err
 	}
 	l, scale := s.layer(), rest.calibrate(Ridge, s.leftOut, rest.estimate(s.leftOut).Total).scale
-	start := newTable(len(t.x), len(t.labels))
+	start, rows := newTable(len(t.class), len(t.labels)), t.rows()
 	for c, w := range l.weights {
 		for i := range w {
 			w[i] *= scale
 		}
 		l.bias[c] *= scale
-		for i, x := range t.x {
+		for i, x := range rows {
 			start[i][c] = dot(x, w) + l.bias[c]
 		}
 	}
 	return &fold{
-		descent: t.newDescent(start, nil), t: t, layer: l, out: out, n: len(rest.x),
-		logits: start, previous: newTable(len(t.x), len(t.labels)),
+		descent: t.newDescent(start, nil), t: t, layer: l, out: out, n: len(rest.class),
+		logits: start, previous: newTable(len(t.class), len(t.labels)),
 	}, nil
 }
 
@@ -125,7 +125,7 @@ func (f *fold) step() {
 	}
 	// The gradient is computed after the momentum is applied.
 	p := make([]float64, len(f.t.labels))
-	gradient := newTable(len(f.t.x), len(f.t.labels))
+	gradient := newTable(len(f.t.class), len(f.t.labels))
 	for i, c := range f.t.class {
 		if f.out[i] {
 			continue
@@ -138,7 +138,7 @@ func (f *fold) step() {
 	for i, g := range gradient {
 		axpy(-1/float64(f.n), g, f.factor[i])
 	}
-	f.logits = newTable(len(f.t.x), len(f.t.labels))
+	f.logits = newTable(len(f.t.class), len(f.t.labels))
 	for i := range f.logits {
 		if f.out[i] {
 			f.descent.logits(f.logits[i], i)

@@ -14,12 +14,13 @@ const maxLeftOut = 2000
 type training struct {
 	examples  []Example
 	sqrt      bool // whether features are square roots
-	coarse    bool // whether there are too many examples for double precision throughout
+	coarse    bool // whether examples are left out in single precision, because there are many
 	dim       int
 	labels    []string
 	count     []int       // number of examples in each class
 	class     []int       // class of each example
-	x         [][]float64 // features of each example, of length 1
+	fine      [][]float64 // features of each example, of length 1; nil if they are rounded
+	x         [][]int16   // rounded features, as multiples of featureStep; nil if they are fine
 	norm      []float64   // length of each embedding before normalization
 	classMean [][]float64 // mean of the features in each class
 	mean      []float64   // mean of all features
@@ -55,6 +56,11 @@ func prepare(examples []Example, sqrt bool) (*training, error) {
 	}
 	t := &training{dim: len(examples[0].Unit), examples: examples, sqrt: sqrt}
 	t.coarse = len(examples) > max(coarseFrom, t.dim)
+	var rows []int16
+	if len(examples) >= roundFrom {
+		rows = make([]int16, len(examples)*t.dim)
+	}
+	root := make([]float64, t.dim)
 	for _, e := range examples {
 		if len(e.Unit) != t.dim || t.dim == 0 {
 			return nil, fmt.Errorf("example has %d values, but the first example has %d: %w", len(e.Unit), t.dim, ErrShape)
@@ -64,13 +70,23 @@ func prepare(examples []Example, sqrt bool) (*training, error) {
 			t.classMean = append(t.classMean, make([]float64, t.dim))
 		}
 		c := len(t.labels) - 1
-		x := features(e.Unit, sqrt)
-		if t.coarse {
-			x = roundCoarse(x)
-		}
-		t.x, t.class, t.norm = append(t.x, x), append(t.class, c), append(t.norm, e.Norm)
+		t.class, t.norm = append(t.class, c), append(t.norm, e.Norm)
 		t.count[c]++
-		axpy(1, x, t.classMean[c])
+		if rows == nil {
+			t.fine = append(t.fine, features(e.Unit, sqrt))
+			axpy(1, t.fine[len(t.fine)-1], t.classMean[c])
+			continue
+		}
+		unit, x, sum := e.Unit, rows[:t.dim:t.dim], t.classMean[c]
+		if sqrt {
+			squareRootsTo(root, unit)
+			unit = root
+		}
+		for i, v := range unit {
+			x[i] = roundFeature(v)
+			sum[i] += float64(x[i]) * featureStep // without rounding
+		}
+		t.x, rows = append(t.x, x), rows[t.dim:]
 	}
 	t.mean = make([]float64, t.dim)
 	for c, m := range t.classMean {
@@ -80,9 +96,34 @@ func prepare(examples []Example, sqrt bool) (*training, error) {
 		}
 	}
 	for i := range t.mean {
-		t.mean[i] /= float64(len(t.x))
+		t.mean[i] /= float64(len(t.class))
 	}
 	return t, nil
+}
+
+// row sets dst to the features of example i and returns dst.
+func (t *training) row(i int, dst []float64) []float64 {
+	dst = dst[:t.dim]
+	if t.fine != nil {
+		copy(dst, t.fine[i])
+		return dst
+	}
+	for j, v := range t.x[i] {
+		dst[j] = float64(v) * featureStep
+	}
+	return dst
+}
+
+// rows returns the features of all examples, which the caller must not modify.
+func (t *training) rows() [][]float64 {
+	if t.fine != nil {
+		return t.fine
+	}
+	rows := newTable(len(t.x), t.dim)
+	for i := range rows {
+		t.row(i, rows[i])
+	}
+	return rows
 }
 
 // isWholeClass reports whether burst holds all examples of its class.
@@ -109,21 +150,25 @@ func (t *training) project(l *factor[float64], weights [][]float64, center func(
 func projectIn[T float64 | float32](t *training, l *factor[T], weights [][]float64, center func(i int) []float64, f func(b int, outputs [][]float64, spread lower)) {
 	const batch = 256 // examples, few enough to fit in the cache
 	w := packRows[T](weights, t.dim)
-	var bursts, indexes []int
-	var r [][]float64
+	var bursts, indexes, examples []int
+	var table [][]float64 // memory for the centered examples
+	var memory *panels[T]
 	for b, burst := range t.bursts {
 		if t.leavesOut(b) {
-			bursts = append(bursts, b)
-			for _, i := range burst {
-				row := make([]float64, t.dim)
-				subtract(row, t.x[i], center(i))
-				r = append(r, row)
-			}
+			bursts, examples = append(bursts, b), append(examples, burst...)
 		}
-		if len(r) < batch && b < len(t.bursts)-1 || len(r) == 0 {
+		if len(examples) < batch && b < len(t.bursts)-1 || len(examples) == 0 {
 			continue
 		}
-		p := packRows[T](r, t.dim)
+		if len(table) < len(examples) {
+			table = newTable(len(examples), t.dim)
+			memory = newPanels[T](len(examples), t.dim)
+		}
+		for k, i := range examples {
+			subtract(table[k], t.row(i, table[k]), center(i))
+		}
+		p := memory.first(len(examples))
+		p.setRows(table[:len(examples)])
 		outputs := products(p, w)
 		l.forward(p, false)
 		lengths := squares(p)
@@ -136,21 +181,40 @@ func projectIn[T float64 | float32](t *training, l *factor[T], weights [][]float
 			f(b, outputs[first:], gramOf(p, lengths, indexes))
 			first += len(indexes)
 		}
-		bursts, r = bursts[:0], r[:0]
+		bursts, examples = bursts[:0], examples[:0]
 	}
+}
+
+// innerProducts returns the inner products of all pairs of examples.
+func (t *training) innerProducts() lower {
+	if t.fine != nil {
+		return gram(packRows[float64](t.fine, t.dim))
+	}
+	return gramOfFeatures(t.x, t.dim)
+}
+
+// inner returns the inner product of two examples.
+func (t *training) inner(i, j int) float64 {
+	switch {
+	case t.gram != nil:
+		return t.gram.at(i, j)
+	case t.fine != nil:
+		return dot(t.fine[i], t.fine[j])
+	}
+	return innerOfFeatures(t.x[i], t.x[j])
 }
 
 // dual reports whether solving one equation per example takes less work than solving one
 // per dimension.
-func (t *training) dual() bool { return len(t.x) <= t.dim }
+func (t *training) dual() bool { return len(t.class) <= t.dim }
 
 // prepareDual computes the inner products that the dual solutions share.
 func (t *training) prepareDual() {
 	if t.gram != nil {
 		return
 	}
-	t.gram = gram(packRows[float64](t.x, t.dim))
-	t.toMean, t.meanGram = newTable(len(t.x), len(t.classMean)), newLower(len(t.classMean))
+	t.gram = t.innerProducts()
+	t.toMean, t.meanGram = newTable(len(t.class), len(t.classMean)), newLower(len(t.classMean))
 	for i, c := range t.class {
 		for j, v := range t.gram[i] {
 			t.toMean[i][t.class[j]] += v
@@ -173,9 +237,13 @@ func (t *training) prepareDual() {
 // example.
 func (t *training) combine(factors [][]float64) [][]float64 {
 	if t.columns == nil {
-		t.columns = packColumns(t.x, t.dim)
+		if t.fine != nil {
+			t.columns = packColumns(t.fine, t.dim)
+		} else {
+			t.columns = columnsOfFeatures(t.x, t.dim)
+		}
 	}
-	return products(packRows[float64](factors, len(t.x)), t.columns)
+	return products(packRows[float64](factors, len(t.class)), t.columns)
 }
 
 // withinScatter returns Σ r·rᵀ over all examples, where r is an example minus its class mean.
@@ -184,20 +252,17 @@ func (t *training) withinScatter() lower {
 	if t.scatter != nil {
 		return t.scatter
 	}
-	if t.coarse {
-		t.scatter = coarseScatter(t.x, t.dim)
-		t.scatter.addGram(packColumns(t.weightedMeans(nil), t.dim), -1)
+	if t.fine != nil {
+		r := newTable(len(t.fine), t.dim)
+		for i := range r {
+			subtract(r[i], t.fine[i], t.classMean[t.class[i]])
+		}
+		t.scatter = newLower(t.dim)
+		t.scatter.addGram(packColumns(r, t.dim), 1)
 		return t.scatter
 	}
-	t.scatter = newLower(t.dim)
-	const batch = 256 // examples, few enough to fit in the cache
-	for first := 0; first < len(t.x); first += batch {
-		r := newTable(min(batch, len(t.x)-first), t.dim)
-		for i := range r {
-			subtract(r[i], t.x[first+i], t.classMean[t.class[first+i]])
-		}
-		t.scatter.addGram(packColumns(r, t.dim), 1)
-	}
+	t.scatter = scatterOfFeatures(t.x, t.dim)
+	t.scatter.addGram(packColumns(t.weightedMeans(nil), t.dim), -1)
 	return t.scatter
 }
 
