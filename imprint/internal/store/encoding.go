@@ -3,7 +3,6 @@ package store
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,7 +37,7 @@ const (
 // Encode returns the state file of s. If the file would be larger than limit bytes, Encode drops
 // the oldest changes from the history, and fails with ErrFull if that is not enough.
 func (s *State) Encode(limit int) ([]byte, error) {
-	head, err := json.Marshal(s)
+	head, err := marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("encode the workspace's state: %w", err)
 	}

@@ -5,12 +5,15 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
 // Nearly all of a state's JSON is lists of examples. Package encoding/json takes several times as
-// long to parse them as exampleParser, which only knows the form in which Encode writes them.
+// long to parse them as exampleParser, which only knows the form in which Encode writes them, and
+// also takes longer to write them.
 
 // errOtherForm means that JSON is not in the form that Encode writes. It may still be valid.
 var errOtherForm = errors.New("JSON in another form")
@@ -79,6 +82,83 @@ func (s *State) lists() []*[]Example {
 		all = append(all, &s.History[i].Added, &s.History[i].Removed)
 	}
 	return all
+}
+
+// marshal returns the same JSON as json.Marshal(s). Package json writes one example for each list, and
+// appendExample writes the list.
+func marshal(s *State) ([]byte, error) {
+	short := *s
+	short.History = slices.Clone(s.History)
+	full, all := s.lists(), short.lists()
+	for i, list := range all {
+		if len(*list) > 0 {
+			*list = []Example{{Label: strconv.Itoa(i)}}
+		}
+	}
+	rest, err := json.Marshal(&short)
+	if err != nil {
+		return nil, err
+	}
+	var b []byte
+	for i, list := range full {
+		if len(*list) == 0 {
+			continue
+		}
+		stand, err := json.Marshal(*all[i])
+		if err != nil {
+			return nil, err
+		}
+		// In a string, a backslash would precede the quotation marks.
+		before, after, _ := bytes.Cut(rest, stand)
+		b = append(slices.Grow(b, len(before)+(len(stand)+100)*len(*list)), before...)
+		for k := range *list {
+			b = append(b, "[,"[min(k, 1)])
+			if b, err = appendExample(b, &(*list)[k]); err != nil {
+				return nil, err
+			}
+		}
+		b, rest = append(b, ']'), after
+	}
+	return append(b, rest...), nil
+}
+
+// appendExample appends the same JSON to b as json.Marshal(e) returns.
+func appendExample(b []byte, e *Example) (_ []byte, err error) {
+	b = appendText(append(b, `{"Label":`...), e.Label)
+	b = hex.AppendEncode(append(b, `,"Photo":"`...), e.Photo[:])
+	b = appendText(append(b, `","Path":`...), e.Path)
+	if b, err = appendTime(append(b, `,"Time":`...), e.Time); err != nil {
+		return nil, err
+	}
+	if e.Source != "" {
+		b = appendText(append(b, `,"Source":`...), e.Source)
+	}
+	if !e.Taken.IsZero() {
+		if b, err = appendTime(append(b, `,"Taken":`...), e.Taken); err != nil {
+			return nil, err
+		}
+	}
+	if e.Hash != 0 {
+		b = strconv.AppendUint(append(b, `,"Hash":`...), e.Hash, 10)
+	}
+	return append(b, '}'), nil
+}
+
+func appendTime(b []byte, t time.Time) ([]byte, error) {
+	b, err := t.AppendText(append(b, '"'))
+	return append(b, '"'), err
+}
+
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, _ := json.Marshal(s) // it never fails for a string
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }
 
 // An exampleParser parses the examples at the beginning of b, and removes them from b.
@@ -155,18 +235,27 @@ func (p *exampleParser) want(text string) { p.failed = !p.skip(text) || p.failed
 
 // quoted parses a string, and returns it with its quotation marks.
 func (p *exampleParser) quoted() []byte {
-	for i := 1; i < len(p.b) && p.b[0] == '"'; i++ {
-		switch p.b[i] {
-		case '\\':
-			i++
-		case '"':
+	if len(p.b) == 0 || p.b[0] != '"' {
+		p.failed = true
+		return nil
+	}
+	for i := 1; ; i++ {
+		n := bytes.IndexByte(p.b[i:], '"')
+		if n < 0 {
+			p.failed = true
+			return nil
+		}
+		i += n
+		backslashes := 0
+		for p.b[i-1-backslashes] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
 			s := p.b[:i+1]
 			p.b = p.b[i+1:]
 			return s
 		}
 	}
-	p.failed = true
-	return nil
 }
 
 // text parses a string. If the string equals known, text returns known, which saves memory.
@@ -176,9 +265,9 @@ func (p *exampleParser) text(known string) (s string) {
 		return ""
 	}
 	inner := quoted[1 : len(quoted)-1]
-	plain := utf8.Valid(inner)
+	plain := utf8.Valid(inner) && bytes.IndexByte(inner, '\\') < 0
 	for _, c := range inner {
-		plain = plain && c != '\\' && c >= ' '
+		plain = plain && c >= ' '
 	}
 	switch {
 	case !plain:

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestUnmarshal compares the states that unmarshal returns with the states of package json.
-func TestUnmarshal(t *testing.T) {
+// oddState returns a state whose strings look like other JSON.
+func oddState() *State {
 	s := smallState()
 	s.Examples[0].Path = "C:\\new\\\"photo\".jpg </a> é \u2028"
 	s.Examples[0].Label = `a\u0062`
@@ -18,7 +18,44 @@ func TestUnmarshal(t *testing.T) {
 	s.Examples[1].Hash = 1<<64 - 1
 	s.History[0].Added[1].Path = `}],{"Removed":[{"Label":"0"}]`
 	s.History[1].Added = []Example{}
-	b, err := json.Marshal(s)
+	return s
+}
+
+// TestMarshal compares the JSON that marshal returns with that of package json.
+func TestMarshal(t *testing.T) {
+	states := map[string]*State{"small": smallState(), "odd": oddState(), "empty": {}, "no history": {Examples: smallState().Examples}}
+	for _, s := range []string{"\n\x7f\xff", "é<&>\u2028", `\"`, "[{\"Label\":\"0\"", "\ufffd", strings.Repeat("p", 300)} {
+		odd := smallState()
+		odd.Examples[0].Path, odd.Examples[0].Source, odd.Settings.None = s, s, s
+		states[s] = odd
+	}
+	for name, s := range states {
+		want, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := marshal(s); err != nil || string(got) != string(want) {
+			t.Errorf("%q: got %s, %v, want %s", name, got, err, want)
+		}
+		if after, err := json.Marshal(s); err != nil || string(after) != string(want) {
+			t.Errorf("%q: marshal has changed the state to %s, %v", name, after, err)
+		}
+	}
+	for _, wrong := range []func(e *Example){
+		func(e *Example) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		func(e *Example) { e.Taken = time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC) },
+	} {
+		s := smallState()
+		wrong(&s.Examples[1])
+		if b, err := marshal(s); err == nil {
+			t.Errorf("year that JSON can't hold: got %s, want an error", b)
+		}
+	}
+}
+
+// TestUnmarshal compares the states that unmarshal returns with the states of package json.
+func TestUnmarshal(t *testing.T) {
+	b, err := json.Marshal(oddState())
 	if err != nil {
 		t.Fatal(err)
 	}
