@@ -20,22 +20,26 @@ const (
 // [NearDuplicateCosine], but is smaller if the examples of all classes are similar to each
 // other.
 func NearDuplicateDistance(examples []Example) float64 {
-	return min(2-2*NearDuplicateCosine, maxSpread*meanDistance(examples))
+	if len(examples) == 0 {
+		return 0
+	}
+	total := make([]float64, len(examples[0].Unit))
+	var squares float64
+	for _, e := range examples {
+		axpy(1, e.Unit, total)
+		squares += dot(e.Unit, e.Unit)
+	}
+	return nearDuplicateDistance(float64(len(examples)), squares, total)
 }
 
-// meanDistance returns the mean of |a − b|² over all pairs of examples.
-func meanDistance(examples []Example) float64 {
-	n := float64(len(examples))
+// nearDuplicateDistance is like NearDuplicateDistance, given the number of examples, the sum of their
+// squared lengths and the sum of their unit vectors.
+func nearDuplicateDistance(n, squares float64, total []float64) float64 {
 	if n < 2 {
 		return 0
 	}
-	mean := make([]float64, len(examples[0].Unit))
-	var squares float64
-	for _, e := range examples {
-		axpy(1, e.Unit, mean)
-		squares += dot(e.Unit, e.Unit)
-	}
-	return 2 * (squares - dot(mean, mean)/n) / (n - 1)
+	mean := 2 * (squares - dot(total, total)/n) / (n - 1) // of |a − b|² over all pairs
+	return min(2-2*NearDuplicateCosine, maxSpread*mean)
 }
 
 // groupBursts groups the examples of a class that are not independent of each other: examples
@@ -43,7 +47,13 @@ func meanDistance(examples []Example) float64 {
 // others would reveal its label. The examples of a class must be adjacent. Each group lists the
 // indexes of its examples in ascending order.
 func groupBursts(examples []Example) [][]int {
-	limit := NearDuplicateDistance(examples)
+	return groupWithin(examples, NearDuplicateDistance(examples), nil)
+}
+
+// groupWithin is like groupBursts, with the distance of near-duplicates. Unless known is nil, it
+// holds, for each example, the number of its group among the other examples of its class with such a
+// number, or −1.
+func groupWithin(examples []Example, limit float64, known []int) [][]int {
 	sets := newDisjointSets(len(examples))
 	for first := 0; first < len(examples); {
 		last, named := first, make(map[string]int)
@@ -55,12 +65,14 @@ func groupBursts(examples []Example) [][]int {
 				named[name] = last
 			}
 		}
-		eachClosePair(examples[first:last], limit, func(i, j int) {
-			i, j = first+i, first+j
+		join := func(i, j int) {
 			if sets.root(i) != sets.root(j) && within(examples[i].Unit, examples[j].Unit, limit) {
 				sets.join(i, j)
 			}
-		})
+		}
+		if known == nil || !joinKnown(sets, known[first:last], first, join) {
+			eachClosePair(examples[first:last], limit, func(i, j int) { join(first+i, first+j) })
+		}
 		first = last
 	}
 	var groups [][]int
@@ -75,6 +87,36 @@ func groupBursts(examples []Example) [][]int {
 		groups[g] = append(groups[g], i)
 	}
 	return groups
+}
+
+// joinKnown joins the examples of a class whose groups are known, and calls join with all pairs of an
+// example whose group is not known and another example. If that would take longer than comparing all
+// pairs, joinKnown does nothing and returns false.
+func joinKnown(sets disjointSets, known []int, first int, join func(i, j int)) bool {
+	var fresh []int
+	for i, g := range known {
+		if g < 0 {
+			fresh = append(fresh, i)
+		}
+	}
+	if len(fresh) > len(known)/50 {
+		return false
+	}
+	member := make(map[int]int) // an example of each group
+	for i, g := range known {
+		if j, ok := member[g]; ok && g >= 0 {
+			sets.join(first+i, first+j)
+		}
+		member[g] = i
+	}
+	for _, i := range fresh {
+		for j := range known {
+			if i != j {
+				join(first+i, first+j)
+			}
+		}
+	}
+	return true
 }
 
 // eachClosePair calls f with all pairs i > j of examples for which |a − b|² ≤ limit, and with some

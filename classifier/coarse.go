@@ -21,6 +21,17 @@ func roundFeature(x float64) int16 {
 	return int16(min(int32(roundToEven(x*(1/featureStep))), math.MaxInt16))
 }
 
+// roundFeatures sets x to the rounded features for a unit vector. root is scratch memory.
+func roundFeatures(x []int16, unit []float64, sqrt bool, root []float64) {
+	if sqrt {
+		squareRootsTo(root, unit)
+		unit = root
+	}
+	for i, v := range unit {
+		x[i] = roundFeature(v)
+	}
+}
+
 // innerOfFeatures returns the inner product of two rows.
 func innerOfFeatures(x, y []int16) float64 {
 	var sum int64
@@ -38,7 +49,7 @@ func gramOfFeatures(x [][]int16, dim int) lower {
 		setPairs(p, i, row)
 	}
 	g := newLower(len(x))
-	g.addIntegers(p)
+	g.addIntegers(p, 1)
 	return g
 }
 
@@ -69,13 +80,14 @@ func setPairs(p *panels[int32], i int, row []int16) {
 }
 
 // addIntegers adds the inner products of all pairs of vectors, whose elements hold two features
-// each, to g.
-func (g lower) addIntegers(p *panels[int32]) {
+// each, multiplied by sign, to g.
+func (g lower) addIntegers(p *panels[int32], sign float64) {
+	unit := sign * featureStep * featureStep
 	eachTile(p, p, true, func(i, j int, tile []int32) {
 		for r, row := range g[i:min(i+tileRows, p.count)] {
 			row = row[min(j, len(row)):min(j+p.width, len(row))]
 			for c, v := range tile[r*p.width:][:len(row)] {
-				row[c] += float64(v) * (featureStep * featureStep)
+				row[c] += float64(v) * unit
 			}
 		}
 	})
@@ -97,13 +109,14 @@ type scatterBatch struct {
 	pairs   *panels[int32] // one vector per dimension; each element holds two examples
 	count   int            // number of examples
 	squares []int64        // sum of the squares of each dimension
+	sign    float64        // by which products are multiplied
 }
 
 // maxScatterBatch is the maximum number of examples in a scatterBatch.
 const maxScatterBatch = 512
 
 func newScatterBatch(dim int) *scatterBatch {
-	return &scatterBatch{pairs: newPanels[int32](dim, maxScatterBatch/2), squares: make([]int64, dim)}
+	return &scatterBatch{pairs: newPanels[int32](dim, maxScatterBatch/2), squares: make([]int64, dim), sign: 1}
 }
 
 // add adds an example. If it does not fit, add first flushes the batch to s.
@@ -139,7 +152,7 @@ func (b *scatterBatch) add(x []int16, s lower) {
 func (b *scatterBatch) flush(s lower) {
 	p := *b.pairs
 	p.n = (b.count + 1) / 2
-	s.addIntegers(&p)
+	s.addIntegers(&p, b.sign)
 	b.count = 0
 	clear(b.squares)
 }

@@ -61,7 +61,7 @@ const (
 //
 // An error about the examples wraps [ErrExamples] or [ErrShape].
 func Fit(examples []Example, method Method, sqrt bool) (*Fitted, error) {
-	t, recipe, err := choose(sortedExamples(examples), method, sqrt)
+	t, recipe, err := choose(sortedExamples(examples), method, sqrt, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func LeaveOneOut(examples []Example, method Method, sqrt bool) (*Fitted, [][]flo
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int { return compareExamples(examples[a], examples[b]) })
-	t, recipe, err := choose(pick(examples, order), method, sqrt)
+	t, recipe, err := choose(pick(examples, order), method, sqrt, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,14 +104,15 @@ func LeaveOneOut(examples []Example, method Method, sqrt bool) (*Fitted, [][]flo
 	return f, logits, nil
 }
 
-// choose returns the recipe for sorted examples and a training prepared for the recipe.
-func choose(examples []Example, method Method, sqrt bool) (*training, Recipe, error) {
+// choose returns the recipe for sorted examples and a training prepared for the recipe. If memory is
+// not nil, it has just been updated with the examples.
+func choose(examples []Example, method Method, sqrt bool, memory *Memory) (*training, Recipe, error) {
 	if method != Auto {
 		r, err := method.recipe()
 		if err != nil {
 			return nil, r, err
 		}
-		t, err := r.training(examples)
+		t, err := r.training(examples, memory)
 		return t, r, err
 	}
 	c := comparison{examples: pick(examples, subsample(examples, maxCompared)), trainings: make(map[bool]*training)}
@@ -121,7 +122,7 @@ func choose(examples []Example, method Method, sqrt bool) (*training, Recipe, er
 	}
 	t := c.trainings[best.Sqrt]
 	if len(c.examples) != len(examples) {
-		if t, err = best.training(examples); err != nil {
+		if t, err = best.training(examples, memory); err != nil {
 			return nil, best, err
 		}
 	}
@@ -143,7 +144,7 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 		t := c.trainings[r.Sqrt]
 		if t == nil {
 			var err error
-			if t, err = prepare(c.examples, r.Sqrt); err != nil {
+			if t, err = prepare(c.examples, r.Sqrt, nil); err != nil {
 				return best, err
 			}
 			if other := c.trainings[!r.Sqrt]; other != nil {

@@ -103,8 +103,11 @@ func autoRecipes(sqrt bool) []Recipe {
 }
 
 // training prepares sorted examples for training with r. For gradient descent it uses a
-// subsample.
-func (r Recipe) training(examples []Example) (*training, error) {
+// subsample. memory may be nil.
+func (r Recipe) training(examples []Example, memory *Memory) (*training, error) {
+	if memory != nil {
+		return memory.training(examples, r.Sqrt)
+	}
 	if r.Method != Softmax && r.Method != CoralSGD {
 		return newTraining(examples, r.Sqrt)
 	}

@@ -32,6 +32,7 @@ type training struct {
 	toMean   [][]float64 // inner products of examples with class means
 	meanGram lower       // inner products of class means
 
+	products   lower            // Σ x·xᵀ over all examples; nil if it is not known yet
 	columns    *panels[float64] // features of each dimension, set by combine
 	scatter    lower            // set by withinScatter
 	layers     map[Method]*calibratedLayer
@@ -41,7 +42,7 @@ type training struct {
 // newTraining prepares examples sorted by label. The features are the unit embeddings or, if
 // sqrt is set, their square roots.
 func newTraining(examples []Example, sqrt bool) (*training, error) {
-	t, err := prepare(examples, sqrt)
+	t, err := prepare(examples, sqrt, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -49,18 +50,13 @@ func newTraining(examples []Example, sqrt bool) (*training, error) {
 	return t, nil
 }
 
-// prepare returns a training without bursts.
-func prepare(examples []Example, sqrt bool) (*training, error) {
+// prepare returns a training without bursts. It takes rounded features from memory unless that is nil.
+func prepare(examples []Example, sqrt bool, memory *featureMemory) (*training, error) {
 	if len(examples) == 0 {
 		return nil, fmt.Errorf("%w: there are none", ErrExamples)
 	}
 	t := &training{dim: len(examples[0].Unit), examples: examples, sqrt: sqrt}
 	t.coarse = len(examples) > max(coarseFrom, t.dim)
-	var rows []int16
-	if len(examples) >= roundFrom {
-		rows = make([]int16, len(examples)*t.dim)
-	}
-	root := make([]float64, t.dim)
 	for _, e := range examples {
 		if len(e.Unit) != t.dim || t.dim == 0 {
 			return nil, fmt.Errorf("example has %d values, but the first example has %d: %w", len(e.Unit), t.dim, ErrShape)
@@ -72,21 +68,18 @@ func prepare(examples []Example, sqrt bool) (*training, error) {
 		c := len(t.labels) - 1
 		t.class, t.norm = append(t.class, c), append(t.norm, e.Norm)
 		t.count[c]++
-		if rows == nil {
+	}
+	switch {
+	case len(examples) < roundFrom:
+		for i, e := range examples {
 			t.fine = append(t.fine, features(e.Unit, sqrt))
-			axpy(1, t.fine[len(t.fine)-1], t.classMean[c])
-			continue
+			axpy(1, t.fine[i], t.classMean[t.class[i]])
 		}
-		unit, x, sum := e.Unit, rows[:t.dim:t.dim], t.classMean[c]
-		if sqrt {
-			squareRootsTo(root, unit)
-			unit = root
-		}
-		for i, v := range unit {
-			x[i] = roundFeature(v)
-			sum[i] += float64(x[i]) * featureStep // without rounding
-		}
-		t.x, rows = append(t.x, x), rows[t.dim:]
+	case memory != nil:
+		t.x = make([][]int16, len(examples))
+		memory.set(t)
+	default:
+		t.round()
 	}
 	t.mean = make([]float64, t.dim)
 	for c, m := range t.classMean {
@@ -99,6 +92,21 @@ func prepare(examples []Example, sqrt bool) (*training, error) {
 		t.mean[i] /= float64(len(t.class))
 	}
 	return t, nil
+}
+
+// round sets t.x and adds up the features of each class in t.classMean.
+func (t *training) round() {
+	t.x = make([][]int16, len(t.examples))
+	all, root := make([]int16, len(t.examples)*t.dim), make([]float64, t.dim)
+	for i, e := range t.examples {
+		x := all[i*t.dim:][:t.dim:t.dim]
+		roundFeatures(x, e.Unit, t.sqrt, root)
+		sum := t.classMean[t.class[i]]
+		for j, v := range x {
+			sum[j] += float64(v) * featureStep // without rounding
+		}
+		t.x[i] = x
+	}
 }
 
 // row sets dst to the features of example i and returns dst.
@@ -261,7 +269,11 @@ func (t *training) withinScatter() lower {
 		t.scatter.addGram(packColumns(r, t.dim), 1)
 		return t.scatter
 	}
-	t.scatter = scatterOfFeatures(t.x, t.dim)
+	if t.products != nil {
+		t.scatter = t.products.clone()
+	} else {
+		t.scatter = scatterOfFeatures(t.x, t.dim)
+	}
 	t.scatter.addGram(packColumns(t.weightedMeans(nil), t.dim), -1)
 	return t.scatter
 }

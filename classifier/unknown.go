@@ -71,7 +71,7 @@ func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rej
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := f.Recipe.training(examples)
+	t, err := f.Recipe.training(examples, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,7 +117,7 @@ func (f *Fitted) heldOutScores(examples []Example) (scores []float64, err error)
 				rest = append(rest, e)
 			}
 		}
-		t, err := f.Recipe.training(rest)
+		t, err := f.Recipe.training(rest, nil)
 		if err != nil {
 			return nil, err
 		}

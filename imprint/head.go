@@ -91,7 +91,15 @@ func (w *Workspace) sums(s *store.State) (*classifier.Sums, error) {
 func (w *Workspace) unitsOf(examples []store.Example) []classifier.Example {
 	dim := w.backbone.Dim()
 	values := make([]float64, len(examples)*dim)
-	u := make([]classifier.Example, len(examples))
+	return withBursts(examples, func(e *store.Example) (unit []float64, norm float64) {
+		unit, values = values[:dim:dim], values[dim:]
+		return unit, infer.Unit(w.backbone, unit, e.Raw)
+	})
+}
+
+// withBursts converts examples for package classifier, with the unit vector and length that unit
+// returns, and with their bursts.
+func withBursts(examples []store.Example, unit func(e *store.Example) ([]float64, float64)) []classifier.Example {
 	sources := make(map[string]map[string]bool) // sources of each class
 	for _, e := range examples {
 		if sources[e.Label] == nil {
@@ -99,9 +107,10 @@ func (w *Workspace) unitsOf(examples []store.Example) []classifier.Example {
 		}
 		sources[e.Label][e.Source] = true
 	}
+	u := make([]classifier.Example, len(examples))
 	for i, e := range examples {
-		x := values[i*dim : (i+1)*dim]
-		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: infer.Unit(w.backbone, x, e.Raw), Burst: e.Burst(len(sources[e.Label]) > 1)}
+		x, norm := unit(&e)
+		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: norm, Burst: e.Burst(len(sources[e.Label]) > 1)}
 	}
 	return u
 }
@@ -123,15 +132,11 @@ func (w *Workspace) newHead(s *store.State) (*classifier.Fitted, []float64, erro
 		return f, nil, err
 	}
 	if s.Settings.Method() != classifier.Mean || s.Settings.Layout == classifier.TPU {
-		f, err := w.fit(w.unitsOf(s.Positives()), s.Settings)
+		f, _, err := w.memory.fit(w, s)
 		return f, nil, err
 	}
 	head, norms, err := w.meanHead(s)
 	return &classifier.Fitted{Head: head, Recipe: classifier.Recipe{Method: classifier.Mean}}, norms, err
-}
-
-func (w *Workspace) fit(units []classifier.Example, s store.Settings) (*classifier.Fitted, error) {
-	return classifier.Fit(units, s.Method(), w.roots(s))
 }
 
 func (w *Workspace) meanHead(s *store.State) (*classifier.Head, []float64, error) {

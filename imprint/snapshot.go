@@ -29,6 +29,7 @@ type Snapshot struct {
 	pair    *pair
 
 	background infer.Background
+	memory     *memory
 }
 
 // Snapshot returns the generation that w holds. If model.tflite does not belong to that
@@ -72,7 +73,7 @@ func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 	if s.Scorer != nil {
 		s.Labels = s.Scorer.Labels
 	}
-	s.pair, s.background = w.pair, w.background // w.scorer may have loaded the pair
+	s.pair, s.background, s.memory = w.pair, w.background, w.memory // w.scorer may have loaded the pair
 	return s, nil
 }
 

@@ -70,8 +70,7 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	case s.Settings.KeepClasses:
 		return nil, fmt.Errorf("%w with the backbone's own classes", ErrUnknown)
 	}
-	units := w.unitsOf(s.Positives())
-	f, err := w.fit(units, s.Settings)
+	f, units, err := w.memory.fit(w, s)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type Workspace struct {
 	pair       *pair              // the pair last used; nil until needed
 	head       *classifier.Fitted // trained from state; nil until needed
 	background infer.Background
+	memory     *memory     // never nil
 	embedder   *infer.Pool // runs backbone; nil until needed
 	warnings   []string
 
@@ -48,7 +49,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	if err := o.check(); err != nil {
 		return fail(err)
 	}
-	w := &Workspace{store: store.Store{Dir: dir}}
+	w := &Workspace{store: store.Store{Dir: dir}, memory: new(memory)}
 	found, damaged, err := w.store.Load()
 	if err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func Open(dir string, o Options) (*Workspace, error) {
 	}
 	reuse := o.Reuse
 	if reuse != nil {
-		w.pair, o = reuse.pair, reuse.options
+		w.pair, w.memory, o = reuse.pair, reuse.memory, reuse.options
 		if reuse.Generation > 0 && !w.untrained() { // the options were for a new workspace, which has settings by now
 			o.Backbone, o.Embedding, o.Resize = "", "", ""
 		}

@@ -1,0 +1,218 @@
+package classifier
+
+import (
+	"maps"
+	"slices"
+)
+
+// A Memory keeps sums over the examples of the last call of [Memory.Fit], so that the next call with
+// mostly the same examples takes less time. The sums are exact, so [Memory.Fit] returns the same head
+// as [Fit]. A Memory retains the examples, and needs up to four bytes more for each value of an
+// embedding. The zero value is ready to use. It serves one goroutine at a time.
+type Memory struct {
+	known map[*float64]*remembered // by the address of the unit vector
+	list  []*remembered            // sorted as by sortedExamples
+	total []float64                // sum of the unit vectors
+	limit float64                  // see NearDuplicateDistance
+	plain featureMemory
+	roots featureMemory
+	// bursts holds the bursts of the examples of the current call.
+	bursts [][]int
+}
+
+// A remembered is an example of the last call.
+type remembered struct {
+	Example
+	square float64 // squared length of the unit vector
+	rank   int     // index in Memory.list
+	burst  int     // index of its burst
+}
+
+// Fit is like the function [Fit]. It takes an example for that of the last call if their labels and
+// bursts are equal and their unit vectors share memory, which the caller must not modify.
+func (m *Memory) Fit(examples []Example, method Method, sqrt bool) (*Fitted, error) {
+	if !canRemember(examples, method) {
+		m.forget()
+		return Fit(examples, method, sqrt)
+	}
+	sorted := m.update(examples)
+	if len(m.known) < len(m.list) { // some unit vectors share memory
+		m.forget()
+		return Fit(examples, method, sqrt)
+	}
+	t, recipe, err := choose(sorted, method, sqrt, m)
+	if err != nil {
+		return nil, err
+	}
+	f, _, err := t.fit(recipe)
+	return f, err
+}
+
+// canRemember reports whether training takes sums that a Memory keeps.
+func canRemember(examples []Example, method Method) bool {
+	if len(examples) <= coarseFrom || method == Softmax || method == CoralSGD {
+		return false
+	}
+	dim := len(examples[0].Unit)
+	for _, e := range examples {
+		if len(e.Unit) != dim {
+			return false
+		}
+	}
+	return dim > 0 && len(examples) > dim
+}
+
+func (m *Memory) forget() {
+	*m = Memory{}
+}
+
+// update remembers examples instead of those of the last call, groups them into bursts, and returns
+// them sorted.
+func (m *Memory) update(examples []Example) []Example {
+	if len(m.total) != len(examples[0].Unit) {
+		m.forget()
+		m.known, m.total = make(map[*float64]*remembered), make([]float64, len(examples[0].Unit))
+	}
+	still := make([]bool, len(m.list))
+	var fresh []*remembered
+	for _, e := range examples {
+		k := m.known[&e.Unit[0]]
+		if k != nil && k.Label == e.Label && k.Burst == e.Burst && !still[k.rank] {
+			still[k.rank] = true
+			continue
+		}
+		axpy(1, e.Unit, m.total)
+		fresh = append(fresh, &remembered{Example: e, square: dot(e.Unit, e.Unit), burst: -1})
+	}
+	shrunk := make(map[string]bool) // classes that have lost examples
+	var kept []*remembered
+	for _, k := range m.list {
+		if still[k.rank] {
+			kept = append(kept, k)
+			continue
+		}
+		shrunk[k.Label] = true
+		axpy(-1, k.Unit, m.total)
+		delete(m.known, &k.Unit[0])
+	}
+	compare := func(a, b *remembered) int { return compareExamples(a.Example, b.Example) }
+	slices.SortFunc(fresh, compare)
+	m.list = merge(kept, fresh, compare)
+	sorted, bursts, squares := make([]Example, len(m.list)), make([]int, len(m.list)), 0.0
+	for i, k := range m.list {
+		k.rank, sorted[i] = i, k.Example
+		m.known[&k.Unit[0]] = k
+		squares += k.square
+		bursts[i] = k.burst
+		if shrunk[k.Label] {
+			bursts[i] = -1
+		}
+	}
+	limit := nearDuplicateDistance(float64(len(m.list)), squares, m.total)
+	if limit != m.limit {
+		bursts, m.limit = nil, limit
+	}
+	m.bursts = groupWithin(sorted, limit, bursts)
+	for b, burst := range m.bursts {
+		for _, i := range burst {
+			m.list[i].burst = b
+		}
+	}
+	return sorted
+}
+
+// merge merges two sorted slices.
+func merge[T any](a, b []T, compare func(a, b T) int) []T {
+	merged := make([]T, 0, len(a)+len(b))
+	for _, v := range b {
+		n, _ := slices.BinarySearchFunc(a, v, compare)
+		merged, a = append(append(merged, a[:n]...), v), a[n:]
+	}
+	return append(merged, a...)
+}
+
+// A featureMemory keeps the rounded features of the examples of the last call and their sums.
+type featureMemory struct {
+	rows     map[*float64]featureRow // by the address of the unit vector
+	sums     map[string][]float64    // of the features of each class
+	products lower                   // Σ x·xᵀ
+	calls    int
+}
+
+type featureRow struct {
+	label string
+	x     []int16
+	call  int // the last call with this example
+}
+
+// set sets the features of t, their sums in each class and t.products. The rows and the products
+// belong to f.
+func (f *featureMemory) set(t *training) {
+	if f.rows == nil {
+		f.rows, f.sums, f.products = make(map[*float64]featureRow), make(map[string][]float64), newLower(t.dim)
+	}
+	f.calls++
+	added, removed := newScatterBatch(t.dim), newScatterBatch(t.dim)
+	removed.sign = -1
+	root := make([]float64, t.dim)
+	for i, e := range t.examples {
+		at := &e.Unit[0]
+		row, ok := f.rows[at]
+		switch {
+		case !ok:
+			row.x = make([]int16, t.dim)
+			roundFeatures(row.x, e.Unit, t.sqrt, root)
+			added.add(row.x, f.products)
+			f.add(e.Label, row.x, 1)
+		case row.label != e.Label:
+			f.add(row.label, row.x, -1)
+			f.add(e.Label, row.x, 1)
+		}
+		row.label, row.call = e.Label, f.calls
+		f.rows[at] = row
+		t.x[i] = row.x
+	}
+	added.flush(f.products)
+	for at, row := range f.rows {
+		if row.call != f.calls {
+			f.add(row.label, row.x, -1)
+			removed.add(row.x, f.products)
+			delete(f.rows, at)
+		}
+	}
+	removed.flush(f.products)
+	maps.DeleteFunc(f.sums, func(label string, _ []float64) bool {
+		_, ok := slices.BinarySearch(t.labels, label)
+		return !ok
+	})
+	for c, label := range t.labels {
+		copy(t.classMean[c], f.sums[label])
+	}
+	t.products = f.products
+}
+
+// add adds x, multiplied by sign, to the sum of a class.
+func (f *featureMemory) add(label string, x []int16, sign float64) {
+	sum := f.sums[label]
+	if sum == nil {
+		sum = make([]float64, len(x))
+		f.sums[label] = sum
+	}
+	for i, v := range x {
+		sum[i] += float64(v) * (sign * featureStep) // without rounding
+	}
+}
+
+// training prepares the examples of the current call, sorted.
+func (m *Memory) training(examples []Example, sqrt bool) (*training, error) {
+	f := &m.plain
+	if sqrt {
+		f = &m.roots
+	}
+	t, err := prepare(examples, sqrt, f)
+	if err != nil {
+		return nil, err
+	}
+	t.bursts = m.bursts
+	return t, nil
+}

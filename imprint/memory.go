@@ -1,0 +1,67 @@
+package imprint
+
+import (
+	"bytes"
+	"sync"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+)
+
+// maxRemembered is the largest number of values in all unit vectors that a memory keeps. Each takes up
+// to twelve bytes.
+const maxRemembered = 1 << 24
+
+// A memory keeps what training has computed from each photo, for the next change. A workspace shares
+// it with its snapshots and with the workspaces that reuse these. It is safe for concurrent use, and
+// never changes a result.
+type memory struct {
+	mutex  sync.Mutex
+	of     *backbone.Backbone // computed the embeddings
+	photos map[store.Digest]rememberedPhoto
+	sums   classifier.Memory
+}
+
+type rememberedPhoto struct {
+	raw  []byte
+	unit []float64
+	norm float64
+}
+
+// fit trains a head on the photos of classes. It also returns their unit vectors, which must not be
+// modified.
+func (m *memory) fit(w *Workspace, s *store.State) (*classifier.Fitted, []classifier.Example, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	method, roots := s.Settings.Method(), w.roots(s.Settings)
+	if len(s.Positives())*w.backbone.Dim() > maxRemembered {
+		m.of, m.photos, m.sums = nil, nil, classifier.Memory{}
+		units := w.unitsOf(s.Positives())
+		f, err := classifier.Fit(units, method, roots)
+		return f, units, err
+	}
+	units := m.units(w, s.Positives())
+	f, err := m.sums.Fit(units, method, roots)
+	return f, units, err
+}
+
+// units is like w.unitsOf, but uses the unit vectors of the last call again.
+func (m *memory) units(w *Workspace, examples []store.Example) []classifier.Example {
+	known := m.photos
+	if m.of != w.backbone {
+		known = nil
+	}
+	m.of, m.photos = w.backbone, make(map[store.Digest]rememberedPhoto, len(examples))
+	return withBursts(examples, func(e *store.Example) ([]float64, float64) {
+		p, ok := known[e.Photo]
+		if !ok || !bytes.Equal(p.raw, e.Raw) {
+			p.unit = make([]float64, w.backbone.Dim())
+			p.norm = infer.Unit(w.backbone, p.unit, e.Raw)
+		}
+		p.raw = e.Raw // the old slice would keep an older state file in memory
+		m.photos[e.Photo] = p
+		return p.unit, p.norm
+	})
+}

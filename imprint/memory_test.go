@@ -1,0 +1,121 @@
+package imprint
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/store"
+)
+
+// inventedObservations returns n observations with random embeddings for the backbone of w. The
+// embeddings of a class are similar to each other, and some photos are in bursts.
+func inventedObservations(w *Workspace, r *rand.Rand, labels []string, n int) []Observation {
+	var list []Observation
+	for range n {
+		label := labels[r.IntN(len(labels))]
+		o := Observation{Label: label, Path: fmt.Sprint(r.Uint64()), Embedding: make([]byte, w.state.Backbone.Size)}
+		for i := range o.Embedding {
+			o.Embedding[i] = byte(10 + r.IntN(120))
+			if i%len(label) == 0 {
+				o.Embedding[i] += 90
+			}
+		}
+		if r.IntN(5) == 0 {
+			o.Source, o.Taken = fmt.Sprint("camera ", r.IntN(2)), time.Unix(int64(r.IntN(30)), 0).UTC()
+		}
+		o.Photo = store.Sum(o.Embedding)
+		list = append(list, o)
+	}
+	return list
+}
+
+// TestMemoryChangesNoModel changes a workspace at random. After each change, the model must have the
+// same bytes as one that a workspace without memory trains on all photos.
+func TestMemoryChangesNoModel(t *testing.T) {
+	ctx, r := t.Context(), rand.New(rand.NewPCG(3, 4))
+	dir, o := newWorkspace(t)
+	w := openWorkspace(t, dir, o)
+	other := openWorkspace(t, filepath.Join(t.TempDir(), "other"), o)
+	labels := []string{"a", "bb", "ccc", "dddd"}
+	if _, err := other.AddObservations(ctx, inventedObservations(w, r, labels[1:], 15)); err != nil {
+		t.Fatal(err)
+	}
+	add := func(n int) func() error {
+		return func() error {
+			_, err := w.AddObservations(ctx, inventedObservations(w, r, labels, n))
+			return err
+		}
+	}
+	photo := func() store.Example { return w.state.Examples[r.IntN(len(w.state.Examples))] }
+	undo := func() error { _, err := w.Undo(ctx); return err }
+	steps := []struct {
+		name   string
+		change func() error
+	}{
+		{"add one", add(1)},
+		{"add", add(7)},
+		{"remove", func() error { _, err := w.RemovePhoto(ctx, photo().Photo.String()); return err }},
+		{"move", func() error { _, err := w.Move(ctx, labels[r.IntN(4)], []string{photo().Path}); return err }},
+		{"undo", undo},
+		{"rename", func() error { return w.Rename(ctx, "a", "a renamed class") }},
+		{"rename back", func() error { return w.Rename(ctx, "a renamed class", "a") }},
+		{"remove a class", func() error { _, err := w.Remove(ctx, "bb", nil); return err }},
+		{"undo a removed class", undo},
+		{"add a class", func() error {
+			list := inventedObservations(w, r, labels, 1)
+			list[0].Label = "e"
+			_, err := w.AddObservations(ctx, list)
+			return err
+		}},
+		{"another head", func() error {
+			return w.Retrain(ctx, []classifier.Method{classifier.Ridge, classifier.LDA, classifier.Auto}[r.IntN(3)])
+		}},
+		{"merge", func() error {
+			merged, _, err := Merge(ctx, dir, []string{other.store.Dir}, Options{})
+			if err == nil {
+				err = merged.Close()
+			}
+			return err
+		}},
+		{"undo a merge", undo},
+		{"reuse", func() error {
+			s, err := w.Snapshot()
+			if err != nil {
+				return err
+			}
+			w = openWorkspace(t, dir, Options{Reuse: s})
+			return add(1)()
+		}},
+	}
+	check := func(name string) {
+		t.Helper()
+		full := openWorkspace(t, dir, Options{Existing: true})
+		want, _, err := full.build(full.state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(readModel(t, w), want) {
+			t.Errorf("%s: got another model than from all photos", name)
+		}
+	}
+	if err := add(1200)(); err != nil {
+		t.Fatal(err)
+	}
+	check("add many")
+	for range 2 {
+		for _, s := range steps {
+			if err := s.change(); err != nil {
+				t.Fatalf("%s: %v", s.name, err)
+			}
+			check(s.name)
+		}
+	}
+	if len(w.memory.photos) < 1000 {
+		t.Errorf("the memory has %d photos, want more than 1000", len(w.memory.photos))
+	}
+}
