@@ -75,7 +75,7 @@ class _Handle:
         self._call('classify', array, ctypes.byref(block))
         try:
             r = ctypes.cast(block, ctypes.POINTER(_library.Result)).contents
-            scores = [(r.labels[i].decode(), r.scores[i]) for i in range(r.num_labels)]
+            scores = [(label.decode(), score) for label, score in zip(r.labels[:r.num_labels], r.scores[:r.num_labels])]
             return Result(r.label.decode(), r.score, bool(r.unknown), r.nearest.decode(), scores, r.device.decode(),
                           r.milliseconds, r.generation)
         finally:
