@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/live"
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
@@ -25,15 +29,21 @@ Examples:
    imprint detect pets_edgetpu.tflite --json new.jpg
 
 A line has the label and score of an object, and its box: left, top, right and
-bottom, from 0 to 1.`,
-		Flags: append([]cli.Flag{
+bottom, from 0 to 1.
+
+Train on what a detector finds, then say whose cat it is:
+   imprint detect pets.tflite --only cat --crops crops/tom photos/tom
+   imprint add crops
+   imprint detect pets.tflite --only cat --classify new.jpg`,
+		Flags: withDevices(
 			&cli.Float64Flag{Name: "min", Usage: "leave out objects with a score below `SCORE`", Value: 0.5},
+			&cli.StringSliceFlag{Name: "only", Usage: "find only objects with `LABEL`; repeatable", DefaultText: "all"},
+			&cli.BoolFlag{Name: "classify", Usage: "classify each object with the workspace, which was trained on crops", DefaultText: "no"},
+			&cli.StringFlag{Name: "crops", Usage: "write a square photo of each object to the folder `DIR`, named PHOTO.N.jpg", DefaultText: "none"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write photos with boxes to the folder `DIR`, named PHOTO.boxes.jpg", DefaultText: "none"},
 			listFlag(),
 			&cli.StringFlag{Name: "labels", Usage: "read the class names from `FILE`", DefaultText: "the names in the model"},
-			jsonFlag("one object per line"),
-			&cli.IntFlag{Name: "threads", Category: advanced, Usage: "use at most `N` cores", DefaultText: "all"},
-		}, deviceFlags()...),
+			jsonFlag("one object per line")),
 		Action: detectObjects,
 	}
 }
@@ -52,10 +62,22 @@ func detectObjects(c *cli.Context) error {
 		return err
 	}
 	note(c, skippedLines(left, verbose(c))...)
-	pictures := pictureFolder{dir: c.String("output"), taken: make(map[string]bool)}
-	if o.Picture {
-		if err := os.MkdirAll(pictures.dir, 0o777); err != nil {
+	pictures, err := newPictureFolder(c.String("output"))
+	if err != nil {
+		return err
+	}
+	crops, err := newPictureFolder(c.String("crops"))
+	if err != nil {
+		return err
+	}
+	if c.Bool("classify") {
+		l, err := openLive(c, &o)
+		if err != nil {
 			return err
+		}
+		defer l.Close()
+		o.Classify = func(ctx context.Context, crop *dataset.File) (predict.Result, error) {
+			return l.ClassifyFile(ctx, crop, 1)
 		}
 	}
 	var bad error
@@ -63,10 +85,8 @@ func detectObjects(c *cli.Context) error {
 		if d.Err != nil {
 			bad = errors.Join(errReported, d.Err)
 			reportError(c.App.ErrWriter, d.Err, c.Command.Name, asJSON(c))
-		} else if o.Picture {
-			if err := pictures.write(d); err != nil {
-				return err
-			}
+		} else if err := writePictures(pictures, crops, d); err != nil {
+			return err
 		}
 		if asJSON(c) {
 			return printJSON(c.App.Writer, d)
@@ -89,7 +109,10 @@ func detectObjects(c *cli.Context) error {
 
 // detectOptions returns the path of the model, and the options that the flags give.
 func detectOptions(c *cli.Context) (model string, o predict.DetectOptions, err error) {
-	o = predict.DetectOptions{Min: c.Float64("min"), Labels: c.String("labels"), Picture: c.String("output") != ""}
+	o = predict.DetectOptions{
+		Min: c.Float64("min"), Only: c.StringSlice("only"), Labels: c.String("labels"),
+		Picture: c.String("output") != "", Crops: c.String("crops") != "",
+	}
 	if !(o.Min >= 0 && o.Min <= 1) {
 		return "", o, usagef("--min %v: must be 0 to 1", o.Min)
 	}
@@ -104,18 +127,46 @@ func detectOptions(c *cli.Context) (model string, o predict.DetectOptions, err e
 	if o.Threads, err = threads(c); err != nil {
 		return "", o, err
 	}
-	if o.Devices, err = devices(c); err != nil {
-		return "", o, err
+	if !c.Bool("classify") { // otherwise openLive sets them
+		if o.Devices, err = devices(c); err != nil {
+			return "", o, err
+		}
 	}
 	o.Arithmetic, err = arithmetic(c)
 	return model, o, err
+}
+
+// openLive loads the workspace that the flags name, for several goroutines. It runs on the devices of
+// the detector.
+func openLive(c *cli.Context, detector *predict.DetectOptions) (*live.Live, error) {
+	dir, o, err := workspaceOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	o.Existing, detector.Devices = true, o.Devices
+	l, err := live.Open(c.Context, dir, o)
+	if err != nil {
+		return nil, err
+	}
+	if len(l.Labels()) == 0 {
+		l.Close()
+		return nil, fmt.Errorf("workspace %s: %w", dir, imprint.ErrNoClasses)
+	}
+	for _, w := range l.Warnings() {
+		warn(c, "%s", w)
+	}
+	return l, nil
 }
 
 // detectionLines returns a line for each object in a photo, or one that says that there is none.
 func detectionLines(d predict.Detections, verbose bool) []string {
 	var lines []string
 	for _, f := range d.Boxes {
-		lines = append(lines, fmt.Sprintf("%s: %s %s at %.3f %.3f %.3f %.3f", d.Path, plain(f.Label), percent(float64(f.Score), 0), f.Box.X0, f.Box.Y0, f.Box.X1, f.Box.Y1))
+		what := plain(f.Label) + " " + percent(float64(f.Score), 0)
+		if f.Answer != nil {
+			what = fmt.Sprintf("%s %s (%s)", plain(f.Answer.Label), percent(f.Answer.Score, 0), what)
+		}
+		lines = append(lines, fmt.Sprintf("%s: %s at %.3f %.3f %.3f %.3f", d.Path, what, f.Box.X0, f.Box.Y0, f.Box.X1, f.Box.Y1))
 	}
 	if len(lines) == 0 {
 		lines = []string{d.Path + ": nothing found"}
@@ -126,20 +177,47 @@ func detectionLines(d predict.Detections, verbose bool) []string {
 	return lines
 }
 
-// A pictureFolder is a folder for photos with boxes.
+// writePictures writes the photo with boxes and the crops, as far as there are any.
+func writePictures(pictures, crops *pictureFolder, d predict.Detections) error {
+	if d.Picture != nil {
+		if err := pictures.write(d.Path, "boxes", d.Picture); err != nil {
+			return err
+		}
+	}
+	for i, f := range d.Boxes {
+		if f.Crop == nil {
+			continue
+		}
+		if err := crops.write(d.Path, fmt.Sprint(i+1), f.Crop); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A pictureFolder is a folder for pictures made from photos.
 type pictureFolder struct {
 	dir   string
 	taken map[string]bool // names of the files written so far
 }
 
-// write writes the picture of a photo. Photos of the same name get numbers.
-func (p *pictureFolder) write(d predict.Detections) error {
-	base := filepath.Base(d.Path)
+// newPictureFolder makes the folder dir, unless dir is "".
+func newPictureFolder(dir string) (*pictureFolder, error) {
+	p := &pictureFolder{dir, make(map[string]bool)}
+	if dir == "" {
+		return p, nil
+	}
+	return p, os.MkdirAll(dir, 0o777)
+}
+
+// write writes a JPEG named after the photo, with a suffix. Photos of the same name get numbers.
+func (p *pictureFolder) write(photo, suffix string, content []byte) error {
+	base := filepath.Base(photo)
 	base = strings.TrimSuffix(base, filepath.Ext(base))
-	name := base + ".boxes.jpg"
+	name := base + "." + suffix + ".jpg"
 	for n := 2; p.taken[name]; n++ {
-		name = fmt.Sprintf("%s-%d.boxes.jpg", base, n)
+		name = fmt.Sprintf("%s-%d.%s.jpg", base, n, suffix)
 	}
 	p.taken[name] = true
-	return os.WriteFile(filepath.Join(p.dir, name), d.Picture, 0o666)
+	return os.WriteFile(filepath.Join(p.dir, name), content, 0o666)
 }

@@ -3,8 +3,10 @@ package predict
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -25,25 +27,46 @@ type DetectOptions struct {
 	// read from the model, from its archive or from a file next to it. The background may have a
 	// label before them.
 	Labels  string
-	Picture bool // also draw what is found
+	Only    []string // the labels of the objects to find; nil means all
+	Picture bool     // also draw what is found
+	Crops   bool     // also cut out what is found
+	// Classify, if not nil, classifies each object: a square photo around its box. It is called by
+	// several goroutines at once.
+	Classify func(ctx context.Context, crop *dataset.File) (Result, error)
 }
+
+// ErrNoClass means that a detector has no class with a label in DetectOptions.Only.
+var ErrNoClass = errors.New("the detector has no such class")
 
 // A Found is an object in a photo.
 type Found struct {
 	Label string
 	detect.Detection
+	Answer *Result // of DetectOptions.Classify; nil without it, or for an object after the first 100
+	Crop   []byte  // a JPEG of the square around the object, if it was requested
 }
 
-// caption returns the label and the score in percent.
-func (f Found) caption() string { return fmt.Sprintf("%s %.0f %%", f.Label, 100*f.Score) }
+// caption returns the label and the score in percent, of the answer if there is one.
+func (f Found) caption() string {
+	if f.Answer != nil {
+		return fmt.Sprintf("%s %.0f %%", f.Answer.Label, 100*f.Answer.Score)
+	}
+	return fmt.Sprintf("%s %.0f %%", f.Label, 100*f.Score)
+}
 
 // MarshalJSON implements json.Marshaler.
 func (f Found) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Label string     `json:"label"`
-		Score float32    `json:"score"`
-		Box   [4]float32 `json:"box"`
-	}{f.Label, f.Score, [4]float32{f.Box.X0, f.Box.Y0, f.Box.X1, f.Box.Y1}})
+	v := struct {
+		Label      string     `json:"label"`
+		Score      float32    `json:"score"`
+		Box        [4]float32 `json:"box"`
+		Class      string     `json:"class,omitempty"`
+		ClassScore *float64   `json:"class_score,omitempty"`
+	}{Label: f.Label, Score: f.Score, Box: [4]float32{f.Box.X0, f.Box.Y0, f.Box.X1, f.Box.Y1}}
+	if f.Answer != nil {
+		v.Class, v.ClassScore = f.Answer.Label, &f.Answer.Score
+	}
+	return json.Marshal(v)
 }
 
 // Detections are the objects in one photo. They are marshaled as one JSON object.
@@ -92,6 +115,11 @@ func Detect(ctx context.Context, model string, o DetectOptions, photos []dataset
 	if len(photos) == 0 {
 		return ctx.Err()
 	}
+	for _, label := range o.Only {
+		if !slices.Contains(labels, label) {
+			return fmt.Errorf("load model %s: %w: %q", model, ErrNoClass, label)
+		}
+	}
 	threads := infer.Cores(o.Threads)
 	workers := make([]detectWorker, min(threads, len(photos)))
 	for i := range workers {
@@ -135,13 +163,24 @@ func (w *detectWorker) run(ctx context.Context, f *dataset.File) (d detected, er
 		return detected{fatal: err}, nil
 	}
 	d.Elapsed, d.Device = time.Since(start), w.runner.Device()
+	o := w.options
 	for _, found := range list {
-		if float64(found.Score) >= w.options.Min {
-			d.Boxes = append(d.Boxes, Found{w.labels[found.Class], found})
+		if label := w.labels[found.Class]; float64(found.Score) >= o.Min && (o.Only == nil || slices.Contains(o.Only, label)) {
+			d.Boxes = append(d.Boxes, Found{Label: label, Detection: found})
 		}
 	}
-	if w.options.Picture {
-		d.Picture, err = drawBoxes(f, d.Boxes)
+	if !o.Picture && (len(d.Boxes) == 0 || !o.Crops && o.Classify == nil) {
+		return d, nil
+	}
+	photo, err := f.Decode()
+	if err != nil {
+		return d, err
+	}
+	if err := o.crop(ctx, photo, &d.Detections); err != nil {
+		return detected{fatal: err}, nil
+	}
+	if o.Picture {
+		d.Picture, err = drawBoxes(photo, d.Boxes)
 	}
 	return d, err
 }

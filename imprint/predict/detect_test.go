@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"sync/atomic"
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
@@ -96,5 +97,47 @@ func TestPicture(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCrops checks that each object is cut out as a square and classified, and that Only selects.
+func TestCrops(t *testing.T) {
+	model := phototest.Backbone(t, "d.tflite", backbonetest.Detector(2))
+	photos := phototest.Kinds(0, 1)
+	var asked atomic.Int64
+	o := predict.DetectOptions{Crops: true, Only: []string{"thing 1"}, Classify: func(_ context.Context, crop *dataset.File) (predict.Result, error) {
+		asked.Add(1)
+		p, err := crop.Decode()
+		if err != nil {
+			return predict.Result{}, err
+		}
+		return predict.Result{Label: fmt.Sprint(p.Width, "×", p.Height), Score: 0.5}, nil
+	}}
+	boxes := 0
+	err := predict.Detect(context.Background(), model, o, photos, func(d predict.Detections) error {
+		for _, f := range d.Boxes {
+			boxes++
+			c, err := jpeg.DecodeConfig(bytes.NewReader(f.Crop))
+			if err != nil {
+				return err
+			}
+			if f.Label != "thing 1" || f.Answer == nil || f.Answer.Label != fmt.Sprint(c.Width, "×", c.Height) || c.Width > 40 || c.Height > 30 {
+				t.Errorf("got %s, %+v, a crop of %d×%d", f.Label, f.Answer, c.Width, c.Height)
+			}
+		}
+		return nil
+	})
+	if err != nil || boxes == 0 || int(asked.Load()) != boxes {
+		t.Errorf("got %d boxes, %d classified, %v", boxes, asked.Load(), err)
+	}
+	o.Only = []string{"dog"}
+	if err := predict.Detect(context.Background(), model, o, photos, nil); !errors.Is(err, predict.ErrNoClass) {
+		t.Errorf("got error %v, want %v", err, predict.ErrNoClass)
+	}
+	o.Only, o.Classify = nil, func(context.Context, *dataset.File) (predict.Result, error) {
+		return predict.Result{}, context.DeadlineExceeded
+	}
+	if err := predict.Detect(context.Background(), model, o, photos, func(predict.Detections) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got error %v, want that of Classify", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"slices"
 
 	"golang.org/x/image/draw"
 	"golang.org/x/image/font"
@@ -25,11 +26,7 @@ var palette = [...]color.RGBA{
 }
 
 // drawBoxes returns a JPEG of the photo with boxes and labels.
-func drawBoxes(f *dataset.File, boxes []Found) ([]byte, error) {
-	photo, err := f.Decode()
-	if err != nil {
-		return nil, err
-	}
+func drawBoxes(photo *dataset.Photo, boxes []Found) ([]byte, error) {
 	w, h := photo.Width, photo.Height
 	if longest := max(w, h); longest > maxPicture {
 		w, h = max(1, w*maxPicture/longest), max(1, h*maxPicture/longest)
@@ -37,19 +34,18 @@ func drawBoxes(f *dataset.File, boxes []Found) ([]byte, error) {
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	draw.Draw(img, img.Bounds(), image.White, image.Point{}, draw.Src)
 	draw.BiLinear.Scale(img, img.Bounds(), photo.Image, photo.Image.Bounds(), draw.Over, nil)
-	for i := range boxes { // the best box is drawn last
-		drawBox(img, boxes[len(boxes)-1-i])
+	for _, f := range slices.Backward(boxes[:min(len(boxes), maxCrops)]) { // the best box is drawn last
+		drawBox(img, f)
 	}
 	var b bytes.Buffer
-	err = jpeg.Encode(&b, img, &jpeg.Options{Quality: 90})
+	err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 90})
 	return b.Bytes(), err
 }
 
 func drawBox(img draw.Image, f Found) {
 	size := img.Bounds().Size()
 	thick := max(2, max(size.X, size.Y)/300)
-	at := func(v float32, n int) int { return int(v*float32(n) + 0.5) }
-	r := image.Rect(at(f.Box.X0, size.X), at(f.Box.Y0, size.Y), at(f.Box.X1, size.X), at(f.Box.Y1, size.Y))
+	r := pixelsOf(f.Box, size.X, size.Y)
 	ink := image.NewUniform(palette[f.Class%len(palette)])
 	for _, edge := range []image.Rectangle{
 		image.Rect(r.Min.X, r.Min.Y, r.Max.X, r.Min.Y+thick), image.Rect(r.Min.X, r.Max.Y-thick, r.Max.X, r.Max.Y),
