@@ -56,7 +56,7 @@ func ReadImprinting(m *tflite.Model) (*Imprinting, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNoHead, err)
 	}
 	weights := g.Tensors[conv.Inputs[1]]
-	if len(i.Rows)%i.Dim != 0 || weights.Type != tflite.TypeUint8 || len(weights.Quantization.Scale) != 1 || len(weights.Shape) == 0 {
+	if len(i.Rows)%i.Dim != 0 || weights.Type != tflite.TypeUint8 || len(weights.Quantization.Scale) != 1 {
 		return fail("the weights of CONV_2D are not one row of uint8 for each class")
 	}
 	if factor, err := i.factor(); err != nil || !(factor > 0) {
@@ -104,7 +104,8 @@ func (i *Imprinting) Write() (*tflite.Model, error) {
 	}
 	g := &i.model.Subgraphs[0]
 	conv, reshape := g.Operators[i.operators[0]], &g.Operators[i.operators[2]]
-	i.set(conv.Inputs[1], n, i.quantized(g.Tensors[conv.Inputs[1]].Quantization))
+	weights := g.Tensors[conv.Inputs[1]]
+	i.set(conv.Inputs[1], n, i.quantized(quantization(weights.Quantization.Scale[0], zeroPoint(weights))))
 	i.set(conv.Inputs[2], n, make([]byte, 4*n))
 	for k, op := range i.operators {
 		out := &g.Tensors[g.Operators[op].Outputs[0]]
@@ -144,7 +145,8 @@ func (i *Imprinting) Write() (*tflite.Model, error) {
 // set gives a constant tensor a new content, and n elements along the first dimension.
 func (i *Imprinting) set(tensor int32, n int, content []byte) {
 	t := &i.model.Subgraphs[0].Tensors[tensor]
-	t.Shape[0], t.Buffer = int32(n), i.model.AddBuffer(content)
+	t.Shape = append([]int32{int32(n)}, t.Shape[min(1, len(t.Shape)):]...)
+	t.Buffer = i.model.AddBuffer(content)
 }
 
 // quantized returns i.Rows, scaled to length 1 each, in uint8.

@@ -95,6 +95,51 @@ func TestImprintingErrors(t *testing.T) {
 	}
 }
 
+// TestImprintingUnusual changes what TensorFlow Lite does not check. No change may cause a panic.
+func TestImprintingUnusual(t *testing.T) {
+	for name, change := range map[string]func(*tflite.Tensor){
+		"scalar":        func(t *tflite.Tensor) { t.Shape = nil },
+		"no zero point": func(t *tflite.Tensor) { t.Quantization.ZeroPoint = nil },
+		"no scale":      func(t *tflite.Tensor) { t.Quantization.Scale = nil },
+		"two scales":    func(t *tflite.Tensor) { t.Quantization.Scale = []float32{1, 2} },
+		"scale 0":       func(t *tflite.Tensor) { t.Quantization.Scale = []float32{0} },
+		"float32":       func(t *tflite.Tensor) { t.Type = tflite.TypeFloat32 },
+		"no content":    func(t *tflite.Tensor) { t.Buffer = 0 },
+	} {
+		m, err := imprinting(t).Write()
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := m.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := 0
+		for tensor := range m.Subgraphs[0].Tensors {
+			if m, err = tflite.Parse(file); err != nil {
+				t.Fatal(err)
+			}
+			changed := &m.Subgraphs[0].Tensors[tensor]
+			if changed.Quantization == nil {
+				changed.Quantization = &tflite.Quantization{}
+			}
+			change(changed)
+			i, err := classifier.ReadImprinting(m)
+			if err == nil {
+				_, err = i.Write()
+			}
+			if err == nil {
+				written++
+			} else if !errors.Is(err, classifier.ErrNoHead) {
+				t.Errorf("%s in tensor %d: %v, want ErrNoHead", name, tensor, err)
+			}
+		}
+		if written == 0 {
+			t.Errorf("%s: no changed model was written, not even if the change is before the head", name)
+		}
+	}
+}
+
 // TestAppendQuantized compares a written model's scores with those of the head.
 func TestAppendQuantized(t *testing.T) {
 	model := backbonetest.Extractor()

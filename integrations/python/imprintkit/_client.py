@@ -41,7 +41,7 @@ class Client:
     """
 
     def __init__(self, address: Union[str, 'os.PathLike[str]'] = 'http://127.0.0.1:8230', *, token: Optional[str] = None,
-                 timeout: Optional[float] = 30, context: Optional[ssl.SSLContext] = None) -> None:
+                 timeout: Optional[float] = 60, context: Optional[ssl.SSLContext] = None) -> None:
         self._address, self._timeout, self._context = os.fspath(address), timeout, context
         self._url = urllib.parse.urlsplit(self._address)
         if '://' in self._address and (self._url.scheme not in ('http', 'https') or not self._url.hostname):
@@ -125,7 +125,7 @@ class Client:
         return [line.split(None, 1)[1] for line in text.split('\n') if line]
 
     def add(self, label: str, photos: Union[Photo, Iterable[Photo]]) -> Dict[str, Any]:
-        """Add a photo, or several in one change, to a class. Photos that can't be read are skipped."""
+        """Add a photo, or up to 100 of together 16 MiB in one change, to a class. Those that can't be read are skipped."""
         encoded = [_photo.encode(p) for p in _photo.several(photos)]
         boundary = uuid.uuid4().hex
         parts = [b'--%s\r\nContent-Disposition: form-data; name="photo"; filename="photo"\r\n\r\n%s\r\n' % (boundary.encode(), e)
