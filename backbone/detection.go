@@ -1,6 +1,7 @@
 package backbone
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,7 +20,7 @@ func isDetection(code *tflite.OperatorCode) bool {
 }
 
 // ParseDetectionOptions reads the custom options of an operator with DetectionCode. The error wraps
-// [tflite.ErrCorrupt], or one of package kernels' for values that cannot be used.
+// [tflite.ErrCorrupt], [kernels.ErrInvalid] or, for values beyond the limits, ErrUnsupportedOperator.
 func ParseDetectionOptions(options []byte) (*kernels.DetectionParams, error) {
 	m, err := flexbuf.Parse(options)
 	if err != nil {
@@ -56,7 +57,12 @@ func ParseDetectionOptions(options []byte) (*kernels.DetectionParams, error) {
 	if p.Regular, err = m.Bool("use_regular_nms"); err != nil {
 		return nil, fmt.Errorf("options: %w: %w", tflite.ErrCorrupt, err)
 	}
-	return p, p.Check()
+	if err := p.Check(); errors.Is(err, kernels.ErrUnsupported) {
+		return nil, fmt.Errorf("%w: %w", ErrUnsupportedOperator, err)
+	} else if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // prepareDetection reads the options of b's operator and sets the shapes of its outputs, which

@@ -94,7 +94,7 @@ func TestDetectionOptions(t *testing.T) {
 		value any
 		want  error
 	}{
-		"huge":         {"max_detections", math.MaxInt32, kernels.ErrUnsupported},
+		"huge":         {"max_detections", math.MaxInt32, ErrUnsupportedOperator},
 		"negative":     {"max_detections", -1, kernels.ErrInvalid},
 		"missing":      {"num_classes", nil, kernels.ErrInvalid},
 		"not a number": {"num_classes", float32(math.NaN()), tflite.ErrCorrupt},
