@@ -50,10 +50,9 @@ func groupBursts(examples []Example) [][]int {
 	return groupWithin(examples, NearDuplicateDistance(examples), nil)
 }
 
-// groupWithin is like groupBursts, with the distance of near-duplicates. Unless known is nil, it
-// holds, for each example, the number of its group among the other examples of its class with such a
-// number, or −1.
-func groupWithin(examples []Example, limit float64, known []int) [][]int {
+// groupWithin is like groupBursts, with the distance of near-duplicates. Unless known is nil, it uses
+// known groups again and updates known.margins.
+func groupWithin(examples []Example, limit float64, known *knownGroups) [][]int {
 	sets := newDisjointSets(len(examples))
 	for first := 0; first < len(examples); {
 		last, named := first, make(map[string]int)
@@ -65,13 +64,15 @@ func groupWithin(examples []Example, limit float64, known []int) [][]int {
 				named[name] = last
 			}
 		}
-		join := func(i, j int) {
-			if sets.root(i) != sets.root(j) && within(examples[i].Unit, examples[j].Unit, limit) {
-				sets.join(i, j)
-			}
-		}
-		if known == nil || !joinKnown(sets, known[first:last], first, join) {
-			eachClosePair(examples[first:last], limit, func(i, j int) { join(first+i, first+j) })
+		if known != nil {
+			known.join(sets, examples[:last], first, limit)
+		} else {
+			eachClosePair(examples[first:last], limit, func(i, j int) {
+				i, j = first+i, first+j
+				if sets.root(i) != sets.root(j) && within(examples[i].Unit, examples[j].Unit, limit) {
+					sets.join(i, j)
+				}
+			})
 		}
 		first = last
 	}
@@ -87,36 +88,6 @@ func groupWithin(examples []Example, limit float64, known []int) [][]int {
 		groups[g] = append(groups[g], i)
 	}
 	return groups
-}
-
-// joinKnown joins the examples of a class whose groups are known, and calls join with all pairs of an
-// example whose group is not known and another example. If that would take longer than comparing all
-// pairs, joinKnown does nothing and returns false.
-func joinKnown(sets disjointSets, known []int, first int, join func(i, j int)) bool {
-	var fresh []int
-	for i, g := range known {
-		if g < 0 {
-			fresh = append(fresh, i)
-		}
-	}
-	if len(fresh) > len(known)/50 {
-		return false
-	}
-	member := make(map[int]int) // an example of each group
-	for i, g := range known {
-		if j, ok := member[g]; ok && g >= 0 {
-			sets.join(first+i, first+j)
-		}
-		member[g] = i
-	}
-	for _, i := range fresh {
-		for j := range known {
-			if i != j {
-				join(first+i, first+j)
-			}
-		}
-	}
-	return true
 }
 
 // eachClosePair calls f with all pairs i > j of examples for which |a − b|² ≤ limit, and with some

@@ -13,11 +13,12 @@ type Memory struct {
 	known map[*float64]*remembered // by the address of the unit vector
 	list  []*remembered            // sorted as by sortedExamples
 	total []float64                // sum of the unit vectors
-	limit float64                  // see NearDuplicateDistance
 	plain featureMemory
 	roots featureMemory
-	// bursts holds the bursts of the examples of the current call.
-	bursts [][]int
+	// bursts holds the bursts of the examples of the current call, and margins is that of
+	// knownGroups.
+	bursts  [][]int
+	margins map[string]margin
 }
 
 // A remembered is an example of the last call.
@@ -71,6 +72,7 @@ func (m *Memory) forget() {
 func (m *Memory) update(examples []Example) []Example {
 	if len(m.total) != len(examples[0].Unit) {
 		m.forget()
+		m.margins = make(map[string]margin)
 		m.known, m.total = make(map[*float64]*remembered), make([]float64, len(examples[0].Unit))
 	}
 	still := make([]bool, len(m.list))
@@ -84,14 +86,13 @@ func (m *Memory) update(examples []Example) []Example {
 		axpy(1, e.Unit, m.total)
 		fresh = append(fresh, &remembered{Example: e, square: dot(e.Unit, e.Unit), burst: -1})
 	}
-	shrunk := make(map[string]bool) // classes that have lost examples
 	var kept []*remembered
 	for _, k := range m.list {
 		if still[k.rank] {
 			kept = append(kept, k)
 			continue
 		}
-		shrunk[k.Label] = true
+		delete(m.margins, k.Label) // without k, its burst may fall apart
 		axpy(-1, k.Unit, m.total)
 		delete(m.known, &k.Unit[0])
 	}
@@ -104,15 +105,9 @@ func (m *Memory) update(examples []Example) []Example {
 		m.known[&k.Unit[0]] = k
 		squares += k.square
 		bursts[i] = k.burst
-		if shrunk[k.Label] {
-			bursts[i] = -1
-		}
 	}
 	limit := nearDuplicateDistance(float64(len(m.list)), squares, m.total)
-	if limit != m.limit {
-		bursts, m.limit = nil, limit
-	}
-	m.bursts = groupWithin(sorted, limit, bursts)
+	m.bursts = groupWithin(sorted, limit, &knownGroups{bursts, m.margins})
 	for b, burst := range m.bursts {
 		for _, i := range burst {
 			m.list[i].burst = b

@@ -129,13 +129,10 @@ func TestMemoryFails(t *testing.T) {
 // TestMemoryGroupsBursts compares the bursts of a Memory with those of groupBursts, in cases where
 // the groups of the last call no longer hold.
 func TestMemoryGroupsBursts(t *testing.T) {
-	at := func(label string, angle float64) Example {
-		x := []float64{math.Cos(angle), math.Sin(angle)}
-		Normalize(x)
-		return Example{Label: label, Unit: x}
-	}
+	at := exampleAt
 	chain := []Example{at("a", 0), at("a", 0.25), at("a", 0.5), at("a", 1.5), at("a", 2.5)} // neighbors of 0.25 are near-duplicates
 	close := []Example{at("a", 0), at("a", 0.02), at("a", 0.06), at("a", 0.1)}
+	identical := []Example{at("a", 1), at("a", 1), at("a", 1)}
 	far := []Example{at("b", 1.5), at("b", 3)}
 	tests := []struct {
 		name          string
@@ -144,6 +141,7 @@ func TestMemoryGroupsBursts(t *testing.T) {
 		{"without the middle of a chain", chain, slices.Delete(slices.Clone(chain), 1, 2)},
 		{"with the middle of a chain", slices.Delete(slices.Clone(chain), 1, 2), chain},
 		{"with a larger distance of near-duplicates", close, slices.Concat(close, far)},
+		{"after identical photos", identical, append(slices.Clone(identical), far...)},
 		{"with a smaller one", slices.Concat(close, far), close},
 	}
 	for _, tt := range tests {
@@ -159,5 +157,44 @@ func TestMemoryGroupsBursts(t *testing.T) {
 		if same := slices.EqualFunc(groupBursts(sortedExamples(tt.before)), m.bursts, slices.Equal); same {
 			t.Errorf("%s: the bursts are the same, %v", tt.name, m.bursts)
 		}
+	}
+}
+
+// exampleAt returns an example of two dimensions.
+func exampleAt(label string, angle float64) Example {
+	x := []float64{math.Cos(angle), math.Sin(angle)}
+	Normalize(x)
+	return Example{Label: label, Unit: x}
+}
+
+// TestMemoryNearLimit adds an example that changes the distance of near-duplicates a little, while
+// two other examples are about as far apart.
+func TestMemoryNearLimit(t *testing.T) {
+	var others []Example
+	for i := range 60 {
+		others = append(others, exampleAt("b", float64(i)/40))
+	}
+	joined := 0
+	for _, further := range []Example{exampleAt("c", 2), exampleAt("c", 0.2), exampleAt("c", 0.25), exampleAt("c", 0.7)} {
+		limit := NearDuplicateDistance(others)
+		for k := range 100 {
+			angle := math.Sqrt(limit) * (0.95 + float64(k)/1000)
+			before := append(slices.Clone(others), exampleAt("a", 0), exampleAt("a", angle))
+			var m Memory
+			var counts []int
+			for _, examples := range [][]Example{before, append(slices.Clone(before), further)} {
+				sorted := m.update(examples)
+				if want := groupBursts(sorted); !reflect.DeepEqual(m.bursts, want) {
+					t.Fatalf("angle %v: got bursts %v, want %v", angle, m.bursts, want)
+				}
+				counts = append(counts, len(m.bursts[0]))
+			}
+			if counts[0] != counts[1] {
+				joined++
+			}
+		}
+	}
+	if joined < 2 {
+		t.Errorf("the bursts have changed %d times, want at least twice", joined)
 	}
 }
