@@ -19,9 +19,9 @@ func copyGuarded(t *testing.T, b []byte, atEnd bool) []byte {
 	return g
 }
 
-// extreme fills b with random bytes or, half of the time, with values that give the
+// extremeCodes fills b with random bytes or, half of the time, with values that give the
 // largest products.
-func extreme(r *rand.Rand, b []byte) {
+func extremeCodes(r *rand.Rand, b []byte) {
 	ends := []byte{0, 0, 1, 127, 128, 255}
 	few := r.IntN(2) == 0
 	for i := range b {
@@ -61,7 +61,7 @@ func anyWeights(r *rand.Rand, channels, depth int) *weights {
 		w.zero = 128
 	}
 	b := make([]byte, channels*depth)
-	extreme(r, b)
+	extremeCodes(r, b)
 	if r.IntN(2) == 0 {
 		fill(b, byte(r.IntN(2))*255) // the largest products
 	}
@@ -129,7 +129,7 @@ func checkProduct(t *testing.T, r *rand.Rand, w *weights, p *tiles) {
 	outStride := w.channels + r.IntN(2)*r.IntN(40)
 	atEnd := r.IntN(2) == 0
 	x := guarded(t, (rows-1)*stride+w.depth, atEnd)
-	extreme(r, x)
+	extremeCodes(r, x)
 	from := r.IntN(p.panels())
 	to := from + 1 + r.IntN(p.panels()-from)
 	if r.IntN(2) == 0 {
@@ -137,7 +137,7 @@ func checkProduct(t *testing.T, r *rand.Rand, w *weights, p *tiles) {
 	}
 
 	want := make([]byte, (rows-1)*outStride+w.channels)
-	extreme(r, want)
+	extremeCodes(r, want)
 	got := copyGuarded(t, want, atEnd)
 	all := make([]byte, rows*w.channels)
 	plain := packLanes(w)
@@ -151,7 +151,7 @@ func checkProduct(t *testing.T, r *rand.Rand, w *weights, p *tiles) {
 
 	p.packed = copyGuarded(t, p.packed, atEnd)
 	scratch := guarded(t, p.scratch(rows), atEnd)
-	extreme(r, scratch)
+	extremeCodes(r, scratch)
 	seen, seenStride = p.prepare(scratch, x, stride, rows)
 	p.multiply(seen, seenStride, rows, got, outStride, from, to)
 	if !bytes.Equal(got, want) {
@@ -307,7 +307,7 @@ func checkWindows(t *testing.T, r *rand.Rand, w *weights, p *blocks) {
 	var taps [9][]byte
 	for i := range taps {
 		taps[i] = guarded(t, (n-1)*step+w.channels, atEnd)
-		extreme(r, taps[i])
+		extremeCodes(r, taps[i])
 	}
 	want := make([]byte, n*w.channels)
 	got := guarded(t, len(want), atEnd)
@@ -325,7 +325,7 @@ func TestByteSums(t *testing.T) {
 	for depth := depthStep; depth < 70; depth++ {
 		rows, stride := 1+r.IntN(5), depth+r.IntN(20)
 		x := guarded(t, (rows-1)*stride+depth, r.IntN(2) == 0)
-		extreme(r, x)
+		extremeCodes(r, x)
 		flip := byte(r.IntN(2)) << 7
 		by := r.Int32N(512) - 256
 		got := make([]int32, rows)
@@ -349,8 +349,8 @@ func TestAdderMatchesGo(t *testing.T) {
 		n := 1 + r.IntN(40)
 		atEnd := r.IntN(2) == 0
 		x, y, got := guarded(t, n, atEnd), guarded(t, n, atEnd), guarded(t, n, atEnd)
-		extreme(r, x)
-		extreme(r, y)
+		extremeCodes(r, x)
+		extremeCodes(r, y)
 		newBlockAdder(s).add(got, x, y)
 		of := Uint8
 		if s.signed {
