@@ -1358,20 +1358,21 @@ DATA groupsOf16<>+56(SB)/4, $0x0000000b
 DATA groupsOf16<>+60(SB)/4, $0x0000000f
 GLOBL groupsOf16<>(SB), RODATA|NOPTR, $64
 
-// func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+// func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI, MMX+
-TEXT ·wide8x32(SB), NOSPLIT, $0-76
-	MOVQ  x+0(FP), AX
-	MOVQ  stride+8(FP), CX
-	MOVQ  offsets+32(FP), DX
-	MOVQ  p+48(FP), BX
-	MOVQ  out+56(FP), SI
-	MOVQ  outStride+64(FP), DI
-	MOVL  mask+72(FP), R8
-	KMOVD R8, K1
-	MOVL  $0x00005555, R8
-	KMOVD R8, K2
-	LEAQ  (CX)(CX*2), R12
+TEXT ·wide8x32(SB), NOSPLIT, $0-77
+	MOVQ    x+0(FP), AX
+	MOVQ    stride+8(FP), CX
+	MOVQ    offsets+32(FP), DX
+	MOVQ    p+48(FP), BX
+	MOVQ    out+56(FP), SI
+	MOVQ    outStride+64(FP), DI
+	MOVL    mask+72(FP), R8
+	KMOVD   R8, K1
+	MOVL    $0x00005555, R8
+	KMOVD   R8, K2
+	MOVBLZX integers+76(FP), R13
+	LEAQ    (CX)(CX*2), R12
 
 tile:
 	VMOVDQU32 (BX), Z0
@@ -1382,31 +1383,31 @@ tile:
 	VMOVDQU32 (BX), Z5
 	VMOVDQU32 (BX), Z6
 	VMOVDQU32 (BX), Z7
-	VMOVDQU32 512(BX), Z8
-	VMOVDQU32 512(BX), Z9
-	VMOVDQU32 512(BX), Z10
-	VMOVDQU32 512(BX), Z11
-	VMOVDQU32 512(BX), Z12
-	VMOVDQU32 512(BX), Z13
-	VMOVDQU32 512(BX), Z14
-	VMOVDQU32 512(BX), Z15
+	VMOVDQU32 640(BX), Z8
+	VMOVDQU32 640(BX), Z9
+	VMOVDQU32 640(BX), Z10
+	VMOVDQU32 640(BX), Z11
+	VMOVDQU32 640(BX), Z12
+	VMOVDQU32 640(BX), Z13
+	VMOVDQU32 640(BX), Z14
+	VMOVDQU32 640(BX), Z15
 	MOVQ      w+24(FP), R10
 	XORQ      R11, R11
-	MOVQ      tiles+16(FP), R13
-	ANDQ      $0x01, R13
-	SHLQ      $0x07, R13
-	ADDQ      R10, R13
+	MOVQ      tiles+16(FP), R14
+	ANDQ      $0x01, R14
+	SHLQ      $0x07, R14
+	ADDQ      R10, R14
 	MOVQ      groups+40(FP), R8
 	SHLQ      $0x08, R8
-	ADDQ      R8, R13
+	ADDQ      R8, R14
 
 depth:
 	MOVLQSX       (DX)(R11*4), R8
 	ADDQ          AX, R8
 	LEAQ          (R8)(CX*4), R9
-	PREFETCHT1    (R13)
-	PREFETCHT1    64(R13)
-	ADDQ          $0x00000100, R13
+	PREFETCHT1    (R14)
+	PREFETCHT1    64(R14)
+	ADDQ          $0x00000100, R14
 	VMOVDQU32     (R10), Z16
 	VMOVDQU32     64(R10), Z17
 	VPBROADCASTD  (R8), Z18
@@ -1463,6 +1464,169 @@ depth:
 	INCQ          R11
 	CMPQ          R11, groups+40(FP)
 	JLT           depth
+	TESTL         R13, R13
+	JNZ           integers
+	VMOVDQU32     1408(BX), Z16
+	KXNORW        K3, K3, K3
+	KXNORW        K4, K4, K4
+	KXNORW        K5, K5, K5
+	KXNORW        K6, K6, K6
+	VMOVDQU32     512(BX), Z17
+	VCVTDQ2PS     Z0, Z0
+	VFMADD213PS   576(BX), Z17, Z0
+	VPTESTMD      Z16, Z0, K3, K3
+	VPSRAD        $0x0f, Z0, Z0
+	VCVTDQ2PS     Z1, Z1
+	VFMADD213PS   576(BX), Z17, Z1
+	VPTESTMD      Z16, Z1, K4, K4
+	VPSRAD        $0x0f, Z1, Z1
+	VCVTDQ2PS     Z2, Z2
+	VFMADD213PS   576(BX), Z17, Z2
+	VPTESTMD      Z16, Z2, K5, K5
+	VPSRAD        $0x0f, Z2, Z2
+	VCVTDQ2PS     Z3, Z3
+	VFMADD213PS   576(BX), Z17, Z3
+	VPTESTMD      Z16, Z3, K6, K6
+	VPSRAD        $0x0f, Z3, Z3
+	VCVTDQ2PS     Z4, Z4
+	VFMADD213PS   576(BX), Z17, Z4
+	VPTESTMD      Z16, Z4, K3, K3
+	VPSRAD        $0x0f, Z4, Z4
+	VCVTDQ2PS     Z5, Z5
+	VFMADD213PS   576(BX), Z17, Z5
+	VPTESTMD      Z16, Z5, K4, K4
+	VPSRAD        $0x0f, Z5, Z5
+	VCVTDQ2PS     Z6, Z6
+	VFMADD213PS   576(BX), Z17, Z6
+	VPTESTMD      Z16, Z6, K5, K5
+	VPSRAD        $0x0f, Z6, Z6
+	VCVTDQ2PS     Z7, Z7
+	VFMADD213PS   576(BX), Z17, Z7
+	VPTESTMD      Z16, Z7, K6, K6
+	VPSRAD        $0x0f, Z7, Z7
+	VMOVDQU32     1152(BX), Z17
+	VCVTDQ2PS     Z8, Z8
+	VFMADD213PS   1216(BX), Z17, Z8
+	VPTESTMD      Z16, Z8, K3, K3
+	VPSRAD        $0x0f, Z8, Z8
+	VCVTDQ2PS     Z9, Z9
+	VFMADD213PS   1216(BX), Z17, Z9
+	VPTESTMD      Z16, Z9, K4, K4
+	VPSRAD        $0x0f, Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VFMADD213PS   1216(BX), Z17, Z10
+	VPTESTMD      Z16, Z10, K5, K5
+	VPSRAD        $0x0f, Z10, Z10
+	VCVTDQ2PS     Z11, Z11
+	VFMADD213PS   1216(BX), Z17, Z11
+	VPTESTMD      Z16, Z11, K6, K6
+	VPSRAD        $0x0f, Z11, Z11
+	VCVTDQ2PS     Z12, Z12
+	VFMADD213PS   1216(BX), Z17, Z12
+	VPTESTMD      Z16, Z12, K3, K3
+	VPSRAD        $0x0f, Z12, Z12
+	VCVTDQ2PS     Z13, Z13
+	VFMADD213PS   1216(BX), Z17, Z13
+	VPTESTMD      Z16, Z13, K4, K4
+	VPSRAD        $0x0f, Z13, Z13
+	VCVTDQ2PS     Z14, Z14
+	VFMADD213PS   1216(BX), Z17, Z14
+	VPTESTMD      Z16, Z14, K5, K5
+	VPSRAD        $0x0f, Z14, Z14
+	VCVTDQ2PS     Z15, Z15
+	VFMADD213PS   1216(BX), Z17, Z15
+	VPTESTMD      Z16, Z15, K6, K6
+	VPSRAD        $0x0f, Z15, Z15
+	KANDW         K3, K4, K3
+	KANDW         K3, K5, K3
+	KANDW         K3, K6, K3
+	KORTESTW      K3, K3
+	JCC           again
+	VMOVDQU32     groupsOf16<>+0(SB), Z16
+	MOVQ          SI, R8
+	VPACKUSDW     Z8, Z0, Z0
+	VPACKUSDW     Z9, Z1, Z1
+	VPSUBUSW      1344(BX), Z0, Z0
+	VPSUBUSW      1344(BX), Z1, Z1
+	VPACKUSWB     Z1, Z0, Z0
+	VPMAXUB       1472(BX), Z0, Z0
+	VPMINUB       1536(BX), Z0, Z0
+	VPXORD        1600(BX), Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VPACKUSDW     Z10, Z2, Z2
+	VPACKUSDW     Z11, Z3, Z3
+	VPSUBUSW      1344(BX), Z2, Z2
+	VPSUBUSW      1344(BX), Z3, Z3
+	VPACKUSWB     Z3, Z2, Z2
+	VPMAXUB       1472(BX), Z2, Z2
+	VPMINUB       1536(BX), Z2, Z2
+	VPXORD        1600(BX), Z2, Z2
+	VPERMD        Z2, Z16, Z2
+	VMOVDQU8      Y2, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z2, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VPACKUSDW     Z12, Z4, Z4
+	VPACKUSDW     Z13, Z5, Z5
+	VPSUBUSW      1344(BX), Z4, Z4
+	VPSUBUSW      1344(BX), Z5, Z5
+	VPACKUSWB     Z5, Z4, Z4
+	VPMAXUB       1472(BX), Z4, Z4
+	VPMINUB       1536(BX), Z4, Z4
+	VPXORD        1600(BX), Z4, Z4
+	VPERMD        Z4, Z16, Z4
+	VMOVDQU8      Y4, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VPACKUSDW     Z14, Z6, Z6
+	VPACKUSDW     Z15, Z7, Z7
+	VPSUBUSW      1344(BX), Z6, Z6
+	VPSUBUSW      1344(BX), Z7, Z7
+	VPACKUSWB     Z7, Z6, Z6
+	VPMAXUB       1472(BX), Z6, Z6
+	VPMINUB       1536(BX), Z6, Z6
+	VPXORD        1600(BX), Z6, Z6
+	VPERMD        Z6, Z16, Z6
+	VMOVDQU8      Y6, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z6, Y0
+	VMOVDQU8      Y0, K1, (R8)
+
+next:
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	DECQ tiles+16(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+again:
+	MOVL $0x00000001, R13
+	JMP  tile
+
+integers:
 	VMOVDQU32     64(BX), Z16
 	VMOVDQU32     128(BX), Z17
 	VMOVDQU32     192(BX), Z18
@@ -1532,11 +1696,11 @@ depth:
 	VMOVSHDUP     Z7, K2, Z21
 	VMOVDQA64     Z21, Z7
 	VPSRAVD       Z20, Z7, Z7
-	VMOVDQU32     576(BX), Z16
-	VMOVDQU32     640(BX), Z17
-	VMOVDQU32     704(BX), Z18
-	VMOVDQU32     768(BX), Z19
-	VMOVDQU32     832(BX), Z20
+	VMOVDQU32     704(BX), Z16
+	VMOVDQU32     768(BX), Z17
+	VMOVDQU32     832(BX), Z18
+	VMOVDQU32     896(BX), Z19
+	VMOVDQU32     960(BX), Z20
 	VPSRLQ        $0x20, Z8, Z21
 	VPMULDQ       Z16, Z8, Z8
 	VPMULDQ       Z17, Z21, Z21
@@ -1605,12 +1769,12 @@ depth:
 	MOVQ          SI, R8
 	VPACKSSDW     Z8, Z0, Z0
 	VPACKSSDW     Z9, Z1, Z1
-	VPADDSW       1024(BX), Z0, Z0
-	VPADDSW       1024(BX), Z1, Z1
+	VPADDSW       1280(BX), Z0, Z0
+	VPADDSW       1280(BX), Z1, Z1
 	VPACKUSWB     Z1, Z0, Z0
-	VPMAXUB       1088(BX), Z0, Z0
-	VPMINUB       1152(BX), Z0, Z0
-	VPXORD        1216(BX), Z0, Z0
+	VPMAXUB       1472(BX), Z0, Z0
+	VPMINUB       1536(BX), Z0, Z0
+	VPXORD        1600(BX), Z0, Z0
 	VPERMD        Z0, Z16, Z0
 	VMOVDQU8      Y0, K1, (R8)
 	ADDQ          DI, R8
@@ -1619,12 +1783,12 @@ depth:
 	ADDQ          DI, R8
 	VPACKSSDW     Z10, Z2, Z2
 	VPACKSSDW     Z11, Z3, Z3
-	VPADDSW       1024(BX), Z2, Z2
-	VPADDSW       1024(BX), Z3, Z3
+	VPADDSW       1280(BX), Z2, Z2
+	VPADDSW       1280(BX), Z3, Z3
 	VPACKUSWB     Z3, Z2, Z2
-	VPMAXUB       1088(BX), Z2, Z2
-	VPMINUB       1152(BX), Z2, Z2
-	VPXORD        1216(BX), Z2, Z2
+	VPMAXUB       1472(BX), Z2, Z2
+	VPMINUB       1536(BX), Z2, Z2
+	VPXORD        1600(BX), Z2, Z2
 	VPERMD        Z2, Z16, Z2
 	VMOVDQU8      Y2, K1, (R8)
 	ADDQ          DI, R8
@@ -1633,12 +1797,12 @@ depth:
 	ADDQ          DI, R8
 	VPACKSSDW     Z12, Z4, Z4
 	VPACKSSDW     Z13, Z5, Z5
-	VPADDSW       1024(BX), Z4, Z4
-	VPADDSW       1024(BX), Z5, Z5
+	VPADDSW       1280(BX), Z4, Z4
+	VPADDSW       1280(BX), Z5, Z5
 	VPACKUSWB     Z5, Z4, Z4
-	VPMAXUB       1088(BX), Z4, Z4
-	VPMINUB       1152(BX), Z4, Z4
-	VPXORD        1216(BX), Z4, Z4
+	VPMAXUB       1472(BX), Z4, Z4
+	VPMINUB       1536(BX), Z4, Z4
+	VPXORD        1600(BX), Z4, Z4
 	VPERMD        Z4, Z16, Z4
 	VMOVDQU8      Y4, K1, (R8)
 	ADDQ          DI, R8
@@ -1647,52 +1811,35 @@ depth:
 	ADDQ          DI, R8
 	VPACKSSDW     Z14, Z6, Z6
 	VPACKSSDW     Z15, Z7, Z7
-	VPADDSW       1024(BX), Z6, Z6
-	VPADDSW       1024(BX), Z7, Z7
+	VPADDSW       1280(BX), Z6, Z6
+	VPADDSW       1280(BX), Z7, Z7
 	VPACKUSWB     Z7, Z6, Z6
-	VPMAXUB       1088(BX), Z6, Z6
-	VPMINUB       1152(BX), Z6, Z6
-	VPXORD        1216(BX), Z6, Z6
+	VPMAXUB       1472(BX), Z6, Z6
+	VPMINUB       1536(BX), Z6, Z6
+	VPXORD        1600(BX), Z6, Z6
 	VPERMD        Z6, Z16, Z6
 	VMOVDQU8      Y6, K1, (R8)
 	ADDQ          DI, R8
 	VEXTRACTI64X4 $0x01, Z6, Y0
 	VMOVDQU8      Y0, K1, (R8)
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	DECQ          tiles+16(FP)
-	JNZ           tile
-	VZEROUPPER
-	RET
+	MOVBLZX       integers+76(FP), R13
+	JMP           next
 
-// func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+// func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI, MMX+
-TEXT ·wide8x16(SB), NOSPLIT, $0-76
-	MOVQ  x+0(FP), AX
-	MOVQ  stride+8(FP), CX
-	MOVQ  offsets+32(FP), DX
-	MOVQ  p+48(FP), BX
-	MOVQ  out+56(FP), SI
-	MOVQ  outStride+64(FP), DI
-	MOVL  mask+72(FP), R8
-	KMOVD R8, K1
-	MOVL  $0x00005555, R8
-	KMOVD R8, K2
-	LEAQ  (CX)(CX*2), R12
+TEXT ·wide8x16(SB), NOSPLIT, $0-77
+	MOVQ    x+0(FP), AX
+	MOVQ    stride+8(FP), CX
+	MOVQ    offsets+32(FP), DX
+	MOVQ    p+48(FP), BX
+	MOVQ    out+56(FP), SI
+	MOVQ    outStride+64(FP), DI
+	MOVL    mask+72(FP), R8
+	KMOVD   R8, K1
+	MOVL    $0x00005555, R8
+	KMOVD   R8, K2
+	MOVBLZX integers+76(FP), R13
+	LEAQ    (CX)(CX*2), R12
 
 tile:
 	VMOVDQU32 (BX), Z0
@@ -1713,21 +1860,21 @@ tile:
 	VPXORD    Z15, Z15, Z15
 	MOVQ      w+24(FP), R10
 	XORQ      R11, R11
-	MOVQ      tiles+16(FP), R13
-	ANDQ      $0x00, R13
-	SHLQ      $0x07, R13
-	ADDQ      R10, R13
+	MOVQ      tiles+16(FP), R14
+	ANDQ      $0x00, R14
+	SHLQ      $0x07, R14
+	ADDQ      R10, R14
 	MOVQ      groups+40(FP), R8
 	SHLQ      $0x07, R8
-	ADDQ      R8, R13
+	ADDQ      R8, R14
 
 depth:
 	MOVLQSX       (DX)(R11*4), R8
 	ADDQ          AX, R8
 	LEAQ          (R8)(CX*4), R9
-	PREFETCHT1    (R13)
-	PREFETCHT1    64(R13)
-	ADDQ          $0x00000080, R13
+	PREFETCHT1    (R14)
+	PREFETCHT1    64(R14)
+	ADDQ          $0x00000080, R14
 	VMOVDQU32     (R10), Z16
 	VPBROADCASTD  (R8), Z17
 	VPDPBUSD      Z16, Z17, Z0
@@ -1766,6 +1913,128 @@ depth:
 	INCQ          R11
 	CMPQ          R11, groups+40(FP)
 	JLT           depth
+	TESTL         R13, R13
+	JNZ           integers
+	VMOVDQU32     1408(BX), Z16
+	KXNORW        K3, K3, K3
+	KXNORW        K4, K4, K4
+	KXNORW        K5, K5, K5
+	KXNORW        K6, K6, K6
+	VMOVDQU32     512(BX), Z17
+	VPADDD        Z1, Z0, Z0
+	VCVTDQ2PS     Z0, Z0
+	VFMADD213PS   576(BX), Z17, Z0
+	VPTESTMD      Z16, Z0, K3, K3
+	VPSRAD        $0x0f, Z0, Z0
+	VPADDD        Z3, Z2, Z2
+	VCVTDQ2PS     Z2, Z2
+	VFMADD213PS   576(BX), Z17, Z2
+	VPTESTMD      Z16, Z2, K4, K4
+	VPSRAD        $0x0f, Z2, Z2
+	VPADDD        Z5, Z4, Z4
+	VCVTDQ2PS     Z4, Z4
+	VFMADD213PS   576(BX), Z17, Z4
+	VPTESTMD      Z16, Z4, K5, K5
+	VPSRAD        $0x0f, Z4, Z4
+	VPADDD        Z7, Z6, Z6
+	VCVTDQ2PS     Z6, Z6
+	VFMADD213PS   576(BX), Z17, Z6
+	VPTESTMD      Z16, Z6, K6, K6
+	VPSRAD        $0x0f, Z6, Z6
+	VPADDD        Z9, Z8, Z8
+	VCVTDQ2PS     Z8, Z8
+	VFMADD213PS   576(BX), Z17, Z8
+	VPTESTMD      Z16, Z8, K3, K3
+	VPSRAD        $0x0f, Z8, Z8
+	VPADDD        Z11, Z10, Z10
+	VCVTDQ2PS     Z10, Z10
+	VFMADD213PS   576(BX), Z17, Z10
+	VPTESTMD      Z16, Z10, K4, K4
+	VPSRAD        $0x0f, Z10, Z10
+	VPADDD        Z13, Z12, Z12
+	VCVTDQ2PS     Z12, Z12
+	VFMADD213PS   576(BX), Z17, Z12
+	VPTESTMD      Z16, Z12, K5, K5
+	VPSRAD        $0x0f, Z12, Z12
+	VPADDD        Z15, Z14, Z14
+	VCVTDQ2PS     Z14, Z14
+	VFMADD213PS   576(BX), Z17, Z14
+	VPTESTMD      Z16, Z14, K6, K6
+	VPSRAD        $0x0f, Z14, Z14
+	KANDW         K3, K4, K3
+	KANDW         K3, K5, K3
+	KANDW         K3, K6, K3
+	KORTESTW      K3, K3
+	JCC           again
+	VMOVDQU32     groupsOf16<>+0(SB), Z16
+	MOVQ          SI, R8
+	VPACKUSDW     Z2, Z0, Z0
+	VPACKUSDW     Z6, Z4, Z4
+	VPSUBUSW      1344(BX), Z0, Z0
+	VPSUBUSW      1344(BX), Z4, Z4
+	VPACKUSWB     Z4, Z0, Z0
+	VPMAXUB       1472(BX), Z0, Z0
+	VPMINUB       1536(BX), Z0, Z0
+	VPXORD        1600(BX), Z0, Z0
+	VPERMD        Z0, Z16, Z0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x01, Z0, X2
+	VMOVDQU8      X2, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x02, Z0, X2
+	VMOVDQU8      X2, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VPACKUSDW     Z10, Z8, Z8
+	VPACKUSDW     Z14, Z12, Z12
+	VPSUBUSW      1344(BX), Z8, Z8
+	VPSUBUSW      1344(BX), Z12, Z12
+	VPACKUSWB     Z12, Z8, Z8
+	VPMAXUB       1472(BX), Z8, Z8
+	VPMINUB       1536(BX), Z8, Z8
+	VPXORD        1600(BX), Z8, Z8
+	VPERMD        Z8, Z16, Z8
+	VMOVDQU8      X8, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (R8)
+
+next:
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	ADDQ CX, AX
+	ADDQ DI, SI
+	DECQ tiles+16(FP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+again:
+	MOVL $0x00000001, R13
+	JMP  tile
+
+integers:
 	VMOVDQU32     64(BX), Z16
 	VMOVDQU32     128(BX), Z17
 	VMOVDQU32     192(BX), Z18
@@ -1847,12 +2116,12 @@ depth:
 	MOVQ          SI, R8
 	VPACKSSDW     Z2, Z0, Z0
 	VPACKSSDW     Z6, Z4, Z4
-	VPADDSW       1024(BX), Z0, Z0
-	VPADDSW       1024(BX), Z4, Z4
+	VPADDSW       1280(BX), Z0, Z0
+	VPADDSW       1280(BX), Z4, Z4
 	VPACKUSWB     Z4, Z0, Z0
-	VPMAXUB       1088(BX), Z0, Z0
-	VPMINUB       1152(BX), Z0, Z0
-	VPXORD        1216(BX), Z0, Z0
+	VPMAXUB       1472(BX), Z0, Z0
+	VPMINUB       1536(BX), Z0, Z0
+	VPXORD        1600(BX), Z0, Z0
 	VPERMD        Z0, Z16, Z0
 	VMOVDQU8      X0, K1, (R8)
 	ADDQ          DI, R8
@@ -1867,12 +2136,12 @@ depth:
 	ADDQ          DI, R8
 	VPACKSSDW     Z10, Z8, Z8
 	VPACKSSDW     Z14, Z12, Z12
-	VPADDSW       1024(BX), Z8, Z8
-	VPADDSW       1024(BX), Z12, Z12
+	VPADDSW       1280(BX), Z8, Z8
+	VPADDSW       1280(BX), Z12, Z12
 	VPACKUSWB     Z12, Z8, Z8
-	VPMAXUB       1088(BX), Z8, Z8
-	VPMINUB       1152(BX), Z8, Z8
-	VPXORD        1216(BX), Z8, Z8
+	VPMAXUB       1472(BX), Z8, Z8
+	VPMINUB       1536(BX), Z8, Z8
+	VPXORD        1600(BX), Z8, Z8
 	VPERMD        Z8, Z16, Z8
 	VMOVDQU8      X8, K1, (R8)
 	ADDQ          DI, R8
@@ -1884,45 +2153,28 @@ depth:
 	ADDQ          DI, R8
 	VEXTRACTI32X4 $0x03, Z8, X0
 	VMOVDQU8      X0, K1, (R8)
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	ADDQ          CX, AX
-	ADDQ          DI, SI
-	DECQ          tiles+16(FP)
-	JNZ           tile
-	VZEROUPPER
-	RET
+	MOVBLZX       integers+76(FP), R13
+	JMP           next
 
-// func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+// func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
-TEXT ·wide1x32(SB), NOSPLIT, $0-76
-	MOVQ  x+0(FP), AX
-	MOVQ  stride+8(FP), CX
-	MOVQ  offsets+32(FP), DX
-	MOVQ  p+48(FP), BX
-	MOVQ  out+56(FP), SI
-	MOVQ  outStride+64(FP), DI
-	MOVL  mask+72(FP), R8
-	KMOVD R8, K1
-	MOVL  $0x00005555, R8
-	KMOVD R8, K2
+TEXT ·wide1x32(SB), NOSPLIT, $0-77
+	MOVQ    x+0(FP), AX
+	MOVQ    stride+8(FP), CX
+	MOVQ    offsets+32(FP), DX
+	MOVQ    p+48(FP), BX
+	MOVQ    out+56(FP), SI
+	MOVQ    outStride+64(FP), DI
+	MOVL    mask+72(FP), R8
+	KMOVD   R8, K1
+	MOVL    $0x00005555, R8
+	KMOVD   R8, K2
+	MOVBLZX integers+76(FP), R11
 
 tile:
 	VMOVDQU32 (BX), Z0
 	VPXORD    Z1, Z1, Z1
-	VMOVDQU32 512(BX), Z2
+	VMOVDQU32 640(BX), Z2
 	VPXORD    Z3, Z3, Z3
 	MOVQ      w+24(FP), R9
 	XORQ      R10, R10
@@ -1944,54 +2196,99 @@ depth:
 	INCQ         R10
 	CMPQ         R10, groups+40(FP)
 	JLT          depth
+	TESTL        R11, R11
+	JNZ          integers
+	VMOVDQU32    1408(BX), Z4
+	KXNORW       K3, K3, K3
+	KXNORW       K4, K4, K4
+	KXNORW       K5, K5, K5
+	KXNORW       K6, K6, K6
+	VMOVDQU32    512(BX), Z5
 	VPADDD       Z1, Z0, Z0
-	VPSRLQ       $0x20, Z0, Z4
-	VPMULDQ      64(BX), Z0, Z0
-	VPMULDQ      128(BX), Z4, Z4
-	VPADDQ       192(BX), Z0, Z0
-	VPADDQ       256(BX), Z4, Z4
-	VMOVSHDUP    Z0, K2, Z4
-	VMOVDQA64    Z4, Z0
-	VPSRAVD      320(BX), Z0, Z0
+	VCVTDQ2PS    Z0, Z0
+	VFMADD213PS  576(BX), Z5, Z0
+	VPTESTMD     Z4, Z0, K3, K3
+	VPSRAD       $0x0f, Z0, Z0
+	VMOVDQU32    1152(BX), Z5
 	VPADDD       Z3, Z2, Z2
-	VPSRLQ       $0x20, Z2, Z4
-	VPMULDQ      576(BX), Z2, Z2
-	VPMULDQ      640(BX), Z4, Z4
-	VPADDQ       704(BX), Z2, Z2
-	VPADDQ       768(BX), Z4, Z4
-	VMOVSHDUP    Z2, K2, Z4
-	VMOVDQA64    Z4, Z2
-	VPSRAVD      832(BX), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VFMADD213PS  1216(BX), Z5, Z2
+	VPTESTMD     Z4, Z2, K3, K3
+	VPSRAD       $0x0f, Z2, Z2
+	KANDW        K3, K4, K3
+	KANDW        K3, K5, K3
+	KANDW        K3, K6, K3
+	KORTESTW     K3, K3
+	JCC          again
 	VMOVDQU32    groupsOf16<>+0(SB), Z4
 	MOVQ         SI, R8
-	VPACKSSDW    Z2, Z0, Z0
-	VPADDSW      1024(BX), Z0, Z0
+	VPACKUSDW    Z2, Z0, Z0
+	VPSUBUSW     1344(BX), Z0, Z0
 	VPACKUSWB    Z0, Z0, Z0
-	VPMAXUB      1088(BX), Z0, Z0
-	VPMINUB      1152(BX), Z0, Z0
-	VPXORD       1216(BX), Z0, Z0
+	VPMAXUB      1472(BX), Z0, Z0
+	VPMINUB      1536(BX), Z0, Z0
+	VPXORD       1600(BX), Z0, Z0
 	VPERMD       Z0, Z4, Z0
 	VMOVDQU8     Y0, K1, (R8)
-	ADDQ         CX, AX
-	ADDQ         DI, SI
-	DECQ         tiles+16(FP)
-	JNZ          tile
+
+next:
+	ADDQ CX, AX
+	ADDQ DI, SI
+	DECQ tiles+16(FP)
+	JNZ  tile
 	VZEROUPPER
 	RET
 
-// func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+again:
+	MOVL $0x00000001, R11
+	JMP  tile
+
+integers:
+	VPADDD    Z1, Z0, Z0
+	VPSRLQ    $0x20, Z0, Z4
+	VPMULDQ   64(BX), Z0, Z0
+	VPMULDQ   128(BX), Z4, Z4
+	VPADDQ    192(BX), Z0, Z0
+	VPADDQ    256(BX), Z4, Z4
+	VMOVSHDUP Z0, K2, Z4
+	VMOVDQA64 Z4, Z0
+	VPSRAVD   320(BX), Z0, Z0
+	VPADDD    Z3, Z2, Z2
+	VPSRLQ    $0x20, Z2, Z4
+	VPMULDQ   704(BX), Z2, Z2
+	VPMULDQ   768(BX), Z4, Z4
+	VPADDQ    832(BX), Z2, Z2
+	VPADDQ    896(BX), Z4, Z4
+	VMOVSHDUP Z2, K2, Z4
+	VMOVDQA64 Z4, Z2
+	VPSRAVD   960(BX), Z2, Z2
+	VMOVDQU32 groupsOf16<>+0(SB), Z4
+	MOVQ      SI, R8
+	VPACKSSDW Z2, Z0, Z0
+	VPADDSW   1280(BX), Z0, Z0
+	VPACKUSWB Z0, Z0, Z0
+	VPMAXUB   1472(BX), Z0, Z0
+	VPMINUB   1536(BX), Z0, Z0
+	VPXORD    1600(BX), Z0, Z0
+	VPERMD    Z0, Z4, Z0
+	VMOVDQU8  Y0, K1, (R8)
+	MOVBLZX   integers+76(FP), R11
+	JMP       next
+
+// func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
-TEXT ·wide1x16(SB), NOSPLIT, $0-76
-	MOVQ  x+0(FP), AX
-	MOVQ  stride+8(FP), CX
-	MOVQ  offsets+32(FP), DX
-	MOVQ  p+48(FP), BX
-	MOVQ  out+56(FP), SI
-	MOVQ  outStride+64(FP), DI
-	MOVL  mask+72(FP), R8
-	KMOVD R8, K1
-	MOVL  $0x00005555, R8
-	KMOVD R8, K2
+TEXT ·wide1x16(SB), NOSPLIT, $0-77
+	MOVQ    x+0(FP), AX
+	MOVQ    stride+8(FP), CX
+	MOVQ    offsets+32(FP), DX
+	MOVQ    p+48(FP), BX
+	MOVQ    out+56(FP), SI
+	MOVQ    outStride+64(FP), DI
+	MOVL    mask+72(FP), R8
+	KMOVD   R8, K1
+	MOVL    $0x00005555, R8
+	KMOVD   R8, K2
+	MOVBLZX integers+76(FP), R11
 
 tile:
 	VMOVDQU32 (BX), Z0
@@ -2012,31 +2309,69 @@ depth:
 	INCQ         R10
 	CMPQ         R10, groups+40(FP)
 	JLT          depth
+	TESTL        R11, R11
+	JNZ          integers
+	VMOVDQU32    1408(BX), Z2
+	KXNORW       K3, K3, K3
+	KXNORW       K4, K4, K4
+	KXNORW       K5, K5, K5
+	KXNORW       K6, K6, K6
+	VMOVDQU32    512(BX), Z3
 	VPADDD       Z1, Z0, Z0
-	VPSRLQ       $0x20, Z0, Z2
-	VPMULDQ      64(BX), Z0, Z0
-	VPMULDQ      128(BX), Z2, Z2
-	VPADDQ       192(BX), Z0, Z0
-	VPADDQ       256(BX), Z2, Z2
-	VMOVSHDUP    Z0, K2, Z2
-	VMOVDQA64    Z2, Z0
-	VPSRAVD      320(BX), Z0, Z0
+	VCVTDQ2PS    Z0, Z0
+	VFMADD213PS  576(BX), Z3, Z0
+	VPTESTMD     Z2, Z0, K3, K3
+	VPSRAD       $0x0f, Z0, Z0
+	KANDW        K3, K4, K3
+	KANDW        K3, K5, K3
+	KANDW        K3, K6, K3
+	KORTESTW     K3, K3
+	JCC          again
 	VMOVDQU32    groupsOf16<>+0(SB), Z2
 	MOVQ         SI, R8
-	VPACKSSDW    Z0, Z0, Z0
-	VPADDSW      1024(BX), Z0, Z0
+	VPACKUSDW    Z0, Z0, Z0
+	VPSUBUSW     1344(BX), Z0, Z0
 	VPACKUSWB    Z0, Z0, Z0
-	VPMAXUB      1088(BX), Z0, Z0
-	VPMINUB      1152(BX), Z0, Z0
-	VPXORD       1216(BX), Z0, Z0
+	VPMAXUB      1472(BX), Z0, Z0
+	VPMINUB      1536(BX), Z0, Z0
+	VPXORD       1600(BX), Z0, Z0
 	VPERMD       Z0, Z2, Z0
 	VMOVDQU8     X0, K1, (R8)
-	ADDQ         CX, AX
-	ADDQ         DI, SI
-	DECQ         tiles+16(FP)
-	JNZ          tile
+
+next:
+	ADDQ CX, AX
+	ADDQ DI, SI
+	DECQ tiles+16(FP)
+	JNZ  tile
 	VZEROUPPER
 	RET
+
+again:
+	MOVL $0x00000001, R11
+	JMP  tile
+
+integers:
+	VPADDD    Z1, Z0, Z0
+	VPSRLQ    $0x20, Z0, Z2
+	VPMULDQ   64(BX), Z0, Z0
+	VPMULDQ   128(BX), Z2, Z2
+	VPADDQ    192(BX), Z0, Z0
+	VPADDQ    256(BX), Z2, Z2
+	VMOVSHDUP Z0, K2, Z2
+	VMOVDQA64 Z2, Z0
+	VPSRAVD   320(BX), Z0, Z0
+	VMOVDQU32 groupsOf16<>+0(SB), Z2
+	MOVQ      SI, R8
+	VPACKSSDW Z0, Z0, Z0
+	VPADDSW   1280(BX), Z0, Z0
+	VPACKUSWB Z0, Z0, Z0
+	VPMAXUB   1472(BX), Z0, Z0
+	VPMINUB   1536(BX), Z0, Z0
+	VPXORD    1600(BX), Z0, Z0
+	VPERMD    Z0, Z2, Z0
+	VMOVDQU8  X0, K1, (R8)
+	MOVBLZX   integers+76(FP), R11
+	JMP       next
 
 DATA groupsOf8<>+0(SB)/8, $0x0000000000000000
 DATA groupsOf8<>+8(SB)/8, $0x0000000000000002
@@ -2048,9 +2383,9 @@ DATA groupsOf8<>+48(SB)/8, $0x0000000000000004
 DATA groupsOf8<>+56(SB)/8, $0x0000000000000006
 GLOBL groupsOf8<>(SB), RODATA|NOPTR, $64
 
-// func wideUnsigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512_VNNI
-TEXT ·wideUnsigned(SB), NOSPLIT, $0-49
+// func wideUnsigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool, integers bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+TEXT ·wideUnsigned(SB), NOSPLIT, $0-50
 	MOVQ       taps+16(FP), AX
 	MOVQ       (AX), CX
 	MOVQ       8(AX), DX
@@ -2069,6 +2404,14 @@ TEXT ·wideUnsigned(SB), NOSPLIT, $0-49
 	KMOVD      R15, K1
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VMOVDQU64  groupsOf8<>+0(SB), Z1
+	VMOVDQU32  1664(R11), Z8
+	VMOVDQU32  1792(R11), Z9
+	VMOVDQU32  1920(R11), Z10
+	VMOVDQU32  512(R11), Z11
+	VMOVDQU32  1728(R11), Z12
+	VMOVDQU32  1856(R11), Z13
+	VMOVDQU32  1984(R11), Z14
+	VMOVDQU32  1152(R11), Z15
 	VPMOVZXBW  (CX)(R13*1), Z3
 	VPMOVZXBW  (SI)(R13*1), Z2
 	VPMOVZXBW  (R9)(R13*1), Z4
@@ -2102,70 +2445,103 @@ far:
 	VPUNPCKHWD Z6, Z5, Z5
 
 pixel:
-	VPMOVZXBW  (BX)(R13*1), Z7
-	VPMOVZXBW  (R8)(R13*1), Z6
-	VPMOVZXBW  (AX)(R13*1), Z8
-	VPSLLW     $0x08, Z6, Z6
-	VPORD      Z6, Z7, Z7
-	VPUNPCKLWD Z8, Z7, Z6
-	VPUNPCKHWD Z8, Z7, Z7
-	VMOVDQU32  (R11), Z8
-	VMOVDQU32  512(R11), Z9
-	VPDPBUSD   1280(R11), Z2, Z8
-	VPDPBUSD   1344(R11), Z3, Z9
-	VPDPBUSD   1408(R11), Z4, Z8
-	VPDPBUSD   1472(R11), Z5, Z9
-	VPDPBUSD   1536(R11), Z6, Z8
-	VPDPBUSD   1600(R11), Z7, Z9
-	VPSLLVD    384(R11), Z8, Z8
-	VPCMPGTD   448(R11), Z8, K2
-	VPSRLQ     $0x20, Z8, Z2
-	VPMULDQ    64(R11), Z8, Z8
-	VPMULDQ    128(R11), Z2, Z2
-	VPADDQ     192(R11), Z8, Z8
-	VPADDQ     256(R11), Z2, Z2
-	VMOVSHDUP  Z8, K1, Z2
-	VMOVDQA64  Z2, Z8
-	VPSUBD     Z0, Z8, K2, Z8
-	VPSRAVD    320(R11), Z8, Z8
-	VPSLLVD    896(R11), Z9, Z9
-	VPCMPGTD   960(R11), Z9, K2
-	VPSRLQ     $0x20, Z9, Z2
-	VPMULDQ    576(R11), Z9, Z9
-	VPMULDQ    640(R11), Z2, Z2
-	VPADDQ     704(R11), Z9, Z9
-	VPADDQ     768(R11), Z2, Z2
-	VMOVSHDUP  Z9, K1, Z2
-	VMOVDQA64  Z2, Z9
-	VPSUBD     Z0, Z9, K2, Z9
-	VPSRAVD    832(R11), Z9, Z9
-	VPACKSSDW  Z9, Z8, Z8
-	VPADDSW    1024(R11), Z8, Z8
-	VPACKUSWB  Z8, Z8, Z8
-	VPMAXUB    1088(R11), Z8, Z8
-	VPMINUB    1152(R11), Z8, Z8
-	VPXORD     1216(R11), Z8, Z8
-	VPERMQ     Z8, Z1, Z8
-	VMOVDQU    Y8, (R12)
-	ADDQ       outStep+8(FP), R12
-	ADDQ       step+24(FP), R13
-	DECQ       R14
-	JZ         done
-	CMPB       near+48(FP), $0x00
-	JE         far
-	VMOVDQA64  Z4, Z2
-	VMOVDQA64  Z6, Z4
-	VMOVDQA64  Z5, Z3
-	VMOVDQA64  Z7, Z5
-	JMP        pixel
+	VPMOVZXBW   (BX)(R13*1), Z7
+	VPMOVZXBW   (R8)(R13*1), Z6
+	VPMOVZXBW   (AX)(R13*1), Z16
+	VPSLLW      $0x08, Z6, Z6
+	VPORD       Z6, Z7, Z7
+	VPUNPCKLWD  Z16, Z7, Z6
+	VPUNPCKHWD  Z16, Z7, Z7
+	CMPB        integers+49(FP), $0x00
+	JNE         integers
+	VMOVDQU32   (R11), Z16
+	VMOVDQU32   640(R11), Z17
+	VPDPBUSD    Z8, Z2, Z16
+	VPDPBUSD    Z12, Z3, Z17
+	VPDPBUSD    Z9, Z4, Z16
+	VPDPBUSD    Z13, Z5, Z17
+	VPDPBUSD    Z10, Z6, Z16
+	VPDPBUSD    Z14, Z7, Z17
+	VCVTDQ2PS   Z16, Z16
+	VFMADD213PS 576(R11), Z11, Z16
+	VPTESTNMD   1408(R11), Z16, K2
+	VPSRAD      $0x0f, Z16, Z16
+	VCVTDQ2PS   Z17, Z17
+	VFMADD213PS 1216(R11), Z15, Z17
+	VPTESTNMD   1408(R11), Z17, K3
+	VPSRAD      $0x0f, Z17, Z17
+	KORTESTW    K2, K3
+	JNZ         integers
+	VPACKUSDW   Z17, Z16, Z16
+	VPSUBUSW    1344(R11), Z16, Z16
+	VPACKUSWB   Z16, Z16, Z16
+	VPMAXUB     1472(R11), Z16, Z16
+	VPMINUB     1536(R11), Z16, Z16
+	VPXORD      1600(R11), Z16, Z16
+	VPERMQ      Z16, Z1, Z16
+	VMOVDQU8    Y16, (R12)
+
+next:
+	ADDQ      outStep+8(FP), R12
+	ADDQ      step+24(FP), R13
+	DECQ      R14
+	JZ        done
+	CMPB      near+48(FP), $0x00
+	JE        far
+	VMOVDQA64 Z4, Z2
+	VMOVDQA64 Z6, Z4
+	VMOVDQA64 Z5, Z3
+	VMOVDQA64 Z7, Z5
+	JMP       pixel
+
+integers:
+	VMOVDQU32 (R11), Z16
+	VMOVDQU32 640(R11), Z17
+	VPDPBUSD  1664(R11), Z2, Z16
+	VPDPBUSD  1728(R11), Z3, Z17
+	VPDPBUSD  1792(R11), Z4, Z16
+	VPDPBUSD  1856(R11), Z5, Z17
+	VPDPBUSD  1920(R11), Z6, Z16
+	VPDPBUSD  1984(R11), Z7, Z17
+	VPSLLVD   384(R11), Z16, Z16
+	VPCMPGTD  448(R11), Z16, K2
+	VPSRLQ    $0x20, Z16, Z2
+	VPMULDQ   64(R11), Z16, Z16
+	VPMULDQ   128(R11), Z2, Z2
+	VPADDQ    192(R11), Z16, Z16
+	VPADDQ    256(R11), Z2, Z2
+	VMOVSHDUP Z16, K1, Z2
+	VMOVDQA64 Z2, Z16
+	VPSUBD    Z0, Z16, K2, Z16
+	VPSRAVD   320(R11), Z16, Z16
+	VPSLLVD   1024(R11), Z17, Z17
+	VPCMPGTD  1088(R11), Z17, K2
+	VPSRLQ    $0x20, Z17, Z2
+	VPMULDQ   704(R11), Z17, Z17
+	VPMULDQ   768(R11), Z2, Z2
+	VPADDQ    832(R11), Z17, Z17
+	VPADDQ    896(R11), Z2, Z2
+	VMOVSHDUP Z17, K1, Z2
+	VMOVDQA64 Z2, Z17
+	VPSUBD    Z0, Z17, K2, Z17
+	VPSRAVD   960(R11), Z17, Z17
+	VPACKSSDW Z17, Z16, Z16
+	VPADDSW   1280(R11), Z16, Z16
+	VPACKUSWB Z16, Z16, Z16
+	VPMAXUB   1472(R11), Z16, Z16
+	VPMINUB   1536(R11), Z16, Z16
+	VPXORD    1600(R11), Z16, Z16
+	VPERMQ    Z16, Z1, Z16
+	VMOVDQU8  Y16, (R12)
+	JMP       next
 
 done:
 	VZEROUPPER
 	RET
 
-// func wideSigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512_VNNI
-TEXT ·wideSigned(SB), NOSPLIT, $0-49
+// func wideSigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool, integers bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+TEXT ·wideSigned(SB), NOSPLIT, $0-50
 	MOVQ       taps+16(FP), AX
 	MOVQ       (AX), CX
 	MOVQ       8(AX), DX
@@ -2187,6 +2563,14 @@ TEXT ·wideSigned(SB), NOSPLIT, $0-49
 	VPSLLW     $0x0f, Z0, Z1
 	VPSRLW     $0x08, Z1, Z2
 	VPORD      Z2, Z1, Z1
+	VMOVDQU32  1664(R11), Z10
+	VMOVDQU32  1792(R11), Z11
+	VMOVDQU32  1920(R11), Z12
+	VMOVDQU32  512(R11), Z13
+	VMOVDQU32  1728(R11), Z14
+	VMOVDQU32  1856(R11), Z15
+	VMOVDQU32  1984(R11), Z16
+	VMOVDQU32  1152(R11), Z17
 	VPMOVZXBW  (CX)(R13*1), Z5
 	VPMOVZXBW  (SI)(R13*1), Z4
 	VPMOVZXBW  (R9)(R13*1), Z6
@@ -2224,71 +2608,104 @@ far:
 	VPUNPCKHWD Z8, Z7, Z7
 
 pixel:
-	VPMOVZXBW  (BX)(R13*1), Z9
-	VPMOVZXBW  (R8)(R13*1), Z8
-	VPMOVZXBW  (AX)(R13*1), Z10
-	VPSLLW     $0x08, Z8, Z8
-	VPTERNLOGD $0x56, Z1, Z8, Z9
-	VPXORD     Z2, Z10, Z10
-	VPUNPCKLWD Z10, Z9, Z8
-	VPUNPCKHWD Z10, Z9, Z9
-	VMOVDQU32  (R11), Z10
-	VMOVDQU32  512(R11), Z11
-	VPDPBUSD   1280(R11), Z4, Z10
-	VPDPBUSD   1344(R11), Z5, Z11
-	VPDPBUSD   1408(R11), Z6, Z10
-	VPDPBUSD   1472(R11), Z7, Z11
-	VPDPBUSD   1536(R11), Z8, Z10
-	VPDPBUSD   1600(R11), Z9, Z11
-	VPSLLVD    384(R11), Z10, Z10
-	VPCMPGTD   448(R11), Z10, K2
-	VPSRLQ     $0x20, Z10, Z4
-	VPMULDQ    64(R11), Z10, Z10
-	VPMULDQ    128(R11), Z4, Z4
-	VPADDQ     192(R11), Z10, Z10
-	VPADDQ     256(R11), Z4, Z4
-	VMOVSHDUP  Z10, K1, Z4
-	VMOVDQA64  Z4, Z10
-	VPSUBD     Z0, Z10, K2, Z10
-	VPSRAVD    320(R11), Z10, Z10
-	VPSLLVD    896(R11), Z11, Z11
-	VPCMPGTD   960(R11), Z11, K2
-	VPSRLQ     $0x20, Z11, Z4
-	VPMULDQ    576(R11), Z11, Z11
-	VPMULDQ    640(R11), Z4, Z4
-	VPADDQ     704(R11), Z11, Z11
-	VPADDQ     768(R11), Z4, Z4
-	VMOVSHDUP  Z11, K1, Z4
-	VMOVDQA64  Z4, Z11
-	VPSUBD     Z0, Z11, K2, Z11
-	VPSRAVD    832(R11), Z11, Z11
-	VPACKSSDW  Z11, Z10, Z10
-	VPADDSW    1024(R11), Z10, Z10
-	VPACKUSWB  Z10, Z10, Z10
-	VPMAXUB    1088(R11), Z10, Z10
-	VPMINUB    1152(R11), Z10, Z10
-	VPXORD     1216(R11), Z10, Z10
-	VPERMQ     Z10, Z3, Z10
-	VMOVDQU    Y10, (R12)
-	ADDQ       outStep+8(FP), R12
-	ADDQ       step+24(FP), R13
-	DECQ       R14
-	JZ         done
-	CMPB       near+48(FP), $0x00
-	JE         far
-	VMOVDQA64  Z6, Z4
-	VMOVDQA64  Z8, Z6
-	VMOVDQA64  Z7, Z5
-	VMOVDQA64  Z9, Z7
-	JMP        pixel
+	VPMOVZXBW   (BX)(R13*1), Z9
+	VPMOVZXBW   (R8)(R13*1), Z8
+	VPMOVZXBW   (AX)(R13*1), Z18
+	VPSLLW      $0x08, Z8, Z8
+	VPTERNLOGD  $0x56, Z1, Z8, Z9
+	VPXORD      Z2, Z18, Z18
+	VPUNPCKLWD  Z18, Z9, Z8
+	VPUNPCKHWD  Z18, Z9, Z9
+	CMPB        integers+49(FP), $0x00
+	JNE         integers
+	VMOVDQU32   (R11), Z18
+	VMOVDQU32   640(R11), Z19
+	VPDPBUSD    Z10, Z4, Z18
+	VPDPBUSD    Z14, Z5, Z19
+	VPDPBUSD    Z11, Z6, Z18
+	VPDPBUSD    Z15, Z7, Z19
+	VPDPBUSD    Z12, Z8, Z18
+	VPDPBUSD    Z16, Z9, Z19
+	VCVTDQ2PS   Z18, Z18
+	VFMADD213PS 576(R11), Z13, Z18
+	VPTESTNMD   1408(R11), Z18, K2
+	VPSRAD      $0x0f, Z18, Z18
+	VCVTDQ2PS   Z19, Z19
+	VFMADD213PS 1216(R11), Z17, Z19
+	VPTESTNMD   1408(R11), Z19, K3
+	VPSRAD      $0x0f, Z19, Z19
+	KORTESTW    K2, K3
+	JNZ         integers
+	VPACKUSDW   Z19, Z18, Z18
+	VPSUBUSW    1344(R11), Z18, Z18
+	VPACKUSWB   Z18, Z18, Z18
+	VPMAXUB     1472(R11), Z18, Z18
+	VPMINUB     1536(R11), Z18, Z18
+	VPXORD      1600(R11), Z18, Z18
+	VPERMQ      Z18, Z3, Z18
+	VMOVDQU8    Y18, (R12)
+
+next:
+	ADDQ      outStep+8(FP), R12
+	ADDQ      step+24(FP), R13
+	DECQ      R14
+	JZ        done
+	CMPB      near+48(FP), $0x00
+	JE        far
+	VMOVDQA64 Z6, Z4
+	VMOVDQA64 Z8, Z6
+	VMOVDQA64 Z7, Z5
+	VMOVDQA64 Z9, Z7
+	JMP       pixel
+
+integers:
+	VMOVDQU32 (R11), Z18
+	VMOVDQU32 640(R11), Z19
+	VPDPBUSD  1664(R11), Z4, Z18
+	VPDPBUSD  1728(R11), Z5, Z19
+	VPDPBUSD  1792(R11), Z6, Z18
+	VPDPBUSD  1856(R11), Z7, Z19
+	VPDPBUSD  1920(R11), Z8, Z18
+	VPDPBUSD  1984(R11), Z9, Z19
+	VPSLLVD   384(R11), Z18, Z18
+	VPCMPGTD  448(R11), Z18, K2
+	VPSRLQ    $0x20, Z18, Z4
+	VPMULDQ   64(R11), Z18, Z18
+	VPMULDQ   128(R11), Z4, Z4
+	VPADDQ    192(R11), Z18, Z18
+	VPADDQ    256(R11), Z4, Z4
+	VMOVSHDUP Z18, K1, Z4
+	VMOVDQA64 Z4, Z18
+	VPSUBD    Z0, Z18, K2, Z18
+	VPSRAVD   320(R11), Z18, Z18
+	VPSLLVD   1024(R11), Z19, Z19
+	VPCMPGTD  1088(R11), Z19, K2
+	VPSRLQ    $0x20, Z19, Z4
+	VPMULDQ   704(R11), Z19, Z19
+	VPMULDQ   768(R11), Z4, Z4
+	VPADDQ    832(R11), Z19, Z19
+	VPADDQ    896(R11), Z4, Z4
+	VMOVSHDUP Z19, K1, Z4
+	VMOVDQA64 Z4, Z19
+	VPSUBD    Z0, Z19, K2, Z19
+	VPSRAVD   960(R11), Z19, Z19
+	VPACKSSDW Z19, Z18, Z18
+	VPADDSW   1280(R11), Z18, Z18
+	VPACKUSWB Z18, Z18, Z18
+	VPMAXUB   1472(R11), Z18, Z18
+	VPMINUB   1536(R11), Z18, Z18
+	VPXORD    1600(R11), Z18, Z18
+	VPERMQ    Z18, Z3, Z18
+	VMOVDQU8  Y18, (R12)
+	JMP       next
 
 done:
 	VZEROUPPER
 	RET
 
-// func wideTwice(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
-// Requires: AVX, AVX512BW, AVX512F, AVX512_VNNI
-TEXT ·wideTwice(SB), NOSPLIT, $0-49
+// func wideTwice(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool, integers bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+TEXT ·wideTwice(SB), NOSPLIT, $0-50
 	MOVQ       taps+16(FP), AX
 	MOVQ       (AX), CX
 	MOVQ       8(AX), DX
@@ -2307,6 +2724,14 @@ TEXT ·wideTwice(SB), NOSPLIT, $0-49
 	KMOVD      R15, K1
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VMOVDQU64  groupsOf8<>+0(SB), Z1
+	VMOVDQU32  1664(R11), Z8
+	VMOVDQU32  1792(R11), Z9
+	VMOVDQU32  1920(R11), Z10
+	VMOVDQU32  512(R11), Z11
+	VMOVDQU32  1728(R11), Z12
+	VMOVDQU32  1856(R11), Z13
+	VMOVDQU32  1984(R11), Z14
+	VMOVDQU32  1152(R11), Z15
 	VPMOVZXBW  (CX)(R13*1), Z3
 	VPMOVZXBW  (SI)(R13*1), Z2
 	VPMOVZXBW  (R9)(R13*1), Z4
@@ -2340,68 +2765,107 @@ far:
 	VPUNPCKHWD Z6, Z5, Z5
 
 pixel:
-	VPMOVZXBW  (BX)(R13*1), Z7
-	VPMOVZXBW  (R8)(R13*1), Z6
-	VPMOVZXBW  (AX)(R13*1), Z8
-	VPSLLW     $0x08, Z6, Z6
-	VPORD      Z6, Z7, Z7
-	VPUNPCKLWD Z8, Z7, Z6
-	VPUNPCKHWD Z8, Z7, Z7
-	VMOVDQU32  (R11), Z8
-	VMOVDQU32  512(R11), Z9
-	VPDPBUSD   1280(R11), Z2, Z8
-	VPDPBUSD   1664(R11), Z2, Z8
-	VPDPBUSD   1344(R11), Z3, Z9
-	VPDPBUSD   1728(R11), Z3, Z9
-	VPDPBUSD   1408(R11), Z4, Z8
-	VPDPBUSD   1792(R11), Z4, Z8
-	VPDPBUSD   1472(R11), Z5, Z9
-	VPDPBUSD   1856(R11), Z5, Z9
-	VPDPBUSD   1536(R11), Z6, Z8
-	VPDPBUSD   1920(R11), Z6, Z8
-	VPDPBUSD   1600(R11), Z7, Z9
-	VPDPBUSD   1984(R11), Z7, Z9
-	VPSLLVD    384(R11), Z8, Z8
-	VPCMPGTD   448(R11), Z8, K2
-	VPSRLQ     $0x20, Z8, Z2
-	VPMULDQ    64(R11), Z8, Z8
-	VPMULDQ    128(R11), Z2, Z2
-	VPADDQ     192(R11), Z8, Z8
-	VPADDQ     256(R11), Z2, Z2
-	VMOVSHDUP  Z8, K1, Z2
-	VMOVDQA64  Z2, Z8
-	VPSUBD     Z0, Z8, K2, Z8
-	VPSRAVD    320(R11), Z8, Z8
-	VPSLLVD    896(R11), Z9, Z9
-	VPCMPGTD   960(R11), Z9, K2
-	VPSRLQ     $0x20, Z9, Z2
-	VPMULDQ    576(R11), Z9, Z9
-	VPMULDQ    640(R11), Z2, Z2
-	VPADDQ     704(R11), Z9, Z9
-	VPADDQ     768(R11), Z2, Z2
-	VMOVSHDUP  Z9, K1, Z2
-	VMOVDQA64  Z2, Z9
-	VPSUBD     Z0, Z9, K2, Z9
-	VPSRAVD    832(R11), Z9, Z9
-	VPACKSSDW  Z9, Z8, Z8
-	VPADDSW    1024(R11), Z8, Z8
-	VPACKUSWB  Z8, Z8, Z8
-	VPMAXUB    1088(R11), Z8, Z8
-	VPMINUB    1152(R11), Z8, Z8
-	VPXORD     1216(R11), Z8, Z8
-	VPERMQ     Z8, Z1, Z8
-	VMOVDQU    Y8, (R12)
-	ADDQ       outStep+8(FP), R12
-	ADDQ       step+24(FP), R13
-	DECQ       R14
-	JZ         done
-	CMPB       near+48(FP), $0x00
-	JE         far
-	VMOVDQA64  Z4, Z2
-	VMOVDQA64  Z6, Z4
-	VMOVDQA64  Z5, Z3
-	VMOVDQA64  Z7, Z5
-	JMP        pixel
+	VPMOVZXBW   (BX)(R13*1), Z7
+	VPMOVZXBW   (R8)(R13*1), Z6
+	VPMOVZXBW   (AX)(R13*1), Z16
+	VPSLLW      $0x08, Z6, Z6
+	VPORD       Z6, Z7, Z7
+	VPUNPCKLWD  Z16, Z7, Z6
+	VPUNPCKHWD  Z16, Z7, Z7
+	CMPB        integers+49(FP), $0x00
+	JNE         integers
+	VMOVDQU32   (R11), Z16
+	VMOVDQU32   640(R11), Z17
+	VPDPBUSD    Z8, Z2, Z16
+	VPDPBUSD    2048(R11), Z2, Z16
+	VPDPBUSD    Z12, Z3, Z17
+	VPDPBUSD    2112(R11), Z3, Z17
+	VPDPBUSD    Z9, Z4, Z16
+	VPDPBUSD    2176(R11), Z4, Z16
+	VPDPBUSD    Z13, Z5, Z17
+	VPDPBUSD    2240(R11), Z5, Z17
+	VPDPBUSD    Z10, Z6, Z16
+	VPDPBUSD    2304(R11), Z6, Z16
+	VPDPBUSD    Z14, Z7, Z17
+	VPDPBUSD    2368(R11), Z7, Z17
+	VCVTDQ2PS   Z16, Z16
+	VFMADD213PS 576(R11), Z11, Z16
+	VPTESTNMD   1408(R11), Z16, K2
+	VPSRAD      $0x0f, Z16, Z16
+	VCVTDQ2PS   Z17, Z17
+	VFMADD213PS 1216(R11), Z15, Z17
+	VPTESTNMD   1408(R11), Z17, K3
+	VPSRAD      $0x0f, Z17, Z17
+	KORTESTW    K2, K3
+	JNZ         integers
+	VPACKUSDW   Z17, Z16, Z16
+	VPSUBUSW    1344(R11), Z16, Z16
+	VPACKUSWB   Z16, Z16, Z16
+	VPMAXUB     1472(R11), Z16, Z16
+	VPMINUB     1536(R11), Z16, Z16
+	VPXORD      1600(R11), Z16, Z16
+	VPERMQ      Z16, Z1, Z16
+	VMOVDQU8    Y16, (R12)
+
+next:
+	ADDQ      outStep+8(FP), R12
+	ADDQ      step+24(FP), R13
+	DECQ      R14
+	JZ        done
+	CMPB      near+48(FP), $0x00
+	JE        far
+	VMOVDQA64 Z4, Z2
+	VMOVDQA64 Z6, Z4
+	VMOVDQA64 Z5, Z3
+	VMOVDQA64 Z7, Z5
+	JMP       pixel
+
+integers:
+	VMOVDQU32 (R11), Z16
+	VMOVDQU32 640(R11), Z17
+	VPDPBUSD  1664(R11), Z2, Z16
+	VPDPBUSD  2048(R11), Z2, Z16
+	VPDPBUSD  1728(R11), Z3, Z17
+	VPDPBUSD  2112(R11), Z3, Z17
+	VPDPBUSD  1792(R11), Z4, Z16
+	VPDPBUSD  2176(R11), Z4, Z16
+	VPDPBUSD  1856(R11), Z5, Z17
+	VPDPBUSD  2240(R11), Z5, Z17
+	VPDPBUSD  1920(R11), Z6, Z16
+	VPDPBUSD  2304(R11), Z6, Z16
+	VPDPBUSD  1984(R11), Z7, Z17
+	VPDPBUSD  2368(R11), Z7, Z17
+	VPSLLVD   384(R11), Z16, Z16
+	VPCMPGTD  448(R11), Z16, K2
+	VPSRLQ    $0x20, Z16, Z2
+	VPMULDQ   64(R11), Z16, Z16
+	VPMULDQ   128(R11), Z2, Z2
+	VPADDQ    192(R11), Z16, Z16
+	VPADDQ    256(R11), Z2, Z2
+	VMOVSHDUP Z16, K1, Z2
+	VMOVDQA64 Z2, Z16
+	VPSUBD    Z0, Z16, K2, Z16
+	VPSRAVD   320(R11), Z16, Z16
+	VPSLLVD   1024(R11), Z17, Z17
+	VPCMPGTD  1088(R11), Z17, K2
+	VPSRLQ    $0x20, Z17, Z2
+	VPMULDQ   704(R11), Z17, Z17
+	VPMULDQ   768(R11), Z2, Z2
+	VPADDQ    832(R11), Z17, Z17
+	VPADDQ    896(R11), Z2, Z2
+	VMOVSHDUP Z17, K1, Z2
+	VMOVDQA64 Z2, Z17
+	VPSUBD    Z0, Z17, K2, Z17
+	VPSRAVD   960(R11), Z17, Z17
+	VPACKSSDW Z17, Z16, Z16
+	VPADDSW   1280(R11), Z16, Z16
+	VPACKUSWB Z16, Z16, Z16
+	VPMAXUB   1472(R11), Z16, Z16
+	VPMINUB   1536(R11), Z16, Z16
+	VPXORD    1600(R11), Z16, Z16
+	VPERMQ    Z16, Z1, Z16
+	VMOVDQU8  Y16, (R12)
+	JMP       next
 
 done:
 	VZEROUPPER
@@ -2636,6 +3100,148 @@ loop:
 	DECQ         BX
 	JNZ          loop
 	VZEROUPPER
+	RET
+
+// func wideAddUnsigned(out *byte, x *byte, y *byte, n int, p *byte) (rest int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wideAddUnsigned(SB), NOSPLIT, $0-48
+	MOVQ      out+0(FP), AX
+	MOVQ      x+8(FP), CX
+	MOVQ      y+16(FP), DX
+	MOVQ      n+24(FP), BX
+	MOVQ      p+32(FP), SI
+	VMOVDQU32 groupsOf16<>+0(SB), Z0
+	VMOVDQU32 1408(SI), Z1
+	VMOVDQU32 576(SI), Z2
+	VMOVDQU32 512(SI), Z3
+	VMOVDQU32 1152(SI), Z4
+
+loop:
+	KXNORW      K1, K1, K1
+	VPMOVZXBD   (CX), Z5
+	VPMOVZXBD   (DX), Z6
+	VCVTDQ2PS   Z5, Z5
+	VCVTDQ2PS   Z6, Z6
+	VFMADD213PS Z2, Z4, Z6
+	VFMADD213PS Z6, Z3, Z5
+	VPTESTMD    Z1, Z5, K1, K1
+	VPSRAD      $0x0f, Z5, Z5
+	VPMOVZXBD   16(CX), Z6
+	VPMOVZXBD   16(DX), Z7
+	VCVTDQ2PS   Z6, Z6
+	VCVTDQ2PS   Z7, Z7
+	VFMADD213PS Z2, Z4, Z7
+	VFMADD213PS Z7, Z3, Z6
+	VPTESTMD    Z1, Z6, K1, K1
+	VPSRAD      $0x0f, Z6, Z6
+	VPMOVZXBD   32(CX), Z7
+	VPMOVZXBD   32(DX), Z8
+	VCVTDQ2PS   Z7, Z7
+	VCVTDQ2PS   Z8, Z8
+	VFMADD213PS Z2, Z4, Z8
+	VFMADD213PS Z8, Z3, Z7
+	VPTESTMD    Z1, Z7, K1, K1
+	VPSRAD      $0x0f, Z7, Z7
+	VPMOVZXBD   48(CX), Z8
+	VPMOVZXBD   48(DX), Z9
+	VCVTDQ2PS   Z8, Z8
+	VCVTDQ2PS   Z9, Z9
+	VFMADD213PS Z2, Z4, Z9
+	VFMADD213PS Z9, Z3, Z8
+	VPTESTMD    Z1, Z8, K1, K1
+	VPSRAD      $0x0f, Z8, Z8
+	KORTESTW    K1, K1
+	JCC         done
+	VPACKUSDW   Z6, Z5, Z5
+	VPACKUSDW   Z8, Z7, Z7
+	VPSUBUSW    1344(SI), Z5, Z5
+	VPSUBUSW    1344(SI), Z7, Z7
+	VPACKUSWB   Z7, Z5, Z5
+	VPMAXUB     1472(SI), Z5, Z5
+	VPMINUB     1536(SI), Z5, Z5
+	VPXORD      1600(SI), Z5, Z5
+	VPERMD      Z5, Z0, Z5
+	VMOVDQU8    Z5, (AX)
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, AX
+	DECQ        BX
+	JNZ         loop
+
+done:
+	VZEROUPPER
+	MOVQ BX, rest+40(FP)
+	RET
+
+// func wideAddSigned(out *byte, x *byte, y *byte, n int, p *byte) (rest int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·wideAddSigned(SB), NOSPLIT, $0-48
+	MOVQ      out+0(FP), AX
+	MOVQ      x+8(FP), CX
+	MOVQ      y+16(FP), DX
+	MOVQ      n+24(FP), BX
+	MOVQ      p+32(FP), SI
+	VMOVDQU32 groupsOf16<>+0(SB), Z0
+	VMOVDQU32 1408(SI), Z1
+	VMOVDQU32 576(SI), Z2
+	VMOVDQU32 512(SI), Z3
+	VMOVDQU32 1152(SI), Z4
+
+loop:
+	KXNORW      K1, K1, K1
+	VPMOVSXBD   (CX), Z5
+	VPMOVSXBD   (DX), Z6
+	VCVTDQ2PS   Z5, Z5
+	VCVTDQ2PS   Z6, Z6
+	VFMADD213PS Z2, Z4, Z6
+	VFMADD213PS Z6, Z3, Z5
+	VPTESTMD    Z1, Z5, K1, K1
+	VPSRAD      $0x0f, Z5, Z5
+	VPMOVSXBD   16(CX), Z6
+	VPMOVSXBD   16(DX), Z7
+	VCVTDQ2PS   Z6, Z6
+	VCVTDQ2PS   Z7, Z7
+	VFMADD213PS Z2, Z4, Z7
+	VFMADD213PS Z7, Z3, Z6
+	VPTESTMD    Z1, Z6, K1, K1
+	VPSRAD      $0x0f, Z6, Z6
+	VPMOVSXBD   32(CX), Z7
+	VPMOVSXBD   32(DX), Z8
+	VCVTDQ2PS   Z7, Z7
+	VCVTDQ2PS   Z8, Z8
+	VFMADD213PS Z2, Z4, Z8
+	VFMADD213PS Z8, Z3, Z7
+	VPTESTMD    Z1, Z7, K1, K1
+	VPSRAD      $0x0f, Z7, Z7
+	VPMOVSXBD   48(CX), Z8
+	VPMOVSXBD   48(DX), Z9
+	VCVTDQ2PS   Z8, Z8
+	VCVTDQ2PS   Z9, Z9
+	VFMADD213PS Z2, Z4, Z9
+	VFMADD213PS Z9, Z3, Z8
+	VPTESTMD    Z1, Z8, K1, K1
+	VPSRAD      $0x0f, Z8, Z8
+	KORTESTW    K1, K1
+	JCC         done
+	VPACKUSDW   Z6, Z5, Z5
+	VPACKUSDW   Z8, Z7, Z7
+	VPSUBUSW    1344(SI), Z5, Z5
+	VPSUBUSW    1344(SI), Z7, Z7
+	VPACKUSWB   Z7, Z5, Z5
+	VPMAXUB     1472(SI), Z5, Z5
+	VPMINUB     1536(SI), Z5, Z5
+	VPXORD      1600(SI), Z5, Z5
+	VPERMD      Z5, Z0, Z5
+	VMOVDQU8    Z5, (AX)
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, AX
+	DECQ        BX
+	JNZ         loop
+
+done:
+	VZEROUPPER
+	MOVQ BX, rest+40(FP)
 	RET
 
 // func widenUnsigned(out *byte, x *byte, n int)

@@ -74,55 +74,55 @@ func vex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, 
 
 // wide8x32 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 32 codes
 // of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
-// position of each group's 8 inputs in a row.
+// position of each group's 8 inputs in a row. integers means that sums cannot be scaled in float32.
 //
 //go:noescape
-func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 
 // wide8x16 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 16 codes
 // of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
-// position of each group's 8 inputs in a row.
+// position of each group's 8 inputs in a row. integers means that sums cannot be scaled in float32.
 //
 //go:noescape
-func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 
 // wide1x32 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights. Of the 32 codes
 // of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
-// position of each group's 8 inputs in a row.
+// position of each group's 8 inputs in a row. integers means that sums cannot be scaled in float32.
 //
 //go:noescape
-func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 
 // wide1x16 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights. Of the 16 codes
 // of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
-// position of each group's 8 inputs in a row.
+// position of each group's 8 inputs in a row. integers means that sums cannot be scaled in float32.
 //
 //go:noescape
-func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 
 // wideUnsigned computes n pixels of 3×3 windows over 32 channels. It multiplies
 // unsigned bytes by signed bytes. taps has the addresses of the first pixel's 9 taps,
 // which advance by step. near means that the last two columns of a window are the first two of the
-// next window.
+// next window. integers means that sums cannot be scaled in float32.
 //
 //go:noescape
-func wideUnsigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
+func wideUnsigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool, integers bool)
 
 // wideSigned computes n pixels of 3×3 windows over 32 channels. It multiplies
 // signed bytes by signed bytes. taps has the addresses of the first pixel's 9 taps,
 // which advance by step. near means that the last two columns of a window are the first two of the
-// next window.
+// next window. integers means that sums cannot be scaled in float32.
 //
 //go:noescape
-func wideSigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
+func wideSigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool, integers bool)
 
 // wideTwice computes n pixels of 3×3 windows over 32 channels. It multiplies
 // unsigned bytes by sums of two signed bytes. taps has the addresses of the first pixel's 9 taps,
 // which advance by step. near means that the last two columns of a window are the first two of the
-// next window.
+// next window. integers means that sums cannot be scaled in float32.
 //
 //go:noescape
-func wideTwice(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool)
+func wideTwice(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool, integers bool)
 
 // flipBytes copies 32·n bytes and flips the upper bit of each.
 //
@@ -140,6 +140,18 @@ func addUnsigned(out *byte, x *byte, y *byte, n int, panels *byte)
 //
 //go:noescape
 func addSigned(out *byte, x *byte, y *byte, n int, panels *byte)
+
+// wideAddUnsigned adds x and y, 64·n unsigned bytes each, with one panel for both. It stops before 64 elements
+// with a sum whose code may be wrong, and returns how many of n are left.
+//
+//go:noescape
+func wideAddUnsigned(out *byte, x *byte, y *byte, n int, p *byte) (rest int)
+
+// wideAddSigned adds x and y, 64·n signed bytes each, with one panel for both. It stops before 64 elements
+// with a sum whose code may be wrong, and returns how many of n are left.
+//
+//go:noescape
+func wideAddSigned(out *byte, x *byte, y *byte, n int, p *byte) (rest int)
 
 // widenUnsigned converts 16·n unsigned bytes to int16.
 //

@@ -186,8 +186,11 @@ func copyFlipped(dst, src []byte, flip byte) {
 	mask := uint64(flip) * 0x0101010101010101
 	dst = dst[:len(src)]
 	i := 0
-	for ; i+8 <= len(src); i += 8 {
-		binary.LittleEndian.PutUint64(dst[i:], binary.LittleEndian.Uint64(src[i:])^mask)
+	for ; i+32 <= len(src); i += 32 {
+		from, to := (*[32]byte)(src[i:]), (*[32]byte)(dst[i:])
+		for k := 0; k < 32; k += 8 {
+			binary.LittleEndian.PutUint64(to[k:], binary.LittleEndian.Uint64(from[k:])^mask)
+		}
 	}
 	for ; i < len(src); i++ {
 		dst[i] = src[i] ^ flip

@@ -10,6 +10,7 @@ import (
 // code of each input code in a table.
 type mapping struct {
 	table [256]byte
+	flips bool // each output code is the input code XOR table[0], as in most QUANTIZE
 	n     int
 }
 
@@ -20,6 +21,10 @@ func (k *mapping) Run(a *Args, lo, hi int) {
 	from, to := span(lo, hi, k.n)
 	out := a.Out[from:to]
 	in := a.In[0][from:][:len(out)]
+	if k.flips {
+		copyFlipped(out, in, k.table[0])
+		return
+	}
 	for i, b := range in {
 		out[i] = k.table[b]
 	}
@@ -28,9 +33,10 @@ func (k *mapping) Run(a *Args, lo, hi int) {
 // newMapping returns the mapping from each code of in to the result of f, clamped to
 // lo…hi.
 func newMapping(in *Tensor, lo, hi int32, f func(q int32) int32) *mapping {
-	k := &mapping{n: in.Elements()}
+	k := &mapping{n: in.Elements(), flips: true}
 	for b := range k.table {
 		k.table[b] = byte(clamp(f(code(in.Type, b)), lo, hi))
+		k.flips = k.flips && k.table[b] == k.table[0]^byte(b)
 	}
 	return k
 }

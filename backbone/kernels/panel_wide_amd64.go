@@ -2,6 +2,8 @@
 
 package kernels
 
+import "math"
+
 // wideLanes is the number of 32-bit lanes in an AVX-512 vector.
 const wideLanes = 16
 
@@ -10,14 +12,48 @@ const wideLanes = 16
 type widePanel struct {
 	half         [2]wideScale
 	zero         [2 * wideLanes]int16
+	base         [2 * wideLanes]uint16
+	fraction     [wideLanes]uint32
 	lo, hi, flip [4 * wideLanes]byte
 }
 
 // A wideScale has the parameters of one vector of a widePanel.
+//
+// Scaling in float32 takes fewer instructions than in integers. The assembly computes z =
+// sum·factor + offset with one rounding, where offset is 256 + ½ + the zero point. If a
+// code is in range, 256 ≤ z < 512, so z is a multiple of 2⁻¹⁵ and its integral part is
+// 256 + the code. Rounding factor to 24 bits changes z by less than 2⁻¹⁶. Therefore the
+// code can only be wrong if z has no fraction. Then, about once in 2¹⁵ sums, the assembly
+// scales in integers instead. So it does for all sums if floats is false for a channel.
 type wideScale struct {
 	bias, mantissa, odd [wideLanes]int32
 	round, roundOdd     [wideLanes / 2]int64
 	shift, left, least  [wideLanes]int32
+	factor, offset      [wideLanes]float32
+}
+
+const (
+	fractionBits = 15  // see asm
+	floatBase    = 256 // z for code 0
+)
+
+// floats reports whether the assembly can scale channel c in float32. The offset includes
+// half of a sum's unit before the second rounding of a multiplier, so it needs that many
+// bits. If ties are rounded away from zero, this is right only for codes that are not
+// below the zero point.
+func (w *weights) floats(c int, away bool) bool {
+	return w.scale[c].right < fractionBits && (!away || w.outZero <= w.lo)
+}
+
+// setFloat sets the parameters of a lane for float32. The sums were already shifted left by
+// the given number of bits.
+func (s *wideScale) setFloat(lane int, zero int32, m multiplier, left uint8) {
+	s.factor[lane] = float32(math.Ldexp(m.value(), -int(left)))
+	offset := floatBase + 0.5 + float64(zero)
+	if m.right > 0 {
+		offset += math.Ldexp(1, -1-int(m.right))
+	}
+	s.offset[lane] = float32(offset)
 }
 
 // limit sets the output's zero point and limits, like panel.limit.
@@ -29,6 +65,15 @@ func (p *widePanel) limit(w *weights) {
 	}
 	for i := range p.lo {
 		p.lo[i], p.hi[i], p.flip[i] = q.lo[0], q.hi[0], q.flip[0]
+	}
+	for i := range p.base {
+		p.base[i] = uint16(math.Float32bits(floatBase) >> fractionBits)
+	}
+	for i := range p.fraction {
+		p.fraction[i] = 1<<fractionBits - 1
+		for half := range p.half {
+			p.half[half].offset[i] = floatBase + 0.5 // lanes without channels are never in doubt
+		}
 	}
 }
 

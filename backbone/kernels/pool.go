@@ -91,14 +91,6 @@ func sameCodes(in, out *Tensor) error {
 func (k *pool) Parts() int   { return k.n * k.outH }
 func (k *pool) Scratch() int { return 0 }
 
-func (k *pool) Run(a *Args, lo, hi int) {
-	if k.signed {
-		runPool(k, signed(a.In[0]), a.Out, lo, hi)
-	} else {
-		runPool(k, a.In[0], a.Out, lo, hi)
-	}
-}
-
 // within returns the part of a window of size k, starting at start, that lies in 0…size.
 func within(start, k, size int) (from, to int) {
 	return max(start, 0), min(start+k, size)
@@ -112,8 +104,8 @@ type poolWindow struct {
 	image, y0, y1, x0, x1 int
 }
 
-// runPool computes the output rows lo ≤ row < hi.
-func runPool[T byte | int8](k *pool, in []T, out []byte, lo, hi int) {
+func (k *pool) Run(a *Args, lo, hi int) {
+	in := a.In[0]
 	var accs [poolBlock]int32
 	var w poolWindow
 	for row := lo; row < hi; row++ {
@@ -121,13 +113,16 @@ func runPool[T byte | int8](k *pool, in []T, out []byte, lo, hi int) {
 		w.y0, w.y1 = within(row%k.outH*k.StrideH-k.padTop, k.kH, k.inH)
 		for ox := range k.outW {
 			w.x0, w.x1 = within(ox*k.StrideW-k.padLeft, k.kW, k.inW)
-			pixel := out[(row*k.outW+ox)*k.inC:][:k.inC]
+			pixel := a.Out[(row*k.outW+ox)*k.inC:][:k.inC]
 			for first := 0; first < k.inC; first += poolBlock {
 				acc := accs[:min(poolBlock, k.inC-first)]
-				if k.largest {
+				switch {
+				case !k.largest:
+					k.sum(acc, in, w, first)
+				case k.signed:
+					poolMax(k, acc, signed(in), w, first)
+				default:
 					poolMax(k, acc, in, w, first)
-				} else {
-					poolSum(k, acc, in, w, first)
 				}
 				k.store(pixel[first:][:len(acc)], acc, w)
 			}
@@ -150,16 +145,15 @@ func poolMax[T byte | int8](k *pool, acc []int32, in []T, w poolWindow, first in
 	}
 }
 
-// poolSum sets acc to the sums of the window, for the channels from first on.
-func poolSum[T byte | int8](k *pool, acc []int32, in []T, w poolWindow, first int) {
+// sum sets acc to the sums of the window, for the channels from first on.
+func (k *pool) sum(acc []int32, in []byte, w poolWindow, first int) {
 	clear(acc)
-	for y := w.y0; y < w.y1; y++ {
-		for x := w.x0; x < w.x1; x++ {
-			v := in[((w.image*k.inH+y)*k.inW+x)*k.inC+first:][:len(acc)]
-			for i := range acc {
-				acc[i] += int32(v[i])
-			}
-		}
+	lines, n := w.y1-w.y0, w.x1-w.x0
+	if n == k.inW { // the lines are adjacent
+		lines, n = 1, n*lines
+	}
+	for y := range lines {
+		addRows(acc, in[((w.image*k.inH+w.y0+y)*k.inW+w.x0)*k.inC+first:], n, k.inC, k.signed)
 	}
 }
 

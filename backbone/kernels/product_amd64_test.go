@@ -36,12 +36,16 @@ func TestPanelLayout(t *testing.T) {
 		"wide shift":    {unsafe.Offsetof(scale.shift), 320},
 		"wide left":     {unsafe.Offsetof(scale.left), 384},
 		"wide least":    {unsafe.Offsetof(scale.least), 448},
-		"wide zero":     {unsafe.Offsetof(block.zero), 1024},
-		"wide lo":       {unsafe.Offsetof(block.lo), 1088},
-		"wide hi":       {unsafe.Offsetof(block.hi), 1152},
-		"wide flip":     {unsafe.Offsetof(block.flip), 1216},
-		"wide weights":  {unsafe.Offsetof(block.w), 1280},
-		"wide rest":     {unsafe.Offsetof(block.rest), 1280 + 384},
+		"wide factor":   {unsafe.Offsetof(scale.factor), 512},
+		"wide offset":   {unsafe.Offsetof(scale.offset), 576},
+		"wide zero":     {unsafe.Offsetof(block.zero), 1280},
+		"wide base":     {unsafe.Offsetof(block.base), 1344},
+		"wide fraction": {unsafe.Offsetof(block.fraction), 1408},
+		"wide lo":       {unsafe.Offsetof(block.lo), 1472},
+		"wide hi":       {unsafe.Offsetof(block.hi), 1536},
+		"wide flip":     {unsafe.Offsetof(block.flip), 1600},
+		"wide weights":  {unsafe.Offsetof(block.w), 1664},
+		"wide rest":     {unsafe.Offsetof(block.rest), 1664 + 384},
 	} {
 		if test.got != test.want {
 			t.Errorf("%s is at %d, want %d as in the assembly", name, test.got, test.want)

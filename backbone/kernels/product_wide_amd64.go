@@ -22,10 +22,11 @@ type wideProduct struct {
 
 // wideWeights are the weights of one panel.
 type wideWeights struct {
-	lanes   int
-	mask    uint32  // lanes that have channels
-	packed  []byte  // [group][2][lane][4] int8
-	offsets []int32 // offsets in a row of each group's 8 inputs
+	lanes    int
+	mask     uint32  // lanes that have channels
+	integers bool    // scale in integers
+	packed   []byte  // [group][2][lane][4] int8
+	offsets  []int32 // offsets in a row of each group's 8 inputs
 }
 
 // newWideProduct packs weights for AVX-512. It leaves rows of few weights, and weights
@@ -65,7 +66,10 @@ func newWideProduct(w *weights) product {
 			if c := first + lane; c < w.channels {
 				rows[lane] = v.codes[c*w.depth:][:w.depth]
 				p.mask |= 1 << lane
-				panel.half[lane/wideLanes].set(lane%wideLanes, bias[c], v.scale[c], false)
+				half, i := &panel.half[lane/wideLanes], lane%wideLanes
+				half.set(i, bias[c], v.scale[c], false)
+				half.setFloat(i, int32(panel.zero[0]), v.scale[c], v.scale[c].sumShift(false))
+				p.integers = p.integers || !v.floats(c, false)
 			}
 		}
 		p.packed, p.offsets = packGroups(rows, v, math.MaxInt16)
@@ -166,12 +170,12 @@ func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte
 	offsets, groups := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)
 	switch two := p.lanes == 2*wideLanes; {
 	case rows > 1 && two:
-		wide8x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
+		wide8x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask, p.integers)
 	case rows > 1:
-		wide8x16(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
+		wide8x16(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask, p.integers)
 	case two:
-		wide1x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
+		wide1x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask, p.integers)
 	default:
-		wide1x16(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
+		wide1x16(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask, p.integers)
 	}
 }

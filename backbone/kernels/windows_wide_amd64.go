@@ -11,6 +11,7 @@ type wideBlocks struct {
 	near, signed bool
 	firsts       []int  // first channel of each block
 	twice        []bool // whether a block has weights that exceed a byte
+	integers     []bool // whether a block is scaled in integers
 	blocks       []wideBlock
 }
 
@@ -44,11 +45,13 @@ func newWideWindows(w *weights, near bool) windows {
 		first := min(done, w.channels-channels)
 		var block wideBlock
 		block.limit(w)
-		twice := false
+		twice, integers := false, false
 		for half := range 2 {
 			for lane := range wideLanes {
 				c := first + lane/4*8 + 4*half + lane%4
 				block.half[half].set(lane, bias[c], w.scale[c], true)
+				block.half[half].setFloat(lane, int32(block.zero[0]), w.scale[c], 0)
+				integers = integers || !w.floats(c, true)
 				for t, code := range w.codes[9*c:][:9] {
 					part := max(min(code, 127), -128)
 					rest := code - part
@@ -60,7 +63,8 @@ func newWideWindows(w *weights, near bool) windows {
 				}
 			}
 		}
-		b.firsts, b.twice, b.blocks = append(b.firsts, first), append(b.twice, twice), append(b.blocks, block)
+		b.firsts, b.blocks = append(b.firsts, first), append(b.blocks, block)
+		b.twice, b.integers = append(b.twice, twice), append(b.integers, integers)
 	}
 	return b
 }
@@ -77,11 +81,11 @@ func (b *wideBlocks) pixels(out []byte, taps [9][]byte, step, n int) {
 		to, from, block := &out[first], (*byte)(unsafe.Pointer(&at)), (*byte)(unsafe.Pointer(&b.blocks[i]))
 		switch {
 		case b.signed:
-			wideSigned(to, b.channels, from, step, n, block, b.near)
+			wideSigned(to, b.channels, from, step, n, block, b.near, b.integers[i])
 		case b.twice[i]:
-			wideTwice(to, b.channels, from, step, n, block, b.near)
+			wideTwice(to, b.channels, from, step, n, block, b.near, b.integers[i])
 		default:
-			wideUnsigned(to, b.channels, from, step, n, block, b.near)
+			wideUnsigned(to, b.channels, from, step, n, block, b.near, b.integers[i])
 		}
 	}
 }

@@ -53,3 +53,59 @@ func add(signed bool) {
 	VZEROUPPER()
 	RET()
 }
+
+// wideAdd generates a routine that adds 64 elements at a time in float32. The two halves of
+// its panel have the factors of the operands, and the first half has the offset.
+func wideAdd(signed bool, order Mem) {
+	name, how, load := "wideAddUnsigned", "unsigned", VPMOVZXBD
+	if signed {
+		name, how, load = "wideAddSigned", "signed", VPMOVSXBD
+	}
+	TEXT(name, NOSPLIT, "func(out, x, y *byte, n int, p *byte) (rest int)")
+	Doc(name+" adds x and y, 64·n "+how+" bytes each, with one panel for both. It stops before 64 elements",
+		"with a sum whose code may be wrong, and returns how many of n are left.")
+	Pragma("noescape")
+	out, x, y := Load(Param("out"), GP64()), Load(Param("x"), GP64()), Load(Param("y"), GP64())
+	n, panel := Load(Param("n"), GP64()), Load(Param("p"), GP64())
+	grouped, fraction, offset := ZMM(), ZMM(), ZMM()
+	VMOVDQU32(order, grouped)
+	VMOVDQU32(Mem{Base: panel, Disp: wideFraction}, fraction)
+	VMOVDQU32(wideField(panel, wideOffset, 0), offset)
+	factors := [2]VecVirtual{ZMM(), ZMM()}
+	for i, f := range factors {
+		VMOVDQU32(wideField(panel, wideFactor, i), f)
+	}
+	Label("loop")
+	var sums [4]VecVirtual
+	certain := K()
+	KXNORW(certain, certain, certain)
+	for i := range sums {
+		sum, term := ZMM(), ZMM()
+		load(Mem{Base: x, Disp: 16 * i}, sum)
+		load(Mem{Base: y, Disp: 16 * i}, term)
+		VCVTDQ2PS(sum, sum)
+		VCVTDQ2PS(term, term)
+		VFMADD213PS(offset, factors[1], term)
+		VFMADD213PS(term, factors[0], sum)
+		VPTESTMD(fraction, sum, certain, certain)
+		VPSRAD(Imm(fractionBits), sum, sum)
+		sums[i] = sum
+	}
+	KORTESTW(certain, certain)
+	JCC(LabelRef("done"))
+	VPACKUSDW(sums[1], sums[0], sums[0])
+	VPACKUSDW(sums[3], sums[2], sums[2])
+	wideFinish(sums[0], sums[2], panel, true)
+	VPERMD(sums[0], grouped, sums[0])
+	VMOVDQU8(sums[0], Mem{Base: out})
+	for _, p := range []Register{x, y, out} {
+		ADDQ(Imm(64), p)
+	}
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+
+	Label("done")
+	VZEROUPPER()
+	Store(n, ReturnIndex(0))
+	RET()
+}

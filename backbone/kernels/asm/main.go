@@ -34,6 +34,8 @@ func main() {
 	flip()
 	add(false)
 	add(true)
+	wideAdd(false, groups)
+	wideAdd(true, groups)
 	widen(false)
 	widen(true)
 	for _, channels := range []int{16, 8} {

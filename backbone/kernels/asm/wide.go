@@ -19,17 +19,24 @@ const (
 	wideShift // 16 int32
 	wideLeft
 	wideLeast
+	wideFactor // 16 float32
+	wideOffset
 	wideHalf // size of a half
 
-	wideZero  = 2 * wideHalf // 32 int16
-	wideLow   = wideZero + 64
-	wideHigh  = wideLow + 64
-	wideFlip  = wideHigh + 64
-	wideBytes = wideFlip + 64
-	wideBlock = wideBytes + 2*wideTaps
-	wideTaps  = 3 * 2 * 64 // weights of three columns
-	evenLanes = 0x5555
-	wideRows  = 8
+	wideZero     = 2 * wideHalf // 32 int16
+	wideBase     = wideZero + 64
+	wideFraction = wideBase + 64 // 16 uint32
+	wideLow      = wideFraction + 64
+	wideHigh     = wideLow + 64
+	wideFlip     = wideHigh + 64
+	wideBytes    = wideFlip + 64
+	wideBlock    = wideBytes + 2*wideTaps
+	wideTaps     = 3 * 2 * 64 // weights of three columns
+	evenLanes    = 0x5555
+	wideRows     = 8
+
+	// fractionBits is the number of bits of a scaled sum after the binary point.
+	fractionBits = 15
 )
 
 // wideField returns the operand for 64 bytes of a field in one half of a panel.
@@ -100,12 +107,17 @@ func mask32(m Op) OpmaskVirtual {
 	return k
 }
 
-// wideFinish is like finish, but for 64 bytes instead of 32.
-func wideFinish(a, b VecVirtual, panel Register) {
+// wideFinish is like finish, but for 64 bytes instead of 32. If floats is set, the words in
+// a and b are the upper bits of scaled sums in float32.
+func wideFinish(a, b VecVirtual, panel Register, floats bool) {
 	common := func(offset int) Mem { return Mem{Base: panel, Disp: offset} }
-	VPADDSW(common(wideZero), a, a)
+	shift := func(v VecVirtual) { VPADDSW(common(wideZero), v, v) }
+	if floats {
+		shift = func(v VecVirtual) { VPSUBUSW(common(wideBase), v, v) }
+	}
+	shift(a)
 	if a != b {
-		VPADDSW(common(wideZero), b, b)
+		shift(b)
 	}
 	VPACKUSWB(b, a, a)
 	VPMAXUB(common(wideLow), a, a)
@@ -121,6 +133,7 @@ type wideProduct struct {
 	x, stride, offsets, panel, out, outStride Register
 	at, at4, weights, n, stride3, ahead       GPVirtual
 	stored, even                              OpmaskVirtual
+	integers                                  GPVirtual // not 0 if the tile is scaled in integers
 
 	sums   [][2]VecVirtual // sums of each row
 	second [][2]VecVirtual // sums for the second half of each group
@@ -130,10 +143,10 @@ type wideProduct struct {
 // panels of 16 or 32 signed bytes.
 func wide(rows, vectors int, order Mem) {
 	name := fmt.Sprintf("wide%dx%d", rows, 16*vectors)
-	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int, mask uint32)")
+	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int, mask uint32, integers bool)")
 	Doc(fmt.Sprintf("%s multiplies tiles of %s of unsigned bytes by groups of 8 weights. Of the %d codes", name, rowCount(rows), 16*vectors),
 		"of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the",
-		"position of each group's 8 inputs in a row.")
+		"position of each group's 8 inputs in a row. integers means that sums cannot be scaled in float32.")
 	Pragma("noescape")
 	p := &wideProduct{rows: rows, vectors: vectors}
 	p.x, p.stride = Load(Param("x"), GP64()), Load(Param("stride"), GP64())
@@ -141,6 +154,8 @@ func wide(rows, vectors int, order Mem) {
 	p.out, p.outStride = Load(Param("out"), GP64()), Load(Param("outStride"), GP64())
 	p.at, p.at4, p.weights, p.n, p.stride3 = GP64(), GP64(), GP64(), GP64(), GP64()
 	p.stored, p.even = mask32(argument("mask")), evenMask()
+	p.integers = GP32()
+	MOVBLZX(argument("integers"), p.integers)
 	if rows > 1 {
 		LEAQ(Mem{Base: p.stride, Index: p.stride, Scale: 2}, p.stride3)
 	}
@@ -155,8 +170,13 @@ func wide(rows, vectors int, order Mem) {
 	CMPQ(p.n, argument("groups"))
 	JLT(LabelRef("depth"))
 
-	p.scale()
-	p.store(order)
+	TESTL(p.integers, p.integers)
+	JNZ(LabelRef("integers"))
+	p.scaleFloats()
+	JCC(LabelRef("again"))
+	p.store(order, true)
+
+	Label("next")
 	for range rows {
 		ADDQ(p.stride, p.x)
 		ADDQ(p.outStride, p.out)
@@ -165,6 +185,16 @@ func wide(rows, vectors int, order Mem) {
 	JNZ(LabelRef("tile"))
 	VZEROUPPER()
 	RET()
+
+	Label("again")
+	MOVL(U32(1), p.integers)
+	JMP(LabelRef("tile"))
+
+	Label("integers")
+	p.scale()
+	p.store(order, false)
+	MOVBLZX(argument("integers"), p.integers)
+	JMP(LabelRef("next"))
 }
 
 // start sets the sums to the bias. Each row has at least two sums, one for each vector or
@@ -255,17 +285,48 @@ func (p *wideProduct) scale() {
 	}
 }
 
-// store converts the sums to codes and stores the codes. Packing works within blocks of 16
+// scaleFloats scales the sums in float32, as the type kernels.wideScale describes. The carry
+// flag is clear if a code may be wrong.
+func (p *wideProduct) scaleFloats() {
+	fraction := ZMM()
+	VMOVDQU32(Mem{Base: p.panel, Disp: wideFraction}, fraction)
+	var certain [4]OpmaskVirtual // several, to hide the latency of the test
+	for i := range certain {
+		certain[i] = K()
+		KXNORW(certain[i], certain[i], certain[i])
+	}
+	for v := range p.vectors {
+		factor := ZMM()
+		VMOVDQU32(wideField(p.panel, wideFactor, v), factor)
+		for r := range p.rows {
+			acc, k := p.sums[r][v], certain[r%4]
+			if p.halves == 2 {
+				VPADDD(p.second[r][v], acc, acc)
+			}
+			VCVTDQ2PS(acc, acc)
+			VFMADD213PS(wideField(p.panel, wideOffset, v), factor, acc)
+			VPTESTMD(fraction, acc, k, k)
+			VPSRAD(Imm(fractionBits), acc, acc)
+		}
+	}
+	for _, k := range certain[1:] {
+		KANDW(certain[0], k, certain[0])
+	}
+	KORTESTW(certain[0], certain[0])
+}
+
+// store converts the sums to codes and stores the codes. If floats is set, scaleFloats has
+// scaled the sums. Packing works within blocks of 16
 // bytes, so it spreads the codes of each vector of sums over all blocks, 4 bytes in each.
 // The permutation in order joins them.
-func (p *wideProduct) store(order Mem) {
+func (p *wideProduct) store(order Mem, floats bool) {
 	grouped := ZMM()
 	VMOVDQU32(order, grouped)
 	to := GP64()
 	MOVQ(p.out, to)
 	each := min(p.rows, 4/p.vectors) // rows in one vector of codes
 	for r := 0; r < p.rows; r += each {
-		a := p.pack(p.sums[r : r+each])
+		a := p.pack(p.sums[r:r+each], floats)
 		VPERMD(a, grouped, a)
 		for i := range each {
 			part := a
@@ -290,24 +351,28 @@ func (p *wideProduct) store(order Mem) {
 }
 
 // pack converts the sums of 1, 2 or 4 rows to codes in one vector.
-func (p *wideProduct) pack(sums [][2]VecVirtual) VecVirtual {
+func (p *wideProduct) pack(sums [][2]VecVirtual, floats bool) VecVirtual {
+	toWords := VPACKSSDW
+	if floats {
+		toWords = VPACKUSDW
+	}
 	a := sums[0][0]
 	b := a
 	switch {
 	case p.vectors == 2:
-		VPACKSSDW(sums[0][1], a, a)
+		toWords(sums[0][1], a, a)
 		if len(sums) == 2 {
 			b = sums[1][0]
-			VPACKSSDW(sums[1][1], b, b)
+			toWords(sums[1][1], b, b)
 		}
 	case len(sums) == 4:
 		b = sums[2][0]
-		VPACKSSDW(sums[1][0], a, a)
-		VPACKSSDW(sums[3][0], b, b)
+		toWords(sums[1][0], a, a)
+		toWords(sums[3][0], b, b)
 	default:
-		VPACKSSDW(a, a, a)
+		toWords(a, a, a)
 	}
-	wideFinish(a, b, p.panel)
+	wideFinish(a, b, p.panel, floats)
 	return a
 }
 
@@ -349,11 +414,11 @@ func wideWindows(signed, twice bool, eights Mem) {
 	case twice:
 		name, how = "wideTwice", "unsigned bytes by sums of two signed bytes"
 	}
-	TEXT(name, NOSPLIT, "func(out *byte, outStep int, taps *byte, step, n int, block *byte, near bool)")
+	TEXT(name, NOSPLIT, "func(out *byte, outStep int, taps *byte, step, n int, block *byte, near, integers bool)")
 	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows over 32 channels. It multiplies", name),
 		how+". taps has the addresses of the first pixel's 9 taps,",
 		"which advance by step. near means that the last two columns of a window are the first two of the",
-		"next window.")
+		"next window. integers means that sums cannot be scaled in float32.")
 	Pragma("noescape")
 	w := &wideColumns{signed: signed}
 	pointers := Load(Param("taps"), GP64())
@@ -380,6 +445,17 @@ func wideWindows(signed, twice bool, eights Mem) {
 	for c := range w.columns {
 		w.columns[c] = [2]VecVirtual{ZMM(), ZMM()}
 	}
+	var weights [3][2]Op
+	var factors [2]VecVirtual
+	for half := range 2 {
+		for c := range w.columns {
+			r := ZMM()
+			VMOVDQU32(w.weights(block, c, half), r)
+			weights[c][half] = r
+		}
+		factors[half] = ZMM()
+		VMOVDQU32(wideField(block, wideFactor, half), factors[half])
+	}
 	w.load(0)
 	w.load(1)
 	JMP(LabelRef("pixel"))
@@ -390,9 +466,13 @@ func wideWindows(signed, twice bool, eights Mem) {
 
 	Label("pixel")
 	w.load(2)
-	a := w.codes(block, even, one, twice)
+	CMPB(argument("integers"), Imm(0))
+	JNE(LabelRef("integers"))
+	a := w.floatCodes(block, weights, factors, twice)
 	VPERMQ(a, eight, a)
-	VMOVDQU(a.AsY(), Mem{Base: out})
+	VMOVDQU8(a.AsY(), Mem{Base: out})
+
+	Label("next")
 	ADDQ(argument("outStep"), out)
 	ADDQ(argument("step"), w.at)
 	DECQ(n)
@@ -405,29 +485,70 @@ func wideWindows(signed, twice bool, eights Mem) {
 	}
 	JMP(LabelRef("pixel"))
 
+	Label("integers")
+	a = w.codes(block, even, one, twice)
+	VPERMQ(a, eight, a)
+	VMOVDQU8(a.AsY(), Mem{Base: out})
+	JMP(LabelRef("next"))
+
 	Label("done")
 	VZEROUPPER()
 	RET()
 }
 
-// codes computes the codes of a pixel from its columns. The codes are in the first 8
-// bytes of each block of 16.
-func (w *wideColumns) codes(block Register, even OpmaskVirtual, one VecVirtual, twice bool) VecVirtual {
-	var sums [2]VecVirtual
+// weights returns the operand for the weights of a column and half of the channels.
+func (w *wideColumns) weights(block Register, column, half int) Mem {
+	return Mem{Base: block, Disp: wideBytes + 64*(2*column+half)}
+}
+
+// sums computes the sums of a pixel from its columns. weights has the operands' weights.
+func (w *wideColumns) sums(block Register, weights [3][2]Op, twice bool) (sums [2]VecVirtual) {
 	for half := range sums {
 		sums[half] = ZMM()
 		VMOVDQU32(wideField(block, wideBias, half), sums[half])
 	}
 	for c, column := range w.columns {
 		for half, sum := range sums {
-			weights := Mem{Base: block, Disp: wideBytes + 64*(2*c+half)}
-			dotBytes(weights, column[half], sum, false)
+			dotBytes(weights[c][half], column[half], sum, false)
 			if twice {
-				weights.Disp += wideTaps
-				dotBytes(weights, column[half], sum, false)
+				rest := w.weights(block, c, half)
+				rest.Disp += wideTaps
+				dotBytes(rest, column[half], sum, false)
 			}
 		}
 	}
+	return sums
+}
+
+// floatCodes is like codes, but scales in float32, as the type kernels.wideScale describes.
+// It jumps to the label integers if a code may be wrong.
+func (w *wideColumns) floatCodes(block Register, weights [3][2]Op, factors [2]VecVirtual, twice bool) VecVirtual {
+	sums := w.sums(block, weights, twice)
+	doubtful := [2]OpmaskVirtual{K(), K()}
+	for half, sum := range sums {
+		VCVTDQ2PS(sum, sum)
+		VFMADD213PS(wideField(block, wideOffset, half), factors[half], sum)
+		VPTESTNMD(Mem{Base: block, Disp: wideFraction}, sum, doubtful[half])
+		VPSRAD(Imm(fractionBits), sum, sum)
+	}
+	KORTESTW(doubtful[0], doubtful[1])
+	JNZ(LabelRef("integers"))
+	a := sums[0]
+	VPACKUSDW(sums[1], a, a)
+	wideFinish(a, a, block, true)
+	return a
+}
+
+// codes computes the codes of a pixel from its columns. The codes are in the first 8
+// bytes of each block of 16.
+func (w *wideColumns) codes(block Register, even OpmaskVirtual, one VecVirtual, twice bool) VecVirtual {
+	var weights [3][2]Op
+	for c := range weights {
+		for half := range 2 {
+			weights[c][half] = w.weights(block, c, half)
+		}
+	}
+	sums := w.sums(block, weights, twice)
 	for half, sum := range sums {
 		VPSLLVD(wideField(block, wideLeft, half), sum, sum)
 		above := K()
@@ -439,7 +560,7 @@ func (w *wideColumns) codes(block Register, even OpmaskVirtual, one VecVirtual, 
 	}
 	a := sums[0]
 	VPACKSSDW(sums[1], a, a)
-	wideFinish(a, a, block)
+	wideFinish(a, a, block, false)
 	return a
 }
 
