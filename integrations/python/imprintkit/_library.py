@@ -8,7 +8,7 @@ from ctypes import POINTER, Structure, c_char_p, c_double, c_float, c_int, c_int
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from . import _photo
-from .errors import BY_STATUS, ImprintError, NotFoundError
+from .errors import BY_STATUS, BadArgumentError, ImprintError, NotFoundError
 
 NAME = 'libimprint_edgetpu.so'
 VARIABLE = 'IMPRINT_LIBRARY'
@@ -147,20 +147,41 @@ def call_json(name: str, *arguments: Any) -> Any:
     return json.loads(take_text(text) or 'null')
 
 
+def text(value: str) -> bytes:
+    """Return a label or another text as the library takes it. A C string would end at a NUL character."""
+    if not isinstance(value, str):
+        raise BadArgumentError(f'a label is a str, not {type(value).__name__}')
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError as e:
+        raise BadArgumentError(f'unusable label {value!r}: {e.reason}') from None
+    if b'\0' in encoded:
+        raise BadArgumentError(f'unusable label {value!r}: it has a NUL character')
+    return encoded
+
+
+def file(path: Any) -> bytes:
+    """Return a path as the library takes it."""
+    encoded = os.fsencode(path)
+    if b'\0' in encoded:
+        raise BadArgumentError(f'unusable path {os.fsdecode(encoded)!r}: it has a NUL character')
+    return encoded
+
+
 def options(values: Dict[str, Any]) -> Tuple[Any, int]:
     """Return an array of options and its length. Values that are None are left out."""
     given = {k: v for k, v in values.items() if v is not None}
     array = (Option * len(given))()
     for option, (name, value) in zip(array, given.items()):
         option.name = name.encode()
-        option.value = str(value).lower().encode() if isinstance(value, bool) else os.fsencode(
+        option.value = str(value).lower().encode() if isinstance(value, bool) else file(
             value if isinstance(value, (str, bytes, os.PathLike)) else str(value))
     return array, len(given)
 
 
 def paths(values: List[str]) -> Tuple[Any, int]:
     """Return an array of paths and its length."""
-    return (c_char_p * len(values))(*[os.fsencode(v) for v in values]), len(values)
+    return (c_char_p * len(values))(*[file(v) for v in values]), len(values)
 
 
 def photos(values: List[Tuple[Optional[str], _photo.Photo]]) -> Tuple[Any, int]:
@@ -169,10 +190,10 @@ def photos(values: List[Tuple[Optional[str], _photo.Photo]]) -> Tuple[Any, int]:
     kept = []
     for photo, (label, value) in zip(array, values):
         if label is not None:
-            photo.label = label.encode()
+            photo.label = text(label)
         loaded = _photo.load(value)
         if isinstance(loaded, str):
-            photo.path = os.fsencode(loaded)
+            photo.path = file(loaded)
             continue
         data = loaded.data if isinstance(loaded, _photo.Pixels) else loaded
         memory = ctypes.cast(ctypes.c_char_p(data), c_void_p)

@@ -45,7 +45,7 @@ class _Handle:
     def __init__(self, path: Path, options: Dict[str, Any]) -> None:
         handle = ctypes.c_void_p()
         array, n = _library.options(options)
-        _library.call(f'imprint_{self._kind}_open', os.fsencode(path), array, n, ctypes.byref(handle))
+        _library.call(f'imprint_{self._kind}_open', _library.file(path), array, n, ctypes.byref(handle))
         self._handle: Optional[ctypes.c_void_p] = handle
         self._close = weakref.finalize(self, getattr(_library.load(), f'imprint_{self._kind}_close'), handle)
 
@@ -209,11 +209,11 @@ class Workspace(_Handle):
 
     def remove(self, label: Optional[str] = None, paths: Iterable[Path] = ()) -> Dict[str, Any]:
         """Remove the photos with a label, the photos at paths (files or folders), or with both, those that match both."""
-        return self._json('remove', label if label is None else label.encode(), *_library.paths([os.fsdecode(p) for p in paths]))
+        return self._json('remove', label if label is None else _library.text(label), *_library.paths([os.fsdecode(p) for p in paths]))
 
     def remove_photo(self, sha256: str) -> Dict[str, Any]:
         """Remove the photo with that SHA-256, which classes lists."""
-        return self._json('remove_photo', sha256.encode())
+        return self._json('remove_photo', _library.text(sha256))
 
     def remove_negatives(self) -> Dict[str, Any]:
         """Remove all negatives."""
@@ -221,11 +221,11 @@ class Workspace(_Handle):
 
     def move(self, label: str, paths: Iterable[Path]) -> Dict[str, Any]:
         """Move the photos at paths (files or folders) to a class, which may be new."""
-        return self._json('move', label.encode(), *_library.paths([os.fsdecode(p) for p in paths]))
+        return self._json('move', _library.text(label), *_library.paths([os.fsdecode(p) for p in paths]))
 
     def rename(self, label: str, to: str) -> Dict[str, Any]:
         """Rename a class."""
-        return self._json('rename', label.encode(), to.encode())
+        return self._json('rename', _library.text(label), _library.text(to))
 
     def retrain(self, head: Optional[str] = None, unknown: Union[float, str, None] = None) -> Dict[str, Any]:
         """Train the last layer again, from now on with another head or another rate of false accepts."""
@@ -277,4 +277,4 @@ class Workspace(_Handle):
                keep_classes: Optional[bool] = None) -> Dict[str, Any]:
         """Write the model, with the labels inside, to a file, and the labels also to the file labels."""
         options = _library.options(dict(labels=labels, layout=layout, keep_classes=keep_classes))
-        return self._json('export', os.fsencode(path), *options)
+        return self._json('export', _library.file(path), *options)
