@@ -32,9 +32,9 @@ A line has the label and score of an object, and its box: left, top, right and
 bottom, from 0 to 1.
 
 Train on what a detector finds, then say whose cat it is:
-   imprint detect pets.tflite --only cat --crops crops/tom photos/tom
+   imprint detect cats.tflite --only cat --crops crops/tom photos/tom
    imprint add crops
-   imprint detect pets.tflite --only cat --classify new.jpg`,
+   imprint detect cats.tflite --only cat --classify new.jpg`,
 		Flags: withDevices(
 			&cli.Float64Flag{Name: "min", Usage: "leave out objects with a score below `SCORE`", Value: 0.5},
 			&cli.StringSliceFlag{Name: "only", Usage: "find only objects with `LABEL`; repeatable", DefaultText: "all"},
@@ -201,13 +201,12 @@ type pictureFolder struct {
 	taken map[string]bool // names of the files written so far
 }
 
-// newPictureFolder makes the folder dir, unless dir is "".
+// newPictureFolder returns the folder dir, which the first picture makes. It fails if dir is a file.
 func newPictureFolder(dir string) (*pictureFolder, error) {
-	p := &pictureFolder{dir, make(map[string]bool)}
-	if dir == "" {
-		return p, nil
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("write pictures to %s: it is not a folder", dir)
 	}
-	return p, os.MkdirAll(dir, 0o777)
+	return &pictureFolder{dir, make(map[string]bool)}, nil
 }
 
 // write writes a JPEG named after the photo, with a suffix. Photos of the same name get numbers.
@@ -219,5 +218,8 @@ func (p *pictureFolder) write(photo, suffix string, content []byte) error {
 		name = fmt.Sprintf("%s-%d.%s.jpg", base, n, suffix)
 	}
 	p.taken[name] = true
+	if err := os.MkdirAll(p.dir, 0o777); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(p.dir, name), content, 0o666)
 }
