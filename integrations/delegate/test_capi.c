@@ -19,6 +19,10 @@
 
 #include "imprint.h"
 
+#if __GLIBC__ == 2 && __GLIBC_MINOR__ < 33
+#define mallinfo2 mallinfo
+#endif
+
 static char *error;  // set by the last call
 static char photos[PATH_MAX], scratch[PATH_MAX];
 static int failures = 0;
