@@ -57,6 +57,9 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 	} else {
 		err = w.embed(ctx, w.state.Settings.Resize, b.items, o.Progress, b.take)
 	}
+	if err == nil {
+		err = ctx.Err() // Progress may have canceled ctx after the last photo
+	}
 	if err != nil {
 		return nil, fmt.Errorf("add photos: %w", err)
 	}

@@ -141,15 +141,17 @@ func TestAddZeroEmbedding(t *testing.T) {
 }
 
 func TestAddCancelled(t *testing.T) {
-	w := openNew(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	_, err := w.Add(ctx, photos("a", 0, 0, 20), AddOptions{Progress: func(done, total int) {
-		if done == 5 {
-			cancel()
+	for _, last := range []int{5, 20} {
+		w := openNew(t)
+		ctx, cancel := context.WithCancel(context.Background())
+		_, err := w.Add(ctx, photos("a", 0, 0, 20), AddOptions{Progress: func(done, total int) {
+			if done == last {
+				cancel()
+			}
+		}})
+		wantError(t, err, context.Canceled)
+		if _, err := os.Stat(w.store.Dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the add that was canceled after photo %d created a workspace: %v", last, err)
 		}
-	}})
-	wantError(t, err, context.Canceled)
-	if _, err := os.Stat(w.store.Dir); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the failed add created a workspace: %v", err)
 	}
 }

@@ -199,6 +199,7 @@ static void test_changes(imprint_workspace *w) {
   EXPECT(IMPRINT_NO_CLASSES, imprint_workspace_classify(w, &gray, &(imprint_result *){NULL}, &error));
   EXPECT(IMPRINT_NOTHING_TO_UNDO, imprint_workspace_undo(w, NULL, &error));
   EXPECT(IMPRINT_CANCELED, imprint_workspace_add(w, folders, 2, NULL, 0, cancel, &calls, NULL, &error));
+  EXPECT(IMPRINT_CANCELED, imprint_workspace_add(w, &gray, 1, NULL, 0, cancel, &calls, NULL, &error));
   EXPECT(IMPRINT_NO_PHOTOS, imprint_workspace_add(w, &(imprint_photo){.label = "a", .data = "x", .size = 1}, 1, NULL, 0, NULL, NULL, NULL, &error));
   EXPECT(IMPRINT_BAD_ARGUMENT, imprint_workspace_add(w, &(imprint_photo){.data = "x", .size = 1}, 1, NULL, 0, NULL, NULL, NULL, &error));
   EXPECT(IMPRINT_BAD_ARGUMENT, imprint_workspace_add(w, NULL, 2, NULL, 0, NULL, NULL, NULL, &error));
