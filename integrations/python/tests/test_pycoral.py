@@ -47,6 +47,8 @@ class AdaptersTest(unittest.TestCase):
         self.assertEqual(classify.get_classes(i, top_k=2), [classify.Class(2, 122.5), classify.Class(1, 1)])
         self.assertEqual([c.id for c in classify.get_classes(i, score_threshold=1)], [2, 1, 3])
         self.assertEqual(classify.get_classes_from_scores([0.25, 0.5], top_k=9), [(1, 0.5), (0, 0.25)])
+        for scores in np.array([0, 3, 250], np.uint8), np.array([-128, 3, 100], np.int8), np.array([False, True]):
+            self.assertEqual([c.id for c in classify.get_classes_from_scores(scores)], list(range(len(scores)))[::-1])
         self.assertEqual(list(classify.get_scores(FakeInterpreter([np.array([[0.5, 2]], np.float32)]))), [0.5, 2])
 
     def test_input(self):

@@ -31,7 +31,7 @@ def get_scores(interpreter: Any) -> 'np.ndarray[Any, Any]':
 def get_classes_from_scores(scores: Any, top_k: float = float('inf'), score_threshold: float = -float('inf')) -> List[Class]:
     """Return the classes with the largest scores, best first: at most top_k, with scores of at least score_threshold."""
     scores = np.asarray(scores)
-    best = np.argsort(-scores, kind='stable')[:int(min(top_k, scores.size))]
+    best = np.argsort(-scores.astype(np.float64), kind='stable')[:int(min(top_k, scores.size))]
     return [Class(int(i), scores[i]) for i in best if scores[i] >= score_threshold]
 
 
