@@ -98,6 +98,11 @@ func (i *Imprinting) Write() (*tflite.Model, error) {
 	if n == 0 || len(i.Rows) != n*i.Dim || len(i.Norms) != n {
 		return nil, fmt.Errorf("write %d weights and %d norms of %d dimensions: %w", len(i.Rows), len(i.Norms), i.Dim, ErrShape)
 	}
+	for c, norm := range i.Norms {
+		if sum := math.Abs(norm) + length(i.Rows[c*i.Dim:][:i.Dim]); !(sum <= math.MaxFloat64) {
+			return nil, fmt.Errorf("write class %d: a weight or its norm is not finite: %w", c, ErrShape)
+		}
+	}
 	factor, err := i.factor()
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package coral_test
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"testing"
 
@@ -69,6 +70,8 @@ func TestReadAndWrite(t *testing.T) {
 func TestErrors(t *testing.T) {
 	file, extractor := model(t), backbonetest.Extractor()
 	ones := slices.Repeat([]float32{1}, 2*backbonetest.Dim)
+	damaged := slices.Clone(ones)
+	damaged[len(damaged)-1] = float32(math.NaN())
 	for name, tt := range map[string]struct {
 		call func() error
 		want error
@@ -77,6 +80,9 @@ func TestErrors(t *testing.T) {
 		"read an extractor":    {func() error { _, _, err := coral.Read(extractor); return err }, classifier.ErrNoHead},
 		"write an extractor":   {func() error { _, err := coral.Write(extractor, ones, []float64{1, 1}, 0); return err }, classifier.ErrNoHead},
 		"write half a row":     {func() error { _, err := coral.Write(file, ones[1:], []float64{1, 1}, 0); return err }, classifier.ErrShape},
+		"write NaN":            {func() error { _, err := coral.Write(file, damaged, []float64{1, 1}, 0); return err }, classifier.ErrShape},
+		"write a norm of NaN":  {func() error { _, err := coral.Write(file, ones, []float64{1, math.NaN()}, 0); return err }, classifier.ErrShape},
+		"write a norm of -Inf": {func() error { _, err := coral.Write(file, ones, []float64{math.Inf(-1), 1}, 0); return err }, classifier.ErrShape},
 		"append half a row":    {func() error { _, err := coral.Append(extractor, ones[1:], []float32{1, 1}, 0, 1); return err }, classifier.ErrShape},
 		"append nothing":       {func() error { _, err := coral.Append(extractor, nil, nil, 0, 1); return err }, classifier.ErrShape},
 		"append other lengths": {func() error { _, err := coral.Append(extractor, ones, []float32{1}, 0, 1); return err }, classifier.ErrShape},

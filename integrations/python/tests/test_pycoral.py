@@ -215,6 +215,8 @@ class LearnTest(unittest.TestCase):
         engine = ImprintingEngine(self.model)
         self.assertRaisesRegex(RuntimeError, 'Model is not trained', engine.serialize_model)
         self.assertRaisesRegex(RuntimeError, 'an embedding has the shape', engine.train, [1.0], 0)
+        self.assertRaisesRegex(RuntimeError, 'not finite', engine.train, np.full(engine.embedding_dim, np.nan), 0)
+        self.assertEqual(engine.num_classes, 0)
         self.assertRaisesRegex(RuntimeError, 'class 1 is not between 0 and 0', engine.train, np.ones(engine.embedding_dim), 1)
         engine.train(np.ones(engine.embedding_dim), 0)
         engine.train(np.ones(engine.embedding_dim), 0)

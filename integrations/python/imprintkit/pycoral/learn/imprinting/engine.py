@@ -63,6 +63,8 @@ class ImprintingEngine:
         vector = np.asarray(embedding, np.float64)
         if vector.shape != (self._dim,):
             raise RuntimeError(f'an embedding has the shape ({self._dim},), not {vector.shape}')
+        if not np.isfinite(vector).all():
+            raise RuntimeError('an embedding has a value that is not finite')
         if not 0 <= class_id <= self.num_classes:
             raise RuntimeError(f'class {class_id} is not between 0 and {self.num_classes}, the index of the next new class')
         if class_id == self.num_classes:
