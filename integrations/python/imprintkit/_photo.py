@@ -24,11 +24,26 @@ def load(photo: Photo) -> Union[str, bytes, Pixels]:
     if isinstance(photo, (bytes, bytearray, memoryview)):
         return bytes(photo)
     if hasattr(photo, 'tobytes') and hasattr(photo, 'convert') and hasattr(photo, 'size'):  # a PIL image
-        width, height = photo.size
-        return Pixels(photo.convert('RGB').tobytes(), width, height)
+        return _image(photo)
     if hasattr(photo, '__array__') or hasattr(photo, '__array_interface__'):
         return _pixels(photo)
     raise BadArgumentError(f'a photo is a path, bytes, an array or a PIL image, not {type(photo).__name__}')
+
+
+def _image(photo: Any) -> Pixels:
+    """Return the pixels of a PIL image as imprint reads them in a file. PIL's conversion to RGB is another one: it ignores
+    transparency, and makes all 16-bit values above 255 white.
+    """
+    width, height = photo.size
+    deep = photo.mode.startswith('I;16')
+    if not deep and photo.mode not in ('RGBA', 'RGBa', 'LA', 'La', 'PA') and 'transparency' not in photo.info:
+        return Pixels(photo.convert('RGB').tobytes(), width, height)
+    import numpy as np  # only here, as in _pixels
+    if deep:
+        return _pixels(((np.asarray(photo).astype(np.uint32) + 128) // 257).astype(np.uint8))
+    rgba = np.frombuffer(photo.convert('RGBA').tobytes(), np.uint8).reshape(height, width, 4).astype(np.uint32)
+    alpha = rgba[:, :, 3:]
+    return _pixels(((rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8))
 
 
 def _pixels(photo: Any) -> Pixels:

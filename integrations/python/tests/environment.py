@@ -1,6 +1,8 @@
 """What the tests share. tools/delegate.sh test sets the variables."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 
@@ -29,16 +31,28 @@ def ppm(pixels):
     return b'P6 %d %d 255\n' % (pixels.shape[1], pixels.shape[0]) + pixels.tobytes()
 
 
-class Image:
-    """What imprintkit uses of a PIL image."""
+def png(rgba):
+    """Return the file of a photo with transparency, of shape (height, width, 4)."""
+    def chunk(name, data):
+        return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+    rows = b''.join(b'\0' + row.tobytes() for row in rgba)
+    header = struct.pack('>IIBBBBB', rgba.shape[1], rgba.shape[0], 8, 6, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b'')
 
-    def __init__(self, pixels, mode='RGBA'):
-        self.size, self.mode, self._pixels = (pixels.shape[1], pixels.shape[0]), mode, pixels
+
+class Image:
+    """What imprintkit uses of a PIL image. converted has its pixels in RGB, or in RGBA if the mode or info has transparency."""
+
+    def __init__(self, converted, mode='CMYK', info=None):
+        self.size, self.mode, self.info, self.converted = (converted.shape[1], converted.shape[0]), mode, info or {}, converted
 
     def convert(self, mode):
-        assert mode == 'RGB'
-        return Image(self._pixels, mode)
+        assert len(mode) == self.converted.shape[2]
+        return Image(self.converted, mode)
 
     def tobytes(self):
-        assert self.mode == 'RGB'
-        return self._pixels.tobytes()
+        assert self.mode in ('RGB', 'RGBA')
+        return self.converted.tobytes()
+
+    def __array__(self, dtype=None, copy=None):
+        return self.converted

@@ -10,7 +10,7 @@ import unittest
 import numpy as np
 
 import imprintkit
-from environment import SMALL, Image, picture, pictures, ppm
+from environment import SMALL, Image, picture, pictures, png, ppm
 
 
 class WorkspaceTest(unittest.TestCase):
@@ -79,10 +79,15 @@ class WorkspaceTest(unittest.TestCase):
         self.assertEqual(want.scores[0], ('red', want.score))
         self.assertAlmostEqual(sum(score for _, score in want.scores), 1, places=2)
         gray = np.full((40, 50), 7, np.uint8)
+        veiled = np.dstack([pixels, pixels[:, :, 0]])  # like a file with this transparency: alpha of each pixel is its red
+        deep = pixels[:, :, 1].astype('<u2') * 255 + pixels[:, :, 0]
+        pgm = b'P5 128 96 65535\n' + deep.astype('>u2').tobytes()
         for name, photo, same in [
                 ('path', self.file('red.ppm', pixels), pixels), ('text', str(self.folder / 'red.ppm'), pixels),
                 ('bytes', ppm(pixels), pixels), ('bytearray', bytearray(ppm(pixels)), pixels),
-                ('PIL', Image(pixels), pixels), ('view', pixels[:, ::-1], pixels[:, ::-1].copy()),
+                ('PIL', Image(pixels), pixels), ('PIL RGBA', Image(veiled, 'RGBA'), png(veiled)),
+                ('PIL with a transparent color', Image(veiled, 'P', {'transparency': 0}), png(veiled)),
+                ('PIL in 16 bits', Image(deep, 'I;16'), pgm), ('view', pixels[:, ::-1], pixels[:, ::-1].copy()),
                 ('columns', np.asfortranarray(pixels), pixels), ('part', pixels[5:60, 5:60], pixels[5:60, 5:60].copy()),
                 ('gray', gray, np.dstack([gray] * 3)), ('one channel', gray[:, :, np.newaxis], np.dstack([gray] * 3))]:
             with self.subTest(name):
