@@ -162,7 +162,10 @@ def text(value: str) -> bytes:
 
 def file(path: Any) -> bytes:
     """Return a path as the library takes it."""
-    encoded = os.fsencode(path)
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError as e:
+        raise BadArgumentError(f'unusable path {path!r}: {e.reason}') from None
     if b'\0' in encoded:
         raise BadArgumentError(f'unusable path {os.fsdecode(encoded)!r}: it has a NUL character')
     return encoded
@@ -179,9 +182,10 @@ def options(values: Dict[str, Any]) -> Tuple[Any, int]:
     return array, len(given)
 
 
-def paths(values: List[str]) -> Tuple[Any, int]:
-    """Return an array of paths and its length."""
-    return (c_char_p * len(values))(*[file(v) for v in values]), len(values)
+def paths(values: Any) -> Tuple[Any, int]:
+    """Return an array of paths and its length. values may be a single path, whose characters are not paths."""
+    found = [file(v) for v in ([values] if isinstance(values, (str, bytes, os.PathLike)) else values)]
+    return (c_char_p * len(found))(*found), len(found)
 
 
 def photos(values: List[Tuple[Optional[str], _photo.Photo]]) -> Tuple[Any, int]:

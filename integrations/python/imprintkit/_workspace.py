@@ -207,9 +207,9 @@ class Workspace(_Handle):
                 raise raised[0] from None
             raise
 
-    def remove(self, label: Optional[str] = None, paths: Iterable[Path] = ()) -> Dict[str, Any]:
+    def remove(self, label: Optional[str] = None, paths: Union[Path, Iterable[Path]] = ()) -> Dict[str, Any]:
         """Remove the photos with a label, the photos at paths (files or folders), or with both, those that match both."""
-        return self._json('remove', label if label is None else _library.text(label), *_library.paths([os.fsdecode(p) for p in paths]))
+        return self._json('remove', label if label is None else _library.text(label), *_library.paths(paths))
 
     def remove_photo(self, sha256: str) -> Dict[str, Any]:
         """Remove the photo with that SHA-256, which classes lists."""
@@ -219,9 +219,9 @@ class Workspace(_Handle):
         """Remove all negatives."""
         return self._json('remove_negatives')
 
-    def move(self, label: str, paths: Iterable[Path]) -> Dict[str, Any]:
+    def move(self, label: str, paths: Union[Path, Iterable[Path]]) -> Dict[str, Any]:
         """Move the photos at paths (files or folders) to a class, which may be new."""
-        return self._json('move', _library.text(label), *_library.paths([os.fsdecode(p) for p in paths]))
+        return self._json('move', _library.text(label), *_library.paths(paths))
 
     def rename(self, label: str, to: str) -> Dict[str, Any]:
         """Rename a class."""
@@ -271,7 +271,7 @@ class Workspace(_Handle):
         """The path of the model file, which exists if there are classes."""
         text = ctypes.c_void_p()
         self._call('model_path', ctypes.byref(text))
-        return _library.take_text(text)
+        return os.fsdecode(_library.take_bytes(text, len(ctypes.string_at(text.value or 0))))
 
     def export(self, path: Path, *, labels: Optional[Path] = None, layout: Optional[str] = None,
                keep_classes: Optional[bool] = None) -> Dict[str, Any]:

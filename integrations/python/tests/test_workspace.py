@@ -42,9 +42,9 @@ class WorkspaceTest(unittest.TestCase):
         self.assertEqual((added['photos'], len(added['skipped'])), (1, 2))
         self.assertEqual(w.generation, 2)
         self.assertEqual(w.add('red', self.file('b.ppm', picture('red', 51)))['photos'], 1)
-        w.move('green', [self.folder / 'more'])
+        w.move('green', self.folder / 'more')
         self.assertEqual({label: len(photos) for label, photos in w.classes.items()}, {'red': 7, 'green': 7, 'blue': 6})
-        w.remove('green', [self.folder / 'more' / 'a.ppm'])
+        w.remove('green', str(self.folder / 'more' / 'a.ppm'))
         w.remove_photo(w.classes['red'][0]['sha256'])
         w.rename('blue', 'sky')
         self.assertEqual({label: len(photos) for label, photos in w.classes.items()}, {'red': 6, 'green': 6, 'sky': 6})
@@ -65,6 +65,11 @@ class WorkspaceTest(unittest.TestCase):
                 self.file(f'{label}-{n}.ppm', picture(label, n)).rename(self.make(label) / f'{n}.ppm')
         self.assertEqual(self.workspace.add_classes(self.folder / 'photos')['classes'], {'red': 2, 'blue': 2})
         self.assertEqual(self.workspace.add('green', str(self.folder / 'photos' / 'red'))['photos'], 0)
+
+    def test_path_without_text(self):
+        with imprintkit.Workspace(self.folder / os.fsdecode(b'\xff')) as w:
+            w.add('red', picture('red', 1))
+            self.assertTrue(os.path.exists(w.model_path))
 
     def make(self, label):
         path = self.folder / 'photos' / label
@@ -124,6 +129,7 @@ class WorkspaceTest(unittest.TestCase):
             (imprintkit.BadArgumentError, lambda: w.rename('red', 'red\0')),
             (imprintkit.BadArgumentError, lambda: w.classify(f'{self.file("red.ppm", picture("red", 1))}\0.jpg')),
             (imprintkit.BadArgumentError, lambda: w.export('model\0.tflite')),
+            (imprintkit.BadArgumentError, lambda: w.export('\ud800.tflite')),
             (imprintkit.BadArgumentError, lambda: imprintkit.Workspace(self.folder / 'other', head='best')),
             (imprintkit.NotFoundError, lambda: imprintkit.Workspace(self.folder / 'other', backbone='nosuch')),
             (imprintkit.NoClassesError, lambda: imprintkit.Workspace(self.folder / 'other', existing=True)),
