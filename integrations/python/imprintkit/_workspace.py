@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import threading
 import weakref
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from . import _library, _photo
 from ._photo import Photo
-from .errors import BadArgumentError
+from .errors import BadArgumentError, CanceledError, ImprintError
 
 Self = TypeVar('Self', bound='_Handle')
 Path = Union[str, 'os.PathLike[str]']
@@ -41,6 +42,7 @@ class Estimate(NamedTuple):
 class _Handle:
     """What workspaces and models have in common."""
     _kind = ''
+    _reporting: Optional[int] = None  # the thread that runs a progress function of this handle, which would wait for itself
 
     def __init__(self, path: Path, options: Dict[str, Any]) -> None:
         handle = ctypes.c_void_p()
@@ -57,10 +59,14 @@ class _Handle:
 
     def close(self) -> None:
         """Free the memory and the device. No other method may be called afterwards."""
+        if self._handle is not None:
+            self._open()  # fails in a progress function
         self._handle = None
         self._close()
 
     def _open(self) -> ctypes.c_void_p:
+        if self._reporting == threading.get_ident():
+            raise BadArgumentError(f'a progress function can\'t use its own {self._kind}, which waits for it')
         if self._handle is None:
             raise BadArgumentError(f'the {self._kind} is closed')
         return self._handle
@@ -193,18 +199,24 @@ class Workspace(_Handle):
 
         def report(_: Any, done: int, total: int) -> int:
             try:
+                self._reporting = threading.get_ident()
                 if progress is not None:
                     progress(done, total)
                 return 0
             except BaseException as e:
                 raised.append(e)
                 return 1
+            finally:
+                self._reporting = None
         try:
             return self._json('add', *_library.photos(photos), *_library.photos([(None, p) for p in negatives]),
                               _library.Progress(report), None)
-        except Exception:
+        except ImprintError as e:
             if raised:
                 raise raised[0] from None
+            if isinstance(e, CanceledError):
+                # Ctrl-C was handled just when report began, and ctypes has dropped the exception.
+                raise KeyboardInterrupt from None
             raise
 
     def remove(self, label: Optional[str] = None, paths: Union[Path, Iterable[Path]] = ()) -> Dict[str, Any]:

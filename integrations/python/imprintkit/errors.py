@@ -54,6 +54,10 @@ class LockedError(ImprintError):
     """Another process keeps changing the workspace."""
 
 
+class CanceledError(ImprintError):
+    """The progress function stopped a call, which has changed nothing. Workspace raises the function's exception instead."""
+
+
 class ServerError(ImprintError):
     """The server refused a request, or can't be reached.
 
@@ -77,4 +81,5 @@ BY_STATUS: Dict[int, Type[ImprintError]] = {
     9: NothingToUndoError,
     10: OtherSettingsError,
     11: LockedError,
+    12: CanceledError,
 }

@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 import threading
 import unittest
+import unittest.mock
 
 import numpy as np
 
@@ -158,6 +159,15 @@ class WorkspaceTest(unittest.TestCase):
             raise KeyboardInterrupt
         with self.assertRaises(KeyboardInterrupt):
             self.workspace.add('blue', pictures('blue', 3), progress=stop)
+        with self.assertRaises(KeyboardInterrupt):
+            self.workspace.add('blue', picture('blue', 1), progress=stop)  # the first photo is the last
+        for use in self.workspace.close, lambda: self.workspace.labels, lambda: self.workspace.undo():
+            with self.assertRaisesRegex(imprintkit.BadArgumentError, 'progress function'):
+                self.workspace.add('blue', pictures('blue', 3), progress=lambda done, total: use())
+        with unittest.mock.patch.object(self.workspace, '_json', side_effect=imprintkit.errors.CanceledError('')):
+            with self.assertRaises(KeyboardInterrupt):  # a signal has interrupted the function outside of Python's try
+                self.workspace.add('blue', picture('blue', 1))
+        self.workspace.reload()
         self.assertEqual(list(self.workspace.classes), ['red'])
 
     def test_threads(self):
