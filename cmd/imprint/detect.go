@@ -62,11 +62,11 @@ func detectObjects(c *cli.Context) error {
 		return err
 	}
 	note(c, skippedLines(left, verbose(c))...)
-	pictures, err := newPictureFolder(c.String("output"))
+	pictures, err := newPictureFolder(c.String("output"), photos)
 	if err != nil {
 		return err
 	}
-	crops, err := newPictureFolder(c.String("crops"))
+	crops, err := newPictureFolder(c.String("crops"), photos)
 	if err != nil {
 		return err
 	}
@@ -198,18 +198,29 @@ func writePictures(pictures, crops *pictureFolder, d predict.Detections) error {
 // A pictureFolder is a folder for pictures made from photos.
 type pictureFolder struct {
 	dir   string
-	taken map[string]bool // names of the files written so far
+	taken map[string]bool // names of the files written so far, and of photos to read
 }
 
-// newPictureFolder returns the folder dir, which the first picture makes. It fails if dir is a file.
-func newPictureFolder(dir string) (*pictureFolder, error) {
-	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+// newPictureFolder returns the folder dir, which the first picture makes. Pictures do not replace
+// photos that are in it. It fails if dir is a file.
+func newPictureFolder(dir string, photos []dataset.Item) (*pictureFolder, error) {
+	p := &pictureFolder{dir, make(map[string]bool)}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return p, nil
+	}
+	if !info.IsDir() {
 		return nil, fmt.Errorf("write pictures to %s: it is not a folder", dir)
 	}
-	return &pictureFolder{dir, make(map[string]bool)}, nil
+	for _, photo := range photos {
+		if in, err := os.Stat(filepath.Dir(photo.Path)); err == nil && os.SameFile(in, info) {
+			p.taken[filepath.Base(photo.Path)] = true
+		}
+	}
+	return p, nil
 }
 
-// write writes a JPEG named after the photo, with a suffix. Photos of the same name get numbers.
+// write writes a JPEG named after the photo, with a suffix. Pictures with the same name get numbers.
 func (p *pictureFolder) write(photo, suffix string, content []byte) error {
 	base := filepath.Base(photo)
 	base = strings.TrimSuffix(base, filepath.Ext(base))
