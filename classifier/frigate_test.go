@@ -53,13 +53,7 @@ func TestAdaptToFrigate(t *testing.T) {
 			if err := classifier.AdaptToFrigate(m); err != nil {
 				t.Fatal(err)
 			}
-			file, err := m.Encode()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if m, err = tflite.Parse(file); err != nil {
-				t.Fatal(err)
-			}
+			m = reread(t, m)
 			if got := len(m.Subgraphs[0].Operators); got != test.operators {
 				t.Errorf("got %d operators, want %d", got, test.operators)
 			}

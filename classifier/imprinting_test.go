@@ -52,13 +52,7 @@ func TestImprintingTrains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := m.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m, err = tflite.Parse(file); err != nil {
-		t.Fatal(err)
-	}
+	m = reread(t, m)
 	for kind := range uint64(3) {
 		scores := run(t, m, backbonetest.Photo(kind, 9))
 		if got := slices.Index(scores, slices.Max(scores)); len(scores) != 3 || got != int(kind) {

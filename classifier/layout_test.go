@@ -83,6 +83,12 @@ func write(t testing.TB, model []byte, b *backbone.Backbone, head *classifier.He
 	if err := m.SetLabels(head.Labels); err != nil {
 		t.Fatal(err)
 	}
+	return reread(t, m)
+}
+
+// reread returns m as it is read from its file.
+func reread(t testing.TB, m *tflite.Model) *tflite.Model {
+	t.Helper()
 	file, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)

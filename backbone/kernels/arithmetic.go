@@ -89,12 +89,7 @@ func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error)
 		k.scale, err = newMultiplier(float64(float32(a.scale()*b.scale()) / out.scale()))
 		return k, err
 	}
-	twice := 2 * max(float64(a.scale()), float64(b.scale()))
-	ma, err := newMultiplier(float64(a.scale()) / twice)
-	if err != nil {
-		return nil, err
-	}
-	mb, err := newMultiplier(float64(b.scale()) / twice)
+	twice, ma, mb, err := commonScale(a, b)
 	if err != nil {
 		return nil, err
 	}
@@ -122,20 +117,31 @@ func prepareBinary(kind byte, act Activation, a, b, out *Tensor) (Kernel, error)
 	return k, err
 }
 
+// commonScale returns a scale for both operands, twice the larger of theirs, and what the codes of
+// each are multiplied by to have it.
+func commonScale(a, b *Tensor) (twice float64, ma, mb multiplier, err error) {
+	twice = 2 * max(float64(a.scale()), float64(b.scale()))
+	if ma, err = newMultiplier(float64(a.scale()) / twice); err == nil {
+		mb, err = newMultiplier(float64(b.scale()) / twice)
+	}
+	return twice, ma, mb, err
+}
+
 // newInt32Binary returns a Kernel for ADD, SUB or MUL of int32 values.
 func newInt32Binary(kind byte, act Activation, plan broadcast) (Kernel, error) {
 	lo, hi, err := act.integers()
-	return newInt32Operator(plan, func(x, y int32) int32 {
-		switch kind {
-		case '+':
-			x += y
-		case '-':
-			x -= y
-		default:
-			x *= y
-		}
-		return clamp(x, lo, hi)
-	}), err
+	return newInt32Operator(plan, func(x, y int32) int32 { return clamp(calculate(kind, x, y), lo, hi) }), err
+}
+
+// calculate returns x + y, x − y or x·y.
+func calculate[T int32 | float32](kind byte, x, y T) T {
+	switch kind {
+	case '+':
+		return x + y
+	case '-':
+		return x - y
+	}
+	return x * y
 }
 
 // code returns the value of byte b as a code of the 8-bit type t.

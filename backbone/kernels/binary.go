@@ -153,12 +153,7 @@ func newSquaredDifference(a, b, out *Tensor) (Kernel, error) {
 		return nil, err
 	}
 	const shift = 7 // bits by which codes are shifted left before scaling
-	twice := 2 * max(float64(a.scale()), float64(b.scale()))
-	ma, err := newMultiplier(float64(a.scale()) / twice)
-	if err != nil {
-		return nil, err
-	}
-	mb, err := newMultiplier(float64(b.scale()) / twice)
+	twice, ma, mb, err := commonScale(a, b)
 	if err != nil {
 		return nil, err
 	}

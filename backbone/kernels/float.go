@@ -258,15 +258,7 @@ func (k *floatBinary) Run(a *Args, lo, hi int) {
 		r := k.plan.part(p)
 		for i := range r.n {
 			x, y := floatAt(a.In[0], r.a+i*r.stepA), floatAt(a.In[1], r.b+i*r.stepB)
-			switch k.kind {
-			case '+':
-				x += y
-			case '-':
-				x -= y
-			default:
-				x *= y
-			}
-			putFloat(a.Out, r.out+i, clampFloat(x, k.lo, k.hi))
+			putFloat(a.Out, r.out+i, clampFloat(calculate(k.kind, x, y), k.lo, k.hi))
 		}
 	}
 }

@@ -80,6 +80,13 @@ func EmptyOptions(t OptionsType) Options {
 	return Options{t, newNode(builtinOptions[t])}
 }
 
+// oneByte returns options of type t whose first field is v, a value of an enumeration.
+func oneByte(t OptionsType, v int8) Options {
+	o := EmptyOptions(t)
+	o.table.setByte(0, v)
+	return o
+}
+
 // fields returns the table if it has type t, and otherwise nil.
 func (o Options) fields(t OptionsType) *node {
 	if o.Type != t {
@@ -325,11 +332,7 @@ type MulOptions struct{ Activation Activation }
 func (o Options) Mul() MulOptions { return MulOptions{o.fields(OptionsMul).activation(0)} }
 
 // Options converts m to an operator's options.
-func (m MulOptions) Options() Options {
-	o := EmptyOptions(OptionsMul)
-	o.table.setByte(0, int8(m.Activation))
-	return o
-}
+func (m MulOptions) Options() Options { return oneByte(OptionsMul, int8(m.Activation)) }
 
 // L2NormOptions are the options of L2_NORMALIZATION.
 type L2NormOptions struct{ Activation Activation }
@@ -338,11 +341,7 @@ type L2NormOptions struct{ Activation Activation }
 func (o Options) L2Norm() L2NormOptions { return L2NormOptions{o.fields(OptionsL2Norm).activation(0)} }
 
 // Options converts l to an operator's options.
-func (l L2NormOptions) Options() Options {
-	o := EmptyOptions(OptionsL2Norm)
-	o.table.setByte(0, int8(l.Activation))
-	return o
-}
+func (l L2NormOptions) Options() Options { return oneByte(OptionsL2Norm, int8(l.Activation)) }
 
 // ReducerOptions are the options of MEAN, SUM and other reductions. By default, the
 // reduced dimensions are removed.

@@ -110,11 +110,7 @@ func (o Options) ArgMax() ArgMaxOptions {
 }
 
 // Options converts a to an operator's options.
-func (a ArgMaxOptions) Options() Options {
-	o := EmptyOptions(OptionsArgMax)
-	o.table.setByte(0, int8(a.OutputType))
-	return o
-}
+func (a ArgMaxOptions) Options() Options { return oneByte(OptionsArgMax, int8(a.OutputType)) }
 
 // DivOptions are the options of DIV.
 type DivOptions struct{ Activation Activation }
@@ -123,11 +119,7 @@ type DivOptions struct{ Activation Activation }
 func (o Options) Div() DivOptions { return DivOptions{o.fields(OptionsDiv).activation(0)} }
 
 // Options converts d to an operator's options.
-func (d DivOptions) Options() Options {
-	o := EmptyOptions(OptionsDiv)
-	o.table.setByte(0, int8(d.Activation))
-	return o
-}
+func (d DivOptions) Options() Options { return oneByte(OptionsDiv, int8(d.Activation)) }
 
 // TransposeConvOptions are the options of TRANSPOSE_CONV. The default stride is 0, which
 // no runtime accepts.
