@@ -97,6 +97,9 @@ func detectObjects(c *cli.Context) error {
 		return nil
 	}
 	if err := predict.Detect(c.Context, model, o, photos, deliver); err != nil {
+		if c.Context.Err() != nil && pictures.written+crops.written > 0 {
+			return fmt.Errorf("%w; the pictures written so far stay", errInterrupted)
+		}
 		return err
 	}
 	for _, m := range missing {
@@ -197,14 +200,15 @@ func writePictures(pictures, crops *pictureFolder, d predict.Detections) error {
 
 // A pictureFolder is a folder for pictures made from photos.
 type pictureFolder struct {
-	dir   string
-	taken map[string]bool // names of the files written so far, and of photos to read
+	dir     string
+	taken   map[string]bool // names of the files written so far, and of photos to read
+	written int
 }
 
 // newPictureFolder returns the folder dir, which the first picture makes. Pictures do not replace
 // photos that are in it. It fails if dir is a file.
 func newPictureFolder(dir string, photos []dataset.Item) (*pictureFolder, error) {
-	p := &pictureFolder{dir, make(map[string]bool)}
+	p := &pictureFolder{dir: dir, taken: make(map[string]bool)}
 	info, err := os.Stat(dir)
 	if err != nil {
 		return p, nil
@@ -229,6 +233,7 @@ func (p *pictureFolder) write(photo, suffix string, content []byte) error {
 		name = fmt.Sprintf("%s-%d.%s.jpg", base, n, suffix)
 	}
 	p.taken[name] = true
+	p.written++
 	if err := os.MkdirAll(p.dir, 0o777); err != nil {
 		return err
 	}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/tpu"
+)
+
+// A writerFunc is a function that gets what is written.
+type writerFunc func(p []byte)
+
+func (f writerFunc) Write(p []byte) (int, error) {
+	f(p)
+	return len(p), nil
+}
+
+// TestDetectInterrupted interrupts imprint detect after its first line. The pictures of that photo are
+// written by then, so the error must not say that nothing was changed.
+func TestDetectInterrupted(t *testing.T) {
+	t.Chdir(t.TempDir())
+	files := map[string][]byte{"net.tflite": backbonetest.Detector(2)}
+	for i := range uint64(50) { // more than are read ahead
+		files[fmt.Sprintf("photos/%d.png", i)] = backbonetest.Photo(1, i)
+	}
+	if err := os.Mkdir("photos", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(name, content, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	usb := func() (tpu.Bus, error) { return nil, tpu.ErrNoUSB }
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-o", "boxes"}, "imprint: error: interrupted; the pictures written so far stay\n"},
+		{nil, "imprint: error: interrupted; nothing was changed\n"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var stderr strings.Builder
+		args := append([]string{"imprint", "detect", "net.tflite", "photos"}, test.args...)
+		status := run(ctx, args, strings.NewReader(""), writerFunc(func([]byte) { cancel() }), &stderr, usb)
+		if status != exitInterrupted || stderr.String() != test.want {
+			t.Errorf("%q: got status %d and %q, want %d and %q", test.args, status, &stderr, exitInterrupted, test.want)
+		}
+	}
+	if found, err := filepath.Glob("boxes/*.boxes.jpg"); err != nil || len(found) == 0 {
+		t.Errorf("got pictures %v, want at least one", found)
+	}
+}
