@@ -119,7 +119,7 @@ func (b *kernelBuilder) operations(m *tflite.Model) float64 {
 	const elementary = 16 // exponential functions and divisions count as several operations
 	n := float64(b.out.Elements())
 	switch m.OperatorCodes[b.op.Opcode].Builtin {
-	case tflite.OpConv2D, tflite.OpFullyConnected:
+	case tflite.OpConv2D, tflite.OpFullyConnected, tflite.OpTransposeConv:
 		return n * float64(b.in[1].Elements()/max(b.in[1].Shape[0], 1))
 	case tflite.OpDepthwiseConv2D:
 		return n * float64(b.in[1].Shape[1]) * float64(b.in[1].Shape[2])
@@ -309,6 +309,14 @@ func (b *kernelBuilder) unary(kind tflite.BuiltinOperator) (kernels.Kernel, erro
 		newKernel = relu(kernels.ReLUN1To1)
 	case tflite.OpLogistic:
 		newKernel = kernels.NewLogistic
+	case tflite.OpTanh:
+		newKernel = kernels.NewTanh
+	case tflite.OpRsqrt:
+		newKernel = kernels.NewRsqrt
+	case tflite.OpLeakyRelu:
+		newKernel = func(in, out *kernels.Tensor) (kernels.Kernel, error) {
+			return kernels.NewLeakyReLU(b.op.Options.LeakyRelu().Alpha, in, out)
+		}
 	case tflite.OpSqrt:
 		newKernel = kernels.NewSqrt
 	case tflite.OpHardSwish:

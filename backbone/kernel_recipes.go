@@ -72,6 +72,18 @@ var recipes = map[tflite.BuiltinOperator]recipe{
 		return kernels.NewResizeNearestNeighbor(kernels.ResizeParams(b.op.Options.Resize()), in[0], in[1], b.out)
 	}, false},
 
+	tflite.OpTransposeConv: {3, 4, []int{2}, func(b *kernelBuilder, in []*kernels.Tensor) (kernels.Kernel, error) {
+		o := b.op.Options.TransposeConv()
+		return kernels.NewTransposeConv(kernels.TransposeConvParams{
+			Window: window(o.Padding, o.StrideH, o.StrideW, 1, 1), Activation: kernels.Activation(o.Activation),
+		}, in[0], in[1], in[2], in[3], b.out)
+	}, false},
+
+	// Operators that reduce axes.
+	tflite.OpSum:       reduction(kernels.NewSum),
+	tflite.OpReduceMax: reduction(kernels.NewReduceMax),
+	tflite.OpReduceMin: reduction(kernels.NewReduceMin),
+
 	// Operators on two tensors.
 	tflite.OpMaximum:           onTwo(kernels.NewMaximum),
 	tflite.OpMinimum:           onTwo(kernels.NewMinimum),
@@ -81,6 +93,13 @@ var recipes = map[tflite.BuiltinOperator]recipe{
 	tflite.OpDiv: {2, 2, []int{0, 1}, func(b *kernelBuilder, in []*kernels.Tensor) (kernels.Kernel, error) {
 		return kernels.NewDiv(kernels.Activation(b.op.Options.Div().Activation), in[0], in[1], b.out)
 	}, false},
+}
+
+// reduction returns the recipe of an operator that reduces axes.
+func reduction(newKernel func(keepDims bool, in, axes, out *kernels.Tensor) (kernels.Kernel, error)) recipe {
+	return recipe{2, 2, []int{0}, func(b *kernelBuilder, in []*kernels.Tensor) (kernels.Kernel, error) {
+		return newKernel(b.op.Options.Reducer().KeepDims, in[0], in[1], b.out)
+	}, false}
 }
 
 // onTwo returns the recipe of an operator on two tensors without options.

@@ -26,6 +26,7 @@ var calculations = []operatorKind{
 	{"MUL", int32Type, func(b *operators, t tflite.TensorType) {
 		b.onTwo(tflite.OpMul, tflite.MulOptions{Activation: b.activation()}.Options(), t, false)
 	}},
+	{"TRANSPOSE_CONV", realTypes, transposeConv},
 	{"DIV", numberTypes, func(b *operators, t tflite.TensorType) {
 		x, y, out := b.broadcast(t)
 		b.op(tflite.OpDiv, tflite.DivOptions{Activation: b.activation()}.Options(), []int32{out}, x, y)
@@ -34,11 +35,108 @@ var calculations = []operatorKind{
 		x, y, out := b.broadcast(t)
 		b.op(tflite.OpFloorDiv, tflite.Options{}, []int32{out}, x, y)
 	}},
+	{"LOGISTIC", codeTypes, func(b *operators, t tflite.TensorType) {
+		b.function(tflite.OpLogistic, tflite.Options{}, t, 1.0/256, 0)
+	}},
+	{"TANH", realTypes, func(b *operators, t tflite.TensorType) {
+		b.function(tflite.OpTanh, tflite.Options{}, t, 1.0/128, 128)
+	}},
+	{"LEAKY_RELU", realTypes, func(b *operators, t tflite.TensorType) {
+		b.function(tflite.OpLeakyRelu, tflite.LeakyReluOptions{Alpha: float32(b.n(-10, 40)) / 32}.Options(), t, 0, 0)
+	}},
+	{"RSQRT", []tflite.TensorType{tflite.TypeInt8, tflite.TypeFloat32}, func(b *operators, t tflite.TensorType) {
+		b.function(tflite.OpRsqrt, tflite.Options{}, t, 0, 0)
+		if g := &b.m.Subgraphs[0]; t == tflite.TypeInt8 { // no negative values
+			b.at(g.Inputs[len(g.Inputs)-1]).Quantization.ZeroPoint[0] = -128
+		}
+	}},
+	{"SUM", plainTypes, func(b *operators, t tflite.TensorType) { b.reduction(tflite.OpSum, t, false) }},
+	{"REDUCE_MAX", plainTypes, func(b *operators, t tflite.TensorType) { b.reduction(tflite.OpReduceMax, t, true) }},
+	{"REDUCE_MIN", plainTypes, func(b *operators, t tflite.TensorType) { b.reduction(tflite.OpReduceMin, t, true) }},
 	{"PRELU", realTypes, func(b *operators, t tflite.TensorType) {
 		shape := b.shape(4)
 		x := b.input(t, shape...)
 		b.op(tflite.OpPrelu, tflite.Options{}, []int32{b.tensor(t, shape...)}, x, b.constant(t, 1, 1, shape[3]))
 	}},
+}
+
+// transposeConv adds a TRANSPOSE_CONV. Only int8 filters have a scale for each channel.
+func transposeConv(b *operators, t tflite.TensorType) {
+	o := tflite.TransposeConvOptions{Padding: tflite.Padding(b.n(0, 1)), StrideW: b.n(1, 3), StrideH: b.n(1, 3)}
+	s, channels, kh, kw := b.shape(4), b.n(1, 5), b.n(1, 4), b.n(1, 4)
+	size := func(in, k, stride int32) int32 {
+		if o.Padding == tflite.PaddingSame {
+			return in*stride - b.n(0, stride-1)
+		}
+		return (in-1)*stride + k + b.n(0, stride-1)
+	}
+	h, w := size(s[1], kh, o.StrideH), size(s[2], kw, o.StrideW)
+	x, out := b.input(t, s...), b.tensor(t, s[0], h, w, channels)
+	filter := b.constant(t, channels, kh, kw, s[3])
+	bias := b.constant(tflite.TypeInt32, channels)
+	switch t {
+	case tflite.TypeFloat32:
+		bias = b.constant(t, channels)
+	case tflite.TypeInt8:
+		q := &tflite.Quantization{}
+		for range channels {
+			q.Scale, q.ZeroPoint = append(q.Scale, float32(b.n(1, 1000))/4096), append(q.ZeroPoint, 0)
+		}
+		b.at(filter).Quantization = q
+	}
+	if t != tflite.TypeFloat32 {
+		b.at(out).Quantization.Scale[0] *= 64
+		in, f := b.at(x).Quantization.Scale[0], b.at(filter).Quantization.Scale
+		b.at(bias).Quantization = &tflite.Quantization{}
+		for _, scale := range f {
+			q := b.at(bias).Quantization
+			q.Scale, q.ZeroPoint = append(q.Scale, in*scale), append(q.ZeroPoint, 0)
+		}
+	}
+	inputs := []int32{b.ints(s[0], h, w, channels), filter, x}
+	if b.coin() {
+		inputs = append(inputs, bias)
+	}
+	b.op(tflite.OpTransposeConv, o.Options(), []int32{out}, inputs...)
+}
+
+// function adds an operator on one tensor. The output has the given scale and zero point,
+// or random ones if scale is 0.
+func (b *operators) function(code tflite.BuiltinOperator, o tflite.Options, t tflite.TensorType, scale float32, zero int64) {
+	shape := b.shape(b.n(1, 4))
+	x, out := b.input(t, shape...), b.tensor(t, shape...)
+	if q := b.at(out).Quantization; q != nil && scale != 0 {
+		if q.Scale[0], q.ZeroPoint[0] = scale, zero; t == tflite.TypeInt8 {
+			q.ZeroPoint[0] -= 128
+		}
+	}
+	b.op(code, o, []int32{out}, x)
+}
+
+// reduction adds an operator that reduces axes.
+func (b *operators) reduction(code tflite.BuiltinOperator, t tflite.TensorType, same bool) {
+	shape, keep := b.shape(b.n(1, 4)), b.coin()
+	var axes, out []int32
+	for i, d := range shape {
+		switch {
+		case b.coin():
+			axes = append(axes, b.either(int32(i), shape))
+			if keep {
+				out = append(out, 1)
+			}
+		default:
+			out = append(out, d)
+		}
+	}
+	if len(axes) == 0 {
+		return
+	}
+	x := b.input(t, shape...)
+	y := b.tensor(t, out...)
+	if same || b.coin() {
+		b.at(y).Quantization = b.at(x).Quantization
+	}
+	b.op(code, tflite.ReducerOptions{KeepDims: keep}.Options(), []int32{y}, x, b.ints(axes...))
 }
 
 func (b *operators) activation() tflite.Activation {

@@ -6,12 +6,37 @@ import (
 	"math"
 )
 
+// An access reads and writes the elements of a tensor.
+type access[T any] struct {
+	at  func(b []byte, i int) T
+	put func(b []byte, i int, v T)
+}
+
+func float32Access() access[float32] { return access[float32]{floatAt, putFloat} }
+
+func int32Access() access[int32] {
+	return access[int32]{int32At, func(b []byte, i int, v int32) { binary.LittleEndian.PutUint32(b[4*i:], uint32(v)) }}
+}
+
+func int64Access() access[int64] {
+	at := func(b []byte, i int) int64 { return int64(binary.LittleEndian.Uint64(b[8*i:])) }
+	return access[int64]{at, func(b []byte, i int, v int64) { binary.LittleEndian.PutUint64(b[8*i:], uint64(v)) }}
+}
+
+// codeAccess accesses 8-bit codes of type t.
+func codeAccess(t Type) access[int32] {
+	at := func(b []byte, i int) int32 { return int32(b[i]) }
+	if t == Int8 {
+		at = func(b []byte, i int) int32 { return int32(int8(b[i])) }
+	}
+	return access[int32]{at, func(b []byte, i int, v int32) { b[i] = byte(v) }}
+}
+
 // binaryOperator implements Kernel for an operator on two tensors with broadcasting,
 // whose elements are computed by a function.
 type binaryOperator[T any] struct {
+	access[T]
 	plan broadcast
-	at   func(b []byte, i int) T    // reads an element
-	put  func(b []byte, i int, v T) // writes an element
 	f    func(x, y T) T
 }
 
@@ -46,25 +71,16 @@ func (k *dividing[T]) Check(a *Args) error {
 }
 
 func newFloatOperator(plan broadcast, f func(x, y float32) float32) *binaryOperator[float32] {
-	return &binaryOperator[float32]{plan, floatAt, putFloat, f}
+	return &binaryOperator[float32]{float32Access(), plan, f}
 }
 
 func newInt32Operator(plan broadcast, f func(x, y int32) int32) *binaryOperator[int32] {
-	return &binaryOperator[int32]{plan, int32At, func(b []byte, i int, v int32) { binary.LittleEndian.PutUint32(b[4*i:], uint32(v)) }, f}
-}
-
-func newInt64Operator(plan broadcast, f func(x, y int64) int64) *binaryOperator[int64] {
-	at := func(b []byte, i int) int64 { return int64(binary.LittleEndian.Uint64(b[8*i:])) }
-	return &binaryOperator[int64]{plan, at, func(b []byte, i int, v int64) { binary.LittleEndian.PutUint64(b[8*i:], uint64(v)) }, f}
+	return &binaryOperator[int32]{int32Access(), plan, f}
 }
 
 // newCodeOperator returns an operator on 8-bit codes of type t.
 func newCodeOperator(plan broadcast, t Type, f func(x, y int32) int32) *binaryOperator[int32] {
-	at := func(b []byte, i int) int32 { return int32(b[i]) }
-	if t == Int8 {
-		at = func(b []byte, i int) int32 { return int32(int8(b[i])) }
-	}
-	return &binaryOperator[int32]{plan, at, func(b []byte, i int, v int32) { b[i] = byte(v) }, f}
+	return &binaryOperator[int32]{codeAccess(t), plan, f}
 }
 
 // checkBinary checks the operands of an operator with broadcasting.
@@ -123,7 +139,7 @@ func newExtreme(largest bool, a, b, out *Tensor) (Kernel, error) {
 	case Int32:
 		return newInt32Operator(plan, extreme[int32](largest)), nil
 	case Int64:
-		return newInt64Operator(plan, extreme[int64](largest)), nil
+		return &binaryOperator[int64]{int64Access(), plan, extreme[int64](largest)}, nil
 	}
 	return newCodeOperator(plan, a.Type, extreme[int32](largest)), nil
 }

@@ -109,9 +109,13 @@ func NewLogistic(in, out *Tensor) (Kernel, error) {
 
 func logistic(v float32) float32 { return 1 / (1 + exp(-v)) }
 
-func newLogistic(in, out *Tensor) (Kernel, error) {
+func newLogistic(in, out *Tensor) (Kernel, error) { return newFunction(logistic, in, out) }
+
+// newFunction returns a Kernel for a function of each element. Codes are looked up in a
+// table that is computed in float32.
+func newFunction(f func(v float32) float32, in, out *Tensor) (Kernel, error) {
 	if in != nil && in.Type == Float32 {
-		return newFloatMapping(in, out, logistic)
+		return newFloatMapping(in, out, f)
 	}
 	if err := checkMapping(in, out); err != nil {
 		return nil, err
@@ -122,9 +126,119 @@ func newLogistic(in, out *Tensor) (Kernel, error) {
 	lo, hi := out.Type.limits()
 	inverse := 1 / out.scale()
 	return newMapping(in, lo, hi, func(q int32) int32 {
-		v := logistic(in.scale() * float32(q-in.zero()))
+		v := f(in.scale() * float32(q-in.zero()))
 		return roundToInt(float32(v*inverse)) + out.zero()
 	}), nil
+}
+
+// NewTanh returns a Kernel for TANH on uint8, int8 or float32. Codes are looked up in a
+// table that is computed in float32.
+func NewTanh(in, out *Tensor) (Kernel, error) {
+	k, err := newFunction(tanh, in, out)
+	return named("tanh", k, err)
+}
+
+// tanh returns the hyperbolic tangent of v, rounded to float32.
+func tanh(v float32) float32 {
+	x := float64(v)
+	if math.Abs(x) < 0.01 { // the first terms of the Taylor series, which lose no digits
+		square := float64(x * x)
+		return float32(x - float64(x*square)*(1-float64(square*0.4))/3)
+	}
+	return float32(1 - 2/(exp64(float64(2*x))+1))
+}
+
+// NewLeakyReLU returns a Kernel for LEAKY_RELU on uint8, int8 or float32: in where it is
+// positive, otherwise in times alpha.
+func NewLeakyReLU(alpha float32, in, out *Tensor) (Kernel, error) {
+	k, err := newLeakyReLU(alpha, in, out)
+	return named("leaky_relu", k, err)
+}
+
+func newLeakyReLU(alpha float32, in, out *Tensor) (Kernel, error) {
+	if in != nil && in.Type == Float32 {
+		return newFloatMapping(in, out, func(v float32) float32 {
+			if v > 0 {
+				return v
+			}
+			return v * alpha
+		})
+	}
+	if err := checkMapping(in, out); err != nil {
+		return nil, err
+	}
+	if err := sameType(in, out); err != nil {
+		return nil, err
+	}
+	positive, err := newMultiplier(float64(in.scale() / out.scale()))
+	if err != nil {
+		return nil, err
+	}
+	slope := float64(float32(in.scale()*alpha) / out.scale())
+	negative, err := newMultiplier(math.Abs(slope))
+	if err != nil {
+		return nil, err
+	}
+	lo, hi := out.Type.limits()
+	return newMapping(in, lo, hi, func(q int32) int32 {
+		v := q - in.zero()
+		switch {
+		case v >= 0:
+			v = positive.apply(v)
+		case slope < 0:
+			v = negative.apply(-v)
+		default:
+			v = negative.apply(v)
+		}
+		return v + out.zero()
+	}), nil
+}
+
+// NewRsqrt returns a Kernel for RSQRT, 1/√x, on int8 or float32. The codes of 0 and, as
+// there is no result, of negative values become the largest code.
+func NewRsqrt(in, out *Tensor) (Kernel, error) {
+	k, err := newRsqrt(in, out)
+	return named("rsqrt", k, err)
+}
+
+func newRsqrt(in, out *Tensor) (Kernel, error) {
+	if in != nil && in.Type == Float32 {
+		return newFloatMapping(in, out, func(v float32) float32 { return 1 / root(v) })
+	}
+	if err := checkMapping(in, out); err != nil {
+		return nil, err
+	}
+	if in.Type != Int8 || out.Type != Int8 {
+		return nil, fmt.Errorf("%w: %v to %v", ErrUnsupported, in.Type, out.Type)
+	}
+	m, err := newMultiplier(float64(1 / float32(float32(math.Sqrt(float64(in.scale())))*out.scale())))
+	if err != nil {
+		return nil, err
+	}
+	const shift = 20 // bits by which the inverse root is shifted left
+	lo, hi := out.Type.limits()
+	return newMapping(in, lo, hi, func(q int32) int32 {
+		v := q - in.zero()
+		if v <= 0 {
+			return hi
+		}
+		root := inverseRoot(v)
+		return m.shifted(-shift).apply(root.shifted(shift).apply(1)) + out.zero()
+	}), nil
+}
+
+// shifted returns m·2^by.
+func (m multiplier) shifted(by int) multiplier {
+	exponent := int(m.left) - int(m.right) + by
+	return multiplier{mantissa: m.mantissa, left: uint8(max(exponent, 0)), right: uint8(max(-exponent, 0))}
+}
+
+// root returns √v. A negative v gives the same NaN on every processor.
+func root(v float32) float32 {
+	if v < 0 {
+		return float32(math.NaN())
+	}
+	return float32(math.Sqrt(float64(v)))
 }
 
 // NewSqrt returns a Kernel for SQRT on float32.
@@ -132,7 +246,7 @@ func NewSqrt(in, out *Tensor) (Kernel, error) {
 	if in != nil && in.Type != Float32 {
 		return nil, fmt.Errorf("sqrt: %w: input is %v, want float32", ErrUnsupported, in.Type)
 	}
-	k, err := newFloatMapping(in, out, func(v float32) float32 { return float32(math.Sqrt(float64(v))) })
+	k, err := newFloatMapping(in, out, root)
 	if err != nil {
 		return nil, fmt.Errorf("sqrt: %w", err)
 	}

@@ -3,7 +3,6 @@ package kernels
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 )
 
 // mean implements Kernel for MEAN.
@@ -17,45 +16,32 @@ type mean struct {
 	kind        Type
 }
 
-// NewMean returns a Kernel for MEAN over constant int32 axes on uint8, int8 or float32.
-// Negative axes count from the end.
-func NewMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
-	k, err := newMean(keepDims, in, axes, out)
-	if err != nil {
-		return nil, fmt.Errorf("mean: %w", err)
-	}
-	return k, nil
-}
-
-func newMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
+// newReduction returns the geometry of a reduction over constant axes, and these axes.
+func newReduction(keepDims bool, in, axes, out *Tensor) (*mean, []int, error) {
 	if err := in.check("input"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := out.check("output"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := sameType(in, out); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	list, err := integers("axes", axes)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	reduce := make([]bool, len(in.Shape))
 	for _, a := range list {
-		if a < -len(reduce) || a >= len(reduce) {
-			return nil, fmt.Errorf("%w: no axis %d in a tensor with shape %v", ErrInvalid, a, in.Shape)
-		}
-		if a < 0 {
-			a += len(reduce)
+		if a, err = axisOf(a, len(reduce)); err != nil {
+			return nil, nil, err
 		}
 		reduce[a] = true
 	}
 	k := &mean{outputs: out.Elements(), count: 1, kind: in.Type}
 	var want []int
-	step := in.Elements()
-	for i, d := range in.Shape {
-		step /= d
+	for i, step := range strides(in.Shape) {
+		d := in.Shape[i]
 		if reduce[i] {
 			if n := len(k.reduced); n > 0 && k.reducedStep[n-1] == d*step {
 				k.reduced[n-1] *= d
@@ -72,8 +58,23 @@ func newMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
 		k.shape, k.step = append(k.shape, d), append(k.step, step)
 		want = append(want, d)
 	}
-	if !slices.Equal(want, out.Shape) {
-		return nil, fmt.Errorf("%w: output has shape %v, want %v", ErrInvalid, out.Shape, want)
+	return k, list, checkShape(out, want)
+}
+
+// NewMean returns a Kernel for MEAN over constant int32 axes on uint8, int8 or float32.
+// Negative axes count from the end.
+func NewMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
+	k, err := newMean(keepDims, in, axes, out)
+	if err != nil {
+		return nil, fmt.Errorf("mean: %w", err)
+	}
+	return k, nil
+}
+
+func newMean(keepDims bool, in, axes, out *Tensor) (Kernel, error) {
+	k, list, err := newReduction(keepDims, in, axes, out)
+	if err != nil {
+		return nil, err
 	}
 	if in.Type == Float32 {
 		return k, nil

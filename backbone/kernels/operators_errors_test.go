@@ -20,6 +20,9 @@ func TestOperatorErrors(t *testing.T) {
 	sliced := func(p StridedSliceParams, begin, end, stride int32, out *Tensor) error {
 		return second(NewStridedSlice(p, u8(5), list(begin), list(end), list(stride), out))
 	}
+	transposed := func(shape, filter, in, bias, out *Tensor) error {
+		return second(NewTransposeConv(TransposeConvParams{Window: Window{StrideH: 2, StrideW: 2}}, shape, filter, in, bias, out))
+	}
 	for name, test := range map[string]struct{ got, want error }{
 		"transpose twice":          {second(NewTranspose(u8(2, 3), list(0, 0), u8(2, 2))), ErrInvalid},
 		"transpose axis":           {second(NewTranspose(u8(2, 3), list(0, 2), u8(2, 3))), ErrInvalid},
@@ -90,6 +93,23 @@ func TestOperatorErrors(t *testing.T) {
 		"prelu shape":              {second(NewPRelu(u8(1), u8(2), u8(2))), ErrInvalid},
 		"prelu scales":             {second(NewPRelu(u8(2), with(u8(2), func(t *Tensor) { t.Scale = nil }), u8(2))), ErrInvalid},
 		"div activation":           {second(NewDiv(9, f32(1), f32(1), f32(1))), ErrUnsupported},
+		"sum axis":                 {second(NewSum(false, u8(2, 3), list(2), u8(2, 3))), ErrInvalid},
+		"sum output":               {second(NewSum(true, u8(2, 3), list(1), u8(2))), ErrInvalid},
+		"sum scales":               {second(NewSum(false, u8(2), list(0), with(u8(), func(t *Tensor) { t.Scale = nil }))), ErrInvalid},
+		"reduce_max types":         {second(NewReduceMax(false, u8(2), list(0), i8())), ErrUnsupported},
+		"reduce_min variable":      {second(NewReduceMin(false, u8(2), variable, u8())), ErrUnsupported},
+		"tanh int32":               {second(NewTanh(list(1), list(1))), ErrUnsupported},
+		"rsqrt uint8":              {second(NewRsqrt(u8(2), u8(2))), ErrUnsupported},
+		"rsqrt scale":              {second(NewRsqrt(with(i8(2), func(t *Tensor) { t.Scale = []float32{1e-38} }), with(i8(2), func(t *Tensor) { t.Scale = []float32{1e-38} }))), ErrInvalid},
+		"leaky_relu NaN":           {second(NewLeakyReLU(float32(math.NaN()), u8(2), u8(2))), ErrInvalid},
+		"leaky_relu types":         {second(NewLeakyReLU(1, u8(2), i8(2))), ErrUnsupported},
+		"transpose_conv stride 0":  {second(NewTransposeConv(TransposeConvParams{}, list(1, 2, 2, 1), constant(u8(1, 1, 1, 1)), u8(1, 2, 2, 1), nil, u8(1, 2, 2, 1))), ErrInvalid},
+		"transpose_conv input":     {transposed(list(1, 4, 4, 1), constant(u8(1, 2, 2, 3)), u8(1, 3, 2, 3), nil, u8(1, 4, 4, 1)), ErrInvalid},
+		"transpose_conv shape":     {transposed(list(1, 4, 4, 2), constant(u8(1, 2, 2, 3)), u8(1, 2, 2, 3), nil, u8(1, 4, 4, 1)), ErrInvalid},
+		"transpose_conv channels":  {transposed(list(1, 4, 4, 1), constant(u8(2, 2, 2, 3)), u8(1, 2, 2, 3), nil, u8(1, 4, 4, 1)), ErrInvalid},
+		"transpose_conv bias":      {transposed(list(1, 4, 4, 1), constant(u8(1, 2, 2, 3)), u8(1, 2, 2, 3), list(1, 2), u8(1, 4, 4, 1)), ErrInvalid},
+		"transpose_conv variable":  {transposed(list(1, 4, 4, 1), u8(1, 2, 2, 3), u8(1, 2, 2, 3), nil, u8(1, 4, 4, 1)), ErrUnsupported},
+		"transpose_conv types":     {transposed(list(1, 4, 4, 1), constant(i8(1, 2, 2, 3)), u8(1, 2, 2, 3), nil, u8(1, 4, 4, 1)), ErrUnsupported},
 		"floor_div uint8":          {second(NewFloorDiv(u8(1), u8(1), u8(1))), ErrUnsupported},
 	} {
 		if !errors.Is(test.got, test.want) {
