@@ -17,6 +17,7 @@ import (
 const (
 	maxListLine  = 8 << 10 // bytes; PATH_MAX is 4096 on Linux
 	maxListItems = 1 << 20
+	listBlock    = 1 << 10 // divides maxListItems
 )
 
 // ReadList reads a list of photos. Each line has a path, optionally followed by a tab,
@@ -38,7 +39,10 @@ const (
 // Labels are returned in Unicode's normal form C. ReadList returns an error for a line of
 // more than 8 KiB or a list of more than 1,048,576 photos.
 func ReadList(r io.Reader, base string) ([]Item, error) {
+	// A list of short lines may have a million photos: blocks take less memory than a slice that grows.
+	var full [][]Item
 	var items []Item
+	var lineReader csvLine
 	var columns *columns
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 1024), maxListLine)
@@ -47,46 +51,51 @@ func ReadList(r io.Reader, base string) ([]Item, error) {
 		line := lines.Text()
 		if n == 1 {
 			line = strings.TrimPrefix(line, "\ufeff") // Windows editors write this byte order mark
-			if columns = parseHeader(line); columns != nil {
+			if columns = lineReader.header(line); columns != nil {
 				continue
 			}
 		}
 		if t := strings.TrimSpace(line); t == "" || t[0] == '#' {
 			continue
 		}
-		split := splitLine
-		if columns != nil {
-			split = columns.split
-		}
-		path, label := split(line)
+		path, label := lineReader.split(line, columns)
 		switch {
 		case path == "":
 			return nil, fmt.Errorf("photo list: line %d: no path before label %q", n, label)
 		case strings.ContainsRune(line, 0):
 			return nil, fmt.Errorf("photo list: line %d: contains a NUL byte", n)
-		case len(items) == maxListItems:
+		case len(full)*listBlock == maxListItems:
 			return nil, fmt.Errorf("photo list: line %d: more than %d photos", n, maxListItems)
 		}
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(base, path)
 		}
-		items = append(items, Item{Path: path, Label: norm.NFC.String(label)})
+		if items = append(items, Item{Path: path, Label: norm.NFC.String(label)}); len(items) == listBlock {
+			full, items = append(full, items), make([]Item, 0, listBlock)
+		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
 		return nil, fmt.Errorf("photo list: line %d: longer than %d bytes", n, maxListLine)
 	} else if err != nil {
 		return nil, fmt.Errorf("photo list: %w", err)
 	}
-	return items, nil
+	return slices.Concat(append(full, items)...), nil
 }
 
-func splitLine(line string) (path, label string) {
+// A csvLine reads lines of CSV. It keeps the memory of package csv's readers.
+type csvLine struct{ buffer *bufio.Reader }
+
+// split returns the path and the label of a line. columns is nil if the list has no header.
+func (c *csvLine) split(line string, columns *columns) (path, label string) {
+	if columns != nil {
+		return columns.of(c.fields(line, columns.comma))
+	}
 	if path, label, ok := strings.Cut(line, "\t"); ok {
 		return strings.TrimSpace(path), strings.TrimSpace(label)
 	}
 	if strings.HasPrefix(strings.TrimSpace(line), `"`) {
 		for _, comma := range ",;" {
-			if f := splitCSV(line, comma); len(f) == 2 || len(f) == 1 && f[0] != strings.TrimSpace(line) {
+			if f := c.fields(line, comma); len(f) == 2 || len(f) == 1 && f[0] != strings.TrimSpace(line) {
 				return f[0], strings.Join(f[1:], "")
 			}
 		}
@@ -94,8 +103,10 @@ func splitLine(line string) (path, label string) {
 	for i := range len(line) {
 		if (line[i] == ',' || line[i] == ';') && hasPhotoName(strings.TrimSpace(line[:i])) {
 			label := strings.TrimSpace(line[i+1:])
-			if f := splitCSV(label, rune(line[i])); strings.HasPrefix(label, `"`) && len(f) == 1 {
-				label = f[0]
+			if strings.HasPrefix(label, `"`) {
+				if f := c.fields(label, rune(line[i])); len(f) == 1 {
+					label = f[0]
+				}
 			}
 			return strings.TrimSpace(line[:i]), label
 		}
@@ -103,9 +114,14 @@ func splitLine(line string) (path, label string) {
 	return strings.TrimSpace(line), ""
 }
 
-// splitCSV returns the fields of a line of CSV, or nil if line is not valid CSV.
-func splitCSV(line string, comma rune) []string {
-	r := csv.NewReader(strings.NewReader(strings.TrimSpace(line)))
+// fields returns the fields of a line of CSV, or nil if line is not valid CSV.
+func (c *csvLine) fields(line string, comma rune) []string {
+	text := strings.NewReader(strings.TrimSpace(line))
+	if c.buffer == nil {
+		c.buffer = bufio.NewReader(text)
+	}
+	c.buffer.Reset(text)
+	r := csv.NewReader(c.buffer)
 	r.Comma, r.TrimLeadingSpace = comma, true
 	fields, err := r.Read()
 	if err != nil {
@@ -129,12 +145,13 @@ var (
 	labelColumns = []string{"label", "labels", "classname", "class", "category", "species", "name"}
 )
 
-// parseHeader returns the columns named in line, or nil if line is not a header.
-func parseHeader(line string) *columns {
+// header returns the columns named in line, or nil if line is not a header.
+func (c *csvLine) header(line string) *columns {
+	plain := strings.NewReplacer("_", "", " ", "", "-", "")
 	for _, comma := range "\t,;" {
-		names := splitCSV(line, comma)
+		names := c.fields(line, comma)
 		for i, name := range names {
-			names[i] = strings.NewReplacer("_", "", " ", "", "-", "").Replace(strings.ToLower(name))
+			names[i] = plain.Replace(strings.ToLower(name))
 		}
 		column := func(wanted []string) int {
 			for _, name := range wanted {
@@ -151,8 +168,8 @@ func parseHeader(line string) *columns {
 	return nil
 }
 
-func (c *columns) split(line string) (path, label string) {
-	fields := splitCSV(line, c.comma)
+// of returns the path and the label among the fields of a line.
+func (c *columns) of(fields []string) (path, label string) {
 	if c.path < len(fields) {
 		path = fields[c.path]
 	}

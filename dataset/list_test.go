@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -58,6 +59,26 @@ func TestReadListErrors(t *testing.T) {
 		items, err := ReadList(r, "")
 		if err == nil || items != nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("got %d items and %v, want an error with %q", len(items), err, words)
+		}
+	}
+}
+
+// TestReadListMemory reads lists whose lines are short, quoted or a long header. It counts all memory, also what is free
+// again.
+func TestReadListMemory(t *testing.T) {
+	for name, list := range map[string]string{
+		"short lines":  strings.Repeat("a\n", 200_000),
+		"quoted lines": strings.Repeat("\"\n", 20_000),
+		"many columns": strings.Repeat("file_,", 1000),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := ReadList(strings.NewReader(list), "photos"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		runtime.ReadMemStats(&after)
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(8<<20+512*len(list)); got > most {
+			t.Errorf("%s: allocated %d bytes for %d, want at most %d", name, got, len(list), most)
 		}
 	}
 }
