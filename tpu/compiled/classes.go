@@ -29,7 +29,7 @@ func (p *Pair) addClasses(m *tflite.Model) error {
 	if shape[0] > want[0] {
 		return fmt.Errorf("%w: it has room for %d classes, but the new model has %d", ErrCompiled, want[0], shape[0])
 	}
-	l, err := readLayer(m, at)
+	l, err := readLayer(m, at, sharedWeights{})
 	if err != nil {
 		return fmt.Errorf("read the new model: operator %d: %w", at, err)
 	}

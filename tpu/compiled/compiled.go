@@ -183,8 +183,9 @@ type placed struct {
 // findLayers locates all layers in the program.
 func (p *Pair) findLayers(layers []layer) {
 	next := 0
+	var filters executable.Finder
 	for _, l := range layers {
-		at := p.find(l, next)
+		at := p.find(l, next, &filters)
 		if at.found > 0 && !at.streamed {
 			next = at.place.Offset + align64(l.filter.Size(at.place.Form))
 		}
@@ -248,7 +249,7 @@ func intersect(a, b []executable.StagePlace) []executable.StagePlace {
 
 // find locates one layer in the program. If several places hold the layer's weights, find takes
 // the place at offset next, because the compiler places each layer after the previous one.
-func (p *Pair) find(l layer, next int) placed {
+func (p *Pair) find(l layer, next int, filters *executable.Finder) placed {
 	at := placed{layer: l}
 	if l.stage != nil {
 		at.stages = p.program.Main.FindStages(*l.stage)
@@ -267,7 +268,7 @@ func (p *Pair) find(l layer, next int) placed {
 		return at
 	}
 	if p.program.Caching != nil {
-		places := l.filter.Find(p.program.Caching.Parameters)
+		places := filters.Find(l.filter, p.program.Caching.Parameters)
 		at.found = len(places)
 		for i, place := range places {
 			if i == 0 || place.Offset == next {
@@ -276,7 +277,7 @@ func (p *Pair) find(l layer, next int) placed {
 		}
 	}
 	if at.found == 0 {
-		places := l.filter.Find(p.program.Main.Parameters)
+		places := filters.Find(l.filter, p.program.Main.Parameters)
 		if at.found, at.streamed = len(places), true; at.found > 0 {
 			at.place = places[0]
 		}

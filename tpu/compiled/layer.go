@@ -53,8 +53,9 @@ func readLayers(m *tflite.Model) ([]layer, error) {
 		return nil, fmt.Errorf("it has %d subgraphs, want 1: %w", len(m.Subgraphs), ErrUncompiled)
 	}
 	var layers []layer
+	shared := make(sharedWeights)
 	for i := range m.Subgraphs[0].Operators {
-		l, err := readLayer(m, i)
+		l, err := readLayer(m, i, shared)
 		if err != nil {
 			return nil, fmt.Errorf("operator %d, %v: %w", i, m.OperatorCodes[m.Subgraphs[0].Operators[i].Opcode].Builtin, err)
 		}
@@ -63,8 +64,28 @@ func readLayers(m *tflite.Model) ([]layer, error) {
 	return layers, nil
 }
 
-// readLayer reads operator i.
-func readLayer(m *tflite.Model, i int) (*layer, error) {
+// sharedWeights holds the weights of int8 layers as uint8 codes, by the first byte of the constant. Many operators may
+// share one constant.
+type sharedWeights map[*byte][]byte
+
+// of returns the codes of a layer's weights as uint8.
+func (s sharedWeights) of(codes []byte, signed bool) []byte {
+	if !signed || len(codes) == 0 {
+		return codes
+	}
+	w := s[&codes[0]]
+	if len(w) != len(codes) {
+		w = make([]byte, len(codes))
+		for i, c := range codes {
+			w[i] = c ^ 0x80
+		}
+		s[&codes[0]] = w
+	}
+	return w
+}
+
+// readLayer reads operator i. The weights in the result must not be changed.
+func readLayer(m *tflite.Model, i int, shared sharedWeights) (*layer, error) {
 	g := &m.Subgraphs[0]
 	op := &g.Operators[i]
 	l := &layer{operator: i, kind: m.OperatorCodes[op.Opcode].Builtin}
@@ -82,7 +103,7 @@ func readLayer(m *tflite.Model, i int) (*layer, error) {
 	}
 	switch l.kind {
 	case tflite.OpConv2D, tflite.OpDepthwiseConv2D, tflite.OpFullyConnected:
-		return l, l.readFilter(m, op)
+		return l, l.readFilter(m, op, shared)
 	case tflite.OpAdd:
 		return l, l.readSum(m, op)
 	case tflite.OpAveragePool2D:
@@ -238,7 +259,7 @@ func activationRange(a tflite.Activation) (low, high float64, err error) {
 }
 
 // readFilter sets the filter and stage of a layer with weights.
-func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
+func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator, shared sharedWeights) error {
 	g := &m.Subgraphs[0]
 	if len(op.Inputs) < 2 || op.Inputs[1] < 0 {
 		return fmt.Errorf("%d inputs: %w", len(op.Inputs), ErrUncompiled)
@@ -253,9 +274,7 @@ func (l *layer) readFilter(m *tflite.Model, op *tflite.Operator) error {
 		return fmt.Errorf("weights are not constant: %w", ErrUncompiled)
 	}
 	l.filter, l.signed = f, weights.Type == tflite.TypeInt8
-	for _, c := range codes {
-		f.Weights = append(f.Weights, c^l.signBit())
-	}
+	f.Weights = shared.of(codes, l.signed)
 	in, err := quantizationOf(&g.Tensors[op.Inputs[0]])
 	if err != nil {
 		return err

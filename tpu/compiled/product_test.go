@@ -38,7 +38,7 @@ func TestLogisticAndMul(t *testing.T) {
 		}
 		m := &tflite.Model{Buffers: []tflite.Buffer{nil, {1, 2}}, OperatorCodes: []tflite.OperatorCode{{Builtin: test.kind}},
 			Subgraphs: []tflite.Subgraph{{Tensors: test.tensors, Operators: []tflite.Operator{op}}}}
-		l, err := readLayer(m, 0)
+		l, err := readLayer(m, 0, sharedWeights{})
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue

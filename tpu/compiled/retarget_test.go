@@ -246,7 +246,7 @@ func TestRequantizingConcatenation(t *testing.T) {
 			Tensors:   []tflite.Tensor{tensor(0.5), tensor(test.scale), tensor(0.5)},
 			Operators: []tflite.Operator{{Inputs: []int32{0, 1}, Outputs: []int32{2}}},
 		}}}
-		l, err := readLayer(m, 0)
+		l, err := readLayer(m, 0, sharedWeights{})
 		if err != nil {
 			t.Fatal(err)
 		}

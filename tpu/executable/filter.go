@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // A Filter holds the weights of a convolution or fully connected layer, as a compiler writes them
@@ -124,6 +125,12 @@ func (f *Filter) zero(output int) byte {
 // Encode returns f as a compiler writes it in the given form. f must pass Check.
 func (f *Filter) Encode(form Form) []byte {
 	b := make([]byte, f.Size(form))
+	f.encode(b, form)
+	return b
+}
+
+// encode writes f to b, which has its size and is 0.
+func (f *Filter) encode(b []byte, form Form) {
 	rows, tile := f.rows(), f.tile(form)
 	for o := range up(f.Outputs, rows) {
 		f.encodeHeader(b[o/rows*tile:], o, form)
@@ -132,7 +139,7 @@ func (f *Filter) Encode(form Form) []byte {
 		for t := range f.tiles() {
 			f.encodeDepthwise(b[t*tile+f.header(form):][:tile-f.header(form)], 4*t)
 		}
-		return b
+		return
 	}
 	places, inputs := f.Height*f.Width, up(f.Inputs, 4)
 	for o := range up(f.Outputs, 4) {
@@ -156,7 +163,6 @@ func (f *Filter) Encode(form Form) []byte {
 			}
 		}
 	}
-	return b
 }
 
 // encodeHeader writes the multiplier, bias and zero point of output o, or the values that
@@ -268,14 +274,23 @@ type Place struct {
 	Form   Form
 }
 
-// Find returns every place in parameters that holds exactly the bytes of f. Filters start
-// at multiples of 64 bytes.
-func (f *Filter) Find(parameters []byte) []Place {
+// A Finder finds filters in parameters. It reuses its memory, because a model may have thousands of filters. The zero
+// value is ready to use.
+type Finder struct{ encoded []byte }
+
+// Find returns every place in parameters that holds exactly the bytes of f. Filters start at multiples of 64 bytes.
+func (s *Finder) Find(f *Filter, parameters []byte) []Place {
 	var found []Place
 	for _, form := range f.Forms() {
-		want := f.Encode(form)
-		for at := 0; at+len(want) <= len(parameters); at += 64 {
-			if bytes.Equal(parameters[at:at+len(want)], want) {
+		n := f.Size(form)
+		if n > len(parameters) {
+			continue
+		}
+		s.encoded = slices.Grow(s.encoded[:0], n)[:n]
+		clear(s.encoded)
+		f.encode(s.encoded, form)
+		for at := 0; at+n <= len(parameters); at += 64 {
+			if bytes.Equal(parameters[at:at+n], s.encoded) {
 				found = append(found, Place{at, form})
 			}
 		}
