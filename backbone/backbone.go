@@ -50,7 +50,7 @@ type Backbone struct {
 
 	model  *tflite.Model
 	photo  *PhotoInput
-	shared *Interpreter // never run; runners share its program
+	shared *program // of all runners
 }
 
 // Parse verifies the model file b and prepares it for embedding photos. The Backbone
@@ -85,17 +85,17 @@ func parse(b []byte, o Options) (*Backbone, error) {
 	if err != nil {
 		return nil, err
 	}
-	shared, err := NewInterpreter(m, InterpreterOptions{Outputs: []int32{embedding}, Arithmetic: o.Arithmetic, Accelerator: o.Accelerator})
+	shared, err := newProgram(m, InterpreterOptions{Outputs: []int32{embedding}, Arithmetic: o.Arithmetic, Accelerator: o.Accelerator})
 	if err != nil {
 		return nil, err
 	}
-	bb := &Backbone{Name: o.Name, SHA256: sha256.Sum256(b), Embedding: shared.Outputs()[0], LastLayer: last, model: m, shared: shared}
+	bb := &Backbone{Name: o.Name, SHA256: sha256.Sum256(b), Embedding: shared.describe(shared.outputs)[0], LastLayer: last, model: m, shared: shared}
 	switch t := bb.Embedding; {
 	case t.Type == tflite.TypeFloat32, (t.Type == tflite.TypeUint8 || t.Type == tflite.TypeInt8) && len(t.Scale) == 1:
 	default:
 		return nil, fmt.Errorf("%w: tensor %q is %v with %d scales, want float32, or uint8 or int8 with one scale", ErrNoEmbedding, t.Name, t.Type, len(t.Scale))
 	}
-	if bb.photo, err = NewPhotoInput(m, shared.Inputs(), o.IgnoreNormalization); err != nil {
+	if bb.photo, err = NewPhotoInput(m, shared.describe(shared.inputs), o.IgnoreNormalization); err != nil {
 		return nil, err
 	}
 	bb.Width, bb.Height, bb.Normalized = bb.photo.Width, bb.photo.Height, bb.photo.Normalized
