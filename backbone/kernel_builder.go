@@ -17,6 +17,7 @@ type kernelBuilder struct {
 	out        *kernels.Tensor   // the first of outs
 	outs       []*kernels.Tensor
 	detection  *kernels.DetectionParams // of TFLite_Detection_PostProcess, and otherwise nil
+	lstm       *kernels.LSTMParams      // of UNIDIRECTIONAL_SEQUENCE_LSTM, and otherwise nil
 	arithmetic Arithmetic
 }
 
@@ -126,6 +127,8 @@ func (b *kernelBuilder) operations(m *tflite.Model) float64 {
 	case tflite.OpAveragePool2D, tflite.OpMaxPool2D:
 		p, in := b.op.Options.Pool2D(), b.in[0].Shape
 		return n * float64(min(int(p.FilterHeight), in[1])) * float64(min(int(p.FilterWidth), in[2]))
+	case tflite.OpUnidirectionalSequenceLSTM: // each of the gates multiplies its input and the state
+		return elementary*4*n + 4*n*float64(b.in[0].Shape[2]+b.out.Shape[2])
 	case tflite.OpCustom:
 		return b.detection.Operations(b.in[0].Shape[1])
 	}

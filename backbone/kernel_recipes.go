@@ -79,6 +79,8 @@ var recipes = map[tflite.BuiltinOperator]recipe{
 		}, in[0], in[1], in[2], in[3], b.out)
 	}, false},
 
+	tflite.OpUnidirectionalSequenceLSTM: {1, lstmInputs, []int{0}, (*kernelBuilder).buildLSTM, false},
+
 	// Operators that reduce axes.
 	tflite.OpSum:       reduction(kernels.NewSum),
 	tflite.OpReduceMax: reduction(kernels.NewReduceMax),

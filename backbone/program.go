@@ -252,12 +252,17 @@ func (p *program) addOperator(m *tflite.Model, op *tflite.Operator, o Interprete
 	}
 	b := kernelBuilder{op: op, arithmetic: o.Arithmetic}
 	code := &m.OperatorCodes[op.Opcode]
-	if isDetection(code) {
-		if err := p.prepareDetection(&b); err != nil {
-			return nil, err
-		}
-	} else if code.Builtin == tflite.OpCustom {
+	var err error
+	switch {
+	case isDetection(code):
+		err = p.prepareDetection(&b)
+	case code.Builtin == tflite.OpUnidirectionalSequenceLSTM:
+		err = p.prepareLSTM(&b)
+	case code.Builtin == tflite.OpCustom:
 		return []*kernelBuilder{nil}, p.addCompiled(op, o)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if !recipes[code.Builtin].several {
 		return []*kernelBuilder{&b}, p.addStep(&b, op.Outputs, o)

@@ -58,6 +58,7 @@ var calculations = []operatorKind{
 		x := b.input(t, shape...)
 		b.op(tflite.OpPrelu, tflite.Options{}, []int32{b.tensor(t, shape...)}, x, b.constant(t, 1, 1, shape[3]))
 	}},
+	{"UNIDIRECTIONAL_SEQUENCE_LSTM", codeTypes[1:], lstm},
 }
 
 // transposeConv adds a TRANSPOSE_CONV. Only int8 filters have a scale for each channel.
@@ -98,6 +99,45 @@ func transposeConv(b *operators, t tflite.TensorType) {
 		inputs = append(inputs, bias)
 	}
 	b.op(tflite.OpTransposeConv, o.Options(), []int32{out}, inputs...)
+}
+
+// lstm adds a UNIDIRECTIONAL_SEQUENCE_LSTM, which TensorFlow Lite runs on int8.
+func lstm(b *operators, t tflite.TensorType) {
+	batch, times, depth, cells := b.n(1, 3), b.n(1, 6), b.n(1, 9), b.n(1, 9)
+	o := tflite.UnidirectionalSequenceLSTMOptions{Activation: tflite.ActTanh, TimeMajor: b.coin()}
+	if b.n(0, 2) == 0 {
+		o.CellClip = float32(b.n(1, 8)) / 4
+	}
+	first, second := batch, times
+	if o.TimeMajor {
+		first, second = times, batch
+	}
+	x, out := b.input(t, first, second, depth), b.tensor(t, first, second, cells)
+	b.at(out).Quantization.Scale[0] = float32(b.n(3, 40)) / 4096
+	inputs := []int32{x}
+	for i := range 8 {
+		columns := depth
+		if i >= 4 {
+			columns = cells
+		}
+		w := b.constant(t, cells, columns)
+		b.at(w).Quantization = &tflite.Quantization{Scale: []float32{float32(b.n(1, 100)) / 4096}, ZeroPoint: []int64{0}}
+		inputs = append(inputs, w)
+	}
+	inputs = append(inputs, -1, -1, -1)
+	for range 4 {
+		inputs = append(inputs, b.constant(tflite.TypeInt32, cells))
+	}
+	state, cell := b.like(out, batch, cells), b.tensor(tflite.TypeInt16, batch, cells)
+	b.at(cell).Quantization = &tflite.Quantization{Scale: []float32{1 / float32(int(1)<<b.n(10, 14))}, ZeroPoint: []int64{0}}
+	b.at(state).IsVariable, b.at(cell).IsVariable = true, true
+	inputs = append(inputs, -1, -1, state, cell, -1, -1, -1, -1)
+	b.op(tflite.OpUnidirectionalSequenceLSTM, o.Options(), []int32{out}, inputs...)
+	op := &b.m.Subgraphs[0].Operators[len(b.m.Subgraphs[0].Operators)-1]
+	for range 4 { // scales of the gates, which only layer normalization uses
+		op.Intermediates = append(op.Intermediates, b.tensor(tflite.TypeFloat32, 0))
+	}
+	op.Intermediates = append(op.Intermediates, b.like(out, 0))
 }
 
 // function adds an operator on one tensor. The output has the given scale and zero point,

@@ -232,7 +232,7 @@ func (d *BoxDecoder) Decode(dst []float32, encodings []byte) {
 }
 
 // carve returns the next n elements of scratch memory, aligned, and shortens scratch by them.
-func carve[T int32 | float32 | uint64](scratch *[]byte, n int) []T {
+func carve[T int8 | int16 | int32 | float32 | uint64](scratch *[]byte, n int) []T {
 	size := int(unsafe.Sizeof(T(0)))
 	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(*scratch)))) & (size - 1)
 	taken := (*scratch)[skip : skip+n*size]

@@ -1,5 +1,7 @@
 package tflite
 
+import "math"
+
 // ResizeOptions are the options of RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR. At most
 // one of them is true.
 type ResizeOptions struct {
@@ -144,5 +146,30 @@ func (c TransposeConvOptions) Options() Options {
 	o.table.setInt32(2, c.StrideH, 0)
 	o.table.setByte(3, int8(c.Activation))
 	o.table.setByte(4, int8(c.QuantizedBiasType))
+	return o
+}
+
+// UnidirectionalSequenceLSTMOptions are the options of UNIDIRECTIONAL_SEQUENCE_LSTM. A
+// clip of 0 means none.
+type UnidirectionalSequenceLSTMOptions struct {
+	Activation         Activation
+	CellClip, ProjClip float32
+	TimeMajor          bool // the time is the first axis, and otherwise the second
+}
+
+// UnidirectionalSequenceLSTM returns a typed view of options with type
+// OptionsUnidirectionalSequenceLSTM.
+func (o Options) UnidirectionalSequenceLSTM() UnidirectionalSequenceLSTMOptions {
+	n := o.fields(OptionsUnidirectionalSequenceLSTM)
+	return UnidirectionalSequenceLSTMOptions{n.activation(0), n.float32(1), n.float32(2), n.flag(3, false)}
+}
+
+// Options converts l to an operator's options.
+func (l UnidirectionalSequenceLSTMOptions) Options() Options {
+	o := EmptyOptions(OptionsUnidirectionalSequenceLSTM)
+	o.table.setByte(0, int8(l.Activation))
+	o.table.set(1, uint64(math.Float32bits(l.CellClip)), 0)
+	o.table.set(2, uint64(math.Float32bits(l.ProjClip)), 0)
+	o.table.setFlag(3, l.TimeMajor)
 	return o
 }

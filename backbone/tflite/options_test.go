@@ -43,6 +43,7 @@ func TestOptions(t *testing.T) {
 		{ArgMaxOptions{TypeInt64}.Options(), func(o Options) any { return o.ArgMax() }, ArgMaxOptions{TypeInt64}, ArgMaxOptions{}},
 		{DivOptions{ActRelu}.Options(), func(o Options) any { return o.Div() }, DivOptions{ActRelu}, DivOptions{}},
 		{TransposeConvOptions{PaddingValid, 2, 3, ActRelu, TypeInt64}.Options(), func(o Options) any { return o.TransposeConv() }, TransposeConvOptions{PaddingValid, 2, 3, ActRelu, TypeInt64}, TransposeConvOptions{}},
+		{UnidirectionalSequenceLSTMOptions{ActTanh, 1, 2, true}.Options(), func(o Options) any { return o.UnidirectionalSequenceLSTM() }, UnidirectionalSequenceLSTMOptions{ActTanh, 1, 2, true}, UnidirectionalSequenceLSTMOptions{}},
 		{other, func(o Options) any { return o.Reducer() }, ReducerOptions{true}, nil},
 	} {
 		m := smallModel()
